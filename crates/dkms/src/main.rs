@@ -1,0 +1,2 @@
+//! dkms.
+fn main() {}
