@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Everything dkms asks of the operating system: files, processes, signals, locks, the sandbox.
+//!
+//! This is the only crate of the workspace with `unsafe` code and the only one that makes system calls. It knows
+//! nothing about dkms; it never prints, never exits, and never reads the arguments or the environment of the process.
+
+mod error;
+pub mod fs;
+pub mod lock;
+pub mod mount;
+pub mod process;
+pub mod regex;
+pub mod sandbox;
+pub mod signal;
+pub mod sys;
+
+pub use error::IoError;
+
+/// The result of a file operation.
+pub type Result<T> = std::result::Result<T, IoError>;

@@ -1,0 +1,141 @@
+//! Copying files and trees, sharing blocks where the file system can (`FICLONE`).
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+
+use crate::{IoError, Result};
+
+/// Copies one file with mode and modification time; an existing `dst` is replaced (unlinked first, so that a link or
+/// another hard link of it is never written through). Links in `src` are followed. Returns the number of bytes.
+///
+/// Blocks are shared where the file system can, else the kernel copies, else it is read and written.
+pub fn copy_file(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<u64> {
+    let (src, dst) = (src.as_ref(), dst.as_ref());
+    let source = super::open(src)?;
+    let meta = source.metadata().map_err(|e| IoError::new("examine", src, e))?;
+    if !meta.is_file() {
+        return Err(special(src, &meta));
+    }
+    copy_open_file(source, src, &meta, dst, false)
+}
+
+fn copy_open_file(mut source: File, src: &Path, meta: &Metadata, dst: &Path, owner: bool) -> Result<u64> {
+    let error = |e| IoError::new("write", dst, e);
+    super::remove_file(dst)?;
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(dst).map_err(error)?;
+    let result = clone_or_copy(&mut source, &mut target).and_then(|size| {
+        if owner {
+            std::os::unix::fs::fchown(&target, Some(meta.uid()), Some(meta.gid()))?;
+        }
+        target.set_permissions(std::fs::Permissions::from_mode(meta.mode() & 0o7777))?;
+        rustix::fs::futimens(&target, &times(meta))?;
+        Ok(size)
+    });
+    result.map_err(|e| {
+        let _ = std::fs::remove_file(dst);
+        // The reading side is seldom at fault, but "no space on the source" would mislead.
+        if e.raw_os_error() == Some(libc::EISDIR) { IoError::new("read", src, e) } else { error(e) }
+    })
+}
+
+fn clone_or_copy(source: &mut File, target: &mut File) -> std::io::Result<u64> {
+    if rustix::fs::ioctl_ficlone(&*target, &*source).is_ok() {
+        return Ok(target.metadata()?.len());
+    }
+    // std uses copy_file_range or sendfile between files and falls back to read and write.
+    std::io::copy(source, target)
+}
+
+fn times(meta: &Metadata) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: meta.atime(), tv_nsec: meta.atime_nsec() as _ },
+        last_modification: Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() as _ },
+    }
+}
+
+/// Copies a file or a directory with all it holds, as `cp -a` does: links stay links, modes and modification times
+/// are kept, owners too when root. `src` itself is followed if it is a link; `dst` may be an existing directory, whose
+/// files of the same names are replaced.
+///
+/// Sockets, devices and pipes are an error. Extended attributes and hard links between files are not kept.
+pub fn copy_tree(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<()> {
+    let src = super::canonicalize(src)?;
+    let dst = dst.as_ref();
+    let meta = super::metadata(&src)?;
+    // Copying a tree into itself would never end.
+    if meta.is_dir() {
+        let target = super::write::parent(dst);
+        if let Ok(real) = std::fs::canonicalize(target) {
+            if real.starts_with(&src) && !super::is_symlink(dst) {
+                let why = std::io::Error::other("the destination lies inside the source");
+                return Err(IoError::new("copy a tree into", dst, why));
+            }
+        }
+    }
+    let owner = rustix::process::geteuid().is_root();
+    copy_any(&src, dst, owner)
+}
+
+fn copy_any(src: &Path, dst: &Path, owner: bool) -> Result<()> {
+    let meta = super::symlink_metadata(src)?;
+    let kind = meta.file_type();
+    if kind.is_dir() {
+        copy_directory(src, &meta, dst, owner)
+    } else if kind.is_symlink() {
+        copy_link(src, &meta, dst, owner)
+    } else if kind.is_file() {
+        let source = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(src)
+            .map_err(|e| IoError::new("open", src, e))?;
+        copy_open_file(source, src, &meta, dst, owner).map(drop)
+    } else {
+        Err(special(src, &meta))
+    }
+}
+
+fn copy_directory(src: &Path, meta: &Metadata, dst: &Path, owner: bool) -> Result<()> {
+    let error = |e| IoError::new("create directory", dst, e);
+    match std::fs::DirBuilder::new().mode(0o700).create(dst) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && super::is_real_dir(dst) => {}
+        Err(e) => return Err(error(e)),
+    }
+    for name in super::list_dir(src)? {
+        copy_any(&src.join(&name), &dst.join(&name), owner)?;
+    }
+    if owner {
+        super::set_owner(dst, meta.uid(), meta.gid())?;
+    }
+    super::set_mode(dst, meta.mode() & 0o7777)?;
+    rustix::fs::utimensat(CWD, dst, &times(meta), AtFlags::empty()).map_err(|e| error(e.into()))
+}
+
+fn copy_link(src: &Path, meta: &Metadata, dst: &Path, owner: bool) -> Result<()> {
+    let target: PathBuf = super::read_link(src)?;
+    super::remove_file(dst)?;
+    super::symlink(target, dst)?;
+    if owner {
+        super::set_owner(dst, meta.uid(), meta.gid())?;
+    }
+    rustix::fs::utimensat(CWD, dst, &times(meta), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|e| IoError::new("create link", dst, e))
+}
+
+fn special(path: &Path, meta: &Metadata) -> IoError {
+    let kind = meta.file_type();
+    let what = if kind.is_socket() {
+        "it is a socket; only files, directories and links can be copied"
+    } else if kind.is_fifo() {
+        "it is a named pipe; only files, directories and links can be copied"
+    } else if kind.is_dir() {
+        "it is a directory"
+    } else {
+        "it is a device; only files, directories and links can be copied"
+    };
+    IoError::new("copy", path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what))
+}

@@ -1,0 +1,52 @@
+//! Directories that go away by themselves.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::{IoError, Result};
+
+/// A private directory (mode 0700), removed with all it holds when dropped.
+#[derive(Debug)]
+pub struct TempDir {
+    path: Option<PathBuf>,
+}
+
+impl TempDir {
+    /// Makes `PARENT/PREFIXxxxxxxxxxxxxxxxx`.
+    pub fn new_in(parent: impl AsRef<Path>, prefix: &str) -> Result<Self> {
+        let parent = parent.as_ref();
+        let mut last = std::io::Error::from_raw_os_error(libc::EEXIST);
+        for _ in 0..100 {
+            let path = parent.join(format!("{prefix}{}", super::write::random_name()));
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(TempDir { path: Some(path) }),
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => last = e,
+                Err(e) => return Err(IoError::new("create a temporary directory in", parent, e)),
+            }
+        }
+        Err(IoError::new("create a temporary directory in", parent, last))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Keeps the directory; it is the caller's from now on.
+    pub fn keep(mut self) -> PathBuf {
+        self.path.take().unwrap_or_default()
+    }
+
+    /// Removes it now and says whether that worked; dropping it removes it silently.
+    pub fn remove(mut self) -> Result<()> {
+        self.path.take().map_or(Ok(()), |path| super::remove_tree(path).map(drop))
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            let _ = super::remove_tree(path);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Making files and links so that nobody ever sees half of one.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{IoError, Result};
+
+/// Replaces the file with `bytes` in one step: a dot-file beside it is written, brought to the disk and renamed over
+/// it, then the directory is brought to the disk. On failure the dot-file is removed and the old file is untouched.
+/// `mode` is set exactly, whatever the umask.
+pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
+    replace_with(path, mode, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomic`], for contents that are written bit by bit: `fill` gets the new file.
+pub fn replace_with(
+    path: impl AsRef<Path>,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let error = |e| IoError::new("write", path, e);
+    let (temp, mut file) = create_beside(path)?;
+    let guard = RemoveOnDrop(Some(temp.clone()));
+    fill(&mut file).map_err(error)?;
+    file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(error)?;
+    file.sync_all().map_err(error)?;
+    super::rename(&temp, path)?;
+    guard.disarm();
+    super::sync_dir(parent(path))
+}
+
+/// Creates a file that must not exist yet (`O_EXCL`, so no link is followed) with exactly this mode, and syncs it.
+/// It never exists with a wider mode than asked. A file that could not be written whole is removed.
+pub fn create_new(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
+    let path = path.as_ref();
+    let error = |e| IoError::new("create", path, e);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(error)?;
+    let guard = RemoveOnDrop(Some(path.to_owned()));
+    file.write_all(bytes).map_err(error)?;
+    // The umask may have taken bits away.
+    file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(error)?;
+    file.sync_all().map_err(error)?;
+    guard.disarm();
+    Ok(())
+}
+
+/// Makes a symbolic link `link` that says `target`. Fails when `link` exists.
+pub fn symlink(target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
+    let link = link.as_ref();
+    std::os::unix::fs::symlink(target, link).map_err(|e| IoError::new("create link", link, e))
+}
+
+/// Makes `link` say `target`, replacing a link or file of that name in one step. A directory there is an error.
+pub fn symlink_replace(target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
+    let (target, link) = (target.as_ref(), link.as_ref());
+    for _ in 0..ATTEMPTS {
+        let temp = beside(link);
+        match std::os::unix::fs::symlink(target, &temp) {
+            Ok(()) => {
+                let guard = RemoveOnDrop(Some(temp.clone()));
+                super::rename(&temp, link)?;
+                guard.disarm();
+                return super::sync_dir(parent(link));
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(IoError::new("create link", link, e)),
+        }
+    }
+    Err(no_name(link))
+}
+
+const ATTEMPTS: u32 = 100;
+
+fn no_name(path: &Path) -> IoError {
+    IoError::new("find a free temporary name beside", path, std::io::Error::from_raw_os_error(libc::EEXIST))
+}
+
+/// A new file beside `path`, readable by nobody else yet.
+fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
+    for _ in 0..ATTEMPTS {
+        let temp = beside(path);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp) {
+            Ok(file) => return Ok((temp, file)),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(IoError::new("write", path, e)),
+        }
+    }
+    Err(no_name(path))
+}
+
+/// `DIR/.NAME.RANDOM`, with NAME cut so that the whole stays under the 255 bytes of a file name.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().map(|n| n.as_bytes()).unwrap_or_default();
+    let mut temp = vec![b'.'];
+    temp.extend_from_slice(name.get(..200).unwrap_or(name));
+    temp.extend_from_slice(format!(".{}", random_name()).as_bytes());
+    parent(path).join(std::ffi::OsString::from_vec(temp))
+}
+
+/// Letters and digits that no other process or thread is likely to have chosen.
+pub(super) fn random_name() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut seed = [0u8; 8];
+    // Uniqueness comes from O_EXCL, so a kernel without randomness yet is no reason to fail.
+    let _ = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::NONBLOCK);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{:016x}", u64::from_le_bytes(seed) ^ count ^ (u64::from(std::process::id()) << 32))
+}
+
+/// The directory that holds `path`; `.` for a bare name.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+struct RemoveOnDrop(Option<PathBuf>);
+
+impl RemoveOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

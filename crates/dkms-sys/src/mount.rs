@@ -1,0 +1,67 @@
+//! A mount namespace for one child: what it sees at a path is another directory, and nobody else sees that.
+//!
+//! Used through [`crate::process::Command::bind`]. Mounts made by the child do not come out; mounts made on the
+//! machine later still come in (`MS_SLAVE`), so that automounts keep working.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// A bind mount ready for use between fork and exec, where nothing may be allocated.
+#[derive(Debug)]
+pub(crate) struct Bind {
+    source: CString,
+    target: CString,
+}
+
+impl Bind {
+    pub(crate) fn new(source: &Path, target: &Path) -> std::io::Result<Self> {
+        Ok(Bind {
+            source: CString::new(source.as_os_str().as_bytes())?,
+            target: CString::new(target.as_os_str().as_bytes())?,
+        })
+    }
+
+    /// Mounts it. Only in the child, after [`enter_namespace`].
+    pub(crate) fn mount(&self) -> std::io::Result<()> {
+        mount(&self.source, &self.target, libc::MS_BIND | libc::MS_REC)
+    }
+}
+
+/// Leaves the machine's mount namespace for a private copy. Only in a child.
+pub(crate) fn enter_namespace() -> std::io::Result<()> {
+    // SAFETY: only takes flags.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    mount(c"none", c"/", libc::MS_REC | libc::MS_SLAVE)
+}
+
+fn mount(source: &std::ffi::CStr, target: &std::ffi::CStr, flags: libc::c_ulong) -> std::io::Result<()> {
+    // SAFETY: both strings are NUL-terminated; type and data may be null for bind and propagation changes.
+    let code =
+        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), std::ptr::null(), flags, std::ptr::null()) };
+    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Whether private mounts can be had here: tried for real in a throw-away child.
+///
+/// Containers and unprivileged users usually may not; builds of one package then have to queue.
+pub fn is_available() -> bool {
+    // SAFETY: the child only makes system calls and leaves by _exit.
+    unsafe {
+        match libc::fork() {
+            -1 => false,
+            0 => libc::_exit(i32::from(enter_namespace().is_err())),
+            child => {
+                let mut status = 0;
+                while libc::waitpid(child, &mut status, 0) == -1 {
+                    if *libc::__errno_location() != libc::EINTR {
+                        return false;
+                    }
+                }
+                libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+            }
+        }
+    }
+}

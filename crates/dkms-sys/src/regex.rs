@@ -1,0 +1,137 @@
+//! POSIX extended regular expressions, as bash's `=~` has them, by libc's `regcomp` in the C locale.
+//!
+//! A Rust program is in the C locale unless somebody calls `setlocale`, which nothing here does: classes are ASCII,
+//! case matters, and any byte is a character.
+
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+
+/// Longer patterns are refused: libc's parser recurses and would run out of stack.
+const MAX_PATTERN: usize = 4096;
+/// Patterns that repeat more often than this in all (`{n}` inside `{m}` multiplies) are refused: libc expands them.
+const MAX_REPEAT: u64 = 4096;
+
+/// Whether `pattern` matches anywhere in `text` (unanchored).
+///
+/// An invalid pattern, one with a NUL, or one too big to be meant seriously is an error that says why.
+/// A text with a NUL cannot be held by a shell variable either: it is an error too.
+pub fn matches(pattern: &str, text: &str) -> Result<bool, String> {
+    check_size(pattern)?;
+    let compiled = Compiled::new(pattern)?;
+    let text = CString::new(text).map_err(|_| "the text contains a NUL byte".to_owned())?;
+    // SAFETY: the pattern was compiled, the text is NUL-terminated, no match positions are asked for.
+    let code = unsafe { libc::regexec(&compiled.0, text.as_ptr(), 0, std::ptr::null_mut(), 0) };
+    match code {
+        0 => Ok(true),
+        libc::REG_NOMATCH => Ok(false),
+        code => Err(compiled.message(code)),
+    }
+}
+
+/// Checks a pattern without a text.
+pub fn check(pattern: &str) -> Result<(), String> {
+    check_size(pattern)?;
+    Compiled::new(pattern).map(drop)
+}
+
+fn check_size(pattern: &str) -> Result<(), String> {
+    if pattern.len() > MAX_PATTERN {
+        return Err(format!("the pattern is longer than {MAX_PATTERN} bytes"));
+    }
+    let mut product: u64 = 1;
+    for part in pattern.split('{').skip(1) {
+        let bounds = part.split('}').next().unwrap_or_default();
+        let largest = bounds.split(',').filter_map(|n| n.trim().parse::<u64>().ok()).max().unwrap_or(1);
+        product = product.saturating_mul(largest.max(1));
+    }
+    if product > MAX_REPEAT {
+        return Err(format!("the pattern repeats something more than {MAX_REPEAT} times"));
+    }
+    Ok(())
+}
+
+struct Compiled(libc::regex_t);
+
+impl Compiled {
+    fn new(pattern: &str) -> Result<Self, String> {
+        let pattern = CString::new(pattern).map_err(|_| "the pattern contains a NUL byte".to_owned())?;
+        let mut regex = MaybeUninit::<libc::regex_t>::zeroed();
+        let flags = libc::REG_EXTENDED | libc::REG_NOSUB;
+        // SAFETY: `regex` is writable memory of the right size, the pattern is NUL-terminated.
+        let code = unsafe { libc::regcomp(regex.as_mut_ptr(), pattern.as_ptr(), flags) };
+        if code != 0 {
+            return Err(describe(code, std::ptr::null()));
+        }
+        // SAFETY: regcomp returned 0, so it filled the structure.
+        Ok(Compiled(unsafe { regex.assume_init() }))
+    }
+
+    fn message(&self, code: i32) -> String {
+        describe(code, &self.0)
+    }
+}
+
+impl Drop for Compiled {
+    fn drop(&mut self) {
+        // SAFETY: the structure was filled by a successful regcomp and is freed once.
+        unsafe { libc::regfree(&mut self.0) };
+    }
+}
+
+fn describe(code: i32, regex: *const libc::regex_t) -> String {
+    let mut buffer = [0u8; 256];
+    // SAFETY: the buffer is as long as said; regerror ends the text with NUL; it accepts a null regex.
+    unsafe { libc::regerror(code, regex, buffer.as_mut_ptr().cast(), buffer.len()) };
+    let text = std::ffi::CStr::from_bytes_until_nul(&buffer).map(|t| t.to_string_lossy().into_owned());
+    text.ok().filter(|t| !t.is_empty()).unwrap_or_else(|| format!("regular expression error {code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_as_bash_does() {
+        for (pattern, text, expected) in [
+            ("^6\\.1", "6.1.0-13-amd64", true),
+            ("^6\\.1", "5.6.1", false),
+            ("(4\\.1[0-9]|5)\\.", "4.19.0", true),
+            ("", "anything", true),
+            ("[[:digit:]]+", "abc", false),
+            (".*", "", true),
+            ("amd64$", "6.1.0-amd64", true),
+            ("a|b|", "zzz", true),
+            ("^(x86|x86_64)$", "x86_64", true),
+            ("ä", "ä", true),
+            ("A", "a", false),
+        ] {
+            assert_eq!(matches(pattern, text), Ok(expected), "{pattern:?} on {text:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_patterns_say_why() {
+        for pattern in ["(", "[", "a{2,1}", "[[:nope:]]", "\\"] {
+            let message = matches(pattern, "x").expect_err(pattern);
+            assert!(!message.is_empty(), "{pattern}");
+        }
+        assert!(matches("a\0b", "x").is_err());
+        assert!(matches("a", "x\0").is_err());
+    }
+
+    #[test]
+    fn refuses_what_would_exhaust_the_machine() {
+        assert!(check(&"(".repeat(100_000)).is_err());
+        assert!(check("((a{1,255}){1,255}){1,255}").is_err());
+        let _ = check(&"(".repeat(MAX_PATTERN));
+        let deep = format!("{}a{}", "(".repeat(1000), ")".repeat(1000));
+        assert_eq!(matches(&deep, "a"), Ok(true));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(pattern in "[a(){}\\[\\]*+?|^$.\\\\0-9,]{0,24}", text in ".{0,20}") {
+            let _ = matches(&pattern, &text);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Facts about the machine and about processes.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// What the kernel says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uname {
+    /// `uname -r`, the running kernel: `6.1.0-13-amd64`.
+    pub release: String,
+    /// `uname -m`: `x86_64`.
+    pub machine: String,
+    /// `uname -s`: `Linux`.
+    pub sysname: String,
+}
+
+/// The running kernel.
+pub fn uname() -> Uname {
+    let names = rustix::system::uname();
+    let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
+    Uname { release: text(names.release()), machine: text(names.machine()), sysname: text(names.sysname()) }
+}
+
+/// The user whose rights count.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// How many processors this process may use (its affinity, not what the machine has); at least 1.
+pub fn nproc() -> usize {
+    match rustix::thread::sched_getaffinity(None) {
+        Ok(set) => (set.count() as usize).max(1),
+        // More processors than the set holds.
+        Err(_) => std::thread::available_parallelism().map_or(1, |n| n.get()),
+    }
+}
+
+/// The parent of a process; `None` when it is gone or without `/proc`.
+pub fn parent_pid(pid: u32) -> Option<u32> {
+    stat_field(pid, 4)
+}
+
+/// When a process began, in clock ticks since the machine started; tells a process from a later one of the same number.
+pub fn process_start_time(pid: u32) -> Option<u64> {
+    stat_field(pid, 22)
+}
+
+/// Field `number` (from 1, as proc(5) counts; from 3 on) of `/proc/PID/stat`.
+fn stat_field<T: std::str::FromStr>(pid: u32, number: usize) -> Option<T> {
+    let text = String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat")).ok()?).into_owned();
+    parse_stat_field(&text, number)
+}
+
+fn parse_stat_field<T: std::str::FromStr>(stat: &str, number: usize) -> Option<T> {
+    // The command name stands in parentheses and may itself hold blanks and parentheses.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+}
+
+/// The command line of a process, its words joined with blanks; its name in brackets when it has none (kernel threads).
+pub fn process_command(pid: u32) -> Option<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words: Vec<_> = bytes.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
+    let line = words.join(" ").trim_end().to_owned();
+    if !line.is_empty() {
+        return Some(line);
+    }
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(format!("[{}]", name.trim_end()))
+}
+
+/// Whether a process with this number exists (also one of another user, or a zombie).
+pub fn process_exists(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
+    !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+}
+
+/// The number of this process.
+pub fn own_pid() -> u32 {
+    std::process::id()
+}
+
+/// Whether the file descriptor (0, 1 or 2) is a terminal.
+pub fn is_terminal(fd: i32) -> bool {
+    // SAFETY: isatty takes any number and only answers.
+    unsafe { libc::isatty(fd) == 1 }
+}
+
+/// The terminal's width in columns, when the descriptor is a terminal that says so.
+pub fn terminal_width(fd: i32) -> Option<u16> {
+    if !is_terminal(fd) {
+        return None;
+    }
+    // SAFETY: an all-zero winsize is valid; the request fills one.
+    let size = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        (libc::ioctl(fd, libc::TIOCGWINSZ, &mut size) == 0).then_some(size)
+    };
+    size.map(|s| s.ws_col).filter(|columns| *columns > 0)
+}
+
+/// Whether this process runs in a chroot: its `/` is another than that of process 1.
+/// `None` when that cannot be told (no `/proc`, or not root).
+pub fn in_chroot() -> Option<bool> {
+    let init = std::fs::metadata("/proc/1/root").ok()?;
+    let ours = std::fs::metadata("/").ok()?;
+    Some((init.dev(), init.ino()) != (ours.dev(), ours.ino()))
+}
+
+/// Sets the file creation mask of the process and returns the one before.
+pub fn set_umask(mask: u32) -> u32 {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()
+}
+
+/// All the memory of the machine in bytes.
+pub fn total_memory() -> Option<u64> {
+    meminfo("MemTotal:")
+}
+
+/// The memory that programs can still have without swapping, in bytes.
+pub fn available_memory() -> Option<u64> {
+    meminfo("MemAvailable:")
+}
+
+fn meminfo(key: &str) -> Option<u64> {
+    parse_meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?, key)
+}
+
+fn parse_meminfo(text: &str, key: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(key))?;
+    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Finds a user in the text of an `/etc/passwd`: its number and that of its group.
+pub fn lookup_user(passwd: &str, name: &str) -> Option<(u32, u32)> {
+    passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields.as_slice() {
+            [user, _, uid, gid, ..] if *user == name => Some((uid.parse().ok()?, gid.parse().ok()?)),
+            _ => None,
+        }
+    })
+}
+
+/// The name of this machine as `uname -n` has it.
+pub fn hostname() -> OsString {
+    use std::os::unix::ffi::OsStrExt;
+    std::ffi::OsStr::from_bytes(rustix::system::uname().nodename().to_bytes()).to_owned()
+}
+
+/// Whether `/proc` is there and useful.
+pub fn has_proc() -> bool {
+    Path::new("/proc/self/stat").exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_fields_survive_odd_command_names() {
+        let stat = "42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
+        assert_eq!(parse_stat_field::<u32>(stat, 4), Some(7));
+        assert_eq!(parse_stat_field::<u64>(stat, 22), Some(987_654));
+        for broken in ["", "42 (a", ")", "42 (a) S", "42 (a) S x"] {
+            assert_eq!(parse_stat_field::<u32>(broken, 4), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn passwd_lookup() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nnobody:x:65534:65533:n:/:/x\n:::\nodd:x:abc:1\n";
+        assert_eq!(lookup_user(passwd, "nobody"), Some((65534, 65533)));
+        assert_eq!(lookup_user(passwd, "root"), Some((0, 0)));
+        for name in ["odd", "broken", "absent"] {
+            assert_eq!(lookup_user(passwd, name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn memory() {
+        let text = "MemTotal:        2048 kB\nMemAvailable:  x kB\n";
+        assert_eq!(parse_meminfo(text, "MemTotal:"), Some(2 * 1024 * 1024));
+        assert_eq!(parse_meminfo(text, "MemAvailable:"), None);
+        if has_proc() {
+            assert!(available_memory() <= total_memory());
+        }
+    }
+
+    #[test]
+    fn own_process() {
+        let release = std::process::Command::new("uname").arg("-r").output().expect("uname").stdout;
+        assert_eq!(uname().release, String::from_utf8_lossy(&release).trim());
+        assert!(nproc() >= 1);
+        if has_proc() {
+            let me = own_pid();
+            assert_eq!(parent_pid(me), Some(std::os::unix::process::parent_id()));
+            assert!(process_start_time(me).is_some_and(|t| t > 0));
+            assert!(process_command(me).is_some_and(|c| c.contains("dkms_sys")));
+        }
+        assert!(process_exists(own_pid()));
+        assert!(!process_exists(u32::MAX) && !process_exists(0));
+    }
+}
