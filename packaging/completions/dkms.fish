@@ -1,0 +1,82 @@
+# fish completion for dkms(8)
+
+function __dkms_packages -d 'Registered module/version pairs'
+    dkms status 2>/dev/null | string match -rg '^([^/,: ]*/[^,: ]*)[,:]' | sort -u
+end
+
+function __dkms_sources -d 'Registered pairs, and sources in /usr/src'
+    __dkms_packages
+    for conf in /usr/src/*-*/dkms.conf
+        string replace -rf '^/usr/src/(.*)-([^-]*)/dkms.conf$' '$1/$2' -- $conf
+    end
+end
+
+function __dkms_kernels -d 'Kernels that have a module directory'
+    for dir in /lib/modules/*/
+        path basename -- $dir
+    end
+end
+
+function __dkms_action -d 'Has one of these actions been given? Without arguments: any'
+    set -l given (commandline -opc)[2..]
+    set -l wanted $argv
+    if test (count $wanted) -eq 0
+        set wanted add remove build unbuild install uninstall match autoinstall status config mktarball ldtarball generate_mok \
+            kernel_preinst kernel_postinst kernel_prerm
+    end
+    for word in $given
+        contains -- $word $wanted; and return 0
+    end
+    return 1
+end
+
+complete -c dkms -f
+
+complete -c dkms -n 'not __dkms_action' -a add -d 'Register sources'
+complete -c dkms -n 'not __dkms_action' -a remove -d 'Uninstall, unbuild and forget'
+complete -c dkms -n 'not __dkms_action' -a build -d 'Build'
+complete -c dkms -n 'not __dkms_action' -a unbuild -d 'Delete what was built'
+complete -c dkms -n 'not __dkms_action' -a install -d 'Install, building first where needed'
+complete -c dkms -n 'not __dkms_action' -a uninstall -d 'Take out of the kernel, keep what was built'
+complete -c dkms -n 'not __dkms_action' -a match -d 'Install what another kernel has'
+complete -c dkms -n 'not __dkms_action' -a autoinstall -d 'Install all modules that ask for it'
+complete -c dkms -n 'not __dkms_action' -a status -d 'Show what is added, built and installed'
+complete -c dkms -n 'not __dkms_action' -a config -d 'Show what a dkms.conf comes to'
+complete -c dkms -n 'not __dkms_action' -a mktarball -d 'Pack into an archive'
+complete -c dkms -n 'not __dkms_action' -a ldtarball -d 'Load from an archive'
+complete -c dkms -n 'not __dkms_action' -a generate_mok -d 'Make the signing key'
+complete -c dkms -n 'not __dkms_action' -a 'kernel_preinst kernel_postinst kernel_prerm' -d 'For package scripts'
+
+complete -c dkms -n '__dkms_action remove unbuild uninstall match status config mktarball' -a '(__dkms_packages)'
+complete -c dkms -n '__dkms_action add build install' -a '(__dkms_sources)'
+complete -c dkms -n '__dkms_action add build install ldtarball' -F
+
+complete -c dkms -s m -l module -x -a '(__dkms_sources)' -d 'Module/version'
+complete -c dkms -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'Version'
+complete -c dkms -s k -l kernelver -x -a '(__dkms_kernels)' -d Kernel
+complete -c dkms -s a -l arch -x -a '(uname -m)' -d Architecture
+complete -c dkms -s c -r -F -d 'Use this dkms.conf'
+complete -c dkms -s j -x -d 'Parallel jobs, 0 without limit'
+complete -c dkms -l config -r -F -d 'Configuration of the kernel'
+complete -c dkms -l kernelsourcedir -x -a '(__fish_complete_directories)' -d 'Headers of the kernel'
+complete -c dkms -l directive -x -d 'Override a directive (NAME=value)'
+complete -c dkms -l dkmstree -x -a '(__fish_complete_directories)' -d 'Where dkms keeps what it builds'
+complete -c dkms -l sourcetree -x -a '(__fish_complete_directories)' -d 'Where the sources are'
+complete -c dkms -l installtree -x -a '(__fish_complete_directories)' -d 'Where kernels have their modules'
+complete -c dkms -n '__dkms_action mktarball ldtarball' -l archive -r -F -d Archive
+complete -c dkms -n '__dkms_action mktarball' -l binaries-only -d 'Without sources'
+complete -c dkms -n '__dkms_action mktarball' -l source-only -d 'Without built modules'
+complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'Kernel to take after'
+complete -c dkms -n '__dkms_action remove unbuild uninstall' -l all -d 'For every kernel'
+complete -c dkms -n '__dkms_action add build install match autoinstall ldtarball mktarball' -l force -d 'Do it again, whatever is there'
+complete -c dkms -n '__dkms_action install match autoinstall' -l force-version-override -d 'Install over a newer module'
+complete -c dkms -n '__dkms_action install match autoinstall' -l modprobe-on-install -d 'Load the modules when installed'
+complete -c dkms -n '__dkms_action install match autoinstall' -l symlink-modules -d 'Link instead of copying'
+complete -c dkms -n '__dkms_action install uninstall unbuild remove match autoinstall' -l no-depmod -d 'Do not run depmod'
+complete -c dkms -n '__dkms_action add build install remove' -l rpm_safe_upgrade -d 'Part of an RPM transaction'
+complete -c dkms -l json -d 'Machine-readable output'
+complete -c dkms -l verbose -d 'Show commands and their output'
+complete -c dkms -l debug -d 'Show everything'
+complete -c dkms -s q -l quiet -d 'Say nothing'
+complete -c dkms -s V -l version -d 'Show the version'
+complete -c dkms -s h -l help -d 'Show help'

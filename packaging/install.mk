@@ -1,0 +1,96 @@
+# Installs dkms and what goes with it.
+#   make -f packaging/install.mk install            the program, its settings, pages, completions and common scripts
+#   make -f packaging/install.mk install-debian     the same, and the kernel hooks of Debian and its family
+#   make -f packaging/install.mk install-redhat     the same, and the kernel-install hook and the boot service
+#   make -f packaging/install.mk uninstall          takes all of it away; what modules are built, and changed settings, stay
+# DESTDIR=dir puts everything below dir. Every directory below can be given, without DESTDIR in it.
+# BINARY=file installs that program instead of building one.
+
+SBIN     ?= /usr/sbin
+ETC      ?= /etc/dkms
+VAR      ?= /var/lib/dkms
+LIBDIR   ?= /usr/lib/dkms
+MODDIR   ?= /lib/modules
+KCONF    ?= /etc/kernel
+KINSTALL ?= /usr/lib/kernel/install.d
+SYSTEMD  ?= /usr/lib/systemd/system
+MANDIR   ?= /usr/share/man
+BASHDIR  ?= /usr/share/bash-completion/completions
+ZSHDIR   ?= /usr/share/zsh/site-functions
+FISHDIR  ?= /usr/share/fish/vendor_completions.d
+SHAREDIR ?= /usr/share
+DOCDIR   ?= /usr/share/doc/dkms
+
+CARGO   ?= cargo
+INSTALL ?= install
+
+override HERE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+override TOP  := $(HERE)/..
+BINARY ?= $(or $(CARGO_TARGET_DIR),$(TOP)/target)/release/dkms
+
+# $(call script,from,to,mode): installs a text that names directories, with the ones chosen here.
+override define script
+$(INSTALL) -d $(dir $(DESTDIR)$(2))
+sed -e 's,/usr/sbin/dkms,$(SBIN)/dkms,g' -e 's,/lib/modules,$(MODDIR),g' -e 's,/usr/lib/dkms,$(LIBDIR),g' \
+    -e 's,/etc/kernel,$(KCONF),g' -e 's,/etc/dkms,$(ETC),g' -e 's,/var/lib/dkms,$(VAR),g' \
+    $(HERE)/$(1) > $(DESTDIR)$(2)
+chmod $(3) $(DESTDIR)$(2)
+endef
+
+override PAGES := dkms.8 dkms.conf.5 dkms-framework.conf.5
+override DOCS  := README.md CHANGELOG.md LICENSE
+
+.PHONY: release install install-redhat install-debian install-doc uninstall
+
+# cargo itself knows what is up to date; a BINARY from elsewhere is taken as it is.
+release:
+ifeq ($(origin BINARY),file)
+	cd $(TOP) && $(CARGO) build --release --locked -p dkms
+endif
+
+install: release
+	$(INSTALL) -D -m 0755 $(BINARY) $(DESTDIR)$(SBIN)/dkms
+	$(INSTALL) -d $(DESTDIR)$(ETC)/framework.conf.d $(DESTDIR)$(VAR)
+	test -e $(DESTDIR)$(ETC)/framework.conf || $(INSTALL) -m 0644 $(HERE)/framework.conf $(DESTDIR)$(ETC)/framework.conf
+	$(call script,hooks/common.postinst,$(LIBDIR)/common.postinst,0755)
+	$(call script,hooks/dkms_autoinstaller,$(LIBDIR)/dkms_autoinstaller,0755)
+	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.bash $(DESTDIR)$(BASHDIR)/dkms
+	$(INSTALL) -D -m 0644 $(HERE)/completions/_dkms $(DESTDIR)$(ZSHDIR)/_dkms
+	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.fish $(DESTDIR)$(FISHDIR)/dkms.fish
+	for page in $(PAGES); do \
+	    $(INSTALL) -D -m 0644 $(HERE)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; \
+	done
+
+install-redhat: install
+	$(call script,systemd/dkms.service,$(SYSTEMD)/dkms.service,0644)
+	$(call script,hooks/redhat/install.d,$(KINSTALL)/40-dkms.install,0755)
+
+# Debian keeps site-functions for the administrator.
+install-debian: ZSHDIR = /usr/share/zsh/vendor-completions
+install-debian: install
+	for hook in postinst header_postinst preinst prerm; do \
+	    $(INSTALL) -d $(DESTDIR)$(KCONF)/$$hook.d || exit; \
+	done
+	$(call script,hooks/debian/postinst,$(KCONF)/postinst.d/dkms,0755)
+	$(call script,hooks/debian/postinst,$(KCONF)/header_postinst.d/dkms,0755)
+	$(call script,hooks/debian/preinst,$(KCONF)/preinst.d/dkms,0755)
+	$(call script,hooks/debian/prerm,$(KCONF)/prerm.d/dkms,0755)
+	$(call script,hooks/debian/install.d,$(KINSTALL)/40-dkms.install,0755)
+	$(call script,hooks/apport/dkms_packages.py,$(SHAREDIR)/apport/package-hooks/dkms_packages.py,0755)
+
+install-doc:
+	for doc in $(DOCS); do $(INSTALL) -D -m 0644 $(TOP)/$$doc $(DESTDIR)$(DOCDIR)/$$doc || exit; done
+
+# A framework.conf that was changed is kept; so are the built modules: remove them first with "dkms remove M/V --all".
+uninstall:
+	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(KINSTALL)/40-dkms.install
+	$(RM) $(DESTDIR)$(LIBDIR)/common.postinst $(DESTDIR)$(LIBDIR)/dkms_autoinstaller
+	$(RM) $(foreach hook,postinst header_postinst preinst prerm,$(DESTDIR)$(KCONF)/$(hook).d/dkms)
+	$(RM) $(DESTDIR)$(SHAREDIR)/apport/package-hooks/dkms_packages.py
+	$(RM) $(DESTDIR)$(BASHDIR)/dkms $(DESTDIR)$(ZSHDIR)/_dkms $(DESTDIR)/usr/share/zsh/vendor-completions/_dkms $(DESTDIR)$(FISHDIR)/dkms.fish
+	$(RM) $(foreach page,$(PAGES),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page))
+	$(RM) $(foreach doc,$(DOCS),$(DESTDIR)$(DOCDIR)/$(doc))
+	! cmp -s $(HERE)/framework.conf $(DESTDIR)$(ETC)/framework.conf || $(RM) $(DESTDIR)$(ETC)/framework.conf
+	for dir in $(DOCDIR) $(LIBDIR) $(ETC)/framework.conf.d $(ETC) $(VAR); do \
+	    test ! -d $(DESTDIR)$$dir || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir; \
+	done
