@@ -6,8 +6,12 @@
 use std::ffi::CString;
 use std::mem::MaybeUninit;
 
-/// Longer patterns are refused: libc's parser recurses and would run out of stack.
-const MAX_PATTERN: usize = 4096;
+/// Longer patterns are refused.
+const MAX_PATTERN: usize = 1024;
+/// Patterns with more groups are refused: libc's parser recurses into them and would run out of stack.
+const MAX_GROUPS: usize = 200;
+/// Patterns with more `^` and `$` are refused: libc's time and memory grow with their cube.
+const MAX_ANCHORS: usize = 100;
 /// Patterns that repeat more often than this in all (`{n}` inside `{m}` multiplies) are refused: libc expands them.
 const MAX_REPEAT: u64 = 4096;
 
@@ -37,6 +41,12 @@ pub fn check(pattern: &str) -> Result<(), String> {
 fn check_size(pattern: &str) -> Result<(), String> {
     if pattern.len() > MAX_PATTERN {
         return Err(format!("the pattern is longer than {MAX_PATTERN} bytes"));
+    }
+    if pattern.matches('(').count() > MAX_GROUPS {
+        return Err(format!("the pattern has more than {MAX_GROUPS} groups"));
+    }
+    if pattern.matches(['^', '$']).count() > MAX_ANCHORS {
+        return Err(format!("the pattern has more than {MAX_ANCHORS} anchors"));
     }
     let mut product: u64 = 1;
     for part in pattern.split('{').skip(1) {
@@ -123,9 +133,12 @@ mod tests {
     fn refuses_what_would_exhaust_the_machine() {
         assert!(check(&"(".repeat(100_000)).is_err());
         assert!(check("((a{1,255}){1,255}){1,255}").is_err());
-        let _ = check(&"(".repeat(MAX_PATTERN));
-        let deep = format!("{}a{}", "(".repeat(1000), ")".repeat(1000));
+        for unit in ["a", "a|", "a*", "[a]", "\\\\", "*", "^", "$", "a{2}", ")", "[", "a+?"] {
+            let _ = matches(&unit.repeat(MAX_PATTERN / unit.len()), &"a".repeat(100));
+        }
+        let deep = format!("{}a{}", "(".repeat(MAX_GROUPS), ")*".repeat(MAX_GROUPS));
         assert_eq!(matches(&deep, "a"), Ok(true));
+        assert!(check(&"(".repeat(MAX_GROUPS + 1)).is_err());
     }
 
     proptest::proptest! {

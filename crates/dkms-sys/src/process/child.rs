@@ -172,6 +172,9 @@ impl Plan {
     /// # Safety
     /// Only in the child, before exec.
     unsafe fn prepare(&mut self) -> std::io::Result<()> {
+        // What dkms inherited itself (a package manager's lock, a jobserver) is not the program's business.
+        // SAFETY: only close-on-exec flags change; the standard streams are below 3.
+        unsafe { close_on_exec_from(3) };
         for fd in &self.pass {
             // SAFETY: an open descriptor that the plan owns; only its close-on-exec flag changes.
             unsafe { keep_on_exec(fd.as_raw_fd())? };
@@ -230,6 +233,21 @@ impl Plan {
 
 fn check(code: i32) -> std::io::Result<()> {
     if code == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// # Safety
+/// Only in a child that will exec.
+unsafe fn close_on_exec_from(first: RawFd) {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: flags of this process's descriptors; wrong numbers are only refused.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) == 0 {
+            return;
+        }
+        for fd in first..1024 {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
 }
 
 /// # Safety

@@ -1,0 +1,157 @@
+//! Locks between real processes.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dkms_sys::lock::{Holder, Lock, LockError, Mode};
+
+const TRY: Option<Duration> = Some(Duration::ZERO);
+
+fn take(path: &Path, mode: Mode, timeout: Option<Duration>) -> Result<Lock, LockError> {
+    Lock::acquire(path, mode, "testing", timeout, &mut |_| {})
+}
+
+/// Another process that holds the lock until it is killed.
+fn holder(path: &Path, mode: &str) -> Child {
+    let child = Command::new(std::env::current_exe().expect("exe"))
+        .args(["--ignored", "--exact", "helper_hold", "--nocapture"])
+        .env("LOCK", path)
+        .env("MODE", mode)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("helper");
+    let start = Instant::now();
+    while Lock::holder(path).pid != child.id() {
+        assert!(start.elapsed() < Duration::from_secs(8), "the helper never took the lock");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+#[test]
+#[ignore = "a helper process of the tests below"]
+fn helper_hold() {
+    let path = std::env::var_os("LOCK").expect("LOCK");
+    let mode =
+        if std::env::var("MODE").is_ok_and(|m| m == "shared") { Mode::Shared } else { Mode::Exclusive };
+    let _lock = Lock::acquire(path, mode, "build of a/1\nfor b", None, &mut |_| {}).expect("lock");
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+fn who_waits_is_told_for_whom_and_a_dead_holder_lets_go() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let path = dir.path().join("lock");
+    let mut child = holder(&path, "exclusive");
+    match take(&path, Mode::Exclusive, TRY) {
+        Err(LockError::Busy { holder, .. }) => {
+            assert_eq!((holder.pid, holder.command.as_str()), (child.id(), "build of a/1 for b"));
+            assert!(holder.since_unix > 1_600_000_000);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(take(&path, Mode::Shared, TRY), Err(LockError::Busy { .. })));
+
+    let mut told: Vec<Holder> = Vec::new();
+    let start = Instant::now();
+    let limit = Some(Duration::from_millis(300));
+    let busy = Lock::acquire(&path, Mode::Exclusive, "x", limit, &mut |h| told.push(h.clone()));
+    assert!(busy.is_err_and(|e| e.to_string().contains("build of a/1")));
+    assert!(start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_secs(3));
+    assert_eq!(told.len(), 1, "told once");
+
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+    });
+    let lock = take(&path, Mode::Exclusive, Some(Duration::from_secs(10))).expect("free after the kill");
+    assert_eq!(Lock::holder(lock.path()).pid, std::process::id());
+    killer.join().expect("thread");
+}
+
+#[test]
+fn shared_holders_share() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let path = dir.path().join("lock");
+    let mut child = holder(&path, "shared");
+    let ours = take(&path, Mode::Shared, TRY).expect("shared");
+    assert!(matches!(take(&path, Mode::Exclusive, TRY), Err(LockError::Busy { .. })));
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    assert!(matches!(take(&path, Mode::Exclusive, TRY), Err(LockError::Busy { .. })), "ours still counts");
+    drop(ours);
+    take(&path, Mode::Exclusive, TRY).expect("free");
+}
+
+#[test]
+fn a_child_process_does_not_keep_it() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let path = dir.path().join("lock");
+    let lock = take(&path, Mode::Exclusive, TRY).expect("lock");
+    let done = dkms_sys::process::Command::new("sh").args(["-c", "sleep 30 & echo $!"]).run().expect("run");
+    drop(lock);
+    let free = take(&path, Mode::Exclusive, TRY);
+    let _ = Command::new("kill").arg(done.stdout_text().trim()).status();
+    free.expect("the sleeper must not hold it");
+}
+
+#[test]
+fn removing_the_file_does_not_make_two_holders() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let path = dir.path().join("lock");
+    for _ in 0..20 {
+        let lock = take(&path, Mode::Exclusive, TRY).expect("lock");
+        let waiter = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let lock = take(&path, Mode::Exclusive, Some(Duration::from_secs(10))).expect("second");
+                assert!(take(&path, Mode::Exclusive, TRY).is_err(), "the waiter's lock is on the named file");
+                drop(lock);
+            })
+        };
+        std::thread::sleep(Duration::from_millis(8));
+        std::fs::remove_file(&path).expect("unlink");
+        drop(lock);
+        waiter.join().expect("waiter");
+    }
+}
+
+#[test]
+fn counting_under_the_lock_loses_nothing() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let (path, counter) = (dir.path().join("lock"), dir.path().join("counter"));
+    std::fs::write(&counter, "0").expect("write");
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (path, counter) = (path.clone(), counter.clone());
+            std::thread::spawn(move || {
+                for _ in 0..10 {
+                    let _lock = take(&path, Mode::Exclusive, None).expect("lock");
+                    let count: u32 =
+                        std::fs::read_to_string(&counter).expect("read").parse().expect("number");
+                    std::fs::write(&counter, (count + 1).to_string()).expect("write");
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("thread");
+    }
+    assert_eq!(std::fs::read_to_string(&counter).expect("read"), "40");
+}
+
+#[test]
+fn garbage_in_the_file_and_a_missing_directory() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let path = dir.path().join("lock");
+    std::fs::write(&path, b"x\xff\n\x1b[2J\nevil\x1b[2J\n").expect("write");
+    let holder = Lock::holder(&path);
+    assert_eq!((holder.pid, holder.command.as_str()), (0, "evil[2J"));
+    assert_eq!(holder.to_string(), "another process");
+    take(&path, Mode::Exclusive, TRY).expect("lock");
+    assert!(matches!(take(&dir.path().join("no/lock"), Mode::Exclusive, TRY), Err(LockError::Io(_))));
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).expect("link");
+    assert!(matches!(take(&dir.path().join("link"), Mode::Exclusive, TRY), Err(LockError::Io(_))));
+}

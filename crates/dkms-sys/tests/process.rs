@@ -1,0 +1,310 @@
+//! Real processes: what they say, how they end, and that nothing of them stays.
+#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use dkms_sys::process::{Command, Finished, ProcessError, Status, Stdin, Stream, which};
+use dkms_sys::signal;
+
+fn sh(script: &str) -> Command {
+    Command::new("sh").args(["-c", script])
+}
+
+fn run(command: Command) -> Finished {
+    let line = command.display();
+    command.run().unwrap_or_else(|e| panic!("{line}: {e}"))
+}
+
+/// Processes whose command line has this word.
+fn alive(word: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if line.split(|b| *b == 0).any(|w| w == word.as_bytes()) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(8), "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A number for `sleep` that no other test uses.
+fn sleep_word(test: u32) -> String {
+    format!("{}.{test:03}", 100_000 + std::process::id() % 800_000)
+}
+
+#[test]
+fn streams_go_where_they_are_told() {
+    let done = run(sh("echo out; echo err >&2; exit 3"));
+    assert_eq!(
+        (done.status, done.stdout_text(), done.stderr_text()),
+        (Status::Exited(3), "out\n".to_owned(), "err\n".to_owned())
+    );
+    let both = run(sh("echo 1; echo 2 >&2; echo 3").stderr(Stream::ToStdout));
+    assert_eq!(both.stdout_text(), "1\n2\n3\n");
+    assert!(both.stderr.is_empty());
+    let none = run(sh("echo 1; echo 2 >&2").stdout(Stream::Null).stderr(Stream::Null));
+    assert!(none.stdout.is_empty() && none.stderr.is_empty());
+
+    let dir = tempfile::tempdir().expect("tempdir");
+    let log = dir.path().join("log");
+    let file = std::fs::File::create(&log).expect("log");
+    run(sh("echo 1; echo 2 >&2").stdout(Stream::File(file)).stderr(Stream::ToStdout));
+    assert_eq!(std::fs::read_to_string(&log).expect("log"), "1\n2\n");
+
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let each = Stream::Each(Box::new(move |piece| sender.send(piece.to_vec()).expect("send")));
+    run(sh("echo a; sleep 0.1; echo b").stdout(each));
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>().concat(), b"a\nb\n");
+}
+
+#[test]
+fn the_environment_is_what_was_set() {
+    let done = run(Command::new("env").env("A", "1").env("B", "two words").env("A", "2"));
+    let mut lines: Vec<_> = done.stdout_text().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["A=2", "B=two words"]);
+}
+
+#[test]
+fn input_directory_umask_and_niceness() {
+    let big = vec![b'x'; 3_000_000];
+    let done = run(Command::new("wc").arg("-c").stdin(Stdin::Bytes(big.clone())));
+    assert_eq!(done.stdout_text().trim(), "3000000");
+    // Not reading it is no trouble.
+    assert!(run(Command::new("true").stdin(Stdin::Bytes(big))).status.success());
+    assert_eq!(run(Command::new("cat")).stdout, b"");
+    assert_eq!(run(Command::new("pwd").cwd("/usr")).stdout_text(), "/usr\n");
+    assert_eq!(run(sh("umask").umask(0o077)).stdout_text().trim(), "0077");
+    let before: i32 = run(Command::new("nice")).stdout_text().trim().parse().expect("number");
+    let after: i32 = run(Command::new("nice").nice(5)).stdout_text().trim().parse().expect("number");
+    assert_eq!(after, (before + 5).min(19));
+}
+
+#[test]
+fn both_pipes_at_once_and_more_than_is_kept() {
+    let done = run(sh("head -c 20000000 /dev/zero >&2; head -c 300000 /dev/zero; exit 0"));
+    assert_eq!(done.stdout.len(), 300_000);
+    assert_eq!(done.stderr.len(), dkms_sys::process::CAPTURE_LIMIT);
+    assert!(done.cut);
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    assert!(matches!(
+        Command::new("no-such-program-here").run(),
+        Err(ProcessError::NotFound { program }) if program == Path::new("no-such-program-here")
+    ));
+    let refused = Command::new("/etc/passwd").run().expect_err("not executable").to_string();
+    assert!(refused.contains("/etc/passwd") && refused.contains("executing"), "{refused}");
+    let nowhere = Command::new("true").cwd("/no/such/dir").run().expect_err("no directory").to_string();
+    assert!(nowhere.contains("entering its directory"), "{nowhere}");
+    assert!(Command::new("tr\0ue").run().is_err());
+    assert!(Command::new("true").arg("a\0b").run().is_err());
+    let dir = tempfile::tempdir().expect("tempdir");
+    let script = dir.path().join("script");
+    std::fs::write(&script, "#!/no/such/interpreter\n").expect("write");
+    dkms_sys::fs::set_mode(&script, 0o755).expect("chmod");
+    assert!(matches!(Command::new(&script).run(), Err(ProcessError::Start { .. })));
+}
+
+#[test]
+fn programs_are_found_on_the_commands_own_path() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let tool = dir.path().join("my-tool");
+    std::fs::write(&tool, "#!/bin/sh\necho mine\n").expect("write");
+    assert_eq!(which("my-tool", dir.path()), None, "not executable yet");
+    dkms_sys::fs::set_mode(&tool, 0o755).expect("chmod");
+    assert_eq!(which("my-tool", dir.path()), Some(tool));
+    assert_eq!(run(Command::new("my-tool").env("PATH", dir.path())).stdout_text(), "mine\n");
+    for (name, path) in [("my-tool", ""), ("my-tool", "::"), ("", "/bin"), ("/", "/bin"), ("/bin", "")] {
+        assert_eq!(which(name, path), None, "{name:?} in {path:?}");
+    }
+}
+
+#[test]
+fn signals_are_told_apart_from_codes() {
+    let done = run(sh("kill -SEGV $$"));
+    assert_eq!(done.status, Status::Signaled(11));
+    assert_eq!(done.status.code_for_shell(), 139);
+    assert_eq!(done.status.to_string(), "killed by SIGSEGV");
+    // SIGPIPE is back to its default in children.
+    assert_eq!(run(sh("trap '' TERM; (kill -PIPE $$; exit 5); exit 6")).status, Status::Signaled(13));
+}
+
+#[test]
+fn a_timeout_ends_even_what_ran_away() {
+    let word = sleep_word(1);
+    let script = format!(
+        "echo begun; trap '' TERM; sleep {word} & setsid sh -c 'trap \"\" TERM; sleep {word} & sleep {word}' & \
+         (setsid sh -c 'setsid sleep {word} &' &); sleep {word}"
+    );
+    let start = Instant::now();
+    let command = sh(&script).timeout(Duration::from_millis(700)).grace(Duration::from_millis(300));
+    match command.run() {
+        Err(ProcessError::TimedOut { output, after, .. }) => {
+            assert_eq!(output.stdout_text(), "begun\n");
+            assert_eq!(after, Duration::from_millis(700));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    assert_eq!(alive(&word), [0u32; 0]);
+}
+
+#[test]
+fn a_gentle_end_is_given_time() {
+    let script = "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+    match sh(script).timeout(Duration::from_millis(400)).run() {
+        Err(ProcessError::TimedOut { output, .. }) => assert_eq!(output.stdout_text(), "ready\ncleaned\n"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn daemons_live_on_unless_told_otherwise() {
+    let word = sleep_word(2);
+    let script = format!("sleep {word} & echo $!");
+    let start = Instant::now();
+    let done = run(sh(&script));
+    assert!(start.elapsed() < Duration::from_secs(5), "an open pipe must not hold us up");
+    let pid: i32 = done.stdout_text().trim().parse().expect("pid");
+    assert_eq!(alive(&word), [pid as u32]);
+    assert!(run(sh(&format!("kill {pid}"))).status.success());
+    eventually("the daemon is gone", || alive(&word).is_empty());
+
+    let done = run(sh(&format!("setsid sleep {word} & sleep 0.1; exit 4")).end_leftovers());
+    assert_eq!(done.status, Status::Exited(4));
+    assert_eq!(alive(&word), [0u32; 0]);
+}
+
+#[test]
+fn many_at_once() {
+    let threads: Vec<_> = (0..8)
+        .map(|n| {
+            std::thread::spawn(move || {
+                for round in 0..5 {
+                    let done = run(sh(&format!("echo {n}.{round}; exit {n}")));
+                    assert_eq!(done.stdout_text(), format!("{n}.{round}\n"));
+                    assert_eq!(done.status, Status::Exited(n));
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("thread");
+    }
+}
+
+#[test]
+fn only_passed_descriptors_are_inherited() {
+    let (reader, writer) = std::io::pipe().expect("pipe");
+    let writer = std::sync::Arc::new(std::os::fd::OwnedFd::from(writer));
+    let number = std::os::fd::AsRawFd::as_raw_fd(&*writer);
+    let done =
+        run(sh(&format!("echo hello >/proc/self/fd/{number}; ls /proc/self/fd | wc -l")).pass_fd(writer));
+    // 0, 1, 2, the passed one, and the directory that ls reads.
+    assert_eq!(done.stdout_text().trim(), "5");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut { reader }, &mut text).expect("read");
+    assert_eq!(text, "hello\n");
+}
+
+#[test]
+fn the_command_line_is_shown_quoted() {
+    let command = Command::new("make").args(["-C", "/a b", "M=$x"]);
+    assert_eq!(command.display(), "make -C '/a b' 'M=$x'");
+}
+
+/// Runs one of the ignored tests below in a process of its own.
+fn helper(test: &str, word: &str) -> std::process::Child {
+    std::process::Command::new(std::env::current_exe().expect("exe"))
+        .args(["--ignored", "--exact", test, "--nocapture"])
+        .env("WORD", word)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("helper")
+}
+
+fn send(child: &std::process::Child, number: &str) {
+    let status = std::process::Command::new("kill").args([number, &child.id().to_string()]).status();
+    assert!(status.expect("kill").success());
+}
+
+#[test]
+#[ignore = "a helper process of the tests below"]
+fn helper_interrupted() {
+    let word = std::env::var("WORD").expect("WORD");
+    signal::install().expect("install");
+    let stubborn = format!("trap '' TERM INT HUP; setsid sleep {word} & sleep {word}; sleep {word}");
+    match sh(&stubborn).grace(Duration::from_millis(if word.ends_with("004") { 60_000 } else { 200 })).run() {
+        Err(ProcessError::Interrupted { signal: 2 | 15, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(sh("true").run(), Err(ProcessError::Interrupted { .. })), "nothing new is begun");
+    assert!(sh("true").ignore_interrupt().run().expect("clean up").status.success());
+    assert!(signal::interrupted().is_some() && alive(&word).is_empty());
+}
+
+#[test]
+#[ignore = "a helper process of the tests below"]
+fn helper_killed() {
+    let word = std::env::var("WORD").expect("WORD");
+    let _ = sh(&format!("setsid sh -c 'trap \"\" TERM; sleep {word}' & sleep {word}")).run();
+}
+
+#[test]
+fn an_interrupt_ends_the_children() {
+    for (test, signals) in [(3, &["-INT"][..]), (4, &["-TERM", "-TERM"][..])] {
+        let word = sleep_word(test);
+        let mut child = helper("helper_interrupted", &word);
+        eventually("it runs", || alive(&word).len() >= 2);
+        for number in signals {
+            send(&child, number);
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        let start = Instant::now();
+        assert!(child.wait().expect("wait").success(), "see helper_interrupted");
+        assert!(start.elapsed() < Duration::from_secs(8));
+        assert_eq!(alive(&word), [0u32; 0]);
+    }
+}
+
+#[test]
+fn nothing_outlives_a_killed_dkms() {
+    let word = sleep_word(5);
+    let mut child = helper("helper_killed", &word);
+    eventually("it runs", || alive(&word).len() >= 2);
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    eventually("all are gone", || alive(&word).is_empty());
+}
+
+#[test]
+fn a_private_mount_is_seen_by_the_child_alone() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let (source, target) = (dir.path().join("source"), dir.path().join("target"));
+    std::fs::create_dir(&source).expect("mkdir");
+    std::fs::create_dir(&target).expect("mkdir");
+    let command = sh("echo inside >file; pwd").bind(&source, &target).cwd(&target);
+    if !dkms_sys::mount::is_available() {
+        assert!(matches!(command.run(), Err(ProcessError::MountNotPermitted { .. })));
+        eprintln!("skipped: private mounts are not permitted here");
+        return;
+    }
+    let done = run(command);
+    assert_eq!(done.stdout_text().trim(), target.to_str().expect("utf-8"));
+    assert!(source.join("file").exists() && !target.join("file").exists());
+    let missing = sh("true").bind(dir.path().join("absent"), &target).run().expect_err("no source");
+    assert!(missing.to_string().contains("private mount"), "{missing}");
+}
