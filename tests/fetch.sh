@@ -1,0 +1,213 @@
+#!/bin/bash
+# Fill build/ with what the end-to-end tests read: kernel headers, one kernel image, Debian's own
+# dkms and every *-dkms package of the configured Debian archive.
+#
+#   tests/fetch.sh [--no-tools] [--with-image-6.12] [--msrv]
+#
+# Nothing but a few build tools is installed: packages are downloaded, unpacked below
+# build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
+# only what changed. Layout:
+#   build/layers/{headers-6.1,headers-6.12,image-6.1,dkms-debian}/{root,kernel,stamp}
+#   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
+#   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+build=${DKMS_TEST_BUILD:-$here/build}
+layers=$build/layers
+debs=$build/debs
+
+tools=yes image612=no msrv=no
+for arg in "$@"; do
+    case $arg in
+        --no-tools) tools=no ;;
+        --with-image-6.12) image612=yes ;;
+        --msrv) msrv=yes ;;
+        -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
+    esac
+done
+
+say() { printf 'fetch: %s\n' "$*"; }
+
+# The version apt would install, or nothing.
+candidate() { apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'; }
+
+# The newest package whose whole name matches the regular expression.
+newest() {
+    local name
+    while read -r name; do
+        if [[ -n $(candidate "$name") ]]; then
+            echo "$name"
+            return
+        fi
+    done < <(apt-cache pkgnames | grep -xE -- "$1" | sort -rV)
+}
+
+# The direct dependencies of a package whose names match.
+depends_on() { apt-cache depends "$1" | awk '$1 == "Depends:" { print $2 }' | grep -E -- "$2" || true; }
+
+# Download one package (kept in build/debs), print the file's path.
+download() {
+    local name=$1 version file
+    version=${2:-$(candidate "$name")}
+    file=$(find "$debs" -maxdepth 1 -name "${name}_${version//:/%3a}_*.deb" | head -n 1)
+    if [[ -z $file ]]; then
+        (cd "$debs" && apt-get -qq -o APT::Sandbox::User=root download "$name=$version") >&2
+        file=$(find "$debs" -maxdepth 1 -name "${name}_${version//:/%3a}_*.deb" | head -n 1)
+    fi
+    printf '%s\n' "$file"
+}
+
+# The machine's /lib is a link into /usr; a layer with a real /lib would hide it.
+merge_usr() {
+    local root=$1 top
+    for top in bin sbin lib lib32 lib64; do
+        [[ -d $root/$top && ! -L $root/$top ]] || continue
+        mkdir -p "$root/usr/$top"
+        cp -al "$root/$top/." "$root/usr/$top/"
+        rm -rf "${root:?}/$top"
+    done
+}
+
+# layer NAME KERNEL PACKAGE...: unpack packages into one layer, unless these very versions are there.
+layer() {
+    local name=$1 kernel=$2 want='' package file
+    shift 2
+    local dir=$layers/$name
+    for package in "$@"; do want+="$package=$(candidate "$package")"$'\n'; done
+    if [[ -f $dir/stamp && $(<"$dir/stamp")$'\n' == "$want" ]]; then
+        say "$name: up to date"
+        return
+    fi
+    say "$name: $*"
+    rm -rf "$dir"
+    mkdir -p "$dir/root"
+    for package in "$@"; do
+        file=$(download "$package")
+        dpkg -x "$file" "$dir/root"
+    done
+    merge_usr "$dir/root"
+    # depmod looks below BASE/lib/modules, and the modules are in usr/lib/modules.
+    if [[ $name == image-* ]]; then depmod -b "$dir/root/usr" "$kernel"; fi
+    printf '%s' "$kernel" >"$dir/kernel"
+    printf '%s' "$want" >"$dir/stamp"
+}
+
+install_tools() {
+    local want=() command package
+    while read -r command package; do
+        command -v "$command" >/dev/null || want+=("$package")
+    done <<'LIST'
+gcc gcc
+gcc-12 gcc-12
+make make
+patch patch
+kmod kmod
+xz xz-utils
+zstd zstd
+bzip2 bzip2
+gzip gzip
+openssl openssl
+cpio cpio
+file file
+unshare util-linux
+valgrind valgrind
+shellcheck shellcheck
+LIST
+    if ((${#want[@]})); then
+        say "installing ${want[*]}"
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${want[@]}" >/dev/null
+    fi
+}
+
+kernel_layers() {
+    local headers kernel kbuild image
+    headers=$(newest 'linux-headers-6\.1\.[0-9]+-[0-9]+-amd64')
+    kernel=${headers#linux-headers-}
+    kbuild=$(depends_on "$headers" '^linux-kbuild-')
+    layer headers-6.1 "$kernel" "$headers" "linux-headers-${kernel%-amd64}-common" "$kbuild"
+    image=linux-image-$kernel
+    [[ -n $(candidate "$image") ]] || image=$image-unsigned
+    layer image-6.1 "$kernel" "$image"
+
+    headers=$(newest 'linux-headers-6\.12\.[0-9]+\+deb12-amd64')
+    [[ -n $headers ]] || { say 'headers-6.12: this archive has none'; return; }
+    kernel=${headers#linux-headers-}
+    kbuild=$(depends_on "$headers" '^linux-kbuild-')
+    layer headers-6.12 "$kernel" "$headers" "linux-headers-${kernel%-amd64}-common" "$kbuild"
+    if [[ $image612 == yes ]]; then layer image-6.12 "$kernel" "linux-image-$kernel"; fi
+}
+
+packages() {
+    local package version dir file names
+    names=$(apt-cache search -n -- '-dkms$' | cut -d' ' -f1 | grep -vx dh-dkms)
+    mkdir -p "$build/corpus"
+    ln -sfn ../corpus "$layers/packages"
+    while read -r package version; do
+        dir=$build/corpus/$package
+        if [[ -f $dir/.version && $(<"$dir/.version") == "$version" ]]; then continue; fi
+        say "corpus: $package $version"
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        file=$(download "$package")
+        dpkg -x "$file" "$dir"
+        merge_usr "$dir"
+        printf '%s' "$version" >"$dir/.version"
+    # shellcheck disable=SC2086  # one word per package
+    done < <(apt-cache policy $names | awk '/^[^ ]/ { name = $1; sub(/:$/, "", name) } $1 == "Candidate:" { print name, $2 }')
+    say "corpus: $(find "$build/corpus" -mindepth 1 -maxdepth 1 -type d | wc -l) packages"
+}
+
+# The oldest supported Rust, as Debian packages it next to the newer one.
+msrv_toolchain() {
+    local oldest=1.85.0 dir=$build/msrv version package file
+    version=$(apt-cache madison rustc-web | awk -F'|' -v v="$oldest" 'index($2, v) { gsub(/ /, "", $2); print $2; exit }')
+    if [[ -z $version ]]; then say "msrv: this archive has no rustc-web $oldest: skipped"; return; fi
+    if [[ -f $dir/stamp && $(<"$dir/stamp") == "$version" ]]; then say 'msrv: up to date'; return; fi
+    rm -rf "$dir"
+    mkdir -p "$dir/root"
+    say "msrv: rustc-web $version"
+    for package in rustc-web cargo-web libstd-rust-web-dev libstd-rust-web-"${oldest%.*}"; do
+        apt-cache madison "$package" | grep -qF "$version" || continue
+        file=$(download "$package" "$version")
+        dpkg -x "$file" "$dir/root"
+    done
+    # The compiler's libraries that the machine lacks (libLLVM, libgit2 ...).
+    local round
+    for round in 1 2 3; do
+        local missing
+        missing=$(missing_libraries "$dir/root")
+        [[ -n $missing ]] || break
+        say "msrv: round $round, still missing: $missing"
+        for package in $(apt-cache depends "rustc-web=$version" "cargo-web=$version" libstd-rust-web-"${oldest%.*}=$version" \
+            | awk '$1 == "Depends:" && $2 ~ /^lib/ { print $2 }' | sort -u); do
+            case $package in libc6 | libgcc-s1 | libc6-dev | libstdc++6) continue ;; esac
+            [[ -n $(candidate "$package") ]] || continue
+            dpkg -x "$(download "$package")" "$dir/root"
+        done
+    done
+    printf '%s' "$version" >"$dir/stamp"
+}
+
+missing_libraries() {
+    local lib=$1/usr/lib/x86_64-linux-gnu program
+    for program in "$1"/usr/bin/rustc "$1"/usr/bin/cargo; do
+        LD_LIBRARY_PATH=$lib ldd "$program" 2>/dev/null | awk '/not found/ { print $1 }'
+    done | sort -u | tr '\n' ' '
+}
+
+command -v apt-get >/dev/null || { say 'no apt-get here: the end-to-end tests will be skipped'; exit 0; }
+mkdir -p "$layers" "$debs"
+# Two runs at once would unpack over each other.
+exec 9>"$build/.fetch.lock"
+flock 9
+if [[ -z $(candidate linux-headers-amd64) || -z $(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2>/dev/null | head -n 1) ]]; then
+    apt-get -qq update || say 'apt-get update failed; going on with the lists that are here'
+fi
+if [[ $tools == yes && $(id -u) == 0 ]]; then install_tools; fi
+kernel_layers
+layer dkms-debian '' dkms
+packages
+if [[ $msrv == yes ]]; then msrv_toolchain; fi
+say "done, $(du -sh "$build" | cut -f1) in ${build##*/}/"
