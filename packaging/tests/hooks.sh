@@ -41,12 +41,21 @@ for dir in /lib/modules /etc/dkms /boot /usr/src /var/lib/dkms; do
     [ -d "$dir" ] || { echo "skipped: hooks.sh needs a directory $dir to mount over"; exit 0; }
 done
 
+# The scripts under test, with the places they name moved into one directory.
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+(cd "$here/hooks" && find . -type f ! -name '*.py') | while read -r file; do
+    mkdir -p "$stage/${file%/*}"
+    sed -e "s,/usr/lib/dkms,$stage,g" -e "s,/etc/kernel/\([a-z]*\)\.d/dkms,$stage/debian/\1,g" "$here/hooks/$file" >"$stage/$file"
+    chmod 755 "$stage/$file"
+done
+
 passed=0 failed=0
 # check TITLE SETUP EXPECTED-CALLS SCRIPT [ARGUMENT ...]: runs SCRIPT after SETUP; the calls of dkms and the exit code must be as given.
 check() {
     title=$1 SETUP=$2 expected=$3
     shift 3
-    script=$here/hooks/$1
+    script=$stage/$1
     shift
     DIR=$(mktemp -d)
     export DIR SETUP SHELL_UNDER_TEST
@@ -89,6 +98,13 @@ cases() {
     check 'preinst keeps what will not be rebuilt' 'headers 6.1.0-9; touch /etc/dkms/no-autoinstall' 'exit 0' debian/preinst 6.1.0-9
     check 'prerm' '' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" debian/prerm 6.1.0-9
     check 'prerm never fails' 'echo kernel_prerm=14 >"$DIR/codes"' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" debian/prerm 6.1.0-9
+    check 'postinst' 'headers 6.1.0-9' "$(line 'dkms kernel_postinst -k 6.1.0-9' 'exit 0')" debian/postinst 6.1.0-9
+    check 'postinst reports a failure' 'headers 6.1.0-9; echo kernel_postinst=11 >"$DIR/codes"' \
+        "$(line 'dkms kernel_postinst -k 6.1.0-9' 'exit 11')" debian/postinst 6.1.0-9
+    check 'kernel-install add, Debian' 'headers 6.1.0-9' "$(line 'dkms kernel_postinst -k 6.1.0-9' 'exit 0')" debian/install.d add 6.1.0-9 /boot/x
+    check 'kernel-install remove, Debian' '' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" debian/install.d remove 6.1.0-9
+    check 'kernel-install add' 'headers 6.1.0-9; echo kernel_postinst=11 >"$DIR/codes"' \
+        "$(line 'dkms kernel_postinst -k 6.1.0-9' 'exit 11')" redhat/install.d add 6.1.0-9
     check 'kernel-install remove' '' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" redhat/install.d remove 6.1.0-9
     check 'kernel-install inspect' '' 'exit 0' redhat/install.d inspect 6.1.0-9
 

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Installs into an empty directory and takes it away again: what must be there, what must be kept, what must be gone.
+here=$(cd "$(dirname "$0")/.." && pwd)
+command -v make >/dev/null || { echo "skipped: install.sh needs make"; exit 0; }
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+passed=0 failed=0
+expect() { # TITLE COMMAND ...
+    title=$1
+    shift
+    if "$@" >/dev/null 2>&1; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $title"; fi
+}
+install_to() { # DIRECTORY TARGET [VARIABLE=VALUE ...]
+    directory=$1
+    shift
+    make -s -f "$here/install.mk" BINARY=/bin/true DESTDIR="$directory" "$@"
+}
+mode() { [ "$(stat -c %a "$1")" = "$2" ]; }
+absent() { [ ! -e "$1" ]; }
+has() { grep -q -- "$1" "$2"; }
+hasnt() { ! grep -q -- "$1" "$2"; }
+
+expect 'install-debian' install_to "$root/deb" install-debian
+for file in usr/sbin/dkms usr/lib/dkms/common.postinst usr/lib/dkms/dkms_autoinstaller usr/lib/kernel/install.d/40-dkms.install \
+    etc/kernel/postinst.d/dkms etc/kernel/header_postinst.d/dkms etc/kernel/preinst.d/dkms etc/kernel/prerm.d/dkms; do
+    expect "$file is executable" mode "$root/deb/$file" 755
+done
+for file in etc/dkms/framework.conf usr/share/bash-completion/completions/dkms usr/share/zsh/vendor-completions/_dkms \
+    usr/share/fish/vendor_completions.d/dkms.fish usr/share/man/man8/dkms.8 usr/share/man/man5/dkms.conf.5 \
+    usr/share/man/man5/dkms-framework.conf.5; do
+    expect "$file" mode "$root/deb/$file" 644
+done
+expect 'framework.conf.d' test -d "$root/deb/etc/dkms/framework.conf.d"
+expect 'the tree' test -d "$root/deb/var/lib/dkms"
+expect 'everything in framework.conf is commented out' hasnt '^[^#]' "$root/deb/etc/dkms/framework.conf"
+
+echo 'verbose=1' >>"$root/deb/etc/dkms/framework.conf"
+mkdir -p "$root/deb/var/lib/dkms/hello/1"
+expect 'install again' install_to "$root/deb" install-debian
+expect 'settings are kept' has 'verbose=1' "$root/deb/etc/dkms/framework.conf"
+expect 'uninstall' install_to "$root/deb" uninstall
+expect 'changed settings and modules are left, and nothing else' \
+    [ "$(cd "$root/deb" && find . -type f -o -path './var/lib/dkms/*' | sort | tr '\n' ' ')" = \
+    "./etc/dkms/framework.conf ./var/lib/dkms/hello ./var/lib/dkms/hello/1 " ]
+expect 'uninstall twice' install_to "$root/deb" uninstall
+
+expect 'install-redhat, other places' install_to "$root/rpm" install-redhat SBIN=/usr/bin MODDIR=/usr/lib/modules LIBDIR=/usr/libexec/dkms
+expect 'the service starts the program where it is' has '^ExecStart=/usr/bin/dkms ' "$root/rpm/usr/lib/systemd/system/dkms.service"
+expect 'the hook finds its helper' has '=/usr/libexec/dkms/dkms_autoinstaller' "$root/rpm/usr/lib/kernel/install.d/40-dkms.install"
+expect 'modules elsewhere' has '^modules_dir=/usr/lib/modules$' "$root/rpm/usr/libexec/dkms/common.postinst"
+expect 'no hooks of Debian' absent "$root/rpm/etc/kernel"
+for script in usr/libexec/dkms/common.postinst usr/libexec/dkms/dkms_autoinstaller usr/lib/kernel/install.d/40-dkms.install; do
+    expect "$script is a shell script" sh -n "$root/rpm/$script"
+done
+expect 'uninstall' install_to "$root/rpm" uninstall SBIN=/usr/bin LIBDIR=/usr/libexec/dkms
+expect 'nothing is left' [ -z "$(find "$root/rpm" -type f)" ]
+expect 'install-doc' install_to "$root/doc" install-doc
+expect 'README' mode "$root/doc/usr/share/doc/dkms/README.md" 644
+
+if command -v mandoc >/dev/null; then
+    # What mandoc says of pages that are not installed here, or of its own index, does not concern us.
+    complaints=$(mandoc -Tlint "$here"/man/*.[58] 2>&1 | grep -v 'referenced manual not found\|outdated mandoc.db')
+    expect "manual pages: $complaints" [ -z "$complaints" ]
+else
+    echo "skipped: mandoc is not installed"
+fi
+echo "install: $passed passed, $failed failed"
+[ $failed -eq 0 ]
