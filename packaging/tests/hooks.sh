@@ -137,6 +137,7 @@ cases() {
         "$(calls_for 6.1.0-9 6.1.0-10)" common.postinst hello 1
     check 'AUTOINSTALL with CRLF' "source_tree hello-1 'AUTOINSTALL=\"no\"\\r\\n'; $both" "$(calls_for)" common.postinst hello 1
     check 'AUTOINSTALL from a variable' "source_tree hello-1 'AUTOINSTALL=\$x\\n'; $both" "$(calls_for 6.1.0-9 6.1.0-10)" common.postinst hello 1
+    check 'AUTOINSTALL perhaps in another file' "source_tree hello-1 '. ./more\\n'; $both" "$(calls_for 6.1.0-9 6.1.0-10)" common.postinst hello 1
     check 'architecture' "$hello kernel 6.1.0-9; headers 6.1.0-9" \
         "$(calls_for 6.1.0-9 | sed '/install/s/$/ -a x86_64/')" common.postinst hello 1 '' amd64
     check 'nothing there' "$both" 'exit 0' common.postinst hello 1 /usr/share/hello
