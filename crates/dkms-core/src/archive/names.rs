@@ -1,0 +1,211 @@
+//! Which entries of an archive are let in: names, links and kinds, judged without touching a disk.
+//!
+//! The rule that makes it sound: the parents of every entry are true directories of the archive itself, and a link
+//! climbs (`..`) only at its beginning and never above the top. So each link ends below the top, whatever links its
+//! way leads through.
+
+use std::collections::BTreeMap;
+
+/// Why an entry is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `/etc/passwd`.
+    #[error("its name is absolute")]
+    Absolute,
+    /// `../x`.
+    #[error("its name climbs out with \"..\"")]
+    ParentDir,
+    /// Nothing, or a plain file named `.`.
+    #[error("it has no name")]
+    Empty,
+    /// Newlines, escape sequences and the like.
+    #[error("its name has control characters")]
+    ControlCharacter,
+    /// Bytes that are no text.
+    #[error("its name is not UTF-8 text")]
+    NotText,
+    /// Longer than a path may be.
+    #[error("its name is too long")]
+    TooLong,
+    /// The entry would be written through a link or below a file.
+    #[error("{0:?}, which the archive holds as a link or file, would have to be a directory")]
+    ThroughNonDirectory(String),
+    /// The same name again as something else.
+    #[error("the archive holds the same name twice, as different things")]
+    Duplicate,
+    /// A symbolic link to an absolute path or out of the archive.
+    #[error("it is a link to {0:?}, outside of the archive")]
+    LinkOutside(String),
+    /// A hard link to something that is not a file of the archive before it.
+    #[error("it is a hard link to {0:?}, which is not a file earlier in the archive")]
+    HardLink(String),
+    /// Not a file, directory or link.
+    #[error("it is a {0}; only files, directories and links may be in an archive")]
+    Kind(&'static str),
+    /// A set-user-ID or set-group-ID file.
+    #[error("it would run with its owner's rights (setuid or setgid)")]
+    SetId,
+}
+
+/// What an entry is, as far as names are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind<'a> {
+    Directory,
+    File,
+    /// With where it points.
+    Symlink(&'a [u8]),
+    /// With the file it repeats.
+    HardLink(&'a [u8]),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Node {
+    Directory,
+    File,
+    Symlink(String),
+}
+
+/// What was let in so far.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    nodes: BTreeMap<String, Node>,
+    /// Room that the place to unpack to takes of each path.
+    room_taken: usize,
+}
+
+/// An entry that was let in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Admitted {
+    /// Its name, relative, without `.`, doubled or final slashes; empty for the top itself.
+    pub(super) name: String,
+    /// For links: where it points, and for hard links the name of that file.
+    pub(super) target: Option<String>,
+    /// The name is there already and is replaced.
+    pub(super) again: bool,
+}
+
+impl Tree {
+    pub(super) fn new(room_taken: usize) -> Self {
+        Tree { nodes: BTreeMap::new(), room_taken }
+    }
+
+    /// Judges one entry and remembers it.
+    pub(super) fn admit(&mut self, name: &[u8], kind: Kind<'_>) -> Result<Admitted, Refusal> {
+        let name = self.normal(name)?;
+        if name.is_empty() {
+            return match kind {
+                Kind::Directory => Ok(Admitted { name, target: None, again: true }),
+                _ => Err(Refusal::Empty),
+            };
+        }
+        self.check_parents(&name)?;
+        let (node, target) = match kind {
+            Kind::Directory => (Node::Directory, None),
+            Kind::File => (Node::File, None),
+            Kind::Symlink(target) => {
+                let target = check_link(&name, target)?;
+                (Node::Symlink(target.clone()), Some(target))
+            }
+            Kind::HardLink(target) => {
+                let shown = || String::from_utf8_lossy(target).into_owned();
+                let target = self.normal(target).map_err(|_| Refusal::HardLink(shown()))?;
+                if target == name || self.nodes.get(&target) != Some(&Node::File) {
+                    return Err(Refusal::HardLink(shown()));
+                }
+                (Node::File, Some(target))
+            }
+        };
+        let again = match self.nodes.get(&name) {
+            None => false,
+            Some(before) if *before == node => true,
+            Some(_) => return Err(Refusal::Duplicate),
+        };
+        self.insert_parents(&name);
+        self.nodes.insert(name.clone(), node);
+        Ok(Admitted { name, target, again })
+    }
+
+    /// How many names it knows, directories that were only implied included.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    fn normal(&self, name: &[u8]) -> Result<String, Refusal> {
+        let name = std::str::from_utf8(name).map_err(|_| Refusal::NotText)?;
+        if name.chars().any(char::is_control) {
+            return Err(Refusal::ControlCharacter);
+        }
+        if name.starts_with('/') {
+            return Err(Refusal::Absolute);
+        }
+        let mut parts = Vec::new();
+        for part in name.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => return Err(Refusal::ParentDir),
+                part if part.len() > NAME_MAX => return Err(Refusal::TooLong),
+                part => parts.push(part),
+            }
+        }
+        let normal = parts.join("/");
+        if name.is_empty() {
+            return Err(Refusal::Empty);
+        }
+        if parts.len() > DEPTH_MAX || normal.len() + self.room_taken >= PATH_MAX {
+            return Err(Refusal::TooLong);
+        }
+        Ok(normal)
+    }
+
+    fn check_parents(&self, name: &str) -> Result<(), Refusal> {
+        for parent in parents(name) {
+            if !matches!(self.nodes.get(parent), None | Some(Node::Directory)) {
+                return Err(Refusal::ThroughNonDirectory(parent.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_parents(&mut self, name: &str) {
+        for parent in parents(name) {
+            if !self.nodes.contains_key(parent) {
+                self.nodes.insert(parent.to_owned(), Node::Directory);
+            }
+        }
+    }
+}
+
+/// The kernel's limits with room to spare for whoever works below later.
+const PATH_MAX: usize = 4096;
+const NAME_MAX: usize = 255;
+/// Deeper trees could not be removed again.
+const DEPTH_MAX: usize = 256;
+
+/// `a/b/c`: `a/b`, `a`.
+fn parents(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(name.rsplit_once('/').map(|(dir, _)| dir), |dir| {
+        dir.rsplit_once('/').map(|(above, _)| above)
+    })
+}
+
+/// A symbolic link may climb at its beginning, as far as the top of the archive, and nowhere else.
+fn check_link(name: &str, target: &[u8]) -> Result<String, Refusal> {
+    let outside = || Refusal::LinkOutside(String::from_utf8_lossy(target).into_owned());
+    let target = std::str::from_utf8(target).map_err(|_| Refusal::NotText)?;
+    if target.chars().any(char::is_control) {
+        return Err(Refusal::ControlCharacter);
+    }
+    if target.is_empty() || target.starts_with('/') {
+        return Err(outside());
+    }
+    if target.len() >= PATH_MAX {
+        return Err(Refusal::TooLong);
+    }
+    let parts = || target.split('/').filter(|p| !p.is_empty() && *p != ".");
+    let climbs = parts().take_while(|p| *p == "..").count();
+    let depth = name.matches('/').count();
+    if climbs > depth || parts().skip(climbs).any(|p| p == "..") {
+        return Err(outside());
+    }
+    Ok(target.to_owned())
+}
