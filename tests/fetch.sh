@@ -141,7 +141,7 @@ kernel_layers() {
 
 packages() {
     local package version dir file names
-    names=$(apt-cache search -n -- '-dkms$' | cut -d' ' -f1 | grep -vx dh-dkms)
+    mapfile -t names < <(apt-cache search -n -- '-dkms$' | cut -d' ' -f1 | grep -vx dh-dkms)
     mkdir -p "$build/corpus"
     ln -sfn ../corpus "$layers/packages"
     while read -r package version; do
@@ -154,8 +154,7 @@ packages() {
         dpkg -x "$file" "$dir"
         merge_usr "$dir"
         printf '%s' "$version" >"$dir/.version"
-    # shellcheck disable=SC2086  # one word per package
-    done < <(apt-cache policy $names | awk '/^[^ ]/ { name = $1; sub(/:$/, "", name) } $1 == "Candidate:" { print name, $2 }')
+    done < <(apt-cache policy "${names[@]}" | awk '/^[^ ]/ { name = $1; sub(/:$/, "", name) } $1 == "Candidate:" { print name, $2 }')
     say "corpus: $(find "$build/corpus" -mindepth 1 -maxdepth 1 -type d | wc -l) packages"
 }
 

@@ -1,0 +1,42 @@
+#!/bin/bash
+# The inside of one private root. Started as process 1 of its own mount and PID namespaces:
+#
+#   root-setup.sh TESTS_DIR LAYER...     (first layer wins)
+#
+# Lays the layers and the machine's own files (read-only) under a memory file system, so that nothing
+# here is ever written to. Says "ready" and waits: when its standard input closes, all of it is gone.
+set -euo pipefail
+tests=$1
+shift
+
+# /mnt is private to this namespace; nothing is left on the machine.
+mount -t tmpfs -o mode=755 e2e /mnt
+mkdir -p /mnt/{empty1,empty2,layers,mask,upper,work,root}
+
+# One file system cannot hold two overlapping layers ("/" and a folder in it), so the layers are
+# first joined into an overlay of their own.
+joined=/mnt/empty1:/mnt/empty2
+for layer in "$@"; do joined+=:$layer; done
+mount -t overlay -o "ro,lowerdir=$joined" layers /mnt/layers
+
+# What the machine itself may have of kernels and dkms must not show: whiteouts.
+for path in /usr/src /usr/lib/modules /boot /var/lib/dkms /etc/dkms /usr/sbin/dkms /usr/lib/dkms \
+    /usr/share/dkms /usr/lib/kernel/install.d/40-dkms.install /etc/kernel/{postinst,header_postinst,preinst,prerm}.d/dkms \
+    /var/lib/shim-signed /etc/modprobe.d/dkms.conf /usr/lib/linux-kbuild-*; do
+    mkdir -p "/mnt/mask${path%/*}"
+    mknod "/mnt/mask$path" c 0 0
+done
+
+mount -t overlay -o lowerdir=/mnt/layers:/mnt/mask:/,upperdir=/mnt/upper,workdir=/mnt/work root /mnt/root
+cd /mnt/root
+mkdir -p usr/src usr/lib/modules boot var/lib/dkms etc/dkms e2e proc sys dev tmp run root
+mount -t proc proc proc
+mount --rbind /sys sys
+mount --rbind /dev dev
+mount -t tmpfs -o mode=1777 tmp tmp
+mount -t tmpfs -o mode=755 run run
+mount --bind "$tests" e2e
+mount -o remount,bind,ro e2e
+mkdir -p run/lock
+# shellcheck disable=SC2016  # for the inner shell
+exec chroot . /bin/bash -c 'cd /; echo ready; read -r _ || true'

@@ -1,0 +1,242 @@
+//! The ledger of differences between Debian's dkms and ours, and the comparison against it.
+
+use crate::scenario::Seen;
+use regex_lite::Regex;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::sync::{Mutex, PoisonError};
+use thiserror::Error;
+
+/// One line that one of the two showed and the other did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deviation {
+    /// After which step.
+    pub step: String,
+    /// `exit`, `status`, `tree` or `installed`.
+    pub what: &'static str,
+    /// `- LINE` (Debian's only), `+ LINE` (ours only), or `- 0 + 3` for exit codes.
+    pub line: String,
+}
+
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}] {}", self.step, self.what, self.line)
+    }
+}
+
+/// A line of `differences.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    /// Scenario, or `*`.
+    scenario: String,
+    /// Step, or `*`.
+    step: String,
+    /// What, or `*`.
+    what: String,
+    /// A regular expression the deviation's line must match; all lines without it.
+    lines: Option<String>,
+    /// Why it is so.
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    difference: Vec<Entry>,
+}
+
+/// The ledger cannot be read.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// It is not TOML of the expected shape.
+    #[error("differences.toml: {0}")]
+    Toml(#[from] toml::de::Error),
+    /// A pattern or a reason is wrong.
+    #[error("differences.toml, entry {number} ({scenario}/{step}): {what}")]
+    Entry {
+        /// Counted from 1.
+        number: usize,
+        /// The entry's scenario.
+        scenario: String,
+        /// The entry's step.
+        step: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// The ledger, and which of its entries were needed so far.
+#[derive(Debug)]
+pub struct Ledger {
+    entries: Vec<(Entry, Option<Regex>)>,
+    used: Mutex<BTreeSet<usize>>,
+}
+
+impl Ledger {
+    /// Read the text of `differences.toml`.
+    ///
+    /// # Errors
+    /// When it is malformed, a pattern is invalid or a reason is missing.
+    pub fn parse(text: &str) -> Result<Self, LedgerError> {
+        let file: File = toml::from_str(text)?;
+        let entries = file.difference.into_iter().enumerate().map(|(index, entry)| {
+            let error = |what: String| LedgerError::Entry {
+                number: index + 1,
+                scenario: entry.scenario.clone(),
+                step: entry.step.clone(),
+                what,
+            };
+            if entry.reason.trim().len() < 10 {
+                return Err(error("the reason is missing".to_owned()));
+            }
+            let pattern =
+                entry.lines.as_deref().map(Regex::new).transpose().map_err(|e| error(e.to_string()))?;
+            Ok((entry, pattern))
+        });
+        Ok(Self { entries: entries.collect::<Result<_, _>>()?, used: Mutex::default() })
+    }
+
+    /// The deviations that no entry explains; the entries that explain one are marked as used.
+    pub fn unexplained<'a>(&self, scenario: &str, deviations: &'a [Deviation]) -> Vec<&'a Deviation> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = Vec::new();
+        for deviation in deviations {
+            let mut known = false;
+            for (index, (entry, pattern)) in self.entries.iter().enumerate() {
+                let fits = |want: &str, have: &str| want == "*" || want == have;
+                if fits(&entry.scenario, scenario)
+                    && fits(&entry.step, &deviation.step)
+                    && fits(&entry.what, deviation.what)
+                    && pattern.as_ref().is_none_or(|p| p.is_match(&deviation.line))
+                {
+                    used.insert(index);
+                    known = true;
+                }
+            }
+            if !known {
+                left.push(deviation);
+            }
+        }
+        left
+    }
+
+    /// Entries that explained nothing so far: after all scenarios ran, they are out of date.
+    #[must_use]
+    pub fn unused(&self) -> Vec<String> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = self.entries.iter().enumerate().filter(|(index, _)| !used.contains(index));
+        unused
+            .map(|(_, (e, _))| {
+                let lines = e.lines.as_deref().unwrap_or("any line");
+                format!("{}/{} [{}] {lines}: {}", e.scenario, e.step, e.what, e.reason)
+            })
+            .collect()
+    }
+}
+
+/// Compare what was seen after the steps that both did.
+#[must_use]
+pub fn compare(debian: &[Seen], ours: &[Seen]) -> Vec<Deviation> {
+    let mut found = Vec::new();
+    for theirs in debian {
+        let Some(mine) = ours.iter().find(|seen| seen.step == theirs.step) else { continue };
+        let step = &theirs.step;
+        let mut push = |what, line| found.push(Deviation { step: step.clone(), what, line });
+        if theirs.exit != mine.exit {
+            push("exit", format!("- {} + {}", theirs.exit, mine.exit));
+        }
+        for (what, theirs, mine) in [
+            ("status", &theirs.status, &mine.status),
+            ("tree", &theirs.tree, &mine.tree),
+            ("installed", &theirs.installed, &mine.installed),
+        ] {
+            for line in line_differences(theirs, mine) {
+                push(what, line);
+            }
+        }
+    }
+    found
+}
+
+/// `- line` for what only the first has, `+ line` for what only the second has, as multisets.
+fn line_differences(first: &[String], second: &[String]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, isize> = BTreeMap::new();
+    for line in first {
+        *counts.entry(line).or_default() -= 1;
+    }
+    for line in second {
+        *counts.entry(line).or_default() += 1;
+    }
+    let sign = |count: isize| if count < 0 { '-' } else { '+' };
+    counts.into_iter().filter(|(_, n)| *n != 0).map(|(line, n)| format!("{} {line}", sign(n))).collect()
+}
+
+/// The exit codes that are not those the scenario demands, as sentences with what the step said.
+#[must_use]
+pub fn wrong_exits<'a>(steps: impl Iterator<Item = &'a crate::scenario::Step>, seen: &[Seen]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for step in steps {
+        let (Some(want), Some(seen)) = (step.exit, seen.iter().find(|s| s.step == step.name)) else {
+            continue;
+        };
+        if seen.exit != want {
+            let mut text = format!("{}: exit {} instead of {want}", step.name, seen.exit);
+            for (name, said) in [("stdout", &seen.stdout), ("stderr", &seen.stderr)] {
+                let tail: Vec<_> = said.lines().rev().take(12).collect();
+                for line in tail.iter().rev() {
+                    let _ = write!(text, "\n      {name}: {line}");
+                }
+            }
+            wrong.push(text);
+        }
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(step: &str, exit: i32, status: &[&str]) -> Seen {
+        Seen {
+            step: step.to_owned(),
+            exit,
+            stdout: String::new(),
+            stderr: String::new(),
+            status: status.iter().map(|s| (*s).to_owned()).collect(),
+            tree: Vec::new(),
+            installed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn finds_and_explains_differences() {
+        let debian = [seen("a", 0, &["x: added"]), seen("b", 1, &[])];
+        let ours = [seen("a", 0, &["x: broken"]), seen("b", 3, &[]), seen("new", 0, &[])];
+        let found = compare(&debian, &ours);
+        assert_eq!(found.len(), 3);
+        let ledger = Ledger::parse(
+            "[[difference]]\nscenario='s'\nstep='*'\nwhat='status'\nlines='x: '\nreason='clearer words'\n
+             [[difference]]\nscenario='*'\nstep='c'\nwhat='exit'\nreason='never happens'\n",
+        )
+        .unwrap();
+        let left = ledger.unexplained("s", &found);
+        assert_eq!(left.iter().map(|d| d.to_string()).collect::<Vec<_>>(), ["b [exit] - 1 + 3"]);
+        assert_eq!(ledger.unused().len(), 1);
+    }
+
+    #[test]
+    fn rejects_a_bad_ledger() {
+        let entry = "[[difference]]\nscenario='s'\nstep='*'\nwhat='status'\n";
+        for bad in [
+            format!("{entry}reason=''"),
+            format!("{entry}lines='('\nreason='a good reason'"),
+            entry.to_owned(),
+        ] {
+            assert!(Ledger::parse(&bad).is_err(), "{bad}");
+        }
+    }
+}
