@@ -1,1 +1,58 @@
-//! Placeholder.
+//! Kernel module files: what is in them, and the bytes that make them ready for a kernel.
+//!
+//! Bytes in, bytes out: nothing here opens a file, starts a process, prints or looks at the environment, so
+//! every function can be tested with a byte slice and none can hurt the system it runs on.
+//!
+//! | room | question it answers |
+//! |---|---|
+//! | [`elf`] | what does this file hold: machine, symbols, versions, `.modinfo`? |
+//! | [`modinfo`] | the `key=value` strings: version, vermagic, licence … |
+//! | [`symvers`] | which symbols does a kernel or module offer, with which CRC? |
+//! | [`compress`] | gzip, xz and zstd as the kernel and kmod read them |
+//! | [`sign`] | the appended PKCS#7 signature: make, read, check, take off |
+//! | [`mok`] | a new signing key and its certificate |
+//! | [`verdict`] | would this kernel load this module, and if not, why? |
+//!
+//! Input is never trusted: lengths and counts in headers are checked against the bytes really there before
+//! anything is allocated or indexed, and what cannot be read is a typed error.
+#![forbid(unsafe_code)]
+
+pub mod compress;
+mod der;
+pub mod elf;
+pub mod modinfo;
+pub mod mok;
+mod pem;
+pub mod sign;
+pub mod symvers;
+pub mod verdict;
+
+pub use elf::{Class, machine_of_arch};
+
+/// Runs everything in this crate that reads bytes on `data`. For fuzzing and property tests: it must return,
+/// whatever the bytes are.
+#[doc(hidden)]
+pub fn fuzz_module(data: &[u8]) {
+    /// Enough to see a decompressor work, small enough for a fuzzer.
+    const LIMIT: usize = 1 << 20;
+    let symvers = symvers::Symvers::parse(data).ok();
+    if let Ok(module) = elf::Module::parse(data) {
+        let mut view = verdict::KernelView::new("6.1.0-1-amd64", "x86_64");
+        view.symvers = symvers.as_ref();
+        view.modversions = true;
+        let _ = verdict::check(&module, &view);
+    }
+    let _ = modinfo::ModInfo::from_section(data);
+    let _ = compress::decompress(data, LIMIT);
+    let _ = sign::strip_signature(data);
+    let _ = sign::signature(data);
+    let _ = sign::Key::parse(data);
+    if let Ok(certificate) = sign::Certificate::parse(data) {
+        let _ = sign::verify(data, &certificate);
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        for format in [compress::Format::Gzip, compress::Format::Xz, compress::Format::Zstd] {
+            let _ = compress::Options::parse(format, text);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The parts of an ELF relocatable file that matter for loading a kernel module.
+//!
+//! Own reader instead of a library: a module needs one header, one table and five sections, and we want to say
+//! exactly what is wrong with a damaged file. Layout: System V gABI chapters 4 and 5 (`elf.h`); module
+//! sections: kernel/module/main.c and scripts/mod/modpost.c of Linux.
+
+use crate::modinfo::ModInfo;
+
+mod reader;
+use reader::{Reader, Section};
+
+/// Word size of a module, `EI_CLASS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// `ELFCLASS32`
+    Elf32,
+    /// `ELFCLASS64`
+    Elf64,
+}
+
+impl Class {
+    /// 32 or 64.
+    #[must_use]
+    pub fn bits(self) -> u8 {
+        match self {
+            Class::Elf32 => 32,
+            Class::Elf64 => 64,
+        }
+    }
+}
+
+/// Why bytes are not a kernel module we can read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ElfError {
+    /// No ELF magic: some other kind of file.
+    #[error("not an ELF file{}", if *empty { ": the file is empty" } else { "" })]
+    NotElf {
+        /// The file has no bytes at all.
+        empty: bool,
+    },
+    /// An ELF file with a class, byte order or version nobody defined.
+    #[error("unknown ELF variant: {what} is {value}")]
+    UnknownVariant {
+        /// Which header field.
+        what: &'static str,
+        /// Its value.
+        value: u8,
+    },
+    /// An ELF file, but a program, library or core dump.
+    #[error("wrong kind of ELF file: {} (a kernel module is a relocatable file)", type_name(*e_type))]
+    WrongType {
+        /// The header's `e_type`.
+        e_type: u16,
+    },
+    /// The file ends before a part its header promises.
+    #[error("file is cut short or damaged: {part} needs bytes up to {needed}, the file has {have}")]
+    Truncated {
+        /// The header, table or section that does not fit.
+        part: String,
+        /// Where that part would end, in bytes from the start.
+        needed: u64,
+        /// Length of the file in bytes.
+        have: u64,
+    },
+    /// A table contradicts the standard (entry size, string table index …).
+    #[error("damaged ELF file: {0}")]
+    Malformed(String),
+    /// A relocatable file without `.modinfo`: an ordinary object file.
+    #[error("not a kernel module: the object file has no .modinfo section")]
+    NoModinfo,
+}
+
+fn type_name(e_type: u16) -> String {
+    match e_type {
+        0 => "no type".to_owned(),
+        2 => "an executable".to_owned(),
+        3 => "a shared library or position-independent executable".to_owned(),
+        4 => "a core dump".to_owned(),
+        other => format!("type {other}"),
+    }
+}
+
+/// A symbol the module expects from the kernel or from another module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndefinedSymbol {
+    /// Its name as written in the symbol table.
+    pub name: String,
+    /// Weak: the kernel loads the module also when nobody offers the symbol.
+    pub weak: bool,
+}
+
+/// What a kernel module file says about itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Module {
+    /// Word size.
+    pub class: Class,
+    /// Byte order.
+    pub little_endian: bool,
+    /// `e_machine`, e.g. 62 for x86-64.
+    pub machine: u16,
+    /// The `.modinfo` strings.
+    pub modinfo: ModInfo,
+    /// The file holds `.gnu.linkonce.this_module`, which modpost adds last: without it this is a half-built
+    /// object that no kernel loads.
+    pub has_this_module: bool,
+    /// Name and CRC of the symbols it was built against (`CONFIG_MODVERSIONS`), in file order.
+    pub versions: Vec<(String, u32)>,
+    /// Symbols it needs, in symbol-table order.
+    pub undefined: Vec<UndefinedSymbol>,
+    /// Symbols it offers to others, in symbol-table order.
+    pub exports: Vec<String>,
+}
+
+impl Module {
+    /// Reads a module from the bytes of an uncompressed `.ko` file. An appended signature does no harm.
+    ///
+    /// # Errors
+    /// [`ElfError`] tells what the bytes are instead, or which part of them is missing.
+    pub fn parse(data: &[u8]) -> Result<Module, ElfError> {
+        let reader = Reader::new(data)?;
+        let sections = reader.sections()?;
+        let find = |name: &str| sections.iter().find(|section| section.name == name.as_bytes());
+        let modinfo = match find(".modinfo") {
+            Some(section) => ModInfo::from_section(reader.contents(section)?),
+            None => return Err(ElfError::NoModinfo),
+        };
+        let versions = match (find("__version_ext_crcs"), find("__version_ext_names")) {
+            (Some(crcs), Some(names)) => {
+                extended_versions(&reader, reader.contents(crcs)?, reader.contents(names)?)
+            }
+            _ => match find("__versions") {
+                Some(section) => classic_versions(&reader, reader.contents(section)?),
+                None => Vec::new(),
+            },
+        };
+        let (undefined, exports) = symbols(&reader, &sections)?;
+        Ok(Module {
+            class: reader.class,
+            little_endian: reader.little_endian,
+            machine: reader.machine,
+            modinfo,
+            has_this_module: find(".gnu.linkonce.this_module").is_some(),
+            versions,
+            undefined,
+            exports,
+        })
+    }
+}
+
+/// `struct modversion_info`: an `unsigned long` CRC and the name, 64 bytes together.
+fn classic_versions(reader: &Reader<'_>, bytes: &[u8]) -> Vec<(String, u32)> {
+    let word = usize::from(reader.class.bits() / 8);
+    bytes
+        .chunks_exact(64)
+        .filter_map(|entry| {
+            let (crc, name) = entry.split_at_checked(word)?;
+            // A CRC has 32 bits; the upper half of a 64-bit word is zero.
+            let crc = u32::try_from(reader.number(crc) & 0xffff_ffff).ok()?;
+            let name = reader::until_nul(name);
+            // 64-bit PowerPC writes function names with a leading dot, kernel and tools look without.
+            let name = name.strip_prefix(b".").unwrap_or(name);
+            (!name.is_empty()).then(|| (String::from_utf8_lossy(name).into_owned(), crc))
+        })
+        .collect()
+}
+
+/// `CONFIG_EXTENDED_MODVERSIONS` (Linux 6.14): an array of 32-bit CRCs beside NUL-ended names of any length.
+fn extended_versions(reader: &Reader<'_>, crcs: &[u8], names: &[u8]) -> Vec<(String, u32)> {
+    crcs.chunks_exact(4)
+        .zip(names.split(|byte| *byte == 0))
+        .filter(|(_, name)| !name.is_empty())
+        .filter_map(|(crc, name)| {
+            let crc = u32::try_from(reader.number(crc)).ok()?;
+            Some((String::from_utf8_lossy(name).into_owned(), crc))
+        })
+        .collect()
+}
+
+type Symbols = (Vec<UndefinedSymbol>, Vec<String>);
+
+fn symbols(reader: &Reader<'_>, sections: &[Section<'_>]) -> Result<Symbols, ElfError> {
+    const SHT_SYMTAB: u32 = 2;
+    const SHN_UNDEF: u16 = 0;
+    const STB_WEAK: u8 = 2;
+    let mut undefined = Vec::new();
+    let mut exports = Vec::new();
+    let Some(table) = sections.iter().find(|section| section.kind == SHT_SYMTAB) else {
+        return Ok((undefined, exports));
+    };
+    let names = usize::try_from(table.link)
+        .ok()
+        .and_then(|index| sections.get(index))
+        .ok_or_else(|| ElfError::Malformed("the symbol table names no string table".to_owned()))?;
+    let names = reader.contents(names)?;
+    for symbol in reader.symbols(table)? {
+        let name = reader::until_nul(names.get(symbol.name..).unwrap_or_default());
+        if name.is_empty() {
+            continue;
+        }
+        if symbol.section == SHN_UNDEF {
+            let name = String::from_utf8_lossy(name).into_owned();
+            undefined.push(UndefinedSymbol { name, weak: symbol.bind == STB_WEAK });
+        } else if let Some(export) = name.strip_prefix(b"__ksymtab_") {
+            if !export.is_empty() {
+                exports.push(String::from_utf8_lossy(export).into_owned());
+            }
+        }
+    }
+    Ok((undefined, exports))
+}
+
+/// The word size and `e_machine` of modules for `arch`, a name as `uname -m` or a distribution writes it; `None`
+/// for a name we do not know. Numbers: the gABI's machine registry (`elf.h`).
+///
+/// An `arch` without a fixed word size (`mips`, `sparc`) means the 32-bit one, as `uname -m` does.
+#[must_use]
+pub fn machine_of_arch(arch: &str) -> Option<(Class, u16)> {
+    use Class::{Elf32, Elf64};
+    Some(match arch {
+        "x86_64" | "amd64" => (Elf64, 62),
+        "i386" | "i486" | "i586" | "i686" | "x86" => (Elf32, 3),
+        "aarch64" | "aarch64_be" | "arm64" => (Elf64, 183),
+        "arm" | "armel" | "armhf" | "armhfp" => (Elf32, 40),
+        _ if arch.starts_with("armv") => (Elf32, 40),
+        "ppc64" | "ppc64le" | "ppc64el" | "powerpc64" | "powerpc64le" => (Elf64, 21),
+        "ppc" | "powerpc" => (Elf32, 20),
+        "s390x" => (Elf64, 22),
+        "s390" => (Elf32, 22),
+        "riscv64" => (Elf64, 243),
+        "riscv32" => (Elf32, 243),
+        "loongarch64" | "loong64" => (Elf64, 258),
+        "mips" | "mipsel" => (Elf32, 8),
+        "mips64" | "mips64el" => (Elf64, 8),
+        "sparc64" => (Elf64, 43),
+        "sparc" => (Elf32, 2),
+        "alpha" => (Elf64, 0x9026),
+        "ia64" => (Elf64, 50),
+        "parisc" | "hppa" => (Elf32, 15),
+        "parisc64" => (Elf64, 15),
+        "m68k" => (Elf32, 4),
+        "sh4" | "sh" => (Elf32, 42),
+        "arc" => (Elf32, 195),
+        _ => return None,
+    })
+}
+
+/// The usual name of an `e_machine`, for messages; `None` for one we do not know.
+#[must_use]
+pub fn machine_name(class: Class, machine: u16) -> Option<&'static str> {
+    const NAMES: &[&str] = &[
+        "x86_64",
+        "i686",
+        "aarch64",
+        "arm",
+        "ppc64",
+        "ppc",
+        "s390x",
+        "s390",
+        "riscv64",
+        "riscv32",
+        "loongarch64",
+        "mips",
+        "mips64",
+        "sparc64",
+        "sparc",
+        "alpha",
+        "ia64",
+        "parisc",
+        "parisc64",
+        "m68k",
+        "sh4",
+        "arc",
+    ];
+    NAMES.iter().copied().find(|name| machine_of_arch(name) == Some((class, machine)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Bounds-checked access to ELF headers, sections and symbols. Nothing is allocated before the bytes that
+//! justify it were found in the file.
+
+use super::{Class, ElfError};
+
+/// Most modules have a few hundred sections; the table itself bounds the count anyway.
+const SHT_NOBITS: u32 = 8;
+
+pub(super) struct Reader<'a> {
+    data: &'a [u8],
+    pub class: Class,
+    pub little_endian: bool,
+    pub machine: u16,
+    section_table: u64,
+    section_size: u16,
+    section_count: u16,
+    names_index: u16,
+}
+
+pub(super) struct Section<'a> {
+    pub name: &'a [u8],
+    pub kind: u32,
+    pub link: u32,
+    offset: u64,
+    size: u64,
+    entry_size: u64,
+}
+
+pub(super) struct Symbol {
+    pub name: usize,
+    pub bind: u8,
+    pub section: u16,
+}
+
+/// The bytes before the first NUL, or all of them.
+pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(data: &'a [u8]) -> Result<Reader<'a>, ElfError> {
+        if !data.starts_with(b"\x7fELF") {
+            return Err(ElfError::NotElf { empty: data.is_empty() });
+        }
+        let ident = data.get(4..16).ok_or_else(|| truncated(data, "ELF header", 16))?;
+        let class = match ident.first().copied().unwrap_or_default() {
+            1 => Class::Elf32,
+            2 => Class::Elf64,
+            value => return Err(ElfError::UnknownVariant { what: "the class", value }),
+        };
+        let little_endian = match ident.get(1).copied().unwrap_or_default() {
+            1 => true,
+            2 => false,
+            value => return Err(ElfError::UnknownVariant { what: "the byte order", value }),
+        };
+        let mut reader = Reader {
+            data,
+            class,
+            little_endian,
+            machine: 0,
+            section_table: 0,
+            section_size: 0,
+            section_count: 0,
+            names_index: 0,
+        };
+        reader.read_header()?;
+        Ok(reader)
+    }
+
+    fn read_header(&mut self) -> Result<(), ElfError> {
+        const ET_REL: u16 = 1;
+        let (header_size, shoff, shentsize) = match self.class {
+            Class::Elf32 => (52, (32, 4), 46),
+            Class::Elf64 => (64, (40, 8), 58),
+        };
+        let header = self.range("ELF header", 0, header_size)?;
+        let e_type = self.half(header, 16);
+        if e_type != ET_REL {
+            return Err(ElfError::WrongType { e_type });
+        }
+        self.machine = self.half(header, 18);
+        self.section_table = self.field(header, shoff.0, shoff.1);
+        self.section_size = self.half(header, shentsize);
+        self.section_count = self.half(header, shentsize + 2);
+        self.names_index = self.half(header, shentsize + 4);
+        Ok(())
+    }
+
+    /// Every section with its name. The count and the index of the name table may live in the first entry
+    /// (files with more than 65,279 sections).
+    pub fn sections(&self) -> Result<Vec<Section<'a>>, ElfError> {
+        const SHN_XINDEX: u16 = 0xffff;
+        let least = match self.class {
+            Class::Elf32 => 40,
+            Class::Elf64 => 64,
+        };
+        if self.section_table == 0 {
+            return Err(ElfError::NoModinfo);
+        }
+        if self.section_size < least {
+            let size = self.section_size;
+            return Err(ElfError::Malformed(format!("section headers of {size} bytes, {least} expected")));
+        }
+        let size = u64::from(self.section_size);
+        let first = self.raw_section(self.range("section table", self.section_table, size)?).1;
+        let count = if self.section_count == 0 { first.size } else { u64::from(self.section_count) };
+        let names_index = match self.names_index {
+            SHN_XINDEX => u64::from(first.link),
+            index => u64::from(index),
+        };
+        let bytes = count
+            .checked_mul(size)
+            .ok_or_else(|| ElfError::Malformed(format!("{count} sections cannot be in a file")))?;
+        let table = self.range("section table", self.section_table, bytes)?;
+        let raw: Vec<(u32, Section<'a>)> =
+            table.chunks_exact(usize::from(self.section_size)).map(|entry| self.raw_section(entry)).collect();
+        let names = usize::try_from(names_index)
+            .ok()
+            .and_then(|index| raw.get(index))
+            .ok_or_else(|| ElfError::Malformed("the table of section names is missing".to_owned()))?;
+        let names = self.range("section .shstrtab", names.1.offset, names.1.size)?;
+        Ok(raw
+            .into_iter()
+            .map(|(name, section)| {
+                let start = usize::try_from(name).unwrap_or(usize::MAX);
+                Section { name: until_nul(names.get(start..).unwrap_or_default()), ..section }
+            })
+            .collect())
+    }
+
+    /// One section header: the offset of its name, and the rest.
+    fn raw_section(&self, entry: &[u8]) -> (u32, Section<'a>) {
+        let word = |at| u32::try_from(self.field(entry, at, 4)).unwrap_or_default();
+        let wide = |at| self.field(entry, at, 8);
+        let section = match self.class {
+            Class::Elf32 => Section {
+                name: &[],
+                kind: word(4),
+                offset: word(16).into(),
+                size: word(20).into(),
+                link: word(24),
+                entry_size: word(36).into(),
+            },
+            Class::Elf64 => Section {
+                name: &[],
+                kind: word(4),
+                offset: wide(24),
+                size: wide(32),
+                link: word(40),
+                entry_size: wide(56),
+            },
+        };
+        (word(0), section)
+    }
+
+    /// The bytes of a section; none for one that takes no room in the file.
+    pub fn contents(&self, section: &Section<'_>) -> Result<&'a [u8], ElfError> {
+        if section.kind == SHT_NOBITS {
+            return Ok(&[]);
+        }
+        let part = || format!("section {}", String::from_utf8_lossy(section.name));
+        self.range_of(part, section.offset, section.size)
+    }
+
+    /// The entries of a symbol table.
+    pub fn symbols(&self, table: &Section<'_>) -> Result<impl Iterator<Item = Symbol>, ElfError> {
+        let (size, info, section) = match self.class {
+            Class::Elf32 => (16, 12, 14),
+            Class::Elf64 => (24, 4, 6),
+        };
+        if table.entry_size != size {
+            let found = table.entry_size;
+            return Err(ElfError::Malformed(format!("symbols of {found} bytes, {size} expected")));
+        }
+        let bytes = self.contents(table)?;
+        Ok(bytes.chunks_exact(usize::try_from(size).unwrap_or(24)).map(move |entry| Symbol {
+            name: usize::try_from(self.field(entry, 0, 4)).unwrap_or(usize::MAX),
+            bind: entry.get(info).copied().unwrap_or_default() >> 4,
+            section: self.half(entry, section),
+        }))
+    }
+
+    /// The number that up to eight bytes are in the file's byte order.
+    pub fn number(&self, bytes: &[u8]) -> u64 {
+        let add = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
+        if self.little_endian { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) }
+    }
+
+    /// A field of an entry whose length was checked; zero should that ever be wrong.
+    fn field(&self, entry: &[u8], at: usize, length: usize) -> u64 {
+        self.number(entry.get(at..at.saturating_add(length)).unwrap_or_default())
+    }
+
+    fn half(&self, entry: &[u8], at: usize) -> u16 {
+        u16::try_from(self.field(entry, at, 2)).unwrap_or_default()
+    }
+
+    fn range(&self, part: &str, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {
+        self.range_of(|| part.to_owned(), offset, size)
+    }
+
+    fn range_of(&self, part: impl Fn() -> String, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {
+        let end = offset.saturating_add(size);
+        let place = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
+        place
+            .and_then(|(start, end)| self.data.get(start..end))
+            .ok_or_else(|| truncated(self.data, &part(), end))
+    }
+}
+
+fn truncated(data: &[u8], part: &str, needed: u64) -> ElfError {
+    ElfError::Truncated { part: part.to_owned(), needed, have: data.len() as u64 }
+}

@@ -1,0 +1,105 @@
+//! The digests a kernel can be configured to sign modules with (`CONFIG_MODULE_SIG_HASH`).
+
+use rsa::Pkcs1v15Sign;
+use sha2::Digest;
+use std::fmt;
+
+/// A digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Hash {
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+    Sha3_256,
+    Sha3_384,
+    Sha3_512,
+}
+
+impl Hash {
+    /// All of them.
+    pub const ALL: [Hash; 8] = [
+        Hash::Sha1,
+        Hash::Sha224,
+        Hash::Sha256,
+        Hash::Sha384,
+        Hash::Sha512,
+        Hash::Sha3_256,
+        Hash::Sha3_384,
+        Hash::Sha3_512,
+    ];
+
+    /// The digest that `CONFIG_MODULE_SIG_HASH` calls `name`, e.g. `sha256` or `sha3-384`.
+    #[must_use]
+    pub fn from_config_name(name: &str) -> Option<Hash> {
+        Hash::ALL.into_iter().find(|hash| hash.config_name() == name)
+    }
+
+    /// The name in the kernel's configuration and on sign-file's command line.
+    #[must_use]
+    pub fn config_name(self) -> &'static str {
+        match self {
+            Hash::Sha1 => "sha1",
+            Hash::Sha224 => "sha224",
+            Hash::Sha256 => "sha256",
+            Hash::Sha384 => "sha384",
+            Hash::Sha512 => "sha512",
+            Hash::Sha3_256 => "sha3-256",
+            Hash::Sha3_384 => "sha3-384",
+            Hash::Sha3_512 => "sha3-512",
+        }
+    }
+
+    /// Content bytes of the object identifier (RFC 3370, RFC 5754, NIST's hash algorithm arc).
+    pub(super) fn oid(self) -> &'static [u8] {
+        match self {
+            Hash::Sha1 => b"\x2b\x0e\x03\x02\x1a",
+            Hash::Sha256 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x01",
+            Hash::Sha384 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x02",
+            Hash::Sha512 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x03",
+            Hash::Sha224 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x04",
+            Hash::Sha3_256 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x08",
+            Hash::Sha3_384 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x09",
+            Hash::Sha3_512 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x0a",
+        }
+    }
+
+    pub(super) fn from_oid(oid: &[u8]) -> Option<Hash> {
+        Hash::ALL.into_iter().find(|hash| hash.oid() == oid)
+    }
+
+    pub(super) fn digest(self, data: &[u8]) -> Vec<u8> {
+        match self {
+            Hash::Sha1 => sha1::Sha1::digest(data).to_vec(),
+            Hash::Sha224 => sha2::Sha224::digest(data).to_vec(),
+            Hash::Sha256 => sha2::Sha256::digest(data).to_vec(),
+            Hash::Sha384 => sha2::Sha384::digest(data).to_vec(),
+            Hash::Sha512 => sha2::Sha512::digest(data).to_vec(),
+            Hash::Sha3_256 => sha3::Sha3_256::digest(data).to_vec(),
+            Hash::Sha3_384 => sha3::Sha3_384::digest(data).to_vec(),
+            Hash::Sha3_512 => sha3::Sha3_512::digest(data).to_vec(),
+        }
+    }
+
+    /// PKCS#1 v1.5 padding with this digest's prefix.
+    pub(super) fn padding(self) -> Pkcs1v15Sign {
+        match self {
+            Hash::Sha1 => Pkcs1v15Sign::new::<sha1::Sha1>(),
+            Hash::Sha224 => Pkcs1v15Sign::new::<sha2::Sha224>(),
+            Hash::Sha256 => Pkcs1v15Sign::new::<sha2::Sha256>(),
+            Hash::Sha384 => Pkcs1v15Sign::new::<sha2::Sha384>(),
+            Hash::Sha512 => Pkcs1v15Sign::new::<sha2::Sha512>(),
+            Hash::Sha3_256 => Pkcs1v15Sign::new::<sha3::Sha3_256>(),
+            Hash::Sha3_384 => Pkcs1v15Sign::new::<sha3::Sha3_384>(),
+            Hash::Sha3_512 => Pkcs1v15Sign::new::<sha3::Sha3_512>(),
+        }
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.config_name())
+    }
+}
