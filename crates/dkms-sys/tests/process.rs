@@ -207,15 +207,15 @@ fn many_at_once() {
 
 #[test]
 fn only_passed_descriptors_are_inherited() {
-    let (reader, writer) = std::io::pipe().expect("pipe");
-    let writer = std::sync::Arc::new(std::os::fd::OwnedFd::from(writer));
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
+    let writer = std::sync::Arc::new(writer);
     let number = std::os::fd::AsRawFd::as_raw_fd(&*writer);
     let done =
         run(sh(&format!("echo hello >/proc/self/fd/{number}; ls /proc/self/fd | wc -l")).pass_fd(writer));
     // 0, 1, 2, the passed one, and the directory that ls reads.
     assert_eq!(done.stdout_text().trim(), "5");
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut { reader }, &mut text).expect("read");
+    std::io::Read::read_to_string(&mut std::fs::File::from(reader), &mut text).expect("read");
     assert_eq!(text, "hello\n");
 }
 
