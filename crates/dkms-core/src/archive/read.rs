@@ -272,7 +272,7 @@ fn kind_of(raw: &RawEntry) -> Result<Kind<'_>, Refusal> {
 }
 
 /// Everything is read and forgotten.
-struct Nowhere;
+pub(super) struct Nowhere;
 
 impl Sink for Nowhere {
     fn directory(&mut self, _: &str, _: u32, _: u64) -> Result<(), IoError> {
