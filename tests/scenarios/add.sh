@@ -1,0 +1,77 @@
+# add: from a folder of /usr/src, from any folder, from a dkms.conf; and every kind of bad dkms.conf.
+#: step no-source 2
+dkms add -m nowhere/1.0
+#: step by-folder 0
+cp -r /e2e/fixtures/single-1.0 /root/anything
+dkms add /root/anything
+test -f /usr/src/single-1.0/dkms.conf
+#: step by-folder-again 3
+dkms add /root/anything
+#: step remove-leaves-source 0
+dkms remove single/1.0 --all
+test -f /usr/src/single-1.0/dkms.conf
+#: step by-conf-file 0
+dkms add /root/anything/dkms.conf
+#: step folder-without-conf 9
+mkdir /root/none
+dkms add /root/none
+#: step no-conf 4
+mkdir /usr/src/noconf-1.0
+dkms add -m noconf/1.0
+#: step other-conf 0
+fixture ver-1.9
+mv /usr/src/ver-1.9/dkms.conf /root/elsewhere.conf
+dkms add -m ver/1.9 -c /root/elsewhere.conf
+#: step crlf 0
+fixture crlf-1.0
+dkms add crlf/1.0
+#: step bash-only 0
+fixture bashonly-1.0
+dkms add bashonly/1.0
+#: step no-name 8
+fixture badnoname-1.0
+dkms add badnoname/1.0
+#: step no-version 8
+fixture badnoversion-1.0
+dkms add badnoversion/1.0
+#: step no-destination 8
+fixture badnodest-1.0
+dkms add badnodest/1.0
+#: step bad-destination 8
+fixture baddest-1.0
+dkms add baddest/1.0
+#: step ko-in-name 8
+fixture badsuffix-1.0
+dkms add badsuffix/1.0
+#: step bad-rebuild 8
+fixture badrebuild-1.0
+dkms add badrebuild/1.0
+#: step bad-autoinstall 8
+fixture badauto-1.0
+dkms add badauto/1.0
+#: step duplicate-names 8
+fixture baddup-1.0
+dkms add baddup/1.0
+#: step hole-in-array 8
+fixture badhole-1.0
+dkms add badhole/1.0
+#: step shell-syntax 8
+fixture badsyntax-1.0
+dkms add badsyntax/1.0
+#: step bad-conf-by-folder 8
+cp -r /e2e/fixtures/badnodest-1.0 /root/badfolder
+rm -rf /usr/src/badnodest-1.0
+dkms add /root/badfolder
+#: step nothing-left-by-bad-ones 0
+same "$(ls /var/lib/dkms | grep '^bad' || true)" ""
+#: step removed-source-is-broken 4
+rm -rf /usr/src/crlf-1.0
+dkms build crlf/1.0 -k "$K"
+#: step broken-stops-nobody 0
+dkms status | grep -q '^bashonly/1.0: added'
+dkms status | grep -q '^crlf/1.0: broken'
+#: step broken-is-not-removed 4
+dkms remove crlf/1.0 --all
+#: step broken-mended-by-source 0
+fixture crlf-1.0
+dkms remove crlf/1.0 --all
