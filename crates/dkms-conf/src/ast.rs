@@ -1,0 +1,204 @@
+//! The tree that the parser makes of a file. Positions are byte offsets into the text.
+
+/// A list of commands, each an and-or chain.
+pub(crate) type List = Vec<Chain>;
+
+/// `first && next || next …`
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub first: Pipeline,
+    pub rest: Vec<(Connector, Pipeline)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connector {
+    And,
+    Or,
+}
+
+/// One command, possibly behind `!`.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub at: usize,
+    pub negated: bool,
+    pub command: Command,
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Simple(Simple),
+    If(If),
+    Case(Case),
+    Condition(Condition),
+}
+
+/// Assignments, then words. With words the assignments are only for that command.
+#[derive(Debug)]
+pub(crate) struct Simple {
+    pub assignments: Vec<Assignment>,
+    pub words: Vec<Word>,
+}
+
+#[derive(Debug)]
+pub(crate) struct If {
+    /// Condition and body of `if` and each `elif`.
+    pub branches: Vec<(List, List)>,
+    pub otherwise: Option<List>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub subject: Word,
+    pub arms: Vec<(Vec<Word>, List)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub at: usize,
+    pub name: String,
+    pub subscript: Option<Word>,
+    pub append: bool,
+    pub value: Value,
+}
+
+#[derive(Debug)]
+pub(crate) enum Value {
+    Word(Word),
+    Array(Vec<Element>),
+}
+
+/// One element of an array literal: `word`, which may become several, or `[subscript]=word`.
+#[derive(Debug)]
+pub(crate) struct Element {
+    pub at: usize,
+    pub subscript: Option<Word>,
+    pub word: Word,
+}
+
+/// What is inside `[[ ]]`.
+#[derive(Debug)]
+pub(crate) enum Condition {
+    NotEmpty(Word),
+    Empty(Word),
+    Not(Box<Condition>),
+    /// `a && b && …`
+    All(Vec<Condition>),
+    /// `a || b || …`
+    Any(Vec<Condition>),
+    /// Against a pattern of file names.
+    Like(Word, Word),
+    /// Against a regular expression.
+    Regex(Word, Word),
+    Number(Word, Comparison, Word),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+/// A word before expansion.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Word {
+    pub at: usize,
+    pub parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    /// Text outside quotes: patterns in it count.
+    Bare(String),
+    /// Text inside quotes or behind a backslash. It may be empty: `""` is a word.
+    Quoted(String),
+    Parameter(Box<Parameter>),
+}
+
+/// `$name`, `${name}` and their sisters.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameter {
+    pub at: usize,
+    /// Inside double quotes.
+    pub quoted: bool,
+    pub name: String,
+    pub subscript: Option<Word>,
+    pub operation: Operation,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Operation {
+    /// The value.
+    Plain,
+    /// `${#name}`
+    Length,
+    /// `${#name[@]}`
+    Count,
+    /// `${name:-word}`; without the colon an empty value counts as a value.
+    Default { colon: bool, word: Word },
+    /// `${name:+word}`
+    Alternative { colon: bool, word: Word },
+    /// `${name#pattern}`, `${name##pattern}`
+    CutStart { longest: bool, pattern: Word },
+    /// `${name%pattern}`, `${name%%pattern}`
+    CutEnd { longest: bool, pattern: Word },
+    /// `${name/pattern/with}`, `${name//pattern/with}`
+    Replace { all: bool, pattern: Word, with: Word },
+}
+
+impl Comparison {
+    /// The comparison that `-eq` and its like stand for.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "-eq" => Self::Eq,
+            "-ne" => Self::Ne,
+            "-lt" => Self::Lt,
+            "-le" => Self::Le,
+            "-gt" => Self::Gt,
+            "-ge" => Self::Ge,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn holds(self, a: i64, b: i64) -> bool {
+        match self {
+            Self::Eq => a == b,
+            Self::Ne => a != b,
+            Self::Lt => a < b,
+            Self::Le => a <= b,
+            Self::Gt => a > b,
+            Self::Ge => a >= b,
+        }
+    }
+}
+
+impl Word {
+    /// The text, if all of it is outside quotes and without expansions.
+    pub(crate) fn bare(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Bare(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text with quotes removed, if there is no expansion in it.
+    pub(crate) fn literal(&self) -> Option<String> {
+        self.parts
+            .iter()
+            .map(|part| match part {
+                Part::Bare(text) | Part::Quoted(text) => Some(text.as_str()),
+                Part::Parameter(_) => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn push_bare(&mut self, c: char) {
+        match self.parts.last_mut() {
+            Some(Part::Bare(text)) => text.push(c),
+            _ => self.parts.push(Part::Bare(c.to_string())),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The fallback: a bash program that evaluates a file as dkms does, and the way its answer is read.
+//!
+//! Run it as `bash --noprofile --norc -c PROGRAM dkms FILE ARGUMENTS...` with [`bash_arguments`], FILE an absolute path,
+//! the working directory empty (dkms leaves patterns open to pathname expansion), stdin empty. What the file itself
+//! prints is thrown away; standard output has the records and nothing else.
+
+use crate::directives::{Dialect, Directives, State};
+
+/// The program. Its first argument is the file, the others are `NAME=value` or `NAME[index]=value`.
+///
+/// Pass one sources the file in a subshell and echoes each known variable, one trailing carriage return less, without
+/// quotes around the echo, so that blanks fold. Pass two evaluates those lines in a shell that has not seen the file.
+/// The answer is name, index and value, each ended by NUL, for every known variable that is set; then an empty record,
+/// without which the answer is incomplete (the file may end the shell).
+macro_rules! program {
+    ($names:literal) => {
+        concat!(
+            "readonly -a __dkms_names=(",
+            $names,
+            r#")
+shopt -s extglob
+__dkms_pass_one() {
+    local __dkms_file="$1" __dkms_name __dkms_index
+    local -r CR=$'\r'
+    set --
+    . "$__dkms_file" >/dev/null
+    for __dkms_name in "${__dkms_names[@]}"; do
+        for __dkms_index in $(eval echo "\${!$__dkms_name[@]}"); do
+            eval echo "$__dkms_name[$__dkms_index]=\\\"\${$__dkms_name[$__dkms_index]%\$CR}\\\""
+        done
+    done
+}
+__dkms_pass_two() {
+    local __dkms_lines="$1"
+    set --
+    eval "$__dkms_lines"
+}
+__dkms_answer() {
+    local -n __dkms_array
+    local __dkms_index
+    for __dkms_name in "${__dkms_names[@]}"; do
+        declare -n __dkms_array="$__dkms_name"
+        for __dkms_index in "${!__dkms_array[@]}"; do
+            builtin printf '%s\0%s\0%s\0' "$__dkms_name" "$__dkms_index" "${__dkms_array[__dkms_index]}"
+        done
+    done
+    builtin printf '\0\0\0'
+}
+for __dkms_given in "${@:2}"; do
+    printf -v "${__dkms_given%%=*}" %s "${__dkms_given#*=}"
+done
+__dkms_pass_two "$(__dkms_pass_one "$1")" >/dev/null
+unset IFS
+__dkms_answer
+"#
+        )
+    };
+}
+
+static MODULE_PROGRAM: &str = program!(
+    "PACKAGE_NAME PACKAGE_VERSION POST_ADD POST_BUILD POST_INSTALL POST_REMOVE PRE_BUILD PRE_INSTALL
+BUILD_DEPENDS BUILD_EXCLUSIVE_ARCH BUILD_EXCLUSIVE_CONFIG BUILD_EXCLUSIVE_KERNEL BUILD_EXCLUSIVE_KERNEL_MIN
+BUILD_EXCLUSIVE_KERNEL_MAX OBSOLETE_BY MAKE MAKE_MATCH PATCH PATCH_MATCH BUILT_MODULE_NAME BUILT_MODULE_LOCATION
+DEST_MODULE_NAME DEST_MODULE_LOCATION STRIP AUTOINSTALL NO_WEAK_MODULES BUILD_DEPENDS_REBUILD CLEAN REMAKE_INITRD
+MODULES_CONF MODULES_CONF_OBSOLETES MODULES_CONF_ALIAS_TYPE MODULES_CONF_OBSOLETE_ONLY"
+);
+
+static FRAMEWORK_PROGRAM: &str = program!(
+    "source_tree dkms_tree install_tree tmp_location verbose symlink_modules autoinstall_all_kernels
+modprobe_on_install parallel_jobs compress_gzip_opts compress_xz_opts compress_zstd_opts build_environment
+post_transaction sign_file mok_signing_key mok_certificate try_sign_modules lock_timeout"
+);
+
+/// The bash program for a kind of file. See the module's text for how to run it.
+pub fn bash_program(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Module => MODULE_PROGRAM,
+        Dialect::Framework => FRAMEWORK_PROGRAM,
+    }
+}
+
+/// The arguments behind the file: what is known before the file is read. Names that are no variable names are left out.
+pub fn bash_arguments(before: &State) -> Vec<String> {
+    let variables = before.variables.iter().filter(|(name, _)| is_name(name));
+    let variables = variables.map(|(name, value)| format!("{name}={value}"));
+    let directives = before.directives.iter().filter(|(name, _, _)| is_name(name));
+    let directives = directives.map(|(name, index, value)| format!("{name}[{index}]={value}"));
+    variables.chain(directives).filter(|argument| !argument.contains('\0')).collect()
+}
+
+/// Reads the program's answer.
+///
+/// # Errors
+/// In words: the answer is cut off (the file ended the shell), not UTF-8, or not in records.
+pub fn parse_records(out: &[u8]) -> Result<Directives, String> {
+    let text = std::str::from_utf8(out).map_err(|_| "a value is not UTF-8 text".to_owned())?;
+    let mut directives = Directives::new();
+    let mut fields = text.split('\0');
+    loop {
+        let (Some(name), Some(index), Some(value)) = (fields.next(), fields.next(), fields.next()) else {
+            return Err("the file ended the shell before its values were known".to_owned());
+        };
+        if name.is_empty() {
+            break;
+        }
+        if !is_name(name) {
+            return Err(format!("the shell answered with '{}', which is no record", name.escape_debug()));
+        }
+        let index: usize = index.parse().map_err(|_| format!("{name} has the index '{index}'"))?;
+        directives.set(name, index, value);
+    }
+    match (fields.next(), fields.next()) {
+        (Some(""), None) => Ok(directives),
+        _ => Err("the shell said more than its values".to_owned()),
+    }
+}
+
+/// Whether bash takes it for a variable's name.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_know_the_tables_names_in_order() {
+        for dialect in [Dialect::Module, Dialect::Framework] {
+            let program = bash_program(dialect);
+            let list = program.split(['(', ')']).nth(1).unwrap_or_default();
+            let table: Vec<&str> = dialect.table().iter().map(|d| d.name).collect();
+            assert_eq!(list.split_whitespace().collect::<Vec<_>>(), table);
+        }
+    }
+
+    #[test]
+    fn arguments_and_records() {
+        let mut before = State::default();
+        before.variables.insert("kernelver".into(), "6.1 x".into());
+        before.variables.insert("not a name".into(), "1".into());
+        before.directives.set("MAKE", 3, "a=b");
+        assert_eq!(bash_arguments(&before), ["kernelver=6.1 x", "MAKE[3]=a=b"]);
+        let read = parse_records(b"MAKE\x003\0a\nb\0\0\0\0").unwrap();
+        assert_eq!(read.iter().collect::<Vec<_>>(), [("MAKE", 3, "a\nb")]);
+        assert_eq!(parse_records(b"\0\0\0"), Ok(Directives::new()));
+        for bad in [
+            &b""[..],
+            b"MAKE\x003\0a\0",
+            b"\0\0\0more",
+            b"MAKE\0x\0a\0\0\0\0",
+            b"a b\x000\0\0\0\0\0",
+            b"\xff",
+        ] {
+            assert!(parse_records(bad).is_err(), "{bad:?}");
+        }
+    }
+}

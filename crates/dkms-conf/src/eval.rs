@@ -1,0 +1,384 @@
+//! Carries out a file, twice, as dkms does (`safe_source`).
+//!
+//! **Pass one** runs the file in a copy of the shell that knows the predefined variables and what earlier files set.
+//! Then dkms writes every directive that is set as a line `NAME[i]="value"`, one trailing carriage return less, through
+//! an `echo` whose argument is not quoted: blanks and line ends fold to one blank, and what looks like a pattern of file
+//! names may be replaced by file names. **Pass two** runs those lines in the shell that never saw the file: its helper
+//! variables are gone, a `$x` that survived is expanded, a backslash before `$`, `` ` ``, `"` or `\` goes, and a `"`
+//! inside the value ends the quotes. If a blank follows there, the line is no assignment any more but a command with
+//! a variable set just for it, and the directive stays unset.
+//!
+//! Both passes are the same interpreter on different text. Pass two has one rule more: a word that is neither an
+//! assignment nor anything built into bash is some program; bash would run it or not find it, and neither changes a
+//! directive. It is not run here.
+
+use crate::ast::{Case, Chain, Command, Condition, Connector, If, Pipeline, Simple, Value, Word};
+use crate::directives::{Dialect, Directives, State};
+use crate::expand::Variables;
+use crate::lexer::{Parsed, stop};
+use crate::test_command::{number, test};
+use std::collections::BTreeMap;
+
+/// Says whether a POSIX extended regular expression (first) matches anywhere in a text (second), or why it is not one.
+pub type Matcher<'a> = dyn Fn(&str, &str) -> Result<bool, String> + 'a;
+
+/// Larger files are declined.
+const MAX_TEXT: usize = 1 << 20;
+
+/// The native evaluator is not certain: the whole file has to go to bash.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {construct}")]
+pub struct Decline {
+    /// Line of the construct, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// What is there, in a few words: "command substitution", "loop" …
+    pub construct: String,
+}
+
+/// What dkms makes of a file: the directives of `before` with those of the file over them.
+///
+/// # Errors
+/// [`Decline`] at the first construct whose effect is not certain. Nothing is guessed.
+pub fn evaluate(
+    text: &[u8],
+    before: &State,
+    dialect: Dialect,
+    matcher: &Matcher<'_>,
+) -> Result<Directives, Decline> {
+    let decline = |construct: &str| Decline { line: 1, column: 1, construct: construct.to_owned() };
+    if text.len() > MAX_TEXT {
+        return Err(decline("file of more than a megabyte"));
+    }
+    let text = std::str::from_utf8(text).map_err(|e| {
+        let valid = text.get(..e.valid_up_to()).unwrap_or_default();
+        place(&String::from_utf8_lossy(valid), valid.len(), "text that is not UTF-8".to_owned())
+    })?;
+    let (variables, directives) = start(before, dialect);
+    let first = Variables::new(dialect, &variables, &directives);
+    let first = run(text, first, matcher, false).map_err(|s| place(text, s.at, s.construct))?;
+    let (lines, origins) = write_out(&first, dialect, text)?;
+    let second = Variables::new(dialect, &variables, &directives);
+    let second = run(&lines, second, matcher, true).map_err(|s| {
+        let origin = origins.iter().rev().find(|o| o.start <= s.at);
+        second_pass(text, origin, &s.construct)
+    })?;
+    let mut out = Directives::new();
+    for info in dialect.table() {
+        for (index, value) in second.directive(info.name) {
+            out.set(info.name, index, value);
+        }
+    }
+    Ok(out)
+}
+
+/// The variables and directives to begin with. A variable of a directive's name is that directive.
+fn start(before: &State, dialect: Dialect) -> (BTreeMap<String, String>, Directives) {
+    let mut directives = Directives::new();
+    let mut variables = before.variables.clone();
+    variables.retain(|name, value| {
+        let directive = dialect.find(name).is_some();
+        if directive {
+            directives.set(name.as_str(), 0, value.as_str());
+        }
+        !directive
+    });
+    for (name, index, value) in before.directives.iter() {
+        directives.set(name, index, value);
+    }
+    (variables, directives)
+}
+
+fn run<'a>(
+    text: &str,
+    variables: Variables,
+    matcher: &'a Matcher<'a>,
+    second_pass: bool,
+) -> Parsed<Variables> {
+    let list = crate::parser::parse(text)?;
+    let mut shell = Shell { variables, matcher, second_pass };
+    shell.list(&list)?;
+    Ok(shell.variables)
+}
+
+/// Which directive a line of the second pass came from.
+struct Origin {
+    /// Byte offset of the line.
+    start: usize,
+    name: &'static str,
+    index: usize,
+}
+
+/// The lines that the unquoted echo writes between the passes.
+fn write_out(variables: &Variables, dialect: Dialect, text: &str) -> Result<(String, Vec<Origin>), Decline> {
+    let mut lines = String::new();
+    let mut origins = Vec::new();
+    for info in dialect.table() {
+        for (index, value) in variables.directive(info.name) {
+            let origin = Origin { start: lines.len(), name: info.name, index };
+            let value = value.strip_suffix('\r').unwrap_or(value);
+            let quoted = format!("{}[{index}]=\"{value}\"", info.name);
+            let mut fields = quoted.split([' ', '\t', '\n']).filter(|f| !f.is_empty());
+            for (n, field) in fields.by_ref().enumerate() {
+                if may_name_files(field) {
+                    return Err(second_pass(text, Some(&origin), "pathname expansion"));
+                }
+                if n > 0 {
+                    lines.push(' ');
+                }
+                lines.push_str(field);
+            }
+            lines.push('\n');
+            origins.push(origin);
+        }
+    }
+    if lines.len() > MAX_TEXT {
+        return Err(Decline { line: 1, column: 1, construct: "values of more than a megabyte".into() });
+    }
+    Ok((lines, origins))
+}
+
+/// Whether a field could match files although the working directory is empty: patterns from the root, of hidden names
+/// (`.` and `..` are always there), or of the extended kind.
+fn may_name_files(field: &str) -> bool {
+    let pattern = field.contains(['*', '?', '[', '\\']) || field.contains("+(") || field.contains("@(");
+    let extended = ["?(", "*(", "+(", "@(", "!("].iter().any(|p| field.contains(p));
+    extended || pattern && field.starts_with(['/', '.'])
+}
+
+fn second_pass(text: &str, origin: Option<&Origin>, construct: &str) -> Decline {
+    let found = origin.and_then(|o| crate::locate(text, o.name, Some(o.index)));
+    let (line, column) = found.map_or((1, 1), |l| (l.line, l.column));
+    let what = origin.map_or_else(String::new, |o| format!(" in {}[{}]", o.name, o.index));
+    Decline { line, column, construct: format!("{construct}, left for the second evaluation{what}") }
+}
+
+/// A byte offset as line and column.
+fn place(text: &str, at: usize, construct: String) -> Decline {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1);
+    let column = before.get(line_start..).map_or(0, |line| line.chars().count());
+    Decline { line: count(before.matches('\n').count()), column: count(column), construct }
+}
+
+/// How a command ended. `None`: nobody knows, since it was not run.
+type Status = Option<bool>;
+
+struct Shell<'a> {
+    variables: Variables,
+    matcher: &'a Matcher<'a>,
+    second_pass: bool,
+}
+
+impl Shell<'_> {
+    fn list(&mut self, list: &[Chain]) -> Parsed<Status> {
+        let mut status = Some(true);
+        for chain in list {
+            status = self.pipeline(&chain.first)?;
+            for (connector, next) in &chain.rest {
+                let known = self.known(status, next.at)?;
+                if known == (*connector == Connector::And) {
+                    status = self.pipeline(next)?;
+                }
+            }
+        }
+        Ok(status)
+    }
+
+    fn known(&self, status: Status, at: usize) -> Parsed<bool> {
+        status.map_or_else(|| stop(at, "status of an external command"), Ok)
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline) -> Parsed<Status> {
+        let status = match &pipeline.command {
+            Command::Simple(simple) => self.simple(simple, pipeline.at)?,
+            Command::If(command) => self.if_command(command, pipeline.at)?,
+            Command::Case(command) => self.case_command(command)?,
+            Command::Condition(condition) => Some(self.condition(condition)?),
+        };
+        Ok(status.map(|s| s != pipeline.negated))
+    }
+
+    fn if_command(&mut self, command: &If, at: usize) -> Parsed<Status> {
+        for (condition, body) in &command.branches {
+            let status = self.list(condition)?;
+            if self.known(status, at)? {
+                return self.list(body);
+            }
+        }
+        command.otherwise.as_ref().map_or(Ok(Some(true)), |body| self.list(body))
+    }
+
+    fn case_command(&mut self, command: &Case) -> Parsed<Status> {
+        crate::parser::no_tilde(&command.subject)?;
+        let subject = self.variables.text(&command.subject)?;
+        for (patterns, body) in &command.arms {
+            for pattern in patterns {
+                if self.like(&subject, pattern)? {
+                    return self.list(body);
+                }
+            }
+        }
+        Ok(Some(true))
+    }
+
+    fn like(&mut self, text: &str, pattern: &Word) -> Parsed<bool> {
+        crate::parser::no_tilde(pattern)?;
+        let glob = self.variables.pattern(pattern)?;
+        if glob.depends_on_locale(text) {
+            return stop(pattern.at, "pattern on a text that is not ASCII");
+        }
+        let chars: Vec<char> = text.chars().collect();
+        if !glob.is_bearable(chars.len()) {
+            return stop(pattern.at, "pattern on a long text");
+        }
+        Ok(glob.matches(&chars))
+    }
+
+    fn condition(&mut self, condition: &Condition) -> Parsed<bool> {
+        Ok(match condition {
+            Condition::NotEmpty(word) => !self.variables.text(word)?.is_empty(),
+            Condition::Empty(word) => self.variables.text(word)?.is_empty(),
+            Condition::Not(inner) => !self.condition(inner)?,
+            Condition::All(all) => {
+                for inner in all {
+                    if !self.condition(inner)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            Condition::Any(any) => {
+                for inner in any {
+                    if self.condition(inner)? {
+                        return Ok(true);
+                    }
+                }
+                false
+            }
+            Condition::Like(left, pattern) => {
+                let left = self.variables.text(left)?;
+                self.like(&left, pattern)?
+            }
+            Condition::Regex(left, pattern) => {
+                let left = self.variables.text(left)?;
+                let regex = self.variables.regex(pattern)?;
+                (self.matcher)(&regex, &left).or_else(|why| stop(pattern.at, why))?
+            }
+            Condition::Number(left, comparison, right) => {
+                let (a, b) = (self.variables.text(left)?, self.variables.text(right)?);
+                match (number(&a), number(&b)) {
+                    (Some(a), Some(b)) => comparison.holds(a, b),
+                    _ => return stop(left.at, "arithmetic"),
+                }
+            }
+        })
+    }
+
+    fn simple(&mut self, simple: &Simple, at: usize) -> Parsed<Status> {
+        let Some((command, arguments)) = simple.words.split_first() else {
+            for assignment in &simple.assignments {
+                self.assign(assignment)?;
+            }
+            return Ok(Some(true));
+        };
+        // A file with DOS line ends has "commands" of a carriage return. They are not found, and what is assigned in
+        // front of them is assigned for them only.
+        if command.bare() == Some("\r") {
+            return Ok(Some(false));
+        }
+        if self.second_pass {
+            return match command.literal() {
+                Some(name) if !name.is_empty() && !crate::builtins::is_builtin(&name) => Ok(None),
+                _ => stop(command.at, "command"),
+            };
+        }
+        let Some(name) = command.bare() else { return stop(command.at, "command") };
+        if !simple.assignments.is_empty() {
+            return stop(at, format!("command '{name}' with variables of its own"));
+        }
+        match name {
+            ":" | "true" => Ok(Some(true)),
+            "false" => Ok(Some(false)),
+            // What is printed is thrown away.
+            "echo" => Ok(Some(true)),
+            "[" => match arguments.split_last() {
+                Some((last, inner)) if last.bare() == Some("]") => self.test(inner, at),
+                _ => stop(at, "test without ']'"),
+            },
+            "test" => self.test(arguments, at),
+            "export" => self.export(arguments),
+            "unset" => self.unset(arguments),
+            name => stop(command.at, format!("command '{}'", name.escape_debug())),
+        }
+    }
+
+    fn assign(&mut self, assignment: &crate::ast::Assignment) -> Parsed<()> {
+        let crate::ast::Assignment { at, name, subscript, append, value } = assignment;
+        match value {
+            Value::Word(word) => {
+                // bash expands the value before the subscript; neither has side effects here.
+                let value = self.variables.text(word)?;
+                let index = subscript.as_ref().map(|s| self.variables.subscript(s)).transpose()?;
+                self.variables.assign(*at, name, index, *append, value)
+            }
+            Value::Array(elements) => {
+                let mut values = Vec::new();
+                for element in elements {
+                    match &element.subscript {
+                        Some(subscript) => {
+                            let index = self.variables.subscript(subscript)?;
+                            values.push((Some(index), self.variables.text(&element.word)?));
+                        }
+                        None => {
+                            let fields = self.variables.fields(&element.word)?;
+                            values.extend(fields.into_iter().map(|f| (None, f)));
+                        }
+                    }
+                    if values.len() > 10_000 {
+                        return stop(element.at, "array of this size");
+                    }
+                }
+                self.variables.assign_array(*at, name, *append, values)
+            }
+        }
+    }
+
+    fn test(&mut self, words: &[Word], at: usize) -> Parsed<Status> {
+        let mut arguments = Vec::new();
+        for word in words {
+            crate::parser::no_tilde(word)?;
+            arguments.extend(self.variables.fields(word)?);
+        }
+        test(&arguments).map_or_else(|| stop(at, "test of this form"), |result| Ok(Some(result)))
+    }
+
+    /// `export NAME` and `export NAME=value`.
+    fn export(&mut self, arguments: &[Word]) -> Parsed<Status> {
+        for word in arguments {
+            let Some((name, value)) = crate::parser::split_assignment(word)? else {
+                return stop(word.at, "export of this form");
+            };
+            if let Some(value) = value {
+                let value = self.variables.text(&value)?;
+                self.variables.assign(word.at, &name, None, false, value)?;
+            }
+        }
+        Ok(Some(true))
+    }
+
+    fn unset(&mut self, arguments: &[Word]) -> Parsed<Status> {
+        for word in arguments {
+            match word.bare() {
+                Some(name) if crate::bash::is_name(name) => self.variables.unset(word.at, name)?,
+                _ => return stop(word.at, "unset of this form"),
+            }
+        }
+        Ok(Some(true))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! `framework.conf` with types, and what is wrong with it.
+
+use crate::directives::Directives;
+use crate::problem::Problem;
+
+/// The machine's configuration. `None`: not set, so the default or an earlier source holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FrameworkConf {
+    /// Where the sources are.
+    pub source_tree: Option<String>,
+    /// Where dkms keeps what it built.
+    pub dkms_tree: Option<String>,
+    /// Where modules are installed.
+    pub install_tree: Option<String>,
+    /// Where temporary files go.
+    pub tmp_location: Option<String>,
+    /// Say more. Any text is yes, nothing between the quotes is no.
+    pub verbose: Option<bool>,
+    /// Install links instead of copies. Any text is yes.
+    pub symlink_modules: Option<bool>,
+    /// Build for every installed kernel when a package is upgraded. Any text is yes.
+    pub autoinstall_all_kernels: Option<bool>,
+    /// Load modules after installation. Any text is yes.
+    pub modprobe_on_install: Option<bool>,
+    /// Jobs of make; 0 is no limit.
+    pub parallel_jobs: Option<u32>,
+    /// Options for gzip.
+    pub compress_gzip_opts: Option<String>,
+    /// Options for xz.
+    pub compress_xz_opts: Option<String>,
+    /// Options for zstd.
+    pub compress_zstd_opts: Option<String>,
+    /// File with variables for make's environment.
+    pub build_environment: Option<String>,
+    /// Command to run once after modules changed.
+    pub post_transaction: Option<String>,
+    /// The kernel's sign-file program.
+    pub sign_file: Option<String>,
+    /// Private key, or a `pkcs11:` name.
+    pub mok_signing_key: Option<String>,
+    /// The key's certificate.
+    pub mok_certificate: Option<String>,
+    /// `true`, `false` or `not_in_chroot`; another value is a problem and not passed on.
+    pub try_sign_modules: Option<String>,
+    /// Seconds to wait for another dkms; 0 is for ever.
+    pub lock_timeout: Option<u64>,
+}
+
+impl FrameworkConf {
+    /// Gives the options types. Relative trees, numbers that are none and unknown words are problems; what is wrong is
+    /// left unset.
+    pub fn from_directives(directives: &Directives) -> (FrameworkConf, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let text = |name: &str| directives.get(name, 0).map(str::to_owned);
+        let switch = |name: &str| directives.get(name, 0).map(|v| !v.is_empty());
+        let conf = FrameworkConf {
+            source_tree: tree(directives, "source_tree", &mut problems),
+            dkms_tree: tree(directives, "dkms_tree", &mut problems),
+            install_tree: tree(directives, "install_tree", &mut problems),
+            tmp_location: tree(directives, "tmp_location", &mut problems),
+            verbose: switch("verbose"),
+            symlink_modules: switch("symlink_modules"),
+            autoinstall_all_kernels: switch("autoinstall_all_kernels"),
+            modprobe_on_install: switch("modprobe_on_install"),
+            parallel_jobs: number(directives, "parallel_jobs", &mut problems),
+            compress_gzip_opts: text("compress_gzip_opts"),
+            compress_xz_opts: text("compress_xz_opts"),
+            compress_zstd_opts: text("compress_zstd_opts"),
+            build_environment: text("build_environment"),
+            post_transaction: text("post_transaction"),
+            sign_file: text("sign_file"),
+            mok_signing_key: text("mok_signing_key"),
+            mok_certificate: text("mok_certificate"),
+            try_sign_modules: try_sign(directives, &mut problems),
+            lock_timeout: number(directives, "lock_timeout", &mut problems),
+        };
+        (conf, problems)
+    }
+}
+
+/// An absolute path; empty counts as not set.
+fn tree(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> Option<String> {
+    let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
+    if value.starts_with('/') {
+        return Some(value.to_owned());
+    }
+    let message = format!("{name} is '{value}', which is not an absolute path");
+    problems.push(Problem::error(name, None, message, "begin the path with '/'"));
+    None
+}
+
+fn number<T: std::str::FromStr>(
+    directives: &Directives,
+    name: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
+    let digits = value.bytes().all(|b| b.is_ascii_digit());
+    let parsed = value.parse().ok().filter(|_| digits);
+    if parsed.is_none() {
+        let message = format!("{name} is '{value}', which is not a number this option can have");
+        problems.push(Problem::error(name, None, message, format!("a whole number, such as {name}=4")));
+    }
+    parsed
+}
+
+fn try_sign(directives: &Directives, problems: &mut Vec<Problem>) -> Option<String> {
+    let value = directives.get("try_sign_modules", 0).filter(|v| !v.is_empty())?;
+    if ["true", "false", "not_in_chroot"].contains(&value) {
+        return Some(value.to_owned());
+    }
+    let message = format!("try_sign_modules is '{value}', a word that is not known");
+    problems.push(Problem::error("try_sign_modules", None, message, "true, false or not_in_chroot"));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conf(pairs: &[(&str, &str)]) -> (FrameworkConf, Vec<Problem>) {
+        let mut d = Directives::new();
+        for (name, value) in pairs {
+            d.set(*name, 0, *value);
+        }
+        FrameworkConf::from_directives(&d)
+    }
+
+    #[test]
+    fn unset_is_none_and_empty_switches_off() {
+        assert_eq!(conf(&[]), (FrameworkConf::default(), vec![]));
+        let (c, p) = conf(&[("verbose", ""), ("symlink_modules", "no"), ("dkms_tree", "")]);
+        assert_eq!((c.verbose, c.symlink_modules, c.dkms_tree), (Some(false), Some(true), None));
+        assert_eq!(p, vec![]);
+    }
+
+    #[test]
+    fn numbers_trees_and_words() {
+        let (c, p) = conf(&[
+            ("parallel_jobs", "0"),
+            ("lock_timeout", "600"),
+            ("dkms_tree", "/d"),
+            ("try_sign_modules", "not_in_chroot"),
+        ]);
+        assert_eq!((c.parallel_jobs, c.lock_timeout), (Some(0), Some(600)));
+        assert_eq!(
+            (c.dkms_tree.as_deref(), c.try_sign_modules.as_deref()),
+            (Some("/d"), Some("not_in_chroot"))
+        );
+        assert_eq!(p, vec![]);
+        for (name, value) in [
+            ("parallel_jobs", "-1"),
+            ("parallel_jobs", "+1"),
+            ("parallel_jobs", "4294967296"),
+            ("lock_timeout", "ten"),
+            ("install_tree", "lib"),
+            ("try_sign_modules", "yes"),
+        ] {
+            let (c, p) = conf(&[(name, value)]);
+            assert_eq!(c, FrameworkConf::default(), "{name}");
+            assert_eq!(p.iter().map(|p| p.directive.as_str()).collect::<Vec<_>>(), [name]);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! One door for fuzzers.
+
+use crate::{Dialect, Directives, State};
+
+/// Runs everything that reads a file's text on arbitrary bytes. It must return, and soon.
+pub fn fuzz_evaluate(data: &[u8]) {
+    let mut before = State::default();
+    before.variables.insert("kernelver".into(), "6.1.0-56-amd64".into());
+    before.variables.insert("arch".into(), "x86_64".into());
+    let contains = |pattern: &str, text: &str| Ok(text.contains(pattern));
+    for dialect in [Dialect::Module, Dialect::Framework] {
+        let found = crate::evaluate(data, &before, dialect, &contains).unwrap_or_else(|_| Directives::new());
+        let (conf, problems) = crate::module_conf::ModuleConf::from_directives(&found);
+        let _ = crate::framework_conf::FrameworkConf::from_directives(&found);
+        let facts = crate::module_conf::KernelFacts { release: "6.1", arch: "x86_64", config: None };
+        let _ = (conf.make_command("6.1", &contains), conf.patches_for("6.1", &contains));
+        let _ = conf.all_excluded(&facts, &contains);
+        let text = String::from_utf8_lossy(data);
+        let _ = crate::suspicious(&text);
+        for problem in problems.iter().take(20) {
+            let _ = crate::locate(&text, &problem.directive, problem.index);
+        }
+    }
+    let _ = crate::parse_records(data);
+}

@@ -1,0 +1,184 @@
+//! The patterns of `==`, `case` and `${x#…}`: `*`, `?` and simple `[…]`, exactly; anything else is declined.
+
+/// Steps of work that one use of a pattern may cost.
+const MAX_WORK: usize = 20_000_000;
+
+/// One element of a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    One(char),
+    Any,
+    Star,
+    Set { negated: bool, ranges: Vec<(char, char)> },
+}
+
+/// A compiled pattern.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Glob {
+    tokens: Vec<Token>,
+}
+
+impl Glob {
+    /// Text that stands for itself.
+    pub(crate) fn push_literal(&mut self, text: &str) {
+        self.tokens.extend(text.chars().map(Token::One));
+    }
+
+    /// Text in which patterns count. `None`: it has a form that is not supported.
+    pub(crate) fn push_pattern(&mut self, text: &str) -> Option<()> {
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            let token = match c {
+                '*' => Token::Star,
+                '?' => Token::Any,
+                '[' => set(&mut chars)?,
+                // A backslash quotes, parentheses are extended patterns.
+                '\\' | '(' | ')' | '|' => return None,
+                c => Token::One(c),
+            };
+            if !(token == Token::Star && self.tokens.last() == Some(&Token::Star)) {
+                self.tokens.push(token);
+            }
+        }
+        Some(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// How many characters a match has, if every match has that many.
+    pub(crate) fn fixed_length(&self) -> Option<usize> {
+        let star = self.tokens.contains(&Token::Star);
+        (!star).then_some(self.tokens.len())
+    }
+
+    /// Whether matching this text may depend on the locale: `?` and sets count characters there, or bytes.
+    pub(crate) fn depends_on_locale(&self, text: &str) -> bool {
+        !text.is_ascii() && self.tokens.iter().any(|t| matches!(t, Token::Any | Token::Set { .. }))
+    }
+
+    /// Whether the work for trying every place of a text of this many characters is bearable.
+    pub(crate) fn is_bearable(&self, length: usize) -> bool {
+        length.saturating_mul(length).saturating_mul(self.tokens.len().max(1)) <= MAX_WORK
+    }
+
+    /// Whether all of `text` matches.
+    pub(crate) fn matches(&self, text: &[char]) -> bool {
+        let (mut t, mut p) = (0, 0);
+        let mut retry: Option<(usize, usize)> = None;
+        while let Some(&c) = text.get(t) {
+            match self.tokens.get(p) {
+                Some(Token::Star) => {
+                    retry = Some((p + 1, t));
+                    p += 1;
+                    continue;
+                }
+                Some(token) if token.takes(c) => {
+                    p += 1;
+                    t += 1;
+                    continue;
+                }
+                _ => {}
+            }
+            // Let the last star take one character more.
+            let Some((after, from)) = retry else { return false };
+            retry = Some((after, from + 1));
+            (p, t) = (after, from + 1);
+        }
+        self.tokens.iter().skip(p).all(|t| *t == Token::Star)
+    }
+}
+
+impl Token {
+    fn takes(&self, c: char) -> bool {
+        match self {
+            Token::One(own) => *own == c,
+            Token::Any => true,
+            Token::Star => false,
+            Token::Set { negated, ranges } => ranges.iter().any(|(a, b)| (*a..=*b).contains(&c)) != *negated,
+        }
+    }
+}
+
+/// What is in `[…]`, behind the bracket: letters, digits and a few signs, and ranges of one kind.
+fn set(chars: &mut std::str::Chars<'_>) -> Option<Token> {
+    let mut ranges: Vec<(char, char)> = Vec::new();
+    let mut negated = false;
+    let mut pending = false;
+    let mut first = true;
+    loop {
+        let c = chars.next()?;
+        match c {
+            '!' | '^' if first => negated = true,
+            ']' if ranges.is_empty() => return None,
+            // A minus at the end stands for itself.
+            ']' => {
+                if pending {
+                    ranges.push(('-', '-'));
+                }
+                return Some(Token::Set { negated, ranges });
+            }
+            '-' if ranges.is_empty() || pending => return None,
+            '-' => pending = true,
+            c if pending => {
+                let (start, _) = ranges.pop()?;
+                let kind = |c: char| (c.is_ascii_digit(), c.is_ascii_lowercase(), c.is_ascii_uppercase());
+                if kind(c) != kind(start) || !c.is_ascii_alphanumeric() || start > c {
+                    return None;
+                }
+                ranges.push((start, c));
+                pending = false;
+                // [a-c-e] means something, but not to everybody.
+                if chars.as_str().starts_with('-') {
+                    return None;
+                }
+            }
+            c if c.is_ascii_alphanumeric() || "._+:, =@".contains(c) => ranges.push((c, c)),
+            _ => return None,
+        }
+        first = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn like(pattern: &str, text: &str) -> Option<bool> {
+        let mut glob = Glob::default();
+        glob.push_pattern(pattern)?;
+        Some(glob.matches(&text.chars().collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, result) in [
+            ("", "", Some(true)),
+            ("*", "", Some(true)),
+            ("6.*", "6.1.0", Some(true)),
+            ("6.*", "5.6.1", Some(false)),
+            ("*rt*", "6.1-rt-amd64", Some(true)),
+            ("*a*b*c", "xaybzc", Some(true)),
+            ("*a*b*c", "xaybz", Some(false)),
+            ("?.[0-9]", "5.4", Some(true)),
+            ("?.[!0-9]", "5.4", Some(false)),
+            ("[a-c]*", "beta", Some(true)),
+            ("[abc-]", "-", Some(true)),
+            ("[", "[", None),
+            ("[]a]", "]", None),
+            ("[[:digit:]]", "1", None),
+            ("[a-Z]", "b", None),
+            ("\\*", "*", None),
+            ("@(a|b)", "a", None),
+        ] {
+            assert_eq!(like(pattern, text), result, "{pattern} on {text}");
+        }
+    }
+
+    #[test]
+    fn many_stars_end_soon() {
+        let pattern = "a*".repeat(300) + "b";
+        assert_eq!(like(&pattern, &"a".repeat(5000)), Some(false));
+    }
+}

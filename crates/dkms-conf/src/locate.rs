@@ -1,0 +1,207 @@
+//! Where a directive is in the text, for messages; and names that look like a directive misspelt.
+//!
+//! Both look at lines, not at a tree, so that they also work for files only bash can evaluate.
+
+use crate::bash::is_name;
+use crate::directives::Dialect;
+use crate::problem::Problem;
+use std::collections::BTreeSet;
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// How many characters to point at: the assignment to the end of the line, without a comment's or blanks' tail.
+    pub len: u32,
+    /// The line, without its end.
+    pub text: String,
+}
+
+/// A name that is probably a directive misspelt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    /// A warning; its directive is the name as written.
+    pub problem: Problem,
+    /// Where it is written.
+    pub location: Location,
+}
+
+/// One `NAME=` or `NAME[i]=` found in a line.
+struct Found<'a> {
+    name: &'a str,
+    /// What is between the brackets.
+    subscript: Option<&'a str>,
+    /// It assigns a whole array: `NAME=( ... )`.
+    whole: bool,
+    start: usize,
+}
+
+/// Where `name` is assigned: the last assignment of `name[index]`, else the last of `name` at all. `None` when the text
+/// has none.
+pub fn locate(text: &str, name: &str, index: Option<usize>) -> Option<Location> {
+    let mut exact = None;
+    let mut any = None;
+    for (number, line) in lines(text) {
+        for found in assignments(line).filter(|f| f.name == name) {
+            let here = Some((number, line, found.start));
+            any = here;
+            let hit = match (found.subscript, index) {
+                (_, None) => true,
+                (None, Some(i)) => i == 0 || found.whole,
+                (Some(s), Some(i)) => s.trim().parse() == Ok(i),
+            };
+            if hit {
+                exact = here;
+            }
+        }
+    }
+    let (number, line, start) = exact.or(any)?;
+    Some(location(number, line, start))
+}
+
+fn location(number: u32, line: &str, start: usize) -> Location {
+    let (before, rest) = line.split_at_checked(start).unwrap_or(("", line));
+    let size = |s: &str| u32::try_from(s.chars().count()).unwrap_or(u32::MAX);
+    Location {
+        line: number,
+        column: size(before).saturating_add(1),
+        len: size(rest.trim_end()),
+        text: line.to_owned(),
+    }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
+    text.lines().zip(1u32..).map(|(line, number)| (number, line.trim_end_matches('\r')))
+}
+
+/// The assignments in a line: at its beginning, or behind a blank or one of `;&|(`.
+fn assignments(line: &str) -> impl Iterator<Item = Found<'_>> {
+    let comment = line.trim_start().starts_with('#');
+    let starts =
+        std::iter::once(0).chain(line.match_indices([' ', '\t', ';', '&', '|', '(']).map(|(i, _)| i + 1));
+    starts.filter(move |_| !comment).filter_map(|start| assignment_at(line, start))
+}
+
+fn assignment_at(line: &str, start: usize) -> Option<Found<'_>> {
+    let rest = line.get(start..)?;
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|&end| end <= 100)?;
+    let (name, mut rest) = rest.split_at(end);
+    if !is_name(name) {
+        return None;
+    }
+    let mut subscript = None;
+    if let Some(inside) = rest.strip_prefix('[') {
+        let close = inside.bytes().take(100).position(|b| b == b']')?;
+        subscript = inside.get(..close);
+        rest = inside.get(close + 1..)?;
+    }
+    let value = rest.strip_prefix("+=").or_else(|| rest.strip_prefix('='))?;
+    Some(Found { name, subscript, whole: value.starts_with('('), start })
+}
+
+/// Upper-case names in a dkms.conf that are no directive but one or two letters away from one, and that the file never
+/// reads (then they are somebody's own variables).
+pub fn suspicious(text: &str) -> Vec<Suspicion> {
+    let mut out = Vec::new();
+    // Each name once, and not endlessly many: a name costs a search through the file.
+    let mut seen = BTreeSet::new();
+    for (number, line) in lines(text) {
+        let indent = line.len() - line.trim_start().len();
+        let Some(found) = assignment_at(line, indent) else { continue };
+        if found.name.bytes().any(|b| b.is_ascii_lowercase()) || seen.contains(found.name) {
+            continue;
+        }
+        let Some(meant) = closest(found.name) else { continue };
+        seen.insert(found.name);
+        if seen.len() > 100 {
+            break;
+        }
+        if is_read(text, found.name) {
+            continue;
+        }
+        let written = match found.subscript {
+            Some(s) => format!("{meant}[{s}]"),
+            None => meant.to_owned(),
+        };
+        let message = format!("{} is not a directive and has no effect", found.name);
+        out.push(Suspicion {
+            problem: Problem::warning(found.name, None, message, format!("did you mean {written}?")),
+            location: location(number, line, found.start),
+        });
+    }
+    out
+}
+
+fn is_read(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(i, _)| {
+        let before = text.get(..i).unwrap_or_default();
+        before.ends_with('$') || before.ends_with("${")
+    })
+}
+
+/// The directive that a name is a misspelling of: a third of its letters may differ, two at most.
+fn closest(name: &str) -> Option<&'static str> {
+    let table = Dialect::Module.table();
+    if Dialect::Module.find(name).is_some() || name.len() > 40 {
+        return None;
+    }
+    let limit = (name.len() / 3).min(2);
+    let alike = table.iter().filter(|d| d.name.len().abs_diff(name.len()) <= limit);
+    let near = alike.map(|d| (distance(name.as_bytes(), d.name.as_bytes()), d.name));
+    near.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, name)| name)
+}
+
+/// Letters to insert, remove or replace to get from one to the other (Levenshtein).
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut left = i + 1;
+        let mut next = Vec::with_capacity(row.len());
+        next.push(left);
+        for (y, pair) in b.iter().zip(row.windows(2)) {
+            let &[diagonal, above] = pair else { continue };
+            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str, name: &str, index: Option<usize>) -> Option<(u32, u32, u32)> {
+        locate(text, name, index).map(|l| (l.line, l.column, l.len))
+    }
+
+    #[test]
+    fn finds_the_last_assignment() {
+        let text =
+            "# MAKE=no\nMAKE=a\r\nMAKE[1]=\"b\"\n  [ x ] && MAKE[0]=ü \nXMAKE=1\nMAKE_MATCH=2\nMAKE[1]+=c\n";
+        assert_eq!(at(text, "MAKE", Some(0)), Some((4, 12, 9)));
+        assert_eq!(at(text, "MAKE", Some(1)), Some((7, 1, 10)));
+        assert_eq!(at(text, "MAKE", None), Some((7, 1, 10)));
+        assert_eq!(at(text, "MAKE", Some(7)), Some((7, 1, 10)));
+        assert_eq!(at(text, "PATCH", None), None);
+        assert_eq!(at("PATCH=(a b)\nPATCH[5]=c", "PATCH", Some(1)), Some((1, 1, 11)));
+        assert_eq!(locate("MAKE=a\r\n", "MAKE", None).map(|l| l.text), Some("MAKE=a".into()));
+    }
+
+    #[test]
+    fn names_misspelt() {
+        let text = "BUILD_MODULE_NAME[2]=x\nAUTO_INSTALL=yes\nMAKES=1\nA=$MAKES\nVERSION=1\nmake=1\nMAKE=1\n";
+        let found: Vec<_> = suspicious(text).into_iter().map(|s| (s.location.line, s.problem.help)).collect();
+        assert_eq!(
+            found,
+            [
+                (1, "did you mean BUILT_MODULE_NAME[2]?".to_owned()),
+                (2, "did you mean AUTOINSTALL?".to_owned())
+            ]
+        );
+    }
+}

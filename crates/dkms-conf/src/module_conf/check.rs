@@ -1,0 +1,169 @@
+//! What is wrong with a package's directives.
+
+use super::{ModuleConf, ModuleEntry, Problem};
+use crate::directives::{Dialect, Directives};
+use std::collections::BTreeMap;
+
+pub(super) fn yes_no(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> bool {
+    let value = directives.scalar(name);
+    if value.eq_ignore_ascii_case("yes") {
+        return true;
+    }
+    if !value.is_empty() && !value.eq_ignore_ascii_case("no") {
+        problems.push(Problem::error(
+            name,
+            None,
+            format!("{name} is '{value}', which is neither yes nor no"),
+            format!("{name}=\"yes\", or {name}=\"no\""),
+        ));
+    }
+    false
+}
+
+pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Problem>) {
+    for (name, value, example) in
+        [("PACKAGE_NAME", &conf.package_name, "mydriver"), ("PACKAGE_VERSION", &conf.package_version, "1.0")]
+    {
+        if value.is_empty() {
+            let help = format!("add a line such as {name}=\"{example}\"");
+            problems.push(Problem::error(name, None, format!("{name} is missing"), help));
+        } else if value.contains('/') || value == "." || value == ".." {
+            let message = format!("{name} '{value}' cannot be part of a file name");
+            let help = "use letters, digits, '.', '-', '_' and '+'";
+            problems.push(Problem::error(name, None, message, help).strict());
+        }
+    }
+    if conf.modules.is_empty() {
+        problems.push(Problem::warning(
+            "BUILT_MODULE_NAME",
+            None,
+            "no module is named, so nothing will be built".into(),
+            "name each module with BUILT_MODULE_NAME[n] and DEST_MODULE_LOCATION[n]",
+        ));
+    }
+}
+
+pub(super) fn modules(conf: &ModuleConf, directives: &Directives, problems: &mut Vec<Problem>) {
+    let mut built = BTreeMap::new();
+    let mut dest = BTreeMap::new();
+    for m in &conf.modules {
+        names(m, problems);
+        location(m, problems);
+        strip(m.index, directives, problems);
+        if m.built_name.is_empty() {
+            continue;
+        }
+        let place = format!("{}{}", m.built_location, m.built_name);
+        duplicate("BUILT_MODULE_NAME", place, m.index, &mut built, problems);
+        duplicate("DEST_MODULE_NAME", m.dest_name.clone(), m.index, &mut dest, problems);
+    }
+}
+
+fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
+    let i = m.index;
+    if m.built_name.is_empty() {
+        problems.push(Problem::error(
+            "BUILT_MODULE_NAME",
+            Some(i),
+            format!("module {i} has no name"),
+            format!("add BUILT_MODULE_NAME[{i}]=\"name\", or renumber the modules without a hole"),
+        ));
+    }
+    for (directive, name) in [("BUILT_MODULE_NAME", &m.built_name), ("DEST_MODULE_NAME", &m.dest_name)] {
+        if let Some(stem) = name.strip_suffix(".ko").or_else(|| name.strip_suffix(".o")) {
+            let help = format!("{directive}[{i}]=\"{stem}\"");
+            let message = format!("{directive}[{i}] is a name without .ko or .o");
+            problems.push(Problem::error(directive, Some(i), message, help));
+        }
+    }
+    if m.dest_name.contains('/') || m.dest_name == "." || m.dest_name == ".." {
+        let from_built = m.dest_name == m.built_name;
+        let directive = if from_built { "BUILT_MODULE_NAME" } else { "DEST_MODULE_NAME" };
+        let other = if from_built { "BUILT_MODULE_LOCATION" } else { "DEST_MODULE_LOCATION" };
+        let message = format!("{directive}[{i}] '{}' is not a plain file name", m.dest_name);
+        let help = format!("put the directory into {other}[{i}]");
+        problems.push(Problem::error(directive, Some(i), message, help).strict());
+    } else if m.built_name.contains('/') {
+        let message = format!("BUILT_MODULE_NAME[{i}] '{}' contains a directory", m.built_name);
+        let help = format!("put the directory into BUILT_MODULE_LOCATION[{i}]");
+        problems.push(Problem::warning("BUILT_MODULE_NAME", Some(i), message, help));
+    }
+    if has_dot_dot(&m.built_location) || m.built_location.starts_with('/') {
+        let message = format!("BUILT_MODULE_LOCATION[{i}] '{}' leaves the build directory", m.built_location);
+        let help = "a directory below the top of the package's source, such as src/";
+        problems.push(Problem::warning("BUILT_MODULE_LOCATION", Some(i), message, help));
+    }
+}
+
+fn location(m: &ModuleEntry, problems: &mut Vec<Problem>) {
+    let i = m.index;
+    let help = format!("DEST_MODULE_LOCATION[{i}]=\"/updates\" is right for most packages");
+    let place = &m.dest_location;
+    let message = if place.is_empty() {
+        format!("module {i} has no DEST_MODULE_LOCATION")
+    } else if !["/kernel", "/updates", "/extra"].iter().any(|start| place.starts_with(start)) {
+        format!("DEST_MODULE_LOCATION[{i}] '{place}' does not begin with /kernel, /updates or /extra")
+    } else if has_dot_dot(place) {
+        let message = format!("DEST_MODULE_LOCATION[{i}] '{place}' contains '..'");
+        problems.push(Problem::error("DEST_MODULE_LOCATION", Some(i), message, help).strict());
+        return;
+    } else {
+        return;
+    };
+    problems.push(Problem::error("DEST_MODULE_LOCATION", Some(i), message, help));
+}
+
+fn strip(index: usize, directives: &Directives, problems: &mut Vec<Problem>) {
+    let value = directives.get("STRIP", index).unwrap_or_default();
+    if value.is_empty() || value.starts_with(['y', 'Y', 'n', 'N']) {
+        return;
+    }
+    let message = format!("STRIP[{index}] is '{value}', which counts as yes");
+    problems.push(Problem::warning(
+        "STRIP",
+        Some(index),
+        message,
+        format!("STRIP[{index}]=\"yes\", or \"no\""),
+    ));
+}
+
+fn duplicate(
+    directive: &str,
+    name: String,
+    index: usize,
+    seen: &mut BTreeMap<String, usize>,
+    problems: &mut Vec<Problem>,
+) {
+    if let Some(first) = seen.get(&name) {
+        let message = format!("modules {first} and {index} have the same {directive} '{name}'");
+        let help = format!("give {directive}[{index}] a name of its own, or remove the entry");
+        problems.push(Problem::error(directive, Some(index), message, help).strict());
+    } else {
+        seen.insert(name, index);
+    }
+}
+
+pub(super) fn patches(conf: &ModuleConf, problems: &mut Vec<Problem>) {
+    for (&i, patch) in conf.patch.iter().filter(|(_, p)| has_dot_dot(p)) {
+        let message = format!("PATCH[{i}] '{patch}' leaves the patches directory");
+        let help = "the name of a file in the package's patches/ directory, without '..'";
+        problems.push(Problem::error("PATCH", Some(i), message, help).strict());
+    }
+}
+
+pub(super) fn deprecated(directives: &Directives, problems: &mut Vec<Problem>) {
+    for d in Dialect::Module.table().iter().filter(|d| d.deprecated) {
+        let Some(index) = directives.indices(d.name).next() else { continue };
+        // The harmless way to say that nothing needs cleaning.
+        let value = directives.scalar(d.name);
+        if d.name == "CLEAN" && ["true", "/bin/true", "/usr/bin/true"].contains(&value) {
+            continue;
+        }
+        let message = format!("{} is out of date: {}", d.name, d.help);
+        problems.push(Problem::warning(d.name, Some(index), message, format!("remove {}", d.name)));
+    }
+}
+
+fn has_dot_dot(path: &str) -> bool {
+    path.split('/').any(|part| part == "..")
+}

@@ -1,0 +1,166 @@
+//! Which entries of MAKE, PATCH and BUILD_EXCLUSIVE apply to a kernel.
+
+use super::{Entries, ModuleConf};
+use crate::eval::Matcher;
+use crate::kernel_match::compare_versions;
+use std::cmp::Ordering;
+
+/// What BUILD_EXCLUSIVE looks at.
+pub struct KernelFacts<'a> {
+    /// The kernel's release, as `uname -r` says it.
+    pub release: &'a str,
+    /// Its architecture.
+    pub arch: &'a str,
+    /// Whether an option (`CONFIG_X`, as written in the file) is `y` or `m`. `None` when the kernel's configuration is
+    /// not there: BUILD_EXCLUSIVE_CONFIG is not looked at then.
+    pub config: Option<&'a dyn Fn(&str) -> bool>,
+}
+
+/// A regular expression that does not compile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{directive}[{index}] '{pattern}' is not a valid regular expression: {message}")]
+pub struct BadRegex {
+    /// The directive.
+    pub directive: String,
+    /// Its index.
+    pub index: usize,
+    /// What it says.
+    pub pattern: String,
+    /// What the matcher said about it.
+    pub message: String,
+}
+
+/// Why a kernel is left out, in words; `None`: it is not.
+type Reason = Option<String>;
+
+impl ModuleConf {
+    /// The make command for a kernel: of those whose MAKE_MATCH matches the last, else MAKE[0] when it has no
+    /// MAKE_MATCH. `None`: the default command, which the caller makes.
+    ///
+    /// # Errors
+    /// A MAKE_MATCH that does not compile.
+    pub fn make_command(&self, release: &str, m: &Matcher<'_>) -> Result<Option<&str>, BadRegex> {
+        let mut command = None;
+        if !self.make_match.contains_key(&0) {
+            command = self.make.get(&0);
+        }
+        for (index, make) in &self.make {
+            let Some(pattern) = self.make_match.get(index) else { continue };
+            if matches("MAKE_MATCH", *index, pattern, release, m)? {
+                command = Some(make);
+            }
+        }
+        Ok(command.map(String::as_str))
+    }
+
+    /// The patches for a kernel, in order.
+    ///
+    /// # Errors
+    /// A PATCH_MATCH that does not compile.
+    pub fn patches_for(&self, release: &str, m: &Matcher<'_>) -> Result<Vec<&str>, BadRegex> {
+        let mut out = Vec::new();
+        for (index, patch) in &self.patch {
+            let wanted = match self.patch_match.get(index) {
+                Some(pattern) => matches("PATCH_MATCH", *index, pattern, release, m)?,
+                None => true,
+            };
+            if wanted {
+                out.push(patch.as_str());
+            }
+        }
+        Ok(out)
+    }
+
+    /// Why module `index` is not built for this kernel, or `None`.
+    ///
+    /// # Errors
+    /// A BUILD_EXCLUSIVE_KERNEL or _ARCH that does not compile.
+    pub fn excluded(&self, index: usize, k: &KernelFacts<'_>, m: &Matcher<'_>) -> Result<Reason, BadRegex> {
+        let package = self.excluded_by(0, k, m)?;
+        if package.is_some() || index == 0 { Ok(package) } else { self.excluded_by(index, k, m) }
+    }
+
+    /// Why the package is not built for this kernel at all: every module is excluded. `None` if one is left, or there
+    /// is no module.
+    ///
+    /// # Errors
+    /// As [`ModuleConf::excluded`].
+    pub fn all_excluded(&self, k: &KernelFacts<'_>, m: &Matcher<'_>) -> Result<Reason, BadRegex> {
+        let mut reasons: Vec<String> = Vec::new();
+        for module in &self.modules {
+            match self.excluded(module.index, k, m)? {
+                None => return Ok(None),
+                Some(reason) if reasons.contains(&reason) => {}
+                Some(reason) => reasons.push(reason),
+            }
+        }
+        Ok(Some(reasons.join("; ")).filter(|r| !r.is_empty()))
+    }
+
+    fn excluded_by(&self, index: usize, k: &KernelFacts<'_>, m: &Matcher<'_>) -> Result<Reason, BadRegex> {
+        let x = &self.exclusive;
+        let name = |what: &str| match index {
+            0 => format!("BUILD_EXCLUSIVE_{what}"),
+            i => format!("BUILD_EXCLUSIVE_{what}[{i}]"),
+        };
+        if let Some(pattern) = x.kernel.get(&index) {
+            if !matches("BUILD_EXCLUSIVE_KERNEL", index, pattern, k.release, m)? {
+                return Ok(Some(format!(
+                    "kernel {} does not match {} '{pattern}'",
+                    k.release,
+                    name("KERNEL")
+                )));
+            }
+        }
+        if let Some(min) = beyond(&x.kernel_min, index, k.release, Ordering::Less) {
+            return Ok(Some(format!("kernel {} is older than {} {min}", k.release, name("KERNEL_MIN"))));
+        }
+        if let Some(max) = beyond(&x.kernel_max, index, k.release, Ordering::Greater) {
+            let from_obsolete = index == 0 && self.obsolete_by.as_deref() == Some(max);
+            let which = if from_obsolete { "OBSOLETE_BY".into() } else { name("KERNEL_MAX") };
+            return Ok(Some(format!("kernel {} is newer than {which} {max}", k.release)));
+        }
+        if let Some(pattern) = x.arch.get(&index) {
+            if !matches("BUILD_EXCLUSIVE_ARCH", index, pattern, k.arch, m)? {
+                return Ok(Some(format!(
+                    "architecture {} does not match {} '{pattern}'",
+                    k.arch,
+                    name("ARCH")
+                )));
+            }
+        }
+        Ok(x.config.get(&index).zip(k.config).and_then(|(wanted, enabled)| missing_option(wanted, enabled)))
+    }
+}
+
+fn beyond<'a>(table: &'a Entries, index: usize, release: &str, side: Ordering) -> Option<&'a str> {
+    let limit = table.get(&index)?;
+    (compare_versions(release, limit) == side).then_some(limit)
+}
+
+fn missing_option(wanted: &str, enabled: &dyn Fn(&str) -> bool) -> Reason {
+    wanted.split_ascii_whitespace().find_map(|option| match option.strip_prefix('!') {
+        Some(unwanted) if enabled(unwanted) => {
+            Some(format!("the kernel has {unwanted}, which BUILD_EXCLUSIVE_CONFIG rules out"))
+        }
+        None if !enabled(option) => {
+            Some(format!("the kernel lacks {option}, which BUILD_EXCLUSIVE_CONFIG requires"))
+        }
+        _ => None,
+    })
+}
+
+fn matches(
+    directive: &str,
+    index: usize,
+    pattern: &str,
+    text: &str,
+    m: &Matcher<'_>,
+) -> Result<bool, BadRegex> {
+    m(pattern, text).map_err(|message| BadRegex {
+        directive: directive.to_owned(),
+        index,
+        pattern: pattern.to_owned(),
+        message,
+    })
+}
