@@ -1,1 +1,31 @@
-//! Placeholder.
+//! What dkms does. A request becomes a plan, the plan is carried out as one transaction, events tell what happened.
+//!
+//! This crate never prints, never reads the command line and never exits: it is told where the trees are
+//! ([`tree::layout::Layout`]), what machine this is and what was asked for ([`session::Session`]), and it tells what it does
+//! through [`event::Sink`].
+#![forbid(unsafe_code)]
+
+pub mod add;
+pub mod archive;
+pub mod build;
+pub mod conf;
+pub mod describe;
+pub mod digest;
+pub mod error;
+pub mod event;
+pub mod hooks;
+pub mod ids;
+pub mod install;
+pub mod kernel;
+pub mod lock;
+pub mod plan;
+pub mod remove;
+pub mod rpm_upgrade;
+pub mod schedule;
+pub mod session;
+pub mod signing;
+pub mod status;
+pub mod tarball;
+pub mod tree;
+
+pub use error::{Error, Result};

@@ -12,6 +12,7 @@
 //! | [`sign`] | the appended PKCS#7 signature: make, read, check, take off |
 //! | [`mok`] | a new signing key and its certificate |
 //! | [`verdict`] | would this kernel load this module, and if not, why? |
+//! | [`vmlinux`] | which compiler is named in a kernel image? |
 //!
 //! Input is never trusted: lengths and counts in headers are checked against the bytes really there before
 //! anything is allocated or indexed, and what cannot be read is a typed error.
@@ -26,6 +27,7 @@ mod pem;
 pub mod sign;
 pub mod symvers;
 pub mod verdict;
+pub mod vmlinux;
 
 pub use elf::{Class, machine_of_arch};
 

@@ -99,7 +99,7 @@ impl Parser<'_> {
                 long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
             // `--check crc32`, in two words.
             let value = match (self.format, name, value) {
-                (Format::Xz, "check" | "threads" | "lzma2", None) if name != "lzma2" => rest.next(),
+                (Format::Xz, "check", None) | (Format::Xz | Format::Zstd, "threads", None) => rest.next(),
                 (_, _, value) => value,
             };
             return match self.format {
@@ -255,12 +255,8 @@ impl Parser<'_> {
             ("no-check", None) => self.options.zstd_checksum = false,
             ("threads", Some(count)) if is_number(count) => {}
             ("format", Some("zstd")) => {}
-            (
-                "quiet" | "verbose" | "force" | "keep" | "rm" | "compress" | "single-thread" | "no-progress",
-                None,
-            )
-            | ("content-size" | "sparse" | "no-sparse" | "auto-threads" | "adapt", None)
-                if name != "adapt" => {}
+            ("quiet" | "verbose" | "force" | "keep" | "rm" | "compress" | "single-thread", None) => {}
+            ("no-progress" | "content-size" | "sparse" | "no-sparse" | "auto-threads", None) => {}
             ("auto-threads", Some("physical" | "logical")) => {}
             _ => return Err(self.error(word, UNKNOWN)),
         }

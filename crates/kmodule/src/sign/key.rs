@@ -96,6 +96,10 @@ impl Key {
 
 /// What a DER file is, seen from the first elements of its outer SEQUENCE.
 fn from_der(data: &[u8]) -> Result<Key, KeyError> {
+    // A key of MAX_BITS has some 9,400 bytes; more would only keep the arithmetic busy.
+    if data.len() > 16 * 1024 {
+        return Err(KeyError::Invalid(format!("{} bytes are too many for a key", data.len())));
+    }
     let damaged = || KeyError::Invalid("it ends too early or is not DER".to_owned());
     let mut outer = Reader::new(data).enter(der::SEQUENCE).ok_or_else(damaged)?;
     let key = match outer.any().map(|element| element.tag).zip(outer.peek()) {

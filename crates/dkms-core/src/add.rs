@@ -1,0 +1,181 @@
+//! Registering package versions in the tree.
+
+use crate::conf::load;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::hooks::{self, Output, Script};
+use crate::ids::{Build, Kernel, PackageId};
+use crate::session::Session;
+use crate::tree::state::{self, Breakage, Registration};
+use dkms_sys::fs;
+use std::path::Path;
+
+/// Registers a package version whose source is at `/usr/src/M-V`. `kernel` is what its dkms.conf is checked for.
+///
+/// # Errors
+/// Already there, no source, an invalid dkms.conf, POST_ADD failed.
+pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
+    match state::registration(s.layout, package) {
+        Registration::Added => return Err(Error::AlreadyAdded(package.clone())),
+        Registration::Broken | Registration::Absent => {}
+    }
+    let source = s.layout.source_dir(package);
+    if !source.is_dir() {
+        return Err(Error::SourceMissing(source));
+    }
+    let conf = s.options.conf_file.clone().unwrap_or_else(|| source.join("dkms.conf"));
+    let loaded = load::load_file(s, &conf, Some(package), kernel)?.strict()?;
+    for w in &loaded.warnings {
+        let at = if w.line > 0 {
+            format!("{}:{}", w.path.display(), w.line)
+        } else {
+            w.path.display().to_string()
+        };
+        s.warn(format!("{at}: {}", w.message));
+    }
+    if s.options.rpm_safe_upgrade {
+        crate::rpm_upgrade::remember(s, package)?;
+    }
+    register(s, package, &source)?;
+    s.tell(Event::Added { package: package.clone(), source: source.clone() });
+    post_add(s, package, kernel, loaded.conf.post_add.as_deref())
+}
+
+fn post_add(s: &Session<'_>, package: &PackageId, kernel: &Kernel, line: Option<&str>) -> Result<()> {
+    let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
+    let source = s.layout.source_link(package);
+    let environment = hooks::script_environment(s, &Build::new(package, kernel));
+    let script = Script { directive: "POST_ADD", line, directory: &source, environment: &environment };
+    if let Some(status) = hooks::run(s, package, &script, Output::Told)? {
+        if !status.success() {
+            s.warn(format!("POST_ADD of {package} ended with {status}; the package is in the tree"));
+        }
+    }
+    Ok(())
+}
+
+/// `M/V` with `build/` and `source` appears at once.
+fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
+    let version = s.layout.version_dir(package);
+    fs::create_dir_all(s.layout.package_dir(&package.name))?;
+    if version.is_dir() {
+        // Broken: what is built stays, the link is what was missing.
+        fs::create_dir_all(version.join("build"))?;
+        fs::symlink_replace(source, s.layout.source_link(package))?;
+    } else {
+        let staged = s.layout.package_dir(&package.name).join(format!(".{}.adding", package.version));
+        fs::remove_tree(&staged)?;
+        fs::create_dir_all(staged.join("build"))?;
+        fs::symlink(source, staged.join("source"))?;
+        fs::rename(&staged, &version)?;
+    }
+    fs::sync_dir(s.layout.package_dir(&package.name))?;
+    Ok(())
+}
+
+/// Which package a directory with a dkms.conf is.
+///
+/// # Errors
+/// [`Error::DirectoryWithoutConf`], or an invalid dkms.conf.
+pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
+    let conf = directory.join("dkms.conf");
+    if !conf.is_file() {
+        return Err(Error::DirectoryWithoutConf(directory.to_owned()));
+    }
+    let loaded = load::load_file(s, &conf, None, kernel)?.strict()?;
+    Ok(PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version)?)
+}
+
+/// Copies a source tree to `/usr/src/M-V` and registers it.
+///
+/// # Errors
+/// As [`add`]; [`Error::AlreadyAdded`] before anything is copied.
+pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
+    let package = copy_directory(s, directory, kernel, s.options.force)?;
+    match state::registration(s.layout, &package) {
+        Registration::Added => Err(Error::AlreadyAdded(package)),
+        _ => add(s, &package, kernel).map(|()| package),
+    }
+}
+
+/// Copies a source tree to `/usr/src/M-V`, all or nothing. A registered package is only replaced with `replace`.
+///
+/// # Errors
+/// As [`identify`]; [`Error::AlreadyAdded`]; copying failed.
+pub fn copy_directory(
+    s: &Session<'_>,
+    directory: &Path,
+    kernel: &Kernel,
+    replace: bool,
+) -> Result<PackageId> {
+    let from = match directory.canonicalize() {
+        Ok(from) => from,
+        Err(_) => return Err(Error::DirectoryWithoutConf(directory.to_owned())),
+    };
+    let package = identify(s, &from, kernel)?;
+    let added = state::registration(s.layout, &package) == Registration::Added;
+    let to = s.layout.source_dir(&package);
+    let same = |p: &Path| p.canonicalize().is_ok_and(|p| p == from);
+    if same(&to) || same(&s.layout.source_link(&package)) || same(&s.layout.build_dir(&package)) {
+        return Ok(package);
+    }
+    if added && !replace {
+        return Err(Error::AlreadyAdded(package));
+    }
+    fs::create_dir_all(&s.layout.source_tree)?;
+    let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
+    fs::remove_tree(&staged)?;
+    let copied = fs::copy_tree(&from, &staged)
+        .and_then(|()| if fs::exists(&to) { fs::exchange(&staged, &to) } else { fs::rename(&staged, &to) });
+    // The old tree after an exchange, the unfinished copy after a failure.
+    let cleaned = fs::remove_tree(&staged);
+    copied?;
+    cleaned?;
+    s.tell(Event::SourceCopied { package: package.clone(), from, to });
+    Ok(package)
+}
+
+/// Refuses a broken package: nothing but `add` touches it.
+///
+/// # Errors
+/// [`Error::Broken`].
+pub fn refuse_broken(s: &Session<'_>, package: &PackageId) -> Result<()> {
+    if !s.layout.version_dir(package).is_dir() {
+        return Ok(());
+    }
+    let what = match state::breakage(s.layout, package) {
+        None => return Ok(()),
+        Some(Breakage::LinkMissing) => {
+            format!("the link {} is missing", s.layout.source_link(package).display())
+        }
+        Some(Breakage::TargetMissing) => {
+            let link = s.layout.source_link(package);
+            let target = std::fs::read_link(&link).unwrap_or_default();
+            format!("its source {} is gone", target.display())
+        }
+    };
+    Err(Error::Broken { package: package.clone(), what })
+}
+
+/// Refuses what is not registered.
+///
+/// # Errors
+/// [`Error::Broken`], [`Error::NotAdded`].
+pub fn require_added(s: &Session<'_>, package: &PackageId) -> Result<()> {
+    refuse_broken(s, package)?;
+    match state::registration(s.layout, package) {
+        Registration::Added => Ok(()),
+        _ => Err(Error::NotAdded(package.clone())),
+    }
+}
+
+/// What `add` refuses before it looks at the source: a registered package.
+///
+/// # Errors
+/// [`Error::AlreadyAdded`].
+pub fn refuse_unless_addable(s: &Session<'_>, package: &PackageId) -> Result<()> {
+    match state::registration(s.layout, package) {
+        Registration::Added => Err(Error::AlreadyAdded(package.clone())),
+        _ => Ok(()),
+    }
+}

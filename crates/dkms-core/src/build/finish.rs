@@ -1,0 +1,193 @@
+//! From what make left behind to `K/A`: check, strip, sign, compress, describe, and rename into place.
+
+use super::Target;
+use crate::conf::load::{Exclusion, Loaded};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::hooks;
+use crate::ids::Build;
+use crate::kernel::toolchain::Toolchain;
+use crate::session::Session;
+use crate::signing::Signing;
+use crate::tree::manifest::ModuleRecord;
+use dkms_conf::module_conf::ModuleEntry;
+use dkms_sys::process::{Command, Stream};
+use kmodule::compress::{Format, Options};
+use kmodule::elf::Module;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where a module goes below `/lib/modules/K`.
+pub fn destination(s: &Session<'_>, written: &str) -> String {
+    if let Some(dir) = s.host.addon_modules_dir.as_deref().filter(|d| !d.is_empty()) {
+        return format!("/{}", dir.trim_matches('/'));
+    }
+    match s.host.distribution.as_ref().and_then(|d| d.destination()) {
+        Some(fixed) => fixed.to_owned(),
+        None => written.trim_end_matches('/').to_owned(),
+    }
+}
+
+/// Collects every expected module of `dir` in `staging/module`.
+///
+/// # Errors
+/// A file missing ([`Error::ModuleFileMissing`]), no module for this kernel ([`Error::BadModule`]), signing or
+/// compression failed. The caller drops the staging directory.
+pub fn collect(
+    s: &Session<'_>,
+    target: &Target,
+    b: &Build,
+    loaded: &Loaded,
+    exclusion: &Exclusion,
+    dir: &Path,
+    staging: &Path,
+) -> Result<Vec<ModuleRecord>> {
+    let modules = staging.join("module");
+    dkms_sys::fs::create_dir_all(&modules)?;
+    let wanted: Vec<&ModuleEntry> = loaded
+        .conf
+        .modules
+        .iter()
+        .zip(&exclusion.modules)
+        .filter_map(|(entry, excluded)| excluded.is_none().then_some(entry))
+        .collect();
+    for entry in &wanted {
+        let file = dir.join(&entry.built_location).join(format!("{}.ko", entry.built_name));
+        if !file.is_file() {
+            return Err(Error::ModuleFileMissing(format!(
+                "make ended well, but {}{}.ko, which dkms.conf promises, is not in {}",
+                entry.built_location,
+                entry.built_name,
+                dir.display()
+            )));
+        }
+    }
+    let symvers = dir.join("Module.symvers");
+    if symvers.is_file() {
+        dkms_sys::fs::copy_file(&symvers, modules.join("Module.symvers"))?;
+    }
+    let mut records = Vec::new();
+    for entry in wanted {
+        let built = dir.join(&entry.built_location).join(format!("{}.ko", entry.built_name));
+        records.push(one(s, target, b, entry, &built, &modules)?);
+    }
+    Ok(records)
+}
+
+fn one(
+    s: &Session<'_>,
+    target: &Target,
+    b: &Build,
+    entry: &ModuleEntry,
+    built: &Path,
+    modules: &Path,
+) -> Result<ModuleRecord> {
+    let plain = modules.join(format!("{}.ko", entry.dest_name));
+    dkms_sys::fs::copy_file(built, &plain)?;
+    dkms_sys::fs::set_mode(&plain, 0o644)?;
+    if entry.strip {
+        strip(s, &target.toolchain, &plain)?;
+    }
+    let bytes = dkms_sys::fs::read(&plain)?;
+    let module = check(&bytes, b, s.options.force)
+        .map_err(|reason| Error::BadModule { path: built.into(), reason })?;
+    let signature = match target.signing(s)? {
+        Signing::With(signer) => {
+            s.tell(Event::BuildStage { build: b.clone(), stage: format!("signing {}.ko", entry.dest_name) });
+            signer.sign(&plain)?
+        }
+        Signing::Not(why) => why.clone(),
+    };
+    let path = compress(s, target, &plain)?;
+    dkms_sys::fs::sync_file(&path)?;
+    let bytes = dkms_sys::fs::read(&path)?;
+    let info = |v: Option<&str>| v.unwrap_or_default().to_owned();
+    Ok(ModuleRecord {
+        name: entry.dest_name.clone(),
+        file: path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+        destination: destination(s, &entry.dest_location),
+        size: bytes.len() as u64,
+        sha256: crate::digest::bytes(&bytes),
+        vermagic: info(module.modinfo.vermagic()),
+        version: info(module.modinfo.version()),
+        srcversion: info(module.modinfo.srcversion()),
+        signature,
+    })
+}
+
+/// Whether these bytes are a kernel module for the kernel of this build, in the kernel's own terms.
+///
+/// # Errors
+/// The reason it is refused.
+pub fn check(bytes: &[u8], b: &Build, force: bool) -> std::result::Result<Module, String> {
+    let module = Module::parse(bytes).map_err(|e| e.to_string())?;
+    if !module.has_this_module {
+        return Err(
+            "it is an object file, but no kernel module (no .gnu.linkonce.this_module section)".into()
+        );
+    }
+    if let Some((class, machine)) = kmodule::machine_of_arch(&b.kernel.arch) {
+        if (module.class, module.machine) != (class, machine) {
+            return Err(format!("it is built for another architecture than {}", b.kernel.arch));
+        }
+    }
+    match module.modinfo.vermagic_release() {
+        Some(release) if release == b.kernel.release || force => Ok(module),
+        Some(release) => {
+            Err(format!("it is built for kernel {release}, not for {} (vermagic)", b.kernel.release))
+        }
+        None => Err("it says no vermagic, so no kernel would load it".into()),
+    }
+}
+
+fn strip(s: &Session<'_>, toolchain: &Toolchain, file: &Path) -> Result<()> {
+    let program = if toolchain.strip.is_empty() { "strip" } else { toolchain.strip };
+    let Some(path) = dkms_sys::process::which(program, &s.host.path) else {
+        s.warn(format!("{program} is not installed: the module keeps its debugging symbols"));
+        return Ok(());
+    };
+    let done = Command::new(path)
+        .arg("-g")
+        .arg(file)
+        .envs(s.host.environment.iter().cloned())
+        .stdout(Stream::Null)
+        .stderr(Stream::Capture)
+        .timeout(Duration::from_secs(300))
+        .run()
+        .map_err(|e| hooks::process_error(s, &e, "strip debugging symbols"))?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+        return Err(Error::BadModule {
+            path: file.into(),
+            reason: format!("{program} -g refuses it: {said}"),
+        });
+    }
+    Ok(())
+}
+
+/// Compresses in the kernel's own format and returns the file that is left.
+fn compress(s: &Session<'_>, target: &Target, plain: &Path) -> Result<std::path::PathBuf> {
+    let format = target.index.compression();
+    let given = match format {
+        Format::None => return Ok(plain.to_owned()),
+        Format::Gzip => target.framework.compress_gzip_opts.as_deref(),
+        Format::Xz => target.framework.compress_xz_opts.as_deref(),
+        Format::Zstd => target.framework.compress_zstd_opts.as_deref(),
+    };
+    let failed = |reason: String| Error::BadModule { path: plain.into(), reason };
+    let options = match given {
+        Some(text) => {
+            Options::parse(format, text).map_err(|e| failed(format!("compression options '{text}': {e}")))?
+        }
+        None => Options::default(),
+    };
+    let packed = kmodule::compress::compress(format, &dkms_sys::fs::read(plain)?, &options)
+        .map_err(|e| failed(format!("cannot be compressed: {e}")))?;
+    let mut name = plain.as_os_str().to_owned();
+    name.push(format.suffix());
+    let path = std::path::PathBuf::from(name);
+    dkms_sys::fs::create_new(&path, &packed, 0o644)?;
+    dkms_sys::fs::remove_file(plain)?;
+    let _ = s;
+    Ok(path)
+}

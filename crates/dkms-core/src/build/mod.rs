@@ -1,0 +1,347 @@
+//! Building one package version for one kernel, from the source to `M/V/K/A`, all or nothing.
+
+pub mod diagnose;
+pub mod finish;
+pub mod log;
+pub mod make;
+pub mod prepare;
+
+use crate::conf::load::{self, Exclusion, Loaded};
+use crate::error::{Error, Result};
+use crate::event::{BuiltModule, Event};
+use crate::hooks::{self, Output, Script};
+use crate::ids::{Build, Kernel};
+use crate::kernel::headers::{self, Headers};
+use crate::kernel::installed::ModuleIndex;
+use crate::kernel::toolchain::{self, Toolchain};
+use crate::session::Session;
+use crate::signing::{self, Signing};
+use crate::tree::manifest::{Excluded, Inputs, Manifest, SCHEMA};
+use crate::tree::state;
+use dkms_conf::framework_conf::FrameworkConf;
+use dkms_sys::fs::TempDir;
+use log::MakeLog;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// One kernel, made ready once per command for all packages that are built for it.
+#[derive(Debug)]
+pub struct Target {
+    /// Which.
+    pub kernel: Kernel,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its tools.
+    pub toolchain: Toolchain,
+    /// framework.conf as it reads for this kernel.
+    pub framework: FrameworkConf,
+    /// The module files it has.
+    pub index: ModuleIndex,
+    signing: OnceLock<Signing>,
+}
+
+impl Target {
+    /// Finds out everything about a kernel that builds need.
+    ///
+    /// # Errors
+    /// [`Error::HeadersMissing`], a bad framework.conf.
+    pub fn prepare(s: &Session<'_>, kernel: &Kernel) -> Result<Self> {
+        let headers = headers::find(s, kernel)?;
+        Ok(Self {
+            kernel: kernel.clone(),
+            toolchain: toolchain::detect(s, &headers)?,
+            framework: crate::conf::framework::load(s, Some(&kernel.release))?,
+            index: ModuleIndex::scan(&s.layout.kernel_modules(&kernel.release)),
+            headers,
+            signing: OnceLock::new(),
+        })
+    }
+
+    /// How modules for it are signed; decided, and the key read, at the first module.
+    ///
+    /// # Errors
+    /// As [`signing::prepare`].
+    pub fn signing(&self, s: &Session<'_>) -> Result<&Signing> {
+        if let Some(decided) = self.signing.get() {
+            return Ok(decided);
+        }
+        let decided = signing::prepare(s, &self.headers, &self.kernel.release, &self.framework)?;
+        Ok(self.signing.get_or_init(|| decided))
+    }
+}
+
+/// Loads and judges a package's configuration before anything is touched.
+///
+/// # Errors
+/// [`Error::BadConf`], [`Error::Excluded`] when BUILD_EXCLUSIVE leaves nothing.
+pub fn configuration(s: &Session<'_>, b: &Build) -> Result<(Loaded, Exclusion)> {
+    let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
+    for w in &loaded.warnings {
+        let at = if w.line > 0 {
+            format!("{}:{}", w.path.display(), w.line)
+        } else {
+            w.path.display().to_string()
+        };
+        s.warn(format!("{at}: {}", w.message));
+    }
+    let config = headers::KernelConfig::read(&headers::config_path(s, &b.kernel.release));
+    let exclusion = load::exclusion(&loaded, &b.kernel, config.as_ref())?;
+    if let Some(reason) = &exclusion.whole {
+        return Err(Error::Excluded { build: b.clone(), reason: reason.clone() });
+    }
+    Ok((loaded, exclusion))
+}
+
+/// Builds. The package is registered; that is the caller's to see to. With `replace` an earlier build gives way to
+/// the new one when that is complete, and stays when it fails.
+///
+/// A failure leaves the build directory with its make.log, and a copy of the log in `M/V/.log/`; nothing else.
+///
+/// # Errors
+/// Every way a build can fail.
+pub fn build(s: &Session<'_>, target: &Target, b: &Build, replace: bool) -> Result<Manifest> {
+    let (loaded, exclusion) = configuration(s, b)?;
+    let missing: Vec<String> = loaded
+        .conf
+        .build_depends
+        .iter()
+        .filter(|d| state::installed_version(s.layout, d, &b.kernel).is_none())
+        .cloned()
+        .collect();
+    if !missing.is_empty() {
+        if !s.options.force {
+            return Err(Error::DependsMissing { build: b.clone(), missing });
+        }
+        s.warn(format!(
+            "{} is built although {} is not installed for this kernel (--force)",
+            b.package,
+            missing.join(", ")
+        ));
+    }
+    let held = crate::lock::build(s, &b.package)?;
+    if !replace && s.layout.module_dir(b).is_dir() {
+        // Somebody else built it while we waited.
+        if let Some(manifest) = Manifest::load(s.layout, b) {
+            return Ok(manifest);
+        }
+    }
+    let started = Instant::now();
+    let dir = prepare::fresh_copy(s, b)?;
+    let log = MakeLog::create(&dir.join("make.log"), b)?;
+    s.tell(Event::BuildStarted { build: b.clone(), log: log.path.clone() });
+    let mut environment = hooks::script_environment(s, b);
+    environment.push(held.variable(s));
+    let result = in_directory(s, target, b, &loaded, &exclusion, &dir, &log, &environment, started);
+    match &result {
+        Ok(manifest) => {
+            dkms_sys::fs::remove_tree(&dir)?;
+            dkms_sys::fs::remove_file(s.layout.failed_log(b))?;
+            let _ = std::fs::remove_dir(s.layout.version_dir(&b.package).join(".log"));
+            let modules = manifest
+                .modules
+                .iter()
+                .map(|m| BuiltModule { file: m.file.clone(), size: m.size, signature: m.signature.clone() })
+                .collect();
+            s.tell(Event::Built { build: b.clone(), modules, elapsed: started.elapsed() });
+        }
+        Err(_) => keep_log(s, b, &log),
+    }
+    result
+}
+
+fn keep_log(s: &Session<'_>, b: &Build, log: &MakeLog) {
+    let kept = s.layout.failed_log(b);
+    // Best effort: the reason of the failure may be a full disk, and the log in the build directory is there as well.
+    if let Some(parent) = kept.parent() {
+        let _ = dkms_sys::fs::create_dir_all(parent);
+    }
+    let _ = dkms_sys::fs::remove_file(&kept);
+    let _ = dkms_sys::fs::copy_file(&log.path, &kept);
+}
+
+#[allow(clippy::too_many_arguments)]
+fn in_directory(
+    s: &Session<'_>,
+    target: &Target,
+    b: &Build,
+    loaded: &Loaded,
+    exclusion: &Exclusion,
+    dir: &Path,
+    log: &MakeLog,
+    environment: &[(String, String)],
+    started: Instant,
+) -> Result<Manifest> {
+    let names = loaded
+        .conf
+        .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
+        .map_err(|e| load::bad_regex(loaded, &e.to_string()))?;
+    let patches = prepare::patch(s, b, dir, &names, log)?;
+    script(s, b, "PRE_BUILD", loaded.conf.pre_build.as_deref(), dir, log, environment)?;
+    let line = make::command_line(s, b, loaded, target.toolchain.llvm)?;
+    s.tell(Event::BuildStage { build: b.clone(), stage: "make".into() });
+    make::run(s, target, b, loaded, &line, log)?;
+
+    let kernel_dir = s.layout.kernel_dir(b);
+    dkms_sys::fs::create_dir_all(&kernel_dir)?;
+    let staged = stage(s, target, b, loaded, exclusion, dir, &kernel_dir, patches, line, started);
+    let (staging, mut manifest) = match staged {
+        Ok(staged) => staged,
+        Err(e) => {
+            let _ = std::fs::remove_dir(&kernel_dir);
+            return Err(e);
+        }
+    };
+    let built = s.layout.built_dir(b);
+    let staging = staging.keep();
+    let earlier = Manifest::load(s.layout, b).and_then(|m| m.installed);
+    let swapped = dkms_sys::fs::exists(&built);
+    let placed = match swapped {
+        true => dkms_sys::fs::exchange(&staging, &built),
+        false => dkms_sys::fs::rename_noreplace(&staging, &built),
+    };
+    if let Err(e) = placed {
+        let _ = dkms_sys::fs::remove_tree(&staging);
+        return Err(e.into());
+    }
+    dkms_sys::fs::sync_dir(&kernel_dir)?;
+    // POST_BUILD may look into K/A/module, so it comes after the rename; its failure takes the build back.
+    if let Err(e) = script(s, b, "POST_BUILD", loaded.conf.post_build.as_deref(), dir, log, environment) {
+        if swapped {
+            dkms_sys::fs::exchange(&staging, &built)?;
+            dkms_sys::fs::remove_tree(&staging)?;
+            return Err(e);
+        }
+        dkms_sys::fs::remove_tree(&built)?;
+        let _ = std::fs::remove_dir(&kernel_dir);
+        return Err(e);
+    }
+    if swapped {
+        dkms_sys::fs::remove_tree(&staging)?;
+    }
+    dkms_sys::fs::copy_file(&log.path, s.layout.make_log(b))?;
+    if loaded.conf.build_depends_rebuild {
+        remember_dependencies(s, b, &loaded.conf.build_depends)?;
+    }
+    manifest.build_seconds = started.elapsed().as_secs_f64();
+    // What is installed is still the earlier build; its record leads to its files.
+    manifest.installed = earlier;
+    manifest.store(&s.layout.manifest(b))?;
+    Ok(manifest)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn stage(
+    s: &Session<'_>,
+    target: &Target,
+    b: &Build,
+    loaded: &Loaded,
+    exclusion: &Exclusion,
+    dir: &Path,
+    kernel_dir: &Path,
+    patches: Vec<(String, String)>,
+    line: String,
+    started: Instant,
+) -> Result<(TempDir, Manifest)> {
+    let staging = TempDir::new_in(kernel_dir, &format!(".tmp_{}_", b.kernel.arch))?;
+    dkms_sys::fs::create_dir_all(staging.path().join("log"))?;
+    let modules = finish::collect(s, target, b, loaded, exclusion, dir, staging.path())?;
+    let manifest = Manifest {
+        schema: SCHEMA,
+        package: b.package.name.clone(),
+        version: b.package.version.clone(),
+        kernel: b.kernel.release.clone(),
+        arch: b.kernel.arch.clone(),
+        inputs: Inputs {
+            source: crate::digest::tree(&s.layout.source_link(&b.package)),
+            directives: directives_digest(loaded),
+            patches,
+            headers: target.headers.dir.clone(),
+            kernel_config: target
+                .headers
+                .config
+                .as_ref()
+                .map_or_else(String::new, |c| crate::digest::bytes(c.text().as_bytes())),
+            compiler: target.toolchain.compiler.clone(),
+            make: line,
+            evaluated: loaded.evaluation(),
+        },
+        built_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+        build_seconds: started.elapsed().as_secs_f64(),
+        modules,
+        excluded: loaded
+            .conf
+            .modules
+            .iter()
+            .zip(&exclusion.modules)
+            .filter_map(|(e, why)| Some(Excluded { name: e.dest_name.clone(), reason: why.clone()? }))
+            .collect(),
+        build_depends: loaded.conf.build_depends.clone(),
+        no_weak_modules: loaded.conf.no_weak_modules,
+        post_remove: loaded.conf.post_remove.clone(),
+        installed: None,
+    };
+    manifest.store(&staging.path().join(".manifest.json"))?;
+    dkms_sys::fs::set_mode(staging.path(), 0o755)?;
+    Ok((staging, manifest))
+}
+
+fn directives_digest(loaded: &Loaded) -> String {
+    let text: String = loaded.directives.iter().map(|(n, i, v)| format!("{n}[{i}]={v}\n")).collect();
+    crate::digest::bytes(text.as_bytes())
+}
+
+fn script(
+    s: &Session<'_>,
+    b: &Build,
+    directive: &'static str,
+    line: Option<&str>,
+    dir: &Path,
+    log: &MakeLog,
+    environment: &[(String, String)],
+) -> Result<()> {
+    let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
+    log.begin(&format!("Running {directive}"), line)?;
+    let started = Instant::now();
+    let script = Script { directive, line, directory: dir, environment };
+    let Some(status) = hooks::run(s, &b.package, &script, Output::Log(log.file()))? else { return Ok(()) };
+    log.end(status.code_for_shell(), started.elapsed())?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::ScriptFailed {
+        package: b.package.clone(),
+        directive,
+        command: line.to_owned(),
+        status: status.to_string(),
+        code: status.code_for_shell(),
+        log: Some(s.layout.failed_log(b)),
+    })
+}
+
+/// `.dep_NAME` files: which version of each dependency this was built against.
+fn remember_dependencies(s: &Session<'_>, b: &Build, depends: &[String]) -> Result<()> {
+    for name in depends {
+        if let Some(id) = state::installed_version(s.layout, name, &b.kernel) {
+            let file = s.layout.built_dir(b).join(format!(".dep_{name}"));
+            dkms_sys::fs::write_atomic(&file, format!("{}\n", id.version).as_bytes(), 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes `K/A`, and `K` when nothing else is in it.
+///
+/// # Errors
+/// When something cannot be deleted.
+pub fn unbuild(s: &Session<'_>, b: &Build) -> Result<()> {
+    // Renamed first: a half-deleted directory must not pass for a built module.
+    let built = s.layout.built_dir(b);
+    let doomed = s.layout.kernel_dir(b).join(format!(".tmp_{}_unbuilt", b.kernel.arch));
+    dkms_sys::fs::remove_tree(&doomed)?;
+    dkms_sys::fs::rename(&built, &doomed)?;
+    dkms_sys::fs::remove_tree(&doomed)?;
+    let _ = std::fs::remove_dir(s.layout.kernel_dir(b));
+    s.tell(Event::Unbuilt { build: b.clone() });
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! A fresh copy of the source with its patches applied.
+
+use super::log::MakeLog;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::hooks;
+use crate::ids::Build;
+use crate::session::Session;
+use dkms_sys::process::{Command, Stdin, Stream};
+use std::path::{Component, Path, PathBuf};
+
+/// Copies the source to the build directory, which MAKE lines name; what was there before is gone.
+///
+/// # Errors
+/// [`Error::EmptySource`], or when copying fails; then nothing is left of the copy.
+pub fn fresh_copy(s: &Session<'_>, b: &Build) -> Result<PathBuf> {
+    let source = s.layout.source_link(&b.package);
+    let entries = dkms_sys::fs::list_dir(&source)?;
+    if entries.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count() < 2 {
+        return Err(Error::EmptySource(source));
+    }
+    let dir = s.layout.build_dir(&b.package);
+    dkms_sys::fs::remove_tree(&dir)?;
+    if let Err(e) = dkms_sys::fs::copy_tree(&source, &dir) {
+        let _ = dkms_sys::fs::remove_tree(&dir);
+        return Err(e.into());
+    }
+    Ok(dir)
+}
+
+/// Where a patch is: the administrator's `/etc/dkms/M/patches/` before the package's `patches/`.
+///
+/// # Errors
+/// [`Error::PatchName`] for a name that leaves the directory, or a patch that is nowhere.
+pub fn find_patch(s: &Session<'_>, b: &Build, dir: &Path, name: &str) -> Result<PathBuf> {
+    let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    if !inside || name.is_empty() {
+        return Err(Error::PatchName(format!(
+            "the patch '{name}' in dkms.conf leaves the patches directory"
+        )));
+    }
+    let own = s.layout.config_dir.join(&b.package.name).join("patches").join(name);
+    let shipped = dir.join("patches").join(name);
+    [&own, &shipped].into_iter().find(|p| p.is_file()).cloned().ok_or_else(|| {
+        Error::PatchName(format!(
+            "the patch '{name}' in dkms.conf is neither in patches/ of {} nor in {}",
+            b.package,
+            own.parent().unwrap_or(&own).display()
+        ))
+    })
+}
+
+/// Applies patches with `patch -p1`, in order, and returns each with its digest.
+///
+/// # Errors
+/// [`Error::PatchFailed`] with the rejected hunks.
+pub fn patch(
+    s: &Session<'_>,
+    b: &Build,
+    dir: &Path,
+    names: &[&str],
+    log: &MakeLog,
+) -> Result<Vec<(String, String)>> {
+    let mut applied = Vec::new();
+    for name in names {
+        let file = find_patch(s, b, dir, name)?;
+        let text = dkms_sys::fs::read(&file)?;
+        applied.push(((*name).to_owned(), crate::digest::bytes(&text)));
+        s.tell(Event::BuildStage { build: b.clone(), stage: format!("applying {name}") });
+        log.begin(&format!("Applying patch {name}"), &format!("patch -p1 < {}", file.display()))?;
+        let program = dkms_sys::process::which("patch", &s.host.path).unwrap_or_else(|| "patch".into());
+        let done = Command::new(program)
+            .args(["-p1", "--batch", "--no-backup-if-mismatch"])
+            .envs(s.host.environment.iter().cloned())
+            .env("LC_ALL", "C")
+            .cwd(dir)
+            .stdin(Stdin::Bytes(text))
+            .stdout(Stream::Capture)
+            .stderr(Stream::ToStdout)
+            .run()
+            .map_err(|e| hooks::process_error(s, &e, "apply the package's patches"))?;
+        let said = String::from_utf8_lossy(&done.stdout);
+        log.line(said.trim_end())?;
+        log.end(done.status.code_for_shell(), done.elapsed)?;
+        if !done.status.success() {
+            let tail: Vec<String> = said.lines().rev().take(4).map(str::to_owned).collect();
+            return Err(Error::PatchFailed {
+                patch: file.to_string_lossy().into_owned(),
+                log: log.path.clone(),
+                tail: tail.into_iter().rev().collect(),
+            });
+        }
+    }
+    Ok(applied)
+}

@@ -1,0 +1,51 @@
+//! `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`, each over the one before.
+
+use super::load::evaluate_one;
+use crate::error::{ConfProblem, Error, Result};
+use crate::session::Session;
+use dkms_conf::framework_conf::FrameworkConf;
+use dkms_conf::{Dialect, Directives, State};
+use std::path::{Path, PathBuf};
+
+/// The files that exist, in order.
+pub fn files(config_dir: &Path) -> Vec<PathBuf> {
+    let main = config_dir.join("framework.conf");
+    let mut found: Vec<PathBuf> = main.is_file().then_some(main).into_iter().collect();
+    let mut more: Vec<PathBuf> = std::fs::read_dir(config_dir.join("framework.conf.d"))
+        .map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).collect())
+        .unwrap_or_default();
+    more.retain(|p| {
+        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        name.ends_with(".conf") && !name.starts_with('.') && p.exists()
+    });
+    more.sort();
+    found.append(&mut more);
+    found
+}
+
+/// Evaluates the framework configuration. With a kernel release, `$kernelver` has a value in it: sign_file, mok_*,
+/// post_transaction and build_environment are asked for that way, per kernel.
+///
+/// # Errors
+/// [`Error::BadConf`] with the file and what is wrong.
+pub fn load(s: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkConf> {
+    let paths = files(&s.layout.config_dir);
+    if paths.is_empty() {
+        return Ok(FrameworkConf::default());
+    }
+    let mut state = State::default();
+    state.variables.insert("kernelver".into(), kernel_release.unwrap_or_default().to_owned());
+    state.variables.insert("arch".into(), s.host.machine.clone());
+    state.variables.insert("dkms_tree".into(), s.layout.dkms_tree.to_string_lossy().into_owned());
+    let mut texts = Vec::new();
+    let mut directives = Directives::new();
+    for path in &paths {
+        let text = dkms_sys::fs::read(path)?;
+        state.directives = directives;
+        directives = evaluate_one(s, path, &text, &state, Dialect::Framework)?.0;
+        texts.push((path.clone(), String::from_utf8_lossy(&text).into_owned()));
+    }
+    let (conf, problems) = FrameworkConf::from_directives(&directives);
+    let errors: Vec<ConfProblem> = problems.iter().map(|p| super::load::place(p, &texts)).collect();
+    if errors.is_empty() { Ok(conf) } else { Err(Error::BadConf(errors)) }
+}

@@ -1,0 +1,246 @@
+//! What can go wrong, one variant per exit code or per way out. The program's edge turns them into codes and hints.
+
+use crate::ids::{BadName, Build, Kernel, PackageId};
+use dkms_sys::IoError;
+use std::path::PathBuf;
+
+/// Result of everything that can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything an action can fail with. `Display` says what, where and why; [`Error::help`] what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Error {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    BadName(#[from] BadName),
+    #[error("this action changes the system and needs root")]
+    NotRoot,
+    #[error("the dkms tree {0} is not writable")]
+    TreeNotWritable(PathBuf),
+    #[error("{action} needs a module and its version")]
+    ModuleNotNamed { action: String },
+    #[error("{0}")]
+    KernelArchPairing(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("the source directory {0} does not exist")]
+    SourceMissing(PathBuf),
+    #[error("{0} does not exist")]
+    ArchiveMissing(PathBuf),
+    #[error("template kernel and target kernel are both {0}")]
+    SameKernel(String),
+    #[error("--all and an architecture exclude each other")]
+    AllWithArch,
+    #[error("{0} is already in the dkms tree")]
+    AlreadyAdded(PackageId),
+    #[error("{0} is not in the dkms tree")]
+    NotAdded(PackageId),
+    #[error("package {0} is not in the dkms tree")]
+    PackageUnknown(String),
+    #[error("{0} holds no dkms.conf")]
+    ArchiveWithoutConf(PathBuf),
+    #[error("more than one action: {0} and {1}")]
+    TwoActions(String, String),
+    #[error("{0}")]
+    KernelCount(String),
+    #[error("there is no dkms.conf at {0}")]
+    ConfMissing(PathBuf),
+    #[error("there is no os-release in /etc or /usr/lib, so the distribution's places are unknown")]
+    NoOsRelease,
+    #[error("{package} is broken: {what}")]
+    Broken { package: PackageId, what: String },
+    #[error("{0} does not take --all")]
+    AllBanned(String),
+    #[error("{0}")]
+    PatchName(String),
+    #[error("patch {patch} does not apply")]
+    PatchFailed { patch: String, log: PathBuf, tail: Vec<String> },
+    #[error("there is no kernel directory {0}")]
+    KernelDirMissing(PathBuf),
+    #[error("{0}")]
+    InstallAborted(String),
+    #[error("depmod failed for kernel {kernel}: {reason}")]
+    DepmodFailed { kernel: Kernel, reason: String },
+    #[error("nothing is built of {0}")]
+    NothingBuilt(Build),
+    #[error("{0}")]
+    ModuleFileMissing(String),
+    #[error("{path} cannot be used: {reason}")]
+    BadModule { path: PathBuf, reason: String },
+    #[error("{path} is not a dkms archive: {reason}")]
+    BadArchive { path: PathBuf, reason: String },
+    #[error("{}", conf_problems(.0))]
+    BadConf(Vec<ConfProblem>),
+    #[error("{0} holds no source to build from, only its dkms.conf")]
+    EmptySource(PathBuf),
+    #[error("--binaries-only and --source-only exclude each other")]
+    BothOnly,
+    #[error("{0} is already in the dkms tree, and the archive would replace it")]
+    ArchiveAlreadyAdded(PackageId),
+    #[error("{0} holds no dkms.conf")]
+    DirectoryWithoutConf(PathBuf),
+    #[error("{0} is not writable")]
+    DestinationNotWritable(PathBuf),
+    #[error("rpm could not install {path}: {reason}")]
+    RpmFailed { path: PathBuf, reason: String },
+    #[error("make failed for {build} ({status})")]
+    MakeFailed { build: Build, status: String, log: PathBuf, diagnosis: Diagnosis },
+    #[error("{} of {} modules failed for kernel {kernel}: {}", .failed.len(), .of, .failed.join(", "))]
+    AutoinstallFailed { kernel: Kernel, failed: Vec<String>, of: usize },
+    #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]
+    DependsMissing { build: Build, missing: Vec<String> },
+    #[error("{action} for kernel {kernel} failed for {}", .failed.join(", "))]
+    KernelHookFailed { action: String, kernel: Kernel, failed: Vec<String> },
+    #[error("the headers of kernel {release} are not at {path}")]
+    HeadersMissing { release: String, path: PathBuf, package: String },
+    #[error("{build} is not meant to be built: {reason}")]
+    Excluded { build: Build, reason: String },
+    #[error("PRE_INSTALL of {package} ({command}) ended with {status}")]
+    PreInstallFailed { package: PackageId, command: String, status: String },
+    #[error("{directive} of {package} ({command}) ended with {status}")]
+    ScriptFailed {
+        package: PackageId,
+        directive: &'static str,
+        command: String,
+        status: String,
+        code: i32,
+        log: Option<PathBuf>,
+    },
+    #[error("the module {path} cannot be signed: {reason}")]
+    SignFailed { path: PathBuf, reason: String, help: String },
+    #[error("there is no program '{program}', which dkms needs to {purpose}")]
+    ProgramMissing { program: String, purpose: String, package: String },
+    #[error("{0}")]
+    Io(#[from] IoError),
+    #[error("{what} is busy: {holder}")]
+    Busy { what: String, holder: String },
+    #[error("interrupted by signal {0}")]
+    Interrupted(i32),
+    #[error("removal cancelled: {0} was added in the same RPM transaction")]
+    RemoveCancelled(PackageId),
+    #[error("{command} failed: {reason}")]
+    CommandFailed { command: String, reason: String },
+}
+
+/// Something wrong in a configuration file, with its place.
+#[derive(Clone, Debug, Default)]
+pub struct ConfProblem {
+    /// The file.
+    pub path: PathBuf,
+    /// Line, from 1; 0 when it concerns the file as a whole.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// How much to underline, in characters.
+    pub len: u32,
+    /// The line itself.
+    pub text: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+fn conf_problems(problems: &[ConfProblem]) -> String {
+    let mut out = String::new();
+    for p in problems {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let path = p.path.display();
+        if p.line > 0 {
+            out.push_str(&format!("{path}:{}:{}: {}", p.line, p.column.max(1), p.message));
+            let number = p.line.to_string();
+            let margin = " ".repeat(number.len());
+            let shown: String =
+                p.text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(160).collect();
+            let indent = " ".repeat(p.column.saturating_sub(1).min(160) as usize);
+            let marks = "^".repeat(p.len.clamp(1, 160) as usize);
+            out.push_str(&format!("\n{margin} |\n{number} | {shown}\n{margin} | {indent}{marks}"));
+            if !p.help.is_empty() {
+                out.push_str(&format!("\n{margin} = write: {}", p.help));
+            }
+        } else {
+            out.push_str(&format!("{path}: {}", p.message));
+            if !p.help.is_empty() {
+                out.push_str(&format!("\n  write: {}", p.help));
+            }
+        }
+    }
+    out
+}
+
+/// What the log of a failed make says, and what it means where that is certain.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    /// The first real errors, with their lines of context.
+    pub errors: Vec<String>,
+    /// What it means, when that is certain.
+    pub meaning: Option<String>,
+}
+
+impl Error {
+    /// What the administrator can do about it; empty when the message says it all.
+    pub fn help(&self) -> Vec<String> {
+        let one = |s: &str| vec![s.to_owned()];
+        match self {
+            Self::NotRoot => one("run it again with sudo or as root"),
+            Self::TreeNotWritable(_) => one("run it as root, or name a tree of your own with --dkmstree"),
+            Self::ModuleNotNamed { action } => vec![
+                format!("write: dkms {action} MODULE/VERSION"),
+                format!("   or: dkms {action} -m MODULE -v VERSION"),
+                "'dkms status' lists what is there".into(),
+            ],
+            Self::SourceMissing(p) => vec![format!(
+                "unpack the module's source to {}, or name its directory: dkms add DIRECTORY",
+                p.display()
+            )],
+            Self::AlreadyAdded(id) => vec![format!("to register it anew: dkms remove {id} --all")],
+            Self::NotAdded(id) => {
+                vec![format!("register it first: dkms add {id}"), "'dkms status' lists what is there".into()]
+            }
+            Self::Broken { package, .. } => vec![format!(
+                "put the source back (reinstall the package that brought {package}), then: dkms add {package}"
+            )],
+            Self::PatchFailed { log, tail, .. } => {
+                let mut out = tail.clone();
+                out.push(format!("full output: {}", log.display()));
+                out
+            }
+            Self::DepmodFailed { .. } => {
+                one("everything installed by this command was taken back; the modules are still built")
+            }
+            Self::HeadersMissing { package, .. } => {
+                vec![format!("install {package}, or name the headers with --kernelsourcedir")]
+            }
+            Self::DependsMissing { missing, .. } => {
+                vec![format!("install {} for this kernel first, or use --force", missing.join(", "))]
+            }
+            Self::PreInstallFailed { .. } => one("nothing was installed; --force installs all the same"),
+            Self::ScriptFailed { log: Some(log), .. } => vec![format!("its output: {}", log.display())],
+            Self::SignFailed { help, .. } if !help.is_empty() => vec![help.clone()],
+            Self::ProgramMissing { package, .. } => vec![format!("install the package {package}")],
+            Self::MakeFailed { log, diagnosis, .. } => {
+                let mut out = diagnosis.errors.clone();
+                if let Some(m) = &diagnosis.meaning {
+                    out.push(format!("that is: {m}"));
+                }
+                out.push(format!("full output: {}", log.display()));
+                out
+            }
+            Self::EmptySource(_) => one(
+                "this came from a tarball without source; it can be installed where it is built, not built anew",
+            ),
+            Self::ArchiveAlreadyAdded(id) => vec![format!("use --force to load it over {id}")],
+            Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
+            Self::Excluded { .. } => {
+                one("this is the package's own choice (BUILD_EXCLUSIVE in its dkms.conf), not a failure")
+            }
+            Self::NoOsRelease => one("put a file /etc/os-release there that says ID=..."),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Putting built modules into `/lib/modules/K` and taking them out again.
+
+pub mod change;
+pub mod depmod;
+pub mod journal;
+pub mod plan;
+pub mod recover;
+pub mod uninstall;
+pub mod weak;
+
+pub use change::{KernelChange, Outcome};

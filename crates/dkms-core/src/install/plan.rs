@@ -1,0 +1,310 @@
+//! What installing one build would change: decided by looking, before anything is touched.
+
+use super::journal::{Op, aside};
+use crate::error::{Error, Result};
+use crate::ids::Build;
+use crate::kernel::installed::ModuleIndex;
+use crate::session::Session;
+use crate::tree::manifest::Manifest;
+use crate::tree::{originals, state};
+use dkms_conf::kernel_match::compare_versions;
+use kmodule::elf::Module;
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+
+/// One built module file and where it goes.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// DEST_MODULE_NAME
+    pub name: String,
+    /// File name with suffixes.
+    pub file: String,
+    /// The built file.
+    pub path: PathBuf,
+    /// Where it goes.
+    pub destination: PathBuf,
+}
+
+/// The outcome of planning.
+#[derive(Debug, Default)]
+pub struct InstallPlan {
+    /// In order.
+    pub ops: Vec<Op>,
+    /// Files that are put into place.
+    pub placed: Vec<Source>,
+    /// Files that already are in place, to the byte.
+    pub adopted: Vec<Source>,
+    /// What is left as it is, with the reason.
+    pub kept: Vec<(PathBuf, String)>,
+    /// What is refused because something newer is there.
+    pub refused: Vec<String>,
+    /// From where to where originals are archived.
+    pub archived: Vec<(PathBuf, PathBuf)>,
+    /// What the administrator should know.
+    pub warnings: Vec<String>,
+}
+
+/// How far `--force` and the force list go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Force {
+    /// Replace whatever is there.
+    pub all: bool,
+    /// Do not compare versions.
+    pub version: bool,
+}
+
+/// `--force`, `--force-version-override`, `--rpm_safe_upgrade`, and the files in `modules_to_force_install/`.
+pub fn force_for(s: &Session<'_>, package: &str) -> Force {
+    let mut force = Force {
+        all: s.options.force || s.options.rpm_safe_upgrade,
+        version: s.options.force_version_override,
+    };
+    let Ok(entries) = std::fs::read_dir(&s.layout.force_dir) else { return force };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    files.sort();
+    for text in files.iter().filter_map(|f| std::fs::read_to_string(f).ok()) {
+        for word in text.split_whitespace() {
+            force.all |= word == package;
+            force.version |= word.strip_suffix("_version-override") == Some(package);
+        }
+    }
+    force
+}
+
+/// Plans the installation of `sources`.
+///
+/// # Errors
+/// When a built file is no module for this kernel, or something cannot be read.
+pub fn plan(
+    s: &Session<'_>,
+    b: &Build,
+    sources: &[Source],
+    index: &ModuleIndex,
+    force: Force,
+) -> Result<InstallPlan> {
+    let mut plan = InstallPlan::default();
+    let owned = owned_files(s, b);
+    let link = s.layout.active_link(&b.package.name, &b.kernel);
+    let active = dkms_sys::fs::is_symlink(&link);
+    for source in sources {
+        one(s, b, source, index, force, &owned, active, &mut plan)?;
+    }
+    let in_place = plan.placed.len() + plan.adopted.len();
+    // A package without modules is installed by its link alone.
+    if in_place > 0 || sources.is_empty() {
+        drop_leftovers(&mut plan, &owned);
+        plan.ops.push(Op::Link {
+            target: Some(s.layout.active_target(b)),
+            before: active.then(|| dkms_sys::fs::read_link(&link)).transpose()?,
+            link,
+        });
+    }
+    Ok(plan)
+}
+
+/// The installed files of the version that is active now, this one or another.
+fn owned_files(s: &Session<'_>, b: &Build) -> Vec<PathBuf> {
+    let Some(active) = state::installed_version(s.layout, &b.package.name, &b.kernel) else {
+        return Vec::new();
+    };
+    super::uninstall::installed_files(s, &Build::new(&active, &b.kernel))
+        .into_iter()
+        .filter(|f| f.ours)
+        .map(|f| f.path)
+        .collect()
+}
+
+#[allow(clippy::too_many_arguments)]
+fn one(
+    s: &Session<'_>,
+    b: &Build,
+    source: &Source,
+    index: &ModuleIndex,
+    force: Force,
+    owned: &[PathBuf],
+    active: bool,
+    plan: &mut InstallPlan,
+) -> Result<()> {
+    let bytes = dkms_sys::fs::read(&source.path)?;
+    let ours = parse(&bytes).and_then(|plain| crate::build::finish::check(&plain, b, force.all)).map_err(
+        |reason| Error::InstallAborted(format!("{} is not installed: {reason}", source.path.display())),
+    )?;
+    let existing = index.find(&source.name);
+    let target = source.destination.join(&source.file);
+
+    if let [only] = existing {
+        if only == &target && dkms_sys::fs::same_contents(only, &source.path)? && !s.options.symlink_modules {
+            plan.adopted.push(source.clone());
+            return Ok(());
+        }
+        if !force.all && !force.version {
+            match compare(&ours, only, &source.path) {
+                Found::Newer(theirs, own) => {
+                    plan.refused.push(format!(
+                        "{} has version {theirs}, which is newer than {own} of {}",
+                        only.display(),
+                        b.package
+                    ));
+                    return Ok(());
+                }
+                Found::Same(version) => {
+                    plan.kept.push((only.clone(), format!("it is {version} already; --force replaces it")));
+                    return Ok(());
+                }
+                Found::Older => {}
+            }
+        }
+    } else if existing.len() > 1 {
+        plan.warnings.push(format!(
+            "{} files named {} are in kernel {}; their versions are not compared",
+            existing.len(),
+            source.name,
+            b.kernel.release
+        ));
+    }
+    make_room(s, b, source, existing, owned, active, plan);
+    let moved_away = plan.archived.iter().any(|(from, _)| *from == target);
+    if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
+        return Err(Error::InstallAborted(format!(
+            "{} is a directory, so the module cannot go there",
+            target.display()
+        )));
+    }
+    plan.ops.push(Op::Place {
+        staged: aside(&target, "new"),
+        saved: (dkms_sys::fs::exists(&target) && !moved_away).then(|| aside(&target, "old")),
+        to: target,
+    });
+    plan.placed.push(source.clone());
+    Ok(())
+}
+
+/// Archives the files of that name which are not ours: the first found in extra, updates or the destination, or the only
+/// one; the others, if there are several, as collisions.
+fn make_room(
+    s: &Session<'_>,
+    b: &Build,
+    source: &Source,
+    existing: &[PathBuf],
+    owned: &[PathBuf],
+    active: bool,
+    plan: &mut InstallPlan,
+) {
+    let modules = s.layout.kernel_modules(&b.kernel.release);
+    let in_dest = |p: &PathBuf| p.parent() == Some(source.destination.as_path());
+    let mut foreign: Vec<&PathBuf> = existing
+        .iter()
+        // While a version of ours is active, what lies at the destination is its file.
+        .filter(|p| !owned.contains(p) && !(active && in_dest(p)))
+        .collect();
+    let preferred = foreign
+        .iter()
+        .position(|p| p.parent() == Some(&modules.join("extra")))
+        .or_else(|| foreign.iter().position(|p| p.parent() == Some(&modules.join("updates"))))
+        .or_else(|| foreign.iter().position(|p| in_dest(p)))
+        .or_else(|| (foreign.len() == 1).then_some(0));
+    let mut archive = |from: &PathBuf, to: Option<PathBuf>| {
+        let Some(to) = to.filter(|to| !dkms_sys::fs::exists(to)) else { return };
+        plan.ops.push(Op::Move { from: from.clone(), to: to.clone() });
+        plan.ops.push(Op::Text {
+            path: originals::origin_file(&to),
+            text: Some(format!("{}\n", from.display())),
+            before: None,
+        });
+        plan.archived.push((from.clone(), to));
+    };
+    if let Some(n) = preferred {
+        let from = foreign.remove(n);
+        let to = originals::archive_path(s.layout, &b.package.name, &b.kernel, from);
+        match to {
+            Some(to) if !dkms_sys::fs::exists(&to) => archive(from, Some(to)),
+            _ => archive(from, originals::collision_path(s.layout, &b.package.name, &b.kernel, from)),
+        }
+    }
+    for from in foreign {
+        archive(from, originals::collision_path(s.layout, &b.package.name, &b.kernel, from));
+    }
+}
+
+/// Files of the version that was active until now and that this one does not replace go away.
+fn drop_leftovers(plan: &mut InstallPlan, owned: &[PathBuf]) {
+    let in_use: Vec<PathBuf> =
+        plan.placed.iter().chain(&plan.adopted).map(|m| m.destination.join(&m.file)).collect();
+    for path in owned {
+        let kept = plan.kept.iter().any(|(p, _)| p == path);
+        if !in_use.contains(path) && !kept && dkms_sys::fs::exists(path) {
+            plan.ops.push(Op::Remove { path: path.clone(), saved: aside(path, "old") });
+        }
+    }
+}
+
+enum Found {
+    Newer(String, String),
+    Same(String),
+    Older,
+}
+
+/// Compares the module that is there with ours: by MODULE_VERSION in dkms's order, then by srcversion, then by bytes.
+fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
+    let theirs = std::fs::read(theirs_path).map_err(|e| e.to_string()).and_then(|b| parse(&b));
+    let Ok(theirs) = theirs.and_then(|b| Module::parse(&b).map_err(|e| e.to_string())) else {
+        return Found::Older;
+    };
+    let (own, there) =
+        (ours.modinfo.version().unwrap_or_default(), theirs.modinfo.version().unwrap_or_default());
+    if own != there {
+        // Without a version on both sides nothing can be said.
+        let newer = !own.is_empty() && !there.is_empty() && compare_versions(there, own) == Ordering::Greater;
+        return if newer { Found::Newer(there.into(), own.into()) } else { Found::Older };
+    }
+    let (a, b) =
+        (ours.modinfo.srcversion().unwrap_or_default(), theirs.modinfo.srcversion().unwrap_or_default());
+    let same = if a.is_empty() && b.is_empty() && own.is_empty() {
+        dkms_sys::fs::same_contents(theirs_path, ours_path).unwrap_or(false)
+    } else {
+        a == b
+    };
+    match (same, own) {
+        (false, _) => Found::Older,
+        (true, "") => Found::Same("the same module".into()),
+        (true, v) => Found::Same(format!("version {v} with the same source")),
+    }
+}
+
+/// Largest module that is looked into, decompressed.
+const MODULE_LIMIT: usize = 1 << 30;
+
+/// The bytes of a module file without compression.
+///
+/// # Errors
+/// In words.
+pub fn parse(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    kmodule::compress::decompress(bytes, MODULE_LIMIT).map_err(|e| e.to_string())
+}
+
+/// The built files of a build and where they go: from its manifest, or from its dkms.conf when dkms 3.x built it.
+pub fn sources(
+    s: &Session<'_>,
+    b: &Build,
+    manifest: Option<&Manifest>,
+    written: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Source> {
+    state::module_files(s.layout, b)
+        .into_iter()
+        .map(|f| {
+            let recorded = manifest.and_then(|m| m.modules.iter().find(|r| r.file == f.file));
+            let location = match recorded {
+                Some(r) => r.destination.clone(),
+                None => {
+                    crate::build::finish::destination(s, &written(&f.name).unwrap_or_else(|| "/extra".into()))
+                }
+            };
+            Source {
+                destination: s.layout.destination(&b.kernel.release, &location),
+                name: f.name,
+                file: f.file,
+                path: f.path,
+            }
+        })
+        .collect()
+}

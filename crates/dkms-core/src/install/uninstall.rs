@@ -1,0 +1,219 @@
+//! Which installed files belong to a build, and what taking it out changes.
+
+use super::journal::{Op, aside};
+use crate::conf::load;
+use crate::ids::Build;
+use crate::session::Session;
+use crate::tree::manifest::{Manifest, Stamp};
+use crate::tree::originals;
+use crate::tree::state;
+use std::path::{Path, PathBuf};
+
+/// One file in `/lib/modules` that a build is thought to have put there.
+#[derive(Clone, Debug)]
+pub struct InstalledModule {
+    /// Module name.
+    pub name: String,
+    /// Where it is, or should be.
+    pub path: PathBuf,
+    /// It is there, and it is this build's.
+    pub ours: bool,
+    /// Something is there.
+    pub present: bool,
+}
+
+/// The files of an installed build: as the manifest says, or by looking where its modules belong.
+pub fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
+    let manifest = Manifest::load(s.layout, b);
+    let recorded = manifest.as_ref().and_then(|m| m.installed.as_ref());
+    if let Some(installed) = recorded {
+        return installed
+            .files
+            .iter()
+            .filter(|f| f.path.starts_with(s.layout.kernel_modules(&b.kernel.release)))
+            .map(|f| {
+                let name = f.path.file_name().and_then(|n| n.to_str()).and_then(state::module_stem);
+                let built = s.layout.module_dir(b).join(&f.file);
+                let untouched = Stamp::of(&f.path) == Some(f.stamp);
+                InstalledModule {
+                    name: name.unwrap_or_default().to_owned(),
+                    ours: untouched || is_copy(&f.path, &built),
+                    present: dkms_sys::fs::exists(&f.path),
+                    path: f.path.clone(),
+                }
+            })
+            .collect();
+    }
+    let places = places(s, b, manifest.as_ref());
+    state::module_files(s.layout, b)
+        .into_iter()
+        .map(|f| {
+            let candidates: Vec<PathBuf> = places(&f.name).into_iter().map(|d| d.join(&f.file)).collect();
+            let found = candidates.iter().find(|p| is_copy(p, &f.path));
+            let there = found.or_else(|| candidates.iter().find(|p| dkms_sys::fs::exists(p)));
+            InstalledModule {
+                name: f.name,
+                ours: found.is_some(),
+                present: there.is_some(),
+                path: there.or(candidates.first()).cloned().unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+/// Where a module of this build may lie: the distribution's place and the one written in dkms.conf.
+fn places<'a>(
+    s: &'a Session<'_>,
+    b: &'a Build,
+    manifest: Option<&'a Manifest>,
+) -> impl Fn(&str) -> Vec<PathBuf> + 'a {
+    let mut conf = None;
+    let release = &b.kernel.release;
+    if manifest.is_none() {
+        conf = load::load(s, &b.package, &b.kernel).ok().map(|l| l.conf);
+    }
+    move |name: &str| {
+        let written = conf
+            .as_ref()
+            .and_then(|c| c.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone()));
+        let recorded =
+            manifest.and_then(|m| m.modules.iter().find(|r| r.name == name)).map(|r| r.destination.clone());
+        let mut found = Vec::new();
+        if let Some(r) = recorded {
+            found.push(s.layout.destination(release, &r));
+        }
+        if let Some(w) = &written {
+            found.push(s.layout.destination(release, &crate::build::finish::destination(s, w)));
+            found.push(s.layout.destination(release, w.trim_end_matches('/')));
+        }
+        if found.is_empty() {
+            for place in ["/updates/dkms", "/updates", "/extra"] {
+                found.push(s.layout.destination(release, place));
+            }
+        }
+        found.dedup();
+        found
+    }
+}
+
+/// Whether an installed file is a copy of a built one: a link to it, the same bytes, or the same version and srcversion.
+fn is_copy(installed: &Path, built: &Path) -> bool {
+    if !dkms_sys::fs::exists(installed) {
+        return false;
+    }
+    if dkms_sys::fs::is_symlink(installed) {
+        let (a, b) = (installed.canonicalize(), built.canonicalize());
+        return matches!((a, b), (Ok(a), Ok(b)) if a == b);
+    }
+    if dkms_sys::fs::same_contents(installed, built).unwrap_or(false) {
+        return true;
+    }
+    let info = |p: &Path| {
+        let bytes = super::plan::parse(&std::fs::read(p).ok()?).ok()?;
+        let module = kmodule::elf::Module::parse(&bytes).ok()?;
+        let (v, sv) = (module.modinfo.version()?.to_owned(), module.modinfo.srcversion()?.to_owned());
+        Some((v, sv))
+    };
+    matches!((info(installed), info(built)), (Some(a), Some(b)) if a == b)
+}
+
+/// What taking a build out changes.
+#[derive(Debug, Default)]
+pub struct UninstallPlan {
+    /// In order.
+    pub ops: Vec<Op>,
+    /// Files that go.
+    pub removed: Vec<PathBuf>,
+    /// Originals that come back, to where.
+    pub restored: Vec<PathBuf>,
+    /// What the administrator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Plans it. The build is the active one.
+pub fn plan(s: &Session<'_>, b: &Build) -> UninstallPlan {
+    let mut plan = UninstallPlan::default();
+    let files = installed_files(s, b);
+    for f in &files {
+        if f.ours {
+            plan.ops.push(Op::Remove { path: f.path.clone(), saved: aside(&f.path, "old") });
+            plan.removed.push(f.path.clone());
+        } else if f.present {
+            plan.warnings.push(format!(
+                "{} is not the module that {} installed; it is left there",
+                f.path.display(),
+                b.package
+            ));
+        } else {
+            plan.warnings.push(format!("{} of {} was gone already", f.path.display(), b.package));
+        }
+    }
+    restore_originals(s, b, &mut plan);
+    let link = s.layout.active_link(&b.package.name, &b.kernel);
+    if let Ok(before) = dkms_sys::fs::read_link(&link) {
+        plan.ops.push(Op::Link { link, target: None, before: Some(before) });
+    }
+    if let Some(mut m) = Manifest::load(s.layout, b) {
+        if m.installed.take().is_some() {
+            let path = s.layout.manifest(b);
+            let before = std::fs::read_to_string(&path).ok();
+            let text = String::from_utf8(m.to_bytes()).ok();
+            plan.ops.push(Op::Text { path, text, before });
+        }
+    }
+    plan
+}
+
+fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallPlan) {
+    let archived = originals::list(s.layout, &b.package.name, &b.kernel);
+    if archived.is_empty() {
+        return;
+    }
+    let conf = if archived.iter().any(|o| o.origin_file.is_none()) {
+        load::load(s, &b.package, &b.kernel).ok().map(|l| l.conf)
+    } else {
+        None
+    };
+    for original in archived {
+        let written = || {
+            let c = conf.as_ref()?;
+            let entry = c.modules.iter().find(|m| m.dest_name == original.name)?;
+            let dir = s.layout.destination(&b.kernel.release, &entry.dest_location);
+            Some(dir.join(original.archived.file_name()?))
+        };
+        let place = match &original.origin_file {
+            Some(_) => original.origin.clone(),
+            None => written(),
+        };
+        let Some(place) = place else {
+            plan.warnings.push(format!(
+                "{} is kept: it does not say where in kernel {} it came from",
+                original.archived.display(),
+                b.kernel.release
+            ));
+            continue;
+        };
+        let taken = dkms_sys::fs::exists(&place) && !plan.removed.contains(&place);
+        if !taken {
+            plan.ops.push(Op::Move { from: original.archived.clone(), to: place.clone() });
+            plan.restored.push(place);
+        } else if dkms_sys::fs::same_contents(&place, &original.archived).unwrap_or(false) {
+            // The kernel's package has put it back already.
+            plan.ops.push(Op::Remove {
+                path: original.archived.clone(),
+                saved: aside(&original.archived, "old"),
+            });
+        } else {
+            plan.warnings.push(format!(
+                "{} is kept: another file has taken its place at {}",
+                original.archived.display(),
+                place.display()
+            ));
+            continue;
+        }
+        if let Some(file) = original.origin_file {
+            let before = std::fs::read_to_string(&file).ok();
+            plan.ops.push(Op::Text { path: file, text: None, before });
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Which distribution this is, and what follows from it (os-release(5)).
+
+use std::path::{Path, PathBuf};
+
+/// The identity dkms decides by: `ubuntu` as it is, else `ID_LIKE` when given, else `ID`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distribution {
+    word: String,
+}
+
+/// Whose rules apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Debian and what is like it.
+    Debian,
+    /// Ubuntu and what is like it.
+    Ubuntu,
+    /// Fedora.
+    Fedora,
+    /// RHEL and its relatives, Oracle VM.
+    Rhel,
+    /// SLES, openSUSE.
+    Suse,
+    /// Arch and what is like it.
+    Arch,
+    /// Gentoo.
+    Gentoo,
+    /// Anything else.
+    Other,
+}
+
+impl Distribution {
+    /// From the text of an os-release file.
+    pub fn from_os_release(text: &str) -> Self {
+        let value = |key: &str| {
+            text.lines().rev().find_map(|line| {
+                let v = line.trim().strip_prefix(key)?.strip_prefix('=')?;
+                Some(v.trim().trim_matches(|c| c == '"' || c == '\'').to_owned())
+            })
+        };
+        let id = value("ID").unwrap_or_else(|| "linux".into());
+        let word = match value("ID_LIKE") {
+            Some(like) if id != "ubuntu" && !like.is_empty() => like,
+            _ => id,
+        };
+        Self { word }
+    }
+
+    /// Reads `etc/os-release` or `usr/lib/os-release` below `root`.
+    pub fn detect(root: &Path) -> Option<Self> {
+        ["etc/os-release", "usr/lib/os-release"]
+            .iter()
+            .find_map(|f| std::fs::read_to_string(root.join(f)).ok())
+            .map(|text| Self::from_os_release(&text))
+    }
+
+    /// Whose rules apply: decided by how the word begins, as dkms does.
+    pub fn family(&self) -> Family {
+        let begins = |words: &[&str]| words.iter().any(|w| self.word.starts_with(w));
+        if begins(&["ubuntu"]) {
+            Family::Ubuntu
+        } else if begins(&["debian"]) {
+            Family::Debian
+        } else if begins(&["fedora"]) {
+            Family::Fedora
+        } else if begins(&["rhel", "ovm"]) {
+            Family::Rhel
+        } else if begins(&["sles", "suse", "opensuse"]) {
+            Family::Suse
+        } else if begins(&["arch"]) {
+            Family::Arch
+        } else if begins(&["gentoo"]) {
+            Family::Gentoo
+        } else {
+            Family::Other
+        }
+    }
+
+    /// The word itself, as `$running_distribution` in dkms.conf.
+    pub fn word(&self) -> &str {
+        &self.word
+    }
+
+    /// Where modules go below `/lib/modules/K`, when the distribution decides it rather than dkms.conf.
+    pub fn destination(&self) -> Option<&'static str> {
+        match self.family() {
+            Family::Fedora | Family::Rhel => Some("/extra"),
+            Family::Suse => Some("/updates"),
+            Family::Debian | Family::Ubuntu | Family::Arch => Some("/updates/dkms"),
+            Family::Gentoo | Family::Other => None,
+        }
+    }
+
+    /// The package that brings the headers of a kernel, as an administrator would type it.
+    pub fn headers_package(&self, release: &str, kernel_modules: &Path) -> String {
+        match self.family() {
+            Family::Debian | Family::Ubuntu => format!("linux-headers-{release}"),
+            Family::Fedora | Family::Rhel => format!("kernel-devel-{release}"),
+            Family::Suse => match release.rsplit_once('-') {
+                Some((_, flavour))
+                    if !flavour.is_empty() && !flavour.starts_with(|c: char| c.is_ascii_digit()) =>
+                {
+                    format!("kernel-{flavour}-devel")
+                }
+                _ => "kernel-default-devel".into(),
+            },
+            Family::Arch => match std::fs::read_to_string(kernel_modules.join("pkgbase")) {
+                Ok(base) if !base.trim().is_empty() => format!("{}-headers", base.trim()),
+                _ => "linux-headers".into(),
+            },
+            Family::Gentoo => "the sources of that kernel (sys-kernel/*-sources, prepared)".into(),
+            Family::Other => format!("the headers of kernel {release}"),
+        }
+    }
+
+    /// The package that brings a program.
+    pub fn program_package(&self, program: &str) -> String {
+        let debian = matches!(self.family(), Family::Debian | Family::Ubuntu);
+        match program {
+            "make" | "patch" | "kmod" | "bash" | "gcc" | "clang" => program.into(),
+            "depmod" | "modprobe" => "kmod".into(),
+            "strip" | "ld" => "binutils".into(),
+            "llvm-strip" => "llvm".into(),
+            "ld.lld" => "lld".into(),
+            p if p.starts_with("gcc-") => p.into(),
+            p if debian && p.contains("-gcc-") => {
+                p.rsplit_once("-gcc-").map_or(p.into(), |(_, n)| format!("gcc-{n}"))
+            }
+            p => p.into(),
+        }
+    }
+
+    /// Where the kernel's own `sign-file` may be, in order.
+    pub fn sign_file_candidates(&self, release: &str, headers: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        match self.family() {
+            Family::Debian => {
+                // linux-kbuild-6.1 for 6.1.0-56-amd64; newer ones carry the whole version.
+                for cut in [
+                    release.rsplit_once('.').map(|c| c.0),
+                    release.split_once('-').map(|c| c.0),
+                    Some(release),
+                ] {
+                    if let Some(v) = cut {
+                        found.push(PathBuf::from(format!("/usr/lib/linux-kbuild-{v}/scripts/sign-file")));
+                    }
+                }
+            }
+            Family::Ubuntu => {
+                found.push("/usr/bin/kmodsign".into());
+                found.push(format!("/usr/src/linux-headers-{release}/scripts/sign-file").into());
+            }
+            Family::Gentoo => found.push(format!("/usr/src/linux-{release}/scripts/sign-file").into()),
+            _ => {}
+        }
+        found.push(headers.join("scripts/sign-file"));
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn os_release_of_known_distributions() {
+        let table = [
+            ("ID=debian\n", Family::Debian, Some("/updates/dkms")),
+            ("ID=ubuntu\nID_LIKE=debian\n", Family::Ubuntu, Some("/updates/dkms")),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", Family::Ubuntu, Some("/updates/dkms")),
+            ("ID=fedora\n", Family::Fedora, Some("/extra")),
+            ("ID=\"rhel\"\nID_LIKE=\"fedora\"\n", Family::Fedora, Some("/extra")),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", Family::Rhel, Some("/extra")),
+            ("ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\n", Family::Suse, Some("/updates")),
+            ("ID='sles'\nID_LIKE='suse'\n", Family::Suse, Some("/updates")),
+            ("ID=arch\n", Family::Arch, Some("/updates/dkms")),
+            ("ID=manjaro\nID_LIKE=arch\n", Family::Arch, Some("/updates/dkms")),
+            ("ID=gentoo\n", Family::Gentoo, None),
+            ("ID=alpine\n", Family::Other, None),
+        ];
+        for (text, family, destination) in table {
+            let d = Distribution::from_os_release(text);
+            assert_eq!((d.family(), d.destination()), (family, destination), "{text}");
+        }
+    }
+
+    #[test]
+    fn header_packages() {
+        let none = Path::new("/nonexistent");
+        let of = |t: &str, k: &str| Distribution::from_os_release(t).headers_package(k, none);
+        assert_eq!(of("ID=debian", "6.1.0-56-amd64"), "linux-headers-6.1.0-56-amd64");
+        assert_eq!(of("ID=fedora", "6.9.4-200.fc40.x86_64"), "kernel-devel-6.9.4-200.fc40.x86_64");
+        assert_eq!(of("ID=sles\nID_LIKE=suse", "6.4.0-150600.23.7-default"), "kernel-default-devel");
+        assert_eq!(of("ID=arch", "6.10.1-arch1-1"), "linux-headers");
+    }
+}

@@ -1,0 +1,106 @@
+//! A kernel's headers and its configuration.
+
+use crate::error::{Error, Result};
+use crate::ids::Kernel;
+use crate::session::Session;
+use std::path::{Path, PathBuf};
+
+/// Where a kernel's headers are and what they were configured with.
+#[derive(Clone, Debug)]
+pub struct Headers {
+    /// `$kernel_source_dir`
+    pub dir: PathBuf,
+    /// The configuration, when there is one.
+    pub config: Option<KernelConfig>,
+}
+
+/// The text of `include/config/auto.conf` or `.config`.
+#[derive(Clone, Debug)]
+pub struct KernelConfig {
+    /// Where it was read.
+    pub path: PathBuf,
+    text: String,
+}
+
+impl KernelConfig {
+    /// Reads a configuration; `None` when it cannot be read.
+    pub fn read(path: &Path) -> Option<Self> {
+        let bytes = std::fs::read(path).ok()?;
+        Some(Self { path: path.to_owned(), text: String::from_utf8_lossy(&bytes).into_owned() })
+    }
+
+    /// The value of `CONFIG_X`, without quotes.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.text.lines().find_map(|l| {
+            let v = l.strip_prefix(name)?.strip_prefix('=')?;
+            Some(v.trim_end().trim_matches('"'))
+        })
+    }
+
+    /// `CONFIG_X` is `y` or `m`.
+    pub fn enabled(&self, name: &str) -> bool {
+        self.value(name).is_some_and(|v| v.starts_with('y') || v.starts_with('m'))
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// `$kernel_source_dir` for a kernel: `--kernelsourcedir`, or `/lib/modules/K/build`.
+pub fn source_dir(s: &Session<'_>, release: &str) -> PathBuf {
+    s.options.kernel_source_dir.clone().unwrap_or_else(|| s.layout.kernel_headers(release))
+}
+
+/// `$kernel_config` for a kernel: `--config`, or the configuration in the headers. The file need not exist.
+pub fn config_path(s: &Session<'_>, release: &str) -> PathBuf {
+    if let Some(path) = &s.options.kernel_config {
+        return path.clone();
+    }
+    let dir = source_dir(s, release);
+    let auto = dir.join("include/config/auto.conf");
+    if auto.exists() { auto } else { dir.join(".config") }
+}
+
+/// Whether the headers of a kernel are there.
+pub fn present(s: &Session<'_>, release: &str) -> bool {
+    source_dir(s, release).join("include").exists()
+}
+
+/// Looks up a kernel's headers.
+///
+/// # Errors
+/// [`Error::HeadersMissing`] with the package that has them.
+pub fn find(s: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
+    let dir = source_dir(s, &kernel.release);
+    if !present(s, &kernel.release) {
+        let package = s.host.distribution.as_ref().map_or_else(
+            || format!("the headers of kernel {}", kernel.release),
+            |d| d.headers_package(&kernel.release, &s.layout.kernel_modules(&kernel.release)),
+        );
+        return Err(Error::HeadersMissing { release: kernel.release.clone(), path: dir, package });
+    }
+    let config = KernelConfig::read(&config_path(s, &kernel.release));
+    Ok(Headers { dir, config })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_with_and_without_quotes() {
+        let c = KernelConfig {
+            path: PathBuf::new(),
+            text: "CONFIG_A=y\nCONFIG_AB=m\n# CONFIG_C is not set\nCONFIG_MODULE_SIG_HASH=\"sha256\"\nCONFIG_N=10\n".into(),
+        };
+        assert!(
+            c.enabled("CONFIG_A")
+                && c.enabled("CONFIG_AB")
+                && !c.enabled("CONFIG_C")
+                && !c.enabled("CONFIG_N")
+        );
+        assert_eq!(c.value("CONFIG_MODULE_SIG_HASH"), Some("sha256"));
+    }
+}

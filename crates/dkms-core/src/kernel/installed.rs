@@ -1,0 +1,76 @@
+//! What module files a kernel already has below `/lib/modules/K`.
+
+use crate::tree::state::module_stem;
+use kmodule::compress::Format;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// The regular module files of one kernel by name, and the compression its own modules use.
+#[derive(Debug, Default)]
+pub struct ModuleIndex {
+    by_name: HashMap<String, Vec<PathBuf>>,
+    suffixes: [usize; 4],
+}
+
+impl ModuleIndex {
+    /// Walks `/lib/modules/K`. Symbolic links are not followed and not counted: neither `build` and `source` nor
+    /// `weak-updates` are this kernel's own. What cannot be read is left out.
+    pub fn scan(kernel_modules: &Path) -> Self {
+        let mut index = Self::default();
+        let mut pending = vec![kernel_modules.to_path_buf()];
+        while let Some(dir) = pending.pop() {
+            let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+            for entry in entries.flatten() {
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() {
+                    pending.push(entry.path());
+                } else if kind.is_file() {
+                    index.note(entry.path());
+                }
+            }
+        }
+        for paths in index.by_name.values_mut() {
+            paths.sort();
+        }
+        index
+    }
+
+    fn note(&mut self, path: PathBuf) {
+        let Some(file) = path.file_name().and_then(|f| f.to_str()) else { return };
+        let Some(stem) = module_stem(file) else { return };
+        let kind = match file.rsplit('.').next() {
+            Some("gz") => 1,
+            Some("xz") => 2,
+            Some("zst") => 3,
+            _ => 0,
+        };
+        if let Some(n) = self.suffixes.get_mut(kind) {
+            *n += 1;
+        }
+        let stem = stem.to_owned();
+        self.by_name.entry(stem).or_default().push(path);
+    }
+
+    /// Every regular file of a module name, sorted.
+    pub fn find(&self, name: &str) -> &[PathBuf] {
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes a file out, after it was moved away.
+    pub fn forget(&mut self, name: &str, path: &Path) {
+        if let Some(paths) = self.by_name.get_mut(name) {
+            paths.retain(|p| p != path);
+        }
+    }
+
+    /// How the kernel's modules are compressed: any `.zst`, else any `.xz`, else any `.gz`, else not at all
+    /// (the order in which dkms asks).
+    pub fn compression(&self) -> Format {
+        match self.suffixes {
+            [_, _, _, n] if n > 0 => Format::Zstd,
+            [_, _, n, _] if n > 0 => Format::Xz,
+            [_, n, _, _] if n > 0 => Format::Gzip,
+            _ => Format::None,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What every action needs to know: where the trees are, what machine this is, what was asked for, and whom to tell.
+
+use crate::event::{Event, Sink};
+use crate::kernel::distro::Distribution;
+use crate::tree::layout::Layout;
+use dkms_conf::framework_conf::FrameworkConf;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Facts about the machine, gathered once by the program.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// `uname -r`
+    pub release: String,
+    /// `uname -m`
+    pub machine: String,
+    /// From os-release; `None` when there is none.
+    pub distribution: Option<Distribution>,
+    /// What builds and scripts inherit, already without the variables that would disturb a build.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Where programs are looked for.
+    pub path: OsString,
+    /// Processors this process may run on.
+    pub cpus: usize,
+    /// Whether this is a chroot; `None` when /proc does not tell.
+    pub chroot: Option<bool>,
+    /// Effective user is root.
+    pub root: bool,
+    /// `ADDON_MODULES_DIR`, which overrides the distribution's destination.
+    pub addon_modules_dir: Option<String>,
+}
+
+/// What the command line and framework.conf decided.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--force`
+    pub force: bool,
+    /// `--force-version-override`
+    pub force_version_override: bool,
+    /// `--directive NAME=value`, in order.
+    pub directives: Vec<(String, String)>,
+    /// `-c FILE`
+    pub conf_file: Option<PathBuf>,
+    /// `--config FILE`
+    pub kernel_config: Option<PathBuf>,
+    /// `--kernelsourcedir DIR`
+    pub kernel_source_dir: Option<PathBuf>,
+    /// `--no-depmod`
+    pub no_depmod: bool,
+    /// `--modprobe-on-install`
+    pub modprobe_on_install: bool,
+    /// `--symlink-modules`
+    pub symlink_modules: bool,
+    /// `-j N`; `Some(0)` is "no limit", `None` one per processor.
+    pub jobs: Option<u32>,
+    /// `--rpm_safe_upgrade`
+    pub rpm_safe_upgrade: bool,
+    /// Where temporary files go.
+    pub tmp_location: PathBuf,
+    /// `--verbose`
+    pub verbose: bool,
+    /// framework.conf, evaluated without a kernel.
+    pub framework: FrameworkConf,
+}
+
+/// One command's view of the world.
+pub struct Session<'a> {
+    /// Paths.
+    pub layout: &'a Layout,
+    /// The machine.
+    pub host: &'a Host,
+    /// What was asked for.
+    pub options: &'a Options,
+    /// Whom to tell.
+    pub sink: &'a dyn Sink,
+}
+
+impl Session<'_> {
+    /// Tells what happens.
+    pub fn tell(&self, event: Event) {
+        self.sink.event(event);
+    }
+
+    /// Tells something that stops nothing.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.tell(Event::Warning { text: text.into() });
+    }
+
+    /// The distribution; an error where paths depend on it and nothing tells.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoOsRelease`].
+    pub fn distribution(&self) -> crate::Result<&Distribution> {
+        self.host.distribution.as_ref().ok_or(crate::Error::NoOsRelease)
+    }
+
+    /// How `parallel_jobs` appears in dkms.conf and in the make line: empty for "no limit".
+    pub fn jobs_word(&self) -> String {
+        match self.options.jobs {
+            Some(0) => String::new(),
+            Some(n) => n.to_string(),
+            None => self.host.cpus.max(1).to_string(),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! `dkms status`: what is in the tree and what became of it, by looking only.
+
+use crate::ids::{Build, Kernel, PackageId};
+use crate::session::Session;
+use crate::tree::manifest::{Manifest, Stamp};
+use crate::tree::state::{self, Registration};
+use std::path::Path;
+
+/// Which entries are asked for; all patterns as the shell matches file names.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Package name.
+    pub name: Option<String>,
+    /// Package version.
+    pub version: Option<String>,
+    /// Kernel release.
+    pub release: Option<String>,
+    /// Architecture.
+    pub arch: Option<String>,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Registered, not built for any kernel asked for.
+    Added,
+    /// The source is missing.
+    Broken,
+    /// Built for a kernel.
+    Built(Kernel),
+    /// Installed for a kernel.
+    Installed(Kernel),
+    /// Linked from another kernel it was built for.
+    InstalledWeak {
+        /// The kernel that uses it.
+        kernel: Kernel,
+        /// The kernel it was built for.
+        from: String,
+    },
+}
+
+/// One line of the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which package version.
+    pub package: PackageId,
+    /// What it is.
+    pub kind: Kind,
+    /// Modules of the kernel had to make room.
+    pub originals: bool,
+    /// A built module file is missing in the tree.
+    pub built_missing: bool,
+    /// An installed file differs from the built one or is gone.
+    pub differs: bool,
+}
+
+impl Entry {
+    fn new(package: &PackageId, kind: Kind) -> Self {
+        Self { package: package.clone(), kind, originals: false, built_missing: false, differs: false }
+    }
+
+    /// The line as scripts parse it (CONTRACT "status").
+    pub fn line(&self) -> String {
+        let p = &self.package;
+        let mut line = match &self.kind {
+            Kind::Added => format!("{p}: added"),
+            Kind::Broken => format!("{p}: broken"),
+            Kind::Built(k) => format!("{p}, {}, {}: built", k.release, k.arch),
+            Kind::Installed(k) => format!("{p}, {}, {}: installed", k.release, k.arch),
+            Kind::InstalledWeak { kernel: k, from } => {
+                format!("{}, {}, {}, {}: installed-weak from {from}", p.name, p.version, k.release, k.arch)
+            }
+        };
+        for (is, text) in [
+            (self.originals, " (Original modules exist)"),
+            (self.built_missing, " (Built modules are missing in the kernel modules folder)"),
+            (self.differs, " (Differences between built and installed modules)"),
+        ] {
+            if is {
+                line.push_str(text);
+            }
+        }
+        line
+    }
+}
+
+/// Everything that matches one filter, in the order of directories, weakly linked ones last.
+pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
+    let fits = |pattern: &Option<String>, text: &str| pattern.as_deref().is_none_or(|p| glob(p, text));
+    let mut entries = Vec::new();
+    let packages = state::packages(s.layout, &|name, version| match version {
+        None => fits(&filter.name, name),
+        Some(v) => fits(&filter.version, v),
+    });
+    for p in &packages {
+        match state::registration(s.layout, p) {
+            Registration::Broken => {
+                entries.push(Entry::new(p, Kind::Broken));
+                continue;
+            }
+            Registration::Absent => continue,
+            Registration::Added => {}
+        }
+        let before = entries.len();
+        for b in state::builds(s.layout, p) {
+            if fits(&filter.release, &b.kernel.release) && fits(&filter.arch, &b.kernel.arch) {
+                entries.push(built(s, &b));
+            }
+        }
+        if entries.len() == before {
+            entries.push(Entry::new(p, Kind::Added));
+        }
+    }
+    entries.extend(weak(s, filter));
+    entries
+}
+
+fn built(s: &Session<'_>, b: &Build) -> Entry {
+    let active = state::is_active(s.layout, b);
+    let kind = if active { Kind::Installed(b.kernel.clone()) } else { Kind::Built(b.kernel.clone()) };
+    let mut entry = Entry::new(&b.package, kind);
+    entry.originals = s.layout.originals_dir(&b.package.name, &b.kernel).is_dir();
+    match Manifest::load(s.layout, b) {
+        Some(m) => {
+            let dir = s.layout.module_dir(b);
+            entry.built_missing = m.modules.iter().any(|r| dir.join(&r.file).symlink_metadata().is_err());
+            if active && !entry.built_missing {
+                entry.differs = match &m.installed {
+                    Some(i) => {
+                        i.files.iter().any(|f| !unchanged(&f.path, &f.stamp, &dir.join(&f.file), &f.built))
+                    }
+                    None => differs_by_looking(s, b),
+                };
+            }
+        }
+        None => {
+            entry.built_missing = state::module_files(s.layout, b).is_empty();
+            if active && !entry.built_missing {
+                entry.differs = differs_by_looking(s, b);
+            }
+        }
+    }
+    entry
+}
+
+/// Both files are as they were right after the installation, or at least the same as each other.
+fn unchanged(installed: &Path, stamp: &Stamp, built: &Path, built_stamp: &Stamp) -> bool {
+    let now = Stamp::of(installed);
+    if now == Some(*stamp) && Stamp::of(built) == Some(*built_stamp) {
+        return true;
+    }
+    now.is_some() && dkms_sys::fs::same_contents(installed, built).unwrap_or(false)
+}
+
+/// For what dkms 3.x installed: the built files against those in the places where they belong. Where dkms.conf would
+/// have to be run by bash to know the place, nothing is claimed.
+fn differs_by_looking(s: &Session<'_>, b: &Build) -> bool {
+    let files = state::module_files(s.layout, b);
+    let fixed = s
+        .host
+        .addon_modules_dir
+        .clone()
+        .or_else(|| s.host.distribution.as_ref().and_then(|d| d.destination()).map(str::to_owned));
+    let written = if fixed.is_none() { native_destinations(s, b) } else { Vec::new() };
+    files.iter().any(|f| {
+        let mut places: Vec<String> = fixed.iter().cloned().collect();
+        places.extend(written.iter().filter(|(n, _)| *n == f.name).map(|(_, d)| d.clone()));
+        let mut candidates = places.iter().map(|p| s.layout.destination(&b.kernel.release, p).join(&f.file));
+        !places.is_empty() && !candidates.any(|c| dkms_sys::fs::same_contents(&c, &f.path).unwrap_or(false))
+    })
+}
+
+fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
+    let Ok(text) = std::fs::read(s.layout.conf(&b.package)) else { return Vec::new() };
+    let before = dkms_conf::State {
+        variables: crate::conf::load::variables(s, Some(&b.package), &b.kernel),
+        directives: dkms_conf::Directives::new(),
+    };
+    let evaluated =
+        dkms_conf::evaluate(&text, &before, dkms_conf::Dialect::Module, &dkms_sys::regex::matches);
+    let Ok(directives) = evaluated else { return Vec::new() };
+    let (conf, _) = dkms_conf::module_conf::ModuleConf::from_directives(&directives);
+    conf.modules.into_iter().map(|m| (m.dest_name, m.dest_location)).collect()
+}
+
+/// Modules that weak-modules linked into other kernels: all files of a build must be linked.
+fn weak(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
+    let mut found = Vec::new();
+    for release in state::subdirectories(&s.layout.install_tree) {
+        let dir = s.layout.kernel_modules(&release).join("weak-updates");
+        if !filter.release.as_deref().is_none_or(|p| glob(p, &release)) || !dir.is_dir() {
+            continue;
+        }
+        let links = weak_links(&dir);
+        if links.is_empty() {
+            continue;
+        }
+        for p in state::all_packages(s.layout) {
+            for b in state::builds(s.layout, &p) {
+                if b.kernel.release == release || !state::is_active(s.layout, &b) {
+                    continue;
+                }
+                let files = state::module_files(s.layout, &b);
+                let linked = |f: &state::ModuleFile| {
+                    links.iter().any(|(name, target)| {
+                        *name == f.file && dkms_sys::fs::same_contents(target, &f.path).unwrap_or(false)
+                    })
+                };
+                let asked = filter.name.as_deref().is_none_or(|x| glob(x, &p.name))
+                    && filter.version.as_deref().is_none_or(|x| glob(x, &p.version))
+                    && filter.arch.as_deref().is_none_or(|x| glob(x, &b.kernel.arch));
+                if asked && !files.is_empty() && files.iter().all(linked) {
+                    let kernel = Kernel { release: release.clone(), arch: b.kernel.arch.clone() };
+                    found
+                        .push(Entry::new(&p, Kind::InstalledWeak { kernel, from: b.kernel.release.clone() }));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Links in a `weak-updates` directory that lead to a file: name and target.
+fn weak_links(dir: &Path) -> Vec<(String, std::path::PathBuf)> {
+    let mut found = Vec::new();
+    let mut pending = vec![dir.to_path_buf()];
+    while let Some(dir) = pending.pop() {
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for e in entries.flatten() {
+            match e.file_type() {
+                Ok(t) if t.is_dir() => pending.push(e.path()),
+                Ok(t) if t.is_symlink() => {
+                    if let (Ok(name), Ok(target)) = (e.file_name().into_string(), e.path().canonicalize()) {
+                        found.push((name, target));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Whether some version of a package is weakly linked into a kernel.
+pub fn is_weak(s: &Session<'_>, p: &PackageId, k: &Kernel) -> bool {
+    let filter = Filter {
+        name: Some(escape(&p.name)),
+        version: Some(escape(&p.version)),
+        release: Some(escape(&k.release)),
+        arch: Some(escape(&k.arch)),
+    };
+    s.layout.kernel_modules(&k.release).join("weak-updates").is_dir() && !weak(s, &filter).is_empty()
+}
+
+fn escape(text: &str) -> String {
+    text.chars().flat_map(|c| "*?[\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// File name matching as the shell does it: `*`, `?`, `[...]`, backslash.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut pi, mut ti) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        let step = match p.get(pi) {
+            Some('*') => {
+                star = Some((pi + 1, ti));
+                pi += 1;
+                continue;
+            }
+            None if ti == t.len() => return true,
+            None => None,
+            Some(_) => t.get(ti).and_then(|c| match_one(p.get(pi..).unwrap_or_default(), *c)),
+        };
+        match (step, star) {
+            (Some(used), _) => {
+                pi += used;
+                ti += 1;
+            }
+            (None, Some((after, from))) if from < t.len() => {
+                star = Some((after, from + 1));
+                pi = after;
+                ti = from + 1;
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// How much of the pattern one character uses up; `None`: it does not fit.
+fn match_one(p: &[char], c: char) -> Option<usize> {
+    match p {
+        ['?', ..] => Some(1),
+        ['\\', x, ..] => (*x == c).then_some(2),
+        ['[', rest @ ..] => {
+            let negated = matches!(rest.first(), Some('!' | '^'));
+            let body = rest.get(usize::from(negated)..)?;
+            // A bracket right at the beginning is a member.
+            let close = body.iter().skip(1).position(|x| *x == ']');
+            let Some(close) = close.map(|n| n + 1) else { return ('[' == c).then_some(1) };
+            let members = body.get(..close)?;
+            let mut hit = false;
+            let mut i = 0;
+            while let Some(x) = members.get(i) {
+                match (members.get(i + 1), members.get(i + 2)) {
+                    (Some('-'), Some(y)) => {
+                        hit |= (*x..=*y).contains(&c);
+                        i += 3;
+                    }
+                    _ => {
+                        hit |= *x == c;
+                        i += 1;
+                    }
+                }
+            }
+            (hit != negated).then_some(1 + usize::from(negated) + close + 1)
+        }
+        [x, ..] => (*x == c).then_some(1),
+        [] => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn globs_match_as_in_the_shell() {
+        let table = [
+            ("6.1.0-56-amd64", "6.1.0-56-amd64", true),
+            ("6.1*", "6.1.0-56-amd64", true),
+            ("6.1*amd64", "6.1.0-56-amd64", true),
+            ("6.1?0*", "6.1.0-56", true),
+            ("6.[12].*", "6.2.0", true),
+            ("6.[!12].*", "6.2.0", false),
+            ("6.[0-9].*", "6.2.0", true),
+            ("*", "", true),
+            ("", "", true),
+            ("", "x", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+            ("[", "[", true),
+            ("\\*", "*", true),
+            ("\\*", "x", false),
+        ];
+        for (pattern, text, expected) in table {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

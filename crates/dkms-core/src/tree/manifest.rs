@@ -1,0 +1,193 @@
+//! `K/A/.manifest.json`: what went into a build, what came out, and where it was installed. Status, uninstall and remove
+//! read it instead of running anybody's dkms.conf. A tree without manifests (dkms 3.x wrote it) works by looking.
+
+use crate::ids::Build;
+use crate::tree::layout::Layout;
+use dkms_sys::IoError;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The schema we write. A file with a higher number is treated as absent.
+pub const SCHEMA: u32 = 1;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manifest {
+    /// [`SCHEMA`] when written.
+    pub schema: u32,
+    /// `PACKAGE_NAME`
+    pub package: String,
+    /// `PACKAGE_VERSION`
+    pub version: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Architecture.
+    pub arch: String,
+    /// What went in.
+    pub inputs: Inputs,
+    /// Seconds since 1970 when the build ended.
+    pub built_at: u64,
+    /// How long it took.
+    pub build_seconds: f64,
+    /// What came out.
+    pub modules: Vec<ModuleRecord>,
+    /// Modules that BUILD_EXCLUSIVE left out, with the reason.
+    pub excluded: Vec<Excluded>,
+    /// BUILD_DEPENDS, in order.
+    pub build_depends: Vec<String>,
+    /// NO_WEAK_MODULES
+    pub no_weak_modules: bool,
+    /// POST_REMOVE, so that uninstall need not evaluate dkms.conf.
+    pub post_remove: Option<String>,
+    /// Present while installed.
+    pub installed: Option<Installed>,
+}
+
+/// The fingerprint of a build.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Inputs {
+    /// SHA-256 over names, modes and contents of the source tree.
+    pub source: String,
+    /// SHA-256 over the final directives.
+    pub directives: String,
+    /// Patches applied, in order, each with its SHA-256.
+    pub patches: Vec<(String, String)>,
+    /// Directory of the kernel headers.
+    pub headers: PathBuf,
+    /// SHA-256 of the kernel configuration.
+    pub kernel_config: String,
+    /// First line of `$CC --version`, or CONFIG_CC_VERSION_TEXT.
+    pub compiler: String,
+    /// The command that was run.
+    pub make: String,
+    /// "native", or why bash had to evaluate dkms.conf.
+    pub evaluated: String,
+}
+
+/// One module file of a build.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModuleRecord {
+    /// DEST_MODULE_NAME
+    pub name: String,
+    /// File name below `module/`, with suffixes.
+    pub file: String,
+    /// Where it goes below `/lib/modules/K`, after the distribution's rule.
+    pub destination: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the file as it lies in `module/`.
+    pub sha256: String,
+    /// From `.modinfo`.
+    pub vermagic: String,
+    /// From `.modinfo`, may be empty.
+    pub version: String,
+    /// From `.modinfo`, may be empty.
+    pub srcversion: String,
+    /// "signed by CN", or why not.
+    pub signature: String,
+}
+
+/// A module left out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Excluded {
+    /// DEST_MODULE_NAME
+    pub name: String,
+    /// In words.
+    pub reason: String,
+}
+
+/// Where the modules lie in `/lib/modules`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Installed {
+    /// Seconds since 1970.
+    pub at: u64,
+    /// One entry per module that was put into place.
+    pub files: Vec<InstalledFile>,
+}
+
+/// One installed file, and what stat(2) said of it right afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstalledFile {
+    /// Full path.
+    pub path: PathBuf,
+    /// File name below `module/` it was copied from.
+    pub file: String,
+    /// Stamp of the installed file.
+    pub stamp: Stamp,
+    /// Stamp of the file in `module/` it was copied from.
+    pub built: Stamp,
+}
+
+/// What stat(2) tells that changes when a file changes. `ctime` cannot be set by anybody, so equal stamps mean an
+/// untouched file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stamp {
+    /// Bytes.
+    pub size: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Device number.
+    pub device: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime: i64,
+    /// Change time, nanoseconds since 1970.
+    pub ctime: i64,
+}
+
+impl Stamp {
+    /// The stamp of a file (of the link itself, if it is one); `None` when it is not there.
+    pub fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let m = std::fs::symlink_metadata(path).ok()?;
+        Some(Self {
+            size: m.len(),
+            inode: m.ino(),
+            device: m.dev(),
+            mtime: m.mtime().saturating_mul(1_000_000_000).saturating_add(m.mtime_nsec()),
+            ctime: m.ctime().saturating_mul(1_000_000_000).saturating_add(m.ctime_nsec()),
+        })
+    }
+}
+
+impl Manifest {
+    /// Reads a build's manifest. `None` when there is none, or when it is not one we understand: then the build is
+    /// treated as one that dkms 3.x made.
+    pub fn load(layout: &Layout, build: &Build) -> Option<Self> {
+        let bytes = std::fs::read(layout.manifest(build)).ok()?;
+        let m: Self = serde_json::from_slice(&bytes).ok()?;
+        let ours = m.schema >= 1
+            && m.schema <= SCHEMA
+            && m.package == build.package.name
+            && m.version == build.package.version
+            && m.kernel == build.kernel.release
+            && m.arch == build.kernel.arch
+            && m.modules.iter().all(|r| plain_file_name(&r.file));
+        ours.then_some(m)
+    }
+
+    /// The bytes to write.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = serde_json::to_vec_pretty(self).unwrap_or_default();
+        out.push(b'\n');
+        out
+    }
+
+    /// Writes it into a built directory, atomically.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn store(&self, path: &Path) -> Result<(), IoError> {
+        dkms_sys::fs::write_atomic(path, &self.to_bytes(), 0o644)
+    }
+}
+
+fn plain_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/') && name != "." && name != ".."
+}

@@ -1,0 +1,267 @@
+//! The command line: `dkms ACTION [options] [MODULE/VERSION | DIR | FILE]`, options and operands in any order.
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Parser};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The actions, by their words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Add,
+    Remove,
+    Build,
+    Unbuild,
+    Install,
+    Uninstall,
+    Match,
+    Autoinstall,
+    Status,
+    Mktarball,
+    Ldtarball,
+    GenerateMok,
+    KernelPreinst,
+    KernelPostinst,
+    KernelPrerm,
+    Config,
+}
+
+/// Every action with its word and one line of help.
+pub const ACTIONS: [(&str, Action, &str); 16] = [
+    (
+        "add",
+        Action::Add,
+        "register a module: M/V whose source is in /usr/src/M-V, a directory, or an archive",
+    ),
+    ("build", Action::Build, "build a registered module for one or more kernels"),
+    (
+        "install",
+        Action::Install,
+        "install it for one or more kernels; adds and builds first what is not there yet",
+    ),
+    ("uninstall", Action::Uninstall, "take it out of a kernel; it stays built"),
+    ("unbuild", Action::Unbuild, "take it out of a kernel and delete what was built"),
+    ("remove", Action::Remove, "unbuild, and forget the module when no kernel is left"),
+    ("status", Action::Status, "list modules and what became of them"),
+    ("autoinstall", Action::Autoinstall, "install every module with AUTOINSTALL=yes for a kernel"),
+    ("match", Action::Match, "install for a kernel what is installed for another (--templatekernel)"),
+    ("config", Action::Config, "show what dkms understood of a dkms.conf, as JSON"),
+    ("mktarball", Action::Mktarball, "write a tarball of a module: source, built modules, or both"),
+    ("ldtarball", Action::Ldtarball, "load such a tarball, or any tarball with a dkms.conf"),
+    ("generate_mok", Action::GenerateMok, "make the key pair that signs modules, if there is none"),
+    ("kernel_preinst", Action::KernelPreinst, "hook: before a kernel's files are unpacked"),
+    ("kernel_postinst", Action::KernelPostinst, "hook: after a kernel is installed"),
+    ("kernel_prerm", Action::KernelPrerm, "hook: before a kernel is removed"),
+];
+
+impl Action {
+    fn from_word(word: &str) -> Option<Self> {
+        ACTIONS.iter().find(|a| a.0 == word).map(|a| a.1)
+    }
+
+    /// The word it is called by.
+    pub fn word(self) -> &'static str {
+        ACTIONS.iter().find(|a| a.1 == self).map_or("", |a| a.0)
+    }
+}
+
+/// Builds, installs and looks after kernel modules that live outside the kernel.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dkms",
+    disable_version_flag = true,
+    infer_long_args = true,
+    args_override_self = true,
+    override_usage = "dkms ACTION [OPTIONS] [MODULE/VERSION | DIRECTORY | FILE]"
+)]
+pub struct Arguments {
+    /// An action, and what it is about
+    #[arg(value_name = "ACTION | MODULE/VERSION | DIRECTORY | FILE")]
+    pub words: Vec<String>,
+    /// Module, or module and version
+    #[arg(short = 'm', long, value_name = "M[/V]")]
+    pub module: Option<String>,
+    /// Module version
+    #[arg(short = 'v', value_name = "V")]
+    pub module_version: Option<String>,
+    /// Kernel release, or release and architecture; repeatable [default: the running kernel]
+    #[arg(short = 'k', long = "kernelver", value_name = "K[/A]", action = ArgAction::Append)]
+    pub kernels: Vec<String>,
+    /// Architecture; one for all kernels, or one per kernel
+    #[arg(short = 'a', long = "arch", value_name = "A", action = ArgAction::Append)]
+    pub arches: Vec<String>,
+    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball)
+    #[arg(long)]
+    pub all: bool,
+    /// Use this dkms.conf instead of the module's
+    #[arg(short = 'c', value_name = "FILE")]
+    pub conf: Option<PathBuf>,
+    /// Kernel configuration [default: that of the headers]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Kernel headers [default: /lib/modules/K/build]
+    #[arg(long, value_name = "DIR")]
+    pub kernelsourcedir: Option<PathBuf>,
+    /// Archive to write (mktarball) or to load (ldtarball, add)
+    #[arg(long, value_name = "FILE")]
+    pub archive: Option<PathBuf>,
+    /// mktarball: built modules only
+    #[arg(long)]
+    pub binaries_only: bool,
+    /// mktarball: source only
+    #[arg(long)]
+    pub source_only: bool,
+    /// match: the kernel to be matched
+    #[arg(long, value_name = "K")]
+    pub templatekernel: Option<String>,
+    /// Do it all the same: rebuild, reinstall, replace newer modules, ignore missing dependencies
+    #[arg(long)]
+    pub force: bool,
+    /// Install without comparing versions with what the kernel has
+    #[arg(long)]
+    pub force_version_override: bool,
+    /// Override a directive of dkms.conf; repeatable
+    #[arg(long = "directive", value_name = "NAME=VALUE", action = ArgAction::Append)]
+    pub directives: Vec<String>,
+    /// Do not run depmod
+    #[arg(long)]
+    pub no_depmod: bool,
+    /// Load newly installed modules that this machine's hardware asks for
+    #[arg(long)]
+    pub modprobe_on_install: bool,
+    /// Install symbolic links instead of copies
+    #[arg(long)]
+    pub symlink_modules: bool,
+    /// Where dkms keeps its tree [default: /var/lib/dkms]
+    #[arg(long, value_name = "DIR")]
+    pub dkmstree: Option<PathBuf>,
+    /// Where sources are [default: /usr/src]
+    #[arg(long, value_name = "DIR")]
+    pub sourcetree: Option<PathBuf>,
+    /// Where kernels' modules are [default: /lib/modules]
+    #[arg(long, value_name = "DIR")]
+    pub installtree: Option<PathBuf>,
+    /// Parallel compiler jobs; 0: no limit [default: one per processor]
+    #[arg(short = 'j', value_name = "N")]
+    pub jobs: Option<u32>,
+    /// Give up after this many seconds when another dkms holds what is needed
+    #[arg(long, value_name = "SECONDS")]
+    pub lock_timeout: Option<u64>,
+    /// For RPM scriptlets: an add in one transaction cancels the removal that follows
+    #[arg(long = "rpm_safe_upgrade")]
+    pub rpm_safe_upgrade: bool,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print more
+    #[arg(long)]
+    pub verbose: bool,
+    /// Print everything that happens inside
+    #[arg(long)]
+    pub debug: bool,
+    /// Print the version
+    #[arg(short = 'V', long)]
+    pub version: bool,
+    #[arg(long, hide = true)]
+    no_initrd: bool,
+    #[arg(long, hide = true)]
+    no_clean_kernel: bool,
+    #[arg(long, hide = true)]
+    no_prepare_kernel: bool,
+    #[arg(skip)]
+    action: Option<Action>,
+    #[arg(skip)]
+    second_action: Option<Action>,
+}
+
+/// Why there is nothing to run.
+pub enum Stop {
+    /// Help or version was asked for.
+    Text(String),
+    /// The command line is wrong: message.
+    Wrong(String),
+}
+
+impl Stop {
+    /// Shows it and gives the exit code.
+    pub fn show(self) -> ExitCode {
+        match self {
+            Self::Text(text) => {
+                let _ = std::io::stdout().write_all(text.as_bytes());
+                ExitCode::SUCCESS
+            }
+            Self::Wrong(text) => {
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+impl Arguments {
+    /// Reads a command line.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+        let mut arguments = match Self::try_parse_from(words) {
+            Ok(arguments) => arguments,
+            Err(e) if e.kind() == ErrorKind::DisplayHelp => return Err(Stop::Text(help())),
+            Err(e) => return Err(Stop::Wrong(format!("dkms: {}\n", e.to_string().trim_end()))),
+        };
+        if arguments.version {
+            return Err(Stop::Text(format!("dkms-{}\n", env!("CARGO_PKG_VERSION"))));
+        }
+        let mut operands = Vec::new();
+        for word in std::mem::take(&mut arguments.words) {
+            match Action::from_word(&word) {
+                Some(action) if arguments.action.is_none() => arguments.action = Some(action),
+                Some(action) if arguments.second_action.is_none() => arguments.second_action = Some(action),
+                Some(_) => {}
+                None => operands.push(word),
+            }
+        }
+        arguments.words = operands;
+        Ok(arguments)
+    }
+
+    /// The action, if one was named.
+    pub fn action(&self) -> Option<Action> {
+        self.action
+    }
+
+    /// A second action, which is one too many.
+    pub fn second_action(&self) -> Option<Action> {
+        self.second_action
+    }
+
+    /// The action's word, for messages.
+    pub fn action_word(&self) -> &'static str {
+        self.action.map_or("dkms", Action::word)
+    }
+
+    /// Options of old that no longer mean anything, as they were written.
+    pub fn deprecated(&self) -> Vec<&'static str> {
+        [
+            (self.no_initrd, "--no-initrd"),
+            (self.no_clean_kernel, "--no-clean-kernel"),
+            (self.no_prepare_kernel, "--no-prepare-kernel"),
+        ]
+        .into_iter()
+        .filter_map(|(given, name)| given.then_some(name))
+        .collect()
+    }
+}
+
+/// The help text: clap's, with the actions.
+pub fn help() -> String {
+    use clap::CommandFactory;
+    let mut list = String::from("Actions:\n");
+    for (word, _, about) in ACTIONS {
+        list.push_str(&format!("  {word:<16} {about}\n"));
+    }
+    let mut command = Arguments::command().after_help(list);
+    command.render_help().to_string()
+}

@@ -1,0 +1,106 @@
+//! One file per group of verbs: from the command line to a call of dkms-core, nothing else.
+
+mod config;
+mod kernel;
+mod mok;
+mod package;
+mod status;
+mod tarball;
+
+use crate::cli::{Action, Arguments};
+use crate::exit;
+use crate::request::{self, KernelWords, Subject};
+use crate::ui::Ui;
+use dkms_core::error::{Error, Result};
+use dkms_core::event::Event;
+use dkms_core::session::{Host, Session};
+
+/// Everything a verb gets.
+pub struct Call<'a> {
+    /// The command line.
+    pub arguments: &'a Arguments,
+    /// What its operands name.
+    pub subject: &'a Subject,
+    /// Its kernels.
+    pub words: &'a KernelWords,
+    /// The world.
+    pub s: &'a Session<'a>,
+    /// Where data goes.
+    pub ui: &'a Ui,
+}
+
+/// Runs the action of a command line.
+pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
+    let Some(action) = arguments.action() else {
+        let known = crate::cli::ACTIONS.map(|a| a.0).join(" ");
+        return Err(Error::Usage(match arguments.words.first() {
+            Some(word) => format!("'{word}' is not an action; the actions are: {known}"),
+            None => format!("no action; the actions are: {known}"),
+        }));
+    };
+    if let Some(second) = arguments.second_action() {
+        return Err(Error::TwoActions(action.word().into(), second.word().into()));
+    }
+    let mut host = crate::host::gather();
+    let subject = Subject::of(arguments)?;
+    let words = request::check(arguments)?;
+    let (layout, options) = request::resolve(arguments, &host, ui)?;
+    prepare(action, arguments, &mut host, ui)?;
+    let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
+    let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
+    match action {
+        Action::Status => status::status(&call),
+        Action::Config => config::config(&call),
+        Action::Add => package::add(&call),
+        Action::Build => package::build(&call),
+        Action::Install => package::install(&call),
+        Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
+        Action::Match => kernel::match_kernel(&call),
+        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, &exit::code),
+        Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
+        Action::GenerateMok => mok::generate(&call),
+        Action::Mktarball => tarball::make(&call),
+        Action::Ldtarball => tarball::load(&call),
+    }
+}
+
+/// What actions that change something need beyond `status`.
+fn prepare(action: Action, arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
+    use dkms_core::event::Sink;
+    for option in arguments.deprecated() {
+        ui.event(Event::Warning { text: format!("{option} does nothing any more and can be left out") });
+    }
+    if matches!(action, Action::Status) {
+        return Ok(());
+    }
+    if host.distribution.is_none() {
+        return Err(Error::NoOsRelease);
+    }
+    dkms_sys::sys::set_umask(0o022);
+    host.chroot = dkms_sys::sys::in_chroot();
+    if let Err(e) = dkms_sys::signal::install() {
+        ui.event(Event::Warning { text: format!("interrupts cannot be handled: {e}") });
+    }
+    Ok(())
+}
+
+impl Call<'_> {
+    /// Refuses anybody but root.
+    pub fn require_root(&self) -> Result<()> {
+        if self.s.host.root { Ok(()) } else { Err(Error::NotRoot) }
+    }
+
+    /// Refuses a tree that cannot be written.
+    pub fn require_writable_tree(&self) -> Result<()> {
+        let tree = &self.s.layout.dkms_tree;
+        if !tree.exists() {
+            dkms_sys::fs::create_dir_all(tree).map_err(|_| Error::TreeNotWritable(tree.clone()))?;
+        }
+        if dkms_sys::fs::writable(tree) { Ok(()) } else { Err(Error::TreeNotWritable(tree.clone())) }
+    }
+
+    /// Refuses `--all`.
+    pub fn ban_all(&self) -> Result<()> {
+        if self.arguments.all { Err(Error::AllBanned(self.arguments.action_word().into())) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,94 @@
+//! `add`, `build`, `install`, `uninstall`, `unbuild`, `remove`: what is about one package.
+
+use super::Call;
+use crate::cli::Action;
+use crate::request;
+use dkms_core::error::{Error, Result};
+use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::remove::{self, Depth};
+use dkms_core::{add as registry, schedule, tarball};
+
+/// `dkms add`
+pub fn add(call: &Call<'_>) -> Result<()> {
+    call.ban_all()?;
+    call.require_writable_tree()?;
+    let kernels = request::kernels(call.s, call.words, None)?;
+    let kernel = first(&kernels)?;
+    match named_or_brought(call, kernel)? {
+        Subject::Named(package) => registry::refuse_unless_addable(call.s, &package)
+            .and_then(|()| registry::add(call.s, &package, kernel)),
+        Subject::Brought(_) => Ok(()),
+    }
+}
+
+/// `dkms build`
+pub fn build(call: &Call<'_>) -> Result<()> {
+    call.ban_all()?;
+    call.require_writable_tree()?;
+    let kernels = request::kernels(call.s, call.words, None)?;
+    let package = named_or_brought(call, first(&kernels)?)?.package();
+    schedule::build_all(call.s, &package, &kernels)
+}
+
+/// `dkms install`
+pub fn install(call: &Call<'_>) -> Result<()> {
+    call.ban_all()?;
+    call.require_root()?;
+    call.require_writable_tree()?;
+    let kernels = request::kernels(call.s, call.words, None)?;
+    let package = named_or_brought(call, first(&kernels)?)?.package();
+    schedule::install_all(call.s, &package, &kernels)
+}
+
+/// `dkms uninstall`, `dkms unbuild`, `dkms remove`
+pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
+    let package = call.subject.package(action.word())?;
+    registry::require_added(call.s, &package)?;
+    let depth = match action {
+        Action::Uninstall => {
+            call.require_root()?;
+            Depth::Uninstall
+        }
+        Action::Unbuild => Depth::Unbuild,
+        _ => Depth::Remove,
+    };
+    call.require_writable_tree()?;
+    let all_of = call.arguments.all.then_some(&package);
+    let kernels = request::kernels(call.s, call.words, all_of)?;
+    let changed = remove::take_back(call.s, &package, &kernels, depth)?;
+    schedule::once_per_command(call.s, &changed, false);
+    Ok(())
+}
+
+/// How the package came to be known.
+enum Subject {
+    /// By MODULE/VERSION.
+    Named(PackageId),
+    /// By a directory or archive, which is in the tree now.
+    Brought(PackageId),
+}
+
+impl Subject {
+    fn package(self) -> PackageId {
+        match self {
+            Self::Named(p) | Self::Brought(p) => p,
+        }
+    }
+}
+
+/// A directory or archive goes into the tree first, unless MODULE/VERSION is named as well.
+fn named_or_brought(call: &Call<'_>, kernel: &Kernel) -> Result<Subject> {
+    if call.subject.name.is_none() && call.subject.version.is_none() {
+        if let Some(archive) = &call.subject.archive {
+            return tarball::load(call.s, archive, kernel).map(Subject::Brought);
+        }
+        if let Some(directory) = &call.subject.directory {
+            return registry::add_directory(call.s, directory, kernel).map(Subject::Brought);
+        }
+    }
+    call.subject.package(call.arguments.action_word()).map(Subject::Named)
+}
+
+fn first(kernels: &[Kernel]) -> Result<&Kernel> {
+    kernels.first().ok_or_else(|| Error::KernelCount("no kernel is given".into()))
+}

@@ -1,0 +1,44 @@
+//! `status`: lines that scripts parse, or JSON.
+
+use super::Call;
+use crate::render::json;
+use dkms_core::error::Result;
+use dkms_core::status::{self, Filter, Kind};
+
+/// `dkms status`
+pub fn status(call: &Call<'_>) -> Result<()> {
+    let base = Filter {
+        name: call.subject.name.clone(),
+        version: call.subject.version.clone(),
+        ..Filter::default()
+    };
+    let mut filters = Vec::new();
+    if call.words.releases.is_empty() {
+        filters.push(Filter { arch: call.words.arches.first().cloned(), ..base });
+    } else {
+        for (n, release) in call.words.releases.iter().enumerate() {
+            let arch = match call.words.arches.as_slice() {
+                [one] => Some(one.clone()),
+                many => many.get(n).cloned(),
+            };
+            filters.push(Filter { release: Some(release.clone()), arch, ..base.clone() });
+        }
+    }
+    let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
+    if call.arguments.json {
+        call.ui.data(&json::status(&entries));
+        return Ok(());
+    }
+    let mut text = String::new();
+    for entry in &entries {
+        text.push_str(&entry.line());
+        text.push('\n');
+    }
+    call.ui.data(&text);
+    for entry in entries.iter().filter(|e| e.kind == Kind::Broken) {
+        if let Err(e) = dkms_core::add::refuse_broken(call.s, &entry.package) {
+            call.s.warn(e.to_string());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! `mktarball` and `ldtarball`.
+
+use super::Call;
+use crate::request;
+use dkms_core::error::{Error, Result};
+use dkms_core::tarball::{self, Content};
+use dkms_core::{add, schedule};
+
+/// `dkms mktarball`
+pub fn make(call: &Call<'_>) -> Result<()> {
+    let package = call.subject.package("mktarball")?;
+    add::require_added(call.s, &package)?;
+    let content = match (call.arguments.source_only, call.arguments.binaries_only) {
+        (true, _) => Content::SourceOnly,
+        (_, true) => Content::BinariesOnly,
+        _ => Content::Both,
+    };
+    let all_of = call.arguments.all.then_some(&package);
+    let kernels = request::kernels(call.s, call.words, all_of)?;
+    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|v| v.trim().parse().ok());
+    let named = call.subject.archive.as_deref();
+    tarball::make(call.s, &package, &kernels, content, named, epoch).map(|_| ())
+}
+
+/// `dkms ldtarball`
+pub fn load(call: &Call<'_>) -> Result<()> {
+    if call.arguments.force {
+        call.require_root()?;
+    }
+    let Some(archive) = &call.subject.archive else {
+        return match (&call.subject.name, call.subject.directory.is_some()) {
+            // A name that is no file was meant to be one.
+            (Some(name), _) => Err(Error::ArchiveMissing(name.into())),
+            _ => Err(Error::Usage("ldtarball needs an archive: dkms ldtarball FILE".into())),
+        };
+    };
+    let kernels = request::kernels(call.s, call.words, None)?;
+    let Some(kernel) = kernels.first() else { return Ok(()) };
+    if !archive.exists() {
+        return Err(Error::ArchiveMissing(archive.clone()));
+    }
+    if archive.extension().is_some_and(|e| e == "rpm") {
+        call.require_root()?;
+        tarball::install_rpm(call.s, archive)?;
+        return schedule::autoinstall(call.s, kernel, &crate::exit::code);
+    }
+    call.require_writable_tree()?;
+    tarball::load(call.s, archive, kernel).map(|_| ())
+}

@@ -1,0 +1,54 @@
+//! From errors to exit codes, in one table (CONTRACT "Exit codes").
+
+use dkms_core::Error;
+
+/// The exit code of an error.
+pub fn code(e: &Error) -> u8 {
+    match e {
+        Error::RemoveCancelled(_) => 0,
+        Error::NotRoot
+        | Error::TreeNotWritable(_)
+        | Error::ModuleNotNamed { .. }
+        | Error::KernelArchPairing(_) => 1,
+        Error::BadName(_) => 1,
+        Error::Usage(_)
+        | Error::SourceMissing(_)
+        | Error::ArchiveMissing(_)
+        | Error::SameKernel(_)
+        | Error::Conflict(_) => 2,
+        Error::AlreadyAdded(_)
+        | Error::NotAdded(_)
+        | Error::PackageUnknown(_)
+        | Error::ArchiveWithoutConf(_)
+        | Error::AllWithArch => 3,
+        Error::TwoActions(..)
+        | Error::KernelCount(_)
+        | Error::ConfMissing(_)
+        | Error::NoOsRelease
+        | Error::Broken { .. } => 4,
+        Error::AllBanned(_) | Error::PatchName(_) => 5,
+        Error::PatchFailed { .. }
+        | Error::KernelDirMissing(_)
+        | Error::InstallAborted(_)
+        | Error::DepmodFailed { .. }
+        | Error::NothingBuilt(_) => 6,
+        Error::ModuleFileMissing(_) | Error::BadModule { .. } | Error::BadArchive { .. } => 7,
+        Error::BadConf(_) | Error::EmptySource(_) | Error::BothOnly | Error::ArchiveAlreadyAdded(_) => 8,
+        Error::DirectoryWithoutConf(_) | Error::DestinationNotWritable(_) | Error::RpmFailed { .. } => 9,
+        Error::MakeFailed { .. }
+        | Error::SignFailed { .. }
+        | Error::ProgramMissing { .. }
+        | Error::CommandFailed { .. } => 10,
+        Error::AutoinstallFailed { .. } => 11,
+        Error::DependsMissing { .. } => 13,
+        Error::KernelHookFailed { .. } => 14,
+        Error::HeadersMissing { .. } => 21,
+        Error::Excluded { .. } => 77,
+        Error::PreInstallFailed { .. } => 101,
+        Error::ScriptFailed { code, .. } => u8::try_from(*code).unwrap_or(1).max(1),
+        Error::Interrupted(signal) => u8::try_from(128 + *signal).unwrap_or(130),
+        Error::Busy { .. } => 75,
+        Error::Io(_) => 1,
+        _ => 1,
+    }
+}

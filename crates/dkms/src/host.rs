@@ -1,0 +1,94 @@
+//! What machine this is: the only place that reads the environment.
+
+use dkms_core::kernel::distro::{Distribution, Family};
+use dkms_core::session::Host;
+use dkms_sys::process::{Command, Stream};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+/// Variables of the caller that must not reach a build.
+const UNSET: [&str; 16] = [
+    "CC",
+    "CXX",
+    "CPP",
+    "LD",
+    "AR",
+    "CFLAGS",
+    "CXXFLAGS",
+    "CPPFLAGS",
+    "LDFLAGS",
+    "KCFLAGS",
+    "KERNEL_CC",
+    "KERNEL_LD",
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+    "sub_make_done",
+];
+
+/// Gathers the facts. `status` needs few of them and is given few.
+pub fn gather() -> Host {
+    let uname = dkms_sys::sys::uname();
+    let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
+        .filter(|(k, _)| !UNSET.iter().any(|u| k == OsStr::new(u)) && k != "BASH_ENV" && k != "ENV")
+        .collect();
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    // Hooks of package managers come with a short one; depmod and modprobe are in sbin.
+    for dir in ["/usr/local/sbin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"] {
+        if !std::env::split_paths(&path).any(|p| p == Path::new(dir)) {
+            if !path.is_empty() {
+                path.push(":");
+            }
+            path.push(dir);
+        }
+    }
+    environment.retain(|(k, _)| k != "PATH");
+    environment.push(("PATH".into(), path.clone()));
+    Host {
+        release: uname.release,
+        machine: uname.machine,
+        distribution: Distribution::detect(Path::new("/")),
+        environment,
+        path,
+        cpus: dkms_sys::sys::nproc(),
+        chroot: None,
+        root: dkms_sys::sys::effective_uid() == 0,
+        addon_modules_dir: addon_modules_dir(),
+    }
+}
+
+/// `ADDON_MODULES_DIR` of the environment, else of `/etc/sysconfig/module-init-tools`.
+fn addon_modules_dir() -> Option<String> {
+    if let Some(dir) = std::env::var("ADDON_MODULES_DIR").ok().filter(|d| !d.is_empty()) {
+        return Some(dir);
+    }
+    let text = std::fs::read_to_string("/etc/sysconfig/module-init-tools").ok()?;
+    text.lines().rev().find_map(|line| {
+        let line = line.trim().trim_start_matches("export ");
+        let value = line.strip_prefix("ADDON_MODULES_DIR=")?;
+        Some(value.trim_matches(|c| c == '"' || c == '\'').to_owned()).filter(|v| !v.is_empty())
+    })
+}
+
+/// The architecture a kernel is filed under when none is named: that of the package it came from where rpm knows it,
+/// else the machine's.
+pub fn arch_of(host: &Host, install_tree: &Path, release: &str) -> String {
+    let family = host.distribution.as_ref().map(|d| d.family());
+    if matches!(family, Some(Family::Debian | Family::Ubuntu | Family::Arch | Family::Gentoo)) {
+        return host.machine.clone();
+    }
+    let Some(rpm) = dkms_sys::process::which("rpm", &host.path) else { return host.machine.clone() };
+    let asked = Command::new(rpm)
+        .args(["-q", "--queryformat", "%{NAME} %{ARCH}\\n", "-f"])
+        .arg(install_tree.join(release))
+        .envs(host.environment.iter().cloned())
+        .stdout(Stream::Capture)
+        .stderr(Stream::Null)
+        .run();
+    let Ok(done) = asked else { return host.machine.clone() };
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    text.lines()
+        .filter_map(|l| l.split_once(' '))
+        .find(|(name, arch)| name.contains("kernel") && !arch.contains(' '))
+        .map_or_else(|| host.machine.clone(), |(_, arch)| arch.trim().to_owned())
+}

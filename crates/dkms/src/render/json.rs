@@ -1,0 +1,230 @@
+//! JSON for programs, with a version in it. The schema is in docs/json-schema.md.
+
+use dkms_core::error::{Error, Result};
+use dkms_core::event::Event;
+use dkms_core::ids::{Build, Kernel, PackageId};
+use dkms_core::status::{Entry, Kind};
+use serde_json::{Map, Value, json};
+
+/// The version of everything written here.
+const SCHEMA: u32 = 1;
+
+fn line(value: &Value) -> String {
+    format!("{value}\n")
+}
+
+/// `dkms status --json`: one document.
+pub fn status(entries: &[Entry]) -> String {
+    let list: Vec<Value> = entries.iter().map(entry).collect();
+    let text =
+        serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "entries": list })).unwrap_or_default();
+    format!("{text}\n")
+}
+
+fn entry(e: &Entry) -> Value {
+    let (state, kernel, from) = match &e.kind {
+        Kind::Added => ("added", None, None),
+        Kind::Broken => ("broken", None, None),
+        Kind::Built(k) => ("built", Some(k), None),
+        Kind::Installed(k) => ("installed", Some(k), None),
+        Kind::InstalledWeak { kernel, from } => ("installed-weak", Some(kernel), Some(from)),
+    };
+    json!({
+        "package": e.package.name,
+        "version": e.package.version,
+        "state": state,
+        "kernel": kernel.map(|k| &k.release),
+        "arch": kernel.map(|k| &k.arch),
+        "from_kernel": from,
+        "original_modules": e.originals,
+        "built_missing": e.built_missing,
+        "differs": e.differs,
+    })
+}
+
+/// The last line of an action's output.
+pub fn result(action: &str, result: &Result<()>, code: u8) -> String {
+    let (error, help) = match result {
+        Ok(()) => (Value::Null, Vec::new()),
+        Err(e) => (Value::String(e.to_string()), e.help()),
+    };
+    let problems = match result {
+        Err(Error::BadConf(list)) => list
+            .iter()
+            .map(|p| json!({ "path": p.path, "line": p.line, "column": p.column, "message": p.message, "help": p.help }))
+            .collect(),
+        _ => Vec::new(),
+    };
+    line(&json!({
+        "schema": SCHEMA, "event": "result", "action": action, "exit_code": code,
+        "error": error, "help": help, "problems": problems,
+    }))
+}
+
+/// One line per event.
+pub fn event(e: &Event) -> String {
+    let mut map = Map::new();
+    map.insert("schema".into(), SCHEMA.into());
+    let mut put = |key: &str, value: Value| {
+        map.insert(key.into(), value);
+    };
+    match e {
+        Event::Added { package, source } => {
+            put("event", "added".into());
+            about(&mut put, package, None);
+            put("source", json!(source));
+        }
+        Event::SourceCopied { package, from, to } => {
+            put("event", "source-copied".into());
+            about(&mut put, package, None);
+            put("from", json!(from));
+            put("to", json!(to));
+        }
+        Event::BuildStarted { build, log } => {
+            of(&mut put, "build-started", build);
+            put("log", json!(log));
+        }
+        Event::BuildStage { build, stage } => {
+            of(&mut put, "build-stage", build);
+            put("stage", json!(stage));
+        }
+        Event::Built { build, modules, elapsed } => {
+            of(&mut put, "built", build);
+            put("seconds", json!(elapsed.as_secs_f64()));
+            let list: Vec<Value> = modules
+                .iter()
+                .map(|m| json!({ "file": m.file, "bytes": m.size, "signature": m.signature }))
+                .collect();
+            put("modules", json!(list));
+        }
+        Event::ModuleInstalled { build, path } => with_path(&mut put, "module-installed", build, path),
+        Event::ModuleRemoved { build, path } => with_path(&mut put, "module-removed", build, path),
+        Event::OriginalRestored { build, to } => with_path(&mut put, "original-restored", build, to),
+        Event::ModuleKept { build, path, reason } => {
+            with_path(&mut put, "module-kept", build, path);
+            put("reason", json!(reason));
+        }
+        Event::OriginalArchived { build, from, to } => {
+            of(&mut put, "original-archived", build);
+            put("from", json!(from));
+            put("to", json!(to));
+        }
+        Event::Installed { build } => of(&mut put, "installed", build),
+        Event::Uninstalled { build } => of(&mut put, "uninstalled", build),
+        Event::Unbuilt { build } => of(&mut put, "unbuilt", build),
+        Event::Forgotten { package } => {
+            put("event", "removed".into());
+            about(&mut put, package, None);
+        }
+        Event::Nothing { about, reason } => {
+            put("event", "nothing".into());
+            put("about", json!(about));
+            put("reason", json!(reason));
+        }
+        Event::Skipped { build, reason } => reasoned(&mut put, "skipped", build, reason),
+        Event::Deferred { build, reason } => reasoned(&mut put, "deferred", build, reason),
+        Event::Failed { build, error, code } => {
+            of(&mut put, "failed", build);
+            put("error", json!(error));
+            put("exit_code", json!(code));
+        }
+        Event::DepmodStarted { kernel } => on_kernel(&mut put, "depmod-started", kernel),
+        Event::DepmodDone { kernel, elapsed } => {
+            on_kernel(&mut put, "depmod-done", kernel);
+            put("seconds", json!(elapsed.as_secs_f64()));
+        }
+        Event::DepmodSkipped { kernel, reason } => {
+            on_kernel(&mut put, "depmod-skipped", kernel);
+            put("reason", json!(reason));
+        }
+        Event::ScriptStarted { package, directive, command } => {
+            put("event", "script-started".into());
+            about(&mut put, package, None);
+            put("directive", json!(directive));
+            put("command", json!(command));
+        }
+        Event::ScriptOutput { text } => {
+            put("event", "script-output".into());
+            put("text", json!(text));
+        }
+        Event::CommandRun { what, command, elapsed } => {
+            put("event", "command-run".into());
+            put("what", json!(what));
+            put("command", json!(command));
+            put("seconds", json!(elapsed.as_secs_f64()));
+        }
+        Event::KeyMade { key, certificate } => {
+            put("event", "key-made".into());
+            put("key", json!(key));
+            put("certificate", json!(certificate));
+        }
+        Event::SigningKey { key, certificate } => {
+            put("event", "signing-key".into());
+            put("key", json!(key));
+            put("certificate", json!(certificate));
+        }
+        Event::ArchiveWritten { path } => {
+            put("event", "archive-written".into());
+            put("path", json!(path));
+        }
+        Event::ArchiveLoaded { package, kernels } => {
+            put("event", "archive-loaded".into());
+            about(&mut put, package, None);
+            let list: Vec<Value> =
+                kernels.iter().map(|k| json!({ "kernel": k.release, "arch": k.arch })).collect();
+            put("kernels", json!(list));
+        }
+        Event::Summary { kernel, installed, skipped, failed, deferred } => {
+            on_kernel(&mut put, "summary", kernel);
+            put("installed", json!(installed));
+            put("skipped", json!(skipped));
+            put("failed", json!(failed));
+            put("deferred", json!(deferred));
+        }
+        Event::Waiting { what, holder } => {
+            put("event", "waiting".into());
+            put("what", json!(what));
+            put("holder", json!(holder));
+        }
+        Event::Warning { text } => {
+            put("event", "warning".into());
+            put("text", json!(text));
+        }
+        Event::Detail { text } => {
+            put("event", "detail".into());
+            put("text", json!(text));
+        }
+        _ => put("event", "other".into()),
+    }
+    line(&Value::Object(map))
+}
+
+fn about(put: &mut dyn FnMut(&str, Value), package: &PackageId, kernel: Option<&Kernel>) {
+    put("package", json!(package.name));
+    put("version", json!(package.version));
+    if let Some(k) = kernel {
+        put("kernel", json!(k.release));
+        put("arch", json!(k.arch));
+    }
+}
+
+fn of(put: &mut dyn FnMut(&str, Value), event: &str, build: &Build) {
+    put("event", json!(event));
+    about(put, &build.package, Some(&build.kernel));
+}
+
+fn with_path(put: &mut dyn FnMut(&str, Value), event: &str, build: &Build, path: &std::path::Path) {
+    of(put, event, build);
+    put("path", json!(path));
+}
+
+fn reasoned(put: &mut dyn FnMut(&str, Value), event: &str, build: &Build, reason: &str) {
+    of(put, event, build);
+    put("reason", json!(reason));
+}
+
+fn on_kernel(put: &mut dyn FnMut(&str, Value), event: &str, kernel: &Kernel) {
+    put("event", json!(event));
+    put("kernel", json!(kernel.release));
+    put("arch", json!(kernel.arch));
+}

@@ -1,0 +1,5 @@
+//! How events look: lines, a live view, JSON.
+
+pub mod json;
+pub mod plain;
+pub mod progress;

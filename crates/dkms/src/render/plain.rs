@@ -1,0 +1,140 @@
+//! One line for everything that happened.
+
+use dkms_core::error::Error;
+use dkms_core::event::{BuiltModule, Event};
+use std::time::Duration;
+
+/// A line and where it goes.
+pub enum Line {
+    /// Standard output.
+    Out(String),
+    /// Standard error.
+    Err(String),
+}
+
+/// How long something took, as people say it.
+pub fn took(d: Duration) -> String {
+    let s = d.as_secs_f64();
+    if s < 60.0 { format!("{s:.1} s") } else { format!("{} min {} s", d.as_secs() / 60, d.as_secs() % 60) }
+}
+
+fn modules(list: &[BuiltModule]) -> String {
+    let mut out = String::new();
+    for m in list {
+        out.push_str(&format!("  {} ({}), {}\n", m.file, size(m.size), m.signature));
+    }
+    out
+}
+
+fn size(bytes: u64) -> String {
+    if bytes < 10_000 { format!("{bytes} bytes") } else { format!("{} kB", bytes / 1000) }
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|l| format!("  {l}\n")).collect()
+}
+
+/// The line for an event; some events are only shown with `--verbose`, some are for the live view only.
+pub fn line(event: &Event, verbose: bool) -> Option<Line> {
+    let out = |text: String| Some(Line::Out(format!("{text}\n")));
+    let detail = |text: String| verbose.then(|| Line::Out(format!("{text}\n")));
+    match event {
+        Event::Added { package, source } => out(format!("Added {package} from {}", source.display())),
+        Event::SourceCopied { from, to, .. } => out(format!("Copied {} to {}", from.display(), to.display())),
+        Event::BuildStarted { build, log } => {
+            if verbose {
+                out(format!("Building {build}, log: {}", log.display()))
+            } else {
+                out(format!("Building {build}"))
+            }
+        }
+        Event::BuildStage { stage, .. } => detail(format!("  {stage}")),
+        Event::Built { build, modules: list, elapsed } => {
+            Some(Line::Out(format!("Built {build} in {}\n{}", took(*elapsed), modules(list))))
+        }
+        Event::ModuleInstalled { path, .. } => out(format!("Installed {}", path.display())),
+        Event::ModuleKept { path, reason, .. } => out(format!("Kept {}: {reason}", path.display())),
+        Event::OriginalArchived { from, to, .. } => {
+            out(format!("Archived the kernel's own {} in {}", from.display(), to.display()))
+        }
+        Event::OriginalRestored { to, .. } => out(format!("Restored the kernel's own {}", to.display())),
+        Event::Installed { build } => detail(format!("Installed {build}")),
+        Event::ModuleRemoved { path, .. } => out(format!("Removed {}", path.display())),
+        Event::Uninstalled { build } => out(format!("Uninstalled {build}")),
+        Event::Unbuilt { build } => out(format!("Deleted what was built of {build}")),
+        Event::Forgotten { package } => out(format!("Removed {package} from the dkms tree")),
+        Event::Nothing { about, reason } => out(format!("Nothing to do: {about} {reason}")),
+        Event::Skipped { build, reason } => out(format!("Skipped {build}: {reason}")),
+        Event::Deferred { build, reason } => out(format!("Deferred {build}: {reason}")),
+        Event::Failed { build, error, code } => {
+            let code = if *code == 0 { String::new() } else { format!(" ({code})") };
+            let name = if build.package.version.is_empty() {
+                format!("kernel {}", build.kernel)
+            } else {
+                build.to_string()
+            };
+            let mut lines = error.lines();
+            let first = lines.next().unwrap_or_default();
+            let rest: String = lines.map(|l| format!("  {l}\n")).collect();
+            Some(Line::Err(format!("dkms: failed{code}: {name}: {first}\n{rest}")))
+        }
+        Event::DepmodStarted { kernel } => detail(format!("depmod for kernel {kernel}")),
+        Event::DepmodDone { kernel, elapsed } => {
+            out(format!("Indexed the modules of kernel {} in {}", kernel.release, took(*elapsed)))
+        }
+        Event::DepmodSkipped { kernel, reason } => {
+            detail(format!("No depmod for kernel {}: {reason}", kernel.release))
+        }
+        Event::ScriptStarted { package, directive, command } => {
+            out(format!("Running {directive} of {package}: {command}"))
+        }
+        Event::ScriptOutput { text } => Some(Line::Out(indent(text))),
+        Event::CommandRun { what, command, elapsed } => {
+            out(format!("Ran {what} ({command}) in {}", took(*elapsed)))
+        }
+        Event::KeyMade { key, certificate } => out(format!(
+            "Made a signing key: {} (keep it secret), certificate {}; under Secure Boot enrol it: mokutil --import {}",
+            key.display(),
+            certificate.display(),
+            certificate.display()
+        )),
+        Event::SigningKey { key, certificate } => {
+            detail(format!("Signing with {key}, certificate {}", certificate.display()))
+        }
+        Event::ArchiveWritten { path } => out(format!("Wrote {}", path.display())),
+        Event::ArchiveLoaded { package, kernels } => {
+            let list: Vec<String> = kernels.iter().map(ToString::to_string).collect();
+            out(match list.as_slice() {
+                [] => format!("Loaded {package}"),
+                some => format!("Loaded {package}, built for {}", some.join(", ")),
+            })
+        }
+        Event::Summary { kernel, installed, skipped, failed, deferred } => {
+            let mut text = format!("Kernel {}: {} installed", kernel.release, installed.len());
+            for (word, list) in [("skipped", skipped), ("deferred", deferred), ("failed", failed)] {
+                if !list.is_empty() {
+                    text.push_str(&format!(", {} {word} ({})", list.len(), list.join(", ")));
+                }
+            }
+            out(text)
+        }
+        Event::Waiting { what, holder } => {
+            Some(Line::Err(format!("dkms: waiting for {holder}, before {what}\n")))
+        }
+        Event::Warning { text } => Some(Line::Err(format!("dkms: warning: {text}\n"))),
+        Event::Detail { text } => detail(format!("  {text}")),
+        _ => None,
+    }
+}
+
+/// How an error is shown: what happened, then what to do about it.
+pub fn error(e: &Error, code: u8) -> String {
+    let mut text = format!("dkms: {}: {e}\n", crate::ui::heading(e));
+    for line in e.help() {
+        text.push_str(&indent(&line));
+    }
+    if code > 1 && code < 128 {
+        text.push_str(&format!("  (exit code {code})\n"));
+    }
+    text
+}

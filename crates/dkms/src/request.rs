@@ -1,0 +1,226 @@
+//! From words to what is asked for: which package, which kernels, which trees.
+
+use crate::cli::{Action, Arguments};
+use dkms_core::conf::framework;
+use dkms_core::error::{Error, Result};
+use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::session::{Host, Options, Session};
+use dkms_core::tree::layout::Layout;
+use dkms_core::tree::state;
+use std::path::{Path, PathBuf};
+
+/// What the operands name.
+#[derive(Debug, Default)]
+pub struct Subject {
+    /// Package name.
+    pub name: Option<String>,
+    /// Package version.
+    pub version: Option<String>,
+    /// A source tree.
+    pub directory: Option<PathBuf>,
+    /// An archive.
+    pub archive: Option<PathBuf>,
+}
+
+impl Subject {
+    /// Sorts the operands: a dkms.conf or a directory with one, another existing file, else MODULE/VERSION.
+    pub fn of(arguments: &Arguments) -> Result<Self> {
+        let mut subject = Self { archive: arguments.archive.clone(), ..Self::default() };
+        if let Some(module) = &arguments.module {
+            subject.module_version(module);
+        }
+        if let Some(version) = &arguments.module_version {
+            subject.version = Some(version.clone());
+        }
+        for word in &arguments.words {
+            let path = Path::new(word);
+            if path.is_file() && word.ends_with("dkms.conf") {
+                let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                subject.directory = Some(parent.to_owned());
+            } else if path.is_dir() && path.join("dkms.conf").is_file() {
+                subject.directory = Some(path.to_owned());
+            } else if path.is_file() {
+                subject.archive = Some(path.to_owned());
+            } else if subject.name.is_none() {
+                subject.module_version(word);
+            } else {
+                let known = crate::cli::ACTIONS.map(|a| a.0).join(" ");
+                return Err(Error::Usage(format!(
+                    "'{word}' is neither an action, nor a file or directory, and a module is named already (actions: {known})"
+                )));
+            }
+        }
+        Ok(subject)
+    }
+
+    fn module_version(&mut self, word: &str) {
+        match word.split_once('/') {
+            Some((name, version)) => {
+                self.name = Some(name.to_owned());
+                self.version = Some(version.to_owned());
+            }
+            None => self.name = Some(word.to_owned()),
+        }
+    }
+
+    /// The package, which must be named completely.
+    pub fn package(&self, action: &str) -> Result<PackageId> {
+        match (self.name.as_deref().unwrap_or_default(), self.version.as_deref().unwrap_or_default()) {
+            ("", _) | (_, "") => Err(Error::ModuleNotNamed { action: action.to_owned() }),
+            (name, version) => Ok(PackageId::new(name, version)?),
+        }
+    }
+}
+
+/// Kernel words with the architectures that belong to them.
+#[derive(Debug, Default)]
+pub struct KernelWords {
+    /// In the order given.
+    pub releases: Vec<String>,
+    /// None, one for all, or one each.
+    pub arches: Vec<String>,
+}
+
+/// Checks what excludes each other, in the order in which dkms does.
+pub fn check(arguments: &Arguments) -> Result<KernelWords> {
+    let mut words = KernelWords::default();
+    for k in &arguments.kernels {
+        match k.split_once('/') {
+            Some((release, arch)) => {
+                words.releases.push(release.to_owned());
+                words.arches.push(arch.to_owned());
+            }
+            None => words.releases.push(k.clone()),
+        }
+    }
+    words.arches.extend(arguments.arches.iter().cloned());
+    if arguments.binaries_only && arguments.source_only {
+        return Err(Error::BothOnly);
+    }
+    if words.arches.len() > 1 && words.arches.len() != words.releases.len() {
+        return Err(Error::KernelArchPairing(format!(
+            "{} architectures for {} kernels: give one for all kernels, or one for each",
+            words.arches.len(),
+            words.releases.len()
+        )));
+    }
+    if arguments.all && !words.releases.is_empty() {
+        return Err(Error::Conflict("--all and a kernel exclude each other".into()));
+    }
+    if arguments.all && !words.arches.is_empty() {
+        return Err(Error::AllWithArch);
+    }
+    Ok(words)
+}
+
+/// The trees and options: built in, framework.conf over that, the command line over all.
+pub fn resolve(
+    arguments: &Arguments,
+    host: &Host,
+    sink: &dyn dkms_core::event::Sink,
+) -> Result<(Layout, Options)> {
+    let mut layout = Layout::default();
+    let tmp =
+        std::env::var_os("TMPDIR").filter(|t| !t.is_empty()).map_or_else(|| "/tmp".into(), PathBuf::from);
+    let mut options = Options {
+        force: arguments.force,
+        force_version_override: arguments.force_version_override,
+        conf_file: arguments.conf.clone(),
+        kernel_config: arguments.config.clone(),
+        kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
+        no_depmod: arguments.no_depmod,
+        jobs: arguments.jobs,
+        rpm_safe_upgrade: arguments.rpm_safe_upgrade,
+        tmp_location: tmp,
+        ..Options::default()
+    };
+    for d in &arguments.directives {
+        let Some((name, value)) = d.split_once('=') else {
+            return Err(Error::Usage(format!("--directive {d}: write NAME=VALUE")));
+        };
+        options.directives.push((name.trim().to_owned(), value.to_owned()));
+    }
+    let framework = {
+        let early = Session { layout: &layout, host, options: &options, sink };
+        framework::load(&early, None)?
+    };
+    let set = |to: &mut PathBuf, from: &Option<String>| {
+        if let Some(v) = from.as_deref().filter(|v| !v.is_empty()) {
+            *to = absolute(Path::new(v));
+        }
+    };
+    set(&mut layout.dkms_tree, &framework.dkms_tree);
+    set(&mut layout.source_tree, &framework.source_tree);
+    set(&mut layout.install_tree, &framework.install_tree);
+    set(&mut options.tmp_location, &framework.tmp_location);
+    for (to, from) in [
+        (&mut layout.dkms_tree, &arguments.dkmstree),
+        (&mut layout.source_tree, &arguments.sourcetree),
+        (&mut layout.install_tree, &arguments.installtree),
+    ] {
+        if let Some(v) = from {
+            *to = absolute(v);
+        }
+    }
+    options.verbose = arguments.verbose || arguments.debug || framework.verbose == Some(true);
+    options.symlink_modules = arguments.symlink_modules || framework.symlink_modules == Some(true);
+    options.modprobe_on_install =
+        arguments.modprobe_on_install || framework.modprobe_on_install == Some(true);
+    options.jobs = options.jobs.or(framework.parallel_jobs);
+    options.framework = framework;
+    if arguments.lock_timeout.is_some() {
+        options.framework.lock_timeout = arguments.lock_timeout;
+    }
+    Ok((layout, options))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The kernels an action works on: those named, with `--all` those the package is built for, else the running one.
+pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>) -> Result<Vec<Kernel>> {
+    if let Some(package) = all_of {
+        return Ok(state::builds(s.layout, package).into_iter().map(|b| b.kernel).collect());
+    }
+    let running = [s.host.release.clone()];
+    let releases: &[String] = if words.releases.is_empty() { &running } else { &words.releases };
+    let mut kernels = Vec::new();
+    let mut arch = None;
+    for (n, release) in releases.iter().enumerate() {
+        let a = match words.arches.as_slice() {
+            [] => arch
+                .get_or_insert_with(|| crate::host::arch_of(s.host, &s.layout.install_tree, release))
+                .clone(),
+            [one] => one.clone(),
+            many => many.get(n).cloned().unwrap_or_default(),
+        };
+        kernels.push(Kernel::new(release, &a)?);
+    }
+    Ok(kernels)
+}
+
+/// The one kernel of an action that takes only one.
+pub fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelWords) -> Result<Kernel> {
+    let action = arguments.action_word();
+    if arguments.all {
+        return Err(Error::AllBanned(action.to_owned()));
+    }
+    let must_name = matches!(
+        arguments.action(),
+        Some(Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm)
+    );
+    if must_name && words.releases.len() != 1 {
+        return Err(Error::KernelCount(format!(
+            "{action} takes exactly one kernel: dkms {action} -k KERNEL"
+        )));
+    }
+    let mut all = kernels(s, words, None)?;
+    match (all.pop(), all.is_empty()) {
+        (Some(kernel), true) => Ok(kernel),
+        _ => Err(Error::KernelCount(format!(
+            "{action} takes one kernel, and {} are given",
+            words.releases.len()
+        ))),
+    }
+}

@@ -1,0 +1,119 @@
+//! The one place that writes: data to standard output, everything else where it belongs.
+
+use crate::cli::Arguments;
+use crate::exit;
+use crate::render::{json, plain, progress::Progress};
+use dkms_core::error::{Error, Result};
+use dkms_core::event::{Event, Sink};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// How the administrator sees a command.
+pub struct Ui {
+    mode: Mode,
+    debug: bool,
+    verbose: bool,
+    // One writer at a time: lines of different threads do not mix.
+    out: Mutex<()>,
+}
+
+enum Mode {
+    Quiet,
+    Json,
+    Plain,
+    Live(Progress),
+}
+
+impl Ui {
+    /// Quiet, JSON, a live view on a terminal, or plain lines.
+    pub fn new(arguments: &Arguments) -> Self {
+        let mode = if arguments.quiet {
+            Mode::Quiet
+        } else if arguments.json {
+            Mode::Json
+        } else if !arguments.verbose
+            && !arguments.debug
+            && dkms_sys::sys::is_terminal(1)
+            && dkms_sys::sys::is_terminal(2)
+        {
+            Mode::Live(Progress::new())
+        } else {
+            Mode::Plain
+        };
+        Self {
+            mode,
+            debug: arguments.debug,
+            verbose: arguments.verbose || arguments.debug,
+            out: Mutex::new(()),
+        }
+    }
+
+    /// Writes data as it is.
+    pub fn data(&self, text: &str) {
+        if !matches!(self.mode, Mode::Quiet) {
+            // A reader that went away has seen enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            let _ = std::io::stdout().flush();
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        if !matches!(self.mode, Mode::Quiet) {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
+    }
+
+    /// Says how the command ended and gives the exit code.
+    pub fn finish(&self, action: &str, result: &Result<()>) -> ExitCode {
+        if let Mode::Live(progress) = &self.mode {
+            progress.clear();
+        }
+        let code = result.as_ref().map_or_else(exit::code, |()| 0);
+        match (&self.mode, result) {
+            // `status` and `config` are one document each; the others end with a line of their own.
+            (Mode::Json, Ok(())) if matches!(action, "status" | "config") => {}
+            (Mode::Json, _) => self.data(&json::result(action, result, code)),
+            (_, Ok(())) => {}
+            (_, Err(e)) => self.complain(&plain::error(e, code)),
+        }
+        ExitCode::from(code)
+    }
+
+    fn lines(&self, event: &Event) {
+        let Some(line) = plain::line(event, self.verbose) else { return };
+        match (&self.mode, line) {
+            (Mode::Live(p), plain::Line::Out(text)) => p.above(|| self.data(&text)),
+            (Mode::Live(p), plain::Line::Err(text)) => p.above(|| self.complain(&text)),
+            (_, plain::Line::Out(text)) => self.data(&text),
+            (_, plain::Line::Err(text)) => self.complain(&text),
+        }
+    }
+}
+
+impl Sink for Ui {
+    fn event(&self, event: Event) {
+        let _one = self.out.lock();
+        if self.debug {
+            self.complain(&format!("debug: {event:?}\n"));
+        }
+        match &self.mode {
+            Mode::Quiet => {}
+            Mode::Json => self.data(&json::event(&event)),
+            Mode::Plain => self.lines(&event),
+            Mode::Live(progress) => {
+                progress.follow(&event);
+                self.lines(&event);
+            }
+        }
+    }
+}
+
+/// What kind of end a command came to, for messages.
+pub fn heading(e: &Error) -> &'static str {
+    match e {
+        Error::Excluded { .. } => "skipped",
+        Error::RemoveCancelled(_) => "note",
+        _ => "error",
+    }
+}
