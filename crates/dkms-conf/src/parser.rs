@@ -462,7 +462,7 @@ mod tests {
             ("A=$1", 2, "special parameter"),
             ("A=${!b}", 2, "indirect expansion"),
             ("A=${b:=c}", 2, "parameter expansion of this form"),
-            ("A=${b:-'c'}", 6, "quote or sign inside a parameter expansion"),
+            ("A=${b:-'c'}", 7, "quote or sign inside a parameter expansion"),
             ("A=$'x'", 2, "ANSI-C or translated quotes"),
             ("if x; then\r\n:\r\nfi\r\n", 20, "missing 'then'"),
             ("if x; fi", 6, "stray 'fi'"),

@@ -1,0 +1,174 @@
+//! Real bash as the judge: the product's program, and one written only for the tests that does step by step, with a
+//! temporary file, what dkms's `safe_source` does.
+
+#![allow(dead_code)]
+
+use dkms_conf::{Dialect, Directives, State, bash_arguments, bash_program, parse_records};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// `reference.sh FILE TEMPORARY NAMES ARGUMENTS…`; the answer in the records of the product's program.
+const REFERENCE: &str = r#"
+shopt -s extglob
+take() {
+    local file=$1 tmpfile=$2; shift 2
+    declare -a -r export_envs=( $@ )
+    local -r CR=$(echo -e '\r')
+    (
+        exec >"$tmpfile"
+        . "$file" >/dev/null
+        for _export_env in "${export_envs[@]}"; do
+            for _i in $(eval echo \${!"${_export_env}"[@]}); do
+                eval echo '$_export_env[$_i]=\"${'"${_export_env}"'[$_i]%$CR}\"'
+            done
+        done
+    )
+    . "$tmpfile"
+}
+_file=$1 _tmp=$2 _names=$3
+shift 3
+for _argument; do
+    _name=${_argument%%=*}
+    if [[ $_name == *"["* ]]; then
+        declare "$_name=${_argument#*=}"
+    else
+        eval "$_name=\${_argument#*=}"
+    fi
+done
+take "$_file" "$_tmp" "$_names" >/dev/null
+for _name in $_names; do
+    eval "_indices=\${!$_name[*]}"
+    for _index in $_indices; do
+        eval "_value=\${$_name[$_index]}"
+        printf '%s\0%s\0%s\0' "$_name" "$_index" "$_value"
+    done
+done
+printf '\0\0\0'
+"#;
+
+/// A directory of its own, with an empty one inside to work in.
+pub struct Bash {
+    directory: PathBuf,
+    path: &'static str,
+}
+
+impl Drop for Bash {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Bash {
+    /// `None` when there is no bash. `path` is the search path for what files call.
+    pub fn new(path: &'static str) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if !Path::new("/bin/bash").exists() {
+            eprintln!("skipped: no /bin/bash here");
+            return None;
+        }
+        let name = format!("dkms-conf-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(directory.join("empty")).expect("temporary directory");
+        Some(Self { directory, path })
+    }
+
+    fn run(&self, arguments: &[String], locale: &str) -> Result<Directives, String> {
+        let output = Command::new("/bin/bash")
+            .args(["--noprofile", "--norc", "-c"])
+            .args(arguments)
+            .env_clear()
+            .env("PATH", self.path)
+            .env("LC_ALL", locale)
+            .current_dir(self.directory.join("empty"))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .map_err(|e| e.to_string())?;
+        parse_records(&output.stdout)
+    }
+
+    fn write(&self, text: &[u8]) -> PathBuf {
+        let file = self.directory.join("dkms.conf");
+        std::fs::write(&file, text).expect("write a case");
+        file
+    }
+
+    /// What the product's program says.
+    pub fn program(
+        &self,
+        text: &[u8],
+        before: &State,
+        dialect: Dialect,
+        locale: &str,
+    ) -> Result<Directives, String> {
+        let file = self.write(text).display().to_string();
+        self.program_on(&file, before, dialect, locale)
+    }
+
+    /// As [`Bash::program`], for a file where it is.
+    pub fn program_on(
+        &self,
+        file: &str,
+        before: &State,
+        dialect: Dialect,
+        locale: &str,
+    ) -> Result<Directives, String> {
+        let mut arguments = vec![bash_program(dialect).to_owned(), "dkms".into(), file.to_owned()];
+        arguments.extend(bash_arguments(before));
+        self.run(&arguments, locale)
+    }
+
+    /// What the test's own program says.
+    pub fn reference(
+        &self,
+        text: &[u8],
+        before: &State,
+        dialect: Dialect,
+        locale: &str,
+    ) -> Result<Directives, String> {
+        let file = self.write(text).display().to_string();
+        self.reference_on(&file, before, dialect, locale)
+    }
+
+    /// As [`Bash::reference`], for a file where it is.
+    pub fn reference_on(
+        &self,
+        file: &str,
+        before: &State,
+        dialect: Dialect,
+        locale: &str,
+    ) -> Result<Directives, String> {
+        let names: Vec<&str> = dialect.table().iter().map(|d| d.name).collect();
+        let temporary = self.directory.join("lines").display().to_string();
+        let mut arguments =
+            vec![REFERENCE.to_owned(), "dkms".into(), file.to_owned(), temporary, names.join(" ")];
+        arguments.extend(bash_arguments(before));
+        self.run(&arguments, locale)
+    }
+}
+
+/// What dkms knows before it reads a package's file.
+pub fn state(kernelver: &str, arch: &str) -> State {
+    let mut state = State::default();
+    for (name, value) in [
+        ("kernelver", kernelver),
+        ("arch", arch),
+        ("kernel_source_dir", &format!("/lib/modules/{kernelver}/build")),
+        ("kernel_config", &format!("/lib/modules/{kernelver}/build/include/config/auto.conf")),
+        ("dkms_tree", "/var/lib/dkms"),
+        ("source_tree", "/usr/src"),
+        ("install_tree", "/lib/modules"),
+        ("tmp_location", "/tmp"),
+        ("module", "mod"),
+        ("module_version", "1.0"),
+        ("parallel_jobs", "4"),
+        ("current_kernel", "6.1.0-56-amd64"),
+        ("current_os", "Linux"),
+        ("running_distribution", "debian"),
+        ("addon_modules_dir", ""),
+    ] {
+        state.variables.insert(name.into(), value.into());
+    }
+    state
+}

@@ -1,0 +1,62 @@
+//! Every dkms.conf of a collection of real packages, natively and by bash.
+//!
+//! `DKMS_CORPUS` names the collection's directory; it is searched to the bottom.
+
+mod common;
+
+use common::{Bash, state};
+use dkms_conf::{Dialect, evaluate};
+use std::path::{Path, PathBuf};
+
+fn collect(directory: &Path, out: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.is_symlink() {
+            collect(&path, out);
+        } else if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("dkms.conf")) && path.is_file() {
+            out.push(path);
+        }
+    }
+}
+
+#[test]
+fn real_packages() {
+    let root = std::env::var_os("DKMS_CORPUS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/corpus"), PathBuf::from);
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.sort();
+    if files.is_empty() {
+        eprintln!("skipped: no dkms.conf below {} (set DKMS_CORPUS)", root.display());
+        return;
+    }
+    let Some(bash) = Bash::new("/usr/sbin:/usr/bin:/sbin:/bin") else { return };
+    let mut native = 0;
+    let mut declined = Vec::new();
+    for file in &files {
+        let text = std::fs::read(file).expect("read");
+        let name = file.display().to_string();
+        let mut why = None;
+        for (kernel, arch) in
+            [("6.1.0-56-amd64", "x86_64"), ("6.12.117+deb12-amd64", "x86_64"), ("4.19.0-5-686", "i686")]
+        {
+            let before = state(kernel, arch);
+            let program = bash.program_on(&name, &before, Dialect::Module, "C");
+            let reference = bash.reference_on(&name, &before, Dialect::Module, "C");
+            assert_eq!(program, reference, "the two bash programs differ on {name} for {kernel}");
+            match evaluate(&text, &before, Dialect::Module, &dkms_sys::regex::matches) {
+                Ok(ours) => assert_eq!(Ok(ours), reference, "{name} for {kernel}"),
+                Err(decline) => why = Some(decline),
+            }
+        }
+        match why {
+            None => native += 1,
+            Some(decline) => declined.push(format!("{name}: {decline}")),
+        }
+    }
+    eprintln!("{} files, {native} native, {} by bash", files.len(), declined.len());
+    for line in declined {
+        eprintln!("  {line}");
+    }
+}
