@@ -53,7 +53,7 @@ impl<'a> Work<'a> {
             self.targets.insert(b.kernel.clone(), target);
         }
         match self.targets.get(&b.kernel) {
-            Some(target) => build::build(self.s, target, b, replace).map(|_| ()),
+            Some(target) => build::build(self.s, target, b, replace).map(|_| ()).inspect_err(|e| report(self.s, b, e)),
             None => Ok(()),
         }
     }
@@ -168,6 +168,16 @@ impl<'a> Work<'a> {
             s.warn(second.to_string());
         }
         Err(e)
+    }
+}
+
+/// Ubuntu's crash reporter is told of builds that failed.
+fn report(s: &Session<'_>, b: &Build, e: &Error) {
+    if matches!(
+        e,
+        Error::MakeFailed { .. } | Error::PatchFailed { .. } | Error::PatchName(_) | Error::ModuleFileMissing(_)
+    ) {
+        crate::hooks::apport(s, b);
     }
 }
 

@@ -100,12 +100,15 @@ pub fn terminal_width(fd: i32) -> Option<u16> {
     size.map(|s| s.ws_col).filter(|columns| *columns > 0)
 }
 
-/// Whether this process runs in a chroot: its `/` is another than that of process 1.
-/// `None` when that cannot be told (no `/proc`, or not root).
+/// Whether this process runs in a chroot: its `/` is another than that of process 1. Where a container hides process 1,
+/// a root that is no mount point gives a chroot away. `None` without `/proc`.
 pub fn in_chroot() -> Option<bool> {
-    let init = std::fs::metadata("/proc/1/root").ok()?;
-    let ours = std::fs::metadata("/").ok()?;
-    Some((init.dev(), init.ino()) != (ours.dev(), ours.ino()))
+    if let (Ok(init), Ok(ours)) = (std::fs::metadata("/proc/1/root"), std::fs::metadata("/")) {
+        return Some((init.dev(), init.ino()) != (ours.dev(), ours.ino()));
+    }
+    // The fifth field of each line is the mount point as this process sees it (proc_pid_mountinfo(5)).
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    Some(!mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")))
 }
 
 /// Sets the file creation mask of the process and returns the one before.

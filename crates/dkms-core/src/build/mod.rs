@@ -77,14 +77,6 @@ impl Target {
 /// [`Error::BadConf`], [`Error::Excluded`] when BUILD_EXCLUSIVE leaves nothing.
 pub fn configuration(s: &Session<'_>, b: &Build) -> Result<(Loaded, Exclusion)> {
     let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
-    for w in &loaded.warnings {
-        let at = if w.line > 0 {
-            format!("{}:{}", w.path.display(), w.line)
-        } else {
-            w.path.display().to_string()
-        };
-        s.warn(format!("{at}: {}", w.message));
-    }
     let config = headers::KernelConfig::read(&headers::config_path(s, &b.kernel.release));
     let exclusion = load::exclusion(&loaded, &b.kernel, config.as_ref())?;
     if let Some(reason) = &exclusion.whole {
