@@ -113,6 +113,7 @@ cpio cpio
 file file
 unshare util-linux
 valgrind valgrind
+pahole pahole
 shellcheck shellcheck
 LIST
     if ((${#want[@]})); then

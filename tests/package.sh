@@ -2,7 +2,7 @@
 # Take the one package whose sources lie in /usr/src through a kernel's life; print one `KEY VALUE` line
 # per thing seen. Runs inside a private root: package.sh KERNEL
 set -u
-kernel=$1 conf=$(find /usr/src/*/dkms.conf -not -path '/usr/src/linux-*' | head -n 1)
+kernel=$1 conf=$(find /usr/src/*/dkms.conf -not -path '/usr/src/linux-headers-*' | head -n 1)
 folder=${conf%/dkms.conf}
 folder=${folder##*/}
 # The folder is NAME-VERSION, and both may hold dashes: the conf knows.

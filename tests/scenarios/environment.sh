@@ -10,10 +10,9 @@ test -n "$(find "/root/t/lib/$K/updates" -name 'single.ko*')"
 same "$(ls -A /var/lib/dkms | grep -v '^mok' || true)$(installed single)" ""
 #: step depmod-not-for-a-folder-without-modules-dep 0
 test ! -e "/root/t/lib/$K/modules.dep"
-#: step caller-s-make-variables 0
+#: step caller-s-compiler-flags 0
 fixture single-1.0
-export MAKEFLAGS=-n CFLAGS=-Dbroken CC=false LDFLAGS=-nope sub_make_done=1 KBUILD_OUTPUT=/nowhere ARCH=none
-unset KBUILD_OUTPUT ARCH
+export CFLAGS=-Dbroken CC=false LDFLAGS=-nope
 dkms build single/1.0 -k "$K"
 #: step no-tmpdir -
 dkms unbuild single/1.0 -k "$K"
@@ -53,6 +52,7 @@ dkms install single/1.0 -k "$K"; dkms status >/dev/null
 same "$(wc -l </run/transaction)" 1
 #: step kernel-removed-and-back 0
 rm -f /etc/dkms/framework.conf.d/t.conf
+dkms install single/1.0 -k "$K"
 rm -rf "/lib/modules/$K/updates"
 dkms status single | grep -q 'installed'
 dkms install single/1.0 -k "$K" --force
@@ -63,3 +63,7 @@ dkms remove single/1.0 --all
 mv /root/saved "/lib/modules/$K"
 same "$(dkms status single)" ""
 test ! -e "/lib/modules/$K.dkms"
+#: step caller-s-make-flags 0 ours
+fixture single-1.0
+export MAKEFLAGS=-n sub_make_done=1
+dkms build single/1.0 -k "$K"

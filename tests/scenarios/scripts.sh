@@ -8,8 +8,9 @@ same "$(cut -d' ' -f1 /run/hooks.log | tr '\n' ' ')" "post_add pre_build post_bu
 same "$(sed -n '2p' /run/hooks.log)" "pre_build /var/lib/dkms/scripts/1.0/build"
 same "$(sed -n '3p' /run/hooks.log)" "post_build /var/lib/dkms/scripts/1.0/build"
 #: step where-the-others-run 0
-grep -E '^(post_add|pre_install|post_install|post_remove) ' /run/hooks.log | cut -d' ' -f2 | sort -u >/run/where
-same "$(xargs realpath </run/where | sort -u)" "/usr/src/scripts-1.0"
+grep -E '^(post_add|pre_install|post_install|post_remove) ' /run/hooks.log | cut -d' ' -f2 |
+    sed 's,^/var/lib/dkms/scripts/1.0/source,/usr/src/scripts-1.0,' | sort -u >/run/where
+same "$(cat /run/where)" "/usr/src/scripts-1.0"
 #: step pre-build-code-passed-on 42
 echo 42 >/run/fail-pre_build
 dkms build scripts/1.0 -k "$K"

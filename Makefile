@@ -1,0 +1,62 @@
+# What people type. `make test` is what CI runs; everything it needs besides Rust is fetched by tests/fetch.sh.
+
+CARGO   ?= cargo
+TARGET  ?= $(or $(CARGO_TARGET_DIR),target)
+DKMS_BIN ?= $(abspath $(TARGET))/release/dkms
+FUZZ_SECONDS ?= 60
+
+export DKMS_BIN
+
+.PHONY: all build test check unit fetch e2e packages fuzz-smoke fuzz deny msrv bench demo clean help
+
+all: build
+
+build: ## The program: target/release/dkms
+	$(CARGO) build --release --locked -p dkms
+
+test: ## Everything CI runs
+	tests/ci.sh
+
+check: ## Formatting and lints
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+unit: ## Tests that need no root
+	$(CARGO) test --workspace --exclude dkms-tests --locked
+
+fetch: ## Headers, a kernel image, Debian's dkms and the *-dkms packages, into build/
+	tests/fetch.sh
+
+e2e: build fetch ## Scenarios with Debian's dkms and ours, side by side (root)
+	$(CARGO) test --release --locked -p dkms-tests --test harness --test scenarios
+
+packages: build fetch ## Real packages with both (root)
+	$(CARGO) test --release --locked -p dkms-tests --test packages
+
+fuzz-smoke: ## Each fuzz target for a minute
+	tests/fuzz.sh $(FUZZ_SECONDS)
+
+fuzz: ## Each fuzz target for an hour (FUZZ_SECONDS=3600)
+	tests/fuzz.sh $(if $(filter 60,$(FUZZ_SECONDS)),3600,$(FUZZ_SECONDS))
+
+deny: ## Licences, advisories, sources of the dependencies
+	tests/deny.sh
+
+msrv: ## The oldest supported compiler accepts the workspace
+	tests/msrv.sh
+
+bench: build ## Against Debian's dkms and a bare make (root)
+	tests/bench.sh
+
+demo: build ## One package from download to removal, in private trees
+	tests/demo.sh
+
+clean:
+	$(CARGO) clean
+	rm -rf build/demo build/bench build/baseline
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+# install, install-debian, install-redhat
+-include packaging/install.mk

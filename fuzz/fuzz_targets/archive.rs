@@ -1,0 +1,6 @@
+//! Any bytes as a dkms tarball.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = dkms_core::archive::fuzz_unpack(data);
+});

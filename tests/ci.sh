@@ -1,0 +1,54 @@
+#!/bin/bash
+# All checks, one section after the other; the last lines say what passed, failed and was skipped.
+#
+#   tests/ci.sh [SECTION...]     default: all of them
+# The sections are called by name.
+# shellcheck disable=SC2317
+set -u
+cd "$(dirname "$0")/.." || exit 1
+all=(fetch format clippy unit shell docs build scenarios packages fuzz deny msrv install)
+sections=("${@:-${all[@]}}")
+summary=() failed=0
+
+fetch() { tests/fetch.sh --msrv; }
+format() { cargo fmt --all -- --check; }
+clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+unit() { cargo test --workspace --exclude dkms-tests --locked; }
+docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
+build() { cargo build --release --locked -p dkms; }
+scenarios() { cargo test --release --locked -p dkms-tests --lib --test harness --test scenarios; }
+packages() { cargo test --release --locked -p dkms-tests --test packages; }
+fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-60}"; }
+deny() { tests/deny.sh; }
+msrv() { tests/msrv.sh; }
+shell() {
+    command -v shellcheck >/dev/null || { echo 'skipped: no shellcheck here'; return 0; }
+    shellcheck .ci/run tests/*.sh && shellcheck -s bash -e SC2016,SC2010 tests/scenarios/*.sh
+}
+# The packaging's own tests.
+install() {
+    local test
+    for test in packaging/tests/*.sh packaging/tests/run; do
+        [[ -x $test ]] || continue
+        echo "-- $test"
+        "$test" || return 1
+    done
+}
+
+for section in "${sections[@]}"; do
+    printf '\n===== %s =====\n' "$section"
+    start=$SECONDS
+    if output=$(mktemp) && "$section" 2>&1 | tee "$output"; [[ ${PIPESTATUS[0]} == 0 ]]; then
+        word=passed
+        if grep -q '^skipped:' "$output"; then word="passed, in part skipped: $(sed -n 's/^skipped: //p' "$output" | head -n 1)"; fi
+    else
+        word=FAILED
+        failed=1
+    fi
+    rm -f "$output"
+    summary+=("$(printf '%-10s %4d s  %s' "$section" $((SECONDS - start)) "$word")")
+done
+
+printf '\n===== summary =====\n'
+printf '%s\n' "${summary[@]}"
+exit "$failed"
