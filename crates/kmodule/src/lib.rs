@@ -37,7 +37,11 @@ pub use elf::{Class, machine_of_arch};
 pub fn fuzz_module(data: &[u8]) {
     /// Enough to see a decompressor work, small enough for a fuzzer.
     const LIMIT: usize = 1 << 20;
-    let symvers = symvers::Symvers::parse(data).ok();
+    const KERNEL: &[u8] =
+        b"0x1\t_printk\tvmlinux\tEXPORT_SYMBOL_GPL\tmodule:a*\n0x2\tkfree\tvmlinux\tEXPORT_SYMBOL\tNS\n";
+    let _ = symvers::Symvers::parse(data).map(|list| list.iter().count());
+    let _ = vmlinux::read_section(&mut std::io::Cursor::new(data), ".comment", LIMIT);
+    let symvers = symvers::Symvers::parse(KERNEL).ok();
     if let Ok(module) = elf::Module::parse(data) {
         let mut view = verdict::KernelView::new("6.1.0-1-amd64", "x86_64");
         view.symvers = symvers.as_ref();

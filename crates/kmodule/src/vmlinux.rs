@@ -7,7 +7,11 @@ use std::io::{Read, Seek, SeekFrom};
 ///
 /// # Errors
 /// When the file cannot be read; a file that ends too early is no error but has no such section.
-pub fn read_section(file: &mut (impl Read + Seek), name: &str, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+pub fn read_section(
+    file: &mut (impl Read + Seek),
+    name: &str,
+    limit: usize,
+) -> std::io::Result<Option<Vec<u8>>> {
     let header = read_at(file, 0, 64)?;
     let (wide, little) = match header.get(..6) {
         Some([0x7f, b'E', b'L', b'F', class @ (1 | 2), data @ (1 | 2)]) => (*class == 2, *data == 1),
@@ -65,7 +69,9 @@ mod tests {
 
     #[test]
     fn anything_else_has_no_sections() {
-        for bytes in [&b""[..], b"\x7fELF\x02\x01", b"no elf at all", &[0x7f, b'E', b'L', b'F', 2, 1, 255, 255]] {
+        for bytes in
+            [&b""[..], b"\x7fELF\x02\x01", b"no elf at all", &[0x7f, b'E', b'L', b'F', 2, 1, 255, 255]]
+        {
             assert_eq!(read_section(&mut std::io::Cursor::new(bytes), ".comment", 10).unwrap(), None);
         }
     }

@@ -45,36 +45,48 @@ fn test_modules() -> Vec<Vec<u8>> {
     if found.is_empty() { vec![Vec::new(), b"not even a module".to_vec()] } else { found }
 }
 
-#[test]
-fn byte_identical_with_sign_file() {
+/// Every digest and module with a key of `bits`, against every sign-file there is.
+fn byte_identical_with_sign_file(bits: usize) {
     let tools = sign_files();
     if tools.is_empty() || !has("openssl") {
         return skip("needs openssl and a kernel's sign-file");
     }
     let place = tempfile::tempdir().unwrap();
     let directory = place.path();
+    make_pair(directory, "k", &format!("rsa:{bits}"), "");
+    let (key, certificate) = pair(directory, "k");
+    assert_eq!(key.bits(), bits);
+    let modules = test_modules();
     let mut compared = 0;
-    for bits in [2048, 3072, 4096] {
-        let name = format!("k{bits}");
-        make_pair(directory, &name, &format!("rsa:{bits}"), "");
-        let (key, certificate) = pair(directory, &name);
-        assert_eq!(key.bits(), bits);
-        for hash in Hash::ALL {
-            for module in test_modules() {
-                let ours = sign::sign(&module, &key, &certificate, hash).unwrap();
-                for tool in &tools {
-                    let Some(theirs) = sign_with_tool(tool, directory, hash, &name, &module) else {
-                        continue;
-                    };
-                    assert!(ours == theirs, "{hash} with {bits} bits differs from {}", tool.display());
-                    compared += 1;
-                }
-                assert_eq!(sign::verify(&ours, &certificate), Ok(()));
-                assert_eq!(sign::strip_signature(&ours), module);
+    for hash in Hash::ALL {
+        for module in &modules {
+            let ours = sign::sign(module, &key, &certificate, hash).unwrap();
+            assert_eq!(sign::strip_signature(&ours), module);
+            assert_eq!(sign::verify(&ours, &certificate), Ok(()));
+            for tool in &tools {
+                // An OpenSSL may refuse SHA-1 or not know SHA-3.
+                let Some(theirs) = sign_with_tool(tool, directory, hash, "k", module) else { continue };
+                assert!(ours == theirs, "{hash} with {bits} bits differs from {}", tool.display());
+                compared += 1;
             }
         }
     }
-    assert!(compared >= 3 * 5 * 2, "sign-file accepted only {compared} cases");
+    assert!(compared >= 4 * modules.len() * tools.len(), "sign-file accepted only {compared} cases");
+}
+
+#[test]
+fn byte_identical_with_sign_file_2048() {
+    byte_identical_with_sign_file(2048);
+}
+
+#[test]
+fn byte_identical_with_sign_file_3072() {
+    byte_identical_with_sign_file(3072);
+}
+
+#[test]
+fn byte_identical_with_sign_file_4096() {
+    byte_identical_with_sign_file(4096);
 }
 
 /// Serial numbers with the high bit set, subjects that are not UTF8String, long subjects.
