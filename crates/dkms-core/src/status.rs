@@ -2,7 +2,7 @@
 
 use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
-use crate::tree::manifest::{Manifest, Stamp};
+use crate::tree::manifest::{InstalledFile, Manifest, Stamp};
 use crate::tree::state::{self, Registration};
 use std::path::Path;
 
@@ -48,7 +48,7 @@ pub struct Entry {
     pub kind: Kind,
     /// Modules of the kernel had to make room.
     pub originals: bool,
-    /// A built module file is missing in the tree.
+    /// A built module file is missing: in the tree, or where it was installed.
     pub built_missing: bool,
     /// An installed file differs from the built one or is gone.
     pub differs: bool,
@@ -125,18 +125,21 @@ fn built(s: &Session<'_>, b: &Build) -> Entry {
             let dir = s.layout.module_dir(b);
             entry.built_missing = m.modules.iter().any(|r| dir.join(&r.file).symlink_metadata().is_err());
             if active && !entry.built_missing {
-                entry.differs = match &m.installed {
+                match &m.installed {
                     Some(i) => {
-                        i.files.iter().any(|f| !unchanged(&f.path, &f.stamp, &dir.join(&f.file), &f.built))
+                        let changed =
+                            |f: &InstalledFile| !unchanged(&f.path, &f.stamp, &dir.join(&f.file), &f.built);
+                        entry.built_missing = i.files.iter().any(|f| f.path.symlink_metadata().is_err());
+                        entry.differs = !entry.built_missing && i.files.iter().any(changed);
                     }
-                    None => differs_by_looking(s, b),
-                };
+                    None => compare_by_looking(s, b, &mut entry),
+                }
             }
         }
         None => {
             entry.built_missing = state::module_files(s.layout, b).is_empty();
             if active && !entry.built_missing {
-                entry.differs = differs_by_looking(s, b);
+                compare_by_looking(s, b, &mut entry);
             }
         }
     }
@@ -154,7 +157,7 @@ fn unchanged(installed: &Path, stamp: &Stamp, built: &Path, built_stamp: &Stamp)
 
 /// For what dkms 3.x installed: the built files against those in the places where they belong. Where dkms.conf would
 /// have to be run by bash to know the place, nothing is claimed.
-fn differs_by_looking(s: &Session<'_>, b: &Build) -> bool {
+fn compare_by_looking(s: &Session<'_>, b: &Build, entry: &mut Entry) {
     let files = state::module_files(s.layout, b);
     let fixed = s
         .host
@@ -162,12 +165,22 @@ fn differs_by_looking(s: &Session<'_>, b: &Build) -> bool {
         .clone()
         .or_else(|| s.host.distribution.as_ref().and_then(|d| d.destination()).map(str::to_owned));
     let written = if fixed.is_none() { native_destinations(s, b) } else { Vec::new() };
-    files.iter().any(|f| {
+    for f in &files {
         let mut places: Vec<String> = fixed.iter().cloned().collect();
         places.extend(written.iter().filter(|(n, _)| *n == f.name).map(|(_, d)| d.clone()));
-        let mut candidates = places.iter().map(|p| s.layout.destination(&b.kernel.release, p).join(&f.file));
-        !places.is_empty() && !candidates.any(|c| dkms_sys::fs::same_contents(&c, &f.path).unwrap_or(false))
-    })
+        if places.is_empty() {
+            continue;
+        }
+        let there: Vec<_> = places
+            .iter()
+            .map(|p| s.layout.destination(&b.kernel.release, p).join(&f.file))
+            .filter(|c| dkms_sys::fs::exists(c))
+            .collect();
+        let same = there.iter().any(|c| dkms_sys::fs::same_contents(c, &f.path).unwrap_or(false));
+        entry.built_missing |= there.is_empty();
+        entry.differs |= !there.is_empty() && !same;
+    }
+    entry.differs &= !entry.built_missing;
 }
 
 fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {

@@ -41,6 +41,8 @@ impl Subject {
                 subject.directory = Some(path.to_owned());
             } else if path.is_file() {
                 subject.archive = Some(path.to_owned());
+            } else if path.is_dir() && is_path(word) {
+                subject.directory = Some(path.to_owned());
             } else if subject.name.is_none() {
                 subject.module_version(word);
             } else {
@@ -70,6 +72,11 @@ impl Subject {
             (name, version) => Ok(PackageId::new(name, version)?),
         }
     }
+}
+
+/// Whether a word can only be meant as a path: `foo/1.0` may be a module although such a directory is here.
+fn is_path(word: &str) -> bool {
+    word.starts_with('/') || [".", ".."].iter().any(|d| word == *d || word.starts_with(&format!("{d}/")))
 }
 
 /// Kernel words with the architectures that belong to them.

@@ -66,8 +66,13 @@ pub fn evaluate(
         .confine(profile)
         .run()
         .map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    // bash goes on after some of them, with half of the file.
+    if let Some(line) = said.lines().find(|l| l.contains("syntax error")) {
+        let shown = line.rsplit(": line ").next().unwrap_or(line);
+        return Err(format!("bash cannot parse the file: line {shown}"));
+    }
     if !done.status.success() && done.stdout.is_empty() {
-        let said = String::from_utf8_lossy(&done.stderr);
         let said = said.lines().last().unwrap_or("it said nothing").to_owned();
         return Err(format!("bash ended with {} ({said})", done.status));
     }

@@ -17,7 +17,7 @@ pub fn add(call: &Call<'_>) -> Result<()> {
     match named_or_brought(call, kernel)? {
         Subject::Named(package) => registry::refuse_unless_addable(call.s, &package)
             .and_then(|()| registry::add(call.s, &package, kernel)),
-        Subject::Brought(_) => Ok(()),
+        Subject::Brought(_) | Subject::ByRpm => Ok(()),
     }
 }
 
@@ -26,8 +26,10 @@ pub fn build(call: &Call<'_>) -> Result<()> {
     call.ban_all()?;
     call.require_writable_tree()?;
     let kernels = request::kernels(call.s, call.words, None)?;
-    let package = named_or_brought(call, first(&kernels)?)?.package();
-    schedule::build_all(call.s, &package, &kernels)
+    match named_or_brought(call, first(&kernels)?)?.package() {
+        Some(package) => schedule::build_all(call.s, &package, &kernels),
+        None => Ok(()),
+    }
 }
 
 /// `dkms install`
@@ -36,8 +38,10 @@ pub fn install(call: &Call<'_>) -> Result<()> {
     call.require_root()?;
     call.require_writable_tree()?;
     let kernels = request::kernels(call.s, call.words, None)?;
-    let package = named_or_brought(call, first(&kernels)?)?.package();
-    schedule::install_all(call.s, &package, &kernels)
+    match named_or_brought(call, first(&kernels)?)?.package() {
+        Some(package) => schedule::install_all(call.s, &package, &kernels),
+        None => Ok(()),
+    }
 }
 
 /// `dkms uninstall`, `dkms unbuild`, `dkms remove`
@@ -66,12 +70,15 @@ enum Subject {
     Named(PackageId),
     /// By a directory or archive, which is in the tree now.
     Brought(PackageId),
+    /// By a package of rpm, whose scriptlets have done everything.
+    ByRpm,
 }
 
 impl Subject {
-    fn package(self) -> PackageId {
+    fn package(self) -> Option<PackageId> {
         match self {
-            Self::Named(p) | Self::Brought(p) => p,
+            Self::Named(p) | Self::Brought(p) => Some(p),
+            Self::ByRpm => None,
         }
     }
 }
@@ -80,6 +87,9 @@ impl Subject {
 fn named_or_brought(call: &Call<'_>, kernel: &Kernel) -> Result<Subject> {
     if call.subject.name.is_none() && call.subject.version.is_none() {
         if let Some(archive) = &call.subject.archive {
+            if archive.extension().is_some_and(|e| e == "rpm") {
+                return super::tarball::install_rpm(call, archive, kernel).map(|()| Subject::ByRpm);
+            }
             return tarball::load(call.s, archive, kernel).map(Subject::Brought);
         }
         if let Some(directory) = &call.subject.directory {

@@ -2,6 +2,8 @@
 
 use super::Call;
 use crate::request;
+use dkms_core::ids::Kernel;
+use std::path::Path;
 use dkms_core::error::{Error, Result};
 use dkms_core::tarball::{self, Content};
 use dkms_core::{add, schedule};
@@ -40,10 +42,15 @@ pub fn load(call: &Call<'_>) -> Result<()> {
         return Err(Error::ArchiveMissing(archive.clone()));
     }
     if archive.extension().is_some_and(|e| e == "rpm") {
-        call.require_root()?;
-        tarball::install_rpm(call.s, archive)?;
-        return schedule::autoinstall(call.s, kernel, &crate::exit::code);
+        return install_rpm(call, archive, kernel);
     }
     call.require_writable_tree()?;
     tarball::load(call.s, archive, kernel).map(|_| ())
+}
+
+/// A package of rpm: rpm installs it, and what its scriptlets left out is installed for the kernel.
+pub fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
+    call.require_root()?;
+    tarball::install_rpm(call.s, archive)?;
+    schedule::autoinstall(call.s, kernel, &crate::exit::code)
 }
