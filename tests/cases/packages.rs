@@ -89,7 +89,9 @@ fn judge(package: &Package, environment: &str) -> Result<(), Failed> {
     let mut complaints = Vec::new();
     let installs = |facts: &Facts| facts.iter().find(|(k, _)| k == "exit-install").map(|(_, v)| v.clone());
     let built = debian.iter().any(|(key, _)| key == "module");
-    if built == package.fails.is_some() || installs(&debian).filter(|_| !built) != package.fails.map(|c| c.to_string()) {
+    if built == package.fails.is_some()
+        || installs(&debian).filter(|_| !built) != package.fails.map(|c| c.to_string())
+    {
         complaints.push(format!("packages.toml says fails = {:?}, Debian's dkms: {debian:?}", package.fails));
     }
     if let Err(why) = our_binary() {
@@ -98,7 +100,8 @@ fn judge(package: &Package, environment: &str) -> Result<(), Failed> {
         let ours = run(package, Impl::Ours)?;
         complaints.extend(differences(&debian, &ours));
         if !complaints.is_empty() {
-            complaints.extend(ours.iter().filter(|(k, _)| k == "log").map(|(_, v)| v.replace('\n', "\n      ")));
+            complaints
+                .extend(ours.iter().filter(|(k, _)| k == "log").map(|(_, v)| v.replace('\n', "\n      ")));
         }
     }
     if complaints.is_empty() { Ok(()) } else { Err(format!("\n  {}", complaints.join("\n  ")).into()) }
@@ -115,7 +118,9 @@ fn differences(debian: &Facts, ours: &Facts) -> Vec<String> {
     };
     let (debian, ours) = (by_key(debian), by_key(ours));
     let mut found = Vec::new();
-    for key in ["exit-add", "exit-autoinstall", "exit-install", "status", "module", "left-over", "left-in-tree"] {
+    for key in
+        ["exit-add", "exit-autoinstall", "exit-install", "status", "module", "left-over", "left-in-tree"]
+    {
         let (theirs, mine) = (debian.get(key), ours.get(key));
         // Debian's 3.0.10 calls a renamed module different from itself: its own mistake.
         let excused = key == "status" && theirs.is_some_and(|l| l.iter().any(|s| s.contains("WARNING!")));

@@ -4,14 +4,19 @@ use crate::layers::{Layer, build_dir, workspace};
 use crate::tree::{list, sha256};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fs;
+use std::process::Command;
 
 /// A digest of everything the results depend on besides the case itself: kernels, Debian's dkms, the
-/// fixtures and the recorder.
+/// machine's tools, the fixtures and the recorder.
 #[must_use]
 pub fn environment() -> String {
     let mut text = String::new();
     for name in ["headers-6.1", "headers-6.12", "image-6.1", "dkms-debian"] {
         text.push_str(&Layer::find(name).map(|l| l.stamp).unwrap_or_default());
+    }
+    for tool in ["gcc", "make", "modinfo", "pahole", "patch", "bash"] {
+        let said = Command::new(tool).arg("--version").output().map(|o| o.stdout).unwrap_or_default();
+        text.push_str(&String::from_utf8_lossy(&said));
     }
     let tests = workspace().join("tests");
     text.push_str(&list(&tests.join("fixtures")).unwrap_or_default().join("\n"));

@@ -137,26 +137,30 @@ impl Ledger {
     }
 }
 
-/// Compare what was seen after the steps that both did.
+/// Compare what was seen after the steps that both did. What differs already after the step before is not
+/// told again: one cause is one deviation.
 #[must_use]
 pub fn compare(debian: &[Seen], ours: &[Seen]) -> Vec<Deviation> {
     let mut found = Vec::new();
+    let mut before: BTreeSet<(&'static str, String)> = BTreeSet::new();
     for theirs in debian {
         let Some(mine) = ours.iter().find(|seen| seen.step == theirs.step) else { continue };
         let step = &theirs.step;
-        let mut push = |what, line| found.push(Deviation { step: step.clone(), what, line });
         if theirs.exit != mine.exit {
-            push("exit", format!("- {} + {}", theirs.exit, mine.exit));
+            let line = format!("- {} + {}", theirs.exit, mine.exit);
+            found.push(Deviation { step: step.clone(), what: "exit", line });
         }
+        let mut now = BTreeSet::new();
         for (what, theirs, mine) in [
             ("status", &theirs.status, &mine.status),
             ("tree", &theirs.tree, &mine.tree),
             ("installed", &theirs.installed, &mine.installed),
         ] {
-            for line in line_differences(theirs, mine) {
-                push(what, line);
-            }
+            now.extend(line_differences(theirs, mine).into_iter().map(|line| (what, line)));
         }
+        let new = now.difference(&before);
+        found.extend(new.map(|(what, line)| Deviation { step: step.clone(), what, line: line.clone() }));
+        before = now;
     }
     found
 }
@@ -214,17 +218,26 @@ mod tests {
 
     #[test]
     fn finds_and_explains_differences() {
-        let debian = [seen("a", 0, &["x: added"]), seen("b", 1, &[])];
-        let ours = [seen("a", 0, &["x: broken"]), seen("b", 3, &[]), seen("new", 0, &[])];
+        // The difference of step a is still there in a2, and is told once.
+        let debian = [seen("a", 0, &["x: added"]), seen("a2", 0, &["x: added", "y"]), seen("b", 1, &[])];
+        let ours = [
+            seen("a", 0, &["x: broken"]),
+            seen("a2", 0, &["x: broken"]),
+            seen("new", 0, &[]),
+            seen("b", 3, &[]),
+        ];
         let found = compare(&debian, &ours);
-        assert_eq!(found.len(), 3);
+        assert_eq!(found.len(), 4);
         let ledger = Ledger::parse(
             "[[difference]]\nscenario='s'\nstep='*'\nwhat='status'\nlines='x: '\nreason='clearer words'\n
              [[difference]]\nscenario='*'\nstep='c'\nwhat='exit'\nreason='never happens'\n",
         )
         .unwrap();
         let left = ledger.unexplained("s", &found);
-        assert_eq!(left.iter().map(|d| d.to_string()).collect::<Vec<_>>(), ["b [exit] - 1 + 3"]);
+        assert_eq!(
+            left.iter().map(|d| d.to_string()).collect::<Vec<_>>(),
+            ["a2 [status] - y", "b [exit] - 1 + 3"]
+        );
         assert_eq!(ledger.unused().len(), 1);
     }
 
