@@ -116,6 +116,15 @@ pub(crate) enum Part {
     /// Text inside quotes or behind a backslash. It may be empty: `""` is a word.
     Quoted(String),
     Parameter(Box<Parameter>),
+    Sum(Box<Sum>),
+}
+
+/// `$((a + b - c))`: names and plain numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Sum {
+    pub at: usize,
+    /// Whether it is subtracted, and the term.
+    pub terms: Vec<(bool, String)>,
 }
 
 /// `$name`, `${name}` and their sisters.
@@ -190,9 +199,15 @@ impl Word {
             .iter()
             .map(|part| match part {
                 Part::Bare(text) | Part::Quoted(text) => Some(text.as_str()),
-                Part::Parameter(_) => None,
+                Part::Parameter(_) | Part::Sum(_) => None,
             })
             .collect()
+    }
+
+    /// Whether a subscript refers to the variable.
+    pub(crate) fn mentions(&self, name: &str) -> bool {
+        let expands = |part: &Part| matches!(part, Part::Parameter(p) if p.name == name);
+        self.literal().is_some_and(|text| text == name) || self.parts.iter().any(expands)
     }
 
     pub(crate) fn push_bare(&mut self, c: char) {

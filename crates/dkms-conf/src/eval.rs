@@ -328,6 +328,10 @@ impl Shell<'_> {
                 let mut values = Vec::new();
                 for element in elements {
                     match &element.subscript {
+                        // bash has emptied the array by then.
+                        Some(subscript) if subscript.mentions(name) => {
+                            return stop(element.at, "array that is its own subscript");
+                        }
                         Some(subscript) => {
                             let index = self.variables.subscript(subscript)?;
                             values.push((Some(index), self.variables.text(&element.word)?));

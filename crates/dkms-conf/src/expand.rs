@@ -1,6 +1,6 @@
 //! Variables, and the expansion of words.
 
-use crate::ast::{Operation, Parameter, Part, Word};
+use crate::ast::{Operation, Parameter, Part, Sum, Word};
 use crate::directives::{Dialect, Directives};
 use crate::glob::Glob;
 use crate::lexer::{Parsed, stop};
@@ -192,7 +192,7 @@ impl Variables {
     pub(crate) fn subscript(&mut self, word: &Word) -> Parsed<usize> {
         let mut text = self.text(word)?;
         let is_name = |t: &str| t.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if is_name(&text) {
+        if is_name(&text) && word.literal().is_some() {
             // In arithmetic a name stands for its value; a value that is again a name is not followed.
             text = self.values(word.at, &text)?.and_then(|v| v.get(&0)).cloned().unwrap_or_default();
         }
@@ -210,6 +210,7 @@ impl Variables {
             match part {
                 Part::Bare(text) | Part::Quoted(text) => out.push_str(text),
                 Part::Parameter(parameter) => out.push_str(&self.parameter(parameter)?),
+                Part::Sum(sum) => out.push_str(&self.sum(sum)?),
             }
         }
         self.spend(word.at, out.len())?;
@@ -226,6 +227,8 @@ impl Variables {
                     return stop(word.at, "pathname or brace expansion");
                 }
                 Part::Bare(text) | Part::Quoted(text) => current.get_or_insert_default().push_str(text),
+                // Digits and a sign: nothing to split.
+                Part::Sum(sum) => current.get_or_insert_default().push_str(&self.sum(sum)?),
                 Part::Parameter(p) if p.quoted => {
                     let value = self.parameter(p)?;
                     current.get_or_insert_default().push_str(&value);
@@ -272,6 +275,7 @@ impl Variables {
                     bare.push_str(text);
                     Some(())
                 }
+                Part::Sum(_) => None,
                 Part::Parameter(p) => {
                     let value = self.parameter(p)?;
                     self.spend(word.at, value.len())?;
@@ -295,6 +299,7 @@ impl Variables {
         for part in &word.parts {
             match part {
                 Part::Bare(text) => out.push_str(text),
+                Part::Sum(sum) => return stop(sum.at, "arithmetic in a regular expression"),
                 Part::Quoted(text) => push_escaped(&mut out, text),
                 Part::Parameter(p) => {
                     let value = self.parameter(p)?;
@@ -310,6 +315,23 @@ impl Variables {
         }
         self.spend(word.at, out.len())?;
         if out.is_empty() { stop(word.at, "empty regular expression") } else { Ok(out) }
+    }
+
+    fn sum(&mut self, sum: &Sum) -> Parsed<String> {
+        let mut total = 0i64;
+        for (minus, term) in &sum.terms {
+            let value = match number(term) {
+                Some(value) => Some(value),
+                None => self.values(sum.at, term)?.and_then(|v| v.get(&0)).and_then(|v| number(v)),
+            };
+            let Some(value) = value else { return stop(sum.at, "arithmetic expansion") };
+            let value = if *minus { -value } else { value };
+            match total.checked_add(value) {
+                Some(sum) => total = sum,
+                None => return stop(sum.at, "arithmetic expansion"),
+            }
+        }
+        Ok(total.to_string())
     }
 
     fn parameter(&mut self, p: &Parameter) -> Parsed<String> {

@@ -2,7 +2,7 @@
 //!
 //! Everything that is not one of the forms below stops the reading with a [`Stop`]; nothing is skipped or guessed.
 
-use crate::ast::{Operation, Parameter, Part, Word};
+use crate::ast::{Operation, Parameter, Part, Sum, Word};
 
 /// Deeper nesting of commands, conditions or expansions is declined.
 const MAX_DEPTH: u32 = 40;
@@ -205,7 +205,10 @@ impl<'a> Lexer<'a> {
     /// What follows a `$`.
     fn dollar(&mut self, at: usize, quoted: bool, word: &mut Word) -> Parsed<()> {
         match self.peek() {
-            Some('(') if self.rest().starts_with("((") => return stop(at, "arithmetic expansion"),
+            Some('(') if self.rest().starts_with("((") => {
+                let sum = self.sum(at)?;
+                word.parts.push(Part::Sum(Box::new(sum)));
+            }
             Some('(') => return stop(at, "command substitution"),
             Some('[') => return stop(at, "arithmetic expansion"),
             Some('{') => {
@@ -240,6 +243,32 @@ impl<'a> Lexer<'a> {
             _ => word.push_bare('$'),
         }
         Ok(())
+    }
+
+    /// `((a + b))`: sums of names and plain numbers are all the arithmetic there is.
+    fn sum(&mut self, at: usize) -> Parsed<Sum> {
+        self.eat("((");
+        let mut terms = Vec::new();
+        let mut minus = false;
+        loop {
+            self.take_while(|c| c == ' ');
+            let dollar = self.eat("$");
+            let term = self.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
+            let name = term.starts_with(|c: char| c.is_ascii_alphabetic());
+            if !name && (dollar || crate::test_command::number(term).is_none()) {
+                return stop(at, "arithmetic expansion");
+            }
+            terms.push((minus, term.to_owned()));
+            self.take_while(|c| c == ' ');
+            if self.eat("))") {
+                return Ok(Sum { at, terms });
+            }
+            minus = match self.bump() {
+                Some('+') => false,
+                Some('-') => true,
+                _ => return stop(at, "arithmetic expansion"),
+            };
+        }
     }
 
     /// `${…}`, behind the brace.

@@ -449,7 +449,7 @@ mod tests {
         for (text, at, construct) in [
             ("A=$(x)", 2, "command substitution"),
             ("A=`x`", 2, "command substitution"),
-            ("A=\"$((1))\"", 3, "arithmetic expansion"),
+            ("A=\"$((1*2))\"", 3, "arithmetic expansion"),
             ("f() { :; }", 1, "parenthesis"),
             ("for i in a; do :; done", 0, "loop"),
             ("a | b", 2, "pipe"),

@@ -3,6 +3,8 @@
 //!
 //! `DKMS_PROPTEST_CASES` sets how many generated files are tried (400 without it).
 
+#![allow(clippy::print_stderr, reason = "tests say what they skipped and counted")]
+
 mod common;
 
 use common::{Bash, state};
@@ -36,14 +38,21 @@ impl Choices<'_> {
 }
 
 const DIRECTIVES: [&str; 9] = [
-    "PACKAGE_NAME", "PACKAGE_VERSION", "MAKE", "BUILT_MODULE_NAME", "DEST_MODULE_LOCATION", "PATCH", "AUTOINSTALL",
-    "PRE_BUILD", "CLEAN",
+    "PACKAGE_NAME",
+    "PACKAGE_VERSION",
+    "MAKE",
+    "BUILT_MODULE_NAME",
+    "DEST_MODULE_LOCATION",
+    "PATCH",
+    "AUTOINSTALL",
+    "PRE_BUILD",
+    "CLEAN",
 ];
 const HELPERS: [&str; 4] = ["x", "arr", "KV", "i"];
 const KNOWN: [&str; 6] = ["kernelver", "arch", "odd", "empty", "module", "number"];
 const PLAIN: [&str; 30] = [
-    "a", "make", "6.1", "-C", "/usr/src", "=", ":", ",", "[0]", "*", "?", "{", "}", "{a,b}", "~", "!", "^", "%", "@", "+",
-    "é", "#", "]", "[", "[a-c]", "..", "./", "\\", "0", "modules",
+    "a", "make", "6.1", "-C", "/usr/src", "=", ":", ",", "[0]", "*", "?", "{", "}", "{a,b}", "~", "!", "^",
+    "%", "@", "+", "é", "#", "]", "[", "[a-c]", "..", "./", "\\", "0", "modules",
 ];
 
 fn name(c: &mut Choices<'_>) -> String {
@@ -61,7 +70,9 @@ fn subscript(c: &mut Choices<'_>) -> String {
 fn pattern(c: &mut Choices<'_>) -> String {
     let mut out = String::new();
     for _ in 0..=c.below(3) {
-        out += c.one(&["*", "?", "6", ".", "-", "a", "[0-9]", "[!0-9]", "[a-z.]", "1", "$arch", "[", " ", "é", "**", "e"]);
+        out += c.one(&[
+            "*", "?", "6", ".", "-", "a", "[0-9]", "[!0-9]", "[a-z.]", "1", "$arch", "[", " ", "é", "**", "e",
+        ]);
     }
     out
 }
@@ -114,7 +125,34 @@ fn word(c: &mut Choices<'_>) -> String {
     for _ in 0..c.below(5) {
         out += &match c.below(12) {
             0..=3 => double_quoted(c),
-            4..=5 => format!("'{}'", c.one(&["", "a b", "$arch", "${x}", "\"", "a\"b", "x\" y", "\\", "a  b\n c", "*", "\\\"", "\r", "$(y)", "# c", "\" -O2 \"", "\" x=1\"", "\\$arch", "\\\\\\\\", "/*", "\" \r \"", "\" ;y=\"", "\" || z=\"", "\"# \""])),
+            4..=5 => format!(
+                "'{}'",
+                c.one(&[
+                    "",
+                    "a b",
+                    "$arch",
+                    "${x}",
+                    "\"",
+                    "a\"b",
+                    "x\" y",
+                    "\\",
+                    "a  b\n c",
+                    "*",
+                    "\\\"",
+                    "\r",
+                    "$(y)",
+                    "# c",
+                    "\" -O2 \"",
+                    "\" x=1\"",
+                    "\\$arch",
+                    "\\\\\\\\",
+                    "/*",
+                    "\" \r \"",
+                    "\" ;y=\"",
+                    "\" || z=\"",
+                    "\"# \""
+                ])
+            ),
             6..=7 => parameter(c),
             8 => format!("\\{}", c.one(&["\"", "$", "\\", " ", "a", "'", "\n", "#", "\r", "*", "~"])),
             _ => c.one(&PLAIN).to_owned(),
@@ -148,13 +186,40 @@ fn condition(c: &mut Choices<'_>) -> String {
     let shallow = c.depth < 4;
     let out = match c.below(9) {
         0 => format!("[ {} ]", word(c)),
-        1 => format!("[ {}{} {} {} ]", c.one(&["", "! "]), word(c), c.one(&["=", "==", "!=", "-eq", "-gt"]), word(c)),
+        1 => format!(
+            "[ {}{} {} {} ]",
+            c.one(&["", "! "]),
+            word(c),
+            c.one(&["=", "==", "!=", "-eq", "-gt"]),
+            word(c)
+        ),
         2 => format!("[ {} {} ]", c.one(&["-z", "-n", "!"]), word(c)),
         3 => format!("[[ {} {} {} ]]", parameter(c), c.one(&["==", "=", "!="]), pattern(c)),
         4 => {
             let regex = c.one(&[
-                "^6", "6\\.1", "(6|5)\\.", "amd64$", "[0-9]+\\.", "^$", "a|b", "\"6.1\"", "$arch", "\"$odd\"", "x86_64|i686",
-                "^[0-9.]+-[0-9]+", "(", "[", "x{2}", "(a b)", "\\-", "1*\\+", "6.1'.'0", "^(6\\.(1|2)|5).*$", "$number", "[^.]-", "e?'|'",
+                "^6",
+                "6\\.1",
+                "(6|5)\\.",
+                "amd64$",
+                "[0-9]+\\.",
+                "^$",
+                "a|b",
+                "\"6.1\"",
+                "$arch",
+                "\"$odd\"",
+                "x86_64|i686",
+                "^[0-9.]+-[0-9]+",
+                "(",
+                "[",
+                "x{2}",
+                "(a b)",
+                "\\-",
+                "1*\\+",
+                "6.1'.'0",
+                "^(6\\.(1|2)|5).*$",
+                "$number",
+                "[^.]-",
+                "e?'|'",
             ]);
             format!("[[ {} =~ {regex} ]]", parameter(c))
         }
@@ -162,11 +227,20 @@ fn condition(c: &mut Choices<'_>) -> String {
         6 if shallow => {
             let mut parts = format!("[[ {} == {}", parameter(c), pattern(c));
             for _ in 0..c.below(3) {
-                parts += &format!(" {} {}", c.one(&["&&", "||"]), c.one(&["! a", "( -n $x )", "\"\"", "$arch", "( a && ! b || c )", "1 -lt 2"]));
+                parts += &format!(
+                    " {} {}",
+                    c.one(&["&&", "||"]),
+                    c.one(&["! a", "( -n $x )", "\"\"", "$arch", "( a && ! b || c )", "1 -lt 2"])
+                );
             }
             parts + " ]]"
         }
-        7 => format!("[[ {} {} {} ]]", parameter(c), c.one(&["-eq", "-lt", "-ge"]), c.one(&["0", "6", "$number", "-1", "08"])),
+        7 => format!(
+            "[[ {} {} {} ]]",
+            parameter(c),
+            c.one(&["-eq", "-lt", "-ge"]),
+            c.one(&["0", "6", "$number", "-1", "08"])
+        ),
         _ => c.one(&["true", "false", ":", "! true", "! :", "test x", "[ ]"]).to_owned(),
     };
     c.depth -= 1;
@@ -181,11 +255,25 @@ fn statement(c: &mut Choices<'_>) -> String {
         13 => format!("{} {}", assignment(c), assignment(c)),
         14..=15 => format!("{} {} {}", condition(c), c.one(&["&&", "||"]), assignment(c)),
         16 if !deep => {
-            format!("if {}\nthen {}\nelif {}; then {}\nelse {}\nfi", condition(c), statement(c), condition(c), statement(c), statement(c))
+            format!(
+                "if {}\nthen {}\nelif {}; then {}\nelse {}\nfi",
+                condition(c),
+                statement(c),
+                condition(c),
+                statement(c),
+                statement(c)
+            )
         }
         17 if !deep => format!("if {} && {}; then\n{}\nfi", condition(c), condition(c), statement(c)),
         18 if !deep => {
-            format!("case {} in\n {}|{}) {};; (*) {}\nesac", word(c), pattern(c), pattern(c), statement(c), statement(c))
+            format!(
+                "case {} in\n {}|{}) {};; (*) {}\nesac",
+                word(c),
+                pattern(c),
+                pattern(c),
+                statement(c),
+                statement(c)
+            )
         }
         19 => format!("export {}", c.one(&["x", "x=1", "MAKE=\"a b\"", "KV=$arch y=2", "x={a,b}", "x=~"])),
         20 => format!("unset {}", c.one(&["x", "MAKE", "arch", "arr"])),
@@ -207,7 +295,8 @@ fn file(numbers: &[u16]) -> String {
     let dos = c.chance(15);
     while !c.done() {
         out += &statement(&mut c);
-        out += c.one(&["\n", "\n", "\n", "\n", ";", " ; ", " \n", " # end\n", "\n\n", "\r\n", " \r\n", " && "]);
+        out +=
+            c.one(&["\n", "\n", "\n", "\n", ";", " ; ", " \n", " # end\n", "\n\n", "\r\n", " \r\n", " && "]);
     }
     if c.chance(90) {
         out.push('\n');
@@ -232,7 +321,13 @@ fn cases() -> u32 {
     std::env::var("DKMS_PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
 }
 
-fn check(bash: &Bash, text: &str, before: &State, locale: &str, native: &Cell<u32>) -> Result<(), TestCaseError> {
+fn check(
+    bash: &Bash,
+    text: &str,
+    before: &State,
+    locale: &str,
+    native: &Cell<u32>,
+) -> Result<(), TestCaseError> {
     let Ok(ours) = evaluate(text.as_bytes(), before, Dialect::Module, &dkms_sys::regex::matches) else {
         return Ok(());
     };
@@ -245,7 +340,12 @@ fn check(bash: &Bash, text: &str, before: &State, locale: &str, native: &Cell<u3
 }
 
 fn runner() -> TestRunner {
-    TestRunner::new(Config { cases: cases(), failure_persistence: None, max_shrink_iters: 3000, ..Config::default() })
+    TestRunner::new(Config {
+        cases: cases(),
+        failure_persistence: None,
+        max_shrink_iters: 3000,
+        ..Config::default()
+    })
 }
 
 /// Only the reason: the shrunk numbers behind a file tell nothing.
@@ -299,8 +399,20 @@ fn damaged_files() {
 fn any_bytes_return() {
     let mut runner = runner();
     let bytes = proptest::collection::vec(any::<u8>(), 0..400);
-    runner.run(&bytes, |bytes| Ok(dkms_conf::fuzz_evaluate(&bytes))).expect("no panic");
-    let likely = proptest::string::string_regex("([A-Z_]{1,5}(\\[[0-9a-z]*\\])?\\+?=[\"'$a-z{}() *;&|\\n\\\\]{0,12}[\n;])*")
-        .expect("expression");
-    runner.run(&likely, |text| Ok(dkms_conf::fuzz_evaluate(text.as_bytes()))).expect("no panic");
+    runner
+        .run(&bytes, |bytes| {
+            dkms_conf::fuzz_evaluate(&bytes);
+            Ok(())
+        })
+        .expect("no panic");
+    let likely = proptest::string::string_regex(
+        "([A-Z_]{1,5}(\\[[0-9a-z]*\\])?\\+?=[\"'$a-z{}() *;&|\\n\\\\]{0,12}[\n;])*",
+    )
+    .expect("expression");
+    runner
+        .run(&likely, |text| {
+            dkms_conf::fuzz_evaluate(text.as_bytes());
+            Ok(())
+        })
+        .expect("no panic");
 }

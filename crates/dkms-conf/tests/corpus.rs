@@ -2,6 +2,8 @@
 //!
 //! `DKMS_CORPUS` names the collection's directory; it is searched to the bottom.
 
+#![allow(clippy::print_stderr, reason = "tests say what they skipped and counted")]
+
 mod common;
 
 use common::{Bash, state};
@@ -14,7 +16,9 @@ fn collect(directory: &Path, out: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() && !path.is_symlink() {
             collect(&path, out);
-        } else if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("dkms.conf")) && path.is_file() {
+        } else if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("dkms.conf"))
+            && path.is_file()
+        {
             out.push(path);
         }
     }

@@ -1,7 +1,7 @@
 //! Real bash as the judge: the product's program, and one written only for the tests that does step by step, with a
 //! temporary file, what dkms's `safe_source` does.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::print_stderr)]
 
 use dkms_conf::{Dialect, Directives, State, bash_arguments, bash_program, parse_records};
 use std::path::{Path, PathBuf};
