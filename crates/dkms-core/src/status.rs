@@ -2,8 +2,9 @@
 
 use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
-use crate::tree::manifest::{InstalledFile, Manifest, Stamp};
-use crate::tree::state::{self, Registration};
+use crate::tree::manifest::{Glance, Stamp};
+use crate::tree::state;
+use dkms_sys::fs::{Dir, Kind};
 use std::path::Path;
 
 /// Which entries are asked for; all patterns as the shell matches file names.
@@ -21,7 +22,7 @@ pub struct Filter {
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum State {
     /// Registered, not built for any kernel asked for.
     Added,
     /// The source is missing.
@@ -45,7 +46,7 @@ pub struct Entry {
     /// Which package version.
     pub package: PackageId,
     /// What it is.
-    pub kind: Kind,
+    pub kind: State,
     /// Modules of the kernel had to make room.
     pub originals: bool,
     /// A built module file is missing: in the tree, or where it was installed.
@@ -55,7 +56,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(package: &PackageId, kind: Kind) -> Self {
+    fn new(package: &PackageId, kind: State) -> Self {
         Self { package: package.clone(), kind, originals: false, built_missing: false, differs: false }
     }
 
@@ -63,11 +64,11 @@ impl Entry {
     pub fn line(&self) -> String {
         let p = &self.package;
         let mut line = match &self.kind {
-            Kind::Added => format!("{p}: added"),
-            Kind::Broken => format!("{p}: broken"),
-            Kind::Built(k) => format!("{p}, {}, {}: built", k.release, k.arch),
-            Kind::Installed(k) => format!("{p}, {}, {}: installed", k.release, k.arch),
-            Kind::InstalledWeak { kernel: k, from } => {
+            State::Added => format!("{p}: added"),
+            State::Broken => format!("{p}: broken"),
+            State::Built(k) => format!("{p}, {}, {}: built", k.release, k.arch),
+            State::Installed(k) => format!("{p}, {}, {}: installed", k.release, k.arch),
+            State::InstalledWeak { kernel: k, from } => {
                 format!("{}, {}, {}, {}: installed-weak from {from}", p.name, p.version, k.release, k.arch)
             }
         };
@@ -85,74 +86,120 @@ impl Entry {
 }
 
 /// Everything that matches one filter, in the order of directories, weakly linked ones last.
+///
+/// This is the command that must take no time, so it walks the tree by open directories, reads only what [`Glance`]
+/// needs, and looks at module files themselves only where their stamps changed.
 pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
-    let fits = |pattern: &Option<String>, text: &str| pattern.as_deref().is_none_or(|p| glob(p, text));
     let mut entries = Vec::new();
-    let packages = state::packages(s.layout, &|name, version| match version {
-        None => fits(&filter.name, name),
-        Some(v) => fits(&filter.version, v),
-    });
-    for p in &packages {
-        match state::registration(s.layout, p) {
-            Registration::Broken => {
-                entries.push(Entry::new(p, Kind::Broken));
-                continue;
+    let mut buffer = Vec::new();
+    if let Some(tree) = Dir::open(&s.layout.dkms_tree) {
+        for (name, kind) in tree.entries() {
+            if kind == Kind::Directory && fits(&filter.name, &name) {
+                if let Some(dir) = tree.below(&name) {
+                    package(s, filter, &name, &dir, &mut buffer, &mut entries);
+                }
             }
-            Registration::Absent => continue,
-            Registration::Added => {}
-        }
-        let before = entries.len();
-        for b in state::builds(s.layout, p) {
-            if fits(&filter.release, &b.kernel.release) && fits(&filter.arch, &b.kernel.arch) {
-                entries.push(built(s, &b));
-            }
-        }
-        if entries.len() == before {
-            entries.push(Entry::new(p, Kind::Added));
         }
     }
     entries.extend(weak(s, filter));
     entries
 }
 
-fn built(s: &Session<'_>, b: &Build) -> Entry {
-    let active = state::is_active(s.layout, b);
-    let kind = if active { Kind::Installed(b.kernel.clone()) } else { Kind::Built(b.kernel.clone()) };
-    let mut entry = Entry::new(&b.package, kind);
-    entry.originals = s.layout.originals_dir(&b.package.name, &b.kernel).is_dir();
-    match Manifest::load(s.layout, b) {
-        Some(m) => {
-            let dir = s.layout.module_dir(b);
-            entry.built_missing = m.modules.iter().any(|r| dir.join(&r.file).symlink_metadata().is_err());
-            if active && !entry.built_missing {
-                match &m.installed {
-                    Some(i) => {
-                        let changed =
-                            |f: &InstalledFile| !unchanged(&f.path, &f.stamp, &dir.join(&f.file), &f.built);
-                        entry.built_missing = i.files.iter().any(|f| f.path.symlink_metadata().is_err());
-                        entry.differs = !entry.built_missing && i.files.iter().any(changed);
-                    }
-                    None => compare_by_looking(s, b, &mut entry),
+fn fits(pattern: &Option<String>, text: &str) -> bool {
+    pattern.as_deref().is_none_or(|p| glob(p, text))
+}
+
+/// One package directory while it is looked at.
+struct Package<'a> {
+    s: &'a Session<'a>,
+    dir: &'a Dir,
+    has_originals: bool,
+}
+
+fn package(s: &Session<'_>, filter: &Filter, name: &str, dir: &Dir, buffer: &mut Vec<u8>, out: &mut Vec<Entry>) {
+    let inside = dir.entries();
+    let has_originals = inside.iter().any(|(n, _)| n == "original_module");
+    let p = Package { s, dir, has_originals };
+    for (version, kind) in inside {
+        if kind != Kind::Directory || version == "original_module" || !fits(&filter.version, &version) {
+            continue;
+        }
+        let (Ok(id), Some(dir)) = (PackageId::new(name, &version), p.dir.below(&version)) else { continue };
+        if !dir.has_dir("source") {
+            out.push(Entry::new(&id, State::Broken));
+            continue;
+        }
+        let before = out.len();
+        for (release, kind) in dir.entries() {
+            if kind != Kind::Directory || !state::looks_like_release(&release) || !fits(&filter.release, &release) {
+                continue;
+            }
+            let Some(arches) = dir.below(&release) else { continue };
+            for (arch, kind) in arches.entries() {
+                if kind == Kind::Directory && fits(&filter.arch, &arch) {
+                    out.extend(p.build(&id, &release, &arch, &arches, buffer));
                 }
             }
         }
-        None => {
-            entry.built_missing = state::module_files(s.layout, b).is_empty();
-            if active && !entry.built_missing {
-                compare_by_looking(s, b, &mut entry);
-            }
+        if out.len() == before {
+            out.push(Entry::new(&id, State::Added));
         }
     }
-    entry
 }
 
-/// Both files are as they were right after the installation, or at least the same as each other.
-fn unchanged(installed: &Path, stamp: &Stamp, built: &Path, built_stamp: &Stamp) -> bool {
-    let now = Stamp::of(installed);
-    if now == Some(*stamp) && Stamp::of(built) == Some(*built_stamp) {
-        return true;
+impl Package<'_> {
+    fn build(&self, id: &PackageId, release: &str, arch: &str, dir: &Dir, buffer: &mut Vec<u8>) -> Option<Entry> {
+        let b = Build::new(id, &Kernel::new(release, arch).ok()?);
+        let read = dir.read(format!("{arch}/.manifest.json"), buffer);
+        let glance = if read { Glance::parse(buffer, &b) } else { None };
+        if glance.is_none() && !dir.has_dir(format!("{arch}/module")) {
+            return None;
+        }
+        let link = self.dir.link(format!("kernel-{release}-{arch}"));
+        let active = link.is_some_and(|t| state::link_names(self.s.layout, &t, &b));
+        let kind = if active { State::Installed(b.kernel.clone()) } else { State::Built(b.kernel.clone()) };
+        let mut entry = Entry::new(id, kind);
+        entry.originals = self.has_originals && self.dir.has_dir(format!("original_module/{release}/{arch}"));
+        match glance {
+            Some(glance) => self.compare(&b, &glance, active, dir, &mut entry),
+            None => {
+                entry.built_missing = state::module_files(self.s.layout, &b).is_empty();
+                if active && !entry.built_missing {
+                    compare_by_looking(self.s, &b, &mut entry);
+                }
+            }
+        }
+        Some(entry)
     }
-    now.is_some() && dkms_sys::fs::same_contents(installed, built).unwrap_or(false)
+
+    /// Built and installed files against what the manifest says of them.
+    fn compare(&self, b: &Build, glance: &Glance<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
+        let recorded = glance.installed.as_ref().map_or(&[][..], |i| &i.files);
+        for module in &glance.modules {
+            let below = format!("{}/module/{}", b.kernel.arch, module.file);
+            let Some(built) = dir.stat(&below).map(Stamp::from) else {
+                entry.built_missing = true;
+                continue;
+            };
+            let Some(file) = recorded.iter().find(|f| f.file == module.file).filter(|_| active) else { continue };
+            match Stamp::of(&file.path) {
+                None => entry.built_missing = true,
+                Some(now) if now == file.stamp && built == file.built => {}
+                Some(_) => {
+                    let path = self.s.layout.module_dir(b).join(&*module.file);
+                    entry.differs |= !same(&file.path, &path);
+                }
+            }
+        }
+        if active && glance.installed.is_none() && !entry.built_missing {
+            compare_by_looking(self.s, b, entry);
+        }
+        entry.differs &= !entry.built_missing;
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    dkms_sys::fs::same_contents(a, b).unwrap_or(false)
 }
 
 /// For what dkms 3.x installed: the built files against those in the places where they belong. Where dkms.conf would
@@ -176,7 +223,7 @@ fn compare_by_looking(s: &Session<'_>, b: &Build, entry: &mut Entry) {
             .map(|p| s.layout.destination(&b.kernel.release, p).join(&f.file))
             .filter(|c| dkms_sys::fs::exists(c))
             .collect();
-        let same = there.iter().any(|c| dkms_sys::fs::same_contents(c, &f.path).unwrap_or(false));
+        let same = there.iter().any(|c| same(c, &f.path));
         entry.built_missing |= there.is_empty();
         entry.differs |= !there.is_empty() && !same;
     }
@@ -225,7 +272,7 @@ fn weak(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
                 if asked && !files.is_empty() && files.iter().all(linked) {
                     let kernel = Kernel { release: release.clone(), arch: b.kernel.arch.clone() };
                     found
-                        .push(Entry::new(&p, Kind::InstalledWeak { kernel, from: b.kernel.release.clone() }));
+                        .push(Entry::new(&p, State::InstalledWeak { kernel, from: b.kernel.release.clone() }));
                 }
             }
         }

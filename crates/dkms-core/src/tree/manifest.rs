@@ -5,6 +5,7 @@ use crate::ids::Build;
 use crate::tree::layout::Layout;
 use dkms_sys::IoError;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// The schema we write. A file with a higher number is treated as absent.
@@ -144,15 +145,13 @@ pub struct Stamp {
 impl Stamp {
     /// The stamp of a file (of the link itself, if it is one); `None` when it is not there.
     pub fn of(path: &Path) -> Option<Self> {
-        use std::os::unix::fs::MetadataExt;
-        let m = std::fs::symlink_metadata(path).ok()?;
-        Some(Self {
-            size: m.len(),
-            inode: m.ino(),
-            device: m.dev(),
-            mtime: m.mtime().saturating_mul(1_000_000_000).saturating_add(m.mtime_nsec()),
-            ctime: m.ctime().saturating_mul(1_000_000_000).saturating_add(m.ctime_nsec()),
-        })
+        dkms_sys::fs::Stat::of(path).map(Self::from)
+    }
+}
+
+impl From<dkms_sys::fs::Stat> for Stamp {
+    fn from(s: dkms_sys::fs::Stat) -> Self {
+        Self { size: s.size, inode: s.inode, device: s.device, mtime: s.mtime, ctime: s.ctime }
     }
 }
 
@@ -174,7 +173,7 @@ impl Manifest {
 
     /// The bytes to write.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let mut out = serde_json::to_vec(self).unwrap_or_default();
         out.push(b'\n');
         out
     }
@@ -185,6 +184,72 @@ impl Manifest {
     /// When the file cannot be written.
     pub fn store(&self, path: &Path) -> Result<(), IoError> {
         dkms_sys::fs::write_atomic(path, &self.to_bytes(), 0o644)
+    }
+}
+
+/// The few fields that `status` looks at, borrowed from the file's bytes: 60 of these are read in a millisecond.
+#[derive(Debug, Deserialize)]
+pub struct Glance<'a> {
+    schema: u32,
+    #[serde(borrow)]
+    package: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+    #[serde(borrow)]
+    kernel: Cow<'a, str>,
+    #[serde(borrow)]
+    arch: Cow<'a, str>,
+    /// The module files.
+    #[serde(borrow)]
+    pub modules: Vec<GlanceModule<'a>>,
+    /// Present while installed.
+    #[serde(borrow)]
+    pub installed: Option<GlanceInstalled<'a>>,
+}
+
+/// One module file of a [`Glance`].
+#[derive(Debug, Deserialize)]
+pub struct GlanceModule<'a> {
+    /// File name below `module/`.
+    #[serde(borrow)]
+    pub file: Cow<'a, str>,
+}
+
+/// What is installed of a [`Glance`].
+#[derive(Debug, Deserialize)]
+pub struct GlanceInstalled<'a> {
+    /// One entry per file.
+    #[serde(borrow)]
+    pub files: Vec<GlanceFile<'a>>,
+}
+
+/// One installed file of a [`Glance`].
+#[derive(Debug, Deserialize)]
+pub struct GlanceFile<'a> {
+    /// Full path.
+    #[serde(borrow)]
+    pub path: Cow<'a, Path>,
+    /// File name below `module/` it was copied from.
+    #[serde(borrow)]
+    pub file: Cow<'a, str>,
+    /// Stamp of the installed file.
+    pub stamp: Stamp,
+    /// Stamp of the built file.
+    pub built: Stamp,
+}
+
+impl<'a> Glance<'a> {
+    /// Reads the bytes of a manifest; `None` as for [`Manifest::load`].
+    pub fn parse(bytes: &'a [u8], build: &Build) -> Option<Self> {
+        let g: Self = serde_json::from_slice(bytes).ok()?;
+        let ours = g.schema >= 1
+            && g.schema <= SCHEMA
+            && g.package == build.package.name
+            && g.version == build.package.version
+            && g.kernel == build.kernel.release
+            && g.arch == build.kernel.arch
+            && g.modules.iter().all(|r| plain_file_name(&r.file));
+        ours.then_some(g)
     }
 }
 

@@ -77,14 +77,21 @@ pub fn is_active(layout: &Layout, b: &Build) -> bool {
 /// Which version `kernel-K-A` names for a kernel.
 pub fn active_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option<String> {
     let target = std::fs::read_link(layout.active_link(name, kernel)).ok()?;
+    version_named(layout, &target, name, kernel)
+}
+
+/// Whether a link with this target, as `kernel-K-A`, names this build.
+pub(crate) fn link_names(layout: &Layout, target: &Path, b: &Build) -> bool {
+    version_named(layout, target, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
+}
+
+fn version_named(layout: &Layout, target: &Path, name: &str, kernel: &Kernel) -> Option<String> {
     // Usually V/K/A; an absolute link into the tree means the same.
-    let relative = match target.strip_prefix(layout.package_dir(name)) {
-        Ok(inside) => inside.to_path_buf(),
-        Err(_) => target,
-    };
-    let mut parts = relative.iter().map(|p| p.to_string_lossy().into_owned());
+    let inside = target.is_absolute().then(|| target.strip_prefix(layout.package_dir(name)).ok()).flatten();
+    let mut parts = inside.unwrap_or(target).iter();
     let (v, k, a) = (parts.next()?, parts.next()?, parts.next()?);
-    (k == kernel.release && a == kernel.arch && parts.next().is_none()).then_some(v)
+    let fits = k == kernel.release.as_str() && a == kernel.arch.as_str() && parts.next().is_none();
+    fits.then(|| v.to_string_lossy().into_owned())
 }
 
 /// Every package version directory, sorted as directories list; the names pass `keep` first.
@@ -141,7 +148,7 @@ pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
 }
 
 /// A kernel's directory begins with digits and a dot; `build`, `source`, `tarball` do not.
-fn looks_like_release(name: &str) -> bool {
+pub(crate) fn looks_like_release(name: &str) -> bool {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
     digits > 0 && name.as_bytes().get(digits) == Some(&b'.')
 }

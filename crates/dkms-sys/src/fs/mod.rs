@@ -3,6 +3,7 @@
 //! Nothing here is ever half done where it can be helped: files appear by rename, after they are on the disk.
 
 mod copy;
+mod dir;
 mod remove;
 mod temp;
 mod write;
@@ -18,6 +19,7 @@ use rustix::fs::{CWD, RenameFlags};
 
 use crate::{IoError, Result};
 
+pub use dir::{Dir, Kind, Stat};
 pub use copy::{copy_file, copy_tree};
 pub use remove::{remove_empty_below, remove_empty_dirs, remove_file, remove_tree};
 pub use temp::TempDir;

@@ -3,7 +3,7 @@
 use super::Call;
 use crate::render::json;
 use dkms_core::error::Result;
-use dkms_core::status::{self, Filter, Kind};
+use dkms_core::status::{self, Filter, State};
 
 /// `dkms status`
 pub fn status(call: &Call<'_>) -> Result<()> {
@@ -35,7 +35,7 @@ pub fn status(call: &Call<'_>) -> Result<()> {
         text.push('\n');
     }
     call.ui.data(&text);
-    for entry in entries.iter().filter(|e| e.kind == Kind::Broken) {
+    for entry in entries.iter().filter(|e| e.kind == State::Broken) {
         if let Err(e) = dkms_core::add::refuse_broken(call.s, &entry.package) {
             call.s.warn(e.to_string());
         }

@@ -3,7 +3,7 @@
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::ids::{Build, Kernel, PackageId};
-use dkms_core::status::{Entry, Kind};
+use dkms_core::status::{Entry, State};
 use serde_json::{Map, Value, json};
 
 /// The version of everything written here.
@@ -23,11 +23,11 @@ pub fn status(entries: &[Entry]) -> String {
 
 fn entry(e: &Entry) -> Value {
     let (state, kernel, from) = match &e.kind {
-        Kind::Added => ("added", None, None),
-        Kind::Broken => ("broken", None, None),
-        Kind::Built(k) => ("built", Some(k), None),
-        Kind::Installed(k) => ("installed", Some(k), None),
-        Kind::InstalledWeak { kernel, from } => ("installed-weak", Some(kernel), Some(from)),
+        State::Added => ("added", None, None),
+        State::Broken => ("broken", None, None),
+        State::Built(k) => ("built", Some(k), None),
+        State::Installed(k) => ("installed", Some(k), None),
+        State::InstalledWeak { kernel, from } => ("installed-weak", Some(kernel), Some(from)),
     };
     json!({
         "package": e.package.name,

@@ -1,0 +1,184 @@
+//! Looking around below an open directory: short paths, few system calls. Only looks, never changes anything; what
+//! cannot be looked at is not there.
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, statat, openat, readlinkat};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+/// What an entry is, as far as the directory itself says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// Anything else.
+    Other,
+}
+
+/// What stat(2) says that changes when a file changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes.
+    pub size: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Device number.
+    pub device: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime: i64,
+    /// Change time, nanoseconds since 1970.
+    pub ctime: i64,
+}
+
+impl Dir {
+    /// Opens a directory.
+    pub fn open(path: impl AsRef<Path>) -> Option<Self> {
+        Self::at(rustix::fs::CWD, path.as_ref())
+    }
+
+    fn at(base: impl std::os::fd::AsFd, path: &Path) -> Option<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        openat(base, path, flags, Mode::empty()).ok().map(Self)
+    }
+
+    /// Opens a directory below.
+    pub fn below(&self, name: impl AsRef<Path>) -> Option<Self> {
+        Self::at(&self.0, name.as_ref())
+    }
+
+    /// The names in it that are text and do not begin with a dot, sorted bytewise. Can be called once.
+    pub fn entries(&self) -> Vec<(String, Kind)> {
+        let mut buffer = [const { MaybeUninit::<u8>::uninit() }; 4096];
+        let mut raw = RawDir::new(&self.0, &mut buffer);
+        let mut found = Vec::new();
+        while let Some(Ok(entry)) = raw.next() {
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name.starts_with('.') {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // Some file systems do not say.
+                FileType::Unknown => self.kind(name),
+                kind => Self::kind_of(kind),
+            };
+            found.push((name.to_owned(), kind));
+        }
+        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+
+    fn kind_of(kind: FileType) -> Kind {
+        match kind {
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => Kind::Link,
+            _ => Kind::Other,
+        }
+    }
+
+    fn kind(&self, name: &str) -> Kind {
+        statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_or(Kind::Other, |s| Self::kind_of(FileType::from_raw_mode(s.st_mode)))
+    }
+
+    /// Whether a name leads to a directory, links followed.
+    pub fn has_dir(&self, name: impl AsRef<Path>) -> bool {
+        statat(&self.0, name.as_ref(), AtFlags::empty())
+            .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory)
+    }
+
+    /// The stat of a name itself (not of what a link leads to).
+    pub fn stat(&self, name: impl AsRef<Path>) -> Option<Stat> {
+        statat(&self.0, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW).ok().map(Stat::from)
+    }
+
+    /// Where a link points.
+    pub fn link(&self, name: impl AsRef<Path>) -> Option<PathBuf> {
+        let target = readlinkat(&self.0, name.as_ref(), Vec::new()).ok()?;
+        Some(std::ffi::OsString::from_vec(target.into_bytes()).into())
+    }
+
+    /// Reads a file into `buffer`, which is cleared first; whether that worked. Read to the end unless it is larger than
+    /// 16 MiB, which counts as not there.
+    pub fn read(&self, name: impl AsRef<Path>, buffer: &mut Vec<u8>) -> bool {
+        const LIMIT: usize = 16 << 20;
+        buffer.clear();
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let Ok(file) = openat(&self.0, name.as_ref(), flags, Mode::empty()) else { return false };
+        let mut filled = 0;
+        loop {
+            // One call for a usual file: room is left over, so that a short read is the end.
+            buffer.resize((filled * 2).max(16 * 1024), 0);
+            let Some(room) = buffer.get_mut(filled..) else { return false };
+            let want = room.len();
+            match rustix::io::read(&file, room) {
+                Ok(n) => {
+                    filled += n;
+                    if n < want {
+                        buffer.truncate(filled);
+                        return true;
+                    }
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+            if filled > LIMIT {
+                return false;
+            }
+        }
+    }
+}
+
+impl Stat {
+    /// The stat of a path itself; `None` when it is not there.
+    pub fn of(path: impl AsRef<Path>) -> Option<Self> {
+        rustix::fs::lstat(path.as_ref()).ok().map(Self::from)
+    }
+}
+
+impl From<rustix::fs::Stat> for Stat {
+    fn from(s: rustix::fs::Stat) -> Self {
+        // The fields differ in width and sign between architectures.
+        #[allow(clippy::unnecessary_cast)]
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
+        Self {
+            size: s.st_size as u64,
+            inode: s.st_ino as u64,
+            device: s.st_dev as u64,
+            mtime: nanoseconds(s.st_mtime as i64, s.st_mtime_nsec as i64),
+            ctime: nanoseconds(s.st_ctime as i64, s.st_ctime_nsec as i64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_around() {
+        let t = crate::fs::TempDir::new_in(std::env::temp_dir(), "dir").unwrap();
+        std::fs::create_dir_all(t.path().join("b/c")).unwrap();
+        std::fs::write(t.path().join("a"), vec![7u8; 40_000]).unwrap();
+        std::fs::write(t.path().join(".hidden"), "x").unwrap();
+        std::os::unix::fs::symlink("b", t.path().join("l")).unwrap();
+        let d = Dir::open(t.path()).unwrap();
+        let names = [("a", Kind::Other), ("b", Kind::Directory), ("l", Kind::Link)];
+        assert_eq!(d.entries(), names.map(|(n, k)| (n.to_owned(), k)));
+        assert!(d.has_dir("b/c") && d.has_dir("l") && !d.has_dir("a") && !d.has_dir("none"));
+        assert_eq!(d.link("l"), Some("b".into()));
+        let mut buffer = Vec::new();
+        assert!(d.read("a", &mut buffer) && buffer == vec![7u8; 40_000]);
+        assert!(!d.read("none", &mut buffer) && !d.read("b", &mut buffer));
+        assert_eq!(d.stat("a").map(|s| s.size), Some(40_000));
+        assert_eq!(d.stat("a"), Stat::of(t.path().join("a")));
+        assert_eq!(d.below("b").map(|b| b.entries().len()), Some(1));
+    }
+}
