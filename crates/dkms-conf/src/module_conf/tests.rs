@@ -21,10 +21,7 @@ const GOOD: &str = "PACKAGE_NAME=p\nPACKAGE_VERSION=1\nDEST_MODULE_LOCATION=/ext
 fn problems() {
     for (text, expected) in [
         ("", &["E PACKAGE_NAME", "E PACKAGE_VERSION"][..]),
-        (
-            "BUILT_MODULE_NAME[1]=b\nDEST_MODULE_LOCATION[1]=/extra",
-            &["E BUILT_MODULE_NAME[0]", "E DEST_MODULE_LOCATION[0]"],
-        ),
+        ("BUILT_MODULE_NAME[1]=b", &["E BUILT_MODULE_NAME[0]", "E DEST_MODULE_LOCATION[1]"]),
         ("BUILT_MODULE_NAME=a.ko", &["E BUILT_MODULE_NAME[0]", "E DEST_MODULE_NAME[0]"]),
         ("DEST_MODULE_NAME=a.o", &["E DEST_MODULE_NAME[0]"]),
         ("DEST_MODULE_LOCATION=extra", &["E DEST_MODULE_LOCATION[0]"]),
