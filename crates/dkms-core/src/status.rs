@@ -150,8 +150,7 @@ fn package(s: &Session<'_>, filter: &Filter, name: &str, dir: &Dir, buffer: &mut
 impl Package<'_> {
     fn build(&self, id: &PackageId, release: &str, arch: &str, dir: &Dir, buffer: &mut Vec<u8>) -> Option<Entry> {
         let b = Build::new(id, &Kernel::new(release, arch).ok()?);
-        let read = dir.read(format!("{arch}/.manifest.json"), buffer);
-        let glance = if read { Glance::parse(buffer, &b) } else { None };
+        let glance = dir.read(format!("{arch}/.manifest.json"), buffer).and_then(|bytes| Glance::parse(bytes, &b));
         if glance.is_none() && !dir.has_dir(format!("{arch}/module")) {
             return None;
         }

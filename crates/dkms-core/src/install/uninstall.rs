@@ -135,12 +135,13 @@ pub fn plan(s: &Session<'_>, b: &Build) -> UninstallPlan {
     let mut plan = UninstallPlan::default();
     let files = installed_files(s, b);
     for f in &files {
-        if f.ours {
+        // What lies where we installed goes with --force, whoever changed it.
+        if f.ours || (f.present && s.options.force) {
             plan.ops.push(Op::Remove { path: f.path.clone(), saved: aside(&f.path, "old") });
             plan.removed.push(f.path.clone());
         } else if f.present {
             plan.warnings.push(format!(
-                "{} is not the module that {} installed; it is left there",
+                "{} is not the module that {} installed; it is left there (--force removes it)",
                 f.path.display(),
                 b.package
             ));

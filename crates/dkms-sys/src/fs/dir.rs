@@ -104,32 +104,27 @@ impl Dir {
         Some(std::ffi::OsString::from_vec(target.into_bytes()).into())
     }
 
-    /// Reads a file into `buffer`, which is cleared first; whether that worked. Read to the end unless it is larger than
-    /// 16 MiB, which counts as not there.
-    pub fn read(&self, name: impl AsRef<Path>, buffer: &mut Vec<u8>) -> bool {
+    /// Reads a file and gives its bytes. `buffer` is room for them, to be used again and again. `None` when that did not
+    /// work, or when the file is larger than 16 MiB.
+    pub fn read<'b>(&self, name: impl AsRef<Path>, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
         const LIMIT: usize = 16 << 20;
-        buffer.clear();
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let Ok(file) = openat(&self.0, name.as_ref(), flags, Mode::empty()) else { return false };
+        let file = openat(&self.0, name.as_ref(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let mut filled = 0;
         loop {
             // One call for a usual file: room is left over, so that a short read is the end.
-            buffer.resize((filled * 2).max(16 * 1024), 0);
-            let Some(room) = buffer.get_mut(filled..) else { return false };
+            if buffer.len() < filled + 8 * 1024 {
+                buffer.resize((filled * 2).max(16 * 1024), 0);
+            }
+            let room = buffer.get_mut(filled..)?;
             let want = room.len();
             match rustix::io::read(&file, room) {
-                Ok(n) => {
-                    filled += n;
-                    if n < want {
-                        buffer.truncate(filled);
-                        return true;
-                    }
-                }
+                Ok(n) if n < want => return buffer.get(..filled + n),
+                Ok(n) => filled += n,
                 Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return false,
+                Err(_) => return None,
             }
             if filled > LIMIT {
-                return false;
+                return None;
             }
         }
     }
@@ -175,9 +170,11 @@ mod tests {
         assert!(d.has_dir("b/c") && d.has_dir("l") && !d.has_dir("a") && !d.has_dir("none"));
         assert_eq!(d.link("l"), Some("b".into()));
         let mut buffer = Vec::new();
-        assert!(d.read("a", &mut buffer) && buffer == vec![7u8; 40_000]);
-        assert!(!d.read("none", &mut buffer) && !d.read("b", &mut buffer));
-        assert_eq!(d.stat("a").map(|s| s.size), Some(40_000));
+        assert_eq!(d.read("a", &mut buffer), Some(&[7u8; 40_000][..]));
+        std::fs::write(t.path().join("a"), "short").unwrap();
+        assert_eq!(d.read("a", &mut buffer), Some(&b"short"[..]));
+        assert!(d.read("none", &mut buffer).is_none() && d.read("b", &mut buffer).is_none());
+        assert_eq!(d.stat("a").map(|s| s.size), Some(5));
         assert_eq!(d.stat("a"), Stat::of(t.path().join("a")));
         assert_eq!(d.below("b").map(|b| b.entries().len()), Some(1));
     }
