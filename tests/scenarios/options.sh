@@ -46,7 +46,7 @@ dkms status -m=single/1.0 -k="$K"
 #: step deprecated-options 0
 dkms status --no-initrd --no-clean-kernel --no-prepare-kernel
 #: step options-behind-operands 0
-same "$(dkms status single/1.0 -q)" "single/1.0: added"
+same "$(dkms status single/1.0 --verbose)" "single/1.0: added"
 #: step rpm-archive-that-is-none 9
 echo no rpm >/root/x.rpm
 dkms install /root/x.rpm

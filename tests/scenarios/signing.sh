@@ -22,6 +22,7 @@ test -s /var/lib/dkms/mok.key -a -s /var/lib/dkms/mok.pub
 mkdir -p /etc/dkms/framework.conf.d /root/keys
 openssl req -x509 -newkey rsa:2048 -nodes -subj '/CN=My own key/' -keyout /root/keys/k.pem -outform DER -out /root/keys/c.der 2>/dev/null
 printf 'mok_signing_key=/root/keys/k.pem\nmok_certificate=/root/keys/c.der\n' >/etc/dkms/framework.conf.d/own.conf
+dkms build single/1.0 -k "$K" --force
 dkms install single/1.0 -k "$K" --force
 same "$(modinfo -F signer "/lib/modules/$K/updates/dkms/single.ko")" "My own key"
 #: step missing-half-of-a-pair 0 ours

@@ -24,13 +24,13 @@ same "$(dkms status ver | wc -l)" 2
 #: step by-version 0
 same "$(dkms status -m ver -v 1.9)" "ver/1.9: added"
 #: step by-kernel 0
-same "$(dkms status -k "$K612")" "single/1.0, $K612, $A: built"
+same "$(dkms status -k "$K612" | grep -v added)" "single/1.0, $K612, $A: built"
 #: step by-kernel-and-arch 0
 same "$(dkms status -k "$K/$A" | grep -v added)" "single/1.0, $K, $A: installed"
 #: step errors-not-on-stdout 0
 same "$(dkms build nowhere/1.0 -k "$K" 2>/dev/null || true)" ""
 #: step quiet 0
-same "$(dkms status --quiet | wc -l)" 4
+same "$(dkms status --quiet | wc -l)" 0
 #: step without-proc-and-devfd 0
 unshare -m bash -c 'umount -l /proc; umount -l /dev; dkms status' | grep -q '^single/1.0,'
 #: step foreign-things-in-the-tree 0

@@ -52,8 +52,8 @@ dkms ldtarball --archive=/root/noconf.tar.gz
 #: step bad-conf-inside 8
 tar czf /root/badconf.tar.gz -C /e2e/fixtures badnodest-1.0
 dkms ldtarball --archive=/root/badconf.tar.gz
-#: step destination-missing 9
-dkms mktarball single/1.0 --source-only --archive=/nowhere/at/all/x.tar.gz
+#: step destination-is-no-folder 9
+dkms mktarball single/1.0 --source-only --archive=/etc/hostname/x.tar.gz
 #: step dots-stay-inside 0 ours
 dkms remove single/1.0 --all
 rm -rf /usr/src/single-1.0 /root/evil && mkdir -p /root/evil/dkms_source_tree

@@ -1,0 +1,27 @@
+# kernel_postinst, kernel_preinst, kernel_prerm: what hooks call when kernels come and go. 3.0.10 has none of them.
+#: image
+#: kernel 6.12
+#: step prepare 0
+fixture ver-1.9 single-1.0
+dkms add ver/1.9
+dkms add single/1.0
+dkms install ver/1.9 -k "$K"
+#: step kernel-postinst 0 ours
+dkms kernel_postinst -k "$K612"
+same "$(dkms status single | grep -c "$K612.*installed")" 1
+#: step kernel-prerm 0 ours
+dkms kernel_prerm -k "$K612"
+same "$(dkms status | grep -c "$K612" || true)" 0
+test ! -e "/lib/modules/$K612/updates"
+#: step kernel-preinst 0 ours
+spy depmod
+dkms kernel_postinst -k "$K"
+same "$(spied depmod)" 1
+dkms kernel_preinst -k "$K"
+same "$(dkms status | grep -c "$K,.*: \(built\|installed\)" || true)" 0
+#: step kernel-prerm-needs-one 4 ours
+dkms kernel_prerm -k "$K" -k "$K612"
+#: step kernel-postinst-without-headers - ours
+dkms kernel_postinst -k 5.4.0-none
+#: step kernel-prerm-of-unknown-kernel 0 ours
+dkms kernel_prerm -k 5.4.0-none
