@@ -287,11 +287,15 @@ impl Shell<'_> {
         // A file with DOS line ends has "commands" of a carriage return. They are not found, and what is assigned in
         // front of them is assigned for them only.
         if command.bare() == Some("\r") {
+            self.expand_only(simple)?;
             return Ok(Some(false));
         }
         if self.second_pass {
             return match command.literal() {
-                Some(name) if !name.is_empty() && !crate::builtins::is_builtin(&name) => Ok(None),
+                Some(name) if !name.is_empty() && !crate::builtins::is_builtin(&name) => {
+                    self.expand_only(simple)?;
+                    Ok(None)
+                }
                 _ => stop(command.at, "command"),
             };
         }
@@ -303,7 +307,10 @@ impl Shell<'_> {
             ":" | "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
             // What is printed is thrown away.
-            "echo" => Ok(Some(true)),
+            "echo" => {
+                self.expand_only(simple)?;
+                Ok(Some(true))
+            }
             "[" => match arguments.split_last() {
                 Some((last, inner)) if last.bare() == Some("]") => self.test(inner, at),
                 _ => stop(at, "test without ']'"),
@@ -313,6 +320,17 @@ impl Shell<'_> {
             "unset" => self.unset(arguments),
             name => stop(command.at, format!("command '{}'", name.escape_debug())),
         }
+    }
+
+    /// Expands a command that is not run: an expansion that fails ends the shell.
+    fn expand_only(&mut self, simple: &Simple) -> Parsed<()> {
+        for assignment in &simple.assignments {
+            match &assignment.value {
+                Value::Word(word) => self.variables.text(word)?,
+                Value::Array(_) => return stop(assignment.at, "array for one command"),
+            };
+        }
+        simple.words.iter().try_for_each(|word| self.variables.text(word).map(drop))
     }
 
     fn assign(&mut self, assignment: &crate::ast::Assignment) -> Parsed<()> {

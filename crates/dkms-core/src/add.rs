@@ -4,7 +4,7 @@ use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::hooks::{self, Output, Script};
-use crate::ids::{Build, Kernel, PackageId};
+use crate::ids::{Kernel, PackageId};
 use crate::session::Session;
 use crate::tree::state::{self, Breakage, Registration};
 use dkms_sys::fs;
@@ -38,14 +38,13 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
     }
     register(s, package, &source)?;
     s.tell(Event::Added { package: package.clone(), source: source.clone() });
-    post_add(s, package, kernel, loaded.conf.post_add.as_deref())
+    post_add(s, package, loaded.conf.post_add.as_deref())
 }
 
-fn post_add(s: &Session<'_>, package: &PackageId, kernel: &Kernel, line: Option<&str>) -> Result<()> {
+fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<()> {
     let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
     let source = s.layout.source_link(package);
-    let environment = hooks::script_environment(s, &Build::new(package, kernel));
-    let script = Script { directive: "POST_ADD", line, directory: &source, environment: &environment };
+    let script = Script { directive: "POST_ADD", line, directory: &source, environment: &[] };
     if let Some(status) = hooks::run(s, package, &script, Output::Told)? {
         if !status.success() {
             s.warn(format!("POST_ADD of {package} ended with {status}; the package is in the tree"));

@@ -143,26 +143,14 @@ pub fn post_transaction(s: &Session<'_>, command: &str) {
 pub fn apport(s: &Session<'_>, b: &Build) {
     let (apport, hook) = ("/usr/share/apport/apport", "/usr/share/apport/package-hooks/dkms_packages.py");
     let python = dkms_sys::process::which("python3", &s.host.path);
-    let (true, true, Some(python)) = (executable(Path::new(apport)), Path::new(hook).is_file(), python) else { return };
+    let (true, true, Some(python)) = (executable(Path::new(apport)), Path::new(hook).is_file(), python)
+    else {
+        return;
+    };
     let _ = Command::new(python)
         .args([hook, "-m", &b.package.name, "-v", &b.package.version, "-k", &b.kernel.release])
         .envs(s.host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Null)
         .run();
-}
-
-/// The variables that the scripts of a build see besides the inherited ones.
-pub fn script_environment(s: &Session<'_>, build: &Build) -> Vec<(String, String)> {
-    let path = |p: PathBuf| p.to_string_lossy().into_owned();
-    vec![
-        ("kernelver".into(), build.kernel.release.clone()),
-        ("arch".into(), build.kernel.arch.clone()),
-        ("kernel_source_dir".into(), path(crate::kernel::headers::source_dir(s, &build.kernel.release))),
-        ("dkms_tree".into(), path(s.layout.dkms_tree.clone())),
-        ("source_tree".into(), path(s.layout.source_tree.clone())),
-        ("install_tree".into(), path(s.layout.install_tree.clone())),
-        ("module".into(), build.package.name.clone()),
-        ("module_version".into(), build.package.version.clone()),
-    ]
 }

@@ -53,7 +53,9 @@ impl<'a> Work<'a> {
             self.targets.insert(b.kernel.clone(), target);
         }
         match self.targets.get(&b.kernel) {
-            Some(target) => build::build(self.s, target, b, replace).map(|_| ()).inspect_err(|e| report(self.s, b, e)),
+            Some(target) => {
+                build::build(self.s, target, b, replace).map(|_| ()).inspect_err(|e| report(self.s, b, e))
+            }
             None => Ok(()),
         }
     }
@@ -175,7 +177,10 @@ impl<'a> Work<'a> {
 fn report(s: &Session<'_>, b: &Build, e: &Error) {
     if matches!(
         e,
-        Error::MakeFailed { .. } | Error::PatchFailed { .. } | Error::PatchName(_) | Error::ModuleFileMissing(_)
+        Error::MakeFailed { .. }
+            | Error::PatchFailed { .. }
+            | Error::PatchName(_)
+            | Error::ModuleFileMissing(_)
     ) {
         crate::hooks::apport(s, b);
     }

@@ -116,7 +116,14 @@ struct Package<'a> {
     has_originals: bool,
 }
 
-fn package(s: &Session<'_>, filter: &Filter, name: &str, dir: &Dir, buffer: &mut Vec<u8>, out: &mut Vec<Entry>) {
+fn package(
+    s: &Session<'_>,
+    filter: &Filter,
+    name: &str,
+    dir: &Dir,
+    buffer: &mut Vec<u8>,
+    out: &mut Vec<Entry>,
+) {
     let inside = dir.entries();
     let has_originals = inside.iter().any(|(n, _)| n == "original_module");
     let p = Package { s, dir, has_originals };
@@ -131,7 +138,10 @@ fn package(s: &Session<'_>, filter: &Filter, name: &str, dir: &Dir, buffer: &mut
         }
         let before = out.len();
         for (release, kind) in dir.entries() {
-            if kind != Kind::Directory || !state::looks_like_release(&release) || !fits(&filter.release, &release) {
+            if kind != Kind::Directory
+                || !state::looks_like_release(&release)
+                || !fits(&filter.release, &release)
+            {
                 continue;
             }
             let Some(arches) = dir.below(&release) else { continue };
@@ -148,9 +158,17 @@ fn package(s: &Session<'_>, filter: &Filter, name: &str, dir: &Dir, buffer: &mut
 }
 
 impl Package<'_> {
-    fn build(&self, id: &PackageId, release: &str, arch: &str, dir: &Dir, buffer: &mut Vec<u8>) -> Option<Entry> {
+    fn build(
+        &self,
+        id: &PackageId,
+        release: &str,
+        arch: &str,
+        dir: &Dir,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Entry> {
         let b = Build::new(id, &Kernel::new(release, arch).ok()?);
-        let glance = dir.read(format!("{arch}/.manifest.json"), buffer).and_then(|bytes| Glance::parse(bytes, &b));
+        let glance =
+            dir.read(format!("{arch}/.manifest.json"), buffer).and_then(|bytes| Glance::parse(bytes, &b));
         if glance.is_none() && !dir.has_dir(format!("{arch}/module")) {
             return None;
         }
@@ -180,7 +198,9 @@ impl Package<'_> {
                 entry.built_missing = true;
                 continue;
             };
-            let Some(file) = recorded.iter().find(|f| f.file == module.file).filter(|_| active) else { continue };
+            let Some(file) = recorded.iter().find(|f| f.file == module.file).filter(|_| active) else {
+                continue;
+            };
             match Stamp::of(&file.path) {
                 None => entry.built_missing = true,
                 Some(now) if now == file.stamp && built == file.built => {}
@@ -270,8 +290,10 @@ fn weak(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
                     && filter.arch.as_deref().is_none_or(|x| glob(x, &b.kernel.arch));
                 if asked && !files.is_empty() && files.iter().all(linked) {
                     let kernel = Kernel { release: release.clone(), arch: b.kernel.arch.clone() };
-                    found
-                        .push(Entry::new(&p, State::InstalledWeak { kernel, from: b.kernel.release.clone() }));
+                    found.push(Entry::new(
+                        &p,
+                        State::InstalledWeak { kernel, from: b.kernel.release.clone() },
+                    ));
                 }
             }
         }

@@ -7,22 +7,20 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// Variables of the caller that must not reach a build.
-const UNSET: [&str; 16] = [
+const UNSET: [&str; 14] = [
     "CC",
     "CXX",
-    "CPP",
     "LD",
-    "AR",
     "CFLAGS",
     "CXXFLAGS",
     "CPPFLAGS",
     "LDFLAGS",
-    "KCFLAGS",
     "KERNEL_CC",
     "KERNEL_LD",
     "MAKEFLAGS",
     "MFLAGS",
     "MAKELEVEL",
+    "MAKEOVERRIDES",
     "sub_make_done",
 ];
 

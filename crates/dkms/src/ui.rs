@@ -103,7 +103,10 @@ impl Sink for Ui {
             Mode::Plain => self.lines(&event),
             Mode::Live(progress) => {
                 progress.follow(&event);
-                self.lines(&event);
+                // The live line says that it began.
+                if !matches!(event, Event::BuildStarted { .. }) {
+                    self.lines(&event);
+                }
             }
         }
     }

@@ -96,6 +96,7 @@ fn declines_with_the_place() {
         ("MAKE[999999]=a", 1, 6, "subscript"),
         ("MAKE[08]=a", 1, 6, "subscript"),
         ("[ -f /x ] && MAKE=a", 1, 1, "test of this form"),
+        ("i=8\r\necho ${PATCH[i]}", 2, 14, "subscript"),
         ("x=(1) x=([x]=2)", 1, 10, "its own subscript"),
     ] {
         let decline = run_with(text, &state()).expect_err(text);

@@ -122,8 +122,7 @@ pub fn build(s: &Session<'_>, target: &Target, b: &Build, replace: bool) -> Resu
     let dir = prepare::fresh_copy(s, b)?;
     let log = MakeLog::create(&dir.join("make.log"), b)?;
     s.tell(Event::BuildStarted { build: b.clone(), log: log.path.clone() });
-    let mut environment = hooks::script_environment(s, b);
-    environment.push(held.variable(s));
+    let environment = [held.variable(s)];
     let result = in_directory(s, target, b, &loaded, &exclusion, &dir, &log, &environment, started);
     match &result {
         Ok(manifest) => {
@@ -136,6 +135,10 @@ pub fn build(s: &Session<'_>, target: &Target, b: &Build, replace: bool) -> Resu
                 .map(|m| BuiltModule { file: m.file.clone(), size: m.size, signature: m.signature.clone() })
                 .collect();
             s.tell(Event::Built { build: b.clone(), modules, elapsed: started.elapsed() });
+        }
+        // Nobody wants to read the log of a build he has interrupted himself.
+        Err(Error::Interrupted(_)) => {
+            let _ = dkms_sys::fs::remove_tree(&dir);
         }
         Err(_) => keep_log(s, b, &log),
     }

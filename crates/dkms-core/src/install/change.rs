@@ -140,16 +140,10 @@ impl KernelChange {
         Ok(())
     }
 
-    fn environment(&self, s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
-        let mut env = hooks::script_environment(s, b);
-        env.push(self.held.variable(s));
-        env
-    }
-
     fn pre_install(&self, s: &Session<'_>, b: &Build, line: Option<&str>, force: bool) -> Result<()> {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
         let source = s.layout.source_link(&b.package);
-        let environment = self.environment(s, b);
+        let environment = [self.held.variable(s)];
         let script = Script { directive: "PRE_INSTALL", line, directory: &source, environment: &environment };
         match hooks::run(s, &b.package, &script, Output::Told)? {
             Some(status) if !status.success() && !force => Err(Error::PreInstallFailed {
@@ -171,7 +165,7 @@ impl KernelChange {
     fn post_install(&self, s: &Session<'_>, b: &Build, line: Option<&str>) {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return };
         let source = s.layout.source_link(&b.package);
-        let environment = self.environment(s, b);
+        let environment = [self.held.variable(s)];
         let script =
             Script { directive: "POST_INSTALL", line, directory: &source, environment: &environment };
         match hooks::run(s, &b.package, &script, Output::Told) {
@@ -292,7 +286,7 @@ impl KernelChange {
         self.drop_empty_archive(s, b);
         if let Some(line) = post_remove.filter(|l| !l.is_empty()) {
             let source = s.layout.source_link(&b.package);
-            let environment = self.environment(s, b);
+            let environment = [self.held.variable(s)];
             let script = Script {
                 directive: "POST_REMOVE",
                 line: &line,

@@ -2,11 +2,11 @@
 
 use super::Call;
 use crate::request;
-use dkms_core::ids::Kernel;
-use std::path::Path;
 use dkms_core::error::{Error, Result};
+use dkms_core::ids::Kernel;
 use dkms_core::tarball::{self, Content};
 use dkms_core::{add, schedule};
+use std::path::Path;
 
 /// `dkms mktarball`
 pub fn make(call: &Call<'_>) -> Result<()> {
