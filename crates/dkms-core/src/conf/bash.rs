@@ -9,6 +9,9 @@ use dkms_sys::sandbox::Profile;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How the reason begins when bash says where the file is no valid bash; what it says follows.
+pub const CANNOT_PARSE: &str = "bash cannot parse the file: line ";
+
 /// How long a configuration file may think.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
@@ -70,7 +73,7 @@ pub fn evaluate(
     // bash goes on after some of them, with half of the file.
     if let Some(line) = said.lines().find(|l| l.contains("syntax error")) {
         let shown = line.rsplit(": line ").next().unwrap_or(line);
-        return Err(format!("bash cannot parse the file: line {shown}"));
+        return Err(format!("{CANNOT_PARSE}{shown}"));
     }
     if !done.status.success() && done.stdout.is_empty() {
         let said = said.lines().last().unwrap_or("it said nothing").to_owned();

@@ -172,22 +172,47 @@ pub fn evaluate_one(
                 let because = Some((decline.line, decline.construct));
                 Ok((directives, FileUsed { path: path.to_path_buf(), bash_because: because }))
             }
-            Err(why) => {
-                let text = String::from_utf8_lossy(text);
-                let line = text.lines().nth(decline.line.saturating_sub(1) as usize).unwrap_or_default();
-                Err(Error::BadConf(vec![ConfProblem {
-                    path: path.to_path_buf(),
-                    line: decline.line,
-                    column: decline.column,
-                    len: 1,
-                    text: line.to_owned(),
-                    message: format!("{} here needs bash, and {why}", decline.construct),
-                    help: "plain assignments, or a script that bash can run without writing or network"
-                        .into(),
-                }]))
-            }
+            Err(why) => Err(Error::BadConf(vec![not_evaluated(
+                path,
+                text,
+                decline.line,
+                decline.column,
+                &decline.construct,
+                &why,
+            )])),
         },
     }
+}
+
+/// A file that neither the native evaluator nor bash could make sense of.
+fn not_evaluated(
+    path: &Path,
+    text: &[u8],
+    line: u32,
+    column: u32,
+    construct: &str,
+    why: &str,
+) -> ConfProblem {
+    let text = String::from_utf8_lossy(text);
+    let mut problem =
+        ConfProblem { path: path.to_path_buf(), line, column, len: 1, ..ConfProblem::default() };
+    match why.strip_prefix(bash::CANNOT_PARSE) {
+        Some(said) => {
+            // bash knows the line better: "6: syntax error: ...".
+            let (number, said) = said.split_once(": ").unwrap_or(("", said));
+            if let Ok(number) = number.trim().parse() {
+                (problem.line, problem.column) = (number, 1);
+            }
+            problem.message = format!("this is no valid bash: {said}");
+            problem.help = "close what is open: quotes, 'if' with 'fi', '(' with ')'".into();
+        }
+        None => {
+            problem.message = format!("{construct} here needs bash, and {why}");
+            problem.help = "plain assignments, or commands that need neither write access nor network".into();
+        }
+    }
+    problem.text = text.lines().nth(problem.line.saturating_sub(1) as usize).unwrap_or_default().to_owned();
+    problem
 }
 
 fn split_index(name: &str) -> (&str, usize) {
