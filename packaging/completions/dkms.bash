@@ -27,7 +27,7 @@ _dkms() {
     local cur prev words cword i action='' reply=()
     local actions='add remove build unbuild install uninstall match autoinstall status config mktarball ldtarball
         generate_mok kernel_preinst kernel_postinst kernel_prerm'
-    local common='-q --quiet --verbose --debug --json --dkmstree --sourcetree --installtree -h --help -V --version'
+    local common='-q --quiet --verbose --debug --json --lock-timeout --dkmstree --sourcetree --installtree -h --help -V --version'
 
     # "=" stays part of a word, so that --option=value is one word whatever COMP_WORDBREAKS holds.
     if declare -F _comp_initialize >/dev/null; then
@@ -45,7 +45,7 @@ _dkms() {
         # The word after an option that takes a value is no action, whatever it looks like.
         case ${words[i]} in
         -[mvkacj] | --module | --kernelver | --arch | --templatekernel | --config | --archive | --kernelsourcedir | \
-            --dkmstree | --sourcetree | --installtree | --directive) ((i++)) ;;
+            --dkmstree | --sourcetree | --installtree | --directive | --lock-timeout) ((i++)) ;;
         -*) ;;
         *) [[ " ${actions//[[:space:]]/ } " == *" ${words[i]} "* ]] && action=${words[i]} ;;
         esac
@@ -72,6 +72,7 @@ _dkms() {
         compopt -o filenames 2>/dev/null
         reply=($(compgen -d -- "$cur"))
         ;;
+    --lock-timeout) reply=($(compgen -W '0 60 600' -- "$cur")) ;;
     -j) reply=($(compgen -W "0 1 $(nproc 2>/dev/null)" -- "$cur")) ;;
     --directive)
         compopt -o nospace 2>/dev/null
@@ -88,7 +89,7 @@ _dkms() {
             local build='-c -j --config --kernelsourcedir --directive --force'
             local install='--force-version-override --no-depmod --modprobe-on-install --symlink-modules'
             case $action in
-            add) options='-m -v -c --module --directive --rpm_safe_upgrade --force' ;;
+            add) options='-m -v -c --module --archive --directive --rpm_safe_upgrade --force' ;;
             build) options="$options $build" ;;
             install) options="$options $build $install --rpm_safe_upgrade" ;;
             match) options="-k -a -j --kernelver --arch --templatekernel --force $install" ;;
@@ -96,14 +97,15 @@ _dkms() {
             kernel_*) options='-k -a -j --kernelver --arch' ;;
             remove) options="$options --all --no-depmod --rpm_safe_upgrade" ;;
             unbuild | uninstall) options="$options --all --no-depmod" ;;
-            mktarball) options="$options --archive --binaries-only --source-only" ;;
-            ldtarball) options='--archive --force' ;;
+            mktarball) options="$options --all --archive --binaries-only --source-only" ;;
+            config) options="$options -c --config --kernelsourcedir --directive" ;;
+            ldtarball) options='-k -a --kernelver --arch --archive --force' ;;
             generate_mok) options='' ;;
             esac
             reply=($(compgen -W "$options $common" -- "$cur"))
         else
             case $action in
-            add | build | install)
+            add | build | install | config)
                 compopt -o filenames 2>/dev/null
                 reply=($(compgen -W "$(__dkms_sources)" -- "$cur") $(compgen -f -- "$cur"))
                 ;;

@@ -47,9 +47,9 @@ complete -c dkms -n 'not __dkms_action' -a ldtarball -d 'Load from an archive'
 complete -c dkms -n 'not __dkms_action' -a generate_mok -d 'Make the signing key'
 complete -c dkms -n 'not __dkms_action' -a 'kernel_preinst kernel_postinst kernel_prerm' -d 'For package scripts'
 
-complete -c dkms -n '__dkms_action remove unbuild uninstall match status config mktarball' -a '(__dkms_packages)'
-complete -c dkms -n '__dkms_action add build install' -a '(__dkms_sources)'
-complete -c dkms -n '__dkms_action add build install ldtarball' -F
+complete -c dkms -n '__dkms_action remove unbuild uninstall match status mktarball' -a '(__dkms_packages)'
+complete -c dkms -n '__dkms_action add build install config' -a '(__dkms_sources)'
+complete -c dkms -n '__dkms_action add build install config ldtarball' -F
 
 complete -c dkms -s m -l module -x -a '(__dkms_sources)' -d 'Module/version'
 complete -c dkms -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'Version'
@@ -63,17 +63,18 @@ complete -c dkms -l directive -x -d 'Override a directive (NAME=value)'
 complete -c dkms -l dkmstree -x -a '(__fish_complete_directories)' -d 'Where dkms keeps what it builds'
 complete -c dkms -l sourcetree -x -a '(__fish_complete_directories)' -d 'Where the sources are'
 complete -c dkms -l installtree -x -a '(__fish_complete_directories)' -d 'Where kernels have their modules'
-complete -c dkms -n '__dkms_action mktarball ldtarball' -l archive -r -F -d Archive
+complete -c dkms -n '__dkms_action mktarball ldtarball add' -l archive -r -F -d Archive
 complete -c dkms -n '__dkms_action mktarball' -l binaries-only -d 'Without sources'
 complete -c dkms -n '__dkms_action mktarball' -l source-only -d 'Without built modules'
 complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'Kernel to take after'
-complete -c dkms -n '__dkms_action remove unbuild uninstall' -l all -d 'For every kernel'
+complete -c dkms -n '__dkms_action remove unbuild uninstall mktarball' -l all -d 'For every kernel'
 complete -c dkms -n '__dkms_action add build install match autoinstall ldtarball mktarball' -l force -d 'Do it again, whatever is there'
 complete -c dkms -n '__dkms_action install match autoinstall' -l force-version-override -d 'Install over a newer module'
 complete -c dkms -n '__dkms_action install match autoinstall' -l modprobe-on-install -d 'Load the modules when installed'
 complete -c dkms -n '__dkms_action install match autoinstall' -l symlink-modules -d 'Link instead of copying'
 complete -c dkms -n '__dkms_action install uninstall unbuild remove match autoinstall' -l no-depmod -d 'Do not run depmod'
 complete -c dkms -n '__dkms_action add build install remove' -l rpm_safe_upgrade -d 'Part of an RPM transaction'
+complete -c dkms -l lock-timeout -x -d 'Seconds to wait for another dkms'
 complete -c dkms -l json -d 'Machine-readable output'
 complete -c dkms -l verbose -d 'Show commands and their output'
 complete -c dkms -l debug -d 'Show everything'

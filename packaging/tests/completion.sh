@@ -51,7 +51,11 @@ for library in '' /usr/share/bash-completion/bash_completion; do
     offers '1.0 2.0' dkms status -m hello -v ''
     offers '2.1.11' dkms status -m zfs -v ''
     offers '--all --arch' dkms remove --a
-    offers '--archive' dkms ldtarball --a
+    offers '--arch --archive' dkms ldtarball --a
+    offers '--all' dkms mktarball --al
+    offers '--lock-timeout' dkms build --lo
+    # Its value is no action either.
+    offers '600' dkms build --lock-timeout 6
     offers '' dkms build --all
     offers '--json' dkms --j
     offers 'BUILD_EXCLUSIVE_KERNEL= BUILD_EXCLUSIVE_KERNEL_MAX= BUILD_EXCLUSIVE_KERNEL_MIN=' dkms build --directive BUILD_EXCLUSIVE_K
