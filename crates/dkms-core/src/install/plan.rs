@@ -195,7 +195,7 @@ fn make_room(
     let mut foreign: Vec<&PathBuf> = existing
         .iter()
         // While a version of ours is active, what lies at the destination is its file.
-        .filter(|p| !owned.contains(p) && !(active && in_dest(p)))
+        .filter(|p| !(owned.contains(p) || active && in_dest(p)))
         .collect();
     let preferred = foreign
         .iter()

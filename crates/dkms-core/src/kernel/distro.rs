@@ -136,14 +136,13 @@ impl Distribution {
         match self.family() {
             Family::Debian => {
                 // linux-kbuild-6.1 for 6.1.0-56-amd64; newer ones carry the whole version.
-                for cut in [
+                let cuts = [
                     release.rsplit_once('.').map(|c| c.0),
                     release.split_once('-').map(|c| c.0),
                     Some(release),
-                ] {
-                    if let Some(v) = cut {
-                        found.push(PathBuf::from(format!("/usr/lib/linux-kbuild-{v}/scripts/sign-file")));
-                    }
+                ];
+                for version in cuts.into_iter().flatten() {
+                    found.push(PathBuf::from(format!("/usr/lib/linux-kbuild-{version}/scripts/sign-file")));
                 }
             }
             Family::Ubuntu => {
