@@ -67,7 +67,7 @@ impl Bash {
             eprintln!("skipped: no /bin/bash here");
             return None;
         }
-        let name = format!("dkms-conf-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("judge-of-confs-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(directory.join("empty")).expect("temporary directory");
         Some(Self { directory, path })
