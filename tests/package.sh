@@ -44,4 +44,4 @@ state after-prerm
 left=$(find "/lib/modules/$kernel" \( -name kernel -o -name build -o -name source -o -name 'modules.*' \) -prune -o -mindepth 1 -print)
 echo "left-over ${left//$'\n'/;}"
 dkms remove "$name/$version" --all >>/run/package.log 2>&1
-echo "left-in-tree $(find /var/lib/dkms -mindepth 1 ! -name 'mok.*' ! -name '.*' ! -name dkms_dbversion | tr '\n' ';')"
+echo "left-in-tree $(find /var/lib/dkms -mindepth 1 -name '.*' -prune -o ! -name 'mok.*' -print | tr '\n' ';')"

@@ -228,7 +228,7 @@ impl Root {
     pub fn run(&self, script: &str) -> Result<Output, RootError> {
         let output = Command::new("nsenter")
             .arg(format!("--target={}", self.init))
-            .args(["--mount", "--pid", "--net", "--ipc", "--root", "--wd=/", "--"])
+            .args(["--mount", "--pid", "--net", "--ipc", "--root", "--wd", "--"])
             .args(["env", "-i", "HOME=/root", "LC_ALL=C.UTF-8", "A=x86_64"])
             .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .arg(format!("K={}", Kernel::K61.release()))
