@@ -55,7 +55,7 @@ for library in '' /usr/share/bash-completion/bash_completion; do
     offers '--all' dkms mktarball --al
     offers '--lock-timeout' dkms build --lo
     # Its value is no action either.
-    offers '600' dkms build --lock-timeout 6
+    offers '60 600' dkms build --lock-timeout 6
     offers '' dkms build --all
     offers '--json' dkms --j
     offers 'BUILD_EXCLUSIVE_KERNEL= BUILD_EXCLUSIVE_KERNEL_MAX= BUILD_EXCLUSIVE_KERNEL_MIN=' dkms build --directive BUILD_EXCLUSIVE_K
