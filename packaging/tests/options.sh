@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every option and action of `dkms --help` is in dkms(8) and in the three completions, and nothing else is; every setting
-# of framework.conf is in its manual page and in the file itself; every kind of JSON line in its table. The program is
-# $DKMS_BIN.
+# of framework.conf is in its manual page and in the file itself; every kind of JSON line in its table, every
+# exit code in the manual. The program is $DKMS_BIN.
 # shellcheck disable=SC2016 # dollars and backticks in patterns
 here=$(cd "$(dirname "$0")/.." && pwd)
 top=$here/..
@@ -84,6 +84,11 @@ sed -nE 's/.*put\("event", "([a-z-]+)".*/\1/p; s/.*"event": "([a-z-]+)".*/\1/p; 
     "$top/crates/dkms/src/render/json.rs" | grep -vx other >"$scratch/events"
 { sed -n '/^| `event` |/,/^$/p' "$top/docs/json-schema.md" | sed -nE 's/^\| `([a-z-]+)` \|.*/\1/p' | grep -vx event; echo result; } >"$scratch/doc-events"
 same 'events: program, docs/json-schema.md' "$scratch/events" "$scratch/doc-events"
+
+# --- exit codes
+grep -oE '=> [0-9]+,' "$top/crates/dkms/src/exit.rs" | tr -dc '0-9\n' >"$scratch/codes"
+sed -n '/^\.Sh EXIT STATUS/,/^\.El/s/^\.It //p' "$here/man/dkms.8" >"$scratch/man-codes"
+same 'exit codes: program, dkms(8)' "$scratch/codes" "$scratch/man-codes"
 
 echo "options: $passed passed, $failed failed"
 ((failed == 0))
