@@ -22,6 +22,10 @@ struct Package {
     fails: Option<i32>,
     /// Exit code of `dkms install` with ours, where it is another one on purpose.
     ours: Option<i32>,
+    /// Facts that differ from Debian's on purpose; `reason` says why.
+    #[serde(default)]
+    differs: Vec<String>,
+    reason: Option<String>,
     #[serde(default)]
     long: bool,
 }
@@ -108,7 +112,7 @@ fn judge(package: &Package, environment: &str) -> Result<(), Failed> {
                 other => complaints.push(format!("packages.toml says ours = {code}: {other:?}")),
             }
         }
-        complaints.extend(differences(&debian, &ours));
+        complaints.extend(differences(package, &debian, &ours));
         if !complaints.is_empty() {
             complaints
                 .extend(ours.iter().filter(|(k, _)| k == "log").map(|(_, v)| v.replace('\n', "\n      ")));
@@ -118,7 +122,7 @@ fn judge(package: &Package, environment: &str) -> Result<(), Failed> {
 }
 
 /// What must be alike is compared; what ours does better is checked by itself.
-fn differences(debian: &Facts, ours: &Facts) -> Vec<String> {
+fn differences(package: &Package, debian: &Facts, ours: &Facts) -> Vec<String> {
     let by_key = |facts: &Facts| {
         let mut map: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (key, value) in facts {
@@ -132,11 +136,16 @@ fn differences(debian: &Facts, ours: &Facts) -> Vec<String> {
         ["exit-add", "exit-autoinstall", "exit-install", "status", "module", "left-over", "left-in-tree"]
     {
         let (theirs, mine) = (debian.get(key), ours.get(key));
-        // Debian's 3.0.10 calls a renamed module different from itself: its own mistake.
-        let excused = key == "status" && theirs.is_some_and(|l| l.iter().any(|s| s.contains("WARNING!")));
-        if theirs != mine && !excused {
-            found.push(format!("{key}: Debian's {theirs:?}, ours {mine:?}"));
+        match (theirs == mine, package.differs.iter().any(|d| d == key)) {
+            (false, false) => found.push(format!("{key}: Debian's {theirs:?}, ours {mine:?}")),
+            (true, true) => {
+                found.push(format!("{key}: packages.toml says it differs, and it no longer does"))
+            }
+            _ => {}
         }
+    }
+    if package.differs.is_empty() != package.reason.is_none() {
+        found.push("packages.toml: `differs` and `reason` go together".to_owned());
     }
     for (key, want) in [("exit-kernel_prerm", "0"), ("left-over", ""), ("left-in-tree", "")] {
         if ours.get(key).is_none_or(|values| values.iter().any(|v| v != want)) {
