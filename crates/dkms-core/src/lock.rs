@@ -56,6 +56,19 @@ pub fn install(s: &Session<'_>, k: &Kernel) -> Result<Held> {
     acquire(s, format!("install-{}-{}", k.release, k.arch), &format!("changing the modules of kernel {k}"))
 }
 
+/// The lock of a kernel's modules if it is free now. `None`: somebody has it, perhaps a caller of ours.
+///
+/// # Errors
+/// When the lock file cannot be used.
+pub fn try_install(s: &Session<'_>, k: &Kernel) -> Result<Option<Lock>> {
+    let name = format!("install-{}-{}", k.release, k.arch);
+    if inherited(s).split_whitespace().any(|held| held == name) {
+        return Ok(None);
+    }
+    dkms_sys::fs::create_dir_all(s.layout.lock_dir())?;
+    Ok(Lock::try_acquire(s.layout.lock_dir().join(name), Mode::Exclusive, "looking for interrupted changes")?)
+}
+
 fn acquire(s: &Session<'_>, name: String, what: &str) -> Result<Held> {
     if inherited(s).split_whitespace().any(|held| held == name) {
         return Ok(Held { _lock: None, name });

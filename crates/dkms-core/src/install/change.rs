@@ -49,16 +49,15 @@ impl KernelChange {
     pub fn begin(s: &Session<'_>, kernel: &Kernel) -> Result<Self> {
         let held = lock::install(s, kernel)?;
         let nested = held.is_inherited();
-        let recovered = if nested { Recovered::Nothing } else { recover(s, kernel)? };
+        let recovered = if nested { Recovered::default() } else { recover(s, kernel)? };
         Ok(Self {
             kernel: kernel.clone(),
             transaction: Transaction::begin(s.layout, kernel, nested)?,
             held,
             index: None,
             installed: Vec::new(),
-            emptied: Vec::new(),
-            dirty: matches!(recovered, Recovered::Back { kept } if kept > 0)
-                || recovered == Recovered::Forward,
+            emptied: recovered.directories,
+            dirty: recovered.dirty,
         })
     }
 
@@ -200,8 +199,12 @@ impl KernelChange {
                 path: path.clone(),
             });
         }
-        self.stage(s, &planned.placed)?;
-        self.transaction.perform(ops)?;
+        self.emptied.extend(planned.placed.iter().map(|p| p.destination.clone()));
+        let staged = self.transaction.perform(ops, || planned.placed.iter().try_for_each(|p| stage(s, p)));
+        if let Err(e) = staged {
+            self.remove_empty(s);
+            return Err(e);
+        }
         self.dirty = true;
         if let Some(m) = &mut manifest {
             // Only now are the change times final. This adds to what is recorded; losing it costs a comparison.
@@ -227,35 +230,6 @@ impl KernelChange {
         Ok(())
     }
 
-    /// Complete copies beside their places.
-    fn stage(&mut self, s: &Session<'_>, placed: &[Source]) -> Result<()> {
-        for (n, source) in placed.iter().enumerate() {
-            if let Err(e) = self.stage_one(s, source) {
-                for done in placed.iter().take(n + 1) {
-                    let _ = fs::remove_file(super::journal::aside(&done.destination.join(&done.file), "new"));
-                }
-                self.remove_empty(s);
-                return Err(e);
-            }
-        }
-        Ok(())
-    }
-
-    fn stage_one(&mut self, s: &Session<'_>, source: &Source) -> Result<()> {
-        self.emptied.push(source.destination.clone());
-        fs::create_dir_all(&source.destination)?;
-        let staged = super::journal::aside(&source.destination.join(&source.file), "new");
-        fs::remove_file(&staged)?;
-        if s.options.symlink_modules {
-            fs::symlink(&source.path, &staged)?;
-        } else {
-            fs::copy_file(&source.path, &staged)?;
-            fs::set_mode(&staged, 0o644)?;
-            fs::sync_file(&staged)?;
-        }
-        Ok(())
-    }
-
     /// Takes an active build out.
     ///
     /// # Errors
@@ -273,7 +247,7 @@ impl KernelChange {
             Some(m) => m.post_remove.clone(),
             None => load::load(s, &b.package, &b.kernel).ok().and_then(|l| l.conf.post_remove),
         };
-        self.transaction.perform(planned.ops)?;
+        self.transaction.perform(planned.ops, || Ok(()))?;
         self.dirty = true;
         self.index = None;
         for path in planned.removed {
@@ -319,7 +293,7 @@ impl KernelChange {
     /// [`Error::DepmodFailed`]; the modules are back in the state before.
     pub fn finish(mut self, s: &Session<'_>) -> Result<Vec<Build>> {
         if !self.dirty {
-            self.transaction.commit()?;
+            self.transaction.commit(|| remove_empty(s, &self.kernel, &self.emptied))?;
             return Ok(Vec::new());
         }
         // Before depmod, so that a kernel's directory that is empty now is seen as such.
@@ -338,8 +312,7 @@ impl KernelChange {
                 return Err(e);
             }
         }
-        self.transaction.commit()?;
-        remove_empty(s, &self.kernel, &self.emptied);
+        self.transaction.commit(|| remove_empty(s, &self.kernel, &self.emptied))?;
         Ok(self.installed)
     }
 
@@ -364,12 +337,36 @@ impl KernelChange {
     }
 }
 
+/// A complete copy beside its place.
+fn stage(s: &Session<'_>, source: &Source) -> Result<()> {
+    fs::create_dir_all(&source.destination)?;
+    let staged = super::journal::aside(&source.destination.join(&source.file), "new");
+    fs::remove_file(&staged)?;
+    if s.options.symlink_modules {
+        fs::symlink(&source.path, &staged)?;
+    } else {
+        fs::copy_file(&source.path, &staged)?;
+        fs::set_mode(&staged, 0o644)?;
+        fs::sync_file(&staged)?;
+    }
+    Ok(())
+}
+
 /// Removes directories that are empty now, up to the kernel's own; what an RPM package owns stays.
 fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
     let stop = s.layout.kernel_modules(&kernel.release);
     let family = s.host.distribution.as_ref().map(|d| d.family());
     let by_rpm = matches!(family, Some(Family::Fedora | Family::Rhel | Family::Suse | Family::Other));
     for dir in directories {
+        // An interrupted clean-up may have got half-way up.
+        let Some(dir) = dir.ancestors().find(|d| d.is_dir()) else { continue };
+        if let Ok(inside) = dir.strip_prefix(&s.layout.dkms_tree) {
+            // An archive of originals that came back, or never went.
+            if let Some(package) = inside.iter().next() {
+                let _ = fs::remove_empty_dirs(dir, s.layout.dkms_tree.join(package));
+            }
+            continue;
+        }
         if !dir.starts_with(&stop) || std::fs::read_dir(dir).map_or(true, |mut d| d.next().is_some()) {
             continue;
         }

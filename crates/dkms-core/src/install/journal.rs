@@ -3,7 +3,8 @@
 //! **Protocol.** Everything one command changes for one kernel goes into one journal, `.journal/K-A` in the dkms tree,
 //! while the install lock of that kernel is held. Changes come in batches (one per build that is installed or uninstalled):
 //!
-//! 1. the batch's operations are appended to the journal as JSON lines, and the file is synced;
+//! 1. the batch's operations are appended to the journal as JSON lines, and the file is synced; then the complete new
+//!    copies are made beside their places;
 //! 2. the operations are carried out, each by one rename or by something that can be told from its traces;
 //! 3. a `done` line closes the batch.
 //!
@@ -112,20 +113,19 @@ impl Transaction {
     pub fn begin(layout: &Layout, kernel: &Kernel, nested: bool) -> Result<Self> {
         let path = path(layout, kernel, nested);
         fs::create_dir_all(layout.journal_dir())?;
-        let file = OpenOptions::new()
-            .create_new(true)
-            .append(true)
-            .open(&path)
-            .map_err(|source| IoError { op: "create", path: path.clone(), source })?;
-        let mut t = Self { path, file, ops: Vec::new() };
-        t.append(&[Line::Begin {
+        // Appears complete with its first line: nobody takes it for one that was cut off.
+        let begin = Line::Begin {
             release: kernel.release.clone(),
             arch: kernel.arch.clone(),
             pid: dkms_sys::sys::own_pid(),
             schema: 1,
-        }])?;
-        fs::sync_dir(layout.journal_dir())?;
-        Ok(t)
+        };
+        fs::write_atomic(&path, &bytes(&[begin]), 0o644)?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(|source| IoError::new("open", &path, source))?;
+        Ok(Self { path, file, ops: Vec::new() })
     }
 
     /// Whether anything was changed.
@@ -133,42 +133,63 @@ impl Transaction {
         self.ops.is_empty()
     }
 
-    /// Carries out a batch. When an operation fails, the whole batch is undone and the error returned; earlier batches
-    /// stay.
+    /// Carries out a batch: records it, has `stage` make the complete copies that it puts into place, and changes the
+    /// files. When anything fails, the whole batch is undone and the error returned; earlier batches stay.
     ///
     /// # Errors
-    /// The operation's.
-    pub fn perform(&mut self, batch: Vec<Op>) -> Result<()> {
+    /// The first failure.
+    pub fn perform(&mut self, batch: Vec<Op>, stage: impl FnOnce() -> Result<()>) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
         let lines: Vec<Line> = batch.iter().cloned().map(Line::Do).collect();
-        if let Err(e) = self.append(&lines) {
-            discard_staged(&batch);
-            return Err(e);
-        }
-        for (n, op) in batch.iter().enumerate() {
-            if let Err(e) = op.perform() {
-                for op in batch.iter().take(n + 1).rev() {
+        let done = self
+            .append(&lines)
+            .and_then(|()| stage())
+            .and_then(|()| batch.iter().try_for_each(|op| Ok(op.perform()?)))
+            .and_then(|()| self.append(&[Line::Done]));
+        match done {
+            Ok(()) => {
+                self.ops.extend(batch);
+                Ok(())
+            }
+            Err(e) => {
+                for op in batch.iter().rev() {
                     op.undo()?;
                 }
-                discard_staged(&batch);
-                return Err(e.into());
+                // The journal must not ask for it again.
+                self.rewrite()?;
+                Err(e)
             }
         }
-        self.append(&[Line::Done])?;
-        self.ops.extend(batch);
+    }
+
+    /// The journal with the complete batches only.
+    fn rewrite(&mut self) -> Result<()> {
+        let text = String::from_utf8_lossy(&fs::read(&self.path)?).into_owned();
+        let begin = text.lines().next().unwrap_or_default();
+        let mut all = format!("{begin}\n").into_bytes();
+        if !self.ops.is_empty() {
+            let kept: Vec<Line> = self.ops.iter().cloned().map(Line::Do).chain([Line::Done]).collect();
+            all.extend(bytes(&kept));
+        }
+        fs::write_atomic(&self.path, &all, 0o644)?;
+        self.file = OpenOptions::new()
+            .append(true)
+            .open(&self.path)
+            .map_err(|source| IoError::new("open", &self.path, source))?;
         Ok(())
     }
 
-    /// Makes it final: deletes what was put aside and removes the journal.
+    /// Makes it final: deletes what was put aside, lets `clean_up` do the rest, and removes the journal.
     ///
     /// # Errors
     /// When the commit cannot be recorded; then nothing is final and [`Transaction::rollback`] is still possible at the
     /// next start.
-    pub fn commit(mut self) -> Result<()> {
+    pub fn commit(mut self, clean_up: impl FnOnce()) -> Result<()> {
         self.append(&[Line::Commit])?;
         finish(&self.ops);
+        clean_up();
         fs::remove_file(&self.path)?;
         Ok(())
     }
@@ -186,17 +207,21 @@ impl Transaction {
     }
 
     fn append(&mut self, lines: &[Line]) -> Result<()> {
-        let mut bytes = Vec::new();
-        for line in lines {
-            if serde_json::to_writer(&mut bytes, line).is_ok() {
-                bytes.push(b'\n');
-            }
-        }
         let io = |op, source| IoError { op, path: self.path.clone(), source };
-        (&self.file).write_all(&bytes).map_err(|e| io("write", e))?;
+        (&self.file).write_all(&bytes(lines)).map_err(|e| io("write", e))?;
         self.file.sync_data().map_err(|e| io("sync", e))?;
         Ok(())
     }
+}
+
+fn bytes(lines: &[Line]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in lines {
+        if serde_json::to_writer(&mut bytes, line).is_ok() {
+            bytes.push(b'\n');
+        }
+    }
+    bytes
 }
 
 /// Deletes what a committed transaction put aside. What cannot be deleted is a leftover, not a failure.
@@ -207,14 +232,6 @@ pub(super) fn finish(ops: &[Op]) {
                 let _ = fs::remove_tree(saved);
             }
             _ => {}
-        }
-    }
-}
-
-fn discard_staged(batch: &[Op]) {
-    for op in batch {
-        if let Op::Place { staged, .. } = op {
-            let _ = fs::remove_file(staged);
         }
     }
 }
@@ -244,14 +261,31 @@ impl Op {
         }
     }
 
+    /// Directories that this may leave empty, whether it is made or taken back.
+    pub(super) fn directories(&self) -> Vec<PathBuf> {
+        let of = |p: &Path| p.parent().map(Path::to_path_buf);
+        match self {
+            Self::Move { from, to } => [of(from), of(to)].into_iter().flatten().collect(),
+            Self::Place { to, .. } => of(to).into_iter().collect(),
+            Self::Remove { path, .. } => of(path).into_iter().collect(),
+            Self::Link { .. } => Vec::new(),
+            Self::Text { path, .. } => of(path).into_iter().collect(),
+        }
+    }
+
     /// Takes the change back, whether it was made, half made or not made at all.
     pub(super) fn undo(&self) -> std::result::Result<(), IoError> {
         match self {
-            Self::Move { from, to } => match (fs::exists(from), fs::exists(to)) {
-                (false, true) => move_file(to, from),
-                (true, true) => fs::remove_file(to).map(|_| ()),
-                _ => Ok(()),
-            },
+            Self::Move { from, to } => {
+                // Halves of copies between file systems, in either direction.
+                fs::remove_file(aside(to, "moving"))?;
+                fs::remove_file(aside(from, "moving"))?;
+                match (fs::exists(from), fs::exists(to)) {
+                    (false, true) => move_file(to, from),
+                    (true, true) => fs::remove_file(to).map(|_| ()),
+                    _ => Ok(()),
+                }
+            }
             Self::Place { staged, to, saved } => {
                 let pending = fs::remove_file(staged)?;
                 match saved {
@@ -283,9 +317,16 @@ fn sync_parent(path: &Path) -> std::result::Result<(), IoError> {
     path.parent().map_or(Ok(()), fs::sync_dir)
 }
 
+// Their temporary names are known, so that an undo after a crash finds them.
+
 fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoError> {
+    let staged = aside(link, "link");
+    fs::remove_file(&staged)?;
     match target {
-        Some(target) => fs::symlink_replace(target, link)?,
+        Some(target) => {
+            fs::symlink(target, &staged)?;
+            fs::rename(&staged, link)?;
+        }
         None => {
             fs::remove_file(link)?;
         }
@@ -294,10 +335,17 @@ fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoErr
 }
 
 fn set_text(path: &Path, text: Option<&str>) -> std::result::Result<(), IoError> {
+    let staged = aside(path, "text");
+    fs::remove_file(&staged)?;
     match text {
         // A directory that is gone with everything in it needs no text back.
         Some(text) => match path.parent() {
-            Some(parent) if parent.is_dir() => fs::write_atomic(path, text.as_bytes(), 0o644),
+            Some(parent) if parent.is_dir() => {
+                fs::create_new(&staged, text.as_bytes(), 0o644)?;
+                fs::sync_file(&staged)?;
+                fs::rename(&staged, path)?;
+                sync_parent(path)
+            }
             _ => Ok(()),
         },
         None => fs::remove_file(path).map(|_| ()),
@@ -397,7 +445,7 @@ mod tests {
         let d = t.path().join("lib");
         let before = listing(&d);
         let mut tx = Transaction::begin(&layout(t.path()), &kernel(), false).unwrap();
-        tx.perform(batch(&d)).unwrap();
+        tx.perform(batch(&d), || Ok(())).unwrap();
         assert_ne!(listing(&d), before);
         tx.rollback().unwrap();
         assert_eq!(listing(&d), before);
@@ -408,8 +456,8 @@ mod tests {
         let t = fixture();
         let d = t.path().join("lib");
         let mut tx = Transaction::begin(&layout(t.path()), &kernel(), false).unwrap();
-        tx.perform(batch(&d)).unwrap();
-        tx.commit().unwrap();
+        tx.perform(batch(&d), || Ok(())).unwrap();
+        tx.commit(|| ()).unwrap();
         let names: Vec<String> =
             listing(&d).into_iter().map(|e| e.0.replace(&d.display().to_string(), "")).collect();
         assert_eq!(names, ["/active", "/archive/orig.ko", "/archive/orig.ko.origin", "/new.ko"]);
@@ -444,7 +492,7 @@ mod tests {
         let mut ops = batch(&d);
         ops.push(Op::Remove { path: d.join("not-there"), saved: d.join(".x") });
         let mut tx = Transaction::begin(&layout(t.path()), &kernel(), false).unwrap();
-        assert!(tx.perform(ops).is_err());
+        assert!(tx.perform(ops, || Ok(())).is_err());
         assert_eq!(listing(&d), before);
     }
 }

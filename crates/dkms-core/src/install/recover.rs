@@ -5,20 +5,46 @@ use crate::error::Result;
 use crate::ids::Kernel;
 use crate::session::Session;
 use dkms_sys::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What was found.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Recovered {
-    /// No journal.
-    Nothing,
-    /// A committed one: deletions repeated.
-    Forward,
-    /// The open batch was undone; this many complete operations stay and wait for depmod.
-    Back {
-        /// Operations of complete batches.
-        kept: usize,
-    },
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Something stays changed that depmod may not have seen.
+    pub dirty: bool,
+    /// Directories that may be empty now.
+    pub directories: Vec<PathBuf>,
+}
+
+/// At the start of every command that changes something: finishes or takes back what interrupted commands left, for every
+/// kernel that nobody is at work on.
+///
+/// # Errors
+/// When something cannot be put back; the journal stays.
+pub fn pending(s: &Session<'_>) -> Result<()> {
+    for name in fs::list_dir_optional(s.layout.journal_dir())? {
+        if name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let Some(kernel) = kernel_of(&s.layout.journal_dir().join(&name)) else { continue };
+        // Whoever holds the lock is alive and at it, or one of our callers.
+        if crate::lock::try_install(s, &kernel)?.is_some() {
+            super::KernelChange::begin(s, &kernel)?.finish(s)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which kernel a journal is about, from its first line; one without was never acted upon.
+fn kernel_of(path: &Path) -> Option<Kernel> {
+    let text = std::fs::read_to_string(path).ok()?;
+    match serde_json::from_str(text.lines().next()?) {
+        Ok(Line::Begin { release, arch, .. }) => Kernel::new(&release, &arch).ok(),
+        _ => {
+            let _ = fs::remove_file(path);
+            None
+        }
+    }
 }
 
 /// Recovers the journals of one kernel. The caller holds its install lock.
@@ -29,40 +55,40 @@ pub fn recover(s: &Session<'_>, kernel: &Kernel) -> Result<Recovered> {
     let main = super::journal::path(s.layout, kernel, false);
     let dir = s.layout.journal_dir();
     let prefix = format!("{}-{}~", kernel.release, kernel.arch);
-    let mut found = Recovered::Nothing;
+    let mut found = Recovered::default();
     // Journals of commands that our hooks called come after ours, so they are undone first.
     for name in fs::list_dir_optional(&dir)?.iter().rev() {
         if name.to_string_lossy().starts_with(&prefix) {
-            found = one(s, kernel, &dir.join(name))?;
+            one(s, kernel, &dir.join(name), &mut found)?;
         }
     }
     if fs::exists(&main) {
-        found = one(s, kernel, &main)?;
+        one(s, kernel, &main, &mut found)?;
     }
     Ok(found)
 }
 
-fn one(s: &Session<'_>, kernel: &Kernel, path: &Path) -> Result<Recovered> {
+fn one(s: &Session<'_>, kernel: &Kernel, path: &Path, found: &mut Recovered) -> Result<()> {
     let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
     let (complete, open, committed) = parse(&text);
-    let result = if committed {
-        finish(&complete);
-        Recovered::Forward
-    } else {
-        for op in open.iter().rev() {
-            op.undo()?;
-        }
-        finish(&complete);
-        Recovered::Back { kept: complete.len() }
-    };
+    for op in open.iter().rev() {
+        op.undo()?;
+    }
+    finish(&complete);
+    found.dirty |= !complete.is_empty();
+    found.directories.extend(complete.iter().chain(&open).flat_map(Op::directories));
     fs::remove_file(path)?;
-    s.warn(match &result {
-        Recovered::Back { .. } if !open.is_empty() => {
-            format!("an interrupted change of kernel {kernel} was taken back ({} steps)", open.len())
+    match (open.len(), complete.len()) {
+        (0, 0) => {}
+        (0, _) if committed => {
+            s.warn(format!("an interrupted change of kernel {kernel} was cleaned up after"))
         }
-        _ => format!("an interrupted change of kernel {kernel} was completed"),
-    });
-    Ok(result)
+        (0, _) => s.warn(format!("an interrupted change of kernel {kernel} was completed")),
+        (steps, _) => {
+            s.warn(format!("an interrupted change of kernel {kernel} was taken back ({steps} steps)"))
+        }
+    }
+    Ok(())
 }
 
 /// Operations of complete batches, of the open one, and whether the end was reached. A line cut off by the crash was

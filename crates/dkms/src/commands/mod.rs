@@ -48,6 +48,9 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     prepare(action, arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
+    if !matches!(action, Action::Status | Action::Config) && dkms_sys::fs::writable(&layout.dkms_tree) {
+        dkms_core::install::recover::pending(&s)?;
+    }
     match action {
         Action::Status => status::status(&call),
         Action::Config => config::config(&call),
