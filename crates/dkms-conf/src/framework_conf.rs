@@ -42,7 +42,7 @@ pub struct FrameworkConf {
     pub mok_certificate: Option<String>,
     /// `true`, `false` or `not_in_chroot`; another value is a problem and not passed on.
     pub try_sign_modules: Option<String>,
-    /// Seconds to wait for another dkms; 0 is for ever.
+    /// Seconds to wait for another dkms; 0 does not wait, unset waits as long as it takes.
     pub lock_timeout: Option<u64>,
 }
 

@@ -55,6 +55,7 @@ fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<
 
 /// `M/V` with `build/` and `source` appears at once.
 fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
+    let _held = crate::lock::build(s, package)?;
     let version = s.layout.version_dir(package);
     fs::create_dir_all(s.layout.package_dir(&package.name))?;
     if version.is_dir() {

@@ -86,9 +86,9 @@ pub enum Error {
     DestinationNotWritable(PathBuf),
     #[error("rpm could not install {path}: {reason}")]
     RpmFailed { path: PathBuf, reason: String },
-    #[error("make failed for {build} ({status})")]
+    #[error("{build}: make ended with {status}")]
     MakeFailed { build: Build, status: String, log: PathBuf, diagnosis: Diagnosis },
-    #[error("{} of {} modules failed for kernel {kernel}: {}", .failed.len(), .of, .failed.join(", "))]
+    #[error("{} of {of} modules failed for kernel {kernel}", .failed.len())]
     AutoinstallFailed { kernel: Kernel, failed: Vec<String>, of: usize },
     #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]
     DependsMissing { build: Build, missing: Vec<String> },
@@ -115,9 +115,9 @@ pub enum Error {
     ProgramMissing { program: String, purpose: String, package: String },
     #[error("{0}")]
     Io(#[from] IoError),
-    #[error("{what} is busy: {holder}")]
+    #[error("gave up waiting for {holder}, before {what}")]
     Busy { what: String, holder: String },
-    #[error("interrupted by signal {0}")]
+    #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
     #[error("removal cancelled: {0} was added in the same RPM transaction")]
     RemoveCancelled(PackageId),
@@ -211,7 +211,7 @@ impl Error {
                 out
             }
             Self::DepmodFailed { .. } => {
-                one("everything installed by this command was taken back; the modules are still built")
+                one("everything this command installed for that kernel was taken back")
             }
             Self::HeadersMissing { package, .. } => {
                 vec![format!("install {package}, or name the headers with --kernelsourcedir")]
@@ -236,6 +236,10 @@ impl Error {
             ),
             Self::ArchiveAlreadyAdded(id) => vec![format!("use --force to load it over {id}")],
             Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
+            Self::Usage(_) => one("'dkms --help' lists actions and options"),
+            Self::Busy { .. } => {
+                one("try again later, or wait longer: --lock-timeout, lock_timeout in framework.conf")
+            }
             Self::Excluded { .. } => {
                 one("this is the package's own choice (BUILD_EXCLUSIVE in its dkms.conf), not a failure")
             }

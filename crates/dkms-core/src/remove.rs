@@ -95,7 +95,8 @@ fn forget(s: &Session<'_>, package: &PackageId) -> Result<()> {
     if !state::builds(s.layout, package).is_empty() {
         s.tell(Event::Nothing {
             about: package.to_string(),
-            reason: "stays in the tree: it is built for other kernels".into(),
+            reason: "stays in the tree: it is built for other kernels (--all takes it out of those as well)"
+                .into(),
         });
         return Ok(());
     }

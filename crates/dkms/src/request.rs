@@ -3,6 +3,7 @@
 use crate::cli::{Action, Arguments};
 use dkms_core::conf::framework;
 use dkms_core::error::{Error, Result};
+use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::session::{Host, Options, Session};
 use dkms_core::tree::layout::Layout;
@@ -43,12 +44,14 @@ impl Subject {
                 subject.archive = Some(path.to_owned());
             } else if path.is_dir() && is_path(word) {
                 subject.directory = Some(path.to_owned());
+            } else if is_path(word) || is_archive(word) {
+                // Not there; whoever wants to load it says so.
+                subject.archive = Some(path.to_owned());
             } else if subject.name.is_none() {
                 subject.module_version(word);
             } else {
-                let known = crate::cli::ACTIONS.map(|a| a.0).join(" ");
                 return Err(Error::Usage(format!(
-                    "'{word}' is neither an action, nor a file or directory, and a module is named already (actions: {known})"
+                    "'{word}' is neither an action nor a file or directory, and a module is named already"
                 )));
             }
         }
@@ -77,6 +80,13 @@ impl Subject {
 /// Whether a word can only be meant as a path: `foo/1.0` may be a module although such a directory is here.
 fn is_path(word: &str) -> bool {
     word.starts_with('/') || [".", ".."].iter().any(|d| word == *d || word.starts_with(&format!("{d}/")))
+}
+
+/// Whether a word is named as archives are: `foo/1.0.tar` is hardly a version.
+fn is_archive(word: &str) -> bool {
+    let ends =
+        [".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".tgz", ".txz", ".tbz2", ".tzst", ".rpm"];
+    ends.iter().any(|e| word.ends_with(e))
 }
 
 /// Kernel words with the architectures that belong to them.
@@ -149,7 +159,14 @@ pub fn resolve(
     }
     let framework = {
         let early = Session { layout: &layout, host, options: &options, sink };
-        framework::load(&early, None)?
+        match framework::load(&early, None) {
+            // What is there can be shown all the same.
+            Err(e) if arguments.action() == Some(Action::Status) => {
+                sink.event(Event::Warning { text: format!("{e}\n  the defaults are used") });
+                Default::default()
+            }
+            other => other?,
+        }
     };
     let set = |to: &mut PathBuf, from: &Option<String>| {
         if let Some(v) = from.as_deref().filter(|v| !v.is_empty()) {

@@ -1,6 +1,6 @@
 //! The one place that writes: data to standard output, everything else where it belongs.
 
-use crate::cli::Arguments;
+use crate::cli::{Action, Arguments};
 use crate::exit;
 use crate::render::{json, plain, progress::Progress};
 use dkms_core::error::{Error, Result};
@@ -8,19 +8,23 @@ use dkms_core::event::{Event, Sink};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How the administrator sees a command.
 pub struct Ui {
     mode: Mode,
     debug: bool,
-    verbose: bool,
+    verbose: AtomicBool,
     // One writer at a time: lines of different threads do not mix.
     out: Mutex<()>,
 }
 
 enum Mode {
     Quiet,
+    /// One line per event.
     Json,
+    /// One document; what else there is to say goes to standard error.
+    Document,
     Plain,
     Live(Progress),
 }
@@ -30,6 +34,8 @@ impl Ui {
     pub fn new(arguments: &Arguments) -> Self {
         let mode = if arguments.quiet {
             Mode::Quiet
+        } else if arguments.json && matches!(arguments.action(), Some(Action::Status | Action::Config)) {
+            Mode::Document
         } else if arguments.json {
             Mode::Json
         } else if !arguments.verbose
@@ -44,9 +50,14 @@ impl Ui {
         Self {
             mode,
             debug: arguments.debug,
-            verbose: arguments.verbose || arguments.debug,
+            verbose: AtomicBool::new(arguments.verbose || arguments.debug),
             out: Mutex::new(()),
         }
+    }
+
+    /// framework.conf may ask for more than the command line did.
+    pub fn set_verbose(&self, verbose: bool) {
+        self.verbose.store(verbose, Ordering::Relaxed);
     }
 
     /// Writes data as it is.
@@ -71,8 +82,7 @@ impl Ui {
         }
         let code = result.as_ref().map_or_else(exit::code, |()| 0);
         match (&self.mode, result) {
-            // `status` and `config` are one document each; the others end with a line of their own.
-            (Mode::Json, Ok(())) if matches!(action, "status" | "config") => {}
+            (Mode::Document, Err(_)) => self.data(&json::result(action, result, code)),
             (Mode::Json, _) => self.data(&json::result(action, result, code)),
             (_, Ok(())) => {}
             (_, Err(e)) => self.complain(&plain::error(e, code)),
@@ -81,7 +91,7 @@ impl Ui {
     }
 
     fn lines(&self, event: &Event) {
-        let Some(line) = plain::line(event, self.verbose) else { return };
+        let Some(line) = plain::line(event, self.verbose.load(Ordering::Relaxed)) else { return };
         match (&self.mode, line) {
             (Mode::Live(p), plain::Line::Out(text)) => p.above(|| self.data(&text)),
             (Mode::Live(p), plain::Line::Err(text)) => p.above(|| self.complain(&text)),
@@ -100,6 +110,7 @@ impl Sink for Ui {
         match &self.mode {
             Mode::Quiet => {}
             Mode::Json => self.data(&json::event(&event)),
+            Mode::Document => self.complain(&json::event(&event)),
             Mode::Plain => self.lines(&event),
             Mode::Live(progress) => {
                 progress.follow(&event);

@@ -28,8 +28,11 @@ pub fn diagnose(s: &Session<'_>, log: &str) -> Diagnosis {
         at += 1;
     }
     if out.errors.is_empty() {
+        // What came behind the command itself, without our own lines.
+        let from = lines.iter().rposition(|l| l.starts_with("# command: ")).map_or(0, |n| n + 1);
         let tail = lines
             .iter()
+            .skip(from)
             .rev()
             .filter(|l| !l.trim().is_empty() && !l.starts_with("# ") && !l.starts_with("----"));
         let mut tail: Vec<String> = tail.take(5).map(|l| clean(l)).collect();

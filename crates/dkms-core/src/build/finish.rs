@@ -82,15 +82,16 @@ fn one(
     built: &Path,
     modules: &Path,
 ) -> Result<ModuleRecord> {
+    let bytes = dkms_sys::fs::read(built)?;
+    let module = check(&bytes, b, s.options.force)
+        .map_err(|reason| Error::BadModule { path: built.into(), reason })?;
+    drop(bytes);
     let plain = modules.join(format!("{}.ko", entry.dest_name));
     dkms_sys::fs::copy_file(built, &plain)?;
     dkms_sys::fs::set_mode(&plain, 0o644)?;
     if entry.strip {
         strip(s, &target.toolchain, &plain)?;
     }
-    let bytes = dkms_sys::fs::read(&plain)?;
-    let module = check(&bytes, b, s.options.force)
-        .map_err(|reason| Error::BadModule { path: built.into(), reason })?;
     let signature = match target.signing(s)? {
         Signing::With(signer) => {
             s.tell(Event::BuildStage { build: b.clone(), stage: format!("signing {}.ko", entry.dest_name) });

@@ -115,6 +115,10 @@ pub fn build(s: &Session<'_>, target: &Target, b: &Build, replace: bool) -> Resu
     if !replace && s.layout.module_dir(b).is_dir() {
         // Somebody else built it while we waited.
         if let Some(manifest) = Manifest::load(s.layout, b) {
+            s.tell(Event::Nothing {
+                about: b.to_string(),
+                reason: "was built by another dkms meanwhile".into(),
+            });
             return Ok(manifest);
         }
     }
@@ -174,6 +178,7 @@ fn in_directory(
     let patches = prepare::patch(s, b, dir, &names, log)?;
     script(s, b, "PRE_BUILD", loaded.conf.pre_build.as_deref(), dir, log, environment)?;
     let line = make::command_line(s, b, loaded, target.toolchain.llvm)?;
+    s.tell(Event::Detail { text: line.clone() });
     s.tell(Event::BuildStage { build: b.clone(), stage: "make".into() });
     make::run(s, target, b, loaded, &line, log)?;
 
@@ -330,6 +335,7 @@ fn remember_dependencies(s: &Session<'_>, b: &Build, depends: &[String]) -> Resu
 /// # Errors
 /// When something cannot be deleted.
 pub fn unbuild(s: &Session<'_>, b: &Build) -> Result<()> {
+    let _held = crate::lock::build(s, &b.package)?;
     // Renamed first: a half-deleted directory must not pass for a built module.
     let built = s.layout.built_dir(b);
     let doomed = s.layout.kernel_dir(b).join(format!(".tmp_{}_unbuilt", b.kernel.arch));

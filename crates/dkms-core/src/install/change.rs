@@ -29,6 +29,8 @@ pub struct KernelChange {
     installed: Vec<Build>,
     /// Directories that may be empty afterwards.
     emptied: Vec<PathBuf>,
+    /// Files that weak-modules is to hear of, once.
+    weak: Vec<PathBuf>,
     dirty: bool,
 }
 
@@ -57,6 +59,7 @@ impl KernelChange {
             index: None,
             installed: Vec::new(),
             emptied: recovered.directories,
+            weak: Vec::new(),
             dirty: recovered.dirty,
         })
     }
@@ -225,7 +228,7 @@ impl KernelChange {
             s.tell(Event::ModuleInstalled { build: b.clone(), path: path.clone() });
         }
         if !no_weak_modules {
-            weak::run(s, &self.kernel, weak::Change::Add, &paths);
+            self.weak.extend(paths);
         }
         Ok(())
     }
@@ -313,6 +316,7 @@ impl KernelChange {
             }
         }
         self.transaction.commit(|| remove_empty(s, &self.kernel, &self.emptied))?;
+        weak::run(s, &self.kernel, weak::Change::Add, &self.weak);
         Ok(self.installed)
     }
 

@@ -84,9 +84,7 @@ fn one(s: &Session<'_>, kernel: &Kernel, path: &Path, found: &mut Recovered) -> 
             s.warn(format!("an interrupted change of kernel {kernel} was cleaned up after"))
         }
         (0, _) => s.warn(format!("an interrupted change of kernel {kernel} was completed")),
-        (steps, _) => {
-            s.warn(format!("an interrupted change of kernel {kernel} was taken back ({steps} steps)"))
-        }
+        _ => s.warn(format!("an interrupted change of kernel {kernel} was taken back")),
     }
     Ok(())
 }

@@ -20,7 +20,9 @@ pub fn match_kernel(call: &Call<'_>) -> Result<()> {
     call.require_root()?;
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let Some(template) = call.arguments.templatekernel.as_deref().filter(|t| !t.is_empty()) else {
-        return Err(Error::ModuleNotNamed { action: "match --templatekernel=KERNEL [-k KERNEL]".into() });
+        return Err(Error::KernelArchPairing(
+            "match needs the kernel to be matched: dkms match --templatekernel KERNEL [-k KERNEL]".into(),
+        ));
     };
     let template = Kernel::new(template, &kernel.arch)?;
     call.require_writable_tree()?;

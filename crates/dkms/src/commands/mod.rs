@@ -32,10 +32,9 @@ pub struct Call<'a> {
 /// Runs the action of a command line.
 pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     let Some(action) = arguments.action() else {
-        let known = crate::cli::ACTIONS.map(|a| a.0).join(" ");
         return Err(Error::Usage(match arguments.words.first() {
-            Some(word) => format!("'{word}' is not an action; the actions are: {known}"),
-            None => format!("no action; the actions are: {known}"),
+            Some(word) => format!("'{word}' is not an action"),
+            None => "no action is given".into(),
         }));
     };
     if let Some(second) = arguments.second_action() {
@@ -45,6 +44,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     let subject = Subject::of(arguments)?;
     let words = request::check(arguments)?;
     let (layout, options) = request::resolve(arguments, &host, ui)?;
+    ui.set_verbose(options.verbose);
     prepare(action, arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };

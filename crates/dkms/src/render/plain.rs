@@ -76,7 +76,8 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
             let mut lines = error.lines();
             let first = lines.next().unwrap_or_default();
             let rest: String = lines.map(|l| format!("  {l}\n")).collect();
-            Some(Line::Err(format!("dkms: failed{code}: {name}: {first}\n{rest}")))
+            let name = if first.contains(&name) { String::new() } else { format!("{name}: ") };
+            Some(Line::Err(format!("dkms: failed{code}: {name}{first}\n{rest}")))
         }
         Event::DepmodStarted { kernel } => detail(format!("depmod for kernel {kernel}")),
         Event::DepmodDone { kernel, elapsed } => {
