@@ -10,6 +10,9 @@ use crate::directives::{Dialect, Directives, State};
 ///
 /// Pass one sources the file in a subshell and echoes each known variable, one trailing carriage return less, without
 /// quotes around the echo, so that blanks fold. Pass two evaluates those lines in a shell that has not seen the file.
+/// The trap in pass one is there because bash 5.2 replaces the subshell by the file's very last command when that is an
+/// external one behind `;`, `&&` or `||`; nothing is echoed then. dkms suffers from it: all directives of such a file are
+/// lost. This is one of the few places where we differ on purpose.
 /// The answer is name, index and value, each ended by NUL, for every known variable that is set; then an empty record,
 /// without which the answer is incomplete (the file may end the shell).
 macro_rules! program {
@@ -23,6 +26,7 @@ __dkms_pass_one() {
     local __dkms_file="$1" __dkms_name __dkms_index
     local -r CR=$'\r'
     set --
+    trap : USR1
     . "$__dkms_file" >/dev/null
     for __dkms_name in "${__dkms_names[@]}"; do
         for __dkms_index in $(eval echo "\${!$__dkms_name[@]}"); do

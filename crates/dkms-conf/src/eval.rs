@@ -11,6 +11,9 @@
 //! Both passes are the same interpreter on different text. Pass two has one rule more: a word that is neither an
 //! assignment nor anything built into bash is some program; bash would run it or not find it, and neither changes a
 //! directive. It is not run here.
+//!
+//! One thing is left out on purpose: when the very last command of a file is an external one behind `;`, `&&` or `||`,
+//! bash 5.2 becomes that command and dkms loses the whole file. Here, and in the fallback, it is a command like others.
 
 use crate::ast::{Case, Chain, Command, Condition, Connector, If, Pipeline, Simple, Value, Word};
 use crate::directives::{Dialect, Directives, State};

@@ -290,6 +290,10 @@ impl Parser<'_> {
             }
         }
         let word = self.lexer.word(Place::Inside)?;
+        // Braces make several elements of it, even behind a subscript.
+        if word.parts.iter().any(|part| matches!(part, Part::Bare(text) if text.contains('{'))) {
+            return stop(at, "brace expansion");
+        }
         no_tilde(&word)?;
         if word.parts.is_empty() && subscript.is_none() {
             return stop(self.lexer.pos(), "sign inside an array");

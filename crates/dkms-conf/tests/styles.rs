@@ -9,8 +9,16 @@ use dkms_conf::{Dialect, evaluate};
 use std::path::Path;
 
 /// These use a shell for more than values.
-const FOR_BASH: [&str; 7] =
-    ["filesystem-like", "tracer-like", "wifi-like", "version-gate", "functions", "ends-early", "unbalanced"];
+const FOR_BASH: [&str; 8] = [
+    "filesystem-like",
+    "tracer-like",
+    "wifi-like",
+    "version-gate",
+    "functions",
+    "ends-early",
+    "unbalanced",
+    "last-command",
+];
 
 #[test]
 fn well_known_styles() {

@@ -90,6 +90,7 @@ fn declines_with_the_place() {
         ("MAKE='a\" unset \"b'", 1, 1, "command, left for"),
         ("MAKE='make /usr/*'", 1, 1, "pathname expansion"),
         ("MAKE=(*.c)", 1, 7, "pathname or brace"),
+        ("MAKE=([1]={a,b})", 1, 7, "brace"),
         ("PATH=/bin", 1, 1, "special variable"),
         ("[[ a =~ ( ]]", 1, 10, "regular expression"),
         ("x='('\n[[ a =~ $x ]]", 2, 9, "unbalanced"),

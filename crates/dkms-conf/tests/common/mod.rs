@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// `reference.sh FILE TEMPORARY NAMES ARGUMENTS…`; the answer in the records of the product's program.
-const REFERENCE: &str = r#"
+const REFERENCE: &str = r#"#!/bin/bash
 shopt -s extglob
 take() {
     local file=$1 tmpfile=$2; shift 2
@@ -17,6 +17,8 @@ take() {
     local -r CR=$(echo -e '\r')
     (
         exec >"$tmpfile"
+        # Not dkms's: keeps bash 5.2 from turning into the file's last command (see the product's program).
+        trap : USR2
         . "$file" >/dev/null
         for _export_env in "${export_envs[@]}"; do
             for _i in $(eval echo \${!"${_export_env}"[@]}); do
@@ -70,12 +72,14 @@ impl Bash {
         let name = format!("judge-of-confs-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(directory.join("empty")).expect("temporary directory");
+        // A script, as dkms is.
+        std::fs::write(directory.join("reference.sh"), REFERENCE).expect("write the reference");
         Some(Self { directory, path })
     }
 
     fn run(&self, arguments: &[String], locale: &str) -> Result<Directives, String> {
         let output = Command::new("/bin/bash")
-            .args(["--noprofile", "--norc", "-c"])
+            .args(["--noprofile", "--norc"])
             .args(arguments)
             .env_clear()
             .env("PATH", self.path)
@@ -114,7 +118,8 @@ impl Bash {
         dialect: Dialect,
         locale: &str,
     ) -> Result<Directives, String> {
-        let mut arguments = vec![bash_program(dialect).to_owned(), "dkms".into(), file.to_owned()];
+        let mut arguments =
+            vec!["-c".to_owned(), bash_program(dialect).to_owned(), "dkms".into(), file.to_owned()];
         arguments.extend(bash_arguments(before));
         self.run(&arguments, locale)
     }
@@ -141,8 +146,12 @@ impl Bash {
     ) -> Result<Directives, String> {
         let names: Vec<&str> = dialect.table().iter().map(|d| d.name).collect();
         let temporary = self.directory.join("lines").display().to_string();
-        let mut arguments =
-            vec![REFERENCE.to_owned(), "dkms".into(), file.to_owned(), temporary, names.join(" ")];
+        let mut arguments = vec![
+            self.directory.join("reference.sh").display().to_string(),
+            file.to_owned(),
+            temporary,
+            names.join(" "),
+        ];
         arguments.extend(bash_arguments(before));
         self.run(&arguments, locale)
     }
