@@ -6,7 +6,7 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/.." || exit 1
-all=(fetch format clippy unit shell docs build scenarios packages fuzz deny msrv install)
+all=(fetch format clippy unit shell docs build scenarios crash packages fuzz deny msrv install)
 sections=("${@:-${all[@]}}")
 summary=() failed=0
 
@@ -17,6 +17,7 @@ unit() { cargo test --workspace --exclude dkms-tests --locked; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
 build() { cargo build --release --locked -p dkms; }
 scenarios() { cargo test --release --locked -p dkms-tests --lib --test harness --test scenarios; }
+crash() { tests/crash.sh; }
 packages() { cargo test --release --locked -p dkms-tests --test packages; }
 fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-60}"; }
 deny() { tests/deny.sh; }

@@ -210,9 +210,11 @@ impl KernelChange {
         }
         self.dirty = true;
         if let Some(m) = &mut manifest {
-            // Only now are the change times final. This adds to what is recorded; losing it costs a comparison.
+            // Only now are the change times final.
+            let before = String::from_utf8(m.to_bytes()).ok();
             m.installed = Some(installed_record(&files, true));
-            m.store(&path)?;
+            let text = String::from_utf8(m.to_bytes()).ok();
+            self.transaction.perform(vec![Op::Text { path, text, before }], || Ok(()))?;
         }
         for (from, to) in planned.archived {
             if let (Some(index), Some(name)) = (&mut self.index, from.file_name().and_then(|n| n.to_str())) {

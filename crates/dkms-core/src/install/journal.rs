@@ -314,7 +314,8 @@ impl Op {
 }
 
 fn sync_parent(path: &Path) -> std::result::Result<(), IoError> {
-    path.parent().map_or(Ok(()), fs::sync_dir)
+    // Undoing what was never begun, there may be no directory yet.
+    path.parent().filter(|p| p.is_dir()).map_or(Ok(()), fs::sync_dir)
 }
 
 // Their temporary names are known, so that an undo after a crash finds them.
@@ -331,7 +332,7 @@ fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoErr
             fs::remove_file(link)?;
         }
     }
-    if link.parent().is_some_and(|p| p.is_dir()) { sync_parent(link) } else { Ok(()) }
+    sync_parent(link)
 }
 
 fn set_text(path: &Path, text: Option<&str>) -> std::result::Result<(), IoError> {
