@@ -1,7 +1,7 @@
 //! Looking around below an open directory: short paths, few system calls. Only looks, never changes anything; what
 //! cannot be looked at is not there.
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, statat, openat, readlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, openat, readlinkat, statat};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -141,7 +141,8 @@ impl From<rustix::fs::Stat> for Stat {
     fn from(s: rustix::fs::Stat) -> Self {
         // The fields differ in width and sign between architectures.
         #[allow(clippy::unnecessary_cast)]
-        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        let nanoseconds =
+            |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
         Self {
             size: s.st_size as u64,

@@ -19,8 +19,8 @@ use rustix::fs::{CWD, RenameFlags};
 
 use crate::{IoError, Result};
 
-pub use dir::{Dir, Kind, Stat};
 pub use copy::{copy_file, copy_tree};
+pub use dir::{Dir, Kind, Stat};
 pub use remove::{remove_empty_below, remove_empty_dirs, remove_file, remove_tree};
 pub use temp::TempDir;
 pub use write::{create_new, replace_with, symlink, symlink_replace, write_atomic};
