@@ -34,7 +34,7 @@ pub struct BadRegex {
 type Reason = Option<String>;
 
 impl ModuleConf {
-    /// The make command for a kernel: of those whose MAKE_MATCH matches the last, else MAKE[0] when it has no
+    /// The make command for a kernel: of those whose MAKE_MATCH matches the last, else `MAKE[0]` when it has no
     /// MAKE_MATCH. `None`: the default command, which the caller makes.
     ///
     /// # Errors
