@@ -109,7 +109,7 @@ static FRAMEWORK: [DirectiveInfo; 19] = [
     row("mok_signing_key", Kind::Scalar, "private key that signs modules"),
     row("mok_certificate", Kind::Scalar, "certificate of that key"),
     row("try_sign_modules", Kind::Scalar, "whether to sign: true, false or not_in_chroot"),
-    row("lock_timeout", Kind::Number, "seconds to wait for another dkms; 0 is for ever"),
+    row("lock_timeout", Kind::Number, "seconds to wait for another dkms; 0 does not wait"),
 ];
 
 impl Dialect {
