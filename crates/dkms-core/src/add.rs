@@ -31,7 +31,8 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
         } else {
             w.path.display().to_string()
         };
-        s.warn(format!("{at}: {}", w.message));
+        let help = if w.help.is_empty() { String::new() } else { format!(" ({})", w.help) };
+        s.warn(format!("{at}: {}{help}", w.message));
     }
     if s.options.rpm_safe_upgrade {
         crate::rpm_upgrade::remember(s, package)?;

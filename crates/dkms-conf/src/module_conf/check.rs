@@ -72,7 +72,7 @@ fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
     for (directive, name) in [("BUILT_MODULE_NAME", &m.built_name), ("DEST_MODULE_NAME", &m.dest_name)] {
         if let Some(stem) = name.strip_suffix(".ko").or_else(|| name.strip_suffix(".o")) {
             let help = format!("{directive}[{i}]=\"{stem}\"");
-            let message = format!("{directive}[{i}] is a name without .ko or .o");
+            let message = format!("{directive}[{i}] ends in .ko or .o, and the name goes without");
             problems.push(Problem::error(directive, Some(i), message, help));
         }
     }

@@ -141,6 +141,20 @@ pub fn load_file(
         strict_errors: Vec::new(),
         warnings: Vec::new(),
     };
+    for (path, text) in &texts {
+        for suspicion in dkms_conf::suspicious(text) {
+            let at = suspicion.location;
+            loaded.warnings.push(ConfProblem {
+                path: path.clone(),
+                line: at.line,
+                column: at.column,
+                len: at.len,
+                text: at.text,
+                message: suspicion.problem.message,
+                help: suspicion.problem.help,
+            });
+        }
+    }
     for problem in &problems {
         let placed = place(problem, &texts);
         match (problem.severity, problem.strict_only) {
