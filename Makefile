@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 
 export DKMS_BIN
 
-.PHONY: all build test check unit fetch e2e packages fuzz-smoke fuzz deny msrv bench demo clean help
+.PHONY: all tools build test check unit fetch e2e packages fuzz-smoke fuzz deny msrv bench demo clean help
 
 all: build
 
@@ -48,7 +48,10 @@ msrv: ## The oldest supported compiler accepts the workspace
 bench: build ## Against Debian's dkms and a bare make (root)
 	tests/bench.sh
 
-demo: build ## One package from download to removal, in private trees
+tools: ## What building and the tests need, by apt-get
+	tests/fetch.sh --tools-only
+
+demo: tools build ## One package from download to removal, in private trees
 	tests/demo.sh
 
 clean:

@@ -2,7 +2,7 @@
 # Fill build/ with what the end-to-end tests read: kernel headers, one kernel image, Debian's own
 # dkms and every *-dkms package of the configured Debian archive.
 #
-#   tests/fetch.sh [--no-tools] [--with-image-6.12] [--msrv]
+#   tests/fetch.sh [--no-tools | --tools-only] [--with-image-6.12] [--msrv]
 #
 # Nothing but a few build tools is installed: packages are downloaded, unpacked below
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
@@ -21,6 +21,7 @@ tools=yes image612=no msrv=no
 for arg in "$@"; do
     case $arg in
         --no-tools) tools=no ;;
+        --tools-only) tools=only ;;
         --with-image-6.12) image612=yes ;;
         --msrv) msrv=yes ;;
         -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
@@ -115,7 +116,11 @@ unshare util-linux
 valgrind valgrind
 pahole pahole
 shellcheck shellcheck
+strace strace
+mandoc mandoc
 LIST
+    # Recommended by gcc, and needed to link anything.
+    [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
     if ((${#want[@]})); then
         say "installing ${want[*]}"
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${want[@]}" >/dev/null
@@ -205,7 +210,8 @@ flock 9
 if [[ -z $(candidate linux-headers-amd64) || -z $(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2>/dev/null | head -n 1) ]]; then
     apt-get -qq update || say 'apt-get update failed; going on with the lists that are here'
 fi
-if [[ $tools == yes && $(id -u) == 0 ]]; then install_tools; fi
+if [[ $tools != no && $(id -u) == 0 ]]; then install_tools; fi
+if [[ $tools == only ]]; then exit 0; fi
 kernel_layers
 layer dkms-debian '' dkms
 packages
