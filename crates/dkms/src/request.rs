@@ -248,3 +248,78 @@ pub fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelWords) -
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Arguments {
+        let words = std::iter::once("dkms").chain(line.split_whitespace()).map(std::ffi::OsString::from);
+        Arguments::read(words).unwrap_or_else(|_| panic!("{line}"))
+    }
+
+    #[test]
+    fn words_as_package_scripts_write_them() {
+        // What Debian's and Fedora's maintainer scripts, hooks and people call.
+        let table = [
+            ("add -m foo -v 1.0", Action::Add, "foo", "1.0"),
+            ("remove -m foo -v 1.0 --all", Action::Remove, "foo", "1.0"),
+            ("build -m foo/1.0 -k 6.1.0", Action::Build, "foo", "1.0"),
+            ("install foo/1.0 -k 6.1.0/x86_64", Action::Install, "foo", "1.0"),
+            ("-k 6.1.0 -m foo -v 1.0 build", Action::Build, "foo", "1.0"),
+            ("install --module=foo/1.0 --kernelver=6.1.0 --arch=x86_64", Action::Install, "foo", "1.0"),
+            ("uninstall --module foo/1.0 --kernelver 6.1.0", Action::Uninstall, "foo", "1.0"),
+            ("unbuild -m=foo -v=1.0 -k=6.1.0", Action::Unbuild, "foo", "1.0"),
+            ("add -m foo -v 1.0 --rpm_safe_upgrade", Action::Add, "foo", "1.0"),
+            ("mktarball foo/1.0 --binaries-only", Action::Mktarball, "foo", "1.0"),
+        ];
+        for (line, action, name, version) in table {
+            let arguments = read(line);
+            let subject = Subject::of(&arguments).unwrap();
+            assert_eq!(arguments.action(), Some(action), "{line}");
+            assert_eq!(subject.name.as_deref(), Some(name), "{line}");
+            assert_eq!(subject.version.as_deref(), Some(version), "{line}");
+        }
+    }
+
+    #[test]
+    fn kernels_and_architectures_pair_up() {
+        let pairs = |line: &str| check(&read(line)).map(|w| (w.releases, w.arches));
+        let all = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        assert_eq!(pairs("build a/1 -k 6.1 -k 6.2 -a x").unwrap(), (all(&["6.1", "6.2"]), all(&["x"])));
+        assert_eq!(pairs("build a/1 -k 6.1/x -k 6.2/y").unwrap(), (all(&["6.1", "6.2"]), all(&["x", "y"])));
+        let table = [
+            ("build a/1 -k 6.1 -a x -a y", 1),
+            ("remove a/1 --all -k 6.1", 2),
+            ("remove a/1 --all -a x", 3),
+            ("mktarball a/1 --binaries-only --source-only", 8),
+        ];
+        for (line, code) in table {
+            assert_eq!(crate::exit::code(&check(&read(line)).unwrap_err()), code, "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_lines_are_two() {
+        for line in ["status --nonsense", "build a/1 -j many", "build a/1 -k"] {
+            let words = std::iter::once("dkms").chain(line.split_whitespace()).map(std::ffi::OsString::from);
+            assert!(matches!(Arguments::read(words), Err(crate::cli::Stop::Wrong(_))), "{line}");
+        }
+        let known = Arguments::read(["dkms", "--version"].map(std::ffi::OsString::from));
+        assert!(matches!(known, Err(crate::cli::Stop::Text(t)) if t.starts_with("dkms-")));
+    }
+
+    #[test]
+    fn paths_and_names_are_told_apart() {
+        for word in ["./x", "/x", "..", "../y"] {
+            assert!(is_path(word), "{word}");
+        }
+        for word in ["foo/1.0", "foo", "..foo/1"] {
+            assert!(!is_path(word), "{word}");
+        }
+        assert!(is_archive("a.dkms.tar.gz") && is_archive("m.rpm") && !is_archive("foo/1.0"));
+        // Neither there nor a module's name: the archive that is missing.
+        let subject = Subject::of(&read("ldtarball ./none.tar.gz")).unwrap();
+        assert_eq!(subject.archive, Some(PathBuf::from("./none.tar.gz")));
+    }
+}

@@ -1,7 +1,6 @@
 //! From what make left behind to `K/A`: check, strip, sign, compress, describe, and rename into place.
 
-use super::Target;
-use crate::conf::load::{Exclusion, Loaded};
+use super::{Job, Target};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::hooks;
@@ -33,55 +32,42 @@ pub fn destination(s: &Session<'_>, written: &str) -> String {
 /// # Errors
 /// A file missing ([`Error::ModuleFileMissing`]), no module for this kernel ([`Error::BadModule`]), signing or
 /// compression failed. The caller drops the staging directory.
-pub fn collect(
-    s: &Session<'_>,
-    target: &Target,
-    b: &Build,
-    loaded: &Loaded,
-    exclusion: &Exclusion,
-    dir: &Path,
-    staging: &Path,
-) -> Result<Vec<ModuleRecord>> {
+pub(crate) fn collect(job: &Job<'_>, staging: &Path) -> Result<Vec<ModuleRecord>> {
     let modules = staging.join("module");
     dkms_sys::fs::create_dir_all(&modules)?;
-    let wanted: Vec<&ModuleEntry> = loaded
+    let wanted: Vec<&ModuleEntry> = job
+        .loaded
         .conf
         .modules
         .iter()
-        .zip(&exclusion.modules)
+        .zip(&job.exclusion.modules)
         .filter_map(|(entry, excluded)| excluded.is_none().then_some(entry))
         .collect();
     for entry in &wanted {
-        let file = dir.join(&entry.built_location).join(format!("{}.ko", entry.built_name));
+        let file = job.dir.join(&entry.built_location).join(format!("{}.ko", entry.built_name));
         if !file.is_file() {
             return Err(Error::ModuleFileMissing(format!(
                 "make ended well, but {}{}.ko, which dkms.conf promises, is not in {}",
                 entry.built_location,
                 entry.built_name,
-                dir.display()
+                job.dir.display()
             )));
         }
     }
-    let symvers = dir.join("Module.symvers");
+    let symvers = job.dir.join("Module.symvers");
     if symvers.is_file() {
         dkms_sys::fs::copy_file(&symvers, modules.join("Module.symvers"))?;
     }
     let mut records = Vec::new();
     for entry in wanted {
-        let built = dir.join(&entry.built_location).join(format!("{}.ko", entry.built_name));
-        records.push(one(s, target, b, entry, &built, &modules)?);
+        records.push(one(job, entry, &modules)?);
     }
     Ok(records)
 }
 
-fn one(
-    s: &Session<'_>,
-    target: &Target,
-    b: &Build,
-    entry: &ModuleEntry,
-    built: &Path,
-    modules: &Path,
-) -> Result<ModuleRecord> {
+fn one(job: &Job<'_>, entry: &ModuleEntry, modules: &Path) -> Result<ModuleRecord> {
+    let (s, target, b) = (job.s, job.target, job.b);
+    let built = &job.dir.join(&entry.built_location).join(format!("{}.ko", entry.built_name));
     let bytes = dkms_sys::fs::read(built)?;
     let module = check(&bytes, b, s.options.force)
         .map_err(|reason| Error::BadModule { path: built.into(), reason })?;

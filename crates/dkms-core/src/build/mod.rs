@@ -16,7 +16,7 @@ use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
 use crate::session::Session;
 use crate::signing::{self, Signing};
-use crate::tree::manifest::{Excluded, Inputs, Manifest, SCHEMA};
+use crate::tree::manifest::{Excluded, Inputs, Manifest, ModuleRecord, SCHEMA};
 use crate::tree::state;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::fs::TempDir;
@@ -127,7 +127,17 @@ pub fn build(s: &Session<'_>, target: &Target, b: &Build, replace: bool) -> Resu
     let log = MakeLog::create(&dir.join("make.log"), b)?;
     s.tell(Event::BuildStarted { build: b.clone(), log: log.path.clone() });
     let environment = [held.variable(s)];
-    let result = in_directory(s, target, b, &loaded, &exclusion, &dir, &log, &environment, started);
+    let job = Job {
+        s,
+        target,
+        b,
+        loaded: &loaded,
+        exclusion: &exclusion,
+        dir: &dir,
+        log: &log,
+        environment: &environment,
+    };
+    let result = job.run(started);
     match &result {
         Ok(manifest) => {
             dkms_sys::fs::remove_tree(&dir)?;
@@ -159,164 +169,155 @@ fn keep_log(s: &Session<'_>, b: &Build, log: &MakeLog) {
     let _ = dkms_sys::fs::copy_file(&log.path, &kept);
 }
 
-#[allow(clippy::too_many_arguments)]
-fn in_directory(
-    s: &Session<'_>,
-    target: &Target,
-    b: &Build,
-    loaded: &Loaded,
-    exclusion: &Exclusion,
-    dir: &Path,
-    log: &MakeLog,
-    environment: &[(String, String)],
-    started: Instant,
-) -> Result<Manifest> {
-    let names = loaded
-        .conf
-        .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
-        .map_err(|e| load::bad_regex(loaded, &e.to_string()))?;
-    let patches = prepare::patch(s, b, dir, &names, log)?;
-    script(s, b, "PRE_BUILD", loaded.conf.pre_build.as_deref(), dir, log, environment)?;
-    let line = make::command_line(s, b, loaded, target.toolchain.llvm)?;
-    s.tell(Event::Detail { text: line.clone() });
-    s.tell(Event::BuildStage { build: b.clone(), stage: "make".into() });
-    make::run(s, target, b, loaded, &line, log)?;
-
-    let kernel_dir = s.layout.kernel_dir(b);
-    dkms_sys::fs::create_dir_all(&kernel_dir)?;
-    let staged = stage(s, target, b, loaded, exclusion, dir, &kernel_dir, patches, line, started);
-    let (staging, mut manifest) = match staged {
-        Ok(staged) => staged,
-        Err(e) => {
-            let _ = std::fs::remove_dir(&kernel_dir);
-            return Err(e);
-        }
-    };
-    let built = s.layout.built_dir(b);
-    let staging = staging.keep();
-    let earlier = Manifest::load(s.layout, b).and_then(|m| m.installed);
-    let swapped = dkms_sys::fs::exists(&built);
-    let placed = match swapped {
-        true => dkms_sys::fs::exchange(&staging, &built),
-        false => dkms_sys::fs::rename_noreplace(&staging, &built),
-    };
-    if let Err(e) = placed {
-        let _ = dkms_sys::fs::remove_tree(&staging);
-        return Err(e.into());
-    }
-    dkms_sys::fs::sync_dir(&kernel_dir)?;
-    // POST_BUILD may look into K/A/module, so it comes after the rename; its failure takes the build back.
-    if let Err(e) = script(s, b, "POST_BUILD", loaded.conf.post_build.as_deref(), dir, log, environment) {
-        if swapped {
-            dkms_sys::fs::exchange(&staging, &built)?;
-            dkms_sys::fs::remove_tree(&staging)?;
-            return Err(e);
-        }
-        dkms_sys::fs::remove_tree(&built)?;
-        let _ = std::fs::remove_dir(&kernel_dir);
-        return Err(e);
-    }
-    if swapped {
-        dkms_sys::fs::remove_tree(&staging)?;
-    }
-    dkms_sys::fs::copy_file(&log.path, s.layout.make_log(b))?;
-    if loaded.conf.build_depends_rebuild {
-        remember_dependencies(s, b, &loaded.conf.build_depends)?;
-    }
-    manifest.build_seconds = started.elapsed().as_secs_f64();
-    // What is installed is still the earlier build; its record leads to its files.
-    manifest.installed = earlier;
-    manifest.store(&s.layout.manifest(b))?;
-    Ok(manifest)
+/// One build under way: everything its stages need.
+pub(crate) struct Job<'a> {
+    pub s: &'a Session<'a>,
+    pub target: &'a Target,
+    pub b: &'a Build,
+    pub loaded: &'a Loaded,
+    pub exclusion: &'a Exclusion,
+    /// The build directory.
+    pub dir: &'a Path,
+    pub log: &'a MakeLog,
+    /// What scripts see besides the inherited variables.
+    pub environment: &'a [(String, String)],
 }
 
-#[allow(clippy::too_many_arguments)]
-fn stage(
-    s: &Session<'_>,
-    target: &Target,
-    b: &Build,
-    loaded: &Loaded,
-    exclusion: &Exclusion,
-    dir: &Path,
-    kernel_dir: &Path,
-    patches: Vec<(String, String)>,
-    line: String,
-    started: Instant,
-) -> Result<(TempDir, Manifest)> {
-    let staging = TempDir::new_in(kernel_dir, &format!(".tmp_{}_", b.kernel.arch))?;
-    dkms_sys::fs::create_dir_all(staging.path().join("log"))?;
-    let modules = finish::collect(s, target, b, loaded, exclusion, dir, staging.path())?;
-    let manifest = Manifest {
-        schema: SCHEMA,
-        package: b.package.name.clone(),
-        version: b.package.version.clone(),
-        kernel: b.kernel.release.clone(),
-        arch: b.kernel.arch.clone(),
-        inputs: Inputs {
-            source: crate::digest::tree(&s.layout.source_link(&b.package)),
-            directives: directives_digest(loaded),
-            patches,
-            headers: target.headers.dir.clone(),
-            kernel_config: target
-                .headers
-                .config
-                .as_ref()
-                .map_or_else(String::new, |c| crate::digest::bytes(c.text().as_bytes())),
-            compiler: target.toolchain.compiler.clone(),
-            make: line,
-            evaluated: loaded.evaluation(),
-        },
-        built_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
-        build_seconds: started.elapsed().as_secs_f64(),
-        modules,
-        excluded: loaded
-            .conf
-            .modules
-            .iter()
-            .zip(&exclusion.modules)
-            .filter_map(|(e, why)| Some(Excluded { name: e.dest_name.clone(), reason: why.clone()? }))
-            .collect(),
-        build_depends: loaded.conf.build_depends.clone(),
-        no_weak_modules: loaded.conf.no_weak_modules,
-        post_remove: loaded.conf.post_remove.clone(),
-        installed: None,
-    };
-    manifest.store(&staging.path().join(".manifest.json"))?;
-    dkms_sys::fs::set_mode(staging.path(), 0o755)?;
-    Ok((staging, manifest))
+impl Job<'_> {
+    fn run(&self, started: Instant) -> Result<Manifest> {
+        let (s, b, conf) = (self.s, self.b, &self.loaded.conf);
+        let names = conf
+            .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
+            .map_err(|e| load::bad_regex(self.loaded, &e.to_string()))?;
+        let patches = prepare::patch(s, b, self.dir, &names, self.log)?;
+        self.script("PRE_BUILD", conf.pre_build.as_deref())?;
+        let line = make::command_line(s, b, self.loaded, self.target.toolchain.llvm)?;
+        s.tell(Event::Detail { text: line.clone() });
+        s.tell(Event::BuildStage { build: b.clone(), stage: "make".into() });
+        make::run(s, self.target, b, self.loaded, &line, self.log)?;
+
+        let kernel_dir = s.layout.kernel_dir(b);
+        dkms_sys::fs::create_dir_all(&kernel_dir)?;
+        let done = self
+            .stage(&kernel_dir, patches, line)
+            .and_then(|(staging, manifest)| self.put_in_place(staging, manifest, started));
+        if done.is_err() {
+            let _ = std::fs::remove_dir(&kernel_dir);
+        }
+        done
+    }
+
+    /// `K/A`, complete, under a temporary name beside its place.
+    fn stage(
+        &self,
+        kernel_dir: &Path,
+        patches: Vec<(String, String)>,
+        line: String,
+    ) -> Result<(TempDir, Manifest)> {
+        let staging = TempDir::new_in(kernel_dir, &format!(".tmp_{}_", self.b.kernel.arch))?;
+        dkms_sys::fs::create_dir_all(staging.path().join("log"))?;
+        dkms_sys::fs::copy_file(&self.log.path, staging.path().join("log/make.log"))?;
+        let modules = finish::collect(self, staging.path())?;
+        let manifest = self.describe(modules, patches, line);
+        manifest.store(&staging.path().join(".manifest.json"))?;
+        dkms_sys::fs::set_mode(staging.path(), 0o755)?;
+        Ok((staging, manifest))
+    }
+
+    fn describe(&self, modules: Vec<ModuleRecord>, patches: Vec<(String, String)>, line: String) -> Manifest {
+        let (target, conf) = (self.target, &self.loaded.conf);
+        let config = target.headers.config.as_ref();
+        let excluded = conf.modules.iter().zip(&self.exclusion.modules);
+        Manifest {
+            schema: SCHEMA,
+            package: self.b.package.name.clone(),
+            version: self.b.package.version.clone(),
+            kernel: self.b.kernel.release.clone(),
+            arch: self.b.kernel.arch.clone(),
+            inputs: Inputs {
+                source: crate::digest::tree(&self.s.layout.source_link(&self.b.package)),
+                directives: directives_digest(self.loaded),
+                patches,
+                headers: target.headers.dir.clone(),
+                kernel_config: config.map_or_else(String::new, |c| crate::digest::bytes(c.text().as_bytes())),
+                compiler: target.toolchain.compiler.clone(),
+                make: line,
+                evaluated: self.loaded.evaluation(),
+            },
+            built_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            build_seconds: 0.0,
+            modules,
+            excluded: excluded
+                .filter_map(|(e, why)| Some(Excluded { name: e.dest_name.clone(), reason: why.clone()? }))
+                .collect(),
+            build_depends: conf.build_depends.clone(),
+            no_weak_modules: conf.no_weak_modules,
+            post_remove: conf.post_remove.clone(),
+            installed: None,
+        }
+    }
+
+    /// Renames to `K/A`, over an earlier build if there is one; a failure from here on takes it back.
+    fn put_in_place(&self, staging: TempDir, manifest: Manifest, started: Instant) -> Result<Manifest> {
+        let built = self.s.layout.built_dir(self.b);
+        // What is installed is still the earlier build; its record leads to its files.
+        let earlier = Manifest::load(self.s.layout, self.b).and_then(|m| m.installed);
+        let swapped = dkms_sys::fs::exists(&built);
+        if swapped {
+            dkms_sys::fs::exchange(staging.path(), &built)?;
+        } else {
+            dkms_sys::fs::rename_noreplace(staging.path(), &built)?;
+        }
+        let finished = self.after(Manifest { installed: earlier, ..manifest }, started);
+        if finished.is_err() {
+            if swapped {
+                dkms_sys::fs::exchange(staging.path(), &built)?;
+            } else {
+                dkms_sys::fs::remove_tree(&built)?;
+            }
+        }
+        finished
+    }
+
+    /// POST_BUILD may look into K/A/module, so it comes after the rename.
+    fn after(&self, mut manifest: Manifest, started: Instant) -> Result<Manifest> {
+        let (s, b, conf) = (self.s, self.b, &self.loaded.conf);
+        dkms_sys::fs::sync_dir(s.layout.kernel_dir(b))?;
+        self.script("POST_BUILD", conf.post_build.as_deref())?;
+        dkms_sys::fs::copy_file(&self.log.path, s.layout.make_log(b))?;
+        if conf.build_depends_rebuild {
+            remember_dependencies(s, b, &conf.build_depends)?;
+        }
+        manifest.build_seconds = started.elapsed().as_secs_f64();
+        manifest.store(&s.layout.manifest(b))?;
+        Ok(manifest)
+    }
+
+    fn script(&self, directive: &'static str, line: Option<&str>) -> Result<()> {
+        let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
+        self.log.begin(&format!("Running {directive}"), line)?;
+        let started = Instant::now();
+        let script = Script { directive, line, directory: self.dir, environment: self.environment };
+        let output = Output::Log(self.log.file());
+        let Some(status) = hooks::run(self.s, &self.b.package, &script, output)? else { return Ok(()) };
+        self.log.end(status.code_for_shell(), started.elapsed())?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::ScriptFailed {
+            package: self.b.package.clone(),
+            directive,
+            command: line.to_owned(),
+            status: status.to_string(),
+            code: status.code_for_shell(),
+            log: Some(self.s.layout.failed_log(self.b)),
+        })
+    }
 }
 
 fn directives_digest(loaded: &Loaded) -> String {
     let text: String = loaded.directives.iter().map(|(n, i, v)| format!("{n}[{i}]={v}\n")).collect();
     crate::digest::bytes(text.as_bytes())
-}
-
-fn script(
-    s: &Session<'_>,
-    b: &Build,
-    directive: &'static str,
-    line: Option<&str>,
-    dir: &Path,
-    log: &MakeLog,
-    environment: &[(String, String)],
-) -> Result<()> {
-    let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
-    log.begin(&format!("Running {directive}"), line)?;
-    let started = Instant::now();
-    let script = Script { directive, line, directory: dir, environment };
-    let Some(status) = hooks::run(s, &b.package, &script, Output::Log(log.file()))? else { return Ok(()) };
-    log.end(status.code_for_shell(), started.elapsed())?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Error::ScriptFailed {
-        package: b.package.clone(),
-        directive,
-        command: line.to_owned(),
-        status: status.to_string(),
-        code: status.code_for_shell(),
-        log: Some(s.layout.failed_log(b)),
-    })
 }
 
 /// `.dep_NAME` files: which version of each dependency this was built against.
