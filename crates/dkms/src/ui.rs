@@ -3,7 +3,7 @@
 use crate::cli::{Action, Arguments};
 use crate::exit;
 use crate::render::{json, plain, progress::Progress};
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
 use std::io::Write;
 use std::process::ExitCode;
@@ -120,14 +120,5 @@ impl Sink for Ui {
                 }
             }
         }
-    }
-}
-
-/// What kind of end a command came to, for messages.
-pub fn heading(e: &Error) -> &'static str {
-    match e {
-        Error::Excluded { .. } => "skipped",
-        Error::RemoveCancelled(_) => "note",
-        _ => "error",
     }
 }

@@ -3,7 +3,7 @@
 use super::journal::{Op, aside};
 use crate::error::{Error, Result};
 use crate::ids::Build;
-use crate::kernel::installed::ModuleIndex;
+use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::session::Session;
 use crate::tree::manifest::Manifest;
 use crate::tree::{originals, state};
@@ -126,9 +126,10 @@ fn one(
     plan: &mut InstallPlan,
 ) -> Result<()> {
     let bytes = dkms_sys::fs::read(&source.path)?;
-    let ours = parse(&bytes).and_then(|plain| crate::build::finish::check(&plain, b, force.all)).map_err(
-        |reason| Error::InstallAborted(format!("{} is not installed: {reason}", source.path.display())),
-    )?;
+    let ours =
+        decompressed(&bytes).and_then(|plain| crate::build::finish::check(&plain, b, force.all)).map_err(
+            |reason| Error::InstallAborted(format!("{} is not installed: {reason}", source.path.display())),
+        )?;
     let existing = index.find(&source.name);
     let target = source.destination.join(&source.file);
 
@@ -246,7 +247,7 @@ enum Found {
 
 /// Compares the module that is there with ours: by MODULE_VERSION in dkms's order, then by srcversion, then by bytes.
 fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
-    let theirs = std::fs::read(theirs_path).map_err(|e| e.to_string()).and_then(|b| parse(&b));
+    let theirs = std::fs::read(theirs_path).map_err(|e| e.to_string()).and_then(|b| decompressed(&b));
     let Ok(theirs) = theirs.and_then(|b| Module::parse(&b).map_err(|e| e.to_string())) else {
         return Found::Older;
     };
@@ -269,17 +270,6 @@ fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
         (true, "") => Found::Same("the same module".into()),
         (true, v) => Found::Same(format!("version {v} with the same source")),
     }
-}
-
-/// Largest module that is looked into, decompressed.
-const MODULE_LIMIT: usize = 1 << 30;
-
-/// The bytes of a module file without compression.
-///
-/// # Errors
-/// In words.
-pub fn parse(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
-    kmodule::compress::decompress(bytes, MODULE_LIMIT).map_err(|e| e.to_string())
 }
 
 /// The built files of a build and where they go: from its manifest, or from its dkms.conf when dkms 3.x built it.

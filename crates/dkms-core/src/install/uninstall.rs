@@ -3,6 +3,7 @@
 use super::journal::{Op, aside};
 use crate::conf::load;
 use crate::ids::Build;
+use crate::kernel::installed::decompressed;
 use crate::session::Session;
 use crate::tree::manifest::{Manifest, Stamp};
 use crate::tree::originals;
@@ -109,7 +110,7 @@ fn is_copy(installed: &Path, built: &Path) -> bool {
         return true;
     }
     let info = |p: &Path| {
-        let bytes = super::plan::parse(&std::fs::read(p).ok()?).ok()?;
+        let bytes = decompressed(&std::fs::read(p).ok()?).ok()?;
         let module = kmodule::elf::Module::parse(&bytes).ok()?;
         let (v, sv) = (module.modinfo.version()?.to_owned(), module.modinfo.srcversion()?.to_owned());
         Some((v, sv))

@@ -74,3 +74,14 @@ impl ModuleIndex {
         }
     }
 }
+
+/// Largest module that is looked into, decompressed.
+const MODULE_LIMIT: usize = 1 << 30;
+
+/// The bytes of a module file without compression.
+///
+/// # Errors
+/// In words.
+pub fn decompressed(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    kmodule::compress::decompress(bytes, MODULE_LIMIT).map_err(|e| e.to_string())
+}

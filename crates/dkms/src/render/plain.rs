@@ -130,7 +130,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
 
 /// How an error is shown: what happened, then what to do about it.
 pub fn error(e: &Error, code: u8) -> String {
-    let mut text = format!("dkms: {}: {e}\n", crate::ui::heading(e));
+    let mut text = format!("dkms: {}: {e}\n", heading(e));
     for line in e.help() {
         text.push_str(&indent(&line));
     }
@@ -138,4 +138,13 @@ pub fn error(e: &Error, code: u8) -> String {
         text.push_str(&format!("  (exit code {code})\n"));
     }
     text
+}
+
+/// What kind of end a command came to, for messages.
+fn heading(e: &Error) -> &'static str {
+    match e {
+        Error::Excluded { .. } => "skipped",
+        Error::RemoveCancelled(_) => "note",
+        _ => "error",
+    }
 }
