@@ -6,6 +6,7 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/.." || exit 1
+export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms}
 all=(fetch format clippy unit shell docs build scenarios crash packages fuzz deny msrv install)
 sections=("${@:-${all[@]}}")
 summary=() failed=0
