@@ -1,7 +1,7 @@
 //! Archives of dkms trees: what `mktarball` writes and `ldtarball` reads.
 //!
 //! [`write()`] makes the same bytes from the same files. [`unpack`] trusts nothing: every entry is judged by
-//! [`names::Tree`], which knows no disk, before anything is made of it; one bad entry refuses the whole archive, and
+//! `names::Tree`, which knows no disk, before anything is made of it; one bad entry refuses the whole archive, and
 //! nothing of it stays.
 
 mod entries;
