@@ -113,6 +113,7 @@ fn fits(pattern: &Option<String>, text: &str) -> bool {
 struct Package<'a> {
     s: &'a Session<'a>,
     dir: &'a Dir,
+    inside: &'a [(String, Kind)],
     has_originals: bool,
 }
 
@@ -126,12 +127,12 @@ fn package(
 ) {
     let inside = dir.entries();
     let has_originals = inside.iter().any(|(n, _)| n == "original_module");
-    let p = Package { s, dir, has_originals };
-    for (version, kind) in inside {
-        if kind != Kind::Directory || version == "original_module" || !fits(&filter.version, &version) {
+    let p = Package { s, dir, inside: &inside, has_originals };
+    for (version, kind) in &inside {
+        if *kind != Kind::Directory || version == "original_module" || !fits(&filter.version, version) {
             continue;
         }
-        let (Ok(id), Some(dir)) = (PackageId::new(name, &version), p.dir.below(&version)) else { continue };
+        let (Ok(id), Some(dir)) = (PackageId::new(name, version), p.dir.below(version)) else { continue };
         if !dir.has_dir("source") {
             out.push(Entry::new(&id, State::Broken));
             continue;
@@ -144,12 +145,7 @@ fn package(
             {
                 continue;
             }
-            let Some(arches) = dir.below(&release) else { continue };
-            for (arch, kind) in arches.entries() {
-                if kind == Kind::Directory && fits(&filter.arch, &arch) {
-                    out.extend(p.build(&id, &release, &arch, &arches, buffer));
-                }
-            }
+            p.builds(&id, &release, &dir, filter, buffer, out);
         }
         if out.len() == before {
             out.push(Entry::new(&id, State::Added));
@@ -158,6 +154,37 @@ fn package(
 }
 
 impl Package<'_> {
+    /// The builds for one kernel. Usually there is one architecture, and it is no secret which: then the kernel's
+    /// directory need not be read.
+    fn builds(
+        &self,
+        id: &PackageId,
+        release: &str,
+        dir: &Dir,
+        filter: &Filter,
+        buffer: &mut Vec<u8>,
+        out: &mut Vec<Entry>,
+    ) {
+        if dir.subdirectories(release) == Some(1) {
+            let linked = self
+                .inside
+                .iter()
+                .find_map(|(name, _)| name.strip_prefix("kernel-")?.strip_prefix(release)?.strip_prefix('-'));
+            let arch = linked.unwrap_or(&self.s.host.machine);
+            if let Some(entry) = self.build(id, release, arch, dir, buffer) {
+                out.extend(fits(&filter.arch, arch).then_some(entry));
+                return;
+            }
+        }
+        let Some(inside) = dir.below(release) else { return };
+        for (arch, kind) in inside.entries() {
+            if kind == Kind::Directory && fits(&filter.arch, &arch) {
+                out.extend(self.build(id, release, &arch, dir, buffer));
+            }
+        }
+    }
+
+    /// One build; `dir` is the version's directory.
     fn build(
         &self,
         id: &PackageId,
@@ -167,9 +194,10 @@ impl Package<'_> {
         buffer: &mut Vec<u8>,
     ) -> Option<Entry> {
         let b = Build::new(id, &Kernel::new(release, arch).ok()?);
-        let glance =
-            dir.read(format!("{arch}/.manifest.json"), buffer).and_then(|bytes| Glance::parse(bytes, &b));
-        if glance.is_none() && !dir.has_dir(format!("{arch}/module")) {
+        let glance = dir
+            .read(format!("{release}/{arch}/.manifest.json"), buffer)
+            .and_then(|bytes| Glance::parse(bytes, &b));
+        if glance.is_none() && !dir.has_dir(format!("{release}/{arch}/module")) {
             return None;
         }
         let link = self.dir.link(format!("kernel-{release}-{arch}"));
@@ -193,7 +221,7 @@ impl Package<'_> {
     fn compare(&self, b: &Build, glance: &Glance<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
         let recorded = glance.installed.as_ref().map_or(&[][..], |i| &i.files);
         for module in &glance.modules {
-            let below = format!("{}/module/{}", b.kernel.arch, module.file);
+            let below = format!("{}/{}/module/{}", b.kernel.release, b.kernel.arch, module.file);
             let Some(built) = dir.stat(&below).map(Stamp::from) else {
                 entry.built_missing = true;
                 continue;

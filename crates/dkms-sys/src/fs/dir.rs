@@ -87,6 +87,15 @@ impl Dir {
             .map_or(Kind::Other, |s| Self::kind_of(FileType::from_raw_mode(s.st_mode)))
     }
 
+    /// How many subdirectories the directory `name` has, hidden ones included, where the file system counts them in its
+    /// links (ext4, xfs, tmpfs do; btrfs and overlayfs do not, and say 1). `None`: it does not say, or is no directory.
+    pub fn subdirectories(&self, name: impl AsRef<Path>) -> Option<u64> {
+        let stat = statat(&self.0, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        #[allow(clippy::unnecessary_cast)]
+        let links = stat.st_nlink as u64;
+        links.checked_sub(2).filter(|_| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    }
+
     /// Whether a name leads to a directory, links followed.
     pub fn has_dir(&self, name: impl AsRef<Path>) -> bool {
         statat(&self.0, name.as_ref(), AtFlags::empty())
@@ -178,5 +187,7 @@ mod tests {
         assert_eq!(d.stat("a").map(|s| s.size), Some(5));
         assert_eq!(d.stat("a"), Stat::of(t.path().join("a")));
         assert_eq!(d.below("b").map(|b| b.entries().len()), Some(1));
+        let counted = d.subdirectories("b");
+        assert!(counted.is_none() || counted == Some(1), "{counted:?}");
     }
 }
