@@ -2,11 +2,15 @@
 
 use super::Call;
 use crate::render::json;
-use dkms_core::error::Result;
+use dkms_core::error::{Error, Result};
 use dkms_core::status::{self, Filter, State};
 
 /// `dkms status`
 pub fn status(call: &Call<'_>) -> Result<()> {
+    if let Some(path) = call.subject.archive.as_ref().or(call.subject.directory.as_ref()) {
+        let named = "status is about MODULE or MODULE/VERSION, and this is a path";
+        return Err(Error::Usage(format!("{}: {named}", path.display())));
+    }
     let base = Filter {
         name: call.subject.name.clone(),
         version: call.subject.version.clone(),
