@@ -28,7 +28,7 @@ fetch: ## Headers, a kernel image, Debian's dkms and the *-dkms packages, into b
 	tests/fetch.sh
 
 e2e: build fetch ## Scenarios with Debian's dkms and ours, side by side (root)
-	$(CARGO) test --release --locked -p dkms-tests --test harness --test scenarios
+	$(CARGO) test --release --locked -p dkms-tests --test harness --test takeover --test scenarios
 
 packages: build fetch ## Real packages with both (root)
 	$(CARGO) test --release --locked -p dkms-tests --test packages

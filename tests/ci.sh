@@ -17,7 +17,7 @@ clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 unit() { cargo test --workspace --exclude dkms-tests --locked; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
 build() { cargo build --release --locked -p dkms; }
-scenarios() { cargo test --release --locked -p dkms-tests --lib --test harness --test scenarios; }
+scenarios() { cargo test --release --locked -p dkms-tests --lib --test harness --test takeover --test scenarios; }
 crash() { tests/crash.sh; }
 packages() { cargo test --release --locked -p dkms-tests --test packages; }
 fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-60}"; }
