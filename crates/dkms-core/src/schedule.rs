@@ -382,7 +382,9 @@ pub fn autoinstall(s: &Session<'_>, kernel: &Kernel, code: &dyn Fn(&Error) -> u8
             continue;
         }
         match work.install(&b) {
-            Ok(_) => installed.push(task.package.to_string()),
+            Ok(Outcome::Installed) => installed.push(task.package.to_string()),
+            // The kernel has the same modules already, or another dkms was faster; it was said.
+            Ok(Outcome::Nothing) => {}
             Err(Error::Excluded { reason, .. }) => {
                 skipped.push(task.package.to_string());
                 s.tell(Event::Skipped { build: b, reason });
