@@ -11,10 +11,16 @@ pub fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
-/// Unpacked kernel packages: `DKMS_TEST_KERNELS`, or `build/kernels` in the checkout.
-pub fn kernels() -> PathBuf {
-    std::env::var_os("DKMS_TEST_KERNELS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/kernels"), PathBuf::from)
+/// Unpacked kernel packages: `DKMS_TEST_KERNELS`, or in the checkout `build/kernels` and the layers that
+/// `tests/fetch.sh` unpacks for the end-to-end tests.
+fn roots() -> Vec<PathBuf> {
+    if let Some(named) = std::env::var_os("DKMS_TEST_KERNELS") {
+        return vec![named.into()];
+    }
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build");
+    let layers = ["headers-6.1", "headers-6.12", "image-6.1"];
+    let layers = layers.iter().map(|layer| build.join("layers").join(layer).join("root"));
+    std::iter::once(build.join("kernels")).chain(layers).collect()
 }
 
 fn walk(directory: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) {
@@ -32,11 +38,15 @@ fn walk(directory: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBu
 /// At most `count` real modules, spread evenly over all there are.
 pub fn modules(count: usize) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    walk(
-        &kernels().join("lib/modules"),
-        &|path| path.extension().is_some_and(|suffix| suffix == "ko"),
-        &mut found,
-    );
+    for root in roots() {
+        for place in ["lib/modules", "usr/lib/modules"] {
+            walk(
+                &root.join(place),
+                &|path| path.extension().is_some_and(|suffix| suffix == "ko"),
+                &mut found,
+            );
+        }
+    }
     found.sort();
     let step = found.len().div_ceil(count).max(1);
     found.into_iter().step_by(step).collect()
@@ -45,7 +55,7 @@ pub fn modules(count: usize) -> Vec<PathBuf> {
 /// Every `Module.symvers` of installed or unpacked headers.
 pub fn symvers() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for root in [kernels().join("usr/src"), PathBuf::from("/usr/src")] {
+    for root in roots().iter().map(|r| r.join("usr/src")).chain([PathBuf::from("/usr/src")]) {
         for entry in fs::read_dir(root).into_iter().flatten().flatten() {
             let file = entry.path().join("Module.symvers");
             if file.is_file() {
@@ -59,7 +69,7 @@ pub fn symvers() -> Vec<PathBuf> {
 /// Every sign-file of installed or unpacked kernel build tools.
 pub fn sign_files() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for root in [kernels().join("usr/lib"), PathBuf::from("/usr/lib")] {
+    for root in roots().iter().map(|r| r.join("usr/lib")).chain([PathBuf::from("/usr/lib")]) {
         for entry in fs::read_dir(root).into_iter().flatten().flatten() {
             let file = entry.path().join("scripts/sign-file");
             if file.is_file() {
