@@ -160,6 +160,17 @@ impl<'a> Work<'a> {
         first.map_or(Ok(()), Err)
     }
 
+    /// [`Work::finish`], with or without a failure before it.
+    ///
+    /// # Errors
+    /// That failure, else what finishing fails with.
+    pub fn conclude(self, failure: Option<Error>) -> Result<()> {
+        match failure {
+            Some(e) => self.finish_after(e),
+            None => self.finish(),
+        }
+    }
+
     /// After a failure: what is complete stays and gets its depmod; the failure is what counts.
     ///
     /// # Errors
@@ -291,10 +302,7 @@ pub fn install_all(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> 
             }
         }
     }
-    match first {
-        Some(e) => work.finish_after(e),
-        None => work.finish(),
-    }
+    work.conclude(first)
 }
 
 /// What an autoinstall for a kernel would do.
@@ -461,8 +469,5 @@ pub fn match_kernel(s: &Session<'_>, template: &Kernel, kernel: &Kernel, name: O
             }
         }
     }
-    match first {
-        Some(e) => work.finish_after(e),
-        None => work.finish(),
-    }
+    work.conclude(first)
 }
