@@ -84,7 +84,7 @@ fn executable(path: &Path) -> bool {
 }
 
 fn io(op: &'static str, path: &Path, source: std::io::Error) -> Error {
-    Error::Io(dkms_sys::IoError { op, path: path.to_owned(), source })
+    Error::Io(dkms_sys::IoError::new(op, path, source))
 }
 
 /// Turns a process that could not be run into our error.

@@ -1,6 +1,11 @@
-//! Locks between commands: one per package for builds, one per kernel for installs. flock(2) below `.lock` of the tree; a
-//! dead holder never blocks. A dkms that a package's script calls inherits what its caller holds, by name, and does not
-//! wait for itself.
+//! Locks between commands: one per package version for builds, one per kernel for its modules. flock(2) below `.lock` of
+//! the tree; a dead holder never blocks.
+//!
+//! **Order.** Build locks come before kernels' locks: whoever holds a kernel's lock never waits for a build lock, and who
+//! needs several of one kind takes them sorted. `K/A` of a build is only put in place, replaced or deleted under its
+//! kernel's lock.
+//!
+//! A dkms that a package's script calls inherits what its caller holds, by name, and does not wait for itself.
 
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -9,27 +14,31 @@ use crate::session::Session;
 use dkms_sys::lock::{Lock, LockError, Mode};
 use std::time::Duration;
 
-/// The variable that tells children which locks their caller holds, separated by blanks.
+/// The variable that tells children which locks their caller holds: `NAME` with `=PID` behind it, separated by blanks.
 pub const HELD: &str = "DKMS_LOCKS_HELD";
 
 /// A lock that is held, or that a caller of ours holds.
 #[derive(Debug)]
 pub struct Held {
     /// `None` when inherited.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
     name: String,
 }
 
 impl Held {
     /// Whether a caller of ours holds it.
     pub fn is_inherited(&self) -> bool {
-        self._lock.is_none()
+        self.lock.is_none()
     }
+}
 
-    /// The variable to hand to children: what was inherited, and this.
-    pub fn variable(&self, s: &Session<'_>) -> (String, String) {
-        (HELD.into(), format!("{} {}", inherited(s), self.name).trim().to_owned())
+/// The variable to hand to children: what was inherited, and these.
+pub fn variable<'a>(s: &Session<'_>, held: impl IntoIterator<Item = &'a Held>) -> (String, String) {
+    let mut value = inherited(s);
+    for h in held.into_iter().filter(|h| !h.is_inherited()) {
+        value.push_str(&format!(" {}={}", h.name, dkms_sys::sys::own_pid()));
     }
+    (HELD.into(), value.trim().to_owned())
 }
 
 fn inherited(s: &Session<'_>) -> String {
@@ -40,47 +49,102 @@ fn inherited(s: &Session<'_>) -> String {
         .map_or_else(String::new, |(_, v)| v.to_string_lossy().into_owned())
 }
 
-/// Waits until nobody else builds this package version.
+/// Which process of our callers said that it holds this lock.
+fn caller_with(s: &Session<'_>, name: &str) -> Option<u32> {
+    let all = inherited(s);
+    all.split_whitespace().find_map(|word| {
+        let (held, pid) = word.rsplit_once('=')?;
+        (held == name).then(|| pid.parse().ok())?
+    })
+}
+
+fn build_name(p: &PackageId) -> String {
+    format!("build-{}-{}", p.name, p.version)
+}
+
+fn install_name(k: &Kernel) -> String {
+    format!("install-{}-{}", k.release, k.arch)
+}
+
+/// Waits until nobody else builds this package version, or takes it away.
 ///
 /// # Errors
 /// [`Error::Busy`] after `lock_timeout`, or when the lock file cannot be made.
 pub fn build(s: &Session<'_>, p: &PackageId) -> Result<Held> {
-    acquire(s, format!("build-{}-{}", p.name, p.version), &format!("building {p}"))
+    acquire(s, build_name(p), &format!("building {p}"))
 }
 
-/// Waits until nobody else changes this kernel's modules.
+/// Waits until nobody else changes these kernels' modules; they are taken in one order whatever order they are given in.
 ///
 /// # Errors
 /// As [`build`].
-pub fn install(s: &Session<'_>, k: &Kernel) -> Result<Held> {
-    acquire(s, format!("install-{}-{}", k.release, k.arch), &format!("changing the modules of kernel {k}"))
+pub fn install(s: &Session<'_>, kernels: &[Kernel]) -> Result<Vec<Held>> {
+    let mut sorted: Vec<&Kernel> = kernels.iter().collect();
+    sorted.sort();
+    sorted.dedup();
+    let one = |k: &&Kernel| acquire(s, install_name(k), &format!("changing the modules of kernel {k}"));
+    sorted.iter().map(one).collect()
 }
 
-/// The lock of a kernel's modules if it is free now. `None`: somebody has it, perhaps a caller of ours.
+/// The locks of kernels' modules if all are free now. `None`: somebody has one, perhaps a caller of ours.
+///
+/// # Errors
+/// When a lock file cannot be used.
+pub fn try_install(s: &Session<'_>, kernels: &[Kernel]) -> Result<Option<Vec<Lock>>> {
+    dkms_sys::fs::create_dir_all(s.layout.lock_dir())?;
+    let mut held = Vec::new();
+    for k in kernels {
+        let path = s.layout.lock_dir().join(install_name(k));
+        match Lock::try_acquire(path, Mode::Exclusive, &describe(s, "looking for interrupted changes"))? {
+            Some(lock) => held.push(lock),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(held))
+}
+
+/// The lock of one package version if it is free now.
 ///
 /// # Errors
 /// When the lock file cannot be used.
-pub fn try_install(s: &Session<'_>, k: &Kernel) -> Result<Option<Lock>> {
-    let name = format!("install-{}-{}", k.release, k.arch);
-    if inherited(s).split_whitespace().any(|held| held == name) {
-        return Ok(None);
-    }
+pub fn try_build(s: &Session<'_>, p: &PackageId) -> Result<Option<Lock>> {
     dkms_sys::fs::create_dir_all(s.layout.lock_dir())?;
-    Ok(Lock::try_acquire(s.layout.lock_dir().join(name), Mode::Exclusive, "looking for interrupted changes")?)
+    let path = s.layout.lock_dir().join(build_name(p));
+    Ok(Lock::try_acquire(path, Mode::Exclusive, &describe(s, "looking around"))?)
+}
+
+/// The lock for making the signing key.
+///
+/// # Errors
+/// As [`build`].
+pub fn signing_key(s: &Session<'_>) -> Result<Held> {
+    acquire(s, "signing-key".into(), "making the signing key")
+}
+
+/// What waiters are told: the command, and what it is at.
+fn describe(s: &Session<'_>, what: &str) -> String {
+    if s.host.command.is_empty() { what.to_owned() } else { format!("{}, {what}", s.host.command) }
 }
 
 fn acquire(s: &Session<'_>, name: String, what: &str) -> Result<Held> {
-    if inherited(s).split_whitespace().any(|held| held == name) {
-        return Ok(Held { _lock: None, name });
-    }
     let dir = s.layout.lock_dir();
     dkms_sys::fs::create_dir_all(&dir)?;
+    let path = dir.join(&name);
+    let shown = describe(s, what);
+    if let Some(pid) = caller_with(s, &name) {
+        // The variable may have outlived its maker, in a daemon that a script once started.
+        match Lock::try_acquire(&path, Mode::Exclusive, &shown)? {
+            Some(lock) => return Ok(Held { lock: Some(lock), name }),
+            None if Lock::holder(&path).pid == pid => return Ok(Held { lock: None, name }),
+            None => {}
+        }
+    }
     let timeout = s.options.framework.lock_timeout.map(Duration::from_secs);
-    let lock = Lock::acquire(dir.join(&name), Mode::Exclusive, what, timeout, &mut |holder| {
+    let lock = Lock::acquire(&path, Mode::Exclusive, &shown, timeout, &mut |holder| {
         s.tell(Event::Waiting { what: what.to_owned(), holder: holder.to_string() });
     });
     match lock {
-        Ok(lock) => Ok(Held { _lock: Some(lock), name }),
+        Ok(lock) => Ok(Held { lock: Some(lock), name }),
         Err(LockError::Busy { holder, .. }) => {
             Err(Error::Busy { what: what.to_owned(), holder: holder.to_string() })
         }

@@ -26,6 +26,8 @@ pub struct Host {
     pub chroot: Option<bool>,
     /// Effective user is root.
     pub root: bool,
+    /// The command line, for whoever has to wait for us.
+    pub command: String,
     /// `ADDON_MODULES_DIR`, which overrides the distribution's destination.
     pub addon_modules_dir: Option<String>,
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Displays as `cannot OP PATH: reason`, followed by a hint when the reason has a well-known remedy.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {op} {}: {}{}", .path.display(), reason(.source), hint(.source))]
+#[error("cannot {op} {}: {}{}{}", .path.display(), reason(.source), amount(.room), hint(.source))]
 pub struct IoError {
     /// What was tried, as a verb: `"read"`, `"rename"`.
     pub op: &'static str,
@@ -14,12 +14,24 @@ pub struct IoError {
     pub path: PathBuf,
     /// What the system answered.
     pub source: std::io::Error,
+    /// Where room was lacking: bytes that were needed, and bytes that were free.
+    pub room: Option<(u64, u64)>,
 }
 
 impl IoError {
     /// Puts the operation and the path to what the system answered.
     pub fn new(op: &'static str, path: impl AsRef<Path>, source: impl Into<std::io::Error>) -> Self {
-        IoError { op, path: path.as_ref().to_owned(), source: source.into() }
+        IoError { op, path: path.as_ref().to_owned(), source: source.into(), room: None }
+    }
+
+    /// Adds how many bytes were needed, if it was room that was lacking.
+    #[must_use]
+    pub fn needing(mut self, bytes: u64) -> Self {
+        if self.is_no_space() {
+            let near = self.path.ancestors().find(|p| p.is_dir());
+            self.room = near.and_then(|dir| crate::fs::free_space(dir).ok()).map(|free| (bytes, free));
+        }
+        self
     }
 
     /// The error number (`ENOENT` ...), if the system gave one.
@@ -45,6 +57,10 @@ fn reason(source: &std::io::Error) -> String {
         Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
         None => text,
     }
+}
+
+fn amount(room: &Option<(u64, u64)>) -> String {
+    room.map_or_else(String::new, |(need, free)| format!(": {need} bytes are needed, {free} are free there"))
 }
 
 fn hint(source: &std::io::Error) -> &'static str {
@@ -77,6 +93,12 @@ mod tests {
             let text = error(number).to_string();
             assert!(text.contains(word) && !text.contains("os error"), "{text}");
         }
+    }
+
+    #[test]
+    fn how_much_room_is_said_when_it_is_room_that_lacks() {
+        assert!(error(libc::ENOSPC).needing(4711).to_string().contains(": 4711 bytes are needed, "));
+        assert!(!error(libc::EROFS).needing(4711).to_string().contains("4711"));
     }
 
     #[test]

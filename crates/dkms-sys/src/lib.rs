@@ -5,6 +5,7 @@
 
 mod error;
 pub mod fs;
+pub mod jobserver;
 pub mod lock;
 pub mod mount;
 pub mod process;

@@ -14,6 +14,9 @@ use rustix::io::Errno;
 
 use crate::{IoError, signal, sys};
 
+/// How long is waited in silence.
+const ANNOUNCE: Duration = Duration::from_millis(100);
+
 /// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -49,9 +52,16 @@ impl Holder {
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.pid, self.command.as_str()) {
-            (0, _) => f.write_str("another process"),
-            (pid, "") => write!(f, "process {pid}"),
-            (pid, command) => write!(f, "process {pid} ({command})"),
+            (0, _) => return f.write_str("another process"),
+            (pid, "") => write!(f, "process {pid}")?,
+            (pid, command) => write!(f, "process {pid} ({command})")?,
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        match now.saturating_sub(self.since_unix) {
+            _ if self.since_unix == 0 => Ok(()),
+            0..=1 => Ok(()),
+            s @ 2..=119 => write!(f, ", at it for {s} s"),
+            s => write!(f, ", at it for {} min", s / 60),
         }
     }
 }
@@ -94,7 +104,7 @@ impl Lock {
     /// Takes the lock file `path` (made when missing, mode 0644; its directory must exist).
     ///
     /// `what` says in a few words what for; who waits is shown it. `timeout`: `None` waits for ever, zero only tries.
-    /// `on_wait` is called once before waiting and again whenever the holder changes.
+    /// `on_wait` is called when it takes longer than a moment, and again whenever the holder changes.
     pub fn acquire(
         path: impl AsRef<Path>,
         mode: Mode,
@@ -118,7 +128,8 @@ impl Lock {
             if let Some(signal) = signal::interrupted() {
                 return Err(LockError::Interrupted { signal, holder });
             }
-            if announced.as_ref() != Some(&holder) {
+            // What is over in a moment is not worth a line.
+            if waited >= ANNOUNCE && announced.as_ref() != Some(&holder) {
                 on_wait(&holder);
                 announced = Some(holder);
             }

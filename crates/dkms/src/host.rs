@@ -51,8 +51,15 @@ pub fn gather() -> Host {
         cpus: dkms_sys::sys::nproc(),
         chroot: None,
         root: dkms_sys::sys::effective_uid() == 0,
+        command: command(),
         addon_modules_dir: addon_modules_dir(),
     }
+}
+
+/// The command line as it was typed, cut where nobody reads on.
+fn command() -> String {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
+    format!("dkms {}", words.join(" ")).chars().take(200).collect()
 }
 
 /// `ADDON_MODULES_DIR` of the environment, else of `/etc/sysconfig/module-init-tools`.

@@ -22,11 +22,11 @@ impl MakeLog {
     /// # Errors
     /// When it cannot be written.
     pub fn create(path: &Path, build: &Build) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(|source| IoError {
-            op: "write",
-            path: path.into(),
-            source,
-        })?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|e| IoError::new("write", path, e))?;
         let log = Self { path: path.into(), file };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
@@ -44,8 +44,7 @@ impl MakeLog {
     /// # Errors
     /// When it cannot be written: a full disk shows here first.
     pub fn line(&self, text: &str) -> Result<()> {
-        writeln!(&self.file, "{text}")
-            .map_err(|source| IoError { op: "write", path: self.path.clone(), source }.into())
+        writeln!(&self.file, "{text}").map_err(|source| IoError::new("write", &self.path, source).into())
     }
 
     /// Begins the record of a command.

@@ -130,7 +130,7 @@ pub fn run(
     line: &str,
     log: &MakeLog,
 ) -> Result<()> {
-    let io = |source| Error::Io(dkms_sys::IoError { op: "write", path: log.path.clone(), source });
+    let io = |source| Error::Io(dkms_sys::IoError::new("write", &log.path, source));
     log.begin("Building module(s)", line)?;
     let bash = dkms_sys::process::which("bash", &s.host.path).unwrap_or_else(|| "/bin/bash".into());
     if dkms_sys::process::which("make", &s.host.path).is_none() {

@@ -120,7 +120,7 @@ pub fn load_file(
                 return Err(Error::ConfMissing(file.clone()));
             }
             Err(source) => {
-                return Err(Error::Io(dkms_sys::IoError { op: "read", path: file.clone(), source }));
+                return Err(Error::Io(dkms_sys::IoError::new("read", file, source)));
             }
         };
         let (directives, used) = evaluate_one(s, file, &text, &state, Dialect::Module)?;

@@ -207,7 +207,7 @@ impl Transaction {
     }
 
     fn append(&mut self, lines: &[Line]) -> Result<()> {
-        let io = |op, source| IoError { op, path: self.path.clone(), source };
+        let io = |op, source| IoError::new(op, &self.path, source);
         (&self.file).write_all(&bytes(lines)).map_err(|e| io("write", e))?;
         self.file.sync_data().map_err(|e| io("sync", e))?;
         Ok(())

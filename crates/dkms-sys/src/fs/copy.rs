@@ -37,7 +37,11 @@ fn copy_open_file(mut source: File, src: &Path, meta: &Metadata, dst: &Path, own
     result.map_err(|e| {
         let _ = std::fs::remove_file(dst);
         // The reading side is seldom at fault, but "no space on the source" would mislead.
-        if e.raw_os_error() == Some(libc::EISDIR) { IoError::new("read", src, e) } else { error(e) }
+        if e.raw_os_error() == Some(libc::EISDIR) {
+            IoError::new("read", src, e)
+        } else {
+            error(e).needing(meta.len())
+        }
     })
 }
 

@@ -13,7 +13,7 @@ use crate::{IoError, Result};
 /// it, then the directory is brought to the disk. On failure the dot-file is removed and the old file is untouched.
 /// `mode` is set exactly, whatever the umask.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
-    replace_with(path, mode, |file| file.write_all(bytes))
+    replace_with(path, mode, |file| file.write_all(bytes)).map_err(|e| e.needing(bytes.len() as u64))
 }
 
 /// As [`write_atomic`], for contents that are written bit by bit: `fill` gets the new file.
@@ -41,7 +41,7 @@ pub fn create_new(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()>
     let error = |e| IoError::new("create", path, e);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(error)?;
     let guard = RemoveOnDrop(Some(path.to_owned()));
-    file.write_all(bytes).map_err(error)?;
+    file.write_all(bytes).map_err(|e| error(e).needing(bytes.len() as u64))?;
     // The umask may have taken bits away.
     file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(error)?;
     file.sync_all().map_err(error)?;
