@@ -44,6 +44,8 @@ pub struct FrameworkConf {
     pub try_sign_modules: Option<String>,
     /// Seconds to wait for another dkms; 0 does not wait, unset waits as long as it takes.
     pub lock_timeout: Option<u64>,
+    /// MiB of free memory below which no build is begun beside another one.
+    pub min_free_memory: Option<u64>,
 }
 
 impl FrameworkConf {
@@ -73,6 +75,7 @@ impl FrameworkConf {
             mok_certificate: text("mok_certificate"),
             try_sign_modules: try_sign(directives, &mut problems),
             lock_timeout: number(directives, "lock_timeout", &mut problems),
+            min_free_memory: number(directives, "min_free_memory", &mut problems),
         };
         (conf, problems)
     }
@@ -153,6 +156,7 @@ mod tests {
             ("parallel_jobs", "+1"),
             ("parallel_jobs", "4294967296"),
             ("lock_timeout", "ten"),
+            ("min_free_memory", "1G"),
             ("install_tree", "lib"),
             ("try_sign_modules", "yes"),
         ] {

@@ -92,6 +92,10 @@ pub enum Error {
     AutoinstallFailed { kernel: Kernel, failed: Vec<String>, of: usize },
     #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]
     DependsMissing { build: Build, missing: Vec<String> },
+    #[error("{build} needs {}, which will not be installed", .missing.join(", "))]
+    DependsNever { build: Build, missing: Vec<String> },
+    #[error("{failed} of {of} failed")]
+    SeveralFailed { first: Box<Error>, failed: usize, of: usize },
     #[error("{action} for kernel {kernel} failed for {}", .failed.join(", "))]
     KernelHookFailed { action: String, kernel: Kernel, failed: Vec<String> },
     #[error("the headers of kernel {release} are not at {path}")]
@@ -115,6 +119,8 @@ pub enum Error {
     ProgramMissing { program: String, purpose: String, package: String },
     #[error("{0}")]
     Io(#[from] IoError),
+    #[error("{0} is a journal that this dkms does not understand")]
+    JournalUnknown(PathBuf),
     #[error("gave up waiting for {holder}, before {what}")]
     Busy { what: String, holder: String },
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
@@ -235,11 +241,15 @@ impl Error {
                 "this came from a tarball without source; it can be installed where it is built, not built anew",
             ),
             Self::ArchiveAlreadyAdded(id) => vec![format!("use --force to load it over {id}")],
+            Self::SeveralFailed { .. } => one("the errors are above; the others are done"),
             Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
             Self::Usage(_) => one("'dkms --help' lists actions and options"),
             Self::Busy { .. } => {
                 one("try again later, or wait longer: --lock-timeout, lock_timeout in framework.conf")
             }
+            Self::JournalUnknown(_) => one(
+                "another version of dkms was interrupted: let that one finish it (any command that changes something), or look at what it says and delete it",
+            ),
             Self::Excluded { .. } => {
                 one("this is the package's own choice (BUILD_EXCLUSIVE in its dkms.conf), not a failure")
             }

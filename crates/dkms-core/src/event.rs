@@ -13,6 +13,8 @@ pub enum Event {
     Added { package: PackageId, source: PathBuf },
     /// A source tree was copied below the source tree's root.
     SourceCopied { package: PackageId, from: PathBuf, to: PathBuf },
+    /// Several builds are about to be made, in this order at the earliest.
+    Queue { builds: Vec<Queued> },
     /// Building began.
     BuildStarted { build: Build, log: PathBuf },
     /// A stage of a build began: "applying fix.patch", "make", "signing".
@@ -79,6 +81,15 @@ pub enum Event {
     Warning { text: String },
     /// Detail for `--verbose`.
     Detail { text: String },
+}
+
+/// A build that waits for its turn.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// Which.
+    pub build: Build,
+    /// How long it took the last time.
+    pub expected: Option<Duration>,
 }
 
 /// What became of one module of a build.

@@ -25,6 +25,8 @@ pub struct Script<'a> {
     pub line: &'a str,
     /// Where it is looked for and run: the build directory or the source.
     pub directory: &'a Path,
+    /// Where it sees that directory, if elsewhere.
+    pub seen: Option<&'a Path>,
     /// Variables beyond the inherited ones.
     pub environment: &'a [(String, String)],
 }
@@ -64,7 +66,11 @@ pub fn run(
         .args(words)
         .envs(s.host.environment.iter().cloned())
         .envs(script.environment.iter().cloned())
-        .cwd(script.directory);
+        .cwd(script.seen.unwrap_or(script.directory));
+    let command = match script.seen {
+        Some(seen) => command.bind(script.directory, seen),
+        None => command,
+    };
     let done = match output {
         Output::Log(log) => {
             let log = log.try_clone().map_err(|source| io("write", &program, source))?;

@@ -1,9 +1,10 @@
 //! The names things go by: a package version, a kernel, and one built for the other.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What `PACKAGE_NAME/PACKAGE_VERSION` identifies: one registered version of one package.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PackageId {
     /// `PACKAGE_NAME`, a directory name below the tree.
     pub name: String,
@@ -12,7 +13,7 @@ pub struct PackageId {
 }
 
 /// A kernel release and the architecture dkms files it under.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kernel {
     /// As `uname -r` says it, and as `/lib/modules` names its directory.
     pub release: String,
@@ -21,7 +22,7 @@ pub struct Kernel {
 }
 
 /// One package version for one kernel: the unit that is built and installed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Build {
     /// Which package version.
     pub package: PackageId,

@@ -5,6 +5,7 @@
 //! through [`event::Sink`].
 #![forbid(unsafe_code)]
 
+pub mod actions;
 pub mod add;
 pub mod archive;
 pub mod build;
@@ -13,6 +14,9 @@ pub mod describe;
 pub mod digest;
 pub mod error;
 pub mod event;
+pub mod explain;
+pub mod finally;
+pub mod gather;
 pub mod hooks;
 pub mod ids;
 pub mod install;

@@ -1,9 +1,148 @@
-//! From a request and the state of the tree to an order of work. Pure: it can be shown and tested without a kernel.
+//! What a command is going to do. Pure: it can be shown (`--dry-run`) and tested without a kernel; who looks at the tree
+//! to make a plan is `gather.rs`, who carries it out `schedule.rs` and `remove.rs`.
 
-use crate::ids::PackageId;
+use crate::ids::{Build, Kernel, PackageId};
 use dkms_conf::kernel_match::compare_versions;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One build that is made, installed, or both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// Which.
+    pub build: Build,
+    /// Why it is to be made; `None`: it is there.
+    pub make: Option<String>,
+    /// An earlier build gives way.
+    pub replace: bool,
+    /// Why it is to be installed; `None`: it is only made.
+    pub install: Option<String>,
+    /// It is installed already, and is taken out first.
+    pub reinstall: bool,
+    /// Tasks, by position, that have to be done before it is made.
+    pub after: Vec<usize>,
+    /// Its failure is told, and no failure of the command.
+    pub optional: bool,
+    /// How long it took the last time.
+    pub expected: Option<Duration>,
+    /// How much work it seems to be, in seconds; only for the order.
+    pub weight: f64,
+}
+
+impl Task {
+    /// A build that has to be made, and installed if there is a reason for it.
+    pub fn new(build: Build, make: Option<&str>, install: Option<&str>) -> Self {
+        Self {
+            build,
+            make: make.map(str::to_owned),
+            replace: false,
+            install: install.map(str::to_owned),
+            reinstall: false,
+            after: Vec::new(),
+            optional: false,
+            expected: None,
+            weight: 0.0,
+        }
+    }
+}
+
+/// Builds to make and to install.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Every task comes after those it needs.
+    pub tasks: Vec<Task>,
+    /// What is installed together, as one transaction: positions of tasks.
+    pub groups: Vec<Vec<usize>>,
+}
+
+impl Work {
+    /// Tasks that others wait for before they can be made: they are installed as soon as they are made.
+    pub fn is_awaited(&self, n: usize) -> bool {
+        self.tasks.iter().any(|t| t.make.is_some() && t.after.contains(&n))
+    }
+
+    /// For each task how long it takes until everything that waits for it is made, in seconds: who has the longest way
+    /// begins first.
+    pub fn ways(&self) -> Vec<f64> {
+        let mut ways: Vec<f64> =
+            self.tasks.iter().map(|t| if t.make.is_some() { t.weight } else { 0.0 }).collect();
+        // Those behind come later in the list.
+        for n in (0..self.tasks.len()).rev() {
+            let (own, after) = (ways.get(n).copied().unwrap_or(0.0), self.tasks.get(n).map(|t| &t.after));
+            for before in after.into_iter().flatten() {
+                let weight = self.tasks.get(*before).map_or(0.0, |t| t.weight);
+                if let Some(way) = ways.get_mut(*before) {
+                    *way = way.max(weight + own);
+                }
+            }
+        }
+        ways
+    }
+}
+
+/// One thing that a command would do, for people and programs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What.
+    pub what: What,
+    /// Why, or why not.
+    pub reason: String,
+    /// Steps, by position, that come before it.
+    pub after: Vec<usize>,
+    /// How long it took the last time.
+    pub expected: Option<Duration>,
+    /// Files it puts into place, takes away, or moves, as far as that can be known before.
+    pub files: Vec<PathBuf>,
+}
+
+impl Step {
+    /// A step without particulars.
+    pub fn new(what: What, reason: impl Into<String>) -> Self {
+        Self { what, reason: reason.into(), after: Vec::new(), expected: None, files: Vec::new() }
+    }
+}
+
+/// Kinds of steps.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum What {
+    /// A source tree is copied to `/usr/src`.
+    CopySource {
+        package: PackageId,
+        from: PathBuf,
+        to: PathBuf,
+    },
+    /// A package version is registered.
+    Add(PackageId),
+    Build(Build),
+    Install(Build),
+    Uninstall(Build),
+    /// What was built is deleted.
+    Unbuild(Build),
+    /// A package version leaves the tree.
+    Remove(PackageId),
+    Depmod(Kernel),
+    /// `post_transaction` of framework.conf.
+    PostTransaction(String),
+    /// A signing key is made.
+    MakeKey {
+        key: String,
+        certificate: PathBuf,
+    },
+    /// An archive is written, or loaded.
+    WriteArchive(PathBuf),
+    LoadArchive(PathBuf),
+    /// Left out on purpose.
+    Skip(Build),
+    /// Waits for something that is not there yet.
+    Defer(Build),
+    /// It is known already that it cannot be done.
+    Fail(Build),
+    /// There is nothing to do about this.
+    Nothing(String),
+}
 
 /// What planning an autoinstall needs to know of one package: its newest version.
 #[derive(Clone, Debug)]
@@ -22,18 +161,18 @@ pub struct Candidate {
 
 /// One package version to be built (unless it is) and installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
+pub struct Wanted {
     /// Which.
     pub package: PackageId,
-    /// Tasks that come before it, by position.
+    /// Those that come before it, by position.
     pub after: Vec<usize>,
 }
 
 /// An autoinstall for one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AutoinstallPlan {
-    /// In an order in which every task comes after those it needs.
-    pub tasks: Vec<Task>,
+    /// In an order in which everything comes after what it needs.
+    pub wanted: Vec<Wanted>,
     /// Already installed.
     pub present: Vec<PackageId>,
     /// They need packages that dkms does not know: not a failure, they may still come.
@@ -76,7 +215,7 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> AutoinstallPla
     let mut position: BTreeMap<&str, usize> = BTreeMap::new();
     loop {
         let mut rest = Vec::new();
-        let count = plan.tasks.len();
+        let count = plan.wanted.len();
         for c in open {
             // What will be installed anew comes first, even when an older version of it is there.
             let needs = |d: &String| position.get(d.as_str()).copied();
@@ -88,11 +227,11 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> AutoinstallPla
                 continue;
             }
             let after = c.depends.iter().filter_map(needs).collect();
-            position.insert(&c.package.name, plan.tasks.len());
-            plan.tasks.push(Task { package: c.package.clone(), after });
+            position.insert(&c.package.name, plan.wanted.len());
+            plan.wanted.push(Wanted { package: c.package.clone(), after });
         }
         open = rest;
-        if plan.tasks.len() == count {
+        if plan.wanted.len() == count {
             break;
         }
     }
@@ -159,7 +298,7 @@ mod tests {
     }
 
     fn names(plan: &AutoinstallPlan) -> Vec<&str> {
-        plan.tasks.iter().map(|t| t.package.name.as_str()).collect()
+        plan.wanted.iter().map(|t| t.package.name.as_str()).collect()
     }
 
     #[test]
@@ -169,10 +308,26 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_way_begins() {
+        let kernel = Kernel { release: "6.1".into(), arch: "x86_64".into() };
+        let task = |name: &str, weight: f64, after: &[usize]| Task {
+            weight,
+            after: after.to_vec(),
+            ..Task::new(Build::new(&id(name, "1"), &kernel), Some("new"), Some("new"))
+        };
+        // a, 2 s, before b, 5 s, before c, 1 s; d alone takes 7 s.
+        let tasks =
+            vec![task("a", 2.0, &[]), task("b", 5.0, &[0]), task("c", 1.0, &[1]), task("d", 7.0, &[])];
+        let work = Work { tasks, groups: vec![vec![0, 1, 2, 3]] };
+        assert_eq!(work.ways(), [8.0, 6.0, 1.0, 7.0]);
+        assert_eq!([0, 1, 2, 3].map(|n| work.is_awaited(n)), [true, true, false, false]);
+    }
+
+    #[test]
     fn dependencies_come_first() {
         let plan = run(&[candidate("a", &["c"]), candidate("b", &[]), candidate("c", &["b"])]);
         assert_eq!(names(&plan), ["b", "c", "a"]);
-        assert_eq!(plan.tasks.last().map(|t| t.after.clone()), Some(vec![1]));
+        assert_eq!(plan.wanted.last().map(|t| t.after.clone()), Some(vec![1]));
     }
 
     #[test]

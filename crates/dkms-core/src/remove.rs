@@ -1,11 +1,12 @@
-//! Taking package versions out: of kernels, of what is built, of the tree.
+//! Taking package versions out: of kernels, of what is built, of the tree. One command is one transaction.
 
 use crate::add;
-use crate::build;
+use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
-use crate::install::KernelChange;
+use crate::install::Change;
+use crate::lock;
 use crate::session::Session;
 use crate::tree::state::{self, BuildState};
 use dkms_sys::fs;
@@ -21,16 +22,72 @@ pub enum Depth {
     Remove,
 }
 
-/// Takes a package version back for some kernels; one depmod per kernel. Returns the kernels whose modules changed.
+/// What is to be taken back of one build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which.
+    pub build: Build,
+    /// It is taken out of its kernel.
+    pub uninstall: bool,
+    /// What was built is deleted.
+    pub unbuild: bool,
+    /// Why there is nothing to do.
+    pub nothing: Option<&'static str>,
+}
+
+/// What a command takes back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// For each kernel.
+    pub parts: Vec<Part>,
+    /// Package versions that leave the tree.
+    pub forget: Vec<PackageId>,
+    /// Package versions that stay in it, built for other kernels.
+    pub stay: Vec<PackageId>,
+}
+
+impl Parts {
+    /// The kernels whose modules change, or for which something built is deleted.
+    fn kernels(&self) -> Vec<Kernel> {
+        let busy = self.parts.iter().filter(|p| p.uninstall || p.unbuild);
+        busy.map(|p| p.build.kernel.clone()).collect()
+    }
+}
+
+/// What taking a package version back for some kernels comes to.
+pub fn plan(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Depth) -> Parts {
+    let mut all = Parts::default();
+    for kernel in kernels {
+        let build = Build::new(package, kernel);
+        if all.parts.iter().any(|p| p.build == build) {
+            continue;
+        }
+        let at = state::build_state(s.layout, &build);
+        // A link may point to a directory whose modules were deleted by hand.
+        let uninstall = state::is_active(s.layout, &build);
+        let unbuild = depth != Depth::Uninstall && s.layout.built_dir(&build).is_dir();
+        let nothing = match (uninstall, at) {
+            (true, _) => None,
+            (false, BuildState::NotBuilt) => Some("is neither built nor installed"),
+            (false, _) if depth == Depth::Uninstall => Some("is not installed"),
+            (false, _) => None,
+        };
+        all.parts.push(Part { build, uninstall, unbuild, nothing });
+    }
+    if depth == Depth::Remove {
+        let left = state::builds(s.layout, package)
+            .into_iter()
+            .any(|b| !all.parts.iter().any(|p| p.build == b && p.unbuild));
+        if left { all.stay.push(package.clone()) } else { all.forget.push(package.clone()) }
+    }
+    all
+}
+
+/// Refuses what is not in the tree, and a removal that an `add` in the same RPM transaction cancels.
 ///
 /// # Errors
-/// Not in the tree, broken; or the first failure, after the other kernels were done.
-pub fn take_back(
-    s: &Session<'_>,
-    package: &PackageId,
-    kernels: &[Kernel],
-    depth: Depth,
-) -> Result<Vec<Kernel>> {
+/// [`Error::NotAdded`], [`Error::Broken`], [`Error::RemoveCancelled`].
+pub fn check(s: &Session<'_>, package: &PackageId, depth: Depth) -> Result<()> {
     add::require_added(s, package)?;
     if depth == Depth::Remove
         && s.options.rpm_safe_upgrade
@@ -38,91 +95,87 @@ pub fn take_back(
     {
         return Err(Error::RemoveCancelled(package.clone()));
     }
-    let mut changed = Vec::new();
-    let mut first = None;
-    for kernel in kernels {
-        match one_kernel(s, package, kernel, depth) {
-            Ok(true) => changed.push(kernel.clone()),
-            Ok(false) => {}
-            Err(e) => keep_first(s, &mut first, e, &Build::new(package, kernel)),
+    Ok(())
+}
+
+/// Takes a package version back for some kernels: all of it, or nothing. Returns the kernels whose modules changed.
+///
+/// # Errors
+/// Not in the tree, broken; or the first failure.
+pub fn take_back(
+    s: &Session<'_>,
+    package: &PackageId,
+    kernels: &[Kernel],
+    depth: Depth,
+) -> Result<Vec<Kernel>> {
+    check(s, package, depth)?;
+    // Nobody builds it meanwhile, and nobody else takes it away.
+    let _held = lock::build(s, package)?;
+    add::require_added(s, package)?;
+    let all = plan(s, package, kernels, depth);
+    for part in &all.parts {
+        if let Some(reason) = part.nothing {
+            s.tell(Event::Nothing { about: part.build.to_string(), reason: reason.into() });
         }
     }
-    if let Some(e) = first {
-        return Err(e);
-    }
-    if depth == Depth::Remove {
-        forget(s, package)?;
+    let changed = carry_out(s, &all)?;
+    for p in &all.stay {
+        s.tell(Event::Nothing {
+            about: p.to_string(),
+            reason: "stays in the tree: it is built for other kernels (--all takes it out of those as well)"
+                .into(),
+        });
     }
     Ok(changed)
 }
 
-/// Remembers the first error of several; the later ones are told at once.
-pub(crate) fn keep_first(s: &Session<'_>, first: &mut Option<Error>, e: Error, b: &Build) {
-    if first.is_none() {
-        *first = Some(e);
-    } else {
-        s.tell(Event::Failed { build: b.clone(), error: e.to_string(), code: 0 });
+fn carry_out(s: &Session<'_>, all: &Parts) -> Result<Vec<Kernel>> {
+    let mut kernels = all.kernels();
+    if kernels.is_empty() && all.forget.is_empty() {
+        return Ok(Vec::new());
     }
-}
-
-fn one_kernel(s: &Session<'_>, package: &PackageId, kernel: &Kernel, depth: Depth) -> Result<bool> {
-    let b = Build::new(package, kernel);
-    let at = state::build_state(s.layout, &b);
-    let nothing = |reason: &str| s.tell(Event::Nothing { about: b.to_string(), reason: reason.into() });
-    // A link may point to a directory whose modules were deleted by hand.
-    let active = state::is_active(s.layout, &b);
-    if active {
-        let mut change = KernelChange::begin(s, kernel)?;
-        if let Err(e) = change.uninstall(s, &b) {
+    if kernels.is_empty() {
+        // Only the tree changes; a kernel it is about in name.
+        kernels.push(Kernel { release: s.host.release.clone(), arch: s.host.machine.clone() });
+    }
+    let mut change = Change::begin(s, &kernels)?;
+    if let Err(e) = all.parts.iter().try_for_each(|p| one(s, &mut change, p)) {
+        change.abandon(s)?;
+        return Err(e);
+    }
+    for package in &all.forget {
+        if let Err(e) = change.forget(s, package) {
             change.abandon(s)?;
             return Err(e);
         }
-        change.finish(s)?;
-    } else if at == BuildState::NotBuilt {
-        nothing("is neither built nor installed");
-        return Ok(false);
-    } else if depth == Depth::Uninstall {
-        nothing("is not installed");
     }
-    if depth != Depth::Uninstall && s.layout.built_dir(&b).is_dir() {
-        build::unbuild(s, &b)?;
-    }
-    Ok(active)
+    let finished = change.finish(s, true)?;
+    let out = |k: &Kernel| all.parts.iter().any(|p| p.uninstall && p.build.kernel == *k);
+    Ok(finished.changed.into_iter().filter(out).collect())
 }
 
-/// Deletes `M/V` when it is built for no kernel, and `M` when it is empty then.
-fn forget(s: &Session<'_>, package: &PackageId) -> Result<()> {
-    if !state::builds(s.layout, package).is_empty() {
-        s.tell(Event::Nothing {
-            about: package.to_string(),
-            reason: "stays in the tree: it is built for other kernels (--all takes it out of those as well)"
-                .into(),
-        });
-        return Ok(());
+fn one(s: &Session<'_>, change: &mut Change, part: &Part) -> Result<()> {
+    if let Some(signal) = dkms_sys::signal::interrupted() {
+        return Err(Error::Interrupted(signal));
     }
-    let _held = crate::lock::build(s, package)?;
-    let directory = s.layout.package_dir(&package.name);
-    let doomed = directory.join(format!(".{}.removed", package.version));
-    fs::remove_tree(&doomed)?;
-    fs::rename(s.layout.version_dir(package), &doomed)?;
-    fs::remove_tree(&doomed)?;
-    let _ = std::fs::remove_dir(&directory);
-    s.tell(Event::Forgotten { package: package.clone() });
+    // Somebody may have been faster, before we had the lock.
+    if part.uninstall && state::is_active(s.layout, &part.build) {
+        change.uninstall(s, &part.build)?;
+    }
+    if part.unbuild && s.layout.built_dir(&part.build).is_dir() {
+        change.unbuild(s, &part.build)?;
+    }
     Ok(())
 }
 
-/// `kernel_prerm` (everything) and `kernel_preinst` (what autoinstall brings back): takes all packages back for one
-/// kernel, with one depmod, and leaves no empty directories. Returns whether anything changed.
-///
-/// # Errors
-/// [`Error::KernelHookFailed`] with the packages that failed.
-pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, autoinstall_only: bool) -> Result<bool> {
-    let mut failed = Vec::new();
-    let mut change: Option<KernelChange> = None;
-    let mut changed = false;
+/// What `kernel_prerm` (everything) and `kernel_preinst` (what autoinstall brings back) take back for a kernel, and what
+/// they cannot say because of a wrong dkms.conf.
+pub fn plan_clear(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) -> (Parts, Vec<(Build, Error)>) {
+    let (mut all, mut wrong) = (Parts::default(), Vec::new());
     for package in state::all_packages(s.layout) {
-        let b = Build::new(&package, kernel);
-        if !s.layout.built_dir(&b).is_dir() && !state::is_active(s.layout, &b) {
+        let build = Build::new(&package, kernel);
+        let (uninstall, unbuild) = (state::is_active(s.layout, &build), s.layout.built_dir(&build).is_dir());
+        if !uninstall && !unbuild {
             continue;
         }
         if let Err(e) = add::refuse_broken(s, &package) {
@@ -130,26 +183,52 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, autoinstall_
             continue;
         }
         if autoinstall_only {
-            match crate::conf::load::load(s, &package, kernel).and_then(crate::conf::load::Loaded::lenient) {
+            match load::load(s, &package, kernel).and_then(load::Loaded::lenient) {
                 Ok(loaded) if !loaded.conf.autoinstall => continue,
                 Ok(_) => {}
                 Err(e) => {
-                    s.tell(Event::Failed { build: b, error: e.to_string(), code: 8 });
-                    failed.push(package.to_string());
+                    wrong.push((build, e));
                     continue;
                 }
             }
         }
-        match clear_one(s, &b, &mut change) {
-            Ok(was_active) => changed |= was_active,
-            Err(e) => {
-                s.tell(Event::Failed { build: b, error: e.to_string(), code: 14 });
-                failed.push(package.to_string());
+        all.parts.push(Part { build, uninstall, unbuild, nothing: None });
+    }
+    (all, wrong)
+}
+
+/// `kernel_prerm` and `kernel_preinst`: takes packages back for one kernel, with one depmod, and leaves no empty
+/// directories. What fails stays as it was, the others go. Returns whether anything changed.
+///
+/// # Errors
+/// [`Error::KernelHookFailed`] with the packages that failed.
+pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, autoinstall_only: bool) -> Result<bool> {
+    let (all, wrong) = plan_clear(s, kernel, autoinstall_only);
+    let mut failed = Vec::new();
+    for (build, e) in wrong {
+        failed.push(build.package.to_string());
+        s.tell(Event::Failed { build, error: e.to_string(), code: 8 });
+    }
+    let mut changed = false;
+    if !all.parts.is_empty() {
+        let mut packages: Vec<&PackageId> = all.parts.iter().map(|p| &p.build.package).collect();
+        packages.sort();
+        let _held = packages.into_iter().map(|p| lock::build(s, p)).collect::<Result<Vec<_>>>()?;
+        let mut change = Change::begin(s, std::slice::from_ref(kernel))?;
+        for part in &all.parts {
+            match one(s, &mut change, part) {
+                Ok(()) => changed |= part.uninstall,
+                Err(e @ Error::Interrupted(_)) => {
+                    change.abandon(s)?;
+                    return Err(e);
+                }
+                Err(e) => {
+                    s.tell(Event::Failed { build: part.build.clone(), error: e.to_string(), code: 14 });
+                    failed.push(part.build.package.to_string());
+                }
             }
         }
-    }
-    if let Some(change) = change {
-        change.finish(s)?;
+        change.finish(s, true)?;
     }
     let modules = s.layout.kernel_modules(&kernel.release);
     if modules.is_dir() {
@@ -161,19 +240,4 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, autoinstall_
     } else {
         Err(Error::KernelHookFailed { action: action.to_owned(), kernel: kernel.clone(), failed })
     }
-}
-
-fn clear_one(s: &Session<'_>, b: &Build, change: &mut Option<KernelChange>) -> Result<bool> {
-    let active = state::is_active(s.layout, b);
-    if active {
-        let c = match change {
-            Some(c) => c,
-            None => change.insert(KernelChange::begin(s, &b.kernel)?),
-        };
-        c.uninstall(s, b)?;
-    }
-    if s.layout.built_dir(b).is_dir() {
-        build::unbuild(s, b)?;
-    }
-    Ok(active)
 }

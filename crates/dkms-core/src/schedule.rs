@@ -1,473 +1,431 @@
-//! Carrying out what was planned: builds, installs, one depmod per kernel, on with the others after a failure.
+//! Carrying out a plan: builds side by side, installs as transactions, on with the others after a failure.
+//!
+//! **Who does what.** One thread, the one that called, decides: it starts a thread for each build when that may begin, hears
+//! of its end through a channel, and does all the installing itself. A build that others wait for is installed as soon as it
+//! is made, as a small transaction that leaves the depmod to the end. The rest is installed group by group: when the last
+//! build of a group has ended, its installs are one transaction, with one depmod for each kernel.
+//!
+//! **How many.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]) with as many slots as there are jobs.
+//! A build takes a slot before it runs anything of its package, and its make takes the others out of the pool as they are
+//! free; so there are never more compilers than jobs. No more builds are begun than there are slots, the one with the
+//! longest way first, and none beside others while less memory is free than `min_free_memory`.
+//!
+//! **Locks.** Before a build, its package version's lock is taken (and shared by the builds of that version here);
+//! installing takes the kernels' locks. The thread that installs holds no build lock while it waits for those, and no
+//! build waits for a build lock while we hold a kernel's: see `lock.rs`.
 
-use crate::add;
-use crate::build::{self, Target};
-use crate::conf::load;
+mod workshop;
+
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::ids::{Build, Kernel, PackageId};
-use crate::install::{KernelChange, Outcome};
-use crate::plan::{self, AutoinstallPlan, Candidate};
-use crate::remove::keep_first;
+use crate::event::{Event, Queued};
+use crate::ids::Kernel;
+use crate::install::{Change, Outcome};
+use crate::plan::{Task, Work};
 use crate::session::Session;
-use crate::status;
-use crate::tree::state::{self, BuildState, Registration};
-use dkms_sys::process::{Command, Stdin, Stream};
-use std::collections::HashMap;
+use crate::tree::state::{self, BuildState};
+use std::sync::mpsc;
+use std::time::Duration;
+use workshop::Workshop;
 
-/// One command's work on one kernel after another: prepared kernels, and what is to be done once at the end.
-pub struct Work<'a> {
-    s: &'a Session<'a>,
-    targets: HashMap<Kernel, Target>,
-    changes: Vec<KernelChange>,
-    changed: Vec<Kernel>,
+/// What became of a task.
+#[derive(Debug)]
+pub enum Done {
+    /// Made, and not to be installed.
+    Built,
+    /// In place.
+    Installed,
+    /// The kernel has the same modules already.
+    Nothing,
+    /// BUILD_EXCLUSIVE, with the reason.
+    Skipped(String),
+    /// It, or what it needs, failed.
+    Failed(Error),
+    /// Not begun, because of the error that ended everything for its kernel or for the command.
+    Dropped,
 }
 
-impl<'a> Work<'a> {
-    /// Nothing done yet.
-    pub fn new(s: &'a Session<'a>) -> Self {
-        Self { s, targets: HashMap::new(), changes: Vec::new(), changed: Vec::new() }
-    }
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// For each task.
+    pub done: Vec<Option<Done>>,
+    /// Kernels whose modules changed.
+    pub changed: Vec<Kernel>,
+    /// What ended the command before its end.
+    pub stopped: Option<Error>,
+}
 
-    /// Builds one, unless it is built; with `--force` anew.
-    ///
-    /// # Errors
-    /// Every way a build can fail.
-    pub fn build(&mut self, b: &Build) -> Result<()> {
-        let replace = match state::build_state(self.s.layout, b) {
-            BuildState::NotBuilt => false,
-            _ if self.s.options.force => true,
-            _ => {
-                self.s.tell(Event::Nothing { about: b.to_string(), reason: "is already built".into() });
-                return Ok(());
+/// Where a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Waits,
+    Runs,
+    /// It is built, and installed if others wait for it.
+    Made,
+    Ended,
+}
+
+/// Carries out a plan. Failures are told as they happen, with the exit code that `code` gives them; not so with `alone`:
+/// the failure of the one task is the command's.
+pub fn run(s: &Session<'_>, work: &Work, code: &dyn Fn(&Error) -> u8, alone: bool) -> Results {
+    let workshop = Workshop::new(s, work);
+    let making = work.tasks.iter().filter(|t| t.make.is_some());
+    let queue: Vec<Queued> =
+        making.map(|t| Queued { build: t.build.clone(), expected: t.expected }).collect();
+    if queue.len() > 1 {
+        s.tell(Event::Queue { builds: queue });
+    }
+    let count = work.tasks.len();
+    let mut foreman = Foreman {
+        s,
+        work,
+        code,
+        alone,
+        workshop: &workshop,
+        ways: work.ways(),
+        at: work.tasks.iter().map(|t| if t.make.is_some() { At::Waits } else { At::Made }).collect(),
+        results: Results { done: (0..count).map(|_| None).collect(), ..Results::default() },
+        early: Vec::new(),
+        closed: vec![false; work.groups.len()],
+    };
+    foreman.all();
+    workshop.leave_failed_builds(work, &foreman.results);
+    foreman.results
+}
+
+/// Who decides what is done when.
+struct Foreman<'a> {
+    s: &'a Session<'a>,
+    work: &'a Work,
+    code: &'a dyn Fn(&Error) -> u8,
+    alone: bool,
+    workshop: &'a Workshop<'a>,
+    ways: Vec<f64>,
+    at: Vec<At>,
+    results: Results,
+    /// Tasks that were installed before their group.
+    early: Vec<usize>,
+    closed: Vec<bool>,
+}
+
+/// How often is looked whether there is memory again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+impl Foreman<'_> {
+    fn all(&mut self) {
+        let workshop = self.workshop;
+        // What is built already and others wait for.
+        for n in 0..self.at.len() {
+            if self.is(n, At::Made) && self.work.is_awaited(n) {
+                self.install_early(n);
+                self.fail_dependents(n);
             }
-        };
-        self.build_now(b, replace)
-    }
-
-    fn build_now(&mut self, b: &Build, replace: bool) -> Result<()> {
-        // BUILD_EXCLUSIVE and a wrong dkms.conf are said before missing headers are.
-        build::configuration(self.s, b)?;
-        if !self.targets.contains_key(&b.kernel) {
-            let target = Target::prepare(self.s, &b.kernel)?;
-            self.targets.insert(b.kernel.clone(), target);
         }
-        match self.targets.get(&b.kernel) {
-            Some(target) => {
-                build::build(self.s, target, b, replace).map(|_| ()).inspect_err(|e| report(self.s, b, e))
+        std::thread::scope(|scope| {
+            let (sender, ended) = mpsc::channel();
+            loop {
+                self.close_groups();
+                while let Some(n) = self.next() {
+                    let Some(task) = self.work.tasks.get(n) else { break };
+                    self.set(n, At::Runs);
+                    let sender = sender.clone();
+                    scope.spawn(move || {
+                        let made = workshop.make(&task.build, task.replace);
+                        // The receiver lives until all have ended.
+                        let _ = sender.send((n, made));
+                    });
+                }
+                if self.running() == 0 {
+                    if self.at.contains(&At::Waits) && self.drop_blocked() {
+                        continue;
+                    }
+                    break;
+                }
+                match ended.recv_timeout(LOOK_AGAIN) {
+                    Ok((n, made)) => self.ended(n, made),
+                    Err(mpsc::RecvTimeoutError::Timeout) => self.look_for_interrupt(),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                }
             }
-            None => Ok(()),
+        });
+        self.close_groups();
+    }
+
+    fn set(&mut self, n: usize, at: At) {
+        if let Some(place) = self.at.get_mut(n) {
+            *place = at;
         }
     }
 
-    /// Installs one, building it first when it is not built. Already installed: nothing, or anew with `--force`.
-    ///
-    /// # Errors
-    /// Nothing of it is installed then.
-    pub fn install(&mut self, b: &Build) -> Result<Outcome> {
-        let at = state::build_state(self.s.layout, b);
-        if at == BuildState::Installed && !self.s.options.force {
-            self.s.tell(Event::Nothing { about: b.to_string(), reason: "is already installed".into() });
-            return Ok(Outcome::Nothing);
-        }
-        let directory = self.s.layout.kernel_modules(&b.kernel.release);
-        if !directory.exists() && at != BuildState::NotBuilt {
-            return Err(Error::KernelDirMissing(directory));
-        }
-        if at == BuildState::NotBuilt {
-            self.build_now(b, false)?;
-        }
-        let s = self.s;
-        let change = self.change(&b.kernel)?;
-        if at == BuildState::Installed {
-            change.uninstall(s, b)?;
-        }
-        let outcome = change.install(s, b)?;
-        if outcome == Outcome::Installed {
-            self.rebuild_dependents(b)?;
-        }
-        Ok(outcome)
+    fn running(&self) -> usize {
+        self.at.iter().filter(|a| **a == At::Runs).count()
     }
 
-    fn change(&mut self, kernel: &Kernel) -> Result<&mut KernelChange> {
-        let at = match self.changes.iter().position(|c| c.kernel() == kernel) {
-            Some(at) => at,
-            None => {
-                self.changes.push(KernelChange::begin(self.s, kernel)?);
-                self.changes.len() - 1
+    fn is(&self, n: usize, at: At) -> bool {
+        self.at.get(n) == Some(&at)
+    }
+
+    fn end(&mut self, n: usize, done: Done) {
+        self.set(n, At::Ended);
+        if let Some(place) = self.results.done.get_mut(n) {
+            *place = Some(done);
+        }
+    }
+
+    fn look_for_interrupt(&mut self) {
+        if let Some(signal) = dkms_sys::signal::interrupted() {
+            self.stop(Error::Interrupted(signal));
+        }
+    }
+
+    /// Nothing more is begun.
+    fn stop(&mut self, e: Error) {
+        for n in 0..self.at.len() {
+            if self.is(n, At::Waits) {
+                self.end(n, Done::Dropped);
             }
-        };
-        self.changes
-            .get_mut(at)
-            .ok_or_else(|| Error::KernelDirMissing(self.s.layout.kernel_modules(&kernel.release)))
+        }
+        self.results.stopped.get_or_insert(e);
     }
 
-    /// BUILD_DEPENDS_REBUILD: what was built against another version of `b`'s package is built and installed anew.
-    fn rebuild_dependents(&mut self, b: &Build) -> Result<()> {
-        for package in state::all_packages(self.s.layout) {
-            let dependent = Build::new(&package, &b.kernel);
-            let noted = self.s.layout.built_dir(&dependent).join(format!(".dep_{}", b.package.name));
-            let Ok(version) = std::fs::read_to_string(&noted) else { continue };
-            if version.trim() == b.package.version
-                || state::registration(self.s.layout, &package) != Registration::Added
-            {
+    /// The build to begin now, if one may.
+    fn next(&self) -> Option<usize> {
+        let running = self.running();
+        let most = self.workshop.pool.as_ref().map_or(self.s.host.cpus.max(1), |p| p.slots() as usize);
+        if running >= most || self.results.stopped.is_some() || (running > 0 && !self.memory_is_free()) {
+            return None;
+        }
+        let ready = |n: &usize| self.is(*n, At::Waits) && self.may_begin(*n);
+        let way = |n: usize| self.ways.get(n).copied().unwrap_or(0.0);
+        // Of equals the first in the list.
+        (0..self.at.len()).filter(ready).rev().max_by(|a, b| way(*a).total_cmp(&way(*b)))
+    }
+
+    fn memory_is_free(&self) -> bool {
+        let floor = self.s.options.framework.min_free_memory.unwrap_or(512).saturating_mul(1024 * 1024);
+        dkms_sys::sys::available_memory().is_none_or(|free| free >= floor)
+    }
+
+    fn may_begin(&self, n: usize) -> bool {
+        let Some(task) = self.work.tasks.get(n) else { return false };
+        let made = task.after.iter().all(|a| self.went_well(*a));
+        let beside =
+            |(o, other): (usize, &Task)| self.is(o, At::Runs) && other.build.package == task.build.package;
+        made && (self.workshop.private || !self.work.tasks.iter().enumerate().any(beside))
+    }
+
+    fn went_well(&self, n: usize) -> bool {
+        let done = self.results.done.get(n).and_then(Option::as_ref);
+        matches!(done, Some(Done::Built | Done::Installed | Done::Nothing))
+    }
+
+    /// A build has ended.
+    fn ended(&mut self, n: usize, made: Result<()>) {
+        let Some(task) = self.work.tasks.get(n) else { return };
+        match made {
+            Ok(()) if task.install.is_none() => self.end(n, Done::Built),
+            Ok(()) => {
+                self.set(n, At::Made);
+                if self.work.is_awaited(n) {
+                    self.install_early(n);
+                }
+            }
+            Err(Error::Excluded { reason, .. }) if !self.alone => {
+                self.s.tell(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
+                self.end(n, Done::Skipped(reason));
+            }
+            Err(e @ Error::Interrupted(_)) => {
+                self.end(n, Done::Dropped);
+                self.stop(e);
+            }
+            Err(e) => self.fail(n, e),
+        }
+        self.fail_dependents(n);
+    }
+
+    fn fail(&mut self, n: usize, e: Error) {
+        let Some(task) = self.work.tasks.get(n) else { return };
+        if let Error::HeadersMissing { .. } = e {
+            // So it would be for all of that kernel, and once is enough to say it.
+            for (o, other) in self.work.tasks.iter().enumerate() {
+                if other.build.kernel == task.build.kernel && self.is(o, At::Waits) {
+                    self.end(o, Done::Dropped);
+                }
+            }
+        }
+        if task.optional {
+            self.s.warn(format!("{} could not be built anew: {e}", task.build));
+        } else if !self.alone && !self.is_told(&e) {
+            let error = std::iter::once(e.to_string()).chain(e.help()).collect::<Vec<_>>().join("\n");
+            self.s.tell(Event::Failed { build: task.build.clone(), code: (self.code)(&e), error });
+        }
+        self.end(n, Done::Failed(e));
+    }
+
+    /// Another build that ran at the same time found the same headers missing.
+    fn is_told(&self, e: &Error) -> bool {
+        let Error::HeadersMissing { release, .. } = e else { return false };
+        let same = |d: &Option<Done>| matches!(d, Some(Done::Failed(Error::HeadersMissing { release: r, .. })) if r == release);
+        self.results.done.iter().any(same)
+    }
+
+    /// What needs a task that has failed, or was left out, fails as well.
+    fn fail_dependents(&mut self, n: usize) {
+        if !self.is(n, At::Ended) || self.went_well(n) {
+            return;
+        }
+        let Some(failed) = self.work.tasks.get(n) else { return };
+        let optional = failed.optional;
+        for (d, task) in self.work.tasks.iter().enumerate() {
+            let open = self.is(d, At::Waits) || self.is(d, At::Made);
+            if !open || !task.after.contains(&n) {
                 continue;
             }
-            self.s.tell(Event::Detail {
-                text: format!(
-                    "{dependent} was built against {} {}, it is built anew",
-                    b.package.name,
-                    version.trim()
-                ),
-            });
-            let was_installed = state::is_active(self.s.layout, &dependent);
-            let again = self.build_now(&dependent, true).and_then(|()| {
-                if !was_installed {
-                    return Ok(());
-                }
-                let s = self.s;
-                let change = self.change(&dependent.kernel)?;
-                change.uninstall(s, &dependent)?;
-                change.install(s, &dependent)?;
-                self.rebuild_dependents(&dependent)
-            });
-            if let Err(e) = again {
-                self.s.warn(format!("{dependent} could not be built anew: {e}"));
+            if optional || task.optional {
+                // What was there before it was to be built anew stays.
+                self.end(d, Done::Dropped);
+            } else {
+                let missing = vec![format!("{}, which failed", failed.build.package)];
+                self.fail(d, Error::DependsMissing { build: task.build.clone(), missing });
+            }
+            self.fail_dependents(d);
+        }
+    }
+
+    /// Tasks whose way is blocked for good, which should not be: rather an error than waiting for ever.
+    fn drop_blocked(&mut self) -> bool {
+        let waiting: Vec<usize> = (0..self.at.len()).filter(|n| self.is(*n, At::Waits)).collect();
+        for n in &waiting {
+            let Some(task) = self.work.tasks.get(*n) else { continue };
+            let missing = vec!["what will not be made".to_owned()];
+            self.fail(*n, Error::DependsMissing { build: task.build.clone(), missing });
+        }
+        !waiting.is_empty()
+    }
+
+    /// Others can be made only when this one is installed.
+    fn install_early(&mut self, n: usize) {
+        let Some(task) = self.work.tasks.get(n) else { return };
+        let kernel = std::slice::from_ref(&task.build.kernel);
+        let done = Change::begin(self.s, kernel).and_then(|mut change| {
+            let outcome = install(self.s, &mut change, task);
+            match outcome {
+                Ok(outcome) => change.finish_without_depmod(self.s).map(|()| outcome),
+                Err(e) => change.abandon(self.s).and(Err(e)),
+            }
+        });
+        match done {
+            Ok(outcome) => {
+                self.early.push(n);
+                self.end(n, if outcome == Outcome::Installed { Done::Installed } else { Done::Nothing });
+            }
+            Err(e) => self.fail(n, e),
+        }
+    }
+
+    /// Installs the groups in which nothing is to be made any more.
+    fn close_groups(&mut self) {
+        for (g, tasks) in self.work.groups.iter().enumerate() {
+            let over = tasks.iter().all(|n| self.is(*n, At::Made) || self.is(*n, At::Ended));
+            if !over || self.closed.get(g) != Some(&false) {
+                continue;
+            }
+            if let Some(closed) = self.closed.get_mut(g) {
+                *closed = true;
+            }
+            self.look_for_interrupt();
+            if let Err(e) = self.install_group(tasks) {
+                self.group_failed(tasks, e);
             }
         }
+    }
+
+    /// Nothing of a group could be installed.
+    fn group_failed(&mut self, tasks: &[usize], e: Error) {
+        let open: Vec<usize> = tasks.iter().filter(|n| self.is(**n, At::Made)).copied().collect();
+        let interrupted = matches!(e, Error::Interrupted(_));
+        let mut reason = Some(e);
+        for n in open {
+            match reason.take_if(|_| !interrupted) {
+                Some(e) => self.fail(n, e),
+                None => self.end(n, Done::Dropped),
+            }
+        }
+        if let Some(e) = reason {
+            self.stop(e);
+        }
+    }
+
+    fn install_group(&mut self, tasks: &[usize]) -> Result<()> {
+        let early: Vec<usize> = tasks.iter().filter(|n| self.early.contains(n)).copied().collect();
+        let open: Vec<usize> = tasks.iter().filter(|n| self.is(**n, At::Made)).copied().collect();
+        let build = |n: &usize| self.work.tasks.get(*n).map(|t| t.build.clone());
+        let kernels: Vec<Kernel> = early.iter().chain(&open).filter_map(build).map(|b| b.kernel).collect();
+        if kernels.is_empty() {
+            return Ok(());
+        }
+        if let (Some(Error::Interrupted(signal)), true) = (&self.results.stopped, early.is_empty()) {
+            return Err(Error::Interrupted(*signal));
+        }
+        let mut change = Change::begin(self.s, &kernels)?;
+        for b in early.iter().filter_map(build) {
+            change.answer_for(&b)?;
+        }
+        for n in open.iter().copied() {
+            if dkms_sys::signal::interrupted().is_some() {
+                break;
+            }
+            let Some(task) = self.work.tasks.get(n).filter(|_| self.is(n, At::Made)) else { continue };
+            match install(self.s, &mut change, task) {
+                Ok(Outcome::Installed) => self.end(n, Done::Installed),
+                Ok(Outcome::Nothing) => self.end(n, Done::Nothing),
+                Err(e) => {
+                    self.fail(n, e);
+                    self.fail_dependents(n);
+                }
+            }
+        }
+        // What others were built against stays, and is indexed.
+        let finished = change.finish(self.s, early.is_empty())?;
+        for (kernel, e) in finished.failed {
+            self.take_back(tasks, &kernel, e);
+        }
+        self.results.changed.extend(finished.changed);
         Ok(())
     }
 
-    /// One depmod per kernel, then what comes once per command: modprobe_on_install and post_transaction.
-    ///
-    /// # Errors
-    /// [`Error::DepmodFailed`]: the installs of that kernel were taken back.
-    pub fn finish(mut self) -> Result<()> {
-        let mut first = None;
-        for change in std::mem::take(&mut self.changes) {
-            let kernel = change.kernel().clone();
-            match change.finish(self.s) {
-                Ok(installed) if installed.is_empty() => {}
-                Ok(_) => self.changed.push(kernel),
-                Err(e) => {
-                    let anywhere =
-                        Build::new(&PackageId { name: "modules".into(), version: String::new() }, &kernel);
-                    keep_first(self.s, &mut first, e, &anywhere);
-                }
+    /// depmod has failed for a kernel, so nothing is installed there.
+    fn take_back(&mut self, tasks: &[usize], kernel: &Kernel, e: Error) {
+        let mut first = Some(e);
+        for n in tasks.iter().copied() {
+            let of_kernel = self.work.tasks.get(n).is_some_and(|t| t.build.kernel == *kernel);
+            let installed = matches!(self.results.done.get(n), Some(Some(Done::Installed)));
+            if !of_kernel || !installed {
+                continue;
+            }
+            match first.take() {
+                Some(e) => self.fail(n, e),
+                None => self.end(n, Done::Dropped),
             }
         }
-        once_per_command(self.s, &self.changed, true);
-        first.map_or(Ok(()), Err)
-    }
-
-    /// [`Work::finish`], with or without a failure before it.
-    ///
-    /// # Errors
-    /// That failure, else what finishing fails with.
-    pub fn conclude(self, failure: Option<Error>) -> Result<()> {
-        match failure {
-            Some(e) => self.finish_after(e),
-            None => self.finish(),
-        }
-    }
-
-    /// After a failure: what is complete stays and gets its depmod; the failure is what counts.
-    ///
-    /// # Errors
-    /// Always: `e`.
-    pub fn finish_after(self, e: Error) -> Result<()> {
-        let s = self.s;
-        if let Err(second) = self.finish() {
-            s.warn(second.to_string());
-        }
-        Err(e)
-    }
-}
-
-/// Ubuntu's crash reporter is told of builds that failed.
-fn report(s: &Session<'_>, b: &Build, e: &Error) {
-    if matches!(
-        e,
-        Error::MakeFailed { .. }
-            | Error::PatchFailed { .. }
-            | Error::PatchName(_)
-            | Error::ModuleFileMissing(_)
-    ) {
-        crate::hooks::apport(s, b);
-    }
-}
-
-/// modprobe_on_install for the running kernel, and post_transaction, once.
-pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {
-    let Some(first) = changed.first() else { return };
-    if installed && s.options.modprobe_on_install && changed.iter().any(|k| k.release == s.host.release) {
-        load_modules(s);
-    }
-    // Its $kernelver is the first kernel that changed.
-    match crate::conf::framework::load(s, Some(&first.release)) {
-        Ok(f) => {
-            if let Some(command) = f.post_transaction.as_deref().filter(|c| !c.trim().is_empty()) {
-                crate::hooks::post_transaction(s, command);
-            }
-        }
-        Err(e) => s.warn(format!("post_transaction was not run: {e}")),
-    }
-}
-
-/// Loads the modules that the hardware of this machine asks for.
-fn load_modules(s: &Session<'_>) {
-    let mut aliases: Vec<String> = Vec::new();
-    let mut pending = vec![std::path::PathBuf::from("/sys/devices")];
-    while let Some(dir) = pending.pop() {
-        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
-        for e in entries.flatten() {
-            match e.file_type() {
-                Ok(t) if t.is_dir() => pending.push(e.path()),
-                Ok(t) if t.is_file() && e.file_name() == "modalias" => {
-                    aliases.extend(std::fs::read_to_string(e.path()).ok().map(|t| t.trim().to_owned()));
-                }
-                _ => {}
-            }
-        }
-    }
-    aliases.retain(|a| !a.is_empty());
-    aliases.sort_unstable();
-    aliases.dedup();
-    let Some(modprobe) = dkms_sys::process::which("modprobe", &s.host.path) else {
-        return s.warn("--modprobe-on-install: modprobe is not installed");
-    };
-    for some in aliases.chunks(500) {
-        let command = Command::new(&modprobe).args(["-a", "-b", "-q"]).args(some).stdin(Stdin::Null);
-        // modprobe fails when any alias has no module, which is the usual case.
-        let _ = command.stdout(Stream::Null).stderr(Stream::Null).run();
-    }
-    let service = "systemd-modules-load.service";
-    let units = ["/lib/systemd/system", "/usr/lib/systemd/system"];
-    if units.iter().any(|d| std::path::Path::new(d).join(service).is_file()) {
-        if let Some(systemctl) = dkms_sys::process::which("systemctl", &s.host.path) {
-            let _ = Command::new(systemctl)
-                .args(["restart", service])
-                .stdout(Stream::Null)
-                .stderr(Stream::Null)
-                .run();
+        if let Some(e) = first {
+            self.s.warn(e.to_string());
         }
     }
 }
 
-/// Registers what is not registered yet.
-///
-/// # Errors
-/// Broken, no source, an invalid dkms.conf.
-pub fn ensure_added(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
-    add::refuse_broken(s, package)?;
-    match state::registration(s.layout, package) {
-        Registration::Added => Ok(()),
-        _ => add::add(s, package, kernel),
-    }
-}
-
-/// `dkms build` for several kernels: on with the next after a failure; the first failure is the result.
-///
-/// # Errors
-/// The first.
-pub fn build_all(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<()> {
-    let mut work = Work::new(s);
-    let mut first = None;
-    for kernel in kernels {
-        let b = Build::new(package, kernel);
-        if let Err(e) = ensure_added(s, package, kernel).and_then(|()| work.build(&b)) {
-            if let Error::Interrupted(_) = e {
-                return Err(e);
-            }
-            keep_first(s, &mut first, e, &b);
+/// Installs what a task says, unless somebody else was faster.
+fn install(s: &Session<'_>, change: &mut Change, task: &Task) -> Result<Outcome> {
+    let b = &task.build;
+    match state::build_state(s.layout, b) {
+        BuildState::Installed if !task.reinstall => {
+            let reason = "was installed by another dkms meanwhile".into();
+            s.tell(Event::Nothing { about: b.to_string(), reason });
+            return Ok(Outcome::Nothing);
         }
+        BuildState::Installed => change.uninstall(s, b)?,
+        BuildState::Built => {}
+        BuildState::NotBuilt => return Err(Error::NothingBuilt(b.clone())),
     }
-    first.map_or(Ok(()), Err)
-}
-
-/// `dkms install` for several kernels: on with the next after a failure; the first failure is the result.
-///
-/// # Errors
-/// The first.
-pub fn install_all(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<()> {
-    let mut work = Work::new(s);
-    let mut first = None;
-    for kernel in kernels {
-        let b = Build::new(package, kernel);
-        if let Err(e) = ensure_added(s, package, kernel).and_then(|()| work.install(&b).map(|_| ())) {
-            let stop = matches!(e, Error::Interrupted(_));
-            keep_first(s, &mut first, e, &b);
-            if stop {
-                break;
-            }
-        }
-    }
-    work.conclude(first)
-}
-
-/// What an autoinstall for a kernel would do.
-///
-/// # Errors
-/// None of its own: a package whose dkms.conf is wrong is in the second part, with the reason.
-pub fn plan_autoinstall(s: &Session<'_>, kernel: &Kernel) -> (AutoinstallPlan, Vec<(PackageId, Error)>) {
-    let mut sound = Vec::new();
-    let mut failed = Vec::new();
-    let mut known = Vec::new();
-    for p in state::all_packages(s.layout) {
-        known.push(p.name.clone());
-        match add::refuse_broken(s, &p) {
-            Ok(()) => sound.push(p),
-            Err(e) => s.warn(e.to_string()),
-        }
-    }
-    known.dedup();
-    let mut candidates = Vec::new();
-    for package in plan::newest(&sound) {
-        let active = state::installed_version(s.layout, &package.name, kernel);
-        let installed = active.as_ref() == Some(&package) || status::is_weak(s, &package, kernel);
-        let (mut autoinstall, mut depends) = (false, Vec::new());
-        if !installed {
-            match load::load(s, &package, kernel).and_then(load::Loaded::lenient) {
-                Ok(loaded) => (autoinstall, depends) = (loaded.conf.autoinstall, loaded.conf.build_depends),
-                Err(e) => {
-                    failed.push((package, e));
-                    continue;
-                }
-            }
-        }
-        candidates.push(Candidate {
-            package,
-            installed,
-            some_version_installed: active.is_some(),
-            autoinstall,
-            depends,
-        });
-    }
-    (plan::autoinstall(&candidates, &known), failed)
-}
-
-/// `dkms autoinstall` and `kernel_postinst`: the newest version of every package with AUTOINSTALL, for one kernel.
-/// `code` gives the exit code of a failure, for the summary.
-///
-/// # Errors
-/// [`Error::HeadersMissing`] when something has to be built and the headers are not there;
-/// [`Error::AutoinstallFailed`] after everything that could be installed is installed.
-pub fn autoinstall(s: &Session<'_>, kernel: &Kernel, code: &dyn Fn(&Error) -> u8) -> Result<()> {
-    if s.layout.config_dir.join("no-autoinstall").exists() {
-        s.tell(Event::Nothing {
-            about: "autoinstall".into(),
-            reason: format!("is switched off by {}", s.layout.config_dir.join("no-autoinstall").display()),
-        });
-        return Ok(());
-    }
-    let (plan, wrong) = plan_autoinstall(s, kernel);
-    let (mut installed, mut skipped, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-    let of = plan.tasks.len() + plan.blocked.len() + wrong.len();
-    for (package, e) in wrong {
-        failed.push(format!("{package} ({})", code(&e)));
-        s.tell(Event::Failed { build: Build::new(&package, kernel), code: code(&e), error: e.to_string() });
-    }
-    if plan.tasks.is_empty() && plan.blocked.is_empty() && plan.deferred.is_empty() && failed.is_empty() {
-        s.tell(Event::Nothing {
-            about: format!("kernel {}", kernel.release),
-            reason: match plan.present.len() {
-                0 => "needs nothing: there is no package with AUTOINSTALL=yes".into(),
-                n => format!("has all it needs: {n} installed"),
-            },
-        });
-        return Ok(());
-    }
-    let mut work = Work::new(s);
-    // Positions whose task did not end well; 77 counts as well.
-    let mut unmet: Vec<usize> = Vec::new();
-    for (n, task) in plan.tasks.iter().enumerate() {
-        let b = Build::new(&task.package, kernel);
-        if let Some(first) = task.after.iter().find(|a| unmet.contains(a)) {
-            let needed = plan.tasks.get(*first).map_or_else(String::new, |t| t.package.to_string());
-            unmet.push(n);
-            failed.push(format!("{} (13)", task.package));
-            s.tell(Event::Failed { build: b, code: 13, error: format!("it needs {needed}, which failed") });
-            continue;
-        }
-        match work.install(&b) {
-            Ok(Outcome::Installed) => installed.push(task.package.to_string()),
-            // The kernel has the same modules already, or another dkms was faster; it was said.
-            Ok(Outcome::Nothing) => {}
-            Err(Error::Excluded { reason, .. }) => {
-                skipped.push(task.package.to_string());
-                s.tell(Event::Skipped { build: b, reason });
-            }
-            Err(e @ (Error::HeadersMissing { .. } | Error::Interrupted(_))) => return work.finish_after(e),
-            Err(e) => {
-                unmet.push(n);
-                failed.push(format!("{} ({})", task.package, code(&e)));
-                let help = e.help();
-                let error = std::iter::once(e.to_string()).chain(help).collect::<Vec<_>>().join("\n");
-                s.tell(Event::Failed { build: b, code: code(&e), error });
-            }
-        }
-    }
-    for (package, missing) in &plan.blocked {
-        failed.push(format!("{package} (13)"));
-        let error = format!("it needs {}, which will not be installed", missing.join(", "));
-        s.tell(Event::Failed { build: Build::new(package, kernel), code: 13, error });
-    }
-    let mut deferred = Vec::new();
-    for (package, missing) in &plan.deferred {
-        deferred.push(package.to_string());
-        let reason = format!("waits for {}, which dkms does not know yet", missing.join(", "));
-        s.tell(Event::Deferred { build: Build::new(package, kernel), reason });
-    }
-    let finished = work.finish();
-    s.tell(Event::Summary { kernel: kernel.clone(), installed, skipped, failed: failed.clone(), deferred });
-    finished?;
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::AutoinstallFailed { kernel: kernel.clone(), failed, of })
-    }
-}
-
-/// `dkms match`: installs for `kernel` what is installed for `template`.
-///
-/// # Errors
-/// Template and kernel are the same; a named package is not in the tree; the first failure.
-pub fn match_kernel(s: &Session<'_>, template: &Kernel, kernel: &Kernel, name: Option<&str>) -> Result<()> {
-    if template.release == kernel.release {
-        return Err(Error::SameKernel(kernel.release.clone()));
-    }
-    if let Some(name) = name {
-        if !s.layout.package_dir(name).is_dir() {
-            return Err(Error::PackageUnknown(name.to_owned()));
-        }
-    }
-    let wanted: Vec<PackageId> = state::all_packages(s.layout)
-        .into_iter()
-        .filter(|p| name.is_none_or(|n| n == p.name))
-        .filter(|p| state::build_state(s.layout, &Build::new(p, template)) == BuildState::Installed)
-        .collect();
-    if wanted.is_empty() {
-        s.tell(Event::Nothing {
-            about: format!("kernel {}", kernel.release),
-            reason: format!("has nothing to match: nothing is installed for {}", template.release),
-        });
-        return Ok(());
-    }
-    let mut work = Work::new(s);
-    let mut first = None;
-    for package in wanted {
-        let b = Build::new(&package, kernel);
-        if let Err(e) = add::refuse_broken(s, &package) {
-            s.warn(e.to_string());
-            continue;
-        }
-        if let Err(e) = work.install(&b) {
-            let stop = matches!(e, Error::HeadersMissing { .. } | Error::Interrupted(_));
-            keep_first(s, &mut first, e, &b);
-            if stop {
-                break;
-            }
-        }
-    }
-    work.conclude(first)
+    change.install(s, b)
 }

@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::install::op::aside;
 use crate::kernel::distro::Family;
 use crate::kernel::headers::Headers;
 use crate::session::Session;
@@ -46,6 +47,41 @@ pub struct KeyPair {
     pub certificate: PathBuf,
 }
 
+/// Whether the modules of a kernel are to be signed: the hash, or why not.
+fn wanted(
+    s: &Session<'_>,
+    headers: &Headers,
+    framework: &FrameworkConf,
+) -> std::result::Result<String, &'static str> {
+    let Some(config) = &headers.config else {
+        return Err("not signed: the kernel's configuration is not there to say how");
+    };
+    let Some(hash) = config.value("CONFIG_MODULE_SIG_HASH").map(str::to_owned) else {
+        return Err("not signed: this kernel is built without module signatures");
+    };
+    match framework.try_sign_modules.as_deref().unwrap_or("not_in_chroot") {
+        "false" => Err("not signed: try_sign_modules is false in framework.conf"),
+        "true" => Ok(hash),
+        _ => match s.host.chroot {
+            Some(false) => Ok(hash),
+            Some(true) => Err(
+                "not signed: this is a chroot (try_sign_modules=true in framework.conf signs all the same)",
+            ),
+            None => Err(
+                "not signed: without /proc this may be a chroot (try_sign_modules=true in framework.conf signs all the same)",
+            ),
+        },
+    }
+}
+
+/// The key pair that a build for this kernel would make, because it is not there.
+pub fn key_to_be_made(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
+    wanted(s, headers, framework).ok()?;
+    let pair = key_pair(s, framework, Some(headers)).ok()?;
+    let there = pair.key.starts_with("pkcs11:") || Path::new(&pair.key).exists() || pair.certificate.exists();
+    (!there).then_some(pair)
+}
+
 /// Decides whether and how the modules of a kernel are signed, and makes the key pair when there is none.
 ///
 /// # Errors
@@ -56,30 +92,10 @@ pub fn prepare(
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Signing> {
-    let Some(config) = &headers.config else {
-        return Ok(Signing::Not("not signed: the kernel's configuration is not there to say how".into()));
+    let hash = match wanted(s, headers, framework) {
+        Ok(hash) => hash,
+        Err(why) => return Ok(Signing::Not(why.into())),
     };
-    let Some(hash) = config.value("CONFIG_MODULE_SIG_HASH").map(str::to_owned) else {
-        return Ok(Signing::Not("not signed: this kernel is built without module signatures".into()));
-    };
-    match framework.try_sign_modules.as_deref().unwrap_or("not_in_chroot") {
-        "false" => return Ok(Signing::Not("not signed: try_sign_modules is false in framework.conf".into())),
-        "true" => {}
-        _ => match s.host.chroot {
-            Some(false) => {}
-            Some(true) => {
-                return Ok(Signing::Not(
-                    "not signed: this is a chroot (try_sign_modules=true in framework.conf signs all the same)".into(),
-                ));
-            }
-            None => {
-                return Ok(Signing::Not(
-                    "not signed: without /proc this may be a chroot (try_sign_modules=true in framework.conf signs all the same)"
-                        .into(),
-                ));
-            }
-        },
-    }
     let pair = key_pair(s, framework, Some(headers))?;
     ensure(s, &pair)?;
     let method = choose(s, &pair, &hash, headers, release, framework)?;
@@ -163,7 +179,13 @@ pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
         };
     }
     let key = Path::new(&pair.key);
+    if key.is_file() && pair.certificate.is_file() {
+        return Ok(false);
+    }
+    let _one_at_a_time = crate::lock::signing_key(s)?;
+    finish_interrupted(key, &pair.certificate)?;
     match (key.is_file(), pair.certificate.is_file()) {
+        // Another dkms was faster.
         (true, true) => return Ok(false),
         (false, true) => return Err(missing_half(key, "private key")),
         (true, false) => return Err(missing_half(&pair.certificate, "certificate")),
@@ -194,19 +216,31 @@ pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
             dkms_sys::fs::create_dir_all(parent)?;
         }
     }
-    // The key first: a certificate without its key could be enrolled for nothing.
-    match dkms_sys::fs::create_new(key, &key_pem, 0o600) {
-        Ok(()) => {}
-        // Another dkms was faster; its pair is as good.
-        Err(e) if e.source.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
-        Err(e) => return Err(e.into()),
-    }
-    if let Err(e) = dkms_sys::fs::write_atomic(&pair.certificate, &certificate, 0o644) {
-        let _ = dkms_sys::fs::remove_file(key);
+    // The key takes its name last: whoever sees it sees a pair.
+    let staged = aside(key, "new");
+    dkms_sys::fs::create_new(&staged, &key_pem, 0o600)?;
+    let placed = dkms_sys::fs::write_atomic(&pair.certificate, &certificate, 0o644)
+        .and_then(|()| dkms_sys::fs::rename_noreplace(&staged, key))
+        .and_then(|()| key.parent().map_or(Ok(()), dkms_sys::fs::sync_dir));
+    if let Err(e) = placed {
+        if !key.is_file() {
+            let _ = dkms_sys::fs::remove_file(&pair.certificate);
+        }
+        let _ = dkms_sys::fs::remove_file(&staged);
         return Err(e.into());
     }
     s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
     Ok(true)
+}
+
+/// A pair whose making was cut off: with its certificate it is completed, without it begins anew.
+fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
+    let staged = aside(key, "new");
+    if staged.is_file() && !key.is_file() && certificate.is_file() {
+        dkms_sys::fs::rename_noreplace(&staged, key)?;
+    }
+    dkms_sys::fs::remove_file(&staged)?;
+    Ok(())
 }
 
 fn missing_half(path: &Path, what: &str) -> Error {

@@ -1,10 +1,12 @@
 //! `dkms status`: what is in the tree and what became of it, by looking only.
 
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::journal::{self, Before, Journal};
 use crate::session::Session;
 use crate::tree::manifest::{Glance, Stamp};
 use crate::tree::state;
 use dkms_sys::fs::{Dir, Kind};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Which entries are asked for; all patterns as the shell matches file names.
@@ -21,7 +23,7 @@ pub struct Filter {
 }
 
 /// What an entry is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Registered, not built for any kernel asked for.
     Added,
@@ -41,7 +43,7 @@ pub enum State {
 }
 
 /// One line of the status.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Which package version.
     pub package: PackageId,
@@ -58,6 +60,14 @@ pub struct Entry {
 impl Entry {
     fn new(package: &PackageId, kind: State) -> Self {
         Self { package: package.clone(), kind, originals: false, built_missing: false, differs: false }
+    }
+
+    /// The kernel it is about, unless it is about the version as such.
+    pub fn kernel(&self) -> Option<&Kernel> {
+        match &self.kind {
+            State::Added | State::Broken => None,
+            State::Built(k) | State::Installed(k) | State::InstalledWeak { kernel: k, .. } => Some(k),
+        }
     }
 
     /// The line as scripts parse it (CONTRACT "status").
@@ -85,11 +95,30 @@ impl Entry {
     }
 }
 
-/// Everything that matches one filter, in the order of directories, weakly linked ones last.
+/// Everything that matches one filter, in the order of directories, weakly linked ones last. What a command is changing
+/// at the moment is shown as it was before.
 ///
 /// This is the command that must take no time, so it walks the tree by open directories, reads only what [`Glance`]
 /// needs, and looks at module files themselves only where their stamps changed.
 pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
+    let mut entries = live(s, filter);
+    for (kernels, before) in unfinished(s) {
+        if fits(&filter.name, &before.package) {
+            entries = as_before(s, filter, entries, &kernels, before);
+        }
+    }
+    entries.extend(weak(s, filter));
+    entries
+}
+
+/// What `status` shows of a package for these kernels, and of its versions without a kernel; by looking at the tree alone.
+pub fn of_package(s: &Session<'_>, name: &str, kernels: &[&Kernel]) -> Vec<Entry> {
+    let mut entries = live(s, &Filter { name: Some(escape(name)), ..Filter::default() });
+    entries.retain(|e| e.kernel().is_none_or(|k| kernels.contains(&k)));
+    entries
+}
+
+fn live(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut buffer = Vec::new();
     if let Some(tree) = Dir::open(&s.layout.dkms_tree) {
@@ -101,7 +130,50 @@ pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
             }
         }
     }
-    entries.extend(weak(s, filter));
+    entries
+}
+
+/// What transactions that are under way, or were cut off, have written down.
+fn unfinished(s: &Session<'_>) -> Vec<(Vec<Kernel>, Before)> {
+    let journals = journal::list(s.layout).unwrap_or_default();
+    // The oldest has the last word: it saw what was before all others.
+    let open = journals.iter().rev().filter_map(|path| Journal::read(path).ok().flatten());
+    open.filter(|j| !j.committed)
+        .flat_map(|j| j.before.into_iter().map(move |b| (j.begin.kernels.clone(), b)))
+        .collect()
+}
+
+/// The entries with those of a package as they were before a transaction on these kernels.
+fn as_before(
+    s: &Session<'_>,
+    filter: &Filter,
+    mut entries: Vec<Entry>,
+    kernels: &[Kernel],
+    before: Before,
+) -> Vec<Entry> {
+    let name = before.package;
+    let at = entries.iter().position(|e| e.package.name >= name).unwrap_or(entries.len());
+    // All of the package, whatever the filter says of kernels: what is shown without one depends on it.
+    let everything = Filter { name: Some(escape(&name)), ..Filter::default() };
+    let mut with_kernel: Vec<Entry> = live(s, &everything)
+        .into_iter()
+        .filter(|e| e.kernel().is_some_and(|k| !kernels.contains(k)))
+        .collect();
+    let (mut without, known): (Vec<Entry>, Vec<Entry>) =
+        before.entries.into_iter().partition(|e| e.kernel().is_none());
+    with_kernel.extend(known);
+    with_kernel.retain(|e| {
+        e.kernel().is_some_and(|k| fits(&filter.release, &k.release) && fits(&filter.arch, &k.arch))
+    });
+    without.extend(entries.iter().filter(|e| e.package.name == name && e.kernel().is_none()).cloned());
+    without.retain(|e| !with_kernel.iter().any(|w| w.package == e.package));
+    let mut shown = with_kernel;
+    shown.extend(without);
+    shown.retain(|e| fits(&filter.version, &e.package.version));
+    shown.sort_by(|a, b| (&a.package, a.kernel()).cmp(&(&b.package, b.kernel())));
+    shown.dedup_by(|a, b| (&a.package, a.kernel()) == (&b.package, b.kernel()));
+    entries.retain(|e| e.package.name != name);
+    entries.splice(at..at, shown);
     entries
 }
 

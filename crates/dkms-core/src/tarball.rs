@@ -88,6 +88,18 @@ pub fn make(
     Ok(path)
 }
 
+/// Where [`make`] writes the tarball.
+pub fn place(
+    s: &Session<'_>,
+    package: &PackageId,
+    kernels: &[Kernel],
+    content: Content,
+    named: Option<&Path>,
+) -> PathBuf {
+    let (directory, name) = destination(s, package, kernels, content, named);
+    directory.join(name)
+}
+
 fn destination(
     s: &Session<'_>,
     package: &PackageId,
@@ -254,6 +266,8 @@ fn load_builds(s: &Session<'_>, package: &PackageId, main: &Path) -> Result<Vec<
 
 fn one_build(s: &Session<'_>, b: &Build, from: &Path, to: &Path) -> Result<()> {
     let kernel_dir = s.layout.kernel_dir(b);
+    let _building = crate::lock::build(s, &b.package)?;
+    let _installing = crate::lock::install(s, std::slice::from_ref(&b.kernel))?;
     fs::create_dir_all(&kernel_dir)?;
     let staging = TempDir::new_in(&kernel_dir, &format!(".tmp_{}_", b.kernel.arch))?;
     for part in ["module", "log"] {

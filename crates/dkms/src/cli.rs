@@ -125,6 +125,12 @@ pub struct Arguments {
     /// Override a directive of dkms.conf; repeatable
     #[arg(long = "directive", value_name = "NAME=VALUE", action = ArgAction::Append)]
     pub directives: Vec<String>,
+    /// autoinstall: for every kernel with headers
+    #[arg(long)]
+    pub all_kernels: bool,
+    /// Show step by step what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Do not run depmod
     #[arg(long)]
     pub no_depmod: bool,

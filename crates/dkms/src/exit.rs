@@ -31,6 +31,7 @@ pub fn code(e: &Error) -> u8 {
         | Error::KernelDirMissing(_)
         | Error::InstallAborted(_)
         | Error::DepmodFailed { .. }
+        | Error::JournalUnknown(_)
         | Error::NothingBuilt(_) => 6,
         Error::ModuleFileMissing(_) | Error::BadModule { .. } | Error::BadArchive { .. } => 7,
         Error::BadConf(_) | Error::EmptySource(_) | Error::BothOnly | Error::ArchiveAlreadyAdded(_) => 8,
@@ -40,7 +41,8 @@ pub fn code(e: &Error) -> u8 {
         | Error::ProgramMissing { .. }
         | Error::CommandFailed { .. } => 10,
         Error::AutoinstallFailed { .. } => 11,
-        Error::DependsMissing { .. } => 13,
+        Error::DependsMissing { .. } | Error::DependsNever { .. } => 13,
+        Error::SeveralFailed { first, .. } => code(first),
         Error::KernelHookFailed { .. } => 14,
         Error::HeadersMissing { .. } => 21,
         Error::Excluded { .. } => 77,

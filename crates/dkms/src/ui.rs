@@ -32,9 +32,11 @@ enum Mode {
 impl Ui {
     /// Quiet, JSON, a live view on a terminal, or plain lines.
     pub fn new(arguments: &Arguments) -> Self {
+        let one_document =
+            arguments.dry_run || matches!(arguments.action(), Some(Action::Status | Action::Config));
         let mode = if arguments.quiet {
             Mode::Quiet
-        } else if arguments.json && matches!(arguments.action(), Some(Action::Status | Action::Config)) {
+        } else if arguments.json && one_document {
             Mode::Document
         } else if arguments.json {
             Mode::Json

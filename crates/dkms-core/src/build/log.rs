@@ -13,21 +13,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct MakeLog {
     /// Where it is.
     pub path: PathBuf,
+    /// Where it is to be found after a failure.
+    pub kept: PathBuf,
     file: File,
 }
 
 impl MakeLog {
-    /// Begins a log in a build directory.
+    /// Begins a log in a build directory; after a failure it is to be found at `kept`.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn create(path: &Path, build: &Build) -> Result<Self> {
+    pub fn create(path: &Path, kept: &Path, build: &Build) -> Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(path)
             .map_err(|e| IoError::new("write", path, e))?;
-        let log = Self { path: path.into(), file };
+        let log = Self { path: path.into(), kept: kept.into(), file };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
         log.line(&utc_now())?;
@@ -71,9 +73,12 @@ impl MakeLog {
     }
 }
 
-/// Now, as `2026-11-23 07:12:01 UTC`.
 fn utc_now() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))
+}
+
+/// Seconds since 1970 as `2026-11-23 07:12:01 UTC`.
+pub(crate) fn utc(seconds: u64) -> String {
     let (days, rest) = (seconds / 86400, seconds % 86400);
     let (y, m, d) = civil(days);
     format!("{y:04}-{m:02}-{d:02} {:02}:{:02}:{:02} UTC", rest / 3600, rest / 60 % 60, rest % 60)

@@ -1,7 +1,6 @@
 //! The make command: as dkms.conf has it, with the kernel's own toolchain and the symbols of the packages it builds on.
 
-use super::log::MakeLog;
-use super::{Target, diagnose};
+use super::{Job, Target, diagnose, jobs};
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::{Error, Result};
 use crate::hooks;
@@ -122,16 +121,10 @@ fn build_environment(s: &Session<'_>, target: &Target) -> Result<Vec<(OsString, 
 ///
 /// # Errors
 /// [`Error::MakeFailed`] with the first real errors.
-pub fn run(
-    s: &Session<'_>,
-    target: &Target,
-    b: &Build,
-    loaded: &Loaded,
-    line: &str,
-    log: &MakeLog,
-) -> Result<()> {
+pub(crate) fn run(job: &Job<'_>, line: &jobs::Line) -> Result<()> {
+    let (s, b, log) = (job.s, job.b, job.log);
     let io = |source| Error::Io(dkms_sys::IoError::new("write", &log.path, source));
-    log.begin("Building module(s)", line)?;
+    log.begin("Building module(s)", &line.text)?;
     let bash = dkms_sys::process::which("bash", &s.host.path).unwrap_or_else(|| "/bin/bash".into());
     if dkms_sys::process::which("make", &s.host.path).is_none() {
         let package = s.host.distribution.as_ref().map_or("make".into(), |d| d.program_package("make"));
@@ -141,14 +134,21 @@ pub fn run(
             package,
         });
     }
-    let done = Command::new(bash)
-        .args(["--noprofile", "--norc", "-c", line])
-        .envs(environment(s, target, b, loaded)?)
-        .cwd(s.layout.build_dir(&b.package))
+    let build_dir = s.layout.build_dir(&b.package);
+    let mut command = Command::new(bash)
+        .args(["--noprofile", "--norc", "-c", &line.text])
+        .envs(environment(s, job.target, b, job.loaded)?)
+        .cwd(&build_dir)
         .stdout(Stream::File(log.file().try_clone().map_err(io)?))
-        .stderr(Stream::ToStdout)
-        .run()
-        .map_err(|e| hooks::process_error(s, &e, "build modules"))?;
+        .stderr(Stream::ToStdout);
+    if job.private {
+        command = command.bind(job.dir, &build_dir);
+    }
+    if let Some(pool) = job.pool.filter(|_| line.share == jobs::Share::Pool) {
+        let [read, write] = pool.descriptors();
+        command = command.env("MAKEFLAGS", pool.makeflags()).pass_fd(read).pass_fd(write);
+    }
+    let done = command.run().map_err(|e| hooks::process_error(s, &e, "build modules"))?;
     log.end(done.status.code_for_shell(), done.elapsed)?;
     if done.status.success() {
         return Ok(());
@@ -156,7 +156,7 @@ pub fn run(
     let text = String::from_utf8_lossy(&dkms_sys::fs::read(&log.path)?).into_owned();
     let mut diagnosis = diagnose::diagnose(s, &text);
     if diagnosis.meaning.is_none() {
-        if let Some(cc) = &target.toolchain.missing {
+        if let Some(cc) = &job.target.toolchain.missing {
             diagnosis.meaning = Some(format!(
                 "this kernel was built with {cc}, which is not installed; modules need the same compiler"
             ));
@@ -165,7 +165,7 @@ pub fn run(
     Err(Error::MakeFailed {
         build: b.clone(),
         status: done.status.to_string(),
-        log: log.path.clone(),
+        log: log.kept.clone(),
         diagnosis,
     })
 }

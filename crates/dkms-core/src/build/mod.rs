@@ -2,6 +2,7 @@
 
 pub mod diagnose;
 pub mod finish;
+pub mod jobs;
 pub mod log;
 pub mod make;
 pub mod prepare;
@@ -14,15 +15,17 @@ use crate::ids::{Build, Kernel};
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
+use crate::lock::Held;
 use crate::session::Session;
 use crate::signing::{self, Signing};
 use crate::tree::manifest::{Excluded, Inputs, Manifest, ModuleRecord, SCHEMA};
 use crate::tree::state;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::fs::TempDir;
+use dkms_sys::jobserver::{Jobserver, Slots};
 use log::MakeLog;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// One kernel, made ready once per command for all packages that are built for it.
@@ -39,6 +42,21 @@ pub struct Target {
     /// The module files it has.
     pub index: ModuleIndex,
     signing: OnceLock<Signing>,
+    deciding: Mutex<()>,
+}
+
+/// How a build is to be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner<'a> {
+    /// An earlier build gives way to the new one when that is complete, and stays when it fails.
+    pub replace: bool,
+    /// In a directory of its own that only its own processes see as `M/V/build`: other kernels' builds of the package
+    /// go on at the same time.
+    pub private: bool,
+    /// The job slots it shares with other builds; `None`: there is no limit.
+    pub pool: Option<&'a Jobserver>,
+    /// The lock of the package version, which the caller took.
+    pub held: &'a Held,
 }
 
 impl Target {
@@ -55,6 +73,7 @@ impl Target {
             index: ModuleIndex::scan(&s.layout.kernel_modules(&kernel.release)),
             headers,
             signing: OnceLock::new(),
+            deciding: Mutex::new(()),
         })
     }
 
@@ -63,6 +82,8 @@ impl Target {
     /// # Errors
     /// As [`signing::prepare`].
     pub fn signing(&self, s: &Session<'_>) -> Result<&Signing> {
+        // One thread decides, and makes the key; the others wait for it.
+        let _one = self.deciding.lock();
         if let Some(decided) = self.signing.get() {
             return Ok(decided);
         }
@@ -85,59 +106,56 @@ pub fn configuration(s: &Session<'_>, b: &Build) -> Result<(Loaded, Exclusion)> 
     Ok((loaded, exclusion))
 }
 
-/// Builds. The package is registered; that is the caller's to see to. With `replace` an earlier build gives way to
-/// the new one when that is complete, and stays when it fails.
+/// Builds. The package is registered, and `configuration` is what [`configuration`] says of it: both are the caller's to
+/// see to.
 ///
 /// A failure leaves the build directory with its make.log, and a copy of the log in `M/V/.log/`; nothing else.
 ///
 /// # Errors
 /// Every way a build can fail.
-pub fn build(s: &Session<'_>, target: &Target, b: &Build, replace: bool) -> Result<Manifest> {
-    let (loaded, exclusion) = configuration(s, b)?;
-    let missing: Vec<String> = loaded
-        .conf
-        .build_depends
-        .iter()
-        .filter(|d| state::installed_version(s.layout, d, &b.kernel).is_none())
-        .cloned()
-        .collect();
-    if !missing.is_empty() {
-        if !s.options.force {
-            return Err(Error::DependsMissing { build: b.clone(), missing });
-        }
-        s.warn(format!(
-            "{} is built although {} is not installed for this kernel (--force)",
-            b.package,
-            missing.join(", ")
-        ));
+pub fn build(
+    s: &Session<'_>,
+    target: &Target,
+    b: &Build,
+    configuration: &(Loaded, Exclusion),
+    how: &Manner<'_>,
+) -> Result<()> {
+    let (loaded, exclusion) = configuration;
+    depends(s, b, loaded)?;
+    // While we waited for the lock somebody else may have built it, or taken the package away.
+    crate::add::require_added(s, &b.package)?;
+    if !how.replace && s.layout.module_dir(b).is_dir() {
+        s.tell(Event::Nothing { about: b.to_string(), reason: "was built by another dkms meanwhile".into() });
+        return Ok(());
     }
-    let held = crate::lock::build(s, &b.package)?;
-    if !replace && s.layout.module_dir(b).is_dir() {
-        // Somebody else built it while we waited.
-        if let Some(manifest) = Manifest::load(s.layout, b) {
-            s.tell(Event::Nothing {
-                about: b.to_string(),
-                reason: "was built by another dkms meanwhile".into(),
-            });
-            return Ok(manifest);
-        }
-    }
+    let slot = how.pool.map(Jobserver::acquire).transpose().map_err(|e| Error::Interrupted(e.0))?;
     let started = Instant::now();
-    let dir = prepare::fresh_copy(s, b)?;
-    let log = MakeLog::create(&dir.join("make.log"), b)?;
+    let real = s.layout.build_dir(&b.package);
+    let dir = if how.private { s.layout.private_build_dir(b) } else { real.clone() };
+    prepare::fresh_copy(s, b, &dir)?;
+    if how.private {
+        // What is mounted needs a place.
+        dkms_sys::fs::create_dir_all(&real)?;
+    }
+    let path = dir.join("make.log");
+    let kept = if how.private { s.layout.failed_log(b) } else { path.clone() };
+    let log = MakeLog::create(&path, &kept, b)?;
     s.tell(Event::BuildStarted { build: b.clone(), log: log.path.clone() });
-    let environment = [held.variable(s)];
+    let environment = [crate::lock::variable(s, [how.held])];
     let job = Job {
         s,
         target,
         b,
-        loaded: &loaded,
-        exclusion: &exclusion,
+        loaded,
+        exclusion,
         dir: &dir,
+        private: how.private,
+        pool: how.pool,
+        held: how.held,
         log: &log,
         environment: &environment,
     };
-    let result = job.run(started);
+    let result = job.run(started, slot);
     match &result {
         Ok(manifest) => {
             dkms_sys::fs::remove_tree(&dir)?;
@@ -156,7 +174,30 @@ pub fn build(s: &Session<'_>, target: &Target, b: &Build, replace: bool) -> Resu
         }
         Err(_) => keep_log(s, b, &log),
     }
-    result
+    result.map(|_| ())
+}
+
+/// BUILD_DEPENDS are installed for the same kernel.
+fn depends(s: &Session<'_>, b: &Build, loaded: &Loaded) -> Result<()> {
+    let missing = missing_dependencies(s, b, loaded);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !s.options.force {
+        return Err(Error::DependsMissing { build: b.clone(), missing });
+    }
+    s.warn(format!(
+        "{} is built although {} is not installed for this kernel (--force)",
+        b.package,
+        missing.join(", ")
+    ));
+    Ok(())
+}
+
+/// The BUILD_DEPENDS that are not installed for a kernel.
+pub fn missing_dependencies(s: &Session<'_>, b: &Build, loaded: &Loaded) -> Vec<String> {
+    let missing = |d: &&String| state::installed_version(s.layout, d, &b.kernel).is_none();
+    loaded.conf.build_depends.iter().filter(missing).cloned().collect()
 }
 
 fn keep_log(s: &Session<'_>, b: &Build, log: &MakeLog) {
@@ -178,23 +219,32 @@ pub(crate) struct Job<'a> {
     pub exclusion: &'a Exclusion,
     /// The build directory.
     pub dir: &'a Path,
+    /// Its processes see that as `M/V/build`.
+    pub private: bool,
+    pub pool: Option<&'a Jobserver>,
+    pub held: &'a Held,
     pub log: &'a MakeLog,
     /// What scripts see besides the inherited variables.
     pub environment: &'a [(String, String)],
 }
 
-impl Job<'_> {
-    fn run(&self, started: Instant) -> Result<Manifest> {
+impl<'a> Job<'a> {
+    fn run(&self, started: Instant, slot: Option<Slots<'a>>) -> Result<Manifest> {
         let (s, b, conf) = (self.s, self.b, &self.loaded.conf);
         let names = conf
             .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
             .map_err(|e| load::bad_regex(self.loaded, &e.to_string()))?;
         let patches = prepare::patch(s, b, self.dir, &names, self.log)?;
-        self.script("PRE_BUILD", conf.pre_build.as_deref())?;
+        self.script("PRE_BUILD", conf.pre_build.as_deref(), self.environment)?;
         let line = make::command_line(s, b, self.loaded, self.target.toolchain.llvm)?;
         s.tell(Event::Detail { text: line.clone() });
         s.tell(Event::BuildStage { build: b.clone(), stage: "make".into() });
-        make::run(s, self.target, b, self.loaded, &line, self.log)?;
+        let fitted = match self.pool {
+            Some(_) => jobs::fit(&line),
+            None => jobs::Line { text: line.clone(), share: jobs::Share::One },
+        };
+        let _slots = self.slots(&fitted, slot)?;
+        make::run(self, &fitted)?;
 
         let kernel_dir = s.layout.kernel_dir(b);
         dkms_sys::fs::create_dir_all(&kernel_dir)?;
@@ -207,6 +257,17 @@ impl Job<'_> {
         done
     }
 
+    /// The slots for the make: all of them when it runs as many jobs as it likes.
+    fn slots(&self, line: &jobs::Line, slot: Option<Slots<'a>>) -> Result<Option<Slots<'a>>> {
+        match self.pool {
+            Some(pool) if line.share == jobs::Share::All => {
+                drop(slot);
+                pool.acquire_all().map(Some).map_err(|e| Error::Interrupted(e.0))
+            }
+            _ => Ok(slot),
+        }
+    }
+
     /// `K/A`, complete, under a temporary name beside its place.
     fn stage(
         &self,
@@ -214,6 +275,13 @@ impl Job<'_> {
         patches: Vec<(String, String)>,
         line: String,
     ) -> Result<(TempDir, Manifest)> {
+        // What a crash left: we hold the version's lock, so nobody is at it.
+        let left = format!(".tmp_{}_", self.b.kernel.arch);
+        for name in dkms_sys::fs::list_dir(kernel_dir)? {
+            if name.to_string_lossy().starts_with(&left) {
+                dkms_sys::fs::remove_tree(kernel_dir.join(name))?;
+            }
+        }
         let staging = TempDir::new_in(kernel_dir, &format!(".tmp_{}_", self.b.kernel.arch))?;
         dkms_sys::fs::create_dir_all(staging.path().join("log"))?;
         dkms_sys::fs::copy_file(&self.log.path, staging.path().join("log/make.log"))?;
@@ -260,15 +328,19 @@ impl Job<'_> {
     /// Renames to `K/A`, over an earlier build if there is one; a failure from here on takes it back.
     fn put_in_place(&self, staging: TempDir, manifest: Manifest, started: Instant) -> Result<Manifest> {
         let built = self.s.layout.built_dir(self.b);
+        // Nobody installs from it while it changes.
+        let replaced = dkms_sys::fs::exists(&built);
+        let kernel = std::slice::from_ref(&self.b.kernel);
+        let locks = if replaced { crate::lock::install(self.s, kernel)? } else { Vec::new() };
         // What is installed is still the earlier build; its record leads to its files.
         let earlier = Manifest::load(self.s.layout, self.b).and_then(|m| m.installed);
-        let swapped = dkms_sys::fs::exists(&built);
+        let swapped = replaced && dkms_sys::fs::exists(&built);
         if swapped {
             dkms_sys::fs::exchange(staging.path(), &built)?;
         } else {
             dkms_sys::fs::rename_noreplace(staging.path(), &built)?;
         }
-        let finished = self.after(Manifest { installed: earlier, ..manifest }, started);
+        let finished = self.after(Manifest { installed: earlier, ..manifest }, started, &locks);
         if finished.is_err() {
             if swapped {
                 dkms_sys::fs::exchange(staging.path(), &built)?;
@@ -280,10 +352,11 @@ impl Job<'_> {
     }
 
     /// POST_BUILD may look into K/A/module, so it comes after the rename.
-    fn after(&self, mut manifest: Manifest, started: Instant) -> Result<Manifest> {
+    fn after(&self, mut manifest: Manifest, started: Instant, locks: &[Held]) -> Result<Manifest> {
         let (s, b, conf) = (self.s, self.b, &self.loaded.conf);
         dkms_sys::fs::sync_dir(s.layout.kernel_dir(b))?;
-        self.script("POST_BUILD", conf.post_build.as_deref())?;
+        let held = std::iter::once(self.held).chain(locks);
+        self.script("POST_BUILD", conf.post_build.as_deref(), &[crate::lock::variable(s, held)])?;
         dkms_sys::fs::copy_file(&self.log.path, s.layout.make_log(b))?;
         if conf.build_depends_rebuild {
             remember_dependencies(s, b, &conf.build_depends)?;
@@ -293,11 +366,18 @@ impl Job<'_> {
         Ok(manifest)
     }
 
-    fn script(&self, directive: &'static str, line: Option<&str>) -> Result<()> {
+    fn script(
+        &self,
+        directive: &'static str,
+        line: Option<&str>,
+        environment: &[(String, String)],
+    ) -> Result<()> {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
         self.log.begin(&format!("Running {directive}"), line)?;
         let started = Instant::now();
-        let script = Script { directive, line, directory: self.dir, environment: self.environment };
+        let seen = self.s.layout.build_dir(&self.b.package);
+        let seen = self.private.then_some(&*seen);
+        let script = Script { directive, line, directory: self.dir, seen, environment };
         let output = Output::Log(self.log.file());
         let Some(status) = hooks::run(self.s, &self.b.package, &script, output)? else { return Ok(()) };
         self.log.end(status.code_for_shell(), started.elapsed())?;
@@ -328,22 +408,5 @@ fn remember_dependencies(s: &Session<'_>, b: &Build, depends: &[String]) -> Resu
             dkms_sys::fs::write_atomic(&file, format!("{}\n", id.version).as_bytes(), 0o644)?;
         }
     }
-    Ok(())
-}
-
-/// Deletes `K/A`, and `K` when nothing else is in it.
-///
-/// # Errors
-/// When something cannot be deleted.
-pub fn unbuild(s: &Session<'_>, b: &Build) -> Result<()> {
-    let _held = crate::lock::build(s, &b.package)?;
-    // Renamed first: a half-deleted directory must not pass for a built module.
-    let built = s.layout.built_dir(b);
-    let doomed = s.layout.kernel_dir(b).join(format!(".tmp_{}_unbuilt", b.kernel.arch));
-    dkms_sys::fs::remove_tree(&doomed)?;
-    dkms_sys::fs::rename(&built, &doomed)?;
-    dkms_sys::fs::remove_tree(&doomed)?;
-    let _ = std::fs::remove_dir(s.layout.kernel_dir(b));
-    s.tell(Event::Unbuilt { build: b.clone() });
     Ok(())
 }

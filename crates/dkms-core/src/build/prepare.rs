@@ -9,23 +9,22 @@ use crate::session::Session;
 use dkms_sys::process::{Command, Stdin, Stream};
 use std::path::{Component, Path, PathBuf};
 
-/// Copies the source to the build directory, which MAKE lines name; what was there before is gone.
+/// Copies the source to `dir`; what was there before is gone.
 ///
 /// # Errors
 /// [`Error::EmptySource`], or when copying fails; then nothing is left of the copy.
-pub fn fresh_copy(s: &Session<'_>, b: &Build) -> Result<PathBuf> {
+pub fn fresh_copy(s: &Session<'_>, b: &Build, dir: &Path) -> Result<()> {
     let source = s.layout.source_link(&b.package);
     let entries = dkms_sys::fs::list_dir(&source)?;
     if entries.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count() < 2 {
         return Err(Error::EmptySource(source));
     }
-    let dir = s.layout.build_dir(&b.package);
-    dkms_sys::fs::remove_tree(&dir)?;
-    if let Err(e) = dkms_sys::fs::copy_tree(&source, &dir) {
-        let _ = dkms_sys::fs::remove_tree(&dir);
+    dkms_sys::fs::remove_tree(dir)?;
+    if let Err(e) = dkms_sys::fs::copy_tree(&source, dir) {
+        let _ = dkms_sys::fs::remove_tree(dir);
         return Err(e.into());
     }
-    Ok(dir)
+    Ok(())
 }
 
 /// Where a patch is: the administrator's `/etc/dkms/M/patches/` before the package's `patches/`.
@@ -86,7 +85,7 @@ pub fn patch(
             let tail: Vec<String> = said.lines().rev().take(4).map(str::to_owned).collect();
             return Err(Error::PatchFailed {
                 patch: file.to_string_lossy().into_owned(),
-                log: log.path.clone(),
+                log: log.kept.clone(),
                 tail: tail.into_iter().rev().collect(),
             });
         }

@@ -1,37 +1,58 @@
-//! All that one command changes in one kernel's modules: one lock, one journal, one depmod.
+//! All that one command changes in kernels' modules: one lock and one depmod for each kernel, one journal for all.
 
-use super::journal::{Op, Transaction};
+use super::journal::{Before, Transaction};
+use super::op::{Op, aside};
 use super::plan::{self, Source};
-use super::recover::{Recovered, recover};
-use super::{depmod, uninstall, weak};
+use super::recover::{self, Left};
+use super::{clean, depmod, uninstall, weak};
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::hooks::{self, Output, Script};
-use crate::ids::{Build, Kernel};
-use crate::kernel::distro::Family;
+use crate::ids::{Build, Kernel, PackageId};
 use crate::kernel::installed::ModuleIndex;
 use crate::lock::{self, Held};
 use crate::session::Session;
+use crate::status;
 use crate::tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
 use crate::tree::state;
 use dkms_sys::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A kernel whose modules are being changed.
+/// Modules of one or several kernels that are being changed: all of it happens, or nothing.
 #[derive(Debug)]
-pub struct KernelChange {
-    kernel: Kernel,
-    held: Held,
+pub struct Change {
+    held: Vec<Held>,
     transaction: Transaction,
+    kernels: Vec<OfKernel>,
+    /// Journals that are done but for the depmod that we run now.
+    owed: Vec<recover::Owed>,
+}
+
+/// What is remembered of one of the kernels.
+#[derive(Debug)]
+struct OfKernel {
+    kernel: Kernel,
     index: Option<ModuleIndex>,
     installed: Vec<Build>,
+    /// Installed before, by the same command.
+    answered: Vec<Build>,
     /// Directories that may be empty afterwards.
     emptied: Vec<PathBuf>,
     /// Files that weak-modules is to hear of, once.
     weak: Vec<PathBuf>,
+    /// depmod has something to do.
     dirty: bool,
+}
+
+/// What a change came to.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// Kernels whose modules are others than before.
+    pub changed: Vec<Kernel>,
+    /// Kernels where nothing is installed after all, and why.
+    pub failed: Vec<(Kernel, Error)>,
 }
 
 /// What became of an installation.
@@ -43,25 +64,51 @@ pub enum Outcome {
     Nothing,
 }
 
-impl KernelChange {
-    /// Takes the kernel's lock, recovers what an interrupted command left, and opens the journal.
+impl Change {
+    /// Takes the kernels' locks, recovers what an interrupted command left, and opens the journal.
     ///
     /// # Errors
-    /// The lock is busy, or the tree is not writable.
-    pub fn begin(s: &Session<'_>, kernel: &Kernel) -> Result<Self> {
-        let held = lock::install(s, kernel)?;
-        let nested = held.is_inherited();
-        let recovered = if nested { Recovered::default() } else { recover(s, kernel)? };
-        Ok(Self {
-            kernel: kernel.clone(),
-            transaction: Transaction::begin(s.layout, kernel, nested)?,
-            held,
+    /// A lock is busy, or the tree is not writable.
+    pub fn begin(s: &Session<'_>, kernels: &[Kernel]) -> Result<Self> {
+        let mut sorted = kernels.to_vec();
+        sorted.sort();
+        sorted.dedup();
+        let (held, owed) = take_over(s, &sorted)?;
+        let transaction = Transaction::begin(s.layout, &sorted, &s.host.command)?;
+        let of = |kernel: Kernel| OfKernel {
+            dirty: owed.iter().any(|(k, _)| *k == kernel),
+            kernel,
             index: None,
             installed: Vec::new(),
-            emptied: recovered.directories,
+            answered: Vec::new(),
+            emptied: Vec::new(),
             weak: Vec::new(),
-            dirty: recovered.dirty,
-        })
+        };
+        Ok(Self { held, transaction, kernels: sorted.into_iter().map(of).collect(), owed })
+    }
+
+    fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
+        let found = self.kernels.iter_mut().find(|k| k.kernel == *kernel);
+        found.ok_or_else(|| Error::Usage(format!("kernel {kernel} is not part of this change")))
+    }
+
+    /// A build that [`Change::finish_without_depmod`] left to this one: when depmod fails it is taken out.
+    ///
+    /// # Errors
+    /// Its kernel is not part of this change.
+    pub fn answer_for(&mut self, b: &Build) -> Result<()> {
+        self.of(&b.kernel)?.answered.push(b.clone());
+        Ok(())
+    }
+
+    /// Has `status` show what it shows now of a package, until the end.
+    fn note(&mut self, s: &Session<'_>, package: &str) -> Result<()> {
+        if self.transaction.knows(package) {
+            return Ok(());
+        }
+        let kernels: Vec<&Kernel> = self.kernels.iter().map(|k| &k.kernel).collect();
+        let entries = status::of_package(s, package, &kernels);
+        self.transaction.note(Before { package: package.to_owned(), entries })
     }
 
     /// Installs a build that is built and not active.
@@ -75,17 +122,13 @@ impl KernelChange {
         }
         let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
         let manifest = Manifest::load(s.layout, b);
-        let written = |name: &str| {
-            loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
-        };
-        let sources = plan::sources(s, b, manifest.as_ref(), &written);
+        let sources = sources_of(s, b, manifest.as_ref(), &loaded);
         self.complete(s, b, manifest.as_ref(), &sources, &loaded)?;
         let force = plan::force_for(s, &b.package.name);
         self.pre_install(s, b, loaded.conf.pre_install.as_deref(), force.all)?;
-        let index = self.index.take().unwrap_or_else(|| ModuleIndex::scan(&directory));
-        let planned = plan::plan(s, b, &sources, &index, force);
-        self.index = Some(index);
-        let planned = planned?;
+        let of = self.of(&b.kernel)?;
+        let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
+        let planned = plan::plan(s, b, &sources, index, force)?;
         for w in &planned.warnings {
             s.warn(w.clone());
         }
@@ -108,7 +151,7 @@ impl KernelChange {
         self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules)?;
         self.post_install(s, b, loaded.conf.post_install.as_deref());
         s.tell(Event::Installed { build: b.clone() });
-        self.installed.push(b.clone());
+        self.of(&b.kernel)?.installed.push(b.clone());
         Ok(Outcome::Installed)
     }
 
@@ -145,8 +188,14 @@ impl KernelChange {
     fn pre_install(&self, s: &Session<'_>, b: &Build, line: Option<&str>, force: bool) -> Result<()> {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
         let source = s.layout.source_link(&b.package);
-        let environment = [self.held.variable(s)];
-        let script = Script { directive: "PRE_INSTALL", line, directory: &source, environment: &environment };
+        let environment = [lock::variable(s, &self.held)];
+        let script = Script {
+            directive: "PRE_INSTALL",
+            line,
+            directory: &source,
+            seen: None,
+            environment: &environment,
+        };
         match hooks::run(s, &b.package, &script, Output::Told)? {
             Some(status) if !status.success() && !force => Err(Error::PreInstallFailed {
                 package: b.package.clone(),
@@ -167,9 +216,14 @@ impl KernelChange {
     fn post_install(&self, s: &Session<'_>, b: &Build, line: Option<&str>) {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return };
         let source = s.layout.source_link(&b.package);
-        let environment = [self.held.variable(s)];
-        let script =
-            Script { directive: "POST_INSTALL", line, directory: &source, environment: &environment };
+        let environment = [lock::variable(s, &self.held)];
+        let script = Script {
+            directive: "POST_INSTALL",
+            line,
+            directory: &source,
+            seen: None,
+            environment: &environment,
+        };
         match hooks::run(s, &b.package, &script, Output::Told) {
             Ok(Some(status)) if !status.success() => {
                 s.warn(format!(
@@ -202,27 +256,31 @@ impl KernelChange {
                 path: path.clone(),
             });
         }
-        self.emptied.extend(planned.placed.iter().map(|p| p.destination.clone()));
-        let staged = self.transaction.perform(ops, || planned.placed.iter().try_for_each(|p| stage(s, p)));
+        self.note(s, &b.package.name)?;
+        let of = self.of(&b.kernel)?;
+        of.emptied.extend(planned.placed.iter().map(|p| p.destination.clone()));
+        let staged =
+            self.transaction.perform(&b.kernel, ops, || planned.placed.iter().try_for_each(|p| stage(s, p)));
         if let Err(e) = staged {
             self.remove_empty(s);
             return Err(e);
         }
-        self.dirty = true;
         if let Some(m) = &mut manifest {
             // Only now are the change times final.
             let before = String::from_utf8(m.to_bytes()).ok();
             m.installed = Some(installed_record(&files, true));
             let text = String::from_utf8(m.to_bytes()).ok();
-            self.transaction.perform(vec![Op::Text { path, text, before }], || Ok(()))?;
+            self.transaction.perform(&b.kernel, vec![Op::Text { path, text, before }], || Ok(()))?;
         }
+        let of = self.of(&b.kernel)?;
+        of.dirty = true;
         for (from, to) in planned.archived {
-            if let (Some(index), Some(name)) = (&mut self.index, from.file_name().and_then(|n| n.to_str())) {
+            if let (Some(index), Some(name)) = (&mut of.index, from.file_name().and_then(|n| n.to_str())) {
                 if let Some(stem) = state::module_stem(name) {
                     index.forget(stem, &from);
                 }
             }
-            self.emptied.extend(from.parent().map(Path::to_path_buf));
+            of.emptied.extend(from.parent().map(Path::to_path_buf));
             s.tell(Event::OriginalArchived { build: b.clone(), from, to });
         }
         let paths: Vec<PathBuf> = files.iter().map(|f| f.destination.join(&f.file)).collect();
@@ -230,7 +288,7 @@ impl KernelChange {
             s.tell(Event::ModuleInstalled { build: b.clone(), path: path.clone() });
         }
         if !no_weak_modules {
-            self.weak.extend(paths);
+            of.weak.extend(paths);
         }
         Ok(())
     }
@@ -246,30 +304,33 @@ impl KernelChange {
         }
         let manifest = Manifest::load(s.layout, b);
         if !manifest.as_ref().is_some_and(|m| m.no_weak_modules) {
-            weak::run(s, &self.kernel, weak::Change::Remove, &planned.removed);
+            weak::run(s, &b.kernel, weak::Change::Remove, &planned.removed);
         }
         let post_remove = match &manifest {
             Some(m) => m.post_remove.clone(),
             None => load::load(s, &b.package, &b.kernel).ok().and_then(|l| l.conf.post_remove),
         };
-        self.transaction.perform(planned.ops, || Ok(()))?;
-        self.dirty = true;
-        self.index = None;
+        self.note(s, &b.package.name)?;
+        let emptied: Vec<PathBuf> =
+            planned.ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
+        self.transaction.perform(&b.kernel, planned.ops, || Ok(()))?;
+        let of = self.of(&b.kernel)?;
+        (of.dirty, of.index) = (true, None);
+        of.emptied.extend(emptied);
         for path in planned.removed {
-            self.emptied.extend(path.parent().map(Path::to_path_buf));
             s.tell(Event::ModuleRemoved { build: b.clone(), path });
         }
         for to in planned.restored {
             s.tell(Event::OriginalRestored { build: b.clone(), to });
         }
-        self.drop_empty_archive(s, b);
         if let Some(line) = post_remove.filter(|l| !l.is_empty()) {
             let source = s.layout.source_link(&b.package);
-            let environment = [self.held.variable(s)];
+            let environment = [lock::variable(s, &self.held)];
             let script = Script {
                 directive: "POST_REMOVE",
                 line: &line,
                 directory: &source,
+                seen: None,
                 environment: &environment,
             };
             match hooks::run(s, &b.package, &script, Output::Told) {
@@ -284,69 +345,198 @@ impl KernelChange {
         Ok(())
     }
 
-    fn drop_empty_archive(&self, s: &Session<'_>, b: &Build) {
-        let root = s.layout.originals_root(&b.package.name);
-        if root.is_dir() {
-            let _ = fs::remove_empty_below(&root);
-            let _ = std::fs::remove_dir(&root);
-        }
-    }
-
-    /// depmod, then commit. When depmod fails after an installation, everything is taken back.
+    /// Deletes `K/A` of a build that is not active (any more), at the commit.
     ///
     /// # Errors
-    /// [`Error::DepmodFailed`]; the modules are back in the state before.
-    pub fn finish(mut self, s: &Session<'_>) -> Result<Vec<Build>> {
-        if !self.dirty {
-            self.transaction.commit(|| remove_empty(s, &self.kernel, &self.emptied))?;
-            return Ok(Vec::new());
+    /// Nothing was changed then.
+    pub fn unbuild(&mut self, s: &Session<'_>, b: &Build) -> Result<()> {
+        self.note(s, &b.package.name)?;
+        let dir = s.layout.kernel_dir(b);
+        let saved = dir.join(format!(".tmp_{}_unbuilt", b.kernel.arch));
+        let ops = vec![Op::Remove { path: s.layout.built_dir(b), saved }];
+        self.transaction.perform(&b.kernel, ops, || Ok(()))?;
+        self.of(&b.kernel)?.emptied.push(dir);
+        s.tell(Event::Unbuilt { build: b.clone() });
+        Ok(())
+    }
+
+    /// Deletes `M/V` of a package version that is built for no kernel (any more), at the commit, and `M` when it is
+    /// empty then. What of it is left for kernels that are not part of this change goes as well.
+    ///
+    /// # Errors
+    /// Nothing was changed then.
+    pub fn forget(&mut self, s: &Session<'_>, package: &PackageId) -> Result<()> {
+        self.note(s, &package.name)?;
+        let dir = s.layout.package_dir(&package.name);
+        let Some(kernel) = self.kernels.first().map(|k| k.kernel.clone()) else { return Ok(()) };
+        let saved = dir.join(format!(".{}.removed", package.version));
+        let ops = vec![Op::Remove { path: s.layout.version_dir(package), saved }];
+        self.transaction.perform(&kernel, ops, || Ok(()))?;
+        self.of(&kernel)?.emptied.push(dir);
+        s.tell(Event::Forgotten { package: package.clone() });
+        Ok(())
+    }
+
+    /// depmod for each kernel that needs it, then the commit. Where depmod fails after an installation, that kernel is as
+    /// it was before.
+    ///
+    /// # Errors
+    /// An interrupt before depmod began, where `interruptible`, or the commit cannot be recorded: then everything is as
+    /// it was before.
+    pub fn finish(mut self, s: &Session<'_>, interruptible: bool) -> Result<Finished> {
+        if let Some(signal) = dkms_sys::signal::interrupted().filter(|_| interruptible) {
+            self.abandon(s)?;
+            return Err(Error::Interrupted(signal));
         }
         // Before depmod, so that a kernel's directory that is empty now is seen as such.
         self.remove_empty(s);
-        if let Err(e) = depmod::run(s, &self.kernel) {
-            if self.installed.is_empty() {
-                s.warn(format!("{e}; the modules are removed all the same"));
-            } else {
-                let emptied = std::mem::take(&mut self.emptied);
-                self.transaction.rollback()?;
-                remove_empty(s, &self.kernel, &emptied);
-                // The index as it was before: the failed run may have left a torn one.
-                if let Err(again) = depmod::run(s, &self.kernel) {
-                    s.tell(Event::Detail { text: format!("after the rollback: {again}") });
-                }
+        let mut finished = Finished::default();
+        let dirty: Vec<Kernel> = self.kernels.iter().filter(|k| k.dirty).map(|k| k.kernel.clone()).collect();
+        for kernel in &dirty {
+            if let Err(e) = self.transaction.depmod_begins(kernel) {
+                self.abandon(s)?;
                 return Err(e);
             }
         }
-        self.transaction.commit(|| remove_empty(s, &self.kernel, &self.emptied))?;
-        weak::run(s, &self.kernel, weak::Change::Add, &self.weak);
-        Ok(self.installed)
+        for (kernel, result) in index_all(s, &dirty) {
+            let of = self.of(&kernel)?;
+            match result {
+                Ok(()) => finished.changed.push(kernel),
+                Err(e) if of.installed.is_empty() && of.answered.is_empty() => {
+                    s.warn(format!("{e}; the modules are removed all the same"));
+                    finished.changed.push(kernel);
+                }
+                Err(e) => {
+                    of.weak.clear();
+                    let answered = std::mem::take(&mut of.answered);
+                    self.transaction.rollback_kernel(&kernel)?;
+                    for b in answered.iter().rev() {
+                        self.uninstall(s, b)?;
+                    }
+                    self.remove_empty(s);
+                    // The index as it was before: the failed run may have left a torn one.
+                    if let Err(again) = depmod::run(s, &kernel) {
+                        s.tell(Event::Detail { text: format!("after the rollback: {again}") });
+                    }
+                    finished.failed.push((kernel, e));
+                }
+            }
+        }
+        self.commit(s, false)?;
+        for (_, path) in &self.owed {
+            fs::remove_file(path)?;
+        }
+        for of in &self.kernels {
+            weak::run(s, &of.kernel, weak::Change::Add, &of.weak);
+        }
+        Ok(finished)
     }
 
-    /// Takes back everything this change did, as far as it is not committed.
+    /// Makes it final and leaves the depmod to a later change of the same kernels, which this command is about to make.
+    ///
+    /// # Errors
+    /// The commit cannot be recorded: then everything is as it was before.
+    pub fn finish_without_depmod(mut self, s: &Session<'_>) -> Result<()> {
+        let dirty = self.kernels.iter().any(|k| k.dirty);
+        self.commit(s, dirty)?;
+        for of in &self.kernels {
+            weak::run(s, &of.kernel, weak::Change::Add, &of.weak);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, s: &Session<'_>, owed: bool) -> Result<()> {
+        let kernels = &self.kernels;
+        let clean_up = || kernels.iter().for_each(|k| clean::remove_empty(s, &k.kernel, &k.emptied));
+        let done = self.transaction.commit(owed, clean_up);
+        if done.is_err() {
+            for kernel in self.kernels.iter().map(|k| k.kernel.clone()).collect::<Vec<_>>() {
+                self.transaction.rollback_kernel(&kernel)?;
+            }
+            self.remove_empty(s);
+        }
+        done
+    }
+
+    /// Takes back everything.
     ///
     /// # Errors
     /// When something could not be put back.
     pub fn abandon(self, s: &Session<'_>) -> Result<()> {
-        let emptied = self.emptied;
         self.transaction.rollback()?;
-        remove_empty(s, &self.kernel, &emptied);
+        for of in &self.kernels {
+            clean::remove_empty(s, &of.kernel, &of.emptied);
+        }
         Ok(())
     }
 
-    /// The kernel.
-    pub fn kernel(&self) -> &Kernel {
-        &self.kernel
-    }
-
     fn remove_empty(&self, s: &Session<'_>) {
-        remove_empty(s, &self.kernel, &self.emptied);
+        for of in &self.kernels {
+            clean::remove_empty(s, &of.kernel, &of.emptied);
+        }
     }
+}
+
+fn sources_of(s: &Session<'_>, b: &Build, manifest: Option<&Manifest>, loaded: &load::Loaded) -> Vec<Source> {
+    let written = |name: &str| {
+        loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
+    };
+    plan::sources(s, b, manifest, &written)
+}
+
+/// What installing a build that is built would change; for `--dry-run`.
+///
+/// # Errors
+/// What the installation would fail with, as far as it can be seen.
+pub fn foresee(s: &Session<'_>, b: &Build) -> Result<plan::InstallPlan> {
+    let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
+    let manifest = Manifest::load(s.layout, b);
+    let sources = sources_of(s, b, manifest.as_ref(), &loaded);
+    let index = ModuleIndex::scan(&s.layout.kernel_modules(&b.kernel.release));
+    let planned = plan::plan(s, b, &sources, &index, plan::force_for(s, &b.package.name))?;
+    if planned.ops.is_empty() && !planned.refused.is_empty() {
+        return Err(Error::InstallAborted(planned.refused.join("; ")));
+    }
+    Ok(planned)
+}
+
+/// The kernels' locks, after what interrupted commands left of them was seen to.
+fn take_over(s: &Session<'_>, kernels: &[Kernel]) -> Result<(Vec<Held>, Vec<recover::Owed>)> {
+    loop {
+        let held = lock::install(s, kernels)?;
+        // A journal that a caller of ours has open is none that was left behind.
+        if held.iter().any(Held::is_inherited) {
+            return Ok((held, Vec::new()));
+        }
+        match recover::recover(s, kernels)? {
+            Left::Depmod(owed) => return Ok((held, owed)),
+            Left::More(all) => {
+                // In their order, so not on top of those we have.
+                drop(held);
+                let _held = lock::install(s, &all)?;
+                recover::recover(s, &all)?;
+            }
+        }
+    }
+}
+
+/// depmod for several kernels at the same time.
+fn index_all(s: &Session<'_>, kernels: &[Kernel]) -> Vec<(Kernel, Result<()>)> {
+    if let [kernel] = kernels {
+        return vec![(kernel.clone(), depmod::run(s, kernel))];
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> =
+            kernels.iter().map(|k| (k.clone(), scope.spawn(move || depmod::run(s, k)))).collect();
+        let died = |k: &Kernel| Error::DepmodFailed { kernel: k.clone(), reason: "its thread ended".into() };
+        running.into_iter().map(|(k, t)| (k.clone(), t.join().unwrap_or_else(|_| Err(died(&k))))).collect()
+    })
 }
 
 /// A complete copy beside its place.
 fn stage(s: &Session<'_>, source: &Source) -> Result<()> {
     fs::create_dir_all(&source.destination)?;
-    let staged = super::journal::aside(&source.destination.join(&source.file), "new");
+    let staged = aside(&source.destination.join(&source.file), "new");
     fs::remove_file(&staged)?;
     if s.options.symlink_modules {
         fs::symlink(&source.path, &staged)?;
@@ -356,45 +546,6 @@ fn stage(s: &Session<'_>, source: &Source) -> Result<()> {
         fs::sync_file(&staged)?;
     }
     Ok(())
-}
-
-/// Removes directories that are empty now, up to the kernel's own; what an RPM package owns stays.
-fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
-    let stop = s.layout.kernel_modules(&kernel.release);
-    let family = s.host.distribution.as_ref().map(|d| d.family());
-    let by_rpm = matches!(family, Some(Family::Fedora | Family::Rhel | Family::Suse | Family::Other));
-    for dir in directories {
-        // An interrupted clean-up may have got half-way up.
-        let Some(dir) = dir.ancestors().find(|d| d.is_dir()) else { continue };
-        if let Ok(inside) = dir.strip_prefix(&s.layout.dkms_tree) {
-            // An archive of originals that came back, or never went.
-            if let Some(package) = inside.iter().next() {
-                let _ = fs::remove_empty_dirs(dir, s.layout.dkms_tree.join(package));
-            }
-            continue;
-        }
-        if !dir.starts_with(&stop) || std::fs::read_dir(dir).map_or(true, |mut d| d.next().is_some()) {
-            continue;
-        }
-        if by_rpm && owned_by_rpm(s, dir) {
-            continue;
-        }
-        let _ = fs::remove_empty_dirs(dir, &stop);
-    }
-    // Only an empty directory can go: that of a kernel which is no longer installed.
-    let _ = std::fs::remove_dir(&stop);
-}
-
-fn owned_by_rpm(s: &Session<'_>, dir: &Path) -> bool {
-    let Some(rpm) = dkms_sys::process::which("rpm", &s.host.path) else { return false };
-    dkms_sys::process::Command::new(rpm)
-        .arg("-qf")
-        .arg(dir)
-        .envs(s.host.environment.iter().cloned())
-        .stdout(dkms_sys::process::Stream::Null)
-        .stderr(dkms_sys::process::Stream::Null)
-        .run()
-        .is_ok_and(|d| d.status.success())
 }
 
 fn installed_record(files: &[&Source], stamps: bool) -> Installed {

@@ -59,7 +59,12 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     }
     arguments.push(kernel.release.clone().into());
     s.tell(Event::DepmodStarted { kernel: kernel.clone() });
-    let program = dkms_sys::process::which("depmod", &s.host.path).unwrap_or_else(|| "depmod".into());
+    let Some(program) = dkms_sys::process::which("depmod", &s.host.path) else {
+        let package =
+            s.host.distribution.as_ref().map_or_else(|| "kmod".into(), |d| d.program_package("depmod"));
+        let reason = format!("it is not installed; the package {package} has it");
+        return Err(Error::DepmodFailed { kernel: kernel.clone(), reason });
+    };
     let done = Command::new(program)
         .args(arguments)
         .envs(s.host.environment.iter().cloned())

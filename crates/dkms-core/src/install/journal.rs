@@ -1,87 +1,180 @@
-//! Changes to a kernel's modules as a transaction.
+//! Changes to kernels' modules as a transaction.
 //!
-//! **Protocol.** Everything one command changes for one kernel goes into one journal, `.journal/K-A` in the dkms tree,
-//! while the install lock of that kernel is held. Changes come in batches (one per build that is installed or uninstalled):
+//! **Protocol.** Everything one command changes, for one kernel or several, goes into one journal, a file in `.journal` of
+//! the dkms tree, while the install locks of those kernels are held. Changes come in batches (one per build that is
+//! installed, uninstalled or deleted):
 //!
 //! 1. the batch's operations are appended to the journal as JSON lines, and the file is synced; then the complete new
 //!    copies are made beside their places;
 //! 2. the operations are carried out, each by one rename or by something that can be told from its traces;
-//! 3. a `done` line closes the batch.
+//! 3. a `Done` line closes the batch.
 //!
-//! Nothing that was there before is deleted in a batch: it is renamed to a dot name beside its place. After depmod,
-//! [`Transaction::commit`] writes a `commit` line, deletes those, and removes the journal. [`Transaction::rollback`] undoes
-//! every operation in reverse.
+//! Nothing that was there before is deleted in a batch: it is renamed to a dot name beside its place. After depmod the
+//! directories are synced and [`Transaction::commit`] writes a `Commit` line, deletes those, and removes the journal.
+//! [`Transaction::rollback`] undoes every operation in reverse.
 //!
-//! **After a crash** ([`super::recover`]) the journal tells what to do: with a `commit` line the deletions are repeated;
-//! without, the batch that has no `done` line is undone, and the complete ones are kept and get the depmod they waited
-//! for. Every undo looks at what is there first, so it can be interrupted and repeated as often as one likes.
+//! **After a crash** ([`super::recover`]) the journal tells what to do: with a `Commit` line the deletions are repeated;
+//! without, everything is undone, batches that are done as well: a command happens whole or not at all. Where depmod had
+//! begun, it runs again. Every undo looks at what is there first, so it can be interrupted and repeated as often as one
+//! likes.
+//!
+//! **Meanwhile** `status` shows what was before: a batch that touches a package first writes down that package's lines
+//! ([`Before`]), and `status` shows them as long as there is no `Commit`.
 
-use crate::error::Result;
+use super::op::{self, Op};
+use crate::error::{Error, Result};
 use crate::ids::Kernel;
+use crate::status::Entry;
 use crate::tree::layout::Layout;
-use dkms_sys::{IoError, fs};
+use dkms_sys::{IoError, fs, sys};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// One change, and what is needed to take it back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Op {
-    /// `from` goes to `to`, which is not there yet; over file systems by a copy that is renamed.
-    Move {
-        /// Where it is.
-        from: PathBuf,
-        /// Where it goes.
-        to: PathBuf,
-    },
-    /// `staged`, complete and synced in the same directory, becomes `to`. What was at `to` is kept as `saved`.
-    Place {
-        /// The complete new file.
-        staged: PathBuf,
-        /// Its place.
-        to: PathBuf,
-        /// Dot name for what was there, if anything was.
-        saved: Option<PathBuf>,
-    },
-    /// `path` becomes `saved`, to be deleted at the commit.
-    Remove {
-        /// What goes.
-        path: PathBuf,
-        /// Dot name beside it.
-        saved: PathBuf,
-    },
-    /// The symbolic link `link` points to `target` from now on, or is gone.
-    Link {
-        /// The link.
-        link: PathBuf,
-        /// New target; `None`: no link.
-        target: Option<PathBuf>,
-        /// Old target; `None`: there was no link.
-        before: Option<PathBuf>,
-    },
-    /// A small file has the text `text` from now on, or is gone.
-    Text {
-        /// The file.
-        path: PathBuf,
-        /// New text; `None`: no file.
-        text: Option<String>,
-        /// Old text; `None`: there was no file.
-        before: Option<String>,
-    },
+/// The form of journal that we write and read.
+pub const SCHEMA: u32 = 2;
+
+/// The first line: who changes what.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Begin {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The process that writes it.
+    pub pid: u32,
+    /// When that process began, in clock ticks since the machine started; tells it from a later one of that number.
+    pub started: Option<u64>,
+    /// Its command line.
+    pub command: String,
+    /// The kernels it may change.
+    pub kernels: Vec<Kernel>,
+}
+
+/// What `status` said of a package before it was touched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Before {
+    /// The package.
+    pub package: String,
+    /// Its lines for the transaction's kernels, and those without a kernel.
+    pub entries: Vec<Entry>,
 }
 
 /// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Line {
-    /// First line: who and for which kernel.
-    Begin { release: String, arch: String, pid: u32, schema: u32 },
-    /// An operation of the batch that is open.
-    Do(Op),
+enum Line {
+    Begin(Begin),
+    /// A package is about to be touched.
+    Before(Before),
+    /// An operation of the batch that is open, on the kernel of that number.
+    Do(usize, Op),
     /// The batch is complete.
     Done,
-    /// Everything is complete; only deletions are left.
-    Commit,
+    /// depmod begins for a kernel; from here on its index may be another.
+    Depmod(usize),
+    /// Everything is complete; only deletions are left, and with `owed` the depmod of its kernels, which whoever changes
+    /// them next has to run.
+    Commit {
+        owed: bool,
+    },
+}
+
+/// A journal as it was read.
+#[derive(Debug)]
+pub struct Journal {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Who wrote it.
+    pub begin: Begin,
+    /// What was before.
+    pub before: Vec<Before>,
+    /// Operations, with the kernels they are about.
+    pub ops: Vec<(Kernel, Op)>,
+    /// Kernels whose index may have been written.
+    pub indexed: Vec<Kernel>,
+    /// The end was reached.
+    pub committed: bool,
+    /// depmod is still to be run.
+    pub owed: bool,
+}
+
+impl Journal {
+    /// Reads one. `None`: it has no first line, so it was never acted upon.
+    ///
+    /// # Errors
+    /// It cannot be read, or it is of another form than ours.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+        let mut lines = text.lines();
+        let Some(first) = lines.next() else { return Ok(None) };
+        let begin = match serde_json::from_str::<Line>(first) {
+            Ok(Line::Begin(begin)) if begin.schema == SCHEMA => begin,
+            _ => return Err(Error::JournalUnknown(path.to_owned())),
+        };
+        let mut journal = Self {
+            path: path.to_owned(),
+            before: Vec::new(),
+            ops: Vec::new(),
+            indexed: Vec::new(),
+            committed: false,
+            owed: false,
+            begin,
+        };
+        for line in lines {
+            // A line cut off by the crash was never acted upon, because it was not synced.
+            let Ok(line) = serde_json::from_str::<Line>(line) else { break };
+            let kernel = |n: usize| journal.begin.kernels.get(n).cloned();
+            match line {
+                Line::Do(n, op) => journal.ops.extend(kernel(n).map(|k| (k, op))),
+                Line::Depmod(n) => journal.indexed.extend(kernel(n)),
+                Line::Before(before) => journal.before.push(before),
+                Line::Commit { owed } => (journal.committed, journal.owed) = (true, owed),
+                Line::Begin(_) | Line::Done => {}
+            }
+        }
+        Ok(Some(journal))
+    }
+
+    /// Whether the process that wrote it still runs.
+    pub fn writer_is_alive(&self) -> bool {
+        let now = sys::process_start_time(self.begin.pid);
+        sys::process_exists(self.begin.pid) && (self.begin.started.is_none() || now == self.begin.started)
+    }
+
+    /// Undoes everything, latest first, and brings that to the disk.
+    ///
+    /// # Errors
+    /// When something could not be put back.
+    pub(super) fn undo(&self) -> Result<()> {
+        undo(self.ops.iter().map(|(_, op)| op))
+    }
+
+    /// Deletes what was put aside.
+    pub(super) fn finish(&self) {
+        op::finish(self.ops.iter().map(|(_, op)| op));
+    }
+
+    /// Directories that may be empty now.
+    pub(super) fn directories(&self) -> Vec<(Kernel, PathBuf)> {
+        let all = self.ops.iter().flat_map(|(k, op)| op.directories().map(|d| (k.clone(), d.to_owned())));
+        all.collect()
+    }
+}
+
+/// The journals that are there, oldest first.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn list(layout: &Layout) -> std::result::Result<Vec<PathBuf>, IoError> {
+    let dir = layout.journal_dir();
+    let names = fs::list_dir_optional(&dir)?;
+    Ok(names.iter().filter(|n| !n.to_string_lossy().starts_with('.')).map(|n| dir.join(n)).collect())
+}
+
+fn undo<'a>(ops: impl DoubleEndedIterator<Item = &'a Op> + Clone) -> Result<()> {
+    ops.clone().rev().try_for_each(Op::undo)?;
+    op::sync(ops)?;
+    Ok(())
 }
 
 /// An open transaction. Dropped without commit or rollback it stays as it is, for recovery.
@@ -89,43 +182,38 @@ pub(super) enum Line {
 pub struct Transaction {
     path: PathBuf,
     file: File,
-    ops: Vec<Op>,
-}
-
-/// Where the journal of a kernel is.
-pub fn path(layout: &Layout, kernel: &Kernel, nested: bool) -> PathBuf {
-    let name = format!("{}-{}", kernel.release, kernel.arch);
-    let name = if nested { format!("{name}~{}", dkms_sys::sys::own_pid()) } else { name };
-    layout.journal_dir().join(name)
-}
-
-/// A dot name beside `path` that neither depmod nor dkms 3.x looks at.
-pub fn aside(path: &Path, word: &str) -> PathBuf {
-    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    path.with_file_name(format!(".{name}.dkms-{word}"))
+    /// Bytes of it that count; behind them there may be half a line.
+    length: u64,
+    kernels: Vec<Kernel>,
+    /// Packages that were noted.
+    noted: Vec<String>,
+    ops: Vec<(usize, Op)>,
 }
 
 impl Transaction {
-    /// Opens a transaction. The caller holds the kernel's install lock and has recovered what was there.
+    /// Opens a transaction. The caller holds the kernels' install locks and has recovered what was there.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub fn begin(layout: &Layout, kernel: &Kernel, nested: bool) -> Result<Self> {
-        let path = path(layout, kernel, nested);
+    pub fn begin(layout: &Layout, kernels: &[Kernel], command: &str) -> Result<Self> {
+        let pid = sys::own_pid();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+        // In the order of their beginning: what a script of ours changes comes after what we have.
+        let path = layout.journal_dir().join(format!("{now:020}-{pid}"));
         fs::create_dir_all(layout.journal_dir())?;
-        // Appears complete with its first line: nobody takes it for one that was cut off.
-        let begin = Line::Begin {
-            release: kernel.release.clone(),
-            arch: kernel.arch.clone(),
-            pid: dkms_sys::sys::own_pid(),
-            schema: 1,
+        let begin = Begin {
+            schema: SCHEMA,
+            pid,
+            started: sys::process_start_time(pid),
+            command: command.to_owned(),
+            kernels: kernels.to_vec(),
         };
-        fs::write_atomic(&path, &bytes(&[begin]), 0o644)?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .map_err(|source| IoError::new("open", &path, source))?;
-        Ok(Self { path, file, ops: Vec::new() })
+        // Appears complete with its first line: nobody takes it for one that was cut off.
+        let first = bytes(&[Line::Begin(begin)]);
+        fs::write_atomic(&path, &first, 0o644)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(|e| IoError::new("open", &path, e))?;
+        let length = first.len() as u64;
+        Ok(Self { path, file, length, kernels: kernels.to_vec(), noted: Vec::new(), ops: Vec::new() })
     }
 
     /// Whether anything was changed.
@@ -133,20 +221,43 @@ impl Transaction {
         self.ops.is_empty()
     }
 
-    /// Carries out a batch: records it, has `stage` make the complete copies that it puts into place, and changes the
-    /// files. When anything fails, the whole batch is undone and the error returned; earlier batches stay.
+    /// Whether [`Transaction::note`] has been told of a package.
+    pub fn knows(&self, package: &str) -> bool {
+        self.noted.iter().any(|name| name == package)
+    }
+
+    /// Writes down what `status` says of a package that is about to be touched.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn note(&mut self, before: Before) -> Result<()> {
+        let package = before.package.clone();
+        self.append(&[Line::Before(before)])?;
+        self.noted.push(package);
+        Ok(())
+    }
+
+    /// Carries out a batch on one kernel: records it, has `stage` make the complete copies that it puts into place, and
+    /// changes the files. When anything fails, the whole batch is undone and the error returned; earlier batches stay.
     ///
     /// # Errors
     /// The first failure.
-    pub fn perform(&mut self, batch: Vec<Op>, stage: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub fn perform(
+        &mut self,
+        kernel: &Kernel,
+        batch: Vec<Op>,
+        stage: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
-        let lines: Vec<Line> = batch.iter().cloned().map(Line::Do).collect();
+        let (n, start) = (self.number(kernel), self.length);
+        let batch: Vec<(usize, Op)> = batch.into_iter().map(|op| (n, op)).collect();
+        let lines: Vec<Line> = batch.iter().cloned().map(|(n, op)| Line::Do(n, op)).collect();
         let done = self
             .append(&lines)
             .and_then(|()| stage())
-            .and_then(|()| batch.iter().try_for_each(|op| Ok(op.perform()?)))
+            .and_then(|()| batch.iter().try_for_each(|(_, op)| Ok(op.perform()?)))
             .and_then(|()| self.append(&[Line::Done]));
         match done {
             Ok(()) => {
@@ -154,63 +265,85 @@ impl Transaction {
                 Ok(())
             }
             Err(e) => {
-                for op in batch.iter().rev() {
-                    op.undo()?;
-                }
-                // The journal must not ask for it again.
-                self.rewrite()?;
+                undo(batch.iter().map(|(_, op)| op))?;
+                // If the journal cannot forget it, an undo after a crash will find nothing to do.
+                self.shorten(start);
                 Err(e)
             }
         }
     }
 
-    /// The journal with the complete batches only.
-    fn rewrite(&mut self) -> Result<()> {
-        let text = String::from_utf8_lossy(&fs::read(&self.path)?).into_owned();
-        let begin = text.lines().next().unwrap_or_default();
-        let mut all = format!("{begin}\n").into_bytes();
-        if !self.ops.is_empty() {
-            let kept: Vec<Line> = self.ops.iter().cloned().map(Line::Do).chain([Line::Done]).collect();
-            all.extend(bytes(&kept));
-        }
-        fs::write_atomic(&self.path, &all, 0o644)?;
-        self.file = OpenOptions::new()
-            .append(true)
-            .open(&self.path)
-            .map_err(|source| IoError::new("open", &self.path, source))?;
-        Ok(())
+    fn number(&self, kernel: &Kernel) -> usize {
+        self.kernels.iter().position(|k| k == kernel).unwrap_or(0)
     }
 
-    /// Makes it final: deletes what was put aside, lets `clean_up` do the rest, and removes the journal.
+    /// To be called before depmod runs for a kernel.
     ///
     /// # Errors
-    /// When the commit cannot be recorded; then nothing is final and [`Transaction::rollback`] is still possible at the
-    /// next start.
-    pub fn commit(mut self, clean_up: impl FnOnce()) -> Result<()> {
-        self.append(&[Line::Commit])?;
-        finish(&self.ops);
+    /// When the journal cannot be written.
+    pub fn depmod_begins(&mut self, kernel: &Kernel) -> Result<()> {
+        let n = self.number(kernel);
+        self.append(&[Line::Depmod(n)])
+    }
+
+    /// Makes it final: deletes what was put aside, lets `clean_up` do the rest, and removes the journal. With `owed` the
+    /// journal stays, and says that the kernels still need a depmod.
+    ///
+    /// # Errors
+    /// When the commit cannot be recorded; then nothing is final, and it can be rolled back.
+    pub fn commit(&mut self, owed: bool, clean_up: impl FnOnce()) -> Result<()> {
+        op::sync(self.ops.iter().map(|(_, op)| op))?;
+        self.append(&[Line::Commit { owed }])?;
+        op::finish(self.ops.iter().map(|(_, op)| op));
         clean_up();
-        fs::remove_file(&self.path)?;
+        if !owed {
+            // It is final; a journal that stays is cleaned up after by the next command.
+            let _ = fs::remove_file(&self.path);
+        }
         Ok(())
     }
 
-    /// Takes everything back.
+    /// Takes back what was done for one kernel; the rest stays.
     ///
     /// # Errors
-    /// When something could not be put back; the journal stays for the next start.
+    /// When something could not be put back.
+    pub fn rollback_kernel(&mut self, kernel: &Kernel) -> Result<()> {
+        let n = self.number(kernel);
+        undo(self.ops.iter().filter(|(of, _)| *of == n).map(|(_, op)| op))?;
+        self.ops.retain(|(of, _)| *of != n);
+        Ok(())
+    }
+
+    /// Takes everything back. The journal stays if something could not be put back, for the next start.
+    ///
+    /// # Errors
+    /// When something could not be put back.
     pub fn rollback(self) -> Result<()> {
-        for op in self.ops.iter().rev() {
-            op.undo()?;
-        }
+        undo(self.ops.iter().map(|(_, op)| op))?;
         fs::remove_file(&self.path)?;
         Ok(())
     }
 
     fn append(&mut self, lines: &[Line]) -> Result<()> {
-        let io = |op, source| IoError::new(op, &self.path, source);
-        (&self.file).write_all(&bytes(lines)).map_err(|e| io("write", e))?;
-        self.file.sync_data().map_err(|e| io("sync", e))?;
-        Ok(())
+        let bytes = bytes(lines);
+        let written = (&self.file).write_all(&bytes).map_err(|e| ("write", e));
+        match written.and_then(|()| self.file.sync_data().map_err(|e| ("sync", e))) {
+            Ok(()) => {
+                self.length += bytes.len() as u64;
+                Ok(())
+            }
+            Err((op, e)) => {
+                self.shorten(self.length);
+                Err(IoError::new(op, &self.path, e).needing(bytes.len() as u64).into())
+            }
+        }
+    }
+
+    /// What is behind `length` was not meant to be. A line behind half a line would not be read.
+    fn shorten(&mut self, length: u64) {
+        if self.file.set_len(length).and_then(|()| self.file.sync_data()).is_ok() {
+            self.length = length;
+        }
     }
 }
 
@@ -224,276 +357,5 @@ fn bytes(lines: &[Line]) -> Vec<u8> {
     bytes
 }
 
-/// Deletes what a committed transaction put aside. What cannot be deleted is a leftover, not a failure.
-pub(super) fn finish(ops: &[Op]) {
-    for op in ops {
-        match op {
-            Op::Place { saved: Some(saved), .. } | Op::Remove { saved, .. } => {
-                let _ = fs::remove_tree(saved);
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Op {
-    fn perform(&self) -> std::result::Result<(), IoError> {
-        match self {
-            Self::Move { from, to } => move_file(from, to),
-            Self::Place { staged, to, saved } => {
-                if let Some(saved) = saved {
-                    fs::remove_file(saved)?;
-                    // A second name for the old file, so that there is no moment without one at `to`.
-                    if std::fs::hard_link(to, saved).is_err() {
-                        fs::rename(to, saved)?;
-                    }
-                }
-                fs::rename(staged, to)?;
-                sync_parent(to)
-            }
-            Self::Remove { path, saved } => {
-                fs::remove_tree(saved)?;
-                fs::rename(path, saved)?;
-                sync_parent(path)
-            }
-            Self::Link { link, target, .. } => set_link(link, target.as_deref()),
-            Self::Text { path, text, .. } => set_text(path, text.as_deref()),
-        }
-    }
-
-    /// Directories that this may leave empty, whether it is made or taken back.
-    pub(super) fn directories(&self) -> Vec<PathBuf> {
-        let of = |p: &Path| p.parent().map(Path::to_path_buf);
-        match self {
-            Self::Move { from, to } => [of(from), of(to)].into_iter().flatten().collect(),
-            Self::Place { to, .. } => of(to).into_iter().collect(),
-            Self::Remove { path, .. } => of(path).into_iter().collect(),
-            Self::Link { .. } => Vec::new(),
-            Self::Text { path, .. } => of(path).into_iter().collect(),
-        }
-    }
-
-    /// Takes the change back, whether it was made, half made or not made at all.
-    pub(super) fn undo(&self) -> std::result::Result<(), IoError> {
-        match self {
-            Self::Move { from, to } => {
-                // Halves of copies between file systems, in either direction.
-                fs::remove_file(aside(to, "moving"))?;
-                fs::remove_file(aside(from, "moving"))?;
-                match (fs::exists(from), fs::exists(to)) {
-                    (false, true) => move_file(to, from),
-                    (true, true) => fs::remove_file(to).map(|_| ()),
-                    _ => Ok(()),
-                }
-            }
-            Self::Place { staged, to, saved } => {
-                let pending = fs::remove_file(staged)?;
-                match saved {
-                    Some(saved) if fs::exists(saved) => fs::rename(saved, to)?,
-                    None if !pending => {
-                        fs::remove_file(to)?;
-                    }
-                    _ => return Ok(()),
-                }
-                sync_parent(to)
-            }
-            Self::Remove { path, saved } => {
-                if fs::exists(saved) {
-                    if let Some(parent) = path.parent() {
-                        fs::create_dir_all(parent)?;
-                    }
-                    fs::rename(saved, path)?;
-                    sync_parent(path)?;
-                }
-                Ok(())
-            }
-            Self::Link { link, before, .. } => set_link(link, before.as_deref()),
-            Self::Text { path, before, .. } => set_text(path, before.as_deref()),
-        }
-    }
-}
-
-fn sync_parent(path: &Path) -> std::result::Result<(), IoError> {
-    // Undoing what was never begun, there may be no directory yet.
-    path.parent().filter(|p| p.is_dir()).map_or(Ok(()), fs::sync_dir)
-}
-
-// Their temporary names are known, so that an undo after a crash finds them.
-
-fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoError> {
-    let staged = aside(link, "link");
-    fs::remove_file(&staged)?;
-    match target {
-        Some(target) => {
-            fs::symlink(target, &staged)?;
-            fs::rename(&staged, link)?;
-        }
-        None => {
-            fs::remove_file(link)?;
-        }
-    }
-    sync_parent(link)
-}
-
-fn set_text(path: &Path, text: Option<&str>) -> std::result::Result<(), IoError> {
-    let staged = aside(path, "text");
-    fs::remove_file(&staged)?;
-    match text {
-        // A directory that is gone with everything in it needs no text back.
-        Some(text) => match path.parent() {
-            Some(parent) if parent.is_dir() => {
-                fs::create_new(&staged, text.as_bytes(), 0o644)?;
-                fs::sync_file(&staged)?;
-                fs::rename(&staged, path)?;
-                sync_parent(path)
-            }
-            _ => Ok(()),
-        },
-        None => fs::remove_file(path).map(|_| ()),
-    }
-}
-
-fn move_file(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    match fs::rename(from, to) {
-        Err(e) if e.errno() == Some(EXDEV) => {
-            let staged = aside(to, "moving");
-            fs::remove_file(&staged)?;
-            fs::copy_file(from, &staged)?;
-            fs::sync_file(&staged)?;
-            fs::rename(&staged, to)?;
-            sync_parent(to)?;
-            fs::remove_file(from)?;
-            sync_parent(from)
-        }
-        Err(e) => Err(e),
-        Ok(()) => {
-            sync_parent(to)?;
-            sync_parent(from)
-        }
-    }
-}
-
-/// "Cross-device link", rename(2).
-const EXDEV: i32 = 18;
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kernel() -> Kernel {
-        Kernel { release: "6.1.0".into(), arch: "x86_64".into() }
-    }
-
-    fn layout(dir: &Path) -> Layout {
-        Layout { dkms_tree: dir.join("tree"), ..Layout::default() }
-    }
-
-    fn listing(dir: &Path) -> Vec<(String, String)> {
-        let mut all = Vec::new();
-        let mut pending = vec![dir.to_path_buf()];
-        while let Some(d) = pending.pop() {
-            for e in std::fs::read_dir(d).unwrap().flatten() {
-                let p = e.path();
-                if p.is_symlink() {
-                    all.push((
-                        p.display().to_string(),
-                        std::fs::read_link(&p).unwrap().display().to_string(),
-                    ));
-                } else if p.is_dir() {
-                    pending.push(p);
-                } else {
-                    all.push((p.display().to_string(), std::fs::read_to_string(&p).unwrap()));
-                }
-            }
-        }
-        all.sort();
-        all
-    }
-
-    fn batch(d: &Path) -> Vec<Op> {
-        let at = |n: &str| d.join(n);
-        std::fs::write(at(".new.ko.dkms-new"), "new").unwrap();
-        vec![
-            Op::Move { from: at("orig.ko"), to: at("archive/orig.ko") },
-            Op::Text { path: at("archive/orig.ko.origin"), text: Some("x\n".into()), before: None },
-            Op::Place {
-                staged: at(".new.ko.dkms-new"),
-                to: at("new.ko"),
-                saved: Some(aside(&at("new.ko"), "old")),
-            },
-            Op::Remove { path: at("gone.ko"), saved: aside(&at("gone.ko"), "old") },
-            Op::Link { link: at("active"), target: Some("2/k/a".into()), before: Some("1/k/a".into()) },
-        ]
-    }
-
-    fn fixture() -> dkms_sys::fs::TempDir {
-        let t = dkms_sys::fs::TempDir::new_in(std::env::temp_dir(), "journal").unwrap();
-        let d = t.path().join("lib");
-        std::fs::create_dir_all(d.join("archive")).unwrap();
-        for f in ["orig.ko", "new.ko", "gone.ko"] {
-            std::fs::write(d.join(f), format!("old {f}")).unwrap();
-        }
-        std::os::unix::fs::symlink("1/k/a", d.join("active")).unwrap();
-        t
-    }
-
-    #[test]
-    fn rollback_gives_back_exactly_what_was_there() {
-        let t = fixture();
-        let d = t.path().join("lib");
-        let before = listing(&d);
-        let mut tx = Transaction::begin(&layout(t.path()), &kernel(), false).unwrap();
-        tx.perform(batch(&d), || Ok(())).unwrap();
-        assert_ne!(listing(&d), before);
-        tx.rollback().unwrap();
-        assert_eq!(listing(&d), before);
-    }
-
-    #[test]
-    fn commit_leaves_nothing_aside() {
-        let t = fixture();
-        let d = t.path().join("lib");
-        let mut tx = Transaction::begin(&layout(t.path()), &kernel(), false).unwrap();
-        tx.perform(batch(&d), || Ok(())).unwrap();
-        tx.commit(|| ()).unwrap();
-        let names: Vec<String> =
-            listing(&d).into_iter().map(|e| e.0.replace(&d.display().to_string(), "")).collect();
-        assert_eq!(names, ["/active", "/archive/orig.ko", "/archive/orig.ko.origin", "/new.ko"]);
-        assert!(listing(&t.path().join("tree")).is_empty());
-    }
-
-    /// Undoing after any prefix of the operations was carried out gives the state before.
-    #[test]
-    fn undo_from_every_point() {
-        for reached in 0..=5 {
-            let t = fixture();
-            let d = t.path().join("lib");
-            let before = listing(&d);
-            let ops = batch(&d);
-            for op in ops.iter().take(reached) {
-                op.perform().unwrap();
-            }
-            for _ in 0..2 {
-                for op in ops.iter().rev() {
-                    op.undo().unwrap();
-                }
-            }
-            assert_eq!(listing(&d), before, "after {reached} operations");
-        }
-    }
-
-    #[test]
-    fn a_failing_operation_undoes_its_batch() {
-        let t = fixture();
-        let d = t.path().join("lib");
-        let before = listing(&d);
-        let mut ops = batch(&d);
-        ops.push(Op::Remove { path: d.join("not-there"), saved: d.join(".x") });
-        let mut tx = Transaction::begin(&layout(t.path()), &kernel(), false).unwrap();
-        assert!(tx.perform(ops, || Ok(())).is_err());
-        assert_eq!(listing(&d), before);
-    }
-}
+mod tests;

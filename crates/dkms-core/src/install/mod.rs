@@ -1,11 +1,13 @@
 //! Putting built modules into `/lib/modules/K` and taking them out again.
 
 pub mod change;
+pub mod clean;
 pub mod depmod;
 pub mod journal;
+pub mod op;
 pub mod plan;
 pub mod recover;
 pub mod uninstall;
 pub mod weak;
 
-pub use change::{KernelChange, Outcome};
+pub use change::{Change, Finished, Outcome};

@@ -1,6 +1,6 @@
 //! What installing one build would change: decided by looking, before anything is touched.
 
-use super::journal::{Op, aside};
+use super::op::{Op, aside};
 use crate::error::{Error, Result};
 use crate::ids::Build;
 use crate::kernel::installed::{ModuleIndex, decompressed};
@@ -164,7 +164,7 @@ fn one(
         ));
     }
     make_room(s, b, source, existing, owned, active, plan);
-    let moved_away = plan.archived.iter().any(|(from, _)| *from == target);
+    let vacated = plan.archived.iter().find(|(from, _)| *from == target).map(|(_, to)| to.clone());
     if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
         return Err(Error::InstallAborted(format!(
             "{} is a directory, so the module cannot go there",
@@ -173,7 +173,8 @@ fn one(
     }
     plan.ops.push(Op::Place {
         staged: aside(&target, "new"),
-        saved: (dkms_sys::fs::exists(&target) && !moved_away).then(|| aside(&target, "old")),
+        saved: (dkms_sys::fs::exists(&target) && vacated.is_none()).then(|| aside(&target, "old")),
+        vacated,
         to: target,
     });
     plan.placed.push(source.clone());

@@ -1,106 +1,161 @@
 //! What an interrupted command left behind is finished or taken back before the next one begins.
 
-use super::journal::{Line, Op, finish};
+use super::journal::{self, Journal};
+use super::{clean, depmod};
 use crate::error::Result;
 use crate::ids::Kernel;
+use crate::lock;
 use crate::session::Session;
 use dkms_sys::fs;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What was found.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// Something stays changed that depmod may not have seen.
-    pub dirty: bool,
-    /// Directories that may be empty now.
-    pub directories: Vec<PathBuf>,
+/// A kernel that needs a depmod, and the journal that says so.
+pub type Owed = (Kernel, PathBuf);
+
+/// What is left to do for whoever holds the locks now.
+#[derive(Debug)]
+pub enum Left {
+    /// Nothing but to run depmod for those kernels when he has finished, and to delete those journals then.
+    Depmod(Vec<Owed>),
+    /// A journal concerns these kernels as well: their locks are needed too.
+    More(Vec<Kernel>),
 }
 
-/// At the start of every command that changes something: finishes or takes back what interrupted commands left, for every
-/// kernel that nobody is at work on.
+/// At the start of every command that changes something: finishes or takes back what interrupted commands left, for all
+/// kernels that nobody is at work on.
 ///
 /// # Errors
 /// When something cannot be put back; the journal stays.
 pub fn pending(s: &Session<'_>) -> Result<()> {
-    for name in fs::list_dir_optional(s.layout.journal_dir())? {
-        if name.to_string_lossy().starts_with('.') {
+    for path in journal::list(s.layout)? {
+        let journal = match read(&path) {
+            Ok(Some(journal)) => journal,
+            Ok(None) => continue,
+            Err(e) => {
+                s.warn(e.to_string());
+                continue;
+            }
+        };
+        if journal.owed && journal.writer_is_alive() {
             continue;
         }
-        let Some(kernel) = kernel_of(&s.layout.journal_dir().join(&name)) else { continue };
-        // Whoever holds the lock is alive and at it, or one of our callers.
-        if crate::lock::try_install(s, &kernel)?.is_some() {
-            super::KernelChange::begin(s, &kernel)?.finish(s)?;
+        // Whoever holds one of the locks is alive and at it, or one of our callers.
+        let Some(_locks) = lock::try_install(s, &journal.begin.kernels)? else { continue };
+        if !fs::exists(&path) {
+            continue;
+        }
+        one(s, &journal)?;
+        if journal.owed {
+            for kernel in &journal.begin.kernels {
+                depmod::run(s, kernel)?;
+            }
+            fs::remove_file(&path)?;
+            let command = &journal.begin.command;
+            note(s, &journal, &format!("depmod, which {command} had left to be done, was run"));
         }
     }
     Ok(())
 }
 
-/// Which kernel a journal is about, from its first line; one without was never acted upon.
-fn kernel_of(path: &Path) -> Option<Kernel> {
-    let text = std::fs::read_to_string(path).ok()?;
-    match serde_json::from_str(text.lines().next()?) {
-        Ok(Line::Begin { release, arch, .. }) => Kernel::new(&release, &arch).ok(),
-        _ => {
-            let _ = fs::remove_file(path);
-            None
-        }
-    }
-}
-
-/// Recovers the journals of one kernel. The caller holds its install lock.
+/// Journals that were left by commands that do not run any more, oldest first.
 ///
 /// # Errors
-/// When something cannot be put back; the journal stays.
-pub fn recover(s: &Session<'_>, kernel: &Kernel) -> Result<Recovered> {
-    let main = super::journal::path(s.layout, kernel, false);
-    let dir = s.layout.journal_dir();
-    let prefix = format!("{}-{}~", kernel.release, kernel.arch);
-    let mut found = Recovered::default();
-    // Journals of commands that our hooks called come after ours, so they are undone first.
-    for name in fs::list_dir_optional(&dir)?.iter().rev() {
-        if name.to_string_lossy().starts_with(&prefix) {
-            one(s, kernel, &dir.join(name), &mut found)?;
+/// When they cannot be listed.
+pub fn stale(s: &Session<'_>) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in journal::list(s.layout)? {
+        match Journal::read(&path) {
+            Ok(Some(journal)) if journal.writer_is_alive() => {}
+            _ if !fs::exists(&path) => {}
+            _ => found.push(path),
         }
-    }
-    if fs::exists(&main) {
-        one(s, kernel, &main, &mut found)?;
     }
     Ok(found)
 }
 
-fn one(s: &Session<'_>, kernel: &Kernel, path: &Path, found: &mut Recovered) -> Result<()> {
-    let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
-    let (complete, open, committed) = parse(&text);
-    for op in open.iter().rev() {
-        op.undo()?;
+/// One without a first line was never acted upon.
+fn read(path: &std::path::Path) -> Result<Option<Journal>> {
+    if !fs::exists(path) {
+        return Ok(None);
     }
-    finish(&complete);
-    found.dirty |= !complete.is_empty();
-    found.directories.extend(complete.iter().chain(&open).flat_map(Op::directories));
-    fs::remove_file(path)?;
-    match (open.len(), complete.len()) {
-        (0, 0) => {}
-        (0, _) if committed => {
-            s.warn(format!("an interrupted change of kernel {kernel} was cleaned up after"))
+    let journal = Journal::read(path)?;
+    if journal.is_none() {
+        fs::remove_file(path)?;
+    }
+    Ok(journal)
+}
+
+/// Recovers every journal that concerns these kernels. The caller holds their install locks, by himself.
+///
+/// # Errors
+/// When something cannot be put back, or is not understood; the journal stays.
+pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
+    let mut found = Vec::new();
+    for path in journal::list(s.layout)? {
+        if let Some(journal) = read(&path)? {
+            if journal.begin.kernels.iter().any(|k| kernels.contains(k)) {
+                found.push(journal);
+            }
         }
-        (0, _) => s.warn(format!("an interrupted change of kernel {kernel} was completed")),
-        _ => s.warn(format!("an interrupted change of kernel {kernel} was taken back")),
+    }
+    let mut wanted: Vec<Kernel> = found.iter().flat_map(|j| j.begin.kernels.iter().cloned()).collect();
+    if wanted.iter().any(|k| !kernels.contains(k)) {
+        wanted.extend(kernels.iter().cloned());
+        return Ok(Left::More(wanted));
+    }
+    let mut owed = Vec::new();
+    // Latest first: what a script of a command changed came after what that command had changed by then.
+    for journal in found.iter().rev() {
+        one(s, journal)?;
+        if journal.owed {
+            owed.extend(journal.begin.kernels.iter().map(|k| (k.clone(), journal.path.clone())));
+        }
+    }
+    Ok(Left::Depmod(owed))
+}
+
+fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
+    if !journal.committed {
+        journal.undo()?;
+    }
+    journal.finish();
+    for kernel in &journal.begin.kernels {
+        let all = journal.directories();
+        let of_this: Vec<PathBuf> = all.into_iter().filter(|(k, _)| k == kernel).map(|(_, d)| d).collect();
+        clean::remove_empty(s, kernel, &of_this);
+    }
+    if !journal.committed {
+        for kernel in &journal.indexed {
+            if let Err(e) = depmod::run(s, kernel) {
+                s.warn(e.to_string());
+            }
+        }
+    }
+    if journal.owed {
+        return Ok(());
+    }
+    fs::remove_file(&journal.path)?;
+    match (journal.ops.is_empty(), journal.committed) {
+        (true, _) => {}
+        (_, true) => note(s, journal, "was completed"),
+        (_, false) => note(s, journal, "was taken back"),
     }
     Ok(())
 }
 
-/// Operations of complete batches, of the open one, and whether the end was reached. A line cut off by the crash was
-/// never acted upon, because it was not synced.
-fn parse(text: &str) -> (Vec<Op>, Vec<Op>, bool) {
-    let (mut complete, mut open) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        match serde_json::from_str::<Line>(line) {
-            Ok(Line::Do(op)) => open.push(op),
-            Ok(Line::Done) => complete.append(&mut open),
-            Ok(Line::Commit) => return (complete, open, true),
-            Ok(Line::Begin { .. }) => {}
-            Err(_) => break,
-        }
-    }
-    (complete, open, false)
+/// One line for people, and the same for the log.
+fn note(s: &Session<'_>, journal: &Journal, what: &str) {
+    let kernels: Vec<&str> = journal.begin.kernels.iter().map(|k| k.release.as_str()).collect();
+    let (command, pid) = (&journal.begin.command, journal.begin.pid);
+    let text = format!(
+        "an interrupted change of kernel {} ({command}, process {pid}) {what}",
+        kernels.join(" and ")
+    );
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(s.layout.recovery_log());
+    // A log that cannot be written is no reason not to recover.
+    let _ = log.and_then(|mut log| writeln!(log, "{} {text}", crate::build::log::utc(now)));
+    s.warn(text);
 }

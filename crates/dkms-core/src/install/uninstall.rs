@@ -1,6 +1,6 @@
 //! Which installed files belong to a build, and what taking it out changes.
 
-use super::journal::{Op, aside};
+use super::op::{Op, aside};
 use crate::conf::load;
 use crate::ids::Build;
 use crate::kernel::installed::decompressed;

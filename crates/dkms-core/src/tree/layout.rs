@@ -124,6 +124,14 @@ impl Layout {
     pub fn journal_dir(&self) -> PathBuf {
         self.dkms_tree.join(".journal")
     }
+    /// Where it is written down which interrupted changes were taken back or completed.
+    pub fn recovery_log(&self) -> PathBuf {
+        self.dkms_tree.join(".recovery.log")
+    }
+    /// `M/V/.build-K-A`: where one of several kernels' builds of a package really is, while they all see it as `build`.
+    pub fn private_build_dir(&self, b: &Build) -> PathBuf {
+        self.version_dir(&b.package).join(format!(".build-{}-{}", b.kernel.release, b.kernel.arch))
+    }
     /// `post_transaction.log`
     pub fn post_transaction_log(&self) -> PathBuf {
         self.dkms_tree.join("post_transaction.log")

@@ -112,6 +112,20 @@ fn rename_error(from: &Path, to: &Path, source: std::io::Error) -> IoError {
     }
 }
 
+/// Gives a file a second name. Fails when there is anything at `to`.
+pub fn hard_link(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    std::fs::hard_link(from, to).map_err(|e| IoError::new("link", to, e))
+}
+
+/// Whether two paths are names of one file (`lstat`: of a link itself, not of what it points to).
+pub fn same_file(a: impl AsRef<Path>, b: impl AsRef<Path>) -> bool {
+    match (a.as_ref().symlink_metadata(), b.as_ref().symlink_metadata()) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
 /// Where the symbolic link points, as written in it.
 pub fn read_link(path: impl AsRef<Path>) -> Result<PathBuf> {
     let path = path.as_ref();

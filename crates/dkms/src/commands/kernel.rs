@@ -4,29 +4,55 @@ use super::Call;
 use crate::cli::Action;
 use crate::request;
 use dkms_core::error::{Error, Result};
+use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
-use dkms_core::{remove, schedule};
+use dkms_core::{actions, finally, gather, remove};
 
 /// `dkms autoinstall`, `dkms kernel_postinst`
 pub fn autoinstall(call: &Call<'_>, code: &dyn Fn(&Error) -> u8) -> Result<()> {
-    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
+    let kernels = autoinstall_kernels(call)?;
     call.require_root()?;
     call.require_writable_tree()?;
-    schedule::autoinstall(call.s, &kernel, code)
+    actions::autoinstall(call.s, &kernels, code)
+}
+
+/// The one that is named, or all that have headers.
+pub fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
+    if !call.arguments.all_kernels {
+        return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
+    }
+    if !call.words.releases.is_empty() || call.arguments.all {
+        return Err(Error::Conflict("--all-kernels, --all and a kernel exclude each other".into()));
+    }
+    let arch = match call.words.arches.as_slice() {
+        [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
+        [one, ..] => one.clone(),
+    };
+    let kernels = gather::kernels_with_headers(call.s, &arch);
+    if kernels.is_empty() {
+        let about = call.s.layout.install_tree.display().to_string();
+        call.s.tell(Event::Nothing { about, reason: "has no kernel with headers".into() });
+    }
+    Ok(kernels)
 }
 
 /// `dkms match`
 pub fn match_kernel(call: &Call<'_>) -> Result<()> {
     call.require_root()?;
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
+    let template = template(call, &kernel)?;
+    call.require_writable_tree()?;
+    actions::match_kernel(call.s, &template, &kernel, call.subject.name.as_deref(), &crate::exit::code)
+}
+
+/// The kernel that is to be matched.
+pub fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
     let Some(template) = call.arguments.templatekernel.as_deref().filter(|t| !t.is_empty()) else {
         return Err(Error::KernelArchPairing(
             "match needs the kernel to be matched: dkms match --templatekernel KERNEL [-k KERNEL]".into(),
         ));
     };
-    let template = Kernel::new(template, &kernel.arch)?;
-    call.require_writable_tree()?;
-    schedule::match_kernel(call.s, &template, &kernel, call.subject.name.as_deref())
+    Ok(Kernel::new(template, &kernel.arch)?)
 }
 
 /// `dkms kernel_preinst`, `dkms kernel_prerm`
@@ -36,7 +62,7 @@ pub fn clear(call: &Call<'_>, action: Action) -> Result<()> {
     call.require_writable_tree()?;
     let changed = remove::clear_kernel(call.s, &kernel, action.word(), action == Action::KernelPreinst)?;
     if changed {
-        schedule::once_per_command(call.s, &[kernel], false);
+        finally::once_per_command(call.s, &[kernel], false);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! One file per group of verbs: from the command line to a call of dkms-core, nothing else.
 
 mod config;
+mod dry_run;
 mod kernel;
 mod mok;
 mod package;
@@ -48,6 +49,9 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     prepare(action, arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
+    if arguments.dry_run {
+        return dry_run::dry_run(&call, action);
+    }
     if !matches!(action, Action::Status | Action::Config) && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }

@@ -2,11 +2,12 @@
 
 use super::Call;
 use crate::cli::Action;
+use crate::exit;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::remove::{self, Depth};
-use dkms_core::{add as registry, schedule, tarball};
+use dkms_core::{actions, add as registry, finally, tarball};
 
 /// `dkms add`
 pub fn add(call: &Call<'_>) -> Result<()> {
@@ -27,7 +28,7 @@ pub fn build(call: &Call<'_>) -> Result<()> {
     call.require_writable_tree()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     match named_or_brought(call, first(&kernels)?)?.package() {
-        Some(package) => schedule::build_all(call.s, &package, &kernels),
+        Some(package) => actions::build_all(call.s, &package, &kernels, &exit::code),
         None => Ok(()),
     }
 }
@@ -39,7 +40,7 @@ pub fn install(call: &Call<'_>) -> Result<()> {
     call.require_writable_tree()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     match named_or_brought(call, first(&kernels)?)?.package() {
-        Some(package) => schedule::install_all(call.s, &package, &kernels),
+        Some(package) => actions::install_all(call.s, &package, &kernels, &exit::code),
         None => Ok(()),
     }
 }
@@ -48,20 +49,25 @@ pub fn install(call: &Call<'_>) -> Result<()> {
 pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
     let package = call.subject.package(action.word())?;
     registry::require_added(call.s, &package)?;
-    let depth = match action {
-        Action::Uninstall => {
-            call.require_root()?;
-            Depth::Uninstall
-        }
-        Action::Unbuild => Depth::Unbuild,
-        _ => Depth::Remove,
-    };
+    let depth = depth(action);
+    if depth == Depth::Uninstall {
+        call.require_root()?;
+    }
     call.require_writable_tree()?;
     let all_of = call.arguments.all.then_some(&package);
     let kernels = request::kernels(call.s, call.words, all_of)?;
     let changed = remove::take_back(call.s, &package, &kernels, depth)?;
-    schedule::once_per_command(call.s, &changed, false);
+    finally::once_per_command(call.s, &changed, false);
     Ok(())
+}
+
+/// How far an action takes a package back.
+pub fn depth(action: Action) -> Depth {
+    match action {
+        Action::Uninstall => Depth::Uninstall,
+        Action::Unbuild => Depth::Unbuild,
+        _ => Depth::Remove,
+    }
 }
 
 /// How the package came to be known.

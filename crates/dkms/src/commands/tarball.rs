@@ -5,23 +5,28 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::Kernel;
 use dkms_core::tarball::{self, Content};
-use dkms_core::{add, schedule};
+use dkms_core::{actions, add};
 use std::path::Path;
 
 /// `dkms mktarball`
 pub fn make(call: &Call<'_>) -> Result<()> {
     let package = call.subject.package("mktarball")?;
     add::require_added(call.s, &package)?;
-    let content = match (call.arguments.source_only, call.arguments.binaries_only) {
-        (true, _) => Content::SourceOnly,
-        (_, true) => Content::BinariesOnly,
-        _ => Content::Both,
-    };
+    let content = content(call);
     let all_of = call.arguments.all.then_some(&package);
     let kernels = request::kernels(call.s, call.words, all_of)?;
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|v| v.trim().parse().ok());
     let named = call.subject.archive.as_deref();
     tarball::make(call.s, &package, &kernels, content, named, epoch).map(|_| ())
+}
+
+/// What is to go into a tarball.
+pub fn content(call: &Call<'_>) -> Content {
+    match (call.arguments.source_only, call.arguments.binaries_only) {
+        (true, _) => Content::SourceOnly,
+        (_, true) => Content::BinariesOnly,
+        _ => Content::Both,
+    }
 }
 
 /// `dkms ldtarball`
@@ -52,5 +57,5 @@ pub fn load(call: &Call<'_>) -> Result<()> {
 pub fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
     tarball::install_rpm(call.s, archive)?;
-    schedule::autoinstall(call.s, kernel, &crate::exit::code)
+    actions::autoinstall(call.s, std::slice::from_ref(kernel), &crate::exit::code)
 }

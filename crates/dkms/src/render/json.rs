@@ -3,6 +3,7 @@
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::ids::{Build, Kernel, PackageId};
+use dkms_core::plan::{Step, What};
 use dkms_core::status::{Entry, State};
 use serde_json::{Map, Value, json};
 
@@ -79,6 +80,11 @@ pub fn event(e: &Event) -> String {
             about(&mut put, package, None);
             put("from", json!(from));
             put("to", json!(to));
+        }
+        Event::Queue { builds } => {
+            put("event", "queue".into());
+            let list: Vec<Value> = builds.iter().map(|q| build_value(&q.build, q.expected)).collect();
+            put("builds", json!(list));
         }
         Event::BuildStarted { build, log } => {
             of(&mut put, "build-started", build);
@@ -197,6 +203,86 @@ pub fn event(e: &Event) -> String {
         _ => put("event", "other".into()),
     }
     line(&Value::Object(map))
+}
+
+fn build_value(b: &Build, expected: Option<std::time::Duration>) -> Value {
+    json!({
+        "package": b.package.name,
+        "version": b.package.version,
+        "kernel": b.kernel.release,
+        "arch": b.kernel.arch,
+        "expected_seconds": expected.map(|d| d.as_secs_f64()),
+    })
+}
+
+/// The document of `--dry-run`.
+pub fn steps(steps: &[Step]) -> String {
+    let list: Vec<Value> = steps.iter().map(step).collect();
+    let text = serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "steps": list })).unwrap_or_default();
+    format!("{text}\n")
+}
+
+fn step(step: &Step) -> Value {
+    let mut value = json!({
+        "step": word(&step.what),
+        "reason": step.reason,
+        "after": step.after,
+        "expected_seconds": step.expected.map(|d| d.as_secs_f64()),
+        "files": step.files,
+    });
+    let mut put = |key: &str, v: Value| {
+        if let Some(map) = value.as_object_mut() {
+            map.insert(key.to_owned(), v);
+        }
+    };
+    match &step.what {
+        What::CopySource { package, from, to } => {
+            about(&mut put, package, None);
+            put("from", json!(from));
+            put("to", json!(to));
+        }
+        What::Add(p) | What::Remove(p) => about(&mut put, p, None),
+        What::Build(b)
+        | What::Install(b)
+        | What::Uninstall(b)
+        | What::Unbuild(b)
+        | What::Skip(b)
+        | What::Defer(b)
+        | What::Fail(b) => about(&mut put, &b.package, Some(&b.kernel)),
+        What::Depmod(k) => {
+            put("kernel", json!(k.release));
+            put("arch", json!(k.arch));
+        }
+        What::PostTransaction(command) => put("command", json!(command)),
+        What::MakeKey { key, certificate } => {
+            put("key", json!(key));
+            put("certificate", json!(certificate));
+        }
+        What::WriteArchive(path) | What::LoadArchive(path) => put("path", json!(path)),
+        What::Nothing(what) => put("about", json!(what)),
+    }
+    value
+}
+
+fn word(what: &What) -> &'static str {
+    match what {
+        What::CopySource { .. } => "copy-source",
+        What::Add(_) => "add",
+        What::Build(_) => "build",
+        What::Install(_) => "install",
+        What::Uninstall(_) => "uninstall",
+        What::Unbuild(_) => "unbuild",
+        What::Remove(_) => "remove",
+        What::Depmod(_) => "depmod",
+        What::PostTransaction(_) => "post-transaction",
+        What::MakeKey { .. } => "make-key",
+        What::WriteArchive(_) => "write-archive",
+        What::LoadArchive(_) => "load-archive",
+        What::Skip(_) => "skip",
+        What::Defer(_) => "defer",
+        What::Fail(_) => "fail",
+        What::Nothing(_) => "nothing",
+    }
 }
 
 fn about(put: &mut dyn FnMut(&str, Value), package: &PackageId, kernel: Option<&Kernel>) {

@@ -2,6 +2,7 @@
 
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event};
+use dkms_core::plan::{Step, What};
 use std::time::Duration;
 
 /// A line and where it goes.
@@ -125,6 +126,51 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
         Event::Warning { text } => Some(Line::Err(format!("dkms: warning: {text}\n"))),
         Event::Detail { text } => detail(format!("  {text}")),
         _ => None,
+    }
+}
+
+/// The text of `--dry-run`: numbered steps, each with its reason.
+pub fn steps(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for (n, step) in steps.iter().enumerate() {
+        text.push_str(&format!("{:>3}  {}: {}", n + 1, what(&step.what), step.reason));
+        if let Some(d) = step.expected {
+            text.push_str(&format!(" (took {} the last time)", took(d)));
+        }
+        if !step.after.is_empty() {
+            let list: Vec<String> = step.after.iter().map(|n| (n + 1).to_string()).collect();
+            text.push_str(&format!(", after {}", list.join(", ")));
+        }
+        text.push('\n');
+        for file in &step.files {
+            text.push_str(&format!("       {}\n", file.display()));
+        }
+    }
+    if steps.is_empty() {
+        text.push_str("Nothing to do\n");
+    }
+    text.push_str("Nothing was done (--dry-run)\n");
+    text
+}
+
+fn what(what: &What) -> String {
+    match what {
+        What::CopySource { from, to, .. } => format!("copy {} to {}", from.display(), to.display()),
+        What::Add(p) => format!("add {p}"),
+        What::Build(b) => format!("build {b}"),
+        What::Install(b) => format!("install {b}"),
+        What::Uninstall(b) => format!("uninstall {b}"),
+        What::Unbuild(b) => format!("delete what is built of {b}"),
+        What::Remove(p) => format!("remove {p} from the tree"),
+        What::Depmod(k) => format!("depmod for kernel {}", k.release),
+        What::PostTransaction(command) => format!("run {command}"),
+        What::MakeKey { key, .. } => format!("make the signing key {key}"),
+        What::WriteArchive(path) => format!("write {}", path.display()),
+        What::LoadArchive(path) => format!("load {}", path.display()),
+        What::Skip(b) => format!("skip {b}"),
+        What::Defer(b) => format!("defer {b}"),
+        What::Fail(b) => format!("cannot do {b}"),
+        What::Nothing(about) => format!("nothing to do about {about}"),
     }
 }
 

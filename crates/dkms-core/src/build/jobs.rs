@@ -1,0 +1,235 @@
+//! How a make command takes part in the pool of job slots that all builds of a command share.
+//!
+//! A make that is to share must not have a `-jN` of its own: with one it leaves the jobserver and opens its own ("-jN
+//! forced in submake"). So the option, ours or the package's, is taken out of the text, where it stands as a word of a make
+//! command. What is not understood for certain is not touched.
+
+/// With which slots a command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// One slot, and what it finds in the pool: it runs under the jobserver.
+    Pool,
+    /// One slot: nobody asked for more.
+    One,
+    /// All slots: it has a number of jobs of its own that cannot be taken from it.
+    All,
+}
+
+/// A command, and how it shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What bash runs.
+    pub text: String,
+    /// With which slots.
+    pub share: Share,
+}
+
+/// Fits a command line into the pool.
+pub fn fit(line: &str) -> Line {
+    let words = words(line);
+    let mut text = String::with_capacity(line.len());
+    let mut copied = 0;
+    let (mut shared, mut own) = (false, false);
+    let mut n = 0;
+    while let Some(word) = words.get(n) {
+        let command: Vec<&Word> = words.iter().skip(n).take_while(|w| !w.ends_command).collect();
+        let length = command.len();
+        match jobs_of(line, &command) {
+            Jobs::Several(options) => {
+                shared = true;
+                for (from, to) in options {
+                    text.push_str(line.get(copied..from).unwrap_or_default());
+                    copied = to;
+                }
+            }
+            // Beside one that shares it would find the jobserver in its environment.
+            Jobs::Serial(at) => {
+                text.push_str(line.get(copied..at).unwrap_or_default());
+                text.push_str("MAKEFLAGS= ");
+                copied = at;
+            }
+            Jobs::NoMake => own |= command.iter().any(|w| hides_option(w.text(line))),
+        }
+        n += length.max(1);
+        if length == 0 && !word.ends_command {
+            break;
+        }
+    }
+    text.push_str(line.get(copied..).unwrap_or_default());
+    match (own, shared) {
+        (true, _) => Line { text: line.to_owned(), share: Share::All },
+        (false, true) => Line { text, share: Share::Pool },
+        (false, false) => Line { text: line.to_owned(), share: Share::One },
+    }
+}
+
+/// What a simple command says of jobs.
+enum Jobs {
+    /// It is not make.
+    NoMake,
+    /// make without `-j`, or with `-j1`; where its first word begins.
+    Serial(usize),
+    /// make with `-j`; the places of the options, with the blanks before them.
+    Several(Vec<(usize, usize)>),
+}
+
+fn jobs_of(line: &str, command: &[&Word]) -> Jobs {
+    let assignment = |w: &&&Word| {
+        let text = w.text(line);
+        let name = text.split('=').next().unwrap_or_default();
+        text.contains('=')
+            && !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let variables = command.iter().take_while(assignment).count();
+    let rest = command.get(variables..).unwrap_or_default();
+    let Some((make, arguments)) = rest.split_first().filter(|(w, _)| is_make(w.text(line))) else {
+        return Jobs::NoMake;
+    };
+    let first = command.first().map_or(make.from, |w| w.from);
+    let mut options = Vec::new();
+    let mut number = None;
+    let mut skip = false;
+    for (n, word) in arguments.iter().enumerate() {
+        if std::mem::take(&mut skip) {
+            continue;
+        }
+        let text = word.text(line);
+        if !is_option(text) {
+            continue;
+        }
+        let mut to = word.to;
+        number = text.strip_prefix("--jobs=").or(text.strip_prefix("-j")).map(str::to_owned);
+        if text == "-j" || text == "--jobs" {
+            let next = arguments.get(n + 1).filter(|w| is_number(w.text(line)));
+            number = next.map(|w| w.text(line).to_owned());
+            to = next.map_or(to, |w| w.to);
+            skip = next.is_some();
+        }
+        // With the blanks before it; there are some, since make stands there.
+        let before = line.get(..word.from).map_or(word.from, |l| l.trim_end().len());
+        options.push((before, to));
+    }
+    // The last one counts; one job is what its author wants.
+    if options.is_empty() || number.as_deref() == Some("1") {
+        return Jobs::Serial(first);
+    }
+    Jobs::Several(options)
+}
+
+fn is_make(word: &str) -> bool {
+    let plain = word.trim_matches(['\'', '"']);
+    matches!(plain.rsplit('/').next(), Some("make" | "gmake")) && !plain.contains(['$', '`'])
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `-j`, `-jN`, `-j$(nproc)`, `--jobs`, `--jobs=N`
+fn is_option(word: &str) -> bool {
+    word == "--jobs"
+        || word.starts_with("--jobs=")
+        || word
+            .strip_prefix("-j")
+            .is_some_and(|n| n.is_empty() || is_number(n) || n.starts_with(['$', '`', '"', '\'']))
+}
+
+/// An option of a command that is not make, or a make in a text for another shell.
+fn hides_option(word: &str) -> bool {
+    is_option(word) || (word.contains("make") && (word.contains(" -j") || word.contains(" --jobs")))
+}
+
+/// A word, or what ends a simple command, by its place in the line.
+#[derive(Debug)]
+struct Word {
+    from: usize,
+    to: usize,
+    ends_command: bool,
+}
+
+impl Word {
+    fn text<'a>(&self, line: &'a str) -> &'a str {
+        line.get(self.from..self.to).unwrap_or_default()
+    }
+}
+
+/// The words of a line as a shell splits them: blanks within quotes, `$(...)`, `${...}` and backticks split nothing.
+fn words(line: &str) -> Vec<Word> {
+    let mut found = Vec::new();
+    let mut begun: Option<usize> = None;
+    let (mut quote, mut depth, mut escaped) = (None, 0usize, false);
+    let mut before = '\0';
+    for (at, c) in line.char_indices() {
+        let plain = quote.is_none() && depth == 0 && !escaped;
+        let ends = plain && matches!(c, ';' | '&' | '|' | '\n' | '(' | ')' | '{' | '}') && before != '$';
+        if plain && (c.is_whitespace() || ends) {
+            found.extend(begun.take().map(|from| Word { from, to: at, ends_command: false }));
+            if ends {
+                found.push(Word { from: at, to: at + c.len_utf8(), ends_command: true });
+            }
+            before = c;
+            continue;
+        }
+        begun.get_or_insert(at);
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some('\''), '\'') | (Some('"'), '"') | (Some('`'), '`') => quote = None,
+            (Some('\''), _) => {}
+            (_, '\\') => escaped = true,
+            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, '(' | '{') if before == '$' || depth > 0 => depth += 1,
+            (None, ')' | '}') if depth > 0 => depth -= 1,
+            _ => {}
+        }
+        before = c;
+    }
+    found.extend(begun.map(|from| Word { from, to: line.len(), ends_command: false }));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Share, fit};
+    use proptest::prelude::*;
+
+    #[test]
+    fn options_of_makes_are_taken_out_and_nothing_else() {
+        use Share::{All, One, Pool};
+        let table = [
+            ("make -j2 KERNELRELEASE=6.1 -C /k M=/b", "make KERNELRELEASE=6.1 -C /k M=/b", Pool),
+            ("make -j KERNELRELEASE=6.1", "make KERNELRELEASE=6.1", Pool),
+            ("make -j 8 all", "make all", Pool),
+            ("make --jobs=4 all -j3", "make all", Pool),
+            ("make -j2 KERNELRELEASE=k -j$(nproc --all) x", "make KERNELRELEASE=k x", Pool),
+            ("'make' -j4 all", "'make' all", Pool),
+            ("CC=gcc V=1 /usr/bin/make -j`nproc` all", "CC=gcc V=1 /usr/bin/make all", Pool),
+            ("cd src && make -j2 all", "cd src && make all", Pool),
+            ("make -j2 K=k -C a && make -C b", "make K=k -C a && MAKEFLAGS= make -C b", Pool),
+            ("make -j2 K=k; 'make' -j1 b", "make K=k; MAKEFLAGS= 'make' -j1 b", Pool),
+            ("'make' all", "'make' all", One),
+            ("make -j1 all", "make -j1 all", One),
+            ("make -j2 KERNELRELEASE=k -j1", "make -j2 KERNELRELEASE=k -j1", One),
+            ("./build.sh -j8", "./build.sh -j8", All),
+            ("sh -c 'make -j8'", "sh -c 'make -j8'", All),
+            ("sh -c 'make all'", "sh -c 'make all'", One),
+            ("ninja -j4 && make -j2", "ninja -j4 && make -j2", All),
+            ("cp a.ko b.ko", "cp a.ko b.ko", One),
+            ("make -j2 X=\"a -j4 b\" all", "make X=\"a -j4 b\" all", Pool),
+            ("", "", One),
+        ];
+        for (line, text, share) in table {
+            let fitted = fit(line);
+            assert_eq!((fitted.text.as_str(), fitted.share), (text, share), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written(line in "[-a-z0-9 $(){}'\"`;&|=\\\\\n]{0,60}") {
+            let _ = fit(&line);
+            let _ = fit(&format!("make -j2 {line}"));
+        }
+    }
+}

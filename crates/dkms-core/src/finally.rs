@@ -1,0 +1,62 @@
+//! What comes once at the end of a command, after everything is in place: modprobe_on_install and post_transaction.
+
+use crate::ids::Kernel;
+use crate::session::Session;
+use dkms_sys::process::{Command, Stdin, Stream};
+
+/// modprobe_on_install for the running kernel, and post_transaction, once.
+pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {
+    let Some(first) = changed.first() else { return };
+    if installed && s.options.modprobe_on_install && changed.iter().any(|k| k.release == s.host.release) {
+        load_modules(s);
+    }
+    // Its $kernelver is the first kernel that changed.
+    match crate::conf::framework::load(s, Some(&first.release)) {
+        Ok(f) => {
+            if let Some(command) = f.post_transaction.as_deref().filter(|c| !c.trim().is_empty()) {
+                crate::hooks::post_transaction(s, command);
+            }
+        }
+        Err(e) => s.warn(format!("post_transaction was not run: {e}")),
+    }
+}
+
+/// Loads the modules that the hardware of this machine asks for.
+fn load_modules(s: &Session<'_>) {
+    let mut aliases: Vec<String> = Vec::new();
+    let mut pending = vec![std::path::PathBuf::from("/sys/devices")];
+    while let Some(dir) = pending.pop() {
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for e in entries.flatten() {
+            match e.file_type() {
+                Ok(t) if t.is_dir() => pending.push(e.path()),
+                Ok(t) if t.is_file() && e.file_name() == "modalias" => {
+                    aliases.extend(std::fs::read_to_string(e.path()).ok().map(|t| t.trim().to_owned()));
+                }
+                _ => {}
+            }
+        }
+    }
+    aliases.retain(|a| !a.is_empty());
+    aliases.sort_unstable();
+    aliases.dedup();
+    let Some(modprobe) = dkms_sys::process::which("modprobe", &s.host.path) else {
+        return s.warn("--modprobe-on-install: modprobe is not installed");
+    };
+    for some in aliases.chunks(500) {
+        let command = Command::new(&modprobe).args(["-a", "-b", "-q"]).args(some).stdin(Stdin::Null);
+        // modprobe fails when any alias has no module, which is the usual case.
+        let _ = command.stdout(Stream::Null).stderr(Stream::Null).run();
+    }
+    let service = "systemd-modules-load.service";
+    let units = ["/lib/systemd/system", "/usr/lib/systemd/system"];
+    if units.iter().any(|d| std::path::Path::new(d).join(service).is_file()) {
+        if let Some(systemctl) = dkms_sys::process::which("systemctl", &s.host.path) {
+            let _ = Command::new(systemctl)
+                .args(["restart", service])
+                .stdout(Stream::Null)
+                .stderr(Stream::Null)
+                .run();
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Directories that are empty after a change go away.
+
+use crate::ids::Kernel;
+use crate::kernel::distro::Family;
+use crate::session::Session;
+use dkms_sys::fs;
+use dkms_sys::process::{Command, Stream, which};
+use std::path::{Path, PathBuf};
+
+/// Removes those of `directories` that are empty now, with those above them: below `/lib/modules` up to the kernel's own,
+/// where what an RPM package owns stays, and in the dkms tree up to the tree.
+pub fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
+    let stop = s.layout.kernel_modules(&kernel.release);
+    let family = s.host.distribution.as_ref().map(|d| d.family());
+    let by_rpm = matches!(family, Some(Family::Fedora | Family::Rhel | Family::Suse | Family::Other));
+    let mut all: Vec<&PathBuf> = directories.iter().collect();
+    all.sort();
+    all.dedup();
+    // Deepest first.
+    for dir in all.into_iter().rev() {
+        // An interrupted clean-up may have got half-way up.
+        let Some(dir) = dir.ancestors().find(|d| d.is_dir()) else { continue };
+        if dir.starts_with(&s.layout.dkms_tree) {
+            let _ = fs::remove_empty_dirs(dir, &s.layout.dkms_tree);
+            continue;
+        }
+        if !dir.starts_with(&stop) || std::fs::read_dir(dir).map_or(true, |mut d| d.next().is_some()) {
+            continue;
+        }
+        if by_rpm && owned_by_rpm(s, dir) {
+            continue;
+        }
+        let _ = fs::remove_empty_dirs(dir, &stop);
+    }
+    // Only an empty directory can go: that of a kernel which is no longer installed.
+    let _ = std::fs::remove_dir(&stop);
+}
+
+fn owned_by_rpm(s: &Session<'_>, dir: &Path) -> bool {
+    let Some(rpm) = which("rpm", &s.host.path) else { return false };
+    Command::new(rpm)
+        .arg("-qf")
+        .arg(dir)
+        .envs(s.host.environment.iter().cloned())
+        .stdout(Stream::Null)
+        .stderr(Stream::Null)
+        .run()
+        .is_ok_and(|d| d.status.success())
+}

@@ -1,0 +1,243 @@
+//! What a transaction does to files: operations that can be told from their traces, and taken back.
+
+use dkms_sys::{IoError, fs};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// One change, and what is needed to take it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    /// `from` goes to `to`, which is not there yet; over file systems by a copy that is renamed.
+    Move {
+        /// Where it is.
+        from: PathBuf,
+        /// Where it goes.
+        to: PathBuf,
+    },
+    /// `staged`, complete and synced in the same directory, becomes `to`. What was at `to` is kept as `saved`.
+    Place {
+        /// The complete new file.
+        staged: PathBuf,
+        /// Its place.
+        to: PathBuf,
+        /// Dot name for what was there, if anything was.
+        saved: Option<PathBuf>,
+        /// An earlier operation moved what was there to this place.
+        vacated: Option<PathBuf>,
+    },
+    /// `path` becomes `saved`, to be deleted at the commit.
+    Remove {
+        /// What goes.
+        path: PathBuf,
+        /// Dot name beside it.
+        saved: PathBuf,
+    },
+    /// The symbolic link `link` points to `target` from now on, or is gone.
+    Link {
+        /// The link.
+        link: PathBuf,
+        /// New target; `None`: no link.
+        target: Option<PathBuf>,
+        /// Old target; `None`: there was no link.
+        before: Option<PathBuf>,
+    },
+    /// A small file has the text `text` from now on, or is gone.
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// New text; `None`: no file.
+        text: Option<String>,
+        /// Old text; `None`: there was no file.
+        before: Option<String>,
+    },
+}
+
+/// A dot name beside `path` that neither depmod nor dkms 3.x looks at.
+pub fn aside(path: &Path, word: &str) -> PathBuf {
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    path.with_file_name(format!(".{name}.dkms-{word}"))
+}
+
+/// Deletes what a committed transaction put aside. What cannot be deleted is a leftover, not a failure.
+pub(super) fn finish<'a>(ops: impl IntoIterator<Item = &'a Op>) {
+    for op in ops {
+        match op {
+            Op::Place { saved: Some(saved), .. } | Op::Remove { saved, .. } => {
+                let _ = fs::remove_tree(saved);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Op {
+    /// Makes the change. [`Op::places`] are to be synced before it counts.
+    pub(super) fn perform(&self) -> std::result::Result<(), IoError> {
+        match self {
+            Self::Move { from, to } => move_file(from, to),
+            Self::Place { staged, to, saved, .. } => {
+                if let Some(saved) = saved {
+                    fs::remove_file(saved)?;
+                    // A second name for the old file, so that there is no moment without one at `to`.
+                    if fs::hard_link(to, saved).is_err() {
+                        fs::rename(to, saved)?;
+                    }
+                }
+                fs::rename(staged, to)
+            }
+            Self::Remove { path, saved } => {
+                fs::remove_tree(saved)?;
+                fs::rename(path, saved)
+            }
+            Self::Link { link, target, .. } => set_link(link, target.as_deref()),
+            Self::Text { path, text, .. } => set_text(path, text.as_deref()),
+        }
+    }
+
+    /// What it changes: where something is, and where it goes.
+    pub fn places(&self) -> [Option<&Path>; 2] {
+        match self {
+            Self::Move { from, to } => [Some(from), Some(to)],
+            Self::Place { to, .. } => [Some(to), None],
+            Self::Remove { path, .. } | Self::Text { path, .. } => [Some(path), None],
+            Self::Link { link, .. } => [Some(link), None],
+        }
+    }
+
+    /// Directories whose entries it changes; they may be empty afterwards, whether it is made or taken back.
+    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.places().into_iter().flatten().filter_map(Path::parent)
+    }
+
+    /// Takes the change back, whether it was made, half made or not made at all, or taken back before: an undo that is
+    /// cut off is begun anew, and by then operations before this one may have been undone.
+    pub(super) fn undo(&self) -> std::result::Result<(), IoError> {
+        match self {
+            Self::Move { from, to } => undo_move(from, to),
+            Self::Place { staged, to, saved, vacated } => {
+                let pending = fs::remove_file(staged)?;
+                match (saved, vacated) {
+                    (Some(saved), _) if !fs::exists(saved) => {}
+                    // Two names of the old file: the new one never came.
+                    (Some(saved), _) if fs::same_file(saved, to) => {
+                        fs::remove_file(saved)?;
+                    }
+                    (Some(saved), _) => fs::rename(saved, to)?,
+                    // What was there is back already.
+                    (None, Some(archived)) if !fs::exists(archived) => {}
+                    (None, _) if !pending => {
+                        fs::remove_file(to)?;
+                    }
+                    (None, _) => {}
+                }
+                Ok(())
+            }
+            Self::Remove { path, saved } => {
+                if fs::exists(saved) {
+                    if let Some(parent) = path.parent() {
+                        fs::create_dir_all(parent)?;
+                    }
+                    fs::rename(saved, path)?;
+                }
+                Ok(())
+            }
+            Self::Link { link, before, .. } => set_link(link, before.as_deref()),
+            Self::Text { path, before, .. } => set_text(path, before.as_deref()),
+        }
+    }
+}
+
+fn sync_parent(path: &Path) -> std::result::Result<(), IoError> {
+    // Undoing what was never begun, there may be no directory yet.
+    path.parent().filter(|p| p.is_dir()).map_or(Ok(()), fs::sync_dir)
+}
+
+/// Brings the directories that operations changed to the disk, each once.
+pub(super) fn sync<'a>(ops: impl IntoIterator<Item = &'a Op>) -> std::result::Result<(), IoError> {
+    let mut all: Vec<&Path> = ops.into_iter().flat_map(Op::directories).collect();
+    all.sort_unstable();
+    all.dedup();
+    all.into_iter().filter(|d| d.is_dir()).try_for_each(fs::sync_dir)
+}
+
+// Their temporary names are known, so that an undo after a crash finds them.
+
+fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoError> {
+    let staged = aside(link, "link");
+    fs::remove_file(&staged)?;
+    match target {
+        Some(target) => {
+            fs::symlink(target, &staged)?;
+            fs::rename(&staged, link)?;
+        }
+        None => {
+            fs::remove_file(link)?;
+        }
+    }
+    Ok(())
+}
+
+fn set_text(path: &Path, text: Option<&str>) -> std::result::Result<(), IoError> {
+    let staged = aside(path, "text");
+    fs::remove_file(&staged)?;
+    match text {
+        // A directory that is gone with everything in it needs no text back.
+        Some(text) => match path.parent() {
+            Some(parent) if parent.is_dir() => {
+                fs::create_new(&staged, text.as_bytes(), 0o644)?;
+                fs::rename(&staged, path)
+            }
+            _ => Ok(()),
+        },
+        None => fs::remove_file(path).map(|_| ()),
+    }
+}
+
+/// Within a file system a rename. Else a copy, which has two names until the old file is gone: by that an undo tells a
+/// copy that may go from a file that came to its place later.
+fn move_file(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::rename(from, to) {
+        Err(e) if e.errno() == Some(EXDEV) => {
+            let staged = aside(to, "moving");
+            fs::remove_file(&staged)?;
+            fs::copy_file(from, &staged)?;
+            fs::sync_file(&staged)?;
+            fs::hard_link(&staged, to)?;
+            sync_parent(to)?;
+            fs::remove_file(from)?;
+            sync_parent(from)?;
+            fs::remove_file(&staged)?;
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn undo_move(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
+    let (staged, back) = (aside(to, "moving"), aside(from, "moving"));
+    if fs::same_file(&back, from) {
+        // On its way back, by a copy that is complete.
+        fs::remove_file(to)?;
+        fs::remove_file(&back)?;
+        return Ok(());
+    }
+    fs::remove_file(&back)?;
+    if fs::exists(from) {
+        if fs::same_file(&staged, to) {
+            fs::remove_file(to)?;
+        }
+        fs::remove_file(&staged)?;
+        return Ok(());
+    }
+    fs::remove_file(&staged)?;
+    if fs::exists(to) { move_file(to, from) } else { Ok(()) }
+}
+
+/// "Cross-device link", rename(2).
+const EXDEV: i32 = 18;
+
+#[cfg(test)]
+mod tests;

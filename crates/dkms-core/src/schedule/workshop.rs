@@ -1,0 +1,123 @@
+//! Where the builds of one command are made: what they share, and what they leave.
+
+use super::{Done, Results};
+use crate::build::{self, Manner, Target};
+use crate::error::{Error, Result};
+use crate::ids::{Build, Kernel, PackageId};
+use crate::lock::{self, Held};
+use crate::plan::Work;
+use crate::session::Session;
+use dkms_sys::jobserver::Jobserver;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// What builds of one command have in common.
+pub(super) struct Workshop<'a> {
+    s: &'a Session<'a>,
+    /// `None`: no limit.
+    pub(super) pool: Option<Jobserver>,
+    /// Builds of one package go on at the same time.
+    pub(super) private: bool,
+    targets: Mutex<HashMap<Kernel, Arc<Target>>>,
+    locks: Mutex<HashMap<PackageId, Arc<Mutex<Weak<Held>>>>>,
+}
+
+impl<'a> Workshop<'a> {
+    /// For the builds of this work.
+    pub(super) fn new(s: &'a Session<'a>, work: &Work) -> Self {
+        let pool = match s.options.jobs {
+            Some(0) => None,
+            Some(n) => Some(n),
+            None => Some(u32::try_from(s.host.cpus).unwrap_or(1)),
+        };
+        let making = || work.tasks.iter().filter(|t| t.make.is_some()).map(|t| &t.build.package);
+        let several = making().any(|p| making().filter(|o| *o == p).count() > 1);
+        let private = several && dkms_sys::mount::is_available();
+        if several && !private {
+            s.warn("private mounts are not permitted here, so the builds of one package for several kernels queue");
+        }
+        Self {
+            s,
+            pool: pool.and_then(|n| Jobserver::new(n).ok()),
+            private,
+            targets: Mutex::new(HashMap::new()),
+            locks: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Builds one, in a thread of its own.
+    pub(super) fn make(&self, b: &Build, replace: bool) -> Result<()> {
+        // BUILD_EXCLUSIVE and a wrong dkms.conf are said before missing headers are.
+        let configuration = build::configuration(self.s, b)?;
+        let target = self.target(&b.kernel)?;
+        let held = self.package_lock(&b.package)?;
+        let how = Manner { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
+        build::build(self.s, &target, b, &configuration, &how).inspect_err(|e| report(self.s, b, e))
+    }
+
+    fn target(&self, kernel: &Kernel) -> Result<Arc<Target>> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(target) = targets.get(kernel) {
+            return Ok(target.clone());
+        }
+        let target = Arc::new(Target::prepare(self.s, kernel)?);
+        targets.insert(kernel.clone(), target.clone());
+        Ok(target)
+    }
+
+    /// The lock of a package version, one for all its builds here.
+    fn package_lock(&self, p: &PackageId) -> Result<Arc<Held>> {
+        let of_package = {
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.entry(p.clone()).or_default().clone()
+        };
+        let mut current = of_package.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = current.upgrade() {
+            return Ok(held);
+        }
+        let held = Arc::new(lock::build(self.s, p)?);
+        *current = Arc::downgrade(&held);
+        Ok(held)
+    }
+
+    /// `M/V/build` is what dkms leaves of a failed build: of several, the first. While others ran it had to stay where
+    /// it was, for a directory that goes takes the mounts on it away.
+    pub(super) fn leave_failed_builds(&self, work: &Work, results: &Results) {
+        if !self.private {
+            return;
+        }
+        let mut seen: Vec<&PackageId> = Vec::new();
+        for (n, task) in work.tasks.iter().enumerate().filter(|(_, t)| t.make.is_some()) {
+            let package = &task.build.package;
+            let private = self.s.layout.private_build_dir(&task.build);
+            let build = self.s.layout.build_dir(package);
+            let Ok(_held) = self.package_lock(package) else { continue };
+            if dkms_sys::fs::exists(&private) {
+                let failed = matches!(results.done.get(n), Some(Some(Done::Failed(_))));
+                let kept = failed && !seen.contains(&package);
+                let done = dkms_sys::fs::remove_tree(if kept { &build } else { &private });
+                if kept && done.is_ok() {
+                    let _ = dkms_sys::fs::rename(&private, &build);
+                    seen.push(package);
+                }
+            }
+            // The place where the others were mounted.
+            if !seen.contains(&package) {
+                let _ = std::fs::remove_dir(&build);
+            }
+        }
+    }
+}
+
+/// Ubuntu's crash reporter is told of builds that failed.
+fn report(s: &Session<'_>, b: &Build, e: &Error) {
+    if matches!(
+        e,
+        Error::MakeFailed { .. }
+            | Error::PatchFailed { .. }
+            | Error::PatchName(_)
+            | Error::ModuleFileMissing(_)
+    ) {
+        crate::hooks::apport(s, b);
+    }
+}
