@@ -45,7 +45,7 @@ fn inherited(s: &Session<'_>) -> String {
 /// # Errors
 /// [`Error::Busy`] after `lock_timeout`, or when the lock file cannot be made.
 pub fn build(s: &Session<'_>, p: &PackageId) -> Result<Held> {
-    acquire(s, format!("build-{}-{}", p.name, p.version), &format!("building {p}"))
+    acquire(s, build_name(p), &format!("building {p}"))
 }
 
 /// Waits until nobody else changes this kernel's modules.
@@ -53,7 +53,41 @@ pub fn build(s: &Session<'_>, p: &PackageId) -> Result<Held> {
 /// # Errors
 /// As [`build`].
 pub fn install(s: &Session<'_>, k: &Kernel) -> Result<Held> {
-    acquire(s, format!("install-{}-{}", k.release, k.arch), &format!("changing the modules of kernel {k}"))
+    acquire(s, install_name(k), &format!("changing the modules of kernel {k}"))
+}
+
+/// What the lock file of [`build`] is called.
+pub(crate) fn build_name(p: &PackageId) -> String {
+    format!("build-{}-{}", p.name, p.version)
+}
+
+/// What the lock file of [`install`] is called.
+pub(crate) fn install_name(k: &Kernel) -> String {
+    format!("install-{}-{}", k.release, k.arch)
+}
+
+/// Waits for a lock that is only known by its name.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn named(s: &Session<'_>, name: &str, what: &str) -> Result<Held> {
+    acquire(s, name.to_owned(), what)
+}
+
+/// Whether somebody, perhaps a caller of ours, holds a lock now; by looking only. A lock that may not be looked at counts
+/// as free.
+pub(crate) fn is_held(s: &Session<'_>, name: &str) -> bool {
+    Lock::is_taken(s.layout.lock_dir().join(name)).unwrap_or(false)
+}
+
+/// The kernels whose modules were ever changed, by their lock files.
+pub(crate) fn kernels(s: &Session<'_>) -> Vec<Kernel> {
+    let Ok(names) = dkms_sys::fs::list_dir_optional(s.layout.lock_dir()) else { return Vec::new() };
+    names
+        .iter()
+        .filter_map(|n| n.to_str()?.strip_prefix("install-")?.rsplit_once('-'))
+        .filter_map(|(release, arch)| Kernel::new(release, arch).ok())
+        .collect()
 }
 
 /// The lock of a kernel's modules if it is free now. `None`: somebody has it, perhaps a caller of ours.
@@ -61,7 +95,7 @@ pub fn install(s: &Session<'_>, k: &Kernel) -> Result<Held> {
 /// # Errors
 /// When the lock file cannot be used.
 pub fn try_install(s: &Session<'_>, k: &Kernel) -> Result<Option<Lock>> {
-    let name = format!("install-{}-{}", k.release, k.arch);
+    let name = install_name(k);
     if inherited(s).split_whitespace().any(|held| held == name) {
         return Ok(None);
     }

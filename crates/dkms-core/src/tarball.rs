@@ -211,6 +211,7 @@ fn provide_source(
     if !s.options.force {
         return Err(Error::SourceMissing(to));
     }
+    let _held = crate::lock::build(s, package)?;
     let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
     fs::remove_tree(&staged)?;
     fs::create_dir_all(&staged)?;
@@ -253,6 +254,7 @@ fn load_builds(s: &Session<'_>, package: &PackageId, main: &Path) -> Result<Vec<
 }
 
 fn one_build(s: &Session<'_>, b: &Build, from: &Path, to: &Path) -> Result<()> {
+    let _held = crate::lock::build(s, &b.package)?;
     let kernel_dir = s.layout.kernel_dir(b);
     fs::create_dir_all(&kernel_dir)?;
     let staging = TempDir::new_in(&kernel_dir, &format!(".tmp_{}_", b.kernel.arch))?;
