@@ -13,6 +13,7 @@ pub mod describe;
 pub mod digest;
 pub mod error;
 pub mod event;
+pub mod fsck;
 pub mod hooks;
 pub mod ids;
 pub mod install;

@@ -284,6 +284,19 @@ impl KernelChange {
         Ok(())
     }
 
+    /// Changes files that belong to no active build, in one batch.
+    ///
+    /// # Errors
+    /// Nothing of the batch was changed then.
+    pub(crate) fn perform(&mut self, ops: Vec<Op>) -> Result<()> {
+        let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).collect();
+        self.transaction.perform(ops, || Ok(()))?;
+        self.emptied.extend(directories);
+        self.index = None;
+        self.dirty = true;
+        Ok(())
+    }
+
     fn drop_empty_archive(&self, s: &Session<'_>, b: &Build) {
         let root = s.layout.originals_root(&b.package.name);
         if root.is_dir() {
