@@ -296,6 +296,7 @@ mod tests {
             ("remove a/1 --all -k 6.1", 2),
             ("remove a/1 --all -a x", 3),
             ("mktarball a/1 --binaries-only --source-only", 8),
+            ("install a/1 --repair", 2),
         ];
         for (line, code) in table {
             assert_eq!(crate::exit::code(&check(&read(line)).unwrap_err()), code, "{line}");

@@ -169,19 +169,23 @@ fn source(l: &Look<'_>, id: &PackageId) -> Option<Finding> {
 /// A build directory that no failed build has left to be read.
 fn build_directory(l: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Finding> {
     let shared = dir.file_name().is_some_and(|n| n == "build");
-    if shared && std::fs::read_dir(dir).map_or(true, |mut d| d.next().is_none()) {
+    if l.entries(dir).is_empty() && (shared || !dkms_sys::fs::is_real_dir(dir)) {
         return None;
     }
-    if failed(l, id, &dir.join("make.log")) {
-        return None;
+    match dkms_sys::fs::read_optional(dir.join("make.log")) {
+        Err(e) => {
+            l.note(&e);
+            return None;
+        }
+        Ok(Some(text)) if failed(l, id, &dir.join("make.log"), &text) => return None,
+        Ok(_) => {}
     }
     let what = "is the directory of a build that was interrupted";
     Some(leftover(About::version(id), dir.to_owned(), what))
 }
 
 /// Whether a make.log tells of a build that failed: ours keeps a copy then, dkms 3.x has another heading and no copy.
-fn failed(l: &Look<'_>, id: &PackageId, log: &Path) -> bool {
-    let Ok(text) = std::fs::read(log) else { return false };
+fn failed(l: &Look<'_>, id: &PackageId, log: &Path, text: &[u8]) -> bool {
     if !text.starts_with(b"DKMS (") {
         return true;
     }

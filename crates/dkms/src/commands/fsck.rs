@@ -27,7 +27,7 @@ pub fn fsck(call: &Call<'_>) -> Result<()> {
         call.ui.data(&text(&done, call.arguments.repair));
     }
     schedule::once_per_command(call.s, &done.changed, false);
-    verdict(&done.left)
+    verdict(&done.left, call.arguments.repair)
 }
 
 fn repair(call: &Call<'_>, filters: &[Filter], report: Report) -> Result<Repaired> {
@@ -40,14 +40,15 @@ fn repair(call: &Call<'_>, filters: &[Filter], report: Report) -> Result<Repaire
     fsck::repair(call.s, filters, report)
 }
 
-fn verdict(left: &Report) -> Result<()> {
+fn verdict(left: &Report, repaired: bool) -> Result<()> {
     if !left.unreadable.is_empty() {
         return Err(Error::FsckPartly(left.unreadable.len()));
     }
     match left.findings.len() {
         0 => Ok(()),
         n => {
-            let safe = left.findings.iter().filter(|f| f.safe()).count();
+            // What a repair could not do, another will not do either.
+            let safe = if repaired { 0 } else { left.findings.iter().filter(|f| f.safe()).count() };
             Err(Error::FsckFound { left: n, safe })
         }
     }
