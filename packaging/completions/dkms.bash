@@ -25,7 +25,7 @@ __dkms_kernels() {
 
 _dkms() {
     local cur prev words cword i action='' reply=()
-    local actions='add remove build unbuild install uninstall match autoinstall status config mktarball ldtarball
+    local actions='add remove build unbuild install uninstall match autoinstall status config fsck mktarball ldtarball
         generate_mok kernel_preinst kernel_postinst kernel_prerm'
     local common='-q --quiet --verbose --debug --json --lock-timeout --dkmstree --sourcetree --installtree -h --help -V --version'
 
@@ -98,6 +98,7 @@ _dkms() {
             remove) options="$options --all --no-depmod --rpm_safe_upgrade" ;;
             unbuild | uninstall) options="$options --all --no-depmod" ;;
             mktarball) options="$options --all --archive --binaries-only --source-only" ;;
+            fsck) options="$options --repair" ;;
             config) options="$options -c --config --kernelsourcedir --directive" ;;
             ldtarball) options='-k -a --kernelver --arch --archive --force' ;;
             generate_mok) options='' ;;

@@ -21,7 +21,7 @@ function __dkms_action -d 'Has one of these actions been given? Without argument
     set -l given (commandline -opc)[2..]
     set -l wanted $argv
     if test (count $wanted) -eq 0
-        set wanted add remove build unbuild install uninstall match autoinstall status config mktarball ldtarball generate_mok \
+        set wanted add remove build unbuild install uninstall match autoinstall status config fsck mktarball ldtarball generate_mok \
             kernel_preinst kernel_postinst kernel_prerm
     end
     for word in $given
@@ -42,12 +42,13 @@ complete -c dkms -n 'not __dkms_action' -a match -d 'Install what another kernel
 complete -c dkms -n 'not __dkms_action' -a autoinstall -d 'Install all modules that ask for it'
 complete -c dkms -n 'not __dkms_action' -a status -d 'Show what is added, built and installed'
 complete -c dkms -n 'not __dkms_action' -a config -d 'Show what a dkms.conf comes to'
+complete -c dkms -n 'not __dkms_action' -a fsck -d 'Look for what is not in order, and repair it'
 complete -c dkms -n 'not __dkms_action' -a mktarball -d 'Pack into an archive'
 complete -c dkms -n 'not __dkms_action' -a ldtarball -d 'Load from an archive'
 complete -c dkms -n 'not __dkms_action' -a generate_mok -d 'Make the signing key'
 complete -c dkms -n 'not __dkms_action' -a 'kernel_preinst kernel_postinst kernel_prerm' -d 'For package scripts'
 
-complete -c dkms -n '__dkms_action remove unbuild uninstall match status mktarball' -a '(__dkms_packages)'
+complete -c dkms -n '__dkms_action remove unbuild uninstall match status fsck mktarball' -a '(__dkms_packages)'
 complete -c dkms -n '__dkms_action add build install config' -a '(__dkms_sources)'
 complete -c dkms -n '__dkms_action add build install config ldtarball' -F
 
@@ -66,6 +67,7 @@ complete -c dkms -l installtree -x -a '(__fish_complete_directories)' -d 'Where 
 complete -c dkms -n '__dkms_action mktarball ldtarball add' -l archive -r -F -d Archive
 complete -c dkms -n '__dkms_action mktarball' -l binaries-only -d 'Without sources'
 complete -c dkms -n '__dkms_action mktarball' -l source-only -d 'Without built modules'
+complete -c dkms -n '__dkms_action fsck' -l repair -d 'Repair what is safe'
 complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'Kernel to take after'
 complete -c dkms -n '__dkms_action remove unbuild uninstall mktarball' -l all -d 'For every kernel'
 complete -c dkms -n '__dkms_action add build install match autoinstall ldtarball mktarball' -l force -d 'Do it again, whatever is there'

@@ -123,6 +123,7 @@ pub fn copy_directory(
     if added && !replace {
         return Err(Error::AlreadyAdded(package));
     }
+    let _held = crate::lock::build(s, &package)?;
     fs::create_dir_all(&s.layout.source_tree)?;
     let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
     fs::remove_tree(&staged)?;

@@ -127,8 +127,18 @@ pub enum Error {
     Interrupted(i32),
     #[error("removal cancelled: {0} was added in the same RPM transaction")]
     RemoveCancelled(PackageId),
+    #[error("{}", count(*.left, "thing is not in order", "things are not in order"))]
+    FsckFound { left: usize, safe: usize },
+    #[error("{} could not be looked at", count(*.0, "place", "places"))]
+    FsckPartly(usize),
+    #[error("the tree cannot be looked at: {0}")]
+    FsckUnable(String),
     #[error("{command} failed: {reason}")]
     CommandFailed { command: String, reason: String },
+}
+
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// Something wrong in a configuration file, with its place.
@@ -253,6 +263,8 @@ impl Error {
             Self::Excluded { .. } => {
                 one("this is the package's own choice (BUILD_EXCLUSIVE in its dkms.conf), not a failure")
             }
+            Self::FsckFound { safe, .. } if *safe > 0 => one("'dkms fsck --repair' repairs what is safe"),
+            Self::FsckPartly(_) => one("run it as root, who may read everything"),
             Self::NoOsRelease => one("put a file /etc/os-release there that says ID=..."),
             _ => Vec::new(),
         }

@@ -16,6 +16,7 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod finally;
+pub mod fsck;
 pub mod gather;
 pub mod hooks;
 pub mod ids;

@@ -58,14 +58,6 @@ fn caller_with(s: &Session<'_>, name: &str) -> Option<u32> {
     })
 }
 
-fn build_name(p: &PackageId) -> String {
-    format!("build-{}-{}", p.name, p.version)
-}
-
-fn install_name(k: &Kernel) -> String {
-    format!("install-{}-{}", k.release, k.arch)
-}
-
 /// Waits until nobody else builds this package version, or takes it away.
 ///
 /// # Errors
@@ -86,6 +78,40 @@ pub fn install(s: &Session<'_>, kernels: &[Kernel]) -> Result<Vec<Held>> {
     sorted.iter().map(one).collect()
 }
 
+/// What the lock file of [`build`] is called.
+pub(crate) fn build_name(p: &PackageId) -> String {
+    format!("build-{}-{}", p.name, p.version)
+}
+
+/// What the lock file of a kernel is called.
+pub(crate) fn install_name(k: &Kernel) -> String {
+    format!("install-{}-{}", k.release, k.arch)
+}
+
+/// Waits for a lock that is only known by its name.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn named(s: &Session<'_>, name: &str, what: &str) -> Result<Held> {
+    acquire(s, name.to_owned(), what)
+}
+
+/// Whether somebody, perhaps a caller of ours, holds a lock now; by looking only. A lock that may not be looked at counts
+/// as free.
+pub(crate) fn is_held(s: &Session<'_>, name: &str) -> bool {
+    Lock::is_taken(s.layout.lock_dir().join(name)).unwrap_or(false)
+}
+
+/// The kernels whose modules were ever changed, by their lock files.
+pub(crate) fn kernels(s: &Session<'_>) -> Vec<Kernel> {
+    let Ok(names) = dkms_sys::fs::list_dir_optional(s.layout.lock_dir()) else { return Vec::new() };
+    names
+        .iter()
+        .filter_map(|n| n.to_str()?.strip_prefix("install-")?.rsplit_once('-'))
+        .filter_map(|(release, arch)| Kernel::new(release, arch).ok())
+        .collect()
+}
+
 /// The locks of kernels' modules if all are free now. `None`: somebody has one, perhaps a caller of ours.
 ///
 /// # Errors
@@ -101,16 +127,6 @@ pub fn try_install(s: &Session<'_>, kernels: &[Kernel]) -> Result<Option<Vec<Loc
         }
     }
     Ok(Some(held))
-}
-
-/// The lock of one package version if it is free now.
-///
-/// # Errors
-/// When the lock file cannot be used.
-pub fn try_build(s: &Session<'_>, p: &PackageId) -> Result<Option<Lock>> {
-    dkms_sys::fs::create_dir_all(s.layout.lock_dir())?;
-    let path = s.layout.lock_dir().join(build_name(p));
-    Ok(Lock::try_acquire(path, Mode::Exclusive, &describe(s, "looking around"))?)
 }
 
 /// The lock for making the signing key.

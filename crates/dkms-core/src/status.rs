@@ -7,7 +7,7 @@ use crate::tree::manifest::{Glance, Stamp};
 use crate::tree::state;
 use dkms_sys::fs::{Dir, Kind};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Which entries are asked for; all patterns as the shell matches file names.
 #[derive(Clone, Debug, Default)]
@@ -324,29 +324,32 @@ fn same(a: &Path, b: &Path) -> bool {
 /// For what dkms 3.x installed: the built files against those in the places where they belong. Where dkms.conf would
 /// have to be run by bash to know the place, nothing is claimed.
 fn compare_by_looking(s: &Session<'_>, b: &Build, entry: &mut Entry) {
-    let files = state::module_files(s.layout, b);
+    for (f, places) in likely_places(s, b) {
+        if places.is_empty() {
+            continue;
+        }
+        let there: Vec<_> = places.iter().filter(|c| dkms_sys::fs::exists(c)).collect();
+        let same = there.iter().any(|c| same(c, &f.path));
+        entry.built_missing |= there.is_empty();
+        entry.differs |= !there.is_empty() && !same;
+    }
+    entry.differs &= !entry.built_missing;
+}
+
+/// The module files of a build without a record, and where each may be installed; no place: only bash could tell.
+pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFile, Vec<PathBuf>)> {
     let fixed = s
         .host
         .addon_modules_dir
         .clone()
         .or_else(|| s.host.distribution.as_ref().and_then(|d| d.destination()).map(str::to_owned));
     let written = if fixed.is_none() { native_destinations(s, b) } else { Vec::new() };
-    for f in &files {
-        let mut places: Vec<String> = fixed.iter().cloned().collect();
-        places.extend(written.iter().filter(|(n, _)| *n == f.name).map(|(_, d)| d.clone()));
-        if places.is_empty() {
-            continue;
-        }
-        let there: Vec<_> = places
-            .iter()
-            .map(|p| s.layout.destination(&b.kernel.release, p).join(&f.file))
-            .filter(|c| dkms_sys::fs::exists(c))
-            .collect();
-        let same = there.iter().any(|c| same(c, &f.path));
-        entry.built_missing |= there.is_empty();
-        entry.differs |= !there.is_empty() && !same;
-    }
-    entry.differs &= !entry.built_missing;
+    let places = |f: &state::ModuleFile| {
+        let named = written.iter().filter(|(n, _)| *n == f.name).map(|(_, d)| d);
+        let all = fixed.iter().chain(named);
+        all.map(|p| s.layout.destination(&b.kernel.release, p).join(&f.file)).collect()
+    };
+    state::module_files(s.layout, b).into_iter().map(|f| (f.clone(), places(&f))).collect()
 }
 
 fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
@@ -402,7 +405,7 @@ fn weak(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
 }
 
 /// Links in a `weak-updates` directory that lead to a file: name and target.
-fn weak_links(dir: &Path) -> Vec<(String, std::path::PathBuf)> {
+fn weak_links(dir: &Path) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     let mut pending = vec![dir.to_path_buf()];
     while let Some(dir) = pending.pop() {

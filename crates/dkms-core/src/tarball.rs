@@ -223,6 +223,7 @@ fn provide_source(
     if !s.options.force {
         return Err(Error::SourceMissing(to));
     }
+    let _held = crate::lock::build(s, package)?;
     let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
     fs::remove_tree(&staged)?;
     fs::create_dir_all(&staged)?;
@@ -265,8 +266,8 @@ fn load_builds(s: &Session<'_>, package: &PackageId, main: &Path) -> Result<Vec<
 }
 
 fn one_build(s: &Session<'_>, b: &Build, from: &Path, to: &Path) -> Result<()> {
+    let _held = crate::lock::build(s, &b.package)?;
     let kernel_dir = s.layout.kernel_dir(b);
-    let _building = crate::lock::build(s, &b.package)?;
     let _installing = crate::lock::install(s, std::slice::from_ref(&b.kernel))?;
     fs::create_dir_all(&kernel_dir)?;
     let staging = TempDir::new_in(&kernel_dir, &format!(".tmp_{}_", b.kernel.arch))?;

@@ -144,6 +144,23 @@ impl Lock {
         Self::attempt(path.as_ref(), mode, what)
     }
 
+    /// Whether somebody holds this lock now. Only looks: the file is neither made nor written, so being allowed to read
+    /// it is enough. Without a file nobody holds it.
+    pub fn is_taken(path: impl AsRef<Path>) -> Result<bool, IoError> {
+        let path = path.as_ref();
+        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(IoError::new("open the lock file", path, e)),
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            // Let go with the descriptor.
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(e) => Err(IoError::new("lock", path, e)),
+        }
+    }
+
     /// Who says to hold this lock file. Reads only; unknown fields are empty.
     pub fn holder(path: impl AsRef<Path>) -> Holder {
         let mut text = Vec::new();

@@ -155,3 +155,17 @@ fn garbage_in_the_file_and_a_missing_directory() {
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).expect("link");
     assert!(matches!(take(&dir.path().join("link"), Mode::Exclusive, TRY), Err(LockError::Io(_))));
 }
+
+#[test]
+fn looking_whether_a_lock_is_taken_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lock");
+    assert!(!Lock::is_taken(&path).unwrap());
+    assert!(!path.exists());
+    let held = Lock::try_acquire(&path, Mode::Exclusive, "testing").unwrap().unwrap();
+    let text = std::fs::read(&path).unwrap();
+    assert!(Lock::is_taken(&path).unwrap());
+    assert_eq!(std::fs::read(&path).unwrap(), text);
+    drop(held);
+    assert!(!Lock::is_taken(&path).unwrap());
+}

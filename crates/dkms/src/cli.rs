@@ -26,10 +26,11 @@ pub enum Action {
     KernelPostinst,
     KernelPrerm,
     Config,
+    Fsck,
 }
 
 /// Every action with its word and one line of help.
-pub const ACTIONS: [(&str, Action, &str); 16] = [
+pub const ACTIONS: [(&str, Action, &str); 17] = [
     (
         "add",
         Action::Add,
@@ -48,6 +49,7 @@ pub const ACTIONS: [(&str, Action, &str); 16] = [
     ("autoinstall", Action::Autoinstall, "install every module with AUTOINSTALL=yes for a kernel"),
     ("match", Action::Match, "install for a kernel what is installed for another (--templatekernel)"),
     ("config", Action::Config, "show what dkms understood of a dkms.conf, as JSON"),
+    ("fsck", Action::Fsck, "look for what is not in order, in the tree and in kernels' modules (--repair)"),
     ("mktarball", Action::Mktarball, "write a tarball of a module: source, built modules, or both"),
     ("ldtarball", Action::Ldtarball, "load such a tarball, or any tarball with a dkms.conf"),
     ("generate_mok", Action::GenerateMok, "make the key pair that signs modules, if there is none"),
@@ -59,6 +61,11 @@ pub const ACTIONS: [(&str, Action, &str); 16] = [
 impl Action {
     fn from_word(word: &str) -> Option<Self> {
         ACTIONS.iter().find(|a| a.0 == word).map(|a| a.1)
+    }
+
+    /// Whether `--json` makes it write one document instead of events.
+    pub fn is_document(self) -> bool {
+        matches!(self, Self::Status | Self::Config | Self::Fsck)
     }
 
     /// The word it is called by.
@@ -119,6 +126,9 @@ pub struct Arguments {
     /// Do it all the same: rebuild, reinstall, replace newer modules, ignore missing dependencies
     #[arg(long)]
     pub force: bool,
+    /// fsck: repair what is safe to repair
+    #[arg(long)]
+    pub repair: bool,
     /// Install without comparing versions with what the kernel has
     #[arg(long)]
     pub force_version_override: bool,
@@ -241,6 +251,15 @@ impl Arguments {
     /// A second action, which is one too many.
     pub fn second_action(&self) -> Option<Action> {
         self.second_action
+    }
+
+    /// Whether it shows what is there, whatever state the machine is in.
+    pub fn only_looks(&self) -> bool {
+        match self.action {
+            Some(Action::Status) => true,
+            Some(Action::Fsck) => !self.repair,
+            _ => false,
+        }
     }
 
     /// The action's word, for messages.

@@ -6,6 +6,7 @@ use dkms_core::Error;
 pub fn code(e: &Error) -> u8 {
     match e {
         Error::RemoveCancelled(_) => 0,
+        Error::FsckFound { .. } => 1,
         Error::NotRoot
         | Error::TreeNotWritable(_)
         | Error::ModuleNotNamed { .. }
@@ -15,7 +16,9 @@ pub fn code(e: &Error) -> u8 {
         | Error::SourceMissing(_)
         | Error::ArchiveMissing(_)
         | Error::SameKernel(_)
-        | Error::Conflict(_) => 2,
+        | Error::Conflict(_)
+        | Error::FsckPartly(_)
+        | Error::FsckUnable(_) => 2,
         Error::AlreadyAdded(_)
         | Error::NotAdded(_)
         | Error::PackageUnknown(_)

@@ -111,6 +111,9 @@ pub fn check(arguments: &Arguments) -> Result<KernelWords> {
         }
     }
     words.arches.extend(arguments.arches.iter().cloned());
+    if arguments.repair && arguments.action() != Some(Action::Fsck) {
+        return Err(Error::Conflict("--repair belongs to fsck".into()));
+    }
     if arguments.binaries_only && arguments.source_only {
         return Err(Error::BothOnly);
     }
@@ -161,7 +164,7 @@ pub fn resolve(
         let early = Session { layout: &layout, host, options: &options, sink };
         match framework::load(&early, None) {
             // What is there can be shown all the same.
-            Err(e) if arguments.action() == Some(Action::Status) => {
+            Err(e) if arguments.only_looks() => {
                 sink.event(Event::Warning { text: format!("{e}\n  the defaults are used") });
                 Default::default()
             }
@@ -293,6 +296,7 @@ mod tests {
             ("remove a/1 --all -k 6.1", 2),
             ("remove a/1 --all -a x", 3),
             ("mktarball a/1 --binaries-only --source-only", 8),
+            ("install a/1 --repair", 2),
         ];
         for (line, code) in table {
             assert_eq!(crate::exit::code(&check(&read(line)).unwrap_err()), code, "{line}");

@@ -3,7 +3,7 @@
 use crate::cli::{Action, Arguments};
 use crate::exit;
 use crate::render::{json, plain, progress::Progress};
-use dkms_core::error::Result;
+use dkms_core::error::{Error, Result};
 use dkms_core::event::{Event, Sink};
 use std::io::Write;
 use std::process::ExitCode;
@@ -32,8 +32,7 @@ enum Mode {
 impl Ui {
     /// Quiet, JSON, a live view on a terminal, or plain lines.
     pub fn new(arguments: &Arguments) -> Self {
-        let one_document =
-            arguments.dry_run || matches!(arguments.action(), Some(Action::Status | Action::Config));
+        let one_document = arguments.dry_run || arguments.action().is_some_and(Action::is_document);
         let mode = if arguments.quiet {
             Mode::Quiet
         } else if arguments.json && one_document {
@@ -84,6 +83,8 @@ impl Ui {
         }
         let code = result.as_ref().map_or_else(exit::code, |()| 0);
         match (&self.mode, result) {
+            // The document has told it.
+            (Mode::Document, Err(Error::FsckFound { .. } | Error::FsckPartly(_))) => {}
             (Mode::Document, Err(_)) => self.data(&json::result(action, result, code)),
             (Mode::Json, _) => self.data(&json::result(action, result, code)),
             (_, Ok(())) => {}

@@ -345,6 +345,28 @@ impl Change {
         Ok(())
     }
 
+    /// Changes files of a package that belong to no active build, in one batch.
+    ///
+    /// # Errors
+    /// Nothing of the batch was changed then.
+    pub(crate) fn perform(
+        &mut self,
+        s: &Session<'_>,
+        kernel: &Kernel,
+        package: Option<&str>,
+        ops: Vec<Op>,
+    ) -> Result<()> {
+        if let Some(name) = package {
+            self.note(s, name)?;
+        }
+        let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
+        self.transaction.perform(kernel, ops, || Ok(()))?;
+        let of = self.of(kernel)?;
+        of.emptied.extend(directories);
+        (of.dirty, of.index) = (true, None);
+        Ok(())
+    }
+
     /// Deletes `K/A` of a build that is not active (any more), at the commit.
     ///
     /// # Errors

@@ -159,8 +159,12 @@ impl Manifest {
     /// Reads a build's manifest. `None` when there is none, or when it is not one we understand: then the build is
     /// treated as one that dkms 3.x made.
     pub fn load(layout: &Layout, build: &Build) -> Option<Self> {
-        let bytes = std::fs::read(layout.manifest(build)).ok()?;
-        let m: Self = serde_json::from_slice(&bytes).ok()?;
+        Self::parse(&std::fs::read(layout.manifest(build)).ok()?, build)
+    }
+
+    /// Reads the bytes of a build's manifest; `None` when it is not one we understand, or another build's.
+    pub fn parse(bytes: &[u8], build: &Build) -> Option<Self> {
+        let m: Self = serde_json::from_slice(bytes).ok()?;
         let ours = m.schema >= 1
             && m.schema <= SCHEMA
             && m.package == build.package.name

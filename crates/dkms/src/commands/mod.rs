@@ -2,6 +2,7 @@
 
 mod config;
 mod dry_run;
+mod fsck;
 mod kernel;
 mod mok;
 mod package;
@@ -46,18 +47,22 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     let words = request::check(arguments)?;
     let (layout, options) = request::resolve(arguments, &host, ui)?;
     ui.set_verbose(options.verbose);
-    prepare(action, arguments, &mut host, ui)?;
+    prepare(arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
     if arguments.dry_run {
         return dry_run::dry_run(&call, action);
     }
-    if !matches!(action, Action::Status | Action::Config) && dkms_sys::fs::writable(&layout.dkms_tree) {
+    // fsck tells of interrupted changes before it repairs them.
+    if !matches!(action, Action::Status | Action::Config | Action::Fsck)
+        && dkms_sys::fs::writable(&layout.dkms_tree)
+    {
         dkms_core::install::recover::pending(&s)?;
     }
     match action {
         Action::Status => status::status(&call),
         Action::Config => config::config(&call),
+        Action::Fsck => fsck::fsck(&call),
         Action::Add => package::add(&call),
         Action::Build => package::build(&call),
         Action::Install => package::install(&call),
@@ -71,13 +76,13 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     }
 }
 
-/// What actions that change something need beyond `status`.
-fn prepare(action: Action, arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
+/// What actions need that do more than look.
+fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
     use dkms_core::event::Sink;
     for option in arguments.deprecated() {
         ui.event(Event::Warning { text: format!("{option} does nothing any more and can be left out") });
     }
-    if matches!(action, Action::Status) {
+    if arguments.only_looks() {
         return Ok(());
     }
     if host.distribution.is_none() {

@@ -7,8 +7,31 @@ use dkms_core::status::{self, Filter, State};
 
 /// `dkms status`
 pub fn status(call: &Call<'_>) -> Result<()> {
+    let filters = filters(call)?;
+    let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
+    if call.arguments.json {
+        call.ui.data(&json::status(&entries));
+        return Ok(());
+    }
+    let mut text = String::new();
+    for entry in &entries {
+        text.push_str(&entry.line());
+        text.push('\n');
+    }
+    call.ui.data(&text);
+    for entry in entries.iter().filter(|e| e.kind == State::Broken) {
+        if let Err(e) = dkms_core::add::refuse_broken(call.s, &entry.package) {
+            call.s.warn(e.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// What the operands, `-k` and `-a` choose of the tree, with patterns as the shell has them.
+pub fn filters(call: &Call<'_>) -> Result<Vec<Filter>> {
     if let Some(path) = call.subject.archive.as_ref().or(call.subject.directory.as_ref()) {
-        let named = "status is about MODULE or MODULE/VERSION, and this is a path";
+        let named =
+            format!("{} is about MODULE or MODULE/VERSION, and this is a path", call.arguments.action_word());
         return Err(Error::Usage(format!("{}: {named}", path.display())));
     }
     let base = Filter {
@@ -28,21 +51,5 @@ pub fn status(call: &Call<'_>) -> Result<()> {
             filters.push(Filter { release: Some(release.clone()), arch, ..base.clone() });
         }
     }
-    let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
-    if call.arguments.json {
-        call.ui.data(&json::status(&entries));
-        return Ok(());
-    }
-    let mut text = String::new();
-    for entry in &entries {
-        text.push_str(&entry.line());
-        text.push('\n');
-    }
-    call.ui.data(&text);
-    for entry in entries.iter().filter(|e| e.kind == State::Broken) {
-        if let Err(e) = dkms_core::add::refuse_broken(call.s, &entry.package) {
-            call.s.warn(e.to_string());
-        }
-    }
-    Ok(())
+    Ok(filters)
 }

@@ -2,6 +2,7 @@
 
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
+use dkms_core::fsck::{Finding, Repaired};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::plan::{Step, What};
 use dkms_core::status::{Entry, State};
@@ -20,6 +21,38 @@ pub fn status(entries: &[Entry]) -> String {
     let text =
         serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "entries": list })).unwrap_or_default();
     format!("{text}\n")
+}
+
+/// `dkms fsck --json`: one document.
+pub fn fsck(done: &Repaired) -> String {
+    let repaired = done.repaired.iter().map(|f| finding(f, true, None));
+    let left = done.left.findings.iter().map(|f| finding(f, false, done.failure(f)));
+    let all: Vec<Value> = repaired.chain(left).collect();
+    let document = json!({
+        "schema": SCHEMA,
+        "findings": all,
+        "unreadable": done.left.unreadable,
+        "repaired": done.repaired.len(),
+        "packages": done.left.packages,
+        "builds": done.left.builds,
+    });
+    format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
+}
+
+fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
+    json!({
+        "kind": f.kind.word(),
+        "package": f.about.package,
+        "version": f.about.version,
+        "kernel": f.about.release,
+        "arch": f.about.arch,
+        "path": f.path.to_string_lossy(),
+        "what": f.what,
+        "repair": f.repair,
+        "safe": f.safe(),
+        "repaired": repaired,
+        "error": error,
+    })
 }
 
 fn entry(e: &Entry) -> Value {
