@@ -3,7 +3,8 @@
 #
 #   private 'LAYER...' COMMAND...     run COMMAND in there, as a child of process 1, and return its code
 #
-# In there: dkms is the binary under test, /e2e this folder (read-only), K and K612 the kernels with headers.
+# A layer is one of build/layers, or packages/NAME-dkms, which brings that package's sources. In there: dkms is the
+# binary under test, /e2e this folder (read-only), K and K612 the kernels with headers.
 # A test that cannot run here says so and ends well.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 build=${DKMS_TEST_BUILD:-$PWD/build}
@@ -17,6 +18,11 @@ private() {
     shift
     (($(id -u) == 0)) || skip 'needs root, for a private mount namespace'
     for name in $names; do
+        if [[ $name == packages/* ]]; then
+            [[ -d $build/corpus/${name#*/} ]] || skip "no package ${name#*/}, run tests/fetch.sh"
+            layers+=("$build/corpus/${name#*/}")
+            continue
+        fi
         [[ -f $build/layers/$name/stamp ]] || skip "no layer $name, run tests/fetch.sh"
         layers+=("$build/layers/$name/root")
     done
