@@ -92,7 +92,7 @@ def command(rng):
     if action == "autoinstall":
         return ["autoinstall", "-k", kernel, *force]
     if action == "all":
-        return ["autoinstall", "--all-kernels"] if ALL_KERNELS else ["autoinstall", *each("-k")]
+        return ["autoinstall", "--all-kernels"] if ALL_KERNELS else ["autoinstall", "-k", K2]
     if action == "status":
         return ["status"]
     if action == "remove":
@@ -154,6 +154,19 @@ def digest(path):
         return hashlib.sha256(f.read()).hexdigest()
 
 
+def story(p, k, n=8):
+    """The last commands on a pair, and every file of its name, with what it is."""
+    zero = min(r[0] for r in records)
+    touching = sorted((b, e, c, w) for b, e, w, c, _, _, _ in records if effects(w, c, p, k))
+    lines = [f"{b - zero:7.3f} to {e - zero:7.3f} s, code {c:3}: {' '.join(w)}" for b, e, c, w in touching[-n:]]
+    for top in (f"{LIB}/{k}", f"{TREE}/{p}"):
+        for directory, _, names in os.walk(top):
+            for f in (f"{directory}/{name}" for name in names if re.match(rf"\.?{p}\.ko", name)):
+                kinds = {digest(f"/root/made/{k}/0.5/{p}.ko"): "the kernel's own"} if p in ORIGINALS else {}
+                lines.append(f"{f}: {kinds.get(digest(f), 'another')}")
+    return lines
+
+
 def judge_state():
     """What `status` says of each pair, after comparing it with the files."""
     pairs = {(p, k): "added" if os.path.isdir(f"{TREE}/{p}/1.0") else "absent" for p in PACKAGES for k in KERNELS}
@@ -168,26 +181,30 @@ def judge_state():
         where = f"{p} for {k}, {what}"
         built = f"{TREE}/{p}/1.0/{k}/x86_64/module/{p}.ko"
         if (what in ("built", "installed")) != os.path.isfile(built):
-            complain("status and the tree differ", where)
+            complain("status and the tree differ", where, *story(p, k))
         files = []
         for directory, _, names in os.walk(f"{LIB}/{k}"):
             files += [f"{directory}/{n}" for n in names if n.split(".ko")[0] == p]
-        original = f"{LIB}/{k}/kernel/drivers/misc/{p}.ko"
-        archived = f"{TREE}/{p}/original_module/{k}/x86_64/{p}.ko"
-        copies = [f for f in (original, archived) if p in ORIGINALS and os.path.isfile(f) and digest(f) == digest(f"/root/made/{k}/0.5/{p}.ko")]
-        ours = [f for f in files if f not in copies]
-        if p in ORIGINALS and copies != [archived if what == "installed" else original]:
-            complain("the kernel's own module is not where it belongs, or not once", f"{where}: {copies}")
+        archive = f"{TREE}/{p}/original_module/{k}/x86_64"
+        own = []
+        for directory, _, names in [*os.walk(f"{LIB}/{k}"), *os.walk(archive)]:
+            own += [f"{directory}/{n}" for n in names if p in ORIGINALS and n == f"{p}.ko" and digest(f"{directory}/{n}") == digest(f"/root/made/{k}/0.5/{p}.ko")]
+        ours = [f for f in files if f not in own]
+        if p in ORIGINALS and (len(own) != 1 or own[0].startswith(archive) != (what == "installed")):
+            complain("the kernel's own module is not where it belongs, or not once", f"{where}: {own}", *story(p, k))
+        strangers = [f for f in listing(archive) if "/collisions/" in f] if os.path.isdir(archive) else []
+        if strangers:
+            complain("a module of ours was taken for the kernel's own", where, *story(p, k))
         if what == "installed" and (len(ours) != 1 or digest(ours[0]) != digest(built)):
-            complain("installed, but not one complete copy", f"{where}: {ours}")
+            complain("installed, but not one complete copy", f"{where}: {ours}", *story(p, k))
         if what != "installed" and ours:
-            complain("not installed, but there is a copy", f"{where}: {ours}")
+            complain("not installed, but there is a copy", f"{where}: {ours}", *story(p, k))
         if os.path.islink(f"{TREE}/{p}/kernel-{k}-x86_64") != (what == "installed"):
-            complain("status and the link differ", where)
+            complain("status and the link differ", where, *story(p, k))
         dep = open(f"{LIB}/{k}/modules.dep").read()
         for f in files:
-            if f.removeprefix(f"{LIB}/{k}/") + ":" not in dep:
-                complain("modules.dep does not have it", f"{where}: {f}")
+            if len(files) == 1 and f.removeprefix(f"{LIB}/{k}/") + ":" not in dep:
+                complain("modules.dep does not have it", f"{where}: {f}", *story(p, k))
     leftovers = [
         l
         for l in listing(TREE, skip=(f"{TREE}/.lock",)) + [l for k in KERNELS for l in listing(f"{LIB}/{k}")]
@@ -253,7 +270,7 @@ def serial(pairs):
             complain(
                 "no order of the commands leaves this",
                 f"{p} for {k} is {what}, not {' or '.join(sorted(allowed))}",
-                *[f"{b - records[0][0]:7.3f} {e - records[0][0]:7.3f} {c:4} {' '.join(w)}" for b, e, w, c, _ in sorted(touching)[-8:]],
+                *story(p, k, 12),
             )
 
 
