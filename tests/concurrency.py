@@ -115,7 +115,7 @@ def one(rng, lane):
         try:
             out, err = p.communicate(timeout=60)
         except subprocess.TimeoutExpired:
-            complain("it hangs", " ".join(words), *subprocess.run(["ps", "-ef"], capture_output=True, text=True).stdout.splitlines()[-15:])
+            complain("it hangs", " ".join(words), *dkms("status").stdout.splitlines())
             p.kill()
             out, err = p.communicate()
         if timer:

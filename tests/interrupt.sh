@@ -7,5 +7,5 @@
 set -u
 # shellcheck source=tests/private.sh
 . "$(dirname "$0")/private.sh"
-needs python3 setsid
+needs python3 setsid pgrep
 private 'headers-6.1 headers-6.12' python3 /e2e/interrupt.py

@@ -45,7 +45,7 @@ for jobs in (1, 2, 3):
     installed = [l for l in listed if ": installed" in l]
     print(f"-j{jobs}: at most {most} compilers at once in {samples} looks, {len(installed)} packages, {time.monotonic() - started:.0f} s", flush=True)
     if p.returncode or len(installed) < len(versions):
-        print(f"WRONG: code {p.returncode}", *open("/run/out").read().splitlines()[-20:], *listed, sep="\n")
+        print(f"WRONG: code {p.returncode}", *open("/run/out").read().splitlines()[-12:], *listed, sep="\n")
         wrong += 1
     if most > jobs:
         print(f"WRONG: {most} compilers with -j{jobs}")

@@ -7,5 +7,5 @@ set -u
 # shellcheck source=tests/private.sh
 . "$(dirname "$0")/private.sh"
 needs python3
-packages=(acpi-call bbswitch digimend lime-forensics tp-smapi vpoll)
+packages=(acpi-call bbswitch digimend v4l2loopback tp-smapi vpoll)
 private "headers-6.1 $(printf 'packages/%s-dkms ' "${packages[@]}")" python3 /e2e/jobserver.py
