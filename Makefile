@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 
 export DKMS_BIN
 
-.PHONY: all tools build test check unit fetch e2e packages fuzz-smoke fuzz deny msrv bench demo clean help
+.PHONY: all tools build test check unit fetch e2e packages robust fuzz-smoke fuzz deny msrv bench demo clean help
 
 all: build
 
@@ -32,6 +32,9 @@ e2e: build fetch ## Scenarios with Debian's dkms and ours, side by side (root)
 
 packages: build fetch ## Real packages with both (root)
 	$(CARGO) test --release --locked -p dkms-tests --test packages
+
+robust: build fetch ## Crashes, full disks, many at once, interrupts, the job server's limit (root)
+	tests/ci.sh crash disk concurrency interrupt jobserver
 
 fuzz-smoke: ## Each fuzz target for a minute
 	tests/fuzz.sh $(FUZZ_SECONDS)

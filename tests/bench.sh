@@ -1,12 +1,15 @@
 #!/bin/bash
 # Ours against Debian's dkms and a bare make, all in one run, in private roots:
 #
-#   status           60 installed pairs of module and kernel, also against /bin/true
-#   autoinstall-0    12 real packages, nothing to do
+#   status           of five kernels for each package (about 60 pairs), also against /bin/true
+#   autoinstall-0    the real packages, nothing to do
 #   install-1        a package of one file, beyond bare make + depmod
-#   autoinstall-12   12 real packages to build and install, against their makes one by one + depmod
+#   autoinstall      12 real packages (those that build) to build and install, against their makes one by one + depmod
 #   memory           of dkms itself meanwhile
+#   speed            the same against the limit: one make with a job server over all the packages' own make commands
+#   speed-2          for two kernels at once (autoinstall --all-kernels) against the sum of the two limits
 #   start            instructions of `status` on an empty tree against /bin/true (callgrind)
+#   load             status, autoinstall and fsck with 100, 200 and 300 packages for three kernels: time and memory a package
 #
 # Prints name, Debian's seconds, ours, and their ratio; the same lines go to build/bench/result.txt.
 set -euo pipefail
@@ -48,14 +51,26 @@ show() { # NAME DEBIAN OURS, in microseconds
 
 cp -r /run/src/. /usr/src/
 packages=()
+# It would wait to be asked.
+sed -i '$aAUTOINSTALL="yes"' /usr/src/lime-forensics-*/dkms.conf || true
 for conf in /run/src/*/dkms.conf; do
-    $ours add "${conf%/dkms.conf}" >/dev/null 2>&1 || $ours add "/usr/src/$(basename "${conf%/dkms.conf}")" >/dev/null 2>&1 || true
+    $ours add "/usr/src/$(basename "${conf%/dkms.conf}")" >/dev/null 2>&1 || true
 done
-while IFS=: read -r package _; do packages+=("$package"); done < <($ours status)
-echo "packages: ${packages[*]}"
-((${#packages[@]} == 12))
-fixture single-1.0
 $ours generate_mok >/dev/null
+# The same packages for both: those that Debian's dkms builds. This is also what warms the caches.
+$debian autoinstall -k "$K" >/dev/null 2>&1 || true
+while IFS=: read -r package state; do
+    package=${package%%,*}
+    if [[ $state == *installed* ]]; then
+        packages+=("$package")
+    else
+        echo "left out: $package does not build for $K with Debian's dkms"
+        $ours remove "$package" --all >/dev/null
+    fi
+done < <($ours status)
+echo "packages: ${#packages[@]}: ${packages[*]}"
+((${#packages[@]} >= 8))
+fixture single-1.0
 
 # bare make + depmod of the one-file package
 bare() {
@@ -76,24 +91,47 @@ awk -v m="$make_us" -v d="$install_d" -v o="$install_o" \
 
 $ours remove single/1.0 --all >/dev/null 2>&1 || true
 clean() { local p; for p in "${packages[@]}"; do $ours unbuild "$p" -k "$K"; done; }
-# Every package's own make command, as dkms would run it, where it would run it.
+# A package's own make command, as dkms would run it.
+make_line() { # PACKAGE KERNEL
+    $ours config "$1" -k "$2" 2>/dev/null | sed -n 's/^  "make": "\(.*\)",$/\1/p' | sed 's/\\"/"/g'
+}
+# All of them, one by one, where dkms would run them.
 bare_all() {
-    local p make dir
+    local p dir
     for p in "${packages[@]}"; do
         dir=/var/lib/dkms/$p/build
-        make=$($ours config "$p" -k "$K" 2>/dev/null | sed -n 's/^  "make": "\(.*\)",$/\1/p')
         rm -rf "$dir" && cp -r "/usr/src/${p/\//-}" "$dir"
-        (cd "$dir" && eval "${make//\\\"/\"}")
+        (cd "$dir" && eval "$(make_line "$p" "$K")")
         rm -rf "$dir"
     done
     depmod "$K"
 }
+# The limit: one make with a job server over all of them. Prepared by limit_for, which is not measured.
+limit_for() { # KERNEL PACKAGE...
+    local k=$1 p dir
+    shift
+    rm -rf /root/limit && mkdir /root/limit
+    printf 'all:' >/root/limit/Makefile
+    for p; do printf ' %s' "${p/\//-}" >>/root/limit/Makefile; done
+    for p; do
+        dir=/var/lib/dkms/$p/build
+        rm -rf "$dir" && cp -r "/usr/src/${p/\//-}" "$dir"
+        # Its own -jN would leave the job server.
+        make_line "$p" "$k" | sed -E 's/(^| )-j *[0-9]*//g' >"/root/limit/${p/\//-}.sh"
+        printf '\n.PHONY: %s\n%s:\n\t+cd %s && bash -e /root/limit/%s.sh\n' "${p/\//-}" "${p/\//-}" "$dir" "${p/\//-}" >>/root/limit/Makefile
+    done
+}
+limit() { make "-j$(nproc)" -f /root/limit/Makefile all; }
+limit_done() { local p; for p in "${packages[@]}"; do rm -rf "/var/lib/dkms/$p/build"; done; }
 clean >/dev/null 2>&1
 bare_us=$(best 1 bare_all)
 all_o=$(PREPARE=clean best 1 $ours autoinstall -k "$K")
 clean >/dev/null 2>&1
 all_d=$(best 1 $debian autoinstall -k "$K")
 clean >/dev/null 2>&1
+limit_for "$K" "${packages[@]}"
+limit_us=$(best 1 limit)
+limit_done
 /usr/bin/env python3 - "$ours" "$K" <<'PYTHON'
 # The most memory of dkms itself, without its children: VmHWM, looked at while it works.
 import subprocess, sys, time
@@ -105,14 +143,16 @@ while p.poll() is None:
     except OSError:
         pass
     time.sleep(0.02)
-print(f"memory           {most / 1024:.1f} MB in an autoinstall of 12 packages")
+print(f"memory           {most / 1024:.1f} MB in an autoinstall of all of them")
 PYTHON
-show autoinstall-12 "$all_d" "$all_o"
+show "autoinstall-${#packages[@]}" "$all_d" "$all_o"
 awk -v m="$bare_us" -v d="$all_d" -v o="$all_o" \
     'BEGIN { printf "%-16s %.1f ms; Debian is %.2f of it, ours %.2f\n", "makes+depmod", m / 1000, d / m, o / m }'
+awk -v m="$limit_us" -v d="$all_d" -v o="$all_o" \
+    'BEGIN { printf "%-16s one make with a job server %.1f ms; Debian is %.2f of it, ours %.2f (asked: 1.15)\n", "speed", m / 1000, d / m, o / m }'
 show autoinstall-0 "$(best 3 $debian autoinstall -k "$K")" "$(best 10 $ours autoinstall -k "$K")"
 
-# 60 pairs: 12 packages, 5 kernels. What was built for one kernel is installed, with force, for four made-up ones.
+# Five kernels for each package. What was built for one kernel is installed, with force, for four made-up ones.
 for k in 2 3 4 5; do
     other=$K-copy$k
     mkdir -p "/lib/modules/$other"
@@ -123,30 +163,65 @@ for k in 2 3 4 5; do
         $ours install "$p" -k "$other" --force --no-depmod >/dev/null 2>&1
     done
 done
-$ours status | awk '/: installed/ { n++ } END { if (n != 60) { print "status shows " n " pairs instead of 60" > "/dev/stderr"; exit 1 } }'
+pairs=$((${#packages[@]} * 5))
+$ours status | awk -v want="$pairs" '/: installed/ { n++ } END { if (n != want) { print "status shows " n " pairs instead of " want > "/dev/stderr"; exit 1 } }'
 show status "$(best 2 $debian status)" "$(best 30 $ours status)"
 awk -v o="$(best 30 $ours status)" -v t="$(best 30 /bin/true)" 'BEGIN { printf "%-16s %.2f ms, /bin/true %.2f ms: %.1f times\n", "status", o / 1000, t / 1000, o / t }'
+
+# Two kernels at once. For the second, what builds for it.
+speed_2() {
+    local p second=() limit2_us both_us
+    for ((p = 2; p <= 5; p++)); do rm -rf "/lib/modules/$K-copy$p"; done
+    for p in "${packages[@]}"; do $ours remove "$p" --all && $ours add "$p"; done >/dev/null 2>&1
+    $ours autoinstall --all-kernels --help >/dev/null 2>&1 || { echo 'speed-2: skipped, there is no --all-kernels'; return 0; }
+    touch "/lib/modules/$K612/modules.dep" "/lib/modules/$K612"/modules.{order,builtin,builtin.modinfo}
+    $ours autoinstall -k "$K612" >/dev/null 2>&1 || true
+    for p in "${packages[@]}"; do
+        if $ours status "$p" -k "$K612" | grep -q ': installed'; then
+            second+=("$p")
+        else
+            echo "left out of the second kernel: $p"
+            echo 'BUILD_EXCLUSIVE_KERNEL="^6\.1\."' >>"/etc/dkms/${p%/*}.conf"
+        fi
+    done
+    limit_for "$K612" "${second[@]}"
+    limit2_us=$(best 1 limit)
+    limit_done
+    for p in "${packages[@]}"; do $ours remove "$p" --all && $ours add "$p"; done >/dev/null 2>&1
+    both_us=$(best 1 $ours autoinstall --all-kernels)
+    awk -v a="$limit_us" -v b="$limit2_us" -v o="$both_us" -v n="${#packages[@]}" -v m="${#second[@]}" \
+        'BEGIN { printf "%-16s %d + %d builds, the two limits %.1f ms; ours is %.2f of them (asked: 1.15)\n", "speed-2", n, m, (a + b) / 1000, o / (a + b) }'
+}
 
 count() { valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 | sed -n 's/.*Collected : *\([0-9]*\).*/\1/p'; }
 if command -v valgrind >/dev/null; then
     true_n=$(count /bin/true) empty_n=$(count $ours status --dkmstree /root/nothing) full_n=$(count $ours status)
-    awk -v t="$true_n" -v e="$empty_n" -v f="$full_n" \
-        'BEGIN { printf "%-16s /bin/true %d, status of an empty tree %d (%.1f times), of 60 pairs %d (%.1f times)\n", "instructions", t, e, e / t, f, f / t }'
+    awk -v p="$pairs" -v t="$true_n" -v e="$empty_n" -v f="$full_n" \
+        'BEGIN { printf "%-16s /bin/true %d, status of an empty tree %d (%.1f times), of %d pairs %d (%.1f times)\n", "instructions", t, e, e / t, p, f, f / t }'
 fi
+if [[ -n $K612 ]]; then speed_2; else echo 'speed-2: skipped, no second kernel with headers'; fi
 INSIDE
 
 sources='mkdir run/src;'
-for name in acpi-call bbswitch digimend dm-writeboost dpdk-kmods evdi langford nat-rtsp tp-smapi v4l2loopback vpoll xtrx; do
+for name in acpi-call bbswitch digimend dm-writeboost dpdk-kmods evdi librem-ec-acpi lime-forensics tp-smapi v4l2loopback vpoll xtrx; do
+    if [[ ! -d $build/corpus/$name-dkms ]]; then
+        echo "left out: the archive has no $name-dkms"
+        continue
+    fi
     sources+=" cp -r $build/corpus/$name-dkms/usr/src/. run/src/;"
 done
 # A root as the tests have it; process 1 runs the measurements instead of waiting.
 setup=$(mktemp)
 trap 'rm -f "$inside" "$setup"' EXIT
-sed -e "s#echo ready; read -r _ || true#bash /run/inside#" \
-    -e "s#^exec chroot#cp '$inside' run/inside; cp '$dkms' run/ours; $sources export K='$(<"$build/layers/headers-6.1/kernel")' A=x86_64; exec chroot#" \
+sed -e "s#cd /; echo ready; read -r _ || true#bash /run/inside#" \
+    -e "s#^exec chroot#cp '$inside' run/inside; cp '$dkms' run/ours; $sources export K='$(<"$build/layers/headers-6.1/kernel")' K612='$(cat "$build/layers/headers-6.12/kernel" 2>/dev/null || true)' A=x86_64; exec chroot#" \
     tests/root-setup.sh >"$setup"
 layers=()
-for name in dkms-debian headers-6.1 image-6.1; do layers+=("$build/layers/$name/root"); done
+for name in dkms-debian headers-6.1 image-6.1 headers-6.12; do
+    [[ ! -d $build/layers/$name/root ]] || layers+=("$build/layers/$name/root")
+done
 unshare --mount --pid --net --ipc --fork --kill-child --propagation private \
     bash "$setup" "$PWD/tests" "${layers[@]}" | tee "$build/bench/result.txt"
+((PIPESTATUS[0] == 0)) || exit 1
+bash -c '. tests/private.sh; private headers-6.1 python3 /e2e/load.py' | tee -a "$build/bench/result.txt"
 exit "${PIPESTATUS[0]}"

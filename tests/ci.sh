@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms}
-all=(fetch format clippy unit shell docs build scenarios crash packages fuzz deny msrv install)
+all=(fetch format clippy unit shell docs build scenarios crash disk concurrency interrupt jobserver packages fuzz deny msrv install)
 sections=("${@:-${all[@]}}")
 summary=() failed=0
 
@@ -19,6 +19,10 @@ docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --q
 build() { cargo build --release --locked -p dkms; }
 scenarios() { cargo test --release --locked -p dkms-tests --lib --test harness --test takeover --test scenarios; }
 crash() { tests/crash.sh; }
+disk() { tests/full-disk.sh; }
+concurrency() { tests/concurrency.sh; }
+interrupt() { tests/interrupt.sh; }
+jobserver() { tests/jobserver.sh; }
 packages() { cargo test --release --locked -p dkms-tests --test packages; }
 fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-60}"; }
 deny() { tests/deny.sh; }
@@ -48,7 +52,7 @@ for section in "${sections[@]}"; do
         failed=1
     fi
     rm -f "$output"
-    summary+=("$(printf '%-10s %4d s  %s' "$section" $((SECONDS - start)) "$word")")
+    summary+=("$(printf '%-11s %4d s  %s' "$section" $((SECONDS - start)) "$word")")
 done
 
 printf '\n===== summary =====\n'

@@ -116,7 +116,9 @@ unshare util-linux
 valgrind valgrind
 pahole pahole
 shellcheck shellcheck
-strace strace
+python3 python3
+pgrep procps
+setpriv util-linux
 mandoc mandoc
 LIST
     # Recommended by gcc, and needed to link anything.

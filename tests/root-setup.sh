@@ -5,6 +5,7 @@
 #
 # Lays the layers and the machine's own files (read-only) under a memory file system, so that nothing
 # here is ever written to. Says "ready" and waits: when its standard input closes, all of it is gone.
+# With E2E_RUN it runs that instead; with E2E_DKMS that binary is dkms in there.
 set -euo pipefail
 tests=$1
 shift
@@ -38,5 +39,9 @@ mount -t tmpfs -o mode=755 run run
 mount --bind "$tests" e2e
 mount -o remount,bind,ro e2e
 mkdir -p run/lock
+if [[ -n ${E2E_DKMS-} ]]; then
+    rm -f usr/sbin/dkms
+    cp "$E2E_DKMS" usr/sbin/dkms
+fi
 # shellcheck disable=SC2016  # for the inner shell
-exec chroot . /bin/bash -c 'cd /; echo ready; read -r _ || true'
+exec chroot . /bin/bash -c "${E2E_RUN:-cd /; echo ready; read -r _ || true}"

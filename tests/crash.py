@@ -1,0 +1,143 @@
+"""Inside the private root of crash.sh: end commands at every system call, let the next command recover, and compare."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+
+from state import KERNELS, complain, difference, dkms, each, must, panicked, prepare, restore, save, state, status, sum_up
+
+K1, K2 = KERNELS
+ALL = os.environ.get("CRASH_ALL", "") not in ("", "0")
+RECOVER = ["generate_mok"]  # changes nothing by itself, the key is there
+AT, LOG = "/run/syscall-at", "/run/syscalls"
+
+
+def interfered(how, n, words):
+    return subprocess.run([AT, LOG, how, str(n), "dkms", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+def calls():
+    with open(LOG, errors="replace") as f:
+        return f.read().splitlines()
+
+
+def recovered(what, before, after):
+    """Recover and compare; which of the two it is."""
+    done = dkms(*RECOVER)
+    if done.returncode:
+        complain("the recovering command failed", f"{what}, then code {done.returncode}", *done.stderr.splitlines()[:5])
+    now = state()
+    if now == before:
+        return "before"
+    if now == after:
+        return "after"
+    more = any(set(now) > set(other) and all("/." in l for l in set(now) - set(other)) for other in (before, after))
+    complain("a file is left over" if more else "neither before nor after", what, *difference(now, before, after))
+    return None
+
+
+def only_status(lines):
+    return [l for l in lines if l.startswith("status: ")]
+
+
+def kills(words, name, before, after, points):
+    """Kill at every one, look, recover, compare."""
+    seen = {"before": 0, "after": 0, None: 0}
+    for n in range(1, points + 1):
+        restore(name)
+        interfered("kill", n, words)
+        at = (calls() or ["nothing"])[-1].split(" ", 1)[-1]
+        looks = status()
+        if looks not in (only_status(before), only_status(after)):
+            complain("status shows neither before nor after", f"killed at {n} ({at})", *difference(looks, only_status(before), only_status(after)))
+        seen[recovered(f"killed at {n} ({at})", before, after)] += 1
+    return seen
+
+
+def double_kills(words, name, before, after, points):
+    """Kill the command, then kill the recovery as well, at every call of it, and recover after that."""
+    done = 0
+    step = 1 if ALL else max(1, points // 8)
+    for n in range(1 if ALL else step // 2 + 1, points + 1, step):
+        restore(name)
+        interfered("kill", n, words)
+        save("crashed")
+        interfered("kill", 0, RECOVER)
+        total = len(calls())
+        for k in range(1 if ALL else n % 3 + 1, total + 1, 1 if ALL else max(2, total // 8)):
+            restore("crashed")
+            interfered("kill", k, RECOVER)
+            recovered(f"killed at {n}, recovery killed at {k}", before, after)
+            done += 1
+    return done
+
+
+def errors(how, words, name, before, after, step):
+    """Every call from the n-th on fails. A command that says it worked must have."""
+    restore(name)
+    interfered(how, 0, words)
+    points = len(calls())
+    done = 0
+    for n in range(1, points + 1, step):
+        restore(name)
+        ended = interfered(how, n, words)
+        at = next(iter(calls()[n - 1 : n]), "nothing").split(" ", 1)[-1]
+        what = f"{how} from {n} ({at}), code {ended.returncode}"
+        if panicked(ended):
+            complain("panic", what, *ended.stderr.splitlines()[:5])
+        text = os.strerror(getattr(errno, how))
+        if ended.returncode and text not in ended.stderr:
+            complain("the message does not name the cause", what, *ended.stderr.splitlines()[:5])
+        found = recovered(what, before, after)
+        if ended.returncode == 0 and found == "before" and before != after:
+            complain("it said it worked, but all is as before", what)
+        done += 1
+    return done
+
+
+totals = {}
+
+
+def scenario(name, *words):
+    """From the state saved under NAME."""
+    started = time.monotonic()
+    restore(name)
+    before = state()
+    interfered("kill", 0, words)
+    points, threads = len(calls()), len({c.split()[0] for c in calls()})
+    after = state()
+    seen = kills(words, name, before, after, points)
+    double = double_kills(words, name, before, after, points)
+    room = errors("ENOSPC", words, name, before, after, 1)
+    disk = errors("EIO", words, name, before, after, 1 if ALL else 3)
+    for what, number in (("kill", points), ("kill twice", double), ("ENOSPC", room), ("EIO", disk)):
+        totals[what] = totals.get(what, 0) + number
+    print(
+        f"dkms {' '.join(words)}: {points} crash points in {threads} thread(s) ({seen['before']} before, {seen['after']} after), "
+        f"{double} double crashes, {room} ENOSPC, {disk} EIO, {time.monotonic() - started:.0f} s",
+        flush=True,
+    )
+    sum_up()
+
+
+started = time.monotonic()
+prepare()
+save("built")
+print(f"prepared in {time.monotonic() - started:.0f} s", flush=True)
+must("install", "multi/1.0", *each("-k"))
+save("installed")
+must("install", "single/1.0", *each("-k"))
+save("two")
+
+scenario("built", "install", "multi/1.0", "-k", K1)
+scenario("built", "install", "multi/1.0", "-k", K1, "-k", K2)
+scenario("installed", "uninstall", "multi/1.0", "-k", K1, "-k", K2)
+scenario("installed", "install", "multi/2.0", "-k", K1, "-k", K2)
+scenario("installed", "remove", "multi/1.0", "--all")
+scenario("two", "kernel_prerm", "-k", K1)
+
+wrong = sum_up()
+print(", ".join(f"{number} {what}" for what, number in totals.items()) + f": {wrong} wrong, {time.monotonic() - started:.0f} s in all")
+sys.exit(1 if wrong or totals["kill"] < 200 else 0)

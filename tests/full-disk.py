@@ -1,0 +1,213 @@
+"""Inside the private root of full-disk.sh."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from state import KERNELS, LIB, TREE, complain, copy, difference, dkms, must, panicked, prepare, restore, save, shell, state, sum_up
+
+(K,) = KERNELS
+KIB, started = 1024, time.monotonic()
+runs = {}
+
+
+def mount(*words):
+    subprocess.run(["mount", *words], check=True)
+
+
+def umount(where):
+    subprocess.run(["umount", where], check=True)
+
+
+def without_log(lines):
+    """A build that failed leaves its sources and its log to people; everything else is as before."""
+    return [l for l in lines if "/quick/1.0/.log/" not in l and "/quick/1.0/build/" not in l]
+
+
+def without_index(lines):
+    return [l for l in lines if "/modules." not in l]
+
+
+def judge(what, done, before, after, texts, code=None):
+    """It worked, or it said why and left everything as it was. Whether it worked."""
+    now = state()
+    if panicked(done):
+        complain("panic", what, *done.stderr.splitlines()[:5])
+    if done.returncode == 0:
+        # What is taken out stays out when depmod finds no room; it is said.
+        if "depmod" in done.stderr:
+            now, after = without_index(now), without_index(after)
+        if now != after:
+            complain("it says it worked, but did not do all of it", what, *difference(now, after, after))
+        return True
+    if code is not None and done.returncode != code:
+        complain(f"code {code} was expected", f"{what}: code {done.returncode}", *done.stderr.splitlines()[:5])
+    for text in texts:
+        if not any(t in done.stderr for t in text.split("|")):
+            complain(f"the message does not say {text}", what, *done.stderr.splitlines()[:6])
+    if without_log(now) != without_log(before):
+        complain("not as before", f"{what}: code {done.returncode}", *difference(without_log(now), without_log(before), without_log(before)))
+    return False
+
+
+# Full ---------------------------------------------------------------------------------------------------------------------
+
+COMMANDS = [
+    ("built", ["install", "multi/1.0", "-k", K]),
+    ("installed", ["install", "multi/2.0", "-k", K]),
+    ("installed", ["uninstall", "multi/1.0", "-k", K]),
+    ("built", ["build", "quick/1.0", "-k", K]),
+]
+PLACES = {"tree": TREE, "modules": f"{LIB}/{K}"}
+
+
+def room_left(disk, what, free):
+    """Leave only so many bytes, or inodes."""
+    if what == "inodes":
+        used = os.statvfs(disk)
+        mount("-o", f"remount,nr_inodes={used.f_files - used.f_ffree + free}", disk)
+        return
+    with open(f"{disk}/filler", "wb") as f:
+        f.write(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
+    os.truncate(f"{disk}/filler", os.path.getsize(f"{disk}/filler") - free)
+
+
+def full(place, what, name, words):
+    """From nothing free up to where it works."""
+    path = PLACES[place]
+    after = None
+    levels = 0
+    for step in range(60):
+        free = step * 4 * KIB if what == "bytes" else step
+        disk = "/run/disk"
+        os.makedirs(disk, exist_ok=True)
+        mount("-t", "tmpfs", "-o", "mode=755,size=2m,nr_inodes=2000", "small", disk)
+        os.mkdir(f"{disk}/used")
+        mount("--bind", f"{disk}/used", path)
+        restore(name)
+        before = state()
+        if after is None:
+            dkms(*words)
+            after = state()
+            restore(name)
+        room_left(disk, what, free)
+        done = dkms(*words)
+        levels += 1
+        unit = f"{free // KIB} KiB" if what == "bytes" else f"{free} inodes"
+        worked = judge(f"{' '.join(words)}, {unit} free for the {place}", done, before, after, ["No space left", f"{TREE}|{LIB.removeprefix('/usr')}|depmod"])
+        # With room again the next command recovers, whatever was left.
+        if what == "bytes":
+            os.unlink(f"{disk}/filler")
+        else:
+            mount("-o", "remount,nr_inodes=2000", disk)
+        dkms("generate_mok")
+        now = state()
+        if without_log(now) not in (without_log(before), without_log(after)):
+            complain("neither before nor after, with room again", f"{' '.join(words)}, {unit} free for the {place}", *difference(now, before, after))
+        umount(path)
+        umount(disk)
+        if worked:
+            break
+    print(f"{' '.join(words)}, {place} with few {what}: {levels} levels, {'works with ' + unit if worked else 'never worked'}", flush=True)
+    if not worked:
+        complain("it never worked", " ".join(words))
+
+
+# Not allowed ----------------------------------------------------------------------------------------------------------------
+
+
+def refused(title, name, words, texts, begin, end, code=None):
+    restore(name)
+    before = state()
+    begin()
+    done = dkms(*words) if isinstance(words, list) else words()
+    end()
+    if done.returncode == 0:
+        complain("it says it worked", title)
+    judge(title, done, before, before, texts, code)
+    print(f"{title}: code {done.returncode}: {(done.stderr.strip().splitlines() or ['no message'])[0]}", flush=True)
+    dkms("generate_mok")
+
+
+def read_only(path):
+    def begin():
+        mount("--bind", path, path)
+        mount("-o", "remount,ro,bind", path)
+
+    return begin, lambda: umount(path)
+
+
+def everything():
+    prepare()
+    # Its "compiler" is cp, so that a build takes no time.
+    shell(
+        f"""mkdir /usr/src/quick-1.0; cp /var/lib/dkms/single/1.0/{K}/x86_64/module/single.ko /usr/src/quick-1.0/ready
+        cat >/usr/src/quick-1.0/dkms.conf <<'CONF'
+PACKAGE_NAME=quick
+PACKAGE_VERSION=1.0
+MAKE="cp ready quick.ko"
+CLEAN=true
+BUILT_MODULE_NAME=quick
+DEST_MODULE_LOCATION=/extra
+CONF"""
+    )
+    must("add", "quick/1.0")
+    save("built")
+    must("install", "multi/1.0", "-k", K)
+    save("installed")
+
+    for place in PLACES:
+        for what in ("bytes", "inodes"):
+            for name, words in COMMANDS:
+                if place == "tree" or words[0] != "build":
+                    full(place, what, name, words)
+
+    install, upgrade = ["install", "multi/1.0", "-k", K], ["install", "multi/2.0", "-k", K]
+    uninstall = ["uninstall", "multi/1.0", "-k", K]
+    for name, words in (("built", install), ("installed", upgrade), ("installed", uninstall)):
+        refused(f"{' '.join(words)}, modules read-only", name, words, ["Read-only file system", "/lib/modules"], *read_only(f"{LIB}/{K}"))
+        refused(f"{' '.join(words)}, tree read-only", name, words, [TREE], *read_only(TREE))
+
+    place = f"{LIB}/{K}/updates/dkms/alpha.ko"
+
+    def occupy():
+        copy(f"{LIB}/{K}/updates", "/run/updates")
+        mount("--bind", "/run/updates/dkms/alpha.ko", place)
+
+    refused("upgrade of a file that is a mount point", "installed", upgrade, ["alpha.ko"], occupy, lambda: umount(place))
+    refused("uninstall of a file that is a mount point", "installed", uninstall, ["alpha.ko"], occupy, lambda: umount(place))
+
+    kmod = os.path.realpath(shutil.which("depmod"))
+
+    def hide():
+        os.rename(kmod, "/root/kmod")
+
+    def show():
+        os.rename("/root/kmod", kmod)
+
+    refused("install without depmod", "built", install, ["depmod"], hide, show, code=6)
+    refused("upgrade without depmod", "installed", upgrade, ["depmod"], hide, show, code=6)
+
+    # Somebody whose tree it is, but not the kernel's modules.
+    def as_nobody(*words):
+        def run():
+            return subprocess.run(
+                ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "dkms", *words, "--dkmstree", "/run/theirs"],
+                capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            )
+
+        return run
+
+    for name, words in (("built", install), ("installed", uninstall)):
+        restore(name)
+        copy(TREE, "/run/theirs")
+        subprocess.run(["chown", "-R", "65534:65534", "/run/theirs"], check=True)
+        refused(f"{words[0]} by somebody without rights", name, as_nobody(*words), ["root|Permission denied"], lambda: None, lambda: None)
+
+
+everything()
+wrong = sum_up()
+print(f"{wrong} wrong, {time.monotonic() - started:.0f} s in all")
+sys.exit(1 if wrong else 0)

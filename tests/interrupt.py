@@ -1,0 +1,153 @@
+"""Inside the private root of interrupt.sh."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from state import KERNELS, LIB, complain, difference, dkms, each, must, panicked, prepare, restore, save, shell, state, sum_up
+
+K1, K2 = KERNELS
+MARK = "left-by-the-interrupt-test"
+started = time.monotonic()
+
+# What a build may look like from outside: a process that ignores SIGTERM, one in a session of its own, and one whose
+# parent is gone. `ready` says that they are all there.
+SLOW = f"""#!/bin/bash
+(trap '' TERM HUP INT; exec -a {MARK}-stubborn sleep 1000) &
+setsid bash -c 'exec -a {MARK}-session sleep 1000' &
+bash -c 'bash -c "exec -a {MARK}-orphan sleep 1000" & exit 0'
+while (($(pgrep -fc '^{MARK}') < 3)); do sleep 0.01; done
+touch /run/ready
+exec -a {MARK}-make sleep 1000
+"""
+
+
+def marked():
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                line = f.read().replace(b"\0", b" ").decode(errors="replace")
+            with open(f"/proc/{pid}/stat") as f:
+                zombie = f.read().rsplit(") ", 1)[1][0] == "Z"
+        except OSError:
+            continue
+        if MARK in line and not zombie:
+            found.append((int(pid), line))
+    return found
+
+
+def as_added(lines):
+    """Adding makes an empty build/; a build takes it away, an interrupted one too."""
+    return [l for l in lines if not l.endswith("/1.0/build/")]
+
+
+def interrupt(title, words, number, group=False, twice=False, name="built", allowed=("before",)):
+    restore(name)
+    began = time.monotonic()
+    before = as_added(state())
+    if os.path.exists("/run/ready"):
+        os.unlink("/run/ready")
+    with open("/run/out", "w+") as out:
+        p = subprocess.Popen(["dkms", *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+        late = time.monotonic() + 30
+        while not os.path.exists("/run/ready") and p.poll() is None and time.monotonic() < late:
+            time.sleep(0.005)
+        time.sleep(0.05)
+        if not os.path.exists("/run/ready"):
+            out.seek(0)
+            complain("it never came to what should be interrupted", title, *out.read().splitlines()[-5:])
+        (os.killpg if group else os.kill)(p.pid, number)
+        if twice:
+            time.sleep(0.05)
+            if p.poll() is None:
+                (os.killpg if group else os.kill)(p.pid, number)
+        try:
+            code = p.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            complain("it does not end", title)
+            p.kill()
+            code = p.wait()
+        out.seek(0)
+        said = out.read()
+    left = marked()
+    for pid, line in left:
+        os.kill(pid, signal.SIGKILL)
+    if left:
+        complain("processes are left", title, *[line for _, line in left])
+    if code != 128 + number:
+        complain(f"the code is not {128 + number}", f"{title}: {code}", *said.splitlines()[-3:])
+    if panicked(subprocess.CompletedProcess(words, code, said, said)):
+        complain("panic", title, *said.splitlines()[-5:])
+    now = as_added(state())
+    if "before" in allowed and now != before:
+        complain("not as before", title, *difference(now, before, before))
+    recovered = dkms("generate_mok")
+    now = as_added(state())
+    leftovers = [l for l in now if "/." in l and "/.manifest.json" not in l and l not in before]
+    if leftovers:
+        complain("leftovers", title, *leftovers)
+    if "before" in allowed and now != before:
+        complain("not as before, after a recovery", title, *difference(now, before, before), *recovered.stderr.splitlines())
+    print(f"{title}: code {code}, {time.monotonic() - began:.1f} s", flush=True)
+
+
+prepare()
+slow = "/usr/src/slow-1.0"
+os.mkdir(slow)
+for kernel in KERNELS:
+    shutil.copy(f"/var/lib/dkms/single/1.0/{kernel}/x86_64/module/single.ko", f"{slow}/{kernel}.ko")
+with open(f"{slow}/slow", "w") as f:
+    f.write(SLOW)
+os.chmod(f"{slow}/slow", 0o755)
+CONF = 'PACKAGE_NAME={0}\nPACKAGE_VERSION=1.0\nMAKE="{1}"\nCLEAN=true\nBUILT_MODULE_NAME=single\nDEST_MODULE_NAME={0}\nDEST_MODULE_LOCATION=/extra\nAUTOINSTALL=yes\n{2}\n'
+
+
+def package(name, make, more=""):
+    if name != "slow":
+        shutil.copytree(slow, f"/usr/src/{name}-1.0")
+    with open(f"/usr/src/{name}-1.0/dkms.conf", "w") as f:
+        f.write(CONF.format(name, make, more))
+    must("add", f"{name}/1.0")
+
+
+package("slow", "./slow")
+save("auto")
+package("pre", "cp $kernelver.ko single.ko", "PRE_INSTALL=slow")
+package("post", "cp $kernelver.ko single.ko", "POST_INSTALL=slow")
+for kernel in KERNELS:
+    for name in ("pre", "post"):
+        must("build", f"{name}/1.0", "-k", kernel)
+save("built")
+
+# What ignores SIGTERM costs the time that dkms grants it before SIGKILL: not every pair of signal and action.
+for action, number, group in (
+    ("build", signal.SIGINT, True),
+    ("build", signal.SIGTERM, False),
+    ("install", signal.SIGINT, False),
+    ("install", signal.SIGTERM, True),
+    ("install", signal.SIGHUP, False),
+):
+    interrupt(f"{action}, {number.name} to {'the group' if group else 'dkms'}", [action, "slow/1.0", *each("-k")], number, group)
+interrupt("install, SIGINT twice to the group", ["install", "slow/1.0", *each("-k")], signal.SIGINT, group=True, twice=True)
+# The other packages may be installed already, or not: whole in any case.
+interrupt("autoinstall, SIGTERM", ["autoinstall", "-k", K1], signal.SIGTERM, name="auto", allowed=())
+interrupt("PRE_INSTALL, SIGTERM", ["install", "pre/1.0", *each("-k")], signal.SIGTERM)
+interrupt("POST_INSTALL, SIGINT", ["install", "post/1.0", *each("-k")], signal.SIGINT, allowed=())
+
+# depmod has no children, but takes its time, and may be waited for; only once: what is taken back is indexed again.
+depmod = shutil.which("depmod")
+os.rename(depmod, "/usr/sbin/depmod.real")
+with open(depmod, "w") as f:
+    f.write('#!/bin/bash\nif [[ ! -e /run/ready ]]; then touch /run/ready; (exec -a %s-depmod sleep 2); fi\nexec -a depmod /usr/sbin/depmod.real "$@"\n' % MARK)
+os.chmod(depmod, 0o755)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    interrupt(f"depmod of install, {number.name}", ["install", "multi/1.0", *each("-k")], number)
+interrupt("depmod of install, SIGINT to the group", ["install", "multi/1.0", *each("-k")], signal.SIGINT, group=True)
+
+wrong = sum_up()
+print(f"{wrong} wrong, {time.monotonic() - started:.0f} s in all")
+sys.exit(1 if wrong else 0)
