@@ -46,6 +46,8 @@ def contents(path):
             return json.dumps(steady(json.loads(data)), sort_keys=True)
         except ValueError:
             return "not JSON: " + repr(data[:80])
+    if path.endswith("/make.log"):
+        return "a log"
     if path.endswith("/modules.dep"):
         data = b"\n".join(sorted(data.split(b"\n")))
     elif "/modules." in path:
@@ -80,9 +82,10 @@ def state():
     lines = []
     for kernel in KERNELS:
         lines += listing(f"{LIB}/{kernel}")
-    lines += listing(TREE, skip=(f"{TREE}/.lock", f"{TREE}/.journal"))
-    if os.path.isdir(f"{TREE}/.journal"):
-        lines += listing(f"{TREE}/.journal")
+    lines += listing(TREE, skip=(f"{TREE}/.lock", f"{TREE}/.journal", f"{TREE}/.building", f"{TREE}/.recovery.log"))
+    for name in (".journal", ".building"):
+        if os.path.isdir(f"{TREE}/{name}"):
+            lines += listing(f"{TREE}/{name}")
     return lines + listing("/usr/src", skip=HEADERS) + status()
 
 

@@ -129,6 +129,16 @@ pub fn try_install(s: &Session<'_>, kernels: &[Kernel]) -> Result<Option<Vec<Loc
     Ok(Some(held))
 }
 
+/// The lock of one package version if it is free now. `None`: somebody has it, perhaps a caller of ours.
+///
+/// # Errors
+/// When the lock file cannot be used.
+pub fn try_build(s: &Session<'_>, p: &PackageId) -> Result<Option<Lock>> {
+    dkms_sys::fs::create_dir_all(s.layout.lock_dir())?;
+    let path = s.layout.lock_dir().join(build_name(p));
+    Ok(Lock::try_acquire(path, Mode::Exclusive, &describe(s, "looking for interrupted builds"))?)
+}
+
 /// The lock for making the signing key.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
-use crate::install::Change;
+use crate::install::{Change, Ending};
 use crate::lock;
 use crate::session::Session;
 use crate::tree::state::{self, BuildState};
@@ -98,21 +98,23 @@ pub fn check(s: &Session<'_>, package: &PackageId, depth: Depth) -> Result<()> {
     Ok(())
 }
 
-/// Takes a package version back for some kernels: all of it, or nothing. Returns the kernels whose modules changed.
+/// Takes a package version back for some kernels, or for all it is built for: all of it, or nothing. Returns the kernels
+/// whose modules changed.
 ///
 /// # Errors
 /// Not in the tree, broken; or the first failure.
 pub fn take_back(
     s: &Session<'_>,
     package: &PackageId,
-    kernels: &[Kernel],
+    kernels: Option<&[Kernel]>,
     depth: Depth,
 ) -> Result<Vec<Kernel>> {
     check(s, package, depth)?;
     // Nobody builds it meanwhile, and nobody else takes it away.
     let _held = lock::build(s, package)?;
     add::require_added(s, package)?;
-    let all = plan(s, package, kernels, depth);
+    let built = || state::builds(s.layout, package).into_iter().map(|b| b.kernel).collect();
+    let all = plan(s, package, &kernels.map_or_else(built, <[Kernel]>::to_vec), depth);
     for part in &all.parts {
         if let Some(reason) = part.nothing {
             s.tell(Event::Nothing { about: part.build.to_string(), reason: reason.into() });
@@ -149,7 +151,7 @@ fn carry_out(s: &Session<'_>, all: &Parts) -> Result<Vec<Kernel>> {
             return Err(e);
         }
     }
-    let finished = change.finish(s, true)?;
+    let finished = change.finish(s, Ending::Whole)?;
     let out = |k: &Kernel| all.parts.iter().any(|p| p.uninstall && p.build.kernel == *k);
     Ok(finished.changed.into_iter().filter(out).collect())
 }
@@ -158,8 +160,8 @@ fn one(s: &Session<'_>, change: &mut Change, part: &Part) -> Result<()> {
     if let Some(signal) = dkms_sys::signal::interrupted() {
         return Err(Error::Interrupted(signal));
     }
-    // Somebody may have been faster, before we had the lock.
-    if part.uninstall && state::is_active(s.layout, &part.build) {
+    // Somebody may have been faster, before we had the lock: taken it out, or put it in.
+    if (part.uninstall || part.unbuild) && state::is_active(s.layout, &part.build) {
         change.uninstall(s, &part.build)?;
     }
     if part.unbuild && s.layout.built_dir(&part.build).is_dir() {
@@ -228,7 +230,7 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, autoinstall_
                 }
             }
         }
-        change.finish(s, true)?;
+        change.finish(s, Ending::Regardless)?;
     }
     let modules = s.layout.kernel_modules(&kernel.release);
     if modules.is_dir() {

@@ -19,7 +19,7 @@ mod workshop;
 use crate::error::{Error, Result};
 use crate::event::{Event, Queued};
 use crate::ids::Kernel;
-use crate::install::{Change, Outcome};
+use crate::install::{Change, Ending, Outcome};
 use crate::plan::{Task, Work};
 use crate::session::Session;
 use crate::tree::state::{self, BuildState};
@@ -386,7 +386,8 @@ impl Foreman<'_> {
             }
         }
         // What others were built against stays, and is indexed.
-        let finished = change.finish(self.s, early.is_empty())?;
+        let ending = if early.is_empty() { Ending::EachKernel } else { Ending::Uninterrupted };
+        let finished = change.finish(self.s, ending)?;
         for (kernel, e) in finished.failed {
             self.take_back(tasks, &kernel, e);
         }

@@ -143,6 +143,9 @@ fn strip(s: &Session<'_>, toolchain: &Toolchain, file: &Path) -> Result<()> {
         .run()
         .map_err(|e| hooks::process_error(s, &e, "strip debugging symbols"))?;
     if !done.status.success() {
+        // It does not always say so when there is no room for its copy.
+        let probe = file.with_extension("room");
+        dkms_sys::fs::copy_file(file, &probe).and_then(|_| dkms_sys::fs::remove_file(&probe))?;
         let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
         return Err(Error::BadModule {
             path: file.into(),

@@ -5,6 +5,7 @@ pub mod finish;
 pub mod jobs;
 pub mod log;
 pub mod make;
+pub(crate) mod mark;
 pub mod prepare;
 
 use crate::conf::load::{self, Exclusion, Loaded};
@@ -24,8 +25,9 @@ use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::fs::TempDir;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use log::MakeLog;
+use mark::Mark;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// One kernel, made ready once per command for all packages that are built for it.
@@ -132,6 +134,7 @@ pub fn build(
     let started = Instant::now();
     let real = s.layout.build_dir(&b.package);
     let dir = if how.private { s.layout.private_build_dir(b) } else { real.clone() };
+    let mark = Mark::new(s, b, &dir)?;
     prepare::fresh_copy(s, b, &dir)?;
     if how.private {
         // What is mounted needs a place.
@@ -154,6 +157,7 @@ pub fn build(
         held: how.held,
         log: &log,
         environment: &environment,
+        mark: Mutex::new(mark),
     };
     let result = job.run(started, slot);
     match &result {
@@ -226,6 +230,7 @@ pub(crate) struct Job<'a> {
     pub log: &'a MakeLog,
     /// What scripts see besides the inherited variables.
     pub environment: &'a [(String, String)],
+    pub mark: Mutex<Mark>,
 }
 
 impl<'a> Job<'a> {
@@ -257,6 +262,10 @@ impl<'a> Job<'a> {
         done
     }
 
+    fn mark(&self) -> MutexGuard<'_, Mark> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The slots for the make: all of them when it runs as many jobs as it likes.
     fn slots(&self, line: &jobs::Line, slot: Option<Slots<'a>>) -> Result<Option<Slots<'a>>> {
         match self.pool {
@@ -275,13 +284,7 @@ impl<'a> Job<'a> {
         patches: Vec<(String, String)>,
         line: String,
     ) -> Result<(TempDir, Manifest)> {
-        // What a crash left: we hold the version's lock, so nobody is at it.
-        let left = format!(".tmp_{}_", self.b.kernel.arch);
-        for name in dkms_sys::fs::list_dir(kernel_dir)? {
-            if name.to_string_lossy().starts_with(&left) {
-                dkms_sys::fs::remove_tree(kernel_dir.join(name))?;
-            }
-        }
+        mark::remove_staging(kernel_dir, self.b)?;
         let staging = TempDir::new_in(kernel_dir, &format!(".tmp_{}_", self.b.kernel.arch))?;
         dkms_sys::fs::create_dir_all(staging.path().join("log"))?;
         dkms_sys::fs::copy_file(&self.log.path, staging.path().join("log/make.log"))?;
@@ -335,12 +338,18 @@ impl<'a> Job<'a> {
         // What is installed is still the earlier build; its record leads to its files.
         let earlier = Manifest::load(self.s.layout, self.b).and_then(|m| m.installed);
         let swapped = replaced && dkms_sys::fs::exists(&built);
+        if self.loaded.conf.post_build.as_deref().is_some_and(|l| !l.is_empty()) {
+            self.mark().unfinished(staging.path())?;
+        }
         if swapped {
             dkms_sys::fs::exchange(staging.path(), &built)?;
         } else {
             dkms_sys::fs::rename_noreplace(staging.path(), &built)?;
         }
         let finished = self.after(Manifest { installed: earlier, ..manifest }, started, &locks);
+        if finished.is_ok() && self.mark().is_unfinished() {
+            self.mark().finished()?;
+        }
         if finished.is_err() {
             if swapped {
                 dkms_sys::fs::exchange(staging.path(), &built)?;

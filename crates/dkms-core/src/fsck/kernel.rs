@@ -5,7 +5,7 @@ use super::tree::leftover;
 use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::error::Error;
 use crate::ids::Kernel;
-use crate::install::journal::Journal;
+use crate::install::journal::{self, Journal};
 use crate::lock;
 use std::path::{Path, PathBuf};
 
@@ -105,6 +105,7 @@ pub(super) fn journals(l: &Look<'_>) -> Vec<Finding> {
                         .guarded(kernels.iter().cloned().map(Guard::Install)),
                 );
             }
+            Ok(None) if journal::maker_is_alive(&path) => {}
             Ok(None) => found.push(
                 Finding::new(Kind::StaleJournal, About::default(), path, "is a journal without a line")
                     .safely(Remedy::Recover, "delete it: nothing was done"),

@@ -6,7 +6,7 @@ use super::{Finding, Guard, Remedy, Report, look};
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel};
 use crate::install::op::{Op, aside};
-use crate::install::{Change, recover};
+use crate::install::{Change, Ending, recover};
 use crate::lock;
 use crate::session::{Options, Session};
 use crate::status::Filter;
@@ -135,7 +135,7 @@ impl Round<'_> {
         let Under::Kernel(kernel) = place else { return self.each(group, None) };
         let mut change = Change::begin(self.l.s, &kernels)?;
         let done = self.each(group, Some((&mut change, kernel)));
-        let finished = change.finish(self.l.s, true)?;
+        let finished = change.finish(self.l.s, Ending::EachKernel)?;
         done.and_then(|()| finished.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
     }
 
@@ -254,6 +254,6 @@ fn drop_original(o: &Original) -> Vec<Op> {
 
 fn forget_origin(o: &Original) -> Option<Op> {
     let path = o.origin_file.clone()?;
-    let before = std::fs::read_to_string(&path).ok();
-    Some(Op::Text { path, text: None, before })
+    let saved = aside(&path, "old");
+    Some(Op::Remove { path, saved })
 }

@@ -1,7 +1,7 @@
 //! All that one command changes in kernels' modules: one lock and one depmod for each kernel, one journal for all.
 
 use super::journal::{Before, Transaction};
-use super::op::{Op, aside};
+use super::op::{Op, aside, write_text};
 use super::plan::{self, Source};
 use super::recover::{self, Left};
 use super::{clean, depmod, uninstall, weak};
@@ -35,7 +35,6 @@ pub struct Change {
 struct OfKernel {
     kernel: Kernel,
     index: Option<ModuleIndex>,
-    installed: Vec<Build>,
     /// Installed before, by the same command.
     answered: Vec<Build>,
     /// Directories that may be empty afterwards.
@@ -44,6 +43,19 @@ struct OfKernel {
     weak: Vec<PathBuf>,
     /// depmod has something to do.
     dirty: bool,
+}
+
+/// How a change ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Where depmod fails everything is taken back, for all kernels.
+    Whole,
+    /// Where depmod fails that kernel is as it was before; an interrupt before the end takes everything back.
+    EachKernel,
+    /// As that, and interrupts are overlooked.
+    Uninterrupted,
+    /// What goes, goes, whether its kernel can be indexed or not: the kernel is about to go itself.
+    Regardless,
 }
 
 /// What a change came to.
@@ -79,7 +91,6 @@ impl Change {
             dirty: owed.iter().any(|(k, _)| *k == kernel),
             kernel,
             index: None,
-            installed: Vec::new(),
             answered: Vec::new(),
             emptied: Vec::new(),
             weak: Vec::new(),
@@ -151,7 +162,6 @@ impl Change {
         self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules)?;
         self.post_install(s, b, loaded.conf.post_install.as_deref());
         s.tell(Event::Installed { build: b.clone() });
-        self.of(&b.kernel)?.installed.push(b.clone());
         Ok(Outcome::Installed)
     }
 
@@ -247,31 +257,17 @@ impl Change {
         let mut ops = planned.ops;
         let files: Vec<&Source> = planned.placed.iter().chain(&planned.adopted).collect();
         let path = s.layout.manifest(b);
-        let mut manifest = manifest;
-        if let Some(m) = &mut manifest {
-            m.installed = Some(installed_record(&files, false));
-            ops.push(Op::Text {
-                before: std::fs::read_to_string(&path).ok(),
-                text: String::from_utf8(m.to_bytes()).ok(),
-                path: path.clone(),
-            });
+        if manifest.is_some() {
+            ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
         }
+        let staging = || planned.placed.iter().try_for_each(|p| stage(s, p));
+        // Only when the files are in place are their change times final.
+        let record = || match &manifest {
+            Some(m) => write_record(&path, &Manifest { installed: Some(record_of(&files)), ..m.clone() }),
+            None => Ok(()),
+        };
         self.note(s, &b.package.name)?;
-        let of = self.of(&b.kernel)?;
-        of.emptied.extend(planned.placed.iter().map(|p| p.destination.clone()));
-        let staged =
-            self.transaction.perform(&b.kernel, ops, || planned.placed.iter().try_for_each(|p| stage(s, p)));
-        if let Err(e) = staged {
-            self.remove_empty(s);
-            return Err(e);
-        }
-        if let Some(m) = &mut manifest {
-            // Only now are the change times final.
-            let before = String::from_utf8(m.to_bytes()).ok();
-            m.installed = Some(installed_record(&files, true));
-            let text = String::from_utf8(m.to_bytes()).ok();
-            self.transaction.perform(&b.kernel, vec![Op::Text { path, text, before }], || Ok(()))?;
-        }
+        self.batch(s, &b.kernel, ops, staging, record)?;
         let of = self.of(&b.kernel)?;
         of.dirty = true;
         for (from, to) in planned.archived {
@@ -280,7 +276,6 @@ impl Change {
                     index.forget(stem, &from);
                 }
             }
-            of.emptied.extend(from.parent().map(Path::to_path_buf));
             s.tell(Event::OriginalArchived { build: b.clone(), from, to });
         }
         let paths: Vec<PathBuf> = files.iter().map(|f| f.destination.join(&f.file)).collect();
@@ -311,12 +306,11 @@ impl Change {
             None => load::load(s, &b.package, &b.kernel).ok().and_then(|l| l.conf.post_remove),
         };
         self.note(s, &b.package.name)?;
-        let emptied: Vec<PathBuf> =
-            planned.ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
-        self.transaction.perform(&b.kernel, planned.ops, || Ok(()))?;
+        let path = s.layout.manifest(b);
+        let record = || planned.record.as_ref().map_or(Ok(()), |m| write_record(&path, m));
+        self.batch(s, &b.kernel, planned.ops, || Ok(()), record)?;
         let of = self.of(&b.kernel)?;
         (of.dirty, of.index) = (true, None);
-        of.emptied.extend(emptied);
         for path in planned.removed {
             s.tell(Event::ModuleRemoved { build: b.clone(), path });
         }
@@ -359,12 +353,29 @@ impl Change {
         if let Some(name) = package {
             self.note(s, name)?;
         }
-        let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
-        self.transaction.perform(kernel, ops, || Ok(()))?;
+        self.batch(s, kernel, ops, || Ok(()), || Ok(()))?;
         let of = self.of(kernel)?;
-        of.emptied.extend(directories);
         (of.dirty, of.index) = (true, None);
         Ok(())
+    }
+
+    /// A batch of operations on one kernel, between `stage`, which makes what is put into place, and `record`, which writes
+    /// down what came of it. Directories that are made for nothing go.
+    fn batch(
+        &mut self,
+        s: &Session<'_>,
+        kernel: &Kernel,
+        ops: Vec<Op>,
+        stage: impl FnOnce() -> Result<()>,
+        record: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
+        self.of(kernel)?.emptied.extend(directories);
+        let done = self.transaction.perform(kernel, ops, stage, record);
+        if done.is_err() {
+            self.remove_empty(s);
+        }
+        done
     }
 
     /// Deletes `K/A` of a build that is not active (any more), at the commit.
@@ -376,8 +387,7 @@ impl Change {
         let dir = s.layout.kernel_dir(b);
         let saved = dir.join(format!(".tmp_{}_unbuilt", b.kernel.arch));
         let ops = vec![Op::Remove { path: s.layout.built_dir(b), saved }];
-        self.transaction.perform(&b.kernel, ops, || Ok(()))?;
-        self.of(&b.kernel)?.emptied.push(dir);
+        self.batch(s, &b.kernel, ops, || Ok(()), || Ok(()))?;
         s.tell(Event::Unbuilt { build: b.clone() });
         Ok(())
     }
@@ -393,56 +403,48 @@ impl Change {
         let Some(kernel) = self.kernels.first().map(|k| k.kernel.clone()) else { return Ok(()) };
         let saved = dir.join(format!(".{}.removed", package.version));
         let ops = vec![Op::Remove { path: s.layout.version_dir(package), saved }];
-        self.transaction.perform(&kernel, ops, || Ok(()))?;
-        self.of(&kernel)?.emptied.push(dir);
+        self.batch(s, &kernel, ops, || Ok(()), || Ok(()))?;
         s.tell(Event::Forgotten { package: package.clone() });
         Ok(())
     }
 
-    /// depmod for each kernel that needs it, then the commit. Where depmod fails after an installation, that kernel is as
-    /// it was before.
+    /// depmod for each kernel that needs it, then the commit.
     ///
     /// # Errors
-    /// An interrupt before depmod began, where `interruptible`, or the commit cannot be recorded: then everything is as
-    /// it was before.
-    pub fn finish(mut self, s: &Session<'_>, interruptible: bool) -> Result<Finished> {
-        if let Some(signal) = dkms_sys::signal::interrupted().filter(|_| interruptible) {
-            self.abandon(s)?;
-            return Err(Error::Interrupted(signal));
+    /// An interrupt, a depmod that failed ([`Ending::Whole`]), or the commit cannot be recorded: then everything is as it
+    /// was before.
+    pub fn finish(mut self, s: &Session<'_>, ending: Ending) -> Result<Finished> {
+        let interrupted = || match ending {
+            Ending::Uninterrupted => None,
+            _ => dkms_sys::signal::interrupted().map(Error::Interrupted),
+        };
+        if let Some(e) = interrupted() {
+            return self.give_up(s, &[], e);
         }
         // Before depmod, so that a kernel's directory that is empty now is seen as such.
         self.remove_empty(s);
         let mut finished = Finished::default();
         let dirty: Vec<Kernel> = self.kernels.iter().filter(|k| k.dirty).map(|k| k.kernel.clone()).collect();
-        for kernel in &dirty {
-            if let Err(e) = self.transaction.depmod_begins(kernel) {
-                self.abandon(s)?;
-                return Err(e);
-            }
+        if let Err(e) = dirty.iter().try_for_each(|k| self.transaction.depmod_begins(k)) {
+            return self.give_up(s, &[], e);
         }
         for (kernel, result) in index_all(s, &dirty) {
-            let of = self.of(&kernel)?;
             match result {
                 Ok(()) => finished.changed.push(kernel),
-                Err(e) if of.installed.is_empty() && of.answered.is_empty() => {
+                Err(e) if ending == Ending::Regardless => {
                     s.warn(format!("{e}; the modules are removed all the same"));
                     finished.changed.push(kernel);
                 }
+                Err(e) if ending == Ending::Whole => return self.give_up(s, &dirty, e),
                 Err(e) => {
-                    of.weak.clear();
-                    let answered = std::mem::take(&mut of.answered);
-                    self.transaction.rollback_kernel(&kernel)?;
-                    for b in answered.iter().rev() {
-                        self.uninstall(s, b)?;
-                    }
-                    self.remove_empty(s);
-                    // The index as it was before: the failed run may have left a torn one.
-                    if let Err(again) = depmod::run(s, &kernel) {
-                        s.tell(Event::Detail { text: format!("after the rollback: {again}") });
-                    }
+                    self.take_back(s, &kernel)?;
                     finished.failed.push((kernel, e));
                 }
             }
+        }
+        if let Some(e) = interrupted() {
+            // It came while depmod ran, which is not cut off.
+            return self.give_up(s, &dirty, e);
         }
         self.commit(s, false)?;
         for (_, path) in &self.owed {
@@ -452,6 +454,30 @@ impl Change {
             weak::run(s, &of.kernel, weak::Change::Add, &of.weak);
         }
         Ok(finished)
+    }
+
+    /// Everything as it was before, and the index of those kernels as well.
+    fn give_up(self, s: &Session<'_>, indexed: &[Kernel], e: Error) -> Result<Finished> {
+        self.abandon(s)?;
+        for kernel in indexed {
+            if let Err(again) = depmod::run(s, kernel) {
+                s.tell(Event::Detail { text: format!("after the rollback: {again}") });
+            }
+        }
+        Err(e)
+    }
+
+    /// One kernel as it was before the command.
+    fn take_back(&mut self, s: &Session<'_>, kernel: &Kernel) -> Result<()> {
+        let of = self.of(kernel)?;
+        of.weak.clear();
+        let answered = std::mem::take(&mut of.answered);
+        self.transaction.rollback_kernel(kernel)?;
+        for b in answered.iter().rev() {
+            self.uninstall(s, b)?;
+        }
+        self.remove_empty(s);
+        Ok(())
     }
 
     /// Makes it final and leaves the depmod to a later change of the same kernels, which this command is about to make.
@@ -570,17 +596,18 @@ fn stage(s: &Session<'_>, source: &Source) -> Result<()> {
     Ok(())
 }
 
-fn installed_record(files: &[&Source], stamps: bool) -> Installed {
+fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
+    Ok(write_text(path, &manifest.to_bytes())?)
+}
+
+fn record_of(files: &[&Source]) -> Installed {
+    let one = |f: &&Source| {
+        let path = f.destination.join(&f.file);
+        let stamp = |p: &Path| Stamp::of(p).unwrap_or_default();
+        InstalledFile { file: f.file.clone(), stamp: stamp(&path), built: stamp(&f.path), path }
+    };
     Installed {
         at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
-        files: files
-            .iter()
-            .map(|f| {
-                let path = f.destination.join(&f.file);
-                let stamp =
-                    |p: &Path| if stamps { Stamp::of(p).unwrap_or_default() } else { Stamp::default() };
-                InstalledFile { file: f.file.clone(), stamp: stamp(&path), built: stamp(&f.path), path }
-            })
-            .collect(),
+        files: files.iter().map(one).collect(),
     }
 }

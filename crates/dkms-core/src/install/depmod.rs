@@ -1,13 +1,17 @@
 //! depmod(8): once per kernel and command, and only where there is something to index.
 
+use super::op::aside;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::hooks;
 use crate::ids::Kernel;
+use crate::kernel::installed::ModuleIndex;
 use crate::session::Session;
+use dkms_sys::fs::{self, Stat};
 use dkms_sys::process::{Command, Stream};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Files depmod makes; they go when nothing is left to index.
 const INDEX_FILES: [&str; 12] = [
@@ -65,6 +69,33 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
         let reason = format!("it is not installed; the package {package} has it");
         return Err(Error::DepmodFailed { kernel: kernel.clone(), reason });
     };
+    clear_torn(&modules);
+    keep_index(&modules);
+    let before = Stat::of(&index);
+    let done = index_now(s, kernel, program, arguments, &modules, before.as_ref());
+    if done.is_err() {
+        restore_index(&modules)?;
+    } else {
+        forget_kept(&modules)?;
+    }
+    let (empty, elapsed) = done?;
+    s.tell(Event::DepmodDone { kernel: kernel.clone(), elapsed });
+    if empty {
+        drop_empty_index(&modules)?;
+    }
+    Ok(())
+}
+
+/// Runs it; whether the index is empty, and how long it took.
+fn index_now(
+    s: &Session<'_>,
+    kernel: &Kernel,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    modules: &Path,
+    before: Option<&Stat>,
+) -> Result<(bool, Duration)> {
+    let index = modules.join("modules.dep");
     let done = Command::new(program)
         .args(arguments)
         .envs(s.host.environment.iter().cloned())
@@ -82,20 +113,72 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
             reason: format!("{} ({last})", done.status),
         });
     }
+    // On a full disk it ends well all the same, without an index or with an empty one.
+    let empty = index.metadata().is_ok_and(|m| m.len() == 0);
+    if Stat::of(&index).as_ref() == before || (empty && !ModuleIndex::scan(modules).is_empty()) {
+        let last = said.lines().last().unwrap_or("is the disk full?");
+        let reason = format!("it wrote no new {} ({last})", index.display());
+        return Err(Error::DepmodFailed { kernel: kernel.clone(), reason });
+    }
     for line in said.lines().filter(|l| !l.trim().is_empty()) {
         s.tell(Event::Detail { text: line.to_owned() });
     }
-    s.tell(Event::DepmodDone { kernel: kernel.clone(), elapsed: done.elapsed });
-    if index.metadata().is_ok_and(|m| m.len() == 0) {
-        drop_empty_index(&modules)?;
+    Ok((empty, done.elapsed))
+}
+
+/// Second names for the index files: what a depmod that fails leaves of them may be torn, and a machine without an index
+/// does not start. Where there is no room even for names, it has to go without.
+fn keep_index(modules: &Path) {
+    let one = |file: &Path| -> Result<()> {
+        let kept = aside(file, "old");
+        fs::remove_file(&kept)?;
+        if fs::exists(file) {
+            fs::hard_link(file, &kept)?;
+        }
+        Ok(())
+    };
+    if INDEX_FILES.iter().any(|f| one(&modules.join(f)).is_err()) {
+        let _ = forget_kept(modules);
     }
-    Ok(())
+}
+
+/// Temporary files of a depmod that was killed with us: `modules.dep.PID.MICROSECONDS.SECONDS`.
+fn clear_torn(modules: &Path) {
+    let Ok(names) = fs::list_dir(modules) else { return };
+    for name in names.iter().filter_map(|n| n.to_str()) {
+        let Some(rest) = INDEX_FILES.iter().find_map(|f| name.strip_prefix(f)?.strip_prefix('.')) else {
+            continue;
+        };
+        let numbers: Vec<Option<u32>> = rest.split('.').map(|n| n.parse().ok()).collect();
+        if let [Some(pid), Some(_), Some(_)] = numbers.as_slice() {
+            if !dkms_sys::sys::process_exists(*pid) {
+                let _ = fs::remove_file(modules.join(name));
+            }
+        }
+    }
+}
+
+fn restore_index(modules: &Path) -> Result<()> {
+    for file in INDEX_FILES.map(|f| modules.join(f)) {
+        let kept = aside(&file, "old");
+        if fs::exists(&kept) && !fs::same_file(&kept, &file) {
+            fs::rename(&kept, &file)?;
+        }
+    }
+    forget_kept(modules)
+}
+
+fn forget_kept(modules: &Path) -> Result<()> {
+    INDEX_FILES
+        .map(|f| modules.join(f))
+        .iter()
+        .try_for_each(|f| Ok(fs::remove_file(aside(f, "old")).map(|_| ())?))
 }
 
 /// The last module of a kernel that is no longer installed is gone: its index goes too, and its directory when empty.
 fn drop_empty_index(modules: &Path) -> Result<()> {
     for file in INDEX_FILES {
-        dkms_sys::fs::remove_file(modules.join(file))?;
+        fs::remove_file(modules.join(file))?;
     }
     let _ = std::fs::remove_dir(modules);
     Ok(())

@@ -99,14 +99,14 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads one. `None`: it has no first line, so it was never acted upon.
+    /// Reads one. `None`: it has no whole first line, so it was never acted upon, or is just being made
+    /// ([`maker_is_alive`] tells).
     ///
     /// # Errors
     /// It cannot be read, or it is of another form than ours.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
-        let mut lines = text.lines();
-        let Some(first) = lines.next() else { return Ok(None) };
+        let Some((first, rest)) = text.split_once('\n') else { return Ok(None) };
         let begin = match serde_json::from_str::<Line>(first) {
             Ok(Line::Begin(begin)) if begin.schema == SCHEMA => begin,
             _ => return Err(Error::JournalUnknown(path.to_owned())),
@@ -120,7 +120,7 @@ impl Journal {
             owed: false,
             begin,
         };
-        for line in lines {
+        for line in rest.lines() {
             // A line cut off by the crash was never acted upon, because it was not synced.
             let Ok(line) = serde_json::from_str::<Line>(line) else { break };
             let kernel = |n: usize| journal.begin.kernels.get(n).cloned();
@@ -161,6 +161,13 @@ impl Journal {
     }
 }
 
+/// Whether the process that made a journal, by its name, still runs.
+pub fn maker_is_alive(path: &Path) -> bool {
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let pid = name.rsplit_once('-').and_then(|(_, pid)| pid.parse().ok());
+    pid.is_some_and(sys::process_exists)
+}
+
 /// The journals that are there, oldest first.
 ///
 /// # Errors
@@ -172,9 +179,15 @@ pub fn list(layout: &Layout) -> std::result::Result<Vec<PathBuf>, IoError> {
 }
 
 fn undo<'a>(ops: impl DoubleEndedIterator<Item = &'a Op> + Clone) -> Result<()> {
-    ops.clone().rev().try_for_each(Op::undo)?;
+    let mut first = None;
+    for op in ops.clone().rev() {
+        // What can be put back is, whatever cannot.
+        if let Err(e) = op.undo() {
+            first.get_or_insert(e);
+        }
+    }
     op::sync(ops)?;
-    Ok(())
+    first.map_or(Ok(()), |e| Err(e.into()))
 }
 
 /// An open transaction. Dropped without commit or rollback it stays as it is, for recovery.
@@ -208,9 +221,9 @@ impl Transaction {
             command: command.to_owned(),
             kernels: kernels.to_vec(),
         };
-        // Appears complete with its first line: nobody takes it for one that was cut off.
         let first = bytes(&[Line::Begin(begin)]);
-        fs::write_atomic(&path, &first, 0o644)?;
+        fs::create_new(&path, &first, 0o644)?;
+        fs::sync_dir(layout.journal_dir())?;
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| IoError::new("open", &path, e))?;
         let length = first.len() as u64;
         Ok(Self { path, file, length, kernels: kernels.to_vec(), noted: Vec::new(), ops: Vec::new() })
@@ -237,8 +250,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Carries out a batch on one kernel: records it, has `stage` make the complete copies that it puts into place, and
-    /// changes the files. When anything fails, the whole batch is undone and the error returned; earlier batches stay.
+    /// Carries out a batch on one kernel: records it, has `stage` make the complete copies that it puts into place, changes
+    /// the files, and lets `record` write anew what the batch keeps ([`Op::Keep`]). When anything fails, the whole batch is undone and the error returned; earlier batches stay.
     ///
     /// # Errors
     /// The first failure.
@@ -247,6 +260,7 @@ impl Transaction {
         kernel: &Kernel,
         batch: Vec<Op>,
         stage: impl FnOnce() -> Result<()>,
+        record: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
@@ -258,6 +272,7 @@ impl Transaction {
             .append(&lines)
             .and_then(|()| stage())
             .and_then(|()| batch.iter().try_for_each(|(_, op)| Ok(op.perform()?)))
+            .and_then(|()| record())
             .and_then(|()| self.append(&[Line::Done]));
         match done {
             Ok(()) => {
@@ -265,9 +280,12 @@ impl Transaction {
                 Ok(())
             }
             Err(e) => {
-                undo(batch.iter().map(|(_, op)| op))?;
-                // If the journal cannot forget it, an undo after a crash will find nothing to do.
-                self.shorten(start);
+                match undo(batch.iter().map(|(_, op)| op)) {
+                    // If the journal cannot forget it, an undo after a crash will find nothing to do.
+                    Ok(()) => self.shorten(start),
+                    // It stays in the journal, for the rollback of everything or the next start.
+                    Err(_) => self.ops.extend(batch),
+                }
                 Err(e)
             }
         }

@@ -10,4 +10,4 @@ pub mod recover;
 pub mod uninstall;
 pub mod weak;
 
-pub use change::{Change, Finished, Outcome};
+pub use change::{Change, Ending, Finished, Outcome};

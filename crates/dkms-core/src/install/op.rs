@@ -41,14 +41,20 @@ pub enum Op {
         /// Old target; `None`: there was no link.
         before: Option<PathBuf>,
     },
-    /// A small file has the text `text` from now on, or is gone.
+    /// A small new file.
     Text {
         /// The file.
         path: PathBuf,
-        /// New text; `None`: no file.
-        text: Option<String>,
-        /// Old text; `None`: there was no file.
-        before: Option<String>,
+        /// What is in it.
+        text: String,
+    },
+    /// A small file that is about to be written anew, by [`write_text`] in the same batch, keeps what it is under another
+    /// name: an undo needs no room on the disk.
+    Keep {
+        /// The file.
+        path: PathBuf,
+        /// Dot name beside it.
+        saved: PathBuf,
     },
 }
 
@@ -62,7 +68,7 @@ pub fn aside(path: &Path, word: &str) -> PathBuf {
 pub(super) fn finish<'a>(ops: impl IntoIterator<Item = &'a Op>) {
     for op in ops {
         match op {
-            Op::Place { saved: Some(saved), .. } | Op::Remove { saved, .. } => {
+            Op::Place { saved: Some(saved), .. } | Op::Remove { saved, .. } | Op::Keep { saved, .. } => {
                 let _ = fs::remove_tree(saved);
             }
             _ => {}
@@ -90,7 +96,11 @@ impl Op {
                 fs::rename(path, saved)
             }
             Self::Link { link, target, .. } => set_link(link, target.as_deref()),
-            Self::Text { path, text, .. } => set_text(path, text.as_deref()),
+            Self::Text { path, text } => write_text(path, text.as_bytes()),
+            Self::Keep { path, saved } => {
+                fs::remove_file(saved)?;
+                fs::hard_link(path, saved).or_else(|_| fs::copy_file(path, saved).map(|_| ()))
+            }
         }
     }
 
@@ -99,7 +109,9 @@ impl Op {
         match self {
             Self::Move { from, to } => [Some(from), Some(to)],
             Self::Place { to, .. } => [Some(to), None],
-            Self::Remove { path, .. } | Self::Text { path, .. } => [Some(path), None],
+            Self::Remove { path, .. } | Self::Text { path, .. } | Self::Keep { path, .. } => {
+                [Some(path), None]
+            }
             Self::Link { link, .. } => [Some(link), None],
         }
     }
@@ -115,18 +127,18 @@ impl Op {
         match self {
             Self::Move { from, to } => undo_move(from, to),
             Self::Place { staged, to, saved, vacated } => {
-                let pending = fs::remove_file(staged)?;
+                let pending = discard(staged)?;
                 match (saved, vacated) {
                     (Some(saved), _) if !fs::exists(saved) => {}
                     // Two names of the old file: the new one never came.
                     (Some(saved), _) if fs::same_file(saved, to) => {
-                        fs::remove_file(saved)?;
+                        discard(saved)?;
                     }
                     (Some(saved), _) => fs::rename(saved, to)?,
                     // What was there is back already.
                     (None, Some(archived)) if !fs::exists(archived) => {}
                     (None, _) if !pending => {
-                        fs::remove_file(to)?;
+                        discard(to)?;
                     }
                     (None, _) => {}
                 }
@@ -142,9 +154,24 @@ impl Op {
                 Ok(())
             }
             Self::Link { link, before, .. } => set_link(link, before.as_deref()),
-            Self::Text { path, before, .. } => set_text(path, before.as_deref()),
+            Self::Text { path, .. } => {
+                discard(aside(path, "text"))?;
+                discard(path).map(|_| ())
+            }
+            Self::Keep { path, saved } => {
+                discard(aside(path, "text"))?;
+                if fs::same_file(saved, path) {
+                    return discard(saved).map(|_| ());
+                }
+                if fs::exists(saved) { fs::rename(saved, path) } else { Ok(()) }
+            }
         }
     }
+}
+
+/// Removes a file if there is one; nothing is asked of a file system that cannot be written otherwise.
+fn discard(path: impl AsRef<Path>) -> std::result::Result<bool, IoError> {
+    if fs::exists(&path) { fs::remove_file(&path) } else { Ok(false) }
 }
 
 fn sync_parent(path: &Path) -> std::result::Result<(), IoError> {
@@ -177,20 +204,12 @@ fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoErr
     Ok(())
 }
 
-fn set_text(path: &Path, text: Option<&str>) -> std::result::Result<(), IoError> {
+/// Writes a small file anew, by a rename; its directory is synced with the transaction.
+pub(super) fn write_text(path: &Path, text: &[u8]) -> std::result::Result<(), IoError> {
     let staged = aside(path, "text");
     fs::remove_file(&staged)?;
-    match text {
-        // A directory that is gone with everything in it needs no text back.
-        Some(text) => match path.parent() {
-            Some(parent) if parent.is_dir() => {
-                fs::create_new(&staged, text.as_bytes(), 0o644)?;
-                fs::rename(&staged, path)
-            }
-            _ => Ok(()),
-        },
-        None => fs::remove_file(path).map(|_| ()),
-    }
+    fs::create_new(&staged, text, 0o644)?;
+    fs::rename(&staged, path)
 }
 
 /// Within a file system a rename. Else a copy, which has two names until the old file is gone: by that an undo tells a
@@ -220,19 +239,19 @@ fn undo_move(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
     let (staged, back) = (aside(to, "moving"), aside(from, "moving"));
     if fs::same_file(&back, from) {
         // On its way back, by a copy that is complete.
-        fs::remove_file(to)?;
-        fs::remove_file(&back)?;
+        discard(to)?;
+        discard(&back)?;
         return Ok(());
     }
-    fs::remove_file(&back)?;
+    discard(&back)?;
     if fs::exists(from) {
         if fs::same_file(&staged, to) {
-            fs::remove_file(to)?;
+            discard(to)?;
         }
-        fs::remove_file(&staged)?;
+        discard(&staged)?;
         return Ok(());
     }
-    fs::remove_file(&staged)?;
+    discard(&staged)?;
     if fs::exists(to) { move_file(to, from) } else { Ok(()) }
 }
 

@@ -208,11 +208,7 @@ fn make_room(
     let mut archive = |from: &PathBuf, to: Option<PathBuf>| {
         let Some(to) = to.filter(|to| !dkms_sys::fs::exists(to)) else { return };
         plan.ops.push(Op::Move { from: from.clone(), to: to.clone() });
-        plan.ops.push(Op::Text {
-            path: originals::origin_file(&to),
-            text: Some(format!("{}\n", from.display())),
-            before: None,
-        });
+        plan.ops.push(Op::Text { path: originals::origin_file(&to), text: format!("{}\n", from.display()) });
         plan.archived.push((from.clone(), to));
     };
     if let Some(n) = preferred {

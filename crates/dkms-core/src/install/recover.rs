@@ -29,6 +29,7 @@ pub enum Left {
 /// # Errors
 /// When something cannot be put back; the journal stays.
 pub fn pending(s: &Session<'_>) -> Result<()> {
+    crate::build::mark::clear_interrupted(s)?;
     for path in journal::list(s.layout)? {
         let journal = match read(&path) {
             Ok(Some(journal)) => journal,
@@ -43,9 +44,8 @@ pub fn pending(s: &Session<'_>) -> Result<()> {
         }
         // Whoever holds one of the locks is alive and at it, or one of our callers.
         let Some(_locks) = lock::try_install(s, &journal.begin.kernels)? else { continue };
-        if !fs::exists(&path) {
-            continue;
-        }
+        // Until then it may have grown, or gone.
+        let Some(journal) = read(&path)? else { continue };
         one(s, &journal)?;
         if journal.owed {
             for kernel in &journal.begin.kernels {
@@ -59,29 +59,13 @@ pub fn pending(s: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Journals that were left by commands that do not run any more, oldest first.
-///
-/// # Errors
-/// When they cannot be listed.
-pub fn stale(s: &Session<'_>) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for path in journal::list(s.layout)? {
-        match Journal::read(&path) {
-            Ok(Some(journal)) if journal.writer_is_alive() => {}
-            _ if !fs::exists(&path) => {}
-            _ => found.push(path),
-        }
-    }
-    Ok(found)
-}
-
 /// One without a first line was never acted upon.
 fn read(path: &std::path::Path) -> Result<Option<Journal>> {
     if !fs::exists(path) {
         return Ok(None);
     }
     let journal = Journal::read(path)?;
-    if journal.is_none() {
+    if journal.is_none() && !journal::maker_is_alive(path) {
         fs::remove_file(path)?;
     }
     Ok(journal)

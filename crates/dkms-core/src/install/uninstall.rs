@@ -5,6 +5,7 @@ use crate::conf::load;
 use crate::ids::Build;
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
+use crate::tree::layout::Layout;
 use crate::tree::manifest::{Manifest, Stamp};
 use crate::tree::originals;
 use crate::tree::state;
@@ -123,6 +124,8 @@ fn is_copy(installed: &Path, built: &Path) -> bool {
 pub struct UninstallPlan {
     /// In order.
     pub ops: Vec<Op>,
+    /// The manifest to be written after the operations.
+    pub record: Option<Manifest>,
     /// Files that go.
     pub removed: Vec<PathBuf>,
     /// Originals that come back, to where.
@@ -155,15 +158,19 @@ pub fn plan(s: &Session<'_>, b: &Build) -> UninstallPlan {
     if let Ok(before) = dkms_sys::fs::read_link(&link) {
         plan.ops.push(Op::Link { link, target: None, before: Some(before) });
     }
-    if let Some(mut m) = Manifest::load(s.layout, b) {
-        if m.installed.take().is_some() {
-            let path = s.layout.manifest(b);
-            let before = std::fs::read_to_string(&path).ok();
-            let text = String::from_utf8(m.to_bytes()).ok();
-            plan.ops.push(Op::Text { path, text, before });
-        }
+    if let Some(m) = Manifest::load(s.layout, b).filter(|m| m.installed.is_some()) {
+        let path = s.layout.manifest(b);
+        plan.ops.push(Op::Keep { saved: aside(&path, "old"), path });
+        plan.record = Some(Manifest { installed: None, ..m });
     }
     plan
+}
+
+/// Where a `.origin` file is put aside: in the package's directory.
+pub(crate) fn origin_aside(layout: &Layout, package: &str, file: &Path) -> PathBuf {
+    let root = layout.originals_root(package);
+    let inside = file.strip_prefix(&root).unwrap_or(file).to_string_lossy().replace('/', "_");
+    layout.package_dir(package).join(format!(".{inside}.dkms-old"))
 }
 
 fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallPlan) {
@@ -214,8 +221,9 @@ fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallPlan) {
             continue;
         }
         if let Some(file) = original.origin_file {
-            let before = std::fs::read_to_string(&file).ok();
-            plan.ops.push(Op::Text { path: file, text: None, before });
+            // Not beside it: whose directory is there has originals, and it is gone with the last of them.
+            let saved = origin_aside(s.layout, &b.package.name, &file);
+            plan.ops.push(Op::Remove { path: file, saved });
         }
     }
 }

@@ -51,6 +51,11 @@ impl ModuleIndex {
         self.by_name.entry(stem).or_default().push(path);
     }
 
+    /// There is no module file at all.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
     /// Every regular file of a module name, sorted.
     pub fn find(&self, name: &str) -> &[PathBuf] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)

@@ -124,6 +124,10 @@ impl Layout {
     pub fn journal_dir(&self) -> PathBuf {
         self.dkms_tree.join(".journal")
     }
+    /// Where it is written down which builds are being made.
+    pub fn building_dir(&self) -> PathBuf {
+        self.dkms_tree.join(".building")
+    }
     /// Where it is written down which interrupted changes were taken back or completed.
     pub fn recovery_log(&self) -> PathBuf {
         self.dkms_tree.join(".recovery.log")

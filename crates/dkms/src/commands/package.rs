@@ -54,9 +54,11 @@ pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
         call.require_root()?;
     }
     call.require_writable_tree()?;
-    let all_of = call.arguments.all.then_some(&package);
-    let kernels = request::kernels(call.s, call.words, all_of)?;
-    let changed = remove::take_back(call.s, &package, &kernels, depth)?;
+    let kernels = match call.arguments.all {
+        true => None,
+        false => Some(request::kernels(call.s, call.words, None)?),
+    };
+    let changed = remove::take_back(call.s, &package, kernels.as_deref(), depth)?;
     finally::once_per_command(call.s, &changed, false);
     Ok(())
 }

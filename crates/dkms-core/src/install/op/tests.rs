@@ -38,7 +38,7 @@ fn install(d: &Path) -> Vec<Op> {
     }
     vec![
         Op::Move { from: at("a.ko"), to: at("archive/a.ko") },
-        Op::Text { path: at("archive/a.ko.origin"), text: Some("x\n".into()), before: None },
+        Op::Text { path: at("archive/a.ko.origin"), text: "x\n".into() },
         Op::Place {
             staged: aside(&at("a.ko"), "new"),
             to: at("a.ko"),
@@ -69,17 +69,9 @@ fn remove(d: &Path) -> Vec<Op> {
     vec![
         Op::Remove { path: at("a.ko"), saved: aside(&at("a.ko"), "old") },
         Op::Move { from: at("archive/a.ko"), to: at("a.ko") },
-        Op::Text {
-            path: at("archive/a.ko.origin"),
-            text: None,
-            before: Some("old archive/a.ko.origin".into()),
-        },
+        Op::Remove { path: at("archive/a.ko.origin"), saved: aside(&at("archive/a.ko.origin"), "old") },
         Op::Link { link: at("M/active"), target: None, before: Some("V/K/A".into()) },
-        Op::Text {
-            path: at("M/V/K/A/.manifest.json"),
-            text: Some("{}".into()),
-            before: Some("old M/V/K/A/.manifest.json".into()),
-        },
+        Op::Keep { path: at("M/V/K/A/.manifest.json"), saved: at("M/V/K/A/..manifest.json.dkms-old") },
         Op::Remove { path: at("M/V/K/A"), saved: at("M/V/K/.tmp_A_unbuilt") },
         Op::Remove { path: at("M/V"), saved: at("M/.V.removed") },
     ]
