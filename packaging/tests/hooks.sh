@@ -6,7 +6,15 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 
 if [ "$1" = --inside ]; then
     shift
+    # What the machine lacks is made in a private view of the directory above it.
+    mount -t tmpfs tmpfs /mnt || exit 99
     for dir in /lib/modules /etc/dkms /boot /usr/src /var/lib/dkms; do
+        if ! [ -d "$dir" ]; then
+            above=$(readlink -f "${dir%/*}")
+            mkdir -p "/mnt$above/upper" "/mnt$above/work"
+            mount -t overlay -o "lowerdir=$above,upperdir=/mnt$above/upper,workdir=/mnt$above/work" overlay "$above" || exit 99
+            mkdir "$dir"
+        fi
         mount -t tmpfs tmpfs "$dir" || exit 99
     done
     mkdir -p "$DIR/bin"
@@ -37,10 +45,6 @@ if [ "$(id -u)" != 0 ] || ! unshare -m true 2>/dev/null; then
     echo "skipped: hooks.sh needs root and mount namespaces"
     exit 0
 fi
-for dir in /lib/modules /etc/dkms /boot /usr/src /var/lib/dkms; do
-    [ -d "$dir" ] || { echo "skipped: hooks.sh needs a directory $dir to mount over"; exit 0; }
-done
-
 # The scripts under test, with the places they name moved into one directory.
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
@@ -78,7 +82,7 @@ cases() {
     hello='source_tree hello-1 "$yes";'
     calls_for() { # the calls for a fresh hello/1 on these kernels
         echo 'dkms add -m hello -v 1'
-        for k; do echo "dkms install -m hello -v 1 -k $k"; done
+        if [ $# -gt 0 ]; then echo "dkms install -m hello -v 1$(printf ' -k %s' "$@")"; fi
         echo 'exit 0'
     }
 
@@ -127,9 +131,9 @@ cases() {
     check 'cannot be removed' "$hello $both mkdir -p /var/lib/dkms/hello/1; echo remove=6 >\"\$DIR/codes\"" \
         "$(line 'dkms remove -m hello -v 1 --all' 'exit 6')" common.postinst hello 1
     check 'not for this kernel' "$hello $both echo install=77 >\"\$DIR/codes\"" "$(calls_for 6.1.0-9 6.1.0-10)" common.postinst hello 1
-    check 'goes on after a failure' "$hello $both echo install=10 >\"\$DIR/codes\"" \
+    check 'a failure is reported' "$hello $both echo install=10 >\"\$DIR/codes\"" \
         "$(calls_for 6.1.0-9 6.1.0-10 | sed 's/exit 0/exit 10/')" common.postinst hello 1
-    says '6.1.0-9 6.1.0-10'
+    says '-k 6.1.0-9 -k 6.1.0-10'
     check 'installed already' "$hello $both echo 'hello/1, k, a: installed' >\"\$DIR/status\"" "$(calls_for)" common.postinst hello 1
     check 'AUTOINSTALL=no' "source_tree hello-1 'AUTOINSTALL=no\\n'; $both" "$(calls_for)" common.postinst hello 1
     check 'no AUTOINSTALL' "source_tree hello-1 '# AUTOINSTALL=yes\\n'; $both" "$(calls_for)" common.postinst hello 1

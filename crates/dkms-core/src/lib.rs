@@ -18,6 +18,7 @@ pub mod explain;
 pub mod finally;
 pub mod fsck;
 pub mod gather;
+pub mod glob;
 pub mod hooks;
 pub mod ids;
 pub mod install;

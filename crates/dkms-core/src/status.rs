@@ -1,7 +1,9 @@
 //! `dkms status`: what is in the tree and what became of it, by looking only.
 
+mod unfinished;
+
+use crate::glob::glob;
 use crate::ids::{Build, Kernel, PackageId};
-use crate::install::journal::{self, Before, Journal};
 use crate::session::Session;
 use crate::tree::manifest::{Glance, Stamp};
 use crate::tree::state;
@@ -102,9 +104,9 @@ impl Entry {
 /// needs, and looks at module files themselves only where their stamps changed.
 pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
     let mut entries = live(s, filter);
-    for (kernels, before) in unfinished(s) {
+    for (kernels, before) in unfinished::unfinished(s) {
         if fits(&filter.name, &before.package) {
-            entries = as_before(s, filter, entries, &kernels, before);
+            entries = unfinished::as_before(s, filter, entries, &kernels, before);
         }
     }
     entries.extend(weak(s, filter));
@@ -130,50 +132,6 @@ fn live(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
             }
         }
     }
-    entries
-}
-
-/// What transactions that are under way, or were cut off, have written down.
-fn unfinished(s: &Session<'_>) -> Vec<(Vec<Kernel>, Before)> {
-    let journals = journal::list(s.layout).unwrap_or_default();
-    // The oldest has the last word: it saw what was before all others.
-    let open = journals.iter().rev().filter_map(|path| Journal::read(path).ok().flatten());
-    open.filter(|j| !j.committed)
-        .flat_map(|j| j.before.into_iter().map(move |b| (j.begin.kernels.clone(), b)))
-        .collect()
-}
-
-/// The entries with those of a package as they were before a transaction on these kernels.
-fn as_before(
-    s: &Session<'_>,
-    filter: &Filter,
-    mut entries: Vec<Entry>,
-    kernels: &[Kernel],
-    before: Before,
-) -> Vec<Entry> {
-    let name = before.package;
-    let at = entries.iter().position(|e| e.package.name >= name).unwrap_or(entries.len());
-    // All of the package, whatever the filter says of kernels: what is shown without one depends on it.
-    let everything = Filter { name: Some(escape(&name)), ..Filter::default() };
-    let mut with_kernel: Vec<Entry> = live(s, &everything)
-        .into_iter()
-        .filter(|e| e.kernel().is_some_and(|k| !kernels.contains(k)))
-        .collect();
-    let (mut without, known): (Vec<Entry>, Vec<Entry>) =
-        before.entries.into_iter().partition(|e| e.kernel().is_none());
-    with_kernel.extend(known);
-    with_kernel.retain(|e| {
-        e.kernel().is_some_and(|k| fits(&filter.release, &k.release) && fits(&filter.arch, &k.arch))
-    });
-    without.extend(entries.iter().filter(|e| e.package.name == name && e.kernel().is_none()).cloned());
-    without.retain(|e| !with_kernel.iter().any(|w| w.package == e.package));
-    let mut shown = with_kernel;
-    shown.extend(without);
-    shown.retain(|e| fits(&filter.version, &e.package.version));
-    shown.sort_by(|a, b| (&a.package, a.kernel()).cmp(&(&b.package, b.kernel())));
-    shown.dedup_by(|a, b| (&a.package, a.kernel()) == (&b.package, b.kernel()));
-    entries.retain(|e| e.package.name != name);
-    entries.splice(at..at, shown);
     entries
 }
 
@@ -438,97 +396,4 @@ pub fn is_weak(s: &Session<'_>, p: &PackageId, k: &Kernel) -> bool {
 
 fn escape(text: &str) -> String {
     text.chars().flat_map(|c| "*?[\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
-}
-
-/// File name matching as the shell does it: `*`, `?`, `[...]`, backslash.
-pub fn glob(pattern: &str, text: &str) -> bool {
-    let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut pi, mut ti) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    loop {
-        let step = match p.get(pi) {
-            Some('*') => {
-                star = Some((pi + 1, ti));
-                pi += 1;
-                continue;
-            }
-            None if ti == t.len() => return true,
-            None => None,
-            Some(_) => t.get(ti).and_then(|c| match_one(p.get(pi..).unwrap_or_default(), *c)),
-        };
-        match (step, star) {
-            (Some(used), _) => {
-                pi += used;
-                ti += 1;
-            }
-            (None, Some((after, from))) if from < t.len() => {
-                star = Some((after, from + 1));
-                pi = after;
-                ti = from + 1;
-            }
-            _ => return false,
-        }
-    }
-}
-
-/// How much of the pattern one character uses up; `None`: it does not fit.
-fn match_one(p: &[char], c: char) -> Option<usize> {
-    match p {
-        ['?', ..] => Some(1),
-        ['\\', x, ..] => (*x == c).then_some(2),
-        ['[', rest @ ..] => {
-            let negated = matches!(rest.first(), Some('!' | '^'));
-            let body = rest.get(usize::from(negated)..)?;
-            // A bracket right at the beginning is a member.
-            let close = body.iter().skip(1).position(|x| *x == ']');
-            let Some(close) = close.map(|n| n + 1) else { return ('[' == c).then_some(1) };
-            let members = body.get(..close)?;
-            let mut hit = false;
-            let mut i = 0;
-            while let Some(x) = members.get(i) {
-                match (members.get(i + 1), members.get(i + 2)) {
-                    (Some('-'), Some(y)) => {
-                        hit |= (*x..=*y).contains(&c);
-                        i += 3;
-                    }
-                    _ => {
-                        hit |= *x == c;
-                        i += 1;
-                    }
-                }
-            }
-            (hit != negated).then_some(1 + usize::from(negated) + close + 1)
-        }
-        [x, ..] => (*x == c).then_some(1),
-        [] => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn globs_match_as_in_the_shell() {
-        let table = [
-            ("6.1.0-56-amd64", "6.1.0-56-amd64", true),
-            ("6.1*", "6.1.0-56-amd64", true),
-            ("6.1*amd64", "6.1.0-56-amd64", true),
-            ("6.1?0*", "6.1.0-56", true),
-            ("6.[12].*", "6.2.0", true),
-            ("6.[!12].*", "6.2.0", false),
-            ("6.[0-9].*", "6.2.0", true),
-            ("*", "", true),
-            ("", "", true),
-            ("", "x", false),
-            ("a*b*c", "aXbYbZc", true),
-            ("a*b*c", "aXbYbZ", false),
-            ("[", "[", true),
-            ("\\*", "*", true),
-            ("\\*", "x", false),
-        ];
-        for (pattern, text, expected) in table {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
-        }
-    }
 }

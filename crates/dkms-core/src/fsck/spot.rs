@@ -1,9 +1,10 @@
 //! Where to look: the tree divided into places that are each looked at as a whole.
 
 use super::{About, Finding, build, kernel, originals, tree};
+use crate::glob::glob;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
-use crate::status::{Filter, glob};
+use crate::status::Filter;
 use crate::tree::state::{looks_like_release, subdirectories};
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -126,18 +126,27 @@ fn index_now(
     Ok((empty, done.elapsed))
 }
 
-/// Second names for the index files: what a depmod that fails leaves of them may be torn, and a machine without an index
-/// does not start. Where there is no room even for names, it has to go without.
+/// Keeps the index: what a depmod that fails leaves of it may be torn, and a machine without an index does not start.
+///
+/// As copies, since there are depmods (busybox has one) that write in place; where room is scarce, and depmod will need it,
+/// as second names; where there is none even for names, it has to go without.
 fn keep_index(modules: &Path) {
-    let one = |file: &Path| -> Result<()> {
+    let files = INDEX_FILES.map(|f| modules.join(f));
+    let size: u64 = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
+    let roomy = fs::free_space(modules).is_ok_and(|free| free / 4 > size);
+    let one = |file: &PathBuf| -> Result<()> {
         let kept = aside(file, "old");
         fs::remove_file(&kept)?;
-        if fs::exists(file) {
-            fs::hard_link(file, &kept)?;
+        match (fs::exists(file), roomy) {
+            (false, _) => {}
+            (_, true) => {
+                fs::copy_file(file, &kept)?;
+            }
+            (_, false) => fs::hard_link(file, &kept)?,
         }
         Ok(())
     };
-    if INDEX_FILES.iter().any(|f| one(&modules.join(f)).is_err()) {
+    if files.iter().any(|f| one(f).is_err()) {
         let _ = forget_kept(modules);
     }
 }

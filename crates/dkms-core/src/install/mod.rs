@@ -7,7 +7,9 @@ pub mod journal;
 pub mod op;
 pub mod plan;
 pub mod recover;
+pub mod settle;
 pub mod uninstall;
 pub mod weak;
 
-pub use change::{Change, Ending, Finished, Outcome};
+pub use change::{Change, Outcome};
+pub use settle::{Ending, Finished};

@@ -1,63 +1,120 @@
-//! The live view on a terminal: one line per running build, with its stage and how long it has been at it.
+//! The live view on a terminal: one line per running build, with its stage, how long it has been at it and how long it took
+//! the last time; below them what waits.
 
+use super::plain::took;
 use dkms_core::event::Event;
-use dkms_core::ids::Build;
+use dkms_core::ids::{Build, Kernel, PackageId};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// The bars that are shown.
+/// The lines that are shown.
 pub struct Progress {
     all: MultiProgress,
-    running: Mutex<HashMap<Build, ProgressBar>>,
+    shown: Mutex<Shown>,
 }
+
+#[derive(Default)]
+struct Shown {
+    running: HashMap<Build, ProgressBar>,
+    /// What has not begun, and how long each took the last time.
+    waiting: Vec<Build>,
+    expected: HashMap<Build, Duration>,
+    /// The line that says what waits.
+    queue: Option<ProgressBar>,
+}
+
+/// So many of those that wait are named.
+const NAMED: usize = 4;
 
 impl Progress {
     /// Draws on standard error.
     pub fn new() -> Self {
         Self {
             all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
-            running: Mutex::new(HashMap::new()),
+            shown: Mutex::new(Shown::default()),
         }
     }
 
     /// Changes the view with what happens.
     pub fn follow(&self, event: &Event) {
-        let Ok(mut running) = self.running.lock() else { return };
+        let Ok(mut shown) = self.shown.lock() else { return };
         match event {
+            Event::Queue { builds } => {
+                shown.expected = builds.iter().filter_map(|q| Some((q.build.clone(), q.expected?))).collect();
+                shown.waiting = builds.iter().map(|q| q.build.clone()).collect();
+                self.show_queue(&mut shown);
+            }
             Event::BuildStarted { build, .. } => {
-                let bar = self.all.add(ProgressBar::new_spinner());
-                if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-                    bar.set_style(style);
-                }
+                shown.waiting.retain(|b| b != build);
+                let expected = shown.expected.get(build);
+                let tail = expected.map_or_else(String::new, |d| format!(" of about {}", took(*d)));
+                let bar = self.line(&shown, &format!("{{spinner}} {{msg}} ({{elapsed}}{tail})"));
                 bar.set_message(format!("{build}: preparing"));
-                bar.enable_steady_tick(Duration::from_millis(120));
-                running.insert(build.clone(), bar);
+                shown.running.insert(build.clone(), bar);
+                self.show_queue(&mut shown);
             }
             Event::BuildStage { build, stage } => {
-                if let Some(bar) = running.get(build) {
+                if let Some(bar) = shown.running.get(build) {
                     bar.set_message(format!("{build}: {stage}"));
                 }
             }
-            Event::Built { build, .. } | Event::Failed { build, .. } => {
-                if let Some(bar) = running.remove(build) {
-                    bar.finish_and_clear();
-                }
+            Event::Built { build, .. } | Event::Failed { build, .. } | Event::Skipped { build, .. } => {
+                shown.waiting.retain(|b| b != build);
+                Self::end(&mut shown, build);
+                self.show_queue(&mut shown);
             }
             Event::DepmodStarted { kernel } => {
-                let bar = self.all.add(ProgressBar::new_spinner());
+                let bar = self.line(&shown, "{spinner} {msg} ({elapsed})");
                 bar.set_message(format!("depmod for kernel {}", kernel.release));
-                bar.enable_steady_tick(Duration::from_millis(120));
-                running.insert(kernel_key(kernel), bar);
+                shown.running.insert(kernel_key(kernel), bar);
             }
-            Event::DepmodDone { kernel, .. } => {
-                if let Some(bar) = running.remove(&kernel_key(kernel)) {
-                    bar.finish_and_clear();
-                }
-            }
+            Event::DepmodDone { kernel, .. } => Self::end(&mut shown, &kernel_key(kernel)),
             _ => {}
         }
+    }
+
+    /// A new line, above the one that says what waits.
+    fn line(&self, shown: &Shown, template: &str) -> ProgressBar {
+        let bar = match &shown.queue {
+            Some(queue) => self.all.insert_before(queue, ProgressBar::new_spinner()),
+            None => self.all.add(ProgressBar::new_spinner()),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
+    fn end(shown: &mut Shown, build: &Build) {
+        if let Some(bar) = shown.running.remove(build) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show_queue(&self, shown: &mut Shown) {
+        let named: Vec<String> = shown.waiting.iter().take(NAMED).map(|b| b.package.to_string()).collect();
+        let text = match (shown.waiting.len(), named.is_empty()) {
+            (_, true) => {
+                if let Some(bar) = shown.queue.take() {
+                    bar.finish_and_clear();
+                }
+                return;
+            }
+            (n, _) if n > NAMED => format!("  {n} more wait: {} and others", named.join(", ")),
+            (n, _) => format!("  {n} more wait: {}", named.join(", ")),
+        };
+        let all = &self.all;
+        let bar = shown.queue.get_or_insert_with(|| {
+            let bar = all.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        bar.set_message(text);
     }
 
     /// Writes something above the live lines.
@@ -67,15 +124,18 @@ impl Progress {
 
     /// Takes all live lines away.
     pub fn clear(&self) {
-        if let Ok(mut running) = self.running.lock() {
-            for (_, bar) in running.drain() {
+        if let Ok(mut shown) = self.shown.lock() {
+            for (_, bar) in shown.running.drain() {
+                bar.finish_and_clear();
+            }
+            if let Some(bar) = shown.queue.take() {
                 bar.finish_and_clear();
             }
         }
     }
 }
 
-fn kernel_key(kernel: &dkms_core::ids::Kernel) -> Build {
-    let none = dkms_core::ids::PackageId { name: String::new(), version: String::new() };
+fn kernel_key(kernel: &Kernel) -> Build {
+    let none = PackageId { name: String::new(), version: String::new() };
     Build { package: none, kernel: kernel.clone() }
 }

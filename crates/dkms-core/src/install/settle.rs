@@ -1,0 +1,156 @@
+//! How a [`Change`] ends: depmod, then the commit, or everything as it was.
+
+use super::change::Change;
+use super::{clean, depmod, weak};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::ids::Kernel;
+use crate::session::Session;
+use dkms_sys::fs;
+
+/// How a change ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Where depmod fails everything is taken back, for all kernels.
+    Whole,
+    /// Where depmod fails that kernel is as it was before; an interrupt before the end takes everything back.
+    EachKernel,
+    /// As that, and interrupts are overlooked.
+    Uninterrupted,
+    /// What goes, goes, whether its kernel can be indexed or not: the kernel is about to go itself.
+    Regardless,
+}
+
+/// What a change came to.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// Kernels whose modules are others than before.
+    pub changed: Vec<Kernel>,
+    /// Kernels where nothing is installed after all, and why.
+    pub failed: Vec<(Kernel, Error)>,
+}
+
+impl Change {
+    /// depmod for each kernel that needs it, then the commit.
+    ///
+    /// # Errors
+    /// An interrupt, a depmod that failed ([`Ending::Whole`]), or the commit cannot be recorded: then everything is as it
+    /// was before.
+    pub fn finish(mut self, s: &Session<'_>, ending: Ending) -> Result<Finished> {
+        let interrupted = || match ending {
+            Ending::Uninterrupted => None,
+            _ => dkms_sys::signal::interrupted().map(Error::Interrupted),
+        };
+        if let Some(e) = interrupted() {
+            return self.give_up(s, &[], e);
+        }
+        // Before depmod, so that a kernel's directory that is empty now is seen as such.
+        self.remove_empty(s);
+        let mut finished = Finished::default();
+        let dirty: Vec<Kernel> = self.kernels.iter().filter(|k| k.dirty).map(|k| k.kernel.clone()).collect();
+        if let Err(e) = dirty.iter().try_for_each(|k| self.transaction.depmod_begins(k)) {
+            return self.give_up(s, &[], e);
+        }
+        for (kernel, result) in index_all(s, &dirty) {
+            match result {
+                Ok(()) => finished.changed.push(kernel),
+                Err(e) if ending == Ending::Regardless => {
+                    s.warn(format!("{e}; the modules are removed all the same"));
+                    finished.changed.push(kernel);
+                }
+                Err(e) if ending == Ending::Whole => return self.give_up(s, &dirty, e),
+                Err(e) => {
+                    self.take_back(s, &kernel)?;
+                    finished.failed.push((kernel, e));
+                }
+            }
+        }
+        if let Some(e) = interrupted() {
+            // It came while depmod ran, which is not cut off.
+            return self.give_up(s, &dirty, e);
+        }
+        self.commit(s, false)?;
+        for (_, path) in &self.owed {
+            fs::remove_file(path)?;
+        }
+        for of in &self.kernels {
+            weak::run(s, &of.kernel, weak::Change::Add, &of.weak);
+        }
+        Ok(finished)
+    }
+
+    /// Everything as it was before, and the index of those kernels as well.
+    fn give_up(self, s: &Session<'_>, indexed: &[Kernel], e: Error) -> Result<Finished> {
+        self.abandon(s)?;
+        for kernel in indexed {
+            if let Err(again) = depmod::run(s, kernel) {
+                s.tell(Event::Detail { text: format!("after the rollback: {again}") });
+            }
+        }
+        Err(e)
+    }
+
+    /// One kernel as it was before the command.
+    fn take_back(&mut self, s: &Session<'_>, kernel: &Kernel) -> Result<()> {
+        let of = self.of(kernel)?;
+        of.weak.clear();
+        let answered = std::mem::take(&mut of.answered);
+        self.transaction.rollback_kernel(kernel)?;
+        for b in answered.iter().rev() {
+            self.uninstall(s, b)?;
+        }
+        self.remove_empty(s);
+        Ok(())
+    }
+
+    /// Makes it final and leaves the depmod to a later change of the same kernels, which this command is about to make.
+    ///
+    /// # Errors
+    /// The commit cannot be recorded: then everything is as it was before.
+    pub fn finish_without_depmod(mut self, s: &Session<'_>) -> Result<()> {
+        let dirty = self.kernels.iter().any(|k| k.dirty);
+        self.commit(s, dirty)?;
+        for of in &self.kernels {
+            weak::run(s, &of.kernel, weak::Change::Add, &of.weak);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, s: &Session<'_>, owed: bool) -> Result<()> {
+        let kernels = &self.kernels;
+        let clean_up = || kernels.iter().for_each(|k| clean::remove_empty(s, &k.kernel, &k.emptied));
+        let done = self.transaction.commit(owed, clean_up);
+        if done.is_err() {
+            for kernel in self.kernels.iter().map(|k| k.kernel.clone()).collect::<Vec<_>>() {
+                self.transaction.rollback_kernel(&kernel)?;
+            }
+            self.remove_empty(s);
+        }
+        done
+    }
+
+    /// Takes back everything.
+    ///
+    /// # Errors
+    /// When something could not be put back.
+    pub fn abandon(self, s: &Session<'_>) -> Result<()> {
+        self.transaction.rollback()?;
+        for of in &self.kernels {
+            clean::remove_empty(s, &of.kernel, &of.emptied);
+        }
+        Ok(())
+    }
+}
+
+/// depmod for several kernels at the same time.
+fn index_all(s: &Session<'_>, kernels: &[Kernel]) -> Vec<(Kernel, Result<()>)> {
+    if let [kernel] = kernels {
+        return vec![(kernel.clone(), depmod::run(s, kernel))];
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> =
+            kernels.iter().map(|k| (k.clone(), scope.spawn(move || depmod::run(s, k)))).collect();
+        let died = |k: &Kernel| Error::DepmodFailed { kernel: k.clone(), reason: "its thread ended".into() };
+        running.into_iter().map(|(k, t)| (k.clone(), t.join().unwrap_or_else(|_| Err(died(&k))))).collect()
+    })
+}

@@ -1,0 +1,50 @@
+//! While a command changes something, what is shown is what was before.
+
+use super::{Entry, Filter, escape, fits, live};
+use crate::ids::Kernel;
+use crate::install::journal::{self, Before, Journal};
+use crate::session::Session;
+
+/// What transactions that are under way, or were cut off, have written down.
+pub(super) fn unfinished(s: &Session<'_>) -> Vec<(Vec<Kernel>, Before)> {
+    let journals = journal::list(s.layout).unwrap_or_default();
+    // The oldest has the last word: it saw what was before all others.
+    let open = journals.iter().rev().filter_map(|path| Journal::read(path).ok().flatten());
+    open.filter(|j| !j.committed)
+        .flat_map(|j| j.before.into_iter().map(move |b| (j.begin.kernels.clone(), b)))
+        .collect()
+}
+
+/// The entries with those of a package as they were before a transaction on these kernels.
+pub(super) fn as_before(
+    s: &Session<'_>,
+    filter: &Filter,
+    mut entries: Vec<Entry>,
+    kernels: &[Kernel],
+    before: Before,
+) -> Vec<Entry> {
+    let name = before.package;
+    let at = entries.iter().position(|e| e.package.name >= name).unwrap_or(entries.len());
+    // All of the package, whatever the filter says of kernels: what is shown without one depends on it.
+    let everything = Filter { name: Some(escape(&name)), ..Filter::default() };
+    let mut with_kernel: Vec<Entry> = live(s, &everything)
+        .into_iter()
+        .filter(|e| e.kernel().is_some_and(|k| !kernels.contains(k)))
+        .collect();
+    let (mut without, known): (Vec<Entry>, Vec<Entry>) =
+        before.entries.into_iter().partition(|e| e.kernel().is_none());
+    with_kernel.extend(known);
+    with_kernel.retain(|e| {
+        e.kernel().is_some_and(|k| fits(&filter.release, &k.release) && fits(&filter.arch, &k.arch))
+    });
+    without.extend(entries.iter().filter(|e| e.package.name == name && e.kernel().is_none()).cloned());
+    without.retain(|e| !with_kernel.iter().any(|w| w.package == e.package));
+    let mut shown = with_kernel;
+    shown.extend(without);
+    shown.retain(|e| fits(&filter.version, &e.package.version));
+    shown.sort_by(|a, b| (&a.package, a.kernel()).cmp(&(&b.package, b.kernel())));
+    shown.dedup_by(|a, b| (&a.package, a.kernel()) == (&b.package, b.kernel()));
+    entries.retain(|e| e.package.name != name);
+    entries.splice(at..at, shown);
+    entries
+}
