@@ -251,6 +251,7 @@ impl Error {
                 "this came from a tarball without source; it can be installed where it is built, not built anew",
             ),
             Self::ArchiveAlreadyAdded(id) => vec![format!("use --force to load it over {id}")],
+            Self::SeveralFailed { failed, of, .. } if failed == of => one("the errors are above"),
             Self::SeveralFailed { .. } => one("the errors are above; the others are done"),
             Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
             Self::Usage(_) => one("'dkms --help' lists actions and options"),

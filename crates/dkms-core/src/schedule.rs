@@ -191,8 +191,10 @@ impl Foreman<'_> {
     /// The build to begin now, if one may.
     fn next(&self) -> Option<usize> {
         let running = self.running();
-        let most = self.workshop.pool.as_ref().map_or(self.s.host.cpus.max(1), |p| p.slots() as usize);
-        if running >= most || self.results.stopped.is_some() || (running > 0 && !self.memory_is_free()) {
+        if running >= self.workshop.most
+            || self.results.stopped.is_some()
+            || (running > 0 && !self.memory_is_free())
+        {
             return None;
         }
         let ready = |n: &usize| self.is(*n, At::Waits) && self.may_begin(*n);

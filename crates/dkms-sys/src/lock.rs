@@ -101,7 +101,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock file `path` (made when missing, mode 0644; its directory must exist).
+    /// Takes the lock file `path` (made when missing, mode 0600: whoever can open it can hold it; its directory must exist).
     ///
     /// `what` says in a few words what for; who waits is shown it. `timeout`: `None` waits for ever, zero only tries.
     /// `on_wait` is called when it takes longer than a moment, and again whenever the holder changes.
@@ -218,7 +218,7 @@ fn open(path: &Path) -> Result<File, IoError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o644)
+        .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(path)
         .map_err(|e| IoError::new("open the lock file", path, e))

@@ -86,36 +86,41 @@ impl Drop for Mark {
 /// Clears what builds left whose dkms does not run any more.
 ///
 /// # Errors
-/// When something cannot be cleared.
+/// When the marks cannot be listed. What cannot be cleared is a warning, and its mark stays.
 pub(crate) fn clear_interrupted(s: &Session<'_>) -> Result<()> {
     let dir = s.layout.building_dir();
     for name in fs::list_dir_optional(&dir)? {
-        let path = dir.join(name);
-        let Ok(bytes) = fs::read(&path) else { continue };
-        let Ok(made) = serde_json::from_slice::<Made>(&bytes) else {
-            // Just being written, or cut off in that.
-            let pid = path.file_name().and_then(|n| n.to_str()?.split('-').next()?.parse().ok());
-            if !pid.is_some_and(sys::process_exists) {
-                fs::remove_file(&path)?;
-            }
-            continue;
-        };
-        let Some(_held) = lock::try_build(s, &made.build.package)? else { continue };
-        // Until then it may have said more, or gone.
-        let Some(made) = fs::read_optional(&path)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok())
-        else {
-            continue;
-        };
-        if let Some(earlier) = &made.unfinished {
-            let Some(_kernel) = lock::try_install(s, std::slice::from_ref(&made.build.kernel))? else {
-                continue;
-            };
-            take_back(s, &made.build, earlier)?;
+        if let Err(e) = clear_one(s, &dir.join(name)) {
+            s.warn(e.to_string());
         }
-        clear(s, &made)?;
-        fs::remove_file(&path)?;
-        s.warn(format!("an interrupted build of {} was cleared away", made.build));
     }
+    Ok(())
+}
+
+fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
+    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    let Ok(made) = serde_json::from_slice::<Made>(&bytes) else {
+        // Just being written, or cut off in that.
+        let pid = path.file_name().and_then(|n| n.to_str()?.split('-').next()?.parse().ok());
+        if !pid.is_some_and(sys::process_exists) {
+            fs::remove_file(path)?;
+        }
+        return Ok(());
+    };
+    let Some(_held) = lock::try_build(s, &made.build.package)? else { return Ok(()) };
+    // Until then it may have said more, or gone.
+    let Some(made) = fs::read_optional(path)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok()) else {
+        return Ok(());
+    };
+    if let Some(earlier) = &made.unfinished {
+        let Some(_kernel) = lock::try_install(s, std::slice::from_ref(&made.build.kernel))? else {
+            return Ok(());
+        };
+        take_back(s, &made.build, earlier)?;
+    }
+    clear(s, &made)?;
+    fs::remove_file(path)?;
+    crate::install::recover::tell(s, &format!("an interrupted build of {} was cleared away", made.build));
     Ok(())
 }
 

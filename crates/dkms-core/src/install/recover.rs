@@ -2,13 +2,13 @@
 
 use super::journal::{self, Journal};
 use super::{clean, depmod};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::Kernel;
 use crate::lock;
 use crate::session::Session;
 use dkms_sys::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A kernel that needs a depmod, and the journal that says so.
@@ -27,40 +27,42 @@ pub enum Left {
 /// kernels that nobody is at work on.
 ///
 /// # Errors
-/// When something cannot be put back; the journal stays.
+/// When the journals cannot be listed, or an interrupt. What cannot be put back is a warning, and its journal stays.
 pub fn pending(s: &Session<'_>) -> Result<()> {
     crate::build::mark::clear_interrupted(s)?;
     for path in journal::list(s.layout)? {
-        let journal = match read(&path) {
-            Ok(Some(journal)) => journal,
-            Ok(None) => continue,
-            Err(e) => {
-                s.warn(e.to_string());
-                continue;
-            }
-        };
-        if journal.owed && journal.writer_is_alive() {
-            continue;
-        }
-        // Whoever holds one of the locks is alive and at it, or one of our callers.
-        let Some(_locks) = lock::try_install(s, &journal.begin.kernels)? else { continue };
-        // Until then it may have grown, or gone.
-        let Some(journal) = read(&path)? else { continue };
-        one(s, &journal)?;
-        if journal.owed {
-            for kernel in &journal.begin.kernels {
-                depmod::run(s, kernel)?;
-            }
-            fs::remove_file(&path)?;
-            let command = &journal.begin.command;
-            note(s, &journal, &format!("depmod, which {command} had left to be done, was run"));
+        // What cannot be put right for one kernel stops whoever wants to change that kernel, and nobody else.
+        match settle(s, &path) {
+            Err(e @ Error::Interrupted(_)) => return Err(e),
+            Err(e) => s.warn(format!("{}: {e}", path.display())),
+            Ok(()) => {}
         }
     }
     Ok(())
 }
 
+/// One journal, if nobody is at work on its kernels.
+fn settle(s: &Session<'_>, path: &Path) -> Result<()> {
+    let Some(journal) = read(path)? else { return Ok(()) };
+    if journal.owed && journal.writer_is_alive() {
+        return Ok(());
+    }
+    // Whoever holds one of the locks is alive and at it, or one of our callers.
+    let Some(_locks) = lock::try_install(s, &journal.begin.kernels)? else { return Ok(()) };
+    // Until then it may have grown, or gone.
+    let Some(journal) = read(path)? else { return Ok(()) };
+    one(s, &journal)?;
+    if journal.owed {
+        journal.begin.kernels.iter().try_for_each(|kernel| depmod::run(s, kernel))?;
+        fs::remove_file(path)?;
+        let command = &journal.begin.command;
+        note(s, &journal, &format!("was completed: depmod, which {command} had left to be done, was run"));
+    }
+    Ok(())
+}
+
 /// One without a first line was never acted upon.
-fn read(path: &std::path::Path) -> Result<Option<Journal>> {
+fn read(path: &Path) -> Result<Option<Journal>> {
     if !fs::exists(path) {
         return Ok(None);
     }
@@ -137,6 +139,11 @@ fn note(s: &Session<'_>, journal: &Journal, what: &str) {
         "an interrupted change of kernel {} ({command}, process {pid}) {what}",
         kernels.join(" and ")
     );
+    tell(s, &text);
+}
+
+/// Says what was put right after somebody else's end, and writes it to the log.
+pub(crate) fn tell(s: &Session<'_>, text: &str) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let log = std::fs::OpenOptions::new().create(true).append(true).open(s.layout.recovery_log());
     // A log that cannot be written is no reason not to recover.

@@ -14,8 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// What builds of one command have in common.
 pub(super) struct Workshop<'a> {
     s: &'a Session<'a>,
-    /// `None`: no limit.
-    pub(super) pool: Option<Jobserver>,
+    /// `None`: no limit was wanted, or there is no jobserver to be had.
+    pool: Option<Jobserver>,
+    /// So many builds at the same time.
+    pub(super) most: usize,
     /// Builds of one package go on at the same time.
     pub(super) private: bool,
     targets: Mutex<HashMap<Kernel, Arc<Target>>>,
@@ -25,10 +27,14 @@ pub(super) struct Workshop<'a> {
 impl<'a> Workshop<'a> {
     /// For the builds of this work.
     pub(super) fn new(s: &'a Session<'a>, work: &Work) -> Self {
-        let pool = match s.options.jobs {
-            Some(0) => None,
-            Some(n) => Some(n),
-            None => Some(u32::try_from(s.host.cpus).unwrap_or(1)),
+        let cpus = s.host.cpus.max(1);
+        let jobs = s.options.jobs.unwrap_or(u32::try_from(cpus).unwrap_or(1));
+        let pool = if jobs == 0 { None } else { Jobserver::new(jobs).ok() };
+        let most = match (&pool, jobs) {
+            (Some(pool), _) => pool.slots() as usize,
+            (None, 0) => cpus,
+            // Each make has all jobs for itself.
+            (None, _) => 1,
         };
         let making = || work.tasks.iter().filter(|t| t.make.is_some()).map(|t| &t.build.package);
         let several = making().any(|p| making().filter(|o| *o == p).count() > 1);
@@ -38,7 +44,8 @@ impl<'a> Workshop<'a> {
         }
         Self {
             s,
-            pool: pool.and_then(|n| Jobserver::new(n).ok()),
+            pool,
+            most,
             private,
             targets: Mutex::new(HashMap::new()),
             locks: Mutex::new(HashMap::new()),
