@@ -22,6 +22,7 @@ pub mod glob;
 pub mod hooks;
 pub mod ids;
 pub mod install;
+pub mod journal;
 pub mod kernel;
 pub mod lock;
 pub mod plan;
@@ -32,6 +33,7 @@ pub mod session;
 pub mod signing;
 pub mod status;
 pub mod tarball;
+pub mod time;
 pub mod tree;
 
 pub use error::{Error, Result};

@@ -5,6 +5,7 @@ use crate::kernel::distro::Distribution;
 use crate::tree::layout::Layout;
 use dkms_conf::framework_conf::FrameworkConf;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// Facts about the machine, gathered once by the program.
@@ -86,6 +87,14 @@ impl Session<'_> {
     /// Tells something that stops nothing.
     pub fn warn(&self, text: impl Into<String>) {
         self.tell(Event::Warning { text: text.into() });
+    }
+
+    /// Tells what was put right after a command that was cut off, and writes it to the tree's log.
+    pub fn put_right(&self, text: &str) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.layout.recovery_log());
+        // A log that cannot be written is no reason not to go on.
+        let _ = log.and_then(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
+        self.warn(text);
     }
 
     /// The distribution; an error where paths depend on it and nothing tells.

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::install::op::aside;
+use crate::journal::op::aside;
 use crate::kernel::distro::Family;
 use crate::kernel::headers::Headers;
 use crate::session::Session;

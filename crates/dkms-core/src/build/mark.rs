@@ -120,7 +120,7 @@ fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
     }
     clear(s, &made)?;
     fs::remove_file(path)?;
-    crate::install::recover::tell(s, &format!("an interrupted build of {} was cleared away", made.build));
+    s.put_right(&format!("an interrupted build of {} was cleared away", made.build));
     Ok(())
 }
 

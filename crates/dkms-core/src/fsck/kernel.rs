@@ -5,7 +5,7 @@ use super::tree::leftover;
 use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::error::Error;
 use crate::ids::Kernel;
-use crate::install::journal::{self, Journal};
+use crate::journal::{self, Journal};
 use crate::lock;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,5 @@
 //! All that one command changes in kernels' modules: one lock and one depmod for each kernel, one journal for all.
 
-use super::journal::{Before, Transaction};
-use super::op::{Op, aside, write_text};
 use super::plan::{self, Source};
 use super::recover::{self, Left};
 use super::{clean, uninstall, weak};
@@ -10,6 +8,8 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::hooks::{self, Output, Script};
 use crate::ids::{Build, Kernel, PackageId};
+use crate::journal::op::{Op, aside, write_text};
+use crate::journal::{Before, Transaction};
 use crate::kernel::installed::ModuleIndex;
 use crate::lock::{self, Held};
 use crate::session::Session;

@@ -1,10 +1,10 @@
 //! depmod(8): once per kernel and command, and only where there is something to index.
 
-use super::op::aside;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::hooks;
 use crate::ids::Kernel;
+use crate::journal::op::aside;
 use crate::kernel::installed::ModuleIndex;
 use crate::session::Session;
 use dkms_sys::fs::{self, Stat};

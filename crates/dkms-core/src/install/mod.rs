@@ -3,8 +3,6 @@
 pub mod change;
 pub mod clean;
 pub mod depmod;
-pub mod journal;
-pub mod op;
 pub mod plan;
 pub mod recover;
 pub mod settle;

@@ -1,8 +1,8 @@
 //! What installing one build would change: decided by looking, before anything is touched.
 
-use super::op::{Op, aside};
 use crate::error::{Error, Result};
 use crate::ids::Build;
+use crate::journal::op::{Op, aside};
 use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::session::Session;
 use crate::tree::manifest::Manifest;

@@ -1,15 +1,13 @@
 //! What an interrupted command left behind is finished or taken back before the next one begins.
 
-use super::journal::{self, Journal};
 use super::{clean, depmod};
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
+use crate::journal::{self, Journal};
 use crate::lock;
 use crate::session::Session;
 use dkms_sys::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A kernel that needs a depmod, and the journal that says so.
 pub type Owed = (Kernel, PathBuf);
@@ -139,14 +137,5 @@ fn note(s: &Session<'_>, journal: &Journal, what: &str) {
         "an interrupted change of kernel {} ({command}, process {pid}) {what}",
         kernels.join(" and ")
     );
-    tell(s, &text);
-}
-
-/// Says what was put right after somebody else's end, and writes it to the log.
-pub(crate) fn tell(s: &Session<'_>, text: &str) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(s.layout.recovery_log());
-    // A log that cannot be written is no reason not to recover.
-    let _ = log.and_then(|mut log| writeln!(log, "{} {text}", crate::build::log::utc(now)));
-    s.warn(text);
+    s.put_right(&text);
 }

@@ -1,8 +1,8 @@
 //! Which installed files belong to a build, and what taking it out changes.
 
-use super::op::{Op, aside};
 use crate::conf::load;
 use crate::ids::Build;
+use crate::journal::op::{Op, aside};
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
 use crate::tree::layout::Layout;

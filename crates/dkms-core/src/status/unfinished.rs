@@ -2,7 +2,7 @@
 
 use super::{Entry, Filter, escape, fits, live};
 use crate::ids::Kernel;
-use crate::install::journal::{self, Before, Journal};
+use crate::journal::{self, Before, Journal};
 use crate::session::Session;
 
 /// What transactions that are under way, or were cut off, have written down.

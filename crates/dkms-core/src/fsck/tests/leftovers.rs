@@ -133,8 +133,8 @@ fn files_put_aside_in_the_tree() {
 
 /// A change of K, by a process that is gone, that was cut off after its file was put into place.
 fn interrupt(w: &World) -> PathBuf {
-    use crate::install::journal::{Transaction, list};
-    use crate::install::op::{Op, aside};
+    use crate::journal::op::{Op, aside};
+    use crate::journal::{Transaction, list};
     let to = w.module(K);
     let place = Op::Place {
         staged: aside(&to, "new"),

@@ -13,7 +13,7 @@
 //! directories are synced and [`Transaction::commit`] writes a `Commit` line, deletes those, and removes the journal.
 //! [`Transaction::rollback`] undoes every operation in reverse.
 //!
-//! **After a crash** ([`super::recover`]) the journal tells what to do: with a `Commit` line the deletions are repeated;
+//! **After a crash** (`install/recover.rs`) the journal tells what to do: with a `Commit` line the deletions are repeated;
 //! without, everything is undone, batches that are done as well: a command happens whole or not at all. Where depmod had
 //! begun, it runs again. Every undo looks at what is there first, so it can be interrupted and repeated as often as one
 //! likes.
@@ -21,12 +21,14 @@
 //! **Meanwhile** `status` shows what was before: a batch that touches a package first writes down that package's lines
 //! ([`Before`]), and `status` shows them as long as there is no `Commit`.
 
-use super::op::{self, Op};
+pub mod op;
+
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
-use crate::status::Entry;
+use crate::tree::entry::Entry;
 use crate::tree::layout::Layout;
 use dkms_sys::{IoError, fs, sys};
+use op::Op;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -145,17 +147,17 @@ impl Journal {
     ///
     /// # Errors
     /// When something could not be put back.
-    pub(super) fn undo(&self) -> Result<()> {
+    pub(crate) fn undo(&self) -> Result<()> {
         undo(self.ops.iter().map(|(_, op)| op))
     }
 
     /// Deletes what was put aside.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         op::finish(self.ops.iter().map(|(_, op)| op));
     }
 
     /// Directories that may be empty now.
-    pub(super) fn directories(&self) -> Vec<(Kernel, PathBuf)> {
+    pub(crate) fn directories(&self) -> Vec<(Kernel, PathBuf)> {
         let all = self.ops.iter().flat_map(|(k, op)| op.directories().map(|d| (k.clone(), d.to_owned())));
         all.collect()
     }

@@ -117,7 +117,7 @@ impl Op {
     }
 
     /// Directories whose entries it changes; they may be empty afterwards, whether it is made or taken back.
-    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &Path> {
         self.places().into_iter().flatten().filter_map(Path::parent)
     }
 
@@ -205,7 +205,7 @@ fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoErr
 }
 
 /// Writes a small file anew, by a rename; its directory is synced with the transaction.
-pub(super) fn write_text(path: &Path, text: &[u8]) -> std::result::Result<(), IoError> {
+pub(crate) fn write_text(path: &Path, text: &[u8]) -> std::result::Result<(), IoError> {
     let staged = aside(path, "text");
     fs::remove_file(&staged)?;
     fs::create_new(&staged, text, 0o644)?;
