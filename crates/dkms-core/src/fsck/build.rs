@@ -1,8 +1,8 @@
 //! Looking at one build: its files, its manifest, and what it installed.
 
 use super::spot::{Look, What};
-use super::tree::leftover;
-use super::{About, Finding, Guard, Kind, Remedy, kernel, names};
+use super::traces::leftover;
+use super::{About, Finding, Guard, Kind, Remedy, names, traces};
 use crate::ids::Build;
 use crate::tree::manifest::{InstalledFile, Manifest, ModuleRecord, SCHEMA, Stamp};
 use crate::tree::{originals, state};
@@ -73,7 +73,7 @@ fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
             let what = "is a temporary file of an interrupted command";
             found.push(leftover(About::build(b), path, what).guarded(both(b)));
         } else if let Some((inside, word)) = names::aside(&entry) {
-            let f = kernel::aside(l, About::build(b), &path, inside, word);
+            let f = traces::aside(l, About::build(b), &path, inside, word);
             found.extend(f.map(|f| f.guarded(both(b))));
         }
     }

@@ -1,13 +1,12 @@
 //! Looking at `/lib/modules/K` and at the journals.
 
-use super::spot::{Look, What};
-use super::tree::leftover;
+use super::spot::Look;
+use super::traces::{aside, stale};
 use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::error::Error;
 use crate::ids::Kernel;
 use crate::journal::{self, Journal};
 use crate::lock;
-use std::path::{Path, PathBuf};
 
 /// What changes of a kernel's modules left in its directory. Only names are looked at, links are not followed.
 pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
@@ -44,41 +43,6 @@ fn kernels(l: &Look<'_>, release: &str) -> Vec<Kernel> {
         known.extend(Kernel::new(release, &l.s.host.machine));
     }
     known
-}
-
-/// A file that was put aside and that no journal will ask for.
-pub(super) fn aside(l: &Look<'_>, about: About, path: &Path, inside: &str, word: &str) -> Option<Finding> {
-    if in_journal(l, path) {
-        return None;
-    }
-    if word == "old" && !dkms_sys::fs::exists(path.with_file_name(inside)) {
-        let what = format!("was put aside by a change of which no journal tells, and there is no {inside}");
-        let repair =
-            format!("it may be the only copy: rename it to {inside} if the kernel needs it, else delete it");
-        return Some(Finding::new(Kind::Leftover, about, path, what).by_hand(repair));
-    }
-    let what = match word {
-        "old" => "was put aside by a change that is complete",
-        _ => "is a temporary file of an interrupted command",
-    };
-    Some(leftover(about, path.to_owned(), what))
-}
-
-/// Whether a journal names this file: then it is the journal's to say what becomes of it.
-pub(super) fn in_journal(l: &Look<'_>, path: &Path) -> bool {
-    // As it stands in JSON, whatever else a journal's line says.
-    let Ok(quoted) = serde_json::to_string(path) else { return true };
-    stale(l).iter().any(|j| match dkms_sys::fs::read(j) {
-        Ok(text) => String::from_utf8_lossy(&text).contains(&quoted),
-        Err(e) => !e.is_not_found(),
-    })
-}
-
-fn stale(l: &Look<'_>) -> Vec<PathBuf> {
-    let dir = l.s.layout.journal_dir();
-    let files =
-        l.entries(&dir).into_iter().filter(|(name, what)| *what == What::File && !name.starts_with('.'));
-    files.map(|(name, _)| dir.join(name)).collect()
 }
 
 /// Journals of changes that nobody is carrying out.

@@ -19,6 +19,7 @@ mod repair;
 mod spot;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod tree;
 
 pub use repair::{Repaired, repair};
@@ -284,6 +285,26 @@ pub fn look(s: &Session<'_>, filters: &[Filter]) -> Result<Report> {
 }
 
 impl Look<'_> {
+    /// What is found at a spot, whether or not somebody is at work there.
+    fn at(&self, spot: &Spot) -> Vec<Finding> {
+        let mut found = match spot {
+            Spot::Tree => tree::root(self),
+            Spot::Journals => kernel::journals(self),
+            Spot::Sources => tree::sources(self),
+            Spot::Package(name) => tree::package(self, name),
+            Spot::Version(id) => tree::version(self, id),
+            Spot::Build(b) => build::look(self, b),
+            Spot::Link(name, k) => originals::link(self, name, k).into_iter().collect(),
+            Spot::Originals(name, k) => originals::look(self, name, k),
+            Spot::KernelDir(release) => kernel::directory(self, release),
+        };
+        found.retain(|f| self.wants(&f.about));
+        for f in &mut found {
+            f.spot = spot.clone();
+        }
+        found
+    }
+
     /// What is found at a spot and nobody is at work on.
     fn confirmed(&self, spot: &Spot) -> Vec<Finding> {
         let mut suspects = self.at(spot);

@@ -1,8 +1,7 @@
 //! Looking at `kernel-K-A` links and at the archive of the kernel's own modules.
 
-use super::kernel::aside;
 use super::spot::{Look, What};
-use super::tree::{empty, leftover};
+use super::traces::{aside, empty, leftover};
 use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::tree::manifest::Manifest;

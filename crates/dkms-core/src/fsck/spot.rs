@@ -1,6 +1,6 @@
 //! Where to look: the tree divided into places that are each looked at as a whole.
 
-use super::{About, Finding, build, kernel, originals, tree};
+use super::About;
 use crate::glob::glob;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
@@ -157,26 +157,6 @@ impl<'a> Look<'a> {
                 }
             }
         }
-    }
-
-    /// What is found at a spot, whether or not somebody is at work there.
-    pub fn at(&self, spot: &Spot) -> Vec<Finding> {
-        let mut found = match spot {
-            Spot::Tree => tree::root(self),
-            Spot::Journals => kernel::journals(self),
-            Spot::Sources => tree::sources(self),
-            Spot::Package(name) => tree::package(self, name),
-            Spot::Version(id) => tree::version(self, id),
-            Spot::Build(b) => build::look(self, b),
-            Spot::Link(name, k) => originals::link(self, name, k).into_iter().collect(),
-            Spot::Originals(name, k) => originals::look(self, name, k),
-            Spot::KernelDir(release) => kernel::directory(self, release),
-        };
-        found.retain(|f| self.wants(&f.about));
-        for f in &mut found {
-            f.spot = spot.clone();
-        }
-        found
     }
 
     /// The names in a directory, sorted; one that is gone has none, one that cannot be read is noted.

@@ -1,6 +1,7 @@
 //! Looking at the tree: what is registered, and what commands that were cut off left there.
 
 use super::spot::{Look, What};
+use super::traces::{empty, in_journal, leftover};
 use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::ids::{Kernel, PackageId};
 use crate::lock;
@@ -10,17 +11,6 @@ use std::time::Duration;
 
 /// Files that no lock covers are somebody's work for this long at most.
 const YOUNG: Duration = Duration::from_secs(3600);
-
-/// A leftover that is deleted.
-pub(super) fn leftover(about: About, path: PathBuf, what: &str) -> Finding {
-    Finding::new(Kind::Leftover, about, path, what).safely(Remedy::Delete, "delete it")
-}
-
-/// An empty directory that should not be there.
-pub(super) fn empty(about: About, path: PathBuf) -> Finding {
-    let what = "is an empty directory that an interrupted command left";
-    Finding::new(Kind::Leftover, about, path, what).safely(Remedy::RemoveEmpty, "remove it")
-}
 
 const TEMPORARY: &str = "is a temporary file of an interrupted command";
 
@@ -89,7 +79,7 @@ pub(super) fn package(l: &Look<'_>, name: &str) -> Vec<Finding> {
         } else if let Some((link, "link")) = names::aside(entry) {
             let Some((release, arch)) = names::active_link(link) else { continue };
             let Ok(kernel) = Kernel::new(release, arch) else { continue };
-            if !super::kernel::in_journal(l, &path) {
+            if !in_journal(l, &path) {
                 let about = About::package(name).on(&kernel);
                 found.push(leftover(about, path, TEMPORARY).guarded([Guard::Install(kernel)]));
             }

@@ -1,0 +1,51 @@
+//! Traces of commands that were cut off, wherever they lie.
+
+use super::spot::{Look, What};
+use super::{About, Finding, Kind, Remedy};
+use std::path::{Path, PathBuf};
+
+/// A leftover that is deleted.
+pub(super) fn leftover(about: About, path: PathBuf, what: &str) -> Finding {
+    Finding::new(Kind::Leftover, about, path, what).safely(Remedy::Delete, "delete it")
+}
+
+/// An empty directory that should not be there.
+pub(super) fn empty(about: About, path: PathBuf) -> Finding {
+    let what = "is an empty directory that an interrupted command left";
+    Finding::new(Kind::Leftover, about, path, what).safely(Remedy::RemoveEmpty, "remove it")
+}
+
+/// A file that was put aside and that no journal will ask for.
+pub(super) fn aside(l: &Look<'_>, about: About, path: &Path, inside: &str, word: &str) -> Option<Finding> {
+    if in_journal(l, path) {
+        return None;
+    }
+    if word == "old" && !dkms_sys::fs::exists(path.with_file_name(inside)) {
+        let what = format!("was put aside by a change of which no journal tells, and there is no {inside}");
+        let repair =
+            format!("it may be the only copy: rename it to {inside} if the kernel needs it, else delete it");
+        return Some(Finding::new(Kind::Leftover, about, path, what).by_hand(repair));
+    }
+    let what = match word {
+        "old" => "was put aside by a change that is complete",
+        _ => "is a temporary file of an interrupted command",
+    };
+    Some(leftover(about, path.to_owned(), what))
+}
+
+/// Whether a journal names this file: then it is the journal's to say what becomes of it.
+pub(super) fn in_journal(l: &Look<'_>, path: &Path) -> bool {
+    // As it stands in JSON, whatever else a journal's line says.
+    let Ok(quoted) = serde_json::to_string(path) else { return true };
+    stale(l).iter().any(|j| match dkms_sys::fs::read(j) {
+        Ok(text) => String::from_utf8_lossy(&text).contains(&quoted),
+        Err(e) => !e.is_not_found(),
+    })
+}
+
+pub(super) fn stale(l: &Look<'_>) -> Vec<PathBuf> {
+    let dir = l.s.layout.journal_dir();
+    let files =
+        l.entries(&dir).into_iter().filter(|(name, what)| *what == What::File && !name.starts_with('.'));
+    files.map(|(name, _)| dir.join(name)).collect()
+}
