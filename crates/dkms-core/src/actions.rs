@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::gather::{self, Gathered};
 use crate::ids::{Build, Kernel, PackageId};
-use crate::schedule::{Done, run};
+use crate::schedule::{Done, Telling, run};
 use crate::session::Session;
 use crate::tree::state::{self, BuildState, Registration};
 
@@ -28,7 +28,7 @@ pub fn ensure_added(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Re
 /// Carries out what was gathered and gives the command's end: of one task its own, of several the first failure's code.
 fn conclude(s: &Session<'_>, g: Gathered, code: &dyn Fn(&Error) -> u8) -> Result<()> {
     g.tell_nothing(s);
-    let of = g.work.tasks.len() + g.wrong.len();
+    let of = g.work.tasks.iter().filter(|t| !t.optional).count() + g.wrong.len();
     let mut failures: Vec<Error> = Vec::new();
     for (build, e) in g.wrong {
         if of > 1 {
@@ -36,7 +36,8 @@ fn conclude(s: &Session<'_>, g: Gathered, code: &dyn Fn(&Error) -> u8) -> Result
         }
         failures.push(e);
     }
-    let results = run(s, &g.work, code, of == 1);
+    let telling = if of == 1 { Telling::Nothing } else { Telling::Each };
+    let results = run(s, &g.work, code, telling);
     crate::finally::once_per_command(s, &results.changed, true);
     if let Some(e) = results.stopped {
         return Err(e);
@@ -119,7 +120,7 @@ pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel], code: &dyn Fn(&Error) ->
     for (build, e) in &g.wrong {
         s.tell(Event::Failed { build: build.clone(), code: code(e), error: e.to_string() });
     }
-    let results = run(s, &g.work, code, false);
+    let results = run(s, &g.work, code, Telling::AllButHeaders);
     for (build, missing) in &g.deferred {
         let reason = format!("waits for {}, which dkms does not know yet", missing.join(", "));
         s.tell(Event::Deferred { build: build.clone(), reason });

@@ -65,9 +65,19 @@ enum At {
     Ended,
 }
 
-/// Carries out a plan. Failures are told as they happen, with the exit code that `code` gives them; not so with `alone`:
-/// the failure of the one task is the command's.
-pub fn run(s: &Session<'_>, work: &Work, code: &dyn Fn(&Error) -> u8, alone: bool) -> Results {
+/// Which failures are told as they happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// None: there is one task, and its failure is the command's.
+    Nothing,
+    /// Each.
+    Each,
+    /// Each but missing headers, which are the command's failure.
+    AllButHeaders,
+}
+
+/// Carries out a plan. Failures are told with the exit code that `code` gives them.
+pub fn run(s: &Session<'_>, work: &Work, code: &dyn Fn(&Error) -> u8, telling: Telling) -> Results {
     let workshop = Workshop::new(s, work);
     let making = work.tasks.iter().filter(|t| t.make.is_some());
     let queue: Vec<Queued> =
@@ -80,7 +90,7 @@ pub fn run(s: &Session<'_>, work: &Work, code: &dyn Fn(&Error) -> u8, alone: boo
         s,
         work,
         code,
-        alone,
+        telling,
         workshop: &workshop,
         ways: work.ways(),
         at: work.tasks.iter().map(|t| if t.make.is_some() { At::Waits } else { At::Made }).collect(),
@@ -98,7 +108,7 @@ struct Foreman<'a> {
     s: &'a Session<'a>,
     work: &'a Work,
     code: &'a dyn Fn(&Error) -> u8,
-    alone: bool,
+    telling: Telling,
     workshop: &'a Workshop<'a>,
     ways: Vec<f64>,
     at: Vec<At>,
@@ -232,7 +242,7 @@ impl Foreman<'_> {
                     self.install_early(n);
                 }
             }
-            Err(Error::Excluded { reason, .. }) if !self.alone => {
+            Err(Error::Excluded { reason, .. }) if self.telling != Telling::Nothing => {
                 self.s.tell(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
                 self.end(n, Done::Skipped(reason));
             }
@@ -257,18 +267,21 @@ impl Foreman<'_> {
         }
         if task.optional {
             self.s.warn(format!("{} could not be built anew: {e}", task.build));
-        } else if !self.alone && !self.is_told(&e) {
+        } else if self.is_to_be_told(&e) {
             let error = std::iter::once(e.to_string()).chain(e.help()).collect::<Vec<_>>().join("\n");
             self.s.tell(Event::Failed { build: task.build.clone(), code: (self.code)(&e), error });
         }
         self.end(n, Done::Failed(e));
     }
 
-    /// Another build that ran at the same time found the same headers missing.
-    fn is_told(&self, e: &Error) -> bool {
-        let Error::HeadersMissing { release, .. } = e else { return false };
-        let same = |d: &Option<Done>| matches!(d, Some(Done::Failed(Error::HeadersMissing { release: r, .. })) if r == release);
-        self.results.done.iter().any(same)
+    fn is_to_be_told(&self, e: &Error) -> bool {
+        let Error::HeadersMissing { release, .. } = e else { return self.telling != Telling::Nothing };
+        let same = |d: &Option<Done>| match d {
+            Some(Done::Failed(Error::HeadersMissing { release: other, .. })) => other == release,
+            _ => false,
+        };
+        // Another build that ran at the same time may have found the same.
+        self.telling == Telling::Each && !self.results.done.iter().any(same)
     }
 
     /// What needs a task that has failed, or was left out, fails as well.
