@@ -41,6 +41,8 @@ pub(super) struct OfKernel {
     pub(super) emptied: Vec<PathBuf>,
     /// Files that weak-modules is to hear of, once.
     pub(super) weak: Vec<PathBuf>,
+    /// Files that it was told are going, which they are not if this is taken back.
+    pub(super) weak_gone: Vec<PathBuf>,
     /// depmod has something to do.
     pub(super) dirty: bool,
 }
@@ -72,6 +74,7 @@ impl Change {
             answered: Vec::new(),
             emptied: Vec::new(),
             weak: Vec::new(),
+            weak_gone: Vec::new(),
         };
         Ok(Self { held, transaction, kernels: sorted.into_iter().map(of).collect(), owed })
     }
@@ -278,6 +281,7 @@ impl Change {
         let manifest = Manifest::load(s.layout, b);
         if !manifest.as_ref().is_some_and(|m| m.no_weak_modules) {
             weak::run(s, &b.kernel, weak::Change::Remove, &planned.removed);
+            self.of(&b.kernel)?.weak_gone.extend(planned.removed.iter().cloned());
         }
         let post_remove = match &manifest {
             Some(m) => m.post_remove.clone(),

@@ -137,6 +137,7 @@ impl Change {
         self.transaction.rollback()?;
         for of in &self.kernels {
             clean::remove_empty(s, &of.kernel, &of.emptied);
+            weak::run(s, &of.kernel, weak::Change::Add, &of.weak_gone);
         }
         Ok(())
     }
