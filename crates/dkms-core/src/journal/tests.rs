@@ -111,3 +111,16 @@ fn lines_that_were_cut_off_and_other_forms() {
     std::fs::write(&path, text.replace("\"schema\":2", "\"schema\":3")).unwrap();
     assert!(matches!(Journal::read(&path), Err(Error::JournalUnknown(_))));
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_lies_there(text in "(\\{\"Begin\":\\{\"schema\":2,\"pid\":1,\"started\":null,\"command\":\"\",\"kernels\":\\[\\]\\}\\}\n)?[-\\[\\]{}\":,a-zA-Z0-9\n]{0,200}") {
+        let t = tempfile::tempdir().unwrap();
+        let path = t.path().join("1-1");
+        std::fs::write(&path, text).unwrap();
+        if let Ok(Some(read)) = Journal::read(&path) {
+            // Nothing is done to kernels it does not name.
+            assert!(read.begin.kernels.is_empty() && read.ops.is_empty() && read.indexed.is_empty());
+        }
+    }
+}
