@@ -27,7 +27,7 @@ _dkms() {
     local cur prev words cword i action='' reply=()
     local actions='add remove build unbuild install uninstall match autoinstall status config fsck mktarball ldtarball
         generate_mok kernel_preinst kernel_postinst kernel_prerm'
-    local common='-q --quiet --verbose --debug --json --lock-timeout --dkmstree --sourcetree --installtree -h --help -V --version'
+    local common='-q --quiet --verbose --debug --json --dry-run --lock-timeout --dkmstree --sourcetree --installtree -h --help -V --version'
 
     # "=" stays part of a word, so that --option=value is one word whatever COMP_WORDBREAKS holds.
     if declare -F _comp_initialize >/dev/null; then
@@ -93,7 +93,7 @@ _dkms() {
             build) options="$options $build" ;;
             install) options="$options $build $install --rpm_safe_upgrade" ;;
             match) options="-k -a -j --kernelver --arch --templatekernel --force $install" ;;
-            autoinstall) options="-k -a -j --kernelver --arch --force $install" ;;
+            autoinstall) options="-k -a -j --kernelver --arch --all-kernels --force $install" ;;
             kernel_*) options='-k -a -j --kernelver --arch' ;;
             remove) options="$options --all --no-depmod --rpm_safe_upgrade" ;;
             unbuild | uninstall) options="$options --all --no-depmod" ;;

@@ -76,6 +76,8 @@ complete -c dkms -n '__dkms_action install match autoinstall' -l modprobe-on-ins
 complete -c dkms -n '__dkms_action install match autoinstall' -l symlink-modules -d 'Link instead of copying'
 complete -c dkms -n '__dkms_action install uninstall unbuild remove match autoinstall' -l no-depmod -d 'Do not run depmod'
 complete -c dkms -n '__dkms_action add build install remove' -l rpm_safe_upgrade -d 'Part of an RPM transaction'
+complete -c dkms -l dry-run -d 'Show what would be done'
+complete -c dkms -n '__dkms_action autoinstall' -l all-kernels -d 'Every kernel with headers'
 complete -c dkms -l lock-timeout -x -d 'Seconds to wait for another dkms'
 complete -c dkms -l json -d 'Machine-readable output'
 complete -c dkms -l verbose -d 'Show commands and their output'
