@@ -68,17 +68,12 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
         Event::Skipped { build, reason } => out(format!("Skipped {build}: {reason}")),
         Event::Deferred { build, reason } => out(format!("Deferred {build}: {reason}")),
         Event::Failed { build, error, code } => {
-            let code = if *code == 0 { String::new() } else { format!(" ({code})") };
-            let name = if build.package.version.is_empty() {
-                format!("kernel {}", build.kernel)
-            } else {
-                build.to_string()
-            };
+            let name = build.to_string();
             let mut lines = error.lines();
             let first = lines.next().unwrap_or_default();
             let rest: String = lines.map(|l| format!("  {l}\n")).collect();
             let name = if first.contains(&name) { String::new() } else { format!("{name}: ") };
-            Some(Line::Err(format!("dkms: failed{code}: {name}{first}\n{rest}")))
+            Some(Line::Err(format!("dkms: failed ({code}): {name}{first}\n{rest}")))
         }
         Event::DepmodStarted { kernel } => detail(format!("depmod for kernel {kernel}")),
         Event::DepmodDone { kernel, elapsed } => {
