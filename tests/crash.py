@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from state import KERNELS, complain, difference, dkms, each, must, panicked, prepare, restore, save, state, status, sum_up
+from state import KERNELS, complain, difference, dkms, each, must, panicked, prepare, restore, save, state, status, sum_up, settled
 
 K1, K2 = KERNELS
 ALL = os.environ.get("CRASH_ALL", "") not in ("", "0")
@@ -63,6 +63,7 @@ def double_kills(words, name, before, after, points):
     for n in range(1 if ALL else step // 2 + 1, points + 1, step):
         restore(name)
         interfered("kill", n, words)
+        settled()
         save("crashed")
         interfered("kill", 0, RECOVER)
         total = len(calls())

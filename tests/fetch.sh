@@ -193,6 +193,8 @@ msrv_toolchain() {
             [[ -n $(candidate "$package") ]] || continue
             dpkg -x "$(download "$package")" "$dir/root"
         done
+        # Some have them in /lib.
+        merge_usr "$dir/root"
     done
     printf '%s' "$version" >"$dir/stamp"
 }

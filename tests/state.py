@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 KERNELS = [k for k in (os.environ["K"], os.environ["K612"]) if k]
 LIB, TREE, SAVE = "/usr/lib/modules", "/var/lib/dkms", "/run/save"
@@ -101,6 +102,24 @@ def copy(source, target):
         else:
             os.unlink(entry.path)
     shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+
+
+def settled():
+    """What a killed dkms had running dies a moment after it."""
+    for _ in range(500):
+        if not any(comm(pid) in ("dkms", "depmod") for pid in os.listdir("/proc") if pid.isdigit()):
+            return
+        time.sleep(0.002)
+    sys.exit("a dkms or depmod runs on behind one that was killed")
+
+
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as f, open(f"/proc/{pid}/stat") as g:
+            zombie = g.read().rpartition(")")[2].split()[0] == "Z"
+            return "" if zombie else f.read().strip()
+    except OSError:
+        return ""
 
 
 def save(name):

@@ -2,7 +2,7 @@
 //!
 //! The protocol (GNU make manual, "Sharing Job Slots with GNU make"): a pipe holds one byte for every job that may still
 //! be started; who starts one takes a byte and puts it back when the job ended. A make that was started under a jobserver
-//! has one job for free, which its parent paid for. So the pool holds as many bytes as there are slots, a [`Slot`] is
+//! has one job for free, which its parent paid for. So the pool holds as many bytes as there are slots, one of ours ([`Slots`]) is
 //! taken before a make is started, and what the make runs beyond one job comes out of the same pipe.
 //!
 //! The pipe is handed over as two descriptors, the form that every make since 3.78 reads; named pipes came with 4.4.

@@ -1,7 +1,7 @@
 //! `dkms fsck`: what in the tree and in `/lib/modules` is not as dkms left it, and mending what can be mended safely.
 //!
 //! **Looking** writes nothing and takes no lock, so anybody may do it who can read the tree. The tree is divided into
-//! [spots](Spot): a version, a build, a link, a kernel's directory. Each is looked at by itself, and what cannot be read
+//! spots: a version, a build, a link, a kernel's directory. Each is looked at by itself, and what cannot be read
 //! there is told and stops nothing else.
 //!
 //! **What is in use is no finding.** Each finding names the locks under which such a thing comes and goes. After a spot

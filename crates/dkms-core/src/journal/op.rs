@@ -48,7 +48,7 @@ pub enum Op {
         /// What is in it.
         text: String,
     },
-    /// A small file that is about to be written anew, by [`write_text`] in the same batch, keeps what it is under another
+    /// A small file that is about to be written anew, by the same batch, keeps what it is under another
     /// name: an undo needs no room on the disk.
     Keep {
         /// The file.
