@@ -9,6 +9,7 @@ use crate::kernel::installed::ModuleIndex;
 use crate::session::Session;
 use dkms_sys::fs::{self, Stat};
 use dkms_sys::process::{Command, Stream};
+use dkms_sys::sys;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -78,6 +79,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     } else {
         forget_kept(&modules)?;
     }
+    clear_torn(&modules);
     let (empty, elapsed) = done?;
     s.tell(Event::DepmodDone { kernel: kernel.clone(), elapsed });
     if empty {
@@ -151,7 +153,8 @@ fn keep_index(modules: &Path) {
     }
 }
 
-/// Temporary files of a depmod that was killed with us: `modules.dep.PID.MICROSECONDS.SECONDS`.
+/// Temporary files of a depmod that was killed with its dkms: `modules.dep.PID.MICROSECONDS.SECONDS`. Dying, it may need a
+/// moment; one that does not die is somebody else's.
 fn clear_torn(modules: &Path) {
     let Ok(names) = fs::list_dir(modules) else { return };
     for name in names.iter().filter_map(|n| n.to_str()) {
@@ -159,10 +162,16 @@ fn clear_torn(modules: &Path) {
             continue;
         };
         let numbers: Vec<Option<u32>> = rest.split('.').map(|n| n.parse().ok()).collect();
-        if let [Some(pid), Some(_), Some(_)] = numbers.as_slice() {
-            if !dkms_sys::sys::process_exists(*pid) {
-                let _ = fs::remove_file(modules.join(name));
+        let [Some(pid), Some(_), Some(_)] = numbers.as_slice() else { continue };
+        let gone = || {
+            let gone = !sys::process_exists(*pid);
+            if !gone {
+                std::thread::sleep(Duration::from_millis(10));
             }
+            gone
+        };
+        if (0..50).any(|_| gone()) {
+            let _ = fs::remove_file(modules.join(name));
         }
     }
 }
