@@ -25,6 +25,7 @@ def calls():
 
 def recovered(what, before, after):
     """Recover and compare; which of the two it is."""
+    settled()
     done = dkms(*RECOVER)
     if done.returncode:
         complain("the recovering command failed", f"{what}, then code {done.returncode}", *done.stderr.splitlines()[:5])

@@ -37,6 +37,8 @@ same "$(dkms status | grep -c ': installed$')" 6
 dkms autoinstall --all-kernels | grep -c 'has all it needs' | grep -qx 2
 #: step all-kernels-and-one-kernel 2 ours
 dkms autoinstall --all-kernels -k "$K"
+#: step all-kernels-is-for-autoinstall 2 ours
+dkms install single/1.0 --all-kernels
 #: step remove-is-whole 0 ours
 dkms remove depb/1.0 --all
 test ! -e /var/lib/dkms/depb

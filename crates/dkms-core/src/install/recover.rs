@@ -28,7 +28,8 @@ pub enum Left {
 /// When the journals cannot be listed, or an interrupt. What cannot be put back is a warning, and its journal stays.
 pub fn pending(s: &Session<'_>) -> Result<()> {
     crate::build::mark::clear_interrupted(s)?;
-    for path in journal::list(s.layout)? {
+    // Latest first: what a script of a command changed came after what that command had changed by then.
+    for path in journal::list(s.layout)?.into_iter().rev() {
         // What cannot be put right for one kernel stops whoever wants to change that kernel, and nobody else.
         match settle(s, &path) {
             Err(e @ Error::Interrupted(_)) => return Err(e),

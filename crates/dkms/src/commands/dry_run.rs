@@ -21,6 +21,8 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
         Action::KernelPreinst | Action::KernelPrerm => clear(call, action)?,
         Action::GenerateMok => key(call)?,
         Action::Mktarball | Action::Ldtarball => archive(call, action)?,
+        // It says of each finding what its repair would do.
+        Action::Fsck => return super::fsck::fsck(call, false),
         other => {
             return Err(Error::Usage(format!(
                 "{} changes nothing, so --dry-run means nothing there",

@@ -8,7 +8,7 @@ use dkms_core::fsck::{self, Finding, Repaired, Report};
 use dkms_core::status::Filter;
 
 /// `dkms fsck`
-pub fn fsck(call: &Call<'_>) -> Result<()> {
+pub fn fsck(call: &Call<'_>, repairing: bool) -> Result<()> {
     call.ban_all()?;
     let filters = super::status::filters(call)?;
     // With neither -k nor -a nor a module, everything.
@@ -16,7 +16,7 @@ pub fn fsck(call: &Call<'_>) -> Result<()> {
         |f: &Filter| f.name.is_none() && f.version.is_none() && f.release.is_none() && f.arch.is_none();
     let filters: Vec<Filter> = filters.into_iter().filter(|f| !everything(f)).collect();
     let report = fsck::look(call.s, &filters)?;
-    let done = if call.arguments.repair {
+    let done = if repairing {
         repair(call, &filters, report)?
     } else {
         Repaired { left: report, ..Repaired::default() }
@@ -24,10 +24,10 @@ pub fn fsck(call: &Call<'_>) -> Result<()> {
     if call.arguments.json {
         call.ui.data(&json::fsck(&done));
     } else {
-        call.ui.data(&text(&done, call.arguments.repair));
+        call.ui.data(&text(&done, repairing));
     }
     finally::once_per_command(call.s, &done.changed, false);
-    verdict(&done.left, call.arguments.repair)
+    verdict(&done.left, repairing)
 }
 
 fn repair(call: &Call<'_>, filters: &[Filter], report: Report) -> Result<Repaired> {

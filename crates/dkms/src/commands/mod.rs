@@ -50,6 +50,9 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     prepare(arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
+    if arguments.all_kernels && !matches!(action, Action::Autoinstall | Action::KernelPostinst) {
+        return Err(Error::Usage(format!("--all-kernels is for autoinstall, not for {}", action.word())));
+    }
     if arguments.dry_run {
         return dry_run::dry_run(&call, action);
     }
@@ -62,7 +65,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     match action {
         Action::Status => status::status(&call),
         Action::Config => config::config(&call),
-        Action::Fsck => fsck::fsck(&call),
+        Action::Fsck => fsck::fsck(&call, arguments.repair),
         Action::Add => package::add(&call),
         Action::Build => package::build(&call),
         Action::Install => package::install(&call),
