@@ -9,11 +9,9 @@ use crate::schedule::{Done, Telling, run};
 use crate::session::Session;
 use crate::tree::state::{self, BuildState, Registration};
 
-/// Registers what is not registered yet.
-///
-/// # Errors
-/// Broken, no source, an invalid dkms.conf.
-pub fn ensure_added(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
+/// Registers what is not registered yet; its dkms.conf is checked for the first kernel.
+fn ensure_added(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<()> {
+    let Some(kernel) = kernels.first() else { return Ok(()) };
     add::refuse_broken(s, package)?;
     match state::registration(s.layout, package) {
         Registration::Added => Ok(()),
@@ -69,9 +67,7 @@ pub fn build_all(
     kernels: &[Kernel],
     code: &dyn Fn(&Error) -> u8,
 ) -> Result<()> {
-    if let Some(kernel) = kernels.first() {
-        ensure_added(s, package, kernel)?;
-    }
+    ensure_added(s, package, kernels)?;
     conclude(s, gather::builds(s, package, kernels), code)
 }
 
@@ -85,9 +81,7 @@ pub fn install_all(
     kernels: &[Kernel],
     code: &dyn Fn(&Error) -> u8,
 ) -> Result<()> {
-    if let Some(kernel) = kernels.first() {
-        ensure_added(s, package, kernel)?;
-    }
+    ensure_added(s, package, kernels)?;
     let wanted: Vec<Build> = kernels.iter().map(|k| Build::new(package, k)).collect();
     conclude(s, gather::installs(s, &wanted), code)
 }

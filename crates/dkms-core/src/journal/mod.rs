@@ -231,11 +231,6 @@ impl Transaction {
         Ok(Self { path, file, length, kernels: kernels.to_vec(), noted: Vec::new(), ops: Vec::new() })
     }
 
-    /// Whether anything was changed.
-    pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
-    }
-
     /// Whether [`Transaction::note`] has been told of a package.
     pub fn knows(&self, package: &str) -> bool {
         self.noted.iter().any(|name| name == package)
