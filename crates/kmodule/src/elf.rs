@@ -103,6 +103,12 @@ pub struct Module {
     /// The file holds `.gnu.linkonce.this_module`, which modpost adds last: without it this is a half-built
     /// object that no kernel loads.
     pub has_this_module: bool,
+    /// Size of `.gnu.linkonce.this_module`: `sizeof(struct module)` of the kernel it was built for; 0 without.
+    pub this_module_size: u64,
+    /// There is a symbol table.
+    pub has_symbols: bool,
+    /// There is a section of symbol versions, empty or not.
+    pub has_versions: bool,
     /// Name and CRC of the symbols it was built against (`CONFIG_MODVERSIONS`), in file order.
     pub versions: Vec<(String, u32)>,
     /// Symbols it needs, in symbol-table order.
@@ -134,12 +140,16 @@ impl Module {
             },
         };
         let (undefined, exports) = symbols(&reader, &sections)?;
+        let this_module = find(".gnu.linkonce.this_module");
         Ok(Module {
             class: reader.class,
             little_endian: reader.little_endian,
             machine: reader.machine,
             modinfo,
-            has_this_module: find(".gnu.linkonce.this_module").is_some(),
+            has_this_module: this_module.is_some(),
+            this_module_size: this_module.map_or(0, |section| section.size),
+            has_symbols: sections.iter().any(|section| section.kind == SHT_SYMTAB),
+            has_versions: ["__versions", "__version_ext_crcs"].into_iter().any(|name| find(name).is_some()),
             versions,
             undefined,
             exports,
@@ -178,8 +188,9 @@ fn extended_versions(reader: &Reader<'_>, crcs: &[u8], names: &[u8]) -> Vec<(Str
 
 type Symbols = (Vec<UndefinedSymbol>, Vec<String>);
 
+const SHT_SYMTAB: u32 = 2;
+
 fn symbols(reader: &Reader<'_>, sections: &[Section<'_>]) -> Result<Symbols, ElfError> {
-    const SHT_SYMTAB: u32 = 2;
     const SHN_UNDEF: u16 = 0;
     const STB_WEAK: u8 = 2;
     let mut undefined = Vec::new();

@@ -5,6 +5,7 @@ use super::{Class, ElfError};
 
 /// Most modules have a few hundred sections; the table itself bounds the count anyway.
 const SHT_NOBITS: u32 = 8;
+const SHT_NULL: u32 = 0;
 
 pub(super) struct Reader<'a> {
     data: &'a [u8],
@@ -21,8 +22,8 @@ pub(super) struct Section<'a> {
     pub name: &'a [u8],
     pub kind: u32,
     pub link: u32,
+    pub size: u64,
     offset: u64,
-    size: u64,
     entry_size: u64,
 }
 
@@ -119,13 +120,18 @@ impl<'a> Reader<'a> {
             .and_then(|index| raw.get(index))
             .ok_or_else(|| ElfError::Malformed("the table of section names is missing".to_owned()))?;
         let names = self.range("section .shstrtab", names.1.offset, names.1.size)?;
-        Ok(raw
+        let sections: Vec<Section<'a>> = raw
             .into_iter()
             .map(|(name, section)| {
                 let start = usize::try_from(name).unwrap_or(usize::MAX);
                 Section { name: until_nul(names.get(start..).unwrap_or_default()), ..section }
             })
-            .collect())
+            .collect();
+        // The kernel refuses a file when one of them does not fit, needed or not.
+        for section in sections.iter().filter(|section| section.kind != SHT_NULL) {
+            self.contents(section)?;
+        }
+        Ok(sections)
     }
 
     /// One section header: the offset of its name, and the rest.

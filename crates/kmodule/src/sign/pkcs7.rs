@@ -4,6 +4,7 @@ use super::{Certificate, Hash};
 use crate::der::{self, OCTET_STRING, OID, Reader, SEQUENCE, SET, element, oid, wrap};
 
 /// The parts of a message that say who signed what how.
+#[derive(Debug)]
 pub struct Message<'a> {
     /// The issuer Name, as it stands in the message; none when the signer is named by key identifier.
     pub issuer: Option<&'a [u8]>,
