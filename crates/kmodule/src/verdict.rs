@@ -2,9 +2,10 @@
 //! before the module is needed: signature, format, machine, version magic, symbols, their CRCs, licences and
 //! namespaces.
 
-use crate::compress::{self, Format};
-use crate::elf::{self, Class, Module};
+use crate::compress::{self, CompressError, Format};
+use crate::elf::{self, Class, ElfError, Module};
 use crate::sign::{Certificate, Hash, Signed};
+use std::borrow::Cow;
 
 mod license;
 mod reason;
@@ -131,7 +132,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// The result of [`check`], [`module`] and [`file`].
+/// The result of [`check`] and [`File::judge`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Each of these alone makes the kernel refuse the module; the first is the one it names.
@@ -162,30 +163,81 @@ impl Verdict {
     fn refused(reason: Reason) -> Verdict {
         Verdict { refusals: vec![reason], ..Verdict::default() }
     }
+
+    fn add(&mut self, other: Verdict) {
+        self.refusals.extend(other.refusals);
+        self.doubts.extend(other.doubts);
+        self.notes.extend(other.notes);
+    }
 }
 
 /// Largest module that is looked into, unpacked.
 const LIMIT: usize = 1 << 30;
 
-/// Judges a module file as it lies on disk, compressed or not; also returns what the file says of itself, when that
-/// can be read.
-#[must_use]
-pub fn file(bytes: &[u8], k: &KernelView<'_>) -> (Verdict, Option<Module>) {
-    let format = Format::detect(bytes);
-    if format == Format::None {
-        return module(bytes, k);
+/// A module file, read once for any number of questions.
+#[derive(Debug)]
+pub struct File<'a> {
+    bytes: &'a [u8],
+    format: Format,
+    plain: Result<Cow<'a, [u8]>, CompressError>,
+    module: Result<Module, ElfError>,
+}
+
+impl<'a> File<'a> {
+    /// Reads the bytes of a file as it lies on disk, compressed or not. Every file can be read; what it lacks comes out
+    /// in the verdict.
+    #[must_use]
+    pub fn read(bytes: &'a [u8]) -> File<'a> {
+        let format = Format::detect(bytes);
+        let plain = match format {
+            Format::None => Ok(Cow::Borrowed(bytes)),
+            _ => compress::decompress(bytes, LIMIT).map(Cow::Owned),
+        };
+        let module = Module::parse(plain.as_deref().unwrap_or_default());
+        File { bytes, format, plain, module }
     }
-    let plain = match compress::decompress(bytes, LIMIT) {
-        Ok(plain) => plain,
-        Err(error) => return (Verdict::refused(Reason::Damaged { reason: error.to_string() }), None),
-    };
-    let (mut verdict, module) = module(&plain, k);
-    match unpacking(format, bytes, k) {
-        Some((reason, true)) => verdict.refusals.insert(0, reason),
-        Some((reason, false)) => verdict.doubts.insert(0, reason),
-        None => {}
+
+    /// What it says of itself, if it is a module.
+    #[must_use]
+    pub fn module(&self) -> Option<&Module> {
+        self.module.as_ref().ok()
     }
-    (verdict, module)
+
+    /// The bytes without compression; none when they cannot be unpacked.
+    #[must_use]
+    pub fn plain(&self) -> &[u8] {
+        self.plain.as_deref().unwrap_or_default()
+    }
+
+    /// It is compressed.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.format != Format::None
+    }
+
+    /// Would this kernel load it?
+    #[must_use]
+    pub fn judge(&self, k: &KernelView<'_>) -> Verdict {
+        let plain = match &self.plain {
+            Ok(plain) => plain,
+            Err(error) => return Verdict::refused(Reason::Damaged { reason: error.to_string() }),
+        };
+        let mut verdict = Verdict::default();
+        match unpacking(self.format, self.bytes, k) {
+            Some((reason, true)) => verdict.refusals.push(reason),
+            Some((reason, false)) => verdict.doubts.push(reason),
+            None => {}
+        }
+        if let Some(signatures) = &k.signatures {
+            signature::check(plain, signatures, &mut verdict);
+        }
+        match &self.module {
+            Ok(module) => verdict.add(check(module, k)),
+            Err(ElfError::NoModinfo) => verdict.refusals.push(Reason::NotLinked),
+            Err(error) => verdict.refusals.push(Reason::NotModule { error: error.clone() }),
+        }
+        verdict
+    }
 }
 
 /// Whether kmod or the kernel can unpack the file: a reason against it, certain or not.
@@ -207,37 +259,8 @@ fn unpacking(format: Format, bytes: &[u8], k: &KernelView<'_>) -> Option<(Reason
     }
 }
 
-/// Judges the bytes of an uncompressed module file.
-#[must_use]
-pub fn module(bytes: &[u8], k: &KernelView<'_>) -> (Verdict, Option<Module>) {
-    let mut verdict = Verdict::default();
-    if let Some(signatures) = &k.signatures {
-        signature::check(bytes, signatures, &mut verdict);
-    }
-    match Module::parse(bytes) {
-        Ok(module) => {
-            add(&mut verdict, check(&module, k));
-            (verdict, Some(module))
-        }
-        Err(elf::ElfError::NoModinfo) => {
-            verdict.refusals.push(Reason::NotLinked);
-            (verdict, None)
-        }
-        Err(error) => {
-            verdict.refusals.push(Reason::NotModule { error });
-            (verdict, None)
-        }
-    }
-}
-
-fn add(verdict: &mut Verdict, other: Verdict) {
-    verdict.refusals.extend(other.refusals);
-    verdict.doubts.extend(other.doubts);
-    verdict.notes.extend(other.notes);
-}
-
 /// Checks what a module says of itself against everything known about the kernel `k`. Signatures are a matter of the
-/// file's bytes: [`module`] has them too.
+/// file's bytes: [`File::judge`] has them too.
 #[must_use]
 pub fn check(module: &Module, k: &KernelView<'_>) -> Verdict {
     let mut verdict = Verdict::default();

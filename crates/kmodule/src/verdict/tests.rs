@@ -335,8 +335,9 @@ fn who_unpacks_what() {
         ("cut short", xz()[..20].to_vec(), known, "damaged"),
     ];
     for (what, bytes, loader, code) in cases {
-        let (verdict, module) = super::file(&bytes, &view(loader));
+        let file = super::File::read(&bytes);
+        let verdict = file.judge(&view(loader));
         let first = verdict.doubts.first().or(verdict.refusals.first()).unwrap();
-        assert_eq!((first.code(), module.is_none()), (code, true), "{what}");
+        assert_eq!((first.code(), file.module().is_none()), (code, true), "{what}");
     }
 }
