@@ -27,6 +27,7 @@ pub mod kernel;
 pub mod lock;
 pub mod plan;
 pub mod remove;
+pub mod ready;
 pub mod rpm_upgrade;
 pub mod schedule;
 pub mod session;
@@ -35,5 +36,6 @@ pub mod status;
 pub mod tarball;
 pub mod time;
 pub mod tree;
+pub mod verify;
 
 pub use error::{Error, Result};

@@ -56,7 +56,7 @@ pub fn fuzz_module(data: &[u8]) {
     view.modversions = true;
     view.signatures =
         Some(verdict::Signatures { enforcement: verdict::Enforcement::SigEnforce, keys: &NoKeys });
-    let _ = verdict::File::read(data).judge(&view);
+    let _ = verdict::File::read(data, LIMIT).judge(&view);
     let _ = modinfo::ModInfo::from_section(data);
     let _ = compress::decompress(data, LIMIT);
     let _ = sign::strip_signature(data);

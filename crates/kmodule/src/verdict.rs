@@ -171,9 +171,6 @@ impl Verdict {
     }
 }
 
-/// Largest module that is looked into, unpacked.
-const LIMIT: usize = 1 << 30;
-
 /// A module file, read once for any number of questions.
 #[derive(Debug)]
 pub struct File<'a> {
@@ -184,14 +181,14 @@ pub struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    /// Reads the bytes of a file as it lies on disk, compressed or not. Every file can be read; what it lacks comes out
-    /// in the verdict.
+    /// Reads the bytes of a file as it lies on disk, compressed or not; unpacked it may have `limit` bytes. Every file can
+    /// be read; what it lacks comes out in the verdict.
     #[must_use]
-    pub fn read(bytes: &'a [u8]) -> File<'a> {
+    pub fn read(bytes: &'a [u8], limit: usize) -> File<'a> {
         let format = Format::detect(bytes);
         let plain = match format {
             Format::None => Ok(Cow::Borrowed(bytes)),
-            _ => compress::decompress(bytes, LIMIT).map(Cow::Owned),
+            _ => compress::decompress(bytes, limit).map(Cow::Owned),
         };
         let module = Module::parse(plain.as_deref().unwrap_or_default());
         File { bytes, format, plain, module }

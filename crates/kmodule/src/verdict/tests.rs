@@ -335,7 +335,7 @@ fn who_unpacks_what() {
         ("cut short", xz()[..20].to_vec(), known, "damaged"),
     ];
     for (what, bytes, loader, code) in cases {
-        let file = super::File::read(&bytes);
+        let file = super::File::read(&bytes, 1 << 20);
         let verdict = file.judge(&view(loader));
         let first = verdict.doubts.first().or(verdict.refusals.first()).unwrap();
         assert_eq!((first.code(), file.module().is_none()), (code, true), "{what}");
