@@ -25,6 +25,7 @@ pub mod install;
 pub mod journal;
 pub mod kernel;
 pub mod lock;
+pub mod machine;
 pub mod plan;
 pub mod remove;
 pub mod ready;

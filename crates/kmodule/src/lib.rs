@@ -10,6 +10,7 @@
 //! | [`symvers`] | which symbols does a kernel or module offer, with which CRC? |
 //! | [`compress`] | gzip, xz and zstd as the kernel and kmod read them |
 //! | [`sign`] | the appended PKCS#7 signature: make, read, check, take off |
+//! | [`efi_siglist`] | which certificates and digests does a firmware variable hold? |
 //! | [`mok`] | a new signing key and its certificate |
 //! | [`verdict`] | would this kernel load this module, and if not, why? |
 //! | [`vmlinux`] | which compiler is named in a kernel image? |
@@ -20,6 +21,7 @@
 
 pub mod compress;
 mod der;
+pub mod efi_siglist;
 pub mod elf;
 pub mod modinfo;
 pub mod mok;
@@ -62,6 +64,7 @@ pub fn fuzz_module(data: &[u8]) {
     let _ = sign::strip_signature(data);
     let _ = sign::signature(data);
     let _ = sign::Key::parse(data);
+    let _ = efi_siglist::SignatureLists::parse(data).map(|lists| lists.parsed().count());
     if let Ok(certificate) = sign::Certificate::parse(data) {
         let _ = sign::verify(data, &certificate);
     }
