@@ -52,7 +52,11 @@ pub const ACTIONS: [(&str, Action, &str); 20] = [
     ("autoinstall", Action::Autoinstall, "install every module with AUTOINSTALL=yes for a kernel"),
     ("match", Action::Match, "install for a kernel what is installed for another (--templatekernel)"),
     ("config", Action::Config, "show what dkms understood of a dkms.conf, as JSON"),
-    ("verify", Action::Verify, "say whether the kernel would load the modules that are installed, or these files"),
+    (
+        "verify",
+        Action::Verify,
+        "say whether the kernel would load the modules that are installed, or these files",
+    ),
     ("ready", Action::Ready, "say whether a kernel is safe to boot next: 0 yes, 1 no, 2 cannot tell"),
     ("pending", Action::Pending, "list what waits for headers, for a dependency, for a key to be enrolled"),
     ("fsck", Action::Fsck, "look for what is not in order, in the tree and in kernels' modules (--repair)"),
@@ -71,10 +75,7 @@ impl Action {
 
     /// Whether `--json` makes it write one document instead of events.
     pub fn is_document(self) -> bool {
-        matches!(
-            self,
-            Self::Status | Self::Config | Self::Fsck | Self::Verify | Self::Ready | Self::Pending
-        )
+        matches!(self, Self::Status | Self::Config | Self::Fsck | Self::Verify | Self::Ready | Self::Pending)
     }
 
     /// The word it is called by.

@@ -98,6 +98,8 @@ pub struct Module {
     pub little_endian: bool,
     /// `e_machine`, e.g. 62 for x86-64.
     pub machine: u16,
+    /// There is a `.modinfo` section. Every module has one, and kernels do not insist on it.
+    pub has_modinfo: bool,
     /// The `.modinfo` strings.
     pub modinfo: ModInfo,
     /// The file holds `.gnu.linkonce.this_module`, which modpost adds last: without it this is a half-built
@@ -115,6 +117,9 @@ pub struct Module {
     pub undefined: Vec<UndefinedSymbol>,
     /// Symbols it offers to others, in symbol-table order.
     pub exports: Vec<String>,
+    /// A relocation type that no kernel of this machine applies (checked on x86-64), as a compiler leaves it that was told
+    /// to make position-independent code.
+    pub bad_relocation: Option<u32>,
 }
 
 impl Module {
@@ -123,12 +128,21 @@ impl Module {
     /// # Errors
     /// [`ElfError`] tells what the bytes are instead, or which part of them is missing.
     pub fn parse(data: &[u8]) -> Result<Module, ElfError> {
+        let module = Module::read(data)?;
+        if module.has_modinfo { Ok(module) } else { Err(ElfError::NoModinfo) }
+    }
+
+    /// As [`Module::parse`], but any relocatable file will do.
+    ///
+    /// # Errors
+    /// As there, but for [`ElfError::NoModinfo`].
+    pub fn read(data: &[u8]) -> Result<Module, ElfError> {
         let reader = Reader::new(data)?;
         let sections = reader.sections()?;
         let find = |name: &str| sections.iter().find(|section| section.name == name.as_bytes());
         let modinfo = match find(".modinfo") {
             Some(section) => ModInfo::from_section(reader.contents(section)?),
-            None => return Err(ElfError::NoModinfo),
+            None => ModInfo::default(),
         };
         let versions = match (find("__version_ext_crcs"), find("__version_ext_names")) {
             (Some(crcs), Some(names)) => {
@@ -145,6 +159,8 @@ impl Module {
             class: reader.class,
             little_endian: reader.little_endian,
             machine: reader.machine,
+            has_modinfo: find(".modinfo").is_some(),
+            bad_relocation: reader.bad_relocation(&sections)?,
             modinfo,
             has_this_module: this_module.is_some(),
             this_module_size: this_module.map_or(0, |section| section.size),

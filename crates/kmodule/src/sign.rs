@@ -64,6 +64,9 @@ pub enum VerifyError {
     /// There is one, but it cannot be read.
     #[error("the module's signature is damaged: {0}")]
     Malformed(&'static str),
+    /// There is one of a kind that no kernel since 4.3 reads.
+    #[error("the module's signature is not PKCS#7")]
+    OtherKind,
     /// It was made with another key.
     #[error("the module was signed by \"{signer}\" (serial {serial}), not with this certificate")]
     OtherSigner {
@@ -178,8 +181,9 @@ impl<'a> Signed<'a> {
         let (rest, info) =
             body.len().checked_sub(INFO_LENGTH).and_then(|end| body.split_at_checked(end)).ok_or(cut)?;
         let (head, _) = info.split_at_checked(8).unwrap_or_default();
+        locate(module).ok_or(Malformed("it does not fit in the file"))?;
         if head.get(2) != Some(&ID_PKCS7) {
-            return Err(Malformed("it is not PKCS#7"));
+            return Err(VerifyError::OtherKind);
         }
         if head.iter().enumerate().any(|(at, byte)| at != 2 && *byte != 0) {
             return Err(Malformed("fields of its header that must be zero are not"));
@@ -187,6 +191,9 @@ impl<'a> Signed<'a> {
         let (range, _) = locate(module).ok_or(Malformed("it does not fit in the file"))?;
         let (content, message) = rest.split_at_checked(range.start).unwrap_or_default();
         let message = pkcs7::parse(message).ok_or(Malformed("it is not a PKCS#7 message"))?;
+        if message.has_content {
+            return Err(Malformed("it holds data of its own"));
+        }
         Ok(Signed { content, message })
     }
 

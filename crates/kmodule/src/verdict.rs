@@ -28,7 +28,7 @@ pub struct KernelView<'a> {
     pub modversions: bool,
     /// The whole version magic of this kernel's modules; without, only its first word is known.
     pub vermagic: Option<&'a str>,
-    /// `sizeof(struct module)` in bytes, where the kernel compares it.
+    /// `sizeof(struct module)` in bytes; kernels compare it since 6.4.
     pub struct_module: Option<u64>,
     /// `CONFIG_MODULE_FORCE_LOAD`: a module without any CRC or version magic is loaded all the same, and taints the
     /// kernel.
@@ -160,10 +160,6 @@ impl Verdict {
         }
     }
 
-    fn refused(reason: Reason) -> Verdict {
-        Verdict { refusals: vec![reason], ..Verdict::default() }
-    }
-
     fn add(&mut self, other: Verdict) {
         self.refusals.extend(other.refusals);
         self.doubts.extend(other.doubts);
@@ -190,14 +186,14 @@ impl<'a> File<'a> {
             Format::None => Ok(Cow::Borrowed(bytes)),
             _ => compress::decompress(bytes, limit).map(Cow::Owned),
         };
-        let module = Module::parse(plain.as_deref().unwrap_or_default());
+        let module = Module::read(plain.as_deref().unwrap_or_default());
         File { bytes, format, plain, module }
     }
 
     /// What it says of itself, if it is a module.
     #[must_use]
     pub fn module(&self) -> Option<&Module> {
-        self.module.as_ref().ok()
+        self.module.as_ref().ok().filter(|module| module.has_modinfo)
     }
 
     /// The bytes without compression; none when they cannot be unpacked.
@@ -215,22 +211,36 @@ impl<'a> File<'a> {
     /// Would this kernel load it?
     #[must_use]
     pub fn judge(&self, k: &KernelView<'_>) -> Verdict {
-        let plain = match &self.plain {
-            Ok(plain) => plain,
-            Err(error) => return Verdict::refused(Reason::Damaged { reason: error.to_string() }),
-        };
         let mut verdict = Verdict::default();
+        if self.bytes.is_empty() {
+            let error = ElfError::NotElf { empty: true };
+            return Verdict { refusals: vec![Reason::NotModule { error }], ..verdict };
+        }
+        let sign = |bytes: &[u8], verdict: &mut Verdict| {
+            if let Some(signatures) = &k.signatures {
+                signature::check(bytes, signatures, verdict);
+            }
+        };
         match unpacking(self.format, self.bytes, k) {
+            // What kmod does not read it hands over as it is.
+            Some((reason @ Reason::Compression { .. }, _)) => {
+                sign(self.bytes, &mut verdict);
+                verdict.refusals.push(reason);
+                return verdict;
+            }
             Some((reason, true)) => verdict.refusals.push(reason),
             Some((reason, false)) => verdict.doubts.push(reason),
             None => {}
         }
-        if let Some(signatures) = &k.signatures {
-            signature::check(plain, signatures, &mut verdict);
+        match &self.plain {
+            Ok(plain) => sign(plain, &mut verdict),
+            Err(error) => {
+                verdict.refusals.insert(0, Reason::Damaged { reason: error.to_string() });
+                return verdict;
+            }
         }
         match &self.module {
             Ok(module) => verdict.add(check(module, k)),
-            Err(ElfError::NoModinfo) => verdict.refusals.push(Reason::NotLinked),
             Err(error) => verdict.refusals.push(Reason::NotModule { error: error.clone() }),
         }
         verdict
@@ -266,8 +276,10 @@ pub fn check(module: &Module, k: &KernelView<'_>) -> Verdict {
         verdict.refusals.push(Reason::Stripped);
     }
     if !module.has_this_module {
-        verdict.refusals.push(Reason::NotLinked);
-    } else if let Some(kernel) = k.struct_module.filter(|size| *size != module.this_module_size) {
+        verdict.refusals.push(Reason::NotLinked { counted: since(k.release, 6, 4) });
+    } else if let Some(kernel) =
+        k.struct_module.filter(|size| since(k.release, 6, 4) && *size != module.this_module_size)
+    {
         verdict.refusals.push(Reason::StructModule { module: module.this_module_size, kernel });
     }
     if let Some(name) = module.modinfo.name().filter(|name| k.blacklist.iter().any(|word| word == name)) {
@@ -280,7 +292,14 @@ pub fn check(module: &Module, k: &KernelView<'_>) -> Verdict {
         verdict.notes.push(Reason::Taints { license: license.to_owned() });
     }
     symbols::check(module, k, &mut verdict);
+    verdict.refusals.extend(module.bad_relocation.map(|kind| Reason::Relocation { kind }));
     verdict
+}
+
+/// The release is this version of Linux or a later one.
+fn since(release: &str, major: u32, minor: u32) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
 fn machine(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {

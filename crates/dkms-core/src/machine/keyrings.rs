@@ -151,7 +151,7 @@ fn parse(text: &str) -> BTreeMap<i32, Key> {
 }
 
 /// Whether a key's description is that of the certificate.
-fn describes(description: &str, certificate: &Certificate) -> bool {
+pub(crate) fn describes(description: &str, certificate: &Certificate) -> bool {
     let id = hex(certificate.subject_key_id().unwrap_or_else(|| certificate.raw_serial()));
     // "Organisation: Name: IDENTIFIER: X509.rsa 01234567 []"; the name may hold anything.
     let mark = format!("{}: {id}", certificate.subject_cn());

@@ -71,7 +71,8 @@ pub(super) fn compare(
     if early.is_empty() {
         return;
     }
-    let help = format!("make it anew: update-initramfs -u -k {0}, or dracut --force --kver {0}", kernel.release);
+    let help =
+        format!("make it anew: update-initramfs -u -k {0}, or dracut --force --kver {0}", kernel.release);
     match look(s, &kernel.release) {
         Seen::None => {
             let what = "it has no initramfs, and the running kernel's holds required modules";
@@ -83,7 +84,10 @@ pub(super) fn compare(
                 let (answer, what) = if names.contains(name) {
                     (Outcome::Loads, format!("is in {}", path.display()))
                 } else {
-                    (Outcome::Refused, format!("is in the running kernel's initramfs, but not in {}", path.display()))
+                    (
+                        Outcome::Refused,
+                        format!("is in the running kernel's initramfs, but not in {}", path.display()),
+                    )
                 };
                 let help = (answer == Outcome::Refused).then_some(help.as_str());
                 report.note(Some(name), answer, what, help);

@@ -9,7 +9,6 @@ pub use pending::{Item, Wait, pending};
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
-use crate::install::uninstall::installed_files;
 use crate::journal::{self, Journal};
 use crate::session::Session;
 use crate::status::{self, Filter, State};
@@ -153,14 +152,28 @@ fn unfinished(s: &Session<'_>, kernel: &Kernel, report: &mut Report) {
         match Journal::read(&path) {
             Ok(Some(j)) if j.begin.kernels.iter().any(|k| k.release == kernel.release) => {
                 if j.writer_is_alive() {
-                    let what = format!("its modules are being changed by '{}' (pid {})", j.begin.command, j.begin.pid);
+                    let what = format!(
+                        "its modules are being changed by '{}' (pid {})",
+                        j.begin.command, j.begin.pid
+                    );
                     report.note(None, Outcome::Unknown, what, Some("ask again when that is done"));
                 } else if j.owed {
                     let what = format!("'{}' did not come to its depmod", j.begin.command);
-                    report.note(None, Outcome::Refused, what, Some("any dkms command on this kernel runs it"));
+                    report.note(
+                        None,
+                        Outcome::Refused,
+                        what,
+                        Some("any dkms command on this kernel runs it"),
+                    );
                 } else {
-                    let what = format!("'{}' was cut off while it changed this kernel's modules", j.begin.command);
-                    report.note(None, Outcome::Refused, what, Some("any dkms command on this kernel puts it right"));
+                    let what =
+                        format!("'{}' was cut off while it changed this kernel's modules", j.begin.command);
+                    report.note(
+                        None,
+                        Outcome::Refused,
+                        what,
+                        Some("any dkms command on this kernel puts it right"),
+                    );
                 }
             }
             Ok(_) => {}
@@ -188,7 +201,9 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
         Some(names) => {
             for name in names.split_whitespace() {
                 let packages = state::all_packages(s.layout);
-                let owner = here.iter().find(|e| modules_of(s, here, &e.package.name).contains(&name.replace('-', "_")));
+                let owner = here
+                    .iter()
+                    .find(|e| modules_of(s, here, &e.package.name).contains(&name.replace('-', "_")));
                 required.push(match owner {
                     _ if packages.iter().any(|p| p.name == name) => Required::Package(name.to_owned()),
                     Some(entry) => Required::Package(entry.package.name.clone()),
@@ -256,7 +271,11 @@ fn package(
         loaded += usize::from(module(&id, judged, index, report));
     }
     if loaded > 0 {
-        let what = if loaded == 1 { "would be loaded".to_owned() } else { format!("{loaded} modules would be loaded") };
+        let what = if loaded == 1 {
+            "would be loaded".to_owned()
+        } else {
+            format!("{loaded} modules would be loaded")
+        };
         report.note(Some(&id), Outcome::Loads, what, None);
     }
 }
@@ -337,6 +356,11 @@ fn own_module(modules: &Path, name: &str, index: Option<&BTreeSet<PathBuf>>, rep
         report.note(Some(name), Outcome::Loads, "is a module of this kernel", None);
     } else {
         let what = "is neither a package of dkms nor a module of this kernel";
-        report.note(Some(name), Outcome::Refused, what, Some("install it, or correct required_modules in framework.conf"));
+        report.note(
+            Some(name),
+            Outcome::Refused,
+            what,
+            Some("install it, or correct required_modules in framework.conf"),
+        );
     }
 }

@@ -75,19 +75,31 @@ pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
     items.extend(g.wrong.into_iter().filter_map(|(b, e)| wait(s, &b, e)));
     for (b, missing) in g.deferred {
         let what = format!("needs {}, which dkms does not know", missing.join(", "));
-        items.push(item(&b, Wait::Dependency, what, vec![format!("install the package that has {}", missing.join(", "))]));
+        items.push(item(
+            &b,
+            Wait::Dependency,
+            what,
+            vec![format!("install the package that has {}", missing.join(", "))],
+        ));
     }
     let filters: Vec<Filter> = kernels
         .iter()
         .map(|k| Filter { release: Some(crate::status::escape(&k.release)), ..Filter::default() })
         .collect();
     for judged in verify::verify(s, &filters).modules {
-        let not_enrolled = judged.verdict.refusals.iter().find(|r| {
-            matches!(r, Reason::Untrusted { cause: Cause::Key { .. }, .. })
-        });
+        let not_enrolled = judged
+            .verdict
+            .refusals
+            .iter()
+            .find(|r| matches!(r, Reason::Untrusted { cause: Cause::Key { .. }, .. }));
         if let (Some(reason), Some(package)) = (not_enrolled, &judged.package) {
             let b = Build::new(package, &judged.kernel);
-            items.push(item(&b, Wait::Enrolment, format!("{}: {reason}", judged.name), vec![reason.help().to_owned()]));
+            items.push(item(
+                &b,
+                Wait::Enrolment,
+                format!("{}: {reason}", judged.name),
+                vec![reason.help().to_owned()],
+            ));
         }
     }
     items.extend(cut_off(s, kernels));
@@ -116,7 +128,10 @@ fn wait(s: &Session<'_>, b: &Build, e: Error) -> Option<Item> {
 fn ready_to_go(s: &Session<'_>, b: &Build, make: bool) -> Item {
     let log = s.layout.failed_log(b);
     if make && log.is_file() {
-        let help = vec![format!("see {}", log.display()), format!("then: dkms install {} -k {}", b.package, b.kernel.release)];
+        let help = vec![
+            format!("see {}", log.display()),
+            format!("then: dkms install {} -k {}", b.package, b.kernel.release),
+        ];
         return item(b, Wait::Build, "its last build failed".into(), help);
     }
     let what = if make { "is to be built and installed" } else { "is built and to be installed" };
@@ -126,7 +141,8 @@ fn ready_to_go(s: &Session<'_>, b: &Build, make: bool) -> Item {
 /// Commands that were cut off, and depmods that are owed.
 fn cut_off(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
     let paths = journal::list(s.layout).unwrap_or_default();
-    let journals = paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());
+    let journals =
+        paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());
     let mut items = Vec::new();
     for j in journals {
         for kernel in kernels.iter().filter(|k| j.begin.kernels.contains(k)) {

@@ -114,8 +114,7 @@ impl Facts {
         view.symbols = symbols.as_ref().map(|s| s as &dyn Symbols);
         view.modversions = enabled("CONFIG_MODVERSIONS");
         view.vermagic = self.sample.as_ref().map(|s| s.vermagic.as_str());
-        view.struct_module =
-            self.sample.as_ref().map(|s| s.struct_module).filter(|_| self.compares_struct_module());
+        view.struct_module = self.sample.as_ref().map(|s| s.struct_module);
         view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
         view.allow_missing_namespaces = enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");
         view.blacklist = self.trust.blacklist();
@@ -136,15 +135,6 @@ impl Facts {
     #[must_use]
     pub fn config(&self) -> Option<&KernelConfig> {
         self.config.as_ref()
-    }
-
-    /// Since Linux 6.4 the kernel compares the size before anything else in the module.
-    fn compares_struct_module(&self) -> bool {
-        let mut numbers = self.kernel.release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().ok());
-        match (numbers.next().flatten(), numbers.next().flatten()) {
-            (Some(major), Some(minor)) => (major, minor) >= (6, 4),
-            _ => false,
-        }
     }
 
     /// What modules outside the kernel's own list offer of what this one needs.
@@ -212,7 +202,8 @@ impl Facts {
                 Path::new(&name).exists()
             };
             let name = folded(owner.rsplit('/').next().unwrap_or_default());
-            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(there) || self.index().files.contains_key(&name)
+            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(there)
+                || self.index().files.contains_key(&name)
         })
     }
 
@@ -223,8 +214,10 @@ impl Facts {
             let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
             if version >= 31 && enabled("CONFIG_MODULE_DECOMPRESS") {
                 let formats = [("GZIP", Format::Gzip), ("XZ", Format::Xz), ("ZSTD", Format::Zstd)];
-                loader.kernel =
-                    formats.into_iter().find(|(n, _)| enabled(&format!("CONFIG_MODULE_COMPRESS_{n}"))).map(|f| f.1);
+                loader.kernel = formats
+                    .into_iter()
+                    .find(|(n, _)| enabled(&format!("CONFIG_MODULE_COMPRESS_{n}")))
+                    .map(|f| f.1);
             }
             loader
         })
@@ -273,11 +266,14 @@ impl Index {
     /// Reads `modules.symbols` and `modules.dep`; what is not there knows nothing.
     fn read(modules: &Path) -> Self {
         let text = |name: &str| {
-            std::fs::read(modules.join(name)).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+            std::fs::read(modules.join(name))
+                .map(|b| String::from_utf8_lossy(&b).into_owned())
+                .unwrap_or_default()
         };
         let mut index = Self::default();
         for line in text("modules.symbols").lines() {
-            if let Some((symbol, module)) = line.strip_prefix("alias symbol:").and_then(|l| l.split_once(' ')) {
+            if let Some((symbol, module)) = line.strip_prefix("alias symbol:").and_then(|l| l.split_once(' '))
+            {
                 index.symbols.insert(symbol.to_owned(), folded(module.trim()));
             }
         }
@@ -382,7 +378,9 @@ fn sample(own: &Path) -> Option<Sample> {
                 return Some(Sample { vermagic, struct_module, signer });
             }
         }
-        pending.extend(entries.iter().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(std::fs::DirEntry::path));
+        pending.extend(
+            entries.iter().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(std::fs::DirEntry::path),
+        );
     }
     None
 }

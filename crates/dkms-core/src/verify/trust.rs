@@ -56,7 +56,8 @@ impl Trust {
         let policy = machine::policy(&machine, config.map(KernelConfig::text), running);
         let lists = [machine.mok(), machine.db()];
         let complete = lists.iter().all(Result::is_ok);
-        let mut certificates: Vec<Certificate> = lists.into_iter().flatten().flat_map(|l| l.parsed()).collect();
+        let mut certificates: Vec<Certificate> =
+            lists.into_iter().flatten().flat_map(|l| l.parsed()).collect();
         let handed_over = certificates.len();
         certificates.extend(own_certificate(s));
         let of_running = |c: &Certificate| held(&machine, c, counts_platform(s));
@@ -94,8 +95,10 @@ impl Trust {
             digests: Digests {
                 config: config.cloned(),
                 loaded: std::fs::read_to_string("/proc/crypto").ok().filter(|_| running),
-                on_demand: std::fs::read_to_string(s.layout.kernel_modules(&kernel.release).join("modules.alias"))
-                    .unwrap_or_default(),
+                on_demand: std::fs::read_to_string(
+                    s.layout.kernel_modules(&kernel.release).join("modules.alias"),
+                )
+                .unwrap_or_default(),
             },
             running,
             policy,
@@ -233,7 +236,8 @@ fn held(machine: &Machine, certificate: &Certificate, platform: bool) -> Option<
     let rings = machine.keyrings();
     match rings.holds(certificate) {
         Some(true) => {
-            let counting = rings.keyrings_with(certificate).iter().any(|ring| platform || *ring != ".platform");
+            let counting =
+                rings.keyrings_with(certificate).iter().any(|ring| platform || *ring != ".platform");
             Some(counting)
         }
         other => other,
@@ -256,7 +260,9 @@ fn unseen(machine: &Machine, known: &[(Certificate, Option<bool>)]) -> Option<Ve
 
 /// `module_blacklist=a,b` of the kernel's command line.
 fn blacklist(cmdline: &str) -> Vec<String> {
-    let named = |(name, value): (String, Option<&str>)| (name == "module_blacklist").then(|| value.map(str::to_owned))?;
+    let named = |(name, value): (String, Option<&str>)| {
+        (name == "module_blacklist").then(|| value.map(str::to_owned))?
+    };
     let list = machine::policy::parameters(cmdline).filter_map(named).last().unwrap_or_default();
     list.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }

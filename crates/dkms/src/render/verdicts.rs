@@ -81,7 +81,8 @@ pub fn verify_text(report: &Report, verbose: bool) -> String {
     let mut text = String::new();
     if verbose {
         for k in &report.kernels {
-            let from = k.symbols_from.as_ref().map_or_else(|| "none found".into(), |p| p.display().to_string());
+            let from =
+                k.symbols_from.as_ref().map_or_else(|| "none found".into(), |p| p.display().to_string());
             text.push_str(&format!("{}: {}\n  symbols: {from}\n", k.kernel.release, k.policy));
         }
     }

@@ -22,6 +22,9 @@ pub(super) struct Section<'a> {
     pub name: &'a [u8],
     pub kind: u32,
     pub link: u32,
+    /// Of a table of relocations: the section it is for.
+    target: u32,
+    flags: u64,
     pub size: u64,
     offset: u64,
     entry_size: u64,
@@ -43,7 +46,9 @@ impl<'a> Reader<'a> {
         if !data.starts_with(b"\x7fELF") {
             return Err(ElfError::NotElf { empty: data.is_empty() });
         }
-        let ident = data.get(4..16).ok_or_else(|| truncated(data, "ELF header", 16))?;
+        let ident = data.get(4..20).ok_or_else(|| truncated(data, "ELF header", 20))?;
+        // The kernel of an x86-64 machine goes by the machine alone, whatever these two bytes say.
+        let ident = if ident.ends_with(&[62, 0]) { &[2, 1][..] } else { ident };
         let class = match ident.first().copied().unwrap_or_default() {
             1 => Class::Elf32,
             2 => Class::Elf64,
@@ -145,6 +150,8 @@ impl<'a> Reader<'a> {
                 offset: word(16).into(),
                 size: word(20).into(),
                 link: word(24),
+                target: word(28),
+                flags: word(8).into(),
                 entry_size: word(36).into(),
             },
             Class::Elf64 => Section {
@@ -153,6 +160,8 @@ impl<'a> Reader<'a> {
                 offset: wide(24),
                 size: wide(32),
                 link: word(40),
+                target: word(44),
+                flags: wide(8),
                 entry_size: wide(56),
             },
         };
@@ -184,6 +193,33 @@ impl<'a> Reader<'a> {
             bind: entry.get(info).copied().unwrap_or_default() >> 4,
             section: self.half(entry, section),
         }))
+    }
+
+    /// The first relocation of a loaded section that x86-64's module loader does not know (apply_relocate_add in
+    /// arch/x86/kernel/module.c); none on other machines.
+    pub fn bad_relocation(&self, sections: &[Section<'_>]) -> Result<Option<u32>, ElfError> {
+        const X86_64: u16 = 62;
+        const SHT_RELA: u32 = 4;
+        const SHF_ALLOC: u64 = 2;
+        const ENTRY: usize = 24;
+        /// NONE, 64, PC32, PLT32, 32, 32S and PC64
+        const KNOWN: [u32; 7] = [0, 1, 2, 4, 10, 11, 24];
+        if self.machine != X86_64 {
+            return Ok(None);
+        }
+        for table in sections.iter().filter(|section| section.kind == SHT_RELA) {
+            let target = usize::try_from(table.target).ok().and_then(|index| sections.get(index));
+            if target.is_none_or(|target| target.flags & SHF_ALLOC == 0) {
+                continue;
+            }
+            let kinds = self.contents(table)?.chunks_exact(ENTRY).filter_map(|entry| entry.get(8..12));
+            for kind in kinds.filter_map(|kind| kind.try_into().ok()).map(u32::from_le_bytes) {
+                if !KNOWN.contains(&kind) {
+                    return Ok(Some(kind));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The number that up to eight bytes are in the file's byte order.

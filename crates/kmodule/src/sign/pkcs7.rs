@@ -12,6 +12,8 @@ pub struct Message<'a> {
     pub serial: &'a [u8],
     pub hash: Option<Hash>,
     pub signed_attributes: bool,
+    /// The message holds what it signs; for a module that is the file before it.
+    pub has_content: bool,
     pub signature: &'a [u8],
 }
 
@@ -43,7 +45,9 @@ pub fn parse(bytes: &[u8]) -> Option<Message<'_>> {
     let mut signed = outer.enter(der::context(0))?.enter(SEQUENCE)?;
     signed.take(der::INTEGER)?;
     signed.take(SET)?;
-    signed.take(SEQUENCE)?;
+    let mut content = signed.enter(SEQUENCE)?;
+    content.take(OID)?;
+    let has_content = content.take(der::context(0)).is_some();
     // Certificates and revocation lists may stand here.
     signed.take(der::context(0));
     signed.take(der::context(1));
@@ -60,5 +64,5 @@ pub fn parse(bytes: &[u8]) -> Option<Message<'_>> {
     let signed_attributes = signer.take(der::context(0)).is_some();
     signer.take(SEQUENCE)?;
     let signature = signer.take(OCTET_STRING)?.body;
-    Some(Message { issuer, serial, hash, signed_attributes, signature })
+    Some(Message { issuer, serial, hash, signed_attributes, has_content, signature })
 }

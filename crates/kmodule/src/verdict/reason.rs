@@ -37,7 +37,7 @@ impl Cause {
         match self {
             Cause::Unsigned => String::new(),
             Cause::Key { signer } => format!(": signed by {signer}"),
-            Cause::Crypto { what } => format!(": its digest is {what}"),
+            Cause::Crypto { what } => format!(": {what}"),
         }
     }
 }
@@ -86,7 +86,10 @@ pub enum Reason {
     /// No symbol table.
     Stripped,
     /// No `.gnu.linkonce.this_module`.
-    NotLinked,
+    NotLinked {
+        /// The kernel counts these sections (since 6.4) and says so.
+        counted: bool,
+    },
     /// Built with another `struct module`.
     StructModule {
         /// Its size in the module, in bytes.
@@ -136,7 +139,7 @@ pub enum Reason {
         /// The CRC of the kernel's symbol.
         kernel_crc: u32,
     },
-    /// The module lists no CRC for a symbol it needs (a note: the kernel loads it).
+    /// The module lists CRCs, but none for a symbol it needs.
     NoSymbolVersion {
         /// The symbol.
         symbol: String,
@@ -163,6 +166,11 @@ pub enum Reason {
         symbol: String,
         /// Its namespace.
         namespace: String,
+    },
+    /// A kind of relocation that the kernel does not apply.
+    Relocation {
+        /// Its number for this machine.
+        kind: u32,
     },
     /// It exports a symbol that the kernel exports already.
     DuplicateExport {
@@ -233,7 +241,8 @@ impl Reason {
             Reason::WrongMachine { .. } => "machine",
             Reason::UnknownArch { .. } => "machine-unknown",
             Reason::Stripped => "stripped",
-            Reason::NotLinked => "not-linked",
+            Reason::NotLinked { .. } => "not-linked",
+            Reason::Relocation { .. } => "relocation",
             Reason::StructModule { .. } => "struct-module",
             Reason::Blacklisted { .. } => "blacklisted",
             Reason::NoVermagic => "no-vermagic",
@@ -273,7 +282,12 @@ impl Reason {
             Reason::Compression { .. } | Reason::NotModule { .. } => "Invalid ELF".to_owned(),
             Reason::WrongMachine { .. } => "Invalid architecture in ELF header".to_owned(),
             Reason::Stripped => "module has no symbols (stripped?)".to_owned(),
-            Reason::NotLinked => "No module found in object".to_owned(),
+            Reason::NotLinked { counted: false } => "No module found in object".to_owned(),
+            Reason::NotLinked { counted: true } => {
+                "Exactly one .gnu.linkonce.this_module section must exist".to_owned()
+            }
+            Reason::Relocation { kind } => format!("Unknown rela relocation: {kind}"),
+            Reason::NoSymbolVersion { symbol } => format!("no symbol version for {symbol}"),
             Reason::StructModule { .. } => {
                 ".gnu.linkonce.this_module section size must match the kernel's".to_owned()
             }
@@ -294,8 +308,7 @@ impl Reason {
             Reason::Untrusted { cause, lockdown: false } => {
                 format!("Loading of {} is rejected", cause.words())
             }
-            // Lockdown does not say more than this about any of them.
-            Reason::Untrusted { lockdown: true, .. } => "unsigned module loading is restricted".to_owned(),
+            // Lockdown says "unsigned module loading is restricted", but not every time.
             _ => return None,
         })
     }
@@ -308,8 +321,12 @@ impl Reason {
             | Reason::OwnerMissing { .. }
             | Reason::GplOnly { .. }
             | Reason::ProprietaryOwner { .. } => "ENOENT",
-            Reason::DisagreesAboutVersion { symbol, .. } if symbol != "module_layout" => "EINVAL",
-            Reason::Namespace { .. } | Reason::XzCheck { .. } => "EINVAL",
+            Reason::DisagreesAboutVersion { symbol, .. } | Reason::NoSymbolVersion { symbol }
+                if symbol != "module_layout" =>
+            {
+                "EINVAL"
+            }
+            Reason::Namespace { .. } | Reason::XzCheck { .. } | Reason::Damaged { .. } => "EINVAL",
             Reason::NotModule { error: ElfError::NotElf { empty: true } } => "EINVAL",
             Reason::SignatureDamaged { .. } => "EBADMSG",
             Reason::Blacklisted { .. } | Reason::Untrusted { lockdown: true, .. } => "EPERM",
@@ -338,7 +355,10 @@ impl Reason {
             Reason::WrongMachine { .. } => "build it on, or with a cross compiler for, the kernel's machine",
             Reason::UnknownArch { .. } => "nothing to do; the machine type was not checked",
             Reason::Stripped => "it was stripped of all symbols; strip -g leaves those a module needs",
-            Reason::NotLinked => {
+            Reason::Relocation { .. } => {
+                "the compiler made position-independent code; build with the flags of the kernel's own Makefile"
+            }
+            Reason::NotLinked { .. } => {
                 "the build stopped before modpost finished; look into make.log and build again"
             }
             Reason::Blacklisted { .. } => {
@@ -434,7 +454,7 @@ impl fmt::Display for Reason {
             Reason::UnknownArch { arch } => {
                 write!(f, "machine type \"{arch}\" is unknown and was not checked")
             }
-            Reason::NotLinked => {
+            Reason::NotLinked { counted: false } => {
                 f.write_str("No module found in object: .gnu.linkonce.this_module is missing")
             }
             Reason::StructModule { module, kernel } => write!(
@@ -459,7 +479,6 @@ impl fmt::Display for Reason {
                  {kernel_crc:#010x}"
             ),
             Reason::NoVersions => f.write_str("no symbol versions: the module was built without CRCs"),
-            Reason::NoSymbolVersion { symbol } => write!(f, "no symbol version for {symbol}"),
             Reason::GplOnly { symbol, license } => {
                 write!(
                     f,
@@ -509,6 +528,9 @@ impl fmt::Display for Reason {
             }
             Reason::Taints { license } => write!(f, "module license '{license}' taints kernel"),
             Reason::Stripped
+            | Reason::NotLinked { counted: true }
+            | Reason::Relocation { .. }
+            | Reason::NoSymbolVersion { .. }
             | Reason::Blacklisted { .. }
             | Reason::Vermagic { .. }
             | Reason::UnknownSymbol { .. }

@@ -8,6 +8,10 @@ pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Ver
     let signed = match Signed::read(bytes) {
         Ok(signed) => signed,
         Err(VerifyError::NotSigned) => return weigh(Cause::Unsigned, signatures.enforcement, verdict),
+        Err(VerifyError::OtherKind) => {
+            let cause = Cause::Crypto { what: "not PKCS#7".into() };
+            return weigh(cause, signatures.enforcement, verdict);
+        }
         Err(VerifyError::Malformed(reason)) => {
             return verdict.refusals.push(Reason::SignatureDamaged { reason });
         }

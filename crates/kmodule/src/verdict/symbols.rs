@@ -44,11 +44,9 @@ pub(super) fn layout(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict)
         let list = if k.force_load { &mut verdict.notes } else { &mut verdict.refusals };
         return list.push(Reason::NoVersions);
     }
-    let Some(entry) = k.symbols.and_then(|symbols| symbols.find(LAYOUT)) else { return };
-    // Where the module does not list it the kernel goes on.
-    if let Some((_, module_crc)) = module.versions.iter().find(|(name, _)| name == LAYOUT) {
-        crc(entry.entry, Some(*module_crc), verdict);
-    }
+    let Some(found) = k.symbols.and_then(|symbols| symbols.find(LAYOUT)) else { return };
+    let listed = module.versions.iter().find(|(name, _)| name == LAYOUT);
+    crc(found.entry, listed.map(|(_, crc)| *crc), verdict);
 }
 
 pub(super) fn check(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
@@ -109,7 +107,7 @@ fn crc(entry: Entry<'_>, wanted: Option<u32>, verdict: &mut Verdict) {
             verdict.refusals.push(Reason::DisagreesAboutVersion { symbol, module_crc, kernel_crc: entry.crc })
         }
         Some(_) => {}
-        None => verdict.notes.push(Reason::NoSymbolVersion { symbol }),
+        None => verdict.refusals.push(Reason::NoSymbolVersion { symbol }),
     }
 }
 
