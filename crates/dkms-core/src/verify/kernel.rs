@@ -350,7 +350,8 @@ fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
     let images =
         [modules.join("vmlinuz"), boot(format!("vmlinuz-{release}")), boot(format!("Image-{release}"))];
     images.into_iter().find_map(|path| {
-        let elf = kmodule::image::unpack(&std::fs::read(&path).ok()?).ok()?;
+        let packed = std::fs::read(&path).ok()?;
+        let elf = kmodule::image::unpack(&packed).ok()?;
         let list = kmodule::exports::of_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
         Some((list, path))
     })
