@@ -6,7 +6,7 @@
 
 use crate::modinfo::ModInfo;
 
-mod reader;
+pub(crate) mod reader;
 use reader::{Reader, Section};
 
 /// Word size of a module, `EI_CLASS`.
@@ -68,6 +68,9 @@ pub enum ElfError {
     /// A relocatable file without `.modinfo`: an ordinary object file.
     #[error("not a kernel module: the object file has no .modinfo section")]
     NoModinfo,
+    /// An ELF file whose table of sections is missing, or was taken away.
+    #[error("the ELF file has no table of sections")]
+    NoSections,
 }
 
 fn type_name(e_type: u16) -> String {

@@ -7,7 +7,9 @@
 //! |---|---|
 //! | [`elf`] | what does this file hold: machine, symbols, versions, `.modinfo`? |
 //! | [`modinfo`] | the `key=value` strings: version, vermagic, licence … |
-//! | [`symvers`] | which symbols does a kernel or module offer, with which CRC? |
+//! | [`symvers`] | which symbols does a kernel or module offer, with which CRC, by `Module.symvers`? |
+//! | [`exports`] | the same, read from the module or the kernel image itself |
+//! | [`image`] | what is packed in a kernel image, and which version magic does it want? |
 //! | [`compress`] | gzip, xz and zstd as the kernel and kmod read them |
 //! | [`sign`] | the appended PKCS#7 signature: make, read, check, take off |
 //! | [`mok`] | a new signing key and its certificate |
@@ -21,11 +23,14 @@
 pub mod compress;
 mod der;
 pub mod elf;
+pub mod exports;
+pub mod image;
 pub mod modinfo;
 pub mod mok;
 mod pem;
 pub mod sign;
 pub mod symvers;
+mod unpack;
 pub mod verdict;
 pub mod vmlinux;
 
@@ -48,7 +53,14 @@ pub fn fuzz_module(data: &[u8]) {
         view.modversions = true;
         let _ = verdict::check(&module, &view);
     }
-    let _ = modinfo::ModInfo::from_section(data);
+    let _ = exports::of_module(data, "module").map(|list| list.iter().count());
+    let _ = exports::of_vmlinux(data).map(|list| list.iter().count());
+    let _ = image::release(data);
+    if let Ok(kernel) = image::unpack_within(data, LIMIT) {
+        let _ = image::vermagic(&kernel, "6");
+        let _ = exports::of_vmlinux(&kernel).map(|list| list.iter().count());
+    }
+    let _ = modinfo::ModInfo::from_section(data).depends().count();
     let _ = compress::decompress(data, LIMIT);
     let _ = sign::strip_signature(data);
     let _ = sign::signature(data);

@@ -3,42 +3,77 @@
 
 use super::{Class, ElfError};
 
-/// Most modules have a few hundred sections; the table itself bounds the count anyway.
 const SHT_NOBITS: u32 = 8;
+const SHT_RELA: u32 = 4;
+const SHT_REL: u32 = 9;
+const SHF_ALLOC: u64 = 2;
 
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     data: &'a [u8],
     pub class: Class,
     pub little_endian: bool,
     pub machine: u16,
+    e_type: u16,
     section_table: u64,
     section_size: u16,
     section_count: u16,
     names_index: u16,
 }
 
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     pub name: &'a [u8],
     pub kind: u32,
     pub link: u32,
+    /// Of a table of relocations: the section they change.
+    pub info: u32,
+    /// Where a linked image has it in memory.
+    pub address: u64,
+    flags: u64,
     offset: u64,
     size: u64,
     entry_size: u64,
 }
 
-pub(super) struct Symbol {
+impl Section<'_> {
+    /// In the file and, at run time, in memory.
+    pub fn is_loaded(&self) -> bool {
+        self.flags & SHF_ALLOC != 0 && self.kind != SHT_NOBITS
+    }
+}
+
+pub(crate) struct Symbol {
     pub name: usize,
     pub bind: u8,
     pub section: u16,
+    pub value: u64,
+}
+
+pub(crate) struct Relocation {
+    /// Place in the section that it changes.
+    pub offset: u64,
+    /// Index into the symbol table.
+    pub symbol: u64,
+    pub kind: u32,
+    /// `None`: what stands at the place counts.
+    pub addend: Option<u64>,
 }
 
 /// The bytes before the first NUL, or all of them.
-pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
+pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 impl<'a> Reader<'a> {
+    /// For a relocatable file: a module or another object file.
     pub fn new(data: &'a [u8]) -> Result<Reader<'a>, ElfError> {
+        const ET_REL: u16 = 1;
+        let reader = Reader::any(data)?;
+        let e_type = reader.e_type;
+        if e_type == ET_REL { Ok(reader) } else { Err(ElfError::WrongType { e_type }) }
+    }
+
+    /// For an ELF file of any type.
+    pub fn any(data: &'a [u8]) -> Result<Reader<'a>, ElfError> {
         if !data.starts_with(b"\x7fELF") {
             return Err(ElfError::NotElf { empty: data.is_empty() });
         }
@@ -58,6 +93,7 @@ impl<'a> Reader<'a> {
             class,
             little_endian,
             machine: 0,
+            e_type: 0,
             section_table: 0,
             section_size: 0,
             section_count: 0,
@@ -68,16 +104,12 @@ impl<'a> Reader<'a> {
     }
 
     fn read_header(&mut self) -> Result<(), ElfError> {
-        const ET_REL: u16 = 1;
         let (header_size, shoff, shentsize) = match self.class {
             Class::Elf32 => (52, (32, 4), 46),
             Class::Elf64 => (64, (40, 8), 58),
         };
         let header = self.range("ELF header", 0, header_size)?;
-        let e_type = self.half(header, 16);
-        if e_type != ET_REL {
-            return Err(ElfError::WrongType { e_type });
-        }
+        self.e_type = self.half(header, 16);
         self.machine = self.half(header, 18);
         self.section_table = self.field(header, shoff.0, shoff.1);
         self.section_size = self.half(header, shentsize);
@@ -95,7 +127,7 @@ impl<'a> Reader<'a> {
             Class::Elf64 => 64,
         };
         if self.section_table == 0 {
-            return Err(ElfError::NoModinfo);
+            return Err(ElfError::NoSections);
         }
         if self.section_size < least {
             let size = self.section_size;
@@ -136,17 +168,23 @@ impl<'a> Reader<'a> {
             Class::Elf32 => Section {
                 name: &[],
                 kind: word(4),
+                flags: word(8).into(),
+                address: word(12).into(),
                 offset: word(16).into(),
                 size: word(20).into(),
                 link: word(24),
+                info: word(28),
                 entry_size: word(36).into(),
             },
             Class::Elf64 => Section {
                 name: &[],
                 kind: word(4),
+                flags: wide(8),
+                address: wide(16),
                 offset: wide(24),
                 size: wide(32),
                 link: word(40),
+                info: word(44),
                 entry_size: wide(56),
             },
         };
@@ -164,20 +202,73 @@ impl<'a> Reader<'a> {
 
     /// The entries of a symbol table.
     pub fn symbols(&self, table: &Section<'_>) -> Result<impl Iterator<Item = Symbol>, ElfError> {
-        let (size, info, section) = match self.class {
-            Class::Elf32 => (16, 12, 14),
-            Class::Elf64 => (24, 4, 6),
+        let (bytes, size) = self.symbol_table(table)?;
+        Ok(bytes.chunks_exact(size).map(move |entry| self.raw_symbol(entry)))
+    }
+
+    /// One entry of a symbol table; `None` past its end.
+    pub fn symbol(&self, table: &Section<'_>, index: u64) -> Result<Option<Symbol>, ElfError> {
+        let (bytes, size) = self.symbol_table(table)?;
+        let start = usize::try_from(index).ok().and_then(|index| index.checked_mul(size));
+        let range = start.and_then(|start| Some(start..start.checked_add(size)?));
+        Ok(range.and_then(|range| bytes.get(range)).map(|entry| self.raw_symbol(entry)))
+    }
+
+    fn symbol_table(&self, table: &Section<'_>) -> Result<(&'a [u8], usize), ElfError> {
+        let size = match self.class {
+            Class::Elf32 => 16_u8,
+            Class::Elf64 => 24,
         };
-        if table.entry_size != size {
+        if table.entry_size != u64::from(size) {
             let found = table.entry_size;
             return Err(ElfError::Malformed(format!("symbols of {found} bytes, {size} expected")));
         }
-        let bytes = self.contents(table)?;
-        Ok(bytes.chunks_exact(usize::try_from(size).unwrap_or(24)).map(move |entry| Symbol {
+        Ok((self.contents(table)?, size.into()))
+    }
+
+    fn raw_symbol(&self, entry: &[u8]) -> Symbol {
+        let (info, section, value, word) = match self.class {
+            Class::Elf32 => (12, 14, 4, 4),
+            Class::Elf64 => (4, 6, 8, 8),
+        };
+        Symbol {
             name: usize::try_from(self.field(entry, 0, 4)).unwrap_or(usize::MAX),
             bind: entry.get(info).copied().unwrap_or_default() >> 4,
             section: self.half(entry, section),
+            value: self.field(entry, value, word),
+        }
+    }
+
+    /// The relocations in a section; none when it is no table of relocations.
+    pub fn relocations(&self, table: &Section<'_>) -> Result<impl Iterator<Item = Relocation>, ElfError> {
+        let word = usize::from(self.class.bits() / 8);
+        let (bytes, words) = match table.kind {
+            SHT_RELA => (self.contents(table)?, 3),
+            SHT_REL => (self.contents(table)?, 2),
+            _ => (&[][..], 2),
+        };
+        Ok(bytes.chunks_exact(words * word).map(move |entry| {
+            let (symbol, kind) = self.relocation_info(self.field(entry, word, word));
+            let addend = (words == 3).then(|| self.sign_extended(entry, 2 * word, word));
+            Relocation { offset: self.field(entry, 0, word), symbol, kind, addend }
         }))
+    }
+
+    /// `r_info`: symbol and type. 64-bit MIPS, little endian, has the symbol in the first four bytes all the same.
+    fn relocation_info(&self, info: u64) -> (u64, u32) {
+        const EM_MIPS: u16 = 8;
+        let (symbol, kind) = match self.class {
+            Class::Elf32 => (info >> 8, info & 0xff),
+            Class::Elf64 if self.machine == EM_MIPS && self.little_endian => (info & 0xffff_ffff, info >> 56),
+            Class::Elf64 => (info >> 32, info & 0xffff_ffff),
+        };
+        (symbol, u32::try_from(kind).unwrap_or_default())
+    }
+
+    /// A signed number of four or eight bytes, as its two's complement in 64 bits.
+    pub fn sign_extended(&self, entry: &[u8], at: usize, length: usize) -> u64 {
+        let value = self.field(entry, at, length);
+        if length == 4 && value >> 31 == 1 { value | 0xffff_ffff_0000_0000 } else { value }
     }
 
     /// The number that up to eight bytes are in the file's byte order.
@@ -187,7 +278,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A field of an entry whose length was checked; zero should that ever be wrong.
-    fn field(&self, entry: &[u8], at: usize, length: usize) -> u64 {
+    pub fn field(&self, entry: &[u8], at: usize, length: usize) -> u64 {
         self.number(entry.get(at..at.saturating_add(length)).unwrap_or_default())
     }
 
