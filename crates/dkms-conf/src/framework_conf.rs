@@ -46,6 +46,8 @@ pub struct FrameworkConf {
     pub lock_timeout: Option<u64>,
     /// MiB of free memory below which no build is begun beside another one.
     pub min_free_memory: Option<u64>,
+    /// Packages or modules, parted by blanks, without which `ready` calls no kernel ready.
+    pub required_modules: Option<String>,
 }
 
 impl FrameworkConf {
@@ -76,6 +78,7 @@ impl FrameworkConf {
             try_sign_modules: try_sign(directives, &mut problems),
             lock_timeout: number(directives, "lock_timeout", &mut problems),
             min_free_memory: number(directives, "min_free_memory", &mut problems),
+            required_modules: text("required_modules"),
         };
         (conf, problems)
     }

@@ -131,6 +131,10 @@ pub enum Error {
     FsckFound { left: usize, safe: usize },
     #[error("{} could not be looked at", count(*.0, "place", "places"))]
     FsckPartly(usize),
+    #[error("{0}")]
+    No(String),
+    #[error("{0}")]
+    CannotTell(String),
     #[error("the tree cannot be looked at: {0}")]
     FsckUnable(String),
     #[error("{command} failed: {reason}")]
@@ -199,6 +203,12 @@ pub struct Diagnosis {
 }
 
 impl Error {
+    /// It is the answer to a question, and was told with it: nothing went wrong.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::FsckFound { .. } | Self::FsckPartly(_) | Self::No(_) | Self::CannotTell(_))
+    }
+
     /// What the administrator can do about it; empty when the message says it all.
     pub fn help(&self) -> Vec<String> {
         let one = |s: &str| vec![s.to_owned()];

@@ -25,7 +25,9 @@ pub mod install;
 pub mod journal;
 pub mod kernel;
 pub mod lock;
+pub mod machine;
 pub mod plan;
+pub mod ready;
 pub mod remove;
 pub mod rpm_upgrade;
 pub mod schedule;
@@ -35,5 +37,6 @@ pub mod status;
 pub mod tarball;
 pub mod time;
 pub mod tree;
+pub mod verify;
 
 pub use error::{Error, Result};

@@ -290,7 +290,7 @@ fn weak(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
 }
 
 /// Links in a `weak-updates` directory that lead to a file: name and target.
-fn weak_links(dir: &Path) -> Vec<(String, PathBuf)> {
+pub(crate) fn weak_links(dir: &Path) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     let mut pending = vec![dir.to_path_buf()];
     while let Some(dir) = pending.pop() {
@@ -321,6 +321,7 @@ pub fn is_weak(s: &Session<'_>, p: &PackageId, k: &Kernel) -> bool {
     s.layout.kernel_modules(&k.release).join("weak-updates").is_dir() && !weak(s, &filter).is_empty()
 }
 
-fn escape(text: &str) -> String {
+/// A pattern that matches `text` and nothing else.
+pub(crate) fn escape(text: &str) -> String {
     text.chars().flat_map(|c| "*?[\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }

@@ -6,6 +6,7 @@
 mod error;
 pub mod fs;
 pub mod jobserver;
+pub mod keys;
 pub mod lock;
 pub mod mount;
 pub mod process;

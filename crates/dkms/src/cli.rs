@@ -27,10 +27,13 @@ pub enum Action {
     KernelPrerm,
     Config,
     Fsck,
+    Verify,
+    Ready,
+    Pending,
 }
 
 /// Every action with its word and one line of help.
-pub const ACTIONS: [(&str, Action, &str); 17] = [
+pub const ACTIONS: [(&str, Action, &str); 20] = [
     (
         "add",
         Action::Add,
@@ -49,6 +52,13 @@ pub const ACTIONS: [(&str, Action, &str); 17] = [
     ("autoinstall", Action::Autoinstall, "install every module with AUTOINSTALL=yes for a kernel"),
     ("match", Action::Match, "install for a kernel what is installed for another (--templatekernel)"),
     ("config", Action::Config, "show what dkms understood of a dkms.conf, as JSON"),
+    (
+        "verify",
+        Action::Verify,
+        "say whether the kernel would load the modules that are installed, or these files",
+    ),
+    ("ready", Action::Ready, "say whether a kernel is safe to boot next: 0 yes, 1 no, 2 cannot tell"),
+    ("pending", Action::Pending, "list what waits for headers, for a dependency, for a key to be enrolled"),
     ("fsck", Action::Fsck, "look for what is not in order, in the tree and in kernels' modules (--repair)"),
     ("mktarball", Action::Mktarball, "write a tarball of a module: source, built modules, or both"),
     ("ldtarball", Action::Ldtarball, "load such a tarball, or any tarball with a dkms.conf"),
@@ -65,7 +75,7 @@ impl Action {
 
     /// Whether `--json` makes it write one document instead of events.
     pub fn is_document(self) -> bool {
-        matches!(self, Self::Status | Self::Config | Self::Fsck)
+        matches!(self, Self::Status | Self::Config | Self::Fsck | Self::Verify | Self::Ready | Self::Pending)
     }
 
     /// The word it is called by.
@@ -256,7 +266,7 @@ impl Arguments {
     /// Whether it shows what is there, whatever state the machine is in.
     pub fn only_looks(&self) -> bool {
         match self.action {
-            Some(Action::Status) => true,
+            Some(Action::Status | Action::Verify | Action::Ready | Action::Pending) => true,
             Some(Action::Fsck) => !self.repair,
             _ => false,
         }

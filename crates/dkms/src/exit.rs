@@ -6,7 +6,7 @@ use dkms_core::Error;
 pub fn code(e: &Error) -> u8 {
     match e {
         Error::RemoveCancelled(_) => 0,
-        Error::FsckFound { .. } => 1,
+        Error::FsckFound { .. } | Error::No(_) => 1,
         Error::NotRoot
         | Error::TreeNotWritable(_)
         | Error::ModuleNotNamed { .. }
@@ -18,6 +18,7 @@ pub fn code(e: &Error) -> u8 {
         | Error::SameKernel(_)
         | Error::Conflict(_)
         | Error::FsckPartly(_)
+        | Error::CannotTell(_)
         | Error::FsckUnable(_) => 2,
         Error::AlreadyAdded(_)
         | Error::NotAdded(_)

@@ -3,7 +3,7 @@
 use crate::cli::{Action, Arguments};
 use crate::exit;
 use crate::render::{json, plain, progress::Progress};
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
 use std::io::Write;
 use std::process::ExitCode;
@@ -84,7 +84,7 @@ impl Ui {
         let code = result.as_ref().map_or_else(exit::code, |()| 0);
         match (&self.mode, result) {
             // The document has told it.
-            (Mode::Document, Err(Error::FsckFound { .. } | Error::FsckPartly(_))) => {}
+            (Mode::Document, Err(e)) if e.is_answer() => {}
             (Mode::Document, Err(_)) => self.data(&json::result(action, result, code)),
             (Mode::Json, _) => self.data(&json::result(action, result, code)),
             (_, Ok(())) => {}

@@ -70,6 +70,46 @@ impl Format {
     }
 }
 
+/// The integrity check of an xz file (section 2.1.1.2 of the format).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum XzCheck {
+    None,
+    Crc32,
+    Crc64,
+    Sha256,
+    Other,
+}
+
+impl XzCheck {
+    /// Its name, as `xz --list` shows it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            XzCheck::None => "None",
+            XzCheck::Crc32 => "CRC32",
+            XzCheck::Crc64 => "CRC64",
+            XzCheck::Sha256 => "SHA-256",
+            XzCheck::Other => "unknown",
+        }
+    }
+}
+
+/// Which integrity check an xz file has; `None` for any other file.
+#[must_use]
+pub fn xz_check(data: &[u8]) -> Option<XzCheck> {
+    if Format::detect(data) != Format::Xz {
+        return None;
+    }
+    Some(match data.get(7)? & 0x0f {
+        0 => XzCheck::None,
+        1 => XzCheck::Crc32,
+        4 => XzCheck::Crc64,
+        10 => XzCheck::Sha256,
+        _ => XzCheck::Other,
+    })
+}
+
 /// Why data could not be compressed or expanded, or options not be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompressError {

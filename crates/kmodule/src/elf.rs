@@ -6,7 +6,7 @@
 
 use crate::modinfo::ModInfo;
 
-mod reader;
+pub(crate) mod reader;
 use reader::{Reader, Section};
 
 /// Word size of a module, `EI_CLASS`.
@@ -68,6 +68,9 @@ pub enum ElfError {
     /// A relocatable file without `.modinfo`: an ordinary object file.
     #[error("not a kernel module: the object file has no .modinfo section")]
     NoModinfo,
+    /// An ELF file whose table of sections is missing, or was taken away.
+    #[error("the ELF file has no table of sections")]
+    NoSections,
 }
 
 fn type_name(e_type: u16) -> String {
@@ -98,17 +101,28 @@ pub struct Module {
     pub little_endian: bool,
     /// `e_machine`, e.g. 62 for x86-64.
     pub machine: u16,
+    /// There is a `.modinfo` section. Every module has one, and kernels do not insist on it.
+    pub has_modinfo: bool,
     /// The `.modinfo` strings.
     pub modinfo: ModInfo,
     /// The file holds `.gnu.linkonce.this_module`, which modpost adds last: without it this is a half-built
     /// object that no kernel loads.
     pub has_this_module: bool,
+    /// Size of `.gnu.linkonce.this_module`: `sizeof(struct module)` of the kernel it was built for; 0 without.
+    pub this_module_size: u64,
+    /// There is a symbol table.
+    pub has_symbols: bool,
+    /// There is a section of symbol versions, empty or not.
+    pub has_versions: bool,
     /// Name and CRC of the symbols it was built against (`CONFIG_MODVERSIONS`), in file order.
     pub versions: Vec<(String, u32)>,
     /// Symbols it needs, in symbol-table order.
     pub undefined: Vec<UndefinedSymbol>,
     /// Symbols it offers to others, in symbol-table order.
     pub exports: Vec<String>,
+    /// A relocation type that no kernel of this machine applies (checked on x86-64), as a compiler leaves it that was told
+    /// to make position-independent code.
+    pub bad_relocation: Option<u32>,
 }
 
 impl Module {
@@ -117,12 +131,21 @@ impl Module {
     /// # Errors
     /// [`ElfError`] tells what the bytes are instead, or which part of them is missing.
     pub fn parse(data: &[u8]) -> Result<Module, ElfError> {
+        let module = Module::read(data)?;
+        if module.has_modinfo { Ok(module) } else { Err(ElfError::NoModinfo) }
+    }
+
+    /// As [`Module::parse`], but any relocatable file will do.
+    ///
+    /// # Errors
+    /// As there, but for [`ElfError::NoModinfo`].
+    pub fn read(data: &[u8]) -> Result<Module, ElfError> {
         let reader = Reader::new(data)?;
         let sections = reader.sections()?;
         let find = |name: &str| sections.iter().find(|section| section.name == name.as_bytes());
         let modinfo = match find(".modinfo") {
             Some(section) => ModInfo::from_section(reader.contents(section)?),
-            None => return Err(ElfError::NoModinfo),
+            None => ModInfo::default(),
         };
         let versions = match (find("__version_ext_crcs"), find("__version_ext_names")) {
             (Some(crcs), Some(names)) => {
@@ -134,12 +157,18 @@ impl Module {
             },
         };
         let (undefined, exports) = symbols(&reader, &sections)?;
+        let this_module = find(".gnu.linkonce.this_module");
         Ok(Module {
             class: reader.class,
             little_endian: reader.little_endian,
             machine: reader.machine,
+            has_modinfo: find(".modinfo").is_some(),
+            bad_relocation: reader.bad_relocation(&sections)?,
             modinfo,
-            has_this_module: find(".gnu.linkonce.this_module").is_some(),
+            has_this_module: this_module.is_some(),
+            this_module_size: this_module.map_or(0, |section| section.size),
+            has_symbols: sections.iter().any(|section| section.kind == SHT_SYMTAB),
+            has_versions: ["__versions", "__version_ext_crcs"].into_iter().any(|name| find(name).is_some()),
             versions,
             undefined,
             exports,
@@ -178,8 +207,9 @@ fn extended_versions(reader: &Reader<'_>, crcs: &[u8], names: &[u8]) -> Vec<(Str
 
 type Symbols = (Vec<UndefinedSymbol>, Vec<String>);
 
+const SHT_SYMTAB: u32 = 2;
+
 fn symbols(reader: &Reader<'_>, sections: &[Section<'_>]) -> Result<Symbols, ElfError> {
-    const SHT_SYMTAB: u32 = 2;
     const SHN_UNDEF: u16 = 0;
     const STB_WEAK: u8 = 2;
     let mut undefined = Vec::new();

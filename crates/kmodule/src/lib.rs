@@ -7,9 +7,12 @@
 //! |---|---|
 //! | [`elf`] | what does this file hold: machine, symbols, versions, `.modinfo`? |
 //! | [`modinfo`] | the `key=value` strings: version, vermagic, licence … |
-//! | [`symvers`] | which symbols does a kernel or module offer, with which CRC? |
+//! | [`symvers`] | which symbols does a kernel or module offer, with which CRC, by `Module.symvers`? |
+//! | [`exports`] | the same, read from the module or the kernel image itself |
+//! | [`image`] | what is packed in a kernel image, and which version magic does it want? |
 //! | [`compress`] | gzip, xz and zstd as the kernel and kmod read them |
 //! | [`sign`] | the appended PKCS#7 signature: make, read, check, take off |
+//! | [`efi_siglist`] | which certificates and digests does a firmware variable hold? |
 //! | [`mok`] | a new signing key and its certificate |
 //! | [`verdict`] | would this kernel load this module, and if not, why? |
 //! | [`vmlinux`] | which compiler is named in a kernel image? |
@@ -20,12 +23,16 @@
 
 pub mod compress;
 mod der;
+pub mod efi_siglist;
 pub mod elf;
+pub mod exports;
+pub mod image;
 pub mod modinfo;
 pub mod mok;
 mod pem;
 pub mod sign;
 pub mod symvers;
+mod unpack;
 pub mod verdict;
 pub mod vmlinux;
 
@@ -35,6 +42,15 @@ pub use elf::{Class, machine_of_arch};
 /// whatever the bytes are.
 #[doc(hidden)]
 pub fn fuzz_module(data: &[u8]) {
+    struct NoKeys;
+    impl verdict::Keys for NoKeys {
+        fn find(&self, _: &sign::Signed<'_>) -> verdict::Key<'_> {
+            verdict::Key::Absent
+        }
+        fn digest(&self, _: sign::Hash) -> Option<bool> {
+            Some(true)
+        }
+    }
     /// Enough to see a decompressor work, small enough for a fuzzer.
     const LIMIT: usize = 1 << 20;
     const KERNEL: &[u8] =
@@ -42,17 +58,25 @@ pub fn fuzz_module(data: &[u8]) {
     let _ = symvers::Symvers::parse(data).map(|list| list.iter().count());
     let _ = vmlinux::read_section(&mut std::io::Cursor::new(data), ".comment", LIMIT);
     let symvers = symvers::Symvers::parse(KERNEL).ok();
-    if let Ok(module) = elf::Module::parse(data) {
-        let mut view = verdict::KernelView::new("6.1.0-1-amd64", "x86_64");
-        view.symvers = symvers.as_ref();
-        view.modversions = true;
-        let _ = verdict::check(&module, &view);
+    let mut view = verdict::KernelView::new("6.1.0-1-amd64", "x86_64");
+    view.symbols = symvers.as_ref().map(|list| list as &dyn verdict::Symbols);
+    view.modversions = true;
+    view.signatures =
+        Some(verdict::Signatures { enforcement: verdict::Enforcement::SigEnforce, keys: &NoKeys });
+    let _ = verdict::File::read(data, LIMIT).judge(&view);
+    let _ = exports::of_module(data, "module").map(|list| list.iter().count());
+    let _ = exports::of_vmlinux(data).map(|list| list.iter().count());
+    let _ = image::release(data);
+    if let Ok(kernel) = image::unpack_within(data, LIMIT) {
+        let _ = image::vermagic(&kernel, "6");
+        let _ = exports::of_vmlinux(&kernel).map(|list| list.iter().count());
     }
-    let _ = modinfo::ModInfo::from_section(data);
+    let _ = modinfo::ModInfo::from_section(data).depends().count();
     let _ = compress::decompress(data, LIMIT);
     let _ = sign::strip_signature(data);
     let _ = sign::signature(data);
     let _ = sign::Key::parse(data);
+    let _ = efi_siglist::SignatureLists::parse(data).map(|lists| lists.parsed().count());
     if let Ok(certificate) = sign::Certificate::parse(data) {
         let _ = sign::verify(data, &certificate);
     }

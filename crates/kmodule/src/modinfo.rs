@@ -85,6 +85,17 @@ impl ModInfo {
         self.get("name")
     }
 
+    /// The names of the modules it needs, with `_` for `-` as the kernel has them.
+    pub fn depends(&self) -> impl Iterator<Item = String> {
+        let names = self.get("depends").unwrap_or_default().split(',');
+        names.map(str::trim).filter(|name| !name.is_empty()).map(|name| name.replace('-', "_"))
+    }
+
+    /// The patterns by which devices and protocols ask for it, in file order.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.all("alias")
+    }
+
     /// The licence, e.g. `GPL` or `Proprietary`.
     #[must_use]
     pub fn license(&self) -> Option<&str> {
@@ -106,7 +117,11 @@ mod tests {
         assert_eq!(info.vermagic(), Some("6.1.0 SMP "));
         assert_eq!(info.vermagic_release(), Some("6.1.0"));
         assert_eq!(info.version(), None);
+        assert_eq!(info.aliases().collect::<Vec<_>>(), ["a=b", "c"]);
+        assert_eq!(info.depends().count(), 0);
         assert_eq!(info.len(), 5);
+        let info = ModInfo::from_section(b"depends=snd-hda-core,snd,\0depends=late");
+        assert_eq!(info.depends().collect::<Vec<_>>(), ["snd_hda_core", "snd"]);
     }
 
     #[test]

@@ -64,6 +64,9 @@ pub enum VerifyError {
     /// There is one, but it cannot be read.
     #[error("the module's signature is damaged: {0}")]
     Malformed(&'static str),
+    /// There is one of a kind that no kernel since 4.3 reads.
+    #[error("the module's signature is not PKCS#7")]
+    OtherKind,
     /// It was made with another key.
     #[error("the module was signed by \"{signer}\" (serial {serial}), not with this certificate")]
     OtherSigner {
@@ -159,33 +162,112 @@ pub fn signature(data: &[u8]) -> Option<SignatureInfo> {
     })
 }
 
+/// The end of a signed module, read as the kernel reads it (mod_verify_sig and mod_check_sig).
+#[derive(Debug)]
+pub struct Signed<'a> {
+    content: &'a [u8],
+    message: pkcs7::Message<'a>,
+}
+
+impl<'a> Signed<'a> {
+    /// Reads the (last) signature of a module.
+    ///
+    /// # Errors
+    /// [`VerifyError::NotSigned`] and [`VerifyError::Malformed`].
+    pub fn read(module: &'a [u8]) -> Result<Signed<'a>, VerifyError> {
+        use VerifyError::Malformed;
+        let body = module.strip_suffix(MAGIC).ok_or(VerifyError::NotSigned)?;
+        let cut = Malformed("the file is too short for it");
+        let (rest, info) =
+            body.len().checked_sub(INFO_LENGTH).and_then(|end| body.split_at_checked(end)).ok_or(cut)?;
+        let (head, _) = info.split_at_checked(8).unwrap_or_default();
+        locate(module).ok_or(Malformed("it does not fit in the file"))?;
+        if head.get(2) != Some(&ID_PKCS7) {
+            return Err(VerifyError::OtherKind);
+        }
+        if head.iter().enumerate().any(|(at, byte)| at != 2 && *byte != 0) {
+            return Err(Malformed("fields of its header that must be zero are not"));
+        }
+        let (range, _) = locate(module).ok_or(Malformed("it does not fit in the file"))?;
+        let (content, message) = rest.split_at_checked(range.start).unwrap_or_default();
+        let message = pkcs7::parse(message).ok_or(Malformed("it is not a PKCS#7 message"))?;
+        if message.has_content {
+            return Err(Malformed("it holds data of its own"));
+        }
+        Ok(Signed { content, message })
+    }
+
+    /// The digest that was signed; `None` for one we do not know.
+    #[must_use]
+    pub fn hash(&self) -> Option<Hash> {
+        self.message.hash
+    }
+
+    /// The message has signed attributes: no kernel accepts that for a module.
+    #[must_use]
+    pub fn has_signed_attributes(&self) -> bool {
+        self.message.signed_attributes
+    }
+
+    /// The Name of the certificate's issuer, DER; none when the signer is named by key identifier.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&'a [u8]> {
+        self.message.issuer
+    }
+
+    /// CN of the certificate's issuer; empty when there is none.
+    #[must_use]
+    pub fn issuer_cn(&self) -> String {
+        self.message.issuer.and_then(certificate::common_name).unwrap_or_default()
+    }
+
+    /// The certificate's serial number without leading zero, or its subject key identifier (see [`Self::issuer`]).
+    #[must_use]
+    pub fn serial(&self) -> &'a [u8] {
+        self.message.serial
+    }
+
+    /// Whom the signature names, in words.
+    #[must_use]
+    pub fn signer(&self) -> String {
+        match self.issuer_cn() {
+            cn if cn.is_empty() => format!("key {}", hex(self.message.serial)),
+            cn => format!("\"{cn}\" (serial {})", hex(self.message.serial)),
+        }
+    }
+
+    /// The signature names this certificate.
+    #[must_use]
+    pub fn names(&self, certificate: &Certificate) -> bool {
+        self.message.issuer.map_or_else(
+            || certificate.subject_key_id() == Some(self.message.serial),
+            |issuer| issuer == certificate.issuer() && self.message.serial == certificate.serial(),
+        )
+    }
+
+    /// Checks the signature with the certificate's key.
+    ///
+    /// # Errors
+    /// [`VerifyError`]: another signer, or changed afterwards.
+    pub fn verify(&self, certificate: &Certificate) -> Result<(), VerifyError> {
+        if !self.names(certificate) {
+            let signer = self.issuer_cn();
+            return Err(VerifyError::OtherSigner { signer, serial: hex(self.message.serial) });
+        }
+        let hash = self.message.hash.ok_or(VerifyError::Malformed("its digest is unknown"))?;
+        if self.message.signed_attributes {
+            return Err(VerifyError::Malformed("it has signed attributes, which no module has"));
+        }
+        certificate.verify(self.content, hash, self.message.signature)
+    }
+}
+
 /// Checks a module's (last) signature against the certificate it should have been made with.
 ///
 /// # Errors
 /// [`VerifyError`] tells what is wrong: not signed, unreadable, another signer, or changed afterwards.
 pub fn verify(module: &[u8], certificate: &Certificate) -> Result<(), VerifyError> {
-    let (range, kind) = locate(module).ok_or(VerifyError::NotSigned)?;
-    if kind != ID_PKCS7 {
-        return Err(VerifyError::Malformed("it is not PKCS#7"));
-    }
-    let (content, message) = module
-        .get(..range.start)
-        .zip(module.get(range.clone()))
-        .ok_or(VerifyError::Malformed("it does not fit in the file"))?;
-    let message = pkcs7::parse(message).ok_or(VerifyError::Malformed("it is not a PKCS#7 message"))?;
-    let ours = message.issuer.map_or_else(
-        || certificate.subject_key_id() == Some(message.serial),
-        |issuer| issuer == certificate.issuer() && message.serial == certificate.serial(),
-    );
-    if !ours {
-        let signer = message.issuer.and_then(certificate::common_name).unwrap_or_default();
-        return Err(VerifyError::OtherSigner { signer, serial: hex(message.serial) });
-    }
-    let hash = message.hash.ok_or(VerifyError::Malformed("its digest is unknown"))?;
-    if message.signed_attributes {
-        return Err(VerifyError::Malformed("it has signed attributes, which no module has"));
-    }
-    certificate.verify(content, hash, message.signature)
+    Signed::read(module)?.verify(certificate)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! A kernel has some 25,000 of these lines and we look up a hundred, so the text is kept as it is and only
 //! indexed: no allocation per line.
 
+use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 
 /// One line of the file.
@@ -75,6 +76,36 @@ impl Symvers {
             start += raw.len() + 1;
         }
         Ok(Symvers::index(text.to_owned(), lines))
+    }
+
+    /// The list of these entries, as if a file had held them.
+    ///
+    /// # Errors
+    /// A name that a file could not hold; `line` is the number of the entry.
+    pub(crate) fn from_entries<'a>(
+        entries: impl Iterator<Item = Entry<'a>>,
+    ) -> Result<Symvers, SymversError> {
+        /// Forty times what Debian's kernel with all its modules needs.
+        const LARGEST: usize = 64 << 20;
+        let mut text = String::new();
+        let mut lines = Vec::new();
+        for (index, entry) in entries.enumerate() {
+            let fault = |reason| SymversError { line: index + 1, reason };
+            let names = [entry.symbol, entry.module, entry.namespace.unwrap_or_default()];
+            if names.iter().any(|name| name.contains(char::is_control)) {
+                return Err(fault("a name with a control character"));
+            }
+            let start = text.len();
+            let gpl = if entry.export_gpl { "_GPL" } else { "" };
+            let [symbol, module, namespace] = names;
+            // Writing to a String does not fail.
+            let _ = write!(text, "{:#010x}\t{symbol}\t{module}\tEXPORT_SYMBOL{gpl}\t{namespace}", entry.crc);
+            if text.len() > LARGEST {
+                return Err(fault("the list is larger than that of any kernel"));
+            }
+            lines.push((offset(start), offset(text.len())));
+        }
+        Ok(Symvers::index(text, lines))
     }
 
     fn index(text: String, lines: Vec<(u32, u32)>) -> Symvers {

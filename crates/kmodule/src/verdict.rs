@@ -1,33 +1,104 @@
-//! Would this kernel load this module? The checks of kernel/module/main.c and version.c, made before the module
-//! is installed: format, machine, version magic, symbols, their CRCs, licences and namespaces.
+//! Would this kernel load this module? The checks of kernel/module/{main,signing,version}.c in their order, made
+//! before the module is needed: signature, format, machine, version magic, symbols, their CRCs, licences and
+//! namespaces.
 
-use crate::elf::{self, Class, Module};
-use crate::symvers::{Entry, Symvers};
-use std::fmt;
+use crate::compress::{self, CompressError, Format};
+use crate::elf::{self, Class, ElfError, Module};
+use crate::sign::{Certificate, Hash, Signed};
+use std::borrow::Cow;
 
 mod license;
+mod reason;
+mod signature;
+mod symbols;
 pub use license::is_gpl_compatible;
+pub use reason::{Cause, Reason};
+pub use symbols::{Found, Symbols};
 
-/// What is known about a kernel. Start with [`KernelView::new`] and fill in what there is; what is missing is not
-/// checked.
-#[derive(Debug, Clone)]
+/// What is known about a kernel. Start with [`KernelView::new`] and fill in what there is.
+#[derive(Clone)]
 pub struct KernelView<'a> {
     /// Its release, as `uname -r` prints it.
     pub release: &'a str,
     /// Its machine, as `uname -m` prints it.
     pub arch: &'a str,
-    /// The symbols of the kernel and its own modules.
-    pub symvers: Option<&'a Symvers>,
-    /// The symbols of the modules this one depends on; they count before the kernel's.
-    pub extra: &'a [&'a Symvers],
+    /// Where symbols are looked up; without, they are not checked and the verdict has a doubt.
+    pub symbols: Option<&'a dyn Symbols>,
     /// `CONFIG_MODVERSIONS`: CRCs are compared.
     pub modversions: bool,
-    /// The whole version magic of this kernel's modules, when one is at hand to compare with.
+    /// The whole version magic of this kernel's modules; without, only its first word is known.
     pub vermagic: Option<&'a str>,
-    /// `CONFIG_MODULE_FORCE_LOAD`: a module without any CRC is loaded all the same, and taints the kernel.
+    /// `sizeof(struct module)` in bytes; kernels compare it since 6.4.
+    pub struct_module: Option<u64>,
+    /// `CONFIG_MODULE_FORCE_LOAD`: a module without any CRC or version magic is loaded all the same, and taints the
+    /// kernel.
     pub force_load: bool,
     /// `CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS`: a missing import is only a warning.
     pub allow_missing_namespaces: bool,
+    /// Names on the kernel's own blacklist (`module_blacklist=`).
+    pub blacklist: &'a [String],
+    /// Signatures; `None` for a kernel without `CONFIG_MODULE_SIG`, which does not look at them.
+    pub signatures: Option<Signatures<'a>>,
+    /// Who unpacks compressed modules.
+    pub loader: Loader,
+}
+
+/// How a kernel sees signatures.
+#[derive(Clone, Copy)]
+pub struct Signatures<'a> {
+    /// What happens to a module without a good one.
+    pub enforcement: Enforcement,
+    /// The keys it trusts.
+    pub keys: &'a dyn Keys,
+}
+
+/// What a kernel does with a module that no key it trusts has signed (module_sig_check in kernel/module/signing.c).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforcement {
+    /// It loads it, and is tainted.
+    Off,
+    /// It refuses it: `module.sig_enforce`, `CONFIG_MODULE_SIG_FORCE` or Secure Boot.
+    SigEnforce,
+    /// It refuses it because it is locked down.
+    Lockdown,
+    /// Not known.
+    Unknown,
+}
+
+/// The keys a kernel trusts for modules.
+pub trait Keys {
+    /// The key that a signature names.
+    fn find(&self, signed: &Signed<'_>) -> Key<'_>;
+    /// Whether the kernel can compute a digest when the module is loaded; `None`: not known.
+    fn digest(&self, hash: Hash) -> Option<bool>;
+}
+
+/// What [`Keys::find`] found.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'a> {
+    /// Trusted, and this is its certificate.
+    Trusted(&'a Certificate),
+    /// Trusted, but its certificate is not at hand: the signature itself cannot be checked.
+    Unseen,
+    /// On a list of keys that are no longer trusted.
+    Revoked,
+    /// The kernel does not have it.
+    Absent,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// Who unpacks a compressed module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loader {
+    /// kmod reads gzip; `None`: not known.
+    pub gzip: Option<bool>,
+    /// kmod reads xz.
+    pub xz: Option<bool>,
+    /// kmod reads Zstandard.
+    pub zstd: Option<bool>,
+    /// The format the kernel unpacks itself, when kmod leaves it to the kernel (`CONFIG_MODULE_DECOMPRESS`, kmod 31).
+    pub kernel: Option<Format>,
 }
 
 impl<'a> KernelView<'a> {
@@ -37,214 +108,203 @@ impl<'a> KernelView<'a> {
         KernelView {
             release,
             arch,
-            symvers: None,
-            extra: &[],
+            symbols: None,
             modversions: false,
             vermagic: None,
+            struct_module: None,
             force_load: true,
             allow_missing_namespaces: false,
-        }
-    }
-
-    fn lookup(&self, symbol: &str) -> Option<Entry<'a>> {
-        let extra = self.extra.iter().find_map(|list| list.lookup(symbol));
-        extra.or_else(|| self.symvers?.lookup(symbol))
-    }
-}
-
-/// One thing the kernel would complain about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reason {
-    /// Built for another machine or word size.
-    WrongMachine {
-        /// What the module is for.
-        module: String,
-        /// What the kernel runs on.
-        kernel: String,
-    },
-    /// The kernel's machine is not one we know: not checked.
-    UnknownArch {
-        /// Its name.
-        arch: String,
-    },
-    /// No `.gnu.linkonce.this_module`.
-    NotLinked,
-    /// No version magic at all.
-    NoVermagic,
-    /// Built for another release or configuration.
-    Vermagic {
-        /// The module's.
-        module: String,
-        /// The kernel's.
-        kernel: String,
-    },
-    /// Nobody offers a symbol it needs.
-    UnknownSymbol {
-        /// The symbol.
-        symbol: String,
-    },
-    /// The symbol exists with another CRC.
-    DisagreesAboutVersion {
-        /// The symbol.
-        symbol: String,
-        /// The CRC the module was built with.
-        module_crc: u32,
-        /// The CRC of the kernel's symbol.
-        kernel_crc: u32,
-    },
-    /// The module lists no CRC for a symbol it needs (a note: the kernel loads it and is tainted).
-    NoSymbolVersion {
-        /// The symbol.
-        symbol: String,
-    },
-    /// The module lists no CRC at all, though the kernel compares them.
-    NoVersions,
-    /// A proprietary module uses a GPL-only symbol.
-    GplOnly {
-        /// The symbol.
-        symbol: String,
-        /// The module's licence.
-        license: String,
-    },
-    /// The symbol is in a namespace the module does not import.
-    Namespace {
-        /// The symbol.
-        symbol: String,
-        /// Its namespace.
-        namespace: String,
-    },
-    /// A licence that taints the kernel, or none.
-    Taints {
-        /// The licence; empty when there is none.
-        license: String,
-    },
-}
-
-impl Reason {
-    /// What the administrator can do about it.
-    #[must_use]
-    pub fn advice(&self) -> &'static str {
-        match self {
-            Reason::WrongMachine { .. } => "build it on, or with a cross compiler for, the kernel's machine",
-            Reason::UnknownArch { .. } => "nothing to do; the machine type was not checked",
-            Reason::NotLinked => {
-                "the build stopped before modpost finished; look into make.log and build again"
-            }
-            Reason::NoVermagic | Reason::Vermagic { .. } => {
-                "the module was built with the headers of another kernel; rebuild it against this kernel's headers"
-            }
-            Reason::UnknownSymbol { .. } => {
-                "the module that offers it is not installed for this kernel (see BUILD_DEPENDS), or this kernel no longer \
-                 has it: a newer version of the package may support the kernel"
-            }
-            Reason::DisagreesAboutVersion { .. } => {
-                "kernel, headers and the modules it depends on do not belong together; bring them to the same version \
-                 and rebuild"
-            }
-            Reason::NoVersions => {
-                "the headers' Module.symvers was missing or empty during the build; install the kernel's headers again \
-                 and rebuild"
-            }
-            Reason::NoSymbolVersion { .. } => {
-                "build with the Module.symvers of the module that offers the symbol (KBUILD_EXTRA_SYMBOLS)"
-            }
-            Reason::GplOnly { .. } => {
-                "this kernel offers the symbol to GPL modules only; ask the module's author"
-            }
-            Reason::Namespace { .. } => {
-                "the source needs a MODULE_IMPORT_NS line for the namespace; a newer version of the package may have it"
-            }
-            Reason::Taints { .. } => {
-                "nothing to do; kernel developers look at such a kernel's faults less gladly"
-            }
+            blacklist: &[],
+            signatures: None,
+            loader: Loader::default(),
         }
     }
 }
 
-impl fmt::Display for Reason {
-    /// What is wrong, with the words the kernel would log.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Reason::WrongMachine { module, kernel } => {
-                write!(f, "Exec format error: the module is for {module}, the kernel for {kernel}")
-            }
-            Reason::UnknownArch { arch } => {
-                write!(f, "machine type \"{arch}\" is unknown and was not checked")
-            }
-            Reason::NotLinked => {
-                f.write_str("No module found in object: .gnu.linkonce.this_module is missing")
-            }
-            Reason::NoVermagic => {
-                f.write_str("no version magic: the module does not say which kernel it is for")
-            }
-            Reason::Vermagic { module, kernel } => {
-                write!(f, "version magic '{module}' should be '{kernel}'")
-            }
-            Reason::UnknownSymbol { symbol } => write!(f, "Unknown symbol {symbol} (err -2)"),
-            Reason::DisagreesAboutVersion { symbol, module_crc, kernel_crc } => write!(
-                f,
-                "disagrees about version of symbol {symbol}: the module wants {module_crc:#010x}, the kernel has \
-                 {kernel_crc:#010x}"
-            ),
-            Reason::NoVersions => f.write_str("no symbol versions: the module was built without CRCs"),
-            Reason::NoSymbolVersion { symbol } => write!(f, "no symbol version for {symbol}"),
-            Reason::GplOnly { symbol, license } => {
-                write!(
-                    f,
-                    "Unknown symbol {symbol} (err -2): it is GPL-only and the module's licence is \"{license}\""
-                )
-            }
-            Reason::Namespace { symbol, namespace } => {
-                write!(f, "module uses symbol ({symbol}) from namespace {namespace}, but does not import it")
-            }
-            Reason::Taints { license } if license.is_empty() => {
-                f.write_str("module license unspecified taints kernel")
-            }
-            Reason::Taints { license } => write!(f, "module license '{license}' taints kernel"),
-        }
-    }
+/// The answer in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The kernel loads the module.
+    Loads,
+    /// It refuses it.
+    Refused,
+    /// Nothing speaks against it, but not everything could be checked.
+    Unknown,
 }
 
-/// The result of [`check`].
+/// The result of [`check`] and [`File::judge`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Each of these alone makes the kernel refuse the module.
+    /// Each of these alone makes the kernel refuse the module; the first is the one it names.
     pub refusals: Vec<Reason>,
+    /// What could not be checked.
+    pub doubts: Vec<Reason>,
     /// Worth knowing; the kernel loads the module all the same.
     pub notes: Vec<Reason>,
 }
 
 impl Verdict {
-    /// True when nothing we can see keeps the kernel from loading the module.
+    /// True when everything was checked and nothing keeps the kernel from loading the module.
     #[must_use]
     pub fn loads(&self) -> bool {
-        self.refusals.is_empty()
+        self.outcome() == Outcome::Loads
+    }
+
+    /// In one word.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match (self.refusals.is_empty(), self.doubts.is_empty()) {
+            (false, _) => Outcome::Refused,
+            (true, false) => Outcome::Unknown,
+            (true, true) => Outcome::Loads,
+        }
+    }
+
+    fn add(&mut self, other: Verdict) {
+        self.refusals.extend(other.refusals);
+        self.doubts.extend(other.doubts);
+        self.notes.extend(other.notes);
     }
 }
 
-/// Checks `module` against everything known about the kernel `k`. Symbols are checked only with `k.symvers`.
+/// A module file, read once for any number of questions.
+#[derive(Debug)]
+pub struct File<'a> {
+    bytes: &'a [u8],
+    format: Format,
+    plain: Result<Cow<'a, [u8]>, CompressError>,
+    module: Result<Module, ElfError>,
+}
+
+impl<'a> File<'a> {
+    /// Reads the bytes of a file as it lies on disk, compressed or not; unpacked it may have `limit` bytes. Every file can
+    /// be read; what it lacks comes out in the verdict.
+    #[must_use]
+    pub fn read(bytes: &'a [u8], limit: usize) -> File<'a> {
+        let format = Format::detect(bytes);
+        let plain = match format {
+            Format::None => Ok(Cow::Borrowed(bytes)),
+            _ => compress::decompress(bytes, limit).map(Cow::Owned),
+        };
+        let module = Module::read(plain.as_deref().unwrap_or_default());
+        File { bytes, format, plain, module }
+    }
+
+    /// What it says of itself, if it is a module.
+    #[must_use]
+    pub fn module(&self) -> Option<&Module> {
+        self.module.as_ref().ok().filter(|module| module.has_modinfo)
+    }
+
+    /// The bytes without compression; none when they cannot be unpacked.
+    #[must_use]
+    pub fn plain(&self) -> &[u8] {
+        self.plain.as_deref().unwrap_or_default()
+    }
+
+    /// It is compressed.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.format != Format::None
+    }
+
+    /// Would this kernel load it?
+    #[must_use]
+    pub fn judge(&self, k: &KernelView<'_>) -> Verdict {
+        let mut verdict = Verdict::default();
+        if self.bytes.is_empty() {
+            let error = ElfError::NotElf { empty: true };
+            return Verdict { refusals: vec![Reason::NotModule { error }], ..verdict };
+        }
+        let sign = |bytes: &[u8], verdict: &mut Verdict| {
+            if let Some(signatures) = &k.signatures {
+                signature::check(bytes, signatures, verdict);
+            }
+        };
+        match unpacking(self.format, self.bytes, k) {
+            // What kmod does not read it hands over as it is.
+            Some((reason @ Reason::Compression { .. }, _)) => {
+                sign(self.bytes, &mut verdict);
+                verdict.refusals.push(reason);
+                return verdict;
+            }
+            Some((reason, true)) => verdict.refusals.push(reason),
+            Some((reason, false)) => verdict.doubts.push(reason),
+            None => {}
+        }
+        match &self.plain {
+            Ok(plain) => sign(plain, &mut verdict),
+            Err(error) => {
+                verdict.refusals.insert(0, Reason::Damaged { reason: error.to_string() });
+                return verdict;
+            }
+        }
+        match &self.module {
+            Ok(module) => verdict.add(check(module, k)),
+            Err(error) => verdict.refusals.push(Reason::NotModule { error: error.clone() }),
+        }
+        verdict
+    }
+}
+
+/// Whether kmod or the kernel can unpack the file: a reason against it, certain or not.
+fn unpacking(format: Format, bytes: &[u8], k: &KernelView<'_>) -> Option<(Reason, bool)> {
+    if k.loader.kernel == Some(format) {
+        let check = compress::xz_check(bytes).filter(|check| *check != compress::XzCheck::Crc32);
+        return check.map(|check| (Reason::XzCheck { check: check.name() }, true));
+    }
+    let reads = match format {
+        Format::None => Some(true),
+        Format::Gzip => k.loader.gzip,
+        Format::Xz => k.loader.xz,
+        Format::Zstd => k.loader.zstd,
+    };
+    match reads {
+        Some(true) => None,
+        Some(false) => Some((Reason::Compression { format }, true)),
+        None => Some((Reason::LoaderUnknown { format }, false)),
+    }
+}
+
+/// Checks what a module says of itself against everything known about the kernel `k`. Signatures are a matter of the
+/// file's bytes: [`File::judge`] has them too.
 #[must_use]
 pub fn check(module: &Module, k: &KernelView<'_>) -> Verdict {
     let mut verdict = Verdict::default();
     machine(module, k, &mut verdict);
-    if !module.has_this_module {
-        verdict.refusals.push(Reason::NotLinked);
+    if !module.has_symbols {
+        verdict.refusals.push(Reason::Stripped);
     }
-    vermagic(module, k, &mut verdict.refusals);
+    if !module.has_this_module {
+        verdict.refusals.push(Reason::NotLinked { counted: since(k.release, 6, 4) });
+    } else if let Some(kernel) =
+        k.struct_module.filter(|size| since(k.release, 6, 4) && *size != module.this_module_size)
+    {
+        verdict.refusals.push(Reason::StructModule { module: module.this_module_size, kernel });
+    }
+    if let Some(name) = module.modinfo.name().filter(|name| k.blacklist.iter().any(|word| word == name)) {
+        verdict.refusals.push(Reason::Blacklisted { name: name.to_owned() });
+    }
+    symbols::layout(module, k, &mut verdict);
+    vermagic(module, k, &mut verdict);
     let license = module.modinfo.license().unwrap_or_default();
     if !is_gpl_compatible(license) {
         verdict.notes.push(Reason::Taints { license: license.to_owned() });
     }
-    if k.symvers.is_some() {
-        symbols(module, k, &mut verdict);
-    }
+    symbols::check(module, k, &mut verdict);
+    verdict.refusals.extend(module.bad_relocation.map(|kind| Reason::Relocation { kind }));
     verdict
+}
+
+/// The release is this version of Linux or a later one.
+fn since(release: &str, major: u32, minor: u32) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
 fn machine(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
     let Some((class, machine)) = elf::machine_of_arch(k.arch) else {
-        verdict.notes.push(Reason::UnknownArch { arch: k.arch.to_owned() });
+        verdict.doubts.push(Reason::UnknownArch { arch: k.arch.to_owned() });
         return;
     };
     // `uname -m` can name a 32-bit personality (i686 on x86_64), and distributions call ppc64le "ppc64": the
@@ -278,107 +338,29 @@ fn describe(class: Class, machine: u16, little_endian: bool) -> String {
     }
 }
 
-/// With `CONFIG_MODVERSIONS` the kernel compares everything but the release (same_magic in kernel/module/version.c):
-/// the CRCs stand for it. We ask for the release all the same, since dkms builds for one kernel: a module that
-/// names another was built with the wrong headers.
-fn vermagic(module: &Module, k: &KernelView<'_>, refusals: &mut Vec<Reason>) {
+/// With CRCs in the module the kernel compares everything but the release (same_magic in kernel/module/version.c):
+/// the CRCs stand for it.
+fn vermagic(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
     let Some(magic) = module.modinfo.vermagic() else {
-        refusals.push(Reason::NoVermagic);
+        let list = if k.force_load { &mut verdict.notes } else { &mut verdict.refusals };
+        list.push(Reason::NoVermagic);
         return;
     };
-    let right = match k.vermagic {
-        Some(expected) => magic == expected,
-        None => module.modinfo.vermagic_release() == Some(k.release),
+    let by_crcs = k.modversions && module.has_versions;
+    let flags = |magic: &str| magic.split_once(' ').map_or("", |(_, flags)| flags).to_owned();
+    let same_release = module.modinfo.vermagic_release() == Some(k.release);
+    let same = match k.vermagic {
+        Some(kernel) if by_crcs => flags(kernel) == flags(magic),
+        Some(kernel) => kernel == magic,
+        None => by_crcs || same_release,
     };
-    if !right {
+    if !same {
         let kernel = k.vermagic.unwrap_or(k.release).to_owned();
-        refusals.push(Reason::Vermagic { module: magic.to_owned(), kernel });
-    }
-}
-
-fn symbols(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
-    let license = module.modinfo.license().unwrap_or_default();
-    let gpl = is_gpl_compatible(license);
-    let versions: std::collections::HashMap<&str, u32> =
-        module.versions.iter().map(|(symbol, crc)| (symbol.as_str(), *crc)).collect();
-    if k.modversions && versions.is_empty() && !module.undefined.is_empty() {
-        let list = if k.force_load { &mut verdict.notes } else { &mut verdict.refusals };
-        list.push(Reason::NoVersions);
-    }
-    for needed in &module.undefined {
-        let symbol = needed.name.as_str();
-        // 64-bit PowerPC (ABI 1) marks function entry points with a dot; the kernel looks without.
-        let found = k.lookup(symbol).or_else(|| k.lookup(symbol.strip_prefix('.')?));
-        let Some(entry) = found else {
-            if !needed.weak && !made_by_loader(module.machine, symbol) {
-                verdict.refusals.push(Reason::UnknownSymbol { symbol: symbol.to_owned() });
-            }
-            continue;
-        };
-        if entry.export_gpl && !gpl {
-            let reason = Reason::GplOnly { symbol: symbol.to_owned(), license: license.to_owned() };
-            verdict.refusals.push(reason);
-        }
-        if k.modversions && !versions.is_empty() {
-            let wanted =
-                versions.get(symbol.strip_prefix('.').unwrap_or(symbol)).or_else(|| versions.get(symbol));
-            crc(entry, wanted.copied(), verdict);
-        }
-        namespace(module, entry, k, verdict);
-    }
-}
-
-fn crc(entry: Entry<'_>, wanted: Option<u32>, verdict: &mut Verdict) {
-    let symbol = entry.symbol.to_owned();
-    match wanted {
-        Some(module_crc) if module_crc != entry.crc => {
-            verdict.refusals.push(Reason::DisagreesAboutVersion { symbol, module_crc, kernel_crc: entry.crc })
-        }
-        Some(_) => {}
-        None => verdict.notes.push(Reason::NoSymbolVersion { symbol }),
-    }
-}
-
-fn namespace(module: &Module, entry: Entry<'_>, k: &KernelView<'_>, verdict: &mut Verdict) {
-    let Some(namespace) = entry.namespace else { return };
-    let allowed = match namespace.strip_prefix("module:") {
-        // Linux 6.16: only for the modules listed, where a `*` at the end stands for anything.
-        Some(list) => module.modinfo.name().is_none_or(|name| named(list, &name.replace('-', "_"))),
-        None => module.modinfo.all("import_ns").any(|import| import == namespace),
-    };
-    if !allowed {
-        let reason = Reason::Namespace { symbol: entry.symbol.to_owned(), namespace: namespace.to_owned() };
-        if k.allow_missing_namespaces { verdict.notes.push(reason) } else { verdict.refusals.push(reason) }
-    }
-}
-
-fn named(list: &str, name: &str) -> bool {
-    list.split(',').any(|pattern| {
-        let pattern = pattern.replace('-', "_");
-        pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
-    })
-}
-
-/// Symbols that the kernel's module loader provides itself or ignores (ignore_undef_symbol, arch/powerpc).
-fn made_by_loader(machine: u16, symbol: &str) -> bool {
-    const I386: u16 = 3;
-    const PPC: u16 = 20;
-    const PPC64: u16 = 21;
-    const X86_64: u16 = 62;
-    const REGISTER_SAVERS: [&str; 8] = [
-        "_restgpr",
-        "_savegpr",
-        "_rest32gpr_",
-        "_save32gpr_",
-        "_restfpr_",
-        "_savefpr_",
-        "_restvr_",
-        "_savevr_",
-    ];
-    match machine {
-        I386 | X86_64 => symbol == "_GLOBAL_OFFSET_TABLE_",
-        PPC | PPC64 => symbol == ".TOC." || REGISTER_SAVERS.iter().any(|prefix| symbol.starts_with(prefix)),
-        _ => false,
+        verdict.refusals.push(Reason::Vermagic { module: magic.to_owned(), kernel });
+    } else if !same_release {
+        verdict.notes.push(Reason::OtherRelease {
+            module: module.modinfo.vermagic_release().unwrap_or_default().to_owned(),
+        });
     }
 }
 

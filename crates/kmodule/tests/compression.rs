@@ -2,28 +2,10 @@
 
 mod common;
 
-use common::{has, modules, skip};
+use common::{filter, has, modules, skip};
 use kmodule::compress::{self, CompressError, Format, Options};
 use std::fs;
-use std::io::Write;
-use std::process::{Command, Stdio};
-
-fn filter(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || pipe.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}");
-    output.stdout
-}
+use std::process::Command;
 
 fn samples() -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = modules(3).iter().map(|file| fs::read(file).unwrap()).collect();

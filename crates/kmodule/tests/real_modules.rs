@@ -150,7 +150,7 @@ fn verdict_on_real_modules() {
         let module = Module::parse(&fs::read(file).unwrap()).unwrap();
         let release = module.modinfo.vermagic_release().unwrap().to_owned();
         let mut view = KernelView::new(&release, "x86_64");
-        assert!(verdict::check(&module, &view).loads(), "{}", file.display());
+        assert!(verdict::check(&module, &view).refusals.is_empty(), "{}", file.display());
         view.arch = "aarch64";
         assert!(matches!(verdict::check(&module, &view).refusals[..], [Reason::WrongMachine { .. }]));
         view.arch = "x86_64";
@@ -158,7 +158,7 @@ fn verdict_on_real_modules() {
         assert!(matches!(verdict::check(&module, &view).refusals[..], [Reason::Vermagic { .. }]));
         // Another flavour of the same source: the CRCs differ for some, and every complaint is about symbols.
         view.release = &release;
-        view.symvers = Some(&list);
+        view.symbols = Some(&list);
         view.modversions = true;
         for reason in verdict::check(&module, &view).refusals {
             assert!(

@@ -2,13 +2,23 @@
 
 mod common;
 
-use common::{modules, skip};
+use common::{bzimage, modules, skip};
 use kmodule::compress::{self, Format, Options};
 use kmodule::elf::Module;
-use kmodule::{fuzz_module, sign};
+use kmodule::{exports, fuzz_module, image, sign};
 use proptest::prelude::*;
 use std::fs;
 use std::sync::OnceLock;
+
+/// A small real module that exports symbols, or the smallest one there is.
+fn exporting() -> &'static [u8] {
+    static MODULE: OnceLock<Vec<u8>> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let exports = |data: &Vec<u8>| exports::of_module(data, "m").is_ok_and(|list| list.len() > 2);
+        let all = modules(2000).into_iter().map(|file| fs::read(file).unwrap());
+        all.filter(exports).min_by_key(Vec::len).unwrap_or_else(|| module().to_vec())
+    })
+}
 
 /// The smallest real module, or a hand-made beginning of one.
 fn module() -> &'static [u8] {
@@ -33,6 +43,7 @@ fn cut_at_every_97th_byte() {
             // The section table is at the end of what the compiler wrote: every cut is noticed.
             assert!(Module::parse(cut).is_err(), "cut at {length}");
             assert!(sign::signature(cut).is_none());
+            assert!(exports::of_module(cut, "m").is_err());
         }
         for length in (plain.len()..data.len()).step_by(7) {
             let _ = sign::signature(&data[..length]);
@@ -65,6 +76,25 @@ fn headers_that_promise_too_much() {
     }
 }
 
+#[test]
+fn images_cut_anywhere() {
+    let data = module();
+    for format in [Format::Gzip, Format::Xz, Format::Zstd] {
+        let packed = compress::compress(format, data, &Options::default()).unwrap();
+        let whole = bzimage(&packed);
+        assert!(*image::unpack(&whole).unwrap() == *data);
+        for length in (0..0x400).step_by(13).chain((0x400..whole.len()).step_by(97)) {
+            assert!(image::unpack(&whole[..length]).is_err(), "{format:?} {length}");
+        }
+        // The header's lengths cut it, too.
+        for length in (0..packed.len()).step_by(97) {
+            let mut short = whole.clone();
+            short[0x24c..0x250].copy_from_slice(&u32::try_from(length).unwrap().to_le_bytes());
+            assert!(image::unpack(&short).is_err(), "{format:?} {length}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -90,6 +120,52 @@ proptest! {
     }
 
     #[test]
+    fn flipped_bytes_of_exports(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+        linked in any::<bool>(),
+    ) {
+        let mut data = exporting().to_vec();
+        let length = data.len();
+        if linked {
+            // An image instead of a module.
+            data[16] = 2;
+        }
+        for (place, value) in flips {
+            data[place.index(length)] = value;
+        }
+        let _ = exports::of_module(&data, "m").map(|list| list.iter().count());
+        let _ = exports::of_vmlinux(&data).map(|list| list.iter().count());
+    }
+
+    #[test]
+    fn flipped_bytes_of_section_headers(
+        flips in prop::collection::vec((0usize..64 * 60, any::<u8>()), 1..12),
+    ) {
+        let mut data = exporting().to_vec();
+        let length = sign::strip_signature(&data).len();
+        for (place, value) in flips {
+            data[length - 1 - place.min(length - 1)] ^= value;
+        }
+        let _ = exports::of_module(&data, "m").map(|list| list.iter().count());
+        let _ = exports::of_vmlinux(&data).map(|list| list.iter().count());
+    }
+
+    #[test]
+    fn flipped_bytes_of_images(
+        flips in prop::collection::vec((0usize..0x500, any::<u8>()), 1..6),
+        format in prop::sample::select(vec![Format::Gzip, Format::Xz, Format::Zstd]),
+    ) {
+        let data = module();
+        let packed = compress::compress(format, &data[..data.len().min(4000)], &Options::default()).unwrap();
+        let mut all = bzimage(&packed);
+        let length = all.len();
+        for (place, value) in flips {
+            all[place.min(length - 1)] = value;
+        }
+        fuzz_module(&all);
+    }
+
+    #[test]
     fn any_bytes(data in prop::collection::vec(any::<u8>(), 0..2000)) {
         fuzz_module(&data);
     }
@@ -98,6 +174,7 @@ proptest! {
     fn any_bytes_behind_a_magic(
         magic in prop::sample::select(vec![
             &b"\x7fELF\x02\x01\x01\0"[..], b"\x7fELF\x01\x02\x01\0", b"\x1f\x8b\x08", b"\xfd7zXZ\0\0\x01", b"\x28\xb5\x2f\xfd",
+            b"\x02\x21\x4c\x18\x20\0\0\0", b"BZh91AY&SY", b"\x5d\0\0\x80\0", b"MZ\0\0zimg\x10\0\0\0\x20\0\0\0",
             b"-----BEGIN PRIVATE KEY-----\n", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82\x01\x00", b"0x1\ta\tb\tc\n",
         ]),
         data in prop::collection::vec(any::<u8>(), 0..600),

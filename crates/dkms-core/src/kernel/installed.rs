@@ -81,7 +81,7 @@ impl ModuleIndex {
 }
 
 /// Largest module that is looked into, decompressed.
-const MODULE_LIMIT: usize = 1 << 30;
+pub const MODULE_LIMIT: usize = 1 << 30;
 
 /// The bytes of a module file without compression.
 ///

@@ -6,8 +6,10 @@ mod fsck;
 mod kernel;
 mod mok;
 mod package;
+mod ready;
 mod status;
 mod tarball;
+mod verify;
 
 use crate::cli::{Action, Arguments};
 use crate::exit;
@@ -57,7 +59,8 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
         return dry_run::dry_run(&call, action);
     }
     // fsck tells of interrupted changes before it repairs them.
-    if !matches!(action, Action::Status | Action::Config | Action::Fsck)
+    if !matches!(action, Action::Config | Action::Fsck)
+        && !arguments.only_looks()
         && dkms_sys::fs::writable(&layout.dkms_tree)
     {
         dkms_core::install::recover::pending(&s)?;
@@ -66,6 +69,9 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
         Action::Status => status::status(&call),
         Action::Config => config::config(&call),
         Action::Fsck => fsck::fsck(&call, arguments.repair),
+        Action::Verify => verify::verify(&call),
+        Action::Ready => ready::ready(&call),
+        Action::Pending => ready::pending(&call),
         Action::Add => package::add(&call),
         Action::Build => package::build(&call),
         Action::Install => package::install(&call),

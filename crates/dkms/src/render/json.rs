@@ -9,7 +9,7 @@ use dkms_core::status::{Entry, State};
 use serde_json::{Map, Value, json};
 
 /// The version of everything written here.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 fn line(value: &Value) -> String {
     format!("{value}\n")

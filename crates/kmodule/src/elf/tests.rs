@@ -2,6 +2,9 @@
 
 use super::{Class, ElfError, Module, UndefinedSymbol, machine_name, machine_of_arch};
 
+/// One whose kernels come in every word size and byte order: MIPS.
+const MACHINE: u16 = 8;
+
 struct Image {
     class: Class,
     little: bool,
@@ -17,7 +20,7 @@ const STRTAB: u32 = 3;
 
 impl Image {
     fn new(class: Class, little: bool) -> Image {
-        Image { class, little, machine: 62, sections: vec![("", 0, 0, Vec::new())], extended: false }
+        Image { class, little, machine: MACHINE, sections: vec![("", 0, 0, Vec::new())], extended: false }
     }
 
     fn with(mut self, name: &'static str, kind: u32, link: u32, body: Vec<u8>) -> Image {
@@ -132,7 +135,7 @@ fn every_word_size_and_byte_order() {
                 let mut image = image(class, little);
                 image.extended = extended;
                 let module = Module::parse(&image.bytes()).unwrap();
-                assert_eq!((module.class, module.little_endian, module.machine), (class, little, 62));
+                assert_eq!((module.class, module.little_endian, module.machine), (class, little, MACHINE));
                 assert_eq!(module.modinfo.license(), Some("GPL"));
                 assert!(module.has_this_module);
                 let versions = [("printk".to_owned(), 0xdead_beef), ("dotted".to_owned(), 7)];
@@ -178,6 +181,10 @@ fn what_is_missing_is_said() {
     assert_eq!(Module::parse(&bad), Err(ElfError::WrongType { e_type: 2 }));
     bad[4] = 9;
     assert!(matches!(Module::parse(&bad), Err(ElfError::UnknownVariant { value: 9, .. })));
+    // To an x86-64 kernel these bytes say nothing.
+    let mut x86 = whole;
+    (x86[4], x86[5], x86[18]) = (9, 9, 62);
+    assert_eq!(Module::parse(&x86).unwrap().class, Class::Elf64);
 }
 
 #[test]

@@ -53,6 +53,13 @@ impl Certificate {
         &self.der
     }
 
+    /// The part that the issuer signed (TBSCertificate), DER: lists of revoked certificates name it by its digest.
+    #[must_use]
+    pub fn tbs(&self) -> &[u8] {
+        let outer = Reader::new(&self.der).take(SEQUENCE);
+        outer.and_then(|outer| Reader::new(outer.body).take(SEQUENCE)).map_or(&[], |tbs| tbs.whole)
+    }
+
     /// The issuer's Name, DER, as it stands in the certificate.
     #[must_use]
     pub fn issuer(&self) -> &[u8] {
@@ -77,7 +84,9 @@ impl Certificate {
         der::unsigned(&self.raw_serial)
     }
 
-    pub(super) fn raw_serial(&self) -> &[u8] {
+    /// The serial number as it stands in the certificate, with the zero that keeps it positive.
+    #[must_use]
+    pub fn raw_serial(&self) -> &[u8] {
         &self.raw_serial
     }
 

@@ -4,6 +4,7 @@ use super::{Certificate, Hash};
 use crate::der::{self, OCTET_STRING, OID, Reader, SEQUENCE, SET, element, oid, wrap};
 
 /// The parts of a message that say who signed what how.
+#[derive(Debug)]
 pub struct Message<'a> {
     /// The issuer Name, as it stands in the message; none when the signer is named by key identifier.
     pub issuer: Option<&'a [u8]>,
@@ -11,6 +12,8 @@ pub struct Message<'a> {
     pub serial: &'a [u8],
     pub hash: Option<Hash>,
     pub signed_attributes: bool,
+    /// The message holds what it signs; for a module that is the file before it.
+    pub has_content: bool,
     pub signature: &'a [u8],
 }
 
@@ -42,7 +45,9 @@ pub fn parse(bytes: &[u8]) -> Option<Message<'_>> {
     let mut signed = outer.enter(der::context(0))?.enter(SEQUENCE)?;
     signed.take(der::INTEGER)?;
     signed.take(SET)?;
-    signed.take(SEQUENCE)?;
+    let mut content = signed.enter(SEQUENCE)?;
+    content.take(OID)?;
+    let has_content = content.take(der::context(0)).is_some();
     // Certificates and revocation lists may stand here.
     signed.take(der::context(0));
     signed.take(der::context(1));
@@ -59,5 +64,5 @@ pub fn parse(bytes: &[u8]) -> Option<Message<'_>> {
     let signed_attributes = signer.take(der::context(0)).is_some();
     signer.take(SEQUENCE)?;
     let signature = signer.take(OCTET_STRING)?.body;
-    Some(Message { issuer, serial, hash, signed_attributes, signature })
+    Some(Message { issuer, serial, hash, signed_attributes, has_content, signature })
 }

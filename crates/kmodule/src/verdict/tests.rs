@@ -1,6 +1,10 @@
-use super::{KernelView, Reason, check, is_gpl_compatible};
+use super::{
+    Enforcement, Found, KernelView, Key, Keys, Loader, Outcome, Reason, Symbols, Verdict, check,
+    is_gpl_compatible,
+};
 use crate::elf::{Class, Module, UndefinedSymbol};
 use crate::modinfo::ModInfo;
+use crate::sign::{Certificate, Hash, Signed};
 use crate::symvers::Symvers;
 
 fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&str, u32)]) -> Module {
@@ -10,6 +14,11 @@ fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&str, u32)]) -
         machine: 62,
         modinfo: ModInfo::from_section(modinfo.replace('|', "\0").as_bytes()),
         has_this_module: true,
+        this_module_size: 0,
+        has_symbols: true,
+        has_modinfo: true,
+        bad_relocation: None,
+        has_versions: !versions.is_empty(),
         versions: versions.iter().map(|(symbol, crc)| ((*symbol).to_owned(), *crc)).collect(),
         undefined: undefined
             .iter()
@@ -39,7 +48,7 @@ fn symbol(name: &str) -> String {
 fn refusals_and_notes() {
     let list = kernel();
     let mut view = KernelView::new("6.1.0", "x86_64");
-    view.symvers = Some(&list);
+    view.symbols = Some(&list);
     view.modversions = true;
     let versions: &[(&str, u32)] = &[("plain", 1), ("free", 2), ("spaced", 3), ("chosen", 4)];
     let proprietary = "license=Proprietary|vermagic=6.1.0 SMP ";
@@ -69,11 +78,23 @@ fn refusals_and_notes() {
         (
             "one CRC missing",
             module(GOOD, &[("plain", false)], &[("free", 2)]),
-            vec![],
             vec![Reason::NoSymbolVersion { symbol: symbol("plain") }],
+            vec![],
         ),
         ("no CRC at all", module(GOOD, &[("plain", false)], &[]), vec![], vec![Reason::NoVersions]),
-        ("needs nothing", module(GOOD, &[], &[]), vec![], vec![]),
+        ("needs nothing", module(GOOD, &[], versions), vec![], vec![]),
+        (
+            "exports what the kernel has",
+            Module { exports: vec![symbol("plain"), symbol("own")], ..module(GOOD, &[], versions) },
+            vec![Reason::DuplicateExport { symbol: symbol("plain") }],
+            vec![],
+        ),
+        (
+            "no symbol table",
+            Module { has_symbols: false, ..module(GOOD, &[], versions) },
+            vec![Reason::Stripped],
+            vec![],
+        ),
         (
             "GPL-only",
             module(proprietary, &[("free", false), ("plain", false)], versions),
@@ -98,12 +119,12 @@ fn refusals_and_notes() {
             vec![Reason::Namespace { symbol: symbol("chosen"), namespace: symbol("module:kvm-intel,my-*") }],
             vec![],
         ),
-        ("no vermagic", module("license=GPL", &[], versions), vec![Reason::NoVermagic], vec![]),
+        ("no vermagic", module("license=GPL", &[], versions), vec![], vec![Reason::NoVermagic]),
         (
-            "other kernel",
-            module("license=GPL|vermagic=6.1.00 SMP ", &[], versions),
-            vec![Reason::Vermagic { module: symbol("6.1.00 SMP "), kernel: symbol("6.1.0") }],
+            "other release, same CRCs",
+            module("license=GPL|vermagic=6.1.00 SMP ", &[("plain", false)], versions),
             vec![],
+            vec![Reason::OtherRelease { module: symbol("6.1.00") }],
         ),
     ];
     for (what, module, refusals, notes) in cases {
@@ -111,8 +132,18 @@ fn refusals_and_notes() {
         assert_eq!((&verdict.refusals, &verdict.notes), (&refusals, &notes), "{what}");
         assert_eq!(verdict.loads(), refusals.is_empty());
         for reason in refusals.iter().chain(&notes) {
-            assert!(!reason.to_string().is_empty() && !reason.advice().is_empty());
+            assert!(!reason.to_string().is_empty() && !reason.help().is_empty() && !reason.code().is_empty());
         }
+    }
+}
+
+/// What a dependency exports, beside the kernel.
+struct Beside<'a>(&'a Symvers, &'a Symvers, bool, bool);
+
+impl Symbols for Beside<'_> {
+    fn find(&self, symbol: &str) -> Option<Found<'_>> {
+        let other = |entry| Found { entry, missing: self.2, proprietary: self.3 };
+        self.0.find(symbol).or_else(|| self.1.lookup(symbol).map(other))
     }
 }
 
@@ -120,23 +151,73 @@ fn refusals_and_notes() {
 fn settings_of_the_kernel_decide() {
     let list = kernel();
     let mut view = KernelView::new("6.1.0", "x86_64");
-    view.symvers = Some(&list);
+    view.symbols = Some(&list);
     let bare = module(GOOD, &[("plain", false), ("spaced", false)], &[]);
     view.allow_missing_namespaces = true;
     assert!(check(&bare, &view).loads());
     view.modversions = true;
     view.force_load = false;
     assert_eq!(check(&bare, &view).refusals, [Reason::NoVersions]);
-    // What a dependency exports counts, and before the kernel's own.
-    let extra =
-        Symvers::parse(b"0x00000009\tplain\tdep\tEXPORT_SYMBOL\n0x00000005\tadded\tdep\tEXPORT_SYMBOL\n")
-            .unwrap();
-    let lists = [&extra];
-    view.extra = &lists;
-    let needs = module(GOOD, &[("plain", false), ("added", false)], &[("plain", 9), ("added", 5)]);
-    assert_eq!(check(&needs, &view).refusals, []);
+    let unmarked = module("license=GPL", &[], &[("plain", 1)]);
+    assert_eq!(check(&unmarked, &view).refusals, [Reason::NoVermagic]);
+    let needs = module(GOOD, &[("plain", false)], &[("plain", 1)]);
     view.vermagic = Some("6.1.0 SMP preempt ");
     assert!(matches!(check(&needs, &view).refusals[..], [Reason::Vermagic { .. }]));
+    // With CRCs the release may differ, the flags may not; without, all of it counts.
+    view.vermagic = Some("6.1.9 SMP ");
+    view.release = "6.1.9";
+    assert_eq!(check(&needs, &view).notes, [Reason::OtherRelease { module: symbol("6.1.0") }]);
+    view.modversions = false;
+    assert!(matches!(check(&needs, &view).refusals[..], [Reason::Vermagic { .. }]));
+    view.vermagic = None;
+    view.release = "6.1.0";
+    view.symbols = None;
+    assert_eq!(check(&needs, &view).outcome(), Outcome::Unknown);
+    view.struct_module = Some(1280);
+    assert_eq!(check(&needs, &view).refusals, []);
+    view.release = "6.4.0";
+    assert_eq!(check(&needs, &view).refusals[0], Reason::StructModule { module: 0, kernel: 1280 });
+    view.release = "6.1.0";
+    let blacklist = [symbol("my_driver")];
+    view.struct_module = None;
+    view.blacklist = &blacklist;
+    assert_eq!(check(&needs, &view).refusals, [Reason::Blacklisted { name: symbol("my_driver") }]);
+}
+
+#[test]
+fn dependencies() {
+    let list = kernel();
+    let extra = Symvers::parse(b"0x00000005\tadded\tdep\tEXPORT_SYMBOL\n").unwrap();
+    let versions: &[(&str, u32)] = &[("added", 5), ("free", 2), ("module_layout", 7)];
+    let needs = module(GOOD, &[("free", false), ("added", false)], versions);
+    let judge = |missing, proprietary, module: &Module| {
+        let symbols = Beside(&list, &extra, missing, proprietary);
+        let mut view = KernelView::new("6.1.0", "x86_64");
+        view.modversions = true;
+        view.symbols = Some(&symbols);
+        check(module, &view)
+    };
+    let (added, dep) = (symbol("added"), symbol("dep"));
+    assert!(judge(false, false, &needs).loads());
+    let missing = Reason::OwnerMissing { symbol: added.clone(), owner: dep.clone() };
+    assert_eq!(judge(true, false, &needs).refusals, [missing]);
+    assert_eq!(judge(false, true, &needs).refusals, [Reason::ProprietaryOwner { symbol: added, owner: dep }]);
+    assert!(judge(false, true, &module(GOOD, &[("added", false)], versions)).loads());
+}
+
+#[test]
+fn the_layout_is_compared_first() {
+    let list = Symvers::parse(b"0x00000001\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\n").unwrap();
+    let mut view = KernelView::new("6.1.0", "x86_64");
+    view.modversions = true;
+    view.symbols = Some(&list);
+    let other = module("license=GPL|vermagic=5.0 ", &[("gone", false)], &[("module_layout", 2)]);
+    view.vermagic = Some("6.1.0 SMP ");
+    let refusals = check(&other, &view).refusals;
+    assert_eq!(
+        refusals.iter().map(|reason| (reason.code(), reason.errno())).collect::<Vec<_>>(),
+        [("symbol-version", "ENOEXEC"), ("vermagic", "ENOEXEC"), ("unknown-symbol", "ENOENT")]
+    );
 }
 
 #[test]
@@ -146,13 +227,16 @@ fn machines() {
         assert_eq!(check(&module(GOOD, &[], &[]), &KernelView::new("6.1.0", arch)).loads(), loads, "{arch}");
     }
     let verdict = check(&module(GOOD, &[], &[]), &KernelView::new("6.1.0", "pdp11"));
-    assert_eq!((verdict.refusals.len(), verdict.notes.len()), (0, 1));
+    assert_eq!((verdict.refusals.len(), verdict.doubts.len()), (0, 1));
     let big = Module { machine: 21, little_endian: false, ..module(GOOD, &[], &[]) };
     assert!(check(&big, &KernelView::new("6.1.0", "ppc64")).loads());
     let verdict = check(&big, &KernelView::new("6.1.0", "ppc64le"));
     assert!(verdict.refusals[0].to_string().contains("big endian"));
     let unlinked = Module { has_this_module: false, ..module(GOOD, &[], &[]) };
-    assert_eq!(check(&unlinked, &KernelView::new("6.1.0", "x86_64")).refusals, [Reason::NotLinked]);
+    assert_eq!(
+        check(&unlinked, &KernelView::new("6.1.0", "x86_64")).refusals,
+        [Reason::NotLinked { counted: false }]
+    );
 }
 
 #[test]
@@ -163,5 +247,105 @@ fn licences() {
     }
     for bad in ["", "Proprietary", "gpl", "GPLv2", "CDDL", "MIT"] {
         assert!(!is_gpl_compatible(bad));
+    }
+}
+
+/// Keys as a machine may have them.
+struct Ring {
+    certificate: Certificate,
+    what: &'static str,
+    digest: Option<bool>,
+}
+
+impl Keys for Ring {
+    fn find(&self, signed: &Signed<'_>) -> Key<'_> {
+        match self.what {
+            "trusted" if signed.names(&self.certificate) => Key::Trusted(&self.certificate),
+            "unseen" => Key::Unseen,
+            "revoked" => Key::Revoked,
+            "unknown" => Key::Unknown,
+            _ => Key::Absent,
+        }
+    }
+    fn digest(&self, _: Hash) -> Option<bool> {
+        self.digest
+    }
+}
+
+#[test]
+fn signatures_under_every_policy() {
+    use Enforcement::{Lockdown, Off, SigEnforce, Unknown};
+    let (key, certificate) =
+        crate::mok::generate("signer", 1, &mut crate::mok::OsRng, 1_700_000_000).unwrap();
+    let certificate = Certificate::parse(&certificate).unwrap();
+    let signed =
+        crate::sign::sign(b"a module", &crate::sign::Key::parse(&key).unwrap(), &certificate, Hash::Sha256)
+            .unwrap();
+    let changed = [b"A", &signed[1..]].concat();
+    let beyond = [&signed[..], b"\n"].concat();
+    let mut damaged = signed.clone();
+    let at = damaged.len() - crate::sign::MAGIC.len() - 12;
+    damaged[at + 2] = 1;
+    let mut too_long = signed.clone();
+    too_long[at + 8] = 0xff;
+    let ring = |what, digest| Ring { certificate: certificate.clone(), what, digest };
+    let fine = Some(true);
+    // File, keyring, digest; then the first refusal's code and errno, or the outcome, for each of the four policies.
+    let loads = "loads";
+    let (rejected, denied) = ("EKEYREJECTED", "EPERM");
+    let cases: [(&str, &[u8], Ring, [&str; 4]); 13] = [
+        ("good", &signed, ring("trusted", fine), [loads; 4]),
+        ("unsigned", b"a module", ring("trusted", fine), [loads, rejected, denied, "unknown"]),
+        ("bytes after it", &beyond, ring("trusted", fine), [loads, rejected, denied, "unknown"]),
+        ("unknown key", &signed, ring("absent", fine), [loads, rejected, denied, "unknown"]),
+        ("changed, known key", &changed, ring("trusted", fine), [rejected; 4]),
+        ("changed, unknown key", &changed, ring("absent", fine), [loads, rejected, denied, "unknown"]),
+        ("another kind", &damaged, ring("trusted", fine), [loads, rejected, denied, "unknown"]),
+        ("length damaged", &too_long, ring("trusted", fine), ["EBADMSG"; 4]),
+        ("revoked", &signed, ring("revoked", fine), [rejected; 4]),
+        ("key not seen", &signed, ring("unseen", fine), [loads; 4]),
+        ("keys not known", &signed, ring("unknown", fine), [loads, "unknown", "unknown", "unknown"]),
+        ("no such digest", &signed, ring("trusted", Some(false)), [loads, rejected, denied, "unknown"]),
+        ("digest not known", &signed, ring("trusted", None), [loads, "unknown", "unknown", "unknown"]),
+    ];
+    for (what, file, keys, expected) in &cases {
+        for (enforcement, expected) in [Off, SigEnforce, Lockdown, Unknown].into_iter().zip(expected) {
+            let mut verdict = Verdict::default();
+            super::signature::check(file, &super::Signatures { enforcement, keys }, &mut verdict);
+            let found = match verdict.outcome() {
+                Outcome::Loads => loads,
+                Outcome::Unknown => "unknown",
+                Outcome::Refused => verdict.refusals[0].errno(),
+            };
+            assert_eq!(found, *expected, "{what}, {enforcement:?}: {verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn who_unpacks_what() {
+    use crate::compress::{Format, Options, compress};
+    let view = |loader| KernelView { loader, ..KernelView::new("6.1.0", "x86_64") };
+    let kernel = |format| Loader { kernel: Some(format), ..Loader::default() };
+    let xz = || compress(Format::Xz, b"data", &Options::default()).unwrap();
+    // What the library makes when nothing is said has CRC64.
+    let mut crc64 = liblzma::write::XzEncoder::new(Vec::new(), 6);
+    std::io::Write::write_all(&mut crc64, b"data").unwrap();
+    let crc64 = crc64.finish().unwrap();
+    let gz = compress(Format::Gzip, b"data", &Options::default()).unwrap();
+    let known = Loader { gzip: Some(false), xz: Some(true), zstd: Some(true), kernel: None };
+    let cases = [
+        ("read by kmod", crc64.clone(), known, "not-a-module"),
+        ("not read by kmod", gz.clone(), known, "compression"),
+        ("nobody knows", gz, Loader::default(), "loader-unknown"),
+        ("by the kernel", crc64, kernel(Format::Xz), "xz-check"),
+        ("by the kernel, right check", xz(), kernel(Format::Xz), "not-a-module"),
+        ("cut short", xz()[..20].to_vec(), known, "damaged"),
+    ];
+    for (what, bytes, loader, code) in cases {
+        let file = super::File::read(&bytes, 1 << 20);
+        let verdict = file.judge(&view(loader));
+        let first = verdict.doubts.first().or(verdict.refusals.first()).unwrap();
+        assert_eq!((first.code(), file.module().is_none()), (code, true), "{what}");
     }
 }

@@ -1,0 +1,196 @@
+//! Variables of the firmware and of shim, through efivarfs; where that is not mounted or not readable, and for lists too
+//! long for one variable, through the copies that shim left for the kernel (`mok-variables`).
+//!
+//! efivarfs has a file `NAME-GUID` for each, four bytes of attributes before the data (kernel
+//! Documentation/filesystems/efivarfs.rst). `mok-variables` has a file `NAME` with the data alone
+//! (drivers/firmware/efi/mokvar-table.c), for root only.
+
+use super::{Seen, why};
+use kmodule::efi_siglist::SignatureLists;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// `EFI_GLOBAL_VARIABLE`
+const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+/// `EFI_IMAGE_SECURITY_DATABASE_GUID`
+const SECURITY: &str = "d719b2cb-3d3a-4596-a3bc-dad00e67656f";
+/// shim's
+const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
+/// `EFI_VARIABLE_NON_VOLATILE`
+const NON_VOLATILE: u32 = 1;
+/// Into how many variables shim may have cut a list; far more than firmware has room for.
+const PARTS: u32 = 64;
+
+/// Whether what starts is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecureBoot {
+    /// Yes.
+    On,
+    /// No: switched off in the firmware, or in shim.
+    Off {
+        /// Switched off in shim alone (`mokutil --disable-validation`); the firmware still checks shim.
+        by_shim: bool,
+    },
+    /// The firmware waits for somebody to put keys into it, and checks nothing.
+    SetupMode,
+    /// Not started by EFI firmware.
+    NotEfi,
+    /// Why it cannot be told.
+    Unknown(String),
+}
+
+/// A variable that holds lists of certificates and digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// Trusted by the firmware.
+    Db,
+    /// Forbidden by the firmware.
+    Dbx,
+    /// Machine owner keys, as shim shows them to the running system.
+    MokListRt,
+    /// Forbidden by the machine's owner.
+    MokListXrt,
+    /// Waits for MokManager to enrol it at the next start.
+    MokNew,
+    /// Waits for MokManager to delete it.
+    MokDel,
+}
+
+impl Variable {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Variable; 6] =
+        [Self::Db, Self::Dbx, Self::MokListRt, Self::MokListXrt, Self::MokNew, Self::MokDel];
+
+    /// Its name, as firmware and mokutil write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Db => "db",
+            Self::Dbx => "dbx",
+            Self::MokListRt => "MokListRT",
+            Self::MokListXrt => "MokListXRT",
+            Self::MokNew => "MokNew",
+            Self::MokDel => "MokDel",
+        }
+    }
+
+    fn guid(self) -> &'static str {
+        match self {
+            Self::Db | Self::Dbx => SECURITY,
+            _ => SHIM,
+        }
+    }
+
+    /// Whether shim also leaves a copy in memory; the kernel takes that one first.
+    fn has_copy(self) -> bool {
+        matches!(self, Self::MokListRt | Self::MokListXrt)
+    }
+}
+
+/// Whether EFI firmware started this machine.
+///
+/// # Errors
+/// Why that cannot be told: no sysfs, or a container hides it.
+pub fn booted(root: &Path) -> Seen<bool> {
+    let firmware = root.join("sys/firmware");
+    if firmware.join("efi").is_dir() {
+        return Ok(true);
+    }
+    match std::fs::read_dir(&firmware).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => Ok(false),
+        Ok(false) => Err(format!("{} is empty: hidden from this container", firmware.display())),
+        Err(e) => Err(why(&firmware, &e)),
+    }
+}
+
+/// Secure Boot, as the kernel's EFI stub finds it (drivers/firmware/efi/libstub/secureboot.c): on in the firmware, not
+/// in setup mode, and not switched off in shim.
+pub fn secure_boot(root: &Path) -> SecureBoot {
+    match booted(root) {
+        Ok(true) => {}
+        Ok(false) => return SecureBoot::NotEfi,
+        Err(why) => return SecureBoot::Unknown(why),
+    }
+    let flag = |name: &str, guid: &str| read(root, name, guid).map(|v| v.map(|(_, data)| data == [1]));
+    let look = || -> Seen<SecureBoot> {
+        let on = flag("SecureBoot", GLOBAL)?;
+        if flag("SetupMode", GLOBAL)? == Some(true) {
+            return Ok(SecureBoot::SetupMode);
+        }
+        if on != Some(true) {
+            return Ok(SecureBoot::Off { by_shim: false });
+        }
+        // A variable that survives a restart can be written by anybody; shim's own does not.
+        let shim = read(root, "MokSBStateRT", SHIM)?;
+        let by_shim = shim.is_some_and(|(attributes, data)| attributes & NON_VOLATILE == 0 && data == [1]);
+        Ok(if by_shim { SecureBoot::Off { by_shim } } else { SecureBoot::On })
+    };
+    look().unwrap_or_else(SecureBoot::Unknown)
+}
+
+/// Attributes and data of a variable; `None` when there is no such variable.
+fn read(root: &Path, name: &str, guid: &str) -> Seen<Option<(u32, Vec<u8>)>> {
+    let dir = root.join("sys/firmware/efi/efivars");
+    let path = dir.join(format!("{name}-{guid}"));
+    match std::fs::read(&path) {
+        Ok(bytes) => match bytes.split_at_checked(4) {
+            Some((attributes, data)) => {
+                let attributes = attributes.try_into().map_or(0, u32::from_le_bytes);
+                Ok(Some((attributes, data.to_vec())))
+            }
+            None => Err(format!("{} is too short for a variable", path.display())),
+        },
+        Err(e) if e.kind() == ErrorKind::NotFound => match std::fs::read_dir(&dir).map(|mut d| d.next()) {
+            Ok(Some(_)) => Ok(None),
+            Ok(None) => Err(format!("efivarfs is not mounted on {}", dir.display())),
+            Err(e) => Err(why(&dir, &e)),
+        },
+        Err(e) => Err(why(&path, &e)),
+    }
+}
+
+fn copies(root: &Path) -> PathBuf {
+    root.join("sys/firmware/efi/mok-variables")
+}
+
+/// What a list of certificates holds.
+pub(super) fn list(root: &Path, variable: Variable) -> Seen<SignatureLists> {
+    if booted(root) == Ok(false) {
+        return Ok(SignatureLists::default());
+    }
+    let name = variable.name();
+    let parse = |data: &[u8]| SignatureLists::parse(data).map_err(|e| format!("{name} is damaged: {e}"));
+    if variable.has_copy() {
+        if let Ok(data) = std::fs::read(copies(root).join(name)) {
+            return parse(&data);
+        }
+    }
+    let mut found = match read(root, name, variable.guid())? {
+        Some((_, data)) => parse(&data)?,
+        None => SignatureLists::default(),
+    };
+    // A list that does not fit in one variable goes on in MokListRT1, MokListRT2 ...
+    if variable.has_copy() {
+        for part in 1..=PARTS {
+            match read(root, &format!("{name}{part}"), variable.guid())? {
+                Some((_, data)) => found.append(parse(&data)?),
+                None => break,
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the kernel takes machine owner keys into `.machine`: shim says so by this variable's existence
+/// (security/integrity/platform_certs/machine_keyring.c).
+pub(super) fn mok_list_trusted(root: &Path) -> Seen<bool> {
+    if booted(root) == Ok(false) {
+        return Ok(false);
+    }
+    let copies = copies(root);
+    if let Ok(mut entries) = std::fs::read_dir(&copies) {
+        if entries.next().is_some() {
+            return Ok(copies.join("MokListTrustedRT").exists());
+        }
+    }
+    Ok(read(root, "MokListTrustedRT", SHIM)?.is_some_and(|(_, data)| data == [1]))
+}

@@ -1,0 +1,165 @@
+//! The running kernel's keyrings of trusted keys, from `/proc/keys` and keyctl(2).
+//!
+//! `/proc/keys` has a line for each key that the reader may see: serial number, flags, uses, timeout, permissions, user,
+//! group, type (cut to nine letters), description (kernel security/keys/proc.c). A certificate's description is its subject, a
+//! colon, and its subject key identifier, or its serial number when it has none, in hexadecimal
+//! (crypto/asymmetric_keys/x509_public_key.c); behind it stand the algorithm and the identifier's end.
+
+use super::{Seen, text};
+use kmodule::sign::Certificate;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Keyrings whose keys may sign modules, in the order in which the kernel asks them. `.platform` counts in kernels of
+/// distributions that carry a patch for it (Debian, Fedora, SUSE, Ubuntu), not in the kernel as it is published.
+pub const TRUSTED: [&str; 4] = [".builtin_trusted_keys", ".secondary_trusted_keys", ".machine", ".platform"];
+const BLACKLIST: &str = ".blacklist";
+
+/// Which certificates the running kernel has.
+#[derive(Debug)]
+pub struct TrustedKeys {
+    /// Descriptions of certificates, by keyring.
+    keyrings: BTreeMap<&'static str, Seen<Vec<String>>>,
+    /// Keys of the blacklist as far as they can be seen.
+    forbidden: Seen<Vec<String>>,
+}
+
+impl TrustedKeys {
+    /// Reads the keyrings of the kernel that runs; of another root only their names can be read.
+    pub(super) fn read(root: &Path) -> Self {
+        let proc_keys = text(&root.join("proc/keys"));
+        let ours = root == Path::new("/");
+        Self::from_text(proc_keys, |serial| {
+            if !ours {
+                return Err("the keyrings are not those of the running kernel".into());
+            }
+            dkms_sys::keys::read_keyring(serial).map_err(|e| e.to_string())
+        })
+    }
+
+    /// From the text of `/proc/keys`, and who tells the members of a keyring by its serial number.
+    pub fn from_text(proc_keys: Seen<String>, members: impl Fn(i32) -> Seen<Vec<i32>>) -> Self {
+        let keys = match proc_keys {
+            Ok(text) => parse(&text),
+            Err(why) => {
+                let keyrings = TRUSTED.into_iter().map(|name| (name, Err(why.clone()))).collect();
+                return Self { keyrings, forbidden: Err(why) };
+            }
+        };
+        let ring = |name: &str| {
+            let is = |k: &&Key| k.kind == "keyring" && k.description.starts_with(&format!("{name}:"));
+            keys.values().find(is)
+        };
+        let content = |name: &'static str| -> Seen<Vec<String>> {
+            // Every kernel that has these keyrings has the first, but who is not root sees none of them.
+            let Some(ring) = ring(name) else {
+                return match ring(TRUSTED[0]) {
+                    Some(_) => Ok(Vec::new()),
+                    None => Err("the kernel's keyrings are visible to root only".into()),
+                };
+            };
+            if ring.description.ends_with(": empty") {
+                return Ok(Vec::new());
+            }
+            let mut found = Vec::new();
+            for serial in members(ring.serial).map_err(|e| format!("{name} cannot be read: {e}"))? {
+                match keys.get(&serial) {
+                    Some(key) if key.kind == "asymmetri" => found.push(key.description.clone()),
+                    Some(_) => {}
+                    None => return Err(format!("a key in {name} cannot be seen")),
+                }
+            }
+            Ok(found)
+        };
+        let keyrings = TRUSTED.into_iter().map(|name| (name, content(name))).collect();
+        let mut forbidden: Seen<Vec<String>> = match ring(BLACKLIST) {
+            Some(_) => Ok(Vec::new()),
+            None => Err("the kernel's blacklist is visible to root only, or it has none".into()),
+        };
+        if let Ok(list) = &mut forbidden {
+            list.extend(keys.values().filter(|k| k.kind == "blacklist").map(|k| k.description.clone()));
+        }
+        Self { keyrings, forbidden }
+    }
+
+    /// Whether one of the keyrings that may sign modules has the certificate; `None` when none is known to, and not all
+    /// of them can be read.
+    pub fn holds(&self, certificate: &Certificate) -> Option<bool> {
+        if !self.keyrings_with(certificate).is_empty() {
+            return Some(true);
+        }
+        self.keyrings.values().all(Result::is_ok).then_some(false)
+    }
+
+    /// The keyrings that have the certificate, of those that can be read.
+    pub fn keyrings_with(&self, certificate: &Certificate) -> Vec<&'static str> {
+        let has = |name: &&'static str| {
+            let list = self.keyrings.get(name).and_then(|seen| seen.as_ref().ok());
+            list.is_some_and(|list| list.iter().any(|d| describes(d, certificate)))
+        };
+        TRUSTED.into_iter().filter(has).collect()
+    }
+
+    /// Whether the blacklist names the certificate; `None` when it cannot be read.
+    pub fn forbids(&self, certificate: &Certificate) -> Option<bool> {
+        let entry = format!("tbs:{}", hex(&Sha256::digest(certificate.tbs())));
+        self.forbidden.as_ref().ok().map(|list| list.iter().any(|d| d.starts_with(&entry)))
+    }
+
+    /// Why some keyring could not be read.
+    pub fn unreadable(&self) -> Option<&str> {
+        self.keyrings.values().find_map(|seen| seen.as_ref().err().map(String::as_str))
+    }
+
+    /// Descriptions of the certificates in a keyring.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn keyring(&self, name: &str) -> Seen<&[String]> {
+        match self.keyrings.get(name) {
+            Some(Ok(list)) => Ok(list),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err(format!("{name} is no keyring of trusted keys")),
+        }
+    }
+}
+
+/// A line of `/proc/keys`.
+struct Key {
+    serial: i32,
+    kind: String,
+    description: String,
+}
+
+fn parse(text: &str) -> BTreeMap<i32, Key> {
+    let line = |line: &str| -> Option<(i32, Key)> {
+        let mut rest = line;
+        let mut field = || {
+            let (word, behind) = rest.trim_start().split_once(char::is_whitespace)?;
+            rest = behind;
+            Some(word)
+        };
+        let serial = i32::from_str_radix(field()?, 16).ok()?;
+        for _ in 0..6 {
+            field()?;
+        }
+        let kind = field()?.to_owned();
+        Some((serial, Key { serial, kind, description: rest.trim().to_owned() }))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Whether a key's description is that of the certificate.
+pub(crate) fn describes(description: &str, certificate: &Certificate) -> bool {
+    let id = hex(certificate.subject_key_id().unwrap_or_else(|| certificate.raw_serial()));
+    // "Organisation: Name: IDENTIFIER: X509.rsa 01234567 []"; the name may hold anything.
+    let mark = format!("{}: {id}", certificate.subject_cn());
+    description.match_indices(&mark).any(|(at, found)| {
+        description.get(at + found.len()..).is_some_and(|behind| behind.is_empty() || behind.starts_with(':'))
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

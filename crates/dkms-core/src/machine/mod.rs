@@ -1,0 +1,113 @@
+//! What this machine says about whom it trusts: Secure Boot and its variables, the running kernel's keyrings, and
+//! whether it insists on signatures.
+//!
+//! Everything is read below a given root, `/` outside tests. What cannot be read is unknown, with the reason, and never
+//! taken for absent. Nothing here changes anything.
+
+pub mod efi;
+pub mod keyrings;
+pub mod policy;
+
+pub use efi::{SecureBoot, Variable};
+pub use keyrings::TrustedKeys;
+pub use policy::{Enforce, Lockdown, Policy, policy};
+
+use kmodule::efi_siglist::SignatureLists;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// Something looked for: what was found, or why that cannot be told.
+pub type Seen<T> = Result<T, String>;
+
+/// The machine, as far as trust in modules is concerned.
+#[derive(Debug)]
+pub struct Machine {
+    root: PathBuf,
+    /// Whether the firmware, or shim after it, checks what it starts.
+    pub secure_boot: SecureBoot,
+    /// `module.sig_enforce` of the running kernel; `None` when that kernel knows no module signatures.
+    pub sig_enforce: Seen<Option<bool>>,
+    /// The running kernel's lockdown.
+    pub lockdown: Seen<Lockdown>,
+    /// The running kernel's command line.
+    pub cmdline: Seen<String>,
+    variables: [OnceLock<Seen<SignatureLists>>; Variable::ALL.len()],
+    keyrings: OnceLock<TrustedKeys>,
+}
+
+impl Machine {
+    /// Looks at the few small files that are always wanted. Lists of certificates and keyrings are read when asked for.
+    pub fn look(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            secure_boot: efi::secure_boot(root),
+            sig_enforce: policy::sig_enforce(root),
+            lockdown: policy::lockdown(root),
+            cmdline: text(&root.join("proc/cmdline")),
+            variables: Default::default(),
+            keyrings: OnceLock::new(),
+        }
+    }
+
+    /// Whether the machine was started by EFI firmware; `None` when that cannot be told.
+    pub fn is_efi(&self) -> Option<bool> {
+        match self.secure_boot {
+            SecureBoot::NotEfi => Some(false),
+            SecureBoot::Unknown(_) => efi::booted(&self.root).ok(),
+            _ => Some(true),
+        }
+    }
+
+    /// What a list of certificates holds; one that the firmware or shim does not have is empty.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn list(&self, variable: Variable) -> Seen<&SignatureLists> {
+        let slot = self.variables.get(variable as usize);
+        let Some(slot) = slot else { return Err(String::new()) };
+        slot.get_or_init(|| efi::list(&self.root, variable)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Certificates that the firmware trusts.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn db(&self) -> Seen<&SignatureLists> {
+        self.list(Variable::Db)
+    }
+
+    /// Machine owner keys that are enrolled.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn mok(&self) -> Seen<&SignatureLists> {
+        self.list(Variable::MokListRt)
+    }
+
+    /// The running kernel's keyrings.
+    pub fn keyrings(&self) -> &TrustedKeys {
+        self.keyrings.get_or_init(|| TrustedKeys::read(&self.root))
+    }
+
+    /// Whether shim hands enrolled keys to the kernel as its machine's own (`MokListTrustedRT`).
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub fn mok_list_trusted(&self) -> Seen<bool> {
+        efi::mok_list_trusted(&self.root)
+    }
+}
+
+/// Why a file cannot be read, in the system's words.
+fn why(path: &Path, e: &std::io::Error) -> String {
+    dkms_sys::IoError::new("read", path, std::io::Error::from(e.kind())).to_string()
+}
+
+/// A small file's text.
+fn text(path: &Path) -> Seen<String> {
+    let bytes = std::fs::read(path).map_err(|e| why(path, &e))?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Whether a kernel insists on signatures.
+//!
+//! The order is that of `module_sig_check` in kernel/module/signing.c: a module without a good signature is refused with
+//! EKEYREJECTED where `sig_enforce` is on, else with EPERM where the kernel is locked down, else it is loaded and taints.
+
+use super::{Machine, SecureBoot, Seen, why};
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// What becomes of a module without a good signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforce {
+    /// It is loaded, and taints the kernel.
+    No,
+    /// Refused: EKEYREJECTED.
+    SigEnforce,
+    /// Refused: EPERM.
+    Lockdown,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// The answer, with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// What becomes of it.
+    pub enforce: Enforce,
+    /// Why, in words that stand behind "because".
+    pub why: String,
+}
+
+/// How far a kernel keeps root out (security/lockdown/lockdown.c).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lockdown {
+    /// It does not, or it has no lockdown.
+    None,
+    /// Nobody changes the kernel.
+    Integrity,
+    /// Nobody reads its secrets either.
+    Confidentiality,
+}
+
+impl Lockdown {
+    /// The kernel's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Integrity => "integrity",
+            Self::Confidentiality => "confidentiality",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::None, Self::Integrity, Self::Confidentiality].into_iter().find(|l| l.word() == word)
+    }
+}
+
+/// `module.sig_enforce`; `None` when the running kernel has no such parameter.
+pub(super) fn sig_enforce(root: &Path) -> Seen<Option<bool>> {
+    let path = root.join("sys/module/module/parameters/sig_enforce");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match text.trim() {
+            "Y" => Ok(Some(true)),
+            "N" => Ok(Some(false)),
+            other => Err(format!("{} says \"{other}\"", path.display())),
+        },
+        // A kernel without modules has no directory either.
+        Err(e) if e.kind() == ErrorKind::NotFound && root.join("sys/module").is_dir() => Ok(None),
+        Err(e) => Err(why(&path, &e)),
+    }
+}
+
+/// The level in brackets: `none [integrity] confidentiality`.
+pub(super) fn lockdown(root: &Path) -> Seen<Lockdown> {
+    let security = root.join("sys/kernel/security");
+    let path = security.join("lockdown");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let level = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+            level
+                .and_then(|(level, _)| Lockdown::from_word(level))
+                .ok_or_else(|| format!("{} says \"{}\"", path.display(), text.trim()))
+        }
+        // Where securityfs is mounted there is at least the list of security modules.
+        Err(e) if e.kind() == ErrorKind::NotFound && security.join("lsm").exists() => Ok(Lockdown::None),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            Err(format!("securityfs is not mounted on {}", security.display()))
+        }
+        Err(e) => Err(why(&path, &e)),
+    }
+}
+
+/// Whether a kernel on this machine insists on signatures.
+///
+/// `running`: it is the kernel that runs, and is looked at. Another one is judged by its configuration (the text of a
+/// `.config` or `auto.conf`), the command line of the running kernel, which it will most likely get too, and Secure Boot.
+pub fn policy(machine: &Machine, config: Option<&str>, running: bool) -> Policy {
+    if running { of_running(machine, config) } else { of_other(machine, config) }
+}
+
+fn told(enforce: Enforce, why: impl Into<String>) -> Policy {
+    Policy { enforce, why: why.into() }
+}
+
+fn of_running(machine: &Machine, config: Option<&str>) -> Policy {
+    match &machine.sig_enforce {
+        Ok(Some(true)) => return told(Enforce::SigEnforce, "the running kernel has module.sig_enforce on"),
+        Ok(None) => return told(Enforce::No, "the running kernel is built without module signatures"),
+        Ok(Some(false)) => {}
+        // What the kernel does not show may still follow from its configuration.
+        Err(why) => return or_unknown(of_other(machine, config), why),
+    }
+    match &machine.lockdown {
+        Ok(Lockdown::None) => {
+            told(Enforce::No, "the running kernel neither enforces signatures nor is it locked down")
+        }
+        Ok(level) => told(Enforce::Lockdown, format!("the running kernel is locked down ({})", level.word())),
+        Err(why) => or_unknown(of_other(machine, config), why),
+    }
+}
+
+fn or_unknown(guess: Policy, why: &str) -> Policy {
+    match guess.enforce {
+        Enforce::Unknown => told(Enforce::Unknown, why),
+        _ => guess,
+    }
+}
+
+fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
+    let cmdline = machine.cmdline.as_deref();
+    let asked = cmdline.is_ok_and(|line| module_parameter(line, "module.sig_enforce"));
+    let Some(config) = config.map(Config) else {
+        return if asked {
+            told(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce")
+        } else {
+            told(Enforce::Unknown, "the kernel's configuration is not there")
+        };
+    };
+    if !config.on("CONFIG_MODULE_SIG") {
+        return told(Enforce::No, "the kernel is built without module signatures (CONFIG_MODULE_SIG)");
+    }
+    if config.on("CONFIG_MODULE_SIG_FORCE") {
+        return told(
+            Enforce::SigEnforce,
+            "the kernel is built to insist on signatures (CONFIG_MODULE_SIG_FORCE)",
+        );
+    }
+    if asked {
+        return told(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce");
+    }
+    let secure = &machine.secure_boot;
+    // security/integrity/ima/ima_efi.c switches sig_enforce on.
+    let ima = config.on("CONFIG_IMA_ARCH_POLICY");
+    if ima && *secure == SecureBoot::On {
+        return told(Enforce::SigEnforce, "Secure Boot is on, and the kernel then insists on signatures");
+    }
+    let lsm = locks_down(&config, cmdline.unwrap_or_default());
+    if lsm {
+        let forced =
+            ["CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"];
+        if let Some(name) = forced.into_iter().find(|name| config.on(name)) {
+            return told(Enforce::Lockdown, format!("the kernel is built to lock itself down ({name})"));
+        }
+        if let Some(level) = cmdline.ok().and_then(|line| last(line, "lockdown")).filter(|l| asks_lockdown(l))
+        {
+            return told(Enforce::Lockdown, format!("the kernel's command line has lockdown={level}"));
+        }
+    }
+    let efi = lsm && config.on("CONFIG_LOCK_DOWN_IN_EFI_SECURE_BOOT");
+    match secure {
+        SecureBoot::On if efi => {
+            told(Enforce::Lockdown, "Secure Boot is on, and the kernel then locks itself down")
+        }
+        SecureBoot::Unknown(why) if efi || ima => {
+            told(Enforce::Unknown, format!("that depends on Secure Boot: {why}"))
+        }
+        _ => match &machine.cmdline {
+            Ok(_) => told(Enforce::No, "nothing makes the kernel insist on signatures"),
+            Err(why) => told(Enforce::Unknown, why.clone()),
+        },
+    }
+}
+
+/// Whether the lockdown module is there and active.
+fn locks_down(config: &Config<'_>, cmdline: &str) -> bool {
+    if !config.on("CONFIG_SECURITY_LOCKDOWN_LSM") {
+        return false;
+    }
+    let listed = |list: &str| list.split(',').any(|name| name == "lockdown");
+    config.on("CONFIG_SECURITY_LOCKDOWN_LSM_EARLY")
+        || match last(cmdline, "lsm") {
+            Some(list) => listed(list),
+            None => config.value("CONFIG_LSM").is_some_and(listed),
+        }
+}
+
+fn asks_lockdown(level: &str) -> bool {
+    Lockdown::from_word(level).is_some_and(|l| l != Lockdown::None)
+}
+
+/// Parameters of the kernel's command line, until the `--` behind which init's own begin. Dashes and underscores in names are one
+/// (kernel/params.c).
+pub fn parameters(cmdline: &str) -> impl Iterator<Item = (String, Option<&str>)> {
+    cmdline.split_ascii_whitespace().take_while(|word| *word != "--").map(|word| match word.split_once('=') {
+        Some((name, value)) => (name.replace('-', "_"), Some(value.trim_matches('"'))),
+        None => (word.replace('-', "_"), None),
+    })
+}
+
+fn last<'a>(cmdline: &'a str, name: &str) -> Option<&'a str> {
+    parameters(cmdline).filter(|(n, _)| n == name).filter_map(|(_, value)| value).last()
+}
+
+/// A parameter that can be switched on and not off again (`bool_enable_only`), read as `kstrtobool` reads it.
+fn module_parameter(cmdline: &str, name: &str) -> bool {
+    let on = |value: Option<&str>| match value {
+        None => true,
+        Some(value) => {
+            matches!(
+                value.as_bytes(),
+                [b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..]
+            )
+        }
+    };
+    parameters(cmdline).any(|(n, value)| n == name && on(value))
+}
+
+/// The text of a kernel's configuration.
+struct Config<'a>(&'a str);
+
+impl Config<'_> {
+    fn value(&self, name: &str) -> Option<&str> {
+        let line = |l: &'_ str| l.starts_with(name) && l.as_bytes().get(name.len()) == Some(&b'=');
+        let found = self.0.lines().find(|l| line(l))?;
+        Some(found.get(name.len() + 1..)?.trim_end().trim_matches('"'))
+    }
+
+    fn on(&self, name: &str) -> bool {
+        self.value(name) == Some("y")
+    }
+}

@@ -1,0 +1,97 @@
+//! What the running kernel loads before the root file system is there must be in the next kernel's initramfs too.
+
+use super::Report;
+use crate::ids::Kernel;
+use crate::session::Session;
+use kmodule::verdict::Outcome;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Where distributions put a kernel's initramfs: Debian and Ubuntu; Fedora and RHEL; SUSE; kernel-install's layouts.
+fn candidates(s: &Session<'_>, release: &str) -> Vec<PathBuf> {
+    let boot = &s.layout.boot_dir;
+    let mut found = vec![
+        boot.join(format!("initrd.img-{release}")),
+        boot.join(format!("initramfs-{release}.img")),
+        boot.join(format!("initrd-{release}")),
+        s.layout.kernel_modules(release).join("initrd"),
+    ];
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    for dir in [boot.clone(), boot.join("efi"), "/efi".into()] {
+        found.push(dir.join(id.trim()).join(release).join("initrd"));
+    }
+    // Arch names them after the package that the kernel came from.
+    let base = std::fs::read_to_string(s.layout.kernel_modules(release).join("pkgbase")).unwrap_or_default();
+    if !base.trim().is_empty() {
+        found.push(boot.join(format!("initramfs-{}.img", base.trim())));
+    }
+    found
+}
+
+enum Seen {
+    None,
+    Modules(PathBuf, BTreeSet<String>),
+    Unreadable(String),
+}
+
+fn look(s: &Session<'_>, release: &str) -> Seen {
+    let Some(path) = candidates(s, release).into_iter().find(|p| p.is_file()) else { return Seen::None };
+    let unreadable = |why: String| Seen::Unreadable(format!("{}: {why}", path.display()));
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) => return unreadable(e.to_string()),
+    };
+    match kmodule::initramfs::module_names(&bytes) {
+        Ok(found) => {
+            let of_this = found.into_iter().filter(|(r, _)| r == release).map(|(_, name)| name).collect();
+            Seen::Modules(path, of_this)
+        }
+        Err(e) => unreadable(e.to_string()),
+    }
+}
+
+/// Compares the two kernels' images for the required modules, by the names the kernel gives them.
+pub(super) fn compare(
+    s: &Session<'_>,
+    running: &Kernel,
+    kernel: &Kernel,
+    required: &[String],
+    report: &mut Report,
+) {
+    if required.is_empty() || running.release == kernel.release {
+        return;
+    }
+    let early: Vec<&String> = match look(s, &running.release) {
+        Seen::None => return,
+        Seen::Unreadable(why) => {
+            return report.note(None, Outcome::Unknown, why, Some("ask again as root"));
+        }
+        Seen::Modules(_, names) => required.iter().filter(|name| names.contains(*name)).collect(),
+    };
+    if early.is_empty() {
+        return;
+    }
+    let help =
+        format!("make it anew: update-initramfs -u -k {0}, or dracut --force --kver {0}", kernel.release);
+    match look(s, &kernel.release) {
+        Seen::None => {
+            let what = "it has no initramfs, and the running kernel's holds required modules";
+            report.note(None, Outcome::Refused, what, Some(&help));
+        }
+        Seen::Unreadable(why) => report.note(None, Outcome::Unknown, why, Some("ask again as root")),
+        Seen::Modules(path, names) => {
+            for name in early {
+                let (answer, what) = if names.contains(name) {
+                    (Outcome::Loads, format!("is in {}", path.display()))
+                } else {
+                    (
+                        Outcome::Refused,
+                        format!("is in the running kernel's initramfs, but not in {}", path.display()),
+                    )
+                };
+                let help = (answer == Outcome::Refused).then_some(help.as_str());
+                report.note(Some(name), answer, what, help);
+            }
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! `dkms ready`: is a kernel safe to be booted next? Every module this machine runs with, and cannot do without, must be
+//! installed for it, be known to depmod, be loaded by it, and be in its initramfs where the running kernel's has it.
+
+mod initramfs;
+mod pending;
+
+pub use pending::{Item, Wait, pending};
+
+use crate::conf::load;
+use crate::error::{Error, Result};
+use crate::ids::{Build, Kernel, PackageId};
+use crate::journal::{self, Journal};
+use crate::session::Session;
+use crate::status::{self, Filter, State};
+use crate::tree::entry::Entry;
+use crate::tree::state::{self, module_stem};
+use crate::verify::{self, Judged};
+use dkms_conf::kernel_match::compare_versions;
+use kmodule::verdict::{Outcome, Reason};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Package or module it is about; none: the kernel as a whole.
+    pub about: Option<String>,
+    /// Whether it speaks for booting.
+    pub answer: Outcome,
+    /// What was found, in words.
+    pub what: String,
+    /// What to do, when something is to be done.
+    pub help: Option<String>,
+    /// Of a module that would not be loaded, the reasons.
+    pub reasons: Vec<Reason>,
+}
+
+/// The answer, and what it rests on.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The kernel that was asked about.
+    pub kernel: Kernel,
+    /// The running one, whose modules are the measure.
+    pub running: String,
+    /// Everything that was looked at.
+    pub checks: Vec<Check>,
+}
+
+impl Report {
+    /// [`Outcome::Loads`]: ready; [`Outcome::Refused`]: not ready; [`Outcome::Unknown`]: it cannot be told.
+    #[must_use]
+    pub fn answer(&self) -> Outcome {
+        let is = |answer| self.checks.iter().any(|c| c.answer == answer);
+        if is(Outcome::Refused) {
+            Outcome::Refused
+        } else if is(Outcome::Unknown) {
+            Outcome::Unknown
+        } else {
+            Outcome::Loads
+        }
+    }
+
+    fn note(&mut self, about: Option<&str>, answer: Outcome, what: impl Into<String>, help: Option<&str>) {
+        self.checks.push(Check {
+            about: about.map(str::to_owned),
+            answer,
+            what: what.into(),
+            help: help.map(str::to_owned),
+            reasons: Vec::new(),
+        });
+    }
+}
+
+/// The kernel a boot loader starts by default: the newest that has modules, as dkms orders versions.
+#[must_use]
+pub fn newest_kernel(s: &Session<'_>) -> Option<String> {
+    kernels(s).pop()
+}
+
+/// The kernels that have modules, oldest first. Headers alone make no kernel.
+#[must_use]
+pub fn kernels(s: &Session<'_>) -> Vec<String> {
+    let mut found = state::subdirectories(&s.layout.install_tree);
+    found.retain(|release| has_modules(&s.layout.kernel_modules(release)));
+    found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
+    found
+}
+
+fn has_modules(dir: &Path) -> bool {
+    dir.join("kernel").is_dir() || dir.join("modules.builtin").exists()
+}
+
+/// What must be there: a package with its modules, or a module of the kernel itself.
+#[derive(Debug)]
+enum Required {
+    Package(String),
+    Module(String),
+}
+
+/// Looks whether `kernel` can be booted; changes nothing.
+///
+/// # Errors
+/// framework.conf cannot be read.
+pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
+    let running = Kernel { release: s.host.release.clone(), arch: kernel.arch.clone() };
+    let mut report = Report { kernel: kernel.clone(), running: running.release.clone(), checks: Vec::new() };
+    let modules = s.layout.kernel_modules(&kernel.release);
+    if !modules.is_dir() {
+        let what = format!("there is no {}: this kernel is not installed", modules.display());
+        report.note(None, Outcome::Refused, what, None);
+        return Ok(report);
+    }
+    if !has_modules(&modules) {
+        let what = format!("{} holds no modules of the kernel itself", modules.display());
+        report.note(None, Outcome::Refused, what, Some("install the kernel's own package"));
+    }
+    unfinished(s, kernel, &mut report);
+    let here = entries(s, &running, None);
+    let there = entries(s, kernel, None);
+    let required = required(s, &here, &running)?;
+    if required.is_empty() {
+        let what = "the running kernel has no module of dkms that is required";
+        report.note(None, Outcome::Loads, what, None);
+    }
+    let filter = Filter { release: Some(status::escape(&kernel.release)), ..Filter::default() };
+    let verdicts = verify::verify(s, &[filter]);
+    let index = depmod_index(&modules);
+    let mut early = Vec::new();
+    for item in &required {
+        match item {
+            Required::Package(name) => {
+                package(s, name, &there, &verdicts.modules, index.as_ref(), &mut report);
+                early.extend(modules_of(s, &here, name));
+            }
+            Required::Module(name) => {
+                own_module(&modules, name, index.as_ref(), &mut report);
+                early.push(name.replace('-', "_"));
+            }
+        }
+    }
+    initramfs::compare(s, &running, kernel, &early, &mut report);
+    Ok(report)
+}
+
+/// Changes of this kernel's modules that are not complete.
+fn unfinished(s: &Session<'_>, kernel: &Kernel, report: &mut Report) {
+    let journals = match journal::list(s.layout) {
+        Ok(paths) => paths,
+        Err(e) => return report.note(None, Outcome::Unknown, e.to_string(), None),
+    };
+    for path in journals {
+        match Journal::read(&path) {
+            Ok(Some(j)) if j.begin.kernels.iter().any(|k| k.release == kernel.release) => {
+                if j.writer_is_alive() {
+                    let what = format!(
+                        "its modules are being changed by '{}' (pid {})",
+                        j.begin.command, j.begin.pid
+                    );
+                    report.note(None, Outcome::Unknown, what, Some("ask again when that is done"));
+                } else if j.owed {
+                    let what = format!("'{}' did not come to its depmod", j.begin.command);
+                    report.note(
+                        None,
+                        Outcome::Refused,
+                        what,
+                        Some("any dkms command on this kernel runs it"),
+                    );
+                } else {
+                    let what =
+                        format!("'{}' was cut off while it changed this kernel's modules", j.begin.command);
+                    report.note(
+                        None,
+                        Outcome::Refused,
+                        what,
+                        Some("any dkms command on this kernel puts it right"),
+                    );
+                }
+            }
+            Ok(_) => {}
+            Err(e) => report.note(None, Outcome::Unknown, e.to_string(), None),
+        }
+    }
+}
+
+fn entries(s: &Session<'_>, kernel: &Kernel, name: Option<&str>) -> Vec<Entry> {
+    let filter = Filter {
+        name: name.map(status::escape),
+        release: Some(status::escape(&kernel.release)),
+        ..Filter::default()
+    };
+    let mut entries = status::status(s, &filter);
+    entries.retain(|e| matches!(e.kind, State::Installed(_) | State::InstalledWeak { .. }));
+    entries
+}
+
+/// `required_modules`, else every package with AUTOINSTALL that the running kernel has.
+fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Required>> {
+    let framework = crate::conf::framework::load(s, None)?;
+    let mut required = Vec::new();
+    match framework.required_modules.as_deref().filter(|v| !v.trim().is_empty()) {
+        Some(names) => {
+            for name in names.split_whitespace() {
+                let packages = state::all_packages(s.layout);
+                let owner = here
+                    .iter()
+                    .find(|e| modules_of(s, here, &e.package.name).contains(&name.replace('-', "_")));
+                required.push(match owner {
+                    _ if packages.iter().any(|p| p.name == name) => Required::Package(name.to_owned()),
+                    Some(entry) => Required::Package(entry.package.name.clone()),
+                    None => Required::Module(name.to_owned()),
+                });
+            }
+        }
+        None => {
+            for entry in here {
+                // A package whose dkms.conf cannot be read is not one to do without.
+                let conf = load::load(s, &entry.package, running).and_then(load::Loaded::lenient);
+                if conf.map_or(true, |loaded| loaded.conf.autoinstall) {
+                    required.push(Required::Package(entry.package.name.clone()));
+                }
+            }
+        }
+    }
+    Ok(required)
+}
+
+/// The modules of a package, as the kernel names them.
+fn modules_of(s: &Session<'_>, entries: &[Entry], name: &str) -> Vec<String> {
+    let of = |e: &Entry| {
+        let release = match &e.kind {
+            State::InstalledWeak { from, .. } => from.clone(),
+            _ => e.kernel().map(|k| k.release.clone()).unwrap_or_default(),
+        };
+        let arch = e.kernel().map(|k| k.arch.clone()).unwrap_or_default();
+        let files = state::module_files(s.layout, &Build::new(&e.package, &Kernel { release, arch }));
+        files.into_iter().map(|f| f.name.replace('-', "_")).collect::<Vec<_>>()
+    };
+    entries.iter().filter(|e| e.package.name == name).flat_map(of).collect()
+}
+
+/// The files that `modules.dep` lists; none: depmod never ran.
+fn depmod_index(modules: &Path) -> Option<BTreeSet<PathBuf>> {
+    let text = std::fs::read(modules.join("modules.dep")).ok()?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Some(text.lines().filter_map(|l| Some(modules.join(l.split_once(':')?.0))).collect())
+}
+
+fn package(
+    s: &Session<'_>,
+    name: &str,
+    there: &[Entry],
+    verdicts: &[Judged],
+    index: Option<&BTreeSet<PathBuf>>,
+    report: &mut Report,
+) {
+    let Some(entry) = there.iter().find(|e| e.package.name == name) else {
+        let (what, help) = absent(s, name, &report.kernel);
+        return report.note(Some(name), Outcome::Refused, what, Some(&help));
+    };
+    let id = entry.package.to_string();
+    if entry.built_missing || entry.differs {
+        let what = if entry.built_missing {
+            "module files that were installed are missing"
+        } else {
+            "installed module files differ from what was built"
+        };
+        report.note(Some(&id), Outcome::Refused, what, Some("dkms install --force puts them back"));
+    }
+    let mut loaded = 0;
+    for judged in verdicts.iter().filter(|j| j.package.as_ref() == Some(&entry.package)) {
+        loaded += usize::from(module(&id, judged, index, report));
+    }
+    if loaded > 0 {
+        let what = if loaded == 1 {
+            "would be loaded".to_owned()
+        } else {
+            format!("{loaded} modules would be loaded")
+        };
+        report.note(Some(&id), Outcome::Loads, what, None);
+    }
+}
+
+/// One module of a required package; true: it would load.
+fn module(id: &str, judged: &Judged, index: Option<&BTreeSet<PathBuf>>, report: &mut Report) -> bool {
+    let about = format!("{id}: {}", judged.name);
+    if let Some(why) = &judged.unreadable {
+        let what = format!("{} cannot be read: {why}", judged.path.display());
+        report.note(Some(&about), Outcome::Refused, what, None);
+        return false;
+    }
+    // Weak links are listed by the link's own path.
+    let listed = |files: &BTreeSet<PathBuf>| {
+        files.contains(&judged.path) || files.iter().any(|f| f.file_name() == judged.path.file_name())
+    };
+    match index {
+        Some(files) if listed(files) => {}
+        _ => {
+            let what = "modules.dep does not list it, so modprobe does not find it";
+            let help = format!("depmod {}", judged.kernel.release);
+            report.note(Some(&about), Outcome::Refused, what, Some(&help));
+        }
+    }
+    let reasons = match judged.outcome() {
+        Outcome::Loads => return true,
+        Outcome::Refused => &judged.verdict.refusals,
+        Outcome::Unknown => &judged.verdict.doubts,
+    };
+    report.checks.push(Check {
+        about: Some(about),
+        answer: judged.outcome(),
+        what: reasons.first().map_or_else(String::new, ToString::to_string),
+        help: reasons.first().map(|r| r.help().to_owned()),
+        reasons: reasons.clone(),
+    });
+    false
+}
+
+/// Why a package is not installed for a kernel, and what helps.
+fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
+    let release = &kernel.release;
+    let install = format!("dkms install {name} -k {release}");
+    let newest: Option<PackageId> = state::versions(s.layout, name).pop();
+    let Some(package) = newest else {
+        return ("is not in the dkms tree".into(), "add it, or take it out of required_modules".into());
+    };
+    let b = Build::new(&package, kernel);
+    let log = s.layout.failed_log(&b);
+    if !crate::kernel::headers::present(s, release) {
+        let help = Error::HeadersMissing {
+            release: release.clone(),
+            path: crate::kernel::headers::source_dir(s, release),
+            package: s.host.distribution.as_ref().map_or_else(
+                || format!("the headers of kernel {release}"),
+                |d| d.headers_package(release, &s.layout.kernel_modules(release)),
+            ),
+        }
+        .help()
+        .join("; ");
+        (format!("is not installed for {release}, whose headers are missing"), help)
+    } else if log.is_file() {
+        (format!("did not build for {release}"), format!("see {}", log.display()))
+    } else {
+        (format!("is not installed for {release}"), install)
+    }
+}
+
+/// A required module that is none of dkms's.
+fn own_module(modules: &Path, name: &str, index: Option<&BTreeSet<PathBuf>>, report: &mut Report) {
+    let folded = name.replace('-', "_");
+    let is = |path: &Path| {
+        let file = path.file_name().and_then(|n| n.to_str()).and_then(module_stem);
+        file.is_some_and(|stem| stem.replace('-', "_") == folded)
+    };
+    let builtin = std::fs::read_to_string(modules.join("modules.builtin")).unwrap_or_default();
+    if index.is_some_and(|files| files.iter().any(|f| is(f))) || builtin.lines().any(|l| is(Path::new(l))) {
+        report.note(Some(name), Outcome::Loads, "is a module of this kernel", None);
+    } else {
+        let what = "is neither a package of dkms nor a module of this kernel";
+        report.note(
+            Some(name),
+            Outcome::Refused,
+            what,
+            Some("install it, or correct required_modules in framework.conf"),
+        );
+    }
+}

@@ -1,0 +1,423 @@
+//! What a kernel is known by when modules are judged: its configuration, its symbols, a module of its own to compare
+//! with, and whom it trusts.
+
+use super::trust::Trust;
+use crate::ids::Kernel;
+use crate::install::uninstall::installed_files;
+use crate::kernel::headers::{self, KernelConfig};
+use crate::kernel::installed::MODULE_LIMIT;
+use crate::session::Session;
+use crate::status::{self, Filter, State};
+use crate::tree::state::module_stem;
+use dkms_sys::process::{Command, Stream};
+use kmodule::compress::Format;
+use kmodule::elf::Module;
+use kmodule::symvers::Symvers;
+use kmodule::verdict::{File, Found, KernelView, Loader, Symbols, is_gpl_compatible};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// One kernel, looked at once; what only few modules ask for is looked up when one does.
+#[derive(Debug)]
+pub struct Facts {
+    /// Which.
+    pub kernel: Kernel,
+    /// Where its list of symbols was read.
+    pub symbols_from: Option<PathBuf>,
+    modules: PathBuf,
+    config: Option<KernelConfig>,
+    symvers: Option<Symvers>,
+    sample: Option<Sample>,
+    /// The kernel's own modules are there at all; where they are not (a build chroot), nobody can miss one.
+    has_own_modules: bool,
+    /// Names and files of the modules that dkms installed.
+    dkms: Vec<(String, PathBuf)>,
+    trust: Trust,
+    path: std::ffi::OsString,
+    loader: OnceLock<Loader>,
+    index: OnceLock<Index>,
+    offers: Mutex<HashMap<PathBuf, Option<Arc<Offer>>>>,
+    owners: Mutex<HashMap<String, bool>>,
+}
+
+/// What a module of the kernel itself says of all its modules.
+#[derive(Debug)]
+struct Sample {
+    vermagic: String,
+    struct_module: u64,
+    /// Issuer of the certificate that signed it; empty when unsigned.
+    signer: String,
+}
+
+/// What one module exports.
+#[derive(Debug)]
+struct Offer {
+    name: String,
+    symbols: Symvers,
+    proprietary: bool,
+}
+
+/// depmod's index, as far as it is asked.
+#[derive(Debug, Default)]
+struct Index {
+    symbols: HashMap<String, String>,
+    files: HashMap<String, PathBuf>,
+}
+
+/// The name a module has in the kernel: `-` and `_` are the same there.
+pub(super) fn folded(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+impl Facts {
+    /// Looks at a kernel.
+    #[must_use]
+    pub fn gather(s: &Session<'_>, kernel: &Kernel) -> Self {
+        let modules = s.layout.kernel_modules(&kernel.release);
+        let config = configuration(s, kernel);
+        let (symvers, symbols_from) = symbols(s, kernel).map_or((None, None), |(a, b)| (Some(a), Some(b)));
+        let own = modules.join("kernel");
+        let sample = sample(&own);
+        let signer = sample.as_ref().map(|s| s.signer.clone()).filter(|s| !s.is_empty());
+        Self {
+            kernel: kernel.clone(),
+            symbols_from,
+            sample,
+            has_own_modules: own.is_dir(),
+            dkms: installed_by_dkms(s, kernel),
+            trust: Trust::gather(s, kernel, config.as_ref(), signer),
+            path: s.host.path.clone(),
+            modules,
+            config,
+            symvers,
+            loader: OnceLock::new(),
+            index: OnceLock::new(),
+            offers: Mutex::default(),
+            owners: Mutex::default(),
+        }
+    }
+
+    /// Judges a module file. `siblings` are modules that will be installed together with it: they count before what is
+    /// installed now.
+    #[must_use]
+    pub fn judge(&self, file: &File<'_>, siblings: &Siblings) -> kmodule::verdict::Verdict {
+        let symbols = self.symvers.as_ref().map(|kernel| ForModule {
+            facts: self,
+            kernel,
+            others: file.module().map_or_else(Vec::new, |m| self.others(m, kernel, siblings)),
+            replaced: &siblings.names,
+        });
+        let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
+        let mut view = KernelView::new(&self.kernel.release, &self.kernel.arch);
+        view.symbols = symbols.as_ref().map(|s| s as &dyn Symbols);
+        view.modversions = enabled("CONFIG_MODVERSIONS");
+        view.vermagic = self.sample.as_ref().map(|s| s.vermagic.as_str());
+        view.struct_module = self.sample.as_ref().map(|s| s.struct_module);
+        view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
+        view.allow_missing_namespaces = enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");
+        view.blacklist = self.trust.blacklist();
+        view.signatures = self.trust.signatures();
+        if file.is_compressed() {
+            view.loader = self.loader();
+        }
+        file.judge(&view)
+    }
+
+    /// Whom this kernel trusts, and what it does about it.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Its configuration, when there is one.
+    #[must_use]
+    pub fn config(&self) -> Option<&KernelConfig> {
+        self.config.as_ref()
+    }
+
+    /// What modules outside the kernel's own list offer of what this one needs.
+    fn others(&self, module: &Module, kernel: &Symvers, siblings: &Siblings) -> Vec<Arc<Offer>> {
+        let mut found: Vec<Arc<Offer>> = Vec::new();
+        let mut add = |offer: Option<Arc<Offer>>| {
+            if let Some(offer) = offer {
+                if !found.iter().any(|o| o.name == offer.name) {
+                    found.push(offer);
+                }
+            }
+        };
+        for needed in &module.undefined {
+            let listed = kernel.lookup(&needed.name);
+            if listed.is_some_and(|e| e.module == "vmlinux") {
+                continue;
+            }
+            if let Some(offer) = siblings.offers.iter().find(|o| o.symbols.lookup(&needed.name).is_some()) {
+                add(Some(offer.clone()));
+                continue;
+            }
+            if let Some(entry) = listed {
+                // One of dkms's takes the place of a module of the kernel.
+                let name = folded(entry.module.rsplit('/').next().unwrap_or_default());
+                add(self.dkms.iter().find(|(n, _)| *n == name).and_then(|(_, path)| self.offer(path)));
+                continue;
+            }
+            let installed = self.dkms.iter().filter_map(|(_, path)| self.offer(path));
+            let by_dkms = installed.filter(|o| o.symbols.lookup(&needed.name).is_some()).last();
+            if by_dkms.is_some() {
+                add(by_dkms);
+                continue;
+            }
+            let index = self.index();
+            let owner = index.symbols.get(&needed.name).and_then(|name| index.files.get(name));
+            add(owner.and_then(|path| self.offer(path)));
+        }
+        found
+    }
+
+    fn offer(&self, path: &Path) -> Option<Arc<Offer>> {
+        if let Some(known) = self.offers.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
+            return known.clone();
+        }
+        let read = Offer::read(path).map(Arc::new);
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), read.clone());
+        read
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::read(&self.modules))
+    }
+
+    /// A module of the kernel, by its path in Module.symvers (without suffix), is installed.
+    fn has_module(&self, owner: &str) -> bool {
+        if !self.has_own_modules {
+            return true;
+        }
+        let mut known = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(owner.to_owned()).or_insert_with(|| {
+            let base = self.modules.join("kernel").join(owner);
+            let there = |suffix: &str| {
+                let mut name = base.clone().into_os_string();
+                name.push(suffix);
+                Path::new(&name).exists()
+            };
+            let name = folded(owner.rsplit('/').next().unwrap_or_default());
+            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(there)
+                || self.index().files.contains_key(&name)
+        })
+    }
+
+    /// Who unpacks compressed modules: kmod says what it was built with.
+    fn loader(&self) -> Loader {
+        *self.loader.get_or_init(|| {
+            let (version, mut loader) = kmod(&self.path).unwrap_or_default();
+            let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
+            if version >= 31 && enabled("CONFIG_MODULE_DECOMPRESS") {
+                let formats = [("GZIP", Format::Gzip), ("XZ", Format::Xz), ("ZSTD", Format::Zstd)];
+                loader.kernel = formats
+                    .into_iter()
+                    .find(|(n, _)| enabled(&format!("CONFIG_MODULE_COMPRESS_{n}")))
+                    .map(|f| f.1);
+            }
+            loader
+        })
+    }
+}
+
+/// Modules that come together with the one that is judged.
+#[derive(Debug, Default)]
+pub struct Siblings {
+    offers: Vec<Arc<Offer>>,
+    names: Vec<String>,
+}
+
+impl Siblings {
+    /// Reads what these module files export.
+    #[must_use]
+    pub fn read<'p>(files: impl IntoIterator<Item = &'p Path>) -> Self {
+        let mut siblings = Self::default();
+        for path in files {
+            if let Some(offer) = Offer::read(path) {
+                siblings.names.push(offer.name.clone());
+                siblings.offers.push(Arc::new(offer));
+            }
+        }
+        siblings
+    }
+}
+
+impl Offer {
+    fn read(path: &Path) -> Option<Self> {
+        let stem = module_stem(path.file_name()?.to_str()?)?;
+        let bytes = std::fs::read(path).ok()?;
+        let file = File::read(&bytes, MODULE_LIMIT);
+        let module = file.module()?;
+        let symbols = if module.exports.is_empty() {
+            Symvers::default()
+        } else {
+            kmodule::exports::of_module(file.plain(), stem).ok()?
+        };
+        let proprietary = !is_gpl_compatible(module.modinfo.license().unwrap_or_default());
+        Some(Self { name: folded(stem), symbols, proprietary })
+    }
+}
+
+impl Index {
+    /// Reads `modules.symbols` and `modules.dep`; what is not there knows nothing.
+    fn read(modules: &Path) -> Self {
+        let text = |name: &str| {
+            std::fs::read(modules.join(name))
+                .map(|b| String::from_utf8_lossy(&b).into_owned())
+                .unwrap_or_default()
+        };
+        let mut index = Self::default();
+        for line in text("modules.symbols").lines() {
+            if let Some((symbol, module)) = line.strip_prefix("alias symbol:").and_then(|l| l.split_once(' '))
+            {
+                index.symbols.insert(symbol.to_owned(), folded(module.trim()));
+            }
+        }
+        for line in text("modules.dep").lines() {
+            let Some((file, _)) = line.split_once(':') else { continue };
+            if let Some(stem) = file.rsplit('/').next().and_then(module_stem) {
+                index.files.insert(folded(stem), modules.join(file));
+            }
+        }
+        index
+    }
+}
+
+/// Symbols as one module will find them.
+struct ForModule<'a> {
+    facts: &'a Facts,
+    kernel: &'a Symvers,
+    others: Vec<Arc<Offer>>,
+    replaced: &'a [String],
+}
+
+impl Symbols for ForModule<'_> {
+    fn find(&self, symbol: &str) -> Option<Found<'_>> {
+        let listed = self.kernel.lookup(symbol);
+        if let Some(entry) = listed.filter(|e| e.module == "vmlinux") {
+            return Some(Found { entry, missing: false, proprietary: false });
+        }
+        let offered = self.others.iter().find_map(|o| Some((o.symbols.lookup(symbol)?, o.proprietary)));
+        if let Some((entry, proprietary)) = offered {
+            return Some(Found { entry, missing: false, proprietary });
+        }
+        let entry = listed?;
+        let name = folded(entry.module.rsplit('/').next().unwrap_or_default());
+        // Its place is taken by one that does not offer this.
+        let replaced = self.replaced.contains(&name) || self.facts.dkms.iter().any(|(n, _)| *n == name);
+        Some(Found { entry, missing: replaced || !self.facts.has_module(entry.module), proprietary: false })
+    }
+
+    fn in_kernel(&self, symbol: &str) -> bool {
+        self.kernel.lookup(symbol).is_some_and(|e| e.module == "vmlinux")
+    }
+}
+
+/// The configuration of a kernel: that of its headers, else the one beside its image.
+fn configuration(s: &Session<'_>, kernel: &Kernel) -> Option<KernelConfig> {
+    let release = &kernel.release;
+    [
+        headers::config_path(s, release),
+        s.layout.boot_dir.join(format!("config-{release}")),
+        s.layout.kernel_modules(release).join("config"),
+    ]
+    .iter()
+    .find_map(|path| KernelConfig::read(path))
+}
+
+/// The symbols a kernel and its modules export: of its headers; as Fedora and RHEL put them beside the image; or out of
+/// the image itself.
+fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
+    let release = &kernel.release;
+    let modules = s.layout.kernel_modules(release);
+    let boot = |name: String| s.layout.boot_dir.join(name);
+    let mut lists = vec![headers::source_dir(s, release).join("Module.symvers")];
+    for suffix in [".gz", ".xz", ".zst", ""] {
+        lists.push(modules.join(format!("symvers{suffix}")));
+        lists.push(boot(format!("symvers-{release}{suffix}")));
+    }
+    for path in lists {
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        let plain = kmodule::compress::decompress(&bytes, MODULE_LIMIT).ok();
+        if let Some(list) = plain.and_then(|b| Symvers::parse(&b).ok()).filter(|list| !list.is_empty()) {
+            return Some((list, path));
+        }
+    }
+    let images =
+        [modules.join("vmlinuz"), boot(format!("vmlinuz-{release}")), boot(format!("Image-{release}"))];
+    images.into_iter().find_map(|path| {
+        let packed = std::fs::read(&path).ok()?;
+        let elf = kmodule::image::unpack(&packed).ok()?;
+        let list = kmodule::exports::of_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
+        Some((list, path))
+    })
+}
+
+/// The smallest module of the first directory that has one: any of them tells the version magic.
+fn sample(own: &Path) -> Option<Sample> {
+    let mut pending = vec![own.to_owned()];
+    while let Some(dir) = pending.pop() {
+        let mut entries: Vec<_> = std::fs::read_dir(&dir).ok()?.flatten().collect();
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        let is_module = |e: &&std::fs::DirEntry| e.file_name().to_str().and_then(module_stem).is_some();
+        let mut files: Vec<_> = entries
+            .iter()
+            .filter(is_module)
+            .filter_map(|e| Some((e.metadata().ok().filter(std::fs::Metadata::is_file)?.len(), e.path())))
+            .collect();
+        files.sort();
+        for (_, path) in files {
+            let Ok(bytes) = std::fs::read(&path) else { continue };
+            let file = File::read(&bytes, MODULE_LIMIT);
+            if let Some((module, vermagic)) = file.module().and_then(|m| Some((m, m.modinfo.vermagic()?))) {
+                let signer = kmodule::sign::signature(file.plain()).map_or_else(String::new, |s| s.signer);
+                let (vermagic, struct_module) = (vermagic.to_owned(), module.this_module_size);
+                return Some(Sample { vermagic, struct_module, signer });
+            }
+        }
+        pending.extend(
+            entries.iter().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(std::fs::DirEntry::path),
+        );
+    }
+    None
+}
+
+/// Names and files of what dkms installed for a kernel.
+fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> Vec<(String, PathBuf)> {
+    let filter = Filter { release: Some(status::escape(&kernel.release)), ..Filter::default() };
+    let mut found = Vec::new();
+    for entry in status::status(s, &filter) {
+        if let State::Installed(k) = &entry.kind {
+            let b = crate::ids::Build::new(&entry.package, k);
+            found.extend(
+                installed_files(s, &b).into_iter().filter(|f| f.present).map(|f| (folded(&f.name), f.path)),
+            );
+        }
+    }
+    found
+}
+
+/// Version of kmod, and the formats it reads (`kmod --version`).
+fn kmod(path: &std::ffi::OsStr) -> Option<(u32, Loader)> {
+    let done = Command::new(dkms_sys::process::which("kmod", path)?)
+        .arg("--version")
+        .stdout(Stream::Capture)
+        .stderr(Stream::Null)
+        .timeout(Duration::from_secs(10))
+        .run()
+        .ok()?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let version = text.split_whitespace().find_map(|w| w.parse().ok())?;
+    let reads = |name: &str| {
+        text.split_whitespace().find_map(|w| match w.strip_suffix(name)? {
+            "+" => Some(true),
+            "-" => Some(false),
+            _ => None,
+        })
+    };
+    Some((version, Loader { gzip: reads("ZLIB"), xz: reads("XZ"), zstd: reads("ZSTD"), kernel: None }))
+}

@@ -1,0 +1,268 @@
+//! Whom a kernel trusts: the running one by its keyrings, another one by what the firmware and shim will hand to it.
+
+use crate::ids::Kernel;
+use crate::kernel::distro::Family;
+use crate::kernel::headers::KernelConfig;
+use crate::machine::{self, Enforce, Machine, Policy};
+use crate::session::Session;
+use crate::signing;
+use kmodule::sign::{Certificate, Hash, Signed};
+use kmodule::verdict::{Enforcement, Key, Keys, Signatures};
+use std::path::Path;
+
+/// The keys of one kernel, and what it does with a module that none of them has signed.
+#[derive(Debug)]
+pub struct Trust {
+    running: bool,
+    policy: Policy,
+    said: String,
+    /// The kernel looks at signatures.
+    looks: bool,
+    /// Certificates in files, in db and in MokListRT, each with whether the kernel has it (`None`: it cannot be told).
+    known: Vec<(Certificate, Option<bool>)>,
+    revoked: Vec<Certificate>,
+    /// Subjects of keys in the running kernel's keyrings whose certificates are in none of those places.
+    unseen: Option<Vec<String>>,
+    /// The lists of firmware and shim could be read.
+    complete: bool,
+    /// Whom the kernel's own modules name as their signer.
+    own_signer: Option<String>,
+    digests: Digests,
+    blacklist: Vec<String>,
+}
+
+/// Which digests a kernel can compute, by name.
+#[derive(Debug, Default)]
+struct Digests {
+    config: Option<KernelConfig>,
+    /// `/proc/crypto` of the running kernel.
+    loaded: Option<String>,
+    /// `modules.alias`: what is loaded when it is asked for.
+    on_demand: String,
+}
+
+impl Trust {
+    /// Looks at this machine for a kernel; `own_signer` is the issuer that the kernel's own modules name.
+    #[must_use]
+    pub fn gather(
+        s: &Session<'_>,
+        kernel: &Kernel,
+        config: Option<&KernelConfig>,
+        own_signer: Option<String>,
+    ) -> Self {
+        let root = Path::new("/");
+        let machine = Machine::look(root);
+        let running = kernel.release == s.host.release;
+        let policy = machine::policy(&machine, config.map(KernelConfig::text), running);
+        let lists = [machine.mok(), machine.db()];
+        let complete = lists.iter().all(Result::is_ok);
+        let mut certificates: Vec<Certificate> =
+            lists.into_iter().flatten().flat_map(|l| l.parsed()).collect();
+        let handed_over = certificates.len();
+        certificates.extend(own_certificate(s));
+        let of_running = |c: &Certificate| held(&machine, c, counts_platform(s));
+        // Firmware and shim hand the same keys to every kernel, which takes them when it takes their kind.
+        let of_other = |n: usize| {
+            let found = n < handed_over;
+            (complete || found).then_some(found)
+        };
+        let known: Vec<(Certificate, Option<bool>)> = certificates
+            .into_iter()
+            .enumerate()
+            .map(|(n, c)| {
+                let has = match (running, of_running(&c)) {
+                    (true, Some(held)) => Some(held),
+                    // What the running kernel cannot use, another of this machine cannot either, as far as one can tell.
+                    (false, Some(false)) if n < handed_over => None,
+                    _ => of_other(n),
+                };
+                (c, has)
+            })
+            .collect();
+        let revoked = [machine::Variable::MokListXrt, machine::Variable::Dbx];
+        let revoked = revoked.into_iter().filter_map(|v| machine.list(v).ok());
+        let revoked: Vec<_> = revoked.collect();
+        let forbidden = |c: &Certificate| {
+            revoked.iter().any(|l| l.forbids(c)) || running && machine.keyrings().forbids(c) == Some(true)
+        };
+        let revoked = known.iter().map(|(c, _)| c).filter(|c| forbidden(c)).cloned().collect();
+        let unseen = if running { unseen(&machine, &known) } else { None };
+        let cmdline = machine.cmdline.as_deref().unwrap_or_default();
+        Self {
+            said: said(&policy),
+            looks: config.is_none_or(|c| c.enabled("CONFIG_MODULE_SIG")),
+            blacklist: blacklist(cmdline),
+            digests: Digests {
+                config: config.cloned(),
+                loaded: std::fs::read_to_string("/proc/crypto").ok().filter(|_| running),
+                on_demand: std::fs::read_to_string(
+                    s.layout.kernel_modules(&kernel.release).join("modules.alias"),
+                )
+                .unwrap_or_default(),
+            },
+            running,
+            policy,
+            known,
+            revoked,
+            unseen,
+            complete,
+            own_signer,
+        }
+    }
+
+    /// What the kernel does with a module that it does not trust, in words.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.said
+    }
+
+    /// For [`kmodule::verdict::KernelView::signatures`].
+    #[must_use]
+    pub fn signatures(&self) -> Option<Signatures<'_>> {
+        let enforcement = match self.policy.enforce {
+            Enforce::No => Enforcement::Off,
+            Enforce::SigEnforce => Enforcement::SigEnforce,
+            Enforce::Lockdown => Enforcement::Lockdown,
+            Enforce::Unknown => Enforcement::Unknown,
+        };
+        self.looks.then_some(Signatures { enforcement, keys: self })
+    }
+
+    /// Modules that the kernel's command line forbids.
+    #[must_use]
+    pub fn blacklist(&self) -> &[String] {
+        &self.blacklist
+    }
+}
+
+fn said(policy: &Policy) -> String {
+    let what = match policy.enforce {
+        Enforce::No => "signatures are not enforced",
+        Enforce::SigEnforce | Enforce::Lockdown => "only modules signed by a trusted key are loaded",
+        Enforce::Unknown => "whether signatures are enforced is not known",
+    };
+    format!("{what}: {}", policy.why)
+}
+
+impl Keys for Trust {
+    fn find(&self, signed: &Signed<'_>) -> Key<'_> {
+        if self.revoked.iter().any(|c| signed.names(c)) {
+            return Key::Revoked;
+        }
+        let named = || self.known.iter().filter(|(c, _)| signed.names(c));
+        if let Some((certificate, _)) = named().find(|(_, has)| *has == Some(true)) {
+            return Key::Trusted(certificate);
+        }
+        if named().any(|(_, has)| has.is_none()) {
+            return Key::Unknown;
+        }
+        let certain = named().next().is_some();
+        if certain {
+            return Key::Absent;
+        }
+        self.without_certificate(signed)
+    }
+
+    fn digest(&self, hash: Hash) -> Option<bool> {
+        self.digests.has(hash.config_name())
+    }
+}
+
+impl Trust {
+    /// A signer of whom there is no certificate.
+    fn without_certificate(&self, signed: &Signed<'_>) -> Key<'_> {
+        let issuer = signed.issuer_cn();
+        if self.own_signer.as_ref().is_some_and(|own| *own == issuer && !issuer.is_empty()) {
+            return Key::Unseen;
+        }
+        if !self.running {
+            return if self.complete { Key::Absent } else { Key::Unknown };
+        }
+        let Some(unseen) = &self.unseen else { return Key::Unknown };
+        if issuer.is_empty() {
+            let id: String = signed.serial().iter().map(|byte| format!("{byte:02x}")).collect();
+            let found = unseen.iter().any(|description| description.contains(&format!(": {id}")));
+            return if found { Key::Unseen } else { Key::Absent };
+        }
+        // Its issuer may have issued others, of which a keyring shows the subject only.
+        let could = unseen.iter().any(|description| description.contains(&issuer));
+        if could { Key::Unknown } else { Key::Absent }
+    }
+}
+
+impl Digests {
+    /// In the kernel, or loaded, or to be loaded when it is asked for.
+    fn has(&self, name: &str) -> Option<bool> {
+        if self.loaded.as_ref().is_some_and(|text| text.lines().any(|l| value(l, "name") == Some(name))) {
+            return Some(true);
+        }
+        let option = match name {
+            "sha1" => "CONFIG_CRYPTO_SHA1",
+            "sha224" | "sha256" => "CONFIG_CRYPTO_SHA256",
+            "sha384" | "sha512" => "CONFIG_CRYPTO_SHA512",
+            _ => "CONFIG_CRYPTO_SHA3",
+        };
+        match self.config.as_ref()?.value(option) {
+            Some("y") => Some(true),
+            Some("m") => {
+                let alias = format!("alias crypto-{name} ");
+                Some(self.on_demand.lines().any(|l| l.starts_with(&alias)))
+            }
+            _ => Some(false),
+        }
+    }
+}
+
+/// A line `name   : value` of `/proc/crypto`.
+fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let (name, value) = line.split_once(':')?;
+    (name.trim() == key).then(|| value.trim())
+}
+
+/// The certificate that dkms signs with, when it can be read.
+fn own_certificate(s: &Session<'_>) -> Option<Certificate> {
+    let pair = signing::key_pair(s, &s.options.framework, None).ok()?;
+    Certificate::parse(&std::fs::read(pair.certificate).ok()?).ok()
+}
+
+/// Distributions whose kernels take the firmware's keys for modules too; the kernel as it is published does not.
+fn counts_platform(s: &Session<'_>) -> bool {
+    let family = s.host.distribution.as_ref().map(|d| d.family());
+    !matches!(family, None | Some(Family::Arch | Family::Gentoo))
+}
+
+/// Whether a keyring that counts for modules has the certificate.
+fn held(machine: &Machine, certificate: &Certificate, platform: bool) -> Option<bool> {
+    let rings = machine.keyrings();
+    match rings.holds(certificate) {
+        Some(true) => {
+            let counting =
+                rings.keyrings_with(certificate).iter().any(|ring| platform || *ring != ".platform");
+            Some(counting)
+        }
+        other => other,
+    }
+}
+
+/// Descriptions in the keyrings that belong to no certificate we have.
+fn unseen(machine: &Machine, known: &[(Certificate, Option<bool>)]) -> Option<Vec<String>> {
+    let rings = machine.keyrings();
+    let mut found = Vec::new();
+    for name in machine::keyrings::TRUSTED {
+        for description in rings.keyring(name).ok()? {
+            if !known.iter().any(|(c, _)| machine::keyrings::describes(description, c)) {
+                found.push(description.clone());
+            }
+        }
+    }
+    Some(found)
+}
+
+/// `module_blacklist=a,b` of the kernel's command line.
+fn blacklist(cmdline: &str) -> Vec<String> {
+    let named = |(name, value): (String, Option<&str>)| {
+        (name == "module_blacklist").then(|| value.map(str::to_owned))?
+    };
+    let list = machine::policy::parameters(cmdline).filter_map(named).last().unwrap_or_default();
+    list.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}

@@ -1,0 +1,216 @@
+//! What kernels would say of modules: `verify`, `ready` and `pending`, as text and as JSON.
+
+use super::json::SCHEMA;
+use dkms_core::ready::{self, Item};
+use dkms_core::verify::{Judged, Report};
+use kmodule::verdict::{Outcome, Reason};
+use serde_json::{Value, json};
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Loads => "loads",
+        Outcome::Refused => "refused",
+        Outcome::Unknown => "unknown",
+    }
+}
+
+fn document(value: &Value) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+fn reasons(list: &[Reason]) -> Vec<Value> {
+    list.iter()
+        .map(|r| {
+            json!({
+                "code": r.code(), "text": r.to_string(), "log": r.log(), "errno": r.errno(), "help": r.help(),
+            })
+        })
+        .collect()
+}
+
+/// Reasons against a module, or what could not be checked; for a file nobody can read, its own.
+fn against(m: &Judged) -> Vec<Value> {
+    if let Some(why) = &m.unreadable {
+        return vec![json!({
+            "code": "unreadable", "text": why, "log": null, "errno": null,
+            "help": "dkms install --force puts it back",
+        })];
+    }
+    let list = if m.verdict.refusals.is_empty() { &m.verdict.doubts } else { &m.verdict.refusals };
+    reasons(list)
+}
+
+/// `dkms verify --json`
+pub fn verify_json(report: &Report) -> String {
+    let modules: Vec<Value> = report
+        .modules
+        .iter()
+        .map(|m| {
+            json!({
+                "package": m.package.as_ref().map(|p| &p.name),
+                "version": m.package.as_ref().map(|p| &p.version),
+                "kernel": m.kernel.release,
+                "arch": m.kernel.arch,
+                "module": m.name,
+                "path": m.path.to_string_lossy(),
+                "verdict": word(m.outcome()),
+                "reasons": against(m),
+                "notes": reasons(&m.verdict.notes),
+            })
+        })
+        .collect();
+    let kernels: Vec<Value> = report
+        .kernels
+        .iter()
+        .map(|k| {
+            json!({
+                "kernel": k.kernel.release,
+                "arch": k.kernel.arch,
+                "symbols_from": k.symbols_from.as_ref().map(|p| p.to_string_lossy()),
+                "policy": k.policy,
+            })
+        })
+        .collect();
+    document(&json!({
+        "schema": SCHEMA, "verdict": word(report.outcome()), "kernels": kernels, "modules": modules,
+    }))
+}
+
+/// `dkms verify`: a line per module, and what is wrong below it.
+pub fn verify_text(report: &Report, verbose: bool) -> String {
+    let mut text = String::new();
+    if verbose {
+        for k in &report.kernels {
+            let from =
+                k.symbols_from.as_ref().map_or_else(|| "none found".into(), |p| p.display().to_string());
+            text.push_str(&format!("{}: {}\n  symbols: {from}\n", k.kernel.release, k.policy));
+        }
+    }
+    for m in &report.modules {
+        let package = m.package.as_ref().map_or_else(String::new, |p| format!("{p}, "));
+        let name = if m.package.is_some() { m.name.clone() } else { m.path.display().to_string() };
+        let said = match m.outcome() {
+            Outcome::Loads => "would load",
+            Outcome::Refused => "would not load",
+            Outcome::Unknown => "may load; not everything could be checked",
+        };
+        text.push_str(&format!("{package}{}, {}: {name} {said}\n", m.kernel.release, m.kernel.arch));
+        if let Some(why) = &m.unreadable {
+            text.push_str(&format!("  {} cannot be read: {why}\n", m.path.display()));
+        }
+        text.push_str(&explain(&m.verdict.refusals));
+        text.push_str(&explain(&m.verdict.doubts));
+        if verbose {
+            for note in &m.verdict.notes {
+                text.push_str(&format!("  note: {note}\n"));
+            }
+        }
+    }
+    if report.modules.is_empty() {
+        text.push_str("No module of dkms is installed\n");
+    }
+    text
+}
+
+/// Each reason, and the help after the last of those that share it.
+fn explain(list: &[Reason]) -> String {
+    /// A module for another kernel can miss hundreds of symbols.
+    const SHOWN: usize = 8;
+    let mut text = String::new();
+    for (n, reason) in list.iter().take(SHOWN).enumerate() {
+        text.push_str(&format!("  {reason}\n"));
+        let last = n + 1 == SHOWN || list.get(n + 1).is_none_or(|next| next.help() != reason.help());
+        if last {
+            text.push_str(&format!("    {}\n", reason.help()));
+        }
+    }
+    if list.len() > SHOWN {
+        text.push_str(&format!("  and {} more (--json has them all)\n", list.len() - SHOWN));
+    }
+    text
+}
+
+fn answer(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Loads => "yes",
+        Outcome::Refused => "no",
+        Outcome::Unknown => "unknown",
+    }
+}
+
+/// `dkms ready --json`
+pub fn ready_json(report: &ready::Report) -> String {
+    let checks: Vec<Value> = report
+        .checks
+        .iter()
+        .map(|c| {
+            json!({
+                "about": c.about, "answer": answer(c.answer), "what": c.what, "help": c.help,
+                "reasons": reasons(&c.reasons),
+            })
+        })
+        .collect();
+    document(&json!({
+        "schema": SCHEMA,
+        "kernel": report.kernel.release,
+        "arch": report.kernel.arch,
+        "running": report.running,
+        "ready": answer(report.answer()),
+        "checks": checks,
+    }))
+}
+
+/// `dkms ready`: the answer, and what speaks against it; with `verbose` all that was looked at.
+pub fn ready_text(report: &ready::Report, verbose: bool) -> String {
+    let head = match report.answer() {
+        Outcome::Loads => "is ready to be booted",
+        Outcome::Refused => "is not ready to be booted",
+        Outcome::Unknown => "may be ready to be booted; not everything could be checked",
+    };
+    let mut text = format!("Kernel {} {head}\n", report.kernel.release);
+    for c in report.checks.iter().filter(|c| verbose || c.answer != Outcome::Loads) {
+        let about = c.about.as_ref().map_or_else(String::new, |a| format!("{a} "));
+        let colon = if about.is_empty() || c.reasons.is_empty() { "" } else { "would not load: " };
+        let colon = if c.answer == Outcome::Unknown && !c.reasons.is_empty() { "may load: " } else { colon };
+        text.push_str(&format!("  {about}{colon}{}\n", c.what));
+        if let Some(help) = &c.help {
+            text.push_str(&format!("    {help}\n"));
+        }
+    }
+    text
+}
+
+/// `dkms pending --json`
+pub fn pending_json(items: &[Item]) -> String {
+    let list: Vec<Value> = items
+        .iter()
+        .map(|i| {
+            json!({
+                "package": i.package.as_ref().map(|p| &p.name),
+                "version": i.package.as_ref().map(|p| &p.version),
+                "kernel": i.kernel.release,
+                "arch": i.kernel.arch,
+                "waits_for": i.wait.word(),
+                "what": i.what,
+                "help": i.help,
+            })
+        })
+        .collect();
+    document(&json!({ "schema": SCHEMA, "pending": list }))
+}
+
+/// `dkms pending`
+pub fn pending_text(items: &[Item]) -> String {
+    let mut text = String::new();
+    for i in items {
+        let package = i.package.as_ref().map_or_else(String::new, |p| format!("{p}, "));
+        text.push_str(&format!("{package}{}, {}: {}\n", i.kernel.release, i.kernel.arch, i.what));
+        for help in &i.help {
+            text.push_str(&format!("  {help}\n"));
+        }
+    }
+    if items.is_empty() {
+        text.push_str("Nothing waits\n");
+    }
+    text
+}

@@ -1,0 +1,105 @@
+//! In a module, fields are filled by relocations when it is loaded: symbol plus addend is what a field leads to,
+//! be it stored as an address or as a distance.
+
+use super::{ExportsError, Follow, Layout, Target, string, strings};
+use crate::elf::ElfError;
+use crate::elf::reader::{Reader, Relocation, Section, Symbol};
+
+const SHN_UNDEF: u16 = 0;
+const SHN_ABS: u16 = 0xfff1;
+
+pub(super) struct Object<'r, 'a> {
+    reader: &'r Reader<'a>,
+    sections: &'r [Section<'a>],
+    /// Index and bytes of the names.
+    strings: (usize, &'a [u8]),
+}
+
+pub(super) struct Table<'a> {
+    bytes: &'a [u8],
+    /// By place.
+    relocations: Vec<Relocation>,
+    /// The table of symbols they use.
+    symbols: usize,
+}
+
+impl<'r, 'a> Object<'r, 'a> {
+    pub fn new(reader: &'r Reader<'a>, sections: &'r [Section<'a>]) -> Result<Object<'r, 'a>, ExportsError> {
+        let strings = strings(reader, sections)?.unwrap_or((usize::MAX, &[]));
+        Ok(Object { reader, sections, strings })
+    }
+
+    /// The symbol and the addend that fill the field at `at`.
+    fn filling(&self, table: &Table<'a>, at: usize) -> Option<(Symbol, u64)> {
+        let place = at as u64;
+        let index = table.relocations.partition_point(|relocation| relocation.offset < place);
+        let relocation = table.relocations.get(index).filter(|found| found.offset == place)?;
+        let symbols = self.sections.get(table.symbols)?;
+        let symbol = self.reader.symbol(symbols, relocation.symbol).ok()??;
+        let addend = relocation.addend.unwrap_or_else(|| self.reader.sign_extended(table.bytes, at, 4));
+        Some((symbol, addend))
+    }
+
+    /// A CRC by relocation: an absolute symbol is the CRC, another one is where it stands. An undefined one: none.
+    fn distant_crc(&self, symbol: &Symbol, addend: u64) -> Option<u32> {
+        let value = symbol.value.wrapping_add(addend);
+        match symbol.section {
+            SHN_UNDEF => Some(0),
+            SHN_ABS => u32::try_from(value & 0xffff_ffff).ok(),
+            index => {
+                let bytes = self.reader.contents(self.sections.get(usize::from(index))?).ok()?;
+                let offset = usize::try_from(value).ok()?;
+                u32::try_from(self.reader.number(bytes.get(offset..offset.checked_add(4)?)?)).ok()
+            }
+        }
+    }
+}
+
+impl<'a> Follow<'a> for Object<'_, 'a> {
+    type Table = Table<'a>;
+
+    fn table(&self, index: usize) -> Result<Table<'a>, ExportsError> {
+        let bytes = self.sections.get(index).map(|section| self.reader.contents(section)).transpose()?;
+        let mut table = Table { bytes: bytes.unwrap_or_default(), relocations: Vec::new(), symbols: 0 };
+        for section in self.sections.iter().filter(|section| usize::try_from(section.info) == Ok(index)) {
+            let mut found = self.reader.relocations(section)?.peekable();
+            if found.peek().is_some() {
+                table.symbols = usize::try_from(section.link)
+                    .map_err(|_| ElfError::Malformed("relocations without symbols".to_owned()))?;
+                let machine = self.reader.machine;
+                table.relocations.extend(found.filter(|one| !subtracts(machine, one.kind)));
+            }
+        }
+        table.relocations.sort_by_key(|relocation| relocation.offset);
+        Ok(table)
+    }
+
+    fn field(&self, table: &Table<'a>, at: usize, layout: Layout) -> Target<'a> {
+        let Some((symbol, addend)) = self.filling(table, at) else {
+            let value = self.reader.field(table.bytes, at, layout.field);
+            return if value == 0 { Target::Nothing } else { Target::Other };
+        };
+        if usize::from(symbol.section) != self.strings.0 {
+            return Target::Other;
+        }
+        string(self.strings.1, symbol.value.wrapping_add(addend)).map_or(Target::Other, Target::Text)
+    }
+
+    fn crcs(&self, table: &Table<'a>, count: usize, width: usize) -> Result<Vec<u32>, ExportsError> {
+        let one = |at: usize| match self.filling(table, at) {
+            Some((symbol, addend)) => self.distant_crc(&symbol, addend),
+            None => u32::try_from(self.reader.field(table.bytes, at, width) & 0xffff_ffff).ok(),
+        };
+        let reason = "a CRC lies outside the file";
+        (0..count)
+            .map(|index| one(index * width))
+            .collect::<Option<Vec<u32>>>()
+            .ok_or_else(|| ExportsError::Damaged { section: "__kcrctab".to_owned(), reason })
+    }
+}
+
+/// The second half of a difference, on machines that write `a - b` as two relocations (RISC-V and LoongArch ELF
+/// psABI: R_RISCV_SUB32 and 64, R_LARCH_SUB32 and 64).
+fn subtracts(machine: u16, kind: u32) -> bool {
+    matches!((machine, kind), (243, 39 | 40) | (258, 55 | 56))
+}

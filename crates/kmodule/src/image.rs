@@ -1,0 +1,217 @@
+//! Kernel images as they lie in `/boot`: what is packed in them, and what they say about themselves.
+//!
+//! | image | told by | holds |
+//! |---|---|---|
+//! | x86 bzImage | `HdrS` at 0x202 (Documentation/arch/x86/boot.rst) | vmlinux, an ELF file |
+//! | EFI zboot | `zimg` at 4 (drivers/firmware/efi/libstub/zboot-header.S) | a flat image |
+//! | `Image.gz` and the like | the compression's magic number | a flat image or an ELF file |
+//! | `Image` (arm64, riscv, loongarch) | a magic number at 0x38 | it is a flat image |
+//! | `vmlinux` | ELF | it is the ELF file |
+//!
+//! A flat image is the kernel's memory without a table of what is where: [`vermagic`] can be found in it,
+//! [`crate::exports`] wants the ELF file.
+
+use crate::elf::reader::{Reader, until_nul};
+use crate::unpack::{self, Source};
+use std::borrow::Cow;
+use std::io::Read;
+
+pub use crate::unpack::Method;
+
+/// The longest kernel that is unpacked, in bytes (Debian's have 60 MiB, with every debug option some 400).
+pub const LIMIT: usize = 512 << 20;
+
+/// Why a file cannot be unpacked as a kernel image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// Nothing we know.
+    #[error("not a kernel image that can be read: {0}")]
+    Unknown(&'static str),
+    /// The header promises more than there is.
+    #[error("the kernel image is cut short: its payload ends at byte {needed}, the file has {have}")]
+    Truncated {
+        /// Where the payload would end, in bytes from the start.
+        needed: u64,
+        /// Length of the file in bytes.
+        have: u64,
+    },
+    /// Compressed in a way we cannot undo.
+    #[error("the kernel image is compressed with {}, which cannot be read here", .0.name())]
+    Unreadable(Method),
+    /// The compressed data is damaged.
+    #[error("the kernel image is damaged: its {} data: {reason}", method.name())]
+    Damaged {
+        /// Its compression.
+        method: Method,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// It expands to more than [`LIMIT`].
+    #[error("the kernel image expands to more than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+/// The kernel that an image holds: an ELF file where there is one, else a flat image (see above). An image that is
+/// not packed comes back as it is.
+///
+/// # Errors
+/// [`ImageError`].
+pub fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ImageError> {
+    unpack_within(bytes, LIMIT)
+}
+
+pub(crate) fn unpack_within(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, ImageError> {
+    // The headers of bzImage and zboot hold the magic number of a flat image, too: theirs come first.
+    let payload = match (bzimage(bytes)?, zboot(bytes)?) {
+        (Some(payload), _) | (None, Some(payload)) => payload,
+        (None, None) => bytes,
+    };
+    if is_kernel(payload) {
+        return Ok(Cow::Borrowed(payload));
+    }
+    let method = Method::detect(payload)
+        .ok_or(ImageError::Unknown("it holds no compressed data that the kernel's build system makes"))?;
+    let kernel = expand(payload, method, limit)?;
+    if is_kernel(&kernel) {
+        Ok(Cow::Owned(kernel))
+    } else {
+        Err(ImageError::Unknown("what is packed in it is not a kernel"))
+    }
+}
+
+/// An ELF file or a flat image.
+fn is_kernel(bytes: &[u8]) -> bool {
+    let flat = bytes.get(0x38..0x3c).is_some_and(|magic| {
+        // arch/arm64/include/asm/image.h, arch/riscv/include/asm/image.h, include/linux/pe.h (loongarch)
+        matches!(magic, b"ARM\x64" | b"RSC\x05") || magic == 0x8182_23cd_u32.to_le_bytes()
+    });
+    flat || bytes.starts_with(b"\x7fELF")
+}
+
+/// The payload of an x86 image.
+fn bzimage(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
+    let Some(setup) = setup_header(bytes) else { return Ok(None) };
+    // payload_offset and payload_length came with protocol 2.08 (Linux 2.6.26).
+    let (Some(offset), Some(length)) = (setup.word(0x48), setup.word(0x4c)) else {
+        return Err(ImageError::Truncated { needed: 0x250, have: bytes.len() as u64 });
+    };
+    if setup.half(6).unwrap_or_default() < 0x208 || length == 0 {
+        return Err(ImageError::Unknown("its boot protocol is older than 2.08"));
+    }
+    let sectors = match bytes.get(0x1f1) {
+        None | Some(0) => 4,
+        Some(count) => u64::from(*count),
+    };
+    let payload = part(bytes, (sectors + 1) * 512 + u64::from(offset), length)?;
+    // Behind the compressed data stands the length of the kernel. Every format but lz4 knows its own end.
+    let body = match payload.split_last_chunk::<4>() {
+        Some((body, _)) if Method::detect(payload) == Some(Method::Lz4) => body,
+        _ => payload,
+    };
+    Ok(Some(body))
+}
+
+/// The payload of an EFI zboot image; its length does not count what is behind the compressed data.
+fn zboot(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
+    if !bytes.starts_with(b"MZ") || bytes.get(4..8) != Some(b"zimg") {
+        return Ok(None);
+    }
+    let header = Header(bytes);
+    match (header.word(8), header.word(12)) {
+        (Some(offset), Some(length)) => part(bytes, offset.into(), length).map(Some),
+        _ => Err(ImageError::Truncated { needed: 16, have: bytes.len() as u64 }),
+    }
+}
+
+fn part(bytes: &[u8], offset: u64, length: u32) -> Result<&[u8], ImageError> {
+    let needed = offset.saturating_add(length.into());
+    let place = usize::try_from(offset).ok().zip(usize::try_from(needed).ok());
+    place
+        .and_then(|(start, end)| bytes.get(start..end))
+        .ok_or(ImageError::Truncated { needed, have: bytes.len() as u64 })
+}
+
+fn expand(mut payload: &[u8], method: Method, limit: usize) -> Result<Vec<u8>, ImageError> {
+    let damaged = |error: std::io::Error| ImageError::Damaged { method, reason: error.to_string() };
+    let mut source = Source::new(&mut payload);
+    let reader = unpack::reader(method, &mut source).map_err(damaged)?;
+    let reader = reader.ok_or(ImageError::Unreadable(method))?;
+    let mut kernel = Vec::new();
+    let allowed = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    reader.take(allowed).read_to_end(&mut kernel).map_err(damaged)?;
+    if kernel.len() > limit { Err(ImageError::TooLarge { limit }) } else { Ok(kernel) }
+}
+
+/// Little-endian fields at a distance from the beginning.
+struct Header<'a>(&'a [u8]);
+
+impl Header<'_> {
+    fn half(&self, at: usize) -> Option<u16> {
+        self.0.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        self.0.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+    }
+}
+
+/// The x86 setup header, counted from 0x200.
+fn setup_header(bytes: &[u8]) -> Option<Header<'_>> {
+    let header = Header(bytes.get(0x200..)?);
+    (bytes.get(0x202..0x206)? == b"HdrS" && bytes.get(0x1fe..0x200)? == [0x55, 0xaa]).then_some(header)
+}
+
+/// The release that an x86 bzImage names in its setup header, e.g. `6.1.0-44-amd64`. No other image has one.
+#[must_use]
+pub fn release(bytes: &[u8]) -> Option<String> {
+    let offset = setup_header(bytes)?.half(0xe).filter(|offset| *offset != 0)?;
+    let text = bytes.get(0x200 + usize::from(offset)..)?;
+    let text = until_nul(text.get(..256).unwrap_or(text));
+    let word = text.split(|byte| *byte == b' ').next()?;
+    (!word.is_empty() && word.iter().all(u8::is_ascii_graphic))
+        .then(|| String::from_utf8_lossy(word).into_owned())
+}
+
+/// The version magic that the kernel compares with that of modules, e.g. `6.1.0-44-amd64 SMP preempt mod_unload `,
+/// from an unpacked kernel of this release. `None` when it is not found (a kernel without modules).
+#[must_use]
+pub fn vermagic(kernel: &[u8], release: &str) -> Option<String> {
+    // include/linux/vermagic.h: the release, then these words and those of the machine.
+    const WORDS: [&str; 5] = ["SMP", "preempt", "preempt_rt", "mod_unload", "modversions"];
+    const LONGEST: usize = 256;
+    let first = *release.as_bytes().first()?;
+    let mut rest = constants(kernel);
+    while let Some(next) = rest.iter().position(|byte| *byte == first) {
+        let text = rest.get(next..)?;
+        rest = text.get(1..)?;
+        let Some(b' ') = text.strip_prefix(release.as_bytes()).and_then(|more| more.first()) else {
+            continue;
+        };
+        let window = text.get(..LONGEST).unwrap_or(text);
+        let Some(end) = window.iter().position(|byte| *byte == 0) else { continue };
+        let Some(Ok(magic)) = window.get(..end).map(std::str::from_utf8) else { continue };
+        let plain = magic.bytes().all(|byte| byte == b' ' || byte == b'_' || byte.is_ascii_graphic());
+        if plain && magic.split(' ').skip(1).any(|word| WORDS.contains(&word)) && !magic.contains(['(', '#'])
+        {
+            return Some(magic.to_owned());
+        }
+    }
+    None
+}
+
+/// The part of a kernel where its constant strings are: `.rodata` of an ELF file, or everything.
+fn constants(kernel: &[u8]) -> &[u8] {
+    let find = || {
+        let reader = Reader::any(kernel).ok()?;
+        let sections = reader.sections().ok()?;
+        let section = sections.iter().find(|section| section.name == b".rodata")?;
+        reader.contents(section).ok()
+    };
+    find().unwrap_or(kernel)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! The signature, before anything else is looked at (module_sig_check in kernel/module/signing.c): some faults are
+//! fatal always, others only where signatures are enforced.
+
+use super::{Cause, Enforcement, Key, Reason, Signatures, Verdict};
+use crate::sign::{Signed, VerifyError};
+
+pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Verdict) {
+    let signed = match Signed::read(bytes) {
+        Ok(signed) => signed,
+        Err(VerifyError::NotSigned) => return weigh(Cause::Unsigned, signatures.enforcement, verdict),
+        Err(VerifyError::OtherKind) => {
+            let cause = Cause::Crypto { what: "not PKCS#7".into() };
+            return weigh(cause, signatures.enforcement, verdict);
+        }
+        Err(VerifyError::Malformed(reason)) => {
+            return verdict.refusals.push(Reason::SignatureDamaged { reason });
+        }
+        Err(_) => return,
+    };
+    if signed.has_signed_attributes() {
+        return verdict.refusals.push(Reason::SignedAttributes);
+    }
+    let key = signatures.keys.find(&signed);
+    if let Key::Revoked = key {
+        return verdict.refusals.push(Reason::Revoked { signer: signed.signer() });
+    }
+    let digest = signed.hash().map(|hash| (hash, signatures.keys.digest(hash)));
+    match digest {
+        None => {
+            return weigh(
+                Cause::Crypto { what: "a digest nobody knows".into() },
+                signatures.enforcement,
+                verdict,
+            );
+        }
+        Some((hash, Some(false))) => {
+            return weigh(Cause::Crypto { what: hash.to_string() }, signatures.enforcement, verdict);
+        }
+        Some((hash, None)) if signatures.enforcement != Enforcement::Off => {
+            verdict.doubts.push(Reason::DigestUnknown { hash });
+        }
+        Some(_) => {}
+    }
+    match key {
+        Key::Trusted(certificate) => {
+            if let Err(VerifyError::BadSignature) = signed.verify(certificate) {
+                verdict.refusals.push(Reason::BadSignature { signer: signed.signer() });
+            }
+        }
+        Key::Unseen | Key::Revoked => {}
+        Key::Absent => weigh(Cause::Key { signer: signed.signer() }, signatures.enforcement, verdict),
+        Key::Unknown if signatures.enforcement == Enforcement::Off => {}
+        Key::Unknown => verdict.doubts.push(Reason::KeyUnknown { signer: signed.signer() }),
+    }
+}
+
+/// Faults that the kernel forgives where signatures are not enforced.
+fn weigh(cause: Cause, enforcement: Enforcement, verdict: &mut Verdict) {
+    match enforcement {
+        Enforcement::Off => verdict.notes.push(Reason::TaintsUnsigned { cause }),
+        Enforcement::SigEnforce => verdict.refusals.push(Reason::Untrusted { cause, lockdown: false }),
+        Enforcement::Lockdown => verdict.refusals.push(Reason::Untrusted { cause, lockdown: true }),
+        Enforcement::Unknown => verdict.doubts.push(Reason::EnforcementUnknown { cause }),
+    }
+}

@@ -1,0 +1,83 @@
+//! What real kernels and modules export, against the `Module.symvers` of their headers: entry for entry.
+
+mod common;
+
+use common::{Kernel, kernels, skip};
+use kmodule::symvers::{Entry, Symvers};
+use kmodule::{compress, elf::Module, exports, image};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+type Line = (String, u32, bool, Option<String>);
+
+fn line(entry: Entry<'_>) -> Line {
+    (entry.symbol.to_owned(), entry.crc, entry.export_gpl, entry.namespace.map(str::to_owned))
+}
+
+/// What each module, and `vmlinux`, exports by the headers.
+fn expected(kernel: &Kernel) -> BTreeMap<String, BTreeSet<Line>> {
+    let list = Symvers::parse(&fs::read(&kernel.symvers).unwrap()).unwrap();
+    let mut owners: BTreeMap<String, BTreeSet<Line>> = BTreeMap::new();
+    for entry in list.iter() {
+        owners.entry(entry.module.to_owned()).or_default().insert(line(entry));
+    }
+    owners
+}
+
+fn read_module(path: &std::path::Path) -> Vec<u8> {
+    compress::decompress(&fs::read(path).unwrap(), 200 << 20).unwrap()
+}
+
+#[test]
+fn exports_of_kernel_images() {
+    let kernels = kernels();
+    if kernels.is_empty() {
+        return skip("needs an unpacked kernel image with its modules and headers");
+    }
+    for kernel in &kernels {
+        let bytes = fs::read(&kernel.image).unwrap();
+        assert_eq!(image::release(&bytes).as_deref(), Some(&*kernel.release));
+        let vmlinux = image::unpack(&bytes).unwrap();
+        let found: Vec<Line> = exports::of_vmlinux(&vmlinux).unwrap().iter().map(line).collect();
+        assert!(found.len() > 10_000);
+        let expected = expected(kernel).remove("vmlinux").unwrap();
+        assert_eq!(found.len(), expected.len(), "{}", kernel.release);
+        assert!(found.into_iter().collect::<BTreeSet<_>>() == expected, "{}", kernel.release);
+
+        let file = kernel.module_files().into_iter().next().unwrap();
+        let module = Module::parse(&read_module(&file)).unwrap();
+        assert_eq!(image::vermagic(&vmlinux, &kernel.release).as_deref(), module.modinfo.vermagic());
+        assert_eq!(image::vermagic(&vmlinux, "6.1.0-nothing"), None);
+    }
+}
+
+#[test]
+fn exports_of_every_module() {
+    let kernels = kernels();
+    if kernels.is_empty() {
+        return skip("needs an unpacked kernel image with its modules and headers");
+    }
+    for kernel in &kernels {
+        let mut expected = expected(kernel);
+        expected.remove("vmlinux");
+        let files = kernel.module_files();
+        let (mut exporting, mut total) = (0, 0);
+        for file in &files {
+            let path = file.strip_prefix(kernel.modules.join("kernel")).unwrap().to_str().unwrap();
+            let name = path.split(".ko").next().unwrap();
+            let found = exports::of_module(&read_module(file), name).unwrap();
+            assert!(found.iter().all(|entry| entry.module == name));
+            let lines: BTreeSet<Line> = found.iter().map(line).collect();
+            assert_eq!(found.len(), lines.len());
+            assert!(lines == expected.remove(name).unwrap_or_default(), "{}", file.display());
+            exporting += usize::from(!lines.is_empty());
+            total += lines.len();
+        }
+        assert!(expected.is_empty(), "{}: {:?}", kernel.release, expected.keys());
+        assert!(
+            files.len() > 4000 && exporting > 900 && total > 14_000,
+            "{}: {exporting} {total}",
+            files.len()
+        );
+    }
+}

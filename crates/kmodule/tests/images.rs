@@ -1,0 +1,54 @@
+//! Kernel images packed by the tools that the kernel's build system calls, with its options (scripts/Makefile.lib and
+//! xz_wrap.sh; the faster levels).
+
+mod common;
+
+use common::{bzimage, filter, has, kernels, skip};
+use kmodule::image::{self, ImageError, Method};
+use std::fs;
+
+/// What is packed: more than two blocks of lz4 of a real kernel, or of this test.
+fn kernel() -> Vec<u8> {
+    let real = kernels().first().map(|kernel| {
+        let bytes = fs::read(&kernel.image).unwrap();
+        image::unpack(&bytes).unwrap().into_owned()
+    });
+    let mut kernel = real.unwrap_or_else(|| fs::read("/proc/self/exe").unwrap().repeat(4));
+    kernel.truncate(17 << 20);
+    kernel
+}
+
+#[test]
+fn packed_in_every_way() {
+    let kernel = kernel();
+    let size = u32::try_from(kernel.len()).unwrap().to_le_bytes();
+    for (method, tool, options) in [
+        (Method::Gzip, "gzip", &["-n", "-f", "-1"][..]),
+        (Method::Bzip2, "bzip2", &["-1"]),
+        (Method::Lzma, "lzma", &["-1"]),
+        (Method::Xz, "xz", &["--check=crc32", "--x86", "--lzma2=preset=0,dict=32MiB"]),
+        (Method::Lz4, "lz4", &["-l", "-1", "-c", "-"]),
+        (Method::Zstd, "zstd", &["-q", "-1", "--long=27"]),
+    ] {
+        if !has(tool) {
+            skip(&format!("needs {tool}"));
+            continue;
+        }
+        let packed = filter(tool, options, &kernel);
+        assert_eq!(Method::detect(&packed), Some(method));
+        let mut x86 = bzimage(&packed);
+        let end = x86.len();
+        x86[end - 4..].copy_from_slice(&size);
+        assert!(*image::unpack(&x86).unwrap() == *kernel, "{tool}");
+
+        let mut zboot = b"MZ\0\0zimg\x40\0\0\0".to_vec();
+        zboot.extend_from_slice(&u32::try_from(packed.len()).unwrap().to_le_bytes());
+        zboot.resize(0x40, 0);
+        let zboot = [&zboot, &packed[..], &size].concat();
+        assert!(*image::unpack(&zboot).unwrap() == *kernel, "{tool}");
+
+        assert!(*image::unpack(&packed).unwrap() == *kernel, "{tool}");
+        let cut = image::unpack(&packed[..packed.len() / 2]);
+        assert!(matches!(cut, Err(ImageError::Damaged { method: found, .. }) if found == method), "{tool}");
+    }
+}
