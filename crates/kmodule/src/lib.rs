@@ -27,6 +27,7 @@ pub mod efi_siglist;
 pub mod elf;
 pub mod exports;
 pub mod image;
+pub mod initramfs;
 pub mod modinfo;
 pub mod mok;
 mod pem;

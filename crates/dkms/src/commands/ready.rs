@@ -6,7 +6,7 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::Kernel;
 use dkms_core::ready;
-use kmodule::verdict::Outcome;
+use dkms_core::verify::Outcome;
 
 /// `dkms ready`
 pub fn ready(call: &Call<'_>) -> Result<()> {

@@ -5,8 +5,8 @@ use crate::render::verdicts;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::tree::state;
+use dkms_core::verify::Outcome;
 use dkms_core::verify::{self, Report};
-use kmodule::verdict::Outcome;
 use std::path::{Path, PathBuf};
 
 /// `dkms verify`

@@ -3,7 +3,7 @@
 use super::json::SCHEMA;
 use dkms_core::ready::{self, Item};
 use dkms_core::verify::{Judged, Report};
-use kmodule::verdict::{Outcome, Reason};
+use dkms_core::verify::{Outcome, Reason};
 use serde_json::{Value, json};
 
 fn word(outcome: Outcome) -> &'static str {
