@@ -161,8 +161,10 @@ vm_kernel() {
 
 # The cloud kernels that match the regular expression and have image and headers here, newest first.
 cloud_kernels() {
-    comm -12 <(apt-cache pkgnames linux-headers- | sed -n 's/^linux-headers-//p' | grep -xE -- "$1-cloud-amd64" | sort) \
-        <(apt-cache pkgnames linux-image- | sed -n 's/^linux-image-//p' | sort) | sort -rV
+    local kernel
+    while read -r kernel; do
+        if [[ -n $(candidate "linux-headers-$kernel") && -n $(candidate "linux-image-$kernel") ]]; then echo "$kernel"; fi
+    done < <(apt-cache pkgnames linux-headers- | sed -n 's/^linux-headers-//p' | grep -xE -- "$1-cloud-amd64" | sort -rV)
 }
 
 vm_layers() {

@@ -65,17 +65,17 @@ class Seen:
 
 
 def read_guest(lines):
-    """The guest's output: dkms's JSON (None without dkms) and {name: Seen}."""
-    verdicts, seen, now, inside = None, {}, None, None
+    """The guest's output: what dkms printed (nothing without dkms), its messages, and {name: Seen}."""
+    printed, messages, seen, now, inside = [], [], {}, None, False
     for line in lines:
-        if line == "VERIFY-START":
-            inside = []
-        elif line.startswith("VERIFY-END"):
-            verdicts, inside = "\n".join(inside), None
-        elif inside is not None:
-            inside.append(line)
+        if line in ("VERIFY-START", "VERIFY-END"):
+            inside = line == "VERIFY-START"
+        elif inside:
+            printed.append(line)
         elif line.startswith("CASE "):
             now = seen[line[5:]] = Seen()
+        elif now is None:
+            messages.append(line)
         elif now and line.startswith("log: "):
             now.log.append(line[5:])
         elif now and line.startswith("code: "):
@@ -84,7 +84,7 @@ def read_guest(lines):
             now.said = []
         elif now and line not in ("modprobe: ", "insmod: "):
             now.said.append(line)
-    return verdicts, seen
+    return "\n".join(printed), "\n".join(messages), seen
 
 
 def agree(verdict, seen):
@@ -114,7 +114,7 @@ class Court:
         self.enrolled = variants.make_keys(f"{WORK}/keys")
         self.variants = variants.Variants(WORK, kernels, f"{WORK}/keys")
         self.images, self.files = {}, {}
-        # Modules of the kernels that not every boot has: (path, bytes).
+        # Modules of a kernel that not every boot has: {path: bytes}.
         self.apart = {}
 
     def prepare(self, name):
@@ -140,19 +140,18 @@ class Court:
         tree.write("guest", open(f"{machine.HERE}/guest").read(), 0o755)
         if self.with_dkms:
             tree.program(DKMS)
-        for folder, _, names in os.walk(f"{tree.top}{kernel.modules}/kernel"):
-            for module in names:
-                if module.partition(".")[0] in sometimes:
-                    path = f"{folder}/{module}"
-                    self.apart.setdefault(name, []).append((os.path.relpath(path, tree.top), Path(path).read_bytes()))
-                    os.unlink(path)
+        self.apart[name] = {}
+        for path in Path(f"{tree.top}{kernel.modules}/kernel").rglob("*.ko*"):
+            if path.name.partition(".")[0] in sometimes:
+                self.apart[name][path.relative_to(tree.top)] = path.read_bytes()
+                path.unlink()
         self.images[name] = f"{WORK}/{name}.img"
         self.files[name] = {file.partition(".")[0]: file for file in files}
         tree.pack(self.images[name])
         shutil.rmtree(tree.top)
 
     def boot(self, name, cases):
-        """One boot of the table with its variants: verdicts, {name: Seen} and the seconds it took."""
+        """One boot of the table with its variants: what read_guest finds, and the seconds it took."""
         start = time.monotonic()
         plan = self.table["boot"][name]
         kernel = self.kernels[plan["kernel"]]
@@ -160,8 +159,8 @@ class Court:
         more = folder / "more"
         more.mkdir(parents=True)
         (more / "cases").write_text("".join(f"{case} {self.files[plan['kernel']][case]}\n" for case in cases))
-        for path, data in self.apart.get(plan["kernel"], []):
-            if os.path.basename(path).partition(".")[0] not in plan.get("without", []):
+        for path, data in self.apart[plan["kernel"]].items():
+            if path.name.partition(".")[0] not in plan.get("without", []):
                 (more / path).parent.mkdir(parents=True, exist_ok=True)
                 (more / path).write_bytes(data)
         # What is of this boot only comes as a second archive after the first.
@@ -178,9 +177,8 @@ class Court:
         if plan["by"].startswith("shim"):
             disk = machine.shim_disk(f"{folder}/disk", kernel, f"{folder}/initrd", f"quiet loglevel=1 {append}")
         done = machine.boot(kernel, f"{folder}/initrd", append, values, disk)
-        verdicts, seen = read_guest(done.lines)
         shutil.rmtree(folder)
-        return verdicts, seen, time.monotonic() - start
+        return *read_guest(done.lines), time.monotonic() - start
 
 
 def main():
@@ -219,30 +217,35 @@ def main():
     with ThreadPoolExecutor(min(2, os.cpu_count())) as pool:
         results = list(pool.map(lambda name: court.boot(name, cases[name]), boots))
 
-    wrong = total = 0
-    for name, (text, seen, seconds) in zip(boots, results):
-        print(f"\n== {name}: {court.kernels[table['boot'][name]['kernel']].release}, {len(cases[name])} modules, {seconds:.0f} s")
-        verdicts = {}
-        if not options.observe:
-            try:
-                verdicts = {os.path.basename(v["path"]).partition(".")[0]: v for v in json.loads(text)["modules"]}
-            except (ValueError, KeyError, TypeError):
-                print(f"  dkms verify did not print the JSON we know:\n{text}")
-        for case in cases[name]:
-            total += 1
-            got = seen.get(case, Seen())
-            if options.observe:
-                print(f"  {case:<21}{got.error or 'loaded':<13}{got}")
-                continue
-            verdict = verdicts.get(case)
-            why = agree(verdict, got)
-            if why is None:
-                print(f"  {case:<21}{got.error or 'loads'}")
-                continue
-            wrong += 1
-            print(f"  {case:<21}DISAGREE: {why}\n      the kernel: {got}\n      dkms: {json.dumps(verdict, indent=2)}")
+    wrong = sum(report(court, name, cases[name], *result, options.observe) for name, result in zip(boots, results))
+    total = sum(map(len, cases.values()))
     print(f"\n{total} cases in {len(boots)} boots" + ("" if options.observe else f", {wrong} disagreements"))
     return 1 if wrong else 0
+
+
+def report(court, name, cases, printed, messages, seen, seconds, observe):
+    """Say how one boot went, case by case. How many disagree."""
+    wrong, verdicts = 0, {}
+    print(f"\n== {name}: {court.kernels[court.table['boot'][name]['kernel']].release}, {len(cases)} modules, {seconds:.0f} s")
+    if not observe:
+        try:
+            verdicts = {os.path.basename(v["path"]).partition(".")[0]: v for v in json.loads(printed)["modules"]}
+        except (ValueError, KeyError, TypeError):
+            print(f"  dkms verify did not print the JSON we know:\n{printed}\n{messages}")
+    for case in cases:
+        got = seen.get(case, Seen())
+        if observe:
+            print(f"  {case:<21}{got.error or 'loaded':<13}{got}")
+            continue
+        verdict = verdicts.get(case)
+        why = agree(verdict, got)
+        if why is None:
+            reason = (verdict["reasons"] or [{}])[0]
+            print(f"  {case:<21}{got.error or 'loads':<13}{reason.get('log') or ''}".rstrip())
+            continue
+        wrong += 1
+        print(f"  {case:<21}DISAGREE: {why}\n      the kernel: {got}\n      dkms: {json.dumps(verdict, indent=2)}")
+    return wrong
 
 
 if __name__ == "__main__":
