@@ -2,6 +2,7 @@
 
 use crate::ids::{BadName, Build, Kernel, PackageId};
 use dkms_sys::IoError;
+use kmodule::verdict::Reason;
 use std::path::PathBuf;
 
 /// Result of everything that can fail here.
@@ -62,6 +63,8 @@ pub enum Error {
     KernelDirMissing(PathBuf),
     #[error("{0}")]
     InstallAborted(String),
+    #[error("{} is not installed: kernel {release} would not load it: {}", .path.display(), reasons.first().map_or_else(String::new, ToString::to_string))]
+    WouldNotLoad { path: PathBuf, release: String, reasons: Vec<Reason> },
     #[error("depmod failed for kernel {kernel}: {reason}")]
     DepmodFailed { kernel: Kernel, reason: String },
     #[error("nothing is built of {0}")]
@@ -238,6 +241,11 @@ impl Error {
             }
             Self::DepmodFailed { .. } => {
                 one("everything this command installed for that kernel was taken back")
+            }
+            Self::WouldNotLoad { reasons, .. } => {
+                let more = reasons.iter().skip(1).take(4).map(ToString::to_string);
+                let help = reasons.first().map(|reason| reason.help().to_owned());
+                more.chain(help).chain(["--force installs it all the same".to_owned()]).collect()
             }
             Self::HeadersMissing { package, .. } => {
                 vec![format!("install {package}, or name the headers with --kernelsourcedir")]

@@ -34,6 +34,7 @@ pub fn code(e: &Error) -> u8 {
         Error::PatchFailed { .. }
         | Error::KernelDirMissing(_)
         | Error::InstallAborted(_)
+        | Error::WouldNotLoad { .. }
         | Error::DepmodFailed { .. }
         | Error::JournalUnknown(_)
         | Error::NothingBuilt(_) => 6,

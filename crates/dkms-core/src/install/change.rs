@@ -16,6 +16,7 @@ use crate::session::Session;
 use crate::status;
 use crate::tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
 use crate::tree::state;
+use crate::verify::Facts;
 use dkms_sys::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -35,6 +36,8 @@ pub struct Change {
 pub(super) struct OfKernel {
     pub(super) kernel: Kernel,
     index: Option<ModuleIndex>,
+    /// What it is known by, for the verdict on what is installed.
+    facts: Option<Facts>,
     /// Installed before, by the same command.
     pub(super) answered: Vec<Build>,
     /// Directories that may be empty afterwards.
@@ -71,6 +74,7 @@ impl Change {
             dirty: owed.iter().any(|(k, _)| *k == kernel),
             kernel,
             index: None,
+            facts: None,
             answered: Vec::new(),
             emptied: Vec::new(),
             weak: Vec::new(),
@@ -120,7 +124,10 @@ impl Change {
         self.pre_install(s, b, loaded.conf.pre_install.as_deref(), force.all)?;
         let of = self.of(&b.kernel)?;
         let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
-        let planned = plan::plan(s, b, &sources, index, force)?;
+        let facts = of.facts.get_or_insert_with(|| Facts::gather(s, &b.kernel));
+        // The same command may have installed what this one depends on.
+        facts.look_again(s);
+        let planned = plan::plan(s, b, &sources, index, facts, force)?;
         for w in &planned.warnings {
             s.warn(w.clone());
         }
@@ -413,7 +420,8 @@ pub fn foresee(s: &Session<'_>, b: &Build) -> Result<plan::InstallPlan> {
     let manifest = Manifest::load(s.layout, b);
     let sources = sources_of(s, b, manifest.as_ref(), &loaded);
     let index = ModuleIndex::scan(&s.layout.kernel_modules(&b.kernel.release));
-    let planned = plan::plan(s, b, &sources, &index, plan::force_for(s, &b.package.name))?;
+    let facts = Facts::gather(s, &b.kernel);
+    let planned = plan::plan(s, b, &sources, &index, &facts, plan::force_for(s, &b.package.name))?;
     if planned.ops.is_empty() && !planned.refused.is_empty() {
         return Err(Error::InstallAborted(planned.refused.join("; ")));
     }

@@ -3,6 +3,7 @@
 pub mod change;
 pub mod clean;
 pub mod depmod;
+pub(crate) mod judge;
 pub mod plan;
 pub mod recover;
 pub mod settle;

@@ -1,5 +1,6 @@
 //! What installing one build would change: decided by looking, before anything is touched.
 
+use super::judge::Judge;
 use crate::error::{Error, Result};
 use crate::ids::Build;
 use crate::journal::op::{Op, aside};
@@ -7,6 +8,7 @@ use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::session::Session;
 use crate::tree::manifest::Manifest;
 use crate::tree::{originals, state};
+use crate::verify::Facts;
 use dkms_conf::kernel_match::compare_versions;
 use kmodule::elf::Module;
 use std::cmp::Ordering;
@@ -74,20 +76,22 @@ pub fn force_for(s: &Session<'_>, package: &str) -> Force {
 /// Plans the installation of `sources`.
 ///
 /// # Errors
-/// When a built file is no module for this kernel, or something cannot be read.
+/// When a built file is no module for this kernel, or one that it would not load, or something cannot be read.
 pub fn plan(
     s: &Session<'_>,
     b: &Build,
     sources: &[Source],
     index: &ModuleIndex,
+    facts: &Facts,
     force: Force,
 ) -> Result<InstallPlan> {
+    let judge = Judge::new(s, facts, sources, force.all);
     let mut plan = InstallPlan::default();
     let owned = owned_files(s, b);
     let link = s.layout.active_link(&b.package.name, &b.kernel);
     let active = dkms_sys::fs::is_symlink(&link);
     for source in sources {
-        one(s, b, source, index, force, &owned, active, &mut plan)?;
+        one(s, b, source, index, &judge, force, &owned, active, &mut plan)?;
     }
     let in_place = plan.placed.len() + plan.adopted.len();
     // A package without modules is installed by its link alone.
@@ -120,6 +124,7 @@ fn one(
     b: &Build,
     source: &Source,
     index: &ModuleIndex,
+    judge: &Judge<'_>,
     force: Force,
     owned: &[PathBuf],
     active: bool,
@@ -163,6 +168,7 @@ fn one(
             b.kernel.release
         ));
     }
+    judge.module(&bytes, &source.path, &mut plan.warnings)?;
     make_room(s, b, source, existing, owned, active, plan);
     let vacated = plan.archived.iter().find(|(from, _)| *from == target).map(|(_, to)| to.clone());
     if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {

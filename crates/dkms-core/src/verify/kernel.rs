@@ -80,6 +80,11 @@ impl Facts {
         let (symvers, symbols_from) = symbols(s, kernel).map_or((None, None), |(a, b)| (Some(a), Some(b)));
         let own = modules.join("kernel");
         let sample = sample(&own);
+        // An image lists its own symbols only; those of its modules are found by depmod's index.
+        let (symvers, symbols_from) = match symbols_from {
+            Some(path) if is_image(&path) && !modules.join("modules.symbols").exists() => (None, None),
+            _ => (symvers, symbols_from),
+        };
         let signer = sample.as_ref().map(|s| s.signer.clone()).filter(|s| !s.is_empty());
         Self {
             kernel: kernel.clone(),
@@ -123,6 +128,21 @@ impl Facts {
             view.loader = self.loader();
         }
         file.judge(&view)
+    }
+
+    /// Finds anew what dkms has installed for the kernel.
+    pub fn look_again(&mut self, s: &Session<'_>) {
+        self.dkms = installed_by_dkms(s, &self.kernel);
+        self.offers = Mutex::default();
+        self.owners = Mutex::default();
+    }
+
+    /// A module of this name, with `_` for `-`, is installed for the kernel, or comes with these.
+    #[must_use]
+    pub fn has_named(&self, name: &str, siblings: &Siblings) -> bool {
+        siblings.names.iter().any(|n| n == name)
+            || self.dkms.iter().any(|(n, _)| n == name)
+            || self.index().files.contains_key(name)
     }
 
     /// Whom this kernel trusts, and what it does about it.
@@ -347,14 +367,24 @@ fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
             return Some((list, path));
         }
     }
-    let images =
-        [modules.join("vmlinuz"), boot(format!("vmlinuz-{release}")), boot(format!("Image-{release}"))];
+    let images = [
+        modules.join(IMAGES[0]),
+        boot(format!("{}-{release}", IMAGES[0])),
+        boot(format!("{}-{release}", IMAGES[1])),
+    ];
     images.into_iter().find_map(|path| {
         let packed = std::fs::read(&path).ok()?;
         let elf = kmodule::image::unpack(&packed).ok()?;
         let list = kmodule::exports::of_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
         Some((list, path))
     })
+}
+
+/// What kernel images are called.
+const IMAGES: [&str; 2] = ["vmlinuz", "Image"];
+
+fn is_image(path: &Path) -> bool {
+    path.file_name().and_then(|n| n.to_str()).is_some_and(|n| IMAGES.iter().any(|image| n.starts_with(image)))
 }
 
 /// The smallest module of the first directory that has one: any of them tells the version magic.

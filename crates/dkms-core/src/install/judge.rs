@@ -1,0 +1,71 @@
+//! Whether the kernel would load what is about to be installed. Refused for certain: it is not installed. What may still
+//! change until it is loaded, such as a key to be enrolled or a module of another package, is said, and stops nothing.
+
+use super::plan::Source;
+use crate::error::{Error, Result};
+use crate::kernel::installed::MODULE_LIMIT;
+use crate::session::Session;
+use crate::verify::{Facts, Siblings};
+use kmodule::verdict::{Cause, File, Reason};
+use std::path::Path;
+
+/// A kernel, and the modules that come to it together.
+pub(crate) struct Judge<'a> {
+    facts: &'a Facts,
+    siblings: Siblings,
+    /// The policy that can be seen here is that of the kernel to be.
+    policy_is_ours: bool,
+    force: bool,
+}
+
+impl<'a> Judge<'a> {
+    /// For the modules of one package; `force`: complain only.
+    pub fn new(s: &Session<'_>, facts: &'a Facts, sources: &[Source], force: bool) -> Self {
+        // What one module offers matters only to another.
+        let together = if sources.len() > 1 { sources } else { &[] };
+        Self {
+            facts,
+            siblings: Siblings::read(together.iter().map(|source| source.path.as_path())),
+            policy_is_ours: s.host.chroot == Some(false),
+            force,
+        }
+    }
+
+    /// Judges one module; adds to `warnings` what stops nothing.
+    ///
+    /// # Errors
+    /// [`Error::WouldNotLoad`].
+    pub fn module(&self, bytes: &[u8], path: &Path, warnings: &mut Vec<String>) -> Result<()> {
+        let file = File::read(bytes, MODULE_LIMIT);
+        let verdict = self.facts.judge(&file, &self.siblings);
+        let (certain, open): (Vec<Reason>, Vec<Reason>) =
+            verdict.refusals.into_iter().partition(|reason| self.certain(reason, &file));
+        let release = &self.facts.kernel.release;
+        for reason in open.iter().chain(certain.iter().filter(|_| self.force)).take(3) {
+            warnings.push(format!(
+                "kernel {release} would not load {} as things stand: {reason}\n{}",
+                path.display(),
+                reason.help()
+            ));
+        }
+        if certain.is_empty() || self.force {
+            return Ok(());
+        }
+        Err(Error::WouldNotLoad { path: path.to_owned(), release: release.clone(), reasons: certain })
+    }
+
+    /// Nothing that is done after this installation makes the kernel load the module.
+    fn certain(&self, reason: &Reason, file: &File<'_>) -> bool {
+        match reason {
+            // Keys are enrolled after the first module was signed; the command line is another one next time.
+            Reason::Untrusted { cause: Cause::Key { .. }, .. } | Reason::Blacklisted { .. } => false,
+            Reason::Untrusted { .. } | Reason::Revoked { .. } => self.policy_is_ours,
+            // The module that offers it may come later, or is replaced later.
+            Reason::OwnerMissing { .. } | Reason::ProprietaryOwner { .. } => false,
+            Reason::UnknownSymbol { .. } => file
+                .module()
+                .is_none_or(|m| m.modinfo.depends().all(|name| self.facts.has_named(&name, &self.siblings))),
+            _ => true,
+        }
+    }
+}
