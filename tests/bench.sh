@@ -6,6 +6,7 @@
 #   install-1        a package of one file, beyond bare make + depmod
 #   autoinstall      12 real packages (those that build) to build and install, against their makes one by one + depmod
 #   memory           of dkms itself meanwhile
+#   verify           the verdicts on all that is installed for one kernel, in processor time
 #   speed            the same against the limit: one make with a job server over all the packages' own make commands
 #   speed-2          for two kernels at once (autoinstall --all-kernels) against the sum of the two limits
 #   start            instructions of `status` on an empty tree against /bin/true (callgrind)
@@ -151,6 +152,22 @@ awk -v m="$bare_us" -v d="$all_d" -v o="$all_o" \
 awk -v m="$limit_us" -v d="$all_d" -v o="$all_o" \
     'BEGIN { printf "%-16s one make with a job server %.1f ms; Debian is %.2f of it, ours %.2f (asked: 1.15)\n", "speed", m / 1000, d / m, o / m }'
 show autoinstall-0 "$(best 3 $debian autoinstall -k "$K")" "$(best 10 $ours autoinstall -k "$K")"
+
+# Processor time of the verdicts on everything that is installed for one kernel.
+python3 - "$ours" "$K" <<'PYTHON'
+import json, resource, subprocess, sys
+def once(*more):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    out = subprocess.run([sys.argv[1], "verify", "-k", sys.argv[2], *more], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, out
+modules = json.loads(once("--json")[1])["modules"]
+size = sum(len(open(m["path"], "rb").read()) for m in modules)
+lines = sum(1 for _ in open(f"/lib/modules/{sys.argv[2]}/build/Module.symvers"))
+loads = sum(m["verdict"] == "loads" for m in modules)
+print(f"verify           {min(once()[0] for _ in range(20)) * 1000:.1f} ms of processor time for {len(modules)} modules, "
+      f"{size / 1e6:.1f} MB ({loads} would load), {lines} lines of Module.symvers (asked: 50 ms for 60)")
+PYTHON
 
 # Five kernels for each package. What was built for one kernel is installed, with force, for four made-up ones.
 for k in 2 3 4 5; do

@@ -25,8 +25,8 @@ __dkms_kernels() {
 
 _dkms() {
     local cur prev words cword i action='' reply=()
-    local actions='add remove build unbuild install uninstall match autoinstall status config fsck mktarball ldtarball
-        generate_mok kernel_preinst kernel_postinst kernel_prerm'
+    local actions='add remove build unbuild install uninstall match autoinstall status config fsck verify ready pending
+        mktarball ldtarball generate_mok kernel_preinst kernel_postinst kernel_prerm'
     local common='-q --quiet --verbose --debug --json --dry-run --lock-timeout --dkmstree --sourcetree --installtree -h --help -V --version'
 
     # "=" stays part of a word, so that --option=value is one word whatever COMP_WORDBREAKS holds.
@@ -99,6 +99,7 @@ _dkms() {
             unbuild | uninstall) options="$options --all --no-depmod" ;;
             mktarball) options="$options --all --archive --binaries-only --source-only" ;;
             fsck) options="$options --repair" ;;
+            ready | pending) options='-k -a --kernelver --arch' ;;
             config) options="$options -c --config --kernelsourcedir --directive" ;;
             ldtarball) options='-k -a --kernelver --arch --archive --force' ;;
             generate_mok) options='' ;;

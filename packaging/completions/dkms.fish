@@ -21,7 +21,8 @@ function __dkms_action -d 'Has one of these actions been given? Without argument
     set -l given (commandline -opc)[2..]
     set -l wanted $argv
     if test (count $wanted) -eq 0
-        set wanted add remove build unbuild install uninstall match autoinstall status config fsck mktarball ldtarball generate_mok \
+        set wanted add remove build unbuild install uninstall match autoinstall status config fsck verify ready pending \
+            mktarball ldtarball generate_mok \
             kernel_preinst kernel_postinst kernel_prerm
     end
     for word in $given
@@ -43,14 +44,17 @@ complete -c dkms -n 'not __dkms_action' -a autoinstall -d 'Install all modules t
 complete -c dkms -n 'not __dkms_action' -a status -d 'Show what is added, built and installed'
 complete -c dkms -n 'not __dkms_action' -a config -d 'Show what a dkms.conf comes to'
 complete -c dkms -n 'not __dkms_action' -a fsck -d 'Look for what is not in order, and repair it'
+complete -c dkms -n 'not __dkms_action' -a verify -d 'Say whether the kernel would load a module'
+complete -c dkms -n 'not __dkms_action' -a ready -d 'Say whether a kernel is safe to boot'
+complete -c dkms -n 'not __dkms_action' -a pending -d 'List what waits, and for what'
 complete -c dkms -n 'not __dkms_action' -a mktarball -d 'Pack into an archive'
 complete -c dkms -n 'not __dkms_action' -a ldtarball -d 'Load from an archive'
 complete -c dkms -n 'not __dkms_action' -a generate_mok -d 'Make the signing key'
 complete -c dkms -n 'not __dkms_action' -a 'kernel_preinst kernel_postinst kernel_prerm' -d 'For package scripts'
 
-complete -c dkms -n '__dkms_action remove unbuild uninstall match status fsck mktarball' -a '(__dkms_packages)'
+complete -c dkms -n '__dkms_action remove unbuild uninstall match status fsck verify mktarball' -a '(__dkms_packages)'
 complete -c dkms -n '__dkms_action add build install config' -a '(__dkms_sources)'
-complete -c dkms -n '__dkms_action add build install config ldtarball' -F
+complete -c dkms -n '__dkms_action add build install config verify ldtarball' -F
 
 complete -c dkms -s m -l module -x -a '(__dkms_sources)' -d 'Module/version'
 complete -c dkms -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'Version'

@@ -1,5 +1,168 @@
-//! stub
-/// x
-pub fn module_names(_b: &[u8]) -> Result<std::collections::BTreeSet<(String, String)>, String> {
-    Ok(Default::default())
+//! What is in an initramfs: the kernel modules above all.
+//!
+//! An image is a row of parts: cpio archives as they are (early microcode, which the kernel reads before it can
+//! unpack anything), zeros as padding, and compressed streams that hold more of the same
+//! (Documentation/driver-api/early-userspace/buffer-format.rst, init/initramfs.c). Behind the last part may stand a
+//! boot configuration (Documentation/admin-guide/bootconfig.rst), which is passed over.
+//!
+//! Everything is read as a stream: neither the image nor what it expands to is ever held as a whole.
+
+use crate::unpack::{self, Method, Source};
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, BufReader, Read};
+
+mod cpio;
+pub use cpio::Entry;
+use cpio::{Stop, Walk};
+
+/// The most that all parts of an image together may expand to, in bytes: more than any kernel could unpack on a
+/// machine of today without running out of memory.
+pub const LIMIT: u64 = 4 << 30;
+
+/// Why an initramfs cannot be listed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InitramfsError {
+    /// There is no archive in it: an empty file, or zeros only.
+    #[error("the initramfs is empty")]
+    Empty,
+    /// Something that is neither cpio nor compressed.
+    #[error("the initramfs is damaged: at byte {offset} is neither an archive nor compressed data")]
+    Unknown {
+        /// Where, in bytes from the start of the file.
+        offset: u64,
+    },
+    /// A part is compressed in a way we cannot undo.
+    #[error("the part of the initramfs at byte {offset} is compressed with {}, which cannot be read here", method.name())]
+    Unreadable {
+        /// Where the part begins, in bytes from the start of the file.
+        offset: u64,
+        /// Its compression.
+        method: Method,
+    },
+    /// A part is damaged or cut short.
+    #[error("the initramfs is damaged: in the {} that begins at byte {offset}: {reason}", method.map_or("cpio archive", Method::name))]
+    Damaged {
+        /// Where the part begins, in bytes from the start of the file.
+        offset: u64,
+        /// Its compression, if it has one.
+        method: Option<Method>,
+        /// What is wrong, and where in what the part expands to.
+        reason: String,
+    },
+    /// It expands to more than [`LIMIT`], or holds more than a million files.
+    #[error("the part of the initramfs at byte {offset} expands to more than any initramfs holds")]
+    TooLarge {
+        /// Where the part begins, in bytes from the start of the file.
+        offset: u64,
+    },
 }
+
+/// Shows every file, directory and link in an initramfs to `visit`, in the order in which the kernel makes them; a
+/// later one of the same path takes the place of an earlier one. Contents are passed over.
+///
+/// # Errors
+/// [`InitramfsError`]; what came before the damage was shown.
+pub fn entries(input: &mut dyn BufRead, visit: &mut dyn FnMut(&Entry<'_>)) -> Result<(), InitramfsError> {
+    entries_within(input, LIMIT, visit)
+}
+
+pub(crate) fn entries_within(
+    input: &mut dyn BufRead,
+    limit: u64,
+    visit: &mut dyn FnMut(&Entry<'_>),
+) -> Result<(), InitramfsError> {
+    let mut source = Source::new(input);
+    let mut walk = Walk::new(visit);
+    let mut left = limit;
+    loop {
+        let offset = source.offset();
+        walk.archives(&mut source).map_err(|stop| fault(stop, offset, None))?;
+        let offset = source.offset();
+        let head = source.peek(Method::MAGIC).map_err(|error| fault(error.into(), offset, None))?;
+        if head.is_empty() {
+            return if walk.seen() == 0 { Err(InitramfsError::Empty) } else { Ok(()) };
+        }
+        match Method::detect(head) {
+            Some(method) => {
+                let size = part(&mut source, method, left, &mut walk);
+                left -= size.map_err(|stop| fault(stop, offset, Some(method)))?;
+            }
+            None if is_bootconfig(&mut source) => {}
+            None => return Err(InitramfsError::Unknown { offset }),
+        }
+    }
+}
+
+/// Lists a compressed part, which may expand to `limit` bytes; to how many it did.
+fn part(source: &mut Source<'_>, method: Method, limit: u64, walk: &mut Walk<'_>) -> Result<u64, Stop> {
+    let reader = unpack::reader(method, source)?.ok_or(Stop::Unreadable(method))?;
+    let mut content = BufReader::with_capacity(1 << 16, reader.take(limit.saturating_add(1)));
+    let mut content = Source::new(&mut content);
+    let result = walk.archives(&mut content);
+    let size = content.offset();
+    if size > limit {
+        return Err(Stop::TooLarge);
+    }
+    result?;
+    // The end of the stream holds its checksum: it is always read.
+    if content.peek(1)?.is_empty() {
+        Ok(size)
+    } else {
+        Err(Stop::Damaged(format!("what follows at byte {size} of its content is not an archive")))
+    }
+}
+
+/// Whether the rest is a boot configuration: at most 32 KiB of text, two numbers and this mark.
+fn is_bootconfig(source: &mut Source<'_>) -> bool {
+    const MARK: &[u8] = b"#BOOTCONFIG\n";
+    const LONGEST: u64 = (32 << 10) + 32;
+    let mut rest = Vec::new();
+    let read = source.take(LONGEST).read_to_end(&mut rest);
+    read.is_ok() && rest.ends_with(MARK) && source.peek(1).is_ok_and(<[u8]>::is_empty)
+}
+
+fn fault(stop: Stop, offset: u64, method: Option<Method>) -> InitramfsError {
+    match stop {
+        Stop::Damaged(reason) => InitramfsError::Damaged { offset, method, reason },
+        Stop::TooLarge => InitramfsError::TooLarge { offset },
+        Stop::Unreadable(method) => InitramfsError::Unreadable { offset, method },
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Damaged(match error.kind() {
+            io::ErrorKind::UnexpectedEof => "it is cut short".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+}
+
+/// The modules in an initramfs: the kernel's release, from `lib/modules/RELEASE/`, and the module's name with `_` for
+/// `-`. Compressed modules count like others, and so do links to modules.
+///
+/// # Errors
+/// [`InitramfsError`]; no part of the list is given then.
+pub fn module_names(input: &mut dyn BufRead) -> Result<BTreeSet<(String, String)>, InitramfsError> {
+    let mut names = BTreeSet::new();
+    entries(input, &mut |entry| {
+        if entry.is_file() || entry.target.is_some() {
+            names.extend(module_of(entry.path));
+        }
+    })?;
+    Ok(names)
+}
+
+/// Release and name of a module's path.
+fn module_of(path: &str) -> Option<(String, String)> {
+    let path = path.trim_start_matches("./").trim_start_matches('/');
+    let path = path.strip_prefix("usr/").unwrap_or(path).strip_prefix("lib/modules/")?;
+    let (release, below) = path.split_once('/')?;
+    let file = below.rsplit('/').next()?;
+    let (stem, suffix) = file.rsplit_once(".ko")?;
+    let is_module = !stem.is_empty() && matches!(suffix, "" | ".gz" | ".xz" | ".zst");
+    is_module.then(|| (release.to_owned(), stem.replace('-', "_")))
+}
+
+#[cfg(test)]
+mod tests;

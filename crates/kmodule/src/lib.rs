@@ -10,6 +10,7 @@
 //! | [`symvers`] | which symbols does a kernel or module offer, with which CRC, by `Module.symvers`? |
 //! | [`exports`] | the same, read from the module or the kernel image itself |
 //! | [`image`] | what is packed in a kernel image, and which version magic does it want? |
+//! | [`initramfs`] | which files and modules are in an initramfs? |
 //! | [`compress`] | gzip, xz and zstd as the kernel and kmod read them |
 //! | [`sign`] | the appended PKCS#7 signature: make, read, check, take off |
 //! | [`efi_siglist`] | which certificates and digests does a firmware variable hold? |
@@ -72,6 +73,7 @@ pub fn fuzz_module(data: &[u8]) {
         let _ = image::vermagic(&kernel, "6");
         let _ = exports::of_vmlinux(&kernel).map(|list| list.iter().count());
     }
+    let _ = initramfs::entries_within(&mut &data[..], LIMIT as u64, &mut |_| {});
     let _ = modinfo::ModInfo::from_section(data).depends().count();
     let _ = compress::decompress(data, LIMIT);
     let _ = sign::strip_signature(data);

@@ -95,6 +95,27 @@ fn images_cut_anywhere() {
     }
 }
 
+/// A small archive: a directory, a module, a link and the end.
+fn initramfs() -> Vec<u8> {
+    let mut all = Vec::new();
+    for (mode, path, content) in [
+        (0o40_755, "lib/modules/6.1", ""),
+        (0o100_644, "lib/modules/6.1/a.ko", "module"),
+        (0o120_777, "bin", "usr/bin"),
+        (0, "TRAILER!!!", ""),
+    ] {
+        all.extend_from_slice(b"070701");
+        for number in [1, mode, 0, 0, 1, 0, content.len(), 0, 0, 0, 0, path.len() + 1, 0] {
+            all.extend_from_slice(format!("{number:08x}").as_bytes());
+        }
+        for text in [format!("{path}\0"), content.to_owned()] {
+            all.extend_from_slice(text.as_bytes());
+            all.resize(all.len().next_multiple_of(4), 0);
+        }
+    }
+    all
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -166,6 +187,28 @@ proptest! {
     }
 
     #[test]
+    fn flipped_bytes_of_initramfs(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        inside in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        cut in any::<prop::sample::Index>(),
+        format in prop::sample::select(vec![Format::None, Format::Gzip, Format::Xz, Format::Zstd]),
+    ) {
+        let mut archive = initramfs();
+        let length = archive.len();
+        for (place, value) in inside {
+            archive[place.index(length)] = value;
+        }
+        let packed = compress::compress(format, &archive, &Options::default()).unwrap();
+        let mut all = [initramfs(), packed].concat();
+        let length = all.len();
+        for (place, value) in flips {
+            all[place.index(length)] = value;
+        }
+        fuzz_module(&all);
+        fuzz_module(&all[..cut.index(length)]);
+    }
+
+    #[test]
     fn any_bytes(data in prop::collection::vec(any::<u8>(), 0..2000)) {
         fuzz_module(&data);
     }
@@ -174,7 +217,7 @@ proptest! {
     fn any_bytes_behind_a_magic(
         magic in prop::sample::select(vec![
             &b"\x7fELF\x02\x01\x01\0"[..], b"\x7fELF\x01\x02\x01\0", b"\x1f\x8b\x08", b"\xfd7zXZ\0\0\x01", b"\x28\xb5\x2f\xfd",
-            b"\x02\x21\x4c\x18\x20\0\0\0", b"BZh91AY&SY", b"\x5d\0\0\x80\0", b"MZ\0\0zimg\x10\0\0\0\x20\0\0\0",
+            b"070701000000010000a1ff000000000000000000000001", b"\x02\x21\x4c\x18\x20\0\0\0", b"BZh91AY&SY", b"\x5d\0\0\x80\0", b"MZ\0\0zimg\x10\0\0\0\x20\0\0\0",
             b"-----BEGIN PRIVATE KEY-----\n", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82\x01\x00", b"0x1\ta\tb\tc\n",
         ]),
         data in prop::collection::vec(any::<u8>(), 0..600),

@@ -140,19 +140,21 @@ pub fn run(command: &mut Command) -> Vec<u8> {
 
 /// What a program that must succeed makes of `input`.
 pub fn filter(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(program);
+    command.args(arguments);
+    feed(command, input)
+}
+
+/// What a command that must succeed makes of `input`.
+pub fn feed(mut command: Command, input: &[u8]) -> Vec<u8> {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
     let input = input.to_vec();
     let writer = std::thread::spawn(move || pipe.write_all(&input));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}");
+    assert!(output.status.success(), "{command:?}");
     output.stdout
 }
 

@@ -1,0 +1,148 @@
+//! cpio archives in the "newc" format: for each file a header of 110 characters, its name and its content, the last
+//! two padded to multiples of four bytes.
+
+use super::Method;
+use crate::elf::reader::until_nul;
+use crate::unpack::Source;
+use std::io::{BufRead, Read};
+
+const HEADER: usize = 110;
+/// `PATH_MAX`: the kernel takes no longer names and link targets.
+const LONGEST: u32 = 4096;
+const MOST: u64 = 1 << 20;
+const FORMAT: u32 = 0o170_000;
+const REGULAR: u32 = 0o100_000;
+const SYMLINK: u32 = 0o120_000;
+
+/// A file, directory, link or device in an initramfs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// As the archive has it, most often without a leading `/`; bytes that are not UTF-8 are replaced.
+    pub path: &'a str,
+    /// Kind and permissions, as `st_mode`.
+    pub mode: u32,
+    /// Length of its content in bytes. Of several hard links only the last has content.
+    pub size: u64,
+    /// Where a symbolic link points to.
+    pub target: Option<&'a str>,
+}
+
+impl Entry<'_> {
+    /// A regular file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.mode & FORMAT == REGULAR
+    }
+}
+
+/// Why reading ended early.
+pub(super) enum Stop {
+    Damaged(String),
+    TooLarge,
+    Unreadable(Method),
+}
+
+/// Goes through archives.
+pub(super) struct Walk<'v> {
+    visit: &'v mut dyn FnMut(&Entry<'_>),
+    seen: u64,
+}
+
+impl<'v> Walk<'v> {
+    pub fn new(visit: &'v mut dyn FnMut(&Entry<'_>)) -> Walk<'v> {
+        Walk { visit, seen: 0 }
+    }
+
+    /// How many entries there were, the trailers of archives among them.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Reads archives and the zeros around them, up to the end or something else. As in the kernel, an archive begins
+    /// at a multiple of four bytes.
+    pub fn archives(&mut self, source: &mut Source<'_>) -> Result<(), Stop> {
+        let mut open = false;
+        loop {
+            skip_zeros(source)?;
+            if source.peek(1)? != b"0" || source.offset() % 4 != 0 {
+                break;
+            }
+            let offset = source.offset();
+            let entry = self.entry(source);
+            open = entry.map_err(|stop| match stop {
+                Stop::Damaged(reason) => Stop::Damaged(format!("the entry at byte {offset}: {reason}")),
+                other => other,
+            })?;
+        }
+        // The kernel does without, but whoever writes archives ends them.
+        if open { Err(Stop::Damaged("the archive has no end".to_owned())) } else { Ok(()) }
+    }
+
+    /// Reads one entry. False: it was the one that ends an archive.
+    fn entry(&mut self, source: &mut Source<'_>) -> Result<bool, Stop> {
+        let damaged = |reason: &str| Err(Stop::Damaged(reason.to_owned()));
+        let mut header = [0; HEADER];
+        source.read_exact(&mut header)?;
+        match header.first_chunk::<6>() {
+            Some(b"070701" | b"070702") => {}
+            Some(b"070707") => return damaged("an old cpio format, which no kernel reads"),
+            _ => return damaged("not a cpio header"),
+        }
+        let fields = (field(&header, 1), field(&header, 6), field(&header, 11));
+        let (Some(mode), Some(size), Some(length)) = fields else {
+            return damaged("a number in the cpio header is none");
+        };
+        if length == 0 || length > LONGEST {
+            return damaged("its name has an impossible length");
+        }
+        let name = padded(source, length, HEADER)?;
+        let path = String::from_utf8_lossy(until_nul(&name));
+        self.seen += 1;
+        if self.seen > MOST {
+            return Err(Stop::TooLarge);
+        }
+        let link = if mode & FORMAT == SYMLINK {
+            if size > LONGEST {
+                return damaged("it is a link to an impossibly long path");
+            }
+            Some(padded(source, size, 0)?)
+        } else {
+            source.skip(u64::from(size).next_multiple_of(4))?;
+            None
+        };
+        if path == "TRAILER!!!" {
+            return Ok(false);
+        }
+        let target = link.as_deref().map(|link| String::from_utf8_lossy(until_nul(link)));
+        (self.visit)(&Entry { path: &path, mode, size: size.into(), target: target.as_deref() });
+        Ok(true)
+    }
+}
+
+/// `length` bytes and the padding behind them; `before` bytes in front count for it.
+fn padded(source: &mut Source<'_>, length: u32, before: usize) -> Result<Vec<u8>, Stop> {
+    let length = usize::try_from(length).unwrap_or_default();
+    let mut bytes = vec![0; (before + length).next_multiple_of(4) - before];
+    source.read_exact(&mut bytes)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// Field `index` of a header: eight hexadecimal digits.
+fn field(header: &[u8; HEADER], index: usize) -> Option<u32> {
+    let digits = header.get(6 + 8 * index..)?.first_chunk::<8>()?;
+    let digits = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'))?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+fn skip_zeros(source: &mut Source<'_>) -> std::io::Result<()> {
+    loop {
+        let bytes = source.fill_buf()?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let more = zeros == bytes.len() && zeros > 0;
+        source.consume(zeros);
+        if !more {
+            return Ok(());
+        }
+    }
+}
