@@ -37,11 +37,11 @@ enum Seen {
 fn look(s: &Session<'_>, release: &str) -> Seen {
     let Some(path) = candidates(s, release).into_iter().find(|p| p.is_file()) else { return Seen::None };
     let unreadable = |why: String| Seen::Unreadable(format!("{}: {why}", path.display()));
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
+    let file = match std::fs::File::open(&path) {
+        Ok(file) => file,
         Err(e) => return unreadable(e.to_string()),
     };
-    match kmodule::initramfs::module_names(&bytes) {
+    match kmodule::initramfs::module_names(&mut std::io::BufReader::with_capacity(1 << 16, file)) {
         Ok(found) => {
             let of_this = found.into_iter().filter(|(r, _)| r == release).map(|(_, name)| name).collect();
             Seen::Modules(path, of_this)
