@@ -1,6 +1,7 @@
 //! What happens, told while it happens. Whoever shows it (lines, a live view, JSON) implements [`Sink`].
 
 use crate::ids::{Build, Kernel, PackageId};
+use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -107,6 +108,17 @@ pub struct BuiltModule {
 pub trait Sink: Send + Sync {
     /// Takes one event.
     fn event(&self, event: Event);
+
+    /// Whether somebody is there to answer [`Sink::ask`].
+    fn can_ask(&self) -> bool {
+        false
+    }
+
+    /// Asks for a secret, which is not shown while it is typed; `None`: there is no answer.
+    fn ask(&self, question: &str) -> Option<Secret> {
+        let _ = question;
+        None
+    }
 }
 
 /// Drops everything; for callers that only want the result.

@@ -30,6 +30,7 @@ pub mod plan;
 pub mod remove;
 pub mod rpm_upgrade;
 pub mod schedule;
+pub mod secret;
 pub mod session;
 pub mod signing;
 pub mod status;

@@ -81,7 +81,7 @@ fn one(job: &Job<'_>, entry: &ModuleEntry, modules: &Path) -> Result<ModuleRecor
     let signature = match target.signing(s)? {
         Signing::With(signer) => {
             s.tell(Event::BuildStage { build: b.clone(), stage: format!("signing {}.ko", entry.dest_name) });
-            signer.sign(&plain)?
+            signer.sign(s, &plain)?
         }
         Signing::Not(why) => why.clone(),
     };

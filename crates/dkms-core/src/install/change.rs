@@ -186,6 +186,7 @@ impl Change {
             directory: &source,
             seen: None,
             environment: &environment,
+            hidden: &[],
         };
         match hooks::run(s, &b.package, &script, Output::Told)? {
             Some(status) if !status.success() && !force => Err(Error::PreInstallFailed {
@@ -214,6 +215,7 @@ impl Change {
             directory: &source,
             seen: None,
             environment: &environment,
+            hidden: &[],
         };
         match hooks::run(s, &b.package, &script, Output::Told) {
             Ok(Some(status)) if !status.success() => {
@@ -308,6 +310,7 @@ impl Change {
                 directory: &source,
                 seen: None,
                 environment: &environment,
+                hidden: &[],
             };
             match hooks::run(s, &b.package, &script, Output::Told) {
                 Ok(Some(status)) if !status.success() => {
