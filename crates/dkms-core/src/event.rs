@@ -64,6 +64,8 @@ pub enum Event {
     KeyMade { key: PathBuf, certificate: PathBuf },
     /// Which key signs.
     SigningKey { key: String, certificate: PathBuf },
+    /// Modules of a build were signed anew.
+    Resigned { build: Build, files: Vec<PathBuf> },
     /// An archive was written.
     ArchiveWritten { path: PathBuf },
     /// An archive was loaded.

@@ -26,6 +26,7 @@ pub mod journal;
 pub mod kernel;
 pub mod lock;
 pub mod machine;
+pub mod mok;
 pub mod plan;
 pub mod remove;
 pub mod rpm_upgrade;

@@ -6,6 +6,7 @@
 mod pair;
 pub(crate) mod pin;
 
+pub(crate) use pair::ensure_staged;
 pub use pair::{KeyPair, ensure, key_pair};
 
 use crate::error::{Error, Result};

@@ -5,6 +5,7 @@ pub mod clean;
 pub mod depmod;
 pub mod plan;
 pub mod recover;
+pub mod resign;
 pub mod settle;
 pub mod uninstall;
 pub mod weak;

@@ -154,6 +154,32 @@ pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
         s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
         return Ok(true);
     }
+    make(pair, false)?;
+    s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
+    Ok(true)
+}
+
+/// Makes the pair that [`KeyPair::staged`] names, when it is not there.
+///
+/// # Errors
+/// The files cannot be written.
+pub(crate) fn ensure_staged(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
+    let _one_at_a_time = crate::lock::signing_key(s)?;
+    let staged = pair.staged();
+    let key = Path::new(&staged.key);
+    finish_interrupted(key, &staged.certificate)?;
+    if key.is_file() && staged.certificate.is_file() {
+        return Ok(());
+    }
+    // Half of it was never in use.
+    dkms_sys::fs::remove_file(key)?;
+    dkms_sys::fs::remove_file(&staged.certificate)?;
+    // Whoever reads the certificate finds it in the form it had.
+    make(&staged, !dkms_sys::fs::read(&pair.certificate)?.starts_with(&[0x30]))
+}
+
+fn make(pair: &KeyPair, pem: bool) -> Result<()> {
+    let key = Path::new(&pair.key);
     let failed = |reason: String| {
         Error::SignFailed {
         path: key.into(),
@@ -173,7 +199,8 @@ pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
     // The key takes its name last: whoever sees it sees a pair.
     let staged = aside(key, "new");
     let one_file = pair.is_one_file();
-    let content = if one_file { [key_pem, kmodule::mok::to_pem(&certificate)].concat() } else { key_pem };
+    let certificate = if pem || one_file { kmodule::mok::to_pem(&certificate) } else { certificate };
+    let content = if one_file { [key_pem.as_slice(), &certificate].concat() } else { key_pem };
     dkms_sys::fs::create_new(&staged, &content, 0o600)?;
     let certified = match one_file {
         true => Ok(()),
@@ -189,8 +216,7 @@ pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
         let _ = dkms_sys::fs::remove_file(&staged);
         return Err(e.into());
     }
-    s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
-    Ok(true)
+    Ok(())
 }
 
 /// A pair whose making was cut off: with its certificate it is completed, without it begins anew.

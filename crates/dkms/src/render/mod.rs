@@ -1,5 +1,6 @@
 //! How events look: lines, a live view, JSON.
 
 pub mod json;
+pub mod mok;
 pub mod plain;
 pub mod progress;
