@@ -3,6 +3,7 @@
 # lays them out, and mokutil is Debian's own. What MokManager would do at the next start is done by moving variables.
 # Signatures are checked with openssl.
 # shellcheck source=tests/prelude.sh disable=SC2016 # expanded in the private root
+# shellcheck disable=SC1091
 . "$(dirname "$0")/private.sh"
 needs openssl modinfo
 
@@ -11,9 +12,10 @@ inside() {
     . /e2e/prelude.sh
     set -eu
     efi=/sys/firmware/efi/efivars
-    global=8be4df61-93ca-11d2-aa0d-00e098032b8c shim=605dab50-e046-4300-abb6-3dd810dd8b23 security=d719b2cb-3d3a-4596-a3bc-dad00e67656f
+    global=8be4df61-93ca-11d2-aa0d-00e098032b8c shim=605dab50-e046-4300-abb6-3dd810dd8b23
     export EFIVARFS_PATH=$efi/ # mokutil's library takes a folder of files then
-    variable() { printf "$3" >"$efi/$1-$2"; }
+    variable() { printf '%b' "$3" >"$efi/$1-$2"; }
+    not() { ! "$@"; } # a "!" alone never ends the script
     # enforcing Y|N: what the running kernel shows, and the command line that the one with headers would get
     echo quiet >/run/cmdline
     mount --bind /run/cmdline /proc/cmdline
@@ -23,7 +25,7 @@ inside() {
     }
     start() { # what MokManager does when everything is confirmed
         if [[ -e $efi/MokNew-$shim ]]; then
-            { printf '\6\0\0\0'; tail -c +5 "$efi/MokListRT-$shim"; tail -c +5 "$efi/MokNew-$shim"; } >"$efi/.new"
+            { printf '\06\0\0\0'; tail -c +5 "$efi/MokListRT-$shim"; tail -c +5 "$efi/MokNew-$shim"; } >"$efi/.new"
             mv "$efi/.new" "$efi/MokListRT-$shim"
             rm -f "$efi/MokNew-$shim" "$efi/MokAuth-$shim"
         fi
@@ -71,9 +73,9 @@ PYTHON
 
     step 'Secure Boot'
     mkdir -p "$efi"
-    variable SecureBoot "$global" '\6\0\0\0\1'
-    variable SetupMode "$global" '\6\0\0\0\0'
-    variable MokListRT "$shim" '\6\0\0\0'
+    variable SecureBoot "$global" '\06\0\0\0\01'
+    variable SetupMode "$global" '\06\0\0\0\0'
+    variable MokListRT "$shim" '\06\0\0\0'
     same "$(says secure_boot.state)" on
     same "$(says next.step)" enroll
     same "$(says certificate.trusted)" false
@@ -85,7 +87,7 @@ PYTHON
     echo one-time-1 >/run/credentials/dkms.mok-password
     CREDENTIALS_DIRECTORY=/run/credentials dkms mok enroll --debug >/run/out 2>&1
     cat /run/out
-    ! grep one-time-1 /run/out
+    not grep one-time-1 /run/out
     same "$(mokutil --list-new | sed -n 's/^SHA1 Fingerprint: //p')" "$sha1"
     same "$(says next.step)" restart
     dkms mok enroll </dev/null | grep -q 'waits to be enrolled'
@@ -144,24 +146,24 @@ PYTHON
     test ! -e /var/lib/dkms/.mok.key.next -a ! -e /var/lib/dkms/.mok.pub.next -a ! -e /var/lib/dkms/.mok.key.dkms-old
     cmp /run/old.pub /var/lib/dkms/.mok.pub.old
     same "$(stat -c %a /var/lib/dkms/mok.key)" 600
-    ! cmp -s /run/old.key /var/lib/dkms/mok.key
+    not cmp -s /run/old.key /var/lib/dkms/mok.key
     for f in $(files); do
         if [[ $(basename "$f") == "$(basename "$plain")" ]]; then
             same "$(modinfo -F signer "$f")" ''
         else
             verified "$f" /var/lib/dkms/mok.pub
-            ! verified "$f" /run/old.pub 2>/dev/null
+            not verified "$f" /run/old.pub 2>/dev/null
         fi
     done
     diff <(sed 's/ (Diff.*//' /run/status) <(dkms status | sed 's/ (Diff.*//')
     stat -c %Y "/lib/modules/$K/modules.dep" | cmp - /run/dep # no depmod
     dkms fsck || test $? == 1
-    ! dkms fsck | grep -v "$(basename "$plain")" | grep -E 'single|manifest'
+    code 1 grep -E 'single|manifest' <<<"$(dkms fsck 2>/dev/null | grep -v "$(basename "$plain")")"
 
     step 'the old certificate goes when it is not trusted any more'
     dkms mok enroll </dev/null
     test -e /var/lib/dkms/.mok.pub.old
-    printf '\6\0\0\0' >"$efi/MokListRT-$shim"
+    printf '\06\0\0\0' >"$efi/MokListRT-$shim"
     python3 - /var/lib/dkms/mok.pub >>"$efi/MokListRT-$shim" <<'PYTHON'
 import struct, sys
 der = open(sys.argv[1], 'rb').read()
@@ -179,7 +181,7 @@ PYTHON
 
     step 'rotating at once where nothing is enforced, and with --force'
     enforcing N
-    variable SecureBoot "$global" '\6\0\0\0\0'
+    variable SecureBoot "$global" '\06\0\0\0\0'
     one=$(says certificate.sha1)
     dkms mok rotate -k "$K"
     test "$(says certificate.sha1)" != "$one"
@@ -219,7 +221,7 @@ PYTHON
         n=$(wc -l </run/calls)
         dkms generate_mok >/dev/null
         contents >/run/is
-        ! cmp -s /run/was /run/is
+        not cmp -s /run/was /run/is
         was=0 is=0
         for ((i = 1; i <= n; i++)); do
             restore

@@ -37,7 +37,7 @@ sed -i s/p8.pem/p1.pem/ /etc/dkms/framework.conf.d/own.conf
 echo secret >/run/credentials/dkms.signing-pin
 CREDENTIALS_DIRECTORY=/run/credentials KBUILD_SIGN_PIN=wrong dkms build single/1.0 -k "$K" --force --debug >/run/out 2>&1
 /root/keys/verify "/var/lib/dkms/single/1.0/$K/$A/module/single.ko" /root/keys/p8.crt
-! grep -r -e secret /run/out /var/lib/dkms --include '*.log' --include '.manifest.json' --include out
+code 1 grep -r -e secret /run/out /var/lib/dkms --include '*.log' --include '.manifest.json' --include out
 #: step pass-phrase-on-the-terminal 0 ours
 cat >/run/type.py <<'PYTHON'
 # Types a line when asked, and shows all that the terminal showed.
@@ -64,7 +64,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 PYTHON
 python3 /run/type.py secret dkms build single/1.0 -k "$K" --force >/run/out
 grep -q '^QUESTIONS 1' /run/out
-! grep secret /run/out
+code 1 grep secret /run/out
 /root/keys/verify "/var/lib/dkms/single/1.0/$K/$A/module/single.ko" /root/keys/p8.crt
 #: step nobody-asks-where-nothing-is-built 0 ours
 python3 /run/type.py secret dkms install single/1.0 -k "$K" >/run/out
@@ -107,6 +107,6 @@ sed -i '/^PRE_BUILD/d' /usr/src/scripts-1.0/dkms.conf
 echo 'PRE_BUILD="pre.sh $kernelver"' >>/usr/src/scripts-1.0/dkms.conf
 KBUILD_SIGN_PIN=secret CREDENTIALS_DIRECTORY=/run/credentials dkms build scripts/1.0 -k "$K"
 test -s /run/build-env
-! grep -e secret -e KBUILD_SIGN_PIN -e CREDENTIALS_DIRECTORY /run/build-env
+code 1 grep -e secret -e KBUILD_SIGN_PIN -e CREDENTIALS_DIRECTORY /run/build-env
 test ! -s /run/build-key
 test -s "/root/keys/$K/both.pem"
