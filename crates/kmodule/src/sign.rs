@@ -10,7 +10,7 @@ mod hash;
 mod key;
 mod pkcs7;
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, KeyType};
 pub use hash::Hash;
 pub use key::{Key, KeyError};
 
@@ -110,7 +110,9 @@ impl SignatureInfo {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as certificates' fingerprints and serial numbers are shown: `0A:FF:…`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
