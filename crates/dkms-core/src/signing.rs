@@ -244,7 +244,12 @@ impl Signer {
                 if !done.status.success() {
                     let said = String::from_utf8_lossy(&done.stderr);
                     let said = said.lines().last().unwrap_or("it said nothing").to_owned();
-                    return Err(failed(format!("{} ended with {} ({said})", program.display(), done.status)));
+                    let reason = format!("{} ended with {} ({said})", program.display(), done.status);
+                    if said.contains("OSSL_PROVIDER_try_load(pkcs11)") {
+                        let help = "this sign-file reaches tokens through OpenSSL's provider pkcs11: install pkcs11-provider";
+                        return Err(refuse(module, &reason, help));
+                    }
+                    return Err(failed(reason));
                 }
                 match kmodule::sign::signature(&dkms_sys::fs::read(module)?) {
                     Some(_) => {
