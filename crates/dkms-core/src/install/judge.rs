@@ -41,9 +41,17 @@ impl<'a> Judge<'a> {
         let (certain, open): (Vec<Reason>, Vec<Reason>) =
             verdict.refusals.into_iter().partition(|reason| self.certain(reason, &file));
         let release = &self.facts.kernel.release;
+        if verdict.doubts.contains(&Reason::NoSymvers) {
+            let help = Reason::NoSymvers.help();
+            warnings.push(format!(
+                "whether kernel {release} loads {} is not certain: {}\n  {help}",
+                path.display(),
+                Reason::NoSymvers
+            ));
+        }
         for reason in open.iter().chain(certain.iter().filter(|_| self.force)).take(3) {
             warnings.push(format!(
-                "kernel {release} would not load {} as things stand: {reason}\n{}",
+                "kernel {release} would not load {} as things stand: {reason}\n  {}",
                 path.display(),
                 reason.help()
             ));
