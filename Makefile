@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 
 export DKMS_BIN
 
-.PHONY: all tools build test check unit fetch e2e packages robust fuzz-smoke fuzz deny msrv bench demo clean help
+.PHONY: all tools build test check unit fetch e2e packages robust test-vm fuzz-smoke fuzz deny msrv bench demo clean help
 
 all: build
 
@@ -24,7 +24,7 @@ check: ## Formatting and lints
 unit: ## Tests that need no root
 	$(CARGO) test --workspace --exclude dkms-tests --locked
 
-fetch: ## Headers, a kernel image, Debian's dkms and the *-dkms packages, into build/
+fetch: ## Headers, kernel images, Debian's dkms and the *-dkms packages, into build/
 	tests/fetch.sh
 
 e2e: build fetch ## Scenarios with Debian's dkms and ours, side by side (root)
@@ -35,6 +35,9 @@ packages: build fetch ## Real packages with both (root)
 
 robust: build fetch ## Crashes, full disks, many at once, interrupts, the job server's limit (root)
 	tests/ci.sh crash disk concurrency interrupt jobserver
+
+test-vm: build fetch ## The verdicts of `dkms verify` against real kernels, all boots (root, qemu)
+	tests/vm.sh --all
 
 fuzz-smoke: ## Each fuzz target for a minute
 	tests/fuzz.sh $(FUZZ_SECONDS)

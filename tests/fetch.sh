@@ -8,6 +8,7 @@
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
 # only what changed. Layout:
 #   build/layers/{headers-6.1,headers-6.12,image-6.1,dkms-debian}/{root,kernel,stamp}
+#   build/layers/vm-{6.1,6.1-old,6.12,tools}    what boots in tests/vm: cloud kernels with their headers; firmware, shim
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
 set -euo pipefail
@@ -24,7 +25,7 @@ for arg in "$@"; do
         --tools-only) tools=only ;;
         --with-image-6.12) image612=yes ;;
         --msrv) msrv=yes ;;
-        -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
     esac
 done
@@ -90,7 +91,7 @@ layer() {
     done
     merge_usr "$dir/root"
     # depmod looks below BASE/lib/modules, and the modules are in usr/lib/modules.
-    if [[ $name == image-* ]]; then depmod -b "$dir/root/usr" "$kernel"; fi
+    if [[ -d $dir/root/usr/lib/modules/$kernel/kernel ]]; then depmod -b "$dir/root/usr" "$kernel"; fi
     printf '%s' "$kernel" >"$dir/kernel"
     printf '%s' "$want" >"$dir/stamp"
 }
@@ -120,6 +121,9 @@ python3 python3
 pgrep procps
 setpriv util-linux
 mandoc mandoc
+qemu-system-x86_64 qemu-system-x86
+mcopy mtools
+mkfs.vfat dosfstools
 LIST
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
@@ -145,6 +149,33 @@ kernel_layers() {
     kbuild=$(depends_on "$headers" '^linux-kbuild-')
     layer headers-6.12 "$kernel" "$headers" "linux-headers-${kernel%-amd64}-common" "$kbuild"
     if [[ $image612 == yes ]]; then layer image-6.12 "$kernel" "linux-image-$kernel"; fi
+}
+
+# vm_kernel NAME KERNEL: an image that boots and its headers. The cloud flavour is a third of the other's size, and the
+# image and the headers must be of one flavour.
+vm_kernel() {
+    local headers=linux-headers-$2 kbuild
+    kbuild=$(depends_on "$headers" '^linux-kbuild-')
+    layer "$1" "$2" "linux-image-$2" "$headers" "linux-headers-${2%-cloud-amd64}-common" "$kbuild"
+}
+
+# The cloud kernels that match the regular expression and have image and headers here, newest first.
+cloud_kernels() {
+    local kernel
+    while read -r kernel; do
+        if [[ -n $(candidate "linux-headers-$kernel") && -n $(candidate "linux-image-$kernel") ]]; then echo "$kernel"; fi
+    done < <(apt-cache pkgnames linux-headers- | sed -n 's/^linux-headers-//p' | grep -xE -- "$1-cloud-amd64" | sort -rV)
+}
+
+vm_layers() {
+    local kernels
+    layer vm-tools '' busybox-static ovmf shim-signed shim-helpers-amd64-signed grub-efi-amd64-signed mokutil libefivar1 libkeyutils1
+    mapfile -t kernels < <(cloud_kernels '6\.1\.[0-9]+-[0-9]+')
+    if ((${#kernels[@]})); then vm_kernel vm-6.1 "${kernels[0]}"; else say 'vm-6.1: this archive has none'; fi
+    # The farther from the newest, the more of its symbols have another checksum.
+    if ((${#kernels[@]} > 1)); then vm_kernel vm-6.1-old "${kernels[-1]}"; else say 'vm-6.1-old: this archive has none'; fi
+    mapfile -t kernels < <(cloud_kernels '6\.12\.[0-9]+\+deb12')
+    if ((${#kernels[@]})); then vm_kernel vm-6.12 "${kernels[0]}"; else say 'vm-6.12: this archive has none'; fi
 }
 
 packages() {
@@ -217,6 +248,7 @@ fi
 if [[ $tools != no && $(id -u) == 0 ]]; then install_tools; fi
 if [[ $tools == only ]]; then exit 0; fi
 kernel_layers
+vm_layers
 layer dkms-debian '' dkms
 packages
 if [[ $msrv == yes ]]; then msrv_toolchain; fi

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Itself in order, but needs exporter_unsigned.
+#include <linux/module.h>
+
+int judge_unsigned(void);
+
+static int __init judge_init(void)
+{
+	pr_info("%d\n", judge_unsigned());
+	return 0;
+}
+
+static void __exit judge_exit(void)
+{
+}
+
+module_init(judge_init);
+module_exit(judge_exit);
+
+MODULE_DESCRIPTION("A module for the judge");
+MODULE_LICENSE("GPL");
