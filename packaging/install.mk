@@ -54,6 +54,8 @@ install: release
 	test -e $(DESTDIR)$(ETC)/framework.conf || $(INSTALL) -m 0644 $(HERE)/framework.conf $(DESTDIR)$(ETC)/framework.conf
 	$(call script,hooks/common.postinst,$(LIBDIR)/common.postinst,0755)
 	$(call script,hooks/dkms_autoinstaller,$(LIBDIR)/dkms_autoinstaller,0755)
+	$(call script,hooks/ready_warn,$(LIBDIR)/ready_warn,0755)
+	$(call script,systemd/dkms-ready.service,$(SYSTEMD)/dkms-ready.service,0644)
 	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.bash $(DESTDIR)$(BASHDIR)/dkms
 	$(INSTALL) -D -m 0644 $(HERE)/completions/_dkms $(DESTDIR)$(ZSHDIR)/_dkms
 	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.fish $(DESTDIR)$(FISHDIR)/dkms.fish
@@ -83,8 +85,8 @@ install-doc:
 
 # A framework.conf that was changed is kept; so are the built modules: remove them first with "dkms remove M/V --all".
 uninstall:
-	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(KINSTALL)/40-dkms.install
-	$(RM) $(DESTDIR)$(LIBDIR)/common.postinst $(DESTDIR)$(LIBDIR)/dkms_autoinstaller
+	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(KINSTALL)/40-dkms.install
+	$(RM) $(DESTDIR)$(LIBDIR)/common.postinst $(DESTDIR)$(LIBDIR)/dkms_autoinstaller $(DESTDIR)$(LIBDIR)/ready_warn
 	$(RM) $(foreach hook,postinst header_postinst preinst prerm,$(DESTDIR)$(KCONF)/$(hook).d/dkms)
 	$(RM) $(DESTDIR)$(SHAREDIR)/apport/package-hooks/dkms_packages.py
 	$(RM) $(DESTDIR)$(BASHDIR)/dkms $(DESTDIR)$(ZSHDIR)/_dkms $(DESTDIR)/usr/share/zsh/vendor-completions/_dkms $(DESTDIR)$(FISHDIR)/dkms.fish

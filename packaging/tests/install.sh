@@ -21,13 +21,13 @@ has() { grep -q -- "$1" "$2"; }
 hasnt() { ! grep -q -- "$1" "$2"; }
 
 expect 'install-debian' install_to "$root/deb" install-debian
-for file in usr/sbin/dkms usr/lib/dkms/common.postinst usr/lib/dkms/dkms_autoinstaller usr/lib/kernel/install.d/40-dkms.install \
+for file in usr/sbin/dkms usr/lib/dkms/common.postinst usr/lib/dkms/dkms_autoinstaller usr/lib/dkms/ready_warn usr/lib/kernel/install.d/40-dkms.install \
     etc/kernel/postinst.d/dkms etc/kernel/header_postinst.d/dkms etc/kernel/preinst.d/dkms etc/kernel/prerm.d/dkms; do
     expect "$file is executable" mode "$root/deb/$file" 755
 done
 for file in etc/dkms/framework.conf usr/share/bash-completion/completions/dkms usr/share/zsh/vendor-completions/_dkms \
     usr/share/fish/vendor_completions.d/dkms.fish usr/share/man/man8/dkms.8 usr/share/man/man5/dkms.conf.5 \
-    usr/share/man/man5/dkms-framework.conf.5; do
+    usr/share/man/man5/dkms-framework.conf.5 usr/lib/systemd/system/dkms-ready.service; do
     expect "$file" mode "$root/deb/$file" 644
 done
 expect 'framework.conf.d' test -d "$root/deb/etc/dkms/framework.conf.d"
@@ -49,7 +49,7 @@ expect 'the service starts the program where it is' has '^ExecStart=/usr/bin/dkm
 expect 'the hook finds its helper' has '=/usr/libexec/dkms/dkms_autoinstaller' "$root/rpm/usr/lib/kernel/install.d/40-dkms.install"
 expect 'modules elsewhere' has '^modules_dir=/usr/lib/modules$' "$root/rpm/usr/libexec/dkms/common.postinst"
 expect 'no hooks of Debian' absent "$root/rpm/etc/kernel"
-for script in usr/libexec/dkms/common.postinst usr/libexec/dkms/dkms_autoinstaller usr/lib/kernel/install.d/40-dkms.install; do
+for script in usr/libexec/dkms/common.postinst usr/libexec/dkms/dkms_autoinstaller usr/libexec/dkms/ready_warn usr/lib/kernel/install.d/40-dkms.install; do
     expect "$script is a shell script" sh -n "$root/rpm/$script"
 done
 expect 'uninstall' install_to "$root/rpm" uninstall SBIN=/usr/bin LIBDIR=/usr/libexec/dkms

@@ -22,7 +22,7 @@ assert (d["verdict"], m["verdict"], m["module"], m["package"], m["version"]) == 
 assert k["kernel"] == sys.argv[2] and k["symbols_from"].endswith("/build/Module.symvers") and not m["reasons"]
 P
 #: step the-kernels-own-would-load 0 ours
-find "/lib/modules/$K/kernel/fs" "/lib/modules/$K/kernel/net/ipv4" -name '*.ko' | xargs dkms verify -k "$K" >/run/own
+find "/lib/modules/$K/kernel/fs" "/lib/modules/$K/kernel/net/ipv4" -name '*.ko' -print0 | xargs -0 dkms verify -k "$K" >/run/own
 same "$(grep -vc 'would load$' /run/own)" 0
 test "$(wc -l </run/own)" -gt 100
 #: step without-headers-by-the-image 0 ours
@@ -116,8 +116,8 @@ image "$(uname -r)" "/boot/initrd.img-$(uname -r)" with
 image "$K" "/boot/initrd.img-$K" ''
 dkms ready -k "$K" >/run/out 2>&1 || { rc=$?; grep -q "single is in the running kernel's initramfs, but not in /boot/initrd.img-$K" /run/out || exit 97; exit $rc; }
 #: step initramfs-made-anew 0 ours
-image() { rm -rf /run/tree && mkdir -p "/run/tree/usr/lib/modules/$1/updates"; cp "/lib/modules/$1/updates/dkms/single.ko" "/run/tree/usr/lib/modules/$1/updates/"; (cd /run/tree && find . | cpio --quiet -o -H newc | xz --check=crc32 >"$2"); }
-image "$K" "/boot/initrd.img-$K"
+packed() { rm -rf /run/tree && mkdir -p "/run/tree/usr/lib/modules/$1/updates"; cp "/lib/modules/$1/updates/dkms/single.ko" "/run/tree/usr/lib/modules/$1/updates/"; (cd /run/tree && find . | cpio --quiet -o -H newc | xz --check=crc32 >"$2"); }
+packed "$K" "/boot/initrd.img-$K"
 dkms ready -k "$K"
 #: step required-modules 1 ours
 rm "/boot/initrd.img-$(uname -r)"

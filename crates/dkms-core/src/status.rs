@@ -269,8 +269,9 @@ fn weak(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
                 }
                 let files = state::module_files(s.layout, &b);
                 let linked = |f: &state::ModuleFile| {
-                    links.iter().any(|(name, target)| {
-                        *name == f.file && dkms_sys::fs::same_contents(target, &f.path).unwrap_or(false)
+                    links.iter().any(|link| {
+                        link.name == f.file
+                            && dkms_sys::fs::same_contents(&link.target, &f.path).unwrap_or(false)
                     })
                 };
                 let asked = filter.name.as_deref().is_none_or(|x| glob(x, &p.name))
@@ -289,8 +290,18 @@ fn weak(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
     found
 }
 
-/// Links in a `weak-updates` directory that lead to a file: name and target.
-pub(crate) fn weak_links(dir: &Path) -> Vec<(String, PathBuf)> {
+/// A link that weak-modules made.
+pub(crate) struct WeakLink {
+    /// Its file name.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The module file it leads to.
+    pub target: PathBuf,
+}
+
+/// Links in a `weak-updates` directory that lead to a file.
+pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
     let mut found = Vec::new();
     let mut pending = vec![dir.to_path_buf()];
     while let Some(dir) = pending.pop() {
@@ -300,7 +311,7 @@ pub(crate) fn weak_links(dir: &Path) -> Vec<(String, PathBuf)> {
                 Ok(t) if t.is_dir() => pending.push(e.path()),
                 Ok(t) if t.is_symlink() => {
                     if let (Ok(name), Ok(target)) = (e.file_name().into_string(), e.path().canonicalize()) {
-                        found.push((name, target));
+                        found.push(WeakLink { name, path: e.path(), target });
                     }
                 }
                 _ => {}

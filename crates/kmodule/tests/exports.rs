@@ -39,7 +39,7 @@ fn exports_of_kernel_images() {
         assert_eq!(image::release(&bytes).as_deref(), Some(&*kernel.release));
         let vmlinux = image::unpack(&bytes).unwrap();
         let found: Vec<Line> = exports::of_vmlinux(&vmlinux).unwrap().iter().map(line).collect();
-        assert!(found.len() > 10_000);
+        assert!(found.len() > 1000);
         let expected = expected(kernel).remove("vmlinux").unwrap();
         assert_eq!(found.len(), expected.len(), "{}", kernel.release);
         assert!(found.into_iter().collect::<BTreeSet<_>>() == expected, "{}", kernel.release);
@@ -74,10 +74,6 @@ fn exports_of_every_module() {
             total += lines.len();
         }
         assert!(expected.is_empty(), "{}: {:?}", kernel.release, expected.keys());
-        assert!(
-            files.len() > 4000 && exporting > 900 && total > 14_000,
-            "{}: {exporting} {total}",
-            files.len()
-        );
+        assert!(exporting > 0 && total > exporting, "{}: {exporting} {total}", files.len());
     }
 }

@@ -1,10 +1,17 @@
 //! weak-modules (RHEL) and weak-modules2 (SUSE): links for other kernels with the same ABI.
 
+use super::judge::Judge;
+use super::{clean, depmod};
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Kernel;
 use crate::kernel::distro::Family;
 use crate::session::Session;
+use crate::status::{self, WeakLink};
+use crate::tree::state;
+use crate::verify::Facts;
 use dkms_sys::process::{Command, Stdin, Stream};
+use kmodule::verdict::Reason;
 use std::path::{Path, PathBuf};
 
 /// Whether modules come or go.
@@ -53,6 +60,9 @@ pub fn run(s: &Session<'_>, kernel: &Kernel, change: Change, files: &[PathBuf]) 
     match done {
         Ok(d) if d.status.success() => {
             s.tell(Event::CommandRun { what: "weak-modules".into(), command: shown, elapsed: d.elapsed });
+            if change == Change::Add {
+                keep_what_loads(s, kernel, files);
+            }
         }
         Ok(d) => {
             let said = String::from_utf8_lossy(&d.stdout);
@@ -64,4 +74,54 @@ pub fn run(s: &Session<'_>, kernel: &Kernel, change: Change, files: &[PathBuf]) 
         }
         Err(e) => s.warn(format!("{shown} could not be run: {e}")),
     }
+}
+
+/// Takes back the links into kernels that would not load the module, or of which that cannot be told for want of a list
+/// of symbols.
+fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
+    for release in state::subdirectories(&s.layout.install_tree) {
+        let dir = s.layout.kernel_modules(&release).join("weak-updates");
+        if release == kernel.release || !dir.is_dir() {
+            continue;
+        }
+        let ours = |link: &WeakLink| files.iter().any(|f| f.canonicalize().is_ok_and(|f| f == link.target));
+        let links: Vec<WeakLink> = status::weak_links(&dir).into_iter().filter(ours).collect();
+        if links.is_empty() {
+            continue;
+        }
+        let other = Kernel { release, arch: kernel.arch.clone() };
+        let facts = Facts::gather(s, &other);
+        let mut removed = false;
+        for link in links {
+            let Err(why) = judged(s, &facts, &link) else { continue };
+            match dkms_sys::fs::remove_file(&link.path) {
+                Ok(_) => {
+                    removed = true;
+                    s.warn(format!("the link {} was taken back: {why}", link.path.display()));
+                }
+                Err(e) => {
+                    s.warn(format!("kernel {} would not load a linked module: {why}; {e}", other.release))
+                }
+            }
+        }
+        if removed {
+            clean::remove_empty(s, &other, &[dir]);
+            // Whether the index is whole is that kernel's matter; its modules without the link are as before.
+            if let Err(e) = depmod::run(s, &other) {
+                s.warn(e.to_string());
+            }
+        }
+    }
+}
+
+/// Whether a kernel would load what a link leads to.
+///
+/// # Errors
+/// Why not.
+fn judged(s: &Session<'_>, facts: &Facts, link: &WeakLink) -> Result<()> {
+    let bytes = dkms_sys::fs::read(&link.target)?;
+    if facts.symbols_from.is_none() {
+        return Err(Error::CannotTell(Reason::NoSymvers.to_string()));
+    }
+    Judge::new(s, facts, &[], false).module(&bytes, &link.path, &mut Vec::new())
 }

@@ -134,8 +134,8 @@ fn installed(s: &Session<'_>, package: &PackageId, state: &State) -> Vec<Candida
             let links = status::weak_links(&s.layout.kernel_modules(&kernel.release).join("weak-updates"));
             let mut found = Vec::new();
             for f in state::module_files(s.layout, &built) {
-                let link = links.iter().find(|(name, _)| *name == f.file);
-                found.extend(link.map(|(_, target)| candidate(kernel, f.name, target.clone())));
+                let link = links.iter().find(|link| link.name == f.file);
+                found.extend(link.map(|link| candidate(kernel, f.name, link.path.clone())));
             }
             found
         }
