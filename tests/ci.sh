@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms}
-all=(fetch format clippy unit shell docs build scenarios crash disk concurrency interrupt jobserver vm packages fuzz deny msrv install)
+all=(fetch format clippy unit shell docs build scenarios crash disk concurrency interrupt jobserver mok vm packages fuzz deny msrv install)
 sections=("${@:-${all[@]}}")
 summary=() failed=0
 
@@ -24,6 +24,7 @@ concurrency() { tests/concurrency.sh; }
 interrupt() { tests/interrupt.sh; }
 jobserver() { tests/jobserver.sh; }
 vm() { tests/vm.sh; }
+mok() { tests/mok.sh; }
 packages() { cargo test --release --locked -p dkms-tests --test packages; }
 fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-60}"; }
 deny() { tests/deny.sh; }

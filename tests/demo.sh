@@ -18,7 +18,7 @@ mkdir -p "$demo"/{download,package,dkms,src,lib}
 trees=(--dkmstree "$demo/dkms" --sourcetree "$demo/src" --installtree "$demo/lib")
 
 say "1. Debian's package $package, downloaded and unpacked, not installed"
-tests/fetch.sh --no-tools
+tests/fetch.sh --no-tools --no-vm
 cp -r "${demo%/demo}/corpus/$package/usr/src/." "$demo/src/"
 folder=$(basename "$demo"/src/v4l2loopback-*)
 module=${folder%-*}/${folder##*-}
@@ -50,10 +50,21 @@ say '5. what modinfo says of the installed module: look at signer and sig_hashal
 file=$(find "$demo/lib/$kernel" -name 'v4l2loopback.ko*')
 modinfo "$file" | grep -E '^(filename|description|vermagic|signer|sig_id|sig_hashalgo):'
 
-say '6. remove: gone from the kernel and from the tree; the sources stay'
+say '6. verify: would that kernel load it? And a file in which one symbol has another version?'
+run verify "$module" -k "$kernel" --verbose
+cp "$file" "$demo/other.ko"
+python3 - "$demo/other.ko" <<'PYTHON'
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data[data.index(b"module_layout\0") - 8] ^= 1  # the CRC before its name
+open(sys.argv[1], "wb").write(data)
+PYTHON
+run verify "$demo/other.ko" -k "$kernel" || echo "(exit code $?)"
+
+say '7. remove: gone from the kernel and from the tree; the sources stay'
 run remove "$module" --all
 run status
 find "$demo/lib/$kernel" -name '*.ko*'
 ls -d "$demo/src/$folder"
 
-say 'Look at: the signer in step 5, the empty status in step 6, and build/demo for what is left.'
+say 'Look at: the signer in step 5, the two verdicts in step 6, the empty status in step 7, and build/demo for what is left.'

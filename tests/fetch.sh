@@ -2,7 +2,7 @@
 # Fill build/ with what the end-to-end tests read: kernel headers, one kernel image, Debian's own
 # dkms and every *-dkms package of the configured Debian archive.
 #
-#   tests/fetch.sh [--no-tools | --tools-only] [--with-image-6.12] [--msrv]
+#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--with-image-6.12] [--msrv]
 #
 # Nothing but a few build tools is installed: packages are downloaded, unpacked below
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
@@ -18,11 +18,12 @@ build=${DKMS_TEST_BUILD:-$here/build}
 layers=$build/layers
 debs=$build/debs
 
-tools=yes image612=no msrv=no
+tools=yes image612=no msrv=no vm=yes
 for arg in "$@"; do
     case $arg in
         --no-tools) tools=no ;;
         --tools-only) tools=only ;;
+        --no-vm) vm=no ;;
         --with-image-6.12) image612=yes ;;
         --msrv) msrv=yes ;;
         -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
@@ -248,7 +249,7 @@ fi
 if [[ $tools != no && $(id -u) == 0 ]]; then install_tools; fi
 if [[ $tools == only ]]; then exit 0; fi
 kernel_layers
-vm_layers
+if [[ $vm == yes ]]; then vm_layers; fi
 layer dkms-debian '' dkms
 packages
 if [[ $msrv == yes ]]; then msrv_toolchain; fi

@@ -26,7 +26,7 @@ __dkms_kernels() {
 _dkms() {
     local cur prev words cword i action='' reply=()
     local actions='add remove build unbuild install uninstall match autoinstall status config fsck verify ready pending
-        mktarball ldtarball generate_mok kernel_preinst kernel_postinst kernel_prerm'
+        mktarball ldtarball generate_mok mok kernel_preinst kernel_postinst kernel_prerm'
     local common='-q --quiet --verbose --debug --json --dry-run --lock-timeout --dkmstree --sourcetree --installtree -h --help -V --version'
 
     # "=" stays part of a word, so that --option=value is one word whatever COMP_WORDBREAKS holds.
@@ -47,7 +47,7 @@ _dkms() {
         -[mvkacj] | --module | --kernelver | --arch | --templatekernel | --config | --archive | --kernelsourcedir | \
             --dkmstree | --sourcetree | --installtree | --directive | --lock-timeout) ((i++)) ;;
         -*) ;;
-        *) [[ " ${actions//[[:space:]]/ } " == *" ${words[i]} "* ]] && action=${words[i]} ;;
+        *) [[ " ${actions//[[:space:]]/ } " == *" ${words[i]} "* ]] && [[ $action != mok ]] && action=${words[i]} ;;
         esac
     done
 
@@ -103,6 +103,7 @@ _dkms() {
             config) options="$options -c --config --kernelsourcedir --directive" ;;
             ldtarball) options='-k -a --kernelver --arch --archive --force' ;;
             generate_mok) options='' ;;
+            mok) options='-k --kernelver --force' ;;
             esac
             reply=($(compgen -W "$options $common" -- "$cur"))
         else
@@ -112,6 +113,7 @@ _dkms() {
                 reply=($(compgen -W "$(__dkms_sources)" -- "$cur") $(compgen -f -- "$cur"))
                 ;;
             ldtarball) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
+            mok) reply=($(compgen -W 'status enroll rotate' -- "$cur")) ;;
             autoinstall | generate_mok | kernel_*) ;;
             *) reply=($(compgen -W "$(__dkms_packages)" -- "$cur")) ;;
             esac

@@ -45,7 +45,8 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
 fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<()> {
     let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
     let source = s.layout.source_link(package);
-    let script = Script { directive: "POST_ADD", line, directory: &source, seen: None, environment: &[] };
+    let (environment, hidden) = (&[], &[]);
+    let script = Script { directive: "POST_ADD", line, directory: &source, seen: None, environment, hidden };
     if let Some(status) = hooks::run(s, package, &script, Output::Told)? {
         if !status.success() {
             s.warn(format!("POST_ADD of {package} ended with {status}; the package is in the tree"));

@@ -118,6 +118,10 @@ pub enum Error {
     },
     #[error("the module {path} cannot be signed: {reason}")]
     SignFailed { path: PathBuf, reason: String, help: String },
+    #[error("the key is not enrolled: {reason}")]
+    NotEnrolled { reason: String, help: String },
+    #[error("the signing key stays as it is: {reason}")]
+    KeyKept { reason: String, help: String },
     #[error("there is no program '{program}', which dkms needs to {purpose}")]
     ProgramMissing { program: String, purpose: String, package: String },
     #[error("{0}")]
@@ -255,7 +259,11 @@ impl Error {
             }
             Self::PreInstallFailed { .. } => one("nothing was installed; --force installs all the same"),
             Self::ScriptFailed { log: Some(log), .. } => vec![format!("its output: {}", log.display())],
-            Self::SignFailed { help, .. } if !help.is_empty() => vec![help.clone()],
+            Self::SignFailed { help, .. } | Self::NotEnrolled { help, .. } | Self::KeyKept { help, .. }
+                if !help.is_empty() =>
+            {
+                vec![help.clone()]
+            }
             Self::ProgramMissing { package, .. } => vec![format!("install the package {package}")],
             Self::MakeFailed { log, diagnosis, .. } => {
                 let mut out = diagnosis.errors.clone();

@@ -1,6 +1,7 @@
 //! What happens, told while it happens. Whoever shows it (lines, a live view, JSON) implements [`Sink`].
 
 use crate::ids::{Build, Kernel, PackageId};
+use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub enum Event {
     KeyMade { key: PathBuf, certificate: PathBuf },
     /// Which key signs.
     SigningKey { key: String, certificate: PathBuf },
+    /// Modules of a build were signed anew.
+    Resigned { build: Build, files: Vec<PathBuf> },
     /// An archive was written.
     ArchiveWritten { path: PathBuf },
     /// An archive was loaded.
@@ -107,6 +110,17 @@ pub struct BuiltModule {
 pub trait Sink: Send + Sync {
     /// Takes one event.
     fn event(&self, event: Event);
+
+    /// Whether somebody is there to answer [`Sink::ask`].
+    fn can_ask(&self) -> bool {
+        false
+    }
+
+    /// Asks for a secret, which is not shown while it is typed; `None`: there is no answer.
+    fn ask(&self, question: &str) -> Option<Secret> {
+        let _ = question;
+        None
+    }
 }
 
 /// Drops everything; for callers that only want the result.

@@ -29,6 +29,8 @@ pub struct Script<'a> {
     pub seen: Option<&'a Path>,
     /// Variables beyond the inherited ones.
     pub environment: &'a [(String, String)],
+    /// Files that it does not see.
+    pub hidden: &'a [PathBuf],
 }
 
 /// Runs a script. `/etc/dkms/M/SCRIPT` wins when it is executable; a script that is not executable is a warning and
@@ -71,6 +73,7 @@ pub fn run(
         Some(seen) => command.bind(script.directory, seen),
         None => command,
     };
+    let command = script.hidden.iter().fold(command, |command, file| command.hide(file));
     let done = match output {
         Output::Log(log) => {
             let log = log.try_clone().map_err(|source| io("write", &program, source))?;

@@ -1,7 +1,7 @@
 //! Locks between commands: one per package version for builds, one per kernel for its modules. flock(2) below `.lock` of
 //! the tree; a dead holder never blocks.
 //!
-//! **Order.** Build locks come before kernels' locks: whoever holds a kernel's lock never waits for a build lock, and who
+//! **Order.** Build locks come before the signing key's, and both before kernels' locks: whoever holds a kernel's lock never waits for a build lock, and who
 //! needs several of one kind takes them sorted. `K/A` of a build is only put in place, replaced or deleted under its
 //! kernel's lock.
 //!

@@ -131,6 +131,10 @@ pub enum What {
         key: String,
         certificate: PathBuf,
     },
+    /// The modules of a build are signed anew.
+    Resign(Build),
+    /// The enrolment of a certificate is asked for.
+    Enroll(PathBuf),
     /// An archive is written, or loaded.
     WriteArchive(PathBuf),
     LoadArchive(PathBuf),

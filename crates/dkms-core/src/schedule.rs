@@ -79,9 +79,10 @@ pub enum Telling {
 /// Carries out a plan. Failures are told with the exit code that `code` gives them.
 pub fn run(s: &Session<'_>, work: &Work, code: &dyn Fn(&Error) -> u8, telling: Telling) -> Results {
     let workshop = Workshop::new(s, work);
-    let making = work.tasks.iter().filter(|t| t.make.is_some());
+    let making = || work.tasks.iter().filter(|t| t.make.is_some());
+    crate::signing::pin::ask_before(s, making().map(|t| &t.build.kernel));
     let queue: Vec<Queued> =
-        making.map(|t| Queued { build: t.build.clone(), expected: t.expected }).collect();
+        making().map(|t| Queued { build: t.build.clone(), expected: t.expected }).collect();
     if queue.len() > 1 {
         s.tell(Event::Queue { builds: queue });
     }

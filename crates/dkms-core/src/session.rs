@@ -2,6 +2,7 @@
 
 use crate::event::{Event, Sink};
 use crate::kernel::distro::Distribution;
+use crate::secret::Secrets;
 use crate::tree::layout::Layout;
 use dkms_conf::framework_conf::FrameworkConf;
 use std::ffi::OsString;
@@ -17,7 +18,8 @@ pub struct Host {
     pub machine: String,
     /// From os-release; `None` when there is none.
     pub distribution: Option<Distribution>,
-    /// What builds and scripts inherit, already without the variables that would disturb a build.
+    /// What builds and scripts inherit, already without the variables that would disturb a build, and without
+    /// [`Host::secrets`].
     pub environment: Vec<(OsString, OsString)>,
     /// Where programs are looked for.
     pub path: OsString,
@@ -29,6 +31,8 @@ pub struct Host {
     pub root: bool,
     /// The command line, for whoever has to wait for us.
     pub command: String,
+    /// What builds and scripts do not inherit.
+    pub secrets: Secrets,
     /// `ADDON_MODULES_DIR`, which overrides the distribution's destination.
     pub addon_modules_dir: Option<String>,
 }

@@ -3,11 +3,16 @@
 //! RSA keys in files sign in this process. `pkcs11:` keys, encrypted keys and other key types go through the kernel's
 //! own `sign-file`.
 
+mod pair;
+pub(crate) mod pin;
+
+pub(crate) use pair::ensure_staged;
+pub use pair::{KeyPair, ensure, key_pair};
+
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::journal::op::aside;
-use crate::kernel::distro::Family;
 use crate::kernel::headers::Headers;
+use crate::secret::Secret;
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
@@ -35,16 +40,7 @@ pub struct Signer {
 #[derive(Debug)]
 enum Method {
     InProcess { key: Box<Key>, certificate: Box<Certificate>, hash: Hash },
-    SignFile { program: PathBuf, key: String, pin: Option<std::ffi::OsString> },
-}
-
-/// Where the key pair is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPair {
-    /// A path, or a `pkcs11:` URI.
-    pub key: String,
-    /// Certificate, PEM or DER.
-    pub certificate: PathBuf,
+    SignFile { program: PathBuf, key: String, pin: Option<Secret>, why: String },
 }
 
 /// Whether the modules of a kernel are to be signed: the hash, or why not.
@@ -78,8 +74,18 @@ fn wanted(
 pub fn key_to_be_made(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
     wanted(s, headers, framework).ok()?;
     let pair = key_pair(s, framework, Some(headers)).ok()?;
-    let there = pair.key.starts_with("pkcs11:") || Path::new(&pair.key).exists() || pair.certificate.exists();
+    let there = pair.is_token() || Path::new(&pair.key).exists() || pair.certificate.exists();
     (!there).then_some(pair)
+}
+
+/// The files that hold a private key for a kernel's modules and are there.
+pub(crate) fn private_files(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Vec<PathBuf> {
+    let Ok(pair) = key_pair(s, framework, Some(headers)) else { return Vec::new() };
+    if pair.is_token() {
+        Vec::new()
+    } else {
+        pair.private_files().into_iter().filter(|f| f.is_file()).collect()
+    }
 }
 
 /// Decides whether and how the modules of a kernel are signed, and makes the key pair when there is none.
@@ -103,174 +109,7 @@ pub fn prepare(
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
 }
 
-/// Where the key pair is: framework.conf, the distribution's place, else the dkms tree.
-///
-/// # Errors
-/// When only one half is configured where both are needed.
-pub fn key_pair(s: &Session<'_>, framework: &FrameworkConf, headers: Option<&Headers>) -> Result<KeyPair> {
-    let own = |name: &str| s.layout.dkms_tree.join(name);
-    let mut key = framework.mok_signing_key.clone().filter(|v| !v.is_empty());
-    let mut certificate = framework.mok_certificate.clone().filter(|v| !v.is_empty());
-    if key.is_none() {
-        match s.host.distribution.as_ref().map(|d| d.family()) {
-            Some(Family::Ubuntu) => {
-                key = Some("/var/lib/shim-signed/mok/MOK.priv".into());
-                certificate = certificate.or_else(|| Some("/var/lib/shim-signed/mok/MOK.der".into()));
-            }
-            Some(Family::Gentoo) => (key, certificate) = gentoo_keys(s, headers, certificate),
-            _ => {}
-        }
-    }
-    let key = key.unwrap_or_else(|| own("mok.key").to_string_lossy().into_owned());
-    let certificate = certificate.map_or_else(|| own("mok.pub"), PathBuf::from);
-    // A relative path means nothing reliable once somebody has changed directory.
-    for p in [&key, &*certificate.to_string_lossy()] {
-        if !p.starts_with("pkcs11:") && !p.starts_with('/') {
-            return Err(Error::SignFailed {
-                path: PathBuf::from(p),
-                reason: "the path of a signing key must be absolute".into(),
-                help: "write the full path in framework.conf".into(),
-            });
-        }
-    }
-    Ok(KeyPair { key, certificate })
-}
-
-/// Portage's variables, then the kernel's own key (one PEM file with both halves, relative to its sources).
-fn gentoo_keys(
-    s: &Session<'_>,
-    headers: Option<&Headers>,
-    certificate: Option<String>,
-) -> (Option<String>, Option<String>) {
-    let inherited = |name: &str| {
-        let found = s.host.environment.iter().find(|(k, _)| k == name)?;
-        found.1.to_str().map(str::to_owned).filter(|v| !v.is_empty())
-    };
-    let make_conf = std::fs::read_to_string("/etc/portage/make.conf").unwrap_or_default();
-    let configured = |name: &str| {
-        make_conf.lines().rev().find_map(|l| {
-            let v = l.trim().strip_prefix(name)?.strip_prefix('=')?;
-            Some(v.trim_matches('"').to_owned()).filter(|v| !v.is_empty())
-        })
-    };
-    let key = inherited("MODULES_SIGN_KEY").or_else(|| configured("MODULES_SIGN_KEY"));
-    let certificate =
-        certificate.or_else(|| inherited("MODULES_SIGN_CERT")).or_else(|| configured("MODULES_SIGN_CERT"));
-    if key.is_some() {
-        return (key.clone(), certificate.or(key));
-    }
-    let kernel = headers.and_then(|h| {
-        let named = h.config.as_ref()?.value("CONFIG_MODULE_SIG_KEY").filter(|v| !v.is_empty())?;
-        Some(h.dir.join(named).to_string_lossy().into_owned())
-    });
-    (kernel.clone(), certificate.or(kernel))
-}
-
-/// Makes the pair when both halves are missing; a half alone is never overwritten.
-///
-/// # Errors
-/// One half missing, or the files cannot be written.
-pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
-    if pair.key.starts_with("pkcs11:") {
-        return if pair.certificate.is_file() {
-            Ok(false)
-        } else {
-            Err(missing_half(&pair.certificate, "certificate"))
-        };
-    }
-    let key = Path::new(&pair.key);
-    if key.is_file() && pair.certificate.is_file() {
-        return Ok(false);
-    }
-    let _one_at_a_time = crate::lock::signing_key(s)?;
-    finish_interrupted(key, &pair.certificate)?;
-    match (key.is_file(), pair.certificate.is_file()) {
-        // Another dkms was faster.
-        (true, true) => return Ok(false),
-        (false, true) => return Err(missing_half(key, "private key")),
-        (true, false) => return Err(missing_half(&pair.certificate, "certificate")),
-        (false, false) => {}
-    }
-    if s.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Ubuntu)
-        && pair.key == "/var/lib/shim-signed/mok/MOK.priv"
-        && ubuntu_policy_makes_key(s)
-        && key.is_file()
-        && pair.certificate.is_file()
-    {
-        s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
-        return Ok(true);
-    }
-    let failed = |reason: String| {
-        Error::SignFailed {
-        path: key.into(),
-        reason,
-        help: "name an existing key pair in framework.conf (mok_signing_key, mok_certificate), or set try_sign_modules=false".into(),
-    }
-    };
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (key_pem, certificate) =
-        kmodule::mok::generate(kmodule::mok::COMMON_NAME, kmodule::mok::DAYS, &mut kmodule::mok::OsRng, now)
-            .map_err(|e| failed(e.to_string()))?;
-    for path in [key, &*pair.certificate] {
-        if let Some(parent) = path.parent() {
-            dkms_sys::fs::create_dir_all(parent)?;
-        }
-    }
-    // The key takes its name last: whoever sees it sees a pair.
-    let staged = aside(key, "new");
-    dkms_sys::fs::create_new(&staged, &key_pem, 0o600)?;
-    let placed = dkms_sys::fs::write_atomic(&pair.certificate, &certificate, 0o644)
-        .and_then(|()| dkms_sys::fs::rename_noreplace(&staged, key))
-        .and_then(|()| key.parent().map_or(Ok(()), dkms_sys::fs::sync_dir));
-    if let Err(e) = placed {
-        if !key.is_file() {
-            let _ = dkms_sys::fs::remove_file(&pair.certificate);
-        }
-        let _ = dkms_sys::fs::remove_file(&staged);
-        return Err(e.into());
-    }
-    s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
-    Ok(true)
-}
-
-/// A pair whose making was cut off: with its certificate it is completed, without it begins anew.
-fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
-    let staged = aside(key, "new");
-    if staged.is_file() && !key.is_file() && certificate.is_file() {
-        dkms_sys::fs::rename_noreplace(&staged, key)?;
-    }
-    dkms_sys::fs::remove_file(&staged)?;
-    Ok(())
-}
-
-fn missing_half(path: &Path, what: &str) -> Error {
-    Error::SignFailed {
-        path: path.into(),
-        reason: format!("the {what} of the signing key pair is missing, the other half is there"),
-        help: "put it back, or move the other half away as well so that a new pair can be made".into(),
-    }
-}
-
-/// Ubuntu's own tool makes the pair where shim expects it, and asks for enrolment.
-fn ubuntu_policy_makes_key(s: &Session<'_>) -> bool {
-    let Some(tool) = dkms_sys::process::which("update-secureboot-policy", &s.host.path) else { return false };
-    let run = |argument: &str| {
-        Command::new(&tool)
-            .arg(argument)
-            .envs(s.host.environment.iter().cloned())
-            .env("SHIM_NOTRIGGER", "y")
-            .stdout(Stream::Null)
-            .stderr(Stream::Null)
-            .timeout(Duration::from_secs(120))
-            .run()
-            .is_ok_and(|f| f.status.success())
-    };
-    run("--new-key") && {
-        let _ = run("--enroll-key");
-        true
-    }
-}
-
+/// Who computes the signatures: this process if it can, else the kernel's sign-file.
 fn choose(
     s: &Session<'_>,
     pair: &KeyPair,
@@ -279,64 +118,91 @@ fn choose(
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Method> {
-    let key_path = PathBuf::from(&pair.key);
-    let refuse = |path: &Path, reason: String, help: &str| Error::SignFailed {
-        path: path.into(),
-        reason,
-        help: help.into(),
-    };
-    let external = |why: &str| {
-        let mut candidates: Vec<PathBuf> = Vec::new();
-        match framework.sign_file.as_deref().filter(|v| !v.is_empty()) {
-            Some(named) => candidates.push(named.into()),
-            None => {
-                if let Some(d) = &s.host.distribution {
-                    candidates = d.sign_file_candidates(release, &headers.dir);
-                } else {
-                    candidates.push(headers.dir.join("scripts/sign-file"));
-                }
-            }
-        }
-        let pin = s.host.environment.iter().find(|(k, _)| k == "KBUILD_SIGN_PIN").map(|(_, v)| v.clone());
-        match candidates.iter().find(|p| p.is_file()) {
-            Some(program) => Ok(Method::SignFile { program: program.clone(), key: pair.key.clone(), pin }),
-            None => Err(refuse(
-                &key_path,
-                format!(
-                    "{why}, and the kernel's sign-file is not at {}",
-                    candidates.last().map_or_else(String::new, |p| p.display().to_string())
-                ),
-                "install the kernel's build tools, name sign_file in framework.conf, or use an RSA key in a file",
-            )),
-        }
-    };
-    if pair.key.starts_with("pkcs11:") {
+    let external = |why: &str| sign_file(s, pair, headers, release, framework, why);
+    if pair.is_token() {
         return external("a PKCS#11 key needs it");
     }
-    let Some(hash) = Hash::from_config_name(hash) else {
-        return external(&format!("the hash {hash} needs it"));
-    };
-    let key = match Key::parse(&dkms_sys::fs::read(&key_path)?) {
-        Ok(key) => key,
-        Err(KeyError::Encrypted) => return external("an encrypted key needs it"),
-        Err(KeyError::UnsupportedKeyType(kind)) => {
+    let key_path = Path::new(&pair.key);
+    let (key, hash) = match (Key::parse(&dkms_sys::fs::read(key_path)?), Hash::from_config_name(hash)) {
+        (Ok(key), Some(hash)) => (key, hash),
+        (Err(KeyError::Encrypted), _) if pin::find(s)?.is_none() => {
+            return Err(refuse(
+                key_path,
+                "the private key is encrypted, and there is no pass phrase for it",
+                "give it as the systemd credential dkms.signing-pin or in KBUILD_SIGN_PIN, or run this on a terminal",
+            ));
+        }
+        (Err(KeyError::Encrypted), _) => return external("an encrypted key needs it"),
+        (Err(KeyError::UnsupportedKeyType(kind)), _) => {
             return external(&format!("a key of type {kind} needs it"));
         }
-        Err(e) => {
-            return Err(refuse(&key_path, e.to_string(), "an RSA key in PEM or DER form is expected here"));
+        (Err(e), _) => {
+            return Err(refuse(
+                key_path,
+                &e.to_string(),
+                "a private key in PEM or DER form is expected here",
+            ));
         }
+        (Ok(_), None) => return external(&format!("the hash {hash} needs it")),
     };
-    let certificate = Certificate::parse(&dkms_sys::fs::read(&pair.certificate)?).map_err(|e| {
-        refuse(&pair.certificate, e.to_string(), "an X.509 certificate in DER or PEM form is expected here")
-    })?;
+    let certificate = read_certificate(&pair.certificate)?;
     if !certificate.matches(&key) {
         return Err(refuse(
             &pair.certificate,
-            format!("the certificate does not belong to the key {}", pair.key),
+            &format!("the certificate does not belong to the key {}", pair.key),
             "the kernel would refuse such a signature; name a pair that belongs together",
         ));
     }
     Ok(Method::InProcess { key: Box::new(key), certificate: Box::new(certificate), hash })
+}
+
+fn refuse(path: &Path, reason: &str, help: &str) -> Error {
+    Error::SignFailed { path: path.into(), reason: reason.into(), help: help.into() }
+}
+
+/// A certificate file.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub(crate) fn read_certificate(path: &Path) -> Result<Certificate> {
+    Certificate::parse(&dkms_sys::fs::read(path)?)
+        .map_err(|e| refuse(path, &e.to_string(), "an X.509 certificate in DER or PEM form is expected here"))
+}
+
+/// The kernel's own program, where framework.conf or the distribution has it.
+fn sign_file(
+    s: &Session<'_>,
+    pair: &KeyPair,
+    headers: &Headers,
+    release: &str,
+    framework: &FrameworkConf,
+    why: &str,
+) -> Result<Method> {
+    // It would complain as well, but not in words that help.
+    read_certificate(&pair.certificate)?;
+    let candidates: Vec<PathBuf> = match framework.sign_file.as_deref().filter(|v| !v.is_empty()) {
+        Some(named) => vec![named.into()],
+        None => match &s.host.distribution {
+            Some(d) => d.sign_file_candidates(release, &headers.dir),
+            None => vec![headers.dir.join("scripts/sign-file")],
+        },
+    };
+    match candidates.iter().find(|p| p.is_file()) {
+        Some(program) => Ok(Method::SignFile {
+            program: program.clone(),
+            key: pair.key.clone(),
+            pin: pin::find(s)?,
+            why: why.into(),
+        }),
+        None => Err(refuse(
+            Path::new(&pair.key),
+            &format!(
+                "{why}, and the kernel's sign-file is not at {}",
+                candidates.last().map_or_else(String::new, |p| p.display().to_string())
+            ),
+            "install the kernel's build tools, name sign_file in framework.conf, or use an RSA key in a file",
+        )),
+    }
 }
 
 impl Signer {
@@ -344,13 +210,11 @@ impl Signer {
     ///
     /// # Errors
     /// [`Error::SignFailed`].
-    pub fn sign(&self, module: &Path) -> Result<String> {
-        let failed = |reason: String| Error::SignFailed {
-            path: module.into(),
-            reason,
-            help:
-                "the build was not kept; try_sign_modules=false in framework.conf builds without signatures"
-                    .into(),
+    pub fn sign(&self, s: &Session<'_>, module: &Path) -> Result<String> {
+        let failed = |reason: String| {
+            let help =
+                "the build was not kept; try_sign_modules=false in framework.conf builds without signatures";
+            refuse(module, &reason, help)
         };
         match &self.method {
             Method::InProcess { key, certificate, hash } => {
@@ -360,11 +224,16 @@ impl Signer {
                 dkms_sys::fs::write_atomic(module, &signed, 0o644)?;
                 Ok(format!("signed by {}", certificate.subject_cn()))
             }
-            Method::SignFile { program, key, pin } => {
-                let mut command = Command::new(program);
-                command = command.arg(&self.hash).arg(key).arg(&self.certificate).arg(module);
+            Method::SignFile { program, key, pin, why } => {
+                let mut command = Command::new(program)
+                    .arg(&self.hash)
+                    .arg(key)
+                    .arg(&self.certificate)
+                    .arg(module)
+                    // A token's driver is configured by variables.
+                    .envs(s.host.environment.iter().cloned());
                 if let Some(pin) = pin {
-                    command = command.env("KBUILD_SIGN_PIN", pin);
+                    command = command.env("KBUILD_SIGN_PIN", pin.reveal());
                 }
                 let done = command
                     .stdout(Stream::Null)
@@ -377,8 +246,17 @@ impl Signer {
                     let said = said.lines().last().unwrap_or("it said nothing").to_owned();
                     return Err(failed(format!("{} ended with {} ({said})", program.display(), done.status)));
                 }
-                Ok(format!("signed by {}", program.display()))
+                match kmodule::sign::signature(&dkms_sys::fs::read(module)?) {
+                    Some(_) => {
+                        let signer = read_certificate(&self.certificate)?;
+                        Ok(format!("signed by {} with {}: {why}", signer.subject_cn(), program.display()))
+                    }
+                    None => Err(failed(format!("{} put no signature behind it", program.display()))),
+                }
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,42 @@ pub fn is_terminal(fd: i32) -> bool {
     unsafe { libc::isatty(fd) == 1 }
 }
 
+/// Reads a line from standard input, a terminal, without showing what is typed. `prompt` asks for it, when nothing is shown
+/// any more and what was typed before is dropped. The newline is not part of it; at most
+/// 1024 bytes are kept. The terminal is put back as it was, also when a signal interrupts the reading.
+///
+/// # Errors
+/// Standard input is no terminal, it ended, or dkms was told to stop.
+pub fn read_hidden_line(prompt: impl FnOnce()) -> std::io::Result<Vec<u8>> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut hidden = before.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &hidden)?;
+    prompt();
+    let line = read_line(&stdin);
+    tcsetattr(&stdin, OptionalActions::Flush, &before)?;
+    line
+}
+
+/// Byte by byte: what comes behind the line is left for others.
+fn read_line(from: impl std::os::fd::AsFd) -> std::io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    loop {
+        let mut byte = [0];
+        match rustix::io::read(&from, &mut byte) {
+            Err(rustix::io::Errno::INTR) if crate::signal::interrupted().is_none() => {}
+            Err(e) => return Err(e.into()),
+            Ok(0) if line.is_empty() => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => return Ok(line),
+            Ok(_) if byte == *b"\n" => return Ok(line),
+            Ok(_) if line.len() < 1024 => line.extend_from_slice(&byte),
+            Ok(_) => {}
+        }
+    }
+}
+
 /// The terminal's width in columns, when the descriptor is a terminal that says so.
 pub fn terminal_width(fd: i32) -> Option<u16> {
     if !is_terminal(fd) {

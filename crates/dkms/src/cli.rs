@@ -22,6 +22,7 @@ pub enum Action {
     Mktarball,
     Ldtarball,
     GenerateMok,
+    Mok,
     KernelPreinst,
     KernelPostinst,
     KernelPrerm,
@@ -33,7 +34,7 @@ pub enum Action {
 }
 
 /// Every action with its word and one line of help.
-pub const ACTIONS: [(&str, Action, &str); 20] = [
+pub const ACTIONS: [(&str, Action, &str); 21] = [
     (
         "add",
         Action::Add,
@@ -63,6 +64,11 @@ pub const ACTIONS: [(&str, Action, &str); 20] = [
     ("mktarball", Action::Mktarball, "write a tarball of a module: source, built modules, or both"),
     ("ldtarball", Action::Ldtarball, "load such a tarball, or any tarball with a dkms.conf"),
     ("generate_mok", Action::GenerateMok, "make the key pair that signs modules, if there is none"),
+    (
+        "mok",
+        Action::Mok,
+        "the signing key: whether this machine trusts it, and what to do (status, enroll, rotate)",
+    ),
     ("kernel_preinst", Action::KernelPreinst, "hook: before a kernel's files are unpacked"),
     ("kernel_postinst", Action::KernelPostinst, "hook: after a kernel is installed"),
     ("kernel_prerm", Action::KernelPrerm, "hook: before a kernel is removed"),
@@ -75,7 +81,10 @@ impl Action {
 
     /// Whether `--json` makes it write one document instead of events.
     pub fn is_document(self) -> bool {
-        matches!(self, Self::Status | Self::Config | Self::Fsck | Self::Verify | Self::Ready | Self::Pending)
+        matches!(
+            self,
+            Self::Status | Self::Config | Self::Fsck | Self::Verify | Self::Ready | Self::Pending | Self::Mok
+        )
     }
 
     /// The word it is called by.
@@ -243,6 +252,8 @@ impl Arguments {
         let mut operands = Vec::new();
         for word in std::mem::take(&mut arguments.words) {
             match Action::from_word(&word) {
+                // 'dkms mok status'
+                Some(Action::Status) if arguments.action == Some(Action::Mok) => operands.push(word),
                 Some(action) if arguments.action.is_none() => arguments.action = Some(action),
                 Some(action) if arguments.second_action.is_none() => arguments.second_action = Some(action),
                 Some(_) => {}
@@ -268,6 +279,7 @@ impl Arguments {
         match self.action {
             Some(Action::Status | Action::Verify | Action::Ready | Action::Pending) => true,
             Some(Action::Fsck) => !self.repair,
+            Some(Action::Mok) => self.words.iter().all(|w| w == "status"),
             _ => false,
         }
     }

@@ -43,6 +43,8 @@ pub fn code(e: &Error) -> u8 {
         Error::DirectoryWithoutConf(_) | Error::DestinationNotWritable(_) | Error::RpmFailed { .. } => 9,
         Error::MakeFailed { .. }
         | Error::SignFailed { .. }
+        | Error::NotEnrolled { .. }
+        | Error::KeyKept { .. }
         | Error::ProgramMissing { .. }
         | Error::CommandFailed { .. } => 10,
         Error::AutoinstallFailed { .. } => 11,

@@ -1,6 +1,7 @@
 //! What machine this is: the only place that reads the environment.
 
 use dkms_core::kernel::distro::{Distribution, Family};
+use dkms_core::secret::{Secret, Secrets};
 use dkms_core::session::Host;
 use dkms_sys::process::{Command, Stream};
 use std::ffi::{OsStr, OsString};
@@ -24,11 +25,15 @@ const UNSET: [&str; 14] = [
     "sub_make_done",
 ];
 
+/// Variables that lead to secrets: for dkms alone.
+const SECRET: [&str; 2] = ["KBUILD_SIGN_PIN", "CREDENTIALS_DIRECTORY"];
+
 /// Gathers the facts. `status` needs few of them and is given few.
 pub fn gather() -> Host {
     let uname = dkms_sys::sys::uname();
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
-        .filter(|(k, _)| !UNSET.iter().any(|u| k == OsStr::new(u)) && k != "BASH_ENV" && k != "ENV")
+        .filter(|(k, _)| !UNSET.iter().chain(&SECRET).any(|u| k == OsStr::new(u)))
+        .filter(|(k, _)| k != "BASH_ENV" && k != "ENV")
         .collect();
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     // Hooks of package managers come with a short one; depmod and modprobe are in sbin.
@@ -42,6 +47,11 @@ pub fn gather() -> Host {
     }
     environment.retain(|(k, _)| k != "PATH");
     environment.push(("PATH".into(), path.clone()));
+    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+    let secrets = Secrets::new(
+        variable("CREDENTIALS_DIRECTORY").map(Into::into),
+        variable("KBUILD_SIGN_PIN").map(Secret::new),
+    );
     Host {
         release: uname.release,
         machine: uname.machine,
@@ -52,6 +62,7 @@ pub fn gather() -> Host {
         chroot: None,
         root: dkms_sys::sys::effective_uid() == 0,
         command: command(),
+        secrets,
         addon_modules_dir: addon_modules_dir(),
     }
 }

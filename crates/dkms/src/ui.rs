@@ -5,7 +5,9 @@ use crate::exit;
 use crate::render::{json, plain, progress::Progress};
 use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
+use dkms_core::secret::Secret;
 use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,6 +107,27 @@ impl Ui {
 }
 
 impl Sink for Ui {
+    fn can_ask(&self) -> bool {
+        dkms_sys::sys::is_terminal(0)
+    }
+
+    fn ask(&self, question: &str) -> Option<Secret> {
+        let _one = self.out.lock();
+        let typed = || {
+            // Whoever wants to see nothing has to be asked all the same.
+            let line = dkms_sys::sys::read_hidden_line(|| {
+                let _ = write!(std::io::stderr(), "{question}: ");
+            });
+            let _ = writeln!(std::io::stderr());
+            line.ok().filter(|line| !line.is_empty())
+        };
+        let line = match &self.mode {
+            Mode::Live(progress) => progress.above(typed),
+            _ => typed(),
+        };
+        Some(Secret::new(std::ffi::OsString::from_vec(line?)))
+    }
+
     fn event(&self, event: Event) {
         let _one = self.out.lock();
         if self.debug {

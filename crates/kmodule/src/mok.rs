@@ -76,6 +76,12 @@ pub fn generate(
     Ok((pem.into_bytes(), certificate))
 }
 
+/// A certificate (DER) as PEM, for files that hold key and certificate.
+#[must_use]
+pub fn to_pem(certificate: &[u8]) -> Vec<u8> {
+    pem::encode("CERTIFICATE", certificate).into_bytes()
+}
+
 fn certificate(common_name: &str, serial: &[u8], validity: &[u8], key: &Key) -> Result<Vec<u8>, SignError> {
     let name = element(
         SEQUENCE,

@@ -10,7 +10,7 @@ mod hash;
 mod key;
 mod pkcs7;
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, KeyType};
 pub use hash::Hash;
 pub use key::{Key, KeyError};
 
@@ -21,6 +21,10 @@ pub const MAGIC: &[u8] = b"~Module signature appended~\n";
 
 /// `struct module_signature`: seven bytes, of which only the third matters, one of padding less, and a length.
 const INFO_LENGTH: usize = 12;
+
+/// Two faults that the kernel's log tells apart.
+pub(crate) const NOT_ZERO: &str = "fields of its header that must be zero are not";
+pub(crate) const HOLDS_DATA: &str = "it holds data of its own";
 
 /// `PKEY_ID_PKCS7`, the only kind of signature kernels since 4.3 accept.
 const ID_PKCS7: u8 = 2;
@@ -106,7 +110,9 @@ impl SignatureInfo {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as certificates' fingerprints and serial numbers are shown: `0A:FF:…`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
@@ -186,13 +192,13 @@ impl<'a> Signed<'a> {
             return Err(VerifyError::OtherKind);
         }
         if head.iter().enumerate().any(|(at, byte)| at != 2 && *byte != 0) {
-            return Err(Malformed("fields of its header that must be zero are not"));
+            return Err(Malformed(NOT_ZERO));
         }
         let (range, _) = locate(module).ok_or(Malformed("it does not fit in the file"))?;
         let (content, message) = rest.split_at_checked(range.start).unwrap_or_default();
         let message = pkcs7::parse(message).ok_or(Malformed("it is not a PKCS#7 message"))?;
         if message.has_content {
-            return Err(Malformed("it holds data of its own"));
+            return Err(Malformed(HOLDS_DATA));
         }
         Ok(Signed { content, message })
     }

@@ -4,6 +4,7 @@
 
 use crate::compress::{self, CompressError, Format};
 use crate::elf::{self, Class, ElfError, Module};
+use crate::exports;
 use crate::sign::{Certificate, Hash, Signed};
 use std::borrow::Cow;
 
@@ -208,6 +209,16 @@ impl<'a> File<'a> {
         self.format != Format::None
     }
 
+    /// Symbols that the kernel exports already, by the names in the module's own list.
+    fn duplicates(&self, module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
+        let Some(symbols) = k.symbols.filter(|_| !module.exports.is_empty()) else { return };
+        if let Ok(list) = exports::of_module(self.plain(), "") {
+            for entry in list.iter().filter(|entry| symbols.in_kernel(entry.symbol)) {
+                verdict.refusals.push(Reason::DuplicateExport { symbol: entry.symbol.to_owned() });
+            }
+        }
+    }
+
     /// Would this kernel load it?
     #[must_use]
     pub fn judge(&self, k: &KernelView<'_>) -> Verdict {
@@ -240,7 +251,10 @@ impl<'a> File<'a> {
             }
         }
         match &self.module {
-            Ok(module) => verdict.add(check(module, k)),
+            Ok(module) => {
+                verdict.add(check(module, k));
+                self.duplicates(module, k, &mut verdict);
+            }
             Err(error) => verdict.refusals.push(Reason::NotModule { error: error.clone() }),
         }
         verdict
@@ -297,7 +311,8 @@ pub fn check(module: &Module, k: &KernelView<'_>) -> Verdict {
 }
 
 /// The release is this version of Linux or a later one.
-fn since(release: &str, major: u32, minor: u32) -> bool {
+#[must_use]
+pub fn since(release: &str, major: u32, minor: u32) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }

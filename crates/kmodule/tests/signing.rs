@@ -250,6 +250,33 @@ fn certificate_fields() {
 }
 
 #[test]
+fn key_types_and_uses() {
+    if !has("openssl") {
+        return skip("needs openssl");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path();
+    let modules_only = " -addext extendedKeyUsage=codeSigning,1.3.6.1.4.1.2312.16.1.2";
+    for (algorithm, more, kind, ca, usage) in [
+        ("rsa:1024", "", "RSA 1024", true, &[][..]),
+        ("rsa:2050", modules_only, "RSA 2050", true, &["codeSigning", "kernel modules only"]),
+        ("ec -pkeyopt ec_paramgen_curve:P-256", " -addext basicConstraints=CA:FALSE", "EC P-256", false, &[]),
+        ("ec -pkeyopt ec_paramgen_curve:P-384", "", "EC P-384", true, &[]),
+        ("ec -pkeyopt ec_paramgen_curve:secp256k1", "", "EC 1.3.132.0.10", true, &[]),
+        ("ed25519", " -addext extendedKeyUsage=serverAuth", "Ed25519", true, &["1.3.6.1.5.5.7.3.1"]),
+    ] {
+        make_pair(directory, "t", algorithm, more);
+        let c = Certificate::parse(&fs::read(directory.join("t.der")).unwrap()).unwrap();
+        assert_eq!(c.key_type().to_string(), kind);
+        assert_eq!(c.subject(), "O=Test, CN=Key_t");
+        assert_eq!(
+            (c.is_ca(), c.extended_key_usage()),
+            (ca, usage.iter().map(|u| (*u).to_owned()).collect())
+        );
+    }
+}
+
+#[test]
 fn a_new_machine_owner_key() {
     let tools = sign_files();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();

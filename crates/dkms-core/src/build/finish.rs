@@ -9,6 +9,7 @@ use crate::kernel::toolchain::Toolchain;
 use crate::session::Session;
 use crate::signing::Signing;
 use crate::tree::manifest::ModuleRecord;
+use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::process::{Command, Stream};
 use kmodule::compress::{Format, Options};
@@ -81,11 +82,11 @@ fn one(job: &Job<'_>, entry: &ModuleEntry, modules: &Path) -> Result<ModuleRecor
     let signature = match target.signing(s)? {
         Signing::With(signer) => {
             s.tell(Event::BuildStage { build: b.clone(), stage: format!("signing {}.ko", entry.dest_name) });
-            signer.sign(&plain)?
+            signer.sign(s, &plain)?
         }
         Signing::Not(why) => why.clone(),
     };
-    let path = compress(s, target, &plain)?;
+    let path = compress(target, &plain)?;
     dkms_sys::fs::sync_file(&path)?;
     let bytes = dkms_sys::fs::read(&path)?;
     let info = |v: Option<&str>| v.unwrap_or_default().to_owned();
@@ -156,28 +157,41 @@ fn strip(s: &Session<'_>, toolchain: &Toolchain, file: &Path) -> Result<()> {
 }
 
 /// Compresses in the kernel's own format and returns the file that is left.
-fn compress(s: &Session<'_>, target: &Target, plain: &Path) -> Result<std::path::PathBuf> {
+fn compress(target: &Target, plain: &Path) -> Result<std::path::PathBuf> {
     let format = target.index.compression();
-    let given = match format {
-        Format::None => return Ok(plain.to_owned()),
-        Format::Gzip => target.framework.compress_gzip_opts.as_deref(),
-        Format::Xz => target.framework.compress_xz_opts.as_deref(),
-        Format::Zstd => target.framework.compress_zstd_opts.as_deref(),
-    };
-    let failed = |reason: String| Error::BadModule { path: plain.into(), reason };
-    let options = match given {
-        Some(text) => {
-            Options::parse(format, text).map_err(|e| failed(format!("compression options '{text}': {e}")))?
-        }
-        None => Options::default(),
-    };
-    let packed = kmodule::compress::compress(format, &dkms_sys::fs::read(plain)?, &options)
-        .map_err(|e| failed(format!("cannot be compressed: {e}")))?;
+    if format == Format::None {
+        return Ok(plain.to_owned());
+    }
+    let packed = packed(format, &target.framework, &dkms_sys::fs::read(plain)?)
+        .map_err(|reason| Error::BadModule { path: plain.into(), reason })?;
     let mut name = plain.as_os_str().to_owned();
     name.push(format.suffix());
     let path = std::path::PathBuf::from(name);
     dkms_sys::fs::create_new(&path, &packed, 0o644)?;
     dkms_sys::fs::remove_file(plain)?;
-    let _ = s;
     Ok(path)
+}
+
+/// A module in this format, with the options of framework.conf.
+///
+/// # Errors
+/// What is wrong with the options.
+pub(crate) fn packed(
+    format: Format,
+    framework: &FrameworkConf,
+    plain: &[u8],
+) -> std::result::Result<Vec<u8>, String> {
+    let given = match format {
+        Format::None => return Ok(plain.to_vec()),
+        Format::Gzip => framework.compress_gzip_opts.as_deref(),
+        Format::Xz => framework.compress_xz_opts.as_deref(),
+        Format::Zstd => framework.compress_zstd_opts.as_deref(),
+    };
+    let options = match given {
+        Some(text) => {
+            Options::parse(format, text).map_err(|e| format!("compression options '{text}': {e}"))?
+        }
+        None => Options::default(),
+    };
+    kmodule::compress::compress(format, plain, &options).map_err(|e| format!("cannot be compressed: {e}"))
 }

@@ -144,6 +144,9 @@ pub(crate) fn run(job: &Job<'_>, line: &jobs::Line) -> Result<()> {
     if job.private {
         command = command.bind(job.dir, &build_dir);
     }
+    for file in job.target.hidden(s) {
+        command = command.hide(file);
+    }
     if let Some(pool) = job.pool.filter(|_| line.share == jobs::Share::Pool) {
         let [read, write] = pool.descriptors();
         command = command.env("MAKEFLAGS", pool.makeflags()).pass_fd(read).pass_fd(write);

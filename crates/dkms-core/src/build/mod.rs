@@ -26,7 +26,7 @@ use dkms_sys::fs::TempDir;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use log::MakeLog;
 use mark::Mark;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -45,6 +45,8 @@ pub struct Target {
     pub index: ModuleIndex,
     signing: OnceLock<Signing>,
     deciding: Mutex<()>,
+    /// Private mounts can be had.
+    mounts: OnceLock<bool>,
 }
 
 /// How a build is to be done.
@@ -76,6 +78,7 @@ impl Target {
             headers,
             signing: OnceLock::new(),
             deciding: Mutex::new(()),
+            mounts: OnceLock::new(),
         })
     }
 
@@ -91,6 +94,15 @@ impl Target {
         }
         let decided = signing::prepare(s, &self.headers, &self.kernel.release, &self.framework)?;
         Ok(self.signing.get_or_init(|| decided))
+    }
+
+    /// What a build has no business to read: the private key, as far as it can be hidden here.
+    pub(crate) fn hidden(&self, s: &Session<'_>) -> Vec<PathBuf> {
+        let mut files = signing::private_files(s, &self.headers, &self.framework);
+        if !files.is_empty() && !*self.mounts.get_or_init(dkms_sys::mount::is_available) {
+            files.clear();
+        }
+        files
     }
 }
 
@@ -386,7 +398,8 @@ impl<'a> Job<'a> {
         let started = Instant::now();
         let seen = self.s.layout.build_dir(&self.b.package);
         let seen = self.private.then_some(&*seen);
-        let script = Script { directive, line, directory: self.dir, seen, environment };
+        let hidden = &self.target.hidden(self.s);
+        let script = Script { directive, line, directory: self.dir, seen, environment, hidden };
         let output = Output::Log(self.log.file());
         let Some(status) = hooks::run(self.s, &self.b.package, &script, output)? else { return Ok(()) };
         self.log.end(status.code_for_shell(), started.elapsed())?;

@@ -98,7 +98,7 @@ impl Change {
     }
 
     /// Has `status` show what it shows now of a package, until the end.
-    fn note(&mut self, s: &Session<'_>, package: &str) -> Result<()> {
+    pub(super) fn note(&mut self, s: &Session<'_>, package: &str) -> Result<()> {
         if self.transaction.knows(package) {
             return Ok(());
         }
@@ -193,6 +193,7 @@ impl Change {
             directory: &source,
             seen: None,
             environment: &environment,
+            hidden: &[],
         };
         match hooks::run(s, &b.package, &script, Output::Told)? {
             Some(status) if !status.success() && !force => Err(Error::PreInstallFailed {
@@ -221,6 +222,7 @@ impl Change {
             directory: &source,
             seen: None,
             environment: &environment,
+            hidden: &[],
         };
         match hooks::run(s, &b.package, &script, Output::Told) {
             Ok(Some(status)) if !status.success() => {
@@ -315,6 +317,7 @@ impl Change {
                 directory: &source,
                 seen: None,
                 environment: &environment,
+                hidden: &[],
             };
             match hooks::run(s, &b.package, &script, Output::Told) {
                 Ok(Some(status)) if !status.success() => {
@@ -350,7 +353,7 @@ impl Change {
 
     /// A batch of operations on one kernel, between `stage`, which makes what is put into place, and `record`, which writes
     /// down what came of it. Directories that are made for nothing go.
-    fn batch(
+    pub(super) fn batch(
         &mut self,
         s: &Session<'_>,
         kernel: &Kernel,
@@ -448,7 +451,7 @@ fn take_over(s: &Session<'_>, kernels: &[Kernel]) -> Result<(Vec<Held>, Vec<reco
     }
 }
 
-fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
+pub(super) fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
     Ok(write_text(path, &manifest.to_bytes())?)
 }
 

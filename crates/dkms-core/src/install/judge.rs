@@ -61,7 +61,9 @@ impl<'a> Judge<'a> {
             Reason::Untrusted { cause: Cause::Key { .. }, .. } | Reason::Blacklisted { .. } => false,
             Reason::Untrusted { .. } | Reason::Revoked { .. } => self.policy_is_ours,
             // The module that offers it may come later, or is replaced later.
-            Reason::OwnerMissing { .. } | Reason::ProprietaryOwner { .. } => false,
+            Reason::OwnerMissing { .. }
+            | Reason::ProprietaryOwner { .. }
+            | Reason::DependencyRefused { .. } => false,
             Reason::UnknownSymbol { .. } => file
                 .module()
                 .is_none_or(|m| m.modinfo.depends().all(|name| self.facts.has_named(&name, &self.siblings))),

@@ -6,6 +6,7 @@ pub mod depmod;
 pub(crate) mod judge;
 pub mod plan;
 pub mod recover;
+pub mod resign;
 pub mod settle;
 pub mod uninstall;
 pub mod weak;

@@ -1,23 +1,20 @@
 //! What a kernel is known by when modules are judged: its configuration, its symbols, a module of its own to compare
 //! with, and whom it trusts.
 
+use super::sources::{self, Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
 use super::trust::Trust;
 use crate::ids::Kernel;
-use crate::install::uninstall::installed_files;
-use crate::kernel::headers::{self, KernelConfig};
+use crate::kernel::headers::KernelConfig;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
-use crate::status::{self, Filter, State};
 use crate::tree::state::module_stem;
-use dkms_sys::process::{Command, Stream};
 use kmodule::compress::Format;
 use kmodule::elf::Module;
 use kmodule::symvers::Symvers;
-use kmodule::verdict::{File, Found, KernelView, Loader, Symbols, is_gpl_compatible};
+use kmodule::verdict::{File, Found, KernelView, Loader, Reason, Symbols, Verdict, is_gpl_compatible};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 /// One kernel, looked at once; what only few modules ask for is looked up when one does.
 #[derive(Debug)]
@@ -37,18 +34,11 @@ pub struct Facts {
     trust: Trust,
     path: std::ffi::OsString,
     loader: OnceLock<Loader>,
-    index: OnceLock<Index>,
+    /// depmod's index: who exports a symbol, and where a module's file is.
+    exporters: OnceLock<HashMap<String, String>>,
+    files: OnceLock<HashMap<String, PathBuf>>,
     offers: Mutex<HashMap<PathBuf, Option<Arc<Offer>>>>,
     owners: Mutex<HashMap<String, bool>>,
-}
-
-/// What a module of the kernel itself says of all its modules.
-#[derive(Debug)]
-struct Sample {
-    vermagic: String,
-    struct_module: u64,
-    /// Issuer of the certificate that signed it; empty when unsigned.
-    signer: String,
 }
 
 /// What one module exports.
@@ -57,13 +47,6 @@ struct Offer {
     name: String,
     symbols: Symvers,
     proprietary: bool,
-}
-
-/// depmod's index, as far as it is asked.
-#[derive(Debug, Default)]
-struct Index {
-    symbols: HashMap<String, String>,
-    files: HashMap<String, PathBuf>,
 }
 
 /// The name a module has in the kernel: `-` and `_` are the same there.
@@ -98,16 +81,53 @@ impl Facts {
             config,
             symvers,
             loader: OnceLock::new(),
-            index: OnceLock::new(),
+            exporters: OnceLock::new(),
+            files: OnceLock::new(),
             offers: Mutex::default(),
             owners: Mutex::default(),
         }
     }
 
-    /// Judges a module file. `siblings` are modules that will be installed together with it: they count before what is
-    /// installed now.
+    /// Judges a module file, and what is loaded before it. `siblings` are modules that will be installed together with it:
+    /// they count before what is installed now.
     #[must_use]
-    pub fn judge(&self, file: &File<'_>, siblings: &Siblings) -> kmodule::verdict::Verdict {
+    pub fn judge(&self, file: &File<'_>, siblings: &Siblings) -> Verdict {
+        let mut verdict = self.judge_alone(file, siblings);
+        let mut seen = Vec::new();
+        for name in file.module().map_or_else(Vec::new, |m| m.modinfo.depends().collect()) {
+            if siblings.names.contains(&name) {
+                continue;
+            }
+            if let Some(reason) = self.refused_before(&name, &mut seen) {
+                let reason = Box::new(reason);
+                verdict.refusals.insert(0, Reason::DependencyRefused { name, reason });
+            }
+        }
+        verdict
+    }
+
+    /// Why a module that another one needs would be refused. The kernel's own are not doubted.
+    fn refused_before(&self, name: &str, seen: &mut Vec<String>) -> Option<Reason> {
+        if seen.iter().any(|n| n == name) {
+            return None;
+        }
+        seen.push(name.to_owned());
+        let by_dkms = self.dkms.iter().find(|(n, _)| n == name).map(|(_, path)| path);
+        let path = by_dkms.or_else(|| self.files().get(name))?;
+        if path.starts_with(self.modules.join("kernel")) {
+            return None;
+        }
+        let bytes = std::fs::read(path).ok()?;
+        let file = File::read(&bytes, MODULE_LIMIT);
+        for before in file.module().map_or_else(Vec::new, |m| m.modinfo.depends().collect()) {
+            if let Some(reason) = self.refused_before(&before, seen) {
+                return Some(reason);
+            }
+        }
+        self.judge_alone(&file, &Siblings::default()).refusals.into_iter().next()
+    }
+
+    fn judge_alone(&self, file: &File<'_>, siblings: &Siblings) -> Verdict {
         let symbols = self.symvers.as_ref().map(|kernel| ForModule {
             facts: self,
             kernel,
@@ -142,7 +162,7 @@ impl Facts {
     pub fn has_named(&self, name: &str, siblings: &Siblings) -> bool {
         siblings.names.iter().any(|n| n == name)
             || self.dkms.iter().any(|(n, _)| n == name)
-            || self.index().files.contains_key(name)
+            || self.files().contains_key(name)
     }
 
     /// Whom this kernel trusts, and what it does about it.
@@ -188,8 +208,7 @@ impl Facts {
                 add(by_dkms);
                 continue;
             }
-            let index = self.index();
-            let owner = index.symbols.get(&needed.name).and_then(|name| index.files.get(name));
+            let owner = self.exporters().get(&needed.name).and_then(|name| self.files().get(name));
             add(owner.and_then(|path| self.offer(path)));
         }
         found
@@ -204,8 +223,12 @@ impl Facts {
         read
     }
 
-    fn index(&self) -> &Index {
-        self.index.get_or_init(|| Index::read(&self.modules))
+    fn exporters(&self) -> &HashMap<String, String> {
+        self.exporters.get_or_init(|| sources::exporters(&self.modules))
+    }
+
+    fn files(&self) -> &HashMap<String, PathBuf> {
+        self.files.get_or_init(|| sources::files(&self.modules))
     }
 
     /// A module of the kernel, by its path in Module.symvers (without suffix), is installed.
@@ -222,8 +245,7 @@ impl Facts {
                 Path::new(&name).exists()
             };
             let name = folded(owner.rsplit('/').next().unwrap_or_default());
-            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(there)
-                || self.index().files.contains_key(&name)
+            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(there) || self.files().contains_key(&name)
         })
     }
 
@@ -282,31 +304,6 @@ impl Offer {
     }
 }
 
-impl Index {
-    /// Reads `modules.symbols` and `modules.dep`; what is not there knows nothing.
-    fn read(modules: &Path) -> Self {
-        let text = |name: &str| {
-            std::fs::read(modules.join(name))
-                .map(|b| String::from_utf8_lossy(&b).into_owned())
-                .unwrap_or_default()
-        };
-        let mut index = Self::default();
-        for line in text("modules.symbols").lines() {
-            if let Some((symbol, module)) = line.strip_prefix("alias symbol:").and_then(|l| l.split_once(' '))
-            {
-                index.symbols.insert(symbol.to_owned(), folded(module.trim()));
-            }
-        }
-        for line in text("modules.dep").lines() {
-            let Some((file, _)) = line.split_once(':') else { continue };
-            if let Some(stem) = file.rsplit('/').next().and_then(module_stem) {
-                index.files.insert(folded(stem), modules.join(file));
-            }
-        }
-        index
-    }
-}
-
 /// Symbols as one module will find them.
 struct ForModule<'a> {
     facts: &'a Facts,
@@ -335,119 +332,4 @@ impl Symbols for ForModule<'_> {
     fn in_kernel(&self, symbol: &str) -> bool {
         self.kernel.lookup(symbol).is_some_and(|e| e.module == "vmlinux")
     }
-}
-
-/// The configuration of a kernel: that of its headers, else the one beside its image.
-fn configuration(s: &Session<'_>, kernel: &Kernel) -> Option<KernelConfig> {
-    let release = &kernel.release;
-    [
-        headers::config_path(s, release),
-        s.layout.boot_dir.join(format!("config-{release}")),
-        s.layout.kernel_modules(release).join("config"),
-    ]
-    .iter()
-    .find_map(|path| KernelConfig::read(path))
-}
-
-/// The symbols a kernel and its modules export: of its headers; as Fedora and RHEL put them beside the image; or out of
-/// the image itself.
-fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
-    let release = &kernel.release;
-    let modules = s.layout.kernel_modules(release);
-    let boot = |name: String| s.layout.boot_dir.join(name);
-    let mut lists = vec![headers::source_dir(s, release).join("Module.symvers")];
-    for suffix in [".gz", ".xz", ".zst", ""] {
-        lists.push(modules.join(format!("symvers{suffix}")));
-        lists.push(boot(format!("symvers-{release}{suffix}")));
-    }
-    for path in lists {
-        let Ok(bytes) = std::fs::read(&path) else { continue };
-        let plain = kmodule::compress::decompress(&bytes, MODULE_LIMIT).ok();
-        if let Some(list) = plain.and_then(|b| Symvers::parse(&b).ok()).filter(|list| !list.is_empty()) {
-            return Some((list, path));
-        }
-    }
-    let images = [
-        modules.join(IMAGES[0]),
-        boot(format!("{}-{release}", IMAGES[0])),
-        boot(format!("{}-{release}", IMAGES[1])),
-    ];
-    images.into_iter().find_map(|path| {
-        let packed = std::fs::read(&path).ok()?;
-        let elf = kmodule::image::unpack(&packed).ok()?;
-        let list = kmodule::exports::of_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
-        Some((list, path))
-    })
-}
-
-/// What kernel images are called.
-const IMAGES: [&str; 2] = ["vmlinuz", "Image"];
-
-fn is_image(path: &Path) -> bool {
-    path.file_name().and_then(|n| n.to_str()).is_some_and(|n| IMAGES.iter().any(|image| n.starts_with(image)))
-}
-
-/// The smallest module of the first directory that has one: any of them tells the version magic.
-fn sample(own: &Path) -> Option<Sample> {
-    let mut pending = vec![own.to_owned()];
-    while let Some(dir) = pending.pop() {
-        let mut entries: Vec<_> = std::fs::read_dir(&dir).ok()?.flatten().collect();
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        let is_module = |e: &&std::fs::DirEntry| e.file_name().to_str().and_then(module_stem).is_some();
-        let mut files: Vec<_> = entries
-            .iter()
-            .filter(is_module)
-            .filter_map(|e| Some((e.metadata().ok().filter(std::fs::Metadata::is_file)?.len(), e.path())))
-            .collect();
-        files.sort();
-        for (_, path) in files {
-            let Ok(bytes) = std::fs::read(&path) else { continue };
-            let file = File::read(&bytes, MODULE_LIMIT);
-            if let Some((module, vermagic)) = file.module().and_then(|m| Some((m, m.modinfo.vermagic()?))) {
-                let signer = kmodule::sign::signature(file.plain()).map_or_else(String::new, |s| s.signer);
-                let (vermagic, struct_module) = (vermagic.to_owned(), module.this_module_size);
-                return Some(Sample { vermagic, struct_module, signer });
-            }
-        }
-        pending.extend(
-            entries.iter().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(std::fs::DirEntry::path),
-        );
-    }
-    None
-}
-
-/// Names and files of what dkms installed for a kernel.
-fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> Vec<(String, PathBuf)> {
-    let filter = Filter { release: Some(status::escape(&kernel.release)), ..Filter::default() };
-    let mut found = Vec::new();
-    for entry in status::status(s, &filter) {
-        if let State::Installed(k) = &entry.kind {
-            let b = crate::ids::Build::new(&entry.package, k);
-            found.extend(
-                installed_files(s, &b).into_iter().filter(|f| f.present).map(|f| (folded(&f.name), f.path)),
-            );
-        }
-    }
-    found
-}
-
-/// Version of kmod, and the formats it reads (`kmod --version`).
-fn kmod(path: &std::ffi::OsStr) -> Option<(u32, Loader)> {
-    let done = Command::new(dkms_sys::process::which("kmod", path)?)
-        .arg("--version")
-        .stdout(Stream::Capture)
-        .stderr(Stream::Null)
-        .timeout(Duration::from_secs(10))
-        .run()
-        .ok()?;
-    let text = String::from_utf8_lossy(&done.stdout).into_owned();
-    let version = text.split_whitespace().find_map(|w| w.parse().ok())?;
-    let reads = |name: &str| {
-        text.split_whitespace().find_map(|w| match w.strip_suffix(name)? {
-            "+" => Some(true),
-            "-" => Some(false),
-            _ => None,
-        })
-    };
-    Some((version, Loader { gzip: reads("ZLIB"), xz: reads("XZ"), zstd: reads("ZSTD"), kernel: None }))
 }

@@ -2,6 +2,7 @@
 //! they are held against: this machine's kernels, their modules, their keys.
 
 mod kernel;
+mod sources;
 mod trust;
 
 pub use kernel::{Facts, Siblings};

@@ -1,11 +1,13 @@
 //! Whom a kernel trusts: the running one by its keyrings, another one by what the firmware and shim will hand to it.
 
+use super::kernel::folded;
 use crate::ids::Kernel;
 use crate::kernel::distro::Family;
 use crate::kernel::headers::KernelConfig;
 use crate::machine::{self, Enforce, Machine, Policy};
 use crate::session::Session;
 use crate::signing;
+use crate::tree::state::module_stem;
 use kmodule::sign::{Certificate, Hash, Signed};
 use kmodule::verdict::{Enforcement, Key, Keys, Signatures};
 use std::path::Path;
@@ -37,8 +39,10 @@ struct Digests {
     config: Option<KernelConfig>,
     /// `/proc/crypto` of the running kernel.
     loaded: Option<String>,
-    /// `modules.alias`: what is loaded when it is asked for.
-    on_demand: String,
+    /// Those that the kernel loads a module for when they are asked for.
+    on_demand: Vec<&'static str>,
+    /// Linux 6.7 forgot MD5 in signatures.
+    md5: bool,
 }
 
 impl Trust {
@@ -95,10 +99,8 @@ impl Trust {
             digests: Digests {
                 config: config.cloned(),
                 loaded: std::fs::read_to_string("/proc/crypto").ok().filter(|_| running),
-                on_demand: std::fs::read_to_string(
-                    s.layout.kernel_modules(&kernel.release).join("modules.alias"),
-                )
-                .unwrap_or_default(),
+                on_demand: on_demand(&s.layout.kernel_modules(&kernel.release)),
+                md5: !kmodule::verdict::since(&kernel.release, 6, 7),
             },
             running,
             policy,
@@ -193,6 +195,9 @@ impl Trust {
 impl Digests {
     /// In the kernel, or loaded, or to be loaded when it is asked for.
     fn has(&self, name: &str) -> Option<bool> {
+        if name == "md5" && !self.md5 {
+            return Some(false);
+        }
         if self.loaded.as_ref().is_some_and(|text| text.lines().any(|l| value(l, "name") == Some(name))) {
             return Some(true);
         }
@@ -200,17 +205,33 @@ impl Digests {
             "sha1" => "CONFIG_CRYPTO_SHA1",
             "sha224" | "sha256" => "CONFIG_CRYPTO_SHA256",
             "sha384" | "sha512" => "CONFIG_CRYPTO_SHA512",
+            "md5" => "CONFIG_CRYPTO_MD5",
             _ => "CONFIG_CRYPTO_SHA3",
         };
         match self.config.as_ref()?.value(option) {
             Some("y") => Some(true),
-            Some("m") => {
-                let alias = format!("alias crypto-{name} ");
-                Some(self.on_demand.lines().any(|l| l.starts_with(&alias)))
-            }
+            Some("m") => Some(self.on_demand.contains(&name)),
             _ => Some(false),
         }
     }
+}
+
+/// Digests that depmod's index has a module for; its file must be there, and those of the modules it needs.
+fn on_demand(modules: &Path) -> Vec<&'static str> {
+    let text = |name: &str| std::fs::read_to_string(modules.join(name)).unwrap_or_default();
+    let (aliases, files) = (text("modules.alias"), text("modules.dep"));
+    let there = |module: &str| {
+        files.lines().filter_map(|line| line.split_once(':')).any(|(file, needed)| {
+            let stem = file.rsplit('/').next().and_then(module_stem);
+            stem.is_some_and(|stem| folded(stem) == folded(module))
+                && needed.split_whitespace().chain([file]).all(|file| modules.join(file).exists())
+        })
+    };
+    let has = |name: &&'static str| {
+        let alias = format!("alias crypto-{name} ");
+        aliases.lines().filter_map(|line| line.strip_prefix(&alias)).any(there)
+    };
+    Hash::ALL.iter().map(|hash| hash.config_name()).chain(["md5"]).filter(has).collect()
 }
 
 /// A line `name   : value` of `/proc/crypto`.

@@ -330,6 +330,12 @@ impl Command {
         self
     }
 
+    /// Keeps it from reading the existing file `path`: it finds an empty one there. Needs what [`Command::bind`] needs. It
+    /// keeps out who reads what lies around; a program with all rights can take the mount away.
+    pub fn hide(self, path: impl Into<PathBuf>) -> Self {
+        self.bind("/dev/null", path)
+    }
+
     /// Lets it inherit this descriptor under the same number (a jobserver's pipe). All others are closed.
     pub fn pass_fd(mut self, fd: Arc<OwnedFd>) -> Self {
         self.pass.push(fd);

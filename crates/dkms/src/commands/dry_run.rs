@@ -9,7 +9,7 @@ use dkms_core::explain::Explained;
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::plan::{Step, What};
 use dkms_core::session::{Options, Session};
-use dkms_core::{actions, add, gather, remove, signing, tarball};
+use dkms_core::{actions, add, gather, remove, tarball};
 
 /// Any action with `--dry-run`.
 pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
@@ -20,6 +20,7 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
         Action::Autoinstall | Action::KernelPostinst => autoinstall(call)?,
         Action::KernelPreinst | Action::KernelPrerm => clear(call, action)?,
         Action::GenerateMok => key(call)?,
+        Action::Mok => super::mok::dry_run(call)?,
         Action::Mktarball | Action::Ldtarball => archive(call, action)?,
         // It says of each finding what its repair would do.
         Action::Fsck => return super::fsck::fsck(call, false),
@@ -131,7 +132,7 @@ fn clear(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
 }
 
 fn key(call: &Call<'_>) -> Result<Vec<Step>> {
-    let pair = signing::key_pair(call.s, &call.s.options.framework, None)?;
+    let pair = super::mok::pair(call)?;
     let there = std::path::Path::new(&pair.key).exists() || pair.key.starts_with("pkcs11:");
     let mut steps = Explained::new(call.s);
     if there {

@@ -45,7 +45,8 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
         return Err(Error::TwoActions(action.word().into(), second.word().into()));
     }
     let mut host = crate::host::gather();
-    let subject = Subject::of(arguments)?;
+    // What follows 'mok' names no package.
+    let subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
     let words = request::check(arguments)?;
     let (layout, options) = request::resolve(arguments, &host, ui)?;
     ui.set_verbose(options.verbose);
@@ -80,6 +81,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
         Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, &exit::code),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
         Action::GenerateMok => mok::generate(&call),
+        Action::Mok => mok::mok(&call),
         Action::Mktarball => tarball::make(&call),
         Action::Ldtarball => tarball::load(&call),
     }

@@ -51,12 +51,16 @@ fn installed(call: &Call<'_>) -> Result<Report> {
 
 fn answer(report: &Report) -> Result<()> {
     let count = |outcome| report.modules.iter().filter(|m| m.outcome() == outcome).count();
-    let all = report.modules.len();
+    let of = |n: usize| match (n, report.modules.len()) {
+        (1, 1) => "the module".to_owned(),
+        (n, all) => format!("{n} of {all} modules"),
+    };
     match (count(Outcome::Refused), count(Outcome::Unknown)) {
         (0, 0) => Ok(()),
         (0, unknown) => Err(Error::CannotTell(format!(
-            "of {all} modules, {unknown} may or may not load: not everything could be checked"
+            "{} may or may not load: not everything could be checked",
+            of(unknown)
         ))),
-        (refused, _) => Err(Error::No(format!("of {all} modules, {refused} would not load"))),
+        (refused, _) => Err(Error::No(format!("{} would not load", of(refused)))),
     }
 }

@@ -202,6 +202,10 @@ pub fn event(e: &Event) -> String {
             put("key", json!(key));
             put("certificate", json!(certificate));
         }
+        Event::Resigned { build, files } => {
+            of(&mut put, "resigned", build);
+            put("files", json!(files));
+        }
         Event::ArchiveWritten { path } => {
             put("event", "archive-written".into());
             put("path", json!(path));
@@ -279,6 +283,7 @@ fn step(step: &Step) -> Value {
         | What::Install(b)
         | What::Uninstall(b)
         | What::Unbuild(b)
+        | What::Resign(b)
         | What::Skip(b)
         | What::Defer(b)
         | What::Fail(b) => about(&mut put, &b.package, Some(&b.kernel)),
@@ -291,7 +296,7 @@ fn step(step: &Step) -> Value {
             put("key", json!(key));
             put("certificate", json!(certificate));
         }
-        What::WriteArchive(path) | What::LoadArchive(path) => put("path", json!(path)),
+        What::WriteArchive(path) | What::LoadArchive(path) | What::Enroll(path) => put("path", json!(path)),
         What::Nothing(what) => put("about", json!(what)),
     }
     value
@@ -309,6 +314,8 @@ fn word(what: &What) -> &'static str {
         What::Depmod(_) => "depmod",
         What::PostTransaction(_) => "post-transaction",
         What::MakeKey { .. } => "make-key",
+        What::Resign(_) => "resign",
+        What::Enroll(_) => "enroll",
         What::WriteArchive(_) => "write-archive",
         What::LoadArchive(_) => "load-archive",
         What::Skip(_) => "skip",

@@ -1,6 +1,7 @@
 //! How events look: lines, a live view, JSON.
 
 pub mod json;
+pub mod mok;
 pub mod plain;
 pub mod progress;
 pub mod verdicts;

@@ -98,6 +98,10 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
         Event::SigningKey { key, certificate } => {
             detail(format!("Signing with {key}, certificate {}", certificate.display()))
         }
+        Event::Resigned { build, files } => {
+            let list: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+            out(format!("Signed {build} anew: {}", list.join(", ")))
+        }
         Event::ArchiveWritten { path } => out(format!("Wrote {}", path.display())),
         Event::ArchiveLoaded { package, kernels } => {
             let list: Vec<String> = kernels.iter().map(ToString::to_string).collect();
@@ -160,6 +164,8 @@ fn what(what: &What) -> String {
         What::Depmod(k) => format!("depmod for kernel {}", k.release),
         What::PostTransaction(command) => format!("run {command}"),
         What::MakeKey { key, .. } => format!("make the signing key {key}"),
+        What::Resign(b) => format!("sign {b} anew"),
+        What::Enroll(path) => format!("ask for the enrolment of {}", path.display()),
         What::WriteArchive(path) => format!("write {}", path.display()),
         What::LoadArchive(path) => format!("load {}", path.display()),
         What::Skip(b) => format!("skip {b}"),

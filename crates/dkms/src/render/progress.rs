@@ -118,8 +118,8 @@ impl Progress {
     }
 
     /// Writes something above the live lines.
-    pub fn above(&self, write: impl FnOnce()) {
-        self.all.suspend(write);
+    pub fn above<R>(&self, write: impl FnOnce() -> R) -> R {
+        self.all.suspend(write)
     }
 
     /// Takes all live lines away.

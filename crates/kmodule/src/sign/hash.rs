@@ -16,10 +16,12 @@ pub enum Hash {
     Sha3_256,
     Sha3_384,
     Sha3_512,
+    /// Kernels before 6.7 accept it in a signature; nobody signs with it any more.
+    Md5,
 }
 
 impl Hash {
-    /// All of them.
+    /// All that a kernel can be configured to sign with.
     pub const ALL: [Hash; 8] = [
         Hash::Sha1,
         Hash::Sha224,
@@ -49,6 +51,7 @@ impl Hash {
             Hash::Sha3_256 => "sha3-256",
             Hash::Sha3_384 => "sha3-384",
             Hash::Sha3_512 => "sha3-512",
+            Hash::Md5 => "md5",
         }
     }
 
@@ -63,11 +66,12 @@ impl Hash {
             Hash::Sha3_256 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x08",
             Hash::Sha3_384 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x09",
             Hash::Sha3_512 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x0a",
+            Hash::Md5 => b"\x2a\x86\x48\x86\xf7\x0d\x02\x05",
         }
     }
 
     pub(super) fn from_oid(oid: &[u8]) -> Option<Hash> {
-        Hash::ALL.into_iter().find(|hash| hash.oid() == oid)
+        Hash::ALL.into_iter().chain([Hash::Md5]).find(|hash| hash.oid() == oid)
     }
 
     pub(super) fn digest(self, data: &[u8]) -> Vec<u8> {
@@ -80,6 +84,7 @@ impl Hash {
             Hash::Sha3_256 => sha3::Sha3_256::digest(data).to_vec(),
             Hash::Sha3_384 => sha3::Sha3_384::digest(data).to_vec(),
             Hash::Sha3_512 => sha3::Sha3_512::digest(data).to_vec(),
+            Hash::Md5 => md5::Md5::digest(data).to_vec(),
         }
     }
 
@@ -94,6 +99,7 @@ impl Hash {
             Hash::Sha3_256 => Pkcs1v15Sign::new::<sha3::Sha3_256>(),
             Hash::Sha3_384 => Pkcs1v15Sign::new::<sha3::Sha3_384>(),
             Hash::Sha3_512 => Pkcs1v15Sign::new::<sha3::Sha3_512>(),
+            Hash::Md5 => Pkcs1v15Sign::new::<md5::Md5>(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::compress::Format;
 use crate::elf::ElfError;
-use crate::sign::Hash;
+use crate::sign::{HOLDS_DATA, Hash, NOT_ZERO};
 use std::fmt;
 
 /// Why a signature does not count.
@@ -130,6 +130,13 @@ pub enum Reason {
         /// The module.
         owner: String,
     },
+    /// A module that is loaded before it is refused itself.
+    DependencyRefused {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: Box<Reason>,
+    },
     /// The symbol exists with another CRC.
     DisagreesAboutVersion {
         /// The symbol.
@@ -251,6 +258,7 @@ impl Reason {
             Reason::NoSymvers => "no-symvers",
             Reason::UnknownSymbol { .. } => "unknown-symbol",
             Reason::OwnerMissing { .. } => "dependency-missing",
+            Reason::DependencyRefused { .. } => "dependency-refused",
             Reason::DisagreesAboutVersion { .. } => "symbol-version",
             Reason::NoSymbolVersion { .. } => "no-symbol-version",
             Reason::NoVersions => "no-symbol-versions",
@@ -279,6 +287,13 @@ impl Reason {
     pub fn log(&self) -> Option<String> {
         Some(match self {
             Reason::NotModule { error: ElfError::NotElf { empty: true } } => return None,
+            Reason::DependencyRefused { reason, .. } => return reason.log(),
+            Reason::SignatureDamaged { reason } if *reason == HOLDS_DATA => {
+                "PKCS#7 signature with non-detached data".to_owned()
+            }
+            Reason::SignatureDamaged { reason } if *reason == NOT_ZERO => {
+                "PKCS#7 signature info has unexpected non-zero params".to_owned()
+            }
             Reason::Compression { .. } | Reason::NotModule { .. } => "Invalid ELF".to_owned(),
             Reason::WrongMachine { .. } => "Invalid architecture in ELF header".to_owned(),
             Reason::Stripped => "module has no symbols (stripped?)".to_owned(),
@@ -317,6 +332,7 @@ impl Reason {
     #[must_use]
     pub fn errno(&self) -> &'static str {
         match self {
+            Reason::DependencyRefused { reason, .. } => reason.errno(),
             Reason::UnknownSymbol { .. }
             | Reason::OwnerMissing { .. }
             | Reason::GplOnly { .. }
@@ -379,6 +395,7 @@ impl Reason {
                 "install the package that has that module for this kernel (linux-modules-extra or kernel-modules-extra \
                  on some distributions)"
             }
+            Reason::DependencyRefused { reason, .. } => reason.help(),
             Reason::DisagreesAboutVersion { .. } => {
                 "kernel, headers and the modules it depends on do not belong together; bring them to the same version \
                  and rebuild"
@@ -472,6 +489,9 @@ impl fmt::Display for Reason {
             }
             Reason::OwnerMissing { symbol, owner } => {
                 write!(f, "Unknown symbol {symbol} (err -2): {owner}, which offers it, is not installed")
+            }
+            Reason::DependencyRefused { name, reason } => {
+                write!(f, "{name}, which it needs, would not be loaded: {reason}")
             }
             Reason::DisagreesAboutVersion { symbol, module_crc, kernel_crc } => write!(
                 f,

@@ -95,9 +95,6 @@ pub(super) fn check(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) 
         }
         namespace(module, entry, k, verdict);
     }
-    for export in module.exports.iter().filter(|export| symbols.in_kernel(export)) {
-        verdict.refusals.push(Reason::DuplicateExport { symbol: export.clone() });
-    }
 }
 
 fn crc(entry: Entry<'_>, wanted: Option<u32>, verdict: &mut Verdict) {

@@ -84,12 +84,6 @@ fn refusals_and_notes() {
         ("no CRC at all", module(GOOD, &[("plain", false)], &[]), vec![], vec![Reason::NoVersions]),
         ("needs nothing", module(GOOD, &[], versions), vec![], vec![]),
         (
-            "exports what the kernel has",
-            Module { exports: vec![symbol("plain"), symbol("own")], ..module(GOOD, &[], versions) },
-            vec![Reason::DuplicateExport { symbol: symbol("plain") }],
-            vec![],
-        ),
-        (
             "no symbol table",
             Module { has_symbols: false, ..module(GOOD, &[], versions) },
             vec![Reason::Stripped],

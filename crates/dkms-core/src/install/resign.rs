@@ -1,0 +1,164 @@
+//! Modules that are signed anew, where they are built and where they are installed, without a build.
+
+use super::change::{Change, write_record};
+use super::uninstall;
+use crate::error::Result;
+use crate::ids::Build;
+use crate::journal::op::{Op, aside};
+use crate::session::Session;
+use crate::tree::manifest::{Manifest, Stamp};
+use crate::tree::state;
+use dkms_sys::fs;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Who knows which modules are to be signed anew, and does it.
+pub trait Resigner {
+    /// Whether the module in this file is to be signed anew; else why not.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>>;
+
+    /// The file as it is to be, and what the manifest says of its signature.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)>;
+}
+
+/// What was done for a build.
+#[derive(Debug, Default)]
+pub struct Resigned {
+    /// Files with a new signature, in the tree and in `/lib/modules`.
+    pub files: Vec<PathBuf>,
+    /// Installed ones of them.
+    pub installed: usize,
+    /// Files that were left as they are, and why.
+    pub left: Vec<(PathBuf, String)>,
+}
+
+/// A file to be replaced.
+struct Item {
+    path: PathBuf,
+    /// The built file with the same bytes.
+    copy_of: Option<PathBuf>,
+    installed: bool,
+}
+
+impl Change {
+    /// Signs the modules of a build anew that `resigner` wants. No index changes by that, so no depmod is needed.
+    ///
+    /// # Errors
+    /// Nothing of this build was changed then.
+    pub fn resign(&mut self, s: &Session<'_>, b: &Build, resigner: &dyn Resigner) -> Result<Resigned> {
+        let mut done = Resigned::default();
+        let items = wanted(s, b, resigner, &mut done)?;
+        if items.is_empty() {
+            return Ok(done);
+        }
+        let place = |item: &Item| Op::Place {
+            staged: aside(&item.path, "new"),
+            to: item.path.clone(),
+            saved: Some(aside(&item.path, "old")),
+            vacated: None,
+        };
+        let mut ops: Vec<Op> = items.iter().map(place).collect();
+        let manifest = Manifest::load(s.layout, b);
+        let path = s.layout.manifest(b);
+        if manifest.is_some() {
+            ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
+        }
+        let signatures: RefCell<BTreeMap<PathBuf, String>> = RefCell::default();
+        let stage = || {
+            items.iter().try_for_each(|item| {
+                let staged = aside(&item.path, "new");
+                fs::remove_file(&staged)?;
+                if let Some(built) = &item.copy_of {
+                    fs::copy_file(aside(built, "new"), &staged)?;
+                    fs::set_mode(&staged, 0o644)?;
+                    return Ok(fs::sync_file(&staged)?);
+                }
+                let (bytes, signature) = resigner.renewed(b, &item.path)?;
+                signatures.borrow_mut().insert(item.path.clone(), signature);
+                Ok(fs::create_new(&staged, &bytes, 0o644)?)
+            })
+        };
+        let record = || match manifest {
+            Some(m) => write_record(&path, &updated(s, b, m, &items, &signatures.borrow())?),
+            None => Ok(()),
+        };
+        self.note(s, &b.package.name)?;
+        self.batch(s, &b.kernel, ops, stage, record)?;
+        done.installed = items.iter().filter(|item| item.installed).count();
+        done.files = items.into_iter().map(|item| item.path).collect();
+        Ok(done)
+    }
+
+    /// Files that belong to no package, in one batch of a kernel that is part of this change.
+    ///
+    /// # Errors
+    /// Nothing of the batch was changed then.
+    pub(crate) fn replace(&mut self, s: &Session<'_>, ops: Vec<Op>) -> Result<()> {
+        let Some(kernel) = self.kernels.first().map(|of| of.kernel.clone()) else { return Ok(()) };
+        self.batch(s, &kernel, ops, || Ok(()), || Ok(()))
+    }
+}
+
+fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resigned) -> Result<Vec<Item>> {
+    let mut items: Vec<Item> = Vec::new();
+    let built: Vec<PathBuf> = state::module_files(s.layout, b).into_iter().map(|f| f.path).collect();
+    for path in &built {
+        match resigner.wants(path)? {
+            Ok(()) => items.push(Item { path: path.clone(), copy_of: None, installed: false }),
+            Err(why) => done.left.push((path.clone(), why)),
+        }
+    }
+    if !state::is_active(s.layout, b) {
+        return Ok(items);
+    }
+    let ours = uninstall::installed_files(s, b).into_iter().filter(|f| f.ours && f.present);
+    // A link leads to the built file.
+    for path in ours.map(|f| f.path).filter(|path| !fs::is_symlink(path)) {
+        let same = |built: &&PathBuf| fs::same_contents(&path, built).unwrap_or(false);
+        let copy_of = items.iter().map(|item| &item.path).find(same).cloned();
+        if copy_of.is_none() {
+            if let Err(why) = resigner.wants(&path)? {
+                if !built.iter().any(|built| same(&built)) {
+                    done.left.push((path, why));
+                }
+                continue;
+            }
+        }
+        items.push(Item { path, copy_of, installed: true });
+    }
+    Ok(items)
+}
+
+/// The manifest, with the digests and stamps of the new files.
+fn updated(
+    s: &Session<'_>,
+    b: &Build,
+    mut m: Manifest,
+    items: &[Item],
+    signatures: &BTreeMap<PathBuf, String>,
+) -> Result<Manifest> {
+    let dir = s.layout.module_dir(b);
+    for record in &mut m.modules {
+        let path = dir.join(&record.file);
+        if let Some(signature) = signatures.get(&path) {
+            let bytes = fs::read(&path)?;
+            record.size = bytes.len() as u64;
+            record.sha256 = crate::digest::bytes(&bytes);
+            record.signature = signature.clone();
+        }
+    }
+    for file in m.installed.iter_mut().flat_map(|installed| &mut installed.files) {
+        if items.iter().any(|item| item.path == file.path) {
+            file.stamp = Stamp::of(&file.path).unwrap_or_default();
+        }
+        file.built = Stamp::of(&dir.join(&file.file)).unwrap_or_default();
+    }
+    Ok(m)
+}

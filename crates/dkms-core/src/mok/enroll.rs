@@ -1,0 +1,149 @@
+//! Asking for a certificate's enrolment, through mokutil.
+
+use super::certificate::Certified;
+use super::status::{self, Status};
+use crate::error::{Error, Result};
+use crate::hooks;
+use crate::ids::Kernel;
+use crate::machine::{Machine, SecureBoot};
+use crate::secret::Secret;
+use crate::session::Session;
+use dkms_sys::fs::TempDir;
+use dkms_sys::process::{Command, Finished, Stdin, Stream};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The systemd credential with the one-time password.
+pub const CREDENTIAL: &str = "dkms.mok-password";
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrolled {
+    /// This machine trusts the certificate already.
+    Already(PathBuf),
+    /// It waits since an earlier time.
+    Waits(PathBuf),
+    /// It waits from now on.
+    Asked(PathBuf),
+}
+
+/// Asks for the enrolment of the certificate that signs for a kernel; of the new one, when a rotation is under way.
+///
+/// # Errors
+/// There is no certificate, it is forbidden, the machine has no EFI firmware or no mokutil, or mokutil refuses.
+pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
+    let mut status = status::of_machine(s, kernel, &Machine::look(Path::new("/")))?;
+    status::forget_previous(&mut status)?;
+    let certified = to_enroll(&status)?;
+    let path = certified.path.clone();
+    if let Some(list) = certified.enrolment.forbidden.as_ref().ok().copied().flatten() {
+        return Err(refuse(
+            format!("{list} forbids the certificate {}", path.display()),
+            "'dkms mok rotate' makes another key",
+        ));
+    }
+    if certified.enrolment.is_trusted() {
+        return Ok((Enrolled::Already(path), status));
+    }
+    if certified.enrolment.is_pending() {
+        return Ok((Enrolled::Waits(path), status));
+    }
+    if status.secure_boot == SecureBoot::NotEfi {
+        return Err(refuse(
+            "this machine was not started by EFI firmware, which keeps such keys".into(),
+            "'dkms mok' says whether it needs to be enrolled at all",
+        ));
+    }
+    ask(s, certified)?;
+    let after = status::of_machine(s, kernel, &Machine::look(Path::new("/")))?;
+    match to_enroll(&after)?.enrolment.mok_new {
+        Ok(false) => Err(refuse(
+            "mokutil ended well, but the certificate is not among those that wait to be enrolled".into(),
+            "see what 'mokutil --list-new' says",
+        )),
+        _ => Ok((Enrolled::Asked(path), after)),
+    }
+}
+
+/// The certificate that [`enroll()`] would ask for, or why there is nothing to ask for; for `--dry-run`.
+///
+/// # Errors
+/// As [`enroll()`], as far as it can be seen.
+pub fn to_be_enrolled(s: &Session<'_>, kernel: &Kernel) -> Result<std::result::Result<PathBuf, String>> {
+    let status = status::of_machine(s, kernel, &Machine::look(Path::new("/")))?;
+    let certified = to_enroll(&status)?;
+    Ok(match (certified.enrolment.is_trusted(), certified.enrolment.is_pending()) {
+        (true, _) => Err("this machine trusts the certificate".into()),
+        (_, true) => Err("the certificate waits to be enrolled".into()),
+        _ => Ok(certified.path.clone()),
+    })
+}
+
+fn refuse(reason: String, help: &str) -> Error {
+    Error::NotEnrolled { reason, help: help.into() }
+}
+
+/// The new certificate of a rotation, else the one in use.
+fn to_enroll(status: &Status) -> Result<&Certified> {
+    match (&status.staged, &status.certificate) {
+        (Some(staged), _) => Ok(staged),
+        (None, Ok(Some(certified))) => Ok(certified),
+        (None, Ok(None)) => Err(refuse(
+            format!("there is no certificate {}", status.pair.certificate.display()),
+            "'dkms generate_mok' makes a key pair",
+        )),
+        (None, Err(why)) => Err(refuse(why.clone(), "")),
+    }
+}
+
+fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
+    let Some(mokutil) = dkms_sys::process::which("mokutil", &s.host.path) else {
+        return Err(Error::ProgramMissing {
+            program: "mokutil".into(),
+            purpose: "ask for the enrolment of a key".into(),
+            package: "mokutil".into(),
+        });
+    };
+    // It reads DER, and nothing else.
+    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mok")?;
+    let der = scratch.path().join("certificate.der");
+    dkms_sys::fs::create_new(&der, certified.certificate.der(), 0o600)?;
+    let command = Command::new(&mokutil).arg("--import").arg(&der).envs(s.host.environment.iter().cloned());
+    let done = match s.host.secrets.credential(CREDENTIAL)? {
+        Some(password) => command
+            .stdin(Stdin::Bytes(twice(&password)))
+            .stdout(Stream::Capture)
+            .stderr(Stream::ToStdout)
+            .timeout(Duration::from_secs(60))
+            .run(),
+        None if s.sink.can_ask() => {
+            s.tell(crate::event::Event::Detail { text: "mokutil asks for a one-time password".into() });
+            command.stdin(Stdin::Inherit).stdout(Stream::Inherit).stderr(Stream::Inherit).run()
+        }
+        None => {
+            return Err(refuse(
+                "enrolling needs a one-time password, and there is no terminal to ask for it".into(),
+                "run this on a terminal, or give it as the systemd credential dkms.mok-password",
+            ));
+        }
+    };
+    let done = done.map_err(|e| hooks::process_error(s, &e, "ask for the enrolment of a key"))?;
+    if done.status.success() { Ok(()) } else { Err(refuse(said(&done), "")) }
+}
+
+/// It asks for the password and for its repetition.
+fn twice(password: &Secret) -> Vec<u8> {
+    let one = password.reveal().as_bytes();
+    [one, b"\n", one, b"\n"].concat()
+}
+
+fn said(done: &Finished) -> String {
+    let text = done.stdout_text();
+    let prompt = |line: &&str| line.trim().is_empty() || line.starts_with("input password");
+    let words: Vec<&str> = text.lines().filter(|line| !prompt(line)).map(str::trim).collect();
+    match words.as_slice() {
+        [] => format!("mokutil ended with {}", done.status),
+        some => format!("mokutil ended with {}: {}", done.status, some.join("; ")),
+    }
+}

@@ -1,0 +1,267 @@
+//! Another key: made, enrolled, then taken, with all modules signed anew.
+//!
+//! The new pair waits beside the one in use until every kernel here that insists on signatures will take its signatures.
+//! Then all of it changes in one transaction: each module of each build, where it is built and where it is installed, and at last the
+//! pair itself. A crash leaves all of the old or all of the new.
+
+use super::config_of;
+use super::status::{self, Status};
+use crate::conf::framework;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::ids::{Build, Kernel};
+use crate::install::resign::Resigner;
+use crate::install::{Change, Ending};
+use crate::journal::op::{Op, aside};
+use crate::kernel::installed::decompressed;
+use crate::lock;
+use crate::machine::{Enforce, Machine, policy};
+use crate::session::Session;
+use crate::signing::{self, KeyPair, read_certificate};
+use crate::tree::state;
+use dkms_sys::fs;
+use kmodule::compress::Format;
+use kmodule::sign::{self, Certificate, Hash, Key};
+use std::path::{Path, PathBuf};
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Rotated {
+    /// The new pair waits: these kernels insist on signatures, and this machine does not trust the new key yet.
+    Waits(Vec<Kernel>),
+    /// It is in use, and this is what was signed with it.
+    Taken(Taken),
+}
+
+/// What was signed anew.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Modules that were built, or installed, and have a new signature.
+    pub files: usize,
+    /// Files that were left as they are, and why.
+    pub left: Vec<(PathBuf, String)>,
+    /// Kernels whose installed modules are others now.
+    pub changed: Vec<Kernel>,
+}
+
+/// Makes a new pair if none waits, and takes it if nothing that is enforced stands in the way; with `--force` in any case.
+///
+/// # Errors
+/// The pair is not one that can be replaced here, or something could not be signed: then everything is as it was.
+pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
+    let machine = Machine::look(Path::new("/"));
+    let pair = status::pair_for(s, kernel)?;
+    replaceable(s, &pair)?;
+    let staged = pair.staged();
+    signing::ensure_staged(s, &pair)?;
+    let before = status::of_machine(s, kernel, &machine)?;
+    if let Some(list) = before.staged.as_ref().and_then(|c| c.enrolment.forbidden.clone().ok().flatten()) {
+        return Err(refuse(
+            format!("{list} forbids the new key's certificate {}", staged.certificate.display()),
+            "delete the new pair, then rotate again",
+        ));
+    }
+    let trusted = before.staged.as_ref().is_some_and(|c| c.enrolment.is_trusted());
+    let demanding = demanding(s, &machine);
+    if !trusted && !demanding.is_empty() {
+        if !s.options.force {
+            return Ok((Rotated::Waits(demanding), before));
+        }
+        s.warn(
+            "the new key is taken although this machine does not trust it yet (--force): until it is enrolled, \
+             kernels that insist on signatures load no module signed with it",
+        );
+    }
+    let taken = take(s, kernel, &pair, &staged)?;
+    let mut after = status::of_machine(s, kernel, &machine)?;
+    status::forget_previous(&mut after)?;
+    Ok((Rotated::Taken(taken), after))
+}
+
+/// What [`rotate`] would do, for `--dry-run`: whether a pair is made, which kernels stand in the way, and the builds that
+/// are signed anew.
+///
+/// # Errors
+/// As [`rotate`].
+pub fn foresee(s: &Session<'_>, kernel: &Kernel) -> Result<(Option<KeyPair>, Vec<Kernel>, Vec<Build>)> {
+    let machine = Machine::look(Path::new("/"));
+    let pair = status::pair_for(s, kernel)?;
+    replaceable(s, &pair)?;
+    let staged = pair.staged();
+    let there = Path::new(&staged.key).is_file() && staged.certificate.is_file();
+    let now = status::of_machine(s, kernel, &machine)?;
+    let trusted = now.staged.as_ref().is_some_and(|c| c.enrolment.is_trusted());
+    let waits = if trusted || s.options.force { Vec::new() } else { demanding(s, &machine) };
+    let builds = if waits.is_empty() { with_this_pair(s, &pair)? } else { Vec::new() };
+    Ok(((!there).then_some(staged), waits, builds))
+}
+
+fn refuse(reason: String, help: &str) -> Error {
+    Error::KeyKept { reason, help: help.into() }
+}
+
+fn replaceable(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
+    if pair.is_token() {
+        return Err(refuse(
+            format!("{} is in a token, and dkms makes keys in files only", pair.key),
+            "make a new key there, name it in framework.conf, and build again",
+        ));
+    }
+    for path in [Path::new(&pair.key), &pair.certificate] {
+        if !path.is_file() {
+            return Err(refuse(
+                format!("{} is not there", path.display()),
+                "'dkms generate_mok' makes a key pair where there is none",
+            ));
+        }
+    }
+    read_certificate(&pair.certificate)?;
+    let _ = s;
+    Ok(())
+}
+
+/// Kernels with modules of ours, and the running one, that insist on signatures or may do so.
+pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
+    let mut kernels: Vec<Kernel> = builds(s).into_iter().map(|b| b.kernel).collect();
+    kernels.extend(running(s));
+    kernels.sort();
+    kernels.dedup();
+    kernels.retain(|k| {
+        let config = config_of(s, &k.release);
+        let runs = k.release == s.host.release;
+        policy(machine, config.as_ref().map(|c| c.text()), runs).enforce != Enforce::No
+    });
+    kernels
+}
+
+fn running(s: &Session<'_>) -> Option<Kernel> {
+    Kernel::new(&s.host.release, &s.host.machine).ok()
+}
+
+fn builds(s: &Session<'_>) -> Vec<Build> {
+    state::all_packages(s.layout).iter().flat_map(|p| state::builds(s.layout, p)).collect()
+}
+
+/// The builds whose kernels are signed for with this pair: `$kernelver` may give others another one.
+fn with_this_pair(s: &Session<'_>, pair: &KeyPair) -> Result<Vec<Build>> {
+    let mut found = Vec::new();
+    for b in builds(s) {
+        if status::pair_for(s, &b.kernel)? == *pair {
+            found.push(b);
+        }
+    }
+    Ok(found)
+}
+
+fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> Result<Taken> {
+    // Nothing is built meanwhile that would still be signed with the old key. Build locks come first, then the key's, then
+    // the kernels'.
+    let packages = state::all_packages(s.layout);
+    let _building = packages.iter().map(|p| lock::build(s, p)).collect::<Result<Vec<_>>>()?;
+    let _key = lock::signing_key(s)?;
+    let resigner = Resign {
+        s,
+        old: read_certificate(&pair.certificate)?,
+        new: read_certificate(&staged.certificate)?,
+        key: Key::parse(&fs::read(&staged.key)?)
+            .map_err(|e| refuse(format!("{}: {e}", staged.key), "delete the new pair, then rotate again"))?,
+    };
+    if !resigner.new.matches(&resigner.key) {
+        return Err(refuse(
+            format!("{} and {} do not belong together", staged.key, staged.certificate.display()),
+            "delete the new pair, then rotate again",
+        ));
+    }
+    let builds = with_this_pair(s, pair)?;
+    let mut kernels: Vec<Kernel> = builds.iter().map(|b| b.kernel.clone()).collect();
+    // The pair is changed with some kernel, if nothing is built as well.
+    kernels.push(kernel.clone());
+    let mut change = Change::begin(s, &kernels)?;
+    let mut taken = Taken::default();
+    let mut all = || -> Result<()> {
+        for b in &builds {
+            if let Some(signal) = dkms_sys::signal::interrupted() {
+                return Err(Error::Interrupted(signal));
+            }
+            let done = change.resign(s, b, &resigner)?;
+            taken.files += done.files.len();
+            taken.left.extend(done.left);
+            if done.installed > 0 && !taken.changed.contains(&b.kernel) {
+                taken.changed.push(b.kernel.clone());
+            }
+            if !done.files.is_empty() {
+                s.tell(Event::Resigned { build: b.clone(), files: done.files });
+            }
+        }
+        change.replace(s, exchange(pair, staged, &resigner.old))
+    };
+    if let Err(e) = all() {
+        change.abandon(s)?;
+        return Err(e);
+    }
+    change.finish(s, Ending::Whole)?;
+    Ok(taken)
+}
+
+/// The new pair for the old one, whose certificate is kept. By renames only: what is taken back is not lost.
+fn exchange(pair: &KeyPair, staged: &KeyPair, old: &Certificate) -> Vec<Op> {
+    let (key, previous) = (PathBuf::from(&pair.key), pair.previous());
+    let mut ops = Vec::new();
+    if fs::exists(&previous) {
+        ops.push(Op::Remove { saved: aside(&previous, "old"), path: previous.clone() });
+    }
+    if pair.is_one_file() {
+        let text = String::from_utf8_lossy(&kmodule::mok::to_pem(old.der())).into_owned();
+        ops.push(Op::Text { path: previous, text });
+    } else {
+        ops.push(Op::Move { from: pair.certificate.clone(), to: previous });
+        ops.push(Op::Move { from: staged.certificate.clone(), to: pair.certificate.clone() });
+    }
+    ops.push(Op::Remove { saved: aside(&key, "old"), path: key.clone() });
+    ops.push(Op::Move { from: PathBuf::from(&staged.key), to: key });
+    ops
+}
+
+/// Replaces signatures of the old key by those of the new one.
+struct Resign<'a> {
+    s: &'a Session<'a>,
+    old: Certificate,
+    new: Certificate,
+    key: Key,
+}
+
+impl Resign<'_> {
+    fn plain(file: &Path) -> Result<(Format, Vec<u8>)> {
+        let bytes = fs::read(file)?;
+        let broken = |reason| Error::BadModule { path: file.into(), reason };
+        Ok((Format::detect(&bytes), decompressed(&bytes).map_err(broken)?))
+    }
+}
+
+impl Resigner for Resign<'_> {
+    fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>> {
+        let (_, plain) = match Self::plain(file) {
+            Err(Error::BadModule { reason, .. }) => return Ok(Err(reason)),
+            other => other?,
+        };
+        Ok(match sign::verify(&plain, &self.old) {
+            // Of a key whose signatures cannot be computed here, the name has to do.
+            Ok(()) | Err(sign::VerifyError::UnsupportedKeyType) => Ok(()),
+            Err(e) => Err(e.to_string()),
+        })
+    }
+
+    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)> {
+        let (format, plain) = Self::plain(file)?;
+        let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
+        let failed = |reason: String| Error::SignFailed {
+            path: file.into(),
+            reason,
+            help: "nothing was changed; the old key is in use as before".into(),
+        };
+        let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.to_string()))?;
+        let framework = framework::load(self.s, Some(&b.kernel.release))?;
+        let packed = crate::build::finish::packed(format, &framework, &signed).map_err(failed)?;
+        Ok((packed, format!("signed by {}", self.new.subject_cn())))
+    }
+}

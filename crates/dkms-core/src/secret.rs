@@ -1,0 +1,81 @@
+//! Pass phrases and PINs: kept out of the environment that builds and scripts inherit, out of logs and of error messages.
+
+use crate::error::Result;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+/// Something that is not shown. Its debug output does not hold it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(OsString);
+
+impl Secret {
+    /// Takes it.
+    pub fn new(text: impl Into<OsString>) -> Self {
+        Self(text.into())
+    }
+
+    /// For whom it is meant.
+    pub fn reveal(&self) -> &OsStr {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// The secrets of a command.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// `$CREDENTIALS_DIRECTORY`: where systemd puts what a unit's `LoadCredential=` names (systemd.exec(5)).
+    pub credentials: Option<PathBuf>,
+    /// `$KBUILD_SIGN_PIN`
+    pub sign_pin: Option<Secret>,
+    /// What was answered on the terminal.
+    pub(crate) answered: Arc<OnceLock<Option<Secret>>>,
+}
+
+impl Secrets {
+    /// What the environment of dkms had.
+    pub fn new(credentials: Option<PathBuf>, sign_pin: Option<Secret>) -> Self {
+        Self { credentials, sign_pin, ..Self::default() }
+    }
+
+    /// A credential's content without the newline at its end; `None` when there is no such credential.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn credential(&self, name: &str) -> Result<Option<Secret>> {
+        let Some(dir) = &self.credentials else { return Ok(None) };
+        let Some(mut bytes) = dkms_sys::fs::read_optional(dir.join(name))? else { return Ok(None) };
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        Ok((!bytes.is_empty()).then(|| Secret(OsString::from_vec(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_a_file_without_its_last_newline() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("pin"), "se cret\n\n").unwrap();
+        std::fs::write(dir.path().join("empty"), "\n").unwrap();
+        std::fs::create_dir(dir.path().join("directory")).unwrap();
+        let secrets = Secrets::new(Some(dir.path().into()), None);
+        assert_eq!(secrets.credential("pin").unwrap(), Some(Secret::new("se cret\n")));
+        assert_eq!(secrets.credential("empty").unwrap(), None);
+        assert_eq!(secrets.credential("absent").unwrap(), None);
+        assert!(secrets.credential("directory").is_err());
+        assert_eq!(Secrets::default().credential("pin").unwrap(), None);
+        assert!(!format!("{:?}", Secret::new("1234")).contains("1234"));
+    }
+}
