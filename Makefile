@@ -36,7 +36,8 @@ packages: build fetch ## Real packages with both (root)
 robust: build fetch ## Crashes, full disks, many at once, interrupts, the job server's limit (root)
 	tests/ci.sh crash disk concurrency interrupt jobserver
 
-test-vm: build fetch ## The verdicts of `dkms verify` against real kernels, all boots (root, qemu)
+test-vm: build ## The verdicts of `dkms verify` against real kernels, all boots; Secure Boot from end to end (root, qemu)
+	tests/fetch.sh --vm-debian
 	tests/vm.sh --all
 
 fuzz-smoke: ## Each fuzz target for a minute

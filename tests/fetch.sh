@@ -2,13 +2,14 @@
 # Fill build/ with what the end-to-end tests read: kernel headers, one kernel image, Debian's own
 # dkms and every *-dkms package of the configured Debian archive.
 #
-#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--with-image-6.12] [--msrv]
+#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--with-image-6.12] [--msrv]
 #
 # Nothing but a few build tools is installed: packages are downloaded, unpacked below
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
 # only what changed. Layout:
 #   build/layers/{headers-6.1,headers-6.12,image-6.1,dkms-debian}/{root,kernel,stamp}
 #   build/layers/vm-{6.1,6.1-old,6.12,tools}    what boots in tests/vm: cloud kernels with their headers; firmware, shim
+#   build/layers/vm-debian      the disk of a small Debian for tests/secure-boot.sh (--vm-debian)
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
 set -euo pipefail
@@ -18,15 +19,16 @@ build=${DKMS_TEST_BUILD:-$here/build}
 layers=$build/layers
 debs=$build/debs
 
-tools=yes image612=no msrv=no vm=yes
+tools=yes image612=no msrv=no vm=yes debian=no
 for arg in "$@"; do
     case $arg in
         --no-tools) tools=no ;;
         --tools-only) tools=only ;;
         --no-vm) vm=no ;;
+        --vm-debian) debian=yes ;;
         --with-image-6.12) image612=yes ;;
         --msrv) msrv=yes ;;
-        -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
     esac
 done
@@ -125,6 +127,9 @@ mandoc mandoc
 qemu-system-x86_64 qemu-system-x86
 mcopy mtools
 mkfs.vfat dosfstools
+qemu-img qemu-utils
+mmdebstrap mmdebstrap
+mke2fs e2fsprogs
 LIST
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
@@ -177,6 +182,37 @@ vm_layers() {
     if ((${#kernels[@]} > 1)); then vm_kernel vm-6.1-old "${kernels[-1]}"; else say 'vm-6.1-old: this archive has none'; fi
     mapfile -t kernels < <(cloud_kernels '6\.12\.[0-9]+\+deb12')
     if ((${#kernels[@]})); then vm_kernel vm-6.12 "${kernels[0]}"; else say 'vm-6.12: this archive has none'; fi
+}
+
+# The disk of a small Debian with two kernels, the newest and the oldest of 6.1, their headers, and what building needs.
+debian_disk() {
+    local dir=$layers/vm-debian suite kernels package packages want='' root
+    # shellcheck source=/dev/null
+    suite=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
+    mapfile -t kernels < <(cloud_kernels '6\.1\.[0-9]+-[0-9]+')
+    if ((${#kernels[@]} < 2)); then say 'vm-debian: this archive has not two kernels for it'; return; fi
+    if ! command -v mmdebstrap >/dev/null || [[ $(id -u) != 0 ]]; then say 'vm-debian: needs mmdebstrap and root'; return; fi
+    kernels=("${kernels[0]}" "${kernels[-1]}")
+    packages=(kmod mokutil make gcc libc6-dev cpio initramfs-tools zstd)
+    for package in "${kernels[@]}"; do packages+=("linux-image-$package" "linux-headers-$package"); done
+    for package in "${packages[@]}"; do want+="$package=$(candidate "$package")"$'\n'; done
+    if [[ -f $dir/stamp && $(<"$dir/stamp")$'\n' == "$want" ]]; then say 'vm-debian: up to date'; return; fi
+    say "vm-debian: $suite with ${packages[*]}"
+    rm -rf "$dir"
+    root=$dir/debian
+    mkdir -p "$dir/root/srv/debian"
+    # From the archive that apt uses here.
+    apt-get indextargets --format "\$(ORIGIN) deb \$(REPO_URI) \$(RELEASE) \$(COMPONENT)" 'Created-By: Packages' | sed -n 's/^Debian deb/deb/p' >"$dir/sources"
+    mmdebstrap --quiet --mode=root --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        "$suite" "$root" - <"$dir/sources" || { say 'vm-debian: could not be made'; return; }
+    mke2fs -q -t ext4 -O ^has_journal -d "$root" "$dir/root/srv/debian/root.ext4" 2G >/dev/null
+    cp "$root/boot/vmlinuz-${kernels[0]}" "$dir/root/srv/debian/vmlinuz"
+    cp "$root/boot/initrd.img-${kernels[0]}" "$dir/root/srv/debian/initrd.img"
+    printf '%s\n' "${kernels[@]}" >"$dir/root/srv/debian/kernels"
+    rm -rf "$root" "$dir/sources"
+    printf '%s' "${kernels[0]}" >"$dir/kernel"
+    printf '%s' "$want" >"$dir/stamp"
 }
 
 packages() {
@@ -250,6 +286,7 @@ if [[ $tools != no && $(id -u) == 0 ]]; then install_tools; fi
 if [[ $tools == only ]]; then exit 0; fi
 kernel_layers
 if [[ $vm == yes ]]; then vm_layers; fi
+if [[ $debian == yes ]]; then debian_disk; fi
 layer dkms-debian '' dkms
 packages
 if [[ $msrv == yes ]]; then msrv_toolchain; fi
