@@ -123,7 +123,7 @@ fn choose(
         return external("a PKCS#11 key needs it");
     }
     let key_path = Path::new(&pair.key);
-    let (key, hash) = match (Key::parse(&dkms_sys::fs::read(key_path)?), Hash::from_config_name(hash)) {
+    let (key, hash) = match (Key::parse(&pair::read_key(key_path)?), Hash::from_config_name(hash)) {
         (Ok(key), Some(hash)) => (key, hash),
         (Err(KeyError::Encrypted), _) if pin::find(s)?.is_none() => {
             return Err(refuse(
@@ -178,6 +178,13 @@ fn sign_file(
     framework: &FrameworkConf,
     why: &str,
 ) -> Result<Method> {
+    if dkms_sys::mount::is_hidden(Path::new(&pair.key)) {
+        return Err(refuse(
+            Path::new(&pair.key),
+            &format!("{why}, and a dkms that a build's script calls cannot hand the key to it"),
+            "call dkms after the build instead, or use an RSA key in a file",
+        ));
+    }
     // It would complain as well, but not in words that help.
     read_certificate(&pair.certificate)?;
     let candidates: Vec<PathBuf> = match framework.sign_file.as_deref().filter(|v| !v.is_empty()) {
