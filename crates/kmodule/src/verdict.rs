@@ -14,7 +14,7 @@ mod signature;
 mod symbols;
 pub use license::is_gpl_compatible;
 pub use reason::{Cause, Reason};
-pub use symbols::{Found, Symbols};
+pub use symbols::{Found, Symbols, made_by_loader};
 
 /// What is known about a kernel. Start with [`KernelView::new`] and fill in what there is.
 #[derive(Clone)]

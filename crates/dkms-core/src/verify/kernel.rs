@@ -12,7 +12,9 @@ use crate::tree::state::module_stem;
 use kmodule::compress::Format;
 use kmodule::elf::Module;
 use kmodule::symvers::Symvers;
-use kmodule::verdict::{File, Found, KernelView, Loader, Reason, Symbols, Verdict, is_gpl_compatible};
+use kmodule::verdict::{
+    File, Found, KernelView, Loader, Reason, Symbols, Verdict, is_gpl_compatible, made_by_loader,
+};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -194,7 +196,8 @@ impl Facts {
         };
         for needed in &module.undefined {
             let listed = kernel.lookup(&needed.name);
-            if listed.is_some_and(|e| e.module == "vmlinux") {
+            let made = || made_by_loader(module.machine, &needed.name);
+            if listed.is_some_and(|e| e.module == "vmlinux") || listed.is_none() && made() {
                 continue;
             }
             if let Some(offer) = siblings.offers.iter().find(|o| o.symbols.lookup(&needed.name).is_some()) {

@@ -129,8 +129,10 @@ fn named(list: &str, name: &str) -> bool {
     })
 }
 
-/// Symbols that the kernel's module loader provides itself or ignores (ignore_undef_symbol, arch/powerpc).
-fn made_by_loader(machine: u16, symbol: &str) -> bool {
+/// Symbols that the kernel's module loader provides itself or ignores (ignore_undef_symbol, arch/powerpc), for an
+/// `e_machine`.
+#[must_use]
+pub fn made_by_loader(machine: u16, symbol: &str) -> bool {
     const I386: u16 = 3;
     const PPC: u16 = 20;
     const PPC64: u16 = 21;
