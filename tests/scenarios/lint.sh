@@ -15,7 +15,7 @@ dkms status --fix
 cat >>/usr/src/single-1.0/dkms.conf <<'C'
 AUTOINSTALL='true' # always
 CLEAN="make clean"
-MAKE="make KVER=$(uname -r)"
+MAKE="make -C /lib/modules/$(uname -r)/build M=${dkms_tree}/single/1.0/build"
 BUILD_EXCLUSIVE_KERNEL="^[456].[0-9]"
 C
 dkms lint single/1.0 >/run/out
@@ -25,7 +25,7 @@ grep -qxF "6 | AUTOINSTALL='true' # always" /run/out
 grep -qxF '  | ^^^^^^^^^^^^^^^^^^' /run/out
 grep -qxF '  = write (--fix): AUTOINSTALL="yes"' /run/out
 grep -q ':7:1: warning\[deprecated-directive\]: CLEAN is out of date' /run/out
-grep -q ':8:17: warning\[uname\]: ' /run/out
+grep -q ':8:28: warning\[uname\]: ' /run/out
 #: step nobody-needs-to-be-root 0 ours
 code 1 setpriv --reuid=65534 --regid=65534 --clear-groups dkms lint /usr/src/single-1.0 >/run/nobody
 cmp /run/out /run/nobody
@@ -66,5 +66,24 @@ mv /usr/src/scripts-1.0 /usr/src/scripts-1.1
 dkms lint /usr/src/scripts-1.1 | grep -c 'directory-name' >/run/count || true
 same "$(cat /run/count)" 1
 dkms lint /usr/src/scripts-1.1 >/dev/null
+#: step what-bash-evaluates-is-looked-at-again 1 ours
+fixture bashonly-1.0
+cd /usr/src/bashonly-1.0
+cat >>dkms.conf <<'C'
+BUILD_MODULE_LOCATION[0]="src"
+BUILT_MODULE_NAME[1]="other.ko"
+DEST_MODULE_LOCATION[1]="/updates"
+C
+chown 65534:65534 . dkms.conf
+for who in 65534 0; do
+    cp -p dkms.conf /run/bashonly.conf
+    setpriv --reuid=$who --regid=$who --clear-groups env PATH="$PATH" dkms lint --fix >/run/out || test $? == 1
+    same "$(grep -c fixed /run/out)$(grep -c 'module-suffix\]: \|misspelt' /run/out)" 22
+    same "$(grep -c '^\./dkms.conf:[0-9:]* [a-z]*\[' /run/out)" 3
+    grep -qx 'BUILT_MODULE_NAME\[1\]="other"' dkms.conf
+    same "$(stat -c %u dkms.conf)$(ls -A | grep -c lint)" 655340
+    cp -p /run/bashonly.conf dkms.conf
+done
+dkms lint >/dev/null
 #: step no-bash-at-all 1 ours
 dkms lint /usr/src/badsyntax-1.0 >/run/out || { rc=$?; grep -q 'error\[cannot-evaluate\]' /run/out; exit $rc; }

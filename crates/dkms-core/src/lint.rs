@@ -43,7 +43,7 @@ struct Looked {
 /// # Errors
 /// [`Error::ConfMissing`], or [`Error::Io`] when it cannot be read.
 pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
-    let looked = examine(s, path, &read(path)?, kernel);
+    let looked = examine(s, path, None, &read(path)?, kernel);
     Ok(Report { path: path.to_path_buf(), findings: looked.findings, ..Report::default() })
 }
 
@@ -55,7 +55,7 @@ pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
 /// As [`look`], and [`Error::Io`] when it cannot be written.
 pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let bytes = read(path)?;
-    let before = examine(s, path, &bytes, kernel);
+    let before = examine(s, path, None, &bytes, kernel);
     let mut report = Report { path: path.to_path_buf(), ..Report::default() };
     let (text, mended) = lint::apply(&before.text, &before.findings);
     if text == before.text {
@@ -67,7 +67,13 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
         report.findings = before.findings;
         return Ok(report);
     }
-    let after = examine(s, path, text.as_bytes(), kernel);
+    // Through links: the file is replaced where it lies.
+    let target = fs::canonicalize(path).map_err(Error::Io)?;
+    let metadata = fs::metadata(&target).map_err(Error::Io)?;
+    let after = {
+        let candidate = Candidate::new(&target, text.as_bytes(), metadata.mode())?;
+        examine(s, path, Some(&candidate.0), text.as_bytes(), kernel)
+    };
     if before.directives.is_some() && after.directives.is_none() {
         report.not_fixed = Some("the mended file could no longer be evaluated".into());
         report.findings = before.findings;
@@ -81,9 +87,6 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
             return Ok(report);
         }
     }
-    // Through links: the file is replaced where it lies.
-    let target = fs::canonicalize(path).map_err(Error::Io)?;
-    let metadata = fs::metadata(&target).map_err(Error::Io)?;
     fs::write_atomic(&target, text.as_bytes(), metadata.mode() & 0o7777).map_err(Error::Io)?;
     if s.host.root {
         fs::set_owner(&target, metadata.uid(), metadata.gid()).map_err(Error::Io)?;
@@ -94,6 +97,23 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     Ok(report)
 }
 
+/// The mended text beside the file, for bash to read, which may look for the file's neighbours. Gone when dropped.
+struct Candidate(PathBuf);
+
+impl Candidate {
+    fn new(beside: &Path, text: &[u8], mode: u32) -> Result<Self> {
+        let path = beside.with_file_name(format!(".dkms.conf.lint-{}", std::process::id()));
+        fs::create_new(&path, text, mode & 0o777).map_err(Error::Io)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
     match fs::read_optional(path) {
         Ok(Some(bytes)) => Ok(bytes),
@@ -102,11 +122,15 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-fn examine(s: &Session<'_>, path: &Path, bytes: &[u8], kernel: &Kernel) -> Looked {
+/// Looks at a file's text; `lies` is where bash finds it, if not at `path`.
+fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kernel: &Kernel) -> Looked {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let state = State { variables: load::variables(s, None, kernel), directives: Directives::new() };
     let declined = dkms_conf::evaluate(bytes, &state, Dialect::Module, &dkms_sys::regex::matches).err();
-    let (directives, refused) = match load::evaluate_one(s, path, bytes, &state, Dialect::Module) {
+    // bash runs in another directory.
+    let lies = lies.unwrap_or(path);
+    let lies = std::path::absolute(lies).unwrap_or_else(|_| lies.to_path_buf());
+    let (directives, refused) = match load::evaluate_one(s, &lies, bytes, &state, Dialect::Module) {
         Ok((directives, _)) => (Some(directives), None),
         Err(e) => (None, Some(e)),
     };
