@@ -3,6 +3,8 @@
 
 #![allow(clippy::print_stderr, clippy::indexing_slicing, reason = "tests say what they skipped and counted")]
 
+mod common;
+
 use dkms_conf::lint::{Code, Facts, Finding, apply, differing, lint};
 use dkms_conf::{Decline, Dialect, Directives, State, evaluate};
 use proptest::prelude::*;
@@ -55,7 +57,8 @@ fn each_kind() {
         ("AUTO_INSTALL=yes", "misspelt-directive"),
         ("MAKES=1\nMAKE=\"make -C $kernel_source_dir $MAKES\"", ""),
         ("LOAD=no", "unknown-directive"),
-        ("export CFLAGS=-O2\nLC_ALL=C\nVERSION=1\nx=$VERSION", ""),
+        ("export CFLAGS=-O2\nVERSION=1\nx=$VERSION", ""),
+        ("LC_ALL=C", "needs-bash"),
         ("KERNELDIR=x make", "needs-bash"),
         ("CLEAN=\"make clean\"", "deprecated-directive"),
         ("CLEAN=\"true\"", ""),
@@ -245,6 +248,54 @@ proptest! {
         let (after, _) = apply(&text, &all);
         prop_assert!(all.iter().all(|f| f.at.as_ref().is_none_or(|at| at.line >= 1 && at.column >= 1)));
         let _ = findings(&after);
+    }
+}
+
+/// Long files of one mistake: it returns, and soon.
+#[test]
+fn many_mistakes() {
+    for line in
+        ["AUTOINSTALL=y\n", "CLEAN=x\n", "A[", "X=\"$(\"$(", "BUILT_MODULE_NAME=(", "Q=`uname -r`\n", "\"$(`"]
+    {
+        let text = line.repeat(200_000 / line.len());
+        let all = findings(&text);
+        let _ = apply(&text, &all);
+    }
+    let modules: String =
+        (0..2000).map(|i| format!("BUILT_MODULE_NAME[{i}]=a.ko\nPATCH_MATCH[{i}]=* x\n")).collect();
+    let all = findings(&modules);
+    assert!(!all.is_empty() && all.len() < 3000);
+    let _ = apply(&modules, &all);
+}
+
+/// Quotes that reach into what dkms writes behind the value: taking it away changes others, and that is seen.
+#[test]
+fn a_mend_with_consequences_is_seen() {
+    let Some(bash) = common::Bash::new("/usr/sbin:/usr/bin:/sbin:/bin") else { return };
+    let text = with("CLEAN='a \"b'\nMODULES_CONF[0]='c \"d'\nMODULES_CONF[1]=e");
+    let state = common::state(KERNEL, "x86_64");
+    let read = |text: &str| bash.reference(text.as_bytes(), &state, Dialect::Module, "C").expect("bash");
+    let mut only_clean = findings(&text);
+    only_clean.retain(|f| f.changes == Some("CLEAN"));
+    let (after, mended) = apply(&text, &only_clean);
+    assert_eq!(mended, [true]);
+    assert_eq!(differing(&read(&text), &read(&after), &only_clean, &mended), ["MODULES_CONF"]);
+}
+
+/// The mends, as bash sees them: the same but for the directive that was mended.
+#[test]
+fn mends_as_bash_sees_them() {
+    let Some(bash) = common::Bash::new("/usr/sbin:/usr/bin:/sbin:/bin") else { return };
+    let state = common::state(KERNEL, "x86_64");
+    let read = |text: &str| bash.reference(text.as_bytes(), &state, Dialect::Module, "C").expect("bash");
+    for piece in
+        PIECES.iter().chain(&["BUILD_MODULE_NAME[3]=x\nA=`echo`", "for i in 1; do\nCLEAN=x\ndone\nCLEAN=y"])
+    {
+        let text = with(piece);
+        let all = findings(&text);
+        let (after, mended) = apply(&text, &all);
+        let (old, new) = (read(&text), read(&after));
+        assert_eq!(differing(&old, &new, &all, &mended), Vec::<&str>::new(), "{text}---\n{after}");
     }
 }
 

@@ -13,6 +13,12 @@ const FOREIGN: [&str; 12] = [
     "CDPATH",
 ];
 
+/// More findings are not told: each costs a search for its line.
+const MAX_FINDINGS: usize = 500;
+
+/// More edits of one kind are not made by themselves.
+const MAX_EDITS: usize = 1000;
+
 /// More different names than this are not looked at: each costs a comparison with the table.
 const MAX_NAMES: usize = 300;
 
@@ -20,6 +26,9 @@ pub(super) fn look(file: &File<'_>, found: &mut Vec<Finding>) {
     let mut seen = BTreeSet::new();
     let mut last: BTreeMap<(&str, usize), &Assigned<'_>> = BTreeMap::new();
     for a in &file.scan.assignments {
+        if found.len() >= MAX_FINDINGS {
+            break;
+        }
         let Some(info) = Dialect::Module.find(a.name) else {
             if seen.len() < MAX_NAMES && seen.insert(a.written()) {
                 stranger(file, a, found);
@@ -51,7 +60,8 @@ fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Finding>) {
         if !file.scan.assignments.iter().any(taken) && !file.scan.runs_more {
             let same = file.scan.assignments.iter().filter(|b| b.written() == a.written());
             finding.changes = Some(meant);
-            finding.edits = same.map(|b| edit(b.start..b.start + b.name.len(), meant)).collect();
+            finding.edits =
+                same.take(MAX_EDITS).map(|b| edit(b.start..b.start + b.name.len(), meant)).collect();
         }
         found.push(finding);
         return;
@@ -83,7 +93,7 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Fin
     let by_hand = name == "OBSOLETE_BY";
     let mend = if by_hand { "BUILD_EXCLUSIVE_KERNEL_MAX=…".to_owned() } else { format!("remove {name}") };
     let mut finding = warning(Code::Deprecated, file.at_assignment(first), message, mend);
-    if !by_hand && all.iter().all(|a| a.alone && file.own(a)) {
+    if !by_hand && all.len() <= MAX_EDITS && all.iter().all(|a| a.alone && file.own(a)) {
         finding.changes = Some(info.name);
         finding.edits = all.iter().map(|a| whole_lines(file.text, a)).collect();
     }

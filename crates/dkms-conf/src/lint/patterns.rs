@@ -63,7 +63,7 @@ const TAILS: [&str; 6] =
 pub(super) fn look(file: &File<'_>, directives: &Directives, m: &Matcher<'_>, found: &mut Vec<Finding>) {
     for (name, against) in DIRECTIVES {
         // A mistake that was copied many times needs not be told more often.
-        for i in directives.indices(name).take(200) {
+        for i in directives.indices(name).take(100) {
             let Some(pattern) = directives.get(name, i).filter(|p| !p.is_empty()) else { continue };
             one(file, &Pattern { name, index: i, text: pattern, against }, m, found);
         }

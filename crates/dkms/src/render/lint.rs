@@ -52,7 +52,7 @@ pub fn text(report: &Report, asked_to_fix: bool) -> String {
     for f in &report.fixed {
         let line = f.at.as_ref().map_or_else(String::new, |at| format!(":{}", at.line));
         out.push_str(&format!("{}{line}: fixed[{}]: {}\n", report.path.display(), f.code.word(), f.message));
-        out.push_str(&format!("  now: {}\n", f.help));
+        out.push_str(&format!("  mended: {}\n", f.help));
     }
     for f in &report.findings {
         one(&report.path, f, &mut out);
