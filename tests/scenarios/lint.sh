@@ -2,7 +2,7 @@
 #: step nothing-to-say 0 ours
 fixture single-1.0 scripts-1.0 badpatch-1.0 badsyntax-1.0
 same "$(dkms lint /usr/src/single-1.0)" '/usr/src/single-1.0/dkms.conf is clean'
-cd /usr/src/single-1.0
+cd /usr/src/single-1.0 || exit 99
 same "$(dkms lint)" './dkms.conf is clean'
 same "$(dkms lint single/1.0 --quiet)" ''
 dkms lint single/1.0
@@ -68,7 +68,7 @@ same "$(cat /run/count)" 1
 dkms lint /usr/src/scripts-1.1 >/dev/null
 #: step what-bash-evaluates-is-looked-at-again 1 ours
 fixture bashonly-1.0
-cd /usr/src/bashonly-1.0
+cd /usr/src/bashonly-1.0 || exit 99
 cat >>dkms.conf <<'C'
 BUILD_MODULE_LOCATION[0]="src"
 BUILT_MODULE_NAME[1]="other.ko"

@@ -1,7 +1,8 @@
 //! What the author of a dkms.conf could do better: text in, findings out.
 //!
-//! [`lint`] looks at the text ([`scan`], so also where only bash can evaluate it) and at the directives it comes to. What
-//! can be mended without asking carries its [`Edit`]s; [`apply`] carries those out and leaves every other byte alone.
+//! [`lint`] looks at the text, with a scanner of its own so that it also works where only bash can evaluate the file, and
+//! at the directives it comes to. What can be mended without asking carries its [`Edit`]s; [`apply`] carries those out
+//! and leaves every other byte alone.
 
 mod code;
 mod make;

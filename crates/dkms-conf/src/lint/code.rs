@@ -57,7 +57,7 @@ codes! {
     Destination, "destination", "every module needs a place below /kernel, /updates or /extra";
     /// STRIP is neither yes nor no.
     Strip, "strip-value", "only the first letter counts, and everything but n is yes";
-    /// PATCH_MATCH without PATCH, MAKE[1] without MAKE_MATCH.
+    /// `PATCH_MATCH` without `PATCH`, `MAKE[1]` without `MAKE_MATCH`.
     MatchWithout, "match-without", "entries of the two arrays belong together by their index";
     /// A patch outside patches/.
     PatchPath, "patch-path", "patches are looked for in the source's patches/ directory only";
