@@ -25,7 +25,7 @@ __dkms_kernels() {
 
 _dkms() {
     local cur prev words cword i action='' reply=()
-    local actions='add remove build unbuild install uninstall match autoinstall status config fsck verify ready pending
+    local actions='add remove build unbuild install uninstall match autoinstall status config lint fsck verify ready pending
         mktarball ldtarball generate_mok mok kernel_preinst kernel_postinst kernel_prerm'
     local common='-q --quiet --verbose --debug --json --dry-run --lock-timeout --dkmstree --sourcetree --installtree -h --help -V --version'
 
@@ -101,6 +101,7 @@ _dkms() {
             fsck) options="$options --repair" ;;
             ready | pending) options='-k -a --kernelver --arch' ;;
             config) options="$options -c --config --kernelsourcedir --directive" ;;
+            lint) options="$options -c --fix" ;;
             ldtarball) options='-k -a --kernelver --arch --archive --force' ;;
             generate_mok) options='' ;;
             mok) options='-k --kernelver --force' ;;
@@ -108,7 +109,7 @@ _dkms() {
             reply=($(compgen -W "$options $common" -- "$cur"))
         else
             case $action in
-            add | build | install | config)
+            add | build | install | config | lint)
                 compopt -o filenames 2>/dev/null
                 reply=($(compgen -W "$(__dkms_sources)" -- "$cur") $(compgen -f -- "$cur"))
                 ;;

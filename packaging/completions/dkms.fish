@@ -21,7 +21,7 @@ function __dkms_action -d 'Has one of these actions been given? Without argument
     set -l given (commandline -opc)[2..]
     set -l wanted $argv
     if test (count $wanted) -eq 0
-        set wanted add remove build unbuild install uninstall match autoinstall status config fsck verify ready pending \
+        set wanted add remove build unbuild install uninstall match autoinstall status config lint fsck verify ready pending \
             mktarball ldtarball generate_mok mok \
             kernel_preinst kernel_postinst kernel_prerm
     end
@@ -43,6 +43,7 @@ complete -c dkms -n 'not __dkms_action' -a match -d 'Install what another kernel
 complete -c dkms -n 'not __dkms_action' -a autoinstall -d 'Install all modules that ask for it'
 complete -c dkms -n 'not __dkms_action' -a status -d 'Show what is added, built and installed'
 complete -c dkms -n 'not __dkms_action' -a config -d 'Show what a dkms.conf comes to'
+complete -c dkms -n 'not __dkms_action' -a lint -d 'Say what could be better in a dkms.conf'
 complete -c dkms -n 'not __dkms_action' -a fsck -d 'Look for what is not in order, and repair it'
 complete -c dkms -n 'not __dkms_action' -a verify -d 'Say whether the kernel would load a module'
 complete -c dkms -n 'not __dkms_action' -a ready -d 'Say whether a kernel is safe to boot'
@@ -54,8 +55,8 @@ complete -c dkms -n 'not __dkms_action' -a mok -d 'The signing key, and whether 
 complete -c dkms -n 'not __dkms_action' -a 'kernel_preinst kernel_postinst kernel_prerm' -d 'For package scripts'
 
 complete -c dkms -n '__dkms_action remove unbuild uninstall match status fsck verify mktarball' -a '(__dkms_packages)'
-complete -c dkms -n '__dkms_action add build install config' -a '(__dkms_sources)'
-complete -c dkms -n '__dkms_action add build install config verify ldtarball' -F
+complete -c dkms -n '__dkms_action add build install config lint' -a '(__dkms_sources)'
+complete -c dkms -n '__dkms_action add build install config lint verify ldtarball' -F
 complete -c dkms -n '__dkms_action mok; and not __dkms_action status enroll rotate' -a 'status enroll rotate'
 
 complete -c dkms -s m -l module -x -a '(__dkms_sources)' -d 'Module/version'
@@ -74,6 +75,7 @@ complete -c dkms -n '__dkms_action mktarball ldtarball add' -l archive -r -F -d 
 complete -c dkms -n '__dkms_action mktarball' -l binaries-only -d 'Without sources'
 complete -c dkms -n '__dkms_action mktarball' -l source-only -d 'Without built modules'
 complete -c dkms -n '__dkms_action fsck' -l repair -d 'Repair what is safe'
+complete -c dkms -n '__dkms_action lint' -l fix -d 'Mend what is safe'
 complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'Kernel to take after'
 complete -c dkms -n '__dkms_action remove unbuild uninstall mktarball' -l all -d 'For every kernel'
 complete -c dkms -n '__dkms_action add build install match autoinstall ldtarball mktarball mok' -l force -d 'Do it again, whatever is there'

@@ -1,6 +1,7 @@
 //! `framework.conf` with types, and what is wrong with it.
 
 use crate::directives::Directives;
+use crate::lint::Code;
 use crate::problem::Problem;
 
 /// The machine's configuration. `None`: not set, so the default or an earlier source holds.
@@ -91,7 +92,7 @@ fn tree(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> Opt
         return Some(value.to_owned());
     }
     let message = format!("{name} is '{value}', which is not an absolute path");
-    problems.push(Problem::error(name, None, message, "begin the path with '/'"));
+    problems.push(Problem::error(Code::Setting, name, None, message, "begin the path with '/'"));
     None
 }
 
@@ -105,7 +106,13 @@ fn number<T: std::str::FromStr>(
     let parsed = value.parse().ok().filter(|_| digits);
     if parsed.is_none() {
         let message = format!("{name} is '{value}', which is not a number this option can have");
-        problems.push(Problem::error(name, None, message, format!("a whole number, such as {name}=4")));
+        problems.push(Problem::error(
+            Code::Setting,
+            name,
+            None,
+            message,
+            format!("a whole number, such as {name}=4"),
+        ));
     }
     parsed
 }
@@ -116,7 +123,13 @@ fn try_sign(directives: &Directives, problems: &mut Vec<Problem>) -> Option<Stri
         return Some(value.to_owned());
     }
     let message = format!("try_sign_modules is '{value}', a word that is not known");
-    problems.push(Problem::error("try_sign_modules", None, message, "true, false or not_in_chroot"));
+    problems.push(Problem::error(
+        Code::Setting,
+        "try_sign_modules",
+        None,
+        message,
+        "true, false or not_in_chroot",
+    ));
     None
 }
 

@@ -21,5 +21,15 @@ pub fn fuzz_evaluate(data: &[u8]) {
             let _ = crate::locate(&text, &problem.directive, problem.index);
         }
     }
+    let text = String::from_utf8_lossy(data);
+    let found = crate::evaluate(data, &before, Dialect::Module, &contains);
+    let facts = crate::lint::Facts {
+        directives: found.as_ref().ok(),
+        declined: found.as_ref().err(),
+        kernel_words: &["6.1.0-56-amd64".to_owned()],
+        matcher: &contains,
+    };
+    let findings = crate::lint::lint(&text, &facts);
+    let _ = crate::lint::apply(&text, &findings);
     let _ = crate::parse_records(data);
 }

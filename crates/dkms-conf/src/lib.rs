@@ -8,7 +8,7 @@
 //!
 //! The rooms: [`lexer`] and [`parser`] make a tree with positions; [`eval`] carries it out, twice; [`directives`] is the
 //! table of names; [`module_conf`] and [`framework_conf`] give the directives types and say what is wrong with them;
-//! [`kernel_match`] orders versions. Nothing here starts a process, opens a file or looks at a clock.
+//! [`kernel_match`] orders versions; [`lint`] says what an author could do better. Nothing here starts a process, opens a file or looks at a clock.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,7 @@ mod fuzz;
 mod glob;
 pub mod kernel_match;
 pub mod lexer;
+pub mod lint;
 mod locate;
 pub mod module_conf;
 pub mod parser;

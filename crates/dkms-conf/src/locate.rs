@@ -4,6 +4,7 @@
 
 use crate::bash::is_name;
 use crate::directives::Dialect;
+use crate::lint::Code;
 use crate::problem::Problem;
 use std::collections::BTreeSet;
 
@@ -60,6 +61,18 @@ pub fn locate(text: &str, name: &str, index: Option<usize>) -> Option<Location> 
     }
     let (number, line, start) = exact.or(any)?;
     Some(location(number, line, start))
+}
+
+/// The place of the bytes `start..end`, to the end of the first line at most.
+pub(crate) fn location_of(text: &str, start: usize, end: usize) -> Location {
+    let before = text.get(..start).unwrap_or_default();
+    let number = u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX).saturating_add(1);
+    let from = before.rfind('\n').map_or(0, |i| i + 1);
+    let line = text.get(from..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let mut at = location(number, line.trim_end_matches('\r'), start - from);
+    let marked = text.get(start..end).and_then(|t| t.lines().next()).unwrap_or_default().trim_end();
+    at.len = u32::try_from(marked.chars().count()).unwrap_or(u32::MAX).min(at.len);
+    at
 }
 
 fn location(number: u32, line: &str, start: usize) -> Location {
@@ -128,7 +141,13 @@ pub fn suspicious(text: &str) -> Vec<Suspicion> {
         };
         let message = format!("{} is not a directive and has no effect", found.name);
         out.push(Suspicion {
-            problem: Problem::warning(found.name, None, message, format!("did you mean {written}?")),
+            problem: Problem::warning(
+                Code::Misspelt,
+                found.name,
+                None,
+                message,
+                format!("did you mean {written}?"),
+            ),
             location: location(number, line, found.start),
         });
     }
@@ -143,7 +162,7 @@ fn is_read(text: &str, name: &str) -> bool {
 }
 
 /// The directive that a name is a misspelling of: a third of its letters may differ, two at most.
-fn closest(name: &str) -> Option<&'static str> {
+pub(crate) fn closest(name: &str) -> Option<&'static str> {
     let table = Dialect::Module.table();
     if Dialect::Module.find(name).is_some() || name.len() > 40 {
         return None;

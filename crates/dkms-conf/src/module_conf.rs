@@ -10,6 +10,7 @@ pub use crate::problem::{Problem, Severity};
 pub use select::{BadRegex, KernelFacts};
 
 use crate::directives::Directives;
+use crate::lint::Code;
 use std::collections::BTreeMap;
 
 /// More modules than this in one package are a mistake: the highest index counts, and somebody wrote a date into it.
@@ -170,6 +171,7 @@ fn modules(directives: &Directives, problems: &mut Vec<Problem>) -> Vec<ModuleEn
     let mut count = module_count(directives);
     if count > MAX_MODULES {
         problems.push(Problem::error(
+            Code::ModuleUnnamed,
             "BUILT_MODULE_NAME",
             Some(count - 1),
             format!("index {} is too high: a package has at most {MAX_MODULES} modules", count - 1),

@@ -1,5 +1,7 @@
 //! What is wrong with a configuration, in a form that a program can place and word.
 
+use crate::lint::Code;
+
 /// How bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -12,6 +14,8 @@ pub enum Severity {
 /// One thing that is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// What kind of problem it is.
+    pub code: Code,
     /// Error or warning.
     pub severity: Severity,
     /// Only add, build and install care; uninstall and remove go on, so that a bad package can be got rid of.
@@ -28,12 +32,14 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn error(
+        code: Code,
         directive: &str,
         index: Option<usize>,
         message: String,
         help: impl Into<String>,
     ) -> Self {
         Self {
+            code,
             severity: Severity::Error,
             strict_only: false,
             directive: directive.to_owned(),
@@ -44,6 +50,7 @@ impl Problem {
     }
 
     pub(crate) fn warning(
+        code: Code,
         directive: &str,
         index: Option<usize>,
         message: String,
@@ -52,7 +59,7 @@ impl Problem {
         Self {
             severity: Severity::Warning,
             strict_only: true,
-            ..Self::error(directive, index, message, help)
+            ..Self::error(code, directive, index, message, help)
         }
     }
 

@@ -171,6 +171,23 @@ pub struct ConfProblem {
     pub help: String,
 }
 
+impl ConfProblem {
+    /// The blanks before a snippet's bars.
+    pub fn margin(&self) -> String {
+        " ".repeat(self.line.to_string().len())
+    }
+
+    /// The line with its number, and marks under the place; three lines, the last without its end.
+    pub fn snippet(&self) -> String {
+        let margin = self.margin();
+        let shown: String =
+            self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(160).collect();
+        let indent = " ".repeat(self.column.saturating_sub(1).min(160) as usize);
+        let marks = "^".repeat(self.len.clamp(1, 160) as usize);
+        format!("{margin} |\n{} | {shown}\n{margin} | {indent}{marks}", self.line)
+    }
+}
+
 fn conf_problems(problems: &[ConfProblem]) -> String {
     let mut out = String::new();
     for p in problems {
@@ -180,13 +197,8 @@ fn conf_problems(problems: &[ConfProblem]) -> String {
         let path = p.path.display();
         if p.line > 0 {
             out.push_str(&format!("{path}:{}:{}: {}", p.line, p.column.max(1), p.message));
-            let number = p.line.to_string();
-            let margin = " ".repeat(number.len());
-            let shown: String =
-                p.text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(160).collect();
-            let indent = " ".repeat(p.column.saturating_sub(1).min(160) as usize);
-            let marks = "^".repeat(p.len.clamp(1, 160) as usize);
-            out.push_str(&format!("\n{margin} |\n{number} | {shown}\n{margin} | {indent}{marks}"));
+            let margin = p.margin();
+            out.push_str(&format!("\n{}", p.snippet()));
             if !p.help.is_empty() {
                 out.push_str(&format!("\n{margin} = write: {}", p.help));
             }

@@ -24,6 +24,7 @@ pub mod ids;
 pub mod install;
 pub mod journal;
 pub mod kernel;
+pub mod lint;
 pub mod lock;
 pub mod machine;
 pub mod mok;

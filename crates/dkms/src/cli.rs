@@ -31,10 +31,11 @@ pub enum Action {
     Verify,
     Ready,
     Pending,
+    Lint,
 }
 
 /// Every action with its word and one line of help.
-pub const ACTIONS: [(&str, Action, &str); 21] = [
+pub const ACTIONS: [(&str, Action, &str); 22] = [
     (
         "add",
         Action::Add,
@@ -53,6 +54,7 @@ pub const ACTIONS: [(&str, Action, &str); 21] = [
     ("autoinstall", Action::Autoinstall, "install every module with AUTOINSTALL=yes for a kernel"),
     ("match", Action::Match, "install for a kernel what is installed for another (--templatekernel)"),
     ("config", Action::Config, "show what dkms understood of a dkms.conf, as JSON"),
+    ("lint", Action::Lint, "say what the author of a dkms.conf could do better (--fix)"),
     (
         "verify",
         Action::Verify,
@@ -83,7 +85,14 @@ impl Action {
     pub fn is_document(self) -> bool {
         matches!(
             self,
-            Self::Status | Self::Config | Self::Fsck | Self::Verify | Self::Ready | Self::Pending | Self::Mok
+            Self::Status
+                | Self::Config
+                | Self::Lint
+                | Self::Fsck
+                | Self::Verify
+                | Self::Ready
+                | Self::Pending
+                | Self::Mok
         )
     }
 
@@ -148,6 +157,9 @@ pub struct Arguments {
     /// fsck: repair what is safe to repair
     #[arg(long)]
     pub repair: bool,
+    /// lint: mend in the file what is safe to mend
+    #[arg(long)]
+    pub fix: bool,
     /// Install without comparing versions with what the kernel has
     #[arg(long)]
     pub force_version_override: bool,
@@ -279,6 +291,7 @@ impl Arguments {
         match self.action {
             Some(Action::Status | Action::Verify | Action::Ready | Action::Pending) => true,
             Some(Action::Fsck) => !self.repair,
+            Some(Action::Lint) => !self.fix,
             Some(Action::Mok) => self.words.iter().all(|w| w == "status"),
             _ => false,
         }

@@ -114,6 +114,9 @@ pub fn check(arguments: &Arguments) -> Result<KernelWords> {
     if arguments.repair && arguments.action() != Some(Action::Fsck) {
         return Err(Error::Conflict("--repair belongs to fsck".into()));
     }
+    if arguments.fix && arguments.action() != Some(Action::Lint) {
+        return Err(Error::Conflict("--fix belongs to lint".into()));
+    }
     if arguments.binaries_only && arguments.source_only {
         return Err(Error::BothOnly);
     }
@@ -297,6 +300,7 @@ mod tests {
             ("remove a/1 --all -a x", 3),
             ("mktarball a/1 --binaries-only --source-only", 8),
             ("install a/1 --repair", 2),
+            ("config a/1 --fix", 2),
         ];
         for (line, code) in table {
             assert_eq!(crate::exit::code(&check(&read(line)).unwrap_err()), code, "{line}");

@@ -2,6 +2,7 @@
 
 use super::{ModuleConf, ModuleEntry, Problem};
 use crate::directives::{Dialect, Directives};
+use crate::lint::Code;
 use std::collections::BTreeMap;
 
 pub(super) fn yes_no(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> bool {
@@ -11,6 +12,7 @@ pub(super) fn yes_no(directives: &Directives, name: &str, problems: &mut Vec<Pro
     }
     if !value.is_empty() && !value.eq_ignore_ascii_case("no") {
         problems.push(Problem::error(
+            Code::YesNo,
             name,
             None,
             format!("{name} is '{value}', which is neither yes nor no"),
@@ -26,15 +28,16 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Problem>) {
     {
         if value.is_empty() {
             let help = format!("add a line such as {name}=\"{example}\"");
-            problems.push(Problem::error(name, None, format!("{name} is missing"), help));
+            problems.push(Problem::error(Code::NameMissing, name, None, format!("{name} is missing"), help));
         } else if value.contains('/') || value == "." || value == ".." {
             let message = format!("{name} '{value}' cannot be part of a file name");
             let help = "use letters, digits, '.', '-', '_' and '+'";
-            problems.push(Problem::error(name, None, message, help).strict());
+            problems.push(Problem::error(Code::NameOdd, name, None, message, help).strict());
         }
     }
     if conf.modules.is_empty() {
         problems.push(Problem::warning(
+            Code::NoModule,
             "BUILT_MODULE_NAME",
             None,
             "no module is named, so nothing will be built".into(),
@@ -63,6 +66,7 @@ fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
     let i = m.index;
     if m.built_name.is_empty() {
         problems.push(Problem::error(
+            Code::ModuleUnnamed,
             "BUILT_MODULE_NAME",
             Some(i),
             format!("module {i} has no name"),
@@ -73,7 +77,7 @@ fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
         if let Some(stem) = name.strip_suffix(".ko").or_else(|| name.strip_suffix(".o")) {
             let help = format!("{directive}[{i}]=\"{stem}\"");
             let message = format!("{directive}[{i}] ends in .ko or .o, and the name goes without");
-            problems.push(Problem::error(directive, Some(i), message, help));
+            problems.push(Problem::error(Code::ModuleSuffix, directive, Some(i), message, help));
         }
     }
     if m.dest_name.contains('/') || m.dest_name == "." || m.dest_name == ".." {
@@ -82,16 +86,16 @@ fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
         let other = if from_built { "BUILT_MODULE_LOCATION" } else { "DEST_MODULE_LOCATION" };
         let message = format!("{directive}[{i}] '{}' is not a plain file name", m.dest_name);
         let help = format!("put the directory into {other}[{i}]");
-        problems.push(Problem::error(directive, Some(i), message, help).strict());
+        problems.push(Problem::error(Code::ModulePath, directive, Some(i), message, help).strict());
     } else if m.built_name.contains('/') {
         let message = format!("BUILT_MODULE_NAME[{i}] '{}' contains a directory", m.built_name);
         let help = format!("put the directory into BUILT_MODULE_LOCATION[{i}]");
-        problems.push(Problem::warning("BUILT_MODULE_NAME", Some(i), message, help));
+        problems.push(Problem::warning(Code::ModulePath, "BUILT_MODULE_NAME", Some(i), message, help));
     }
     if has_dot_dot(&m.built_location) || m.built_location.starts_with('/') {
         let message = format!("BUILT_MODULE_LOCATION[{i}] '{}' leaves the build directory", m.built_location);
         let help = "a directory below the top of the package's source, such as src/";
-        problems.push(Problem::warning("BUILT_MODULE_LOCATION", Some(i), message, help));
+        problems.push(Problem::warning(Code::ModulePath, "BUILT_MODULE_LOCATION", Some(i), message, help));
     }
 }
 
@@ -105,12 +109,13 @@ fn location(m: &ModuleEntry, problems: &mut Vec<Problem>) {
         format!("DEST_MODULE_LOCATION[{i}] '{place}' does not begin with /kernel, /updates or /extra")
     } else if has_dot_dot(place) {
         let message = format!("DEST_MODULE_LOCATION[{i}] '{place}' contains '..'");
-        problems.push(Problem::error("DEST_MODULE_LOCATION", Some(i), message, help).strict());
+        problems
+            .push(Problem::error(Code::Destination, "DEST_MODULE_LOCATION", Some(i), message, help).strict());
         return;
     } else {
         return;
     };
-    problems.push(Problem::error("DEST_MODULE_LOCATION", Some(i), message, help));
+    problems.push(Problem::error(Code::Destination, "DEST_MODULE_LOCATION", Some(i), message, help));
 }
 
 fn strip(index: usize, directives: &Directives, problems: &mut Vec<Problem>) {
@@ -120,6 +125,7 @@ fn strip(index: usize, directives: &Directives, problems: &mut Vec<Problem>) {
     }
     let message = format!("STRIP[{index}] is '{value}', which counts as yes");
     problems.push(Problem::warning(
+        Code::Strip,
         "STRIP",
         Some(index),
         message,
@@ -137,7 +143,7 @@ fn duplicate(
     if let Some(first) = seen.get(&name) {
         let message = format!("modules {first} and {index} have the same {directive} '{name}'");
         let help = format!("give {directive}[{index}] a name of its own, or remove the entry");
-        problems.push(Problem::error(directive, Some(index), message, help).strict());
+        problems.push(Problem::error(Code::ModuleDuplicate, directive, Some(index), message, help).strict());
     } else {
         seen.insert(name, index);
     }
@@ -147,7 +153,7 @@ pub(super) fn patches(conf: &ModuleConf, problems: &mut Vec<Problem>) {
     for (&i, patch) in conf.patch.iter().filter(|(_, p)| has_dot_dot(p)) {
         let message = format!("PATCH[{i}] '{patch}' leaves the patches directory");
         let help = "the name of a file in the package's patches/ directory, without '..'";
-        problems.push(Problem::error("PATCH", Some(i), message, help).strict());
+        problems.push(Problem::error(Code::PatchPath, "PATCH", Some(i), message, help).strict());
     }
 }
 
@@ -160,7 +166,13 @@ pub(super) fn deprecated(directives: &Directives, problems: &mut Vec<Problem>) {
             continue;
         }
         let message = format!("{} is out of date: {}", d.name, d.help);
-        problems.push(Problem::warning(d.name, Some(index), message, format!("remove {}", d.name)));
+        problems.push(Problem::warning(
+            Code::Deprecated,
+            d.name,
+            Some(index),
+            message,
+            format!("remove {}", d.name),
+        ));
     }
 }
 

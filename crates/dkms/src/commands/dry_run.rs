@@ -22,6 +22,8 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
         Action::GenerateMok => key(call)?,
         Action::Mok => super::mok::dry_run(call)?,
         Action::Mktarball | Action::Ldtarball => archive(call, action)?,
+        // It marks what --fix would mend.
+        Action::Lint => return super::lint::lint(call),
         // It says of each finding what its repair would do.
         Action::Fsck => return super::fsck::fsck(call, false),
         other => {

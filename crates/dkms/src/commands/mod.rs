@@ -4,6 +4,7 @@ mod config;
 mod dry_run;
 mod fsck;
 mod kernel;
+mod lint;
 mod mok;
 mod package;
 mod ready;
@@ -59,8 +60,8 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     if arguments.dry_run {
         return dry_run::dry_run(&call, action);
     }
-    // fsck tells of interrupted changes before it repairs them.
-    if !matches!(action, Action::Config | Action::Fsck)
+    // fsck tells of interrupted changes before it repairs them; lint is about one file only.
+    if !matches!(action, Action::Config | Action::Lint | Action::Fsck)
         && !arguments.only_looks()
         && dkms_sys::fs::writable(&layout.dkms_tree)
     {
@@ -69,6 +70,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     match action {
         Action::Status => status::status(&call),
         Action::Config => config::config(&call),
+        Action::Lint => lint::lint(&call),
         Action::Fsck => fsck::fsck(&call, arguments.repair),
         Action::Verify => verify::verify(&call),
         Action::Ready => ready::ready(&call),

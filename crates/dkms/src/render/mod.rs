@@ -1,6 +1,7 @@
 //! How events look: lines, a live view, JSON.
 
 pub mod json;
+pub mod lint;
 pub mod mok;
 pub mod plain;
 pub mod progress;

@@ -1,0 +1,132 @@
+//! Commands: a MAKE that installs, or that is not told which kernel; shell where a variable is.
+
+use super::{Code, Facts, File, Finding, edit, warning};
+use crate::directives::Directives;
+use crate::locate::Location;
+
+/// What is written around a command to take its output.
+const FORMS: [(&str, &str); 2] = [("$(", ")"), ("`", "`")];
+
+/// `uname` and `nproc` in the text, and what else needs bash.
+pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    // What is said of a line already may be what needs bash there.
+    let mut lines: Vec<u32> = found.iter().filter_map(|f| Some(f.at.as_ref()?.line)).collect();
+    for (command, variable) in [("uname -r", "kernelver"), ("uname -m", "arch")] {
+        for at in occurrences(file, command) {
+            let finding = uname(file, at, command, variable);
+            lines.extend(finding.at.as_ref().map(|l| l.line));
+            found.push(finding);
+        }
+    }
+    for command in ["nproc", "getconf _NPROCESSORS_ONLN", "grep -c ^processor /proc/cpuinfo"] {
+        for at in occurrences(file, command) {
+            let place = file.at(at..at + command.len());
+            lines.extend(place.as_ref().map(|l| l.line));
+            let message = format!("'{command}' asks for what dkms knows");
+            let help = "make without -j: dkms gives it its jobs, and ${parallel_jobs} is their number";
+            found.push(warning(Code::Nproc, place, message, help));
+        }
+    }
+    if let Some(declined) = facts.declined.filter(|d| !lines.contains(&d.line)) {
+        let text = file.text.lines().nth(declined.line.saturating_sub(1) as usize).unwrap_or_default();
+        let text = text.trim_end_matches('\r').to_owned();
+        let rest = text.chars().skip(declined.column.saturating_sub(1) as usize).collect::<String>();
+        let len = u32::try_from(rest.trim_end().chars().count()).unwrap_or(u32::MAX).max(1);
+        let at = Location { line: declined.line, column: declined.column, len, text };
+        let message = format!("only bash can evaluate this: {}", declined.construct);
+        found.push(warning(Code::NeedsBash, Some(at), message, instead(&declined.construct)));
+    }
+}
+
+/// What does without a shell, for what needs one.
+fn instead(construct: &str) -> &'static str {
+    match construct {
+        "command substitution" | "pipe" => {
+            "${kernelver%%-*} and its sisters cut, case and [[ $kernelver =~ … ]] compare; BUILD_EXCLUSIVE_… decides"
+        }
+        "loop" => "one line for each entry",
+        "redirection" => "no output: dkms throws away what a dkms.conf says",
+        _ => {
+            "assignments, ${…}, if, case and [[ ]] are read without a shell; a PRE_BUILD script may do the rest"
+        }
+    }
+}
+
+/// Where a command stands as words of its own, outside comments; a hundred times at most.
+fn occurrences(file: &File<'_>, command: &str) -> Vec<usize> {
+    let alone = |at: usize| {
+        let before = file.text.get(..at).unwrap_or_default().chars().next_back();
+        let after = file.text.get(at + command.len()..).unwrap_or_default().chars().next();
+        let part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || "_-/.".contains(c));
+        !part(before) && !part(after)
+    };
+    let all = file.text.match_indices(command).map(|(at, _)| at);
+    all.filter(|&at| !file.scan.in_comment(at) && alone(at)).take(100).collect()
+}
+
+fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Finding {
+    let text = file.text;
+    let end = at + command.len();
+    let form = FORMS.iter().find_map(|(open, close)| {
+        let start = at.checked_sub(open.len())?;
+        let whole = text.get(start..at)? == *open && text.get(end..)?.starts_with(close);
+        whole.then_some(start..end + close.len())
+    });
+    let what = if variable == "arch" { "this machine's architecture" } else { "the running kernel" };
+    let message = format!("'{command}' is {what}, whatever kernel is built for");
+    let range = form.clone().unwrap_or(at..end);
+    let mut finding = warning(Code::Uname, file.at(range), message, format!("${{{variable}}}"));
+    if let Some(range) = form {
+        let in_value = file.scan.assignments.iter().find(|a| a.value.contains(&range.start));
+        let escaped = text.get(..range.start).is_some_and(|t| t.ends_with('\\'));
+        let single = in_value.is_none_or(|a| file.raw(a).contains('\''));
+        let taken = file.scan.assignments.iter().any(|a| a.name == variable);
+        if !escaped && !single && !taken {
+            finding.edits = vec![edit(range, format!("${{{variable}}}"))];
+        }
+    }
+    finding
+}
+
+/// The commands of MAKE.
+pub(super) fn look(file: &File<'_>, directives: &Directives, words: &[String], found: &mut Vec<Finding>) {
+    let knows = |text: &str| words.iter().any(|w| !w.is_empty() && text.contains(w.as_str()));
+    let prepared = knows(directives.scalar("PRE_BUILD"));
+    for i in directives.indices("MAKE").take(200) {
+        let Some(make) = directives.get("MAKE", i).filter(|m| !m.is_empty()) else { continue };
+        let at = || file.place("MAKE", Some(i));
+        if let Some(what) = installs(make) {
+            let message = format!("MAKE[{i}] installs: {what}");
+            let help = "only build; BUILT_MODULE_NAME and DEST_MODULE_LOCATION say what goes where";
+            found.push(warning(Code::MakeInstalls, at(), message, help));
+        }
+        let nothing = matches!(make.trim(), "true" | "/bin/true" | "/usr/bin/true" | ":");
+        if !nothing && !prepared && !knows(make) {
+            let message = format!("MAKE[{i}] names neither $kernelver nor $kernel_source_dir");
+            let help = format!(
+                "MAKE[{i}]=\"make -C ${{kernel_source_dir}} M=${{dkms_tree}}/${{PACKAGE_NAME}}/${{PACKAGE_VERSION}}/build\", or hand ${{kernelver}} to the Makefile"
+            );
+            found.push(warning(Code::MakeIgnoresKernel, at(), message, help));
+        }
+    }
+}
+
+/// The command of a MAKE line that installs, if one does.
+fn installs(make: &str) -> Option<&str> {
+    let commands = make.split([';', '&', '|', '(', ')', '\n']);
+    commands.map(str::trim).find(|command| {
+        let mut words = command
+            .split_ascii_whitespace()
+            .map(|w| w.trim_matches(['"', '\'']))
+            .skip_while(|w| w.contains('=') || matches!(*w, "exec" | "env" | "sudo" | "nice" | "!" | "{"));
+        let program = words.next().unwrap_or_default();
+        let program = program.rsplit('/').next().unwrap_or_default();
+        match program {
+            "make" | "gmake" => {
+                words.any(|w| w == "install" || w == "modules_install" || w == "install-modules")
+            }
+            "depmod" | "insmod" | "modprobe" => true,
+            _ => false,
+        }
+    })
+}

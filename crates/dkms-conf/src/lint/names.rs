@@ -1,0 +1,149 @@
+//! Names: misspelt, unknown, out of date; values that are neither yes nor no.
+
+use super::scan::{Assigned, literal};
+use super::{Code, Edit, File, Finding, edit, warning};
+use crate::directives::{Dialect, DirectiveInfo, Kind};
+use crate::locate::closest;
+use crate::problem::Severity;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names that bash itself or every program reads.
+const FOREIGN: [&str; 12] = [
+    "PATH", "IFS", "LANG", "LANGUAGE", "HOME", "SHELL", "TMPDIR", "BASH_ENV", "ENV", "PS4", "OPTIND",
+    "CDPATH",
+];
+
+/// More findings are not told: each costs a search for its line.
+const MAX_FINDINGS: usize = 500;
+
+/// More edits of one kind are not made by themselves.
+const MAX_EDITS: usize = 1000;
+
+/// More different names than this are not looked at: each costs a comparison with the table.
+const MAX_NAMES: usize = 300;
+
+pub(super) fn look(file: &File<'_>, found: &mut Vec<Finding>) {
+    let mut seen = BTreeSet::new();
+    let mut last: BTreeMap<(&str, usize), &Assigned<'_>> = BTreeMap::new();
+    for a in &file.scan.assignments {
+        if found.len() >= MAX_FINDINGS {
+            break;
+        }
+        let Some(info) = Dialect::Module.find(a.name) else {
+            if seen.len() < MAX_NAMES && seen.insert(a.written()) {
+                stranger(file, a, found);
+            }
+            continue;
+        };
+        if info.deprecated && seen.insert(a.name.to_owned()) {
+            deprecated(file, info, found);
+        }
+        if info.kind == Kind::YesNo {
+            yes_no(file, info.name, a, found);
+        }
+        twice(file, a, &mut last, found);
+    }
+}
+
+/// A name that is no directive.
+fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Finding>) {
+    let upper = a.name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    if !upper || a.exported || file.scan.read.contains(a.name) {
+        return;
+    }
+    if let Some(meant) = closest(a.name) {
+        let written = a.written().replacen(a.name, meant, 1);
+        let message = format!("{} is not a directive and has no effect", a.name);
+        let mut finding = warning(Code::Misspelt, file.at_assignment(a), message, format!("{written}=…"));
+        // All of that name and index, and only if nothing stands under the right name.
+        let taken = |b: &Assigned<'_>| b.name == meant && (b.subscript == a.subscript || b.whole || a.whole);
+        if !file.scan.assignments.iter().any(taken) && !file.scan.runs_more {
+            let same = file.scan.assignments.iter().filter(|b| b.written() == a.written());
+            finding.changes = Some(meant);
+            finding.edits =
+                same.take(MAX_EDITS).map(|b| edit(b.start..b.start + b.name.len(), meant)).collect();
+        }
+        found.push(finding);
+        return;
+    }
+    let assigned = file.scan.assignments.iter().filter(|b| b.name == a.name).count();
+    let mentioned = file.scan.mentioned.get(a.name).copied().unwrap_or_default() > assigned;
+    let foreign = FOREIGN.contains(&a.name) || a.name.starts_with("LC_") || a.name.starts_with("BASH");
+    if mentioned || foreign || file.scan.runs_more {
+        return;
+    }
+    let message = format!("{} is not a directive and has no effect", a.name);
+    found.push(warning(Code::Unknown, file.at_assignment(a), message, format!("remove {}", a.written())));
+}
+
+fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Finding>) {
+    let (name, help) = (info.name, info.help);
+    let all: Vec<&Assigned<'_>> = file.scan.assignments.iter().filter(|a| a.name == name).collect();
+    let Some(first) = all.first() else { return };
+    // The harmless way to say that nothing needs cleaning.
+    let harmless = |a: &&Assigned<'_>| {
+        let value = literal(file.text, a.value.clone()).map(|(_, value)| value);
+        name == "CLEAN" && matches!(value, Some("true" | "/bin/true" | "/usr/bin/true"))
+    };
+    if all.iter().all(harmless) {
+        return;
+    }
+    let message = format!("{name} is out of date: {help}");
+    // This one still has an effect, and what to write instead depends on it.
+    let by_hand = name == "OBSOLETE_BY";
+    let mend = if by_hand { "BUILD_EXCLUSIVE_KERNEL_MAX=…".to_owned() } else { format!("remove {name}") };
+    let mut finding = warning(Code::Deprecated, file.at_assignment(first), message, mend);
+    if !by_hand && all.len() <= MAX_EDITS && all.iter().all(|a| a.alone && file.own(a)) {
+        finding.changes = Some(info.name);
+        finding.edits = all.iter().map(|a| whole_lines(file.text, a)).collect();
+    }
+    found.push(finding);
+}
+
+/// Removes the lines of an assignment that is alone on them.
+fn whole_lines(text: &str, a: &Assigned<'_>) -> Edit {
+    let start = text.get(..a.start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
+    let end = text.get(a.value.end..).and_then(|t| t.find('\n')).map_or(text.len(), |i| a.value.end + i + 1);
+    edit(start..end, "")
+}
+
+fn yes_no(file: &File<'_>, name: &'static str, a: &Assigned<'_>, found: &mut Vec<Finding>) {
+    let Some((place, value)) = literal(file.text, a.value.clone()) else { return };
+    if a.whole || value.is_empty() || ["yes", "no"].iter().any(|w| value.eq_ignore_ascii_case(w)) {
+        return;
+    }
+    let meant = match value.to_ascii_lowercase().as_str() {
+        "y" | "true" | "1" | "on" | "enable" | "enabled" => Some("yes"),
+        "n" | "false" | "0" | "off" | "disable" | "disabled" => Some("no"),
+        _ => None,
+    };
+    let help =
+        meant.map_or_else(|| format!("{name}=\"yes\", or {name}=\"no\""), |m| format!("{name}=\"{m}\""));
+    let message = format!("{name} is '{value}', which is neither yes nor no");
+    let mut finding = warning(Code::YesNo, file.at_assignment(a), message, help);
+    finding.severity = Severity::Error;
+    if let Some(meant) = meant.filter(|_| file.own(a) && !a.append) {
+        finding.changes = Some(name);
+        finding.edits = vec![edit(place, meant)];
+    }
+    found.push(finding);
+}
+
+/// A directive that is set twice in any case: copied and not changed.
+fn twice<'a>(
+    file: &File<'_>,
+    a: &'a Assigned<'a>,
+    last: &mut BTreeMap<(&'a str, usize), &'a Assigned<'a>>,
+    found: &mut Vec<Finding>,
+) {
+    let (Some(index), false) = (a.index(), a.whole) else { return };
+    let before = last.insert((a.name, index), a);
+    let Some(before) = before.filter(|b| b.alone && a.alone && !a.append) else { return };
+    if file.scan.read.contains(a.name) {
+        return;
+    }
+    let at = file.at_assignment(before);
+    let line = file.at_assignment(a).map_or(0, |at| at.line);
+    let message = format!("{} is set again in line {line}, and this value is lost", before.written());
+    found.push(warning(Code::AssignedTwice, at, message, "remove one of them, or give it another index"));
+}

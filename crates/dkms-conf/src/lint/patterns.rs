@@ -1,0 +1,250 @@
+//! Regular expressions: those that are none, match nothing, or match more than was meant.
+//!
+//! What they match is tried on releases and architectures as kernels have them, with the same matcher that decides
+//! later.
+
+use super::{Code, Edit, File, Finding, edit, warning};
+use crate::directives::Directives;
+use crate::eval::Matcher;
+use crate::problem::Severity;
+
+/// What a pattern is held against.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Against {
+    Release,
+    Arch,
+}
+
+const DIRECTIVES: [(&str, Against); 4] = [
+    ("BUILD_EXCLUSIVE_KERNEL", Against::Release),
+    ("BUILD_EXCLUSIVE_ARCH", Against::Arch),
+    ("MAKE_MATCH", Against::Release),
+    ("PATCH_MATCH", Against::Release),
+];
+
+/// What `uname -m` says, in the kernel's Makefiles' and distributions' words.
+const ARCHES: [&str; 30] = [
+    "x86_64",
+    "i386",
+    "i486",
+    "i586",
+    "i686",
+    "aarch64",
+    "armv5tel",
+    "armv6l",
+    "armv7l",
+    "armv8l",
+    "arm",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "s390",
+    "s390x",
+    "riscv64",
+    "riscv32",
+    "loongarch64",
+    "mips",
+    "mips64",
+    "mipsel",
+    "sparc",
+    "sparc64",
+    "alpha",
+    "parisc",
+    "parisc64",
+    "m68k",
+    "ia64",
+    "sh4",
+];
+
+/// What distributions put behind the version.
+const TAILS: [&str; 6] =
+    [".0", ".0-5-amd64", ".12-200.fc39.x86_64", ".0-91-generic", ".3-rc1+", ".21-150400.24.46-default"];
+
+pub(super) fn look(file: &File<'_>, directives: &Directives, m: &Matcher<'_>, found: &mut Vec<Finding>) {
+    for (name, against) in DIRECTIVES {
+        // A mistake that was copied many times needs not be told more often.
+        for i in directives.indices(name).take(100) {
+            let Some(pattern) = directives.get(name, i).filter(|p| !p.is_empty()) else { continue };
+            one(file, &Pattern { name, index: i, text: pattern, against }, m, found);
+        }
+    }
+}
+
+struct Pattern<'a> {
+    name: &'static str,
+    index: usize,
+    text: &'a str,
+    against: Against,
+}
+
+fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Finding>) {
+    let at = || file.place(p.name, Some(p.index));
+    let named = if p.index == 0 { p.name.to_owned() } else { format!("{}[{}]", p.name, p.index) };
+    let said = format!("{named} '{}'", p.text);
+    if let Err(why) = m(p.text, "6.1.0-5-amd64") {
+        let message = format!("{said} is not a regular expression: {why}");
+        let mut finding = warning(
+            Code::RegexInvalid,
+            at(),
+            message,
+            "see regex(7), extended form; a plain sign goes behind a backslash",
+        );
+        finding.severity = Severity::Error;
+        found.push(finding);
+        return;
+    }
+    if p.against == Against::Arch {
+        if !ARCHES.iter().any(|a| m(p.text, a) == Ok(true)) {
+            found.push(warning(
+                Code::RegexNothing,
+                at(),
+                format!("{said} matches no architecture"),
+                arch_help(p.text),
+            ));
+        }
+        return;
+    }
+    if matches_nothing(p.text, m) {
+        let help = "^6\\.1\\. for 6.1 and its updates; for kernel options there is BUILD_EXCLUSIVE_CONFIG";
+        found.push(warning(Code::RegexNothing, at(), format!("{said} matches no kernel"), help));
+        return;
+    }
+    let dots = bare_dots(p.text);
+    if !dots.is_empty() {
+        let help = format!("{named}=\"{}\"", escaped(p.text, &dots));
+        let message = format!("{said} has a dot between digits that stands for any character");
+        let mut finding = warning(Code::RegexDot, at(), message, help);
+        finding.changes = Some(p.name);
+        finding.edits = escape(file, p, dots.len());
+        found.push(finding);
+    }
+    if unanchored(p.text) {
+        let message = format!("{said} is not bound to the beginning of the release");
+        found.push(warning(Code::RegexUnanchored, at(), message, format!("{named}=\"^{}\"", p.text)));
+    }
+    if let Some((meant, also)) = too_much(p.text, m) {
+        let message = format!("{said} matches {meant}, and {also} as well");
+        let help = format!("{}\\. ends the version", meant.replace('.', "\\."));
+        found.push(warning(Code::RegexTooMuch, at(), message, help));
+    }
+}
+
+fn arch_help(pattern: &str) -> String {
+    for (wrong, right) in [
+        ("amd64", "x86_64"),
+        ("arm64", "aarch64"),
+        ("x64", "x86_64"),
+        ("armhf", "armv7l"),
+        ("ppc64el", "ppc64le"),
+    ] {
+        if pattern.contains(wrong) {
+            return format!("{} (as uname -m says it)", pattern.replace(wrong, right));
+        }
+    }
+    "the architecture as uname -m says it; for kernel options there is BUILD_EXCLUSIVE_CONFIG".into()
+}
+
+/// Releases of every version there was since 2.6.0, and of some to come.
+fn releases() -> impl Iterator<Item = String> {
+    let minor = |major: u32, last: u32| (0..=last).map(move |n| format!("{major}.{n}"));
+    let old = (0..40).map(|n| format!("2.6.{n}"));
+    let versions = old
+        .chain(minor(3, 19))
+        .chain(minor(4, 20))
+        .chain(minor(5, 19))
+        .chain(minor(6, 30))
+        .chain(minor(7, 30));
+    versions.flat_map(|v| TAILS.iter().map(move |tail| format!("{v}{tail}")))
+}
+
+/// Certain only: a pattern may be for one release of one distribution, which nobody can list. A release begins with a
+/// digit and has no blank; and `*` or `.x` is how other programs say "any".
+fn matches_nothing(pattern: &str, m: &Matcher<'_>) -> bool {
+    let start = pattern.trim_start_matches(['^', '(']);
+    let anchored = pattern.starts_with('^') && !pattern.contains('|');
+    let no_release =
+        anchored && start.starts_with(|c: char| !c.is_ascii_digit() && !['[', '.', '\\'].contains(&c));
+    let lower = pattern.to_ascii_lowercase();
+    let any = start.starts_with('*')
+        || lower.ends_with(".x")
+        || [".x.", ".x-", ".x$"].iter().any(|x| lower.contains(x));
+    (pattern.contains(' ') || no_release || any) && !releases().any(|r| m(pattern, &r) == Ok(true))
+}
+
+/// Byte offsets of the dots between digits that are neither escaped nor in a set.
+fn bare_dots(text: &str) -> Vec<usize> {
+    let bytes = text.as_bytes();
+    let digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
+    let mut set = false;
+    let mut escaped = false;
+    let mut dots = Vec::new();
+    for (i, b) in bytes.iter().enumerate() {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' => {
+                escaped = true;
+                continue;
+            }
+            b'[' => set = true,
+            b']' => set = false,
+            b'.' if !set && digit(i.checked_sub(1)) && digit(Some(i + 1)) => dots.push(i),
+            _ => {}
+        }
+    }
+    dots
+}
+
+fn escaped(text: &str, dots: &[usize]) -> String {
+    let mut out = String::with_capacity(text.len() + dots.len());
+    for (i, c) in text.char_indices() {
+        if dots.contains(&i) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// The same in the file, if the value stands there as it is, inside quotes.
+fn escape(file: &File<'_>, p: &Pattern<'_>, count: usize) -> Vec<Edit> {
+    let Some(a) = file.scan.find(p.name, Some(p.index)) else { return Vec::new() };
+    let raw = file.raw(a);
+    let quoted = |q: char| raw.len() > 1 && raw.starts_with(q) && raw.ends_with(q);
+    let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+    let plain = (quoted('"') || quoted('\'')) && inner == p.text && !inner.contains(['"', '\'', '$', '`']);
+    if !plain || a.index() != Some(p.index) || !file.own(a) {
+        return Vec::new();
+    }
+    let dots = bare_dots(raw);
+    if dots.len() != count {
+        return Vec::new();
+    }
+    dots.iter().map(|d| edit(a.value.start + d..a.value.start + d, "\\")).collect()
+}
+
+/// It begins with a version, and not with the release's beginning.
+fn unanchored(text: &str) -> bool {
+    let start = text.trim_start_matches('(');
+    let set = start.strip_prefix('[').and_then(|s| s.bytes().next());
+    let digit = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_digit());
+    (digit(start.bytes().next()) || digit(set)) && (text.contains('.') || text.len() < 3)
+}
+
+/// A version 6.1 or 6.2 that is also the beginning of 6.10 or 6.20: the version, and one that was hardly meant.
+fn too_much(text: &str, m: &Matcher<'_>) -> Option<(String, String)> {
+    if text.contains(['|', '[', '(']) {
+        return None;
+    }
+    let start = text.trim_start_matches('^');
+    let digits = |s: &str| s.bytes().take_while(u8::is_ascii_digit).count();
+    let (major, rest) = start.split_at_checked(digits(start))?;
+    let rest = rest.strip_prefix("\\.").or_else(|| rest.strip_prefix('.'))?;
+    let (minor, _) = rest.split_at_checked(digits(rest))?;
+    if !matches!(major, "3" | "4" | "5" | "6" | "7") || !matches!(minor, "1" | "2") {
+        return None;
+    }
+    let meant = format!("{major}.{minor}");
+    let also = if minor == "1" { format!("{major}.1{}", 8) } else { format!("{meant}0") };
+    let both = |v: &str| TAILS.iter().any(|tail| m(text, &format!("{v}{tail}")) == Ok(true));
+    (both(&meant) && both(&also)).then_some((meant, also))
+}

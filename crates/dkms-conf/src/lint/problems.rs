@@ -1,0 +1,144 @@
+//! What the typed configuration says is wrong, with places and mends; and what belongs together and is not there.
+
+use super::{Code, Edit, File, Finding, edit, warning};
+use crate::directives::{Dialect, Directives};
+use crate::locate::Location;
+use crate::module_conf::ModuleConf;
+use crate::problem::{Problem, Severity};
+
+pub(super) fn look(file: &File<'_>, directives: &Directives, found: &mut Vec<Finding>) {
+    let (conf, problems) = ModuleConf::from_directives(directives);
+    // A mistake that was copied many times needs not be told more often.
+    for problem in problems.iter().take(500) {
+        if repeated(problem, &problems, directives, found) {
+            continue;
+        }
+        let at = match problem.code {
+            Code::NameMissing | Code::NoModule => None,
+            _ => place(file, problem),
+        };
+        let edits = match problem.code {
+            Code::ModuleSuffix => suffix(file, problem).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        let mut finding = warning(problem.code, at, problem.message.clone(), problem.help.clone());
+        finding.severity = problem.severity;
+        finding.changes = Dialect::Module.find(&problem.directive).map(|info| info.name);
+        finding.edits = edits;
+        found.push(finding);
+    }
+    odd_names(file, &conf, found);
+    destinations(file, &conf, found);
+    pairs(file, &conf, found);
+}
+
+/// Where the entry is set; what is missing is missing beside the module's name.
+fn place(file: &File<'_>, problem: &Problem) -> Option<Location> {
+    let exact = |name: &str| {
+        let a = file.scan.find(name, problem.index)?;
+        let hit = problem.index.is_none() || a.whole || a.index() == problem.index;
+        hit.then(|| file.at_assignment(a)).flatten()
+    };
+    exact(&problem.directive)
+        .or_else(|| exact("BUILT_MODULE_NAME"))
+        .or_else(|| file.place(&problem.directive, problem.index))
+        .or_else(|| file.place("BUILT_MODULE_NAME", problem.index))
+}
+
+/// Whether another finding says it already.
+fn repeated(p: &Problem, all: &[Problem], directives: &Directives, found: &[Finding]) -> bool {
+    match p.code {
+        // The names in the text were looked at.
+        Code::Deprecated | Code::Misspelt => true,
+        Code::YesNo => found.iter().any(|f| f.code == Code::YesNo && f.message == p.message),
+        // A hole has no place either.
+        Code::Destination => all.iter().any(|o| o.code == Code::ModuleUnnamed && o.index == p.index),
+        // Without DEST_MODULE_NAME it is the other name once more.
+        Code::ModuleSuffix | Code::ModuleDuplicate if p.directive == "DEST_MODULE_NAME" => {
+            let unset = p.index.and_then(|i| directives.get(&p.directive, i)).unwrap_or_default().is_empty();
+            unset && all.iter().any(|o| o.code == p.code && o.index == p.index && o.directive != p.directive)
+        }
+        _ => false,
+    }
+}
+
+/// Takes `.ko` or `.o` from the end of a value.
+fn suffix(file: &File<'_>, problem: &Problem) -> Option<Edit> {
+    let a = file.scan.find(&problem.directive, problem.index)?;
+    // Not if it may be another entry's.
+    if a.whole || a.append || a.index().is_none() || a.index() != problem.index || !file.own(a) {
+        return None;
+    }
+    let raw = file.raw(a);
+    let inner = raw.trim_end_matches(['"', '\'']);
+    let stem = inner.strip_suffix(".ko").or_else(|| inner.strip_suffix(".o"))?;
+    Some(edit(a.value.start + stem.len()..a.value.start + inner.len(), ""))
+}
+
+/// Signs in names that trees and command lines do not like.
+fn odd_names(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
+    for (name, value) in [("PACKAGE_NAME", &conf.package_name), ("PACKAGE_VERSION", &conf.package_version)] {
+        // #MODULE_VERSION# and @VERSION@ are filled in when a package is made.
+        let template = |sign| value.len() > 2 && value.starts_with(sign) && value.ends_with(sign);
+        let good = |c: char| c.is_ascii_alphanumeric() || "._+~-:^".contains(c);
+        if value.is_empty() || value.contains('/') || template('#') || template('@') {
+            continue;
+        }
+        let dash = value.starts_with('-');
+        if dash || !value.chars().all(good) {
+            let message = match dash {
+                true => format!("{name} '{value}' looks like an option"),
+                false => {
+                    format!("{name} '{value}' has signs that are special in file names or on command lines")
+                }
+            };
+            let help = "letters, digits, '.', '-', '_', '+' and '~'";
+            found.push(warning(Code::NameOdd, file.place(name, None), message, help));
+        }
+    }
+}
+
+/// `/kernelx` begins with `/kernel` and passes, and is no directory that anybody means.
+fn destinations(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
+    for m in &conf.modules {
+        let first = m.dest_location.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let begins = ["kernel", "updates", "extra"].iter().find(|d| first.starts_with(**d) && first != **d);
+        if let Some(meant) = begins.filter(|_| m.dest_location.starts_with('/')) {
+            let i = m.index;
+            let message =
+                format!("DEST_MODULE_LOCATION[{i}] is in /{first}, which depmod may not search first");
+            let at = file.place("DEST_MODULE_LOCATION", Some(i));
+            found.push(warning(
+                Code::Destination,
+                at,
+                message,
+                format!("DEST_MODULE_LOCATION[{i}]=\"/{meant}\""),
+            ));
+        }
+    }
+}
+
+/// Entries without their partner of the same index.
+fn pairs(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
+    let mut lonely = |directive: &str, i: usize, message: String, help: String| {
+        let at = file.place(directive, Some(i));
+        let mut finding = warning(Code::MatchWithout, at, message, help);
+        finding.severity = Severity::Warning;
+        found.push(finding);
+    };
+    for &i in conf.make_match.keys().filter(|i| !conf.make.contains_key(i)) {
+        lonely("MAKE_MATCH", i, format!("there is no MAKE[{i}] for MAKE_MATCH[{i}]"), format!("MAKE[{i}]=…"));
+    }
+    for &i in conf.make.keys().filter(|i| **i > 0 && !conf.make_match.contains_key(i)) {
+        let message = format!("MAKE[{i}] is never run: it has no MAKE_MATCH[{i}]");
+        lonely("MAKE", i, message, format!("MAKE_MATCH[{i}]=…, or '&&' between the commands of MAKE[0]"));
+    }
+    for &i in conf.patch_match.keys().filter(|i| !conf.patch.contains_key(i)) {
+        lonely(
+            "PATCH_MATCH",
+            i,
+            format!("there is no PATCH[{i}] for PATCH_MATCH[{i}]"),
+            format!("PATCH[{i}]=…"),
+        );
+    }
+}

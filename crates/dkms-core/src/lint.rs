@@ -1,0 +1,272 @@
+//! `dkms lint`: what the author of a dkms.conf could do better, with what lies beside the file; and `--fix`.
+//!
+//! What the text says is judged by [`dkms_conf::lint`]; here are the files: patches, scripts, the directory's name, the
+//! Makefile. The administrator's files in /etc/dkms do not count: this is about the package.
+
+use crate::conf::load;
+use crate::error::{ConfProblem, Error, Result};
+use crate::ids::Kernel;
+use crate::kernel::headers;
+use crate::session::Session;
+use dkms_conf::lint::{self, Code, Facts, Finding};
+use dkms_conf::{Dialect, Directives, Location, Severity, State};
+use dkms_sys::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The directives whose value is a script in the source.
+const SCRIPTS: [&str; 6] =
+    ["POST_ADD", "PRE_BUILD", "POST_BUILD", "PRE_INSTALL", "POST_INSTALL", "POST_REMOVE"];
+
+/// What there is to say about a file.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The file.
+    pub path: PathBuf,
+    /// What is left to mend, by line.
+    pub findings: Vec<Finding>,
+    /// What was mended; places are those before it.
+    pub fixed: Vec<Finding>,
+    /// Why nothing was mended although something could have been.
+    pub not_fixed: Option<String>,
+}
+
+/// A file as it was looked at.
+struct Looked {
+    text: String,
+    directives: Option<Directives>,
+    findings: Vec<Finding>,
+}
+
+/// Looks at a dkms.conf, for one kernel where it makes a difference.
+///
+/// # Errors
+/// [`Error::ConfMissing`], or [`Error::Io`] when it cannot be read.
+pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
+    let looked = examine(s, path, None, &read(path)?, kernel);
+    Ok(Report { path: path.to_path_buf(), findings: looked.findings, ..Report::default() })
+}
+
+/// Looks at it, mends what is safe to mend, and looks again. The file is replaced in one step; everything that is not
+/// mended stays byte for byte. When the mended text could no longer be evaluated, or comes to something else in a
+/// directive that was not mended, nothing is written.
+///
+/// # Errors
+/// As [`look`], and [`Error::Io`] when it cannot be written.
+pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
+    let bytes = read(path)?;
+    let before = examine(s, path, None, &bytes, kernel);
+    let mut report = Report { path: path.to_path_buf(), ..Report::default() };
+    let (text, mended) = lint::apply(&before.text, &before.findings);
+    if text == before.text {
+        report.findings = before.findings;
+        return Ok(report);
+    }
+    if before.text.as_bytes() != bytes {
+        report.not_fixed = Some("the file is not UTF-8".into());
+        report.findings = before.findings;
+        return Ok(report);
+    }
+    // Through links: the file is replaced where it lies.
+    let target = fs::canonicalize(path).map_err(Error::Io)?;
+    let metadata = fs::metadata(&target).map_err(Error::Io)?;
+    let after = {
+        let candidate = Candidate::new(&target, text.as_bytes(), metadata.mode())?;
+        examine(s, path, Some(&candidate.0), text.as_bytes(), kernel)
+    };
+    if before.directives.is_some() && after.directives.is_none() {
+        report.not_fixed = Some("the mended file could no longer be evaluated".into());
+        report.findings = before.findings;
+        return Ok(report);
+    }
+    if let (Some(old), Some(new)) = (&before.directives, &after.directives) {
+        let other = lint::differing(old, new, &before.findings, &mended);
+        if !other.is_empty() {
+            report.not_fixed = Some(format!("it would change {} as well", other.join(", ")));
+            report.findings = before.findings;
+            return Ok(report);
+        }
+    }
+    fs::write_atomic(&target, text.as_bytes(), metadata.mode() & 0o7777).map_err(Error::Io)?;
+    if s.host.root {
+        fs::set_owner(&target, metadata.uid(), metadata.gid()).map_err(Error::Io)?;
+    }
+    let both = before.findings.into_iter().zip(mended);
+    report.fixed = both.filter(|(_, mended)| *mended).map(|(f, _)| f).collect();
+    report.findings = after.findings;
+    Ok(report)
+}
+
+/// The mended text beside the file, for bash to read, which may look for the file's neighbours. Gone when dropped.
+struct Candidate(PathBuf);
+
+impl Candidate {
+    fn new(beside: &Path, text: &[u8], mode: u32) -> Result<Self> {
+        let path = beside.with_file_name(format!(".dkms.conf.lint-{}", std::process::id()));
+        fs::create_new(&path, text, mode & 0o777).map_err(Error::Io)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    match fs::read_optional(path) {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(Error::ConfMissing(path.to_path_buf())),
+        Err(e) => Err(Error::Io(e)),
+    }
+}
+
+/// Looks at a file's text; `lies` is where bash finds it, if not at `path`.
+fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kernel: &Kernel) -> Looked {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let state = State { variables: load::variables(s, None, kernel), directives: Directives::new() };
+    let declined = dkms_conf::evaluate(bytes, &state, Dialect::Module, &dkms_sys::regex::matches).err();
+    // bash runs in another directory.
+    let lies = lies.unwrap_or(path);
+    let lies = std::path::absolute(lies).unwrap_or_else(|_| lies.to_path_buf());
+    let (directives, refused) = match load::evaluate_one(s, &lies, bytes, &state, Dialect::Module) {
+        Ok((directives, _)) => (Some(directives), None),
+        Err(e) => (None, Some(e)),
+    };
+    let words =
+        [kernel.release.clone(), headers::source_dir(s, &kernel.release).to_string_lossy().into_owned()];
+    let facts = Facts {
+        directives: directives.as_ref(),
+        // One that nobody can evaluate is told once.
+        declined: declined.as_ref().filter(|_| refused.is_none()),
+        kernel_words: &words,
+        matcher: &dkms_sys::regex::matches,
+    };
+    let mut findings = lint::lint(&text, &facts);
+    if let Some(error) = refused {
+        findings.extend(cannot_evaluate(error));
+    }
+    if let Some(directives) = &directives {
+        // Elsewhere, as Debian's debian/PACKAGE.dkms, the source is not beside it.
+        if path.file_name().is_some_and(|n| n == "dkms.conf") {
+            let source = Source { directory: path.parent().unwrap_or(Path::new(".")), text: &text };
+            source.makefile(&mut findings);
+            source.patches(directives, &mut findings);
+            source.scripts(directives, &mut findings);
+            source.name(s, directives, &mut findings);
+        }
+    }
+    findings.sort_by_key(|f| f.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));
+    Looked { text, directives, findings }
+}
+
+fn cannot_evaluate(error: Error) -> Vec<Finding> {
+    let problems = match error {
+        Error::BadConf(problems) => problems,
+        other => vec![ConfProblem { message: other.to_string(), ..ConfProblem::default() }],
+    };
+    let finding = |p: ConfProblem| Finding {
+        code: Code::CannotEvaluate,
+        severity: Severity::Error,
+        at: (p.line > 0).then_some(Location { line: p.line, column: p.column, len: p.len, text: p.text }),
+        message: p.message,
+        help: p.help,
+        edits: Vec::new(),
+        changes: None,
+    };
+    problems.into_iter().map(finding).collect()
+}
+
+/// A package's source, with its dkms.conf in it.
+struct Source<'a> {
+    directory: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn finding(
+        &self,
+        code: Code,
+        directive: &str,
+        index: Option<usize>,
+        message: String,
+        help: String,
+    ) -> Finding {
+        Finding {
+            code,
+            severity: Severity::Warning,
+            at: dkms_conf::locate(self.text, directive, index),
+            message,
+            help,
+            edits: Vec::new(),
+            changes: None,
+        }
+    }
+
+    /// dkms hands KERNELRELEASE to make; a Makefile that finds its kernel by that needs nothing else.
+    fn makefile(&self, findings: &mut Vec<Finding>) {
+        let names = ["GNUmakefile", "makefile", "Makefile"];
+        let read = |n: &&str| fs::read_optional(self.directory.join(n)).ok().flatten();
+        let Some(text) = names.iter().find_map(read) else { return };
+        let text = String::from_utf8_lossy(&text);
+        if text.contains("modules/$(KERNELRELEASE)") || text.contains("modules/${KERNELRELEASE}") {
+            findings.retain(|f| f.code != Code::MakeIgnoresKernel);
+        }
+    }
+
+    fn patches(&self, directives: &Directives, findings: &mut Vec<Finding>) {
+        for i in directives.indices("PATCH").take(500) {
+            let Some(patch) = directives.get("PATCH", i).filter(|p| !p.is_empty() && !p.contains(".."))
+            else {
+                continue;
+            };
+            if !fs::is_file(self.directory.join("patches").join(patch)) {
+                let message = format!("PATCH[{i}] is patches/{patch}, which is not there");
+                let help = format!("put it there, or remove PATCH[{i}]");
+                findings.push(self.finding(Code::PatchMissing, "PATCH", Some(i), message, help));
+            }
+        }
+    }
+
+    fn scripts(&self, directives: &Directives, findings: &mut Vec<Finding>) {
+        for directive in SCRIPTS {
+            let Some(script) = directives.scalar(directive).split_ascii_whitespace().next() else { continue };
+            let path = self.directory.join(script);
+            if fs::is_file(&path) && !fs::is_executable(&path) {
+                let message = format!("{directive} names {script}, which is not executable");
+                let help = format!("chmod +x {script}");
+                findings.push(self.finding(Code::ScriptNotExecutable, directive, None, message, help));
+            } else if !fs::is_file(&path) {
+                let message = format!("{directive} names {script}, which is not there");
+                let help =
+                    "a path below the source's directory, with its arguments; not a shell command".into();
+                findings.push(self.finding(Code::ScriptMissing, directive, None, message, help));
+            }
+        }
+    }
+
+    /// In /usr/src the directory has to be NAME-VERSION; elsewhere only if it looks as if it wanted to be.
+    fn name(&self, s: &Session<'_>, directives: &Directives, findings: &mut Vec<Finding>) {
+        let (name, version) = (directives.scalar("PACKAGE_NAME"), directives.scalar("PACKAGE_VERSION"));
+        let directory = std::path::absolute(self.directory).unwrap_or_else(|_| self.directory.to_path_buf());
+        let Some(have) = directory.file_name().and_then(|n| n.to_str()) else { return };
+        let want = format!("{name}-{version}");
+        if name.is_empty() || version.is_empty() || have == want {
+            return;
+        }
+        let usr_src = directory.parent().is_some_and(|p| p == s.layout.source_tree || p.ends_with("usr/src"));
+        let versioned = have
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('-'))
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if !usr_src && !versioned {
+            return;
+        }
+        // The half that differs.
+        let directive = if versioned { "PACKAGE_VERSION" } else { "PACKAGE_NAME" };
+        let message = format!("the directory is {have}, and dkms looks for {want}");
+        let help = format!("rename the directory to {want}, or write {directive} as it is in its name");
+        findings.push(self.finding(Code::DirectoryName, directive, None, message, help));
+    }
+}

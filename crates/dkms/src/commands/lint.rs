@@ -1,0 +1,46 @@
+//! `lint`: what the author of a dkms.conf could do better.
+
+use super::Call;
+use crate::render::lint as render;
+use crate::request;
+use dkms_core::error::{Error, Result};
+use dkms_core::lint;
+use std::path::PathBuf;
+
+/// `dkms lint [DIR | M/V | FILE] [--fix]`; without an operand the dkms.conf of the current directory.
+pub fn lint(call: &Call<'_>) -> Result<()> {
+    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
+    let path = file(call)?;
+    let fixing = call.arguments.fix && !call.arguments.dry_run;
+    let report =
+        if fixing { lint::fix(call.s, &path, &kernel)? } else { lint::look(call.s, &path, &kernel)? };
+    if call.arguments.json {
+        call.ui.data(&render::json(&report));
+    } else {
+        call.ui.data(&render::text(&report, call.arguments.fix));
+    }
+    match report.findings.len() {
+        0 => Ok(()),
+        n => Err(Error::No(render::verdict(&report, n, fixing))),
+    }
+}
+
+/// The file that the operands name.
+fn file(call: &Call<'_>) -> Result<PathBuf> {
+    let subject = call.subject;
+    if let Some(conf) = &call.arguments.conf {
+        return Ok(conf.clone());
+    }
+    if subject.name.is_some() {
+        let package = subject.package("lint")?;
+        let registered = call.s.layout.conf(&package);
+        let source = call.s.layout.source_dir(&package).join("dkms.conf");
+        return Ok(if registered.is_file() { registered } else { source });
+    }
+    // A file by any name, such as debian/hello.dkms.
+    if let Some(file) = &subject.archive {
+        return if file.is_file() { Ok(file.clone()) } else { Err(Error::ConfMissing(file.clone())) };
+    }
+    let directory = subject.directory.clone().unwrap_or_else(|| PathBuf::from("."));
+    Ok(directory.join("dkms.conf"))
+}

@@ -1,0 +1,108 @@
+//! `dkms lint` as text and as JSON.
+
+use super::json::SCHEMA;
+use dkms_conf::Severity;
+use dkms_conf::lint::Finding;
+use dkms_core::error::ConfProblem;
+use dkms_core::lint::Report;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn severity(f: &Finding) -> &'static str {
+    match f.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+/// One document.
+pub fn json(report: &Report) -> String {
+    let fixed = report.fixed.iter().map(|f| finding(f, true));
+    let left = report.findings.iter().map(|f| finding(f, false));
+    let document = json!({
+        "schema": SCHEMA,
+        "path": report.path,
+        "findings": fixed.chain(left).collect::<Vec<Value>>(),
+        "fixed": report.fixed.len(),
+        "left": report.findings.len(),
+        "not_fixed": report.not_fixed,
+    });
+    format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
+}
+
+fn finding(f: &Finding, fixed: bool) -> Value {
+    let at = f.at.as_ref();
+    json!({
+        "code": f.code.word(),
+        "severity": severity(f),
+        "line": at.map(|at| at.line),
+        "column": at.map(|at| at.column),
+        "length": at.map(|at| at.len),
+        "message": f.message,
+        "why": f.code.why(),
+        "help": f.help,
+        "fixable": !f.edits.is_empty(),
+        "fixed": fixed,
+    })
+}
+
+/// Each finding with its line, why, and the mend.
+pub fn text(report: &Report, asked_to_fix: bool) -> String {
+    let mut out = String::new();
+    for f in &report.fixed {
+        let line = f.at.as_ref().map_or_else(String::new, |at| format!(":{}", at.line));
+        out.push_str(&format!("{}{line}: fixed[{}]: {}\n", report.path.display(), f.code.word(), f.message));
+        out.push_str(&format!("  mended: {}\n", f.help));
+    }
+    for f in &report.findings {
+        one(&report.path, f, &mut out);
+    }
+    if let Some(why) = &report.not_fixed {
+        out.push_str(&format!("{}: nothing was changed: {why}\n", report.path.display()));
+    }
+    if report.findings.is_empty() {
+        out.push_str(&format!("{} is clean{}\n", report.path.display(), now(report)));
+    } else if asked_to_fix && report.fixed.is_empty() && report.not_fixed.is_none() {
+        out.push_str(&format!("{}: nothing was changed\n", report.path.display()));
+    }
+    out
+}
+
+fn now(report: &Report) -> &'static str {
+    if report.fixed.is_empty() { "" } else { " now" }
+}
+
+fn one(path: &Path, f: &Finding, out: &mut String) {
+    let heading = format!("{}[{}]: {}", severity(f), f.code.word(), f.message);
+    let mut margin = " ".to_owned();
+    match &f.at {
+        Some(at) => {
+            let place = ConfProblem {
+                line: at.line,
+                column: at.column,
+                len: at.len,
+                text: at.text.clone(),
+                ..ConfProblem::default()
+            };
+            margin = place.margin();
+            out.push_str(&format!("{}:{}:{}: {heading}\n", path.display(), at.line, at.column));
+            out.push_str(&format!("{}\n", place.snippet()));
+        }
+        None => out.push_str(&format!("{}: {heading}\n", path.display())),
+    }
+    out.push_str(&format!("{margin} = why: {}\n", f.code.why()));
+    let by = if f.edits.is_empty() { "" } else { " (--fix)" };
+    out.push_str(&format!("{margin} = write{by}: {}\n", f.help));
+}
+
+/// How many are left, and what to do.
+pub fn verdict(report: &Report, left: usize, fixed: bool) -> String {
+    let fixable = report.findings.iter().filter(|f| !f.edits.is_empty()).count();
+    let count = if left == 1 { "1 finding".to_owned() } else { format!("{left} findings") };
+    let rest = match (fixed, fixable) {
+        (true, _) => " left, to be mended by hand".to_owned(),
+        (false, 0) => String::new(),
+        (false, n) => format!(", of which --fix mends {n}"),
+    };
+    format!("{count} in {}{rest}", report.path.display())
+}
