@@ -22,6 +22,7 @@ pub enum Action {
     Mktarball,
     Ldtarball,
     Mkdeb,
+    Mkdsc,
     Mkbmdeb,
     GenerateMok,
     Mok,
@@ -36,7 +37,7 @@ pub enum Action {
 }
 
 /// Every action with its word and one line of help.
-pub const ACTIONS: [(&str, Action, &str); 23] = [
+pub const ACTIONS: [(&str, Action, &str); 24] = [
     (
         "add",
         Action::Add,
@@ -66,6 +67,7 @@ pub const ACTIONS: [(&str, Action, &str); 23] = [
     ("mktarball", Action::Mktarball, "write a tarball of a module: source, built modules, or both"),
     ("ldtarball", Action::Ldtarball, "load such a tarball, or any tarball with a dkms.conf"),
     ("mkdeb", Action::Mkdeb, "write a Debian package of a module: its source, for dkms, and built modules"),
+    ("mkdsc", Action::Mkdsc, "write a Debian source package that makes the same"),
     (
         "mkbmdeb",
         Action::Mkbmdeb,
@@ -126,7 +128,7 @@ pub struct Arguments {
     /// Architecture; one for all kernels, or one per kernel
     #[arg(short = 'a', long = "arch", value_name = "A", action = ArgAction::Append)]
     pub arches: Vec<String>,
-    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball, mkdeb, mkbmdeb)
+    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball, mkdeb, mkdsc, mkbmdeb)
     #[arg(long)]
     pub all: bool,
     /// Use this dkms.conf instead of the module's
@@ -138,13 +140,13 @@ pub struct Arguments {
     /// Kernel headers [default: /lib/modules/K/build]
     #[arg(long, value_name = "DIR")]
     pub kernelsourcedir: Option<PathBuf>,
-    /// Archive to write (mktarball, mkdeb, mkbmdeb) or to load (ldtarball, add)
+    /// Archive to write (mktarball, mkdeb, mkdsc, mkbmdeb) or to load (ldtarball, add)
     #[arg(long, value_name = "FILE")]
     pub archive: Option<PathBuf>,
-    /// mktarball, mkdeb: built modules only
+    /// mktarball, mkdeb, mkdsc: built modules only
     #[arg(long)]
     pub binaries_only: bool,
-    /// mktarball, mkdeb: source only
+    /// mktarball, mkdeb, mkdsc: source only
     #[arg(long)]
     pub source_only: bool,
     /// match: the kernel to be matched

@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use dkms_sys::{IoError, fs};
-use md5::{Digest, Md5};
 use tar::{Builder, EntryType, Header};
 
 use super::write::{Encoder, Item, Plan, What, bad, plan};
 use super::{ArchiveError, Compression, Member};
+use crate::digest;
 
 /// What a package is made of.
 #[derive(Debug, Clone)]
@@ -37,9 +37,7 @@ const VERSION_CONTROL: [&[u8]; 5] = [b".git", b".svn", b".hg", b".bzr", b"CVS"];
 /// destination that cannot be written.
 pub fn write_deb(dest: &Path, deb: &Deb) -> Result<(), ArchiveError> {
     let failed = |e| ArchiveError::Io(IoError::new("compress", dest, e));
-    let mut files = plan(&deb.members)?;
-    files.retain(|name, _| !name.split(|b| *b == b'/').any(|part| VERSION_CONTROL.contains(&part)));
-    normalise(&mut files, deb.mtime);
+    let files = sorted(&deb.members, deb.mtime)?;
     let mut sums = Sums::default();
     let data = tar_xz(&files, deb.mtime, &mut sums, &failed)?;
     let control = tar_xz(&control_files(deb, &sums), deb.mtime, &mut Sums::default(), &failed)?;
@@ -49,6 +47,18 @@ pub fn write_deb(dest: &Path, deb: &Deb) -> Result<(), ArchiveError> {
         ar_member(file, "control.tar.xz", &control, deb.mtime)?;
         ar_member(file, "data.tar.xz", &data, deb.mtime)
     })?;
+    Ok(())
+}
+
+/// Writes these members to a tar archive, compressed with xz, as they would go into a package; times are at most `mtime`.
+///
+/// # Errors
+/// As [`write_deb`].
+pub fn write_tar_xz(dest: &Path, members: &[Member], mtime: u64) -> Result<(), ArchiveError> {
+    let failed = |e| ArchiveError::Io(IoError::new("compress", dest, e));
+    let files = sorted(members, mtime)?;
+    let bytes = tar_xz(&files, mtime, &mut Sums::default(), &failed)?;
+    fs::write_atomic(dest, &bytes, 0o644)?;
     Ok(())
 }
 
@@ -73,13 +83,19 @@ struct Sums {
 impl Sums {
     fn file(&mut self, name: &[u8], bytes: &[u8]) {
         self.kibibytes += (bytes.len() as u64).div_ceil(1024);
-        for byte in Md5::digest(bytes) {
-            self.md5.extend_from_slice(format!("{byte:02x}").as_bytes());
-        }
+        self.md5.extend_from_slice(digest::md5(bytes).as_bytes());
         self.md5.extend_from_slice(b"  ");
         self.md5.extend_from_slice(name);
         self.md5.push(b'\n');
     }
+}
+
+/// What goes in, by its names.
+fn sorted(members: &[Member], mtime: u64) -> Result<Plan, ArchiveError> {
+    let mut files = plan(members)?;
+    files.retain(|name, _| !name.split(|b| *b == b'/').any(|part| VERSION_CONTROL.contains(&part)));
+    normalise(&mut files, mtime);
+    Ok(files)
 }
 
 fn normalise(plan: &mut Plan, mtime: u64) {

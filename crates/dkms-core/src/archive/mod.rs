@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use dkms_sys::IoError;
 
-pub use deb::{Deb, gzip, write_deb};
+pub use deb::{Deb, gzip, write_deb, write_tar_xz};
 pub use names::Refusal;
 pub use read::{Entry, EntryKind, Limits, Unpacked, fuzz_unpack, unpack};
 pub use write::{Member, Source, Written, write};

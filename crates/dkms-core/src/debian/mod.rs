@@ -1,7 +1,8 @@
-//! `mkdeb` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
+//! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
 
 mod inside;
 mod names;
+mod source;
 mod template;
 mod text;
 
@@ -17,10 +18,12 @@ use dkms_sys::fs::{self, TempDir};
 use inside::Inside;
 use std::path::{Path, PathBuf};
 
+pub use source::{mkdsc, mkdsc_place};
+
 /// Where Debian has the modules of dkms, below `/lib/modules/K`.
 const DESTINATION: &str = "updates/dkms";
 
-/// What both actions need to know.
+/// What these actions need to know.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// Which package version; it must be in the tree.
@@ -59,6 +62,18 @@ impl Request<'_> {
 
     fn binaries(&self) -> &[Kernel] {
         if self.content == Content::SourceOnly { &[] } else { self.kernels }
+    }
+
+    /// SOURCE_DATE_EPOCH, or the time of the newest file that goes in.
+    fn time_of_mkdeb(&self, s: &Session<'_>) -> Result<u64> {
+        if let Some(epoch) = self.epoch {
+            return Ok(epoch);
+        }
+        let source = fs::canonicalize(s.layout.source_link(self.package))?;
+        let built = self.binaries().iter().map(|k| s.layout.module_dir(&Build::new(self.package, k)));
+        let mut from: Vec<PathBuf> = built.collect();
+        from.push(if self.with_source() { source } else { source.join("dkms.conf") });
+        Ok(newest(&from))
     }
 
     fn maintainer(&self) -> &str {
@@ -140,30 +155,39 @@ pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<Path
 /// # Errors
 /// Not in the tree, nothing built for a kernel, a name that Debian has no form for, the destination not writable.
 pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    let package = request.package;
-    add::require_added(s, package)?;
+    add::require_added(s, request.package)?;
     let planned = request.deb()?;
-    let kernels = request.binaries();
+    let epoch = request.time_of_mkdeb(s)?;
+    let place = request.place(s, "deb", &planned);
+    if let Some(template) = template::find(s, request, "mkdeb") {
+        let kernels = request.binaries();
+        return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
+    }
+    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdeb")?;
+    write(s, place, &payload(s, request, &planned, "mkdeb", scratch.path(), epoch)?)
+}
+
+/// What the package of `mkdeb` is made of; files that are made for it lie in `scratch`.
+fn payload(
+    s: &Session<'_>,
+    request: &Request<'_>,
+    planned: &Planned,
+    action: &str,
+    scratch: &Path,
+    epoch: u64,
+) -> Result<Deb> {
+    let (package, kernels) = (request.package, request.binaries());
     let inside = Inside::read(s, package, kernels)?;
     let source = fs::canonicalize(s.layout.source_link(package))?;
-    let mut from: Vec<PathBuf> =
-        kernels.iter().map(|k| s.layout.module_dir(&Build::new(package, k))).collect();
-    from.push(if request.with_source() { source.clone() } else { source.join("dkms.conf") });
-    let epoch = request.epoch.unwrap_or_else(|| newest(&from));
     let target = format!("usr/src/{}-{}", package.name, package.version);
-    if let Some(template) = template::find(s, request, "mkdeb") {
-        let place = request.place(s, "deb", &planned);
-        return told(s, template::build(s, request, &template, &planned, kernels, place, epoch)?);
-    }
     let mut members = vec![if request.with_source() {
         Member::path(target, &source)
     } else {
         Member::path(format!("{target}/dkms.conf"), source.join("dkms.conf"))
     }];
-    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdeb")?;
     if !kernels.is_empty() {
         let name = format!("{}-{}.dkms.tar.gz", package.name, package.version);
-        let tarball = scratch.path().join(&name);
+        let tarball = scratch.join(&name);
         tarball::write_modules(s, package, kernels, &tarball, epoch)?;
         members.push(Member::path(format!("usr/share/{}/{name}", planned.name), tarball));
     }
@@ -191,9 +215,8 @@ pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     };
     let scripts =
         vec![("postinst", text::dkms_postinst(&planned.name, package)), ("prerm", text::dkms_prerm(package))];
-    members.extend(documents(request, &planned, "mkdeb", &source, &inside, epoch)?);
-    let deb = Deb { control: control.text(), scripts, members, mtime: epoch };
-    write(s, request.place(s, "deb", &planned), &deb)
+    members.extend(documents(request, planned, action, &source, &inside, epoch)?);
+    Ok(Deb { control: control.text(), scripts, members, mtime: epoch })
 }
 
 /// Writes `M-modules-K_V_ARCH.deb` for each kernel: its built modules alone, where the kernel looks for them. The target
@@ -221,7 +244,7 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
     let epoch = request.epoch.unwrap_or_else(|| newest(&[s.layout.module_dir(&b)]));
     if let Some(template) = template::find(s, request, "mkbmdeb") {
         let (place, kernels) = (request.place(s, "bmdeb", &planned), std::slice::from_ref(kernel));
-        return told(s, template::build(s, request, &template, &planned, kernels, place, epoch)?);
+        return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
     }
     let mut members: Vec<Member> = state::module_files(s.layout, &b)
         .into_iter()

@@ -125,7 +125,7 @@ const LICENCES: [&str; 4] = ["copying", "licence", "license", "copyright"];
 /// The copyright file: what the sources say, and what the modules say. The GPL itself is on every Debian system.
 pub fn copyright(package: &PackageId, source: &Path, inside: &Inside) -> Vec<u8> {
     let mut text = format!(
-        "This package was made by dkms from {} {}.\nIts authors and terms are named in the sources.\n",
+        "This package was made by dkms from {} {}.\nCopyright: its authors, as the sources name them.\n",
         package.name, package.version
     );
     if !inside.licences.is_empty() {

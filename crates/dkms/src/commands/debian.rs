@@ -1,9 +1,9 @@
-//! `mkdeb` and `mkbmdeb`.
+//! `mkdeb`, `mkdsc` and `mkbmdeb`.
 
 use super::Call;
 use crate::cli::Action;
 use crate::request;
-use dkms_core::error::Result;
+use dkms_core::error::{Error, Result};
 use dkms_core::explain::Explained;
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::plan::{Step, What};
@@ -26,8 +26,11 @@ impl Wanted {
         let all = call.arguments.all;
         let named = all || !call.words.releases.is_empty();
         let content = super::tarball::content(call);
+        if action == Action::Mkbmdeb && content == Content::SourceOnly {
+            return Err(Error::Conflict("mkbmdeb packs built modules: --source-only leaves nothing".into()));
+        }
         // Source alone serves any kernel; the running one is nothing special to it.
-        let source_alone = action == Action::Mkdeb && content == Content::Both && !named;
+        let source_alone = action != Action::Mkbmdeb && content == Content::Both && !named;
         Ok(Self {
             kernels: if source_alone {
                 Vec::new()
@@ -53,12 +56,13 @@ impl Wanted {
     }
 }
 
-/// `dkms mkdeb` and `dkms mkbmdeb`
+/// `dkms mkdeb`, `dkms mkdsc` and `dkms mkbmdeb`
 pub fn make(call: &Call<'_>, action: Action) -> Result<()> {
     let wanted = Wanted::of(call, action)?;
     let request = wanted.request(call);
     match action {
         Action::Mkbmdeb => debian::mkbmdeb(call.s, &request).map(|_| ()),
+        Action::Mkdsc => debian::mkdsc(call.s, &request).map(|_| ()),
         _ => debian::mkdeb(call.s, &request).map(|_| ()),
     }
 }
@@ -74,8 +78,11 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
             steps.step(What::WriteArchive(path), reason);
         }
     } else {
-        let path = debian::mkdeb_place(call.s, &request)?;
-        steps.step(What::WriteArchive(path), format!("a Debian package of {}", wanted.package));
+        let (path, kind) = match action {
+            Action::Mkdsc => (debian::mkdsc_place(call.s, &request)?, "source package"),
+            _ => (debian::mkdeb_place(call.s, &request)?, "package"),
+        };
+        steps.step(What::WriteArchive(path), format!("a Debian {kind} of {}", wanted.package));
     }
     Ok(steps.end())
 }

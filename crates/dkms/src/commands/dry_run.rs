@@ -22,7 +22,7 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
         Action::GenerateMok => key(call)?,
         Action::Mok => super::mok::dry_run(call)?,
         Action::Mktarball | Action::Ldtarball => archive(call, action)?,
-        Action::Mkdeb | Action::Mkbmdeb => super::debian::dry_run(call, action)?,
+        Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => super::debian::dry_run(call, action)?,
         // It says of each finding what its repair would do.
         Action::Fsck => return super::fsck::fsck(call, false),
         other => {

@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
         Action::Mktarball => tarball::make(&call),
-        Action::Mkdeb | Action::Mkbmdeb => debian::make(&call, action),
+        Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
         Action::Ldtarball => tarball::load(&call),
     }
 }
