@@ -26,7 +26,7 @@ __dkms_kernels() {
 _dkms() {
     local cur prev words cword i action='' reply=()
     local actions='add remove build unbuild install uninstall match autoinstall status config lint fsck verify ready pending
-        mktarball ldtarball generate_mok mok kernel_preinst kernel_postinst kernel_prerm'
+        mktarball ldtarball mkdeb mkdsc mkbmdeb generate_mok mok kernel_preinst kernel_postinst kernel_prerm'
     local common='-q --quiet --verbose --debug --json --dry-run --lock-timeout --dkmstree --sourcetree --installtree -h --help -V --version'
 
     # "=" stays part of a word, so that --option=value is one word whatever COMP_WORDBREAKS holds.
@@ -97,7 +97,8 @@ _dkms() {
             kernel_*) options='-k -a -j --kernelver --arch' ;;
             remove) options="$options --all --no-depmod --rpm_safe_upgrade" ;;
             unbuild | uninstall) options="$options --all --no-depmod" ;;
-            mktarball) options="$options --all --archive --binaries-only --source-only" ;;
+            mktarball | mkdeb | mkdsc) options="$options --all --archive --binaries-only --source-only" ;;
+            mkbmdeb) options="$options --all --archive" ;;
             fsck) options="$options --repair" ;;
             ready | pending) options='-k -a --kernelver --arch' ;;
             config) options="$options -c --config --kernelsourcedir --directive" ;;

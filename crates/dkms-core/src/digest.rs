@@ -1,4 +1,4 @@
-//! SHA-256 in hexadecimal, of bytes and of whole source trees.
+//! SHA-256 in hexadecimal, of bytes and of whole source trees; MD5 where Debian's formats ask for it.
 
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -9,6 +9,11 @@ use std::path::Path;
 /// Of bytes.
 pub fn bytes(data: &[u8]) -> String {
     hex(&Sha256::digest(data))
+}
+
+/// MD5 of bytes: no proof of anything, but what `md5sums` and `.dsc` files hold.
+pub fn md5(data: &[u8]) -> String {
+    hex(&md5::Md5::digest(data))
 }
 
 /// Of a directory tree: names, kinds, execute bits, contents and link targets, in sorted order. Times and owners do not

@@ -10,6 +10,7 @@ pub mod add;
 pub mod archive;
 pub mod build;
 pub mod conf;
+pub mod debian;
 pub mod describe;
 pub mod digest;
 pub mod error;

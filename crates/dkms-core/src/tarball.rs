@@ -23,7 +23,7 @@ pub enum Content {
     BinariesOnly,
 }
 
-fn archive_error(path: &Path, e: ArchiveError) -> Error {
+pub(crate) fn archive_error(path: &Path, e: ArchiveError) -> Error {
     match e {
         ArchiveError::Io(io) => Error::Io(io),
         other => Error::BadArchive { path: path.to_owned(), reason: other.to_string() },
@@ -44,21 +44,8 @@ pub fn make(
 ) -> Result<PathBuf> {
     add::require_added(s, package)?;
     let kernels = if content == Content::SourceOnly { &[] } else { kernels };
-    let mut members = Vec::new();
-    for kernel in kernels {
-        let b = Build::new(package, kernel);
-        if !s.layout.module_dir(&b).is_dir() {
-            return Err(Error::NothingBuilt(b));
-        }
-        let inside = format!("dkms_main_tree/{}/{}", kernel.release, kernel.arch);
-        for part in ["module", "log"] {
-            let path = s.layout.built_dir(&b).join(part);
-            if path.is_dir() {
-                members.push(Member::path(format!("{inside}/{part}"), path));
-            }
-        }
-    }
     let empty = TempDir::new_in(&s.options.tmp_location, "dkms-tarball").map_err(Error::Io)?;
+    let mut members = built(s, package, kernels, &["module", "log"])?;
     if members.is_empty() {
         let mut main = Member::path("dkms_main_tree", empty.path());
         main.mode = Some(0o755);
@@ -66,26 +53,75 @@ pub fn make(
     }
     if content == Content::BinariesOnly {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let mtime = source_date_epoch.unwrap_or(now);
-        let line = |text: &str| format!("{text}\n").into_bytes();
-        let conf = s.options.conf_file.clone().unwrap_or_else(|| s.layout.conf(package));
-        members.push(Member::bytes("dkms_binaries_only/PACKAGE_NAME", line(&package.name), mtime));
-        members.push(Member::bytes("dkms_binaries_only/PACKAGE_VERSION", line(&package.version), mtime));
-        members.push(Member::path("dkms_binaries_only/dkms.conf", conf));
+        members.extend(binaries_only(s, package, source_date_epoch.unwrap_or(now)));
     } else {
         members.push(Member::path("dkms_source_tree", s.layout.source_link(package)));
     }
     let (directory, name) = destination(s, package, kernels, content, named);
-    if !directory.is_dir() {
-        fs::create_dir_all(&directory).map_err(|_| Error::DestinationNotWritable(directory.clone()))?;
-    }
-    if !fs::writable(&directory) {
-        return Err(Error::DestinationNotWritable(directory));
-    }
+    require_writable(&directory)?;
     let path = directory.join(name);
     archive::write(&path, &members, source_date_epoch).map_err(|e| archive_error(&path, e))?;
     s.tell(Event::ArchiveWritten { path: path.clone() });
     Ok(path)
+}
+
+/// Makes sure that there is a directory to write to.
+///
+/// # Errors
+/// [`Error::DestinationNotWritable`].
+pub(crate) fn require_writable(directory: &Path) -> Result<()> {
+    if !directory.is_dir() {
+        fs::create_dir_all(directory).map_err(|_| Error::DestinationNotWritable(directory.to_owned()))?;
+    }
+    if fs::writable(directory) { Ok(()) } else { Err(Error::DestinationNotWritable(directory.to_owned())) }
+}
+
+/// What is built for these kernels, by its parts, as it lies in a tarball.
+fn built(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], parts: &[&str]) -> Result<Vec<Member>> {
+    let mut members = Vec::new();
+    for kernel in kernels {
+        let b = Build::new(package, kernel);
+        if !s.layout.module_dir(&b).is_dir() {
+            return Err(Error::NothingBuilt(b));
+        }
+        for part in parts {
+            let path = s.layout.built_dir(&b).join(part);
+            if path.is_dir() {
+                let inside = format!("dkms_main_tree/{}/{}/{part}", kernel.release, kernel.arch);
+                members.push(Member::path(inside, path));
+            }
+        }
+    }
+    Ok(members)
+}
+
+/// What tells `ldtarball` whose modules these are, where the source is left out.
+fn binaries_only(s: &Session<'_>, package: &PackageId, mtime: u64) -> [Member; 3] {
+    let line = |text: &str| format!("{text}\n").into_bytes();
+    let conf = s.options.conf_file.clone().unwrap_or_else(|| s.layout.conf(package));
+    [
+        Member::bytes("dkms_binaries_only/PACKAGE_NAME", line(&package.name), mtime),
+        Member::bytes("dkms_binaries_only/PACKAGE_VERSION", line(&package.version), mtime),
+        Member::path("dkms_binaries_only/dkms.conf", conf),
+    ]
+}
+
+/// Writes a tarball of built modules to `path`, without the logs: they tell how long each build took, and the same
+/// modules shall give the same bytes. Times are at most `epoch`, seconds since 1970.
+///
+/// # Errors
+/// Nothing built for a kernel, a file that cannot be read or written.
+pub(crate) fn write_modules(
+    s: &Session<'_>,
+    package: &PackageId,
+    kernels: &[Kernel],
+    path: &Path,
+    epoch: u64,
+) -> Result<()> {
+    let mut members = built(s, package, kernels, &["module"])?;
+    members.extend(binaries_only(s, package, epoch));
+    archive::write(path, &members, Some(epoch)).map_err(|e| archive_error(path, e))?;
+    Ok(())
 }
 
 /// Where [`make`] writes the tarball.
@@ -100,6 +136,15 @@ pub fn place(
     directory.join(name)
 }
 
+/// Directory and name that `--archive` means: a bare name is one in the default place.
+pub(crate) fn named_place(named: &Path, default: PathBuf) -> (PathBuf, PathBuf) {
+    let name = named.file_name().map(PathBuf::from).unwrap_or_default();
+    match named.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => (dir.to_owned(), name),
+        _ => (default, name),
+    }
+}
+
 fn destination(
     s: &Session<'_>,
     package: &PackageId,
@@ -109,11 +154,7 @@ fn destination(
 ) -> (PathBuf, PathBuf) {
     let default = s.layout.tarball_dir(package);
     if let Some(named) = named {
-        let name = named.file_name().map(PathBuf::from).unwrap_or_default();
-        return match named.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => (dir.to_owned(), name),
-            _ => (default, name),
-        };
+        return named_place(named, default);
     }
     let list = if content == Content::SourceOnly {
         "source-only".to_owned()

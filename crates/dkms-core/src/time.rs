@@ -14,6 +14,20 @@ pub fn utc(seconds: u64) -> String {
     format!("{y:04}-{m:02}-{d:02} {:02}:{:02}:{:02} UTC", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
+/// Seconds since 1970 as `Mon, 23 Nov 2026 07:12:01 +0000` (RFC 2822).
+pub fn rfc2822(seconds: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (days, rest) = (seconds / 86400, seconds % 86400);
+    let (y, m, d) = civil(days);
+    let pick = |of: &[&'static str], n: u64| {
+        usize::try_from(n).ok().and_then(|n| of.get(n)).copied().unwrap_or_default()
+    };
+    let (day, month) = (pick(&DAYS, days % 7), pick(&MONTHS, m.saturating_sub(1)));
+    format!("{day}, {d:02} {month} {y:04} {:02}:{:02}:{:02} +0000", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
 /// Year, month, day of a number of days since 1970-01-01 (proleptic Gregorian, years from March).
 fn civil(days: u64) -> (u64, u64, u64) {
     let z = days + 719_468;
@@ -34,5 +48,8 @@ mod tests {
         assert_eq!(super::civil(0), (1970, 1, 1));
         assert_eq!(super::civil(19_782), (2024, 2, 29));
         assert_eq!(super::civil(20_780), (2026, 11, 23));
+        // As date -R says.
+        assert_eq!(super::rfc2822(0), "Thu, 01 Jan 1970 00:00:00 +0000");
+        assert_eq!(super::rfc2822(1_709_210_096), "Thu, 29 Feb 2024 12:34:56 +0000");
     }
 }

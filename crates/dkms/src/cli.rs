@@ -21,6 +21,9 @@ pub enum Action {
     Status,
     Mktarball,
     Ldtarball,
+    Mkdeb,
+    Mkdsc,
+    Mkbmdeb,
     GenerateMok,
     Mok,
     KernelPreinst,
@@ -35,7 +38,7 @@ pub enum Action {
 }
 
 /// Every action with its word and one line of help.
-pub const ACTIONS: [(&str, Action, &str); 22] = [
+pub const ACTIONS: [(&str, Action, &str); 25] = [
     (
         "add",
         Action::Add,
@@ -65,6 +68,13 @@ pub const ACTIONS: [(&str, Action, &str); 22] = [
     ("fsck", Action::Fsck, "look for what is not in order, in the tree and in kernels' modules (--repair)"),
     ("mktarball", Action::Mktarball, "write a tarball of a module: source, built modules, or both"),
     ("ldtarball", Action::Ldtarball, "load such a tarball, or any tarball with a dkms.conf"),
+    ("mkdeb", Action::Mkdeb, "write a Debian package of a module: its source, for dkms, and built modules"),
+    ("mkdsc", Action::Mkdsc, "write a Debian source package that makes the same"),
+    (
+        "mkbmdeb",
+        Action::Mkbmdeb,
+        "write Debian packages of built modules, one per kernel, which need no dkms",
+    ),
     ("generate_mok", Action::GenerateMok, "make the key pair that signs modules, if there is none"),
     (
         "mok",
@@ -127,7 +137,7 @@ pub struct Arguments {
     /// Architecture; one for all kernels, or one per kernel
     #[arg(short = 'a', long = "arch", value_name = "A", action = ArgAction::Append)]
     pub arches: Vec<String>,
-    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball)
+    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball, mkdeb, mkdsc, mkbmdeb)
     #[arg(long)]
     pub all: bool,
     /// Use this dkms.conf instead of the module's
@@ -139,13 +149,13 @@ pub struct Arguments {
     /// Kernel headers [default: /lib/modules/K/build]
     #[arg(long, value_name = "DIR")]
     pub kernelsourcedir: Option<PathBuf>,
-    /// Archive to write (mktarball) or to load (ldtarball, add)
+    /// Archive to write (mktarball, mkdeb, mkdsc, mkbmdeb) or to load (ldtarball, add)
     #[arg(long, value_name = "FILE")]
     pub archive: Option<PathBuf>,
-    /// mktarball: built modules only
+    /// mktarball, mkdeb, mkdsc: built modules only
     #[arg(long)]
     pub binaries_only: bool,
-    /// mktarball: source only
+    /// mktarball, mkdeb, mkdsc: source only
     #[arg(long)]
     pub source_only: bool,
     /// match: the kernel to be matched

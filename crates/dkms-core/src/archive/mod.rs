@@ -4,6 +4,7 @@
 //! `names::Tree`, which knows no disk, before anything is made of it; one bad entry refuses the whole archive, and
 //! nothing of it stays.
 
+mod deb;
 mod entries;
 mod names;
 mod read;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use dkms_sys::IoError;
 
+pub use deb::{Deb, gzip, write_deb, write_tar_xz};
 pub use names::Refusal;
 pub use read::{Entry, EntryKind, Limits, Unpacked, fuzz_unpack, unpack};
 pub use write::{Member, Source, Written, write};

@@ -68,10 +68,7 @@ pub fn write(
     source_date_epoch: Option<u64>,
 ) -> Result<Written, ArchiveError> {
     let compression = Compression::from_name(dest);
-    let mut plan = Plan::new();
-    for member in members {
-        plan_member(&mut plan, member)?;
-    }
+    let plan = plan(members)?;
     let mut failure = None;
     let result = fs::replace_with(dest, 0o644, |file| {
         let mut out = Encoder::new(BufWriter::with_capacity(128 * 1024, file), compression)?;
@@ -98,21 +95,30 @@ pub fn write(
 }
 
 /// Everything that will be written, by name in the archive: the order of the keys is the order in the file.
-type Plan = BTreeMap<Vec<u8>, Item>;
+pub(super) type Plan = BTreeMap<Vec<u8>, Item>;
 
 #[derive(Debug)]
-struct Item {
-    what: What,
-    mode: u32,
-    mtime: u64,
+pub(super) struct Item {
+    pub(super) what: What,
+    pub(super) mode: u32,
+    pub(super) mtime: u64,
 }
 
 #[derive(Debug)]
-enum What {
+pub(super) enum What {
     Directory,
     File(PathBuf, u64),
     Bytes(Vec<u8>),
     Symlink(PathBuf),
+}
+
+/// Looks up everything that the members are made of.
+pub(super) fn plan(members: &[Member]) -> Result<Plan, ArchiveError> {
+    let mut plan = Plan::new();
+    for member in members {
+        plan_member(&mut plan, member)?;
+    }
+    Ok(plan)
 }
 
 fn plan_member(plan: &mut Plan, member: &Member) -> Result<(), ArchiveError> {
@@ -193,7 +199,7 @@ fn put(plan: &mut Plan, name: Vec<u8>, item: Item, path: &Path) -> Result<(), Ar
     }
 }
 
-fn bad(path: &Path, reason: &'static str) -> ArchiveError {
+pub(super) fn bad(path: &Path, reason: &'static str) -> ArchiveError {
     ArchiveError::BadMember { path: path.to_owned(), reason }
 }
 
@@ -263,7 +269,7 @@ impl Read for Exact {
 }
 
 /// The compressors behind one face.
-enum Encoder<W: Write> {
+pub(super) enum Encoder<W: Write> {
     Plain(W),
     Gzip(flate2::write::GzEncoder<W>),
     Xz(liblzma::write::XzEncoder<W>),
@@ -272,7 +278,7 @@ enum Encoder<W: Write> {
 }
 
 impl<W: Write> Encoder<W> {
-    fn new(inner: W, compression: Compression) -> std::io::Result<Self> {
+    pub(super) fn new(inner: W, compression: Compression) -> std::io::Result<Self> {
         Ok(match compression {
             Compression::None => Encoder::Plain(inner),
             // No name and no time in the gzip header.
@@ -287,7 +293,7 @@ impl<W: Write> Encoder<W> {
         })
     }
 
-    fn finish(self) -> std::io::Result<()> {
+    pub(super) fn finish(self) -> std::io::Result<()> {
         let mut inner = match self {
             Encoder::Plain(inner) => inner,
             Encoder::Gzip(encoder) => encoder.finish()?,

@@ -1,6 +1,7 @@
 //! One file per group of verbs: from the command line to a call of dkms-core, nothing else.
 
 mod config;
+mod debian;
 mod dry_run;
 mod fsck;
 mod kernel;
@@ -85,6 +86,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
         Action::Mktarball => tarball::make(&call),
+        Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
         Action::Ldtarball => tarball::load(&call),
     }
 }

@@ -15,9 +15,13 @@ pub fn make(call: &Call<'_>) -> Result<()> {
     let content = content(call);
     let all_of = call.arguments.all.then_some(&package);
     let kernels = request::kernels(call.s, call.words, all_of)?;
-    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|v| v.trim().parse().ok());
     let named = call.subject.archive.as_deref();
-    tarball::make(call.s, &package, &kernels, content, named, epoch).map(|_| ())
+    tarball::make(call.s, &package, &kernels, content, named, source_date_epoch()).map(|_| ())
+}
+
+/// No file of what is made shall be younger, in seconds since 1970.
+pub fn source_date_epoch() -> Option<u64> {
+    std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|v| v.trim().parse().ok())
 }
 
 /// What is to go into a tarball.

@@ -1,0 +1,323 @@
+//! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
+
+mod inside;
+mod names;
+mod source;
+mod template;
+mod text;
+
+use crate::add;
+use crate::archive::{self, Deb, Member};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::ids::{Build, Kernel, PackageId};
+use crate::session::Session;
+use crate::tarball::{self, Content, archive_error};
+use crate::tree::state;
+use dkms_sys::fs::{self, TempDir};
+use inside::Inside;
+use std::path::{Path, PathBuf};
+
+pub use source::{mkdsc, mkdsc_place};
+
+/// Where Debian has the modules of dkms, below `/lib/modules/K`.
+const DESTINATION: &str = "updates/dkms";
+
+/// What these actions need to know.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Which package version; it must be in the tree.
+    pub package: &'a PackageId,
+    /// The kernels whose modules go in; for `mkdeb` none means source alone.
+    pub kernels: &'a [Kernel],
+    /// What `mkdeb` puts in.
+    pub content: Content,
+    /// `--archive`: a file name for the default place, or a path.
+    pub named: Option<&'a Path>,
+    /// SOURCE_DATE_EPOCH; without it, the time of the newest file that goes in.
+    pub epoch: Option<u64>,
+    /// `NAME <ADDRESS>` of who makes the package.
+    pub maintainer: Option<&'a str>,
+}
+
+/// A package that is to be written.
+struct Planned {
+    /// The module's name in Debian's form.
+    base: String,
+    name: String,
+    version: String,
+    architecture: &'static str,
+}
+
+impl Planned {
+    fn file(&self) -> String {
+        format!("{}_{}_{}.deb", self.name, self.version, self.architecture)
+    }
+}
+
+impl Request<'_> {
+    fn with_source(&self) -> bool {
+        self.content != Content::BinariesOnly
+    }
+
+    fn binaries(&self) -> &[Kernel] {
+        if self.content == Content::SourceOnly { &[] } else { self.kernels }
+    }
+
+    /// SOURCE_DATE_EPOCH, or the time of the newest file that goes in.
+    fn time_of_mkdeb(&self, s: &Session<'_>) -> Result<u64> {
+        if let Some(epoch) = self.epoch {
+            return Ok(epoch);
+        }
+        let source = fs::canonicalize(s.layout.source_link(self.package))?;
+        let built = self.binaries().iter().map(|k| s.layout.module_dir(&Build::new(self.package, k)));
+        let mut from: Vec<PathBuf> = built.collect();
+        from.push(if self.with_source() { source } else { source.join("dkms.conf") });
+        Ok(newest(&from))
+    }
+
+    fn maintainer(&self) -> &str {
+        self.maintainer.unwrap_or("dkms <root@localhost>")
+    }
+
+    fn deb(&self) -> Result<Planned> {
+        let mut architecture = "all";
+        for kernel in self.binaries() {
+            let one = names::architecture(kernel)?;
+            if architecture != "all" && architecture != one {
+                return Err(Error::KernelArchPairing(format!(
+                    "one package is for one architecture, and these kernels are for {architecture} and {one}"
+                )));
+            }
+            architecture = one;
+        }
+        Ok(Planned {
+            base: names::package(&self.package.name)?,
+            name: names::package(&format!("{}-dkms", self.package.name))?,
+            version: names::version(&self.package.version)?,
+            architecture,
+        })
+    }
+
+    fn bmdeb(&self, kernel: &Kernel) -> Result<Planned> {
+        Ok(Planned {
+            base: names::package(&self.package.name)?,
+            name: names::package(&format!("{}-modules-{}", self.package.name, kernel.release))?,
+            version: names::version(&self.package.version)?,
+            architecture: names::architecture(kernel)?,
+        })
+    }
+
+    fn place(&self, s: &Session<'_>, folder: &str, planned: &Planned) -> (PathBuf, PathBuf) {
+        let default = s.layout.version_dir(self.package).join(folder);
+        match self.named {
+            Some(named) => tarball::named_place(named, default),
+            None => (default, planned.file().into()),
+        }
+    }
+
+    fn refuse_one_name_for_several(&self) -> Result<()> {
+        if self.named.is_some() && self.kernels.len() > 1 {
+            return Err(Error::Usage(
+                "mkbmdeb writes one package per kernel: --archive names only one".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Where [`mkdeb`] writes.
+///
+/// # Errors
+/// Names or architectures that Debian has no form for.
+pub fn mkdeb_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
+    let (directory, name) = request.place(s, "deb", &request.deb()?);
+    Ok(directory.join(name))
+}
+
+/// Where [`mkbmdeb`] writes, by kernel.
+///
+/// # Errors
+/// As [`mkdeb_place`].
+pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+    request.refuse_one_name_for_several()?;
+    let one = |kernel| {
+        let (directory, name) = request.place(s, "bmdeb", &request.bmdeb(kernel)?);
+        Ok(directory.join(name))
+    };
+    request.kernels.iter().map(one).collect()
+}
+
+/// Writes `M-dkms_V_all.deb`: the source, which dkms builds at the target. With kernels, their built modules too (then
+/// it is for their architecture), as a tarball that the target's `common.postinst` loads; with [`Content::BinariesOnly`]
+/// of the source its dkms.conf alone.
+///
+/// # Errors
+/// Not in the tree, nothing built for a kernel, a name that Debian has no form for, the destination not writable.
+pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
+    add::require_added(s, request.package)?;
+    let planned = request.deb()?;
+    let epoch = request.time_of_mkdeb(s)?;
+    let place = request.place(s, "deb", &planned);
+    if let Some(template) = template::find(s, request, "mkdeb") {
+        let kernels = request.binaries();
+        return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
+    }
+    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdeb")?;
+    write(s, place, &payload(s, request, &planned, "mkdeb", scratch.path(), epoch)?)
+}
+
+/// What the package of `mkdeb` is made of; files that are made for it lie in `scratch`.
+fn payload(
+    s: &Session<'_>,
+    request: &Request<'_>,
+    planned: &Planned,
+    action: &str,
+    scratch: &Path,
+    epoch: u64,
+) -> Result<Deb> {
+    let (package, kernels) = (request.package, request.binaries());
+    let inside = Inside::read(s, package, kernels)?;
+    let source = fs::canonicalize(s.layout.source_link(package))?;
+    let target = format!("usr/src/{}-{}", package.name, package.version);
+    let mut members = vec![if request.with_source() {
+        Member::path(target, &source)
+    } else {
+        Member::path(format!("{target}/dkms.conf"), source.join("dkms.conf"))
+    }];
+    if !kernels.is_empty() {
+        let name = format!("{}-{}.dkms.tar.gz", package.name, package.version);
+        let tarball = scratch.join(&name);
+        tarball::write_modules(s, package, kernels, &tarball, epoch)?;
+        members.push(Member::path(format!("usr/share/{}/{name}", planned.name), tarball));
+    }
+    let synopsis = match (request.with_source(), kernels) {
+        (true, []) => format!("kernel module {}, source for dkms", package.name),
+        (true, _) => format!("kernel module {}, source and built modules for dkms", package.name),
+        (false, _) => format!("kernel module {}, built modules for dkms", package.name),
+    };
+    let mut description = Vec::new();
+    if request.with_source() {
+        description.push(format!("The source of {} {}.", package.name, package.version));
+        description.push("dkms builds it for the kernels whose headers are installed.".into());
+    }
+    description.extend(kernels.iter().map(|k| format!("Built for kernel {}.", k.release)));
+    let control = text::Control {
+        name: &planned.name,
+        version: &planned.version,
+        architecture: planned.architecture,
+        maintainer: request.maintainer(),
+        depends: "dkms",
+        provides: "",
+        modaliases: &inside.modaliases(),
+        synopsis: &synopsis,
+        description: &description,
+    };
+    let scripts =
+        vec![("postinst", text::dkms_postinst(&planned.name, package)), ("prerm", text::dkms_prerm(package))];
+    members.extend(documents(request, planned, action, &source, &inside, epoch)?);
+    Ok(Deb { control: control.text(), scripts, members, mtime: epoch })
+}
+
+/// Writes `M-modules-K_V_ARCH.deb` for each kernel: its built modules alone, where the kernel looks for them. The target
+/// needs neither dkms nor a compiler.
+///
+/// # Errors
+/// As [`mkdeb`]; `--archive` with several kernels.
+pub fn mkbmdeb(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+    add::require_added(s, request.package)?;
+    request.refuse_one_name_for_several()?;
+    // All is looked at before the first is written.
+    for kernel in request.kernels {
+        request.bmdeb(kernel)?;
+        Inside::read(s, request.package, std::slice::from_ref(kernel))?;
+    }
+    request.kernels.iter().map(|kernel| one_bmdeb(s, request, kernel)).collect()
+}
+
+fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<PathBuf> {
+    let package = request.package;
+    let planned = request.bmdeb(kernel)?;
+    let inside = Inside::read(s, package, std::slice::from_ref(kernel))?;
+    let source = fs::canonicalize(s.layout.source_link(package))?;
+    let b = Build::new(package, kernel);
+    let epoch = request.epoch.unwrap_or_else(|| newest(&[s.layout.module_dir(&b)]));
+    if let Some(template) = template::find(s, request, "mkbmdeb") {
+        let (place, kernels) = (request.place(s, "bmdeb", &planned), std::slice::from_ref(kernel));
+        return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
+    }
+    let mut members: Vec<Member> = state::module_files(s.layout, &b)
+        .into_iter()
+        .map(|f| Member::path(format!("lib/modules/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
+        .collect();
+    let control = text::Control {
+        name: &planned.name,
+        version: &planned.version,
+        architecture: planned.architecture,
+        maintainer: request.maintainer(),
+        depends: &format!("linux-image-{}, kmod", names::package(&kernel.release)?),
+        provides: &names::package(&format!("{}-modules", package.name))?,
+        modaliases: &inside.modaliases(),
+        synopsis: &format!("kernel module {}, built for {}", package.name, kernel.release),
+        description: &[
+            format!("{} {}, built for kernel {}.", package.name, package.version, kernel.release),
+            "Neither dkms nor a compiler is needed to use it.".into(),
+        ],
+    };
+    let scripts = vec![
+        ("postinst", text::depmod_script("configure", kernel)),
+        ("postrm", text::depmod_script("remove", kernel)),
+    ];
+    members.extend(documents(request, &planned, "mkbmdeb", &source, &inside, epoch)?);
+    let deb = Deb { control: control.text(), scripts, members, mtime: epoch };
+    write(s, request.place(s, "bmdeb", &planned), &deb)
+}
+
+fn write(s: &Session<'_>, (directory, name): (PathBuf, PathBuf), deb: &Deb) -> Result<PathBuf> {
+    tarball::require_writable(&directory)?;
+    let path = directory.join(name);
+    archive::write_deb(&path, deb).map_err(|e| archive_error(&path, e))?;
+    told(s, path)
+}
+
+fn told(s: &Session<'_>, path: PathBuf) -> Result<PathBuf> {
+    s.tell(Event::ArchiveWritten { path: path.clone() });
+    Ok(path)
+}
+
+/// What policy 12.5 and 12.7 ask of every package: changelog and copyright.
+fn documents(
+    request: &Request<'_>,
+    planned: &Planned,
+    action: &str,
+    source: &Path,
+    inside: &Inside,
+    epoch: u64,
+) -> Result<[Member; 2]> {
+    let directory = format!("usr/share/doc/{}", planned.name);
+    let changelog = text::changelog(&planned.name, &planned.version, action, request.maintainer(), epoch);
+    let place = format!("{directory}/changelog.gz");
+    let changelog = archive::gzip(changelog.as_bytes())
+        .map_err(|e| Error::Io(dkms_sys::IoError::new("compress", Path::new(&place), e)))?;
+    let copyright = text::copyright(request.package, source, inside);
+    Ok([
+        Member::bytes(place, changelog, epoch),
+        Member::bytes(format!("{directory}/copyright"), copyright, epoch),
+    ])
+}
+
+/// The time of the newest file in these places, in seconds since 1970. Directories do not count: a copy has new ones.
+fn newest(places: &[PathBuf]) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let mut latest = 0;
+    let mut left = places.to_vec();
+    while let Some(path) = left.pop() {
+        let Ok(meta) = path.symlink_metadata() else { continue };
+        if meta.is_dir() {
+            left.extend(fs::list_dir_optional(&path).unwrap_or_default().iter().map(|n| path.join(n)));
+        } else {
+            latest = latest.max(u64::try_from(meta.mtime()).unwrap_or(0));
+        }
+    }
+    latest
+}
