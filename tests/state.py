@@ -106,8 +106,8 @@ def copy(source, target):
 
 def settled():
     """What a killed dkms had running dies a moment after it."""
-    for _ in range(500):
-        if not any(comm(pid) in ("dkms", "depmod") for pid in os.listdir("/proc") if pid.isdigit()):
+    for _ in range(10000):
+        if not any(comm(pid) in ("dkms", "dkms-supervisor", "depmod") for pid in os.listdir("/proc") if pid.isdigit()):
             return
         time.sleep(0.002)
     sys.exit("a dkms or depmod runs on behind one that was killed")

@@ -95,7 +95,31 @@ mv /root/keys/both.pem "/root/keys/$K/"
 printf '%s\n' 'mok_signing_key="/root/keys/$kernelver/both.pem"' 'mok_certificate="/root/keys/${kernelver}/both.pem"' >/etc/dkms/framework.conf.d/own.conf
 dkms build single/1.0 -k "$K" --force
 /root/keys/verify "/var/lib/dkms/single/1.0/$K/$A/module/single.ko" /root/keys/c
+#: step a-token-goes-through-sign-file 0 ours
+# A sign-file that writes down what it was given, and signs with a file in the token's place.
+cat >/root/keys/sign-file <<'SCRIPT'
+#!/bin/bash
+printf '%s\n' "$*" >/run/arguments
+echo "$KBUILD_SIGN_PIN" >/run/pin
+exec /usr/lib/linux-kbuild-6.1/scripts/sign-file "$1" /root/keys/k "$3" "$4"
+SCRIPT
+chmod +x /root/keys/sign-file
+printf '%s\n' 'mok_signing_key="pkcs11:token=dkms;object=signer"' mok_certificate=/root/keys/c sign_file=/root/keys/sign-file >/etc/dkms/framework.conf.d/own.conf
+echo 1234 >/run/credentials/dkms.signing-pin
+CREDENTIALS_DIRECTORY=/run/credentials dkms build single/1.0 -k "$K" --force
+grep -qx 'sha256 pkcs11:token=dkms;object=signer /root/keys/c .*/single.ko' /run/arguments
+same "$(cat /run/pin)" 1234
+/root/keys/verify "/var/lib/dkms/single/1.0/$K/$A/module/single.ko" /root/keys/c
+#: step a-token-s-pin-is-asked-for 0 ours
+sed 's/Pass phrase of/PIN of/' /run/type.py >/run/type-pin.py
+python3 /run/type-pin.py 5678 dkms build single/1.0 -k "$K" --force >/run/out
+grep -q '^QUESTIONS 1' /run/out
+same "$(cat /run/pin)" 5678
+#: step a-sign-file-that-signs-nothing 10 ours
+printf '#!/bin/sh\nexit 0\n' >/root/keys/sign-file
+KBUILD_SIGN_PIN=1 dkms build single/1.0 -k "$K" --force
 #: step what-a-build-does-not-see 0 ours
+printf '%s\n' 'mok_signing_key="/root/keys/$kernelver/both.pem"' 'mok_certificate="/root/keys/${kernelver}/both.pem"' >/etc/dkms/framework.conf.d/own.conf
 fixture scripts-1.0
 cat >/usr/src/scripts-1.0/pre.sh <<'SCRIPT'
 #!/bin/bash

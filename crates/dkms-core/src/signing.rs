@@ -123,7 +123,7 @@ fn choose(
         return external("a PKCS#11 key needs it");
     }
     let key_path = Path::new(&pair.key);
-    let (key, hash) = match (Key::parse(&dkms_sys::fs::read(key_path)?), Hash::from_config_name(hash)) {
+    let (key, hash) = match (Key::parse(&pair::read_key(key_path)?), Hash::from_config_name(hash)) {
         (Ok(key), Some(hash)) => (key, hash),
         (Err(KeyError::Encrypted), _) if pin::find(s)?.is_none() => {
             return Err(refuse(
@@ -178,6 +178,13 @@ fn sign_file(
     framework: &FrameworkConf,
     why: &str,
 ) -> Result<Method> {
+    if dkms_sys::mount::is_hidden(Path::new(&pair.key)) {
+        return Err(refuse(
+            Path::new(&pair.key),
+            &format!("{why}, and a dkms that a build's script calls cannot hand the key to it"),
+            "call dkms after the build instead, or use an RSA key in a file",
+        ));
+    }
     // It would complain as well, but not in words that help.
     read_certificate(&pair.certificate)?;
     let candidates: Vec<PathBuf> = match framework.sign_file.as_deref().filter(|v| !v.is_empty()) {
@@ -244,7 +251,12 @@ impl Signer {
                 if !done.status.success() {
                     let said = String::from_utf8_lossy(&done.stderr);
                     let said = said.lines().last().unwrap_or("it said nothing").to_owned();
-                    return Err(failed(format!("{} ended with {} ({said})", program.display(), done.status)));
+                    let reason = format!("{} ended with {} ({said})", program.display(), done.status);
+                    if said.contains("OSSL_PROVIDER_try_load(pkcs11)") {
+                        let help = "this sign-file reaches tokens through OpenSSL's provider pkcs11: install pkcs11-provider";
+                        return Err(refuse(module, &reason, help));
+                    }
+                    return Err(failed(reason));
                 }
                 match kmodule::sign::signature(&dkms_sys::fs::read(module)?) {
                     Some(_) => {

@@ -1,7 +1,8 @@
 //! Locks between processes: `flock` on a file, so that a holder that dies lets go, and who waits is told for whom.
 //!
 //! The file holds a few lines about the holder. They are a courtesy for the message; the lock itself is the kernel's.
-//! The descriptor is close-on-exec: no child keeps a lock alive.
+//! The descriptor is close-on-exec, so no program keeps a lock alive. A supervisor (see [`crate::process`]) does, when dkms
+//! is killed: until it has ended what dkms had started, nobody else begins.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -9,10 +10,34 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
+
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::{IoError, signal, sys};
+
+/// Descriptors of locks that are held, -1 where there is none. Read between fork and exec, where nothing may be locked or
+/// allocated; a lock for which there is no room is let go with dkms itself.
+static DESCRIPTORS: [AtomicI32; 1024] = [const { AtomicI32::new(-1) }; 1024];
+
+/// The lowest descriptor of a lock that is not below `least`.
+pub(crate) fn descriptor_from(least: i32) -> Option<i32> {
+    DESCRIPTORS.iter().map(|slot| slot.load(Ordering::Relaxed)).filter(|fd| *fd >= least).min()
+}
+
+fn register(fd: i32) {
+    let free =
+        |slot: &&AtomicI32| slot.compare_exchange(-1, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    let _ = DESCRIPTORS.iter().find(free);
+}
+
+fn forget(fd: i32) {
+    for slot in &DESCRIPTORS {
+        let _ = slot.compare_exchange(fd, -1, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
 
 /// How long is waited in silence.
 const ANNOUNCE: Duration = Duration::from_millis(100);
@@ -197,6 +222,7 @@ impl Lock {
             if !is_still(path, &file)? {
                 continue;
             }
+            register(file.as_raw_fd());
             let lock = Lock { file, path: path.to_owned(), mode };
             lock.sign(what);
             return Ok(Some(lock));
@@ -209,6 +235,14 @@ impl Lock {
         let what: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let text = format!("{}\n{since}\n{what}\n", sys::own_pid());
         let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        forget(self.file.as_raw_fd());
+        // Closing would not do: a supervisor may have the descriptor as well.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 

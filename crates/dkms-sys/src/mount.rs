@@ -37,6 +37,39 @@ pub(crate) fn enter_namespace() -> std::io::Result<()> {
     mount(c"none", c"/", libc::MS_REC | libc::MS_SLAVE)
 }
 
+/// The null device lies over this file: a dkms that called us hides it from a build.
+pub fn is_hidden(path: &Path) -> bool {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    std::fs::symlink_metadata(path)
+        .is_ok_and(|m| m.file_type().is_char_device() && m.rdev() == libc::makedev(1, 3))
+}
+
+/// Reads a file that [`is_hidden`], in a namespace of one thread, so that nobody else sees it.
+///
+/// # Errors
+/// No private mounts can be had, or the file cannot be read.
+pub fn read_hidden(path: &Path) -> Result<Vec<u8>, crate::IoError> {
+    let target = CString::new(path.as_os_str().as_bytes())
+        .map_err(|e| crate::IoError::new("read", path, std::io::Error::from(e)))?;
+    let read = || -> std::io::Result<Vec<u8>> {
+        // SAFETY: only takes flags. The thread gets its own root and working directory with the namespace.
+        if unsafe { libc::unshare(libc::CLONE_FS | libc::CLONE_NEWNS) } != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        mount(c"none", c"/", libc::MS_REC | libc::MS_PRIVATE)?;
+        while is_hidden(path) {
+            // SAFETY: a NUL-terminated string.
+            if unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        std::fs::read(path)
+    };
+    let thread = std::thread::scope(|scope| scope.spawn(read).join());
+    let result = thread.unwrap_or_else(|_| Err(std::io::Error::other("the reading thread failed")));
+    result.map_err(|e| crate::IoError::new("read", path, e))
+}
+
 fn mount(source: &std::ffi::CStr, target: &std::ffi::CStr, flags: libc::c_ulong) -> std::io::Result<()> {
     // SAFETY: both strings are NUL-terminated; type and data may be null for bind and propagation changes.
     let code =

@@ -72,6 +72,61 @@ fn who_waits_is_told_for_whom_and_a_dead_holder_lets_go() {
 }
 
 #[test]
+#[ignore = "a helper process of the test below"]
+fn helper_hold_and_run() {
+    let path = std::env::var_os("LOCK").expect("LOCK");
+    let _lock = Lock::acquire(path, Mode::Exclusive, "make", None, &mut |_| {}).expect("lock");
+    let pid = std::env::var("PID_FILE").expect("PID_FILE");
+    // A shell and a child of it, both deaf to gentle signals.
+    let script = format!(
+        "trap '' TERM HUP INT; (echo $$ $BASHPID >{pid}.new; mv {pid}.new {pid}; while :; do :; done) & wait"
+    );
+    let _ = dkms_sys::process::Command::new("/bin/bash").args(["-c", &script]).run();
+}
+
+#[test]
+fn a_killed_holder_lets_go_when_nothing_of_it_runs_any_more() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let (path, pids) = (dir.path().join("lock"), dir.path().join("pids"));
+    let mut child = Command::new(std::env::current_exe().expect("exe"))
+        .args(["--ignored", "--exact", "helper_hold_and_run", "--nocapture"])
+        .env("LOCK", &path)
+        .env("PID_FILE", &pids)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("helper");
+    let start = Instant::now();
+    while !pids.exists() {
+        assert!(start.elapsed() < Duration::from_secs(20), "the helper's program never ran");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    let _lock = take(&path, Mode::Exclusive, Some(Duration::from_secs(20))).expect("free at last");
+    for pid in std::fs::read_to_string(&pids).expect("pids").split_whitespace() {
+        assert!(!Path::new("/proc").join(pid).exists(), "{pid} still runs");
+    }
+}
+
+#[test]
+fn a_lock_that_is_let_go_is_free_while_programs_run_on() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let path = dir.path().join("lock");
+    let lock = take(&path, Mode::Exclusive, TRY).expect("free");
+    let ready = dir.path().join("ready");
+    let script = format!("touch {}; sleep 3", ready.display());
+    let other = std::thread::spawn(move || {
+        dkms_sys::process::Command::new("/bin/sh").args(["-c", &script]).run().map(|_| ())
+    });
+    while !ready.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(lock);
+    assert!(!Lock::is_taken(&path).expect("look"), "the program's supervisor kept it");
+    assert!(other.join().expect("thread").is_ok());
+}
+
+#[test]
 fn shared_holders_share() {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("lock");

@@ -34,6 +34,9 @@ pub struct KernelView<'a> {
     /// `CONFIG_MODULE_FORCE_LOAD`: a module without any CRC or version magic is loaded all the same, and taints the
     /// kernel.
     pub force_load: bool,
+    /// A module that lists CRCs, but not one of every symbol it needs, is loaded all the same: so does Linux since 4.9, but
+    /// not Debian's.
+    pub missing_crcs: bool,
     /// `CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS`: a missing import is only a warning.
     pub allow_missing_namespaces: bool,
     /// Names on the kernel's own blacklist (`module_blacklist=`).
@@ -114,6 +117,7 @@ impl<'a> KernelView<'a> {
             vermagic: None,
             struct_module: None,
             force_load: true,
+            missing_crcs: since(release, 4, 9),
             allow_missing_namespaces: false,
             blacklist: &[],
             signatures: None,

@@ -7,6 +7,7 @@ use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
 use crate::verify::{Facts, Siblings};
 use kmodule::verdict::{Cause, File, Reason};
+use std::cell::RefCell;
 use std::path::Path;
 
 /// A kernel, and the modules that come to it together.
@@ -16,6 +17,9 @@ pub(crate) struct Judge<'a> {
     /// The policy that can be seen here is that of the kernel to be.
     policy_is_ours: bool,
     force: bool,
+    /// Codes of what was said of the package's modules: what is true of one for its key or its list of symbols is true of
+    /// all.
+    said: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Judge<'a> {
@@ -28,7 +32,18 @@ impl<'a> Judge<'a> {
             siblings: Siblings::read(together.iter().map(|source| source.path.as_path())),
             policy_is_ours: s.host.chroot == Some(false),
             force,
+            said: RefCell::default(),
         }
+    }
+
+    /// The first time that something of this kind is said.
+    fn first(&self, reason: &Reason) -> bool {
+        let mut said = self.said.borrow_mut();
+        let first = !said.contains(&reason.code());
+        if first {
+            said.push(reason.code());
+        }
+        first
     }
 
     /// Judges one module; adds to `warnings` what stops nothing.
@@ -41,9 +56,18 @@ impl<'a> Judge<'a> {
         let (certain, open): (Vec<Reason>, Vec<Reason>) =
             verdict.refusals.into_iter().partition(|reason| self.certain(reason, &file));
         let release = &self.facts.kernel.release;
-        for reason in open.iter().chain(certain.iter().filter(|_| self.force)).take(3) {
+        if verdict.doubts.contains(&Reason::NoSymvers) && self.first(&Reason::NoSymvers) {
+            let help = Reason::NoSymvers.help();
             warnings.push(format!(
-                "kernel {release} would not load {} as things stand: {reason}\n{}",
+                "whether kernel {release} loads {} is not certain: {}\n  {help}",
+                path.display(),
+                Reason::NoSymvers
+            ));
+        }
+        let told = open.iter().filter(|reason| self.first(reason));
+        for reason in told.chain(certain.iter().filter(|_| self.force)).take(3) {
+            warnings.push(format!(
+                "kernel {release} would not load {} as things stand: {reason}\n  {}",
                 path.display(),
                 reason.help()
             ));

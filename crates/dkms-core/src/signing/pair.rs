@@ -120,6 +120,22 @@ fn gentoo_keys(
     (kernel.clone(), certificate.or(kernel))
 }
 
+/// The key is there, if only for a dkms that a build's script calls.
+fn is_there(key: &Path) -> bool {
+    key.is_file() || dkms_sys::mount::is_hidden(key)
+}
+
+/// A private key's file, also where the build that called this dkms must not read it.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
+    if dkms_sys::mount::is_hidden(key) {
+        return Ok(dkms_sys::mount::read_hidden(key)?);
+    }
+    Ok(dkms_sys::fs::read(key)?)
+}
+
 /// Makes the pair when both halves are missing; a half alone is never overwritten.
 ///
 /// # Errors
@@ -133,12 +149,12 @@ pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
         };
     }
     let key = Path::new(&pair.key);
-    if key.is_file() && pair.certificate.is_file() {
+    if is_there(key) && pair.certificate.is_file() {
         return Ok(false);
     }
     let _one_at_a_time = crate::lock::signing_key(s)?;
     finish_interrupted(key, &pair.certificate)?;
-    match (key.is_file(), pair.certificate.is_file()) {
+    match (is_there(key), pair.certificate.is_file()) {
         // Another dkms was faster.
         (true, true) => return Ok(false),
         (false, true) => return Err(missing_half(key, "private key")),
@@ -148,7 +164,7 @@ pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
     if s.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Ubuntu)
         && pair.key == "/var/lib/shim-signed/mok/MOK.priv"
         && ubuntu_policy_makes_key(s)
-        && key.is_file()
+        && is_there(key)
         && pair.certificate.is_file()
     {
         s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
@@ -222,7 +238,7 @@ fn make(pair: &KeyPair, pem: bool) -> Result<()> {
 /// A pair whose making was cut off: with its certificate it is completed, without it begins anew.
 fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
     let staged = aside(key, "new");
-    if staged.is_file() && !key.is_file() && certificate.is_file() {
+    if staged.is_file() && !is_there(key) && certificate.is_file() {
         dkms_sys::fs::rename_noreplace(&staged, key)?;
     }
     dkms_sys::fs::remove_file(&staged)?;

@@ -52,6 +52,7 @@ fn question(pair: &KeyPair) -> Option<String> {
         let named = ["pin-value=", "pin-source="].iter().any(|attribute| pair.key.contains(attribute));
         return (!named).then(|| "PIN of the signing key's token".into());
     }
-    let encrypted = Key::parse(&std::fs::read(Path::new(&pair.key)).ok()?) == Err(KeyError::Encrypted);
+    let encrypted =
+        Key::parse(&super::pair::read_key(Path::new(&pair.key)).ok()?) == Err(KeyError::Encrypted);
     encrypted.then(|| format!("Pass phrase of {}", pair.key))
 }

@@ -4,6 +4,7 @@
 use super::sources::{self, Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
 use super::trust::Trust;
 use crate::ids::Kernel;
+use crate::kernel::distro::Family;
 use crate::kernel::headers::KernelConfig;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
@@ -31,6 +32,8 @@ pub struct Facts {
     has_own_modules: bool,
     /// Names and files of the modules that dkms installed.
     dkms: Vec<(String, PathBuf)>,
+    /// Its kernels insist on every CRC.
+    debian: bool,
     trust: Trust,
     path: std::ffi::OsString,
     loader: OnceLock<Loader>,
@@ -75,6 +78,7 @@ impl Facts {
             sample,
             has_own_modules: own.is_dir(),
             dkms: installed_by_dkms(s, kernel),
+            debian: s.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Debian),
             trust: Trust::gather(s, kernel, config.as_ref(), signer),
             path: s.host.path.clone(),
             modules,
@@ -141,6 +145,7 @@ impl Facts {
         view.vermagic = self.sample.as_ref().map(|s| s.vermagic.as_str());
         view.struct_module = self.sample.as_ref().map(|s| s.struct_module);
         view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
+        view.missing_crcs &= !self.debian;
         view.allow_missing_namespaces = enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");
         view.blacklist = self.trust.blacklist();
         view.signatures = self.trust.signatures();

@@ -10,7 +10,7 @@ use crate::signing;
 use crate::tree::state::module_stem;
 use kmodule::sign::{Certificate, Hash, Signed};
 use kmodule::verdict::{Enforcement, Key, Keys, Signatures};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The keys of one kernel, and what it does with a module that none of them has signed.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ struct Digests {
     config: Option<KernelConfig>,
     /// `/proc/crypto` of the running kernel.
     loaded: Option<String>,
-    /// Those that the kernel loads a module for when they are asked for.
-    on_demand: Vec<&'static str>,
+    /// Where its modules are: for some digests it loads one when they are asked for.
+    modules: PathBuf,
     /// Linux 6.7 forgot MD5 in signatures.
     md5: bool,
 }
@@ -58,36 +58,12 @@ impl Trust {
         let machine = Machine::look(root);
         let running = kernel.release == s.host.release;
         let policy = machine::policy(&machine, config.map(KernelConfig::text), running);
-        let lists = [machine.mok(), machine.db()];
-        let complete = lists.iter().all(Result::is_ok);
-        let mut certificates: Vec<Certificate> =
-            lists.into_iter().flatten().flat_map(|l| l.parsed()).collect();
-        let handed_over = certificates.len();
-        certificates.extend(own_certificate(s));
-        let of_running = |c: &Certificate| held(&machine, c, counts_platform(s));
-        // Firmware and shim hand the same keys to every kernel, which takes them when it takes their kind.
-        let of_other = |n: usize| {
-            let found = n < handed_over;
-            (complete || found).then_some(found)
-        };
-        let known: Vec<(Certificate, Option<bool>)> = certificates
-            .into_iter()
-            .enumerate()
-            .map(|(n, c)| {
-                let has = match (running, of_running(&c)) {
-                    (true, Some(held)) => Some(held),
-                    // What the running kernel cannot use, another of this machine cannot either, as far as one can tell.
-                    (false, Some(false)) if n < handed_over => None,
-                    _ => of_other(n),
-                };
-                (c, has)
-            })
-            .collect();
-        let revoked = [machine::Variable::MokListXrt, machine::Variable::Dbx];
-        let revoked = revoked.into_iter().filter_map(|v| machine.list(v).ok());
-        let revoked: Vec<_> = revoked.collect();
+        let complete = machine.mok().is_ok() && machine.db().is_ok();
+        let known = known(s, &machine, config, running);
+        let lists = [machine::Variable::MokListXrt, machine::Variable::Dbx];
+        let lists: Vec<_> = lists.into_iter().filter_map(|v| machine.list(v).ok()).collect();
         let forbidden = |c: &Certificate| {
-            revoked.iter().any(|l| l.forbids(c)) || running && machine.keyrings().forbids(c) == Some(true)
+            lists.iter().any(|l| l.forbids(c)) || running && machine.keyrings().forbids(c) == Some(true)
         };
         let revoked = known.iter().map(|(c, _)| c).filter(|c| forbidden(c)).cloned().collect();
         let unseen = if running { unseen(&machine, &known) } else { None };
@@ -99,7 +75,7 @@ impl Trust {
             digests: Digests {
                 config: config.cloned(),
                 loaded: std::fs::read_to_string("/proc/crypto").ok().filter(|_| running),
-                on_demand: on_demand(&s.layout.kernel_modules(&kernel.release)),
+                modules: s.layout.kernel_modules(&kernel.release),
                 md5: !kmodule::verdict::since(&kernel.release, 6, 7),
             },
             running,
@@ -152,6 +128,11 @@ impl Keys for Trust {
             return Key::Revoked;
         }
         let named = || self.known.iter().filter(|(c, _)| signed.names(c));
+        // A kernel trusts whoever signed its own modules.
+        let own = self.own_signer.as_ref().is_some_and(|own| *own == signed.issuer_cn());
+        if let Some((certificate, _)) = named().next().filter(|_| own && !self.running) {
+            return Key::Trusted(certificate);
+        }
         if let Some((certificate, _)) = named().find(|(_, has)| *has == Some(true)) {
             return Key::Trusted(certificate);
         }
@@ -210,14 +191,14 @@ impl Digests {
         };
         match self.config.as_ref()?.value(option) {
             Some("y") => Some(true),
-            Some("m") => Some(self.on_demand.contains(&name)),
+            Some("m") => Some(on_demand(&self.modules, name)),
             _ => Some(false),
         }
     }
 }
 
-/// Digests that depmod's index has a module for; its file must be there, and those of the modules it needs.
-fn on_demand(modules: &Path) -> Vec<&'static str> {
+/// Whether depmod's index has a module for a digest; its file must be there, and those of the modules it needs.
+fn on_demand(modules: &Path, digest: &str) -> bool {
     let text = |name: &str| std::fs::read_to_string(modules.join(name)).unwrap_or_default();
     let (aliases, files) = (text("modules.alias"), text("modules.dep"));
     let there = |module: &str| {
@@ -227,17 +208,51 @@ fn on_demand(modules: &Path) -> Vec<&'static str> {
                 && needed.split_whitespace().chain([file]).all(|file| modules.join(file).exists())
         })
     };
-    let has = |name: &&'static str| {
-        let alias = format!("alias crypto-{name} ");
-        aliases.lines().filter_map(|line| line.strip_prefix(&alias)).any(there)
-    };
-    Hash::ALL.iter().map(|hash| hash.config_name()).chain(["md5"]).filter(has).collect()
+    let alias = format!("alias crypto-{digest} ");
+    aliases.lines().filter_map(|line| line.strip_prefix(&alias)).any(there)
 }
 
 /// A line `name   : value` of `/proc/crypto`.
 fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let (name, value) = line.split_once(':')?;
     (name.trim() == key).then(|| value.trim())
+}
+
+/// The certificates of firmware and shim, and our own, each with whether the kernel has it.
+fn known(
+    s: &Session<'_>,
+    machine: &Machine,
+    config: Option<&KernelConfig>,
+    running: bool,
+) -> Vec<(Certificate, Option<bool>)> {
+    let platform = counts_platform(s);
+    let enabled = |name: &str| config.is_some_and(|c| c.enabled(name));
+    // Without the distributions' patch, shim's keys count when it says so and the kernel has a keyring for them.
+    let takes_mok =
+        platform || enabled("CONFIG_INTEGRITY_MACHINE_KEYRING") && machine.mok_list_trusted() == Ok(true);
+    let mut found: Vec<(Certificate, Option<bool>)> = Vec::new();
+    for (list, taken) in [(machine.mok(), takes_mok), (machine.db(), platform)] {
+        for certificate in list.iter().flat_map(|l| l.parsed()) {
+            let has = match (running, held(machine, &certificate, platform)) {
+                (true, Some(held)) => Some(held),
+                // The running kernel does not take this kind of key; another one may.
+                (false, Some(false)) => None,
+                _ => taken.then_some(true),
+            };
+            found.push((certificate, has));
+        }
+    }
+    let complete = machine.mok().is_ok() && machine.db().is_ok();
+    if let Some(own) = own_certificate(s).filter(|own| !found.iter().any(|(c, _)| c.der() == own.der())) {
+        let has = match (running, held(machine, &own, platform)) {
+            (true, Some(held)) => Some(held),
+            // The running kernel was built with it; so may have been another one.
+            (false, Some(true)) => None,
+            _ => complete.then_some(false),
+        };
+        found.push((own, has));
+    }
+    found
 }
 
 /// The certificate that dkms signs with, when it can be read.

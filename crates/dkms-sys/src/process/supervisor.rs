@@ -69,7 +69,7 @@ pub(super) unsafe fn unblock_signals() {
 /// Watches over `main` and all below until they are gone, reports on the descriptor `life`, and leaves.
 ///
 /// # Safety
-/// Only in the first fork: all descriptors are closed.
+/// Only in the first fork: all descriptors are closed, but for those of locks, which are held until it leaves.
 pub(super) unsafe fn supervise(
     main: i32,
     life: i32,
@@ -86,7 +86,7 @@ pub(super) unsafe fn supervise(
         libc::chdir(c"/".as_ptr());
         libc::prctl(libc::PR_SET_NAME, c"dkms-supervisor".as_ptr());
         libc::dup2(life, 0);
-        close_from(1);
+        close_all_but_locks(1);
         let status = watch(main, rows, end_leftovers, own_group);
         let (kind, value) = if libc::WIFSIGNALED(status) {
             (1i32, libc::WTERMSIG(status))
@@ -288,16 +288,29 @@ fn parse_parent(stat: &[u8]) -> Option<i32> {
     number(stat.get(end + 4..)?)
 }
 
-unsafe fn close_from(first: i32) {
+unsafe fn close_all_but_locks(mut first: i32) {
+    // SAFETY: see close_range.
+    unsafe {
+        while let Some(lock) = crate::lock::descriptor_from(first) {
+            if lock > first {
+                close_range(first, lock - 1);
+            }
+            first = lock + 1;
+        }
+        close_range(first, i32::MAX);
+    }
+}
+
+unsafe fn close_range(first: i32, last: i32) {
     // SAFETY: closing descriptors of this process, none of which is used any more.
     unsafe {
-        if libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) == 0 {
+        if libc::syscall(libc::SYS_close_range, first, last, 0) == 0 {
             return;
         }
         let mut limit: libc::rlimit = std::mem::zeroed();
         libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
-        let last = i32::try_from(limit.rlim_cur.min(65_536)).unwrap_or(65_536);
-        for fd in first..last {
+        let open = i32::try_from(limit.rlim_cur.min(65_536)).unwrap_or(65_536);
+        for fd in first..=last.min(open) {
             libc::close(fd);
         }
     }

@@ -90,9 +90,8 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
             out(format!("Ran {what} ({command}) in {}", took(*elapsed)))
         }
         Event::KeyMade { key, certificate } => out(format!(
-            "Made a signing key: {} (keep it secret), certificate {}; under Secure Boot enrol it: mokutil --import {}",
+            "Made a signing key: {} (keep it secret), certificate {}; 'dkms mok' says whether it has to be enrolled",
             key.display(),
-            certificate.display(),
             certificate.display()
         )),
         Event::SigningKey { key, certificate } => {

@@ -46,7 +46,7 @@ pub(super) fn layout(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict)
     }
     let Some(found) = k.symbols.and_then(|symbols| symbols.find(LAYOUT)) else { return };
     let listed = module.versions.iter().find(|(name, _)| name == LAYOUT);
-    crc(found.entry, listed.map(|(_, crc)| *crc), verdict);
+    crc(found.entry, listed.map(|(_, crc)| *crc), k, verdict);
 }
 
 pub(super) fn check(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
@@ -91,19 +91,20 @@ pub(super) fn check(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) 
             continue;
         }
         if k.modversions && module.has_versions {
-            crc(entry, versions.get(bare).or_else(|| versions.get(symbol)).copied(), verdict);
+            crc(entry, versions.get(bare).or_else(|| versions.get(symbol)).copied(), k, verdict);
         }
         namespace(module, entry, k, verdict);
     }
 }
 
-fn crc(entry: Entry<'_>, wanted: Option<u32>, verdict: &mut Verdict) {
+fn crc(entry: Entry<'_>, wanted: Option<u32>, k: &KernelView<'_>, verdict: &mut Verdict) {
     let symbol = entry.symbol.to_owned();
     match wanted {
         Some(module_crc) if module_crc != entry.crc => {
             verdict.refusals.push(Reason::DisagreesAboutVersion { symbol, module_crc, kernel_crc: entry.crc })
         }
         Some(_) => {}
+        None if k.missing_crcs => verdict.notes.push(Reason::NoSymbolVersion { symbol }),
         None => verdict.refusals.push(Reason::NoSymbolVersion { symbol }),
     }
 }

@@ -50,6 +50,7 @@ fn refusals_and_notes() {
     let mut view = KernelView::new("6.1.0", "x86_64");
     view.symbols = Some(&list);
     view.modversions = true;
+    view.missing_crcs = false;
     let versions: &[(&str, u32)] = &[("plain", 1), ("free", 2), ("spaced", 3), ("chosen", 4)];
     let proprietary = "license=Proprietary|vermagic=6.1.0 SMP ";
     let taints = Reason::Taints { license: symbol("Proprietary") };
@@ -76,7 +77,7 @@ fn refusals_and_notes() {
             vec![],
         ),
         (
-            "one CRC missing",
+            "one CRC missing, as Debian's kernels see it",
             module(GOOD, &[("plain", false)], &[("free", 2)]),
             vec![Reason::NoSymbolVersion { symbol: symbol("plain") }],
             vec![],
@@ -147,6 +148,10 @@ fn settings_of_the_kernel_decide() {
     let mut view = KernelView::new("6.1.0", "x86_64");
     view.symbols = Some(&list);
     let bare = module(GOOD, &[("plain", false), ("spaced", false)], &[]);
+    let one = module(GOOD, &[("plain", false)], &[("free", 2)]);
+    view.modversions = true;
+    assert_eq!(check(&one, &view).notes, [Reason::NoSymbolVersion { symbol: symbol("plain") }]);
+    view.modversions = false;
     view.allow_missing_namespaces = true;
     assert!(check(&bare, &view).loads());
     view.modversions = true;

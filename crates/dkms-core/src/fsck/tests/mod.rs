@@ -183,7 +183,7 @@ fn now() -> u64 {
 /// The smallest file that passes for a module of kernel K.
 fn module() -> Vec<u8> {
     let info = format!("vermagic={K} SMP\0license=GPL\0");
-    let names = b"\0.modinfo\0.shstrtab\0.gnu.linkonce.this_module\0";
+    let names = b"\0.modinfo\0.shstrtab\0.gnu.linkonce.this_module\0.symtab\0";
     let mut e = vec![0u8; 64];
     e[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
     e[16..18].copy_from_slice(&1u16.to_le_bytes());
@@ -210,10 +210,13 @@ fn module() -> Vec<u8> {
     e.extend(section(1, 1, info_at, info.len()));
     e.extend(section(10, 3, names_at, names.len()));
     e.extend(section(20, 1, this_at, 64));
+    let mut symbols = section(46, 2, this_at, 0);
+    (symbols[40], symbols[56]) = (2, 24);
+    e.extend(symbols);
     e[40..48].copy_from_slice(&table.to_le_bytes());
     e[52..54].copy_from_slice(&64u16.to_le_bytes());
     e[58..60].copy_from_slice(&64u16.to_le_bytes());
-    e[60..62].copy_from_slice(&4u16.to_le_bytes());
+    e[60..62].copy_from_slice(&5u16.to_le_bytes());
     e[62..64].copy_from_slice(&2u16.to_le_bytes());
     e
 }
