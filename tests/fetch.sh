@@ -186,7 +186,7 @@ vm_layers() {
 
 # The disk of a small Debian with two kernels, the newest and the oldest of 6.1, their headers, and what building needs.
 debian_disk() {
-    local dir=$layers/vm-debian suite kernels package packages want='' root
+    local dir=$layers/vm-debian suite kernels package packages versions='' root
     # shellcheck source=/dev/null
     suite=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
     mapfile -t kernels < <(cloud_kernels '6\.1\.[0-9]+-[0-9]+')
@@ -195,24 +195,29 @@ debian_disk() {
     kernels=("${kernels[0]}" "${kernels[-1]}")
     packages=(kmod mokutil make gcc libc6-dev cpio initramfs-tools zstd)
     for package in "${kernels[@]}"; do packages+=("linux-image-$package" "linux-headers-$package"); done
-    for package in "${packages[@]}"; do want+="$package=$(candidate "$package")"$'\n'; done
-    if [[ -f $dir/stamp && $(<"$dir/stamp")$'\n' == "$want" ]]; then say 'vm-debian: up to date'; return; fi
+    for package in "${packages[@]}"; do versions+="$package=$(candidate "$package")"$'\n'; done
+    if [[ -f $dir/stamp && $(<"$dir/stamp")$'\n' == "$versions" ]]; then say 'vm-debian: up to date'; return; fi
     say "vm-debian: $suite with ${packages[*]}"
     rm -rf "$dir"
     root=$dir/debian
     mkdir -p "$dir/root/srv/debian"
     # From the archive that apt uses here.
-    apt-get indextargets --format "\$(ORIGIN) deb \$(REPO_URI) \$(RELEASE) \$(COMPONENT)" 'Created-By: Packages' | sed -n 's/^Debian deb/deb/p' >"$dir/sources"
-    mmdebstrap --quiet --mode=root --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" \
-        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-        "$suite" "$root" - <"$dir/sources" || { say 'vm-debian: could not be made'; return; }
+    apt-get indextargets --format "\$(ORIGIN) deb \$(REPO_URI) \$(RELEASE) \$(COMPONENT)" 'Created-By: Packages' \
+        | sed -n 's/^Debian deb/deb/p' >"$dir/sources"
+    if ! mmdebstrap --quiet --mode=root --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/man/*' "$suite" "$root" - <"$dir/sources"; then
+        say 'vm-debian: could not be made'
+        rm -rf "$root"
+        return
+    fi
     mke2fs -q -t ext4 -O ^has_journal -d "$root" "$dir/root/srv/debian/root.ext4" 2G >/dev/null
     cp "$root/boot/vmlinuz-${kernels[0]}" "$dir/root/srv/debian/vmlinuz"
     cp "$root/boot/initrd.img-${kernels[0]}" "$dir/root/srv/debian/initrd.img"
     printf '%s\n' "${kernels[@]}" >"$dir/root/srv/debian/kernels"
     rm -rf "$root" "$dir/sources"
     printf '%s' "${kernels[0]}" >"$dir/kernel"
-    printf '%s' "$want" >"$dir/stamp"
+    printf '%s' "$versions" >"$dir/stamp"
 }
 
 packages() {

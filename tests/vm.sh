@@ -3,7 +3,7 @@
 # (qemu's software emulation). Which modules in which boots: tests/vm/cases.toml.
 #
 #   tests/vm.sh              the cheap boots; needs root, qemu-system-x86, mtools, gcc and build/layers (tests/fetch.sh)
-#   tests/vm.sh --all        all boots, those through shim too
+#   tests/vm.sh --all        all boots, those through shim too, and then tests/secure-boot.sh
 #   tests/vm.sh --observe    what the kernels do, without dkms; with --all or the names of boots
 set -u
 # shellcheck source=tests/private.sh
@@ -18,4 +18,6 @@ for name in vm-6.1 vm-6.1-old vm-6.12; do
 done
 export VM_KERNELS
 
-private "$names" python3 /e2e/vm/judge.py "$@"
+# In a shell of its own, since it ends that when it skips.
+(private "$names" python3 /e2e/vm/judge.py "$@") || exit
+if [[ " $* " == *' --all '* && " $* " != *' --observe '* ]]; then tests/secure-boot.sh; fi
