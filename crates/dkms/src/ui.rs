@@ -90,6 +90,7 @@ impl Ui {
             (Mode::Document, Err(_)) => self.data(&json::result(action, result, code)),
             (Mode::Json, _) => self.data(&json::result(action, result, code)),
             (_, Ok(())) => {}
+            (_, Err(e)) if e.is_answer() && e.to_string().is_empty() => {}
             (_, Err(e)) => self.complain(&plain::error(e, code)),
         }
         ExitCode::from(code)

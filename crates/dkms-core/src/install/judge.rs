@@ -38,10 +38,15 @@ impl<'a> Judge<'a> {
 
     /// The first time that something of this kind is said.
     fn first(&self, reason: &Reason) -> bool {
+        // What is true of a dependency is no news of what needs it.
+        let code = match reason {
+            Reason::DependencyRefused { reason, .. } => reason.code(),
+            other => other.code(),
+        };
         let mut said = self.said.borrow_mut();
-        let first = !said.contains(&reason.code());
+        let first = !said.contains(&code);
         if first {
-            said.push(reason.code());
+            said.push(code);
         }
         first
     }
