@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 
 export DKMS_BIN
 
-.PHONY: all tools build test check unit fetch e2e packages robust test-vm fuzz-smoke fuzz deny msrv bench demo clean help
+.PHONY: all tools build test check unit fetch e2e packages robust debs test-vm test-deb fuzz-smoke fuzz deny msrv bench demo clean help
 
 all: build
 
@@ -39,6 +39,12 @@ robust: build fetch ## Crashes, full disks, many at once, interrupts, the job se
 test-vm: build ## The verdicts of `dkms verify` against real kernels, all boots; Secure Boot from end to end (root, qemu)
 	tests/fetch.sh --vm-debian
 	tests/vm.sh --all
+
+debs: ## The Debian package, into dist/
+	packaging/deb.sh dist
+
+test-deb: build ## Our Debian package in place of Debian's own, in chroots of Debian (root, debootstrap, downloads kernels)
+	tests/deb.sh
 
 fuzz-smoke: ## Each fuzz target for a minute
 	tests/fuzz.sh $(FUZZ_SECONDS)

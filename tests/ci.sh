@@ -31,7 +31,8 @@ deny() { tests/deny.sh; }
 msrv() { tests/msrv.sh; }
 shell() {
     command -v shellcheck >/dev/null || { echo 'skipped: no shellcheck here'; return 0; }
-    shellcheck .ci/run tests/*.sh tests/vm/session && shellcheck -s bash -e SC2016,SC2010 tests/scenarios/*.sh \
+    shellcheck .ci/run tests/*.sh tests/vm/session packaging/deb.sh packaging/debian/postrm \
+        && shellcheck -s bash -e SC2016,SC2010 tests/scenarios/*.sh \
         && shellcheck -s sh tests/vm/init tests/vm/guest
 }
 # The packaging's own tests.

@@ -98,6 +98,8 @@ cases() {
     check 'preinst' 'headers 6.1.0-9' "$(line 'dkms kernel_preinst -k 6.1.0-9' 'exit 0')" debian/preinst 6.1.0-9
     check 'preinst never fails' 'headers 6.1.0-9; echo kernel_preinst=14 >"$DIR/codes"' \
         "$(line 'dkms kernel_preinst -k 6.1.0-9' 'exit 0')" debian/preinst 6.1.0-9
+    # dpkg leaves the hook behind when dkms 3.0 is put in place of dkms 4.
+    check 'preinst under dkms 3.0' 'headers 6.1.0-9; mount --bind /dev/null "${1%/debian/*}/ready_warn"' 'exit 0' debian/preinst 6.1.0-9
     check 'preinst keeps what cannot be rebuilt' 'kernel 6.1.0-9' 'exit 0' debian/preinst 6.1.0-9
     check 'preinst keeps what will not be rebuilt' 'headers 6.1.0-9; touch /etc/dkms/no-autoinstall' 'exit 0' debian/preinst 6.1.0-9
     check 'prerm' '' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" debian/prerm 6.1.0-9
