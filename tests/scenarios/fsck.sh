@@ -104,6 +104,8 @@ dkms fsck
 dkms fsck --repair
 test -e /var/lib/dkms/scripts/1.0/build/make.log
 kill -KILL "$build"; wait "$build" || true
+# Until what it had running is ended, it is at work as far as anybody can tell.
+for _ in $(seq 200); do pgrep -x dkms-supervisor >/dev/null || break; sleep 0.05; done
 code 1 dkms fsck
 dkms fsck --repair
 test ! -e /var/lib/dkms/scripts/1.0/build
