@@ -58,8 +58,16 @@ impl Symvers {
     /// # Errors
     /// [`SymversError`] names the first line that is not text, has too few fields or no hexadecimal CRC.
     pub fn parse(data: &[u8]) -> Result<Symvers, SymversError> {
-        let text = std::str::from_utf8(data).map_err(|error| SymversError {
-            line: line_of(data, error.valid_up_to()),
+        Symvers::from_vec(data.to_vec())
+    }
+
+    /// As [`Symvers::parse`], keeping the bytes instead of a copy of them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_vec(data: Vec<u8>) -> Result<Symvers, SymversError> {
+        let text = String::from_utf8(data).map_err(|error| SymversError {
+            line: line_of(error.as_bytes(), error.utf8_error().valid_up_to()),
             reason: "it is not text",
         })?;
         if u32::try_from(text.len()).is_err() {
@@ -75,7 +83,7 @@ impl Symvers {
             }
             start += raw.len() + 1;
         }
-        Ok(Symvers::index(text.to_owned(), lines))
+        Ok(Symvers::index(text, lines))
     }
 
     /// The list of these entries, as if a file had held them.

@@ -9,6 +9,7 @@ use crate::session::Session;
 use crate::status::{self, Filter, State};
 use crate::tree::state::module_stem;
 use dkms_sys::process::{Command, Stream};
+use kmodule::compress::Format;
 use kmodule::symvers::Symvers;
 use kmodule::verdict::{File, Loader};
 use std::collections::HashMap;
@@ -49,8 +50,11 @@ pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, Path
     }
     for path in lists {
         let Ok(bytes) = std::fs::read(&path) else { continue };
-        let plain = kmodule::compress::decompress(&bytes, MODULE_LIMIT).ok();
-        if let Some(list) = plain.and_then(|b| Symvers::parse(&b).ok()).filter(|list| !list.is_empty()) {
+        let plain = match Format::detect(&bytes) {
+            Format::None => Some(bytes),
+            _ => kmodule::compress::decompress(&bytes, MODULE_LIMIT).ok(),
+        };
+        if let Some(list) = plain.and_then(|b| Symvers::from_vec(b).ok()).filter(|list| !list.is_empty()) {
             return Some((list, path));
         }
     }
