@@ -50,14 +50,7 @@ impl Report {
     /// [`Outcome::Loads`]: ready; [`Outcome::Refused`]: not ready; [`Outcome::Unknown`]: it cannot be told.
     #[must_use]
     pub fn answer(&self) -> Outcome {
-        let is = |answer| self.checks.iter().any(|c| c.answer == answer);
-        if is(Outcome::Refused) {
-            Outcome::Refused
-        } else if is(Outcome::Unknown) {
-            Outcome::Unknown
-        } else {
-            Outcome::Loads
-        }
+        verify::worst(self.checks.iter().map(|c| c.answer))
     }
 
     fn note(&mut self, about: Option<&str>, answer: Outcome, what: impl Into<String>, help: Option<&str>) {

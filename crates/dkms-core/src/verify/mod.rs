@@ -69,14 +69,18 @@ impl Report {
     /// Of all modules the worst: refused, unknown, loads.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        let is = |outcome| self.modules.iter().any(|m| m.outcome() == outcome);
-        if is(Outcome::Refused) {
-            Outcome::Refused
-        } else if is(Outcome::Unknown) {
-            Outcome::Unknown
-        } else {
-            Outcome::Loads
-        }
+        worst(self.modules.iter().map(Judged::outcome))
+    }
+}
+
+/// The worst of several answers: refused, unknown, loads.
+pub(crate) fn worst(mut outcomes: impl Iterator<Item = Outcome> + Clone) -> Outcome {
+    if outcomes.clone().any(|outcome| outcome == Outcome::Refused) {
+        Outcome::Refused
+    } else if outcomes.any(|outcome| outcome == Outcome::Unknown) {
+        Outcome::Unknown
+    } else {
+        Outcome::Loads
     }
 }
 
