@@ -131,7 +131,14 @@ echo 'required_modules=single' >>/etc/dkms/framework.conf
 dkms ready -k "$K"
 sed -i '/single.ko/d' "/lib/modules/$K/modules.dep"
 dkms ready -k "$K"
+#: step another-file-of-that-name 1 ours
+depmod "$K"
+mkdir -p "/lib/modules/$K/kernel/misc"
+cp "/lib/modules/$K/updates/dkms/single.ko" "/lib/modules/$K/kernel/misc/"
+sed -i 's,^updates/dkms/single.ko,kernel/misc/single.ko,' "/lib/modules/$K/modules.dep"
+dkms ready -k "$K" >/run/out 2>&1 || { rc=$?; grep -q "modprobe takes /lib/modules/$K/kernel/misc/single.ko instead" /run/out || exit 97; exit $rc; }
 #: step cut-off 1 ours
+rm -r "/lib/modules/$K/kernel/misc"
 depmod "$K"
 dkms ready -k "$K"
 # What a command leaves that is killed before its depmod.

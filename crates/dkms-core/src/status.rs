@@ -24,6 +24,14 @@ pub struct Filter {
     pub arch: Option<String>,
 }
 
+impl Filter {
+    /// Everything of one kernel.
+    #[must_use]
+    pub fn of_kernel(release: &str) -> Self {
+        Self { release: Some(escape(release)), ..Self::default() }
+    }
+}
+
 /// Everything that matches one filter, in the order of directories, weakly linked ones last. What a command is changing
 /// at the moment is shown as it was before.
 ///

@@ -51,7 +51,7 @@ pub struct Taken {
 pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
     let machine = Machine::look(Path::new("/"));
     let pair = status::pair_for(s, kernel)?;
-    replaceable(s, &pair)?;
+    replaceable(&pair)?;
     let staged = pair.staged();
     signing::ensure_staged(s, &pair)?;
     let before = status::of_machine(s, kernel, &machine)?;
@@ -86,7 +86,7 @@ pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
 pub fn foresee(s: &Session<'_>, kernel: &Kernel) -> Result<(Option<KeyPair>, Vec<Kernel>, Vec<Build>)> {
     let machine = Machine::look(Path::new("/"));
     let pair = status::pair_for(s, kernel)?;
-    replaceable(s, &pair)?;
+    replaceable(&pair)?;
     let staged = pair.staged();
     let there = Path::new(&staged.key).is_file() && staged.certificate.is_file();
     let now = status::of_machine(s, kernel, &machine)?;
@@ -100,7 +100,7 @@ fn refuse(reason: String, help: &str) -> Error {
     Error::KeyKept { reason, help: help.into() }
 }
 
-fn replaceable(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
+fn replaceable(pair: &KeyPair) -> Result<()> {
     if pair.is_token() {
         return Err(refuse(
             format!("{} is in a token, and dkms makes keys in files only", pair.key),
@@ -116,7 +116,6 @@ fn replaceable(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
         }
     }
     read_certificate(&pair.certificate)?;
-    let _ = s;
     Ok(())
 }
 

@@ -14,11 +14,14 @@ use crate::session::Session;
 use crate::status::{self, Filter, State};
 use crate::tree::entry::Entry;
 use crate::tree::state::{self, module_stem};
-use crate::verify::{self, Judged};
+use crate::verify::{self, Judged, folded};
 use dkms_conf::kernel_match::compare_versions;
 use kmodule::verdict::{Outcome, Reason};
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+
+/// depmod's index: the files of modules by the names that the kernel has for them.
+type Index = HashMap<String, PathBuf>;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug)]
@@ -108,26 +111,25 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
         report.note(None, Outcome::Refused, what, Some("install the kernel's own package"));
     }
     unfinished(s, kernel, &mut report);
-    let here = entries(s, &running, None);
-    let there = entries(s, kernel, None);
+    let here = entries(s, &running);
+    let there = entries(s, kernel);
     let required = required(s, &here, &running)?;
     if required.is_empty() {
         let what = "the running kernel has no module of dkms that is required";
         report.note(None, Outcome::Loads, what, None);
     }
-    let filter = Filter { release: Some(status::escape(&kernel.release)), ..Filter::default() };
-    let verdicts = verify::verify(s, &[filter]);
-    let index = depmod_index(&modules);
+    let verdicts = verify::verify(s, &[Filter::of_kernel(&kernel.release)]);
+    let index = verify::indexed_files(&modules);
     let mut early = Vec::new();
     for item in &required {
         match item {
             Required::Package(name) => {
-                package(s, name, &there, &verdicts.modules, index.as_ref(), &mut report);
+                package(s, name, &there, &verdicts.modules, &index, &mut report);
                 early.extend(modules_of(s, &here, name));
             }
             Required::Module(name) => {
-                own_module(&modules, name, index.as_ref(), &mut report);
-                early.push(name.replace('-', "_"));
+                own_module(&modules, name, &index, &mut report);
+                early.push(folded(name));
             }
         }
     }
@@ -175,13 +177,8 @@ fn unfinished(s: &Session<'_>, kernel: &Kernel, report: &mut Report) {
     }
 }
 
-fn entries(s: &Session<'_>, kernel: &Kernel, name: Option<&str>) -> Vec<Entry> {
-    let filter = Filter {
-        name: name.map(status::escape),
-        release: Some(status::escape(&kernel.release)),
-        ..Filter::default()
-    };
-    let mut entries = status::status(s, &filter);
+fn entries(s: &Session<'_>, kernel: &Kernel) -> Vec<Entry> {
+    let mut entries = status::status(s, &Filter::of_kernel(&kernel.release));
     entries.retain(|e| matches!(e.kind, State::Installed(_) | State::InstalledWeak { .. }));
     entries
 }
@@ -194,9 +191,8 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
         Some(names) => {
             for name in names.split_whitespace() {
                 let packages = state::all_packages(s.layout);
-                let owner = here
-                    .iter()
-                    .find(|e| modules_of(s, here, &e.package.name).contains(&name.replace('-', "_")));
+                let owner =
+                    here.iter().find(|e| modules_of(s, here, &e.package.name).contains(&folded(name)));
                 required.push(match owner {
                     _ if packages.iter().any(|p| p.name == name) => Required::Package(name.to_owned()),
                     Some(entry) => Required::Package(entry.package.name.clone()),
@@ -226,16 +222,9 @@ fn modules_of(s: &Session<'_>, entries: &[Entry], name: &str) -> Vec<String> {
         };
         let arch = e.kernel().map(|k| k.arch.clone()).unwrap_or_default();
         let files = state::module_files(s.layout, &Build::new(&e.package, &Kernel { release, arch }));
-        files.into_iter().map(|f| f.name.replace('-', "_")).collect::<Vec<_>>()
+        files.into_iter().map(|f| folded(&f.name)).collect::<Vec<_>>()
     };
     entries.iter().filter(|e| e.package.name == name).flat_map(of).collect()
-}
-
-/// The files that `modules.dep` lists; none: depmod never ran.
-fn depmod_index(modules: &Path) -> Option<BTreeSet<PathBuf>> {
-    let text = std::fs::read(modules.join("modules.dep")).ok()?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    Some(text.lines().filter_map(|l| Some(modules.join(l.split_once(':')?.0))).collect())
 }
 
 fn package(
@@ -243,7 +232,7 @@ fn package(
     name: &str,
     there: &[Entry],
     verdicts: &[Judged],
-    index: Option<&BTreeSet<PathBuf>>,
+    index: &Index,
     report: &mut Report,
 ) {
     let Some(entry) = there.iter().find(|e| e.package.name == name) else {
@@ -274,24 +263,22 @@ fn package(
 }
 
 /// One module of a required package; true: it would load.
-fn module(id: &str, judged: &Judged, index: Option<&BTreeSet<PathBuf>>, report: &mut Report) -> bool {
+fn module(id: &str, judged: &Judged, index: &Index, report: &mut Report) -> bool {
     let about = format!("{id}: {}", judged.name);
     if let Some(why) = &judged.unreadable {
         let what = format!("{} cannot be read: {why}", judged.path.display());
         report.note(Some(&about), Outcome::Refused, what, None);
         return false;
     }
-    // Weak links are listed by the link's own path.
-    let listed = |files: &BTreeSet<PathBuf>| {
-        files.contains(&judged.path) || files.iter().any(|f| f.file_name() == judged.path.file_name())
+    // Of several files of a name depmod lists the one that modprobe takes.
+    let other = match index.get(&folded(&judged.name)) {
+        Some(file) if same_file(file, &judged.path) => None,
+        Some(file) => Some(format!("modprobe takes {} instead", file.display())),
+        None => Some("modules.dep does not list it, so modprobe does not find it".into()),
     };
-    match index {
-        Some(files) if listed(files) => {}
-        _ => {
-            let what = "modules.dep does not list it, so modprobe does not find it";
-            let help = format!("depmod {}", judged.kernel.release);
-            report.note(Some(&about), Outcome::Refused, what, Some(&help));
-        }
+    if let Some(what) = other {
+        let help = format!("depmod {}", judged.kernel.release);
+        report.note(Some(&about), Outcome::Refused, what, Some(&help));
     }
     let reasons = match judged.outcome() {
         Outcome::Loads => return true,
@@ -306,6 +293,10 @@ fn module(id: &str, judged: &Judged, index: Option<&BTreeSet<PathBuf>>, report: 
         reasons: reasons.clone(),
     });
     false
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
 /// Why a package is not installed for a kernel, and what helps.
@@ -338,14 +329,14 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
 }
 
 /// A required module that is none of dkms's.
-fn own_module(modules: &Path, name: &str, index: Option<&BTreeSet<PathBuf>>, report: &mut Report) {
-    let folded = name.replace('-', "_");
-    let is = |path: &Path| {
-        let file = path.file_name().and_then(|n| n.to_str()).and_then(module_stem);
-        file.is_some_and(|stem| stem.replace('-', "_") == folded)
+fn own_module(modules: &Path, name: &str, index: &Index, report: &mut Report) {
+    let name_of = |line: &str| {
+        let file = Path::new(line).file_name().and_then(|n| n.to_str());
+        file.and_then(module_stem).map(folded)
     };
+    let wanted = folded(name);
     let builtin = std::fs::read_to_string(modules.join("modules.builtin")).unwrap_or_default();
-    if index.is_some_and(|files| files.iter().any(|f| is(f))) || builtin.lines().any(|l| is(Path::new(l))) {
+    if index.contains_key(&wanted) || builtin.lines().any(|line| name_of(line).as_ref() == Some(&wanted)) {
         report.note(Some(name), Outcome::Loads, "is a module of this kernel", None);
     } else {
         let what = "is neither a package of dkms nor a module of this kernel";

@@ -82,10 +82,7 @@ pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
             vec![format!("install the package that has {}", missing.join(", "))],
         ));
     }
-    let filters: Vec<Filter> = kernels
-        .iter()
-        .map(|k| Filter { release: Some(crate::status::escape(&k.release)), ..Filter::default() })
-        .collect();
+    let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
     for judged in verify::verify(s, &filters).modules {
         let not_enrolled = judged
             .verdict

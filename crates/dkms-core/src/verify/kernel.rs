@@ -55,7 +55,7 @@ struct Offer {
 }
 
 /// The name a module has in the kernel: `-` and `_` are the same there.
-pub(super) fn folded(name: &str) -> String {
+pub(crate) fn folded(name: &str) -> String {
     name.replace('-', "_")
 }
 
@@ -236,7 +236,7 @@ impl Facts {
     }
 
     fn files(&self) -> &HashMap<String, PathBuf> {
-        self.files.get_or_init(|| sources::files(&self.modules))
+        self.files.get_or_init(|| sources::indexed_files(&self.modules))
     }
 
     /// A module of the kernel, by its path in Module.symvers (without suffix), is installed.

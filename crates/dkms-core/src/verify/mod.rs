@@ -5,7 +5,9 @@ mod kernel;
 mod sources;
 mod trust;
 
+pub(crate) use kernel::folded;
 pub use kernel::{Facts, Siblings};
+pub(crate) use sources::indexed_files;
 pub use trust::Trust;
 
 use crate::ids::{Build, Kernel, PackageId};

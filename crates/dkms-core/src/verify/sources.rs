@@ -109,7 +109,7 @@ pub(super) fn sample(own: &Path) -> Option<Sample> {
 
 /// Names and files of what dkms installed for a kernel.
 pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> Vec<(String, PathBuf)> {
-    let filter = Filter { release: Some(status::escape(&kernel.release)), ..Filter::default() };
+    let filter = Filter::of_kernel(&kernel.release);
     let mut found = Vec::new();
     for entry in status::status(s, &filter) {
         if let State::Installed(k) = &entry.kind {
@@ -157,7 +157,7 @@ pub(super) fn exporters(modules: &Path) -> HashMap<String, String> {
 }
 
 /// `modules.dep`: the files of modules by name.
-pub(super) fn files(modules: &Path) -> HashMap<String, PathBuf> {
+pub(crate) fn indexed_files(modules: &Path) -> HashMap<String, PathBuf> {
     let line = |line: &str| {
         let (file, _) = line.split_once(':')?;
         let stem = module_stem(file.rsplit('/').next()?)?;

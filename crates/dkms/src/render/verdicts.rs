@@ -18,11 +18,13 @@ fn document(value: &Value) -> String {
     format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
 }
 
-fn reasons(list: &[Reason]) -> Vec<Value> {
+/// The error number and the words of the log belong to a refusal: of what is only noted they would say the wrong thing.
+fn reasons(list: &[Reason], refused: bool) -> Vec<Value> {
     list.iter()
         .map(|r| {
             json!({
-                "code": r.code(), "text": r.to_string(), "log": r.log(), "errno": r.errno(), "help": r.help(),
+                "code": r.code(), "text": r.to_string(), "help": r.help(),
+                "log": r.log().filter(|_| refused), "errno": refused.then(|| r.errno()),
             })
         })
         .collect()
@@ -36,8 +38,10 @@ fn against(m: &Judged) -> Vec<Value> {
             "help": "dkms install --force puts it back",
         })];
     }
-    let list = if m.verdict.refusals.is_empty() { &m.verdict.doubts } else { &m.verdict.refusals };
-    reasons(list)
+    match m.verdict.refusals.as_slice() {
+        [] => reasons(&m.verdict.doubts, false),
+        refusals => reasons(refusals, true),
+    }
 }
 
 /// `dkms verify --json`
@@ -55,7 +59,7 @@ pub fn verify_json(report: &Report) -> String {
                 "path": m.path.to_string_lossy(),
                 "verdict": word(m.outcome()),
                 "reasons": against(m),
-                "notes": reasons(&m.verdict.notes),
+                "notes": reasons(&m.verdict.notes, false),
             })
         })
         .collect();
@@ -146,7 +150,7 @@ pub fn ready_json(report: &ready::Report) -> String {
         .map(|c| {
             json!({
                 "about": c.about, "answer": answer(c.answer), "what": c.what, "help": c.help,
-                "reasons": reasons(&c.reasons),
+                "reasons": reasons(&c.reasons, c.answer == Outcome::Refused),
             })
         })
         .collect();
