@@ -158,13 +158,9 @@ fn keep_index(modules: &Path) {
 fn clear_torn(modules: &Path) {
     let Ok(names) = fs::list_dir(modules) else { return };
     for name in names.iter().filter_map(|n| n.to_str()) {
-        let Some(rest) = INDEX_FILES.iter().find_map(|f| name.strip_prefix(f)?.strip_prefix('.')) else {
-            continue;
-        };
-        let numbers: Vec<Option<u32>> = rest.split('.').map(|n| n.parse().ok()).collect();
-        let [Some(pid), Some(_), Some(_)] = numbers.as_slice() else { continue };
+        let Some(pid) = torn(name) else { continue };
         let gone = || {
-            let gone = !sys::process_exists(*pid);
+            let gone = !sys::process_exists(pid);
             if !gone {
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -174,6 +170,14 @@ fn clear_torn(modules: &Path) {
             let _ = fs::remove_file(modules.join(name));
         }
     }
+}
+
+/// The process that made this temporary file, if it is one.
+fn torn(name: &str) -> Option<u32> {
+    let mut parts = name.rsplitn(4, '.');
+    let mut number = || parts.next()?.parse::<u32>().ok();
+    let (_seconds, _microseconds, pid) = (number()?, number()?, number()?);
+    INDEX_FILES.contains(&parts.next()?).then_some(pid)
 }
 
 fn restore_index(modules: &Path) -> Result<()> {
@@ -215,6 +219,18 @@ fn base(install_tree: &Path) -> Option<&Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_depmod_leaves() {
+        for file in INDEX_FILES {
+            assert_eq!(torn(&format!("{file}.6661.627514.1795530666")), Some(6661), "{file}");
+        }
+        for other in
+            ["modules.dep", "modules.dep.bin", "modules.dep.1.2", "modules.order.1.2.3", "modules.dep.a.2.3"]
+        {
+            assert_eq!(torn(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn base_directories() {
