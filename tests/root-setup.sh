@@ -43,5 +43,8 @@ if [[ -n ${E2E_DKMS-} ]]; then
     rm -f usr/sbin/dkms
     cp "$E2E_DKMS" usr/sbin/dkms
 fi
+# Not chroot: who is in one gets no user namespace.
+pivot_root . .
+umount -l .
 # shellcheck disable=SC2016  # for the inner shell
-exec chroot . /bin/bash -c "${E2E_RUN:-cd /; echo ready; read -r _ || true}"
+exec /bin/bash -c "${E2E_RUN:-cd /; echo ready; read -r _ || true}"

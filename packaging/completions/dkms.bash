@@ -27,7 +27,8 @@ _dkms() {
     local cur prev words cword i action='' reply=()
     local actions='add remove build unbuild install uninstall match autoinstall status config lint fsck verify ready pending
         mktarball ldtarball mkdeb mkdsc mkbmdeb generate_mok mok kernel_preinst kernel_postinst kernel_prerm'
-    local common='-q --quiet --verbose --debug --json --dry-run --lock-timeout --dkmstree --sourcetree --installtree -h --help -V --version'
+    local common='-q --quiet --verbose --debug --json --dry-run --lock-timeout --dkmstree --sourcetree --installtree --root
+        --mok-signing-key --mok-certificate -h --help -V --version'
 
     # "=" stays part of a word, so that --option=value is one word whatever COMP_WORDBREAKS holds.
     if declare -F _comp_initialize >/dev/null; then
@@ -45,7 +46,7 @@ _dkms() {
         # The word after an option that takes a value is no action, whatever it looks like.
         case ${words[i]} in
         -[mvkacj] | --module | --kernelver | --arch | --templatekernel | --config | --archive | --kernelsourcedir | \
-            --dkmstree | --sourcetree | --installtree | --directive | --lock-timeout) ((i++)) ;;
+            --dkmstree | --sourcetree | --installtree | --root | --mok-signing-key | --mok-certificate | --directive | --lock-timeout) ((i++)) ;;
         -*) ;;
         *) [[ " ${actions//[[:space:]]/ } " == *" ${words[i]} "* ]] && [[ $action != mok ]] && action=${words[i]} ;;
         esac
@@ -67,8 +68,8 @@ _dkms() {
         ;;
     -k | --kernelver | --templatekernel) reply=($(compgen -W "$(__dkms_kernels)" -- "$cur")) ;;
     -a | --arch) reply=($(compgen -W "$(uname -m)" -- "$cur")) ;;
-    -c | --config | --archive) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
-    --kernelsourcedir | --dkmstree | --sourcetree | --installtree)
+    -c | --config | --archive | --mok-signing-key | --mok-certificate) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
+    --kernelsourcedir | --dkmstree | --sourcetree | --installtree | --root)
         compopt -o filenames 2>/dev/null
         reply=($(compgen -d -- "$cur"))
         ;;

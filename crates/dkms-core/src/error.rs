@@ -17,6 +17,8 @@ pub enum Error {
     Usage(String),
     #[error("{0}")]
     BadName(#[from] BadName),
+    #[error("cannot work on the system in {root}: {reason}")]
+    CannotEnter { root: PathBuf, reason: String },
     #[error("this action changes the system and needs root")]
     NotRoot,
     #[error("the dkms tree {0} is not writable")]
@@ -233,6 +235,9 @@ impl Error {
         let one = |s: &str| vec![s.to_owned()];
         match self {
             Self::NotRoot => one("run it again with sudo or as root"),
+            Self::CannotEnter { .. } => one(
+                "it takes a private mount namespace: run it as root, or where users may have one (user.max_user_namespaces)",
+            ),
             Self::TreeNotWritable(_) => one("run it as root, or name a tree of your own with --dkmstree"),
             Self::ModuleNotNamed { action } => vec![
                 format!("write: dkms {action} MODULE/VERSION"),

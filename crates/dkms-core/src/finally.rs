@@ -7,7 +7,7 @@ use dkms_sys::process::{Command, Stdin, Stream};
 /// modprobe_on_install for the running kernel, and post_transaction, once.
 pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {
     let Some(first) = changed.first() else { return };
-    if installed && s.options.modprobe_on_install && changed.iter().any(|k| k.release == s.host.release) {
+    if installed && s.options.modprobe_on_install && changed.iter().any(|k| s.runs(&k.release)) {
         load_modules(s);
     }
     // Its $kernelver is the first kernel that changed.

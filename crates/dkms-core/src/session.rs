@@ -3,6 +3,7 @@
 use crate::event::{Event, Sink};
 use crate::kernel::distro::Distribution;
 use crate::secret::Secrets;
+use crate::signing::KeyPair;
 use crate::tree::layout::Layout;
 use dkms_conf::framework_conf::FrameworkConf;
 use std::ffi::OsString;
@@ -29,6 +30,9 @@ pub struct Host {
     pub chroot: Option<bool>,
     /// Effective user is root.
     pub root: bool,
+    /// `--root`: this is not the machine's own system but the one in that directory of it. [`Host::release`] is the
+    /// newest kernel there, and nothing is known of the machine that will start it.
+    pub other_root: Option<PathBuf>,
     /// The command line, for whoever has to wait for us.
     pub command: String,
     /// What builds and scripts do not inherit.
@@ -62,6 +66,8 @@ pub struct Options {
     pub jobs: Option<u32>,
     /// `--rpm_safe_upgrade`
     pub rpm_safe_upgrade: bool,
+    /// `--mok-signing-key`, `--mok-certificate`: sign with these, also in a chroot.
+    pub signing: Option<KeyPair>,
     /// Where temporary files go.
     pub tmp_location: PathBuf,
     /// `--verbose`
@@ -99,6 +105,11 @@ impl Session<'_> {
         // A log that cannot be written is no reason not to go on.
         let _ = log.and_then(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
         self.warn(text);
+    }
+
+    /// Whether a kernel is the one that runs on this system.
+    pub fn runs(&self, release: &str) -> bool {
+        self.host.other_root.is_none() && release == self.host.release
     }
 
     /// The distribution; an error where paths depend on it and nothing tells.

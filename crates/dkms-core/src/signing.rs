@@ -55,6 +55,9 @@ fn wanted(
     let Some(hash) = config.value("CONFIG_MODULE_SIG_HASH").map(str::to_owned) else {
         return Err("not signed: this kernel is built without module signatures");
     };
+    if s.options.signing.is_some() {
+        return Ok(hash);
+    }
     match framework.try_sign_modules.as_deref().unwrap_or("not_in_chroot") {
         "false" => Err("not signed: try_sign_modules is false in framework.conf"),
         "true" => Ok(hash),

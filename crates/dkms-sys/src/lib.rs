@@ -11,6 +11,7 @@ pub mod lock;
 pub mod mount;
 pub mod process;
 pub mod regex;
+pub mod root;
 pub mod sandbox;
 pub mod signal;
 pub mod sys;

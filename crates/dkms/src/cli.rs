@@ -4,7 +4,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Parser};
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The actions, by their words.
@@ -200,6 +200,15 @@ pub struct Arguments {
     /// Where kernels' modules are [default: /lib/modules]
     #[arg(long, value_name = "DIR")]
     pub installtree: Option<PathBuf>,
+    /// Do it in the system below DIR, such as an image; its newest kernel takes the place of the running one
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Sign with this key, chroot or not [default: that of framework.conf]
+    #[arg(long, value_name = "FILE")]
+    pub mok_signing_key: Option<PathBuf>,
+    /// The certificate of --mok-signing-key
+    #[arg(long, value_name = "FILE")]
+    pub mok_certificate: Option<PathBuf>,
     /// Parallel compiler jobs; 0: no limit [default: one per processor]
     #[arg(short = 'j', value_name = "N")]
     pub jobs: Option<u32>,
@@ -304,6 +313,33 @@ impl Arguments {
             Some(Action::Lint) => !self.fix,
             Some(Action::Mok) => self.words.iter().all(|w| w == "status"),
             _ => false,
+        }
+    }
+
+    /// Whether it may build, install or take something out of a kernel, for which programs are run.
+    pub fn runs_programs(&self) -> bool {
+        use Action::{Config, GenerateMok, Lint, Mkbmdeb, Mkdeb, Mkdsc, Mktarball};
+        let tree_only = [Config, GenerateMok, Lint, Mkbmdeb, Mkdeb, Mkdsc, Mktarball];
+        !self.only_looks() && !self.dry_run && self.action.is_some_and(|a| !tree_only.contains(&a))
+    }
+
+    /// Gives every path on the command line to `f` and takes what it says instead.
+    pub fn map_paths(&mut self, mut f: impl FnMut(&Path) -> PathBuf) {
+        let options = [
+            &mut self.conf,
+            &mut self.config,
+            &mut self.kernelsourcedir,
+            &mut self.archive,
+            &mut self.mok_certificate,
+            &mut self.mok_signing_key,
+        ];
+        for path in options.into_iter().flatten().filter(|p| !p.to_string_lossy().starts_with("pkcs11:")) {
+            *path = f(path);
+        }
+        for word in self.words.iter_mut().filter(|w| crate::request::names_a_path(w)) {
+            if let Ok(path) = f(Path::new(word)).into_os_string().into_string() {
+                *word = path;
+            }
         }
     }
 

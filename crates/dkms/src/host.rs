@@ -1,5 +1,6 @@
 //! What machine this is: the only place that reads the environment.
 
+use crate::root::Entered;
 use dkms_core::kernel::distro::{Distribution, Family};
 use dkms_core::secret::{Secret, Secrets};
 use dkms_core::session::Host;
@@ -29,7 +30,7 @@ const UNSET: [&str; 14] = [
 const SECRET: [&str; 2] = ["KBUILD_SIGN_PIN", "CREDENTIALS_DIRECTORY"];
 
 /// Gathers the facts. `status` needs few of them and is given few.
-pub fn gather() -> Host {
+pub fn gather(other: Option<&Entered>) -> Host {
     let uname = dkms_sys::sys::uname();
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
         .filter(|(k, _)| !UNSET.iter().chain(&SECRET).any(|u| k == OsStr::new(u)))
@@ -49,18 +50,20 @@ pub fn gather() -> Host {
     environment.push(("PATH".into(), path.clone()));
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty());
     let secrets = Secrets::new(
-        variable("CREDENTIALS_DIRECTORY").map(Into::into),
+        other.map_or_else(|| variable("CREDENTIALS_DIRECTORY").map(Into::into), |o| o.credentials.clone()),
         variable("KBUILD_SIGN_PIN").map(Secret::new),
     );
     Host {
-        release: uname.release,
+        // Which kernel is meant in another root is known when its trees are.
+        release: if other.is_some() { String::new() } else { uname.release },
         machine: uname.machine,
         distribution: Distribution::detect(Path::new("/")),
         environment,
         path,
         cpus: dkms_sys::sys::nproc(),
         chroot: None,
-        root: dkms_sys::sys::effective_uid() == 0,
+        root: other.map_or_else(|| dkms_sys::sys::effective_uid() == 0, |o| o.by_root),
+        other_root: other.map(|o| o.path.clone()),
         command: command(),
         secrets,
         addon_modules_dir: addon_modules_dir(),

@@ -7,16 +7,17 @@ mod exit;
 mod host;
 mod render;
 mod request;
+mod root;
 mod ui;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = match cli::Arguments::read(std::env::args_os()) {
+    let mut arguments = match cli::Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(stop) => return stop.show(),
     };
     let ui = ui::Ui::new(&arguments);
-    let result = commands::run(&arguments, &ui);
+    let result = commands::run(&mut arguments, &ui);
     ui.finish(arguments.action_word(), &result)
 }

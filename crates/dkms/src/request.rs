@@ -6,6 +6,7 @@ use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::session::{Host, Options, Session};
+use dkms_core::signing::KeyPair;
 use dkms_core::tree::layout::Layout;
 use dkms_core::tree::state;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,12 @@ fn is_path(word: &str) -> bool {
     word.starts_with('/') || [".", ".."].iter().any(|d| word == *d || word.starts_with(&format!("{d}/")))
 }
 
+/// Whether a word is meant as a path, as [`Subject::of`] sorts them.
+pub fn names_a_path(word: &str) -> bool {
+    let path = Path::new(word);
+    path.is_file() || path.is_dir() && path.join("dkms.conf").is_file() || is_path(word) || is_archive(word)
+}
+
 /// Whether a word is named as archives are: `foo/1.0.tar` is hardly a version.
 fn is_archive(word: &str) -> bool {
     let ends =
@@ -143,8 +150,8 @@ pub fn resolve(
     sink: &dyn dkms_core::event::Sink,
 ) -> Result<(Layout, Options)> {
     let mut layout = Layout::default();
-    let tmp =
-        std::env::var_os("TMPDIR").filter(|t| !t.is_empty()).map_or_else(|| "/tmp".into(), PathBuf::from);
+    // The variable means a directory of the machine.
+    let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
     let mut options = Options {
         force: arguments.force,
         force_version_override: arguments.force_version_override,
@@ -154,7 +161,8 @@ pub fn resolve(
         no_depmod: arguments.no_depmod,
         jobs: arguments.jobs,
         rpm_safe_upgrade: arguments.rpm_safe_upgrade,
-        tmp_location: tmp,
+        tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
+        signing: signing(arguments)?,
         ..Options::default()
     };
     for d in &arguments.directives {
@@ -183,15 +191,7 @@ pub fn resolve(
     set(&mut layout.source_tree, &framework.source_tree);
     set(&mut layout.install_tree, &framework.install_tree);
     set(&mut options.tmp_location, &framework.tmp_location);
-    for (to, from) in [
-        (&mut layout.dkms_tree, &arguments.dkmstree),
-        (&mut layout.source_tree, &arguments.sourcetree),
-        (&mut layout.install_tree, &arguments.installtree),
-    ] {
-        if let Some(v) = from {
-            *to = absolute(v);
-        }
-    }
+    named_trees(arguments, &mut layout);
     options.verbose = arguments.verbose || arguments.debug || framework.verbose == Some(true);
     options.symlink_modules = arguments.symlink_modules || framework.symlink_modules == Some(true);
     options.modprobe_on_install =
@@ -204,6 +204,38 @@ pub fn resolve(
     Ok((layout, options))
 }
 
+/// The trees that the command line names.
+pub fn named_trees(arguments: &Arguments, layout: &mut Layout) {
+    for (to, from) in [
+        (&mut layout.dkms_tree, &arguments.dkmstree),
+        (&mut layout.source_tree, &arguments.sourcetree),
+        (&mut layout.install_tree, &arguments.installtree),
+    ] {
+        if let Some(v) = from {
+            *to = absolute(v);
+        }
+    }
+}
+
+/// The key pair that the command line names.
+fn signing(arguments: &Arguments) -> Result<Option<KeyPair>> {
+    match (&arguments.mok_signing_key, &arguments.mok_certificate) {
+        (None, None) => Ok(None),
+        (Some(key), Some(certificate)) => {
+            let token = key.to_string_lossy().starts_with("pkcs11:");
+            // A pair that somebody names is not made for him.
+            for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
+                if !file.exists() && !(token && file == key) {
+                    return Err(Error::Usage(format!("{option} {}: there is no such file", file.display())));
+                }
+            }
+            let key = if token { key.clone() } else { absolute(key) };
+            Ok(Some(KeyPair { key: key.to_string_lossy().into_owned(), certificate: absolute(certificate) }))
+        }
+        _ => Err(Error::Usage("--mok-signing-key and --mok-certificate belong together: give both".into())),
+    }
+}
+
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -214,6 +246,13 @@ pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>)
         return Ok(state::builds(s.layout, package).into_iter().map(|b| b.kernel).collect());
     }
     let running = [s.host.release.clone()];
+    if let (Some(root), true, "") = (&s.host.other_root, words.releases.is_empty(), &*s.host.release) {
+        let tree = s.layout.install_tree.display();
+        return Err(Error::KernelCount(format!(
+            "there is no kernel in {tree} of {}: name one with -k",
+            root.display()
+        )));
+    }
     let releases: &[String] = if words.releases.is_empty() { &running } else { &words.releases };
     let mut kernels = Vec::new();
     let mut arch = None;

@@ -1,6 +1,9 @@
 //! What module files a kernel already has below `/lib/modules/K`.
 
+use crate::tree::layout::Layout;
+use crate::tree::state;
 use crate::tree::state::module_stem;
+use dkms_conf::kernel_match::compare_versions;
 use kmodule::compress::Format;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -89,4 +92,28 @@ pub const MODULE_LIMIT: usize = 1 << 30;
 /// In words.
 pub fn decompressed(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
     kmodule::compress::decompress(bytes, MODULE_LIMIT).map_err(|e| e.to_string())
+}
+/// The kernels that have modules, oldest first. Headers alone make no kernel.
+#[must_use]
+pub fn releases(layout: &Layout) -> Vec<String> {
+    in_order(layout, has_modules)
+}
+
+/// The newest of them; where there is none, the newest that has headers.
+#[must_use]
+pub fn newest(layout: &Layout) -> Option<String> {
+    releases(layout).pop().or_else(|| in_order(layout, |dir| dir.join("build").exists()).pop())
+}
+
+fn in_order(layout: &Layout, wanted: impl Fn(&Path) -> bool) -> Vec<String> {
+    let mut found = state::subdirectories(&layout.install_tree);
+    found.retain(|release| wanted(&layout.kernel_modules(release)));
+    found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
+    found
+}
+
+/// Whether `/lib/modules/K` is more than the place of headers.
+#[must_use]
+pub fn has_modules(dir: &Path) -> bool {
+    dir.join("kernel").is_dir() || dir.join("modules.builtin").exists()
 }

@@ -12,6 +12,7 @@ pub use efi::{SecureBoot, Variable};
 pub use keyrings::TrustedKeys;
 pub use policy::{Enforce, Lockdown, Policy, policy};
 
+use crate::session::Session;
 use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -22,7 +23,7 @@ pub type Seen<T> = Result<T, String>;
 /// The machine, as far as trust in modules is concerned.
 #[derive(Debug)]
 pub struct Machine {
-    root: PathBuf,
+    root: Seen<PathBuf>,
     /// Whether the firmware, or shim after it, checks what it starts.
     pub secure_boot: SecureBoot,
     /// `module.sig_enforce` of the running kernel; `None` when that kernel knows no module signatures.
@@ -39,7 +40,7 @@ impl Machine {
     /// Looks at the few small files that are always wanted. Lists of certificates and keyrings are read when asked for.
     pub fn look(root: &Path) -> Self {
         Self {
-            root: root.to_owned(),
+            root: Ok(root.to_owned()),
             secure_boot: efi::secure_boot(root),
             sig_enforce: policy::sig_enforce(root),
             lockdown: policy::lockdown(root),
@@ -49,11 +50,34 @@ impl Machine {
         }
     }
 
+    /// The machine that a session is about; of the one that will start another root nothing is known.
+    pub fn of(s: &Session<'_>) -> Self {
+        match &s.host.other_root {
+            None => Self::look(Path::new("/")),
+            Some(root) => Self::unseen(&format!(
+                "the machine that will start the system in {} is not known",
+                root.display()
+            )),
+        }
+    }
+
+    fn unseen(why: &str) -> Self {
+        Self {
+            root: Err(why.to_owned()),
+            secure_boot: SecureBoot::Unknown(why.to_owned()),
+            sig_enforce: Err(why.to_owned()),
+            lockdown: Err(why.to_owned()),
+            cmdline: Err(why.to_owned()),
+            variables: Default::default(),
+            keyrings: OnceLock::new(),
+        }
+    }
+
     /// Whether the machine was started by EFI firmware; `None` when that cannot be told.
     pub fn is_efi(&self) -> Option<bool> {
         match self.secure_boot {
             SecureBoot::NotEfi => Some(false),
-            SecureBoot::Unknown(_) => efi::booted(&self.root).ok(),
+            SecureBoot::Unknown(_) => efi::booted(self.root.as_ref().ok()?).ok(),
             _ => Some(true),
         }
     }
@@ -65,7 +89,9 @@ impl Machine {
     pub fn list(&self, variable: Variable) -> Seen<&SignatureLists> {
         let slot = self.variables.get(variable as usize);
         let Some(slot) = slot else { return Err(String::new()) };
-        slot.get_or_init(|| efi::list(&self.root, variable)).as_ref().map_err(Clone::clone)
+        slot.get_or_init(|| efi::list(self.root.as_ref().map_err(Clone::clone)?, variable))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
     /// Certificates that the firmware trusts.
@@ -86,7 +112,10 @@ impl Machine {
 
     /// The running kernel's keyrings.
     pub fn keyrings(&self) -> &TrustedKeys {
-        self.keyrings.get_or_init(|| TrustedKeys::read(&self.root))
+        self.keyrings.get_or_init(|| match &self.root {
+            Ok(root) => TrustedKeys::read(root),
+            Err(why) => TrustedKeys::from_text(Err(why.clone()), |_| Err(why.clone())),
+        })
     }
 
     /// Whether shim hands enrolled keys to the kernel as its machine's own (`MokListTrustedRT`).
@@ -94,7 +123,7 @@ impl Machine {
     /// # Errors
     /// Why that cannot be told.
     pub fn mok_list_trusted(&self) -> Seen<bool> {
-        efi::mok_list_trusted(&self.root)
+        efi::mok_list_trusted(self.root.as_ref().map_err(Clone::clone)?)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::session::Session;
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Finished, Stdin, Stream};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The systemd credential with the one-time password.
@@ -33,7 +33,7 @@ pub enum Enrolled {
 /// # Errors
 /// There is no certificate, it is forbidden, the machine has no EFI firmware or no mokutil, or mokutil refuses.
 pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
-    let mut status = status::of_machine(s, kernel, &Machine::look(Path::new("/")))?;
+    let mut status = status::of_machine(s, kernel, &Machine::of(s))?;
     status::forget_previous(&mut status)?;
     let certified = to_enroll(&status)?;
     let path = certified.path.clone();
@@ -56,7 +56,7 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
         ));
     }
     ask(s, certified)?;
-    let after = status::of_machine(s, kernel, &Machine::look(Path::new("/")))?;
+    let after = status::of_machine(s, kernel, &Machine::of(s))?;
     match to_enroll(&after)?.enrolment.mok_new {
         Ok(false) => Err(refuse(
             "mokutil ended well, but the certificate is not among those that wait to be enrolled".into(),
@@ -71,7 +71,7 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
 /// # Errors
 /// As [`enroll()`], as far as it can be seen.
 pub fn to_be_enrolled(s: &Session<'_>, kernel: &Kernel) -> Result<std::result::Result<PathBuf, String>> {
-    let status = status::of_machine(s, kernel, &Machine::look(Path::new("/")))?;
+    let status = status::of_machine(s, kernel, &Machine::of(s))?;
     let certified = to_enroll(&status)?;
     Ok(match (certified.enrolment.is_trusted(), certified.enrolment.is_pending()) {
         (true, _) => Err("this machine trusts the certificate".into()),

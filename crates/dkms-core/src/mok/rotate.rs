@@ -49,7 +49,7 @@ pub struct Taken {
 /// # Errors
 /// The pair is not one that can be replaced here, or something could not be signed: then everything is as it was.
 pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
-    let machine = Machine::look(Path::new("/"));
+    let machine = Machine::of(s);
     let pair = status::pair_for(s, kernel)?;
     replaceable(&pair)?;
     let staged = pair.staged();
@@ -84,7 +84,7 @@ pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
 /// # Errors
 /// As [`rotate`].
 pub fn foresee(s: &Session<'_>, kernel: &Kernel) -> Result<(Option<KeyPair>, Vec<Kernel>, Vec<Build>)> {
-    let machine = Machine::look(Path::new("/"));
+    let machine = Machine::of(s);
     let pair = status::pair_for(s, kernel)?;
     replaceable(&pair)?;
     let staged = pair.staged();
@@ -127,7 +127,7 @@ pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
     kernels.dedup();
     kernels.retain(|k| {
         let config = config_of(s, &k.release);
-        let runs = k.release == s.host.release;
+        let runs = s.runs(&k.release);
         policy(machine, config.as_ref().map(|c| c.text()), runs).enforce != Enforce::No
     });
     kernels

@@ -85,7 +85,7 @@ pub struct Status {
 /// # Errors
 /// A framework.conf that cannot be used. Everything else that cannot be read is part of the answer.
 pub fn status(s: &Session<'_>, kernel: &Kernel) -> Result<Status> {
-    let machine = Machine::look(Path::new("/"));
+    let machine = Machine::of(s);
     of_machine(s, kernel, &machine)
 }
 
@@ -98,7 +98,7 @@ pub(super) fn pair_for(s: &Session<'_>, kernel: &Kernel) -> Result<KeyPair> {
 pub(super) fn of_machine(s: &Session<'_>, kernel: &Kernel, machine: &Machine) -> Result<Status> {
     let pair = pair_for(s, kernel)?;
     let config = super::config_of(s, &kernel.release);
-    let running = kernel.release == s.host.release;
+    let running = s.runs(&kernel.release);
     let look = |path: &Path| Certified::look(machine, path, config.as_ref());
     let certificate = match pair.certificate.try_exists() {
         Ok(false) => Ok(None),

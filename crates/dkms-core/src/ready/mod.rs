@@ -10,12 +10,12 @@ use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::journal::{self, Journal};
+use crate::kernel::installed::{self, has_modules};
 use crate::session::Session;
 use crate::status::{self, Filter, State};
 use crate::tree::entry::Entry;
 use crate::tree::state::{self, module_stem};
 use crate::verify::{self, Judged, folded};
-use dkms_conf::kernel_match::compare_versions;
 use kmodule::verdict::{Outcome, Reason};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -76,14 +76,7 @@ pub fn newest_kernel(s: &Session<'_>) -> Option<String> {
 /// The kernels that have modules, oldest first. Headers alone make no kernel.
 #[must_use]
 pub fn kernels(s: &Session<'_>) -> Vec<String> {
-    let mut found = state::subdirectories(&s.layout.install_tree);
-    found.retain(|release| has_modules(&s.layout.kernel_modules(release)));
-    found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
-    found
-}
-
-fn has_modules(dir: &Path) -> bool {
-    dir.join("kernel").is_dir() || dir.join("modules.builtin").exists()
+    installed::releases(s.layout)
 }
 
 /// What must be there: a package with its modules, or a module of the kernel itself.

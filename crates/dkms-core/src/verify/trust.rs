@@ -54,9 +54,8 @@ impl Trust {
         config: Option<&KernelConfig>,
         own_signer: Option<String>,
     ) -> Self {
-        let root = Path::new("/");
-        let machine = Machine::look(root);
-        let running = kernel.release == s.host.release;
+        let machine = Machine::of(s);
+        let running = s.runs(&kernel.release);
         let policy = machine::policy(&machine, config.map(KernelConfig::text), running);
         let complete = machine.mok().is_ok() && machine.db().is_ok();
         let known = known(s, &machine, config, running);

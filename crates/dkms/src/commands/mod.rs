@@ -36,7 +36,7 @@ pub struct Call<'a> {
 }
 
 /// Runs the action of a command line.
-pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
+pub fn run(arguments: &mut Arguments, ui: &Ui) -> Result<()> {
     let Some(action) = arguments.action() else {
         return Err(Error::Usage(match arguments.words.first() {
             Some(word) => format!("'{word}' is not an action"),
@@ -46,11 +46,17 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
     if let Some(second) = arguments.second_action() {
         return Err(Error::TwoActions(action.word().into(), second.word().into()));
     }
-    let mut host = crate::host::gather();
+    let entered = crate::root::enter(arguments)?;
+    let arguments = &*arguments;
+    let mut host = crate::host::gather(entered.as_ref());
     // What follows 'mok' names no package.
     let subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
     let words = request::check(arguments)?;
     let (layout, options) = request::resolve(arguments, &host, ui)?;
+    if let Some(entered) = &entered {
+        entered.follow(&layout)?;
+        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+    }
     ui.set_verbose(options.verbose);
     prepare(arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
@@ -104,7 +110,8 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
         return Err(Error::NoOsRelease);
     }
     dkms_sys::sys::set_umask(0o022);
-    host.chroot = dkms_sys::sys::in_chroot();
+    // An image is treated as the chroot that it could be prepared in.
+    host.chroot = if host.other_root.is_some() { Some(true) } else { dkms_sys::sys::in_chroot() };
     if let Err(e) = dkms_sys::signal::install() {
         ui.event(Event::Warning { text: format!("interrupts cannot be handled: {e}") });
     }
@@ -114,7 +121,8 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
 impl Call<'_> {
     /// Refuses anybody but root.
     pub fn require_root(&self) -> Result<()> {
-        if self.s.host.root { Ok(()) } else { Err(Error::NotRoot) }
+        // Over another root whoever owns it is master.
+        if self.s.host.root || self.s.host.other_root.is_some() { Ok(()) } else { Err(Error::NotRoot) }
     }
 
     /// Refuses a tree that cannot be written.

@@ -60,6 +60,13 @@ pub fn load(call: &Call<'_>) -> Result<()> {
 /// A package of rpm: rpm installs it, and what its scriptlets left out is installed for the kernel.
 pub fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
+    if let Some(root) = &call.s.host.other_root {
+        return Err(Error::Conflict(format!(
+            "rpm installs packages itself: rpm --root {root} -U {archive}, then dkms --root {root} autoinstall",
+            root = root.display(),
+            archive = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy(),
+        )));
+    }
     tarball::install_rpm(call.s, archive)?;
     actions::autoinstall(call.s, std::slice::from_ref(kernel), &crate::exit::code)
 }

@@ -1,0 +1,264 @@
+//! Another root: a directory that holds a system, such as an image or a chroot that is being prepared.
+//!
+//! [`leave_machine`] gives this process a mount namespace of its own; what is mounted then is seen by it and by what it
+//! starts, and by nobody else. Paths of the other root are resolved as that system would, never out of it
+//! (`openat2(2)`, `RESOLVE_IN_ROOT`, Linux 5.6).
+
+use crate::{IoError, Result};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// A private mount namespace for this process, which must have one thread only.
+///
+/// Somebody who is not root, or may not mount, gets a user namespace with it, in which he is root over what is his.
+///
+/// # Errors
+/// Neither can be had here.
+pub fn leave_machine() -> Result<()> {
+    let failed = |op, e: io::Error| IoError::new(op, "/", e);
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let alone = || {
+        rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+            .map_err(io::Error::from)
+    };
+    if uid == 0 && unshare(libc::CLONE_NEWNS).and_then(|()| alone()).is_ok() {
+        return Ok(());
+    }
+    unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).map_err(|e| failed("make a namespace for", e))?;
+    // A kernel before 3.19 has no setgroups file and does not ask for it.
+    let _ = std::fs::write("/proc/self/setgroups", "deny");
+    for (file, own) in [("/proc/self/uid_map", uid), ("/proc/self/gid_map", gid)] {
+        std::fs::write(file, format!("0 {own} 1")).map_err(|e| IoError::new("write", file, e))?;
+    }
+    alone().map_err(|e| failed("make private mounts below", e))
+}
+
+fn unshare(flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: only takes flags.
+    if unsafe { libc::unshare(flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The other root's directory.
+#[derive(Debug)]
+pub struct Root {
+    dir: OwnedFd,
+    path: PathBuf,
+}
+
+/// A file or directory, held by its descriptor.
+#[derive(Debug)]
+pub struct Held(OwnedFd);
+
+impl Held {
+    /// Holds a path of the machine.
+    ///
+    /// # Errors
+    /// There is no such file or directory.
+    pub fn of(path: &Path) -> Result<Self> {
+        let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        Ok(Self(fd.map_err(|e| IoError::new("open", path, e))?))
+    }
+
+    /// A name for it that is right in this process, whatever is mounted over its path.
+    fn name(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+
+    /// The names in it.
+    ///
+    /// # Errors
+    /// It is no directory, or cannot be read.
+    pub fn names(&self) -> Result<Vec<std::ffi::OsString>> {
+        crate::fs::list_dir(self.name())
+    }
+
+    /// It is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.name().is_dir()
+    }
+}
+
+impl Root {
+    /// Opens it. After [`leave_machine`], or nothing of it can be mounted.
+    ///
+    /// # Errors
+    /// It is no directory.
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| IoError::new("open", path, e))?;
+        Ok(Self { dir, path: path.to_owned() })
+    }
+
+    /// What that system has at an absolute path; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn find(&self, inside: &Path) -> Result<Option<Held>> {
+        self.resolve(inside, OFlags::PATH).map(|fd| fd.map(Held))
+    }
+
+    /// The same, opened to be read.
+    ///
+    /// # Errors
+    /// As [`Root::find`].
+    pub fn read(&self, inside: &Path) -> Result<Option<std::fs::File>> {
+        self.resolve(inside, OFlags::RDONLY | OFlags::NONBLOCK).map(|fd| fd.map(Into::into))
+    }
+
+    fn resolve(&self, inside: &Path, flags: OFlags) -> Result<Option<OwnedFd>> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(&self.dir, inside, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+            Err(e) => Err(IoError::new("open", self.below(inside), e)),
+        }
+    }
+
+    /// Makes a directory of that system, and those above it.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create_dir(&self, inside: &Path) -> Result<Held> {
+        if let Some(there) = self.find(inside)? {
+            return Ok(there);
+        }
+        let failed = |e: io::Error| IoError::new("create", self.below(inside), e);
+        let (Some(parent), Some(name)) = (inside.parent(), inside.file_name()) else {
+            return Err(failed(io::ErrorKind::InvalidInput.into()));
+        };
+        let parent = self.create_dir(parent)?;
+        rustix::fs::mkdirat(&parent.0, name, Mode::from_raw_mode(0o755)).map_err(|e| failed(e.into()))?;
+        self.find(inside)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Its path as the machine sees it, for messages.
+    pub fn below(&self, inside: &Path) -> PathBuf {
+        self.path.join(inside.strip_prefix("/").unwrap_or(inside))
+    }
+
+    /// Makes it the root of this process.
+    ///
+    /// # Errors
+    /// That is not allowed here.
+    pub fn become_root(self) -> Result<()> {
+        let failed = |e: rustix::io::Errno| IoError::new("change the root to", &self.path, e);
+        rustix::process::fchdir(&self.dir).map_err(failed)?;
+        rustix::process::chroot(".").map_err(failed)?;
+        rustix::process::chdir("/").map_err(failed)
+    }
+}
+
+/// Mounts something over something else, both with what is mounted below them.
+///
+/// # Errors
+/// It cannot be mounted.
+pub fn mount_over(what: &Held, target: &Held) -> Result<()> {
+    bind(&what.name(), &target.name())
+}
+
+fn bind(what: &Path, target: &Path) -> Result<()> {
+    rustix::mount::mount_bind_recursive(what, target).map_err(|e| IoError::new("mount over", target, e))
+}
+
+fn empty(target: &Path) -> Result<()> {
+    let options = Some(c"mode=0755");
+    rustix::mount::mount(c"dkms", target, c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options)
+        .map_err(|e| IoError::new("mount an empty file system over", target, e))
+}
+
+/// Mounts an empty directory over one and shows files and directories of the machine in it, each as `under` and its full
+/// path.
+///
+/// # Errors
+/// One of them cannot be mounted.
+pub fn show_below(target: &Held, under: &Path, shown: &[PathBuf]) -> Result<()> {
+    let held: Vec<Held> = shown.iter().map(|path| Held::of(path)).collect::<Result<_>>()?;
+    empty(&target.name())?;
+    // Its descriptor still is what lies below; its name leads on top only from the parent.
+    let top = target.name().canonicalize().map_err(|e| IoError::new("find", target.name(), e))?;
+    for (path, held) in shown.iter().zip(&held) {
+        make_place(held, &top.join(under).join(path.strip_prefix("/").unwrap_or(path)))?;
+    }
+    Ok(())
+}
+
+/// Something of the same kind to mount over, and the mount.
+fn make_place(what: &Held, at: &Path) -> Result<()> {
+    let failed = |e| IoError::new("create", at, e);
+    let (directory, file) = if what.is_dir() { (Some(at), None) } else { (at.parent(), Some(at)) };
+    directory.map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
+    if let Some(file) = file.filter(|f| !f.exists()) {
+        std::fs::File::create_new(file).map_err(failed)?;
+    }
+    bind(&what.name(), at)
+}
+
+/// Shows at each path of the machine what is given for it, or that nothing is there.
+///
+/// Where the machine has no such path, its nearest directory above is mounted anew, with all that is in it and what
+/// is missing; nothing is made on the machine itself.
+///
+/// # Errors
+/// Something cannot be mounted.
+pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
+    let mut anew: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    let mut targets = Vec::new();
+    for (path, what) in places {
+        let there = path.ancestors().find(|a| a.exists()).unwrap_or(Path::new("/"));
+        let real = there.canonicalize().map_err(|e| IoError::new("find", there, e))?;
+        let missing = path.strip_prefix(there).unwrap_or(Path::new(""));
+        let whole = missing.as_os_str().is_empty();
+        let target = if whole { real.clone() } else { real.join(missing) };
+        if !whole {
+            if what.is_none() {
+                continue;
+            }
+            // The root of a process cannot be mounted over.
+            if real == Path::new("/") {
+                let e = io::Error::new(io::ErrorKind::NotFound, "the machine has no such directory");
+                return Err(IoError::new("show another system's files at", target, e));
+            }
+            anew.entry(real).or_default().push(target.clone());
+        }
+        targets.push((target, what));
+    }
+    // From above to below: a directory that is made anew shows the machine's own below it.
+    for (directory, missing) in &anew {
+        renew(directory)?;
+        for path in missing {
+            std::fs::create_dir_all(path.parent().unwrap_or(path))
+                .map_err(|e| IoError::new("create", path, e))?;
+        }
+    }
+    // Of two names of one place that which has something.
+    targets.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.is_none().cmp(&b.1.is_none())));
+    targets.dedup_by(|a, b| a.0 == b.0);
+    for (target, what) in targets {
+        match what {
+            Some(what) => make_place(what, &target)?,
+            None if target.is_dir() => empty(&target)?,
+            None => bind(Path::new("/dev/null"), &target)?,
+        }
+    }
+    Ok(())
+}
+
+/// Mounts a directory anew, with everything that is in it, so that more can be put into it.
+fn renew(directory: &Path) -> Result<()> {
+    let old = Held::of(directory)?;
+    let names = crate::fs::list_dir(directory)?;
+    empty(directory)?;
+    let one = |name: &OsStr| -> Result<()> {
+        let (from, to) = (old.name().join(name), directory.join(name));
+        match std::fs::read_link(&from) {
+            Ok(link) => std::os::unix::fs::symlink(link, &to).map_err(|e| IoError::new("create", &to, e)),
+            Err(_) => make_place(&Held::of(&from)?, &to),
+        }
+    };
+    names.iter().try_for_each(|name| one(name))
+}

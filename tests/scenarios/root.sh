@@ -1,0 +1,87 @@
+# --root: the same work on the system in a directory, with its own programs or the machine's.
+#: image
+#: step two-systems 0 ours
+# Of one the files alone are there, and it calls itself Fedora. The other has everything that a machine has.
+mkdir -p /img/bare/{etc,usr/lib,var/lib} /img/full/{var/lib,boot,dev,proc,sys,tmp,run}
+ln -s usr/lib /img/bare/lib
+printf 'ID=fedora\nVERSION_ID=40\n' >/img/bare/etc/os-release
+mv /usr/src /img/bare/usr/
+mv /usr/lib/modules /img/bare/usr/lib/
+cp -a /usr/lib/linux-kbuild-* /img/bare/usr/lib/
+mkdir /usr/lib/modules /usr/src
+mkdir /img/full/etc
+cp -a /etc/{alternatives,ld.so.cache,os-release,passwd} /img/full/etc/
+for link in bin sbin lib lib64; do cp -a "/$link" /img/full/; done
+mkdir /img/full/usr
+mount --bind /usr /img/full/usr
+for tree in lib/modules src; do
+    mount -t tmpfs tree "/img/full/usr/$tree"
+    cp -a "/img/bare/usr/$tree/." "/img/full/usr/$tree/"
+done
+mkdir -p /home/somebody
+cp -r /e2e/fixtures/single-1.0 /home/somebody/mine
+cp -r /e2e/fixtures/{bashonly,multi,scripts}-1.0 /img/bare/usr/src/
+same "$(dkms status; dkms --root /img/bare status; dkms --root /img/full status)" ''
+test ! -e /img/bare/var/lib/dkms
+#: step no-such-directory 2 ours
+dkms --root /img/none status
+#: step not-about-firmware 2 ours
+dkms --root /img/bare mok
+#: step one-half-of-a-pair 2 ours
+dkms --root /img/bare build multi/1.0 --mok-signing-key /root/none
+#: step with-the-machine-s-programs 0 ours
+# Without a kernel named it is that system's, never the one that runs; the place is Fedora's.
+dkms --root /img/bare install multi/1.0 >/run/out
+grep -qx "Installed /lib/modules/$K/extra/alpha.ko" /run/out
+test -f "/img/bare/usr/lib/modules/$K/extra/alpha.ko"
+grep -q '^extra/alpha.ko:' "/img/bare/usr/lib/modules/$K/modules.dep"
+same "$(readlink /img/bare/var/lib/dkms/multi/1.0/source)" /usr/src/multi-1.0
+same "$(dkms --root /img/bare status)" "multi/1.0, $K, $A: installed"
+same "$(dkms status; find /var/lib/dkms /usr/src /usr/lib/modules -mindepth 1)" ''
+#: step scripts-and-bash 0 ours
+dkms --root /img/bare install scripts/1.0
+dkms --root /img/bare install bashonly/1.0
+dkms --root /img/bare fsck
+#: step whether-it-loads-is-another-machine-s-affair 2 ours
+dkms --root /img/bare verify >/run/out
+#: step why 0 ours
+grep -q 'whether this kernel enforces signatures is not known' /run/out
+dkms --root /img/bare remove multi/1.0 --all
+test ! -e "/img/bare/usr/lib/modules/$K/extra/alpha.ko"
+#: step with-its-own-programs 0 ours
+# A source directory and a key pair of the machine's, neither of which the system can see.
+dkms generate_mok --dkmstree /root/keys
+cd /home/somebody || exit 99
+dkms --root /img/full install ./mine --mok-signing-key /root/keys/mok.key --mok-certificate /root/keys/mok.pub
+same "$(dkms --root /img/full status)" "single/1.0, $K, $A: installed"
+same "$(modinfo -F signer "/img/full/usr/lib/modules/$K/updates/dkms/single.ko")" 'DKMS module signing key'
+test ! -e /img/full/var/lib/dkms/mok.key
+same "$(ls -A /img/full/run /img/full/proc)" "/img/full/proc:
+
+/img/full/run:"
+same "$(dkms status; find /var/lib/dkms /usr/src /usr/lib/modules -mindepth 1)" ''
+#: step from-one-to-the-other 0 ours
+cd /home/somebody || exit 99
+dkms --root /img/full mktarball single/1.0 --archive mine.tar.gz
+dkms --root /img/bare ldtarball mine.tar.gz
+same "$(dkms --root /img/bare status single)" "single/1.0, $K, $A: built"
+#: step autoinstall-takes-its-newest 0 ours
+mkdir -p /img/bare/usr/lib/modules/5.0/kernel
+dkms --root /img/bare autoinstall
+same "$(dkms --root /img/bare status single)" "single/1.0, $K, $A: installed"
+#: step whoever-owns-it 0 ours
+chown -R 65534:65534 /img/bare
+somebody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+if somebody unshare --user --mount true; then
+    somebody dkms --root /img/bare remove single/1.0 --all
+    somebody dkms --root /img/bare build multi/1.0
+    somebody dkms --root /img/bare install multi/1.0
+    somebody dkms --root /img/bare install bashonly/1.0 --force
+    same "$(find /img/bare ! -user 65534)" ''
+    code 1 somebody dkms --root /img/full remove single/1.0 --all
+fi
+same "$(dkms --root /img/full status)" "single/1.0, $K, $A: installed"
+#: step without-a-kernel 4 ours
+mkdir -p /img/nothing/etc
+printf 'ID=debian\n' >/img/nothing/etc/os-release
+dkms --root /img/nothing install single/1.0
