@@ -90,7 +90,7 @@ static MODULE: [DirectiveInfo; 33] = [
 ];
 
 /// As [`MODULE`]. What concerns signing is read last.
-static FRAMEWORK: [DirectiveInfo; 21] = [
+static FRAMEWORK: [DirectiveInfo; 22] = [
     row("source_tree", Kind::Scalar, "where the sources are (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "where dkms keeps what it built (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "where modules are installed (/lib/modules)"),
@@ -112,6 +112,11 @@ static FRAMEWORK: [DirectiveInfo; 21] = [
     row("lock_timeout", Kind::Number, "seconds to wait for another dkms; 0 does not wait"),
     row("min_free_memory", Kind::Number, "MiB of free memory for a build beside others (512)"),
     row("required_modules", Kind::Scalar, "packages or modules without which no kernel is ready"),
+    row(
+        "hook_failure",
+        Kind::Scalar,
+        "whether a failed module fails the kernel's installation: warn or fail",
+    ),
 ];
 
 impl Dialect {

@@ -49,6 +49,8 @@ pub struct FrameworkConf {
     pub min_free_memory: Option<u64>,
     /// Packages or modules, parted by blanks, without which `ready` calls no kernel ready.
     pub required_modules: Option<String>,
+    /// A module that fails lets the installation of a kernel fail. Written `warn` or `fail`.
+    pub hook_failure: Option<bool>,
 }
 
 impl FrameworkConf {
@@ -76,10 +78,17 @@ impl FrameworkConf {
             sign_file: text("sign_file"),
             mok_signing_key: text("mok_signing_key"),
             mok_certificate: text("mok_certificate"),
-            try_sign_modules: try_sign(directives, &mut problems),
+            try_sign_modules: word(
+                directives,
+                "try_sign_modules",
+                &["true", "false", "not_in_chroot"],
+                &mut problems,
+            ),
             lock_timeout: number(directives, "lock_timeout", &mut problems),
             min_free_memory: number(directives, "min_free_memory", &mut problems),
             required_modules: text("required_modules"),
+            hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
+                .map(|w| w == "fail"),
         };
         (conf, problems)
     }
@@ -117,19 +126,18 @@ fn number<T: std::str::FromStr>(
     parsed
 }
 
-fn try_sign(directives: &Directives, problems: &mut Vec<Problem>) -> Option<String> {
-    let value = directives.get("try_sign_modules", 0).filter(|v| !v.is_empty())?;
-    if ["true", "false", "not_in_chroot"].contains(&value) {
+/// One of a few words.
+fn word(directives: &Directives, name: &str, words: &[&str], problems: &mut Vec<Problem>) -> Option<String> {
+    let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
+    if words.contains(&value) {
         return Some(value.to_owned());
     }
-    let message = format!("try_sign_modules is '{value}', a word that is not known");
-    problems.push(Problem::error(
-        Code::Setting,
-        "try_sign_modules",
-        None,
-        message,
-        "true, false or not_in_chroot",
-    ));
+    let message = format!("{name} is '{value}', a word that is not known");
+    let help = match words {
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+        [] => String::new(),
+    };
+    problems.push(Problem::error(Code::Setting, name, None, message, help));
     None
 }
 
@@ -175,6 +183,7 @@ mod tests {
             ("min_free_memory", "1G"),
             ("install_tree", "lib"),
             ("try_sign_modules", "yes"),
+            ("hook_failure", "never"),
         ] {
             let (c, p) = conf(&[(name, value)]);
             assert_eq!(c, FrameworkConf::default(), "{name}");

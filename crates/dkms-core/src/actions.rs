@@ -1,6 +1,7 @@
 //! `build`, `install`, `match` and `autoinstall`: gather, carry out, and say how it ended.
 
 use crate::add;
+use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::gather::{self, Gathered};
@@ -8,6 +9,7 @@ use crate::ids::{Build, Kernel, PackageId};
 use crate::schedule::{Done, Telling, run};
 use crate::session::Session;
 use crate::tree::state::{self, BuildState, Registration};
+use crate::verify::folded;
 
 /// Registers what is not registered yet; its dkms.conf is checked for the first kernel.
 fn ensure_added(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<()> {
@@ -99,7 +101,7 @@ pub fn is_switched_off(s: &Session<'_>) -> bool {
     off
 }
 
-/// `dkms autoinstall` and `kernel_postinst`: the newest version of every package with AUTOINSTALL, for some kernels.
+/// `dkms autoinstall`: the newest version of every package with AUTOINSTALL, for some kernels.
 /// `code` gives the exit code of a failure, for the summary.
 ///
 /// # Errors
@@ -129,7 +131,7 @@ pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel], code: &dyn Fn(&Error) ->
         }
         let summary = Summary::of(kernel, &g, &results.done, code);
         let headers = summary.headers_missing(&g, &results.done);
-        let failed = summary.failed.clone();
+        let failed = summary.failed_packages.clone();
         if headers.is_none() || summary.says_something() {
             s.tell(summary.event());
         }
@@ -146,12 +148,55 @@ pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel], code: &dyn Fn(&Error) ->
     first.map_or(Ok(()), Err)
 }
 
+/// `dkms kernel_postinst`: autoinstall, for the hook of a package manager. A module that fails is told, and a failure of the
+/// hook only where the administrator wants that: `hook_failure=fail`, or it is one of `required_modules`. Whether a package
+/// manager goes on with a kernel whose Wi-Fi module does not build yet is not for that module to decide.
+///
+/// # Errors
+/// As [`autoinstall`].
+pub fn kernel_postinst(s: &Session<'_>, kernels: &[Kernel], code: &dyn Fn(&Error) -> u8) -> Result<()> {
+    let e = match autoinstall(s, kernels, code) {
+        Err(e @ Error::AutoinstallFailed { .. }) => e,
+        other => return other,
+    };
+    let Error::AutoinstallFailed { kernel, failed, .. } = &e else { return Err(e) };
+    let framework = &s.options.framework;
+    let required = framework.required_modules.as_deref().unwrap_or_default();
+    let required: Vec<&str> = required.split_whitespace().collect();
+    if framework.hook_failure == Some(true) || failed.iter().any(|p| is_one_of(s, p, kernel, &required)) {
+        return Err(e);
+    }
+    let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    s.warn(format!(
+        "kernel {release} will start without {names}, unless that is mended; its installation goes on\n  \
+         'dkms pending -k {release}' says what is missing; hook_failure=fail in framework.conf stops here instead",
+        release = kernel.release,
+        names = names.join(", "),
+    ));
+    Ok(())
+}
+
+/// Whether a package or one of its modules has one of these names.
+fn is_one_of(s: &Session<'_>, package: &PackageId, kernel: &Kernel, names: &[&str]) -> bool {
+    if names.is_empty() || names.contains(&package.name.as_str()) {
+        return !names.is_empty();
+    }
+    let conf = load::load(s, package, kernel).and_then(load::Loaded::lenient);
+    // One that cannot be read may have any.
+    conf.map_or(true, |loaded| {
+        let wanted: Vec<String> = names.iter().map(|n| folded(n)).collect();
+        loaded.conf.modules.iter().any(|m| wanted.contains(&folded(&m.dest_name)))
+    })
+}
+
 /// The end of an autoinstall for one kernel.
 struct Summary {
     kernel: Kernel,
     installed: Vec<String>,
     skipped: Vec<String>,
+    /// With their exit codes.
     failed: Vec<String>,
+    failed_packages: Vec<PackageId>,
     deferred: Vec<String>,
 }
 
@@ -164,6 +209,12 @@ impl Summary {
             installed: Vec::new(),
             skipped: Vec::new(),
             failed: g.wrong.iter().filter(|(b, _)| here(b)).map(|(b, e)| with_code(b, e)).collect(),
+            failed_packages: g
+                .wrong
+                .iter()
+                .filter(|(b, _)| here(b))
+                .map(|(b, _)| b.package.clone())
+                .collect(),
             deferred: g
                 .deferred
                 .iter()
@@ -177,7 +228,10 @@ impl Summary {
                 Some(Done::Installed) => sum.installed.push(name),
                 Some(Done::Skipped(_)) => sum.skipped.push(name),
                 Some(Done::Failed(Error::HeadersMissing { .. })) => {}
-                Some(Done::Failed(e)) if !task.optional => sum.failed.push(with_code(&task.build, e)),
+                Some(Done::Failed(e)) if !task.optional => {
+                    sum.failed.push(with_code(&task.build, e));
+                    sum.failed_packages.push(task.build.package.clone());
+                }
                 _ => {}
             }
         }

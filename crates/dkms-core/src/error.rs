@@ -94,7 +94,7 @@ pub enum Error {
     #[error("{build}: make ended with {status}")]
     MakeFailed { build: Build, status: String, log: PathBuf, diagnosis: Diagnosis },
     #[error("{} of {of} modules failed for kernel {kernel}", .failed.len())]
-    AutoinstallFailed { kernel: Kernel, failed: Vec<String>, of: usize },
+    AutoinstallFailed { kernel: Kernel, failed: Vec<PackageId>, of: usize },
     #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]
     DependsMissing { build: Build, missing: Vec<String> },
     #[error("{build} needs {}, which will not be installed", .missing.join(", "))]

@@ -225,7 +225,8 @@ fn signing(arguments: &Arguments) -> Result<Option<KeyPair>> {
             let token = key.to_string_lossy().starts_with("pkcs11:");
             // A pair that somebody names is not made for him.
             for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
-                if !file.exists() && !(token && file == key) {
+                let is_token = token && file == key;
+                if !is_token && !file.exists() {
                     return Err(Error::Usage(format!("{option} {}: there is no such file", file.display())));
                 }
             }

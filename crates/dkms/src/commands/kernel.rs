@@ -8,12 +8,15 @@ use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
 use dkms_core::{actions, finally, gather, remove};
 
-/// `dkms autoinstall`, `dkms kernel_postinst`
-pub fn autoinstall(call: &Call<'_>, code: &dyn Fn(&Error) -> u8) -> Result<()> {
+/// `dkms autoinstall`, and `dkms kernel_postinst` for hooks
+pub fn autoinstall(call: &Call<'_>, action: Action, code: &dyn Fn(&Error) -> u8) -> Result<()> {
     let kernels = autoinstall_kernels(call)?;
     call.require_root()?;
     call.require_writable_tree()?;
-    actions::autoinstall(call.s, &kernels, code)
+    match action {
+        Action::KernelPostinst => actions::kernel_postinst(call.s, &kernels, code),
+        _ => actions::autoinstall(call.s, &kernels, code),
+    }
 }
 
 /// The one that is named, or all that have headers.

@@ -87,7 +87,7 @@ pub fn run(arguments: &mut Arguments, ui: &Ui) -> Result<()> {
         Action::Install => package::install(&call),
         Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
         Action::Match => kernel::match_kernel(&call),
-        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, &exit::code),
+        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action, &exit::code),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
