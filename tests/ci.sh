@@ -52,7 +52,8 @@ for section in "${sections[@]}"; do
         word=passed
         if grep -q '^skipped:' "$output"; then word="passed, in part skipped: $(sed -n 's/^skipped: //p' "$output" | head -n 1)"; fi
     else
-        word=FAILED
+        # What it said last, again where the summary is read.
+        word="FAILED$(printf '\n'; tail -n 12 "$output" | cut -c -200 | sed 's/^/    | /')"
         failed=1
     fi
     rm -f "$output"
