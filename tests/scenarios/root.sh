@@ -81,6 +81,14 @@ if somebody unshare --user --mount true; then
     code 1 somebody dkms --root /img/full remove single/1.0 --all
 fi
 same "$(dkms --root /img/full status)" "single/1.0, $K, $A: installed"
+#: step ready-misses-what-is-in-the-tree 1 ours
+cp -r /e2e/fixtures/ver-1.9 /img/bare/usr/src/
+dkms --root /img/bare add ver/1.9
+dkms --root /img/bare ready -k "$K" >/run/out
+#: step which 0 ours
+grep -q '^  ver: ' /run/out || grep -q 'ver' /run/out
+dkms --root /img/bare autoinstall -k "$K"
+code 2 dkms --root /img/bare ready -k "$K"
 #: step without-a-kernel 4 ours
 mkdir -p /img/nothing/etc
 printf 'ID=debian\n' >/img/nothing/etc/os-release

@@ -108,7 +108,8 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
     let there = entries(s, kernel);
     let required = required(s, &here, &running)?;
     if required.is_empty() {
-        let what = "the running kernel has no module of dkms that is required";
+        let who = if s.host.other_root.is_some() { "that system" } else { "the running kernel" };
+        let what = format!("{who} has no module of dkms that is required");
         report.note(None, Outcome::Loads, what, None);
     }
     let verdicts = verify::verify(s, &[Filter::of_kernel(&kernel.release)]);
@@ -176,7 +177,7 @@ fn entries(s: &Session<'_>, kernel: &Kernel) -> Vec<Entry> {
     entries
 }
 
-/// `required_modules`, else every package with AUTOINSTALL that the running kernel has.
+/// `required_modules`, else every package with AUTOINSTALL that the running kernel has; where none runs, that is in the tree.
 fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Required>> {
     let framework = crate::conf::framework::load(s, None)?;
     let mut required = Vec::new();
@@ -194,11 +195,16 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
             }
         }
         None => {
-            for entry in here {
+            let mut packages: Vec<PackageId> = match s.host.other_root {
+                None => here.iter().map(|entry| entry.package.clone()).collect(),
+                Some(_) => state::all_packages(s.layout),
+            };
+            packages.dedup_by(|a, b| a.name == b.name);
+            for package in packages {
                 // A package whose dkms.conf cannot be read is not one to do without.
-                let conf = load::load(s, &entry.package, running).and_then(load::Loaded::lenient);
+                let conf = load::load(s, &package, running).and_then(load::Loaded::lenient);
                 if conf.map_or(true, |loaded| loaded.conf.autoinstall) {
-                    required.push(Required::Package(entry.package.name.clone()));
+                    required.push(Required::Package(package.name));
                 }
             }
         }

@@ -104,7 +104,7 @@ impl Reason {
                 "nothing to do; with Secure Boot or module.sig_enforce the kernel would refuse it"
             }
             Reason::EnforcementUnknown { .. } | Reason::KeyUnknown { .. } | Reason::DigestUnknown { .. } => {
-                "ask again as root, with /sys and efivarfs mounted; dkms mok shows what is known"
+                "ask on that machine, as root, with /sys and efivarfs mounted; dkms mok shows what is known"
             }
             Reason::Taints { .. } => {
                 "nothing to do; kernel developers look at such a kernel's faults less gladly"
