@@ -236,13 +236,18 @@ pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFil
         .addon_modules_dir
         .clone()
         .or_else(|| s.host.distribution.as_ref().and_then(|d| d.destination()).map(str::to_owned));
-    let written = if fixed.is_none() { native_destinations(s, b) } else { Vec::new() };
+    let files = state::module_files(s.layout, b);
+    let place = |location: &str, f: &state::ModuleFile| {
+        s.layout.destination(&b.kernel.release, location).join(&f.file)
+    };
+    // dkms.conf is read when it decides, or when it did before the distribution's rule.
+    let there = |dir: &String| files.iter().all(|f| dkms_sys::fs::exists(&place(dir, f)));
+    let written = if fixed.as_ref().is_some_and(there) { Vec::new() } else { native_destinations(s, b) };
     let places = |f: &state::ModuleFile| {
         let named = written.iter().filter(|(n, _)| *n == f.name).map(|(_, d)| d);
-        let all = fixed.iter().chain(named);
-        all.map(|p| s.layout.destination(&b.kernel.release, p).join(&f.file)).collect()
+        fixed.iter().chain(named).map(|p| place(p, f)).collect()
     };
-    state::module_files(s.layout, b).into_iter().map(|f| (f.clone(), places(&f))).collect()
+    files.iter().map(|f| (f.clone(), places(f))).collect()
 }
 
 fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
