@@ -1,4 +1,5 @@
 # Where the signing key lies and which program signs what ours cannot, by os-release.
+# shellcheck disable=SC1091 # the first step writes it
 #: step in-the-tree 0 ours
 cat >/run/as.sh <<'S'
 as() { printf '%s\n' "$@" >/etc/os-release; }

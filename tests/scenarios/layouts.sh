@@ -1,5 +1,6 @@
 # Where modules go, by os-release: the identities are those of the distributions' own files, and the kernel's modules are
 # compressed as these distributions have them. The module asks for /kernel/drivers/misc.
+# shellcheck disable=SC1091 # the first step writes it
 #: image
 #: step debian-12 0
 cat >/run/as.sh <<'S'
