@@ -124,6 +124,8 @@ python3 python3
 pgrep procps
 setpriv util-linux
 mandoc mandoc
+man man-db
+groff groff-base
 qemu-system-x86_64 qemu-system-x86
 mcopy mtools
 mkfs.vfat dosfstools
