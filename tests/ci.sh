@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms}
-all=(fetch format clippy unit shell docs build scenarios crash disk concurrency interrupt jobserver mok vm packages fuzz deny msrv install)
+all=(fetch format clippy unit shell docs build scenarios pages crash disk concurrency interrupt jobserver mok vm packages fuzz deny msrv install)
 sections=("${@:-${all[@]}}")
 summary=() failed=0
 
@@ -18,6 +18,7 @@ unit() { cargo test --workspace --exclude dkms-tests --locked; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
 build() { cargo build --release --locked -p dkms; }
 scenarios() { cargo test --release --locked -p dkms-tests --lib --test harness --test takeover --test scenarios; }
+pages() { tests/docs.sh; }
 crash() { tests/crash.sh; }
 disk() { tests/full-disk.sh; }
 concurrency() { tests/concurrency.sh; }

@@ -124,15 +124,23 @@ python3 python3
 pgrep procps
 setpriv util-linux
 mandoc mandoc
+man man-db
+groff groff-base
 qemu-system-x86_64 qemu-system-x86
 mcopy mtools
 mkfs.vfat dosfstools
 qemu-img qemu-utils
 mmdebstrap mmdebstrap
 mke2fs e2fsprogs
+zsh zsh
+fish fish
+dh debhelper
+dh_dkms dh-dkms
+rpmbuild rpm
 LIST
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
+    [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)
     if ((${#want[@]})); then
         say "installing ${want[*]}"
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${want[@]}" >/dev/null

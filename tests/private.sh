@@ -4,7 +4,8 @@
 #   private 'LAYER...' COMMAND...     run COMMAND in there, as a child of process 1, and return its code
 #
 # A layer is one of build/layers, or packages/NAME-dkms, which brings that package's sources. In there: dkms is the
-# binary under test, /e2e this folder (read-only), K and K612 the kernels with headers.
+# binary under test, /e2e this folder, /examples, /packaging and /docs those beside it (read-only), K and K612 the kernels
+# with headers.
 # A test that cannot run here says so and ends well.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 build=${DKMS_TEST_BUILD:-$PWD/build}

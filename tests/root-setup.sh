@@ -30,7 +30,7 @@ done
 
 mount -t overlay -o lowerdir=/mnt/layers:/mnt/mask:/,upperdir=/mnt/upper,workdir=/mnt/work root /mnt/root
 cd /mnt/root
-mkdir -p usr/src usr/lib/modules boot var/lib/dkms etc/dkms e2e proc sys dev tmp run root
+mkdir -p usr/src usr/lib/modules boot var/lib/dkms etc/dkms e2e examples packaging docs proc sys dev tmp run root
 mount -t proc proc proc
 mount --rbind /sys sys
 mount --rbind /dev dev
@@ -38,6 +38,10 @@ mount -t tmpfs -o mode=1777 tmp tmp
 mount -t tmpfs -o mode=755 run run
 mount --bind "$tests" e2e
 mount -o remount,bind,ro e2e
+for folder in examples packaging docs; do
+    mount --bind "$tests/../$folder" "$folder"
+    mount -o remount,bind,ro "$folder"
+done
 mkdir -p run/lock
 if [[ -n ${E2E_DKMS-} ]]; then
     rm -f usr/sbin/dkms

@@ -117,7 +117,7 @@ _dkms() {
                 ;;
             ldtarball) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
             mok) reply=($(compgen -W 'status enroll rotate' -- "$cur")) ;;
-            autoinstall | generate_mok | kernel_*) ;;
+            autoinstall | ready | pending | generate_mok | kernel_*) ;;
             *) reply=($(compgen -W "$(__dkms_packages)" -- "$cur")) ;;
             esac
         fi

@@ -1,10 +1,21 @@
-# complete.zsh DIRECTORY LINE: prints what an interactive zsh offers for LINE with the completion functions of DIRECTORY.
+# complete.zsh DIRECTORY: for each line of standard input, what an interactive zsh offers at its end with the completion
+# functions of DIRECTORY, in one line, sorted, parted by blanks. The terminal is one of zsh's own, so nothing is drawn.
 zmodload zsh/zpty || exit 1
 zpty offered zsh -f -i
-zpty -w offered "PS1= TERM=dumb; fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; setopt no_beep list_ambiguous; unsetopt list_beep"
-zpty -w offered 'echo REA""DY'
-zpty -r -m offered line '*READY*'
-zpty -w -n offered "$2"$'\t\t'
-sleep 2
-while zpty -rt offered line; do print -rn -- $line; done
+# Everything that is sent is echoed, so the marks that are waited for are put together there.
+send() { zpty -w offered "$1"; }
+send "PS1= PS2= TERM=dumb; stty -echo; unsetopt zle_bracketed_paste prompt_cr prompt_sp beep list_beep"
+send "fpath=(${(q)1} \$fpath); autoload -Uz compinit; compinit -u -D"
+# Each match goes through compadd: say it instead of adding it, and pass on what only asks.
+send 'compadd() { local -a hits; if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then builtin compadd "$@"; return; fi; builtin compadd -A hits "$@"; (( $#hits )) && print -rl -- "offer:"$^hits; return $(( ! $#hits )) }'
+send 'capture() { _main_complete; print -r -- "of""fered:"; compstate[insert]= compstate[list]= }'
+send 'zle -C capture complete-word capture; bindkey "^I" capture; bindkey "^U" kill-whole-line'
+send 'print REA""DY'
+zpty -r -m offered seen '*READY*' || exit 1
+while IFS= read -r line; do
+  zpty -w -n offered "$line"$'\t'
+  zpty -r -m offered seen '*offered:*' || exit 1
+  zpty -w -n offered $'\025'
+  print -r -- ${(j: :)${(ou)${${(M)${(f)${seen//$'\r'/}}:#*offer:*}##*offer:}}}
+done
 zpty -d offered

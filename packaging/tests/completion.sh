@@ -1,6 +1,6 @@
 #!/bin/bash
-# Completes command lines with completions/dkms.bash in real bash, against a made-up "dkms status"; then lets zsh and fish,
-# where they are installed, read their files and complete once each.
+# Completes command lines with completions/dkms.bash in real bash, with and without the bash-completion library, against a
+# made-up "dkms status"; then zsh and fish, where they are installed, must offer the same for every action.
 here=$(cd "$(dirname "$0")/.." && pwd)
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
@@ -70,21 +70,34 @@ for library in '' /usr/share/bash-completion/bash_completion; do
     done
 done
 
-if command -v zsh >/dev/null; then
-    verdict 'zsh reads its file' '' "$(zsh -fn "$here/completions/_dkms" 2>&1)"
-    got=$(zsh -f "$here/tests/complete.zsh" "$here/completions" 'dkms remove hel' 2>&1 | tr -d '\r')
-    [[ $got == *hello/1.0*hello/2.0* ]] && got=right
-    verdict 'zsh completes a package' right "$got"
-else
-    echo "skipped: zsh is not installed"
-fi
-if command -v fish >/dev/null; then
-    fish_offers() { fish --no-config -c "source '$here/completions/dkms.fish'; complete -C '$2'" 2>&1 | cut -f1 | sort -u | paste -sd ' '; }
-    verdict 'fish completes an action' 'unbuild uninstall' "$(fish_offers x 'dkms un')"
-    verdict 'fish completes a package' 'hello/1.0 hello/2.0' "$(fish_offers x 'dkms remove hel')"
-    verdict 'fish completes an option' '--all' "$(fish_offers x 'dkms remove --al')"
-else
-    echo "skipped: fish is not installed"
-fi
+# --- zsh and fish: for each action, the same options and the same operands as bash offers
+mkdir "$bin/empty"
+cd "$bin/empty" || exit 1
+library=''
+lines=()
+for action in $(sed -n "/local actions='/,/'\$/p" "$here/completions/dkms.bash" | tr "'=" '  ' | sed 's/local actions//'); do
+    lines+=("dkms $action -" "dkms $action hel")
+done
+lines+=('dkms un' 'dkms kernel' 'dkms -' 'dkms mok e' 'dkms lint --f' 'dkms -m hello/1.0 sta')
+for line in "${lines[@]}"; do
+    read -ra words <<<"$line"
+    complete_line "${words[@]}"
+done >"$bin/bash"
+# Reads lines, writes for each what is offered, sorted, in one line.
+by_zsh() { timeout 120 zsh -f "$here/tests/complete.zsh" "$here/completions"; }
+by_fish() {
+    timeout 120 fish --no-config -c "source '$here/completions/dkms.fish'
+        while read -l line; complete -C \$line | cut -f1 | sort -u | paste -sd ' '; end"
+}
+export LC_ALL=C
+verdict 'zsh reads its file' '' "$(! command -v zsh >/dev/null || zsh -fn "$here/completions/_dkms" 2>&1)"
+for shell in zsh fish; do
+    command -v "$shell" >/dev/null || { echo "skipped: $shell is not installed"; continue; }
+    printf '%s\n' "${lines[@]}" | "by_$shell" >"$bin/$shell" 2>"$bin/$shell.errors"
+    verdict "[$shell] says nothing else" '' "$(<"$bin/$shell.errors")"
+    for i in "${!lines[@]}"; do
+        verdict "[$shell] ${lines[i]}" "$(sed -n "$((i + 1))p" "$bin/bash")" "$(sed -n "$((i + 1))p" "$bin/$shell")"
+    done
+done
 echo "completions: $passed passed, $failed failed"
 ((failed == 0))

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every option and action of `dkms --help` is in dkms(8) and in the three completions, and nothing else is; every setting
-# of framework.conf is in its manual page and in the file itself; every kind of JSON line in its table, every
-# exit code in the manual. The program is $DKMS_BIN.
+# of framework.conf is in its manual page and in the file itself; every directive of dkms.conf in its page, in a sample, and
+# offered by bash; every kind of JSON line in its table, every exit code in the manual. The program is $DKMS_BIN.
 # shellcheck disable=SC2016 # dollars and backticks in patterns
 here=$(cd "$(dirname "$0")/.." && pwd)
 top=$here/..
@@ -78,6 +78,26 @@ sed -n 's/^\.It Cm //p' "$here/man/dkms-framework.conf.5" | tr -d ' ' | tr ',' '
 sed -n 's/^#\([a-z_]*\)=.*/\1/p' "$here/framework.conf" >"$scratch/file-settings"
 same 'settings: program, dkms-framework.conf(5)' "$scratch/settings" "$scratch/man-settings"
 same 'settings: program, framework.conf' "$scratch/settings" "$scratch/file-settings"
+
+# --- the directives of dkms.conf: the program's table, the page, what bash offers behind --directive
+table() { sed -n "/^static $1/,/^];/p" "$top/crates/dkms-conf/src/directives.rs"; }
+table MODULE | tr -d '\n' | grep -oE '(row|old)\( *"[A-Z_]+"' | grep -oE '[A-Z_]+"' | tr -d '"' >"$scratch/directives"
+table MODULE | tr -d '\n' | grep -oE 'row\( *"[A-Z_]+"' | grep -oE '[A-Z_]+"' | grep -oE '[A-Z_]+' | grep -vE '^PACKAGE_' >"$scratch/offered-directives"
+sed -n '/^\.Sh DIRECTIVES/,/^\.Sh VARIABLES/s/^\.It Cm //p' "$here/man/dkms.conf.5" | tr -d ' ' | tr ',' '\n' | sed 's/\[#\]$//' >"$scratch/man-directives"
+offered dkms build --directive '' | tr -d = >"$scratch/bash-directives"
+same 'directives: program, dkms.conf(5)' "$scratch/directives" "$scratch/man-directives"
+same 'directives: program, bash' "$scratch/offered-directives" "$scratch/bash-directives"
+# An array is written with [#] there, and nothing else is.
+table MODULE | tr -d '\n' | sed 's/\(row\|old\)(/\n&/g' | grep 'Kind::Array' | grep -oE '"[A-Z_]+"' | tr -d '"' >"$scratch/arrays"
+sed -n '/^\.Sh DIRECTIVES/,/^\.Sh VARIABLES/s/^\.It Cm //p' "$here/man/dkms.conf.5" | tr -d ' ' | tr ',' '\n' | sed -n 's/\[#\]$//p' >"$scratch/man-arrays"
+same 'arrays: program, dkms.conf(5)' "$scratch/arrays" "$scratch/man-arrays"
+# The sample with everything has all that is not of old.
+{ cat "$scratch/offered-directives"; printf 'PACKAGE_%s\n' NAME VERSION; } >"$scratch/current"
+grep -oE '^[A-Z_]+' "$top/examples/6-everything/dkms.conf" >"$scratch/sample"
+same 'directives: program, examples/6-everything' "$scratch/current" "$scratch/sample"
+# framework.conf: the table that reads it against the page.
+table FRAMEWORK | tr -d '\n' | grep -oE 'row\( *"[a-z_]+"' | grep -oE '[a-z_]+"' | tr -d '"' >"$scratch/read-settings"
+same 'settings: table, dkms-framework.conf(5)' "$scratch/read-settings" "$scratch/man-settings"
 
 # --- the kinds of JSON lines
 sed -nE 's/.*put\("event", "([a-z-]+)".*/\1/p; s/.*"event": "([a-z-]+)".*/\1/p; s/.*(of|on_kernel|with_path|reasoned)\(&mut put, "([a-z-]+)".*/\2/p' \

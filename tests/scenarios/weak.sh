@@ -3,7 +3,7 @@
 #: kernel 6.12
 #: step linked-where-it-loads 0 ours
 fixture single-1.0
-printf 'ID=rhel\nVERSION_ID=9\n' >/etc/os-release
+printf 'ID="rhel"\nID_LIKE="fedora"\nVERSION_ID="9.4"\n' >/etc/os-release
 copy=$K.copy
 mkdir "/lib/modules/$copy"
 ln -s "$(readlink -f "/lib/modules/$K/build")" "/lib/modules/$copy/build"
@@ -32,3 +32,46 @@ grep -q '/lib/modules/9.9.9-headless/weak-updates/single.ko was taken back: .*no
 #: step verify-and-status-know-the-link 0 ours
 dkms status | grep -qx "single, 1.0, $K.copy, $A: installed-weak from $K"
 dkms verify -k "$K.copy" | grep -qx "single/1.0, $K.copy, $A: single would load"
+#: step who-calls-what-and-who-does-not 0 ours
+dkms remove single/1.0 --all
+rm -rf "/lib/modules/$K.copy" /lib/modules/9.9.9-headless
+# Both write down how they were called and what they were told.
+for tool in /usr/sbin/weak-modules /usr/lib/module-init-tools/weak-modules2; do
+    mkdir -p "${tool%/*}"
+    printf '%s\n' '#!/bin/sh' "echo \"${tool##*/} \$*\" >>/run/weak.log; cat >>/run/weak.log" >"$tool"
+    chmod +x "$tool"
+done
+# told LINE...: an installation and a removal with this os-release; /run/weak.log has who was called.
+told() {
+    printf '%s\n' "$@" >/etc/os-release
+    dkms build single/1.0 -k "$K" --force
+    rm -f /run/weak.log; touch /run/weak.log
+    dkms install single/1.0 -k "$K"
+    dkms uninstall single/1.0 -k "$K"
+}
+red="weak-modules --no-initramfs --add-modules
+/lib/modules/$K/extra/single.ko
+weak-modules --no-initramfs --remove-modules
+/lib/modules/$K/extra/single.ko"
+suse="weak-modules2 --add-kernel-modules $K
+/lib/modules/$K/updates/single.ko
+weak-modules2 --remove-kernel-modules $K
+/lib/modules/$K/updates/single.ko"
+for like in fedora 'centos fedora'; do
+    told 'ID="rhel"' "ID_LIKE=\"$like\""; same "$(</run/weak.log)" "$red"
+done
+for id in centos rocky almalinux; do
+    told "ID=\"$id\"" 'ID_LIKE="rhel centos fedora"'; same "$(</run/weak.log)" "$red"
+done
+told 'ID="ol"' 'ID_LIKE="fedora"'; same "$(</run/weak.log)" "$red"
+told 'ID="sles"' 'ID_LIKE="suse"'; same "$(</run/weak.log)" "$suse"
+told 'ID="opensuse-leap"' 'ID_LIKE="suse opensuse"'; same "$(</run/weak.log)" "$suse"
+for id in fedora debian arch gentoo alpine mageia; do
+    told "ID=$id"; same "$(</run/weak.log)" ''
+done
+#: step nor-when-the-package-says-so 0 ours
+echo 'NO_WEAK_MODULES="yes"' >>/usr/src/single-1.0/dkms.conf
+rm -f /run/weak.log
+printf 'ID="rhel"\nID_LIKE="fedora"\n' >/etc/os-release
+dkms install single/1.0 -k "$K"
+test ! -e /run/weak.log

@@ -15,6 +15,10 @@ use std::path::Path;
 /// # Errors
 /// Already there, no source, an invalid dkms.conf, POST_ADD failed.
 pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
+    if s.options.rpm_safe_upgrade {
+        // Before all else: an upgrade to another release of the same version adds what is there.
+        crate::rpm_upgrade::remember(s, package)?;
+    }
     match state::registration(s.layout, package) {
         Registration::Added => return Err(Error::AlreadyAdded(package.clone())),
         Registration::Broken | Registration::Absent => {}
@@ -33,9 +37,6 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
         };
         let help = if w.help.is_empty() { String::new() } else { format!(" ({})", w.help) };
         s.warn(format!("{at}: {}{help}", w.message));
-    }
-    if s.options.rpm_safe_upgrade {
-        crate::rpm_upgrade::remember(s, package)?;
     }
     register(s, package, &source)?;
     s.tell(Event::Added { package: package.clone(), source: source.clone() });

@@ -236,13 +236,22 @@ pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFil
         .addon_modules_dir
         .clone()
         .or_else(|| s.host.distribution.as_ref().and_then(|d| d.destination()).map(str::to_owned));
-    let written = if fixed.is_none() { native_destinations(s, b) } else { Vec::new() };
-    let places = |f: &state::ModuleFile| {
-        let named = written.iter().filter(|(n, _)| *n == f.name).map(|(_, d)| d);
-        let all = fixed.iter().chain(named);
-        all.map(|p| s.layout.destination(&b.kernel.release, p).join(&f.file)).collect()
+    let files = state::module_files(s.layout, b);
+    let place = |location: &str, f: &state::ModuleFile| {
+        s.layout.destination(&b.kernel.release, location).join(&f.file)
     };
-    state::module_files(s.layout, b).into_iter().map(|f| (f.clone(), places(&f))).collect()
+    // dkms.conf is read when it decides, or may have when this was installed: then what lies there must be the very file, for
+    // it may be the kernel's own.
+    let there = |dir: &String| files.iter().all(|f| dkms_sys::fs::exists(place(dir, f)));
+    let written = if fixed.as_ref().is_some_and(there) { Vec::new() } else { native_destinations(s, b) };
+    let counts = |path: &PathBuf, f: &state::ModuleFile| {
+        fixed.is_none() || dkms_sys::fs::same_contents(path, &f.path).unwrap_or(false)
+    };
+    let places = |f: &state::ModuleFile| {
+        let named = written.iter().filter(|(n, _)| *n == f.name).map(|(_, d)| place(d, f));
+        fixed.iter().map(|d| place(d, f)).chain(named.filter(|path| counts(path, f))).collect()
+    };
+    files.iter().map(|f| (f.clone(), places(f))).collect()
 }
 
 fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 /// The identity dkms decides by: `ubuntu` as it is, else `ID_LIKE` when given, else `ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
+    id: String,
     word: String,
 }
 
@@ -41,9 +42,9 @@ impl Distribution {
         let id = value("ID").unwrap_or_else(|| "linux".into());
         let word = match value("ID_LIKE") {
             Some(like) if id != "ubuntu" && !like.is_empty() => like,
-            _ => id,
+            _ => id.clone(),
         };
-        Self { word }
+        Self { id, word }
     }
 
     /// Reads `etc/os-release` or `usr/lib/os-release` below `root`.
@@ -54,16 +55,19 @@ impl Distribution {
             .map(|text| Self::from_os_release(&text))
     }
 
-    /// Whose rules apply: decided by how the word begins, as dkms does.
+    /// Whose rules apply: decided by how the word begins, as dkms does. Red Hat's own are known by `ID`: they call
+    /// themselves like Fedora (RHEL 8 and 9, Oracle) or like CentOS (RHEL 10), and have weak-modules all the same.
     pub fn family(&self) -> Family {
         let begins = |words: &[&str]| words.iter().any(|w| self.word.starts_with(w));
-        if begins(&["ubuntu"]) {
+        if matches!(&*self.id, "rhel" | "ol") {
+            Family::Rhel
+        } else if begins(&["ubuntu"]) {
             Family::Ubuntu
         } else if begins(&["debian"]) {
             Family::Debian
         } else if begins(&["fedora"]) {
             Family::Fedora
-        } else if begins(&["rhel", "ovm"]) {
+        } else if begins(&["rhel", "ovm", "centos"]) {
             Family::Rhel
         } else if begins(&["sles", "suse", "opensuse"]) {
             Family::Suse
@@ -168,7 +172,11 @@ mod tests {
             ("ID=ubuntu\nID_LIKE=debian\n", Family::Ubuntu, Some("/updates/dkms")),
             ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", Family::Ubuntu, Some("/updates/dkms")),
             ("ID=fedora\n", Family::Fedora, Some("/extra")),
-            ("ID=\"rhel\"\nID_LIKE=\"fedora\"\n", Family::Fedora, Some("/extra")),
+            ("ID=\"rhel\"\nID_LIKE=\"fedora\"\n", Family::Rhel, Some("/extra")),
+            ("ID=\"rhel\"\nID_LIKE=\"centos fedora\"\n", Family::Rhel, Some("/extra")),
+            ("ID=\"ol\"\nID_LIKE=\"fedora\"\n", Family::Rhel, Some("/extra")),
+            ("ID=\"amzn\"\nID_LIKE=\"centos rhel fedora\"\n", Family::Rhel, Some("/extra")),
+            ("ID=mageia\nID_LIKE=\"mandriva fedora\"\n", Family::Other, None),
             ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", Family::Rhel, Some("/extra")),
             ("ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\n", Family::Suse, Some("/updates")),
             ("ID='sles'\nID_LIKE='suse'\n", Family::Suse, Some("/updates")),

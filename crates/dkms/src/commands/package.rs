@@ -16,8 +16,7 @@ pub fn add(call: &Call<'_>) -> Result<()> {
     let kernels = request::kernels(call.s, call.words, None)?;
     let kernel = first(&kernels)?;
     match named_or_brought(call, kernel)? {
-        Subject::Named(package) => registry::refuse_unless_addable(call.s, &package)
-            .and_then(|()| registry::add(call.s, &package, kernel)),
+        Subject::Named(package) => registry::add(call.s, &package, kernel),
         Subject::Brought(_) | Subject::ByRpm => Ok(()),
     }
 }
