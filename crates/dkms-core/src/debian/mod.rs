@@ -1,6 +1,8 @@
 //! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
+//! And the way back: modules out of such packages.
 
 mod inside;
+mod load;
 mod names;
 mod source;
 mod template;
@@ -16,6 +18,7 @@ use crate::tarball::{self, Content, archive_error};
 use crate::tree::state;
 use dkms_sys::fs::{self, TempDir};
 use inside::Inside;
+pub(crate) use load::load;
 use std::path::{Path, PathBuf};
 
 pub use source::{mkdsc, mkdsc_place};
