@@ -281,7 +281,8 @@ tarball() {
     dkms install $M/"$v" -k "$new"
     file=$(echo /lib/modules/"$new"/updates/dkms/$M.ko*)
     same "$(modinfo -k "$new" -F filename $M)" "$file"
-    dkms verify $M -k "$new"
+    # 2: it is not known here which keys the kernel has.
+    dkms verify $M -k "$new" || (($? == 2))
     dkms remove $M/"$v" --all
     rm -r "/usr/src/$M-$v"
     all_files >/var/tmp/after

@@ -258,16 +258,13 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
         .into_iter()
         .map(|f| Member::path(format!("{home}/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
         .collect();
-    let image = names::package(&kernel.release)?;
     let control = text::Control {
         name: &planned.name,
         version: &planned.version,
         architecture: planned.architecture,
         maintainer: request.maintainer(),
-        // Without a signature, they are called otherwise: in Debian, and in Ubuntu.
-        depends: &format!(
-            "linux-image-{image} | linux-image-{image}-unsigned | linux-image-unsigned-{image}, kmod"
-        ),
+        // No alternative, such as an unsigned image: apt would bring it in when the kernel is to be removed.
+        depends: &format!("linux-image-{}, kmod", names::package(&kernel.release)?),
         // dkms would overwrite and delete the same files.
         conflicts: &names::package(&format!("{}-dkms", package.name))?,
         provides: &names::package(&format!("{}-modules", package.name))?,
