@@ -46,6 +46,12 @@ for kind in tar:none tar.gz:gzip tar.xz:xz tar.zst:zstd tar.bz2:bzip2; do
         *) tar -C "$temp/a" -c . | "${kind#*:}" -c >"$temp/x.${kind%%:*}" 2>/dev/null || true ;;
     esac
 done
+mkdir -p "$temp/p/DEBIAN" "$temp/p/usr/src"
+cp -r tests/fixtures/single-1.0 "$temp/p/usr/src/"
+printf 'Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n' >"$temp/p/DEBIAN/control"
+for kind in none gzip xz zstd; do
+    dpkg-deb --root-owner-group -Z"$kind" --build "$temp/p" "$temp/x.$kind.deb" >/dev/null 2>&1 || true
+done
 seed archive "$temp"/x.*
 small=()
 while read -r file; do small+=("$file"); done < <(find "$build/layers" -name '*.ko' -size -12k 2>/dev/null | sort | head -n 12)

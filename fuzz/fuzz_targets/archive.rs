@@ -1,4 +1,4 @@
-//! Any bytes as a dkms tarball.
+//! Any bytes as a dkms tarball or Debian package.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -86,7 +86,8 @@ dkms mkbmdeb single/1.0 --all
 for k in "$K" "$K612"; do test -f "/var/lib/dkms/single/1.0/bmdeb/single-modules-${k}_1.0_amd64.deb"; done
 #: step its-contents 0 ours
 deb="/var/lib/dkms/single/1.0/bmdeb/single-modules-${K}_1.0_amd64.deb"
-same "$(dpkg-deb -f "$deb" Depends Provides)" "Depends: linux-image-$K, kmod
+same "$(dpkg-deb -f "$deb" Depends Conflicts Provides)" "Depends: linux-image-$K, kmod
+Conflicts: single-dkms
 Provides: single-modules"
 dpkg-deb -I "$deb" postinst | sh -n; dpkg-deb -I "$deb" postrm | sh -n
 dpkg-deb -c "$deb" >/run/list

@@ -69,3 +69,31 @@ mkdir x && echo owned >x/owned
 tar czf /root/evil2.tar.gz dkms_source_tree --transform 's,^x/,dkms_source_tree/out/,' x/owned
 dkms ldtarball --archive=/root/evil2.tar.gz || true
 test ! -e /run/owned
+#: step a-debian-package-is-an-archive-too 0 ours
+dkms remove single/1.0 --all 2>/run/nothing || true
+rm -rf /usr/src/single-1.0
+fixture single-1.0
+dkms build single/1.0 -k "$K"
+dkms mkdeb single/1.0 -k "$K" --archive /root/both.deb
+dkms mkdeb single/1.0 -k "$K" --binaries-only --archive /root/modules.deb
+dkms mkdeb single/1.0 --source-only --archive /root/source.deb
+dkms mkbmdeb single/1.0 -k "$K" --archive /root/bmdeb.deb
+dkms remove single/1.0 --all && rm -r /usr/src/single-1.0
+dkms ldtarball /root/source.deb
+same "$(dkms status)" "single/1.0: added"
+diff -r /usr/src/single-1.0 /e2e/fixtures/single-1.0
+#: step it-is-in-the-tree-already 3 ours
+dkms add /root/source.deb
+#: step with-its-built-modules 0 ours
+dkms remove single/1.0 --all && rm -r /usr/src/single-1.0
+dkms add /root/both.deb
+same "$(dkms status)" "single/1.0, $K, $A: built"
+test -f /usr/src/single-1.0/single.c
+#: step with-nothing-but-built-modules 0 ours
+dkms remove single/1.0 --all && rm -r /usr/src/single-1.0
+dkms install /root/modules.deb -k "$K"
+same "$(installed single)$(ls /usr/src/single-1.0)" updates/dkms/single.kodkms.conf
+#: step without-source 3 ours
+dkms ldtarball /root/bmdeb.deb
+#: step which-is-not-there 2 ours
+dkms install /root/none.deb

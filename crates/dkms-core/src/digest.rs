@@ -1,4 +1,4 @@
-//! SHA-256 in hexadecimal, of bytes and of whole source trees; MD5 where Debian's formats ask for it.
+//! SHA-256 in hexadecimal, of bytes and of whole source trees; MD5 and SHA-1 where Debian's formats ask for them.
 
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -14,6 +14,11 @@ pub fn bytes(data: &[u8]) -> String {
 /// MD5 of bytes: no proof of anything, but what `md5sums` and `.dsc` files hold.
 pub fn md5(data: &[u8]) -> String {
     hex(&md5::Md5::digest(data))
+}
+
+/// SHA-1 of bytes: as [`md5`], for `.dsc` files.
+pub fn sha1(data: &[u8]) -> String {
+    hex(&sha1::Sha1::digest(data))
 }
 
 /// Of a directory tree: names, kinds, execute bits, contents and link targets, in sorted order. Times and owners do not

@@ -167,7 +167,8 @@ fn destination(
     (default, format!("{}-{}-{list}.dkms.tar.gz", package.name, package.version).into())
 }
 
-/// Loads a tarball into the tree: its source to `/usr/src/M-V`, its modules as *built*. Nothing in it lands anywhere else.
+/// Loads a tarball, or a Debian package of a module's source, into the tree: the source to `/usr/src/M-V`, its modules as
+/// *built*. Nothing in it lands anywhere else.
 ///
 /// # Errors
 /// No such file, no dkms archive, no or an invalid dkms.conf, already in the tree.
@@ -179,6 +180,9 @@ pub fn load(s: &Session<'_>, archive: &Path, kernel: &Kernel) -> Result<PackageI
     let root = scratch.path().join("content");
     let unpacked =
         archive::unpack(archive, &root, &Limits::default()).map_err(|e| archive_error(archive, e))?;
+    if unpacked.format == archive::Format::Deb {
+        return crate::debian::load(s, archive, &root, &unpacked, kernel);
+    }
     let main = root.join("dkms_main_tree");
     if !main.is_dir() {
         let Some(conf) = shallowest_conf(&root) else {
@@ -277,14 +281,22 @@ fn provide_source(
     Ok(())
 }
 
-fn register(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
+/// Puts the package into the tree, unless it is there.
+///
+/// # Errors
+/// As [`add::add`].
+pub(crate) fn register(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
     match state::registration(s.layout, package) {
         Registration::Added => Ok(()),
         _ => add::add(s, package, kernel),
     }
 }
 
-fn load_builds(s: &Session<'_>, package: &PackageId, main: &Path) -> Result<Vec<Kernel>> {
+/// Takes over what is built in an unpacked `dkms_main_tree`; returns for which kernels.
+///
+/// # Errors
+/// A name that is no kernel's; a file that cannot be copied.
+pub(crate) fn load_builds(s: &Session<'_>, package: &PackageId, main: &Path) -> Result<Vec<Kernel>> {
     let mut loaded = Vec::new();
     for release in state::subdirectories(main) {
         for arch in state::subdirectories(&main.join(&release)) {

@@ -67,7 +67,11 @@ pub const ACTIONS: [(&str, Action, &str); 25] = [
     ("pending", Action::Pending, "list what waits for headers, for a dependency, for a key to be enrolled"),
     ("fsck", Action::Fsck, "look for what is not in order, in the tree and in kernels' modules (--repair)"),
     ("mktarball", Action::Mktarball, "write a tarball of a module: source, built modules, or both"),
-    ("ldtarball", Action::Ldtarball, "load such a tarball, or any tarball with a dkms.conf"),
+    (
+        "ldtarball",
+        Action::Ldtarball,
+        "load such a tarball, any tarball with a dkms.conf, or a Debian package",
+    ),
     ("mkdeb", Action::Mkdeb, "write a Debian package of a module: its source, for dkms, and built modules"),
     ("mkdsc", Action::Mkdsc, "write a Debian source package that makes the same"),
     (

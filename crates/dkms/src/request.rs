@@ -91,8 +91,10 @@ pub fn names_a_path(word: &str) -> bool {
 
 /// Whether a word is named as archives are: `foo/1.0.tar` is hardly a version.
 fn is_archive(word: &str) -> bool {
-    let ends =
-        [".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".tgz", ".txz", ".tbz2", ".tzst", ".rpm"];
+    let ends = [
+        ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".tgz", ".txz", ".tbz2", ".tzst", ".rpm",
+        ".deb",
+    ];
     ends.iter().any(|e| word.ends_with(e))
 }
 
@@ -365,7 +367,12 @@ mod tests {
         for word in ["foo/1.0", "foo", "..foo/1"] {
             assert!(!is_path(word), "{word}");
         }
-        assert!(is_archive("a.dkms.tar.gz") && is_archive("m.rpm") && !is_archive("foo/1.0"));
+        assert!(
+            is_archive("a.dkms.tar.gz")
+                && is_archive("m.rpm")
+                && is_archive("m.deb")
+                && !is_archive("foo/1.0")
+        );
         // Neither there nor a module's name: the archive that is missing.
         let subject = Subject::of(&read("ldtarball ./none.tar.gz")).unwrap();
         assert_eq!(subject.archive, Some(PathBuf::from("./none.tar.gz")));

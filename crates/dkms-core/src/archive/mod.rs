@@ -1,4 +1,4 @@
-//! Archives of dkms trees: what `mktarball` writes and `ldtarball` reads.
+//! Archives of dkms trees: what `mktarball` writes and `ldtarball` reads; Debian packages, both ways.
 //!
 //! [`write()`] makes the same bytes from the same files. [`unpack`] trusts nothing: every entry is judged by
 //! `names::Tree`, which knows no disk, before anything is made of it; one bad entry refuses the whole archive, and
@@ -7,6 +7,7 @@
 mod deb;
 mod entries;
 mod names;
+mod package;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ use dkms_sys::IoError;
 
 pub use deb::{Deb, gzip, write_deb, write_tar_xz};
 pub use names::Refusal;
-pub use read::{Entry, EntryKind, Limits, Unpacked, fuzz_unpack, unpack};
+pub(crate) use package::is_tarball;
+pub use read::{Entry, EntryKind, Format, Limits, Unpacked, fuzz_unpack, unpack};
 pub use write::{Member, Source, Written, write};
 
 /// How an archive is compressed.

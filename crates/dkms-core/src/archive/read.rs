@@ -11,7 +11,7 @@ use tar::EntryType;
 
 use super::entries::{RawEntry, Trouble, walk};
 use super::names::{Kind, Tree};
-use super::{ArchiveError, Compression, Refusal};
+use super::{ArchiveError, Compression, Refusal, package};
 
 /// How much an archive may unpack to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +49,22 @@ pub struct Entry {
     pub kind: EntryKind,
 }
 
+/// What kind of archive it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A tar archive; all of it was unpacked.
+    Tar,
+    /// A Debian package: of what it would install, the sources in `usr/src` and tarballs of built modules
+    /// (`usr/share/NAME/*.dkms.tar.*`) were unpacked.
+    Deb,
+}
+
 /// What was unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unpacked {
-    /// How the archive was compressed.
+    /// What kind of archive it was, by its first bytes.
+    pub format: Format,
+    /// How the archive (of a package, its `data.tar`) was compressed.
     pub compression: Compression,
     /// The entries in the archive's order; a name that came twice is in it twice.
     pub entries: Vec<Entry>,
@@ -61,11 +73,16 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// The first link below `directory` that points out of it (though not out of the archive): it would dangle, or
-    /// reach a stranger, if that directory were moved elsewhere.
-    pub fn link_leaving(&self, directory: &str) -> Option<&Entry> {
+    /// The first of [`Unpacked::links_leaving`].
+    pub fn link_leaving<'a>(&'a self, directory: &'a str) -> Option<&'a Entry> {
+        self.links_leaving(directory).next()
+    }
+
+    /// The links below `directory` that point out of it (though not out of the archive): they would dangle, or reach a
+    /// stranger, if that directory were moved elsewhere.
+    pub fn links_leaving<'a>(&'a self, directory: &'a str) -> impl Iterator<Item = &'a Entry> {
         let base = if directory.is_empty() { 0 } else { directory.matches('/').count() + 1 };
-        self.entries.iter().find(|entry| {
+        self.entries.iter().filter(move |entry| {
             let EntryKind::Symlink(target) = &entry.kind else { return false };
             let below = Path::new(&entry.name).starts_with(directory);
             let climbs = target.split('/').filter(|p| *p == "..").count();
@@ -74,8 +91,8 @@ impl Unpacked {
     }
 }
 
-/// Unpacks a tar archive, compressed in whatever way its first bytes say, into the directory `into` (made when
-/// missing, else it must be empty).
+/// Unpacks a tar archive, compressed in whatever way its first bytes say, or what concerns dkms of a Debian package,
+/// into the directory `into` (made when missing, else it must be empty).
 ///
 /// Files become the effective user's, modes are cut to 0755 (the owner can always read and write), modification times
 /// are kept. Refused with all of it, leaving nothing behind: names that are absolute, climb, have control characters
@@ -164,7 +181,9 @@ fn looks_like(archive: &Path) -> Option<&'static str> {
     Some(match start.as_slice() {
         [] => "an empty file",
         [b'P', b'K', 3, 4, ..] => "a zip archive",
-        [b'!', b'<', b'a', b'r', b'c', b'h', ..] => "a Debian package or ar archive",
+        [b'!', b'<', b'a', b'r', b'c', b'h', ..] => {
+            "an ar archive, though no Debian package that can be read here"
+        }
         [0xed, 0xab, 0xee, 0xdb, ..] => "an RPM package",
         [0x7f, b'E', b'L', b'F', ..] => "a program or module",
         [b'0', b'7', b'0', b'7', b'0', ..] => "a cpio archive",
@@ -184,16 +203,43 @@ pub(super) trait Sink {
 }
 
 pub(super) fn read_all(
+    mut source: impl Read,
+    room_taken: usize,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<Unpacked, Problem> {
+    let mut start = [0u8; package::AR.len()];
+    let size = package::fill(&mut source, &mut start)?;
+    if start == package::AR {
+        let mut data = package::data(source)?;
+        let unpacked = read_tar(&mut data, Format::Deb, room_taken, limits, sink)?;
+        // What follows the compressed archive within the member.
+        std::io::copy(&mut data, &mut std::io::sink()).map_err(reading)?;
+        return if data.limit() == 0 { Ok(unpacked) } else { Err(cut_off()) };
+    }
+    let start = start.get(..size).unwrap_or_default();
+    read_tar(start.chain(source), Format::Tar, room_taken, limits, sink)
+}
+
+fn cut_off() -> Problem {
+    Trouble::Damaged("it is cut off".to_owned()).into()
+}
+
+fn read_tar(
     source: impl Read,
+    format: Format,
     room_taken: usize,
     limits: &Limits,
     sink: &mut dyn Sink,
 ) -> Result<Unpacked, Problem> {
     let mut tree = Tree::new(room_taken);
-    let mut unpacked = Unpacked { compression: Compression::None, entries: Vec::new(), bytes: 0 };
+    let mut unpacked = Unpacked { format, compression: Compression::None, entries: Vec::new(), bytes: 0 };
     // Headers and padding, and as much again for long names.
     let overhead = limits.max_entries.saturating_mul(4096).saturating_add(1 << 20);
     unpacked.compression = walk(source, limits.max_bytes.saturating_add(overhead), |raw, contents| {
+        if format == Format::Deb && package::passed_over(&raw.name) {
+            return Ok(());
+        }
         let entry = take_entry(raw, contents, &mut tree, limits, &mut unpacked.bytes, sink)?;
         unpacked.entries.extend(entry);
         let count = tree.len().max(unpacked.entries.len()) as u64;
@@ -247,7 +293,7 @@ fn take_entry(
         _ => {
             let size = sink.file(&name, raw.mode, raw.mtime, contents)?;
             if size != raw.size {
-                return Err(Trouble::Damaged("it is cut off".to_owned()).into());
+                return Err(cut_off());
             }
             *bytes = bytes.saturating_add(size);
             EntryKind::File

@@ -339,7 +339,10 @@ fn other_files_are_named_for_what_they_are() {
     for (bytes, word) in [
         (&b""[..], "empty file"),
         (b"PK\x03\x04rest of it", "zip"),
-        (b"!<arch>\ndebian-binary", "Debian package"),
+        (
+            b"!<arch>\nobject.o/       0           0     0     100644  0         `\n and what else",
+            "ar archive",
+        ),
         (&[0xed, 0xab, 0xee, 0xdb, 3, 0], "RPM"),
         (b"\x7fELF\x02\x01\x01 and so on", "program"),
         (b"just some text, long enough or not", "not a tar archive"),

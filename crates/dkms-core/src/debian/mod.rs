@@ -1,6 +1,8 @@
 //! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
+//! And the way back: modules out of such packages.
 
 mod inside;
+mod load;
 mod names;
 mod source;
 mod template;
@@ -16,12 +18,16 @@ use crate::tarball::{self, Content, archive_error};
 use crate::tree::state;
 use dkms_sys::fs::{self, TempDir};
 use inside::Inside;
+pub(crate) use load::load;
 use std::path::{Path, PathBuf};
 
 pub use source::{mkdsc, mkdsc_place};
 
 /// Where Debian has the modules of dkms, below `/lib/modules/K`.
 const DESTINATION: &str = "updates/dkms";
+
+/// The maintainer where nobody is named, at a domain that can be nobody's (RFC 2606).
+const NOBODY: &str = "made by dkms <dkms@example.org>";
 
 /// What these actions need to know.
 #[derive(Clone, Debug)]
@@ -77,7 +83,7 @@ impl Request<'_> {
     }
 
     fn maintainer(&self) -> &str {
-        self.maintainer.unwrap_or("dkms <root@localhost>")
+        self.maintainer.unwrap_or(NOBODY)
     }
 
     fn deb(&self) -> Result<Planned> {
@@ -208,6 +214,7 @@ fn payload(
         architecture: planned.architecture,
         maintainer: request.maintainer(),
         depends: "dkms",
+        conflicts: "",
         provides: "",
         modaliases: &inside.modaliases(),
         synopsis: &synopsis,
@@ -246,16 +253,20 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
         let (place, kernels) = (request.place(s, "bmdeb", &planned), std::slice::from_ref(kernel));
         return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
     }
+    let home = modules_home(kernel);
     let mut members: Vec<Member> = state::module_files(s.layout, &b)
         .into_iter()
-        .map(|f| Member::path(format!("lib/modules/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
+        .map(|f| Member::path(format!("{home}/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
         .collect();
     let control = text::Control {
         name: &planned.name,
         version: &planned.version,
         architecture: planned.architecture,
         maintainer: request.maintainer(),
+        // No alternative, such as an unsigned image: apt would bring it in when the kernel is to be removed.
         depends: &format!("linux-image-{}, kmod", names::package(&kernel.release)?),
+        // dkms would overwrite and delete the same files.
+        conflicts: &names::package(&format!("{}-dkms", package.name))?,
         provides: &names::package(&format!("{}-modules", package.name))?,
         modaliases: &inside.modaliases(),
         synopsis: &format!("kernel module {}, built for {}", package.name, kernel.release),
@@ -265,12 +276,25 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
         ],
     };
     let scripts = vec![
-        ("postinst", text::depmod_script("configure", kernel)),
-        ("postrm", text::depmod_script("remove", kernel)),
+        ("postinst", text::kernel_script("configure", kernel)),
+        ("postrm", text::kernel_script("remove", kernel)),
     ];
     members.extend(documents(request, &planned, "mkbmdeb", &source, &inside, epoch)?);
     let deb = Deb { control: control.text(), scripts, members, mtime: epoch };
     write(s, request.place(s, "bmdeb", &planned), &deb)
+}
+
+/// Where the packages of this kernel have its modules: one suite has them in `/lib`, the next in `/usr/lib`, and dpkg,
+/// which does not know that these are one directory, must not see files of one package in the other's place. What dpkg
+/// says of the packages that are here decides; without them it is `/lib`, which every suite understands.
+fn modules_home(kernel: &Kernel) -> &'static str {
+    let lists = Path::new("/var/lib/dpkg/info");
+    let merged = format!("/usr/lib/modules/{}", kernel.release);
+    let in_usr = |kind: &str| {
+        let list = fs::read(lists.join(format!("linux-{kind}-{}.list", kernel.release)));
+        list.is_ok_and(|l| String::from_utf8_lossy(&l).lines().any(|line| line == merged))
+    };
+    if in_usr("image") || in_usr("headers") { "usr/lib/modules" } else { "lib/modules" }
 }
 
 fn write(s: &Session<'_>, (directory, name): (PathBuf, PathBuf), deb: &Deb) -> Result<PathBuf> {

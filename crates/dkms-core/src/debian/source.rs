@@ -66,8 +66,9 @@ pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
         "Format: 3.0 (native)\nSource: {source}\nBinary: {source}\nArchitecture: {architecture}\n\
          Version: {version}\nMaintainer: {}\nStandards-Version: {POLICY}\n\
          Package-List:\n {source} deb kernel optional arch={architecture}\n\
-         Checksums-Sha256:\n{}Files:\n{}",
+         Checksums-Sha1:\n{}Checksums-Sha256:\n{}Files:\n{}",
         request.maintainer(),
+        file(&digest::sha1(&bytes)),
         file(&digest::bytes(&bytes)),
         file(&digest::md5(&bytes)),
     );

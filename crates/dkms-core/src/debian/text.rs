@@ -17,6 +17,8 @@ pub struct Control<'a> {
     pub maintainer: &'a str,
     /// `Depends`
     pub depends: &'a str,
+    /// `Conflicts`; empty: none.
+    pub conflicts: &'a str,
     /// `Provides`; empty: none.
     pub provides: &'a str,
     /// `Modaliases`; empty: none.
@@ -41,6 +43,7 @@ impl Control<'_> {
         field("Architecture", self.architecture);
         field("Maintainer", self.maintainer);
         field("Depends", self.depends);
+        field("Conflicts", self.conflicts);
         field("Provides", self.provides);
         field("Section", "kernel");
         field("Priority", "optional");
@@ -90,8 +93,9 @@ esac
 }
 
 /// `postinst` (at `configure`) or `postrm` (at `remove`) of a package of modules for one kernel: depmod, where that
-/// kernel is.
-pub fn depmod_script(at: &str, kernel: &Kernel) -> String {
+/// kernel is, then that kernel's initramfs, where there is one. dpkg's trigger `update-initramfs` is for whoever makes
+/// it otherwise than initramfs-tools, which would renew that of the newest kernel alone.
+pub fn kernel_script(at: &str, kernel: &Kernel) -> String {
     let k = &kernel.release;
     format!(
         r#"#!/bin/sh
@@ -103,6 +107,13 @@ case $1 in
             depmod -F /boot/System.map-{k} {k}
         else
             depmod {k}
+        fi
+        if [ -e /boot/initrd.img-{k} ]; then
+            if command -v update-initramfs >/dev/null 2>&1; then
+                update-initramfs -u -k {k}
+            else
+                dpkg-trigger --no-await update-initramfs
+            fi
         fi
     fi
     ;;
@@ -131,6 +142,10 @@ pub fn copyright(package: &PackageId, source: &Path, inside: &Inside) -> Vec<u8>
     if !inside.licences.is_empty() {
         let all: Vec<&str> = inside.licences.iter().map(String::as_str).collect();
         text.push_str(&format!("\nLicence, as the modules say: {}\n", all.join(", ")));
+        // MODULE_LICENSE does not tell "version 2 only" from "or later".
+        if inside.licences.iter().any(|l| l.contains("GPL")) {
+            text.push_str("The GNU General Public License, version 2: /usr/share/common-licenses/GPL-2\n");
+        }
     }
     let mut text = text.into_bytes();
     for file in dkms_sys::fs::list_dir_optional(source).unwrap_or_default() {
