@@ -24,6 +24,7 @@ pub enum Action {
     Mkdeb,
     Mkdsc,
     Mkbmdeb,
+    Mkrpm,
     GenerateMok,
     Mok,
     KernelPreinst,
@@ -38,7 +39,7 @@ pub enum Action {
 }
 
 /// Every action with its word and one line of help.
-pub const ACTIONS: [(&str, Action, &str); 25] = [
+pub const ACTIONS: [(&str, Action, &str); 26] = [
     (
         "add",
         Action::Add,
@@ -75,6 +76,7 @@ pub const ACTIONS: [(&str, Action, &str); 25] = [
         Action::Mkbmdeb,
         "write Debian packages of built modules, one per kernel, which need no dkms",
     ),
+    ("mkrpm", Action::Mkrpm, "write an rpm package of a module: its source, for dkms, and built modules"),
     ("generate_mok", Action::GenerateMok, "make the key pair that signs modules, if there is none"),
     (
         "mok",
@@ -137,7 +139,7 @@ pub struct Arguments {
     /// Architecture; one for all kernels, or one per kernel
     #[arg(short = 'a', long = "arch", value_name = "A", action = ArgAction::Append)]
     pub arches: Vec<String>,
-    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball, mkdeb, mkdsc, mkbmdeb)
+    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball, mkdeb, mkdsc, mkbmdeb, mkrpm)
     #[arg(long)]
     pub all: bool,
     /// Use this dkms.conf instead of the module's
@@ -149,13 +151,13 @@ pub struct Arguments {
     /// Kernel headers [default: /lib/modules/K/build]
     #[arg(long, value_name = "DIR")]
     pub kernelsourcedir: Option<PathBuf>,
-    /// Archive to write (mktarball, mkdeb, mkdsc, mkbmdeb) or to load (ldtarball, add)
+    /// Archive to write (mktarball, mkdeb, mkdsc, mkbmdeb, mkrpm) or to load (ldtarball, add)
     #[arg(long, value_name = "FILE")]
     pub archive: Option<PathBuf>,
-    /// mktarball, mkdeb, mkdsc: built modules only
+    /// mktarball, mkdeb, mkdsc, mkrpm: built modules only
     #[arg(long)]
     pub binaries_only: bool,
-    /// mktarball, mkdeb, mkdsc: source only
+    /// mktarball, mkdeb, mkdsc, mkrpm: source only
     #[arg(long)]
     pub source_only: bool,
     /// match: the kernel to be matched

@@ -1,6 +1,6 @@
 //! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
 
-mod inside;
+pub(crate) mod inside;
 mod names;
 mod source;
 mod template;
@@ -307,7 +307,7 @@ fn documents(
 }
 
 /// The time of the newest file in these places, in seconds since 1970. Directories do not count: a copy has new ones.
-fn newest(places: &[PathBuf]) -> u64 {
+pub(crate) fn newest(places: &[PathBuf]) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut latest = 0;
     let mut left = places.to_vec();

@@ -9,6 +9,7 @@ mod lint;
 mod mok;
 mod package;
 mod ready;
+mod rpm;
 mod status;
 mod tarball;
 mod verify;
@@ -87,6 +88,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
         Action::Mok => mok::mok(&call),
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
+        Action::Mkrpm => rpm::mkrpm(&call),
         Action::Ldtarball => tarball::load(&call),
     }
 }
