@@ -25,6 +25,8 @@ pub enum Action {
     Mkdsc,
     Mkbmdeb,
     Mkrpm,
+    Mkkmp,
+    Mkdriverdisk,
     GenerateMok,
     Mok,
     KernelPreinst,
@@ -39,7 +41,7 @@ pub enum Action {
 }
 
 /// Every action with its word and one line of help.
-pub const ACTIONS: [(&str, Action, &str); 26] = [
+pub const ACTIONS: [(&str, Action, &str); 28] = [
     (
         "add",
         Action::Add,
@@ -77,6 +79,16 @@ pub const ACTIONS: [(&str, Action, &str); 26] = [
         "write Debian packages of built modules, one per kernel, which need no dkms",
     ),
     ("mkrpm", Action::Mkrpm, "write an rpm package of a module: its source, for dkms, and built modules"),
+    (
+        "mkkmp",
+        Action::Mkkmp,
+        "write the source package of a SUSE kernel module package, from the module's spec file",
+    ),
+    (
+        "mkdriverdisk",
+        Action::Mkdriverdisk,
+        "write an image with built modules for the installer of Fedora, RHEL and their kin",
+    ),
     ("generate_mok", Action::GenerateMok, "make the key pair that signs modules, if there is none"),
     (
         "mok",
@@ -139,7 +151,8 @@ pub struct Arguments {
     /// Architecture; one for all kernels, or one per kernel
     #[arg(short = 'a', long = "arch", value_name = "A", action = ArgAction::Append)]
     pub arches: Vec<String>,
-    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball, mkdeb, mkdsc, mkbmdeb, mkrpm)
+    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball, mkdeb, mkdsc, mkbmdeb, mkrpm, mkkmp,
+    /// mkdriverdisk)
     #[arg(long)]
     pub all: bool,
     /// Use this dkms.conf instead of the module's
@@ -151,7 +164,7 @@ pub struct Arguments {
     /// Kernel headers [default: /lib/modules/K/build]
     #[arg(long, value_name = "DIR")]
     pub kernelsourcedir: Option<PathBuf>,
-    /// Archive to write (mktarball, mkdeb, mkdsc, mkbmdeb, mkrpm) or to load (ldtarball, add)
+    /// Archive to write (mktarball, mkdeb, mkdsc, mkbmdeb, mkrpm, mkkmp, mkdriverdisk) or to load (ldtarball, add)
     #[arg(long, value_name = "FILE")]
     pub archive: Option<PathBuf>,
     /// mktarball, mkdeb, mkdsc, mkrpm: built modules only
@@ -160,6 +173,9 @@ pub struct Arguments {
     /// mktarball, mkdeb, mkdsc, mkrpm: source only
     #[arg(long)]
     pub source_only: bool,
+    /// mkkmp, mkdriverdisk: the spec file, in the source tree or anywhere [default: M-kmp.spec or M.spec; our own]
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
     /// match: the kernel to be matched
     #[arg(long, value_name = "K")]
     pub templatekernel: Option<String>,
@@ -226,6 +242,17 @@ pub struct Arguments {
     /// Print the version
     #[arg(short = 'V', long)]
     pub version: bool,
+    /// mkdriverdisk, of old: for which system
+    #[arg(short = 'd', long, hide = true)]
+    pub distro: Option<String>,
+    /// mkdriverdisk, of old: which kind of image
+    #[arg(long, hide = true)]
+    pub media: Option<String>,
+    /// mkdriverdisk, of old: for which release of SUSE
+    #[arg(short = 'r', long, hide = true)]
+    pub release: Option<String>,
+    #[arg(long, hide = true)]
+    legacy_postinst: Option<String>,
     #[arg(long, hide = true)]
     no_initrd: bool,
     #[arg(long, hide = true)]
@@ -317,6 +344,7 @@ impl Arguments {
     /// Options of old that no longer mean anything, as they were written.
     pub fn deprecated(&self) -> Vec<&'static str> {
         [
+            (self.legacy_postinst.is_some(), "--legacy-postinst"),
             (self.no_initrd, "--no-initrd"),
             (self.no_clean_kernel, "--no-clean-kernel"),
             (self.no_prepare_kernel, "--no-prepare-kernel"),

@@ -16,8 +16,6 @@ pub enum Make {
     Binary,
     /// The package of sources (`-bs`).
     Source,
-    /// Both (`-ba`).
-    All,
 }
 
 /// A place for rpmbuild to work in, and what its spec file is told.
@@ -58,7 +56,7 @@ impl Rpmbuild {
             ("clamp_mtime_to_source_date_epoch", "1"),
             ("build_mtime_policy", "clamp_to_source_date_epoch"),
             ("source_date_epoch_from_changelog", "0"),
-            // Threads decide where xz cuts; these are for one.
+            // How xz cuts depends on threads; this is for one.
             ("_binary_payload", "w6.xzdio"),
             ("_source_payload", "w6.xzdio"),
         ] {
@@ -98,13 +96,16 @@ impl Rpmbuild {
         for define in &self.defines {
             command = command.args(["--define", define.as_str()]);
         }
+        if make == Make::Source {
+            // rpm writes the expanded spec file, with its directories, into a package of sources.
+            command = command.args(["--define", "_topdir ."]);
+        }
         if let Some(target) = target {
             command = command.args(["--target", target]);
         }
         let make = match make {
             Make::Binary => "-bb",
             Make::Source => "-bs",
-            Make::All => "-ba",
         };
         // What a build needs is the business of whoever calls; rpm's database may know nothing of this machine.
         command = command.arg("--nodeps").arg(make).arg(spec);

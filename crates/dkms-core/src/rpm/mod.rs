@@ -1,12 +1,16 @@
 //! `mkrpm`, `mkkmp` and `mkdriverdisk`: packages of modules through rpmbuild, without root, the same bytes each time.
 
 mod build;
+mod disk;
+mod kmp;
 mod names;
 mod spec;
 mod template;
 
 use crate::add;
 use crate::archive::{self, Member};
+use crate::build::{log::MakeLog, prepare};
+use crate::conf::load::{self, Loaded};
 use crate::debian::inside::Inside;
 use crate::debian::newest;
 use crate::error::Result;
@@ -17,6 +21,9 @@ use crate::tarball::{self, Content, archive_error};
 use build::{Make, Rpmbuild};
 use dkms_sys::fs;
 use std::path::{Path, PathBuf};
+
+pub use disk::{mkdriverdisk, mkdriverdisk_place};
+pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
 
 /// What these actions need to know.
 #[derive(Clone, Debug)]
@@ -191,6 +198,24 @@ fn pack(rpmbuild: &Rpmbuild, members: &[Member], epoch: u64) -> Result<()> {
     let root = rpmbuild.source(spec::ROOT);
     archive::write(&root, members, Some(epoch)).map_err(|e| archive_error(&root, e))?;
     Ok(())
+}
+
+/// A copy of the source in `dir`, with the patches of dkms.conf for this kernel.
+fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
+    prepare::fresh_copy(s, b, dir)?;
+    let names = loaded
+        .conf
+        .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
+        .map_err(|e| load::bad_regex(loaded, &e.to_string()))?;
+    // Beside the copy, which shall hold the source alone.
+    let (path, kept) = (dir.with_extension("log"), s.layout.failed_log(b));
+    let log = MakeLog::create(&path, &kept, b)?;
+    let done = prepare::patch(s, b, dir, &names, &log);
+    if done.is_err() {
+        let _ = kept.parent().map(fs::create_dir_all);
+        let _ = fs::copy_file(&path, &kept);
+    }
+    done.map(|_| ())
 }
 
 /// Takes packages to their directory: the first one under `name`, if that is given.

@@ -52,6 +52,18 @@ fn writable(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._+~^".contains(c)
 }
 
+/// A kernel's release as part of a path in a spec file and in scripts.
+///
+/// # Errors
+/// [`BadName`] for what would mean something else there.
+pub fn directory(release: &str) -> Result<&str, BadName> {
+    if release.chars().all(|c| writable(c) || c == '-') {
+        return Ok(release);
+    }
+    let why = "only letters, digits and . _ + - ~ ^ are allowed";
+    Err(BadName { what: "kernel release in an rpm package", word: release.to_owned(), why })
+}
+
 /// What a module calls its version, as the version of a dependency. `None` where nothing of it can be one.
 pub fn module_version(word: &str) -> Option<String> {
     let version: String = word.trim().chars().map(|c| if writable(c) { c } else { '_' }).collect();

@@ -2,7 +2,7 @@
 
 use super::names;
 use crate::debian::inside::Inside;
-use crate::ids::PackageId;
+use crate::ids::{Kernel, PackageId};
 use crate::time;
 use dkms_sys::fs;
 use std::collections::BTreeSet;
@@ -108,7 +108,11 @@ if [ ! -e /etc/dkms/no-autoinstall ]; then
     dkms add -m {m} -v {v} --rpm_safe_upgrade || exit
 fi
 old=
-[ "${{1:-1}}" -le 1 ] || old=earlier
+if [ "${{1:-1}}" -gt 1 ]; then
+    old=earlier
+    # What the package that this one replaces has installed gives way, be it newer.
+    case $(dkms status -m {m}) in *": installed"*) export DKMS_RPM_SAFE_UPGRADE=1 ;; esac
+fi
 if [ -x /usr/lib/dkms/common.postinst ]; then
     exec /usr/lib/dkms/common.postinst {m} {v} /usr/share/{m} "" "$old"
 fi
@@ -116,7 +120,7 @@ fi
 if [ -f /usr/share/{m}/{m}-{v}.dkms.tar.gz ]; then
     dkms ldtarball --force --archive /usr/share/{m}/{m}-{v}.dkms.tar.gz || exit
 fi
-dkms install -m {m} -v {v}
+dkms install -m {m} -v {v} ${{DKMS_RPM_SAFE_UPGRADE:+--rpm_safe_upgrade}}
 "#
     )
 }
@@ -131,6 +135,36 @@ fi
 exit 0
 "#
     )
+}
+
+/// Scriptlets of a package of modules for kernels: depmod where the kernels are, and weak-modules where that is (RHEL and
+/// SUSE), which links them into compatible kernels. What is removed it has to be told by name when the files are gone.
+pub fn kmod_scripts(name: &str, directories: &[String], kernels: &[Kernel]) -> [(&'static str, String); 3] {
+    let list = format!("/var/lib/rpm-state/kmod-{name}.list");
+    let modules: Vec<String> = directories.iter().map(|d| format!("{d}/*.ko")).collect();
+    let modules = modules.join(" ");
+    let mut depmod = String::new();
+    for kernel in kernels {
+        let k = &kernel.release;
+        depmod.push_str(&format!("[ ! -e /lib/modules/{k}/modules.dep ] || depmod {k} || :\n"));
+    }
+    let weak = "command -v weak-modules >/dev/null 2>&1";
+    [
+        (
+            "post",
+            format!(
+                "{depmod}if {weak}; then\n    ls -d {modules} | weak-modules --add-modules || :\nfi\nexit 0\n"
+            ),
+        ),
+        ("preun", format!("mkdir -p /var/lib/rpm-state\nls -d {modules} >{list} 2>/dev/null || :\nexit 0\n")),
+        (
+            "postun",
+            format!(
+                "{depmod}if [ -s {list} ] && {weak}; then\n    weak-modules --remove-modules <{list} || :\nfi\n\
+                 rm -f {list}\nexit 0\n"
+            ),
+        ),
+    ]
 }
 
 /// The aliases by which hardware asks for the modules, as lines of a spec file. The version is the module's own, else the

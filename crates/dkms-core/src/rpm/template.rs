@@ -66,7 +66,7 @@ pub fn build(
             rpmbuild.define(name, "1");
         }
     }
-    Ok((rpmbuild.run(s, &file, Make::All, None)?, rpmbuild))
+    Ok((rpmbuild.run(s, &file, Make::Binary, None)?, rpmbuild))
 }
 
 /// What a template puts behind `dkms mktarball -m M -v V`.

@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Result<()> {
         Action::Mok => mok::mok(&call),
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
-        Action::Mkrpm => rpm::mkrpm(&call),
+        Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
         Action::Ldtarball => tarball::load(&call),
     }
 }
