@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 
 export DKMS_BIN
 
-.PHONY: all tools build test check unit fetch e2e packages robust debs test-vm test-deb test-deb-packages fuzz-smoke fuzz deny msrv bench demo clean help
+.PHONY: all tools build test check unit fetch e2e packages robust debs rpm test-vm test-deb test-deb-packages test-rpm fuzz-smoke fuzz deny msrv bench demo clean help
 
 all: build
 
@@ -42,6 +42,12 @@ test-vm: build ## The verdicts of `dkms verify` against real kernels, all boots;
 
 debs: ## The Debian package, into dist/
 	packaging/deb.sh dist
+
+rpm: ## The rpm package for Fedora, RHEL, SUSE and their kin, into dist/
+	packaging/rpm.sh dist
+
+test-rpm: build fetch ## Our rpm package, and those that dkms makes of modules, with Debian's rpm in a private root (root)
+	tests/rpm.sh
 
 test-deb: build ## Our Debian package in place of Debian's own, in chroots of Debian (root, debootstrap, downloads kernels)
 	tests/deb.sh

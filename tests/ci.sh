@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms}
-all=(fetch format clippy unit shell docs build scenarios pages crash disk concurrency interrupt jobserver mok vm packages fuzz deny msrv install)
+all=(fetch format clippy unit shell docs build scenarios pages crash disk concurrency interrupt jobserver mok rpm vm packages fuzz deny msrv install)
 sections=("${@:-${all[@]}}")
 summary=() failed=0
 
@@ -26,13 +26,14 @@ interrupt() { tests/interrupt.sh; }
 jobserver() { tests/jobserver.sh; }
 vm() { tests/vm.sh; }
 mok() { tests/mok.sh; }
+rpm() { tests/rpm.sh; }
 packages() { cargo test --release --locked -p dkms-tests --test packages; }
 fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-60}"; }
 deny() { tests/deny.sh; }
 msrv() { tests/msrv.sh; }
 shell() {
     command -v shellcheck >/dev/null || { echo 'skipped: no shellcheck here'; return 0; }
-    shellcheck .ci/run tests/*.sh tests/vm/session packaging/deb.sh packaging/debian/postrm \
+    shellcheck .ci/run tests/*.sh tests/vm/session packaging/deb.sh packaging/rpm.sh packaging/debian/postrm \
         && shellcheck -s bash -e SC2016,SC2010 tests/scenarios/*.sh \
         && shellcheck -s sh tests/vm/init tests/vm/guest
 }

@@ -26,7 +26,7 @@ __dkms_kernels() {
 _dkms() {
     local cur prev words cword i action='' reply=()
     local actions='add remove build unbuild install uninstall match autoinstall status config lint fsck verify ready pending
-        mktarball ldtarball mkdeb mkdsc mkbmdeb generate_mok mok kernel_preinst kernel_postinst kernel_prerm'
+        mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok mok kernel_preinst kernel_postinst kernel_prerm'
     local common='-q --quiet --verbose --debug --json --dry-run --lock-timeout --dkmstree --sourcetree --installtree --root
         --mok-signing-key --mok-certificate -h --help -V --version'
 
@@ -45,7 +45,7 @@ _dkms() {
     for ((i = 1; i < cword; i++)); do
         # The word after an option that takes a value is no action, whatever it looks like.
         case ${words[i]} in
-        -[mvkacj] | --module | --kernelver | --arch | --templatekernel | --config | --archive | --kernelsourcedir | \
+        -[mvkacj] | --module | --kernelver | --arch | --templatekernel | --config | --archive | --spec | --kernelsourcedir | \
             --dkmstree | --sourcetree | --installtree | --root | --mok-signing-key | --mok-certificate | --directive | --lock-timeout) ((i++)) ;;
         -*) ;;
         *) [[ " ${actions//[[:space:]]/ } " == *" ${words[i]} "* ]] && [[ $action != mok ]] && action=${words[i]} ;;
@@ -68,7 +68,7 @@ _dkms() {
         ;;
     -k | --kernelver | --templatekernel) reply=($(compgen -W "$(__dkms_kernels)" -- "$cur")) ;;
     -a | --arch) reply=($(compgen -W "$(uname -m)" -- "$cur")) ;;
-    -c | --config | --archive | --mok-signing-key | --mok-certificate) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
+    -c | --config | --archive | --spec | --mok-signing-key | --mok-certificate) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
     --kernelsourcedir | --dkmstree | --sourcetree | --installtree | --root)
         compopt -o filenames 2>/dev/null
         reply=($(compgen -d -- "$cur"))
@@ -98,8 +98,9 @@ _dkms() {
             kernel_*) options='-k -a -j --kernelver --arch' ;;
             remove) options="$options --all --no-depmod --rpm_safe_upgrade" ;;
             unbuild | uninstall) options="$options --all --no-depmod" ;;
-            mktarball | mkdeb | mkdsc) options="$options --all --archive --binaries-only --source-only" ;;
+            mktarball | mkdeb | mkdsc | mkrpm) options="$options --all --archive --binaries-only --source-only" ;;
             mkbmdeb) options="$options --all --archive" ;;
+            mkkmp | mkdriverdisk) options="$options --all --archive --spec" ;;
             fsck) options="$options --repair" ;;
             ready | pending) options='-k -a --kernelver --arch' ;;
             config) options="$options -c --config --kernelsourcedir --directive" ;;

@@ -22,7 +22,7 @@ function __dkms_action -d 'Has one of these actions been given? Without argument
     set -l wanted $argv
     if test (count $wanted) -eq 0
         set wanted add remove build unbuild install uninstall match autoinstall status config lint fsck verify ready pending \
-            mktarball ldtarball mkdeb mkdsc mkbmdeb generate_mok mok \
+            mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok mok \
             kernel_preinst kernel_postinst kernel_prerm
     end
     for word in $given
@@ -53,11 +53,14 @@ complete -c dkms -n 'not __dkms_action' -a ldtarball -d 'Load from an archive'
 complete -c dkms -n 'not __dkms_action' -a mkdeb -d 'Pack into a Debian package'
 complete -c dkms -n 'not __dkms_action' -a mkdsc -d 'Pack into a Debian source package'
 complete -c dkms -n 'not __dkms_action' -a mkbmdeb -d 'Pack what is built into Debian packages'
+complete -c dkms -n 'not __dkms_action' -a mkrpm -d 'Pack into an rpm package'
+complete -c dkms -n 'not __dkms_action' -a mkkmp -d 'Pack into a source package for SUSE'
+complete -c dkms -n 'not __dkms_action' -a mkdriverdisk -d 'Pack what is built into an image for an installer'
 complete -c dkms -n 'not __dkms_action' -a generate_mok -d 'Make the signing key'
 complete -c dkms -n 'not __dkms_action' -a mok -d 'The signing key, and whether this machine trusts it'
 complete -c dkms -n 'not __dkms_action' -a 'kernel_preinst kernel_postinst kernel_prerm' -d 'For package scripts'
 
-complete -c dkms -n '__dkms_action remove unbuild uninstall match status fsck verify mktarball mkdeb mkdsc mkbmdeb' -a '(__dkms_packages)'
+complete -c dkms -n '__dkms_action remove unbuild uninstall match status fsck verify mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -a '(__dkms_packages)'
 complete -c dkms -n '__dkms_action add build install config lint' -a '(__dkms_sources)'
 complete -c dkms -n '__dkms_action add build install config lint verify ldtarball' -F
 complete -c dkms -n '__dkms_action mok; and not __dkms_action status enroll rotate' -a 'status enroll rotate'
@@ -77,13 +80,14 @@ complete -c dkms -l installtree -x -a '(__fish_complete_directories)' -d 'Where 
 complete -c dkms -l root -x -a '(__fish_complete_directories)' -d 'Work on the system in a directory'
 complete -c dkms -l mok-signing-key -r -F -d 'Sign with this key'
 complete -c dkms -l mok-certificate -r -F -d 'The certificate of that key'
-complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkbmdeb ldtarball add' -l archive -r -F -d Archive
-complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc' -l binaries-only -d 'Without sources'
-complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc' -l source-only -d 'Without built modules'
+complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk ldtarball add' -l archive -r -F -d Archive
+complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l binaries-only -d 'Without sources'
+complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l source-only -d 'Without built modules'
+complete -c dkms -n '__dkms_action mkkmp mkdriverdisk' -l spec -r -F -d 'Spec file'
 complete -c dkms -n '__dkms_action fsck' -l repair -d 'Repair what is safe'
 complete -c dkms -n '__dkms_action lint' -l fix -d 'Mend what is safe'
 complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'Kernel to take after'
-complete -c dkms -n '__dkms_action remove unbuild uninstall mktarball mkdeb mkdsc mkbmdeb' -l all -d 'For every kernel'
+complete -c dkms -n '__dkms_action remove unbuild uninstall mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -l all -d 'For every kernel'
 complete -c dkms -n '__dkms_action add build install match autoinstall ldtarball mok' -l force -d 'Do it again, whatever is there'
 complete -c dkms -n '__dkms_action install match autoinstall' -l force-version-override -d 'Install over a newer module'
 complete -c dkms -n '__dkms_action install match autoinstall' -l modprobe-on-install -d 'Load the modules when installed'

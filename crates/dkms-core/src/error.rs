@@ -73,6 +73,8 @@ pub enum Error {
     NothingBuilt(Build),
     #[error("{0}")]
     ModuleFileMissing(String),
+    #[error("{action} needs a spec file, and there is none: {places}")]
+    SpecMissing { action: String, places: String },
     #[error("{path} cannot be used: {reason}")]
     BadModule { path: PathBuf, reason: String },
     #[error("{path} is not a dkms archive: {reason}")]

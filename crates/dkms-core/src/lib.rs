@@ -32,6 +32,7 @@ pub mod mok;
 pub mod plan;
 pub mod ready;
 pub mod remove;
+pub mod rpm;
 pub mod rpm_upgrade;
 pub mod schedule;
 pub mod secret;

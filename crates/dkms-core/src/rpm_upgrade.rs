@@ -28,6 +28,7 @@ pub fn remember(s: &Session<'_>, package: &PackageId) -> Result<()> {
         s.warn("--rpm_safe_upgrade has no effect: /proc does not tell which transaction this is");
         return Ok(());
     };
+    clear_stale(s);
     let text = record(package, start);
     for n in 0..1000u32 {
         let path = s.options.tmp_location.join(format!("{PREFIX}.{pid}.{}-{n}", dkms_sys::sys::own_pid()));
@@ -43,20 +44,38 @@ pub fn remember(s: &Session<'_>, package: &PackageId) -> Result<()> {
 /// Whether the package was added in this transaction; the word is used up by asking.
 pub fn added_in_this_transaction(s: &Session<'_>, package: &PackageId) -> bool {
     let Some((pid, start)) = transaction() else { return false };
+    clear_stale(s);
     let prefix = format!("{PREFIX}.{pid}.");
     let wanted = record(package, start);
-    let found: Option<PathBuf> = std::fs::read_dir(&s.options.tmp_location).ok().and_then(|entries| {
-        entries.flatten().map(|e| e.path()).find(|p| {
-            use std::os::unix::fs::MetadataExt;
-            let ours = p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&prefix));
-            // tmp_location is everybody's: only a file of root's (or our own) counts.
-            let mine =
-                p.symlink_metadata().is_ok_and(|m| m.is_file() && m.uid() == dkms_sys::sys::effective_uid());
-            ours && mine && std::fs::read_to_string(p).is_ok_and(|t| t == wanted)
-        })
+    let found = own_words(s).into_iter().find(|(name, path)| {
+        name.starts_with(&prefix) && std::fs::read_to_string(path).is_ok_and(|t| t == wanted)
     });
     match found {
-        Some(path) => dkms_sys::fs::remove_file(path).unwrap_or(false),
+        Some((_, path)) => dkms_sys::fs::remove_file(path).unwrap_or(false),
         None => false,
+    }
+}
+
+/// The words that were left, with their file names. tmp_location is everybody's: only a file of root's (or our own) counts.
+fn own_words(s: &Session<'_>) -> Vec<(String, PathBuf)> {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = std::fs::read_dir(&s.options.tmp_location) else { return Vec::new() };
+    let named = entries.flatten().map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
+    let mine = |path: &PathBuf| {
+        path.symlink_metadata().is_ok_and(|m| m.is_file() && m.uid() == dkms_sys::sys::effective_uid())
+    };
+    named.filter(|(name, path)| name.starts_with(PREFIX) && mine(path)).collect()
+}
+
+/// Removes what transactions have left that are over: most have nothing to cancel.
+fn clear_stale(s: &Session<'_>) {
+    for (name, path) in own_words(s) {
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('.').nth(1)?.parse().ok());
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let start: Option<u64> = text.lines().nth(1).and_then(|line| line.parse().ok());
+        let (Some(pid), Some(start)) = (pid, start) else { continue };
+        if dkms_sys::sys::process_start_time(pid) != Some(start) {
+            let _ = dkms_sys::fs::remove_file(path);
+        }
     }
 }

@@ -16,16 +16,28 @@ pub fn utc(seconds: u64) -> String {
 
 /// Seconds since 1970 as `Mon, 23 Nov 2026 07:12:01 +0000` (RFC 2822).
 pub fn rfc2822(seconds: u64) -> String {
+    let rest = seconds % 86400;
+    let (day, month, (y, _, d)) = named(seconds);
+    format!("{day}, {d:02} {month} {y:04} {:02}:{:02}:{:02} +0000", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Seconds since 1970 as `Mon Nov 23 2026`, the date of an entry in a spec file's changelog.
+pub fn changelog_of_rpm(seconds: u64) -> String {
+    let (day, month, (y, _, d)) = named(seconds);
+    format!("{day} {month} {d:02} {y:04}")
+}
+
+/// The English short names of weekday and month, and the date.
+fn named(seconds: u64) -> (&'static str, &'static str, (u64, u64, u64)) {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (days, rest) = (seconds / 86400, seconds % 86400);
-    let (y, m, d) = civil(days);
+    let days = seconds / 86400;
+    let date = civil(days);
     let pick = |of: &[&'static str], n: u64| {
         usize::try_from(n).ok().and_then(|n| of.get(n)).copied().unwrap_or_default()
     };
-    let (day, month) = (pick(&DAYS, days % 7), pick(&MONTHS, m.saturating_sub(1)));
-    format!("{day}, {d:02} {month} {y:04} {:02}:{:02}:{:02} +0000", rest / 3600, rest / 60 % 60, rest % 60)
+    (pick(&DAYS, days % 7), pick(&MONTHS, date.1.saturating_sub(1)), date)
 }
 
 /// Year, month, day of a number of days since 1970-01-01 (proleptic Gregorian, years from March).
@@ -51,5 +63,7 @@ mod tests {
         // As date -R says.
         assert_eq!(super::rfc2822(0), "Thu, 01 Jan 1970 00:00:00 +0000");
         assert_eq!(super::rfc2822(1_709_210_096), "Thu, 29 Feb 2024 12:34:56 +0000");
+        // As date -u '+%a %b %d %Y' says.
+        assert_eq!(super::changelog_of_rpm(1_709_210_096), "Thu Feb 29 2024");
     }
 }

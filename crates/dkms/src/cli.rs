@@ -24,6 +24,9 @@ pub enum Action {
     Mkdeb,
     Mkdsc,
     Mkbmdeb,
+    Mkrpm,
+    Mkkmp,
+    Mkdriverdisk,
     GenerateMok,
     Mok,
     KernelPreinst,
@@ -38,7 +41,7 @@ pub enum Action {
 }
 
 /// Every action with its word and one line of help.
-pub const ACTIONS: [(&str, Action, &str); 25] = [
+pub const ACTIONS: [(&str, Action, &str); 28] = [
     (
         "add",
         Action::Add,
@@ -78,6 +81,17 @@ pub const ACTIONS: [(&str, Action, &str); 25] = [
         "mkbmdeb",
         Action::Mkbmdeb,
         "write Debian packages of built modules, one per kernel, which need no dkms",
+    ),
+    ("mkrpm", Action::Mkrpm, "write an rpm package of a module: its source, for dkms, and built modules"),
+    (
+        "mkkmp",
+        Action::Mkkmp,
+        "write the source package of a SUSE kernel module package, from the module's spec file",
+    ),
+    (
+        "mkdriverdisk",
+        Action::Mkdriverdisk,
+        "write an image with built modules for the installer of Fedora, RHEL and their kin",
     ),
     ("generate_mok", Action::GenerateMok, "make the key pair that signs modules, if there is none"),
     (
@@ -141,7 +155,8 @@ pub struct Arguments {
     /// Architecture; one for all kernels, or one per kernel
     #[arg(short = 'a', long = "arch", value_name = "A", action = ArgAction::Append)]
     pub arches: Vec<String>,
-    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball, mkdeb, mkdsc, mkbmdeb)
+    /// Every kernel the module is built for (remove, unbuild, uninstall, mktarball, mkdeb, mkdsc, mkbmdeb, mkrpm, mkkmp,
+    /// mkdriverdisk)
     #[arg(long)]
     pub all: bool,
     /// Use this dkms.conf instead of the module's
@@ -153,15 +168,18 @@ pub struct Arguments {
     /// Kernel headers [default: /lib/modules/K/build]
     #[arg(long, value_name = "DIR")]
     pub kernelsourcedir: Option<PathBuf>,
-    /// Archive to write (mktarball, mkdeb, mkdsc, mkbmdeb) or to load (ldtarball, add)
+    /// Archive to write (mktarball, mkdeb, mkdsc, mkbmdeb, mkrpm, mkkmp, mkdriverdisk) or to load (ldtarball, add)
     #[arg(long, value_name = "FILE")]
     pub archive: Option<PathBuf>,
-    /// mktarball, mkdeb, mkdsc: built modules only
+    /// mktarball, mkdeb, mkdsc, mkrpm: built modules only
     #[arg(long)]
     pub binaries_only: bool,
-    /// mktarball, mkdeb, mkdsc: source only
+    /// mktarball, mkdeb, mkdsc, mkrpm: source only
     #[arg(long)]
     pub source_only: bool,
+    /// mkkmp, mkdriverdisk: the spec file, in the source tree or anywhere [default: M-kmp.spec or M.spec; our own]
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
     /// match: the kernel to be matched
     #[arg(long, value_name = "K")]
     pub templatekernel: Option<String>,
@@ -237,6 +255,17 @@ pub struct Arguments {
     /// Print the version
     #[arg(short = 'V', long)]
     pub version: bool,
+    /// mkdriverdisk, of old: for which system
+    #[arg(short = 'd', long, hide = true)]
+    pub distro: Option<String>,
+    /// mkdriverdisk, of old: which kind of image
+    #[arg(long, hide = true)]
+    pub media: Option<String>,
+    /// mkdriverdisk, of old: for which release of SUSE
+    #[arg(short = 'r', long, hide = true)]
+    pub release: Option<String>,
+    #[arg(long, hide = true)]
+    legacy_postinst: Option<String>,
     #[arg(long, hide = true)]
     no_initrd: bool,
     #[arg(long, hide = true)]
@@ -322,13 +351,20 @@ impl Arguments {
 
     /// Whether it may build, install or take something out of a kernel, for which programs are run.
     pub fn runs_programs(&self) -> bool {
-        use Action::{Config, GenerateMok, Lint, Mkbmdeb, Mkdeb, Mkdsc, Mktarball};
-        let tree_only = [Config, GenerateMok, Lint, Mkbmdeb, Mkdeb, Mkdsc, Mktarball];
+        use Action::{
+            Config, GenerateMok, Lint, Mkbmdeb, Mkdeb, Mkdriverdisk, Mkdsc, Mkkmp, Mkrpm, Mktarball,
+        };
+        let tree_only =
+            [Config, GenerateMok, Lint, Mkbmdeb, Mkdeb, Mkdriverdisk, Mkdsc, Mkkmp, Mkrpm, Mktarball];
         !self.only_looks() && !self.dry_run && self.action.is_some_and(|a| !tree_only.contains(&a))
     }
 
     /// Gives every path on the command line to `f` and takes what it says instead.
     pub fn map_paths(&mut self, mut f: impl FnMut(&Path) -> PathBuf) {
+        // One that is not here is looked for in the source tree.
+        if let Some(spec) = self.spec.as_mut().filter(|spec| spec.exists()) {
+            *spec = f(spec);
+        }
         let options = [
             &mut self.conf,
             &mut self.config,
@@ -355,6 +391,7 @@ impl Arguments {
     /// Options of old that no longer mean anything, as they were written.
     pub fn deprecated(&self) -> Vec<&'static str> {
         [
+            (self.legacy_postinst.is_some(), "--legacy-postinst"),
             (self.no_initrd, "--no-initrd"),
             (self.no_clean_kernel, "--no-clean-kernel"),
             (self.no_prepare_kernel, "--no-prepare-kernel"),

@@ -30,7 +30,7 @@ pub fn code(e: &Error) -> u8 {
         | Error::ConfMissing(_)
         | Error::NoOsRelease
         | Error::Broken { .. } => 4,
-        Error::AllBanned(_) | Error::PatchName(_) => 5,
+        Error::AllBanned(_) | Error::PatchName(_) | Error::SpecMissing { .. } => 5,
         Error::PatchFailed { .. }
         | Error::KernelDirMissing(_)
         | Error::InstallAborted(_)

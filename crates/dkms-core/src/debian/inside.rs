@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Inside {
     /// By the names the kernel has for them, the patterns by which hardware asks for them.
     pub aliases: BTreeMap<String, BTreeSet<String>>,
+    /// By the same names, what MODULE_VERSION says, where it says something.
+    pub versions: BTreeMap<String, String>,
     /// As MODULE_LICENSE says.
     pub licences: BTreeSet<String>,
 }
@@ -35,8 +37,10 @@ impl Inside {
                 let module = decompressed(&bytes)
                     .and_then(|plain| Module::parse(&plain).map_err(|e| e.to_string()))
                     .map_err(|reason| Error::BadModule { path: file.path.clone(), reason })?;
+                let name = file.name.replace('-', "_");
                 let own = module.modinfo.aliases().map(str::to_owned);
-                inside.aliases.entry(file.name.replace('-', "_")).or_default().extend(own);
+                inside.aliases.entry(name.clone()).or_default().extend(own);
+                inside.versions.extend(module.modinfo.version().map(|v| (name, v.to_owned())));
                 inside.licences.extend(module.modinfo.license().map(str::to_owned));
             }
         }

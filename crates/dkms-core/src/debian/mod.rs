@@ -1,7 +1,7 @@
 //! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
 //! And the way back: modules out of such packages.
 
-mod inside;
+pub(crate) mod inside;
 mod load;
 mod names;
 mod source;
@@ -331,7 +331,7 @@ fn documents(
 }
 
 /// The time of the newest file in these places, in seconds since 1970. Directories do not count: a copy has new ones.
-fn newest(places: &[PathBuf]) -> u64 {
+pub(crate) fn newest(places: &[PathBuf]) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut latest = 0;
     let mut left = places.to_vec();

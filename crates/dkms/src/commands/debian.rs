@@ -88,7 +88,7 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
 }
 
 /// Who makes packages here, as Debian's own tools learn it (debchange(1)).
-fn maintainer() -> Option<String> {
+pub fn maintainer() -> Option<String> {
     let variable = |name| {
         let value = std::env::var(name).ok()?;
         let value = value.trim().to_owned();

@@ -25,6 +25,7 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
         // It marks what --fix would mend.
         Action::Lint => return super::lint::lint(call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => super::debian::dry_run(call, action)?,
+        Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => super::rpm::dry_run(call, action)?,
         // It says of each finding what its repair would do.
         Action::Fsck => return super::fsck::fsck(call, false),
         other => {

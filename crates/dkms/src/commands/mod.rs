@@ -9,6 +9,7 @@ mod lint;
 mod mok;
 mod package;
 mod ready;
+mod rpm;
 mod status;
 mod tarball;
 mod verify;
@@ -93,6 +94,7 @@ pub fn run(arguments: &mut Arguments, ui: &Ui) -> Result<()> {
         Action::Mok => mok::mok(&call),
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
+        Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
         Action::Ldtarball => tarball::load(&call),
     }
 }

@@ -1,0 +1,237 @@
+//! `mkrpm`, `mkkmp` and `mkdriverdisk`: packages of modules through rpmbuild, without root, the same bytes each time.
+
+mod build;
+mod disk;
+mod kmp;
+mod names;
+mod spec;
+mod template;
+
+use crate::add;
+use crate::archive::{self, Member};
+use crate::build::{log::MakeLog, prepare};
+use crate::conf::load::{self, Loaded};
+use crate::debian::inside::Inside;
+use crate::debian::newest;
+use crate::error::Result;
+use crate::event::Event;
+use crate::ids::{Build, Kernel, PackageId};
+use crate::session::Session;
+use crate::tarball::{self, Content, archive_error};
+use build::{Make, Rpmbuild};
+use dkms_sys::fs;
+use std::path::{Path, PathBuf};
+
+pub use disk::{mkdriverdisk, mkdriverdisk_place};
+pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
+
+/// What these actions need to know.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Which package version; it must be in the tree.
+    pub package: &'a PackageId,
+    /// The kernels whose modules go in; none means source alone.
+    pub kernels: &'a [Kernel],
+    /// What goes in.
+    pub content: Content,
+    /// `--archive`: a file name for the default place, or a path.
+    pub named: Option<&'a Path>,
+    /// SOURCE_DATE_EPOCH; without it, the time of the newest file that goes in.
+    pub epoch: Option<u64>,
+    /// `NAME <ADDRESS>` of who makes the package.
+    pub packager: Option<&'a str>,
+}
+
+impl Request<'_> {
+    fn with_source(&self) -> bool {
+        self.content != Content::BinariesOnly
+    }
+
+    fn with_binaries(&self) -> bool {
+        self.content != Content::SourceOnly
+    }
+
+    fn binaries(&self) -> &[Kernel] {
+        if self.with_binaries() { self.kernels } else { &[] }
+    }
+
+    fn packager(&self) -> &str {
+        self.packager.unwrap_or("dkms <root@localhost>")
+    }
+
+    /// SOURCE_DATE_EPOCH, or the time of the newest file that goes in.
+    fn time(&self, s: &Session<'_>) -> Result<u64> {
+        if let Some(epoch) = self.epoch {
+            return Ok(epoch);
+        }
+        let source = fs::canonicalize(s.layout.source_link(self.package))?;
+        let built = self.binaries().iter().map(|k| s.layout.module_dir(&Build::new(self.package, k)));
+        let mut from: Vec<PathBuf> = built.collect();
+        from.push(if self.with_source() { source } else { source.join("dkms.conf") });
+        Ok(newest(&from))
+    }
+
+    /// The architecture of all modules; `None`, any, where there are none, or of several.
+    fn architecture(&self) -> Option<&str> {
+        let mut all = self.binaries().iter().map(names::architecture);
+        let first = all.next()?;
+        all.all(|a| a == first).then_some(first)
+    }
+
+    /// Where the package of this name goes by default, and its file's name.
+    fn place(&self, s: &Session<'_>, file: String) -> (PathBuf, PathBuf) {
+        let default = s.layout.version_dir(self.package).join("rpm");
+        match self.named {
+            Some(named) => tarball::named_place(named, default),
+            None => (default, file.into()),
+        }
+    }
+
+    fn mkrpm_file(&self) -> Result<String> {
+        let (name, version) = (names::package(&self.package.name)?, names::version(&self.package.version)?);
+        Ok(format!("{name}-{version}-{}.{}.rpm", spec::RELEASE, self.architecture().unwrap_or("noarch")))
+    }
+}
+
+/// Where [`mkrpm`] writes; where it follows the user's spec file, that one decides the name.
+///
+/// # Errors
+/// Names that rpm would not take.
+pub fn mkrpm_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
+    let (directory, name) = request.place(s, request.mkrpm_file()?);
+    let free = template::find(s, request).is_some() && request.named.is_none();
+    Ok(if free { directory } else { directory.join(name) })
+}
+
+/// Writes `M-V-1dkms.noarch.rpm`: the source, which dkms builds at the target. With kernels, their built modules too (then it
+/// is for their architecture), as a tarball that the target's `common.postinst` loads; with [`Content::BinariesOnly`] of the
+/// source its dkms.conf alone. A spec file of the user's own decides all that itself; see `template`.
+///
+/// # Errors
+/// Not in the tree, nothing built for a kernel, a name that rpm would not take, no rpmbuild, rpmbuild fails, the destination
+/// not writable.
+pub fn mkrpm(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+    add::require_added(s, request.package)?;
+    let (directory, name) = request.place(s, request.mkrpm_file()?);
+    let inside = Inside::read(s, request.package, request.binaries())?;
+    let epoch = request.time(s)?;
+    let rpmbuild = Rpmbuild::new(s, "make rpm packages", epoch)?;
+    tarball::require_writable(&directory)?;
+    if let Some(template) = template::find(s, request) {
+        let (made, _kept) = template::build(s, request, &template, rpmbuild)?;
+        return take(s, &made, &directory, request.named.map(|_| name));
+    }
+    let text = own_spec(s, request, &inside, &rpmbuild, epoch)?;
+    let made = run(s, &rpmbuild, &format!("{}.spec", request.package.name), &text, request.architecture())?;
+    take(s, &made, &directory, Some(name))
+}
+
+/// Writes a spec file of ours and runs rpmbuild on it.
+fn run(
+    s: &Session<'_>,
+    rpmbuild: &Rpmbuild,
+    name: &str,
+    text: &str,
+    target: Option<&str>,
+) -> Result<Vec<PathBuf>> {
+    let file = rpmbuild.path().join("SPECS").join(name);
+    fs::write_atomic(&file, text.as_bytes(), 0o644)?;
+    rpmbuild.run(s, &file, Make::Binary, target)
+}
+
+/// Our own spec file, and beside it the files that the package installs.
+fn own_spec(
+    s: &Session<'_>,
+    request: &Request<'_>,
+    inside: &Inside,
+    rpmbuild: &Rpmbuild,
+    epoch: u64,
+) -> Result<String> {
+    let (package, kernels) = (request.package, request.binaries());
+    let (m, v) = (&package.name, &package.version);
+    let version = names::version(v)?;
+    let source = fs::canonicalize(s.layout.source_link(package))?;
+    let target = format!("usr/src/{m}-{v}");
+    let mut files = vec![format!("/{target}")];
+    let mut members = vec![if request.with_source() {
+        Member::path(target, &source)
+    } else {
+        Member::path(format!("{target}/dkms.conf"), source.join("dkms.conf"))
+    }];
+    if !kernels.is_empty() {
+        let name = format!("{m}-{v}.dkms.tar.gz");
+        let tarball = rpmbuild.source(&name);
+        tarball::write_modules(s, package, kernels, &tarball, epoch)?;
+        members.push(Member::path(format!("usr/share/{m}/{name}"), tarball));
+        files.push(format!("/usr/share/{m}"));
+    }
+    pack(rpmbuild, &members, epoch)?;
+    let (what, mut description) = if request.with_source() {
+        let first = format!("The source of the kernel module {m}, version {v}.");
+        ("source for dkms", vec![first, "dkms builds it for the kernels whose headers are installed.".into()])
+    } else {
+        ("built for dkms", vec![format!("The kernel module {m}, version {v}, for dkms to install.")])
+    };
+    description.extend(kernels.iter().map(|k| format!("Built for kernel {}.", k.release)));
+    let mut dependencies: Vec<String> =
+        ["Requires: dkms", "Requires(post): dkms", "Requires(preun): dkms"].map(str::to_owned).into();
+    dependencies.extend(spec::modaliases(inside, &version));
+    Ok(spec::Spec {
+        name: names::package(m)?,
+        version: &version,
+        summary: &format!("Kernel module {m}, {what}"),
+        license: &spec::license(&source, inside),
+        noarch: request.architecture().is_none(),
+        packager: request.packager(),
+        dependencies: &dependencies,
+        description: &description,
+        scriptlets: &[("post", spec::dkms_post(package)), ("preun", spec::dkms_preun(package))],
+        files: &files,
+        action: "mkrpm",
+        epoch,
+    }
+    .text())
+}
+
+/// Puts the files of a package among the sources, named as they will be installed.
+fn pack(rpmbuild: &Rpmbuild, members: &[Member], epoch: u64) -> Result<()> {
+    let root = rpmbuild.source(spec::ROOT);
+    archive::write(&root, members, Some(epoch)).map_err(|e| archive_error(&root, e))?;
+    Ok(())
+}
+
+/// A copy of the source in `dir`, with the patches of dkms.conf for this kernel.
+fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
+    prepare::fresh_copy(s, b, dir)?;
+    let names = loaded
+        .conf
+        .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
+        .map_err(|e| load::bad_regex(loaded, &e.to_string()))?;
+    // Beside the copy, which shall hold the source alone.
+    let (path, kept) = (dir.with_extension("log"), s.layout.failed_log(b));
+    let log = MakeLog::create(&path, &kept, b)?;
+    let done = prepare::patch(s, b, dir, &names, &log);
+    if done.is_err() {
+        let _ = kept.parent().map(fs::create_dir_all);
+        let _ = fs::copy_file(&path, &kept);
+    }
+    done.map(|_| ())
+}
+
+/// Takes packages to their directory: the first one under `name`, if that is given.
+fn take(
+    s: &Session<'_>,
+    made: &[PathBuf],
+    directory: &Path,
+    mut name: Option<PathBuf>,
+) -> Result<Vec<PathBuf>> {
+    let mut taken = Vec::new();
+    for from in made {
+        let own = || from.file_name().map(PathBuf::from).unwrap_or_default();
+        let to = directory.join(name.take().unwrap_or_else(own));
+        fs::write_atomic(&to, &fs::read(from)?, 0o644)?;
+        s.tell(Event::ArchiveWritten { path: to.clone() });
+        taken.push(to);
+    }
+    Ok(taken)
+}

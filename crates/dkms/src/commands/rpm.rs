@@ -1,0 +1,156 @@
+//! `mkrpm`, `mkkmp` and `mkdriverdisk`.
+
+use super::Call;
+use crate::cli::Action;
+use crate::request;
+use dkms_core::error::{Error, Result};
+use dkms_core::explain::Explained;
+use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::plan::{Step, What};
+use dkms_core::tarball::Content;
+use dkms_core::tree::state;
+use dkms_core::{add, rpm};
+
+/// What the words of a command line come to.
+struct Wanted {
+    package: PackageId,
+    kernels: Vec<Kernel>,
+    content: Content,
+    epoch: Option<u64>,
+    packager: Option<String>,
+}
+
+impl Wanted {
+    fn of(call: &Call<'_>) -> Result<Self> {
+        let action = call.arguments.action();
+        let package = call.subject.package(call.arguments.action_word())?;
+        add::require_added(call.s, &package)?;
+        let content = super::tarball::content(call);
+        let built =
+            || state::builds(call.s.layout, &package).into_iter().map(|b| b.kernel).collect::<Vec<_>>();
+        let named = call.arguments.all || !call.words.releases.is_empty();
+        if action == Some(Action::Mkdriverdisk) && content == Content::SourceOnly {
+            return Err(Error::Conflict(
+                "mkdriverdisk packs built modules: --source-only leaves nothing".into(),
+            ));
+        }
+        let modules_only = content == Content::BinariesOnly || action == Some(Action::Mkdriverdisk);
+        // Where no kernel is named, everything goes in that is built.
+        let kernels = match content {
+            Content::SourceOnly => Vec::new(),
+            _ if action == Some(Action::Mkkmp) && !named => Vec::new(),
+            _ if call.words.releases.is_empty() => match built() {
+                none if none.is_empty() && modules_only => request::kernels(call.s, call.words, None)?,
+                all => all,
+            },
+            _ => request::kernels(call.s, call.words, None)?,
+        };
+        let (epoch, packager) = (super::tarball::source_date_epoch(), super::debian::maintainer());
+        Ok(Self { package, kernels, content, epoch, packager })
+    }
+
+    /// The kernel for which there is to be only one.
+    fn first(&self, call: &Call<'_>) -> Result<Kernel> {
+        match self.kernels.first() {
+            Some(kernel) => Ok(kernel.clone()),
+            None => request::kernels(call.s, call.words, None)?
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::KernelCount("no kernel is given".into())),
+        }
+    }
+
+    fn request<'a>(&'a self, call: &'a Call<'_>) -> rpm::Request<'a> {
+        rpm::Request {
+            package: &self.package,
+            kernels: &self.kernels,
+            content: self.content,
+            named: call.subject.archive.as_deref(),
+            epoch: self.epoch,
+            packager: self.packager.as_deref(),
+        }
+    }
+}
+
+/// `dkms mkrpm`, `dkms mkkmp` and `dkms mkdriverdisk`
+pub fn make(call: &Call<'_>, action: Action) -> Result<()> {
+    refuse_old_forms(call, action)?;
+    let wanted = Wanted::of(call)?;
+    let request = wanted.request(call);
+    let spec = call.arguments.spec.as_deref();
+    match action {
+        Action::Mkkmp => rpm::mkkmp(call.s, &request, spec, &wanted.first(call)?).map(|_| ()),
+        Action::Mkdriverdisk => rpm::mkdriverdisk(call.s, &request, spec).map(|_| ()),
+        _ => rpm::mkrpm(call.s, &request).map(|_| ()),
+    }
+}
+
+/// The same with `--dry-run`.
+pub fn dry_run(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
+    refuse_old_forms(call, action)?;
+    let wanted = Wanted::of(call)?;
+    let request = wanted.request(call);
+    let package = &wanted.package;
+    let (path, reason) = match action {
+        Action::Mkkmp => {
+            let spec = rpm::mkkmp_spec(call.s, &request, call.arguments.spec.as_deref())?;
+            let reason = format!("the source package of {package} that {} describes", spec.display());
+            (rpm::mkkmp_place(call.s, &request), reason)
+        }
+        Action::Mkdriverdisk => (
+            rpm::mkdriverdisk_place(call.s, &request),
+            format!("what is built of {package}, for an installer"),
+        ),
+        _ => (rpm::mkrpm_place(call.s, &request)?, format!("an rpm package of {package}")),
+    };
+    let mut steps = Explained::new(call.s);
+    steps.step(What::WriteArchive(path), reason);
+    Ok(steps.end())
+}
+
+/// What mkdriverdisk made for installers that are gone, with what replaced it.
+fn refuse_old_forms(call: &Call<'_>, action: Action) -> Result<()> {
+    let a = call.arguments;
+    let given = [("-d", &a.distro), ("--media", &a.media), ("-r", &a.release)];
+    if action != Action::Mkdriverdisk {
+        return match given.iter().find(|(_, value)| value.is_some()) {
+            Some((option, _)) => Err(Error::Usage(format!("{option} was for mkdriverdisk"))),
+            None => Ok(()),
+        };
+    }
+    let gone = |what: String, instead: &str| Err(Error::Usage(format!("{what}: {instead}")));
+    match a.distro.as_deref() {
+        None | Some("redhat3") => {}
+        Some(old @ ("redhat" | "redhat1" | "redhat2")) => {
+            return gone(
+                format!("no installer reads the disks of '{old}' any more"),
+                "without -d, mkdriverdisk makes the image that RHEL since 6 and Fedora read",
+            );
+        }
+        Some(old @ ("suse" | "UnitedLinux")) => {
+            return gone(
+                format!("mkdriverdisk makes no disks for '{old}'"),
+                "dkms mkkmp makes a kernel module package, and SUSE's mkdud a driver update of it",
+            );
+        }
+        Some("ubuntu") => {
+            return gone(
+                "mkdriverdisk makes no disks for 'ubuntu'".into(),
+                "its installer takes packages; dkms mkbmdeb and dkms mkdeb make them",
+            );
+        }
+        Some(other) => {
+            return gone(
+                format!("mkdriverdisk knows no '{other}'"),
+                "without -d it makes the image that RHEL and Fedora read",
+            );
+        }
+    }
+    match a.media.as_deref() {
+        None | Some("iso") => Ok(()),
+        Some(old) => gone(
+            format!("mkdriverdisk writes no '{old}'"),
+            "it writes an ISO image, which is put on a USB stick or attached as it is",
+        ),
+    }
+}
