@@ -2,14 +2,16 @@
 # All checks, one section after the other; the last lines say what passed, failed and was skipped.
 #
 #   tests/ci.sh [SECTION...]     default: all of them
-# The sections are called by name.
+# The sections are called by name. One with "&" behind it begins there, beside the next ones, and is waited for where its name
+# comes again: the test of crashes uses one processor only.
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms}
-all=(fetch format clippy unit shell docs build scenarios pages crash disk concurrency interrupt jobserver mok rpm vm packages fuzz deny msrv install)
+all=(fetch format clippy unit shell docs build scenarios pages 'crash&' disk concurrency interrupt jobserver mok rpm vm crash packages fuzz deny msrv install)
 sections=("${@:-${all[@]}}")
 summary=() failed=0
+declare -A beside=() begun=()
 
 fetch() { tests/fetch.sh --msrv; }
 format() { cargo fmt --all -- --check; }
@@ -47,10 +49,28 @@ install() {
     done
 }
 
+# Runs one, or waits for it where it runs already.
+run() {
+    if [[ -z ${beside[$1]-} ]]; then "$1" 2>&1 | tee "$2"; return "${PIPESTATUS[0]}"; fi
+    local code=0
+    wait "${beside[$1]}" || code=$?
+    tee "$2" <"$scratch/$1"
+    return "$code"
+}
+
+scratch=$(mktemp -d)
+trap 'for p in "${beside[@]}"; do kill "$p" 2>/dev/null; done; rm -rf "$scratch"' EXIT
 for section in "${sections[@]}"; do
+    if [[ $section == *'&' ]]; then
+        section=${section%&}
+        "$section" >"$scratch/$section" 2>&1 &
+        beside[$section]=$! begun[$section]=$SECONDS
+        continue
+    fi
     printf '\n===== %s =====\n' "$section"
-    start=$SECONDS
-    if output=$(mktemp) && "$section" 2>&1 | tee "$output"; [[ ${PIPESTATUS[0]} == 0 ]]; then
+    start=${begun[$section]-$SECONDS}
+    output=$scratch/output
+    if run "$section" "$output"; then
         word=passed
         if grep -q '^skipped:' "$output"; then word="passed, in part skipped: $(sed -n 's/^skipped: //p' "$output" | head -n 1)"; fi
     else
@@ -58,7 +78,6 @@ for section in "${sections[@]}"; do
         word="FAILED$(printf '\n'; tail -n 12 "$output" | cut -c -200 | sed 's/^/    | /')"
         failed=1
     fi
-    rm -f "$output"
     summary+=("$(printf '%-11s %4d s  %s' "$section" $((SECONDS - start)) "$word")")
 done
 
