@@ -59,7 +59,7 @@ run() {
 }
 
 scratch=$(mktemp -d)
-trap 'for p in "${beside[@]}"; do kill "$p" 2>/dev/null; done; rm -rf "$scratch"' EXIT
+trap 'kill "${beside[@]}" 2>/dev/null; rm -rf "$scratch"' EXIT
 for section in "${sections[@]}"; do
     if [[ $section == *'&' ]]; then
         section=${section%&}
