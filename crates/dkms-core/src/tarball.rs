@@ -215,7 +215,12 @@ pub fn load(s: &Session<'_>, archive: &Path, kernel: &Kernel) -> Result<PackageI
 }
 
 /// A link that is harmless inside the archive may leave the directory that is taken out of it.
-fn refuse_leaving(archive: &Path, unpacked: &archive::Unpacked, root: &Path, directory: &Path) -> Result<()> {
+pub(crate) fn refuse_leaving(
+    archive: &Path,
+    unpacked: &archive::Unpacked,
+    root: &Path,
+    directory: &Path,
+) -> Result<()> {
     let inside = directory.strip_prefix(root).unwrap_or(directory).to_string_lossy().into_owned();
     match unpacked.link_leaving(&inside) {
         Some(entry) => Err(Error::BadArchive {
@@ -277,14 +282,22 @@ fn provide_source(
     Ok(())
 }
 
-fn register(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
+/// Puts the package into the tree, unless it is there.
+///
+/// # Errors
+/// As [`add::add`].
+pub(crate) fn register(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
     match state::registration(s.layout, package) {
         Registration::Added => Ok(()),
         _ => add::add(s, package, kernel),
     }
 }
 
-fn load_builds(s: &Session<'_>, package: &PackageId, main: &Path) -> Result<Vec<Kernel>> {
+/// Takes over what is built in an unpacked `dkms_main_tree`; returns for which kernels.
+///
+/// # Errors
+/// A name that is no kernel's; a file that cannot be copied.
+pub(crate) fn load_builds(s: &Session<'_>, package: &PackageId, main: &Path) -> Result<Vec<Kernel>> {
     let mut loaded = Vec::new();
     for release in state::subdirectories(main) {
         for arch in state::subdirectories(&main.join(&release)) {
