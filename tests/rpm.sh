@@ -77,6 +77,13 @@ WRAPPER
     grep -q '^# a line of the administrator' /etc/dkms/framework.conf
     dkms generate_mok # what the first build leaves belongs to the machine
 
+    step 'dkms itself, into an empty root'
+    /usr/bin/rpm --root /run/root -i --nodeps --noscripts /run/in/dkms.rpm
+    /run/root/usr/sbin/dkms --version
+    /usr/bin/rpm --root /run/root -V --nodeps --noscripts dkms
+    /usr/bin/rpm --root /run/root -e --nodeps --noscripts dkms
+    same "$(find /run/root -ipath '*dkms*')" ''
+
     step 'a package of a source'
     everything >/run/before
     source_of 1.0
@@ -198,12 +205,35 @@ WRAPPER
     done
     mv /run/hidden/* /usr/bin/
 
-    step 'dkms install, add and ldtarball of a package'
+    step 'dkms install, add and ldtarball of a package, where rpm installs packages'
+    cp /etc/os-release /run/os-release
+    printf 'ID=fedora\nVERSION_ID=41\n' >/run/fedora
+    mount --bind /run/fedora "$(realpath /etc/os-release)"
     for action in install add ldtarball; do
         dkms $action /run/1.0.rpm -k "$K"
-        is_installed 1.0
+        same "$(installed hasalias)" extra/hasalias.ko
+        rpm -q hasalias
         rpm -e hasalias
     done
+    umount "$(realpath /etc/os-release)"
+    everything | diff /run/before -
+
+    step 'and where packages are others'
+    for action in add ldtarball; do
+        dkms $action /run/1.0.rpm -k "$K"
+        same "$(status)" 'hasalias/1.0: added'
+        code 1 rpm -q hasalias
+        forget 1.0
+        dkms $action /run/both.rpm -k "$K"
+        status | grep -q ': built$'
+        forget 1.0
+    done
+    dkms install /run/both.rpm -k "$K"
+    is_installed 1.0
+    forget 1.0
+    code 3 dkms ldtarball /run/base/RPMS/noarch/base-1-1.noarch.rpm # no module
+    head -c 3000 /run/1.0.rpm >/run/cut.rpm
+    not dkms ldtarball /run/cut.rpm
     everything | diff /run/before -
 
     step "the user's own spec file"

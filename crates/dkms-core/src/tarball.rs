@@ -219,7 +219,12 @@ pub fn load(s: &Session<'_>, archive: &Path, kernel: &Kernel) -> Result<PackageI
 }
 
 /// A link that is harmless inside the archive may leave the directory that is taken out of it.
-fn refuse_leaving(archive: &Path, unpacked: &archive::Unpacked, root: &Path, directory: &Path) -> Result<()> {
+pub(crate) fn refuse_leaving(
+    archive: &Path,
+    unpacked: &archive::Unpacked,
+    root: &Path,
+    directory: &Path,
+) -> Result<()> {
     let inside = directory.strip_prefix(root).unwrap_or(directory).to_string_lossy().into_owned();
     match unpacked.link_leaving(&inside) {
         Some(entry) => Err(Error::BadArchive {

@@ -1,7 +1,7 @@
 //! From compressed bytes to the entries of a tar archive: decompression, long names, and an eye on cut-off files.
 
 use std::cell::Cell;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::rc::Rc;
 
 use super::Compression;
@@ -99,7 +99,7 @@ fn decompress<'a>(source: impl Read + 'a) -> std::io::Result<(Box<dyn Read + 'a>
     let whole = BufReader::with_capacity(64 * 1024, std::io::Cursor::new(start).chain(source));
     let reader: Box<dyn Read + 'a> = match compression {
         Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
+        Compression::Gzip => Box::new(Gzip::Member(flate2::bufread::GzDecoder::new(whole))),
         Compression::Xz => {
             let stream =
                 liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)
@@ -252,4 +252,38 @@ fn pax_records(mut bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
         bytes = bytes.get(length..)?;
     }
     Some(records)
+}
+
+/// gzip members one after the other, and zeros after the last, as gzip(1) takes them: libarchive fills up its last block
+/// with them when it writes into a pipe.
+enum Gzip<R> {
+    Member(flate2::bufread::GzDecoder<R>),
+    End,
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let Gzip::Member(member) = self else { return Ok(0) };
+            let size = member.read(buffer)?;
+            if size > 0 || buffer.is_empty() {
+                return Ok(size);
+            }
+            let Gzip::Member(member) = std::mem::replace(self, Gzip::End) else { return Ok(0) };
+            let mut rest = member.into_inner();
+            loop {
+                let ahead = rest.fill_buf()?;
+                let zeros = ahead.iter().take_while(|b| **b == 0).count();
+                if ahead.is_empty() {
+                    return Ok(0);
+                }
+                if zeros < ahead.len() {
+                    rest.consume(zeros);
+                    *self = Gzip::Member(flate2::bufread::GzDecoder::new(rest));
+                    break;
+                }
+                rest.consume(zeros);
+            }
+        }
+    }
 }

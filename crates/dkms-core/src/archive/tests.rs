@@ -333,6 +333,26 @@ fn cut_off_anywhere_is_noticed() {
 }
 
 #[test]
+fn gzip_in_parts_and_filled_up_with_zeros_is_whole() {
+    let dir = temp();
+    let archive = dir.path().join("a.tar");
+    write(&archive, &[Member::bytes("a", "x".repeat(5000), 0)], None).expect("write");
+    let tar = std::fs::read(&archive).expect("read");
+    let (front, back) = tar.split_at(700);
+    let part = |bytes| super::gzip(bytes).expect("gzip");
+    for (name, rest) in [("zeros", vec![0; 9693]), ("nothing", Vec::new())] {
+        let file = dir.path().join("b.tar.gz");
+        std::fs::write(&file, [part(front), part(back), rest].concat()).expect("write");
+        run("gzip", &["-t", text(&file)]);
+        let into = dir.path().join(name);
+        assert_eq!(unpack(&file, &into, &Limits::default()).expect(name).bytes, 5000);
+    }
+    let file = dir.path().join("c.tar.gz");
+    std::fs::write(&file, [part(&tar), vec![0; 10], vec![1; 10]].concat()).expect("write");
+    assert!(unpack(&file, &dir.path().join("garbage"), &Limits::default()).is_err());
+}
+
+#[test]
 fn other_files_are_named_for_what_they_are() {
     let dir = temp();
     let into = dir.path().join("into");

@@ -1,8 +1,10 @@
 //! `mkrpm`, `mkkmp` and `mkdriverdisk`: packages of modules through rpmbuild, without root, the same bytes each time.
+//! And the way back, where rpm does not install packages: modules out of them.
 
 mod build;
 mod disk;
 mod kmp;
+mod load;
 mod names;
 mod spec;
 mod template;
@@ -10,7 +12,7 @@ mod template;
 use crate::add;
 use crate::archive::{self, Member};
 use crate::build::{log::MakeLog, prepare};
-use crate::conf::load::{self, Loaded};
+use crate::conf::load::{Loaded, bad_regex};
 use crate::debian::inside::Inside;
 use crate::debian::newest;
 use crate::error::Result;
@@ -24,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub use disk::{mkdriverdisk, mkdriverdisk_place};
 pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
+pub use load::{installs, load};
 
 /// What these actions need to know.
 #[derive(Clone, Debug)]
@@ -56,7 +59,7 @@ impl Request<'_> {
     }
 
     fn packager(&self) -> &str {
-        self.packager.unwrap_or("dkms <root@localhost>")
+        self.packager.unwrap_or("made by dkms <dkms@example.org>")
     }
 
     /// SOURCE_DATE_EPOCH, or the time of the newest file that goes in.
@@ -206,7 +209,7 @@ fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()
     let names = loaded
         .conf
         .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
-        .map_err(|e| load::bad_regex(loaded, &e.to_string()))?;
+        .map_err(|e| bad_regex(loaded, &e.to_string()))?;
     // Beside the copy, which shall hold the source alone.
     let (path, kept) = (dir.with_extension("log"), s.layout.failed_log(b));
     let log = MakeLog::create(&path, &kept, b)?;

@@ -5,7 +5,7 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::Kernel;
 use dkms_core::tarball::{self, Content};
-use dkms_core::{actions, add};
+use dkms_core::{actions, add, rpm};
 use std::path::Path;
 
 /// `dkms mktarball`
@@ -50,10 +50,14 @@ pub fn load(call: &Call<'_>) -> Result<()> {
     if !archive.exists() {
         return Err(Error::ArchiveMissing(archive.clone()));
     }
-    if archive.extension().is_some_and(|e| e == "rpm") {
+    let by_rpm = archive.extension().is_some_and(|e| e == "rpm");
+    if by_rpm && rpm::installs(call.s) {
         return install_rpm(call, archive, kernel);
     }
     call.require_writable_tree()?;
+    if by_rpm {
+        return rpm::load(call.s, archive, kernel).map(|_| ());
+    }
     tarball::load(call.s, archive, kernel).map(|_| ())
 }
 
