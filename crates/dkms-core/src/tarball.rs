@@ -180,8 +180,8 @@ pub fn load(s: &Session<'_>, archive: &Path, kernel: &Kernel) -> Result<PackageI
     let root = scratch.path().join("content");
     let unpacked =
         archive::unpack(archive, &root, &Limits::default()).map_err(|e| archive_error(archive, e))?;
-    if unpacked.format == archive::Format::Deb {
-        return crate::debian::load(s, archive, &root, &unpacked, kernel);
+    if unpacked.format == archive::Format::Package {
+        return crate::packaging::load(s, archive, &root, &unpacked, kernel);
     }
     let main = root.join("dkms_main_tree");
     if !main.is_dir() {
@@ -219,12 +219,7 @@ pub fn load(s: &Session<'_>, archive: &Path, kernel: &Kernel) -> Result<PackageI
 }
 
 /// A link that is harmless inside the archive may leave the directory that is taken out of it.
-pub(crate) fn refuse_leaving(
-    archive: &Path,
-    unpacked: &archive::Unpacked,
-    root: &Path,
-    directory: &Path,
-) -> Result<()> {
+fn refuse_leaving(archive: &Path, unpacked: &archive::Unpacked, root: &Path, directory: &Path) -> Result<()> {
     let inside = directory.strip_prefix(root).unwrap_or(directory).to_string_lossy().into_owned();
     match unpacked.link_leaving(&inside) {
         Some(entry) => Err(Error::BadArchive {

@@ -20,6 +20,7 @@ use dkms_sys::IoError;
 pub use deb::{Deb, gzip, write_deb, write_tar_xz};
 pub use names::Refusal;
 pub(crate) use package::is_tarball;
+pub(crate) use read::unpack_payload;
 pub use read::{Entry, EntryKind, Format, Limits, Unpacked, fuzz_unpack, unpack};
 pub use write::{Member, Source, Written, write};
 

@@ -171,7 +171,7 @@ mod tests {
         let result = unpack(&file, &into, &Limits::default());
         assert_eq!(result.is_ok(), into.exists());
         result.map(|u| {
-            assert_eq!(u.format, Format::Deb);
+            assert_eq!(u.format, Format::Package);
             into
         })
     }

@@ -54,9 +54,9 @@ pub struct Entry {
 pub enum Format {
     /// A tar archive; all of it was unpacked.
     Tar,
-    /// A Debian package: of what it would install, the sources in `usr/src` and tarballs of built modules
+    /// A package: of what it would install, the sources in `usr/src` and tarballs of built modules
     /// (`usr/share/NAME/*.dkms.tar.*`) were unpacked.
-    Deb,
+    Package,
 }
 
 /// What was unpacked.
@@ -99,6 +99,15 @@ impl Unpacked {
 /// or are no text; links out of the archive; entries through links; devices and pipes; setuid and setgid files; the
 /// same name as different things; what is cut off, corrupt, or beyond `limits`.
 pub fn unpack(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
+    unpack_as(Format::Tar, archive, into, limits)
+}
+
+/// Unpacks what concerns dkms of a tar archive with all that a package would install.
+pub(crate) fn unpack_payload(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
+    unpack_as(Format::Package, archive, into, limits)
+}
+
+fn unpack_as(tar: Format, archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
     let source = open(archive)?;
     let existed = fs::is_real_dir(into);
     if existed && !fs::list_dir(into)?.is_empty() {
@@ -107,7 +116,7 @@ pub fn unpack(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, 
     let made = if existed { Vec::new() } else { fs::create_dir_all(into)? };
     let place = fs::canonicalize(into)?;
     let mut disk = Disk { place: place.clone(), directories: Vec::new() };
-    let result = read_all(source, place.as_os_str().len() + 1, limits, &mut disk)
+    let result = read_all(tar, source, place.as_os_str().len() + 1, limits, &mut disk)
         .and_then(|unpacked| disk.finish().map(|()| unpacked).map_err(Problem::Io));
     result.map_err(|problem| {
         for name in fs::list_dir(into).unwrap_or_default() {
@@ -135,7 +144,7 @@ fn open(archive: &Path) -> Result<File, ArchiveError> {
 #[doc(hidden)]
 pub fn fuzz_unpack(data: &[u8]) {
     let limits = Limits { max_bytes: 16 << 20, max_entries: 10_000 };
-    let _ = read_all(data, 40, &limits, &mut Nowhere);
+    let _ = read_all(Format::Tar, data, 40, &limits, &mut Nowhere);
 }
 
 /// What can end the reading; the archive's name is put to it later.
@@ -202,7 +211,9 @@ pub(super) trait Sink {
     fn copy(&mut self, name: &str, of: &str) -> Result<u64, IoError>;
 }
 
+/// `tar`: what a tar archive is, if it is one and no Debian package.
 pub(super) fn read_all(
+    tar: Format,
     mut source: impl Read,
     room_taken: usize,
     limits: &Limits,
@@ -212,13 +223,13 @@ pub(super) fn read_all(
     let size = package::fill(&mut source, &mut start)?;
     if start == package::AR {
         let mut data = package::data(source)?;
-        let unpacked = read_tar(&mut data, Format::Deb, room_taken, limits, sink)?;
+        let unpacked = read_tar(&mut data, Format::Package, room_taken, limits, sink)?;
         // What follows the compressed archive within the member.
         std::io::copy(&mut data, &mut std::io::sink()).map_err(reading)?;
         return if data.limit() == 0 { Ok(unpacked) } else { Err(cut_off()) };
     }
     let start = start.get(..size).unwrap_or_default();
-    read_tar(start.chain(source), Format::Tar, room_taken, limits, sink)
+    read_tar(start.chain(source), tar, room_taken, limits, sink)
 }
 
 fn cut_off() -> Problem {
@@ -237,7 +248,7 @@ fn read_tar(
     // Headers and padding, and as much again for long names.
     let overhead = limits.max_entries.saturating_mul(4096).saturating_add(1 << 20);
     unpacked.compression = walk(source, limits.max_bytes.saturating_add(overhead), |raw, contents| {
-        if format == Format::Deb && package::passed_over(&raw.name) {
+        if format == Format::Package && package::passed_over(&raw.name) {
             return Ok(());
         }
         let entry = take_entry(raw, contents, &mut tree, limits, &mut unpacked.bytes, sink)?;

@@ -223,7 +223,7 @@ fn hostile_archives_are_refused_whole() {
         let mut sink = super::read::Nowhere;
         let bytes = std::fs::read(&archive).expect("read");
         assert!(
-            super::read::read_all(bytes.as_slice(), 10, &Limits::default(), &mut sink).is_err(),
+            super::read::read_all(Format::Tar, bytes.as_slice(), 10, &Limits::default(), &mut sink).is_err(),
             "{script}"
         );
     }

@@ -1,8 +1,5 @@
 //! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
-//! And the way back: modules out of such packages.
 
-pub(crate) mod inside;
-mod load;
 mod names;
 mod source;
 mod template;
@@ -12,39 +9,18 @@ use crate::add;
 use crate::archive::{self, Deb, Member};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::ids::{Build, Kernel, PackageId};
+use crate::ids::{Build, Kernel};
+use crate::packaging::{Inside, Request, newest};
 use crate::session::Session;
-use crate::tarball::{self, Content, archive_error};
+use crate::tarball::{self, archive_error};
 use crate::tree::state;
 use dkms_sys::fs::{self, TempDir};
-use inside::Inside;
-pub(crate) use load::load;
 use std::path::{Path, PathBuf};
 
 pub use source::{mkdsc, mkdsc_place};
 
 /// Where Debian has the modules of dkms, below `/lib/modules/K`.
 const DESTINATION: &str = "updates/dkms";
-
-/// The maintainer where nobody is named, at a domain that can be nobody's (RFC 2606).
-const NOBODY: &str = "made by dkms <dkms@example.org>";
-
-/// What these actions need to know.
-#[derive(Clone, Debug)]
-pub struct Request<'a> {
-    /// Which package version; it must be in the tree.
-    pub package: &'a PackageId,
-    /// The kernels whose modules go in; for `mkdeb` none means source alone.
-    pub kernels: &'a [Kernel],
-    /// What `mkdeb` puts in.
-    pub content: Content,
-    /// `--archive`: a file name for the default place, or a path.
-    pub named: Option<&'a Path>,
-    /// SOURCE_DATE_EPOCH; without it, the time of the newest file that goes in.
-    pub epoch: Option<u64>,
-    /// `NAME <ADDRESS>` of who makes the package.
-    pub maintainer: Option<&'a str>,
-}
 
 /// A package that is to be written.
 struct Planned {
@@ -62,30 +38,6 @@ impl Planned {
 }
 
 impl Request<'_> {
-    fn with_source(&self) -> bool {
-        self.content != Content::BinariesOnly
-    }
-
-    fn binaries(&self) -> &[Kernel] {
-        if self.content == Content::SourceOnly { &[] } else { self.kernels }
-    }
-
-    /// SOURCE_DATE_EPOCH, or the time of the newest file that goes in.
-    fn time_of_mkdeb(&self, s: &Session<'_>) -> Result<u64> {
-        if let Some(epoch) = self.epoch {
-            return Ok(epoch);
-        }
-        let source = fs::canonicalize(s.layout.source_link(self.package))?;
-        let built = self.binaries().iter().map(|k| s.layout.module_dir(&Build::new(self.package, k)));
-        let mut from: Vec<PathBuf> = built.collect();
-        from.push(if self.with_source() { source } else { source.join("dkms.conf") });
-        Ok(newest(&from))
-    }
-
-    fn maintainer(&self) -> &str {
-        self.maintainer.unwrap_or(NOBODY)
-    }
-
     fn deb(&self) -> Result<Planned> {
         let mut architecture = "all";
         for kernel in self.binaries() {
@@ -114,14 +66,6 @@ impl Request<'_> {
         })
     }
 
-    fn place(&self, s: &Session<'_>, folder: &str, planned: &Planned) -> (PathBuf, PathBuf) {
-        let default = s.layout.version_dir(self.package).join(folder);
-        match self.named {
-            Some(named) => tarball::named_place(named, default),
-            None => (default, planned.file().into()),
-        }
-    }
-
     fn refuse_one_name_for_several(&self) -> Result<()> {
         if self.named.is_some() && self.kernels.len() > 1 {
             return Err(Error::Usage(
@@ -137,7 +81,7 @@ impl Request<'_> {
 /// # Errors
 /// Names or architectures that Debian has no form for.
 pub fn mkdeb_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    let (directory, name) = request.place(s, "deb", &request.deb()?);
+    let (directory, name) = request.place(s, "deb", request.deb()?.file());
     Ok(directory.join(name))
 }
 
@@ -148,7 +92,7 @@ pub fn mkdeb_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
 pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     request.refuse_one_name_for_several()?;
     let one = |kernel| {
-        let (directory, name) = request.place(s, "bmdeb", &request.bmdeb(kernel)?);
+        let (directory, name) = request.place(s, "bmdeb", request.bmdeb(kernel)?.file());
         Ok(directory.join(name))
     };
     request.kernels.iter().map(one).collect()
@@ -163,8 +107,8 @@ pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<Path
 pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     add::require_added(s, request.package)?;
     let planned = request.deb()?;
-    let epoch = request.time_of_mkdeb(s)?;
-    let place = request.place(s, "deb", &planned);
+    let epoch = request.time(s)?;
+    let place = request.place(s, "deb", planned.file());
     if let Some(template) = template::find(s, request, "mkdeb") {
         let kernels = request.binaries();
         return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
@@ -212,7 +156,7 @@ fn payload(
         name: &planned.name,
         version: &planned.version,
         architecture: planned.architecture,
-        maintainer: request.maintainer(),
+        maintainer: request.maker(),
         depends: "dkms",
         conflicts: "",
         provides: "",
@@ -250,7 +194,7 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
     let b = Build::new(package, kernel);
     let epoch = request.epoch.unwrap_or_else(|| newest(&[s.layout.module_dir(&b)]));
     if let Some(template) = template::find(s, request, "mkbmdeb") {
-        let (place, kernels) = (request.place(s, "bmdeb", &planned), std::slice::from_ref(kernel));
+        let (place, kernels) = (request.place(s, "bmdeb", planned.file()), std::slice::from_ref(kernel));
         return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
     }
     let home = modules_home(kernel);
@@ -262,7 +206,7 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
         name: &planned.name,
         version: &planned.version,
         architecture: planned.architecture,
-        maintainer: request.maintainer(),
+        maintainer: request.maker(),
         // No alternative, such as an unsigned image: apt would bring it in when the kernel is to be removed.
         depends: &format!("linux-image-{}, kmod", names::package(&kernel.release)?),
         // dkms would overwrite and delete the same files.
@@ -281,7 +225,7 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
     ];
     members.extend(documents(request, &planned, "mkbmdeb", &source, &inside, epoch)?);
     let deb = Deb { control: control.text(), scripts, members, mtime: epoch };
-    write(s, request.place(s, "bmdeb", &planned), &deb)
+    write(s, request.place(s, "bmdeb", planned.file()), &deb)
 }
 
 /// Where the packages of this kernel have its modules: one suite has them in `/lib`, the next in `/usr/lib`, and dpkg,
@@ -319,7 +263,7 @@ fn documents(
     epoch: u64,
 ) -> Result<[Member; 2]> {
     let directory = format!("usr/share/doc/{}", planned.name);
-    let changelog = text::changelog(&planned.name, &planned.version, action, request.maintainer(), epoch);
+    let changelog = text::changelog(&planned.name, &planned.version, action, request.maker(), epoch);
     let place = format!("{directory}/changelog.gz");
     let changelog = archive::gzip(changelog.as_bytes())
         .map_err(|e| Error::Io(dkms_sys::IoError::new("compress", Path::new(&place), e)))?;
@@ -328,20 +272,4 @@ fn documents(
         Member::bytes(place, changelog, epoch),
         Member::bytes(format!("{directory}/copyright"), copyright, epoch),
     ])
-}
-
-/// The time of the newest file in these places, in seconds since 1970. Directories do not count: a copy has new ones.
-pub(crate) fn newest(places: &[PathBuf]) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut latest = 0;
-    let mut left = places.to_vec();
-    while let Some(path) = left.pop() {
-        let Ok(meta) = path.symlink_metadata() else { continue };
-        if meta.is_dir() {
-            left.extend(fs::list_dir_optional(&path).unwrap_or_default().iter().map(|n| path.join(n)));
-        } else {
-            latest = latest.max(u64::try_from(meta.mtime()).unwrap_or(0));
-        }
-    }
-    latest
 }

@@ -1,11 +1,12 @@
 //! `mkdsc`: a Debian source package (dsc(5), format 3.0 (native)) that makes the package of `mkdeb` when
 //! dpkg-buildpackage builds it; that needs dpkg-dev and nothing else.
 
-use super::{Planned, Request, payload, told};
+use super::{Planned, payload, told};
 use crate::add;
 use crate::archive::{self, Deb, Member};
 use crate::digest;
 use crate::error::Result;
+use crate::packaging::Request;
 use crate::session::Session;
 use crate::tarball::{self, archive_error};
 use dkms_sys::fs::{self, TempDir};
@@ -23,11 +24,7 @@ impl Request<'_> {
 }
 
 fn place(s: &Session<'_>, request: &Request<'_>, planned: &Planned) -> (PathBuf, PathBuf) {
-    let default = s.layout.version_dir(request.package).join("dsc");
-    match request.named {
-        Some(named) => tarball::named_place(named, default),
-        None => (default, format!("{}_{}.dsc", planned.name, planned.version).into()),
-    }
+    request.place(s, "dsc", format!("{}_{}.dsc", planned.name, planned.version))
 }
 
 /// Where [`mkdsc`] writes the `.dsc`.
@@ -46,7 +43,7 @@ pub fn mkdsc_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
 pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     add::require_added(s, request.package)?;
     let planned = request.dsc()?;
-    let epoch = request.time_of_mkdeb(s)?;
+    let epoch = request.time(s)?;
     let (directory, name) = place(s, request, &planned);
     if let Some(template) = super::template::find(s, request, "mkdsc") {
         let (place, kernels) = ((directory, name), request.binaries());
@@ -67,7 +64,7 @@ pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
          Version: {version}\nMaintainer: {}\nStandards-Version: {POLICY}\n\
          Package-List:\n {source} deb kernel optional arch={architecture}\n\
          Checksums-Sha1:\n{}Checksums-Sha256:\n{}Files:\n{}",
-        request.maintainer(),
+        request.maker(),
         file(&digest::sha1(&bytes)),
         file(&digest::bytes(&bytes)),
         file(&digest::md5(&bytes)),
@@ -85,7 +82,7 @@ fn tree(request: &Request<'_>, planned: &Planned, top: &str, deb: Deb) -> Vec<Me
         let member = Member::bytes(format!("{top}/debian/{file}"), text, deb.mtime);
         members.push(Member { mode: Some(mode), ..member });
     };
-    let (version, maintainer) = (&planned.version, request.maintainer());
+    let (version, maintainer) = (&planned.version, request.maker());
     debian("changelog", super::text::changelog(name, version, "mkdsc", maintainer, deb.mtime), 0o644);
     debian("control", control(name, maintainer, &deb.control), 0o644);
     debian("rules", rules(name, if planned.architecture == "all" { "indep" } else { "arch" }), 0o755);

@@ -1,10 +1,11 @@
 //! Packages made after a template of the user's own, through dpkg-buildpackage, as dkms 2.6.1 did: `M-dkms-mkdeb` in the
 //! source tree or `template-dkms-mkdeb` in `/etc/dkms`, a directory with a Makefile and `debian/`.
 
-use super::{Planned, Request};
+use super::Planned;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Kernel;
+use crate::packaging::Request;
 use crate::session::Session;
 use crate::tarball;
 use crate::time;

@@ -1,7 +1,7 @@
 //! The texts of a package: control file, maintainer scripts, changelog, copyright.
 
-use super::inside::Inside;
 use crate::ids::{Kernel, PackageId};
+use crate::packaging::Inside;
 use crate::time;
 use std::path::Path;
 

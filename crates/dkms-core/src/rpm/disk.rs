@@ -6,14 +6,14 @@
 
 use super::build::{Make, Rpmbuild};
 use super::spec::{self, Spec};
-use super::{Request, kmp, names, pack, run};
+use super::{kmp, names, pack, run};
 use crate::add;
 use crate::archive::Member;
-use crate::debian::inside::Inside;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel};
 use crate::kernel::installed::decompressed;
+use crate::packaging::{Inside, Request};
 use crate::session::Session;
 use crate::tarball;
 use crate::tree::state;
@@ -38,12 +38,7 @@ pub fn mkdriverdisk_place(s: &Session<'_>, request: &Request<'_>) -> PathBuf {
 }
 
 fn place(s: &Session<'_>, request: &Request<'_>) -> (PathBuf, PathBuf) {
-    let default = s.layout.version_dir(request.package).join("driver_disk");
-    let name = format!("{}-{}-dd.iso", request.package.name, request.package.version);
-    match request.named {
-        Some(named) => tarball::named_place(named, default),
-        None => (default, name.into()),
-    }
+    request.place(s, "driver_disk", format!("{}-{}-dd.iso", request.package.name, request.package.version))
 }
 
 /// The user's spec file for packages of modules: `--spec FILE`, in the source tree or anywhere, else
@@ -167,7 +162,7 @@ fn own_package(
         summary: &format!("Kernel module {m}"),
         license: &spec::license(&source, &inside),
         noarch: false,
-        packager: request.packager(),
+        packager: request.maker(),
         dependencies: &dependencies,
         description: &description,
         scriptlets: &spec::kmod_scripts(m, &files, &owned),

@@ -1,12 +1,13 @@
 //! `mkkmp`: the source package of a SUSE kernel module package, from the module's own spec file.
 
 use super::build::{Make, Rpmbuild};
-use super::{Request, names, patched, take};
+use super::{names, patched, take};
 use crate::add;
 use crate::archive::{self, Member};
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel};
+use crate::packaging::Request;
 use crate::session::Session;
 use crate::tarball::{self, archive_error};
 use dkms_sys::fs;
@@ -32,7 +33,7 @@ pub fn find(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
 
 /// Where [`mkkmp`] writes: a directory, unless a file is named; the spec file decides the name.
 pub fn mkkmp_place(s: &Session<'_>, request: &Request<'_>) -> PathBuf {
-    let (directory, name) = request.place(s, String::new());
+    let (directory, name) = request.place(s, "rpm", String::new());
     if request.named.is_some() { directory.join(name) } else { directory }
 }
 
@@ -51,7 +52,7 @@ pub fn mkkmp(
 ) -> Result<Vec<PathBuf>> {
     add::require_added(s, request.package)?;
     let spec = find(s, request, named)?;
-    let (directory, name) = request.place(s, String::new());
+    let (directory, name) = request.place(s, "rpm", String::new());
     let epoch = request.time(s)?;
     let mut rpmbuild = Rpmbuild::new(s, "make a kernel module package", epoch)?;
     tarball::require_writable(&directory)?;

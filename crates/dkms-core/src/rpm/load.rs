@@ -2,15 +2,13 @@
 //! as that of a tarball does, and so do built modules that `mkrpm` has put beside it. None of its scripts is run, and nothing
 //! else of it is installed.
 
-use crate::add;
 use crate::archive::{self, Limits};
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::ids::{Kernel, PackageId};
 use crate::kernel::distro::Family;
+use crate::packaging;
 use crate::session::Session;
-use crate::tarball::{self, archive_error};
-use crate::tree::state;
+use crate::tarball::archive_error;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command, Stream};
 use std::path::Path;
@@ -40,34 +38,8 @@ pub fn load(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<PackageId> 
     convert(s, path, &tarball)?;
     let root = scratch.path().join("content");
     let unpacked =
-        archive::unpack(&tarball, &root, &Limits::default()).map_err(|e| archive_error(path, e))?;
-    let sources = root.join("usr/src");
-    let mut found = state::subdirectories(&sources);
-    found.retain(|name| sources.join(name).join("dkms.conf").is_file());
-    let source = match found.as_slice() {
-        [] => return Err(Error::ArchiveWithoutConf(path.to_owned())),
-        [name] => sources.join(name),
-        several => {
-            let reason = format!("it holds several modules: {}", several.join(", "));
-            return Err(Error::BadArchive { path: path.to_owned(), reason });
-        }
-    };
-    tarball::refuse_leaving(path, &unpacked, &root, &source)?;
-    let package = add::copy_directory(s, &source, kernel, s.options.force)?;
-    tarball::register(s, &package, kernel)?;
-    let mut kernels = Vec::new();
-    let share = root.join("usr/share");
-    for directory in state::subdirectories(&share) {
-        let built = share.join(directory).join(format!("{}-{}.dkms.tar.gz", package.name, package.version));
-        if fs::is_real_file(&built) {
-            let content = TempDir::new_in(scratch.path(), "built")?;
-            archive::unpack(&built, content.path(), &Limits::default())
-                .map_err(|e| archive_error(path, e))?;
-            kernels.extend(tarball::load_builds(s, &package, &content.path().join("dkms_main_tree"))?);
-        }
-    }
-    s.tell(Event::ArchiveLoaded { package: package.clone(), kernels });
-    Ok(package)
+        archive::unpack_payload(&tarball, &root, &Limits::default()).map_err(|e| archive_error(path, e))?;
+    packaging::load(s, path, &root, &unpacked, kernel)
 }
 
 /// The files of a package as a tarball, by rpm's own program.

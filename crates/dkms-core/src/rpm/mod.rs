@@ -13,13 +13,12 @@ use crate::add;
 use crate::archive::{self, Member};
 use crate::build::{log::MakeLog, prepare};
 use crate::conf::load::{Loaded, bad_regex};
-use crate::debian::inside::Inside;
-use crate::debian::newest;
 use crate::error::Result;
 use crate::event::Event;
-use crate::ids::{Build, Kernel, PackageId};
+use crate::ids::Build;
+use crate::packaging::{Inside, Request};
 use crate::session::Session;
-use crate::tarball::{self, Content, archive_error};
+use crate::tarball::{self, archive_error};
 use build::{Make, Rpmbuild};
 use dkms_sys::fs;
 use std::path::{Path, PathBuf};
@@ -28,66 +27,12 @@ pub use disk::{mkdriverdisk, mkdriverdisk_place};
 pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
 pub use load::{installs, load};
 
-/// What these actions need to know.
-#[derive(Clone, Debug)]
-pub struct Request<'a> {
-    /// Which package version; it must be in the tree.
-    pub package: &'a PackageId,
-    /// The kernels whose modules go in; none means source alone.
-    pub kernels: &'a [Kernel],
-    /// What goes in.
-    pub content: Content,
-    /// `--archive`: a file name for the default place, or a path.
-    pub named: Option<&'a Path>,
-    /// SOURCE_DATE_EPOCH; without it, the time of the newest file that goes in.
-    pub epoch: Option<u64>,
-    /// `NAME <ADDRESS>` of who makes the package.
-    pub packager: Option<&'a str>,
-}
-
 impl Request<'_> {
-    fn with_source(&self) -> bool {
-        self.content != Content::BinariesOnly
-    }
-
-    fn with_binaries(&self) -> bool {
-        self.content != Content::SourceOnly
-    }
-
-    fn binaries(&self) -> &[Kernel] {
-        if self.with_binaries() { self.kernels } else { &[] }
-    }
-
-    fn packager(&self) -> &str {
-        self.packager.unwrap_or("made by dkms <dkms@example.org>")
-    }
-
-    /// SOURCE_DATE_EPOCH, or the time of the newest file that goes in.
-    fn time(&self, s: &Session<'_>) -> Result<u64> {
-        if let Some(epoch) = self.epoch {
-            return Ok(epoch);
-        }
-        let source = fs::canonicalize(s.layout.source_link(self.package))?;
-        let built = self.binaries().iter().map(|k| s.layout.module_dir(&Build::new(self.package, k)));
-        let mut from: Vec<PathBuf> = built.collect();
-        from.push(if self.with_source() { source } else { source.join("dkms.conf") });
-        Ok(newest(&from))
-    }
-
     /// The architecture of all modules; `None`, any, where there are none, or of several.
     fn architecture(&self) -> Option<&str> {
         let mut all = self.binaries().iter().map(names::architecture);
         let first = all.next()?;
         all.all(|a| a == first).then_some(first)
-    }
-
-    /// Where the package of this name goes by default, and its file's name.
-    fn place(&self, s: &Session<'_>, file: String) -> (PathBuf, PathBuf) {
-        let default = s.layout.version_dir(self.package).join("rpm");
-        match self.named {
-            Some(named) => tarball::named_place(named, default),
-            None => (default, file.into()),
-        }
     }
 
     fn mkrpm_file(&self) -> Result<String> {
@@ -101,7 +46,7 @@ impl Request<'_> {
 /// # Errors
 /// Names that rpm would not take.
 pub fn mkrpm_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    let (directory, name) = request.place(s, request.mkrpm_file()?);
+    let (directory, name) = request.place(s, "rpm", request.mkrpm_file()?);
     let free = template::find(s, request).is_some() && request.named.is_none();
     Ok(if free { directory } else { directory.join(name) })
 }
@@ -115,7 +60,7 @@ pub fn mkrpm_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
 /// not writable.
 pub fn mkrpm(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     add::require_added(s, request.package)?;
-    let (directory, name) = request.place(s, request.mkrpm_file()?);
+    let (directory, name) = request.place(s, "rpm", request.mkrpm_file()?);
     let inside = Inside::read(s, request.package, request.binaries())?;
     let epoch = request.time(s)?;
     let rpmbuild = Rpmbuild::new(s, "make rpm packages", epoch)?;
@@ -185,7 +130,7 @@ fn own_spec(
         summary: &format!("Kernel module {m}, {what}"),
         license: &spec::license(&source, inside),
         noarch: request.architecture().is_none(),
-        packager: request.packager(),
+        packager: request.maker(),
         dependencies: &dependencies,
         description: &description,
         scriptlets: &[("post", spec::dkms_post(package)), ("preun", spec::dkms_preun(package))],

@@ -1,8 +1,8 @@
 //! The text of our own spec files.
 
 use super::names;
-use crate::debian::inside::Inside;
 use crate::ids::{Kernel, PackageId};
+use crate::packaging::Inside;
 use crate::time;
 use dkms_sys::fs;
 use std::collections::BTreeSet;

@@ -2,9 +2,9 @@
 //! `template-dkms-mkrpm.spec` in `/etc/dkms`.
 
 use super::build::{Make, Rpmbuild};
-use super::{Request, names, spec};
-use crate::debian::inside::Inside;
+use super::{names, spec};
 use crate::error::Result;
+use crate::packaging::{Inside, Request};
 use crate::session::Session;
 use crate::tree::layout::Layout;
 use dkms_sys::fs;

@@ -8,6 +8,7 @@ mod kernel;
 mod lint;
 mod mok;
 mod package;
+mod packaging;
 mod ready;
 mod rpm;
 mod status;

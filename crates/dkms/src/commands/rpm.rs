@@ -1,85 +1,60 @@
 //! `mkrpm`, `mkkmp` and `mkdriverdisk`.
 
 use super::Call;
+use super::packaging::Wanted;
 use crate::cli::Action;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::explain::Explained;
-use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::ids::Kernel;
 use dkms_core::plan::{Step, What};
 use dkms_core::tarball::Content;
 use dkms_core::tree::state;
 use dkms_core::{add, rpm};
 
-/// What the words of a command line come to.
-struct Wanted {
-    package: PackageId,
-    kernels: Vec<Kernel>,
-    content: Content,
-    epoch: Option<u64>,
-    packager: Option<String>,
+fn wanted(call: &Call<'_>) -> Result<Wanted> {
+    let action = call.arguments.action();
+    let package = call.subject.package(call.arguments.action_word())?;
+    add::require_added(call.s, &package)?;
+    let content = super::tarball::content(call);
+    let built = || state::builds(call.s.layout, &package).into_iter().map(|b| b.kernel).collect::<Vec<_>>();
+    let named = call.arguments.all || !call.words.releases.is_empty();
+    if action == Some(Action::Mkdriverdisk) && content == Content::SourceOnly {
+        return Err(Error::Conflict("mkdriverdisk packs built modules: --source-only leaves nothing".into()));
+    }
+    let modules_only = content == Content::BinariesOnly || action == Some(Action::Mkdriverdisk);
+    // Where no kernel is named, everything goes in that is built.
+    let kernels = match content {
+        Content::SourceOnly => Vec::new(),
+        _ if action == Some(Action::Mkkmp) && !named => Vec::new(),
+        _ if call.words.releases.is_empty() => match built() {
+            none if none.is_empty() && modules_only => request::kernels(call.s, call.words, None)?,
+            all => all,
+        },
+        _ => request::kernels(call.s, call.words, None)?,
+    };
+    Ok(Wanted::new(package, kernels, content))
 }
 
-impl Wanted {
-    fn of(call: &Call<'_>) -> Result<Self> {
-        let action = call.arguments.action();
-        let package = call.subject.package(call.arguments.action_word())?;
-        add::require_added(call.s, &package)?;
-        let content = super::tarball::content(call);
-        let built =
-            || state::builds(call.s.layout, &package).into_iter().map(|b| b.kernel).collect::<Vec<_>>();
-        let named = call.arguments.all || !call.words.releases.is_empty();
-        if action == Some(Action::Mkdriverdisk) && content == Content::SourceOnly {
-            return Err(Error::Conflict(
-                "mkdriverdisk packs built modules: --source-only leaves nothing".into(),
-            ));
-        }
-        let modules_only = content == Content::BinariesOnly || action == Some(Action::Mkdriverdisk);
-        // Where no kernel is named, everything goes in that is built.
-        let kernels = match content {
-            Content::SourceOnly => Vec::new(),
-            _ if action == Some(Action::Mkkmp) && !named => Vec::new(),
-            _ if call.words.releases.is_empty() => match built() {
-                none if none.is_empty() && modules_only => request::kernels(call.s, call.words, None)?,
-                all => all,
-            },
-            _ => request::kernels(call.s, call.words, None)?,
-        };
-        let (epoch, packager) = (super::tarball::source_date_epoch(), super::debian::maintainer());
-        Ok(Self { package, kernels, content, epoch, packager })
-    }
-
-    /// The kernel for which there is to be only one.
-    fn first(&self, call: &Call<'_>) -> Result<Kernel> {
-        match self.kernels.first() {
-            Some(kernel) => Ok(kernel.clone()),
-            None => request::kernels(call.s, call.words, None)?
-                .into_iter()
-                .next()
-                .ok_or_else(|| Error::KernelCount("no kernel is given".into())),
-        }
-    }
-
-    fn request<'a>(&'a self, call: &'a Call<'_>) -> rpm::Request<'a> {
-        rpm::Request {
-            package: &self.package,
-            kernels: &self.kernels,
-            content: self.content,
-            named: call.subject.archive.as_deref(),
-            epoch: self.epoch,
-            packager: self.packager.as_deref(),
-        }
+/// The kernel for which there is to be only one.
+fn first(wanted: &Wanted, call: &Call<'_>) -> Result<Kernel> {
+    match wanted.kernels.first() {
+        Some(kernel) => Ok(kernel.clone()),
+        None => request::kernels(call.s, call.words, None)?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::KernelCount("no kernel is given".into())),
     }
 }
 
 /// `dkms mkrpm`, `dkms mkkmp` and `dkms mkdriverdisk`
 pub fn make(call: &Call<'_>, action: Action) -> Result<()> {
     refuse_old_forms(call, action)?;
-    let wanted = Wanted::of(call)?;
+    let wanted = wanted(call)?;
     let request = wanted.request(call);
     let spec = call.arguments.spec.as_deref();
     match action {
-        Action::Mkkmp => rpm::mkkmp(call.s, &request, spec, &wanted.first(call)?).map(|_| ()),
+        Action::Mkkmp => rpm::mkkmp(call.s, &request, spec, &first(&wanted, call)?).map(|_| ()),
         Action::Mkdriverdisk => rpm::mkdriverdisk(call.s, &request, spec).map(|_| ()),
         _ => rpm::mkrpm(call.s, &request).map(|_| ()),
     }
@@ -88,7 +63,7 @@ pub fn make(call: &Call<'_>, action: Action) -> Result<()> {
 /// The same with `--dry-run`.
 pub fn dry_run(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
     refuse_old_forms(call, action)?;
-    let wanted = Wanted::of(call)?;
+    let wanted = wanted(call)?;
     let request = wanted.request(call);
     let package = &wanted.package;
     let (path, reason) = match action {

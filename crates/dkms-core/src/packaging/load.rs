@@ -1,6 +1,6 @@
-//! `ldtarball`, `add` and `install` of a Debian package whose module dkms is to build: its source goes into the tree as
-//! that of a tarball does, and so do the built modules that `mkdeb` may have put beside it. dpkg is not asked, and does
-//! not know of it afterwards; nothing else of the package is installed, and none of its scripts is run.
+//! `ldtarball`, `add` and `install` of a package whose module dkms is to build: its source goes into the tree as that of a
+//! tarball does, and so do the built modules that `mkdeb` or `mkrpm` may have put beside it. The package manager is not asked,
+//! and does not know of it afterwards; nothing else of the package is installed, and none of its scripts is run.
 
 use crate::add;
 use crate::archive::{self, Limits, Unpacked};
@@ -32,14 +32,14 @@ pub(crate) fn load(
         [name] => name,
         several => {
             let reason = format!(
-                "it holds several modules, {}; install it with dpkg, or unpack it (dpkg -x) and add the one you want",
+                "it holds several modules, {}; install it with its package manager, or unpack it and add the one you want",
                 several.join(", ")
             );
             return Err(Error::BadArchive { path: archive.to_owned(), reason });
         }
     };
     let source = sources.join(name);
-    // Packages have links to their own documentation, which is not there when it is not dpkg that installs it.
+    // Packages have links to their own documentation, which is not there when it is not installed as a package.
     for entry in unpacked.links_leaving(&format!("usr/src/{name}")) {
         s.warn(format!("the link {} points out of the source and is left out", entry.name));
         fs::remove_file(root.join(&entry.name))?;

@@ -1,0 +1,89 @@
+//! What all packages of a module have in common, whatever their format: what is asked for, what goes in, and the way back.
+
+mod inside;
+mod load;
+
+use crate::error::Result;
+use crate::ids::{Build, Kernel, PackageId};
+use crate::session::Session;
+use crate::tarball::{self, Content};
+use dkms_sys::fs;
+pub(crate) use inside::Inside;
+pub(crate) use load::load;
+use std::path::{Path, PathBuf};
+
+/// Who makes a package where nobody is named, at a domain that can be nobody's (RFC 2606).
+const NOBODY: &str = "made by dkms <dkms@example.org>";
+
+/// A package that is to be made.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Which package version; it must be in the tree.
+    pub package: &'a PackageId,
+    /// The kernels whose modules go in; where source can go in, none means that alone.
+    pub kernels: &'a [Kernel],
+    /// What goes in.
+    pub content: Content,
+    /// `--archive`: a file name for the default place, or a path.
+    pub named: Option<&'a Path>,
+    /// SOURCE_DATE_EPOCH; without it, the time of the newest file that goes in.
+    pub epoch: Option<u64>,
+    /// `NAME <ADDRESS>` of who makes the package.
+    pub maker: Option<&'a str>,
+}
+
+impl Request<'_> {
+    pub(crate) fn with_source(&self) -> bool {
+        self.content != Content::BinariesOnly
+    }
+
+    pub(crate) fn with_binaries(&self) -> bool {
+        self.content != Content::SourceOnly
+    }
+
+    /// The kernels whose modules really go in.
+    pub(crate) fn binaries(&self) -> &[Kernel] {
+        if self.with_binaries() { self.kernels } else { &[] }
+    }
+
+    pub(crate) fn maker(&self) -> &str {
+        self.maker.unwrap_or(NOBODY)
+    }
+
+    /// SOURCE_DATE_EPOCH, or the time of the newest file that goes in.
+    pub(crate) fn time(&self, s: &Session<'_>) -> Result<u64> {
+        if let Some(epoch) = self.epoch {
+            return Ok(epoch);
+        }
+        let source = fs::canonicalize(s.layout.source_link(self.package))?;
+        let built = self.binaries().iter().map(|k| s.layout.module_dir(&Build::new(self.package, k)));
+        let mut from: Vec<PathBuf> = built.collect();
+        from.push(if self.with_source() { source } else { source.join("dkms.conf") });
+        Ok(newest(&from))
+    }
+
+    /// The directory and the name of the file: those that are asked for, else `M/V/folder` and `file`.
+    pub(crate) fn place(&self, s: &Session<'_>, folder: &str, file: String) -> (PathBuf, PathBuf) {
+        let default = s.layout.version_dir(self.package).join(folder);
+        match self.named {
+            Some(named) => tarball::named_place(named, default),
+            None => (default, file.into()),
+        }
+    }
+}
+
+/// The time of the newest file in these places, in seconds since 1970. Directories do not count: a copy has new ones.
+pub(crate) fn newest(places: &[PathBuf]) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let mut latest = 0;
+    let mut left = places.to_vec();
+    while let Some(path) = left.pop() {
+        let Ok(meta) = path.symlink_metadata() else { continue };
+        if meta.is_dir() {
+            left.extend(fs::list_dir_optional(&path).unwrap_or_default().iter().map(|n| path.join(n)));
+        } else {
+            latest = latest.max(u64::try_from(meta.mtime()).unwrap_or(0));
+        }
+    }
+    latest
+}

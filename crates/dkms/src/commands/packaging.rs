@@ -1,0 +1,52 @@
+//! What the actions that make packages have in common.
+
+use super::{Call, tarball};
+use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::packaging::Request;
+use dkms_core::tarball::Content;
+
+/// What the words of a command line come to.
+pub struct Wanted {
+    /// Which package version.
+    pub package: PackageId,
+    /// Whose modules go in.
+    pub kernels: Vec<Kernel>,
+    /// What goes in.
+    pub content: Content,
+    epoch: Option<u64>,
+    maker: Option<String>,
+}
+
+impl Wanted {
+    /// The rest is in the environment.
+    pub fn new(package: PackageId, kernels: Vec<Kernel>, content: Content) -> Self {
+        Self { package, kernels, content, epoch: tarball::source_date_epoch(), maker: maker() }
+    }
+
+    /// The same for dkms-core.
+    pub fn request<'a>(&'a self, call: &'a Call<'_>) -> Request<'a> {
+        Request {
+            package: &self.package,
+            kernels: &self.kernels,
+            content: self.content,
+            named: call.subject.archive.as_deref(),
+            epoch: self.epoch,
+            maker: self.maker.as_deref(),
+        }
+    }
+}
+
+/// Who makes packages here, as Debian's own tools learn it (debchange(1)).
+fn maker() -> Option<String> {
+    let variable = |name| {
+        let value = std::env::var(name).ok()?;
+        let value = value.trim().to_owned();
+        (!value.is_empty() && !value.contains(char::is_control)).then_some(value)
+    };
+    let address = variable("DEBEMAIL").or_else(|| variable("EMAIL"))?;
+    if address.contains('<') {
+        return Some(address);
+    }
+    let name = variable("DEBFULLNAME").or_else(|| variable("NAME")).unwrap_or_else(|| "dkms".into());
+    Some(format!("{name} <{address}>"))
+}
