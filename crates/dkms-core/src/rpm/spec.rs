@@ -69,7 +69,7 @@ impl Spec<'_> {
         }
         text.push_str("\n%description\n");
         for line in self.description {
-            text.push_str(&format!("{}\n", plain(line)));
+            text.push_str(&wrapped(&plain(line)));
         }
         text.push_str(&format!(
             "\n%prep\n\n%build\n\n%install\nmkdir -p \"%{{buildroot}}\"\n\
@@ -92,6 +92,23 @@ impl Spec<'_> {
         ));
         text
     }
+}
+
+/// A text in lines of at most 76 columns where its words allow that: rpm shows a description as it is.
+fn wrapped(text: &str) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        if column > 0 {
+            let fits = column + 1 + width <= 76;
+            out.push(if fits { ' ' } else { '\n' });
+            column = if fits { column + 1 } else { 0 };
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out.push('\n');
+    out
 }
 
 /// `%post` of a package that dkms builds. The new package's script comes before the old one's `%preun`, or after it, as
@@ -215,7 +232,8 @@ pub fn license(source: &Path, inside: &Inside) -> String {
         words.extend(inside.licences.iter().cloned());
     }
     let all = if spdx.is_empty() { words } else { spdx };
-    let one = |l: &String| if l.contains(" OR ") && all.len() > 1 { format!("({l})") } else { l.clone() };
+    let several = |l: &str| l.to_ascii_uppercase().contains(" OR ") && !l.starts_with('(') && all.len() > 1;
+    let one = |l: &String| if several(l) { format!("({l})") } else { l.clone() };
     let text = all.iter().map(one).collect::<Vec<_>>().join(" AND ");
     if text.trim().is_empty() { "Unknown".into() } else { text }
 }
@@ -223,4 +241,28 @@ pub fn license(source: &Path, inside: &Inside) -> String {
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(before)?;
     rest.split_once(after).map(|(word, _)| word.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_without_a_version_have_the_packages() {
+        let mut inside = Inside::default();
+        let set = |all: &[&str]| all.iter().map(|a| (*a).to_owned()).collect();
+        inside.aliases.insert("a".into(), set(&["pci:v1d*", ""]));
+        inside.aliases.insert("b".into(), set(&["pci:v2d*"]));
+        inside.versions.insert("b".into(), "2.5 beta".into());
+        let lines = ["Provides: modalias(pci:v1d*) = 1.0", "Provides: modalias(pci:v2d*) = 2.5_beta"];
+        assert_eq!(modaliases(&inside, "1.0"), lines);
+    }
+
+    #[test]
+    fn lines_of_a_description() {
+        let long = "word ".repeat(40);
+        assert!(wrapped(&long).lines().all(|l| l.len() <= 76));
+        assert_eq!(wrapped(&long).split_whitespace().count(), 40);
+        assert_eq!(wrapped("one line"), "one line\n");
+    }
 }
