@@ -34,9 +34,10 @@ make -s -f "$here/install.mk" install-debian DESTDIR="$root" ${BINARY:+BINARY="$
 
 doc=$root/usr/share/doc/dkms
 mkdir -p "$doc" "$root/DEBIAN"
+make -s -f "$here/install.mk" install-doc DESTDIR="$root" >&2
+rm "$doc/CHANGELOG.md" "$doc/LICENSE" # changelog.gz, copyright
 find "$root/usr/share/man" -type f -exec gzip -9n {} +
 gzip -9nc "$top/CHANGELOG.md" >"$doc/changelog.gz"
-install -m 0644 "$top/README.md" "$doc/README.md"
 install -m 0644 "$here/debian/copyright" "$doc/copyright"
 install -m 0755 "$here/debian/postrm" "$root/DEBIAN/postrm"
 install -D -m 0644 "$here/debian/lintian-overrides" "$root/usr/share/lintian/overrides/dkms"

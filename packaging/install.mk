@@ -38,7 +38,7 @@ chmod $(3) $(DESTDIR)$(2)
 endef
 
 override PAGES := dkms.8 dkms.conf.5 dkms-framework.conf.5
-override DOCS  := README.md CHANGELOG.md LICENSE
+override DOCS  := README.md CHANGELOG.md LICENSE $(patsubst $(TOP)/%,%,$(filter-out %/architecture.md,$(wildcard $(TOP)/docs/*.md)))
 
 .PHONY: release install install-redhat install-debian install-doc uninstall
 
@@ -82,6 +82,10 @@ install-debian: install
 
 install-doc:
 	for doc in $(DOCS); do $(INSTALL) -D -m 0644 $(TOP)/$$doc $(DESTDIR)$(DOCDIR)/$$doc || exit; done
+	cd $(TOP) && find examples -type f | while read -r file; do \
+	    mode=0644; test ! -x "$$file" || mode=0755; \
+	    $(INSTALL) -D -m $$mode "$$file" "$(abspath $(DESTDIR)$(DOCDIR))/$$file" || exit; \
+	done
 
 # A framework.conf that was changed is kept; so are the built modules: remove them first with "dkms remove M/V --all".
 uninstall:
@@ -92,7 +96,8 @@ uninstall:
 	$(RM) $(DESTDIR)$(BASHDIR)/dkms $(DESTDIR)$(ZSHDIR)/_dkms $(DESTDIR)/usr/share/zsh/vendor-completions/_dkms $(DESTDIR)$(FISHDIR)/dkms.fish
 	$(RM) $(foreach page,$(PAGES),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page))
 	$(RM) $(foreach doc,$(DOCS),$(DESTDIR)$(DOCDIR)/$(doc))
+	$(RM) -r $(DESTDIR)$(DOCDIR)/examples
 	! cmp -s $(HERE)/framework.conf $(DESTDIR)$(ETC)/framework.conf || $(RM) $(DESTDIR)$(ETC)/framework.conf
-	for dir in $(DOCDIR) $(LIBDIR) $(ETC)/framework.conf.d $(ETC) $(VAR); do \
+	for dir in $(DOCDIR)/docs $(DOCDIR) $(LIBDIR) $(ETC)/framework.conf.d $(ETC) $(VAR); do \
 	    test ! -d $(DESTDIR)$$dir || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir; \
 	done

@@ -15,6 +15,7 @@ use crate::session::Session;
 use crate::tarball::{self, archive_error};
 use crate::tree::state;
 use dkms_sys::fs::{self, TempDir};
+use dkms_sys::process::{self, Command, Stream};
 use std::path::{Path, PathBuf};
 
 pub use source::{mkdsc, mkdsc_place};
@@ -197,7 +198,7 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
         let (place, kernels) = (request.place(s, "bmdeb", planned.file()), std::slice::from_ref(kernel));
         return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
     }
-    let home = modules_home(kernel);
+    let home = modules_home(s, kernel);
     let mut members: Vec<Member> = state::module_files(s.layout, &b)
         .into_iter()
         .map(|f| Member::path(format!("{home}/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
@@ -231,12 +232,17 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
 /// Where the packages of this kernel have its modules: one suite has them in `/lib`, the next in `/usr/lib`, and dpkg,
 /// which does not know that these are one directory, must not see files of one package in the other's place. What dpkg
 /// says of the packages that are here decides; without them it is `/lib`, which every suite understands.
-fn modules_home(kernel: &Kernel) -> &'static str {
-    let lists = Path::new("/var/lib/dpkg/info");
+fn modules_home(s: &Session<'_>, kernel: &Kernel) -> &'static str {
     let merged = format!("/usr/lib/modules/{}", kernel.release);
+    let Some(query) = process::which("dpkg-query", &s.host.path) else { return "lib/modules" };
     let in_usr = |kind: &str| {
-        let list = fs::read(lists.join(format!("linux-{kind}-{}.list", kernel.release)));
-        list.is_ok_and(|l| String::from_utf8_lossy(&l).lines().any(|line| line == merged))
+        let asked = Command::new(&query)
+            .args(["--listfiles", &format!("linux-{kind}-{}", kernel.release)])
+            .envs(s.host.environment.iter().cloned())
+            .stdout(Stream::Capture)
+            .stderr(Stream::Null)
+            .run();
+        asked.is_ok_and(|done| done.stdout_text().lines().any(|line| line == merged))
     };
     if in_usr("image") || in_usr("headers") { "usr/lib/modules" } else { "lib/modules" }
 }
