@@ -3,7 +3,6 @@
 use crate::event::{Event, Sink};
 use crate::kernel::distro::Distribution;
 use crate::secret::Secrets;
-use crate::signing::KeyPair;
 use crate::tree::layout::Layout;
 use dkms_conf::framework_conf::FrameworkConf;
 use std::ffi::OsString;
@@ -66,8 +65,8 @@ pub struct Options {
     pub jobs: Option<u32>,
     /// `--rpm_safe_upgrade`
     pub rpm_safe_upgrade: bool,
-    /// `--mok-signing-key`, `--mok-certificate`: sign with these, also in a chroot.
-    pub signing: Option<KeyPair>,
+    /// `--mok-signing-key` and `--mok-certificate`: sign with these, also in a chroot.
+    pub signing: Option<(String, PathBuf)>,
     /// Where temporary files go.
     pub tmp_location: PathBuf,
     /// `--verbose`

@@ -6,7 +6,6 @@ use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::session::{Host, Options, Session};
-use dkms_core::signing::KeyPair;
 use dkms_core::tree::layout::Layout;
 use dkms_core::tree::state;
 use std::path::{Path, PathBuf};
@@ -220,7 +219,7 @@ pub fn named_trees(arguments: &Arguments, layout: &mut Layout) {
 }
 
 /// The key pair that the command line names.
-fn signing(arguments: &Arguments) -> Result<Option<KeyPair>> {
+fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
     match (&arguments.mok_signing_key, &arguments.mok_certificate) {
         (None, None) => Ok(None),
         (Some(key), Some(certificate)) => {
@@ -233,7 +232,7 @@ fn signing(arguments: &Arguments) -> Result<Option<KeyPair>> {
                 }
             }
             let key = if token { key.clone() } else { absolute(key) };
-            Ok(Some(KeyPair { key: key.to_string_lossy().into_owned(), certificate: absolute(certificate) }))
+            Ok(Some((key.to_string_lossy().into_owned(), absolute(certificate))))
         }
         _ => Err(Error::Usage("--mok-signing-key and --mok-certificate belong together: give both".into())),
     }

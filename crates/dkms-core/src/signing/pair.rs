@@ -62,8 +62,8 @@ fn beside(path: &Path, word: &str) -> PathBuf {
 /// # Errors
 /// When only one half is configured where both are needed.
 pub fn key_pair(s: &Session<'_>, framework: &FrameworkConf, headers: Option<&Headers>) -> Result<KeyPair> {
-    if let Some(named) = &s.options.signing {
-        return Ok(named.clone());
+    if let Some((key, certificate)) = s.options.signing.clone() {
+        return Ok(KeyPair { key, certificate });
     }
     let own = |name: &str| s.layout.dkms_tree.join(name);
     let mut key = framework.mok_signing_key.clone().filter(|v| !v.is_empty());
