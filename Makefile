@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 
 export DKMS_BIN
 
-.PHONY: all tools build test check unit fetch e2e packages robust debs rpm test-vm test-deb test-deb-packages test-rpm fuzz-smoke fuzz deny msrv bench demo clean help
+.PHONY: all tools build test check unit fetch e2e packages robust debs rpm test-vm test-deb test-deb-packages test-archive test-rpm fuzz-smoke fuzz deny msrv bench demo clean help
 
 all: build
 
@@ -54,6 +54,9 @@ test-deb: build ## Our Debian package in place of Debian's own, in chroots of De
 
 test-deb-packages: build ## What mkdeb, mkbmdeb, mkdsc and mktarball make, in clean chroots of Debian (root, debootstrap, downloads kernels)
 	tests/deb-packages.sh
+
+test-archive: build ## Twenty of the archive's own -dkms packages with our package and Debian's dkms, compared (root, debootstrap, long)
+	tests/archive.sh
 
 fuzz-smoke: ## Each fuzz target for a minute
 	tests/fuzz.sh $(FUZZ_SECONDS)

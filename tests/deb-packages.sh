@@ -102,6 +102,7 @@ templates() { # VERSION KERNEL
     same "$(dpkg-deb -f /result/made/template-mkbmdeb.deb Architecture)" "$(dpkg --print-architecture)"
     grep -q "\./usr/src/$M-$v/dkms.conf$" <(dpkg-deb -c /result/made/template-mkdeb.deb)
     grep -q "\./usr/share/$M-dkms/$M-$v.dkms.tar.gz$" <(dpkg-deb -c /result/made/template-mkbmdeb.deb)
+    not grep -q 'usr/src/.' <(dpkg-deb -c /result/made/template-mkbmdeb.deb)
     dpkg-source -x "/result/template-dsc/$M-dkms_$v.dsc" /var/tmp/x/dsc >/dev/null
     grep -q "by the module's mkdsc" /var/tmp/x/dsc/debian/control
     test -f "/var/tmp/x/dsc/$M-$v/dkms.conf"

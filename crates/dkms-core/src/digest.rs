@@ -16,7 +16,7 @@ pub fn md5(data: &[u8]) -> String {
     hex(&md5::Md5::digest(data))
 }
 
-/// SHA-1 of bytes: as [`md5`], for `.dsc` files.
+/// SHA-1 of bytes: as [`md5()`], for `.dsc` files.
 pub fn sha1(data: &[u8]) -> String {
     hex(&sha1::Sha1::digest(data))
 }

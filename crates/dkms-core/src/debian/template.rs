@@ -31,7 +31,7 @@ pub fn find<'a>(s: &Session<'_>, request: &Request<'_>, action: &'a str) -> Opti
 impl Template<'_> {
     /// Makes a package from a template. Its words DEBIAN_PACKAGE, MODULE_NAME, MODULE_VERSION, KERNEL_VERSION,
     /// DEBIAN_BUILD_ARCH and DATE_STAMP are replaced in the files of `debian/`; beside that lie, as its Makefile expects them,
-    /// the source (`M-V/`), the built modules (`M-V.dkms.tar.gz`) and `common.postinst`.
+    /// the source (`M-V/`, not for `mkbmdeb`), the built modules (`M-V.dkms.tar.gz`) and `common.postinst`.
     ///
     /// # Errors
     /// dpkg-buildpackage is not there or fails, or makes no package; a file that cannot be copied.
@@ -68,7 +68,7 @@ impl Template<'_> {
             ("DATE_STAMP", date.as_str()),
         ];
         fill_in(&top.join("debian"), &words)?;
-        if request.with_source() {
+        if request.with_source() && self.action != "mkbmdeb" {
             fs::copy_tree(
                 fs::canonicalize(s.layout.source_link(request.package))?,
                 top.join(format!("{m}-{v}")),
