@@ -100,7 +100,7 @@ pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<Path
 }
 
 /// Writes `M-dkms_V_all.deb`: the source, which dkms builds at the target. With kernels, their built modules too (then
-/// it is for their architecture), as a tarball that the target's `common.postinst` loads; with [`Content::BinariesOnly`]
+/// it is for their architecture), as a tarball that the target's `common.postinst` loads; with [`crate::tarball::Content::BinariesOnly`]
 /// of the source its dkms.conf alone.
 ///
 /// # Errors

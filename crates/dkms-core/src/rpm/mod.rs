@@ -52,8 +52,8 @@ pub fn mkrpm_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
 }
 
 /// Writes `M-V-1dkms.noarch.rpm`: the source, which dkms builds at the target. With kernels, their built modules too (then it
-/// is for their architecture), as a tarball that the target's `common.postinst` loads; with [`Content::BinariesOnly`] of the
-/// source its dkms.conf alone. A spec file of the user's own decides all that itself; see `template`.
+/// is for their architecture), as a tarball that the target's `common.postinst` loads; without the
+/// source ([`crate::tarball::Content::BinariesOnly`]) its dkms.conf alone. A spec file of the user's own decides all that itself; see `template`.
 ///
 /// # Errors
 /// Not in the tree, nothing built for a kernel, a name that rpm would not take, no rpmbuild, rpmbuild fails, the destination
