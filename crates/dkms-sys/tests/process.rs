@@ -227,7 +227,10 @@ fn the_command_line_is_shown_quoted() {
 
 /// Runs one of the ignored tests below in a process of its own.
 fn helper(test: &str, word: &str) -> std::process::Child {
-    std::process::Command::new(std::env::current_exe().expect("exe"))
+    // A shell starts what is in the background with SIGINT ignored, and that is inherited.
+    std::process::Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(std::env::current_exe().expect("exe"))
         .args(["--ignored", "--exact", test, "--nocapture"])
         .env("WORD", word)
         .stdout(std::process::Stdio::piped())
