@@ -30,7 +30,7 @@ vm() { tests/vm.sh; }
 mok() { tests/mok.sh; }
 rpm() { tests/rpm.sh; }
 packages() { cargo test --release --locked -p dkms-tests --test packages; }
-fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-60}"; }
+fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-45}"; }
 deny() { tests/deny.sh; }
 msrv() { tests/msrv.sh; }
 shell() {

@@ -69,6 +69,15 @@ same "$(dkms --root /img/bare status single)" "single/1.0, $K, $A: built"
 mkdir -p /img/bare/usr/lib/modules/5.0/kernel
 dkms --root /img/bare autoinstall
 same "$(dkms --root /img/bare status single)" "single/1.0, $K, $A: installed"
+#: step trees-elsewhere-and-not-there-yet 0 ours
+mkdir -p /img/bare/etc/dkms
+printf 'dkms_tree=/srv/dkms\nsource_tree=/srv/src\n' >/img/bare/etc/dkms/framework.conf
+cp -r /e2e/fixtures/ver-1.10 /home/somebody/
+dkms --root /img/bare add /home/somebody/ver-1.10
+same "$(dkms --root /img/bare status)" 'ver/1.10: added'
+test -f /img/bare/srv/src/ver-1.10/dkms.conf -a -d /img/bare/srv/dkms/ver/1.10
+test ! -e /srv/dkms -a ! -e /srv/src
+rm -r /img/bare/srv /img/bare/etc/dkms
 #: step whoever-owns-it 0 ours
 chown -R 65534:65534 /img/bare
 somebody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }

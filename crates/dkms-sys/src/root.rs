@@ -165,9 +165,9 @@ fn bind(what: &Path, target: &Path) -> Result<()> {
     rustix::mount::mount_bind_recursive(what, target).map_err(|e| IoError::new("mount over", target, e))
 }
 
-fn empty(target: &Path) -> Result<()> {
-    let options = Some(c"mode=0755");
-    rustix::mount::mount(c"dkms", target, c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options)
+fn empty(target: &Path, more: MountFlags) -> Result<()> {
+    let (options, flags) = (Some(c"mode=0755"), MountFlags::NOSUID | MountFlags::NODEV | more);
+    rustix::mount::mount(c"dkms", target, c"tmpfs", flags, options)
         .map_err(|e| IoError::new("mount an empty file system over", target, e))
 }
 
@@ -178,7 +178,7 @@ fn empty(target: &Path) -> Result<()> {
 /// One of them cannot be mounted.
 pub fn show_below(target: &Held, under: &Path, shown: &[PathBuf]) -> Result<()> {
     let held: Vec<Held> = shown.iter().map(|path| Held::of(path)).collect::<Result<_>>()?;
-    empty(&target.name())?;
+    empty(&target.name(), MountFlags::empty())?;
     // Its descriptor still is what lies below; its name leads on top only from the parent.
     let top = target.name().canonicalize().map_err(|e| IoError::new("find", target.name(), e))?;
     for (path, held) in shown.iter().zip(&held) {
@@ -241,7 +241,8 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
     for (target, what) in targets {
         match what {
             Some(what) => make_place(what, &target)?,
-            None if target.is_dir() => empty(&target)?,
+            // What was written there would be lost.
+            None if target.is_dir() => empty(&target, MountFlags::RDONLY)?,
             None => bind(Path::new("/dev/null"), &target)?,
         }
     }
@@ -252,7 +253,7 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
 fn renew(directory: &Path) -> Result<()> {
     let old = Held::of(directory)?;
     let names = crate::fs::list_dir(directory)?;
-    empty(directory)?;
+    empty(directory, MountFlags::empty())?;
     let one = |name: &OsStr| -> Result<()> {
         let (from, to) = (old.name().join(name), directory.join(name));
         match std::fs::read_link(&from) {

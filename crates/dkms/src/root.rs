@@ -8,6 +8,7 @@
 use crate::cli::{Action, Arguments};
 use crate::request;
 use dkms_core::error::{Error, Result};
+use dkms_core::kernel::distro::{Distribution, Family};
 use dkms_core::tree::layout::Layout;
 use dkms_sys::root::{self, Held, Root};
 use std::io::Read;
@@ -41,6 +42,8 @@ pub struct Entered {
     pub by_root: bool,
     /// Where the machine's directory of credentials is now.
     pub credentials: Option<PathBuf>,
+    /// The action is one that may change something.
+    changes: bool,
     /// The system and what is shown of it already; none when its own programs work.
     shown: Option<(Root, Vec<PathBuf>)>,
 }
@@ -75,7 +78,7 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     }
     let mut layout = Layout::default();
     request::named_trees(arguments, &mut layout);
-    let trees = [layout.dkms_tree.clone(), layout.source_tree, layout.install_tree];
+    let trees = [layout.dkms_tree.clone(), layout.source_tree.clone(), layout.install_tree];
     let by_root = dkms_sys::sys::effective_uid() == 0;
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| d.is_dir());
 
@@ -96,10 +99,21 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
             there(p)
         });
         go_inside(system, &moved)?;
-        return Ok(Some(Entered { path, by_root, credentials: credentials.map(|c| there(&c)), shown: None }));
+        return Ok(Some(Entered {
+            path,
+            by_root,
+            credentials: credentials.map(|c| there(&c)),
+            changes: true,
+            shown: None,
+        }));
     }
-    if !arguments.only_looks() && !arguments.dry_run {
-        system.create_dir(&layout.dkms_tree)?;
+    let changes = !arguments.only_looks() && !arguments.dry_run;
+    if changes {
+        make(&system, [&layout.dkms_tree, &layout.source_tree])?;
+        if is_ubuntu(&system)? {
+            // Its signing key lies there.
+            system.create_dir(Path::new("/var/lib/shim-signed"))?;
+        }
     }
     let mut places: Vec<PathBuf> = ITS_OWN.iter().map(PathBuf::from).chain(trees).collect();
     // Only System.map is wanted from there, and depmod can do without.
@@ -114,7 +128,7 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
         );
     }
     show(&system, &places)?;
-    Ok(Some(Entered { path, by_root, credentials, shown: Some((system, places)) }))
+    Ok(Some(Entered { path, by_root, credentials, changes, shown: Some((system, places)) }))
 }
 
 impl Entered {
@@ -127,8 +141,28 @@ impl Entered {
         let mut trees =
             vec![layout.dkms_tree.clone(), layout.source_tree.clone(), layout.install_tree.clone()];
         trees.retain(|tree| !shown.iter().any(|s| tree.starts_with(s)));
+        if self.changes {
+            make(system, [&layout.dkms_tree, &layout.source_tree])?;
+        }
         show(system, &trees)
     }
+}
+
+/// Makes the trees that dkms writes to, where they are not there; they would otherwise come to be on the machine.
+fn make(system: &Root, trees: [&PathBuf; 2]) -> Result<()> {
+    trees.into_iter().try_for_each(|tree| Ok(system.create_dir(tree).map(|_| ())?))
+}
+
+fn is_ubuntu(system: &Root) -> Result<bool> {
+    let mut text = String::new();
+    for path in ["/usr/lib/os-release", "/etc/os-release"] {
+        if let Some(mut file) = system.read(Path::new(path))? {
+            text.clear();
+            file.read_to_string(&mut text)
+                .map_err(|e| dkms_sys::IoError::new("read", system.below(Path::new(path)), e))?;
+        }
+    }
+    Ok(Distribution::from_os_release(&text).family() == Family::Ubuntu)
 }
 
 fn show(system: &Root, places: &[PathBuf]) -> Result<()> {
