@@ -8,31 +8,11 @@ mod common;
 
 use common::{Bash, state};
 use dkms_conf::{Dialect, evaluate};
-use std::path::{Path, PathBuf};
-
-fn collect(directory: &Path, out: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() && !path.is_symlink() {
-            collect(&path, out);
-        } else if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("dkms.conf"))
-            && path.is_file()
-        {
-            out.push(path);
-        }
-    }
-}
 
 #[test]
 fn real_packages() {
-    let root = std::env::var_os("DKMS_CORPUS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/corpus"), PathBuf::from);
-    let mut files = Vec::new();
-    collect(&root, &mut files);
-    files.sort();
+    let files = common::corpus(|n| n.starts_with("dkms.conf"));
     if files.is_empty() {
-        eprintln!("skipped: no dkms.conf below {} (set DKMS_CORPUS)", root.display());
         return;
     }
     let Some(bash) = Bash::new("/usr/sbin:/usr/bin:/sbin:/bin") else { return };

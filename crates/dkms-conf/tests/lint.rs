@@ -9,7 +9,6 @@ use dkms_conf::lint::{Code, Facts, Finding, apply, differing, lint};
 use dkms_conf::{Decline, Dialect, Directives, State, evaluate};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 const KERNEL: &str = "6.1.0-56-amd64";
 
@@ -299,26 +298,11 @@ fn mends_as_bash_sees_them() {
     }
 }
 
-fn collect(directory: &Path, out: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for path in entries.flatten().map(|e| e.path()) {
-        if path.is_dir() && !path.is_symlink() {
-            collect(&path, out);
-        } else if path.file_name().is_some_and(|n| n == "dkms.conf") && path.is_file() {
-            out.push(path);
-        }
-    }
-}
-
 /// Every dkms.conf of real packages: what is found is counted, and the mended file comes to the same.
 #[test]
 fn real_packages() {
-    let root = std::env::var_os("DKMS_CORPUS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/corpus"), PathBuf::from);
-    let mut files = Vec::new();
-    collect(&root, &mut files);
+    let files = common::corpus(|n| n == "dkms.conf");
     if files.is_empty() {
-        eprintln!("skipped: no dkms.conf below {} (set DKMS_CORPUS)", root.display());
         return;
     }
     let mut counts = BTreeMap::new();

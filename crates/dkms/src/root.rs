@@ -78,57 +78,68 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     }
     let mut layout = Layout::default();
     request::named_trees(arguments, &mut layout);
-    let trees = [layout.dkms_tree.clone(), layout.source_tree.clone(), layout.install_tree];
     let by_root = dkms_sys::sys::effective_uid() == 0;
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| d.is_dir());
+    let changes = !arguments.only_looks() && !arguments.dry_run;
+    let mut credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| d.is_dir());
 
     root::leave_machine().map_err(|e| cannot_enter(&path, &e))?;
     let system = Root::open(&path)?;
-    if arguments.runs_programs() && has_tools(&system)? {
-        let mut moved: Vec<PathBuf> = credentials.clone().into_iter().collect();
-        let is_outside = |p: &Path| {
-            p.exists()
-                && !trees.iter().map(PathBuf::as_path).chain(ITS_OWN.map(Path::new)).any(|t| p.starts_with(t))
-        };
-        let there = |p: &Path| Path::new(HOST).join(p.strip_prefix("/").unwrap_or(p));
-        arguments.map_paths(|p| {
-            if !is_outside(p) {
-                return p.to_owned();
-            }
-            moved.push(p.to_owned());
-            there(p)
-        });
-        go_inside(system, &moved)?;
-        return Ok(Some(Entered {
-            path,
-            by_root,
-            credentials: credentials.map(|c| there(&c)),
-            changes: true,
-            shown: None,
-        }));
-    }
-    let changes = !arguments.only_looks() && !arguments.dry_run;
+    let shown = if arguments.runs_programs() && has_tools(&system)? {
+        with_its_programs(system, arguments, &layout, &mut credentials)?;
+        None
+    } else {
+        let places = with_host_programs(&system, &layout, changes)?;
+        Some((system, places))
+    };
+    Ok(Some(Entered { path, by_root, credentials, changes, shown }))
+}
+
+/// Makes that system our root, and shows in it what the command line names of the machine's files.
+fn with_its_programs(
+    system: Root,
+    arguments: &mut Arguments,
+    layout: &Layout,
+    credentials: &mut Option<PathBuf>,
+) -> Result<()> {
+    let own: Vec<&Path> = ITS_OWN.map(Path::new).into_iter().chain(trees(layout)).collect();
+    let mut moved = Vec::new();
+    let mut moving = |path: &Path| {
+        if !path.exists() || own.iter().any(|tree| path.starts_with(tree)) {
+            return path.to_owned();
+        }
+        moved.push(path.to_owned());
+        Path::new(HOST).join(path.strip_prefix("/").unwrap_or(path))
+    };
+    arguments.map_paths(&mut moving);
+    *credentials = credentials.as_deref().map(moving);
+    go_inside(system, &moved)
+}
+
+/// Lays what belongs to that system over the machine's; returns where.
+fn with_host_programs(system: &Root, layout: &Layout, changes: bool) -> Result<Vec<PathBuf>> {
     if changes {
-        make(&system, [&layout.dkms_tree, &layout.source_tree])?;
-        if is_ubuntu(&system)? {
+        make(system, layout)?;
+        if is_ubuntu(system)? {
             // Its signing key lies there.
             system.create_dir(Path::new("/var/lib/shim-signed"))?;
         }
     }
-    let mut places: Vec<PathBuf> = ITS_OWN.iter().map(PathBuf::from).chain(trees).collect();
+    let own = ITS_OWN.map(Path::new).into_iter().chain(trees(layout));
+    let mut places: Vec<PathBuf> = own.map(Path::to_owned).collect();
     // Only System.map is wanted from there, and depmod can do without.
     places.retain(|place| place != Path::new("/boot") || place.exists());
     // Debian keeps the programs that build modules apart from the headers.
     if let Some(lib) = system.find(Path::new("/usr/lib"))? {
-        places.extend(
-            lib.names()?
-                .iter()
-                .filter(|n| n.to_string_lossy().starts_with("linux-kbuild-"))
-                .map(|n| Path::new("/usr/lib").join(n)),
-        );
+        let names = lib.names()?;
+        let kbuild = names.iter().filter(|n| n.to_string_lossy().starts_with("linux-kbuild-"));
+        places.extend(kbuild.map(|n| Path::new("/usr/lib").join(n)));
     }
-    show(&system, &places)?;
-    Ok(Some(Entered { path, by_root, credentials, changes, shown: Some((system, places)) }))
+    show(system, &places)?;
+    Ok(places)
+}
+
+fn trees(layout: &Layout) -> [&Path; 3] {
+    [&layout.dkms_tree, &layout.source_tree, &layout.install_tree]
 }
 
 impl Entered {
@@ -138,19 +149,19 @@ impl Entered {
     /// They cannot be mounted.
     pub fn follow(&self, layout: &Layout) -> Result<()> {
         let Some((system, shown)) = &self.shown else { return Ok(()) };
-        let mut trees =
-            vec![layout.dkms_tree.clone(), layout.source_tree.clone(), layout.install_tree.clone()];
-        trees.retain(|tree| !shown.iter().any(|s| tree.starts_with(s)));
+        let mut more: Vec<PathBuf> = trees(layout).map(Path::to_owned).into();
+        more.retain(|tree| !shown.iter().any(|s| tree.starts_with(s)));
         if self.changes {
-            make(system, [&layout.dkms_tree, &layout.source_tree])?;
+            make(system, layout)?;
         }
-        show(system, &trees)
+        show(system, &more)
     }
 }
 
 /// Makes the trees that dkms writes to, where they are not there; they would otherwise come to be on the machine.
-fn make(system: &Root, trees: [&PathBuf; 2]) -> Result<()> {
-    trees.into_iter().try_for_each(|tree| Ok(system.create_dir(tree).map(|_| ())?))
+fn make(system: &Root, layout: &Layout) -> Result<()> {
+    let written = [&layout.dkms_tree, &layout.source_tree];
+    written.into_iter().try_for_each(|tree| Ok(system.create_dir(tree).map(|_| ())?))
 }
 
 fn is_ubuntu(system: &Root) -> Result<bool> {

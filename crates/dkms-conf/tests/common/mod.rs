@@ -181,3 +181,25 @@ pub fn state(kernelver: &str, arch: &str) -> State {
     }
     state
 }
+
+/// Every file of real packages below `DKMS_CORPUS`, else below `build/corpus`, whose name is wanted; says so when there is none.
+pub fn corpus(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let root = std::env::var_os("DKMS_CORPUS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/corpus"), PathBuf::from);
+    let (mut files, mut left) = (Vec::new(), vec![root.clone()]);
+    while let Some(directory) = left.pop() {
+        let Ok(entries) = std::fs::read_dir(directory) else { continue };
+        for path in entries.flatten().map(|e| e.path()) {
+            if path.is_dir() && !path.is_symlink() {
+                left.push(path);
+            } else if path.file_name().is_some_and(|n| wanted(&n.to_string_lossy())) && path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        eprintln!("skipped: no dkms.conf below {} (set DKMS_CORPUS)", root.display());
+    }
+    files
+}

@@ -10,7 +10,7 @@ use crate::archive::{self, Deb, Member};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel};
-use crate::packaging::{Inside, Request, newest};
+use crate::packaging::{self, Inside, Request, newest};
 use crate::session::Session;
 use crate::tarball::{self, archive_error};
 use crate::tree::state;
@@ -130,18 +130,7 @@ fn payload(
     let (package, kernels) = (request.package, request.binaries());
     let inside = Inside::read(s, package, kernels)?;
     let source = fs::canonicalize(s.layout.source_link(package))?;
-    let target = format!("usr/src/{}-{}", package.name, package.version);
-    let mut members = vec![if request.with_source() {
-        Member::path(target, &source)
-    } else {
-        Member::path(format!("{target}/dkms.conf"), source.join("dkms.conf"))
-    }];
-    if !kernels.is_empty() {
-        let name = format!("{}-{}.dkms.tar.gz", package.name, package.version);
-        let tarball = scratch.join(&name);
-        tarball::write_modules(s, package, kernels, &tarball, epoch)?;
-        members.push(Member::path(format!("usr/share/{}/{name}", planned.name), tarball));
-    }
+    let mut members = packaging::for_dkms(s, request, &planned.name, scratch, epoch)?;
     let synopsis = match (request.with_source(), kernels) {
         (true, []) => format!("kernel module {}, source for dkms", package.name),
         (true, _) => format!("kernel module {}, source and built modules for dkms", package.name),

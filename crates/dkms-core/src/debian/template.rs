@@ -3,14 +3,13 @@
 
 use super::Planned;
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::ids::Kernel;
-use crate::packaging::Request;
+use crate::packaging::{self, Request};
 use crate::session::Session;
 use crate::tarball;
 use crate::time;
 use dkms_sys::fs::{self, TempDir};
-use dkms_sys::process::{self, Command, Stream};
+use dkms_sys::process::{self, Command};
 use std::path::{Path, PathBuf};
 
 /// A template, and what is to be made after it.
@@ -97,30 +96,12 @@ impl Template<'_> {
             command = command.arg("-rfakeroot");
         }
         let shown = command.display();
-        let failed = |reason: String| Error::CommandFailed { command: shown.clone(), reason };
-        let done = command
-            .cwd(&top)
-            .envs(s.host.environment.iter().cloned())
-            .env("SOURCE_DATE_EPOCH", epoch.to_string())
-            .stdout(Stream::Capture)
-            .stderr(Stream::ToStdout)
-            .run()
-            .map_err(|e| failed(e.to_string()))?;
-        let said = done.stdout_text();
-        s.tell(Event::ScriptOutput { text: said.clone() });
-        if !done.status.success() {
-            return Err(failed(format!(
-                "{} ({})",
-                done.status,
-                said.lines().last().unwrap_or("it said nothing")
-            )));
-        }
+        packaging::tool(s, command.cwd(&top), &shown, epoch, packaging::last_line)?;
         take(scratch.path(), &directory, self.action, request.named.map(|_| name)).transpose().unwrap_or_else(
             || {
-                Err(failed(format!(
-                    "it ended well and made no package; see the template {}",
-                    self.path.display()
-                )))
+                let template = self.path.display();
+                let reason = format!("it ended well and made no package; see the template {template}");
+                Err(Error::CommandFailed { command: shown, reason })
             },
         )
     }

@@ -3,11 +3,14 @@
 mod inside;
 mod load;
 
-use crate::error::Result;
+use crate::archive::Member;
+use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
 use crate::tarball::{self, Content};
 use dkms_sys::fs;
+use dkms_sys::process::{Command, Stream};
 pub(crate) use inside::Inside;
 pub(crate) use load::load;
 use std::path::{Path, PathBuf};
@@ -70,6 +73,65 @@ impl Request<'_> {
             None => (default, file.into()),
         }
     }
+}
+
+/// What a package for dkms installs: the source, or its dkms.conf alone, in `usr/src/M-V`, and with kernels their built modules
+/// in `usr/share/SHARE`, as a tarball that `common.postinst` loads. It is made in `scratch`.
+pub(crate) fn for_dkms(
+    s: &Session<'_>,
+    request: &Request<'_>,
+    share: &str,
+    scratch: &Path,
+    epoch: u64,
+) -> Result<Vec<Member>> {
+    let (m, v) = (&request.package.name, &request.package.version);
+    let source = fs::canonicalize(s.layout.source_link(request.package))?;
+    let target = format!("usr/src/{m}-{v}");
+    let mut members = vec![if request.with_source() {
+        Member::path(target, source)
+    } else {
+        Member::path(format!("{target}/dkms.conf"), source.join("dkms.conf"))
+    }];
+    if !request.binaries().is_empty() {
+        let name = format!("{m}-{v}.dkms.tar.gz");
+        let tarball = scratch.join(&name);
+        tarball::write_modules(s, request.package, request.binaries(), &tarball, epoch)?;
+        members.push(Member::path(format!("usr/share/{share}/{name}"), tarball));
+    }
+    Ok(members)
+}
+
+/// Runs a program that makes packages or something for them, so that what it makes is the same each time. `shown` is what
+/// an error calls the command, `reason` finds the line in its output that says what went wrong. Returns the output.
+///
+/// # Errors
+/// [`Error::CommandFailed`]; the whole output is told before.
+pub(crate) fn tool(
+    s: &Session<'_>,
+    command: Command,
+    shown: &str,
+    epoch: u64,
+    reason: fn(&str) -> &str,
+) -> Result<String> {
+    let failed = |reason: String| Error::CommandFailed { command: shown.to_owned(), reason };
+    let done = command
+        .envs(s.host.environment.iter().cloned())
+        .env("LC_ALL", "C")
+        .env("SOURCE_DATE_EPOCH", epoch.to_string())
+        .stdout(Stream::Capture)
+        .stderr(Stream::ToStdout)
+        .run()
+        .map_err(|e| failed(e.to_string()))?;
+    let said = done.stdout_text();
+    if s.options.verbose || !done.status.success() {
+        s.tell(Event::ScriptOutput { text: said.clone() });
+    }
+    if done.status.success() { Ok(said) } else { Err(failed(format!("{} ({})", done.status, reason(&said)))) }
+}
+
+/// The last line of an output that says something.
+pub(crate) fn last_line(said: &str) -> &str {
+    said.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("it said nothing")
 }
 
 /// The time of the newest file in these places, in seconds since 1970. Directories do not count: a copy has new ones.

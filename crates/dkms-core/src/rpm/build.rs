@@ -2,10 +2,10 @@
 
 use super::names;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::packaging;
 use crate::session::Session;
 use dkms_sys::fs::{self, TempDir};
-use dkms_sys::process::{self, Command, Stream};
+use dkms_sys::process::{self, Command};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -109,32 +109,17 @@ impl Rpmbuild {
         };
         // What a build needs is the business of whoever calls; rpm's database may know nothing of this machine.
         command = command.arg("--nodeps").arg(make).arg(spec);
-        let failed = |reason: String| Error::CommandFailed {
-            command: format!("rpmbuild {make} {}", spec.display()),
-            reason,
-        };
-        let done = command
-            .cwd(self.path())
-            .envs(s.host.environment.iter().cloned())
-            .env("LC_ALL", "C")
-            .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
-            .stdout(Stream::Capture)
-            .stderr(Stream::ToStdout)
-            .run()
-            .map_err(|e| failed(e.to_string()))?;
-        let said = done.stdout_text();
-        if s.options.verbose || !done.status.success() {
-            s.tell(Event::ScriptOutput { text: said.clone() });
-        }
-        if !done.status.success() {
-            return Err(failed(format!("{} ({})", done.status, reason(&said))));
-        }
+        let shown = format!("rpmbuild {make} {}", spec.display());
+        packaging::tool(s, command.cwd(self.path()), &shown, self.epoch, reason)?;
         let mut made = Vec::new();
         for directory in ["RPMS", "SRPMS"] {
             packages(&self.path().join(directory), &mut made)?;
         }
         if made.is_empty() {
-            return Err(failed("it ended well and made no package".into()));
+            return Err(Error::CommandFailed {
+                command: shown,
+                reason: "it ended well and made no package".into(),
+            });
         }
         Ok(made)
     }
@@ -143,7 +128,7 @@ impl Rpmbuild {
 /// The first line in which rpmbuild says what is wrong.
 fn reason(said: &str) -> &str {
     let wrong = said.lines().find(|l| l.trim_start().starts_with("error:"));
-    wrong.or_else(|| said.lines().rev().find(|l| !l.trim().is_empty())).unwrap_or("it said nothing").trim()
+    wrong.map_or_else(|| packaging::last_line(said), str::trim)
 }
 
 /// All packages below a directory, sorted.

@@ -13,13 +13,13 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel};
 use crate::kernel::installed::decompressed;
-use crate::packaging::{Inside, Request};
+use crate::packaging::{self, Inside, Request};
 use crate::session::Session;
 use crate::tarball;
 use crate::tree::state;
 use dkms_sys::IoError;
 use dkms_sys::fs::{self, TempDir};
-use dkms_sys::process::{self, Command, Stream};
+use dkms_sys::process::{self, Command};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -200,21 +200,7 @@ fn repository(s: &Session<'_>, packages: &Path, epoch: u64) -> Result<()> {
 
 fn program(s: &Session<'_>, command: Command, epoch: u64) -> Result<()> {
     let shown = command.display();
-    let failed = |reason: String| Error::CommandFailed { command: shown.clone(), reason };
-    let done = command
-        .envs(s.host.environment.iter().cloned())
-        .env("LC_ALL", "C")
-        .env("SOURCE_DATE_EPOCH", epoch.to_string())
-        .stdout(Stream::Capture)
-        .stderr(Stream::ToStdout)
-        .run()
-        .map_err(|e| failed(e.to_string()))?;
-    let said = done.stdout_text();
-    if done.status.success() {
-        return Ok(());
-    }
-    s.tell(Event::ScriptOutput { text: said.clone() });
-    Err(failed(format!("{} ({})", done.status, said.lines().last().unwrap_or("it said nothing"))))
+    packaging::tool(s, command, &shown, epoch, packaging::last_line).map(|_| ())
 }
 
 /// Gives a directory and everything in it this time, in seconds since 1970.

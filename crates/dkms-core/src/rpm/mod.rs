@@ -16,7 +16,7 @@ use crate::conf::load::{Loaded, bad_regex};
 use crate::error::Result;
 use crate::event::Event;
 use crate::ids::Build;
-use crate::packaging::{Inside, Request};
+use crate::packaging::{self, Inside, Request};
 use crate::session::Session;
 use crate::tarball::{self, archive_error};
 use build::{Make, Rpmbuild};
@@ -99,18 +99,9 @@ fn own_spec(
     let (m, v) = (&package.name, &package.version);
     let version = names::version(v)?;
     let source = fs::canonicalize(s.layout.source_link(package))?;
-    let target = format!("usr/src/{m}-{v}");
-    let mut files = vec![format!("/{target}")];
-    let mut members = vec![if request.with_source() {
-        Member::path(target, &source)
-    } else {
-        Member::path(format!("{target}/dkms.conf"), source.join("dkms.conf"))
-    }];
+    let members = packaging::for_dkms(s, request, m, &rpmbuild.source(""), epoch)?;
+    let mut files = vec![format!("/usr/src/{m}-{v}")];
     if !kernels.is_empty() {
-        let name = format!("{m}-{v}.dkms.tar.gz");
-        let tarball = rpmbuild.source(&name);
-        tarball::write_modules(s, package, kernels, &tarball, epoch)?;
-        members.push(Member::path(format!("usr/share/{m}/{name}"), tarball));
         files.push(format!("/usr/share/{m}"));
     }
     pack(rpmbuild, &members, epoch)?;

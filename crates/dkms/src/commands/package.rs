@@ -7,7 +7,7 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::remove::{self, Depth};
-use dkms_core::{actions, add as registry, finally, rpm, tarball};
+use dkms_core::{actions, add as registry, finally};
 
 /// `dkms add`
 pub fn add(call: &Call<'_>) -> Result<()> {
@@ -94,13 +94,8 @@ impl Subject {
 fn named_or_brought(call: &Call<'_>, kernel: &Kernel) -> Result<Subject> {
     if call.subject.name.is_none() && call.subject.version.is_none() {
         if let Some(archive) = &call.subject.archive {
-            if archive.extension().is_some_and(|e| e == "rpm") {
-                if rpm::installs(call.s) {
-                    return super::tarball::install_rpm(call, archive, kernel).map(|()| Subject::ByRpm);
-                }
-                return rpm::load(call.s, archive, kernel).map(Subject::Brought);
-            }
-            return tarball::load(call.s, archive, kernel).map(Subject::Brought);
+            let brought = super::tarball::bring(call, archive, kernel)?;
+            return Ok(brought.map_or(Subject::ByRpm, Subject::Brought));
         }
         if let Some(directory) = &call.subject.directory {
             return registry::add_directory(call.s, directory, kernel).map(Subject::Brought);

@@ -3,7 +3,7 @@
 use super::Call;
 use crate::request;
 use dkms_core::error::{Error, Result};
-use dkms_core::ids::Kernel;
+use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::tarball::{self, Content};
 use dkms_core::{actions, add, rpm};
 use std::path::Path;
@@ -50,19 +50,32 @@ pub fn load(call: &Call<'_>) -> Result<()> {
     if !archive.exists() {
         return Err(Error::ArchiveMissing(archive.clone()));
     }
-    let by_rpm = archive.extension().is_some_and(|e| e == "rpm");
-    if by_rpm && rpm::installs(call.s) {
-        return install_rpm(call, archive, kernel);
+    if !by_rpm(call, archive) {
+        call.require_writable_tree()?;
     }
-    call.require_writable_tree()?;
-    if by_rpm {
-        return rpm::load(call.s, archive, kernel).map(|_| ());
+    bring(call, archive, kernel).map(|_| ())
+}
+
+/// Whether rpm is to install this archive.
+fn by_rpm(call: &Call<'_>, archive: &Path) -> bool {
+    is_rpm(archive) && rpm::installs(call.s)
+}
+
+fn is_rpm(archive: &Path) -> bool {
+    archive.extension().is_some_and(|e| e == "rpm")
+}
+
+/// Takes what an archive of any kind holds into the tree: the package, or none where rpm has done everything.
+pub fn bring(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<Option<PackageId>> {
+    if by_rpm(call, archive) {
+        return install_rpm(call, archive, kernel).map(|()| None);
     }
-    tarball::load(call.s, archive, kernel).map(|_| ())
+    if is_rpm(archive) { rpm::load(call.s, archive, kernel) } else { tarball::load(call.s, archive, kernel) }
+        .map(Some)
 }
 
 /// A package of rpm: rpm installs it, and what its scriptlets left out is installed for the kernel.
-pub fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
+fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
     if let Some(root) = &call.s.host.other_root {
         return Err(Error::Conflict(format!(
