@@ -70,7 +70,7 @@ merge_usr() {
     for top in bin sbin lib lib32 lib64; do
         [[ -d $root/$top && ! -L $root/$top ]] || continue
         mkdir -p "$root/usr/$top"
-        cp -al "$root/$top/." "$root/usr/$top/"
+        cp -alf "$root/$top/." "$root/usr/$top/"
         rm -rf "${root:?}/$top"
     done
 }
@@ -262,15 +262,16 @@ msrv_toolchain() {
         dpkg -x "$file" "$dir/root"
     done
     # The compiler's libraries that the machine lacks (libLLVM, libgit2 ...).
-    local round
-    for round in 1 2 3; do
+    local round level=("rustc-web=$version" "cargo-web=$version" libstd-rust-web-"${oldest%.*}=$version")
+    for round in 1 2 3 4 5 6; do
         local missing
         missing=$(missing_libraries "$dir/root")
-        [[ -n $missing ]] || break
+        [[ -n $missing && ${#level[@]} != 0 ]] || break
         say "msrv: round $round, still missing: $missing"
-        for package in $(apt-cache depends "rustc-web=$version" "cargo-web=$version" libstd-rust-web-"${oldest%.*}=$version" \
-            | awk '$1 == "Depends:" && $2 ~ /^lib/ { print $2 }' | sort -u); do
-            case $package in libc6 | libgcc-s1 | libc6-dev | libstdc++6) continue ;; esac
+        # The libraries that the last round's packages depend on.
+        mapfile -t level < <(apt-cache depends "${level[@]}" | awk '$1 == "Depends:" && $2 ~ /^lib/ { print $2 }' | sort -u |
+            grep -vxE 'lib(c6|gcc-s1|c6-dev|stdc\+\+6)')
+        for package in "${level[@]}"; do
             [[ -n $(candidate "$package") ]] || continue
             dpkg -x "$(download "$package")" "$dir/root"
         done
