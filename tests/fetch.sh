@@ -111,6 +111,7 @@ patch patch
 kmod kmod
 xz xz-utils
 zstd zstd
+lz4 lz4
 bzip2 bzip2
 gzip gzip
 openssl openssl
