@@ -30,10 +30,10 @@ pub mod parser;
 mod problem;
 mod test_command;
 
-pub use bash::{bash_arguments, bash_program, parse_records};
+pub use bash::{bash_arguments, bash_program, explain_failure, parse_records};
 pub use directives::{Dialect, Directives, State};
 pub use eval::{Decline, Matcher, evaluate};
 #[doc(hidden)]
 pub use fuzz::fuzz_evaluate;
-pub use locate::{Location, Suspicion, locate, suspicious};
+pub use locate::{Location, Suspicion, locate, suspicious, unknown_confinement};
 pub use problem::{Problem, Severity};

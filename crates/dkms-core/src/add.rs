@@ -3,7 +3,7 @@
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::hooks::{self, Output, Script};
+use crate::hooks::{self, Script};
 use crate::ids::{Kernel, PackageId};
 use crate::session::Session;
 use crate::tree::state::{self, Breakage, Registration};
@@ -46,14 +46,19 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
 fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<()> {
     let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
     let source = s.layout.source_link(package);
-    let (environment, hidden) = (&[], &[]);
-    let script = Script { directive: "POST_ADD", line, directory: &source, seen: None, environment, hidden };
-    if let Some(status) = hooks::run(s, package, &script, Output::Told)? {
-        if !status.success() {
-            s.warn(format!("POST_ADD of {package} ended with {status}; the package is in the tree"));
-        }
+    let environment = hooks::variables(package, None);
+    let script = Script { directive: "POST_ADD", line, directory: &source, environment: &environment };
+    match hooks::run(s, package, &script)? {
+        Some(status) if !status.success() => Err(Error::ScriptFailed {
+            package: package.clone(),
+            directive: "POST_ADD",
+            command: line.to_owned(),
+            status: status.to_string(),
+            code: status.code_for_shell(),
+            log: None,
+        }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// `M/V` with `build/` and `source` appears at once.

@@ -93,6 +93,10 @@ pub enum Error {
     DestinationNotWritable(PathBuf),
     #[error("rpm could not install {path}: {reason}")]
     RpmFailed { path: PathBuf, reason: String },
+    #[error("{0}")]
+    CannotConfine(String),
+    #[error("CONFINE_WRITE names {0}, which does not exist")]
+    ConfineWriteMissing(PathBuf),
     #[error("{build}: make ended with {status}")]
     MakeFailed { build: Build, status: String, log: PathBuf, diagnosis: Diagnosis },
     #[error("{} of {of} modules failed for kernel {kernel}", .failed.len())]
@@ -292,6 +296,10 @@ impl Error {
                 out.push(format!("full output: {}", log.display()));
                 out
             }
+            Self::CannotConfine(_) => one(
+                "build_confinement=auto builds with what this machine can enforce, and reports what it cannot",
+            ),
+            Self::ConfineWriteMissing(_) => one("create it, or take it out of CONFINE_WRITE in /etc/dkms"),
             Self::EmptySource(_) => one(
                 "this came from a tarball without source; it can be installed where it is built, not built anew",
             ),

@@ -10,6 +10,7 @@ pub mod add;
 pub mod archive;
 pub mod build;
 pub mod conf;
+pub mod confine;
 pub mod debian;
 pub mod describe;
 pub mod digest;

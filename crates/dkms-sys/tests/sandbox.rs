@@ -216,7 +216,7 @@ fn a_layer_takes_what_is_written_and_keeps_nothing() {
         format!("cd '{}' && cat VERSION && echo 2 >cache && cat cache && rm VERSION && ls", source.display());
     let done = match command(&script).confine(profile).run() {
         Ok(done) => done,
-        Err(ProcessError::NoLayer { .. }) => {
+        Err(ProcessError::NoView { .. }) => {
             assert!(lacks(Part::Layer) || lacks(Part::Mounts));
             eprintln!("skipped: overlayfs cannot be had here");
             return;
@@ -225,6 +225,50 @@ fn a_layer_takes_what_is_written_and_keeps_nothing() {
     };
     assert_eq!(done.stdout_text(), "12\ncache\n", "{done:?}");
     assert_eq!(std::fs::read_dir(&source).expect("list").count(), 1);
+}
+
+#[test]
+fn a_copy_can_be_read_and_changed_whatever_the_modes() {
+    let room = Room::new();
+    let secret = room.directory("secret", 0o700);
+    let source = room.directory("secret/source", 0o700);
+    std::fs::write(source.join("VERSION"), "1").expect("write");
+    dkms_sys::fs::set_mode(source.join("VERSION"), 0o600).expect("chmod");
+    std::fs::write(secret.join("other"), "secret").expect("write");
+    room.directory("secret/source/sub", 0o700);
+    std::os::unix::fs::symlink("VERSION", source.join("link")).expect("link");
+    rustix::fs::mknodat(rustix::fs::CWD, source.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .expect("fifo");
+    let mut profile = room.profile();
+    profile.places.push(Place::new(&source, Access::Copy));
+    let script = format!(
+        "cd '{}' && cat link && echo 2 >>VERSION && echo x >sub/new && cat VERSION && ls; ls ../other",
+        source.display()
+    );
+    let done = match command(&script).confine(profile).run() {
+        Err(ProcessError::NoView { .. }) => return eprintln!("skipped: no private mounts here"),
+        done => done.expect("run"),
+    };
+    let said = done.stdout_text();
+    assert!(said.starts_with("112\nVERSION\nlink\nsub\n") && said.contains("No such file"), "{said}");
+    assert_eq!(std::fs::read_to_string(source.join("VERSION")).expect("read"), "1");
+}
+
+/// As with `tmp_location=/tmp`: what is mounted over it hides where the mounts were prepared.
+#[test]
+fn directories_may_lie_in_those_that_become_private() {
+    let dir = tempfile::tempdir_in("/tmp").expect("tempdir");
+    let (scratch, work) = (dir.path().join("scratch"), dir.path().join("work/deep"));
+    std::fs::create_dir(&scratch).expect("mkdir");
+    std::fs::create_dir_all(&work).expect("mkdir");
+    dkms_sys::fs::set_mode(&work, 0o777).expect("chmod");
+    let mut profile = Profile::new(&scratch);
+    profile.user = user();
+    profile.places.push(Place::new(&work, Access::Write));
+    let done =
+        confined(&format!("cd '{}' && echo x >file; ls '{}'", work.display(), dir.path().display()), profile);
+    assert!(work.join("file").exists(), "{done:?}");
+    assert!(!done.enforced.view || done.stdout_text() == "work\n", "{done:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is wrong with a package's directives.
 
-use super::{ModuleConf, ModuleEntry, Problem};
+use super::{Confine, ModuleConf, ModuleEntry, Problem};
 use crate::directives::{Dialect, Directives};
 use crate::lint::Code;
 use std::collections::BTreeMap;
@@ -20,6 +20,31 @@ pub(super) fn yes_no(directives: &Directives, name: &str, problems: &mut Vec<Pro
         ));
     }
     false
+}
+
+/// CONFINE, CONFINE_NETWORK, CONFINE_WRITE.
+pub(super) fn confine(directives: &Directives, problems: &mut Vec<Problem>) -> Confine {
+    let word = directives.scalar("CONFINE");
+    if !matches!(word, "" | "on" | "off") {
+        let message = format!("CONFINE is '{word}', which is neither on nor off");
+        problems.push(
+            Problem::error(Code::Confine, "CONFINE", None, message, "CONFINE=off, or CONFINE=on").strict(),
+        );
+    }
+    let mut write = Vec::new();
+    for index in directives.indices("CONFINE_WRITE") {
+        for path in directives.get("CONFINE_WRITE", index).unwrap_or_default().split_ascii_whitespace() {
+            if path.starts_with('/') && !has_dot_dot(path) {
+                write.push(path.to_owned());
+                continue;
+            }
+            let message = format!("CONFINE_WRITE is '{path}', which is not an absolute path");
+            let help = "begin the path with '/', and write no '..'";
+            problems
+                .push(Problem::error(Code::Confine, "CONFINE_WRITE", Some(index), message, help).strict());
+        }
+    }
+    Confine { off: word == "off", network: yes_no(directives, "CONFINE_NETWORK", problems), write }
 }
 
 pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Problem>) {

@@ -1,4 +1,7 @@
 //! make.log: what was run, what it printed, how it ended, how long it took.
+//!
+//! While the build runs, the log lies outside of its build directory, where the build cannot replace it by a link to
+//! another file; in the build directory it has a second name for those who watch.
 
 use crate::error::Result;
 use crate::ids::Build;
@@ -24,8 +27,12 @@ impl MakeLog {
     /// # Errors
     /// When it cannot be written.
     pub fn create(path: &Path, kept: &Path, build: &Build) -> Result<Self> {
+        if let Some(parent) = path.parent() {
+            dkms_sys::fs::create_dir_all(parent)?;
+        }
+        dkms_sys::fs::remove_tree(path)?;
         let file = OpenOptions::new()
-            .create(true)
+            .create_new(true)
             .append(true)
             .open(path)
             .map_err(|e| IoError::new("write", path, e))?;
@@ -34,6 +41,13 @@ impl MakeLog {
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
         log.line(&crate::time::utc_now())?;
         Ok(log)
+    }
+
+    /// Gives it this name too, in place of whatever has it; best effort, as the log itself is safe.
+    pub fn show_at(&self, name: &Path) {
+        let _ = dkms_sys::fs::remove_tree(name)
+            .and_then(|_| dkms_sys::fs::hard_link(&self.path, name))
+            .or_else(|_| dkms_sys::fs::copy_file(&self.path, name).map(drop));
     }
 
     /// The file, for a child's output.

@@ -141,6 +141,8 @@ fn clear(s: &Session<'_>, made: &Made) -> Result<()> {
     if made.directory.starts_with(&version) {
         fs::remove_tree(&made.directory)?;
     }
+    fs::remove_file(s.layout.running_log(&made.build))?;
+    let _ = std::fs::remove_dir(version.join(".log"));
     let kernel_dir = s.layout.kernel_dir(&made.build);
     remove_staging(&kernel_dir, &made.build)?;
     let _ = std::fs::remove_dir(kernel_dir);

@@ -1,12 +1,12 @@
 //! A fresh copy of the source with its patches applied.
 
 use super::log::MakeLog;
+use super::sandbox::BuildSandbox;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::hooks;
 use crate::ids::Build;
 use crate::session::Session;
-use dkms_sys::process::{Command, Stdin, Stream};
+use dkms_sys::process::{Stdin, Stream};
 use std::path::{Component, Path, PathBuf};
 
 /// Copies the source to `dir`; what was there before is gone.
@@ -49,13 +49,22 @@ pub fn find_patch(s: &Session<'_>, b: &Build, dir: &Path, name: &str) -> Result<
     })
 }
 
+/// A patch that the package brings lies where the package's own code may have put it.
+fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
+    Ok(match file.strip_prefix(dir) {
+        Ok(name) => dkms_sys::fs::read_untrusted(dir, name, owner)?,
+        Err(_) => dkms_sys::fs::read(file)?,
+    })
+}
+
 /// Applies patches with `patch -p1`, in order, and returns each with its digest.
 ///
 /// # Errors
 /// [`Error::PatchFailed`] with the rejected hunks.
-pub fn patch(
+pub(crate) fn patch(
     s: &Session<'_>,
     b: &Build,
+    sandbox: &BuildSandbox,
     dir: &Path,
     names: &[&str],
     log: &MakeLog,
@@ -63,21 +72,20 @@ pub fn patch(
     let mut applied = Vec::new();
     for name in names {
         let file = find_patch(s, b, dir, name)?;
-        let text = dkms_sys::fs::read(&file)?;
+        let text = read_patch(dir, &file, sandbox.owner())?;
         applied.push(((*name).to_owned(), crate::digest::bytes(&text)));
         s.tell(Event::BuildStage { build: b.clone(), stage: format!("applying {name}") });
         log.begin(&format!("Applying patch {name}"), &format!("patch -p1 < {}", file.display()))?;
         let program = dkms_sys::process::which("patch", &s.host.path).unwrap_or_else(|| "patch".into());
-        let done = Command::new(program)
+        let command = sandbox
+            .command(program)
             .args(["-p1", "--batch", "--no-backup-if-mismatch"])
             .envs(s.host.environment.iter().cloned())
             .env("LC_ALL", "C")
-            .cwd(dir)
             .stdin(Stdin::Bytes(text))
             .stdout(Stream::Capture)
-            .stderr(Stream::ToStdout)
-            .run()
-            .map_err(|e| hooks::process_error(s, &e, "apply the package's patches"))?;
+            .stderr(Stream::ToStdout);
+        let done = sandbox.run(s, command, "apply the package's patches")?;
         let said = String::from_utf8_lossy(&done.stdout);
         log.line(said.trim_end())?;
         log.end(done.status.code_for_shell(), done.elapsed)?;

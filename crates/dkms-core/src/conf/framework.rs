@@ -4,7 +4,7 @@ use super::load::evaluate_one;
 use crate::error::{ConfProblem, Error, Result};
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
-use dkms_conf::{Dialect, Directives, State};
+use dkms_conf::{Dialect, Directives, Problem, State};
 use std::path::{Path, PathBuf};
 
 /// The files that exist, in order.
@@ -45,7 +45,11 @@ pub fn load(s: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkCo
         directives = evaluate_one(s, path, &text, &state, Dialect::Framework)?.0;
         texts.push((path.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
-    let (conf, problems) = FrameworkConf::from_directives(&directives);
+    let (conf, mut problems) = FrameworkConf::from_directives(&directives);
+    if let Some(other) = conf.build_users.and_then(crate::confine::overlap) {
+        let message = format!("build_users overlaps the IDs of {other}");
+        problems.push(Problem::setting("build_users", message, "IDs that nothing else on this machine has"));
+    }
     let errors: Vec<ConfProblem> = problems.iter().map(|p| super::load::place(p, &texts)).collect();
     if errors.is_empty() { Ok(conf) } else { Err(Error::BadConf(errors)) }
 }

@@ -39,6 +39,9 @@ pub struct Manifest {
     pub build_depends: Vec<String>,
     /// NO_WEAK_MODULES
     pub no_weak_modules: bool,
+    /// What of the confinement of its build was not enforced; empty for a build that was confined fully.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unconfined: Vec<String>,
     /// POST_REMOVE, so that uninstall need not evaluate dkms.conf.
     pub post_remove: Option<String>,
     /// Present while installed.

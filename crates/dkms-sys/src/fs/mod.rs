@@ -6,6 +6,7 @@ mod copy;
 mod dir;
 mod remove;
 mod temp;
+mod untrusted;
 mod write;
 
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ pub use copy::{copy_file, copy_tree};
 pub use dir::{Dir, Kind, Stat};
 pub use remove::{remove_empty_below, remove_empty_dirs, remove_file, remove_tree};
 pub use temp::TempDir;
+pub use untrusted::{open_untrusted, read_untrusted};
 pub use write::{create_new, replace_with, symlink, symlink_replace, write_atomic};
 
 /// The whole file as bytes.

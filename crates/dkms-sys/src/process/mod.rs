@@ -192,9 +192,11 @@ pub enum ProcessError {
         /// The limit, in words: `1024 MiB of memory`.
         limit: String,
     },
-    /// A throw-away layer was asked for ([`crate::sandbox::Access::Layer`]), and this machine cannot make one.
-    #[error("a throw-away layer for {command} cannot be had here")]
-    NoLayer {
+    /// A place was to be seen elsewhere than it is, or with a throw-away copy or layer
+    /// ([`crate::sandbox::Place`]), and this machine turned out to have no private mounts for it
+    /// ([`crate::sandbox::lacks`]).
+    #[error("private mounts for {command} cannot be had here")]
+    NoView {
         /// The command line.
         command: String,
     },

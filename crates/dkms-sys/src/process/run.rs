@@ -19,7 +19,7 @@ use super::{
 };
 use crate::mount::Bind;
 use crate::sandbox::parts::note_lacking;
-use crate::sandbox::{Access, Enforced, Limits, Part, Prepared, Profile, lacks};
+use crate::sandbox::{Access, Enforced, Limits, Part, Place, Prepared, lacks};
 use crate::signal;
 
 /// How long pipes are read on after the program ended, when something it left behind keeps them open.
@@ -169,6 +169,8 @@ fn try_to_start(
         std_command.env("HOME", home).env("TMPDIR", home);
     }
     let cwd = home.filter(|_| command.private_home).or_else(|| command.cwd.clone());
+    // Its mounts are prepared in a directory that it is not to see.
+    let cwd = cwd.or_else(|| sandbox.as_ref().map(|_| "/".into()));
     streams.give_to(&mut std_command).map_err(plain)?;
     let (life, life_child) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| plain(e.into()))?;
     let notes = Notes::new().map_err(plain)?;
@@ -203,10 +205,14 @@ fn try_to_start(
             if let Some(part) = notes.refused() {
                 note_lacking(part);
             }
-            let needs_layer = |p: &Profile| p.places.iter().any(|place| place.access == Access::Layer);
-            let layer_lost = lacks(Part::Layer) || lacks(Part::Mounts);
-            if layer_lost && command.profile.as_ref().is_some_and(needs_layer) {
-                return Err(ProcessError::NoLayer { command: line.to_owned() });
+            // What it was to see cannot be shown any more; the caller knows another way.
+            let shown = |place: &Place| match place.access {
+                Access::Layer => !lacks(Part::Layer) && !lacks(Part::Mounts),
+                Access::Copy => !lacks(Part::Mounts),
+                Access::Read | Access::Write => place.source == place.target || !lacks(Part::Mounts),
+            };
+            if command.profile.as_ref().is_some_and(|p| !p.places.iter().all(shown)) {
+                return Err(ProcessError::NoView { command: line.to_owned() });
             }
             Ok(None)
         }

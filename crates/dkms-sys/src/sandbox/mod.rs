@@ -125,9 +125,6 @@ pub(crate) struct Prepared {
     pub(crate) home: Option<PathBuf>,
 }
 
-/// Directories in which people keep what is theirs.
-const HOMES: [&str; 2] = ["/home", "/root"];
-
 impl Profile {
     /// `binds` are the (source, target) mounts that the command asks for besides.
     pub(crate) fn prepare(&self, binds: &[(PathBuf, PathBuf)]) -> std::io::Result<Prepared> {
@@ -137,9 +134,6 @@ impl Profile {
         let places = self.places_with(binds);
         let (empty, hidden): (Vec<PathBuf>, Vec<PathBuf>) =
             self.hidden.iter().filter(|p| p.exists()).cloned().partition(|p| p.is_dir());
-        // Who is not another user than before may need what is in his own home directory.
-        let homes = HOMES.iter().map(PathBuf::from).filter(|_| user.is_some());
-        let empty: Vec<PathBuf> = homes.chain(empty).collect();
         let view = tried.has(Part::Mounts).then(|| {
             View::plan(&Wanted {
                 scratch: &self.scratch,

@@ -36,6 +36,9 @@ pub enum Access {
     /// Write into a throw-away layer over it, where the program's user owns the directory itself. The files in it stay
     /// those of their owners.
     Layer,
+    /// Read and write a throw-away copy of it, made in memory, that is the program's user's whatever the modes of the
+    /// files. Sockets, pipes and devices are left out.
+    Copy,
 }
 
 impl Place {
@@ -69,16 +72,48 @@ pub(super) struct Wanted<'a> {
 #[derive(Debug)]
 enum Op {
     ReadOnly,
-    Tmpfs { target: CString, data: CString },
-    Directory { path: CString, mode: libc::mode_t },
-    File { path: CString },
-    Symlink { target: &'static CStr, path: CString },
-    Owner { path: CString, user: (u32, u32) },
-    Bind { source: CString, target: CString },
-    Writable { path: CString },
-    Overlay { target: CString, data: CString },
+    Tmpfs {
+        target: CString,
+        data: CString,
+    },
+    Directory {
+        path: CString,
+        mode: libc::mode_t,
+    },
+    File {
+        path: CString,
+    },
+    Symlink {
+        target: CString,
+        path: CString,
+    },
+    Copy {
+        source: CString,
+        path: CString,
+        mode: libc::mode_t,
+        user: Option<(u32, u32)>,
+    },
+    Owner {
+        path: CString,
+        user: (u32, u32),
+    },
+    Bind {
+        source: CString,
+        target: CString,
+    },
+    Writable {
+        path: CString,
+    },
+    Overlay {
+        target: CString,
+        data: CString,
+    },
     Proc,
-    Detach { path: CString },
+    /// Enters the tmpfs: staged paths are relative to it, since a cover may come to lie over where it is mounted.
+    Enter {
+        path: CString,
+    },
+    Detach,
 }
 
 /// A plan of mounts.
@@ -157,6 +192,11 @@ impl View {
 }
 
 impl Planner<'_> {
+    /// A path for an operation; one in the tmpfs relative to it.
+    fn name(&self, path: &Path) -> std::io::Result<CString> {
+        c_string(path.strip_prefix(&self.stage).unwrap_or(path))
+    }
+
     fn plan(&mut self) -> std::io::Result<View> {
         for file in self.wanted.hidden {
             let (source, target) = (c_string(Path::new("/dev/null"))?, c_string(file)?);
@@ -167,7 +207,9 @@ impl Planner<'_> {
         self.ops.push(Op::ReadOnly);
         let data =
             format!("mode=0755,size={},nr_inodes={}", self.wanted.size, self.wanted.size / 2048 + 1024);
-        self.ops.push(Op::Tmpfs { target: c_string(&self.stage)?, data: CString::new(data)? });
+        let stage = c_string(&self.stage)?;
+        self.ops.push(Op::Tmpfs { target: stage.clone(), data: CString::new(data)? });
+        self.ops.push(Op::Enter { path: stage });
         let temporary = self.plan_covers()?;
         let home = self.plan_home(&temporary)?;
         let places = self.needed_places();
@@ -186,7 +228,7 @@ impl Planner<'_> {
         if self.wanted.own_proc && Path::new("/proc").is_dir() {
             self.ops.push(Op::Proc);
         }
-        self.ops.push(Op::Detach { path: c_string(&self.stage)? });
+        self.ops.push(Op::Detach);
         Ok(View { ops: std::mem::take(&mut self.ops), writable: temporary, home })
     }
 
@@ -209,12 +251,12 @@ impl Planner<'_> {
                 if mode == 0o1777 {
                     let inside = self.inside_covers(&path).unwrap_or_default();
                     self.directories(&inside)?;
-                    self.ops.push(Op::Directory { path: c_string(&inside)?, mode });
+                    self.ops.push(Op::Directory { path: self.name(&inside)?, mode });
                 }
                 continue;
             }
             let staged = self.stage.join(format!("c{}", self.covers.len()));
-            self.ops.push(Op::Directory { path: c_string(&staged)?, mode });
+            self.ops.push(Op::Directory { path: self.name(&staged)?, mode });
             self.covers.push(Cover { path, staged });
         }
         Ok(temporary)
@@ -241,9 +283,9 @@ impl Planner<'_> {
     fn plan_home(&mut self, temporary: &[PathBuf]) -> std::io::Result<Option<PathBuf>> {
         let Some(home) = temporary.first().map(|tmp| tmp.join(HOME)) else { return Ok(None) };
         let Some(inside) = self.inside_covers(&home) else { return Ok(None) };
-        self.ops.push(Op::Directory { path: c_string(&inside)?, mode: 0o700 });
+        self.ops.push(Op::Directory { path: self.name(&inside)?, mode: 0o700 });
         if let Some(user) = self.wanted.user {
-            self.ops.push(Op::Owner { path: c_string(&inside)?, user });
+            self.ops.push(Op::Owner { path: self.name(&inside)?, user });
         }
         Ok(Some(home))
     }
@@ -271,10 +313,11 @@ impl Planner<'_> {
         self.mount_point(&place.source, &staged)?;
         match place.access {
             Access::Layer => self.layer(number, place, &staged)?,
+            Access::Copy => self.copy(&place.source, &staged, true)?,
             Access::Read | Access::Write => self.bind(&place.source, &staged)?,
         }
         if place.access == Access::Write {
-            self.ops.push(Op::Writable { path: c_string(&staged)? });
+            self.ops.push(Op::Writable { path: self.name(&staged)? });
         }
         if let Some(inside) = self.inside_covers(&place.target) {
             self.directories(&inside)?;
@@ -287,28 +330,52 @@ impl Planner<'_> {
 
     /// An empty directory or file, as `like` is one.
     fn mount_point(&mut self, like: &Path, path: &Path) -> std::io::Result<()> {
-        let path = c_string(path)?;
+        let path = self.name(path)?;
         self.ops.push(if like.is_dir() { Op::Directory { path, mode: 0o755 } } else { Op::File { path } });
         Ok(())
     }
 
     fn layer(&mut self, number: usize, place: &Place, staged: &Path) -> std::io::Result<()> {
         let (upper, work) = (self.stage.join(format!("u{number}")), self.stage.join(format!("w{number}")));
-        self.ops.push(Op::Directory { path: c_string(&upper)?, mode: 0o755 });
-        self.ops.push(Op::Directory { path: c_string(&work)?, mode: 0o755 });
+        self.ops.push(Op::Directory { path: self.name(&upper)?, mode: 0o755 });
+        self.ops.push(Op::Directory { path: self.name(&work)?, mode: 0o755 });
         if let Some(user) = self.wanted.user {
-            self.ops.push(Op::Owner { path: c_string(&upper)?, user });
+            self.ops.push(Op::Owner { path: self.name(&upper)?, user });
         }
         let mut data = b"lowerdir=".to_vec();
         data.extend(escaped(&place.source));
         for (name, dir) in [(&b",upperdir="[..], &upper), (b",workdir=", &work)] {
             data.extend_from_slice(name);
-            data.extend(escaped(dir));
+            data.extend(escaped(dir.strip_prefix(&self.stage).unwrap_or(dir)));
         }
         if self.wanted.own_user_namespace {
             data.extend_from_slice(b",userxattr");
         }
-        self.ops.push(Op::Overlay { target: c_string(staged)?, data: CString::new(data)? });
+        self.ops.push(Op::Overlay { target: self.name(staged)?, data: CString::new(data)? });
+        Ok(())
+    }
+
+    /// A copy of what is at `source`, in the tmpfs. The top directory is there already.
+    fn copy(&mut self, source: &Path, path: &Path, top: bool) -> std::io::Result<()> {
+        let meta = if top { source.metadata()? } else { source.symlink_metadata()? };
+        let mode = meta.mode() & 0o777 | 0o600;
+        let user = self.wanted.user;
+        if meta.is_dir() {
+            let to = self.name(path)?;
+            self.ops.push(Op::Directory { path: to.clone(), mode: mode | 0o700 });
+            if let Some(user) = user {
+                self.ops.push(Op::Owner { path: to, user });
+            }
+            for entry in std::fs::read_dir(source)? {
+                let entry = entry?;
+                self.copy(&entry.path(), &path.join(entry.file_name()), false)?;
+            }
+        } else if meta.is_symlink() {
+            let target = c_string(&std::fs::read_link(source)?)?;
+            self.ops.push(Op::Symlink { target, path: self.name(path)? });
+        } else if meta.is_file() {
+            self.ops.push(Op::Copy { source: c_string(source)?, path: self.name(path)?, mode, user });
+        }
         Ok(())
     }
 
@@ -323,7 +390,7 @@ impl Planner<'_> {
         above.pop();
         for dir in above.into_iter().rev() {
             if self.made.insert(dir.to_owned()) {
-                self.ops.push(Op::Directory { path: c_string(dir)?, mode: 0o755 });
+                self.ops.push(Op::Directory { path: self.name(dir)?, mode: 0o755 });
             }
         }
         Ok(())
@@ -336,10 +403,10 @@ impl Planner<'_> {
             return Ok(());
         }
         let staged = self.stage.join("dev");
-        self.ops.push(Op::Directory { path: c_string(&staged)?, mode: 0o755 });
+        self.ops.push(Op::Directory { path: self.name(&staged)?, mode: 0o755 });
         for name in DEVICES.iter().filter(|name| dev.join(name).exists()) {
             let path = staged.join(name);
-            self.ops.push(Op::File { path: c_string(&path)? });
+            self.ops.push(Op::File { path: self.name(&path)? });
             self.bind(&dev.join(name), &path)?;
         }
         for (name, target) in [
@@ -348,18 +415,18 @@ impl Planner<'_> {
             ("stdout", c"/proc/self/fd/1"),
             ("stderr", c"/proc/self/fd/2"),
         ] {
-            self.ops.push(Op::Symlink { target, path: c_string(&staged.join(name))? });
+            self.ops.push(Op::Symlink { target: target.to_owned(), path: self.name(&staged.join(name))? });
         }
         let shm = self.covers.iter().position(|c| c.path == Path::new("/dev/shm"));
         if let Some(shm) = shm.map(|at| self.covers.remove(at)) {
-            self.ops.push(Op::Directory { path: c_string(&staged.join("shm"))?, mode: 0o1777 });
+            self.ops.push(Op::Directory { path: self.name(&staged.join("shm"))?, mode: 0o1777 });
             self.bind(&shm.staged, &staged.join("shm"))?;
         }
         self.bind(&staged, dev)
     }
 
     fn bind(&mut self, source: &Path, target: &Path) -> std::io::Result<()> {
-        self.ops.push(Op::Bind { source: c_string(source)?, target: c_string(target)? });
+        self.ops.push(Op::Bind { source: self.name(source)?, target: self.name(target)? });
         Ok(())
     }
 }
@@ -406,12 +473,53 @@ impl Op {
                         fd => libc::close(fd),
                     }
                 }
+                Op::Copy { source, path, mode, user } => return copy_file(source, path, *mode, *user),
                 Op::Symlink { target, path } => libc::symlink(target.as_ptr(), path.as_ptr()),
                 Op::Owner { path, user: (uid, gid) } => libc::chown(path.as_ptr(), *uid, *gid),
-                Op::Detach { path } => libc::umount2(path.as_ptr(), libc::MNT_DETACH),
+                Op::Enter { path } => libc::chdir(path.as_ptr()),
+                Op::Detach => libc::umount2(c".".as_ptr(), libc::MNT_DETACH),
             }
         };
         if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    }
+}
+
+/// Copies one regular file. Allocates nothing.
+fn copy_file(
+    source: &CStr,
+    path: &CStr,
+    mode: libc::mode_t,
+    user: Option<(u32, u32)>,
+) -> std::io::Result<()> {
+    let mut buffer = [0u8; 16 * 1024];
+    // SAFETY: NUL-terminated paths, a buffer of the length that is named, descriptors that are closed once.
+    unsafe {
+        let from = libc::open(source.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK);
+        if from < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        let to =
+            libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC, mode);
+        let mut result = if to < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) };
+        while result.is_ok() {
+            let got = libc::read(from, buffer.as_mut_ptr().cast(), buffer.len());
+            match usize::try_from(got) {
+                Ok(0) => break,
+                // A tmpfs takes all or nothing of so little.
+                Ok(got) if libc::write(to, buffer.as_ptr().cast(), got) == got as isize => {}
+                _ => result = Err(std::io::Error::last_os_error()),
+            }
+        }
+        if let (Ok(()), Some((uid, gid))) = (&result, user) {
+            if libc::fchown(to, uid, gid) != 0 {
+                result = Err(std::io::Error::last_os_error());
+            }
+        }
+        if to >= 0 {
+            libc::close(to);
+        }
+        libc::close(from);
+        result
     }
 }
 
