@@ -181,7 +181,11 @@ mod tests {
 
     #[test]
     fn ids_of_the_machine() {
-        let all = parse_ids("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\nbroken\na:x:64201:1::/:/bin/sh\n", false);
+        let all = parse_ids(
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/bash\nbroken\na:x:64201:1::/:/bin/sh\n",
+            false,
+        );
         assert_eq!(all.len(), 2);
         assert!(all[1].has(64201) && !all[1].has(64200) && all[1].what == "a (/etc/passwd line 3)");
         let ranges = parse_ids("/etc/subuid", "me:100000:65536\nx:64200:10\ny:1\nz:a:b\n", true);

@@ -49,7 +49,8 @@ fn in_line(line: &str, build_dir: &Path) -> Option<Denied> {
 fn path(line: &str, build_dir: &Path) -> Option<PathBuf> {
     let absolute = |word: &&str| word.starts_with('/') && word.len() > 1;
     let outside = |path: &PathBuf| !path.starts_with(build_dir) && path != Path::new("/dev/null");
-    let quoted = line.split(['\'', '"', '`', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}']).skip(1).step_by(2);
+    let quoted =
+        line.split(['\'', '"', '`', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}']).skip(1).step_by(2);
     if let Some(path) = quoted.filter(absolute).map(PathBuf::from).find(outside) {
         return Some(path);
     }
@@ -60,13 +61,16 @@ fn path(line: &str, build_dir: &Path) -> Option<PathBuf> {
 /// The address in a message: a URL, or what follows "host".
 fn address(line: &str) -> Option<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let clean = |w: &str| w.trim_matches(['\u{2018}', '\u{2019}', '\'', '"', ':', ',', '.', '(', ')', '<', '>']).to_owned();
+    let clean = |w: &str| {
+        w.trim_matches(['\u{2018}', '\u{2019}', '\'', '"', ':', ',', '.', '(', ')', '<', '>']).to_owned()
+    };
     let url = words.iter().find(|w| w.contains("://")).map(|w| clean(w));
-    let after = |marks: &[&str]| {
-        let at = words.iter().position(|w| marks.contains(&w.trim_end_matches(':')))?;
+    // "resolve host address X", "connect to X".
+    let after = |mark: &str| {
+        let at = words.iter().rposition(|w| w.trim_end_matches(':') == mark)?;
         words.get(at + 1).map(|w| clean(w)).filter(|w| !w.is_empty())
     };
-    url.or_else(|| after(&["host", "address", "to"]))
+    url.or_else(|| ["address", "host", "to"].into_iter().find_map(after))
 }
 
 impl Denied {
@@ -102,7 +106,10 @@ mod tests {
     fn paths_and_addresses_of_real_messages() {
         let build = Path::new("/var/lib/dkms/m/1/build");
         for (line, expected) in [
-            ("ln: failed to create symbolic link '/usr/src/linux': Read-only file system", Some("/usr/src/linux")),
+            (
+                "ln: failed to create symbolic link '/usr/src/linux': Read-only file system",
+                Some("/usr/src/linux"),
+            ),
             ("mkdir: cannot create directory \u{2018}/opt/x\u{2019}: Permission denied", Some("/opt/x")),
             ("/bin/sh: 1: cannot create /etc/m.conf: Read-only file system", Some("/etc/m.conf")),
             ("bash: line 1: /usr/include/m.h: Permission denied", Some("/usr/include/m.h")),
@@ -117,7 +124,10 @@ mod tests {
         }
         for (line, expected) in [
             ("curl: (6) Could not resolve host: example.org", Some("example.org")),
-            ("fatal: unable to access 'https://example.org/x.git/': Could not resolve host: example.org", Some("https://example.org/x.git/")),
+            (
+                "fatal: unable to access 'https://example.org/x.git/': Could not resolve host: example.org",
+                Some("https://example.org/x.git/"),
+            ),
             ("wget: unable to resolve host address \u{2018}example.org\u{2019}", Some("example.org")),
             ("connect: Network is unreachable", None),
         ] {

@@ -53,7 +53,8 @@ impl BuildSandbox {
     pub(crate) fn new(s: &Session<'_>, wanted: Wanted<'_>) -> Result<Self> {
         let off = wanted.policy.off || s.options.framework.build_confinement == Some(Confinement::Off);
         // The directories that CONFINE_WRITE names are usually root's.
-        let user = if off || !wanted.policy.write.is_empty() { BuildUser::none() } else { BuildUser::claim(s) };
+        let user =
+            if off || !wanted.policy.write.is_empty() { BuildUser::none() } else { BuildUser::claim(s) };
         let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-build")?;
         let profile = (!off).then(|| {
             let mut profile = confine::profile(scratch.path(), user.ids());
@@ -73,8 +74,15 @@ impl BuildSandbox {
             }
         }
         let (dir, seen) = (wanted.dir.to_owned(), wanted.seen.to_owned());
-        let sandbox =
-            Self { user, scratch, profile, dir, seen, hidden: wanted.hidden, missing: Mutex::new(Vec::new()) };
+        let sandbox = Self {
+            user,
+            scratch,
+            profile,
+            dir,
+            seen,
+            hidden: wanted.hidden,
+            missing: Mutex::new(Vec::new()),
+        };
         if s.options.framework.build_confinement == Some(Confinement::Require) {
             // Before any code of the package runs.
             sandbox.run(s, sandbox.command("true"), "confine the build")?;
@@ -167,6 +175,9 @@ impl BuildSandbox {
 
 impl std::fmt::Debug for BuildSandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BuildSandbox").field("user", &self.user).field("scratch", &self.scratch.path()).finish()
+        f.debug_struct("BuildSandbox")
+            .field("user", &self.user)
+            .field("scratch", &self.scratch.path())
+            .finish()
     }
 }

@@ -39,7 +39,16 @@ pub fn evaluate(
     // Directories that others cannot enter are no obstacle: what is in this one is mounted, or its user's.
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
     let user = BuildUser::claim(s);
-    let task = Evaluation { s, bash, path: std::path::absolute(path).map_err(|e| e.to_string())?, text, before, dialect, user, scratch };
+    let task = Evaluation {
+        s,
+        bash,
+        path: std::path::absolute(path).map_err(|e| e.to_string())?,
+        text,
+        before,
+        dialect,
+        user,
+        scratch,
+    };
     // A machine that turns out to have no private mounts is asked again in another way, once for mounts, once for layers.
     for _ in 0..3 {
         match task.run() {
@@ -223,7 +232,8 @@ impl Evaluation<'_> {
 /// What bash prints when a command of a script ends by SIGKILL: `FILE: line N: PID Killed   COMMAND`.
 fn killed_inside(line: &str) -> bool {
     let Some((before, _)) = line.split_once(" Killed ") else { return false };
-    before.contains(": line ") && before.rsplit(' ').next().is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit()))
+    before.contains(": line ")
+        && before.rsplit(' ').next().is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Values that name the copy name the directory again. The copy's path has a random part, so nothing else is meant.

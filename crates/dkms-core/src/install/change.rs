@@ -194,12 +194,7 @@ impl Change {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
         let source = s.layout.source_link(&b.package);
         let environment = self.environment(s, b);
-        let script = Script {
-            directive: "PRE_INSTALL",
-            line,
-            directory: &source,
-            environment: &environment,
-        };
+        let script = Script { directive: "PRE_INSTALL", line, directory: &source, environment: &environment };
         match hooks::run(s, &b.package, &script)? {
             Some(status) if !status.success() && !force => Err(Error::PreInstallFailed {
                 package: b.package.clone(),
@@ -221,12 +216,8 @@ impl Change {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return };
         let source = s.layout.source_link(&b.package);
         let environment = self.environment(s, b);
-        let script = Script {
-            directive: "POST_INSTALL",
-            line,
-            directory: &source,
-            environment: &environment,
-        };
+        let script =
+            Script { directive: "POST_INSTALL", line, directory: &source, environment: &environment };
         match hooks::run(s, &b.package, &script) {
             Ok(Some(status)) if !status.success() => {
                 s.warn(format!(
