@@ -47,7 +47,10 @@ impl BuildUser {
             return Self::none();
         }
         let taken = taken();
-        let free = (first..=last).filter(|id| !taken.iter().any(|t| t.has(*id)) && sandbox::is_mapped(*id));
+        // Whoever has processes under one of these IDs could reach into the programs that we run under it.
+        let busy = dkms_sys::sys::users_with_processes();
+        let taken = |id| taken.iter().any(|t| t.has(id)) || busy.contains(&id);
+        let free = (first..=last).filter(|id| !taken(*id) && sandbox::is_mapped(*id));
         let mut fallback = None;
         // A few hundred at most are asked for, whatever the range.
         for id in free.take(1024) {

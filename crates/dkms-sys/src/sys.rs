@@ -46,6 +46,14 @@ pub fn process_start_time(pid: u32) -> Option<u64> {
     stat_field(pid, 22)
 }
 
+/// The users that have processes at this moment, as far as `/proc` tells.
+pub fn users_with_processes() -> std::collections::BTreeSet<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Default::default() };
+    let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let processes = entries.flatten().filter(|entry| is_process(&entry.file_name()));
+    processes.filter_map(|entry| Some(entry.metadata().ok()?.uid())).collect()
+}
+
 /// What a process and its descendants use together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -25,6 +25,9 @@ const NETWORK_ERRORS: [&str; 7] = [
     "Could not connect to",
 ];
 
+/// bash's own names for connections.
+const CONNECTIONS: [&str; 2] = ["/dev/tcp/", "/dev/udp/"];
+
 /// Looks for the first refusal. Paths in the build directory are the build's own affair.
 pub(crate) fn find(log: &str, build_dir: &Path) -> Option<Denied> {
     let lines: Vec<&str> = log.lines().collect();
@@ -34,6 +37,11 @@ pub(crate) fn find(log: &str, build_dir: &Path) -> Option<Denied> {
 fn in_line(line: &str, build_dir: &Path) -> Option<Denied> {
     if line.starts_with("# command:") {
         return None;
+    }
+    let connection =
+        CONNECTIONS.iter().find_map(|name| line.split_whitespace().find_map(|w| w.strip_prefix(name)));
+    if let (Some(address), true) = (connection, line.contains(": ")) {
+        return Some(Denied::Network(Some(address.trim_end_matches(':').to_owned())));
     }
     if NETWORK_ERRORS.iter().any(|e| line.contains(e)) {
         return Some(Denied::Network(address(line)));
@@ -129,6 +137,7 @@ mod tests {
                 Some("https://example.org/x.git/"),
             ),
             ("wget: unable to resolve host address \u{2018}example.org\u{2019}", Some("example.org")),
+            ("bash: line 1: /dev/tcp/127.0.0.1/80: Network is unreachable", Some("127.0.0.1/80")),
             ("connect: Network is unreachable", None),
         ] {
             let found = find(line, build);

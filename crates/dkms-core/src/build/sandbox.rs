@@ -56,9 +56,17 @@ impl BuildSandbox {
         let user =
             if off || !wanted.policy.write.is_empty() { BuildUser::none() } else { BuildUser::claim(s) };
         let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-build")?;
+        let temporary = scratch.path().join("tmp");
+        if !off {
+            dkms_sys::fs::create_dir_all(&temporary)?;
+            super::owner::give(&temporary, user.ids())?;
+            // On the way to it, where nothing is mounted over it.
+            dkms_sys::fs::set_mode(scratch.path(), 0o711)?;
+        }
         let profile = (!off).then(|| {
             let mut profile = confine::profile(scratch.path(), user.ids());
             profile.temporary = TEMPORARY;
+            profile.temporary_fallback = Some(temporary);
             profile.network = wanted.policy.network;
             profile.hidden.extend(wanted.hidden.iter().cloned());
             profile.places.push(Place::new(wanted.seen, Access::Write));

@@ -53,7 +53,7 @@ pub fn evaluate(
     for _ in 0..3 {
         match task.run() {
             Err(ProcessError::NoView { .. }) => continue,
-            Err(e) => return Err(e.to_string()),
+            Err(e) => return Err(explained(&e)),
             Ok((done, shown)) => return task.answer(&done, shown.as_deref()),
         }
     }
@@ -226,6 +226,21 @@ impl Evaluation<'_> {
             directives = moved_back(&directives, shown, real);
         }
         Ok(directives)
+    }
+}
+
+/// Why bash did not run to its end, without its command line, which is the whole program.
+fn explained(error: &ProcessError) -> String {
+    match error {
+        ProcessError::OverLimit { limit, .. } => format!("it needed more than {limit} and was stopped"),
+        ProcessError::TimedOut { after, .. } => {
+            format!("it did not end within {} s and was stopped", after.as_secs())
+        }
+        ProcessError::Start { step, source, .. } => format!("bash cannot be started: {step}: {source}"),
+        ProcessError::Interrupted { signal, .. } => {
+            format!("it was stopped because dkms got {}", dkms_sys::signal::name(*signal))
+        }
+        other => other.to_string(),
     }
 }
 

@@ -164,6 +164,11 @@ fn try_to_start(
     let sandbox = sandbox.map(std::sync::Arc::new);
     let mut std_command = std::process::Command::new(program);
     std_command.arg0(&command.program).args(&command.args).env_clear().envs(command.env.iter().cloned());
+    if let (Some(sandbox), Some(profile)) = (&sandbox, &command.profile) {
+        // One that was inherited names a directory that it cannot write.
+        let set = command.env_value("TMPDIR").is_some();
+        sandbox.temporary_directory(profile, set).map(|dir| std_command.env("TMPDIR", dir));
+    }
     let home = sandbox.as_ref().and_then(|s| s.home.clone());
     if let (Some(home), true) = (&home, command.private_home) {
         std_command.env("HOME", home).env("TMPDIR", home);

@@ -36,6 +36,8 @@ pub struct Profile {
     pub hidden: Vec<PathBuf>,
     /// Bytes for its private `/tmp`, `/var/tmp` and `/dev/shm` together, and for throw-away layers.
     pub temporary: u64,
+    /// Where its `TMPDIR` is on a machine without private mounts: a directory of its user's.
+    pub temporary_fallback: Option<PathBuf>,
     /// The network is within reach.
     pub network: bool,
     /// Its limits.
@@ -67,6 +69,7 @@ impl Profile {
             places: Vec::new(),
             hidden: Vec::new(),
             temporary: 1 << 30,
+            temporary_fallback: None,
             network: false,
             limits: Limits::default(),
         }
@@ -131,7 +134,10 @@ impl Profile {
         let user = self.user.filter(|(uid, gid)| !lacks(Part::User) && can_become(*uid) && can_become(*gid));
         let tried = self.parts_to_try(user);
         let maps = tried.has(Part::UserNamespace).then(UserMaps::own).transpose()?;
-        let places = self.places_with(binds);
+        let mut places = self.places_with(binds);
+        if !tried.has(Part::Mounts) {
+            places.extend(self.temporary_fallback.as_ref().map(|dir| Place::new(dir, Access::Write)));
+        }
         let (empty, hidden): (Vec<PathBuf>, Vec<PathBuf>) =
             self.hidden.iter().filter(|p| p.exists()).cloned().partition(|p| p.is_dir());
         let view = tried.has(Part::Mounts).then(|| {
@@ -151,7 +157,9 @@ impl Profile {
         let rules = tried.has(Part::Landlock).then(|| {
             let unseen: &[&Path] = if view.is_some() { &[] } else { &all_hidden };
             let temporary = view.as_ref().map(|v| v.writable.as_slice()).unwrap_or_default();
-            Rules::prepare(&places, temporary, unseen, !self.network)
+            // In a network namespace programs get their usual errors.
+            let close_ports = !self.network && !tried.has(Part::Network);
+            Rules::prepare(&places, temporary, unseen, close_ports)
         });
         let rules = match rules.transpose() {
             Ok(rules) => rules.flatten(),
@@ -254,6 +262,14 @@ impl Prepared {
             unshare(libc::CLONE_NEWPID).map_err(|e| (Part::Processes, e))?;
         }
         Ok(())
+    }
+
+    /// What `TMPDIR` has to be, given what it would be.
+    pub(crate) fn temporary_directory(&self, profile: &Profile, set: bool) -> Option<PathBuf> {
+        match &self.view {
+            Some(view) => view.writable.first().filter(|_| set).cloned(),
+            None => profile.temporary_fallback.clone(),
+        }
     }
 
     /// Whether it has mounts of its own, among them those that the command asks for.
