@@ -129,8 +129,10 @@ pub fn copy_directory(
     fs::create_dir_all(&s.layout.source_tree)?;
     let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
     fs::remove_tree(&staged)?;
-    let copied = fs::copy_tree(&from, &staged)
-        .and_then(|()| if fs::exists(&to) { fs::exchange(&staged, &to) } else { fs::rename(&staged, &to) });
+    let copied = fs::copy_tree(&from, &staged).and_then(|left_out| {
+        s.note_left_out(&left_out);
+        if fs::exists(&to) { fs::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
+    });
     // The old tree after an exchange, the unfinished copy after a failure.
     let cleaned = fs::remove_tree(&staged);
     copied?;

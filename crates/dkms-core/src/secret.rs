@@ -52,7 +52,7 @@ impl Secrets {
     /// It is there and cannot be read.
     pub fn credential(&self, name: &str) -> Result<Option<Secret>> {
         let Some(dir) = &self.credentials else { return Ok(None) };
-        let Some(mut bytes) = dkms_sys::fs::read_optional(dir.join(name))? else { return Ok(None) };
+        let Some(mut bytes) = dkms_sys::fs::read_optional(dir.join(name), dkms_sys::fs::Limit::CONFIG)? else { return Ok(None) };
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
         }

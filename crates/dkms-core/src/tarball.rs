@@ -326,7 +326,7 @@ fn one_build(s: &Session<'_>, b: &Build, from: &Path, to: &Path) -> Result<()> {
     let staging = TempDir::new_in(&kernel_dir, &format!(".tmp_{}_", b.kernel.arch))?;
     for part in ["module", "log"] {
         if from.join(part).is_dir() {
-            fs::copy_tree(from.join(part), staging.path().join(part))?;
+            s.note_left_out(&fs::copy_tree(from.join(part), staging.path().join(part))?);
         }
     }
     fs::set_mode(staging.path(), 0o755)?;

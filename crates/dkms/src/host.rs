@@ -4,6 +4,7 @@ use crate::root::Entered;
 use dkms_core::kernel::distro::{Distribution, Family};
 use dkms_core::secret::{Secret, Secrets};
 use dkms_core::session::Host;
+use dkms_sys::fs::Limit;
 use dkms_sys::process::{Command, Stream};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -81,7 +82,7 @@ fn addon_modules_dir() -> Option<String> {
     if let Some(dir) = std::env::var("ADDON_MODULES_DIR").ok().filter(|d| !d.is_empty()) {
         return Some(dir);
     }
-    let text = std::fs::read_to_string("/etc/sysconfig/module-init-tools").ok()?;
+    let text = dkms_sys::fs::read_text("/etc/sysconfig/module-init-tools", Limit::CONFIG).ok()?;
     text.lines().rev().find_map(|line| {
         let line = line.trim().trim_start_matches("export ");
         let value = line.strip_prefix("ADDON_MODULES_DIR=")?;

@@ -169,7 +169,9 @@ fn is_ubuntu(system: &Root) -> Result<bool> {
     for path in ["/usr/lib/os-release", "/etc/os-release"] {
         if let Some(mut file) = system.read(Path::new(path))? {
             text.clear();
-            file.read_to_string(&mut text)
+            (&mut file)
+                .take(1 << 20)
+                .read_to_string(&mut text)
                 .map_err(|e| dkms_sys::IoError::new("read", system.below(Path::new(path)), e))?;
         }
     }

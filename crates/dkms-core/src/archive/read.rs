@@ -369,8 +369,7 @@ impl Disk {
         // Children first: making them has changed their parents' times.
         for (path, mode, mtime) in self.directories.drain(..).rev() {
             fs::set_mode(&path, mode & 0o755 | 0o700)?;
-            let opened = fs::open(&path)?;
-            opened.set_modified(time(mtime)).map_err(|e| IoError::new("set the time of", &path, e))?;
+            fs::set_modified(&path, time(mtime))?;
         }
         Ok(())
     }

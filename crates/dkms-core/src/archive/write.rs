@@ -238,7 +238,7 @@ fn append(
         }
         What::File(source, size) => {
             header.set_size(*size);
-            let file = fs::open(source).map_err(|e| Append::Member(e.into()))?;
+            let file = fs::open_bounded(source, fs::Limit::COPIED).map_err(|e| Append::Member(e.into()))?;
             let mut exact = Exact { file: file.take(*size), left: *size };
             builder.append_data(&mut header, path, &mut exact).map_err(|e| {
                 if exact.left > 0 && e.kind() == std::io::ErrorKind::UnexpectedEof {

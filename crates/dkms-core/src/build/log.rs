@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::ids::Build;
 use dkms_sys::IoError;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,11 +24,7 @@ impl MakeLog {
     /// # Errors
     /// When it cannot be written.
     pub fn create(path: &Path, kept: &Path, build: &Build) -> Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|e| IoError::new("write", path, e))?;
+        let file = dkms_sys::fs::open_append(path)?;
         let log = Self { path: path.into(), kept: kept.into(), file };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;

@@ -98,7 +98,7 @@ pub(crate) fn clear_interrupted(s: &Session<'_>) -> Result<()> {
 }
 
 fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
-    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    let Ok(bytes) = fs::read_bounded(path, fs::Limit::RECORD) else { return Ok(()) };
     let Ok(made) = serde_json::from_slice::<Made>(&bytes) else {
         // Just being written, or cut off in that.
         let pid = path.file_name().and_then(|n| n.to_str()?.split('-').next()?.parse().ok());
@@ -109,7 +109,7 @@ fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
     };
     let Some(_held) = lock::try_build(s, &made.build.package)? else { return Ok(()) };
     // Until then it may have said more, or gone.
-    let Some(made) = fs::read_optional(path)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok()) else {
+    let Some(made) = fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok()) else {
         return Ok(());
     };
     if let Some(earlier) = &made.unfinished {

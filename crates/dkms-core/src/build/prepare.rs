@@ -20,9 +20,12 @@ pub fn fresh_copy(s: &Session<'_>, b: &Build, dir: &Path) -> Result<()> {
         return Err(Error::EmptySource(source));
     }
     dkms_sys::fs::remove_tree(dir)?;
-    if let Err(e) = dkms_sys::fs::copy_tree(&source, dir) {
-        let _ = dkms_sys::fs::remove_tree(dir);
-        return Err(e.into());
+    match dkms_sys::fs::copy_tree(&source, dir) {
+        Ok(left_out) => s.note_left_out(&left_out),
+        Err(e) => {
+            let _ = dkms_sys::fs::remove_tree(dir);
+            return Err(e.into());
+        }
     }
     Ok(())
 }
@@ -40,7 +43,7 @@ pub fn find_patch(s: &Session<'_>, b: &Build, dir: &Path, name: &str) -> Result<
     }
     let own = s.layout.config_dir.join(&b.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
-    [&own, &shipped].into_iter().find(|p| p.is_file()).cloned().ok_or_else(|| {
+    [&own, &shipped].into_iter().find(|p| p.exists()).cloned().ok_or_else(|| {
         Error::PatchName(format!(
             "the patch '{name}' in dkms.conf is neither in patches/ of {} nor in {}",
             b.package,
@@ -63,7 +66,7 @@ pub fn patch(
     let mut applied = Vec::new();
     for name in names {
         let file = find_patch(s, b, dir, name)?;
-        let text = dkms_sys::fs::read(&file)?;
+        let text = dkms_sys::fs::read_bounded(&file, dkms_sys::fs::Limit::INDEX)?;
         applied.push(((*name).to_owned(), crate::digest::bytes(&text)));
         s.tell(Event::BuildStage { build: b.clone(), stage: format!("applying {name}") });
         log.begin(&format!("Applying patch {name}"), &format!("patch -p1 < {}", file.display()))?;

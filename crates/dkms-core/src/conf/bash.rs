@@ -84,7 +84,7 @@ pub fn evaluate(
 
 /// The unprivileged user: `nobody` as the machine knows it.
 fn nobody() -> (u32, u32) {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let passwd = dkms_sys::fs::read_text("/etc/passwd", dkms_sys::fs::Limit::INDEX).unwrap_or_default();
     dkms_sys::sys::lookup_user(&passwd, "nobody").unwrap_or((65534, 65534))
 }
 

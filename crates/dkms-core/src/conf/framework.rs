@@ -40,7 +40,7 @@ pub fn load(s: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkCo
     let mut texts = Vec::new();
     let mut directives = Directives::new();
     for path in &paths {
-        let text = dkms_sys::fs::read(path)?;
+        let text = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?;
         state.directives = directives;
         directives = evaluate_one(s, path, &text, &state, Dialect::Framework)?.0;
         texts.push((path.clone(), String::from_utf8_lossy(&text).into_owned()));

@@ -162,7 +162,7 @@ fn build_directory(l: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Finding> 
     if l.entries(dir).is_empty() && (shared || !dkms_sys::fs::is_real_dir(dir)) {
         return None;
     }
-    match dkms_sys::fs::read_optional(dir.join("make.log")) {
+    match dkms_sys::fs::read_optional(dir.join("make.log"), dkms_sys::fs::Limit::INDEX) {
         Err(e) => {
             l.note(&e);
             return None;

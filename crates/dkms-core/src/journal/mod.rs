@@ -30,7 +30,7 @@ use crate::tree::layout::Layout;
 use dkms_sys::{IoError, fs, sys};
 use op::Op;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -107,7 +107,7 @@ impl Journal {
     /// # Errors
     /// It cannot be read, or it is of another form than ours.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+        let text = String::from_utf8_lossy(&fs::read_bounded(path, fs::Limit::RECORD)?).into_owned();
         let Some((first, rest)) = text.split_once('\n') else { return Ok(None) };
         let begin = match serde_json::from_str::<Line>(first) {
             Ok(Line::Begin(begin)) if begin.schema == SCHEMA => begin,
@@ -226,7 +226,7 @@ impl Transaction {
         let first = bytes(&[Line::Begin(begin)]);
         fs::create_new(&path, &first, 0o644)?;
         fs::sync_dir(layout.journal_dir())?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| IoError::new("open", &path, e))?;
+        let file = fs::open_append(&path)?;
         let length = first.len() as u64;
         Ok(Self { path, file, length, kernels: kernels.to_vec(), noted: Vec::new(), ops: Vec::new() })
     }

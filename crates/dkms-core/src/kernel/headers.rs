@@ -25,7 +25,7 @@ pub struct KernelConfig {
 impl KernelConfig {
     /// Reads a configuration; `None` when it cannot be read.
     pub fn read(path: &Path) -> Option<Self> {
-        let bytes = std::fs::read(path).ok()?;
+        let bytes = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::INDEX).ok()?;
         Some(Self { path: path.to_owned(), text: String::from_utf8_lossy(&bytes).into_owned() })
     }
 

@@ -60,7 +60,7 @@ pub fn mkkmp(
     let b = Build::new(request.package, kernel);
     source_archive(s, &b, &rpmbuild, epoch)?;
     let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
-    fs::write_atomic(&file, &fs::read(&spec)?, 0o644)?;
+    fs::write_atomic(&file, &fs::read_bounded(&spec, fs::Limit::CONFIG)?, 0o644)?;
     rpmbuild.define("module_name", &names::plain(m));
     rpmbuild.define("module_version", &names::plain(v));
     if !request.kernels.is_empty() {

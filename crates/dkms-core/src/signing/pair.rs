@@ -103,7 +103,7 @@ fn gentoo_keys(
         let found = s.host.environment.iter().find(|(k, _)| k == name)?;
         found.1.to_str().map(str::to_owned).filter(|v| !v.is_empty())
     };
-    let make_conf = std::fs::read_to_string("/etc/portage/make.conf").unwrap_or_default();
+    let make_conf = dkms_sys::fs::read_text("/etc/portage/make.conf", dkms_sys::fs::Limit::CONFIG).unwrap_or_default();
     let configured = |name: &str| {
         make_conf.lines().rev().find_map(|l| {
             let v = l.trim().strip_prefix(name)?.strip_prefix('=')?;
@@ -136,7 +136,7 @@ pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
     if dkms_sys::mount::is_hidden(key) {
         return Ok(dkms_sys::mount::read_hidden(key)?);
     }
-    Ok(dkms_sys::fs::read(key)?)
+    Ok(dkms_sys::fs::read_bounded(key, dkms_sys::fs::Limit::CONFIG)?)
 }
 
 /// Makes the pair when both halves are missing; a half alone is never overwritten.
@@ -194,7 +194,7 @@ pub(crate) fn ensure_staged(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
     dkms_sys::fs::remove_file(key)?;
     dkms_sys::fs::remove_file(&staged.certificate)?;
     // Whoever reads the certificate finds it in the form it had.
-    make(&staged, !dkms_sys::fs::read(&pair.certificate)?.starts_with(&[0x30]))
+    make(&staged, !dkms_sys::fs::read_bounded(&pair.certificate, dkms_sys::fs::Limit::CONFIG)?.starts_with(&[0x30]))
 }
 
 fn make(pair: &KeyPair, pem: bool) -> Result<()> {
