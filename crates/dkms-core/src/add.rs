@@ -82,7 +82,7 @@ fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
 /// [`Error::DirectoryWithoutConf`], or an invalid dkms.conf.
 pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
     let conf = directory.join("dkms.conf");
-    if !conf.is_file() {
+    if !conf.exists() {
         return Err(Error::DirectoryWithoutConf(directory.to_owned()));
     }
     let loaded = load::load_file(s, &conf, None, kernel)?.strict()?;

@@ -48,7 +48,8 @@ pub fn added_in_this_transaction(s: &Session<'_>, package: &PackageId) -> bool {
     let prefix = format!("{PREFIX}.{pid}.");
     let wanted = record(package, start);
     let found = own_words(s).into_iter().find(|(name, path)| {
-        name.starts_with(&prefix) && dkms_sys::fs::read_text(path, dkms_sys::fs::Limit::CONFIG).is_ok_and(|t| t == wanted)
+        name.starts_with(&prefix)
+            && dkms_sys::fs::read_text(path, dkms_sys::fs::Limit::CONFIG).is_ok_and(|t| t == wanted)
     });
     match found {
         Some((_, path)) => dkms_sys::fs::remove_file(path).unwrap_or(false),

@@ -30,8 +30,15 @@ const UNSET: [&str; 14] = [
 /// Variables that lead to secrets: for dkms alone.
 const SECRET: [&str; 2] = ["KBUILD_SIGN_PIN", "CREDENTIALS_DIRECTORY"];
 
+/// Takes the signing key's pass phrase out of the environment. The first thing that dkms does: until then every process it
+/// starts would inherit it.
+pub fn take_pin() -> Option<Secret> {
+    let pin = dkms_sys::secret::take_variable("KBUILD_SIGN_PIN")?;
+    (!pin.bytes().is_empty()).then(|| pin.into())
+}
+
 /// Gathers the facts. `status` needs few of them and is given few.
-pub fn gather(other: Option<&Entered>) -> Host {
+pub fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     let uname = dkms_sys::sys::uname();
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
         .filter(|(k, _)| !UNSET.iter().chain(&SECRET).any(|u| k == OsStr::new(u)))
@@ -52,7 +59,7 @@ pub fn gather(other: Option<&Entered>) -> Host {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty());
     let secrets = Secrets::new(
         other.map_or_else(|| variable("CREDENTIALS_DIRECTORY").map(Into::into), |o| o.credentials.clone()),
-        variable("KBUILD_SIGN_PIN").map(Secret::new),
+        pin,
     );
     Host {
         // Which kernel is meant in another root is known when its trees are.

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod exit;
 mod host;
+mod printable;
 mod render;
 mod request;
 mod root;
@@ -13,11 +14,12 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let pin = host::take_pin();
     let mut arguments = match cli::Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(stop) => return stop.show(),
     };
     let ui = ui::Ui::new(&arguments);
-    let result = commands::run(&mut arguments, &ui);
+    let result = commands::run(&mut arguments, pin, &ui);
     ui.finish(arguments.action_word(), &result)
 }

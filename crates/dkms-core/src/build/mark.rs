@@ -109,7 +109,9 @@ fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
     };
     let Some(_held) = lock::try_build(s, &made.build.package)? else { return Ok(()) };
     // Until then it may have said more, or gone.
-    let Some(made) = fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok()) else {
+    let Some(made) =
+        fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok())
+    else {
         return Ok(());
     };
     if let Some(earlier) = &made.unfinished {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// The files that exist, in order.
 pub fn files(config_dir: &Path) -> Vec<PathBuf> {
     let main = config_dir.join("framework.conf");
-    let mut found: Vec<PathBuf> = main.is_file().then_some(main).into_iter().collect();
+    let mut found: Vec<PathBuf> = main.exists().then_some(main).into_iter().collect();
     let mut more: Vec<PathBuf> = std::fs::read_dir(config_dir.join("framework.conf.d"))
         .map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).collect())
         .unwrap_or_default();

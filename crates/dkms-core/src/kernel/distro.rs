@@ -108,10 +108,12 @@ impl Distribution {
                 }
                 _ => "kernel-default-devel".into(),
             },
-            Family::Arch => match dkms_sys::fs::read_text(kernel_modules.join("pkgbase"), dkms_sys::fs::Limit::CONFIG) {
-                Ok(base) if !base.trim().is_empty() => format!("{}-headers", base.trim()),
-                _ => "linux-headers".into(),
-            },
+            Family::Arch => {
+                match dkms_sys::fs::read_text(kernel_modules.join("pkgbase"), dkms_sys::fs::Limit::CONFIG) {
+                    Ok(base) if !base.trim().is_empty() => format!("{}-headers", base.trim()),
+                    _ => "linux-headers".into(),
+                }
+            }
             Family::Gentoo => "the sources of that kernel (sys-kernel/*-sources, prepared)".into(),
             Family::Other => format!("the headers of kernel {release}"),
         }

@@ -6,8 +6,8 @@
 //! (drivers/firmware/efi/mokvar-table.c), for root only.
 
 use super::Seen;
-use kmodule::efi_siglist::SignatureLists;
 use dkms_sys::fs::Limit;
+use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};
 
 /// `EFI_GLOBAL_VARIABLE`

@@ -127,7 +127,6 @@ impl Machine {
     }
 }
 
-
 /// A small file's text.
 fn text(path: &Path) -> Seen<String> {
     let bytes = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;

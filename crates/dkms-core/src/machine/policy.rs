@@ -83,9 +83,7 @@ pub(super) fn lockdown(root: &Path) -> Seen<Lockdown> {
         }
         // Where securityfs is mounted there is at least the list of security modules.
         Err(e) if e.is_not_found() && security.join("lsm").exists() => Ok(Lockdown::None),
-        Err(e) if e.is_not_found() => {
-            Err(format!("securityfs is not mounted on {}", security.display()))
-        }
+        Err(e) if e.is_not_found() => Err(format!("securityfs is not mounted on {}", security.display())),
         Err(e) => Err(e.to_string()),
     }
 }

@@ -21,7 +21,11 @@ fn candidates(s: &Session<'_>, release: &str) -> Vec<PathBuf> {
         found.push(dir.join(id.trim()).join(release).join("initrd"));
     }
     // Arch names them after the package that the kernel came from.
-    let base = dkms_sys::fs::read_text(s.layout.kernel_modules(release).join("pkgbase"), dkms_sys::fs::Limit::CONFIG).unwrap_or_default();
+    let base = dkms_sys::fs::read_text(
+        s.layout.kernel_modules(release).join("pkgbase"),
+        dkms_sys::fs::Limit::CONFIG,
+    )
+    .unwrap_or_default();
     if !base.trim().is_empty() {
         found.push(boot.join(format!("initramfs-{}.img", base.trim())));
     }
@@ -38,7 +42,7 @@ enum Seen {
 }
 
 fn look(s: &Session<'_>, release: &str) -> Seen {
-    let Some(path) = candidates(s, release).into_iter().find(|p| p.is_file()) else { return Seen::None };
+    let Some(path) = candidates(s, release).into_iter().find(|p| p.exists()) else { return Seen::None };
     let unreadable = |why: String| Seen::Unreadable(format!("{}: {why}", path.display()));
     let file = match dkms_sys::fs::open_bounded(&path, INITRAMFS) {
         Ok(file) => file,

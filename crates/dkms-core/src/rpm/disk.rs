@@ -46,7 +46,7 @@ fn template(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
     if named.is_some() {
         return kmp::find(s, request, named).map(Some);
     }
-    Ok(Some(s.layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|p| p.is_file()))
+    Ok(Some(s.layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|p| p.exists()))
 }
 
 /// Writes `M-V-dd.iso`: for each architecture a package `kmod-M` with the modules that are built for the kernels, and, where

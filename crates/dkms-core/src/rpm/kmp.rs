@@ -28,7 +28,7 @@ pub fn find(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
         let list: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
         Error::SpecMissing { action: "mkkmp".into(), places: list.join(", ") }
     };
-    places.iter().find(|p| p.is_file()).cloned().ok_or_else(missing)
+    places.iter().find(|p| p.exists()).cloned().ok_or_else(missing)
 }
 
 /// Where [`mkkmp`] writes: a directory, unless a file is named; the spec file decides the name.

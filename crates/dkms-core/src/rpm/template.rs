@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The spec file that is to be used, if there is one: the module's goes before the machine's.
 pub fn find(s: &Session<'_>, request: &Request<'_>) -> Option<PathBuf> {
     let own = s.layout.source_link(request.package).join(format!("{}-dkms-mkrpm.spec", request.package.name));
-    [own, s.layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.is_file())
+    [own, s.layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.exists())
 }
 
 /// Runs rpmbuild on it. It is told, as by 2.6.1, `module_name`, `version`, `kernel_versions` (releases, with blanks),

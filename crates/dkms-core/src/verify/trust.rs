@@ -73,7 +73,9 @@ impl Trust {
             blacklist: blacklist(cmdline),
             digests: Digests {
                 config: config.cloned(),
-                loaded: dkms_sys::fs::read_text("/proc/crypto", dkms_sys::fs::Limit::INDEX).ok().filter(|_| running),
+                loaded: dkms_sys::fs::read_text("/proc/crypto", dkms_sys::fs::Limit::INDEX)
+                    .ok()
+                    .filter(|_| running),
                 modules: s.layout.kernel_modules(&kernel.release),
                 md5: !kmodule::verdict::since(&kernel.release, 6, 7),
             },
@@ -198,7 +200,9 @@ impl Digests {
 
 /// Whether depmod's index has a module for a digest; its file must be there, and those of the modules it needs.
 fn on_demand(modules: &Path, digest: &str) -> bool {
-    let text = |name: &str| dkms_sys::fs::read_text(modules.join(name), dkms_sys::fs::Limit::INDEX).unwrap_or_default();
+    let text = |name: &str| {
+        dkms_sys::fs::read_text(modules.join(name), dkms_sys::fs::Limit::INDEX).unwrap_or_default()
+    };
     let (aliases, files) = (text("modules.alias"), text("modules.dep"));
     let there = |module: &str| {
         files.lines().filter_map(|line| line.split_once(':')).any(|(file, needed)| {
