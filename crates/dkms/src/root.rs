@@ -212,7 +212,7 @@ fn has_tools(system: &Root) -> Result<bool> {
     let (Some(_), Some(_), Some(make)) = (find("sh")?, find("depmod")?, find("make")?) else {
         return Ok(false);
     };
-    let ours = std::fs::File::open("/proc/self/exe").ok();
+    let ours = dkms_sys::fs::open("/proc/self/exe").ok();
     Ok(compiler && ours.is_some_and(|ours| kind_of_program(ours) == kind_of_program(make)))
 }
 

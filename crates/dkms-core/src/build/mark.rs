@@ -34,6 +34,7 @@ impl Mark {
     /// When the file cannot be written.
     pub(crate) fn new(s: &Session<'_>, b: &Build, directory: &Path) -> Result<Self> {
         let dir = s.layout.building_dir();
+        fs::refuse_foreign_dir(&dir)?;
         fs::create_dir_all(&dir)?;
         let (p, k) = (&b.package, &b.kernel);
         let pid = sys::own_pid();
@@ -89,6 +90,7 @@ impl Drop for Mark {
 /// When the marks cannot be listed. What cannot be cleared is a warning, and its mark stays.
 pub(crate) fn clear_interrupted(s: &Session<'_>) -> Result<()> {
     let dir = s.layout.building_dir();
+    fs::refuse_foreign_dir(&dir)?;
     for name in fs::list_dir_optional(&dir)? {
         if let Err(e) = clear_one(s, &dir.join(name)) {
             s.warn(e.to_string());

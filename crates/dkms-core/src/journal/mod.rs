@@ -176,6 +176,7 @@ pub fn maker_is_alive(path: &Path) -> bool {
 /// When the directory cannot be read.
 pub fn list(layout: &Layout) -> std::result::Result<Vec<PathBuf>, IoError> {
     let dir = layout.journal_dir();
+    fs::refuse_foreign_dir(&dir)?;
     let names = fs::list_dir_optional(&dir)?;
     Ok(names.iter().filter(|n| !n.to_string_lossy().starts_with('.')).map(|n| dir.join(n)).collect())
 }

@@ -78,6 +78,11 @@ pub fn copy_tree(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<Vec<Pat
             }
         }
     }
+    if !meta.is_dir() && !meta.is_file() {
+        let what =
+            format!("it is {}, neither a directory nor a regular file", read::name_of(meta.file_type()));
+        return Err(IoError::new("copy", src, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)));
+    }
     let owner = rustix::process::geteuid().is_root();
     let mut left_out = Vec::new();
     copy_any(&src, dst, owner, &mut left_out)?;

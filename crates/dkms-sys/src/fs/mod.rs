@@ -134,6 +134,21 @@ pub fn list_dir_optional(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     }
 }
 
+/// Makes sure that a directory of our own, where it exists, is a directory itself: whoever puts a link in its place decides
+/// where we create and delete files.
+///
+/// # Errors
+/// It is a link or no directory.
+pub fn refuse_foreign_dir(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let Ok(meta) = path.symlink_metadata() else { return Ok(()) };
+    if meta.is_dir() {
+        return Ok(());
+    }
+    let what = format!("it is {}, not a directory (remove it)", read::name_of(meta.file_type()));
+    Err(IoError::new("use", path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)))
+}
+
 /// A directory, symbolic links followed (`stat`). Unreadable counts as no.
 pub fn is_dir(path: impl AsRef<Path>) -> bool {
     path.as_ref().is_dir()
