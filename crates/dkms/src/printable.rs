@@ -16,6 +16,23 @@ pub fn on_one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_unprintable)
 }
 
+/// The text without the PINs that addresses of keys in tokens may hold (`pin-value` of RFC 7512).
+pub fn without_pins(text: &str) -> Cow<'_, str> {
+    const NAME: &str = "pin-value=";
+    if !text.contains(NAME) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(NAME);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || "&;?'\"\\,)".contains(c)).unwrap_or(part.len());
+        out.push_str(NAME);
+        out.push_str("...");
+        out.push_str(part.get(end..).unwrap_or_default());
+    }
+    Cow::Owned(out)
+}
+
 fn escaped(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&hidden) {
         return Cow::Borrowed(text);
@@ -48,6 +65,18 @@ mod tests {
             assert_eq!(printable(text), shown);
         }
         assert_eq!(on_one_line("a\nb"), "a\\u000ab");
+    }
+
+    #[test]
+    fn pins_in_addresses_are_left_out() {
+        for (text, shown) in [
+            ("a key", "a key"),
+            ("pkcs11:object=k?pin-value=1234 and", "pkcs11:object=k?pin-value=... and"),
+            ("{\"key\":\"pkcs11:a?pin-value=1234&b=c\"}", "{\"key\":\"pkcs11:a?pin-value=...&b=c\"}"),
+            ("pin-value=12 pin-value=34", "pin-value=... pin-value=..."),
+        ] {
+            assert_eq!(without_pins(text), shown);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::cli::{Action, Arguments};
 use crate::exit;
-use crate::printable::{on_one_line, printable};
+use crate::printable::{on_one_line, printable, without_pins};
 use crate::render::{json, plain, progress::Progress};
 use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
@@ -106,15 +106,15 @@ impl Ui {
     }
 }
 
-/// Writes to standard output, printable. Whoever stopped reading has seen enough.
+/// Writes to standard output, printable and without PINs. Whoever stopped reading has seen enough.
 pub fn to_stdout(text: &str) {
     let mut out = std::io::stdout();
-    let _ = out.write_all(printable(text).as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(without_pins(&printable(text)).as_bytes()).and_then(|()| out.flush());
 }
 
-/// Writes to standard error, printable.
+/// Writes to standard error, printable and without PINs.
 pub fn to_stderr(text: &str) {
-    let _ = std::io::stderr().write_all(printable(text).as_bytes());
+    let _ = std::io::stderr().write_all(without_pins(&printable(text)).as_bytes());
 }
 
 impl Sink for Ui {
