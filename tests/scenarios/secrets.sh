@@ -42,4 +42,4 @@ dkms mok status >>/run/out 2>&1 || true
 dkms mok status --json >>/run/out 2>&1 || true
 grep -q 'pkcs11:object=none' /run/out
 code 1 grep -rl -e correct-horse /run/out /var/lib/dkms
-exit "$rc"
+(exit "$rc")
