@@ -27,6 +27,7 @@ pub mod lint;
 mod locate;
 pub mod module_conf;
 pub mod parser;
+mod printable;
 mod problem;
 mod test_command;
 
@@ -36,4 +37,5 @@ pub use eval::{Decline, Matcher, evaluate};
 #[doc(hidden)]
 pub use fuzz::fuzz_evaluate;
 pub use locate::{Location, Suspicion, locate, suspicious, unknown_confinement};
+pub use printable::is_unprintable;
 pub use problem::{Problem, Severity};

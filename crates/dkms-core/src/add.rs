@@ -87,7 +87,7 @@ fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
 /// [`Error::DirectoryWithoutConf`], or an invalid dkms.conf.
 pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
     let conf = directory.join("dkms.conf");
-    if !conf.is_file() {
+    if !conf.exists() {
         return Err(Error::DirectoryWithoutConf(directory.to_owned()));
     }
     let loaded = load::load_file(s, &conf, None, kernel)?.strict()?;
@@ -134,8 +134,10 @@ pub fn copy_directory(
     fs::create_dir_all(&s.layout.source_tree)?;
     let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
     fs::remove_tree(&staged)?;
-    let copied = fs::copy_tree(&from, &staged)
-        .and_then(|()| if fs::exists(&to) { fs::exchange(&staged, &to) } else { fs::rename(&staged, &to) });
+    let copied = fs::copy_tree(&from, &staged).and_then(|left_out| {
+        s.note_left_out(&left_out);
+        if fs::exists(&to) { fs::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
+    });
     // The old tree after an exchange, the unfinished copy after a failure.
     let cleaned = fs::remove_tree(&staged);
     copied?;

@@ -95,7 +95,7 @@ const ID_FILES: [(&str, bool); 4] =
 fn taken() -> Vec<Taken> {
     let mut all = Vec::new();
     for (file, ranges) in ID_FILES {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let text = dkms_sys::fs::read_text(file, dkms_sys::fs::Limit::INDEX).unwrap_or_default();
         all.extend(parse_ids(file, &text, ranges));
     }
     all

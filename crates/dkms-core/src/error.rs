@@ -189,7 +189,7 @@ impl ConfProblem {
     pub fn snippet(&self) -> String {
         let margin = self.margin();
         let shown: String =
-            self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(160).collect();
+            self.text.chars().map(|c| if dkms_conf::is_unprintable(c) { ' ' } else { c }).take(160).collect();
         let indent = " ".repeat(self.column.saturating_sub(1).min(160) as usize);
         let marks = "^".repeat(self.len.clamp(1, 160) as usize);
         format!("{margin} |\n{} | {shown}\n{margin} | {indent}{marks}", self.line)
@@ -198,22 +198,24 @@ impl ConfProblem {
 
 fn conf_problems(problems: &[ConfProblem]) -> String {
     let mut out = String::new();
+    let one_line = |text: &str| text.replace('\n', "\\n");
     for p in problems {
         if !out.is_empty() {
             out.push('\n');
         }
-        let path = p.path.display();
+        let path = one_line(&p.path.to_string_lossy());
+        let (message, help) = (one_line(&p.message), one_line(&p.help));
         if p.line > 0 {
-            out.push_str(&format!("{path}:{}:{}: {}", p.line, p.column.max(1), p.message));
+            out.push_str(&format!("{path}:{}:{}: {}", p.line, p.column.max(1), message));
             let margin = p.margin();
             out.push_str(&format!("\n{}", p.snippet()));
             if !p.help.is_empty() {
-                out.push_str(&format!("\n{margin} = write: {}", p.help));
+                out.push_str(&format!("\n{margin} = write: {help}"));
             }
         } else {
-            out.push_str(&format!("{path}: {}", p.message));
+            out.push_str(&format!("{path}: {message}"));
             if !p.help.is_empty() {
-                out.push_str(&format!("\n  write: {}", p.help));
+                out.push_str(&format!("\n  write: {help}"));
             }
         }
     }

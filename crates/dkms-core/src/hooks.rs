@@ -163,7 +163,7 @@ pub fn process_error(s: &Session<'_>, e: &ProcessError, purpose: &str) -> Error 
 pub fn post_transaction(s: &Session<'_>, command: &str) {
     let log_path: PathBuf = s.layout.post_transaction_log();
     let started = std::time::Instant::now();
-    let log = match File::create(&log_path) {
+    let log = match dkms_sys::fs::create_truncated(&log_path) {
         Ok(log) => log,
         Err(e) => {
             return s.warn(format!("post_transaction was not run: cannot write {}: {e}", log_path.display()));

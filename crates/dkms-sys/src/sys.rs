@@ -156,7 +156,8 @@ pub fn read_hidden_line(prompt: impl FnOnce()) -> std::io::Result<Vec<u8>> {
 
 /// Byte by byte: what comes behind the line is left for others.
 fn read_line(from: impl std::os::fd::AsFd) -> std::io::Result<Vec<u8>> {
-    let mut line = Vec::new();
+    // With room for the longest line: a vector that grows leaves a copy behind.
+    let mut line = Vec::with_capacity(1024);
     loop {
         let mut byte = [0];
         match rustix::io::read(&from, &mut byte) {

@@ -3,6 +3,7 @@
 use super::{Confine, ModuleConf, ModuleEntry, Problem};
 use crate::directives::{Dialect, Directives};
 use crate::lint::Code;
+use crate::printable::is_unprintable;
 use std::collections::BTreeMap;
 
 pub(super) fn yes_no(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> bool {
@@ -58,6 +59,8 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Problem>) {
             let message = format!("{name} '{value}' cannot be part of a file name");
             let help = "use letters, digits, '.', '-', '_' and '+'";
             problems.push(Problem::error(Code::NameOdd, name, None, message, help).strict());
+        } else {
+            unprintable(name, None, value, problems);
         }
     }
     if conf.modules.is_empty() {
@@ -69,6 +72,14 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Problem>) {
             "name each module with BUILT_MODULE_NAME[n] and DEST_MODULE_LOCATION[n]",
         ));
     }
+}
+
+/// A name that a terminal would not show as it is. It is not repeated in the message.
+fn unprintable(directive: &str, index: Option<usize>, name: &str, problems: &mut Vec<Problem>) {
+    let Some(c) = name.chars().find(|c| is_unprintable(*c)) else { return };
+    let message = format!("{directive} contains a control character (U+{:04X})", u32::from(c));
+    let help = "use letters, digits, '.', '-', '_' and '+'";
+    problems.push(Problem::error(Code::NameOdd, directive, index, message, help).strict());
 }
 
 pub(super) fn modules(conf: &ModuleConf, directives: &Directives, problems: &mut Vec<Problem>) {
@@ -99,6 +110,7 @@ fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
         ));
     }
     for (directive, name) in [("BUILT_MODULE_NAME", &m.built_name), ("DEST_MODULE_NAME", &m.dest_name)] {
+        unprintable(directive, Some(i), name, problems);
         if let Some(stem) = name.strip_suffix(".ko").or_else(|| name.strip_suffix(".o")) {
             let help = format!("{directive}[{i}]=\"{stem}\"");
             let message = format!("{directive}[{i}] ends in .ko or .o, and the name goes without");

@@ -6,7 +6,7 @@
 use crate::error::Result;
 use crate::ids::Build;
 use dkms_sys::IoError;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,11 +31,7 @@ impl MakeLog {
             dkms_sys::fs::create_dir_all(parent)?;
         }
         dkms_sys::fs::remove_tree(path)?;
-        let file = OpenOptions::new()
-            .create_new(true)
-            .append(true)
-            .open(path)
-            .map_err(|e| IoError::new("write", path, e))?;
+        let file = dkms_sys::fs::open_append(path)?;
         let log = Self { path: path.into(), kept: kept.into(), file };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;

@@ -153,7 +153,8 @@ pub(crate) fn run(job: &Job<'_>, line: &jobs::Line) -> Result<()> {
     if done.status.success() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&dkms_sys::fs::read(&log.path)?).into_owned();
+    let text =
+        String::from_utf8_lossy(&dkms_sys::fs::read_start(&log.path, dkms_sys::fs::Limit::LOG)?).into_owned();
     let mut diagnosis = diagnose::diagnose(s, &text);
     if job.sandbox.is_on() {
         if let Some(denied) = denied::find(&text, &build_dir) {

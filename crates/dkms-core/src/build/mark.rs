@@ -34,6 +34,7 @@ impl Mark {
     /// When the file cannot be written.
     pub(crate) fn new(s: &Session<'_>, b: &Build, directory: &Path) -> Result<Self> {
         let dir = s.layout.building_dir();
+        fs::refuse_foreign_dir(&dir)?;
         fs::create_dir_all(&dir)?;
         let (p, k) = (&b.package, &b.kernel);
         let pid = sys::own_pid();
@@ -89,6 +90,7 @@ impl Drop for Mark {
 /// When the marks cannot be listed. What cannot be cleared is a warning, and its mark stays.
 pub(crate) fn clear_interrupted(s: &Session<'_>) -> Result<()> {
     let dir = s.layout.building_dir();
+    fs::refuse_foreign_dir(&dir)?;
     for name in fs::list_dir_optional(&dir)? {
         if let Err(e) = clear_one(s, &dir.join(name)) {
             s.warn(e.to_string());
@@ -98,7 +100,7 @@ pub(crate) fn clear_interrupted(s: &Session<'_>) -> Result<()> {
 }
 
 fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
-    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    let Ok(bytes) = fs::read_bounded(path, fs::Limit::RECORD) else { return Ok(()) };
     let Ok(made) = serde_json::from_slice::<Made>(&bytes) else {
         // Just being written, or cut off in that.
         let pid = path.file_name().and_then(|n| n.to_str()?.split('-').next()?.parse().ok());
@@ -109,7 +111,9 @@ fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
     };
     let Some(_held) = lock::try_build(s, &made.build.package)? else { return Ok(()) };
     // Until then it may have said more, or gone.
-    let Some(made) = fs::read_optional(path)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok()) else {
+    let Some(made) =
+        fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok())
+    else {
         return Ok(());
     };
     if let Some(earlier) = &made.unfinished {

@@ -450,7 +450,7 @@ impl<'a> Job<'a> {
             return Ok(());
         }
         if self.sandbox.is_on() {
-            let text = String::from_utf8_lossy(&dkms_sys::fs::read(&self.log.path)?).into_owned();
+            let text = dkms_sys::fs::read_text(&self.log.path, dkms_sys::fs::Limit::LOG).unwrap_or_default();
             if let Some(denied) = denied::find(&text, &directory) {
                 self.s.warn(denied.explain(&self.s.layout.config_dir, &package.name));
             }

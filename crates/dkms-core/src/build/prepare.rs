@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Build;
 use crate::session::Session;
+use dkms_sys::fs::Limit;
 use dkms_sys::process::{Stdin, Stream};
 use std::path::{Component, Path, PathBuf};
 
@@ -20,9 +21,12 @@ pub fn fresh_copy(s: &Session<'_>, b: &Build, dir: &Path) -> Result<()> {
         return Err(Error::EmptySource(source));
     }
     dkms_sys::fs::remove_tree(dir)?;
-    if let Err(e) = dkms_sys::fs::copy_tree(&source, dir) {
-        let _ = dkms_sys::fs::remove_tree(dir);
-        return Err(e.into());
+    match dkms_sys::fs::copy_tree(&source, dir) {
+        Ok(left_out) => s.note_left_out(&left_out),
+        Err(e) => {
+            let _ = dkms_sys::fs::remove_tree(dir);
+            return Err(e.into());
+        }
     }
     Ok(())
 }
@@ -40,7 +44,7 @@ pub fn find_patch(s: &Session<'_>, b: &Build, dir: &Path, name: &str) -> Result<
     }
     let own = s.layout.config_dir.join(&b.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
-    [&own, &shipped].into_iter().find(|p| p.is_file()).cloned().ok_or_else(|| {
+    [&own, &shipped].into_iter().find(|p| p.exists()).cloned().ok_or_else(|| {
         Error::PatchName(format!(
             "the patch '{name}' in dkms.conf is neither in patches/ of {} nor in {}",
             b.package,
@@ -53,7 +57,7 @@ pub fn find_patch(s: &Session<'_>, b: &Build, dir: &Path, name: &str) -> Result<
 fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
     Ok(match file.strip_prefix(dir) {
         Ok(name) => dkms_sys::fs::read_untrusted(dir, name, owner)?,
-        Err(_) => dkms_sys::fs::read(file)?,
+        Err(_) => dkms_sys::fs::read_bounded(file, Limit::INDEX)?,
     })
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// The files that exist, in order.
 pub fn files(config_dir: &Path) -> Vec<PathBuf> {
     let main = config_dir.join("framework.conf");
-    let mut found: Vec<PathBuf> = main.is_file().then_some(main).into_iter().collect();
+    let mut found: Vec<PathBuf> = main.exists().then_some(main).into_iter().collect();
     let mut more: Vec<PathBuf> = std::fs::read_dir(config_dir.join("framework.conf.d"))
         .map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).collect())
         .unwrap_or_default();
@@ -40,7 +40,7 @@ pub fn load(s: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkCo
     let mut texts = Vec::new();
     let mut directives = Directives::new();
     for path in &paths {
-        let text = dkms_sys::fs::read(path)?;
+        let text = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?;
         state.directives = directives;
         directives = evaluate_one(s, path, &text, &state, Dialect::Framework)?.0;
         texts.push((path.clone(), String::from_utf8_lossy(&text).into_owned()));

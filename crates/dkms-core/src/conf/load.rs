@@ -151,15 +151,13 @@ pub fn load_file(
         paths.extend(override_files(&s.layout.config_dir, p, kernel));
     }
     for (i, file) in paths.iter().enumerate() {
-        let text = match std::fs::read(file) {
+        let text = match dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && i > 0 => continue,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(e) if e.is_not_found() && i > 0 => continue,
+            Err(e) if e.is_not_found() => {
                 return Err(Error::ConfMissing(file.clone()));
             }
-            Err(source) => {
-                return Err(Error::Io(dkms_sys::IoError::new("read", file, source)));
-            }
+            Err(e) => return Err(Error::Io(e)),
         };
         let (directives, used) = evaluate_one(s, file, &text, &state, Dialect::Module)?;
         state.directives = directives;

@@ -191,7 +191,7 @@ fn take(
     for from in made {
         let own = || from.file_name().map(PathBuf::from).unwrap_or_default();
         let to = directory.join(name.take().unwrap_or_else(own));
-        fs::write_atomic(&to, &fs::read(from)?, 0o644)?;
+        fs::write_atomic(&to, &fs::read_bounded(from, fs::Limit::CONFIG)?, 0o644)?;
         s.tell(Event::ArchiveWritten { path: to.clone() });
         taken.push(to);
     }

@@ -162,7 +162,10 @@ impl Manifest {
     /// Reads a build's manifest. `None` when there is none, or when it is not one we understand: then the build is
     /// treated as one that dkms 3.x made.
     pub fn load(layout: &Layout, build: &Build) -> Option<Self> {
-        Self::parse(&std::fs::read(layout.manifest(build)).ok()?, build)
+        Self::parse(
+            &dkms_sys::fs::read_bounded(layout.manifest(build), dkms_sys::fs::Limit::RECORD).ok()?,
+            build,
+        )
     }
 
     /// Reads the bytes of a build's manifest; `None` when it is not one we understand, or another build's.

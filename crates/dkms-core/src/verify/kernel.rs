@@ -123,7 +123,7 @@ impl Facts {
         if path.starts_with(self.modules.join("kernel")) {
             return None;
         }
-        let bytes = std::fs::read(path).ok()?;
+        let bytes = dkms_sys::fs::read(path).ok()?;
         let file = File::read(&bytes, MODULE_LIMIT);
         for before in file.module().map_or_else(Vec::new, |m| m.modinfo.depends().collect()) {
             if let Some(reason) = self.refused_before(&before, seen) {
@@ -299,7 +299,7 @@ impl Siblings {
 impl Offer {
     fn read(path: &Path) -> Option<Self> {
         let stem = module_stem(path.file_name()?.to_str()?)?;
-        let bytes = std::fs::read(path).ok()?;
+        let bytes = dkms_sys::fs::read(path).ok()?;
         let file = File::read(&bytes, MODULE_LIMIT);
         let module = file.module()?;
         let symbols = if module.exports.is_empty() {

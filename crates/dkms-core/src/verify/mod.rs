@@ -162,7 +162,7 @@ fn judge(s: &Session<'_>, candidates: &[Candidate]) -> Report {
     let none = Siblings::default();
     let modules = side_by_side(s.host.cpus, candidates, |c| {
         let facts = facts.iter().find(|f| f.kernel == c.kernel)?;
-        let (verdict, unreadable) = match std::fs::read(&c.path) {
+        let (verdict, unreadable) = match dkms_sys::fs::read(&c.path) {
             Ok(bytes) => (facts.judge(&File::read(&bytes, MODULE_LIMIT), &none), None),
             Err(e) => (Verdict::default(), Some(e.to_string())),
         };

@@ -49,7 +49,7 @@ pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, Path
         lists.push(boot(format!("symvers-{release}{suffix}")));
     }
     for path in lists {
-        let Ok(bytes) = std::fs::read(&path) else { continue };
+        let Ok(bytes) = dkms_sys::fs::read_bounded(&path, dkms_sys::fs::Limit::INDEX) else { continue };
         let plain = match Format::detect(&bytes) {
             Format::None => Some(bytes),
             _ => kmodule::compress::decompress(&bytes, MODULE_LIMIT).ok(),
@@ -64,7 +64,7 @@ pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, Path
         boot(format!("{}-{release}", IMAGES[1])),
     ];
     images.into_iter().find_map(|path| {
-        let packed = std::fs::read(&path).ok()?;
+        let packed = dkms_sys::fs::read(&path).ok()?;
         let elf = kmodule::image::unpack(&packed).ok()?;
         let list = kmodule::exports::of_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
         Some((list, path))
@@ -92,7 +92,7 @@ pub(super) fn sample(own: &Path) -> Option<Sample> {
             .collect();
         files.sort();
         for (_, path) in files {
-            let Ok(bytes) = std::fs::read(&path) else { continue };
+            let Ok(bytes) = dkms_sys::fs::read(&path) else { continue };
             let file = File::read(&bytes, MODULE_LIMIT);
             if let Some((module, vermagic)) = file.module().and_then(|m| Some((m, m.modinfo.vermagic()?))) {
                 let signer = kmodule::sign::signature(file.plain()).map_or_else(String::new, |s| s.signer);
@@ -144,7 +144,7 @@ pub(super) fn kmod(path: &std::ffi::OsStr) -> Option<(u32, Loader)> {
 }
 
 fn text(path: &Path) -> String {
-    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    dkms_sys::fs::read_text(path, dkms_sys::fs::Limit::INDEX).unwrap_or_default()
 }
 
 /// `modules.symbols`: symbols of modules, each with the name of the module.

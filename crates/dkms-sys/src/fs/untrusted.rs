@@ -9,6 +9,7 @@ use std::path::{Component, Path};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::read::{Limit, Unfit};
 use crate::{IoError, Result};
 
 /// Opens the regular file `name` beneath `dir` for reading. Links that lead out of `dir` are not followed, and the file
@@ -42,17 +43,19 @@ pub fn open_untrusted(dir: impl AsRef<Path>, name: impl AsRef<Path>, owner: Opti
     Err(error(std::io::Error::new(std::io::ErrorKind::InvalidData, wrong)))
 }
 
-/// Reads a file as [`open_untrusted`] opens it. It must not change meanwhile.
+/// Reads a file as [`open_untrusted`] opens it, of at most 1 GiB ([`super::Limit::MODULE`]). It must not change meanwhile.
 ///
 /// # Errors
-/// As there; it grows or shrinks while it is read.
+/// As there; it is larger; it grows or shrinks while it is read.
 pub fn read_untrusted(dir: impl AsRef<Path>, name: impl AsRef<Path>, owner: Option<u32>) -> Result<Vec<u8>> {
     let path = dir.as_ref().join(name.as_ref());
     let error = |e: std::io::Error| IoError::new("read", &path, e);
     let mut file = open_untrusted(&dir, &name, owner)?;
     let size = file.metadata().map_err(error)?.len();
+    if size > Limit::MODULE.0 {
+        return Err(error(Unfit::TooLarge(Limit::MODULE).into()));
+    }
     let mut bytes = Vec::new();
-    // A file with a hole is as large as it likes; memory is taken as it is read.
     (&mut file).take(size.saturating_add(1)).read_to_end(&mut bytes).map_err(error)?;
     if bytes.len() as u64 != size || file.metadata().map_err(error)?.len() != size {
         return Err(error(std::io::Error::other("it changes while it is read")));
