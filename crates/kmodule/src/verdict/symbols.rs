@@ -221,3 +221,6 @@ pub fn made_by_loader(machine: u16, symbol: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::modinfo::ModInfo;
 use crate::sign::{Certificate, Hash, Signed};
 use crate::symvers::Symvers;
 
-fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&str, u32)]) -> Module {
+pub(super) fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&str, u32)]) -> Module {
     Module {
         class: Class::Elf64,
         little_endian: true,
