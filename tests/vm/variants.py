@@ -164,17 +164,17 @@ class Variants:
         folder = f"{self.folder}/built-{kernel}"
         if kernel not in self.built:
             shutil.copytree(f"{HERE}/modules", folder)
-            chains.write(folder, chains.FIRST)
-            chains.write(f"{folder}/second", chains.SECOND)
-            headers = f"{self.kernels[kernel].modules}/build"
-            for package, *more in (folder,), (f"{folder}/second", f"KBUILD_EXTRA_SYMBOLS={folder}/Module.symvers"):
-                # Warnings only for the symbols that are missing on purpose.
-                run("make", f"-j{os.cpu_count()}", "-C", headers, f"M={package}", "KBUILD_MODPOST_WARN=1", *more, "modules")
-                modules = [f"{package}/{file}" for file in os.listdir(package) if file.endswith(".ko")]
-                run("strip", "--strip-debug", *modules)
+            self.make(kernel, folder)
             self.built[kernel] = True
         with open(f"{folder}/{name}.ko", "rb") as f:
             return f.read()
+
+    def make(self, kernel, folder, *more):
+        headers = f"{self.kernels[kernel].modules}/build"
+        # Warnings only for the symbols that are missing on purpose.
+        run("make", f"-j{os.cpu_count()}", "-C", headers, f"M={folder}", "KBUILD_MODPOST_WARN=1", *more, "modules")
+        modules = [f"{folder}/{file}" for file in os.listdir(folder) if file.endswith(".ko")]
+        run("strip", "--strip-debug", *modules)
 
     def template(self, kernel, kind, name):
         return renamed(self.source(kernel, f"template_{kind}"), f"template_{kind}", name)
@@ -316,10 +316,14 @@ class Variants:
             "sum_unknown_wrong": lambda data: other_checksum(data, "j_sum_0"),
             "sum_without": lambda data: without_section(data, "__kcrctab"),
         }
-        for prefix, modules in ("", chains.FIRST), ("second/", chains.SECOND):
+        first, second = (f"{self.folder}/{package}-{kernel}" for package in ("first", "second"))
+        for folder, modules, more in (first, chains.FIRST, ()), (second, chains.SECOND, (f"KBUILD_EXTRA_SYMBOLS={first}/Module.symvers",)):
+            chains.write(folder, modules)
+            self.make(kernel, folder, *more)
             for name in modules:
-                change = changes.get(name, lambda data: data)
-                add(name, self.sign(kernel, change(self.source(kernel, f"{prefix}{name}"))))
+                with open(f"{folder}/{name}.ko", "rb") as f:
+                    data = f.read()
+                add(name, self.sign(kernel, changes.get(name, bytes)(data)))
 
     def compressed(self, kernel, add, plain):
         sign = self.sign

@@ -148,11 +148,8 @@ impl<'f> Resolver<'f> {
         }
         let listed = self.facts.symvers().and_then(|symvers| symvers.lookup(symbol));
         if let Some(name) = self.facts.index().exporter(symbol) {
-            match listed {
-                Some(entry) if base(entry.module) == name && self.is_own(name) => {
-                    return Some(Provider::Own(name.to_owned(), entry));
-                }
-                _ => {}
+            if let Some(entry) = listed.filter(|entry| base(entry.module) == name && self.is_own(name)) {
+                return Some(Provider::Own(name.to_owned(), entry));
             }
             if let Some(unit) = self.unit(name).filter(|unit| unit.exports.lookup(symbol).is_some()) {
                 return Some(Provider::Module(unit));
