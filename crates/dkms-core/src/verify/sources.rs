@@ -1,4 +1,4 @@
-//! Where it is written what a kernel is: configuration, symbols, its own modules, depmod's index, kmod.
+//! Where it is written what a kernel is: configuration, symbols, its own modules, kmod.
 
 use super::kernel::folded;
 use crate::ids::Kernel;
@@ -12,7 +12,7 @@ use dkms_sys::process::{Command, Stream};
 use kmodule::compress::Format;
 use kmodule::symvers::Symvers;
 use kmodule::verdict::{File, Loader};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -108,9 +108,9 @@ pub(super) fn sample(own: &Path) -> Option<Sample> {
 }
 
 /// Names and files of what dkms installed for a kernel.
-pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> Vec<(String, PathBuf)> {
+pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> BTreeMap<String, PathBuf> {
     let filter = Filter::of_kernel(&kernel.release);
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for entry in status::status(s, &filter) {
         if let State::Installed(k) = &entry.kind {
             let b = crate::ids::Build::new(&entry.package, k);
@@ -141,27 +141,4 @@ pub(super) fn kmod(path: &std::ffi::OsStr) -> Option<(u32, Loader)> {
         })
     };
     Some((version, Loader { gzip: reads("ZLIB"), xz: reads("XZ"), zstd: reads("ZSTD"), kernel: None }))
-}
-
-fn text(path: &Path) -> String {
-    dkms_sys::fs::read_text(path, dkms_sys::fs::Limit::INDEX).unwrap_or_default()
-}
-
-/// `modules.symbols`: symbols of modules, each with the name of the module.
-pub(super) fn exporters(modules: &Path) -> HashMap<String, String> {
-    let line = |line: &str| {
-        let (symbol, module) = line.strip_prefix("alias symbol:")?.split_once(' ')?;
-        Some((symbol.to_owned(), folded(module.trim())))
-    };
-    text(&modules.join("modules.symbols")).lines().filter_map(line).collect()
-}
-
-/// `modules.dep`: the files of modules by name.
-pub(crate) fn indexed_files(modules: &Path) -> HashMap<String, PathBuf> {
-    let line = |line: &str| {
-        let (file, _) = line.split_once(':')?;
-        let stem = module_stem(file.rsplit('/').next()?)?;
-        Some((folded(stem), modules.join(file)))
-    };
-    text(&modules.join("modules.dep")).lines().filter_map(line).collect()
 }
