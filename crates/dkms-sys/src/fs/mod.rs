@@ -2,10 +2,12 @@
 //!
 //! Nothing here is ever half done where it can be helped: files appear by rename, after they are on the disk.
 
+mod beneath;
 mod copy;
 mod dir;
 mod remove;
 mod temp;
+mod trust;
 mod write;
 
 use std::ffi::OsString;
@@ -19,10 +21,12 @@ use rustix::fs::{CWD, RenameFlags};
 
 use crate::{IoError, Result};
 
+pub use beneath::{Escape, Last, find_escape};
 pub use copy::{copy_file, copy_tree};
 pub use dir::{Dir, Kind, Stat};
 pub use remove::{remove_empty_below, remove_empty_dirs, remove_file, remove_tree};
 pub use temp::TempDir;
+pub use trust::{read_trusted, written_by_others};
 pub use write::{create_new, replace_with, symlink, symlink_replace, write_atomic};
 
 /// The whole file as bytes.
