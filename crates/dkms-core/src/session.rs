@@ -100,9 +100,9 @@ impl Session<'_> {
 
     /// Tells what was put right after a command that was cut off, and writes it to the tree's log.
     pub fn put_right(&self, text: &str) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.layout.recovery_log());
+        let log = dkms_sys::fs::open_log(self.layout.recovery_log());
         // A log that cannot be written is no reason not to go on.
-        let _ = log.and_then(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
+        let _ = log.map(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
         self.warn(text);
     }
 

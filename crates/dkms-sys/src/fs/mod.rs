@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
@@ -236,6 +236,23 @@ pub fn open(path: impl AsRef<Path>) -> Result<File> {
 pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
     File::create(path).map_err(|e| IoError::new("create", path, e))
+}
+
+/// Opens a log to write at its end, and makes it if there is none. A link or anything else that is no regular file is
+/// refused.
+pub fn open_log(path: impl AsRef<Path>) -> Result<File> {
+    let path = path.as_ref();
+    let error = |e| IoError::new("open", path, e);
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .map_err(error)?;
+    if file.metadata().map_err(error)?.is_file() {
+        return Ok(file);
+    }
+    Err(error(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")))
 }
 
 /// Brings a directory's entries to the disk (`fsync` of the directory).
