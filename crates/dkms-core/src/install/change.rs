@@ -14,6 +14,7 @@ use crate::kernel::installed::ModuleIndex;
 use crate::lock::{self, Held};
 use crate::session::Session;
 use crate::status;
+use crate::tree::beneath;
 use crate::tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
 use crate::tree::state;
 use crate::verify::Facts;
@@ -116,6 +117,7 @@ impl Change {
         if !directory.exists() {
             return Err(Error::KernelDirMissing(directory));
         }
+        beneath::check_package(s.layout, &b.package)?;
         let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
         let manifest = Manifest::read(s.layout, b)?;
         let sources = sources_of(s, b, manifest.as_ref(), &loaded);
@@ -283,6 +285,7 @@ impl Change {
     /// # Errors
     /// Nothing of this build was changed then.
     pub fn uninstall(&mut self, s: &Session<'_>, b: &Build) -> Result<()> {
+        beneath::check_package(s.layout, &b.package)?;
         let planned = uninstall::plan(s, b)?;
         for w in &planned.warnings {
             s.warn(w.clone());
