@@ -216,7 +216,7 @@ impl Transaction {
             Err(e) => {
                 match undo(batch.iter().map(|(_, op)| op)) {
                     // If the journal cannot forget it, an undo after a crash will find nothing to do.
-                    Ok(()) => self.shorten(start),
+                    Ok(()) => drop(self.shorten(start)),
                     // It stays in the journal, for the rollback of everything or the next start.
                     Err(_) => self.ops.extend(batch),
                 }
@@ -280,11 +280,7 @@ impl Transaction {
     fn append(&mut self, lines: &[Line]) -> Result<()> {
         let bytes = bytes(&self.path, lines)?;
         if self.torn {
-            self.shorten(self.length);
-        }
-        if self.torn {
-            let e = std::io::Error::other("half a line that could not be written is still at its end");
-            return Err(IoError::new("write", &self.path, e).into());
+            self.shorten(self.length).map_err(|e| IoError::new("shorten", &self.path, e))?;
         }
         let written = (&self.file).write_all(&bytes).map_err(|e| ("write", e));
         match written.and_then(|()| self.file.sync_data().map_err(|e| ("sync", e))) {
@@ -293,18 +289,20 @@ impl Transaction {
                 Ok(())
             }
             Err((op, e)) => {
-                self.torn = true;
-                self.shorten(self.length);
+                // If that fails too, the next line is not written before it has worked.
+                let _ = self.shorten(self.length);
                 Err(IoError::new(op, &self.path, e).needing(bytes.len() as u64).into())
             }
         }
     }
 
     /// Cuts off what is behind `length`.
-    fn shorten(&mut self, length: u64) {
-        if self.file.set_len(length).and_then(|()| self.file.sync_data()).is_ok() {
-            (self.length, self.torn) = (length, false);
-        }
+    fn shorten(&mut self, length: u64) -> std::io::Result<()> {
+        self.torn = true;
+        self.file.set_len(length)?;
+        self.file.sync_data()?;
+        (self.length, self.torn) = (length, false);
+        Ok(())
     }
 }
 
