@@ -21,8 +21,8 @@ pub enum Error {
     CannotEnter { root: PathBuf, reason: String },
     #[error("this action changes the system and needs root")]
     NotRoot,
-    #[error("the dkms tree {0} is not writable")]
-    TreeNotWritable(PathBuf),
+    #[error("the dkms tree cannot be changed: {0}")]
+    TreeNotWritable(IoError),
     #[error("{action} needs a module and its version")]
     ModuleNotNamed { action: String },
     #[error("{0}")]
@@ -232,6 +232,12 @@ impl Error {
         matches!(self, Self::FsckFound { .. } | Self::FsckPartly(_) | Self::No(_) | Self::CannotTell(_))
     }
 
+    /// It would be the same for everything else that the command has to do.
+    #[must_use]
+    pub fn ends_the_command(&self) -> bool {
+        matches!(self, Self::Interrupted(_) | Self::TreeNotWritable(_))
+    }
+
     /// What the administrator can do about it; empty when the message says it all.
     pub fn help(&self) -> Vec<String> {
         let one = |s: &str| vec![s.to_owned()];
@@ -240,7 +246,7 @@ impl Error {
             Self::CannotEnter { .. } => one(
                 "it takes a private mount namespace: run it as root, or where users may have one (user.max_user_namespaces)",
             ),
-            Self::TreeNotWritable(_) => one("run it as root, or name a tree of your own with --dkmstree"),
+            Self::TreeNotWritable(_) => one("--dkmstree names another tree"),
             Self::ModuleNotNamed { action } => vec![
                 format!("write: dkms {action} MODULE/VERSION"),
                 format!("   or: dkms {action} -m MODULE -v VERSION"),

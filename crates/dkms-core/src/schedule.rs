@@ -247,7 +247,7 @@ impl Foreman<'_> {
                 self.s.tell(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
                 self.end(n, Done::Skipped(reason));
             }
-            Err(e @ Error::Interrupted(_)) => {
+            Err(e) if e.ends_the_command() => {
                 self.end(n, Done::Dropped);
                 self.stop(e);
             }
@@ -327,7 +327,7 @@ impl Foreman<'_> {
             let outcome = install(self.s, &mut change, task);
             match outcome {
                 Ok(outcome) => change.finish_without_depmod(self.s).map(|()| outcome),
-                Err(e) => change.abandon(self.s).and(Err(e)),
+                Err(e) => Err(change.abandon_because(self.s, e)),
             }
         });
         match done {
@@ -359,10 +359,10 @@ impl Foreman<'_> {
     /// Nothing of a group could be installed.
     fn group_failed(&mut self, tasks: &[usize], e: Error) {
         let open: Vec<usize> = tasks.iter().filter(|n| self.is(**n, At::Made)).copied().collect();
-        let interrupted = matches!(e, Error::Interrupted(_));
+        let is_end = e.ends_the_command();
         let mut reason = Some(e);
         for n in open {
-            match reason.take_if(|_| !interrupted) {
+            match reason.take_if(|_| !is_end) {
                 Some(e) => self.fail(n, e),
                 None => self.end(n, Done::Dropped),
             }

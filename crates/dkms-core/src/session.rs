@@ -106,6 +106,19 @@ impl Session<'_> {
         self.warn(text);
     }
 
+    /// Refuses a tree that cannot be written, before anything is changed. Only for what is about to be changed: a command
+    /// that finds nothing to do needs no tree that can be written.
+    ///
+    /// # Errors
+    /// [`crate::Error::TreeNotWritable`].
+    pub fn require_writable_tree(&self) -> crate::Result<()> {
+        let tree = &self.layout.dkms_tree;
+        if !tree.exists() {
+            dkms_sys::fs::create_dir_all(tree).map_err(crate::Error::TreeNotWritable)?;
+        }
+        dkms_sys::fs::require_writable(tree).map_err(crate::Error::TreeNotWritable)
+    }
+
     /// Whether a kernel is the one that runs on this system.
     pub fn runs(&self, release: &str) -> bool {
         self.host.other_root.is_none() && release == self.host.release

@@ -363,10 +363,13 @@ impl<'a> Job<'a> {
             self.mark().finished()?;
         }
         if finished.is_err() {
-            if swapped {
-                dkms_sys::fs::exchange(staging.path(), &built)?;
+            let cleaned = if swapped {
+                dkms_sys::fs::exchange(staging.path(), &built)
             } else {
-                dkms_sys::fs::remove_tree(&built)?;
+                dkms_sys::fs::remove_tree(&built).map(drop)
+            };
+            if let Err(further) = cleaned {
+                self.s.warn(format!("{}: {further}", self.b));
             }
         }
         finished

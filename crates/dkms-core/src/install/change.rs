@@ -147,7 +147,11 @@ impl Change {
         for r in &planned.refused {
             s.warn(format!("left out: {r}"));
         }
-        self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules)?;
+        self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules).map_err(|e| match e {
+            // As when anything else keeps it from being installed.
+            Error::Io(e) => Error::InstallAborted(format!("{b} is not installed: {e}")),
+            other => other,
+        })?;
         self.post_install(s, b, loaded.conf.post_install.as_deref());
         s.tell(Event::Installed { build: b.clone() });
         Ok(Outcome::Installed)
@@ -469,6 +473,8 @@ fn record_of(files: &[&Source]) -> Installed {
 
 /// A complete copy beside its place.
 fn stage(s: &Session<'_>, source: &Source) -> Result<()> {
+    // The error names the directory, and not a temporary name in it.
+    fs::require_writable_below(&source.destination)?;
     fs::create_dir_all(&source.destination)?;
     let staged = aside(&source.destination.join(&source.file), "new");
     fs::remove_file(&staged)?;

@@ -195,8 +195,7 @@ fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> R
         change.replace(s, exchange(pair, staged, &resigner.old))
     };
     if let Err(e) = all() {
-        change.abandon(s)?;
-        return Err(e);
+        return Err(change.abandon_because(s, e));
     }
     change.finish(s, Ending::Whole)?;
     Ok(taken)
