@@ -90,7 +90,7 @@ static MODULE: [DirectiveInfo; 33] = [
 ];
 
 /// As [`MODULE`]. What concerns signing is read last.
-static FRAMEWORK: [DirectiveInfo; 22] = [
+static FRAMEWORK: [DirectiveInfo; 23] = [
     row("source_tree", Kind::Scalar, "where the sources are (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "where dkms keeps what it built (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "where modules are installed (/lib/modules)"),
@@ -116,6 +116,11 @@ static FRAMEWORK: [DirectiveInfo; 22] = [
         "hook_failure",
         Kind::Scalar,
         "whether a failed module fails the kernel's installation: warn or fail",
+    ),
+    row(
+        "continue_on_error",
+        Kind::Scalar,
+        "whether common.postinst goes on with the next kernel after a failure (true); it reads this itself",
     ),
 ];
 

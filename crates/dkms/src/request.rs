@@ -183,6 +183,12 @@ pub fn resolve(
             other => other?,
         }
     };
+    if !arguments.only_looks() {
+        let early = Session { layout: &layout, host, options: &options, sink };
+        for text in framework::unknown_settings(&early) {
+            sink.event(Event::Warning { text });
+        }
+    }
     let set = |to: &mut PathBuf, from: &Option<String>| {
         if let Some(v) = from.as_deref().filter(|v| !v.is_empty()) {
             *to = absolute(Path::new(v));
