@@ -136,6 +136,8 @@ pub enum Error {
     Busy { what: String, holder: String },
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
+    #[error("{0}: dkms itself failed here; this is a bug in dkms")]
+    ThreadDied(Build),
     #[error("removal cancelled: {0} was added in the same RPM transaction")]
     RemoveCancelled(PackageId),
     #[error("{}", count(*.left, "thing is not in order", "things are not in order"))]

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod exit;
 mod host;
+mod managed;
 mod render;
 mod request;
 mod root;
