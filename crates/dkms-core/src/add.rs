@@ -131,8 +131,10 @@ pub fn copy_directory(
     fs::create_dir_all(&s.layout.source_tree)?;
     let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
     fs::remove_tree(&staged)?;
-    let copied = fs::copy_tree(&from, &staged)
-        .and_then(|()| if fs::exists(&to) { fs::exchange(&staged, &to) } else { fs::rename(&staged, &to) });
+    crate::layers::recover(&to)?;
+    let copied = fs::copy_tree(&from, &staged).and_then(|()| {
+        if fs::exists(&to) { crate::layers::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
+    });
     // The old tree after an exchange, the unfinished copy after a failure.
     let cleaned = fs::remove_tree(&staged);
     copied.and(cleaned)?;

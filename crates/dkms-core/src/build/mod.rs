@@ -354,7 +354,7 @@ impl<'a> Job<'a> {
             self.mark().unfinished(staging.path())?;
         }
         if swapped {
-            dkms_sys::fs::exchange(staging.path(), &built)?;
+            crate::layers::exchange(staging.path(), &built)?;
         } else {
             dkms_sys::fs::rename_noreplace(staging.path(), &built)?;
         }
@@ -364,7 +364,7 @@ impl<'a> Job<'a> {
         }
         if finished.is_err() {
             let cleaned = if swapped {
-                dkms_sys::fs::exchange(staging.path(), &built)
+                crate::layers::exchange(staging.path(), &built)
             } else {
                 dkms_sys::fs::remove_tree(&built).map(drop)
             };

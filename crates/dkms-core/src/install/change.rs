@@ -27,6 +27,8 @@ pub struct Change {
     pub(super) held: Vec<Held>,
     pub(super) transaction: Transaction,
     pub(super) kernels: Vec<OfKernel>,
+    /// What is told when it is final, with the kernel that it is about.
+    pub(super) results: Vec<(Kernel, Event)>,
     /// Journals that are done but for the depmod that we run now.
     pub(super) owed: Vec<recover::Owed>,
 }
@@ -80,7 +82,8 @@ impl Change {
             weak: Vec::new(),
             weak_gone: Vec::new(),
         };
-        Ok(Self { held, transaction, kernels: sorted.into_iter().map(of).collect(), owed })
+        let kernels = sorted.into_iter().map(of).collect();
+        Ok(Self { held, transaction, kernels, results: Vec::new(), owed })
     }
 
     pub(super) fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
@@ -153,7 +156,7 @@ impl Change {
             other => other,
         })?;
         self.post_install(s, b, loaded.conf.post_install.as_deref());
-        s.tell(Event::Installed { build: b.clone() });
+        self.tell_later(&b.kernel, Event::Installed { build: b.clone() });
         Ok(Outcome::Installed)
     }
 
@@ -262,22 +265,24 @@ impl Change {
         };
         self.note(s, &b.package.name)?;
         self.batch(s, &b.kernel, ops, staging, record)?;
+        let paths: Vec<PathBuf> = files.iter().map(|f| f.destination.join(&f.file)).collect();
         let of = self.of(&b.kernel)?;
         of.dirty = true;
-        for (from, to) in planned.archived {
+        for (from, _) in &planned.archived {
             if let (Some(index), Some(name)) = (&mut of.index, from.file_name().and_then(|n| n.to_str())) {
                 if let Some(stem) = state::module_stem(name) {
-                    index.forget(stem, &from);
+                    index.forget(stem, from);
                 }
             }
-            s.tell(Event::OriginalArchived { build: b.clone(), from, to });
-        }
-        let paths: Vec<PathBuf> = files.iter().map(|f| f.destination.join(&f.file)).collect();
-        for path in &paths {
-            s.tell(Event::ModuleInstalled { build: b.clone(), path: path.clone() });
         }
         if !no_weak_modules {
-            of.weak.extend(paths);
+            of.weak.extend(paths.iter().cloned());
+        }
+        for (from, to) in planned.archived {
+            self.tell_later(&b.kernel, Event::OriginalArchived { build: b.clone(), from, to });
+        }
+        for path in paths {
+            self.tell_later(&b.kernel, Event::ModuleInstalled { build: b.clone(), path });
         }
         Ok(())
     }
@@ -307,10 +312,10 @@ impl Change {
         let of = self.of(&b.kernel)?;
         (of.dirty, of.index) = (true, None);
         for path in planned.removed {
-            s.tell(Event::ModuleRemoved { build: b.clone(), path });
+            self.tell_later(&b.kernel, Event::ModuleRemoved { build: b.clone(), path });
         }
         for to in planned.restored {
-            s.tell(Event::OriginalRestored { build: b.clone(), to });
+            self.tell_later(&b.kernel, Event::OriginalRestored { build: b.clone(), to });
         }
         if let Some(line) = post_remove.filter(|l| !l.is_empty()) {
             let source = s.layout.source_link(&b.package);
@@ -331,7 +336,7 @@ impl Change {
                 Ok(_) => {}
             }
         }
-        s.tell(Event::Uninstalled { build: b.clone() });
+        self.tell_later(&b.kernel, Event::Uninstalled { build: b.clone() });
         Ok(())
     }
 
@@ -384,7 +389,7 @@ impl Change {
         let saved = dir.join(format!(".tmp_{}_unbuilt", b.kernel.arch));
         let ops = vec![Op::Remove { path: s.layout.built_dir(b), saved }];
         self.batch(s, &b.kernel, ops, || Ok(()), || Ok(()))?;
-        s.tell(Event::Unbuilt { build: b.clone() });
+        self.tell_later(&b.kernel, Event::Unbuilt { build: b.clone() });
         Ok(())
     }
 
@@ -400,7 +405,7 @@ impl Change {
         let saved = dir.join(format!(".{}.removed", package.version));
         let ops = vec![Op::Remove { path: s.layout.version_dir(package), saved }];
         self.batch(s, &kernel, ops, || Ok(()), || Ok(()))?;
-        s.tell(Event::Forgotten { package: package.clone() });
+        self.tell_later(&kernel, Event::Forgotten { package: package.clone() });
         Ok(())
     }
 

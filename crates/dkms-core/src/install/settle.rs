@@ -96,6 +96,7 @@ impl Change {
         of.weak.clear();
         let answered = std::mem::take(&mut of.answered);
         self.transaction.rollback_kernel(kernel)?;
+        self.results.retain(|(of, _)| of != kernel);
         for b in answered.iter().rev() {
             self.uninstall(s, b)?;
         }
@@ -116,6 +117,11 @@ impl Change {
         Ok(())
     }
 
+    /// Tells something at the commit: before that it may still be rolled back.
+    pub(crate) fn tell_later(&mut self, kernel: &Kernel, event: Event) {
+        self.results.push((kernel.clone(), event));
+    }
+
     fn commit(&mut self, s: &Session<'_>, owed: bool) -> Result<()> {
         let kernels = &self.kernels;
         let clean_up = || kernels.iter().for_each(|k| clean::remove_empty(s, &k.kernel, &k.emptied));
@@ -127,6 +133,10 @@ impl Change {
                 }
             }
             self.remove_empty(s);
+            self.results.clear();
+        }
+        for (_, event) in self.results.drain(..) {
+            s.tell(event);
         }
         done
     }

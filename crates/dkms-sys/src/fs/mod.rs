@@ -238,6 +238,13 @@ pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     File::create(path).map_err(|e| IoError::new("create", path, e))
 }
 
+/// Brings everything to the disk that was written on the file system of `path`.
+pub fn sync_file_system(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let file = open(path)?;
+    rustix::fs::syncfs(&file).map_err(|e| IoError::new("sync", path, e))
+}
+
 /// Brings a directory's entries to the disk (`fsync` of the directory).
 pub fn sync_dir(path: impl AsRef<Path>) -> Result<()> {
     sync(path.as_ref())
