@@ -99,6 +99,8 @@ pub enum Error {
     AutoinstallFailed { kernel: Kernel, failed: Vec<PackageId>, of: usize },
     #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]
     DependsMissing { build: Build, missing: Vec<String> },
+    #[error("{build} depends on {dependency}, which {what}")]
+    DependencyFailed { build: Build, dependency: PackageId, what: &'static str },
     #[error("{build} needs {}, which will not be installed", .missing.join(", "))]
     DependsNever { build: Build, missing: Vec<String> },
     #[error("{failed} of {of} failed")]

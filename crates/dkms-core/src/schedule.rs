@@ -332,8 +332,14 @@ impl Foreman<'_> {
                 // What was there before it was to be built anew stays.
                 self.end(d, Done::Dropped);
             } else {
-                let missing = vec![format!("{}, which failed", failed.build.package)];
-                self.fail(d, Error::DependsMissing { build: task.build.clone(), missing });
+                let excluded = matches!(self.results.done.get(n), Some(Some(Done::Skipped(_))));
+                let what = if excluded {
+                    "is not meant for this kernel"
+                } else {
+                    "failed to install for this kernel"
+                };
+                let (build, dependency) = (task.build.clone(), failed.build.package.clone());
+                self.fail(d, Error::DependencyFailed { build, dependency, what });
             }
             self.fail_dependents(d);
         }
