@@ -139,7 +139,7 @@ fn start_child(command: &mut Command, line: &str) -> Result<Started, ProcessErro
     };
     // SAFETY: `carry_out` neither allocates nor locks; all it needs was made above.
     unsafe { std_command.pre_exec(move || plan.carry_out()) };
-    let spawned = std_command.spawn();
+    let spawned = super::busy::spawn(&mut std_command, &life);
     // Closes our ends of what the child has now.
     drop(std_command);
     match spawned {
