@@ -28,7 +28,7 @@ use log::MakeLog;
 use mark::Mark;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// One kernel, made ready once per command for all packages that are built for it.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ pub fn build(
     }
     let path = dir.join("make.log");
     let kept = if how.private { s.layout.failed_log(b) } else { path.clone() };
-    let log = MakeLog::create(&path, &kept, b)?;
+    let log = MakeLog::create(s, &path, &kept, b)?;
     s.tell(Event::BuildStarted { build: b.clone(), log: log.path.clone() });
     let environment = [crate::lock::variable(s, [how.held])];
     let job = Job {
@@ -327,7 +327,7 @@ impl<'a> Job<'a> {
                 make: line,
                 evaluated: self.loaded.evaluation(),
             },
-            built_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            built_at: self.s.recorded_time(),
             build_seconds: 0.0,
             modules,
             excluded: excluded
@@ -385,7 +385,8 @@ impl<'a> Job<'a> {
         if conf.build_depends_rebuild {
             remember_dependencies(s, b, &conf.build_depends)?;
         }
-        manifest.build_seconds = started.elapsed().as_secs_f64();
+        manifest.build_seconds =
+            if s.source_date_epoch().is_some() { 0.0 } else { started.elapsed().as_secs_f64() };
         manifest.store(&s.layout.manifest(b))?;
         Ok(manifest)
     }

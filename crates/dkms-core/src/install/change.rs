@@ -19,7 +19,6 @@ use crate::tree::state;
 use crate::verify::Facts;
 use dkms_sys::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Modules of one or several kernels that are being changed: all of it happens, or nothing.
 #[derive(Debug)]
@@ -260,7 +259,10 @@ impl Change {
         let staging = || planned.placed.iter().try_for_each(|p| stage(s, p));
         // Only when the files are in place are their change times final.
         let record = || match &manifest {
-            Some(m) => write_record(&path, &Manifest { installed: Some(record_of(&files)), ..m.clone() }),
+            Some(m) => write_record(
+                &path,
+                &Manifest { installed: Some(record_of(s.recorded_time(), &files)), ..m.clone() },
+            ),
             None => Ok(()),
         };
         self.note(s, &b.package.name)?;
@@ -464,16 +466,13 @@ pub(super) fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
     Ok(write_text(path, &manifest.to_bytes())?)
 }
 
-fn record_of(files: &[&Source]) -> Installed {
+fn record_of(at: u64, files: &[&Source]) -> Installed {
     let one = |f: &&Source| {
         let path = f.destination.join(&f.file);
         let stamp = |p: &Path| Stamp::of(p).unwrap_or_default();
         InstalledFile { file: f.file.clone(), stamp: stamp(&path), built: stamp(&f.path), path }
     };
-    Installed {
-        at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
-        files: files.iter().map(one).collect(),
-    }
+    Installed { at, files: files.iter().map(one).collect() }
 }
 
 /// A complete copy beside its place.
