@@ -46,7 +46,7 @@ const MOST: usize = 64;
 /// Whether it is so, by the environment or by who our ancestors are.
 pub fn by_package_manager() -> bool {
     let set = |name: &&str| std::env::var_os(name).is_some();
-    VARIABLES.iter().any(|name| set(name)) || ancestors().any(|name| PROGRAMS.contains(&name.as_str()))
+    VARIABLES.iter().any(set) || ancestors().any(|name| PROGRAMS.contains(&name.as_str()))
 }
 
 /// The names of the processes above this one, the nearest first.
