@@ -92,7 +92,8 @@ table MODULE | tr -d '\n' | sed 's/\(row\|old\)(/\n&/g' | grep 'Kind::Array' | g
 sed -n '/^\.Sh DIRECTIVES/,/^\.Sh VARIABLES/s/^\.It Cm //p' "$here/man/dkms.conf.5" | tr -d ' ' | tr ',' '\n' | sed -n 's/\[#\]$//p' >"$scratch/man-arrays"
 same 'arrays: program, dkms.conf(5)' "$scratch/arrays" "$scratch/man-arrays"
 # The sample with everything has all that is not of old.
-{ cat "$scratch/offered-directives"; printf 'PACKAGE_%s\n' NAME VERSION; } >"$scratch/current"
+# What a package's builds may do is not the package's to say, so its sample has nothing of that.
+{ grep -v '^CONFINE' "$scratch/offered-directives"; printf 'PACKAGE_%s\n' NAME VERSION; } >"$scratch/current"
 grep -oE '^[A-Z_]+' "$top/examples/6-everything/dkms.conf" >"$scratch/sample"
 same 'directives: program, examples/6-everything' "$scratch/current" "$scratch/sample"
 # framework.conf: the table that reads it against the page.

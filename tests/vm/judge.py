@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import chains
 import firmware
 import machine
 import variants
@@ -125,7 +126,7 @@ class Court:
         kernel = self.kernels[name]
         tree = machine.Tree(f"{WORK}/tree-{name}", kernel)
         sometimes = {module for plan in self.table["boot"].values() for module in plan.get("without", [])}
-        tree.kernel_modules("efivarfs", *sometimes)
+        tree.kernel_modules("efivarfs", *sometimes, *chains.OWN)
         files = self.variants.all(name)
         for file, data in files.items():
             if not file.startswith(BROKEN):

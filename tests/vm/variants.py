@@ -11,6 +11,7 @@ import shutil
 import struct
 import subprocess
 
+import chains
 from machine import HERE, run
 
 HEADER = struct.Struct("<4sBBBBB7xHHIQQQIHHHHHH")
@@ -163,14 +164,17 @@ class Variants:
         folder = f"{self.folder}/built-{kernel}"
         if kernel not in self.built:
             shutil.copytree(f"{HERE}/modules", folder)
-            headers = f"{self.kernels[kernel].modules}/build"
-            # Warnings only for the symbols that are missing on purpose.
-            run("make", f"-j{os.cpu_count()}", "-C", headers, f"M={folder}", "KBUILD_MODPOST_WARN=1", "modules")
-            modules = [f"{folder}/{file}" for file in os.listdir(folder) if file.endswith(".ko")]
-            run("strip", "--strip-debug", *modules)
+            self.make(kernel, folder)
             self.built[kernel] = True
         with open(f"{folder}/{name}.ko", "rb") as f:
             return f.read()
+
+    def make(self, kernel, folder, *more):
+        headers = f"{self.kernels[kernel].modules}/build"
+        # Warnings only for the symbols that are missing on purpose.
+        run("make", f"-j{os.cpu_count()}", "-C", headers, f"M={folder}", "KBUILD_MODPOST_WARN=1", *more, "modules")
+        modules = [f"{folder}/{file}" for file in os.listdir(folder) if file.endswith(".ko")]
+        run("strip", "--strip-debug", *modules)
 
     def template(self, kernel, kind, name):
         return renamed(self.source(kernel, f"template_{kind}"), f"template_{kind}", name)
@@ -212,6 +216,7 @@ class Variants:
         self.elf(signed)
         self.versions(kernel, add, signed)
         self.symbols(kernel, add, signed)
+        self.chains(kernel, add)
         self.compressed(kernel, add, plain)
         return files
 
@@ -301,6 +306,24 @@ class Variants:
         signed("weak", kind="weak")
         # Debian's own module, signed by the key that is built into the kernel, and that of another kernel.
         add("dummy", kernel_module(self.kernels[kernel], "dummy"))
+
+    def chains(self, kernel, add):
+        """What is in the table, with the changes that no compiler makes."""
+        changes = {
+            "space_not": lambda data: replaced(data, ".modinfo", b"import_ns=JUDGE", b"import_nx=JUDGE"),
+            "sum_wrong": lambda data: other_checksum(data, "j_sum_0"),
+            "sum_wrong_unknown": lambda data: other_checksum(data, "j_sum_0"),
+            "sum_unknown_wrong": lambda data: other_checksum(data, "j_sum_0"),
+            "sum_without": lambda data: without_section(data, "__kcrctab"),
+        }
+        first, second = (f"{self.folder}/{package}-{kernel}" for package in ("first", "second"))
+        for folder, modules, more in (first, chains.FIRST, ()), (second, chains.SECOND, (f"KBUILD_EXTRA_SYMBOLS={first}/Module.symvers",)):
+            chains.write(folder, modules)
+            self.make(kernel, folder, *more)
+            for name in modules:
+                with open(f"{folder}/{name}.ko", "rb") as f:
+                    data = f.read()
+                add(name, self.sign(kernel, changes.get(name, bytes)(data)))
 
     def compressed(self, kernel, add, plain):
         sign = self.sign

@@ -13,8 +13,9 @@ use crate::directives::{Dialect, Directives, State};
 /// The trap in pass one is there because bash 5.2 replaces the subshell by the file's very last command when that is an
 /// external one behind `;`, `&&` or `||`; nothing is echoed then. dkms suffers from it: all directives of such a file are
 /// lost. This is one of the few places where we differ on purpose.
-/// The answer is name, index and value, each ended by NUL, for every known variable that is set; then an empty record,
-/// without which the answer is incomplete (the file may end the shell).
+/// Each inner step of pass one proves that it ended by itself, pass one as a whole by the mark at its end, and pass two by
+/// the empty record at the end of the answer: whatever is killed or cannot fork, no answer is taken for complete that is
+/// not. The answer is name, index and value, each ended by NUL, for every known variable that is set.
 macro_rules! program {
     ($names:literal) => {
         concat!(
@@ -23,16 +24,20 @@ macro_rules! program {
             r#")
 shopt -s extglob
 __dkms_pass_one() {
-    local __dkms_file="$1" __dkms_name __dkms_index
+    local __dkms_file="$1" __dkms_name __dkms_index __dkms_indices
     local -r CR=$'\r'
     set --
     trap : USR1
+    builtin : >/dev/null || builtin exit 97
     . "$__dkms_file" >/dev/null
     for __dkms_name in "${__dkms_names[@]}"; do
-        for __dkms_index in $(eval echo "\${!$__dkms_name[@]}"); do
-            eval echo "$__dkms_name[$__dkms_index]=\\\"\${$__dkms_name[$__dkms_index]%\$CR}\\\""
+        __dkms_indices=$(eval echo "\${!$__dkms_name[@]}" && builtin printf .)
+        [[ $__dkms_indices == *. ]] || builtin exit 98
+        for __dkms_index in ${__dkms_indices%$'\n.'}; do
+            eval echo "$__dkms_name[$__dkms_index]=\\\"\${$__dkms_name[$__dkms_index]%\$CR}\\\"" || builtin exit 99
         done
     done
+    builtin printf '#dkms'
 }
 __dkms_pass_two() {
     local __dkms_lines="$1"
@@ -53,7 +58,13 @@ __dkms_answer() {
 for __dkms_given in "${@:2}"; do
     printf -v "${__dkms_given%%=*}" %s "${__dkms_given#*=}"
 done
-__dkms_pass_two "$(__dkms_pass_one "$1")" >/dev/null
+__dkms_lines=$(__dkms_pass_one "$1")
+__dkms_status=$?
+if [[ $__dkms_lines != *'#dkms' ]]; then
+    builtin printf 'dkms: pass one ended with %s\n' "$__dkms_status" >&2
+    builtin exit 96
+fi
+__dkms_pass_two "${__dkms_lines%'#dkms'}" >/dev/null
 unset IFS
 __dkms_answer
 "#
@@ -66,14 +77,15 @@ static MODULE_PROGRAM: &str = program!(
 BUILD_DEPENDS BUILD_EXCLUSIVE_ARCH BUILD_EXCLUSIVE_CONFIG BUILD_EXCLUSIVE_KERNEL BUILD_EXCLUSIVE_KERNEL_MIN
 BUILD_EXCLUSIVE_KERNEL_MAX OBSOLETE_BY MAKE MAKE_MATCH PATCH PATCH_MATCH BUILT_MODULE_NAME BUILT_MODULE_LOCATION
 DEST_MODULE_NAME DEST_MODULE_LOCATION STRIP AUTOINSTALL NO_WEAK_MODULES BUILD_DEPENDS_REBUILD CLEAN REMAKE_INITRD
-MODULES_CONF MODULES_CONF_OBSOLETES MODULES_CONF_ALIAS_TYPE MODULES_CONF_OBSOLETE_ONLY"
+MODULES_CONF MODULES_CONF_OBSOLETES MODULES_CONF_ALIAS_TYPE MODULES_CONF_OBSOLETE_ONLY
+CONFINE CONFINE_NETWORK CONFINE_WRITE"
 );
 
 static FRAMEWORK_PROGRAM: &str = program!(
     "source_tree dkms_tree install_tree tmp_location verbose symlink_modules autoinstall_all_kernels
 modprobe_on_install parallel_jobs compress_gzip_opts compress_xz_opts compress_zstd_opts build_environment
 post_transaction sign_file mok_signing_key mok_certificate try_sign_modules lock_timeout min_free_memory
-required_modules hook_failure continue_on_error"
+required_modules hook_failure continue_on_error build_confinement build_users"
 );
 
 /// The bash program for a kind of file. See the module's text for how to run it.
@@ -93,6 +105,37 @@ pub fn bash_arguments(before: &State) -> Vec<String> {
     variables.chain(directives).filter(|argument| !argument.contains('\0')).collect()
 }
 
+/// Why an evaluation has no answer, in words: from the exit code of bash and from what it printed to standard error.
+/// `None` when bash itself ended well.
+pub fn explain_failure(code: i32, errors: &str) -> Option<String> {
+    if code == 0 {
+        return None;
+    }
+    let forks = errors.lines().any(|l| l.contains("fork: ") || l.contains("cannot make child"));
+    let inner = errors.lines().rev().find_map(|l| l.strip_prefix("dkms: pass one ended with ")?.parse().ok());
+    let last = errors.lines().rev().find(|l| !l.starts_with("dkms: pass one"));
+    Some(match (code, inner) {
+        _ if forks => "bash could not create a process: there are too many, or too little memory".to_owned(),
+        (PASS_ONE_FAILED, Some(NULL_FAILED)) => "/dev/null cannot be opened".to_owned(),
+        (PASS_ONE_FAILED, Some(inner @ 129..)) => {
+            format!("bash was killed by signal {} while it ran the file", inner - 128)
+        }
+        (PASS_ONE_FAILED, Some(STEP_FAILED..=ECHO_FAILED)) => {
+            "a process of bash was killed or failed while it read the values".to_owned()
+        }
+        (PASS_ONE_FAILED, _) => ENDED_EARLY.to_owned(),
+        (129.., _) => format!("bash was killed by signal {}", code - 128),
+        _ => format!("bash ended with exit code {code} ({})", last.unwrap_or("it printed nothing")),
+    })
+}
+
+// The program's own exit codes.
+const PASS_ONE_FAILED: i32 = 96;
+const NULL_FAILED: i32 = 97;
+const STEP_FAILED: i32 = 98;
+const ECHO_FAILED: i32 = 99;
+const ENDED_EARLY: &str = "the file ended the shell before its values were known";
+
 /// Reads the program's answer.
 ///
 /// # Errors
@@ -103,7 +146,7 @@ pub fn parse_records(out: &[u8]) -> Result<Directives, String> {
     let mut fields = text.split('\0');
     loop {
         let (Some(name), Some(index), Some(value)) = (fields.next(), fields.next(), fields.next()) else {
-            return Err("the file ended the shell before its values were known".to_owned());
+            return Err(ENDED_EARLY.to_owned());
         };
         if name.is_empty() {
             break;
@@ -138,6 +181,27 @@ mod tests {
             let table: Vec<&str> = dialect.table().iter().map(|d| d.name).collect();
             assert_eq!(list.split_whitespace().collect::<Vec<_>>(), table);
         }
+    }
+
+    #[test]
+    fn failures_are_named() {
+        for (code, errors, expected) in [
+            (96, "dkms: pass one ended with 137", "killed by signal 9"),
+            (96, "dkms: pass one ended with 98", "killed or failed"),
+            (96, "/dev/null: Permission denied\ndkms: pass one ended with 97", "/dev/null"),
+            (96, "dkms: pass one ended with 0", "ended the shell"),
+            (
+                96,
+                "x: fork: retry: Resource temporarily unavailable\ndkms: pass one ended with 254",
+                "create a process",
+            ),
+            (137, "", "killed by signal 9"),
+            (2, "some words", "exit code 2 (some words)"),
+        ] {
+            let why = explain_failure(code, errors).unwrap_or_default();
+            assert!(why.contains(expected), "{code} {errors}: {why}");
+        }
+        assert_eq!(explain_failure(0, "noise"), None);
     }
 
     #[test]

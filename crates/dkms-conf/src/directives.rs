@@ -49,7 +49,7 @@ const fn old(name: &'static str, kind: Kind, help: &'static str) -> DirectiveInf
 
 /// In the order in which dkms writes the values out between its two passes. The order matters: a value may refer to a
 /// directive that an earlier line has set.
-static MODULE: [DirectiveInfo; 33] = [
+static MODULE: [DirectiveInfo; 36] = [
     row("PACKAGE_NAME", Kind::Scalar, "name of the package (required)"),
     row("PACKAGE_VERSION", Kind::Scalar, "version of the package (required)"),
     row("POST_ADD", Kind::Scalar, "script to run after the package was added"),
@@ -87,10 +87,13 @@ static MODULE: [DirectiveInfo; 33] = [
     old("MODULES_CONF_OBSOLETES", Kind::Array, "modules.conf, of kernels before 2.6"),
     old("MODULES_CONF_ALIAS_TYPE", Kind::Array, "modules.conf, of kernels before 2.6"),
     old("MODULES_CONF_OBSOLETE_ONLY", Kind::Array, "modules.conf, of kernels before 2.6"),
+    row("CONFINE", Kind::Scalar, "whether builds are confined: on or off (only in /etc/dkms)"),
+    row("CONFINE_NETWORK", Kind::YesNo, "whether builds may use the network (only in /etc/dkms)"),
+    row("CONFINE_WRITE", Kind::Array, "directories that builds may also write (only in /etc/dkms)"),
 ];
 
 /// As [`MODULE`]. What concerns signing is read last.
-static FRAMEWORK: [DirectiveInfo; 23] = [
+static FRAMEWORK: [DirectiveInfo; 25] = [
     row("source_tree", Kind::Scalar, "where the sources are (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "where dkms keeps what it built (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "where modules are installed (/lib/modules)"),
@@ -122,6 +125,8 @@ static FRAMEWORK: [DirectiveInfo; 23] = [
         Kind::Scalar,
         "whether common.postinst goes on with the next kernel after a failure (true); it reads this itself",
     ),
+    row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
+    row("build_users", Kind::Scalar, "user IDs that only builds use: FIRST-LAST (64200-64455)"),
 ];
 
 impl Dialect {

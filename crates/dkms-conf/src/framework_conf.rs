@@ -51,6 +51,22 @@ pub struct FrameworkConf {
     pub required_modules: Option<String>,
     /// A module that fails lets the installation of a kernel fail. Written `warn` or `fail`.
     pub hook_failure: Option<bool>,
+    /// Whether builds are confined.
+    pub build_confinement: Option<Confinement>,
+    /// The first and the last of the user IDs that only builds use.
+    pub build_users: Option<(u32, u32)>,
+}
+
+/// Whether builds are confined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confinement {
+    /// Fully; a build that cannot be is refused.
+    Require,
+    /// As far as this machine can; what it cannot is reported.
+    #[default]
+    Auto,
+    /// Not at all.
+    Off,
 }
 
 impl FrameworkConf {
@@ -89,6 +105,18 @@ impl FrameworkConf {
             required_modules: text("required_modules"),
             hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
                 .map(|w| w == "fail"),
+            build_confinement: word(
+                directives,
+                "build_confinement",
+                &["require", "auto", "off"],
+                &mut problems,
+            )
+            .map(|word| match word.as_str() {
+                "require" => Confinement::Require,
+                "off" => Confinement::Off,
+                _ => Confinement::Auto,
+            }),
+            build_users: user_ids(directives, &mut problems),
         };
         (conf, problems)
     }
@@ -124,6 +152,26 @@ fn number<T: std::str::FromStr>(
         ));
     }
     parsed
+}
+
+/// `FIRST-LAST`: IDs that no system user has (below 1000) and no special one (65534 and 65535 are nobody and no ID).
+fn user_ids(directives: &Directives, problems: &mut Vec<Problem>) -> Option<(u32, u32)> {
+    let value = directives.get("build_users", 0).filter(|v| !v.is_empty())?;
+    let ids = value.split_once('-').and_then(|(first, last)| Some((id(first)?, id(last)?)));
+    let valid = |(first, last): &(u32, u32)| {
+        *first >= 1000 && first <= last && *last < u32::MAX && !(*first <= 65535 && *last >= 65534)
+    };
+    let ids = ids.filter(valid);
+    if ids.is_none() {
+        let message = format!("build_users is '{value}', which is no range of user IDs that builds can have");
+        let help = "FIRST-LAST, from 1000 on and without 65534 and 65535, such as build_users=64200-64455";
+        problems.push(Problem::error(Code::Setting, "build_users", None, message, help));
+    }
+    ids
+}
+
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// One of a few words.
@@ -168,7 +216,10 @@ mod tests {
             ("lock_timeout", "600"),
             ("dkms_tree", "/d"),
             ("try_sign_modules", "not_in_chroot"),
+            ("build_confinement", "require"),
+            ("build_users", "70000-70063"),
         ]);
+        assert_eq!((c.build_confinement, c.build_users), (Some(Confinement::Require), Some((70000, 70063))));
         assert_eq!((c.parallel_jobs, c.lock_timeout), (Some(0), Some(600)));
         assert_eq!(
             (c.dkms_tree.as_deref(), c.try_sign_modules.as_deref()),
@@ -184,6 +235,14 @@ mod tests {
             ("install_tree", "lib"),
             ("try_sign_modules", "yes"),
             ("hook_failure", "never"),
+            ("build_confinement", "yes"),
+            ("build_users", "64200"),
+            ("build_users", "0-10"),
+            ("build_users", "999-2000"),
+            ("build_users", "64300-64200"),
+            ("build_users", "+64200-64300"),
+            ("build_users", "64200-65600"),
+            ("build_users", "64200-4294967295"),
         ] {
             let (c, p) = conf(&[(name, value)]);
             assert_eq!(c, FrameworkConf::default(), "{name}");

@@ -27,13 +27,15 @@ pub mod lint;
 mod locate;
 pub mod module_conf;
 pub mod parser;
+mod printable;
 mod problem;
 mod test_command;
 
-pub use bash::{bash_arguments, bash_program, parse_records};
+pub use bash::{bash_arguments, bash_program, explain_failure, parse_records};
 pub use directives::{Dialect, Directives, State};
 pub use eval::{Decline, Matcher, evaluate};
 #[doc(hidden)]
 pub use fuzz::fuzz_evaluate;
-pub use locate::{Location, Suspicion, locate, suspicious};
+pub use locate::{Location, Suspicion, locate, suspicious, unknown_confinement};
+pub use printable::is_unprintable;
 pub use problem::{Problem, Severity};

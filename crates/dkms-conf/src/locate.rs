@@ -5,6 +5,7 @@
 use crate::bash::is_name;
 use crate::directives::Dialect;
 use crate::lint::Code;
+use crate::module_conf::CONFINE;
 use crate::problem::Problem;
 use std::collections::BTreeSet;
 
@@ -113,6 +114,26 @@ fn assignment_at(line: &str, start: usize) -> Option<Found<'_>> {
     }
     let value = rest.strip_prefix("+=").or_else(|| rest.strip_prefix('='))?;
     Some(Found { name, subscript, whole: value.starts_with('('), start })
+}
+
+/// Assignments to names that begin with CONFINE but are none of the directives that do. What a build may do must not
+/// depend on a word that nobody reads.
+pub fn unknown_confinement(text: &str) -> Vec<Suspicion> {
+    let mut out = Vec::new();
+    for (number, line) in lines(text) {
+        let indent = line.len() - line.trim_start().len();
+        let Some(found) = assignment_at(line, indent) else { continue };
+        if !found.name.starts_with("CONFINE") || CONFINE.contains(&found.name) {
+            continue;
+        }
+        let message = format!("{} is not known, so it would allow or forbid nothing", found.name);
+        let help = CONFINE.join(", ");
+        out.push(Suspicion {
+            problem: Problem::error(Code::Confine, found.name, None, message, help).strict(),
+            location: location(number, line, found.start),
+        });
+    }
+    out
 }
 
 /// Upper-case names in a dkms.conf that are no directive but one or two letters away from one, and that the file never

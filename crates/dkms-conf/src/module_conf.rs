@@ -60,7 +60,23 @@ pub struct ModuleConf {
     pub patch_match: Entries,
     /// BUILD_EXCLUSIVE_*.
     pub exclusive: Exclusive,
+    /// CONFINE*.
+    pub confine: Confine,
 }
+
+/// What the administrator allows the builds of a package. Only the files in `/etc/dkms` count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confine {
+    /// CONFINE=off: they are not confined.
+    pub off: bool,
+    /// CONFINE_NETWORK=yes: they may use the network.
+    pub network: bool,
+    /// CONFINE_WRITE: absolute paths that they may write besides their build directory.
+    pub write: Vec<String>,
+}
+
+/// The directives of [`Confine`].
+pub const CONFINE: [&str; 3] = ["CONFINE", "CONFINE_NETWORK", "CONFINE_WRITE"];
 
 /// The five tables of BUILD_EXCLUSIVE. Index 0 is for the whole package, and for module 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,6 +142,7 @@ impl ModuleConf {
                 arch: entries(directives, "BUILD_EXCLUSIVE_ARCH"),
                 config: entries(directives, "BUILD_EXCLUSIVE_CONFIG"),
             },
+            confine: check::confine(directives, &mut problems),
         };
         conf.apply_obsolete_by();
         check::package(&conf, &mut problems);

@@ -49,6 +49,11 @@ impl Problem {
         }
     }
 
+    /// A setting of framework.conf that cannot be used on this machine.
+    pub fn setting(name: &str, message: String, help: &str) -> Self {
+        Self::error(Code::Setting, name, None, message, help)
+    }
+
     pub(crate) fn warning(
         code: Code,
         directive: &str,

@@ -3,7 +3,7 @@
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::hooks::{self, Output, Script};
+use crate::hooks::{self, Script};
 use crate::ids::{Kernel, PackageId};
 use crate::session::Session;
 use crate::tree::state::{self, Breakage, Registration};
@@ -46,14 +46,19 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
 fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<()> {
     let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
     let source = s.layout.source_link(package);
-    let (environment, hidden) = (&[], &[]);
-    let script = Script { directive: "POST_ADD", line, directory: &source, seen: None, environment, hidden };
-    if let Some(status) = hooks::run(s, package, &script, Output::Told)? {
-        if !status.success() {
-            s.warn(format!("POST_ADD of {package} ended with {status}; the package is in the tree"));
-        }
+    let environment = hooks::variables(package, None);
+    let script = Script { directive: "POST_ADD", line, directory: &source, environment: &environment };
+    match hooks::run(s, package, &script)? {
+        Some(status) if !status.success() => Err(Error::ScriptFailed {
+            package: package.clone(),
+            directive: "POST_ADD",
+            command: line.to_owned(),
+            status: status.to_string(),
+            code: status.code_for_shell(),
+            log: None,
+        }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// `M/V` with `build/` and `source` appears at once.
@@ -82,7 +87,7 @@ fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
 /// [`Error::DirectoryWithoutConf`], or an invalid dkms.conf.
 pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
     let conf = directory.join("dkms.conf");
-    if !conf.is_file() {
+    if !conf.exists() {
         return Err(Error::DirectoryWithoutConf(directory.to_owned()));
     }
     let loaded = load::load_file(s, &conf, None, kernel)?.strict()?;
@@ -132,7 +137,8 @@ pub fn copy_directory(
     let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
     fs::remove_tree(&staged)?;
     crate::layers::recover(&to)?;
-    let copied = fs::copy_tree(&from, &staged).and_then(|()| {
+    let copied = fs::copy_tree(&from, &staged).and_then(|left_out| {
+        s.note_left_out(&left_out);
         if fs::exists(&to) { crate::layers::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
     });
     // The old tree after an exchange, the unfinished copy after a failure.

@@ -52,7 +52,9 @@ fn walk(root: &Path, dir: &Path, hash: &mut Sha256) {
         } else if meta.is_file() {
             let execute: &[u8] = if meta.permissions().mode() & 0o111 != 0 { b"x" } else { b"f" };
             field(hash, execute, &meta.len().to_le_bytes());
-            let Ok(mut file) = std::fs::File::open(&path) else { continue };
+            let Ok(mut file) = dkms_sys::fs::open_bounded(&path, dkms_sys::fs::Limit::COPIED) else {
+                continue;
+            };
             let mut buffer = [0u8; 64 * 1024];
             while let Ok(n) = file.read(&mut buffer) {
                 if n == 0 {

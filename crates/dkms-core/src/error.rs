@@ -93,6 +93,10 @@ pub enum Error {
     DestinationNotWritable(PathBuf),
     #[error("rpm could not install {path}: {reason}")]
     RpmFailed { path: PathBuf, reason: String },
+    #[error("{0}")]
+    CannotConfine(String),
+    #[error("CONFINE_WRITE names {0}, which does not exist")]
+    ConfineWriteMissing(PathBuf),
     #[error("{build}: make ended with {status}")]
     MakeFailed { build: Build, status: String, log: PathBuf, diagnosis: Diagnosis },
     #[error("{} of {of} modules failed for kernel {kernel}", .failed.len())]
@@ -189,7 +193,7 @@ impl ConfProblem {
     pub fn snippet(&self) -> String {
         let margin = self.margin();
         let shown: String =
-            self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(160).collect();
+            self.text.chars().map(|c| if dkms_conf::is_unprintable(c) { ' ' } else { c }).take(160).collect();
         let indent = " ".repeat(self.column.saturating_sub(1).min(160) as usize);
         let marks = "^".repeat(self.len.clamp(1, 160) as usize);
         format!("{margin} |\n{} | {shown}\n{margin} | {indent}{marks}", self.line)
@@ -198,22 +202,24 @@ impl ConfProblem {
 
 fn conf_problems(problems: &[ConfProblem]) -> String {
     let mut out = String::new();
+    let one_line = |text: &str| text.replace('\n', "\\n");
     for p in problems {
         if !out.is_empty() {
             out.push('\n');
         }
-        let path = p.path.display();
+        let path = one_line(&p.path.to_string_lossy());
+        let (message, help) = (one_line(&p.message), one_line(&p.help));
         if p.line > 0 {
-            out.push_str(&format!("{path}:{}:{}: {}", p.line, p.column.max(1), p.message));
+            out.push_str(&format!("{path}:{}:{}: {}", p.line, p.column.max(1), message));
             let margin = p.margin();
             out.push_str(&format!("\n{}", p.snippet()));
             if !p.help.is_empty() {
-                out.push_str(&format!("\n{margin} = write: {}", p.help));
+                out.push_str(&format!("\n{margin} = write: {help}"));
             }
         } else {
-            out.push_str(&format!("{path}: {}", p.message));
+            out.push_str(&format!("{path}: {message}"));
             if !p.help.is_empty() {
-                out.push_str(&format!("\n  write: {}", p.help));
+                out.push_str(&format!("\n  write: {help}"));
             }
         }
     }
@@ -302,6 +308,10 @@ impl Error {
                 out.push(format!("full output: {}", log.display()));
                 out
             }
+            Self::CannotConfine(_) => one(
+                "build_confinement=auto builds with what this machine can enforce, and reports what it cannot",
+            ),
+            Self::ConfineWriteMissing(_) => one("create it, or take it out of CONFINE_WRITE in /etc/dkms"),
             Self::EmptySource(_) => one(
                 "this came from a tarball without source; it can be installed where it is built, not built anew",
             ),

@@ -31,7 +31,11 @@ fn load_modules(s: &Session<'_>) {
             match e.file_type() {
                 Ok(t) if t.is_dir() => pending.push(e.path()),
                 Ok(t) if t.is_file() && e.file_name() == "modalias" => {
-                    aliases.extend(std::fs::read_to_string(e.path()).ok().map(|t| t.trim().to_owned()));
+                    aliases.extend(
+                        dkms_sys::fs::read_text(e.path(), dkms_sys::fs::Limit::CONFIG)
+                            .ok()
+                            .map(|t| t.trim().to_owned()),
+                    );
                 }
                 _ => {}
             }

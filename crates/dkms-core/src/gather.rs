@@ -153,7 +153,7 @@ fn install(
 /// version.
 fn outdated(s: &Session<'_>, b: &Build, dependency: &Build) -> Option<String> {
     let noted = s.layout.built_dir(b).join(format!(".dep_{}", dependency.package.name));
-    let version = std::fs::read_to_string(noted).ok()?;
+    let version = dkms_sys::fs::read_text(noted, dkms_sys::fs::Limit::CONFIG).ok()?;
     let version = version.trim();
     (version != dependency.package.version)
         .then(|| format!("it was built against {} {version}", dependency.package.name))

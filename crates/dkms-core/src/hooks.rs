@@ -1,91 +1,138 @@
 //! A package's own scripts (POST_ADD, PRE_BUILD, ...) and the command strings of framework.conf.
 
+use crate::build::sandbox::BuildSandbox;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::ids::{Build, PackageId};
+use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
 use dkms_sys::process::{Command, ProcessError, Status, Stream};
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where a script's output goes.
-pub enum Output<'a> {
-    /// To whoever watches.
-    Told,
-    /// Appended to the make.log.
-    Log(&'a File),
-}
-
-/// One script line of a dkms.conf: a file, and words handed to it.
+/// One script line of a dkms.conf: a file, and what is handed to it.
 pub struct Script<'a> {
     /// `PRE_BUILD` and so on.
     pub directive: &'static str,
     /// The directive's value.
     pub line: &'a str,
-    /// Where it is looked for and run: the build directory or the source.
+    /// Where it is looked for and run, as the script sees it: the build directory or the source, by its path in the tree.
     pub directory: &'a Path,
-    /// Where it sees that directory, if elsewhere.
-    pub seen: Option<&'a Path>,
     /// Variables beyond the inherited ones.
     pub environment: &'a [(String, String)],
-    /// Files that it does not see.
-    pub hidden: &'a [PathBuf],
 }
 
-/// Runs a script. `/etc/dkms/M/SCRIPT` wins when it is executable; a script that is not executable is a warning and
-/// counts as success.
+/// Variables that dkms exports to the scripts of a package and to make. What of these the caller has set is never passed
+/// on: a stale kernelver would build for another kernel.
+pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, String)> {
+    let (release, arch) = kernel.map_or(("", ""), |k| (&k.release, &k.arch));
+    [
+        ("kernelver", release),
+        ("arch", arch),
+        ("module", package.name.as_str()),
+        ("module_version", package.version.as_str()),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}
+
+/// Where a script is: an executable file of that name in `/etc/dkms/M/`, else below `directory`, also when the name
+/// begins with a slash. `None`, with a warning, when neither can be executed.
+fn find(s: &Session<'_>, package: &PackageId, script: &Script<'_>, directory: &Path) -> Option<PathBuf> {
+    let file = script.line.split_whitespace().next()?.trim_start_matches('/');
+    let own = s.layout.config_dir.join(&package.name).join(file);
+    if executable(&own) {
+        return Some(own);
+    }
+    if executable(&directory.join(file)) {
+        return Some(script.directory.join(file));
+    }
+    let shipped = directory.join(file);
+    s.warn(format!(
+        "{} of {package} names {}, which {}; it was not run",
+        script.directive,
+        shipped.display(),
+        if shipped.exists() { "is not executable" } else { "does not exist" }
+    ));
+    None
+}
+
+/// What follows the file in a script's line.
+fn rest_of(line: &str) -> &str {
+    let line = line.trim_start();
+    line.find(char::is_whitespace).and_then(|at| line.get(at..)).unwrap_or_default().trim()
+}
+
+/// Runs PRE_BUILD or POST_BUILD: a line of shell, confined like the rest of the build. `real` is the build directory where
+/// it really is. Output goes to the log. `None`: there is no such script, which is a warning.
 ///
 /// # Errors
-/// When it cannot be started; how it ended is the result.
-pub fn run(
+/// When the shell cannot be started; how the line ended is the result.
+pub(crate) fn run_build_script(
     s: &Session<'_>,
     package: &PackageId,
     script: &Script<'_>,
-    output: Output<'_>,
+    sandbox: &BuildSandbox,
+    real: &Path,
+    log: &File,
 ) -> Result<Option<Status>> {
-    // dkms splits the value into words and runs the first below the directory.
-    let mut words = script.line.split_whitespace();
-    let Some(file) = words.next() else { return Ok(None) };
-    let own = s.layout.config_dir.join(&package.name).join(file);
-    let shipped = script.directory.join(file);
-    let program = if executable(&own) { own } else { shipped };
-    if !executable(&program) {
-        s.warn(format!(
-            "{} of {package} names {}, which {}; it was not run",
-            script.directive,
-            program.display(),
-            if program.exists() { "is not executable" } else { "does not exist" }
-        ));
-        return Ok(None);
+    let Some(program) = find(s, package, script, real) else { return Ok(None) };
+    started(s, package, script);
+    let line = format!("{} {}", dkms_sys::process::quote(program.as_os_str()), rest_of(script.line));
+    let log = log.try_clone().map_err(|source| io("write", &program, source))?;
+    let command = sandbox
+        .command(shell(s))
+        .args(["-c", &line])
+        .envs(s.host.environment.iter().cloned())
+        .envs(script.environment.iter().cloned())
+        .env("PWD", script.directory)
+        .stdout(Stream::File(log))
+        .stderr(Stream::ToStdout);
+    Ok(Some(sandbox.run(s, command, "run a package's script")?.status))
+}
+
+/// Runs a script that acts on the system: PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE. Its words are split and file
+/// name patterns in them expanded, as dkms does it; nothing else of the shell applies. A script that cannot be started,
+/// for want of its interpreter, ends with 126 or 127. `None`: there is no such script, which is a warning.
+///
+/// # Errors
+/// When the shell cannot be started; how the script ended is the result.
+pub fn run(s: &Session<'_>, package: &PackageId, script: &Script<'_>) -> Result<Option<Status>> {
+    let Some(program) = find(s, package, script, script.directory) else { return Ok(None) };
+    started(s, package, script);
+    // Not quoted, so that the shell splits and expands it.
+    let line = "exec \"$1\" $2";
+    let done = Command::new(shell(s))
+        .args(["-c", line, "dkms"])
+        .arg(&program)
+        .arg(rest_of(script.line))
+        .envs(s.host.environment.iter().cloned())
+        .envs(script.environment.iter().cloned())
+        .env("PWD", script.directory)
+        .cwd(script.directory)
+        .stdout(Stream::Capture)
+        .stderr(Stream::ToStdout)
+        .run()
+        .map_err(|e| process_error(s, &e, "run a package's script"))?;
+    if !done.stdout.is_empty() {
+        s.tell(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
     }
+    Ok(Some(done.status))
+}
+
+fn started(s: &Session<'_>, package: &PackageId, script: &Script<'_>) {
     s.tell(Event::ScriptStarted {
         package: package.clone(),
         directive: script.directive,
         command: script.line.to_owned(),
     });
-    let command = Command::new(&program)
-        .args(words)
-        .envs(s.host.environment.iter().cloned())
-        .envs(script.environment.iter().cloned())
-        .cwd(script.seen.unwrap_or(script.directory));
-    let command = match script.seen {
-        Some(seen) => command.bind(script.directory, seen),
-        None => command,
-    };
-    let command = script.hidden.iter().fold(command, |command, file| command.hide(file));
-    let done = match output {
-        Output::Log(log) => {
-            let log = log.try_clone().map_err(|source| io("write", &program, source))?;
-            command.stdout(Stream::File(log)).stderr(Stream::ToStdout).run()
-        }
-        Output::Told => command.stdout(Stream::Capture).stderr(Stream::ToStdout).run(),
-    }
-    .map_err(|e| process_error(s, &e, "run a package's script"))?;
-    if !done.stdout.is_empty() {
-        s.tell(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
-    }
-    Ok(Some(done.status))
+}
+
+fn shell(s: &Session<'_>) -> PathBuf {
+    let find = |name| dkms_sys::process::which(name, &s.host.path);
+    find("bash").or_else(|| find("sh")).unwrap_or_else(|| "/bin/sh".into())
 }
 
 fn executable(path: &Path) -> bool {
@@ -116,7 +163,7 @@ pub fn process_error(s: &Session<'_>, e: &ProcessError, purpose: &str) -> Error 
 pub fn post_transaction(s: &Session<'_>, command: &str) {
     let log_path: PathBuf = s.layout.post_transaction_log();
     let started = std::time::Instant::now();
-    let log = match File::create(&log_path) {
+    let log = match dkms_sys::fs::create_truncated(&log_path) {
         Ok(log) => log,
         Err(e) => {
             return s.warn(format!("post_transaction was not run: cannot write {}: {e}", log_path.display()));

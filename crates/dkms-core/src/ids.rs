@@ -51,7 +51,7 @@ fn check(what: &'static str, word: &str) -> Result<(), BadName> {
         "it begins with a dot, which dkms keeps for its own files"
     } else if word.contains('/') {
         "it contains a slash"
-    } else if word.chars().any(char::is_control) {
+    } else if word.contains(dkms_conf::is_unprintable) {
         "it contains a control character"
     } else if word.len() > 200 {
         "it is longer than 200 bytes"

@@ -26,19 +26,21 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
     }
 }
 
-/// Exchanges two directories.
+/// Exchanges a new directory with the one whose place it takes.
 ///
 /// # Errors
 /// Both are as they were; after a crash [`recover`] may be necessary.
-pub(crate) fn exchange(a: &Path, b: &Path) -> Result<(), IoError> {
-    match fs::exchange(a, b) {
-        Err(e) if e.errno() == Some(EXDEV) => {
-            lift(a)?;
-            lift(b)?;
-            fs::exchange(a, b)
+pub(crate) fn exchange(new: &Path, old: &Path) -> Result<(), IoError> {
+    let is_refused = |e: &IoError| e.errno() == Some(EXDEV);
+    let mut done = fs::exchange(new, old);
+    // Most likely only the old one is of a lower layer.
+    for dir in [old, new] {
+        if done.as_ref().is_err_and(is_refused) {
+            lift(dir)?;
+            done = fs::exchange(new, old);
         }
-        other => other,
     }
+    done
 }
 
 fn is_of_lower_layer(e: &IoError, from: &Path) -> bool {
@@ -50,7 +52,8 @@ fn lift(dir: &Path) -> Result<(), IoError> {
     let (copying, lifted) = (aside(dir, "lifting"), aside(dir, "lifted"));
     fs::remove_tree(&copying)?;
     let copied = fs::copy_tree(dir, &copying)
-        .and_then(|()| fs::sync_file_system(&copying))
+        // Sockets, pipes and devices, which dkms puts nowhere, are left out.
+        .and_then(|_| fs::sync_file_system(&copying))
         .and_then(|()| fs::rename(&copying, &lifted));
     let done = copied.and_then(|()| fs::remove_tree(dir)).and_then(|_| fs::rename(&lifted, dir));
     if done.is_err() {

@@ -4,12 +4,15 @@
 //! ([`tree::layout::Layout`]), what machine this is and what was asked for ([`session::Session`]), and it tells what it does
 //! through [`event::Sink`].
 #![forbid(unsafe_code)]
+// Tests may use any function on their own files.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod actions;
 pub mod add;
 pub mod archive;
 pub mod build;
 pub mod conf;
+pub mod confine;
 pub mod debian;
 pub mod describe;
 pub mod digest;

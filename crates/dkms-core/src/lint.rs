@@ -115,7 +115,7 @@ impl Drop for Candidate {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    match fs::read_optional(path) {
+    match fs::read_optional(path, fs::Limit::CONFIG) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(Error::ConfMissing(path.to_path_buf())),
         Err(e) => Err(Error::Io(e)),
@@ -207,7 +207,7 @@ impl Source<'_> {
     /// dkms hands KERNELRELEASE to make; a Makefile that finds its kernel by that needs nothing else.
     fn makefile(&self, findings: &mut Vec<Finding>) {
         let names = ["GNUmakefile", "makefile", "Makefile"];
-        let read = |n: &&str| fs::read_optional(self.directory.join(n)).ok().flatten();
+        let read = |n: &&str| fs::read_optional(self.directory.join(n), fs::Limit::CONFIG).ok().flatten();
         let Some(text) = names.iter().find_map(read) else { return };
         let text = String::from_utf8_lossy(&text);
         if text.contains("modules/$(KERNELRELEASE)") || text.contains("modules/${KERNELRELEASE}") {

@@ -63,6 +63,9 @@ fn caller_with(s: &Session<'_>, name: &str) -> Option<u32> {
 /// # Errors
 /// [`Error::Busy`] after `lock_timeout`, or when the lock file cannot be made.
 pub fn build(s: &Session<'_>, p: &PackageId) -> Result<Held> {
+    // What is done under this lock goes into these two.
+    dkms_sys::fs::refuse_foreign_dir(s.layout.package_dir(&p.name))?;
+    dkms_sys::fs::refuse_foreign_dir(s.layout.version_dir(p))?;
     acquire(s, build_name(p), &format!("building {p}"))
 }
 
@@ -155,6 +158,7 @@ fn describe(s: &Session<'_>, what: &str) -> String {
 fn acquire(s: &Session<'_>, name: String, what: &str) -> Result<Held> {
     s.require_writable_tree()?;
     let dir = s.layout.lock_dir();
+    dkms_sys::fs::refuse_foreign_dir(&dir)?;
     dkms_sys::fs::create_dir_all(&dir)?;
     let path = dir.join(&name);
     let shown = describe(s, what);

@@ -48,7 +48,8 @@ pub fn added_in_this_transaction(s: &Session<'_>, package: &PackageId) -> bool {
     let prefix = format!("{PREFIX}.{pid}.");
     let wanted = record(package, start);
     let found = own_words(s).into_iter().find(|(name, path)| {
-        name.starts_with(&prefix) && std::fs::read_to_string(path).is_ok_and(|t| t == wanted)
+        name.starts_with(&prefix)
+            && dkms_sys::fs::read_text(path, dkms_sys::fs::Limit::CONFIG).is_ok_and(|t| t == wanted)
     });
     match found {
         Some((_, path)) => dkms_sys::fs::remove_file(path).unwrap_or(false),
@@ -71,7 +72,7 @@ fn own_words(s: &Session<'_>) -> Vec<(String, PathBuf)> {
 fn clear_stale(s: &Session<'_>) {
     for (name, path) in own_words(s) {
         let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('.').nth(1)?.parse().ok());
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = dkms_sys::fs::read_text(&path, dkms_sys::fs::Limit::CONFIG).unwrap_or_default();
         let start: Option<u64> = text.lines().nth(1).and_then(|line| line.parse().ok());
         let (Some(pid), Some(start)) = (pid, start) else { continue };
         if dkms_sys::sys::process_start_time(pid) != Some(start) {

@@ -1,25 +1,40 @@
 //! Pass phrases and PINs: kept out of the environment that builds and scripts inherit, out of logs and of error messages.
 
 use crate::error::Result;
+use dkms_sys::secret::SecretBytes;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-/// Something that is not shown. Its debug output does not hold it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(OsString);
+/// Something that is not shown. Its debug output does not hold it; its memory is overwritten after the last copy.
+#[derive(Clone)]
+pub struct Secret(Arc<SecretBytes>);
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.bytes() == other.0.bytes()
+    }
+}
+
+impl Eq for Secret {}
+
+impl From<SecretBytes> for Secret {
+    fn from(bytes: SecretBytes) -> Self {
+        Self(Arc::new(bytes))
+    }
+}
 
 impl Secret {
     /// Takes it.
     pub fn new(text: impl Into<OsString>) -> Self {
-        Self(text.into())
+        SecretBytes::new(text.into().into_vec()).into()
     }
 
     /// For whom it is meant.
     pub fn reveal(&self) -> &OsStr {
-        &self.0
+        OsStr::from_bytes(self.0.bytes())
     }
 }
 
@@ -52,11 +67,14 @@ impl Secrets {
     /// It is there and cannot be read.
     pub fn credential(&self, name: &str) -> Result<Option<Secret>> {
         let Some(dir) = &self.credentials else { return Ok(None) };
-        let Some(mut bytes) = dkms_sys::fs::read_optional(dir.join(name))? else { return Ok(None) };
+        let Some(mut bytes) = dkms_sys::fs::read_optional(dir.join(name), dkms_sys::fs::Limit::CONFIG)?
+        else {
+            return Ok(None);
+        };
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
         }
-        Ok((!bytes.is_empty()).then(|| Secret(OsString::from_vec(bytes))))
+        Ok((!bytes.is_empty()).then(|| Secret::new(OsString::from_vec(bytes))))
     }
 }
 

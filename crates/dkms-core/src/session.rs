@@ -99,11 +99,21 @@ impl Session<'_> {
         self.tell(Event::Warning { text: text.into() });
     }
 
+    /// Warns of sockets, devices and named pipes that a copy of a tree is made without.
+    pub(crate) fn note_left_out(&self, paths: &[std::path::PathBuf]) {
+        for path in paths {
+            self.warn(format!(
+                "{} is not copied: only files, directories and links are (delete it if it is not needed)",
+                path.display()
+            ));
+        }
+    }
+
     /// Tells what was put right after a command that was cut off, and writes it to the tree's log.
     pub fn put_right(&self, text: &str) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.layout.recovery_log());
+        let log = dkms_sys::fs::open_append(self.layout.recovery_log());
         // A log that cannot be written is no reason not to go on.
-        let _ = log.and_then(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
+        let _ = log.map(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
         self.warn(text);
     }
 

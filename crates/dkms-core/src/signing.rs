@@ -172,7 +172,7 @@ fn refuse(path: &Path, reason: &str, help: &str) -> Error {
 /// # Errors
 /// It cannot be read, or is none.
 pub(crate) fn read_certificate(path: &Path) -> Result<Certificate> {
-    Certificate::parse(&dkms_sys::fs::read(path)?)
+    Certificate::parse(&dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?)
         .map_err(|e| refuse(path, &e.to_string(), "an X.509 certificate in DER or PEM form is expected here"))
 }
 

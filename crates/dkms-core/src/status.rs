@@ -255,7 +255,9 @@ pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFil
 }
 
 fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
-    let Ok(text) = std::fs::read(s.layout.conf(&b.package)) else { return Vec::new() };
+    let Ok(text) = dkms_sys::fs::read_bounded(s.layout.conf(&b.package), dkms_sys::fs::Limit::CONFIG) else {
+        return Vec::new();
+    };
     let before = dkms_conf::State {
         variables: crate::conf::load::variables(s, Some(&b.package), &b.kernel),
         directives: dkms_conf::Directives::new(),

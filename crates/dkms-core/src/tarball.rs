@@ -55,12 +55,15 @@ pub fn make(
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         members.extend(binaries_only(s, package, source_date_epoch.unwrap_or(now)));
     } else {
+        // Without it nothing could be made of the tarball.
+        fs::open_bounded(s.layout.conf(package), fs::Limit::CONFIG)?;
         members.push(Member::path("dkms_source_tree", s.layout.source_link(package)));
     }
     let (directory, name) = destination(s, package, kernels, content, named);
     require_writable(&directory)?;
     let path = directory.join(name);
-    archive::write(&path, &members, source_date_epoch).map_err(|e| archive_error(&path, e))?;
+    let written = archive::write(&path, &members, source_date_epoch).map_err(|e| archive_error(&path, e))?;
+    s.note_left_out(&written.left_out);
     s.tell(Event::ArchiveWritten { path: path.clone() });
     Ok(path)
 }
@@ -326,7 +329,7 @@ fn one_build(s: &Session<'_>, b: &Build, from: &Path, to: &Path) -> Result<()> {
     let staging = TempDir::new_in(&kernel_dir, &format!(".tmp_{}_", b.kernel.arch))?;
     for part in ["module", "log"] {
         if from.join(part).is_dir() {
-            fs::copy_tree(from.join(part), staging.path().join(part))?;
+            s.note_left_out(&fs::copy_tree(from.join(part), staging.path().join(part))?);
         }
     }
     fs::set_mode(staging.path(), 0o755)?;

@@ -5,6 +5,21 @@ use std::io;
 /// `KEYCTL_READ` of linux/keyctl.h.
 const KEYCTL_READ: libc::c_long = 11;
 
+/// `KEYCTL_JOIN_SESSION_KEYRING` of linux/keyctl.h.
+const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+
+/// Leaves the session keyring for a new, empty one without a name. Allocates nothing: it is called between fork and exec.
+///
+/// # Errors
+/// ENOSYS or EPERM in a kernel or a container without keyrings.
+pub(crate) fn join_session_keyring() -> io::Result<()> {
+    // SAFETY: a null name asks for a new keyring; nothing is written to our memory.
+    let code = unsafe {
+        libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>())
+    };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// The serial numbers of the keys and keyrings that a keyring of the kernel holds.
 ///
 /// `serial` is the keyring's own number, the first column of `/proc/keys`.

@@ -1,7 +1,8 @@
 //! Everything dkms asks of the operating system: files, processes, signals, locks, the sandbox.
 //!
 //! This is the only crate of the workspace with `unsafe` code and the only one that makes system calls. It knows
-//! nothing about dkms; it never prints, never exits, and never reads the arguments or the environment of the process.
+//! nothing about dkms; it never prints, never exits, and never reads the arguments or the environment of the process,
+//! except for the secret that [`secret::take_variable`] is asked to take out of it.
 
 mod error;
 pub mod fs;
@@ -13,6 +14,7 @@ pub mod process;
 pub mod regex;
 pub mod root;
 pub mod sandbox;
+pub mod secret;
 pub mod signal;
 pub mod sys;
 

@@ -173,7 +173,8 @@ impl Lock {
     /// it is enough. Without a file nobody holds it.
     pub fn is_taken(path: impl AsRef<Path>) -> Result<bool, IoError> {
         let path = path.as_ref();
-        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(e) => return Err(IoError::new("open the lock file", path, e)),
@@ -189,7 +190,7 @@ impl Lock {
     /// Who says to hold this lock file. Reads only; unknown fields are empty.
     pub fn holder(path: impl AsRef<Path>) -> Holder {
         let mut text = Vec::new();
-        if let Ok(file) = File::open(path.as_ref()) {
+        if let Ok(file) = crate::fs::open(path.as_ref()) {
             let _ = file.take(4096).read_to_end(&mut text);
         }
         Holder::parse(&String::from_utf8_lossy(&text))
@@ -247,15 +248,17 @@ impl Drop for Lock {
 }
 
 fn open(path: &Path) -> Result<File, IoError> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
-        .map_err(|e| IoError::new("open the lock file", path, e))
+        .map_err(|e| IoError::new("open the lock file", path, e))?;
+    crate::fs::only_regular(path, &file, "use as a lock file")?;
+    Ok(file)
 }
 
 fn is_still(path: &Path, file: &File) -> Result<bool, IoError> {

@@ -3,7 +3,7 @@
 //! Used through [`crate::process::Command::bind`]. Mounts made by the child do not come out; mounts made on the
 //! machine later still come in (`MS_SLAVE`), so that automounts keep working.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -24,7 +24,7 @@ impl Bind {
 
     /// Mounts it. Only in the child, after [`enter_namespace`].
     pub(crate) fn mount(&self) -> std::io::Result<()> {
-        mount(&self.source, &self.target, libc::MS_BIND | libc::MS_REC)
+        bind(&self.source, &self.target)
     }
 }
 
@@ -70,7 +70,56 @@ pub fn read_hidden(path: &Path) -> Result<Vec<u8>, crate::IoError> {
     result.map_err(|e| crate::IoError::new("read", path, e))
 }
 
-fn mount(source: &std::ffi::CStr, target: &std::ffi::CStr, flags: libc::c_ulong) -> std::io::Result<()> {
+/// Shows `source`, with what is mounted below it, at the existing `target`. Only in a child in its own namespace.
+pub(crate) fn bind(source: &CStr, target: &CStr) -> std::io::Result<()> {
+    mount(source, target, libc::MS_BIND | libc::MS_REC)
+}
+
+/// Mounts a file system of this kind. Only in a child in its own namespace.
+pub(crate) fn mount_kind(
+    kind: &CStr,
+    target: &CStr,
+    flags: libc::c_ulong,
+    data: &CStr,
+) -> std::io::Result<()> {
+    // SAFETY: all strings are NUL-terminated and outlive the call.
+    let code =
+        unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
+    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Makes a mount and all below it read-only, or writable again. Only in a child in its own namespace.
+///
+/// # Errors
+/// ENOSYS before Linux 5.12.
+pub(crate) fn set_read_only(path: &CStr, read_only: bool) -> std::io::Result<()> {
+    set_attribute(path, read_only, libc::AT_RECURSIVE as libc::c_uint)
+}
+
+/// As [`set_read_only`], without what is mounted below.
+pub(crate) fn set_read_only_one(path: &CStr, read_only: bool) -> std::io::Result<()> {
+    set_attribute(path, read_only, 0)
+}
+
+fn set_attribute(path: &CStr, read_only: bool, flags: libc::c_uint) -> std::io::Result<()> {
+    let bit = libc::MOUNT_ATTR_RDONLY;
+    let (set, clear) = if read_only { (bit, 0) } else { (0, bit) };
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: 0, userns_fd: 0 };
+    // SAFETY: a NUL-terminated path and a complete structure of the size that is named.
+    let code = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+fn mount(source: &CStr, target: &CStr, flags: libc::c_ulong) -> std::io::Result<()> {
     // SAFETY: both strings are NUL-terminated; type and data may be null for bind and propagation changes.
     let code =
         unsafe { libc::mount(source.as_ptr(), target.as_ptr(), std::ptr::null(), flags, std::ptr::null()) };

@@ -107,7 +107,10 @@ impl Root {
     /// # Errors
     /// As [`Root::find`].
     pub fn read(&self, inside: &Path) -> Result<Option<std::fs::File>> {
-        self.resolve(inside, OFlags::RDONLY | OFlags::NONBLOCK).map(|fd| fd.map(Into::into))
+        let fd = self.resolve(inside, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+        let Some(file) = fd.map(std::fs::File::from) else { return Ok(None) };
+        crate::fs::only_regular(&self.below(inside), &file, "read")?;
+        Ok(Some(file))
     }
 
     fn resolve(&self, inside: &Path, flags: OFlags) -> Result<Option<OwnedFd>> {

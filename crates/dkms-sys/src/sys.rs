@@ -57,6 +57,54 @@ pub fn process_name(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
+/// The users that have processes at this moment, as far as `/proc` tells.
+pub fn users_with_processes() -> std::collections::BTreeSet<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Default::default() };
+    let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let processes = entries.flatten().filter(|entry| is_process(&entry.file_name()));
+    processes.filter_map(|entry| Some(entry.metadata().ok()?.uid())).collect()
+}
+
+/// What a process and its descendants use together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes in memory; pages that several of them share count for each.
+    pub memory: u64,
+    /// How many they are.
+    pub processes: u64,
+}
+
+/// What everything below process `pid` uses, without itself; nothing where `/proc` does not tell.
+pub fn usage_below(pid: u32) -> Usage {
+    let page = rustix::param::page_size() as u64;
+    let mut usage = Usage::default();
+    let mut pending = children(pid);
+    while let Some(pid) = pending.pop() {
+        // proc_pid_statm(5): the second number is what is resident.
+        let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+        let resident: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+        usage.memory = usage.memory.saturating_add(resident.saturating_mul(page));
+        usage.processes += 1;
+        // There are never more than the kernel's own limit; a tree that grows while it is read ends here.
+        if usage.processes > 1 << 16 {
+            break;
+        }
+        pending.extend(children(pid));
+    }
+    usage
+}
+
+/// proc_tid_children(5): the children of a process's first thread. A confined program's tree has them all: orphans go to
+/// its process 1 or its supervisor.
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let of_task = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
+    let texts = tasks.filter_map(|task| of_task(task.ok()?).ok());
+    texts
+        .flat_map(|text| text.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<u32>>())
+        .collect()
+}
+
 /// Field `number` (from 1, as proc(5) counts; from 3 on) of `/proc/PID/stat`.
 fn stat_field<T: std::str::FromStr>(pid: u32, number: usize) -> Option<T> {
     let text = String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat")).ok()?).into_owned();
@@ -119,7 +167,8 @@ pub fn read_hidden_line(prompt: impl FnOnce()) -> std::io::Result<Vec<u8>> {
 
 /// Byte by byte: what comes behind the line is left for others.
 fn read_line(from: impl std::os::fd::AsFd) -> std::io::Result<Vec<u8>> {
-    let mut line = Vec::new();
+    // With room for the longest line: a vector that grows leaves a copy behind.
+    let mut line = Vec::with_capacity(1024);
     loop {
         let mut byte = [0];
         match rustix::io::read(&from, &mut byte) {

@@ -4,7 +4,6 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser};
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -307,11 +306,11 @@ impl Stop {
     pub fn show(self) -> ExitCode {
         match self {
             Self::Text(text) => {
-                let _ = std::io::stdout().write_all(text.as_bytes());
+                let _ = crate::ui::to_stdout(&text);
                 ExitCode::SUCCESS
             }
             Self::Wrong(text) => {
-                let _ = std::io::stderr().write_all(text.as_bytes());
+                crate::ui::to_stderr(&text);
                 ExitCode::from(2)
             }
         }

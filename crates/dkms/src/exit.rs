@@ -39,9 +39,14 @@ pub fn code(e: &Error) -> u8 {
         | Error::JournalUnknown(_)
         | Error::NothingBuilt(_) => 6,
         Error::ModuleFileMissing(_) | Error::BadModule { .. } | Error::BadArchive { .. } => 7,
-        Error::BadConf(_) | Error::EmptySource(_) | Error::BothOnly | Error::ArchiveAlreadyAdded(_) => 8,
+        Error::BadConf(_)
+        | Error::ConfineWriteMissing(_)
+        | Error::EmptySource(_)
+        | Error::BothOnly
+        | Error::ArchiveAlreadyAdded(_) => 8,
         Error::DirectoryWithoutConf(_) | Error::DestinationNotWritable(_) | Error::RpmFailed { .. } => 9,
-        Error::MakeFailed { .. }
+        Error::CannotConfine(_)
+        | Error::MakeFailed { .. }
         | Error::SignFailed { .. }
         | Error::NotEnrolled { .. }
         | Error::KeyKept { .. }

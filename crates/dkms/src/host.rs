@@ -4,6 +4,7 @@ use crate::root::Entered;
 use dkms_core::kernel::distro::{Distribution, Family};
 use dkms_core::secret::{Secret, Secrets};
 use dkms_core::session::Host;
+use dkms_sys::fs::Limit;
 use dkms_sys::process::{Command, Stream};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -29,8 +30,15 @@ const UNSET: [&str; 14] = [
 /// Variables that lead to secrets: for dkms alone.
 const SECRET: [&str; 2] = ["KBUILD_SIGN_PIN", "CREDENTIALS_DIRECTORY"];
 
+/// Takes the signing key's pass phrase out of the environment. The first thing that dkms does: until then every process it
+/// starts would inherit it.
+pub fn take_pin() -> Option<Secret> {
+    let pin = dkms_sys::secret::take_variable("KBUILD_SIGN_PIN")?;
+    (!pin.bytes().is_empty()).then(|| pin.into())
+}
+
 /// Gathers the facts. `status` needs few of them and is given few.
-pub fn gather(other: Option<&Entered>) -> Host {
+pub fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     let uname = dkms_sys::sys::uname();
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
         .filter(|(k, _)| !UNSET.iter().chain(&SECRET).any(|u| k == OsStr::new(u)))
@@ -51,7 +59,7 @@ pub fn gather(other: Option<&Entered>) -> Host {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty());
     let secrets = Secrets::new(
         other.map_or_else(|| variable("CREDENTIALS_DIRECTORY").map(Into::into), |o| o.credentials.clone()),
-        variable("KBUILD_SIGN_PIN").map(Secret::new),
+        pin,
     );
     Host {
         // Which kernel is meant in another root is known when its trees are.
@@ -81,7 +89,7 @@ fn addon_modules_dir() -> Option<String> {
     if let Some(dir) = std::env::var("ADDON_MODULES_DIR").ok().filter(|d| !d.is_empty()) {
         return Some(dir);
     }
-    let text = std::fs::read_to_string("/etc/sysconfig/module-init-tools").ok()?;
+    let text = dkms_sys::fs::read_text("/etc/sysconfig/module-init-tools", Limit::CONFIG).ok()?;
     text.lines().rev().find_map(|line| {
         let line = line.trim().trim_start_matches("export ");
         let value = line.strip_prefix("ADDON_MODULES_DIR=")?;

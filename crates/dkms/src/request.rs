@@ -35,10 +35,10 @@ impl Subject {
         }
         for word in &arguments.words {
             let path = Path::new(word);
-            if path.is_file() && word.ends_with("dkms.conf") {
+            if path.exists() && !path.is_dir() && word.ends_with("dkms.conf") {
                 let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 subject.directory = Some(parent.to_owned());
-            } else if path.is_dir() && path.join("dkms.conf").is_file() {
+            } else if path.is_dir() && path.join("dkms.conf").exists() {
                 subject.directory = Some(path.to_owned());
             } else if path.is_file() {
                 subject.archive = Some(path.to_owned());
@@ -85,7 +85,7 @@ fn is_path(word: &str) -> bool {
 /// Whether a word is meant as a path, as [`Subject::of`] sorts them.
 pub fn names_a_path(word: &str) -> bool {
     let path = Path::new(word);
-    path.is_file() || path.is_dir() && path.join("dkms.conf").is_file() || is_path(word) || is_archive(word)
+    path.is_file() || path.is_dir() && path.join("dkms.conf").exists() || is_path(word) || is_archive(word)
 }
 
 /// Whether a word is named as archives are: `foo/1.0.tar` is hardly a version.

@@ -169,7 +169,9 @@ fn is_ubuntu(system: &Root) -> Result<bool> {
     for path in ["/usr/lib/os-release", "/etc/os-release"] {
         if let Some(mut file) = system.read(Path::new(path))? {
             text.clear();
-            file.read_to_string(&mut text)
+            (&mut file)
+                .take(1 << 20)
+                .read_to_string(&mut text)
                 .map_err(|e| dkms_sys::IoError::new("read", system.below(Path::new(path)), e))?;
         }
     }
@@ -210,7 +212,7 @@ fn has_tools(system: &Root) -> Result<bool> {
     let (Some(_), Some(_), Some(make)) = (find("sh")?, find("depmod")?, find("make")?) else {
         return Ok(false);
     };
-    let ours = std::fs::File::open("/proc/self/exe").ok();
+    let ours = dkms_sys::fs::open("/proc/self/exe").ok();
     Ok(compiler && ours.is_some_and(|ours| kind_of_program(ours) == kind_of_program(make)))
 }
 

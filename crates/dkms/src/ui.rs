@@ -2,6 +2,7 @@
 
 use crate::cli::{Action, Arguments};
 use crate::exit;
+use crate::printable::{on_one_line, printable, without_pins};
 use crate::render::{json, plain, progress::Progress};
 use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
@@ -73,22 +74,19 @@ impl Ui {
         self.verbose.store(verbose, Ordering::Relaxed);
     }
 
-    /// Writes data as it is.
+    /// Writes data, printable.
     pub fn data(&self, text: &str) {
         if !matches!(self.mode, Mode::Quiet) {
-            let mut out = std::io::stdout();
-            if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-                // A reader that went away has seen enough.
-                if e.kind() != std::io::ErrorKind::BrokenPipe {
-                    self.unwritten.store(true, Ordering::Relaxed);
-                }
+            // A reader that went away has seen enough.
+            if to_stdout(text).is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
+                self.unwritten.store(true, Ordering::Relaxed);
             }
         }
     }
 
     fn complain(&self, text: &str) {
         if !matches!(self.mode, Mode::Quiet) {
-            let _ = std::io::stderr().write_all(text.as_bytes());
+            to_stderr(text);
         }
     }
 
@@ -140,6 +138,20 @@ fn is_hook(arguments: &Arguments) -> bool {
     matches!(arguments.action(), Some(Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm))
 }
 
+/// Writes to standard output, printable and without PINs.
+///
+/// # Errors
+/// It cannot be written; whoever stopped reading (a broken pipe) has seen enough.
+pub fn to_stdout(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(without_pins(&printable(text)).as_bytes()).and_then(|()| out.flush())
+}
+
+/// Writes to standard error, printable and without PINs.
+pub fn to_stderr(text: &str) {
+    let _ = std::io::stderr().write_all(without_pins(&printable(text)).as_bytes());
+}
+
 impl Sink for Ui {
     fn can_ask(&self) -> bool {
         dkms_sys::sys::is_terminal(0)
@@ -150,9 +162,9 @@ impl Sink for Ui {
         let typed = || {
             // Whoever wants to see nothing has to be asked all the same.
             let line = dkms_sys::sys::read_hidden_line(|| {
-                let _ = write!(std::io::stderr(), "{question}: ");
+                to_stderr(&format!("{}: ", on_one_line(question)));
             });
-            let _ = writeln!(std::io::stderr());
+            to_stderr("\n");
             line.ok().filter(|line| !line.is_empty())
         };
         let line = match &self.mode {

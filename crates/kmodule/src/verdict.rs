@@ -14,7 +14,7 @@ mod signature;
 mod symbols;
 pub use license::is_gpl_compatible;
 pub use reason::{Cause, Reason};
-pub use symbols::{Found, Symbols, made_by_loader};
+pub use symbols::{Found, KERNEL, Symbols, made_by_loader};
 
 /// What is known about a kernel. Start with [`KernelView::new`] and fill in what there is.
 #[derive(Clone)]
@@ -39,6 +39,9 @@ pub struct KernelView<'a> {
     pub missing_crcs: bool,
     /// `CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS`: a missing import is only a warning.
     pub allow_missing_namespaces: bool,
+    /// Whoever uses a symbol of a proprietary module is tainted as well, and both kinds of symbols exclude each other: since
+    /// Linux 5.9.
+    pub inherits_taint: bool,
     /// Names on the kernel's own blacklist (`module_blacklist=`).
     pub blacklist: &'a [String],
     /// Signatures; `None` for a kernel without `CONFIG_MODULE_SIG`, which does not look at them.
@@ -119,6 +122,7 @@ impl<'a> KernelView<'a> {
             force_load: true,
             missing_crcs: since(release, 4, 9),
             allow_missing_namespaces: false,
+            inherits_taint: since(release, 5, 9),
             blacklist: &[],
             signatures: None,
             loader: Loader::default(),
@@ -146,6 +150,8 @@ pub struct Verdict {
     pub doubts: Vec<Reason>,
     /// Worth knowing; the kernel loads the module all the same.
     pub notes: Vec<Reason>,
+    /// The module is tainted as proprietary when it is loaded, and taints whoever uses its symbols.
+    pub proprietary: bool,
 }
 
 impl Verdict {
@@ -169,6 +175,7 @@ impl Verdict {
         self.refusals.extend(other.refusals);
         self.doubts.extend(other.doubts);
         self.notes.extend(other.notes);
+        self.proprietary |= other.proprietary;
     }
 }
 
@@ -213,12 +220,15 @@ impl<'a> File<'a> {
         self.format != Format::None
     }
 
-    /// Symbols that the kernel exports already, by the names in the module's own list.
+    /// Symbols that are exported already, by the names in the module's own list.
     fn duplicates(&self, module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
         let Some(symbols) = k.symbols.filter(|_| !module.exports.is_empty()) else { return };
         if let Ok(list) = exports::of_module(self.plain(), "") {
-            for entry in list.iter().filter(|entry| symbols.in_kernel(entry.symbol)) {
-                verdict.refusals.push(Reason::DuplicateExport { symbol: entry.symbol.to_owned() });
+            for entry in list.iter() {
+                if let Some(owner) = symbols.exported_before(entry.symbol) {
+                    let (symbol, owner) = (entry.symbol.to_owned(), owner.to_owned());
+                    verdict.refusals.push(Reason::DuplicateExport { symbol, owner });
+                }
             }
         }
     }

@@ -87,6 +87,8 @@ codes! {
     Nproc, "nproc", "dkms shares the processors out among all builds and gives make its jobs itself";
     /// A setting of framework.conf; the linter does not look there.
     Setting, "setting", "the file is refused";
+    /// CONFINE and the like: with a wrong value, or in a package.
+    Confine, "confine", "what a build may do is the administrator's choice: it is set in /etc/dkms/NAME.conf, and only there";
     /// Only bash can evaluate the file.
     NeedsBash, "needs-bash", "the file is run by a confined bash, which is slower, and knows neither root's files nor the network";
     /// Nobody can evaluate the file.

@@ -1,8 +1,9 @@
 //! What is wrong with a package's directives.
 
-use super::{ModuleConf, ModuleEntry, Problem};
+use super::{Confine, ModuleConf, ModuleEntry, Problem};
 use crate::directives::{Dialect, Directives};
 use crate::lint::Code;
+use crate::printable::is_unprintable;
 use std::collections::BTreeMap;
 
 pub(super) fn yes_no(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> bool {
@@ -22,6 +23,31 @@ pub(super) fn yes_no(directives: &Directives, name: &str, problems: &mut Vec<Pro
     false
 }
 
+/// CONFINE, CONFINE_NETWORK, CONFINE_WRITE.
+pub(super) fn confine(directives: &Directives, problems: &mut Vec<Problem>) -> Confine {
+    let word = directives.scalar("CONFINE");
+    if !matches!(word, "" | "on" | "off") {
+        let message = format!("CONFINE is '{word}', which is neither on nor off");
+        problems.push(
+            Problem::error(Code::Confine, "CONFINE", None, message, "CONFINE=off, or CONFINE=on").strict(),
+        );
+    }
+    let mut write = Vec::new();
+    for index in directives.indices("CONFINE_WRITE") {
+        for path in directives.get("CONFINE_WRITE", index).unwrap_or_default().split_ascii_whitespace() {
+            if path.starts_with('/') && !has_dot_dot(path) {
+                write.push(path.to_owned());
+                continue;
+            }
+            let message = format!("CONFINE_WRITE is '{path}', which is not an absolute path");
+            let help = "begin the path with '/', and write no '..'";
+            problems
+                .push(Problem::error(Code::Confine, "CONFINE_WRITE", Some(index), message, help).strict());
+        }
+    }
+    Confine { off: word == "off", network: yes_no(directives, "CONFINE_NETWORK", problems), write }
+}
+
 pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Problem>) {
     for (name, value, example) in
         [("PACKAGE_NAME", &conf.package_name, "mydriver"), ("PACKAGE_VERSION", &conf.package_version, "1.0")]
@@ -33,6 +59,8 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Problem>) {
             let message = format!("{name} '{value}' cannot be part of a file name");
             let help = "use letters, digits, '.', '-', '_' and '+'";
             problems.push(Problem::error(Code::NameOdd, name, None, message, help).strict());
+        } else {
+            unprintable(name, None, value, problems);
         }
     }
     if conf.modules.is_empty() {
@@ -44,6 +72,14 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Problem>) {
             "name each module with BUILT_MODULE_NAME[n] and DEST_MODULE_LOCATION[n]",
         ));
     }
+}
+
+/// A name that a terminal would not show as it is. It is not repeated in the message.
+fn unprintable(directive: &str, index: Option<usize>, name: &str, problems: &mut Vec<Problem>) {
+    let Some(c) = name.chars().find(|c| is_unprintable(*c)) else { return };
+    let message = format!("{directive} contains a control character (U+{:04X})", u32::from(c));
+    let help = "use letters, digits, '.', '-', '_' and '+'";
+    problems.push(Problem::error(Code::NameOdd, directive, index, message, help).strict());
 }
 
 pub(super) fn modules(conf: &ModuleConf, directives: &Directives, problems: &mut Vec<Problem>) {
@@ -74,6 +110,7 @@ fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
         ));
     }
     for (directive, name) in [("BUILT_MODULE_NAME", &m.built_name), ("DEST_MODULE_NAME", &m.dest_name)] {
+        unprintable(directive, Some(i), name, problems);
         if let Some(stem) = name.strip_suffix(".ko").or_else(|| name.strip_suffix(".o")) {
             let help = format!("{directive}[{i}]=\"{stem}\"");
             let message = format!("{directive}[{i}] ends in .ko or .o, and the name goes without");

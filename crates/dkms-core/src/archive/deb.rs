@@ -92,7 +92,7 @@ impl Sums {
 
 /// What goes in, by its names.
 fn sorted(members: &[Member], mtime: u64) -> Result<Plan, ArchiveError> {
-    let mut files = plan(members)?;
+    let mut files = plan(members, &mut Vec::new())?;
     files.retain(|name, _| !name.split(|b| *b == b'/').any(|part| VERSION_CONTROL.contains(&part)));
     normalise(&mut files, mtime);
     Ok(files)

@@ -391,8 +391,10 @@ fn what_cannot_be_written_leaves_nothing() {
     let archive = dir.path().join("a.tar.gz");
     put(dir.path().join("t/f"), "x");
     run("mkfifo", &[text(&dir.path().join("t/pipe"))]);
-    let error = write(&archive, &[Member::path("t", dir.path().join("t"))], None).expect_err("a pipe");
-    assert!(error.to_string().contains("t/pipe"), "{error}");
+    let written =
+        write(&archive, &[Member::path("t", dir.path().join("t"))], None).expect("without the pipe");
+    assert_eq!((written.entries, written.left_out.len()), (2, 1));
+    std::fs::remove_file(&archive).expect("remove");
     for name in ["", "/a", "a/../b", "./a", "a//b", ".."] {
         assert!(write(&archive, &[Member::bytes(name, "", 0)], None).is_err(), "{name:?}");
     }

@@ -47,7 +47,7 @@ impl Member {
 }
 
 /// What was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// How it is compressed.
     pub compression: Compression,
@@ -55,20 +55,23 @@ pub struct Written {
     pub entries: u64,
     /// The size of the file.
     pub size: u64,
+    /// Sockets, devices and named pipes that are not in it.
+    pub left_out: Vec<PathBuf>,
 }
 
 /// Writes a GNU tar archive to `dest`, compressed as its name says, in one step (a file beside it is renamed over it).
 ///
 /// Entries are sorted by name and belong to root; modification times are kept but never later than
 /// `source_date_epoch` (seconds since 1970, as the environment variable of reproducible builds has it). Setuid and
-/// setgid bits are dropped. Anything but files, directories and links is an error, and so are two members of one name.
+/// setgid bits are dropped. Sockets, devices and named pipes are left out. Two members of one name are an error.
 pub fn write(
     dest: &Path,
     members: &[Member],
     source_date_epoch: Option<u64>,
 ) -> Result<Written, ArchiveError> {
     let compression = Compression::from_name(dest);
-    let plan = plan(members)?;
+    let mut left_out = Vec::new();
+    let plan = plan(members, &mut left_out)?;
     let mut failure = None;
     let result = fs::replace_with(dest, 0o644, |file| {
         let mut out = Encoder::new(BufWriter::with_capacity(128 * 1024, file), compression)?;
@@ -91,7 +94,7 @@ pub fn write(
         return Err(failure);
     }
     result?;
-    Ok(Written { compression, entries: plan.len() as u64, size: fs::metadata(dest)?.len() })
+    Ok(Written { compression, entries: plan.len() as u64, size: fs::metadata(dest)?.len(), left_out })
 }
 
 /// Everything that will be written, by name in the archive: the order of the keys is the order in the file.
@@ -112,16 +115,16 @@ pub(super) enum What {
     Symlink(PathBuf),
 }
 
-/// Looks up everything that the members are made of.
-pub(super) fn plan(members: &[Member]) -> Result<Plan, ArchiveError> {
+/// Looks up everything that the members are made of; sockets, devices and named pipes among it are `left_out`.
+pub(super) fn plan(members: &[Member], left_out: &mut Vec<PathBuf>) -> Result<Plan, ArchiveError> {
     let mut plan = Plan::new();
     for member in members {
-        plan_member(&mut plan, member)?;
+        plan_member(&mut plan, member, left_out)?;
     }
     Ok(plan)
 }
 
-fn plan_member(plan: &mut Plan, member: &Member) -> Result<(), ArchiveError> {
+fn plan_member(plan: &mut Plan, member: &Member, left_out: &mut Vec<PathBuf>) -> Result<(), ArchiveError> {
     let name = member.name.trim_end_matches('/');
     let sound =
         !name.is_empty() && !name.starts_with('/') && name.split('/').all(|p| !matches!(p, "" | "." | ".."));
@@ -142,7 +145,7 @@ fn plan_member(plan: &mut Plan, member: &Member) -> Result<(), ArchiveError> {
         }
         Source::Path(path) => {
             let real = fs::canonicalize(path)?;
-            plan_path(plan, name.as_bytes().to_vec(), &real, Some(member))
+            plan_path(plan, name.as_bytes().to_vec(), &real, Some(member), left_out)
         }
     }
 }
@@ -152,6 +155,7 @@ fn plan_path(
     name: Vec<u8>,
     path: &Path,
     member: Option<&Member>,
+    left_out: &mut Vec<PathBuf>,
 ) -> Result<(), ArchiveError> {
     let meta = fs::symlink_metadata(path)?;
     let kind = meta.file_type();
@@ -162,7 +166,8 @@ fn plan_path(
     } else if kind.is_symlink() {
         What::Symlink(fs::read_link(path)?)
     } else {
-        return Err(bad(path, "it is neither a file, a directory nor a link"));
+        left_out.push(path.to_owned());
+        return Ok(());
     };
     let item = Item {
         what,
@@ -175,7 +180,7 @@ fn plan_path(
             let mut below = name.clone();
             below.push(b'/');
             below.extend_from_slice(child.as_bytes());
-            plan_path(plan, below, &path.join(child), None)?;
+            plan_path(plan, below, &path.join(child), None, left_out)?;
         }
     }
     Ok(())
@@ -238,7 +243,7 @@ fn append(
         }
         What::File(source, size) => {
             header.set_size(*size);
-            let file = fs::open(source).map_err(|e| Append::Member(e.into()))?;
+            let file = fs::open_bounded(source, fs::Limit::COPIED).map_err(|e| Append::Member(e.into()))?;
             let mut exact = Exact { file: file.take(*size), left: *size };
             builder.append_data(&mut header, path, &mut exact).map_err(|e| {
                 if exact.left > 0 && e.kind() == std::io::ErrorKind::UnexpectedEof {

@@ -44,7 +44,7 @@ pub fn diagnose(s: &Session<'_>, log: &str) -> Diagnosis {
 }
 
 fn clean(line: &str) -> String {
-    line.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).take(300).collect()
+    line.chars().map(|c| if c == '\t' { ' ' } else { c }).take(300).collect()
 }
 
 fn is_error(line: &str) -> bool {

@@ -3,9 +3,7 @@
 use super::{Job, Target};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::hooks;
 use crate::ids::Build;
-use crate::kernel::toolchain::Toolchain;
 use crate::session::Session;
 use crate::signing::Signing;
 use crate::tree::manifest::ModuleRecord;
@@ -14,7 +12,7 @@ use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::process::{Command, Stream};
 use kmodule::compress::{Format, Options};
 use kmodule::elf::Module;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where a module goes below `/lib/modules/K`.
@@ -45,8 +43,7 @@ pub(crate) fn collect(job: &Job<'_>, staging: &Path) -> Result<Vec<ModuleRecord>
         .filter_map(|(entry, excluded)| excluded.is_none().then_some(entry))
         .collect();
     for entry in &wanted {
-        let file = job.dir.join(&entry.built_location).join(format!("{}.ko", entry.built_name));
-        if !file.is_file() {
+        if !job.dir.join(built_file(entry)).is_file() {
             return Err(Error::ModuleFileMissing(format!(
                 "make ended well, but {}{}.ko, which dkms.conf promises, is not in {}",
                 entry.built_location,
@@ -55,9 +52,10 @@ pub(crate) fn collect(job: &Job<'_>, staging: &Path) -> Result<Vec<ModuleRecord>
             )));
         }
     }
-    let symvers = job.dir.join("Module.symvers");
-    if symvers.is_file() {
-        dkms_sys::fs::copy_file(&symvers, modules.join("Module.symvers"))?;
+    // Some packages have none.
+    if dkms_sys::fs::exists(job.dir.join("Module.symvers")) {
+        let symvers = dkms_sys::fs::read_untrusted(job.dir, "Module.symvers", job.sandbox.owner())?;
+        dkms_sys::fs::create_new(modules.join("Module.symvers"), &symvers, 0o644)?;
     }
     let mut records = Vec::new();
     for entry in wanted {
@@ -68,17 +66,15 @@ pub(crate) fn collect(job: &Job<'_>, staging: &Path) -> Result<Vec<ModuleRecord>
 
 fn one(job: &Job<'_>, entry: &ModuleEntry, modules: &Path) -> Result<ModuleRecord> {
     let (s, target, b) = (job.s, job.target, job.b);
-    let built = &job.dir.join(&entry.built_location).join(format!("{}.ko", entry.built_name));
-    let bytes = dkms_sys::fs::read(built)?;
+    let name = built_file(entry);
+    let built = job.dir.join(&name);
+    let bytes = dkms_sys::fs::read_untrusted(job.dir, &name, job.sandbox.owner())?;
     let module = check(&bytes, b, s.options.force)
-        .map_err(|reason| Error::BadModule { path: built.into(), reason })?;
-    drop(bytes);
+        .map_err(|reason| Error::BadModule { path: built.clone(), reason })?;
+    let bytes = if entry.strip { strip(job, &entry.dest_name, bytes)? } else { bytes };
     let plain = modules.join(format!("{}.ko", entry.dest_name));
-    dkms_sys::fs::copy_file(built, &plain)?;
-    dkms_sys::fs::set_mode(&plain, 0o644)?;
-    if entry.strip {
-        strip(s, &target.toolchain, &plain)?;
-    }
+    dkms_sys::fs::create_new(&plain, &bytes, 0o644)?;
+    drop(bytes);
     let signature = match target.signing(s)? {
         Signing::With(signer) => {
             s.tell(Event::BuildStage { build: b.clone(), stage: format!("signing {}.ko", entry.dest_name) });
@@ -128,32 +124,36 @@ pub fn check(bytes: &[u8], b: &Build, force: bool) -> std::result::Result<Module
     }
 }
 
-fn strip(s: &Session<'_>, toolchain: &Toolchain, file: &Path) -> Result<()> {
+/// The file that dkms.conf names, below the build directory.
+fn built_file(entry: &ModuleEntry) -> PathBuf {
+    Path::new(&entry.built_location).join(format!("{}.ko", entry.built_name))
+}
+
+/// The module without debugging symbols. What strip makes of an untrusted file is untrusted, so it is checked again.
+fn strip(job: &Job<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let (s, toolchain) = (job.s, &job.target.toolchain);
     let program = if toolchain.strip.is_empty() { "strip" } else { toolchain.strip };
     let Some(path) = dkms_sys::process::which(program, &s.host.path) else {
         s.warn(format!("{program} is not installed: the module keeps its debugging symbols"));
-        return Ok(());
+        return Ok(bytes);
     };
-    let done = Command::new(path)
-        .arg("-g")
-        .arg(file)
-        .envs(s.host.environment.iter().cloned())
-        .stdout(Stream::Null)
-        .stderr(Stream::Capture)
-        .timeout(Duration::from_secs(300))
-        .run()
-        .map_err(|e| hooks::process_error(s, &e, "strip debugging symbols"))?;
+    let file = format!("{name}.ko");
+    let bad = |reason| Error::BadModule { path: file.clone().into(), reason };
+    let with_options = |command: Command| {
+        command
+            .arg("-g")
+            .envs(s.host.environment.iter().cloned())
+            .stdout(Stream::Null)
+            .stderr(Stream::Capture)
+            .timeout(Duration::from_secs(300))
+    };
+    let (done, stripped) = job.sandbox.change_file(s, &file, &bytes, with_options, &path)?;
     if !done.status.success() {
-        // It does not always say so when there is no room for its copy.
-        let probe = file.with_extension("room");
-        dkms_sys::fs::copy_file(file, &probe).and_then(|_| dkms_sys::fs::remove_file(&probe))?;
         let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-        return Err(Error::BadModule {
-            path: file.into(),
-            reason: format!("{program} -g refuses it: {said}"),
-        });
+        return Err(bad(format!("{program} -g refuses it: {said}")));
     }
-    Ok(())
+    check(&stripped, job.b, s.options.force).map_err(|why| bad(format!("{program} -g damaged it: {why}")))?;
+    Ok(stripped)
 }
 
 /// Compresses in the kernel's own format and returns the file that is left.

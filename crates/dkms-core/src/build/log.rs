@@ -1,10 +1,13 @@
 //! make.log: what was run, what it printed, how it ended, how long it took.
+//!
+//! While the build runs, the log lies outside of its build directory, where the build cannot replace it by a link to
+//! another file; in the build directory it has a second name for those who watch.
 
 use crate::error::Result;
 use crate::ids::Build;
 use crate::session::Session;
 use dkms_sys::IoError;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,16 +30,23 @@ impl MakeLog {
     /// # Errors
     /// When it cannot be written.
     pub fn create(s: &Session<'_>, path: &Path, kept: &Path, build: &Build) -> Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|e| IoError::new("write", path, e))?;
+        if let Some(parent) = path.parent() {
+            dkms_sys::fs::create_dir_all(parent)?;
+        }
+        dkms_sys::fs::remove_tree(path)?;
+        let file = dkms_sys::fs::open_append(path)?;
         let log = Self { path: path.into(), kept: kept.into(), file, timed: s.source_date_epoch().is_none() };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
         log.line(&crate::time::utc(s.recorded_time()))?;
         Ok(log)
+    }
+
+    /// Gives it this name too, in place of whatever has it; best effort, as the log itself is safe.
+    pub fn show_at(&self, name: &Path) {
+        let _ = dkms_sys::fs::remove_tree(name)
+            .and_then(|_| dkms_sys::fs::hard_link(&self.path, name))
+            .or_else(|_| dkms_sys::fs::copy_file(&self.path, name).map(drop));
     }
 
     /// The file, for a child's output.

@@ -1,6 +1,6 @@
 //! The make command: as dkms.conf has it, with the kernel's own toolchain and the symbols of the packages it builds on.
 
-use super::{Job, Target, diagnose, jobs};
+use super::{Job, Target, denied, diagnose, jobs};
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::{Error, Result};
 use crate::hooks;
@@ -52,7 +52,8 @@ pub fn environment(
         env.retain(|(name, _)| *name != k);
         env.push((k, v));
     };
-    for (k, v) in &target.toolchain.environment {
+    let exported = crate::hooks::variables(&b.package, Some(&b.kernel));
+    for (k, v) in exported.iter().chain(&target.toolchain.environment) {
         set(k.into(), v.into());
     }
     for (k, v) in build_environment(s, target)? {
@@ -135,29 +136,31 @@ pub(crate) fn run(job: &Job<'_>, line: &jobs::Line) -> Result<()> {
         });
     }
     let build_dir = s.layout.build_dir(&b.package);
-    let mut command = Command::new(bash)
+    let mut command = job
+        .sandbox
+        .command(bash)
         .args(["--noprofile", "--norc", "-c", &line.text])
         .envs(environment(s, job.target, b, job.loaded)?)
-        .cwd(&build_dir)
+        .env("PWD", &build_dir)
         .stdout(Stream::File(log.file().try_clone().map_err(io)?))
         .stderr(Stream::ToStdout);
-    if job.private {
-        command = command.bind(job.dir, &build_dir);
-    }
-    for file in job.target.hidden(s) {
-        command = command.hide(file);
-    }
     if let Some(pool) = job.pool.filter(|_| line.share == jobs::Share::Pool) {
         let [read, write] = pool.descriptors();
         command = command.env("MAKEFLAGS", pool.makeflags()).pass_fd(read).pass_fd(write);
     }
-    let done = command.run().map_err(|e| hooks::process_error(s, &e, "build modules"))?;
+    let done = job.sandbox.run(s, command, "build modules")?;
     log.end(done.status.code_for_shell(), done.elapsed)?;
     if done.status.success() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&dkms_sys::fs::read(&log.path)?).into_owned();
+    let text =
+        String::from_utf8_lossy(&dkms_sys::fs::read_start(&log.path, dkms_sys::fs::Limit::LOG)?).into_owned();
     let mut diagnosis = diagnose::diagnose(s, &text);
+    if job.sandbox.is_on() {
+        if let Some(denied) = denied::find(&text, &build_dir) {
+            diagnosis.meaning = Some(denied.explain(&s.layout.config_dir, &b.package.name));
+        }
+    }
     if diagnosis.meaning.is_none() {
         if let Some(cc) = &job.target.toolchain.missing {
             diagnosis.meaning = Some(format!(

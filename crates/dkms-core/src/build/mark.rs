@@ -35,6 +35,7 @@ impl Mark {
     /// When the file cannot be written.
     pub(crate) fn new(s: &Session<'_>, b: &Build, directory: &Path) -> Result<Self> {
         let dir = s.layout.building_dir();
+        fs::refuse_foreign_dir(&dir)?;
         fs::create_dir_all(&dir)?;
         let (p, k) = (&b.package, &b.kernel);
         let pid = sys::own_pid();
@@ -90,6 +91,7 @@ impl Drop for Mark {
 /// When the marks cannot be listed. What cannot be cleared is a warning, and its mark stays.
 pub(crate) fn clear_interrupted(s: &Session<'_>) -> Result<()> {
     let dir = s.layout.building_dir();
+    fs::refuse_foreign_dir(&dir)?;
     for name in fs::list_dir_optional(&dir)? {
         if let Err(e) = clear_one(s, &dir.join(name)) {
             s.warn(e.to_string());
@@ -99,7 +101,7 @@ pub(crate) fn clear_interrupted(s: &Session<'_>) -> Result<()> {
 }
 
 fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
-    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    let Ok(bytes) = fs::read_bounded(path, fs::Limit::RECORD) else { return Ok(()) };
     let Ok(made) = serde_json::from_slice::<Made>(&bytes) else {
         // Just being written, or cut off in that.
         let pid = path.file_name().and_then(|n| n.to_str()?.split('-').next()?.parse().ok());
@@ -110,7 +112,9 @@ fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
     };
     let Some(_held) = lock::try_build(s, &made.build.package)? else { return Ok(()) };
     // Until then it may have said more, or gone.
-    let Some(made) = fs::read_optional(path)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok()) else {
+    let Some(made) =
+        fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok())
+    else {
         return Ok(());
     };
     if !recover_layers(s, &made)? {
@@ -159,6 +163,8 @@ fn clear(s: &Session<'_>, made: &Made) -> Result<()> {
     if made.directory.starts_with(&version) {
         fs::remove_tree(&made.directory)?;
     }
+    fs::remove_file(s.layout.running_log(&made.build))?;
+    let _ = std::fs::remove_dir(version.join(".log"));
     let kernel_dir = s.layout.kernel_dir(&made.build);
     remove_staging(&kernel_dir, &made.build)?;
     let _ = std::fs::remove_dir(kernel_dir);

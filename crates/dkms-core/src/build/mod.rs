@@ -1,17 +1,20 @@
 //! Building one package version for one kernel, from the source to `M/V/K/A`, all or nothing.
 
+pub(crate) mod denied;
 pub mod diagnose;
 pub mod finish;
 pub mod jobs;
 pub mod log;
 pub mod make;
 pub(crate) mod mark;
+pub(crate) mod owner;
 pub mod prepare;
+pub(crate) mod sandbox;
 
 use crate::conf::load::{self, Exclusion, Loaded};
 use crate::error::{Error, Result};
 use crate::event::{BuiltModule, Event};
-use crate::hooks::{self, Output, Script};
+use crate::hooks::{self, Script};
 use crate::ids::{Build, Kernel};
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
@@ -26,6 +29,7 @@ use dkms_sys::fs::TempDir;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use log::MakeLog;
 use mark::Mark;
+use sandbox::BuildSandbox;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -152,11 +156,16 @@ pub fn build(
         // What is mounted needs a place.
         dkms_sys::fs::create_dir_all(&real)?;
     }
-    let path = dir.join("make.log");
-    let kept = if how.private { s.layout.failed_log(b) } else { path.clone() };
-    let log = MakeLog::create(s, &path, &kept, b)?;
-    s.tell(Event::BuildStarted { build: b.clone(), log: log.path.clone() });
-    let environment = [crate::lock::variable(s, [how.held])];
+    let shown = dir.join("make.log");
+    let kept = if how.private { s.layout.failed_log(b) } else { shown.clone() };
+    let sandbox = sandbox(s, target, b, loaded, &dir)?;
+    sandbox.hand_over()?;
+    let log = MakeLog::create(s, &s.layout.running_log(b), &kept, b)?;
+    log.show_at(&shown);
+    s.tell(Event::BuildStarted { build: b.clone(), log: shown.clone() });
+    let mut environment = hooks::variables(&b.package, Some(&b.kernel));
+    environment.extend(target.toolchain.environment.iter().cloned());
+    environment.push(crate::lock::variable(s, [how.held]));
     let job = Job {
         s,
         target,
@@ -164,7 +173,7 @@ pub fn build(
         loaded,
         exclusion,
         dir: &dir,
-        private: how.private,
+        sandbox: &sandbox,
         pool: how.pool,
         held: how.held,
         log: &log,
@@ -176,6 +185,7 @@ pub fn build(
         Ok(manifest) => {
             dkms_sys::fs::remove_tree(&dir)?;
             dkms_sys::fs::remove_file(s.layout.failed_log(b))?;
+            dkms_sys::fs::remove_file(&log.path)?;
             let _ = std::fs::remove_dir(s.layout.version_dir(&b.package).join(".log"));
             let modules = manifest
                 .modules
@@ -184,11 +194,15 @@ pub fn build(
                 .collect();
             s.tell(Event::Built { build: b.clone(), modules, elapsed: started.elapsed() });
         }
-        // Nobody wants to read the log of a build he has interrupted himself.
+        // Nobody wants to read the log of a build that they have interrupted themselves.
         Err(Error::Interrupted(_)) => {
             let _ = dkms_sys::fs::remove_tree(&dir);
+            let _ = dkms_sys::fs::remove_file(&log.path);
         }
-        Err(_) => keep_log(s, b, &log),
+        Err(_) => {
+            owner::take_back(&dir);
+            keep_log(s, b, &log, &shown);
+        }
     }
     result.map(|_| ())
 }
@@ -216,14 +230,35 @@ pub fn missing_dependencies(s: &Session<'_>, b: &Build, loaded: &Loaded) -> Vec<
     loaded.conf.build_depends.iter().filter(missing).cloned().collect()
 }
 
-fn keep_log(s: &Session<'_>, b: &Build, log: &MakeLog) {
+/// The confinement of a build: what it sees, what it may write, as which user it runs.
+fn sandbox(s: &Session<'_>, target: &Target, b: &Build, loaded: &Loaded, dir: &Path) -> Result<BuildSandbox> {
+    let seen = s.layout.build_dir(&b.package);
+    let headers = &target.headers.dir;
+    let mut visible = vec![
+        s.layout.dkms_tree.clone(),
+        s.layout.source_tree.clone(),
+        s.layout.config_dir.clone(),
+        s.layout.kernel_modules(&b.kernel.release),
+        headers.clone(),
+    ];
+    // Headers may be links, and name a second directory in a third.
+    visible.extend(headers.canonicalize());
+    visible.extend(s.layout.kernel_modules(&b.kernel.release).join("source").canonicalize());
+    visible.extend(s.options.kernel_config.clone());
+    sandbox::BuildSandbox::new(
+        s,
+        sandbox::Wanted { dir, seen: &seen, hidden: target.hidden(s), visible, policy: &loaded.conf.confine },
+    )
+}
+
+fn keep_log(s: &Session<'_>, b: &Build, log: &MakeLog, shown: &Path) {
     let kept = s.layout.failed_log(b);
-    // Best effort: the reason of the failure may be a full disk, and the log in the build directory is there as well.
-    if let Some(parent) = kept.parent() {
-        let _ = dkms_sys::fs::create_dir_all(parent);
+    // Best effort: the reason of the failure may be a full disk.
+    let _ = dkms_sys::fs::remove_tree(&kept);
+    if dkms_sys::fs::rename(&log.path, &kept).is_ok() {
+        let _ = dkms_sys::fs::remove_tree(shown);
+        let _ = dkms_sys::fs::copy_file(&kept, shown);
     }
-    let _ = dkms_sys::fs::remove_file(&kept);
-    let _ = dkms_sys::fs::copy_file(&log.path, &kept);
 }
 
 /// One build under way: everything its stages need.
@@ -235,8 +270,8 @@ pub(crate) struct Job<'a> {
     pub exclusion: &'a Exclusion,
     /// The build directory.
     pub dir: &'a Path,
-    /// Its processes see that as `M/V/build`.
-    pub private: bool,
+    /// Everything of the package runs in it.
+    pub sandbox: &'a BuildSandbox,
     pub pool: Option<&'a Jobserver>,
     pub held: &'a Held,
     pub log: &'a MakeLog,
@@ -251,7 +286,7 @@ impl<'a> Job<'a> {
         let names = conf
             .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
             .map_err(|e| load::bad_regex(self.loaded, &e.to_string()))?;
-        let patches = prepare::patch(s, b, self.dir, &names, self.log)?;
+        let patches = prepare::patch(s, b, self.sandbox, self.dir, &names, self.log)?;
         self.script("PRE_BUILD", conf.pre_build.as_deref(), self.environment)?;
         let line = make::command_line(s, b, self.loaded, self.target.toolchain.llvm)?;
         s.tell(Event::Detail { text: line.clone() });
@@ -335,6 +370,10 @@ impl<'a> Job<'a> {
                 .collect(),
             build_depends: conf.build_depends.clone(),
             no_weak_modules: conf.no_weak_modules,
+            unconfined: match self.sandbox.is_on() {
+                true => self.sandbox.missing(),
+                false => vec!["the confinement is switched off".into()],
+            },
             post_remove: conf.post_remove.clone(),
             installed: None,
         }
@@ -380,7 +419,11 @@ impl<'a> Job<'a> {
         let (s, b, conf) = (self.s, self.b, &self.loaded.conf);
         dkms_sys::fs::sync_dir(s.layout.kernel_dir(b))?;
         let held = std::iter::once(self.held).chain(locks);
-        self.script("POST_BUILD", conf.post_build.as_deref(), &[crate::lock::variable(s, held)])?;
+        let mut environment: Vec<(String, String)> = self.environment.to_vec();
+        let (name, value) = crate::lock::variable(s, held);
+        environment.retain(|(other, _)| *other != name);
+        environment.push((name, value));
+        self.script("POST_BUILD", conf.post_build.as_deref(), &environment)?;
         dkms_sys::fs::copy_file(&self.log.path, s.layout.make_log(b))?;
         if conf.build_depends_rebuild {
             remember_dependencies(s, b, &conf.build_depends)?;
@@ -400,15 +443,21 @@ impl<'a> Job<'a> {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
         self.log.begin(&format!("Running {directive}"), line)?;
         let started = Instant::now();
-        let seen = self.s.layout.build_dir(&self.b.package);
-        let seen = self.private.then_some(&*seen);
-        let hidden = &self.target.hidden(self.s);
-        let script = Script { directive, line, directory: self.dir, seen, environment, hidden };
-        let output = Output::Log(self.log.file());
-        let Some(status) = hooks::run(self.s, &self.b.package, &script, output)? else { return Ok(()) };
+        let directory = self.s.layout.build_dir(&self.b.package);
+        let script = Script { directive, line, directory: &directory, environment };
+        let package = &self.b.package;
+        let done =
+            hooks::run_build_script(self.s, package, &script, self.sandbox, self.dir, self.log.file())?;
+        let Some(status) = done else { return Ok(()) };
         self.log.end(status.code_for_shell(), started.elapsed())?;
         if status.success() {
             return Ok(());
+        }
+        if self.sandbox.is_on() {
+            let text = dkms_sys::fs::read_text(&self.log.path, dkms_sys::fs::Limit::LOG).unwrap_or_default();
+            if let Some(denied) = denied::find(&text, &directory) {
+                self.s.warn(denied.explain(&self.s.layout.config_dir, &package.name));
+            }
         }
         Err(Error::ScriptFailed {
             package: self.b.package.clone(),

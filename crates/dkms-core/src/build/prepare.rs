@@ -1,12 +1,13 @@
 //! A fresh copy of the source with its patches applied.
 
 use super::log::MakeLog;
+use super::sandbox::BuildSandbox;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::hooks;
 use crate::ids::Build;
 use crate::session::Session;
-use dkms_sys::process::{Command, Stdin, Stream};
+use dkms_sys::fs::Limit;
+use dkms_sys::process::{Stdin, Stream};
 use std::path::{Component, Path, PathBuf};
 
 /// Copies the source to `dir`; what was there before is gone.
@@ -20,9 +21,12 @@ pub fn fresh_copy(s: &Session<'_>, b: &Build, dir: &Path) -> Result<()> {
         return Err(Error::EmptySource(source));
     }
     dkms_sys::fs::remove_tree(dir)?;
-    if let Err(e) = dkms_sys::fs::copy_tree(&source, dir) {
-        let _ = dkms_sys::fs::remove_tree(dir);
-        return Err(e.into());
+    match dkms_sys::fs::copy_tree(&source, dir) {
+        Ok(left_out) => s.note_left_out(&left_out),
+        Err(e) => {
+            let _ = dkms_sys::fs::remove_tree(dir);
+            return Err(e.into());
+        }
     }
     Ok(())
 }
@@ -40,7 +44,7 @@ pub fn find_patch(s: &Session<'_>, b: &Build, dir: &Path, name: &str) -> Result<
     }
     let own = s.layout.config_dir.join(&b.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
-    [&own, &shipped].into_iter().find(|p| p.is_file()).cloned().ok_or_else(|| {
+    [&own, &shipped].into_iter().find(|p| p.exists()).cloned().ok_or_else(|| {
         Error::PatchName(format!(
             "the patch '{name}' in dkms.conf is neither in patches/ of {} nor in {}",
             b.package,
@@ -49,13 +53,22 @@ pub fn find_patch(s: &Session<'_>, b: &Build, dir: &Path, name: &str) -> Result<
     })
 }
 
+/// A patch that the package brings lies where the package's own code may have put it.
+fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
+    Ok(match file.strip_prefix(dir) {
+        Ok(name) => dkms_sys::fs::read_untrusted(dir, name, owner)?,
+        Err(_) => dkms_sys::fs::read_bounded(file, Limit::INDEX)?,
+    })
+}
+
 /// Applies patches with `patch -p1`, in order, and returns each with its digest.
 ///
 /// # Errors
 /// [`Error::PatchFailed`] with the rejected hunks.
-pub fn patch(
+pub(crate) fn patch(
     s: &Session<'_>,
     b: &Build,
+    sandbox: &BuildSandbox,
     dir: &Path,
     names: &[&str],
     log: &MakeLog,
@@ -63,21 +76,20 @@ pub fn patch(
     let mut applied = Vec::new();
     for name in names {
         let file = find_patch(s, b, dir, name)?;
-        let text = dkms_sys::fs::read(&file)?;
+        let text = read_patch(dir, &file, sandbox.owner())?;
         applied.push(((*name).to_owned(), crate::digest::bytes(&text)));
         s.tell(Event::BuildStage { build: b.clone(), stage: format!("applying {name}") });
         log.begin(&format!("Applying patch {name}"), &format!("patch -p1 < {}", file.display()))?;
         let program = dkms_sys::process::which("patch", &s.host.path).unwrap_or_else(|| "patch".into());
-        let done = Command::new(program)
+        let command = sandbox
+            .command(program)
             .args(["-p1", "--batch", "--no-backup-if-mismatch"])
             .envs(s.host.environment.iter().cloned())
             .env("LC_ALL", "C")
-            .cwd(dir)
             .stdin(Stdin::Bytes(text))
             .stdout(Stream::Capture)
-            .stderr(Stream::ToStdout)
-            .run()
-            .map_err(|e| hooks::process_error(s, &e, "apply the package's patches"))?;
+            .stderr(Stream::ToStdout);
+        let done = sandbox.run(s, command, "apply the package's patches")?;
         let said = String::from_utf8_lossy(&done.stdout);
         log.line(said.trim_end())?;
         log.end(done.status.code_for_shell(), done.elapsed)?;

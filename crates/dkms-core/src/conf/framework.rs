@@ -4,13 +4,13 @@ use super::load::evaluate_one;
 use crate::error::{ConfProblem, Error, Result};
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
-use dkms_conf::{Dialect, Directives, State};
+use dkms_conf::{Dialect, Directives, Problem, State};
 use std::path::{Path, PathBuf};
 
 /// The files that exist, in order.
 pub fn files(config_dir: &Path) -> Vec<PathBuf> {
     let main = config_dir.join("framework.conf");
-    let mut found: Vec<PathBuf> = main.is_file().then_some(main).into_iter().collect();
+    let mut found: Vec<PathBuf> = main.exists().then_some(main).into_iter().collect();
     let mut more: Vec<PathBuf> = std::fs::read_dir(config_dir.join("framework.conf.d"))
         .map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).collect())
         .unwrap_or_default();
@@ -55,12 +55,16 @@ pub fn load(s: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkCo
     let mut texts = Vec::new();
     let mut directives = Directives::new();
     for path in &paths {
-        let text = dkms_sys::fs::read(path)?;
+        let text = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?;
         state.directives = directives;
         directives = evaluate_one(s, path, &text, &state, Dialect::Framework)?.0;
         texts.push((path.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
-    let (conf, problems) = FrameworkConf::from_directives(&directives);
+    let (conf, mut problems) = FrameworkConf::from_directives(&directives);
+    if let Some(other) = conf.build_users.and_then(crate::confine::overlap) {
+        let message = format!("build_users overlaps the IDs of {other}");
+        problems.push(Problem::setting("build_users", message, "IDs that nothing else on this machine has"));
+    }
     let errors: Vec<ConfProblem> = problems.iter().map(|p| super::load::place(p, &texts)).collect();
     if errors.is_empty() { Ok(conf) } else { Err(Error::BadConf(errors)) }
 }

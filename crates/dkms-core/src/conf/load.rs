@@ -98,6 +98,43 @@ pub fn load(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loa
     load_file(s, &path, Some(package), kernel)
 }
 
+fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfProblem {
+    let at = suspicion.location;
+    ConfProblem {
+        path: path.to_path_buf(),
+        line: at.line,
+        column: at.column,
+        len: at.len,
+        text: at.text,
+        message: suspicion.problem.message,
+        help: suspicion.problem.help,
+    }
+}
+
+/// What a package's builds may do is not the package's to say: takes CONFINE and the like out of what its dkms.conf set,
+/// with a warning for each.
+fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<ConfProblem> {
+    let text = String::from_utf8_lossy(text);
+    let mut refused = Vec::new();
+    for name in dkms_conf::module_conf::CONFINE {
+        if directives.indices(name).next().is_none() {
+            continue;
+        }
+        directives.clear(name);
+        let at = dkms_conf::locate(&text, name, None);
+        refused.push(ConfProblem {
+            path: path.to_path_buf(),
+            line: at.as_ref().map_or(0, |at| at.line),
+            column: at.as_ref().map_or(0, |at| at.column),
+            len: at.as_ref().map_or(0, |at| at.len),
+            text: at.map_or_else(String::new, |at| at.text),
+            message: format!("{name} is ignored: a package cannot choose what its builds may do"),
+            help: "only the administrator's files in /etc/dkms can set it".into(),
+        });
+    }
+    refused
+}
+
 /// Loads one dkms.conf; the administrator's files join in when the package is known.
 ///
 /// # Errors
@@ -111,23 +148,25 @@ pub fn load_file(
     let mut state = State { variables: variables(s, package, kernel), directives: Directives::new() };
     let mut files = Vec::new();
     let mut texts = Vec::new();
+    let mut own_policy = Vec::new();
     let mut paths = vec![path.to_path_buf()];
     if let Some(p) = package {
         paths.extend(override_files(&s.layout.config_dir, p, kernel));
     }
     for (i, file) in paths.iter().enumerate() {
-        let text = match std::fs::read(file) {
+        let text = match dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && i > 0 => continue,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(e) if e.is_not_found() && i > 0 => continue,
+            Err(e) if e.is_not_found() => {
                 return Err(Error::ConfMissing(file.clone()));
             }
-            Err(source) => {
-                return Err(Error::Io(dkms_sys::IoError::new("read", file, source)));
-            }
+            Err(e) => return Err(Error::Io(e)),
         };
         let (directives, used) = evaluate_one(s, file, &text, &state, Dialect::Module)?;
         state.directives = directives;
+        if i == 0 {
+            own_policy.extend(refuse_own_policy(file, &text, &mut state.directives));
+        }
         files.push(used);
         texts.push((file.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
@@ -142,22 +181,15 @@ pub fn load_file(
         files,
         errors: Vec::new(),
         strict_errors: Vec::new(),
-        warnings: Vec::new(),
+        warnings: own_policy,
         remarks: Vec::new(),
     };
     for (path, text) in &texts {
-        for suspicion in dkms_conf::suspicious(text) {
-            let at = suspicion.location;
-            loaded.warnings.push(ConfProblem {
-                path: path.clone(),
-                line: at.line,
-                column: at.column,
-                len: at.len,
-                text: at.text,
-                message: suspicion.problem.message,
-                help: suspicion.problem.help,
-            });
-        }
+        loaded.warnings.extend(dkms_conf::suspicious(text).into_iter().map(|s| suspected(path, s)));
+    }
+    for (path, text) in texts.iter().skip(1) {
+        let unknown = dkms_conf::unknown_confinement(text);
+        loaded.strict_errors.extend(unknown.into_iter().map(|s| suspected(path, s)));
     }
     for problem in &problems {
         let placed = place(problem, &texts);

@@ -56,7 +56,7 @@ pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     let sources = format!("{}_{}.tar.xz", planned.name, planned.version);
     let beside = directory.join(&sources);
     archive::write_tar_xz(&beside, &members, epoch).map_err(|e| archive_error(&beside, e))?;
-    let bytes = fs::read(&beside)?;
+    let bytes = fs::read_bounded(&beside, fs::Limit::CONFIG)?;
     let file = |sum: &str| format!(" {sum} {} {sources}\n", bytes.len());
     let (source, version, architecture) = (&planned.name, &planned.version, planned.architecture);
     let text = format!(

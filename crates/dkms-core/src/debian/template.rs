@@ -55,7 +55,7 @@ impl Template<'_> {
         let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-deb")?;
         let package = planned.base.as_str();
         let top = scratch.path().join(format!("{package}-dkms-{}", planned.version));
-        fs::copy_tree(fs::canonicalize(&self.path)?, &top)?;
+        s.note_left_out(&fs::copy_tree(fs::canonicalize(&self.path)?, &top)?);
         let date = time::rfc2822(epoch);
         let kernel = kernels.first().map_or("", |k| k.release.as_str());
         let words = [
@@ -68,10 +68,8 @@ impl Template<'_> {
         ];
         fill_in(&top.join("debian"), &words)?;
         if request.with_source() && self.action != "mkbmdeb" {
-            fs::copy_tree(
-                fs::canonicalize(s.layout.source_link(request.package))?,
-                top.join(format!("{m}-{v}")),
-            )?;
+            let source = fs::canonicalize(s.layout.source_link(request.package))?;
+            s.note_left_out(&fs::copy_tree(source, top.join(format!("{m}-{v}")))?);
         }
         if !kernels.is_empty() {
             tarball::write_modules(
@@ -114,7 +112,7 @@ fn fill_in(debian: &Path, words: &[(&str, &str)]) -> Result<()> {
         if !fs::is_real_file(&path) {
             continue;
         }
-        let Ok(mut text) = String::from_utf8(fs::read(&path)?) else { continue };
+        let Ok(mut text) = String::from_utf8(fs::read_bounded(&path, fs::Limit::CONFIG)?) else { continue };
         for (word, value) in words {
             text = text.replace(word, value);
         }
@@ -139,7 +137,7 @@ fn take(from: &Path, directory: &Path, action: &str, name: Option<PathBuf>) -> R
             Some(name) if package && taken.is_none() => directory.join(name),
             _ => directory.join(&file),
         };
-        let bytes = fs::read(from.join(&file))?;
+        let bytes = fs::read_bounded(from.join(&file), fs::Limit::CONFIG)?;
         fs::write_atomic(&to, &bytes, 0o644)?;
         if package {
             taken.get_or_insert(to);

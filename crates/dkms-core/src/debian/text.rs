@@ -153,7 +153,9 @@ pub fn copyright(package: &PackageId, source: &Path, inside: &Inside) -> Vec<u8>
         if !LICENCES.iter().any(|l| name.to_ascii_lowercase().starts_with(l)) {
             continue;
         }
-        let Ok(terms) = dkms_sys::fs::read(source.join(name)) else { continue };
+        let Ok(terms) = dkms_sys::fs::read_bounded(source.join(name), dkms_sys::fs::Limit::CONFIG) else {
+            continue;
+        };
         text.extend_from_slice(format!("\n--- {name}\n").as_bytes());
         match common_licence(&String::from_utf8_lossy(&terms)) {
             Some(there) => text.extend_from_slice(

@@ -12,7 +12,7 @@ use std::path::Path;
 pub(super) fn look(l: &Look<'_>, b: &Build) -> Vec<Finding> {
     let mut found = leftovers(l, b);
     let path = l.s.layout.manifest(b);
-    let bytes = match dkms_sys::fs::read_optional(&path) {
+    let bytes = match dkms_sys::fs::read_optional(&path, dkms_sys::fs::Limit::RECORD) {
         Ok(bytes) => bytes,
         Err(e) => {
             l.note(&e);

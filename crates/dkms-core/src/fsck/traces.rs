@@ -37,7 +37,7 @@ pub(super) fn aside(l: &Look<'_>, about: About, path: &Path, inside: &str, word:
 pub(super) fn in_journal(l: &Look<'_>, path: &Path) -> bool {
     // As it stands in JSON, whatever else a journal's line says.
     let Ok(quoted) = serde_json::to_string(path) else { return true };
-    stale(l).iter().any(|j| match dkms_sys::fs::read(j) {
+    stale(l).iter().any(|j| match dkms_sys::fs::read_bounded(j, dkms_sys::fs::Limit::RECORD) {
         Ok(text) => String::from_utf8_lossy(&text).contains(&quoted),
         Err(e) => !e.is_not_found(),
     })

@@ -115,6 +115,12 @@ fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
 pub(super) fn version(l: &Look<'_>, id: &PackageId) -> Vec<Finding> {
     let dir = l.s.layout.version_dir(id);
     let mut found: Vec<Finding> = source(l, id).into_iter().collect();
+    if let Err(e) = dkms_sys::fs::open_bounded(l.s.layout.conf(id), dkms_sys::fs::Limit::CONFIG) {
+        // A missing source is a finding of its own.
+        if !e.is_not_found() {
+            l.note(&e);
+        }
+    }
     for (entry, what) in l.entries(&dir) {
         let path = dir.join(&entry);
         match what {
@@ -162,7 +168,7 @@ fn build_directory(l: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Finding> 
     if l.entries(dir).is_empty() && (shared || !dkms_sys::fs::is_real_dir(dir)) {
         return None;
     }
-    match dkms_sys::fs::read_optional(dir.join("make.log")) {
+    match dkms_sys::fs::read_optional(dir.join("make.log"), dkms_sys::fs::Limit::INDEX) {
         Err(e) => {
             l.note(&e);
             return None;

@@ -6,7 +6,7 @@ use super::{clean, uninstall, weak};
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::hooks::{self, Output, Script};
+use crate::hooks::{self, Script};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::journal::op::{Op, aside, write_text};
 use crate::journal::{Before, Transaction};
@@ -189,19 +189,19 @@ impl Change {
         Ok(())
     }
 
+    /// What the scripts of a build's package see besides the inherited variables.
+    fn environment(&self, s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
+        let mut environment = hooks::variables(&b.package, Some(&b.kernel));
+        environment.push(lock::variable(s, &self.held));
+        environment
+    }
+
     fn pre_install(&self, s: &Session<'_>, b: &Build, line: Option<&str>, force: bool) -> Result<()> {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
         let source = s.layout.source_link(&b.package);
-        let environment = [lock::variable(s, &self.held)];
-        let script = Script {
-            directive: "PRE_INSTALL",
-            line,
-            directory: &source,
-            seen: None,
-            environment: &environment,
-            hidden: &[],
-        };
-        match hooks::run(s, &b.package, &script, Output::Told)? {
+        let environment = self.environment(s, b);
+        let script = Script { directive: "PRE_INSTALL", line, directory: &source, environment: &environment };
+        match hooks::run(s, &b.package, &script)? {
             Some(status) if !status.success() && !force => Err(Error::PreInstallFailed {
                 package: b.package.clone(),
                 command: line.to_owned(),
@@ -221,16 +221,10 @@ impl Change {
     fn post_install(&self, s: &Session<'_>, b: &Build, line: Option<&str>) {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return };
         let source = s.layout.source_link(&b.package);
-        let environment = [lock::variable(s, &self.held)];
-        let script = Script {
-            directive: "POST_INSTALL",
-            line,
-            directory: &source,
-            seen: None,
-            environment: &environment,
-            hidden: &[],
-        };
-        match hooks::run(s, &b.package, &script, Output::Told) {
+        let environment = self.environment(s, b);
+        let script =
+            Script { directive: "POST_INSTALL", line, directory: &source, environment: &environment };
+        match hooks::run(s, &b.package, &script) {
             Ok(Some(status)) if !status.success() => {
                 s.warn(format!(
                     "POST_INSTALL of {} ended with {status}; its modules are in place",
@@ -321,16 +315,14 @@ impl Change {
         }
         if let Some(line) = post_remove.filter(|l| !l.is_empty()) {
             let source = s.layout.source_link(&b.package);
-            let environment = [lock::variable(s, &self.held)];
+            let environment = self.environment(s, b);
             let script = Script {
                 directive: "POST_REMOVE",
                 line: &line,
                 directory: &source,
-                seen: None,
                 environment: &environment,
-                hidden: &[],
             };
-            match hooks::run(s, &b.package, &script, Output::Told) {
+            match hooks::run(s, &b.package, &script) {
                 Ok(Some(status)) if !status.success() => {
                     s.warn(format!("POST_REMOVE of {} ended with {status}", b.package));
                 }

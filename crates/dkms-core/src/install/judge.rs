@@ -5,7 +5,8 @@ use super::plan::Source;
 use crate::error::{Error, Result};
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
-use crate::verify::{Facts, Siblings};
+use crate::tree::state::module_stem;
+use crate::verify::{Facts, Resolver, folded};
 use kmodule::verdict::{Cause, File, Reason};
 use std::cell::RefCell;
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::path::Path;
 /// A kernel, and the modules that come to it together.
 pub(crate) struct Judge<'a> {
     facts: &'a Facts,
-    siblings: Siblings,
+    resolver: Resolver<'a>,
     /// The policy that can be seen here is that of the kernel to be.
     policy_is_ours: bool,
     force: bool,
@@ -29,7 +30,7 @@ impl<'a> Judge<'a> {
         let together = if sources.len() > 1 { sources } else { &[] };
         Self {
             facts,
-            siblings: Siblings::read(together.iter().map(|source| source.path.as_path())),
+            resolver: Resolver::new(facts, together.iter().map(|source| source.path.as_path())),
             policy_is_ours: s.host.chroot == Some(false),
             force,
             said: RefCell::default(),
@@ -57,7 +58,8 @@ impl<'a> Judge<'a> {
     /// [`Error::WouldNotLoad`].
     pub fn module(&self, bytes: &[u8], path: &Path, warnings: &mut Vec<String>) -> Result<()> {
         let file = File::read(bytes, MODULE_LIMIT);
-        let verdict = self.facts.judge(&file, &self.siblings);
+        let stem = path.file_name().and_then(|name| name.to_str()).and_then(module_stem).unwrap_or_default();
+        let verdict = self.resolver.judge(&file, &folded(stem));
         let (certain, open): (Vec<Reason>, Vec<Reason>) =
             verdict.refusals.into_iter().partition(|reason| self.certain(reason, &file));
         let release = &self.facts.kernel.release;
@@ -92,10 +94,11 @@ impl<'a> Judge<'a> {
             // The module that offers it may come later, or is replaced later.
             Reason::OwnerMissing { .. }
             | Reason::ProprietaryOwner { .. }
+            | Reason::GplOnlyHidden { .. }
             | Reason::DependencyRefused { .. } => false,
-            Reason::UnknownSymbol { .. } => file
-                .module()
-                .is_none_or(|m| m.modinfo.depends().all(|name| self.facts.has_named(&name, &self.siblings))),
+            Reason::UnknownSymbol { .. } => {
+                file.module().is_none_or(|m| m.modinfo.depends().all(|name| self.resolver.is_there(&name)))
+            }
             _ => true,
         }
     }

@@ -64,7 +64,7 @@ pub fn force_for(s: &Session<'_>, package: &str) -> Force {
     let Ok(entries) = std::fs::read_dir(&s.layout.force_dir) else { return force };
     let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     files.sort();
-    for text in files.iter().filter_map(|f| std::fs::read_to_string(f).ok()) {
+    for text in files.iter().filter_map(|f| dkms_sys::fs::read_text(f, dkms_sys::fs::Limit::CONFIG).ok()) {
         for word in text.split_whitespace() {
             force.all |= word == package;
             force.version |= word.strip_suffix("_version-override") == Some(package);
@@ -255,7 +255,7 @@ fn version_word(module: &Module) -> &str {
 
 /// Compares the module that is there with ours: by MODULE_VERSION in dkms's order, then by srcversion, then by bytes.
 fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
-    let theirs = std::fs::read(theirs_path).map_err(|e| e.to_string()).and_then(|b| decompressed(&b));
+    let theirs = dkms_sys::fs::read(theirs_path).map_err(|e| e.to_string()).and_then(|b| decompressed(&b));
     let Ok(theirs) = theirs.and_then(|b| Module::parse(&b).map_err(|e| e.to_string())) else {
         return Found::Older;
     };

@@ -111,7 +111,7 @@ fn is_copy(installed: &Path, built: &Path) -> bool {
         return true;
     }
     let info = |p: &Path| {
-        let bytes = decompressed(&std::fs::read(p).ok()?).ok()?;
+        let bytes = decompressed(&dkms_sys::fs::read(p).ok()?).ok()?;
         let module = kmodule::elf::Module::parse(&bytes).ok()?;
         let (v, sv) = (module.modinfo.version()?.to_owned(), module.modinfo.srcversion()?.to_owned());
         Some((v, sv))

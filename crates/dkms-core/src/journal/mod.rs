@@ -30,7 +30,7 @@ use crate::tree::layout::Layout;
 use dkms_sys::{IoError, fs, sys};
 use op::Op;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -107,7 +107,7 @@ impl Journal {
     /// # Errors
     /// It cannot be read, or it is of another form than ours.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+        let text = String::from_utf8_lossy(&fs::read_bounded(path, fs::Limit::RECORD)?).into_owned();
         let Some((first, rest)) = text.split_once('\n') else { return Ok(None) };
         let begin = match serde_json::from_str::<Line>(first) {
             Ok(Line::Begin(begin)) if begin.schema == SCHEMA => begin,
@@ -176,6 +176,7 @@ pub fn maker_is_alive(path: &Path) -> bool {
 /// When the directory cannot be read.
 pub fn list(layout: &Layout) -> std::result::Result<Vec<PathBuf>, IoError> {
     let dir = layout.journal_dir();
+    fs::refuse_foreign_dir(&dir)?;
     let names = fs::list_dir_optional(&dir)?;
     Ok(names.iter().filter(|n| !n.to_string_lossy().starts_with('.')).map(|n| dir.join(n)).collect())
 }
@@ -226,7 +227,7 @@ impl Transaction {
         let first = bytes(&[Line::Begin(begin)]);
         fs::create_new(&path, &first, 0o644)?;
         fs::sync_dir(layout.journal_dir())?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| IoError::new("open", &path, e))?;
+        let file = fs::open_append(&path)?;
         let length = first.len() as u64;
         Ok(Self { path, file, length, kernels: kernels.to_vec(), noted: Vec::new(), ops: Vec::new() })
     }

@@ -51,7 +51,7 @@ impl Distribution {
     pub fn detect(root: &Path) -> Option<Self> {
         ["etc/os-release", "usr/lib/os-release"]
             .iter()
-            .find_map(|f| std::fs::read_to_string(root.join(f)).ok())
+            .find_map(|f| dkms_sys::fs::read_text(root.join(f), dkms_sys::fs::Limit::CONFIG).ok())
             .map(|text| Self::from_os_release(&text))
     }
 
@@ -108,10 +108,12 @@ impl Distribution {
                 }
                 _ => "kernel-default-devel".into(),
             },
-            Family::Arch => match std::fs::read_to_string(kernel_modules.join("pkgbase")) {
-                Ok(base) if !base.trim().is_empty() => format!("{}-headers", base.trim()),
-                _ => "linux-headers".into(),
-            },
+            Family::Arch => {
+                match dkms_sys::fs::read_text(kernel_modules.join("pkgbase"), dkms_sys::fs::Limit::CONFIG) {
+                    Ok(base) if !base.trim().is_empty() => format!("{}-headers", base.trim()),
+                    _ => "linux-headers".into(),
+                }
+            }
             Family::Gentoo => "the sources of that kernel (sys-kernel/*-sources, prepared)".into(),
             Family::Other => format!("the headers of kernel {release}"),
         }

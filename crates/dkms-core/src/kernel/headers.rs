@@ -25,7 +25,7 @@ pub struct KernelConfig {
 impl KernelConfig {
     /// Reads a configuration; `None` when it cannot be read.
     pub fn read(path: &Path) -> Option<Self> {
-        let bytes = std::fs::read(path).ok()?;
+        let bytes = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::INDEX).ok()?;
         Some(Self { path: path.to_owned(), text: String::from_utf8_lossy(&bytes).into_owned() })
     }
 
@@ -81,7 +81,14 @@ pub fn find(s: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
         );
         return Err(Error::HeadersMissing { release: kernel.release.clone(), path: dir, package });
     }
-    let config = KernelConfig::read(&config_path(s, &kernel.release));
+    let path = config_path(s, &kernel.release);
+    // A configuration that is missing or not ours to read is nothing to stop for; something else in its place is.
+    if let Err(e) = dkms_sys::fs::open_bounded(&path, dkms_sys::fs::Limit::INDEX) {
+        if e.errno().is_none() {
+            return Err(e.into());
+        }
+    }
+    let config = KernelConfig::read(&path);
     Ok(Headers { dir, config })
 }
 

@@ -4,7 +4,6 @@ use crate::error::Result;
 use crate::kernel::headers::Headers;
 use crate::session::Session;
 use dkms_sys::process::{Command, Stdin, Stream};
-use std::fs::File;
 use std::time::Duration;
 
 /// What is set for a build so that it uses the kernel's own tools.
@@ -59,7 +58,7 @@ pub fn detect(s: &Session<'_>, headers: &Headers) -> Result<Toolchain> {
         }
     }
     let vmlinux = headers.dir.join("vmlinux");
-    if let Ok(mut file) = File::open(&vmlinux) {
+    if let Ok(mut file) = dkms_sys::fs::open(&vmlinux) {
         if let Ok(Some(comment)) = kmodule::vmlinux::read_section(&mut file, ".comment", 64 * 1024) {
             clang = String::from_utf8_lossy(&comment).contains("clang");
         }

@@ -5,9 +5,9 @@
 //! Documentation/filesystems/efivarfs.rst). `mok-variables` has a file `NAME` with the data alone
 //! (drivers/firmware/efi/mokvar-table.c), for root only.
 
-use super::{Seen, why};
+use super::Seen;
+use dkms_sys::fs::Limit;
 use kmodule::efi_siglist::SignatureLists;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// `EFI_GLOBAL_VARIABLE`
@@ -98,7 +98,7 @@ pub fn booted(root: &Path) -> Seen<bool> {
     match std::fs::read_dir(&firmware).map(|mut entries| entries.next().is_some()) {
         Ok(true) => Ok(false),
         Ok(false) => Err(format!("{} is empty: hidden from this container", firmware.display())),
-        Err(e) => Err(why(&firmware, &e)),
+        Err(e) => Err(dkms_sys::IoError::new("read", &firmware, e).to_string()),
     }
 }
 
@@ -131,7 +131,7 @@ pub fn secure_boot(root: &Path) -> SecureBoot {
 fn read(root: &Path, name: &str, guid: &str) -> Seen<Option<(u32, Vec<u8>)>> {
     let dir = root.join("sys/firmware/efi/efivars");
     let path = dir.join(format!("{name}-{guid}"));
-    match std::fs::read(&path) {
+    match dkms_sys::fs::read_bounded(&path, Limit::INDEX) {
         Ok(bytes) => match bytes.split_at_checked(4) {
             Some((attributes, data)) => {
                 let attributes = attributes.try_into().map_or(0, u32::from_le_bytes);
@@ -139,12 +139,12 @@ fn read(root: &Path, name: &str, guid: &str) -> Seen<Option<(u32, Vec<u8>)>> {
             }
             None => Err(format!("{} is too short for a variable", path.display())),
         },
-        Err(e) if e.kind() == ErrorKind::NotFound => match std::fs::read_dir(&dir).map(|mut d| d.next()) {
+        Err(e) if e.is_not_found() => match std::fs::read_dir(&dir).map(|mut d| d.next()) {
             Ok(Some(_)) => Ok(None),
             Ok(None) => Err(format!("efivarfs is not mounted on {}", dir.display())),
-            Err(e) => Err(why(&dir, &e)),
+            Err(e) => Err(dkms_sys::IoError::new("read", &dir, e).to_string()),
         },
-        Err(e) => Err(why(&path, &e)),
+        Err(e) => Err(e.to_string()),
     }
 }
 
@@ -160,7 +160,7 @@ pub(super) fn list(root: &Path, variable: Variable) -> Seen<SignatureLists> {
     let name = variable.name();
     let parse = |data: &[u8]| SignatureLists::parse(data).map_err(|e| format!("{name} is damaged: {e}"));
     if variable.has_copy() {
-        if let Ok(data) = std::fs::read(copies(root).join(name)) {
+        if let Ok(data) = dkms_sys::fs::read_bounded(copies(root).join(name), Limit::INDEX) {
             return parse(&data);
         }
     }

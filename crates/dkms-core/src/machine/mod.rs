@@ -127,14 +127,9 @@ impl Machine {
     }
 }
 
-/// Why a file cannot be read, in the system's words.
-fn why(path: &Path, e: &std::io::Error) -> String {
-    dkms_sys::IoError::new("read", path, std::io::Error::from(e.kind())).to_string()
-}
-
 /// A small file's text.
 fn text(path: &Path) -> Seen<String> {
-    let bytes = std::fs::read(path).map_err(|e| why(path, &e))?;
+    let bytes = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 

@@ -3,8 +3,8 @@
 //! The order is that of `module_sig_check` in kernel/module/signing.c: a module without a good signature is refused with
 //! EKEYREJECTED where `sig_enforce` is on, else with EPERM where the kernel is locked down, else it is loaded and taints.
 
-use super::{Machine, SecureBoot, Seen, why};
-use std::io::ErrorKind;
+use super::{Machine, SecureBoot, Seen};
+use dkms_sys::fs::Limit;
 use std::path::Path;
 
 /// What becomes of a module without a good signature.
@@ -58,15 +58,15 @@ impl Lockdown {
 /// `module.sig_enforce`; `None` when the running kernel has no such parameter.
 pub(super) fn sig_enforce(root: &Path) -> Seen<Option<bool>> {
     let path = root.join("sys/module/module/parameters/sig_enforce");
-    match std::fs::read_to_string(&path) {
+    match dkms_sys::fs::read_text(&path, Limit::CONFIG) {
         Ok(text) => match text.trim() {
             "Y" => Ok(Some(true)),
             "N" => Ok(Some(false)),
             other => Err(format!("{} says \"{other}\"", path.display())),
         },
         // A kernel without modules has no directory either.
-        Err(e) if e.kind() == ErrorKind::NotFound && root.join("sys/module").is_dir() => Ok(None),
-        Err(e) => Err(why(&path, &e)),
+        Err(e) if e.is_not_found() && root.join("sys/module").is_dir() => Ok(None),
+        Err(e) => Err(e.to_string()),
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn sig_enforce(root: &Path) -> Seen<Option<bool>> {
 pub(super) fn lockdown(root: &Path) -> Seen<Lockdown> {
     let security = root.join("sys/kernel/security");
     let path = security.join("lockdown");
-    match std::fs::read_to_string(&path) {
+    match dkms_sys::fs::read_text(&path, Limit::CONFIG) {
         Ok(text) => {
             let level = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
             level
@@ -82,11 +82,9 @@ pub(super) fn lockdown(root: &Path) -> Seen<Lockdown> {
                 .ok_or_else(|| format!("{} says \"{}\"", path.display(), text.trim()))
         }
         // Where securityfs is mounted there is at least the list of security modules.
-        Err(e) if e.kind() == ErrorKind::NotFound && security.join("lsm").exists() => Ok(Lockdown::None),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            Err(format!("securityfs is not mounted on {}", security.display()))
-        }
-        Err(e) => Err(why(&path, &e)),
+        Err(e) if e.is_not_found() && security.join("lsm").exists() => Ok(Lockdown::None),
+        Err(e) if e.is_not_found() => Err(format!("securityfs is not mounted on {}", security.display())),
+        Err(e) => Err(e.to_string()),
     }
 }
 

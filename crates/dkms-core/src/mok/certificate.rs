@@ -107,7 +107,8 @@ pub struct Certified {
 impl Certified {
     /// Reads a certificate file and looks around; the reason when it is none.
     pub(super) fn look(machine: &Machine, path: &Path, config: Option<&KernelConfig>) -> Seen<Self> {
-        let bytes = dkms_sys::fs::read(path).map_err(|e| e.to_string())?;
+        let bytes =
+            dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
         let certificate = Certificate::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
         let enrolment = Enrolment::look(machine, &certificate);
         let accepted = if enrolment.kernel == Some(true) {

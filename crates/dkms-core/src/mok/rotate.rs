@@ -162,7 +162,7 @@ fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> R
         s,
         old: read_certificate(&pair.certificate)?,
         new: read_certificate(&staged.certificate)?,
-        key: Key::parse(&fs::read(&staged.key)?)
+        key: Key::parse(&fs::read_bounded(&staged.key, fs::Limit::CONFIG)?)
             .map_err(|e| refuse(format!("{}: {e}", staged.key), "delete the new pair, then rotate again"))?,
     };
     if !resigner.new.matches(&resigner.key) {

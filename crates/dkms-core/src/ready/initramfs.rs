@@ -16,17 +16,24 @@ fn candidates(s: &Session<'_>, release: &str) -> Vec<PathBuf> {
         boot.join(format!("initrd-{release}")),
         s.layout.kernel_modules(release).join("initrd"),
     ];
-    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let id = dkms_sys::fs::read_text("/etc/machine-id", dkms_sys::fs::Limit::CONFIG).unwrap_or_default();
     for dir in [boot.clone(), boot.join("efi"), "/efi".into()] {
         found.push(dir.join(id.trim()).join(release).join("initrd"));
     }
     // Arch names them after the package that the kernel came from.
-    let base = std::fs::read_to_string(s.layout.kernel_modules(release).join("pkgbase")).unwrap_or_default();
+    let base = dkms_sys::fs::read_text(
+        s.layout.kernel_modules(release).join("pkgbase"),
+        dkms_sys::fs::Limit::CONFIG,
+    )
+    .unwrap_or_default();
     if !base.trim().is_empty() {
         found.push(boot.join(format!("initramfs-{}.img", base.trim())));
     }
     found
 }
+
+/// As large as the unpacked content may be.
+const INITRAMFS: dkms_sys::fs::Limit = dkms_sys::fs::Limit::bytes(kmodule::initramfs::LIMIT);
 
 enum Seen {
     None,
@@ -35,11 +42,11 @@ enum Seen {
 }
 
 fn look(s: &Session<'_>, release: &str) -> Seen {
-    let Some(path) = candidates(s, release).into_iter().find(|p| p.is_file()) else { return Seen::None };
+    let Some(path) = candidates(s, release).into_iter().find(|p| p.exists()) else { return Seen::None };
     let unreadable = |why: String| Seen::Unreadable(format!("{}: {why}", path.display()));
-    let file = match std::fs::File::open(&path) {
+    let file = match dkms_sys::fs::open_bounded(&path, INITRAMFS) {
         Ok(file) => file,
-        Err(e) => return unreadable(e.to_string()),
+        Err(e) => return Seen::Unreadable(e.to_string()),
     };
     match kmodule::initramfs::module_names(&mut std::io::BufReader::with_capacity(1 << 16, file)) {
         Ok(found) => {

@@ -334,7 +334,8 @@ fn own_module(modules: &Path, name: &str, index: &Index, report: &mut Report) {
         file.and_then(module_stem).map(folded)
     };
     let wanted = folded(name);
-    let builtin = std::fs::read_to_string(modules.join("modules.builtin")).unwrap_or_default();
+    let builtin = dkms_sys::fs::read_text(modules.join("modules.builtin"), dkms_sys::fs::Limit::INDEX)
+        .unwrap_or_default();
     if index.contains_key(&wanted) || builtin.lines().any(|line| name_of(line).as_ref() == Some(&wanted)) {
         report.note(Some(name), Outcome::Loads, "is a module of this kernel", None);
     } else {

@@ -17,7 +17,6 @@ use crate::packaging::{self, Inside, Request};
 use crate::session::Session;
 use crate::tarball;
 use crate::tree::state;
-use dkms_sys::IoError;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command};
 use std::collections::BTreeMap;
@@ -47,7 +46,7 @@ fn template(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
     if named.is_some() {
         return kmp::find(s, request, named).map(Some);
     }
-    Ok(Some(s.layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|p| p.is_file()))
+    Ok(Some(s.layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|p| p.exists()))
 }
 
 /// Writes `M-V-dd.iso`: for each architecture a package `kmod-M` with the modules that are built for the kernels, and, where
@@ -115,7 +114,7 @@ fn after_template(
         let mut rpmbuild = Rpmbuild::new(s, "make a package of modules", epoch)?;
         kmp::source_archive(s, &Build::new(request.package, kernel), &rpmbuild, epoch)?;
         let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
-        fs::write_atomic(&file, &fs::read(template)?, 0o644)?;
+        fs::write_atomic(&file, &fs::read_bounded(template, fs::Limit::CONFIG)?, 0o644)?;
         for (name, value) in [("version", v), ("module_name", m), ("kernel_version", &kernel.release)] {
             rpmbuild.define(name, &names::plain(value));
         }
@@ -212,6 +211,5 @@ fn same_times(path: &Path, epoch: u64) -> Result<()> {
     }
     let time =
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(epoch)).unwrap_or(SystemTime::UNIX_EPOCH);
-    fs::open(path)?.set_modified(time).map_err(|e| IoError::new("set the time of", path, e))?;
-    Ok(())
+    Ok(fs::set_modified(path, time)?)
 }

@@ -28,7 +28,7 @@ pub fn find(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
         let list: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
         Error::SpecMissing { action: "mkkmp".into(), places: list.join(", ") }
     };
-    places.iter().find(|p| p.is_file()).cloned().ok_or_else(missing)
+    places.iter().find(|p| p.exists()).cloned().ok_or_else(missing)
 }
 
 /// Where [`mkkmp`] writes: a directory, unless a file is named; the spec file decides the name.
@@ -60,7 +60,7 @@ pub fn mkkmp(
     let b = Build::new(request.package, kernel);
     source_archive(s, &b, &rpmbuild, epoch)?;
     let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
-    fs::write_atomic(&file, &fs::read(&spec)?, 0o644)?;
+    fs::write_atomic(&file, &fs::read_bounded(&spec, fs::Limit::CONFIG)?, 0o644)?;
     rpmbuild.define("module_name", &names::plain(m));
     rpmbuild.define("module_version", &names::plain(v));
     if !request.kernels.is_empty() {

@@ -11,7 +11,9 @@ mod template;
 
 use crate::add;
 use crate::archive::{self, Member};
-use crate::build::{log::MakeLog, prepare};
+use crate::build::log::MakeLog;
+use crate::build::sandbox::{BuildSandbox, Wanted};
+use crate::build::{owner, prepare};
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::Result;
 use crate::event::Event;
@@ -149,11 +151,32 @@ fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()
     // Beside the copy, which shall hold the source alone.
     let (path, kept) = (dir.with_extension("log"), s.layout.failed_log(b));
     let log = MakeLog::create(s, &path, &kept, b)?;
-    let done = prepare::patch(s, b, dir, &names, &log);
+    let done = sandboxed_patch(s, b, loaded, dir, &names, &log);
     if done.is_err() {
         let _ = kept.parent().map(fs::create_dir_all);
         let _ = fs::copy_file(&path, &kept);
     }
+    done
+}
+
+/// The package's patches, applied as confined as in a build.
+fn sandboxed_patch(
+    s: &Session<'_>,
+    b: &Build,
+    loaded: &Loaded,
+    dir: &Path,
+    names: &[&str],
+    log: &MakeLog,
+) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let policy = &loaded.conf.confine;
+    let wanted = Wanted { dir, seen: dir, hidden: Vec::new(), visible: Vec::new(), policy };
+    let sandbox = BuildSandbox::new(s, wanted)?;
+    sandbox.hand_over()?;
+    let done = prepare::patch(s, b, &sandbox, dir, names, log);
+    owner::take_back(dir);
     done.map(|_| ())
 }
 
@@ -168,7 +191,7 @@ fn take(
     for from in made {
         let own = || from.file_name().map(PathBuf::from).unwrap_or_default();
         let to = directory.join(name.take().unwrap_or_else(own));
-        fs::write_atomic(&to, &fs::read(from)?, 0o644)?;
+        fs::write_atomic(&to, &fs::read_bounded(from, fs::Limit::CONFIG)?, 0o644)?;
         s.tell(Event::ArchiveWritten { path: to.clone() });
         taken.push(to);
     }

@@ -220,7 +220,7 @@ pub fn license(source: &Path, inside: &Inside) -> String {
         if seen > LOOK_AT {
             break;
         }
-        let Ok(bytes) = fs::read(&path) else { continue };
+        let Ok(bytes) = fs::read_bounded(&path, fs::Limit::CONFIG) else { continue };
         let text = String::from_utf8_lossy(&bytes);
         let Some(word) = between(&text, "MODULE_LICENSE(\"", "\"") else { continue };
         match between(&text, "SPDX-License-Identifier:", "\n") {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The spec file that is to be used, if there is one: the module's goes before the machine's.
 pub fn find(s: &Session<'_>, request: &Request<'_>) -> Option<PathBuf> {
     let own = s.layout.source_link(request.package).join(format!("{}-dkms-mkrpm.spec", request.package.name));
-    [own, s.layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.is_file())
+    [own, s.layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.exists())
 }
 
 /// Runs rpmbuild on it. It is told, as by 2.6.1, `module_name`, `version`, `kernel_versions` (releases, with blanks),
@@ -30,12 +30,12 @@ pub fn build(
     mut rpmbuild: Rpmbuild,
 ) -> Result<(Vec<PathBuf>, Rpmbuild)> {
     let (m, v) = (&request.package.name, &request.package.version);
-    let text = fs::read(template)?;
+    let text = fs::read_bounded(template, fs::Limit::CONFIG)?;
     let file = rpmbuild.path().join("SPECS").join("dkms_mkrpm.spec");
     fs::write_atomic(&file, &text, 0o644)?;
     if request.with_source() {
         let source = fs::canonicalize(s.layout.source_link(request.package))?;
-        fs::copy_tree(source, rpmbuild.source(format!("{m}-{v}")))?;
+        s.note_left_out(&fs::copy_tree(source, rpmbuild.source(format!("{m}-{v}")))?);
     }
     let postinst = Path::new("/usr/lib/dkms/common.postinst");
     if postinst.is_file() {

@@ -103,7 +103,8 @@ fn gentoo_keys(
         let found = s.host.environment.iter().find(|(k, _)| k == name)?;
         found.1.to_str().map(str::to_owned).filter(|v| !v.is_empty())
     };
-    let make_conf = std::fs::read_to_string("/etc/portage/make.conf").unwrap_or_default();
+    let make_conf =
+        dkms_sys::fs::read_text("/etc/portage/make.conf", dkms_sys::fs::Limit::CONFIG).unwrap_or_default();
     let configured = |name: &str| {
         make_conf.lines().rev().find_map(|l| {
             let v = l.trim().strip_prefix(name)?.strip_prefix('=')?;
@@ -125,7 +126,7 @@ fn gentoo_keys(
 
 /// The key is there, if only for a dkms that a build's script calls.
 fn is_there(key: &Path) -> bool {
-    key.is_file() || dkms_sys::mount::is_hidden(key)
+    key.exists() || dkms_sys::mount::is_hidden(key)
 }
 
 /// A private key's file, also where the build that called this dkms must not read it.
@@ -136,7 +137,7 @@ pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
     if dkms_sys::mount::is_hidden(key) {
         return Ok(dkms_sys::mount::read_hidden(key)?);
     }
-    Ok(dkms_sys::fs::read(key)?)
+    Ok(dkms_sys::fs::read_bounded(key, dkms_sys::fs::Limit::CONFIG)?)
 }
 
 /// Makes the pair when both halves are missing; a half alone is never overwritten.
@@ -145,19 +146,19 @@ pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
 /// One half missing, or the files cannot be written.
 pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
     if pair.is_token() {
-        return if pair.certificate.is_file() {
+        return if pair.certificate.exists() {
             Ok(false)
         } else {
             Err(missing_half(&pair.certificate, "certificate"))
         };
     }
     let key = Path::new(&pair.key);
-    if is_there(key) && pair.certificate.is_file() {
+    if is_there(key) && pair.certificate.exists() {
         return Ok(false);
     }
     let _one_at_a_time = crate::lock::signing_key(s)?;
     finish_interrupted(key, &pair.certificate)?;
-    match (is_there(key), pair.certificate.is_file()) {
+    match (is_there(key), pair.certificate.exists()) {
         // Another dkms was faster.
         (true, true) => return Ok(false),
         (false, true) => return Err(missing_half(key, "private key")),
@@ -214,7 +215,10 @@ pub(crate) fn ensure_staged(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
     dkms_sys::fs::remove_file(key)?;
     dkms_sys::fs::remove_file(&staged.certificate)?;
     // Whoever reads the certificate finds it in the form it had.
-    make(&staged, !dkms_sys::fs::read(&pair.certificate)?.starts_with(&[0x30]))
+    make(
+        &staged,
+        !dkms_sys::fs::read_bounded(&pair.certificate, dkms_sys::fs::Limit::CONFIG)?.starts_with(&[0x30]),
+    )
 }
 
 fn make(pair: &KeyPair, pem: bool) -> Result<()> {

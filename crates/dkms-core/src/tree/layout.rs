@@ -64,6 +64,12 @@ impl Layout {
             .join(".log")
             .join(format!("make-{}-{}.log", b.kernel.release, b.kernel.arch))
     }
+    /// `M/V/.log/.running-K-A.log`: the log of a build that runs, where the build itself cannot write.
+    pub fn running_log(&self, b: &Build) -> PathBuf {
+        self.version_dir(&b.package)
+            .join(".log")
+            .join(format!(".running-{}-{}.log", b.kernel.release, b.kernel.arch))
+    }
     /// `M/V/K`
     pub fn kernel_dir(&self, b: &Build) -> PathBuf {
         self.version_dir(&b.package).join(&b.kernel.release)

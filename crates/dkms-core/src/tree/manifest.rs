@@ -39,6 +39,9 @@ pub struct Manifest {
     pub build_depends: Vec<String>,
     /// NO_WEAK_MODULES
     pub no_weak_modules: bool,
+    /// What of the confinement of its build was not enforced; empty for a build that was confined fully.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unconfined: Vec<String>,
     /// POST_REMOVE, so that uninstall need not evaluate dkms.conf.
     pub post_remove: Option<String>,
     /// Present while installed.
@@ -159,7 +162,10 @@ impl Manifest {
     /// Reads a build's manifest. `None` when there is none, or when it is not one we understand: then the build is
     /// treated as one that dkms 3.x made.
     pub fn load(layout: &Layout, build: &Build) -> Option<Self> {
-        Self::parse(&std::fs::read(layout.manifest(build)).ok()?, build)
+        Self::parse(
+            &dkms_sys::fs::read_bounded(layout.manifest(build), dkms_sys::fs::Limit::RECORD).ok()?,
+            build,
+        )
     }
 
     /// Reads the bytes of a build's manifest; `None` when it is not one we understand, or another build's.

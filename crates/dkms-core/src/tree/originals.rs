@@ -57,7 +57,7 @@ pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Vec<Original> {
             let name = name.to_owned();
             let origin_file = Some(origin_file(&path)).filter(|o| o.is_file());
             let origin = origin_file.as_ref().and_then(|f| {
-                let text = std::fs::read_to_string(f).ok()?;
+                let text = dkms_sys::fs::read_text(f, dkms_sys::fs::Limit::CONFIG).ok()?;
                 let place = PathBuf::from(text.lines().next()?);
                 // Only ever back into this kernel's own directory.
                 let inside = place.starts_with(layout.kernel_modules(&k.release))

@@ -1,13 +1,16 @@
 //! `dkms verify`: would the kernel load what is installed? [`kmodule::verdict`] knows the kernel's rules; here is what
 //! they are held against: this machine's kernels, their modules, their keys.
 
+mod index;
 mod kernel;
+mod resolver;
 mod sources;
 mod trust;
 
+pub(crate) use index::indexed_files;
+pub use kernel::Facts;
 pub(crate) use kernel::folded;
-pub use kernel::{Facts, Siblings};
-pub(crate) use sources::indexed_files;
+pub use resolver::Resolver;
 pub use trust::Trust;
 
 use crate::ids::{Build, Kernel, PackageId};
@@ -159,11 +162,12 @@ fn judge(s: &Session<'_>, candidates: &[Candidate]) -> Report {
         }
     }
     let facts: Vec<Facts> = kernels.iter().map(|k| Facts::gather(s, k)).collect();
-    let none = Siblings::default();
+    let resolvers: Vec<(&Kernel, Resolver<'_>)> =
+        facts.iter().map(|facts| (&facts.kernel, Resolver::new(facts, []))).collect();
     let modules = side_by_side(s.host.cpus, candidates, |c| {
-        let facts = facts.iter().find(|f| f.kernel == c.kernel)?;
-        let (verdict, unreadable) = match std::fs::read(&c.path) {
-            Ok(bytes) => (facts.judge(&File::read(&bytes, MODULE_LIMIT), &none), None),
+        let (_, resolver) = resolvers.iter().find(|(kernel, _)| **kernel == c.kernel)?;
+        let (verdict, unreadable) = match dkms_sys::fs::read(&c.path) {
+            Ok(bytes) => (resolver.judge(&File::read(&bytes, MODULE_LIMIT), &folded(&c.name)), None),
             Err(e) => (Verdict::default(), Some(e.to_string())),
         };
         Some(Judged {

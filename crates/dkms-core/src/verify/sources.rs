@@ -1,4 +1,4 @@
-//! Where it is written what a kernel is: configuration, symbols, its own modules, depmod's index, kmod.
+//! Where it is written what a kernel is: configuration, symbols, its own modules, kmod.
 
 use super::kernel::folded;
 use crate::ids::Kernel;
@@ -12,7 +12,7 @@ use dkms_sys::process::{Command, Stream};
 use kmodule::compress::Format;
 use kmodule::symvers::Symvers;
 use kmodule::verdict::{File, Loader};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, Path
         lists.push(boot(format!("symvers-{release}{suffix}")));
     }
     for path in lists {
-        let Ok(bytes) = std::fs::read(&path) else { continue };
+        let Ok(bytes) = dkms_sys::fs::read_bounded(&path, dkms_sys::fs::Limit::INDEX) else { continue };
         let plain = match Format::detect(&bytes) {
             Format::None => Some(bytes),
             _ => kmodule::compress::decompress(&bytes, MODULE_LIMIT).ok(),
@@ -64,7 +64,7 @@ pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, Path
         boot(format!("{}-{release}", IMAGES[1])),
     ];
     images.into_iter().find_map(|path| {
-        let packed = std::fs::read(&path).ok()?;
+        let packed = dkms_sys::fs::read(&path).ok()?;
         let elf = kmodule::image::unpack(&packed).ok()?;
         let list = kmodule::exports::of_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
         Some((list, path))
@@ -92,7 +92,7 @@ pub(super) fn sample(own: &Path) -> Option<Sample> {
             .collect();
         files.sort();
         for (_, path) in files {
-            let Ok(bytes) = std::fs::read(&path) else { continue };
+            let Ok(bytes) = dkms_sys::fs::read(&path) else { continue };
             let file = File::read(&bytes, MODULE_LIMIT);
             if let Some((module, vermagic)) = file.module().and_then(|m| Some((m, m.modinfo.vermagic()?))) {
                 let signer = kmodule::sign::signature(file.plain()).map_or_else(String::new, |s| s.signer);
@@ -108,9 +108,9 @@ pub(super) fn sample(own: &Path) -> Option<Sample> {
 }
 
 /// Names and files of what dkms installed for a kernel.
-pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> Vec<(String, PathBuf)> {
+pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> BTreeMap<String, PathBuf> {
     let filter = Filter::of_kernel(&kernel.release);
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for entry in status::status(s, &filter) {
         if let State::Installed(k) = &entry.kind {
             let b = crate::ids::Build::new(&entry.package, k);
@@ -141,27 +141,4 @@ pub(super) fn kmod(path: &std::ffi::OsStr) -> Option<(u32, Loader)> {
         })
     };
     Some((version, Loader { gzip: reads("ZLIB"), xz: reads("XZ"), zstd: reads("ZSTD"), kernel: None }))
-}
-
-fn text(path: &Path) -> String {
-    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-}
-
-/// `modules.symbols`: symbols of modules, each with the name of the module.
-pub(super) fn exporters(modules: &Path) -> HashMap<String, String> {
-    let line = |line: &str| {
-        let (symbol, module) = line.strip_prefix("alias symbol:")?.split_once(' ')?;
-        Some((symbol.to_owned(), folded(module.trim())))
-    };
-    text(&modules.join("modules.symbols")).lines().filter_map(line).collect()
-}
-
-/// `modules.dep`: the files of modules by name.
-pub(crate) fn indexed_files(modules: &Path) -> HashMap<String, PathBuf> {
-    let line = |line: &str| {
-        let (file, _) = line.split_once(':')?;
-        let stem = module_stem(file.rsplit('/').next()?)?;
-        Some((folded(stem), modules.join(file)))
-    };
-    text(&modules.join("modules.dep")).lines().filter_map(line).collect()
 }

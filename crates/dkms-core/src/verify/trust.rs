@@ -73,7 +73,9 @@ impl Trust {
             blacklist: blacklist(cmdline),
             digests: Digests {
                 config: config.cloned(),
-                loaded: std::fs::read_to_string("/proc/crypto").ok().filter(|_| running),
+                loaded: dkms_sys::fs::read_text("/proc/crypto", dkms_sys::fs::Limit::INDEX)
+                    .ok()
+                    .filter(|_| running),
                 modules: s.layout.kernel_modules(&kernel.release),
                 md5: !kmodule::verdict::since(&kernel.release, 6, 7),
             },
@@ -198,7 +200,9 @@ impl Digests {
 
 /// Whether depmod's index has a module for a digest; its file must be there, and those of the modules it needs.
 fn on_demand(modules: &Path, digest: &str) -> bool {
-    let text = |name: &str| std::fs::read_to_string(modules.join(name)).unwrap_or_default();
+    let text = |name: &str| {
+        dkms_sys::fs::read_text(modules.join(name), dkms_sys::fs::Limit::INDEX).unwrap_or_default()
+    };
     let (aliases, files) = (text("modules.alias"), text("modules.dep"));
     let there = |module: &str| {
         files.lines().filter_map(|line| line.split_once(':')).any(|(file, needed)| {
@@ -257,7 +261,7 @@ fn known(
 /// The certificate that dkms signs with, when it can be read.
 fn own_certificate(s: &Session<'_>) -> Option<Certificate> {
     let pair = signing::key_pair(s, &s.options.framework, None).ok()?;
-    Certificate::parse(&std::fs::read(pair.certificate).ok()?).ok()
+    Certificate::parse(&dkms_sys::fs::read_bounded(pair.certificate, dkms_sys::fs::Limit::CONFIG).ok()?).ok()
 }
 
 /// Distributions whose kernels take the firmware's keys for modules too; the kernel as it is published does not.

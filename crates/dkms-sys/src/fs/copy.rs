@@ -1,11 +1,12 @@
 //! Copying files and trees, sharing blocks where the file system can (`FICLONE`).
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
+use super::read::{self, Limit};
 use crate::{IoError, Result};
 
 /// Copies one file with mode and modification time; an existing `dst` is replaced (unlinked first, so that a link or
@@ -14,11 +15,8 @@ use crate::{IoError, Result};
 /// Blocks are shared where the file system can, else the kernel copies, else it is read and written.
 pub fn copy_file(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<u64> {
     let (src, dst) = (src.as_ref(), dst.as_ref());
-    let source = super::open(src)?;
+    let source = super::open_bounded(src, Limit::COPIED)?;
     let meta = source.metadata().map_err(|e| IoError::new("examine", src, e))?;
-    if !meta.is_file() {
-        return Err(special(src, &meta));
-    }
     copy_open_file(source, src, &meta, dst, false)
 }
 
@@ -64,8 +62,9 @@ fn times(meta: &Metadata) -> Timestamps {
 /// are kept, owners too when root. `src` itself is followed if it is a link; `dst` may be an existing directory, whose
 /// files of the same names are replaced.
 ///
-/// Sockets, devices and pipes are an error. Extended attributes and hard links between files are not kept.
-pub fn copy_tree(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<()> {
+/// Sockets, devices and named pipes below `src` are left out; their paths are returned. Extended attributes and hard links
+/// between files are not kept.
+pub fn copy_tree(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let src = super::canonicalize(src)?;
     let dst = dst.as_ref();
     let meta = super::metadata(&src)?;
@@ -79,18 +78,26 @@ pub fn copy_tree(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<()> {
             }
         }
     }
+    if !meta.is_dir() && !meta.is_file() {
+        let what =
+            format!("it is {}, neither a directory nor a regular file", read::name_of(meta.file_type()));
+        return Err(IoError::new("copy", src, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)));
+    }
     let owner = rustix::process::geteuid().is_root();
-    copy_any(&src, dst, owner)
+    let mut left_out = Vec::new();
+    copy_any(&src, dst, owner, &mut left_out)?;
+    Ok(left_out)
 }
 
-fn copy_any(src: &Path, dst: &Path, owner: bool) -> Result<()> {
+fn copy_any(src: &Path, dst: &Path, owner: bool, left_out: &mut Vec<PathBuf>) -> Result<()> {
     let meta = super::symlink_metadata(src)?;
     let kind = meta.file_type();
     if kind.is_dir() {
-        copy_directory(src, &meta, dst, owner)
+        copy_directory(src, &meta, dst, owner, left_out)
     } else if kind.is_symlink() {
         copy_link(src, &meta, dst, owner)
     } else if kind.is_file() {
+        read::check_size(src, &meta, Limit::COPIED)?;
         let source = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -98,11 +105,18 @@ fn copy_any(src: &Path, dst: &Path, owner: bool) -> Result<()> {
             .map_err(|e| IoError::new("open", src, e))?;
         copy_open_file(source, src, &meta, dst, owner).map(drop)
     } else {
-        Err(special(src, &meta))
+        left_out.push(src.to_owned());
+        Ok(())
     }
 }
 
-fn copy_directory(src: &Path, meta: &Metadata, dst: &Path, owner: bool) -> Result<()> {
+fn copy_directory(
+    src: &Path,
+    meta: &Metadata,
+    dst: &Path,
+    owner: bool,
+    left_out: &mut Vec<PathBuf>,
+) -> Result<()> {
     let error = |e| IoError::new("create directory", dst, e);
     match std::fs::DirBuilder::new().mode(0o700).create(dst) {
         Ok(()) => {}
@@ -110,7 +124,7 @@ fn copy_directory(src: &Path, meta: &Metadata, dst: &Path, owner: bool) -> Resul
         Err(e) => return Err(error(e)),
     }
     for name in super::list_dir(src)? {
-        copy_any(&src.join(&name), &dst.join(&name), owner)?;
+        copy_any(&src.join(&name), &dst.join(&name), owner, left_out)?;
     }
     if owner {
         super::set_owner(dst, meta.uid(), meta.gid())?;
@@ -128,18 +142,4 @@ fn copy_link(src: &Path, meta: &Metadata, dst: &Path, owner: bool) -> Result<()>
     }
     rustix::fs::utimensat(CWD, dst, &times(meta), AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|e| IoError::new("create link", dst, e))
-}
-
-fn special(path: &Path, meta: &Metadata) -> IoError {
-    let kind = meta.file_type();
-    let what = if kind.is_socket() {
-        "it is a socket; only files, directories and links can be copied"
-    } else if kind.is_fifo() {
-        "it is a named pipe; only files, directories and links can be copied"
-    } else if kind.is_dir() {
-        "it is a directory"
-    } else {
-        "it is a device; only files, directories and links can be copied"
-    };
-    IoError::new("copy", path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what))
 }

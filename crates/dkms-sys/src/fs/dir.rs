@@ -113,11 +113,17 @@ impl Dir {
         Some(std::ffi::OsString::from_vec(target.into_bytes()).into())
     }
 
-    /// Reads a file and gives its bytes. `buffer` is room for them, to be used again and again. `None` when that did not
-    /// work, or when the file is larger than 16 MiB.
+    /// Reads a regular file and gives its bytes. `buffer` is room for them, to be used again and again. `None` when that did
+    /// not work, or when the file is larger than 16 MiB.
     pub fn read<'b>(&self, name: impl AsRef<Path>, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
         const LIMIT: usize = 16 << 20;
-        let file = openat(&self.0, name.as_ref(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        // Opening a device can have an effect of its own. What takes the file's place after this is not waited for.
+        let stat = statat(&self.0, name.as_ref(), AtFlags::empty()).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = openat(&self.0, name.as_ref(), flags, Mode::empty()).ok()?;
         let mut filled = 0;
         loop {
             // One call for a usual file: room is left over, so that a short read is the end.

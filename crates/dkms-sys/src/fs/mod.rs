@@ -4,15 +4,17 @@
 
 mod copy;
 mod dir;
+mod read;
 mod remove;
 mod temp;
+mod untrusted;
 mod write;
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
@@ -21,30 +23,11 @@ use crate::{IoError, Result};
 
 pub use copy::{copy_file, copy_tree};
 pub use dir::{Dir, Kind, Stat};
+pub use read::{Limit, open, open_bounded, read, read_bounded, read_optional, read_start, read_text};
 pub use remove::{remove_empty_below, remove_empty_dirs, remove_file, remove_tree};
 pub use temp::TempDir;
+pub use untrusted::{open_untrusted, read_untrusted};
 pub use write::{create_new, replace_with, symlink, symlink_replace, write_atomic};
-
-/// The whole file as bytes.
-pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
-    let path = path.as_ref();
-    std::fs::read(path).map_err(|e| IoError::new("read", path, e))
-}
-
-/// The whole file as text; bytes that are not UTF-8 are an error.
-pub fn read_to_string(path: impl AsRef<Path>) -> Result<String> {
-    let path = path.as_ref();
-    std::fs::read_to_string(path).map_err(|e| IoError::new("read", path, e))
-}
-
-/// The whole file, or `None` when there is none (also when a directory on the way is missing).
-pub fn read_optional(path: impl AsRef<Path>) -> Result<Option<Vec<u8>>> {
-    match read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if is_absent(&e.source) => Ok(None),
-        Err(e) => Err(e),
-    }
-}
 
 /// Makes the directory and those above it (mode 0755 less the umask).
 ///
@@ -148,12 +131,28 @@ pub fn list_dir(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// As [`list_dir`], but empty when the directory does not exist.
+/// As [`list_dir`], but empty when the directory does not exist. A file in its place is an error.
 pub fn list_dir_optional(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
+    let path = path.as_ref();
     match list_dir(path) {
-        Err(e) if is_absent(&e.source) => Ok(Vec::new()),
+        Err(e) if is_absent(&e.source) && (e.is_not_found() || !exists(path)) => Ok(Vec::new()),
         other => other,
     }
+}
+
+/// Makes sure that a directory of our own, where it exists, is a directory itself: whoever puts a link in its place decides
+/// where we create and delete files.
+///
+/// # Errors
+/// It is a link or no directory.
+pub fn refuse_foreign_dir(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let Ok(meta) = path.symlink_metadata() else { return Ok(()) };
+    if meta.is_dir() {
+        return Ok(());
+    }
+    let what = format!("it is {}, not a directory (remove it)", read::name_of(meta.file_type()));
+    Err(IoError::new("use", path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)))
 }
 
 /// A directory, symbolic links followed (`stat`). Unreadable counts as no.
@@ -199,7 +198,7 @@ pub fn is_executable(path: impl AsRef<Path>) -> bool {
 /// Whether two files hold the same bytes. Sizes are compared first, then contents in chunks.
 pub fn same_contents(a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<bool> {
     let (a, b) = (a.as_ref(), b.as_ref());
-    let (mut left, mut right) = (open(a)?, open(b)?);
+    let (mut left, mut right) = (open_bounded(a, Limit::COPIED)?, open_bounded(b, Limit::COPIED)?);
     let size = |file: &File, path| file.metadata().map_err(|e| IoError::new("examine", path, e));
     let (left_meta, right_meta) = (size(&left, a)?, size(&right, b)?);
     if left_meta.dev() == right_meta.dev() && left_meta.ino() == right_meta.ino() {
@@ -226,22 +225,50 @@ fn read_chunk(file: &mut File, chunk: &mut Vec<u8>) -> std::io::Result<()> {
     file.take(64 * 1024).read_to_end(chunk).map(drop)
 }
 
-/// Opens for reading.
-pub fn open(path: impl AsRef<Path>) -> Result<File> {
-    let path = path.as_ref();
-    File::open(path).map_err(|e| IoError::new("open", path, e))
-}
-
-/// Creates or empties a file for writing (logs and the like, that are written bit by bit).
+/// Creates or empties a file for writing (logs and the like, that are written bit by bit). A link or a special file of
+/// that name is an error.
 pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
-    File::create(path).map_err(|e| IoError::new("create", path, e))
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .mode(0o666)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(|e| IoError::new("create", path, e))?;
+    only_regular(path, &file, "create")?;
+    file.set_len(0).map_err(|e| IoError::new("write", path, e))?;
+    Ok(file)
+}
+
+/// Opens a file for writing at its end, and creates it if it is missing. A link or a special file of that name is an error.
+pub fn open_append(path: impl AsRef<Path>) -> Result<File> {
+    let path = path.as_ref();
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o666)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(|e| IoError::new("write", path, e))?;
+    only_regular(path, &file, "write")?;
+    Ok(file)
+}
+
+/// Fails if an open file is not a regular one.
+pub(crate) fn only_regular(path: &Path, file: &File, op: &'static str) -> Result<()> {
+    let kind = file.metadata().map_err(|e| IoError::new("examine", path, e))?.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    let what = format!("it is {}, not a regular file (remove it)", read::name_of(kind));
+    Err(IoError::new(op, path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)))
 }
 
 /// Brings everything to the disk that was written on the file system of `path`.
 pub fn sync_file_system(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let file = open(path)?;
+    let file = File::open(path).map_err(|e| IoError::new("open", path, e))?;
     rustix::fs::syncfs(&file).map_err(|e| IoError::new("sync", path, e))
 }
 
@@ -256,7 +283,12 @@ pub fn sync_file(path: impl AsRef<Path>) -> Result<()> {
 }
 
 fn sync(path: &Path) -> Result<()> {
-    match open(path)?.sync_all() {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(|e| IoError::new("open", path, e))?;
+    match file.sync_all() {
         // File systems that cannot sync a directory say EINVAL; there is nothing more to do there.
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(()),
         other => other.map_err(|e| IoError::new("sync", path, e)),
@@ -299,6 +331,22 @@ pub fn set_mode(path: impl AsRef<Path>, mode: u32) -> Result<()> {
     let path = path.as_ref();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         .map_err(|e| IoError::new("change the mode of", path, e))
+}
+
+/// Sets the modification time of a file or directory; links are followed.
+pub fn set_modified(path: impl AsRef<Path>, time: std::time::SystemTime) -> Result<()> {
+    use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT};
+    let path = path.as_ref();
+    let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec {
+            tv_sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: since.subsec_nanos().into(),
+        },
+    };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::empty())
+        .map_err(|e| IoError::new("set the time of", path, e))
 }
 
 /// Gives the file or directory to a user and a group; symbolic links themselves, not what they point to.

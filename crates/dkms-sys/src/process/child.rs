@@ -4,11 +4,11 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::supervisor::{self, Rows};
 use crate::mount::{self, Bind};
-use crate::sandbox::Prepared;
+use crate::sandbox::{Part, Prepared};
 use crate::signal;
 
 /// The preparations, in order. The child notes the one it is at in [`Notes`], so that an error can name it.
@@ -17,6 +17,7 @@ use crate::signal;
 pub(super) enum Step {
     Start,
     Supervise,
+    Namespaces,
     Mount,
     Directory,
     Limits,
@@ -26,9 +27,10 @@ pub(super) enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 8] = [
+    const ALL: [Step; 9] = [
         Step::Start,
         Step::Supervise,
+        Step::Namespaces,
         Step::Mount,
         Step::Directory,
         Step::Limits,
@@ -41,6 +43,7 @@ impl Step {
         match self {
             Step::Start => "creating a process",
             Step::Supervise => "creating its supervisor",
+            Step::Namespaces => "making namespaces of its own",
             Step::Mount => "making a private mount",
             Step::Directory => "entering its directory",
             Step::Limits => "setting its limits",
@@ -53,7 +56,18 @@ impl Step {
 
 /// A page shared with the child, on which it notes how far it got.
 #[derive(Debug)]
-pub(super) struct Notes(*mut [AtomicU32; 2]);
+pub(super) struct Notes(*mut Cells);
+
+#[derive(Debug)]
+struct Cells {
+    step: AtomicU32,
+    /// The [`Part`] that was refused, when that is why the program was not started.
+    refused: AtomicU32,
+    /// Bits of the parts that could not be had.
+    missing: AtomicU32,
+    /// The wait status of the program, as process 1 of its namespace saw it, plus one in the high half.
+    ended: AtomicU64,
+}
 
 // SAFETY: the page is only reached through atomics and lives until the last owner is dropped.
 unsafe impl Send for Notes {}
@@ -62,11 +76,11 @@ unsafe impl Sync for Notes {}
 
 impl Notes {
     pub(super) fn new() -> std::io::Result<Arc<Self>> {
-        // SAFETY: a fresh anonymous mapping; zeroed memory is two atomics of 0.
+        // SAFETY: a fresh anonymous mapping; zeroed memory is atomics of 0.
         let page = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                size_of::<[AtomicU32; 2]>(),
+                size_of::<Cells>(),
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS,
                 -1,
@@ -79,30 +93,55 @@ impl Notes {
         Ok(Arc::new(Notes(page.cast())))
     }
 
-    fn cells(&self) -> &[AtomicU32; 2] {
+    fn cells(&self) -> &Cells {
         // SAFETY: the mapping is page-aligned, large enough, and unmapped only in drop.
         unsafe { &*self.0 }
     }
 
     fn at(&self, step: Step) {
-        self.cells()[0].store(step as u32, Ordering::SeqCst);
+        self.cells().step.store(step as u32, Ordering::SeqCst);
     }
 
     pub(super) fn step(&self) -> Step {
-        let number = self.cells()[0].load(Ordering::SeqCst) as usize;
+        let number = self.cells().step.load(Ordering::SeqCst) as usize;
         Step::ALL.get(number).copied().unwrap_or(Step::Start)
     }
 
-    /// Whether the network is out of reach.
-    pub(super) fn network_closed(&self) -> bool {
-        self.cells()[1].load(Ordering::SeqCst) != 0
+    fn refuse(&self, (part, error): (Part, std::io::Error)) -> std::io::Error {
+        self.cells().refused.store(part as u32, Ordering::SeqCst);
+        error
+    }
+
+    /// The part of the confinement for which the program was not started.
+    pub(super) fn refused(&self) -> Option<Part> {
+        let bits = self.cells().refused.load(Ordering::SeqCst);
+        Part::ALL.into_iter().find(|part| *part as u32 == bits)
+    }
+
+    fn add_missing(&self, bits: u32) {
+        self.cells().missing.fetch_or(bits, Ordering::SeqCst);
+    }
+
+    /// Bits of the parts that the program was started without.
+    pub(super) fn missing(&self) -> u32 {
+        self.cells().missing.load(Ordering::SeqCst)
+    }
+
+    /// The wait status that process 1 of the namespace noted; `None` when it was killed before.
+    pub(super) fn ended(&self) -> Option<i32> {
+        let cell = self.cells().ended.load(Ordering::SeqCst);
+        (cell >> 32 != 0).then_some(cell as u32 as i32)
+    }
+
+    fn note_end(&self, status: i32) {
+        self.cells().ended.store(1 << 32 | u64::from(status as u32), Ordering::SeqCst);
     }
 }
 
 impl Drop for Notes {
     fn drop(&mut self) {
         // SAFETY: mapped in new with this size, and this is the last owner.
-        unsafe { libc::munmap(self.0.cast(), size_of::<[AtomicU32; 2]>()) };
+        unsafe { libc::munmap(self.0.cast(), size_of::<Cells>()) };
     }
 }
 
@@ -118,7 +157,9 @@ pub(super) struct Plan {
     pub(super) cwd: Option<CString>,
     pub(super) umask: u32,
     pub(super) nice: i32,
-    pub(super) sandbox: Option<Prepared>,
+    pub(super) sandbox: Option<Arc<Prepared>>,
+    /// The sandbox mounts the binds.
+    pub(super) sandbox_binds: bool,
     pub(super) notes: Arc<Notes>,
 }
 
@@ -138,6 +179,12 @@ impl Plan {
             }
             check(libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))?;
             let supervisor = libc::getpid();
+            if let Some(sandbox) = &self.sandbox {
+                self.notes.at(Step::Namespaces);
+                sandbox.enter_outer_namespaces().map_err(|refusal| self.notes.refuse(refusal))?;
+                self.notes.at(Step::Supervise);
+            }
+            let alive = libc::syscall(libc::SYS_pidfd_open, supervisor, 0) as RawFd;
             match libc::fork() {
                 -1 => return Err(std::io::Error::last_os_error()),
                 0 => {}
@@ -147,25 +194,55 @@ impl Plan {
                     &mut self.rows,
                     self.end_leftovers,
                     self.own_group,
+                    self.sandbox.is_some(),
+                    &self.notes,
                 ),
             }
-            if self.own_group {
+            if self.sandbox.is_some() {
+                // Without a terminal: nothing can be typed into it, and nothing read from it.
+                check(libc::setsid().min(0))?;
+            } else if self.own_group {
                 check(libc::setpgid(0, 0))?;
+            }
+            let mut parent = supervisor;
+            if self.sandbox.as_ref().is_some_and(|s| s.has_own_processes()) {
+                check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+                if is_dead(alive) {
+                    libc::_exit(1);
+                }
+                self.enter_inner_namespaces()?;
+                match libc::fork() {
+                    -1 => return Err(std::io::Error::last_os_error()),
+                    0 => parent = 1,
+                    program => be_process_one(program, &self.notes),
+                }
+            } else {
+                self.enter_inner_namespaces()?;
             }
             supervisor::unblock_signals();
             self.prepare()?;
             // Changing the user clears it, so it comes last.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
-            if libc::getppid() != supervisor {
+            if libc::getppid() != parent {
                 libc::_exit(1);
             }
         }
         self.notes.at(Step::Confine);
-        let filter = self.close_network_late();
         if let Some(sandbox) = &self.sandbox {
-            sandbox.lock_down(filter)?;
+            let missing = sandbox.lock_down(self.notes.missing())?;
+            self.notes.add_missing(missing);
         }
         self.notes.at(Step::Execute);
+        Ok(())
+    }
+
+    fn enter_inner_namespaces(&self) -> std::io::Result<()> {
+        let Some(sandbox) = &self.sandbox else { return Ok(()) };
+        self.notes.at(Step::Namespaces);
+        // SAFETY: a plain number; directories that are made for mounts get the modes that they are asked with.
+        unsafe { libc::umask(0) };
+        let missing = sandbox.enter_inner_namespaces().map_err(|refusal| self.notes.refuse(refusal))?;
+        self.notes.add_missing(missing);
         Ok(())
     }
 
@@ -180,13 +257,13 @@ impl Plan {
             unsafe { keep_on_exec(fd.as_raw_fd())? };
         }
         self.notes.at(Step::Mount);
-        if !self.binds.is_empty() {
+        // A confined program has them among its places.
+        if !self.binds.is_empty() && !self.sandbox_binds {
             mount::enter_namespace()?;
             for bind in &self.binds {
                 bind.mount()?;
             }
         }
-        self.close_network();
         self.notes.at(Step::Directory);
         if let Some(dir) = &self.cwd {
             // SAFETY: a NUL-terminated string owned by the plan.
@@ -209,30 +286,44 @@ impl Plan {
         }
         Ok(())
     }
-
-    /// An empty network namespace, where that is allowed.
-    fn close_network(&self) {
-        if self.sandbox.as_ref().is_some_and(|s| s.no_network) {
-            // SAFETY: only takes flags; failing changes nothing.
-            if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 {
-                self.notes.cells()[1].store(1, Ordering::SeqCst);
-            }
-        }
-    }
-
-    /// Whether sockets are to be filtered because no namespace could be had.
-    fn close_network_late(&self) -> bool {
-        let filter = self.sandbox.as_ref().is_some_and(|s| s.no_network && s.has_seccomp())
-            && !self.notes.network_closed();
-        if filter {
-            self.notes.cells()[1].store(1, Ordering::SeqCst);
-        }
-        filter
-    }
 }
 
 fn check(code: i32) -> std::io::Result<()> {
     if code == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether the process of a pidfd has ended. False when there is no such descriptor (before Linux 5.3).
+unsafe fn is_dead(pidfd: RawFd) -> bool {
+    let mut poll = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one complete structure; a negative descriptor is skipped.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 && poll.revents & libc::POLLIN != 0 }
+}
+
+/// Process 1 of the program's process namespace: collects what ends, notes how the program ended, and leaves; then the
+/// kernel kills at once whatever is left there. It keeps dkms's user, so the program cannot signal or trace it.
+///
+/// # Safety
+/// Only in a fork that is process 1 of a namespace; all descriptors are closed.
+unsafe fn be_process_one(program: i32, notes: &Notes) -> ! {
+    // SAFETY: system calls on plain numbers; the process has one thread.
+    unsafe {
+        // Where it has the same user as the program.
+        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+        libc::prctl(libc::PR_SET_NAME, c"dkms-init".as_ptr());
+        libc::chdir(c"/".as_ptr());
+        supervisor::close_all();
+        loop {
+            let mut status = 0;
+            let pid = libc::waitpid(-1, &raw mut status, 0);
+            if pid == program {
+                notes.note_end(status);
+                libc::_exit(0);
+            }
+            if pid < 0 && *libc::__errno_location() != libc::EINTR {
+                libc::_exit(1);
+            }
+        }
+    }
 }
 
 /// # Safety

@@ -185,6 +185,22 @@ pub enum ProcessError {
         /// What it had said until then.
         output: Box<Finished>,
     },
+    /// It and what it started needed more than it was allowed ([`crate::sandbox::Limits`]), and all of it was ended.
+    #[error("{command} needed more than {limit} and was stopped")]
+    OverLimit {
+        /// The command line.
+        command: String,
+        /// The limit, in words: `1024 MiB of memory`.
+        limit: String,
+    },
+    /// A place was to be seen elsewhere than it is, or with a throw-away copy or layer
+    /// ([`crate::sandbox::Place`]), and this machine turned out to have no private mounts for it
+    /// ([`crate::sandbox::lacks`]).
+    #[error("private mounts for {command} cannot be had here")]
+    NoView {
+        /// The command line.
+        command: String,
+    },
     /// dkms was told to stop, so it was ended (or not begun).
     #[error("{command} was stopped because dkms got {}", signal::name(*.signal))]
     Interrupted {
@@ -217,6 +233,7 @@ pub struct Command {
     pass: Vec<Arc<OwnedFd>>,
     end_leftovers: bool,
     ignore_interrupt: bool,
+    private_home: bool,
 }
 
 impl Command {
@@ -239,6 +256,7 @@ impl Command {
             pass: Vec::new(),
             end_leftovers: false,
             ignore_interrupt: false,
+            private_home: false,
         }
     }
 
@@ -317,10 +335,19 @@ impl Command {
         self
     }
 
-    /// Confines it; implies [`Command::end_leftovers`].
+    /// Confines it; implies [`Command::end_leftovers`]. It has no terminal, and nothing of it outlives it: an interrupt
+    /// ends it at once.
     pub fn confine(mut self, profile: Profile) -> Self {
         self.profile = Some(profile);
         self.end_leftovers = true;
+        self.grace = Duration::ZERO;
+        self
+    }
+
+    /// Where it is confined with private temporary directories, an empty one of these is its working directory, `HOME`
+    /// and `TMPDIR`, whatever was set before.
+    pub fn private_home(mut self) -> Self {
+        self.private_home = true;
         self
     }
 

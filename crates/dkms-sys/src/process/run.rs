@@ -18,7 +18,8 @@ use super::{
     CAPTURE_LIMIT, Command, DEFAULT_PATH, Finished, Listener, ProcessError, Status, Stdin, Stream, which,
 };
 use crate::mount::Bind;
-use crate::sandbox::{Enforced, Prepared};
+use crate::sandbox::parts::note_lacking;
+use crate::sandbox::{Access, Enforced, Limits, Part, Place, Prepared, lacks};
 use crate::signal;
 
 /// How long pipes are read on after the program ended, when something it left behind keeps them open.
@@ -32,14 +33,8 @@ pub(super) fn run(mut command: Command) -> Result<Finished, ProcessError> {
         return Err(ProcessError::Interrupted { command: line, signal });
     }
     let start = Instant::now();
-    let (mut child, streams, life, notes, mut enforced) = start_child(&mut command, &line)?;
-    let network_asked = command.profile.as_ref().is_some_and(|p| p.no_network);
-    enforced.network = network_asked && notes.network_closed();
-    if network_asked && !enforced.network {
-        enforced
-            .missing
-            .push("the network is not closed: neither a namespace nor seccomp is to be had".to_owned());
-    }
+    let (child, streams, life, enforced) = start_child(&mut command, &line)?;
+    let mut child = child;
     let mut watch = Watch::new(&command, &child.0, streams, life, start);
     watch.until_the_end();
     let Watch { streams: [out, err], report, ended_by, .. } = watch;
@@ -58,6 +53,7 @@ pub(super) fn run(mut command: Command) -> Result<Finished, ProcessError> {
             Err(ProcessError::TimedOut { command: line, after, output: Box::new(finished) })
         }
         Some(Reason::Signal(signal)) => Err(ProcessError::Interrupted { command: line, signal }),
+        Some(Reason::Limit(limit)) => Err(ProcessError::OverLimit { command: line, limit }),
     }
 }
 
@@ -94,61 +90,142 @@ impl Drop for Child {
     }
 }
 
-type Started = (Child, [Reader; 2], OwnedFd, std::sync::Arc<Notes>, Enforced);
+type Started = (Child, [Reader; 2], OwnedFd, Enforced);
 
+/// Starts it; without the parts of its confinement that this machine turns out to lack, one try for each.
 fn start_child(command: &mut Command, line: &str) -> Result<Started, ProcessError> {
+    let plain = |source| start_error(line, Step::Start, source);
     let path = command.env_value("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
     let Some(program) = which(&command.program, path) else { return Err(missing(command, line)) };
-    let start_error =
-        |step: Step, source| ProcessError::Start { command: line.to_owned(), step: step.words(), source };
-    let plain = |source| start_error(Step::Start, source);
-
-    let mut std_command = std::process::Command::new(&program);
-    std_command.arg0(&command.program).args(&command.args).env_clear().envs(command.env.iter().cloned());
-    let own_group = !matches!(command.stdin, Stdin::Inherit) || !crate::sys::is_terminal(0);
-    std_command.stdin(stdin(std::mem::take(&mut command.stdin)).map_err(plain)?);
-    let (out, out_reader) = output(std::mem::take(&mut command.stdout), 1).map_err(plain)?;
+    let own_group =
+        command.profile.is_some() || !matches!(command.stdin, Stdin::Inherit) || !crate::sys::is_terminal(0);
+    let input = stdin(std::mem::take(&mut command.stdin)).map_err(plain)?;
+    let confined = command.profile.is_some();
+    let (out, out_reader) = output(std::mem::take(&mut command.stdout), 1, confined).map_err(plain)?;
     let (err, err_reader) = match std::mem::take(&mut command.stderr) {
         Stream::ToStdout => (out.try_clone().map_err(plain)?, Reader::closed()),
-        stream => output(stream, 2).map_err(plain)?,
+        stream => output(stream, 2, confined).map_err(plain)?,
     };
-    std_command.stdout(Stdio::from(out)).stderr(Stdio::from(err));
+    if let Some((uid, gid)) = command.profile.as_ref().and_then(|p| p.user) {
+        // So that it can open /dev/stdout and /dev/stderr. Without the right to do so, it has our user anyway.
+        for pipe in [(&out, &out_reader), (&err, &err_reader)].into_iter().filter(|(_, r)| r.pipe.is_some()) {
+            let _ = std::os::unix::fs::fchown(pipe.0, Some(uid), Some(gid));
+        }
+    }
+    let streams = Streams { input, out, err };
+    loop {
+        match try_to_start(command, line, &program, own_group, &streams)? {
+            Some((child, life, enforced)) => {
+                // Closes our ends of what the child has now.
+                drop(streams);
+                return Ok((child, [out_reader, err_reader], life, enforced));
+            }
+            // It lacks one part more than was known; try again without it.
+            None => continue,
+        }
+    }
+}
 
+/// The program's ends of its streams.
+struct Streams {
+    input: OwnedFd,
+    out: OwnedFd,
+    err: OwnedFd,
+}
+
+impl Streams {
+    fn give_to(&self, command: &mut std::process::Command) -> std::io::Result<()> {
+        command.stdin(Stdio::from(self.input.try_clone()?));
+        command.stdout(Stdio::from(self.out.try_clone()?));
+        command.stderr(Stdio::from(self.err.try_clone()?));
+        Ok(())
+    }
+}
+
+fn start_error(line: &str, step: Step, source: std::io::Error) -> ProcessError {
+    ProcessError::Start { command: line.to_owned(), step: step.words(), source }
+}
+
+/// `None`: this machine lacks a part of the confinement, which is known from now on.
+fn try_to_start(
+    command: &Command,
+    line: &str,
+    program: &std::path::Path,
+    own_group: bool,
+    streams: &Streams,
+) -> Result<Option<(Child, OwnedFd, Enforced)>, ProcessError> {
+    let plain = |source| start_error(line, Step::Start, source);
+    let sandbox: Option<Prepared> = command
+        .profile
+        .as_ref()
+        .map(|p| p.prepare(&command.binds))
+        .transpose()
+        .map_err(|e| start_error(line, Step::Confine, e))?;
+    let sandbox = sandbox.map(std::sync::Arc::new);
+    let mut std_command = std::process::Command::new(program);
+    std_command.arg0(&command.program).args(&command.args).env_clear().envs(command.env.iter().cloned());
+    if let (Some(sandbox), Some(profile)) = (&sandbox, &command.profile) {
+        // One that was inherited names a directory that it cannot write.
+        let set = command.env_value("TMPDIR").is_some();
+        sandbox.temporary_directory(profile, set).map(|dir| std_command.env("TMPDIR", dir));
+    }
+    let home = sandbox.as_ref().and_then(|s| s.home.clone());
+    if let (Some(home), true) = (&home, command.private_home) {
+        std_command.env("HOME", home).env("TMPDIR", home);
+    }
+    let cwd = home.filter(|_| command.private_home).or_else(|| command.cwd.clone());
+    // Its mounts are prepared in a directory that it is not to see.
+    let cwd = cwd.or_else(|| sandbox.as_ref().map(|_| "/".into()));
+    streams.give_to(&mut std_command).map_err(plain)?;
     let (life, life_child) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| plain(e.into()))?;
     let notes = Notes::new().map_err(plain)?;
-    let sandbox: Option<Prepared> = command.profile.as_ref().map(|p| p.prepare(&command.binds));
-    let enforced = sandbox.as_ref().map(|s| s.enforced.clone()).unwrap_or_default();
     let mut plan = Plan {
         parent: i32::try_from(std::process::id()).unwrap_or(0),
         life: life_child,
         rows: Rows::new(),
         own_group,
         end_leftovers: command.end_leftovers,
-        pass: std::mem::take(&mut command.pass),
+        pass: command.pass.clone(),
         binds: command.binds.iter().map(|(s, t)| Bind::new(s, t)).collect::<Result<_, _>>().map_err(plain)?,
-        cwd: command
-            .cwd
-            .as_ref()
-            .map(|dir| CString::new(dir.as_os_str().as_bytes()))
+        cwd: cwd
+            .map(|dir| CString::new(dir.into_os_string().into_encoded_bytes()))
             .transpose()
-            .map_err(|e| start_error(Step::Directory, e.into()))?,
+            .map_err(|e| start_error(line, Step::Directory, e.into()))?,
         umask: command.umask,
         nice: command.nice,
-        sandbox,
+        sandbox_binds: sandbox.as_ref().is_some_and(|s| s.has_view()),
+        sandbox: sandbox.clone(),
         notes: notes.clone(),
     };
     // SAFETY: `carry_out` neither allocates nor locks; all it needs was made above.
     unsafe { std_command.pre_exec(move || plan.carry_out()) };
     let spawned = super::busy::spawn(&mut std_command, &life);
-    // Closes our ends of what the child has now.
     drop(std_command);
     match spawned {
-        Ok(child) => Ok((Child(child), [out_reader, err_reader], life, notes, enforced)),
+        Ok(child) => {
+            let enforced = sandbox.map(|s| s.enforced(notes.missing())).unwrap_or_default();
+            Ok(Some((Child(child), life, enforced)))
+        }
+        Err(_) if notes.refused().is_some() => {
+            if let Some(part) = notes.refused() {
+                note_lacking(part);
+            }
+            // What it was to see cannot be shown any more; the caller knows another way.
+            let shown = |place: &Place| match place.access {
+                Access::Layer => !lacks(Part::Layer) && !lacks(Part::Mounts),
+                Access::Copy => !lacks(Part::Mounts),
+                Access::Read | Access::Write => place.source == place.target || !lacks(Part::Mounts),
+            };
+            if command.profile.as_ref().is_some_and(|p| !p.places.iter().all(shown)) {
+                return Err(ProcessError::NoView { command: line.to_owned() });
+            }
+            Ok(None)
+        }
         Err(source) => Err(match notes.step() {
             Step::Mount if is_refusal(&source) => {
                 ProcessError::MountNotPermitted { command: line.to_owned(), source }
             }
-            step => start_error(step, source),
+            step => start_error(line, step, source),
         }),
     }
 }
@@ -174,10 +251,10 @@ fn missing(command: &Command, line: &str) -> ProcessError {
     }
 }
 
-fn stdin(stdin: Stdin) -> std::io::Result<Stdio> {
+fn stdin(stdin: Stdin) -> std::io::Result<OwnedFd> {
     Ok(match stdin {
-        Stdin::Null => Stdio::null(),
-        Stdin::Inherit => Stdio::inherit(),
+        Stdin::Null => File::open("/dev/null").map_err(|e| with_name("/dev/null", &e))?.into(),
+        Stdin::Inherit => std::io::stdin().as_fd().try_clone_to_owned()?,
         // A file in memory: the program may read as slowly or as little as it likes.
         Stdin::Bytes(bytes) => {
             use std::io::{Seek, Write};
@@ -185,17 +262,31 @@ fn stdin(stdin: Stdin) -> std::io::Result<Stdio> {
             let mut file = File::from(fd);
             file.write_all(&bytes)?;
             file.rewind()?;
-            Stdio::from(file)
+            file.into()
         }
     })
 }
 
+/// An error that names the file, of the same kind.
+fn with_name(path: &str, error: &std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("{path}: {error}"))
+}
+
 /// The child's end of a stream, and what reads ours.
-fn output(stream: Stream, number: i32) -> std::io::Result<(OwnedFd, Reader)> {
+///
+/// A confined program never holds a file of ours: it could cut it off, or not open it by the name `/dev/stdout`.
+fn output(stream: Stream, number: i32, confined: bool) -> std::io::Result<(OwnedFd, Reader)> {
     Ok(match stream {
-        Stream::Null => (std::fs::OpenOptions::new().write(true).open("/dev/null")?.into(), Reader::closed()),
+        Stream::Null => {
+            let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
+            (null.map_err(|e| with_name("/dev/null", &e))?.into(), Reader::closed())
+        }
         Stream::Inherit if number == 1 => (std::io::stdout().as_fd().try_clone_to_owned()?, Reader::closed()),
         Stream::Inherit => (std::io::stderr().as_fd().try_clone_to_owned()?, Reader::closed()),
+        Stream::File(mut file) if confined => piped(Some(Box::new(move |chunk| {
+            // A full disk shows when dkms writes the next line itself.
+            let _ = std::io::Write::write_all(&mut file, chunk);
+        })))?,
         Stream::File(file) => (file.into(), Reader::closed()),
         Stream::Capture | Stream::ToStdout => piped(None)?,
         Stream::Each(function) => piped(Some(function))?,
@@ -245,6 +336,7 @@ impl Reader {
 enum Reason {
     Time(Duration),
     Signal(i32),
+    Limit(String),
 }
 
 /// Reading and watching, until the supervisor is gone and the pipes are empty.
@@ -262,6 +354,7 @@ struct Watch<'a> {
     /// Signals that had come when it began, or that it may overlook.
     overlooked: Option<u32>,
     gone_at: Option<Instant>,
+    limits: Limits,
 }
 
 impl<'a> Watch<'a> {
@@ -284,6 +377,24 @@ impl<'a> Watch<'a> {
             grace: command.grace,
             overlooked: command.ignore_interrupt.then(|| signal::count().max(1)),
             gone_at: None,
+            limits: command.profile.as_ref().map(|p| p.limits.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn has_limits(&self) -> bool {
+        self.limits.memory.is_some() || self.limits.processes.is_some()
+    }
+
+    /// The limit that the program and all it started are over, if any, in words.
+    fn over_limit(&self) -> Option<String> {
+        if !self.has_limits() {
+            return None;
+        }
+        let used = crate::sys::usage_below(self.child.id());
+        match (self.limits.memory, self.limits.processes) {
+            (Some(most), _) if used.memory > most => Some(format!("{} MiB of memory", most >> 20)),
+            (_, Some(most)) if used.processes > most => Some(format!("{most} processes")),
+            _ => None,
         }
     }
 
@@ -317,8 +428,11 @@ impl<'a> Watch<'a> {
             self.ended_by = match (signal, self.deadline) {
                 (Some(signal), _) => Some(Reason::Signal(signal)),
                 (None, Some((at, after))) if now >= at => Some(Reason::Time(after)),
-                _ => return,
+                _ => self.over_limit().map(Reason::Limit),
             };
+            if self.ended_by.is_none() {
+                return;
+            }
             Child::signal(self.child, rustix::process::Signal::TERM);
             self.hard_at = now.checked_add(self.grace);
         }
@@ -377,7 +491,8 @@ impl<'a> Watch<'a> {
                 limit = limit.min(left.max(Duration::from_millis(1)));
             }
         }
-        if self.ended_by.is_some() || signal::count() > 0 || signal::wake_fd().is_none() {
+        if self.ended_by.is_some() || self.has_limits() || signal::count() > 0 || signal::wake_fd().is_none()
+        {
             limit = limit.min(Duration::from_millis(50));
         }
         limit

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::child::Notes;
+
 /// One process: its number, its parent's, and whether it is below us.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Row {
@@ -76,18 +78,25 @@ pub(super) unsafe fn supervise(
     rows: &mut Rows,
     end_leftovers: bool,
     own_group: bool,
+    own_session: bool,
+    notes: &Notes,
 ) -> ! {
     // SAFETY: system calls on plain numbers and on memory of this function; the process has one thread.
     unsafe {
         if own_group {
             libc::setpgid(0, 0);
+        }
+        // One that begins a session of its own must not be the leader of a group before.
+        if own_group && !own_session {
             libc::setpgid(main, main);
         }
         libc::chdir(c"/".as_ptr());
         libc::prctl(libc::PR_SET_NAME, c"dkms-supervisor".as_ptr());
         libc::dup2(life, 0);
         close_all_but_locks(1);
-        let status = watch(main, rows, end_leftovers, own_group);
+        let watched = watch(main, rows, end_leftovers, own_group);
+        // Where `main` is process 1 of a namespace, it knows how the program ended.
+        let status = notes.ended().unwrap_or(watched);
         let (kind, value) = if libc::WIFSIGNALED(status) {
             (1i32, libc::WTERMSIG(status))
         } else {
@@ -299,6 +308,15 @@ unsafe fn close_all_but_locks(mut first: i32) {
         }
         close_range(first, i32::MAX);
     }
+}
+
+/// Closes every descriptor.
+///
+/// # Safety
+/// Only in a fork that uses none of them any more.
+pub(super) unsafe fn close_all() {
+    // SAFETY: as the caller promises.
+    unsafe { close_range(0, i32::MAX) };
 }
 
 unsafe fn close_range(first: i32, last: i32) {

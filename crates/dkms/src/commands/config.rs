@@ -14,7 +14,7 @@ pub fn config(call: &Call<'_>) -> Result<()> {
             let package = call.subject.package("config")?;
             let registered = call.s.layout.conf(&package);
             let source = call.s.layout.source_dir(&package).join("dkms.conf");
-            let conf = explicit.unwrap_or(if registered.is_file() { registered } else { source });
+            let conf = explicit.unwrap_or(if registered.exists() { registered } else { source });
             describe::describe(call.s, &conf, Some(&package), &kernel)?
         }
         (None, directory) => {
@@ -22,7 +22,7 @@ pub fn config(call: &Call<'_>) -> Result<()> {
             let directory = directory.as_ref().unwrap_or(&here);
             let conf = explicit.unwrap_or_else(|| directory.join("dkms.conf"));
             let conf = std::path::absolute(&conf).unwrap_or(conf);
-            if !conf.is_file() {
+            if !conf.exists() {
                 return Err(Error::ConfMissing(conf));
             }
             describe::describe(call.s, &conf, None, &kernel)?

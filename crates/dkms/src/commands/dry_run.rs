@@ -60,7 +60,7 @@ fn one_package(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
         _ => {
             let package = call.subject.package(action.word())?;
             let source = call.s.layout.source_dir(&package).join("dkms.conf");
-            let registered = call.s.layout.conf(&package).is_file();
+            let registered = call.s.layout.conf(&package).exists();
             let conf = call.s.options.conf_file.clone().or((!registered).then_some(source));
             let options = Options { conf_file: conf, ..call.s.options.clone() };
             let s = Session { options: &options, ..*call.s };

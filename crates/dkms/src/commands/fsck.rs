@@ -1,6 +1,7 @@
 //! `fsck`: what is not in order, as text or JSON, and its repair.
 
 use super::Call;
+use crate::printable::on_one_line;
 use crate::render::json;
 use dkms_core::error::{Error, Result};
 use dkms_core::finally;
@@ -57,11 +58,11 @@ fn verdict(left: &Report, repaired: bool) -> Result<()> {
 fn text(done: &Repaired, repairing: bool) -> String {
     let mut text = String::new();
     for f in &done.repaired {
-        text.push_str(&format!("{}: {}\n  repaired: {}\n", f.path.display(), f.what, f.repair));
+        text.push_str(&format!("{}: {}\n  repaired: {}\n", path(f), f.what, f.repair));
     }
     for f in &done.left.findings {
         let word = if f.safe() { "repair" } else { "by hand" };
-        text.push_str(&format!("{}: {}\n  {word}: {}\n", f.path.display(), f.what, f.repair));
+        text.push_str(&format!("{}: {}\n  {word}: {}\n", path(f), f.what, f.repair));
         match done.failure(f) {
             Some(why) => text.push_str(&format!("  not repaired: {}\n", why.replace('\n', "\n    "))),
             None if repairing && f.safe() => {
@@ -77,6 +78,11 @@ fn text(done: &Repaired, repairing: bool) -> String {
         text.push_str(&clean(&done.left, !done.repaired.is_empty()));
     }
     text
+}
+
+/// A file's name may hold a line feed.
+fn path(f: &Finding) -> String {
+    on_one_line(&f.path.to_string_lossy()).into_owned()
 }
 
 fn clean(left: &Report, repaired: bool) -> String {

@@ -35,7 +35,7 @@ fn file(call: &Call<'_>) -> Result<PathBuf> {
         let package = subject.package("lint")?;
         let registered = call.s.layout.conf(&package);
         let source = call.s.layout.source_dir(&package).join("dkms.conf");
-        return Ok(if registered.is_file() { registered } else { source });
+        return Ok(if registered.exists() { registered } else { source });
     }
     // A file by any name, such as debian/hello.dkms.
     if let Some(file) = &subject.archive {

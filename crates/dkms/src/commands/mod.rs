@@ -21,6 +21,7 @@ use crate::request::{self, KernelWords, Subject};
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
+use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
 /// Everything a verb gets.
@@ -38,7 +39,7 @@ pub struct Call<'a> {
 }
 
 /// Runs the action of a command line.
-pub fn run(arguments: &mut Arguments, ui: &Ui) -> Result<()> {
+pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()> {
     let Some(action) = arguments.action() else {
         return Err(Error::Usage(match arguments.words.first() {
             Some(word) => format!("'{word}' is not an action"),
@@ -50,7 +51,7 @@ pub fn run(arguments: &mut Arguments, ui: &Ui) -> Result<()> {
     }
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
-    let mut host = crate::host::gather(entered.as_ref());
+    let mut host = crate::host::gather(entered.as_ref(), pin);
     // What follows 'mok' names no package.
     let subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
     let words = request::check(arguments)?;

@@ -1,6 +1,7 @@
 //! `status`: lines that scripts parse, or JSON.
 
 use super::Call;
+use crate::printable::on_one_line;
 use crate::render::json;
 use dkms_core::error::{Error, Result};
 use dkms_core::status::{self, Filter, State};
@@ -15,7 +16,7 @@ pub fn status(call: &Call<'_>) -> Result<()> {
     }
     let mut text = String::new();
     for entry in &entries {
-        text.push_str(&entry.line());
+        text.push_str(&on_one_line(&entry.line()));
         text.push('\n');
     }
     call.ui.data(&text);

@@ -39,10 +39,14 @@ pub fn load(call: &Call<'_>) -> Result<()> {
         call.require_root()?;
     }
     let Some(archive) = &call.subject.archive else {
-        return match (&call.subject.name, call.subject.directory.is_some()) {
+        return match (&call.subject.name, &call.subject.directory) {
             // A name that is no file was meant to be one.
             (Some(name), _) => Err(Error::ArchiveMissing(name.into())),
-            _ => Err(Error::Usage("ldtarball needs an archive: dkms ldtarball FILE".into())),
+            (None, Some(directory)) => {
+                let what = format!("ldtarball needs an archive, and {} is a directory", directory.display());
+                Err(Error::Usage(what))
+            }
+            (None, None) => Err(Error::Usage("ldtarball needs an archive: dkms ldtarball FILE".into())),
         };
     };
     let kernels = request::kernels(call.s, call.words, None)?;

@@ -1,6 +1,7 @@
 //! `dkms lint` as text and as JSON.
 
 use super::json::SCHEMA;
+use crate::printable::on_one_line;
 use dkms_conf::Severity;
 use dkms_conf::lint::Finding;
 use dkms_core::error::ConfProblem;
@@ -51,8 +52,13 @@ pub fn text(report: &Report, asked_to_fix: bool) -> String {
     let mut out = String::new();
     for f in &report.fixed {
         let line = f.at.as_ref().map_or_else(String::new, |at| format!(":{}", at.line));
-        out.push_str(&format!("{}{line}: fixed[{}]: {}\n", report.path.display(), f.code.word(), f.message));
-        out.push_str(&format!("  mended: {}\n", f.help));
+        out.push_str(&format!(
+            "{}{line}: fixed[{}]: {}\n",
+            report.path.display(),
+            f.code.word(),
+            on_one_line(&f.message)
+        ));
+        out.push_str(&format!("  mended: {}\n", on_one_line(&f.help)));
     }
     for f in &report.findings {
         one(&report.path, f, &mut out);
@@ -73,7 +79,7 @@ fn now(report: &Report) -> &'static str {
 }
 
 fn one(path: &Path, f: &Finding, out: &mut String) {
-    let heading = format!("{}[{}]: {}", severity(f), f.code.word(), f.message);
+    let heading = format!("{}[{}]: {}", severity(f), f.code.word(), on_one_line(&f.message));
     let mut margin = " ".to_owned();
     match &f.at {
         Some(at) => {
@@ -92,7 +98,7 @@ fn one(path: &Path, f: &Finding, out: &mut String) {
     }
     out.push_str(&format!("{margin} = why: {}\n", f.code.why()));
     let by = if f.edits.is_empty() { "" } else { " (--fix)" };
-    out.push_str(&format!("{margin} = write{by}: {}\n", f.help));
+    out.push_str(&format!("{margin} = write{by}: {}\n", on_one_line(&f.help)));
 }
 
 /// How many are left, and what to do.

@@ -1,5 +1,6 @@
 //! One line for everything that happened.
 
+use crate::printable::on_one_line;
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event};
 use dkms_core::plan::{Step, What};
@@ -32,13 +33,14 @@ fn size(bytes: u64) -> String {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|l| format!("  {l}\n")).collect()
+    text.lines().map(|l| format!("  {}\n", l.replace('\t', "    "))).collect()
 }
 
 /// The line for an event; some events are only shown with `--verbose`, some are for the live view only.
 pub fn line(event: &Event, verbose: bool) -> Option<Line> {
-    let out = |text: String| Some(Line::Out(format!("{text}\n")));
-    let detail = |text: String| verbose.then(|| Line::Out(format!("{text}\n")));
+    // A name with a line feed in it does not make a line of its own.
+    let out = |text: String| Some(Line::Out(format!("{}\n", on_one_line(&text))));
+    let detail = |text: String| verbose.then(|| Line::Out(format!("{}\n", on_one_line(&text))));
     match event {
         Event::Added { package, source } => out(format!("Added {package} from {}", source.display())),
         Event::SourceCopied { from, to, .. } => out(format!("Copied {} to {}", from.display(), to.display())),
@@ -71,7 +73,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
             let name = build.to_string();
             let mut lines = error.lines();
             let first = lines.next().unwrap_or_default();
-            let rest: String = lines.map(|l| format!("  {l}\n")).collect();
+            let rest: String = lines.map(indent).collect();
             let name = if first.contains(&name) { String::new() } else { format!("{name}: ") };
             Some(Line::Err(format!("dkms: failed ({code}): {name}{first}\n{rest}")))
         }
@@ -125,10 +127,13 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
                 .collect();
             out(format!("Still building {}", list.join("; ")))
         }
-        Event::Waiting { what, holder } => {
-            Some(Line::Err(format!("dkms: waiting for {holder}, before {what}\n")))
+        Event::Waiting { what, holder } => Some(Line::Err(format!(
+            "dkms: waiting for {}\n",
+            on_one_line(&format!("{holder}, before {what}"))
+        ))),
+        Event::Warning { text } => {
+            Some(Line::Err(format!("dkms: warning: {}\n", text.replace('\n', "\n  "))))
         }
-        Event::Warning { text } => Some(Line::Err(format!("dkms: warning: {text}\n"))),
         Event::Detail { text } => detail(format!("  {text}")),
         _ => None,
     }
@@ -183,7 +188,12 @@ fn what(what: &What) -> String {
 
 /// How an error is shown: what happened, then what to do about it.
 pub fn error(e: &Error, code: u8) -> String {
-    let mut text = format!("dkms: {}: {e}\n", heading(e));
+    // What dkms.conf gets wrong is shown with its lines; any other line feed may come from a name.
+    let said = match e {
+        Error::BadConf(_) => e.to_string(),
+        _ => e.to_string().replace('\n', "\n  "),
+    };
+    let mut text = format!("dkms: {}: {said}\n", heading(e));
     for line in e.help() {
         text.push_str(&indent(&line));
     }

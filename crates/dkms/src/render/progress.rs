@@ -55,13 +55,13 @@ impl Progress {
                 let expected = shown.expected.get(build);
                 let tail = expected.map_or_else(String::new, |d| format!(" of about {}", took(*d)));
                 let bar = self.line(&shown, &format!("{{spinner}} {{msg}} ({{elapsed}}{tail})"));
-                bar.set_message(format!("{build}: preparing"));
+                bar.set_message(message(&format!("{build}: preparing")));
                 shown.running.insert(build.clone(), bar);
                 self.show_queue(&mut shown);
             }
             Event::BuildStage { build, stage } => {
                 if let Some(bar) = shown.running.get(build) {
-                    bar.set_message(format!("{build}: {stage}"));
+                    bar.set_message(message(&format!("{build}: {stage}")));
                 }
             }
             Event::Built { build, .. } | Event::Failed { build, .. } | Event::Skipped { build, .. } => {
@@ -71,7 +71,7 @@ impl Progress {
             }
             Event::DepmodStarted { kernel } => {
                 let bar = self.line(&shown, "{spinner} {msg} ({elapsed})");
-                bar.set_message(format!("depmod for kernel {}", kernel.release));
+                bar.set_message(message(&format!("depmod for kernel {}", kernel.release)));
                 shown.running.insert(kernel_key(kernel), bar);
             }
             Event::DepmodDone { kernel, .. } => Self::end(&mut shown, &kernel_key(kernel)),
@@ -118,7 +118,7 @@ impl Progress {
             }
             bar
         });
-        bar.set_message(text);
+        bar.set_message(message(&text));
     }
 
     /// Writes something above the live lines.
@@ -137,6 +137,11 @@ impl Progress {
             }
         }
     }
+}
+
+/// A message of one printable line: the live lines are drawn by indicatif, not written by [`crate::ui`].
+fn message(text: &str) -> String {
+    crate::printable::on_one_line(text).into_owned()
 }
 
 fn kernel_key(kernel: &Kernel) -> Build {

@@ -149,6 +149,25 @@ pub enum Reason {
         /// The module that exports it.
         owner: String,
     },
+    /// A GPL-only symbol, which is hidden from the module since it uses one of a proprietary module.
+    GplOnlyHidden {
+        /// The symbol.
+        symbol: String,
+        /// The proprietary module.
+        owner: String,
+    },
+    /// It uses a symbol of a proprietary module, and is tainted like that (a note).
+    InheritsTaint {
+        /// The symbol.
+        symbol: String,
+        /// The module that exports it.
+        owner: String,
+    },
+    /// Modules that need each other: none of them can be the first.
+    DependencyCycle {
+        /// The module it needs, which needs it in turn.
+        name: String,
+    },
     /// The symbol is in a namespace the module does not import.
     Namespace {
         /// The symbol.
@@ -161,10 +180,12 @@ pub enum Reason {
         /// Its number for this machine.
         kind: u32,
     },
-    /// It exports a symbol that the kernel exports already.
+    /// It exports a symbol that the kernel, or a module loaded before it, exports already.
     DuplicateExport {
         /// The symbol.
         symbol: String,
+        /// The module, or [`super::KERNEL`].
+        owner: String,
     },
     /// The signature cannot be read: fatal under every policy.
     SignatureDamaged {
@@ -245,7 +266,9 @@ impl Reason {
             Reason::NoSymbolVersion { .. } => "no-symbol-version",
             Reason::NoVersions => "no-symbol-versions",
             Reason::GplOnly { .. } => "gpl-only",
-            Reason::ProprietaryOwner { .. } => "proprietary-dependency",
+            Reason::ProprietaryOwner { .. } | Reason::GplOnlyHidden { .. } => "proprietary-dependency",
+            Reason::InheritsTaint { .. } => "inherits-taint",
+            Reason::DependencyCycle { .. } => "dependency-cycle",
             Reason::Namespace { .. } => "namespace",
             Reason::DuplicateExport { .. } => "duplicate-export",
             Reason::SignatureDamaged { .. } => "signature-damaged",
@@ -292,7 +315,8 @@ impl Reason {
             Reason::Vermagic { module, kernel } => format!("version magic '{module}' should be '{kernel}'"),
             Reason::UnknownSymbol { symbol }
             | Reason::OwnerMissing { symbol, .. }
-            | Reason::GplOnly { symbol, .. } => format!("Unknown symbol {symbol} (err -2)"),
+            | Reason::GplOnly { symbol, .. }
+            | Reason::GplOnlyHidden { symbol, .. } => format!("Unknown symbol {symbol} (err -2)"),
             Reason::DisagreesAboutVersion { symbol, .. } => {
                 format!("disagrees about version of symbol {symbol}")
             }
@@ -300,7 +324,7 @@ impl Reason {
             Reason::Namespace { symbol, namespace } => {
                 format!("module uses symbol ({symbol}) from namespace {namespace}, but does not import it")
             }
-            Reason::DuplicateExport { symbol } => format!("exports duplicate symbol {symbol}"),
+            Reason::DuplicateExport { symbol, .. } => format!("exports duplicate symbol {symbol}"),
             Reason::SignedAttributes => "Invalid module sig (has authattrs)".to_owned(),
             Reason::Untrusted { cause, lockdown: false } => {
                 format!("Loading of {} is rejected", cause.words())
@@ -318,6 +342,8 @@ impl Reason {
             Reason::UnknownSymbol { .. }
             | Reason::OwnerMissing { .. }
             | Reason::GplOnly { .. }
+            | Reason::GplOnlyHidden { .. }
+            | Reason::DependencyCycle { .. }
             | Reason::ProprietaryOwner { .. } => "ENOENT",
             Reason::DisagreesAboutVersion { symbol, .. } | Reason::NoSymbolVersion { symbol }
                 if symbol != "module_layout" =>

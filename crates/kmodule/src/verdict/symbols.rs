@@ -9,11 +9,15 @@ use std::collections::HashMap;
 pub trait Symbols {
     /// The symbol as it will be offered when the module is loaded; `None`: by nobody.
     fn find(&self, symbol: &str) -> Option<Found<'_>>;
-    /// The kernel image itself exports it.
-    fn in_kernel(&self, symbol: &str) -> bool {
-        self.find(symbol).is_some_and(|found| found.entry.module == "vmlinux")
+    /// The module, or [`KERNEL`], that exports the symbol already when the module is loaded. The kernel refuses a second
+    /// exporter.
+    fn exported_before(&self, symbol: &str) -> Option<&str> {
+        self.find(symbol).filter(|found| found.entry.module == "vmlinux").map(|_| KERNEL)
     }
 }
+
+/// How the kernel calls itself as the owner of a symbol.
+pub const KERNEL: &str = "kernel";
 
 /// Who offers a symbol, and how.
 #[derive(Debug, Clone, Copy)]
@@ -22,13 +26,23 @@ pub struct Found<'a> {
     pub entry: Entry<'a>,
     /// The module that exports it is not installed for this kernel.
     pub missing: bool,
-    /// That module taints the kernel as proprietary.
+    /// That module is tainted as proprietary: by its own licence, or by a symbol of another module that is.
     pub proprietary: bool,
+    /// That module has no CRCs, so there is nothing to compare.
+    pub without_crc: bool,
+}
+
+impl<'a> Found<'a> {
+    /// A symbol of the kernel or of one of its own modules.
+    #[must_use]
+    pub fn of_kernel(entry: Entry<'a>) -> Found<'a> {
+        Found { entry, missing: false, proprietary: false, without_crc: false }
+    }
 }
 
 impl Symbols for Symvers {
     fn find(&self, symbol: &str) -> Option<Found<'_>> {
-        Some(Found { entry: self.lookup(symbol)?, missing: false, proprietary: false })
+        self.lookup(symbol).map(Found::of_kernel)
     }
 }
 
@@ -49,52 +63,106 @@ pub(super) fn layout(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict)
     crc(found.entry, listed.map(|(_, crc)| *crc), k, verdict);
 }
 
+/// Where the taint "proprietary module" of a module comes from.
+enum Taint {
+    /// From its own licence, or its name.
+    Own,
+    /// From the module that exports a symbol it uses.
+    Inherited(String),
+}
+
+/// Modules that the kernel takes for proprietary whatever their licence says (load_module in kernel/module/main.c).
+const DISTRUSTED: [&str; 2] = ["driverloader", "lve"];
+
+/// The module's licence or name taints it.
+fn taints_itself(module: &Module) -> bool {
+    !is_gpl_compatible(module.modinfo.license().unwrap_or_default())
+        || module.modinfo.name().is_some_and(|name| DISTRUSTED.contains(&name))
+}
+
+/// Resolves what the module needs in the order of its symbol table, as the kernel does: from the first symbol of a
+/// proprietary module on, GPL-only symbols are hidden; and from the first GPL-only symbol on, symbols of proprietary modules
+/// are.
 pub(super) fn check(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
+    let mut taint = taints_itself(module).then_some(Taint::Own);
+    verdict.proprietary = taint.is_some();
     let Some(symbols) = k.symbols else {
         if !module.undefined.is_empty() {
             verdict.doubts.push(Reason::NoSymvers);
         }
         return;
     };
-    let license = module.modinfo.license().unwrap_or_default();
-    let gpl = is_gpl_compatible(license);
     let versions: HashMap<&str, u32> =
         module.versions.iter().map(|(symbol, crc)| (symbol.as_str(), *crc)).collect();
-    let mut needs_gpl_only = false;
+    let first = verdict.refusals.len();
+    let mut uses_gpl_only = false;
     for needed in &module.undefined {
         let symbol = needed.name.as_str();
         // 64-bit PowerPC (ABI 1) marks function entry points with a dot; the kernel looks without.
         let bare = symbol.strip_prefix('.').unwrap_or(symbol);
-        let Some(found) = symbols.find(symbol).or_else(|| symbols.find(bare)) else {
-            if !needed.weak && !made_by_loader(module.machine, symbol) {
-                verdict.refusals.push(Reason::UnknownSymbol { symbol: symbol.to_owned() });
+        let found = symbols.find(symbol).or_else(|| symbols.find(bare));
+        let resolved = resolve(module, symbol, found, &mut taint, &mut uses_gpl_only, k, verdict);
+        let found = match resolved {
+            Ok(found) => found,
+            Err(reason) => {
+                if !needed.weak && !made_by_loader(module.machine, symbol) {
+                    verdict.refusals.push(reason);
+                }
+                continue;
             }
-            continue;
         };
-        let entry = found.entry;
-        if found.missing {
-            if !needed.weak {
-                let (symbol, owner) = (symbol.to_owned(), entry.module.to_owned());
-                verdict.refusals.push(Reason::OwnerMissing { symbol, owner });
-            }
-            continue;
+        if k.modversions && module.has_versions && !found.without_crc {
+            crc(found.entry, versions.get(bare).or_else(|| versions.get(symbol)).copied(), k, verdict);
         }
-        if entry.export_gpl && !gpl {
-            let reason = Reason::GplOnly { symbol: symbol.to_owned(), license: license.to_owned() };
-            verdict.refusals.push(reason);
-            continue;
-        }
-        needs_gpl_only |= entry.export_gpl;
-        if found.proprietary && needs_gpl_only {
-            let (symbol, owner) = (symbol.to_owned(), entry.module.to_owned());
-            verdict.refusals.push(Reason::ProprietaryOwner { symbol, owner });
-            continue;
-        }
-        if k.modversions && module.has_versions {
-            crc(entry, versions.get(bare).or_else(|| versions.get(symbol)).copied(), k, verdict);
-        }
-        namespace(module, entry, k, verdict);
+        namespace(module, found.entry, k, verdict);
     }
+    verdict.proprietary = taint.is_some();
+    // The kernel complains about every symbol and returns the error of the last one.
+    if let Some(last) = verdict.refusals.get(first..).and_then(<[Reason]>::last).map(Reason::errno) {
+        if let Some(of_symbols) = verdict.refusals.get_mut(first..) {
+            of_symbols.sort_by_key(|reason| reason.errno() != last);
+        }
+    }
+}
+
+/// Whether a module sees a symbol, and what using it does to its taint (find_symbol, inherit_taint).
+fn resolve<'s>(
+    module: &Module,
+    symbol: &str,
+    found: Option<Found<'s>>,
+    taint: &mut Option<Taint>,
+    uses_gpl_only: &mut bool,
+    k: &KernelView<'_>,
+    verdict: &mut Verdict,
+) -> Result<Found<'s>, Reason> {
+    let name = symbol.to_owned();
+    let Some(found) = found else { return Err(Reason::UnknownSymbol { symbol: name }) };
+    let owner = || found.entry.module.to_owned();
+    if found.missing {
+        return Err(Reason::OwnerMissing { symbol: name, owner: owner() });
+    }
+    if found.entry.export_gpl {
+        match taint {
+            Some(Taint::Own) => {
+                let license = module.modinfo.license().unwrap_or_default().to_owned();
+                return Err(Reason::GplOnly { symbol: name, license });
+            }
+            Some(Taint::Inherited(from)) => {
+                return Err(Reason::GplOnlyHidden { symbol: name, owner: from.clone() });
+            }
+            None => *uses_gpl_only = true,
+        }
+    }
+    if found.proprietary && k.inherits_taint {
+        if *uses_gpl_only {
+            return Err(Reason::ProprietaryOwner { symbol: name, owner: owner() });
+        }
+        if taint.is_none() {
+            verdict.notes.push(Reason::InheritsTaint { symbol: name, owner: owner() });
+            *taint = Some(Taint::Inherited(owner()));
+        }
+    }
+    Ok(found)
 }
 
 fn crc(entry: Entry<'_>, wanted: Option<u32>, k: &KernelView<'_>, verdict: &mut Verdict) {
@@ -153,3 +221,6 @@ pub fn made_by_loader(machine: u16, symbol: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

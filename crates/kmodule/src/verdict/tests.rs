@@ -7,7 +7,7 @@ use crate::modinfo::ModInfo;
 use crate::sign::{Certificate, Hash, Signed};
 use crate::symvers::Symvers;
 
-fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&str, u32)]) -> Module {
+pub(super) fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&str, u32)]) -> Module {
     Module {
         class: Class::Elf64,
         little_endian: true,
@@ -137,7 +137,7 @@ struct Beside<'a>(&'a Symvers, &'a Symvers, bool, bool);
 
 impl Symbols for Beside<'_> {
     fn find(&self, symbol: &str) -> Option<Found<'_>> {
-        let other = |entry| Found { entry, missing: self.2, proprietary: self.3 };
+        let other = |entry| Found { entry, missing: self.2, proprietary: self.3, without_crc: false };
         self.0.find(symbol).or_else(|| self.1.lookup(symbol).map(other))
     }
 }

@@ -76,14 +76,25 @@ impl Reason {
             Reason::NoSymbolVersion { .. } => {
                 "build with the Module.symvers of the module that offers the symbol (KBUILD_EXTRA_SYMBOLS)"
             }
-            Reason::GplOnly { .. } | Reason::ProprietaryOwner { .. } => {
+            Reason::GplOnly { .. } => {
                 "this kernel offers the symbol to GPL modules only; ask the module's author"
+            }
+            Reason::ProprietaryOwner { .. } | Reason::GplOnlyHidden { .. } => {
+                "this kernel lets no module use both; ask the authors of the two modules, or use a variant of the \
+                 proprietary one that has a GPL-compatible licence"
+            }
+            Reason::InheritsTaint { .. } => "nothing to do; GPL-only symbols are hidden from the module",
+            Reason::DependencyCycle { .. } => {
+                "depmod indexes no modules that need each other; the packages do not belong together"
             }
             Reason::Namespace { .. } => {
                 "the source needs a MODULE_IMPORT_NS line for the namespace; a newer version of the package may have it"
             }
-            Reason::DuplicateExport { .. } => {
+            Reason::DuplicateExport { owner, .. } if owner == super::super::KERNEL => {
                 "this kernel has the driver built in; the package is not needed for it"
+            }
+            Reason::DuplicateExport { .. } => {
+                "only one of the two modules can be loaded; uninstall the package of the other one, or blacklist it"
             }
             Reason::SignedAttributes => "sign it with the kernel's sign-file or with dkms",
             Reason::BadSignature { .. } => {
@@ -178,8 +189,18 @@ impl fmt::Display for Reason {
                 f,
                 "module using GPL-only symbols uses symbols {symbol} from proprietary module {owner}"
             ),
-            Reason::DuplicateExport { symbol } => {
-                write!(f, "exports duplicate symbol {symbol} (owned by kernel)")
+            Reason::GplOnlyHidden { symbol, owner } => write!(
+                f,
+                "Unknown symbol {symbol} (err -2): it is GPL-only, and the module uses symbols from proprietary module {owner}"
+            ),
+            Reason::InheritsTaint { symbol, owner } => {
+                write!(f, "module uses symbols {symbol} from proprietary module {owner}, inheriting taint")
+            }
+            Reason::DependencyCycle { name } => {
+                write!(f, "it needs {name}, and {name} needs it: neither can be loaded first")
+            }
+            Reason::DuplicateExport { symbol, owner } => {
+                write!(f, "exports duplicate symbol {symbol} (owned by {owner})")
             }
             Reason::SignatureDamaged { reason } => write!(f, "its signature is damaged: {reason}"),
             Reason::BadSignature { signer } => {

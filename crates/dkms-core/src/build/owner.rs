@@ -1,0 +1,25 @@
+//! Whose files are in a build directory: the build's user while it runs, root's when it has ended.
+
+use dkms_sys::fs;
+use std::path::Path;
+
+/// Gives a tree to a user; links are not followed. `None`: it stays as it is. The set-user-ID bits of files go with a
+/// change of owner (chown(2)).
+///
+/// # Errors
+/// The first file that cannot be given.
+pub(crate) fn give(path: &Path, user: Option<(u32, u32)>) -> Result<(), dkms_sys::IoError> {
+    let Some((uid, gid)) = user else { return Ok(()) };
+    fs::set_owner(path, uid, gid)?;
+    if fs::is_real_dir(path) {
+        for name in fs::list_dir(path)? {
+            give(&path.join(name), user)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives what a build left back to root. What cannot be given stays; nothing in it is ever trusted.
+pub(crate) fn take_back(path: &Path) {
+    let _ = give(path, Some((0, 0)));
+}

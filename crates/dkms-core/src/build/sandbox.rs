@@ -1,0 +1,191 @@
+//! The confinement of one build: everything of a package that runs before its modules are installed runs through
+//! [`BuildSandbox::command`] and [`BuildSandbox::run`], so that nothing of it runs otherwise.
+
+use crate::confine::{self, BuildUser};
+use crate::error::{Error, Result};
+use crate::hooks;
+use crate::session::Session;
+use dkms_conf::framework_conf::Confinement;
+use dkms_conf::module_conf::Confine;
+use dkms_sys::fs::TempDir;
+use dkms_sys::process::{Command, Finished};
+use dkms_sys::sandbox::{Access, Enforced, Place, Profile};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Bytes for the temporary files of a build, in memory; they are used as needed.
+const TEMPORARY: u64 = 4 << 30;
+
+/// How the commands of one build run.
+pub(crate) struct BuildSandbox {
+    user: BuildUser,
+    /// Private to dkms; the mounts are prepared here.
+    scratch: TempDir,
+    /// `None`: the administrator switched the confinement off.
+    profile: Option<Profile>,
+    /// The build directory, and where its commands see it.
+    dir: PathBuf,
+    seen: PathBuf,
+    hidden: Vec<PathBuf>,
+    missing: Mutex<Vec<String>>,
+}
+
+/// What a build is given.
+pub(crate) struct Wanted<'a> {
+    /// The build directory.
+    pub dir: &'a Path,
+    /// Where its commands see it: the same, or a directory that the other is mounted on for them.
+    pub seen: &'a Path,
+    /// Files that it must not see: the private key.
+    pub hidden: Vec<PathBuf>,
+    /// Directories that it has to see wherever they are: trees, headers.
+    pub visible: Vec<PathBuf>,
+    /// CONFINE and the like, from /etc/dkms.
+    pub policy: &'a Confine,
+}
+
+impl BuildSandbox {
+    /// Prepares it. The build directory is given to the build's user later, by [`BuildSandbox::hand_over`].
+    ///
+    /// # Errors
+    /// No scratch directory; with `build_confinement=require` what this machine cannot enforce.
+    pub(crate) fn new(s: &Session<'_>, wanted: Wanted<'_>) -> Result<Self> {
+        let off = wanted.policy.off || s.options.framework.build_confinement == Some(Confinement::Off);
+        // The directories that CONFINE_WRITE names are usually root's.
+        let user =
+            if off || !wanted.policy.write.is_empty() { BuildUser::none() } else { BuildUser::claim(s) };
+        let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-build")?;
+        let temporary = scratch.path().join("tmp");
+        if !off {
+            dkms_sys::fs::create_dir_all(&temporary)?;
+            super::owner::give(&temporary, user.ids())?;
+            // On the way to it, where nothing is mounted over it.
+            dkms_sys::fs::set_mode(scratch.path(), 0o711)?;
+        }
+        let profile = (!off).then(|| {
+            let mut profile = confine::profile(scratch.path(), user.ids());
+            profile.temporary = TEMPORARY;
+            profile.temporary_fallback = Some(temporary);
+            profile.network = wanted.policy.network;
+            profile.hidden.extend(wanted.hidden.iter().cloned());
+            profile.places.push(Place::new(wanted.seen, Access::Write));
+            let visible = wanted.visible.iter().filter(|p| p.exists());
+            profile.places.extend(visible.map(|p| Place::new(p, Access::Read)));
+            let write = wanted.policy.write.iter().map(|p| Place::new(p, Access::Write));
+            profile.places.extend(write);
+            profile
+        });
+        for path in &wanted.policy.write {
+            if !Path::new(path).exists() {
+                return Err(Error::ConfineWriteMissing(path.into()));
+            }
+        }
+        let (dir, seen) = (wanted.dir.to_owned(), wanted.seen.to_owned());
+        let sandbox = Self {
+            user,
+            scratch,
+            profile,
+            dir,
+            seen,
+            hidden: wanted.hidden,
+            missing: Mutex::new(Vec::new()),
+        };
+        if s.options.framework.build_confinement == Some(Confinement::Require) {
+            // Before any code of the package runs.
+            sandbox.run(s, sandbox.command("true"), "confine the build")?;
+        }
+        Ok(sandbox)
+    }
+
+    /// Gives the build directory to the build's user.
+    ///
+    /// # Errors
+    /// The first file that cannot be given.
+    pub(crate) fn hand_over(&self) -> Result<()> {
+        Ok(super::owner::give(&self.dir, self.user.ids())?)
+    }
+
+    /// Whether commands are confined at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.profile.is_some()
+    }
+
+    /// The user whose files the results have to be, if that is the build's alone.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        self.user.ids().map(|(uid, _)| uid)
+    }
+
+    /// What could not be enforced so far; empty when all is, or when it is off.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        self.missing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// A command that runs in the build directory.
+    pub(crate) fn command(&self, program: impl Into<OsString>) -> Command {
+        self.command_with(program, None)
+    }
+
+    /// A command that runs in the build directory and may also write `more`, which is given to its user.
+    fn command_with(&self, program: impl Into<OsString>, more: Option<&Path>) -> Command {
+        let command = Command::new(program).cwd(&self.seen).env("PWD", &self.seen);
+        let command = if self.dir == self.seen { command } else { command.bind(&self.dir, &self.seen) };
+        match &self.profile {
+            Some(profile) => {
+                let mut profile = profile.clone();
+                profile.places.extend(more.map(|dir| Place::new(dir, Access::Write)));
+                command.confine(profile)
+            }
+            None => self.hidden.iter().fold(command, |command, file| command.hide(file)),
+        }
+    }
+
+    /// Runs a command of [`BuildSandbox::command`] to its end.
+    ///
+    /// # Errors
+    /// It cannot be started, an interrupt, or what `build_confinement=require` refuses.
+    pub(crate) fn run(&self, s: &Session<'_>, command: Command, purpose: &str) -> Result<Finished> {
+        let done = command.run().map_err(|e| hooks::process_error(s, &e, purpose))?;
+        if self.is_on() {
+            self.note(&done.enforced);
+            confine::judge(s, "the build", &done.enforced).map_err(Error::CannotConfine)?;
+        }
+        Ok(done)
+    }
+
+    fn note(&self, enforced: &Enforced) {
+        *self.missing.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = enforced.missing.clone();
+    }
+
+    /// Lets a program change one file, as untrusted input of it: the program gets a copy that belongs to the build's user,
+    /// and what it made of that is the result.
+    ///
+    /// # Errors
+    /// The copy cannot be made or read again, or as [`BuildSandbox::run`].
+    pub(crate) fn change_file(
+        &self,
+        s: &Session<'_>,
+        name: &str,
+        bytes: &[u8],
+        prepare: impl FnOnce(Command) -> Command,
+        program: &Path,
+    ) -> Result<(Finished, Vec<u8>)> {
+        let place = TempDir::new_in(&s.options.tmp_location, "dkms-file")?;
+        let file = place.path().join(name);
+        dkms_sys::fs::create_new(&file, bytes, 0o600)?;
+        super::owner::give(place.path(), self.user.ids())?;
+        let command = prepare(self.command_with(program, Some(place.path()))).arg(&file);
+        let done = self.run(s, command, "strip debugging symbols")?;
+        let changed = dkms_sys::fs::read_untrusted(place.path(), name, self.owner())?;
+        Ok((done, changed))
+    }
+}
+
+impl std::fmt::Debug for BuildSandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildSandbox")
+            .field("user", &self.user)
+            .field("scratch", &self.scratch.path())
+            .finish()
+    }
+}

@@ -1,0 +1,198 @@
+//! How untrusted code is confined: as which user, what it sees, what it may write, and what could not be enforced.
+//!
+//! Everything that comes with a package and runs before its modules are installed is untrusted: its dkms.conf, its
+//! patches, PRE_BUILD, MAKE, POST_BUILD, and the modules that strip reads. See docs/security.md.
+
+use crate::session::Session;
+use dkms_conf::framework_conf::Confinement;
+use dkms_sys::sandbox::{self, Enforced, Limits, Profile};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// The user IDs of builds and evaluations, unless framework.conf names others (`build_users`).
+pub const DEFAULT_USERS: (u32, u32) = (64200, 64455);
+
+/// Directories that untrusted code finds empty: what people keep for themselves.
+pub const HOMES: [&str; 2] = ["/home", "/root"];
+
+/// What root alone may read and no build needs. The user of a build cannot read it anyway; hidden too, because a build
+/// with CONFINE_WRITE has root's user.
+const SECRETS: [&str; 8] = [
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/ssh",
+    "/etc/ssl/private",
+    "/etc/pki/tls/private",
+    "/var/lib/shim-signed/mok/MOK.priv",
+];
+
+/// A user that nobody else has while this is held: one for each evaluation and each build under way.
+#[derive(Debug)]
+pub struct BuildUser {
+    id: Option<u32>,
+    /// A socket without a file: its name is taken as long as it is open, on the whole machine.
+    _claim: Option<UnixDatagram>,
+}
+
+impl BuildUser {
+    /// Takes a user from the range that is configured, leaving out those that the machine has other uses for. Without
+    /// the right to become another user, this is the user that dkms has.
+    pub fn claim(s: &Session<'_>) -> Self {
+        let (first, last) = s.options.framework.build_users.unwrap_or(DEFAULT_USERS);
+        if sandbox::lacks(sandbox::Part::User) || !sandbox::can_become(first) {
+            return Self::none();
+        }
+        let taken = taken();
+        // Whoever has processes under one of these IDs could reach into the programs that we run under it.
+        let busy = dkms_sys::sys::users_with_processes();
+        let taken = |id| taken.iter().any(|t| t.has(id)) || busy.contains(&id);
+        let free = (first..=last).filter(|id| !taken(*id) && sandbox::is_mapped(*id));
+        let mut fallback = None;
+        // A few hundred at most are asked for, whatever the range.
+        for id in free.take(1024) {
+            fallback.get_or_insert(id);
+            let name = SocketAddr::from_abstract_name(format!("dkms-build-user-{id}"));
+            if let Ok(claim) = name.and_then(|name| UnixDatagram::bind_addr(&name)) {
+                return Self { id: Some(id), _claim: Some(claim) };
+            }
+        }
+        // All names are taken: somebody else took them. Namespaces still part the builds from each other.
+        Self { id: fallback, _claim: None }
+    }
+
+    /// The user that dkms has.
+    pub fn none() -> Self {
+        Self { id: None, _claim: None }
+    }
+
+    /// The user and group, when it is another than dkms's own.
+    pub fn ids(&self) -> Option<(u32, u32)> {
+        self.id.map(|id| (id, id))
+    }
+}
+
+/// IDs that a file of the machine gives somebody.
+struct Taken {
+    first: u64,
+    count: u64,
+    what: String,
+}
+
+impl Taken {
+    fn has(&self, id: u32) -> bool {
+        (self.first..self.first.saturating_add(self.count)).contains(&u64::from(id))
+    }
+}
+
+/// passwd(5) and group(5) have the ID third, subuid(5) and subgid(5) a first ID and a count.
+const ID_FILES: [(&str, bool); 4] =
+    [("/etc/passwd", false), ("/etc/group", false), ("/etc/subuid", true), ("/etc/subgid", true)];
+
+fn taken() -> Vec<Taken> {
+    let mut all = Vec::new();
+    for (file, ranges) in ID_FILES {
+        let text = dkms_sys::fs::read_text(file, dkms_sys::fs::Limit::INDEX).unwrap_or_default();
+        all.extend(parse_ids(file, &text, ranges));
+    }
+    all
+}
+
+fn parse_ids(file: &str, text: &str, ranges: bool) -> Vec<Taken> {
+    let mut all = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let ids = if ranges {
+            fields.get(1).zip(fields.get(2)).and_then(|(f, c)| Some((f.parse().ok()?, c.parse().ok()?)))
+        } else {
+            fields.get(2).and_then(|id| Some((id.parse().ok()?, 1)))
+        };
+        if let Some((first, count)) = ids {
+            let name = fields.first().unwrap_or(&"");
+            all.push(Taken { first, count, what: format!("{name} ({file} line {})", number + 1) });
+        }
+    }
+    all
+}
+
+/// Who else has an ID of this range, in words.
+pub fn overlap((first, last): (u32, u32)) -> Option<String> {
+    let (first, last) = (u64::from(first), u64::from(last));
+    let both = |t: &Taken| t.count > 0 && t.first <= last && t.first.saturating_add(t.count) > first;
+    taken().into_iter().find(both).map(|t| t.what)
+}
+
+/// The profile that all untrusted code has in common; the caller adds places and limits. `scratch` is the caller's own
+/// empty directory.
+pub fn profile(scratch: &Path, user: Option<(u32, u32)>) -> Profile {
+    let mut profile = Profile::new(scratch);
+    profile.user = user;
+    // For an unprivileged user these are their own, with the tools and the sources in it.
+    if dkms_sys::sys::effective_uid() == 0 {
+        profile.hidden = HOMES.iter().chain(&SECRETS).map(PathBuf::from).collect();
+    }
+    profile
+}
+
+/// Limits of an evaluation. A dkms.conf that needs more is not one.
+pub fn evaluation_limits() -> Limits {
+    Limits {
+        memory: Some(1 << 30),
+        address_space: Some(4 << 30),
+        processes: Some(256),
+        file_size: Some(16 << 20),
+    }
+}
+
+/// Bytes for the temporary files of an evaluation and what it writes beside its file.
+pub const EVALUATION_SPACE: u64 = 64 << 20;
+
+static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What a machine cannot enforce: refused or reported, as the administrator wants it. Each sentence is reported once in a
+/// command.
+///
+/// # Errors
+/// With `build_confinement=require`: what is missing, in words.
+pub fn judge(s: &Session<'_>, what: &str, enforced: &Enforced) -> Result<(), String> {
+    if enforced.is_complete() {
+        return Ok(());
+    }
+    let missing = enforced.missing.join("; ");
+    match s.options.framework.build_confinement.unwrap_or_default() {
+        Confinement::Require => Err(format!(
+            "build_confinement=require in framework.conf, and {what} cannot be confined fully here: {missing}"
+        )),
+        Confinement::Off => Ok(()),
+        Confinement::Auto => {
+            let mut reported = REPORTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !reported.contains(&missing) {
+                s.warn(format!("{what} is not confined fully: {missing}"));
+                reported.push(missing);
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_the_machine() {
+        let all = parse_ids(
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/bash\nbroken\na:x:64201:1::/:/bin/sh\n",
+            false,
+        );
+        assert_eq!(all.len(), 2);
+        assert!(all[1].has(64201) && !all[1].has(64200) && all[1].what == "a (/etc/passwd line 3)");
+        let ranges = parse_ids("/etc/subuid", "me:100000:65536\nx:64200:10\ny:1\nz:a:b\n", true);
+        assert_eq!(ranges.len(), 2);
+        assert!(ranges[1].has(64209) && !ranges[1].has(64210) && ranges[0].has(100000));
+    }
+}

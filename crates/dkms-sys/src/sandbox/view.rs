@@ -1,0 +1,534 @@
+//! What a confined program sees of the file system: a plan of mounts, made before the fork and carried out in the child.
+//!
+//! Everything is mounted read-only. Home directories are covered by empty directories, `/tmp`, `/var/tmp` and `/dev/shm`
+//! by private ones of a bounded size, keys by the null device. The places that the program needs (its build directory,
+//! its sources) are bound back, also where they lie below a covered directory or behind one that its user cannot enter.
+//! All covers are directories of one tmpfs, which has no name of its own any more when the program starts, so all of it
+//! disappears with the program.
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::parts::Part;
+use crate::mount;
+
+/// A directory or file that the program sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where it really is.
+    pub source: PathBuf,
+    /// Where the program sees it: an existing path, or one below a covered directory.
+    pub target: PathBuf,
+    /// What the program may do there.
+    pub access: Access,
+}
+
+/// What a program may do in a [`Place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read, as its user's rights allow.
+    Read,
+    /// Write, as its user's rights allow.
+    Write,
+    /// Write into a throw-away layer over it, where the program's user owns the directory itself. The files in it stay
+    /// those of their owners.
+    Layer,
+    /// Read and write a throw-away copy of it, made in memory, that is the program's user's whatever the modes of the
+    /// files. Sockets, pipes and devices are left out.
+    Copy,
+}
+
+impl Place {
+    /// A place that is seen where it is.
+    pub fn new(path: impl Into<PathBuf>, access: Access) -> Self {
+        let target = path.into();
+        Place { source: target.clone(), target, access }
+    }
+}
+
+/// What is asked of a view.
+pub(super) struct Wanted<'a> {
+    /// An existing private directory; the tmpfs is mounted on one in it that is made here.
+    pub(super) scratch: &'a Path,
+    /// Directories that are to be empty.
+    pub(super) empty: &'a [PathBuf],
+    /// Files that are to be empty.
+    pub(super) hidden: &'a [PathBuf],
+    pub(super) places: &'a [Place],
+    /// Bytes for everything that is written but not into places.
+    pub(super) size: u64,
+    /// The user who is going to see it, if another than now.
+    pub(super) user: Option<(u32, u32)>,
+    /// In a user namespace made for it.
+    pub(super) own_user_namespace: bool,
+    /// It is to have a `/proc` of its own process namespace.
+    pub(super) own_proc: bool,
+}
+
+/// One step. The child carries it out without allocating.
+#[derive(Debug)]
+enum Op {
+    ReadOnly,
+    Tmpfs {
+        target: CString,
+        data: CString,
+    },
+    Directory {
+        path: CString,
+        mode: libc::mode_t,
+    },
+    File {
+        path: CString,
+    },
+    Symlink {
+        target: CString,
+        path: CString,
+    },
+    Copy {
+        source: CString,
+        path: CString,
+        mode: libc::mode_t,
+        user: Option<(u32, u32)>,
+    },
+    Owner {
+        path: CString,
+        user: (u32, u32),
+    },
+    Bind {
+        source: CString,
+        target: CString,
+    },
+    Writable {
+        path: CString,
+    },
+    Overlay {
+        target: CString,
+        data: CString,
+    },
+    Proc,
+    /// Enters the tmpfs: staged paths are relative to it, since a cover may come to lie over where it is mounted.
+    Enter {
+        path: CString,
+    },
+    Detach,
+}
+
+/// A plan of mounts.
+#[derive(Debug)]
+pub(super) struct View {
+    ops: Vec<Op>,
+    /// Directories besides the places in which the program may write.
+    pub(super) writable: Vec<PathBuf>,
+    /// The private directory that is the program's own: empty, for `HOME` and as working directory.
+    pub(super) home: Option<PathBuf>,
+}
+
+/// The name of the private directory below `/tmp`.
+const HOME: &str = "dkms";
+/// Directories that programs expect to be able to write; they get private ones.
+const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+/// What a build may use of `/dev`.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
+/// A directory that another one lies over.
+struct Cover {
+    path: PathBuf,
+    /// Below the tmpfs.
+    staged: PathBuf,
+}
+
+struct Planner<'a> {
+    wanted: &'a Wanted<'a>,
+    stage: PathBuf,
+    ops: Vec<Op>,
+    covers: Vec<Cover>,
+    made: BTreeSet<PathBuf>,
+}
+
+impl View {
+    /// Plans. Paths that do not exist are left out.
+    ///
+    /// # Errors
+    /// A path with a NUL byte, or the directory for the tmpfs cannot be made.
+    pub(super) fn plan(wanted: &Wanted<'_>) -> std::io::Result<View> {
+        let stage = wanted.scratch.join(".view");
+        match std::fs::create_dir(&stage) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+        let mut planner =
+            Planner { wanted, stage, ops: Vec::new(), covers: Vec::new(), made: BTreeSet::new() };
+        planner.plan()
+    }
+
+    /// Carries it out, in a child that is in a mount namespace of its own. Returns the parts that could not be had but
+    /// are not needed for the rest.
+    ///
+    /// # Errors
+    /// The part that is refused, and the system's answer.
+    pub(super) fn mount(&self) -> Result<u32, (Part, std::io::Error)> {
+        let mut missing = 0;
+        for op in &self.ops {
+            match op.perform() {
+                Ok(()) => {}
+                Err(_) if matches!(op, Op::ReadOnly | Op::Writable { .. }) => {
+                    missing |= Part::ReadOnly as u32;
+                }
+                Err(e) => {
+                    let part = match op {
+                        Op::Proc => Part::Processes,
+                        Op::Overlay { .. } => Part::Layer,
+                        _ => Part::Mounts,
+                    };
+                    return Err((part, e));
+                }
+            }
+        }
+        Ok(missing)
+    }
+}
+
+impl Planner<'_> {
+    /// A path for an operation; one in the tmpfs relative to it.
+    fn name(&self, path: &Path) -> std::io::Result<CString> {
+        c_string(path.strip_prefix(&self.stage).unwrap_or(path))
+    }
+
+    fn plan(&mut self) -> std::io::Result<View> {
+        for file in self.wanted.hidden {
+            let (source, target) = (c_string(Path::new("/dev/null"))?, c_string(file)?);
+            self.ops.push(Op::Bind { source, target });
+        }
+        // Before the tmpfs and the binds, so that these are what it does not concern; except that a bind mount has the
+        // flag of what it was made from.
+        self.ops.push(Op::ReadOnly);
+        let data =
+            format!("mode=0755,size={},nr_inodes={}", self.wanted.size, self.wanted.size / 2048 + 1024);
+        let stage = c_string(&self.stage)?;
+        self.ops.push(Op::Tmpfs { target: stage.clone(), data: CString::new(data)? });
+        self.ops.push(Op::Enter { path: stage });
+        let temporary = self.plan_covers()?;
+        let home = self.plan_home(&temporary)?;
+        let places = self.needed_places();
+        for (number, place) in places.iter().enumerate() {
+            self.stage_place(number, place)?;
+        }
+        self.plan_dev()?;
+        let covers: Vec<(PathBuf, PathBuf)> =
+            self.covers.iter().map(|c| (c.staged.clone(), c.path.clone())).collect();
+        for (staged, path) in covers {
+            self.bind(&staged, &path)?;
+        }
+        for (number, place) in places.iter().enumerate() {
+            self.bind(&self.place(number), &place.target)?;
+        }
+        if self.wanted.own_proc && Path::new("/proc").is_dir() {
+            self.ops.push(Op::Proc);
+        }
+        self.ops.push(Op::Detach);
+        Ok(View { ops: std::mem::take(&mut self.ops), writable: temporary, home })
+    }
+
+    /// Directories over what is to be empty or private, the outermost first. Returns the private ones.
+    fn plan_covers(&mut self) -> std::io::Result<Vec<PathBuf>> {
+        let mut wanted: Vec<(PathBuf, libc::mode_t)> = Vec::new();
+        let real = |p: &Path| p.canonicalize().ok().filter(|p| p.is_dir() && p != Path::new("/"));
+        wanted.extend(TEMPORARY.iter().filter_map(|p| Some((real(Path::new(p))?, 0o1777))));
+        wanted.extend(self.wanted.empty.iter().filter_map(|p| Some((real(p)?, 0o755))));
+        wanted.extend(self.closed_directories().into_iter().map(|p| (p, 0o755)));
+        wanted.sort();
+        wanted.dedup_by(|later, first| later.0 == first.0);
+        let mut temporary = Vec::new();
+        for (path, mode) in wanted {
+            if mode == 0o1777 {
+                temporary.push(path.clone());
+            }
+            // Below another cover there is nothing left to cover, but the private directories have to be there.
+            if self.covers.iter().any(|c| path.starts_with(&c.path)) {
+                if mode == 0o1777 {
+                    let inside = self.inside_covers(&path).unwrap_or_default();
+                    self.directories(&inside)?;
+                    self.ops.push(Op::Directory { path: self.name(&inside)?, mode });
+                }
+                continue;
+            }
+            let staged = self.stage.join(format!("c{}", self.covers.len()));
+            self.ops.push(Op::Directory { path: self.name(&staged)?, mode });
+            self.covers.push(Cover { path, staged });
+        }
+        Ok(temporary)
+    }
+
+    /// The outermost directory above each place that the program's user may not enter, when another user than ours.
+    fn closed_directories(&self) -> Vec<PathBuf> {
+        let Some((uid, _)) = self.wanted.user else { return Vec::new() };
+        let closed =
+            |dir: &Path| dir.metadata().is_ok_and(|m| m.is_dir() && m.mode() & 0o001 == 0 && m.uid() != uid);
+        let above = |place: &Place| {
+            let mut outermost_first: Vec<&Path> = place.target.ancestors().skip(1).collect();
+            outermost_first.reverse();
+            outermost_first.into_iter().find(|dir| closed(dir)).map(Path::to_owned)
+        };
+        self.wanted.places.iter().filter_map(above).filter(|p| p != Path::new("/")).collect()
+    }
+
+    /// Where a path is in the tmpfs, if a cover lies over it.
+    fn inside_covers(&self, path: &Path) -> Option<PathBuf> {
+        self.covers.iter().find_map(|c| path.strip_prefix(&c.path).ok().map(|rest| c.staged.join(rest)))
+    }
+
+    fn plan_home(&mut self, temporary: &[PathBuf]) -> std::io::Result<Option<PathBuf>> {
+        let Some(home) = temporary.first().map(|tmp| tmp.join(HOME)) else { return Ok(None) };
+        let Some(inside) = self.inside_covers(&home) else { return Ok(None) };
+        self.ops.push(Op::Directory { path: self.name(&inside)?, mode: 0o700 });
+        if let Some(user) = self.wanted.user {
+            self.ops.push(Op::Owner { path: self.name(&inside)?, user });
+        }
+        Ok(Some(home))
+    }
+
+    /// What has to be bound, the outermost first: what can be written, and what would be covered.
+    fn needed_places(&self) -> Vec<Place> {
+        let needed = |place: &&Place| {
+            place.source.exists()
+                && (place.access != Access::Read
+                    || place.source != place.target
+                    || self.inside_covers(&place.target).is_some())
+        };
+        let mut places: Vec<Place> = self.wanted.places.iter().filter(needed).cloned().collect();
+        places.sort_by(|a, b| a.target.cmp(&b.target));
+        places
+    }
+
+    fn place(&self, number: usize) -> PathBuf {
+        self.stage.join(format!("p{number}"))
+    }
+
+    /// Binds a place into the tmpfs, where no cover can lie over it, and makes the directories for its target.
+    fn stage_place(&mut self, number: usize, place: &Place) -> std::io::Result<()> {
+        let staged = self.place(number);
+        self.mount_point(&place.source, &staged)?;
+        match place.access {
+            Access::Layer => self.layer(number, place, &staged)?,
+            Access::Copy => self.copy(&place.source, &staged, true)?,
+            Access::Read | Access::Write => self.bind(&place.source, &staged)?,
+        }
+        if place.access == Access::Write {
+            self.ops.push(Op::Writable { path: self.name(&staged)? });
+        }
+        if let Some(inside) = self.inside_covers(&place.target) {
+            self.directories(&inside)?;
+            if self.made.insert(inside.clone()) {
+                self.mount_point(&place.source, &inside)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An empty directory or file, as `like` is one.
+    fn mount_point(&mut self, like: &Path, path: &Path) -> std::io::Result<()> {
+        let path = self.name(path)?;
+        self.ops.push(if like.is_dir() { Op::Directory { path, mode: 0o755 } } else { Op::File { path } });
+        Ok(())
+    }
+
+    fn layer(&mut self, number: usize, place: &Place, staged: &Path) -> std::io::Result<()> {
+        let (upper, work) = (self.stage.join(format!("u{number}")), self.stage.join(format!("w{number}")));
+        self.ops.push(Op::Directory { path: self.name(&upper)?, mode: 0o755 });
+        self.ops.push(Op::Directory { path: self.name(&work)?, mode: 0o755 });
+        if let Some(user) = self.wanted.user {
+            self.ops.push(Op::Owner { path: self.name(&upper)?, user });
+        }
+        let mut data = b"lowerdir=".to_vec();
+        data.extend(escaped(&place.source));
+        for (name, dir) in [(&b",upperdir="[..], &upper), (b",workdir=", &work)] {
+            data.extend_from_slice(name);
+            data.extend(escaped(dir.strip_prefix(&self.stage).unwrap_or(dir)));
+        }
+        if self.wanted.own_user_namespace {
+            data.extend_from_slice(b",userxattr");
+        }
+        self.ops.push(Op::Overlay { target: self.name(staged)?, data: CString::new(data)? });
+        Ok(())
+    }
+
+    /// A copy of what is at `source`, in the tmpfs. The top directory is there already.
+    fn copy(&mut self, source: &Path, path: &Path, top: bool) -> std::io::Result<()> {
+        let meta = if top { source.metadata()? } else { source.symlink_metadata()? };
+        let mode = meta.mode() & 0o777 | 0o600;
+        let user = self.wanted.user;
+        if meta.is_dir() {
+            let to = self.name(path)?;
+            self.ops.push(Op::Directory { path: to.clone(), mode: mode | 0o700 });
+            if let Some(user) = user {
+                self.ops.push(Op::Owner { path: to, user });
+            }
+            for entry in std::fs::read_dir(source)? {
+                let entry = entry?;
+                self.copy(&entry.path(), &path.join(entry.file_name()), false)?;
+            }
+        } else if meta.is_symlink() {
+            let target = c_string(&std::fs::read_link(source)?)?;
+            self.ops.push(Op::Symlink { target, path: self.name(path)? });
+        } else if meta.is_file() {
+            self.ops.push(Op::Copy { source: c_string(source)?, path: self.name(path)?, mode, user });
+        }
+        Ok(())
+    }
+
+    /// The directories between a cover and `inside`, in the tmpfs.
+    fn directories(&mut self, inside: &Path) -> std::io::Result<()> {
+        let mut above: Vec<&Path> = inside
+            .ancestors()
+            .skip(1)
+            .take_while(|p| p.starts_with(&self.stage) && *p != self.stage)
+            .collect();
+        // The outermost of them is the cover itself.
+        above.pop();
+        for dir in above.into_iter().rev() {
+            if self.made.insert(dir.to_owned()) {
+                self.ops.push(Op::Directory { path: self.name(dir)?, mode: 0o755 });
+            }
+        }
+        Ok(())
+    }
+
+    /// A `/dev` with what compilers use of it.
+    fn plan_dev(&mut self) -> std::io::Result<()> {
+        let dev = Path::new("/dev");
+        if !dev.is_dir() || !dev.join("null").exists() {
+            return Ok(());
+        }
+        let staged = self.stage.join("dev");
+        self.ops.push(Op::Directory { path: self.name(&staged)?, mode: 0o755 });
+        for name in DEVICES.iter().filter(|name| dev.join(name).exists()) {
+            let path = staged.join(name);
+            self.ops.push(Op::File { path: self.name(&path)? });
+            self.bind(&dev.join(name), &path)?;
+        }
+        for (name, target) in [
+            ("fd", c"/proc/self/fd"),
+            ("stdin", c"/proc/self/fd/0"),
+            ("stdout", c"/proc/self/fd/1"),
+            ("stderr", c"/proc/self/fd/2"),
+        ] {
+            self.ops.push(Op::Symlink { target: target.to_owned(), path: self.name(&staged.join(name))? });
+        }
+        let shm = self.covers.iter().position(|c| c.path == Path::new("/dev/shm"));
+        if let Some(shm) = shm.map(|at| self.covers.remove(at)) {
+            self.ops.push(Op::Directory { path: self.name(&staged.join("shm"))?, mode: 0o1777 });
+            self.bind(&shm.staged, &staged.join("shm"))?;
+        }
+        self.bind(&staged, dev)
+    }
+
+    fn bind(&mut self, source: &Path, target: &Path) -> std::io::Result<()> {
+        self.ops.push(Op::Bind { source: self.name(source)?, target: self.name(target)? });
+        Ok(())
+    }
+}
+
+fn c_string(path: &Path) -> std::io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+/// A path as overlayfs reads it in its options: `,`, `:` and `\` with a backslash.
+fn escaped(path: &Path) -> Vec<u8> {
+    let mut out = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b',' | b':' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out
+}
+
+impl Op {
+    fn perform(&self) -> std::io::Result<()> {
+        // SAFETY: all strings are NUL-terminated and owned by the plan; no call writes to our memory.
+        let code = unsafe {
+            match self {
+                Op::ReadOnly => return mount::set_read_only(c"/", true),
+                Op::Writable { path } => return mount::set_read_only_one(path, false),
+                Op::Tmpfs { target, data } => {
+                    return mount::mount_kind(c"tmpfs", target, libc::MS_NOSUID | libc::MS_NODEV, data);
+                }
+                Op::Overlay { target, data } => return mount::mount_kind(c"overlay", target, 0, data),
+                Op::Proc => {
+                    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+                    return mount::mount_kind(c"proc", c"/proc", flags, c"");
+                }
+                Op::Bind { source, target } => return mount::bind(source, target),
+                Op::Directory { path, mode } => match libc::mkdir(path.as_ptr(), *mode) {
+                    -1 if *libc::__errno_location() == libc::EEXIST => 0,
+                    other => other,
+                },
+                Op::File { path } => {
+                    match libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC, 0o644) {
+                        -1 => -1,
+                        fd => libc::close(fd),
+                    }
+                }
+                Op::Copy { source, path, mode, user } => return copy_file(source, path, *mode, *user),
+                Op::Symlink { target, path } => libc::symlink(target.as_ptr(), path.as_ptr()),
+                Op::Owner { path, user: (uid, gid) } => libc::chown(path.as_ptr(), *uid, *gid),
+                Op::Enter { path } => libc::chdir(path.as_ptr()),
+                Op::Detach => libc::umount2(c".".as_ptr(), libc::MNT_DETACH),
+            }
+        };
+        if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    }
+}
+
+/// Copies one regular file. Allocates nothing.
+fn copy_file(
+    source: &CStr,
+    path: &CStr,
+    mode: libc::mode_t,
+    user: Option<(u32, u32)>,
+) -> std::io::Result<()> {
+    let mut buffer = [0u8; 16 * 1024];
+    // SAFETY: NUL-terminated paths, a buffer of the length that is named, descriptors that are closed once.
+    unsafe {
+        let from = libc::open(source.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK);
+        if from < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        let to =
+            libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC, mode);
+        let mut result = if to < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) };
+        while result.is_ok() {
+            let got = libc::read(from, buffer.as_mut_ptr().cast(), buffer.len());
+            match usize::try_from(got) {
+                Ok(0) => break,
+                // A tmpfs takes all or nothing of so little.
+                Ok(got) if libc::write(to, buffer.as_ptr().cast(), got) == got as isize => {}
+                _ => result = Err(std::io::Error::last_os_error()),
+            }
+        }
+        if let (Ok(()), Some((uid, gid))) = (&result, user) {
+            if libc::fchown(to, uid, gid) != 0 {
+                result = Err(std::io::Error::last_os_error());
+            }
+        }
+        if to >= 0 {
+            libc::close(to);
+        }
+        libc::close(from);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_overlayfs_are_escaped() {
+        assert_eq!(escaped(Path::new("/a,b:c\\d")), b"/a\\,b\\:c\\\\d");
+    }
+}

@@ -1,0 +1,160 @@
+//! Memory for pass phrases: in no core dump, not copied into the children that a fork makes, and overwritten at the end.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+/// Bytes that are overwritten when they are dropped.
+///
+/// They have pages of their own, which are left out of core dumps (`MADV_DONTDUMP`) and are empty in a forked child
+/// (`MADV_WIPEONFORK`). Where the system gives no such pages, ordinary memory has to do.
+pub struct SecretBytes(Storage);
+
+enum Storage {
+    Pages { start: NonNull<u8>, length: usize },
+    Heap(Vec<u8>),
+}
+
+// SAFETY: nothing changes the bytes between `new` and `drop`.
+unsafe impl Send for SecretBytes {}
+// SAFETY: as above; shared references only read.
+unsafe impl Sync for SecretBytes {}
+
+impl SecretBytes {
+    /// Moves the bytes there and overwrites where they were.
+    #[must_use]
+    pub fn new(mut bytes: Vec<u8>) -> Self {
+        let Some(start) = pages(bytes.len()) else { return Self(Storage::Heap(bytes)) };
+        // SAFETY: the new pages hold at least as many bytes as the vector, and do not overlap it.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.as_ptr(), bytes.len()) };
+        let length = bytes.len();
+        overwrite(&mut bytes);
+        Self(Storage::Pages { start, length })
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            // SAFETY: the pages were written up to this length and live as long as `self`.
+            Storage::Pages { start, length } => unsafe {
+                std::slice::from_raw_parts(start.as_ptr(), *length)
+            },
+            Storage::Heap(bytes) => bytes,
+        }
+    }
+}
+
+impl Drop for SecretBytes {
+    fn drop(&mut self) {
+        match &mut self.0 {
+            Storage::Pages { start, length } => {
+                // SAFETY: the pages are ours alone and are not used after this.
+                unsafe {
+                    overwrite(std::slice::from_raw_parts_mut(start.as_ptr(), *length));
+                    libc::munmap(start.as_ptr().cast(), *length);
+                }
+            }
+            Storage::Heap(bytes) => overwrite(bytes),
+        }
+    }
+}
+
+/// Private pages for so many bytes; `None` for no bytes, or when there are none.
+fn pages(length: usize) -> Option<NonNull<u8>> {
+    if length == 0 {
+        return None;
+    }
+    // SAFETY: a new anonymous mapping touches no memory that is in use.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            length,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    for advice in [libc::MADV_DONTDUMP, libc::MADV_WIPEONFORK] {
+        // SAFETY: the mapping was just made with this length. A kernel that does not know the advice ignores it.
+        unsafe { libc::madvise(start, length, advice) };
+    }
+    NonNull::new(start.cast())
+}
+
+/// Writes zeros that the compiler may not leave out.
+fn overwrite(bytes: &mut [u8]) {
+    for byte in bytes {
+        // SAFETY: a valid reference.
+        unsafe { std::ptr::write_volatile(byte, 0) };
+    }
+    compiler_fence(Ordering::SeqCst);
+}
+
+unsafe extern "C" {
+    static mut environ: *mut *mut libc::c_char;
+}
+
+/// Takes a variable out of the environment of this process: it is not inherited any more, and `/proc/PID/environ`, which
+/// shows the environment that a process began with, shows zeros in its place.
+///
+/// For the start of a program: while other threads run, which may be reading the environment, nothing is removed and the
+/// value is only copied.
+#[must_use]
+pub fn take_variable(name: &str) -> Option<SecretBytes> {
+    use std::os::unix::ffi::OsStringExt;
+    let value = SecretBytes::new(std::env::var_os(name)?.into_vec());
+    if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
+        return Some(value);
+    }
+    // SAFETY: there is one thread. `environ` is an array of pointers to NUL-terminated strings that ends with a null
+    // pointer (environ(7)), in memory that may be written; only bytes before a NUL are overwritten.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            let start = *entry;
+            let text = std::ffi::CStr::from_ptr(start).to_bytes();
+            let begin = name.len() + 1;
+            if text.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")) {
+                let length = text.len() - begin;
+                overwrite(std::slice::from_raw_parts_mut(start.add(begin).cast::<u8>(), length));
+            }
+            entry = entry.add(1);
+        }
+        std::env::remove_var(name);
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_what_it_was_given() {
+        for text in [&b""[..], b"1234", &[7; 10_000]] {
+            assert_eq!(SecretBytes::new(text.to_vec()).bytes(), text);
+        }
+    }
+
+    #[test]
+    fn a_forked_child_does_not_have_it() {
+        let secret = SecretBytes::new(b"1234".to_vec());
+        // SAFETY: the child only reads memory and leaves by _exit.
+        let status = unsafe {
+            match libc::fork() {
+                0 => libc::_exit(i32::from(secret.bytes() != [0; 4])),
+                child => {
+                    let mut status = 0;
+                    assert_eq!(libc::waitpid(child, &mut status, 0), child);
+                    status
+                }
+            }
+        };
+        assert_eq!(status, 0, "the child sees the secret");
+        assert_eq!(secret.bytes(), b"1234");
+    }
+}
