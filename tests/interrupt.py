@@ -9,6 +9,11 @@ import time
 
 from state import KERNELS, LIB, complain, difference, dkms, each, must, panicked, prepare, restore, save, shell, state, sum_up
 
+# What nohup, or a shell that runs us in the background, made us ignore would be ignored by every dkms as well.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
 K1, K2 = KERNELS
 MARK = "left-by-the-interrupt-test"
 started = time.monotonic()

@@ -59,3 +59,13 @@ dkms build single/1.0 -k "$K612" --force
 #: step log-names-command-and-exit 0
 grep -qi 'exit code: 0' "/var/lib/dkms/single/1.0/$K/$A/log/make.log"
 grep -q "KERNELRELEASE=$K" "/var/lib/dkms/single/1.0/$K/$A/log/make.log"
+#: step reproducible-records 0 ours
+# With SOURCE_DATE_EPOCH log and manifest say the same whenever, and however fast, it is built.
+rm -rf /usr/src/single-1.0; fixture single-1.0; dkms remove single/1.0 --all 2>/dev/null || true
+export SOURCE_DATE_EPOCH=1700000000
+d=/var/lib/dkms/single/1.0/$K/$A
+dkms build single/1.0 -k "$K"; cp "$d/.manifest.json" /run/m1; cp "$d/log/make.log" /run/l1
+sed -i '1i $(shell sleep 1.2)' /usr/src/single-1.0/Kbuild; dkms build single/1.0 -k "$K" --force; cp "$d/log/make.log" /run/l2
+cmp /run/l1 /run/l2
+sed -i 1d /usr/src/single-1.0/Kbuild; dkms build single/1.0 -k "$K" --force; cmp "$d/.manifest.json" /run/m1
+grep -q '^2023-11-14 22:13:20 UTC$' /run/l1; grep -q '"built_at": *1700000000' /run/m1

@@ -93,7 +93,7 @@ static MODULE: [DirectiveInfo; 36] = [
 ];
 
 /// As [`MODULE`]. What concerns signing is read last.
-static FRAMEWORK: [DirectiveInfo; 24] = [
+static FRAMEWORK: [DirectiveInfo; 25] = [
     row("source_tree", Kind::Scalar, "where the sources are (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "where dkms keeps what it built (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "where modules are installed (/lib/modules)"),
@@ -119,6 +119,11 @@ static FRAMEWORK: [DirectiveInfo; 24] = [
         "hook_failure",
         Kind::Scalar,
         "whether a failed module fails the kernel's installation: warn or fail",
+    ),
+    row(
+        "continue_on_error",
+        Kind::Scalar,
+        "whether common.postinst goes on with the next kernel after a failure (true); it reads this itself",
     ),
     row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
     row("build_users", Kind::Scalar, "user IDs that only builds use: FIRST-LAST (64200-64455)"),

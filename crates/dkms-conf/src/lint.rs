@@ -10,8 +10,10 @@ mod names;
 mod patterns;
 mod problems;
 mod scan;
+mod settings;
 
 pub use code::Code;
+pub use settings::{UnknownSetting, unknown_settings};
 
 use crate::directives::{Dialect, Directives};
 use crate::eval::{Decline, Matcher};

@@ -182,14 +182,18 @@ fn is_read(text: &str, name: &str) -> bool {
     })
 }
 
-/// The directive that a name is a misspelling of: a third of its letters may differ, two at most.
+/// The directive of a dkms.conf that a name is a misspelling of.
 pub(crate) fn closest(name: &str) -> Option<&'static str> {
-    let table = Dialect::Module.table();
-    if Dialect::Module.find(name).is_some() || name.len() > 40 {
+    closest_in(Dialect::Module, name)
+}
+
+/// The directive that a name is a misspelling of: a third of its letters may differ, two at most.
+pub(crate) fn closest_in(dialect: Dialect, name: &str) -> Option<&'static str> {
+    if dialect.find(name).is_some() || name.len() > 40 {
         return None;
     }
     let limit = (name.len() / 3).min(2);
-    let alike = table.iter().filter(|d| d.name.len().abs_diff(name.len()) <= limit);
+    let alike = dialect.table().iter().filter(|d| d.name.len().abs_diff(name.len()) <= limit);
     let near = alike.map(|d| (distance(name.as_bytes(), d.name.as_bytes()), d.name));
     near.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, name)| name)
 }

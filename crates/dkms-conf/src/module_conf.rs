@@ -222,11 +222,31 @@ fn modules(directives: &Directives, problems: &mut Vec<Problem>) -> Vec<ModuleEn
             built_name: built_name.to_owned(),
             built_location,
             dest_name: dest_name.to_owned(),
-            dest_location: get("DEST_MODULE_LOCATION", index).to_owned(),
+            dest_location: without_dots(get("DEST_MODULE_LOCATION", index)),
             strip,
         });
     }
     out
+}
+
+/// A destination as the kernel would see it: real packages have `/kernel/../updates`. One that leaves the kernel's directory,
+/// or goes to its headers, stays as it is written, which is an error.
+fn without_dots(written: &str) -> String {
+    if !check::has_dot_dot(written) {
+        return written.to_owned();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in written.split('/').filter(|p| !p.is_empty() && *p != ".") {
+        if part != ".." {
+            parts.push(part);
+        } else if parts.pop().is_none() {
+            return written.to_owned();
+        }
+    }
+    match parts.first() {
+        None | Some(&("build" | "source")) => written.to_owned(),
+        Some(_) => format!("/{}", parts.join("/")),
+    }
 }
 
 #[cfg(test)]

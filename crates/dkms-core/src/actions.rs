@@ -17,11 +17,14 @@ fn ensure_added(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Res
     add::refuse_broken(s, package)?;
     match state::registration(s.layout, package) {
         Registration::Added => Ok(()),
-        _ => match add::add(s, package, kernel) {
-            // Another dkms was faster.
-            Err(Error::AlreadyAdded(_)) => Ok(()),
-            other => other,
-        },
+        _ => {
+            s.require_writable_tree()?;
+            match add::add(s, package, kernel) {
+                // Another dkms was faster.
+                Err(Error::AlreadyAdded(_)) => Ok(()),
+                other => other,
+            }
+        }
     }
 }
 

@@ -130,18 +130,20 @@ pub fn copy_directory(
     if added && !replace {
         return Err(Error::AlreadyAdded(package));
     }
+    // The error names the directory, and not a temporary name in it.
+    fs::require_writable_below(&s.layout.source_tree)?;
     let _held = crate::lock::build(s, &package)?;
     fs::create_dir_all(&s.layout.source_tree)?;
     let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
     fs::remove_tree(&staged)?;
+    crate::layers::recover(&to)?;
     let copied = fs::copy_tree(&from, &staged).and_then(|left_out| {
         s.note_left_out(&left_out);
-        if fs::exists(&to) { fs::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
+        if fs::exists(&to) { crate::layers::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
     });
     // The old tree after an exchange, the unfinished copy after a failure.
     let cleaned = fs::remove_tree(&staged);
-    copied?;
-    cleaned?;
+    copied.and(cleaned)?;
     s.tell(Event::SourceCopied { package: package.clone(), from, to });
     Ok(package)
 }

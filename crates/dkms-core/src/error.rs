@@ -21,8 +21,8 @@ pub enum Error {
     CannotEnter { root: PathBuf, reason: String },
     #[error("this action changes the system and needs root")]
     NotRoot,
-    #[error("the dkms tree {0} is not writable")]
-    TreeNotWritable(PathBuf),
+    #[error("the dkms tree cannot be changed: {0}")]
+    TreeNotWritable(IoError),
     #[error("{action} needs a module and its version")]
     ModuleNotNamed { action: String },
     #[error("{0}")]
@@ -103,6 +103,8 @@ pub enum Error {
     AutoinstallFailed { kernel: Kernel, failed: Vec<PackageId>, of: usize },
     #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]
     DependsMissing { build: Build, missing: Vec<String> },
+    #[error("{build} depends on {dependency}, which {what}")]
+    DependencyFailed { build: Build, dependency: PackageId, what: &'static str },
     #[error("{build} needs {}, which will not be installed", .missing.join(", "))]
     DependsNever { build: Build, missing: Vec<String> },
     #[error("{failed} of {of} failed")]
@@ -150,6 +152,8 @@ pub enum Error {
     Busy { what: String, holder: String },
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
+    #[error("{0}: dkms itself failed here; this is a bug in dkms")]
+    ThreadDied(Build),
     #[error("removal cancelled: {0} was added in the same RPM transaction")]
     RemoveCancelled(PackageId),
     #[error("{}", count(*.left, "thing is not in order", "things are not in order"))]
@@ -248,6 +252,12 @@ impl Error {
         matches!(self, Self::FsckFound { .. } | Self::FsckPartly(_) | Self::No(_) | Self::CannotTell(_))
     }
 
+    /// It would be the same for everything else that the command has to do.
+    #[must_use]
+    pub fn ends_the_command(&self) -> bool {
+        matches!(self, Self::Interrupted(_) | Self::TreeNotWritable(_))
+    }
+
     /// What the administrator can do about it; empty when the message says it all.
     pub fn help(&self) -> Vec<String> {
         let one = |s: &str| vec![s.to_owned()];
@@ -256,7 +266,7 @@ impl Error {
             Self::CannotEnter { .. } => one(
                 "it takes a private mount namespace: run it as root, or where users may have one (user.max_user_namespaces)",
             ),
-            Self::TreeNotWritable(_) => one("run it as root, or name a tree of your own with --dkmstree"),
+            Self::TreeNotWritable(_) => one("--dkmstree names another tree"),
             Self::ModuleNotNamed { action } => vec![
                 format!("write: dkms {action} MODULE/VERSION"),
                 format!("   or: dkms {action} -m MODULE -v VERSION"),

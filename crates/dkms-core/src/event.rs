@@ -70,6 +70,8 @@ pub enum Event {
     ArchiveWritten { path: PathBuf },
     /// An archive was loaded.
     ArchiveLoaded { package: PackageId, kernels: Vec<Kernel> },
+    /// These builds go on, and how long they have by now: from time to time while builds take long.
+    StillBuilding { builds: Vec<(Build, Duration)> },
     /// Summary of an autoinstall.
     Summary {
         kernel: Kernel,

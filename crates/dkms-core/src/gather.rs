@@ -193,13 +193,20 @@ pub fn plan_autoinstall(s: &Session<'_>, kernel: &Kernel) -> (AutoinstallPlan, V
     }
     known.dedup();
     let mut candidates = Vec::new();
+    let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
     for package in plan::newest(&sound) {
         let active = state::installed_version(s.layout, &package.name, kernel);
         let installed = active.as_ref() == Some(&package) || status::is_weak(s, &package, kernel);
-        let (mut autoinstall, mut depends) = (false, Vec::new());
+        let (mut autoinstall, mut depends, mut excluded) = (false, Vec::new(), false);
         if !installed {
             match load::load(s, &package, kernel).and_then(load::Loaded::lenient) {
-                Ok(loaded) => (autoinstall, depends) = (loaded.conf.autoinstall, loaded.conf.build_depends),
+                Ok(loaded) => {
+                    let built = s.layout.built_dir(&Build::new(&package, kernel)).is_dir();
+                    excluded = loaded.conf.autoinstall
+                        && !built
+                        && load::exclusion(&loaded, kernel, config.as_ref()).is_ok_and(|e| e.whole.is_some());
+                    (autoinstall, depends) = (loaded.conf.autoinstall, loaded.conf.build_depends);
+                }
                 Err(e) => {
                     failed.push((package, e));
                     continue;
@@ -212,6 +219,7 @@ pub fn plan_autoinstall(s: &Session<'_>, kernel: &Kernel) -> (AutoinstallPlan, V
             some_version_installed: active.is_some(),
             autoinstall,
             depends,
+            excluded,
         });
     }
     (plan::autoinstall(&candidates, &known), failed)

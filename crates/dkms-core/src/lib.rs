@@ -28,6 +28,7 @@ pub mod ids;
 pub mod install;
 pub mod journal;
 pub mod kernel;
+mod layers;
 pub mod lint;
 pub mod lock;
 pub mod machine;

@@ -158,6 +158,7 @@ fn describe(s: &Session<'_>, what: &str) -> String {
 }
 
 fn acquire(s: &Session<'_>, name: String, what: &str) -> Result<Held> {
+    s.require_writable_tree()?;
     let dir = s.layout.lock_dir();
     dkms_sys::fs::refuse_foreign_dir(&dir)?;
     let path = dir.join(&name);

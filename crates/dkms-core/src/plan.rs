@@ -161,6 +161,15 @@ pub struct Candidate {
     pub autoinstall: bool,
     /// BUILD_DEPENDS
     pub depends: Vec<String>,
+    /// BUILD_EXCLUSIVE leaves it out for the kernel: it is skipped, whatever its dependencies come to.
+    pub excluded: bool,
+}
+
+impl Candidate {
+    /// The dependencies that have to come first.
+    fn needs(&self) -> &[String] {
+        if self.excluded { &[] } else { &self.depends }
+    }
 }
 
 /// One package version to be built (unless it is) and installed.
@@ -222,15 +231,18 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> AutoinstallPla
         let count = plan.wanted.len();
         for c in open {
             // What will be installed anew comes first, even when an older version of it is there.
-            let needs = |d: &String| position.get(d.as_str()).copied();
+            // An excluded version never comes, but an older one that is there will do.
+            let replaced =
+                |d: &str| there.contains(&d) && candidates.iter().any(|o| o.excluded && o.package.name == d);
+            let needs = |d: &String| position.get(d.as_str()).copied().filter(|_| !replaced(d));
             let waiting = |d: &&String| {
                 needs(d).is_none() && (rest_or_open(candidates, &position, d) || !there.contains(&d.as_str()))
             };
-            if c.depends.iter().any(|d| waiting(&d)) {
+            if c.needs().iter().any(|d| waiting(&d)) {
                 rest.push(c);
                 continue;
             }
-            let after = c.depends.iter().filter_map(needs).collect();
+            let after = c.needs().iter().filter_map(needs).collect();
             position.insert(&c.package.name, plan.wanted.len());
             plan.wanted.push(Wanted { package: c.package.clone(), after });
         }
@@ -293,6 +305,7 @@ mod tests {
             some_version_installed: false,
             autoinstall: true,
             depends: depends.iter().map(|d| (*d).to_owned()).collect(),
+            excluded: false,
         }
     }
 
@@ -356,6 +369,32 @@ mod tests {
         assert_eq!(names(&plan), ["c"]);
         assert_eq!(plan.deferred.iter().map(|d| d.0.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert!(plan.blocked.is_empty());
+    }
+
+    #[test]
+    fn what_is_excluded_waits_for_nothing_and_blocks_only_what_needs_it() {
+        let excluded =
+            |name: &str, depends: &[&str]| Candidate { excluded: true, ..candidate(name, depends) };
+        // Whatever it depends on: something unknown, something that never comes, itself in a circle.
+        let mut never = candidate("never", &[]);
+        never.autoinstall = false;
+        let plan = run(&[
+            excluded("a", &["ghost"]),
+            excluded("b", &["never"]),
+            excluded("c", &["c2"]),
+            candidate("c2", &["c"]),
+            never,
+        ]);
+        assert_eq!(names(&plan), ["a", "b", "c", "c2"]);
+        assert!(plan.deferred.is_empty() && plan.blocked.is_empty());
+        assert_eq!(
+            plan.wanted.iter().map(|w| w.after.clone()).collect::<Vec<_>>(),
+            [vec![], vec![], vec![], vec![2]]
+        );
+        // An older version that is there satisfies others although the newest one is left out.
+        let older = Candidate { some_version_installed: true, ..excluded("o", &[]) };
+        let plan = run(&[older, candidate("d", &["o"])]);
+        assert_eq!(plan.wanted.iter().map(|w| w.after.len()).collect::<Vec<_>>(), [0, 0]);
     }
 
     #[test]

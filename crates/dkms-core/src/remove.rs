@@ -47,6 +47,11 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Nothing has to be changed.
+    fn is_empty(&self) -> bool {
+        self.forget.is_empty() && self.kernels().is_empty()
+    }
+
     /// The kernels whose modules change, or for which something built is deleted.
     fn kernels(&self) -> Vec<Kernel> {
         let busy = self.parts.iter().filter(|p| p.uninstall || p.unbuild);
@@ -110,11 +115,16 @@ pub fn take_back(
     depth: Depth,
 ) -> Result<Vec<Kernel>> {
     check(s, package, depth)?;
-    // Nobody builds it meanwhile, and nobody else takes it away.
-    let _held = lock::build(s, package)?;
-    add::require_added(s, package)?;
     let built = || state::builds(s.layout, package).into_iter().map(|b| b.kernel).collect();
-    let all = plan(s, package, &kernels.map_or_else(built, <[Kernel]>::to_vec), depth);
+    let planned = || plan(s, package, &kernels.map_or_else(built, <[Kernel]>::to_vec), depth);
+    let mut all = planned();
+    // Where there is nothing to do, nobody has to be waited for, and nothing has to be writable.
+    let held = if all.is_empty() { None } else { Some(lock::build(s, package)?) };
+    if held.is_some() {
+        // Now nobody builds it, and nobody else takes it away.
+        add::require_added(s, package)?;
+        all = planned();
+    }
     for part in &all.parts {
         if let Some(reason) = part.nothing {
             s.tell(Event::Nothing { about: part.build.to_string(), reason: reason.into() });
@@ -132,24 +142,18 @@ pub fn take_back(
 }
 
 fn carry_out(s: &Session<'_>, all: &Parts) -> Result<Vec<Kernel>> {
-    let mut kernels = all.kernels();
-    if kernels.is_empty() && all.forget.is_empty() {
+    if all.is_empty() {
         return Ok(Vec::new());
     }
+    let mut kernels = all.kernels();
     if kernels.is_empty() {
         // Only the tree changes; a kernel it is about in name.
         kernels.push(Kernel { release: s.host.release.clone(), arch: s.host.machine.clone() });
     }
     let mut change = Change::begin(s, &kernels)?;
-    if let Err(e) = all.parts.iter().try_for_each(|p| one(s, &mut change, p)) {
-        change.abandon(s)?;
-        return Err(e);
-    }
-    for package in &all.forget {
-        if let Err(e) = change.forget(s, package) {
-            change.abandon(s)?;
-            return Err(e);
-        }
+    let taken_back = all.parts.iter().try_for_each(|p| one(s, &mut change, p));
+    if let Err(e) = taken_back.and_then(|()| all.forget.iter().try_for_each(|p| change.forget(s, p))) {
+        return Err(change.abandon_because(s, e));
     }
     let finished = change.finish(s, Ending::Whole)?;
     let out = |k: &Kernel| all.parts.iter().any(|p| p.uninstall && p.build.kernel == *k);
@@ -220,10 +224,7 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, autoinstall_
         for part in &all.parts {
             match one(s, &mut change, part) {
                 Ok(()) => changed |= part.uninstall,
-                Err(e @ Error::Interrupted(_)) => {
-                    change.abandon(s)?;
-                    return Err(e);
-                }
+                Err(e @ Error::Interrupted(_)) => return Err(change.abandon_because(s, e)),
                 Err(e) => {
                     s.tell(Event::Failed { build: part.build.clone(), error: e.to_string(), code: 14 });
                     failed.push(part.build.package.to_string());
@@ -234,7 +235,10 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, autoinstall_
     }
     let modules = s.layout.kernel_modules(&kernel.release);
     if modules.is_dir() {
-        fs::remove_empty_below(&modules)?;
+        // Empty directories that cannot go are no failure of what was to be taken back.
+        if let Err(e) = fs::remove_empty_below(&modules) {
+            s.tell(Event::Detail { text: e.to_string() });
+        }
         let _ = std::fs::remove_dir(&modules);
     }
     if failed.is_empty() {

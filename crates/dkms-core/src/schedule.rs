@@ -24,7 +24,7 @@ use crate::plan::{Task, Work};
 use crate::session::Session;
 use crate::tree::state::{self, BuildState};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use workshop::Workshop;
 
 /// What became of a task.
@@ -98,6 +98,8 @@ pub fn run(s: &Session<'_>, work: &Work, code: &dyn Fn(&Error) -> u8, telling: T
         results: Results { done: (0..count).map(|_| None).collect(), ..Results::default() },
         early: Vec::new(),
         closed: vec![false; work.groups.len()],
+        begun: Vec::new(),
+        told: Instant::now(),
     };
     foreman.all();
     workshop.leave_failed_builds(work, &foreman.results);
@@ -117,7 +119,14 @@ struct Foreman<'a> {
     /// Tasks that were installed before their group.
     early: Vec<usize>,
     closed: Vec<bool>,
+    /// Builds that run, and since when.
+    begun: Vec<(usize, Instant)>,
+    /// When it was last said what runs.
+    told: Instant,
 }
+
+/// How often it is said that a build goes on.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 /// How often is looked whether there is memory again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -139,9 +148,13 @@ impl Foreman<'_> {
                 while let Some(n) = self.next() {
                     let Some(task) = self.work.tasks.get(n) else { break };
                     self.set(n, At::Runs);
+                    self.begun.push((n, Instant::now()));
                     let sender = sender.clone();
                     scope.spawn(move || {
-                        let made = workshop.make(&task.build, task.replace);
+                        let make = || workshop.make(&task.build, task.replace);
+                        // Whatever happens there, its end is heard of: others wait for it.
+                        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make))
+                            .unwrap_or_else(|_| Err(Error::ThreadDied(task.build.clone())));
                         // The receiver lives until all have ended.
                         let _ = sender.send((n, made));
                     });
@@ -154,12 +167,30 @@ impl Foreman<'_> {
                 }
                 match ended.recv_timeout(LOOK_AGAIN) {
                     Ok((n, made)) => self.ended(n, made),
-                    Err(mpsc::RecvTimeoutError::Timeout) => self.look_for_interrupt(),
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        self.look_for_interrupt();
+                        self.tell_what_takes_long();
+                    }
                     Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 }
             }
         });
         self.close_groups();
+    }
+
+    /// That it goes on, where a build takes long: once in a while, for all that run.
+    fn tell_what_takes_long(&mut self) {
+        let now = Instant::now();
+        self.begun.retain(|(n, _)| self.at.get(*n) == Some(&At::Runs));
+        let longest = self.begun.iter().map(|(_, since)| now.duration_since(*since)).max();
+        if longest.is_none_or(|d| d < SAY_AGAIN) || now.duration_since(self.told) < SAY_AGAIN {
+            return;
+        }
+        self.told = now;
+        let build = |(n, since): &(usize, Instant)| {
+            Some((self.work.tasks.get(*n)?.build.clone(), now.duration_since(*since)))
+        };
+        self.s.tell(Event::StillBuilding { builds: self.begun.iter().filter_map(build).collect() });
     }
 
     fn set(&mut self, n: usize, at: At) {
@@ -247,7 +278,7 @@ impl Foreman<'_> {
                 self.s.tell(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
                 self.end(n, Done::Skipped(reason));
             }
-            Err(e @ Error::Interrupted(_)) => {
+            Err(e) if e.ends_the_command() => {
                 self.end(n, Done::Dropped);
                 self.stop(e);
             }
@@ -301,8 +332,14 @@ impl Foreman<'_> {
                 // What was there before it was to be built anew stays.
                 self.end(d, Done::Dropped);
             } else {
-                let missing = vec![format!("{}, which failed", failed.build.package)];
-                self.fail(d, Error::DependsMissing { build: task.build.clone(), missing });
+                let excluded = matches!(self.results.done.get(n), Some(Some(Done::Skipped(_))));
+                let what = if excluded {
+                    "is not meant for this kernel"
+                } else {
+                    "failed to install for this kernel"
+                };
+                let (build, dependency) = (task.build.clone(), failed.build.package.clone());
+                self.fail(d, Error::DependencyFailed { build, dependency, what });
             }
             self.fail_dependents(d);
         }
@@ -327,7 +364,7 @@ impl Foreman<'_> {
             let outcome = install(self.s, &mut change, task);
             match outcome {
                 Ok(outcome) => change.finish_without_depmod(self.s).map(|()| outcome),
-                Err(e) => change.abandon(self.s).and(Err(e)),
+                Err(e) => Err(change.abandon_because(self.s, e)),
             }
         });
         match done {
@@ -359,10 +396,10 @@ impl Foreman<'_> {
     /// Nothing of a group could be installed.
     fn group_failed(&mut self, tasks: &[usize], e: Error) {
         let open: Vec<usize> = tasks.iter().filter(|n| self.is(**n, At::Made)).copied().collect();
-        let interrupted = matches!(e, Error::Interrupted(_));
+        let is_end = e.ends_the_command();
         let mut reason = Some(e);
         for n in open {
-            match reason.take_if(|_| !interrupted) {
+            match reason.take_if(|_| !is_end) {
                 Some(e) => self.fail(n, e),
                 None => self.end(n, Done::Dropped),
             }

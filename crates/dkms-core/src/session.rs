@@ -8,6 +8,7 @@ use dkms_conf::framework_conf::FrameworkConf;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Facts about the machine, gathered once by the program.
 #[derive(Clone, Debug, Default)]
@@ -114,6 +115,32 @@ impl Session<'_> {
         // A log that cannot be written is no reason not to go on.
         let _ = log.map(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
         self.warn(text);
+    }
+
+    /// `SOURCE_DATE_EPOCH`: what is written down does not depend on when, and how fast, it is made
+    /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+    pub fn source_date_epoch(&self) -> Option<u64> {
+        let (_, value) = self.host.environment.iter().find(|(name, _)| name == "SOURCE_DATE_EPOCH")?;
+        value.to_str()?.parse().ok()
+    }
+
+    /// Seconds since 1970 to be written down: now, or [`Session::source_date_epoch`].
+    pub fn recorded_time(&self) -> u64 {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        self.source_date_epoch().unwrap_or_else(now)
+    }
+
+    /// Refuses a tree that cannot be written, before anything is changed. Only for what is about to be changed: a command
+    /// that finds nothing to do needs no tree that can be written.
+    ///
+    /// # Errors
+    /// [`crate::Error::TreeNotWritable`].
+    pub fn require_writable_tree(&self) -> crate::Result<()> {
+        let tree = &self.layout.dkms_tree;
+        if !tree.exists() {
+            dkms_sys::fs::create_dir_all(tree).map_err(crate::Error::TreeNotWritable)?;
+        }
+        dkms_sys::fs::require_writable(tree).map_err(crate::Error::TreeNotWritable)
     }
 
     /// Whether a kernel is the one that runs on this system.

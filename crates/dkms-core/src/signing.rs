@@ -1,7 +1,8 @@
 //! Whether modules are signed, with which key, and doing it (module signing: kernel `Documentation/admin-guide/module-signing.rst`).
 //!
 //! RSA keys in files sign in this process. `pkcs11:` keys, encrypted keys and other key types go through the kernel's
-//! own `sign-file`.
+//! own `sign-file`. A `sign_file` that framework.conf names is called for every kind of key: it may ask a service, or
+//! fetch a pass phrase.
 
 mod pair;
 pub(crate) mod pin;
@@ -122,6 +123,9 @@ fn choose(
     framework: &FrameworkConf,
 ) -> Result<Method> {
     let external = |why: &str| sign_file(s, pair, headers, release, framework, why);
+    if named_sign_file(framework).is_some() {
+        return external("framework.conf names it as sign_file");
+    }
     if pair.is_token() {
         return external("a PKCS#11 key needs it");
     }
@@ -172,6 +176,11 @@ pub(crate) fn read_certificate(path: &Path) -> Result<Certificate> {
         .map_err(|e| refuse(path, &e.to_string(), "an X.509 certificate in DER or PEM form is expected here"))
 }
 
+/// The program that the administrator has chosen.
+pub(crate) fn named_sign_file(framework: &FrameworkConf) -> Option<&str> {
+    framework.sign_file.as_deref().filter(|v| !v.is_empty())
+}
+
 /// The kernel's own program, where framework.conf or the distribution has it.
 fn sign_file(
     s: &Session<'_>,
@@ -190,7 +199,12 @@ fn sign_file(
     }
     // It would complain as well, but not in words that help.
     read_certificate(&pair.certificate)?;
-    let candidates: Vec<PathBuf> = match framework.sign_file.as_deref().filter(|v| !v.is_empty()) {
+    let named = named_sign_file(framework);
+    if let Some(named) = named.filter(|n| !n.starts_with('/')) {
+        let help = "write the full path as sign_file in framework.conf";
+        return Err(refuse(Path::new(named), "the path of sign_file must be absolute", help));
+    }
+    let candidates: Vec<PathBuf> = match named {
         Some(named) => vec![named.into()],
         None => match &s.host.distribution {
             Some(d) => d.sign_file_candidates(release, &headers.dir),
@@ -204,6 +218,11 @@ fn sign_file(
             pin: pin::find(s)?,
             why: why.into(),
         }),
+        None if named.is_some() => Err(refuse(
+            candidates.first().map_or(Path::new(""), PathBuf::as_path),
+            "framework.conf names this program as sign_file, and it is not there",
+            "put it there, or remove sign_file from framework.conf: RSA keys in files need no program",
+        )),
         None => Err(refuse(
             Path::new(&pair.key),
             &format!(

@@ -337,7 +337,8 @@ fn one_build(s: &Session<'_>, b: &Build, from: &Path, to: &Path) -> Result<()> {
     let earlier = Manifest::read(s.layout, b)?.filter(|m| m.installed.is_some());
     let staging = staging.keep();
     if to.is_dir() {
-        fs::exchange(&staging, to)?;
+        crate::layers::recover(to)?;
+        crate::layers::exchange(&staging, to)?;
         fs::remove_tree(&staging)?;
     } else {
         fs::rename(&staging, to)?;

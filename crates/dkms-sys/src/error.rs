@@ -68,7 +68,12 @@ fn hint(source: &std::io::Error) -> &'static str {
         Some(libc::ENOSPC) => " (free some space or inodes on that file system and try again)",
         Some(libc::EDQUOT) => " (the disk quota is used up: free some space or have it raised)",
         Some(libc::EROFS) => " (the file system is mounted read-only: remount it read-write)",
-        Some(libc::EACCES | libc::EPERM) => " (this needs more rights: try again as root)",
+        Some(libc::EACCES | libc::EPERM) if crate::sys::effective_uid() != 0 => {
+            " (this needs more rights: try again as root)"
+        }
+        Some(libc::EACCES | libc::EPERM) => {
+            " (denied to root as well: check attributes with lsattr, mount options and security modules)"
+        }
         _ => "",
     }
 }
@@ -88,7 +93,7 @@ mod tests {
             (libc::ENOSPC, "free some space"),
             (libc::EDQUOT, "quota"),
             (libc::EROFS, "remount"),
-            (libc::EACCES, "as root"),
+            (libc::EACCES, "root"),
         ] {
             let text = error(number).to_string();
             assert!(text.contains(word) && !text.contains("os error"), "{text}");

@@ -46,6 +46,17 @@ pub fn process_start_time(pid: u32) -> Option<u64> {
     stat_field(pid, 22)
 }
 
+/// The process that started this one, as far as it still runs; `None` at the top.
+pub fn parent_of(pid: u32) -> Option<u32> {
+    stat_field(pid, 4).filter(|parent| *parent > 0)
+}
+
+/// The name of a process, cut by the kernel after 15 bytes.
+pub fn process_name(pid: u32) -> Option<String> {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+}
+
 /// The users that have processes at this moment, as far as `/proc` tells.
 pub fn users_with_processes() -> std::collections::BTreeSet<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Default::default() };

@@ -311,3 +311,44 @@ fn a_private_mount_is_seen_by_the_child_alone() {
     let missing = sh("true").bind(dir.path().join("absent"), &target).run().expect_err("no source");
     assert!(missing.to_string().contains("private mount"), "{missing}");
 }
+
+/// Threads copy a script and run it at once, while others fork: none may meet "Text file busy". `DKMS_STRESS` is how often.
+#[test]
+fn a_fresh_copy_can_be_run_at_once() {
+    let times: usize = std::env::var("DKMS_STRESS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    let dir = dkms_sys::fs::TempDir::new_in(std::env::temp_dir(), "busy-").unwrap();
+    let original = dir.path().join("original");
+    std::fs::write(&original, "#!/bin/sh\nexit 7\n").unwrap();
+    dkms_sys::fs::set_mode(&original, 0o755).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (dir, original) = (dir.path(), &original);
+            scope.spawn(move || {
+                for n in 0..times / 8 {
+                    let copy = dir.join(format!("{thread}-{n}"));
+                    dkms_sys::fs::copy_file(original, &copy).unwrap();
+                    let done = Command::new(&copy).run().unwrap();
+                    assert_eq!(done.status, Status::Exited(7), "{thread} {n}");
+                    std::fs::remove_file(&copy).unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// Where somebody writes the file all the time there is an end to it; where he stops it is run, and its own status counts.
+#[test]
+fn a_busy_file_is_waited_for() {
+    let dir = dkms_sys::fs::TempDir::new_in(std::env::temp_dir(), "busy-").unwrap();
+    let script = dir.path().join("script");
+    std::fs::write(&script, "#!/bin/sh\necho done; exit 3\n").unwrap();
+    dkms_sys::fs::set_mode(&script, 0o755).unwrap();
+    let writer = std::fs::OpenOptions::new().append(true).open(&script).unwrap();
+    let closing = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(writer);
+    });
+    let done = Command::new(&script).run().unwrap();
+    closing.join().unwrap();
+    assert_eq!((done.status, done.stdout.as_slice()), (Status::Exited(3), &b"done\n"[..]));
+}

@@ -1,5 +1,6 @@
 //! The command line: `dkms ACTION [options] [MODULE/VERSION | DIR | FILE]`, options and operands in any order.
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser};
 use std::ffi::OsString;
@@ -159,16 +160,16 @@ pub struct Arguments {
     #[arg(long)]
     pub all: bool,
     /// Use this dkms.conf instead of the module's
-    #[arg(short = 'c', value_name = "FILE")]
+    #[arg(short = 'c', value_parser = path(), value_name = "FILE")]
     pub conf: Option<PathBuf>,
     /// Kernel configuration [default: that of the headers]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = path(), value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Kernel headers [default: /lib/modules/K/build]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_parser = path(), value_name = "DIR")]
     pub kernelsourcedir: Option<PathBuf>,
     /// Archive to write (mktarball, mkdeb, mkdsc, mkbmdeb, mkrpm, mkkmp, mkdriverdisk) or to load (ldtarball, add)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = path(), value_name = "FILE")]
     pub archive: Option<PathBuf>,
     /// mktarball, mkdeb, mkdsc, mkrpm: built modules only
     #[arg(long)]
@@ -177,7 +178,7 @@ pub struct Arguments {
     #[arg(long)]
     pub source_only: bool,
     /// mkkmp, mkdriverdisk: the spec file, in the source tree or anywhere [default: M-kmp.spec or M.spec; our own]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = path(), value_name = "FILE")]
     pub spec: Option<PathBuf>,
     /// match: the kernel to be matched
     #[arg(long, value_name = "K")]
@@ -213,29 +214,29 @@ pub struct Arguments {
     #[arg(long)]
     pub symlink_modules: bool,
     /// Where dkms keeps its tree [default: /var/lib/dkms]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_parser = path(), value_name = "DIR")]
     pub dkmstree: Option<PathBuf>,
     /// Where sources are [default: /usr/src]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_parser = path(), value_name = "DIR")]
     pub sourcetree: Option<PathBuf>,
     /// Where kernels' modules are [default: /lib/modules]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_parser = path(), value_name = "DIR")]
     pub installtree: Option<PathBuf>,
     /// Do it in the system below DIR, such as an image; its newest kernel takes the place of the running one
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Sign with this key, chroot or not [default: that of framework.conf]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = path(), value_name = "FILE")]
     pub mok_signing_key: Option<PathBuf>,
     /// The certificate of --mok-signing-key
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = path(), value_name = "FILE")]
     pub mok_certificate: Option<PathBuf>,
     /// Parallel compiler jobs; 0: no limit [default: one per processor]
-    #[arg(short = 'j', value_name = "N")]
-    pub jobs: Option<u32>,
+    #[arg(short = 'j', value_name = "N", value_parser = Number::<u32>::read)]
+    jobs: Option<Number<u32>>,
     /// Give up after this many seconds when another dkms holds what is needed
-    #[arg(long, value_name = "SECONDS")]
-    pub lock_timeout: Option<u64>,
+    #[arg(long, value_name = "SECONDS", value_parser = Number::<u64>::read)]
+    lock_timeout: Option<Number<u64>>,
     /// For RPM scriptlets: an add in one transaction cancels the removal that follows
     #[arg(long = "rpm_safe_upgrade")]
     pub rpm_safe_upgrade: bool,
@@ -277,6 +278,21 @@ pub struct Arguments {
     second_action: Option<Action>,
 }
 
+/// A number, or nothing where a script passed an empty variable.
+#[derive(Clone, Copy, Debug)]
+struct Number<T>(Option<T>);
+
+impl<T: std::str::FromStr<Err = std::num::ParseIntError>> Number<T> {
+    fn read(word: &str) -> Result<Self, std::num::ParseIntError> {
+        if word.is_empty() { Ok(Self(None)) } else { word.parse().map(|n| Self(Some(n))) }
+    }
+}
+
+/// A path, or nothing.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 /// Why there is nothing to run.
 pub enum Stop {
     /// Help or version was asked for.
@@ -290,7 +306,7 @@ impl Stop {
     pub fn show(self) -> ExitCode {
         match self {
             Self::Text(text) => {
-                crate::ui::to_stdout(&text);
+                let _ = crate::ui::to_stdout(&text);
                 ExitCode::SUCCESS
             }
             Self::Wrong(text) => {
@@ -312,6 +328,7 @@ impl Arguments {
         if arguments.version {
             return Err(Stop::Text(format!("dkms-{}\n", env!("CARGO_PKG_VERSION"))));
         }
+        arguments.drop_empty_values();
         let mut operands = Vec::new();
         for word in std::mem::take(&mut arguments.words) {
             match Action::from_word(&word) {
@@ -325,6 +342,47 @@ impl Arguments {
         }
         arguments.words = operands;
         Ok(arguments)
+    }
+
+    /// An empty value is no value: scripts pass variables that may be empty.
+    ///
+    /// `--root` is the exception ([`crate::root`] refuses it): there, an empty variable would turn a command for an image
+    /// into one for this machine.
+    fn drop_empty_values(&mut self) {
+        let texts = [&mut self.module, &mut self.module_version, &mut self.templatekernel, &mut self.distro];
+        for text in texts.into_iter().chain([&mut self.media, &mut self.release]) {
+            text.take_if(|t| t.is_empty());
+        }
+        self.jobs.take_if(|n| n.0.is_none());
+        self.lock_timeout.take_if(|n| n.0.is_none());
+        let paths = [
+            &mut self.conf,
+            &mut self.config,
+            &mut self.kernelsourcedir,
+            &mut self.archive,
+            &mut self.spec,
+            &mut self.dkmstree,
+            &mut self.sourcetree,
+            &mut self.installtree,
+            &mut self.mok_signing_key,
+            &mut self.mok_certificate,
+        ];
+        for path in paths {
+            path.take_if(|p| p.as_os_str().is_empty());
+        }
+        for list in [&mut self.words, &mut self.kernels, &mut self.arches, &mut self.directives] {
+            list.retain(|word| !word.is_empty());
+        }
+    }
+
+    /// `-j N`, if a number is given.
+    pub fn jobs(&self) -> Option<u32> {
+        self.jobs.and_then(|n| n.0)
+    }
+
+    /// `--lock-timeout`, if a number is given.
+    pub fn lock_timeout(&self) -> Option<u64> {
+        self.lock_timeout.and_then(|n| n.0)
     }
 
     /// The action, if one was named.

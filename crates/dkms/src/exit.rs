@@ -58,7 +58,7 @@ pub fn code(e: &Error) -> u8 {
         | Error::ProgramMissing { .. }
         | Error::CommandFailed { .. } => 10,
         Error::AutoinstallFailed { .. } => 11,
-        Error::DependsMissing { .. } | Error::DependsNever { .. } => 13,
+        Error::DependsMissing { .. } | Error::DependencyFailed { .. } | Error::DependsNever { .. } => 13,
         Error::SeveralFailed { first, .. } => code(first),
         Error::KernelHookFailed { .. } => 14,
         Error::HeadersMissing { .. } => 21,

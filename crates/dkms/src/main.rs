@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod exit;
 mod host;
+mod managed;
 mod printable;
 mod render;
 mod request;

@@ -58,13 +58,13 @@ impl Subject {
         Ok(subject)
     }
 
+    /// `M/V`, `M`, `M/` (any version) or `/V` (any module).
     fn module_version(&mut self, word: &str) {
-        match word.split_once('/') {
-            Some((name, version)) => {
-                self.name = Some(name.to_owned());
-                self.version = Some(version.to_owned());
+        let (name, version) = word.split_once('/').unwrap_or((word, ""));
+        for (to, value) in [(&mut self.name, name), (&mut self.version, version)] {
+            if !value.is_empty() {
+                *to = Some(value.to_owned());
             }
-            None => self.name = Some(word.to_owned()),
         }
     }
 
@@ -110,12 +110,12 @@ pub struct KernelWords {
 pub fn check(arguments: &Arguments) -> Result<KernelWords> {
     let mut words = KernelWords::default();
     for k in &arguments.kernels {
-        match k.split_once('/') {
-            Some((release, arch)) => {
-                words.releases.push(release.to_owned());
-                words.arches.push(arch.to_owned());
+        // 'K/' and '/A' leave open what is empty.
+        let (release, arch) = k.split_once('/').unwrap_or((k, ""));
+        for (list, word) in [(&mut words.releases, release), (&mut words.arches, arch)] {
+            if !word.is_empty() {
+                list.push(word.to_owned());
             }
-            None => words.releases.push(k.clone()),
         }
     }
     words.arches.extend(arguments.arches.iter().cloned());
@@ -160,7 +160,7 @@ pub fn resolve(
         kernel_config: arguments.config.clone(),
         kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
         no_depmod: arguments.no_depmod,
-        jobs: arguments.jobs,
+        jobs: arguments.jobs(),
         rpm_safe_upgrade: arguments.rpm_safe_upgrade,
         tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
         signing: signing(arguments)?,
@@ -183,6 +183,12 @@ pub fn resolve(
             other => other?,
         }
     };
+    if !arguments.only_looks() {
+        let early = Session { layout: &layout, host, options: &options, sink };
+        for text in framework::unknown_settings(&early) {
+            sink.event(Event::Warning { text });
+        }
+    }
     let set = |to: &mut PathBuf, from: &Option<String>| {
         if let Some(v) = from.as_deref().filter(|v| !v.is_empty()) {
             *to = absolute(Path::new(v));
@@ -199,8 +205,8 @@ pub fn resolve(
         arguments.modprobe_on_install || framework.modprobe_on_install == Some(true);
     options.jobs = options.jobs.or(framework.parallel_jobs);
     options.framework = framework;
-    if arguments.lock_timeout.is_some() {
-        options.framework.lock_timeout = arguments.lock_timeout;
+    if let Some(seconds) = arguments.lock_timeout() {
+        options.framework.lock_timeout = Some(seconds);
     }
     Ok((layout, options))
 }
@@ -345,6 +351,52 @@ mod tests {
         ];
         for (line, code) in table {
             assert_eq!(crate::exit::code(&check(&read(line)).unwrap_err()), code, "{line}");
+        }
+    }
+
+    #[test]
+    fn empty_values_are_absent() {
+        let read = |words: &[&str]| {
+            let words = std::iter::once(&"dkms").chain(words).map(std::ffi::OsString::from);
+            Arguments::read(words).unwrap_or_else(|_| panic!("not read"))
+        };
+        // Every option that takes a value.
+        let options = "-m --module -v -k --kernelver -a --arch -c --config --kernelsourcedir --archive --spec \
+                       --templatekernel --directive --dkmstree --sourcetree --installtree --mok-signing-key \
+                       --mok-certificate -j --lock-timeout -d --distro --media -r --release";
+        let plain = format!("{:?}", read(&["status"]));
+        for option in options.split_whitespace() {
+            let arguments = read(&["status", option, ""]);
+            assert_eq!(format!("{arguments:?}"), plain, "{option}");
+        }
+        assert_eq!(read(&["", "status", "", ""]).words, Vec::<String>::new());
+
+        let named = |words: &[&str]| {
+            let subject = Subject::of(&read(words)).unwrap();
+            (subject.name.unwrap_or_default(), subject.version.unwrap_or_default())
+        };
+        for (words, name, version) in [
+            (&["status", "probe/"][..], "probe", ""),
+            (&["status", "-m", "probe/"], "probe", ""),
+            (&["status", "-m", "/1.0"], "", "1.0"),
+            (&["status", "-m", "probe/1.0", "-v", ""], "probe", "1.0"),
+            (&["status", "-m", "probe/", "-v", "1.0"], "probe", "1.0"),
+            (&["status", "-m", "", "probe/1.0"], "probe", "1.0"),
+        ] {
+            assert_eq!(named(words), (name.into(), version.into()), "{words:?}");
+        }
+        let kernels = |words: &[&str]| {
+            let words = check(&read(words)).unwrap();
+            (words.releases.join(" "), words.arches.join(" "))
+        };
+        for (words, releases, arches) in [
+            (&["build", "-k", "6.1/"][..], "6.1", ""),
+            (&["build", "-k", "/x"], "", "x"),
+            (&["build", "-k", "/"], "", ""),
+            (&["build", "-k", "6.1", "-a", "", "-k", "", "-k", "6.2/", "-a", "x"], "6.1 6.2", "x"),
+            (&["remove", "--all", "-k", "", "-a", ""], "", ""),
+        ] {
+            assert_eq!(kernels(words), (releases.into(), arches.into()), "{words:?}");
         }
     }
 

@@ -10,16 +10,20 @@ use dkms_core::secret::Secret;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// How the administrator sees a command.
 pub struct Ui {
     mode: Mode,
     debug: bool,
     verbose: AtomicBool,
+    /// The action only shows something.
+    is_document: bool,
     // One writer at a time: lines of different threads do not mix.
     out: Mutex<()>,
+    /// Data could not be written, and not because nobody wants it.
+    unwritten: AtomicBool,
 }
 
 enum Mode {
@@ -29,6 +33,8 @@ enum Mode {
     /// One document; what else there is to say goes to standard error.
     Document,
     Plain,
+    /// Plain lines for the log of a package manager: what failed comes at the end, where people look.
+    Managed(Mutex<Vec<String>>),
     Live(Progress),
 }
 
@@ -42,6 +48,8 @@ impl Ui {
             Mode::Document
         } else if arguments.json {
             Mode::Json
+        } else if is_hook(arguments) || crate::managed::by_package_manager() {
+            Mode::Managed(Mutex::default())
         } else if !arguments.verbose
             && !arguments.debug
             && dkms_sys::sys::is_terminal(1)
@@ -53,9 +61,11 @@ impl Ui {
         };
         Self {
             mode,
+            is_document: one_document,
             debug: arguments.debug,
             verbose: AtomicBool::new(arguments.verbose || arguments.debug),
             out: Mutex::new(()),
+            unwritten: AtomicBool::new(false),
         }
     }
 
@@ -67,7 +77,10 @@ impl Ui {
     /// Writes data, printable.
     pub fn data(&self, text: &str) {
         if !matches!(self.mode, Mode::Quiet) {
-            to_stdout(text);
+            // A reader that went away has seen enough.
+            if to_stdout(text).is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
+                self.unwritten.store(true, Ordering::Relaxed);
+            }
         }
     }
 
@@ -82,7 +95,8 @@ impl Ui {
         if let Mode::Live(progress) = &self.mode {
             progress.clear();
         }
-        let code = result.as_ref().map_or_else(exit::code, |()| 0);
+        self.tell_failures();
+        let mut code = result.as_ref().map_or_else(exit::code, |()| 0);
         match (&self.mode, result) {
             // The document has told it.
             (Mode::Document, Err(e)) if e.is_answer() => {}
@@ -92,7 +106,20 @@ impl Ui {
             (_, Err(e)) if e.is_answer() && e.to_string().is_empty() => {}
             (_, Err(e)) => self.complain(&plain::error(e, code)),
         }
+        // Where the output is all that was wanted, half of it is a failure. What was changed is changed.
+        if code == 0 && self.is_document && self.unwritten.load(Ordering::Relaxed) {
+            self.complain("dkms: error: standard output cannot be written\n");
+            code = 1;
+        }
         ExitCode::from(code)
+    }
+
+    /// What failed, if that was kept for the end.
+    fn tell_failures(&self) {
+        if let Mode::Managed(failures) = &self.mode {
+            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.drain(..).for_each(|text| self.complain(&text));
+        }
     }
 
     fn lines(&self, event: &Event) {
@@ -106,10 +133,18 @@ impl Ui {
     }
 }
 
-/// Writes to standard output, printable and without PINs. Whoever stopped reading has seen enough.
-pub fn to_stdout(text: &str) {
+/// The actions that hooks of package managers call.
+fn is_hook(arguments: &Arguments) -> bool {
+    matches!(arguments.action(), Some(Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm))
+}
+
+/// Writes to standard output, printable and without PINs.
+///
+/// # Errors
+/// It cannot be written; whoever stopped reading (a broken pipe) has seen enough.
+pub fn to_stdout(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout();
-    let _ = out.write_all(without_pins(&printable(text)).as_bytes()).and_then(|()| out.flush());
+    out.write_all(without_pins(&printable(text)).as_bytes()).and_then(|()| out.flush())
 }
 
 /// Writes to standard error, printable and without PINs.
@@ -149,10 +184,22 @@ impl Sink for Ui {
             Mode::Json => self.data(&json::event(&event)),
             Mode::Document => self.complain(&json::event(&event)),
             Mode::Plain => self.lines(&event),
+            Mode::Managed(failures) => {
+                if let (Event::Failed { .. }, Some(plain::Line::Err(text))) =
+                    (&event, plain::line(&event, false))
+                {
+                    failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                } else {
+                    if matches!(event, Event::Summary { .. }) {
+                        self.tell_failures();
+                    }
+                    self.lines(&event);
+                }
+            }
             Mode::Live(progress) => {
                 progress.follow(&event);
-                // The live line says that it began.
-                if !matches!(event, Event::BuildStarted { .. }) {
+                // The live line says that it began, and that it goes on.
+                if !matches!(event, Event::BuildStarted { .. } | Event::StillBuilding { .. }) {
                     self.lines(&event);
                 }
             }

@@ -8,7 +8,7 @@ use crate::problem::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that bash itself or every program reads.
-const FOREIGN: [&str; 12] = [
+pub(super) const FOREIGN: [&str; 12] = [
     "PATH", "IFS", "LANG", "LANGUAGE", "HOME", "SHELL", "TMPDIR", "BASH_ENV", "ENV", "PS4", "OPTIND",
     "CDPATH",
 ];

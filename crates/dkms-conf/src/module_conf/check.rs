@@ -87,7 +87,7 @@ pub(super) fn modules(conf: &ModuleConf, directives: &Directives, problems: &mut
     let mut dest = BTreeMap::new();
     for m in &conf.modules {
         names(m, problems);
-        location(m, problems);
+        location(m, directives.get("DEST_MODULE_LOCATION", m.index).unwrap_or_default(), problems);
         strip(m.index, directives, problems);
         if m.built_name.is_empty() {
             continue;
@@ -136,16 +136,17 @@ fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
     }
 }
 
-fn location(m: &ModuleEntry, problems: &mut Vec<Problem>) {
+/// `written`: as in the file, with the `..` that [`ModuleEntry::dest_location`] has no more.
+fn location(m: &ModuleEntry, written: &str, problems: &mut Vec<Problem>) {
     let i = m.index;
     let help = format!("DEST_MODULE_LOCATION[{i}]=\"/updates\" is right for most packages");
     let place = &m.dest_location;
     let message = if place.is_empty() {
         format!("module {i} has no DEST_MODULE_LOCATION")
-    } else if !["/kernel", "/updates", "/extra"].iter().any(|start| place.starts_with(start)) {
+    } else if !["/kernel", "/updates", "/extra"].iter().any(|start| written.starts_with(start)) {
         format!("DEST_MODULE_LOCATION[{i}] '{place}' does not begin with /kernel, /updates or /extra")
     } else if has_dot_dot(place) {
-        let message = format!("DEST_MODULE_LOCATION[{i}] '{place}' contains '..'");
+        let message = format!("DEST_MODULE_LOCATION[{i}] '{place}' leaves the kernel's modules with '..'");
         problems
             .push(Problem::error(Code::Destination, "DEST_MODULE_LOCATION", Some(i), message, help).strict());
         return;
@@ -213,6 +214,6 @@ pub(super) fn deprecated(directives: &Directives, problems: &mut Vec<Problem>) {
     }
 }
 
-fn has_dot_dot(path: &str) -> bool {
+pub(super) fn has_dot_dot(path: &str) -> bool {
     path.split('/').any(|part| part == "..")
 }

@@ -18,6 +18,41 @@ fn conf(text: &str) -> (ModuleConf, Vec<String>) {
 const GOOD: &str = "PACKAGE_NAME=p\nPACKAGE_VERSION=1\nDEST_MODULE_LOCATION=/extra\n";
 
 #[test]
+fn destinations_with_dots_are_normalised() {
+    let location = |written: &str| {
+        let mut d = crate::Directives::new();
+        for (name, value) in
+            [("PACKAGE_NAME", "p"), ("PACKAGE_VERSION", "1"), ("DEST_MODULE_LOCATION", written)]
+        {
+            d.set(name, 0, value);
+        }
+        let (conf, problems) = ModuleConf::from_directives(&d);
+        (conf.modules[0].dest_location.clone(), problems.iter().any(|p| p.severity == Severity::Error))
+    };
+    for (written, meant) in [
+        ("/kernel/../updates/", "/updates"),
+        ("/kernel/../extra/x", "/extra/x"),
+        ("/updates/../updates", "/updates"),
+        ("/kernel/drivers/./../net//x", "/kernel/net/x"),
+        ("/extra/../misc", "/misc"),
+        ("/kernel/drivers/net/", "/kernel/drivers/net/"),
+    ] {
+        assert_eq!(location(written), (meant.to_owned(), false), "{written}");
+    }
+    for refused in [
+        "/kernel/../../../tmp/x",
+        "/kernel/..",
+        "/kernel/../build/x",
+        "/updates/../source",
+        "/kernel/../../6.1/updates",
+        "../updates",
+        "/misc/../updates",
+    ] {
+        assert!(location(refused).1, "{refused}");
+    }
+}
+
+#[test]
 fn problems() {
     for (text, expected) in [
         ("", &["E PACKAGE_NAME", "E PACKAGE_VERSION"][..]),

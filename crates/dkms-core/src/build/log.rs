@@ -5,6 +5,7 @@
 
 use crate::error::Result;
 use crate::ids::Build;
+use crate::session::Session;
 use dkms_sys::IoError;
 use std::fs::File;
 use std::io::Write;
@@ -19,6 +20,8 @@ pub struct MakeLog {
     /// Where it is to be found after a failure.
     pub kept: PathBuf,
     file: File,
+    /// How long things took is written down.
+    timed: bool,
 }
 
 impl MakeLog {
@@ -26,16 +29,16 @@ impl MakeLog {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn create(path: &Path, kept: &Path, build: &Build) -> Result<Self> {
+    pub fn create(s: &Session<'_>, path: &Path, kept: &Path, build: &Build) -> Result<Self> {
         if let Some(parent) = path.parent() {
             dkms_sys::fs::create_dir_all(parent)?;
         }
         dkms_sys::fs::remove_tree(path)?;
         let file = dkms_sys::fs::open_append(path)?;
-        let log = Self { path: path.into(), kept: kept.into(), file };
+        let log = Self { path: path.into(), kept: kept.into(), file, timed: s.source_date_epoch().is_none() };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
-        log.line(&crate::time::utc_now())?;
+        log.line(&crate::time::utc(s.recorded_time()))?;
         Ok(log)
     }
 
@@ -72,7 +75,7 @@ impl MakeLog {
     /// # Errors
     /// As [`MakeLog::line`].
     pub fn end(&self, code: i32, elapsed: Duration) -> Result<()> {
-        let t = elapsed.as_secs();
+        let t = if self.timed { elapsed.as_secs() } else { 0 };
         let rule = "-".repeat(64);
         self.line(&format!(
             "\n# exit code: {code}\n# elapsed time: {:02}:{:02}:{:02}\n{rule}",

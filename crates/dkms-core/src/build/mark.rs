@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::ids::Build;
+use crate::layers;
 use crate::lock;
 use crate::session::Session;
 use dkms_sys::{fs, sys};
@@ -116,6 +117,9 @@ fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
     else {
         return Ok(());
     };
+    if !recover_layers(s, &made)? {
+        return Ok(());
+    }
     if let Some(earlier) = &made.unfinished {
         let Some(_kernel) = lock::try_install(s, std::slice::from_ref(&made.build.kernel))? else {
             return Ok(());
@@ -128,14 +132,28 @@ fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A build that was cut off while it took the place of one from a lower layer. `false`: somebody is at work on that kernel.
+fn recover_layers(s: &Session<'_>, made: &Made) -> Result<bool> {
+    let directories = [Some(s.layout.built_dir(&made.build)), made.unfinished.clone()];
+    let mut cut_off = directories.iter().flatten().filter(|d| layers::is_cut_off(d)).peekable();
+    if cut_off.peek().is_none() {
+        return Ok(true);
+    }
+    let Some(_kernel) = lock::try_install(s, std::slice::from_ref(&made.build.kernel))? else {
+        return Ok(false);
+    };
+    cut_off.try_for_each(|d| layers::recover(d))?;
+    Ok(true)
+}
+
 /// A build whose POST_BUILD never ended.
 fn take_back(s: &Session<'_>, b: &Build, earlier: &Path) -> Result<()> {
     let built = s.layout.built_dir(b);
     if fs::exists(earlier) && fs::exists(&built) {
-        fs::exchange(earlier, &built)?;
+        layers::exchange(earlier, &built)?;
     } else if fs::exists(&built) {
         // At once, so that half a directory never passes for a build.
-        fs::rename(&built, earlier)?;
+        layers::rename(&built, earlier)?;
     }
     Ok(())
 }

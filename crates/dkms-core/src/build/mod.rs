@@ -32,7 +32,7 @@ use mark::Mark;
 use sandbox::BuildSandbox;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// One kernel, made ready once per command for all packages that are built for it.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ pub fn build(
     let kept = if how.private { s.layout.failed_log(b) } else { shown.clone() };
     let sandbox = sandbox(s, target, b, loaded, &dir)?;
     sandbox.hand_over()?;
-    let log = MakeLog::create(&s.layout.running_log(b), &kept, b)?;
+    let log = MakeLog::create(s, &s.layout.running_log(b), &kept, b)?;
     log.show_at(&shown);
     s.tell(Event::BuildStarted { build: b.clone(), log: shown.clone() });
     let mut environment = hooks::variables(&b.package, Some(&b.kernel));
@@ -362,7 +362,7 @@ impl<'a> Job<'a> {
                 make: line,
                 evaluated: self.loaded.evaluation(),
             },
-            built_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            built_at: self.s.recorded_time(),
             build_seconds: 0.0,
             modules,
             excluded: excluded
@@ -399,7 +399,7 @@ impl<'a> Job<'a> {
             self.mark().unfinished(staging.path())?;
         }
         if swapped {
-            dkms_sys::fs::exchange(staging.path(), &built)?;
+            crate::layers::exchange(staging.path(), &built)?;
         } else {
             dkms_sys::fs::rename_noreplace(staging.path(), &built)?;
         }
@@ -408,10 +408,13 @@ impl<'a> Job<'a> {
             self.mark().finished()?;
         }
         if finished.is_err() {
-            if swapped {
-                dkms_sys::fs::exchange(staging.path(), &built)?;
+            let cleaned = if swapped {
+                crate::layers::exchange(staging.path(), &built)
             } else {
-                dkms_sys::fs::remove_tree(&built)?;
+                dkms_sys::fs::remove_tree(&built).map(drop)
+            };
+            if let Err(further) = cleaned {
+                self.s.warn(format!("{}: {further}", self.b));
             }
         }
         finished
@@ -431,7 +434,8 @@ impl<'a> Job<'a> {
         if conf.build_depends_rebuild {
             remember_dependencies(s, b, &conf.build_depends)?;
         }
-        manifest.build_seconds = started.elapsed().as_secs_f64();
+        manifest.build_seconds =
+            if s.source_date_epoch().is_some() { 0.0 } else { started.elapsed().as_secs_f64() };
         manifest.store(&s.layout.manifest(b))?;
         Ok(manifest)
     }

@@ -23,6 +23,21 @@ pub fn files(config_dir: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// What framework.conf and its fragments set although no such setting exists, in words.
+pub fn unknown_settings(s: &Session<'_>) -> Vec<String> {
+    let paths = files(&s.layout.config_dir);
+    // Whoever loads the configuration reports files that cannot be read.
+    let read = |p: &PathBuf| String::from_utf8_lossy(&dkms_sys::fs::read(p).unwrap_or_default()).into_owned();
+    let texts: Vec<String> = paths.iter().map(read).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let describe = |u: dkms_conf::lint::UnknownSetting| {
+        let place = paths.get(u.file).map_or_else(String::new, |p| format!("{}:{}: ", p.display(), u.line));
+        let meant = u.meant.map_or_else(String::new, |m| format!("; did you mean {m}?"));
+        format!("{place}{} is not a setting of dkms and has no effect{meant}", u.name)
+    };
+    dkms_conf::lint::unknown_settings(&texts).into_iter().map(describe).collect()
+}
+
 /// Evaluates the framework configuration. With a kernel release, `$kernelver` has a value in it: sign_file, mok_*,
 /// post_transaction and build_environment are asked for that way, per kernel.
 ///

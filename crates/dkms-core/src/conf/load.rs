@@ -6,6 +6,7 @@ use crate::error::{ConfProblem, Error, Result};
 use crate::ids::{Kernel, PackageId};
 use crate::kernel::headers;
 use crate::session::Session;
+use dkms_conf::lint::Code;
 use dkms_conf::module_conf::{KernelFacts, ModuleConf, Problem, Severity};
 use dkms_conf::{Dialect, Directives, State};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct Loaded {
     pub strict_errors: Vec<ConfProblem>,
     /// What the author should look at.
     pub warnings: Vec<ConfProblem>,
+    /// What does no harm, for `lint` and `config` only: whoever installs the package can do nothing about it.
+    pub remarks: Vec<ConfProblem>,
 }
 
 impl Loaded {
@@ -179,6 +182,7 @@ pub fn load_file(
         errors: Vec::new(),
         strict_errors: Vec::new(),
         warnings: own_policy,
+        remarks: Vec::new(),
     };
     for (path, text) in &texts {
         loaded.warnings.extend(dkms_conf::suspicious(text).into_iter().map(|s| suspected(path, s)));
@@ -192,6 +196,7 @@ pub fn load_file(
         match (problem.severity, problem.strict_only) {
             // A patch that leaves its directory has an exit code of its own, at the build.
             (Severity::Error, true) if problem.directive == "PATCH" => loaded.warnings.push(placed),
+            (Severity::Warning, _) if problem.code == Code::Deprecated => loaded.remarks.push(placed),
             (Severity::Warning, _) => loaded.warnings.push(placed),
             (Severity::Error, true) => loaded.strict_errors.push(placed),
             (Severity::Error, false) => loaded.errors.push(placed),

@@ -20,7 +20,6 @@ use crate::tree::state;
 use crate::verify::Facts;
 use dkms_sys::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Modules of one or several kernels that are being changed: all of it happens, or nothing.
 #[derive(Debug)]
@@ -28,6 +27,8 @@ pub struct Change {
     pub(super) held: Vec<Held>,
     pub(super) transaction: Transaction,
     pub(super) kernels: Vec<OfKernel>,
+    /// What is told when it is final, with the kernel that it is about.
+    pub(super) results: Vec<(Kernel, Event)>,
     /// Journals that are done but for the depmod that we run now.
     pub(super) owed: Vec<recover::Owed>,
 }
@@ -81,7 +82,8 @@ impl Change {
             weak: Vec::new(),
             weak_gone: Vec::new(),
         };
-        Ok(Self { held, transaction, kernels: sorted.into_iter().map(of).collect(), owed })
+        let kernels = sorted.into_iter().map(of).collect();
+        Ok(Self { held, transaction, kernels, results: Vec::new(), owed })
     }
 
     pub(super) fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
@@ -149,9 +151,13 @@ impl Change {
         for r in &planned.refused {
             s.warn(format!("left out: {r}"));
         }
-        self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules)?;
+        self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules).map_err(|e| match e {
+            // As when anything else keeps it from being installed.
+            Error::Io(e) => Error::InstallAborted(format!("{b} is not installed: {e}")),
+            other => other,
+        })?;
         self.post_install(s, b, loaded.conf.post_install.as_deref());
-        s.tell(Event::Installed { build: b.clone() });
+        self.tell_later(&b.kernel, Event::Installed { build: b.clone() });
         Ok(Outcome::Installed)
     }
 
@@ -249,27 +255,32 @@ impl Change {
         let staging = || planned.placed.iter().try_for_each(|p| stage(s, p));
         // Only when the files are in place are their change times final.
         let record = || match &manifest {
-            Some(m) => write_record(&path, &Manifest { installed: Some(record_of(&files)), ..m.clone() }),
+            Some(m) => write_record(
+                &path,
+                &Manifest { installed: Some(record_of(s.recorded_time(), &files)), ..m.clone() },
+            ),
             None => Ok(()),
         };
         self.note(s, &b.package.name)?;
         self.batch(s, &b.kernel, ops, staging, record)?;
+        let paths: Vec<PathBuf> = files.iter().map(|f| f.destination.join(&f.file)).collect();
         let of = self.of(&b.kernel)?;
         of.dirty = true;
-        for (from, to) in planned.archived {
+        for (from, _) in &planned.archived {
             if let (Some(index), Some(name)) = (&mut of.index, from.file_name().and_then(|n| n.to_str())) {
                 if let Some(stem) = state::module_stem(name) {
-                    index.forget(stem, &from);
+                    index.forget(stem, from);
                 }
             }
-            s.tell(Event::OriginalArchived { build: b.clone(), from, to });
-        }
-        let paths: Vec<PathBuf> = files.iter().map(|f| f.destination.join(&f.file)).collect();
-        for path in &paths {
-            s.tell(Event::ModuleInstalled { build: b.clone(), path: path.clone() });
         }
         if !no_weak_modules {
-            of.weak.extend(paths);
+            of.weak.extend(paths.iter().cloned());
+        }
+        for (from, to) in planned.archived {
+            self.tell_later(&b.kernel, Event::OriginalArchived { build: b.clone(), from, to });
+        }
+        for path in paths {
+            self.tell_later(&b.kernel, Event::ModuleInstalled { build: b.clone(), path });
         }
         Ok(())
     }
@@ -300,10 +311,10 @@ impl Change {
         let of = self.of(&b.kernel)?;
         (of.dirty, of.index) = (true, None);
         for path in planned.removed {
-            s.tell(Event::ModuleRemoved { build: b.clone(), path });
+            self.tell_later(&b.kernel, Event::ModuleRemoved { build: b.clone(), path });
         }
         for to in planned.restored {
-            s.tell(Event::OriginalRestored { build: b.clone(), to });
+            self.tell_later(&b.kernel, Event::OriginalRestored { build: b.clone(), to });
         }
         if let Some(line) = post_remove.filter(|l| !l.is_empty()) {
             let source = s.layout.source_link(&b.package);
@@ -322,7 +333,7 @@ impl Change {
                 Ok(_) => {}
             }
         }
-        s.tell(Event::Uninstalled { build: b.clone() });
+        self.tell_later(&b.kernel, Event::Uninstalled { build: b.clone() });
         Ok(())
     }
 
@@ -376,7 +387,7 @@ impl Change {
         let saved = dir.join(format!(".tmp_{}_unbuilt", b.kernel.arch));
         let ops = vec![Op::Remove { path: s.layout.built_dir(b), saved }];
         self.batch(s, &b.kernel, ops, || Ok(()), || Ok(()))?;
-        s.tell(Event::Unbuilt { build: b.clone() });
+        self.tell_later(&b.kernel, Event::Unbuilt { build: b.clone() });
         Ok(())
     }
 
@@ -392,7 +403,7 @@ impl Change {
         let saved = dir.join(format!(".{}.removed", package.version));
         let ops = vec![Op::Remove { path: s.layout.version_dir(package), saved }];
         self.batch(s, &kernel, ops, || Ok(()), || Ok(()))?;
-        s.tell(Event::Forgotten { package: package.clone() });
+        self.tell_later(&kernel, Event::Forgotten { package: package.clone() });
         Ok(())
     }
 
@@ -452,20 +463,19 @@ pub(super) fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
     Ok(write_text(path, &manifest.to_bytes(path)?)?)
 }
 
-fn record_of(files: &[&Source]) -> Installed {
+fn record_of(at: u64, files: &[&Source]) -> Installed {
     let one = |f: &&Source| {
         let path = f.destination.join(&f.file);
         let stamp = |p: &Path| Stamp::of(p).unwrap_or_default();
         InstalledFile { file: f.file.clone(), stamp: stamp(&path), built: stamp(&f.path), path }
     };
-    Installed {
-        at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
-        files: files.iter().map(one).collect(),
-    }
+    Installed { at, files: files.iter().map(one).collect() }
 }
 
 /// A complete copy beside its place.
 fn stage(s: &Session<'_>, source: &Source) -> Result<()> {
+    // The error names the directory, and not a temporary name in it.
+    fs::require_writable_below(&source.destination)?;
     fs::create_dir_all(&source.destination)?;
     let staged = aside(&source.destination.join(&source.file), "new");
     fs::remove_file(&staged)?;

@@ -248,14 +248,18 @@ enum Found {
     Older,
 }
 
+/// The first word of MODULE_VERSION, which is the one that counts: some drivers put a date or a name behind it.
+fn version_word(module: &Module) -> &str {
+    module.modinfo.version().and_then(|v| v.split_whitespace().next()).unwrap_or_default()
+}
+
 /// Compares the module that is there with ours: by MODULE_VERSION in dkms's order, then by srcversion, then by bytes.
 fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
     let theirs = dkms_sys::fs::read(theirs_path).map_err(|e| e.to_string()).and_then(|b| decompressed(&b));
     let Ok(theirs) = theirs.and_then(|b| Module::parse(&b).map_err(|e| e.to_string())) else {
         return Found::Older;
     };
-    let (own, there) =
-        (ours.modinfo.version().unwrap_or_default(), theirs.modinfo.version().unwrap_or_default());
+    let (own, there) = (version_word(ours), version_word(&theirs));
     if own != there {
         // Without a version on both sides nothing can be said.
         let newer = !own.is_empty() && !there.is_empty() && compare_versions(there, own) == Ordering::Greater;

@@ -81,7 +81,7 @@ impl Change {
 
     /// Everything as it was before, and the index of those kernels as well.
     fn give_up(self, s: &Session<'_>, indexed: &[Kernel], e: Error) -> Result<Finished> {
-        self.abandon(s)?;
+        let e = self.abandon_because(s, e);
         for kernel in indexed {
             if let Err(again) = depmod::run(s, kernel) {
                 s.tell(Event::Detail { text: format!("after the rollback: {again}") });
@@ -96,6 +96,7 @@ impl Change {
         of.weak.clear();
         let answered = std::mem::take(&mut of.answered);
         self.transaction.rollback_kernel(kernel)?;
+        self.results.retain(|(of, _)| of != kernel);
         for b in answered.iter().rev() {
             self.uninstall(s, b)?;
         }
@@ -116,17 +117,39 @@ impl Change {
         Ok(())
     }
 
+    /// Tells something at the commit: before that it may still be rolled back.
+    pub(crate) fn tell_later(&mut self, kernel: &Kernel, event: Event) {
+        self.results.push((kernel.clone(), event));
+    }
+
     fn commit(&mut self, s: &Session<'_>, owed: bool) -> Result<()> {
         let kernels = &self.kernels;
         let clean_up = || kernels.iter().for_each(|k| clean::remove_empty(s, &k.kernel, &k.emptied));
         let done = self.transaction.commit(owed, clean_up);
         if done.is_err() {
             for kernel in self.kernels.iter().map(|k| k.kernel.clone()).collect::<Vec<_>>() {
-                self.transaction.rollback_kernel(&kernel)?;
+                if let Err(further) = self.transaction.rollback_kernel(&kernel) {
+                    s.warn(format!("not everything could be rolled back: {further}"));
+                }
             }
             self.remove_empty(s);
+            self.results.clear();
+        }
+        for (_, event) in self.results.drain(..) {
+            s.tell(event);
         }
         done
+    }
+
+    /// Rolls everything back because of an error, and returns that: why the command failed counts more than what its
+    /// rollback could not do, which is a warning.
+    pub fn abandon_because(self, s: &Session<'_>, e: Error) -> Error {
+        if let Err(further) = self.abandon(s) {
+            s.warn(format!(
+                "not everything could be rolled back, the next dkms command tries again: {further}"
+            ));
+        }
+        e
     }
 
     /// Takes back everything.

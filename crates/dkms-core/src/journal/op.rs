@@ -1,5 +1,6 @@
 //! What a transaction does to files: operations that can be told from their traces, and taken back.
 
+use crate::layers;
 use crate::names_as_json;
 use dkms_sys::{IoError, fs};
 use serde::{Deserialize, Serialize};
@@ -113,7 +114,7 @@ impl Op {
             }
             Self::Remove { path, saved } => {
                 fs::remove_tree(saved)?;
-                fs::rename(path, saved)
+                layers::rename(path, saved)
             }
             Self::Link { link, target, .. } => set_link(link, target.as_deref()),
             Self::Text { path, text } => write_text(path, text.as_bytes()),
@@ -180,11 +181,13 @@ impl Op {
                 Ok(())
             }
             Self::Remove { path, saved } => {
+                layers::recover(path)?;
+                layers::recover(saved)?;
                 if fs::exists(saved) {
                     if let Some(parent) = path.parent() {
                         fs::create_dir_all(parent)?;
                     }
-                    fs::rename(saved, path)?;
+                    layers::rename(saved, path)?;
                 }
                 Ok(())
             }

@@ -189,14 +189,13 @@ fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> R
                 taken.changed.push(b.kernel.clone());
             }
             if !done.files.is_empty() {
-                s.tell(Event::Resigned { build: b.clone(), files: done.files });
+                change.tell_later(&b.kernel, Event::Resigned { build: b.clone(), files: done.files });
             }
         }
         change.replace(s, exchange(pair, staged, &resigner.old))
     };
     if let Err(e) = all() {
-        change.abandon(s)?;
-        return Err(e);
+        return Err(change.abandon_because(s, e));
     }
     change.finish(s, Ending::Whole)?;
     Ok(taken)

@@ -56,6 +56,7 @@ impl<'a> Workshop<'a> {
     pub(super) fn make(&self, b: &Build, replace: bool) -> Result<()> {
         // BUILD_EXCLUSIVE and a wrong dkms.conf are said before missing headers are.
         let configuration = build::configuration(self.s, b)?;
+        self.s.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
         let held = self.package_lock(&b.package)?;
         let how = Manner { replace, private: self.private, pool: self.pool.as_ref(), held: &held };

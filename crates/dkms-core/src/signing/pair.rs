@@ -187,9 +187,29 @@ pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
         s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
         return Ok(true);
     }
+    require_directories(s, pair)?;
     make(pair, false)?;
     s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
     Ok(true)
+}
+
+/// A configured key whose directory is not there is elsewhere (a disk that is not mounted, a misspelt path): another one
+/// must not be made in its place. Only directories of dkms and of the distribution are made.
+fn require_directories(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
+    for path in [Path::new(&pair.key), &*pair.certificate] {
+        let Some(dir) = path.parent() else { continue };
+        if dir == s.layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok") {
+            dkms_sys::fs::create_dir_all(dir)?;
+        } else if !dir.is_dir() {
+            return Err(Error::SignFailed {
+                path: path.into(),
+                reason: format!("there is no directory {}, and so no key", dir.display()),
+                help: "mount or create it, or correct mok_signing_key and mok_certificate in framework.conf"
+                    .into(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Makes the pair that [`KeyPair::staged`] names, when it is not there.
@@ -227,11 +247,6 @@ fn make(pair: &KeyPair, pem: bool) -> Result<()> {
     let (key_pem, certificate) =
         kmodule::mok::generate(kmodule::mok::COMMON_NAME, kmodule::mok::DAYS, &mut kmodule::mok::OsRng, now)
             .map_err(|e| failed(e.to_string()))?;
-    for path in [key, &*pair.certificate] {
-        if let Some(parent) = path.parent() {
-            dkms_sys::fs::create_dir_all(parent)?;
-        }
-    }
     // The key takes its name last: whoever sees it sees a pair.
     let staged = aside(key, "new");
     let one_file = pair.is_one_file();

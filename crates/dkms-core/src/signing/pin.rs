@@ -40,6 +40,11 @@ pub(crate) fn ask_before<'k>(s: &Session<'_>, kernels: impl Iterator<Item = &'k 
         let headers = headers::find(s, kernel).ok()?;
         let framework = framework::load(s, Some(&kernel.release)).ok()?;
         wanted(s, &headers, &framework).ok()?;
+        let named = super::named_sign_file(&framework).map(Path::new).and_then(Path::file_name);
+        if named.is_some_and(|name| name != "sign-file" && name != "kmodsign") {
+            // The administrator's own program knows where its pass phrase comes from.
+            return None;
+        }
         question(&key_pair(s, &framework, Some(&headers)).ok()?)
     });
     if let Some(question) = question {

@@ -90,9 +90,13 @@ pub fn exchange(a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<()> {
     rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).map_err(|e| rename_error(a, b, e.into()))
 }
 
-/// Names the side the error is about: the source when it is missing, the destination otherwise.
+/// Names the side the error is about: the source when it is missing, or may not go to the temporary name of `to`; the
+/// destination otherwise.
 fn rename_error(from: &Path, to: &Path, source: std::io::Error) -> IoError {
-    if source.kind() == std::io::ErrorKind::NotFound && !exists(from) {
+    let hidden = |p: &Path| p.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
+    let denied = matches!(source.raw_os_error(), Some(libc::EROFS | libc::EACCES | libc::EPERM));
+    let missing = source.kind() == std::io::ErrorKind::NotFound && !exists(from);
+    if missing || (denied && hidden(to) && !hidden(from)) {
         IoError::new("rename", from, source)
     } else {
         IoError::new("rename to", to, source)
@@ -265,6 +269,13 @@ pub(crate) fn only_regular(path: &Path, file: &File, op: &'static str) -> Result
     Err(IoError::new(op, path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)))
 }
 
+/// Brings everything to the disk that was written on the file system of `path`.
+pub fn sync_file_system(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let file = File::open(path).map_err(|e| IoError::new("open", path, e))?;
+    rustix::fs::syncfs(&file).map_err(|e| IoError::new("sync", path, e))
+}
+
 /// Brings a directory's entries to the disk (`fsync` of the directory).
 pub fn sync_dir(path: impl AsRef<Path>) -> Result<()> {
     sync(path.as_ref())
@@ -301,6 +312,21 @@ pub fn writable(path: impl AsRef<Path>) -> bool {
     // SAFETY: `path` is a NUL-terminated string that lives through the call. libc's form works on kernels without
     // faccessat2 as well.
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
+}
+
+/// As [`writable`], with the reason why not.
+pub fn require_writable(path: impl AsRef<Path>) -> Result<()> {
+    if writable(&path) {
+        return Ok(());
+    }
+    // Nothing but plain system calls came between.
+    let source = std::io::Error::last_os_error();
+    Err(IoError::new("write to", path, source))
+}
+
+/// As [`require_writable`], for a directory that may still have to be made: the nearest one that exists counts.
+pub fn require_writable_below(dir: impl AsRef<Path>) -> Result<()> {
+    dir.as_ref().ancestors().find(|d| exists(d)).map_or(Ok(()), require_writable)
 }
 
 /// Sets the permission bits.

@@ -18,8 +18,15 @@ pub fn remove_file(path: impl AsRef<Path>) -> Result<bool> {
     match rustix::fs::unlink(path) {
         Ok(()) => Ok(true),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(e) if refused_without_looking(e, path) => Ok(false),
         Err(e) => Err(IoError::new("remove", path, e)),
     }
+}
+
+/// A read-only file system, or a directory without write permission, refuses to remove what is not there.
+fn refused_without_looking(e: Errno, path: &Path) -> bool {
+    matches!(e, Errno::ROFS | Errno::ACCESS | Errno::PERM)
+        && matches!(rustix::fs::lstat(path), Err(Errno::NOENT | Errno::NOTDIR))
 }
 
 /// Removes a file, link or directory with all it holds. `false` when there was nothing.
@@ -31,6 +38,7 @@ pub fn remove_tree(path: impl AsRef<Path>) -> Result<bool> {
     match rustix::fs::unlink(path) {
         Ok(()) => return Ok(true),
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
+        Err(e) if refused_without_looking(e, path) => return Ok(false),
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(e) if !super::is_real_dir(path) => return Err(IoError::new("remove", path, e)),
         Err(_) => {}

@@ -15,6 +15,7 @@
 //! What the program leaves running when it ends by itself (a daemon started by a script) lives on, unless
 //! [`Command::end_leftovers`] or a sandbox says otherwise.
 
+mod busy;
 mod child;
 mod quote;
 mod run;

@@ -199,7 +199,7 @@ fn try_to_start(
     };
     // SAFETY: `carry_out` neither allocates nor locks; all it needs was made above.
     unsafe { std_command.pre_exec(move || plan.carry_out()) };
-    let spawned = std_command.spawn();
+    let spawned = super::busy::spawn(&mut std_command, &life);
     drop(std_command);
     match spawned {
         Ok(child) => {

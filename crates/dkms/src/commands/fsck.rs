@@ -33,7 +33,7 @@ pub fn fsck(call: &Call<'_>, repairing: bool) -> Result<()> {
 
 fn repair(call: &Call<'_>, filters: &[Filter], report: Report) -> Result<Repaired> {
     if report.findings.iter().any(Finding::safe) {
-        call.require_writable_tree()?;
+        call.s.require_writable_tree()?;
     }
     if report.findings.iter().any(Finding::changes_a_kernel) {
         call.require_root()?;

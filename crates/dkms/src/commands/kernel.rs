@@ -12,7 +12,6 @@ use dkms_core::{actions, finally, gather, remove};
 pub fn autoinstall(call: &Call<'_>, action: Action, code: &dyn Fn(&Error) -> u8) -> Result<()> {
     let kernels = autoinstall_kernels(call)?;
     call.require_root()?;
-    call.require_writable_tree()?;
     match action {
         Action::KernelPostinst => actions::kernel_postinst(call.s, &kernels, code),
         _ => actions::autoinstall(call.s, &kernels, code),
@@ -44,7 +43,6 @@ pub fn match_kernel(call: &Call<'_>) -> Result<()> {
     call.require_root()?;
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let template = template(call, &kernel)?;
-    call.require_writable_tree()?;
     actions::match_kernel(call.s, &template, &kernel, call.subject.name.as_deref(), &crate::exit::code)
 }
 
@@ -62,7 +60,6 @@ pub fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
 pub fn clear(call: &Call<'_>, action: Action) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     call.require_root()?;
-    call.require_writable_tree()?;
     let changed = remove::clear_kernel(call.s, &kernel, action.word(), action == Action::KernelPreinst)?;
     if changed {
         finally::once_per_command(call.s, &[kernel], false);

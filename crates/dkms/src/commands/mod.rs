@@ -129,15 +129,6 @@ impl Call<'_> {
         if self.s.host.root || self.s.host.other_root.is_some() { Ok(()) } else { Err(Error::NotRoot) }
     }
 
-    /// Refuses a tree that cannot be written.
-    pub fn require_writable_tree(&self) -> Result<()> {
-        let tree = &self.s.layout.dkms_tree;
-        if !tree.exists() {
-            dkms_sys::fs::create_dir_all(tree).map_err(|_| Error::TreeNotWritable(tree.clone()))?;
-        }
-        if dkms_sys::fs::writable(tree) { Ok(()) } else { Err(Error::TreeNotWritable(tree.clone())) }
-    }
-
     /// Refuses `--all`.
     pub fn ban_all(&self) -> Result<()> {
         if self.arguments.all { Err(Error::AllBanned(self.arguments.action_word().into())) } else { Ok(()) }

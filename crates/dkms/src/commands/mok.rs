@@ -64,7 +64,7 @@ pub fn mok(call: &Call<'_>) -> Result<()> {
         }
         Verb::Rotate => {
             call.require_root()?;
-            call.require_writable_tree()?;
+            call.s.require_writable_tree()?;
             let (done, status) = mok::rotate(call.s, &kernel)?;
             let (word, text) = match &done {
                 Rotated::Waits(kernels) => ("waits", waits(kernels)),

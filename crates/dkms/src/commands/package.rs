@@ -12,7 +12,7 @@ use dkms_core::{actions, add as registry, finally};
 /// `dkms add`
 pub fn add(call: &Call<'_>) -> Result<()> {
     call.ban_all()?;
-    call.require_writable_tree()?;
+    call.s.require_writable_tree()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     let kernel = first(&kernels)?;
     match named_or_brought(call, kernel)? {
@@ -24,7 +24,6 @@ pub fn add(call: &Call<'_>) -> Result<()> {
 /// `dkms build`
 pub fn build(call: &Call<'_>) -> Result<()> {
     call.ban_all()?;
-    call.require_writable_tree()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     match named_or_brought(call, first(&kernels)?)?.package() {
         Some(package) => actions::build_all(call.s, &package, &kernels, &exit::code),
@@ -36,7 +35,6 @@ pub fn build(call: &Call<'_>) -> Result<()> {
 pub fn install(call: &Call<'_>) -> Result<()> {
     call.ban_all()?;
     call.require_root()?;
-    call.require_writable_tree()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     match named_or_brought(call, first(&kernels)?)?.package() {
         Some(package) => actions::install_all(call.s, &package, &kernels, &exit::code),
@@ -52,7 +50,6 @@ pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
     if depth == Depth::Uninstall {
         call.require_root()?;
     }
-    call.require_writable_tree()?;
     let kernels = match call.arguments.all {
         true => None,
         false => Some(request::kernels(call.s, call.words, None)?),
@@ -94,10 +91,12 @@ impl Subject {
 fn named_or_brought(call: &Call<'_>, kernel: &Kernel) -> Result<Subject> {
     if call.subject.name.is_none() && call.subject.version.is_none() {
         if let Some(archive) = &call.subject.archive {
+            call.s.require_writable_tree()?;
             let brought = super::tarball::bring(call, archive, kernel)?;
             return Ok(brought.map_or(Subject::ByRpm, Subject::Brought));
         }
         if let Some(directory) = &call.subject.directory {
+            call.s.require_writable_tree()?;
             return registry::add_directory(call.s, directory, kernel).map(Subject::Brought);
         }
     }

@@ -55,7 +55,7 @@ pub fn load(call: &Call<'_>) -> Result<()> {
         return Err(Error::ArchiveMissing(archive.clone()));
     }
     if !by_rpm(call, archive) {
-        call.require_writable_tree()?;
+        call.s.require_writable_tree()?;
     }
     bring(call, archive, kernel).map(|_| ())
 }

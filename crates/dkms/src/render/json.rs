@@ -224,6 +224,15 @@ pub fn event(e: &Event) -> String {
             put("failed", json!(failed));
             put("deferred", json!(deferred));
         }
+        Event::StillBuilding { builds } => {
+            put("event", "still-building".into());
+            let one = |(b, d): &(Build, std::time::Duration)| {
+                let (package, kernel) = (&b.package, &b.kernel);
+                json!({ "package": package.name, "version": package.version, "kernel": kernel.release,
+                    "arch": kernel.arch, "seconds": d.as_secs() })
+            };
+            put("builds", builds.iter().map(one).collect());
+        }
         Event::Waiting { what, holder } => {
             put("event", "waiting".into());
             put("what", json!(what));

@@ -5,4 +5,5 @@ pub mod lint;
 pub mod mok;
 pub mod plain;
 pub mod progress;
+mod terminal;
 pub mod verdicts;

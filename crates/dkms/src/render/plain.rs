@@ -120,6 +120,13 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
             }
             out(text)
         }
+        Event::StillBuilding { builds } => {
+            let list: Vec<String> = builds
+                .iter()
+                .map(|(b, d)| format!("{b}, for {}", took(Duration::from_secs(d.as_secs()))))
+                .collect();
+            out(format!("Still building {}", list.join("; ")))
+        }
         Event::Waiting { what, holder } => Some(Line::Err(format!(
             "dkms: waiting for {}\n",
             on_one_line(&format!("{holder}, before {what}"))

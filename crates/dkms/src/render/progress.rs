@@ -2,6 +2,7 @@
 //! the last time; below them what waits.
 
 use super::plain::took;
+use super::terminal::Terminal;
 use dkms_core::event::Event;
 use dkms_core::ids::{Build, Kernel, PackageId};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -32,7 +33,10 @@ impl Progress {
     /// Draws on standard error.
     pub fn new() -> Self {
         Self {
-            all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            all: MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(
+                Box::new(Terminal::stderr()),
+                20,
+            )),
             shown: Mutex::new(Shown::default()),
         }
     }
