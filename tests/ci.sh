@@ -8,7 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms}
-all=(fetch format clippy unit shell docs build scenarios pages 'crash&' disk concurrency interrupt jobserver mok rpm vm crash packages fuzz deny msrv install)
+all=(fetch format clippy unit shell docs build attacks scenarios pages 'crash&' disk concurrency interrupt jobserver mok rpm vm crash packages fuzz deny msrv install)
 sections=("${@:-${all[@]}}")
 summary=() failed=0
 declare -A beside=() begun=()
@@ -19,6 +19,7 @@ clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 unit() { cargo test --workspace --exclude dkms-tests --locked; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
 build() { cargo build --release --locked -p dkms; }
+attacks() { tests/attacks.sh; }
 scenarios() { cargo test --release --locked -p dkms-tests --lib --test harness --test takeover --test scenarios; }
 pages() { tests/docs.sh; }
 crash() { tests/crash.sh; }
@@ -35,7 +36,7 @@ deny() { tests/deny.sh; }
 msrv() { tests/msrv.sh; }
 shell() {
     command -v shellcheck >/dev/null || { echo 'skipped: no shellcheck here'; return 0; }
-    shellcheck .ci/run tests/*.sh tests/vm/session packaging/deb.sh packaging/rpm.sh packaging/debian/postrm \
+    shellcheck .ci/run tests/*.sh tests/attacks/inside.sh tests/vm/session packaging/deb.sh packaging/rpm.sh packaging/debian/postrm \
         && shellcheck -s bash -e SC2016,SC2010 tests/scenarios/*.sh \
         && shellcheck -s sh tests/vm/init tests/vm/guest
 }

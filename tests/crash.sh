@@ -8,6 +8,7 @@
 #
 #   tests/crash.sh              needs root, gcc, python3 and build/layers (tests/fetch.sh)
 #   CRASH_ALL=1 tests/crash.sh  every point of the second half too, not a sample
+#   CRASH_ONLY='odd odd-installed' tests/crash.sh  only commands from these states (see crash.py)
 set -u
 # shellcheck source=tests/private.sh
 . "$(dirname "$0")/private.sh"

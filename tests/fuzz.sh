@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 shift || true
-targets=("${@:-conf archive elf}")
+targets=("${@:-conf archive elf journal manifest}")
 read -r -a targets <<<"${targets[*]}"
 build=${DKMS_TEST_BUILD:-$PWD/build}
 command -v c++ >/dev/null || { echo 'skipped: libFuzzer needs a C++ compiler'; exit 0; }
@@ -56,6 +56,25 @@ seed archive "$temp"/x.*
 small=()
 while read -r file; do small+=("$file"); done < <(find "$build/layers" -name '*.ko' -size -12k 2>/dev/null | sort | head -n 12)
 seed elf "${small[@]}" crates/kmodule/tests/**/*.ko
+# As in docs/on-disk-layout.md.
+cat >"$temp/journal" <<'END'
+{"Begin":{"schema":2,"pid":1,"started":2,"command":"dkms install p/1","kernels":[{"release":"6.1","arch":"x86_64"}]}}
+{"Before":{"package":"p","entries":[{"package":{"name":"p","version":"1"},"kind":{"Built":{"release":"6.1","arch":"x86_64"}},"originals":false,"built_missing":false,"differs":false}]}}
+{"Do":[0,{"Move":{"from":"/l/a.ko","to":{"escaped":"/t/b%FF/a.ko"}}}]}
+{"Do":[0,{"Text":{"path":"/t/a.ko.origin","text":"/l/a.ko\n"}}]}
+{"Do":[0,{"Place":{"staged":"/l/.a.ko.dkms-new","to":"/l/a.ko","saved":null,"vacated":"/t/a.ko"}}]}
+{"Do":[0,{"Remove":{"path":"/l/b.ko","saved":"/l/.b.ko.dkms-old"}}]}
+{"Do":[0,{"Link":{"link":"/t/kernel-6.1-x86_64","target":"1/6.1/x86_64","before":null}}]}
+{"Do":[0,{"Keep":{"path":"/t/.manifest.json","saved":"/t/..manifest.json.dkms-old"}}]}
+"Done"
+{"Depmod":0}
+{"Commit":{"owed":false}}
+END
+seed journal "$temp/journal"
+cat >"$temp/manifest" <<'END'
+{"schema":1,"package":"p","version":"1","kernel":"6.1","arch":"x86_64","inputs":{"source":"0","directives":"0","patches":[["a.patch","0"]],"headers":{"escaped":"/h%FF"},"kernel_config":"","compiler":"gcc","make":"make","evaluated":"native"},"built_at":1,"build_seconds":0.5,"modules":[{"name":"a","file":"a.ko","destination":"/updates","size":1,"sha256":"0","vermagic":"","version":"","srcversion":"","signature":""}],"excluded":[],"build_depends":[],"no_weak_modules":false,"post_remove":null,"installed":{"at":1,"files":[{"path":"/l/a.ko","file":"a.ko","stamp":{"size":1,"inode":2,"device":3,"mtime":4,"ctime":5},"built":{"size":1,"inode":2,"device":3,"mtime":4,"ctime":5}}]}}
+END
+seed manifest "$temp/manifest"
 
 run() {
     local target=$1 log=$temp/$1.log

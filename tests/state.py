@@ -8,6 +8,9 @@ import subprocess
 import sys
 import time
 
+# Names are bytes; what is shown of them is text.
+sys.stdout.reconfigure(errors="backslashreplace")
+
 KERNELS = [k for k in (os.environ["K"], os.environ["K612"]) if k]
 LIB, TREE, SAVE = "/usr/lib/modules", "/var/lib/dkms", "/run/save"
 HEADERS = tuple(f"/usr/src/{name}" for name in os.listdir("/usr/src"))

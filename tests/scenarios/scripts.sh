@@ -1,6 +1,8 @@
 # The six scripts: order, working directory, what their failure does; overrides in /etc/dkms.
 #: step all-six 0
 fixture scripts-1.0
+# They note down in /run that they ran; Debian's dkms takes this for a variable of no meaning.
+echo 'CONFINE_WRITE="/run"' >/etc/dkms/scripts.conf
 dkms install scripts/1.0 -k "$K"
 dkms remove scripts/1.0 --all
 same "$(cut -d' ' -f1 /run/hooks.log | tr '\n' ' ')" "post_add pre_build post_build pre_install post_install post_remove "
@@ -43,3 +45,50 @@ rm -f /run/hooks.log
 dkms remove scripts/1.0 --all
 dkms install scripts/1.0 -k "$K"
 test ! -e /run/hooks.log
+#: step what-scripts-see 0
+chmod +x /usr/src/scripts-1.0/note.sh
+dkms remove scripts/1.0 --all
+cat >/usr/src/scripts-1.0/note.sh <<'S'
+#!/bin/sh
+echo "$1 kernelver=$kernelver arch=$arch module=$module module_version=$module_version" >>/run/seen
+S
+# As from a script that set them for itself.
+kernelver=stale arch=stale module=stale module_version=stale dkms install scripts/1.0 -k "$K"
+sed -n '/^p[a-z]*_\(build\|install\) /p' /run/seen >/run/seen.sorted
+same "$(cat /run/seen.sorted)" "$(for s in pre_build post_build pre_install post_install; do echo "$s kernelver=$K arch=$A module=scripts module_version=1.0"; done)"
+#: step build-scripts-are-lines-of-shell 0 ours
+dkms remove scripts/1.0 --all
+printf '#!/bin/sh\nprintf "<%%s>" "$@" >>/run/arguments\n' >/usr/src/scripts-1.0/note.sh
+sed -i '/^P[A-Z]*_\(ADD\|BUILD\|INSTALL\|REMOVE\)/d' /usr/src/scripts-1.0/dkms.conf
+cat >>/usr/src/scripts-1.0/dkms.conf <<'C'
+PRE_BUILD="note.sh 'two words' --with='x y' && echo more >>/run/arguments; echo last >>/run/arguments"
+POST_BUILD="note.sh $dkms_tree/scripts/1.0/build/scripts.[c]"
+POST_INSTALL="note.sh 'not quoted' $dkms_tree/scripts/1.0/source/scripts.[c] && no shell"
+C
+dkms install scripts/1.0 -k "$K"
+same "$(cat /run/arguments)" "<two words><--with=x y>more
+last
+</var/lib/dkms/scripts/1.0/build/scripts.c><'not><quoted'></var/lib/dkms/scripts/1.0/source/scripts.c><&&><no><shell>"
+#: step a-script-outside-is-not-run 0 ours
+dkms remove scripts/1.0 --all
+printf '#!/bin/sh\ntouch /run/outside\n' >/opt/outside.sh
+chmod +x /opt/outside.sh
+for script in PRE_BUILD POST_BUILD PRE_INSTALL POST_INSTALL; do
+    sed -i '/^P[A-Z]*_\(BUILD\|INSTALL\)/d' /usr/src/scripts-1.0/dkms.conf
+    echo "$script=/opt/outside.sh" >>/usr/src/scripts-1.0/dkms.conf
+    dkms install scripts/1.0 -k "$K"
+    dkms remove scripts/1.0 --all
+    test ! -e /run/outside
+done
+#: step a-script-that-cannot-start-failed 101 ours
+sed -i '/^P[A-Z]*_\(BUILD\|INSTALL\)/d' /usr/src/scripts-1.0/dkms.conf
+printf '#!/no/such/interpreter\n' >/usr/src/scripts-1.0/note.sh
+echo PRE_INSTALL=note.sh >>/usr/src/scripts-1.0/dkms.conf
+dkms install scripts/1.0 -k "$K"
+#: step unless-forced 0 ours
+dkms install scripts/1.0 -k "$K" --force
+#: step a-failing-post-add-is-passed-on 7 ours
+dkms remove scripts/1.0 --all
+printf '#!/bin/sh\nexit 7\n' >/usr/src/scripts-1.0/note.sh
+echo POST_ADD=note.sh >>/usr/src/scripts-1.0/dkms.conf
+dkms add scripts/1.0

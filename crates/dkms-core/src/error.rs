@@ -138,6 +138,16 @@ pub enum Error {
     Io(#[from] IoError),
     #[error("{0} is a journal that this dkms does not understand")]
     JournalUnknown(PathBuf),
+    #[error("{path}:{line}: this line of a journal cannot be read: {reason}")]
+    JournalDamaged { path: PathBuf, line: usize, reason: String },
+    #[error("the journal {path} is not trusted: {}{why}", if .what == .path { String::new() } else { format!("{}: ", .what.display()) })]
+    JournalRefused { path: PathBuf, what: PathBuf, why: String },
+    #[error("{path}:{line}: this journal wants to change {wanted}: {reason}")]
+    JournalLeaves { path: PathBuf, line: usize, wanted: PathBuf, reason: String },
+    #[error("{path} is not used: {reason}")]
+    LeavesTree { path: PathBuf, reason: String },
+    #[error("{path} cannot be used: {reason}")]
+    RecordDamaged { path: PathBuf, reason: String },
     #[error("gave up waiting for {holder}, before {what}")]
     Busy { what: String, holder: String },
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
@@ -326,6 +336,24 @@ impl Error {
             Self::JournalUnknown(_) => one(
                 "another version of dkms was interrupted: let that one finish it (any command that changes something), or look at what it says and delete it",
             ),
+            Self::JournalDamaged { .. } => one(
+                "nothing was changed, and the journal is kept: undo by hand what its lines say was begun, delete it, then run 'dkms fsck'",
+            ),
+            Self::JournalRefused { path, .. } => vec![format!(
+                "nothing was changed: if you trust {} and who could write it, give it to root (chown, chmod go-w); else delete it",
+                path.display()
+            )],
+            Self::JournalLeaves { path, .. } => vec![format!(
+                "nothing was changed: dkms changes only its tree and the modules of the kernel; if {} does not come from dkms on this system, delete it",
+                path.display()
+            )],
+            Self::LeavesTree { .. } => {
+                one("nothing was changed: remove or correct that link or path, then try again")
+            }
+            Self::RecordDamaged { path, .. } => vec![format!(
+                "build it again (dkms build --force), or delete {}: dkms then looks at the files instead, as for builds of dkms 3.x",
+                path.display()
+            )],
             Self::Excluded { .. } => {
                 one("this is the package's own choice (BUILD_EXCLUSIVE in its dkms.conf), not a failure")
             }

@@ -125,8 +125,7 @@ impl<'a> Explained<'a> {
         }
         let Some(why) = &task.install else { return last };
         if task.reinstall {
-            let at = self.uninstall(b, "to be installed anew", after);
-            after = vec![at];
+            after = vec![self.uninstall(b, "to be installed anew", after)?];
         }
         let mut step = Step { after, ..Step::new(What::Install(b.clone()), why) };
         if task.make.is_none() && !task.reinstall {
@@ -158,11 +157,17 @@ impl<'a> Explained<'a> {
         files
     }
 
-    fn uninstall(&mut self, b: &Build, why: &str, after: Vec<usize>) -> usize {
-        let planned = uninstall::plan(self.s, b);
+    fn uninstall(&mut self, b: &Build, why: &str, after: Vec<usize>) -> Option<usize> {
+        let planned = match uninstall::plan(self.s, b) {
+            Ok(planned) => planned,
+            Err(e) => {
+                self.step(What::Fail(b.clone()), e.to_string());
+                return None;
+            }
+        };
         let files = self.modules(planned.ops.iter().flat_map(|op| op.places()));
         self.changed.push(b.kernel.clone());
-        self.push(Step { after, files, ..Step::new(What::Uninstall(b.clone()), why) })
+        Some(self.push(Step { after, files, ..Step::new(What::Uninstall(b.clone()), why) }))
     }
 
     /// The signing key, before the first build that needs it.

@@ -33,6 +33,7 @@ pub mod lint;
 pub mod lock;
 pub mod machine;
 pub mod mok;
+pub mod names_as_json;
 pub mod packaging;
 pub mod plan;
 pub mod ready;

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Kernel, PackageId};
 use crate::session::Session;
+use crate::tree::beneath;
 use dkms_sys::lock::{Lock, LockError, Mode};
 use std::time::Duration;
 
@@ -61,8 +62,9 @@ fn caller_with(s: &Session<'_>, name: &str) -> Option<u32> {
 /// Waits until nobody else builds this package version, or takes it away.
 ///
 /// # Errors
-/// [`Error::Busy`] after `lock_timeout`, or when the lock file cannot be made.
+/// [`Error::Busy`] after `lock_timeout`, [`Error::LeavesTree`], or when the lock file cannot be made.
 pub fn build(s: &Session<'_>, p: &PackageId) -> Result<Held> {
+    beneath::check_package(s.layout, p)?;
     // What is done under this lock goes into these two.
     dkms_sys::fs::refuse_foreign_dir(s.layout.package_dir(&p.name))?;
     dkms_sys::fs::refuse_foreign_dir(s.layout.version_dir(p))?;
@@ -159,8 +161,9 @@ fn acquire(s: &Session<'_>, name: String, what: &str) -> Result<Held> {
     s.require_writable_tree()?;
     let dir = s.layout.lock_dir();
     dkms_sys::fs::refuse_foreign_dir(&dir)?;
-    dkms_sys::fs::create_dir_all(&dir)?;
     let path = dir.join(&name);
+    beneath::in_tree(s.layout, &path)?;
+    dkms_sys::fs::create_dir_all(&dir)?;
     let shown = describe(s, what);
     if let Some(pid) = caller_with(s, &name) {
         // The variable may have outlived its maker, in a daemon that a script once started.

@@ -7,8 +7,8 @@
 mod pair;
 pub(crate) mod pin;
 
-pub(crate) use pair::ensure_staged;
 pub use pair::{KeyPair, ensure, key_pair};
+pub(crate) use pair::{ensure_staged, files};
 
 use crate::error::{Error, Result};
 use crate::event::Event;

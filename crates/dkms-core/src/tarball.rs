@@ -334,7 +334,7 @@ fn one_build(s: &Session<'_>, b: &Build, from: &Path, to: &Path) -> Result<()> {
     }
     fs::set_mode(staging.path(), 0o755)?;
     // What is installed of the build that gives way stays on record.
-    let earlier = Manifest::load(s.layout, b).filter(|m| m.installed.is_some());
+    let earlier = Manifest::read(s.layout, b)?.filter(|m| m.installed.is_some());
     let staging = staging.keep();
     if to.is_dir() {
         crate::layers::recover(to)?;

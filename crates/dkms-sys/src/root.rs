@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// A private mount namespace for this process, which must have one thread only.
@@ -41,6 +42,62 @@ pub fn leave_machine() -> Result<()> {
 fn unshare(flags: libc::c_int) -> io::Result<()> {
     // SAFETY: only takes flags.
     if unsafe { libc::unshare(flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes everything that is mounted read-only for this process and what it starts, but for some directories and what is
+/// mounted below them. After [`leave_machine`], so the machine itself does not notice.
+///
+/// Whatever a link in the other root leads to, the machine's files stay as they are. `false`: this kernel cannot do
+/// that (it takes `mount_setattr(2)`, Linux 5.12).
+///
+/// # Errors
+/// The mounts cannot be listed, or one of the directories cannot be set apart.
+pub fn protect_machine(writable: &[PathBuf]) -> Result<bool> {
+    let mut apart: Vec<PathBuf> = ["/dev", "/proc", "/sys"].map(PathBuf::from).into();
+    for path in writable {
+        let Ok(real) = path.canonicalize() else { continue };
+        // A mount of its own, which keeps its flags.
+        if !apart.iter().any(|dir| real.starts_with(dir)) {
+            bind(&real, &real)?;
+            apart.push(real);
+        }
+    }
+    let mounts = crate::fs::read("/proc/self/mountinfo")?;
+    let mut done = false;
+    for point in mounts.split(|byte| *byte == b'\n').filter_map(mount_point) {
+        if !apart.iter().any(|dir| point.starts_with(dir)) {
+            // What is mounted over cannot be reached, by us or by others.
+            done |= make_read_only(&point).is_ok();
+        }
+    }
+    Ok(done)
+}
+
+/// The fifth field of a line of mountinfo, where blanks and the like are three octal digits (proc_pid_mountinfo(5)).
+fn mount_point(line: &[u8]) -> Option<PathBuf> {
+    let field = line.split(|byte| *byte == b' ').nth(4)?;
+    let mut path = Vec::new();
+    let mut rest = field;
+    while let Some((byte, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|digits| *byte == b'\\' && digits.iter().all(u8::is_ascii_digit));
+        let octal = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        path.push(octal.unwrap_or(*byte));
+        rest = if octal.is_some() { after.get(3..)? } else { after };
+    }
+    Some(std::ffi::OsString::from_vec(path).into())
+}
+
+fn make_read_only(point: &Path) -> io::Result<()> {
+    let point = std::ffi::CString::new(point.as_os_str().as_bytes())?;
+    // SAFETY: an all-zero mount_attr is valid and means no change.
+    let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
+    attributes.attr_set = libc::MOUNT_ATTR_RDONLY;
+    // SAFETY: `point` is NUL-terminated, and `attributes` is as large as is said; both live through the call.
+    let done = unsafe {
+        let size = std::mem::size_of::<libc::mount_attr>();
+        libc::syscall(libc::SYS_mount_setattr, libc::AT_FDCWD, point.as_ptr(), 0, &attributes, size)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The other root's directory.
@@ -265,4 +322,22 @@ fn renew(directory: &Path) -> Result<()> {
         }
     };
     names.iter().try_for_each(|name| one(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points() {
+        for (line, point) in [
+            ("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw", Some("/mnt2")),
+            ("1 1 0:1 / /a\\040b\\134c\\012 rw - x x x", Some("/a b\\c\n")),
+            ("1 1 0:1 / /a\\04 rw", Some("/a\\04")),
+            ("1 1 0:1 / /a\\999 rw", Some("/a\\999")),
+            ("", None),
+        ] {
+            assert_eq!(mount_point(line.as_bytes()).as_deref(), point.map(Path::new), "{line}");
+        }
+    }
 }

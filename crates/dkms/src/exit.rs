@@ -37,6 +37,11 @@ pub fn code(e: &Error) -> u8 {
         | Error::WouldNotLoad { .. }
         | Error::DepmodFailed { .. }
         | Error::JournalUnknown(_)
+        | Error::JournalDamaged { .. }
+        | Error::JournalRefused { .. }
+        | Error::JournalLeaves { .. }
+        | Error::LeavesTree { .. }
+        | Error::RecordDamaged { .. }
         | Error::NothingBuilt(_) => 6,
         Error::ModuleFileMissing(_) | Error::BadModule { .. } | Error::BadArchive { .. } => 7,
         Error::BadConf(_)

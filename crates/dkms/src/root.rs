@@ -2,7 +2,7 @@
 //!
 //! dkms goes into a mount namespace of its own, in which every path means what it means in that system. Does that
 //! system have a compiler, make and depmod that run here, its directory becomes the root, and its own programs work.
-//! Otherwise the machine's programs work, and that system's trees lie over the machine's. Either way dkms.conf, links and
+//! Otherwise the machine's programs work, that system's trees lie over the machine's, and everything else is read-only. Either way dkms.conf, links and
 //! records are what they would be if dkms had run inside.
 
 use crate::cli::{Action, Arguments};
@@ -88,10 +88,20 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
         with_its_programs(system, arguments, &layout, &mut credentials)?;
         None
     } else {
+        // The machine's files can be reached from there by links.
+        root::protect_machine(&writable(&path, arguments))?;
+        let system = Root::open(&path)?;
         let places = with_host_programs(&system, &layout, changes)?;
         Some((system, places))
     };
     Ok(Some(Entered { path, by_root, credentials, changes, shown }))
+}
+
+/// What may be changed of the machine's files: the system itself, an archive that was asked for, and temporary ones.
+fn writable(path: &Path, arguments: &Arguments) -> Vec<PathBuf> {
+    let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
+    std::iter::once(path.to_owned()).chain(archive).chain(temporary).collect()
 }
 
 /// Makes that system our root, and shows in it what the command line names of the machine's files.

@@ -387,7 +387,13 @@ impl<'a> Job<'a> {
         let kernel = std::slice::from_ref(&self.b.kernel);
         let locks = if replaced { crate::lock::install(self.s, kernel)? } else { Vec::new() };
         // What is installed is still the earlier build; its record leads to its files.
-        let earlier = Manifest::load(self.s.layout, self.b).and_then(|m| m.installed);
+        let earlier = Manifest::read(self.s.layout, self.b).unwrap_or_else(|e| {
+            self.s.warn(format!(
+                "{e}; what it said of installed files is lost, and they are looked for instead"
+            ));
+            None
+        });
+        let earlier = earlier.and_then(|m| m.installed);
         let swapped = replaced && dkms_sys::fs::exists(&built);
         if self.loaded.conf.post_build.as_deref().is_some_and(|l| !l.is_empty()) {
             self.mark().unfinished(staging.path())?;

@@ -3,9 +3,11 @@
 use super::spot::{Look, What};
 use super::traces::leftover;
 use super::{About, Finding, Guard, Kind, Remedy, names, traces};
+use crate::error::Error;
 use crate::ids::Build;
+use crate::install::uninstall;
 use crate::tree::manifest::{InstalledFile, Manifest, ModuleRecord, SCHEMA, Stamp};
-use crate::tree::{originals, state};
+use crate::tree::{beneath, originals, state};
 use std::path::Path;
 
 /// `M/V/K/A`, and what it installed.
@@ -19,9 +21,10 @@ pub(super) fn look(l: &Look<'_>, b: &Build) -> Vec<Finding> {
             return found;
         }
     };
-    let manifest = bytes.as_deref().and_then(|bytes| Manifest::parse(bytes, b));
-    if let (Some(bytes), None) = (&bytes, &manifest) {
-        let f = Finding::new(Kind::ManifestMismatch, About::build(b), path, misunderstood(bytes, b));
+    let manifest = bytes.as_deref().and_then(|bytes| Manifest::parse(bytes, b).ok().flatten());
+    if let Some(reason) = bytes.as_ref().and_then(|_| unusable(l, b, manifest.is_some())) {
+        let f =
+            Finding::new(Kind::ManifestMismatch, About::build(b), path, format!("cannot be used: {reason}"));
         found.push(f.by_hand(rebuild(b)).guarded(both(b)));
     }
     let gone = l.has_kernel(&b.kernel.release) == Some(false);
@@ -80,24 +83,16 @@ fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
     found
 }
 
-/// Why a manifest is treated as absent.
-fn misunderstood(bytes: &[u8], b: &Build) -> String {
-    let Ok(m) = serde_json::from_slice::<Manifest>(bytes) else {
-        return "is not the record of a build".into();
-    };
-    if m.schema > SCHEMA {
-        return format!("was written by a newer dkms (schema {}, this one knows {SCHEMA})", m.schema);
+/// Why a manifest that is there cannot be used.
+fn unusable(l: &Look<'_>, b: &Build, understood: bool) -> Option<String> {
+    match uninstall::check_record(l.s, b) {
+        Err(Error::RecordDamaged { reason, .. }) => Some(reason),
+        Err(e) => Some(e.to_string()),
+        Ok(()) if !understood => {
+            Some(format!("it was written by a newer dkms (this one knows schema {SCHEMA})"))
+        }
+        Ok(()) => None,
     }
-    let names = [
-        (&m.package, &b.package.name),
-        (&m.version, &b.package.version),
-        (&m.kernel, &b.kernel.release),
-        (&m.arch, &b.kernel.arch),
-    ];
-    if names.iter().any(|(a, b)| a != b) {
-        return format!("is about {}/{} for kernel {} ({}), not {b}", m.package, m.version, m.kernel, m.arch);
-    }
-    "names files outside its directory, or has no schema".into()
 }
 
 /// `K/A` without `module`: something of a build, but none.
@@ -184,8 +179,7 @@ fn installed(l: &Look<'_>, b: &Build, manifest: Option<&Manifest>, sound: bool, 
     let mut missing = Vec::new();
     match manifest.and_then(|m| m.installed.as_ref()) {
         Some(recorded) => {
-            let modules = l.s.layout.kernel_modules(&b.kernel.release);
-            for f in recorded.files.iter().filter(|f| f.path.starts_with(&modules)) {
+            for f in recorded.files.iter().filter(|f| beneath::in_kernel(l.s, b, &f.path).is_ok()) {
                 if !dkms_sys::fs::exists(&f.path) {
                     missing.push(f.path.clone());
                 } else {

@@ -83,7 +83,11 @@ pub(super) fn journals(l: &Look<'_>) -> Vec<Finding> {
                 found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(repair));
             }
             Err(Error::Io(e)) => l.note(&e),
-            Err(_) => {}
+            Err(e) => {
+                let what = format!("is a journal that is not acted upon: {e}");
+                let help = e.help().join("; ");
+                found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(help));
+            }
         }
     }
     found

@@ -227,7 +227,7 @@ fn remove_empty(s: &Session<'_>, dir: &Path) {
 }
 
 fn clear_record(s: &Session<'_>, b: &Build) -> Result<()> {
-    if let Some(mut m) = Manifest::load(s.layout, b) {
+    if let Some(mut m) = Manifest::read(s.layout, b)? {
         m.installed = None;
         m.store(&s.layout.manifest(b))?;
     }

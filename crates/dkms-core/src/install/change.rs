@@ -9,11 +9,12 @@ use crate::event::Event;
 use crate::hooks::{self, Script};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::journal::op::{Op, aside, write_text};
-use crate::journal::{Before, Transaction};
+use crate::journal::{Before, Reach, Transaction};
 use crate::kernel::installed::ModuleIndex;
 use crate::lock::{self, Held};
 use crate::session::Session;
 use crate::status;
+use crate::tree::beneath;
 use crate::tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
 use crate::tree::state;
 use crate::verify::Facts;
@@ -118,8 +119,9 @@ impl Change {
         if !directory.exists() {
             return Err(Error::KernelDirMissing(directory));
         }
+        beneath::check_package(s.layout, &b.package)?;
         let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
-        let manifest = Manifest::load(s.layout, b);
+        let manifest = Manifest::read(s.layout, b)?;
         let sources = sources_of(s, b, manifest.as_ref(), &loaded);
         self.complete(s, b, manifest.as_ref(), &sources, &loaded)?;
         let force = plan::force_for(s, &b.package.name);
@@ -288,11 +290,12 @@ impl Change {
     /// # Errors
     /// Nothing of this build was changed then.
     pub fn uninstall(&mut self, s: &Session<'_>, b: &Build) -> Result<()> {
-        let planned = uninstall::plan(s, b);
+        beneath::check_package(s.layout, &b.package)?;
+        let planned = uninstall::plan(s, b)?;
         for w in &planned.warnings {
             s.warn(w.clone());
         }
-        let manifest = Manifest::load(s.layout, b);
+        let manifest = Manifest::read(s.layout, b)?;
         if !manifest.as_ref().is_some_and(|m| m.no_weak_modules) {
             weak::run(s, &b.kernel, weak::Change::Remove, &planned.removed);
             self.of(&b.kernel)?.weak_gone.extend(planned.removed.iter().cloned());
@@ -364,6 +367,7 @@ impl Change {
         stage: impl FnOnce() -> Result<()>,
         record: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
+        Reach::new(s).refuse_strays(kernel, &ops)?;
         let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
         self.of(kernel)?.emptied.extend(directories);
         let done = self.transaction.perform(kernel, ops, stage, record);
@@ -423,7 +427,7 @@ fn sources_of(s: &Session<'_>, b: &Build, manifest: Option<&Manifest>, loaded: &
 /// What the installation would fail with, as far as it can be seen.
 pub fn foresee(s: &Session<'_>, b: &Build) -> Result<plan::InstallPlan> {
     let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
-    let manifest = Manifest::load(s.layout, b);
+    let manifest = Manifest::read(s.layout, b)?;
     let sources = sources_of(s, b, manifest.as_ref(), &loaded);
     let index = ModuleIndex::scan(&s.layout.kernel_modules(&b.kernel.release));
     let facts = Facts::gather(s, &b.kernel);
@@ -431,6 +435,7 @@ pub fn foresee(s: &Session<'_>, b: &Build) -> Result<plan::InstallPlan> {
     if planned.ops.is_empty() && !planned.refused.is_empty() {
         return Err(Error::InstallAborted(planned.refused.join("; ")));
     }
+    Reach::new(s).refuse_strays(&b.kernel, &planned.ops)?;
     Ok(planned)
 }
 
@@ -455,7 +460,7 @@ fn take_over(s: &Session<'_>, kernels: &[Kernel]) -> Result<(Vec<Held>, Vec<reco
 }
 
 pub(super) fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
-    Ok(write_text(path, &manifest.to_bytes())?)
+    Ok(write_text(path, &manifest.to_bytes(path)?)?)
 }
 
 fn record_of(at: u64, files: &[&Source]) -> Installed {

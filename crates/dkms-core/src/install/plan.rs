@@ -1,6 +1,7 @@
 //! What installing one build would change: decided by looking, before anything is touched.
 
 use super::judge::Judge;
+use super::uninstall;
 use crate::error::{Error, Result};
 use crate::ids::Build;
 use crate::journal::op::{Op, aside};
@@ -87,7 +88,7 @@ pub fn plan(
 ) -> Result<InstallPlan> {
     let judge = Judge::new(s, facts, sources, force.all);
     let mut plan = InstallPlan::default();
-    let owned = owned_files(s, b);
+    let owned = owned_files(s, b)?;
     let link = s.layout.active_link(&b.package.name, &b.kernel);
     let active = dkms_sys::fs::is_symlink(&link);
     for source in sources {
@@ -107,15 +108,14 @@ pub fn plan(
 }
 
 /// The installed files of the version that is active now, this one or another.
-fn owned_files(s: &Session<'_>, b: &Build) -> Vec<PathBuf> {
+fn owned_files(s: &Session<'_>, b: &Build) -> Result<Vec<PathBuf>> {
     let Some(active) = state::installed_version(s.layout, &b.package.name, &b.kernel) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
-    super::uninstall::installed_files(s, &Build::new(&active, &b.kernel))
-        .into_iter()
-        .filter(|f| f.ours)
-        .map(|f| f.path)
-        .collect()
+    let active = Build::new(&active, &b.kernel);
+    uninstall::check_record(s, &active)?;
+    let files = uninstall::installed_files(s, &active).into_iter();
+    Ok(files.filter(|f| f.ours).map(|f| f.path).collect())
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -214,7 +214,7 @@ fn make_room(
     let mut archive = |from: &PathBuf, to: Option<PathBuf>| {
         let Some(to) = to.filter(|to| !dkms_sys::fs::exists(to)) else { return };
         plan.ops.push(Op::Move { from: from.clone(), to: to.clone() });
-        plan.ops.push(Op::Text { path: originals::origin_file(&to), text: format!("{}\n", from.display()) });
+        plan.ops.push(Op::Text { path: originals::origin_file(&to), text: originals::origin_text(from) });
         plan.archived.push((from.clone(), to));
     };
     if let Some(n) = preferred {

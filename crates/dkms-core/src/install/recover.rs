@@ -3,9 +3,10 @@
 use super::{clean, depmod};
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, Reach};
 use crate::lock;
 use crate::session::Session;
+use crate::tree::beneath;
 use dkms_sys::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,15 +26,16 @@ pub enum Left {
 /// kernels that nobody is at work on.
 ///
 /// # Errors
-/// When the journals cannot be listed, or an interrupt. What cannot be put back is a warning, and its journal stays.
+/// When the journals cannot be listed, a file of the tree is a link that leads out of it, or an interrupt. What cannot be put back is a warning, and its journal stays.
 pub fn pending(s: &Session<'_>) -> Result<()> {
+    beneath::check_own_files(s.layout)?;
     crate::build::mark::clear_interrupted(s)?;
     // Latest first: what a script of a command changed came after what that command had changed by then.
     for path in journal::list(s.layout)?.into_iter().rev() {
         // What cannot be put right for one kernel stops whoever wants to change that kernel, and nobody else.
         match settle(s, &path) {
             Err(e @ Error::Interrupted(_)) => return Err(e),
-            Err(e) => s.warn(format!("{}: {e}", path.display())),
+            Err(e) => s.warn(described(&path, &e)),
             Ok(()) => {}
         }
     }
@@ -79,9 +81,17 @@ fn read(path: &Path) -> Result<Option<Journal>> {
 pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
     let mut found = Vec::new();
     for path in journal::list(s.layout)? {
-        if let Some(journal) = read(&path)? {
-            if journal.begin.kernels.iter().any(|k| kernels.contains(k)) {
+        match read(&path) {
+            Ok(Some(journal)) if journal.begin.kernels.iter().any(|k| kernels.contains(k)) => {
                 found.push(journal);
+            }
+            Ok(_) => {}
+            Err(e) => {
+                // One that cannot be read stops whoever wants to change its kernels; all, if that cannot be read either.
+                let about = Journal::kernels(&path);
+                if about.is_none_or(|about| about.iter().any(|k| kernels.contains(k))) {
+                    return Err(e);
+                }
             }
         }
     }
@@ -101,9 +111,21 @@ pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
     Ok(Left::Depmod(owed))
 }
 
+/// The error of a journal, with its path, and with what to do.
+fn described(path: &Path, e: &Error) -> String {
+    let mut text = e.to_string();
+    let shown = path.display().to_string();
+    if !text.contains(&shown) {
+        text = format!("{shown}: {text}");
+    }
+    e.help().into_iter().fold(text, |text, help| format!("{text} ({help})"))
+}
+
 fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
+    let reach = Reach::new(s);
+    journal.check(&reach)?;
     if !journal.committed {
-        journal.undo()?;
+        journal.undo(&reach)?;
     }
     journal.finish();
     for kernel in &journal.begin.kernels {

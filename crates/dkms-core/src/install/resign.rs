@@ -65,7 +65,7 @@ impl Change {
             vacated: None,
         };
         let mut ops: Vec<Op> = items.iter().map(place).collect();
-        let manifest = Manifest::load(s.layout, b);
+        let manifest = Manifest::read(s.layout, b)?;
         let path = s.layout.manifest(b);
         if manifest.is_some() {
             ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
@@ -118,6 +118,7 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
     if !state::is_active(s.layout, b) {
         return Ok(items);
     }
+    uninstall::check_record(s, b)?;
     let ours = uninstall::installed_files(s, b).into_iter().filter(|f| f.ours && f.present);
     // A link leads to the built file.
     for path in ours.map(|f| f.path).filter(|path| !fs::is_symlink(path)) {

@@ -1,14 +1,19 @@
 //! Which installed files belong to a build, and what taking it out changes.
 
 use crate::conf::load;
+use crate::error::{Error, Result};
 use crate::ids::Build;
 use crate::journal::op::{Op, aside};
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
+use crate::tree::beneath;
 use crate::tree::layout::Layout;
 use crate::tree::manifest::{Manifest, Stamp};
 use crate::tree::originals;
 use crate::tree::state;
+use dkms_sys::fs::Last;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// One file in `/lib/modules` that a build is thought to have put there.
@@ -24,6 +29,21 @@ pub struct InstalledModule {
     pub present: bool,
 }
 
+/// Refuses a record of installed files that names one outside `/lib/modules/K`.
+///
+/// # Errors
+/// [`Error::RecordDamaged`].
+pub(crate) fn check_record(s: &Session<'_>, b: &Build) -> Result<()> {
+    let Some(installed) = Manifest::read(s.layout, b)?.and_then(|m| m.installed) else { return Ok(()) };
+    for file in &installed.files {
+        if let Some(escape) = beneath::kernel_escape(s, &b.kernel.release, &file.path, Last::Name)? {
+            let reason = format!("it says that {} is installed, but {escape}", file.path.display());
+            return Err(Error::RecordDamaged { path: s.layout.manifest(b), reason });
+        }
+    }
+    Ok(())
+}
+
 /// The files of an installed build: as the manifest says, or by looking where its modules belong.
 pub fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
     let manifest = Manifest::load(s.layout, b);
@@ -32,7 +52,7 @@ pub fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
         return installed
             .files
             .iter()
-            .filter(|f| f.path.starts_with(s.layout.kernel_modules(&b.kernel.release)))
+            .filter(|f| beneath::in_kernel(s, b, &f.path).is_ok())
             .map(|f| {
                 let name = f.path.file_name().and_then(|n| n.to_str()).and_then(state::module_stem);
                 let built = s.layout.module_dir(b).join(&f.file);
@@ -135,7 +155,11 @@ pub struct UninstallPlan {
 }
 
 /// Plans it. The build is the active one.
-pub fn plan(s: &Session<'_>, b: &Build) -> UninstallPlan {
+///
+/// # Errors
+/// Its record cannot be used.
+pub fn plan(s: &Session<'_>, b: &Build) -> Result<UninstallPlan> {
+    check_record(s, b)?;
     let mut plan = UninstallPlan::default();
     let files = installed_files(s, b);
     for f in &files {
@@ -158,19 +182,21 @@ pub fn plan(s: &Session<'_>, b: &Build) -> UninstallPlan {
     if let Ok(before) = dkms_sys::fs::read_link(&link) {
         plan.ops.push(Op::Link { link, target: None, before: Some(before) });
     }
-    if let Some(m) = Manifest::load(s.layout, b).filter(|m| m.installed.is_some()) {
+    if let Some(m) = Manifest::read(s.layout, b)?.filter(|m| m.installed.is_some()) {
         let path = s.layout.manifest(b);
         plan.ops.push(Op::Keep { saved: aside(&path, "old"), path });
         plan.record = Some(Manifest { installed: None, ..m });
     }
-    plan
+    Ok(plan)
 }
 
 /// Where a `.origin` file is put aside: in the package's directory.
 pub(crate) fn origin_aside(layout: &Layout, package: &str, file: &Path) -> PathBuf {
     let root = layout.originals_root(package);
-    let inside = file.strip_prefix(&root).unwrap_or(file).to_string_lossy().replace('/', "_");
-    layout.package_dir(package).join(format!(".{inside}.dkms-old"))
+    let inside = file.strip_prefix(&root).unwrap_or(file).as_os_str().as_bytes();
+    let name = [b".", inside, b".dkms-old"].concat();
+    let name: Vec<u8> = name.into_iter().map(|byte| if byte == b'/' { b'_' } else { byte }).collect();
+    layout.package_dir(package).join(OsString::from_vec(name))
 }
 
 fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallPlan) {
@@ -195,11 +221,11 @@ fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallPlan) {
             None => written(),
         };
         let Some(place) = place else {
-            plan.warnings.push(format!(
-                "{} is kept: it does not say where in kernel {} it came from",
-                original.archived.display(),
-                b.kernel.release
-            ));
+            let (archived, release) = (original.archived.display(), &b.kernel.release);
+            let why = original
+                .problem
+                .unwrap_or_else(|| format!("it does not say where in kernel {release} it came from"));
+            plan.warnings.push(format!("{archived} is kept: {why}"));
             continue;
         };
         let taken = dkms_sys::fs::exists(&place) && !plan.removed.contains(&place);

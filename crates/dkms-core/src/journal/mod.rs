@@ -22,6 +22,8 @@
 //! ([`Before`]), and `status` shows them as long as there is no `Commit`.
 
 pub mod op;
+mod reach;
+mod read;
 
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
@@ -34,6 +36,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use reach::Reach;
+pub use read::{Journal, Recorded};
 
 /// The form of journal that we write and read.
 pub const SCHEMA: u32 = 2;
@@ -62,105 +67,27 @@ pub struct Before {
     pub entries: Vec<Entry>,
 }
 
+/// A kernel of the transaction, by its place in [`Begin::kernels`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct KernelIndex(usize);
+
 /// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 enum Line {
     Begin(Begin),
     /// A package is about to be touched.
     Before(Before),
-    /// An operation of the batch that is open, on the kernel of that number.
-    Do(usize, Op),
+    /// An operation of the batch that is open, on that kernel.
+    Do(KernelIndex, Op),
     /// The batch is complete.
     Done,
     /// depmod begins for a kernel; from here on its index may be another.
-    Depmod(usize),
+    Depmod(KernelIndex),
     /// Everything is complete; only deletions are left, and with `owed` the depmod of its kernels, which whoever changes
     /// them next has to run.
     Commit {
         owed: bool,
     },
-}
-
-/// A journal as it was read.
-#[derive(Debug)]
-pub struct Journal {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Who wrote it.
-    pub begin: Begin,
-    /// What was before.
-    pub before: Vec<Before>,
-    /// Operations, with the kernels they are about.
-    pub ops: Vec<(Kernel, Op)>,
-    /// Kernels whose index may have been written.
-    pub indexed: Vec<Kernel>,
-    /// The end was reached.
-    pub committed: bool,
-    /// depmod is still to be run.
-    pub owed: bool,
-}
-
-impl Journal {
-    /// Reads one. `None`: it has no whole first line, so it was never acted upon, or is just being made
-    /// ([`maker_is_alive`] tells).
-    ///
-    /// # Errors
-    /// It cannot be read, or it is of another form than ours.
-    pub fn read(path: &Path) -> Result<Option<Self>> {
-        let text = String::from_utf8_lossy(&fs::read_bounded(path, fs::Limit::RECORD)?).into_owned();
-        let Some((first, rest)) = text.split_once('\n') else { return Ok(None) };
-        let begin = match serde_json::from_str::<Line>(first) {
-            Ok(Line::Begin(begin)) if begin.schema == SCHEMA => begin,
-            _ => return Err(Error::JournalUnknown(path.to_owned())),
-        };
-        let mut journal = Self {
-            path: path.to_owned(),
-            before: Vec::new(),
-            ops: Vec::new(),
-            indexed: Vec::new(),
-            committed: false,
-            owed: false,
-            begin,
-        };
-        for line in rest.lines() {
-            // A line cut off by the crash was never acted upon, because it was not synced.
-            let Ok(line) = serde_json::from_str::<Line>(line) else { break };
-            let kernel = |n: usize| journal.begin.kernels.get(n).cloned();
-            match line {
-                Line::Do(n, op) => journal.ops.extend(kernel(n).map(|k| (k, op))),
-                Line::Depmod(n) => journal.indexed.extend(kernel(n)),
-                Line::Before(before) => journal.before.push(before),
-                Line::Commit { owed } => (journal.committed, journal.owed) = (true, owed),
-                Line::Begin(_) | Line::Done => {}
-            }
-        }
-        Ok(Some(journal))
-    }
-
-    /// Whether the process that wrote it still runs.
-    pub fn writer_is_alive(&self) -> bool {
-        let now = sys::process_start_time(self.begin.pid);
-        sys::process_exists(self.begin.pid) && (self.begin.started.is_none() || now == self.begin.started)
-    }
-
-    /// Undoes everything, latest first, and brings that to the disk.
-    ///
-    /// # Errors
-    /// When something could not be put back.
-    pub(crate) fn undo(&self) -> Result<()> {
-        undo(self.ops.iter().map(|(_, op)| op))
-    }
-
-    /// Deletes what was put aside.
-    pub(crate) fn finish(&self) {
-        op::finish(self.ops.iter().map(|(_, op)| op));
-    }
-
-    /// Directories that may be empty now.
-    pub(crate) fn directories(&self) -> Vec<(Kernel, PathBuf)> {
-        let all = self.ops.iter().flat_map(|(k, op)| op.directories().map(|d| (k.clone(), d.to_owned())));
-        all.collect()
-    }
 }
 
 /// Whether the process that made a journal, by its name, still runs.
@@ -200,10 +127,12 @@ pub struct Transaction {
     file: File,
     /// Bytes of it that count; behind them there may be half a line.
     length: u64,
+    /// Behind them there is something that could not be cut off. A line behind it could not be read.
+    torn: bool,
     kernels: Vec<Kernel>,
     /// Packages that were noted.
     noted: Vec<String>,
-    ops: Vec<(usize, Op)>,
+    ops: Vec<(KernelIndex, Op)>,
 }
 
 impl Transaction {
@@ -224,12 +153,20 @@ impl Transaction {
             command: command.to_owned(),
             kernels: kernels.to_vec(),
         };
-        let first = bytes(&[Line::Begin(begin)]);
+        let first = bytes(&path, &[Line::Begin(begin)])?;
         fs::create_new(&path, &first, 0o644)?;
         fs::sync_dir(layout.journal_dir())?;
         let file = fs::open_append(&path)?;
         let length = first.len() as u64;
-        Ok(Self { path, file, length, kernels: kernels.to_vec(), noted: Vec::new(), ops: Vec::new() })
+        Ok(Self {
+            path,
+            file,
+            length,
+            torn: false,
+            kernels: kernels.to_vec(),
+            noted: Vec::new(),
+            ops: Vec::new(),
+        })
     }
 
     /// Whether [`Transaction::note`] has been told of a package.
@@ -263,8 +200,8 @@ impl Transaction {
         if batch.is_empty() {
             return Ok(());
         }
-        let (n, start) = (self.number(kernel), self.length);
-        let batch: Vec<(usize, Op)> = batch.into_iter().map(|op| (n, op)).collect();
+        let (n, start) = (self.index(kernel)?, self.length);
+        let batch: Vec<(KernelIndex, Op)> = batch.into_iter().map(|op| (n, op)).collect();
         let lines: Vec<Line> = batch.iter().cloned().map(|(n, op)| Line::Do(n, op)).collect();
         let done = self
             .append(&lines)
@@ -280,7 +217,7 @@ impl Transaction {
             Err(e) => {
                 match undo(batch.iter().map(|(_, op)| op)) {
                     // If the journal cannot forget it, an undo after a crash will find nothing to do.
-                    Ok(()) => self.shorten(start),
+                    Ok(()) => drop(self.shorten(start)),
                     // It stays in the journal, for the rollback of everything or the next start.
                     Err(_) => self.ops.extend(batch),
                 }
@@ -289,8 +226,9 @@ impl Transaction {
         }
     }
 
-    fn number(&self, kernel: &Kernel) -> usize {
-        self.kernels.iter().position(|k| k == kernel).unwrap_or(0)
+    fn index(&self, kernel: &Kernel) -> Result<KernelIndex> {
+        let place = self.kernels.iter().position(|k| k == kernel).map(KernelIndex);
+        place.ok_or_else(|| Error::Usage(format!("kernel {kernel} is not part of this change")))
     }
 
     /// To be called before depmod runs for a kernel.
@@ -298,7 +236,7 @@ impl Transaction {
     /// # Errors
     /// When the journal cannot be written.
     pub fn depmod_begins(&mut self, kernel: &Kernel) -> Result<()> {
-        let n = self.number(kernel);
+        let n = self.index(kernel)?;
         self.append(&[Line::Depmod(n)])
     }
 
@@ -324,7 +262,7 @@ impl Transaction {
     /// # Errors
     /// When something could not be put back.
     pub fn rollback_kernel(&mut self, kernel: &Kernel) -> Result<()> {
-        let n = self.number(kernel);
+        let n = self.index(kernel)?;
         undo(self.ops.iter().filter(|(of, _)| *of == n).map(|(_, op)| op))?;
         self.ops.retain(|(of, _)| *of != n);
         Ok(())
@@ -341,7 +279,10 @@ impl Transaction {
     }
 
     fn append(&mut self, lines: &[Line]) -> Result<()> {
-        let bytes = bytes(lines);
+        let bytes = bytes(&self.path, lines)?;
+        if self.torn {
+            self.shorten(self.length).map_err(|e| IoError::new("shorten", &self.path, e))?;
+        }
         let written = (&self.file).write_all(&bytes).map_err(|e| ("write", e));
         match written.and_then(|()| self.file.sync_data().map_err(|e| ("sync", e))) {
             Ok(()) => {
@@ -349,28 +290,31 @@ impl Transaction {
                 Ok(())
             }
             Err((op, e)) => {
-                self.shorten(self.length);
+                // If that fails too, the next line is not written before it has worked.
+                let _ = self.shorten(self.length);
                 Err(IoError::new(op, &self.path, e).needing(bytes.len() as u64).into())
             }
         }
     }
 
-    /// What is behind `length` was not meant to be. A line behind half a line would not be read.
-    fn shorten(&mut self, length: u64) {
-        if self.file.set_len(length).and_then(|()| self.file.sync_data()).is_ok() {
-            self.length = length;
-        }
+    /// Cuts off what is behind `length`.
+    fn shorten(&mut self, length: u64) -> std::io::Result<()> {
+        self.torn = true;
+        self.file.set_len(length)?;
+        self.file.sync_data()?;
+        (self.length, self.torn) = (length, false);
+        Ok(())
     }
 }
 
-fn bytes(lines: &[Line]) -> Vec<u8> {
+/// The lines as they are written. What cannot be written down is not done.
+fn bytes(path: &Path, lines: &[Line]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for line in lines {
-        if serde_json::to_writer(&mut bytes, line).is_ok() {
-            bytes.push(b'\n');
-        }
+        serde_json::to_writer(&mut bytes, line).map_err(|e| IoError::new("write", path, e))?;
+        bytes.push(b'\n');
     }
-    bytes
+    Ok(bytes)
 }
 
 #[cfg(test)]

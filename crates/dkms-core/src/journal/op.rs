@@ -1,8 +1,11 @@
 //! What a transaction does to files: operations that can be told from their traces, and taken back.
 
 use crate::layers;
+use crate::names_as_json;
 use dkms_sys::{IoError, fs};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// One change, and what is needed to take it back.
@@ -11,58 +14,75 @@ pub enum Op {
     /// `from` goes to `to`, which is not there yet; over file systems by a copy that is renamed.
     Move {
         /// Where it is.
+        #[serde(with = "names_as_json")]
         from: PathBuf,
         /// Where it goes.
+        #[serde(with = "names_as_json")]
         to: PathBuf,
     },
     /// `staged`, complete and synced in the same directory, becomes `to`. What was at `to` is kept as `saved`.
     Place {
         /// The complete new file.
+        #[serde(with = "names_as_json")]
         staged: PathBuf,
         /// Its place.
+        #[serde(with = "names_as_json")]
         to: PathBuf,
         /// Dot name for what was there, if anything was.
+        #[serde(with = "names_as_json::optional")]
         saved: Option<PathBuf>,
         /// An earlier operation moved what was there to this place.
+        #[serde(with = "names_as_json::optional")]
         vacated: Option<PathBuf>,
     },
     /// `path` becomes `saved`, to be deleted at the commit.
     Remove {
         /// What goes.
+        #[serde(with = "names_as_json")]
         path: PathBuf,
         /// Dot name beside it.
+        #[serde(with = "names_as_json")]
         saved: PathBuf,
     },
     /// The symbolic link `link` points to `target` from now on, or is gone.
     Link {
         /// The link.
+        #[serde(with = "names_as_json")]
         link: PathBuf,
         /// New target; `None`: no link.
+        #[serde(with = "names_as_json::optional")]
         target: Option<PathBuf>,
         /// Old target; `None`: there was no link.
+        #[serde(with = "names_as_json::optional")]
         before: Option<PathBuf>,
     },
     /// A small new file.
     Text {
         /// The file.
+        #[serde(with = "names_as_json")]
         path: PathBuf,
         /// What is in it.
-        text: String,
+        #[serde(with = "names_as_json")]
+        text: OsString,
     },
     /// A small file that is about to be written anew, by the same batch, keeps what it is under another
     /// name: an undo needs no room on the disk.
     Keep {
         /// The file.
+        #[serde(with = "names_as_json")]
         path: PathBuf,
         /// Dot name beside it.
+        #[serde(with = "names_as_json")]
         saved: PathBuf,
     },
 }
 
 /// A dot name beside `path` that neither depmod nor dkms 3.x looks at.
 pub fn aside(path: &Path, word: &str) -> PathBuf {
-    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    path.with_file_name(format!(".{name}.dkms-{word}"))
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".dkms-{word}"));
+    path.with_file_name(name)
 }
 
 /// Deletes what a committed transaction put aside. What cannot be deleted is a leftover, not a failure.
@@ -103,6 +123,21 @@ impl Op {
                 fs::hard_link(path, saved).or_else(|_| fs::copy_file(path, saved).map(|_| ()))
             }
         }
+    }
+
+    /// Every path that carrying it out, undoing it or finishing it may touch. Beside each of them a name of
+    /// [`aside`] may be made, in the same directory.
+    pub(super) fn touched(&self) -> Vec<&Path> {
+        let all = match self {
+            Self::Move { from, to } => vec![Some(from), Some(to)],
+            Self::Place { staged, to, saved, vacated } => {
+                vec![Some(staged), Some(to), saved.as_ref(), vacated.as_ref()]
+            }
+            Self::Remove { path, saved } | Self::Keep { path, saved } => vec![Some(path), Some(saved)],
+            Self::Link { link, .. } => vec![Some(link)],
+            Self::Text { path, .. } => vec![Some(path)],
+        };
+        all.into_iter().flatten().map(PathBuf::as_path).collect()
     }
 
     /// What it changes: where something is, and where it goes.
@@ -225,8 +260,13 @@ fn move_file(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
         Err(e) if e.errno() == Some(EXDEV) => {
             let staged = aside(to, "moving");
             fs::remove_file(&staged)?;
-            fs::copy_file(from, &staged)?;
-            fs::sync_file(&staged)?;
+            if fs::is_symlink(from) {
+                // The link itself moves, not what it leads to.
+                fs::symlink(fs::read_link(from)?, &staged)?;
+            } else {
+                fs::copy_file(from, &staged)?;
+                fs::sync_file(&staged)?;
+            }
             fs::hard_link(&staged, to)?;
             sync_parent(to)?;
             fs::remove_file(from)?;

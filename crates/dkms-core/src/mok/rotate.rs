@@ -210,7 +210,7 @@ fn exchange(pair: &KeyPair, staged: &KeyPair, old: &Certificate) -> Vec<Op> {
     }
     if pair.is_one_file() {
         let text = String::from_utf8_lossy(&kmodule::mok::to_pem(old.der())).into_owned();
-        ops.push(Op::Text { path: previous, text });
+        ops.push(Op::Text { path: previous, text: text.into() });
     } else {
         ops.push(Op::Move { from: pair.certificate.clone(), to: previous });
         ops.push(Op::Move { from: staged.certificate.clone(), to: pair.certificate.clone() });

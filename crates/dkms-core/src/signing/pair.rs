@@ -1,10 +1,12 @@
 //! The key pair: where it is, and making it.
 
+use crate::conf::framework;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::ids::Kernel;
 use crate::journal::op::aside;
 use crate::kernel::distro::Family;
-use crate::kernel::headers::Headers;
+use crate::kernel::headers::{self, Headers};
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
@@ -55,6 +57,17 @@ impl KeyPair {
 fn beside(path: &Path, word: &str) -> PathBuf {
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     path.with_file_name(format!(".{name}.{word}"))
+}
+
+/// Every file that replacing the key pair of a kernel touches ([`crate::mok::rotate`]).
+///
+/// # Errors
+/// As [`key_pair`]; framework.conf is wrong.
+pub(crate) fn files(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<PathBuf>> {
+    let framework = framework::load(s, Some(&kernel.release))?;
+    let pair = key_pair(s, &framework, headers::find(s, kernel).ok().as_ref())?;
+    let (staged, previous) = (pair.staged(), pair.previous());
+    Ok(vec![pair.key.into(), pair.certificate, staged.key.into(), staged.certificate, previous])
 }
 
 /// Where the key pair is: framework.conf, the distribution's place, else the dkms tree.

@@ -4,15 +4,27 @@ use super::{Entry, Filter, escape, fits, live};
 use crate::ids::Kernel;
 use crate::journal::{self, Before, Journal};
 use crate::session::Session;
+use std::path::Path;
 
 /// What transactions that are under way, or were cut off, have written down.
 pub(super) fn unfinished(s: &Session<'_>) -> Vec<(Vec<Kernel>, Before)> {
     let journals = journal::list(s.layout).unwrap_or_default();
     // The oldest has the last word: it saw what was before all others.
-    let open = journals.iter().rev().filter_map(|path| Journal::read(path).ok().flatten());
+    let open = journals.iter().rev().filter_map(|path| read(s, path));
     open.filter(|j| !j.committed)
         .flat_map(|j| j.before.into_iter().map(move |b| (j.begin.kernels.clone(), b)))
         .collect()
+}
+
+/// What one that cannot be read was about is shown as it is now.
+fn read(s: &Session<'_>, path: &Path) -> Option<Journal> {
+    Journal::read(path).unwrap_or_else(|e| {
+        // It may have ended just now.
+        if dkms_sys::fs::exists(path) {
+            s.warn(e.to_string());
+        }
+        None
+    })
 }
 
 /// The entries with those of a package as they were before a transaction on these kernels.

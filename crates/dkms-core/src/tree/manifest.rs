@@ -1,7 +1,9 @@
 //! `K/A/.manifest.json`: what went into a build, what came out, and where it was installed. Status, uninstall and remove
 //! read it instead of running anybody's dkms.conf. A tree without manifests (dkms 3.x wrote it) works by looking.
 
+use crate::error::{Error, Result};
 use crate::ids::Build;
+use crate::names_as_json;
 use crate::tree::layout::Layout;
 use dkms_sys::IoError;
 use serde::{Deserialize, Serialize};
@@ -59,6 +61,7 @@ pub struct Inputs {
     /// Patches applied, in order, each with its SHA-256.
     pub patches: Vec<(String, String)>,
     /// Directory of the kernel headers.
+    #[serde(with = "names_as_json")]
     pub headers: PathBuf,
     /// SHA-256 of the kernel configuration.
     pub kernel_config: String,
@@ -119,6 +122,7 @@ pub struct Installed {
 #[serde(default)]
 pub struct InstalledFile {
     /// Full path.
+    #[serde(with = "names_as_json")]
     pub path: PathBuf,
     /// File name below `module/` it was copied from.
     pub file: String,
@@ -158,42 +162,75 @@ impl From<dkms_sys::fs::Stat> for Stamp {
     }
 }
 
+/// As much of a manifest as those of every schema have.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Schema {
+    schema: u32,
+}
+
 impl Manifest {
-    /// Reads a build's manifest. `None` when there is none, or when it is not one we understand: then the build is
-    /// treated as one that dkms 3.x made.
+    /// Reads a build's manifest. `None` when there is none, or when a newer dkms wrote it: then the build is treated as one
+    /// that dkms 3.x made.
+    ///
+    /// # Errors
+    /// It cannot be read, or [`Error::RecordDamaged`]: acting as if it were absent could lose what it says.
+    pub fn read(layout: &Layout, build: &Build) -> Result<Option<Self>> {
+        let path = layout.manifest(build);
+        let Some(bytes) = dkms_sys::fs::read_optional(&path, dkms_sys::fs::Limit::RECORD)? else {
+            return Ok(None);
+        };
+        Self::parse(&bytes, build).map_err(|reason| Error::RecordDamaged { path, reason })
+    }
+
+    /// The same for what only shows or estimates something: one that cannot be used is absent.
     pub fn load(layout: &Layout, build: &Build) -> Option<Self> {
-        Self::parse(
-            &dkms_sys::fs::read_bounded(layout.manifest(build), dkms_sys::fs::Limit::RECORD).ok()?,
-            build,
-        )
+        Self::read(layout, build).ok().flatten()
     }
 
-    /// Reads the bytes of a build's manifest; `None` when it is not one we understand, or another build's.
-    pub fn parse(bytes: &[u8], build: &Build) -> Option<Self> {
-        let m: Self = serde_json::from_slice(bytes).ok()?;
-        let ours = m.schema >= 1
-            && m.schema <= SCHEMA
-            && m.package == build.package.name
-            && m.version == build.package.version
-            && m.kernel == build.kernel.release
-            && m.arch == build.kernel.arch
-            && m.modules.iter().all(|r| plain_file_name(&r.file));
-        ours.then_some(m)
+    /// Reads the bytes of a build's manifest; `None` when a newer dkms wrote it.
+    ///
+    /// # Errors
+    /// Why it is not the manifest of this build, in words that follow its path.
+    pub fn parse(bytes: &[u8], build: &Build) -> std::result::Result<Option<Self>, String> {
+        let no_record = |e: serde_json::Error| format!("it is not the record of a build ({e})");
+        let Schema { schema } = serde_json::from_slice(bytes).map_err(no_record)?;
+        if schema > SCHEMA {
+            return Ok(None);
+        }
+        if schema == 0 {
+            return Err("it has no schema".into());
+        }
+        let m: Self = serde_json::from_slice(bytes).map_err(no_record)?;
+        let of = (&m.package, &m.version, &m.kernel, &m.arch);
+        if of != (&build.package.name, &build.package.version, &build.kernel.release, &build.kernel.arch) {
+            let (package, version, kernel, arch) = of;
+            return Err(format!("it is about {package}/{version} for kernel {kernel} ({arch}), not {build}"));
+        }
+        match m.modules.iter().find(|r| !plain_file_name(&r.file)) {
+            Some(record) => {
+                Err(format!("it names a module file that cannot be in its directory, '{}'", record.file))
+            }
+            None => Ok(Some(m)),
+        }
     }
 
-    /// The bytes to write.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = serde_json::to_vec(self).unwrap_or_default();
+    /// The bytes to write to this path.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn to_bytes(&self, path: &Path) -> std::result::Result<Vec<u8>, IoError> {
+        let mut out = serde_json::to_vec(self).map_err(|e| IoError::new("write", path, e))?;
         out.push(b'\n');
-        out
+        Ok(out)
     }
 
     /// Writes it into a built directory, atomically.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn store(&self, path: &Path) -> Result<(), IoError> {
-        dkms_sys::fs::write_atomic(path, &self.to_bytes(), 0o644)
+    pub fn store(&self, path: &Path) -> std::result::Result<(), IoError> {
+        dkms_sys::fs::write_atomic(path, &self.to_bytes(path)?, 0o644)
     }
 }
 
@@ -237,7 +274,7 @@ pub struct GlanceInstalled<'a> {
 #[derive(Debug, Deserialize)]
 pub struct GlanceFile<'a> {
     /// Full path.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "names_as_json::borrowed")]
     pub path: Cow<'a, Path>,
     /// File name below `module/` it was copied from.
     #[serde(borrow)]
@@ -249,7 +286,7 @@ pub struct GlanceFile<'a> {
 }
 
 impl<'a> Glance<'a> {
-    /// Reads the bytes of a manifest; `None` as for [`Manifest::load`].
+    /// Reads the bytes of a manifest; `None` when it is not one that can be used.
     pub fn parse(bytes: &'a [u8], build: &Build) -> Option<Self> {
         let g: Self = serde_json::from_slice(bytes).ok()?;
         let ours = g.schema >= 1

@@ -5,7 +5,9 @@
 use crate::ids::Kernel;
 use crate::tree::layout::Layout;
 use crate::tree::state::module_stem;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 /// One archived module file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Original {
     pub origin_file: Option<PathBuf>,
     /// Where it came from.
     pub origin: Option<PathBuf>,
+    /// Why what that file says is not used.
+    pub problem: Option<String>,
 }
 
 /// Where a module file goes that is the only one of its name.
@@ -38,6 +42,30 @@ pub fn origin_file(archived: &Path) -> PathBuf {
     name.into()
 }
 
+/// What an `.origin` file says: the path and a newline. Names are bytes.
+pub fn origin_text(from: &Path) -> OsString {
+    let mut text = from.as_os_str().to_owned();
+    text.push("\n");
+    text
+}
+
+/// Where a file came from, if that is in this kernel's own directory. Symbolic links on the way to it are judged when it
+/// is moved back.
+fn read_origin(layout: &Layout, k: &Kernel, file: &Path) -> std::result::Result<PathBuf, String> {
+    if !dkms_sys::fs::is_real_file(file) {
+        return Err(format!("{} is no regular file", file.display()));
+    }
+    let text = dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
+    let line = text.strip_suffix(b"\n").unwrap_or(&text);
+    let place = PathBuf::from(OsStr::from_bytes(line));
+    let modules = layout.kernel_modules(&k.release);
+    if place.starts_with(&modules) && !place.components().any(|c| c == Component::ParentDir) {
+        return Ok(place);
+    }
+    let (file, place, modules) = (file.display(), place.display(), modules.display());
+    Err(format!("{file} says that it came from '{place}', which is not beneath {modules}"))
+}
+
 /// Everything archived for a package and kernel, sorted by path.
 pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Vec<Original> {
     let mut found = Vec::new();
@@ -55,16 +83,11 @@ pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Vec<Original> {
                 continue;
             };
             let name = name.to_owned();
-            let origin_file = Some(origin_file(&path)).filter(|o| o.is_file());
-            let origin = origin_file.as_ref().and_then(|f| {
-                let text = dkms_sys::fs::read_text(f, dkms_sys::fs::Limit::CONFIG).ok()?;
-                let place = PathBuf::from(text.lines().next()?);
-                // Only ever back into this kernel's own directory.
-                let inside = place.starts_with(layout.kernel_modules(&k.release))
-                    && !place.components().any(|c| c == std::path::Component::ParentDir);
-                inside.then_some(place)
-            });
-            found.push(Original { name, archived: path, origin_file, origin });
+            let origin_file = Some(origin_file(&path)).filter(|o| dkms_sys::fs::exists(o));
+            let origin = origin_file.as_ref().map(|file| read_origin(layout, k, file)).transpose();
+            let problem = origin.as_ref().err().cloned();
+            let origin = origin.ok().flatten();
+            found.push(Original { name, archived: path, origin_file, origin, problem });
         }
     }
     found.sort_by(|a, b| a.archived.cmp(&b.archived));

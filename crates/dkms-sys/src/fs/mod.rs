@@ -2,11 +2,13 @@
 //!
 //! Nothing here is ever half done where it can be helped: files appear by rename, after they are on the disk.
 
+mod beneath;
 mod copy;
 mod dir;
 mod read;
 mod remove;
 mod temp;
+mod trust;
 mod untrusted;
 mod write;
 
@@ -21,11 +23,13 @@ use rustix::fs::{CWD, RenameFlags};
 
 use crate::{IoError, Result};
 
+pub use beneath::{Escape, Last, find_escape};
 pub use copy::{copy_file, copy_tree};
 pub use dir::{Dir, Kind, Stat};
 pub use read::{Limit, open, open_bounded, read, read_bounded, read_optional, read_start, read_text};
 pub use remove::{remove_empty_below, remove_empty_dirs, remove_file, remove_tree};
 pub use temp::TempDir;
+pub use trust::{read_trusted, written_by_others};
 pub use untrusted::{open_untrusted, read_untrusted};
 pub use write::{create_new, replace_with, symlink, symlink_replace, write_atomic};
 
