@@ -15,7 +15,7 @@ use kmodule::symvers::Symvers;
 use kmodule::verdict::{
     File, Found, KernelView, Loader, Reason, Symbols, Verdict, is_gpl_compatible, made_by_loader,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -99,7 +99,7 @@ impl Facts {
     #[must_use]
     pub fn judge(&self, file: &File<'_>, siblings: &Siblings) -> Verdict {
         let mut verdict = self.judge_alone(file, siblings);
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         for name in file.module().map_or_else(Vec::new, |m| m.modinfo.depends().collect()) {
             if siblings.names.contains(&name) {
                 continue;
@@ -113,11 +113,10 @@ impl Facts {
     }
 
     /// Why a module that another one needs would be refused. The kernel's own are not doubted.
-    fn refused_before(&self, name: &str, seen: &mut Vec<String>) -> Option<Reason> {
-        if seen.iter().any(|n| n == name) {
+    fn refused_before(&self, name: &str, seen: &mut HashSet<String>) -> Option<Reason> {
+        if !seen.insert(name.to_owned()) {
             return None;
         }
-        seen.push(name.to_owned());
         let by_dkms = self.dkms.iter().find(|(n, _)| n == name).map(|(_, path)| path);
         let path = by_dkms.or_else(|| self.files().get(name))?;
         if path.starts_with(self.modules.join("kernel")) {

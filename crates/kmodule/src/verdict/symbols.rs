@@ -58,8 +58,9 @@ pub(super) fn check(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) 
     };
     let license = module.modinfo.license().unwrap_or_default();
     let gpl = is_gpl_compatible(license);
-    let versions: HashMap<&str, u32> =
-        module.versions.iter().map(|(symbol, crc)| (symbol.as_str(), *crc)).collect();
+    // The first of a name counts.
+    let versions: HashMap<&str, u64> =
+        module.versions.iter().rev().map(|(symbol, crc)| (symbol.as_str(), *crc)).collect();
     let mut needs_gpl_only = false;
     for needed in &module.undefined {
         let symbol = needed.name.as_str();
@@ -97,10 +98,10 @@ pub(super) fn check(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) 
     }
 }
 
-fn crc(entry: Entry<'_>, wanted: Option<u32>, k: &KernelView<'_>, verdict: &mut Verdict) {
+fn crc(entry: Entry<'_>, wanted: Option<u64>, k: &KernelView<'_>, verdict: &mut Verdict) {
     let symbol = entry.symbol.to_owned();
     match wanted {
-        Some(module_crc) if module_crc != entry.crc => {
+        Some(module_crc) if module_crc != u64::from(entry.crc) => {
             verdict.refusals.push(Reason::DisagreesAboutVersion { symbol, module_crc, kernel_crc: entry.crc })
         }
         Some(_) => {}
