@@ -201,7 +201,7 @@ impl Run<'_, '_> {
     /// Doubts about a symbol that is not in memory, or an addend that leads out of its section.
     fn leads_inside(&mut self, symbol: &Symbol, relocation: &Relocation, leads_to: Option<usize>, target: usize) {
         /// Compilers address what is before or behind an array, and instructions count from their own end.
-        const SLACK: i64 = 0x1_0000;
+        const SLACK: i64 = 0x10_0000;
         /// More than this past a symbol of another module is nothing that an instruction can reach.
         const FAR: i64 = 0x1_0000_0000;
         let addend = relocation.addend.unwrap_or_default().cast_signed();
