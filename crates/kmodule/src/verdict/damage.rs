@@ -70,7 +70,8 @@ fn coverage(image: &Image<'_>, doubts: &mut Doubts) {
     for (start, size, name) in parts {
         if start < end {
             doubts.add(|| format!("{last} and {name} overlap in the file"));
-        } else if image.reader.bytes_at(end, start - end).is_none_or(|gap| gap.iter().any(|byte| *byte != 0)) {
+        } else if image.reader.bytes_at(end, start - end).is_none_or(|gap| gap.iter().any(|byte| *byte != 0))
+        {
             doubts.add(|| format!("bytes {end} to {start} of the file belong to no section"));
         }
         if start.saturating_add(size) >= end {
@@ -83,7 +84,8 @@ fn coverage(image: &Image<'_>, doubts: &mut Doubts) {
 fn expected(name: &[u8]) -> Option<(bool, bool)> {
     const WRITABLE: [&[u8]; 6] =
         [b".data", b".bss", b".gnu.linkonce.this_module", b"__jump_table", b"__bug_table", b"_ftrace_events"];
-    const CODE: [&[u8]; 6] = [b".text", b".init.text", b".exit.text", b".noinstr.text", b".static_call.text", b".ref.text"];
+    const CODE: [&[u8]; 6] =
+        [b".text", b".init.text", b".exit.text", b".noinstr.text", b".static_call.text", b".ref.text"];
     if CODE.iter().any(|start| name.starts_with(start)) {
         return Some((false, true));
     }
@@ -102,7 +104,9 @@ fn memory(index: usize, section: &Section<'_>, doubts: &mut Doubts) {
         doubts.add(|| format!("the alignment of {} is {}", name(), section.align));
     }
     if section.size > LARGE || section.align > LARGE {
-        doubts.add(|| format!("{} wants {} bytes of memory, aligned to {}", name(), section.size, section.align));
+        doubts.add(|| {
+            format!("{} wants {} bytes of memory, aligned to {}", name(), section.size, section.align)
+        });
     }
     if section.flags & SHF_RO_AFTER_INIT != 0 {
         doubts.add(|| format!("{} has a flag that is the kernel's own", name()));
@@ -120,7 +124,8 @@ fn memory(index: usize, section: &Section<'_>, doubts: &mut Doubts) {
 
 /// A section named as the relocations of another one is a table of them.
 fn relocation_table(image: &Image<'_>, section: &Section<'_>, doubts: &mut Doubts) {
-    let rela = section.name.strip_prefix(b".rela").filter(|name| name.starts_with(b".") || name.starts_with(b"_"));
+    let rela =
+        section.name.strip_prefix(b".rela").filter(|name| name.starts_with(b".") || name.starts_with(b"_"));
     if section.kind != SHT_RELA {
         if let Some(target) = rela.filter(|_| image.reader.machine == X86_64 && section.size > 0) {
             doubts.add(|| format!("the relocations of {} have section type {}", text(target), section.kind));
@@ -149,7 +154,8 @@ fn relocation_table(image: &Image<'_>, section: &Section<'_>, doubts: &mut Doubt
 fn symbols(image: &Image<'_>, doubts: &mut Doubts) {
     const FUNCTION: u8 = 2;
     const STARTS: [&[u8]; 2] = [b"init_module", b"cleanup_module"];
-    let names = image.sections.get(image.names).map_or(&[][..], |table| image.reader.from_offset(table.offset));
+    let names =
+        image.sections.get(image.names).map_or(&[][..], |table| image.reader.from_offset(table.offset));
     for symbol in image.reader.symbols_in(image.bytes(image.symbols)).skip(1) {
         let index = usize::from(symbol.section);
         let Some(section) = image.sections.get(index).filter(|_| index != 0) else { continue };
@@ -186,7 +192,9 @@ fn this_module(image: &Image<'_>, places: &Places, k: &KernelView<'_>, doubts: &
         let section = place.leads_to.and_then(|index| image.sections.get(index));
         section.is_some_and(|section| section.flags & SHF_EXECINSTR != 0)
     };
-    if starts.len() > 2 || starts.iter().any(|place| place.offset % 8 != 0 || place.offset < 80 || !code(place)) {
+    if starts.len() > 2
+        || starts.iter().any(|place| place.offset % 8 != 0 || place.offset < 80 || !code(place))
+    {
         doubts.add(|| "its struct module does not point to functions".to_owned());
     }
 }
@@ -217,7 +225,8 @@ const TABLES: [(&str, u64, bool); 19] = [
 /// Each entry of a table begins with a field that a relocation fills.
 fn tables(image: &Image<'_>, places: &Places, doubts: &mut Doubts) {
     for (name, entry, code) in TABLES {
-        let Some((index, section)) = image.allocated(name).and_then(|i| Some((i, image.sections.get(i)?))) else {
+        let Some((index, section)) = image.allocated(name).and_then(|i| Some((i, image.sections.get(i)?)))
+        else {
             continue;
         };
         if section.size % entry != 0 {
@@ -237,7 +246,9 @@ fn tables(image: &Image<'_>, places: &Places, doubts: &mut Doubts) {
         starts.sort_unstable();
         starts.dedup();
         if starts.len() as u64 != section.size / entry {
-            doubts.add(|| format!("{name} has {} entries, and {} lead somewhere", section.size / entry, starts.len()));
+            doubts.add(|| {
+                format!("{name} has {} entries, and {} lead somewhere", section.size / entry, starts.len())
+            });
         }
     }
     let size = |name: &str| image.allocated(name).and_then(|index| image.sections.get(index)).map(|s| s.size);

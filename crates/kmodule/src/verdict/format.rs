@@ -6,7 +6,8 @@
 
 use super::{KernelView, Reason, machine, since};
 use crate::elf::reader::{
-    Reader, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_NULL, SHT_SYMTAB, Section, string_at, until_nul,
+    Reader, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_NULL, SHT_SYMTAB, Section, string_at,
+    until_nul,
 };
 use crate::elf::{Class, ElfError, Module, Parts};
 
@@ -210,12 +211,14 @@ impl<'a> Image<'a> {
     /// The sections that must be there once, as the generations count them.
     fn find(&mut self, generation: Generation, k: &KernelView<'_>) -> Result<(), Reason> {
         let found = |name: &str| -> Vec<usize> {
-            let kind = |section: &Section<'_>| generation.strict || !matches!(section.kind, SHT_NULL | SHT_NOBITS);
+            let kind =
+                |section: &Section<'_>| generation.strict || !matches!(section.kind, SHT_NULL | SHT_NOBITS);
             let named = self.sections.iter().enumerate().skip(1);
             let named = named.filter(|(_, section)| kind(section) && section.name == name.as_bytes());
             named.map(|(index, _)| index).take(2).collect()
         };
-        let tables = self.sections.iter().enumerate().skip(1).filter(|(_, section)| section.kind == SHT_SYMTAB);
+        let tables =
+            self.sections.iter().enumerate().skip(1).filter(|(_, section)| section.kind == SHT_SYMTAB);
         let tables: Vec<usize> = tables.map(|(index, _)| index).take(2).collect();
         if !generation.counts {
             self.modinfo = self.allocated(".modinfo");
@@ -227,7 +230,12 @@ impl<'a> Image<'a> {
         self.modinfo = match found(".modinfo")[..] {
             [] => None,
             [index] => Some(index),
-            _ => return Err(invalid("Only one .modinfo section must exist", "there is more than one .modinfo")),
+            _ => {
+                return Err(invalid(
+                    "Only one .modinfo section must exist",
+                    "there is more than one .modinfo",
+                ));
+            }
         };
         let symbols = match tables[..] {
             [index] => Ok(index),
@@ -263,14 +271,15 @@ impl<'a> Image<'a> {
     }
 
     fn find_extended_versions(&mut self) -> Result<(), Reason> {
-        let (crcs, names) = match (self.allocated("__version_ext_crcs"), self.allocated("__version_ext_names")) {
-            (Some(crcs), Some(names)) => (crcs, names),
-            (None, None) => return Ok(()),
-            _ => {
-                let log = "extended version crc+name presence does not match";
-                return Err(invalid(log, "one of __version_ext_crcs and __version_ext_names is missing"));
-            }
-        };
+        let (crcs, names) =
+            match (self.allocated("__version_ext_crcs"), self.allocated("__version_ext_names")) {
+                (Some(crcs), Some(names)) => (crcs, names),
+                (None, None) => return Ok(()),
+                _ => {
+                    let log = "extended version crc+name presence does not match";
+                    return Err(invalid(log, "one of __version_ext_crcs and __version_ext_names is missing"));
+                }
+            };
         let count = self.sections.get(crcs).map_or(0, |section| section.size / 4);
         let ends = self.bytes(names).iter().filter(|byte| **byte == 0).count() as u64;
         if ends < count {
@@ -306,7 +315,8 @@ impl<'a> Image<'a> {
     /// As [`Self::bytes`], and on to the end of a string that has none in the section.
     fn text(&self, index: usize) -> &'a [u8] {
         let bytes = self.bytes(index);
-        let Some(section) = self.sections.get(index).filter(|_| bytes.last().is_some_and(|last| *last != 0)) else {
+        let Some(section) = self.sections.get(index).filter(|_| bytes.last().is_some_and(|last| *last != 0))
+        else {
             return bytes;
         };
         let beyond = until_nul(self.reader.from_offset(section.offset.saturating_add(section.size))).len();
@@ -322,7 +332,9 @@ impl<'a> Image<'a> {
             symbols: Some(self.bytes(self.symbols)),
             names: section(self.names).map_or(&[], |section| self.reader.from_offset(section.offset)),
             versions: self.versions.map(|index| self.bytes(index)),
-            extended_versions: self.extended_versions.map(|(crcs, names)| (self.bytes(crcs), self.bytes(names))),
+            extended_versions: self
+                .extended_versions
+                .map(|(crcs, names)| (self.bytes(crcs), self.bytes(names))),
         };
         Module::assemble(&self.reader, &parts)
     }
@@ -334,11 +346,13 @@ impl<'a> Image<'a> {
         const PERCPU: u64 = 32 << 10;
         let both = SHF_WRITE | SHF_EXECINSTR;
         let strict_rwx = matches!(k.arch, "x86_64" | "amd64" | "aarch64" | "arm64" | "riscv64" | "s390x");
-        if let Some(section) = self.sections.iter().find(|section| strict_rwx && section.flags & both == both) {
+        if let Some(section) = self.sections.iter().find(|section| strict_rwx && section.flags & both == both)
+        {
             let what = format!("section {} is writable and executable", text(section.name));
             return Some(invalid("has invalid WRITE|EXEC flags", what));
         }
-        let percpu = self.percpu.and_then(|index| self.sections.get(index)).filter(|section| section.size > 0);
+        let percpu =
+            self.percpu.and_then(|index| self.sections.get(index)).filter(|section| section.size > 0);
         if let Some(section) = percpu {
             let align = section.align.clamp(4, PAGE);
             if section.size > PERCPU || !align.is_power_of_two() {
@@ -346,8 +360,10 @@ impl<'a> Image<'a> {
             }
         }
         let lacks_crcs = |ending: &str| {
-            let table = self.allocated(&format!("__ksymtab{ending}")).and_then(|index| self.sections.get(index));
-            table.is_some_and(|table| table.size >= 12) && self.allocated(&format!("__kcrctab{ending}")).is_none()
+            let table =
+                self.allocated(&format!("__ksymtab{ending}")).and_then(|index| self.sections.get(index));
+            table.is_some_and(|table| table.size >= 12)
+                && self.allocated(&format!("__kcrctab{ending}")).is_none()
         };
         let exports_crcs = k.modversions && !k.force_load;
         (exports_crcs && ["", "_gpl"].into_iter().any(lacks_crcs)).then_some(Reason::ExportsWithoutCrcs)
@@ -359,7 +375,8 @@ impl<'a> Image<'a> {
         const LIVEPATCH: u16 = 0xff20;
         const ABS: u16 = 0xfff1;
         const COMMON: u16 = 0xfff2;
-        let names = self.sections.get(self.names).map_or(&[][..], |table| self.reader.from_offset(table.offset));
+        let names =
+            self.sections.get(self.names).map_or(&[][..], |table| self.reader.from_offset(table.offset));
         let mut found: Vec<Reason> = Vec::new();
         for symbol in self.reader.symbols_in(self.bytes(self.symbols)).skip(1) {
             let name = || text(string_at(names, symbol.name));

@@ -338,9 +338,7 @@ impl Reason {
             Reason::WrongMachine { .. } => "Invalid architecture in ELF header".to_owned(),
             Reason::Stripped => "module has no symbols (stripped?)".to_owned(),
             Reason::NotLinked { counted: false } => "No module found in object".to_owned(),
-            Reason::NotLinked { counted: true } => {
-                ".gnu.linkonce.this_module section must exist".to_owned()
-            }
+            Reason::NotLinked { counted: true } => ".gnu.linkonce.this_module section must exist".to_owned(),
             Reason::Relocation { kind } => format!("Unknown rela relocation: {kind}"),
             Reason::InvalidElf { log, .. } => log.clone(),
             Reason::PercpuMemory { size } => format!("Could not allocate {size} bytes percpu data"),
@@ -392,10 +390,9 @@ impl Reason {
             {
                 "EINVAL"
             }
-            Reason::Namespace { .. }
-            | Reason::XzCheck { .. }
-            | Reason::Damaged { .. }
-            | Reason::Nameless => "EINVAL",
+            Reason::Namespace { .. } | Reason::XzCheck { .. } | Reason::Damaged { .. } | Reason::Nameless => {
+                "EINVAL"
+            }
             Reason::PercpuMemory { .. } => "ENOMEM",
             Reason::NotModule { error: ElfError::NotElf { empty: true } } => "EINVAL",
             Reason::SignatureDamaged { .. } => "EBADMSG",

@@ -199,7 +199,13 @@ impl Run<'_, '_> {
     }
 
     /// Doubts about a symbol that is not in memory, or an addend that leads out of its section.
-    fn leads_inside(&mut self, symbol: &Symbol, relocation: &Relocation, leads_to: Option<usize>, target: usize) {
+    fn leads_inside(
+        &mut self,
+        symbol: &Symbol,
+        relocation: &Relocation,
+        leads_to: Option<usize>,
+        target: usize,
+    ) {
         /// Compilers address what is before or behind an array, and instructions count from their own end.
         const SLACK: i64 = 0x10_0000;
         /// More than this past a symbol of another module is nothing that an instruction can reach.
@@ -226,7 +232,12 @@ impl Run<'_, '_> {
         if goal < -SLACK || goal > size.saturating_add(SLACK) {
             let from = self.image.sections.get(target).map_or(&[][..], |section| section.name);
             self.doubts.add(|| {
-                format!("a relocation at {:#x} of {} leads out of {}", relocation.offset, text(from), text(section.name))
+                format!(
+                    "a relocation at {:#x} of {} leads out of {}",
+                    relocation.offset,
+                    text(from),
+                    text(section.name)
+                )
             });
         }
     }
@@ -245,7 +256,8 @@ impl Run<'_, '_> {
             let value = (value & i128::from(u64::MAX)) as u64;
             if signed { i32::try_from(value.cast_signed()).is_ok() } else { u32::try_from(value).is_ok() }
         };
-        let distance = i128::from(symbol.value.cast_signed()) + i128::from(relocation.addend.unwrap_or_default().cast_signed());
+        let distance = i128::from(symbol.value.cast_signed())
+            + i128::from(relocation.addend.unwrap_or_default().cast_signed());
         let bases = match leads_to {
             // Per-processor addresses are distances.
             Some(index) if self.image.percpu == Some(index) => return false,
@@ -261,7 +273,9 @@ impl Run<'_, '_> {
         }
         // Symbols of the kernel can be per-processor distances too.
         if low || high || symbol.section == SHN_UNDEF {
-            self.doubts.add(|| format!("whether relocation type {} overflows depends on addresses", relocation.kind));
+            self.doubts.add(|| {
+                format!("whether relocation type {} overflows depends on addresses", relocation.kind)
+            });
             return false;
         }
         true

@@ -192,7 +192,9 @@ impl fmt::Display for Reason {
                 write!(f, "please compile with -fno-common: {symbol} is a common symbol")
             }
             Reason::Nameless => f.write_str("its struct module has no name"),
-            Reason::ExportsWithoutCrcs => f.write_str("no versions for exported symbols: it has no CRCs of them"),
+            Reason::ExportsWithoutCrcs => {
+                f.write_str("no versions for exported symbols: it has no CRCs of them")
+            }
             Reason::NoVersions => f.write_str("no symbol versions: the module was built without CRCs"),
             Reason::GplOnly { symbol, license } => {
                 write!(
