@@ -141,7 +141,7 @@ class Run:
         while rest:
             boots += 1
             seen, now, more = {}, None, ""
-            for line in self.boot(rest).splitlines():
+            for line in self.boot(rest).split("\n"):
                 if line.startswith("CASE "):
                     now = seen[line[5:]] = Seen()
                 elif now and line.startswith("log: "):
@@ -205,7 +205,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--doubtful", type=int, default=0)
     parser.add_argument("kernels", nargs="*")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     os.makedirs(WORK)
     kernels = dict(word.split("=") for word in os.environ["VM_KERNELS"].split())
     kernels = {name: machine.Kernel(release) for name, release in kernels.items()}

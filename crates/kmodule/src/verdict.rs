@@ -274,9 +274,9 @@ impl<'a> File<'a> {
         verdict.refusals.extend(image.own_symbols());
         let relocated = relocate::check(&image);
         verdict.refusals.extend(relocated.refusal);
-        self.duplicates(&module, k, verdict);
-        if image.lacks_name() {
-            verdict.refusals.push(Reason::Nameless);
+        if !relocated.can_crash {
+            self.duplicates(&module, k, verdict);
+            verdict.refusals.extend(image.lacks_name().then_some(Reason::Nameless));
         }
         verdict.doubts.extend(relocated.doubts);
         verdict.doubts.extend(damage::check(&image, &module, &relocated.places, k));

@@ -176,7 +176,7 @@ const DAMAGES: &[(&str, Damage, [&str; 3])] = &[
             let at = m.contents(".symtab").start;
             m.put(at + 24, 4, 0xff_ffff)
         },
-        ["loads", "loads", "symbol name out of bounds in string table"],
+        ["unchecked-damage", "unchecked-damage", "symbol name out of bounds in string table"],
     ),
     (
         "writable code",

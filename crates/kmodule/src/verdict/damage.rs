@@ -153,14 +153,13 @@ fn relocation_table(image: &Image<'_>, section: &Section<'_>, doubts: &mut Doubt
 /// Symbols in sections of their own: functions are code, and within their section.
 fn symbols(image: &Image<'_>, doubts: &mut Doubts) {
     const FUNCTION: u8 = 2;
-    const STARTS: [&[u8]; 2] = [b"init_module", b"cleanup_module"];
     let names =
         image.sections.get(image.names).map_or(&[][..], |table| image.reader.from_offset(table.offset));
     for symbol in image.reader.symbols_in(image.bytes(image.symbols)).skip(1) {
         let index = usize::from(symbol.section);
         let Some(section) = image.sections.get(index).filter(|_| index != 0) else { continue };
         let name = string_at(names, symbol.name);
-        let function = symbol.kind == FUNCTION || STARTS.contains(&name);
+        let function = symbol.kind == FUNCTION || ENTRIES.contains(&name);
         let end = symbol.value.checked_add(symbol.size);
         let fits = end.is_some_and(|end| end <= section.size);
         let code = !function || section.flags & SHF_EXECINSTR != 0;
@@ -188,16 +187,26 @@ fn this_module(image: &Image<'_>, places: &Places, k: &KernelView<'_>, doubts: &
         doubts.add(|| "its struct module holds more than a name".to_owned());
     }
     let starts = places.get(&image.this_module).map_or(&[][..], Vec::as_slice);
-    let code = |place: &Place| {
-        let section = place.leads_to.and_then(|index| image.sections.get(index));
-        section.is_some_and(|section| section.flags & SHF_EXECINSTR != 0)
+    let names =
+        image.sections.get(image.names).map_or(&[][..], |table| image.reader.from_offset(table.offset));
+    let symbols = image.reader.symbols_in(image.bytes(image.symbols));
+    let entries =
+        symbols.filter(|symbol| symbol.section != 0 && ENTRIES.contains(&string_at(names, symbol.name)));
+    let entries: Vec<(usize, u64)> =
+        entries.take(ENTRIES.len() + 1).map(|symbol| (usize::from(symbol.section), symbol.value)).collect();
+    let entry = |place: &Place| {
+        place.offset % 8 == 0
+            && place.offset >= 80
+            && place.is_address
+            && entries.iter().any(|(section, value)| Some(*section) == place.leads_to && *value == place.goal)
     };
-    if starts.len() > 2
-        || starts.iter().any(|place| place.offset % 8 != 0 || place.offset < 80 || !code(place))
-    {
-        doubts.add(|| "its struct module does not point to functions".to_owned());
+    if starts.len() != entries.len() || !starts.iter().all(entry) {
+        doubts.add(|| "its struct module does not point to init_module and cleanup_module".to_owned());
     }
 }
+
+/// What modules begin and end with.
+const ENTRIES: [&[u8]; 2] = [b"init_module", b"cleanup_module"];
 
 /// Tables that the kernel walks at once: size of an entry, and whether its first field leads to code.
 const TABLES: [(&str, u64, bool); 19] = [

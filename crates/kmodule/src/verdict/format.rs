@@ -95,6 +95,8 @@ impl<'a> Image<'a> {
         if generation.strict {
             image.find_extended_versions()?;
             image.symbol_names()?;
+        } else {
+            image.suspect_symbol_names()?;
         }
         Ok(image)
     }
@@ -303,6 +305,20 @@ impl<'a> Image<'a> {
         if self.reader.symbols_in(self.bytes(self.symbols)).any(|symbol| symbol.name >= names.len()) {
             return Err(invalid("symbol name out of bounds in string table", what));
         }
+        Ok(())
+    }
+
+    /// Older kernels read a name wherever it starts.
+    fn suspect_symbol_names(&mut self) -> Result<(), Reason> {
+        let Some(table) = self.sections.get(self.names) else { return Ok(()) };
+        let rest = self.reader.from_offset(table.offset).len();
+        let last = self.reader.symbols_in(self.bytes(self.symbols)).map(|symbol| symbol.name).max();
+        let Some(last) = last.filter(|last| *last as u64 >= table.size) else { return Ok(()) };
+        let what = format!("a symbol's name starts at byte {last} of a table of {} bytes", table.size);
+        if last >= rest {
+            return Err(unchecked(what));
+        }
+        self.doubts.push(unchecked(what));
         Ok(())
     }
 

@@ -31,6 +31,10 @@ pub(super) struct Place {
     pub offset: u64,
     /// The section of its symbol; `None`: the symbol is of another module or of none.
     pub leads_to: Option<usize>,
+    /// Symbol and addend.
+    pub goal: u64,
+    /// The address itself is written, all of it.
+    pub is_address: bool,
 }
 
 /// The places in each section that relocations write, in the order of the file.
@@ -40,6 +44,8 @@ pub(super) type Places = BTreeMap<usize, Vec<Place>>;
 pub(super) struct Relocated {
     /// The first that the kernel refuses; it looks no further.
     pub refusal: Option<Reason>,
+    /// One that can crash the kernel comes first, so what would be refused later is not certain.
+    pub can_crash: bool,
     pub doubts: Vec<Reason>,
     pub places: Places,
 }
@@ -55,7 +61,13 @@ enum Byte {
 }
 
 pub(super) fn check(image: &Image<'_>) -> Relocated {
-    let mut run = Run { image, doubts: Doubts::default(), places: Places::new(), written: BTreeMap::new() };
+    let mut run = Run {
+        image,
+        can_crash: false,
+        doubts: Doubts::default(),
+        places: Places::new(),
+        written: BTreeMap::new(),
+    };
     // A forged table of sections can have each of them cover the whole file.
     let total: u64 = image.sections.iter().map(|section| file_size(section)).fold(0, u64::saturating_add);
     let refusal = if total > image.length.saturating_mul(2) {
@@ -64,7 +76,13 @@ pub(super) fn check(image: &Image<'_>) -> Relocated {
     } else {
         (1..image.sections.len()).find_map(|index| run.table(index))
     };
-    Relocated { refusal, doubts: run.doubts.into_reasons(), places: run.places }
+    let can_crash = run.can_crash;
+    Relocated {
+        refusal: refusal.filter(|_| !can_crash),
+        can_crash,
+        doubts: run.doubts.into_reasons(),
+        places: run.places,
+    }
 }
 
 fn file_size(section: &Section<'_>) -> u64 {
@@ -73,6 +91,7 @@ fn file_size(section: &Section<'_>) -> u64 {
 
 struct Run<'r, 'a> {
     image: &'r Image<'a>,
+    can_crash: bool,
     doubts: Doubts,
     places: Places,
     written: BTreeMap<usize, Vec<Byte>>,
@@ -115,11 +134,10 @@ impl Run<'_, '_> {
         if relocation.offset > section.size {
             self.outside(target, relocation);
         }
-        let leads_to = self.symbol(relocation).and_then(|symbol| self.section_of(&symbol));
-        self.places.entry(target).or_default().push(Place { offset: relocation.offset, leads_to });
     }
 
     fn outside(&mut self, target: usize, relocation: &Relocation) {
+        self.can_crash = true;
         let name = self.image.sections.get(target).map_or(&[][..], |section| section.name);
         self.doubts.add(|| {
             format!("a relocation writes at {:#x} of {}, which is shorter", relocation.offset, text(name))
@@ -148,8 +166,17 @@ impl Run<'_, '_> {
         let section = image.sections.get(target)?;
         let symbol = self.symbol(relocation);
         let leads_to = symbol.as_ref().and_then(|symbol| self.section_of(symbol));
-        self.places.entry(target).or_default().push(Place { offset: relocation.offset, leads_to });
+        let value = symbol.map_or(0, |symbol| symbol.value);
+        let goal = value.wrapping_add(relocation.addend.unwrap_or_default());
+        let is_address = relocation.kind == kind::WORD64;
+        self.places.entry(target).or_default().push(Place {
+            offset: relocation.offset,
+            leads_to,
+            goal,
+            is_address,
+        });
         let Some(symbol) = symbol else {
+            self.can_crash = true;
             self.doubts.add(|| format!("a relocation uses symbol {}, which is not there", relocation.symbol));
             return None;
         };
