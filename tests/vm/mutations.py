@@ -217,6 +217,7 @@ def main():
         run = Run(name, kernels[name], court, options.count, options.seed)
         verdicts = run.verdicts()
         judged = time.monotonic() - start
+        print(f"{name}: verdicts on {len(verdicts)} modules after {judged:.0f} s", flush=True)
         doubtful = [case for case in run.cases if unchecked(verdicts[case])]
         certain = [case for case in run.cases if case not in set(doubtful)]
         seen, boots = halves(run.load, [*certain, *doubtful[: options.doubtful]])

@@ -210,6 +210,9 @@ class Variants:
 
         self.signatures(kernel, add, plain)
         self.elf(signed)
+        import structure  # which imports from here
+
+        structure.add(signed)
         self.versions(kernel, add, signed)
         self.symbols(kernel, add, signed)
         self.compressed(kernel, add, plain)

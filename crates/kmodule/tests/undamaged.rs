@@ -1,5 +1,7 @@
 //! The kernels' own modules are in order: no refusal for their structure, and nothing in them that looks like damage.
 
+mod common;
+
 use kmodule::verdict::{File, KernelView, Reason};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,8 +33,7 @@ fn modules_of_kernels_are_in_order() {
     let step = std::env::var("UNDAMAGED_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(25);
     let files: Vec<PathBuf> = modules().into_iter().step_by(step).collect();
     if files.is_empty() {
-        println!("skipped: no kernel packages, run tests/fetch.sh");
-        return;
+        return common::skip("needs kernel packages, run tests/fetch.sh");
     }
     let mut wrong = Vec::new();
     for path in &files {
@@ -273,8 +274,7 @@ const DAMAGES: &[(&str, Damage, [&str; 3])] = &[
 #[test]
 fn damage_is_refused_in_the_kernels_words() {
     let Some(path) = modules().into_iter().find(|path| path.ends_with("drivers/net/dummy.ko")) else {
-        println!("skipped: no kernel packages, run tests/fetch.sh");
-        return;
+        return common::skip("needs kernel packages, run tests/fetch.sh");
     };
     let whole = kmodule::sign::strip_signature(&fs::read(path).unwrap()).to_vec();
     for (what, damage, answers) in DAMAGES {

@@ -331,13 +331,13 @@ impl<'a> Reader<'a> {
     }
 
     /// All bytes of the file from an offset on; none when it is beyond the end.
-    pub fn from_offset(&self, offset: u64) -> &'a [u8] {
+    pub fn rest_at(&self, offset: u64) -> &'a [u8] {
         usize::try_from(offset).ok().and_then(|start| self.data.get(start..)).unwrap_or_default()
     }
 
     /// `size` bytes at an offset, if the file has them.
     pub fn bytes_at(&self, offset: u64, size: u64) -> Option<&'a [u8]> {
-        self.from_offset(offset).get(..usize::try_from(size).ok()?)
+        self.rest_at(offset).get(..usize::try_from(size).ok()?)
     }
 
     fn range_of(&self, part: impl Fn() -> String, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {

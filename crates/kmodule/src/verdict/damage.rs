@@ -153,8 +153,7 @@ fn relocation_table(image: &Image<'_>, section: &Section<'_>, doubts: &mut Doubt
 /// Symbols in sections of their own: functions are code, and within their section.
 fn symbols(image: &Image<'_>, doubts: &mut Doubts) {
     const FUNCTION: u8 = 2;
-    let names =
-        image.sections.get(image.names).map_or(&[][..], |table| image.reader.from_offset(table.offset));
+    let names = image.sections.get(image.names).map_or(&[][..], |table| image.reader.rest_at(table.offset));
     for symbol in image.reader.symbols_in(image.bytes(image.symbols)).skip(1) {
         let index = usize::from(symbol.section);
         let Some(section) = image.sections.get(index).filter(|_| index != 0) else { continue };
@@ -187,8 +186,7 @@ fn this_module(image: &Image<'_>, places: &Places, k: &KernelView<'_>, doubts: &
         doubts.add(|| "its struct module holds more than a name".to_owned());
     }
     let starts = places.get(&image.this_module).map_or(&[][..], Vec::as_slice);
-    let names =
-        image.sections.get(image.names).map_or(&[][..], |table| image.reader.from_offset(table.offset));
+    let names = image.sections.get(image.names).map_or(&[][..], |table| image.reader.rest_at(table.offset));
     let symbols = image.reader.symbols_in(image.bytes(image.symbols));
     let entries =
         symbols.filter(|symbol| symbol.section != 0 && ENTRIES.contains(&string_at(names, symbol.name)));

@@ -121,7 +121,7 @@ impl<'a> Image<'a> {
                 return Err(invalid("section name table isn't null terminated", "its last byte is not NUL"));
             }
         }
-        let from_table = self.reader.from_offset(table.offset);
+        let from_table = self.reader.rest_at(table.offset);
         let mut outside = false;
         for section in &mut self.sections {
             let start = usize::try_from(section.name_offset).unwrap_or(usize::MAX);
@@ -176,8 +176,8 @@ impl<'a> Image<'a> {
     }
 
     fn all_names(&self) -> Result<(), Reason> {
-        let named = self.sections.iter().enumerate().filter(|(_, section)| section.kind != SHT_NULL);
-        named.map(|(index, section)| self.name_fits(index, section)).collect()
+        let mut named = self.sections.iter().enumerate().filter(|(_, section)| section.kind != SHT_NULL);
+        named.try_for_each(|(index, section)| self.name_fits(index, section))
     }
 
     fn name_fits(&self, index: usize, section: &Section<'_>) -> Result<(), Reason> {
@@ -311,7 +311,7 @@ impl<'a> Image<'a> {
     /// Older kernels read a name wherever it starts.
     fn suspect_symbol_names(&mut self) -> Result<(), Reason> {
         let Some(table) = self.sections.get(self.names) else { return Ok(()) };
-        let rest = self.reader.from_offset(table.offset).len();
+        let rest = self.reader.rest_at(table.offset).len();
         let last = self.reader.symbols_in(self.bytes(self.symbols)).map(|symbol| symbol.name).max();
         let Some(last) = last.filter(|last| *last as u64 >= table.size) else { return Ok(()) };
         let what = format!("a symbol's name starts at byte {last} of a table of {} bytes", table.size);
@@ -335,7 +335,7 @@ impl<'a> Image<'a> {
         else {
             return bytes;
         };
-        let beyond = until_nul(self.reader.from_offset(section.offset.saturating_add(section.size))).len();
+        let beyond = until_nul(self.reader.rest_at(section.offset.saturating_add(section.size))).len();
         self.reader.bytes_at(section.offset, section.size.saturating_add(beyond as u64)).unwrap_or(bytes)
     }
 
@@ -346,7 +346,7 @@ impl<'a> Image<'a> {
             modinfo: self.modinfo.map(|index| self.text(index)),
             this_module_size: section(self.this_module).map(|section| section.size),
             symbols: Some(self.bytes(self.symbols)),
-            names: section(self.names).map_or(&[], |section| self.reader.from_offset(section.offset)),
+            names: section(self.names).map_or(&[], |section| self.reader.rest_at(section.offset)),
             versions: self.versions.map(|index| self.bytes(index)),
             extended_versions: self
                 .extended_versions
@@ -387,12 +387,10 @@ impl<'a> Image<'a> {
 
     /// What is wrong with symbols that the module has itself (simplify_symbols).
     pub fn own_symbols(&self) -> Vec<Reason> {
-        const SHN_LORESERVE: u16 = 0xff00;
         const LIVEPATCH: u16 = 0xff20;
         const ABS: u16 = 0xfff1;
         const COMMON: u16 = 0xfff2;
-        let names =
-            self.sections.get(self.names).map_or(&[][..], |table| self.reader.from_offset(table.offset));
+        let names = self.sections.get(self.names).map_or(&[][..], |table| self.reader.rest_at(table.offset));
         let mut found: Vec<Reason> = Vec::new();
         for symbol in self.reader.symbols_in(self.bytes(self.symbols)).skip(1) {
             let name = || text(string_at(names, symbol.name));
@@ -401,9 +399,7 @@ impl<'a> Image<'a> {
                 COMMON if string_at(names, symbol.name).starts_with(b"__gnu_lto") => {}
                 COMMON => found.push(Reason::CommonSymbol { symbol: name() }),
                 index if usize::from(index) >= self.sections.len() => {
-                    if index >= SHN_LORESERVE || !self.sections.is_empty() {
-                        found.push(Reason::SymbolSection { symbol: name(), index });
-                    }
+                    found.push(Reason::SymbolSection { symbol: name(), index });
                 }
                 _ => {}
             }

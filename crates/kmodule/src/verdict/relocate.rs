@@ -85,6 +85,11 @@ pub(super) fn check(image: &Image<'_>) -> Relocated {
     }
 }
 
+/// The same bits as a signed number.
+fn signed(value: u64) -> i64 {
+    i64::from_ne_bytes(value.to_ne_bytes())
+}
+
 fn file_size(section: &Section<'_>) -> u64 {
     if section.kind == SHT_NOBITS { 0 } else { section.size }
 }
@@ -237,7 +242,7 @@ impl Run<'_, '_> {
         const SLACK: i64 = 0x10_0000;
         /// More than this past a symbol of another module is nothing that an instruction can reach.
         const FAR: i64 = 0x1_0000_0000;
-        let addend = relocation.addend.unwrap_or_default().cast_signed();
+        let addend = signed(relocation.addend.unwrap_or_default());
         let Some(index) = leads_to else {
             if addend.unsigned_abs() > FAR.unsigned_abs() {
                 self.doubts.add(|| format!("a relocation leads {addend} bytes past its symbol"));
@@ -249,7 +254,7 @@ impl Run<'_, '_> {
             self.doubts.add(|| format!("a relocation leads to {}, which is not loaded", text(section.name)));
         }
         let size = i64::try_from(section.size).unwrap_or(i64::MAX);
-        let value = symbol.value.cast_signed();
+        let value = signed(symbol.value);
         if value < 0 || value > size {
             self.doubts.add(|| {
                 format!("symbol {} is outside its section {}", relocation.symbol, text(section.name))
@@ -273,7 +278,7 @@ impl Run<'_, '_> {
     fn overflows(&mut self, symbol: &Symbol, relocation: &Relocation, leads_to: Option<usize>) -> bool {
         const LOWEST: i128 = -0x8000_0000;
         const HIGHEST: i128 = -0x100_0000;
-        let signed = match relocation.kind {
+        let with_sign = match relocation.kind {
             kind::WORD32 => false,
             kind::SIGNED32 => true,
             _ => return false,
@@ -281,10 +286,10 @@ impl Run<'_, '_> {
         let fits = |value: i128| {
             // As the kernel computes: in 64 bits.
             let value = (value & i128::from(u64::MAX)) as u64;
-            if signed { i32::try_from(value.cast_signed()).is_ok() } else { u32::try_from(value).is_ok() }
+            if with_sign { i32::try_from(signed(value)).is_ok() } else { u32::try_from(value).is_ok() }
         };
-        let distance = i128::from(symbol.value.cast_signed())
-            + i128::from(relocation.addend.unwrap_or_default().cast_signed());
+        let distance =
+            i128::from(signed(symbol.value)) + i128::from(signed(relocation.addend.unwrap_or_default()));
         let bases = match leads_to {
             // Per-processor addresses are distances.
             Some(index) if self.image.percpu == Some(index) => return false,
