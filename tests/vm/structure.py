@@ -48,17 +48,17 @@ def nameless(data):
 
 
 VARIANTS = {
-    "structure_section_0": first_section,
-    "structure_names_end": last_byte(".shstrtab"),
-    "structure_link": section_field(".symtab", 40, "<I", 999),
-    "structure_two_modinfo": same_name(".comment", ".modinfo"),
-    "structure_module_flags": section_field(".gnu.linkonce.this_module", 8, "<Q", 1),
-    "structure_write_exec": section_field(".init.text", 8, "<Q", 7),
-    "structure_common": first(".symtab", 6, "<H", 0xFFF2),
-    "structure_symbol_section": first(".symtab", 6, "<H", 0xFE00),
-    "structure_rel": section_field(".rela.init.text", 4, "<I", 9),
-    "structure_occupied": occupied,
-    "structure_nameless": nameless,
+    "st_section_0": first_section,
+    "st_names_end": last_byte(".shstrtab"),
+    "st_link": section_field(".symtab", 40, "<I", 999),
+    "st_two_modinfo": same_name(".comment", ".modinfo"),
+    "st_mod_flags": section_field(".gnu.linkonce.this_module", 8, "<Q", 1),
+    "st_write_exec": section_field(".init.text", 8, "<Q", 7),
+    "st_common": first(".symtab", 6, "<H", 0xFFF2),
+    "st_shndx": first(".symtab", 6, "<H", 0xFE00),
+    "st_rel": section_field(".rela.init.text", 4, "<I", 9),
+    "st_occupied": occupied,
+    "st_nameless": nameless,
 }
 
 
