@@ -35,6 +35,9 @@ pub struct KernelView<'a> {
     pub vermagic: Option<&'a str>,
     /// `sizeof(struct module)` in bytes; kernels compare it since 6.4.
     pub struct_module: Option<u64>,
+    /// Where this kernel's `struct module` has the addresses of a module's first and last function (see
+    /// [`File::entry_places`]).
+    pub entry_places: Option<(u64, u64)>,
     /// `CONFIG_MODULE_FORCE_LOAD`: a module without any CRC or version magic is loaded all the same, and taints the
     /// kernel.
     pub force_load: bool,
@@ -120,6 +123,7 @@ impl<'a> KernelView<'a> {
             modversions: false,
             vermagic: None,
             struct_module: None,
+            entry_places: None,
             force_load: true,
             missing_crcs: since(release, 4, 9),
             allow_missing_namespaces: false,
@@ -197,6 +201,20 @@ impl<'a> File<'a> {
     #[must_use]
     pub fn module(&self) -> Option<&Module> {
         self.module.as_ref().ok().filter(|module| module.has_modinfo)
+    }
+
+    /// Where `struct module` has the addresses of `init_module` and `cleanup_module`, if this is a module of x86-64 that has
+    /// both. The same in all modules of a kernel.
+    #[must_use]
+    pub fn entry_places(&self) -> Option<(u64, u64)> {
+        let plain = self.plain();
+        let length = sign::length_without_signature(plain);
+        let image = Image::read(plain, length, &KernelView::new("", "x86_64")).ok()?;
+        let relocated = relocate::check(&image);
+        match relocated.places.get(&image.this_module).map(Vec::as_slice) {
+            Some([one, other]) => Some((one.offset.min(other.offset), one.offset.max(other.offset))),
+            _ => None,
+        }
     }
 
     /// The bytes without compression; none when they cannot be unpacked.
@@ -277,6 +295,7 @@ impl<'a> File<'a> {
         if !relocated.can_crash {
             self.duplicates(&module, k, verdict);
             verdict.refusals.extend(image.lacks_name().then_some(Reason::Nameless));
+            verdict.refusals.extend(image.same_name(k));
         }
         verdict.doubts.extend(relocated.doubts);
         verdict.doubts.extend(damage::check(&image, &module, &relocated.places, k));

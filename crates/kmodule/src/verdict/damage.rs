@@ -192,8 +192,11 @@ fn this_module(image: &Image<'_>, places: &Places, k: &KernelView<'_>, doubts: &
         symbols.filter(|symbol| symbol.section != 0 && ENTRIES.contains(&string_at(names, symbol.name)));
     let entries: Vec<(usize, u64)> =
         entries.take(ENTRIES.len() + 1).map(|symbol| (usize::from(symbol.section), symbol.value)).collect();
+    let known =
+        |place: &Place| k.entry_places.is_none_or(|(init, exit)| [init, exit].contains(&place.offset));
     let entry = |place: &Place| {
-        place.offset % 8 == 0
+        known(place)
+            && place.offset % 8 == 0
             && place.offset >= 80
             && place.is_address
             && entries.iter().any(|(section, value)| Some(*section) == place.leads_to && *value == place.goal)

@@ -10,19 +10,45 @@ use crate::elf::reader::{
     until_nul,
 };
 use crate::elf::{Class, ElfError, Module, Parts};
+use std::collections::HashSet;
 
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
 
 /// Where `struct module` of 64-bit kernels has the name, and how long it may be with its NUL.
 const NAME: std::ops::Range<usize> = 24..80;
 
-/// Which of the three generations a kernel belongs to.
+/// Which checks a kernel has.
 #[derive(Clone, Copy)]
 struct Generation {
     /// It counts sections (6.4).
     counts: bool,
-    /// It checks every name in both string tables (6.13).
-    strict: bool,
+    /// One function for each part of the file, and every section's name is checked (6.13; late releases of 6.12).
+    split: bool,
+    /// The string table of the symbols is checked (6.13).
+    symbol_names: bool,
+    /// String tables have the type of string tables (7.0; late releases of 6.12).
+    typed: bool,
+    /// CRCs beside names of any length (6.14).
+    extended: bool,
+}
+
+impl Generation {
+    fn of(release: &str) -> Generation {
+        // Seen in Debian's 6.12.117. Which release of 6.12 was the first with it is not known.
+        let late = release.strip_prefix("6.12.").is_some_and(|rest| {
+            rest.split(|c: char| !c.is_ascii_digit())
+                .next()
+                .and_then(|n| n.parse().ok())
+                .is_some_and(|n: u32| n >= 100)
+        });
+        Generation {
+            counts: since(release, 6, 4),
+            split: late || since(release, 6, 13),
+            symbol_names: since(release, 6, 13),
+            typed: late || since(release, 7, 0),
+            extended: since(release, 6, 14),
+        }
+    }
 }
 
 /// The sections of a module, as a kernel of one generation finds them.
@@ -59,7 +85,7 @@ impl<'a> Image<'a> {
     /// # Errors
     /// Why the kernel refuses it, or a [`Reason::Unchecked`] without which nothing more can be told.
     pub fn read(data: &'a [u8], length: usize, k: &KernelView<'_>) -> Result<Image<'a>, Reason> {
-        let generation = Generation { counts: since(k.release, 6, 4), strict: since(k.release, 6, 13) };
+        let generation = Generation::of(k.release);
         let reader = Reader::new(data).map_err(|error| Reason::NotModule { error })?;
         if let Some(reason) = machine(reader.class, reader.machine, reader.little_endian, k).err() {
             return Err(reason);
@@ -79,7 +105,7 @@ impl<'a> Image<'a> {
             percpu: None,
             doubts: Vec::new(),
         };
-        if generation.strict {
+        if generation.split {
             image.first_section()?;
             image.contents(generation)?;
             image.name_sections(generation)?;
@@ -92,8 +118,10 @@ impl<'a> Image<'a> {
         image.find(generation, k)?;
         image.versions = image.allocated("__versions");
         image.percpu = image.allocated(".data..percpu");
-        if generation.strict {
+        if generation.extended {
             image.find_extended_versions()?;
+        }
+        if generation.symbol_names {
             image.symbol_names()?;
         } else {
             image.suspect_symbol_names()?;
@@ -108,7 +136,8 @@ impl<'a> Image<'a> {
             let what = format!("e_shstrndx is {index} of {} sections", self.sections.len());
             return Err(invalid("Invalid ELF section name index", what));
         };
-        if !generation.strict && !self.fits(table) {
+        self.check_type(generation, "section name table", table)?;
+        if !generation.split && !self.fits(table) {
             return Err(invalid("Invalid ELF section hdr", "the table of section names is outside the file"));
         }
         let Some(names) = self.reader.bytes_at(table.offset, table.size) else {
@@ -125,13 +154,22 @@ impl<'a> Image<'a> {
         let mut outside = false;
         for section in &mut self.sections {
             let start = usize::try_from(section.name_offset).unwrap_or(usize::MAX);
-            outside |= start >= names.len() && section.kind != SHT_NULL;
+            outside |= start >= names.len();
             section.name = string_at(from_table, start);
         }
-        if outside && !generation.strict {
+        if outside {
             self.doubts.push(unchecked("a section's name starts outside the table of section names"));
         }
         Ok(())
+    }
+
+    fn check_type(&self, generation: Generation, name: &str, table: &Section<'_>) -> Result<(), Reason> {
+        const SHT_STRTAB: u32 = 3;
+        if !generation.typed || table.kind == SHT_STRTAB {
+            return Ok(());
+        }
+        let log = format!("Invalid ELF {name} type: {}", table.kind);
+        Err(invalid(&log, "it is no string table"))
     }
 
     fn first_section(&self) -> Result<(), Reason> {
@@ -155,7 +193,7 @@ impl<'a> Image<'a> {
             if matches!(section.kind, SHT_NULL | SHT_NOBITS) {
                 continue;
             }
-            if section.kind == SHT_SYMTAB && !generation.strict {
+            if section.kind == SHT_SYMTAB && !generation.split {
                 self.strings_of(section)?;
             }
             if !self.fits(section) {
@@ -168,7 +206,7 @@ impl<'a> Image<'a> {
                 );
                 return Err(invalid("Invalid ELF section in module", what));
             }
-            if section.is_allocated() && !generation.strict {
+            if section.is_allocated() && !generation.split {
                 self.name_fits(index, section)?;
             }
         }
@@ -214,7 +252,7 @@ impl<'a> Image<'a> {
     fn find(&mut self, generation: Generation, k: &KernelView<'_>) -> Result<(), Reason> {
         let found = |name: &str| -> Vec<usize> {
             let kind =
-                |section: &Section<'_>| generation.strict || !matches!(section.kind, SHT_NULL | SHT_NOBITS);
+                |section: &Section<'_>| generation.split || !matches!(section.kind, SHT_NULL | SHT_NOBITS);
             let named = self.sections.iter().enumerate().skip(1);
             let named = named.filter(|(_, section)| kind(section) && section.name == name.as_bytes());
             named.map(|(index, _)| index).take(2).collect()
@@ -243,7 +281,7 @@ impl<'a> Image<'a> {
             [index] => Ok(index),
             _ => Err(Reason::Stripped),
         };
-        if !generation.strict {
+        if !generation.split {
             symbols.clone()?;
         }
         self.this_module = match found(THIS_MODULE)[..] {
@@ -253,7 +291,9 @@ impl<'a> Image<'a> {
         self.check_this_module(k)?;
         self.symbols = symbols?;
         self.names = self.sections.get(self.symbols).map_or(Ok(0), |table| self.strings_of(table))?;
-        Ok(())
+        self.sections
+            .get(self.names)
+            .map_or(Ok(()), |table| self.check_type(generation, "symbol string table", table))
     }
 
     fn check_this_module(&self, k: &KernelView<'_>) -> Result<(), Reason> {
@@ -408,6 +448,18 @@ impl<'a> Image<'a> {
             }
         }
         found
+    }
+
+    /// The name of two sections in memory: since 6.13 the kernel insists on its files in /sys/module.
+    pub fn same_name(&self, k: &KernelView<'_>) -> Option<Reason> {
+        let mut seen = HashSet::new();
+        let named = self
+            .sections
+            .iter()
+            .enumerate()
+            .filter(|(index, section)| section.size > 0 && self.is_in_memory(*index));
+        let twice = named.map(|(_, section)| section.name).find(|name| !seen.insert(*name))?;
+        Generation::of(k.release).split.then(|| Reason::SameName { section: text(twice) })
     }
 
     /// `struct module` has no name: nothing can be made in /sys.

@@ -203,6 +203,11 @@ pub enum Reason {
     },
     /// A table of relocations without addends, on a machine that has none.
     RelocationTable,
+    /// Two sections have the same name.
+    SameName {
+        /// Their name.
+        section: String,
+    },
     /// `struct module` has no name.
     Nameless,
     /// A kind of relocation that the kernel does not apply.
@@ -290,6 +295,7 @@ impl Reason {
             Reason::RelocationTarget { .. } => "relocation-target",
             Reason::RelocationOverflow { .. } => "relocation-overflow",
             Reason::Nameless => "nameless",
+            Reason::SameName { .. } => "section-twice",
             Reason::StructModule { .. } => "struct-module",
             Reason::Blacklisted { .. } => "blacklisted",
             Reason::NoVermagic => "no-vermagic",
@@ -349,6 +355,7 @@ impl Reason {
             Reason::RelocationTarget { kind, .. } => format!("existing value is nonzero for type {kind}"),
             Reason::RelocationOverflow { kind, .. } => format!("overflow in relocation type {kind}"),
             Reason::RelocationTable => "REL relocation unsupported".to_owned(),
+            Reason::SameName { .. } => "cannot create duplicate filename".to_owned(),
             Reason::Nameless => "attempted to be registered with empty name".to_owned(),
             Reason::NoSymbolVersion { symbol } => format!("no symbol version for {symbol}"),
             Reason::StructModule { .. } => {
@@ -394,6 +401,7 @@ impl Reason {
                 "EINVAL"
             }
             Reason::PercpuMemory { .. } => "ENOMEM",
+            Reason::SameName { .. } => "EEXIST",
             Reason::NotModule { error: ElfError::NotElf { empty: true } } => "EINVAL",
             Reason::SignatureDamaged { .. } => "EBADMSG",
             Reason::Blacklisted { .. } | Reason::Untrusted { lockdown: true, .. } => "EPERM",

@@ -161,18 +161,22 @@ impl Run<'_, '_> {
     }
 
     fn one(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
+        let image = self.image;
+        let section = image.sections.get(target)?;
+        // The kernel reads the symbol before it looks at the type.
+        let Some(symbol) = self.symbol(relocation) else {
+            self.can_crash = true;
+            self.doubts.add(|| format!("a relocation uses symbol {}, which is not there", relocation.symbol));
+            return None;
+        };
         let size = match relocation.kind {
             kind::NONE => return None,
             kind::WORD64 | kind::PC64 => 8,
             kind::PC32 | kind::PLT32 | kind::WORD32 | kind::SIGNED32 => 4,
             other => return Some(Reason::Relocation { kind: other }),
         };
-        let image = self.image;
-        let section = image.sections.get(target)?;
-        let symbol = self.symbol(relocation);
-        let leads_to = symbol.as_ref().and_then(|symbol| self.section_of(symbol));
-        let value = symbol.map_or(0, |symbol| symbol.value);
-        let goal = value.wrapping_add(relocation.addend.unwrap_or_default());
+        let leads_to = self.section_of(&symbol);
+        let goal = symbol.value.wrapping_add(relocation.addend.unwrap_or_default());
         let is_address = relocation.kind == kind::WORD64;
         self.places.entry(target).or_default().push(Place {
             offset: relocation.offset,
@@ -180,11 +184,6 @@ impl Run<'_, '_> {
             goal,
             is_address,
         });
-        let Some(symbol) = symbol else {
-            self.can_crash = true;
-            self.doubts.add(|| format!("a relocation uses symbol {}, which is not there", relocation.symbol));
-            return None;
-        };
         if relocation.offset.checked_add(size).is_none_or(|end| end > section.size) {
             self.outside(target, relocation);
             return None;

@@ -37,6 +37,7 @@ impl Reason {
             | Reason::RelocationOverflow { .. }
             | Reason::RelocationTable
             | Reason::Nameless
+            | Reason::SameName { .. }
             | Reason::SignatureDamaged { .. } => {
                 "the file is not what the build made; dkms fsck tells more, and dkms install --force puts it back"
             }
@@ -190,6 +191,9 @@ impl fmt::Display for Reason {
             }
             Reason::CommonSymbol { symbol } => {
                 write!(f, "please compile with -fno-common: {symbol} is a common symbol")
+            }
+            Reason::SameName { section } => {
+                write!(f, "cannot create duplicate filename: it has two sections {section}")
             }
             Reason::Nameless => f.write_str("its struct module has no name"),
             Reason::ExportsWithoutCrcs => {
