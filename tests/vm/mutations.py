@@ -186,6 +186,8 @@ def wrong(verdict, seen, mutation):
     if became != "refused":
         return f"said to be refused, and {became}", f"refused, {became}"
     words = verdict["reasons"][0].get("log")
+    # The log's bytes come through a serial line; what is not ASCII in a damaged name differs.
+    words = words and re.split(r"[^ -~]", words)[0]
     if words and not any(words in line for line in seen.log):
         return "not in the kernel's words", "refused, in other words"
     if seen.error not in [reason.get("errno") for reason in verdict["reasons"]]:
