@@ -33,6 +33,8 @@ SILENCE = 60
 # How many of those that do not agree are tried again.
 ALONE = 20
 CRASH = re.compile(r"\b(Oops|BUG:|general protection fault|Kernel panic|unable to handle)")
+# What the kernel's loader says of a module that it refuses; of what a module's init function returns it says nothing.
+LOADER = re.compile(r"Unknown symbol|[Rr]elocation|invalid|Invalid|duplicate|disagrees|no symbol|should be|allocate")
 
 
 @dataclass
@@ -178,6 +180,8 @@ def wrong(verdict, seen, mutation):
     if unchecked(verdict):
         return None, f"unknown, {became}"
     if verdict["verdict"] == "loads":
+        if became == "refused" and mutation.like_code and not any(LOADER.search(line) for line in seen.log):
+            return None, "loads, and its own functions fail by what is like code"
         if became == "crashed" and mutation.like_code:
             return None, "loads, crashed by what is like code"
         return (None if became == "loaded" else f"said to load, and {became}"), f"loads, {became}"

@@ -20,6 +20,8 @@ pub use license::is_gpl_compatible;
 pub use reason::{Cause, Reason};
 pub use symbols::{Found, Symbols, made_by_loader};
 
+const X86_64: u16 = 62;
+
 /// What is known about a kernel. Start with [`KernelView::new`] and fill in what there is.
 #[derive(Clone)]
 pub struct KernelView<'a> {
@@ -288,6 +290,10 @@ impl<'a> File<'a> {
         let module = image.module();
         early(&module, k, verdict);
         verdict.refusals.extend(image.layout(k));
+        if image.reader.machine == X86_64 && image.holds_more_than_a_name() {
+            verdict.doubts.extend(damage::check(&image, &module, &relocate::Places::new(), k));
+            return;
+        }
         symbols::check(&module, k, verdict);
         verdict.refusals.extend(image.own_symbols());
         let relocated = relocate::check(&image);

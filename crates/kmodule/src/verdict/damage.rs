@@ -5,11 +5,9 @@
 
 use super::format::{Image, text, unchecked};
 use super::relocate::{Place, Places};
-use super::{KernelView, Reason};
+use super::{KernelView, Reason, X86_64};
 use crate::elf::Module;
 use crate::elf::reader::{SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_NULL, SHT_RELA, Section, string_at};
-
-const X86_64: u16 = 62;
 
 /// A damaged file is damaged in many places; this many are told.
 pub(super) const MOST: usize = 5;
@@ -181,8 +179,7 @@ fn this_module(image: &Image<'_>, places: &Places, k: &KernelView<'_>, doubts: &
     if image.reader.machine != X86_64 {
         return;
     }
-    let rest = bytes.get(80..).unwrap_or_default();
-    if bytes.get(..24).unwrap_or_default().iter().chain(rest).any(|byte| *byte != 0) {
+    if image.holds_more_than_a_name() {
         doubts.add(|| "its struct module holds more than a name".to_owned());
     }
     let starts = places.get(&image.this_module).map_or(&[][..], Vec::as_slice);

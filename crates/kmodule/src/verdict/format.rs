@@ -462,10 +462,19 @@ impl<'a> Image<'a> {
         Generation::of(k.release).split.then(|| Reason::SameName { section: text(twice) })
     }
 
-    /// `struct module` has no name: nothing can be made in /sys.
+    /// `struct module` is empty and so has no name: nothing can be made in /sys. With other things in it there is no telling
+    /// what happens before.
     pub fn lacks_name(&self) -> bool {
         let bytes = self.bytes(self.this_module);
-        self.reader.class == Class::Elf64 && bytes.get(NAME).is_some_and(|name| name.first() == Some(&0))
+        self.reader.class == Class::Elf64 && bytes.get(NAME).is_some() && bytes.iter().all(|byte| *byte == 0)
+    }
+
+    /// `struct module` has other things in it than a name. The kernel adds to the sizes it finds there.
+    pub fn holds_more_than_a_name(&self) -> bool {
+        let bytes = self.bytes(self.this_module);
+        let before = bytes.get(..NAME.start).unwrap_or_default();
+        let after = bytes.get(NAME.end..).unwrap_or_default();
+        self.reader.class == Class::Elf64 && before.iter().chain(after).any(|byte| *byte != 0)
     }
 
     /// The name in `struct module` has no end.

@@ -2,13 +2,12 @@
 //! x86-64 (apply_relocate_add in arch/x86/kernel/module.c). Other machines write into instructions; theirs are only held
 //! against the sections' limits.
 
-use super::Reason;
 use super::damage::Doubts;
 use super::format::{Image, text};
+use super::{Reason, X86_64};
 use crate::elf::reader::{Relocation, SHT_NOBITS, SHT_REL, SHT_RELA, Section, Symbol};
 use std::collections::BTreeMap;
 
-const X86_64: u16 = 62;
 const SHN_UNDEF: u16 = 0;
 const SHN_LORESERVE: u16 = 0xff00;
 const SHN_ABS: u16 = 0xfff1;
