@@ -42,6 +42,8 @@ attacks: build fetch ## What hostile packages try, and what is enforced in conta
 test-vm: build ## The verdicts of `dkms verify` against real kernels, all boots; Secure Boot from end to end (root, qemu)
 	tests/fetch.sh --vm-debian
 	tests/vm.sh --all
+	tests/vm.sh --mutations 1000 --doubtful 40 6.1
+	tests/vm.sh --mutations 400 --doubtful 20 6.12
 
 debs: ## The Debian package, into dist/
 	packaging/deb.sh dist

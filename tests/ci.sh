@@ -27,7 +27,7 @@ disk() { tests/full-disk.sh; }
 concurrency() { tests/concurrency.sh; }
 interrupt() { tests/interrupt.sh; }
 jobserver() { tests/jobserver.sh; }
-vm() { tests/vm.sh; }
+vm() { tests/vm.sh && tests/vm.sh --mutations 120 --doubtful 4 6.1; }
 mok() { tests/mok.sh; }
 rpm() { tests/rpm.sh; }
 packages() { cargo test --release --locked -p dkms-tests --test packages; }
@@ -38,7 +38,7 @@ shell() {
     command -v shellcheck >/dev/null || { echo 'skipped: no shellcheck here'; return 0; }
     shellcheck .ci/run tests/*.sh tests/attacks/inside.sh tests/vm/session packaging/deb.sh packaging/rpm.sh packaging/debian/postrm \
         && shellcheck -s bash -e SC2016,SC2010 tests/scenarios/*.sh \
-        && shellcheck -s sh tests/vm/init tests/vm/guest
+        && shellcheck -s sh tests/vm/init tests/vm/guest tests/vm/mutation-guest
 }
 # The packaging's own tests.
 install() {

@@ -214,6 +214,9 @@ class Variants:
 
         self.signatures(kernel, add, plain)
         self.elf(signed)
+        import structure  # which imports from here
+
+        structure.add(signed)
         self.versions(kernel, add, signed)
         self.symbols(kernel, add, signed)
         self.chains(kernel, add)

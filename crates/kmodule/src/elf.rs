@@ -7,7 +7,8 @@
 use crate::modinfo::ModInfo;
 
 pub(crate) mod reader;
-use reader::{Reader, Section};
+use reader::{Reader, SHT_SYMTAB, string_at};
+use std::collections::HashSet;
 
 /// Word size of a module, `EI_CLASS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,7 +87,7 @@ fn type_name(e_type: u16) -> String {
 /// A symbol the module expects from the kernel or from another module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndefinedSymbol {
-    /// Its name as written in the symbol table.
+    /// Its name as written in the symbol table; empty when the table is damaged.
     pub name: String,
     /// Weak: the kernel loads the module also when nobody offers the symbol.
     pub weak: bool,
@@ -115,14 +116,14 @@ pub struct Module {
     /// There is a section of symbol versions, empty or not.
     pub has_versions: bool,
     /// Name and CRC of the symbols it was built against (`CONFIG_MODVERSIONS`), in file order.
-    pub versions: Vec<(String, u32)>,
+    /// Kernels compare the whole word that holds a CRC, so one of more than 32 bits is kept as it is.
+    pub versions: Vec<(String, u64)>,
     /// Symbols it needs, in symbol-table order.
     pub undefined: Vec<UndefinedSymbol>,
     /// Symbols it offers to others, in symbol-table order.
     pub exports: Vec<String>,
-    /// A relocation type that no kernel of this machine applies (checked on x86-64), as a compiler leaves it that was told
-    /// to make position-independent code.
-    pub bad_relocation: Option<u32>,
+    /// The table is forged: its names overlap so much that not all of them were read.
+    pub symbols_cut: bool,
 }
 
 impl Module {
@@ -143,48 +144,70 @@ impl Module {
         let reader = Reader::new(data)?;
         let sections = reader.sections()?;
         let find = |name: &str| sections.iter().find(|section| section.name == name.as_bytes());
-        let modinfo = match find(".modinfo") {
-            Some(section) => ModInfo::from_section(reader.contents(section)?),
-            None => ModInfo::default(),
+        let contents = |name: &str| find(name).map(|section| reader.contents(section)).transpose();
+        let symbols = sections.iter().find(|section| section.kind == SHT_SYMTAB);
+        let names = symbols.map(|table| {
+            let names = usize::try_from(table.link).ok().and_then(|index| sections.get(index));
+            let missing = || ElfError::Malformed("the symbol table names no string table".to_owned());
+            reader.contents(names.ok_or_else(missing)?)
+        });
+        let parts = Parts {
+            modinfo: contents(".modinfo")?,
+            this_module_size: find(".gnu.linkonce.this_module").map(|section| section.size),
+            symbols: symbols.map(|table| reader.contents(table)).transpose()?,
+            names: names.transpose()?.unwrap_or_default(),
+            versions: contents("__versions")?,
+            extended_versions: contents("__version_ext_crcs")?.zip(contents("__version_ext_names")?),
         };
-        let versions = match (find("__version_ext_crcs"), find("__version_ext_names")) {
-            (Some(crcs), Some(names)) => {
-                extended_versions(&reader, reader.contents(crcs)?, reader.contents(names)?)
-            }
-            _ => match find("__versions") {
-                Some(section) => classic_versions(&reader, reader.contents(section)?),
-                None => Vec::new(),
-            },
+        Ok(Module::assemble(&reader, &parts))
+    }
+
+    /// Reads the sections that a module is known by.
+    pub(crate) fn assemble(reader: &Reader<'_>, parts: &Parts<'_>) -> Module {
+        let versions = match parts.extended_versions {
+            Some((crcs, names)) => extended_versions(reader, crcs, names),
+            None => classic_versions(reader, parts.versions.unwrap_or_default()),
         };
-        let (undefined, exports) = symbols(&reader, &sections)?;
-        let this_module = find(".gnu.linkonce.this_module");
-        Ok(Module {
+        let symbols = Symbols::read(reader, parts.symbols.unwrap_or_default(), parts.names);
+        Module {
             class: reader.class,
             little_endian: reader.little_endian,
             machine: reader.machine,
-            has_modinfo: find(".modinfo").is_some(),
-            bad_relocation: reader.bad_relocation(&sections)?,
-            modinfo,
-            has_this_module: this_module.is_some(),
-            this_module_size: this_module.map_or(0, |section| section.size),
-            has_symbols: sections.iter().any(|section| section.kind == SHT_SYMTAB),
-            has_versions: ["__versions", "__version_ext_crcs"].into_iter().any(|name| find(name).is_some()),
+            has_modinfo: parts.modinfo.is_some(),
+            modinfo: ModInfo::from_section(parts.modinfo.unwrap_or_default()),
+            has_this_module: parts.this_module_size.is_some(),
+            this_module_size: parts.this_module_size.unwrap_or_default(),
+            has_symbols: parts.symbols.is_some(),
+            has_versions: parts.versions.is_some() || parts.extended_versions.is_some(),
             versions,
-            undefined,
-            exports,
-        })
+            symbols_cut: symbols.cut,
+            undefined: symbols.undefined,
+            exports: symbols.exports,
+        }
     }
 }
 
+/// The contents of the sections that a module is known by; `None`: it has no such section.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Parts<'a> {
+    pub modinfo: Option<&'a [u8]>,
+    pub this_module_size: Option<u64>,
+    pub symbols: Option<&'a [u8]>,
+    /// The names of the symbols.
+    pub names: &'a [u8],
+    pub versions: Option<&'a [u8]>,
+    /// CRCs and names.
+    pub extended_versions: Option<(&'a [u8], &'a [u8])>,
+}
+
 /// `struct modversion_info`: an `unsigned long` CRC and the name, 64 bytes together.
-fn classic_versions(reader: &Reader<'_>, bytes: &[u8]) -> Vec<(String, u32)> {
+fn classic_versions(reader: &Reader<'_>, bytes: &[u8]) -> Vec<(String, u64)> {
     let word = usize::from(reader.class.bits() / 8);
     bytes
         .chunks_exact(64)
         .filter_map(|entry| {
             let (crc, name) = entry.split_at_checked(word)?;
-            // A CRC has 32 bits; the upper half of a 64-bit word is zero.
-            let crc = u32::try_from(reader.number(crc) & 0xffff_ffff).ok()?;
+            let crc = reader.number(crc);
             let name = reader::until_nul(name);
             // 64-bit PowerPC writes function names with a leading dot, kernel and tools look without.
             let name = name.strip_prefix(b".").unwrap_or(name);
@@ -194,49 +217,56 @@ fn classic_versions(reader: &Reader<'_>, bytes: &[u8]) -> Vec<(String, u32)> {
 }
 
 /// `CONFIG_EXTENDED_MODVERSIONS` (Linux 6.14): an array of 32-bit CRCs beside NUL-ended names of any length.
-fn extended_versions(reader: &Reader<'_>, crcs: &[u8], names: &[u8]) -> Vec<(String, u32)> {
+fn extended_versions(reader: &Reader<'_>, crcs: &[u8], names: &[u8]) -> Vec<(String, u64)> {
     crcs.chunks_exact(4)
         .zip(names.split(|byte| *byte == 0))
         .filter(|(_, name)| !name.is_empty())
-        .filter_map(|(crc, name)| {
-            let crc = u32::try_from(reader.number(crc)).ok()?;
-            Some((String::from_utf8_lossy(name).into_owned(), crc))
-        })
+        .map(|(crc, name)| (String::from_utf8_lossy(name).into_owned(), reader.number(crc)))
         .collect()
 }
 
-type Symbols = (Vec<UndefinedSymbol>, Vec<String>);
+/// What a symbol table says to others.
+#[derive(Debug, Default)]
+struct Symbols {
+    undefined: Vec<UndefinedSymbol>,
+    exports: Vec<String>,
+    /// Not all were read.
+    cut: bool,
+}
 
-const SHT_SYMTAB: u32 = 2;
-
-fn symbols(reader: &Reader<'_>, sections: &[Section<'_>]) -> Result<Symbols, ElfError> {
-    const SHN_UNDEF: u16 = 0;
-    const STB_WEAK: u8 = 2;
-    let mut undefined = Vec::new();
-    let mut exports = Vec::new();
-    let Some(table) = sections.iter().find(|section| section.kind == SHT_SYMTAB) else {
-        return Ok((undefined, exports));
-    };
-    let names = usize::try_from(table.link)
-        .ok()
-        .and_then(|index| sections.get(index))
-        .ok_or_else(|| ElfError::Malformed("the symbol table names no string table".to_owned()))?;
-    let names = reader.contents(names)?;
-    for symbol in reader.symbols(table)? {
-        let name = reader::until_nul(names.get(symbol.name..).unwrap_or_default());
-        if name.is_empty() {
-            continue;
-        }
-        if symbol.section == SHN_UNDEF {
-            let name = String::from_utf8_lossy(name).into_owned();
-            undefined.push(UndefinedSymbol { name, weak: symbol.bind == STB_WEAK });
-        } else if let Some(export) = name.strip_prefix(b"__ksymtab_") {
-            if !export.is_empty() {
-                exports.push(String::from_utf8_lossy(export).into_owned());
+impl Symbols {
+    /// Symbols that share their name in the string table are listed once, and all names together do not take more memory
+    /// than a few times the file's: a forged table can have each symbol start at another byte of one long string.
+    fn read(reader: &Reader<'_>, table: &[u8], names: &[u8]) -> Symbols {
+        const SHN_UNDEF: u16 = 0;
+        const STB_WEAK: u8 = 2;
+        let mut found = Symbols::default();
+        let mut seen = HashSet::new();
+        let mut room = (table.len() + names.len()).saturating_mul(4);
+        // The first symbol is none.
+        for symbol in reader.symbols_in(table).skip(1) {
+            let name = string_at(names, symbol.name);
+            let undefined = symbol.section == SHN_UNDEF;
+            let export = name.strip_prefix(b"__ksymtab_").filter(|export| !undefined && !export.is_empty());
+            let weak = symbol.bind == STB_WEAK;
+            if !undefined && export.is_none() || !seen.insert((symbol.name, undefined, weak)) {
+                continue;
+            }
+            let Some(left) = room.checked_sub(name.len()) else {
+                found.cut = true;
+                break;
+            };
+            room = left;
+            match export {
+                Some(export) => found.exports.push(String::from_utf8_lossy(export).into_owned()),
+                None => {
+                    let name = String::from_utf8_lossy(name).into_owned();
+                    found.undefined.push(UndefinedSymbol { name, weak });
+                }
             }
         }
+        found
     }
-    Ok((undefined, exports))
 }
 
 /// The word size and `e_machine` of modules for `arch`, a name as `uname -m` or a distribution writes it; `None`

@@ -145,6 +145,16 @@ fn locate(data: &[u8]) -> Option<(Range<usize>, u8)> {
     Some((start..end, head.get(2).copied()?))
 }
 
+/// How many bytes of a file the kernel takes for the module (module_sig_check, mod_verify_sig): all but the last
+/// signature, of whatever value; only the mark at the end is left out when it is no PKCS#7 signature.
+pub(crate) fn length_without_signature(data: &[u8]) -> usize {
+    let Some(body) = data.strip_suffix(MAGIC).filter(|body| !body.is_empty()) else { return data.len() };
+    match locate(data) {
+        Some((message, ID_PKCS7)) => message.start,
+        _ => body.len(),
+    }
+}
+
 /// The module without its signature: all of `data` when it has none. Stacked signatures all come off.
 #[must_use]
 pub fn strip_signature(data: &[u8]) -> &[u8] {

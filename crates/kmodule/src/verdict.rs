@@ -5,16 +5,22 @@
 use crate::compress::{self, CompressError, Format};
 use crate::elf::{self, Class, ElfError, Module};
 use crate::exports;
-use crate::sign::{Certificate, Hash, Signed};
+use crate::sign::{self, Certificate, Hash, Signed};
+use format::Image;
 use std::borrow::Cow;
 
+mod damage;
+mod format;
 mod license;
 mod reason;
+mod relocate;
 mod signature;
 mod symbols;
 pub use license::is_gpl_compatible;
 pub use reason::{Cause, Reason};
 pub use symbols::{Found, KERNEL, Symbols, made_by_loader};
+
+const X86_64: u16 = 62;
 
 /// What is known about a kernel. Start with [`KernelView::new`] and fill in what there is.
 #[derive(Clone)]
@@ -31,6 +37,9 @@ pub struct KernelView<'a> {
     pub vermagic: Option<&'a str>,
     /// `sizeof(struct module)` in bytes; kernels compare it since 6.4.
     pub struct_module: Option<u64>,
+    /// Where this kernel's `struct module` has the addresses of a module's first and last function (see
+    /// [`File::entry_places`]).
+    pub entry_places: Option<(u64, u64)>,
     /// `CONFIG_MODULE_FORCE_LOAD`: a module without any CRC or version magic is loaded all the same, and taints the
     /// kernel.
     pub force_load: bool,
@@ -119,6 +128,7 @@ impl<'a> KernelView<'a> {
             modversions: false,
             vermagic: None,
             struct_module: None,
+            entry_places: None,
             force_load: true,
             missing_crcs: since(release, 4, 9),
             allow_missing_namespaces: false,
@@ -170,13 +180,6 @@ impl Verdict {
             (true, true) => Outcome::Loads,
         }
     }
-
-    fn add(&mut self, other: Verdict) {
-        self.refusals.extend(other.refusals);
-        self.doubts.extend(other.doubts);
-        self.notes.extend(other.notes);
-        self.proprietary |= other.proprietary;
-    }
 }
 
 /// A module file, read once for any number of questions.
@@ -206,6 +209,20 @@ impl<'a> File<'a> {
     #[must_use]
     pub fn module(&self) -> Option<&Module> {
         self.module.as_ref().ok().filter(|module| module.has_modinfo)
+    }
+
+    /// Where `struct module` has the addresses of `init_module` and `cleanup_module`, if this is a module of x86-64 that has
+    /// both. The same in all modules of a kernel.
+    #[must_use]
+    pub fn entry_places(&self) -> Option<(u64, u64)> {
+        let plain = self.plain();
+        let length = sign::length_without_signature(plain);
+        let image = Image::read(plain, length, &KernelView::new("", "x86_64")).ok()?;
+        let relocated = relocate::check(&image);
+        match relocated.places.get(&image.this_module).map(Vec::as_slice) {
+            Some([one, other]) => Some((one.offset.min(other.offset), one.offset.max(other.offset))),
+            _ => None,
+        }
     }
 
     /// The bytes without compression; none when they cannot be unpacked.
@@ -264,14 +281,39 @@ impl<'a> File<'a> {
                 return verdict;
             }
         }
-        match &self.module {
-            Ok(module) => {
-                verdict.add(check(module, k));
-                self.duplicates(module, k, &mut verdict);
-            }
-            Err(error) => verdict.refusals.push(Reason::NotModule { error: error.clone() }),
-        }
+        self.load(k, &mut verdict);
         verdict
+    }
+
+    /// What comes after the signature, in the kernel's order.
+    fn load(&self, k: &KernelView<'_>, verdict: &mut Verdict) {
+        let length = match k.signatures {
+            Some(_) => sign::length_without_signature(self.plain()),
+            None => self.plain().len(),
+        };
+        let image = match Image::read(self.plain(), length, k) {
+            Ok(image) => image,
+            Err(reason @ Reason::Unchecked { .. }) => return verdict.doubts.push(reason),
+            Err(reason) => return verdict.refusals.push(reason),
+        };
+        let module = image.module();
+        early(&module, k, verdict);
+        verdict.refusals.extend(image.layout(k));
+        if image.reader.machine == X86_64 && image.holds_more_than_a_name() {
+            verdict.doubts.extend(damage::check(&image, &module, &relocate::Places::new(), k));
+            return;
+        }
+        symbols::check(&module, k, verdict);
+        verdict.refusals.extend(image.own_symbols());
+        let relocated = relocate::check(&image);
+        verdict.refusals.extend(relocated.refusal);
+        if !relocated.can_crash {
+            self.duplicates(&module, k, verdict);
+            verdict.refusals.extend(image.lacks_name().then_some(Reason::Nameless));
+            verdict.refusals.extend(image.same_name(k));
+        }
+        verdict.doubts.extend(relocated.doubts);
+        verdict.doubts.extend(damage::check(&image, &module, &relocated.places, k));
     }
 }
 
@@ -294,12 +336,14 @@ fn unpacking(format: Format, bytes: &[u8], k: &KernelView<'_>) -> Option<(Reason
     }
 }
 
-/// Checks what a module says of itself against everything known about the kernel `k`. Signatures are a matter of the
-/// file's bytes: [`File::judge`] has them too.
+/// Checks what a module says of itself against everything known about the kernel `k`. Signatures and the structure of the
+/// file are a matter of its bytes: [`File::judge`] has them too.
 #[must_use]
 pub fn check(module: &Module, k: &KernelView<'_>) -> Verdict {
     let mut verdict = Verdict::default();
-    machine(module, k, &mut verdict);
+    if let Err(reason) = machine(module.class, module.machine, module.little_endian, k) {
+        verdict.refusals.push(reason);
+    }
     if !module.has_symbols {
         verdict.refusals.push(Reason::Stripped);
     }
@@ -310,18 +354,25 @@ pub fn check(module: &Module, k: &KernelView<'_>) -> Verdict {
     {
         verdict.refusals.push(Reason::StructModule { module: module.this_module_size, kernel });
     }
+    early(module, k, &mut verdict);
+    symbols::check(module, k, &mut verdict);
+    verdict
+}
+
+/// The checks before memory is laid out.
+fn early(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
+    if elf::machine_of_arch(k.arch).is_none() {
+        verdict.doubts.push(Reason::UnknownArch { arch: k.arch.to_owned() });
+    }
     if let Some(name) = module.modinfo.name().filter(|name| k.blacklist.iter().any(|word| word == name)) {
         verdict.refusals.push(Reason::Blacklisted { name: name.to_owned() });
     }
-    symbols::layout(module, k, &mut verdict);
-    vermagic(module, k, &mut verdict);
+    symbols::layout(module, k, verdict);
+    vermagic(module, k, verdict);
     let license = module.modinfo.license().unwrap_or_default();
     if !is_gpl_compatible(license) {
         verdict.notes.push(Reason::Taints { license: license.to_owned() });
     }
-    symbols::check(module, k, &mut verdict);
-    verdict.refusals.extend(module.bad_relocation.map(|kind| Reason::Relocation { kind }));
-    verdict
 }
 
 /// The release is this version of Linux or a later one.
@@ -331,21 +382,19 @@ pub fn since(release: &str, major: u32, minor: u32) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
-fn machine(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) {
-    let Some((class, machine)) = elf::machine_of_arch(k.arch) else {
-        verdict.doubts.push(Reason::UnknownArch { arch: k.arch.to_owned() });
-        return;
-    };
+/// The kernel's machine is that of a module; a kernel's that is not known is not checked.
+fn machine(class: Class, number: u16, little_endian: bool, k: &KernelView<'_>) -> Result<(), Reason> {
     // `uname -m` can name a 32-bit personality (i686 on x86_64), and distributions call ppc64le "ppc64": the
     // machine must be the same, the byte order is told where the name tells it.
     let order = byte_order(k.arch);
-    if (module.class, module.machine) != (class, machine)
-        || order.is_some_and(|little| little != module.little_endian)
-    {
-        verdict.refusals.push(Reason::WrongMachine {
-            module: describe(module.class, module.machine, module.little_endian),
-            kernel: k.arch.to_owned(),
-        });
+    match elf::machine_of_arch(k.arch) {
+        Some(machine)
+            if machine != (class, number) || order.is_some_and(|little| little != little_endian) =>
+        {
+            let (module, kernel) = (describe(class, number, little_endian), k.arch.to_owned());
+            Err(Reason::WrongMachine { module, kernel })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -85,6 +85,7 @@ impl Facts {
         view.modversions = enabled("CONFIG_MODVERSIONS");
         view.vermagic = self.sample.as_ref().map(|s| s.vermagic.as_str());
         view.struct_module = self.sample.as_ref().map(|s| s.struct_module);
+        view.entry_places = self.sample.as_ref().and_then(|s| s.entry_places);
         view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
         view.missing_crcs &= !self.debian;
         view.allow_missing_namespaces = enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");

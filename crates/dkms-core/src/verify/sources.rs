@@ -21,6 +21,8 @@ use std::time::Duration;
 pub(super) struct Sample {
     pub vermagic: String,
     pub struct_module: u64,
+    /// Where that has the addresses of the functions a module begins and ends with.
+    pub entry_places: Option<(u64, u64)>,
     /// Issuer of the certificate that signed it; empty when unsigned.
     pub signer: String,
 }
@@ -97,7 +99,8 @@ pub(super) fn sample(own: &Path) -> Option<Sample> {
             if let Some((module, vermagic)) = file.module().and_then(|m| Some((m, m.modinfo.vermagic()?))) {
                 let signer = kmodule::sign::signature(file.plain()).map_or_else(String::new, |s| s.signer);
                 let (vermagic, struct_module) = (vermagic.to_owned(), module.this_module_size);
-                return Some(Sample { vermagic, struct_module, signer });
+                let entry_places = file.entry_places();
+                return Some(Sample { vermagic, struct_module, entry_places, signer });
             }
         }
         pending.extend(

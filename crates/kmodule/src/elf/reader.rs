@@ -3,11 +3,14 @@
 
 use super::{Class, ElfError};
 
-const SHT_NOBITS: u32 = 8;
-const SHT_NULL: u32 = 0;
-const SHT_RELA: u32 = 4;
-const SHT_REL: u32 = 9;
-const SHF_ALLOC: u64 = 2;
+pub(crate) const SHT_NULL: u32 = 0;
+pub(crate) const SHT_SYMTAB: u32 = 2;
+pub(crate) const SHT_RELA: u32 = 4;
+pub(crate) const SHT_NOBITS: u32 = 8;
+pub(crate) const SHT_REL: u32 = 9;
+pub(crate) const SHF_WRITE: u64 = 1;
+pub(crate) const SHF_ALLOC: u64 = 2;
+pub(crate) const SHF_EXECINSTR: u64 = 4;
 
 pub(crate) struct Reader<'a> {
     data: &'a [u8],
@@ -15,14 +18,17 @@ pub(crate) struct Reader<'a> {
     pub little_endian: bool,
     pub machine: u16,
     e_type: u16,
-    section_table: u64,
-    section_size: u16,
-    section_count: u16,
-    names_index: u16,
+    pub section_table: u64,
+    pub section_size: u16,
+    pub section_count: u16,
+    pub names_index: u16,
 }
 
+#[derive(Clone)]
 pub(crate) struct Section<'a> {
     pub name: &'a [u8],
+    /// Where its name starts in the table of section names.
+    pub name_offset: u32,
     pub kind: u32,
     pub link: u32,
     /// Of a table of relocations: the section they change.
@@ -31,23 +37,33 @@ pub(crate) struct Section<'a> {
     pub address: u64,
     /// Its length in bytes.
     pub size: u64,
-    flags: u64,
-    offset: u64,
-    entry_size: u64,
+    pub flags: u64,
+    /// Where its contents start in the file.
+    pub offset: u64,
+    pub align: u64,
 }
 
 impl Section<'_> {
+    /// It takes memory at run time.
+    pub fn is_allocated(&self) -> bool {
+        self.flags & SHF_ALLOC != 0
+    }
+
     /// In the file and, at run time, in memory.
     pub fn is_loaded(&self) -> bool {
         self.flags & SHF_ALLOC != 0 && self.kind != SHT_NOBITS
     }
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Symbol {
     pub name: usize,
     pub bind: u8,
+    /// `STT_FUNC` and the like.
+    pub kind: u8,
     pub section: u16,
     pub value: u64,
+    pub size: u64,
 }
 
 pub(crate) struct Relocation {
@@ -59,6 +75,17 @@ pub(crate) struct Relocation {
     /// `None`: what stands at the place counts.
     pub addend: Option<u64>,
 }
+
+/// The string that starts at an offset of a string table, without what is beyond [`LONGEST_NAME`]; empty when it starts
+/// outside the table.
+pub(crate) fn string_at(strings: &[u8], offset: usize) -> &[u8] {
+    let rest = strings.get(offset..).unwrap_or_default();
+    until_nul(rest.get(..LONGEST_NAME).unwrap_or(rest))
+}
+
+/// Names are read up to here. The kernel's symbols have less than 512 bytes (`KSYM_NAME_LEN`), so a longer name is that
+/// of no symbol; and entries of a forged file that share one long string do not multiply it.
+pub(crate) const LONGEST_NAME: usize = 1024;
 
 /// The bytes before the first NUL, or all of them.
 pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
@@ -138,7 +165,7 @@ impl<'a> Reader<'a> {
             return Err(ElfError::Malformed(format!("section headers of {size} bytes, {least} expected")));
         }
         let size = u64::from(self.section_size);
-        let first = self.raw_section(self.range("section table", self.section_table, size)?).1;
+        let first = self.raw_section(self.range("section table", self.section_table, size)?);
         let count = if self.section_count == 0 { first.size } else { u64::from(self.section_count) };
         let names_index = match self.names_index {
             SHN_XINDEX => u64::from(first.link),
@@ -148,20 +175,15 @@ impl<'a> Reader<'a> {
             .checked_mul(size)
             .ok_or_else(|| ElfError::Malformed(format!("{count} sections cannot be in a file")))?;
         let table = self.range("section table", self.section_table, bytes)?;
-        let raw: Vec<(u32, Section<'a>)> =
-            table.chunks_exact(usize::from(self.section_size)).map(|entry| self.raw_section(entry)).collect();
+        let mut sections = self.headers(table);
         let names = usize::try_from(names_index)
             .ok()
-            .and_then(|index| raw.get(index))
+            .and_then(|index| sections.get(index))
             .ok_or_else(|| ElfError::Malformed("the table of section names is missing".to_owned()))?;
-        let names = self.range("section .shstrtab", names.1.offset, names.1.size)?;
-        let sections: Vec<Section<'a>> = raw
-            .into_iter()
-            .map(|(name, section)| {
-                let start = usize::try_from(name).unwrap_or(usize::MAX);
-                Section { name: until_nul(names.get(start..).unwrap_or_default()), ..section }
-            })
-            .collect();
+        let names = self.range("section .shstrtab", names.offset, names.size)?;
+        for section in &mut sections {
+            section.name = string_at(names, usize::try_from(section.name_offset).unwrap_or(usize::MAX));
+        }
         // The kernel refuses a file when one of them does not fit, needed or not.
         for section in sections.iter().filter(|section| section.kind != SHT_NULL) {
             self.contents(section)?;
@@ -169,13 +191,20 @@ impl<'a> Reader<'a> {
         Ok(sections)
     }
 
-    /// One section header: the offset of its name, and the rest.
-    fn raw_section(&self, entry: &[u8]) -> (u32, Section<'a>) {
+    /// The section headers in the bytes of a section table, without their names.
+    pub fn headers(&self, table: &[u8]) -> Vec<Section<'a>> {
+        let size = usize::from(self.section_size).max(1);
+        table.chunks_exact(size).map(|entry| self.raw_section(entry)).collect()
+    }
+
+    /// One section header, without its name.
+    fn raw_section(&self, entry: &[u8]) -> Section<'a> {
         let word = |at| u32::try_from(self.field(entry, at, 4)).unwrap_or_default();
         let wide = |at| self.field(entry, at, 8);
-        let section = match self.class {
+        match self.class {
             Class::Elf32 => Section {
                 name: &[],
+                name_offset: word(0),
                 kind: word(4),
                 flags: word(8).into(),
                 address: word(12).into(),
@@ -183,10 +212,11 @@ impl<'a> Reader<'a> {
                 size: word(20).into(),
                 link: word(24),
                 info: word(28),
-                entry_size: word(36).into(),
+                align: word(32).into(),
             },
             Class::Elf64 => Section {
                 name: &[],
+                name_offset: word(0),
                 kind: word(4),
                 flags: wide(8),
                 address: wide(16),
@@ -194,10 +224,9 @@ impl<'a> Reader<'a> {
                 size: wide(32),
                 link: word(40),
                 info: word(44),
-                entry_size: wide(56),
+                align: wide(48),
             },
-        };
-        (word(0), section)
+        }
     }
 
     /// The bytes of a section; none for one that takes no room in the file.
@@ -209,42 +238,44 @@ impl<'a> Reader<'a> {
         self.range_of(part, section.offset, section.size)
     }
 
-    /// The entries of a symbol table.
-    pub fn symbols(&self, table: &Section<'_>) -> Result<impl Iterator<Item = Symbol>, ElfError> {
-        let (bytes, size) = self.symbol_table(table)?;
-        Ok(bytes.chunks_exact(size).map(move |entry| self.raw_symbol(entry)))
+    /// The entries in the bytes of a symbol table.
+    pub fn symbols_in<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = Symbol> + use<'b, '_, 'a> {
+        bytes.chunks_exact(self.symbol_size()).map(move |entry| self.raw_symbol(entry))
     }
 
     /// One entry of a symbol table; `None` past its end.
     pub fn symbol(&self, table: &Section<'_>, index: u64) -> Result<Option<Symbol>, ElfError> {
-        let (bytes, size) = self.symbol_table(table)?;
-        let start = usize::try_from(index).ok().and_then(|index| index.checked_mul(size));
-        let range = start.and_then(|start| Some(start..start.checked_add(size)?));
-        Ok(range.and_then(|range| bytes.get(range)).map(|entry| self.raw_symbol(entry)))
+        Ok(self.symbol_in(self.contents(table)?, index))
     }
 
-    fn symbol_table(&self, table: &Section<'_>) -> Result<(&'a [u8], usize), ElfError> {
-        let size = match self.class {
-            Class::Elf32 => 16_u8,
+    /// One entry in the bytes of a symbol table; `None` past its end.
+    pub fn symbol_in(&self, bytes: &[u8], index: u64) -> Option<Symbol> {
+        let size = self.symbol_size();
+        let start = usize::try_from(index).ok()?.checked_mul(size)?;
+        bytes.get(start..start.checked_add(size)?).map(|entry| self.raw_symbol(entry))
+    }
+
+    /// Kernels do not look at the size of an entry that the section header states.
+    fn symbol_size(&self) -> usize {
+        match self.class {
+            Class::Elf32 => 16,
             Class::Elf64 => 24,
-        };
-        if table.entry_size != u64::from(size) {
-            let found = table.entry_size;
-            return Err(ElfError::Malformed(format!("symbols of {found} bytes, {size} expected")));
         }
-        Ok((self.contents(table)?, size.into()))
     }
 
     fn raw_symbol(&self, entry: &[u8]) -> Symbol {
-        let (info, section, value, word) = match self.class {
-            Class::Elf32 => (12, 14, 4, 4),
-            Class::Elf64 => (4, 6, 8, 8),
+        let (info, section, value, size, word) = match self.class {
+            Class::Elf32 => (12, 14, 4, 8, 4),
+            Class::Elf64 => (4, 6, 8, 16, 8),
         };
+        let info = entry.get(info).copied().unwrap_or_default();
         Symbol {
             name: usize::try_from(self.field(entry, 0, 4)).unwrap_or(usize::MAX),
-            bind: entry.get(info).copied().unwrap_or_default() >> 4,
+            bind: info >> 4,
+            kind: info & 0xf,
             section: self.half(entry, section),
             value: self.field(entry, value, word),
+            size: self.field(entry, size, word),
         }
     }
 
@@ -261,31 +292,6 @@ impl<'a> Reader<'a> {
             let addend = (words == 3).then(|| self.sign_extended(entry, 2 * word, word));
             Relocation { offset: self.field(entry, 0, word), symbol, kind, addend }
         }))
-    }
-
-    /// The first relocation of a loaded section that x86-64's module loader does not know (apply_relocate_add in
-    /// arch/x86/kernel/module.c); none on other machines.
-    pub fn bad_relocation(&self, sections: &[Section<'_>]) -> Result<Option<u32>, ElfError> {
-        const X86_64: u16 = 62;
-        const ENTRY: usize = 24;
-        /// NONE, 64, PC32, PLT32, 32, 32S and PC64
-        const KNOWN: [u32; 7] = [0, 1, 2, 4, 10, 11, 24];
-        if self.machine != X86_64 {
-            return Ok(None);
-        }
-        for table in sections.iter().filter(|section| section.kind == SHT_RELA) {
-            let target = usize::try_from(table.info).ok().and_then(|index| sections.get(index));
-            if target.is_none_or(|target| target.flags & SHF_ALLOC == 0) {
-                continue;
-            }
-            let kinds = self.contents(table)?.chunks_exact(ENTRY).filter_map(|entry| entry.get(8..12));
-            for kind in kinds.filter_map(|kind| kind.try_into().ok()).map(u32::from_le_bytes) {
-                if !KNOWN.contains(&kind) {
-                    return Ok(Some(kind));
-                }
-            }
-        }
-        Ok(None)
     }
 
     /// `r_info`: symbol and type. 64-bit MIPS, little endian, has the symbol in the first four bytes all the same.
@@ -322,6 +328,16 @@ impl<'a> Reader<'a> {
 
     fn range(&self, part: &str, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {
         self.range_of(|| part.to_owned(), offset, size)
+    }
+
+    /// All bytes of the file from an offset on; none when it is beyond the end.
+    pub fn rest_at(&self, offset: u64) -> &'a [u8] {
+        usize::try_from(offset).ok().and_then(|start| self.data.get(start..)).unwrap_or_default()
+    }
+
+    /// `size` bytes at an offset, if the file has them.
+    pub fn bytes_at(&self, offset: u64, size: u64) -> Option<&'a [u8]> {
+        self.rest_at(offset).get(..usize::try_from(size).ok()?)
     }
 
     fn range_of(&self, part: impl Fn() -> String, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {

@@ -124,7 +124,7 @@ pub enum Reason {
         /// The symbol.
         symbol: String,
         /// The CRC the module was built with.
-        module_crc: u32,
+        module_crc: u64,
         /// The CRC of the kernel's symbol.
         kernel_crc: u32,
     },
@@ -175,6 +175,60 @@ pub enum Reason {
         /// Its namespace.
         namespace: String,
     },
+    /// The kernel's check of the file's structure fails.
+    InvalidElf {
+        /// Words of the kernel's log.
+        log: String,
+        /// What is wrong, and where.
+        what: String,
+    },
+    /// Damage in what the kernel trusts without a check: loading the module may crash it.
+    Unchecked {
+        /// What is wrong, and where.
+        what: String,
+    },
+    /// The kernel has no room for its data of each processor.
+    PercpuMemory {
+        /// How much it wants, in bytes.
+        size: u64,
+    },
+    /// It exports symbols and lists no CRCs of them.
+    ExportsWithoutCrcs,
+    /// A common symbol, as compilers make them without `-fno-common`.
+    CommonSymbol {
+        /// The symbol.
+        symbol: String,
+    },
+    /// A symbol is in a section that is not there.
+    SymbolSection {
+        /// The symbol.
+        symbol: String,
+        /// The section's index.
+        index: u16,
+    },
+    /// The place that a relocation changes is not empty.
+    RelocationTarget {
+        /// The relocation's number for this machine.
+        kind: u32,
+        /// The place.
+        place: String,
+    },
+    /// What a relocation leads to is too far away for it.
+    RelocationOverflow {
+        /// Its number for this machine.
+        kind: u32,
+        /// The place.
+        place: String,
+    },
+    /// A table of relocations without addends, on a machine that has none.
+    RelocationTable,
+    /// Two sections have the same name.
+    SameName {
+        /// Their name.
+        section: String,
+    },
+    /// `struct module` has no name.
+    Nameless,
     /// A kind of relocation that the kernel does not apply.
     Relocation {
         /// Its number for this machine.
@@ -252,7 +306,17 @@ impl Reason {
             Reason::UnknownArch { .. } => "machine-unknown",
             Reason::Stripped => "stripped",
             Reason::NotLinked { .. } => "not-linked",
-            Reason::Relocation { .. } => "relocation",
+            Reason::Relocation { .. } | Reason::RelocationTable => "relocation",
+            Reason::InvalidElf { .. } => "invalid-elf",
+            Reason::Unchecked { .. } => "unchecked-damage",
+            Reason::PercpuMemory { .. } => "percpu-memory",
+            Reason::ExportsWithoutCrcs => "exports-without-crcs",
+            Reason::CommonSymbol { .. } => "common-symbol",
+            Reason::SymbolSection { .. } => "symbol-section",
+            Reason::RelocationTarget { .. } => "relocation-target",
+            Reason::RelocationOverflow { .. } => "relocation-overflow",
+            Reason::Nameless => "nameless",
+            Reason::SameName { .. } => "section-twice",
             Reason::StructModule { .. } => "struct-module",
             Reason::Blacklisted { .. } => "blacklisted",
             Reason::NoVermagic => "no-vermagic",
@@ -303,10 +367,19 @@ impl Reason {
             Reason::WrongMachine { .. } => "Invalid architecture in ELF header".to_owned(),
             Reason::Stripped => "module has no symbols (stripped?)".to_owned(),
             Reason::NotLinked { counted: false } => "No module found in object".to_owned(),
-            Reason::NotLinked { counted: true } => {
-                "Exactly one .gnu.linkonce.this_module section must exist".to_owned()
-            }
+            Reason::NotLinked { counted: true } => ".gnu.linkonce.this_module section must exist".to_owned(),
             Reason::Relocation { kind } => format!("Unknown rela relocation: {kind}"),
+            Reason::InvalidElf { log, .. } => log.clone(),
+            Reason::PercpuMemory { size } => format!("Could not allocate {size} bytes percpu data"),
+            Reason::CommonSymbol { .. } => "please compile with -fno-common".to_owned(),
+            Reason::SymbolSection { symbol, index } => {
+                format!("Symbol {symbol} has an invalid section index {index}")
+            }
+            Reason::RelocationTarget { kind, .. } => format!("existing value is nonzero for type {kind}"),
+            Reason::RelocationOverflow { kind, .. } => format!("overflow in relocation type {kind}"),
+            Reason::RelocationTable => "REL relocation unsupported".to_owned(),
+            Reason::SameName { .. } => "cannot create duplicate filename".to_owned(),
+            Reason::Nameless => "attempted to be registered with empty name".to_owned(),
             Reason::NoSymbolVersion { symbol } => format!("no symbol version for {symbol}"),
             Reason::StructModule { .. } => {
                 ".gnu.linkonce.this_module section size must match the kernel's".to_owned()
@@ -350,7 +423,11 @@ impl Reason {
             {
                 "EINVAL"
             }
-            Reason::Namespace { .. } | Reason::XzCheck { .. } | Reason::Damaged { .. } => "EINVAL",
+            Reason::Namespace { .. } | Reason::XzCheck { .. } | Reason::Damaged { .. } | Reason::Nameless => {
+                "EINVAL"
+            }
+            Reason::PercpuMemory { .. } => "ENOMEM",
+            Reason::SameName { .. } => "EEXIST",
             Reason::NotModule { error: ElfError::NotElf { empty: true } } => "EINVAL",
             Reason::SignatureDamaged { .. } => "EBADMSG",
             Reason::Blacklisted { .. } | Reason::Untrusted { lockdown: true, .. } => "EPERM",

@@ -92,8 +92,9 @@ pub(super) fn check(module: &Module, k: &KernelView<'_>, verdict: &mut Verdict) 
         }
         return;
     };
-    let versions: HashMap<&str, u32> =
-        module.versions.iter().map(|(symbol, crc)| (symbol.as_str(), *crc)).collect();
+    // The first of a name counts.
+    let versions: HashMap<&str, u64> =
+        module.versions.iter().rev().map(|(symbol, crc)| (symbol.as_str(), *crc)).collect();
     let first = verdict.refusals.len();
     let mut uses_gpl_only = false;
     for needed in &module.undefined {
@@ -165,10 +166,10 @@ fn resolve<'s>(
     Ok(found)
 }
 
-fn crc(entry: Entry<'_>, wanted: Option<u32>, k: &KernelView<'_>, verdict: &mut Verdict) {
+fn crc(entry: Entry<'_>, wanted: Option<u64>, k: &KernelView<'_>, verdict: &mut Verdict) {
     let symbol = entry.symbol.to_owned();
     match wanted {
-        Some(module_crc) if module_crc != entry.crc => {
+        Some(module_crc) if module_crc != u64::from(entry.crc) => {
             verdict.refusals.push(Reason::DisagreesAboutVersion { symbol, module_crc, kernel_crc: entry.crc })
         }
         Some(_) => {}

@@ -17,9 +17,9 @@ pub(super) fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&st
         this_module_size: 0,
         has_symbols: true,
         has_modinfo: true,
-        bad_relocation: None,
+        symbols_cut: false,
         has_versions: !versions.is_empty(),
-        versions: versions.iter().map(|(symbol, crc)| ((*symbol).to_owned(), *crc)).collect(),
+        versions: versions.iter().map(|(symbol, crc)| ((*symbol).to_owned(), u64::from(*crc))).collect(),
         undefined: undefined
             .iter()
             .map(|(name, weak)| UndefinedSymbol { name: (*name).to_owned(), weak: *weak })

@@ -27,7 +27,18 @@ impl Reason {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Reason::Damaged { .. } | Reason::NotModule { .. } | Reason::SignatureDamaged { .. } => {
+            Reason::Damaged { .. }
+            | Reason::NotModule { .. }
+            | Reason::InvalidElf { .. }
+            | Reason::Unchecked { .. }
+            | Reason::PercpuMemory { .. }
+            | Reason::SymbolSection { .. }
+            | Reason::RelocationTarget { .. }
+            | Reason::RelocationOverflow { .. }
+            | Reason::RelocationTable
+            | Reason::Nameless
+            | Reason::SameName { .. }
+            | Reason::SignatureDamaged { .. } => {
                 "the file is not what the build made; dkms fsck tells more, and dkms install --force puts it back"
             }
             Reason::Compression { .. } => {
@@ -43,6 +54,7 @@ impl Reason {
             Reason::Relocation { .. } => {
                 "the compiler made position-independent code; build with the flags of the kernel's own Makefile"
             }
+            Reason::CommonSymbol { .. } => "build with -fno-common, as the kernel's own Makefile does",
             Reason::NotLinked { .. } => {
                 "the build stopped before modpost finished; look into make.log and build again"
             }
@@ -69,7 +81,7 @@ impl Reason {
                 "kernel, headers and the modules it depends on do not belong together; bring them to the same version \
                  and rebuild"
             }
-            Reason::NoVersions => {
+            Reason::NoVersions | Reason::ExportsWithoutCrcs => {
                 "the headers' Module.symvers was missing or empty during the build; install the kernel's headers again \
                  and rebuild"
             }
@@ -178,6 +190,26 @@ impl fmt::Display for Reason {
                 "disagrees about version of symbol {symbol}: the module wants {module_crc:#010x}, the kernel has \
                  {kernel_crc:#010x}"
             ),
+            Reason::InvalidElf { log, what } => write!(f, "{log}: {what}"),
+            Reason::Unchecked { what } => {
+                write!(f, "damaged where the kernel does not check, which can crash it: {what}")
+            }
+            Reason::RelocationTarget { kind, place } => {
+                write!(f, "Invalid relocation target, existing value is nonzero for type {kind}: {place}")
+            }
+            Reason::RelocationOverflow { kind, place } => {
+                write!(f, "overflow in relocation type {kind}: {place}")
+            }
+            Reason::CommonSymbol { symbol } => {
+                write!(f, "please compile with -fno-common: {symbol} is a common symbol")
+            }
+            Reason::SameName { section } => {
+                write!(f, "cannot create duplicate filename: it has two sections {section}")
+            }
+            Reason::Nameless => f.write_str("its struct module has no name"),
+            Reason::ExportsWithoutCrcs => {
+                f.write_str("no versions for exported symbols: it has no CRCs of them")
+            }
             Reason::NoVersions => f.write_str("no symbol versions: the module was built without CRCs"),
             Reason::GplOnly { symbol, license } => {
                 write!(
@@ -238,6 +270,9 @@ impl fmt::Display for Reason {
             }
             Reason::Taints { license } => write!(f, "module license '{license}' taints kernel"),
             Reason::Stripped
+            | Reason::PercpuMemory { .. }
+            | Reason::SymbolSection { .. }
+            | Reason::RelocationTable
             | Reason::NotLinked { counted: true }
             | Reason::Relocation { .. }
             | Reason::NoSymbolVersion { .. }

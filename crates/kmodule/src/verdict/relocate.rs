@@ -1,0 +1,313 @@
+//! Relocations, tried without writing: in the kernel's order (apply_relocations in kernel/module/main.c), with the checks of
+//! x86-64 (apply_relocate_add in arch/x86/kernel/module.c). Other machines write into instructions; theirs are only held
+//! against the sections' limits.
+
+use super::damage::Doubts;
+use super::format::{Image, text};
+use super::{Reason, X86_64};
+use crate::elf::reader::{Relocation, SHT_NOBITS, SHT_REL, SHT_RELA, Section, Symbol};
+use std::collections::BTreeMap;
+
+const SHN_UNDEF: u16 = 0;
+const SHN_LORESERVE: u16 = 0xff00;
+const SHN_ABS: u16 = 0xfff1;
+const STB_WEAK: u8 = 2;
+
+/// Relocation types of the x86-64 psABI that its kernels apply.
+mod kind {
+    pub const NONE: u32 = 0;
+    pub const WORD64: u32 = 1;
+    pub const PC32: u32 = 2;
+    pub const PLT32: u32 = 4;
+    pub const WORD32: u32 = 10;
+    pub const SIGNED32: u32 = 11;
+    pub const PC64: u32 = 24;
+}
+
+/// Where a relocation writes, and where that leads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub offset: u64,
+    /// The section of its symbol; `None`: the symbol is of another module or of none.
+    pub leads_to: Option<usize>,
+    /// Symbol and addend.
+    pub goal: u64,
+    /// The address itself is written, all of it.
+    pub is_address: bool,
+}
+
+/// The places in each section that relocations write, in the order of the file.
+pub(super) type Places = BTreeMap<usize, Vec<Place>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Relocated {
+    /// The first that the kernel refuses; it looks no further.
+    pub refusal: Option<Reason>,
+    /// One that can crash the kernel comes first, so what would be refused later is not certain.
+    pub can_crash: bool,
+    pub doubts: Vec<Reason>,
+    pub places: Places,
+}
+
+/// What an earlier relocation made of a byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Byte {
+    Untouched,
+    /// With the first byte of a value that is surely not zero.
+    Filled,
+    /// Something.
+    Written,
+}
+
+pub(super) fn check(image: &Image<'_>) -> Relocated {
+    let mut run = Run {
+        image,
+        can_crash: false,
+        doubts: Doubts::default(),
+        places: Places::new(),
+        written: BTreeMap::new(),
+    };
+    // A forged table of sections can have each of them cover the whole file.
+    let total: u64 = image.sections.iter().map(|section| file_size(section)).fold(0, u64::saturating_add);
+    let refusal = if total > image.length.saturating_mul(2) {
+        run.doubts.add(|| "sections overlap".to_owned());
+        None
+    } else {
+        (1..image.sections.len()).find_map(|index| run.table(index))
+    };
+    let can_crash = run.can_crash;
+    Relocated {
+        refusal: refusal.filter(|_| !can_crash),
+        can_crash,
+        doubts: run.doubts.into_reasons(),
+        places: run.places,
+    }
+}
+
+/// The same bits as a signed number.
+fn signed(value: u64) -> i64 {
+    i64::from_ne_bytes(value.to_ne_bytes())
+}
+
+fn file_size(section: &Section<'_>) -> u64 {
+    if section.kind == SHT_NOBITS { 0 } else { section.size }
+}
+
+struct Run<'r, 'a> {
+    image: &'r Image<'a>,
+    can_crash: bool,
+    doubts: Doubts,
+    places: Places,
+    written: BTreeMap<usize, Vec<Byte>>,
+}
+
+impl Run<'_, '_> {
+    /// One section, if it is a table of relocations for a section in memory.
+    fn table(&mut self, index: usize) -> Option<Reason> {
+        const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
+        let image = self.image;
+        let table = image.sections.get(index)?;
+        let target = usize::try_from(table.info).ok().filter(|target| *target < image.sections.len())?;
+        if !image.is_in_memory(target) {
+            return None;
+        }
+        if table.flags & SHF_RELA_LIVEPATCH != 0 {
+            self.doubts.add(|| format!("{} is for live patching, which is not checked", text(table.name)));
+            return None;
+        }
+        let machine = image.reader.machine;
+        if table.kind == SHT_REL && machine == X86_64 && table.size > 0 {
+            return Some(Reason::RelocationTable);
+        }
+        if !matches!(table.kind, SHT_REL | SHT_RELA) {
+            return None;
+        }
+        let relocations = image.reader.relocations(table).ok()?;
+        if machine != X86_64 {
+            for relocation in relocations {
+                self.elsewhere(target, &relocation);
+            }
+            return None;
+        }
+        relocations.into_iter().find_map(|relocation| self.one(target, &relocation))
+    }
+
+    /// On machines whose relocations we do not know.
+    fn elsewhere(&mut self, target: usize, relocation: &Relocation) {
+        let Some(section) = self.image.sections.get(target) else { return };
+        if relocation.offset > section.size {
+            self.outside(target, relocation);
+        }
+    }
+
+    fn outside(&mut self, target: usize, relocation: &Relocation) {
+        self.can_crash = true;
+        let name = self.image.sections.get(target).map_or(&[][..], |section| section.name);
+        self.doubts.add(|| {
+            format!("a relocation writes at {:#x} of {}, which is shorter", relocation.offset, text(name))
+        });
+    }
+
+    fn symbol(&self, relocation: &Relocation) -> Option<Symbol> {
+        self.image.reader.symbol_in(self.image.bytes(self.image.symbols), relocation.symbol)
+    }
+
+    /// The section that a symbol is in.
+    fn section_of(&self, symbol: &Symbol) -> Option<usize> {
+        let index = usize::from(symbol.section);
+        let inside = symbol.section != SHN_UNDEF && symbol.section < SHN_LORESERVE;
+        (inside && index < self.image.sections.len()).then_some(index)
+    }
+
+    fn one(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
+        let image = self.image;
+        let section = image.sections.get(target)?;
+        // The kernel reads the symbol before it looks at the type.
+        let Some(symbol) = self.symbol(relocation) else {
+            self.can_crash = true;
+            self.doubts.add(|| format!("a relocation uses symbol {}, which is not there", relocation.symbol));
+            return None;
+        };
+        let size = match relocation.kind {
+            kind::NONE => return None,
+            kind::WORD64 | kind::PC64 => 8,
+            kind::PC32 | kind::PLT32 | kind::WORD32 | kind::SIGNED32 => 4,
+            other => return Some(Reason::Relocation { kind: other }),
+        };
+        let leads_to = self.section_of(&symbol);
+        let goal = symbol.value.wrapping_add(relocation.addend.unwrap_or_default());
+        let is_address = relocation.kind == kind::WORD64;
+        self.places.entry(target).or_default().push(Place {
+            offset: relocation.offset,
+            leads_to,
+            goal,
+            is_address,
+        });
+        if relocation.offset.checked_add(size).is_none_or(|end| end > section.size) {
+            self.outside(target, relocation);
+            return None;
+        }
+        let place = || format!("byte {:#x} of {}", relocation.offset, text(section.name));
+        if self.is_taken(target, relocation, &symbol, usize::try_from(size).unwrap_or_default()) {
+            return Some(Reason::RelocationTarget { kind: relocation.kind, place: place() });
+        }
+        self.leads_inside(&symbol, relocation, leads_to, target);
+        self.overflows(&symbol, relocation, leads_to)
+            .then(|| Reason::RelocationOverflow { kind: relocation.kind, place: place() })
+    }
+
+    /// Whether there is something at the place already; marks it.
+    fn is_taken(&mut self, target: usize, relocation: &Relocation, symbol: &Symbol, size: usize) -> bool {
+        let image = self.image;
+        let bits = image.sections.get(target).filter(|section| section.kind != SHT_NOBITS);
+        let Some(start) = usize::try_from(relocation.offset).ok().filter(|_| bits.is_some()) else {
+            self.doubts.add(|| "a relocation writes into a section without contents".to_owned());
+            return false;
+        };
+        let bytes = image.bytes(target);
+        if bytes.get(start..start + size).is_some_and(|old| old.iter().any(|byte| *byte != 0)) {
+            return true;
+        }
+        let written = self.written.entry(target).or_insert_with(|| vec![Byte::Untouched; bytes.len()]);
+        let Some(marks) = written.get_mut(start..start + size) else { return false };
+        if marks.first() == Some(&Byte::Filled) {
+            return true;
+        }
+        let overlaps = marks.iter().any(|mark| *mark != Byte::Untouched);
+        marks.fill(Byte::Written);
+        let strong = symbol.bind != STB_WEAK && symbol.section != SHN_ABS;
+        let absolute = matches!(relocation.kind, kind::WORD64 | kind::SIGNED32);
+        if strong && (absolute || symbol.section == SHN_UNDEF) {
+            if let Some(first) = marks.first_mut() {
+                *first = Byte::Filled;
+            }
+        }
+        if overlaps {
+            self.doubts.add(|| format!("two relocations write at {:#x}", relocation.offset));
+        }
+        false
+    }
+
+    /// Doubts about a symbol that is not in memory, or an addend that leads out of its section.
+    fn leads_inside(
+        &mut self,
+        symbol: &Symbol,
+        relocation: &Relocation,
+        leads_to: Option<usize>,
+        target: usize,
+    ) {
+        /// Compilers address what is before or behind an array, and instructions count from their own end.
+        const SLACK: i64 = 0x10_0000;
+        /// More than this past a symbol of another module is nothing that an instruction can reach.
+        const FAR: i64 = 0x1_0000_0000;
+        let addend = signed(relocation.addend.unwrap_or_default());
+        let Some(index) = leads_to else {
+            if addend.unsigned_abs() > FAR.unsigned_abs() {
+                self.doubts.add(|| format!("a relocation leads {addend} bytes past its symbol"));
+            }
+            return;
+        };
+        let Some(section) = self.image.sections.get(index) else { return };
+        if !self.image.is_in_memory(index) && self.image.percpu != Some(index) {
+            self.doubts.add(|| format!("a relocation leads to {}, which is not loaded", text(section.name)));
+        }
+        let size = i64::try_from(section.size).unwrap_or(i64::MAX);
+        let value = signed(symbol.value);
+        if value < 0 || value > size {
+            self.doubts.add(|| {
+                format!("symbol {} is outside its section {}", relocation.symbol, text(section.name))
+            });
+        }
+        let goal = value.wrapping_add(addend);
+        if goal < -SLACK || goal > size.saturating_add(SLACK) {
+            let from = self.image.sections.get(target).map_or(&[][..], |section| section.name);
+            self.doubts.add(|| {
+                format!(
+                    "a relocation at {:#x} of {} leads out of {}",
+                    relocation.offset,
+                    text(from),
+                    text(section.name)
+                )
+            });
+        }
+    }
+
+    /// The value surely does not fit. Modules lie in the upper two gigabytes.
+    fn overflows(&mut self, symbol: &Symbol, relocation: &Relocation, leads_to: Option<usize>) -> bool {
+        const LOWEST: i128 = -0x8000_0000;
+        const HIGHEST: i128 = -0x100_0000;
+        let with_sign = match relocation.kind {
+            kind::WORD32 => false,
+            kind::SIGNED32 => true,
+            _ => return false,
+        };
+        let fits = |value: i128| {
+            // As the kernel computes: in 64 bits.
+            let value = (value & i128::from(u64::MAX)) as u64;
+            if with_sign { i32::try_from(signed(value)).is_ok() } else { u32::try_from(value).is_ok() }
+        };
+        let distance =
+            i128::from(signed(symbol.value)) + i128::from(signed(relocation.addend.unwrap_or_default()));
+        let bases = match leads_to {
+            // Per-processor addresses are distances.
+            Some(index) if self.image.percpu == Some(index) => return false,
+            Some(index) if self.image.is_in_memory(index) => (LOWEST, HIGHEST),
+            Some(_) => return false,
+            None if symbol.section == SHN_ABS => (0, 0),
+            None if symbol.bind == STB_WEAK => return false,
+            None => (LOWEST, HIGHEST),
+        };
+        let (low, high) = (fits(bases.0 + distance), fits(bases.1 + distance));
+        if low && high {
+            return false;
+        }
+        // Symbols of the kernel can be per-processor distances too.
+        if low || high || symbol.section == SHN_UNDEF {
+            self.doubts.add(|| {
+                format!("whether relocation type {} overflows depends on addresses", relocation.kind)
+            });
+            return false;
+        }
+        true
+    }
+}
