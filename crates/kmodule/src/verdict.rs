@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 mod damage;
 mod format;
+mod generation;
 mod license;
 mod reason;
 mod relocate;

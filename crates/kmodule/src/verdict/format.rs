@@ -4,7 +4,8 @@
 //! `elf_validity_cache_copy` that also counts sections (6.4 to 6.12), and the same split up and extended (since 6.13).
 //! What a kernel trusts without a check is in [`super::damage`].
 
-use super::{KernelView, Reason, machine, since};
+use super::generation::Generation;
+use super::{KernelView, Reason, machine};
 use crate::elf::reader::{
     Reader, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_NULL, SHT_SYMTAB, Section, string_at,
     until_nul,
@@ -16,40 +17,6 @@ const THIS_MODULE: &str = ".gnu.linkonce.this_module";
 
 /// Where `struct module` of 64-bit kernels has the name, and how long it may be with its NUL.
 const NAME: std::ops::Range<usize> = 24..80;
-
-/// Which checks a kernel has.
-#[derive(Clone, Copy)]
-struct Generation {
-    /// It counts sections (6.4).
-    counts: bool,
-    /// One function for each part of the file, and every section's name is checked (6.13; late releases of 6.12).
-    split: bool,
-    /// The string table of the symbols is checked (6.13).
-    symbol_names: bool,
-    /// String tables have the type of string tables (7.0; late releases of 6.12).
-    typed: bool,
-    /// CRCs beside names of any length (6.14).
-    extended: bool,
-}
-
-impl Generation {
-    fn of(release: &str) -> Generation {
-        // Seen in Debian's 6.12.117. Which release of 6.12 was the first with it is not known.
-        let late = release.strip_prefix("6.12.").is_some_and(|rest| {
-            rest.split(|c: char| !c.is_ascii_digit())
-                .next()
-                .and_then(|n| n.parse().ok())
-                .is_some_and(|n: u32| n >= 100)
-        });
-        Generation {
-            counts: since(release, 6, 4),
-            split: late || since(release, 6, 13),
-            symbol_names: since(release, 6, 13),
-            typed: late || since(release, 7, 0),
-            extended: since(release, 6, 14),
-        }
-    }
-}
 
 /// The sections of a module, as a kernel of one generation finds them.
 pub(super) struct Image<'a> {
@@ -462,11 +429,13 @@ impl<'a> Image<'a> {
         Generation::of(k.release).split.then(|| Reason::SameName { section: text(twice) })
     }
 
-    /// `struct module` is empty and so has no name: nothing can be made in /sys. With other things in it there is no telling
-    /// what happens before.
+    /// `struct module` has no name: nothing can be made in /sys. With other things in it there is no telling what happens
+    /// before.
     pub fn lacks_name(&self) -> bool {
         let bytes = self.bytes(self.this_module);
-        self.reader.class == Class::Elf64 && bytes.get(NAME).is_some() && bytes.iter().all(|byte| *byte == 0)
+        self.reader.class == Class::Elf64
+            && !self.holds_more_than_a_name()
+            && bytes.get(NAME).is_some_and(|name| name.first() == Some(&0))
     }
 
     /// `struct module` has other things in it than a name. The kernel adds to the sizes it finds there.
