@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 
 export DKMS_BIN
 
-.PHONY: all tools build test check unit fetch attacks e2e packages robust debs rpm test-vm test-deb test-deb-packages test-archive test-rpm fuzz-smoke fuzz deny msrv bench demo clean help
+.PHONY: all tools build test check unit fetch attacks test-confined e2e packages robust debs rpm test-vm test-deb test-deb-packages test-archive test-rpm fuzz-smoke fuzz deny msrv bench demo clean help
 
 all: build
 
@@ -38,6 +38,9 @@ robust: build fetch ## Crashes, full disks, many at once, interrupts, the job se
 
 attacks: build fetch ## What hostile packages try, and what is enforced in containers, chroots and old kernels (root)
 	tests/attacks.sh
+
+test-confined: build fetch ## Every package of the archive builds confined as it does unconfined, to the byte (root, long)
+	tests/confined.sh
 
 test-vm: build ## The verdicts of `dkms verify` against real kernels, all boots; Secure Boot from end to end (root, qemu)
 	tests/fetch.sh --vm-debian

@@ -19,7 +19,7 @@ clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 unit() { cargo test --workspace --exclude dkms-tests --locked; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
 build() { cargo build --release --locked -p dkms; }
-attacks() { tests/attacks.sh; }
+attacks() { tests/attacks.sh && tests/confined.sh --sample; }
 scenarios() { cargo test --release --locked -p dkms-tests --lib --test harness --test takeover --test scenarios; }
 pages() { tests/docs.sh; }
 crash() { tests/crash.sh; }
