@@ -37,7 +37,7 @@ msrv() { tests/msrv.sh; }
 shell() {
     command -v shellcheck >/dev/null || { echo 'skipped: no shellcheck here'; return 0; }
     shellcheck .ci/run tests/*.sh tests/attacks/inside.sh tests/vm/session packaging/deb.sh packaging/rpm.sh packaging/debian/postrm \
-        && shellcheck -s bash -e SC2016,SC2010 tests/scenarios/*.sh \
+        && shellcheck -s bash -e SC2016,SC2010,SC2317,SC1091 tests/scenarios/*.sh \
         && shellcheck -s sh tests/vm/init tests/vm/guest tests/vm/mutation-guest
 }
 # The packaging's own tests.

@@ -42,13 +42,14 @@ mv "/lib/modules/$K/build" /run/b1; mv "/lib/modules/$K612/build" /run/b2
 bash /root/idle
 mv /run/b1 "/lib/modules/$K/build"; mv /run/b2 "/lib/modules/$K612/build"
 #: step while-others-hold-the-locks 0 ours
-mkdir -p /var/lib/dkms/.lock; cd /var/lib/dkms/.lock
+mkdir -p /var/lib/dkms/.lock
+cd /var/lib/dkms/.lock || exit 1
 for l in "install-$K-$A" "install-$K612-$A" "install-6.99.0-none-$A" build-single-1.0 build-ver-1.9 signing-key; do
 	( flock -x 9; exec sleep 60 ) 9>>"$l" & echo $! >>/run/holders
 done
 sleep .3
 timeout 50 bash /root/idle
-kill $(cat /run/holders)
+xargs kill </run/holders
 #: step read-only-tree-and-work 1 ours
 mount --bind /var/lib/dkms /var/lib/dkms; mount -o remount,ro,bind /var/lib/dkms
 code 1 dkms uninstall single/1.0 -k "$K" 2>/run/err1 >&2
@@ -57,7 +58,7 @@ code 1 dkms unbuild ver/1.9 -k "$K" 2>/run/err3 >&2
 code 1 dkms kernel_prerm -k "$K" 2>/run/err4 >&2
 sed -i s/AUTOINSTALL=no/AUTOINSTALL=yes/ /usr/src/ver-1.9/dkms.conf
 code 1 dkms autoinstall -k "$K" 2>/run/err5 >&2
-for e in /run/err?; do grep -q 'Read-only file system' $e; code 1 grep -q 'root' $e; same "$(grep -c error $e)" 1; done
+for e in /run/err?; do grep -q 'Read-only file system' "$e"; code 1 grep -q 'root' "$e"; same "$(grep -c error "$e")" 1; done
 umount /var/lib/dkms
 exit 1
 #: step excluded-on-a-read-only-tree 0 ours

@@ -78,6 +78,7 @@ ops=(
     "{\"Remove\":{\"path\":\"$t\",\"saved\":\"/var/lib/.y\"}}"
 )
 for op in "${ops[@]}"; do
+    # shellcheck disable=SC2034 # read by journal
     for COMMIT in '' 1; do
         make_it() { journal "{\"Text\":{\"path\":\"$t/mok.pub\",\"text\":\"\"}}" "$op"; }
         hostile make_it
@@ -114,7 +115,7 @@ attempt 0 status single
 . /run/hostile.sh
 for name in .lock .building .recovery.log post_transaction.log; do
     for to in /opt/out/canary ../../../opt/out; do
-        as_link() { rm -rf "${T:?}/$name"; ln -s $to "$T/$name"; }
+        as_link() { rm -rf "${T:?}/$name"; ln -s "$to" "$T/$name"; }
         hostile as_link
         attempt 6 install multi/1.0 -k "$K" -- "$name is a symbolic link to $to, which is outside"
     done

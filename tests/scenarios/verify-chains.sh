@@ -68,6 +68,6 @@ P
 exit "${rc:-0}"
 #: step two-that-need-each-other 6 ours
 dkms remove upper/1.0 --all
-dkms install circle/1.0 -k "$K" 2>/run/err || { rc=$?; grep -q 'neither can be loaded first' /run/err || exit 97; exit $rc; }
+dkms install circle/1.0 -k "$K" 2>/run/err || { rc=$?; grep -q 'neither can be loaded first' /run/err || exit 97; exit "$rc"; }
 #: step and-nothing-is-there 0 ours
 same "$(installed round)$(installed about)" ""

@@ -1,6 +1,6 @@
 //! The dkms tree: where everything is ([`layout`]), what is there ([`state`]), what we wrote down about it
 //! ([`manifest`]), the kernel's own modules that had to make room ([`originals`]), and how far a path
-//! may lead ([`beneath`]).
+//! may lead (`beneath`).
 
 pub(crate) mod beneath;
 pub mod entry;
