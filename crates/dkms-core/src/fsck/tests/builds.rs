@@ -83,9 +83,7 @@ fn links_that_lead_nowhere() {
 
 #[test]
 fn installed_files_that_are_missing_are_installed_again() {
-    let mut w = World::new();
-    // The made-up module is none that a kernel would load.
-    w.options.force = true;
+    let w = World::new();
     w.installed(K);
     fs::remove_file(w.module(K)).unwrap();
     w.repairs("installed-missing", &format!("lib/modules/{K}/updates/foo.ko"));

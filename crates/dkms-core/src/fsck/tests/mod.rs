@@ -209,7 +209,10 @@ fn module() -> Vec<u8> {
     e.extend([0; 64]);
     e.extend(section(1, 1, info_at, info.len()));
     e.extend(section(10, 3, names_at, names.len()));
-    e.extend(section(20, 1, this_at, 64));
+    let mut this_module = section(20, 1, this_at, 64);
+    // SHF_WRITE and SHF_ALLOC: without the latter the kernel does not find it.
+    this_module[8] = 3;
+    e.extend(this_module);
     let mut symbols = section(46, 2, this_at, 0);
     (symbols[40], symbols[56]) = (2, 24);
     e.extend(symbols);
