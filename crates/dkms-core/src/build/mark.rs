@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::ids::Build;
 use crate::layers;
 use crate::lock;
+use crate::names_as_json;
 use crate::session::Session;
 use dkms_sys::{fs, sys};
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,11 @@ use std::path::{Path, PathBuf};
 struct Made {
     build: Build,
     /// Where it is made.
+    #[serde(with = "names_as_json")]
     directory: PathBuf,
     /// `K/A` is in place and POST_BUILD has not ended: it counts for nothing, and what is at this path, if anything, is
     /// the earlier build.
+    #[serde(with = "names_as_json::optional")]
     unfinished: Option<PathBuf>,
 }
 
@@ -70,7 +73,8 @@ impl Mark {
     }
 
     fn write(&self) -> Result<()> {
-        let bytes = serde_json::to_vec(&self.made).unwrap_or_default();
+        let bytes = serde_json::to_vec(&self.made)
+            .map_err(|e| dkms_sys::IoError::new("write", &self.path, std::io::Error::from(e)))?;
         // In place: half a mark is none, and what it is about has not begun then.
         let file = fs::create_truncated(&self.path)?;
         let written = std::io::Write::write_all(&mut &file, &bytes);
