@@ -66,7 +66,7 @@ impl<'a> Judge<'a> {
         if verdict.doubts.contains(&Reason::NoSymvers) && self.first(&Reason::NoSymvers) {
             let help = Reason::NoSymvers.help();
             warnings.push(format!(
-                "whether kernel {release} loads {} is not certain: {}\n  {help}",
+                "whether kernel {release} loads {} is not certain: {}\n{help}",
                 path.display(),
                 Reason::NoSymvers
             ));
@@ -74,7 +74,7 @@ impl<'a> Judge<'a> {
         let told = open.iter().filter(|reason| self.first(reason));
         for reason in told.chain(certain.iter().filter(|_| self.force)).take(3) {
             warnings.push(format!(
-                "kernel {release} would not load {} as things stand: {reason}\n  {}",
+                "kernel {release} would not load {} as things stand: {reason}\n{}",
                 path.display(),
                 reason.help()
             ));

@@ -196,9 +196,13 @@ pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
 /// A configured key whose directory is not there is elsewhere (a disk that is not mounted, a misspelt path): another one
 /// must not be made in its place. Only directories of dkms and of the distribution are made.
 fn require_directories(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
+    // Gentoo's is the one that the kernel's configuration names, among its headers.
+    let gentoo = s.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Gentoo);
+    let of_kernel = |dir: &Path| gentoo && dir.starts_with(&s.layout.install_tree);
     for path in [Path::new(&pair.key), &*pair.certificate] {
         let Some(dir) = path.parent() else { continue };
-        if dir == s.layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok") {
+        let own = dir == s.layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
+        if own || of_kernel(dir) {
             dkms_sys::fs::create_dir_all(dir)?;
         } else if !dir.is_dir() {
             return Err(Error::SignFailed {
