@@ -185,8 +185,7 @@ pub fn build(
         Ok(manifest) => {
             dkms_sys::fs::remove_tree(&dir)?;
             dkms_sys::fs::remove_file(s.layout.failed_log(b))?;
-            dkms_sys::fs::remove_file(&log.path)?;
-            let _ = std::fs::remove_dir(s.layout.version_dir(&b.package).join(".log"));
+            remove_log(&log)?;
             let modules = manifest
                 .modules
                 .iter()
@@ -197,7 +196,7 @@ pub fn build(
         // Nobody wants to read the log of a build that they have interrupted themselves.
         Err(Error::Interrupted(_)) => {
             let _ = dkms_sys::fs::remove_tree(&dir);
-            let _ = dkms_sys::fs::remove_file(&log.path);
+            let _ = remove_log(&log);
         }
         Err(_) => {
             owner::take_back(&dir);
@@ -249,6 +248,13 @@ fn sandbox(s: &Session<'_>, target: &Target, b: &Build, loaded: &Loaded, dir: &P
         s,
         sandbox::Wanted { dir, seen: &seen, hidden: target.hidden(s), visible, policy: &loaded.conf.confine },
     )
+}
+
+/// Removes the log of a build that is over, and its directory unless other builds have theirs in it.
+fn remove_log(log: &MakeLog) -> Result<()> {
+    dkms_sys::fs::remove_file(&log.path)?;
+    let _ = log.path.parent().map(std::fs::remove_dir);
+    Ok(())
 }
 
 fn keep_log(s: &Session<'_>, b: &Build, log: &MakeLog, shown: &Path) {
