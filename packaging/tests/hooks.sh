@@ -122,6 +122,10 @@ cases() {
     check 'all kernels' "$hello $both headers 5.10.0-1; echo autoinstall_all_kernels=1 >/etc/dkms/framework.conf" \
         "$(calls_for 5.10.0-1 6.1.0-9 6.1.0-10)" common.postinst hello 1
     check 'a broken framework.conf' "$hello $both echo 'x=(' >/etc/dkms/framework.conf" "$(calls_for 6.1.0-9 6.1.0-10)" common.postinst hello 1
+    check 'the first failure is the last' "$hello $both echo continue_on_error=false >/etc/dkms/framework.conf; echo install=10 >\"\$DIR/codes\"" \
+        "$(line 'dkms add -m hello -v 1' 'dkms install -m hello -v 1 -k 6.1.0-9' 'exit 10')" common.postinst hello 1
+    check 'one after the other' "$hello $both echo continue_on_error=false >/etc/dkms/framework.conf" \
+        "$(line 'dkms add -m hello -v 1' 'dkms install -m hello -v 1 -k 6.1.0-9' 'dkms install -m hello -v 1 -k 6.1.0-10' 'exit 0')" common.postinst hello 1
     check 'chroot, first installation' "$hello kernel 6.1.0-10; headers 6.1.0-10; headers 5.10.0-1" "$(calls_for 5.10.0-1 6.1.0-10)" common.postinst hello 1
     check 'chroot, upgrade' "$hello kernel 6.1.0-10; headers 6.1.0-10; headers 5.10.0-1" "$(calls_for 6.1.0-10)" common.postinst hello 1 '' '' 0.9
     check 'newest has no headers' "$hello $both rm -r /lib/modules/6.1.0-10/build" "$(calls_for 6.1.0-9)" common.postinst hello 1

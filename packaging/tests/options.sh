@@ -74,6 +74,8 @@ same 'actions fish looks for' "$scratch/actions" "$scratch/fish-known"
 
 # --- the settings
 sed -n 's/^    pub \([a-z_]*\): Option<.*/\1/p' "$top/crates/dkms-conf/src/framework_conf.rs" >"$scratch/settings"
+# Read by common.postinst, not by the program.
+echo continue_on_error >>"$scratch/settings"
 sed -n 's/^\.It Cm //p' "$here/man/dkms-framework.conf.5" | tr -d ' ' | tr ',' '\n' >"$scratch/man-settings"
 sed -n 's/^#\([a-z_]*\)=.*/\1/p' "$here/framework.conf" >"$scratch/file-settings"
 same 'settings: program, dkms-framework.conf(5)' "$scratch/settings" "$scratch/man-settings"

@@ -155,6 +155,27 @@ results() { # A build leaves a link, a fifo, a hard link, another user's file or
 }
 build_odd() { build odd; local rc=$?; [[ $rc == 1 ]] && rc=7; return $rc; }
 
+post_build_results() { # POST_BUILD replaces what was checked and signed, or leaves a link; headers that it adds are kept.
+    module poster
+    conf poster 'POST_BUILD="post.sh $kernelver"'
+    cat >/usr/src/poster-1/post.sh <<'P'
+#!/bin/sh
+cd "/var/lib/dkms/poster/1/$1/x86_64" || exit 1
+cp /usr/src/poster-1/poster.c module/poster.ko 2>/dev/null; rm -f .manifest.json; mv module gone 2>/dev/null
+echo '#define CONFIGURED' >configured.h; mkdir -p include; echo more >include/more.h
+P
+    chmod 755 /usr/src/poster-1/post.sh
+    code 0 build poster
+    local made=/var/lib/dkms/poster/1/$K/x86_64
+    [[ -e $made/configured.h && -e $made/include/more.h ]] || wrong 'the headers were not kept'
+    [[ $(stat -c %u "$made/configured.h") == 0 ]] || wrong 'they are not root'"'"'s'
+    [[ $(stat -c %s "$made/module/poster.ko") -gt 2000 && -e $made/.manifest.json ]] || wrong 'what was checked was replaced'
+    sed -i 's#^echo .*#ln -s /etc/shadow leak#' /usr/src/poster-1/post.sh
+    dkms remove poster/1 --all >/dev/null 2>&1
+    build poster && wrong 'a link was accepted'
+    ! dkms status poster | grep -q built || wrong 'built all the same'
+}
+
 policy() { # A package chooses its own policy, or a misspelt policy is silently ignored.
     module chooser; conf chooser 'CONFINE=off' 'CONFINE_WRITE=/etc'; after chooser 'echo x >/etc/planted'
     code 0 build chooser
@@ -284,7 +305,7 @@ ordinary_user() { # An unprivileged user builds on a tree of theirs, in a user n
     done
 }
 
-all=(build_typing script_reads_terminal build_keys private_key_and_homes leftovers writes_elsewhere network results policy limits injection places chroot_without_proc ordinary_user)
+all=(build_typing script_reads_terminal build_keys private_key_and_homes leftovers writes_elsewhere network results post_build_results policy limits injection places chroot_without_proc ordinary_user)
 (($#)) || set -- "${all[@]}"
 for current in "$@"; do
     bad=0

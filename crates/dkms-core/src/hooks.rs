@@ -6,6 +6,7 @@ use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
 use dkms_sys::process::{Command, ProcessError, Status, Stream};
+use dkms_sys::sandbox::Place;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,7 @@ pub(crate) fn run_build_script(
     package: &PackageId,
     script: &Script<'_>,
     sandbox: &BuildSandbox,
+    places: &[Place],
     real: &Path,
     log: &File,
 ) -> Result<Option<Status>> {
@@ -83,7 +85,7 @@ pub(crate) fn run_build_script(
     let line = format!("{} {}", dkms_sys::process::quote(program.as_os_str()), rest_of(script.line));
     let log = log.try_clone().map_err(|source| io("write", &program, source))?;
     let command = sandbox
-        .command(shell(s))
+        .command_with(shell(s), places)
         .args(["-c", &line])
         .envs(s.host.environment.iter().cloned())
         .envs(script.environment.iter().cloned())

@@ -27,6 +27,7 @@ use crate::tree::state;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::fs::TempDir;
 use dkms_sys::jobserver::{Jobserver, Slots};
+use dkms_sys::sandbox::{Access, Part, Place};
 use log::MakeLog;
 use mark::Mark;
 use sandbox::BuildSandbox;
@@ -293,7 +294,7 @@ impl<'a> Job<'a> {
             .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
             .map_err(|e| load::bad_regex(self.loaded, &e.to_string()))?;
         let patches = prepare::patch(s, b, self.sandbox, self.dir, &names, self.log)?;
-        self.script("PRE_BUILD", conf.pre_build.as_deref(), self.environment)?;
+        self.script("PRE_BUILD", conf.pre_build.as_deref(), self.environment, &[])?;
         let line = make::command_line(s, b, self.loaded, self.target.toolchain.llvm)?;
         s.tell(Event::Detail { text: line.clone() });
         s.tell(Event::BuildStage { build: b.clone(), stage: "make".into() });
@@ -435,7 +436,7 @@ impl<'a> Job<'a> {
         let (name, value) = crate::lock::variable(s, held);
         environment.retain(|(other, _)| *other != name);
         environment.push((name, value));
-        self.script("POST_BUILD", conf.post_build.as_deref(), &environment)?;
+        self.post_build(conf.post_build.as_deref(), &environment)?;
         dkms_sys::fs::copy_file(&self.log.path, s.layout.make_log(b))?;
         if conf.build_depends_rebuild {
             remember_dependencies(s, b, &conf.build_depends)?;
@@ -446,11 +447,53 @@ impl<'a> Job<'a> {
         Ok(manifest)
     }
 
+    /// POST_BUILD sees `K/A` as a copy that it may write: ZFS puts headers for other packages there. What is new in it
+    /// joins `K/A`; what was there stays as it was checked and signed.
+    fn post_build(&self, line: Option<&str>, environment: &[(String, String)]) -> Result<()> {
+        let s = self.s;
+        if line.is_none_or(str::is_empty) || !self.sandbox.is_on() {
+            return self.script("POST_BUILD", line, environment, &[]);
+        }
+        let built = s.layout.built_dir(self.b);
+        let copy = TempDir::new_in(&s.options.tmp_location, "dkms-built")?;
+        let dir = copy.path().join("built");
+        dkms_sys::fs::copy_tree(&built, &dir)?;
+        self.sandbox.give(&dir)?;
+        if dkms_sys::sandbox::lacks(Part::Mounts) {
+            // It cannot be shown the copy; what it writes there is refused.
+            return self.script("POST_BUILD", line, environment, &[]);
+        }
+        let place = Place { source: dir.clone(), target: built.clone(), access: Access::Write };
+        self.script("POST_BUILD", line, environment, &[place])?;
+        self.take_new(&dir, Path::new(""), &built)
+    }
+
+    /// Brings the files of `dir` that `built` does not have to it. `below` is where in both.
+    fn take_new(&self, dir: &Path, below: &Path, built: &Path) -> Result<()> {
+        for name in dkms_sys::fs::list_dir(dir.join(below))? {
+            let name = below.join(name);
+            let (from, to) = (dir.join(&name), built.join(&name));
+            if dkms_sys::fs::is_real_dir(&from) {
+                if !dkms_sys::fs::exists(&to) {
+                    dkms_sys::fs::create_dir_all(&to)?;
+                }
+                if dkms_sys::fs::is_real_dir(&to) {
+                    self.take_new(dir, &name, built)?;
+                }
+            } else if !dkms_sys::fs::exists(&to) {
+                let bytes = dkms_sys::fs::read_untrusted(dir, &name, self.sandbox.owner())?;
+                dkms_sys::fs::create_new(&to, &bytes, 0o644)?;
+            }
+        }
+        Ok(())
+    }
+
     fn script(
         &self,
         directive: &'static str,
         line: Option<&str>,
         environment: &[(String, String)],
+        places: &[Place],
     ) -> Result<()> {
         let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
         self.log.begin(&format!("Running {directive}"), line)?;
@@ -459,7 +502,7 @@ impl<'a> Job<'a> {
         let script = Script { directive, line, directory: &directory, environment };
         let package = &self.b.package;
         let done =
-            hooks::run_build_script(self.s, package, &script, self.sandbox, self.dir, self.log.file())?;
+            hooks::run_build_script(self.s, package, &script, self.sandbox, places, self.dir, self.log.file())?;
         let Some(status) = done else { return Ok(()) };
         self.log.end(status.code_for_shell(), started.elapsed())?;
         if status.success() {

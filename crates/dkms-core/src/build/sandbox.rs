@@ -103,7 +103,15 @@ impl BuildSandbox {
     /// # Errors
     /// The first file that cannot be given.
     pub(crate) fn hand_over(&self) -> Result<()> {
-        Ok(super::owner::give(&self.dir, self.user.ids())?)
+        self.give(&self.dir)
+    }
+
+    /// Gives a tree to the build's user.
+    ///
+    /// # Errors
+    /// The first file that cannot be given.
+    pub(crate) fn give(&self, path: &Path) -> Result<()> {
+        Ok(super::owner::give(path, self.user.ids())?)
     }
 
     /// Whether commands are confined at all.
@@ -123,17 +131,17 @@ impl BuildSandbox {
 
     /// A command that runs in the build directory.
     pub(crate) fn command(&self, program: impl Into<OsString>) -> Command {
-        self.command_with(program, None)
+        self.command_with(program, &[])
     }
 
-    /// A command that runs in the build directory and may also write `more`, which is given to its user.
-    fn command_with(&self, program: impl Into<OsString>, more: Option<&Path>) -> Command {
+    /// A command that runs in the build directory and has these places too.
+    pub(crate) fn command_with(&self, program: impl Into<OsString>, more: &[Place]) -> Command {
         let command = Command::new(program).cwd(&self.seen).env("PWD", &self.seen);
         let command = if self.dir == self.seen { command } else { command.bind(&self.dir, &self.seen) };
         match &self.profile {
             Some(profile) => {
                 let mut profile = profile.clone();
-                profile.places.extend(more.map(|dir| Place::new(dir, Access::Write)));
+                profile.places.extend(more.iter().cloned());
                 command.confine(profile)
             }
             None => self.hidden.iter().fold(command, |command, file| command.hide(file)),
@@ -173,8 +181,9 @@ impl BuildSandbox {
         let place = TempDir::new_in(&s.options.tmp_location, "dkms-file")?;
         let file = place.path().join(name);
         dkms_sys::fs::create_new(&file, bytes, 0o600)?;
-        super::owner::give(place.path(), self.user.ids())?;
-        let command = prepare(self.command_with(program, Some(place.path()))).arg(&file);
+        self.give(place.path())?;
+        let writable = Place::new(place.path(), Access::Write);
+        let command = prepare(self.command_with(program, &[writable])).arg(&file);
         let done = self.run(s, command, "strip debugging symbols")?;
         let changed = dkms_sys::fs::read_untrusted(place.path(), name, self.owner())?;
         Ok((done, changed))
