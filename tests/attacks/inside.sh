@@ -108,7 +108,9 @@ writes_elsewhere() { # A build writes into /usr/src, /lib/modules, /etc or anoth
 }
 
 network() { # A build reaches the network, by a connection or through io_uring, vsock or netlink.
-    ip link set lo up 2>/dev/null || true
+    # The private root's own loopback interface: SIOCSIFFLAGS, IFF_UP and IFF_RUNNING.
+    python3 -c 'import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh", b"lo", 0x41))'
     python3 -c 'import socket,time
 s=socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", 18765)); s.listen()
 time.sleep(60)' & local listener=$!

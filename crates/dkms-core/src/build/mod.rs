@@ -501,8 +501,15 @@ impl<'a> Job<'a> {
         let directory = self.s.layout.build_dir(&self.b.package);
         let script = Script { directive, line, directory: &directory, environment };
         let package = &self.b.package;
-        let done =
-            hooks::run_build_script(self.s, package, &script, self.sandbox, places, self.dir, self.log.file())?;
+        let done = hooks::run_build_script(
+            self.s,
+            package,
+            &script,
+            self.sandbox,
+            places,
+            self.dir,
+            self.log.file(),
+        )?;
         let Some(status) = done else { return Ok(()) };
         self.log.end(status.code_for_shell(), started.elapsed())?;
         if status.success() {
