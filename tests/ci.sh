@@ -31,7 +31,7 @@ vm() { tests/vm.sh && tests/vm.sh --mutations 120 --doubtful 4 6.1; }
 mok() { tests/mok.sh; }
 rpm() { tests/rpm.sh; }
 packages() { cargo test --release --locked -p dkms-tests --test packages; }
-fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-45}"; }
+fuzz() { tests/fuzz.sh "${FUZZ_SECONDS:-30}"; }
 deny() { tests/deny.sh; }
 msrv() { tests/msrv.sh; }
 shell() {
