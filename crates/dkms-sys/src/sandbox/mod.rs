@@ -53,7 +53,7 @@ pub struct Limits {
     /// Address space of each process, in bytes.
     pub address_space: Option<u64>,
     /// Processes at a time, the program and all that it starts. It is ended when there are more; with a user of its own
-    /// the kernel refuses more.
+    /// the kernel refuses many more.
     pub processes: Option<u64>,
     /// Size of a file it writes, in bytes.
     pub file_size: Option<u64>,
@@ -223,7 +223,9 @@ impl Profile {
 
     fn rlimits(&self, own_user: bool) -> Vec<(libc::__rlimit_resource_t, u64)> {
         // The kernel counts processes per user; of a user who is not the program's alone others would be counted too.
-        let processes = self.limits.processes.filter(|_| own_user);
+        // Above the limit itself, so that counting finds it exceeded and can say so, rather than that forks fail; but
+        // nothing grows further between two counts.
+        let processes = self.limits.processes.filter(|_| own_user).map(|limit| limit.saturating_add(64));
         let all = [
             (libc::RLIMIT_AS, self.limits.address_space),
             (libc::RLIMIT_NPROC, processes),
