@@ -50,7 +50,12 @@ impl BuildUser {
         // Whoever has processes under one of these IDs could reach into the programs that we run under it.
         let busy = dkms_sys::sys::users_with_processes();
         let taken = |id| taken.iter().any(|t| t.has(id)) || busy.contains(&id);
-        let free = (first..=last).filter(|id| !taken(*id) && sandbox::is_mapped(*id));
+        // From anywhere in the range: a container's network namespace does not know the claims of the machine, but its
+        // processes count towards the same limits.
+        let count = u64::from(last - first) + 1;
+        let start = dkms_sys::sys::random() % count;
+        let ids = (0..count).filter_map(|n| u32::try_from(u64::from(first) + (start + n) % count).ok());
+        let free = ids.filter(|id| !taken(*id) && sandbox::is_mapped(*id));
         let mut fallback = None;
         // A few hundred at most are asked for, whatever the range.
         for id in free.take(1024) {

@@ -57,6 +57,15 @@ pub fn process_name(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
+/// A random number; 0 where the kernel has none to give.
+pub fn random() -> u64 {
+    let mut bytes = [0u8; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        _ => 0,
+    }
+}
+
 /// The users that have processes at this moment, as far as `/proc` tells.
 pub fn users_with_processes() -> std::collections::BTreeSet<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Default::default() };
