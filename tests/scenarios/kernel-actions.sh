@@ -29,7 +29,7 @@ dkms kernel_prerm -k 5.4.0-none
 fixture failmake-1.0
 dkms add failmake/1.0
 dkms kernel_postinst -k "$K" 2>/run/said
-same "$(tail -n 2 /run/said)" "dkms: warning: kernel $K will start without failmake/1.0, unless that is mended; its installation goes on
+same "$(tail -n 2 /run/said)" "dkms: warning: kernel $K will start without failmake/1.0, unless that is fixed; its installation goes on
   'dkms pending -k $K' says what is missing; hook_failure=fail in framework.conf stops here instead"
 same "$(dkms status single/1.0 -k "$K")" "single/1.0, $K, $A: installed"
 dkms pending -k "$K" >/run/said || true

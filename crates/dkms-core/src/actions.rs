@@ -171,7 +171,7 @@ pub fn kernel_postinst(s: &Session<'_>, kernels: &[Kernel], code: &dyn Fn(&Error
     }
     let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
     s.warn(format!(
-        "kernel {release} will start without {names}, unless that is mended; its installation goes on\n\
+        "kernel {release} will start without {names}, unless that is fixed; its installation goes on\n\
          'dkms pending -k {release}' says what is missing; hook_failure=fail in framework.conf stops here instead",
         release = kernel.release,
         names = names.join(", "),

@@ -30,7 +30,7 @@ const SECRETS: [&str; 8] = [
     "/var/lib/shim-signed/mok/MOK.priv",
 ];
 
-/// A user that nobody else has while this is held: one for each evaluation and each build under way.
+/// A user ID that nothing else uses while this is held: one for each evaluation and each build under way.
 #[derive(Debug)]
 pub struct BuildUser {
     id: Option<u32>,
@@ -47,7 +47,7 @@ impl BuildUser {
             return Self::none();
         }
         let taken = taken();
-        // Whoever has processes under one of these IDs could reach into the programs that we run under it.
+        // A user who has processes under one of these IDs could reach into the programs that we run under it.
         let busy = dkms_sys::sys::users_with_processes();
         let taken = |id| taken.iter().any(|t| t.has(id)) || busy.contains(&id);
         // From anywhere in the range: a container's network namespace does not know the claims of the machine, but its
@@ -65,7 +65,7 @@ impl BuildUser {
                 return Self { id: Some(id), _claim: Some(claim) };
             }
         }
-        // All names are taken: somebody else took them. Namespaces still part the builds from each other.
+        // All names are taken, by another program. Namespaces still separate the builds from each other.
         Self { id: fallback, _claim: None }
     }
 
@@ -80,7 +80,7 @@ impl BuildUser {
     }
 }
 
-/// IDs that a file of the machine gives somebody.
+/// IDs that a file of the machine assigns.
 struct Taken {
     first: u64,
     count: u64,

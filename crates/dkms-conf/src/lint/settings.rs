@@ -1,4 +1,4 @@
-//! Settings in framework.conf that do not exist: whoever wrote one believes that it has an effect.
+//! Settings in framework.conf that do not exist: the administrator believes that they have an effect.
 
 use super::names::FOREIGN;
 use super::scan::{Scan, scan};

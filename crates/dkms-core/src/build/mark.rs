@@ -136,7 +136,7 @@ fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A build that was cut off while it took the place of one from a lower layer. `false`: somebody is at work on that kernel.
+/// A build that was cut off while it took the place of one from a lower layer. `false`: another process is working on that kernel.
 fn recover_layers(s: &Session<'_>, made: &Made) -> Result<bool> {
     let directories = [Some(s.layout.built_dir(&made.build)), made.unfinished.clone()];
     let mut cut_off = directories.iter().flatten().filter(|d| layers::is_cut_off(d)).peekable();

@@ -35,7 +35,7 @@ pub struct Loaded {
     pub strict_errors: Vec<ConfProblem>,
     /// What the author should look at.
     pub warnings: Vec<ConfProblem>,
-    /// What does no harm, for `lint` and `config` only: whoever installs the package can do nothing about it.
+    /// What does no harm, for `lint` and `config` only: the user who installs the package can do nothing about it.
     pub remarks: Vec<ConfProblem>,
 }
 

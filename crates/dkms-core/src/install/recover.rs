@@ -87,7 +87,7 @@ pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
             }
             Ok(_) => {}
             Err(e) => {
-                // One that cannot be read stops whoever wants to change its kernels; all, if that cannot be read either.
+                // A journal that cannot be read blocks changes of its kernels; of all, if they cannot be read either.
                 let about = Journal::kernels(&path);
                 if about.is_none_or(|about| about.iter().any(|k| kernels.contains(k))) {
                     return Err(e);
