@@ -240,17 +240,6 @@ fn parse_meminfo(text: &str, key: &str) -> Option<u64> {
     value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Finds a user in the text of an `/etc/passwd`: its number and that of its group.
-pub fn lookup_user(passwd: &str, name: &str) -> Option<(u32, u32)> {
-    passwd.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        match fields.as_slice() {
-            [user, _, uid, gid, ..] if *user == name => Some((uid.parse().ok()?, gid.parse().ok()?)),
-            _ => None,
-        }
-    })
-}
-
 /// The name of this machine as `uname -n` has it.
 pub fn hostname() -> OsString {
     use std::os::unix::ffi::OsStrExt;
@@ -273,16 +262,6 @@ mod tests {
         assert_eq!(parse_stat_field::<u64>(stat, 22), Some(987_654));
         for broken in ["", "42 (a", ")", "42 (a) S", "42 (a) S x"] {
             assert_eq!(parse_stat_field::<u32>(broken, 4), None, "{broken:?}");
-        }
-    }
-
-    #[test]
-    fn passwd_lookup() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nnobody:x:65534:65533:n:/:/x\n:::\nodd:x:abc:1\n";
-        assert_eq!(lookup_user(passwd, "nobody"), Some((65534, 65533)));
-        assert_eq!(lookup_user(passwd, "root"), Some((0, 0)));
-        for name in ["odd", "broken", "absent"] {
-            assert_eq!(lookup_user(passwd, name), None, "{name}");
         }
     }
 

@@ -50,8 +50,6 @@ pub struct Target {
     pub index: ModuleIndex,
     signing: OnceLock<Signing>,
     deciding: Mutex<()>,
-    /// Private mounts can be had.
-    mounts: OnceLock<bool>,
 }
 
 /// How a build is to be done.
@@ -83,7 +81,6 @@ impl Target {
             headers,
             signing: OnceLock::new(),
             deciding: Mutex::new(()),
-            mounts: OnceLock::new(),
         })
     }
 
@@ -101,13 +98,9 @@ impl Target {
         Ok(self.signing.get_or_init(|| decided))
     }
 
-    /// What a build has no business to read: the private key, as far as it can be hidden here.
+    /// What a build has no business to read: the private key.
     pub(crate) fn hidden(&self, s: &Session<'_>) -> Vec<PathBuf> {
-        let mut files = signing::private_files(s, &self.headers, &self.framework);
-        if !files.is_empty() && !*self.mounts.get_or_init(dkms_sys::mount::is_available) {
-            files.clear();
-        }
-        files
+        signing::private_files(s, &self.headers, &self.framework)
     }
 }
 

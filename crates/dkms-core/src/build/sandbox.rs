@@ -27,6 +27,7 @@ pub(crate) struct BuildSandbox {
     /// The build directory, and where its commands see it.
     dir: PathBuf,
     seen: PathBuf,
+    /// Files to hide when there is no profile that hides them.
     hidden: Vec<PathBuf>,
     missing: Mutex<Vec<String>>,
 }

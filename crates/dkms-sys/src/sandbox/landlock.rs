@@ -69,8 +69,11 @@ impl Rules {
         rules.extend(DEVICES.iter().map(|path| (PathBuf::from(path), device)));
         rules.extend(temporary.iter().map(|path| (path.clone(), handled)));
         for place in places {
-            let access = if place.access == Access::Read { read } else { handled };
-            rules.push((place.target.clone(), access));
+            if place.access == Access::Read {
+                rules.extend(readable(&place.target, unseen).into_iter().map(|path| (path, read)));
+            } else {
+                rules.push((place.target.clone(), handled));
+            }
         }
         let rules = rules.into_iter().filter_map(|(path, access)| {
             let access = if path.is_file() || DEVICES.iter().any(|d| path == Path::new(d)) {
