@@ -1,6 +1,7 @@
 //! What can go wrong, one variant per exit code or per way out. The program's edge turns them into codes and hints.
 
 use crate::ids::{BadName, Build, Kernel, PackageId};
+use crate::look::LookError;
 use dkms_sys::IoError;
 use kmodule::verdict::Reason;
 use std::path::PathBuf;
@@ -156,22 +157,10 @@ pub enum Error {
     ThreadDied(Build),
     #[error("removal cancelled: {0} was added in the same RPM transaction")]
     RemoveCancelled(PackageId),
-    #[error("{}", count(*.left, "thing is not in order", "things are not in order"))]
-    FsckFound { left: usize, safe: usize },
-    #[error("{} could not be looked at", count(*.0, "place", "places"))]
-    FsckPartly(usize),
-    #[error("{0}")]
-    No(String),
-    #[error("{0}")]
-    CannotTell(String),
-    #[error("the tree cannot be looked at: {0}")]
-    FsckUnable(String),
+    #[error(transparent)]
+    Look(#[from] LookError),
     #[error("{command} failed: {reason}")]
     CommandFailed { command: String, reason: String },
-}
-
-fn count(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// Something wrong in a configuration file, with its place.
@@ -246,12 +235,6 @@ pub struct Diagnosis {
 }
 
 impl Error {
-    /// It is the answer to a question, and was told with it: nothing went wrong.
-    #[must_use]
-    pub fn is_answer(&self) -> bool {
-        matches!(self, Self::FsckFound { .. } | Self::FsckPartly(_) | Self::No(_) | Self::CannotTell(_))
-    }
-
     /// It would be the same for everything else that the command has to do.
     #[must_use]
     pub fn ends_the_command(&self) -> bool {
@@ -357,8 +340,6 @@ impl Error {
             Self::Excluded { .. } => {
                 one("this is the package's own choice (BUILD_EXCLUSIVE in its dkms.conf), not a failure")
             }
-            Self::FsckFound { safe, .. } if *safe > 0 => one("'dkms fsck --repair' repairs what is safe"),
-            Self::FsckPartly(_) => one("run it as root, who may read everything"),
             Self::NoOsRelease => one("put a file /etc/os-release there that says ID=..."),
             _ => Vec::new(),
         }

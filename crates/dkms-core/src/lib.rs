@@ -31,6 +31,7 @@ pub mod kernel;
 mod layers;
 pub mod lint;
 pub mod lock;
+pub mod look;
 pub mod machine;
 pub mod mok;
 pub mod names_as_json;

@@ -1,12 +1,22 @@
-//! From errors to exit codes, in one table (CONTRACT "Exit codes").
+//! The exit codes of answers and errors, in one table. dkms(8) documents them.
 
+use crate::answer::Answer;
 use dkms_core::Error;
+
+/// The exit code of a command.
+pub fn of_command(result: &Result<Answer, Error>) -> u8 {
+    match result {
+        Ok(Answer::Yes) => 0,
+        Ok(Answer::No(_)) => 1,
+        Ok(Answer::Unknown(_)) => 2,
+        Err(error) => code(error),
+    }
+}
 
 /// The exit code of an error.
 pub fn code(e: &Error) -> u8 {
     match e {
         Error::RemoveCancelled(_) => 0,
-        Error::FsckFound { .. } | Error::No(_) => 1,
         Error::NotRoot
         | Error::TreeNotWritable(_)
         | Error::ModuleNotNamed { .. }
@@ -17,9 +27,7 @@ pub fn code(e: &Error) -> u8 {
         | Error::ArchiveMissing(_)
         | Error::SameKernel(_)
         | Error::Conflict(_)
-        | Error::FsckPartly(_)
-        | Error::CannotTell(_)
-        | Error::FsckUnable(_) => 2,
+        | Error::Look(_) => 2,
         Error::AlreadyAdded(_)
         | Error::NotAdded(_)
         | Error::PackageUnknown(_)

@@ -3,6 +3,7 @@
 // Tests may use any function on their own files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+mod answer;
 mod cli;
 mod commands;
 mod exit;

@@ -1,5 +1,6 @@
 //! The one place that writes: data to standard output, everything else where it belongs.
 
+use crate::answer::Answer;
 use crate::cli::{Action, Arguments};
 use crate::exit;
 use crate::printable::{on_one_line, printable, without_pins};
@@ -90,20 +91,22 @@ impl Ui {
         }
     }
 
-    /// Says how the command ended and gives the exit code.
-    pub fn finish(&self, action: &str, result: &Result<()>) -> ExitCode {
+    /// Prints how the command ended and returns the exit code.
+    pub fn finish(&self, action: &str, result: &Result<Answer>) -> ExitCode {
         if let Mode::Live(progress) = &self.mode {
             progress.clear();
         }
         self.tell_failures();
-        let mut code = result.as_ref().map_or_else(exit::code, |()| 0);
+        let mut code = exit::of_command(result);
         match (&self.mode, result) {
-            // The document has told it.
-            (Mode::Document, Err(e)) if e.is_answer() => {}
-            (Mode::Document, Err(_)) => self.data(&json::result(action, result, code)),
-            (Mode::Json, _) => self.data(&json::result(action, result, code)),
-            (_, Ok(())) => {}
-            (_, Err(e)) if e.is_answer() && e.to_string().is_empty() => {}
+            // The document contains the answer.
+            (Mode::Document, Ok(_)) => {}
+            (Mode::Document, Err(_)) | (Mode::Json, _) => self.data(&json::result(action, result, code)),
+            (_, Ok(answer)) => {
+                if let Some(summary) = answer.summary() {
+                    self.complain(&plain::summary(summary, code));
+                }
+            }
             (_, Err(e)) => self.complain(&plain::error(e, code)),
         }
         // Where the output is all that was wanted, half of it is a failure. What was changed is changed.

@@ -24,9 +24,10 @@ mod tree;
 
 pub use repair::{Repaired, repair};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::lock;
+use crate::look::LookError;
 use crate::session::Session;
 use crate::status::Filter;
 use crate::tree::originals::Original;
@@ -257,19 +258,15 @@ pub struct Report {
 /// in `/lib/modules`) is left out when packages are named.
 ///
 /// # Errors
-/// [`Error::FsckUnable`] when the tree cannot be listed, or when nothing in it fits. What cannot be looked at below that is
-/// in [`Report::unreadable`].
+/// [`LookError`] when the tree cannot be listed, or when nothing in it fits. What cannot be read below that is in
+/// [`Report::unreadable`].
 pub fn look(s: &Session<'_>, filters: &[Filter]) -> Result<Report> {
-    dkms_sys::fs::list_dir(&s.layout.dkms_tree).map_err(|e| Error::FsckUnable(e.to_string()))?;
+    dkms_sys::fs::list_dir(&s.layout.dkms_tree).map_err(LookError::TreeUnreadable)?;
     let l = Look::new(s, filters);
     let spots = l.spots();
     if l.names_a_package() && !spots.iter().any(|spot| matches!(spot, Spot::Package(_))) {
-        let named: Vec<&str> = filters.iter().filter_map(|f| f.name.as_deref()).collect();
-        return Err(Error::FsckUnable(format!(
-            "no package in {} is named {}",
-            s.layout.dkms_tree.display(),
-            named.join(", ")
-        )));
+        let names = filters.iter().filter_map(|f| f.name.clone()).collect();
+        return Err(LookError::NoSuchPackage { tree: s.layout.dkms_tree.clone(), names }.into());
     }
     let mut report = Report::default();
     for spot in &spots {

@@ -1,12 +1,13 @@
 //! `config`: what dkms understood of a dkms.conf.
 
 use super::Call;
+use crate::answer::Answer;
 use crate::request;
 use dkms_core::describe;
 use dkms_core::error::{Error, Result};
 
 /// `dkms config [M/V | DIR] [-k K]`; without an operand the dkms.conf of the current directory.
-pub fn config(call: &Call<'_>) -> Result<()> {
+pub fn config(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let explicit = call.arguments.conf.clone();
     let description = match (&call.subject.name, &call.subject.directory) {
@@ -31,5 +32,5 @@ pub fn config(call: &Call<'_>) -> Result<()> {
     let mut text = serde_json::to_string_pretty(&description).unwrap_or_default();
     text.push('\n');
     call.ui.data(&text);
-    Ok(())
+    Ok(Answer::Yes)
 }

@@ -1,6 +1,7 @@
 //! `--dry-run`: what an action would do, step by step.
 
 use super::{Call, kernel, package};
+use crate::answer::Answer;
 use crate::cli::Action;
 use crate::render::{json, plain};
 use crate::request;
@@ -12,7 +13,7 @@ use dkms_core::session::{Options, Session};
 use dkms_core::{actions, add, gather, remove, tarball};
 
 /// Any action with `--dry-run`.
-pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
+pub fn dry_run(call: &Call<'_>, action: Action) -> Result<Answer> {
     let steps = match action {
         Action::Add | Action::Build | Action::Install => one_package(call, action)?,
         Action::Uninstall | Action::Unbuild | Action::Remove => take_back(call, action)?,
@@ -36,7 +37,7 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
         }
     };
     call.ui.data(&if call.arguments.json { json::steps(&steps) } else { plain::steps(&steps) });
-    Ok(())
+    Ok(Answer::Yes)
 }
 
 fn one_package(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {

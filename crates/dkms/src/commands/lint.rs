@@ -1,6 +1,7 @@
 //! `lint`: what the author of a dkms.conf could do better.
 
 use super::Call;
+use crate::answer::{Answer, Summary};
 use crate::render::lint as render;
 use crate::request;
 use dkms_core::error::{Error, Result};
@@ -8,7 +9,7 @@ use dkms_core::lint;
 use std::path::PathBuf;
 
 /// `dkms lint [DIR | M/V | FILE] [--fix]`; without an operand the dkms.conf of the current directory.
-pub fn lint(call: &Call<'_>) -> Result<()> {
+pub fn lint(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let path = file(call)?;
     let fixing = call.arguments.fix && !call.arguments.dry_run;
@@ -20,8 +21,8 @@ pub fn lint(call: &Call<'_>) -> Result<()> {
         call.ui.data(&render::text(&report, call.arguments.fix));
     }
     match report.findings.len() {
-        0 => Ok(()),
-        n => Err(Error::No(render::verdict(&report, n, fixing))),
+        0 => Ok(Answer::Yes),
+        n => Ok(Answer::No(Summary::new(render::verdict(&report, n, fixing)))),
     }
 }
 

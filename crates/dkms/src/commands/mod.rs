@@ -15,6 +15,7 @@ mod status;
 mod tarball;
 mod verify;
 
+use crate::answer::Answer;
 use crate::cli::{Action, Arguments};
 use crate::exit;
 use crate::request::{self, KernelWords, Subject};
@@ -39,7 +40,7 @@ pub struct Call<'a> {
 }
 
 /// Runs the action of a command line.
-pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()> {
+pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
     let Some(action) = arguments.action() else {
         return Err(Error::Usage(match arguments.words.first() {
             Some(word) => format!("'{word}' is not an action"),
@@ -78,13 +79,13 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
         dkms_core::install::recover::pending(&s)?;
     }
     match action {
-        Action::Status => status::status(&call),
-        Action::Config => config::config(&call),
-        Action::Lint => lint::lint(&call),
-        Action::Fsck => fsck::fsck(&call, arguments.repair),
-        Action::Verify => verify::verify(&call),
-        Action::Ready => ready::ready(&call),
-        Action::Pending => ready::pending(&call),
+        Action::Status => return status::status(&call),
+        Action::Config => return config::config(&call),
+        Action::Lint => return lint::lint(&call),
+        Action::Fsck => return fsck::fsck(&call, arguments.repair),
+        Action::Verify => return verify::verify(&call),
+        Action::Ready => return ready::ready(&call),
+        Action::Pending => return ready::pending(&call),
         Action::Add => package::add(&call),
         Action::Build => package::build(&call),
         Action::Install => package::install(&call),
@@ -99,6 +100,7 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
         Action::Ldtarball => tarball::load(&call),
     }
+    .map(|()| Answer::Yes)
 }
 
 /// What actions need that do more than look.

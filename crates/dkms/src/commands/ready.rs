@@ -1,15 +1,17 @@
 //! `ready` and `pending`: can this kernel be booted, and what waits for what.
 
 use super::Call;
+use crate::answer::{Answer, Summary};
 use crate::render::verdicts;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::Kernel;
+use dkms_core::look::LookError;
 use dkms_core::ready;
 use dkms_core::verify::Outcome;
 
 /// `dkms ready`
-pub fn ready(call: &Call<'_>) -> Result<()> {
+pub fn ready(call: &Call<'_>) -> Result<Answer> {
     no_module(call)?;
     let kernel = match call.words.releases.is_empty() {
         false => request::one_kernel(call.s, call.arguments, call.words)?,
@@ -21,16 +23,16 @@ pub fn ready(call: &Call<'_>) -> Result<()> {
     } else {
         call.ui.data(&verdicts::ready_text(&report, call.s.options.verbose));
     }
-    match report.answer() {
-        Outcome::Loads => Ok(()),
-        // What it wrote says it.
-        Outcome::Refused => Err(Error::No(String::new())),
-        Outcome::Unknown => Err(Error::CannotTell(String::new())),
-    }
+    // The output explains the answer.
+    Ok(match report.answer() {
+        Outcome::Loads => Answer::Yes,
+        Outcome::Refused => Answer::No(Summary::default()),
+        Outcome::Unknown => Answer::Unknown(Summary::default()),
+    })
 }
 
 /// `dkms pending`
-pub fn pending(call: &Call<'_>) -> Result<()> {
+pub fn pending(call: &Call<'_>) -> Result<Answer> {
     no_module(call)?;
     let kernels = if call.words.releases.is_empty() {
         let arch = arch(call);
@@ -45,7 +47,7 @@ pub fn pending(call: &Call<'_>) -> Result<()> {
     } else {
         call.ui.data(&verdicts::pending_text(&items));
     }
-    Ok(())
+    Ok(Answer::Yes)
 }
 
 /// They are about kernels.
@@ -61,10 +63,8 @@ fn no_module(call: &Call<'_>) -> Result<()> {
 }
 
 fn newest(call: &Call<'_>) -> Result<Kernel> {
-    let release = ready::newest_kernel(call.s).ok_or_else(|| {
-        let tree = call.s.layout.install_tree.display();
-        Error::CannotTell(format!("there is no kernel in {tree}"))
-    })?;
+    let release = ready::newest_kernel(call.s)
+        .ok_or_else(|| LookError::NoKernel(call.s.layout.install_tree.clone()))?;
     Ok(Kernel::new(&release, &arch(call))?)
 }
 

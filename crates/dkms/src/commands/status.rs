@@ -1,18 +1,19 @@
 //! `status`: lines that scripts parse, or JSON.
 
 use super::Call;
+use crate::answer::Answer;
 use crate::printable::on_one_line;
 use crate::render::json;
 use dkms_core::error::{Error, Result};
 use dkms_core::status::{self, Filter, State};
 
 /// `dkms status`
-pub fn status(call: &Call<'_>) -> Result<()> {
+pub fn status(call: &Call<'_>) -> Result<Answer> {
     let filters = filters(call)?;
     let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
     if call.arguments.json {
         call.ui.data(&json::status(&entries));
-        return Ok(());
+        return Ok(Answer::Yes);
     }
     let mut text = String::new();
     for entry in &entries {
@@ -25,7 +26,7 @@ pub fn status(call: &Call<'_>) -> Result<()> {
             call.s.warn(e.to_string());
         }
     }
-    Ok(())
+    Ok(Answer::Yes)
 }
 
 /// What the operands, `-k` and `-a` choose of the tree, with patterns as the shell has them.

@@ -1,5 +1,6 @@
 //! One line for everything that happened.
 
+use crate::answer::Summary;
 use crate::printable::on_one_line;
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event};
@@ -193,14 +194,24 @@ pub fn error(e: &Error, code: u8) -> String {
         Error::BadConf(_) => e.to_string(),
         _ => e.to_string().replace('\n', "\n  "),
     };
-    let mut text = format!("dkms: {}: {said}\n", heading(e));
-    for line in e.help() {
-        text.push_str(&indent(&line));
+    message(heading(e), &said, &e.help(), code)
+}
+
+/// What an inspection has to say besides its output.
+pub fn summary(summary: &Summary, code: u8) -> String {
+    let hint: Vec<String> = summary.hint.iter().map(ToString::to_string).collect();
+    message("error", &summary.text.replace('\n', "\n  "), &hint, code)
+}
+
+fn message(heading: &str, text: &str, help: &[String], code: u8) -> String {
+    let mut message = format!("dkms: {heading}: {text}\n");
+    for line in help {
+        message.push_str(&indent(line));
     }
     if code > 1 && code < 128 {
-        text.push_str(&format!("  (exit code {code})\n"));
+        message.push_str(&format!("  (exit code {code})\n"));
     }
-    text
+    message
 }
 
 /// What kind of end a command came to, for messages.
