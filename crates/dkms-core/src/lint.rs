@@ -3,8 +3,10 @@
 //! What the text says is judged by [`dkms_conf::lint`]; here are the files: patches, scripts, the directory's name, the
 //! Makefile. The administrator's files in /etc/dkms do not count: this is about the package.
 
+use crate::conf::ConfError;
+use crate::conf::ConfProblem;
 use crate::conf::load;
-use crate::error::{ConfProblem, Error, Result};
+use crate::error::{Error, Result};
 use crate::ids::Kernel;
 use crate::kernel::headers;
 use crate::session::Session;
@@ -41,7 +43,7 @@ struct Looked {
 /// Looks at a dkms.conf, for one kernel where it makes a difference.
 ///
 /// # Errors
-/// [`Error::ConfMissing`], or [`Error::Io`] when it cannot be read.
+/// [`ConfError::Missing`], or [`Error::Io`] when it cannot be read.
 pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let looked = examine(s, path, None, &read(path)?, kernel);
     Ok(Report { path: path.to_path_buf(), findings: looked.findings, ..Report::default() })
@@ -117,7 +119,7 @@ impl Drop for Candidate {
 fn read(path: &Path) -> Result<Vec<u8>> {
     match fs::read_optional(path, fs::Limit::CONFIG) {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Error::ConfMissing(path.to_path_buf())),
+        Ok(None) => Err(ConfError::Missing(path.to_path_buf()).into()),
         Err(e) => Err(Error::Io(e)),
     }
 }
@@ -163,7 +165,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
 
 fn cannot_evaluate(error: Error) -> Vec<Finding> {
     let problems = match error {
-        Error::BadConf(problems) => problems,
+        Error::Conf(ConfError::Invalid(problems)) => problems,
         other => vec![ConfProblem { message: other.to_string(), ..ConfProblem::default() }],
     };
     let finding = |p: ConfProblem| Finding {

@@ -2,9 +2,13 @@
 
 use crate::add;
 use crate::archive::{self, ArchiveError, Limits, Member};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
+use crate::origin::OriginError;
+use crate::package::PackageError;
+use crate::packaging::PackError;
 use crate::session::Session;
 use crate::tree::manifest::Manifest;
 use crate::tree::state::{self, Registration};
@@ -26,7 +30,7 @@ pub enum Content {
 pub(crate) fn archive_error(path: &Path, e: ArchiveError) -> Error {
     match e {
         ArchiveError::Io(io) => Error::Io(io),
-        other => Error::BadArchive { path: path.to_owned(), reason: other.to_string() },
+        other => Error::Origin(OriginError::BadArchive { path: path.to_owned(), cause: other.into() }),
     }
 }
 
@@ -71,12 +75,17 @@ pub fn make(
 /// Makes sure that there is a directory to write to.
 ///
 /// # Errors
-/// [`Error::DestinationNotWritable`].
+/// [`PackError::DestinationNotWritable`].
 pub(crate) fn require_writable(directory: &Path) -> Result<()> {
     if !directory.is_dir() {
-        fs::create_dir_all(directory).map_err(|_| Error::DestinationNotWritable(directory.to_owned()))?;
+        fs::create_dir_all(directory)
+            .map_err(|_| Error::Pack(PackError::DestinationNotWritable(directory.to_owned())))?;
     }
-    if fs::writable(directory) { Ok(()) } else { Err(Error::DestinationNotWritable(directory.to_owned())) }
+    if fs::writable(directory) {
+        Ok(())
+    } else {
+        Err(PackError::DestinationNotWritable(directory.to_owned()).into())
+    }
 }
 
 /// What is built for these kernels, by its parts, as it lies in a tarball.
@@ -85,7 +94,7 @@ fn built(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], parts: &[&str
     for kernel in kernels {
         let b = Build::new(package, kernel);
         if !s.layout.module_dir(&b).is_dir() {
-            return Err(Error::NothingBuilt(b));
+            return Err(InstallError::NothingBuilt(b).into());
         }
         for part in parts {
             let path = s.layout.built_dir(&b).join(part);
@@ -177,7 +186,7 @@ fn destination(
 /// No such file, no dkms archive, no or an invalid dkms.conf, already in the tree.
 pub fn load(s: &Session<'_>, archive: &Path, kernel: &Kernel) -> Result<PackageId> {
     if !archive.exists() {
-        return Err(Error::ArchiveMissing(archive.to_owned()));
+        return Err(OriginError::ArchiveMissing(archive.to_owned()).into());
     }
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-ldtarball")?;
     let root = scratch.path().join("content");
@@ -189,7 +198,7 @@ pub fn load(s: &Session<'_>, archive: &Path, kernel: &Kernel) -> Result<PackageI
     let main = root.join("dkms_main_tree");
     if !main.is_dir() {
         let Some(conf) = shallowest_conf(&root) else {
-            return Err(Error::ArchiveWithoutConf(archive.to_owned()));
+            return Err(OriginError::ArchiveWithoutConf(archive.to_owned()).into());
         };
         let directory = conf.parent().unwrap_or(&root);
         refuse_leaving(archive, &unpacked, &root, directory)?;
@@ -201,15 +210,16 @@ pub fn load(s: &Session<'_>, archive: &Path, kernel: &Kernel) -> Result<PackageI
     let place =
         ["dkms_source_tree", "dkms_binaries_only"].iter().find(|d| root.join(d).join("dkms.conf").is_file());
     let Some(place) = place else {
-        return Err(Error::BadArchive {
+        return Err(OriginError::BadArchive {
             path: archive.to_owned(),
-            reason: "neither dkms_source_tree nor dkms_binaries_only in it has a dkms.conf".into(),
-        });
+            cause: "neither dkms_source_tree nor dkms_binaries_only in it has a dkms.conf".into(),
+        }
+        .into());
     };
     let package = add::identify(s, &root.join(place), kernel)?;
     let added = state::registration(s.layout, &package) == Registration::Added;
     if added && !s.options.force {
-        return Err(Error::ArchiveAlreadyAdded(package));
+        return Err(PackageError::WouldBeReplaced(package).into());
     }
     for directory in [*place, "dkms_main_tree"] {
         refuse_leaving(archive, &unpacked, &root, &root.join(directory))?;
@@ -225,10 +235,11 @@ pub fn load(s: &Session<'_>, archive: &Path, kernel: &Kernel) -> Result<PackageI
 fn refuse_leaving(archive: &Path, unpacked: &archive::Unpacked, root: &Path, directory: &Path) -> Result<()> {
     let inside = directory.strip_prefix(root).unwrap_or(directory).to_string_lossy().into_owned();
     match unpacked.link_leaving(&inside) {
-        Some(entry) => Err(Error::BadArchive {
+        Some(entry) => Err(OriginError::BadArchive {
             path: archive.to_owned(),
-            reason: format!("its link {} points out of {inside}", entry.name),
-        }),
+            cause: format!("its link {} points out of {inside}", entry.name).into(),
+        }
+        .into()),
         None => Ok(()),
     }
 }
@@ -269,7 +280,7 @@ fn provide_source(
         return Ok(());
     }
     if !s.options.force {
-        return Err(Error::SourceMissing(to));
+        return Err(OriginError::SourceMissing(to).into());
     }
     let _held = crate::lock::build(s, package)?;
     let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
@@ -360,9 +371,9 @@ fn one_build(s: &Session<'_>, b: &Build, from: &Path, to: &Path) -> Result<()> {
 /// A package that rpm can install: rpm does it, its scriptlets call us.
 ///
 /// # Errors
-/// [`Error::RpmFailed`].
+/// [`OriginError::RpmFailed`].
 pub fn install_rpm(s: &Session<'_>, path: &Path) -> Result<()> {
-    let failed = |reason: String| Error::RpmFailed { path: path.to_owned(), reason };
+    let failed = |cause: Cause| Error::Origin(OriginError::RpmFailed { path: path.to_owned(), cause });
     let Some(rpm) = dkms_sys::process::which("rpm", &s.host.path) else {
         return Err(failed("rpm is not installed".into()));
     };
@@ -373,11 +384,11 @@ pub fn install_rpm(s: &Session<'_>, path: &Path) -> Result<()> {
         .stdout(dkms_sys::process::Stream::Capture)
         .stderr(dkms_sys::process::Stream::ToStdout)
         .run()
-        .map_err(|e| failed(e.to_string()))?;
+        .map_err(|e| failed(e.into()))?;
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     s.tell(Event::ScriptOutput { text: said.clone() });
     if done.status.success() {
         return Ok(());
     }
-    Err(failed(format!("{} ({})", done.status, said.lines().last().unwrap_or("it said nothing"))))
+    Err(failed(format!("{} ({})", done.status, said.lines().last().unwrap_or("it said nothing")).into()))
 }

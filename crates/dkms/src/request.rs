@@ -2,9 +2,10 @@
 
 use crate::cli::{Action, Arguments};
 use dkms_core::conf::framework;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::request::RequestError;
 use dkms_core::session::{Host, Options, Session};
 use dkms_core::tree::layout::Layout;
 use dkms_core::tree::state;
@@ -50,9 +51,10 @@ impl Subject {
             } else if subject.name.is_none() {
                 subject.module_version(word);
             } else {
-                return Err(Error::Usage(format!(
+                return Err(RequestError::Usage(format!(
                     "'{word}' is neither an action nor a file or directory, and a module is named already"
-                )));
+                ))
+                .into());
             }
         }
         Ok(subject)
@@ -71,7 +73,7 @@ impl Subject {
     /// The package, which must be named completely.
     pub fn package(&self, action: &str) -> Result<PackageId> {
         match (self.name.as_deref().unwrap_or_default(), self.version.as_deref().unwrap_or_default()) {
-            ("", _) | (_, "") => Err(Error::ModuleNotNamed { action: action.to_owned() }),
+            ("", _) | (_, "") => Err(RequestError::ModuleNotNamed { action: action.to_owned() }.into()),
             (name, version) => Ok(PackageId::new(name, version)?),
         }
     }
@@ -120,26 +122,27 @@ pub fn check(arguments: &Arguments) -> Result<KernelWords> {
     }
     words.arches.extend(arguments.arches.iter().cloned());
     if arguments.repair && arguments.action() != Some(Action::Fsck) {
-        return Err(Error::Conflict("--repair belongs to fsck".into()));
+        return Err(RequestError::Conflict("--repair belongs to fsck".into()).into());
     }
     if arguments.fix && arguments.action() != Some(Action::Lint) {
-        return Err(Error::Conflict("--fix belongs to lint".into()));
+        return Err(RequestError::Conflict("--fix belongs to lint".into()).into());
     }
     if arguments.binaries_only && arguments.source_only {
-        return Err(Error::BothOnly);
+        return Err(RequestError::BothOnly.into());
     }
     if words.arches.len() > 1 && words.arches.len() != words.releases.len() {
-        return Err(Error::KernelArchPairing(format!(
+        return Err(RequestError::KernelArchPairing(format!(
             "{} architectures for {} kernels: give one for all kernels, or one for each",
             words.arches.len(),
             words.releases.len()
-        )));
+        ))
+        .into());
     }
     if arguments.all && !words.releases.is_empty() {
-        return Err(Error::Conflict("--all and a kernel exclude each other".into()));
+        return Err(RequestError::Conflict("--all and a kernel exclude each other".into()).into());
     }
     if arguments.all && !words.arches.is_empty() {
-        return Err(Error::AllWithArch);
+        return Err(RequestError::AllWithArch.into());
     }
     Ok(words)
 }
@@ -168,7 +171,7 @@ pub fn resolve(
     };
     for d in &arguments.directives {
         let Some((name, value)) = d.split_once('=') else {
-            return Err(Error::Usage(format!("--directive {d}: write NAME=VALUE")));
+            return Err(RequestError::Usage(format!("--directive {d}: write NAME=VALUE")).into());
         };
         options.directives.push((name.trim().to_owned(), value.to_owned()));
     }
@@ -234,13 +237,20 @@ fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
             for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
                 let is_token = token && file == key;
                 if !is_token && !file.exists() {
-                    return Err(Error::Usage(format!("{option} {}: there is no such file", file.display())));
+                    return Err(RequestError::Usage(format!(
+                        "{option} {}: there is no such file",
+                        file.display()
+                    ))
+                    .into());
                 }
             }
             let key = if token { key.clone() } else { absolute(key) };
             Ok(Some((key.to_string_lossy().into_owned(), absolute(certificate))))
         }
-        _ => Err(Error::Usage("--mok-signing-key and --mok-certificate belong together: give both".into())),
+        _ => Err(RequestError::Usage(
+            "--mok-signing-key and --mok-certificate belong together: give both".into(),
+        )
+        .into()),
     }
 }
 
@@ -256,10 +266,11 @@ pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>)
     let running = [s.host.release.clone()];
     if let (Some(root), true, "") = (&s.host.other_root, words.releases.is_empty(), &*s.host.release) {
         let tree = s.layout.install_tree.display();
-        return Err(Error::KernelCount(format!(
+        return Err(RequestError::KernelCount(format!(
             "there is no kernel in {tree} of {}: name one with -k",
             root.display()
-        )));
+        ))
+        .into());
     }
     let releases: &[String] = if words.releases.is_empty() { &running } else { &words.releases };
     let mut kernels = Vec::new();
@@ -281,24 +292,26 @@ pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>)
 pub fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelWords) -> Result<Kernel> {
     let action = arguments.action_word();
     if arguments.all {
-        return Err(Error::AllBanned(action.to_owned()));
+        return Err(RequestError::AllBanned(action.to_owned()).into());
     }
     let must_name = matches!(
         arguments.action(),
         Some(Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm)
     );
     if must_name && words.releases.len() != 1 {
-        return Err(Error::KernelCount(format!(
+        return Err(RequestError::KernelCount(format!(
             "{action} takes exactly one kernel: dkms {action} -k KERNEL"
-        )));
+        ))
+        .into());
     }
     let mut all = kernels(s, words, None)?;
     match (all.pop(), all.is_empty()) {
         (Some(kernel), true) => Ok(kernel),
-        _ => Err(Error::KernelCount(format!(
+        _ => Err(RequestError::KernelCount(format!(
             "{action} takes one kernel, and {} are given",
             words.releases.len()
-        ))),
+        ))
+        .into()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! From what make left behind to `K/A`: check, strip, sign, compress, describe, and rename into place.
 
 use super::{Job, Target};
+use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Build;
@@ -29,7 +30,7 @@ pub fn destination(s: &Session<'_>, written: &str) -> String {
 /// Collects every expected module of `dir` in `staging/module`.
 ///
 /// # Errors
-/// A file missing ([`Error::ModuleFileMissing`]), no module for this kernel ([`Error::BadModule`]), signing or
+/// A file missing ([`BuildError::ModuleFileMissing`]), no module for this kernel ([`BuildError::BadModule`]), signing or
 /// compression failed. The caller drops the staging directory.
 pub(crate) fn collect(job: &Job<'_>, staging: &Path) -> Result<Vec<ModuleRecord>> {
     let modules = staging.join("module");
@@ -44,12 +45,13 @@ pub(crate) fn collect(job: &Job<'_>, staging: &Path) -> Result<Vec<ModuleRecord>
         .collect();
     for entry in &wanted {
         if !job.dir.join(built_file(entry)).is_file() {
-            return Err(Error::ModuleFileMissing(format!(
+            return Err(BuildError::ModuleFileMissing(format!(
                 "make ended well, but {}{}.ko, which dkms.conf promises, is not in {}",
                 entry.built_location,
                 entry.built_name,
                 job.dir.display()
-            )));
+            ))
+            .into());
         }
     }
     // Some packages have none.
@@ -69,8 +71,9 @@ fn one(job: &Job<'_>, entry: &ModuleEntry, modules: &Path) -> Result<ModuleRecor
     let name = built_file(entry);
     let built = job.dir.join(&name);
     let bytes = dkms_sys::fs::read_untrusted(job.dir, &name, job.sandbox.owner())?;
-    let module = check(&bytes, b, s.options.force)
-        .map_err(|reason| Error::BadModule { path: built.clone(), reason })?;
+    let module = check(&bytes, b, s.options.force).map_err(|reason| {
+        Error::Build(BuildError::BadModule { path: built.clone(), cause: reason.into() })
+    })?;
     let bytes = if entry.strip { strip(job, &entry.dest_name, bytes)? } else { bytes };
     let plain = modules.join(format!("{}.ko", entry.dest_name));
     dkms_sys::fs::create_new(&plain, &bytes, 0o644)?;
@@ -138,7 +141,9 @@ fn strip(job: &Job<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
         return Ok(bytes);
     };
     let file = format!("{name}.ko");
-    let bad = |reason| Error::BadModule { path: file.clone().into(), reason };
+    let bad = |reason: String| {
+        Error::Build(BuildError::BadModule { path: file.clone().into(), cause: reason.into() })
+    };
     let with_options = |command: Command| {
         command
             .arg("-g")
@@ -163,7 +168,7 @@ fn compress(target: &Target, plain: &Path) -> Result<std::path::PathBuf> {
         return Ok(plain.to_owned());
     }
     let packed = packed(format, &target.framework, &dkms_sys::fs::read(plain)?)
-        .map_err(|reason| Error::BadModule { path: plain.into(), reason })?;
+        .map_err(|reason| Error::Build(BuildError::BadModule { path: plain.into(), cause: reason.into() }))?;
     let mut name = plain.as_os_str().to_owned();
     name.push(format.suffix());
     let path = std::path::PathBuf::from(name);

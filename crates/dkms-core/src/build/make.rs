@@ -1,10 +1,12 @@
 //! The make command: as dkms.conf has it, with the kernel's own toolchain and the symbols of the packages it builds on.
 
 use super::{Job, Target, denied, diagnose, jobs};
+use crate::build::BuildError;
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::{Error, Result};
 use crate::hooks;
 use crate::ids::{Build, Kernel};
+use crate::program::ProgramError;
 use crate::session::Session;
 use crate::tree::{manifest::Manifest, state};
 use dkms_sys::process::{Command, Stream};
@@ -107,7 +109,7 @@ fn build_environment(s: &Session<'_>, target: &Target) -> Result<Vec<(OsString, 
         .stdout(Stream::Capture)
         .stderr(Stream::Null)
         .run()
-        .map_err(|e| hooks::process_error(s, &e, "read build_environment"))?;
+        .map_err(|e| hooks::process_error(s, e, "read build_environment"))?;
     let inherited = &s.host.environment;
     let variables = done.stdout.split(|b| *b == 0).filter_map(|record| {
         let at = record.iter().position(|b| *b == b'=')?;
@@ -121,7 +123,7 @@ fn build_environment(s: &Session<'_>, target: &Target) -> Result<Vec<(OsString, 
 /// Runs the make command in the build directory; all output goes to the log.
 ///
 /// # Errors
-/// [`Error::MakeFailed`] with the first real errors.
+/// [`BuildError::MakeFailed`] with the first real errors.
 pub(crate) fn run(job: &Job<'_>, line: &jobs::Line) -> Result<()> {
     let (s, b, log) = (job.s, job.b, job.log);
     let io = |source| Error::Io(dkms_sys::IoError::new("write", &log.path, source));
@@ -129,11 +131,12 @@ pub(crate) fn run(job: &Job<'_>, line: &jobs::Line) -> Result<()> {
     let bash = dkms_sys::process::which("bash", &s.host.path).unwrap_or_else(|| "/bin/bash".into());
     if dkms_sys::process::which("make", &s.host.path).is_none() {
         let package = s.host.distribution.as_ref().map_or("make".into(), |d| d.program_package("make"));
-        return Err(Error::ProgramMissing {
+        return Err(ProgramError::Missing {
             program: "make".into(),
             purpose: "build modules".into(),
             package,
-        });
+        }
+        .into());
     }
     let build_dir = s.layout.build_dir(&b.package);
     let mut command = job
@@ -168,10 +171,11 @@ pub(crate) fn run(job: &Job<'_>, line: &jobs::Line) -> Result<()> {
             ));
         }
     }
-    Err(Error::MakeFailed {
+    Err(BuildError::MakeFailed {
         build: b.clone(),
         status: done.status.to_string(),
         log: log.kept.clone(),
         diagnosis,
-    })
+    }
+    .into())
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod denied;
 pub mod diagnose;
+mod error;
 pub mod finish;
 pub mod jobs;
 pub mod log;
@@ -20,6 +21,7 @@ use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
 use crate::lock::Held;
+use crate::program::ProgramError;
 use crate::session::Session;
 use crate::signing::{self, Signing};
 use crate::tree::manifest::{Excluded, Inputs, Manifest, ModuleRecord, SCHEMA};
@@ -28,6 +30,7 @@ use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::fs::TempDir;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use dkms_sys::sandbox::{Access, Part, Place};
+pub use error::{BuildError, Diagnosis};
 use log::MakeLog;
 use mark::Mark;
 use sandbox::BuildSandbox;
@@ -70,7 +73,7 @@ impl Target {
     /// Finds out everything about a kernel that builds need.
     ///
     /// # Errors
-    /// [`Error::HeadersMissing`], a bad framework.conf.
+    /// [`BuildError::HeadersMissing`], a bad framework.conf.
     pub fn prepare(s: &Session<'_>, kernel: &Kernel) -> Result<Self> {
         let headers = headers::find(s, kernel)?;
         Ok(Self {
@@ -107,13 +110,13 @@ impl Target {
 /// Loads and judges a package's configuration before anything is touched.
 ///
 /// # Errors
-/// [`Error::BadConf`], [`Error::Excluded`] when BUILD_EXCLUSIVE leaves nothing.
+/// [`ConfError::Invalid`], [`BuildError::Excluded`] when BUILD_EXCLUSIVE leaves nothing.
 pub fn configuration(s: &Session<'_>, b: &Build) -> Result<(Loaded, Exclusion)> {
     let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
     let config = headers::KernelConfig::read(&headers::config_path(s, &b.kernel.release));
     let exclusion = load::exclusion(&loaded, &b.kernel, config.as_ref())?;
     if let Some(reason) = &exclusion.whole {
-        return Err(Error::Excluded { build: b.clone(), reason: reason.clone() });
+        return Err(BuildError::Excluded { build: b.clone(), reason: reason.clone() }.into());
     }
     Ok((loaded, exclusion))
 }
@@ -207,7 +210,7 @@ fn depends(s: &Session<'_>, b: &Build, loaded: &Loaded) -> Result<()> {
         return Ok(());
     }
     if !s.options.force {
-        return Err(Error::DependsMissing { build: b.clone(), missing });
+        return Err(BuildError::DependsMissing { build: b.clone(), missing }.into());
     }
     s.warn(format!(
         "{} is built although {} is not installed for this kernel (--force)",
@@ -514,14 +517,15 @@ impl<'a> Job<'a> {
                 self.s.warn(denied.explain(&self.s.layout.config_dir, &package.name));
             }
         }
-        Err(Error::ScriptFailed {
+        Err(ProgramError::ScriptFailed {
             package: self.b.package.clone(),
             directive,
             command: line.to_owned(),
             status: status.to_string(),
             code: status.code_for_shell(),
             log: Some(self.s.layout.failed_log(self.b)),
-        })
+        }
+        .into())
     }
 }
 

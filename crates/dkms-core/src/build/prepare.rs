@@ -2,6 +2,7 @@
 
 use super::log::MakeLog;
 use super::sandbox::BuildSandbox;
+use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Build;
@@ -13,12 +14,12 @@ use std::path::{Component, Path, PathBuf};
 /// Copies the source to `dir`; what was there before is gone.
 ///
 /// # Errors
-/// [`Error::EmptySource`], or when copying fails; then nothing is left of the copy.
+/// [`BuildError::EmptySource`], or when copying fails; then nothing is left of the copy.
 pub fn fresh_copy(s: &Session<'_>, b: &Build, dir: &Path) -> Result<()> {
     let source = s.layout.source_link(&b.package);
     let entries = dkms_sys::fs::list_dir(&source)?;
     if entries.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count() < 2 {
-        return Err(Error::EmptySource(source));
+        return Err(BuildError::EmptySource(source).into());
     }
     dkms_sys::fs::remove_tree(dir)?;
     match dkms_sys::fs::copy_tree(&source, dir) {
@@ -34,22 +35,23 @@ pub fn fresh_copy(s: &Session<'_>, b: &Build, dir: &Path) -> Result<()> {
 /// Where a patch is: the administrator's `/etc/dkms/M/patches/` before the package's `patches/`.
 ///
 /// # Errors
-/// [`Error::PatchName`] for a name that leaves the directory, or a patch that is nowhere.
+/// [`BuildError::PatchName`] for a name that leaves the directory, or a patch that is nowhere.
 pub fn find_patch(s: &Session<'_>, b: &Build, dir: &Path, name: &str) -> Result<PathBuf> {
     let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if !inside || name.is_empty() {
-        return Err(Error::PatchName(format!(
+        return Err(BuildError::PatchName(format!(
             "the patch '{name}' in dkms.conf leaves the patches directory"
-        )));
+        ))
+        .into());
     }
     let own = s.layout.config_dir.join(&b.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
     [&own, &shipped].into_iter().find(|p| p.exists()).cloned().ok_or_else(|| {
-        Error::PatchName(format!(
+        Error::Build(BuildError::PatchName(format!(
             "the patch '{name}' in dkms.conf is neither in patches/ of {} nor in {}",
             b.package,
             own.parent().unwrap_or(&own).display()
-        ))
+        )))
     })
 }
 
@@ -64,7 +66,7 @@ fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
 /// Applies patches with `patch -p1`, in order, and returns each with its digest.
 ///
 /// # Errors
-/// [`Error::PatchFailed`] with the rejected hunks.
+/// [`BuildError::PatchFailed`] with the rejected hunks.
 pub(crate) fn patch(
     s: &Session<'_>,
     b: &Build,
@@ -95,11 +97,12 @@ pub(crate) fn patch(
         log.end(done.status.code_for_shell(), done.elapsed)?;
         if !done.status.success() {
             let tail: Vec<String> = said.lines().rev().take(4).map(str::to_owned).collect();
-            return Err(Error::PatchFailed {
+            return Err(BuildError::PatchFailed {
                 patch: file.to_string_lossy().into_owned(),
                 log: log.kept.clone(),
                 tail: tail.into_iter().rev().collect(),
-            });
+            }
+            .into());
         }
     }
     Ok(applied)

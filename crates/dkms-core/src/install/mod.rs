@@ -3,6 +3,7 @@
 pub mod change;
 pub mod clean;
 pub mod depmod;
+mod error;
 pub(crate) mod judge;
 pub mod plan;
 pub mod recover;
@@ -12,4 +13,5 @@ pub mod uninstall;
 pub mod weak;
 
 pub use change::{Change, Outcome};
+pub use error::InstallError;
 pub use settle::{Ending, Finished};

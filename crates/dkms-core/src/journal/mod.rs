@@ -27,6 +27,7 @@ mod read;
 
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
+use crate::request::RequestError;
 use crate::tree::entry::Entry;
 use crate::tree::layout::Layout;
 use dkms_sys::{IoError, fs, sys};
@@ -228,7 +229,9 @@ impl Transaction {
 
     fn index(&self, kernel: &Kernel) -> Result<KernelIndex> {
         let place = self.kernels.iter().position(|k| k == kernel).map(KernelIndex);
-        place.ok_or_else(|| Error::Usage(format!("kernel {kernel} is not part of this change")))
+        place.ok_or_else(|| {
+            Error::Request(RequestError::Usage(format!("kernel {kernel} is not part of this change")))
+        })
     }
 
     /// To be called before depmod runs for a kernel.

@@ -4,9 +4,10 @@
 
 use crate::add;
 use crate::archive::{self, Limits, Unpacked};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Event;
 use crate::ids::{Kernel, PackageId};
+use crate::origin::OriginError;
 use crate::session::Session;
 use crate::tarball::{self, archive_error};
 use crate::tree::state;
@@ -28,14 +29,14 @@ pub(crate) fn load(
     let mut found = state::subdirectories(&sources);
     found.retain(|name| sources.join(name).join("dkms.conf").is_file());
     let name = match found.as_slice() {
-        [] => return Err(Error::ArchiveWithoutConf(archive.to_owned())),
+        [] => return Err(OriginError::ArchiveWithoutConf(archive.to_owned()).into()),
         [name] => name,
         several => {
             let reason = format!(
                 "it holds several modules, {}; install it with its package manager, or unpack it and add the one you want",
                 several.join(", ")
             );
-            return Err(Error::BadArchive { path: archive.to_owned(), reason });
+            return Err(OriginError::BadArchive { path: archive.to_owned(), cause: reason.into() }.into());
         }
     };
     let source = sources.join(name);

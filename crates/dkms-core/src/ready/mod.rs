@@ -6,6 +6,7 @@ mod pending;
 
 pub use pending::{Item, Wait, pending};
 
+use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
@@ -309,14 +310,14 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
     let b = Build::new(&package, kernel);
     let log = s.layout.failed_log(&b);
     if !crate::kernel::headers::present(s, release) {
-        let help = Error::HeadersMissing {
+        let help = Error::Build(BuildError::HeadersMissing {
             release: release.clone(),
             path: crate::kernel::headers::source_dir(s, release),
             package: s.host.distribution.as_ref().map_or_else(
                 || format!("the headers of kernel {release}"),
                 |d| d.headers_package(release, &s.layout.kernel_modules(release)),
             ),
-        }
+        })
         .help()
         .join("; ");
         (format!("is not installed for {release}, whose headers are missing"), help)

@@ -1,8 +1,11 @@
 //! `dkms pending`: what is not installed yet, and what it waits for.
 
+use crate::build::BuildError;
+use crate::conf::ConfError;
 use crate::error::Error;
 use crate::gather;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::journal::{self, Journal};
 use crate::session::Session;
 use crate::status::Filter;
@@ -112,10 +115,13 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
 /// What an error of a build that was only looked at means for it; none: it is not meant to be built.
 fn wait(s: &Session<'_>, b: &Build, e: Error) -> Option<Item> {
     let wait = match &e {
-        Error::Excluded { .. } => return None,
-        Error::HeadersMissing { .. } | Error::KernelDirMissing(_) => Wait::Headers,
-        Error::DependsMissing { .. } | Error::DependsNever { .. } => Wait::Dependency,
-        Error::BadConf(_) => Wait::Configuration,
+        Error::Build(BuildError::Excluded { .. }) => return None,
+        Error::Build(BuildError::HeadersMissing { .. })
+        | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
+        Error::Build(BuildError::DependsMissing { .. }) | Error::Build(BuildError::DependsNever { .. }) => {
+            Wait::Dependency
+        }
+        Error::Conf(ConfError::Invalid(_)) => Wait::Configuration,
         _ if s.layout.failed_log(b).is_file() => Wait::Build,
         _ => Wait::Configuration,
     };

@@ -3,9 +3,10 @@
 //! else of it is installed.
 
 use crate::archive::{self, Limits};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::ids::{Kernel, PackageId};
 use crate::kernel::distro::Family;
+use crate::origin::OriginError;
 use crate::packaging;
 use crate::session::Session;
 use crate::tarball::archive_error;
@@ -27,11 +28,11 @@ pub fn installs(s: &Session<'_>) -> bool {
 /// is checked for.
 ///
 /// # Errors
-/// No package of rpm, or no program to read one ([`Error::RpmFailed`]); no module's source in it, or several; otherwise as
+/// No package of rpm, or no program to read one ([`OriginError::RpmFailed`]); no module's source in it, or several; otherwise as
 /// for a tarball.
 pub fn load(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<PackageId> {
     if !path.exists() {
-        return Err(Error::ArchiveMissing(path.to_owned()));
+        return Err(OriginError::ArchiveMissing(path.to_owned()).into());
     }
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-ldrpm")?;
     let tarball = scratch.path().join("content.tar.gz");
@@ -44,7 +45,7 @@ pub fn load(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<PackageId> 
 
 /// The files of a package as a tarball, by rpm's own program.
 fn convert(s: &Session<'_>, path: &Path, to: &Path) -> Result<()> {
-    let failed = |reason: String| Error::RpmFailed { path: path.to_owned(), reason };
+    let failed = |cause: Cause| Error::Origin(OriginError::RpmFailed { path: path.to_owned(), cause });
     let Some(program) = process::which("rpm2archive", &s.host.path) else {
         return Err(failed("rpm2archive, which unpacks it, is not installed (package rpm)".into()));
     };
@@ -58,10 +59,10 @@ fn convert(s: &Session<'_>, path: &Path, to: &Path) -> Result<()> {
         .stdout(Stream::File(fs::create_truncated(to)?))
         .stderr(Stream::Capture)
         .run()
-        .map_err(|e| failed(e.to_string()))?;
+        .map_err(|e| failed(e.into()))?;
     let said = done.stderr_text();
     if done.status.success() {
         return Ok(());
     }
-    Err(failed(said.lines().last().map_or_else(|| done.status.to_string(), |l| l.trim().to_owned())))
+    Err(failed(said.lines().last().map_or_else(|| done.status.to_string(), |l| l.trim().to_owned()).into()))
 }

@@ -3,8 +3,9 @@
 use super::Call;
 use crate::answer::Answer;
 use crate::request;
+use dkms_core::conf::ConfError;
 use dkms_core::describe;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 
 /// `dkms config [M/V | DIR] [-k K]`; without an operand the dkms.conf of the current directory.
 pub fn config(call: &Call<'_>) -> Result<Answer> {
@@ -24,7 +25,7 @@ pub fn config(call: &Call<'_>) -> Result<Answer> {
             let conf = explicit.unwrap_or_else(|| directory.join("dkms.conf"));
             let conf = std::path::absolute(&conf).unwrap_or(conf);
             if !conf.exists() {
-                return Err(Error::ConfMissing(conf));
+                return Err(ConfError::Missing(conf).into());
             }
             describe::describe(call.s, &conf, None, &kernel)?
         }

@@ -48,7 +48,7 @@ fn answer(left: &Report, repaired: bool) -> Answer {
         0 => {}
         n => {
             let text = format!("{} could not be inspected", count(n, "place"));
-            return Answer::Unknown(Summary::new(text).hint("run it as root, who may read everything"));
+            return Answer::Unknown(Summary::new(text).hint("run it as root, which can read everything"));
         }
     }
     let summary = match left.findings.len() {

@@ -6,6 +6,7 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
+use dkms_core::request::RequestError;
 use dkms_core::{actions, finally, gather, remove};
 
 /// `dkms autoinstall`, and `dkms kernel_postinst` for hooks
@@ -24,7 +25,9 @@ pub fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
         return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
     }
     if !call.words.releases.is_empty() || call.arguments.all {
-        return Err(Error::Conflict("--all-kernels, --all and a kernel exclude each other".into()));
+        return Err(
+            RequestError::Conflict("--all-kernels, --all and a kernel exclude each other".into()).into()
+        );
     }
     let arch = match call.words.arches.as_slice() {
         [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
@@ -49,9 +52,10 @@ pub fn match_kernel(call: &Call<'_>) -> Result<()> {
 /// The kernel that is to be matched.
 pub fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
     let Some(template) = call.arguments.templatekernel.as_deref().filter(|t| !t.is_empty()) else {
-        return Err(Error::KernelArchPairing(
+        return Err(RequestError::KernelArchPairing(
             "match needs the kernel to be matched: dkms match --templatekernel KERNEL [-k KERNEL]".into(),
-        ));
+        )
+        .into());
     };
     Ok(Kernel::new(template, &kernel.arch)?)
 }

@@ -4,7 +4,8 @@ use super::Call;
 use crate::answer::{Answer, Summary};
 use crate::render::lint as render;
 use crate::request;
-use dkms_core::error::{Error, Result};
+use dkms_core::conf::ConfError;
+use dkms_core::error::Result;
 use dkms_core::lint;
 use std::path::PathBuf;
 
@@ -40,7 +41,7 @@ fn file(call: &Call<'_>) -> Result<PathBuf> {
     }
     // A file by any name, such as debian/hello.dkms.
     if let Some(file) = &subject.archive {
-        return if file.is_file() { Ok(file.clone()) } else { Err(Error::ConfMissing(file.clone())) };
+        return if file.is_file() { Ok(file.clone()) } else { Err(ConfError::Missing(file.clone()).into()) };
     }
     let directory = subject.directory.clone().unwrap_or_else(|| PathBuf::from("."));
     Ok(directory.join("dkms.conf"))

@@ -22,6 +22,7 @@ use crate::request::{self, KernelWords, Subject};
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
+use dkms_core::request::RequestError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
@@ -42,13 +43,14 @@ pub struct Call<'a> {
 /// Runs the action of a command line.
 pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
     let Some(action) = arguments.action() else {
-        return Err(Error::Usage(match arguments.words.first() {
+        return Err(RequestError::Usage(match arguments.words.first() {
             Some(word) => format!("'{word}' is not an action"),
             None => "no action is given".into(),
-        }));
+        })
+        .into());
     };
     if let Some(second) = arguments.second_action() {
-        return Err(Error::TwoActions(action.word().into(), second.word().into()));
+        return Err(RequestError::TwoActions(action.word().into(), second.word().into()).into());
     }
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
@@ -66,7 +68,11 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<An
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
     if arguments.all_kernels && !matches!(action, Action::Autoinstall | Action::KernelPostinst) {
-        return Err(Error::Usage(format!("--all-kernels is for autoinstall, not for {}", action.word())));
+        return Err(RequestError::Usage(format!(
+            "--all-kernels is for autoinstall, not for {}",
+            action.word()
+        ))
+        .into());
     }
     if arguments.dry_run {
         return dry_run::dry_run(&call, action);
@@ -128,11 +134,19 @@ impl Call<'_> {
     /// Refuses anybody but root.
     pub fn require_root(&self) -> Result<()> {
         // Over another root whoever owns it is master.
-        if self.s.host.root || self.s.host.other_root.is_some() { Ok(()) } else { Err(Error::NotRoot) }
+        if self.s.host.root || self.s.host.other_root.is_some() {
+            Ok(())
+        } else {
+            Err(RequestError::NotRoot.into())
+        }
     }
 
     /// Refuses `--all`.
     pub fn ban_all(&self) -> Result<()> {
-        if self.arguments.all { Err(Error::AllBanned(self.arguments.action_word().into())) } else { Ok(()) }
+        if self.arguments.all {
+            Err(RequestError::AllBanned(self.arguments.action_word().into()).into())
+        } else {
+            Ok(())
+        }
     }
 }

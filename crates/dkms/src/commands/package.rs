@@ -7,6 +7,7 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::remove::{self, Depth};
+use dkms_core::request::RequestError;
 use dkms_core::{actions, add as registry, finally};
 
 /// `dkms add`
@@ -104,5 +105,5 @@ fn named_or_brought(call: &Call<'_>, kernel: &Kernel) -> Result<Subject> {
 }
 
 fn first(kernels: &[Kernel]) -> Result<&Kernel> {
-    kernels.first().ok_or_else(|| Error::KernelCount("no kernel is given".into()))
+    kernels.first().ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into())))
 }

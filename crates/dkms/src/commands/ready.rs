@@ -4,10 +4,11 @@ use super::Call;
 use crate::answer::{Answer, Summary};
 use crate::render::verdicts;
 use crate::request;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::ids::Kernel;
 use dkms_core::look::LookError;
 use dkms_core::ready;
+use dkms_core::request::RequestError;
 use dkms_core::verify::Outcome;
 
 /// `dkms ready`
@@ -54,10 +55,11 @@ pub fn pending(call: &Call<'_>) -> Result<Answer> {
 fn no_module(call: &Call<'_>) -> Result<()> {
     call.ban_all()?;
     if call.subject.name.is_some() || call.subject.archive.is_some() || call.subject.directory.is_some() {
-        return Err(Error::Usage(format!(
+        return Err(RequestError::Usage(format!(
             "{0} is about a kernel and takes no module: dkms {0} [-k KERNEL]",
             call.arguments.action_word()
-        )));
+        ))
+        .into());
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use super::Call;
 use crate::answer::Answer;
 use crate::printable::on_one_line;
 use crate::render::json;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
+use dkms_core::request::RequestError;
 use dkms_core::status::{self, Filter, State};
 
 /// `dkms status`
@@ -34,7 +35,7 @@ pub fn filters(call: &Call<'_>) -> Result<Vec<Filter>> {
     if let Some(path) = call.subject.archive.as_ref().or(call.subject.directory.as_ref()) {
         let named =
             format!("{} is about MODULE or MODULE/VERSION, and this is a path", call.arguments.action_word());
-        return Err(Error::Usage(format!("{}: {named}", path.display())));
+        return Err(RequestError::Usage(format!("{}: {named}", path.display())).into());
     }
     let base = Filter {
         name: call.subject.name.clone(),

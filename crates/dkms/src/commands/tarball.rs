@@ -2,8 +2,10 @@
 
 use super::Call;
 use crate::request;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::origin::OriginError;
+use dkms_core::request::RequestError;
 use dkms_core::tarball::{self, Content};
 use dkms_core::{actions, add, rpm};
 use std::path::Path;
@@ -41,18 +43,20 @@ pub fn load(call: &Call<'_>) -> Result<()> {
     let Some(archive) = &call.subject.archive else {
         return match (&call.subject.name, &call.subject.directory) {
             // A name that is no file was meant to be one.
-            (Some(name), _) => Err(Error::ArchiveMissing(name.into())),
+            (Some(name), _) => Err(OriginError::ArchiveMissing(name.into()).into()),
             (None, Some(directory)) => {
                 let what = format!("ldtarball needs an archive, and {} is a directory", directory.display());
-                Err(Error::Usage(what))
+                Err(RequestError::Usage(what).into())
             }
-            (None, None) => Err(Error::Usage("ldtarball needs an archive: dkms ldtarball FILE".into())),
+            (None, None) => {
+                Err(RequestError::Usage("ldtarball needs an archive: dkms ldtarball FILE".into()).into())
+            }
         };
     };
     let kernels = request::kernels(call.s, call.words, None)?;
     let Some(kernel) = kernels.first() else { return Ok(()) };
     if !archive.exists() {
-        return Err(Error::ArchiveMissing(archive.clone()));
+        return Err(OriginError::ArchiveMissing(archive.clone()).into());
     }
     if !by_rpm(call, archive) {
         call.s.require_writable_tree()?;
@@ -82,11 +86,11 @@ pub fn bring(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<Option<
 fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
     if let Some(root) = &call.s.host.other_root {
-        return Err(Error::Conflict(format!(
+        return Err(RequestError::Conflict(format!(
             "rpm installs packages itself: rpm --root {root} -U {archive}, then dkms --root {root} autoinstall",
             root = root.display(),
             archive = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy(),
-        )));
+        )).into());
     }
     tarball::install_rpm(call.s, archive)?;
     actions::autoinstall(call.s, std::slice::from_ref(kernel), &crate::exit::code)

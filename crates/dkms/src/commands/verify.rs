@@ -4,8 +4,9 @@ use super::Call;
 use crate::answer::{Answer, Summary};
 use crate::render::verdicts;
 use crate::request;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::look::LookError;
+use dkms_core::package::PackageError;
 use dkms_core::tree::state;
 use dkms_core::verify::Outcome;
 use dkms_core::verify::{self, Report};
@@ -44,7 +45,7 @@ fn installed(call: &Call<'_>) -> Result<Report> {
     let report = verify::verify(call.s, &filters);
     if let (true, Some(name)) = (report.modules.is_empty(), &call.subject.name) {
         if state::versions(call.s.layout, name).is_empty() {
-            return Err(Error::PackageUnknown(name.clone()));
+            return Err(PackageError::Unknown(name.clone()).into());
         }
         return Err(LookError::NotInstalled(name.clone()).into());
     }

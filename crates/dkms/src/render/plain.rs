@@ -2,8 +2,11 @@
 
 use crate::answer::Summary;
 use crate::printable::on_one_line;
+use dkms_core::build::BuildError;
+use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event};
+use dkms_core::package::PackageError;
 use dkms_core::plan::{Step, What};
 use std::time::Duration;
 
@@ -191,7 +194,7 @@ fn what(what: &What) -> String {
 pub fn error(e: &Error, code: u8) -> String {
     // What dkms.conf gets wrong is shown with its lines; any other line feed may come from a name.
     let said = match e {
-        Error::BadConf(_) => e.to_string(),
+        Error::Conf(ConfError::Invalid(_)) => e.to_string(),
         _ => e.to_string().replace('\n', "\n  "),
     };
     message(heading(e), &said, &e.help(), code)
@@ -217,8 +220,8 @@ fn message(heading: &str, text: &str, help: &[String], code: u8) -> String {
 /// What kind of end a command came to, for messages.
 fn heading(e: &Error) -> &'static str {
     match e {
-        Error::Excluded { .. } => "skipped",
-        Error::RemoveCancelled(_) => "note",
+        Error::Build(BuildError::Excluded { .. }) => "skipped",
+        Error::Package(PackageError::RemoveCancelled(_)) => "note",
         _ => "error",
     }
 }
