@@ -4,6 +4,10 @@
 //! `names::Tree`, which knows no disk, before anything is made of it; one bad entry refuses the whole archive, and
 //! nothing of it stays.
 
+#![forbid(unsafe_code)]
+// Tests may use any function on their own files.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod deb;
 mod entries;
 mod names;
@@ -19,9 +23,8 @@ use dkms_sys::IoError;
 
 pub use deb::{Deb, gzip, write_deb, write_tar_xz};
 pub use names::Refusal;
-pub(crate) use package::is_tarball;
-pub(crate) use read::unpack_payload;
-pub use read::{Entry, EntryKind, Format, Limits, Unpacked, fuzz_unpack, unpack};
+pub use package::is_tarball;
+pub use read::{Entry, EntryKind, Format, Limits, Unpacked, fuzz_unpack, unpack, unpack_payload};
 pub use write::{Member, Source, Written, write};
 
 /// How an archive is compressed.

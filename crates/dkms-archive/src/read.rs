@@ -103,7 +103,7 @@ pub fn unpack(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, 
 }
 
 /// Unpacks what concerns dkms of a tar archive with all that a package would install.
-pub(crate) fn unpack_payload(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
+pub fn unpack_payload(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
     unpack_as(Format::Package, archive, into, limits)
 }
 
