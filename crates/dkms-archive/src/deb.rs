@@ -10,8 +10,9 @@ use dkms_sys::{IoError, fs};
 use md5::Digest;
 use tar::{Builder, EntryType, Header};
 
-use super::write::{Encoder, Item, Plan, What, bad, plan};
-use super::{ArchiveError, Compression, Member};
+use super::compression::Compression;
+use super::error::ArchiveError;
+use super::write::{Encoder, Item, Member, Plan, What, bad, plan};
 
 /// What a package is made of.
 #[derive(Debug, Clone)]

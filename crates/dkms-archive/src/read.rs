@@ -9,9 +9,12 @@ use std::time::{Duration, SystemTime};
 use dkms_sys::{IoError, fs};
 use tar::EntryType;
 
+use super::compression::Compression;
 use super::entries::{RawEntry, Trouble, walk};
+use super::error::ArchiveError;
+use super::names::Refusal;
 use super::names::{Kind, Tree};
-use super::{ArchiveError, Compression, Refusal, package};
+use super::package;
 
 /// How much an archive may unpack to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
