@@ -10,7 +10,7 @@ pub(crate) mod pin;
 
 pub use error::SigningError;
 pub use pair::{KeyPair, ensure, key_pair};
-pub(crate) use pair::{ensure_staged, files};
+pub(crate) use pair::{ensure_staged, reach};
 
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;

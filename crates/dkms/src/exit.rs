@@ -10,6 +10,7 @@ use dkms_core::package::PackageError;
 use dkms_core::packaging::PackError;
 use dkms_core::program::ProgramError;
 use dkms_core::request::RequestError;
+use dkms_tree::Error as TreeError;
 
 /// The exit code of a command.
 pub fn of_command(result: &Result<Answer, Error>) -> u8 {
@@ -38,17 +39,31 @@ pub fn code(error: &Error) -> u8 {
         Error::Look(_) => 2,
         Error::Io(_) | Error::TreeNotWritable(_) => 1,
         Error::NoOsRelease => 4,
-        Error::JournalUnknown(_)
-        | Error::JournalDamaged { .. }
-        | Error::JournalRefused { .. }
-        | Error::JournalLeaves { .. }
-        | Error::LeavesTree { .. }
-        | Error::RecordDamaged { .. } => 6,
         Error::AutoinstallFailed { .. } => 11,
         Error::KernelHookFailed { .. } => 14,
         Error::SeveralFailed { first, .. } => code(first),
-        Error::Busy { .. } => 75,
-        Error::Interrupted(signal) => u8::try_from(128 + *signal).unwrap_or(130),
+        Error::Tree(e) => tree(e),
+        Error::Interrupted(signal) => interrupted(*signal),
+    }
+}
+
+/// As a shell reports a program that a signal ended.
+fn interrupted(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(130)
+}
+
+fn tree(error: &TreeError) -> u8 {
+    match error {
+        TreeError::Io(_) | TreeError::NotWritable(_) => 1,
+        TreeError::KernelNotPart(_) => 2,
+        TreeError::JournalUnknown(_)
+        | TreeError::JournalDamaged { .. }
+        | TreeError::JournalRefused { .. }
+        | TreeError::JournalLeaves { .. }
+        | TreeError::LeavesTree { .. }
+        | TreeError::RecordDamaged { .. } => 6,
+        TreeError::Busy { .. } => 75,
+        TreeError::Interrupted(signal) => interrupted(*signal),
     }
 }
 
