@@ -198,7 +198,7 @@ pub fn plan_autoinstall(s: &Session<'_>, kernel: &Kernel) -> (AutoinstallPlan, V
     let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
     for package in plan::newest(&sound) {
         let active = state::installed_version(s.layout, &package.name, kernel);
-        let installed = active.as_ref() == Some(&package) || status::is_weak(s, &package, kernel);
+        let installed = active.as_ref() == Some(&package) || status::is_weak(s.layout, &package, kernel);
         let (mut autoinstall, mut depends, mut excluded) = (false, Vec::new(), false);
         if !installed {
             match load::load(s, &package, kernel).and_then(load::Loaded::lenient) {

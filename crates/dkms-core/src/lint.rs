@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::ids::Kernel;
 use crate::kernel::headers;
 use crate::session::Session;
+use crate::tree::layout::Layout;
 use dkms_conf::lint::{self, Code, Facts, Finding};
 use dkms_conf::{Dialect, Directives, Location, Severity, State};
 use dkms_sys::fs;
@@ -156,7 +157,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
             source.makefile(&mut findings);
             source.patches(directives, &mut findings);
             source.scripts(directives, &mut findings);
-            source.name(s, directives, &mut findings);
+            source.name(s.layout, directives, &mut findings);
         }
     }
     findings.sort_by_key(|f| f.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));
@@ -249,7 +250,7 @@ impl Source<'_> {
     }
 
     /// In /usr/src the directory has to be NAME-VERSION; elsewhere only if it looks as if it wanted to be.
-    fn name(&self, s: &Session<'_>, directives: &Directives, findings: &mut Vec<Finding>) {
+    fn name(&self, layout: &Layout, directives: &Directives, findings: &mut Vec<Finding>) {
         let (name, version) = (directives.scalar("PACKAGE_NAME"), directives.scalar("PACKAGE_VERSION"));
         let directory = std::path::absolute(self.directory).unwrap_or_else(|_| self.directory.to_path_buf());
         let Some(have) = directory.file_name().and_then(|n| n.to_str()) else { return };
@@ -257,7 +258,7 @@ impl Source<'_> {
         if name.is_empty() || version.is_empty() || have == want {
             return;
         }
-        let usr_src = directory.parent().is_some_and(|p| p == s.layout.source_tree || p.ends_with("usr/src"));
+        let usr_src = directory.parent().is_some_and(|p| p == layout.source_tree || p.ends_with("usr/src"));
         let versioned = have
             .strip_prefix(name)
             .and_then(|rest| rest.strip_prefix('-'))

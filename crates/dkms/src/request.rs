@@ -156,15 +156,17 @@ pub fn resolve(
     let mut layout = Layout::default();
     // The variable means a directory of the machine.
     let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
+    // A repair never replaces files that are newer or unknown.
+    let may_force = arguments.action() != Some(Action::Fsck);
     let mut options = Options {
-        force: arguments.force,
-        force_version_override: arguments.force_version_override,
+        force: may_force && arguments.force,
+        force_version_override: may_force && arguments.force_version_override,
         conf_file: arguments.conf.clone(),
         kernel_config: arguments.config.clone(),
         kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
         no_depmod: arguments.no_depmod,
         jobs: arguments.jobs(),
-        rpm_safe_upgrade: arguments.rpm_safe_upgrade,
+        rpm_safe_upgrade: may_force && arguments.rpm_safe_upgrade,
         tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
         signing: signing(arguments)?,
         ..Options::default()
@@ -187,8 +189,7 @@ pub fn resolve(
         }
     };
     if !arguments.only_looks() {
-        let early = Session { layout: &layout, host, options: &options, sink };
-        for text in framework::unknown_settings(&early) {
+        for text in framework::unknown_settings(&layout.config_dir) {
             sink.event(Event::Warning { text });
         }
     }

@@ -26,8 +26,8 @@ pub fn files(config_dir: &Path) -> Vec<PathBuf> {
 }
 
 /// What framework.conf and its fragments set although no such setting exists, in words.
-pub fn unknown_settings(s: &Session<'_>) -> Vec<String> {
-    let paths = files(&s.layout.config_dir);
+pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
+    let paths = files(config_dir);
     // The code that loads the configuration reports files that cannot be read.
     let read = |p: &PathBuf| String::from_utf8_lossy(&dkms_sys::fs::read(p).unwrap_or_default()).into_owned();
     let texts: Vec<String> = paths.iter().map(read).collect();

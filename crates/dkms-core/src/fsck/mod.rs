@@ -30,6 +30,7 @@ use crate::lock;
 use crate::look::LookError;
 use crate::session::Session;
 use crate::status::Filter;
+use crate::tree::layout::Layout;
 use crate::tree::originals::Original;
 use spot::{Look, Spot};
 use std::collections::BTreeSet;
@@ -236,8 +237,8 @@ impl Finding {
         self.kind == other.kind && self.path == other.path
     }
 
-    fn in_use(&self, s: &Session<'_>) -> bool {
-        self.guards.iter().any(|g| lock::is_held(s, &g.name()))
+    fn in_use(&self, layout: &Layout) -> bool {
+        self.guards.iter().any(|g| dkms_tree::lock::is_held(layout, &g.name()))
     }
 }
 
@@ -305,7 +306,7 @@ impl Look<'_> {
     /// What is found at a spot and nobody is at work on.
     fn confirmed(&self, spot: &Spot) -> Vec<Finding> {
         let mut suspects = self.at(spot);
-        suspects.retain(|f| !f.in_use(self.s));
+        suspects.retain(|f| !f.in_use(self.s.layout));
         if suspects.iter().any(|f| !f.guards.is_empty()) {
             let again = self.at(spot);
             suspects.retain(|f| again.iter().any(|a| a.is(f)));

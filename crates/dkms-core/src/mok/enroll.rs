@@ -35,7 +35,7 @@ pub enum Enrolled {
 /// # Errors
 /// There is no certificate, it is forbidden, the machine has no EFI firmware or no mokutil, or mokutil refuses.
 pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
-    let mut status = status::of_machine(s, kernel, &Machine::of(s))?;
+    let mut status = status::of_machine(s, kernel, &Machine::of(s.host))?;
     status::forget_previous(&mut status)?;
     let certified = to_enroll(&status)?;
     let path = certified.path.clone();
@@ -58,7 +58,7 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
         ));
     }
     ask(s, certified)?;
-    let after = status::of_machine(s, kernel, &Machine::of(s))?;
+    let after = status::of_machine(s, kernel, &Machine::of(s.host))?;
     match to_enroll(&after)?.enrolment.mok_new {
         Ok(false) => Err(refuse(
             "mokutil ended well, but the certificate is not among those that wait to be enrolled".into(),
@@ -73,7 +73,7 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
 /// # Errors
 /// As [`enroll()`], as far as it can be seen.
 pub fn to_be_enrolled(s: &Session<'_>, kernel: &Kernel) -> Result<std::result::Result<PathBuf, String>> {
-    let status = status::of_machine(s, kernel, &Machine::of(s))?;
+    let status = status::of_machine(s, kernel, &Machine::of(s.host))?;
     let certified = to_enroll(&status)?;
     Ok(match (certified.enrolment.is_trusted(), certified.enrolment.is_pending()) {
         (true, _) => Err("this machine trusts the certificate".into()),

@@ -51,7 +51,7 @@ pub struct Taken {
 /// # Errors
 /// The pair is not one that can be replaced here, or something could not be signed: then everything is as it was.
 pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
-    let machine = Machine::of(s);
+    let machine = Machine::of(s.host);
     let pair = status::pair_for(s, kernel)?;
     replaceable(&pair)?;
     let staged = pair.staged();
@@ -86,7 +86,7 @@ pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
 /// # Errors
 /// As [`rotate`].
 pub fn foresee(s: &Session<'_>, kernel: &Kernel) -> Result<(Option<KeyPair>, Vec<Kernel>, Vec<Build>)> {
-    let machine = Machine::of(s);
+    let machine = Machine::of(s.host);
     let pair = status::pair_for(s, kernel)?;
     replaceable(&pair)?;
     let staged = pair.staged();

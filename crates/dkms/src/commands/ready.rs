@@ -37,7 +37,7 @@ pub fn pending(call: &Call<'_>) -> Result<Answer> {
     no_module(call)?;
     let kernels = if call.words.releases.is_empty() {
         let arch = arch(call);
-        let found = ready::kernels(call.s).into_iter().filter_map(|r| Kernel::new(&r, &arch).ok());
+        let found = ready::kernels(call.s.layout).into_iter().filter_map(|r| Kernel::new(&r, &arch).ok());
         found.collect()
     } else {
         request::kernels(call.s, call.words, None)?
@@ -65,7 +65,7 @@ fn no_module(call: &Call<'_>) -> Result<()> {
 }
 
 fn newest(call: &Call<'_>) -> Result<Kernel> {
-    let release = ready::newest_kernel(call.s)
+    let release = ready::newest_kernel(call.s.layout)
         .ok_or_else(|| LookError::NoKernel(call.s.layout.install_tree.clone()))?;
     Ok(Kernel::new(&release, &arch(call))?)
 }
