@@ -34,6 +34,7 @@ pub mod lock;
 pub mod machine;
 pub mod mok;
 pub mod names_as_json;
+pub mod origin;
 pub mod packaging;
 pub mod plan;
 pub mod ready;

@@ -4,7 +4,6 @@
 mod build;
 mod disk;
 mod kmp;
-mod load;
 mod names;
 mod spec;
 mod template;
@@ -27,7 +26,6 @@ use std::path::{Path, PathBuf};
 
 pub use disk::{mkdriverdisk, mkdriverdisk_place};
 pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
-pub use load::{installs, load};
 
 impl Request<'_> {
     /// The architecture of all modules; `None`, any, where there are none, or of several.
