@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::child::Notes;
+use super::notes::Notes;
 
 /// A process: its number, its parent, and whether it is our descendant.
 #[derive(Debug, Clone, Copy, Default)]
