@@ -1,5 +1,5 @@
 #!/bin/bash
-# cargo-deny: licences, advisories and sources of the dependencies; skipped where it is not installed.
+# cargo-deny: licences, advisories and sources of the dependencies. Skipped where it is not installed.
 # DKMS_INSTALL_DENY=1 builds it first (some minutes).
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,11 +8,11 @@ if ! cargo deny --version >/dev/null 2>&1; then
         cargo install --locked --quiet cargo-deny
     else
         echo 'skipped: cargo-deny is not installed (DKMS_INSTALL_DENY=1 builds it)'
-        exit 0
+        exit 77
     fi
 fi
-[[ -f deny.toml ]] || { echo 'skipped: there is no deny.toml'; exit 0; }
-# Advisories need their database from the net: without it the rest is still checked.
+[[ -f deny.toml ]] || { echo 'skipped: there is no deny.toml'; exit 77; }
+# Advisories need a database from the network; everything else is checked without it as well.
 if ! cargo deny --locked fetch db >/dev/null 2>&1; then
     echo 'skipped: the advisory database cannot be fetched'
     exec cargo deny --locked check bans licenses sources
