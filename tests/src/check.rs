@@ -83,6 +83,12 @@ struct Case {
     /// More layers.
     #[serde(default)]
     root: Vec<String>,
+    /// More programs without which it is skipped.
+    #[serde(default)]
+    tools: Vec<String>,
+    /// Files below the build folder that `fetch.sh` brings, without which it is skipped.
+    #[serde(default)]
+    fetched: Vec<String>,
     /// As in [`Check`].
     #[serde(default)]
     long: bool,
@@ -135,6 +141,8 @@ fn found(each: &Each) -> Result<Vec<Case>, String> {
         name,
         args: None,
         root: Vec::new(),
+        tools: Vec::new(),
+        fetched: Vec::new(),
         long: false,
         minutes: None,
     };
@@ -165,11 +173,13 @@ impl Check {
         if (self.root.is_some() || self.as_root) && !is_root() {
             return Some("needs root".to_owned());
         }
-        let tool = self.tools.iter().find(|tool| !is_installed(tool));
+        let tool = self.tools.iter().chain(&case.tools).find(|tool| !is_installed(tool));
         let missing = tool.map(|tool| format!("{tool} is not installed"));
+        let file = || case.fetched.iter().find(|file| !build_dir().join(file).exists());
+        let file = || file().map(|file| format!("no {file} in the build folder: run tests/fetch.sh first"));
         let layer = || self.needed(case).find_map(|name| Layer::find(name).err());
         let binary = || our_binary().err().filter(|_| self.root.is_some() || self.binary);
-        missing.or_else(layer).or_else(binary)
+        missing.or_else(file).or_else(layer).or_else(binary)
     }
 
     fn run(&self, title: &str, case: &Case) -> Result<Outcome, Failure> {
