@@ -265,7 +265,7 @@ impl Resigner for Resign<'_> {
         let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.into()))?;
         let framework = framework::load(self.s, Some(&b.kernel.release))?;
         let packed =
-            crate::build::finish::packed(format, &framework, &signed).map_err(|e| failed(e.into()))?;
+            crate::build::sign::compressed(format, &framework, &signed).map_err(|e| failed(e.into()))?;
         Ok((packed, format!("signed by {}", self.new.subject_cn())))
     }
 }

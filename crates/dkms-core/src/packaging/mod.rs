@@ -2,7 +2,6 @@
 
 mod error;
 mod inside;
-mod load;
 
 use crate::archive::Member;
 use crate::error::{Cause, Error, Result};
@@ -15,7 +14,6 @@ use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream};
 pub use error::PackError;
 pub(crate) use inside::Inside;
-pub(crate) use load::load;
 use std::path::{Path, PathBuf};
 
 /// Who makes a package where nobody is named, at a domain that can be nobody's (RFC 2606).

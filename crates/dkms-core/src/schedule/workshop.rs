@@ -2,7 +2,7 @@
 
 use super::{Done, Results};
 use crate::build::BuildError;
-use crate::build::{self, Manner, Target};
+use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::lock::{self, Held};
@@ -60,7 +60,7 @@ impl<'a> Workshop<'a> {
         self.s.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
         let held = self.package_lock(&b.package)?;
-        let how = Manner { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
+        let how = BuildOptions { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
         build::build(self.s, &target, b, &configuration, &how).inspect_err(|e| report(self.s, b, e))
     }
 
