@@ -22,8 +22,8 @@
 //! anything is allocated or indexed, and what cannot be read is a typed error.
 #![forbid(unsafe_code)]
 
+mod asn1;
 pub mod compress;
-mod der;
 pub mod efi_siglist;
 pub mod elf;
 pub mod exports;
@@ -37,6 +37,7 @@ pub mod symvers;
 mod unpack;
 pub mod verdict;
 pub mod vmlinux;
+mod x509;
 
 pub use elf::{Class, machine_of_arch};
 

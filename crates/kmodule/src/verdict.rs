@@ -18,7 +18,7 @@ mod relocate;
 mod signature;
 mod symbols;
 pub use license::is_gpl_compatible;
-pub use reason::{Cause, Reason};
+pub use reason::{Cause, Reason, Unsupported};
 pub use symbols::{Found, KERNEL, Symbols, made_by_loader};
 
 const X86_64: u16 = 62;
