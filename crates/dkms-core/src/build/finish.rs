@@ -10,7 +10,8 @@ use crate::tree::manifest::ModuleRecord;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::process::{Command, Stream};
-use kmodule::compress::{Format, Options};
+use kmodule::Compression;
+use kmodule::compress::Options;
 use kmodule::elf::Module;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -158,11 +159,8 @@ fn strip(job: &Job<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
 
 /// Compresses in the kernel's own format and returns the file that is left.
 fn compress(target: &Target, plain: &Path) -> Result<std::path::PathBuf> {
-    let format = target.index.compression();
-    if format == Format::None {
-        return Ok(plain.to_owned());
-    }
-    let packed = packed(format, &target.framework, &dkms_sys::fs::read(plain)?)
+    let Some(format) = target.index.compression() else { return Ok(plain.to_owned()) };
+    let packed = packed(Some(format), &target.framework, &dkms_sys::fs::read(plain)?)
         .map_err(|reason| Error::BadModule { path: plain.into(), reason })?;
     let mut name = plain.as_os_str().to_owned();
     name.push(format.suffix());
@@ -177,21 +175,18 @@ fn compress(target: &Target, plain: &Path) -> Result<std::path::PathBuf> {
 /// # Errors
 /// What is wrong with the options.
 pub(crate) fn packed(
-    format: Format,
+    format: Option<Compression>,
     framework: &FrameworkConf,
     plain: &[u8],
 ) -> std::result::Result<Vec<u8>, String> {
-    let given = match format {
-        Format::None => return Ok(plain.to_vec()),
-        Format::Gzip => framework.compress_gzip_opts.as_deref(),
-        Format::Xz => framework.compress_xz_opts.as_deref(),
-        Format::Zstd => framework.compress_zstd_opts.as_deref(),
+    let Some(format) = format else { return Ok(plain.to_vec()) };
+    let text = match format {
+        Compression::Gzip => framework.compress_gzip_opts.as_deref(),
+        Compression::Xz => framework.compress_xz_opts.as_deref(),
+        Compression::Zstd => framework.compress_zstd_opts.as_deref(),
+        _ => None,
     };
-    let options = match given {
-        Some(text) => {
-            Options::parse(format, text).map_err(|e| format!("compression options '{text}': {e}"))?
-        }
-        None => Options::default(),
-    };
-    kmodule::compress::compress(format, plain, &options).map_err(|e| format!("cannot be compressed: {e}"))
+    let text = text.unwrap_or("");
+    let options = Options::parse(format, text).map_err(|e| format!("compression options '{text}': {e}"))?;
+    kmodule::compress::compress(plain, &options).map_err(|e| format!("cannot be compressed: {e}"))
 }

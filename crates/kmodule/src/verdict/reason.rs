@@ -1,7 +1,7 @@
 //! What a kernel has against a module: as a code for scripts, in the words of its log, as the error number it
 //! returns, and what to do about it.
 
-use crate::compress::Format;
+use crate::compression::Compression;
 use crate::elf::ElfError;
 use crate::sign::{Hash, SignatureFault};
 use std::fmt;
@@ -26,7 +26,7 @@ pub enum Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsupported {
     /// It is not PKCS#7.
-    Format,
+    NotPkcs7,
     /// A digest that is not one of [`Hash`].
     UnknownDigest,
     /// This digest.
@@ -36,7 +36,7 @@ pub enum Unsupported {
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unsupported::Format => f.write_str("not PKCS#7"),
+            Unsupported::NotPkcs7 => f.write_str("not PKCS#7"),
             Unsupported::UnknownDigest => f.write_str("an unknown digest"),
             Unsupported::Digest(hash) => hash.fmt(f),
         }
@@ -55,7 +55,7 @@ pub enum Reason {
     /// Nobody on this system unpacks this format.
     Compression {
         /// The format.
-        format: Format,
+        format: Compression,
     },
     /// The kernel unpacks xz itself, and knows CRC32 only.
     XzCheck {
@@ -65,7 +65,7 @@ pub enum Reason {
     /// It is not known whether kmod reads the format.
     LoaderUnknown {
         /// The format.
-        format: Format,
+        format: Compression,
     },
     /// Not a file a kernel could load, or a damaged one.
     NotModule {

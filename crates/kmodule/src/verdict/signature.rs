@@ -10,7 +10,7 @@ pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Ver
         Ok(signed) => signed,
         Err(VerifyError::NotSigned) => return weigh(Cause::Unsigned, signatures.enforcement, verdict),
         Err(VerifyError::OtherKind) => {
-            let cause = Cause::Crypto(Unsupported::Format);
+            let cause = Cause::Crypto(Unsupported::NotPkcs7);
             return weigh(cause, signatures.enforcement, verdict);
         }
         Err(VerifyError::Malformed(fault)) => {
