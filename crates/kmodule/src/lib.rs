@@ -28,6 +28,7 @@ pub mod efi_siglist;
 pub mod elf;
 pub mod exports;
 pub mod image;
+pub mod index;
 pub mod initramfs;
 pub mod modinfo;
 pub mod mok;
