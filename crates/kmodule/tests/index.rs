@@ -3,8 +3,10 @@
 //! The modules are those of Debian's kernel packages in the test layers (`tests/fetch.sh`); without them, or with a depmod
 //! that is not among the versions that are known, a test says that it is skipped.
 
-use kmodule::index::{self, Config, Facts, Lists, Module, Version};
+use kmodule::index::{self, Cache, Config, Facts, Lists, Module, NewCache, Version};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,17 +15,21 @@ struct Tree {
     base: tempfile::TempDir,
     release: String,
     version: Version,
+    depmod: PathBuf,
+    /// What was read so far, as the product keeps it.
+    cache: RefCell<String>,
 }
 
 impl Tree {
     /// The modules of a layer such as `image-6.1`, as links to the same files; `None` with the reason printed.
     fn of_layer(layer: &str) -> Option<Self> {
-        let build = std::env::var_os("DKMS_TEST_BUILD").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../build"),
-            PathBuf::from,
-        );
+        let build = std::env::var_os("DKMS_TEST_BUILD")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../build"), PathBuf::from);
         let modules = build.join("layers").join(layer).join("root/usr/lib/modules");
-        let version = depmod_version();
+        // DKMS_TEST_DEPMOD: that of another version of kmod.
+        let depmod =
+            std::env::var_os("DKMS_TEST_DEPMOD").map_or_else(|| PathBuf::from("depmod"), PathBuf::from);
+        let version = version_of(&depmod);
         let found = std::fs::read_dir(&modules).ok().and_then(|mut entries| entries.next()?.ok());
         let (Some(source), Some(version)) = (found, version) else {
             eprintln!("skipped: no {} or no depmod of a known version", modules.display());
@@ -31,7 +37,7 @@ impl Tree {
         };
         let base = tempfile::tempdir_in(&build).expect("temporary directory");
         let release = source.file_name().into_string().expect("release");
-        let tree = Self { base, release, version };
+        let tree = Self { base, release, version, depmod, cache: RefCell::default() };
         link_tree(&source.path(), &tree.dir());
         Some(tree)
     }
@@ -42,12 +48,14 @@ impl Tree {
 
     /// Runs depmod, then writes the index ourselves, and compares all files.
     fn compare(&self, what: &str) {
-        let said = Command::new("depmod").arg("-a").arg("-b").arg(self.base.path()).arg(&self.release).output();
+        let said =
+            Command::new(&self.depmod).arg("-a").arg("-b").arg(self.base.path()).arg(&self.release).output();
         let said = said.expect("depmod");
         assert!(said.status.success() && said.stderr.is_empty(), "{what}: {said:?}");
         let ours = self.index().unwrap_or_else(|e| panic!("{what}: {e}"));
         for (name, bytes) in &ours {
-            let theirs = std::fs::read(self.dir().join(name)).unwrap_or_else(|e| panic!("{what}: {name}: {e}"));
+            let theirs =
+                std::fs::read(self.dir().join(name)).unwrap_or_else(|e| panic!("{what}: {name}: {e}"));
             assert!(&theirs == bytes, "{what}: {name} differs: {} and {} bytes", theirs.len(), bytes.len());
         }
         assert!(ours.len() >= 10);
@@ -58,18 +66,39 @@ impl Tree {
         let config = self.config()?;
         walk(&self.dir(), "", &config, &mut paths);
         let selected = index::select(&paths, &config)?;
-        let mut read = Vec::new();
+        let text = self.cache.borrow().clone();
+        let cache = Cache::parse(&text);
+        let mut new = NewCache::new("a depmod");
         for path in selected.into_iter().filter_map(|at| paths.get(at)) {
-            let bytes = std::fs::read(self.dir().join(path)).expect("module");
-            let bytes = kmodule::compress::decompress(&bytes, 1 << 30).expect("decompress");
-            read.push((path.as_str(), Facts::read(&bytes)?));
+            let file = self.dir().join(path);
+            let meta = std::fs::metadata(&file).expect("module");
+            let stamp = format!("{}:{}:{:?}", meta.ino(), meta.len(), meta.modified().expect("time"));
+            let stamp = stamp.replace(' ', "");
+            match cache.facts(path, &stamp) {
+                Some(facts) => new.add(path, &stamp, facts),
+                None => {
+                    let bytes = std::fs::read(file).expect("module");
+                    let bytes = kmodule::compress::decompress(&bytes, 1 << 30).expect("decompress");
+                    let mut facts = String::new();
+                    Facts::read(&bytes)?.append_to(&mut facts);
+                    new.add(path, &stamp, &facts);
+                }
+            }
         }
-        let modules: Vec<Module<'_>> = read.iter().map(|(path, facts)| Module { path, facts }).collect();
+        let text = new.finish();
+        let cache = Cache::parse(&text);
+        let facts: Vec<(&str, Facts<'_>)> =
+            cache.iter().map(|(path, facts)| (path, Facts::parse(facts))).collect();
+        let modules: Vec<Module<'_>> = facts.iter().map(|(path, facts)| Module { path, facts }).collect();
+        self.cache.replace(text.clone());
         let text = |name: &str| std::fs::read_to_string(self.dir().join(name)).unwrap_or_default();
         let modinfo = std::fs::read(self.dir().join("modules.builtin.modinfo")).unwrap_or_default();
         let (order, builtin) = (text("modules.order"), text("modules.builtin"));
         let lists = Lists { order: &order, builtin: &builtin, builtin_modinfo: &modinfo };
-        Ok(index::write(self.version, &modules, &lists)?.into_iter().map(|file| (file.name, file.bytes)).collect())
+        Ok(index::write(self.version, &modules, &lists)?
+            .into_iter()
+            .map(|file| (file.name, file.bytes))
+            .collect())
     }
 
     /// That of this machine, which depmod reads too.
@@ -98,8 +127,8 @@ impl Tree {
     }
 }
 
-fn depmod_version() -> Option<Version> {
-    let said = Command::new("depmod").arg("--version").output().ok()?;
+fn version_of(depmod: &Path) -> Option<Version> {
+    let said = Command::new(depmod).arg("--version").output().ok()?;
     Version::of_line(String::from_utf8_lossy(&said.stdout).lines().next()?)
 }
 
@@ -145,7 +174,8 @@ fn it_stays_so_while_modules_come_and_go() {
     let Some(tree) = Tree::of_layer("vm-6.1") else { return };
     let xz = |path: &Path| {
         let bytes = std::fs::read(path).expect("module");
-        let compressed = kmodule::compress::compress(kmodule::compress::Format::Xz, &bytes, &Default::default());
+        let compressed =
+            kmodule::compress::compress(kmodule::compress::Format::Xz, &bytes, &Default::default());
         let file = tree.base.path().join("compressed");
         std::fs::write(&file, compressed.expect("xz")).expect("write");
         file
@@ -187,4 +217,60 @@ fn what_could_differ_is_left_to_depmod() {
     declines("gzip");
     std::fs::remove_file(tree.dir().join("updates/zipped.ko.gz")).expect("remove");
     tree.compare("nothing odd is left");
+}
+
+/// Places, replaces, moves and removes modules at random. The seed is fixed, so that a failure can be repeated.
+#[test]
+fn a_random_walk_of_changes_never_differs() {
+    const STEPS: usize = 60;
+    let Some(tree) = Tree::of_layer("vm-6.1") else { return };
+    let mut paths = Vec::new();
+    walk(&tree.dir(), "", &Config::default(), &mut paths);
+    paths.sort();
+    let sources: Vec<PathBuf> = paths.iter().map(|path| tree.dir().join(path)).collect();
+    let contents: Vec<Vec<u8>> = sources.iter().map(|path| std::fs::read(path).expect("module")).collect();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).expect("small")
+    };
+    let mut placed: Vec<PathBuf> = Vec::new();
+    for step in 0..STEPS {
+        let from = random(contents.len());
+        let name = sources[from].file_stem().and_then(|stem| stem.to_str()).expect("name").to_owned();
+        let what = match random(5) {
+            // A copy of another module under a new name, under its own, or in the place of the kernel's.
+            choice @ 0..=2 => {
+                let dir = ["updates/dkms", "updates", "extra", "kernel/drivers/misc"][random(4)];
+                let name = if choice == 0 { format!("{name}-{}", random(9)) } else { name };
+                let suffix = if random(3) == 0 { ".ko.xz" } else { ".ko" };
+                let target = tree.dir().join(dir).join(format!("{name}{suffix}"));
+                let bytes = match suffix {
+                    ".ko" => contents[from].clone(),
+                    _ => {
+                        let format = kmodule::compress::Format::Xz;
+                        kmodule::compress::compress(format, &contents[from], &Default::default()).expect("xz")
+                    }
+                };
+                std::fs::create_dir_all(target.parent().expect("parent")).expect("directory");
+                let _ = std::fs::remove_file(&target);
+                std::fs::write(&target, bytes).expect("write");
+                placed.push(target.clone());
+                format!("placed {}", target.display())
+            }
+            3 => {
+                let _ = std::fs::remove_file(&sources[from]);
+                format!("removed {}", sources[from].display())
+            }
+            _ if placed.is_empty() => continue,
+            _ => {
+                let target = placed.swap_remove(random(placed.len()));
+                let _ = std::fs::remove_file(&target);
+                format!("removed {}", target.display())
+            }
+        };
+        tree.compare(&format!("step {step}: {what}"));
+    }
 }

@@ -55,7 +55,8 @@ impl Config {
                 directory => Search::Directory(directory.to_owned()),
             })),
             Some("override") => {
-                let (Some(module), Some(release), Some(directory)) = (words.next(), words.next(), words.next())
+                let (Some(module), Some(release), Some(directory)) =
+                    (words.next(), words.next(), words.next())
                 else {
                     return Err(Decline::new(format!("depmod.d: '{line}' lacks words")));
                 };
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn what_is_left_to_depmod() {
-        for text in ["external * /x", "search external updates", "override a *", "search a \\\nb", "nonsense"] {
+        for text in ["external * /x", "search external updates", "override a *", "search a \\\nb", "nonsense"]
+        {
             assert!(Config::parse([text], &|_| true).is_err(), "{text:?}");
         }
         let config = config("# a comment\n\nexclude .debug old\nmake_map_files no\n");

@@ -1,7 +1,7 @@
 //! What depmod reads from one module file.
 
 use super::Decline;
-use crate::elf::reader::{Reader, Section, string_at, until_nul, LONGEST_NAME};
+use crate::elf::reader::{LONGEST_NAME, Reader, Section, string_at, until_nul};
 use std::collections::{HashMap, HashSet};
 
 /// Names of symbols are read up to here, and kmod copies aliases into a buffer of `PATH_MAX` bytes.
@@ -9,27 +9,27 @@ const LONGEST: usize = LONGEST_NAME;
 
 /// What one module contributes to the index. It depends on the file's contents alone, so it can be cached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct Facts<'a> {
     /// Symbols that the module exports.
-    pub exports: Vec<String>,
+    pub exports: Vec<&'a str>,
     /// Symbols that it needs: those undefined in its symbol table in their order, then those that only its
     /// `__versions` name.
-    pub needs: Vec<String>,
+    pub needs: Vec<&'a str>,
     /// Values of `alias` in `.modinfo`, in order.
-    pub aliases: Vec<String>,
+    pub aliases: Vec<&'a str>,
     /// Values of `softdep`, in order.
-    pub softdeps: Vec<String>,
+    pub softdeps: Vec<&'a str>,
     /// Values of `weakdep`, in order (kmod 33 and newer list them).
-    pub weakdeps: Vec<String>,
+    pub weakdeps: Vec<&'a str>,
 }
 
-impl Facts {
+impl<'a> Facts<'a> {
     /// Reads an uncompressed module.
     ///
     /// # Errors
     /// Anything that kmod could read differently than we do: not an ELF object file, two sections of one name, tables of
     /// odd sizes, names outside ASCII.
-    pub fn read(module: &[u8]) -> Result<Self, Decline> {
+    pub fn read(module: &'a [u8]) -> Result<Self, Decline> {
         let reader = Reader::new(module).map_err(|e| Decline::new(e.to_string()))?;
         // EM_SPARC, EM_SPARC32PLUS, EM_SPARCV9: register symbols look undefined there.
         if [2, 18, 43].contains(&reader.machine) {
@@ -54,6 +54,46 @@ impl Facts {
             }
         }
         Ok(facts)
+    }
+
+    /// The facts as lines of text: a letter, a blank, and a name or value.
+    pub fn append_to(&self, text: &mut String) {
+        for (letter, list) in self.lists() {
+            for value in list {
+                text.push(letter);
+                text.push(' ');
+                text.push_str(value);
+                text.push('\n');
+            }
+        }
+    }
+
+    /// Reads what [`Facts::append_to`] wrote. Other lines are left out.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Self {
+        let mut facts = Self::default();
+        for line in text.lines() {
+            let (kind, value) = line.split_at_checked(2).unwrap_or_default();
+            match kind {
+                "e " => facts.exports.push(value),
+                "n " => facts.needs.push(value),
+                "a " => facts.aliases.push(value),
+                "s " => facts.softdeps.push(value),
+                "w " => facts.weakdeps.push(value),
+                _ => {}
+            }
+        }
+        facts
+    }
+
+    fn lists(&self) -> [(char, &[&'a str]); 5] {
+        [
+            ('e', &self.exports),
+            ('n', &self.needs),
+            ('a', &self.aliases),
+            ('s', &self.softdeps),
+            ('w', &self.weakdeps),
+        ]
     }
 }
 
@@ -84,7 +124,7 @@ impl<'a> File<'a> {
     }
 
     /// Names of `__crc_` symbols without that prefix; where there are none, the strings of `__ksymtab_strings`.
-    fn exports(&self) -> Result<Vec<String>, Decline> {
+    fn exports(&self) -> Result<Vec<&'a str>, Decline> {
         let (table, strings) = self.symbols()?;
         let mut exports = Vec::new();
         for symbol in self.reader.symbols_in(table).skip(1) {
@@ -102,7 +142,7 @@ impl<'a> File<'a> {
         Ok(exports)
     }
 
-    fn needs(&self) -> Result<Vec<String>, Decline> {
+    fn needs(&self) -> Result<Vec<&'a str>, Decline> {
         let (table, strings) = self.symbols()?;
         let versions = self.versions()?;
         // An entry counts as seen when it is the first of its name and a symbol has that name.
@@ -144,10 +184,10 @@ impl<'a> File<'a> {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<String, Decline> {
+fn text(bytes: &[u8]) -> Result<&str, Decline> {
     let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii() && !text.contains('\n'));
     match text {
-        Some(text) if text.len() < LONGEST => Ok(text.to_owned()),
+        Some(text) if text.len() < LONGEST => Ok(text),
         Some(_) => Err(Decline::new(format!("a name or value has {LONGEST} characters or more"))),
         None => {
             let shown: String = String::from_utf8_lossy(bytes).chars().take(80).collect();

@@ -16,7 +16,7 @@ pub(super) struct Node<'a> {
     /// Below the kernel's directory.
     pub(super) path: &'a str,
     stem: &'a str,
-    pub(super) facts: &'a Facts,
+    pub(super) facts: &'a Facts<'a>,
     /// Modules that it needs itself, in the order of its symbols; each once.
     needs: Vec<usize>,
     /// Position in the topological order: what needs others comes before them.
@@ -77,8 +77,11 @@ fn sort(nodes: &mut [Node<'_>], order: &str) -> Result<(), Decline> {
         return Err(Decline::new("modules.order has no newline at its end"));
     }
     // A path that is listed twice has its last place.
-    let places: HashMap<&str, usize> =
-        order.lines().enumerate().map(|(line, path)| (path.strip_suffix(".ko").unwrap_or(path), line)).collect();
+    let places: HashMap<&str, usize> = order
+        .lines()
+        .enumerate()
+        .map(|(line, path)| (path.strip_suffix(".ko").unwrap_or(path), line))
+        .collect();
     sort_by_bucket(nodes, MODULE_BUCKETS, |node| &node.name);
     nodes.sort_by_key(|node| places.get(node.stem).copied().unwrap_or(usize::MAX));
     Ok(())
@@ -87,7 +90,7 @@ fn sort(nodes: &mut [Node<'_>], order: &str) -> Result<(), Decline> {
 /// Which module exports a symbol: the last one that does.
 fn owners<'a>(nodes: &[Node<'a>]) -> HashMap<&'a str, usize> {
     let exports = nodes.iter().enumerate().map(|(at, node)| (at, node.facts));
-    exports.flat_map(|(at, facts)| facts.exports.iter().map(move |name| (name.as_str(), at))).collect()
+    exports.flat_map(|(at, facts)| facts.exports.iter().map(move |name| (*name, at))).collect()
 }
 
 /// The modules whose symbols a module needs, each once.

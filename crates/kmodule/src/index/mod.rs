@@ -5,6 +5,7 @@
 //! the same index: where a tree holds anything that was not compared with kmod's depmod, the functions here decline, and
 //! the caller runs depmod. Formats and orders: tools/depmod.c, shared/hash.c and libkmod-index of kmod 30 and 34.
 
+mod cache;
 mod config;
 mod facts;
 mod graph;
@@ -12,6 +13,7 @@ mod hash;
 mod output;
 mod trie;
 
+pub use cache::{Cache, NewCache};
 pub use config::Config;
 pub use facts::Facts;
 
@@ -26,7 +28,9 @@ pub struct Decline {
 }
 
 impl Decline {
-    pub(crate) fn new(reason: impl Into<String>) -> Self {
+    /// A reason in words.
+    #[must_use]
+    pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }
 }
@@ -58,7 +62,7 @@ pub struct Module<'a> {
     /// Below the kernel's directory, such as `updates/dkms/hello.ko.xz`.
     pub path: &'a str,
     /// What was read from it.
-    pub facts: &'a Facts,
+    pub facts: &'a Facts<'a>,
 }
 
 /// What lies beside the modules in a kernel's directory.
@@ -131,7 +135,9 @@ impl<'a> Name<'a> {
             return Err(Decline::new(format!("{} has an odd name", path.escape_debug())));
         }
         if extension == ".ko.gz" {
-            return Err(Decline::new(format!("{path} is compressed with gzip, which not every kmod can read")));
+            return Err(Decline::new(format!(
+                "{path} is compressed with gzip, which not every kmod can read"
+            )));
         }
         let stem = path.get(..path.len() - extension.len()).unwrap_or(path);
         Ok(Self { module: name.replace('-', "_"), stem })

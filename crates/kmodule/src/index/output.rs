@@ -5,7 +5,11 @@ use super::trie::{Order, Trie};
 use super::{Decline, IndexFile, Lists, Version};
 
 /// All files, in the order in which depmod writes them.
-pub(super) fn files(version: Version, graph: &Graph<'_>, lists: &Lists<'_>) -> Result<Vec<IndexFile>, Decline> {
+pub(super) fn files(
+    version: Version,
+    graph: &Graph<'_>,
+    lists: &Lists<'_>,
+) -> Result<Vec<IndexFile>, Decline> {
     let order = match version {
         Version::Kmod30 => Order::ChildrenFirst,
         Version::Kmod34 => Order::ParentFirst,
@@ -13,13 +17,19 @@ pub(super) fn files(version: Version, graph: &Graph<'_>, lists: &Lists<'_>) -> R
     let lines: Vec<String> = graph.nodes.iter().map(|node| dependencies(graph, node)).collect();
     let mut files = vec![
         ("modules.dep", lines.iter().flat_map(|line| [line.as_bytes(), b"\n"]).flatten().copied().collect()),
-        ("modules.dep.bin", binary(named(graph).zip(&lines).map(|((at, node), line)| (&*node.name, &**line, at)), order)?),
+        (
+            "modules.dep.bin",
+            binary(named(graph).zip(&lines).map(|((at, node), line)| (&*node.name, &**line, at)), order)?,
+        ),
         ("modules.alias", aliases(graph)),
         ("modules.alias.bin", aliases_binary(graph, order)?),
         ("modules.softdep", keyed(graph, "Soft dependencies", "softdep", |node| &node.facts.softdeps)),
     ];
     if version == Version::Kmod34 {
-        files.push(("modules.weakdep", keyed(graph, "Weak dependencies", "weakdep", |node| &node.facts.weakdeps)));
+        files.push((
+            "modules.weakdep",
+            keyed(graph, "Weak dependencies", "weakdep", |node| &node.facts.weakdeps),
+        ));
     }
     files.extend([
         ("modules.symbols", symbols(graph)),
@@ -69,7 +79,11 @@ fn aliases(graph: &Graph<'_>) -> Vec<u8> {
 
 fn aliases_binary(graph: &Graph<'_>, order: Order) -> Result<Vec<u8>, Decline> {
     let of_node = |(at, node): (u32, &'_ Node<'_>)| {
-        node.facts.aliases.iter().map(|alias| Ok((normal_alias(alias)?, at))).collect::<Result<Vec<_>, Decline>>()
+        node.facts
+            .aliases
+            .iter()
+            .map(|alias| Ok((normal_alias(alias)?, at)))
+            .collect::<Result<Vec<_>, Decline>>()
     };
     let mut entries = Vec::new();
     for (at, node) in named(graph) {
@@ -102,7 +116,7 @@ fn keyed<'a>(
     graph: &'a Graph<'_>,
     title: &str,
     keyword: &str,
-    values: impl Fn(&'a Node<'_>) -> &'a [String],
+    values: impl Fn(&'a Node<'_>) -> &'a [&'a str],
 ) -> Vec<u8> {
     let mut text = format!("# {title} extracted from modules themselves.\n");
     for node in &graph.nodes {
@@ -137,7 +151,8 @@ fn builtin(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
     for line in list.split_inclusive('\n') {
         let file = line.rsplit('/').next().unwrap_or(line);
         let name = file.split('.').next().unwrap_or(file);
-        let is_path = line.starts_with(|c: char| c.is_ascii_alphabetic()) && line.is_ascii() && line.len() < 4096;
+        let is_path =
+            line.starts_with(|c: char| c.is_ascii_alphabetic()) && line.is_ascii() && line.len() < 4096;
         if !is_path || name.is_empty() || !file.contains('.') {
             return Err(Decline::new(format!("modules.builtin: '{}' is odd", line.escape_debug())));
         }
@@ -157,7 +172,8 @@ fn builtin_aliases(modinfo: &[u8], order: Order) -> Result<Vec<u8>, Decline> {
         let dot = string.iter().position(|byte| *byte == b'.').filter(|at| *at > 0).ok_or_else(odd)?;
         let (module, rest) = string.split_at(dot);
         let equals = rest.iter().position(|byte| *byte == b'=').ok_or_else(odd)?;
-        let (key, value) = (rest.get(1..equals).unwrap_or_default(), rest.get(equals + 1..).unwrap_or_default());
+        let (key, value) =
+            (rest.get(1..equals).unwrap_or_default(), rest.get(equals + 1..).unwrap_or_default());
         let text = |bytes| std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()).ok_or_else(odd);
         if string.len() >= 4096 {
             return Err(odd());

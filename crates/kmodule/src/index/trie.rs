@@ -57,7 +57,8 @@ impl<'a> Trie<'a> {
                     rest = tail;
                 }
                 Err(at) => {
-                    let child = Node { prefix: tail.to_vec(), values: vec![(priority, value)], children: Vec::new() };
+                    let child =
+                        Node { prefix: tail.to_vec(), values: vec![(priority, value)], children: Vec::new() };
                     node.children.insert(at, (*character, child));
                     return;
                 }
