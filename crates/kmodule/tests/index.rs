@@ -202,6 +202,19 @@ fn it_stays_so_while_modules_come_and_go() {
 }
 
 #[test]
+fn lists_may_be_empty() {
+    let Some(tree) = Tree::of_layer("vm-6.1") else { return };
+    for name in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
+        // A new file: the old one is a link to the layer's.
+        std::fs::remove_file(tree.dir().join(name)).expect("remove");
+        std::fs::write(tree.dir().join(name), "").expect("write");
+        tree.compare(&format!("an empty {name}"));
+    }
+    std::fs::remove_dir_all(tree.dir().join("kernel")).expect("remove");
+    tree.compare("no modules at all");
+}
+
+#[test]
 fn what_could_differ_is_left_to_depmod() {
     let Some(tree) = Tree::of_layer("vm-6.1") else { return };
     let declines = |what: &str| assert!(tree.index().is_err(), "{what}");
