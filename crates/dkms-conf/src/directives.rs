@@ -96,7 +96,7 @@ static MODULE: [DirectiveInfo; 36] = [
 ];
 
 /// As [`MODULE`]. What concerns signing is read last.
-static FRAMEWORK: [DirectiveInfo; 25] = [
+static FRAMEWORK: [DirectiveInfo; 26] = [
     row("source_tree", Kind::Scalar, "where the sources are (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "where dkms keeps what it built (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "where modules are installed (/lib/modules)"),
@@ -128,6 +128,7 @@ static FRAMEWORK: [DirectiveInfo; 25] = [
         Kind::Scalar,
         "whether common.postinst goes on with the next kernel after a failure (true); it reads this itself",
     ),
+    row("depmod", Kind::Scalar, "who writes the index of modules: auto (dkms where it can), or program"),
     row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
     row("build_users", Kind::Scalar, "user IDs that only builds use: FIRST-LAST (64200-64455)"),
 ];

@@ -51,6 +51,8 @@ pub struct FrameworkConf {
     pub required_modules: Option<String>,
     /// A module that fails lets the installation of a kernel fail. Written `warn` or `fail`.
     pub hook_failure: Option<bool>,
+    /// depmod is always run. Written `auto` or `program`; `auto` writes the index without it where that is the same.
+    pub depmod_program: Option<bool>,
     /// Whether builds are confined.
     pub build_confinement: Option<Confinement>,
     /// The first and the last of the user IDs that only builds use.
@@ -105,6 +107,8 @@ impl FrameworkConf {
             required_modules: text("required_modules"),
             hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
                 .map(|w| w == "fail"),
+            depmod_program: word(directives, "depmod", &["auto", "program"], &mut problems)
+                .map(|word| word == "program"),
             build_confinement: word(
                 directives,
                 "build_confinement",
@@ -235,6 +239,7 @@ mod tests {
             ("install_tree", "lib"),
             ("try_sign_modules", "yes"),
             ("hook_failure", "never"),
+            ("depmod", "never"),
             ("build_confinement", "yes"),
             ("build_users", "64200"),
             ("build_users", "0-10"),
