@@ -12,6 +12,8 @@
 //! `fetch.sh` fills `build/` with what is needed; without it, or without root, tests say why they are skipped.
 
 pub mod baseline;
+#[cfg(test)]
+mod cycles;
 pub mod differences;
 pub mod layers;
 pub mod module;
