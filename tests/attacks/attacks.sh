@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# The attacks, inside the private root. Each function has the name of its attack, and begins with `attack DESCRIPTION`.
-# shellcheck disable=SC2317,SC2154,SC2016
-failed=0 passed=0 current=''
-wrong() { printf 'WRONG: %s: %s\n' "$current" "$*"; bad=1; }
+# Inside the private root of attacks::NAME: `attacks.sh NAME`. Each attack is a function of that name, and its comment says
+# what the attacker tries.
+# shellcheck disable=SC2317,SC2154,SC2016,SC2086 # a function is called by its name; the words have no blanks
+failed=0
+wrong() { printf 'WRONG: %s\n' "$*"; failed=1; }
 
 # module NAME: a package with one module in /usr/src/NAME-1
 module() {
@@ -314,13 +315,5 @@ ordinary_user() { # An unprivileged user builds on a tree of theirs, in a user n
     done
 }
 
-all=(build_typing script_reads_terminal build_keys private_key_and_homes leftovers writes_elsewhere network results post_build_results policy limits injection places chroot_without_proc ordinary_user)
-(($#)) || set -- "${all[@]}"
-for current in "$@"; do
-    bad=0
-    "$current"
-    line=$(sed -n "s/^$current() { # //p" "$0")
-    if ((bad)); then failed=$((failed + 1)); printf 'FAILED  %-22s %s\n' "$current" "$line"; else passed=$((passed + 1)); printf 'passed  %-22s %s\n' "$current" "$line"; fi
-done
-echo "$passed passed, $failed failed"
-((failed == 0))
+"$1"
+exit "$failed"

@@ -2,17 +2,17 @@
 # Our Debian package in place of Debian's own, in chroots of Debian: the same steps of apt and dpkg once with Debian's dkms
 # all the way, once with ours from step 2 on; exits, `dkms status` and /lib/modules are compared after each step.
 #
-#   tests/deb.sh [SIDE...]       debian, ours; default: both. One alone is held against what the last run kept of the other.
+#   tests/debian/replacement.sh [SIDE...]       debian, ours; default: both. One alone is held against what the last run kept of the other.
 #                                Needs root, debootstrap and the archive that apt is set up for
 #   DEB_SUITE=trixie             another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                the program under test (default: target/release/dkms)
 #
-# Not part of `make test`: it downloads kernels. Chroots and what was found are in build/chroots. With the package itself:
+# A long test (debian::replacement), not part of `make test`: it downloads kernels. Chroots and what was found are in build/chroots. With the package itself:
 # built twice the same, and without errors of lintian. Times are shown, not judged.
 set -euo pipefail
 
 here=$(dirname "$0")
-# shellcheck source=tests/chroot.sh
+# shellcheck source=tests/debian/chroot.sh
 . "$here/chroot.sh"
 
 # ---- inside a chroot ----
@@ -75,7 +75,7 @@ fi
 
 # ---- outside ----
 
-cd "$here/.."
+cd "$here/../.."
 chroots_prepare
 
 say "the package, twice"

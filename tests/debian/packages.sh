@@ -2,15 +2,15 @@
 # What mkdeb, mkbmdeb, mkdsc and mktarball make, used in clean chroots of Debian as its users would: with apt, where there
 # is dkms and a compiler, and where there is neither. And templates of the user's own, through debhelper.
 #
-#   tests/deb-packages.sh [PART...]  make, source, target, bare, tarball; default: all. All but the first use what `make`
+#   tests/debian/packages.sh [PART...]  make, source, target, bare, tarball; default: all. All but the first use what `make`
 #                                    has left. Needs root, debootstrap and the archive that apt is set up for
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
-# Not part of `make test`: it downloads kernels. Chroots and what was found are in build/chroots.
+# A long test (debian::packages), not part of `make test`: it downloads kernels. Chroots and what was found are in build/chroots.
 set -euo pipefail
 here=$(dirname "$0")
-# shellcheck source=tests/chroot.sh
+# shellcheck source=tests/debian/chroot.sh
 . "$here/chroot.sh"
 
 # ---- inside a chroot ----
@@ -310,7 +310,7 @@ fi
 
 # ---- outside ----
 
-cd "$here/.."
+cd "$here/../.."
 chroots_prepare
 chroots_base
 rm -rf "$build/deb-test"

@@ -2,16 +2,16 @@
 # The archive's own -dkms packages with our package of dkms and, in a second chroot, with Debian's: the same steps of apt, and
 # after each one apt's exit, `dkms status`, /lib/modules and the packages must be the same. Times are shown side by side.
 #
-#   tests/archive.sh [SIDE...]       debian, ours; default: both. One alone is held against what the last run kept of the other.
+#   tests/debian/archive.sh [SIDE...]       debian, ours; default: both. One alone is held against what the last run kept of the other.
 #                                    Needs root, debootstrap and the archive that apt is set up for
 #   ARCHIVE_PACKAGES='a-dkms ...'    other packages than those below
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
-# Not part of `make test`: it takes many minutes and downloads kernels. Chroots and what was found are in build/chroots.
+# A long test (debian::archive), not part of `make test`: it takes many minutes and downloads kernels. Chroots and what was found are in build/chroots.
 set -euo pipefail
 here=$(dirname "$0")
-# shellcheck source=tests/chroot.sh
+# shellcheck source=tests/debian/chroot.sh
 . "$here/chroot.sh"
 
 # Those that build with both kernels, and in seconds; which of them a suite has is apt's to say. Debian 12's newest kernel is
@@ -95,7 +95,7 @@ fi
 
 # ---- outside ----
 
-cd "$here/.."
+cd "$here/../.."
 chroots_prepare
 chroots_base
 read -r -a packages <<<"${ARCHIVE_PACKAGES:-${all[*]/%/-dkms}}"

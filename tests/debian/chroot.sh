@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Chroots of Debian, for the tests of packages: sourced by deb.sh, deb-packages.sh and archive.sh, which run themselves
+# Chroots of Debian, for the tests of packages: sourced by replacement.sh, packages.sh and archive.sh, which run themselves
 # again in there (`--inside ...`) with this file beside them.
 
 # ---- inside a chroot; what is found goes to /result ----
@@ -78,7 +78,7 @@ chroots_prepare() {
 
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
 fail() { printf 'FAILED: %s\n' "$*"; failed=1; }
-skip() { echo "skipped: $*"; exit 0; }
+skip() { echo "skipped: $*"; exit 77; }
 
 # Our Debian package, in a directory of its own: prints its path.
 our_deb() { BINARY=$binary packaging/deb.sh "$build/deb-test/${1:-1}"; }
@@ -134,7 +134,7 @@ echo force-unsafe-io >etc/dpkg/dpkg.cfg.d/dkms-test # nothing here is to survive
 printf '#!/bin/sh\nexit 101\n' >usr/sbin/policy-rc.d
 chmod +x usr/sbin/policy-rc.d
 cp "$SELF" "${SELF%/*}/chroot.sh" test/
-cp -r "${SELF%/*}/fixtures" test/
+cp -r "${SELF%/*}/../fixtures" test/
 chroot . apt-get -qq update
 exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LC_ALL=C DEBIAN_FRONTEND=noninteractive \
     bash "/test/${SELF##*/}" --inside "$@"

@@ -1,16 +1,32 @@
-//! The harness proves itself on Debian's dkms: real paths inside, nothing changed outside.
+//! The harness tests itself with Debian's dkms: the usual paths inside, nothing changed outside.
 
 use dkms_tests::layers::obstacle;
 use dkms_tests::root::{Impl, Kernel, Root};
+use dkms_tests::runner::{Outcome, Test};
 use dkms_tests::tree;
 use std::path::Path;
 
-#[test]
-fn a_private_root_builds_and_forgets() {
-    if let Some(why) = obstacle() {
-        println!("skipped: {why}");
-        return;
-    }
+/// `harness::NAME`.
+pub fn tests() -> Vec<Test> {
+    let all: [(&str, fn()); 3] = [
+        ("harness::a_private_root_builds_and_leaves_nothing", a_private_root_builds_and_leaves_nothing),
+        ("harness::the_kernels_of_the_machine_are_hidden", the_kernels_of_the_machine_are_hidden),
+        (
+            "harness::a_test_starts_with_normal_signals_and_limits",
+            a_test_starts_with_normal_signals_and_limits,
+        ),
+    ];
+    let test = |(name, run): (&str, fn())| {
+        let body = move || {
+            run();
+            Ok(Outcome::Passed(Vec::new()))
+        };
+        Test::new(name, body).obstacle(obstacle())
+    };
+    all.map(test).into()
+}
+
+fn a_private_root_builds_and_leaves_nothing() {
     let outside = || ["/usr/src", "/var/lib/dkms"].map(|d| std::fs::read_dir(d).map_or(0, Iterator::count));
     let before = outside();
     let kernel = Kernel::K61.release();
@@ -34,12 +50,7 @@ fn a_private_root_builds_and_forgets() {
     assert!(tree::list(Path::new("/mnt")).unwrap().iter().all(|l| !l.contains("upper")));
 }
 
-#[test]
-fn the_machine_s_own_kernels_do_not_show() {
-    if let Some(why) = obstacle() {
-        println!("skipped: {why}");
-        return;
-    }
+fn the_kernels_of_the_machine_are_hidden() {
     let root = Root::builder().dkms(Impl::Absent).build().unwrap();
     let out =
         root.run("ls -A /usr/src /lib/modules /var/lib/dkms /etc/dkms; type -P dkms || echo none").unwrap();
@@ -48,4 +59,16 @@ fn the_machine_s_own_kernels_do_not_show() {
         "{}",
         out.stderr
     );
+}
+
+fn a_test_starts_with_normal_signals_and_limits() {
+    let root = Root::builder().dkms(Impl::Absent).build().unwrap();
+    // Two signals are glibc's own, and it lets nobody reset them.
+    let script = r"
+        grep -E 'SigBlk|SigIgn' /proc/self/status | while read -r _ mask; do echo $((16#$mask & 0x7fffffff)); done
+        umask; ulimit -S -n; readlink /proc/self/fd/0; exec 3</dev/tty
+    ";
+    let out = root.run(script).unwrap();
+    assert_eq!(out.stdout, "0\n0\n0022\n1024\n/dev/null\n", "{}", out.stderr);
+    assert!(out.stderr.contains("/dev/tty"), "there is a controlling terminal: {}", out.stderr);
 }
