@@ -160,16 +160,16 @@ mod tests {
             scope.spawn(|| {
                 let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("open");
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    std::io::Write::write_all(&mut file, &[1; 4096]).expect("write");
-                    if file.metadata().expect("size").len() > 1 << 28 {
+                    std::io::Write::write_all(&mut file, &[1; 64]).expect("write");
+                    if file.metadata().expect("size").len() > 1 << 26 {
                         break;
                     }
                 }
             });
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            let read = read_untrusted(dir.path(), "f", None);
+            // On a busy machine a whole read may fall between two writes.
+            let refused = (0..1000).any(|_| read_untrusted(dir.path(), "f", None).is_err());
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
-            assert!(read.is_err());
+            assert!(refused);
         });
     }
 }
