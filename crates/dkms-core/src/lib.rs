@@ -29,6 +29,7 @@ pub mod lint;
 pub mod lock;
 pub mod machine;
 pub mod mok;
+pub mod origin;
 pub mod packaging;
 pub mod plan;
 pub mod ready;

@@ -27,7 +27,11 @@ pub struct Manifest {
     pub kernel: String,
     /// Architecture.
     pub arch: String,
-    /// What went in.
+    /// SHA-256 over everything that is known to decide the result: equal for two builds with the same inputs. Empty
+    /// if the manifest does not have it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fingerprint: String,
+    /// The inputs, for people.
     pub inputs: Inputs,
     /// Seconds since 1970 when the build ended.
     pub built_at: u64,
@@ -50,11 +54,11 @@ pub struct Manifest {
     pub installed: Option<Installed>,
 }
 
-/// The fingerprint of a build.
+/// What went into a build, described before make ran.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Inputs {
-    /// SHA-256 over names, modes and contents of the source tree.
+    /// SHA-256 over names, kinds, execute bits and contents of the copy that was compiled, with its patches.
     pub source: String,
     /// SHA-256 over the final directives.
     pub directives: String,
@@ -65,9 +69,9 @@ pub struct Inputs {
     pub headers: PathBuf,
     /// SHA-256 of the kernel configuration.
     pub kernel_config: String,
-    /// First line of `$CC --version`, or CONFIG_CC_VERSION_TEXT.
+    /// The compiler of the kernel, CONFIG_CC_VERSION_TEXT.
     pub compiler: String,
-    /// The command that was run.
+    /// The make command as dkms.conf has it.
     pub make: String,
     /// "native", or why bash had to evaluate dkms.conf.
     pub evaluated: String,

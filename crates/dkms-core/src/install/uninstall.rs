@@ -105,7 +105,7 @@ fn places<'a>(
             found.push(s.layout.destination(release, &r));
         }
         if let Some(w) = &written {
-            found.push(s.layout.destination(release, &crate::build::finish::destination(s, w)));
+            found.push(s.layout.destination(release, &crate::build::collect::destination(s, w)));
             found.push(s.layout.destination(release, w.trim_end_matches('/')));
         }
         if found.is_empty() {
