@@ -4,6 +4,7 @@
 //! [`Error::help`] says what to do. The program maps errors to exit codes (`exit.rs`).
 
 use crate::build::BuildError;
+pub use crate::cause::Cause;
 use crate::conf::ConfError;
 use crate::ids::{BadName, Kernel, PackageId};
 use crate::install::InstallError;
@@ -18,9 +19,6 @@ use dkms_sys::IoError;
 
 /// Result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// What an error is caused by: another error, or a sentence.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything an action can fail with.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@
 pub mod actions;
 pub mod add;
 pub mod build;
+mod cause;
 pub mod conf;
 pub mod confine;
 pub mod debian;

@@ -1,6 +1,6 @@
 //! Programs that dkms runs: tools of the system, and scripts of packages.
 
-use crate::error::Cause;
+use crate::cause::Cause;
 use crate::ids::PackageId;
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! What is asked for.
 
-use crate::error::Cause;
+use crate::cause::Cause;
 use crate::ids::BadName;
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! Why a build fails, or is not made.
 
-use crate::error::Cause;
+use crate::cause::Cause;
 use crate::ids::{Build, PackageId};
 use std::path::PathBuf;
 

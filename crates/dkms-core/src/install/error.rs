@@ -1,6 +1,6 @@
 //! Why modules are not installed.
 
-use crate::error::Cause;
+use crate::cause::Cause;
 use crate::ids::{Build, Kernel, PackageId};
 use dkms_sys::IoError;
 use kmodule::verdict::Reason;

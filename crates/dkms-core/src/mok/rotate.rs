@@ -22,7 +22,7 @@ use crate::signing::SigningError;
 use crate::signing::{self, KeyPair, read_certificate};
 use crate::tree::state;
 use dkms_sys::fs;
-use kmodule::compress::Format;
+use kmodule::Compression;
 use kmodule::sign::{self, Certificate, Hash, Key};
 use std::path::{Path, PathBuf};
 
@@ -231,11 +231,11 @@ struct Resign<'a> {
 }
 
 impl Resign<'_> {
-    fn plain(file: &Path) -> Result<(Format, Vec<u8>)> {
+    fn plain(file: &Path) -> Result<(Option<Compression>, Vec<u8>)> {
         let bytes = fs::read(file)?;
         let broken =
             |reason: String| Error::Build(BuildError::BadModule { path: file.into(), cause: reason.into() });
-        Ok((Format::detect(&bytes), decompressed(&bytes).map_err(broken)?))
+        Ok((Compression::detect_module(&bytes), decompressed(&bytes).map_err(broken)?))
     }
 }
 

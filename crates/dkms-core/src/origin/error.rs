@@ -1,6 +1,6 @@
 //! Where a module comes from: a source directory, a tarball, a Debian package, an rpm package.
 
-use crate::error::Cause;
+use crate::cause::Cause;
 use std::path::PathBuf;
 
 /// A module cannot be taken from where it is said to be.

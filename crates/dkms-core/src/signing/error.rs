@@ -1,6 +1,6 @@
 //! Why a module is not signed, or a key not enrolled or replaced.
 
-use crate::error::Cause;
+use crate::cause::Cause;
 use std::path::PathBuf;
 
 /// Signing failed, or the signing key cannot be changed. `help` says what to do, unless it is empty.
