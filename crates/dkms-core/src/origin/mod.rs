@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(Origin::of_file(&directory).unwrap(), Origin::Directory(directory));
         assert!(matches!(
             Origin::of_file(&dir.path().join("none")),
-            Err(OriginError::ArchiveMissing(_).into())
+            Err(crate::Error::Origin(OriginError::ArchiveMissing(_)))
         ));
         std::fs::write(dir.path().join("text.rpm"), "some text").unwrap();
         assert!(matches!(
