@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The result of a file operation.
+pub type Result<T> = std::result::Result<T, IoError>;
+
 /// A file operation that failed.
 ///
 /// Displays as `cannot OP PATH: reason`, followed by a hint when the reason has a well-known remedy.
@@ -29,7 +32,7 @@ impl IoError {
     pub fn needing(mut self, bytes: u64) -> Self {
         if self.is_no_space() {
             let near = self.path.ancestors().find(|p| p.is_dir());
-            self.room = near.and_then(|dir| crate::fs::free_space(dir).ok()).map(|free| (bytes, free));
+            self.room = near.and_then(|dir| free_space(dir).ok()).map(|free| (bytes, free));
         }
         self
     }
@@ -44,10 +47,21 @@ impl IoError {
         self.source.kind() == std::io::ErrorKind::NotFound
     }
 
+    /// The file does not exist, or something above it is no directory.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self.errno(), Some(libc::ENOENT | libc::ENOTDIR))
+    }
+
     /// The disk or the quota is full.
     pub fn is_no_space(&self) -> bool {
         matches!(self.errno(), Some(libc::ENOSPC | libc::EDQUOT))
     }
+}
+
+/// Bytes an unprivileged user can still write on the file system of `path`.
+pub(crate) fn free_space(path: &Path) -> Result<u64> {
+    let stat = rustix::fs::statvfs(path).map_err(|e| IoError::new("examine the file system of", path, e))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// The system's words without Rust's " (os error N)".

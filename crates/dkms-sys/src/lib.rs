@@ -18,7 +18,4 @@ pub mod secret;
 pub mod signal;
 pub mod sys;
 
-pub use error::IoError;
-
-/// The result of a file operation.
-pub type Result<T> = std::result::Result<T, IoError>;
+pub use error::{IoError, Result};

@@ -24,7 +24,7 @@ const BUILDER: u32 = 1;
 
 /// Variables that differ between two calls and are no input: the locks and job slots of this dkms, and what every shell
 /// sets for its own use.
-const NO_INPUT: [&str; 6] = [crate::lock::HELD, "MAKEFLAGS", "PWD", "OLDPWD", "SHLVL", "_"];
+const NO_INPUT: [&str; 6] = [dkms_tree::lock::HELD, "MAKEFLAGS", "PWD", "OLDPWD", "SHLVL", "_"];
 
 /// What decides the result of one build.
 pub(crate) struct Fingerprint {

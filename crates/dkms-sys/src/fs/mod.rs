@@ -139,7 +139,7 @@ pub fn list_dir(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
 pub fn list_dir_optional(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     let path = path.as_ref();
     match list_dir(path) {
-        Err(e) if is_absent(&e.source) && (e.is_not_found() || !exists(path)) => Ok(Vec::new()),
+        Err(e) if e.is_absent() && (e.is_not_found() || !exists(path)) => Ok(Vec::new()),
         other => other,
     }
 }
@@ -301,9 +301,7 @@ fn sync(path: &Path) -> Result<()> {
 
 /// Bytes an unprivileged user can still write on the file system of `path`.
 pub fn free_space(path: impl AsRef<Path>) -> Result<u64> {
-    let path = path.as_ref();
-    let stat = rustix::fs::statvfs(path).map_err(|e| IoError::new("examine the file system of", path, e))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    crate::error::free_space(path.as_ref())
 }
 
 /// Whether the effective user may write here (`faccessat` with `AT_EACCESS`); also false on read-only file systems.
@@ -376,8 +374,4 @@ pub fn symlink_metadata(path: impl AsRef<Path>) -> Result<std::fs::Metadata> {
 pub fn metadata(path: impl AsRef<Path>) -> Result<std::fs::Metadata> {
     let path = path.as_ref();
     std::fs::metadata(path).map_err(|e| IoError::new("examine", path, e))
-}
-
-fn is_absent(e: &std::io::Error) -> bool {
-    matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
 }

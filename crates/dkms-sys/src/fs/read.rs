@@ -95,7 +95,7 @@ pub fn read_start(path: impl AsRef<Path>, limit: Limit) -> Result<Vec<u8>> {
 pub fn read_optional(path: impl AsRef<Path>, limit: Limit) -> Result<Option<Vec<u8>>> {
     match read_bounded(path, limit) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if super::is_absent(&e.source) => Ok(None),
+        Err(e) if e.is_absent() => Ok(None),
         Err(e) => Err(e),
     }
 }

@@ -17,6 +17,7 @@
 
 mod busy;
 mod child;
+mod notes;
 mod quote;
 mod run;
 mod supervisor;
@@ -390,14 +391,6 @@ impl Command {
             line.push_str(&quote(arg));
         }
         line
-    }
-
-    /// Runs it to its end.
-    ///
-    /// Ending with another code than 0 is not an error here. The calling thread waits; several threads may run
-    /// commands at the same time.
-    pub fn run(self) -> Result<Finished, ProcessError> {
-        run::run(self)
     }
 
     /// The value a variable of its environment will have.

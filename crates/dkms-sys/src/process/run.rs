@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pipe::PipeFlags;
 
-use super::child::{Notes, Plan, Step};
+use super::child::Plan;
+use super::notes::{Notes, Step};
 use super::supervisor::{REPORT_BYTES, Rows};
 use super::{
     CAPTURE_LIMIT, Command, DEFAULT_PATH, Finished, Listener, ProcessError, Status, Stdin, Stream, which,
@@ -27,7 +28,17 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// The supervisor gives up by itself before this.
 const GIVE_UP: Duration = Duration::from_secs(15);
 
-pub(super) fn run(mut command: Command) -> Result<Finished, ProcessError> {
+impl Command {
+    /// Runs it to its end.
+    ///
+    /// Ending with another code than 0 is not an error here. The calling thread waits; several threads may run
+    /// commands at the same time.
+    pub fn run(self) -> Result<Finished, ProcessError> {
+        run(self)
+    }
+}
+
+fn run(mut command: Command) -> Result<Finished, ProcessError> {
     let line = command.display();
     if let (Some(signal), false) = (signal::interrupted(), command.ignore_interrupt) {
         return Err(ProcessError::Interrupted { command: line, signal });

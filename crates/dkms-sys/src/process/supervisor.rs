@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::child::Notes;
+use super::notes::Notes;
 
 /// One process: its number, its parent's, and whether it is below us.
 #[derive(Debug, Clone, Copy, Default)]

@@ -9,9 +9,12 @@ use std::time::{Duration, SystemTime};
 use dkms_sys::{IoError, fs};
 use tar::EntryType;
 
+use super::compression::Compression;
 use super::entries::{RawEntry, Trouble, walk};
+use super::error::ArchiveError;
+use super::names::Refusal;
 use super::names::{Kind, Tree};
-use super::{ArchiveError, Compression, Refusal, package};
+use super::package;
 
 /// How much an archive may unpack to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +106,7 @@ pub fn unpack(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, 
 }
 
 /// Unpacks what concerns dkms of a tar archive with all that a package would install.
-pub(crate) fn unpack_payload(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
+pub fn unpack_payload(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
     unpack_as(Format::Package, archive, into, limits)
 }
 

@@ -5,6 +5,11 @@ fn kernel(n: u32) -> Kernel {
     Kernel { release: format!("6.{n}.0"), arch: "x86_64".into() }
 }
 
+/// A stage or record that does nothing.
+fn nothing() -> Result<()> {
+    Ok(())
+}
+
 fn layout(dir: &Path) -> Layout {
     Layout { dkms_tree: dir.join("tree"), ..Layout::default() }
 }
@@ -32,8 +37,8 @@ fn a_journal_is_read_back_as_it_was_written() {
     let kernels = [kernel(1), kernel(2)];
     let mut tx = Transaction::begin(&layout(t.path()), &kernels, "dkms test").unwrap();
     tx.note(Before { package: "p".into(), entries: Vec::new() }).unwrap();
-    tx.perform(&kernels[0], moving(&t, "a"), || Ok(()), || Ok(())).unwrap();
-    tx.perform(&kernels[1], moving(&t, "b"), || Ok(()), || Ok(())).unwrap();
+    tx.perform(&kernels[0], moving(&t, "a"), nothing, nothing).unwrap();
+    tx.perform(&kernels[1], moving(&t, "b"), nothing, nothing).unwrap();
     tx.depmod_begins(&kernels[1]).unwrap();
     let [path] = &list(&layout(t.path())).unwrap()[..] else { panic!("one journal") };
     let read = Journal::read(path).unwrap().unwrap();
@@ -54,7 +59,7 @@ fn kernels_are_rolled_back_one_by_one_or_together() {
     let kernels = [kernel(1), kernel(2)];
     let mut tx = Transaction::begin(&layout(t.path()), &kernels, "").unwrap();
     for (n, f) in [(0, "a"), (1, "b"), (0, "c")] {
-        tx.perform(&kernels[n], moving(&t, f), || Ok(()), || Ok(())).unwrap();
+        tx.perform(&kernels[n], moving(&t, f), nothing, nothing).unwrap();
     }
     tx.rollback_kernel(&kernels[0]).unwrap();
     assert!(there(&t, "a") && there(&t, "b.moved") && there(&t, "c"));
@@ -67,7 +72,7 @@ fn a_commit_leaves_no_journal_unless_depmod_is_owed() {
     for owed in [false, true] {
         let t = fixture();
         let mut tx = Transaction::begin(&layout(t.path()), &[kernel(1)], "").unwrap();
-        tx.perform(&kernel(1), moving(&t, "a"), || Ok(()), || Ok(())).unwrap();
+        tx.perform(&kernel(1), moving(&t, "a"), nothing, nothing).unwrap();
         tx.commit(owed, || ()).unwrap();
         let left = list(&layout(t.path())).unwrap();
         assert_eq!(left.len(), usize::from(owed));
@@ -82,12 +87,12 @@ fn a_commit_leaves_no_journal_unless_depmod_is_owed() {
 fn a_failing_batch_is_undone_and_forgotten_and_earlier_ones_stay() {
     let t = fixture();
     let mut tx = Transaction::begin(&layout(t.path()), &[kernel(1)], "").unwrap();
-    tx.perform(&kernel(1), moving(&t, "a"), || Ok(()), || Ok(())).unwrap();
+    tx.perform(&kernel(1), moving(&t, "a"), nothing, nothing).unwrap();
     let mut bad = moving(&t, "b");
     bad.push(Op::Remove { path: t.path().join("not-there"), saved: t.path().join(".x") });
-    assert!(tx.perform(&kernel(1), bad, || Ok(()), || Ok(())).is_err());
+    assert!(tx.perform(&kernel(1), bad, nothing, nothing).is_err());
     assert!(there(&t, "a.moved") && there(&t, "b"));
-    tx.perform(&kernel(1), moving(&t, "c"), || Ok(()), || Ok(())).unwrap();
+    tx.perform(&kernel(1), moving(&t, "c"), nothing, nothing).unwrap();
     let path = list(&layout(t.path())).unwrap().remove(0);
     assert_eq!(Journal::read(&path).unwrap().unwrap().ops.len(), 2);
 }
@@ -97,7 +102,7 @@ fn written(t: &tempfile::TempDir) -> (PathBuf, String) {
     let mut tx = Transaction::begin(&layout(t.path()), &[kernel(1), kernel(2)], "dkms test").unwrap();
     tx.note(Before { package: "p".into(), entries: Vec::new() }).unwrap();
     for (n, f) in [(1, "a"), (2, "b")] {
-        tx.perform(&kernel(n), moving(t, f), || Ok(()), || Ok(())).unwrap();
+        tx.perform(&kernel(n), moving(t, f), nothing, nothing).unwrap();
     }
     tx.depmod_begins(&kernel(2)).unwrap();
     tx.commit(true, || ()).unwrap();
@@ -185,7 +190,7 @@ fn kernels_are_those_of_the_first_line() {
         }
     }
     let mut tx = Transaction::begin(&layout(t.path()), &[kernel(1)], "").unwrap();
-    assert!(tx.perform(&kernel(7), moving(&t, "c"), || Ok(()), || Ok(())).is_err());
+    assert!(tx.perform(&kernel(7), moving(&t, "c"), nothing, nothing).is_err());
     assert!(tx.depmod_begins(&kernel(7)).is_err() && tx.rollback_kernel(&kernel(7)).is_err());
     assert!(there(&t, "c") && !there(&t, "c.moved"));
 }

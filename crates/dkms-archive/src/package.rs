@@ -122,15 +122,15 @@ pub(super) fn passed_over(name: &[u8]) -> bool {
 }
 
 /// `M-V.dkms.tar.gz` and the like.
-pub(crate) fn is_tarball(file: &str) -> bool {
+pub fn is_tarball(file: &str) -> bool {
     file.split_once(".dkms.tar").is_some_and(|(_, end)| end.is_empty() || end.starts_with('.'))
 }
 
 #[cfg(test)]
 #[allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 mod tests {
-    use super::super::{ArchiveError, Deb, Format, Limits, Member, fuzz_unpack, unpack, write_deb};
     use super::*;
+    use crate::{ArchiveError, Deb, Format, Limits, Member, fuzz_unpack, unpack, write_deb};
     use dkms_sys::process::Command;
     use std::path::{Path, PathBuf};
 

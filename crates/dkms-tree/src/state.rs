@@ -1,7 +1,7 @@
 //! What the tree holds: cheap to find out, by looking only. Runs no code and evaluates no dkms.conf.
 
 use crate::ids::{Build, Kernel, PackageId};
-use crate::tree::layout::Layout;
+use crate::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// How a package version stands in the tree.
@@ -81,7 +81,7 @@ pub fn active_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option<St
 }
 
 /// Whether a link with this target, as `kernel-K-A`, names this build.
-pub(crate) fn link_names(layout: &Layout, target: &Path, b: &Build) -> bool {
+pub fn link_names(layout: &Layout, target: &Path, b: &Build) -> bool {
     version_named(layout, target, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
 }
 
@@ -148,7 +148,7 @@ pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
 }
 
 /// A kernel's directory begins with digits and a dot; `build`, `source`, `tarball` do not.
-pub(crate) fn looks_like_release(name: &str) -> bool {
+pub fn looks_like_release(name: &str) -> bool {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
     digits > 0 && name.as_bytes().get(digits) == Some(&b'.')
 }

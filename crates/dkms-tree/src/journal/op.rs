@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+pub use crate::aside::aside;
+
 /// One change, and what is needed to take it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
@@ -75,14 +77,6 @@ pub enum Op {
         #[serde(with = "names_as_json")]
         saved: PathBuf,
     },
-}
-
-/// A dot name beside `path` that neither depmod nor dkms 3.x looks at.
-pub fn aside(path: &Path, word: &str) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".dkms-{word}"));
-    path.with_file_name(name)
 }
 
 /// Deletes what a committed transaction put aside. What cannot be deleted is a leftover, not a failure.
@@ -153,7 +147,7 @@ impl Op {
     }
 
     /// Directories whose entries it changes; they may be empty afterwards, whether it is made or taken back.
-    pub(crate) fn directories(&self) -> impl Iterator<Item = &Path> {
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
         self.places().into_iter().flatten().filter_map(Path::parent)
     }
 
@@ -243,7 +237,7 @@ fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoErr
 }
 
 /// Writes a small file anew, by a rename; its directory is synced with the transaction.
-pub(crate) fn write_text(path: &Path, text: &[u8]) -> std::result::Result<(), IoError> {
+pub fn write_text(path: &Path, text: &[u8]) -> std::result::Result<(), IoError> {
     let staged = aside(path, "text");
     fs::remove_file(&staged)?;
     fs::create_new(&staged, text, 0o644)?;

@@ -2,10 +2,18 @@
 
 use crate::error::{Error, Result};
 use crate::ids::{Build, PackageId};
-use crate::session::Session;
-use crate::tree::layout::Layout;
+use crate::layout::Layout;
 use dkms_sys::fs::{self, Escape, Last, find_escape};
 use std::path::{Path, PathBuf};
+
+/// The trees of one system.
+#[derive(Clone, Copy, Debug)]
+pub struct Trees<'a> {
+    /// Where they are.
+    pub layout: &'a Layout,
+    /// They belong to the system in another root directory (`--root`), where links mean nothing outside it.
+    pub other_root: bool,
+}
 
 /// Where a path leaves `/lib/modules/K`.
 ///
@@ -14,17 +22,12 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// A directory or link on the way cannot be examined.
-pub(crate) fn kernel_escape(
-    s: &Session<'_>,
-    release: &str,
-    path: &Path,
-    last: Last,
-) -> Result<Option<Escape>> {
-    let modules = s.layout.kernel_modules(release);
+pub fn kernel_escape(trees: Trees<'_>, release: &str, path: &Path, last: Last) -> Result<Option<Escape>> {
+    let modules = trees.layout.kernel_modules(release);
     if fs::is_symlink(&modules) {
-        let escape = find_escape(&s.layout.install_tree, &modules, Last::Followed)?;
-        let trusted = s.host.other_root.is_none()
-            && fs::symlink_metadata(&modules).is_ok_and(|link| is_of_root_or_us(&link));
+        let escape = find_escape(&trees.layout.install_tree, &modules, Last::Followed)?;
+        let trusted =
+            !trees.other_root && fs::symlink_metadata(&modules).is_ok_and(|link| is_of_root_or_us(&link));
         if let Some(escape) = escape.filter(|_| !trusted) {
             return Ok(Some(escape));
         }
@@ -41,15 +44,15 @@ fn is_of_root_or_us(link: &std::fs::Metadata) -> bool {
 ///
 /// # Errors
 /// [`Error::LeavesTree`].
-pub(crate) fn in_kernel(s: &Session<'_>, b: &Build, path: &Path) -> Result<()> {
-    refuse(path, kernel_escape(s, &b.kernel.release, path, Last::Name)?)
+pub fn in_kernel(trees: Trees<'_>, b: &Build, path: &Path) -> Result<()> {
+    refuse(path, kernel_escape(trees, &b.kernel.release, path, Last::Name)?)
 }
 
 /// Refuses a path that leaves the dkms tree.
 ///
 /// # Errors
 /// [`Error::LeavesTree`].
-pub(crate) fn in_tree(layout: &Layout, path: &Path) -> Result<()> {
+pub fn in_tree(layout: &Layout, path: &Path) -> Result<()> {
     refuse(path, find_escape(&layout.dkms_tree, path, Last::Followed)?)
 }
 
@@ -63,7 +66,7 @@ fn refuse(path: &Path, escape: Option<Escape>) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::LeavesTree`].
-pub(crate) fn check_own_files(layout: &Layout) -> Result<()> {
+pub fn check_own_files(layout: &Layout) -> Result<()> {
     let own = [
         layout.lock_dir(),
         layout.journal_dir(),
@@ -78,7 +81,7 @@ pub(crate) fn check_own_files(layout: &Layout) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::LeavesTree`].
-pub(crate) fn check_package(layout: &Layout, package: &PackageId) -> Result<()> {
+pub fn check_package(layout: &Layout, package: &PackageId) -> Result<()> {
     let version = layout.version_dir(package);
     for dir in [layout.package_dir(&package.name), version.clone(), layout.originals_root(&package.name)] {
         in_tree(layout, &dir)?;

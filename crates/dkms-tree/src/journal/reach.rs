@@ -2,26 +2,29 @@
 //! which may be elsewhere. Nothing leads out of these, whatever a journal, a record or a link in a tree says.
 
 use super::op::{Op, aside};
+use crate::beneath::{self, Trees};
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
-use crate::session::Session;
-use crate::signing;
-use crate::tree::beneath;
 use dkms_sys::fs::{Last, find_escape};
 use std::path::{Path, PathBuf};
 
 /// The words that [`aside`] is used with.
 const WORDS: [&str; 5] = ["link", "moving", "new", "old", "text"];
 
+/// Finds the files of the signing key for a kernel.
+type FindKeys<'a> = Box<dyn Fn(&Kernel) -> Vec<PathBuf> + 'a>;
+
 /// Decides what operations may touch.
 pub struct Reach<'a> {
-    session: &'a Session<'a>,
+    trees: Trees<'a>,
+    find_keys: FindKeys<'a>,
 }
 
 impl<'a> Reach<'a> {
-    /// For the trees of a session.
-    pub fn new(session: &'a Session<'a>) -> Self {
-        Self { session }
+    /// For these trees. `find_keys` is called for a path that lies in neither of them, and returns the files that hold
+    /// the signing key or will hold it.
+    pub fn new(trees: Trees<'a>, find_keys: impl Fn(&Kernel) -> Vec<PathBuf> + 'a) -> Self {
+        Self { trees, find_keys: Box::new(find_keys) }
     }
 
     /// The first path of an operation that lies elsewhere, and why; `None`: there is none.
@@ -41,7 +44,7 @@ impl<'a> Reach<'a> {
     ///
     /// # Errors
     /// [`Error::LeavesTree`], with the first path that does.
-    pub(crate) fn refuse_strays(&self, kernel: &Kernel, ops: &[Op]) -> Result<()> {
+    pub fn refuse_strays(&self, kernel: &Kernel, ops: &[Op]) -> Result<()> {
         ops.iter().try_for_each(|op| match self.stray(kernel, op)? {
             Some((path, reason)) => Err(Error::LeavesTree { path, reason }),
             None => Ok(()),
@@ -49,8 +52,8 @@ impl<'a> Reach<'a> {
     }
 
     fn leaves(&self, kernel: &Kernel, path: &Path) -> Result<Option<String>> {
-        let layout = self.session.layout;
-        let Some(in_kernel) = beneath::kernel_escape(self.session, &kernel.release, path, Last::Name)? else {
+        let layout = self.trees.layout;
+        let Some(in_kernel) = beneath::kernel_escape(self.trees, &kernel.release, path, Last::Name)? else {
             return Ok(None);
         };
         let Some(in_tree) = find_escape(&layout.dkms_tree, path, Last::Name)? else { return Ok(None) };
@@ -67,10 +70,10 @@ impl<'a> Reach<'a> {
 
     /// `dkms mok rotate` replaces the key where framework.conf says that it is. That of another root is no authority.
     fn is_signing_key(&self, kernel: &Kernel, path: &Path) -> bool {
-        if self.session.host.other_root.is_some() {
+        if self.trees.other_root {
             return false;
         }
-        let files = signing::files(self.session, kernel).unwrap_or_default();
+        let files = (self.find_keys)(kernel);
         files.iter().any(|file| file == path || WORDS.iter().any(|word| aside(file, word) == path))
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read};
 use std::rc::Rc;
 
-use super::Compression;
+use super::compression::Compression;
 
 /// Names and the like that come as entries of their own are never longer in an honest archive.
 const EXTENSION_MAX: u64 = 64 * 1024;

@@ -51,7 +51,7 @@ fn check(what: &'static str, word: &str) -> Result<(), BadName> {
         "it begins with a dot, which dkms keeps for its own files"
     } else if word.contains('/') {
         "it contains a slash"
-    } else if word.contains(dkms_conf::is_unprintable) {
+    } else if word.contains(is_unprintable) {
         "it contains a control character"
     } else if word.len() > 200 {
         "it is longer than 200 bytes"
@@ -59,6 +59,12 @@ fn check(what: &'static str, word: &str) -> Result<(), BadName> {
         return Ok(());
     };
     Err(BadName { what, word: word.to_owned(), why })
+}
+
+/// The characters that dkms-conf calls unprintable; a test compares the two.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl PackageId {
@@ -116,6 +122,13 @@ impl fmt::Display for Build {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unprintable_characters_are_those_of_dkms_conf() {
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_unprintable(c), dkms_conf::is_unprintable(c), "{c:?}");
+        }
+    }
 
     #[test]
     fn names_that_would_leave_the_tree_are_refused() {

@@ -7,11 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use dkms_sys::{IoError, fs};
+use md5::Digest;
 use tar::{Builder, EntryType, Header};
 
-use super::write::{Encoder, Item, Plan, What, bad, plan};
-use super::{ArchiveError, Compression, Member};
-use crate::digest;
+use super::compression::Compression;
+use super::error::ArchiveError;
+use super::write::{Encoder, Item, Member, Plan, What, bad, plan};
 
 /// What a package is made of.
 #[derive(Debug, Clone)]
@@ -83,7 +84,7 @@ struct Sums {
 impl Sums {
     fn file(&mut self, name: &[u8], bytes: &[u8]) {
         self.kibibytes += (bytes.len() as u64).div_ceil(1024);
-        self.md5.extend_from_slice(digest::md5(bytes).as_bytes());
+        self.md5.extend_from_slice(format!("{:x}", md5::Md5::digest(bytes)).as_bytes());
         self.md5.extend_from_slice(b"  ");
         self.md5.extend_from_slice(name);
         self.md5.push(b'\n');

@@ -5,7 +5,7 @@
 //! of the original goes, and is kept under a known name until the original has gone: [`recover`] puts it back after a crash,
 //! and may be repeated as often as one likes.
 
-use crate::journal::op::aside;
+use crate::aside::aside;
 use dkms_sys::{IoError, fs};
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const EXDEV: i32 = 18;
 ///
 /// # Errors
 /// Nothing is lost; [`recover`] of `from` may be necessary.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
+pub fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
     match fs::rename(from, to) {
         Err(e) if is_of_lower_layer(&e, from) => {
             lift(from)?;
@@ -30,7 +30,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
 ///
 /// # Errors
 /// Both are as they were; after a crash [`recover`] may be necessary.
-pub(crate) fn exchange(new: &Path, old: &Path) -> Result<(), IoError> {
+pub fn exchange(new: &Path, old: &Path) -> Result<(), IoError> {
     let is_refused = |e: &IoError| e.errno() == Some(EXDEV);
     let mut done = fs::exchange(new, old);
     // Most likely only the old one is of a lower layer.
@@ -63,7 +63,7 @@ fn lift(dir: &Path) -> Result<(), IoError> {
 }
 
 /// Whether a [`lift`] was cut off.
-pub(crate) fn is_cut_off(dir: &Path) -> bool {
+pub fn is_cut_off(dir: &Path) -> bool {
     ["lifting", "lifted"].iter().any(|word| fs::exists(aside(dir, word)))
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn is_cut_off(dir: &Path) -> bool {
 ///
 /// # Errors
 /// When the copy cannot be put in place.
-pub(crate) fn recover(dir: &Path) -> Result<(), IoError> {
+pub fn recover(dir: &Path) -> Result<(), IoError> {
     let (copying, lifted) = (aside(dir, "lifting"), aside(dir, "lifted"));
     if fs::exists(&copying) {
         fs::remove_tree(&copying)?;

@@ -3,8 +3,8 @@
 
 use crate::error::{Error, Result};
 use crate::ids::Build;
+use crate::layout::Layout;
 use crate::names_as_json;
-use crate::tree::layout::Layout;
 use dkms_sys::IoError;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

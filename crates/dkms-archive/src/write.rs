@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use dkms_sys::fs;
 use tar::{Builder, EntryType, Header};
 
-use super::{ArchiveError, Compression};
+use super::compression::Compression;
+use super::error::ArchiveError;
 
 /// What a member is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]

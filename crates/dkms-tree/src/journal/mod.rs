@@ -25,10 +25,10 @@ pub mod op;
 mod reach;
 mod read;
 
+use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
-use crate::tree::entry::Entry;
-use crate::tree::layout::Layout;
+use crate::layout::Layout;
 use dkms_sys::{IoError, fs, sys};
 use op::Op;
 use serde::{Deserialize, Serialize};
@@ -190,13 +190,13 @@ impl Transaction {
     ///
     /// # Errors
     /// The first failure.
-    pub fn perform(
+    pub fn perform<E: From<Error>>(
         &mut self,
         kernel: &Kernel,
         batch: Vec<Op>,
-        stage: impl FnOnce() -> Result<()>,
-        record: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+        stage: impl FnOnce() -> Result<(), E>,
+        record: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -205,10 +205,13 @@ impl Transaction {
         let lines: Vec<Line> = batch.iter().cloned().map(|(n, op)| Line::Do(n, op)).collect();
         let done = self
             .append(&lines)
+            .map_err(E::from)
             .and_then(|()| stage())
-            .and_then(|()| batch.iter().try_for_each(|(_, op)| Ok(op.perform()?)))
+            .and_then(|()| {
+                batch.iter().try_for_each(|(_, op)| op.perform()).map_err(|e| Error::from(e).into())
+            })
             .and_then(|()| record())
-            .and_then(|()| self.append(&[Line::Done]));
+            .and_then(|()| Ok(self.append(&[Line::Done])?));
         match done {
             Ok(()) => {
                 self.ops.extend(batch);
@@ -228,7 +231,7 @@ impl Transaction {
 
     fn index(&self, kernel: &Kernel) -> Result<KernelIndex> {
         let place = self.kernels.iter().position(|k| k == kernel).map(KernelIndex);
-        place.ok_or_else(|| Error::Usage(format!("kernel {kernel} is not part of this change")))
+        place.ok_or_else(|| Error::KernelNotPart(kernel.clone()))
     }
 
     /// To be called before depmod runs for a kernel.

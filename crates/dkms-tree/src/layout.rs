@@ -1,5 +1,6 @@
 //! Every path dkms touches, computed in one place (on-disk contract: docs/on-disk-layout.md).
 
+use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,17 @@ impl Default for Layout {
 }
 
 impl Layout {
+    /// Refuses a tree that cannot be written, and creates one that does not exist.
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`].
+    pub fn require_writable(&self) -> Result<()> {
+        let tree = &self.dkms_tree;
+        if !tree.exists() {
+            dkms_sys::fs::create_dir_all(tree).map_err(Error::NotWritable)?;
+        }
+        dkms_sys::fs::require_writable(tree).map_err(Error::NotWritable)
+    }
     /// `M`: all versions of one package.
     pub fn package_dir(&self, name: &str) -> PathBuf {
         self.dkms_tree.join(name)

@@ -3,8 +3,8 @@
 //! or here.
 
 use crate::ids::Kernel;
-use crate::tree::layout::Layout;
-use crate::tree::state::module_stem;
+use crate::layout::Layout;
+use crate::state::module_stem;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};

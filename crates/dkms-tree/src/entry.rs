@@ -39,7 +39,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(package: &PackageId, kind: State) -> Self {
+    /// An entry without remarks.
+    pub fn new(package: &PackageId, kind: State) -> Self {
         Self { package: package.clone(), kind, originals: false, built_missing: false, differs: false }
     }
 

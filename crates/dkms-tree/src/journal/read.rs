@@ -53,7 +53,7 @@ impl Journal {
 
     /// The kernels that a journal is about, as its first line says, whatever its other lines are. `None`: that line
     /// cannot be read.
-    pub(crate) fn kernels(path: &Path) -> Option<Vec<Kernel>> {
+    pub fn kernels(path: &Path) -> Option<Vec<Kernel>> {
         let bytes = trusted_bytes(path).ok()?;
         let first = bytes.split(|byte| *byte == b'\n').next()?;
         Some(begin_of(path, first).ok()?.kernels)
@@ -126,7 +126,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::JournalLeaves`], with the first line that leaves.
-    pub(crate) fn check(&self, reach: &Reach<'_>) -> Result<()> {
+    pub fn check(&self, reach: &Reach<'_>) -> Result<()> {
         self.ops.iter().try_for_each(|recorded| self.check_one(reach, recorded))
     }
 
@@ -139,7 +139,7 @@ impl Journal {
     ///
     /// # Errors
     /// When something could not be put back.
-    pub(crate) fn undo(&self, reach: &Reach<'_>) -> Result<()> {
+    pub fn undo(&self, reach: &Reach<'_>) -> Result<()> {
         let mut first = None;
         for recorded in self.ops.iter().rev() {
             // What was undone before may have put a link in the way. What can be put back is, whatever cannot.
@@ -153,12 +153,12 @@ impl Journal {
     }
 
     /// Deletes what was put aside. The caller has checked it.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         op::finish(self.ops.iter().map(|recorded| &recorded.op));
     }
 
     /// Directories that may be empty now.
-    pub(crate) fn directories(&self) -> Vec<(Kernel, PathBuf)> {
+    pub fn directories(&self) -> Vec<(Kernel, PathBuf)> {
         let of = |r: &Recorded| -> Vec<(Kernel, PathBuf)> {
             r.op.directories().map(|d| (r.kernel.clone(), d.to_owned())).collect()
         };
