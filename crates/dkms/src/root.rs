@@ -5,8 +5,8 @@
 //! Otherwise the machine's programs work, that system's trees lie over the machine's, and everything else is read-only. Either way dkms.conf, links and
 //! records are what they would be if dkms had run inside.
 
-use crate::cli::{Action, Arguments};
-use crate::request;
+use crate::actions::Action;
+use crate::cli::Arguments;
 use dkms_core::error::{Error, Result};
 use dkms_core::kernel::distro::{Distribution, Family};
 use dkms_core::tree::layout::Layout;
@@ -77,7 +77,7 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
         *tree = tree.as_deref().map(inside);
     }
     let mut layout = Layout::default();
-    request::named_trees(arguments, &mut layout);
+    arguments.set_trees(&mut layout);
     let by_root = dkms_sys::sys::effective_uid() == 0;
     let changes = !arguments.only_looks() && !arguments.dry_run;
     let mut credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| d.is_dir());
