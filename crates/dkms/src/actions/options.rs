@@ -401,8 +401,8 @@ pub static OPTIONS: [OptionRow; 45] = [
         "The archive or package to write or to load",
     )
     .details(
-        "`mktarball` compresses as the suffix says: gz, xz, zst, bz2 or not at all. A name without a directory is \
-         created in the module's directory below /var/lib/dkms. `mkbmdeb` takes this option with one kernel only.",
+        "`mktarball` compresses as the suffix says: gz, xz, zst, bz2 or not at all. It creates a name without a \
+         directory in /var/lib/dkms/MODULE/VERSION/tarball. `mkbmdeb` takes this option with one kernel only.",
     ),
     flag(Opt::BinariesOnly, "binaries-only", Group::Archives, "Leave out the sources"),
     flag(Opt::SourceOnly, "source-only", Group::Archives, "Leave out the built modules"),
