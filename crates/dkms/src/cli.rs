@@ -1,4 +1,5 @@
-//! The command line: `dkms ACTION [options] [MODULE/VERSION | DIR | FILE]`, options and operands in any order.
+//! The command line: `dkms ACTION [options] [MODULE/VERSION | DIR | FILE]`, options and operands in any
+//! order.
 //!
 //! Which actions and options there are is in the tables of [`crate::actions`]; here they become typed values.
 
@@ -19,8 +20,8 @@ use std::path::{Path, PathBuf};
 /// What clap calls the operands.
 const WORDS: &str = "WORDS";
 
-/// A command line. Each option has a field; an empty value counts as no value, because scripts pass variables that may be
-/// empty.
+/// A command line. Each option has a field; an empty value counts as no value, because scripts pass variables
+/// that may be empty.
 #[derive(Debug, Default)]
 pub struct Arguments {
     /// The operands without the action.
@@ -243,7 +244,8 @@ fn argument(row: &'static OptionRow) -> Arg {
     let arg = arg.value_name(row.value_name);
     let arg = if row.repeatable { arg.action(ArgAction::Append) } else { arg };
     match row.value {
-        // An empty variable would turn a command for an image into one for this machine, so it is an error here.
+        // An empty variable would turn a command for an image into one for this machine, so it is an error
+        // here.
         Value::Directory if row.opt == Opt::Root => arg.value_parser(PathBufValueParser::new()),
         Value::File | Value::Directory => arg.value_parser(OsStringValueParser::new()),
         Value::Jobs => arg.value_parser(number::<u32>),

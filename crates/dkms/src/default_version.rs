@@ -77,7 +77,8 @@ pub fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -> Resul
     Ok(())
 }
 
-/// The sources of a module: directories `NAME-*` whose dkms.conf has that name and the version of the directory's name.
+/// The sources of a module: directories `NAME-*` whose dkms.conf has that name and the version of the
+/// directory's name.
 fn sources(s: &Session<'_>, name: &str) -> Vec<PackageId> {
     let Ok(kernel) = Kernel::new(&s.host.release, &s.host.machine) else { return Vec::new() };
     let directories = state::subdirectories(&s.layout.source_tree);

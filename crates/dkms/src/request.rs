@@ -251,7 +251,8 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The kernels an action works on: those named, with `--all` those the package is built for, else the running one.
+/// The kernels an action works on: those named, with `--all` those the package is built for, else the running
+/// one.
 pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>) -> Result<Vec<Kernel>> {
     if let Some(package) = all_of {
         return Ok(state::builds(s.layout, package).into_iter().map(|b| b.kernel).collect());

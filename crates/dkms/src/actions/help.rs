@@ -96,7 +96,8 @@ fn few_actions(row: &OptionRow) -> String {
     if words.len() > 4 { String::new() } else { format!(" ({})", words.join(", ")) }
 }
 
-/// Appends words in lines of [`WIDTH`] columns, of which all but the first are indented. The text ends with a line feed.
+/// Appends words in lines of [`WIDTH`] columns, of which all but the first are indented. The text ends with a
+/// line feed.
 fn wrap(text: &mut String, words: &str, indent: usize) {
     let mut column = indent;
     for (n, word) in words.split_whitespace().enumerate() {

@@ -1,9 +1,9 @@
 //! What dkms can do, as data: one table of actions, one of options.
 //!
-//! Whatever depends on which actions and options there are is derived from these tables: what the command line accepts
-//! ([`crate::cli`]), which checks are done before an action runs ([`crate::request`]), help, "did you mean", the completions
-//! in `packaging/completions` and the option lists of dkms(8). The last two are committed files that a test of [`generate`]
-//! compares with the tables.
+//! Whatever depends on which actions and options there are is derived from these tables: what the command
+//! line accepts ([`crate::cli`]), which checks are done before an action runs ([`crate::request`]), help,
+//! "did you mean", the completions in `packaging/completions` and the option lists of dkms(8). The last two
+//! are committed files that a test of [`generate`] compares with the tables.
 
 #[cfg(test)]
 mod generate;
@@ -36,8 +36,8 @@ pub struct ActionRow {
     pub runs_programs: bool,
     /// The options of this action, which help and completions list besides [`COMMON`].
     pub options: &'static [&'static [Opt]],
-    /// Options that are accepted without a warning, but not listed: they have a minor effect, scripts pass them, or the
-    /// action itself explains why they are wrong.
+    /// Options that are accepted without a warning, but not listed: they have a minor effect, scripts pass
+    /// them, or the action itself explains why they are wrong.
     pub accepts: &'static [&'static [Opt]],
 }
 

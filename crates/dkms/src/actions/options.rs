@@ -1,8 +1,8 @@
-//! The table of options: the command line is read by it, and help, completions and the option lists of dkms(8) are
-//! generated from it.
+//! The table of options: the command line is read by it, and help, completions and the option lists of
+//! dkms(8) are generated from it.
 //!
-//! To add an option: a variant of [`Opt`], its row in [`OPTIONS`], the actions that it applies to in `table.rs`, and a
-//! field of [`crate::cli::Arguments`] that receives its value.
+//! To add an option: a variant of [`Opt`], its row in [`OPTIONS`], the actions that it applies to in
+//! `table.rs`, and a field of [`crate::cli::Arguments`] that receives its value.
 
 /// An option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

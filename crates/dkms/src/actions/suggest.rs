@@ -12,8 +12,8 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters have to be inserted, deleted, replaced or exchanged with their neighbour to get from one word to the
-/// other (the optimal string alignment distance).
+/// How many letters have to be inserted, deleted, replaced or exchanged with their neighbour to get from one
+/// word to the other (the optimal string alignment distance).
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     // Words of any length can be given; none that is known is this long.

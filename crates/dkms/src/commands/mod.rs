@@ -56,7 +56,7 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
     let words = request::check(arguments)?;
     let (layout, options) = request::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
-        entered.follow(&layout)?;
+        entered.mount_trees(&layout)?;
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
     ui.set_verbose(options.verbose);

@@ -1,6 +1,7 @@
 //! The files in `packaging/` that are generated from the tables.
 //!
-//! Each has its generated text between two marks. The test fails if it differs from the tables, and writes it if
+//! Each has its generated text between two marks. The test fails if it differs from the tables, and writes it
+//! if
 //! `DKMS_REGENERATE` is set:
 //!
 //! ```text
