@@ -259,7 +259,7 @@ impl Resigner for Resign<'_> {
         };
         let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.to_string()))?;
         let framework = framework::load(self.s, Some(&b.kernel.release))?;
-        let packed = crate::build::finish::packed(format, &framework, &signed).map_err(failed)?;
+        let packed = crate::build::sign::compressed(format, &framework, &signed).map_err(failed)?;
         Ok((packed, format!("signed by {}", self.new.subject_cn())))
     }
 }

@@ -6,6 +6,7 @@ use crate::exit;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::origin::Origin;
 use dkms_core::remove::{self, Depth};
 use dkms_core::{actions, add as registry, finally};
 
@@ -15,17 +16,14 @@ pub fn add(call: &Call<'_>) -> Result<()> {
     call.s.require_writable_tree()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     let kernel = first(&kernels)?;
-    match named_or_brought(call, kernel)? {
-        Subject::Named(package) => registry::add(call.s, &package, kernel),
-        Subject::Brought(_) | Subject::ByRpm => Ok(()),
-    }
+    super::tarball::admit(call, &origin(call)?, kernel).map(|_| ())
 }
 
 /// `dkms build`
 pub fn build(call: &Call<'_>) -> Result<()> {
     call.ban_all()?;
     let kernels = request::kernels(call.s, call.words, None)?;
-    match named_or_brought(call, first(&kernels)?)?.package() {
+    match admitted(call, first(&kernels)?)? {
         Some(package) => actions::build_all(call.s, &package, &kernels, &exit::code),
         None => Ok(()),
     }
@@ -36,7 +34,7 @@ pub fn install(call: &Call<'_>) -> Result<()> {
     call.ban_all()?;
     call.require_root()?;
     let kernels = request::kernels(call.s, call.words, None)?;
-    match named_or_brought(call, first(&kernels)?)?.package() {
+    match admitted(call, first(&kernels)?)? {
         Some(package) => actions::install_all(call.s, &package, &kernels, &exit::code),
         None => Ok(()),
     }
@@ -68,39 +66,26 @@ pub fn depth(action: Action) -> Depth {
     }
 }
 
-/// How the package came to be known.
-enum Subject {
-    /// By MODULE/VERSION.
-    Named(PackageId),
-    /// By a directory or archive, which is in the tree now.
-    Brought(PackageId),
-    /// By a package of rpm, whose scriptlets have done everything.
-    ByRpm,
-}
-
-impl Subject {
-    fn package(self) -> Option<PackageId> {
-        match self {
-            Self::Named(p) | Self::Brought(p) => Some(p),
-            Self::ByRpm => None,
+/// The package to build or install: the one that is named, or the one in a directory or archive, which goes into the tree
+/// first. `None`: rpm has done everything.
+fn admitted(call: &Call<'_>, kernel: &Kernel) -> Result<Option<PackageId>> {
+    match origin(call)? {
+        Origin::Registered(package) => Ok(Some(package)),
+        origin => {
+            call.s.require_writable_tree()?;
+            super::tarball::admit(call, &origin, kernel)
         }
     }
 }
 
-/// A directory or archive goes into the tree first, unless MODULE/VERSION is named as well.
-fn named_or_brought(call: &Call<'_>, kernel: &Kernel) -> Result<Subject> {
-    if call.subject.name.is_none() && call.subject.version.is_none() {
-        if let Some(archive) = &call.subject.archive {
-            call.s.require_writable_tree()?;
-            let brought = super::tarball::bring(call, archive, kernel)?;
-            return Ok(brought.map_or(Subject::ByRpm, Subject::Brought));
-        }
-        if let Some(directory) = &call.subject.directory {
-            call.s.require_writable_tree()?;
-            return registry::add_directory(call.s, directory, kernel).map(Subject::Brought);
-        }
+/// What the operands name. MODULE/VERSION comes before a directory or archive that is named as well.
+fn origin(call: &Call<'_>) -> Result<Origin> {
+    let subject = call.subject;
+    let path = subject.archive.as_ref().or(subject.directory.as_ref());
+    match path.filter(|_| subject.name.is_none() && subject.version.is_none()) {
+        Some(path) => Origin::of_file(path),
+        None => subject.package(call.arguments.action_word()).map(Origin::Registered),
     }
-    call.subject.package(call.arguments.action_word()).map(Subject::Named)
 }
 
 fn first(kernels: &[Kernel]) -> Result<&Kernel> {
