@@ -1,7 +1,7 @@
 //! What machine this is: the only place that reads the environment.
 
 use crate::root::Entered;
-use dkms_core::kernel::distro::{Distribution, Family};
+use dkms_core::distro::{Distribution, Family};
 use dkms_core::secret::{Secret, Secrets};
 use dkms_core::session::Host;
 use dkms_sys::fs::Limit;

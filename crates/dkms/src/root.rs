@@ -7,8 +7,8 @@
 
 use crate::cli::{Action, Arguments};
 use crate::request;
+use dkms_core::distro::{Distribution, Family};
 use dkms_core::error::{Error, Result};
-use dkms_core::kernel::distro::{Distribution, Family};
 use dkms_core::tree::layout::Layout;
 use dkms_sys::root::{self, Held, Root};
 use std::io::Read;
