@@ -22,6 +22,8 @@ pub enum RequestError {
     NotRoot,
     #[error("{action} needs a module and its version")]
     ModuleNotNamed { action: String },
+    #[error("{action} needs a version: {name} has {}", .versions.join(", "))]
+    VersionNotNamed { action: String, name: String, versions: Vec<String> },
     #[error("{0}")]
     KernelArchPairing(String),
     #[error("{0}")]
@@ -55,6 +57,9 @@ impl RequestError {
                 format!("   or: dkms {action} -m MODULE -v VERSION"),
                 "'dkms status' lists what is in the tree".into(),
             ],
+            Self::VersionNotNamed { action, name, versions } => {
+                versions.iter().map(|version| format!("dkms {action} {name}/{version}")).collect()
+            }
             Self::BadName(_)
             | Self::KernelArchPairing(_)
             | Self::Conflict(_)

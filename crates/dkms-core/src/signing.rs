@@ -4,9 +4,10 @@
 //! own `sign-file`. A `sign_file` that framework.conf names is called for every kind of key: it may ask a service, or
 //! fetch a pass phrase.
 
+pub(crate) mod ask;
 mod error;
 mod pair;
-pub(crate) mod pin;
+mod pin;
 
 pub use error::SigningError;
 pub use pair::{KeyPair, ensure, key_pair};

@@ -73,6 +73,7 @@ fn request(error: &RequestError) -> u8 {
         | RequestError::BadName(_)
         | RequestError::CannotEnter { .. }
         | RequestError::ModuleNotNamed { .. }
+        | RequestError::VersionNotNamed { .. }
         | RequestError::KernelArchPairing(_) => 1,
         RequestError::Usage(_) | RequestError::SameKernel(_) | RequestError::Conflict(_) => 2,
         RequestError::AllWithArch => 3,

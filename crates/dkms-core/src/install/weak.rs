@@ -2,9 +2,9 @@
 
 use super::judge::Judge;
 use super::{clean, depmod};
+use crate::distro::Family;
 use crate::event::Event;
 use crate::ids::Kernel;
-use crate::kernel::distro::Family;
 use crate::session::Session;
 use crate::status::{self, WeakLink};
 use crate::tree::state;

@@ -1,8 +1,8 @@
 //! `--dry-run`: what an action would do, step by step.
 
 use super::{Call, kernel, package};
+use crate::actions::Action;
 use crate::answer::Answer;
-use crate::cli::Action;
 use crate::render::{json, plain};
 use crate::request;
 use dkms_core::error::{Error, Result};
@@ -44,7 +44,6 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<Answer> {
 }
 
 fn one_package(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
-    call.ban_all()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     let kernel = kernels
         .first()
