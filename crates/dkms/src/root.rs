@@ -8,8 +8,8 @@
 
 use crate::actions::Action;
 use crate::cli::Arguments;
+use dkms_core::distro::{Distribution, Family};
 use dkms_core::error::{Error, Result};
-use dkms_core::kernel::distro::{Distribution, Family};
 use dkms_core::tree::layout::Layout;
 use dkms_sys::root::{self, Held, Root};
 use std::io::Read;
