@@ -3,7 +3,7 @@
 
     docs/live-view.py              (root; DKMS_BIN, DKMS_TEST_BUILD as for the tests)
 
-Runs dkms on a pseudo-terminal in a private root (tests/root-setup.sh), with packages and kernel headers of Debian,
+Runs dkms on a pseudo-terminal in a private root (tests/in-root.sh), with packages and kernel headers of Debian,
 records what it writes, interprets the escape sequences, and draws one moment of the run as SVG: two builds run,
 others wait, and some are finished. The layout depends only on the text of that moment.
 """
@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 COLUMNS, ROWS = 100, 40
 PACKAGES = ["v4l2loopback", "acpi-call", "ddcci", "bbswitch", "evdi", "dm-writeboost", "rapiddisk"]
-LAYERS = ["headers-6.1", "image-6.1", "dkms-debian"]
+LAYERS = "headers-6.1 image-6.1 dkms-debian " + " ".join(f"packages/{name}-dkms" for name in PACKAGES)
 
 
 class Screen:
@@ -188,24 +188,12 @@ def main():
     if "--inside" in sys.argv:
         return inside()
     top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    build = os.environ.get("DKMS_TEST_BUILD", f"{top}/build")
-    layers = [f"{build}/layers/{name}/root" for name in LAYERS] + [f"{build}/corpus/{name}-dkms" for name in PACKAGES]
-    program = os.environ.get("DKMS_BIN", f"{top}/target/release/dkms")
-    for path in [*layers, program]:
-        if not os.path.exists(path):
-            sys.exit(f"live-view.py: {path} is missing (make build fetch)")
-    with open(f"{build}/layers/headers-6.1/kernel", encoding="utf-8") as file:
-        kernel = file.read().strip()
-    environment = {
-        "HOME": "/root", "LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "K": kernel, "E2E_DKMS": program,
-        # The exit keeps bash as process 1, which reaps orphans.
-        "E2E_RUN": "cd /root; python3 /docs/live-view.py --inside; exit $?",
-    }
     run = subprocess.run(
-        ["unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-child", "--propagation", "private",
-         "bash", f"{top}/tests/root-setup.sh", f"{top}/tests", *layers],
-        env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False, text=True)
+        [f"{top}/tests/in-root.sh", LAYERS, "python3", "/docs/live-view.py", "--inside"],
+        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False, text=True)
     lines = run.stdout.split("\n")
+    if run.returncode:
+        sys.exit(run.returncode)
     # A chunk may end in the middle of a character.
     data, chunks = b"", []
     for line in lines:
@@ -214,6 +202,7 @@ def main():
             text = data.decode("utf-8", errors="ignore")
             data = data[len(text.encode("utf-8")) :]
             chunks.append(text)
+    kernel = next(iter(re.findall(r"for kernel (\S+)", "".join(chunks))), "KERNEL")
     picture = svg(moment(chunks), f"dkms autoinstall -k {kernel}")
     with open(f"{top}/docs/live-view.svg", "w", encoding="utf-8") as file:
         file.write(picture)

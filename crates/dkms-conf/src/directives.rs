@@ -100,7 +100,7 @@ static MODULE: [DirectiveInfo; 36] = [
 ];
 
 /// Like [`MODULE`]. The signing settings are read last.
-static FRAMEWORK: [DirectiveInfo; 25] = [
+static FRAMEWORK: [DirectiveInfo; 26] = [
     row("source_tree", Kind::Scalar, "directory of the sources (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "directory of packages and builds (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "directory of installed modules (/lib/modules)"),
@@ -132,6 +132,7 @@ static FRAMEWORK: [DirectiveInfo; 25] = [
         Kind::Scalar,
         "whether common.postinst, which reads this itself, continues after a failure (true)",
     ),
+    row("depmod", Kind::Scalar, "how the index of modules is written: auto (by dkms where it can), or program"),
     row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
     row("build_users", Kind::Scalar, "user IDs reserved for builds: FIRST-LAST (64200-64455)"),
 ];

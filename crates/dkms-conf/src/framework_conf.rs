@@ -51,6 +51,8 @@ pub struct FrameworkConf {
     pub required_modules: Option<String>,
     /// Whether a failing module fails the installation of a kernel. Written as `warn` or `fail`.
     pub hook_failure: Option<bool>,
+    /// depmod is always run. Written `auto` or `program`; `auto` writes the index without it where that is the same.
+    pub depmod_program: Option<bool>,
     /// Whether builds are confined.
     pub build_confinement: Option<Confinement>,
     /// The first and the last user ID that is reserved for builds.
@@ -105,6 +107,8 @@ impl FrameworkConf {
             required_modules: text("required_modules"),
             hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
                 .map(|w| w == "fail"),
+            depmod_program: word(directives, "depmod", &["auto", "program"], &mut problems)
+                .map(|word| word == "program"),
             build_confinement: word(
                 directives,
                 "build_confinement",
@@ -236,6 +240,7 @@ mod tests {
             ("install_tree", "lib"),
             ("try_sign_modules", "yes"),
             ("hook_failure", "never"),
+            ("depmod", "never"),
             ("build_confinement", "yes"),
             ("build_users", "64200"),
             ("build_users", "0-10"),
