@@ -3,7 +3,7 @@
 
     docs/live-view.py              (root; DKMS_BIN, DKMS_TEST_BUILD as for the tests)
 
-Runs dkms on a pseudo-terminal in a private root (tests/private.sh), with packages and kernel headers of Debian,
+Runs dkms on a pseudo-terminal in a private root (tests/in-root.sh), with packages and kernel headers of Debian,
 records what it writes, interprets the escape sequences, and draws one moment of the run as SVG: two builds run,
 others wait, and some are finished. The layout depends only on the text of that moment.
 """
@@ -189,7 +189,7 @@ def main():
         return inside()
     top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     run = subprocess.run(
-        ["bash", "-c", f'. "{top}/tests/private.sh"; private "{LAYERS}" python3 /docs/live-view.py --inside'],
+        [f"{top}/tests/in-root.sh", LAYERS, "python3", "/docs/live-view.py", "--inside"],
         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False, text=True)
     lines = run.stdout.split("\n")
     if lines[0].startswith("skipped:"):

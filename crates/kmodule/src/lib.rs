@@ -22,6 +22,7 @@
 //! Input is never trusted: lengths and counts in headers are checked against the bytes really there before
 //! anything is allocated or indexed, and what cannot be read is a typed error.
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 mod asn1;
 pub mod compress;

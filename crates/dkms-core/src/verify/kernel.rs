@@ -84,7 +84,7 @@ impl Facts {
         view.symbols = symbols;
         view.modversions = enabled("CONFIG_MODVERSIONS");
         view.vermagic = self.sample.as_ref().map(|s| s.vermagic.as_str());
-        view.struct_module = self.sample.as_ref().map(|s| s.struct_module);
+        view.struct_module = self.sample.as_ref().and_then(|s| s.struct_module);
         view.entry_places = self.sample.as_ref().and_then(|s| s.entry_places);
         view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
         view.missing_crcs &= !self.debian;
