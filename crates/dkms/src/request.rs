@@ -1,6 +1,6 @@
 //! From words to what is asked for: which package, which kernels, which trees.
 
-use crate::actions::{ACTIONS, Kernels, Misplaced, Opt, OptionRow, Relation};
+use crate::actions::{ACTIONS, Action, Effect, Kernels, Misplaced, Operand, Opt, OptionRow, Relation};
 use crate::cli::Arguments;
 use crate::operand::{is_archive, is_path};
 use dkms_core::conf::framework;
@@ -94,6 +94,7 @@ pub struct KernelWords {
 
 /// Checks which options exclude each other or do not apply, in the order in which dkms 3.x does.
 pub fn check(arguments: &Arguments) -> Result<KernelWords> {
+    check_word(arguments)?;
     let refused = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Refuse);
     if let Some(option) = refused.clone().find(|row| row.opt != Opt::All) {
         return Err(Error::Conflict(belongs_to(option, arguments)));
@@ -147,17 +148,33 @@ fn belongs_to(option: &OptionRow, arguments: &Arguments) -> String {
     format!("{} is for {}, not for {}", option.name(), actions.join(" and "), arguments.action_word())
 }
 
-/// The warning about options that have no effect, if there are any.
+/// The warning about options and operands that have no effect, if there are any.
 pub fn without_effect(arguments: &Arguments) -> Option<String> {
-    let ignored = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Warn);
-    let ignored: Vec<String> = ignored.map(OptionRow::name).collect();
-    let action = arguments.action_word();
+    let row = arguments.action()?.row();
+    let options = arguments.misplaced().into_iter().filter(|option| option.misplaced == Misplaced::Warn);
+    let mut ignored: Vec<String> = options.map(OptionRow::name).collect();
+    // Queries without operands refuse them.
+    if row.operand == Operand::None && row.effect == Effect::Changes {
+        ignored.extend(arguments.words.iter().map(|word| format!("'{word}'")));
+    }
     let verb = if ignored.len() == 1 { "has" } else { "have" };
-    let text = format!(
-        "{} {verb} no effect on {action}: 'dkms help {action}' lists its options",
-        ignored.join(", ")
-    );
+    let word = row.word;
+    let text = format!("{} {verb} no effect on {word}: see 'dkms help {word}'", ignored.join(", "));
     (!ignored.is_empty()).then_some(text)
+}
+
+/// Checks the operand of an action that takes one of a few words.
+fn check_word(arguments: &Arguments) -> Result<()> {
+    let Some(action) = arguments.action().map(Action::row) else { return Ok(()) };
+    let Operand::Words(known) = action.operand else { return Ok(()) };
+    let Some(word) = arguments.words.iter().find(|word| !known.contains(&word.as_str())) else {
+        return Ok(());
+    };
+    let all = known.join(", ");
+    Err(Error::Usage(match dkms_conf::nearest(word, 2, known.iter().copied()) {
+        Some(meant) => format!("'{word}' is none of {all}: did you mean 'dkms {} {meant}'?", action.word),
+        None => format!("{} takes one of these words: {all}, but not '{word}'", action.word),
+    }))
 }
 
 /// The trees and options: built in, framework.conf over that, the command line over all.
