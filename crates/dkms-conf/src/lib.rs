@@ -13,6 +13,7 @@
 //! Nothing here starts a process, opens a file or reads a clock.
 
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 mod ast;
 mod bash;
