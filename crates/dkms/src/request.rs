@@ -1,4 +1,4 @@
-//! From words to what is asked for: which package, which kernels, which trees.
+//! From the command line to a request: which package, which kernels, which trees and settings.
 
 use crate::actions::{ACTIONS, Action, Effect, Kernels, Misplaced, Operand, Opt, OptionRow, Relation};
 use crate::cli::Arguments;
@@ -12,7 +12,7 @@ use dkms_core::tree::layout::Layout;
 use dkms_core::tree::state;
 use std::path::{Path, PathBuf};
 
-/// What the operands name.
+/// The package, directory or archive that the command line names.
 #[derive(Debug, Default)]
 pub struct Subject {
     /// Package name.
@@ -50,7 +50,7 @@ impl Subject {
             } else if path.is_dir() && is_path(word) {
                 subject.directory = Some(path.to_owned());
             } else if is_path(word) || is_archive(word) {
-                // Not there; whoever wants to load it says so.
+                // It does not exist, which the action that loads it reports.
                 subject.archive = Some(path.to_owned());
             } else if subject.name.is_none() {
                 subject.module_version(word);
@@ -74,7 +74,7 @@ impl Subject {
         }
     }
 
-    /// The package, which must be named completely.
+    /// The package, of which name and version must be given.
     pub fn package(&self, action: &str) -> Result<PackageId> {
         match (self.name.as_deref().unwrap_or_default(), self.version.as_deref().unwrap_or_default()) {
             ("", _) | (_, "") => Err(Error::ModuleNotNamed { action: action.to_owned() }),
@@ -83,12 +83,12 @@ impl Subject {
     }
 }
 
-/// Kernel words with the architectures that belong to them.
+/// The kernels and architectures of the command line.
 #[derive(Debug, Default)]
 pub struct KernelWords {
     /// In the order given.
     pub releases: Vec<String>,
-    /// None, one for all, or one each.
+    /// None, one for all kernels, or one for each.
     pub arches: Vec<String>,
 }
 
@@ -177,14 +177,14 @@ fn check_word(arguments: &Arguments) -> Result<()> {
     }))
 }
 
-/// The trees and options: built in, framework.conf over that, the command line over all.
+/// The trees and options: the defaults, overridden by framework.conf, overridden by the command line.
 pub fn resolve(
     arguments: &Arguments,
     host: &Host,
     sink: &dyn dkms_core::event::Sink,
 ) -> Result<(Layout, Options)> {
     let mut layout = Layout::default();
-    // The variable means a directory of the machine.
+    // TMPDIR is a directory of the machine, not of the other root.
     let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
     let mut options = Options {
         force: arguments.force,
@@ -208,7 +208,7 @@ pub fn resolve(
     let framework = {
         let early = Session { layout: &layout, host, options: &options, sink };
         match framework::load(&early, None) {
-            // What is there can be shown all the same.
+            // A query works with the defaults.
             Err(e) if arguments.only_looks() => {
                 sink.event(Event::Warning { text: format!("{e}\n  the defaults are used") });
                 Default::default()
@@ -250,7 +250,7 @@ fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
         (None, None) => Ok(None),
         (Some(key), Some(certificate)) => {
             let token = key.to_string_lossy().starts_with("pkcs11:");
-            // A pair that somebody names is not made for him.
+            // A key that the command line names must exist; only the default key is created.
             for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
                 let is_token = token && file == key;
                 if !is_token && !file.exists() {

@@ -1,4 +1,4 @@
-//! One file per group of verbs: from the command line to a call of dkms-core, nothing else.
+//! One file per group of actions: from the command line to a call of dkms-core.
 
 mod config;
 mod debian;
@@ -26,7 +26,7 @@ use dkms_core::event::Event;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
-/// Everything a verb gets.
+/// What the function of an action gets.
 pub struct Call<'a> {
     /// The command line.
     pub arguments: &'a Arguments,
@@ -34,9 +34,9 @@ pub struct Call<'a> {
     pub subject: &'a Subject,
     /// Its kernels.
     pub words: &'a KernelWords,
-    /// The world.
+    /// Paths, machine, options and the sink for events.
     pub s: &'a Session<'a>,
-    /// Where data goes.
+    /// Prints data.
     pub ui: &'a Ui,
 }
 
@@ -114,7 +114,7 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
         return Err(Error::NoOsRelease);
     }
     dkms_sys::sys::set_umask(0o022);
-    // An image is treated as the chroot that it could be prepared in.
+    // An image is treated like a chroot.
     host.chroot = if host.other_root.is_some() { Some(true) } else { dkms_sys::sys::in_chroot() };
     if let Err(e) = dkms_sys::signal::install() {
         ui.event(Event::Warning { text: format!("interrupts cannot be handled: {e}") });
