@@ -87,7 +87,7 @@ impl Ui {
         }
     }
 
-    fn message(&self, text: &str) {
+    fn complain(&self, text: &str) {
         if !matches!(self.mode, Mode::Quiet) {
             to_stderr(text);
         }
@@ -98,7 +98,7 @@ impl Ui {
         if let Mode::Live(progress) = &self.mode {
             progress.clear();
         }
-        self.print_failures();
+        self.tell_failures();
         let mut code = result.as_ref().map_or_else(exit::code, |()| 0);
         match (&self.mode, result) {
             // The document has told it.
@@ -107,21 +107,21 @@ impl Ui {
             (Mode::Json, _) => self.data(&json::result(action, result, code)),
             (_, Ok(())) => {}
             (_, Err(e)) if e.is_answer() && e.to_string().is_empty() => {}
-            (_, Err(e)) => self.message(&plain::error(e, code)),
+            (_, Err(e)) => self.complain(&plain::error(e, code)),
         }
-        // If output is the only purpose, incomplete output is a failure. Changes that were made stay.
+        // Where the output is all that was wanted, half of it is a failure. What was changed is changed.
         if code == 0 && self.is_document && self.unwritten.load(Ordering::Relaxed) {
-            self.message("dkms: error: standard output cannot be written\n");
+            self.complain("dkms: error: standard output cannot be written\n");
             code = 1;
         }
         ExitCode::from(code)
     }
 
     /// Prints the failures that were kept for the end.
-    fn print_failures(&self) {
+    fn tell_failures(&self) {
         if let Mode::Managed(failures) = &self.mode {
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.drain(..).for_each(|text| self.message(&text));
+            failures.drain(..).for_each(|text| self.complain(&text));
         }
     }
 
@@ -129,9 +129,9 @@ impl Ui {
         let Some(line) = plain::line(event, self.verbose.load(Ordering::Relaxed)) else { return };
         match (&self.mode, line) {
             (Mode::Live(p), plain::Line::Out(text)) => p.above(|| self.data(&text)),
-            (Mode::Live(p), plain::Line::Err(text)) => p.above(|| self.message(&text)),
+            (Mode::Live(p), plain::Line::Err(text)) => p.above(|| self.complain(&text)),
             (_, plain::Line::Out(text)) => self.data(&text),
-            (_, plain::Line::Err(text)) => self.message(&text),
+            (_, plain::Line::Err(text)) => self.complain(&text),
         }
     }
 }
@@ -180,12 +180,12 @@ impl Sink for Ui {
     fn event(&self, event: Event) {
         let _one = self.out.lock();
         if self.debug {
-            self.message(&format!("debug: {event:?}\n"));
+            self.complain(&format!("debug: {event:?}\n"));
         }
         match &self.mode {
             Mode::Quiet => {}
             Mode::Json => self.data(&json::event(&event)),
-            Mode::Document => self.message(&json::event(&event)),
+            Mode::Document => self.complain(&json::event(&event)),
             Mode::Plain => self.print_lines(&event),
             Mode::Managed(failures) => {
                 if let (Event::Failed { .. }, Some(plain::Line::Err(text))) =
@@ -194,7 +194,7 @@ impl Sink for Ui {
                     failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
                 } else {
                     if matches!(event, Event::Summary { .. }) {
-                        self.print_failures();
+                        self.tell_failures();
                     }
                     self.print_lines(&event);
                 }
