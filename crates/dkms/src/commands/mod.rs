@@ -70,6 +70,9 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
     if action.row().root == Root::Always {
         call.require_root()?;
     }
+    if action.row().writable_tree {
+        s.require_writable_tree()?;
+    }
     if arguments.recovers_first() && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }
