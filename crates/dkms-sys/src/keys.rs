@@ -59,7 +59,7 @@ mod tests {
         // KEY_SPEC_SESSION_KEYRING is -3. A container's filter may forbid the call.
         match read_keyring(-3) {
             Ok(_) => assert!(read_keyring(0x7fff_fff0).is_err()),
-            Err(e) => println!("skipped: keyctl says {e}"),
+            Err(e) => println!("skipped: keyctl failed: {e}"),
         }
     }
 }

@@ -268,7 +268,7 @@ fn make_place(what: &Held, at: &Path) -> Result<()> {
 /// # Errors
 /// Something cannot be mounted.
 pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
-    let mut anew: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    let mut replaced: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     let mut targets = Vec::new();
     for (path, what) in places {
         let there = path.ancestors().find(|a| a.exists()).unwrap_or(Path::new("/"));
@@ -285,13 +285,13 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
                 let e = io::Error::new(io::ErrorKind::NotFound, "the machine has no such directory");
                 return Err(IoError::new("show another system's files at", target, e));
             }
-            anew.entry(real).or_default().push(target.clone());
+            replaced.entry(real).or_default().push(target.clone());
         }
         targets.push((target, what));
     }
     // Parents first: a replaced directory shows the machine's own directories below it.
-    for (directory, missing) in &anew {
-        renew(directory)?;
+    for (directory, missing) in &replaced {
+        replace_by_mount(directory)?;
         for path in missing {
             std::fs::create_dir_all(path.parent().unwrap_or(path))
                 .map_err(|e| IoError::new("create", path, e))?;
@@ -312,7 +312,7 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
 }
 
 /// Replaces a directory by a mount with the same contents, to which more can be added.
-fn renew(directory: &Path) -> Result<()> {
+fn replace_by_mount(directory: &Path) -> Result<()> {
     let old = Held::of(directory)?;
     let names = crate::fs::list_dir(directory)?;
     empty(directory, MountFlags::empty())?;

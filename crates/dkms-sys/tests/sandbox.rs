@@ -1,5 +1,5 @@
 //! Tests the sandbox with real programs.
-#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run prints the reason")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
