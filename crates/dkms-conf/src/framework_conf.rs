@@ -52,7 +52,7 @@ pub struct FrameworkConf {
     /// Whether a failing module fails the installation of a kernel. Written as `warn` or `fail`.
     pub hook_failure: Option<bool>,
     /// depmod is always run. Written `auto` or `program`; `auto` writes the index without it where that is the same.
-    pub depmod_program: Option<bool>,
+    pub depmod: Option<bool>,
     /// Whether builds are confined.
     pub build_confinement: Option<Confinement>,
     /// The first and the last user ID that is reserved for builds.
@@ -107,7 +107,7 @@ impl FrameworkConf {
             required_modules: text("required_modules"),
             hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
                 .map(|w| w == "fail"),
-            depmod_program: word(directives, "depmod", &["auto", "program"], &mut problems)
+            depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
                 .map(|word| word == "program"),
             build_confinement: word(
                 directives,
