@@ -51,7 +51,8 @@ pub struct FrameworkConf {
     pub required_modules: Option<String>,
     /// Whether a failing module fails the installation of a kernel. Written as `warn` or `fail`.
     pub hook_failure: Option<bool>,
-    /// depmod is always run. Written `auto` or `program`; `auto` writes the index without it where that is the same.
+    /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if the
+    /// result is identical.
     pub depmod: Option<bool>,
     /// Whether builds are confined.
     pub build_confinement: Option<Confinement>,
