@@ -94,16 +94,10 @@ pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Pa
     Ok(PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version)?)
 }
 
-/// Copies a source tree to `/usr/src/M-V` and registers it.
-///
-/// # Errors
-/// As [`add`]; [`Error::AlreadyAdded`] before anything is copied.
-pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
-    let package = copy_directory(s, directory, kernel, s.options.force)?;
-    match state::registration(s.layout, &package) {
-        Registration::Added => Err(Error::AlreadyAdded(package)),
-        _ => add(s, &package, kernel).map(|()| package),
-    }
+/// Whether a directory, without links in its path, is where the source of a package version is kept.
+pub(crate) fn is_in_place(s: &Session<'_>, directory: &Path, package: &PackageId) -> bool {
+    let places = [s.layout.source_dir(package), s.layout.source_link(package), s.layout.build_dir(package)];
+    places.iter().any(|place| place.canonicalize().is_ok_and(|place| place == directory))
 }
 
 /// Copies a source tree to `/usr/src/M-V`, all or nothing. A registered package is only replaced with `replace`.
@@ -123,8 +117,7 @@ pub fn copy_directory(
     let package = identify(s, &from, kernel)?;
     let added = state::registration(s.layout, &package) == Registration::Added;
     let to = s.layout.source_dir(&package);
-    let same = |p: &Path| p.canonicalize().is_ok_and(|p| p == from);
-    if same(&to) || same(&s.layout.source_link(&package)) || same(&s.layout.build_dir(&package)) {
+    if is_in_place(s, &from, &package) {
         return Ok(package);
     }
     if added && !replace {

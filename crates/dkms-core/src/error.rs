@@ -4,6 +4,7 @@ use crate::ids::{BadName, Build, Kernel, PackageId};
 use dkms_sys::IoError;
 use kmodule::verdict::Reason;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -108,7 +109,7 @@ pub enum Error {
     #[error("{build} needs {}, which will not be installed", .missing.join(", "))]
     DependsNever { build: Build, missing: Vec<String> },
     #[error("{failed} of {of} failed")]
-    SeveralFailed { first: Box<Error>, failed: usize, of: usize },
+    SeveralFailed { first: Arc<Error>, failed: usize, of: usize },
     #[error("{action} for kernel {kernel} failed for {}", .failed.join(", "))]
     KernelHookFailed { action: String, kernel: Kernel, failed: Vec<String> },
     #[error("the headers of kernel {release} are not at {path}")]
@@ -250,6 +251,11 @@ impl Error {
     #[must_use]
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::FsckFound { .. } | Self::FsckPartly(_) | Self::No(_) | Self::CannotTell(_))
+    }
+
+    /// The error itself, where nothing else refers to it any more.
+    pub(crate) fn unshared(error: Arc<Error>) -> Self {
+        Arc::try_unwrap(error).unwrap_or_else(|first| Self::SeveralFailed { first, failed: 1, of: 1 })
     }
 
     /// It would be the same for everything else that the command has to do.

@@ -7,7 +7,7 @@
 mod pair;
 pub(crate) mod pin;
 
-pub use pair::{KeyPair, ensure, key_pair};
+pub use pair::{KeyPair, ensure, is_complete, key_pair};
 pub(crate) use pair::{ensure_staged, files};
 
 use crate::error::{Error, Result};
@@ -75,7 +75,7 @@ fn wanted(
 }
 
 /// The key pair that a build for this kernel would make, because it is not there.
-pub fn key_to_be_made(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
+pub(crate) fn missing_pair(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
     wanted(s, headers, framework).ok()?;
     let pair = key_pair(s, framework, Some(headers)).ok()?;
     let there = pair.is_token() || Path::new(&pair.key).exists() || pair.certificate.exists();

@@ -11,9 +11,9 @@ mod rotate;
 mod status;
 
 pub use certificate::{Accepted, Certified, Enrolment};
-pub use enroll::{Enrolled, enroll, to_be_enrolled};
+pub use enroll::{Enrolled, enroll, plan_enrolment};
 pub use next::{Next, Step};
-pub use rotate::{Rotated, Taken, foresee, rotate};
+pub use rotate::{Rotated, Taken, plan_rotation, rotate};
 pub use status::{KeyFile, Status, status};
 
 use crate::kernel::headers::{self, KernelConfig};

@@ -2,7 +2,6 @@
 
 mod config;
 mod debian;
-mod dry_run;
 mod fsck;
 mod kernel;
 mod lint;
@@ -16,11 +15,12 @@ mod tarball;
 mod verify;
 
 use crate::cli::{Action, Arguments};
-use crate::exit;
+use crate::render;
 use crate::request::{self, KernelWords, Subject};
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
+use dkms_core::plan::Plan;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
@@ -67,12 +67,14 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
     if arguments.all_kernels && !matches!(action, Action::Autoinstall | Action::KernelPostinst) {
         return Err(Error::Usage(format!("--all-kernels is for autoinstall, not for {}", action.word())));
     }
-    if arguments.dry_run {
-        return dry_run::dry_run(&call, action);
+    if arguments.dry_run && changes_nothing(action) {
+        let word = action.word();
+        return Err(Error::Usage(format!("{word} changes nothing, so --dry-run means nothing there")));
     }
     // fsck tells of interrupted changes before it repairs them; lint is about one file only.
     if !matches!(action, Action::Config | Action::Lint | Action::Fsck)
         && !arguments.only_looks()
+        && !arguments.dry_run
         && dkms_sys::fs::writable(&layout.dkms_tree)
     {
         dkms_core::install::recover::pending(&s)?;
@@ -81,16 +83,15 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
         Action::Status => status::status(&call),
         Action::Config => config::config(&call),
         Action::Lint => lint::lint(&call),
-        Action::Fsck => fsck::fsck(&call, arguments.repair),
+        // It says of each finding what its repair would do.
+        Action::Fsck => fsck::fsck(&call, arguments.repair && !arguments.dry_run),
         Action::Verify => verify::verify(&call),
         Action::Ready => ready::ready(&call),
         Action::Pending => ready::pending(&call),
-        Action::Add => package::add(&call),
-        Action::Build => package::build(&call),
-        Action::Install => package::install(&call),
+        Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
         Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
         Action::Match => kernel::match_kernel(&call),
-        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action, &exit::code),
+        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
@@ -99,6 +100,11 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
         Action::Ldtarball => tarball::load(&call),
     }
+}
+
+/// Actions that only report something.
+fn changes_nothing(action: Action) -> bool {
+    matches!(action, Action::Status | Action::Config | Action::Verify | Action::Ready | Action::Pending)
 }
 
 /// What actions need that do more than look.
@@ -123,10 +129,26 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
 }
 
 impl Call<'_> {
-    /// Refuses anybody but root.
+    /// Prints a plan with `--dry-run`, else executes it.
+    pub fn print_or_execute(&self, plan: Plan, execute: impl FnOnce(Plan) -> Result<()>) -> Result<()> {
+        if !self.arguments.dry_run {
+            return execute(plan);
+        }
+        let text = if self.arguments.json { render::json::plan(&plan) } else { render::plain::plan(&plan) };
+        self.ui.data(&text);
+        Ok(())
+    }
+
+    /// Refuses users other than root. A plan that is only printed needs no rights.
     pub fn require_root(&self) -> Result<()> {
-        // Over another root whoever owns it is master.
-        if self.s.host.root || self.s.host.other_root.is_some() { Ok(()) } else { Err(Error::NotRoot) }
+        // With --root, the owner of that system may change it.
+        let may = self.s.host.root || self.s.host.other_root.is_some() || self.arguments.dry_run;
+        if may { Ok(()) } else { Err(Error::NotRoot) }
+    }
+
+    /// Refuses a tree that cannot be written, unless the plan is only printed.
+    pub fn require_writable_tree(&self) -> Result<()> {
+        if self.arguments.dry_run { Ok(()) } else { self.s.require_writable_tree() }
     }
 
     /// Refuses `--all`.

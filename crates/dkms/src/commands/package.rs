@@ -1,44 +1,91 @@
-//! `add`, `build`, `install`, `uninstall`, `unbuild`, `remove`: what is about one package.
+//! `add`, `build`, `install`, `uninstall`, `unbuild`, `remove`: the actions on one package.
 
 use super::Call;
 use crate::cli::Action;
-use crate::exit;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
-use dkms_core::remove::{self, Depth};
-use dkms_core::{actions, add as registry, finally};
+use dkms_core::plan::removal::Depth;
+use dkms_core::plan::{Plan, gather};
+use dkms_core::remove;
+use dkms_core::{actions, add as registry, finally, rpm_upgrade};
 
-/// `dkms add`
-pub fn add(call: &Call<'_>) -> Result<()> {
+/// `dkms add`, `dkms build`, `dkms install`
+pub fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     call.ban_all()?;
-    call.s.require_writable_tree()?;
+    match action {
+        Action::Add => call.require_writable_tree()?,
+        Action::Install => call.require_root()?,
+        _ => {}
+    }
     let kernels = request::kernels(call.s, call.words, None)?;
-    let kernel = first(&kernels)?;
-    match named_or_brought(call, kernel)? {
-        Subject::Named(package) => registry::add(call.s, &package, kernel),
-        Subject::Brought(_) | Subject::ByRpm => Ok(()),
+    let subject = Subject::of(call)?;
+    let plan = match plan(call, action, &subject, &kernels) {
+        Ok(plan) => plan,
+        Err(e) => {
+            remember_upgrade(call, action, &subject)?;
+            return Err(e);
+        }
+    };
+    call.print_or_execute(plan, |plan| match subject {
+        Subject::Archive(archive) => {
+            let Some(package) = super::tarball::bring(call, &archive, first(&kernels)?)? else {
+                return Ok(());
+            };
+            actions::execute(call.s, changes(call, action, &package, &kernels, None))
+        }
+        _ => actions::execute(call.s, plan),
+    })
+}
+
+/// Records an add for the RPM transaction also where nothing can be added: an upgrade to another release of the same version
+/// adds what is there already.
+fn remember_upgrade(call: &Call<'_>, action: Action, subject: &Subject) -> Result<()> {
+    let is_recorded = action == Action::Add && call.s.options.rpm_safe_upgrade && !call.arguments.dry_run;
+    match subject {
+        Subject::Named(package) if is_recorded => rpm_upgrade::remember(call.s, package),
+        _ => Ok(()),
     }
 }
 
-/// `dkms build`
-pub fn build(call: &Call<'_>) -> Result<()> {
-    call.ban_all()?;
-    let kernels = request::kernels(call.s, call.words, None)?;
-    match named_or_brought(call, first(&kernels)?)?.package() {
-        Some(package) => actions::build_all(call.s, &package, &kernels, &exit::code),
-        None => Ok(()),
-    }
+fn plan(call: &Call<'_>, action: Action, subject: &Subject, kernels: &[Kernel]) -> Result<Plan> {
+    let kernel = first(kernels)?;
+    let (mut plan, package) = match subject {
+        Subject::Archive(archive) => return super::tarball::plan_loading(archive),
+        Subject::Directory(directory) => gather::add_directory(call.s, directory, kernel)?,
+        Subject::Named(package) => {
+            if action == Action::Add {
+                registry::refuse_unless_addable(call.s, package)?;
+            } else {
+                registry::refuse_broken(call.s, package)?;
+            }
+            if !gather::is_added(call.s, package) {
+                call.require_writable_tree()?;
+            }
+            (gather::add(call.s, package, kernel)?, package.clone())
+        }
+    };
+    let conf = match subject {
+        Subject::Directory(directory) => Some(directory.join("dkms.conf")),
+        _ if plan.is_empty() => None,
+        _ => Some(call.s.layout.source_dir(&package).join("dkms.conf")),
+    };
+    plan.append(changes(call, action, &package, kernels, conf.as_deref()));
+    Ok(plan)
 }
 
-/// `dkms install`
-pub fn install(call: &Call<'_>) -> Result<()> {
-    call.ban_all()?;
-    call.require_root()?;
-    let kernels = request::kernels(call.s, call.words, None)?;
-    match named_or_brought(call, first(&kernels)?)?.package() {
-        Some(package) => actions::install_all(call.s, &package, &kernels, &exit::code),
-        None => Ok(()),
+/// What is built and installed once the package is in the tree.
+fn changes(
+    call: &Call<'_>,
+    action: Action,
+    package: &PackageId,
+    kernels: &[Kernel],
+    added_first: Option<&std::path::Path>,
+) -> Plan {
+    match action {
+        Action::Build => gather::builds(call.s, package, kernels, added_first),
+        Action::Install => gather::installs(call.s, package, kernels, added_first),
+        _ => Plan::default(),
     }
 }
 
@@ -54,13 +101,17 @@ pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
         true => None,
         false => Some(request::kernels(call.s, call.words, None)?),
     };
-    let changed = remove::take_back(call.s, &package, kernels.as_deref(), depth)?;
-    finally::once_per_command(call.s, &changed, false);
-    Ok(())
+    let request =
+        remove::Request { package: &package, kernels: kernels.as_deref(), depth, action: action.word() };
+    call.print_or_execute(remove::plan(call.s, &request)?, |plan| {
+        let changed = remove::execute(call.s, &request, plan)?;
+        finally::once_per_command(call.s, &changed, false);
+        Ok(())
+    })
 }
 
 /// How far an action takes a package back.
-pub fn depth(action: Action) -> Depth {
+fn depth(action: Action) -> Depth {
     match action {
         Action::Uninstall => Depth::Uninstall,
         Action::Unbuild => Depth::Unbuild,
@@ -68,39 +119,33 @@ pub fn depth(action: Action) -> Depth {
     }
 }
 
-/// How the package came to be known.
+/// What `add`, `build` and `install` are about.
 enum Subject {
-    /// By MODULE/VERSION.
+    /// A package version.
     Named(PackageId),
-    /// By a directory or archive, which is in the tree now.
-    Brought(PackageId),
-    /// By a package of rpm, whose scriptlets have done everything.
-    ByRpm,
+    /// A source tree, which is added first.
+    Directory(std::path::PathBuf),
+    /// An archive or a package, which is loaded first.
+    Archive(std::path::PathBuf),
 }
 
 impl Subject {
-    fn package(self) -> Option<PackageId> {
-        match self {
-            Self::Named(p) | Self::Brought(p) => Some(p),
-            Self::ByRpm => None,
+    /// A directory or archive counts only where no package version is named.
+    fn of(call: &Call<'_>) -> Result<Self> {
+        let subject = call.subject;
+        if subject.name.is_none() && subject.version.is_none() {
+            let brought = match (&subject.archive, &subject.directory) {
+                (Some(archive), _) => Some(Self::Archive(archive.clone())),
+                (None, Some(directory)) => Some(Self::Directory(directory.clone())),
+                (None, None) => None,
+            };
+            if let Some(brought) = brought {
+                call.require_writable_tree()?;
+                return Ok(brought);
+            }
         }
+        call.subject.package(call.arguments.action_word()).map(Self::Named)
     }
-}
-
-/// A directory or archive goes into the tree first, unless MODULE/VERSION is named as well.
-fn named_or_brought(call: &Call<'_>, kernel: &Kernel) -> Result<Subject> {
-    if call.subject.name.is_none() && call.subject.version.is_none() {
-        if let Some(archive) = &call.subject.archive {
-            call.s.require_writable_tree()?;
-            let brought = super::tarball::bring(call, archive, kernel)?;
-            return Ok(brought.map_or(Subject::ByRpm, Subject::Brought));
-        }
-        if let Some(directory) = &call.subject.directory {
-            call.s.require_writable_tree()?;
-            return registry::add_directory(call.s, directory, kernel).map(Subject::Brought);
-        }
-    }
-    call.subject.package(call.arguments.action_word()).map(Subject::Named)
 }
 
 fn first(kernels: &[Kernel]) -> Result<&Kernel> {

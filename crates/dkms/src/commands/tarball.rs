@@ -4,6 +4,7 @@ use super::Call;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::plan::{Operation, Plan, gather};
 use dkms_core::tarball::{self, Content};
 use dkms_core::{actions, add, rpm};
 use std::path::Path;
@@ -16,7 +17,15 @@ pub fn make(call: &Call<'_>) -> Result<()> {
     let all_of = call.arguments.all.then_some(&package);
     let kernels = request::kernels(call.s, call.words, all_of)?;
     let named = call.subject.archive.as_deref();
-    tarball::make(call.s, &package, &kernels, content, named, source_date_epoch()).map(|_| ())
+    let path = tarball::place(call.s, &package, &kernels, content, named);
+    let reason = match content {
+        Content::SourceOnly => format!("the source of {package}"),
+        Content::BinariesOnly => format!("what is built of {package}"),
+        Content::Both => format!("{package}: its source and what is built"),
+    };
+    call.print_or_execute(Plan::of(Operation::WriteArchive(path.clone()), reason), |_| {
+        tarball::make(call.s, &package, &kernels, content, &path, source_date_epoch())
+    })
 }
 
 /// No file of what is made shall be younger, in seconds since 1970.
@@ -51,13 +60,23 @@ pub fn load(call: &Call<'_>) -> Result<()> {
     };
     let kernels = request::kernels(call.s, call.words, None)?;
     let Some(kernel) = kernels.first() else { return Ok(()) };
-    if !archive.exists() {
-        return Err(Error::ArchiveMissing(archive.clone()));
-    }
+    let plan = plan_loading(archive)?;
     if !by_rpm(call, archive) {
-        call.s.require_writable_tree()?;
+        call.require_writable_tree()?;
     }
-    bring(call, archive, kernel).map(|_| ())
+    call.print_or_execute(plan, |_| bring(call, archive, kernel).map(|_| ()))
+}
+
+/// The plan for an archive. What is in it is known only when it is unpacked; what follows is planned then.
+///
+/// # Errors
+/// [`Error::ArchiveMissing`].
+pub fn plan_loading(archive: &Path) -> Result<Plan> {
+    if !archive.exists() {
+        return Err(Error::ArchiveMissing(archive.to_owned()));
+    }
+    let reason = "what is in it is known when it is unpacked: its source goes to the source tree, its modules become built";
+    Ok(Plan::of(Operation::LoadArchive(archive.to_owned()), reason))
 }
 
 /// Whether rpm is to install this archive.
@@ -89,5 +108,6 @@ fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
         )));
     }
     tarball::install_rpm(call.s, archive)?;
-    actions::autoinstall(call.s, std::slice::from_ref(kernel), &crate::exit::code)
+    let kernels = std::slice::from_ref(kernel);
+    actions::autoinstall(call.s, gather::autoinstall_if_enabled(call.s, kernels), kernels)
 }
