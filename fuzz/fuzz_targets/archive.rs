@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let _ = dkms_core::archive::fuzz_unpack(data);
+    let _ = dkms_archive::fuzz_unpack(data);
 });

@@ -1,7 +1,7 @@
 //! Any bytes as a journal: what is read is only about kernels that its first line names.
 #![no_main]
 
-use dkms_core::journal::Journal;
+use dkms_tree::journal::Journal;
 use std::path::Path;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

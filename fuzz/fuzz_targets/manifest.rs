@@ -1,8 +1,8 @@
 //! Any bytes as a build's manifest: what is read can be written, and is then read as the same.
 #![no_main]
 
-use dkms_core::ids::{Build, Kernel, PackageId};
-use dkms_core::tree::manifest::{Glance, Manifest};
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::manifest::{Glance, Manifest};
 use std::path::Path;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

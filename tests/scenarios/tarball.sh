@@ -97,3 +97,23 @@ same "$(installed single)$(ls /usr/src/single-1.0)" updates/dkms/single.kodkms.c
 dkms ldtarball /root/bmdeb.deb
 #: step which-is-not-there 2 ours
 dkms install /root/none.deb
+#: step names-of-files-do-not-matter 0 ours
+dkms mktarball single/1.0 --source-only --archive /root/source.tar.gz
+for file in source.deb:source.zip source.tar.gz:source source.tar.gz:source.deb source.tar.gz:source.rpm source.deb:source.rpm; do
+    dkms remove single/1.0 --all && rm -r /usr/src/single-1.0
+    cp "/root/${file%:*}" "/run/${file#*:}"
+    dkms ldtarball "/run/${file#*:}"
+    same "$(dkms status)" "single/1.0: added"
+    fixture single-1.0
+done
+#: step a-directory-is-no-archive 2 ours
+dkms ldtarball --archive=/usr/src/single-1.0
+#: step a-file-in-no-known-format 7 ours
+echo 'some text' >/run/text.tar.gz
+dkms add /run/text.tar.gz
+#: step a-zip-archive-is-named-as-one 7 ours
+printf 'PK\003\004rest' >/run/source.tar
+dkms add /run/source.tar
+#: step a-program-named-like-a-package-of-rpm 9 ours
+cp /bin/true /run/true.rpm
+dkms install /run/true.rpm

@@ -26,6 +26,9 @@ pub enum Kind {
     Number,
 }
 
+/// The directives that decide how builds are confined.
+pub const CONFINE: [&str; 3] = ["CONFINE", "CONFINE_NETWORK", "CONFINE_WRITE"];
+
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirectiveInfo {

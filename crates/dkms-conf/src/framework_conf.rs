@@ -1,7 +1,7 @@
 //! `framework.conf` with types, and what is wrong with it.
 
+use crate::code::Code;
 use crate::directives::Directives;
-use crate::lint::Code;
 use crate::problem::Problem;
 
 /// The machine's configuration. `None`: not set, so the default or an earlier source holds.

@@ -15,6 +15,7 @@
 mod ast;
 mod bash;
 mod builtins;
+mod code;
 pub mod directives;
 pub mod eval;
 mod expand;

@@ -3,9 +3,8 @@
 //! Both look at lines, not at a tree, so that they also work for files only bash can evaluate.
 
 use crate::bash::is_name;
-use crate::directives::Dialect;
-use crate::lint::Code;
-use crate::module_conf::CONFINE;
+use crate::code::Code;
+use crate::directives::{CONFINE, Dialect};
 use crate::problem::Problem;
 use std::collections::BTreeSet;
 

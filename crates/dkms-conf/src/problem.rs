@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, in a form that a program can place and word.
 
-use crate::lint::Code;
+use crate::code::Code;
 
 /// How bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

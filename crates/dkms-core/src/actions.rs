@@ -5,6 +5,7 @@ use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::{Event, FailedPackage};
 use crate::ids::{Build, Kernel, PackageId};
+use crate::origin;
 use crate::plan::{Operation, Plan};
 use crate::schedule::{Done, Finished, Results, Telling, run};
 use crate::session::Session;
@@ -40,9 +41,9 @@ fn add_sources(s: &Session<'_>, plan: &Plan) -> Result<()> {
     let mut copied = false;
     for operation in plan.operations() {
         match operation {
-            Operation::CopySource { from, kernel, .. } => {
+            Operation::CopySource { package, from, .. } => {
                 s.require_writable_tree()?;
-                add::copy_directory(s, from, kernel, s.options.force)?;
+                origin::copy_source(s, package, from)?;
                 copied = true;
             }
             Operation::Add { package, kernel } => {

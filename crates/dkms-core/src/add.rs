@@ -94,53 +94,6 @@ pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Pa
     Ok(PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version)?)
 }
 
-/// Whether a directory, without links in its path, is where the source of a package version is kept.
-pub(crate) fn is_in_place(s: &Session<'_>, directory: &Path, package: &PackageId) -> bool {
-    let places = [s.layout.source_dir(package), s.layout.source_link(package), s.layout.build_dir(package)];
-    places.iter().any(|place| place.canonicalize().is_ok_and(|place| place == directory))
-}
-
-/// Copies a source tree to `/usr/src/M-V`, all or nothing. A registered package is only replaced with `replace`.
-///
-/// # Errors
-/// As [`identify`]; [`Error::AlreadyAdded`]; copying failed.
-pub fn copy_directory(
-    s: &Session<'_>,
-    directory: &Path,
-    kernel: &Kernel,
-    replace: bool,
-) -> Result<PackageId> {
-    let from = match directory.canonicalize() {
-        Ok(from) => from,
-        Err(_) => return Err(Error::DirectoryWithoutConf(directory.to_owned())),
-    };
-    let package = identify(s, &from, kernel)?;
-    let added = state::registration(s.layout, &package) == Registration::Added;
-    let to = s.layout.source_dir(&package);
-    if is_in_place(s, &from, &package) {
-        return Ok(package);
-    }
-    if added && !replace {
-        return Err(Error::AlreadyAdded(package));
-    }
-    // The error names the directory, and not a temporary name in it.
-    fs::require_writable_below(&s.layout.source_tree)?;
-    let _held = crate::lock::build(s, &package)?;
-    fs::create_dir_all(&s.layout.source_tree)?;
-    let staged = s.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
-    fs::remove_tree(&staged)?;
-    crate::layers::recover(&to)?;
-    let copied = fs::copy_tree(&from, &staged).and_then(|left_out| {
-        s.note_left_out(&left_out);
-        if fs::exists(&to) { crate::layers::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
-    });
-    // The old tree after an exchange, the unfinished copy after a failure.
-    let cleaned = fs::remove_tree(&staged);
-    copied.and(cleaned)?;
-    s.tell(Event::SourceCopied { package: package.clone(), from, to });
-    Ok(package)
-}
-
 /// Refuses a broken package: nothing but `add` touches it.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! `dkms config`: what dkms understood of a package's dkms.conf for one kernel. The schema is in docs/json-schema.md.
 
-use crate::build::{finish, make};
+use crate::build::{collect, recipe};
 use crate::conf::load::{self, Loaded};
 use crate::error::{ConfProblem, Result};
 use crate::ids::{Build, Kernel, PackageId};
@@ -160,14 +160,14 @@ pub fn describe(
                 index: m.index,
                 built: format!("{}{}.ko", m.built_location, m.built_name),
                 name: m.dest_name.clone(),
-                destination: finish::destination(s, &m.dest_location),
+                destination: collect::destination(s, &m.dest_location),
                 destination_written: m.dest_location.clone(),
                 strip: m.strip,
                 excluded,
             })
             .collect(),
         excluded: exclusion.whole,
-        make: Some(make::command_line(s, &b, &loaded, llvm)?),
+        make: Some(recipe::command_line(s, &b, &loaded, llvm)?),
         build_directory: s.layout.build_dir(&package),
         patches: patches.into_iter().map(str::to_owned).collect(),
         build_depends: loaded.conf.build_depends.clone(),

@@ -137,20 +137,8 @@ pub enum Error {
     ProgramMissing { program: String, purpose: String, package: String },
     #[error("{0}")]
     Io(#[from] IoError),
-    #[error("{0} is a journal that this dkms does not understand")]
-    JournalUnknown(PathBuf),
-    #[error("{path}:{line}: this line of a journal cannot be read: {reason}")]
-    JournalDamaged { path: PathBuf, line: usize, reason: String },
-    #[error("the journal {path} is not trusted: {}{why}", if .what == .path { String::new() } else { format!("{}: ", .what.display()) })]
-    JournalRefused { path: PathBuf, what: PathBuf, why: String },
-    #[error("{path}:{line}: this journal wants to change {wanted}: {reason}")]
-    JournalLeaves { path: PathBuf, line: usize, wanted: PathBuf, reason: String },
-    #[error("{path} is not used: {reason}")]
-    LeavesTree { path: PathBuf, reason: String },
-    #[error("{path} cannot be used: {reason}")]
-    RecordDamaged { path: PathBuf, reason: String },
-    #[error("gave up waiting for {holder}, before {what}")]
-    Busy { what: String, holder: String },
+    #[error(transparent)]
+    Tree(dkms_tree::Error),
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
     #[error("{0}: dkms itself failed here; this is a bug in dkms")]
@@ -336,30 +324,7 @@ impl Error {
             Self::SeveralFailed { .. } => one("the errors are above; the others are done"),
             Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
             Self::Usage(_) => one("'dkms --help' lists actions and options"),
-            Self::Busy { .. } => {
-                one("try again later, or wait longer: --lock-timeout, lock_timeout in framework.conf")
-            }
-            Self::JournalUnknown(_) => one(
-                "another version of dkms was interrupted: let that one finish it (any command that changes something), or look at what it says and delete it",
-            ),
-            Self::JournalDamaged { .. } => one(
-                "nothing was changed, and the journal is kept: undo by hand what its lines say was begun, delete it, then run 'dkms fsck'",
-            ),
-            Self::JournalRefused { path, .. } => vec![format!(
-                "nothing was changed: if you trust {} and who could write it, give it to root (chown, chmod go-w); else delete it",
-                path.display()
-            )],
-            Self::JournalLeaves { path, .. } => vec![format!(
-                "nothing was changed: dkms changes only its tree and the modules of the kernel; if {} does not come from dkms on this system, delete it",
-                path.display()
-            )],
-            Self::LeavesTree { .. } => {
-                one("nothing was changed: remove or correct that link or path, then try again")
-            }
-            Self::RecordDamaged { path, .. } => vec![format!(
-                "build it again (dkms build --force), or delete {}: dkms then looks at the files instead, as for builds of dkms 3.x",
-                path.display()
-            )],
+            Self::Tree(e) => tree_help(e),
             Self::Excluded { .. } => {
                 one("this is the package's own choice (BUILD_EXCLUSIVE in its dkms.conf), not a failure")
             }
@@ -367,6 +332,50 @@ impl Error {
             Self::FsckPartly(_) => one("run it as root, who may read everything"),
             Self::NoOsRelease => one("put a file /etc/os-release there that says ID=..."),
             _ => Vec::new(),
+        }
+    }
+}
+
+fn tree_help(error: &dkms_tree::Error) -> Vec<String> {
+    use dkms_tree::Error;
+    let one = |s: &str| vec![s.to_owned()];
+    match error {
+        Error::Busy { .. } => {
+            one("try again later, or wait longer: --lock-timeout, lock_timeout in framework.conf")
+        }
+        Error::JournalUnknown(_) => one(
+            "another version of dkms was interrupted: let that one finish it (any command that changes something), or look at what it says and delete it",
+        ),
+        Error::JournalDamaged { .. } => one(
+            "nothing was changed, and the journal is kept: undo by hand what its lines say was begun, delete it, then run 'dkms fsck'",
+        ),
+        Error::JournalRefused { path, .. } => vec![format!(
+            "nothing was changed: if you trust {} and who could write it, give it to root (chown, chmod go-w); else delete it",
+            path.display()
+        )],
+        Error::JournalLeaves { path, .. } => vec![format!(
+            "nothing was changed: dkms changes only its tree and the modules of the kernel; if {} does not come from dkms on this system, delete it",
+            path.display()
+        )],
+        Error::LeavesTree { .. } => {
+            one("nothing was changed: remove or correct that link or path, then try again")
+        }
+        Error::RecordDamaged { path, .. } => vec![format!(
+            "build it again (dkms build --force), or delete {}: dkms then looks at the files instead, as for builds of dkms 3.x",
+            path.display()
+        )],
+        _ => Vec::new(),
+    }
+}
+
+impl From<dkms_tree::Error> for Error {
+    /// What can happen anywhere is the same error, wherever it happens.
+    fn from(error: dkms_tree::Error) -> Self {
+        match error {
+            dkms_tree::Error::Io(e) => Self::Io(e),
+            dkms_tree::Error::NotWritable(e) => Self::TreeNotWritable(e),
+            dkms_tree::Error::Interrupted(signal) => Self::Interrupted(signal),
+            other => Self::Tree(other),
         }
     }
 }

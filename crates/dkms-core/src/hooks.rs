@@ -1,14 +1,12 @@
 //! A package's own scripts (POST_ADD, PRE_BUILD, ...) and the command strings of framework.conf.
 
-use crate::build::sandbox::BuildSandbox;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
+use crate::tree::layout::Layout;
+use dkms_sys::fs;
 use dkms_sys::process::{Command, ProcessError, Status, Stream};
-use dkms_sys::sandbox::Place;
-use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// One script line of a dkms.conf: a file, and what is handed to it.
@@ -39,60 +37,47 @@ pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, S
     .collect()
 }
 
-/// Where a script is: an executable file of that name in `/etc/dkms/M/`, else below `directory`, also when the name
-/// begins with a slash. `None`, with a warning, when neither can be executed.
-fn find(s: &Session<'_>, package: &PackageId, script: &Script<'_>, directory: &Path) -> Option<PathBuf> {
-    let file = script.line.split_whitespace().next()?.trim_start_matches('/');
-    let own = s.layout.config_dir.join(&package.name).join(file);
-    if executable(&own) {
-        return Some(own);
-    }
-    if executable(&directory.join(file)) {
-        return Some(script.directory.join(file));
-    }
-    let shipped = directory.join(file);
-    s.warn(format!(
-        "{} of {package} names {}, which {}; it was not run",
-        script.directive,
-        shipped.display(),
-        if shipped.exists() { "is not executable" } else { "does not exist" }
-    ));
-    None
+/// Finds the file of a script line: an executable of that name in `/etc/dkms/M/`, else one below `directory`, even if the
+/// name begins with a slash.
+pub(crate) fn locate(layout: &Layout, package: &PackageId, line: &str, directory: &Path) -> Option<PathBuf> {
+    let name = file_name(line)?;
+    let own = layout.config_dir.join(&package.name).join(name);
+    let shipped = directory.join(name);
+    [own, shipped].into_iter().find(|file| fs::is_executable(file))
 }
 
-/// What follows the file in a script's line.
-fn rest_of(line: &str) -> &str {
-    let line = line.trim_start();
-    line.find(char::is_whitespace).and_then(|at| line.get(at..)).unwrap_or_default().trim()
+fn file_name(line: &str) -> Option<&str> {
+    Some(line.split_whitespace().next()?.trim_start_matches('/'))
 }
 
-/// Runs PRE_BUILD or POST_BUILD: a line of shell, confined like the rest of the build. `real` is the build directory where
-/// it really is. Output goes to the log. `None`: there is no such script, which is a warning.
-///
-/// # Errors
-/// When the shell cannot be started; how the line ended is the result.
-pub(crate) fn run_build_script(
-    s: &Session<'_>,
+/// Finds the file of a script as [`locate`] does, by the path at which the script sees it. `directory` is where the script's
+/// directory really is. `None`, with a warning, if there is no such executable.
+pub(crate) fn find(
+    session: &Session<'_>,
     package: &PackageId,
     script: &Script<'_>,
-    sandbox: &BuildSandbox,
-    places: &[Place],
-    real: &Path,
-    log: &File,
-) -> Result<Option<Status>> {
-    let Some(program) = find(s, package, script, real) else { return Ok(None) };
-    started(s, package, script);
-    let line = format!("{} {}", dkms_sys::process::quote(program.as_os_str()), rest_of(script.line));
-    let log = log.try_clone().map_err(|source| io("write", &program, source))?;
-    let command = sandbox
-        .command_with(shell(s), places)
-        .args(["-c", &line])
-        .envs(s.host.environment.iter().cloned())
-        .envs(script.environment.iter().cloned())
-        .env("PWD", script.directory)
-        .stdout(Stream::File(log))
-        .stderr(Stream::ToStdout);
-    Ok(Some(sandbox.run(s, command, "run a package's script")?.status))
+    directory: &Path,
+) -> Option<PathBuf> {
+    let shipped = directory.join(file_name(script.line)?);
+    let Some(file) = locate(session.layout, package, script.line, directory) else {
+        session.warn(format!(
+            "{} of {package} was not run: {} {}",
+            script.directive,
+            shipped.display(),
+            if fs::exists_followed(&shipped) { "is not executable" } else { "does not exist" }
+        ));
+        return None;
+    };
+    match file.strip_prefix(directory) {
+        Ok(name) => Some(script.directory.join(name)),
+        Err(_) => Some(file),
+    }
+}
+
+/// The arguments in a script's line: what follows the file.
+pub(crate) fn arguments(line: &str) -> &str {
+    let line = line.trim_start();
+    line.find(char::is_whitespace).and_then(|at| line.get(at..)).unwrap_or_default().trim()
 }
 
 /// Runs a script that acts on the system: PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE. Its words are split and file
@@ -103,13 +88,13 @@ pub(crate) fn run_build_script(
 /// When the shell cannot be started; how the script ended is the result.
 pub fn run(s: &Session<'_>, package: &PackageId, script: &Script<'_>) -> Result<Option<Status>> {
     let Some(program) = find(s, package, script, script.directory) else { return Ok(None) };
-    started(s, package, script);
+    announce(s, package, script);
     // Not quoted, so that the shell splits and expands it.
     let line = "exec \"$1\" $2";
     let done = Command::new(shell(s))
         .args(["-c", line, "dkms"])
         .arg(&program)
-        .arg(rest_of(script.line))
+        .arg(arguments(script.line))
         .envs(s.host.environment.iter().cloned())
         .envs(script.environment.iter().cloned())
         .env("PWD", script.directory)
@@ -124,7 +109,8 @@ pub fn run(s: &Session<'_>, package: &PackageId, script: &Script<'_>) -> Result<
     Ok(Some(done.status))
 }
 
-fn started(s: &Session<'_>, package: &PackageId, script: &Script<'_>) {
+/// Reports that a script is about to run.
+pub(crate) fn announce(s: &Session<'_>, package: &PackageId, script: &Script<'_>) {
     s.tell(Event::ScriptStarted {
         package: package.clone(),
         directive: script.directive,
@@ -132,17 +118,10 @@ fn started(s: &Session<'_>, package: &PackageId, script: &Script<'_>) {
     });
 }
 
-fn shell(s: &Session<'_>) -> PathBuf {
+/// The shell that runs lines of dkms.conf.
+pub(crate) fn shell(s: &Session<'_>) -> PathBuf {
     let find = |name| dkms_sys::process::which(name, &s.host.path);
     find("bash").or_else(|| find("sh")).unwrap_or_else(|| "/bin/sh".into())
-}
-
-fn executable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-}
-
-fn io(op: &'static str, path: &Path, source: std::io::Error) -> Error {
-    Error::Io(dkms_sys::IoError::new(op, path, source))
 }
 
 /// Turns a process that could not be run into our error.
@@ -165,7 +144,7 @@ pub fn process_error(s: &Session<'_>, e: &ProcessError, purpose: &str) -> Error 
 pub fn post_transaction(s: &Session<'_>, command: &str) {
     let log_path: PathBuf = s.layout.post_transaction_log();
     let started = std::time::Instant::now();
-    let log = match dkms_sys::fs::create_truncated(&log_path) {
+    let log = match fs::create_truncated(&log_path) {
         Ok(log) => log,
         Err(e) => {
             return s.warn(format!("post_transaction was not run: cannot write {}: {e}", log_path.display()));
@@ -201,7 +180,8 @@ pub fn post_transaction(s: &Session<'_>, command: &str) {
 pub fn apport(s: &Session<'_>, b: &Build) {
     let (apport, hook) = ("/usr/share/apport/apport", "/usr/share/apport/package-hooks/dkms_packages.py");
     let python = dkms_sys::process::which("python3", &s.host.path);
-    let (true, true, Some(python)) = (executable(Path::new(apport)), Path::new(hook).is_file(), python)
+    let (true, true, Some(python)) =
+        (fs::is_executable(Path::new(apport)), Path::new(hook).is_file(), python)
     else {
         return;
     };

@@ -9,7 +9,6 @@
 
 pub mod actions;
 pub mod add;
-pub mod archive;
 pub mod build;
 pub mod conf;
 pub mod confine;
@@ -22,16 +21,13 @@ pub mod finally;
 pub mod fsck;
 pub mod glob;
 pub mod hooks;
-pub mod ids;
 pub mod install;
-pub mod journal;
 pub mod kernel;
-mod layers;
 pub mod lint;
 pub mod lock;
 pub mod machine;
 pub mod mok;
-pub mod names_as_json;
+pub mod origin;
 pub mod packaging;
 pub mod plan;
 pub mod ready;
@@ -45,7 +41,14 @@ pub mod signing;
 pub mod status;
 pub mod tarball;
 pub mod time;
-pub mod tree;
 pub mod verify;
 
+pub use dkms_archive as archive;
+pub(crate) use dkms_tree::layers;
+pub use dkms_tree::{ids, journal, names_as_json};
 pub use error::{Error, Result};
+
+/// What is in the tree.
+pub mod tree {
+    pub use dkms_tree::{beneath, entry, layout, manifest, originals, state};
+}

@@ -5,6 +5,7 @@ use crate::kernel::distro::Distribution;
 use crate::secret::Secrets;
 use crate::tree::layout::Layout;
 use dkms_conf::framework_conf::FrameworkConf;
+use dkms_tree::beneath::Trees;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -136,11 +137,12 @@ impl Session<'_> {
     /// # Errors
     /// [`crate::Error::TreeNotWritable`].
     pub fn require_writable_tree(&self) -> crate::Result<()> {
-        let tree = &self.layout.dkms_tree;
-        if !tree.exists() {
-            dkms_sys::fs::create_dir_all(tree).map_err(crate::Error::TreeNotWritable)?;
-        }
-        dkms_sys::fs::require_writable(tree).map_err(crate::Error::TreeNotWritable)
+        Ok(self.layout.require_writable()?)
+    }
+
+    /// The trees of the system that this session works on.
+    pub(crate) fn trees(&self) -> Trees<'_> {
+        Trees { layout: self.layout, other_root: self.host.other_root.is_some() }
     }
 
     /// Whether a kernel is the one that runs on this system.

@@ -8,7 +8,7 @@ mod pair;
 pub(crate) mod pin;
 
 pub use pair::{KeyPair, ensure, is_complete, key_pair};
-pub(crate) use pair::{ensure_staged, files};
+pub(crate) use pair::{ensure_staged, reach};
 
 use crate::error::{Error, Result};
 use crate::event::Event;

@@ -1,6 +1,7 @@
 //! From errors to exit codes, in one table (CONTRACT "Exit codes").
 
 use dkms_core::Error;
+use dkms_tree::Error as TreeError;
 
 /// The exit code of an error.
 pub fn code(e: &Error) -> u8 {
@@ -36,12 +37,6 @@ pub fn code(e: &Error) -> u8 {
         | Error::InstallAborted(_)
         | Error::WouldNotLoad { .. }
         | Error::DepmodFailed { .. }
-        | Error::JournalUnknown(_)
-        | Error::JournalDamaged { .. }
-        | Error::JournalRefused { .. }
-        | Error::JournalLeaves { .. }
-        | Error::LeavesTree { .. }
-        | Error::RecordDamaged { .. }
         | Error::NothingBuilt(_) => 6,
         Error::ModuleFileMissing(_) | Error::BadModule { .. } | Error::BadArchive { .. } => 7,
         Error::BadConf(_)
@@ -66,8 +61,22 @@ pub fn code(e: &Error) -> u8 {
         Error::PreInstallFailed { .. } => 101,
         Error::ScriptFailed { code, .. } => u8::try_from(*code).unwrap_or(1).max(1),
         Error::Interrupted(signal) => u8::try_from(128 + *signal).unwrap_or(130),
-        Error::Busy { .. } => 75,
+        Error::Tree(e) => tree_code(e),
         Error::Io(_) => 1,
+        _ => 1,
+    }
+}
+
+fn tree_code(e: &TreeError) -> u8 {
+    match e {
+        TreeError::KernelNotPart(_) => 2,
+        TreeError::JournalUnknown(_)
+        | TreeError::JournalDamaged { .. }
+        | TreeError::JournalRefused { .. }
+        | TreeError::JournalLeaves { .. }
+        | TreeError::LeavesTree { .. }
+        | TreeError::RecordDamaged { .. } => 6,
+        TreeError::Busy { .. } => 75,
         _ => 1,
     }
 }

@@ -22,8 +22,9 @@
 //! anything is allocated or indexed, and what cannot be read is a typed error.
 #![forbid(unsafe_code)]
 
+mod asn1;
 pub mod compress;
-mod der;
+pub mod compression;
 pub mod efi_siglist;
 pub mod elf;
 pub mod exports;
@@ -37,7 +38,9 @@ pub mod symvers;
 mod unpack;
 pub mod verdict;
 pub mod vmlinux;
+mod x509;
 
+pub use compression::Compression;
 pub use elf::{Class, machine_of_arch};
 
 /// Runs everything in this crate that reads bytes on `data`. For fuzzing and property tests: it must return,
@@ -84,7 +87,7 @@ pub fn fuzz_module(data: &[u8]) {
         let _ = sign::verify(data, &certificate);
     }
     if let Ok(text) = std::str::from_utf8(data) {
-        for format in [compress::Format::Gzip, compress::Format::Xz, compress::Format::Zstd] {
+        for format in Compression::OF_MODULES {
             let _ = compress::Options::parse(format, text);
         }
     }

@@ -2,7 +2,8 @@
 //! before the module is needed: signature, format, machine, version magic, symbols, their CRCs, licences and
 //! namespaces.
 
-use crate::compress::{self, CompressError, Format};
+use crate::compress::{self, CompressError};
+use crate::compression::Compression;
 use crate::elf::{self, Class, ElfError, Module};
 use crate::exports;
 use crate::sign::{self, Certificate, Hash, Signed};
@@ -18,7 +19,7 @@ mod relocate;
 mod signature;
 mod symbols;
 pub use license::is_gpl_compatible;
-pub use reason::{Cause, Reason};
+pub use reason::{Cause, Reason, Unsupported};
 pub use symbols::{Found, KERNEL, Symbols, made_by_loader};
 
 const X86_64: u16 = 62;
@@ -115,7 +116,7 @@ pub struct Loader {
     /// kmod reads Zstandard.
     pub zstd: Option<bool>,
     /// The format the kernel unpacks itself, when kmod leaves it to the kernel (`CONFIG_MODULE_DECOMPRESS`, kmod 31).
-    pub kernel: Option<Format>,
+    pub kernel: Option<Compression>,
 }
 
 impl<'a> KernelView<'a> {
@@ -187,7 +188,7 @@ impl Verdict {
 #[derive(Debug)]
 pub struct File<'a> {
     bytes: &'a [u8],
-    format: Format,
+    format: Option<Compression>,
     plain: Result<Cow<'a, [u8]>, CompressError>,
     module: Result<Module, ElfError>,
 }
@@ -197,10 +198,10 @@ impl<'a> File<'a> {
     /// be read; what it lacks comes out in the verdict.
     #[must_use]
     pub fn read(bytes: &'a [u8], limit: usize) -> File<'a> {
-        let format = Format::detect(bytes);
+        let format = Compression::detect_module(bytes);
         let plain = match format {
-            Format::None => Ok(Cow::Borrowed(bytes)),
-            _ => compress::decompress(bytes, limit).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(bytes)),
+            Some(_) => compress::decompress(bytes, limit).map(Cow::Owned),
         };
         let module = Module::read(plain.as_deref().unwrap_or_default());
         File { bytes, format, plain, module }
@@ -235,7 +236,7 @@ impl<'a> File<'a> {
     /// It is compressed.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
-        self.format != Format::None
+        self.format.is_some()
     }
 
     /// Symbols that are exported already, by the names in the module's own list.
@@ -264,7 +265,7 @@ impl<'a> File<'a> {
                 signature::check(bytes, signatures, verdict);
             }
         };
-        match unpacking(self.format, self.bytes, k) {
+        match self.format.and_then(|format| unpacking(format, self.bytes, k)) {
             // What kmod does not read it hands over as it is.
             Some((reason @ Reason::Compression { .. }, _)) => {
                 sign(self.bytes, &mut verdict);
@@ -319,16 +320,16 @@ impl<'a> File<'a> {
 }
 
 /// Whether kmod or the kernel can unpack the file: a reason against it, certain or not.
-fn unpacking(format: Format, bytes: &[u8], k: &KernelView<'_>) -> Option<(Reason, bool)> {
+fn unpacking(format: Compression, bytes: &[u8], k: &KernelView<'_>) -> Option<(Reason, bool)> {
     if k.loader.kernel == Some(format) {
         let check = compress::xz_check(bytes).filter(|check| *check != compress::XzCheck::Crc32);
         return check.map(|check| (Reason::XzCheck { check: check.name() }, true));
     }
     let reads = match format {
-        Format::None => Some(true),
-        Format::Gzip => k.loader.gzip,
-        Format::Xz => k.loader.xz,
-        Format::Zstd => k.loader.zstd,
+        Compression::Gzip => k.loader.gzip,
+        Compression::Xz => k.loader.xz,
+        Compression::Zstd => k.loader.zstd,
+        Compression::Bzip2 | Compression::Lzma | Compression::Lzo | Compression::Lz4 => Some(false),
     };
     match reads {
         Some(true) => None,

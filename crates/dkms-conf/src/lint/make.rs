@@ -1,6 +1,8 @@
 //! Commands: a MAKE that installs, or that is not told which kernel; shell where a variable is.
 
-use super::{Code, Facts, File, Finding, edit, warning};
+use super::file::{Facts, File};
+use super::finding::{Finding, edit, warning};
+use crate::code::Code;
 use crate::directives::Directives;
 use crate::locate::Location;
 

@@ -1,7 +1,9 @@
 //! Names: misspelt, unknown, out of date; values that are neither yes nor no.
 
+use super::file::File;
+use super::finding::{Edit, Finding, edit, warning};
 use super::scan::{Assigned, literal};
-use super::{Code, Edit, File, Finding, edit, warning};
+use crate::code::Code;
 use crate::directives::{Dialect, DirectiveInfo, Kind};
 use crate::locate::closest;
 use crate::problem::Severity;

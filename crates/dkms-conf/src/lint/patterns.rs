@@ -3,7 +3,9 @@
 //! What they match is tried on releases and architectures as kernels have them, with the same matcher that decides
 //! later.
 
-use super::{Code, Edit, File, Finding, edit, warning};
+use super::file::File;
+use super::finding::{Edit, Finding, edit, warning};
+use crate::code::Code;
 use crate::directives::Directives;
 use crate::eval::Matcher;
 use crate::problem::Severity;

@@ -1,6 +1,8 @@
 //! What the typed configuration says is wrong, with places and mends; and what belongs together and is not there.
 
-use super::{Code, Edit, File, Finding, edit, warning};
+use super::file::File;
+use super::finding::{Edit, Finding, edit, warning};
+use crate::code::Code;
 use crate::directives::{Dialect, Directives};
 use crate::locate::Location;
 use crate::module_conf::ModuleConf;

@@ -1,9 +1,10 @@
 //! What is wrong with a package's directives.
 
-use super::{Confine, ModuleConf, ModuleEntry, Problem};
+use super::{Confine, ModuleConf, ModuleEntry};
+use crate::code::Code;
 use crate::directives::{Dialect, Directives};
-use crate::lint::Code;
 use crate::printable::is_unprintable;
+use crate::problem::Problem;
 use std::collections::BTreeMap;
 
 pub(super) fn yes_no(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> bool {

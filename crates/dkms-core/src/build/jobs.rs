@@ -74,6 +74,26 @@ enum Jobs {
 }
 
 fn jobs_of(line: &str, command: &[&Word]) -> Jobs {
+    let Some(found) = job_options(line, command) else { return Jobs::NoMake };
+    // The last option counts; one job is what its author wants.
+    if found.options.is_empty() || found.number.as_deref() == Some("1") {
+        return Jobs::Serial(found.start);
+    }
+    Jobs::Several(found.options)
+}
+
+/// The job options of a make command.
+struct JobOptions {
+    /// Where its first word begins.
+    start: usize,
+    /// The places of the options, with the blanks before them.
+    options: Vec<(usize, usize)>,
+    /// The number of jobs in the last one, if it has one.
+    number: Option<String>,
+}
+
+/// `None`: the command is not make.
+fn job_options(line: &str, command: &[&Word]) -> Option<JobOptions> {
     let assignment = |w: &&&Word| {
         let text = w.text(line);
         let name = text.split('=').next().unwrap_or_default();
@@ -84,12 +104,12 @@ fn jobs_of(line: &str, command: &[&Word]) -> Jobs {
     };
     let variables = command.iter().take_while(assignment).count();
     let rest = command.get(variables..).unwrap_or_default();
-    let Some((make, arguments)) = rest.split_first().filter(|(w, _)| is_make(w.text(line))) else {
-        return Jobs::NoMake;
+    let (make, arguments) = rest.split_first().filter(|(w, _)| is_make(w.text(line)))?;
+    let mut found = JobOptions {
+        start: command.first().map_or(make.from, |w| w.from),
+        options: Vec::new(),
+        number: None,
     };
-    let first = command.first().map_or(make.from, |w| w.from);
-    let mut options = Vec::new();
-    let mut number = None;
     let mut skip = false;
     for (n, word) in arguments.iter().enumerate() {
         if std::mem::take(&mut skip) {
@@ -100,22 +120,35 @@ fn jobs_of(line: &str, command: &[&Word]) -> Jobs {
             continue;
         }
         let mut to = word.to;
-        number = text.strip_prefix("--jobs=").or(text.strip_prefix("-j")).map(str::to_owned);
+        found.number = text.strip_prefix("--jobs=").or(text.strip_prefix("-j")).map(str::to_owned);
         if text == "-j" || text == "--jobs" {
             let next = arguments.get(n + 1).filter(|w| is_number(w.text(line)));
-            number = next.map(|w| w.text(line).to_owned());
+            found.number = next.map(|w| w.text(line).to_owned());
             to = next.map_or(to, |w| w.to);
             skip = next.is_some();
         }
         // With the blanks before it; there are some, since make stands there.
         let before = line.get(..word.from).map_or(word.from, |l| l.trim_end().len());
-        options.push((before, to));
+        found.options.push((before, to));
     }
-    // The last one counts; one job is what its author wants.
-    if options.is_empty() || number.as_deref() == Some("1") {
-        return Jobs::Serial(first);
+    Some(found)
+}
+
+/// The line without the job options of its make commands: what it does, however fast.
+pub fn without_jobs(line: &str) -> String {
+    let words = words(line);
+    let mut text = String::with_capacity(line.len());
+    let mut copied = 0;
+    for command in words.split(|word| word.ends_command) {
+        let command: Vec<&Word> = command.iter().collect();
+        let options = job_options(line, &command).map(|found| found.options).unwrap_or_default();
+        for (from, to) in options {
+            text.push_str(line.get(copied..from).unwrap_or_default());
+            copied = to;
+        }
     }
-    Jobs::Several(options)
+    text.push_str(line.get(copied..).unwrap_or_default());
+    text
 }
 
 fn is_make(word: &str) -> bool {
@@ -191,7 +224,7 @@ fn words(line: &str) -> Vec<Word> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Share, fit};
+    use super::{Share, fit, without_jobs};
     use proptest::prelude::*;
 
     #[test]
@@ -225,10 +258,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_number_of_jobs_is_no_part_of_what_a_line_does() {
+        let table = [
+            ("make -j2 KERNELRELEASE=6.1 -C /k", "make KERNELRELEASE=6.1 -C /k"),
+            ("make -j1 KERNELRELEASE=6.1 -C /k", "make KERNELRELEASE=6.1 -C /k"),
+            ("make -j KERNELRELEASE=6.1 -C /k", "make KERNELRELEASE=6.1 -C /k"),
+            ("cd a && 'make' -j 8 all; X=1 make --jobs=3 b", "cd a && 'make' all; X=1 make b"),
+            ("ninja -j4", "ninja -j4"),
+        ];
+        for (line, text) in table {
+            assert_eq!(without_jobs(line), text, "{line}");
+        }
+    }
+
     proptest! {
         #[test]
         fn whatever_is_written(line in "[-a-z0-9 $(){}'\"`;&|=\\\\\n]{0,60}") {
             let _ = fit(&line);
+            let _ = without_jobs(&line);
             let _ = fit(&format!("make -j2 {line}"));
         }
     }

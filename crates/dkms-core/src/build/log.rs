@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::ids::Build;
 use crate::session::Session;
 use dkms_sys::IoError;
+use dkms_sys::process::Stream;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -49,9 +50,13 @@ impl MakeLog {
             .or_else(|_| dkms_sys::fs::copy_file(&self.path, name).map(drop));
     }
 
-    /// The file, for a child's output.
-    pub fn file(&self) -> &File {
-        &self.file
+    /// Where a child's output goes to be in the log.
+    ///
+    /// # Errors
+    /// Too many files are open.
+    pub(crate) fn stream(&self) -> Result<Stream> {
+        let file = self.file.try_clone().map_err(|source| IoError::new("write", &self.path, source))?;
+        Ok(Stream::File(file))
     }
 
     /// Writes one line.

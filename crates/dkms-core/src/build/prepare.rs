@@ -1,7 +1,9 @@
 //! A fresh copy of the source with its patches applied.
 
+use super::Context;
 use super::log::MakeLog;
 use super::sandbox::BuildSandbox;
+use crate::conf::load::{Loaded, bad_regex};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Build;
@@ -10,19 +12,38 @@ use dkms_sys::fs::Limit;
 use dkms_sys::process::{Stdin, Stream};
 use std::path::{Component, Path, PathBuf};
 
-/// Copies the source to `dir`; what was there before is gone.
+/// The source as it will be compiled.
+pub(crate) struct Prepared<'a> {
+    /// The build directory that holds it.
+    pub dir: &'a Path,
+    /// The patches that were applied, in order, each with its SHA-256.
+    pub patches: Vec<(String, String)>,
+}
+
+/// Prepares the source of a build.
 ///
 /// # Errors
-/// [`Error::EmptySource`], or when copying fails; then nothing is left of the copy.
-pub fn fresh_copy(s: &Session<'_>, b: &Build, dir: &Path) -> Result<()> {
-    let source = s.layout.source_link(&b.package);
+/// As [`fresh_copy`] and [`patch`].
+pub(crate) fn prepare<'a>(context: &'a Context<'_>) -> Result<Prepared<'a>> {
+    let (session, build, dir) = (context.session, context.build, context.dir);
+    let names = patches_for(context.loaded, build)?;
+    let patches = patch(session, build, context.sandbox, dir, &names, context.log)?;
+    Ok(Prepared { dir, patches })
+}
+
+/// Copies the source to `dir`, which replaces what was there before.
+///
+/// # Errors
+/// [`Error::EmptySource`], or copying fails; then nothing is left of the copy.
+pub fn fresh_copy(session: &Session<'_>, build: &Build, dir: &Path) -> Result<()> {
+    let source = session.layout.source_link(&build.package);
     let entries = dkms_sys::fs::list_dir(&source)?;
     if entries.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count() < 2 {
         return Err(Error::EmptySource(source));
     }
     dkms_sys::fs::remove_tree(dir)?;
     match dkms_sys::fs::copy_tree(&source, dir) {
-        Ok(left_out) => s.note_left_out(&left_out),
+        Ok(left_out) => session.note_left_out(&left_out),
         Err(e) => {
             let _ = dkms_sys::fs::remove_tree(dir);
             return Err(e.into());
@@ -31,29 +52,36 @@ pub fn fresh_copy(s: &Session<'_>, b: &Build, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where a patch is: the administrator's `/etc/dkms/M/patches/` before the package's `patches/`.
+/// The patches that dkms.conf has for the kernel of this build.
 ///
 /// # Errors
-/// [`Error::PatchName`] for a name that leaves the directory, or a patch that is nowhere.
-pub fn find_patch(s: &Session<'_>, b: &Build, dir: &Path, name: &str) -> Result<PathBuf> {
+/// A PATCH_MATCH that does not compile.
+pub(crate) fn patches_for<'a>(loaded: &'a Loaded, build: &Build) -> Result<Vec<&'a str>> {
+    let release = &build.kernel.release;
+    let names = loaded.conf.patches_for(release, &dkms_sys::regex::matches);
+    names.map_err(|e| bad_regex(loaded, &e.to_string()))
+}
+
+/// Finds a patch: in the administrator's `/etc/dkms/M/patches/`, else in the package's `patches/`.
+fn find_patch(session: &Session<'_>, build: &Build, dir: &Path, name: &str) -> Result<PathBuf> {
     let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if !inside || name.is_empty() {
         return Err(Error::PatchName(format!(
             "the patch '{name}' in dkms.conf leaves the patches directory"
         )));
     }
-    let own = s.layout.config_dir.join(&b.package.name).join("patches").join(name);
+    let own = session.layout.config_dir.join(&build.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
-    [&own, &shipped].into_iter().find(|p| p.exists()).cloned().ok_or_else(|| {
+    [&own, &shipped].into_iter().find(|p| dkms_sys::fs::exists_followed(p)).cloned().ok_or_else(|| {
         Error::PatchName(format!(
             "the patch '{name}' in dkms.conf is neither in patches/ of {} nor in {}",
-            b.package,
+            build.package,
             own.parent().unwrap_or(&own).display()
         ))
     })
 }
 
-/// A patch that the package brings lies where the package's own code may have put it.
+/// Reads a patch. One that the package ships is where its own code may have put it.
 fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
     Ok(match file.strip_prefix(dir) {
         Ok(name) => dkms_sys::fs::read_untrusted(dir, name, owner)?,
@@ -61,40 +89,40 @@ fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
     })
 }
 
-/// Applies patches with `patch -p1`, in order, and returns each with its digest.
+/// Applies these patches with `patch -p1`, in order, and returns each with its SHA-256.
 ///
 /// # Errors
-/// [`Error::PatchFailed`] with the rejected hunks.
+/// [`Error::PatchName`] for a name that leaves the directory or a patch that does not exist; [`Error::PatchFailed`] with
+/// the rejected hunks.
 pub(crate) fn patch(
-    s: &Session<'_>,
-    b: &Build,
+    session: &Session<'_>,
+    build: &Build,
     sandbox: &BuildSandbox,
     dir: &Path,
     names: &[&str],
     log: &MakeLog,
 ) -> Result<Vec<(String, String)>> {
+    let program = dkms_sys::process::which("patch", &session.host.path).unwrap_or_else(|| "patch".into());
     let mut applied = Vec::new();
     for name in names {
-        let file = find_patch(s, b, dir, name)?;
+        let file = find_patch(session, build, dir, name)?;
         let text = read_patch(dir, &file, sandbox.owner())?;
         applied.push(((*name).to_owned(), crate::digest::bytes(&text)));
-        s.tell(Event::BuildStage { build: b.clone(), stage: format!("applying {name}") });
+        session.tell(Event::BuildStage { build: build.clone(), stage: format!("applying {name}") });
         log.begin(&format!("Applying patch {name}"), &format!("patch -p1 < {}", file.display()))?;
-        let program = dkms_sys::process::which("patch", &s.host.path).unwrap_or_else(|| "patch".into());
         let command = sandbox
-            .command(program)
+            .command(&program)
             .args(["-p1", "--batch", "--no-backup-if-mismatch"])
-            .envs(s.host.environment.iter().cloned())
             .env("LC_ALL", "C")
             .stdin(Stdin::Bytes(text))
             .stdout(Stream::Capture)
             .stderr(Stream::ToStdout);
-        let done = sandbox.run(s, command, "apply the package's patches")?;
-        let said = String::from_utf8_lossy(&done.stdout);
-        log.line(said.trim_end())?;
+        let done = sandbox.run(session, command, "apply the package's patches")?;
+        let output = String::from_utf8_lossy(&done.stdout);
+        log.line(output.trim_end())?;
         log.end(done.status.code_for_shell(), done.elapsed)?;
         if !done.status.success() {
-            let tail: Vec<String> = said.lines().rev().take(4).map(str::to_owned).collect();
+            let tail: Vec<String> = output.lines().rev().take(4).map(str::to_owned).collect();
             return Err(Error::PatchFailed {
                 patch: file.to_string_lossy().into_owned(),
                 log: log.kept.clone(),

@@ -1,6 +1,7 @@
-//! The confinement of one build: everything of a package that runs before its modules are installed runs through
-//! [`BuildSandbox::command`] and [`BuildSandbox::run`], so that nothing of it runs otherwise.
+//! The confinement of one build. Every child of a build is assembled by [`BuildSandbox::command_with`] and started by
+//! [`BuildSandbox::run`], so that no code of a package runs in any other way before its modules are installed.
 
+use super::recipe::Variables;
 use crate::confine::{self, BuildUser};
 use crate::error::{Error, Result};
 use crate::hooks;
@@ -29,6 +30,8 @@ pub(crate) struct BuildSandbox {
     seen: PathBuf,
     /// Files to hide when there is no profile that hides them.
     hidden: Vec<PathBuf>,
+    /// Variables that every command has.
+    inherited: Variables,
     missing: Mutex<Vec<String>>,
 }
 
@@ -90,6 +93,7 @@ impl BuildSandbox {
             dir,
             seen,
             hidden: wanted.hidden,
+            inherited: s.host.environment.clone(),
             missing: Mutex::new(Vec::new()),
         };
         if s.options.framework.build_confinement == Some(Confinement::Require) {
@@ -135,9 +139,9 @@ impl BuildSandbox {
         self.command_with(program, &[])
     }
 
-    /// A command that runs in the build directory and has these places too.
+    /// A command that runs in the build directory, confined, with the inherited environment, and also has these places.
     pub(crate) fn command_with(&self, program: impl Into<OsString>, more: &[Place]) -> Command {
-        let command = Command::new(program).cwd(&self.seen).env("PWD", &self.seen);
+        let command = Command::new(program).cwd(&self.seen).envs(self.inherited.iter().cloned());
         let command = if self.dir == self.seen { command } else { command.bind(&self.dir, &self.seen) };
         match &self.profile {
             Some(profile) => {
@@ -154,7 +158,7 @@ impl BuildSandbox {
     /// # Errors
     /// It cannot be started, an interrupt, or what `build_confinement=require` refuses.
     pub(crate) fn run(&self, s: &Session<'_>, command: Command, purpose: &str) -> Result<Finished> {
-        let done = command.run().map_err(|e| hooks::process_error(s, &e, purpose))?;
+        let done = command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(s, &e, purpose))?;
         if self.is_on() {
             self.note(&done.enforced);
             confine::judge(s, "the build", &done.enforced).map_err(Error::CannotConfine)?;

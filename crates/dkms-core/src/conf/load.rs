@@ -116,7 +116,7 @@ fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfProblem {
 fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<ConfProblem> {
     let text = String::from_utf8_lossy(text);
     let mut refused = Vec::new();
-    for name in dkms_conf::module_conf::CONFINE {
+    for name in dkms_conf::directives::CONFINE {
         if directives.indices(name).next().is_none() {
             continue;
         }

@@ -3,7 +3,6 @@
 use super::spot::{Look, What};
 use super::traces::leftover;
 use super::{About, Finding, Guard, Kind, Remedy, names, traces};
-use crate::error::Error;
 use crate::ids::Build;
 use crate::install::uninstall;
 use crate::tree::manifest::{InstalledFile, Manifest, ModuleRecord, SCHEMA, Stamp};
@@ -86,7 +85,7 @@ fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
 /// Why a manifest that is there cannot be used.
 fn unusable(l: &Look<'_>, b: &Build, understood: bool) -> Option<String> {
     match uninstall::check_record(l.s, b) {
-        Err(Error::RecordDamaged { reason, .. }) => Some(reason),
+        Err(dkms_tree::Error::RecordDamaged { reason, .. }) => Some(reason),
         Err(e) => Some(e.to_string()),
         Ok(()) if !understood => {
             Some(format!("it was written by a newer dkms (this one knows schema {SCHEMA})"))
@@ -179,7 +178,7 @@ fn installed(l: &Look<'_>, b: &Build, manifest: Option<&Manifest>, sound: bool, 
     let mut missing = Vec::new();
     match manifest.and_then(|m| m.installed.as_ref()) {
         Some(recorded) => {
-            for f in recorded.files.iter().filter(|f| beneath::in_kernel(l.s, b, &f.path).is_ok()) {
+            for f in recorded.files.iter().filter(|f| beneath::in_kernel(l.s.trees(), b, &f.path).is_ok()) {
                 if !dkms_sys::fs::exists(&f.path) {
                     missing.push(f.path.clone());
                 } else {

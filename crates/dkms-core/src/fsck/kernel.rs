@@ -76,14 +76,15 @@ pub(super) fn journals(l: &Look<'_>) -> Vec<Finding> {
             ),
             // It may have ended just now.
             Err(_) if !dkms_sys::fs::exists(&path) => {}
-            Err(Error::JournalUnknown(_)) => {
+            Err(dkms_tree::Error::JournalUnknown(_)) => {
                 let what = "is a journal that this dkms does not understand";
                 let repair =
                     "let the version of dkms that wrote it finish, or see what it says and delete it";
                 found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(repair));
             }
-            Err(Error::Io(e)) => l.note(&e),
+            Err(dkms_tree::Error::Io(e)) => l.note(&e),
             Err(e) => {
+                let e = Error::from(e);
                 let what = format!("is a journal that is not acted upon: {e}");
                 let help = e.help().join("; ");
                 found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(help));

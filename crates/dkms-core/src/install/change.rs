@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::hooks::{self, Script};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::journal::op::{Op, aside, write_text};
-use crate::journal::{Before, Reach, Transaction};
+use crate::journal::{Before, Transaction};
 use crate::kernel::installed::ModuleIndex;
 use crate::lock::{self, Held};
 use crate::session::Session;
@@ -107,7 +107,7 @@ impl Change {
         }
         let kernels: Vec<&Kernel> = self.kernels.iter().map(|k| &k.kernel).collect();
         let entries = status::of_package(s, package, &kernels);
-        self.transaction.note(Before { package: package.to_owned(), entries })
+        Ok(self.transaction.note(Before { package: package.to_owned(), entries })?)
     }
 
     /// Installs a build that is built and not active.
@@ -335,7 +335,7 @@ impl Change {
         stage: impl FnOnce() -> Result<()>,
         record: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        Reach::new(s).refuse_strays(kernel, &ops)?;
+        crate::signing::reach(s).refuse_strays(kernel, &ops)?;
         let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
         self.of(kernel)?.emptied.extend(directories);
         let done = self.transaction.perform(kernel, ops, stage, record);
@@ -442,7 +442,7 @@ pub(crate) fn preview(
     if planned.ops.is_empty() && !planned.refused.is_empty() {
         return Err(Error::InstallAborted(planned.refused.join("; ")));
     }
-    Reach::new(s).refuse_strays(&b.kernel, &planned.ops)?;
+    crate::signing::reach(s).refuse_strays(&b.kernel, &planned.ops)?;
     Ok(planned)
 }
 

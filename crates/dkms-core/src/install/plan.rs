@@ -132,7 +132,7 @@ fn one(
 ) -> Result<()> {
     let bytes = dkms_sys::fs::read(&source.path)?;
     let ours =
-        decompressed(&bytes).and_then(|plain| crate::build::finish::check(&plain, b, force.all)).map_err(
+        decompressed(&bytes).and_then(|plain| crate::build::collect::check(&plain, b, force.all)).map_err(
             |reason| Error::InstallAborted(format!("{} is not installed: {reason}", source.path.display())),
         )?;
     let existing = index.find(&source.name);
@@ -292,9 +292,10 @@ pub fn sources(
             let recorded = manifest.and_then(|m| m.modules.iter().find(|r| r.file == f.file));
             let location = match recorded {
                 Some(r) => r.destination.clone(),
-                None => {
-                    crate::build::finish::destination(s, &written(&f.name).unwrap_or_else(|| "/extra".into()))
-                }
+                None => crate::build::collect::destination(
+                    s,
+                    &written(&f.name).unwrap_or_else(|| "/extra".into()),
+                ),
             };
             Source {
                 destination: s.layout.destination(&b.kernel.release, &location),

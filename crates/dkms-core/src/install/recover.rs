@@ -3,7 +3,7 @@
 use super::{clean, depmod};
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
-use crate::journal::{self, Journal, Reach};
+use crate::journal::{self, Journal};
 use crate::lock;
 use crate::session::Session;
 use crate::tree::beneath;
@@ -122,7 +122,7 @@ fn described(path: &Path, e: &Error) -> String {
 }
 
 fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
-    let reach = Reach::new(s);
+    let reach = crate::signing::reach(s);
     journal.check(&reach)?;
     if !journal.committed {
         journal.undo(&reach)?;

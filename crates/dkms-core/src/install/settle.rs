@@ -49,7 +49,7 @@ impl Change {
         let mut finished = Finished::default();
         let dirty: Vec<Kernel> = self.kernels.iter().filter(|k| k.dirty).map(|k| k.kernel.clone()).collect();
         if let Err(e) = dirty.iter().try_for_each(|k| self.transaction.depmod_begins(k)) {
-            return self.give_up(s, &[], e);
+            return self.give_up(s, &[], e.into());
         }
         for (kernel, result) in index_all(s, &dirty) {
             match result {
@@ -138,7 +138,7 @@ impl Change {
         for (_, event) in self.results.drain(..) {
             s.tell(event);
         }
-        done
+        Ok(done?)
     }
 
     /// Rolls everything back because of an error, and returns that: why the command failed counts more than what its

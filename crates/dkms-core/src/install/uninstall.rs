@@ -1,7 +1,7 @@
 //! Which installed files belong to a build, and what taking it out changes.
 
 use crate::conf::load;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::Build;
 use crate::journal::op::{Op, aside};
 use crate::kernel::installed::decompressed;
@@ -32,13 +32,13 @@ pub struct InstalledModule {
 /// Refuses a record of installed files that names one outside `/lib/modules/K`.
 ///
 /// # Errors
-/// [`Error::RecordDamaged`].
-pub(crate) fn check_record(s: &Session<'_>, b: &Build) -> Result<()> {
+/// [`dkms_tree::Error::RecordDamaged`].
+pub(crate) fn check_record(s: &Session<'_>, b: &Build) -> dkms_tree::Result<()> {
     let Some(installed) = Manifest::read(s.layout, b)?.and_then(|m| m.installed) else { return Ok(()) };
     for file in &installed.files {
-        if let Some(escape) = beneath::kernel_escape(s, &b.kernel.release, &file.path, Last::Name)? {
+        if let Some(escape) = beneath::kernel_escape(s.trees(), &b.kernel.release, &file.path, Last::Name)? {
             let reason = format!("it says that {} is installed, but {escape}", file.path.display());
-            return Err(Error::RecordDamaged { path: s.layout.manifest(b), reason });
+            return Err(dkms_tree::Error::RecordDamaged { path: s.layout.manifest(b), reason });
         }
     }
     Ok(())
@@ -52,7 +52,7 @@ pub fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
         return installed
             .files
             .iter()
-            .filter(|f| beneath::in_kernel(s, b, &f.path).is_ok())
+            .filter(|f| beneath::in_kernel(s.trees(), b, &f.path).is_ok())
             .map(|f| {
                 let name = f.path.file_name().and_then(|n| n.to_str()).and_then(state::module_stem);
                 let built = s.layout.module_dir(b).join(&f.file);
@@ -105,7 +105,7 @@ fn places<'a>(
             found.push(s.layout.destination(release, &r));
         }
         if let Some(w) = &written {
-            found.push(s.layout.destination(release, &crate::build::finish::destination(s, w)));
+            found.push(s.layout.destination(release, &crate::build::collect::destination(s, w)));
             found.push(s.layout.destination(release, w.trim_end_matches('/')));
         }
         if found.is_empty() {

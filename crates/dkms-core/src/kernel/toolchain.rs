@@ -72,6 +72,11 @@ pub fn detect(s: &Session<'_>, headers: &Headers) -> Result<Toolchain> {
 }
 
 impl Toolchain {
+    /// The program that strips debugging symbols.
+    pub fn strip_program(&self) -> &'static str {
+        if self.strip.is_empty() { "strip" } else { self.strip }
+    }
+
     fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(k, _)| k != name);
         self.environment.push((name.to_owned(), value.to_owned()));

@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::signing::{self, KeyPair, read_certificate};
 use crate::tree::state;
 use dkms_sys::fs;
-use kmodule::compress::Format;
+use kmodule::Compression;
 use kmodule::sign::{self, Certificate, Hash, Key};
 use std::path::{Path, PathBuf};
 
@@ -246,10 +246,10 @@ struct Resign<'a> {
 }
 
 impl Resign<'_> {
-    fn plain(file: &Path) -> Result<(Format, Vec<u8>)> {
+    fn plain(file: &Path) -> Result<(Option<Compression>, Vec<u8>)> {
         let bytes = fs::read(file)?;
         let broken = |reason| Error::BadModule { path: file.into(), reason };
-        Ok((Format::detect(&bytes), decompressed(&bytes).map_err(broken)?))
+        Ok((Compression::detect_module(&bytes), decompressed(&bytes).map_err(broken)?))
     }
 }
 
@@ -276,7 +276,7 @@ impl Resigner for Resign<'_> {
         };
         let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.to_string()))?;
         let framework = framework::load(self.s, Some(&b.kernel.release))?;
-        let packed = crate::build::finish::packed(format, &framework, &signed).map_err(failed)?;
+        let packed = crate::build::sign::compressed(format, &framework, &signed).map_err(failed)?;
         Ok((packed, format!("signed by {}", self.new.subject_cn())))
     }
 }

@@ -1,7 +1,6 @@
 //! What all packages of a module have in common, whatever their format: what is asked for, what goes in, and the way back.
 
 mod inside;
-mod load;
 
 use crate::archive::Member;
 use crate::error::{Error, Result};
@@ -12,7 +11,6 @@ use crate::tarball::{self, Content};
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream};
 pub(crate) use inside::Inside;
-pub(crate) use load::load;
 use std::path::{Path, PathBuf};
 
 /// Who makes a package where nobody is named, at a domain that can be nobody's (RFC 2606).

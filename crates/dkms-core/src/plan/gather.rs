@@ -12,6 +12,7 @@ use crate::install::{change, uninstall};
 use crate::journal::op::Op;
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
+use crate::origin;
 use crate::session::{Options, Session};
 use crate::signing;
 use crate::status;
@@ -54,7 +55,7 @@ const NOT_ADDED: &str = "it is not in the tree";
 pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<(Plan, PackageId)> {
     let from = directory.canonicalize().map_err(|_| Error::DirectoryWithoutConf(directory.to_owned()))?;
     let package = add::identify(s, &from, kernel)?;
-    let is_in_place = add::is_in_place(s, &from, &package);
+    let is_in_place = origin::is_place_of(s, &package, &from);
     if is_added(s, &package) && (is_in_place || !s.options.force) {
         return Err(Error::AlreadyAdded(package));
     }
@@ -62,8 +63,8 @@ pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Resu
     let copied = (!is_in_place).then(|| {
         let to = s.layout.source_dir(&package);
         let reason = if to.exists() { "replaces what is there" } else { "sources are kept there" };
-        let (package, kernel) = (package.clone(), kernel.clone());
-        plan.push(Step::new(Operation::CopySource { package, from, to, kernel }, reason), [])
+        let package = package.clone();
+        plan.push(Step::new(Operation::CopySource { package, from, to }, reason), [])
     });
     let operation = Operation::Add { package: package.clone(), kernel: kernel.clone() };
     plan.push(Step::new(operation, NOT_ADDED), copied);

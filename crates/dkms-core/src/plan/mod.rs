@@ -67,8 +67,6 @@ pub enum Operation {
         from: PathBuf,
         /// Its place in `/usr/src`.
         to: PathBuf,
-        /// The kernel that its dkms.conf is checked for.
-        kernel: Kernel,
     },
     /// Registers a package version.
     Add {

@@ -4,7 +4,6 @@
 mod build;
 mod disk;
 mod kmp;
-mod load;
 mod names;
 mod spec;
 mod template;
@@ -14,7 +13,7 @@ use crate::archive::{self, Member};
 use crate::build::log::MakeLog;
 use crate::build::sandbox::{BuildSandbox, Wanted};
 use crate::build::{owner, prepare};
-use crate::conf::load::{Loaded, bad_regex};
+use crate::conf::load::Loaded;
 use crate::error::Result;
 use crate::event::Event;
 use crate::ids::Build;
@@ -27,7 +26,6 @@ use std::path::{Path, PathBuf};
 
 pub use disk::{mkdriverdisk, mkdriverdisk_place};
 pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
-pub use load::{installs, load};
 
 impl Request<'_> {
     /// The architecture of all modules; `None`, any, where there are none, or of several.
@@ -144,10 +142,7 @@ fn pack(rpmbuild: &Rpmbuild, members: &[Member], epoch: u64) -> Result<()> {
 /// A copy of the source in `dir`, with the patches of dkms.conf for this kernel.
 fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
     prepare::fresh_copy(s, b, dir)?;
-    let names = loaded
-        .conf
-        .patches_for(&b.kernel.release, &dkms_sys::regex::matches)
-        .map_err(|e| bad_regex(loaded, &e.to_string()))?;
+    let names = prepare::patches_for(loaded, b)?;
     // Beside the copy, which shall hold the source alone.
     let (path, kept) = (dir.with_extension("log"), s.layout.failed_log(b));
     let log = MakeLog::create(s, &path, &kept, b)?;

@@ -1,7 +1,7 @@
 //! The build context: what the builds of one command share, and what they leave.
 
 use super::task::{Done, Tasks};
-use crate::build::{self, Manner, Target};
+use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::lock::{self, Held};
@@ -58,7 +58,7 @@ impl<'a> BuildContext<'a> {
         self.s.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
         let held = self.package_lock(&b.package)?;
-        let how = Manner { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
+        let how = BuildOptions { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
         build::build(self.s, &target, b, &configuration, &how).inspect_err(|e| report(self.s, b, e))
     }
 

@@ -4,7 +4,7 @@ use crate::conf::framework;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Kernel;
-use crate::journal::op::aside;
+use crate::journal::{Reach, op::aside};
 use crate::kernel::distro::Family;
 use crate::kernel::headers::{self, Headers};
 use crate::session::Session;
@@ -68,6 +68,11 @@ pub(crate) fn files(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<PathBuf>> {
     let pair = key_pair(s, &framework, headers::find(s, kernel).ok().as_ref())?;
     let (staged, previous) = (pair.staged(), pair.previous());
     Ok(vec![pair.key.into(), pair.certificate, staged.key.into(), staged.certificate, previous])
+}
+
+/// What changes may touch: the trees of a session, and the files of its signing key.
+pub(crate) fn reach<'a>(s: &'a Session<'_>) -> Reach<'a> {
+    Reach::new(s.trees(), |kernel| files(s, kernel).unwrap_or_default())
 }
 
 /// Where the key pair is: framework.conf, the distribution's place, else the dkms tree.

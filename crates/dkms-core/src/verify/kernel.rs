@@ -8,7 +8,7 @@ use crate::ids::Kernel;
 use crate::kernel::distro::Family;
 use crate::kernel::headers::KernelConfig;
 use crate::session::Session;
-use kmodule::compress::Format;
+use kmodule::Compression;
 use kmodule::symvers::Symvers;
 use kmodule::verdict::{File, KernelView, Loader, Symbols, Verdict};
 use std::collections::{BTreeMap, HashMap};
@@ -178,7 +178,8 @@ impl Facts {
             let (version, mut loader) = kmod(&self.path).unwrap_or_default();
             let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
             if version >= 31 && enabled("CONFIG_MODULE_DECOMPRESS") {
-                let formats = [("GZIP", Format::Gzip), ("XZ", Format::Xz), ("ZSTD", Format::Zstd)];
+                let formats =
+                    [("GZIP", Compression::Gzip), ("XZ", Compression::Xz), ("ZSTD", Compression::Zstd)];
                 loader.kernel = formats
                     .into_iter()
                     .find(|(n, _)| enabled(&format!("CONFIG_MODULE_COMPRESS_{n}")))

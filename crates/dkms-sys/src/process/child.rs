@@ -1,151 +1,17 @@
-//! What happens between fork and exec. Nothing here allocates, locks or panics: another thread of dkms may have held
-//! a lock at the fork, and nobody is left to release it.
+//! The code between fork and exec. It must not allocate, lock or panic: another thread of dkms may have held
+//! a lock at the fork, and would never release it in the child.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::notes::{Notes, Step};
 use super::supervisor::{self, Rows};
 use crate::mount::{self, Bind};
-use crate::sandbox::{Part, Prepared};
+use crate::sandbox::Prepared;
 use crate::signal;
 
-/// The preparations, in order. The child notes the one it is at in [`Notes`], so that an error can name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum Step {
-    Start,
-    Supervise,
-    Namespaces,
-    Mount,
-    Directory,
-    Limits,
-    User,
-    Confine,
-    Execute,
-}
-
-impl Step {
-    const ALL: [Step; 9] = [
-        Step::Start,
-        Step::Supervise,
-        Step::Namespaces,
-        Step::Mount,
-        Step::Directory,
-        Step::Limits,
-        Step::User,
-        Step::Confine,
-        Step::Execute,
-    ];
-
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Step::Start => "creating a process",
-            Step::Supervise => "creating its supervisor",
-            Step::Namespaces => "making namespaces of its own",
-            Step::Mount => "making a private mount",
-            Step::Directory => "entering its directory",
-            Step::Limits => "setting its limits",
-            Step::User => "changing to an unprivileged user",
-            Step::Confine => "confining it",
-            Step::Execute => "executing the file",
-        }
-    }
-}
-
-/// A page shared with the child, on which it notes how far it got.
-#[derive(Debug)]
-pub(super) struct Notes(*mut Cells);
-
-#[derive(Debug)]
-struct Cells {
-    step: AtomicU32,
-    /// The [`Part`] that was refused, when that is why the program was not started.
-    refused: AtomicU32,
-    /// Bits of the parts that could not be had.
-    missing: AtomicU32,
-    /// The wait status of the program, as process 1 of its namespace saw it, plus one in the high half.
-    ended: AtomicU64,
-}
-
-// SAFETY: the page is only reached through atomics and lives until the last owner is dropped.
-unsafe impl Send for Notes {}
-// SAFETY: as above.
-unsafe impl Sync for Notes {}
-
-impl Notes {
-    pub(super) fn new() -> std::io::Result<Arc<Self>> {
-        // SAFETY: a fresh anonymous mapping; zeroed memory is atomics of 0.
-        let page = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<Cells>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if page == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error());
-        }
-        Ok(Arc::new(Notes(page.cast())))
-    }
-
-    fn cells(&self) -> &Cells {
-        // SAFETY: the mapping is page-aligned, large enough, and unmapped only in drop.
-        unsafe { &*self.0 }
-    }
-
-    fn at(&self, step: Step) {
-        self.cells().step.store(step as u32, Ordering::SeqCst);
-    }
-
-    pub(super) fn step(&self) -> Step {
-        let number = self.cells().step.load(Ordering::SeqCst) as usize;
-        Step::ALL.get(number).copied().unwrap_or(Step::Start)
-    }
-
-    fn refuse(&self, (part, error): (Part, std::io::Error)) -> std::io::Error {
-        self.cells().refused.store(part as u32, Ordering::SeqCst);
-        error
-    }
-
-    /// The part of the confinement for which the program was not started.
-    pub(super) fn refused(&self) -> Option<Part> {
-        let bits = self.cells().refused.load(Ordering::SeqCst);
-        Part::ALL.into_iter().find(|part| *part as u32 == bits)
-    }
-
-    fn add_missing(&self, bits: u32) {
-        self.cells().missing.fetch_or(bits, Ordering::SeqCst);
-    }
-
-    /// Bits of the parts that the program was started without.
-    pub(super) fn missing(&self) -> u32 {
-        self.cells().missing.load(Ordering::SeqCst)
-    }
-
-    /// The wait status that process 1 of the namespace noted; `None` when it was killed before.
-    pub(super) fn ended(&self) -> Option<i32> {
-        let cell = self.cells().ended.load(Ordering::SeqCst);
-        (cell >> 32 != 0).then_some(cell as u32 as i32)
-    }
-
-    fn note_end(&self, status: i32) {
-        self.cells().ended.store(1 << 32 | u64::from(status as u32), Ordering::SeqCst);
-    }
-}
-
-impl Drop for Notes {
-    fn drop(&mut self) {
-        // SAFETY: mapped in new with this size, and this is the last owner.
-        unsafe { libc::munmap(self.0.cast(), size_of::<Cells>()) };
-    }
-}
-
-/// Everything the child needs, made before the fork.
+/// Everything that the child needs, prepared before the fork.
 pub(super) struct Plan {
     pub(super) parent: i32,
     pub(super) life: OwnedFd,
@@ -164,8 +30,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Runs in the first fork. Forks again: the elder becomes the supervisor and never returns, the younger returns to
-    /// be executed.
+    /// Runs in the first fork. Forks again: the parent becomes the supervisor and never returns, the child
+    /// returns to call exec.
     pub(super) fn carry_out(&mut self) -> std::io::Result<()> {
         self.notes.at(Step::Supervise);
         // SAFETY: system calls on plain numbers; this process has one thread.
@@ -199,7 +65,7 @@ impl Plan {
                 ),
             }
             if self.sandbox.is_some() {
-                // Without a terminal: nothing can be typed into it, and nothing read from it.
+                // Without a terminal, the program can neither read what is typed nor simulate typing.
                 check(libc::setsid().min(0))?;
             } else if self.own_group {
                 check(libc::setpgid(0, 0))?;
@@ -221,7 +87,7 @@ impl Plan {
             }
             supervisor::unblock_signals();
             self.prepare()?;
-            // Changing the user clears it, so it comes last.
+            // Changing the user resets this, so it comes last.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
             if libc::getppid() != parent {
                 libc::_exit(1);
@@ -257,7 +123,7 @@ impl Plan {
             unsafe { keep_on_exec(fd.as_raw_fd())? };
         }
         self.notes.at(Step::Mount);
-        // A confined program has them among its places.
+        // For a confined program these are among its places.
         if !self.binds.is_empty() && !self.sandbox_binds {
             mount::enter_namespace()?;
             for bind in &self.binds {
@@ -292,22 +158,23 @@ fn check(code: i32) -> std::io::Result<()> {
     if code == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Whether the process of a pidfd has ended. False when there is no such descriptor (before Linux 5.3).
+/// Whether the process of a pidfd has ended. `false` if there is no descriptor (before Linux 5.3).
 unsafe fn is_dead(pidfd: RawFd) -> bool {
     let mut poll = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
     // SAFETY: one complete structure; a negative descriptor is skipped.
     unsafe { libc::poll(&raw mut poll, 1, 0) == 1 && poll.revents & libc::POLLIN != 0 }
 }
 
-/// Process 1 of the program's process namespace: collects what ends, notes how the program ended, and leaves; then the
-/// kernel kills at once whatever is left there. It keeps dkms's user, so the program cannot signal or trace it.
+/// Process 1 of the program's process namespace: reaps processes, records the program's status, and exits;
+/// then the kernel kills everything that is left. It keeps dkms's user, so the program can neither signal nor
+/// trace it.
 ///
 /// # Safety
 /// Only in a fork that is process 1 of a namespace; all descriptors are closed.
 unsafe fn be_process_one(program: i32, notes: &Notes) -> ! {
     // SAFETY: system calls on plain numbers; the process has one thread.
     unsafe {
-        // Where it has the same user as the program.
+        // For the case that it has the same user as the program.
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
         libc::prctl(libc::PR_SET_NAME, c"dkms-init".as_ptr());
         libc::chdir(c"/".as_ptr());
@@ -348,7 +215,7 @@ unsafe fn keep_on_exec(fd: RawFd) -> std::io::Result<()> {
     check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })
 }
 
-/// Takes dkms's handlers away before signals are let in again; what is ignored stays ignored.
+/// Removes dkms's handlers before signals are unblocked; ignored signals stay ignored.
 ///
 /// # Safety
 /// Only in a child that will not return to dkms's code.

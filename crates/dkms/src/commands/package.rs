@@ -5,6 +5,7 @@ use crate::cli::Action;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::origin::Origin;
 use dkms_core::plan::removal::Depth;
 use dkms_core::plan::{Plan, gather};
 use dkms_core::remove;
@@ -19,56 +20,62 @@ pub fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
         _ => {}
     }
     let kernels = request::kernels(call.s, call.words, None)?;
-    let subject = Subject::of(call)?;
-    let plan = match plan(call, action, &subject, &kernels) {
+    let origin = origin(call)?;
+    if !matches!(origin, Origin::Registered(_)) {
+        call.require_writable_tree()?;
+    }
+    let plan = match plan(call, action, &origin, &kernels) {
         Ok(plan) => plan,
         Err(e) => {
-            remember_upgrade(call, action, &subject)?;
+            remember_upgrade(call, action, &origin)?;
             return Err(e);
         }
     };
-    call.print_or_execute(plan, |plan| match subject {
-        Subject::Archive(archive) => {
-            let Some(package) = super::tarball::bring(call, &archive, first(&kernels)?)? else {
-                return Ok(());
-            };
-            actions::execute(call.s, changes(call, action, &package, &kernels, None))
+    call.print_or_execute(plan, |plan| match origin {
+        Origin::Registered(_) | Origin::Directory(_) => actions::execute(call.s, plan),
+        // What is in an archive is known when it is in the tree.
+        Origin::Tarball(_) | Origin::Deb(_) | Origin::Rpm(_) => {
+            match super::tarball::admit(call, &origin, first(&kernels)?)? {
+                Some(package) => actions::execute(call.s, changes(call, action, &package, &kernels, None)),
+                None => Ok(()),
+            }
         }
-        _ => actions::execute(call.s, plan),
     })
 }
 
 /// Records an add for the RPM transaction also where nothing can be added: an upgrade to another release of the same version
 /// adds what is there already.
-fn remember_upgrade(call: &Call<'_>, action: Action, subject: &Subject) -> Result<()> {
+fn remember_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
     let is_recorded = action == Action::Add && call.s.options.rpm_safe_upgrade && !call.arguments.dry_run;
-    match subject {
-        Subject::Named(package) if is_recorded => rpm_upgrade::remember(call.s, package),
+    match origin {
+        Origin::Registered(package) if is_recorded => rpm_upgrade::remember(call.s, package),
         _ => Ok(()),
     }
 }
 
-fn plan(call: &Call<'_>, action: Action, subject: &Subject, kernels: &[Kernel]) -> Result<Plan> {
+fn plan(call: &Call<'_>, action: Action, origin: &Origin, kernels: &[Kernel]) -> Result<Plan> {
     let kernel = first(kernels)?;
-    let (mut plan, package) = match subject {
-        Subject::Archive(archive) => return super::tarball::plan_loading(archive),
-        Subject::Directory(directory) => gather::add_directory(call.s, directory, kernel)?,
-        Subject::Named(package) => {
+    let (mut plan, package, conf) = match origin {
+        Origin::Tarball(file) | Origin::Deb(file) | Origin::Rpm(file) => {
+            return Ok(super::tarball::plan_loading(file));
+        }
+        Origin::Directory(directory) => {
+            let (plan, package) = gather::add_directory(call.s, directory, kernel)?;
+            (plan, package, Some(directory.join("dkms.conf")))
+        }
+        Origin::Registered(package) => {
             if action == Action::Add {
                 registry::refuse_unless_addable(call.s, package)?;
             } else {
                 registry::refuse_broken(call.s, package)?;
             }
-            if !gather::is_added(call.s, package) {
+            let is_added = gather::is_added(call.s, package);
+            if !is_added {
                 call.require_writable_tree()?;
             }
-            (gather::add(call.s, package, kernel)?, package.clone())
+            let conf = (!is_added).then(|| call.s.layout.source_dir(package).join("dkms.conf"));
+            (gather::add(call.s, package, kernel)?, package.clone(), conf)
         }
-    };
-    let conf = match subject {
-        Subject::Directory(directory) => Some(directory.join("dkms.conf")),
-        _ if plan.is_empty() => None,
-        _ => Some(call.s.layout.source_dir(&package).join("dkms.conf")),
     };
     plan.append(changes(call, action, &package, kernels, conf.as_deref()));
     Ok(plan)
@@ -119,32 +126,13 @@ fn depth(action: Action) -> Depth {
     }
 }
 
-/// What `add`, `build` and `install` are about.
-enum Subject {
-    /// A package version.
-    Named(PackageId),
-    /// A source tree, which is added first.
-    Directory(std::path::PathBuf),
-    /// An archive or a package, which is loaded first.
-    Archive(std::path::PathBuf),
-}
-
-impl Subject {
-    /// A directory or archive counts only where no package version is named.
-    fn of(call: &Call<'_>) -> Result<Self> {
-        let subject = call.subject;
-        if subject.name.is_none() && subject.version.is_none() {
-            let brought = match (&subject.archive, &subject.directory) {
-                (Some(archive), _) => Some(Self::Archive(archive.clone())),
-                (None, Some(directory)) => Some(Self::Directory(directory.clone())),
-                (None, None) => None,
-            };
-            if let Some(brought) = brought {
-                call.require_writable_tree()?;
-                return Ok(brought);
-            }
-        }
-        call.subject.package(call.arguments.action_word()).map(Self::Named)
+/// What the operands name. MODULE/VERSION comes before a directory or archive that is named as well.
+fn origin(call: &Call<'_>) -> Result<Origin> {
+    let subject = call.subject;
+    let path = subject.archive.as_ref().or(subject.directory.as_ref());
+    match path.filter(|_| subject.name.is_none() && subject.version.is_none()) {
+        Some(path) => Origin::of_file(path),
+        None => subject.package(call.arguments.action_word()).map(Origin::Registered),
     }
 }
 

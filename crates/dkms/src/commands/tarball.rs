@@ -4,9 +4,10 @@ use super::Call;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::origin::{self, Origin};
 use dkms_core::plan::{Operation, Plan, gather};
 use dkms_core::tarball::{self, Content};
-use dkms_core::{actions, add, rpm};
+use dkms_core::{actions, add};
 use std::path::Path;
 
 /// `dkms mktarball`
@@ -48,53 +49,46 @@ pub fn load(call: &Call<'_>) -> Result<()> {
         call.require_root()?;
     }
     let Some(archive) = &call.subject.archive else {
-        return match (&call.subject.name, &call.subject.directory) {
+        return Err(match (&call.subject.name, &call.subject.directory) {
             // A name that is no file was meant to be one.
-            (Some(name), _) => Err(Error::ArchiveMissing(name.into())),
-            (None, Some(directory)) => {
-                let what = format!("ldtarball needs an archive, and {} is a directory", directory.display());
-                Err(Error::Usage(what))
-            }
-            (None, None) => Err(Error::Usage("ldtarball needs an archive: dkms ldtarball FILE".into())),
-        };
+            (Some(name), _) => Error::ArchiveMissing(name.into()),
+            (None, Some(directory)) => needs_archive(directory),
+            (None, None) => Error::Usage("ldtarball needs an archive: dkms ldtarball FILE".into()),
+        });
     };
     let kernels = request::kernels(call.s, call.words, None)?;
     let Some(kernel) = kernels.first() else { return Ok(()) };
-    let plan = plan_loading(archive)?;
-    if !by_rpm(call, archive) {
+    let origin = Origin::of_file(archive)?;
+    if let Origin::Directory(directory) = &origin {
+        return Err(needs_archive(directory));
+    }
+    if !is_left_to_rpm(call, &origin) {
         call.require_writable_tree()?;
     }
-    call.print_or_execute(plan, |_| bring(call, archive, kernel).map(|_| ()))
+    call.print_or_execute(plan_loading(archive), |_| admit(call, &origin, kernel).map(|_| ()))
 }
 
 /// The plan for an archive. What is in it is known only when it is unpacked; what follows is planned then.
-///
-/// # Errors
-/// [`Error::ArchiveMissing`].
-pub fn plan_loading(archive: &Path) -> Result<Plan> {
-    if !archive.exists() {
-        return Err(Error::ArchiveMissing(archive.to_owned()));
-    }
+pub fn plan_loading(archive: &Path) -> Plan {
     let reason = "what is in it is known when it is unpacked: its source goes to the source tree, its modules become built";
-    Ok(Plan::of(Operation::LoadArchive(archive.to_owned()), reason))
+    Plan::of(Operation::LoadArchive(archive.to_owned()), reason)
 }
 
-/// Whether rpm is to install this archive.
-fn by_rpm(call: &Call<'_>, archive: &Path) -> bool {
-    is_rpm(archive) && rpm::installs(call.s)
+fn needs_archive(directory: &Path) -> Error {
+    Error::Usage(format!("ldtarball needs an archive, and {} is a directory", directory.display()))
 }
 
-fn is_rpm(archive: &Path) -> bool {
-    archive.extension().is_some_and(|e| e == "rpm")
+/// Whether rpm installs what comes from here.
+fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
+    matches!(origin, Origin::Rpm(_)) && origin::is_installed_by_rpm(call.s)
 }
 
-/// Takes what an archive of any kind holds into the tree: the package, or none where rpm has done everything.
-pub fn bring(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<Option<PackageId>> {
-    if by_rpm(call, archive) {
-        return install_rpm(call, archive, kernel).map(|()| None);
+/// Puts what a directory or file holds into the tree, and returns the package; `None` if rpm has done everything.
+pub fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option<PackageId>> {
+    match origin {
+        Origin::Rpm(file) if is_left_to_rpm(call, origin) => install_rpm(call, file, kernel).map(|()| None),
+        _ => origin::admit(call.s, origin, kernel).map(Some),
     }
-    if is_rpm(archive) { rpm::load(call.s, archive, kernel) } else { tarball::load(call.s, archive, kernel) }
-        .map(Some)
 }
 
 /// A package of rpm: rpm installs it, and what its scriptlets left out is installed for the kernel.
@@ -107,7 +101,7 @@ fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
             archive = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy(),
         )));
     }
-    tarball::install_rpm(call.s, archive)?;
+    origin::install_with_rpm(call.s, archive)?;
     let kernels = std::slice::from_ref(kernel);
     actions::autoinstall(call.s, gather::autoinstall_if_enabled(call.s, kernels), kernels)
 }

@@ -323,22 +323,24 @@ fn signatures_under_every_policy() {
 
 #[test]
 fn who_unpacks_what() {
-    use crate::compress::{Format, Options, compress};
+    use crate::compress::{Options, compress};
+    use crate::compression::Compression;
     let view = |loader| KernelView { loader, ..KernelView::new("6.1.0", "x86_64") };
     let kernel = |format| Loader { kernel: Some(format), ..Loader::default() };
-    let xz = || compress(Format::Xz, b"data", &Options::default()).unwrap();
+    let packed = |format| compress(b"data", &Options::for_modules(format).unwrap()).unwrap();
+    let xz = || packed(Compression::Xz);
     // What the library makes when nothing is said has CRC64.
     let mut crc64 = liblzma::write::XzEncoder::new(Vec::new(), 6);
     std::io::Write::write_all(&mut crc64, b"data").unwrap();
     let crc64 = crc64.finish().unwrap();
-    let gz = compress(Format::Gzip, b"data", &Options::default()).unwrap();
+    let gz = packed(Compression::Gzip);
     let known = Loader { gzip: Some(false), xz: Some(true), zstd: Some(true), kernel: None };
     let cases = [
         ("read by kmod", crc64.clone(), known, "not-a-module"),
         ("not read by kmod", gz.clone(), known, "compression"),
         ("nobody knows", gz, Loader::default(), "loader-unknown"),
-        ("by the kernel", crc64, kernel(Format::Xz), "xz-check"),
-        ("by the kernel, right check", xz(), kernel(Format::Xz), "not-a-module"),
+        ("by the kernel", crc64, kernel(Compression::Xz), "xz-check"),
+        ("by the kernel, right check", xz(), kernel(Compression::Xz), "not-a-module"),
         ("cut short", xz()[..20].to_vec(), known, "damaged"),
     ];
     for (what, bytes, loader, code) in cases {

@@ -144,7 +144,7 @@ fn interrupt(w: &World) -> PathBuf {
     };
     write(aside(&to, "new"), "half");
     let mut t = Transaction::begin(&w.layout, &[on(K).kernel], "dkms install foo/1.0").unwrap();
-    t.perform(&on(K).kernel, vec![place], || Ok(()), || Ok(())).unwrap();
+    t.perform::<crate::Error>(&on(K).kernel, vec![place], || Ok(()), || Ok(())).unwrap();
     let journal = list(&w.layout).unwrap().remove(0);
     let text = fs::read_to_string(&journal).unwrap();
     let own = format!("\"pid\":{}", std::process::id());

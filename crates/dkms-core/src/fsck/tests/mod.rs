@@ -296,7 +296,7 @@ fn a_lock_that_is_taken_before_the_repair_stops_only_that_repair() {
         [w.layout.dkms_tree.join("bar")]
     );
     assert_eq!(done.left.findings.len(), 1);
-    assert!(done.failure(&done.left.findings[0]).unwrap().contains("gave up waiting"));
+    assert!(done.failure(&done.left.findings[0]).unwrap().contains("timed out waiting"));
     assert!(w.layout.build_dir(&foo()).join("foo.c").exists());
 }
 

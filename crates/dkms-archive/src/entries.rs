@@ -1,0 +1,289 @@
+//! From compressed bytes to the entries of a tar archive: decompression, long names, and an eye on cut-off files.
+
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, Read};
+use std::rc::Rc;
+
+use super::compression::Compression;
+
+/// Names and the like that come as entries of their own are never longer in an honest archive.
+const EXTENSION_MAX: u64 = 64 * 1024;
+/// What xz may use to unpack; the highest level of `xz` needs 65 MiB.
+const XZ_MEMORY: u64 = 256 << 20;
+/// Windows of at most 128 MiB: what `zstd` itself accepts without being asked.
+const ZSTD_WINDOW_LOG: u32 = 27;
+
+/// What went wrong below the entries. The reader above puts the file's name to it.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Damaged(String),
+    NotTar,
+    TooBig,
+}
+
+/// One entry, its long name put in its place.
+#[derive(Debug)]
+pub(super) struct RawEntry {
+    pub(super) name: Vec<u8>,
+    pub(super) link: Vec<u8>,
+    pub(super) kind: tar::EntryType,
+    pub(super) mode: u32,
+    pub(super) mtime: u64,
+    pub(super) size: u64,
+}
+
+/// Calls `each` for the entries in order, with their contents, until it fails or the archive ends. `each` need not
+/// read the contents. Errors of `each` come back as they are.
+pub(super) fn walk<E: From<Trouble>>(
+    source: impl Read,
+    limit: u64,
+    mut each: impl FnMut(&RawEntry, &mut dyn Read) -> Result<(), E>,
+) -> Result<Compression, E> {
+    let ended = Rc::new(Cell::new(End::NotYet));
+    let (plain, compression) = decompress(source).map_err(|e| damaged(&e))?;
+    let guarded = Guarded { inner: plain, left: limit, end: ended.clone() };
+    let mut archive = tar::Archive::new(guarded);
+    let trouble = |e: &std::io::Error, seen: usize| match ended.get() {
+        End::Limit => Trouble::TooBig,
+        // Decompressors fail at a cut with words of their own.
+        _ if seen == 0 && compression == Compression::None => Trouble::NotTar,
+        _ => damaged(e),
+    };
+    let mut pending = Pending::default();
+    let mut seen = 0usize;
+    for entry in archive.entries().map_err(|e| trouble(&e, 0))?.raw(true) {
+        let mut entry = entry.map_err(|e| trouble(&e, seen))?;
+        seen = seen.saturating_add(1);
+        if pending.take(&mut entry)? {
+            continue;
+        }
+        let raw = std::mem::take(&mut pending).apply(entry.header()).map_err(Trouble::Damaged)?;
+        each(&raw, &mut entry)?;
+    }
+    let mut guarded = archive.into_inner();
+    match guarded.end.get() {
+        End::NotYet => {}
+        End::Limit => return Err(Trouble::TooBig.into()),
+        End::Source if seen == 0 => return Err(Trouble::NotTar.into()),
+        End::Source => return Err(Trouble::Damaged("it ends before its end mark".to_owned()).into()),
+    }
+    if pending.is_some() {
+        return Err(Trouble::Damaged("a long name belongs to no entry".to_owned()).into());
+    }
+    // The checksums of compressed files come last.
+    match std::io::copy(&mut guarded, &mut std::io::sink()) {
+        Ok(_) if guarded.end.get() != End::Limit => Ok(compression),
+        Ok(_) => Err(Trouble::TooBig.into()),
+        Err(e) => Err(trouble(&e, seen.max(1)).into()),
+    }
+}
+
+fn damaged(e: &std::io::Error) -> Trouble {
+    Trouble::Damaged(e.to_string().trim_end_matches('.').to_owned())
+}
+
+fn decompress<'a>(source: impl Read + 'a) -> std::io::Result<(Box<dyn Read + 'a>, Compression)> {
+    let mut source = source;
+    let mut start = [0u8; 8];
+    let mut filled = 0;
+    while let Some(room @ [_, ..]) = start.get_mut(filled..) {
+        match source.read(room) {
+            Ok(0) => break,
+            Ok(size) => filled += size,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let start = start.get(..filled).unwrap_or_default().to_vec();
+    let compression = Compression::from_magic(&start);
+    let whole = BufReader::with_capacity(64 * 1024, std::io::Cursor::new(start).chain(source));
+    let reader: Box<dyn Read + 'a> = match compression {
+        Compression::None => Box::new(whole),
+        Compression::Gzip => Box::new(Gzip::Member(flate2::bufread::GzDecoder::new(whole))),
+        Compression::Xz => {
+            let stream =
+                liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)
+                    .map_err(std::io::Error::other)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(whole, stream))
+        }
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
+    };
+    Ok((reader, compression))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    NotYet,
+    /// The bytes ran out.
+    Source,
+    /// More came than is allowed.
+    Limit,
+}
+
+/// Counts what comes out of the decompressor and notes how it ended.
+struct Guarded<R> {
+    inner: R,
+    left: u64,
+    end: Rc<Cell<End>>,
+}
+
+impl<R: Read> Read for Guarded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if self.left == 0 {
+            self.end.set(End::Limit);
+            return Err(std::io::Error::other("too big"));
+        }
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let size = self.inner.read(buffer.get_mut(..most).unwrap_or_default())?;
+        if size == 0 {
+            self.end.set(End::Source);
+        }
+        self.left = self.left.saturating_sub(size as u64);
+        Ok(size)
+    }
+}
+
+/// What extension entries said of the entry to come.
+#[derive(Debug, Default)]
+struct Pending {
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    pax: Option<Vec<(String, Vec<u8>)>>,
+}
+
+impl Pending {
+    fn is_some(&self) -> bool {
+        self.long_name.is_some() || self.long_link.is_some() || self.pax.is_some()
+    }
+
+    /// Takes an extension entry in; `false` when it is an ordinary one.
+    fn take<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, Trouble> {
+        let kind = entry.header().entry_type();
+        let twice = || Trouble::Damaged("an entry is given two long names".to_owned());
+        if kind.is_gnu_longname() || kind.is_gnu_longlink() {
+            let mut text = contents(entry)?;
+            while text.last() == Some(&0) {
+                text.pop();
+            }
+            let place = if kind.is_gnu_longname() { &mut self.long_name } else { &mut self.long_link };
+            if place.replace(text).is_some() {
+                return Err(twice());
+            }
+        } else if kind.is_pax_local_extensions() {
+            let records = pax_records(&contents(entry)?)
+                .ok_or_else(|| Trouble::Damaged("an extended header cannot be understood".to_owned()))?;
+            if self.pax.replace(records).is_some() {
+                return Err(twice());
+            }
+        } else if kind.is_pax_global_extensions() {
+            // Comments of `git archive`; nothing global concerns us, but it must not name files.
+            let records = pax_records(&contents(entry)?).unwrap_or_default();
+            if records.iter().any(|(key, _)| matches!(key.as_str(), "path" | "linkpath" | "size")) {
+                return Err(Trouble::Damaged("a global header names files".to_owned()));
+            }
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn apply(self, header: &tar::Header) -> Result<RawEntry, String> {
+        let number = |what: std::io::Result<u64>| what.map_err(|e| e.to_string());
+        let mut entry = RawEntry {
+            name: self.long_name.unwrap_or_else(|| header.path_bytes().into_owned()),
+            link: self.long_link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()),
+            kind: header.entry_type(),
+            mode: header.mode().map_err(|e| e.to_string())?,
+            mtime: number(header.mtime())?,
+            size: number(header.entry_size())?,
+        };
+        for (key, value) in self.pax.unwrap_or_default() {
+            match key.as_str() {
+                "path" => entry.name = value,
+                "linkpath" => entry.link = value,
+                // Readers that disagree about a size see different archives.
+                "size" if text_number(&value) != Some(entry.size) => {
+                    return Err("an entry has two sizes".to_owned());
+                }
+                "mtime" => entry.mtime = text_number(&value).unwrap_or(entry.mtime),
+                key if key.starts_with("GNU.sparse") => {
+                    return Err("it has sparse files; make it again without tar's option --sparse".to_owned());
+                }
+                _ => {}
+            }
+        }
+        Ok(entry)
+    }
+}
+
+/// The whole seconds of a number that may have a fraction.
+fn text_number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.split('.').next()?.parse().ok()
+}
+
+fn contents<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<u8>, Trouble> {
+    let size = entry.header().entry_size().map_err(|e| damaged(&e))?;
+    if size > EXTENSION_MAX {
+        return Err(Trouble::Damaged("a name or header in it is absurdly long".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes).map_err(|e| damaged(&e))?;
+    if bytes.len() as u64 == size { Ok(bytes) } else { Err(Trouble::Damaged("it is cut off".to_owned())) }
+}
+
+/// `LENGTH KEY=VALUE\n`, where LENGTH counts all of it (POSIX pax).
+fn pax_records(mut bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let blank = bytes.iter().position(|b| *b == b' ')?;
+        let length: usize = std::str::from_utf8(bytes.get(..blank)?).ok()?.parse().ok()?;
+        let record = bytes.get(blank + 1..length)?.strip_suffix(b"\n")?;
+        let equals = record.iter().position(|b| *b == b'=')?;
+        let key = std::str::from_utf8(record.get(..equals)?).ok()?.to_owned();
+        records.push((key, record.get(equals + 1..)?.to_vec()));
+        bytes = bytes.get(length..)?;
+    }
+    Some(records)
+}
+
+/// gzip members one after the other, and zeros after the last, as gzip(1) takes them: libarchive fills up its last block
+/// with them when it writes into a pipe.
+enum Gzip<R> {
+    Member(flate2::bufread::GzDecoder<R>),
+    End,
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let Gzip::Member(member) = self else { return Ok(0) };
+            let size = member.read(buffer)?;
+            if size > 0 || buffer.is_empty() {
+                return Ok(size);
+            }
+            let Gzip::Member(member) = std::mem::replace(self, Gzip::End) else { return Ok(0) };
+            let mut rest = member.into_inner();
+            loop {
+                let ahead = rest.fill_buf()?;
+                let zeros = ahead.iter().take_while(|b| **b == 0).count();
+                if ahead.is_empty() {
+                    return Ok(0);
+                }
+                if zeros < ahead.len() {
+                    rest.consume(zeros);
+                    *self = Gzip::Member(flate2::bufread::GzDecoder::new(rest));
+                    break;
+                }
+                rest.consume(zeros);
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What concerns us in a Debian binary package (deb(5), format 2.x): an `ar` archive whose first member is
+//! `debian-binary`, and whose `data.tar` holds what is installed. Of that, the sources in `usr/src` and the tarball of
+//! built modules that `common.postinst` would load. Everything else is passed over, unread and unjudged: packages may
+//! well have links out of themselves.
+
+use std::io::{Read, Take};
+
+use super::entries::Trouble;
+
+/// How every `ar` archive begins.
+pub(super) const AR: [u8; 8] = *b"!<arch>\n";
+/// Name, time, owner, group, mode, size, end mark.
+const HEADER: usize = 60;
+/// The member `debian-binary` says a version; an honest one takes four bytes.
+const VERSION_MAX: u64 = 64;
+
+/// The contents of `data.tar`, still compressed, of a package whose first eight bytes ([`AR`]) are read already.
+pub(super) fn data(mut package: impl Read) -> Result<Take<impl Read>, Trouble> {
+    let first = member(&mut package)?.ok_or(Trouble::NotTar)?;
+    if first.name != "debian-binary" || first.size > VERSION_MAX {
+        return Err(Trouble::NotTar);
+    }
+    let mut version = Vec::new();
+    take(&mut package, first.size, &mut |bytes| version.extend_from_slice(bytes))?;
+    if !version.starts_with(b"2.") {
+        let version = String::from_utf8_lossy(&version).trim().escape_debug().to_string();
+        return Err(Trouble::Damaged(format!("its format is {version:?}, and only 2.0 is known")));
+    }
+    loop {
+        pass_over(&mut package, first.size % 2)?;
+        let Some(next) = member(&mut package)? else {
+            return Err(Trouble::Damaged("it ends before data.tar".to_owned()));
+        };
+        if next.name.strip_prefix("data.tar").is_some_and(|end| end.is_empty() || end.starts_with('.')) {
+            return Ok(package.take(next.size));
+        }
+        pass_over(&mut package, next.size)?;
+        pass_over(&mut package, next.size % 2)?;
+    }
+}
+
+struct ArMember {
+    name: String,
+    size: u64,
+}
+
+/// The header of the next member; `None` at the end.
+fn member(package: &mut impl Read) -> Result<Option<ArMember>, Trouble> {
+    let mut header = [0u8; HEADER];
+    match fill(package, &mut header)? {
+        0 => return Ok(None),
+        HEADER => {}
+        _ => return Err(cut_off()),
+    }
+    let bad = || Trouble::Damaged("a header of its ar archive cannot be understood".to_owned());
+    let text = std::str::from_utf8(&header).map_err(|_| bad())?;
+    let field = |from: usize, to: usize| text.get(from..to).map(str::trim_end).ok_or_else(bad);
+    if field(58, HEADER)? != "`" {
+        return Err(bad());
+    }
+    let size = field(48, 58)?;
+    if size.is_empty() || !size.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let name = field(0, 16)?;
+    Ok(Some(ArMember {
+        // GNU ar ends names with a slash, dpkg does not.
+        name: name.strip_suffix('/').unwrap_or(name).to_owned(),
+        size: size.parse().map_err(|_| bad())?,
+    }))
+}
+
+fn cut_off() -> Trouble {
+    Trouble::Damaged("it is cut off".to_owned())
+}
+
+/// Reads until the buffer is full or the end; returns how much that was.
+pub(super) fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Trouble> {
+    let mut filled = 0;
+    while let Some(room @ [_, ..]) = buffer.get_mut(filled..) {
+        match from.read(room) {
+            Ok(0) => break,
+            Ok(size) => filled += size,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Trouble::Damaged(e.to_string())),
+        }
+    }
+    Ok(filled)
+}
+
+fn pass_over(from: &mut impl Read, size: u64) -> Result<(), Trouble> {
+    take(from, size, &mut |_| {})
+}
+
+fn take(from: &mut impl Read, size: u64, each: &mut dyn FnMut(&[u8])) -> Result<(), Trouble> {
+    let mut chunk = [0u8; 4096];
+    let mut left = size;
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
+        let bytes = chunk.get_mut(..most).unwrap_or_default();
+        if fill(from, bytes)? < most {
+            return Err(cut_off());
+        }
+        each(bytes);
+        left = left.saturating_sub(most as u64);
+    }
+    Ok(())
+}
+
+/// Whether an entry of `data.tar` is passed over. What is odd is not: it is for the judge of names to refuse it.
+pub(super) fn passed_over(name: &[u8]) -> bool {
+    let Ok(name) = std::str::from_utf8(name) else { return false };
+    let parts: Vec<&str> = name.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+    if name.starts_with('/') || parts.contains(&"..") {
+        return false;
+    }
+    match parts.as_slice() {
+        [] | ["usr"] | ["usr", "src", ..] => false,
+        ["usr", "share", _, file] => !is_tarball(file),
+        _ => true,
+    }
+}
+
+/// `M-V.dkms.tar.gz` and the like.
+pub fn is_tarball(file: &str) -> bool {
+    file.split_once(".dkms.tar").is_some_and(|(_, end)| end.is_empty() || end.starts_with('.'))
+}
+
+#[cfg(test)]
+#[allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+mod tests {
+    use super::*;
+    use crate::{ArchiveError, Deb, Format, Limits, Member, fuzz_unpack, unpack, write_deb};
+    use dkms_sys::process::Command;
+    use std::path::{Path, PathBuf};
+
+    #[test]
+    fn what_of_a_package_concerns_us() {
+        let names = [
+            "./usr/src/a-1/a.c",
+            "usr/src",
+            "./",
+            "usr/share/a-dkms/a-1.dkms.tar.gz",
+            "../etc/x",
+            "/etc/x",
+            "usr",
+        ];
+        for name in names {
+            assert!(!passed_over(name.as_bytes()), "{name}");
+        }
+        for name in
+            ["./etc/modprobe.d/a.conf", "usr/share/doc/a/copyright", "usr/lib/x", "usr/srcs/a", "usr/share/a"]
+        {
+            assert!(passed_over(name.as_bytes()), "{name}");
+        }
+        assert!(!passed_over(b"usr/src/\xff"));
+    }
+
+    /// A package of our own making.
+    fn package(dir: &Path, members: Vec<Member>) -> Vec<u8> {
+        let path = dir.join("x.deb");
+        let control = "Package: x\nDepends: dkms\nDescription: x\n".to_owned();
+        write_deb(&path, &Deb { control, scripts: Vec::new(), members, mtime: 1_700_000_000 })
+            .expect("write");
+        std::fs::read(path).expect("read")
+    }
+
+    fn unpacked(dir: &Path, bytes: &[u8]) -> Result<PathBuf, ArchiveError> {
+        let (file, into) = (dir.join("y.deb"), dir.join("into"));
+        std::fs::write(&file, bytes).expect("write");
+        let result = unpack(&file, &into, &Limits::default());
+        assert_eq!(result.is_ok(), into.exists());
+        result.map(|u| {
+            assert_eq!(u.format, Format::Package);
+            into
+        })
+    }
+
+    #[test]
+    fn the_source_comes_out_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let links = dir.path().join("links");
+        std::fs::create_dir(&links).expect("mkdir");
+        std::os::unix::fs::symlink("/etc/passwd", links.join("link")).expect("link");
+        let bytes = package(
+            dir.path(),
+            vec![
+                Member::bytes("usr/src/x-1/dkms.conf", "x\n", 5),
+                Member::bytes("etc/modprobe.d/x.conf", "y\n", 5),
+                Member::path("usr/share/doc/x", &links),
+            ],
+        );
+        let into = unpacked(dir.path(), &bytes).unwrap();
+        assert_eq!(std::fs::read(into.join("usr/src/x-1/dkms.conf")).unwrap(), b"x\n");
+        assert_eq!(dkms_sys::fs::list_dir(into.join("usr")).unwrap(), ["src"]);
+        assert_eq!(dkms_sys::fs::list_dir(&into).unwrap(), ["usr"]);
+        // The same link within the source.
+        let bytes = package(dir.path(), vec![Member::path("usr/src/x-1", &links)]);
+        std::fs::remove_dir_all(into).unwrap();
+        assert!(matches!(unpacked(dir.path(), &bytes), Err(ArchiveError::Refused { .. })));
+    }
+
+    #[test]
+    fn damaged_packages_are_told_from_others() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let bytes = package(dir.path(), vec![Member::bytes("usr/src/x-1/dkms.conf", "x\n".repeat(99), 5)]);
+        let said = |bytes: &[u8]| unpacked(dir.path(), bytes).unwrap_err().to_string();
+        // Whatever follows the last member's padding may stay away: that is one byte at most.
+        for length in 8..bytes.len() - 1 {
+            assert!(unpacked(dir.path(), &bytes[..length]).is_err(), "cut to {length} of {}", bytes.len());
+        }
+        for at in 0..bytes.len() {
+            for bit in [1, 0x40] {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= bit;
+                fuzz_unpack(&flipped);
+            }
+        }
+        let with = |from: &str, to: &str| {
+            let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
+            let mut other = bytes.clone();
+            other[at..at + to.len()].copy_from_slice(to.as_bytes());
+            other
+        };
+        assert!(said(&with("2.0\n", "3.0\n")).contains("3.0"));
+        assert!(said(&with("data.tar", "date.tar")).contains("before data.tar"));
+        assert!(said(&with("debian-binary", "object.o     ")).contains("an ar archive"));
+        assert!(said(&with("data.tar.xz", "data.tar/  ")[..80]).contains("cut off"));
+        // As GNU ar writes names.
+        assert!(unpacked(dir.path(), &with("debian-binary   ", "debian-binary/  ")).is_ok());
+    }
+
+    /// The packages of the archive, against dpkg-deb.
+    #[test]
+    fn debians_packages_give_what_dpkg_gives() {
+        let debs = std::env::var_os("DKMS_TEST_BUILD").map(PathBuf::from).unwrap_or_default().join("debs");
+        let names = dkms_sys::fs::list_dir_optional(&debs).unwrap_or_default();
+        let names: Vec<_> = names.iter().filter(|n| n.to_string_lossy().contains("-dkms_")).collect();
+        if names.is_empty() || dkms_sys::process::which("dpkg-deb", dkms_sys::process::DEFAULT_PATH).is_none()
+        {
+            eprintln!("skipped: no dpkg-deb, or no packages below DKMS_TEST_BUILD (tests/fetch.sh)");
+            return;
+        }
+        for name in names {
+            let dir = tempfile::tempdir().expect("tempdir");
+            let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
+            unpack(&debs.join(name), &ours, &Limits::default()).unwrap_or_else(|e| panic!("{e}"));
+            let run = |program: &str, words: &[&Path]| {
+                let done = Command::new(program).args(words).run().expect(program);
+                assert!(done.status.success(), "{program} {words:?}: {}", done.stderr_text());
+            };
+            run("dpkg-deb", &[Path::new("-x"), &debs.join(name), &theirs]);
+            run(
+                "diff",
+                &[
+                    Path::new("-r"),
+                    Path::new("--no-dereference"),
+                    &ours.join("usr/src"),
+                    &theirs.join("usr/src"),
+                ],
+            );
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Unpacking what may be hostile.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use dkms_sys::{IoError, fs};
+use tar::EntryType;
+
+use super::compression::Compression;
+use super::entries::{RawEntry, Trouble, walk};
+use super::error::ArchiveError;
+use super::names::Refusal;
+use super::names::{Kind, Tree};
+use super::package;
+
+/// How much an archive may unpack to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes in all files.
+    pub max_bytes: u64,
+    /// Files, directories and links.
+    pub max_entries: u64,
+}
+
+impl Default for Limits {
+    /// 8 GiB in 500,000 entries: several times the largest driver packages with many kernels.
+    fn default() -> Self {
+        Limits { max_bytes: 8 << 30, max_entries: 500_000 }
+    }
+}
+
+/// What an entry became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A directory.
+    Directory,
+    /// A file (hard links become files of their own).
+    File,
+    /// A symbolic link, with where it points: never out of the unpacked directory.
+    Symlink(String),
+}
+
+/// One entry that was unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name below the directory, without a leading `./`.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What kind of archive it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A tar archive; all of it was unpacked.
+    Tar,
+    /// A package: of what it would install, the sources in `usr/src` and tarballs of built modules
+    /// (`usr/share/NAME/*.dkms.tar.*`) were unpacked.
+    Package,
+}
+
+/// What was unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// What kind of archive it was, by its first bytes.
+    pub format: Format,
+    /// How the archive (of a package, its `data.tar`) was compressed.
+    pub compression: Compression,
+    /// The entries in the archive's order; a name that came twice is in it twice.
+    pub entries: Vec<Entry>,
+    /// Bytes in files.
+    pub bytes: u64,
+}
+
+impl Unpacked {
+    /// The first of [`Unpacked::links_leaving`].
+    pub fn link_leaving<'a>(&'a self, directory: &'a str) -> Option<&'a Entry> {
+        self.links_leaving(directory).next()
+    }
+
+    /// The links below `directory` that point out of it (though not out of the archive): they would dangle, or reach a
+    /// stranger, if that directory were moved elsewhere.
+    pub fn links_leaving<'a>(&'a self, directory: &'a str) -> impl Iterator<Item = &'a Entry> {
+        let base = if directory.is_empty() { 0 } else { directory.matches('/').count() + 1 };
+        self.entries.iter().filter(move |entry| {
+            let EntryKind::Symlink(target) = &entry.kind else { return false };
+            let below = Path::new(&entry.name).starts_with(directory);
+            let climbs = target.split('/').filter(|p| *p == "..").count();
+            below && climbs > entry.name.matches('/').count().saturating_sub(base)
+        })
+    }
+}
+
+/// Unpacks a tar archive, compressed in whatever way its first bytes say, or what concerns dkms of a Debian package,
+/// into the directory `into` (made when missing, else it must be empty).
+///
+/// Files become the effective user's, modes are cut to 0755 (the owner can always read and write), modification times
+/// are kept. Refused with all of it, leaving nothing behind: names that are absolute, climb, have control characters
+/// or are no text; links out of the archive; entries through links; devices and pipes; setuid and setgid files; the
+/// same name as different things; what is cut off, corrupt, or beyond `limits`.
+pub fn unpack(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
+    unpack_as(Format::Tar, archive, into, limits)
+}
+
+/// Unpacks what concerns dkms of a tar archive with all that a package would install.
+pub fn unpack_payload(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
+    unpack_as(Format::Package, archive, into, limits)
+}
+
+fn unpack_as(tar: Format, archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
+    let source = open(archive)?;
+    let existed = fs::is_real_dir(into);
+    if existed && !fs::list_dir(into)?.is_empty() {
+        return Err(ArchiveError::NotEmpty(into.to_owned()));
+    }
+    let made = if existed { Vec::new() } else { fs::create_dir_all(into)? };
+    let place = fs::canonicalize(into)?;
+    let mut disk = Disk { place: place.clone(), directories: Vec::new() };
+    let result = read_all(tar, source, place.as_os_str().len() + 1, limits, &mut disk)
+        .and_then(|unpacked| disk.finish().map(|()| unpacked).map_err(Problem::Io));
+    result.map_err(|problem| {
+        for name in fs::list_dir(into).unwrap_or_default() {
+            let _ = fs::remove_tree(into.join(name));
+        }
+        for dir in made.iter().rev() {
+            let _ = fs::remove_empty_dirs(dir, dir.parent().unwrap_or(dir));
+        }
+        problem.into_error(archive, limits)
+    })
+}
+
+fn open(archive: &Path) -> Result<File, ArchiveError> {
+    if fs::metadata(archive)?.is_file() {
+        Ok(fs::open(archive)?)
+    } else {
+        Err(ArchiveError::NotAnArchive {
+            path: archive.to_owned(),
+            looks_like: Some("a directory or device"),
+        })
+    }
+}
+
+/// Unpacks from memory into nothing: everything [`unpack`] does but the disk. For fuzzing; must never panic.
+#[doc(hidden)]
+pub fn fuzz_unpack(data: &[u8]) {
+    let limits = Limits { max_bytes: 16 << 20, max_entries: 10_000 };
+    let _ = read_all(Format::Tar, data, 40, &limits, &mut Nowhere);
+}
+
+/// What can end the reading; the archive's name is put to it later.
+#[derive(Debug)]
+pub(super) enum Problem {
+    Io(IoError),
+    Below(Trouble),
+    Refused { entry: String, why: Refusal },
+    TooManyBytes,
+    TooManyEntries,
+}
+
+impl From<Trouble> for Problem {
+    fn from(trouble: Trouble) -> Self {
+        Problem::Below(trouble)
+    }
+}
+
+impl Problem {
+    fn into_error(self, archive: &Path, limits: &Limits) -> ArchiveError {
+        let path = archive.to_owned();
+        match self {
+            Problem::Io(e) => ArchiveError::Io(e),
+            Problem::Refused { entry, why } => ArchiveError::Refused { path, entry, why },
+            Problem::TooManyBytes | Problem::Below(Trouble::TooBig) => {
+                ArchiveError::TooBig { path, limit: limits.max_bytes, unit: "bytes" }
+            }
+            Problem::TooManyEntries => {
+                ArchiveError::TooBig { path, limit: limits.max_entries, unit: "entries" }
+            }
+            Problem::Below(Trouble::NotTar) => {
+                ArchiveError::NotAnArchive { looks_like: looks_like(archive), path }
+            }
+            Problem::Below(Trouble::Damaged(reason)) => ArchiveError::Damaged { path, reason },
+        }
+    }
+}
+
+/// The formats people confuse with tar.
+fn looks_like(archive: &Path) -> Option<&'static str> {
+    let mut start = Vec::new();
+    fs::open(archive).ok()?.take(8).read_to_end(&mut start).ok()?;
+    Some(match start.as_slice() {
+        [] => "an empty file",
+        [b'P', b'K', 3, 4, ..] => "a zip archive",
+        [b'!', b'<', b'a', b'r', b'c', b'h', ..] => {
+            "an ar archive, though no Debian package that can be read here"
+        }
+        [0xed, 0xab, 0xee, 0xdb, ..] => "an RPM package",
+        [0x7f, b'E', b'L', b'F', ..] => "a program or module",
+        [b'0', b'7', b'0', b'7', b'0', ..] => "a cpio archive",
+        [b'7', b'z', 0xbc, 0xaf, ..] => "a 7-Zip archive",
+        _ => return None,
+    })
+}
+
+/// Where entries go. Names are relative and were let in by [`Tree`].
+pub(super) trait Sink {
+    fn directory(&mut self, name: &str, mode: u32, mtime: u64) -> Result<(), IoError>;
+    /// Returns the bytes it took.
+    fn file(&mut self, name: &str, mode: u32, mtime: u64, contents: &mut dyn Read) -> Result<u64, Problem>;
+    fn symlink(&mut self, name: &str, target: &str) -> Result<(), IoError>;
+    /// Returns the bytes of the copy.
+    fn copy(&mut self, name: &str, of: &str) -> Result<u64, IoError>;
+}
+
+/// `tar`: what a tar archive is, if it is one and no Debian package.
+pub(super) fn read_all(
+    tar: Format,
+    mut source: impl Read,
+    room_taken: usize,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<Unpacked, Problem> {
+    let mut start = [0u8; package::AR.len()];
+    let size = package::fill(&mut source, &mut start)?;
+    if start == package::AR {
+        let mut data = package::data(source)?;
+        let unpacked = read_tar(&mut data, Format::Package, room_taken, limits, sink)?;
+        // What follows the compressed archive within the member.
+        std::io::copy(&mut data, &mut std::io::sink()).map_err(reading)?;
+        return if data.limit() == 0 { Ok(unpacked) } else { Err(cut_off()) };
+    }
+    let start = start.get(..size).unwrap_or_default();
+    read_tar(start.chain(source), tar, room_taken, limits, sink)
+}
+
+fn cut_off() -> Problem {
+    Trouble::Damaged("it is cut off".to_owned()).into()
+}
+
+fn read_tar(
+    source: impl Read,
+    format: Format,
+    room_taken: usize,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<Unpacked, Problem> {
+    let mut tree = Tree::new(room_taken);
+    let mut unpacked = Unpacked { format, compression: Compression::None, entries: Vec::new(), bytes: 0 };
+    // Headers and padding, and as much again for long names.
+    let overhead = limits.max_entries.saturating_mul(4096).saturating_add(1 << 20);
+    unpacked.compression = walk(source, limits.max_bytes.saturating_add(overhead), |raw, contents| {
+        if format == Format::Package && package::passed_over(&raw.name) {
+            return Ok(());
+        }
+        let entry = take_entry(raw, contents, &mut tree, limits, &mut unpacked.bytes, sink)?;
+        unpacked.entries.extend(entry);
+        let count = tree.len().max(unpacked.entries.len()) as u64;
+        if count > limits.max_entries { Err(Problem::TooManyEntries) } else { Ok(()) }
+    })?;
+    Ok(unpacked)
+}
+
+fn take_entry(
+    raw: &RawEntry,
+    contents: &mut dyn Read,
+    tree: &mut Tree,
+    limits: &Limits,
+    bytes: &mut u64,
+    sink: &mut dyn Sink,
+) -> Result<Option<Entry>, Problem> {
+    let refuse = |why| Problem::Refused { entry: String::from_utf8_lossy(&raw.name).into_owned(), why };
+    let kind = kind_of(raw).map_err(refuse)?;
+    if !matches!(kind, Kind::File) && raw.size != 0 {
+        return Err(Trouble::Damaged("a directory or link in it has contents".to_owned()).into());
+    }
+    if matches!(kind, Kind::File) && raw.mode & 0o6000 != 0 {
+        return Err(refuse(Refusal::SetId));
+    }
+    let admitted = tree.admit(&raw.name, kind).map_err(refuse)?;
+    if admitted.name.is_empty() {
+        return Ok(None);
+    }
+    if bytes.saturating_add(raw.size) > limits.max_bytes {
+        return Err(Problem::TooManyBytes);
+    }
+    let name = admitted.name;
+    let kind = match (kind, admitted.target) {
+        (Kind::Directory, _) => {
+            sink.directory(&name, raw.mode, raw.mtime).map_err(Problem::Io)?;
+            EntryKind::Directory
+        }
+        (Kind::Symlink(_), Some(target)) => {
+            if !admitted.again {
+                sink.symlink(&name, &target).map_err(Problem::Io)?;
+            }
+            EntryKind::Symlink(target)
+        }
+        (Kind::HardLink(_), Some(target)) => {
+            *bytes = bytes.saturating_add(sink.copy(&name, &target).map_err(Problem::Io)?);
+            if *bytes > limits.max_bytes {
+                return Err(Problem::TooManyBytes);
+            }
+            EntryKind::File
+        }
+        _ => {
+            let size = sink.file(&name, raw.mode, raw.mtime, contents)?;
+            if size != raw.size {
+                return Err(cut_off());
+            }
+            *bytes = bytes.saturating_add(size);
+            EntryKind::File
+        }
+    };
+    Ok(Some(Entry { name, kind }))
+}
+
+fn kind_of(raw: &RawEntry) -> Result<Kind<'_>, Refusal> {
+    Ok(match raw.kind {
+        EntryType::Directory => Kind::Directory,
+        // Archives from before directories had a type of their own.
+        EntryType::Regular | EntryType::Continuous if raw.name.ends_with(b"/") => Kind::Directory,
+        EntryType::Regular | EntryType::Continuous => Kind::File,
+        EntryType::Symlink => Kind::Symlink(&raw.link),
+        EntryType::Link => Kind::HardLink(&raw.link),
+        EntryType::Char | EntryType::Block => return Err(Refusal::Kind("device")),
+        EntryType::Fifo => return Err(Refusal::Kind("named pipe")),
+        EntryType::GNUSparse => return Err(Refusal::Kind("sparse file")),
+        _ => return Err(Refusal::Kind("thing of an unknown kind")),
+    })
+}
+
+/// Everything is read and forgotten.
+pub(super) struct Nowhere;
+
+impl Sink for Nowhere {
+    fn directory(&mut self, _: &str, _: u32, _: u64) -> Result<(), IoError> {
+        Ok(())
+    }
+
+    fn file(&mut self, _: &str, _: u32, _: u64, contents: &mut dyn Read) -> Result<u64, Problem> {
+        std::io::copy(contents, &mut std::io::sink()).map_err(reading)
+    }
+
+    fn symlink(&mut self, _: &str, _: &str) -> Result<(), IoError> {
+        Ok(())
+    }
+
+    fn copy(&mut self, _: &str, _: &str) -> Result<u64, IoError> {
+        Ok(0)
+    }
+}
+
+fn reading(e: std::io::Error) -> Problem {
+    Problem::Below(Trouble::Damaged(e.to_string()))
+}
+
+/// Everything goes below `place`, whose parents in the archive are directories that we made ourselves.
+struct Disk {
+    place: PathBuf,
+    /// Modes and times are set last: a read-only directory could not be filled.
+    directories: Vec<(PathBuf, u32, u64)>,
+}
+
+impl Disk {
+    fn parent(&self, path: &Path) -> Result<(), IoError> {
+        fs::create_dir_all(path.parent().unwrap_or(&self.place)).map(drop)
+    }
+
+    fn finish(&mut self) -> Result<(), IoError> {
+        // Children first: making them has changed their parents' times.
+        for (path, mode, mtime) in self.directories.drain(..).rev() {
+            fs::set_mode(&path, mode & 0o755 | 0o700)?;
+            fs::set_modified(&path, time(mtime))?;
+        }
+        Ok(())
+    }
+}
+
+fn time(seconds: u64) -> SystemTime {
+    // Times that no clock can show are no reason to fail.
+    SystemTime::UNIX_EPOCH
+        .checked_add(Duration::from_secs(seconds.min(1 << 40)))
+        .unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+impl Sink for Disk {
+    fn directory(&mut self, name: &str, mode: u32, mtime: u64) -> Result<(), IoError> {
+        let path = self.place.join(name);
+        self.parent(&path)?;
+        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(IoError::new("create directory", path, e));
+            }
+            _ => self.directories.push((path, mode, mtime)),
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, name: &str, mode: u32, mtime: u64, contents: &mut dyn Read) -> Result<u64, Problem> {
+        let path = self.place.join(name);
+        let error = |e| Problem::Io(IoError::new("write", &path, e));
+        self.parent(&path).map_err(Problem::Io)?;
+        fs::remove_file(&path).map_err(Problem::Io)?;
+        // A new file: whatever has this name is an error.
+        #[allow(clippy::disallowed_methods)]
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(error)?;
+        let size = transfer(contents, &mut file).map_err(|e| match e {
+            Transfer::Read(e) => reading(e),
+            Transfer::Write(e) => error(e),
+        })?;
+        file.set_permissions(std::fs::Permissions::from_mode(mode & 0o755 | 0o600)).map_err(error)?;
+        file.set_modified(time(mtime)).map_err(error)?;
+        Ok(size)
+    }
+
+    fn symlink(&mut self, name: &str, target: &str) -> Result<(), IoError> {
+        let path = self.place.join(name);
+        self.parent(&path)?;
+        fs::symlink(target, path)
+    }
+
+    fn copy(&mut self, name: &str, of: &str) -> Result<u64, IoError> {
+        let path = self.place.join(name);
+        self.parent(&path)?;
+        fs::copy_file(self.place.join(of), path)
+    }
+}
+
+enum Transfer {
+    Read(std::io::Error),
+    Write(std::io::Error),
+}
+
+/// Copies, and tells whether reading or writing failed: a corrupt archive and a full disk need different words.
+fn transfer(from: &mut dyn Read, to: &mut File) -> Result<u64, Transfer> {
+    use std::io::Write;
+    let mut chunk = vec![0u8; 128 * 1024];
+    let mut total = 0u64;
+    loop {
+        match from.read(&mut chunk) {
+            Ok(0) => return Ok(total),
+            Ok(size) => {
+                to.write_all(chunk.get(..size).unwrap_or_default()).map_err(Transfer::Write)?;
+                total = total.saturating_add(size as u64);
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Transfer::Read(e)),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Writing archives: the same files give the same bytes, and the file appears whole or not at all.
+
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::io::{BufWriter, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use dkms_sys::fs;
+use tar::{Builder, EntryType, Header};
+
+use super::compression::Compression;
+use super::error::ArchiveError;
+
+/// What a member is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file, or a directory with all it holds. The path itself is followed if it is a link; links below are kept.
+    Path(PathBuf),
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
+/// Something to be archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name in the archive, relative: `dkms_source_tree`.
+    pub name: String,
+    /// What it is made of.
+    pub source: Source,
+    /// Its permission bits; `None` keeps those of the file, and means 0644 for bytes.
+    pub mode: Option<u32>,
+    /// Its modification time in seconds since 1970; `None` keeps that of the file, and means 0 for bytes.
+    pub mtime: Option<u64>,
+}
+
+impl Member {
+    /// A file or directory, with its own modes and times.
+    pub fn path(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Member { name: name.into(), source: Source::Path(path.into()), mode: None, mtime: None }
+    }
+
+    /// A file made here, with mode 0644.
+    pub fn bytes(name: impl Into<String>, bytes: impl Into<Vec<u8>>, mtime: u64) -> Self {
+        Member { name: name.into(), source: Source::Bytes(bytes.into()), mode: None, mtime: Some(mtime) }
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// How it is compressed.
+    pub compression: Compression,
+    /// Files, directories and links in it.
+    pub entries: u64,
+    /// The size of the file.
+    pub size: u64,
+    /// Sockets, devices and named pipes that are not in it.
+    pub left_out: Vec<PathBuf>,
+}
+
+/// Writes a GNU tar archive to `dest`, compressed as its name says, in one step (a file beside it is renamed over it).
+///
+/// Entries are sorted by name and belong to root; modification times are kept but never later than
+/// `source_date_epoch` (seconds since 1970, as the environment variable of reproducible builds has it). Setuid and
+/// setgid bits are dropped. Sockets, devices and named pipes are left out. Two members of one name are an error.
+pub fn write(
+    dest: &Path,
+    members: &[Member],
+    source_date_epoch: Option<u64>,
+) -> Result<Written, ArchiveError> {
+    let compression = Compression::from_name(dest);
+    let mut left_out = Vec::new();
+    let plan = plan(members, &mut left_out)?;
+    let mut failure = None;
+    let result = fs::replace_with(dest, 0o644, |file| {
+        let mut out = Encoder::new(BufWriter::with_capacity(128 * 1024, file), compression)?;
+        let mut builder = Builder::new(&mut out);
+        for (name, item) in &plan {
+            if let Err(e) = append(&mut builder, name, item, source_date_epoch) {
+                return Err(match e {
+                    Append::Write(e) => e,
+                    Append::Member(e) => {
+                        failure = Some(e);
+                        std::io::Error::other("a member cannot be read")
+                    }
+                });
+            }
+        }
+        builder.into_inner()?;
+        out.finish()
+    });
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    result?;
+    Ok(Written { compression, entries: plan.len() as u64, size: fs::metadata(dest)?.len(), left_out })
+}
+
+/// Everything that will be written, by name in the archive: the order of the keys is the order in the file.
+pub(super) type Plan = BTreeMap<Vec<u8>, Item>;
+
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) what: What,
+    pub(super) mode: u32,
+    pub(super) mtime: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Directory,
+    File(PathBuf, u64),
+    Bytes(Vec<u8>),
+    Symlink(PathBuf),
+}
+
+/// Looks up everything that the members are made of; sockets, devices and named pipes among it are `left_out`.
+pub(super) fn plan(members: &[Member], left_out: &mut Vec<PathBuf>) -> Result<Plan, ArchiveError> {
+    let mut plan = Plan::new();
+    for member in members {
+        plan_member(&mut plan, member, left_out)?;
+    }
+    Ok(plan)
+}
+
+fn plan_member(plan: &mut Plan, member: &Member, left_out: &mut Vec<PathBuf>) -> Result<(), ArchiveError> {
+    let name = member.name.trim_end_matches('/');
+    let sound =
+        !name.is_empty() && !name.starts_with('/') && name.split('/').all(|p| !matches!(p, "" | "." | ".."));
+    if !sound {
+        return Err(bad(
+            Path::new(&member.name),
+            "its name in the archive must be relative and without dots",
+        ));
+    }
+    match &member.source {
+        Source::Bytes(bytes) => {
+            let item = Item {
+                what: What::Bytes(bytes.clone()),
+                mode: member.mode.unwrap_or(0o644) & 0o777,
+                mtime: member.mtime.unwrap_or(0),
+            };
+            put(plan, name.as_bytes().to_vec(), item, Path::new(name))
+        }
+        Source::Path(path) => {
+            let real = fs::canonicalize(path)?;
+            plan_path(plan, name.as_bytes().to_vec(), &real, Some(member), left_out)
+        }
+    }
+}
+
+fn plan_path(
+    plan: &mut Plan,
+    name: Vec<u8>,
+    path: &Path,
+    member: Option<&Member>,
+    left_out: &mut Vec<PathBuf>,
+) -> Result<(), ArchiveError> {
+    let meta = fs::symlink_metadata(path)?;
+    let kind = meta.file_type();
+    let what = if kind.is_dir() {
+        What::Directory
+    } else if kind.is_file() {
+        What::File(path.to_owned(), meta.len())
+    } else if kind.is_symlink() {
+        What::Symlink(fs::read_link(path)?)
+    } else {
+        left_out.push(path.to_owned());
+        return Ok(());
+    };
+    let item = Item {
+        what,
+        mode: member.and_then(|m| m.mode).unwrap_or(meta.mode()) & 0o777,
+        mtime: member.and_then(|m| m.mtime).unwrap_or(seconds(&meta)),
+    };
+    put(plan, name.clone(), item, path)?;
+    if kind.is_dir() {
+        for child in fs::list_dir(path)? {
+            let mut below = name.clone();
+            below.push(b'/');
+            below.extend_from_slice(child.as_bytes());
+            plan_path(plan, below, &path.join(child), None, left_out)?;
+        }
+    }
+    Ok(())
+}
+
+fn seconds(meta: &Metadata) -> u64 {
+    u64::try_from(meta.mtime()).unwrap_or(0)
+}
+
+fn put(plan: &mut Plan, name: Vec<u8>, item: Item, path: &Path) -> Result<(), ArchiveError> {
+    let both_directories =
+        |before: &Item| matches!((&before.what, &item.what), (What::Directory, What::Directory));
+    match plan.get(&name) {
+        Some(before) if !both_directories(before) => {
+            Err(bad(path, "another member has the same name in the archive"))
+        }
+        _ => {
+            plan.insert(name, item);
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn bad(path: &Path, reason: &'static str) -> ArchiveError {
+    ArchiveError::BadMember { path: path.to_owned(), reason }
+}
+
+enum Append {
+    Write(std::io::Error),
+    Member(ArchiveError),
+}
+
+fn append(
+    builder: &mut Builder<impl Write>,
+    name: &[u8],
+    item: &Item,
+    epoch: Option<u64>,
+) -> Result<(), Append> {
+    let path = Path::new(std::ffi::OsStr::from_bytes(name));
+    let mut header = Header::new_gnu();
+    header.set_mode(item.mode);
+    header.set_mtime(epoch.map_or(item.mtime, |limit| item.mtime.min(limit)));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_username("root").and_then(|()| header.set_groupname("root")).map_err(Append::Write)?;
+    header.set_size(0);
+    match &item.what {
+        What::Directory => {
+            header.set_entry_type(EntryType::Directory);
+            builder.append_data(&mut header, path.join(""), std::io::empty()).map_err(Append::Write)
+        }
+        What::Symlink(target) => {
+            header.set_entry_type(EntryType::Symlink);
+            header.set_mode(0o777);
+            builder.append_link(&mut header, path, target).map_err(Append::Write)
+        }
+        What::Bytes(bytes) => {
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, path, bytes.as_slice()).map_err(Append::Write)
+        }
+        What::File(source, size) => {
+            header.set_size(*size);
+            let file = fs::open_bounded(source, fs::Limit::COPIED).map_err(|e| Append::Member(e.into()))?;
+            let mut exact = Exact { file: file.take(*size), left: *size };
+            builder.append_data(&mut header, path, &mut exact).map_err(|e| {
+                if exact.left > 0 && e.kind() == std::io::ErrorKind::UnexpectedEof {
+                    Append::Member(bad(source, "it became shorter while it was read"))
+                } else {
+                    Append::Write(e)
+                }
+            })
+        }
+    }
+}
+
+/// A file that must give as many bytes as its header says: a log may be growing, a build may be running.
+struct Exact {
+    file: std::io::Take<File>,
+    left: u64,
+}
+
+impl Read for Exact {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let size = self.file.read(buffer)?;
+        self.left = self.left.saturating_sub(size as u64);
+        if size == 0 && self.left > 0 && !buffer.is_empty() {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(size)
+    }
+}
+
+/// The compressors behind one face.
+pub(super) enum Encoder<W: Write> {
+    Plain(W),
+    Gzip(flate2::write::GzEncoder<W>),
+    Xz(liblzma::write::XzEncoder<W>),
+    Zstd(zstd::stream::write::Encoder<'static, W>),
+    Bzip2(bzip2::write::BzEncoder<W>),
+}
+
+impl<W: Write> Encoder<W> {
+    pub(super) fn new(inner: W, compression: Compression) -> std::io::Result<Self> {
+        Ok(match compression {
+            Compression::None => Encoder::Plain(inner),
+            // No name and no time in the gzip header.
+            Compression::Gzip => {
+                Encoder::Gzip(flate2::GzBuilder::new().write(inner, flate2::Compression::new(6)))
+            }
+            Compression::Xz => Encoder::Xz(liblzma::write::XzEncoder::new(inner, 6)),
+            Compression::Zstd => Encoder::Zstd(zstd::stream::write::Encoder::new(inner, 9)?),
+            Compression::Bzip2 => {
+                Encoder::Bzip2(bzip2::write::BzEncoder::new(inner, bzip2::Compression::best()))
+            }
+        })
+    }
+
+    pub(super) fn finish(self) -> std::io::Result<()> {
+        let mut inner = match self {
+            Encoder::Plain(inner) => inner,
+            Encoder::Gzip(encoder) => encoder.finish()?,
+            Encoder::Xz(encoder) => encoder.finish()?,
+            Encoder::Zstd(encoder) => encoder.finish()?,
+            Encoder::Bzip2(encoder) => encoder.finish()?,
+        };
+        inner.flush()
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Encoder::Plain(inner) => inner.write(bytes),
+            Encoder::Gzip(encoder) => encoder.write(bytes),
+            Encoder::Xz(encoder) => encoder.write(bytes),
+            Encoder::Zstd(encoder) => encoder.write(bytes),
+            Encoder::Bzip2(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Encoder::Plain(inner) => inner.flush(),
+            Encoder::Gzip(encoder) => encoder.flush(),
+            Encoder::Xz(encoder) => encoder.flush(),
+            Encoder::Zstd(encoder) => encoder.flush(),
+            Encoder::Bzip2(encoder) => encoder.flush(),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Takes the modules out of a build directory: checked, stripped, unsigned and uncompressed.
+
+use super::compile::Compiled;
+use super::{Context, mark};
+use crate::error::{Error, Result};
+use crate::ids::Build;
+use crate::session::Session;
+use dkms_conf::module_conf::ModuleEntry;
+use dkms_sys::fs::TempDir;
+use dkms_sys::process::{Command, Stream};
+use kmodule::elf::Module;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The results of a build before they are signed, in a directory that will become `K/A`. They depend on nothing but the
+/// inputs of the build: not on keys, compression or the destination.
+pub(crate) struct Collected {
+    /// Has `module/NAME.ko` for each module and, if the package has one, `module/Module.symvers`.
+    pub staging: Staging,
+    /// The modules, in the order of dkms.conf.
+    pub modules: Vec<CollectedModule>,
+}
+
+/// One module of [`Collected`].
+pub(crate) struct CollectedModule {
+    /// `DEST_MODULE_NAME`: the name of its file without `.ko`.
+    pub name: String,
+    /// Where it goes below `/lib/modules/K`.
+    pub destination: String,
+    /// From `.modinfo`.
+    pub vermagic: String,
+    /// From `.modinfo`, may be empty.
+    pub version: String,
+    /// From `.modinfo`, may be empty.
+    pub srcversion: String,
+}
+
+/// A temporary directory beside `K/A`. Dropping it removes it, and the directories above it that are empty then.
+pub(crate) struct Staging {
+    dir: Option<TempDir>,
+    kernel_dir: PathBuf,
+    version_dir: PathBuf,
+}
+
+impl Staging {
+    /// Creates it. The caller holds the lock of the package version, so what an earlier build left there is removed.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub(crate) fn new(session: &Session<'_>, build: &Build) -> Result<Self> {
+        let kernel_dir = session.layout.kernel_dir(build);
+        dkms_sys::fs::create_dir_all(&kernel_dir)?;
+        let mut staging =
+            Self { dir: None, version_dir: session.layout.version_dir(&build.package), kernel_dir };
+        mark::remove_staging(&staging.kernel_dir, build)?;
+        let dir = TempDir::new_in(&staging.kernel_dir, &format!(".tmp_{}_", build.kernel.arch))?;
+        staging.dir = Some(dir);
+        dkms_sys::fs::create_dir_all(staging.modules())?;
+        Ok(staging)
+    }
+
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.as_ref().map_or(&self.kernel_dir, TempDir::path)
+    }
+
+    /// The directory of the modules in it.
+    pub(crate) fn modules(&self) -> PathBuf {
+        self.path().join("module")
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        self.dir = None;
+        let _ = dkms_sys::fs::remove_empty_dirs(&self.kernel_dir, &self.version_dir);
+    }
+}
+
+/// Collects the modules that dkms.conf lists for this kernel.
+///
+/// # Errors
+/// A file is missing ([`Error::ModuleFileMissing`]), or is not a module for this kernel ([`Error::BadModule`]).
+pub(crate) fn collect(context: &Context<'_>, compiled: &Compiled<'_>) -> Result<Collected> {
+    let dir = compiled.dir;
+    let staging = Staging::new(context.session, context.build)?;
+    let entries = context.loaded.conf.modules.iter().zip(&context.exclusion.modules);
+    let wanted: Vec<&ModuleEntry> =
+        entries.filter_map(|(entry, excluded)| excluded.is_none().then_some(entry)).collect();
+    for entry in &wanted {
+        if !dkms_sys::fs::is_file(dir.join(built_file(entry))) {
+            return Err(Error::ModuleFileMissing(format!(
+                "make succeeded but did not produce {}, which dkms.conf lists, in {}",
+                built_file(entry).display(),
+                dir.display()
+            )));
+        }
+    }
+    // Some packages have none.
+    if dkms_sys::fs::exists(dir.join("Module.symvers")) {
+        let symvers = dkms_sys::fs::read_untrusted(dir, "Module.symvers", context.sandbox.owner())?;
+        dkms_sys::fs::create_new(staging.modules().join("Module.symvers"), &symvers, 0o644)?;
+    }
+    let modules = wanted.into_iter().map(|entry| collect_module(context, dir, entry, &staging));
+    Ok(Collected { modules: modules.collect::<Result<_>>()?, staging })
+}
+
+fn collect_module(
+    context: &Context<'_>,
+    dir: &Path,
+    entry: &ModuleEntry,
+    staging: &Staging,
+) -> Result<CollectedModule> {
+    let (session, name) = (context.session, built_file(entry));
+    let bytes = dkms_sys::fs::read_untrusted(dir, &name, context.sandbox.owner())?;
+    let module = check(&bytes, context.build, session.options.force)
+        .map_err(|reason| Error::BadModule { path: dir.join(&name), reason })?;
+    let bytes = if entry.strip { strip(context, &entry.dest_name, bytes)? } else { bytes };
+    let path = staging.modules().join(format!("{}.ko", entry.dest_name));
+    dkms_sys::fs::create_new(&path, &bytes, 0o644)?;
+    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+    Ok(CollectedModule {
+        name: entry.dest_name.clone(),
+        destination: destination(session, &entry.dest_location),
+        vermagic: text(module.modinfo.vermagic()),
+        version: text(module.modinfo.version()),
+        srcversion: text(module.modinfo.srcversion()),
+    })
+}
+
+/// Where a module goes below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.
+pub fn destination(session: &Session<'_>, written: &str) -> String {
+    if let Some(dir) = session.host.addon_modules_dir.as_deref().filter(|d| !d.is_empty()) {
+        return format!("/{}", dir.trim_matches('/'));
+    }
+    match session.host.distribution.as_ref().and_then(|d| d.destination()) {
+        Some(fixed) => fixed.to_owned(),
+        None => written.trim_end_matches('/').to_owned(),
+    }
+}
+
+/// Checks that these bytes are a kernel module for the kernel of this build.
+///
+/// # Errors
+/// Why they are not.
+pub fn check(bytes: &[u8], build: &Build, force: bool) -> std::result::Result<Module, String> {
+    let module = Module::parse(bytes).map_err(|e| e.to_string())?;
+    if !module.has_this_module {
+        return Err(
+            "it is an object file, but no kernel module (no .gnu.linkonce.this_module section)".into()
+        );
+    }
+    let kernel = &build.kernel;
+    if let Some((class, machine)) = kmodule::machine_of_arch(&kernel.arch) {
+        if (module.class, module.machine) != (class, machine) {
+            return Err(format!("it is built for another architecture than {}", kernel.arch));
+        }
+    }
+    match module.modinfo.vermagic_release() {
+        Some(release) if release == kernel.release || force => Ok(module),
+        Some(release) => {
+            Err(format!("it is built for kernel {release}, not for {} (vermagic)", kernel.release))
+        }
+        None => Err("it has no vermagic, so no kernel would load it".into()),
+    }
+}
+
+/// The file that dkms.conf names, below the build directory.
+fn built_file(entry: &ModuleEntry) -> PathBuf {
+    Path::new(&entry.built_location).join(format!("{}.ko", entry.built_name))
+}
+
+/// Removes a module's debugging symbols. The result of strip on an untrusted file is untrusted too, so it is checked.
+fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let (session, program) = (context.session, context.target.toolchain.strip_program());
+    let Some(path) = dkms_sys::process::which(program, &session.host.path) else {
+        session.warn(format!("{program} is not installed, so the module keeps its debugging symbols"));
+        return Ok(bytes);
+    };
+    let file = format!("{name}.ko");
+    let bad = |reason| Error::BadModule { path: file.clone().into(), reason };
+    let with_options = |command: Command| {
+        command.arg("-g").stdout(Stream::Null).stderr(Stream::Capture).timeout(Duration::from_secs(300))
+    };
+    let (done, stripped) = context.sandbox.change_file(session, &file, &bytes, with_options, &path)?;
+    if !done.status.success() {
+        let output = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+        return Err(bad(format!("{program} -g failed: {output}")));
+    }
+    check(&stripped, context.build, session.options.force)
+        .map_err(|reason| bad(format!("{program} -g damaged it: {reason}")))?;
+    Ok(stripped)
+}

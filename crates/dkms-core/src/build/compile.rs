@@ -1,0 +1,103 @@
+//! Runs PRE_BUILD and make in the build directory.
+
+use super::recipe::Recipe;
+use super::{Context, denied, diagnose, jobs, script};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use dkms_sys::fs::Limit;
+use dkms_sys::jobserver::Slots;
+use dkms_sys::process::Stream;
+use std::path::Path;
+
+/// A build directory in which make succeeded. Nothing in it is trusted.
+pub(crate) struct Compiled<'a> {
+    /// The build directory.
+    pub dir: &'a Path,
+}
+
+/// Runs PRE_BUILD and make, confined. Their output goes to make.log.
+///
+/// # Errors
+/// [`Error::ScriptFailed`]; [`Error::MakeFailed`] with the first real errors of the compiler.
+pub(crate) fn compile<'a>(
+    context: &'a Context<'_>,
+    recipe: &Recipe,
+    slot: Option<Slots<'_>>,
+) -> Result<Compiled<'a>> {
+    let (session, build) = (context.session, context.build);
+    let variables = context.script_variables(&[]);
+    script::run(context, "PRE_BUILD", context.loaded.conf.pre_build.as_deref(), &variables, &[])?;
+    session.tell(Event::Detail { text: recipe.line.clone() });
+    session.tell(Event::BuildStage { build: build.clone(), stage: "make".into() });
+    let _slots = match context.pool {
+        // It runs as many jobs as it likes, so it waits until it has all slots.
+        Some(pool) if recipe.fitted.share == jobs::Share::All => {
+            drop(slot);
+            Some(pool.acquire_all().map_err(|e| Error::Interrupted(e.0))?)
+        }
+        _ => slot,
+    };
+    make(context, recipe)?;
+    Ok(Compiled { dir: context.dir })
+}
+
+fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
+    let (session, log, path) = (context.session, context.log, &context.session.host.path);
+    // Without a pool there is no limit, and make keeps the number of jobs that it was given.
+    let pool = context.pool.filter(|_| recipe.fitted.share == jobs::Share::Pool);
+    let line = if context.pool.is_some() { &recipe.fitted.text } else { &recipe.line };
+    log.begin("Building module(s)", line)?;
+    if dkms_sys::process::which("make", path).is_none() {
+        let distribution = session.host.distribution.as_ref();
+        let package = distribution.map_or_else(|| "make".into(), |d| d.program_package("make"));
+        return Err(Error::ProgramMissing {
+            program: "make".into(),
+            purpose: "build modules".into(),
+            package,
+        });
+    }
+    let bash = dkms_sys::process::which("bash", path).unwrap_or_else(|| "/bin/bash".into());
+    let mut command = context
+        .sandbox
+        .command(bash)
+        .args(["--noprofile", "--norc", "-c", line])
+        .envs(recipe.environment.iter().cloned())
+        .stdout(log.stream()?)
+        .stderr(Stream::ToStdout);
+    if let Some(pool) = pool {
+        let [read, write] = pool.descriptors();
+        command = command.env("MAKEFLAGS", pool.makeflags()).pass_fd(read).pass_fd(write);
+    }
+    let done = context.sandbox.run(session, command, "build modules")?;
+    log.end(done.status.code_for_shell(), done.elapsed)?;
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(Error::MakeFailed {
+        build: context.build.clone(),
+        status: done.status.to_string(),
+        log: log.kept.clone(),
+        diagnosis: diagnosis(context)?,
+    })
+}
+
+/// The first real errors in make.log, and what they mean where that is certain.
+fn diagnosis(context: &Context<'_>) -> Result<crate::error::Diagnosis> {
+    let (session, package) = (context.session, &context.build.package);
+    let text = dkms_sys::fs::read_start(&context.log.path, Limit::LOG)?;
+    let text = String::from_utf8_lossy(&text);
+    let mut diagnosis = diagnose::diagnose(session, &text);
+    if context.sandbox.is_on() {
+        if let Some(denied) = denied::find(&text, &session.layout.build_dir(package)) {
+            diagnosis.meaning = Some(denied.explain(&session.layout.config_dir, &package.name));
+        }
+    }
+    if diagnosis.meaning.is_none() {
+        diagnosis.meaning = context.target.toolchain.missing.as_ref().map(|cc| {
+            format!(
+                "this kernel was compiled with {cc}, which is not installed; modules need the same compiler"
+            )
+        });
+    }
+    Ok(diagnosis)
+}

@@ -1,0 +1,272 @@
+//! The inputs of a build, described before make runs, from the very copy that is compiled.
+//!
+//! A fingerprint is the SHA-256 of sorted lines `name=value`. Two builds with the same fingerprint have the same inputs
+//! as far as the lines tell: the source after patches, the configuration, the commands, their environment, the kernel's
+//! configuration and symbols, and the tools by path, size and time. The headers themselves are represented by three
+//! files, which change with every kernel package. What does not change the compiled modules is left out: key,
+//! compression, destination, number of jobs, locks.
+
+use super::prepare::Prepared;
+use super::recipe::{Recipe, Variables};
+use super::{Context, jobs, target};
+use crate::conf::load::Loaded;
+use crate::digest;
+use crate::error::Result;
+use crate::hooks;
+use crate::tree::manifest::{Inputs, Stamp};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Increases whenever the way in which dkms builds changes what comes out of it.
+const BUILDER: u32 = 1;
+
+/// Variables that differ between two calls and are no input: the locks and job slots of this dkms, and what every shell
+/// sets for its own use.
+const NO_INPUT: [&str; 6] = [dkms_tree::lock::HELD, "MAKEFLAGS", "PWD", "OLDPWD", "SHLVL", "_"];
+
+/// What decides the result of one build.
+pub(crate) struct Fingerprint {
+    lines: BTreeMap<String, String>,
+    /// The same for people, as the manifest records it.
+    pub inputs: Inputs,
+}
+
+impl Fingerprint {
+    /// SHA-256 of the lines, in hexadecimal.
+    pub(crate) fn digest(&self) -> String {
+        let text: String = self.lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        digest::bytes(text.as_bytes())
+    }
+}
+
+/// Describes the inputs of a build. Nothing of the package has run yet but its patches.
+///
+/// # Errors
+/// A file of the copy or of the kernel cannot be read.
+pub(crate) fn describe(
+    context: &Context<'_>,
+    prepared: &Prepared<'_>,
+    recipe: &Recipe,
+) -> Result<Fingerprint> {
+    let kernel = context.target.inputs()?;
+    let inputs = Inputs {
+        source: digest_of_copy(prepared.dir)?,
+        directives: directives(context.loaded, |_| true),
+        patches: prepared.patches.clone(),
+        headers: context.target.headers.dir.clone(),
+        kernel_config: kernel.config.clone(),
+        compiler: context.target.toolchain.compiler.clone(),
+        make: recipe.line.clone(),
+        evaluated: context.loaded.evaluation(),
+    };
+    let mut lines = package_lines(context, prepared.dir, recipe, &inputs)?;
+    lines.extend(kernel_lines(context, kernel));
+    Ok(Fingerprint { lines, inputs })
+}
+
+fn package_lines(
+    context: &Context<'_>,
+    dir: &Path,
+    recipe: &Recipe,
+    inputs: &Inputs,
+) -> Result<BTreeMap<String, String>> {
+    let conf = &context.loaded.conf;
+    let mut lines = BTreeMap::from([
+        ("schema".to_owned(), "1".to_owned()),
+        ("builder".to_owned(), BUILDER.to_string()),
+        ("source".to_owned(), inputs.source.clone()),
+        // MAKE has its own line, for the number of jobs is often part of it.
+        ("directives".to_owned(), directives(context.loaded, |name| name != "MAKE")),
+        ("make".to_owned(), jobs::without_jobs(&recipe.line)),
+        ("env".to_owned(), environment(&context.session.host.environment, &recipe.environment)),
+    ]);
+    for (name, line) in [("PRE_BUILD", &conf.pre_build), ("POST_BUILD", &conf.post_build)] {
+        let Some(line) = line.as_deref().filter(|l| !l.is_empty()) else { continue };
+        let layout = context.session.layout;
+        // A script that make creates does not exist yet; what creates it is part of the source.
+        let file = hooks::locate(layout, &context.build.package, line, dir);
+        let digest = file.map(|f| digest::file(&f)).transpose()?.flatten().unwrap_or_default();
+        lines.insert(format!("script={name}"), format!("{digest} {line}"));
+    }
+    for (name, symvers) in &recipe.symbols {
+        let digest = digest::file(symvers)?.unwrap_or_default();
+        lines.insert(format!("depends={name}"), digest);
+    }
+    Ok(lines)
+}
+
+fn kernel_lines(context: &Context<'_>, inputs: &target::KernelInputs) -> Vec<(String, String)> {
+    let toolchain = &context.target.toolchain;
+    let kernel = &context.build.kernel;
+    let mut lines = vec![
+        ("arch".to_owned(), kernel.arch.clone()),
+        ("kernel".to_owned(), kernel.release.clone()),
+        ("config".to_owned(), inputs.config.clone()),
+        ("symvers".to_owned(), inputs.symvers.clone()),
+        ("autoconf".to_owned(), inputs.autoconf.clone()),
+        ("utsrelease".to_owned(), inputs.utsrelease.clone()),
+        ("btf".to_owned(), inputs.btf.to_string()),
+        ("compiler".to_owned(), toolchain.compiler.clone()),
+    ];
+    let variable = |name: &str, default: &'static str| {
+        let set = toolchain.environment.iter().find(|(n, _)| n == name);
+        set.map_or(default, |(_, value)| value.as_str())
+    };
+    let tools =
+        [variable("CC", "gcc"), variable("LD", "ld"), "as", "make", "pahole", toolchain.strip_program()];
+    for tool in tools {
+        lines.push((format!("tool={tool}"), stamp_of_tool(tool, &context.session.host.path)));
+    }
+    lines
+}
+
+/// Which file a program is: a package manager gives all files of a package version the same size and time everywhere.
+fn stamp_of_tool(name: &str, path: &OsStr) -> String {
+    let found = dkms_sys::process::which(name, path).and_then(|p| dkms_sys::fs::canonicalize(p).ok());
+    let stamp = found.and_then(|file: PathBuf| Stamp::of(&file).map(|stamp| (file, stamp)));
+    stamp.map_or_else(
+        || "absent".into(),
+        |(file, stamp)| format!("{} {} {}", file.display(), stamp.size, stamp.mtime),
+    )
+}
+
+/// Digest of the final directives whose names are wanted.
+fn directives(loaded: &Loaded, wanted: impl Fn(&str) -> bool) -> String {
+    let wanted = loaded.directives.iter().filter(|(name, _, _)| wanted(name));
+    let text: String = wanted.map(|(name, index, value)| format!("{name}[{index}]={value}\n")).collect();
+    digest::bytes(text.as_bytes())
+}
+
+/// Digest of the variables that make has: the inherited ones, overridden by those of the build.
+fn environment(inherited: &[(OsString, OsString)], of_build: &Variables) -> String {
+    let variables: BTreeMap<&OsStr, &OsStr> = inherited
+        .iter()
+        .chain(of_build)
+        .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        .filter(|(name, _)| !NO_INPUT.iter().any(|n| OsStr::new(n) == *name))
+        .collect();
+    let mut text = Vec::new();
+    for (name, value) in variables {
+        for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {
+            text.extend_from_slice(part);
+        }
+    }
+    digest::bytes(&text)
+}
+
+/// Digest of the copy of a source: names, kinds, execute bits, contents and link targets. Times and owners do not count, nor
+/// does the `make.log` that dkms shows there.
+fn digest_of_copy(dir: &Path) -> Result<String> {
+    let mut hash = digest::Hasher::new();
+    add_directory(dir, Path::new(""), &mut hash)?;
+    Ok(hash.finish())
+}
+
+/// Adds what is in the directory `below` of the copy, in the order of the names.
+fn add_directory(dir: &Path, below: &Path, hash: &mut digest::Hasher) -> Result<()> {
+    for name in dkms_sys::fs::list_dir(dir.join(below))? {
+        let name = below.join(name);
+        let path = dir.join(&name);
+        if name == Path::new("make.log") {
+            continue;
+        }
+        let field = |hash: &mut digest::Hasher, kind: &[u8], data: &[u8]| {
+            hash.update(kind);
+            hash.update(&(data.len() as u64).to_le_bytes());
+            hash.update(data);
+        };
+        field(hash, b"n", name.as_os_str().as_bytes());
+        if dkms_sys::fs::is_real_dir(&path) {
+            hash.update(b"d");
+            add_directory(dir, &name, hash)?;
+        } else if dkms_sys::fs::is_symlink(&path) {
+            field(hash, b"l", dkms_sys::fs::read_link(&path)?.as_os_str().as_bytes());
+        } else {
+            let file = dkms_sys::fs::open_untrusted(dir, &name, None)?;
+            let meta = file.metadata().map_err(|e| dkms_sys::IoError::new("examine", &path, e))?;
+            let executable = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0;
+            field(hash, if executable { b"x" } else { b"f" }, &meta.len().to_le_bytes());
+            hash.update_from(file, &path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn copy() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        std::fs::write(dir.path().join("sub/a.c"), "int a;\n").unwrap();
+        std::fs::write(dir.path().join("dkms.conf"), "x\n").unwrap();
+        symlink("a.c", dir.path().join("sub/link")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn equal_copies_have_equal_digests_and_every_change_shows() {
+        type Change = fn(&Path);
+        let original = digest_of_copy(copy().path()).unwrap();
+        assert_eq!(original, digest_of_copy(copy().path()).unwrap());
+        let changes: [(&str, Change); 8] = [
+            ("content", |d| std::fs::write(d.join("sub/a.c"), "int b;\n").unwrap()),
+            ("name", |d| std::fs::rename(d.join("sub/a.c"), d.join("sub/b.c")).unwrap()),
+            ("directory", |d| std::fs::rename(d.join("sub/a.c"), d.join("a.c")).unwrap()),
+            ("new file", |d| std::fs::write(d.join("new"), "").unwrap()),
+            ("new directory", |d| std::fs::create_dir(d.join("new")).unwrap()),
+            ("execute bit", |d| {
+                std::fs::set_permissions(d.join("sub/a.c"), PermissionsExt::from_mode(0o755)).unwrap();
+            }),
+            ("link target", |d| {
+                std::fs::remove_file(d.join("sub/link")).unwrap();
+                symlink("../dkms.conf", d.join("sub/link")).unwrap();
+            }),
+            ("kind", |d| {
+                std::fs::remove_file(d.join("sub/link")).unwrap();
+                std::fs::write(d.join("sub/link"), "a.c").unwrap();
+            }),
+        ];
+        for (what, change) in changes {
+            let dir = copy();
+            change(dir.path());
+            assert_ne!(original, digest_of_copy(dir.path()).unwrap(), "{what}");
+        }
+    }
+
+    #[test]
+    fn times_modes_that_do_not_matter_and_the_log_change_nothing() {
+        let dir = copy();
+        let before = digest_of_copy(dir.path()).unwrap();
+        std::fs::write(dir.path().join("make.log"), "log\n").unwrap();
+        std::fs::set_permissions(dir.path().join("dkms.conf"), PermissionsExt::from_mode(0o600)).unwrap();
+        dkms_sys::fs::set_modified(dir.path().join("dkms.conf"), std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(before, digest_of_copy(dir.path()).unwrap());
+        std::fs::write(dir.path().join("sub/make.log"), "part of the source\n").unwrap();
+        assert_ne!(before, digest_of_copy(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error() {
+        let dir = copy();
+        std::fs::hard_link(dir.path().join("dkms.conf"), dir.path().join("again")).unwrap();
+        assert!(digest_of_copy(dir.path()).is_err());
+    }
+
+    #[test]
+    fn the_environment_counts_but_not_the_locks_of_a_call() {
+        let pairs = |pairs: &[(&str, &str)]| -> Variables {
+            pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+        };
+        let empty = pairs(&[]);
+        let one = environment(&pairs(&[("A", "1"), ("B", "2")]), &empty);
+        assert_eq!(one, environment(&pairs(&[("B", "2"), ("A", "0")]), &pairs(&[("A", "1")])));
+        assert_eq!(one, environment(&pairs(&[("A", "1"), ("SHLVL", "3"), ("B", "2")]), &empty));
+        assert_ne!(one, environment(&pairs(&[("A", "1=\0B"), ("B", "2")]), &empty));
+        assert_ne!(one, environment(&pairs(&[("A", "1")]), &empty));
+    }
+}

@@ -1,0 +1,163 @@
+//! Moves a finished build to `K/A` with one rename, and runs POST_BUILD, which may look into it.
+
+use super::fingerprint::Fingerprint;
+use super::recipe::Variables;
+use super::sign::Signed;
+use super::{Context, script};
+use crate::error::Result;
+use crate::lock::Held;
+use crate::tree::manifest::{Excluded, Manifest, ModuleRecord, SCHEMA};
+use crate::tree::state;
+use dkms_sys::fs::{self, TempDir};
+use dkms_sys::sandbox::{Access, Part, Place};
+use std::path::Path;
+
+/// Places the modules of a build, with their manifest and log, in the tree. An earlier build is replaced; if anything
+/// fails, it is restored.
+///
+/// # Errors
+/// The tree cannot be written; POST_BUILD failed.
+pub(crate) fn place(context: &Context<'_>, signed: Signed, fingerprint: Fingerprint) -> Result<Manifest> {
+    let Signed { staging, modules } = signed;
+    let manifest = describe(context, modules, fingerprint);
+    fs::create_dir_all(staging.path().join("log"))?;
+    fs::copy_file(&context.log.path, staging.path().join("log/make.log"))?;
+    manifest.store(&staging.path().join(".manifest.json"))?;
+    fs::set_mode(staging.path(), 0o755)?;
+    exchange(context, staging.path(), manifest)
+}
+
+fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fingerprint) -> Manifest {
+    let (build, conf) = (context.build, &context.loaded.conf);
+    let excluded = conf.modules.iter().zip(&context.exclusion.modules);
+    Manifest {
+        schema: SCHEMA,
+        package: build.package.name.clone(),
+        version: build.package.version.clone(),
+        kernel: build.kernel.release.clone(),
+        arch: build.kernel.arch.clone(),
+        fingerprint: fingerprint.digest(),
+        inputs: fingerprint.inputs,
+        built_at: context.session.recorded_time(),
+        build_seconds: 0.0,
+        modules,
+        excluded: excluded
+            .filter_map(|(entry, why)| Some(Excluded { name: entry.dest_name.clone(), reason: why.clone()? }))
+            .collect(),
+        build_depends: conf.build_depends.clone(),
+        no_weak_modules: conf.no_weak_modules,
+        unconfined: match context.sandbox.is_on() {
+            true => context.sandbox.missing(),
+            false => vec!["the confinement is switched off".into()],
+        },
+        post_remove: conf.post_remove.clone(),
+        installed: None,
+    }
+}
+
+/// Renames `staging` to `K/A`, in exchange for an earlier build if there is one. A failure from here on undoes it.
+fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest) -> Result<Manifest> {
+    let (session, build) = (context.session, context.build);
+    let built = session.layout.built_dir(build);
+    // Nobody may install from it while it changes.
+    let replaced = fs::exists(&built);
+    let kernel = std::slice::from_ref(&build.kernel);
+    let locks = if replaced { crate::lock::install(session, kernel)? } else { Vec::new() };
+    // The installed modules are still those of the earlier build, whose record leads to them.
+    let earlier = Manifest::read(session.layout, build).unwrap_or_else(|e| {
+        session.warn(format!("{e}; its list of installed files is lost, so dkms searches for them instead"));
+        None
+    });
+    let installed = earlier.and_then(|manifest| manifest.installed);
+    let swapped = replaced && fs::exists(&built);
+    if context.loaded.conf.post_build.as_deref().is_some_and(|line| !line.is_empty()) {
+        context.mark().unfinished(staging)?;
+    }
+    if swapped {
+        crate::layers::exchange(staging, &built)?;
+    } else {
+        fs::rename_noreplace(staging, &built)?;
+    }
+    let finished = finish(context, Manifest { installed, ..manifest }, &locks);
+    if finished.is_ok() && context.mark().is_unfinished() {
+        context.mark().finished()?;
+    }
+    if finished.is_err() {
+        let undone = if swapped {
+            crate::layers::exchange(staging, &built)
+        } else {
+            fs::remove_tree(&built).map(drop)
+        };
+        if let Err(further) = undone {
+            session.warn(format!("{build}: {further}"));
+        }
+    }
+    finished
+}
+
+/// Runs POST_BUILD and completes the records of the build.
+fn finish(context: &Context<'_>, mut manifest: Manifest, locks: &[Held]) -> Result<Manifest> {
+    let (session, build, conf) = (context.session, context.build, &context.loaded.conf);
+    fs::sync_dir(session.layout.kernel_dir(build))?;
+    post_build(context, conf.post_build.as_deref(), &context.script_variables(locks))?;
+    fs::copy_file(&context.log.path, session.layout.make_log(build))?;
+    if conf.build_depends_rebuild {
+        remember_dependencies(context)?;
+    }
+    let reproducible = session.source_date_epoch().is_some();
+    manifest.build_seconds = if reproducible { 0.0 } else { context.started.elapsed().as_secs_f64() };
+    manifest.store(&session.layout.manifest(build))?;
+    Ok(manifest)
+}
+
+/// Runs POST_BUILD. It sees `K/A` as a copy that it may write, because ZFS puts headers for other packages there. New files
+/// in the copy are added to `K/A`; files that were there stay as they were checked and signed.
+fn post_build(context: &Context<'_>, line: Option<&str>, variables: &Variables) -> Result<()> {
+    let run = |places: &[Place]| script::run(context, "POST_BUILD", line, variables, places);
+    if line.is_none_or(str::is_empty) || !context.sandbox.is_on() {
+        return run(&[]);
+    }
+    let built = context.session.layout.built_dir(context.build);
+    let copy = TempDir::new_in(&context.session.options.tmp_location, "dkms-built")?;
+    let dir = copy.path().join("built");
+    fs::copy_tree(&built, &dir)?;
+    context.sandbox.give(&dir)?;
+    if dkms_sys::sandbox::lacks(Part::Mounts) {
+        // The copy cannot be shown at the path of K/A, so what the script writes there is refused.
+        return run(&[]);
+    }
+    run(&[Place { source: dir.clone(), target: built.clone(), access: Access::Write }])?;
+    add_new_files(context, &dir, Path::new(""), &built)
+}
+
+/// Copies the files of `dir` that `built` does not have. `below` is the directory in both.
+fn add_new_files(context: &Context<'_>, dir: &Path, below: &Path, built: &Path) -> Result<()> {
+    for name in fs::list_dir(dir.join(below))? {
+        let name = below.join(name);
+        let (from, to) = (dir.join(&name), built.join(&name));
+        if fs::is_real_dir(&from) {
+            if !fs::exists(&to) {
+                fs::create_dir_all(&to)?;
+            }
+            if fs::is_real_dir(&to) {
+                add_new_files(context, dir, &name, built)?;
+            }
+        } else if !fs::exists(&to) {
+            let bytes = fs::read_untrusted(dir, &name, context.sandbox.owner())?;
+            fs::create_new(&to, &bytes, 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a `.dep_NAME` file for each dependency: the version that this was built against.
+fn remember_dependencies(context: &Context<'_>) -> Result<()> {
+    let (layout, build) = (context.session.layout, context.build);
+    for name in &context.loaded.conf.build_depends {
+        if let Some(id) = state::installed_version(layout, name, &build.kernel) {
+            let file = layout.built_dir(build).join(format!(".dep_{name}"));
+            fs::write_atomic(&file, format!("{}\n", id.version).as_bytes(), 0o644)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! What a build runs: the make command as dkms.conf has it, and the environment of make and of the package's scripts.
+
+use super::{Target, jobs};
+use crate::conf::load::{Loaded, bad_regex};
+use crate::error::Result;
+use crate::hooks;
+use crate::ids::{Build, Kernel};
+use crate::lock::Held;
+use crate::session::Session;
+use crate::tree::{manifest::Manifest, state};
+use dkms_sys::process::{Command, Stream};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Variables to set for a child of a build, in addition to those that every child inherits.
+pub(crate) type Variables = Vec<(OsString, OsString)>;
+
+/// The commands of one build, decided before any of them runs.
+pub(crate) struct Recipe {
+    /// The make command that dkms.conf asks for.
+    pub line: String,
+    /// The same without numbers of jobs where make can take part in the pool of job slots.
+    pub fitted: jobs::Line,
+    /// Variables for make.
+    pub environment: Variables,
+    /// The Module.symvers of each package that this one depends on, with the package's name.
+    pub symbols: Vec<(String, PathBuf)>,
+}
+
+impl Recipe {
+    /// Decides what a build of this package for this kernel runs.
+    ///
+    /// # Errors
+    /// A MAKE_MATCH that does not compile; `build_environment` cannot be read.
+    pub(crate) fn new(
+        session: &Session<'_>,
+        target: &Target,
+        build: &Build,
+        loaded: &Loaded,
+    ) -> Result<Self> {
+        let line = command_line(session, build, loaded, target.toolchain.llvm)?;
+        let symbols = extra_symbols(session, &build.kernel, &loaded.conf.build_depends);
+        Ok(Self {
+            fitted: jobs::fit(&line),
+            line,
+            environment: make_variables(session, target, build, &symbols)?,
+            symbols,
+        })
+    }
+}
+
+/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default; followed by `LLVM=1` for a kernel that
+/// clang compiled. A leading bare `make` is followed by `-jN KERNELRELEASE=K`.
+///
+/// # Errors
+/// A MAKE_MATCH that does not compile.
+pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded, llvm: bool) -> Result<String> {
+    let release = &build.kernel.release;
+    let chosen = loaded
+        .conf
+        .make_command(release, &dkms_sys::regex::matches)
+        .map_err(|e| bad_regex(loaded, &e.to_string()))?;
+    let mut line = match chosen {
+        Some(line) => line.to_owned(),
+        None => format!(
+            "make -C {} M={}",
+            crate::kernel::headers::source_dir(session, release).display(),
+            session.layout.build_dir(&build.package).display()
+        ),
+    };
+    if llvm {
+        line.push_str(" LLVM=1");
+    }
+    if let Some(rest) = line.strip_prefix("make") {
+        if rest.is_empty() || rest.starts_with(char::is_whitespace) {
+            line = format!("make -j{} KERNELRELEASE={release}{rest}", session.jobs_word());
+        }
+    }
+    Ok(line)
+}
+
+/// Variables for PRE_BUILD and POST_BUILD: what dkms exports, the toolchain, and the locks that are held.
+pub(crate) fn script_variables<'a>(
+    session: &Session<'_>,
+    target: &Target,
+    build: &Build,
+    held: impl IntoIterator<Item = &'a Held>,
+) -> Variables {
+    let exported = hooks::variables(&build.package, Some(&build.kernel));
+    let toolchain = target.toolchain.environment.iter().cloned();
+    let all = exported.into_iter().chain(toolchain).chain([crate::lock::variable(session, held)]);
+    all.map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// Variables for make: what dkms exports, the toolchain, `build_environment`, and KBUILD_EXTRA_SYMBOLS.
+fn make_variables(
+    session: &Session<'_>,
+    target: &Target,
+    build: &Build,
+    symbols: &[(String, PathBuf)],
+) -> Result<Variables> {
+    let exported = hooks::variables(&build.package, Some(&build.kernel));
+    let own = exported.iter().chain(&target.toolchain.environment);
+    let mut variables: Variables = own.map(|(name, value)| (name.into(), value.into())).collect();
+    variables.extend(build_environment(session, target)?);
+    if !symbols.is_empty() {
+        let joined: Vec<String> = symbols.iter().map(|(_, p)| p.to_string_lossy().into_owned()).collect();
+        variables.push(("KBUILD_EXTRA_SYMBOLS".into(), joined.join(" ").into()));
+    }
+    Ok(variables)
+}
+
+/// The Module.symvers of every package that this one depends on, directly or through others.
+fn extra_symbols(session: &Session<'_>, kernel: &Kernel, depends: &[String]) -> Vec<(String, PathBuf)> {
+    let mut pending: Vec<String> = depends.to_vec();
+    let (mut seen, mut found) = (Vec::new(), Vec::new());
+    while let Some(name) = pending.pop() {
+        if seen.contains(&name) {
+            continue;
+        }
+        if let Some(id) = state::installed_version(session.layout, &name, kernel) {
+            let build = Build::new(&id, kernel);
+            let symvers = session.layout.module_dir(&build).join("Module.symvers");
+            if symvers.is_file() {
+                found.push((name.clone(), symvers));
+            }
+            if let Some(manifest) = Manifest::load(session.layout, &build) {
+                pending.extend(manifest.build_depends);
+            }
+        }
+        seen.push(name);
+    }
+    found
+}
+
+/// The variables that the file `build_environment` exports: bash sources it, and what it exports is read back.
+fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables> {
+    use std::os::unix::ffi::OsStringExt;
+    let Some(file) = target.framework.build_environment.as_deref().filter(|f| !f.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    if !Path::new(file).is_file() {
+        session.warn(format!("build_environment in framework.conf is {file}, which does not exist"));
+        return Ok(Vec::new());
+    }
+    let inherited = &session.host.environment;
+    let bash = dkms_sys::process::which("bash", &session.host.path).unwrap_or_else(|| "bash".into());
+    // The administrator's own file, not the package's: it runs unconfined.
+    let done = Command::new(bash)
+        .args(["--noprofile", "--norc", "-c", "source \"$1\" >/dev/null 2>&1; exec env -0", "dkms", file])
+        .envs(inherited.iter().cloned())
+        .stdout(Stream::Capture)
+        .stderr(Stream::Null)
+        .run()
+        .map_err(|e| hooks::process_error(session, &e, "read build_environment"))?;
+    let variables = done.stdout.split(|b| *b == 0).filter_map(|record| {
+        let at = record.iter().position(|b| *b == b'=')?;
+        let (name, value) = record.split_at(at);
+        let pair = (OsString::from_vec(name.to_vec()), OsString::from_vec(value.get(1..)?.to_vec()));
+        let of_shell = [b"_".as_slice(), b"SHLVL", b"PWD", b"OLDPWD"].contains(&name);
+        (!of_shell && !inherited.contains(&pair)).then_some(pair)
+    });
+    Ok(variables.collect())
+}

@@ -1,0 +1,58 @@
+//! PRE_BUILD and POST_BUILD: lines of shell that run as confined as the rest of the build.
+
+use super::recipe::Variables;
+use super::{Context, denied};
+use crate::error::{Error, Result};
+use crate::hooks::{self, Script};
+use dkms_sys::fs::Limit;
+use dkms_sys::process::Stream;
+use dkms_sys::sandbox::Place;
+use std::time::Instant;
+
+/// Runs a script, if dkms.conf has one. `places` are directories that it gets in addition to those of the build.
+///
+/// # Errors
+/// [`Error::ScriptFailed`]; the shell cannot be started.
+pub(crate) fn run(
+    context: &Context<'_>,
+    directive: &'static str,
+    line: Option<&str>,
+    variables: &Variables,
+    places: &[Place],
+) -> Result<()> {
+    let Some(line) = line.filter(|l| !l.is_empty()) else { return Ok(()) };
+    let (session, package) = (context.session, &context.build.package);
+    context.log.begin(&format!("Running {directive}"), line)?;
+    let started = Instant::now();
+    let directory = session.layout.build_dir(package);
+    let script = Script { directive, line, directory: &directory, environment: &[] };
+    let Some(program) = hooks::find(session, package, &script, context.dir) else { return Ok(()) };
+    hooks::announce(session, package, &script);
+    let shell_line = format!("{} {}", dkms_sys::process::quote(program.as_os_str()), hooks::arguments(line));
+    let command = context
+        .sandbox
+        .command_with(hooks::shell(session), places)
+        .args(["-c", &shell_line])
+        .envs(variables.iter().cloned())
+        .stdout(context.log.stream()?)
+        .stderr(Stream::ToStdout);
+    let status = context.sandbox.run(session, command, "run a package's script")?.status;
+    context.log.end(status.code_for_shell(), started.elapsed())?;
+    if status.success() {
+        return Ok(());
+    }
+    if context.sandbox.is_on() {
+        let text = dkms_sys::fs::read_text(&context.log.path, Limit::LOG).unwrap_or_default();
+        if let Some(denied) = denied::find(&text, &directory) {
+            session.warn(denied.explain(&session.layout.config_dir, &package.name));
+        }
+    }
+    Err(Error::ScriptFailed {
+        package: package.clone(),
+        directive,
+        command: line.to_owned(),
+        status: status.to_string(),
+        code: status.code_for_shell(),
+        log: Some(session.layout.failed_log(context.build)),
+    })
+}

@@ -1,0 +1,91 @@
+//! Signs and compresses collected modules, as this machine and this kernel want them.
+
+use super::Context;
+use super::collect::{Collected, CollectedModule, Staging};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::signing::Signing;
+use crate::tree::manifest::ModuleRecord;
+use dkms_conf::framework_conf::FrameworkConf;
+use kmodule::Compression;
+use kmodule::compress::Options;
+use std::path::{Path, PathBuf};
+
+/// The files of `K/A/module` as they will be installed.
+pub(crate) struct Signed {
+    /// The directory that will become `K/A`.
+    pub staging: Staging,
+    /// What the manifest records of each module.
+    pub modules: Vec<ModuleRecord>,
+}
+
+/// Signs each module with this machine's key, if modules for this kernel are signed, and compresses it.
+///
+/// # Errors
+/// The key cannot be read or used; the compression options of framework.conf are invalid.
+pub(crate) fn sign(context: &Context<'_>, collected: Collected) -> Result<Signed> {
+    let Collected { staging, modules } = collected;
+    let records = modules.into_iter().map(|module| sign_module(context, &staging, module));
+    Ok(Signed { modules: records.collect::<Result<_>>()?, staging })
+}
+
+fn sign_module(context: &Context<'_>, staging: &Staging, module: CollectedModule) -> Result<ModuleRecord> {
+    let (session, target) = (context.session, context.target);
+    let plain = staging.modules().join(format!("{}.ko", module.name));
+    let signature = match target.signing(session)? {
+        Signing::With(signer) => {
+            let stage = format!("signing {}.ko", module.name);
+            session.tell(Event::BuildStage { build: context.build.clone(), stage });
+            signer.sign(session, &plain)?
+        }
+        Signing::Not(why) => why.clone(),
+    };
+    let path = compress(target.index.compression(), &target.framework, &plain)?;
+    dkms_sys::fs::sync_file(&path)?;
+    let bytes = dkms_sys::fs::read(&path)?;
+    Ok(ModuleRecord {
+        name: module.name,
+        file: path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+        destination: module.destination,
+        size: bytes.len() as u64,
+        sha256: crate::digest::bytes(&bytes),
+        vermagic: module.vermagic,
+        version: module.version,
+        srcversion: module.srcversion,
+        signature,
+    })
+}
+
+/// Compresses a file in the kernel's own format, and returns the file that replaces it.
+fn compress(format: Option<Compression>, framework: &FrameworkConf, plain: &Path) -> Result<PathBuf> {
+    let Some(format) = format else { return Ok(plain.to_owned()) };
+    let bytes = compressed(Some(format), framework, &dkms_sys::fs::read(plain)?)
+        .map_err(|reason| Error::BadModule { path: plain.into(), reason })?;
+    let mut name = plain.as_os_str().to_owned();
+    name.push(format.suffix());
+    let path = PathBuf::from(name);
+    dkms_sys::fs::create_new(&path, &bytes, 0o644)?;
+    dkms_sys::fs::remove_file(plain)?;
+    Ok(path)
+}
+
+/// A module in this format, compressed with the options of framework.conf.
+///
+/// # Errors
+/// Why the options are invalid, or cannot be used.
+pub(crate) fn compressed(
+    format: Option<Compression>,
+    framework: &FrameworkConf,
+    plain: &[u8],
+) -> std::result::Result<Vec<u8>, String> {
+    let Some(format) = format else { return Ok(plain.to_vec()) };
+    let text = match format {
+        Compression::Gzip => framework.compress_gzip_opts.as_deref(),
+        Compression::Xz => framework.compress_xz_opts.as_deref(),
+        Compression::Zstd => framework.compress_zstd_opts.as_deref(),
+        _ => None,
+    };
+    let text = text.unwrap_or("");
+    let options = Options::parse(format, text).map_err(|e| format!("compression options '{text}': {e}"))?;
+    kmodule::compress::compress(plain, &options).map_err(|e| format!("cannot be compressed: {e}"))
+}

@@ -1,0 +1,110 @@
+//! What all builds of one command for the same kernel share.
+
+use crate::error::Result;
+use crate::ids::Kernel;
+use crate::kernel::headers::{self, Headers};
+use crate::kernel::installed::ModuleIndex;
+use crate::kernel::toolchain::{self, Toolchain};
+use crate::session::Session;
+use crate::signing::{self, Signing};
+use dkms_conf::framework_conf::FrameworkConf;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock};
+
+/// One kernel, prepared once per command for all packages that are built for it.
+#[derive(Debug)]
+pub struct Target {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Its headers.
+    pub headers: Headers,
+    /// The tools it was built with.
+    pub toolchain: Toolchain,
+    /// framework.conf, evaluated for this kernel.
+    pub framework: FrameworkConf,
+    /// The module files it has.
+    pub index: ModuleIndex,
+    signing: OnceLock<Signing>,
+    /// Held while one thread decides about signing, or hashes the kernel's files.
+    once: Mutex<()>,
+    inputs: OnceLock<KernelInputs>,
+}
+
+/// Files of the kernel that decide how modules for it are compiled: SHA-256 of each, or `absent`.
+#[derive(Debug)]
+pub(crate) struct KernelInputs {
+    /// The configuration; empty if the kernel has none.
+    pub config: String,
+    /// `Module.symvers`: the symbols that modules may use, with the versions of their types.
+    pub symvers: String,
+    /// `include/generated/autoconf.h`
+    pub autoconf: String,
+    /// `include/generated/utsrelease.h`
+    pub utsrelease: String,
+    /// Whether `vmlinux` is there, from which BTF of modules is generated.
+    pub btf: bool,
+}
+
+impl Target {
+    /// Finds everything about a kernel that builds need.
+    ///
+    /// # Errors
+    /// [`crate::Error::HeadersMissing`], an invalid framework.conf.
+    pub fn prepare(session: &Session<'_>, kernel: &Kernel) -> Result<Self> {
+        let headers = headers::find(session, kernel)?;
+        Ok(Self {
+            kernel: kernel.clone(),
+            toolchain: toolchain::detect(session, &headers)?,
+            framework: crate::conf::framework::load(session, Some(&kernel.release))?,
+            index: ModuleIndex::scan(&session.layout.kernel_modules(&kernel.release)),
+            headers,
+            signing: OnceLock::new(),
+            once: Mutex::new(()),
+            inputs: OnceLock::new(),
+        })
+    }
+
+    /// How modules for this kernel are signed. Decided, and the key read, when the first module needs it.
+    ///
+    /// # Errors
+    /// As [`signing::prepare`].
+    pub fn signing(&self, session: &Session<'_>) -> Result<&Signing> {
+        // One thread decides, and creates the key if there is none; the others wait for it.
+        let _once = self.once.lock();
+        if let Some(decided) = self.signing.get() {
+            return Ok(decided);
+        }
+        let decided = signing::prepare(session, &self.headers, &self.kernel.release, &self.framework)?;
+        Ok(self.signing.get_or_init(|| decided))
+    }
+
+    /// The digests of the kernel's own files, computed once per command.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read.
+    pub(crate) fn inputs(&self) -> Result<&KernelInputs> {
+        let _once = self.once.lock();
+        if let Some(known) = self.inputs.get() {
+            return Ok(known);
+        }
+        let headers = &self.headers;
+        let digest = |name: &str| -> Result<String> {
+            let digest = crate::digest::file(&headers.dir.join(name))?;
+            Ok(digest.unwrap_or_else(|| "absent".into()))
+        };
+        let config = headers.config.as_ref();
+        let read = KernelInputs {
+            config: config.map_or_else(String::new, |c| crate::digest::bytes(c.text().as_bytes())),
+            symvers: digest("Module.symvers")?,
+            autoconf: digest("include/generated/autoconf.h")?,
+            utsrelease: digest("include/generated/utsrelease.h")?,
+            btf: dkms_sys::fs::exists_followed(headers.dir.join("vmlinux")),
+        };
+        Ok(self.inputs.get_or_init(|| read))
+    }
+
+    /// Files that a build must not read: the private key.
+    pub(crate) fn hidden(&self, session: &Session<'_>) -> Vec<PathBuf> {
+        signing::private_files(session, &self.headers, &self.framework)
+    }
+}

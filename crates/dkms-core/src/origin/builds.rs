@@ -1,0 +1,66 @@
+//! Built modules from an archive, which become *built* in the tree.
+
+use crate::error::Result;
+use crate::ids::{Build, Kernel, PackageId};
+use crate::session::Session;
+use crate::tree::manifest::{Manifest, ModuleRecord};
+use crate::tree::state;
+use dkms_sys::fs::{self, TempDir};
+use std::path::Path;
+
+/// Loads what is built in an unpacked `dkms_main_tree`, and returns for which kernels.
+///
+/// # Errors
+/// A name that no kernel can have; a file that cannot be copied.
+pub(super) fn load(session: &Session<'_>, package: &PackageId, main: &Path) -> Result<Vec<Kernel>> {
+    let mut loaded = Vec::new();
+    for release in state::subdirectories(main) {
+        for arch in state::subdirectories(&main.join(&release)) {
+            let from = main.join(&release).join(&arch);
+            if !fs::is_dir(from.join("module")) {
+                continue;
+            }
+            let kernel = Kernel::new(&release, &arch)?;
+            let build = Build::new(package, &kernel);
+            if fs::is_dir(session.layout.built_dir(&build)) && !session.options.force {
+                session.warn(format!("{build} is built already and is kept (--force replaces it)"));
+                continue;
+            }
+            load_build(session, &build, &from)?;
+            loaded.push(kernel);
+        }
+    }
+    Ok(loaded)
+}
+
+fn load_build(session: &Session<'_>, build: &Build, from: &Path) -> Result<()> {
+    let layout = session.layout;
+    let _held = crate::lock::build(session, &build.package)?;
+    let (kernel_dir, to) = (layout.kernel_dir(build), layout.built_dir(build));
+    let _installing = crate::lock::install(session, std::slice::from_ref(&build.kernel))?;
+    fs::create_dir_all(&kernel_dir)?;
+    let staging = TempDir::new_in(&kernel_dir, &format!(".tmp_{}_", build.kernel.arch))?;
+    for part in ["module", "log"] {
+        if fs::is_dir(from.join(part)) {
+            session.note_left_out(&fs::copy_tree(from.join(part), staging.path().join(part))?);
+        }
+    }
+    fs::set_mode(staging.path(), 0o755)?;
+    // What is installed of the build that is replaced stays on record.
+    let earlier = Manifest::read(layout, build)?.filter(|manifest| manifest.installed.is_some());
+    let staging = staging.keep();
+    if fs::is_dir(&to) {
+        crate::layers::recover(&to)?;
+        crate::layers::exchange(&staging, &to)?;
+        fs::remove_tree(&staging)?;
+    } else {
+        fs::rename(&staging, &to)?;
+    }
+    if let Some(mut manifest) = earlier {
+        let files = state::module_files(layout, build).into_iter();
+        manifest.modules =
+            files.map(|f| ModuleRecord { name: f.name, file: f.file, ..Default::default() }).collect();
+        manifest.store(&layout.manifest(build))?;
+    }
+    Ok(())
+}

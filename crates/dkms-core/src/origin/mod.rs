@@ -1,0 +1,195 @@
+//! Where a module comes from, and its way into the tree.
+//!
+//! [`Origin::of_file`] decides by the content of a file what it is; its name does not matter. Each origin is staged by one
+//! function, which finds its source and its built modules and changes nothing outside a temporary directory. [`admit`] puts
+//! what is staged into the tree, for every origin in the same way. A new origin is one variant and one staging function.
+
+mod builds;
+mod package;
+mod source;
+mod tarball;
+
+use crate::add;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::ids::{Kernel, PackageId};
+use crate::session::Session;
+use crate::tree::state::{self, Registration};
+use dkms_sys::fs::{self, Limit, TempDir};
+use std::path::{Path, PathBuf};
+
+pub use package::{install_with_rpm, is_installed_by_rpm};
+pub(crate) use source::is_place_of;
+
+/// Where a module comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The tree, or `/usr/src/M-V`: it is named by MODULE/VERSION.
+    Registered(PackageId),
+    /// A directory with a dkms.conf.
+    Directory(PathBuf),
+    /// A tar archive, compressed or not: one that mktarball wrote, or any other of a source.
+    Tarball(PathBuf),
+    /// A Debian binary package.
+    Deb(PathBuf),
+    /// A package of rpm.
+    Rpm(PathBuf),
+}
+
+/// As many bytes as tell the formats apart: the magic number of tar is at 257.
+const START: Limit = Limit::bytes(512);
+
+impl Origin {
+    /// Decides what a file or directory is.
+    ///
+    /// # Errors
+    /// It does not exist, or cannot be read. A file in no known format counts as a tarball: the error of unpacking it names
+    /// what it looks like. Only if it is named like a package of rpm, the error is [`Error::RpmFailed`].
+    pub fn of_file(path: &Path) -> Result<Self> {
+        if !fs::exists_followed(path) {
+            return Err(Error::ArchiveMissing(path.to_owned()));
+        }
+        if fs::is_dir(path) {
+            return Ok(Self::Directory(path.to_owned()));
+        }
+        let start = if fs::is_file(path) { fs::read_start(path, START)? } else { Vec::new() };
+        match Format::of(&start) {
+            Some(Format::Deb) => Ok(Self::Deb(path.to_owned())),
+            Some(Format::Rpm) => Ok(Self::Rpm(path.to_owned())),
+            None if path.extension().is_some_and(|end| end == "rpm") => Err(Error::RpmFailed {
+                path: path.to_owned(),
+                reason: "it is not a package of rpm (its first bytes are others)".into(),
+            }),
+            Some(Format::Tar) | None => Ok(Self::Tarball(path.to_owned())),
+        }
+    }
+}
+
+/// The format of a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Format {
+    Tar,
+    Deb,
+    Rpm,
+}
+
+impl Format {
+    /// By the first bytes of a file; `None` if they are of no format that dkms reads.
+    fn of(start: &[u8]) -> Option<Self> {
+        match start {
+            [0xed, 0xab, 0xee, 0xdb, ..] => Some(Self::Rpm),
+            _ if start.starts_with(b"!<arch>\ndebian-binary") => Some(Self::Deb),
+            // gzip, xz, zstd, bzip2
+            [0x1f, 0x8b, ..]
+            | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
+            | [0x28, 0xb5, 0x2f, 0xfd, ..]
+            | [b'B', b'Z', b'h', ..] => Some(Self::Tar),
+            _ => (start.get(257..262) == Some(b"ustar")).then_some(Self::Tar),
+        }
+    }
+}
+
+/// What an origin holds, ready for the tree.
+struct Staged {
+    /// What its dkms.conf says that it is.
+    package: PackageId,
+    /// Where it comes from, for the rules that differ.
+    kind: Kind,
+    /// The directory with its dkms.conf.
+    source: PathBuf,
+    /// Unpacked directories of built modules: `KERNEL/ARCH/{module,log}` in each.
+    builds: Vec<PathBuf>,
+    /// Removed when dropped.
+    _scratch: Option<TempDir>,
+}
+
+/// The rules that differ between origins, as dkms 3.x has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It must not be registered. A source that is in its place is replaced.
+    Directory,
+    /// If it is registered, --force is necessary. A source that is in its place is replaced.
+    Archive,
+    /// A tarball of mktarball. As [`Kind::Archive`], but a source that is in its place stays unless --force is given.
+    Mktarball,
+    /// A tarball of mktarball without the source. A source that is in its place stays; if there is none, --force is
+    /// necessary.
+    BinariesOnly,
+}
+
+/// Puts a module into the tree: its source to `/usr/src/M-V`, its built modules as *built*. `kernel` is what its dkms.conf is
+/// checked for.
+///
+/// # Errors
+/// There is no such file, or nothing for dkms in it; no or an invalid dkms.conf; the package is registered already.
+pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<PackageId> {
+    let staged = match origin {
+        Origin::Registered(package) => {
+            return add::add(session, package, kernel).map(|()| package.clone());
+        }
+        Origin::Directory(directory) => source::stage(session, directory, kernel)?,
+        Origin::Tarball(file) => tarball::stage(session, file, kernel)?,
+        Origin::Deb(file) => package::stage_deb(session, file, kernel)?,
+        Origin::Rpm(file) => package::stage_rpm(session, file, kernel)?,
+    };
+    source::provide(session, &staged)?;
+    let package = &staged.package;
+    match (staged.kind, state::registration(session.layout, package)) {
+        (Kind::Directory, Registration::Added) => return Err(Error::AlreadyAdded(package.clone())),
+        (_, Registration::Added) => {}
+        _ => add::add(session, package, kernel)?,
+    }
+    if staged.kind != Kind::Directory {
+        let mut kernels = Vec::new();
+        for directory in &staged.builds {
+            kernels.extend(builds::load(session, package, directory)?);
+        }
+        session.tell(Event::ArchiveLoaded { package: package.clone(), kernels });
+    }
+    Ok(staged.package)
+}
+
+/// Copies a source tree to the place of its package, unless it is there: the first of the two steps in which a directory
+/// comes into the tree. The second is [`add::add`].
+///
+/// # Errors
+/// The package is registered already, and --force is not given; copying failed.
+pub(crate) fn copy_source(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
+    let (package, source) = (package.clone(), from.to_owned());
+    let staged = Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None };
+    source::provide(session, &staged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tar = vec![b'x'; 512];
+        tar[257..263].copy_from_slice(b"ustar\0");
+        type Case<'a> = (&'a str, &'a [u8], fn(PathBuf) -> Origin);
+        let cases: [Case<'_>; 9] = [
+            ("a.zip", b"!<arch>\ndebian-binary   1700000000", Origin::Deb),
+            ("a.tar.gz", b"\xed\xab\xee\xdb\x03\x00", Origin::Rpm),
+            ("no-suffix", b"\x1f\x8b\x08\x00", Origin::Tarball),
+            ("a.deb", b"\xfd7zXZ\x00\x00", Origin::Tarball),
+            ("a.rpm", b"\x28\xb5\x2f\xfd", Origin::Tarball),
+            ("b.rpm", b"BZh91AY", Origin::Tarball),
+            ("c.rpm", &tar, Origin::Tarball),
+            ("text.tar.gz", b"some text", Origin::Tarball),
+            ("empty", b"", Origin::Tarball),
+        ];
+        for (name, content, origin) in cases {
+            let path = dir.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(Origin::of_file(&path).unwrap(), origin(path), "{name}");
+        }
+        let directory = dir.path().to_owned();
+        assert_eq!(Origin::of_file(&directory).unwrap(), Origin::Directory(directory));
+        assert!(matches!(Origin::of_file(&dir.path().join("none")), Err(Error::ArchiveMissing(_))));
+        std::fs::write(dir.path().join("text.rpm"), "some text").unwrap();
+        assert!(matches!(Origin::of_file(&dir.path().join("text.rpm")), Err(Error::RpmFailed { .. })));
+    }
+}

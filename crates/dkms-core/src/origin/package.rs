@@ -1,0 +1,163 @@
+//! Packages of a module that dkms is to build, on a system whose package manager is not asked: the source in them goes into
+//! the tree as that of a tarball does, and so do the built modules that `mkdeb` or `mkrpm` may have put beside it. The package
+//! manager does not know of it afterwards; nothing else of the package is installed, and none of its scripts runs.
+
+use super::{Kind, Staged};
+use crate::add;
+use crate::archive::{self, Limits, Unpacked};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::ids::{Kernel, PackageId};
+use crate::kernel::distro::Family;
+use crate::session::Session;
+use crate::tarball::archive_error;
+use crate::tree::state;
+use dkms_sys::fs::{self, TempDir};
+use dkms_sys::process::{self, Command, Stream};
+use std::path::{Path, PathBuf};
+
+/// Unpacks what concerns dkms of a Debian package.
+///
+/// # Errors
+/// As [`stage`]; it is damaged.
+pub(super) fn stage_deb(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
+    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-lddeb")?;
+    let root = scratch.path().join("content");
+    let unpacked = archive::unpack(file, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
+    stage(session, file, scratch, &unpacked, kernel)
+}
+
+/// Unpacks what concerns dkms of a package of rpm.
+///
+/// # Errors
+/// As [`stage`]; no program can read it ([`Error::RpmFailed`]).
+pub(super) fn stage_rpm(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
+    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldrpm")?;
+    let tarball = scratch.path().join("content.tar.gz");
+    convert_rpm(session, file, &tarball)?;
+    let root = scratch.path().join("content");
+    let unpacked =
+        archive::unpack_payload(&tarball, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
+    stage(session, file, scratch, &unpacked, kernel)
+}
+
+/// Finds the source and the built modules in what was unpacked to `content` of the scratch directory.
+///
+/// # Errors
+/// There is no source with a dkms.conf in it, or several.
+fn stage(
+    session: &Session<'_>,
+    file: &Path,
+    scratch: TempDir,
+    unpacked: &Unpacked,
+    kernel: &Kernel,
+) -> Result<Staged> {
+    let root = scratch.path().join("content");
+    let sources = root.join("usr/src");
+    let mut found = state::subdirectories(&sources);
+    found.retain(|name| fs::is_file(sources.join(name).join("dkms.conf")));
+    let name = match found.as_slice() {
+        [] => return Err(Error::ArchiveWithoutConf(file.to_owned())),
+        [name] => name,
+        several => {
+            let reason = format!(
+                "it has several modules, {}; install it with its package manager, or unpack it and add the one you want",
+                several.join(", ")
+            );
+            return Err(Error::BadArchive { path: file.to_owned(), reason });
+        }
+    };
+    let source = sources.join(name);
+    // Packages have links to their own documentation, which does not exist unless they are installed as packages.
+    for entry in unpacked.links_leaving(&format!("usr/src/{name}")) {
+        session.warn(format!("the link {} points out of the source and is left out", entry.name));
+        fs::remove_file(root.join(&entry.name))?;
+    }
+    let package = add::identify(session, &source, kernel)?;
+    let mut builds = Vec::new();
+    for (number, built) in built_tarballs(&root, &package).iter().enumerate() {
+        let content = root.join(format!("built{number}"));
+        archive::unpack(built, &content, &Limits::default()).map_err(|e| archive_error(file, e))?;
+        builds.push(content.join("dkms_main_tree"));
+    }
+    Ok(Staged { package, kind: Kind::Archive, source, builds, _scratch: Some(scratch) })
+}
+
+/// The tarballs of built modules that belong to this package: `usr/share/NAME/M-V.dkms.tar.gz`, which `common.postinst`
+/// loads.
+fn built_tarballs(root: &Path, package: &PackageId) -> Vec<PathBuf> {
+    let share = root.join("usr/share");
+    let own = format!("{}-{}.dkms.tar", package.name, package.version);
+    let mut found = Vec::new();
+    for directory in state::subdirectories(&share) {
+        let directory = share.join(directory);
+        for file in fs::list_dir_optional(&directory).unwrap_or_default() {
+            let ours = file.to_str().is_some_and(|f| f.starts_with(&own) && archive::is_tarball(f));
+            if ours && fs::is_real_file(directory.join(&file)) {
+                found.push(directory.join(file));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Writes the files of a package of rpm as a tarball, with rpm's own program.
+fn convert_rpm(session: &Session<'_>, file: &Path, to: &Path) -> Result<()> {
+    let failed = |reason: String| Error::RpmFailed { path: file.to_owned(), reason };
+    let path = &session.host.path;
+    let Some(program) = process::which("rpm2archive", path) else {
+        return Err(failed("rpm2archive, which unpacks it, is not installed (package rpm)".into()));
+    };
+    // It writes to its standard output only if it reads its standard input.
+    let shell = process::which("sh", path).unwrap_or_else(|| "/bin/sh".into());
+    let done = Command::new(shell)
+        .args(["-c", "exec \"$0\" - <\"$1\""])
+        .arg(program)
+        .arg(file)
+        .envs(session.host.environment.iter().cloned())
+        .stdout(Stream::File(fs::create_truncated(to)?))
+        .stderr(Stream::Capture)
+        .run()
+        .map_err(|e| failed(e.to_string()))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let output = done.stderr_text();
+    Err(failed(output.lines().last().map_or_else(|| done.status.to_string(), |l| l.trim().to_owned())))
+}
+
+/// Whether packages of rpm are installed by rpm here: on its own distributions, and on unknown ones that have it. Debian
+/// and others have rpm too, with nothing in its database.
+pub fn is_installed_by_rpm(session: &Session<'_>) -> bool {
+    match session.host.distribution.as_ref().map(|d| d.family()) {
+        Some(Family::Fedora | Family::Rhel | Family::Suse) => true,
+        Some(Family::Other) | None => process::which("rpm", &session.host.path).is_some(),
+        Some(_) => false,
+    }
+}
+
+/// Lets rpm install a package, whose scriptlets call dkms.
+///
+/// # Errors
+/// [`Error::RpmFailed`].
+pub fn install_with_rpm(session: &Session<'_>, file: &Path) -> Result<()> {
+    let failed = |reason: String| Error::RpmFailed { path: file.to_owned(), reason };
+    let Some(rpm) = process::which("rpm", &session.host.path) else {
+        return Err(failed("rpm is not installed".into()));
+    };
+    let done = Command::new(rpm)
+        .arg("-Uvh")
+        .arg(file)
+        .envs(session.host.environment.iter().cloned())
+        .stdout(Stream::Capture)
+        .stderr(Stream::ToStdout)
+        .run()
+        .map_err(|e| failed(e.to_string()))?;
+    let output = String::from_utf8_lossy(&done.stdout).into_owned();
+    session.tell(Event::ScriptOutput { text: output.clone() });
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(failed(format!("{} ({})", done.status, output.lines().last().unwrap_or("it printed nothing"))))
+}

@@ -1,0 +1,102 @@
+//! A source tree, and its way to `/usr/src/M-V`.
+
+use super::{Kind, Staged};
+use crate::add;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::ids::{Kernel, PackageId};
+use crate::session::Session;
+use crate::tree::state::{self, Registration};
+use dkms_sys::fs;
+use std::path::{Path, PathBuf};
+
+/// Stages a directory. It stays where it is.
+///
+/// # Errors
+/// [`Error::DirectoryWithoutConf`], or an invalid dkms.conf.
+pub(super) fn stage(session: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Staged> {
+    let Ok(source) = fs::canonicalize(directory) else {
+        return Err(Error::DirectoryWithoutConf(directory.to_owned()));
+    };
+    let package = add::identify(session, &source, kernel)?;
+    Ok(Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None })
+}
+
+/// Makes sure that the source of what is staged is in its place.
+///
+/// # Errors
+/// It is registered already, and --force is not given; copying failed.
+pub(super) fn provide(session: &Session<'_>, staged: &Staged) -> Result<()> {
+    let (package, force) = (&staged.package, session.options.force);
+    let to = session.layout.source_dir(package);
+    let added = state::registration(session.layout, package) == Registration::Added;
+    match staged.kind {
+        Kind::Directory | Kind::Archive => {
+            if is_place_of(session, package, &staged.source) {
+                return Ok(());
+            }
+            if added && !force {
+                return Err(Error::AlreadyAdded(package.clone()));
+            }
+            copy(session, package, &staged.source)
+        }
+        Kind::Mktarball | Kind::BinariesOnly if added && !force => {
+            Err(Error::ArchiveAlreadyAdded(package.clone()))
+        }
+        Kind::Mktarball if fs::is_dir(&to) && !force => {
+            session.warn(format!("{} exists and is kept (--force replaces it)", to.display()));
+            Ok(())
+        }
+        Kind::Mktarball => copy(session, package, &staged.source),
+        Kind::BinariesOnly if fs::is_dir(&to) => Ok(()),
+        Kind::BinariesOnly if !force => Err(Error::SourceMissing(to)),
+        Kind::BinariesOnly => copy_conf(session, package, &staged.source),
+    }
+}
+
+/// Whether a directory is already where dkms keeps the source of this package, or builds it.
+pub(crate) fn is_place_of(session: &Session<'_>, package: &PackageId, source: &Path) -> bool {
+    let layout = session.layout;
+    let places = [layout.source_dir(package), layout.source_link(package), layout.build_dir(package)];
+    places.iter().any(|place| fs::canonicalize(place).is_ok_and(|p| p == source))
+}
+
+/// Copies a source tree to `/usr/src/M-V`, completely or not at all.
+fn copy(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
+    let to = session.layout.source_dir(package);
+    // The error names the directory, and not a temporary name in it.
+    fs::require_writable_below(&session.layout.source_tree)?;
+    let _held = crate::lock::build(session, package)?;
+    let staged = new_staging(session, package)?;
+    crate::layers::recover(&to)?;
+    let copied = fs::copy_tree(from, &staged).and_then(|left_out| {
+        session.note_left_out(&left_out);
+        if fs::exists(&to) { crate::layers::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
+    });
+    // After an exchange, this is the old tree; after a failure, the unfinished copy.
+    let cleaned = fs::remove_tree(&staged);
+    copied.and(cleaned)?;
+    session.tell(Event::SourceCopied { package: package.clone(), from: from.to_owned(), to });
+    Ok(())
+}
+
+/// Makes a `/usr/src/M-V` that has only a dkms.conf.
+fn copy_conf(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
+    let _held = crate::lock::build(session, package)?;
+    let staged = new_staging(session, package)?;
+    fs::create_dir_all(&staged)?;
+    let done = fs::copy_file(from.join("dkms.conf"), staged.join("dkms.conf"))
+        .and_then(|_| fs::rename(&staged, session.layout.source_dir(package)));
+    if done.is_err() {
+        fs::remove_tree(&staged)?;
+    }
+    Ok(done?)
+}
+
+/// A name beside `/usr/src/M-V` at which nothing is.
+fn new_staging(session: &Session<'_>, package: &PackageId) -> Result<PathBuf> {
+    fs::create_dir_all(&session.layout.source_tree)?;
+    let staged = session.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
+    fs::remove_tree(&staged)?;
+    Ok(staged)
+}

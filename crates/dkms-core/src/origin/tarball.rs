@@ -1,0 +1,78 @@
+//! Tarballs: those that mktarball wrote, and any other with a dkms.conf in it.
+
+use super::{Kind, Staged};
+use crate::add;
+use crate::archive::{self, Limits, Unpacked};
+use crate::error::{Error, Result};
+use crate::ids::Kernel;
+use crate::session::Session;
+use crate::tarball::archive_error;
+use dkms_sys::fs::{self, TempDir};
+use std::path::{Path, PathBuf};
+
+/// Unpacks a tarball and finds the source and the built modules in it.
+///
+/// # Errors
+/// It is no tar archive, or has something in it that must not be unpacked; no or an invalid dkms.conf.
+pub(super) fn stage(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
+    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldtarball")?;
+    let root = scratch.path().join("content");
+    let unpacked = archive::unpack(file, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
+    let main = root.join("dkms_main_tree");
+    let (kind, source, builds) = if fs::is_dir(&main) {
+        let (kind, source) = source_of_mktarball(file, &root)?;
+        (kind, source, vec![main])
+    } else {
+        let source = shallowest_source(&root).ok_or_else(|| Error::ArchiveWithoutConf(file.to_owned()))?;
+        (Kind::Archive, source, Vec::new())
+    };
+    for directory in builds.iter().chain([&source]) {
+        refuse_leaving_links(file, &unpacked, &root, directory)?;
+    }
+    let package = add::identify(session, &source, kernel)?;
+    Ok(Staged { package, kind, source, builds, _scratch: Some(scratch) })
+}
+
+fn source_of_mktarball(file: &Path, root: &Path) -> Result<(Kind, PathBuf)> {
+    let places = [("dkms_source_tree", Kind::Mktarball), ("dkms_binaries_only", Kind::BinariesOnly)];
+    for (name, kind) in places {
+        let source = root.join(name);
+        if fs::is_file(source.join("dkms.conf")) {
+            return Ok((kind, source));
+        }
+    }
+    Err(Error::BadArchive {
+        path: file.to_owned(),
+        reason: "neither dkms_source_tree nor dkms_binaries_only in it has a dkms.conf".into(),
+    })
+}
+
+/// Refuses a link that stays inside the archive but leaves the directory that is taken out of it.
+fn refuse_leaving_links(file: &Path, unpacked: &Unpacked, root: &Path, directory: &Path) -> Result<()> {
+    let inside = directory.strip_prefix(root).unwrap_or(directory).to_string_lossy().into_owned();
+    match unpacked.link_leaving(&inside) {
+        Some(entry) => Err(Error::BadArchive {
+            path: file.to_owned(),
+            reason: format!("its link {} points out of {inside}", entry.name),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The directory with a dkms.conf that is nearest to the root.
+fn shallowest_source(root: &Path) -> Option<PathBuf> {
+    let mut level = vec![root.to_path_buf()];
+    while !level.is_empty() {
+        if let Some(dir) = level.iter().find(|dir| fs::is_file(dir.join("dkms.conf"))) {
+            return Some(dir.clone());
+        }
+        let mut deeper = Vec::new();
+        for dir in &level {
+            let names = fs::list_dir(dir).unwrap_or_default();
+            deeper.extend(names.into_iter().map(|name| dir.join(name)).filter(|path| fs::is_real_dir(path)));
+        }
+        deeper.sort();
+        level = deeper;
+    }
+    None
+}

@@ -1,0 +1,115 @@
+//! Paths out of records and links in the trees stay beneath the tree that they belong to.
+
+use crate::error::{Error, Result};
+use crate::ids::{Build, PackageId};
+use crate::layout::Layout;
+use dkms_sys::fs::{self, Escape, Last, find_escape};
+use std::path::{Path, PathBuf};
+
+/// The trees of one system.
+#[derive(Clone, Copy, Debug)]
+pub struct Trees<'a> {
+    /// Where they are.
+    pub layout: &'a Layout,
+    /// They belong to the system in another root directory (`--root`), where links mean nothing outside it.
+    pub other_root: bool,
+}
+
+/// Where a path leaves `/lib/modules/K`.
+///
+/// That directory may itself be a link of the administrator's to another place, but not in another root, where links
+/// mean nothing outside it.
+///
+/// # Errors
+/// A directory or link on the way cannot be examined.
+pub fn kernel_escape(trees: Trees<'_>, release: &str, path: &Path, last: Last) -> Result<Option<Escape>> {
+    let modules = trees.layout.kernel_modules(release);
+    if fs::is_symlink(&modules) {
+        let escape = find_escape(&trees.layout.install_tree, &modules, Last::Followed)?;
+        let trusted =
+            !trees.other_root && fs::symlink_metadata(&modules).is_ok_and(|link| is_of_root_or_us(&link));
+        if let Some(escape) = escape.filter(|_| !trusted) {
+            return Ok(Some(escape));
+        }
+    }
+    Ok(find_escape(modules, path, last)?)
+}
+
+fn is_of_root_or_us(link: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    link.uid() == 0 || link.uid() == dkms_sys::sys::effective_uid()
+}
+
+/// Refuses a path out of a record that leaves `/lib/modules/K`.
+///
+/// # Errors
+/// [`Error::LeavesTree`].
+pub fn in_kernel(trees: Trees<'_>, b: &Build, path: &Path) -> Result<()> {
+    refuse(path, kernel_escape(trees, &b.kernel.release, path, Last::Name)?)
+}
+
+/// Refuses a path that leaves the dkms tree.
+///
+/// # Errors
+/// [`Error::LeavesTree`].
+pub fn in_tree(layout: &Layout, path: &Path) -> Result<()> {
+    refuse(path, find_escape(&layout.dkms_tree, path, Last::Followed)?)
+}
+
+fn refuse(path: &Path, escape: Option<Escape>) -> Result<()> {
+    let leaves = |escape: Escape| Error::LeavesTree { path: path.to_owned(), reason: escape.to_string() };
+    escape.map_or(Ok(()), |escape| Err(leaves(escape)))
+}
+
+/// Refuses a tree in which one of our own files is a link that leads out of it: it would be followed when that is
+/// written.
+///
+/// # Errors
+/// [`Error::LeavesTree`].
+pub fn check_own_files(layout: &Layout) -> Result<()> {
+    let own = [
+        layout.lock_dir(),
+        layout.journal_dir(),
+        layout.building_dir(),
+        layout.recovery_log(),
+        layout.post_transaction_log(),
+    ];
+    own.iter().try_for_each(|path| in_tree(layout, path))
+}
+
+/// Refuses a package version in whose directories a link leads out of the tree. `source`, which is only read, may.
+///
+/// # Errors
+/// [`Error::LeavesTree`].
+pub fn check_package(layout: &Layout, package: &PackageId) -> Result<()> {
+    let version = layout.version_dir(package);
+    for dir in [layout.package_dir(&package.name), version.clone(), layout.originals_root(&package.name)] {
+        in_tree(layout, &dir)?;
+    }
+    let source = layout.source_link(package);
+    // M/V/K/A/module is as deep as links can matter.
+    links_below(&version, 4)
+        .into_iter()
+        .filter(|link| *link != source)
+        .try_for_each(|link| in_tree(layout, &link))
+}
+
+/// Directories in which builds are made: links in sources may lead anywhere.
+fn holds_sources(name: &std::ffi::OsStr) -> bool {
+    name == "build" || name.as_encoded_bytes().starts_with(b".")
+}
+
+fn links_below(dir: &Path, depth: usize) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(dir) else { return found };
+    for entry in entries.flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => found.push(entry.path()),
+            Ok(kind) if kind.is_dir() && depth > 1 && !holds_sources(&entry.file_name()) => {
+                found.extend(links_below(&entry.path(), depth - 1));
+            }
+            _ => {}
+        }
+    }
+    found
+}

@@ -1,0 +1,78 @@
+//! One line of the status: a package version, and what became of it for a kernel.
+
+use crate::ids::{Kernel, PackageId};
+use serde::{Deserialize, Serialize};
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Registered, not built for any kernel asked for.
+    Added,
+    /// The source is missing.
+    Broken,
+    /// Built for a kernel.
+    Built(Kernel),
+    /// Installed for a kernel.
+    Installed(Kernel),
+    /// Linked from another kernel it was built for.
+    InstalledWeak {
+        /// The kernel that uses it.
+        kernel: Kernel,
+        /// The kernel it was built for.
+        from: String,
+    },
+}
+
+/// One line of the status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Which package version.
+    pub package: PackageId,
+    /// What it is.
+    pub kind: State,
+    /// Modules of the kernel had to make room.
+    pub originals: bool,
+    /// A built module file is missing: in the tree, or where it was installed.
+    pub built_missing: bool,
+    /// An installed file differs from the built one or is gone.
+    pub differs: bool,
+}
+
+impl Entry {
+    /// An entry without remarks.
+    pub fn new(package: &PackageId, kind: State) -> Self {
+        Self { package: package.clone(), kind, originals: false, built_missing: false, differs: false }
+    }
+
+    /// The kernel it is about, unless it is about the version as such.
+    pub fn kernel(&self) -> Option<&Kernel> {
+        match &self.kind {
+            State::Added | State::Broken => None,
+            State::Built(k) | State::Installed(k) | State::InstalledWeak { kernel: k, .. } => Some(k),
+        }
+    }
+
+    /// The line as scripts parse it (CONTRACT "status").
+    pub fn line(&self) -> String {
+        let p = &self.package;
+        let mut line = match &self.kind {
+            State::Added => format!("{p}: added"),
+            State::Broken => format!("{p}: broken"),
+            State::Built(k) => format!("{p}, {}, {}: built", k.release, k.arch),
+            State::Installed(k) => format!("{p}, {}, {}: installed", k.release, k.arch),
+            State::InstalledWeak { kernel: k, from } => {
+                format!("{}, {}, {}, {}: installed-weak from {from}", p.name, p.version, k.release, k.arch)
+            }
+        };
+        for (is, text) in [
+            (self.originals, " (Original modules exist)"),
+            (self.built_missing, " (Built modules are missing in the kernel modules folder)"),
+            (self.differs, " (Differences between built and installed modules)"),
+        ] {
+            if is {
+                line.push_str(text);
+            }
+        }
+        line
+    }
+}

@@ -1,0 +1,85 @@
+//! What can go wrong in the tree. The program maps each variant to an exit code and a hint.
+
+use crate::ids::Kernel;
+use dkms_sys::IoError;
+use std::path::PathBuf;
+
+/// Result of the functions here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What reading, changing or locking the tree can fail with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The tree is read-only for this process.
+    #[error("the dkms tree cannot be changed: {0}")]
+    NotWritable(#[source] IoError),
+    /// A journal has another schema.
+    #[error("{0} is a journal that this dkms does not understand")]
+    JournalUnknown(PathBuf),
+    /// A line of a journal is not valid.
+    #[error("{path}:{line}: this line of a journal cannot be read: {reason}")]
+    JournalDamaged {
+        /// The journal.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Somebody other than root or this user can write the journal, or the directories above it.
+    #[error("the journal {path} is not trusted: {}{why}", if .what == .path { String::new() } else { format!("{}: ", .what.display()) })]
+    JournalRefused {
+        /// The journal.
+        path: PathBuf,
+        /// The file or directory that is not trusted.
+        what: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// An operation of a journal names a path that dkms never changes.
+    #[error("{path}:{line}: this journal wants to change {wanted}: {reason}")]
+    JournalLeaves {
+        /// The journal.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The path that it names.
+        wanted: PathBuf,
+        /// Why dkms does not change that path.
+        reason: String,
+    },
+    /// A link or a recorded path leads out of the tree that it belongs to.
+    #[error("{path} is not used: {reason}")]
+    LeavesTree {
+        /// The path.
+        path: PathBuf,
+        /// Where it leads.
+        reason: String,
+    },
+    /// A manifest contradicts itself or cannot be read.
+    #[error("{path} cannot be used: {reason}")]
+    RecordDamaged {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A transaction was asked to change a kernel that it was not opened for.
+    #[error("kernel {0} is not part of this change")]
+    KernelNotPart(Kernel),
+    /// Another command holds a lock for longer than this one waits.
+    #[error("timed out waiting for {holder} ({what})")]
+    Busy {
+        /// What the lock is for.
+        what: String,
+        /// The process that holds it.
+        holder: String,
+    },
+    /// A signal arrived while waiting for a lock.
+    #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
+    Interrupted(i32),
+}

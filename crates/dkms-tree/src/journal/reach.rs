@@ -1,0 +1,79 @@
+//! What a change may touch: the dkms tree, the directory of the kernel that an operation is about, and the signing key,
+//! which may be elsewhere. Nothing leads out of these, whatever a journal, a record or a link in a tree says.
+
+use super::op::{Op, aside};
+use crate::beneath::{self, Trees};
+use crate::error::{Error, Result};
+use crate::ids::Kernel;
+use dkms_sys::fs::{Last, find_escape};
+use std::path::{Path, PathBuf};
+
+/// The words that [`aside`] is used with.
+const WORDS: [&str; 5] = ["link", "moving", "new", "old", "text"];
+
+/// Finds the files of the signing key for a kernel.
+type FindKeys<'a> = Box<dyn Fn(&Kernel) -> Vec<PathBuf> + 'a>;
+
+/// Decides what operations may touch.
+pub struct Reach<'a> {
+    trees: Trees<'a>,
+    find_keys: FindKeys<'a>,
+}
+
+impl<'a> Reach<'a> {
+    /// For these trees. `find_keys` is called for a path that lies in neither of them, and returns the files that hold
+    /// the signing key or will hold it.
+    pub fn new(trees: Trees<'a>, find_keys: impl Fn(&Kernel) -> Vec<PathBuf> + 'a) -> Self {
+        Self { trees, find_keys: Box::new(find_keys) }
+    }
+
+    /// The first path of an operation that lies elsewhere, and why; `None`: there is none.
+    ///
+    /// # Errors
+    /// A directory or link on the way to it cannot be examined.
+    pub fn stray(&self, kernel: &Kernel, op: &Op) -> Result<Option<(PathBuf, String)>> {
+        for path in op.touched() {
+            if let Some(why) = self.leaves(kernel, path)? {
+                return Ok(Some((path.to_owned(), why)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Refuses a batch that would change something elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::LeavesTree`], with the first path that does.
+    pub fn refuse_strays(&self, kernel: &Kernel, ops: &[Op]) -> Result<()> {
+        ops.iter().try_for_each(|op| match self.stray(kernel, op)? {
+            Some((path, reason)) => Err(Error::LeavesTree { path, reason }),
+            None => Ok(()),
+        })
+    }
+
+    fn leaves(&self, kernel: &Kernel, path: &Path) -> Result<Option<String>> {
+        let layout = self.trees.layout;
+        let Some(in_kernel) = beneath::kernel_escape(self.trees, &kernel.release, path, Last::Name)? else {
+            return Ok(None);
+        };
+        let Some(in_tree) = find_escape(&layout.dkms_tree, path, Last::Name)? else { return Ok(None) };
+        // A link that leads out says more than that the path is not beneath the other tree.
+        if let Some(link) = [&in_kernel, &in_tree].into_iter().find(|escape| escape.target.is_some()) {
+            return Ok(Some(link.to_string()));
+        }
+        if self.is_signing_key(kernel, path) {
+            return Ok(None);
+        }
+        let (tree, modules) = (layout.dkms_tree.display(), layout.kernel_modules(&kernel.release));
+        Ok(Some(format!("it lies neither beneath {tree} nor beneath {}", modules.display())))
+    }
+
+    /// `dkms mok rotate` replaces the key where framework.conf says that it is. That of another root is no authority.
+    fn is_signing_key(&self, kernel: &Kernel, path: &Path) -> bool {
+        if self.trees.other_root {
+            return false;
+        }
+        let files = (self.find_keys)(kernel);
+        files.iter().any(|file| file == path || WORDS.iter().any(|word| aside(file, word) == path))
+    }
+}

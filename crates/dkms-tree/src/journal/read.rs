@@ -1,0 +1,233 @@
+//! Reading a journal. Every line counts: one that cannot be read is an error that names it, and nothing is changed. Only
+//! what follows the last newline was never acted upon, because a line is synced before that.
+
+use super::op::{self, Op};
+use super::{Before, Begin, KernelIndex, Line, Reach, SCHEMA};
+use crate::error::{Error, Result};
+use crate::ids::{Kernel, PackageId};
+use dkms_sys::{fs, sys};
+use std::path::{Path, PathBuf};
+
+/// How every journal begins.
+const FIRST: &[u8] = b"{\"Begin\":{\"schema\":";
+
+/// An operation, as a journal has it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The line, from 1.
+    pub line: usize,
+    /// The kernel it is about.
+    pub kernel: Kernel,
+    /// What was, or was to be, done.
+    pub op: Op,
+}
+
+/// A journal as it was read.
+#[derive(Debug)]
+pub struct Journal {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Who wrote it.
+    pub begin: Begin,
+    /// What was before.
+    pub before: Vec<Before>,
+    /// Operations, in order.
+    pub ops: Vec<Recorded>,
+    /// Kernels whose index may have been written.
+    pub indexed: Vec<Kernel>,
+    /// The end was reached.
+    pub committed: bool,
+    /// depmod is still to be run.
+    pub owed: bool,
+}
+
+impl Journal {
+    /// Reads one. `None`: it has no whole first line, so it was never acted upon, or is just being made
+    /// ([`super::maker_is_alive`] tells).
+    ///
+    /// # Errors
+    /// It cannot be read, or is not to be trusted, or it is of another form than ours, or a line is damaged.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        Self::parse(path, &trusted_bytes(path)?)
+    }
+
+    /// The kernels that a journal is about, as its first line says, whatever its other lines are. `None`: that line
+    /// cannot be read.
+    pub fn kernels(path: &Path) -> Option<Vec<Kernel>> {
+        let bytes = trusted_bytes(path).ok()?;
+        let first = bytes.split(|byte| *byte == b'\n').next()?;
+        Some(begin_of(path, first).ok()?.kernels)
+    }
+
+    /// Reads the bytes of one; see [`Journal::read`]. The path is for messages.
+    ///
+    /// # Errors
+    /// As [`Journal::read`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Option<Self>> {
+        let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+        // Behind the last newline: nothing, or a line that was cut off.
+        let tail = lines.pop().unwrap_or_default();
+        let Some((first, rest)) = lines.split_first() else {
+            return if is_cut_off_begin(tail) {
+                Ok(None)
+            } else {
+                Err(damaged(path, 1, "it is not how a journal begins"))
+            };
+        };
+        let mut journal = Self {
+            path: path.to_owned(),
+            begin: begin_of(path, first)?,
+            before: Vec::new(),
+            ops: Vec::new(),
+            indexed: Vec::new(),
+            committed: false,
+            owed: false,
+        };
+        for (line, bytes) in (2..).zip(rest) {
+            let parsed = serde_json::from_slice(bytes).map_err(|e| damaged(path, line, e))?;
+            journal.take(line, parsed).map_err(|reason| damaged(path, line, reason))?;
+        }
+        Ok(Some(journal))
+    }
+
+    fn take(&mut self, number: usize, line: Line) -> std::result::Result<(), String> {
+        if self.committed {
+            return Err("nothing follows a commit".into());
+        }
+        match line {
+            Line::Do(n, op) => self.ops.push(Recorded { line: number, kernel: self.kernel(n)?, op }),
+            Line::Depmod(n) => self.indexed.push(self.kernel(n)?),
+            Line::Before(before) => {
+                check_names(&before)?;
+                self.before.push(before);
+            }
+            Line::Commit { owed } => (self.committed, self.owed) = (true, owed),
+            Line::Done => {}
+            Line::Begin(_) => return Err("a journal begins once".into()),
+        }
+        Ok(())
+    }
+
+    fn kernel(&self, n: KernelIndex) -> std::result::Result<Kernel, String> {
+        let KernelIndex(place) = n;
+        let all = &self.begin.kernels;
+        all.get(place)
+            .cloned()
+            .ok_or_else(|| format!("kernel {place} is not one of the {} in line 1", all.len()))
+    }
+
+    /// Whether the process that wrote it still runs.
+    pub fn writer_is_alive(&self) -> bool {
+        let now = sys::process_start_time(self.begin.pid);
+        sys::process_exists(self.begin.pid) && (self.begin.started.is_none() || now == self.begin.started)
+    }
+
+    /// Checks that its operations touch only what a journal may touch.
+    ///
+    /// # Errors
+    /// [`Error::JournalLeaves`], with the first line that leaves.
+    pub fn check(&self, reach: &Reach<'_>) -> Result<()> {
+        self.ops.iter().try_for_each(|recorded| self.check_one(reach, recorded))
+    }
+
+    fn check_one(&self, reach: &Reach<'_>, recorded: &Recorded) -> Result<()> {
+        let Some((wanted, reason)) = reach.stray(&recorded.kernel, &recorded.op)? else { return Ok(()) };
+        Err(Error::JournalLeaves { path: self.path.clone(), line: recorded.line, wanted, reason })
+    }
+
+    /// Undoes everything, latest first, and brings that to the disk. The caller has checked it.
+    ///
+    /// # Errors
+    /// When something could not be put back.
+    pub fn undo(&self, reach: &Reach<'_>) -> Result<()> {
+        let mut first = None;
+        for recorded in self.ops.iter().rev() {
+            // What was undone before may have put a link in the way. What can be put back is, whatever cannot.
+            let undone = self.check_one(reach, recorded).and_then(|()| Ok(recorded.op.undo()?));
+            if let Err(e) = undone {
+                first.get_or_insert(e);
+            }
+        }
+        op::sync(self.ops.iter().map(|recorded| &recorded.op))?;
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Deletes what was put aside. The caller has checked it.
+    pub fn finish(&self) {
+        op::finish(self.ops.iter().map(|recorded| &recorded.op));
+    }
+
+    /// Directories that may be empty now.
+    pub fn directories(&self) -> Vec<(Kernel, PathBuf)> {
+        let of = |r: &Recorded| -> Vec<(Kernel, PathBuf)> {
+            r.op.directories().map(|d| (r.kernel.clone(), d.to_owned())).collect()
+        };
+        self.ops.iter().flat_map(of).collect()
+    }
+}
+
+/// The bytes of a journal that nobody else can have written, in a tree whose journals nobody else can replace.
+fn trusted_bytes(path: &Path) -> Result<Vec<u8>> {
+    let refused = |what: &Path, why: String| Error::JournalRefused {
+        path: path.to_owned(),
+        what: what.to_owned(),
+        why,
+    };
+    let above = path.ancestors().skip(1).take(2).filter(|dir| !dir.as_os_str().is_empty());
+    for (n, dir) in above.enumerate() {
+        // The tree may be reached by a link, its directory of journals not.
+        let meta = if n == 0 { fs::symlink_metadata(dir)? } else { fs::metadata(dir)? };
+        if !meta.is_dir() {
+            return Err(refused(dir, "it is no directory".into()));
+        }
+        if let Some(why) = fs::written_by_others(&meta) {
+            return Err(refused(dir, why));
+        }
+    }
+    fs::read_trusted(path)?.map_err(|why| refused(path, why))
+}
+
+fn damaged(path: &Path, line: usize, reason: impl ToString) -> Error {
+    Error::JournalDamaged { path: path.to_owned(), line, reason: reason.to_string() }
+}
+
+/// The beginning of a first line, or the room for one that never reached the disk.
+fn is_cut_off_begin(tail: &[u8]) -> bool {
+    tail.iter().all(|byte| *byte == 0) || FIRST.starts_with(tail) || tail.starts_with(FIRST)
+}
+
+fn begin_of(path: &Path, line: &[u8]) -> Result<Begin> {
+    /// As much of a first line as every form of journal has.
+    #[derive(serde::Deserialize)]
+    struct Any {
+        #[serde(rename = "Begin")]
+        begin: Schema,
+    }
+    #[derive(serde::Deserialize)]
+    struct Schema {
+        schema: u32,
+    }
+    let any: Any = serde_json::from_slice(line).map_err(|e| damaged(path, 1, e))?;
+    if any.begin.schema != SCHEMA {
+        return Err(Error::JournalUnknown(path.to_owned()));
+    }
+    let Line::Begin(begin) = serde_json::from_slice(line).map_err(|e| damaged(path, 1, e))? else {
+        return Err(damaged(path, 1, "it is not how a journal begins"));
+    };
+    for kernel in &begin.kernels {
+        Kernel::new(&kernel.release, &kernel.arch).map_err(|e| damaged(path, 1, e))?;
+    }
+    Ok(begin)
+}
+
+/// They are shown, and packages are looked for by them.
+fn check_names(before: &Before) -> std::result::Result<(), String> {
+    PackageId::new(&before.package, "0").map_err(|e| e.to_string())?;
+    for entry in &before.entries {
+        PackageId::new(&entry.package.name, &entry.package.version).map_err(|e| e.to_string())?;
+        if let Some(kernel) = entry.kernel() {
+            Kernel::new(&kernel.release, &kernel.arch).map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
+}

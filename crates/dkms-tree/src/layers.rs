@@ -1,0 +1,150 @@
+//! Directories that come from a lower layer of an overlay (an earlier step of a container image).
+//!
+//! Without `redirect_dir`, which is the default, overlayfs refuses to rename such a directory (EXDEV). [`lift`] replaces it
+//! by a copy of itself in the upper layer, and that can be renamed. The copy is complete, and on the disk, before anything
+//! of the original goes, and is kept under a known name until the original has gone: [`recover`] puts it back after a crash,
+//! and may be repeated as often as one likes.
+
+use crate::aside::aside;
+use dkms_sys::{IoError, fs};
+use std::path::Path;
+
+/// "Cross-device link", rename(2).
+const EXDEV: i32 = 18;
+
+/// Renames `from`; `to` must not exist if `from` is a directory.
+///
+/// # Errors
+/// Nothing is lost; [`recover`] of `from` may be necessary.
+pub fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
+    match fs::rename(from, to) {
+        Err(e) if is_of_lower_layer(&e, from) => {
+            lift(from)?;
+            fs::rename(from, to)
+        }
+        other => other,
+    }
+}
+
+/// Exchanges a new directory with the one whose place it takes.
+///
+/// # Errors
+/// Both are as they were; after a crash [`recover`] may be necessary.
+pub fn exchange(new: &Path, old: &Path) -> Result<(), IoError> {
+    let is_refused = |e: &IoError| e.errno() == Some(EXDEV);
+    let mut done = fs::exchange(new, old);
+    // Most likely only the old one is of a lower layer.
+    for dir in [old, new] {
+        if done.as_ref().is_err_and(is_refused) {
+            lift(dir)?;
+            done = fs::exchange(new, old);
+        }
+    }
+    done
+}
+
+fn is_of_lower_layer(e: &IoError, from: &Path) -> bool {
+    e.errno() == Some(EXDEV) && fs::is_real_dir(from)
+}
+
+/// Replaces a directory by a copy of itself. What cannot be done is undone.
+fn lift(dir: &Path) -> Result<(), IoError> {
+    let (copying, lifted) = (aside(dir, "lifting"), aside(dir, "lifted"));
+    fs::remove_tree(&copying)?;
+    let copied = fs::copy_tree(dir, &copying)
+        // Sockets, pipes and devices, which dkms puts nowhere, are left out.
+        .and_then(|_| fs::sync_file_system(&copying))
+        .and_then(|()| fs::rename(&copying, &lifted));
+    let done = copied.and_then(|()| fs::remove_tree(dir)).and_then(|_| fs::rename(&lifted, dir));
+    if done.is_err() {
+        recover(dir)?;
+    }
+    done
+}
+
+/// Whether a [`lift`] was cut off.
+pub fn is_cut_off(dir: &Path) -> bool {
+    ["lifting", "lifted"].iter().any(|word| fs::exists(aside(dir, word)))
+}
+
+/// Completes or takes back a [`lift`] that was cut off. Nothing happens where there was none.
+///
+/// # Errors
+/// When the copy cannot be put in place.
+pub fn recover(dir: &Path) -> Result<(), IoError> {
+    let (copying, lifted) = (aside(dir, "lifting"), aside(dir, "lifted"));
+    if fs::exists(&copying) {
+        fs::remove_tree(&copying)?;
+    }
+    if fs::exists(&lifted) {
+        // Of the original a part may be left.
+        fs::remove_tree(dir)?;
+        fs::rename(&lifted, dir)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dkms_sys::fs::TempDir;
+
+    fn fill(dir: &Path, text: &str) {
+        std::fs::create_dir_all(dir.join("sub")).unwrap();
+        std::fs::write(dir.join("a"), text).unwrap();
+        std::fs::write(dir.join("sub/b"), text).unwrap();
+        std::os::unix::fs::symlink("a", dir.join("link")).unwrap();
+    }
+
+    fn is_whole(dir: &Path, text: &str) -> bool {
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+        read("a") == text && read("sub/b") == text && read("link") == text
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        fs::list_dir(dir).unwrap().iter().map(|n| n.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn wherever_a_lift_is_cut_off_the_directory_is_whole_again() {
+        let work = TempDir::new_in(std::env::temp_dir(), "layers-").unwrap();
+        let dir = work.path().join("d");
+        let (copying, lifted) = (aside(&dir, "lifting"), aside(&dir, "lifted"));
+        let cuts: [&dyn Fn(); 6] = [
+            &|| fill(&dir, "x"),
+            // While it is copied.
+            &|| {
+                fill(&dir, "x");
+                std::fs::create_dir(&copying).unwrap();
+                std::fs::write(copying.join("a"), "half").unwrap();
+            },
+            // The copy is complete.
+            &|| {
+                fill(&dir, "x");
+                fill(&lifted, "x");
+            },
+            // A part of the original has gone.
+            &|| {
+                fill(&lifted, "x");
+                std::fs::create_dir(&dir).unwrap();
+                std::fs::write(dir.join("a"), "x").unwrap();
+            },
+            &|| fill(&lifted, "x"),
+            // All of it happened.
+            &|| {
+                fill(&dir, "x");
+                lift(&dir).unwrap();
+            },
+        ];
+        for (n, cut) in cuts.iter().enumerate() {
+            cut();
+            recover(&dir).unwrap();
+            recover(&dir).unwrap();
+            assert!(is_whole(&dir, "x"), "{n}");
+            assert_eq!(names(work.path()), ["d"], "{n}");
+            fs::remove_tree(&dir).unwrap();
+        }
+        recover(&dir).unwrap();
+        assert!(!dir.exists());
+    }
+}

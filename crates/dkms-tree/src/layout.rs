@@ -1,0 +1,161 @@
+//! Every path dkms touches, computed in one place (on-disk contract: docs/on-disk-layout.md).
+
+use crate::error::{Error, Result};
+use crate::ids::{Build, Kernel, PackageId};
+use std::path::{Path, PathBuf};
+
+/// The roots all other paths hang from. The root and the three trees are arguments, never globals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// `/var/lib/dkms`
+    pub dkms_tree: PathBuf,
+    /// `/usr/src`
+    pub source_tree: PathBuf,
+    /// `/lib/modules`
+    pub install_tree: PathBuf,
+    /// `/etc/dkms`
+    pub config_dir: PathBuf,
+    /// `/boot`
+    pub boot_dir: PathBuf,
+    /// `/usr/share/dkms/modules_to_force_install`
+    pub force_dir: PathBuf,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            dkms_tree: "/var/lib/dkms".into(),
+            source_tree: "/usr/src".into(),
+            install_tree: "/lib/modules".into(),
+            config_dir: "/etc/dkms".into(),
+            boot_dir: "/boot".into(),
+            force_dir: "/usr/share/dkms/modules_to_force_install".into(),
+        }
+    }
+}
+
+impl Layout {
+    /// Refuses a tree that cannot be written, and creates one that does not exist.
+    ///
+    /// # Errors
+    /// [`Error::NotWritable`].
+    pub fn require_writable(&self) -> Result<()> {
+        let tree = &self.dkms_tree;
+        if !tree.exists() {
+            dkms_sys::fs::create_dir_all(tree).map_err(Error::NotWritable)?;
+        }
+        dkms_sys::fs::require_writable(tree).map_err(Error::NotWritable)
+    }
+    /// `M`: all versions of one package.
+    pub fn package_dir(&self, name: &str) -> PathBuf {
+        self.dkms_tree.join(name)
+    }
+    /// `M/V`
+    pub fn version_dir(&self, p: &PackageId) -> PathBuf {
+        self.dkms_tree.join(&p.name).join(&p.version)
+    }
+    /// `M/V/source`, the link into the source tree
+    pub fn source_link(&self, p: &PackageId) -> PathBuf {
+        self.version_dir(p).join("source")
+    }
+    /// `/usr/src/M-V`
+    pub fn source_dir(&self, p: &PackageId) -> PathBuf {
+        self.source_tree.join(format!("{}-{}", p.name, p.version))
+    }
+    /// The `dkms.conf` of a registered package.
+    pub fn conf(&self, p: &PackageId) -> PathBuf {
+        self.source_link(p).join("dkms.conf")
+    }
+    /// `M/V/build`, the path that MAKE lines name
+    pub fn build_dir(&self, p: &PackageId) -> PathBuf {
+        self.version_dir(p).join("build")
+    }
+    /// `M/V/.log/make-K-A.log`: the log of a build that failed, kept until that kernel's next build.
+    pub fn failed_log(&self, b: &Build) -> PathBuf {
+        self.version_dir(&b.package)
+            .join(".log")
+            .join(format!("make-{}-{}.log", b.kernel.release, b.kernel.arch))
+    }
+    /// `M/V/.log/.running-K-A.log`: the log of a build that runs, where the build itself cannot write.
+    pub fn running_log(&self, b: &Build) -> PathBuf {
+        self.version_dir(&b.package)
+            .join(".log")
+            .join(format!(".running-{}-{}.log", b.kernel.release, b.kernel.arch))
+    }
+    /// `M/V/K`
+    pub fn kernel_dir(&self, b: &Build) -> PathBuf {
+        self.version_dir(&b.package).join(&b.kernel.release)
+    }
+    /// `M/V/K/A`: exists when built
+    pub fn built_dir(&self, b: &Build) -> PathBuf {
+        self.kernel_dir(b).join(&b.kernel.arch)
+    }
+    /// `M/V/K/A/module`
+    pub fn module_dir(&self, b: &Build) -> PathBuf {
+        self.built_dir(b).join("module")
+    }
+    /// `M/V/K/A/log/make.log`
+    pub fn make_log(&self, b: &Build) -> PathBuf {
+        self.built_dir(b).join("log").join("make.log")
+    }
+    /// `M/V/K/A/.manifest.json`
+    pub fn manifest(&self, b: &Build) -> PathBuf {
+        self.built_dir(b).join(".manifest.json")
+    }
+    /// `M/V/tarball`
+    pub fn tarball_dir(&self, p: &PackageId) -> PathBuf {
+        self.version_dir(p).join("tarball")
+    }
+    /// `M/kernel-K-A`: the link that says which version is installed
+    pub fn active_link(&self, name: &str, k: &Kernel) -> PathBuf {
+        self.package_dir(name).join(format!("kernel-{}-{}", k.release, k.arch))
+    }
+    /// What [`Layout::active_link`] points to: `V/K/A`
+    pub fn active_target(&self, b: &Build) -> PathBuf {
+        Path::new(&b.package.version).join(&b.kernel.release).join(&b.kernel.arch)
+    }
+    /// `M/original_module`
+    pub fn originals_root(&self, name: &str) -> PathBuf {
+        self.package_dir(name).join("original_module")
+    }
+    /// `M/original_module/K/A`
+    pub fn originals_dir(&self, name: &str, k: &Kernel) -> PathBuf {
+        self.originals_root(name).join(&k.release).join(&k.arch)
+    }
+    /// `/lib/modules/K`
+    pub fn kernel_modules(&self, release: &str) -> PathBuf {
+        self.install_tree.join(release)
+    }
+    /// `/lib/modules/K/build`
+    pub fn kernel_headers(&self, release: &str) -> PathBuf {
+        self.kernel_modules(release).join("build")
+    }
+    /// `/lib/modules/K` + a location such as `/updates/dkms`
+    pub fn destination(&self, release: &str, location: &str) -> PathBuf {
+        self.kernel_modules(release).join(location.trim_start_matches('/'))
+    }
+    /// Where locks live.
+    pub fn lock_dir(&self) -> PathBuf {
+        self.dkms_tree.join(".lock")
+    }
+    /// Where journals of unfinished changes live.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.dkms_tree.join(".journal")
+    }
+    /// Where it is written down which builds are being made.
+    pub fn building_dir(&self) -> PathBuf {
+        self.dkms_tree.join(".building")
+    }
+    /// Where it is written down which interrupted changes were taken back or completed.
+    pub fn recovery_log(&self) -> PathBuf {
+        self.dkms_tree.join(".recovery.log")
+    }
+    /// `M/V/.build-K-A`: where one of several kernels' builds of a package really is, while they all see it as `build`.
+    pub fn private_build_dir(&self, b: &Build) -> PathBuf {
+        self.version_dir(&b.package).join(format!(".build-{}-{}", b.kernel.release, b.kernel.arch))
+    }
+    /// `post_transaction.log`
+    pub fn post_transaction_log(&self) -> PathBuf {
+        self.dkms_tree.join("post_transaction.log")
+    }
+}

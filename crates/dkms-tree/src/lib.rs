@@ -1,0 +1,25 @@
+//! What dkms keeps on disk: where everything is ([`layout`]), what is there ([`state`]), what is recorded about it
+//! ([`manifest`]), the modules of the kernel that were moved aside ([`originals`]), changes as transactions
+//! ([`journal`]) and the locks between commands ([`lock`]).
+//!
+//! This crate knows nothing about actions: it does not evaluate dkms.conf, build or install. Every path in the tree is
+//! computed in [`layout`], and [`beneath`] refuses a path from a record or a link that leaves the tree it belongs to.
+#![forbid(unsafe_code)]
+// Tests may use any function on their own files.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+pub mod aside;
+pub mod beneath;
+pub mod entry;
+pub mod error;
+pub mod ids;
+pub mod journal;
+pub mod layers;
+pub mod layout;
+pub mod lock;
+pub mod manifest;
+pub mod names_as_json;
+pub mod originals;
+pub mod state;
+
+pub use error::{Error, Result};

@@ -1,0 +1,309 @@
+//! `K/A/.manifest.json`: what went into a build, what came out, and where it was installed. Status, uninstall and remove
+//! read it instead of running anybody's dkms.conf. A tree without manifests (dkms 3.x wrote it) works by looking.
+
+use crate::error::{Error, Result};
+use crate::ids::Build;
+use crate::layout::Layout;
+use crate::names_as_json;
+use dkms_sys::IoError;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// The schema we write. A file with a higher number is treated as absent.
+pub const SCHEMA: u32 = 1;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manifest {
+    /// [`SCHEMA`] when written.
+    pub schema: u32,
+    /// `PACKAGE_NAME`
+    pub package: String,
+    /// `PACKAGE_VERSION`
+    pub version: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Architecture.
+    pub arch: String,
+    /// SHA-256 over everything that is known to decide the result: equal for two builds with the same inputs. Empty
+    /// if the manifest does not have it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fingerprint: String,
+    /// The inputs, for people.
+    pub inputs: Inputs,
+    /// Seconds since 1970 when the build ended.
+    pub built_at: u64,
+    /// How long it took.
+    pub build_seconds: f64,
+    /// What came out.
+    pub modules: Vec<ModuleRecord>,
+    /// Modules that BUILD_EXCLUSIVE left out, with the reason.
+    pub excluded: Vec<Excluded>,
+    /// BUILD_DEPENDS, in order.
+    pub build_depends: Vec<String>,
+    /// NO_WEAK_MODULES
+    pub no_weak_modules: bool,
+    /// What of the confinement of its build was not enforced; empty for a build that was confined fully.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unconfined: Vec<String>,
+    /// POST_REMOVE, so that uninstall need not evaluate dkms.conf.
+    pub post_remove: Option<String>,
+    /// Present while installed.
+    pub installed: Option<Installed>,
+}
+
+/// What went into a build, described before make ran.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Inputs {
+    /// SHA-256 over names, kinds, execute bits and contents of the copy that was compiled, with its patches.
+    pub source: String,
+    /// SHA-256 over the final directives.
+    pub directives: String,
+    /// Patches applied, in order, each with its SHA-256.
+    pub patches: Vec<(String, String)>,
+    /// Directory of the kernel headers.
+    #[serde(with = "names_as_json")]
+    pub headers: PathBuf,
+    /// SHA-256 of the kernel configuration.
+    pub kernel_config: String,
+    /// The compiler of the kernel, CONFIG_CC_VERSION_TEXT.
+    pub compiler: String,
+    /// The make command as dkms.conf has it.
+    pub make: String,
+    /// "native", or why bash had to evaluate dkms.conf.
+    pub evaluated: String,
+}
+
+/// One module file of a build.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModuleRecord {
+    /// DEST_MODULE_NAME
+    pub name: String,
+    /// File name below `module/`, with suffixes.
+    pub file: String,
+    /// Where it goes below `/lib/modules/K`, after the distribution's rule.
+    pub destination: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the file as it lies in `module/`.
+    pub sha256: String,
+    /// From `.modinfo`.
+    pub vermagic: String,
+    /// From `.modinfo`, may be empty.
+    pub version: String,
+    /// From `.modinfo`, may be empty.
+    pub srcversion: String,
+    /// "signed by CN", or why not.
+    pub signature: String,
+}
+
+/// A module left out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Excluded {
+    /// DEST_MODULE_NAME
+    pub name: String,
+    /// In words.
+    pub reason: String,
+}
+
+/// Where the modules lie in `/lib/modules`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Installed {
+    /// Seconds since 1970.
+    pub at: u64,
+    /// One entry per module that was put into place.
+    pub files: Vec<InstalledFile>,
+}
+
+/// One installed file, and what stat(2) said of it right afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstalledFile {
+    /// Full path.
+    #[serde(with = "names_as_json")]
+    pub path: PathBuf,
+    /// File name below `module/` it was copied from.
+    pub file: String,
+    /// Stamp of the installed file.
+    pub stamp: Stamp,
+    /// Stamp of the file in `module/` it was copied from.
+    pub built: Stamp,
+}
+
+/// What stat(2) tells that changes when a file changes. `ctime` cannot be set by anybody, so equal stamps mean an
+/// untouched file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stamp {
+    /// Bytes.
+    pub size: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Device number.
+    pub device: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime: i64,
+    /// Change time, nanoseconds since 1970.
+    pub ctime: i64,
+}
+
+impl Stamp {
+    /// The stamp of a file (of the link itself, if it is one); `None` when it is not there.
+    pub fn of(path: &Path) -> Option<Self> {
+        dkms_sys::fs::Stat::of(path).map(Self::from)
+    }
+}
+
+impl From<dkms_sys::fs::Stat> for Stamp {
+    fn from(s: dkms_sys::fs::Stat) -> Self {
+        Self { size: s.size, inode: s.inode, device: s.device, mtime: s.mtime, ctime: s.ctime }
+    }
+}
+
+/// As much of a manifest as those of every schema have.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Schema {
+    schema: u32,
+}
+
+impl Manifest {
+    /// Reads a build's manifest. `None` when there is none, or when a newer dkms wrote it: then the build is treated as one
+    /// that dkms 3.x made.
+    ///
+    /// # Errors
+    /// It cannot be read, or [`Error::RecordDamaged`]: acting as if it were absent could lose what it says.
+    pub fn read(layout: &Layout, build: &Build) -> Result<Option<Self>> {
+        let path = layout.manifest(build);
+        let Some(bytes) = dkms_sys::fs::read_optional(&path, dkms_sys::fs::Limit::RECORD)? else {
+            return Ok(None);
+        };
+        Self::parse(&bytes, build).map_err(|reason| Error::RecordDamaged { path, reason })
+    }
+
+    /// The same for what only shows or estimates something: one that cannot be used is absent.
+    pub fn load(layout: &Layout, build: &Build) -> Option<Self> {
+        Self::read(layout, build).ok().flatten()
+    }
+
+    /// Reads the bytes of a build's manifest; `None` when a newer dkms wrote it.
+    ///
+    /// # Errors
+    /// Why it is not the manifest of this build, in words that follow its path.
+    pub fn parse(bytes: &[u8], build: &Build) -> std::result::Result<Option<Self>, String> {
+        let no_record = |e: serde_json::Error| format!("it is not the record of a build ({e})");
+        let Schema { schema } = serde_json::from_slice(bytes).map_err(no_record)?;
+        if schema > SCHEMA {
+            return Ok(None);
+        }
+        if schema == 0 {
+            return Err("it has no schema".into());
+        }
+        let m: Self = serde_json::from_slice(bytes).map_err(no_record)?;
+        let of = (&m.package, &m.version, &m.kernel, &m.arch);
+        if of != (&build.package.name, &build.package.version, &build.kernel.release, &build.kernel.arch) {
+            let (package, version, kernel, arch) = of;
+            return Err(format!("it is about {package}/{version} for kernel {kernel} ({arch}), not {build}"));
+        }
+        match m.modules.iter().find(|r| !plain_file_name(&r.file)) {
+            Some(record) => {
+                Err(format!("it names a module file that cannot be in its directory, '{}'", record.file))
+            }
+            None => Ok(Some(m)),
+        }
+    }
+
+    /// The bytes to write to this path.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn to_bytes(&self, path: &Path) -> std::result::Result<Vec<u8>, IoError> {
+        let mut out = serde_json::to_vec(self).map_err(|e| IoError::new("write", path, e))?;
+        out.push(b'\n');
+        Ok(out)
+    }
+
+    /// Writes it into a built directory, atomically.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn store(&self, path: &Path) -> std::result::Result<(), IoError> {
+        dkms_sys::fs::write_atomic(path, &self.to_bytes(path)?, 0o644)
+    }
+}
+
+/// The few fields that `status` looks at, borrowed from the file's bytes: 60 of these are read in a millisecond.
+#[derive(Debug, Deserialize)]
+pub struct Glance<'a> {
+    schema: u32,
+    #[serde(borrow)]
+    package: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+    #[serde(borrow)]
+    kernel: Cow<'a, str>,
+    #[serde(borrow)]
+    arch: Cow<'a, str>,
+    /// The module files.
+    #[serde(borrow)]
+    pub modules: Vec<GlanceModule<'a>>,
+    /// Present while installed.
+    #[serde(borrow)]
+    pub installed: Option<GlanceInstalled<'a>>,
+}
+
+/// One module file of a [`Glance`].
+#[derive(Debug, Deserialize)]
+pub struct GlanceModule<'a> {
+    /// File name below `module/`.
+    #[serde(borrow)]
+    pub file: Cow<'a, str>,
+}
+
+/// What is installed of a [`Glance`].
+#[derive(Debug, Deserialize)]
+pub struct GlanceInstalled<'a> {
+    /// One entry per file.
+    #[serde(borrow)]
+    pub files: Vec<GlanceFile<'a>>,
+}
+
+/// One installed file of a [`Glance`].
+#[derive(Debug, Deserialize)]
+pub struct GlanceFile<'a> {
+    /// Full path.
+    #[serde(borrow, deserialize_with = "names_as_json::borrowed")]
+    pub path: Cow<'a, Path>,
+    /// File name below `module/` it was copied from.
+    #[serde(borrow)]
+    pub file: Cow<'a, str>,
+    /// Stamp of the installed file.
+    pub stamp: Stamp,
+    /// Stamp of the built file.
+    pub built: Stamp,
+}
+
+impl<'a> Glance<'a> {
+    /// Reads the bytes of a manifest; `None` when it is not one that can be used.
+    pub fn parse(bytes: &'a [u8], build: &Build) -> Option<Self> {
+        let g: Self = serde_json::from_slice(bytes).ok()?;
+        let ours = g.schema >= 1
+            && g.schema <= SCHEMA
+            && g.package == build.package.name
+            && g.version == build.package.version
+            && g.kernel == build.kernel.release
+            && g.arch == build.kernel.arch
+            && g.modules.iter().all(|r| plain_file_name(&r.file));
+        ours.then_some(g)
+    }
+}
+
+fn plain_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/') && name != "." && name != ".."
+}

@@ -1,0 +1,95 @@
+//! The kernel's own modules that had to make room: `M/original_module/K/A/NAME.ko` with `NAME.ko.origin` (the former
+//! path), and `collisions/` for several of one name. For each there is at every moment one complete copy, at its place
+//! or here.
+
+use crate::ids::Kernel;
+use crate::layout::Layout;
+use crate::state::module_stem;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// One archived module file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Original {
+    /// Module name.
+    pub name: String,
+    /// The archived copy.
+    pub archived: PathBuf,
+    /// The file that says where it came from, when there is one (dkms before 3.0.12 wrote none).
+    pub origin_file: Option<PathBuf>,
+    /// Where it came from.
+    pub origin: Option<PathBuf>,
+    /// Why what that file says is not used.
+    pub problem: Option<String>,
+}
+
+/// Where a module file goes that is the only one of its name.
+pub fn archive_path(layout: &Layout, package: &str, k: &Kernel, file: &Path) -> Option<PathBuf> {
+    Some(layout.originals_dir(package, k).join(file.file_name()?))
+}
+
+/// Where one of several goes: its directory below `/lib/modules/K` again below `collisions/`.
+pub fn collision_path(layout: &Layout, package: &str, k: &Kernel, file: &Path) -> Option<PathBuf> {
+    let inside = file.strip_prefix(layout.kernel_modules(&k.release)).ok()?;
+    Some(layout.originals_dir(package, k).join("collisions").join(inside))
+}
+
+/// The `.origin` file that belongs to an archived file.
+pub fn origin_file(archived: &Path) -> PathBuf {
+    let mut name = archived.as_os_str().to_owned();
+    name.push(".origin");
+    name.into()
+}
+
+/// What an `.origin` file says: the path and a newline. Names are bytes.
+pub fn origin_text(from: &Path) -> OsString {
+    let mut text = from.as_os_str().to_owned();
+    text.push("\n");
+    text
+}
+
+/// Where a file came from, if that is in this kernel's own directory. Symbolic links on the way to it are judged when it
+/// is moved back.
+fn read_origin(layout: &Layout, k: &Kernel, file: &Path) -> std::result::Result<PathBuf, String> {
+    if !dkms_sys::fs::is_real_file(file) {
+        return Err(format!("{} is no regular file", file.display()));
+    }
+    let text = dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
+    let line = text.strip_suffix(b"\n").unwrap_or(&text);
+    let place = PathBuf::from(OsStr::from_bytes(line));
+    let modules = layout.kernel_modules(&k.release);
+    if place.starts_with(&modules) && !place.components().any(|c| c == Component::ParentDir) {
+        return Ok(place);
+    }
+    let (file, place, modules) = (file.display(), place.display(), modules.display());
+    Err(format!("{file} says that it came from '{place}', which is not beneath {modules}"))
+}
+
+/// Everything archived for a package and kernel, sorted by path.
+pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Vec<Original> {
+    let mut found = Vec::new();
+    let mut pending = vec![layout.originals_dir(package, k)];
+    while let Some(dir) = pending.pop() {
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() {
+                pending.push(path);
+                continue;
+            }
+            let Some(name) = path.file_name().and_then(|f| f.to_str()).and_then(module_stem) else {
+                continue;
+            };
+            let name = name.to_owned();
+            let origin_file = Some(origin_file(&path)).filter(|o| dkms_sys::fs::exists(o));
+            let origin = origin_file.as_ref().map(|file| read_origin(layout, k, file)).transpose();
+            let problem = origin.as_ref().err().cloned();
+            let origin = origin.ok().flatten();
+            found.push(Original { name, archived: path, origin_file, origin, problem });
+        }
+    }
+    found.sort_by(|a, b| a.archived.cmp(&b.archived));
+    found
+}

@@ -1,0 +1,209 @@
+//! What the tree holds: cheap to find out, by looking only. Runs no code and evaluates no dkms.conf.
+
+use crate::ids::{Build, Kernel, PackageId};
+use crate::layout::Layout;
+use std::path::{Path, PathBuf};
+
+/// How a package version stands in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// There is no such directory.
+    Absent,
+    /// `source` leads to a directory.
+    Added,
+    /// The version directory exists, but `source` is missing or leads nowhere.
+    Broken,
+}
+
+/// What of a broken registration is missing; `add` mends a missing link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breakage {
+    /// No `source` at all.
+    LinkMissing,
+    /// `source` is a link to something that is not there.
+    TargetMissing,
+}
+
+/// How a build stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildState {
+    /// `K/A/module` is not there.
+    NotBuilt,
+    /// Built, and not what `kernel-K-A` points to.
+    Built,
+    /// Built, and what `kernel-K-A` points to.
+    Installed,
+}
+
+/// Looks up one package version.
+pub fn registration(layout: &Layout, p: &PackageId) -> Registration {
+    if !layout.version_dir(p).is_dir() {
+        Registration::Absent
+    } else if breakage(layout, p).is_some() {
+        Registration::Broken
+    } else {
+        Registration::Added
+    }
+}
+
+/// What is missing of a version directory that exists.
+pub fn breakage(layout: &Layout, p: &PackageId) -> Option<Breakage> {
+    let link = layout.source_link(p);
+    if link.symlink_metadata().is_err() {
+        Some(Breakage::LinkMissing)
+    } else if !link.is_dir() {
+        Some(Breakage::TargetMissing)
+    } else {
+        None
+    }
+}
+
+/// Looks up one build.
+pub fn build_state(layout: &Layout, b: &Build) -> BuildState {
+    if !layout.module_dir(b).is_dir() {
+        BuildState::NotBuilt
+    } else if is_active(layout, b) {
+        BuildState::Installed
+    } else {
+        BuildState::Built
+    }
+}
+
+/// Whether `kernel-K-A` points to this build.
+pub fn is_active(layout: &Layout, b: &Build) -> bool {
+    active_version(layout, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
+}
+
+/// Which version `kernel-K-A` names for a kernel.
+pub fn active_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option<String> {
+    let target = std::fs::read_link(layout.active_link(name, kernel)).ok()?;
+    version_named(layout, &target, name, kernel)
+}
+
+/// Whether a link with this target, as `kernel-K-A`, names this build.
+pub fn link_names(layout: &Layout, target: &Path, b: &Build) -> bool {
+    version_named(layout, target, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
+}
+
+fn version_named(layout: &Layout, target: &Path, name: &str, kernel: &Kernel) -> Option<String> {
+    // Usually V/K/A; an absolute link into the tree means the same.
+    let inside = target.is_absolute().then(|| target.strip_prefix(layout.package_dir(name)).ok()).flatten();
+    let mut parts = inside.unwrap_or(target).iter();
+    let (v, k, a) = (parts.next()?, parts.next()?, parts.next()?);
+    let fits = k == kernel.release.as_str() && a == kernel.arch.as_str() && parts.next().is_none();
+    fits.then(|| v.to_string_lossy().into_owned())
+}
+
+/// Every package version directory, sorted as directories list; the names pass `keep` first.
+/// Version directories that are no such thing (`original_module`, links, dot names) are left out.
+pub fn packages(layout: &Layout, keep: &dyn Fn(&str, Option<&str>) -> bool) -> Vec<PackageId> {
+    let mut found = Vec::new();
+    for name in subdirectories(&layout.dkms_tree) {
+        if !keep(&name, None) {
+            continue;
+        }
+        for version in subdirectories(&layout.dkms_tree.join(&name)) {
+            if version == "original_module" || !keep(&name, Some(&version)) {
+                continue;
+            }
+            if let Ok(id) = PackageId::new(&name, &version) {
+                found.push(id);
+            }
+        }
+    }
+    found
+}
+
+/// Every package version, sorted.
+pub fn all_packages(layout: &Layout) -> Vec<PackageId> {
+    packages(layout, &|_, _| true)
+}
+
+/// All versions of one package, sorted as directories list.
+pub fn versions(layout: &Layout, name: &str) -> Vec<PackageId> {
+    subdirectories(&layout.package_dir(name))
+        .into_iter()
+        .filter(|v| v != "original_module")
+        .filter_map(|v| PackageId::new(name, &v).ok())
+        .collect()
+}
+
+/// The kernels a package version is built for, sorted as directories list.
+pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
+    let base = layout.version_dir(p);
+    let mut found = Vec::new();
+    for release in subdirectories(&base) {
+        if !looks_like_release(&release) {
+            continue;
+        }
+        for arch in subdirectories(&base.join(&release)) {
+            if base.join(&release).join(&arch).join("module").is_dir() {
+                if let Ok(kernel) = Kernel::new(&release, &arch) {
+                    found.push(Build::new(p, &kernel));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A kernel's directory begins with digits and a dot; `build`, `source`, `tarball` do not.
+pub fn looks_like_release(name: &str) -> bool {
+    let digits = name.bytes().take_while(u8::is_ascii_digit).count();
+    digits > 0 && name.as_bytes().get(digits) == Some(&b'.')
+}
+
+/// The version of `name` that is installed for a kernel: built, and linked to.
+pub fn installed_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option<PackageId> {
+    let version = active_version(layout, name, kernel)?;
+    let id = PackageId::new(name, &version).ok()?;
+    layout.module_dir(&Build::new(&id, kernel)).is_dir().then_some(id)
+}
+
+/// The module files of a build (`NAME.ko` with or without a compression suffix), sorted.
+pub fn module_files(layout: &Layout, b: &Build) -> Vec<ModuleFile> {
+    let dir = layout.module_dir(b);
+    let mut found: Vec<ModuleFile> = names(&dir)
+        .into_iter()
+        .filter_map(|file| {
+            Some(ModuleFile { name: module_stem(&file)?.to_owned(), path: dir.join(&file), file })
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// One module file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModuleFile {
+    /// Without `.ko` and what follows.
+    pub name: String,
+    /// File name.
+    pub file: String,
+    /// Full path.
+    pub path: PathBuf,
+}
+
+/// `v4l2loopback` for `v4l2loopback.ko.xz`; `None` when the name is not a module's.
+pub fn module_stem(file: &str) -> Option<&str> {
+    [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().find_map(|s| file.strip_suffix(s)).filter(|s| !s.is_empty())
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect()
+}
+
+/// Names of the directories in `dir` (links and dot names left out), sorted bytewise.
+pub fn subdirectories(dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut found: Vec<String> = entries
+        .filter_map(|e| {
+            let e = e.ok()?;
+            let name = e.file_name().into_string().ok()?;
+            (!name.starts_with('.') && e.file_type().ok()?.is_dir()).then_some(name)
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
