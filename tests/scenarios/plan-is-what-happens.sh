@@ -76,7 +76,7 @@ for step in steps:
         same = [e for e in open_events if e["event"] == EVENTS[kind]
                 and (kind == "load-archive" or about(e) == about(step))
                 and all(e[name] == step[name] for name in ("from", "to", "path") if name in step and name in e)]
-        if not same and kind in ("skip", "fail") and len(steps) == 1:
+        if not same and kind in ("skip", "fail") and len([s for s in steps if s["step"] != "add"]) == 1:
             assert code != 0, shown
             continue
         assert same, (step, shown)
@@ -105,7 +105,7 @@ if all(step["files"] for step in changing) and not any(s["step"] in ("load-archi
     assert changed <= named, (changed - named, shown)
 if not changing and all(s["step"] in ("nothing", "skip", "fail", "defer") for s in steps):
     strays = {p for p in before.keys() | after.keys() if before.get(p) != after.get(p)}
-    assert not {p for p in strays if os.path.isfile(p) and not os.path.basename(p).startswith(".")}, (strays, shown)
+    assert not {p for p in strays if os.path.isfile(p) and not os.path.basename(p).startswith(".") and "/.lock/" not in p}, shown
 PYTHON
 chmod +x /root/happens
 mkdir -p /etc/dkms/framework.conf.d
@@ -140,11 +140,13 @@ mkdir -p "/lib/modules/$K/extra"
 cp "/var/lib/dkms/single/1.0/$K/$A/module/"single.ko* "/lib/modules/$K/extra/"
 /root/happens 0 install single/1.0 -k "$K"
 /root/happens 0 install single/1.0 -k "$K" --force
+/root/happens 0 uninstall single/1.0 -k "$K"
+rm "/lib/modules/$K/extra/"single.ko*
+dkms install single/1.0 -k "$K"
 #: step install-of-a-directory 0 ours
 cp -r /e2e/fixtures/dummy-9.0 /root/
 /root/happens 0 install /root/dummy-9.0 -k "$K612"
 #: step autoinstall 0 ours
-dkms add exclwhole/1.0
 dkms add unknowndep/1.0
 dkms add depa/1.0
 dkms add depb/1.0

@@ -16,7 +16,7 @@ use crate::journal::op::{Op, aside};
 use crate::kernel::installed::decompressed;
 use crate::lock;
 use crate::machine::{Enforce, Machine, policy};
-use crate::plan::{self, Operation, Plan};
+use crate::plan::{self, Operation, Plan, gather};
 use crate::session::Session;
 use crate::signing::{self, KeyPair, read_certificate};
 use crate::tree::state;
@@ -61,7 +61,10 @@ pub fn plan_rotation(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
     let waits = if is_trusted(&now) || s.options.force { Vec::new() } else { demanding(s, &machine) };
     let builds = if waits.is_empty() { with_this_pair(s, &pair)? } else { Vec::new() };
     let new_pair = (!is_made).then_some((staged.key, staged.certificate));
-    Ok(plan::keys::rotation(new_pair, &waits, &builds))
+    // It runs once, as for the first kernel whose modules change.
+    let installed = builds.iter().find(|build| state::is_active(s.layout, build));
+    let post_transaction = installed.and_then(|build| gather::post_transaction(s, &build.kernel));
+    Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction))
 }
 
 /// Executes that plan.

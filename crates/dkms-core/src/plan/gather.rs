@@ -207,6 +207,12 @@ pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
     found.iter().filter_map(|release| Kernel::new(release, arch).ok()).collect()
 }
 
+/// `post_transaction` of framework.conf, as it reads for a kernel.
+pub(crate) fn post_transaction(s: &Session<'_>, kernel: &Kernel) -> Option<String> {
+    let command = framework::load(s, Some(&kernel.release)).ok()?.post_transaction?;
+    (!command.trim().is_empty()).then_some(command)
+}
+
 /// The module files among those that operations change.
 fn module_files(ops: &[Op]) -> Vec<PathBuf> {
     let is_module =
@@ -261,10 +267,9 @@ impl<'a> Gatherer<'a> {
         if facts.directory == directory {
             return;
         }
-        let command = framework::load(s, Some(&kernel.release)).ok().and_then(|conf| conf.post_transaction);
         facts.exists = directory.exists();
         facts.runs_depmod = !s.options.no_depmod && directory.join("modules.dep").is_file();
-        facts.post_transaction = command.filter(|c| !c.trim().is_empty());
+        facts.post_transaction = post_transaction(s, kernel);
         facts.directory = directory;
     }
 

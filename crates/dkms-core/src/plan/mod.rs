@@ -274,8 +274,12 @@ impl Plan {
         }
         let first = kernels.first().and_then(|k| state.kernels.get(k));
         if let Some(command) = first.and_then(|facts| facts.post_transaction.clone()) {
-            let reason = "framework.conf has it run after every change";
-            self.push(Step::new(Operation::PostTransaction(command), reason), []);
+            self.push_post_transaction(command);
         }
+    }
+
+    fn push_post_transaction(&mut self, command: String) {
+        let reason = "framework.conf has it run after every change";
+        self.push(Step::new(Operation::PostTransaction(command), reason), []);
     }
 }

@@ -274,11 +274,14 @@ fn what_is_taken_back() {
 #[test]
 fn what_a_rotation_does() {
     let pair = || Some(("new.key".to_owned(), PathBuf::from("new.pub")));
-    check(
-        "taken",
-        &keys::rotation(pair(), &[], &builds("a b")),
-        "0 make new.key; 1 resign a/1 <0>; 2 resign b/1 <0>",
-    );
-    check("waits", &keys::rotation(pair(), &[kernel("k")], &builds("a")), "0 make new.key; 1 keep key for k");
-    check("made before", &keys::rotation(None, &[], &builds("a")), "0 resign a/1");
+    let sync = || Some("sync".to_owned());
+    let cases = [
+        ("taken", pair(), "", "a b", None, "0 make new.key; 1 resign a/1 <0>; 2 resign b/1 <0>"),
+        ("waits", pair(), "k", "a", sync(), "0 make new.key; 1 keep key for k"),
+        ("made before", None, "", "a", sync(), "0 resign a/1; 1 run sync"),
+    ];
+    for (name, pair, waits, resigned, post_transaction, expected) in cases {
+        let waits: Vec<Kernel> = waits.split_whitespace().map(kernel).collect();
+        check(name, &keys::rotation(pair, &waits, &builds(resigned), post_transaction), expected);
+    }
 }
