@@ -1,6 +1,8 @@
 //! Plans of `build`, `install`, `match` and `autoinstall`. Pure.
 
-use super::{BuildFacts, KernelFacts, Operation, Outlook, Plan, State, Step, StepId, Transactions};
+use super::ending::finish;
+use super::state::{BuildFacts, KernelFacts, State};
+use super::steps::{Operation, Outlook, Plan, Step, StepId, Transactions};
 use crate::error::Error;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::tree::state::BuildState;
@@ -47,7 +49,7 @@ pub fn autoinstall(state: &State, kernels: &[Kernel], force: bool) -> Plan {
         let Some(facts) = state.kernels.get(kernel) else { continue };
         all.append(autoinstall_kernel(state, kernel, facts, force));
     }
-    all.finish(state);
+    finish(&mut all, state);
     all.transactions = Transactions::PerKernel;
     all
 }
@@ -166,7 +168,7 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(mut self) -> Plan {
-        self.plan.finish(self.state);
+        finish(&mut self.plan, self.state);
         self.plan
     }
 

@@ -2,7 +2,9 @@
 
 use super::order::{self, Candidate};
 use super::removal::{self, Depth};
-use super::{BuildFacts, KernelFacts, Operation, Outlook, Plan, State, Step, changes};
+use super::state::{BuildFacts, KernelFacts, State};
+use super::steps::{Operation, Outlook, Plan, Step};
+use super::{changes, estimate};
 use crate::add;
 use crate::build;
 use crate::conf::{framework, load};
@@ -16,7 +18,6 @@ use crate::origin;
 use crate::session::{Options, Session};
 use crate::signing;
 use crate::status;
-use crate::tree::manifest::Manifest;
 use crate::tree::state::{self, BuildState, Registration};
 use crate::verify::Facts;
 use std::collections::{BTreeMap, HashMap};
@@ -414,8 +415,9 @@ impl<'a> Gatherer<'a> {
             self.missing_key(&build.kernel);
         }
         let (expected, weight) = self.durations.entry(build.package.clone()).or_insert_with(|| {
-            let expected = last_build(s, &build.package);
-            let weight = expected.map_or_else(|| source_weight(s, &build.package), |d| d.as_secs_f64());
+            let expected = estimate::last_build(s, &build.package);
+            let weight =
+                expected.map_or_else(|| estimate::source_weight(s, &build.package), |d| d.as_secs_f64());
             (expected, weight)
         });
         (facts.expected, facts.weight) = (*expected, *weight);
@@ -471,40 +473,4 @@ fn built_against(s: &Session<'_>, build: &Build) -> BTreeMap<String, String> {
         }
     }
     versions
-}
-
-/// How long the last build of a package that left a record took: of this version, else of another.
-fn last_build(s: &Session<'_>, package: &PackageId) -> Option<Duration> {
-    let of = |p: &PackageId| {
-        let manifests = state::builds(s.layout, p).into_iter().filter_map(|b| Manifest::load(s.layout, &b));
-        manifests.filter(|m| m.build_seconds > 0.0).max_by_key(|m| m.built_at)
-    };
-    let others = || {
-        let versions = state::versions(s.layout, &package.name).into_iter().filter(|p| p != package);
-        versions.filter_map(|p| of(&p)).max_by_key(|m| m.built_at)
-    };
-    let seconds = of(package).or_else(others)?.build_seconds;
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
-/// A compiler reads some 50 kB of a driver's C in a second, and a build takes a second anyway. Only for the order of builds.
-fn source_weight(s: &Session<'_>, package: &PackageId) -> f64 {
-    let link = s.layout.source_link(package);
-    let root = if link.is_dir() { link } else { s.layout.source_dir(package) };
-    1.0 + c_bytes(&root, 0) as f64 / 50_000.0
-}
-
-fn c_bytes(dir: &Path, depth: usize) -> u64 {
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let of = |e: std::fs::DirEntry| {
-        let path = e.path();
-        match e.file_type() {
-            Ok(t) if t.is_dir() && depth < 8 => c_bytes(&path, depth + 1),
-            Ok(t) if t.is_file() && path.extension().is_some_and(|x| x == "c") => {
-                e.metadata().map_or(0, |m| m.len())
-            }
-            _ => 0,
-        }
-    };
-    entries.flatten().map(of).sum()
 }

@@ -1,6 +1,6 @@
 //! Plans of `mok rotate`. Pure.
 
-use super::{Operation, Plan, Step};
+use super::steps::{Operation, Plan, Step};
 use crate::ids::{Build, Kernel};
 use std::path::PathBuf;
 

@@ -1,6 +1,8 @@
 //! Plans of `uninstall`, `unbuild`, `remove`, `kernel_preinst` and `kernel_prerm`. Pure.
 
-use super::{Operation, Plan, State, Step};
+use super::ending::finish;
+use super::state::State;
+use super::steps::{Operation, Plan, Step};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::tree::state::BuildState;
 
@@ -48,7 +50,7 @@ pub fn take_back(state: &State, package: &PackageId, kernels: &[Kernel], depth: 
             plan.push(Step::new(Operation::Remove(package.clone()), reason), []);
         }
     }
-    plan.finish(state);
+    finish(&mut plan, state);
     plan
 }
 
@@ -63,7 +65,7 @@ pub fn clear_kernel(state: &State, kernel: &Kernel, why: &str) -> Plan {
     for build in state.builds.keys().filter(|build| build.kernel == *kernel) {
         take_back_build(state, &mut plan, build, true, why);
     }
-    plan.finish(state);
+    finish(&mut plan, state);
     plan
 }
 

@@ -1,7 +1,7 @@
 //! What planning needs to know of the tree and the kernels, as a value.
 
-use super::Outlook;
 use super::order::{Candidate, Order};
+use super::steps::Outlook;
 use crate::error::Error;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::tree::state::BuildState;

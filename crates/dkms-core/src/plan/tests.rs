@@ -2,9 +2,14 @@
 
 use super::order::Candidate;
 use super::removal::Depth;
-use super::*;
+use super::state::{BuildFacts, State};
+use super::{Operation, Outlook, Plan, Step, StepId, Transactions, changes, keys, removal};
+use crate::error::Error;
+use crate::ids::{Build, Kernel, PackageId};
 use crate::tree::state::BuildState;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// `NAME/1` or `NAME/VERSION`.
 fn package(text: &str) -> PackageId {

@@ -16,8 +16,10 @@
 //! build waits for a build lock while we hold a kernel's: see `lock.rs`.
 
 mod context;
+mod results;
 mod task;
 
+pub use results::{Finished, Results, Telling};
 pub use task::Done;
 
 use crate::error::{Error, Result};
@@ -32,39 +34,6 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use task::{Foreseen, Group, Progress, Task, TaskId, Tasks};
 
-/// What became of one build of a plan.
-#[derive(Debug)]
-pub struct Finished {
-    /// The package version and the kernel.
-    pub build: Build,
-    /// Its failure is no failure of the command.
-    pub optional: bool,
-    /// How it ended.
-    pub done: Done,
-}
-
-/// What became of a plan.
-#[derive(Debug, Default)]
-pub struct Results {
-    /// Its builds and installs, in its order.
-    pub finished: Vec<Finished>,
-    /// Kernels whose modules changed.
-    pub changed: Vec<Kernel>,
-    /// What ended the command early.
-    pub stopped: Option<Error>,
-}
-
-/// Which failures are reported as they happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Telling {
-    /// None: there is one task, and its failure is the command's.
-    Nothing,
-    /// Each.
-    Each,
-    /// Each but missing headers, which are the command's failure.
-    AllButHeaders,
-}
-
 /// How often a message says that a build goes on.
 const REPEAT_MESSAGE: Duration = Duration::from_secs(30);
 
@@ -75,7 +44,7 @@ const CHECK_AGAIN: Duration = Duration::from_millis(500);
 pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
     let tasks = Tasks::of(plan);
     let context = BuildContext::new(s, &tasks);
-    crate::signing::pin::ask_before(s, tasks.to_build().map(|task| &task.build.kernel));
+    crate::signing::ask::ask_before(s, tasks.to_build().map(|task| &task.build.kernel));
     let queued = |task: &Task<'_>| Queued { build: task.build.clone(), expected: task.expected };
     let queue: Vec<Queued> = tasks.to_build().map(queued).collect();
     if queue.len() > 1 {

@@ -4,8 +4,8 @@
 use super::index::Index;
 use super::sources::{Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
 use super::trust::Trust;
+use crate::distro::Family;
 use crate::ids::Kernel;
-use crate::kernel::distro::Family;
 use crate::kernel::headers::KernelConfig;
 use crate::session::Session;
 use kmodule::Compression;
@@ -84,7 +84,7 @@ impl Facts {
         view.symbols = symbols;
         view.modversions = enabled("CONFIG_MODVERSIONS");
         view.vermagic = self.sample.as_ref().map(|s| s.vermagic.as_str());
-        view.struct_module = self.sample.as_ref().map(|s| s.struct_module);
+        view.struct_module = self.sample.as_ref().and_then(|s| s.struct_module);
         view.entry_places = self.sample.as_ref().and_then(|s| s.entry_places);
         view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
         view.missing_crcs &= !self.debian;

@@ -2,7 +2,7 @@
 
 use super::kernel::folded;
 use crate::ids::Kernel;
-use crate::install::uninstall::installed_files;
+use crate::installed::installed_files;
 use crate::kernel::headers::{self, KernelConfig};
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
@@ -19,7 +19,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Sample {
     pub vermagic: String,
-    pub struct_module: u64,
+    pub struct_module: Option<u64>,
     /// Where that has the addresses of the functions a module begins and ends with.
     pub entry_places: Option<(u64, u64)>,
     /// Issuer of the certificate that signed it; empty when unsigned.

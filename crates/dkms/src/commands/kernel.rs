@@ -1,7 +1,7 @@
 //! `autoinstall`, `match` and the kernel hooks: the actions on one kernel.
 
 use super::Call;
-use crate::cli::Action;
+use crate::actions::Action;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
@@ -12,7 +12,6 @@ use dkms_core::{actions, finally, remove};
 /// `dkms autoinstall`, and `dkms kernel_postinst` for hooks
 pub fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
     let kernels = autoinstall_kernels(call)?;
-    call.require_root()?;
     let plan = gather::autoinstall_if_enabled(call.s, &kernels);
     call.print_or_execute(plan, |plan| match action {
         Action::KernelPostinst => actions::kernel_postinst(call.s, plan, &kernels),
@@ -24,9 +23,6 @@ pub fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
 fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
     if !call.arguments.all_kernels {
         return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
-    }
-    if !call.words.releases.is_empty() || call.arguments.all {
-        return Err(Error::Conflict("--all-kernels, --all and a kernel exclude each other".into()));
     }
     let arch = match call.words.arches.as_slice() {
         [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
@@ -42,7 +38,6 @@ fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
 
 /// `dkms match`
 pub fn match_kernel(call: &Call<'_>) -> Result<()> {
-    call.require_root()?;
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let template = template(call, &kernel)?;
     let plan = gather::matching(call.s, &template, &kernel, call.subject.name.as_deref())?;
@@ -62,7 +57,6 @@ fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
 /// `dkms kernel_preinst`, `dkms kernel_prerm`
 pub fn clear(call: &Call<'_>, action: Action) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
-    call.require_root()?;
     let plan = gather::clear_kernel(call.s, &kernel, action == Action::KernelPreinst);
     call.print_or_execute(plan, |plan| {
         let changed = remove::clear_kernel(call.s, &kernel, action.word(), &plan)?;

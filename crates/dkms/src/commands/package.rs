@@ -1,7 +1,7 @@
 //! `add`, `build`, `install`, `uninstall`, `unbuild`, `remove`: the actions on one package.
 
 use super::Call;
-use crate::cli::Action;
+use crate::actions::Action;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
@@ -13,11 +13,8 @@ use dkms_core::{actions, add as registry, finally, rpm_upgrade};
 
 /// `dkms add`, `dkms build`, `dkms install`
 pub fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
-    call.ban_all()?;
-    match action {
-        Action::Add => call.require_writable_tree()?,
-        Action::Install => call.require_root()?,
-        _ => {}
+    if action == Action::Add {
+        call.require_writable_tree()?;
     }
     let kernels = request::kernels(call.s, call.words, None)?;
     let origin = origin(call)?;
@@ -101,9 +98,6 @@ pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
     let package = call.subject.package(action.word())?;
     registry::require_added(call.s, &package)?;
     let depth = depth(action);
-    if depth == Depth::Uninstall {
-        call.require_root()?;
-    }
     let kernels = match call.arguments.all {
         true => None,
         false => Some(request::kernels(call.s, call.words, None)?),

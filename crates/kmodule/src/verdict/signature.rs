@@ -1,8 +1,9 @@
 //! The signature, before anything else is looked at (module_sig_check in kernel/module/signing.c): some faults are
 //! fatal always, others only where signatures are enforced.
 
-use super::reason::Unsupported;
-use super::{Cause, Enforcement, Key, Reason, Signatures, Verdict};
+use super::kernel::{Enforcement, Key, Signatures};
+use super::outcome::Verdict;
+use super::reason::{Cause, Reason, Unsupported};
 use crate::sign::{Signed, VerifyError};
 
 pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Verdict) {

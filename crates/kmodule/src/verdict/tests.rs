@@ -13,8 +13,7 @@ pub(super) fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&st
         little_endian: true,
         machine: 62,
         modinfo: ModInfo::from_section(modinfo.replace('|', "\0").as_bytes()),
-        has_this_module: true,
-        this_module_size: 0,
+        this_module_size: Some(0),
         has_symbols: true,
         has_modinfo: true,
         symbols_cut: false,
@@ -231,7 +230,7 @@ fn machines() {
     assert!(check(&big, &KernelView::new("6.1.0", "ppc64")).loads());
     let verdict = check(&big, &KernelView::new("6.1.0", "ppc64le"));
     assert!(verdict.refusals[0].to_string().contains("big endian"));
-    let unlinked = Module { has_this_module: false, ..module(GOOD, &[], &[]) };
+    let unlinked = Module { this_module_size: None, ..module(GOOD, &[], &[]) };
     assert_eq!(
         check(&unlinked, &KernelView::new("6.1.0", "x86_64")).refusals,
         [Reason::NotLinked { counted: false }]

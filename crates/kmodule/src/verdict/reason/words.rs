@@ -102,7 +102,7 @@ impl Reason {
             Reason::Namespace { .. } => {
                 "the source needs a MODULE_IMPORT_NS line for the namespace; a newer version of the package may have it"
             }
-            Reason::DuplicateExport { owner, .. } if owner == super::super::KERNEL => {
+            Reason::DuplicateExport { owner, .. } if owner == crate::verdict::lookup::KERNEL => {
                 "this kernel has the driver built in; the package is not needed for it"
             }
             Reason::DuplicateExport { .. } => {
