@@ -1,4 +1,5 @@
-//! Executes the plans of `add`, `build`, `install`, `match` and `autoinstall`, and decides how the command ends.
+//! Executes the plans of `add`, `build`, `install`, `match` and `autoinstall`, and decides how the command
+//! ends.
 
 use crate::add;
 use crate::conf::load;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 /// Executes a plan of `add`, `build`, `install` or `match`: on with the others after a failure.
 ///
 /// # Errors
-/// A source tree cannot be copied or added: then nothing else is done. Else the first failure in the order of the plan.
+/// A source tree cannot be copied or added: then nothing else is done. Else the first failure in the order of
+/// the plan.
 pub fn execute(s: &Session<'_>, plan: Plan) -> Result<()> {
     add_sources(s, &plan)?;
     report_nothing(s, &plan);
@@ -136,9 +138,10 @@ pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()
     first.map_or(Ok(()), Err)
 }
 
-/// Executes a plan of `dkms kernel_postinst`: autoinstall, for the hook of a package manager. A module that fails is reported,
-/// and is a failure of the hook only where the administrator wants that: `hook_failure=fail`, or it is one of
-/// `required_modules`. A package manager should not stop at a kernel whose Wi-Fi module does not build yet.
+/// Executes a plan of `dkms kernel_postinst`: autoinstall, for the hook of a package manager. A module that
+/// fails is reported, and is a failure of the hook only where the administrator wants that:
+/// `hook_failure=fail`, or it is one of `required_modules`. A package manager should not stop at a kernel
+/// whose Wi-Fi module does not build yet.
 ///
 /// # Errors
 /// As [`autoinstall`].

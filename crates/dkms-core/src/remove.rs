@@ -1,4 +1,5 @@
-//! Executes the plans of `uninstall`, `unbuild`, `remove`, `kernel_preinst` and `kernel_prerm`. A command is one transaction.
+//! Executes the plans of `uninstall`, `unbuild`, `remove`, `kernel_preinst` and `kernel_prerm`. A command is
+//! one transaction.
 
 use crate::actions::report_nothing;
 use crate::add;
@@ -42,7 +43,8 @@ pub fn plan(s: &Session<'_>, request: &Request<'_>) -> Result<Plan> {
 /// Executes such a plan: all of it, or nothing. Returns the kernels whose modules changed.
 ///
 /// # Errors
-/// [`Error::RemoveCancelled`] when an `add` in the same RPM transaction cancels the removal; else the first failure.
+/// [`Error::RemoveCancelled`] when an `add` in the same RPM transaction cancels the removal; else the first
+/// failure.
 pub fn execute(s: &Session<'_>, request: &Request<'_>, plan: Plan) -> Result<Vec<Kernel>> {
     if request.depth == Depth::Remove
         && s.options.rpm_safe_upgrade
@@ -114,8 +116,9 @@ fn take_back(s: &Session<'_>, change: &mut Change, operation: &Operation) -> Res
     }
 }
 
-/// Executes the plan of `kernel_prerm` or `kernel_preinst`: takes packages back for one kernel, with one depmod, and leaves no
-/// empty directories. What fails stays as it was, the others are taken back. Returns whether modules of the kernel changed.
+/// Executes the plan of `kernel_prerm` or `kernel_preinst`: takes packages back for one kernel, with one
+/// depmod, and leaves no empty directories. What fails stays as it was, the others are taken back. Returns
+/// whether modules of the kernel changed.
 ///
 /// # Errors
 /// [`Error::KernelHookFailed`] with the packages that failed.

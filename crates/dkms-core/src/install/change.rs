@@ -210,7 +210,7 @@ impl Change {
         &mut self,
         s: &Session<'_>,
         b: &Build,
-        planned: plan::InstallPlan,
+        planned: plan::InstallChanges,
         manifest: Option<Manifest>,
         no_weak_modules: bool,
     ) -> Result<()> {
@@ -435,7 +435,7 @@ pub(crate) fn preview(
     b: &Build,
     index: &ModuleIndex,
     facts: &Facts,
-) -> Result<plan::InstallPlan> {
+) -> Result<plan::InstallChanges> {
     let built = Built::read(s, b)?;
     built.require_all(s, b)?;
     let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;

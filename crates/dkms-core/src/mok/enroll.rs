@@ -29,8 +29,8 @@ pub enum Enrolled {
     Asked(PathBuf),
 }
 
-/// The plan of `dkms mok enroll`: asks for the enrolment of the certificate that signs for a kernel; of the new one, when a
-/// rotation is under way.
+/// The plan of `dkms mok enroll`: asks for the enrolment of the certificate that signs for a kernel; of the
+/// new one, when a rotation is under way.
 ///
 /// # Errors
 /// There is no certificate, it is forbidden, or the machine has no EFI firmware.

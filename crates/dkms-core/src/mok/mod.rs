@@ -1,8 +1,9 @@
-//! `dkms mok`: the key that signs this machine's modules, whether this machine trusts it, and what to do when it does not.
+//! `dkms mok`: the key that signs this machine's modules, whether this machine trusts it, and what to do when
+//! it does not.
 //!
-//! Looking changes nothing and needs no rights; what cannot be read is said. [`enroll()`] leaves the asking and the writing of
-//! variables to mokutil. [`rotate()`] never makes a machine that insists on signatures depend on a key that it does not trust
-//! yet.
+//! Looking changes nothing and needs no rights; what cannot be read is said. [`enroll()`] leaves the asking
+//! and the writing of variables to mokutil. [`rotate()`] never makes a machine that insists on signatures
+//! depend on a key that it does not trust yet.
 
 mod certificate;
 mod enroll;

@@ -1,8 +1,8 @@
 //! Another key: it is made, enrolled, then taken, and all modules are re-signed.
 //!
-//! The new pair waits beside the one in use until every kernel here that requires signatures accepts its signatures. Then all
-//! of it changes in one transaction: each module of each build, where it is built and where it is installed, and last the
-//! pair itself. A crash leaves all of the old or all of the new.
+//! The new pair waits beside the one in use until every kernel here that requires signatures accepts its
+//! signatures. Then all of it changes in one transaction: each module of each build, where it is built and
+//! where it is installed, and last the pair itself. A crash leaves all of the old or all of the new.
 
 use super::config_of;
 use super::status::{self, Status};
@@ -45,8 +45,8 @@ pub struct Taken {
     pub changed: Vec<Kernel>,
 }
 
-/// The plan of `dkms mok rotate`: makes a new pair if none waits, and takes it if no kernel that requires signatures is in the
-/// way; with `--force` in any case.
+/// The plan of `dkms mok rotate`: makes a new pair if none waits, and takes it if no kernel that requires
+/// signatures is in the way; with `--force` in any case.
 ///
 /// # Errors
 /// The pair is not one that can be replaced here, or the new one is forbidden.
@@ -173,8 +173,8 @@ fn with_this_pair(s: &Session<'_>, pair: &KeyPair) -> Result<Vec<Build>> {
 }
 
 fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> Result<Taken> {
-    // Nothing is built meanwhile that would still be signed with the old key. Build locks come first, then the key's, then
-    // the kernels'. What was built since the plan was made is re-signed as well.
+    // Nothing is built meanwhile that would still be signed with the old key. Build locks come first, then
+    // the key's, then the kernels'. What was built since the plan was made is re-signed as well.
     let packages = state::all_packages(s.layout);
     let _building = packages.iter().map(|p| lock::build(s, p)).collect::<Result<Vec<_>>>()?;
     let _key = lock::signing_key(s)?;

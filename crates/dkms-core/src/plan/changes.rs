@@ -30,7 +30,8 @@ pub fn builds(state: &State, package: &PackageId, kernels: &[Kernel], force: boo
     planner.finish()
 }
 
-/// `dkms install` and `dkms match`: what is not built is built first. Packages come after those they depend on.
+/// `dkms install` and `dkms match`: what is not built is built first. Packages come after those they depend
+/// on.
 #[must_use]
 pub fn installs(state: &State, wanted: &[Build], force: bool) -> Plan {
     let mut planner = Planner::new(state, force, wanted.to_vec());
@@ -40,8 +41,8 @@ pub fn installs(state: &State, wanted: &[Build], force: bool) -> Plan {
     planner.finish()
 }
 
-/// `dkms autoinstall`: for each kernel the newest version of every package with AUTOINSTALL; each kernel is a transaction of
-/// its own.
+/// `dkms autoinstall`: for each kernel the newest version of every package with AUTOINSTALL; each kernel is a
+/// transaction of its own.
 #[must_use]
 pub fn autoinstall(state: &State, kernels: &[Kernel], force: bool) -> Plan {
     let mut all = Plan::default();
@@ -215,7 +216,8 @@ impl<'a> Planner<'a> {
         self.rebuild_dependents(build);
     }
 
-    /// Rebuilds what was built against another version of a build that is installed, unless it was asked for itself.
+    /// Rebuilds what was built against another version of a build that is installed, unless it was asked for
+    /// itself.
     fn rebuild_dependents(&mut self, build: &Build) {
         let state = self.state;
         let of_kernel = state.builds.iter().filter(|(other, _)| other.kernel == build.kernel);

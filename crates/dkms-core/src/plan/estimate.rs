@@ -21,7 +21,8 @@ pub(super) fn last_build(s: &Session<'_>, package: &PackageId) -> Option<Duratio
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// A compiler reads some 50 kB of a driver's C in a second, and a build takes a second anyway. Only for the order of builds.
+/// A compiler reads some 50 kB of a driver's C in a second, and a build takes a second anyway. Only for the
+/// order of builds.
 pub(super) fn source_weight(s: &Session<'_>, package: &PackageId) -> f64 {
     let link = s.layout.source_link(package);
     let root = if link.is_dir() { link } else { s.layout.source_dir(package) };

@@ -1,4 +1,5 @@
-//! Reads the tree and the kernels into the [`State`] that planning needs. Nothing is changed, no script of a package runs.
+//! Reads the tree and the kernels into the [`State`] that planning needs. Nothing is changed, no script of a
+//! package runs.
 
 use super::order::{self, Candidate};
 use super::removal::{self, Depth};
@@ -95,7 +96,8 @@ pub fn installs(
     changes::installs(&gatherer.state, &wanted, s.options.force)
 }
 
-/// The plan of `dkms match`: installs for `kernel` what is installed for `template`, all of it or the packages of a name.
+/// The plan of `dkms match`: installs for `kernel` what is installed for `template`, all of it or the
+/// packages of a name.
 ///
 /// # Errors
 /// Template and kernel are the same; a named package is not in the tree.
@@ -163,8 +165,8 @@ pub fn take_back(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth
     removal::take_back(&gatherer.state, package, kernels, depth, why)
 }
 
-/// The plan of `dkms kernel_prerm`, which takes everything back for a kernel, and of `dkms kernel_preinst`, which takes back
-/// what autoinstall brings back.
+/// The plan of `dkms kernel_prerm`, which takes everything back for a kernel, and of `dkms kernel_preinst`,
+/// which takes back what autoinstall brings back.
 #[must_use]
 pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) -> Plan {
     let mut gatherer = Gatherer::new(s);
@@ -278,7 +280,8 @@ impl<'a> Gatherer<'a> {
         self.kernel(kernel).unclear.push((package, Arc::new(error)));
     }
 
-    /// For an autoinstall: the newest version of every package, and what there is to know of those that are to be installed.
+    /// For an autoinstall: the newest version of every package, and what there is to know of those that are
+    /// to be installed.
     fn candidates(&mut self, kernel: &Kernel) {
         let s = self.s;
         let (mut sound, mut known) = (Vec::new(), Vec::new());

@@ -4,8 +4,9 @@ use super::steps::{Operation, Plan, Step};
 use crate::ids::{Build, Kernel};
 use std::path::PathBuf;
 
-/// Makes `new_pair`, unless one waits already, and takes it, unless kernels that require signatures would not accept its
-/// signatures. The modules of `builds` are re-signed then, and `post_transaction` runs if that changes those of a kernel.
+/// Makes `new_pair`, unless one waits already, and takes it, unless kernels that require signatures would not
+/// accept its signatures. The modules of `builds` are re-signed then, and `post_transaction` runs if that
+/// changes those of a kernel.
 #[must_use]
 pub fn rotation(
     new_pair: Option<(String, PathBuf)>,

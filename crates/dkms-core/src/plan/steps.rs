@@ -151,8 +151,8 @@ impl Operation {
     }
 }
 
-/// What is known of how installing a build ends. Only the holder of the kernel's lock can decide that, after PRE_INSTALL:
-/// the step is executed in any case.
+/// What is known of how installing a build ends. Only the holder of the kernel's lock can decide that, after
+/// PRE_INSTALL: the step is executed in any case.
 #[derive(Clone, Debug, Default)]
 pub enum Outlook {
     /// Files are put into place, as far as is known.

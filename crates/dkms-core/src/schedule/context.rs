@@ -87,8 +87,8 @@ impl<'a> BuildContext<'a> {
         Ok(held)
     }
 
-    /// Leaves the first failed build of each package as `M/V/build`. While others ran it had to stay where it was: removing a
-    /// directory removes the mounts on it.
+    /// Leaves the first failed build of each package as `M/V/build`. While others ran it had to stay where it
+    /// was: removing a directory removes the mounts on it.
     pub(super) fn leave_failed_builds(&self, tasks: &Tasks<'_>) {
         if !self.private {
             return;

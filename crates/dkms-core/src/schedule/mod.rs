@@ -1,19 +1,21 @@
-//! Executes the builds and installs of a plan: builds in parallel, installs as transactions. A failure stops only what depends
-//! on it.
+//! Executes the builds and installs of a plan: builds in parallel, installs as transactions. A failure stops
+//! only what depends on it.
 //!
-//! **Who does what.** One thread, the caller's, is the scheduler: it starts a thread for each build when that may begin, learns
-//! of its end through a channel, and does all the installing itself. A build that others wait for is installed as soon as it
-//! is built, as a small transaction that leaves the depmod to the end. The rest is installed group by group: when the last
-//! build of a group has ended, its installs are one transaction, with one depmod for each kernel.
+//! **Who does what.** One thread, the caller's, is the scheduler: it starts a thread for each build when that
+//! may begin, learns of its end through a channel, and does all the installing itself. A build that others
+//! wait for is installed as soon as it is built, as a small transaction that leaves the depmod to the end.
+//! The rest is installed group by group: when the last build of a group has ended, its installs are one
+//! transaction, with one depmod for each kernel.
 //!
-//! **How many.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]) with as many slots as there are jobs.
-//! A build takes a slot before it runs anything of its package, and its make takes the others from the pool as they become
-//! free; so there are never more compilers than jobs. No more builds run than there are slots. The build with the longest
-//! critical path begins first, and none begins beside others while less memory is free than `min_free_memory`.
+//! **How many.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]) with as many slots as
+//! there are jobs. A build takes a slot before it runs anything of its package, and its make takes the others
+//! from the pool as they become free; so there are never more compilers than jobs. No more builds run than
+//! there are slots. The build with the longest critical path begins first, and none begins beside others
+//! while less memory is free than `min_free_memory`.
 //!
-//! **Locks.** Before a build, its package version's lock is taken (and shared by the builds of that version here);
-//! installing takes the kernels' locks. The thread that installs holds no build lock while it waits for those, and no
-//! build waits for a build lock while we hold a kernel's: see `lock.rs`.
+//! **Locks.** Before a build, its package version's lock is taken (and shared by the builds of that version
+//! here); installing takes the kernels' locks. The thread that installs holds no build lock while it waits
+//! for those, and no build waits for a build lock while we hold a kernel's: see `lock.rs`.
 
 mod context;
 mod results;
@@ -317,8 +319,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Fails tasks that wait for something that never comes. There should be none, but an error is better than waiting for
-    /// ever.
+    /// Fails tasks that wait for something that never comes. There should be none, but an error is better
+    /// than waiting for ever.
     fn fail_blocked(&mut self) -> bool {
         let waiting: Vec<TaskId> = self.tasks.ids().filter(|id| self.is(*id, Task::is_waiting)).collect();
         for id in &waiting {

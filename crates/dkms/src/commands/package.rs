@@ -40,8 +40,8 @@ pub fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     })
 }
 
-/// Records an add for the RPM transaction also where nothing can be added: an upgrade to another release of the same version
-/// adds what is there already.
+/// Records an add for the RPM transaction also where nothing can be added: an upgrade to another release of
+/// the same version adds what is there already.
 fn remember_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
     let is_recorded = action == Action::Add && call.s.options.rpm_safe_upgrade && !call.arguments.dry_run;
     match origin {

@@ -83,7 +83,8 @@ fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
     matches!(origin, Origin::Rpm(_)) && origin::is_installed_by_rpm(call.s)
 }
 
-/// Puts what a directory or file holds into the tree, and returns the package; `None` if rpm has done everything.
+/// Puts what a directory or file holds into the tree, and returns the package; `None` if rpm has done
+/// everything.
 pub fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option<PackageId>> {
     match origin {
         Origin::Rpm(file) if is_left_to_rpm(call, origin) => install_rpm(call, file, kernel).map(|()| None),
