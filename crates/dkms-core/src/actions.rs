@@ -2,11 +2,13 @@
 //! ends.
 
 use crate::add;
+use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::{Event, FailedPackage};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::origin;
+use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
 use crate::schedule::{Done, Finished, Results, Telling, run};
 use crate::session::Session;
@@ -52,7 +54,7 @@ fn add_sources(s: &Session<'_>, plan: &Plan) -> Result<()> {
                 s.require_writable_tree()?;
                 match add::add(s, package, kernel) {
                     // Another dkms was faster, and what follows is wanted in any case.
-                    Err(Error::AlreadyAdded(_)) if is_for_more && !copied => {}
+                    Err(Error::Package(PackageError::AlreadyAdded(_))) if is_for_more && !copied => {}
                     other => other?,
                 }
             }
@@ -80,13 +82,16 @@ fn conclude(results: Results, of: usize) -> Result<()> {
     for Finished { build, optional, done } in results.finished {
         match done {
             Done::Failed(e) if !optional => failures.push(e),
-            Done::Skipped(reason) if !optional => failures.push(Arc::new(Error::Excluded { build, reason })),
+            Done::Skipped(reason) if !optional => {
+                failures.push(Arc::new(Error::Build(BuildError::Excluded { build, reason })))
+            }
             _ => {}
         }
     }
     let failed = failures.len();
     // That something is not for a kernel is a failure only where there is no other.
-    let at = failures.iter().position(|e| !matches!(**e, Error::Excluded { .. })).unwrap_or(0);
+    let at =
+        failures.iter().position(|e| !matches!(**e, Error::Build(BuildError::Excluded { .. }))).unwrap_or(0);
     if failures.get(at).is_none() {
         return Ok(());
     }
@@ -100,7 +105,7 @@ fn conclude(results: Results, of: usize) -> Result<()> {
 /// Executes a plan of `dkms autoinstall`.
 ///
 /// # Errors
-/// [`Error::HeadersMissing`] when something has to be built and the headers are not there;
+/// [`BuildError::HeadersMissing`] when something has to be built and the headers are not there;
 /// [`Error::AutoinstallFailed`] after everything that could be installed is installed.
 pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()> {
     report_nothing(s, &plan);
@@ -199,7 +204,9 @@ impl Summary {
             match &one.done {
                 Done::Installed => sum.installed.push(package),
                 Done::Skipped(_) => sum.skipped.push(package),
-                Done::Failed(e) if !one.optional && !matches!(**e, Error::HeadersMissing { .. }) => {
+                Done::Failed(e)
+                    if !one.optional && !matches!(**e, Error::Build(BuildError::HeadersMissing { .. })) =>
+                {
                     sum.failed.push(FailedPackage { package, error: e.clone() });
                 }
                 _ => {}
@@ -227,11 +234,13 @@ fn headers_missing(kernel: &Kernel, finished: &[Finished]) -> Option<Error> {
     let of_kernel = finished.iter().filter(|f| f.build.kernel == *kernel);
     of_kernel.into_iter().find_map(|f| match &f.done {
         Done::Failed(e) => match &**e {
-            Error::HeadersMissing { release, path, package } => Some(Error::HeadersMissing {
-                release: release.clone(),
-                path: path.clone(),
-                package: package.clone(),
-            }),
+            Error::Build(BuildError::HeadersMissing { release, path, package }) => {
+                Some(Error::Build(BuildError::HeadersMissing {
+                    release: release.clone(),
+                    path: path.clone(),
+                    package: package.clone(),
+                }))
+            }
             _ => None,
         },
         _ => None,

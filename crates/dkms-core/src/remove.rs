@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::install::{Change, Ending};
 use crate::lock;
+use crate::package::PackageError;
 use crate::plan::removal::Depth;
 use crate::plan::{Operation, Plan, gather};
 use crate::session::Session;
@@ -31,7 +32,7 @@ pub struct Request<'a> {
 /// The plan of `uninstall`, `unbuild` or `remove`.
 ///
 /// # Errors
-/// [`Error::NotAdded`], [`Error::Broken`].
+/// [`PackageError::NotAdded`], [`PackageError::Broken`].
 pub fn plan(s: &Session<'_>, request: &Request<'_>) -> Result<Plan> {
     add::require_added(s, request.package)?;
     let built = || state::builds(s.layout, request.package).into_iter().map(|b| b.kernel).collect();
@@ -43,14 +44,14 @@ pub fn plan(s: &Session<'_>, request: &Request<'_>) -> Result<Plan> {
 /// Executes such a plan: all of it, or nothing. Returns the kernels whose modules changed.
 ///
 /// # Errors
-/// [`Error::RemoveCancelled`] when an `add` in the same RPM transaction cancels the removal; else the first
+/// [`PackageError::RemoveCancelled`] when an `add` in the same RPM transaction cancels the removal; else the first
 /// failure.
 pub fn execute(s: &Session<'_>, request: &Request<'_>, plan: Plan) -> Result<Vec<Kernel>> {
     if request.depth == Depth::Remove
         && s.options.rpm_safe_upgrade
         && crate::rpm_upgrade::added_in_this_transaction(s, request.package)
     {
-        return Err(Error::RemoveCancelled(request.package.clone()));
+        return Err(PackageError::RemoveCancelled(request.package.clone()).into());
     }
     // Where there is nothing to do, there is nothing to wait for, and nothing has to be writable.
     let held = if changes_something(&plan) { Some(lock::build(s, request.package)?) } else { None };

@@ -7,8 +7,10 @@ use crate::hooks;
 use crate::ids::Kernel;
 use crate::machine::{Machine, SecureBoot};
 use crate::plan::{Operation, Plan};
+use crate::program::ProgramError;
 use crate::secret::Secret;
 use crate::session::Session;
+use crate::signing::SigningError;
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Finished, Stdin, Stream};
 use std::os::unix::ffi::OsStrExt;
@@ -35,7 +37,7 @@ pub enum Enrolled {
 /// # Errors
 /// There is no certificate, it is forbidden, or the machine has no EFI firmware.
 pub fn plan_enrolment(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
-    let status = status::of_machine(s, kernel, &Machine::of(s))?;
+    let status = status::of_machine(s, kernel, &Machine::of(s.host))?;
     let nothing = || Operation::Nothing("the enrolment".into());
     Ok(match enrolled(&status)? {
         Some(Enrolled::Already(_)) => Plan::of(nothing(), "this machine trusts the certificate"),
@@ -52,7 +54,7 @@ pub fn plan_enrolment(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
 /// # Errors
 /// As [`plan_enrolment`]; there is no mokutil, or mokutil refuses.
 pub fn enroll(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled, Status)> {
-    let mut status = status::of_machine(s, kernel, &Machine::of(s))?;
+    let mut status = status::of_machine(s, kernel, &Machine::of(s.host))?;
     status::forget_previous(&mut status)?;
     if let Some(enrolled) = enrolled(&status)? {
         return Ok((enrolled, status));
@@ -64,7 +66,7 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled
         }
     }
     let path = certified.path.clone();
-    let after = status::of_machine(s, kernel, &Machine::of(s))?;
+    let after = status::of_machine(s, kernel, &Machine::of(s.host))?;
     match certificate_to_enroll(&after)?.enrolment.mok_new {
         Ok(false) => Err(refuse(
             "mokutil succeeded, but the certificate is not among those that wait to be enrolled".into(),
@@ -100,7 +102,7 @@ fn enrolled(status: &Status) -> Result<Option<Enrolled>> {
 }
 
 fn refuse(reason: String, help: &str) -> Error {
-    Error::NotEnrolled { reason, help: help.into() }
+    Error::Signing(SigningError::NotEnrolled { reason, help: help.into() })
 }
 
 /// The new certificate of a rotation, else the one in use.
@@ -118,11 +120,12 @@ fn certificate_to_enroll(status: &Status) -> Result<&Certified> {
 
 fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
     let Some(mokutil) = dkms_sys::process::which("mokutil", &s.host.path) else {
-        return Err(Error::ProgramMissing {
+        return Err(ProgramError::Missing {
             program: "mokutil".into(),
             purpose: "ask for the enrolment of a key".into(),
             package: "mokutil".into(),
-        });
+        }
+        .into());
     };
     // It reads DER, and nothing else.
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mok")?;
@@ -147,7 +150,7 @@ fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
             ));
         }
     };
-    let done = done.map_err(|e| hooks::process_error(s, &e, "ask for the enrolment of a key"))?;
+    let done = done.map_err(|e| hooks::process_error(s, e, "ask for the enrolment of a key"))?;
     if done.status.success() { Ok(()) } else { Err(refuse(said(&done), "")) }
 }
 

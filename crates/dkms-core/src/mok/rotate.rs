@@ -6,8 +6,9 @@
 
 use super::config_of;
 use super::status::{self, Status};
+use crate::build::BuildError;
 use crate::conf::framework;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel};
 use crate::install::resign::Resigner;
@@ -18,6 +19,7 @@ use crate::lock;
 use crate::machine::{Enforce, Machine, policy};
 use crate::plan::{self, Operation, Plan, gather};
 use crate::session::Session;
+use crate::signing::SigningError;
 use crate::signing::{self, KeyPair, read_certificate};
 use crate::tree::state;
 use dkms_sys::fs;
@@ -51,7 +53,7 @@ pub struct Taken {
 /// # Errors
 /// The pair is not one that can be replaced here, or the new one is forbidden.
 pub fn plan_rotation(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
-    let machine = Machine::of(s);
+    let machine = Machine::of(s.host);
     let pair = status::pair_for(s, kernel)?;
     require_replaceable(&pair)?;
     let staged = pair.staged();
@@ -72,7 +74,7 @@ pub fn plan_rotation(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
 /// # Errors
 /// As [`plan_rotation`], or something could not be signed: then everything is as it was.
 pub fn rotate(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Rotated, Status)> {
-    let machine = Machine::of(s);
+    let machine = Machine::of(s.host);
     let pair = status::pair_for(s, kernel)?;
     let staged = pair.staged();
     if plan.operations().any(|operation| matches!(operation, Operation::MakeKey { .. })) {
@@ -117,7 +119,7 @@ fn refuse_forbidden(status: &Status, staged: &KeyPair) -> Result<()> {
 }
 
 fn refuse(reason: String, help: &str) -> Error {
-    Error::KeyKept { reason, help: help.into() }
+    Error::Signing(SigningError::KeyKept { reason, help: help.into() })
 }
 
 fn require_replaceable(pair: &KeyPair) -> Result<()> {
@@ -251,7 +253,8 @@ struct Resign<'a> {
 impl Resign<'_> {
     fn plain(file: &Path) -> Result<(Option<Compression>, Vec<u8>)> {
         let bytes = fs::read(file)?;
-        let broken = |reason| Error::BadModule { path: file.into(), reason };
+        let broken =
+            |reason: String| Error::Build(BuildError::BadModule { path: file.into(), cause: reason.into() });
         Ok((Compression::detect_module(&bytes), decompressed(&bytes).map_err(broken)?))
     }
 }
@@ -259,7 +262,7 @@ impl Resign<'_> {
 impl Resigner for Resign<'_> {
     fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>> {
         let (_, plain) = match Self::plain(file) {
-            Err(Error::BadModule { reason, .. }) => return Ok(Err(reason)),
+            Err(Error::Build(BuildError::BadModule { cause, .. })) => return Ok(Err(cause.to_string())),
             other => other?,
         };
         Ok(match sign::verify(&plain, &self.old) {
@@ -272,14 +275,17 @@ impl Resigner for Resign<'_> {
     fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)> {
         let (format, plain) = Self::plain(file)?;
         let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
-        let failed = |reason: String| Error::SignFailed {
-            path: file.into(),
-            reason,
-            help: "nothing was changed; the old key is in use as before".into(),
+        let failed = |cause: Cause| {
+            Error::Signing(SigningError::SignFailed {
+                path: file.into(),
+                cause,
+                help: "nothing was changed; the old key is in use as before".into(),
+            })
         };
-        let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.to_string()))?;
+        let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.into()))?;
         let framework = framework::load(self.s, Some(&b.kernel.release))?;
-        let packed = crate::build::sign::compressed(format, &framework, &signed).map_err(failed)?;
+        let packed =
+            crate::build::sign::compressed(format, &framework, &signed).map_err(|e| failed(e.into()))?;
         Ok((packed, format!("signed by {}", self.new.subject_cn())))
     }
 }

@@ -3,8 +3,10 @@
 use super::ending::finish;
 use super::state::{BuildFacts, KernelFacts, State};
 use super::steps::{Operation, Outlook, Plan, Step, StepId, Transactions};
+use crate::build::BuildError;
 use crate::error::Error;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::tree::state::BuildState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,7 +67,11 @@ fn autoinstall_kernel(state: &State, kernel: &Kernel, facts: &KernelFacts, force
     }
     for (package, missing) in order.blocked {
         let build = build(&package);
-        planner.fail(&build.clone(), Arc::new(Error::DependsNever { build, missing }), false);
+        planner.fail(
+            &build.clone(),
+            Arc::new(Error::Build(BuildError::DependsNever { build, missing })),
+            false,
+        );
     }
     for wanted in &order.wanted {
         let predecessors: Vec<Build> = wanted.after.iter().map(build).collect();
@@ -191,7 +197,11 @@ impl<'a> Planner<'a> {
             return self.nothing(build.to_string(), "is already installed");
         }
         if let Some(k) = kernel.filter(|k| facts.state != BuildState::NotBuilt && !k.exists) {
-            return self.fail(build, Arc::new(Error::KernelDirMissing(k.directory.clone())), false);
+            return self.fail(
+                build,
+                Arc::new(InstallError::KernelDirMissing(k.directory.clone()).into()),
+                false,
+            );
         }
         let planned: Vec<Build> =
             predecessors.iter().filter(|p| self.ends.contains_key(p)).cloned().collect();
@@ -250,7 +260,7 @@ impl<'a> Planner<'a> {
         if work.make.is_some() {
             match facts.obstacle.as_deref() {
                 None => {}
-                Some(Error::Excluded { reason, .. }) => {
+                Some(Error::Build(BuildError::Excluded { reason, .. })) => {
                     let step = Step::new(Operation::Skip(build.clone()), reason);
                     self.plan.push(Step { optional: work.optional, ..step }, []);
                     return End::Failed("is not meant for this kernel");
@@ -264,7 +274,8 @@ impl<'a> Planner<'a> {
                 Some(End::Step(id)) => after.push(*id),
                 Some(End::Failed(what)) => {
                     let dependency = predecessor.package.clone();
-                    let error = Error::DependencyFailed { build: build.clone(), dependency, what };
+                    let error =
+                        Error::Build(BuildError::DependencyFailed { build: build.clone(), dependency, what });
                     // What was there before stays, if it was only to be rebuilt.
                     return self.give_up(work, (!work.optional).then(|| Arc::new(error)));
                 }
@@ -276,7 +287,7 @@ impl<'a> Planner<'a> {
             let is_made = |name: &String| predecessors.iter().any(|p| p.package.name == *name);
             let missing: Vec<String> = facts.missing.iter().filter(|name| !is_made(name)).cloned().collect();
             if !missing.is_empty() && !self.force {
-                let error = Error::DependsMissing { build: build.clone(), missing };
+                let error = Error::Build(BuildError::DependsMissing { build: build.clone(), missing });
                 return self.give_up(work, Some(Arc::new(error)));
             }
             self.make_key(&build.kernel);

@@ -16,6 +16,9 @@ use crate::journal::op::Op;
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::origin;
+use crate::origin::OriginError;
+use crate::package::PackageError;
+use crate::request::RequestError;
 use crate::session::{Options, Session};
 use crate::signing;
 use crate::status;
@@ -42,7 +45,7 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Plan
     }
     let source = s.layout.source_dir(package);
     if !source.is_dir() {
-        return Err(Error::SourceMissing(source));
+        return Err(OriginError::SourceMissing(source).into());
     }
     let operation = Operation::Add { package: package.clone(), kernel: kernel.clone() };
     Ok(Plan::of(operation, NOT_ADDED))
@@ -55,11 +58,12 @@ const NOT_ADDED: &str = "it is not in the tree";
 /// # Errors
 /// No or an invalid dkms.conf; the package version is in the tree already.
 pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<(Plan, PackageId)> {
-    let from = directory.canonicalize().map_err(|_| Error::DirectoryWithoutConf(directory.to_owned()))?;
+    let from =
+        directory.canonicalize().map_err(|_| OriginError::DirectoryWithoutConf(directory.to_owned()))?;
     let package = add::identify(s, &from, kernel)?;
     let is_in_place = origin::is_place_of(s, &package, &from);
     if is_added(s, &package) && (is_in_place || !s.options.force) {
-        return Err(Error::AlreadyAdded(package));
+        return Err(Error::Package(PackageError::AlreadyAdded(package)));
     }
     let mut plan = Plan::default();
     let copied = (!is_in_place).then(|| {
@@ -103,10 +107,10 @@ pub fn installs(
 /// Template and kernel are the same; a named package is not in the tree.
 pub fn matching(s: &Session<'_>, template: &Kernel, kernel: &Kernel, name: Option<&str>) -> Result<Plan> {
     if template.release == kernel.release {
-        return Err(Error::SameKernel(kernel.release.clone()));
+        return Err(RequestError::SameKernel(kernel.release.clone()).into());
     }
     if let Some(name) = name.filter(|name| !s.layout.package_dir(name).is_dir()) {
-        return Err(Error::PackageUnknown(name.to_owned()));
+        return Err(PackageError::Unknown(name.to_owned()).into());
     }
     let mut wanted = Vec::new();
     for package in state::all_packages(s.layout).into_iter().filter(|p| name.is_none_or(|n| n == p.name)) {
@@ -451,7 +455,7 @@ fn candidate(
     config: Option<&headers::KernelConfig>,
 ) -> Result<Candidate> {
     let active = state::installed_version(s.layout, &package.name, kernel);
-    let installed = active.as_ref() == Some(&package) || status::is_weak(s, &package, kernel);
+    let installed = active.as_ref() == Some(&package) || status::is_weak(s.layout, &package, kernel);
     let (mut autoinstall, mut depends, mut excluded) = (false, Vec::new(), false);
     if !installed {
         let loaded = load::load(s, &package, kernel).and_then(load::Loaded::lenient)?;

@@ -4,8 +4,10 @@ use super::order::Candidate;
 use super::removal::Depth;
 use super::state::{BuildFacts, State};
 use super::{Operation, Outlook, Plan, Step, StepId, Transactions, changes, keys, removal};
+use crate::build::BuildError;
 use crate::error::Error;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::tree::state::BuildState;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -73,11 +75,15 @@ fn failing(error: Error) -> BuildFacts {
 }
 
 fn without_headers() -> BuildFacts {
-    failing(Error::HeadersMissing { release: "k".into(), path: "/h".into(), package: "headers".into() })
+    failing(Error::Build(BuildError::HeadersMissing {
+        release: "k".into(),
+        path: "/h".into(),
+        package: "headers".into(),
+    }))
 }
 
 fn excluded(name: &str) -> BuildFacts {
-    failing(Error::Excluded { build: build(name), reason: "not for it".into() })
+    failing(Error::Build(BuildError::Excluded { build: build(name), reason: "not for it".into() }))
 }
 
 /// A plan in one line: each step with its number, and the numbers of those that it follows.
@@ -137,7 +143,7 @@ fn what_build_does() {
 
 #[test]
 fn what_install_does() {
-    let refused = Outlook::Refused(Arc::new(Error::InstallAborted("newer".into())));
+    let refused = Outlook::Refused(Arc::new(Error::from(InstallError::Refused("newer".into()))));
     type Case = (&'static str, &'static str, Vec<(&'static str, BuildFacts)>, bool, &'static str);
     let cases: Vec<Case> = vec![
         ("new", "a", vec![("a", new())], false, "0 build a/1; 1 install a/1 <0>; 2 depmod k <1>"),
@@ -207,7 +213,7 @@ fn kernels_without_modules_and_without_keys() {
         (facts.exists, facts.directory) = (false, "/lib/modules/k".into());
     }
     let plan = changes::installs(&without_directory, &builds("a"), false);
-    let error = Error::KernelDirMissing("/lib/modules/k".into());
+    let error = Error::from(InstallError::KernelDirMissing("/lib/modules/k".into()));
     check("no directory", &plan, &format!("0 fail: {error}"));
 
     let mut without_key = state(&[("a", new()), ("b", new())]);

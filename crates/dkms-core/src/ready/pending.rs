@@ -1,11 +1,15 @@
 //! `dkms pending`: what is not installed yet, and what it waits for.
 
+use crate::build::BuildError;
+use crate::conf::ConfError;
 use crate::error::Error;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::journal::{self, Journal};
 use crate::plan::{Operation, gather};
 use crate::session::Session;
 use crate::status::Filter;
+use crate::tree::layout::Layout;
 use crate::verify;
 use kmodule::verdict::{Cause, Reason};
 
@@ -69,11 +73,11 @@ pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
             plan.operations().any(|o| matches!(o, Operation::Build { build: other, .. } if other == build))
         };
         match operation {
-            Operation::Build { build, .. } => items.push(ready_to_go(s, build, true)),
+            Operation::Build { build, .. } => items.push(ready_to_go(s.layout, build, true)),
             Operation::Install { build, .. } if !is_built_first(build) => {
-                items.push(ready_to_go(s, build, false));
+                items.push(ready_to_go(s.layout, build, false));
             }
-            Operation::Fail { build, error } => items.push(wait(s, build, error)),
+            Operation::Fail { build, error } => items.push(wait(s.layout, build, error)),
             Operation::Defer { build, missing } => {
                 let what = format!("needs {}, which dkms does not know", missing.join(", "));
                 let help = vec![format!("install the package that has {}", missing.join(", "))];
@@ -99,7 +103,7 @@ pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
             ));
         }
     }
-    items.extend(cut_off(s, kernels));
+    items.extend(cut_off(s.layout, kernels));
     let place = |k: &Kernel| kernels.iter().position(|other| other == k);
     items.sort_by_key(|i| place(&i.kernel));
     items
@@ -110,21 +114,22 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
 }
 
 /// What a build that cannot be made waits for.
-fn wait(s: &Session<'_>, b: &Build, e: &Error) -> Item {
+fn wait(layout: &Layout, b: &Build, e: &Error) -> Item {
     let wait = match e {
-        Error::HeadersMissing { .. } | Error::KernelDirMissing(_) => Wait::Headers,
-        Error::DependsMissing { .. } | Error::DependsNever { .. } | Error::DependencyFailed { .. } => {
-            Wait::Dependency
-        }
-        Error::BadConf(_) => Wait::Configuration,
-        _ if s.layout.failed_log(b).is_file() => Wait::Build,
+        Error::Build(BuildError::HeadersMissing { .. })
+        | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
+        Error::Build(BuildError::DependsMissing { .. })
+        | Error::Build(BuildError::DependsNever { .. })
+        | Error::Build(BuildError::DependencyFailed { .. }) => Wait::Dependency,
+        Error::Conf(ConfError::Invalid(_)) => Wait::Configuration,
+        _ if layout.failed_log(b).is_file() => Wait::Build,
         _ => Wait::Configuration,
     };
     item(b, wait, e.to_string(), e.help())
 }
 
-fn ready_to_go(s: &Session<'_>, b: &Build, make: bool) -> Item {
-    let log = s.layout.failed_log(b);
+fn ready_to_go(layout: &Layout, b: &Build, make: bool) -> Item {
+    let log = layout.failed_log(b);
     if make && log.is_file() {
         let help = vec![
             format!("see {}", log.display()),
@@ -137,8 +142,8 @@ fn ready_to_go(s: &Session<'_>, b: &Build, make: bool) -> Item {
 }
 
 /// Commands that were cut off, and depmods that are owed.
-fn cut_off(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
-    let paths = journal::list(s.layout).unwrap_or_default();
+fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
+    let paths = journal::list(layout).unwrap_or_default();
     let journals =
         paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());
     let mut items = Vec::new();

@@ -1,6 +1,7 @@
 //! The build context: what the builds of one command share, and what they leave.
 
 use super::task::{Done, Tasks};
+use crate::build::BuildError;
 use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
@@ -120,10 +121,10 @@ impl<'a> BuildContext<'a> {
 fn report(s: &Session<'_>, b: &Build, e: &Error) {
     if matches!(
         e,
-        Error::MakeFailed { .. }
-            | Error::PatchFailed { .. }
-            | Error::PatchName(_)
-            | Error::ModuleFileMissing(_)
+        Error::Build(BuildError::MakeFailed { .. })
+            | Error::Build(BuildError::PatchFailed { .. })
+            | Error::Build(BuildError::PatchName(_))
+            | Error::Build(BuildError::ModuleFileMissing(_))
     ) {
         crate::hooks::apport(s, b);
     }

@@ -24,9 +24,11 @@ mod task;
 pub use results::{Finished, Results, Telling};
 pub use task::Done;
 
+use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::{Event, Queued};
 use crate::ids::{Build, Kernel};
+use crate::install::InstallError;
 use crate::install::{Change, Ending, Outcome};
 use crate::plan::Plan;
 use crate::session::Session;
@@ -102,7 +104,7 @@ impl<'a> Scheduler<'a> {
                         let make = || context.build(build, replace);
                         // However the thread ends, the scheduler has to know: other tasks wait for it.
                         let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make))
-                            .unwrap_or_else(|_| Err(Error::ThreadDied(build.clone())));
+                            .unwrap_or_else(|_| Err(BuildError::ThreadDied(build.clone()).into()));
                         // The receiver lives until all threads have ended.
                         let _ = sender.send((id, made));
                     });
@@ -246,7 +248,7 @@ impl<'a> Scheduler<'a> {
                     self.install_early(id);
                 }
             }
-            Err(Error::Excluded { reason, .. }) => self.skip(id, reason),
+            Err(Error::Build(BuildError::Excluded { reason, .. })) => self.skip(id, reason),
             Err(e) if e.ends_the_command() => {
                 self.end(id, Done::Dropped);
                 self.stop(e);
@@ -272,7 +274,7 @@ impl<'a> Scheduler<'a> {
         } else if self.is_reported(&e) {
             self.s.tell(Event::Failed { build: build.clone(), error: e.clone() });
         }
-        let lacks_headers = matches!(*e, Error::HeadersMissing { .. });
+        let lacks_headers = matches!(*e, Error::Build(BuildError::HeadersMissing { .. }));
         self.end(id, Done::Failed(e));
         if lacks_headers {
             // It is the same for all builds of that kernel, and is reported once.
@@ -281,10 +283,12 @@ impl<'a> Scheduler<'a> {
     }
 
     fn is_reported(&self, e: &Error) -> bool {
-        let Error::HeadersMissing { release, .. } = e else { return self.telling != Telling::Nothing };
+        let Error::Build(BuildError::HeadersMissing { release, .. }) = e else {
+            return self.telling != Telling::Nothing;
+        };
         let same = |task: &Task<'_>| match task.done() {
             Some(Done::Failed(e)) => {
-                matches!(&**e, Error::HeadersMissing { release: other, .. } if other == release)
+                matches!(&**e, Error::Build(BuildError::HeadersMissing { release: other, .. }) if other == release)
             }
             _ => false,
         };
@@ -313,7 +317,10 @@ impl<'a> Scheduler<'a> {
                 self.end(dependent, Done::Dropped);
             } else {
                 let (build, dependency) = (task.build.clone(), dependency.clone());
-                self.fail(dependent, Arc::new(Error::DependencyFailed { build, dependency, what }));
+                self.fail(
+                    dependent,
+                    Arc::new(Error::Build(BuildError::DependencyFailed { build, dependency, what })),
+                );
             }
             self.fail_dependents(dependent);
         }
@@ -326,7 +333,7 @@ impl<'a> Scheduler<'a> {
         for id in &waiting {
             let Some(build) = self.tasks.get(*id).map(|task| task.build.clone()) else { continue };
             let missing = vec!["what will not be built".to_owned()];
-            self.fail(*id, Arc::new(Error::DependsMissing { build, missing }));
+            self.fail(*id, Arc::new(Error::Build(BuildError::DependsMissing { build, missing })));
         }
         !waiting.is_empty()
     }
@@ -462,7 +469,12 @@ impl From<Outcome> for Done {
 
 /// A build finds this out only after it has made sure that the tree is writable.
 fn is_found_late(e: &Error) -> bool {
-    matches!(e, Error::HeadersMissing { .. } | Error::DependsMissing { .. } | Error::DependencyFailed { .. })
+    matches!(
+        e,
+        Error::Build(BuildError::HeadersMissing { .. })
+            | Error::Build(BuildError::DependsMissing { .. })
+            | Error::Build(BuildError::DependencyFailed { .. })
+    )
 }
 
 /// It is known to fail for a reason that has nothing to do with headers.
@@ -481,7 +493,7 @@ fn install(s: &Session<'_>, change: &mut Change, task: &Task<'_>) -> Result<Outc
         }
         BuildState::Installed => change.uninstall(s, build)?,
         BuildState::Built => {}
-        BuildState::NotBuilt => return Err(Error::NothingBuilt(build.clone())),
+        BuildState::NotBuilt => return Err(InstallError::NothingBuilt(build.clone()).into()),
     }
     change.install(s, build)
 }

@@ -5,11 +5,12 @@ use crate::cli::Arguments;
 use crate::render::mok as render;
 use crate::request;
 use dkms_core::conf::framework;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
 use dkms_core::mok::{self, Enrolled, Rotated, Status, Taken};
 use dkms_core::plan::{Operation, Plan};
+use dkms_core::request::RequestError;
 use dkms_core::signing::{self, KeyPair};
 use dkms_core::{actions, finally};
 
@@ -26,16 +27,17 @@ impl Verb {
     pub fn of(arguments: &Arguments) -> Result<Self> {
         let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
         if arguments.module.is_some() || arguments.module_version.is_some() {
-            return Err(Error::Usage("mok is about the signing key, not about a module".into()));
+            return Err(RequestError::Usage("mok is about the signing key, not about a module".into()).into());
         }
         match words.as_slice() {
             [] | ["status"] => Ok(Self::Status),
             ["enroll"] => Ok(Self::Enroll),
             ["rotate"] => Ok(Self::Rotate),
-            other => Err(Error::Usage(format!(
+            other => Err(RequestError::Usage(format!(
                 "mok does not know '{}': write dkms mok, or dkms mok status, enroll or rotate",
                 other.join(" ")
-            ))),
+            ))
+            .into()),
         }
     }
 }
@@ -46,7 +48,8 @@ pub fn mok(call: &Call<'_>) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     match verb {
         Verb::Status if call.arguments.dry_run => {
-            Err(Error::Usage("mok status changes nothing, so --dry-run means nothing there".into()))
+            Err(RequestError::Usage("mok status changes nothing, so --dry-run means nothing there".into())
+                .into())
         }
         Verb::Status => {
             show(call, &mok::status(call.s, &kernel)?, None, "");

@@ -9,6 +9,7 @@ use dkms_core::origin::Origin;
 use dkms_core::plan::removal::Depth;
 use dkms_core::plan::{Plan, gather};
 use dkms_core::remove;
+use dkms_core::request::RequestError;
 use dkms_core::{actions, add as registry, finally, rpm_upgrade};
 
 /// `dkms add`, `dkms build`, `dkms install`
@@ -131,5 +132,5 @@ fn origin(call: &Call<'_>) -> Result<Origin> {
 }
 
 fn first(kernels: &[Kernel]) -> Result<&Kernel> {
-    kernels.first().ok_or_else(|| Error::KernelCount("no kernel is given".into()))
+    kernels.first().ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into())))
 }
