@@ -1,6 +1,6 @@
-//! From words to what is asked for: which package, which kernels, which trees.
+//! From the command line to a request: which package, which kernels, which trees and settings.
 
-use crate::actions::{ACTIONS, Kernels, Misplaced, Opt, OptionRow, Relation};
+use crate::actions::{ACTIONS, Action, Effect, Kernels, Misplaced, Operand, Opt, OptionRow, Relation};
 use crate::cli::Arguments;
 use crate::operand::{is_archive, is_path};
 use dkms_core::conf::framework;
@@ -13,7 +13,7 @@ use dkms_core::tree::layout::Layout;
 use dkms_core::tree::state;
 use std::path::{Path, PathBuf};
 
-/// What the operands name.
+/// The package, directory or archive that the command line names.
 #[derive(Debug, Default)]
 pub struct Subject {
     /// Package name.
@@ -51,7 +51,7 @@ impl Subject {
             } else if path.is_dir() && is_path(word) {
                 subject.directory = Some(path.to_owned());
             } else if is_path(word) || is_archive(word) {
-                // Not there; whoever wants to load it says so.
+                // It does not exist, which the action that loads it reports.
                 subject.archive = Some(path.to_owned());
             } else if subject.name.is_none() {
                 subject.module_version(word);
@@ -76,7 +76,7 @@ impl Subject {
         }
     }
 
-    /// The package, which must be named completely.
+    /// The package, of which name and version must be given.
     pub fn package(&self, action: &str) -> Result<PackageId> {
         match (self.name.as_deref().unwrap_or_default(), self.version.as_deref().unwrap_or_default()) {
             ("", _) | (_, "") => Err(RequestError::ModuleNotNamed { action: action.to_owned() }.into()),
@@ -85,17 +85,18 @@ impl Subject {
     }
 }
 
-/// Kernel words with the architectures that belong to them.
+/// The kernels and architectures of the command line.
 #[derive(Debug, Default)]
 pub struct KernelWords {
     /// In the order given.
     pub releases: Vec<String>,
-    /// None, one for all, or one each.
+    /// None, one for all kernels, or one for each.
     pub arches: Vec<String>,
 }
 
 /// Checks which options exclude each other or do not apply, in the order in which dkms 3.x does.
 pub fn check(arguments: &Arguments) -> Result<KernelWords> {
+    check_word(arguments)?;
     let refused = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Refuse);
     if let Some(option) = refused.clone().find(|row| row.opt != Opt::All) {
         return Err(RequestError::Conflict(belongs_to(option, arguments)).into());
@@ -152,27 +153,43 @@ fn belongs_to(option: &OptionRow, arguments: &Arguments) -> String {
     format!("{} is for {}, not for {}", option.name(), actions.join(" and "), arguments.action_word())
 }
 
-/// The warning about options that have no effect, if there are any.
+/// The warning about options and operands that have no effect, if there are any.
 pub fn without_effect(arguments: &Arguments) -> Option<String> {
-    let ignored = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Warn);
-    let ignored: Vec<String> = ignored.map(OptionRow::name).collect();
-    let action = arguments.action_word();
+    let row = arguments.action()?.row();
+    let options = arguments.misplaced().into_iter().filter(|option| option.misplaced == Misplaced::Warn);
+    let mut ignored: Vec<String> = options.map(OptionRow::name).collect();
+    // Queries without operands refuse them.
+    if row.operand == Operand::None && row.effect == Effect::Changes {
+        ignored.extend(arguments.words.iter().map(|word| format!("'{word}'")));
+    }
     let verb = if ignored.len() == 1 { "has" } else { "have" };
-    let text = format!(
-        "{} {verb} no effect on {action}: 'dkms help {action}' lists its options",
-        ignored.join(", ")
-    );
+    let word = row.word;
+    let text = format!("{} {verb} no effect on {word}: see 'dkms help {word}'", ignored.join(", "));
     (!ignored.is_empty()).then_some(text)
 }
 
-/// The trees and options: built in, framework.conf over that, the command line over all.
+/// Checks the operand of an action that takes one of a few words.
+fn check_word(arguments: &Arguments) -> Result<()> {
+    let Some(action) = arguments.action().map(Action::row) else { return Ok(()) };
+    let Operand::Words(known) = action.operand else { return Ok(()) };
+    let Some(word) = arguments.words.iter().find(|word| !known.contains(&word.as_str())) else {
+        return Ok(());
+    };
+    let all = known.join(", ");
+    Err(Error::Usage(match dkms_conf::nearest(word, 2, known.iter().copied()) {
+        Some(meant) => format!("'{word}' is none of {all}: did you mean 'dkms {} {meant}'?", action.word),
+        None => format!("{} takes one of these words: {all}, but not '{word}'", action.word),
+    }))
+}
+
+/// The trees and options: the defaults, overridden by framework.conf, overridden by the command line.
 pub fn resolve(
     arguments: &Arguments,
     host: &Host,
     sink: &dyn dkms_core::event::Sink,
 ) -> Result<(Layout, Options)> {
     let mut layout = Layout::default();
-    // The variable means a directory of the machine.
+    // TMPDIR is a directory of the machine, not of the other root.
     let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
     // A repair never replaces files that are newer or unknown.
     let may_force = arguments.action() != Some(crate::actions::Action::Fsck);
@@ -198,7 +215,7 @@ pub fn resolve(
     let framework = {
         let early = Session { layout: &layout, host, options: &options, sink };
         match framework::load(&early, None) {
-            // What is there can be shown all the same.
+            // A query works with the defaults.
             Err(e) if arguments.only_looks() => {
                 sink.event(Event::Warning { text: format!("{e}\n  the defaults are used") });
                 Default::default()
@@ -239,7 +256,7 @@ fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
         (None, None) => Ok(None),
         (Some(key), Some(certificate)) => {
             let token = key.to_string_lossy().starts_with("pkcs11:");
-            // A pair that somebody names is not made for him.
+            // A key that the command line names must exist; only the default key is created.
             for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
                 let is_token = token && file == key;
                 if !is_token && !file.exists() {

@@ -204,7 +204,7 @@ fn mount_places(system: &Root, places: &[PathBuf]) -> Result<()> {
 fn change_root(system: Root, moved: &[PathBuf]) -> Result<()> {
     for name in ["/dev", "/proc", "/sys"] {
         if let Some(there) = system.find(Path::new(name))? {
-            root::mount_over(&Held::of(Path::new(name))?, &there)?;
+            root::mount_over(&Held::open(Path::new(name))?, &there)?;
         }
     }
     if !moved.is_empty() {

@@ -1,4 +1,4 @@
-//! One file per group of verbs: from the command line to a call of dkms-core, nothing else.
+//! One file per group of actions: from the command line to a call of dkms-core.
 
 mod config;
 mod debian;
@@ -28,7 +28,7 @@ use dkms_core::request::RequestError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
-/// Everything a verb gets.
+/// What the function of an action gets.
 pub struct Call<'a> {
     /// The command line.
     pub arguments: &'a Arguments,
@@ -36,9 +36,9 @@ pub struct Call<'a> {
     pub subject: &'a Subject,
     /// Its kernels.
     pub words: &'a KernelWords,
-    /// The world.
+    /// Paths, machine, options and the sink for events.
     pub s: &'a Session<'a>,
-    /// Where data goes.
+    /// Prints data.
     pub ui: &'a Ui,
 }
 
@@ -71,6 +71,9 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<An
     }
     if action.row().root == Root::Always {
         call.require_root()?;
+    }
+    if action.row().writable_tree {
+        s.require_writable_tree()?;
     }
     if arguments.recovers_first() && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
@@ -117,7 +120,7 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
         return Err(Error::NoOsRelease);
     }
     dkms_sys::sys::set_umask(0o022);
-    // An image is treated as the chroot that it could be prepared in.
+    // An image is treated like a chroot.
     host.chroot = if host.other_root.is_some() { Some(true) } else { dkms_sys::sys::in_chroot() };
     if let Err(e) = dkms_sys::signal::install() {
         ui.event(Event::Warning { text: format!("interrupts cannot be handled: {e}") });
