@@ -270,3 +270,43 @@ pub fn is_installed(program: &str) -> bool {
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     env::split_paths(&path).chain(more).any(|folder| folder.join(program).is_file())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_table_names_every_test_once_and_says_what_it_proves() {
+        let text = fs::read_to_string(workspace().join("tests/checks.toml")).unwrap();
+        let table: Table = toml::from_str(&text).unwrap();
+        let mut names = BTreeSet::new();
+        for check in &table.check {
+            for case in &check.case {
+                assert!(names.insert(format!("{}::{}", check.name, case.name)), "{} twice", case.name);
+                assert!(
+                    case.proves.ends_with('.') && case.proves.len() > 20,
+                    "{}: {}",
+                    case.name,
+                    case.proves
+                );
+            }
+        }
+        assert!(names.contains("attacks::network"));
+        assert!(load(&workspace().join("tests/checks.toml")).is_ok_and(|tests| tests.len() > names.len()));
+    }
+
+    #[test]
+    fn the_arguments_of_a_case_follow_the_driver_unless_it_is_part_of_a_word() {
+        let words = |run: &str, args: &str| {
+            let text = format!(
+                "[[check]]\nname = 'a'\nrun = {run}\nminutes = 1\ncase = [{{ name = 'b', proves = 'c'{args} }}]"
+            );
+            let table: Table = toml::from_str(&text).unwrap();
+            table.check[0].words(&table.check[0].case[0])
+        };
+        assert_eq!(words("['x']", ""), ["x", "b"]);
+        assert_eq!(words("['x', 'y']", ", args = ['1', '2']"), ["x", "y", "1", "2"]);
+        assert_eq!(words("['tests/{}.sh']", ""), ["tests/b.sh"]);
+    }
+}
