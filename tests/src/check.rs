@@ -55,7 +55,8 @@ struct Check {
     /// Nothing else runs beside it: see [`Test::alone`].
     #[serde(default)]
     alone: bool,
-    /// One case for each of these files (`DIRECTORY/*.EXTENSION`), whose name without the extension is its name.
+    /// One case for each of these files (`DIRECTORY/*.EXTENSION`) that is not among the cases below. The name of the file
+    /// without its extension is its name.
     each: Option<Each>,
     /// Its cases.
     #[serde(default)]
@@ -91,6 +92,9 @@ struct Case {
     fetched: Vec<String>,
     /// As in [`Check`].
     #[serde(default)]
+    as_root: bool,
+    /// As in [`Check`].
+    #[serde(default)]
     long: bool,
     /// As in [`Check`].
     minutes: Option<u64>,
@@ -114,7 +118,9 @@ pub fn load(file: &Path) -> Result<Vec<Test>, String> {
     for check in table.check {
         let mut cases = check.case.clone();
         if let Some(each) = &check.each {
-            cases.extend(found(each).map_err(&error)?);
+            let named: BTreeSet<_> = check.case.iter().map(|case| &case.name).collect();
+            let found = found(each).map_err(&error)?;
+            cases.extend(found.into_iter().filter(|case| !named.contains(&case.name)));
         }
         if cases.is_empty() {
             return Err(error(format!("{} has no cases", check.name)));
@@ -143,6 +149,7 @@ fn found(each: &Each) -> Result<Vec<Case>, String> {
         root: Vec::new(),
         tools: Vec::new(),
         fetched: Vec::new(),
+        as_root: false,
         long: false,
         minutes: None,
     };
@@ -170,7 +177,7 @@ impl Check {
 
     /// Why it cannot run on this machine.
     fn obstacle(&self, case: &Case) -> Option<String> {
-        if (self.root.is_some() || self.as_root) && !is_root() {
+        if (self.root.is_some() || self.as_root || case.as_root) && !is_root() {
             return Some("needs root".to_owned());
         }
         let tool = self.tools.iter().chain(&case.tools).find(|tool| !is_installed(tool));
