@@ -196,6 +196,10 @@ impl File {
                 i = if token(i + 1) == "(" { after_group(&tokens, i + 1) } else { i + 1 };
                 continue;
             }
+            if token(i) == "mod" {
+                i += 2;
+                continue;
+            }
             if token(i) == "use" {
                 let end = (i..tokens.len()).find(|n| token(*n) == ";").unwrap_or(tokens.len());
                 let mut found = Vec::new();

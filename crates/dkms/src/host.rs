@@ -1,7 +1,7 @@
 //! Facts about this machine. This is the only module that reads the environment.
 
 use crate::root::Entered;
-use dkms_core::kernel::distro::{Distribution, Family};
+use dkms_core::distro::{Distribution, Family};
 use dkms_core::secret::{Secret, Secrets};
 use dkms_core::session::Host;
 use dkms_sys::fs::Limit;

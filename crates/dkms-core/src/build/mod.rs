@@ -15,13 +15,14 @@
 
 pub mod collect;
 mod compile;
+mod context;
 pub(crate) mod denied;
 pub mod diagnose;
+mod error;
 mod fingerprint;
 pub mod jobs;
 pub mod log;
 pub(crate) mod mark;
-pub(crate) mod owner;
 mod place;
 pub mod prepare;
 pub mod recipe;
@@ -40,13 +41,15 @@ use crate::session::Session;
 use crate::tree::manifest::Manifest;
 use crate::tree::state;
 use collect::Collected;
+use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
+pub use error::{BuildError, Diagnosis};
 use log::MakeLog;
 use mark::Mark;
-use recipe::{Recipe, Variables};
+use recipe::Recipe;
 use sandbox::BuildSandbox;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 pub use target::Target;
 
@@ -67,13 +70,13 @@ pub struct BuildOptions<'a> {
 /// Loads and checks a package's configuration before anything is changed.
 ///
 /// # Errors
-/// [`Error::BadConf`]; [`Error::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
+/// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
 pub fn configuration(session: &Session<'_>, build: &Build) -> Result<(Loaded, Exclusion)> {
     let loaded = load::load(session, &build.package, &build.kernel)?.strict()?;
     let config = headers::KernelConfig::read(&headers::config_path(session, &build.kernel.release));
     let exclusion = load::exclusion(&loaded, &build.kernel, config.as_ref())?;
     if let Some(reason) = &exclusion.whole {
-        return Err(Error::Excluded { build: build.clone(), reason: reason.clone() });
+        return Err(BuildError::Excluded { build: build.clone(), reason: reason.clone() }.into());
     }
     Ok((loaded, exclusion))
 }
@@ -139,7 +142,7 @@ pub fn build(
             Err(interrupted)
         }
         Err(failed) => {
-            owner::take_back(&dir);
+            crate::owner::take_back(&dir);
             keep_log(session, build, &log, &shown);
             Err(failed)
         }
@@ -163,36 +166,6 @@ fn obtain(context: &Context<'_>, recipe: &Recipe, slot: Option<Slots<'_>>) -> Re
     collect::collect(context, &compiled)
 }
 
-/// One running build: what its steps need besides the results of earlier steps.
-pub(crate) struct Context<'a> {
-    pub session: &'a Session<'a>,
-    pub target: &'a Target,
-    pub build: &'a Build,
-    pub loaded: &'a Loaded,
-    pub exclusion: &'a Exclusion,
-    /// The build directory.
-    pub dir: &'a Path,
-    /// Every child of the build runs in it.
-    pub sandbox: &'a BuildSandbox,
-    pub pool: Option<&'a Jobserver>,
-    pub held: &'a Held,
-    pub log: &'a MakeLog,
-    pub started: Instant,
-    mark: Mutex<Mark>,
-}
-
-impl Context<'_> {
-    fn mark(&self) -> MutexGuard<'_, Mark> {
-        self.mark.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Variables for the package's scripts, while these locks are held in addition to that of the package.
-    fn script_variables(&self, locks: &[Held]) -> Variables {
-        let held = std::iter::once(self.held).chain(locks);
-        recipe::script_variables(self.session, self.target, self.build, held)
-    }
-}
-
 /// Makes sure that all BUILD_DEPENDS are installed for the same kernel.
 fn require_dependencies(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Result<()> {
     let missing = missing_dependencies(session, build, loaded);
@@ -200,7 +173,7 @@ fn require_dependencies(session: &Session<'_>, build: &Build, loaded: &Loaded) -
         return Ok(());
     }
     if !session.options.force {
-        return Err(Error::DependsMissing { build: build.clone(), missing });
+        return Err(BuildError::DependsMissing { build: build.clone(), missing }.into());
     }
     session.warn(format!(
         "building {} although {} is not installed for this kernel (--force)",

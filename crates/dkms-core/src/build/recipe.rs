@@ -1,6 +1,7 @@
 //! What a build runs: the make command as dkms.conf has it, and the environment of make and of the package's scripts.
 
-use super::{Target, jobs};
+use super::jobs;
+use super::target::Target;
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::Result;
 use crate::hooks;
@@ -152,7 +153,7 @@ fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables
         .stdout(Stream::Capture)
         .stderr(Stream::Null)
         .run()
-        .map_err(|e| hooks::process_error(session, &e, "read build_environment"))?;
+        .map_err(|e| hooks::process_error(session, e, "read build_environment"))?;
     let variables = done.stdout.split(|b| *b == 0).filter_map(|record| {
         let at = record.iter().position(|b| *b == b'=')?;
         let (name, value) = record.split_at(at);

@@ -1,6 +1,7 @@
 //! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
 
 mod names;
+mod planned;
 mod source;
 mod template;
 mod text;
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel};
 use crate::packaging::{self, Inside, Request, newest};
+use crate::request::RequestError;
 use crate::session::Session;
 use crate::tarball::{self, archive_error};
 use crate::tree::state;
@@ -18,25 +20,11 @@ use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command, Stream};
 use std::path::{Path, PathBuf};
 
+use planned::Planned;
 pub use source::{mkdsc, mkdsc_place};
 
 /// Where Debian has the modules of dkms, below `/lib/modules/K`.
 const DESTINATION: &str = "updates/dkms";
-
-/// A package that is to be written.
-struct Planned {
-    /// The module's name in Debian's form.
-    base: String,
-    name: String,
-    version: String,
-    architecture: &'static str,
-}
-
-impl Planned {
-    fn file(&self) -> String {
-        format!("{}_{}_{}.deb", self.name, self.version, self.architecture)
-    }
-}
 
 impl Request<'_> {
     fn deb(&self) -> Result<Planned> {
@@ -44,9 +32,10 @@ impl Request<'_> {
         for kernel in self.binaries() {
             let one = names::architecture(kernel)?;
             if architecture != "all" && architecture != one {
-                return Err(Error::KernelArchPairing(format!(
+                return Err(RequestError::KernelArchPairing(format!(
                     "one package is for one architecture, and these kernels are for {architecture} and {one}"
-                )));
+                ))
+                .into());
             }
             architecture = one;
         }
@@ -69,9 +58,10 @@ impl Request<'_> {
 
     fn refuse_one_name_for_several(&self) -> Result<()> {
         if self.named.is_some() && self.kernels.len() > 1 {
-            return Err(Error::Usage(
+            return Err(RequestError::Usage(
                 "mkbmdeb writes one package per kernel: --archive names only one".into(),
-            ));
+            )
+            .into());
         }
         Ok(())
     }

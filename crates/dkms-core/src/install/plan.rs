@@ -1,9 +1,10 @@
 //! What installing one build would change: decided by looking, before anything is touched.
 
 use super::judge::Judge;
-use super::uninstall;
 use crate::error::{Error, Result};
 use crate::ids::Build;
+use crate::install::InstallError;
+use crate::installed;
 use crate::journal::op::{Op, aside};
 use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::session::Session;
@@ -86,7 +87,8 @@ pub fn plan(
     facts: &Facts,
     force: Force,
 ) -> Result<InstallPlan> {
-    let judge = Judge::new(s, facts, sources, force.all);
+    let modules: Vec<&Path> = sources.iter().map(|source| source.path.as_path()).collect();
+    let judge = Judge::new(s, facts, &modules, force.all);
     let mut plan = InstallPlan::default();
     let owned = owned_files(s, b)?;
     let link = s.layout.active_link(&b.package.name, &b.kernel);
@@ -113,8 +115,8 @@ fn owned_files(s: &Session<'_>, b: &Build) -> Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     };
     let active = Build::new(&active, &b.kernel);
-    uninstall::check_record(s, &active)?;
-    let files = uninstall::installed_files(s, &active).into_iter();
+    installed::check_record(s, &active)?;
+    let files = installed::installed_files(s, &active).into_iter();
     Ok(files.filter(|f| f.ours).map(|f| f.path).collect())
 }
 
@@ -131,10 +133,14 @@ fn one(
     plan: &mut InstallPlan,
 ) -> Result<()> {
     let bytes = dkms_sys::fs::read(&source.path)?;
-    let ours =
-        decompressed(&bytes).and_then(|plain| crate::build::collect::check(&plain, b, force.all)).map_err(
-            |reason| Error::InstallAborted(format!("{} is not installed: {reason}", source.path.display())),
-        )?;
+    let ours = decompressed(&bytes)
+        .and_then(|plain| crate::build::collect::check(&plain, b, force.all))
+        .map_err(|reason| {
+            Error::Install(InstallError::Refused(format!(
+                "{} is not installed: {reason}",
+                source.path.display()
+            )))
+        })?;
     let existing = index.find(&source.name);
     let target = source.destination.join(&source.file);
 
@@ -172,10 +178,11 @@ fn one(
     make_room(s, b, source, existing, owned, active, plan);
     let vacated = plan.archived.iter().find(|(from, _)| *from == target).map(|(_, to)| to.clone());
     if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
-        return Err(Error::InstallAborted(format!(
+        return Err(InstallError::Refused(format!(
             "{} is a directory, so the module cannot go there",
             target.display()
-        )));
+        ))
+        .into());
     }
     plan.ops.push(Op::Place {
         staged: aside(&target, "new"),
