@@ -176,10 +176,11 @@ fn check_word(arguments: &Arguments) -> Result<()> {
         return Ok(());
     };
     let all = known.join(", ");
-    Err(Error::Usage(match dkms_conf::nearest(word, 2, known.iter().copied()) {
+    let text = match dkms_conf::nearest(word, 2, known.iter().copied()) {
         Some(meant) => format!("'{word}' is none of {all}: did you mean 'dkms {} {meant}'?", action.word),
         None => format!("{} takes one of these words: {all}, but not '{word}'", action.word),
-    }))
+    };
+    Err(RequestError::Usage(text).into())
 }
 
 /// The trees and options: the defaults, overridden by framework.conf, overridden by the command line.
