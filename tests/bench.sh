@@ -231,17 +231,14 @@ layers=()
 for name in dkms-debian headers-6.1 image-6.1 headers-6.12; do
     [[ ! -d $build/layers/$name/root ]] || layers+=("$build/layers/$name/root")
 done
-# in_root SETUP COMMAND LAYER...: a private root as the tests have it, in which process 1 runs the command.
-in_root() {
-    env HOME=/root LC_ALL=C.UTF-8 A=x86_64 K="$(<"$build/layers/headers-6.1/kernel")" K612="$K612" E2E_RUN="cd /root; $2; exit \$?" \
-        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        unshare --mount --pid --net --ipc --fork --kill-child --propagation private bash "$1" "$PWD/tests" "${@:3}"
-}
+# A root as the tests have it; process 1 runs the measurements instead of waiting.
 setup=$(mktemp)
 trap 'rm -f "$inside" "$setup"' EXIT
 sed "s#^pivot_root#cp '$inside' run/inside; cp '$dkms' run/ours; $sources\npivot_root#" tests/root-setup.sh >"$setup"
 K612=$(cat "$build/layers/headers-6.12/kernel" 2>/dev/null || true)
-in_root "$setup" 'bash /run/inside' "${layers[@]}" | tee "$build/bench/result.txt"
+env A=x86_64 K="$(<"$build/layers/headers-6.1/kernel")" K612="$K612" E2E_RUN='bash /run/inside; exit $?' \
+    unshare --mount --pid --net --ipc --fork --kill-child --propagation private \
+    bash "$setup" "$PWD/tests" "${layers[@]}" | tee "$build/bench/result.txt"
 ((PIPESTATUS[0] == 0)) || exit 1
-K612='' E2E_DKMS=$dkms in_root tests/root-setup.sh 'python3 /e2e/load.py' "$build/layers/headers-6.1/root" | tee -a "$build/bench/result.txt"
+DKMS_BIN=$dkms tests/in-root.sh headers-6.1 python3 /e2e/load.py | tee -a "$build/bench/result.txt"
 exit "${PIPESTATUS[0]}"

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""The commands of a page, run as they stand: the output must be the one that is written below them.
+"""Inside the private root of pages::NAME: runs the commands of a page, whose output must be what the page shows below them.
 
-    docs.py PAGE            compare; tells what differs
+    docs.py PAGE            compare, and print what differs
     docs.py PAGE --write    print the page with the output of this run
 
-A fenced block "console" holds commands behind "$ " (the next line of one behind "> ") and what they say, both streams. A line
-"..." stands for any lines. Kernel releases, times, sizes, digests, keys' dates and the number of jobs may be others.
+A fenced block "console" holds commands after "$ " (the next line of one after "> ") and what they print on both streams. A line
+"..." stands for any lines. Kernel releases, times, sizes, digests, dates of keys and the number of jobs may differ.
 """
 import os
 import re
@@ -27,7 +27,7 @@ def normal(line):
 
 
 def same(want, have):
-    """The lines are the same, in any order (builds go on side by side) where none are left out."""
+    """Whether the lines are the same; in any order (builds run in parallel) unless some are left out."""
     want, have = [normal(w) for w in want], [normal(h) for h in have]
     if "..." not in want:
         return sorted(want) == sorted(have)
@@ -36,7 +36,7 @@ def same(want, have):
 
 
 def blocks(lines):
-    """[first line of the output, behind its last, command] of every command, in order."""
+    """[first line of the output, line after its last, command] for every command, in order."""
     found, inside, current = [], False, None
     for number, line in enumerate(lines):
         if line.startswith("```"):
@@ -56,7 +56,7 @@ def blocks(lines):
 
 
 def todays(text):
-    """The page's kernels become those that are here."""
+    """Replaces the kernels of the page by those that are here."""
     text = re.sub(r"\b6\.1\.0-\d+-amd64\b", KERNELS[0], text)
     return re.sub(r"\b6\.12\.\d+\+deb12-amd64\b", KERNELS[1], text)
 
@@ -76,6 +76,8 @@ def main():
     for index in reversed(range(len(found))):
         first, end, command = found[index]
         have = open(f"{out}/{index}", encoding="utf-8", errors="replace").read().rstrip("\n").split("\n")
+        # Said after some seconds only, by builds that wait for each other on a slow machine.
+        have = [line for line in have if not line.startswith("dkms: waiting for process ")]
         have = [] if have == [""] else have
         want = [line for line in lines[first:end]]
         if same(want, have):

@@ -9,7 +9,7 @@
 //! case = [{ name = "install", proves = "..." }]   what is true when it passes
 //! ```
 
-use crate::driver::{drive, on_the_machine, with_one_stream};
+use crate::driver::{as_driver, drive, on_the_machine};
 use crate::layers::{Layer, build_dir, is_root, our_binary, workspace};
 use crate::root::{Impl, Root};
 use crate::runner::{Failure, Outcome, Test};
@@ -206,7 +206,7 @@ impl Check {
     fn run_on_the_machine(&self, title: &str, case: &Case) -> Result<Outcome, Failure> {
         let words = self.words(case);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let mut command = on_the_machine(&with_one_stream(&words), self.limit(case));
+        let mut command = on_the_machine(&as_driver(&words), self.limit(case));
         drive(title, with_surroundings(&mut command))
     }
 
@@ -234,14 +234,13 @@ impl Check {
         words.extend(passed);
         words.extend(self.words(case));
         let words: Vec<_> = words.iter().map(String::as_str).collect();
-        drive(title, root.command(&with_one_stream(&words), self.limit(case)))
+        drive(title, root.command(&as_driver(&words), self.limit(case)))
     }
 
     /// Runs the preparing command, with a folder in the private root as `$OUT`.
     fn prepare(&self, title: &str, script: &str, out: &Path, limit: Duration) -> Result<(), Failure> {
         fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
-        let mut command =
-            on_the_machine(&with_one_stream(&["bash", "-euo", "pipefail", "-c", script]), limit);
+        let mut command = on_the_machine(&as_driver(&["bash", "-euo", "pipefail", "-c", script]), limit);
         command.env("OUT", out);
         match drive(title, with_surroundings(&mut command))? {
             Outcome::Passed(_) => Ok(()),

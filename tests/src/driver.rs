@@ -26,15 +26,16 @@ pub fn on_the_machine(words: &[&str], limit: Duration) -> Command {
     command
 }
 
-/// `words` with standard error in standard output.
+/// `words` with standard error in standard output, in the locale that the expected texts were written in: compilers quote
+/// by it.
 #[must_use]
-pub fn with_one_stream<'a>(words: &[&'a str]) -> Vec<&'a str> {
-    let mut all = vec!["bash", "-c", "exec \"$@\" 2>&1", "-"];
+pub fn as_driver<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let mut all = vec!["bash", "-c", "export LANG=C.UTF-8; exec \"$@\" 2>&1", "-"];
     all.extend(words);
     all
 }
 
-/// Runs a command that was made from [`with_one_stream`] to its end.
+/// Runs a command that was made from [`as_driver`] to its end.
 ///
 /// A driver that ends with 0 passed, one that ends with 77 was skipped. A line `skipped: REASON` says why; where a
 /// driver ends with 0 and did other things as well, only a part of it was skipped.

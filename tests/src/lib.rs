@@ -16,6 +16,8 @@
 
 pub mod baseline;
 pub mod check;
+#[cfg(test)]
+mod cycles;
 pub mod differences;
 pub mod driver;
 pub mod layers;

@@ -19,7 +19,7 @@ raise() { ulimit -S "$1" unlimited 2>/dev/null || ulimit -S "$1" "$(ulimit -H "$
 raise -u; raise -f
 umask 022
 [[ $DKMS_TESTS_STARTED != quiet ]] || exec >/dev/null
-exec env --default-signal -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u DKMS_LOCKS_HELD -u TMPDIR "$@"
+exec env --default-signal -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u DKMS_LOCKS_HELD -u TMPDIR -u LANGUAGE -u LC_ALL LANG=C.UTF-8 "$@"
 "#;
 
 /// Replaces this process with the same program in a normal environment, once. Returns in that program; also where it

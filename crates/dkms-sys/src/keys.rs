@@ -34,8 +34,8 @@ pub fn read_keyring(serial: i32) -> io::Result<Vec<i32>> {
     for _ in 0..8 {
         let mut keys = vec![0i32; room];
         let bytes = room * size_of::<i32>();
-        // SAFETY: the buffer is `bytes` long and outlives the call; the kernel writes at most that many bytes of whole
-        // serial numbers.
+        // SAFETY: the buffer is `bytes` long and outlives the call; the kernel writes at most that many bytes
+        // of whole serial numbers.
         let told = unsafe {
             libc::syscall(libc::SYS_keyctl, KEYCTL_READ, libc::c_long::from(serial), keys.as_mut_ptr(), bytes)
         };

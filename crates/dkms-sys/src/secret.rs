@@ -79,7 +79,8 @@ fn pages(length: usize) -> Option<NonNull<u8>> {
         return None;
     }
     for advice in [libc::MADV_DONTDUMP, libc::MADV_WIPEONFORK] {
-        // SAFETY: the mapping was just made with this length. A kernel that does not know the advice ignores it.
+        // SAFETY: the mapping was just made with this length. A kernel that does not know the advice ignores
+        // it.
         unsafe { libc::madvise(start, length, advice) };
     }
     NonNull::new(start.cast())
@@ -110,8 +111,8 @@ pub fn take_variable(name: &str) -> Option<SecretBytes> {
     if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         return Some(value);
     }
-    // SAFETY: there is one thread. `environ` is an array of pointers to NUL-terminated strings that ends with a null
-    // pointer (environ(7)), in memory that may be written; only bytes before a NUL are overwritten.
+    // SAFETY: there is one thread. `environ` is an array of pointers to NUL-terminated strings that ends with
+    // a null pointer (environ(7)), in memory that may be written; only bytes before a NUL are overwritten.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {

@@ -41,8 +41,8 @@ pub fn install() -> std::io::Result<()> {
 }
 
 fn handle(number: i32) -> std::io::Result<()> {
-    // SAFETY: the structures are valid all-zero; the handler only uses atomics, getpid and write, which are safe in a
-    // signal handler.
+    // SAFETY: the structures are valid all-zero; the handler only uses atomics, getpid and write, which are
+    // safe in a signal handler.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
         if libc::sigaction(number, std::ptr::null(), &mut old) != 0 {

@@ -175,7 +175,7 @@ fn read_only_directories_as_an_ordinary_user() {
     let done = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(tool)
-        .args(["--exact", "trees_go_without_following_links", "new_files_never_have_a_wider_mode"])
+        .args(["--exact", "trees_are_removed_without_following_links", "new_files_never_have_a_wider_mode"])
         .env("TMPDIR", dir.path())
         .run()
         .expect("run");

@@ -312,7 +312,8 @@ fn a_private_mount_is_visible_only_to_the_child() {
     assert!(missing.to_string().contains("private mount"), "{missing}");
 }
 
-/// Threads copy a script and run it at once while others fork. None may fail with "Text file busy". `DKMS_STRESS` sets the number of runs.
+/// Threads copy a script and run it at once while others fork. None may fail with "Text file busy".
+/// `DKMS_STRESS` sets the number of runs.
 #[test]
 fn a_fresh_copy_can_be_run_at_once() {
     let times: usize = std::env::var("DKMS_STRESS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
@@ -336,7 +337,8 @@ fn a_fresh_copy_can_be_run_at_once() {
     });
 }
 
-/// If the file stays open for writing, starting it fails; if it is closed in time, it runs and its own status counts.
+/// If the file stays open for writing, starting it fails; if it is closed in time, it runs and its own status
+/// counts.
 #[test]
 fn a_busy_file_is_retried() {
     let dir = dkms_sys::fs::TempDir::new_in(std::env::temp_dir(), "busy-").unwrap();

@@ -285,8 +285,8 @@ fn the_network_is_not_reachable() {
     assert!(done.enforced.network && !done.status.success(), "{done:?}");
 }
 
-/// The sandbox of an unprivileged user: a user namespace, or Landlock and seccomp without one. Uses a helper that
-/// drops root.
+/// The sandbox of an unprivileged user: a user namespace, or Landlock and seccomp without one. Uses a helper
+/// that drops root.
 #[test]
 fn an_unprivileged_user_is_confined_too() {
     if !root() {
@@ -297,7 +297,8 @@ fn an_unprivileged_user_is_confined_too() {
     let copy = tempfile::tempdir().expect("tempdir");
     dkms_sys::fs::set_mode(copy.path(), 0o777).expect("chmod");
     let tool = copy.path().join("tool");
-    // Written by another process: a fork of another test could inherit this process's descriptor and keep the file busy.
+    // Written by another process: a fork of another test could inherit this process's descriptor and keep the
+    // file busy.
     let exe = std::env::current_exe().expect("exe");
     Command::new("install").args(["-m", "755"]).arg(exe).arg(&tool).run().expect("install");
     let names = [

@@ -10,6 +10,7 @@
 //! | [`symvers`] | which symbols and CRCs does a kernel or module export, by `Module.symvers`? |
 //! | [`exports`] | the same, read from the module or the kernel image itself |
 //! | [`image`] | which kernel is in a kernel image, and which version magic does it require? |
+//! | [`index`] | the index that depmod writes for a kernel's modules, byte for byte |
 //! | [`initramfs`] | which files and modules are in an initramfs? |
 //! | [`compression`] | in which format is this file compressed? |
 //! | [`compress`] | gzip, xz and zstd as the kernel and kmod read them |
@@ -31,6 +32,7 @@ pub mod efi_siglist;
 pub mod elf;
 pub mod exports;
 pub mod image;
+pub mod index;
 pub mod initramfs;
 pub mod modinfo;
 pub mod mok;
@@ -81,6 +83,11 @@ pub fn fuzz_module(data: &[u8]) {
         let _ = exports::of_vmlinux(&kernel).map(|list| list.iter().count());
     }
     let _ = initramfs::entries_within(&mut &data[..], LIMIT as u64, &mut |_| {});
+    if let Ok(facts) = index::Facts::read(data) {
+        let module = index::Module { path: "a.ko", facts: &facts };
+        let lists = index::Lists { order: "", builtin: "", builtin_modinfo: data };
+        let _ = index::write(index::Version::Kmod34, &[module], &lists);
+    }
     let _ = modinfo::ModInfo::from_section(data).depends().count();
     let _ = compress::decompress(data, LIMIT);
     let _ = sign::strip_signature(data);
@@ -91,6 +98,10 @@ pub fn fuzz_module(data: &[u8]) {
         let _ = sign::verify(data, &certificate);
     }
     if let Ok(text) = std::str::from_utf8(data) {
+        let _ = index::Cache::parse(text).iter().map(|(_, facts)| index::Facts::parse(facts)).count();
+        let _ = index::Config::parse([text], &|_| true);
+        let lists = index::Lists { order: text, builtin: text, builtin_modinfo: data };
+        let _ = index::write(index::Version::Kmod30, &[], &lists);
         for format in Compression::OF_MODULES {
             let _ = compress::Options::parse(format, text);
         }

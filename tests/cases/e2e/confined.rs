@@ -1,7 +1,7 @@
 //! Every package of `packages.toml` builds confined as it does unconfined, to the byte: see `confined.sh`.
 
 use crate::packages::Package;
-use dkms_tests::driver::{drive, with_one_stream};
+use dkms_tests::driver::{as_driver, drive};
 use dkms_tests::layers::{is_root, our_binary};
 use dkms_tests::root::{Impl, Kernel, Root};
 use dkms_tests::runner::{Failure, Outcome, Test};
@@ -34,6 +34,6 @@ fn run(name: &str) -> Result<Outcome, Failure> {
         .dkms(Impl::Alone)
         .build()
         .map_err(|error| error.to_string())?;
-    let words = with_one_stream(&["bash", "/e2e/confined.sh"]);
+    let words = as_driver(&["bash", "/e2e/confined.sh"]);
     drive(&format!("confined::{name}"), root.command(&words, Duration::from_secs(1800)))
 }

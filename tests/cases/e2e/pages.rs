@@ -1,7 +1,7 @@
 //! The commands of the pages below `docs/` print what the pages say: see `docs.py`. `DKMS_WRITE_PAGES=1` puts today's
 //! output into the pages instead.
 
-use dkms_tests::driver::{drive, with_one_stream};
+use dkms_tests::driver::{as_driver, drive};
 use dkms_tests::layers::{obstacle_to_comparison, workspace};
 use dkms_tests::root::{Impl, Kernel, Root};
 use dkms_tests::runner::{Failure, Outcome, Test, is_set};
@@ -40,11 +40,11 @@ fn run(name: &str, file: &str) -> Result<Outcome, Failure> {
         .map_err(|error| error.to_string())?;
     let inside = format!("/docs/{file}");
     if !is_set("DKMS_WRITE_PAGES") {
-        let words = with_one_stream(&["python3", "/e2e/docs.py", &inside]);
+        let words = as_driver(&["python3", "/e2e/docs.py", &inside]);
         return drive(name, root.command(&words, LIMIT));
     }
     let output = root
-        .command(&["python3", "/e2e/docs.py", &inside, "--write"], LIMIT)
+        .command(&["env", "LANG=C.UTF-8", "python3", "/e2e/docs.py", &inside, "--write"], LIMIT)
         .output()
         .map_err(|e| e.to_string())?;
     if !output.status.success() || output.stdout.is_empty() {

@@ -1,7 +1,8 @@
 //! Takes the modules out of a build directory: checked, stripped, unsigned and uncompressed.
 
 use super::compile::Compiled;
-use super::{Context, mark};
+use super::context::Context;
+use super::mark;
 use crate::error::{Error, Result};
 use crate::ids::Build;
 use crate::session::Session;

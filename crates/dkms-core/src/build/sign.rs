@@ -1,7 +1,7 @@
 //! Signs and compresses collected modules, as this machine and this kernel want them.
 
-use super::Context;
 use super::collect::{Collected, CollectedModule, Staging};
+use super::context::Context;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::signing::Signing;

@@ -4,8 +4,8 @@
 use super::index::Index;
 use super::sources::{Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
 use super::trust::Trust;
+use crate::distro::Family;
 use crate::ids::Kernel;
-use crate::kernel::distro::Family;
 use crate::kernel::headers::KernelConfig;
 use crate::session::Session;
 use kmodule::Compression;

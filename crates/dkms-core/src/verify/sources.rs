@@ -2,7 +2,7 @@
 
 use super::kernel::folded;
 use crate::ids::Kernel;
-use crate::install::uninstall::installed_files;
+use crate::installed::installed_files;
 use crate::kernel::headers::{self, KernelConfig};
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;

@@ -153,6 +153,11 @@ impl Stat {
     pub fn of(path: impl AsRef<Path>) -> Option<Self> {
         rustix::fs::lstat(path.as_ref()).ok().map(Self::from)
     }
+
+    /// The stat of what a path leads to through links; `None` when it leads nowhere.
+    pub fn followed(path: impl AsRef<Path>) -> Option<Self> {
+        rustix::fs::stat(path.as_ref()).ok().map(Self::from)
+    }
 }
 
 impl From<rustix::fs::Stat> for Stat {

@@ -306,11 +306,12 @@ pub fn free_space(path: impl AsRef<Path>) -> Result<u64> {
     crate::error::free_space(path.as_ref())
 }
 
-/// Whether the effective user may write here (`faccessat` with `AT_EACCESS`); also false on read-only file systems.
+/// Whether the effective user may write here (`faccessat` with `AT_EACCESS`); also false on read-only file
+/// systems.
 pub fn writable(path: impl AsRef<Path>) -> bool {
     let Ok(path) = std::ffi::CString::new(path.as_ref().as_os_str().as_bytes()) else { return false };
-    // SAFETY: `path` is a NUL-terminated string that lives through the call. libc's form works on kernels without
-    // faccessat2 as well.
+    // SAFETY: `path` is a NUL-terminated string that lives through the call. libc's form works on kernels
+    // without faccessat2 as well.
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
 }
 

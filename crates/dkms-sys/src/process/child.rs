@@ -105,7 +105,8 @@ impl Plan {
     fn enter_inner_namespaces(&self) -> std::io::Result<()> {
         let Some(sandbox) = &self.sandbox else { return Ok(()) };
         self.notes.at(Step::Namespaces);
-        // SAFETY: a plain number; directories that are made for mounts get the modes that they are asked with.
+        // SAFETY: a plain number; directories that are made for mounts get the modes that they are asked
+        // with.
         unsafe { libc::umask(0) };
         let missing = sandbox.enter_inner_namespaces().map_err(|refusal| self.notes.refuse(refusal))?;
         self.notes.add_missing(missing);

@@ -1,5 +1,5 @@
-//! Runs programs: with an argument list instead of a shell string, a clean environment, a destination for every stream,
-//! and without leaving processes behind after a timeout, an interrupt or the death of dkms.
+//! Runs programs: with an argument list instead of a shell string, a clean environment, a destination for every
+//! stream, and without leaving processes behind after a timeout, an interrupt or the death of dkms.
 //!
 //! Between dkms and the program there is a small *supervisor*, a fork of dkms that never calls exec:
 //!
@@ -7,10 +7,10 @@
 //! dkms ── supervisor ── the program (its own process group) ── whatever it starts
 //! ```
 //!
-//! It is the subreaper of all its descendants: a grandchild that called `setsid` and lost its parent becomes its child
-//! and can be found. SIGTERM makes it end everything with SIGTERM, SIGUSR1 with SIGKILL. The kernel sends it SIGUSR1
-//! when dkms dies, even by SIGKILL (`PR_SET_PDEATHSIG`). Its only descriptors are those of locks and a pipe, on which it
-//! reports how the program ended.
+//! It is the subreaper of all its descendants: a grandchild that called `setsid` and lost its parent becomes its
+//! child and can be found. SIGTERM makes it end everything with SIGTERM, SIGUSR1 with SIGKILL. The kernel sends it
+//! SIGUSR1 when dkms dies, even by SIGKILL (`PR_SET_PDEATHSIG`). Its only descriptors are those of locks and a
+//! pipe, on which it reports how the program ended.
 //!
 //! Processes that the program leaves running when it exits (a daemon started by a script) survive, unless
 //! [`Command::end_leftovers`] or a sandbox is used.
