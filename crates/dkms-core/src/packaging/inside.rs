@@ -37,7 +37,7 @@ impl Inside {
                 let module = decompressed(&bytes)
                     .and_then(|plain| Module::parse(&plain).map_err(|e| e.to_string()))
                     .map_err(|reason| Error::BadModule { path: file.path.clone(), reason })?;
-                let name = file.name.replace('-', "_");
+                let name = String::from(kmodule::ModuleName::new(&file.name));
                 let own = module.modinfo.aliases().map(str::to_owned);
                 inside.aliases.entry(name.clone()).or_default().extend(own);
                 inside.versions.extend(module.modinfo.version().map(|v| (name, v.to_owned())));
