@@ -58,7 +58,7 @@ pub fn text(report: &Report, asked_to_fix: bool) -> String {
             f.code.word(),
             on_one_line(&f.message)
         ));
-        out.push_str(&format!("  fixed: {}\n", on_one_line(&f.help)));
+        out.push_str(&format!("  change: {}\n", on_one_line(&f.help)));
     }
     for f in &report.findings {
         one(&report.path, f, &mut out);
