@@ -1,4 +1,4 @@
-//! Registering package versions in the tree.
+//! Registers package versions in the tree.
 
 use crate::conf::load;
 use crate::error::{Error, Result};
@@ -13,10 +13,10 @@ use std::path::Path;
 /// Registers a package version whose source is at `/usr/src/M-V`. `kernel` is what its dkms.conf is checked for.
 ///
 /// # Errors
-/// Already there, no source, an invalid dkms.conf, POST_ADD failed.
+/// It is registered already; there is no source; an invalid dkms.conf; POST_ADD failed.
 pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
     if s.options.rpm_safe_upgrade {
-        // Before all else: an upgrade to another release of the same version adds what is there.
+        // First of all: an upgrade to another release of the same version adds a version that is registered.
         crate::rpm_upgrade::remember(s, package)?;
     }
     match state::registration(s.layout, package) {
@@ -61,13 +61,13 @@ fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<
     }
 }
 
-/// `M/V` with `build/` and `source` appears at once.
+/// Creates `M/V` with `build/` and `source` by one rename.
 fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
     let _held = crate::lock::build(s, package)?;
     let version = s.layout.version_dir(package);
     fs::create_dir_all(s.layout.package_dir(&package.name))?;
     if version.is_dir() {
-        // Broken: what is built stays, the link is what was missing.
+        // A broken package: only the link was missing, and what is built stays.
         fs::create_dir_all(version.join("build"))?;
         fs::symlink_replace(source, s.layout.source_link(package))?;
     } else {
@@ -81,7 +81,7 @@ fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Which package a directory with a dkms.conf is.
+/// Reads in its dkms.conf which package a directory is.
 ///
 /// # Errors
 /// [`Error::DirectoryWithoutConf`], or an invalid dkms.conf.
@@ -94,7 +94,7 @@ pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Pa
     Ok(PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version)?)
 }
 
-/// Refuses a broken package: nothing but `add` touches it.
+/// Refuses a broken package, which only `add` may change.
 ///
 /// # Errors
 /// [`Error::Broken`].
@@ -116,7 +116,7 @@ pub fn refuse_broken(s: &Session<'_>, package: &PackageId) -> Result<()> {
     Err(Error::Broken { package: package.clone(), what })
 }
 
-/// Refuses what is not registered.
+/// Refuses a package that is not registered.
 ///
 /// # Errors
 /// [`Error::Broken`], [`Error::NotAdded`].
@@ -128,7 +128,7 @@ pub fn require_added(s: &Session<'_>, package: &PackageId) -> Result<()> {
     }
 }
 
-/// What `add` refuses before it looks at the source: a registered package.
+/// Refuses a registered package, which cannot be added again.
 ///
 /// # Errors
 /// [`Error::AlreadyAdded`].

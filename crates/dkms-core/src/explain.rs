@@ -177,7 +177,7 @@ impl<'a> Explained<'a> {
         }
         let found = headers::find(self.s, kernel).and_then(|h| {
             let framework = framework::load(self.s, Some(&kernel.release))?;
-            Ok(signing::key_to_be_made(self.s, &h, &framework))
+            Ok(signing::key_to_create(self.s, &h, &framework))
         });
         if let Ok(Some(pair)) = found {
             self.key = true;

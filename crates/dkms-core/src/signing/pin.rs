@@ -1,5 +1,6 @@
-//! The pass phrase of an encrypted key, or the PIN of a token: from a systemd credential, from KBUILD_SIGN_PIN, or asked for
-//! on the terminal, once for the whole command and before anything is built. Never from the command line.
+//! The pass phrase of an encrypted key, or the PIN of a token. It comes from a systemd credential, from KBUILD_SIGN_PIN, or
+//! from the terminal, where dkms asks for it once per command and before anything is built. It never comes from the command
+//! line.
 
 use super::{KeyPair, key_pair, wanted};
 use crate::conf::framework;
@@ -14,12 +15,12 @@ use std::path::Path;
 /// The name of the systemd credential.
 pub const CREDENTIAL: &str = "dkms.signing-pin";
 
-/// What there is of the three, in that order.
+/// Finds it in these three places, in that order.
 ///
 /// # Errors
-/// A credential that is there and cannot be read.
-pub(super) fn find(s: &Session<'_>) -> Result<Option<Secret>> {
-    let secrets = &s.host.secrets;
+/// The credential exists and cannot be read.
+pub(super) fn find(session: &Session<'_>) -> Result<Option<Secret>> {
+    let secrets = &session.host.secrets;
     if let Some(pin) = secrets.credential(CREDENTIAL)? {
         return Ok(Some(pin));
     }
@@ -27,28 +28,28 @@ pub(super) fn find(s: &Session<'_>) -> Result<Option<Secret>> {
     Ok(secrets.sign_pin.clone().or_else(answered))
 }
 
-/// Asks for what the keys of these kernels need, if anything has to be asked and there is somebody to ask. What cannot be
-/// found out here is an error when the first module is to be signed.
-pub(crate) fn ask_before<'k>(s: &Session<'_>, kernels: impl Iterator<Item = &'k Kernel>) {
-    if !s.sink.can_ask() || find(s).is_ok_and(|pin| pin.is_some()) {
+/// Asks for what the keys of these kernels need, if there is a terminal to ask on. Whatever cannot be read here is an error
+/// when the first module is signed.
+pub(crate) fn ask_before<'k>(session: &Session<'_>, kernels: impl Iterator<Item = &'k Kernel>) {
+    if !session.sink.can_ask() || find(session).is_ok_and(|pin| pin.is_some()) {
         return;
     }
     let mut kernels: Vec<&Kernel> = kernels.collect();
     kernels.sort();
     kernels.dedup();
     let question = kernels.into_iter().find_map(|kernel| {
-        let headers = headers::find(s, kernel).ok()?;
-        let framework = framework::load(s, Some(&kernel.release)).ok()?;
-        wanted(s, &headers, &framework).ok()?;
+        let headers = headers::find(session, kernel).ok()?;
+        let framework = framework::load(session, Some(&kernel.release)).ok()?;
+        wanted(session, &headers, &framework).ok()?;
         let named = super::named_sign_file(&framework).map(Path::new).and_then(Path::file_name);
         if named.is_some_and(|name| name != "sign-file" && name != "kmodsign") {
-            // The administrator's own program knows where its pass phrase comes from.
+            // The administrator's own program gets its pass phrase itself.
             return None;
         }
-        question(&key_pair(s, &framework, Some(&headers)).ok()?)
+        question(&key_pair(session, &framework, Some(&headers)).ok()?)
     });
     if let Some(question) = question {
-        s.host.secrets.answered.get_or_init(|| s.sink.ask(&question));
+        session.host.secrets.answered.get_or_init(|| session.sink.ask(&question));
     }
 }
 
