@@ -1,9 +1,11 @@
-# What people type. `make test` is what CI runs; everything it needs besides Rust is fetched by tests/fetch.sh.
+# What people type. `make test` is what CI runs; everything that it needs besides Rust is fetched by tests/fetch.sh.
 
 CARGO   ?= cargo
 TARGET  ?= $(or $(CARGO_TARGET_DIR),target)
 DKMS_BIN ?= $(abspath $(TARGET))/release/dkms
 FUZZ_SECONDS ?= 60
+# The end-to-end tests whose names contain a word: see tests/README.md.
+E2E      = $(CARGO) test --release --locked -p dkms-tests --test e2e -- --nocapture
 
 export DKMS_BIN
 
@@ -14,7 +16,7 @@ all: build
 build: ## The program: target/release/dkms
 	$(CARGO) build --release --locked -p dkms
 
-test: ## Everything CI runs
+test: ## Everything that CI runs
 	tests/ci.sh
 
 check: ## Formatting and lints
@@ -28,57 +30,55 @@ fetch: ## Headers, kernel images, Debian's dkms and the *-dkms packages, into bu
 	tests/fetch.sh
 
 e2e: build fetch ## Scenarios with Debian's dkms and ours, side by side (root)
-	$(CARGO) test --release --locked -p dkms-tests --test harness --test takeover --test scenarios
+	tests/ci.sh harness takeover scenarios
 
 packages: build fetch ## Real packages with both (root)
-	$(CARGO) test --release --locked -p dkms-tests --test packages
+	$(E2E) packages::
 
 robust: build fetch ## Crashes, full disks, many at once, interrupts, the job server's limit (root)
-	tests/ci.sh crash disk concurrency interrupt jobserver
+	tests/ci.sh crash full_disk concurrency interrupt jobserver
 
 attacks: build fetch ## What hostile packages try, and what is enforced in containers, chroots and old kernels (root)
-	tests/attacks.sh
+	$(E2E) attacks::
 
 test-confined: build fetch ## Every package of the archive builds confined as it does unconfined, to the byte (root, long)
-	tests/confined.sh
+	DKMS_TEST_LONG=1 $(E2E) confined::
 
 test-vm: build ## The verdicts of `dkms verify` against real kernels, all boots; Secure Boot from end to end (root, qemu)
 	tests/fetch.sh --vm-debian
-	tests/vm.sh --all
-	tests/vm.sh --mutations 1000 --doubtful 40 6.1
-	tests/vm.sh --mutations 400 --doubtful 20 6.12
+	DKMS_TEST_LONG=1 tests/ci.sh vm mutations secure_boot
 
 debs: ## The Debian package, into dist/
 	packaging/deb.sh dist
 
-rpm: ## The rpm package for Fedora, RHEL, SUSE and their kin, into dist/
+rpm: ## The rpm package for Fedora, RHEL, SUSE and others, into dist/
 	packaging/rpm.sh dist
 
 test-rpm: build fetch ## Our rpm package, and those that dkms makes of modules, with Debian's rpm in a private root (root)
-	tests/rpm.sh
+	$(E2E) rpm::
 
 test-deb: build ## Our Debian package in place of Debian's own, in chroots of Debian (root, debootstrap, downloads kernels)
-	tests/deb.sh
+	$(E2E) --exact debian::replacement
 
 test-deb-packages: build ## What mkdeb, mkbmdeb, mkdsc and mktarball make, in clean chroots of Debian (root, debootstrap, downloads kernels)
-	tests/deb-packages.sh
+	$(E2E) --exact debian::packages
 
-test-archive: build ## Twenty of the archive's own -dkms packages with our package and Debian's dkms, compared (root, debootstrap, long)
-	tests/archive.sh
+test-archive: build ## Twenty of the archive's -dkms packages with our package and Debian's dkms, compared (root, debootstrap, long)
+	$(E2E) --exact debian::archive
 
 fuzz-smoke: ## Each fuzz target for a minute
-	tests/fuzz.sh $(FUZZ_SECONDS)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(E2E) fuzz::
 
 fuzz: ## Each fuzz target for an hour (FUZZ_SECONDS=3600)
-	tests/fuzz.sh $(if $(filter 60,$(FUZZ_SECONDS)),3600,$(FUZZ_SECONDS))
+	FUZZ_SECONDS=$(if $(filter 60,$(FUZZ_SECONDS)),3600,$(FUZZ_SECONDS)) $(E2E) fuzz::
 
 deny: ## Licences, advisories, sources of the dependencies
-	tests/deny.sh
+	$(E2E) workspace::deny
 
 msrv: ## The oldest supported compiler accepts the workspace
-	tests/msrv.sh
+	$(E2E) workspace::msrv
 
-bench: build ## Against Debian's dkms and a bare make (root)
+bench: build ## Compared with Debian's dkms and a bare make (root)
 	tests/bench.sh
 
 tools: ## What building and the tests need, by apt-get

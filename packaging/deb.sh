@@ -2,12 +2,12 @@
 # The Debian package: dist/dkms_VERSION_ARCHITECTURE.deb. Prints its path.
 #
 #   packaging/deb.sh [DIRECTORY]      default: dist
-#   BINARY=file                       the program to put in, instead of building one
-#   SOURCE_DATE_EPOCH=seconds         the time that every file gets (default: that of the last commit)
-#   DEBFULLNAME, DEBEMAIL             who made it, as for Debian's own tools (default: a placeholder)
-#   DEB_REVISION=text                 what follows the version (default: 1)
+#   BINARY=file                       the program to package, instead of building one
+#   SOURCE_DATE_EPOCH=seconds         the time stamp of every file (default: that of the last commit)
+#   DEBFULLNAME, DEBEMAIL             the maintainer, as for Debian's own tools (default: a placeholder)
+#   DEB_REVISION=text                 appended to the version (default: 1)
 #
-# No root, no network, no debhelper. The same sources, program and time give the same bytes.
+# Needs no root, no network, no debhelper. The package is reproducible.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$here/..
@@ -17,7 +17,7 @@ for tool in dpkg-deb dpkg-shlibdeps make gzip; do
 done
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$top/Cargo.toml")
-# SemVer's 4.0.0-rc.1 comes before 4.0.0, as 4.0.0~rc.1 does in Debian.
+# The version 4.0.0-rc.1 precedes 4.0.0; in Debian this is 4.0.0~rc.1.
 deb_version=${version/-/\~}-${DEB_REVISION:-1}
 maintainer="${DEBFULLNAME:-dkms maintainers} <${DEBEMAIL:-dkms@example.org}>"
 arch=$(dpkg --print-architecture)
@@ -28,7 +28,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
 umask 022
-# What another make has handed down (a DESTDIR, job slots, -n) is not for this one.
+# Do not inherit variables of an outer make (DESTDIR, job slots, -n).
 unset MAKEFLAGS MFLAGS DESTDIR
 make -s -f "$here/install.mk" install-debian DESTDIR="$root" ${BINARY:+BINARY="$BINARY"} >&2
 
@@ -46,18 +46,18 @@ install -D -m 0644 "$here/debian/lintian-overrides" "$root/usr/share/lintian/ove
     printf '  * Version %s; what is new is in changelog.gz.\n\n' "$version"
     printf ' -- %s  %s\n' "$maintainer" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } | gzip -9n >"$doc/changelog.Debian.gz"
-# What somebody who comes from dkms 3 is told once, by apt-listchanges.
+# News for users of dkms 3, which apt-listchanges shows once.
 {
     printf 'dkms (%s) unstable; urgency=medium\n\n' "$deb_version"
     sed -e '/./s/^/  /' "$here/debian/NEWS"
     printf '\n -- %s  %s\n' "$maintainer" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } | gzip -9n >"$doc/NEWS.Debian.gz"
 
-# Which libraries, in which versions: from the symbols that the program uses.
+# Dependencies on libraries, from the symbols that the program uses.
 mkdir -p "$work/shlibs/debian"
 printf 'Source: dkms\n\nPackage: dkms\nArchitecture: any\n' >"$work/shlibs/debian/control"
 shlibs=$(cd "$work/shlibs" && dpkg-shlibdeps -O --warnings=0 "$root/usr/sbin/dkms" | sed -n 's/^shlibs:Depends=//p')
-[[ $shlibs == *libc6* ]] || { echo "deb.sh: which libc the program needs cannot be told (dpkg-shlibdeps: '$shlibs')" >&2; exit 1; }
+[[ $shlibs == *libc6* ]] || { echo "deb.sh: cannot determine the needed version of libc (dpkg-shlibdeps: '$shlibs')" >&2; exit 1; }
 
 size=$(find "$root" -path "$root/DEBIAN" -prune -o -type f -printf '%s\n' | awk '{ kib += int(($1 + 1023) / 1024) } END { print kib }')
 sed -e "s/@VERSION@/$deb_version/; s/@ARCH@/$arch/; s/@SIZE@/$size/; s/@SHLIBS@/$shlibs/; s/@MAINTAINER@/$maintainer/" \
@@ -68,7 +68,7 @@ sed -e "s/@VERSION@/$deb_version/; s/@ARCH@/$arch/; s/@SIZE@/$size/; s/@SHLIBS@/
 find "$root" -depth -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$dist"
 deb=$dist/dkms_${deb_version}_$arch.deb
-# One thread: xz splits its blocks by the number of threads.
+# One thread, because xz's output depends on the number of threads.
 dpkg-deb --root-owner-group --threads-max=1 -Zxz --build "$root" "$work/deb" >/dev/null
 install -m 0644 "$work/deb" "$deb"
 printf '%s\n' "$deb"

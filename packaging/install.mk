@@ -1,9 +1,9 @@
-# Installs dkms and what goes with it.
+# Installs dkms and its files.
 #   make -f packaging/install.mk install            the program, its settings, pages, completions and common scripts
 #   make -f packaging/install.mk install-debian     the same, and the kernel hooks of Debian and its family
 #   make -f packaging/install.mk install-redhat     the same, and the kernel-install hook and the boot service
-#   make -f packaging/install.mk uninstall          takes all of it away; what modules are built, and changed settings, stay
-# DESTDIR=dir puts everything below dir. Every directory below can be given, without DESTDIR in it.
+#   make -f packaging/install.mk uninstall          removes all of it; built modules and changed settings stay
+# DESTDIR=dir installs everything below dir. Every directory below can be set, without DESTDIR in it.
 # BINARY=file installs that program instead of building one.
 
 SBIN     ?= /usr/sbin
@@ -28,7 +28,7 @@ override HERE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 override TOP  := $(HERE)/..
 BINARY ?= $(or $(CARGO_TARGET_DIR),$(TOP)/target)/release/dkms
 
-# $(call script,from,to,mode): installs a text that names directories, with the ones chosen here.
+# $(call script,from,to,mode): installs a text file, with the directories in it replaced by those chosen here.
 override define script
 $(INSTALL) -d $(dir $(DESTDIR)$(2))
 sed -e 's,/usr/sbin/dkms,$(SBIN)/dkms,g' -e 's,/lib/modules,$(MODDIR),g' -e 's,/usr/lib/dkms,$(LIBDIR),g' \
@@ -42,7 +42,7 @@ override DOCS  := README.md CHANGELOG.md LICENSE $(patsubst $(TOP)/%,%,$(filter-
 
 .PHONY: release install install-redhat install-debian install-doc uninstall
 
-# cargo itself knows what is up to date; a BINARY from elsewhere is taken as it is.
+# cargo decides what to rebuild; a BINARY is installed as it is.
 release:
 ifeq ($(origin BINARY),file)
 	cd $(TOP) && $(CARGO) build --release --locked -p dkms
@@ -67,7 +67,7 @@ install-redhat: install
 	$(call script,systemd/dkms.service,$(SYSTEMD)/dkms.service,0644)
 	$(call script,hooks/redhat/install.d,$(KINSTALL)/40-dkms.install,0755)
 
-# Debian keeps site-functions for the administrator.
+# On Debian, site-functions belongs to the administrator.
 install-debian: ZSHDIR = /usr/share/zsh/vendor-completions
 install-debian: install
 	for hook in postinst header_postinst preinst prerm; do \
@@ -87,7 +87,7 @@ install-doc:
 	    $(INSTALL) -D -m $$mode "$$file" "$(abspath $(DESTDIR)$(DOCDIR))/$$file" || exit; \
 	done
 
-# A framework.conf that was changed is kept; so are the built modules: remove them first with "dkms remove M/V --all".
+# A changed framework.conf is kept, and so are built modules. Remove these before, with "dkms remove M/V --all".
 uninstall:
 	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(KINSTALL)/40-dkms.install
 	$(RM) $(DESTDIR)$(LIBDIR)/common.postinst $(DESTDIR)$(LIBDIR)/dkms_autoinstaller $(DESTDIR)$(LIBDIR)/ready_warn

@@ -2,12 +2,12 @@
 # The rpm package: dist/dkms-VERSION-RELEASE.ARCHITECTURE.rpm. Prints its path.
 #
 #   packaging/rpm.sh [DIRECTORY]      default: dist
-#   BINARY=file                       the program to put in, instead of building one
-#   SOURCE_DATE_EPOCH=seconds         the time that every file gets (default: that of the last commit)
-#   PACKAGER='Name <address>'         who made it (default: a placeholder)
-#   RPM_RELEASE=text                  what follows the version (default: 1)
+#   BINARY=file                       the program to package, instead of building one
+#   SOURCE_DATE_EPOCH=seconds         the time stamp of every file (default: that of the last commit)
+#   PACKAGER='Name <address>'         the packager (default: a placeholder)
+#   RPM_RELEASE=text                  appended to the version (default: 1)
 #
-# No root, no network (with BINARY), nothing of the user's ~/rpmbuild. The same sources, program and time give the same bytes.
+# Needs no root, no network (with BINARY), and does not use ~/rpmbuild. The package is reproducible.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/.." && pwd)
@@ -17,13 +17,13 @@ for tool in rpmbuild make tar gzip; do
 done
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$top/Cargo.toml")
-# SemVer's 4.0.0-rc.1 comes before 4.0.0, as 4.0.0~rc.1 does for rpm.
+# The version 4.0.0-rc.1 precedes 4.0.0; in rpm this is 4.0.0~rc.1.
 rpm_version=${version/-/\~}
 release=${RPM_RELEASE:-1}
 packager=${PACKAGER:-dkms maintainers <dkms@example.org>}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct 2>/dev/null || stat -c %Y "$top/CHANGELOG.md")}
 export SOURCE_DATE_EPOCH
-# What another make has handed down (a DESTDIR, job slots, -n) is not for this one.
+# Do not inherit variables of an outer make (DESTDIR, job slots, -n).
 unset MAKEFLAGS MFLAGS DESTDIR
 umask 022
 
@@ -36,7 +36,7 @@ binary=$(realpath "$BINARY")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{SOURCES,SPECS}
-# What git knows, or, outside of a checkout, everything but what builds and tests leave.
+# The files in git, or, outside a checkout, all files except those that builds and tests create.
 sources() {
     git -C "$top" ls-files -z 2>/dev/null ||
         (cd "$top" && find . \( -path ./target -o -path ./build -o -path ./dist -o -path ./.git \) -prune -o -type f -print0 | sed -z 's,^\./,,')
@@ -46,9 +46,9 @@ sources | LC_ALL=C sort -z | tar -C "$top" --null -T - --format=gnu --owner=0 --
 date=$(LC_ALL=C date -u -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')
 sed -e "s/@VERSION@/$rpm_version/g; s/@RELEASE@/$release/g; s/@DATE@/$date/; s/@PACKAGER@/${packager//&/\\&}/g" "$here/rpm/dkms.spec" >"$work/SPECS/dkms.spec"
 
-# Where and when it is built does not show. (The time of files has had two names: up to rpm 4.19, and since.) What it needs to
-# be built is the business of whoever calls: rpm may know nothing of this machine. No package of the sources beside it: rpm
-# writes the directory it was made in into that.
+# The package does not contain the place and time of the build. (The macro for file times changed its name after rpm 4.19.)
+# Build dependencies are not checked, because rpm may not know the packages of this machine. No source package is created,
+# because rpm writes the build directory into it.
 LC_ALL=C rpmbuild --nodeps -bb \
     --define "_topdir $work" --define "_tmppath $work" --define "_dbpath $work/db" --define "dkms_binary $binary" \
     --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Ours against Debian's dkms and a bare make, all in one run, in private roots:
+# Ours compared with Debian's dkms and a bare make, all in one run, in private roots:
 #
 #   status           of five kernels for each package (about 60 pairs), also against /bin/true
 #   autoinstall-0    the real packages, nothing to do
@@ -227,18 +227,18 @@ for name in acpi-call bbswitch digimend dm-writeboost dpdk-kmods evdi librem-ec-
     fi
     sources+=" cp -r $build/corpus/$name-dkms/usr/src/. run/src/;"
 done
-# A root as the tests have it; process 1 runs the measurements instead of waiting.
-setup=$(mktemp)
-trap 'rm -f "$inside" "$setup"' EXIT
-sed -e "s#cd /; echo ready; read -r _ || true#bash /run/inside#" \
-    -e "s#^exec chroot#cp '$inside' run/inside; cp '$dkms' run/ours; $sources export K='$(<"$build/layers/headers-6.1/kernel")' K612='$(cat "$build/layers/headers-6.12/kernel" 2>/dev/null || true)' A=x86_64; exec chroot#" \
-    tests/root-setup.sh >"$setup"
 layers=()
 for name in dkms-debian headers-6.1 image-6.1 headers-6.12; do
     [[ ! -d $build/layers/$name/root ]] || layers+=("$build/layers/$name/root")
 done
-unshare --mount --pid --net --ipc --fork --kill-child --propagation private \
+# A root as the tests have it; process 1 runs the measurements instead of waiting.
+setup=$(mktemp)
+trap 'rm -f "$inside" "$setup"' EXIT
+sed "s#^pivot_root#cp '$inside' run/inside; cp '$dkms' run/ours; $sources\npivot_root#" tests/root-setup.sh >"$setup"
+K612=$(cat "$build/layers/headers-6.12/kernel" 2>/dev/null || true)
+env A=x86_64 K="$(<"$build/layers/headers-6.1/kernel")" K612="$K612" E2E_RUN='bash /run/inside; exit $?' \
+    unshare --mount --pid --net --ipc --fork --kill-child --propagation private \
     bash "$setup" "$PWD/tests" "${layers[@]}" | tee "$build/bench/result.txt"
 ((PIPESTATUS[0] == 0)) || exit 1
-bash -c '. tests/private.sh; private headers-6.1 python3 /e2e/load.py' | tee -a "$build/bench/result.txt"
+DKMS_BIN=$dkms tests/in-root.sh headers-6.1 python3 /e2e/load.py | tee -a "$build/bench/result.txt"
 exit "${PIPESTATUS[0]}"

@@ -1,4 +1,14 @@
-"""Inside the private root of concurrency.sh."""
+"""Inside the private root of concurrency::many_at_once.
+
+8 processes run 25 random commands each (add, build, install, uninstall, unbuild, remove, autoinstall, status) on four packages
+and two kernels; about one in ten is killed at a random moment. In the end, after one recovering command: fsck finds nothing,
+the tree, /lib/modules and `status` agree, each original module is there exactly once, nothing is left over, no command ended
+with an undocumented code, and the state of each package and kernel is one that some last command on it leaves. Then: two
+autoinstalls at once build everything once; a script that calls dkms does not wait for itself; a killed holder of a lock blocks
+no one; --lock-timeout gives up with 75 and names the holder.
+
+CONCURRENCY_SEED=N runs the same commands again (not with the same timing), CONCURRENCY_COMMANDS=N so many for each process.
+"""
 
 import hashlib
 import os

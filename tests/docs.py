@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""The commands of a page, run as they stand: the output must be the one that is written below them.
+"""Inside the private root of pages::NAME: runs the commands of a page, whose output must be what the page shows below them.
 
-    docs.py PAGE            compare; tells what differs
+    docs.py PAGE            compare, and print what differs
     docs.py PAGE --write    print the page with the output of this run
 
-A fenced block "console" holds commands behind "$ " (the next line of one behind "> ") and what they say, both streams. A line
-"..." stands for any lines. Kernel releases, times, sizes, digests, keys' dates and the number of jobs may be others.
+A fenced block "console" holds commands after "$ " (the next line of one after "> ") and what they print on both streams. A line
+"..." stands for any lines. Kernel releases, times, sizes, digests, dates of keys and the number of jobs may differ.
 """
 import os
 import re
@@ -76,6 +76,8 @@ def main():
     for index in reversed(range(len(found))):
         first, end, command = found[index]
         have = open(f"{out}/{index}", encoding="utf-8", errors="replace").read().rstrip("\n").split("\n")
+        # Said after some seconds only, by builds that wait for each other on a slow machine.
+        have = [line for line in have if not line.startswith("dkms: waiting for process ")]
         have = [] if have == [""] else have
         want = [line for line in lines[first:end]]
         if same(want, have):

@@ -9,7 +9,7 @@
 # only what changed. Layout:
 #   build/layers/{headers-6.1,headers-6.12,image-6.1,dkms-debian}/{root,kernel,stamp}
 #   build/layers/vm-{6.1,6.1-old,6.12,tools}    what boots in tests/vm: cloud kernels with their headers; firmware, shim
-#   build/layers/vm-debian      the disk of a small Debian for tests/secure-boot.sh (--vm-debian)
+#   build/layers/vm-debian      the disk of a small Debian for secure_boot::enroll_and_rotate (--vm-debian)
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
 set -euo pipefail
@@ -138,6 +138,9 @@ fish fish
 dh debhelper
 dh_dkms dh-dkms
 rpmbuild rpm
+rpmlint rpmlint
+createrepo_c createrepo-c
+xorriso xorriso
 LIST
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)

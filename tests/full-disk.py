@@ -1,4 +1,10 @@
-"""Inside the private root of full-disk.sh."""
+"""Inside the private root of full_disk::NAME: `full-disk.py NAME`.
+
+The tree, or the kernel's modules, are on a small tmpfs with 0, 4, 8 ... KiB, or 0, 1, 2 ... inodes free, and dkms installs,
+upgrades, uninstalls and builds on it: either it works, or the message says what failed and why, everything is as before, and
+nothing is left over. not_permitted: read-only trees, directories of another user, a mount point in the way, and no depmod.
+A quota behaves like a small disk (EDQUOT instead of ENOSPC) and has no test of its own.
+"""
 
 import os
 import shutil
@@ -22,7 +28,7 @@ def umount(where):
 
 
 def without_log(lines):
-    """A build that failed leaves its sources and its log to people; everything else is as before."""
+    """A failed build keeps its sources and its log for people to read; everything else is as before."""
     return [l for l in lines if "/quick/1.0/.log/" not in l and "/quick/1.0/build/" not in l]
 
 
@@ -158,12 +164,21 @@ CONF"""
     must("install", "multi/1.0", "-k", K)
     save("installed")
 
-    for place in PLACES:
-        for what in ("bytes", "inodes"):
-            for name, words in COMMANDS:
-                if place == "tree" or words[0] != "build":
-                    full(place, what, name, words)
+    if sys.argv[1] == "not_permitted":
+        not_permitted()
+        return
+    place, what = {
+        "no_space_for_the_tree": ("tree", "bytes"),
+        "no_inodes_for_the_tree": ("tree", "inodes"),
+        "no_space_for_modules": ("modules", "bytes"),
+        "no_inodes_for_modules": ("modules", "inodes"),
+    }[sys.argv[1]]
+    for name, words in COMMANDS:
+        if place == "tree" or words[0] != "build":
+            full(place, what, name, words)
 
+
+def not_permitted():
     install, upgrade = ["install", "multi/1.0", "-k", K], ["install", "multi/2.0", "-k", K]
     uninstall = ["uninstall", "multi/1.0", "-k", K]
     for name, words in (("built", install), ("installed", upgrade), ("installed", uninstall)):
@@ -190,7 +205,7 @@ CONF"""
     refused("install without depmod", "built", install, ["depmod"], hide, show, code=6)
     refused("upgrade without depmod", "installed", upgrade, ["depmod"], hide, show, code=6)
 
-    # Somebody whose tree it is, but not the kernel's modules.
+    # A user who owns the tree, but not the kernel's modules.
     def as_nobody(*words):
         def run():
             return subprocess.run(
@@ -204,7 +219,7 @@ CONF"""
         restore(name)
         copy(TREE, "/run/theirs")
         subprocess.run(["chown", "-R", "65534:65534", "/run/theirs"], check=True)
-        refused(f"{words[0]} by somebody without rights", name, as_nobody(*words), ["root|Permission denied"], lambda: None, lambda: None)
+        refused(f"{words[0]} by a user without rights", name, as_nobody(*words), ["root|Permission denied"], lambda: None, lambda: None)
 
 
 everything()

@@ -1,18 +1,13 @@
 #!/bin/bash
-# Run every fuzz target for some seconds, two at a time, on the stable compiler:
+# Runs one fuzz target for FUZZ_SECONDS (default 30), on the stable compiler: `fuzz.sh TARGET`.
 #
-#   tests/fuzz.sh SECONDS [TARGET...]
-#
-# Seeds come from the dkms.conf files, fixtures, modules and archives at hand; what is found stays in
-# fuzz/corpus and fuzz/artifacts (both ignored by git).
+# Seeds come from the dkms.conf files, fixtures, modules and archives at hand. What is found stays in fuzz/corpus and
+# fuzz/artifacts, which git ignores.
 set -eu
 cd "$(dirname "$0")/.."
-seconds=${1:-60}
-shift || true
-targets=("${@:-conf archive elf journal manifest}")
-read -r -a targets <<<"${targets[*]}"
+target=$1
+seconds=${FUZZ_SECONDS:-30}
 build=${DKMS_TEST_BUILD:-$PWD/build}
-command -v c++ >/dev/null || { echo 'skipped: libFuzzer needs a C++ compiler'; exit 0; }
 
 # Coverage for libFuzzer without the nightly-only -Z flags.
 export RUSTFLAGS='-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
@@ -22,10 +17,11 @@ RUSTFLAGS=${RUSTFLAGS//$'\n'/}
 out=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
 # With a target given, the flags stay away from build scripts and procedural macros.
 host=$(rustc -vV | sed -n 's/^host: //p')
-cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$out"
+cargo build --quiet --release --manifest-path fuzz/Cargo.toml --bin "$target" --target "$host" --target-dir "$out"
 
-seed() { # TARGET FILE...: copy files under a name made of their contents
+seed() { # TARGET FILE...: copies files under a name made of their contents, for the target that runs
     local dir=fuzz/corpus/$1 file
+    [[ $1 == "$target" ]] || return 0
     shift
     mkdir -p "$dir"
     for file in "$@"; do
@@ -76,31 +72,14 @@ cat >"$temp/manifest" <<'END'
 END
 seed manifest "$temp/manifest"
 
-run() {
-    local target=$1 log=$temp/$1.log memory=3000 seconds_each=20
-    # Of a module, no input may cost more than its size justifies. An xz decoder alone may take 140 MB.
-    if [[ $target == elf ]]; then memory=700 seconds_each=5; fi
-    mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
-    if "$out/$host/release/$target" "fuzz/corpus/$target" -max_total_time="$seconds" -rss_limit_mb="$memory" \
-        -timeout="$seconds_each" \
-        -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 -verbosity=1 >"$log" 2>&1; then
-        printf 'fuzz %-8s %s runs, %s files in the corpus\n' "$target" \
-            "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$(find "fuzz/corpus/$target" -type f | wc -l)"
-    else
-        printf 'fuzz %-8s FAILED\n' "$target"
-        tail -n 40 "$log"
-        return 1
-    fi
-}
-
-status=0 running=()
-for target in "${targets[@]}"; do
-    if ((${#running[@]} >= 2)); then
-        wait "${running[0]}" || status=1
-        running=("${running[@]:1}")
-    fi
-    run "$target" &
-    running+=($!)
-done
-for pid in "${running[@]}"; do wait "$pid" || status=1; done
-exit "$status"
+memory=3000 seconds_each=20
+# Of a module, no input may cost more than its size justifies. An xz decoder alone may take 140 MB.
+if [[ $target == elf ]]; then memory=700 seconds_each=5; fi
+mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
+log=$temp/log
+if ! "$out/$host/release/$target" "fuzz/corpus/$target" -max_total_time="$seconds" -rss_limit_mb="$memory" \
+    -timeout="$seconds_each" -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 -verbosity=1 >"$log" 2>&1; then
+    tail -n 40 "$log"
+    exit 1
+fi
+echo "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs, $(find "fuzz/corpus/$target" -type f | wc -l) files in the corpus"

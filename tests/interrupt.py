@@ -1,4 +1,9 @@
-"""Inside the private root of interrupt.sh."""
+"""Inside the private root of interrupt::NAME: `interrupt.py build|install|autoinstall|scripts|depmod`.
+
+Signals (SIGINT, SIGTERM, SIGHUP; to dkms alone or to its process group, once or twice) arrive while two kernels are built
+for, with processes in the build that ignore SIGTERM or left for a session of their own; in PRE_INSTALL, in depmod, in
+POST_INSTALL, and in an autoinstall. The exit code is 128 + signal, nothing keeps running, everything is as before.
+"""
 
 import os
 import shutil
@@ -9,17 +14,12 @@ import time
 
 from state import KERNELS, LIB, complain, difference, dkms, each, must, panicked, prepare, restore, save, shell, state, sum_up
 
-# What nohup, or a shell that runs us in the background, made us ignore would be ignored by every dkms as well.
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    if signal.getsignal(number) == signal.SIG_IGN:
-        signal.signal(number, signal.SIG_DFL)
-
 K1, K2 = KERNELS
 MARK = "left-by-the-interrupt-test"
 started = time.monotonic()
 
-# What a build may look like from outside: a process that ignores SIGTERM, one in a session of its own, and one whose
-# parent is gone. `ready` says that they are all there.
+# The processes of a build: one that ignores SIGTERM, one in a session of its own, and one whose parent ended. When all of
+# them run, the file `ready` is there.
 SLOW = f"""#!/bin/bash
 (trap '' TERM HUP INT; exec -a {MARK}-stubborn sleep 1000) &
 setsid bash -c 'exec -a {MARK}-session sleep 1000' &
@@ -46,12 +46,12 @@ def marked():
 
 
 def is_ready():
-    """The three processes of SLOW and what it becomes, or the file that it makes where it can."""
+    """The three processes of SLOW and SLOW itself run, or the file is there."""
     return os.path.exists("/run/ready") or len(marked()) >= 4
 
 
 def as_added(lines):
-    """Adding makes an empty build/; a build takes it away, an interrupted one too."""
+    """Adding makes an empty build/, and every build removes it, also one that is interrupted."""
     return [l for l in lines if not l.endswith("/1.0/build/")]
 
 
@@ -70,7 +70,7 @@ def interrupt(title, words, number, group=False, twice=False, name="built", allo
         time.sleep(0.05)
         if not is_ready():
             out.seek(0)
-            complain("it never came to what should be interrupted", title, *out.read().splitlines()[-5:])
+            complain("it did not reach the point where it should be interrupted", title, *out.read().splitlines()[-5:])
         (os.killpg if group else os.kill)(p.pid, number)
         if twice:
             time.sleep(0.05)
@@ -79,7 +79,7 @@ def interrupt(title, words, number, group=False, twice=False, name="built", allo
         try:
             code = p.wait(timeout=15)
         except subprocess.TimeoutExpired:
-            complain("it does not end", title)
+            complain("it keeps running", title)
             p.kill()
             code = p.wait()
         out.seek(0)
@@ -134,31 +134,43 @@ for kernel in KERNELS:
         must("build", f"{name}/1.0", "-k", kernel)
 save("built")
 
-# What ignores SIGTERM costs the time that dkms grants it before SIGKILL: not every pair of signal and action.
-for action, number, group in (
-    ("build", signal.SIGINT, True),
-    ("build", signal.SIGTERM, False),
-    ("install", signal.SIGINT, False),
-    ("install", signal.SIGTERM, True),
-    ("install", signal.SIGHUP, False),
-):
-    interrupt(f"{action}, {number.name} to {'the group' if group else 'dkms'}", [action, "slow/1.0", *each("-k")], number, group)
-interrupt("install, SIGINT twice to the group", ["install", "slow/1.0", *each("-k")], signal.SIGINT, group=True, twice=True)
-# The other packages may be installed already, or not: whole in any case.
-interrupt("autoinstall, SIGTERM", ["autoinstall", "-k", K1], signal.SIGTERM, name="auto", allowed=())
-interrupt("PRE_INSTALL, SIGTERM", ["install", "pre/1.0", *each("-k")], signal.SIGTERM)
-interrupt("POST_INSTALL, SIGINT", ["install", "post/1.0", *each("-k")], signal.SIGINT, allowed=())
+def build():
+    interrupt("build, SIGINT to the group", ["build", "slow/1.0", *each("-k")], signal.SIGINT, group=True)
+    interrupt("build, SIGTERM to dkms", ["build", "slow/1.0", *each("-k")], signal.SIGTERM)
 
-# depmod has no children, but takes its time, and may be waited for; only once: what is taken back is indexed again.
-depmod = shutil.which("depmod")
-os.rename(depmod, "/usr/sbin/depmod.real")
-with open(depmod, "w") as f:
-    f.write('#!/bin/bash\nif [[ ! -e /run/ready ]]; then touch /run/ready; (exec -a %s-depmod sleep 2); fi\nexec -a depmod /usr/sbin/depmod.real "$@"\n' % MARK)
-os.chmod(depmod, 0o755)
-for number in (signal.SIGTERM, signal.SIGHUP):
-    interrupt(f"depmod of install, {number.name}", ["install", "multi/1.0", *each("-k")], number)
-interrupt("depmod of install, SIGINT to the group", ["install", "multi/1.0", *each("-k")], signal.SIGINT, group=True)
 
+# A process that ignores SIGTERM costs the time that dkms grants it before SIGKILL: not every pair of signal and action.
+def install():
+    words = ["install", "slow/1.0", *each("-k")]
+    interrupt("install, SIGINT to dkms", words, signal.SIGINT)
+    interrupt("install, SIGTERM to the group", words, signal.SIGTERM, group=True)
+    interrupt("install, SIGHUP to dkms", words, signal.SIGHUP)
+    interrupt("install, SIGINT twice to the group", words, signal.SIGINT, group=True, twice=True)
+
+
+def autoinstall():
+    # The other packages may be installed already, or not: completely in any case.
+    interrupt("autoinstall, SIGTERM", ["autoinstall", "-k", K1], signal.SIGTERM, name="auto", allowed=())
+
+
+def scripts():
+    interrupt("PRE_INSTALL, SIGTERM", ["install", "pre/1.0", *each("-k")], signal.SIGTERM)
+    interrupt("POST_INSTALL, SIGINT", ["install", "post/1.0", *each("-k")], signal.SIGINT, allowed=())
+
+
+def depmod():
+    """depmod has no children, but is slow here, and may be waited for; only once: after a rollback it runs again."""
+    program = shutil.which("depmod")
+    os.rename(program, "/usr/sbin/depmod.real")
+    with open(program, "w") as f:
+        f.write('#!/bin/bash\nif [[ ! -e /run/ready ]]; then touch /run/ready; (exec -a %s-depmod sleep 2); fi\nexec -a depmod /usr/sbin/depmod.real "$@"\n' % MARK)
+    os.chmod(program, 0o755)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        interrupt(f"depmod of install, {number.name}", ["install", "multi/1.0", *each("-k")], number)
+    interrupt("depmod of install, SIGINT to the group", ["install", "multi/1.0", *each("-k")], signal.SIGINT, group=True)
+
+
+{"build": build, "install": install, "autoinstall": autoinstall, "scripts": scripts, "depmod": depmod}[sys.argv[1]]()
 wrong = sum_up()
 print(f"{wrong} wrong, {time.monotonic() - started:.0f} s in all")
 sys.exit(1 if wrong else 0)

@@ -1,20 +1,20 @@
 #!/bin/bash
-# Check the workspace with the oldest compiler it promises to work with (rust-version in Cargo.toml), taken
-# from Debian's rustc-web of that version; skipped where no such compiler can be had.
+# Checks the workspace with the oldest compiler that it supports (rust-version in Cargo.toml), taken from Debian's
+# rustc-web of that version. Skipped where there is no such compiler.
 set -eu
 cd "$(dirname "$0")/.."
 build=${DKMS_TEST_BUILD:-$PWD/build}
 want=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 root=$build/msrv/root
-[[ -x $root/usr/bin/rustc ]] || { echo "skipped: no rustc $want (tests/fetch.sh --msrv gets it where the archive has it)"; exit 0; }
+[[ -x $root/usr/bin/rustc ]] || { echo "skipped: no rustc $want (tests/fetch.sh --msrv gets it where the archive has it)"; exit 77; }
 # The unpacked libraries of the compiler, found beside it.
 lib=$(find "$root/usr/lib" -maxdepth 1 -name '*-linux-gnu*' | head -n 1)
 export LD_LIBRARY_PATH=$lib
 if ! have=$("$root/usr/bin/rustc" --version 2>&1); then
     echo "skipped: the unpacked compiler does not start: $have"
-    exit 0
+    exit 77
 fi
-[[ $have == "rustc $want"* ]] || { echo "skipped: wanted $want, the archive has $have"; exit 0; }
+[[ $have == "rustc $want"* ]] || { echo "skipped: wanted $want, the archive has $have"; exit 77; }
 echo "$have"
 export RUSTC=$root/usr/bin/rustc RUSTDOC=$root/usr/bin/rustdoc CARGO_TARGET_DIR=$build/target-msrv
 unset RUSTUP_TOOLCHAIN CARGO

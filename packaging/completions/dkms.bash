@@ -23,12 +23,190 @@ __dkms_kernels() {
     done
 }
 
+# The tables are written by a test from those of the program. They set variables of their caller.
+# shellcheck disable=SC2034
+# BEGIN GENERATED: DKMS_REGENERATE=1 cargo test -p dkms generated_files
+# Sets actions, and common: the options of every action.
+__dkms_tables() {
+    actions='
+        add build install uninstall unbuild remove status autoinstall match config lint verify ready
+        pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok
+        mok kernel_preinst kernel_postinst kernel_prerm help'
+    common='--dkmstree --sourcetree --installtree --root --json -q --quiet --verbose --debug -V --version -h --help'
+}
+
+# Sets options: those of the action $1.
+__dkms_options() {
+    case $1 in
+    add)
+        options='
+            -m --module -v -c --directive --force --lock-timeout --rpm_safe_upgrade --dry-run
+            --archive'
+        ;;
+    build)
+        options='
+            -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config -j
+            --force --lock-timeout --mok-signing-key --mok-certificate --dry-run'
+        ;;
+    install)
+        options='
+            -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config -j
+            --force --lock-timeout --mok-signing-key --mok-certificate --force-version-override
+            --no-depmod --modprobe-on-install --symlink-modules --rpm_safe_upgrade --dry-run'
+        ;;
+    uninstall)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --force --lock-timeout --no-depmod
+            --dry-run'
+        ;;
+    unbuild)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --force --lock-timeout --no-depmod
+            --dry-run'
+        ;;
+    remove)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --force --lock-timeout --no-depmod
+            --rpm_safe_upgrade --dry-run'
+        ;;
+    status)
+        options='
+            -m --module -v -k --kernelver -a --arch'
+        ;;
+    autoinstall)
+        options='
+            -k --kernelver -a --arch --all-kernels -j --force --lock-timeout --mok-signing-key
+            --mok-certificate --force-version-override --no-depmod --modprobe-on-install
+            --symlink-modules --dry-run'
+        ;;
+    match)
+        options='
+            -m --module -k --kernelver -a --arch --templatekernel -j --force --lock-timeout
+            --mok-signing-key --mok-certificate --force-version-override --no-depmod
+            --modprobe-on-install --symlink-modules --dry-run'
+        ;;
+    config)
+        options='
+            -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config'
+        ;;
+    lint)
+        options='
+            -m --module -v -k --kernelver -a --arch -c --fix --dry-run'
+        ;;
+    verify)
+        options='
+            -m --module -v -k --kernelver -a --arch'
+        ;;
+    ready)
+        options='
+            -k --kernelver -a --arch'
+        ;;
+    pending)
+        options='
+            -k --kernelver -a --arch'
+        ;;
+    fsck)
+        options='
+            -m --module -v -k --kernelver -a --arch --lock-timeout --repair --dry-run'
+        ;;
+    mktarball)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --lock-timeout --dry-run --archive
+            --binaries-only --source-only'
+        ;;
+    ldtarball)
+        options='
+            -k --kernelver -a --arch --force --lock-timeout --dry-run --archive'
+        ;;
+    mkdeb)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --lock-timeout --dry-run --archive
+            --binaries-only --source-only'
+        ;;
+    mkdsc)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --lock-timeout --dry-run --archive
+            --binaries-only --source-only'
+        ;;
+    mkbmdeb)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --lock-timeout --dry-run --archive'
+        ;;
+    mkrpm)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --lock-timeout --dry-run --archive
+            --binaries-only --source-only'
+        ;;
+    mkkmp)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --lock-timeout --dry-run --archive --spec'
+        ;;
+    mkdriverdisk)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --lock-timeout --dry-run --archive --spec'
+        ;;
+    generate_mok)
+        options='
+            --lock-timeout --dry-run'
+        ;;
+    mok)
+        options='
+            -k --kernelver --force --lock-timeout --mok-signing-key --mok-certificate --dry-run'
+        ;;
+    kernel_preinst)
+        options='
+            -k --kernelver -a --arch --lock-timeout --no-depmod --dry-run'
+        ;;
+    kernel_postinst)
+        options='
+            -k --kernelver -a --arch --all-kernels -j --force --lock-timeout --mok-signing-key
+            --mok-certificate --force-version-override --no-depmod --modprobe-on-install
+            --symlink-modules --dry-run'
+        ;;
+    kernel_prerm)
+        options='
+            -k --kernelver -a --arch --lock-timeout --no-depmod --dry-run'
+        ;;
+    help) options='' ;;
+    *) options='-m --module -v -k --kernelver -a --arch' ;;
+    esac
+}
+
+# Sets value: what the option $1 takes; empty if it takes nothing.
+__dkms_value() {
+    case $1 in
+    -m | --module) value='module' ;;
+    -v) value='version' ;;
+    -k | --kernelver | --templatekernel) value='kernel' ;;
+    -a | --arch) value='arch' ;;
+    -c | --config | --mok-signing-key | --mok-certificate | --archive | --spec) value='file' ;;
+    --kernelsourcedir | --dkmstree | --sourcetree | --installtree | --root) value='directory' ;;
+    --directive) value='directive' ;;
+    -j) value='jobs' ;;
+    --lock-timeout) value='seconds' ;;
+    -d | --distro | --media | -r | --release | --legacy-postinst) value='text' ;;
+    *) value='' ;;
+    esac
+}
+
+# Sets operands: what the action $1 works on.
+__dkms_operands() {
+    case $1 in
+    uninstall | unbuild | remove | status | match | fsck | mktarball | mkdeb | mkdsc | mkbmdeb | mkrpm | mkkmp | mkdriverdisk) operands='package' ;;
+    add | build | install | config | lint) operands='source' ;;
+    verify) operands='package-or-file' ;;
+    ldtarball) operands='file' ;;
+    mok) operands='status enroll rotate' ;;
+    help) operands=$actions ;;
+    *) operands='' ;;
+    esac
+}
+# END GENERATED
+
 _dkms() {
-    local cur prev words cword i action='' reply=()
-    local actions='add remove build unbuild install uninstall match autoinstall status config lint fsck verify ready pending
-        mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok mok kernel_preinst kernel_postinst kernel_prerm'
-    local common='-q --quiet --verbose --debug --json --dry-run --lock-timeout --dkmstree --sourcetree --installtree --root
-        --mok-signing-key --mok-certificate -h --help -V --version'
+    local cur prev words cword i actions common options value operands action='' reply=()
+    __dkms_tables
+    actions=${actions//[[:space:]]/ }
 
     # "=" stays part of a word, so that --option=value is one word whatever COMP_WORDBREAKS holds.
     if declare -F _comp_initialize >/dev/null; then
@@ -44,82 +222,63 @@ _dkms() {
     fi
     for ((i = 1; i < cword; i++)); do
         # The word after an option that takes a value is no action, whatever it looks like.
-        case ${words[i]} in
-        -[mvkacj] | --module | --kernelver | --arch | --templatekernel | --config | --archive | --spec | --kernelsourcedir | \
-            --dkmstree | --sourcetree | --installtree | --root | --mok-signing-key | --mok-certificate | --directive | --lock-timeout) ((i++)) ;;
-        -*) ;;
-        *) [[ " ${actions//[[:space:]]/ } " == *" ${words[i]} "* ]] && [[ $action != mok ]] && action=${words[i]} ;;
-        esac
+        __dkms_value "${words[i]}"
+        if [[ $value ]]; then
+            ((i++))
+        elif [[ -z $action && ${words[i]} != -* && " $actions " == *" ${words[i]} "* ]]; then
+            action=${words[i]}
+        fi
     done
+    __dkms_options "$action"
+    __dkms_operands "$action"
+    __dkms_value "$prev"
 
-    case $prev in
-    -m | --module)
-        case $action in
-        add | build | install) reply=($(compgen -W "$(__dkms_sources)" -- "$cur")) ;;
+    case $value in
+    module)
+        case $operands in
+        source) reply=($(compgen -W "$(__dkms_sources)" -- "$cur")) ;;
         *) reply=($(compgen -W "$(__dkms_packages)" -- "$cur")) ;;
         esac
         ;;
-    -v) # versions of the package named by -m, or all
+    version) # versions of the package named by -m, or all
         local name=''
         for ((i = 1; i < cword; i++)); do
             [[ ${words[i]} == -m || ${words[i]} == --module ]] && name=${words[i + 1]}
         done
         reply=($(compgen -W "$(__dkms_packages | sed -n "s,^${name:-[^/]*}/,,p")" -- "$cur"))
         ;;
-    -k | --kernelver | --templatekernel) reply=($(compgen -W "$(__dkms_kernels)" -- "$cur")) ;;
-    -a | --arch) reply=($(compgen -W "$(uname -m)" -- "$cur")) ;;
-    -c | --config | --archive | --spec | --mok-signing-key | --mok-certificate) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
-    --kernelsourcedir | --dkmstree | --sourcetree | --installtree | --root)
-        compopt -o filenames 2>/dev/null
-        reply=($(compgen -d -- "$cur"))
-        ;;
-    --lock-timeout) reply=($(compgen -W '0 60 600' -- "$cur")) ;;
-    -j) reply=($(compgen -W "0 1 $(nproc 2>/dev/null)" -- "$cur")) ;;
-    --directive)
+    kernel) reply=($(compgen -W "$(__dkms_kernels)" -- "$cur")) ;;
+    arch) reply=($(compgen -W "$(uname -m)" -- "$cur")) ;;
+    file) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
+    directory) compopt -o filenames 2>/dev/null; reply=($(compgen -d -- "$cur")) ;;
+    seconds) reply=($(compgen -W '0 60 600' -- "$cur")) ;;
+    jobs) reply=($(compgen -W "0 1 $(nproc 2>/dev/null)" -- "$cur")) ;;
+    directive)
         compopt -o nospace 2>/dev/null
         reply=($(compgen -S = -W 'AUTOINSTALL BUILD_DEPENDS BUILD_DEPENDS_REBUILD BUILD_EXCLUSIVE_ARCH BUILD_EXCLUSIVE_CONFIG
             BUILD_EXCLUSIVE_KERNEL BUILD_EXCLUSIVE_KERNEL_MAX BUILD_EXCLUSIVE_KERNEL_MIN BUILT_MODULE_LOCATION BUILT_MODULE_NAME
             CONFINE CONFINE_NETWORK CONFINE_WRITE DEST_MODULE_LOCATION DEST_MODULE_NAME MAKE MAKE_MATCH NO_WEAK_MODULES PATCH PATCH_MATCH POST_ADD POST_BUILD
             POST_INSTALL POST_REMOVE PRE_BUILD PRE_INSTALL STRIP' -- "$cur"))
         ;;
+    text) ;;
     *)
-        if [[ -z $action && $cur != -* ]]; then
-            reply=($(compgen -W "$actions" -- "$cur"))
-        elif [[ $cur == -* ]]; then
-            local options='-m -v -k -a --module --kernelver --arch'
-            local build='-c -j --config --kernelsourcedir --directive --force'
-            local install='--force-version-override --no-depmod --modprobe-on-install --symlink-modules'
-            case $action in
-            add) options='-m -v -c --module --archive --directive --rpm_safe_upgrade --force' ;;
-            build) options="$options $build" ;;
-            install) options="$options $build $install --rpm_safe_upgrade" ;;
-            match) options="-k -a -j --kernelver --arch --templatekernel --force $install" ;;
-            autoinstall) options="-k -a -j --kernelver --arch --all-kernels --force $install" ;;
-            kernel_*) options='-k -a -j --kernelver --arch' ;;
-            remove) options="$options --all --no-depmod --rpm_safe_upgrade" ;;
-            unbuild | uninstall) options="$options --all --no-depmod" ;;
-            mktarball | mkdeb | mkdsc | mkrpm) options="$options --all --archive --binaries-only --source-only" ;;
-            mkbmdeb) options="$options --all --archive" ;;
-            mkkmp | mkdriverdisk) options="$options --all --archive --spec" ;;
-            fsck) options="$options --repair" ;;
-            ready | pending) options='-k -a --kernelver --arch' ;;
-            config) options="$options -c --config --kernelsourcedir --directive" ;;
-            lint) options="$options -c --fix" ;;
-            ldtarball) options='-k -a --kernelver --arch --archive --force' ;;
-            generate_mok) options='' ;;
-            mok) options='-k --kernelver --force' ;;
-            esac
+        if [[ $cur == -* ]]; then
             reply=($(compgen -W "$options $common" -- "$cur"))
+        elif [[ -z $action ]]; then
+            reply=($(compgen -W "$actions" -- "$cur"))
         else
-            case $action in
-            add | build | install | config | lint)
+            case $operands in
+            package) reply=($(compgen -W "$(__dkms_packages)" -- "$cur")) ;;
+            package-or-file)
+                compopt -o filenames 2>/dev/null
+                reply=($(compgen -W "$(__dkms_packages)" -- "$cur") $(compgen -f -- "$cur"))
+                ;;
+            source)
                 compopt -o filenames 2>/dev/null
                 reply=($(compgen -W "$(__dkms_sources)" -- "$cur") $(compgen -f -- "$cur"))
                 ;;
-            ldtarball) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
-            mok) reply=($(compgen -W 'status enroll rotate' -- "$cur")) ;;
-            autoinstall | ready | pending | generate_mok | kernel_*) ;;
-            *) reply=($(compgen -W "$(__dkms_packages)" -- "$cur")) ;;
+            file) compopt -o filenames 2>/dev/null; reply=($(compgen -f -- "$cur")) ;;
+            *) reply=($(compgen -W "$operands" -- "$cur")) ;;
             esac
         fi
         ;;

@@ -17,89 +17,100 @@ function __dkms_kernels -d 'Kernels that have a module directory'
     end
 end
 
-function __dkms_action -d 'Has one of these actions been given? Without arguments: any'
-    set -l given (commandline -opc)[2..]
-    set -l wanted $argv
-    if test (count $wanted) -eq 0
-        set wanted add remove build unbuild install uninstall match autoinstall status config lint fsck verify ready pending \
-            mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok mok \
-            kernel_preinst kernel_postinst kernel_prerm
-    end
-    for word in $given
-        contains -- $word $wanted; and return 0
+function __dkms_action -d 'Is the action given one of these? Without arguments: is there one?'
+    set -l actions (__dkms_actions)
+    for word in (commandline -opc)[2..]
+        if contains -- $word $actions
+            test (count $argv) -eq 0; or contains -- $word $argv
+            return
+        end
     end
     return 1
 end
 
 complete -c dkms -f
 
-complete -c dkms -n 'not __dkms_action' -a add -d 'Register sources'
-complete -c dkms -n 'not __dkms_action' -a remove -d 'Uninstall, unbuild and forget'
-complete -c dkms -n 'not __dkms_action' -a build -d 'Build'
-complete -c dkms -n 'not __dkms_action' -a unbuild -d 'Delete what was built'
-complete -c dkms -n 'not __dkms_action' -a install -d 'Install, building first where needed'
-complete -c dkms -n 'not __dkms_action' -a uninstall -d 'Take out of the kernel, keep what was built'
-complete -c dkms -n 'not __dkms_action' -a match -d 'Install what another kernel has'
-complete -c dkms -n 'not __dkms_action' -a autoinstall -d 'Install all modules that ask for it'
-complete -c dkms -n 'not __dkms_action' -a status -d 'Show what is added, built and installed'
-complete -c dkms -n 'not __dkms_action' -a config -d 'Show what a dkms.conf comes to'
-complete -c dkms -n 'not __dkms_action' -a lint -d 'Say what could be better in a dkms.conf'
-complete -c dkms -n 'not __dkms_action' -a fsck -d 'Look for what is not in order, and repair it'
-complete -c dkms -n 'not __dkms_action' -a verify -d 'Say whether the kernel would load a module'
-complete -c dkms -n 'not __dkms_action' -a ready -d 'Say whether a kernel is safe to boot'
-complete -c dkms -n 'not __dkms_action' -a pending -d 'List what waits, and for what'
-complete -c dkms -n 'not __dkms_action' -a mktarball -d 'Pack into an archive'
-complete -c dkms -n 'not __dkms_action' -a ldtarball -d 'Load from an archive'
-complete -c dkms -n 'not __dkms_action' -a mkdeb -d 'Pack into a Debian package'
-complete -c dkms -n 'not __dkms_action' -a mkdsc -d 'Pack into a Debian source package'
-complete -c dkms -n 'not __dkms_action' -a mkbmdeb -d 'Pack what is built into Debian packages'
-complete -c dkms -n 'not __dkms_action' -a mkrpm -d 'Pack into an rpm package'
-complete -c dkms -n 'not __dkms_action' -a mkkmp -d 'Pack into a source package for SUSE'
-complete -c dkms -n 'not __dkms_action' -a mkdriverdisk -d 'Pack what is built into an image for an installer'
-complete -c dkms -n 'not __dkms_action' -a generate_mok -d 'Make the signing key'
-complete -c dkms -n 'not __dkms_action' -a mok -d 'The signing key, and whether this machine trusts it'
-complete -c dkms -n 'not __dkms_action' -a 'kernel_preinst kernel_postinst kernel_prerm' -d 'For package scripts'
+# The tables are written by a test from those of the program.
+# BEGIN GENERATED: DKMS_REGENERATE=1 cargo test -p dkms generated_files
+function __dkms_actions -d 'Every action'
+    printf '%s\n' \
+        add build install uninstall unbuild remove status autoinstall match config lint verify ready \
+        pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok \
+        mok kernel_preinst kernel_postinst kernel_prerm help
+end
 
-complete -c dkms -n '__dkms_action remove unbuild uninstall match status fsck verify mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -a '(__dkms_packages)'
+complete -c dkms -n 'not __dkms_action' -a add -d 'register a module'
+complete -c dkms -n 'not __dkms_action' -a build -d 'build a module for kernels'
+complete -c dkms -n 'not __dkms_action' -a install -d 'install a module for kernels; adds and builds it first'
+complete -c dkms -n 'not __dkms_action' -a uninstall -d 'remove a module from kernels; it stays built'
+complete -c dkms -n 'not __dkms_action' -a unbuild -d 'uninstall a module and delete what was built'
+complete -c dkms -n 'not __dkms_action' -a remove -d 'unbuild a module; the last kernel unregisters it'
+complete -c dkms -n 'not __dkms_action' -a status -d 'show the state of each module'
+complete -c dkms -n 'not __dkms_action' -a autoinstall -d 'install every module with AUTOINSTALL=yes'
+complete -c dkms -n 'not __dkms_action' -a match -d 'install for a kernel what another kernel has'
+complete -c dkms -n 'not __dkms_action' -a config -d 'show how dkms understands a dkms.conf, as JSON'
+complete -c dkms -n 'not __dkms_action' -a lint -d 'check a dkms.conf for mistakes'
+complete -c dkms -n 'not __dkms_action' -a verify -d 'check whether a kernel would load modules'
+complete -c dkms -n 'not __dkms_action' -a ready -d 'check whether a kernel is safe to boot next'
+complete -c dkms -n 'not __dkms_action' -a pending -d 'list modules that are not installed yet, and why'
+complete -c dkms -n 'not __dkms_action' -a fsck -d 'check the tree and the kernels\' modules, and repair'
+complete -c dkms -n 'not __dkms_action' -a mktarball -d 'write an archive of a module'
+complete -c dkms -n 'not __dkms_action' -a ldtarball -d 'load a module from an archive or package'
+complete -c dkms -n 'not __dkms_action' -a mkdeb -d 'write a Debian package of a module'
+complete -c dkms -n 'not __dkms_action' -a mkdsc -d 'write a Debian source package of a module'
+complete -c dkms -n 'not __dkms_action' -a mkbmdeb -d 'write Debian packages of built modules'
+complete -c dkms -n 'not __dkms_action' -a mkrpm -d 'write an RPM package of a module'
+complete -c dkms -n 'not __dkms_action' -a mkkmp -d 'write a source package of a SUSE kernel module package'
+complete -c dkms -n 'not __dkms_action' -a mkdriverdisk -d 'write a driver disk for the installers of Fedora and RHEL'
+complete -c dkms -n 'not __dkms_action' -a generate_mok -d 'create the signing key if there is none'
+complete -c dkms -n 'not __dkms_action' -a mok -d 'show, enroll or rotate the signing key'
+complete -c dkms -n 'not __dkms_action' -a kernel_preinst -d 'for package scripts: before a kernel is unpacked'
+complete -c dkms -n 'not __dkms_action' -a kernel_postinst -d 'for package scripts: after a kernel is installed'
+complete -c dkms -n 'not __dkms_action' -a kernel_prerm -d 'for package scripts: before a kernel is removed'
+complete -c dkms -n 'not __dkms_action' -a help -d 'print help, for one action if one is given'
+
+complete -c dkms -n '__dkms_action uninstall unbuild remove status match verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -a '(__dkms_packages)'
 complete -c dkms -n '__dkms_action add build install config lint' -a '(__dkms_sources)'
 complete -c dkms -n '__dkms_action add build install config lint verify ldtarball' -F
-complete -c dkms -n '__dkms_action mok; and not __dkms_action status enroll rotate' -a 'status enroll rotate'
+complete -c dkms -n '__dkms_action mok; and not __fish_seen_subcommand_from status enroll rotate' -a 'status enroll rotate'
+complete -c dkms -n '__dkms_action help' -a '(__dkms_actions)'
 
-complete -c dkms -n 'not __dkms_action match autoinstall ready pending ldtarball generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -s m -l module -x -a '(__dkms_sources)' -d 'Module/version'
-complete -c dkms -n 'not __dkms_action match autoinstall ready pending ldtarball generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'Version'
-complete -c dkms -n 'not __dkms_action add generate_mok' -s k -l kernelver -x -a '(__dkms_kernels)' -d Kernel
-complete -c dkms -n 'not __dkms_action add generate_mok mok' -s a -l arch -x -a '(uname -m)' -d Architecture
-complete -c dkms -n '__dkms_action add build install config lint' -s c -r -F -d 'Use this dkms.conf'
-complete -c dkms -n '__dkms_action build install match autoinstall kernel_preinst kernel_postinst kernel_prerm' -s j -x -d 'Parallel jobs, 0 without limit'
-complete -c dkms -n '__dkms_action build install config' -l config -r -F -d 'Configuration of the kernel'
-complete -c dkms -n '__dkms_action build install config' -l kernelsourcedir -x -a '(__fish_complete_directories)' -d 'Headers of the kernel'
-complete -c dkms -n '__dkms_action add build install config' -l directive -x -d 'Override a directive (NAME=value)'
-complete -c dkms -l dkmstree -x -a '(__fish_complete_directories)' -d 'Where dkms keeps what it builds'
-complete -c dkms -l sourcetree -x -a '(__fish_complete_directories)' -d 'Where the sources are'
+complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status match config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -s m -l module -x -a '(__dkms_sources)' -d 'The module, or module and version'
+complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'The version of the module'
+complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mok kernel_preinst kernel_postinst kernel_prerm' -s k -l kernelver -x -a '(__dkms_kernels)' -d 'The kernel'
+complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk kernel_preinst kernel_postinst kernel_prerm' -s a -l arch -x -a '(uname -m)' -d 'The architecture'
+complete -c dkms -n '__dkms_action autoinstall kernel_postinst' -l all-kernels -d 'Every kernel that has headers'
+complete -c dkms -n '__dkms_action uninstall unbuild remove mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -l all -d 'Every kernel that the module is built for'
+complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'The kernel whose installed modules are matched'
+complete -c dkms -n '__dkms_action add build install config lint' -s c -r -F -d 'Use this dkms.conf instead of the module\'s'
+complete -c dkms -n '__dkms_action add build install config' -l directive -x -d 'Override a directive of dkms.conf'
+complete -c dkms -n '__dkms_action build install config' -l kernelsourcedir -x -a '(__fish_complete_directories)' -d 'The kernel\'s headers'
+complete -c dkms -n '__dkms_action build install config' -l config -r -F -d 'The kernel\'s configuration'
+complete -c dkms -n '__dkms_action build install autoinstall match kernel_postinst' -s j -x -d 'How many jobs may run at once; 0 means no limit'
+complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match ldtarball mok kernel_postinst' -l force -d 'Override safety checks'
+complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -l lock-timeout -x -d 'How long to wait for another dkms'
+complete -c dkms -n '__dkms_action build install autoinstall match mok kernel_postinst' -l mok-signing-key -r -F -d 'Sign with this private key'
+complete -c dkms -n '__dkms_action build install autoinstall match mok kernel_postinst' -l mok-certificate -r -F -d 'The certificate that belongs to --mok-signing-key'
+complete -c dkms -n '__dkms_action install autoinstall match kernel_postinst' -l force-version-override -d 'Do not compare versions with those of modules that the kernel already has'
+complete -c dkms -n '__dkms_action install uninstall unbuild remove autoinstall match kernel_preinst kernel_postinst kernel_prerm' -l no-depmod -d 'Do not run depmod(8)'
+complete -c dkms -n '__dkms_action install autoinstall match kernel_postinst' -l modprobe-on-install -d 'Load newly installed modules that this machine\'s hardware needs'
+complete -c dkms -n '__dkms_action install autoinstall match kernel_postinst' -l symlink-modules -d 'Install symbolic links instead of copies'
+complete -c dkms -n '__dkms_action add install remove' -l rpm_safe_upgrade -d 'For the scriptlets of RPM packages'
+complete -c dkms -n '__dkms_action fsck' -l repair -d 'Repair what is safe to repair'
+complete -c dkms -n '__dkms_action lint' -l fix -d 'Fix in the file what is safe to fix'
+complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match lint fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -l dry-run -d 'Print step by step what would be done, and do not change anything'
+complete -c dkms -n '__dkms_action add mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -l archive -r -F -d 'The archive or package to write or to load'
+complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l binaries-only -d 'Leave out the sources'
+complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l source-only -d 'Leave out the built modules'
+complete -c dkms -n '__dkms_action mkkmp mkdriverdisk' -l spec -r -F -d 'The spec file to use'
+complete -c dkms -l dkmstree -x -a '(__fish_complete_directories)' -d 'Where dkms keeps its tree'
+complete -c dkms -l sourcetree -x -a '(__fish_complete_directories)' -d 'Where sources are'
 complete -c dkms -l installtree -x -a '(__fish_complete_directories)' -d 'Where kernels have their modules'
-complete -c dkms -l root -x -a '(__fish_complete_directories)' -d 'Work on the system in a directory'
-complete -c dkms -l mok-signing-key -r -F -d 'Sign with this key'
-complete -c dkms -l mok-certificate -r -F -d 'The certificate of that key'
-complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk ldtarball add' -l archive -r -F -d Archive
-complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l binaries-only -d 'Without sources'
-complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l source-only -d 'Without built modules'
-complete -c dkms -n '__dkms_action mkkmp mkdriverdisk' -l spec -r -F -d 'Spec file'
-complete -c dkms -n '__dkms_action fsck' -l repair -d 'Repair what is safe'
-complete -c dkms -n '__dkms_action lint' -l fix -d 'Mend what is safe'
-complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'Kernel to take after'
-complete -c dkms -n '__dkms_action remove unbuild uninstall mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -l all -d 'For every kernel'
-complete -c dkms -n '__dkms_action add build install match autoinstall ldtarball mok' -l force -d 'Do it again, whatever is there'
-complete -c dkms -n '__dkms_action install match autoinstall' -l force-version-override -d 'Install over a newer module'
-complete -c dkms -n '__dkms_action install match autoinstall' -l modprobe-on-install -d 'Load the modules when installed'
-complete -c dkms -n '__dkms_action install match autoinstall' -l symlink-modules -d 'Link instead of copying'
-complete -c dkms -n '__dkms_action install uninstall unbuild remove match autoinstall' -l no-depmod -d 'Do not run depmod'
-complete -c dkms -n '__dkms_action add install remove' -l rpm_safe_upgrade -d 'Part of an RPM transaction'
-complete -c dkms -l dry-run -d 'Show what would be done'
-complete -c dkms -n '__dkms_action autoinstall' -l all-kernels -d 'Every kernel with headers'
-complete -c dkms -l lock-timeout -x -d 'Seconds to wait for another dkms'
-complete -c dkms -l json -d 'Machine-readable output'
-complete -c dkms -l verbose -d 'Show commands and their output'
-complete -c dkms -l debug -d 'Show everything'
-complete -c dkms -s q -l quiet -d 'Say nothing'
-complete -c dkms -s V -l version -d 'Show the version'
-complete -c dkms -s h -l help -d 'Show help'
+complete -c dkms -l root -x -a '(__fish_complete_directories)' -d 'Work on the system in this directory, such as an image or a chroot'
+complete -c dkms -l json -d 'Print JSON instead of text'
+complete -c dkms -s q -l quiet -d 'Print nothing, not even errors'
+complete -c dkms -l verbose -d 'Print more'
+complete -c dkms -l debug -d 'Print every event, on standard error'
+complete -c dkms -s V -l version -d 'Print the version'
+complete -c dkms -s h -l help -d 'Print help, for one action if one is given'
+# END GENERATED

@@ -44,6 +44,8 @@ offers() { # EXPECTED WORD ...
 for library in '' /usr/share/bash-completion/bash_completion; do
     [[ -z $library || -r $library ]] || { echo "skipped: no bash-completion library here"; continue; }
     offers 'unbuild uninstall' dkms un
+    offers 'kernel_postinst kernel_preinst kernel_prerm' dkms help kernel
+    offers 'help' dkms he
     offers 'kernel_postinst kernel_preinst kernel_prerm' dkms kernel
     offers 'hello/1.0 hello/2.0 zfs/2.1.11' dkms remove ''
     offers 'hello/1.0 hello/2.0' dkms remove hel
@@ -75,10 +77,10 @@ mkdir "$bin/empty"
 cd "$bin/empty" || exit 1
 library=''
 lines=()
-for action in $(sed -n "/local actions='/,/'\$/p" "$here/completions/dkms.bash" | tr "'=" '  ' | sed 's/local actions//'); do
+for action in $(bash -c 'source "$1" 2>/dev/null; __dkms_tables; echo $actions' - "$here/completions/dkms.bash"); do
     lines+=("dkms $action -" "dkms $action hel")
 done
-lines+=('dkms un' 'dkms kernel' 'dkms -' 'dkms mok e' 'dkms lint --f' 'dkms -m hello/1.0 sta')
+lines+=('dkms un' 'dkms kernel' 'dkms -' 'dkms mok e' 'dkms mok status --f' 'dkms help mkd' 'dkms lint --f' 'dkms -m hello/1.0 sta')
 for line in "${lines[@]}"; do
     read -ra words <<<"$line"
     complete_line "${words[@]}"

@@ -1,12 +1,9 @@
 #!/bin/bash
-# Every option and action of `dkms --help` is in dkms(8) and in the three completions, and nothing else is; every setting
-# of framework.conf is in its manual page and in the file itself; every directive of dkms.conf in its page, in a sample, and
-# offered by bash; every kind of JSON line in its table, every exit code in the manual. The program is $DKMS_BIN.
+# Every setting of framework.conf is in its manual page and in the file itself; every directive of dkms.conf is in its page, in a
+# sample, and offered by bash; every kind of JSON line is in its table, and every exit code in the manual.
 # shellcheck disable=SC2016 # dollars and backticks in patterns
 here=$(cd "$(dirname "$0")/.." && pwd)
 top=$here/..
-bin=${DKMS_BIN:-$top/target/release/dkms}
-[[ -x $bin ]] || { echo "skipped: options.sh needs the program, and $bin is not there"; exit 0; }
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 passed=0 failed=0
@@ -23,54 +20,11 @@ same() { # TITLE FILE FILE: two lists
     fi
 }
 
-# --- what the program says
-"$bin" --help >"$scratch/help"
-sed -n '/^Options:/,/^$/p' "$scratch/help" | grep -oE '^ +(-[A-Za-z], )?-{1,2}[A-Za-z_-]+' | grep -oE -- '-{1,2}[A-Za-z_-]+' >"$scratch/options"
-sed -n '/^Options:/,/^$/p' "$scratch/help" | grep -E '^ +-[^ ]*( [^ ]+)? <' | grep -oE '^ +(-[A-Za-z], )?-{1,2}[A-Za-z_-]+' |
-    grep -oE -- '-{1,2}[A-Za-z_-]+' | sort -u >"$scratch/with-value"
-sed -n '/^Actions:/,$p' "$scratch/help" | sed -n 's/^  \([a-z_]*\) .*/\1/p' >"$scratch/actions"
-
-# --- dkms(8): the tags of its lists. "Fl q , -quiet": after a comma, the word is an option again, unless it is a macro.
-tags() { # SECTION MACRO
-    sed -n "/^\.S[hs] $1\$/,/^\.Sh /p" "$here/man/dkms.8" | sed -n 's/^\.It //p' | awk -v macro="$2" '{
-        open = 0
-        for (i = 1; i <= NF; i++) {
-            if ($i == macro) open = 1
-            else if ($i ~ /^[A-Z][a-z]$/) open = 0
-            else if (open == 1 && $i != ",") { print $i; open = 2 }
-            else if ($i == "," && open == 2) open = 1
-        }
-    }'
-}
-tags OPTIONS Fl | sed 's/^/-/' >"$scratch/man-options"
-tags Actions Cm >"$scratch/man-actions"
-same 'options: --help, dkms(8)' "$scratch/options" "$scratch/man-options"
-same 'actions: --help, dkms(8)' "$scratch/actions" "$scratch/man-actions"
-
-# --- bash: what it offers, for all actions together
+# What bash offers for a command line. Which actions and options it offers is generated and compared by a unit test.
 offered() {
     bash --norc --noprofile -c 'source "$1"; shift; dkms() { :; }
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _dkms 2>/dev/null; printf "%s\n" "${COMPREPLY[@]}"' - "$here/completions/dkms.bash" "$@"
 }
-while read -r action; do offered dkms "$action" -; done <"$scratch/actions" | grep . >"$scratch/bash-options"
-offered dkms '' >"$scratch/bash-actions"
-sed -n '/case ${words\[i\]} in/,/((i++))/p' "$here/completions/dkms.bash" | grep -oE -- '--[a-z_-]+|-\[[a-z]+\]' |
-    sed -E 's/^-\[(.*)\]$/\1/; t split; b; :split; s/./-&\n/g' | grep . >"$scratch/bash-with-value"
-same 'options: --help, bash' "$scratch/options" "$scratch/bash-options"
-same 'actions: --help, bash' "$scratch/actions" "$scratch/bash-actions"
-same 'options with a value: --help, bash' "$scratch/with-value" "$scratch/bash-with-value"
-
-# --- zsh and fish: what is written there
-grep -v '^ *#' "$here/completions/_dkms" | grep -oP "(?<=['{,*)])-{1,2}[A-Za-z_-]+(?=[][+=},])" >"$scratch/zsh-options"
-sed -n '/^  actions=(/,/^  )/p' "$here/completions/_dkms" | sed -n "s/^ *'\([a-z_]*\):.*/\1/p" >"$scratch/zsh-actions"
-same 'options: --help, zsh' "$scratch/options" "$scratch/zsh-options"
-same 'actions: --help, zsh' "$scratch/actions" "$scratch/zsh-actions"
-grep '^complete' "$here/completions/dkms.fish" | grep -oE -- ' -(l [a-z_-]+|s [A-Za-z])' | sed 's/^ -l /--/; s/^ -s /-/' >"$scratch/fish-options"
-sed -n "s/^complete -c dkms -n 'not __dkms_action' -a '\{0,1\}\([a-z_ ]*\)'\{0,1\} -d .*/\1/p" "$here/completions/dkms.fish" | tr -s ' ' '\n' >"$scratch/fish-actions"
-sed -n '/set wanted add/,/^ *end/p' "$here/completions/dkms.fish" | grep -oE '[a-z_]+' | grep -vxE 'set|wanted|end' >"$scratch/fish-known"
-same 'options: --help, fish' "$scratch/options" "$scratch/fish-options"
-same 'actions: --help, fish' "$scratch/actions" "$scratch/fish-actions"
-same 'actions fish looks for' "$scratch/actions" "$scratch/fish-known"
 
 # --- the settings
 sed -n 's/^    pub \([a-z_]*\): Option<.*/\1/p' "$top/crates/dkms-conf/src/framework_conf.rs" >"$scratch/settings"

@@ -4,22 +4,16 @@
 
 use dkms_tests::baseline;
 use dkms_tests::differences::{Ledger, compare, wrong_exits};
-use dkms_tests::layers::{obstacle, our_binary, workspace};
+use dkms_tests::layers::{obstacle_to_comparison, workspace};
 use dkms_tests::root::Impl;
+use dkms_tests::runner::{self, Failure, Outcome, Test};
 use dkms_tests::scenario::{Scenario, Seen};
-use libtest_mimic::{Arguments, Failed, Trial};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, fs};
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    if let Some(why) = obstacle() {
-        println!("skipped: {why}");
-        return ExitCode::SUCCESS;
-    }
-    // Two at a time: each runs make itself.
-    arguments.test_threads.get_or_insert(2);
+    let arguments = runner::arguments();
     let tests = workspace().join("tests");
     let loaded = fs::read_to_string(tests.join("differences.toml"))
         .map_err(|e| format!("differences.toml: {e}"))
@@ -32,16 +26,22 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let environment: Arc<str> = baseline::environment().into();
-    let trials = scenarios.into_iter().map(|scenario| {
-        let (ledger, environment) = (Arc::clone(&ledger), Arc::clone(&environment));
-        Trial::test(scenario.name.clone(), move || judge(&scenario, &ledger, &environment))
+    let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+    if let Some(entry) = ledger.without_scenario(&names) {
+        eprintln!("differences.toml: there is no such scenario: {entry}");
+        return ExitCode::FAILURE;
+    }
+    let obstacle = obstacle_to_comparison();
+    let everything =
+        obstacle.is_none() && arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list;
+    let all = scenarios.into_iter().map(|scenario| {
+        let ledger = Arc::clone(&ledger);
+        Test::new(scenario.name.clone(), move || judge(&scenario, &ledger)).obstacle(obstacle.clone())
     });
-    let everything = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list;
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    // An entry that explains nothing can only be told from one whose scenario broke when all passed.
-    if everything && our_binary().is_ok() && !conclusion.has_failed() {
-        let unused = ledger.unused();
+    let conclusion = runner::run(&arguments, all.collect());
+    // An entry for all scenarios is only known to be out of date when all of them passed.
+    if everything && !conclusion.has_failed() {
+        let unused = ledger.unused("*");
         if !unused.is_empty() {
             println!("differences.toml lists what no longer occurs:\n  {}", unused.join("\n  "));
             return ExitCode::FAILURE;
@@ -50,21 +50,26 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn judge(scenario: &Scenario, ledger: &Ledger, environment: &str) -> Result<(), Failed> {
-    let key = format!("{}{environment}", scenario.digest);
-    let debian = baseline::cached(&scenario.name, &key, || scenario.run(Impl::Debian))?;
+fn judge(scenario: &Scenario, ledger: &Ledger) -> Result<Outcome, Failure> {
+    let key = format!("{}{}", scenario.digest, baseline::environment());
+    let run = |dkms| scenario.run(dkms).map_err(|error| error.to_string());
+    let debian = baseline::cached(&scenario.name, &key, || run(Impl::Debian))?;
     show("Debian", &debian);
-    if let Err(why) = our_binary() {
-        println!("{}: only Debian's dkms ran: {why}", scenario.name);
-        return Ok(());
-    }
-    let ours = scenario.run(Impl::Ours)?;
+    let ours = run(Impl::Ours)?;
     show("ours", &ours);
     let mut complaints = wrong_exits(scenario.steps_for(Impl::Ours), &ours);
     let deviations = compare(&debian, &ours);
     let unexplained = ledger.unexplained(&scenario.name, &deviations);
     complaints.extend(unexplained.iter().map(|d| format!("differs from Debian's: {d}")));
-    if complaints.is_empty() { Ok(()) } else { Err(format!("\n  {}", complaints.join("\n  ")).into()) }
+    if complaints.is_empty() {
+        let unused = ledger.unused(&scenario.name);
+        complaints
+            .extend(unused.iter().map(|e| format!("differences.toml lists what no longer occurs: {e}")));
+    }
+    if complaints.is_empty() {
+        return Ok(Outcome::Passed(Vec::new()));
+    }
+    Err(format!("\n  {}", complaints.join("\n  ")))
 }
 
 fn show(who: &str, seen: &[Seen]) {

@@ -24,7 +24,7 @@ grep -qx "/usr/src/single-1.0/dkms.conf:6:1: error\[yes-no\]: AUTOINSTALL is 'tr
 grep -qxF "6 | AUTOINSTALL='true' # always" /run/out
 grep -qxF '  | ^^^^^^^^^^^^^^^^^^' /run/out
 grep -qxF '  = write (--fix): AUTOINSTALL="yes"' /run/out
-grep -q ':7:1: warning\[deprecated-directive\]: CLEAN is out of date' /run/out
+grep -q ':7:1: warning\[deprecated-directive\]: CLEAN is obsolete' /run/out
 grep -q ':8:28: warning\[uname\]: ' /run/out
 #: step nobody-needs-to-be-root 0 ours
 code 1 setpriv --reuid=65534 --regid=65534 --clear-groups dkms lint /usr/src/single-1.0 >/run/nobody

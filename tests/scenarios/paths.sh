@@ -46,5 +46,5 @@ dkms add /root/link; test -d /usr/src/single-1.0 -a ! -L /usr/src/single-1.0; dk
 rm -rf /usr/src/multi-1.0; fixture multi-1.0; printf 'CLEAN="make clean"\nREMAKE_INITRD=no\n' >>/usr/src/multi-1.0/dkms.conf
 dkms add multi/1.0 2>/run/err; test ! -s /run/err
 dkms build multi/1.0 -k "$K" 2>/run/err; test ! -s /run/err
-dkms config multi/1.0 | grep -q 'CLEAN is out of date'
-dkms lint /usr/src/multi-1.0 2>&1 | grep -q 'CLEAN is out of date'
+dkms config multi/1.0 | grep -q 'CLEAN is obsolete'
+dkms lint /usr/src/multi-1.0 2>&1 | grep -q 'CLEAN is obsolete'

@@ -1,15 +1,21 @@
-//! Debian's results, kept in `build/baseline` so that they are computed once per machine.
+//! The results of Debian's dkms, kept in `build/baseline` so that they are computed once per machine.
 
 use crate::layers::{Layer, build_dir, workspace};
 use crate::tree::{list, sha256};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fs;
 use std::process::Command;
+use std::sync::OnceLock;
 
-/// A digest of everything the results depend on besides the case itself: kernels, Debian's dkms, the
-/// machine's tools, the fixtures and the recorder.
+/// A digest of everything that the results depend on besides the case itself: kernels, Debian's dkms, the machine's
+/// tools, the fixtures and the recorder.
 #[must_use]
-pub fn environment() -> String {
+pub fn environment() -> &'static str {
+    static DIGEST: OnceLock<String> = OnceLock::new();
+    DIGEST.get_or_init(digest)
+}
+
+fn digest() -> String {
     let mut text = String::new();
     for name in ["headers-6.1", "headers-6.12", "image-6.1", "dkms-debian"] {
         text.push_str(&Layer::find(name).map(|l| l.stamp).unwrap_or_default());

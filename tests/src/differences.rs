@@ -123,22 +123,34 @@ impl Ledger {
         left
     }
 
-    /// Entries that explained nothing so far: after all scenarios ran, they are out of date.
+    /// The entries of one scenario, or those of `*`, that explained nothing so far. Once the scenario passed, or all
+    /// of them did, they are out of date.
     #[must_use]
-    pub fn unused(&self) -> Vec<String> {
+    pub fn unused(&self, scenario: &str) -> Vec<String> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let unused = self.entries.iter().enumerate().filter(|(index, _)| !used.contains(index));
-        unused
-            .map(|(_, (e, _))| {
-                let lines = e.lines.as_deref().unwrap_or("any line");
-                format!("{}/{} [{}] {lines}: {}", e.scenario, e.step, e.what, e.reason)
-            })
-            .collect()
+        let entries = self.entries.iter().enumerate();
+        let unused =
+            entries.filter(|(index, (entry, _))| entry.scenario == scenario && !used.contains(index));
+        unused.map(|(_, (entry, _))| entry.to_string()).collect()
+    }
+
+    /// An entry for a scenario that is not among these, if there is one.
+    #[must_use]
+    pub fn without_scenario(&self, names: &[String]) -> Option<String> {
+        let known = |entry: &Entry| entry.scenario == "*" || names.contains(&entry.scenario);
+        self.entries.iter().map(|(entry, _)| entry).find(|entry| !known(entry)).map(Entry::to_string)
     }
 }
 
-/// Compare what was seen after the steps that both did. What differs already after the step before is not
-/// told again: one cause is one deviation.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.lines.as_deref().unwrap_or("any line");
+        write!(f, "{}/{} [{}] {lines}: {}", self.scenario, self.step, self.what, self.reason)
+    }
+}
+
+/// Compares what was seen after the steps that both did. What differed after the step before already is not reported
+/// again: one cause is one deviation.
 #[must_use]
 pub fn compare(debian: &[Seen], ours: &[Seen]) -> Vec<Deviation> {
     let mut found = Vec::new();
@@ -238,7 +250,10 @@ mod tests {
             left.iter().map(|d| d.to_string()).collect::<Vec<_>>(),
             ["a2 [status] - y", "b [exit] - 1 + 3"]
         );
-        assert_eq!(ledger.unused().len(), 1);
+        assert_eq!(ledger.unused("s"), Vec::<String>::new());
+        assert_eq!(ledger.unused("*").len(), 1);
+        assert_eq!(ledger.without_scenario(&["s".to_owned()]), None);
+        assert!(ledger.without_scenario(&[]).is_some_and(|entry| entry.starts_with("s/*")));
     }
 
     #[test]

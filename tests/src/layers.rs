@@ -28,13 +28,19 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Find a layer by its name (`headers-6.1`, `image-6.1`, `dkms-debian` …).
+    /// Finds a layer by its name (`headers-6.1`, `image-6.1`, `dkms-debian` …); `packages/NAME` is an unpacked package.
     ///
     /// # Errors
     /// A sentence that says what is missing and how to get it.
     pub fn find(name: &str) -> Result<Self, String> {
         let dir = build_dir().join("layers").join(name);
         let read = |file: &str| fs::read_to_string(dir.join(file));
+        if let Some(package) = name.strip_prefix("packages/") {
+            let root = build_dir().join("corpus").join(package);
+            if root.is_dir() {
+                return Ok(Self { root, kernel: String::new(), stamp: String::new() });
+            }
+        }
         match (read("stamp"), read("kernel")) {
             (Ok(stamp), Ok(kernel)) => Ok(Self { root: dir.join("root"), kernel, stamp }),
             _ => Err(format!("no layer {name}: run tests/fetch.sh first")),
@@ -42,17 +48,28 @@ impl Layer {
     }
 }
 
-/// Why no private root can be made here, if so.
+/// Whether the tests run as root.
+#[must_use]
+pub fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
+}
+
+/// Why no private root with the usual layers can be made here, if so.
 #[must_use]
 pub fn obstacle() -> Option<String> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let root = status.lines().any(|l| l.starts_with("Uid:") && l.split_whitespace().nth(2) == Some("0"));
-    if !root {
+    if !is_root() {
         return Some("needs root, for a private mount namespace".to_owned());
     }
     ["headers-6.1", "headers-6.12", "image-6.1", "dkms-debian"]
         .into_iter()
         .find_map(|name| Layer::find(name).err())
+}
+
+/// The same, for what compares Debian's dkms with ours.
+#[must_use]
+pub fn obstacle_to_comparison() -> Option<String> {
+    obstacle().or_else(|| our_binary().err())
 }
 
 /// The binary under test: `DKMS_BIN`, else `target/release/dkms`; an error when it is not there.

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 use thiserror::Error;
 
 /// Which dkms a root holds as `/usr/sbin/dkms`.
@@ -14,9 +15,11 @@ use thiserror::Error;
 pub enum Impl {
     /// Debian's package.
     Debian,
-    /// The binary under test; Debian's hooks and helper files around it.
+    /// The binary under test, with the hooks and helper files of Debian's package.
     Ours,
-    /// None at all.
+    /// The binary under test and nothing else of dkms.
+    Alone,
+    /// No dkms at all.
     Absent,
 }
 
@@ -130,31 +133,32 @@ impl Builder {
     /// When a layer is not there, we are not root, or the kernel refuses a mount.
     pub fn build(self) -> Result<Root, RootError> {
         let ours = match self.dkms {
-            Impl::Ours => Some(layers::our_binary().map_err(RootError::Missing)?),
+            Impl::Ours | Impl::Alone => Some(layers::our_binary().map_err(RootError::Missing)?),
             Impl::Debian | Impl::Absent => None,
         };
         let mut names = self.layers;
-        if self.dkms != Impl::Absent {
+        if matches!(self.dkms, Impl::Debian | Impl::Ours) {
             names.push("dkms-debian".to_owned());
         }
         let layers = names.iter().map(|name| folder(name)).collect::<Result<Vec<_>, _>>()?;
         let root = Root::start(&layers)?;
         if let Some(binary) = ours {
             let target = root.path("/usr/sbin/dkms");
-            fs::remove_file(&target).map_err(io_error("removing Debian's dkms"))?;
+            if let Err(error) = fs::remove_file(&target) {
+                if error.kind() != io::ErrorKind::NotFound {
+                    return Err(io_error("removing Debian's dkms")(error));
+                }
+            }
             fs::copy(&binary, &target).map_err(io_error(format!("copying {}", binary.display())))?;
         }
         Ok(root)
     }
 }
 
-/// A layer's folder: `NAME/root`, or for a package the folder itself.
+/// The folder of a layer.
 fn folder(name: &str) -> Result<PathBuf, RootError> {
-    let plain = layers::build_dir().join("layers").join(name);
-    if name.starts_with("packages/") && plain.is_dir() {
-        return fs::canonicalize(&plain).map_err(io_error(name));
-    }
-    Layer::find(name).map(|l| l.root).map_err(RootError::Missing)
+    let root = Layer::find(name).map_err(RootError::Missing)?.root;
+    fs::canonicalize(&root).map_err(io_error(name))
 }
 
 /// A private root; all of it, its processes and its mounts go away when this is dropped.
@@ -221,21 +225,33 @@ impl Root {
         PathBuf::from(format!("/proc/{}/root", self.init)).join(relative)
     }
 
-    /// Run a bash script (with the words of `prelude.sh`) as root in `/root`, with a clean environment.
-    ///
-    /// # Errors
-    /// When it cannot be started; a failing script is an [`Output`].
-    pub fn run(&self, script: &str) -> Result<Output, RootError> {
-        let output = Command::new("nsenter")
+    /// A command that runs `words` as root in `/root`, in a session of its own, with a clean environment; it is killed
+    /// after some time. The caller adds the streams.
+    #[must_use]
+    pub fn command(&self, words: &[&str], limit: Duration) -> Command {
+        let mut command = Command::new("nsenter");
+        command
             .arg(format!("--target={}", self.init))
             .args(["--mount", "--pid", "--net", "--ipc", "--root", "--wd", "--"])
             .args(["env", "-i", "HOME=/root", "LC_ALL=C.UTF-8", "A=x86_64"])
             .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .arg(format!("K={}", Kernel::K61.release()))
             .arg(format!("K612={}", Kernel::K612.release()))
-            .args(["timeout", "-k", "5", "1500", "bash", "-c"])
-            .arg(format!("cd /root; . /e2e/prelude.sh\n{script}"))
-            .stdin(Stdio::null())
+            .args(["--chdir=/root", "setsid", "--wait", "timeout", "-k", "5"])
+            .arg(limit.as_secs().to_string())
+            .args(words)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a bash script (with the functions of `prelude.sh`) as [`Root::command`] does.
+    ///
+    /// # Errors
+    /// When it cannot be started; a failing script is an [`Output`].
+    pub fn run(&self, script: &str) -> Result<Output, RootError> {
+        let script = format!(". /e2e/prelude.sh\n{script}");
+        let output = self
+            .command(&["bash", "-c", &script], Duration::from_secs(1500))
             .output()
             .map_err(io_error("nsenter"))?;
         let signal = std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or_default();

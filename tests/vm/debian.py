@@ -1,6 +1,6 @@
 """A Debian in a machine with Secure Boot: its disks and variables (Parts), its serial line (Guest), and MokManager's screens.
 
-    parts = Parts()                          dkms, as installed, comes as an archive on the standard input
+    parts = Parts()                          dkms, as installed, is in /run/in
     with parts.start() as guest:
         guest.log_in(first=True)
         guest.run("dkms status").text        a code other than 0 is a Failure, unless it is the one asked for
@@ -110,8 +110,9 @@ class Parts:
         self.esp = machine.shim_disk(f"{WORK}/esp", Image(f"{DEBIAN}/vmlinuz"), f"{DEBIAN}/initrd.img", append)
         # What is new on the disk: dkms as its package would install it, and the packages' sources.
         root = f"{WORK}/extra/root"
-        os.makedirs(f"{root}/usr/src")
-        subprocess.run(["tar", "-x", "-C", root], check=True)
+        os.makedirs(f"{WORK}/extra")
+        machine.run("cp", "-a", "/run/in", root)
+        os.makedirs(f"{root}/usr/src", exist_ok=True)
         for name in PACKAGES:
             machine.run("cp", "-r", f"{FIXTURES}/{name}-1.0", f"{root}/usr/src/")
         machine.run("cp", f"{machine.HERE}/session", f"{WORK}/extra/")

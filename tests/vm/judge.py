@@ -1,6 +1,6 @@
-"""Inside the private root of vm.sh: what dkms says of a module, and what a real kernel does with it.
+"""Inside the private root of vm::judge_*: what dkms says of a module, and what a real kernel does with it.
 
-    judge.py [--observe] [--all] [BOOT...]
+    judge.py [--observe] BOOT...
 
 Every case of cases.toml is one module in one boot. In the guest dkms gives its verdicts first, then each module is loaded.
 They agree if the verdict is "loads" and the module was loaded, or "refused" and it was not, with the error and the words in
@@ -186,8 +186,7 @@ class Court:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--observe", action="store_true", help="ask the kernels only")
-    parser.add_argument("--all", action="store_true", help="every boot, not only the cheap ones")
-    parser.add_argument("boots", nargs="*")
+    parser.add_argument("boots", nargs="+")
     options = parser.parse_args()
     with open(f"{machine.HERE}/cases.toml", "rb") as f:
         table = tomllib.load(f)
@@ -196,17 +195,7 @@ def main():
         name, _, release = word.partition("=")
         kernels[name] = machine.Kernel(release)
 
-    boots = []
-    for name, plan in table["boot"].items():
-        if options.boots and name not in options.boots:
-            continue
-        if not options.boots and not options.all and not plan.get("cheap"):
-            continue
-        if plan["kernel"] not in kernels:
-            print(f"skipped: no kernel {plan['kernel']} for the boot \"{name}\", run tests/fetch.sh")
-            continue
-        boots.append(name)
-
+    boots = options.boots
     os.makedirs(WORK)
     court = Court(table, kernels, not options.observe)
     cases = {name: [] for name in boots}

@@ -1,4 +1,4 @@
-"""Inside the private root of vm.sh: damaged modules before dkms and before a real kernel.
+"""Inside the private root of mutations::NAME: damaged modules before dkms and before a real kernel.
 
     mutations.py COUNT [--seed N] [--doubtful N] [KERNEL...]
 

@@ -1,11 +1,11 @@
-"""Secure Boot from end to end, inside the private root of secure-boot.sh: a Debian whose firmware trusts the vendors only.
+"""Inside the private root of secure_boot::enroll_and_rotate: a Debian whose firmware trusts the vendors only.
 
 First start: packages bring modules; dkms makes a key, builds, signs and installs, and says that the kernel will refuse
 them. It does. The key's enrolment is asked for, and confirmed in MokManager over the serial line.
 Second start: all that was no is yes. An older kernel is made ready step by step, and a second key asked for.
 Third start, of that older kernel: it loads what was said to be ready; the second key takes over.
 
-What dkms says and what the kernel does both come from the guest. The archive of what dkms installs is the standard input.
+What dkms says and what the kernel does both come from the guest.
 """
 
 import json

@@ -1,4 +1,4 @@
-//! The tree that the parser makes of a file. Positions are byte offsets into the text.
+//! The syntax tree of a file. Positions are byte offsets in the text.
 
 /// A list of commands, each an and-or chain.
 pub(crate) type List = Vec<Chain>;
@@ -16,7 +16,7 @@ pub(crate) enum Connector {
     Or,
 }
 
-/// One command, possibly behind `!`.
+/// One command, with an optional `!` before it.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     pub at: usize,
@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Condition(Condition),
 }
 
-/// Assignments, then words. With words the assignments are only for that command.
+/// Assignments, then words. If there are words, the assignments apply only to that command.
 #[derive(Debug)]
 pub(crate) struct Simple {
     pub assignments: Vec<Assignment>,
@@ -41,7 +41,7 @@ pub(crate) struct Simple {
 
 #[derive(Debug)]
 pub(crate) struct If {
-    /// Condition and body of `if` and each `elif`.
+    /// The condition and body of `if` and of each `elif`.
     pub branches: Vec<(List, List)>,
     pub otherwise: Option<List>,
 }
@@ -67,7 +67,7 @@ pub(crate) enum Value {
     Array(Vec<Element>),
 }
 
-/// One element of an array literal: `word`, which may become several, or `[subscript]=word`.
+/// One element of an array literal: `word`, which may expand to several elements, or `[subscript]=word`.
 #[derive(Debug)]
 pub(crate) struct Element {
     pub at: usize,
@@ -75,7 +75,7 @@ pub(crate) struct Element {
     pub word: Word,
 }
 
-/// What is inside `[[ ]]`.
+/// The contents of `[[ ]]`.
 #[derive(Debug)]
 pub(crate) enum Condition {
     NotEmpty(Word),
@@ -85,9 +85,9 @@ pub(crate) enum Condition {
     All(Vec<Condition>),
     /// `a || b || …`
     Any(Vec<Condition>),
-    /// Against a pattern of file names.
+    /// Comparison with a pattern, as for file names.
     Like(Word, Word),
-    /// Against a regular expression.
+    /// Comparison with a regular expression.
     Regex(Word, Word),
     Number(Word, Comparison, Word),
 }
@@ -111,27 +111,27 @@ pub(crate) struct Word {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
-    /// Text outside quotes: patterns in it count.
+    /// Unquoted text, in which patterns are active.
     Bare(String),
-    /// Text inside quotes or behind a backslash. It may be empty: `""` is a word.
+    /// Text inside quotes or after a backslash. It may be empty: `""` is a word.
     Quoted(String),
     Parameter(Box<Parameter>),
     Sum(Box<Sum>),
 }
 
-/// `$((a + b - c))`: names and plain numbers.
+/// `$((a + b - c))`: variable names and decimal numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Sum {
     pub at: usize,
-    /// Whether it is subtracted, and the term.
+    /// The term, and whether it is subtracted.
     pub terms: Vec<(bool, String)>,
 }
 
-/// `$name`, `${name}` and their sisters.
+/// `$name`, `${name}` and other parameter expansions.
 #[derive(Clone, Debug)]
 pub(crate) struct Parameter {
     pub at: usize,
-    /// Inside double quotes.
+    /// Whether it is inside double quotes.
     pub quoted: bool,
     pub name: String,
     pub subscript: Option<Word>,
@@ -146,7 +146,7 @@ pub(crate) enum Operation {
     Length,
     /// `${#name[@]}`
     Count,
-    /// `${name:-word}`; without the colon an empty value counts as a value.
+    /// `${name:-word}`; without the colon, an empty value counts as set.
     Default { colon: bool, word: Word },
     /// `${name:+word}`
     Alternative { colon: bool, word: Word },
@@ -159,7 +159,7 @@ pub(crate) enum Operation {
 }
 
 impl Comparison {
-    /// The comparison that `-eq` and its like stand for.
+    /// The comparison for `-eq` and similar operators.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "-eq" => Self::Eq,
@@ -185,7 +185,7 @@ impl Comparison {
 }
 
 impl Word {
-    /// The text, if all of it is outside quotes and without expansions.
+    /// The text of the word, if it is unquoted and without expansions.
     pub(crate) fn bare(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [Part::Bare(text)] => Some(text),
@@ -193,7 +193,7 @@ impl Word {
         }
     }
 
-    /// The text with quotes removed, if there is no expansion in it.
+    /// The text of the word without quotes, if it contains no expansion.
     pub(crate) fn literal(&self) -> Option<String> {
         self.parts
             .iter()

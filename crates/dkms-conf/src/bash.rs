@@ -1,21 +1,26 @@
-//! The fallback: a bash program that evaluates a file as dkms does, and the way its answer is read.
+//! The fallback: a bash program that evaluates a file as dkms 3 does, and the parser for its output.
 //!
-//! Run it as `bash --noprofile --norc -c PROGRAM dkms FILE ARGUMENTS...` with [`bash_arguments`], FILE an absolute path,
-//! the working directory empty (dkms leaves patterns open to pathname expansion), stdin empty. What the file itself
-//! prints is thrown away; standard output has the records and nothing else.
+//! Run it as `bash --noprofile --norc -c PROGRAM dkms FILE ARGUMENTS...` with [`bash_arguments`]. FILE must
+//! be an absolute path, the working directory empty (dkms 3 does not protect patterns from pathname
+//! expansion), and stdin empty. Output of the file itself is discarded; standard output contains only
+//! records.
 
 use crate::directives::{Dialect, Directives, State};
 
 /// The program. Its first argument is the file, the others are `NAME=value` or `NAME[index]=value`.
 ///
-/// Pass one sources the file in a subshell and echoes each known variable, one trailing carriage return less, without
-/// quotes around the echo, so that blanks fold. Pass two evaluates those lines in a shell that has not seen the file.
-/// The trap in pass one is there because bash 5.2 replaces the subshell by the file's very last command when that is an
-/// external one behind `;`, `&&` or `||`; nothing is echoed then. dkms suffers from it: all directives of such a file are
-/// lost. This is one of the few places where we differ on purpose.
-/// Each inner step of pass one proves that it ended by itself, pass one as a whole by the mark at its end, and pass two by
-/// the empty record at the end of the answer: whatever is killed or cannot fork, no answer is taken for complete that is
-/// not. The answer is name, index and value, each ended by NUL, for every known variable that is set.
+/// Pass one sources the file in a subshell and echoes each known variable, without one trailing carriage
+/// return and without quotes around the argument of echo, so that blanks are folded. Pass two evaluates those
+/// lines in a shell that has not read the file.
+///
+/// Pass one has a trap because bash 5.2 replaces the subshell by the file's very last command if that is an
+/// external command after `;`, `&&` or `||`; then nothing would be echoed. dkms 3 loses all directives of
+/// such a file. This is one of the few intended differences.
+///
+/// Each inner step of pass one proves that it ended normally, pass one itself by a mark at its end, and pass
+/// two by the empty record at the end of the output. So whatever is killed or cannot fork, an incomplete
+/// output is never taken for a complete one. The output consists of name, index and value, each terminated by
+/// NUL, for every known variable that is set.
 macro_rules! program {
     ($names:literal) => {
         concat!(
@@ -85,10 +90,10 @@ static FRAMEWORK_PROGRAM: &str = program!(
     "source_tree dkms_tree install_tree tmp_location verbose symlink_modules autoinstall_all_kernels
 modprobe_on_install parallel_jobs compress_gzip_opts compress_xz_opts compress_zstd_opts build_environment
 post_transaction sign_file mok_signing_key mok_certificate try_sign_modules lock_timeout min_free_memory
-required_modules hook_failure continue_on_error build_confinement build_users"
+required_modules hook_failure depmod continue_on_error build_confinement build_users"
 );
 
-/// The bash program for a kind of file. See the module's text for how to run it.
+/// The bash program for a kind of file. The module's documentation describes how to run it.
 pub fn bash_program(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Module => MODULE_PROGRAM,
@@ -96,7 +101,7 @@ pub fn bash_program(dialect: Dialect) -> &'static str {
     }
 }
 
-/// The arguments behind the file: what is known before the file is read. Names that are no variable names are left out.
+/// The arguments after the file: what is known before the file is read. Invalid variable names are left out.
 pub fn bash_arguments(before: &State) -> Vec<String> {
     let variables = before.variables.iter().filter(|(name, _)| is_name(name));
     let variables = variables.map(|(name, value)| format!("{name}={value}"));
@@ -105,8 +110,8 @@ pub fn bash_arguments(before: &State) -> Vec<String> {
     variables.chain(directives).filter(|argument| !argument.contains('\0')).collect()
 }
 
-/// Why an evaluation has no answer, in words: from the exit code of bash and from what it printed to standard error.
-/// `None` when bash itself ended well.
+/// The reason why an evaluation failed, in words, from the exit code of bash and its standard error. `None`
+/// if bash succeeded.
 pub fn explain_failure(code: i32, errors: &str) -> Option<String> {
     if code == 0 {
         return None;
@@ -115,17 +120,19 @@ pub fn explain_failure(code: i32, errors: &str) -> Option<String> {
     let inner = errors.lines().rev().find_map(|l| l.strip_prefix("dkms: pass one ended with ")?.parse().ok());
     let last = errors.lines().rev().find(|l| !l.starts_with("dkms: pass one"));
     Some(match (code, inner) {
-        _ if forks => "bash could not create a process: there are too many, or too little memory".to_owned(),
+        _ if forks => {
+            "bash could not create a process: there are too many processes, or not enough memory".to_owned()
+        }
         (PASS_ONE_FAILED, Some(NULL_FAILED)) => "/dev/null cannot be opened".to_owned(),
         (PASS_ONE_FAILED, Some(inner @ 129..)) => {
-            format!("bash was killed by signal {} while it ran the file", inner - 128)
+            format!("bash was killed by signal {} while it evaluated the file", inner - 128)
         }
         (PASS_ONE_FAILED, Some(STEP_FAILED..=ECHO_FAILED)) => {
             "a process of bash was killed or failed while it read the values".to_owned()
         }
         (PASS_ONE_FAILED, _) => ENDED_EARLY.to_owned(),
         (129.., _) => format!("bash was killed by signal {}", code - 128),
-        _ => format!("bash ended with exit code {code} ({})", last.unwrap_or("it printed nothing")),
+        _ => format!("bash exited with code {code} ({})", last.unwrap_or("without a message")),
     })
 }
 
@@ -134,12 +141,12 @@ const PASS_ONE_FAILED: i32 = 96;
 const NULL_FAILED: i32 = 97;
 const STEP_FAILED: i32 = 98;
 const ECHO_FAILED: i32 = 99;
-const ENDED_EARLY: &str = "the file ended the shell before its values were known";
+const ENDED_EARLY: &str = "the file ended the shell before its values were printed";
 
-/// Reads the program's answer.
+/// Parses the program's output.
 ///
 /// # Errors
-/// In words: the answer is cut off (the file ended the shell), not UTF-8, or not in records.
+/// The reason, in words: the output is incomplete (the file ended the shell), not UTF-8, or not in records.
 pub fn parse_records(out: &[u8]) -> Result<Directives, String> {
     let text = std::str::from_utf8(out).map_err(|_| "a value is not UTF-8 text".to_owned())?;
     let mut directives = Directives::new();
@@ -152,18 +159,18 @@ pub fn parse_records(out: &[u8]) -> Result<Directives, String> {
             break;
         }
         if !is_name(name) {
-            return Err(format!("the shell answered with '{}', which is no record", name.escape_debug()));
+            return Err(format!("the shell printed '{}', which is not a record", name.escape_debug()));
         }
         let index: usize = index.parse().map_err(|_| format!("{name} has the index '{index}'"))?;
         directives.set(name, index, value);
     }
     match (fields.next(), fields.next()) {
         (Some(""), None) => Ok(directives),
-        _ => Err("the shell said more than its values".to_owned()),
+        _ => Err("the shell printed more than its values".to_owned()),
     }
 }
 
-/// Whether bash takes it for a variable's name.
+/// Whether bash accepts it as a variable name.
 pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -196,7 +203,7 @@ mod tests {
                 "create a process",
             ),
             (137, "", "killed by signal 9"),
-            (2, "some words", "exit code 2 (some words)"),
+            (2, "some words", "code 2 (some words)"),
         ] {
             let why = explain_failure(code, errors).unwrap_or_default();
             assert!(why.contains(expected), "{code} {errors}: {why}");

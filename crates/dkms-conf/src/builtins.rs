@@ -1,6 +1,6 @@
-//! Names that mean something inside bash, or inside dkms's own shell, in the second pass.
+//! Names that have a meaning in bash, or in dkms 3's own shell, in the second pass.
 
-/// Built-in commands and reserved words of bash 5, by `help`.
+/// Built-in commands and reserved words of bash 5, from `help`.
 const BASH: [&str; 79] = [
     "!",
     ".",
@@ -84,7 +84,7 @@ const BASH: [&str; 79] = [
 ];
 const MORE: [&str; 5] = ["wait", "while", "{", "}", "_"];
 
-/// Functions of dkms are lower-case words with underscores, and these.
+/// Functions of dkms 3 are lower-case words with underscores, and these.
 const DKMS: [&str; 11] = [
     "VER",
     "CP",
@@ -99,7 +99,7 @@ const DKMS: [&str; 11] = [
     "main",
 ];
 
-/// Whether a command of this name could change a variable or end the shell. Doubtful names count.
+/// Whether a command of this name could change a variable or end the shell; `true` if in doubt.
 pub(crate) fn is_builtin(name: &str) -> bool {
     let function = name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     function || BASH.contains(&name) || MORE.contains(&name) || DKMS.contains(&name)

@@ -1,26 +1,26 @@
-//! The table of directives, and the values that files gave them.
+//! The table of directives, and the values that files set.
 
 use std::collections::BTreeMap;
 
-/// Which file is read: they know different directives.
+/// The kind of file. Each kind has its own directives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// A package's `dkms.conf` and the administrator's files over it.
+    /// A package's `dkms.conf` and the administrator's overrides.
     Module,
     /// `/etc/dkms/framework.conf` and `framework.conf.d/*.conf`.
     Framework,
 }
 
-/// What kind of value a directive takes.
+/// The type of a directive's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// One text.
+    /// A text.
     Scalar,
-    /// Texts by index; a value without an index is index 0.
+    /// Texts by index; a value without an index has index 0.
     Array,
-    /// `yes` or `no` in any case; empty is no.
+    /// `yes` or `no` in any case; empty means no.
     YesNo,
-    /// On when it is anything but empty.
+    /// On if it is not empty.
     Switch,
     /// A whole number.
     Number,
@@ -29,16 +29,16 @@ pub enum Kind {
 /// The directives that decide how builds are confined.
 pub const CONFINE: [&str; 3] = ["CONFINE", "CONFINE_NETWORK", "CONFINE_WRITE"];
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirectiveInfo {
     /// The name as it is written in the file.
     pub name: &'static str,
-    /// What it takes.
+    /// Its type.
     pub kind: Kind,
-    /// Accepted, but it no longer does anything.
+    /// Accepted, but without effect.
     pub deprecated: bool,
-    /// One line about it.
+    /// A description of one line.
     pub help: &'static str,
 }
 
@@ -50,12 +50,12 @@ const fn old(name: &'static str, kind: Kind, help: &'static str) -> DirectiveInf
     DirectiveInfo { name, kind, deprecated: true, help }
 }
 
-/// In the order in which dkms writes the values out between its two passes. The order matters: a value may refer to a
-/// directive that an earlier line has set.
+/// In the order in which dkms 3 writes the values between its two passes. The order matters, because a value
+/// may refer to a directive that an earlier line has set.
 static MODULE: [DirectiveInfo; 36] = [
     row("PACKAGE_NAME", Kind::Scalar, "name of the package (required)"),
     row("PACKAGE_VERSION", Kind::Scalar, "version of the package (required)"),
-    row("POST_ADD", Kind::Scalar, "script to run after the package was added"),
+    row("POST_ADD", Kind::Scalar, "script to run after the package is added"),
     row("POST_BUILD", Kind::Scalar, "script to run after a build"),
     row("POST_INSTALL", Kind::Scalar, "script to run after an installation"),
     row("POST_REMOVE", Kind::Scalar, "script to run after a removal"),
@@ -69,7 +69,7 @@ static MODULE: [DirectiveInfo; 36] = [
     row("BUILD_EXCLUSIVE_KERNEL_MAX", Kind::Array, "newest kernel to build for"),
     old("OBSOLETE_BY", Kind::Scalar, "kernel that contains the module; use BUILD_EXCLUSIVE_KERNEL_MAX"),
     row("MAKE", Kind::Array, "command that builds the modules"),
-    row("MAKE_MATCH", Kind::Array, "regular expression of the kernels that MAKE with the same index is for"),
+    row("MAKE_MATCH", Kind::Array, "regular expression of the kernels for MAKE with the same index"),
     row("PATCH", Kind::Array, "patch to apply, a file in patches/"),
     row(
         "PATCH_MATCH",
@@ -82,58 +82,67 @@ static MODULE: [DirectiveInfo; 36] = [
     row("DEST_MODULE_LOCATION", Kind::Array, "where to install it: below /kernel, /updates or /extra"),
     row("STRIP", Kind::Array, "whether to remove debugging symbols from the module"),
     row("AUTOINSTALL", Kind::YesNo, "whether to build and install for every new kernel"),
-    row("NO_WEAK_MODULES", Kind::YesNo, "whether to keep the modules from being linked into other kernels"),
+    row("NO_WEAK_MODULES", Kind::YesNo, "whether to prevent links to the modules in other kernels"),
     row("BUILD_DEPENDS_REBUILD", Kind::YesNo, "whether to rebuild when a package of BUILD_DEPENDS changes"),
     old("CLEAN", Kind::Scalar, "command that cleaned the build tree; builds start from a fresh copy now"),
-    old("REMAKE_INITRD", Kind::Scalar, "whether to remake the initrd; the distribution's hooks do that now"),
+    old(
+        "REMAKE_INITRD",
+        Kind::Scalar,
+        "whether to regenerate the initrd; the distribution's hooks do this now",
+    ),
     old("MODULES_CONF", Kind::Array, "lines for modules.conf, of kernels before 2.6"),
     old("MODULES_CONF_OBSOLETES", Kind::Array, "modules.conf, of kernels before 2.6"),
     old("MODULES_CONF_ALIAS_TYPE", Kind::Array, "modules.conf, of kernels before 2.6"),
     old("MODULES_CONF_OBSOLETE_ONLY", Kind::Array, "modules.conf, of kernels before 2.6"),
     row("CONFINE", Kind::Scalar, "whether builds are confined: on or off (only in /etc/dkms)"),
     row("CONFINE_NETWORK", Kind::YesNo, "whether builds may use the network (only in /etc/dkms)"),
-    row("CONFINE_WRITE", Kind::Array, "directories that builds may also write (only in /etc/dkms)"),
+    row("CONFINE_WRITE", Kind::Array, "directories that builds may also write to (only in /etc/dkms)"),
 ];
 
-/// As [`MODULE`]. What concerns signing is read last.
-static FRAMEWORK: [DirectiveInfo; 25] = [
-    row("source_tree", Kind::Scalar, "where the sources are (/usr/src)"),
-    row("dkms_tree", Kind::Scalar, "where dkms keeps what it built (/var/lib/dkms)"),
-    row("install_tree", Kind::Scalar, "where modules are installed (/lib/modules)"),
-    row("tmp_location", Kind::Scalar, "where temporary files go (/tmp)"),
-    row("verbose", Kind::Switch, "whether to say more"),
+/// Like [`MODULE`]. The signing settings are read last.
+static FRAMEWORK: [DirectiveInfo; 26] = [
+    row("source_tree", Kind::Scalar, "directory of the sources (/usr/src)"),
+    row("dkms_tree", Kind::Scalar, "directory of packages and builds (/var/lib/dkms)"),
+    row("install_tree", Kind::Scalar, "directory of installed modules (/lib/modules)"),
+    row("tmp_location", Kind::Scalar, "directory for temporary files (/tmp)"),
+    row("verbose", Kind::Switch, "whether to print more"),
     row("symlink_modules", Kind::Switch, "whether to install links instead of copies"),
     row("autoinstall_all_kernels", Kind::Switch, "whether package upgrades build for every installed kernel"),
     row("modprobe_on_install", Kind::Switch, "whether to load modules after installation"),
-    row("parallel_jobs", Kind::Number, "how many jobs make may run; 0 is no limit"),
+    row("parallel_jobs", Kind::Number, "number of parallel jobs; 0 means no limit"),
     row("compress_gzip_opts", Kind::Scalar, "options for gzip"),
     row("compress_xz_opts", Kind::Scalar, "options for xz"),
     row("compress_zstd_opts", Kind::Scalar, "options for zstd"),
     row("build_environment", Kind::Scalar, "file with variables for make's environment"),
-    row("post_transaction", Kind::Scalar, "command to run once after modules changed"),
+    row("post_transaction", Kind::Scalar, "command to run once after modules have changed"),
     row("sign_file", Kind::Scalar, "the kernel's sign-file program"),
     row("mok_signing_key", Kind::Scalar, "private key that signs modules"),
     row("mok_certificate", Kind::Scalar, "certificate of that key"),
     row("try_sign_modules", Kind::Scalar, "whether to sign: true, false or not_in_chroot"),
-    row("lock_timeout", Kind::Number, "seconds to wait for another dkms; 0 does not wait"),
-    row("min_free_memory", Kind::Number, "MiB of free memory for a build beside others (512)"),
-    row("required_modules", Kind::Scalar, "packages or modules without which no kernel is ready"),
+    row("lock_timeout", Kind::Number, "seconds to wait for another dkms; 0: do not wait"),
+    row("min_free_memory", Kind::Number, "available MiB of memory to start another build in parallel (512)"),
+    row("required_modules", Kind::Scalar, "packages or modules that a kernel needs to be ready"),
     row(
         "hook_failure",
         Kind::Scalar,
-        "whether a failed module fails the kernel's installation: warn or fail",
+        "whether a failing module fails the kernel's installation: warn or fail",
     ),
     row(
         "continue_on_error",
         Kind::Scalar,
-        "whether common.postinst goes on with the next kernel after a failure (true); it reads this itself",
+        "whether common.postinst, which reads this itself, continues after a failure (true)",
+    ),
+    row(
+        "depmod",
+        Kind::Scalar,
+        "how the index of modules is written: auto (by dkms where it can), or program",
     ),
     row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
-    row("build_users", Kind::Scalar, "user IDs that only builds use: FIRST-LAST (64200-64455)"),
+    row("build_users", Kind::Scalar, "user IDs reserved for builds: FIRST-LAST (64200-64455)"),
 ];
 
 impl Dialect {
-    /// Every directive of this kind of file, in the order of the second pass.
+    /// All directives of this kind of file, in the order of the second pass.
     pub fn table(self) -> &'static [DirectiveInfo] {
         match self {
             Dialect::Module => &MODULE,
@@ -141,35 +150,35 @@ impl Dialect {
         }
     }
 
-    /// The table's line for a name.
+    /// The row of a name.
     pub fn find(self, name: &str) -> Option<&'static DirectiveInfo> {
         self.table().iter().find(|d| d.name == name)
     }
 }
 
-/// Known directives with sparse arrays: name, then index, then value. A scalar is index 0.
+/// Directives with sparse arrays: name, then index, then value. A scalar has index 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
     values: BTreeMap<String, BTreeMap<usize, String>>,
 }
 
 impl Directives {
-    /// No directive set.
+    /// No directive is set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The value of `name[index]`, if set.
+    /// The value of `name[index]`, if it is set.
     pub fn get(&self, name: &str, index: usize) -> Option<&str> {
         self.values.get(name)?.get(&index).map(String::as_str)
     }
 
-    /// The value at index 0, or "" when it is not set.
+    /// The value at index 0, or "" if it is not set.
     pub fn scalar(&self, name: &str) -> &str {
         self.get(name, 0).unwrap_or_default()
     }
 
-    /// The indices that are set, ascending.
+    /// The indices that are set, in ascending order.
     pub fn indices(&self, name: &str) -> impl Iterator<Item = usize> {
         self.values.get(name).into_iter().flat_map(|v| v.keys().copied())
     }
@@ -189,7 +198,7 @@ impl Directives {
         self.values.remove(name);
     }
 
-    /// Every value: name, index, value; by name, then index.
+    /// All values: name, index, value; sorted by name, then index.
     pub fn iter(&self) -> impl Iterator<Item = (&str, usize, &str)> {
         self.values.iter().flat_map(|(n, v)| v.iter().map(move |(i, s)| (n.as_str(), *i, s.as_str())))
     }
@@ -200,12 +209,12 @@ impl Directives {
     }
 }
 
-/// What is known before a file is read.
+/// The values that are known before a file is read.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// Predefined variables (`kernelver`, `arch`, …). They are visible in both passes, and a file cannot change them
-    /// for good. A variable that is itself a directive of the dialect counts as that directive.
+    /// Predefined variables (`kernelver`, `arch`, …). They are visible in both passes, and a file cannot
+    /// change them permanently. A variable with the name of a directive of the dialect sets that directive.
     pub variables: BTreeMap<String, String>,
-    /// What the earlier files of the override chain set.
+    /// The values that the earlier files of the override chain set.
     pub directives: Directives,
 }

@@ -1,19 +1,22 @@
-//! Carries out a file, twice, as dkms does (`safe_source`).
+//! Evaluates a file twice, as dkms 3 does (`safe_source`).
 //!
-//! **Pass one** runs the file in a copy of the shell that knows the predefined variables and what earlier files set.
-//! Then dkms writes every directive that is set as a line `NAME[i]="value"`, one trailing carriage return less, through
-//! an `echo` whose argument is not quoted: blanks and line ends fold to one blank, and what looks like a pattern of file
-//! names may be replaced by file names. **Pass two** runs those lines in the shell that never saw the file: its helper
-//! variables are gone, a `$x` that survived is expanded, a backslash before `$`, `` ` ``, `"` or `\` goes, and a `"`
-//! inside the value ends the quotes. If a blank follows there, the line is no assignment any more but a command with
-//! a variable set just for it, and the directive stays unset.
+//! **Pass one** executes the file in a copy of the shell that knows the predefined variables and the values
+//! of earlier files. Then dkms writes every directive that is set as a line `NAME[i]="value"`, without one
+//! trailing carriage return, with an `echo` whose argument is not quoted: blanks and line ends are folded to
+//! one blank, and a pattern of file names may be replaced by file names.
 //!
-//! Both passes are the same interpreter on different text. Pass two has one rule more: a word that is neither an
-//! assignment nor anything built into bash is some program; bash would run it or not find it, and neither changes a
-//! directive. It is not run here.
+//! **Pass two** executes those lines in a shell that has not read the file. So its helper variables are
+//! unset, a remaining `$x` is expanded, a backslash before `$`, `` ` ``, `"` or `\` disappears, and a `"`
+//! inside the value ends the quotes. If a blank follows it, the line is no longer an assignment but a command
+//! with a variable set only for it, and the directive stays unset.
 //!
-//! One thing is left out on purpose: when the very last command of a file is an external one behind `;`, `&&` or `||`,
-//! bash 5.2 becomes that command and dkms loses the whole file. Here, and in the fallback, it is a command like others.
+//! Both passes use the same interpreter on different text. Pass two has one more rule: a word that is neither
+//! an assignment nor built into bash is an external program. bash would run it or not find it, and neither
+//! changes a directive. It is not run here.
+//!
+//! There is one intended difference. If the very last command of a file is an external command after `;`,
+//! `&&` or `||`, bash 5.2 is replaced by that command, and dkms 3 loses the whole file. Here and in the
+//! fallback, it is treated like any other command.
 
 use crate::ast::{Case, Chain, Command, Condition, Connector, If, Pipeline, Simple, Value, Word};
 use crate::directives::{Dialect, Directives, State};
@@ -22,13 +25,14 @@ use crate::lexer::{Parsed, stop};
 use crate::test_command::{number, test};
 use std::collections::BTreeMap;
 
-/// Says whether a POSIX extended regular expression (first) matches anywhere in a text (second), or why it is not one.
+/// Whether a POSIX extended regular expression (first argument) matches anywhere in a text (second argument),
+/// or why it is invalid.
 pub type Matcher<'a> = dyn Fn(&str, &str) -> Result<bool, String> + 'a;
 
 /// Larger files are declined.
 const MAX_TEXT: usize = 1 << 20;
 
-/// The native evaluator is not certain: the whole file has to go to bash.
+/// The native evaluator is not certain of the result: bash must evaluate the whole file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {construct}")]
 pub struct Decline {
@@ -36,11 +40,11 @@ pub struct Decline {
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
-    /// What is there, in a few words: "command substitution", "loop" …
+    /// The construct, in a few words: "command substitution", "loop" …
     pub construct: String,
 }
 
-/// What dkms makes of a file: the directives of `before` with those of the file over them.
+/// Evaluates a file: the directives of `before`, overridden by those of the file.
 ///
 /// # Errors
 /// [`Decline`] at the first construct whose effect is not certain. Nothing is guessed.
@@ -52,7 +56,7 @@ pub fn evaluate(
 ) -> Result<Directives, Decline> {
     let decline = |construct: &str| Decline { line: 1, column: 1, construct: construct.to_owned() };
     if text.len() > MAX_TEXT {
-        return Err(decline("file of more than a megabyte"));
+        return Err(decline("file larger than a megabyte"));
     }
     let text = std::str::from_utf8(text).map_err(|e| {
         let valid = text.get(..e.valid_up_to()).unwrap_or_default();
@@ -76,7 +80,7 @@ pub fn evaluate(
     Ok(out)
 }
 
-/// The variables and directives to begin with. A variable of a directive's name is that directive.
+/// The initial variables and directives. A variable with the name of a directive sets that directive.
 fn start(before: &State, dialect: Dialect) -> (BTreeMap<String, String>, Directives) {
     let mut directives = Directives::new();
     let mut variables = before.variables.clone();
@@ -105,7 +109,7 @@ fn run<'a>(
     Ok(shell.variables)
 }
 
-/// Which directive a line of the second pass came from.
+/// The directive from which a line of the second pass comes.
 struct Origin {
     /// Byte offset of the line.
     start: usize,
@@ -113,7 +117,7 @@ struct Origin {
     index: usize,
 }
 
-/// The lines that the unquoted echo writes between the passes.
+/// The lines that the unquoted echo writes between the two passes.
 fn write_out(variables: &Variables, dialect: Dialect, text: &str) -> Result<(String, Vec<Origin>), Decline> {
     let mut lines = String::new();
     let mut origins = Vec::new();
@@ -137,13 +141,13 @@ fn write_out(variables: &Variables, dialect: Dialect, text: &str) -> Result<(Str
         }
     }
     if lines.len() > MAX_TEXT {
-        return Err(Decline { line: 1, column: 1, construct: "values of more than a megabyte".into() });
+        return Err(Decline { line: 1, column: 1, construct: "values larger than a megabyte".into() });
     }
     Ok((lines, origins))
 }
 
-/// Whether a field could match files although the working directory is empty: patterns from the root, of hidden names
-/// (`.` and `..` are always there), or of the extended kind.
+/// Whether a field could match files even in an empty working directory: absolute patterns, patterns of
+/// hidden names (`.` and `..` always exist), or extended patterns.
 fn may_name_files(field: &str) -> bool {
     let pattern = field.contains(['*', '?', '[', '\\']) || field.contains("+(") || field.contains("@(");
     let extended = ["?(", "*(", "+(", "@(", "!("].iter().any(|p| field.contains(p));
@@ -154,10 +158,10 @@ fn second_pass(text: &str, origin: Option<&Origin>, construct: &str) -> Decline 
     let found = origin.and_then(|o| crate::locate(text, o.name, Some(o.index)));
     let (line, column) = found.map_or((1, 1), |l| (l.line, l.column));
     let what = origin.map_or_else(String::new, |o| format!(" in {}[{}]", o.name, o.index));
-    Decline { line, column, construct: format!("{construct}, left for the second evaluation{what}") }
+    Decline { line, column, construct: format!("{construct}, remaining for the second evaluation{what}") }
 }
 
-/// A byte offset as line and column.
+/// Converts a byte offset to line and column.
 fn place(text: &str, at: usize, construct: String) -> Decline {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |i| i + 1);
@@ -166,7 +170,7 @@ fn place(text: &str, at: usize, construct: String) -> Decline {
     Decline { line: count(before.matches('\n').count()), column: count(column), construct }
 }
 
-/// How a command ended. `None`: nobody knows, since it was not run.
+/// The status of a command. `None` if it is unknown, because the command was not run.
 type Status = Option<bool>;
 
 struct Shell<'a> {
@@ -231,11 +235,11 @@ impl Shell<'_> {
         crate::parser::no_tilde(pattern)?;
         let glob = self.variables.pattern(pattern)?;
         if glob.depends_on_locale(text) {
-            return stop(pattern.at, "pattern on a text that is not ASCII");
+            return stop(pattern.at, "pattern match on non-ASCII text");
         }
         let chars: Vec<char> = text.chars().collect();
         if !glob.is_bearable(chars.len()) {
-            return stop(pattern.at, "pattern on a long text");
+            return stop(pattern.at, "pattern match on long text");
         }
         Ok(glob.matches(&chars))
     }
@@ -287,8 +291,8 @@ impl Shell<'_> {
             }
             return Ok(Some(true));
         };
-        // A file with DOS line ends has "commands" of a carriage return. They are not found, and what is assigned in
-        // front of them is assigned for them only.
+        // In a file with DOS line ends, a carriage return looks like a command. bash does not find it, and an
+        // assignment before it applies only to that command.
         if command.bare() == Some("\r") {
             self.expand_only(simple)?;
             return Ok(Some(false));
@@ -304,12 +308,12 @@ impl Shell<'_> {
         }
         let Some(name) = command.bare() else { return stop(command.at, "command") };
         if !simple.assignments.is_empty() {
-            return stop(at, format!("command '{name}' with variables of its own"));
+            return stop(at, format!("command '{name}' after assignments"));
         }
         match name {
             ":" | "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
-            // What is printed is thrown away.
+            // Printed output is discarded.
             "echo" => {
                 self.expand_only(simple)?;
                 Ok(Some(true))
@@ -325,12 +329,12 @@ impl Shell<'_> {
         }
     }
 
-    /// Expands a command that is not run: an expansion that fails ends the shell.
+    /// Expands a command that is not run: a failing expansion ends the shell.
     fn expand_only(&mut self, simple: &Simple) -> Parsed<()> {
         for assignment in &simple.assignments {
             match &assignment.value {
                 Value::Word(word) => self.variables.text(word)?,
-                Value::Array(_) => return stop(assignment.at, "array for one command"),
+                Value::Array(_) => return stop(assignment.at, "array assignment before a command"),
             };
         }
         simple.words.iter().try_for_each(|word| self.variables.text(word).map(drop))
@@ -340,7 +344,7 @@ impl Shell<'_> {
         let crate::ast::Assignment { at, name, subscript, append, value } = assignment;
         match value {
             Value::Word(word) => {
-                // bash expands the value before the subscript; neither has side effects here.
+                // bash expands the value before the subscript. Neither has side effects here.
                 let value = self.variables.text(word)?;
                 let index = subscript.as_ref().map(|s| self.variables.subscript(s)).transpose()?;
                 self.variables.assign(*at, name, index, *append, value)
@@ -349,9 +353,9 @@ impl Shell<'_> {
                 let mut values = Vec::new();
                 for element in elements {
                     match &element.subscript {
-                        // bash has emptied the array by then.
+                        // bash has already emptied the array at this point.
                         Some(subscript) if subscript.mentions(name) => {
-                            return stop(element.at, "array that is its own subscript");
+                            return stop(element.at, "array in its own subscript");
                         }
                         Some(subscript) => {
                             let index = self.variables.subscript(subscript)?;
@@ -363,7 +367,7 @@ impl Shell<'_> {
                         }
                     }
                     if values.len() > 10_000 {
-                        return stop(element.at, "array of this size");
+                        return stop(element.at, "array that is too large");
                     }
                 }
                 self.variables.assign_array(*at, name, *append, values)
@@ -377,14 +381,14 @@ impl Shell<'_> {
             crate::parser::no_tilde(word)?;
             arguments.extend(self.variables.fields(word)?);
         }
-        test(&arguments).map_or_else(|| stop(at, "test of this form"), |result| Ok(Some(result)))
+        test(&arguments).map_or_else(|| stop(at, "unsupported test"), |result| Ok(Some(result)))
     }
 
     /// `export NAME` and `export NAME=value`.
     fn export(&mut self, arguments: &[Word]) -> Parsed<Status> {
         for word in arguments {
             let Some((name, value)) = crate::parser::split_assignment(word)? else {
-                return stop(word.at, "export of this form");
+                return stop(word.at, "unsupported export");
             };
             if let Some(value) = value {
                 let value = self.variables.text(&value)?;
@@ -398,7 +402,7 @@ impl Shell<'_> {
         for word in arguments {
             match word.bare() {
                 Some(name) if crate::bash::is_name(name) => self.variables.unset(word.at, name)?,
-                _ => return stop(word.at, "unset of this form"),
+                _ => return stop(word.at, "unsupported unset"),
             }
         }
         Ok(Some(true))

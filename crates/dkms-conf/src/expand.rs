@@ -7,12 +7,12 @@ use crate::lexer::{Parsed, stop};
 use crate::test_command::number;
 use std::collections::BTreeMap;
 
-/// Bytes that the expansions of one file may make in all.
+/// The maximum number of bytes that all expansions of a file may produce.
 const MAX_OUTPUT: usize = 8 << 20;
-/// Higher subscripts are declined; bash then says what it thinks of them.
+/// Higher subscripts are declined, because bash prints an error for them.
 const MAX_SUBSCRIPT: i64 = 99_999;
 
-/// Variables that are special to bash, or in use by dkms around the file, and therefore not ours to set.
+/// Variables that are special in bash, or that dkms 3 uses, so a file must not set them.
 const SPECIAL: [&str; 40] = [
     "IFS",
     "PATH",
@@ -55,7 +55,7 @@ const SPECIAL: [&str; 40] = [
     "_export_env",
     "to_source_file",
 ];
-/// As [`SPECIAL`], by how they begin.
+/// Like [`SPECIAL`], by prefix.
 const SPECIAL_STARTS: [&str; 12] = [
     "BASH",
     "COMP",
@@ -77,10 +77,10 @@ pub(crate) fn is_special(name: &str) -> bool {
         || ["export_envs", "tmpfile", "directive", "directive_name", "directive_value"].contains(&name)
 }
 
-/// A variable's values by index. Empty: it is known to be unset.
+/// A variable's values by index. Empty if it is known to be unset.
 type Values = BTreeMap<usize, String>;
 
-/// What variables are known, and how much expansion is still allowed.
+/// The known variables, and how much expansion is still allowed.
 pub(crate) struct Variables {
     known: BTreeMap<String, Values>,
     dialect: Dialect,
@@ -103,7 +103,7 @@ impl Variables {
         Self { known, dialect, fuel: MAX_OUTPUT }
     }
 
-    /// The values of a variable. Stops for one that could come from the environment.
+    /// The values of a variable. Stops for a variable that could come from the environment.
     fn values(&self, at: usize, name: &str) -> Parsed<Option<&Values>> {
         match self.known.get(name) {
             Some(values) => Ok(Some(values)),
@@ -113,7 +113,7 @@ impl Variables {
         }
     }
 
-    /// The indices and values of a directive, without any doubt about the environment.
+    /// The indices and values of a directive, which the environment cannot affect.
     pub(crate) fn directive(&self, name: &str) -> impl Iterator<Item = (usize, &str)> {
         self.known.get(name).into_iter().flatten().map(|(i, v)| (*i, v.as_str()))
     }
@@ -126,7 +126,7 @@ impl Variables {
         Ok(())
     }
 
-    /// Sets or appends to one element.
+    /// Sets one element, or appends to it.
     pub(crate) fn assign(
         &mut self,
         at: usize,
@@ -138,7 +138,8 @@ impl Variables {
         if is_special(name) {
             return stop(at, format!("special variable '{name}'"));
         }
-        // The environment may have a variable of that name: what is not assigned here is unknown.
+        // The environment may contain a variable of that name, so its elements that are not assigned here are
+        // unknown.
         if append || index.is_some_and(|i| i > 0) {
             self.values(at, name)?;
         }
@@ -184,16 +185,16 @@ impl Variables {
                 self.fuel = left;
                 Ok(())
             }
-            None => stop(at, "expansions of this size"),
+            None => stop(at, "expansion that is too large"),
         }
     }
 
-    /// The number that a subscript stands for.
+    /// Evaluates a subscript.
     pub(crate) fn subscript(&mut self, word: &Word) -> Parsed<usize> {
         let mut text = self.text(word)?;
         let is_name = |t: &str| t.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if is_name(&text) && word.literal().is_some() {
-            // In arithmetic a name stands for its value; a value that is again a name is not followed.
+            // In arithmetic, a name means its value; a value that is a name again is declined.
             text = self.values(word.at, &text)?.and_then(|v| v.get(&0)).cloned().unwrap_or_default();
         }
         let index = number(&text).filter(|n| (0..=MAX_SUBSCRIPT).contains(n));
@@ -203,7 +204,7 @@ impl Variables {
         }
     }
 
-    /// A word as one text: nothing is split, patterns stay.
+    /// Expands a word to one text, without splitting and pathname expansion.
     pub(crate) fn text(&mut self, word: &Word) -> Parsed<String> {
         let mut out = String::new();
         for part in &word.parts {
@@ -217,7 +218,7 @@ impl Variables {
         Ok(out)
     }
 
-    /// A word as the fields that splitting makes of it. Stops where pathname or brace expansion would begin.
+    /// Expands a word and splits it into fields. Stops at pathname and brace expansion.
     pub(crate) fn fields(&mut self, word: &Word) -> Parsed<Vec<String>> {
         let mut fields = Vec::new();
         let mut current: Option<String> = None;
@@ -227,7 +228,7 @@ impl Variables {
                     return stop(word.at, "pathname or brace expansion");
                 }
                 Part::Bare(text) | Part::Quoted(text) => current.get_or_insert_default().push_str(text),
-                // Digits and a sign: nothing to split.
+                // Digits and a sign contain nothing to split.
                 Part::Sum(sum) => current.get_or_insert_default().push_str(&self.sum(sum)?),
                 Part::Parameter(p) if p.quoted => {
                     let value = self.parameter(p)?;
@@ -252,13 +253,13 @@ impl Variables {
         Ok(fields)
     }
 
-    /// A word as a pattern: what is quoted stands for itself.
+    /// Expands a word to a pattern, in which quoted text is literal.
     pub(crate) fn pattern(&mut self, word: &Word) -> Parsed<Glob> {
         let mut glob = Glob::default();
         let mut bare = String::new();
         for part in &word.parts {
             let supported = match part {
-                // Quotes inside a set are declined, since the set has then no end.
+                // Quotes inside a set are declined, because bash then does not find the end of the set.
                 Part::Quoted(text) => {
                     let done = glob.push_pattern(&std::mem::take(&mut bare));
                     glob.push_literal(text);
@@ -284,16 +285,16 @@ impl Variables {
                 }
             };
             if supported.is_none() {
-                return stop(word.at, "pattern of this form");
+                return stop(word.at, "unsupported pattern");
             }
         }
         match glob.push_pattern(&bare) {
             Some(()) => Ok(glob),
-            None => stop(word.at, "pattern of this form"),
+            None => stop(word.at, "unsupported pattern"),
         }
     }
 
-    /// A word as a regular expression: what is quoted stands for itself.
+    /// Expands a word to a regular expression, in which quoted text is literal.
     pub(crate) fn regex(&mut self, word: &Word) -> Parsed<String> {
         let mut out = String::new();
         for part in &word.parts {
@@ -349,7 +350,7 @@ impl Variables {
             Operation::Length => {
                 let value = value.unwrap_or_default();
                 if !value.is_ascii() {
-                    return stop(p.at, "length of a text that is not ASCII");
+                    return stop(p.at, "length of non-ASCII text");
                 }
                 Ok(value.len().to_string())
             }
@@ -386,7 +387,7 @@ impl Variables {
     }
 }
 
-/// Text that a regular expression takes literally, escaped where bash escapes it.
+/// Escapes text for literal use in a regular expression, as bash does.
 fn push_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
         if "^$\\.[()|*+?{".contains(c) {
@@ -398,15 +399,15 @@ fn push_escaped(out: &mut String, text: &str) {
 
 fn check_bearable(at: usize, glob: &Glob, value: &str) -> Parsed<()> {
     if glob.depends_on_locale(value) {
-        return stop(at, "pattern on a text that is not ASCII");
+        return stop(at, "pattern match on non-ASCII text");
     }
     if !glob.is_bearable(value.len()) {
-        return stop(at, "pattern on a long text");
+        return stop(at, "pattern match on long text");
     }
     Ok(())
 }
 
-/// `value` without the part at its start or end that matches.
+/// `value` without the matching part at its start or end.
 fn cut(at: usize, glob: &Glob, value: &str, start: bool, longest: bool) -> Parsed<String> {
     check_bearable(at, glob, value)?;
     let chars: Vec<char> = value.chars().collect();
@@ -421,19 +422,19 @@ fn cut(at: usize, glob: &Glob, value: &str, start: bool, longest: bool) -> Parse
     Ok(kept.unwrap_or_default().iter().collect())
 }
 
-/// `value` with the first or all matches replaced: the leftmost, and of those the longest.
+/// `value` with the first match or all matches replaced. A match is the leftmost, and of those the longest.
 fn replace(at: usize, glob: &Glob, value: &str, with: &str, all: bool) -> Parsed<String> {
     if with.contains(['&', '\\']) {
         return stop(at, "'&' or a backslash in a replacement");
     }
     if glob.is_empty() {
-        return stop(at, "replacement of nothing");
+        return stop(at, "replacement of an empty pattern");
     }
     check_bearable(at, glob, value)?;
     let chars: Vec<char> = value.chars().collect();
-    // With a star each place tries each length.
+    // With a star, every position tries every length.
     if glob.fixed_length().is_none() && chars.len() > 200 {
-        return stop(at, "pattern on a long text");
+        return stop(at, "pattern match on long text");
     }
     let mut out = String::new();
     let mut i = 0;
@@ -455,7 +456,7 @@ fn replace(at: usize, glob: &Glob, value: &str, with: &str, all: bool) -> Parsed
         }
     }
     out.extend(chars.get(i..).unwrap_or_default());
-    // A pattern of stars matches an empty text as well; bash then puts the replacement there.
+    // A pattern of stars also matches an empty text, and bash inserts the replacement.
     if value.is_empty() && glob.matches(&[]) {
         return stop(at, "replacement in an empty text");
     }

@@ -1,10 +1,10 @@
-//! `framework.conf` with types, and what is wrong with it.
+//! `framework.conf` with types, and its problems.
 
 use crate::code::Code;
 use crate::directives::Directives;
 use crate::problem::Problem;
 
-/// The machine's configuration. `None`: not set, so the default or an earlier source holds.
+/// The machine's configuration. `None` means not set, so the default or an earlier file applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrameworkConf {
     /// Where the sources are.
@@ -15,15 +15,15 @@ pub struct FrameworkConf {
     pub install_tree: Option<String>,
     /// Where temporary files go.
     pub tmp_location: Option<String>,
-    /// Say more. Any text is yes, nothing between the quotes is no.
+    /// Print more. Any text means yes, an empty one no.
     pub verbose: Option<bool>,
-    /// Install links instead of copies. Any text is yes.
+    /// Install links instead of copies. Any text means yes.
     pub symlink_modules: Option<bool>,
-    /// Build for every installed kernel when a package is upgraded. Any text is yes.
+    /// Build for every installed kernel when a package is upgraded. Any text means yes.
     pub autoinstall_all_kernels: Option<bool>,
-    /// Load modules after installation. Any text is yes.
+    /// Load modules after an installation. Any text means yes.
     pub modprobe_on_install: Option<bool>,
-    /// Jobs of make; 0 is no limit.
+    /// Number of parallel jobs; 0 means no limit.
     pub parallel_jobs: Option<u32>,
     /// Options for gzip.
     pub compress_gzip_opts: Option<String>,
@@ -31,38 +31,40 @@ pub struct FrameworkConf {
     pub compress_xz_opts: Option<String>,
     /// Options for zstd.
     pub compress_zstd_opts: Option<String>,
-    /// File with variables for make's environment.
+    /// A file with variables for make's environment.
     pub build_environment: Option<String>,
-    /// Command to run once after modules changed.
+    /// A command that runs once after modules have changed.
     pub post_transaction: Option<String>,
     /// The kernel's sign-file program.
     pub sign_file: Option<String>,
-    /// Private key, or a `pkcs11:` name.
+    /// The private key, or a `pkcs11:` URI.
     pub mok_signing_key: Option<String>,
     /// The key's certificate.
     pub mok_certificate: Option<String>,
-    /// `true`, `false` or `not_in_chroot`; another value is a problem and not passed on.
+    /// `true`, `false` or `not_in_chroot`; another value is a problem and left unset.
     pub try_sign_modules: Option<String>,
-    /// Seconds to wait for another dkms; 0 does not wait, unset waits as long as it takes.
+    /// Seconds to wait for another dkms; 0 means not to wait, unset means no limit.
     pub lock_timeout: Option<u64>,
-    /// MiB of free memory below which no build is begun beside another one.
+    /// Available memory in MiB that is needed to start another build in parallel.
     pub min_free_memory: Option<u64>,
-    /// Packages or modules, parted by blanks, without which `ready` calls no kernel ready.
+    /// Packages or modules, separated by blanks, that a kernel needs to be `ready`.
     pub required_modules: Option<String>,
-    /// A module that fails lets the installation of a kernel fail. Written `warn` or `fail`.
+    /// Whether a failing module fails the installation of a kernel. Written as `warn` or `fail`.
     pub hook_failure: Option<bool>,
+    /// depmod is always run. Written `auto` or `program`; `auto` writes the index without it where that is the same.
+    pub depmod_program: Option<bool>,
     /// Whether builds are confined.
     pub build_confinement: Option<Confinement>,
-    /// The first and the last of the user IDs that only builds use.
+    /// The first and the last user ID that is reserved for builds.
     pub build_users: Option<(u32, u32)>,
 }
 
 /// Whether builds are confined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Confinement {
-    /// Fully; a build that cannot be is refused.
+    /// Fully; other builds are refused.
     Require,
-    /// As far as this machine can; what it cannot is reported.
+    /// As far as this machine supports it; missing parts are reported.
     #[default]
     Auto,
     /// Not at all.
@@ -70,8 +72,8 @@ pub enum Confinement {
 }
 
 impl FrameworkConf {
-    /// Gives the options types. Relative trees, numbers that are none and unknown words are problems; what is wrong is
-    /// left unset.
+    /// Converts the options to types. Relative trees, invalid numbers and unknown words are problems, and
+    /// those options are left unset.
     pub fn from_directives(directives: &Directives) -> (FrameworkConf, Vec<Problem>) {
         let mut problems = Vec::new();
         let text = |name: &str| directives.get(name, 0).map(str::to_owned);
@@ -105,6 +107,8 @@ impl FrameworkConf {
             required_modules: text("required_modules"),
             hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
                 .map(|w| w == "fail"),
+            depmod_program: word(directives, "depmod", &["auto", "program"], &mut problems)
+                .map(|word| word == "program"),
             build_confinement: word(
                 directives,
                 "build_confinement",
@@ -122,7 +126,7 @@ impl FrameworkConf {
     }
 }
 
-/// An absolute path; empty counts as not set.
+/// An absolute path; an empty one counts as not set.
 fn tree(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> Option<String> {
     let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
     if value.starts_with('/') {
@@ -142,7 +146,7 @@ fn number<T: std::str::FromStr>(
     let digits = value.bytes().all(|b| b.is_ascii_digit());
     let parsed = value.parse().ok().filter(|_| digits);
     if parsed.is_none() {
-        let message = format!("{name} is '{value}', which is not a number this option can have");
+        let message = format!("{name} is '{value}', which is not a valid number for this option");
         problems.push(Problem::error(
             Code::Setting,
             name,
@@ -154,7 +158,8 @@ fn number<T: std::str::FromStr>(
     parsed
 }
 
-/// `FIRST-LAST`: IDs that no system user has (below 1000) and no special one (65534 and 65535 are nobody and no ID).
+/// `FIRST-LAST`: neither system users (below 1000) nor special IDs (65534 is nobody, 65535 is not a valid
+/// ID).
 fn user_ids(directives: &Directives, problems: &mut Vec<Problem>) -> Option<(u32, u32)> {
     let value = directives.get("build_users", 0).filter(|v| !v.is_empty())?;
     let ids = value.split_once('-').and_then(|(first, last)| Some((id(first)?, id(last)?)));
@@ -163,8 +168,8 @@ fn user_ids(directives: &Directives, problems: &mut Vec<Problem>) -> Option<(u32
     };
     let ids = ids.filter(valid);
     if ids.is_none() {
-        let message = format!("build_users is '{value}', which is no range of user IDs that builds can have");
-        let help = "FIRST-LAST, from 1000 on and without 65534 and 65535, such as build_users=64200-64455";
+        let message = format!("build_users is '{value}', which is not a valid range of user IDs for builds");
+        let help = "FIRST-LAST, at least 1000 and without 65534 and 65535, such as build_users=64200-64455";
         problems.push(Problem::error(Code::Setting, "build_users", None, message, help));
     }
     ids
@@ -174,13 +179,13 @@ fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// One of a few words.
+/// One of several words.
 fn word(directives: &Directives, name: &str, words: &[&str], problems: &mut Vec<Problem>) -> Option<String> {
     let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
     if words.contains(&value) {
         return Some(value.to_owned());
     }
-    let message = format!("{name} is '{value}', a word that is not known");
+    let message = format!("{name} is '{value}', which is an unknown word");
     let help = match words {
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
         [] => String::new(),
@@ -235,6 +240,7 @@ mod tests {
             ("install_tree", "lib"),
             ("try_sign_modules", "yes"),
             ("hook_failure", "never"),
+            ("depmod", "never"),
             ("build_confinement", "yes"),
             ("build_users", "64200"),
             ("build_users", "0-10"),

@@ -1,8 +1,8 @@
-//! One door for fuzzers.
+//! The entry point for fuzzers.
 
 use crate::{Dialect, Directives, State};
 
-/// Runs everything that reads a file's text on arbitrary bytes. It must return, and soon.
+/// Runs all parsers for a file's text on arbitrary bytes. It must return quickly.
 pub fn fuzz_evaluate(data: &[u8]) {
     let mut before = State::default();
     before.variables.insert("kernelver".into(), "6.1.0-56-amd64".into());

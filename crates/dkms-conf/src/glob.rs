@@ -1,6 +1,6 @@
-//! The patterns of `==`, `case` and `${x#…}`: `*`, `?` and simple `[…]`, exactly; anything else is declined.
+//! The patterns of `==`, `case` and `${x#…}`: exactly `*`, `?` and simple `[…]`. Everything else is declined.
 
-/// Steps of work that one use of a pattern may cost.
+/// The maximum number of steps for one use of a pattern.
 const MAX_WORK: usize = 20_000_000;
 
 /// One element of a pattern.
@@ -19,12 +19,12 @@ pub(crate) struct Glob {
 }
 
 impl Glob {
-    /// Text that stands for itself.
+    /// Literal text.
     pub(crate) fn push_literal(&mut self, text: &str) {
         self.tokens.extend(text.chars().map(Token::One));
     }
 
-    /// Text in which patterns count. `None`: it has a form that is not supported.
+    /// Text in which patterns are active. `None` if it has an unsupported form.
     pub(crate) fn push_pattern(&mut self, text: &str) -> Option<()> {
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
@@ -32,7 +32,7 @@ impl Glob {
                 '*' => Token::Star,
                 '?' => Token::Any,
                 '[' => set(&mut chars)?,
-                // A backslash quotes, parentheses are extended patterns.
+                // A backslash quotes, and parentheses are extended patterns.
                 '\\' | '(' | ')' | '|' => return None,
                 c => Token::One(c),
             };
@@ -47,18 +47,18 @@ impl Glob {
         self.tokens.is_empty()
     }
 
-    /// How many characters a match has, if every match has that many.
+    /// The length of a match in characters, if every match has the same length.
     pub(crate) fn fixed_length(&self) -> Option<usize> {
         let star = self.tokens.contains(&Token::Star);
         (!star).then_some(self.tokens.len())
     }
 
-    /// Whether matching this text may depend on the locale: `?` and sets count characters there, or bytes.
+    /// Whether matching this text may depend on the locale, in which `?` and sets count characters or bytes.
     pub(crate) fn depends_on_locale(&self, text: &str) -> bool {
         !text.is_ascii() && self.tokens.iter().any(|t| matches!(t, Token::Any | Token::Set { .. }))
     }
 
-    /// Whether the work for trying every place of a text of this many characters is bearable.
+    /// Whether the pattern can be tried at every position of a text of this length within the limit.
     pub(crate) fn is_bearable(&self, length: usize) -> bool {
         length.saturating_mul(length).saturating_mul(self.tokens.len().max(1)) <= MAX_WORK
     }
@@ -81,7 +81,7 @@ impl Glob {
                 }
                 _ => {}
             }
-            // Let the last star take one character more.
+            // The last star matches one more character.
             let Some((after, from)) = retry else { return false };
             retry = Some((after, from + 1));
             (p, t) = (after, from + 1);
@@ -101,7 +101,7 @@ impl Token {
     }
 }
 
-/// What is in `[…]`, behind the bracket: letters, digits and a few signs, and ranges of one kind.
+/// The contents of `[…]`, after the bracket: letters, digits, a few other characters, and ranges of one kind.
 fn set(chars: &mut std::str::Chars<'_>) -> Option<Token> {
     let mut ranges: Vec<(char, char)> = Vec::new();
     let mut negated = false;
@@ -112,7 +112,7 @@ fn set(chars: &mut std::str::Chars<'_>) -> Option<Token> {
         match c {
             '!' | '^' if first => negated = true,
             ']' if ranges.is_empty() => return None,
-            // A minus at the end stands for itself.
+            // A minus at the end is literal.
             ']' => {
                 if pending {
                     ranges.push(('-', '-'));
@@ -129,7 +129,7 @@ fn set(chars: &mut std::str::Chars<'_>) -> Option<Token> {
                 }
                 ranges.push((start, c));
                 pending = false;
-                // [a-c-e] means something, but not to everybody.
+                // The meaning of [a-c-e] differs between shells.
                 if chars.as_str().starts_with('-') {
                     return None;
                 }

@@ -1,4 +1,4 @@
-//! The order of kernel and module versions, as dkms has it.
+//! The order of kernel and module versions, as in dkms 3.
 
 use std::cmp::Ordering;
 
@@ -28,7 +28,7 @@ pub fn version_key(version: &str) -> String {
     key
 }
 
-/// Compares two versions by their keys: 1.9 is before 1.10.
+/// Compares two versions by their keys, so 1.9 is before 1.10.
 pub fn compare_versions(a: &str, b: &str) -> Ordering {
     version_key(a).cmp(&version_key(b))
 }

@@ -1,18 +1,18 @@
 //! Words: quotes, escapes and `$` expansions, as bash reads them.
 //!
-//! Everything that is not one of the forms below stops the reading with a [`Stop`]; nothing is skipped or guessed.
+//! Any other form stops the lexer with a [`Stop`]; nothing is skipped or guessed.
 
 use crate::ast::{Operation, Parameter, Part, Sum, Word};
 
 /// Deeper nesting of commands, conditions or expansions is declined.
 const MAX_DEPTH: u32 = 40;
 
-/// The first thing that was not understood.
+/// The first construct that is not supported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
     /// Byte offset in the text.
     pub at: usize,
-    /// What is there, in words.
+    /// The construct, in words.
     pub construct: String,
 }
 
@@ -22,10 +22,10 @@ pub(crate) fn stop<T>(at: usize, construct: impl Into<String>) -> Parsed<T> {
     Err(Stop { at, construct: construct.into() })
 }
 
-/// Where a word is read; it decides what ends it.
+/// The context of a word, which decides where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// A command's word.
+    /// A word of a command.
     Command,
     /// A pattern of `case`: `|` and `)` end it.
     CasePattern,
@@ -65,7 +65,7 @@ impl<'a> Lexer<'a> {
         Some(c)
     }
 
-    /// Takes `what` if it comes next.
+    /// Consumes `what` if it comes next.
     pub(crate) fn eat(&mut self, what: &str) -> bool {
         let found = self.rest().starts_with(what);
         if found {
@@ -74,7 +74,7 @@ impl<'a> Lexer<'a> {
         found
     }
 
-    /// Takes the characters that `wanted` says yes to.
+    /// Consumes the characters that `wanted` accepts.
     fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let end = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
@@ -82,7 +82,7 @@ impl<'a> Lexer<'a> {
         rest.get(..end).unwrap_or_default()
     }
 
-    /// A name of a variable; empty if none comes next.
+    /// Reads a variable name; empty if there is none.
     pub(crate) fn take_name(&mut self) -> &'a str {
         if self.peek().is_some_and(|c| c.is_ascii_digit()) {
             return "";
@@ -90,12 +90,12 @@ impl<'a> Lexer<'a> {
         self.take_while(|c| c.is_ascii_alphanumeric() || c == '_')
     }
 
-    /// Goes back to where [`Lexer::pos`] was.
+    /// Returns to an earlier position from [`Lexer::pos`].
     pub(crate) fn rewind(&mut self, pos: usize) {
         self.pos = pos;
     }
 
-    /// Skips blanks, continued lines, and a comment up to its line's end.
+    /// Skips blanks, continued lines, and a comment up to the end of its line.
     pub(crate) fn skip_blanks(&mut self) {
         loop {
             self.take_while(|c| c == ' ' || c == '\t');
@@ -116,7 +116,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// One level of nesting deeper; [`Lexer::leave`] goes back.
+    /// Enters a level of nesting; [`Lexer::leave`] leaves it.
     pub(crate) fn enter(&mut self) -> Parsed<()> {
         if self.depth >= MAX_DEPTH {
             return stop(self.pos, "deep nesting");
@@ -129,7 +129,7 @@ impl<'a> Lexer<'a> {
         self.depth -= 1;
     }
 
-    /// A word; it may be empty, in an assignment.
+    /// Reads a word. In an assignment it may be empty.
     pub(crate) fn word(&mut self, place: Place) -> Parsed<Word> {
         let mut word = Word { at: self.pos, parts: Vec::new() };
         while let Some(c) = self.peek() {
@@ -148,7 +148,7 @@ impl<'a> Lexer<'a> {
         Ok(word)
     }
 
-    /// One character, quoted text or expansion outside double quotes.
+    /// Reads one character, quoted text or expansion outside double quotes.
     pub(crate) fn word_part(&mut self, word: &mut Word) -> Parsed<()> {
         let at = self.pos;
         match self.bump() {
@@ -160,7 +160,7 @@ impl<'a> Lexer<'a> {
             Some('\'') => {
                 let text = self.take_while(|c| c != '\'');
                 if !self.eat("'") {
-                    return stop(at, "quote without an end");
+                    return stop(at, "unterminated quote");
                 }
                 word.parts.push(Part::Quoted(text.to_owned()));
             }
@@ -173,7 +173,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// The rest of a double-quoted text, behind its first quote.
+    /// Reads the rest of a double-quoted text, after its first quote.
     fn double_quotes(&mut self, start: usize, word: &mut Word) -> Parsed<()> {
         let mut text = String::new();
         // Even empty quotes make a word.
@@ -181,14 +181,14 @@ impl<'a> Lexer<'a> {
         loop {
             let at = self.pos;
             match self.bump() {
-                None => return stop(start, "quote without an end"),
+                None => return stop(start, "unterminated quote"),
                 Some('"') => break,
                 Some('`') => return stop(at, "command substitution"),
                 Some('\\') => match self.bump() {
                     Some('\n') => {}
                     Some(c @ ('$' | '`' | '"' | '\\')) => text.push(c),
                     Some(c) => text.extend(['\\', c]),
-                    None => return stop(start, "quote without an end"),
+                    None => return stop(start, "unterminated quote"),
                 },
                 Some('$') => {
                     let before = std::mem::take(&mut text);
@@ -202,7 +202,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// What follows a `$`.
+    /// Reads what follows a `$`.
     fn dollar(&mut self, at: usize, quoted: bool, word: &mut Word) -> Parsed<()> {
         match self.peek() {
             Some('(') if self.rest().starts_with("((") => {
@@ -245,7 +245,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// `((a + b))`: sums of names and plain numbers are all the arithmetic there is.
+    /// Reads `((a + b))`. Only sums of names and decimal numbers are supported.
     fn sum(&mut self, at: usize) -> Parsed<Sum> {
         self.eat("((");
         let mut terms = Vec::new();
@@ -271,7 +271,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// `${…}`, behind the brace.
+    /// Reads `${…}`, after the brace.
     fn braces(&mut self, at: usize, quoted: bool) -> Parsed<Parameter> {
         let length = self.eat("#");
         let name = self.take_name().to_owned();
@@ -295,12 +295,12 @@ impl<'a> Lexer<'a> {
             operation = self.operation(at)?;
         }
         if !self.eat("}") {
-            return stop(at, "parameter expansion of this form");
+            return stop(at, "unsupported parameter expansion");
         }
         Ok(Parameter { at, quoted, name, subscript, operation })
     }
 
-    /// The operator and its operand, up to the closing brace.
+    /// Reads the operator and its operand, up to the closing brace.
     fn operation(&mut self, at: usize) -> Parsed<Operation> {
         let colon = self.rest().starts_with(":-") || self.rest().starts_with(":+");
         if colon {
@@ -333,12 +333,12 @@ impl<'a> Lexer<'a> {
                 let with = if self.eat("/") { self.operand(" ._-/+:,=@%^*?[]!#")? } else { Word::default() };
                 Operation::Replace { all, pattern, with }
             }
-            _ => return stop(at, "parameter expansion of this form"),
+            _ => return stop(at, "unsupported parameter expansion"),
         })
     }
 
-    /// The operand of an operator: letters, digits, the `allowed` signs, and plain expansions. Quotes have rules of
-    /// their own here, so they are not among them.
+    /// Reads the operand of an operator: letters, digits, the `allowed` characters, and simple expansions.
+    /// Quotes have special rules here, so they are not supported.
     fn operand(&mut self, allowed: &str) -> Parsed<Word> {
         let mut word = Word { at: self.pos, parts: Vec::new() };
         while let Some(c) = self.peek() {
@@ -354,13 +354,13 @@ impl<'a> Lexer<'a> {
                     word.push_bare(c);
                 }
                 '/' => break,
-                _ => return stop(at, "quote or sign inside a parameter expansion"),
+                _ => return stop(at, "quote or special character inside a parameter expansion"),
             }
         }
         Ok(word)
     }
 
-    /// A subscript, behind its bracket, and the closing bracket: a number, a name, or plain expansions.
+    /// Reads a subscript, after its bracket, and the closing bracket: a number, a name, or simple expansions.
     pub(crate) fn subscript(&mut self) -> Parsed<Word> {
         let mut word = Word { at: self.pos, parts: Vec::new() };
         loop {
@@ -369,7 +369,7 @@ impl<'a> Lexer<'a> {
                 Some(']') if !word.parts.is_empty() => return Ok(word),
                 Some('$') => self.dollar(at, true, &mut word)?,
                 Some(c) if c.is_ascii_alphanumeric() || c == '_' => word.push_bare(c),
-                _ => return stop(at, "subscript that is no number or name"),
+                _ => return stop(at, "subscript that is not a number or name"),
             }
         }
     }
@@ -377,7 +377,7 @@ impl<'a> Lexer<'a> {
 
 /// The operand of `=~`.
 impl Lexer<'_> {
-    /// A regular expression: a word in which `(`, `|` and `)` are allowed. Quoted text stands for itself.
+    /// Reads a regular expression: a word in which `(`, `|` and `)` are allowed. Quoted text is literal.
     pub(crate) fn regex(&mut self) -> Parsed<Word> {
         let mut word = Word { at: self.pos, parts: Vec::new() };
         let mut groups = 0usize;
@@ -386,7 +386,9 @@ impl Lexer<'_> {
             match c {
                 ' ' | '\t' | '\n' if groups == 0 => break,
                 ' ' | '\t' | '\n' => return stop(at, "blank inside a group of a regular expression"),
-                '<' | '>' | ';' | '&' | '~' | '#' => return stop(at, "sign in a regular expression"),
+                '<' | '>' | ';' | '&' | '~' | '#' => {
+                    return stop(at, "special character in a regular expression");
+                }
                 '[' => self.regex_set(&mut word)?,
                 '(' => {
                     groups += 1;
@@ -406,7 +408,7 @@ impl Lexer<'_> {
             }
         }
         if groups > 0 || word.parts.is_empty() {
-            return stop(word.at, "regular expression of this form");
+            return stop(word.at, "unsupported regular expression");
         }
         Ok(word)
     }
@@ -417,7 +419,8 @@ impl Lexer<'_> {
         }
     }
 
-    /// `[…]` of a regular expression: letters, digits and signs that neither bash nor the expression sees as special.
+    /// Reads `[…]` of a regular expression: letters, digits and characters that are special neither in bash
+    /// nor in the expression.
     fn regex_set(&mut self, word: &mut Word) -> Parsed<()> {
         let start = self.pos;
         self.take_bare(word);
@@ -432,7 +435,7 @@ impl Lexer<'_> {
                     return Ok(());
                 }
                 Some(c) if c.is_ascii_alphanumeric() || "-._+:,=@%/".contains(c) => self.take_bare(word),
-                _ => return stop(start, "bracket expression of this form"),
+                _ => return stop(start, "unsupported bracket expression"),
             }
         }
     }

@@ -1,14 +1,16 @@
 //! The language of `dkms.conf` and `framework.conf`: text in, directives out.
 //!
-//! dkms has bash source these files, and it does so twice: what the file set is written out as `NAME[i]="value"` lines
-//! through an unquoted `eval echo`, and those lines are sourced again. Packages depend on the result, odd as it is
-//! (blanks fold, embedded quotes vanish, a surviving `$x` is expanded a second time). [`evaluate`] gives exactly that
-//! result without a shell for the files that only assign, expand and test; on the first construct it does not
-//! understand completely it declines, and the caller hands the whole file to real bash ([`bash_program`]).
+//! dkms 3 sources these files with bash, twice: it writes the values of the first pass as `NAME[i]="value"`
+//! lines with an unquoted `eval echo`, and sources those lines again. Packages depend on the result, although
+//! it is odd: blanks are folded, embedded quotes disappear, a remaining `$x` is expanded a second time.
+//! [`evaluate`] computes exactly that result, without a shell, for files that only assign, expand and test.
+//! At the first construct that it does not fully support it declines, and the caller passes the whole file to
+//! bash ([`bash_program`]).
 //!
-//! The rooms: [`lexer`] and [`parser`] make a tree with positions; [`eval`] carries it out, twice; [`directives`] is the
-//! table of names; [`module_conf`] and [`framework_conf`] give the directives types and say what is wrong with them;
-//! [`kernel_match`] orders versions; [`lint`] says what an author could do better. Nothing here starts a process, opens a file or looks at a clock.
+//! The modules: [`lexer`] and [`parser`] build a tree with positions; [`eval`] evaluates it twice;
+//! [`directives`] is the table of names; [`module_conf`] and [`framework_conf`] convert the directives to
+//! types and report problems; [`kernel_match`] orders versions; [`lint`] checks a file for its author.
+//! Nothing here starts a process, opens a file or reads a clock.
 
 #![forbid(unsafe_code)]
 

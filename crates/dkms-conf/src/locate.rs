@@ -1,6 +1,7 @@
-//! Where a directive is in the text, for messages; and names that look like a directive misspelt.
+//! Finds the position of a directive in the text, for messages, and names that look like a misspelt
+//! directive.
 //!
-//! Both look at lines, not at a tree, so that they also work for files only bash can evaluate.
+//! Both work on lines instead of the tree, so that they also support files that only bash can evaluate.
 
 use crate::bash::is_name;
 use crate::code::Code;
@@ -8,40 +9,41 @@ use crate::directives::{CONFINE, Dialect};
 use crate::problem::Problem;
 use std::collections::BTreeSet;
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     /// Line, from 1.
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
-    /// How many characters to point at: the assignment to the end of the line, without a comment's or blanks' tail.
+    /// The number of characters to mark: from the assignment to the end of the line, without a comment and
+    /// trailing blanks.
     pub len: u32,
     /// The line, without its end.
     pub text: String,
 }
 
-/// A name that is probably a directive misspelt.
+/// A name that is probably a misspelt directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspicion {
-    /// A warning; its directive is the name as written.
+    /// A warning for the name as written.
     pub problem: Problem,
-    /// Where it is written.
+    /// Its position.
     pub location: Location,
 }
 
-/// One `NAME=` or `NAME[i]=` found in a line.
+/// A `NAME=` or `NAME[i]=` in a line.
 struct Found<'a> {
     name: &'a str,
-    /// What is between the brackets.
+    /// The text between the brackets.
     subscript: Option<&'a str>,
-    /// It assigns a whole array: `NAME=( ... )`.
+    /// Whether it assigns a whole array: `NAME=( ... )`.
     whole: bool,
     start: usize,
 }
 
-/// Where `name` is assigned: the last assignment of `name[index]`, else the last of `name` at all. `None` when the text
-/// has none.
+/// The position where `name` is assigned: the last assignment of `name[index]`, otherwise the last one of
+/// `name`. `None` if there is none.
 pub fn locate(text: &str, name: &str, index: Option<usize>) -> Option<Location> {
     let mut exact = None;
     let mut any = None;
@@ -63,7 +65,7 @@ pub fn locate(text: &str, name: &str, index: Option<usize>) -> Option<Location> 
     Some(location(number, line, start))
 }
 
-/// The place of the bytes `start..end`, to the end of the first line at most.
+/// The position of the bytes `start..end`, at most to the end of the first line.
 pub(crate) fn location_of(text: &str, start: usize, end: usize) -> Location {
     let before = text.get(..start).unwrap_or_default();
     let number = u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX).saturating_add(1);
@@ -90,7 +92,7 @@ fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
     text.lines().zip(1u32..).map(|(line, number)| (number, line.trim_end_matches('\r')))
 }
 
-/// The assignments in a line: at its beginning, or behind a blank or one of `;&|(`.
+/// The assignments in a line: at its beginning, or after a blank or one of `;&|(`.
 fn assignments(line: &str) -> impl Iterator<Item = Found<'_>> {
     let comment = line.trim_start().starts_with('#');
     let starts =
@@ -115,8 +117,8 @@ fn assignment_at(line: &str, start: usize) -> Option<Found<'_>> {
     Some(Found { name, subscript, whole: value.starts_with('('), start })
 }
 
-/// Assignments to names that begin with CONFINE but are none of the directives that do. What a build may do must not
-/// depend on a word that nobody reads.
+/// Finds assignments to names that begin with CONFINE but are not directives. The permissions of a build must
+/// not depend on a word that is ignored.
 pub fn unknown_confinement(text: &str) -> Vec<Suspicion> {
     let mut out = Vec::new();
     for (number, line) in lines(text) {
@@ -125,7 +127,7 @@ pub fn unknown_confinement(text: &str) -> Vec<Suspicion> {
         if !found.name.starts_with("CONFINE") || CONFINE.contains(&found.name) {
             continue;
         }
-        let message = format!("{} is not known, so it would allow or forbid nothing", found.name);
+        let message = format!("{} is not a directive, so it would have no effect", found.name);
         let help = CONFINE.join(", ");
         out.push(Suspicion {
             problem: Problem::error(Code::Confine, found.name, None, message, help).strict(),
@@ -135,11 +137,11 @@ pub fn unknown_confinement(text: &str) -> Vec<Suspicion> {
     out
 }
 
-/// Upper-case names in a dkms.conf that are no directive but one or two letters away from one, and that the file never
-/// reads (then they are somebody's own variables).
+/// Finds upper-case names in a dkms.conf that are one or two letters away from a directive and that the file
+/// never reads (otherwise they are the file's own variables).
 pub fn suspicious(text: &str) -> Vec<Suspicion> {
     let mut out = Vec::new();
-    // Each name once, and not endlessly many: a name costs a search through the file.
+    // Each name only once, and a limited number, because each costs a search through the file.
     let mut seen = BTreeSet::new();
     for (number, line) in lines(text) {
         let indent = line.len() - line.trim_start().len();
@@ -181,12 +183,12 @@ fn is_read(text: &str, name: &str) -> bool {
     })
 }
 
-/// The directive of a dkms.conf that a name is a misspelling of.
+/// The directive of a dkms.conf of which a name is a misspelling.
 pub(crate) fn closest(name: &str) -> Option<&'static str> {
     closest_in(Dialect::Module, name)
 }
 
-/// The directive that a name is a misspelling of: a third of its letters may differ, two at most.
+/// The directive of which a name is a misspelling: at most a third of its letters differ, and at most two.
 pub(crate) fn closest_in(dialect: Dialect, name: &str) -> Option<&'static str> {
     if dialect.find(name).is_some() || name.len() > 40 {
         return None;
@@ -197,7 +199,7 @@ pub(crate) fn closest_in(dialect: Dialect, name: &str) -> Option<&'static str> {
     near.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, name)| name)
 }
 
-/// Letters to insert, remove or replace to get from one to the other (Levenshtein).
+/// The number of letters to insert, remove or replace to change one word to the other (Levenshtein).
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! A package's directives with types, and what is wrong with them.
+//! A package's directives with types, and their problems.
 //!
-//! The rules are those of dkms 3.4 (`read_conf`, `read_conf_strict`): what those refuse is an [`Severity::Error`], and
-//! `strict_only` where only add, build and install refuse it.
+//! The rules are those of dkms 3.4 (`read_conf`, `read_conf_strict`). What it refuses is an
+//! [`Severity::Error`], with `strict_only` if only add, build and install refuse it.
 
 mod check;
 mod read;
@@ -13,19 +13,19 @@ pub use select::{BadRegex, KernelFacts};
 
 use std::collections::BTreeMap;
 
-/// Values of one array directive by index; empty ones are left out.
+/// The values of an array directive by index; empty ones are left out.
 pub type Entries = BTreeMap<usize, String>;
 
 /// A package's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModuleConf {
-    /// PACKAGE_NAME; empty when missing (a problem then).
+    /// PACKAGE_NAME; empty if missing (which is a problem).
     pub package_name: String,
-    /// PACKAGE_VERSION; empty when missing (a problem then).
+    /// PACKAGE_VERSION; empty if missing (which is a problem).
     pub package_version: String,
-    /// One entry per module, index 0 to the highest index of the four name and location arrays.
+    /// One entry per module, from index 0 to the highest index of the four name and location arrays.
     pub modules: Vec<ModuleEntry>,
-    /// The packages of BUILD_DEPENDS, one each, in order.
+    /// The packages of BUILD_DEPENDS, in order.
     pub build_depends: Vec<String>,
     /// BUILD_DEPENDS_REBUILD.
     pub build_depends_rebuild: bool,
@@ -61,29 +61,30 @@ pub struct ModuleConf {
     pub confine: Confine,
 }
 
-/// What the administrator allows the builds of a package. Only the files in `/etc/dkms` count.
+/// The permissions that the administrator gives to the builds of a package. Only the files in `/etc/dkms` are
+/// used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confine {
-    /// CONFINE=off: they are not confined.
+    /// CONFINE=off: the builds are not confined.
     pub off: bool,
-    /// CONFINE_NETWORK=yes: they may use the network.
+    /// CONFINE_NETWORK=yes: the builds may use the network.
     pub network: bool,
-    /// CONFINE_WRITE: absolute paths that they may write besides their build directory.
+    /// CONFINE_WRITE: absolute paths that the builds may write to, besides their build directory.
     pub write: Vec<String>,
 }
 
-/// The five tables of BUILD_EXCLUSIVE. Index 0 is for the whole package, and for module 0.
+/// The five tables of BUILD_EXCLUSIVE. Index 0 applies to the whole package and to module 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exclusive {
     /// BUILD_EXCLUSIVE_KERNEL: regular expressions.
     pub kernel: Entries,
     /// BUILD_EXCLUSIVE_KERNEL_MIN: versions.
     pub kernel_min: Entries,
-    /// BUILD_EXCLUSIVE_KERNEL_MAX: versions; OBSOLETE_BY is in here at 0 when nothing else is.
+    /// BUILD_EXCLUSIVE_KERNEL_MAX: versions. OBSOLETE_BY is the value at 0 if it is not set otherwise.
     pub kernel_max: Entries,
     /// BUILD_EXCLUSIVE_ARCH: regular expressions.
     pub arch: Entries,
-    /// BUILD_EXCLUSIVE_CONFIG: options separated by blanks, `!` in front for "must not be set".
+    /// BUILD_EXCLUSIVE_CONFIG: options separated by blanks; `!` before an option means "must not be set".
     pub config: Entries,
 }
 
@@ -94,7 +95,7 @@ pub struct ModuleEntry {
     pub index: usize,
     /// BUILT_MODULE_NAME, without `.ko`.
     pub built_name: String,
-    /// BUILT_MODULE_LOCATION: "" or ending in '/'.
+    /// BUILT_MODULE_LOCATION: "" or with a trailing '/'.
     pub built_location: String,
     /// DEST_MODULE_NAME, without `.ko`.
     pub dest_name: String,

@@ -1,4 +1,4 @@
-//! Commands: assignments, `if`, `case`, `[[ ]]`, `&&` and `||`. Whatever else bash has stops the reading.
+//! Commands: assignments, `if`, `case`, `[[ ]]`, `&&` and `||`. Everything else stops the parser.
 
 use crate::ast::{
     Assignment, Case, Chain, Command, Comparison, Condition, Connector, Element, If, List, Part, Pipeline,
@@ -7,7 +7,7 @@ use crate::ast::{
 use crate::bash::is_name;
 use crate::lexer::{Lexer, Parsed, Place, Stop, stop};
 
-/// Words that are no commands, and what they begin.
+/// Words that are not commands, and the construct that they begin.
 const DECLINED_WORDS: [(&str, &str); 16] = [
     ("for", "loop"),
     ("while", "loop"),
@@ -27,10 +27,10 @@ const DECLINED_WORDS: [(&str, &str); 16] = [
     ("esac", "stray 'esac'"),
 ];
 
-/// Reads a whole file.
+/// Parses a whole file.
 pub(crate) fn parse(text: &str) -> Parsed<List> {
     for (at, c) in text.char_indices() {
-        // bash itself treats some of these specially.
+        // bash treats some of these specially.
         if c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r') {
             return stop(at, "control character");
         }
@@ -39,11 +39,11 @@ pub(crate) fn parse(text: &str) -> Parsed<List> {
     let list = parser.list(&[])?;
     match parser.lexer.peek() {
         None => Ok(list),
-        Some(_) => stop(parser.lexer.pos(), "sign that ends no command"),
+        Some(_) => stop(parser.lexer.pos(), "unexpected operator"),
     }
 }
 
-/// Whether the text is in the language at all.
+/// Checks whether the text is in the supported language.
 ///
 /// # Errors
 /// The first construct that is not.
@@ -56,7 +56,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Commands up to one of the `ends` (which stays unread), `;;` or the end of the text.
+    /// Parses commands up to one of the `ends` (which is not consumed), `;;` or the end of the text.
     fn list(&mut self, ends: &[&str]) -> Parsed<List> {
         let mut list = List::new();
         loop {
@@ -76,12 +76,12 @@ impl Parser<'_> {
                 }
                 Some('&') => return stop(self.lexer.pos(), "background command"),
                 Some('|') => return stop(self.lexer.pos(), "pipe"),
-                Some(_) => return stop(self.lexer.pos(), "sign that ends no command"),
+                Some(_) => return stop(self.lexer.pos(), "unexpected operator"),
             }
         }
     }
 
-    /// The bare word that comes next, without reading it; "" if it is quoted or has an expansion in it.
+    /// The next bare word, without consuming it; "" if it is quoted or contains an expansion.
     fn peek_bare(&self) -> &str {
         let rest = self.lexer.rest();
         let end = rest.find([' ', '\t', '\n', ';', '&', '|', '(', ')', '<', '>']).unwrap_or(rest.len());
@@ -89,7 +89,7 @@ impl Parser<'_> {
         if word.contains(['\'', '"', '\\', '$', '`']) { "" } else { word }
     }
 
-    /// Takes the reserved word if it comes next.
+    /// Consumes the reserved word if it comes next.
     fn eat_word(&mut self, word: &str) -> bool {
         self.peek_bare() == word && self.lexer.eat(word)
     }
@@ -164,7 +164,7 @@ impl Parser<'_> {
         Ok(If { branches, otherwise })
     }
 
-    /// A list that may not be empty.
+    /// A list that must not be empty.
     fn filled_list(&mut self, ends: &[&str]) -> Parsed<List> {
         let list = self.list(ends)?;
         if list.is_empty() { stop(self.lexer.pos(), "empty command list") } else { Ok(list) }
@@ -193,7 +193,7 @@ impl Parser<'_> {
                 }
             }
             if !self.lexer.eat(")") {
-                return stop(self.lexer.pos(), "missing ')' behind a pattern");
+                return stop(self.lexer.pos(), "missing ')' after a pattern");
             }
             arms.push((patterns, self.list(&["esac"])?));
             if self.lexer.rest().starts_with(";;&") {
@@ -234,7 +234,7 @@ impl Parser<'_> {
         Ok(simple)
     }
 
-    /// `NAME=`, `NAME+=`, `NAME[i]=`, `NAME[i]+=` and the value, if that comes next.
+    /// Parses `NAME=`, `NAME+=`, `NAME[i]=` or `NAME[i]+=` and the value, if one comes next.
     fn assignment(&mut self) -> Parsed<Option<Assignment>> {
         let at = self.lexer.pos();
         let name = self.lexer.take_name().to_owned();
@@ -263,7 +263,7 @@ impl Parser<'_> {
         Ok(Some(Assignment { at, name, subscript, append, value }))
     }
 
-    /// `( … )` behind `NAME=`, and what may follow it.
+    /// Parses `( … )` after `NAME=`, and what may follow it.
     fn array(&mut self) -> Parsed<Vec<Element>> {
         self.lexer.bump();
         let mut elements = Vec::new();
@@ -276,7 +276,7 @@ impl Parser<'_> {
         }
         match self.lexer.peek() {
             None | Some(' ' | '\t' | '\n' | ';' | '&' | '|') => Ok(elements),
-            Some(_) => stop(self.lexer.pos(), "text behind an array"),
+            Some(_) => stop(self.lexer.pos(), "text after an array"),
         }
     }
 
@@ -286,17 +286,17 @@ impl Parser<'_> {
         if self.lexer.eat("[") {
             subscript = Some(self.lexer.subscript()?);
             if !self.lexer.eat("=") {
-                return stop(at, "array element of this form");
+                return stop(at, "unsupported array element");
             }
         }
         let word = self.lexer.word(Place::Inside)?;
-        // Braces make several elements of it, even behind a subscript.
+        // Braces expand to several elements, even after a subscript.
         if word.parts.iter().any(|part| matches!(part, Part::Bare(text) if text.contains('{'))) {
             return stop(at, "brace expansion");
         }
         no_tilde(&word)?;
         if word.parts.is_empty() && subscript.is_none() {
-            return stop(self.lexer.pos(), "sign inside an array");
+            return stop(self.lexer.pos(), "operator inside an array");
         }
         Ok(Element { at, subscript, word })
     }
@@ -365,7 +365,7 @@ impl Parser<'_> {
         let at = self.lexer.pos();
         let operator = self.peek_bare().to_owned();
         if operator.is_empty() || !self.lexer.eat(&operator) {
-            return stop(at, "comparison of this form");
+            return stop(at, "unsupported comparison");
         }
         Ok(match operator.as_str() {
             "=~" => {
@@ -376,7 +376,7 @@ impl Parser<'_> {
             "!=" => Condition::Not(Box::new(Condition::Like(left, self.operand()?))),
             other => match Comparison::named(other) {
                 Some(comparison) => Condition::Number(left, comparison, self.operand()?),
-                None => return stop(at, "comparison of this form"),
+                None => return stop(at, "unsupported comparison"),
             },
         })
     }
@@ -393,7 +393,7 @@ impl Parser<'_> {
     }
 }
 
-/// A tilde at the beginning of a path becomes somebody's home directory.
+/// A tilde at the beginning of a path expands to a home directory.
 pub(crate) fn no_tilde(word: &Word) -> Parsed<()> {
     for part in &word.parts {
         if let Part::Bare(text) = part {
@@ -405,7 +405,7 @@ pub(crate) fn no_tilde(word: &Word) -> Parsed<()> {
     Ok(())
 }
 
-/// `NAME` or `NAME=value` as an argument of `export`.
+/// Parses `NAME` or `NAME=value` as an argument of `export`.
 pub(crate) fn split_assignment(word: &Word) -> Parsed<Option<(String, Option<Word>)>> {
     no_tilde(word)?;
     let Some((Part::Bare(first), rest)) = word.parts.split_first() else { return Ok(None) };
@@ -459,21 +459,21 @@ mod tests {
             ("a | b", 2, "pipe"),
             ("a &", 2, "background command"),
             ("a > b", 2, "redirection"),
-            ("A='x", 2, "quote without an end"),
-            ("A=\"x", 2, "quote without an end"),
+            ("A='x", 2, "unterminated quote"),
+            ("A=\"x", 2, "unterminated quote"),
             ("A=~/x", 2, "tilde expansion"),
             ("A=x:~", 2, "tilde expansion"),
             ("A=$1", 2, "special parameter"),
             ("A=${!b}", 2, "indirect expansion"),
-            ("A=${b:=c}", 2, "parameter expansion of this form"),
-            ("A=${b:-'c'}", 7, "quote or sign inside a parameter expansion"),
+            ("A=${b:=c}", 2, "unsupported parameter expansion"),
+            ("A=${b:-'c'}", 7, "quote or special character inside a parameter expansion"),
             ("A=$'x'", 2, "ANSI-C or translated quotes"),
             ("if x; then\r\n:\r\nfi\r\n", 19, "missing 'then'"),
             ("if x; fi", 6, "stray 'fi'"),
-            ("a;;b", 1, "sign that ends no command"),
+            ("a;;b", 1, "unexpected operator"),
             ("; a", 0, "missing command"),
             ("A=(a (b))", 5, "parenthesis"),
-            ("A[x y]=1", 3, "subscript that is no number or name"),
+            ("A[x y]=1", 3, "subscript that is not a number or name"),
             ("a\u{1}", 1, "control character"),
             ("[[ -f x ]]", 3, "test -f"),
         ] {

@@ -1,7 +1,7 @@
-//! Characters that must not reach a terminal or a name as they are.
+//! Characters that must be escaped on a terminal and are not allowed in names.
 
-/// Whether a character controls a terminal, or changes how the text around it reads: C0, DEL and C1; the marks that set the
-/// direction of text; the separators of lines and paragraphs.
+/// Whether a character controls a terminal or changes how the surrounding text is displayed: C0, DEL and C1;
+/// marks for the direction of text; line and paragraph separators.
 #[must_use]
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()

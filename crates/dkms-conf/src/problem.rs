@@ -1,32 +1,33 @@
-//! What is wrong with a configuration, in a form that a program can place and word.
+//! Problems of a configuration, with position and text.
 
 use crate::code::Code;
 
-/// How bad.
+/// The severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Worth a look; work goes on.
+    /// The file can be used.
     Warning,
     /// The file cannot be used.
     Error,
 }
 
-/// One thing that is wrong with a configuration.
+/// A problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What kind of problem it is.
+    /// Its kind.
     pub code: Code,
     /// Error or warning.
     pub severity: Severity,
-    /// Only add, build and install care; uninstall and remove go on, so that a bad package can be got rid of.
+    /// Whether only add, build and install refuse the file. uninstall and remove continue, so that a bad
+    /// package can be removed.
     pub strict_only: bool,
     /// The directive.
     pub directive: String,
-    /// Its index, where the problem is about one entry.
+    /// Its index, if the problem concerns one entry.
     pub index: Option<usize>,
-    /// What is wrong, in a sentence without a full stop.
+    /// The problem, in a sentence without a full stop.
     pub message: String,
-    /// What to write instead.
+    /// The correction.
     pub help: String,
 }
 
@@ -49,7 +50,7 @@ impl Problem {
         }
     }
 
-    /// A setting of framework.conf that cannot be used on this machine.
+    /// A setting of framework.conf that this machine does not support.
     pub fn setting(name: &str, message: String, help: &str) -> Self {
         Self::error(Code::Setting, name, None, message, help)
     }

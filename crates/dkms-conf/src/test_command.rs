@@ -1,8 +1,8 @@
-//! `[ … ]` and `test`, by the number of their arguments, as POSIX has it.
+//! `[ … ]` and `test`, by the number of their arguments, as in POSIX.
 
 use crate::ast::Comparison;
 
-/// The outcome for the expanded arguments, without the closing bracket. `None`: a form that is not supported.
+/// The result for the expanded arguments, without the closing bracket. `None` if the form is not supported.
 pub(crate) fn test(arguments: &[String]) -> Option<bool> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *arguments {
@@ -37,7 +37,7 @@ fn binary(left: &str, operator: &str, right: &str) -> Option<bool> {
     }
 }
 
-/// A decimal number that every shell reads alike.
+/// A decimal number that every shell reads in the same way.
 pub(crate) fn number(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let plain = digits == "0" || !digits.starts_with('0');

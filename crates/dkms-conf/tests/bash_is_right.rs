@@ -1,7 +1,7 @@
-//! What the native evaluator accepts comes out as real bash has it; and the product's bash program agrees with one
-//! written only for the tests.
+//! Compares the native evaluator with real bash, and the product's bash program with one written only for the
+//! tests.
 //!
-//! `DKMS_PROPTEST_CASES` sets how many generated files are tried (400 without it).
+//! `DKMS_PROPTEST_CASES` sets the number of generated files (default 400).
 
 #![allow(clippy::print_stderr, reason = "tests say what they skipped and counted")]
 
@@ -287,7 +287,7 @@ fn statement(c: &mut Choices<'_>) -> String {
 
 fn file(numbers: &[u16]) -> String {
     let mut c = Choices { numbers: numbers.iter(), depth: 0 };
-    // What the generator likes to refer to is mostly there.
+    // Most of the variables that the generator refers to exist.
     let mut out = String::new();
     if c.chance(70) {
         out += "x=1\narr=(p 'q  r' [5]=s)\nKV=${kernelver%%-*}\ni=3\n";
@@ -348,7 +348,7 @@ fn runner() -> TestRunner {
     })
 }
 
-/// Only the reason: the shrunk numbers behind a file tell nothing.
+/// Prints only the reason, because the shrunk numbers of a file are meaningless.
 fn report<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
     match result {
         Ok(()) => {}
@@ -359,7 +359,7 @@ fn report<T: std::fmt::Debug>(result: Result<(), TestError<T>>) {
 
 #[test]
 fn generated_files() {
-    // Nothing is found on this path: the generator makes up commands.
+    // This path is empty, because the generator invents commands.
     let Some(bash) = Bash::new("/nonexistent") else { return };
     let native = Cell::new(0);
     let numbers = proptest::collection::vec(any::<u16>(), 0..60);

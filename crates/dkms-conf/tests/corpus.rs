@@ -1,6 +1,6 @@
-//! Every dkms.conf of a collection of real packages, natively and by bash.
+//! Evaluates every dkms.conf of a collection of real packages, natively and by bash.
 //!
-//! `DKMS_CORPUS` names the collection's directory; it is searched to the bottom.
+//! `DKMS_CORPUS` is the collection's directory; it is searched recursively.
 
 #![allow(clippy::print_stderr, reason = "tests say what they skipped and counted")]
 

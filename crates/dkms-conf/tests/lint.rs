@@ -1,5 +1,5 @@
-//! The linter: each kind of finding on a text that has it and on one that has it not; what `--fix` does to a text and
-//! what it leaves alone; every dkms.conf of real packages.
+//! The linter: each kind of finding on a text that has it and on one that has it not; what `--fix` does to a
+//! text and what it leaves alone; every dkms.conf of real packages.
 
 #![allow(clippy::print_stderr, clippy::indexing_slicing, reason = "tests say what they skipped and counted")]
 
@@ -217,8 +217,9 @@ const PIECES: [&str; 36] = [
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The mended text comes to the same in every directive that was not mended, unless [`differing`] says so, and
-    /// then only for the one reason there is: a value whose quotes reach into what dkms writes behind it.
+    /// The mended text comes to the same in every directive that was not mended, unless [`differing`] says
+    /// so, and then only for the one reason there is: a value whose quotes reach into what dkms writes behind
+    /// it.
     #[test]
     fn a_mend_changes_one_directive(chosen in proptest::collection::vec(0..PIECES.len(), 0..14)) {
         let text: String = chosen.iter().map(|&i| format!("{}\n", PIECES[i])).collect();

@@ -1,4 +1,4 @@
-//! Files written in the manner of well-known packages, natively and by bash.
+//! Evaluates files in the style of well-known packages, natively and by bash.
 
 #![allow(clippy::print_stderr, reason = "tests say what they skipped and counted")]
 
@@ -8,7 +8,7 @@ use common::{Bash, state};
 use dkms_conf::{Dialect, evaluate};
 use std::path::Path;
 
-/// These use a shell for more than values.
+/// These need a shell for more than values.
 const FOR_BASH: [&str; 8] = [
     "filesystem-like",
     "tracer-like",

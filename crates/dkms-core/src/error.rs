@@ -25,6 +25,8 @@ pub enum Error {
     TreeNotWritable(IoError),
     #[error("{action} needs a module and its version")]
     ModuleNotNamed { action: String },
+    #[error("{action} needs a version: {name} has {}", .versions.join(", "))]
+    VersionNotNamed { action: String, name: String, versions: Vec<String> },
     #[error("{0}")]
     KernelArchPairing(String),
     #[error("{0}")]
@@ -260,6 +262,9 @@ impl Error {
                 format!("   or: dkms {action} -m MODULE -v VERSION"),
                 "'dkms status' lists what is there".into(),
             ],
+            Self::VersionNotNamed { action, name, versions } => {
+                versions.iter().map(|version| format!("dkms {action} {name}/{version}")).collect()
+            }
             Self::SourceMissing(p) => vec![format!(
                 "unpack the module's source to {}, or name its directory: dkms add DIRECTORY",
                 p.display()

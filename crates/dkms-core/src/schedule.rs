@@ -80,7 +80,7 @@ pub enum Telling {
 pub fn run(s: &Session<'_>, work: &Work, code: &dyn Fn(&Error) -> u8, telling: Telling) -> Results {
     let workshop = Workshop::new(s, work);
     let making = || work.tasks.iter().filter(|t| t.make.is_some());
-    crate::signing::pin::ask_before(s, making().map(|t| &t.build.kernel));
+    crate::signing::ask::ask_before(s, making().map(|t| &t.build.kernel));
     let queue: Vec<Queued> =
         making().map(|t| Queued { build: t.build.clone(), expected: t.expected }).collect();
     if queue.len() > 1 {

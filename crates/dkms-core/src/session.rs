@@ -1,7 +1,7 @@
 //! What every action needs to know: where the trees are, what machine this is, what was asked for, and whom to tell.
 
+use crate::distro::Distribution;
 use crate::event::{Event, Sink};
-use crate::kernel::distro::Distribution;
 use crate::secret::Secrets;
 use crate::tree::layout::Layout;
 use dkms_conf::framework_conf::FrameworkConf;

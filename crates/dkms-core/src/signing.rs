@@ -4,8 +4,9 @@
 //! own `sign-file`. If framework.conf names a `sign_file`, that is called for every kind of key: it may ask a service, or
 //! fetch a pass phrase.
 
+pub(crate) mod ask;
 mod pair;
-pub(crate) mod pin;
+mod pin;
 
 pub use pair::{KeyPair, ensure, key_pair};
 pub(crate) use pair::{ensure_staged, reach};

@@ -1,4 +1,4 @@
-//! The error of a file operation: what was tried, on which path, why it failed, and a way out where there is one.
+//! The error of a file operation: what was tried, on which path, why it failed, and a remedy if there is one.
 
 use std::path::{Path, PathBuf};
 
@@ -7,27 +7,27 @@ pub type Result<T> = std::result::Result<T, IoError>;
 
 /// A file operation that failed.
 ///
-/// Displays as `cannot OP PATH: reason`, followed by a hint when the reason has a well-known remedy.
+/// Displays as `cannot OP PATH: reason`, followed by a hint if the reason has a well-known remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {op} {}: {}{}{}", .path.display(), reason(.source), amount(.room), hint(.source))]
 pub struct IoError {
-    /// What was tried, as a verb: `"read"`, `"rename"`.
+    /// The operation as a verb: `"read"`, `"rename"`.
     pub op: &'static str,
-    /// The path it was tried on.
+    /// The path of the operation.
     pub path: PathBuf,
-    /// What the system answered.
+    /// The error of the system.
     pub source: std::io::Error,
-    /// Where room was lacking: bytes that were needed, and bytes that were free.
+    /// If space was missing: the number of bytes needed, and the number of free bytes.
     pub room: Option<(u64, u64)>,
 }
 
 impl IoError {
-    /// Puts the operation and the path to what the system answered.
+    /// Combines the system's error with the operation and the path.
     pub fn new(op: &'static str, path: impl AsRef<Path>, source: impl Into<std::io::Error>) -> Self {
         IoError { op, path: path.as_ref().to_owned(), source: source.into(), room: None }
     }
 
-    /// Adds how many bytes were needed, if it was room that was lacking.
+    /// Adds the number of bytes that were needed, if the error is missing space.
     #[must_use]
     pub fn needing(mut self, bytes: u64) -> Self {
         if self.is_no_space() {
@@ -37,34 +37,34 @@ impl IoError {
         self
     }
 
-    /// The error number (`ENOENT` ...), if the system gave one.
+    /// The error number (`ENOENT` ...), if there is one.
     pub fn errno(&self) -> Option<i32> {
         self.source.raw_os_error()
     }
 
-    /// The file or a directory of its path does not exist.
+    /// Whether the file or a directory of its path does not exist.
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == std::io::ErrorKind::NotFound
     }
 
-    /// The file does not exist, or something above it is no directory.
+    /// Whether the file does not exist, or one of its parents is not a directory.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self.errno(), Some(libc::ENOENT | libc::ENOTDIR))
     }
 
-    /// The disk or the quota is full.
+    /// Whether the disk or the quota is full.
     pub fn is_no_space(&self) -> bool {
         matches!(self.errno(), Some(libc::ENOSPC | libc::EDQUOT))
     }
 }
 
-/// Bytes an unprivileged user can still write on the file system of `path`.
+/// The number of bytes that an unprivileged user can still write on the file system of `path`.
 pub(crate) fn free_space(path: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(path).map_err(|e| IoError::new("examine the file system of", path, e))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// The system's words without Rust's " (os error N)".
+/// The text of the system's error without Rust's " (os error N)".
 fn reason(source: &std::io::Error) -> String {
     let text = source.to_string();
     match text.rfind(" (os error ") {
@@ -74,19 +74,19 @@ fn reason(source: &std::io::Error) -> String {
 }
 
 fn amount(room: &Option<(u64, u64)>) -> String {
-    room.map_or_else(String::new, |(need, free)| format!(": {need} bytes are needed, {free} are free there"))
+    room.map_or_else(String::new, |(need, free)| format!(": {need} bytes are needed, {free} are free"))
 }
 
 fn hint(source: &std::io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::ENOSPC) => " (free some space or inodes on that file system and try again)",
-        Some(libc::EDQUOT) => " (the disk quota is used up: free some space or have it raised)",
+        Some(libc::EDQUOT) => " (the disk quota is exceeded: free some space or raise the quota)",
         Some(libc::EROFS) => " (the file system is mounted read-only: remount it read-write)",
         Some(libc::EACCES | libc::EPERM) if crate::sys::effective_uid() != 0 => {
-            " (this needs more rights: try again as root)"
+            " (more privileges are needed: try again as root)"
         }
         Some(libc::EACCES | libc::EPERM) => {
-            " (denied to root as well: check attributes with lsattr, mount options and security modules)"
+            " (denied even to root: check attributes with lsattr, mount options and security modules)"
         }
         _ => "",
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn says_operation_path_reason_and_remedy() {
+    fn displays_operation_path_reason_and_remedy() {
         assert_eq!(error(libc::ENOENT).to_string(), "cannot write /x/y: No such file or directory");
         for (number, word) in [
             (libc::ENOSPC, "free some space"),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn how_much_room_is_said_when_it_is_room_that_lacks() {
+    fn displays_the_missing_space() {
         assert!(error(libc::ENOSPC).needing(4711).to_string().contains(": 4711 bytes are needed, "));
         assert!(!error(libc::EROFS).needing(4711).to_string().contains("4711"));
     }

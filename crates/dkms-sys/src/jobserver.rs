@@ -1,14 +1,17 @@
-//! One GNU jobserver for all makes of a command, so that they run as many compilers together as one make would.
+//! One GNU jobserver for all makes of a command, so that together they run as many compilers as one make
+//! would.
 //!
-//! The protocol (GNU make manual, "Sharing Job Slots with GNU make"): a pipe holds one byte for every job that may still
-//! be started; who starts one takes a byte and puts it back when the job ended. A make that was started under a jobserver
-//! has one job for free, which its parent paid for. So the pool holds as many bytes as there are slots, one of ours ([`Slots`]) is
-//! taken before a make is started, and what the make runs beyond one job comes out of the same pipe.
+//! The protocol is described in the GNU make manual, "Sharing Job Slots with GNU make": a pipe contains one
+//! byte for every job that may be started. To start a job, a process takes a byte; when the job ends, it puts
+//! the byte back. Every make under a jobserver has one job for free, because its parent has taken a byte for
+//! it. So the pool contains as many bytes as there are slots, we take one ([`Slots`]) before we start a make,
+//! and for additional jobs make reads the same pipe.
 //!
-//! The pipe is handed over as two descriptors, the form that every make since 3.78 reads; named pipes came with 4.4.
+//! The pipe is passed as two descriptors, which every make since 3.78 supports; named pipes need 4.4.
 //!
-//! A make that was killed does not put back what it had taken. While others run nobody can tell how much that was; so
-//! the pool is counted anew whenever no slot is in use, and a slot is never waited for without that.
+//! A killed make does not put back its bytes, and while other makes run, the number of missing bytes is
+//! unknown. So the pool is refilled whenever no slot is in use, and waiting for a slot always includes this
+//! check.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -21,41 +24,41 @@ use rustix::pipe::PipeFlags;
 
 use crate::signal;
 
-/// The byte that stands for a job.
+/// The byte that represents a job.
 const TOKEN: u8 = b'+';
-/// More slots than a pipe is sure to hold.
+/// The maximum number of slots. A pipe can certainly hold that many bytes.
 const MOST: u32 = 4096;
 
-/// A pool of job slots that makes share.
+/// A pool of job slots that several makes share.
 #[derive(Debug)]
 pub struct Jobserver {
     read: Arc<OwnedFd>,
     write: Arc<OwnedFd>,
-    /// The same pipe, opened again so that reading it does not wait: the flag is not the makes' business.
+    /// The same pipe, opened again so that reading it does not block. The flag must not affect the makes.
     taker: File,
     slots: u32,
-    /// Slots in use by us.
+    /// The number of slots that we use.
     held: Mutex<u32>,
-    /// Held by who wants all slots, so that two of those do not wait for each other's halves.
+    /// Held while waiting for all slots, so that two threads doing this cannot deadlock.
     alone: Mutex<()>,
 }
 
-/// Slots that are taken; given back when dropped.
+/// Slots in use; dropping this value returns them.
 #[derive(Debug)]
 pub struct Slots<'a> {
     pool: &'a Jobserver,
     count: u32,
 }
 
-/// Somebody asked dkms to stop while a slot was waited for: the signal.
+/// A signal asked dkms to stop while it waited for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interrupted(pub i32);
 
 impl Jobserver {
-    /// A pool of `slots` (at least 1, at most 4096).
+    /// Creates a pool of `slots` (at least 1, at most 4096).
     ///
     /// # Errors
-    /// When no pipe can be had, or `/proc` is not there to open it again.
+    /// No pipe can be created, or `/proc` is missing, so that it cannot be opened again.
     pub fn new(slots: u32) -> std::io::Result<Self> {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let taker = OpenOptions::new()
@@ -72,7 +75,7 @@ impl Jobserver {
         })
     }
 
-    /// How many jobs may run at the same time.
+    /// The number of jobs that may run at the same time.
     pub fn slots(&self) -> u32 {
         self.slots
     }
@@ -87,7 +90,7 @@ impl Jobserver {
         Ok(taken)
     }
 
-    /// Waits for all slots: for a make that runs as many jobs as it likes.
+    /// Waits for all slots, for a make whose number of jobs cannot be controlled.
     ///
     /// # Errors
     /// [`Interrupted`].
@@ -100,14 +103,14 @@ impl Jobserver {
         Ok(taken)
     }
 
-    /// What MAKEFLAGS has to say to a make that is to use this pool. Both spellings of the option: makes before 4.2 know
-    /// the one, later ones the other.
+    /// The MAKEFLAGS for a make that uses this pool. Both spellings of the option are needed: one for makes
+    /// before 4.2, the other for later ones.
     pub fn makeflags(&self) -> String {
         let pipe = format!("{},{}", self.read.as_raw_fd(), self.write.as_raw_fd());
         format!(" -j{} --jobserver-fds={pipe} --jobserver-auth={pipe}", self.slots)
     }
 
-    /// The descriptors that [`Jobserver::makeflags`] names, for [`crate::process::Command::pass_fd`].
+    /// The descriptors in [`Jobserver::makeflags`], for [`crate::process::Command::pass_fd`].
     pub fn descriptors(&self) -> [Arc<OwnedFd>; 2] {
         [self.read.clone(), self.write.clone()]
     }
@@ -127,7 +130,7 @@ impl Jobserver {
         got
     }
 
-    /// Nobody uses the pool: whatever is in the pipe, from now on it is one byte for each slot.
+    /// No slot is in use: refill the pipe with one byte per slot.
     fn refill(&self) {
         let mut rest = [0u8; 512];
         while matches!((&self.taker).read(&mut rest), Ok(n) if n > 0) {}
@@ -136,7 +139,7 @@ impl Jobserver {
 
     fn put(&self, count: u32) {
         let tokens = vec![TOKEN; count as usize];
-        // The pipe holds more than that, and we hold its other end: this neither waits nor fails.
+        // The pipe has room for more bytes and we hold its read end, so this neither blocks nor fails.
         let _ = rustix::io::write(&self.write, &tokens);
     }
 }
@@ -154,7 +157,7 @@ impl Slots<'_> {
             let mut fds = vec![PollFd::new(&self.pool.taker, PollFlags::IN)];
             let wake = signal::wake_fd();
             fds.extend(wake.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-            // Not for ever: that the last slot came back is no byte when its make was killed.
+            // Wait with a timeout: if the last make was killed, no byte arrives when its slot becomes free.
             let limit = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
             let _ = rustix::event::poll(&mut fds, Some(&limit));
         }

@@ -8,7 +8,8 @@ const KEYCTL_READ: libc::c_long = 11;
 /// `KEYCTL_JOIN_SESSION_KEYRING` of linux/keyctl.h.
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
 
-/// Leaves the session keyring for a new, empty one without a name. Allocates nothing: it is called between fork and exec.
+/// Replaces the session keyring with a new, empty, unnamed one. Does not allocate, because it is called
+/// between fork and exec.
 ///
 /// # Errors
 /// ENOSYS or EPERM in a kernel or a container without keyrings.
@@ -20,21 +21,21 @@ pub(crate) fn join_session_keyring() -> io::Result<()> {
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The serial numbers of the keys and keyrings that a keyring of the kernel holds.
+/// The serial numbers of the keys and keyrings in a keyring of the kernel.
 ///
-/// `serial` is the keyring's own number, the first column of `/proc/keys`.
+/// `serial` is the number of the keyring, the first column of `/proc/keys`.
 ///
 /// # Errors
-/// What the kernel answers: EACCES for who may not read it, ENOKEY when it is gone, ENOSYS in a kernel or a container
-/// without keyrings.
+/// The kernel's error: EACCES if the caller may not read it, ENOKEY if it no longer exists, ENOSYS in a
+/// kernel or a container without keyrings.
 pub fn read_keyring(serial: i32) -> io::Result<Vec<i32>> {
-    // Keyrings grow: ask again with the size it told, a few times.
+    // A keyring may grow, so retry a few times with the size that the kernel returned.
     let mut room = 64usize;
     for _ in 0..8 {
         let mut keys = vec![0i32; room];
         let bytes = room * size_of::<i32>();
-        // SAFETY: the buffer is `bytes` long and outlives the call; the kernel writes at most that many bytes of whole
-        // serial numbers.
+        // SAFETY: the buffer is `bytes` long and outlives the call; the kernel writes at most that many bytes
+        // of whole serial numbers.
         let told = unsafe {
             libc::syscall(libc::SYS_keyctl, KEYCTL_READ, libc::c_long::from(serial), keys.as_mut_ptr(), bytes)
         };
@@ -53,9 +54,9 @@ mod tests {
     use super::read_keyring;
 
     #[test]
-    #[allow(clippy::print_stdout, reason = "says why it is skipped")]
+    #[allow(clippy::print_stdout, reason = "prints why the test is skipped")]
     fn the_session_keyring_can_be_asked_for() {
-        // KEY_SPEC_SESSION_KEYRING is -3; a container's filter may forbid the call.
+        // KEY_SPEC_SESSION_KEYRING is -3. A container's filter may forbid the call.
         match read_keyring(-3) {
             Ok(_) => assert!(read_keyring(0x7fff_fff0).is_err()),
             Err(e) => println!("skipped: keyctl says {e}"),

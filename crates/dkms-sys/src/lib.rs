@@ -1,8 +1,8 @@
-//! Everything dkms asks of the operating system: files, processes, signals, locks, the sandbox.
+//! The operating system: files, processes, signals, locks, the sandbox.
 //!
-//! This is the only crate of the workspace with `unsafe` code and the only one that makes system calls. It knows
-//! nothing about dkms; it never prints, never exits, and never reads the arguments or the environment of the process,
-//! except for the secret that [`secret::take_variable`] is asked to take out of it.
+//! This is the only crate of the workspace with `unsafe` code, and the only one that makes system calls. It
+//! knows nothing about dkms. It never prints, never exits, and never reads the arguments or the environment
+//! of the process, except for the secret that [`secret::take_variable`] removes from it.
 
 mod error;
 pub mod fs;

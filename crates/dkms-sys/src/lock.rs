@@ -1,8 +1,10 @@
-//! Locks between processes: `flock` on a file, so that a holder that dies lets go, and who waits is told for whom.
+//! Locks between processes: `flock` on a file. The kernel releases a lock when its holder dies, and a waiting
+//! command reports the holder.
 //!
-//! The file holds a few lines about the holder. They are a courtesy for the message; the lock itself is the kernel's.
-//! The descriptor is close-on-exec, so no program keeps a lock alive. A supervisor (see [`crate::process`]) does, when dkms
-//! is killed: until it has ended what dkms had started, nobody else begins.
+//! The file contains a few lines about the holder, which are only used for messages; the lock itself is in
+//! the kernel. The descriptor is close-on-exec, so programs do not keep a lock alive. If dkms is killed, its
+//! supervisors (see [`crate::process`]) hold the lock until they have ended everything that dkms had started,
+//! so no other dkms starts before that.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -18,11 +20,11 @@ use rustix::io::Errno;
 
 use crate::{IoError, signal, sys};
 
-/// Descriptors of locks that are held, -1 where there is none. Read between fork and exec, where nothing may be locked or
-/// allocated; a lock for which there is no room is let go with dkms itself.
+/// Descriptors of held locks; -1 marks an unused entry. They are read between fork and exec, where nothing
+/// may be locked or allocated. A lock without an entry is released when dkms dies.
 static DESCRIPTORS: [AtomicI32; 1024] = [const { AtomicI32::new(-1) }; 1024];
 
-/// The lowest descriptor of a lock that is not below `least`.
+/// The lowest descriptor of a lock that is at least `least`.
 pub(crate) fn descriptor_from(least: i32) -> Option<i32> {
     DESCRIPTORS.iter().map(|slot| slot.load(Ordering::Relaxed)).filter(|fd| *fd >= least).min()
 }
@@ -39,26 +41,26 @@ fn forget(fd: i32) {
     }
 }
 
-/// How long is waited in silence.
+/// Time to wait before reporting the holder.
 const ANNOUNCE: Duration = Duration::from_millis(100);
 
-/// How a lock is held.
+/// The mode of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Together with other shared holders.
+    /// Shared with other shared holders.
     Shared,
-    /// Alone.
+    /// Exclusive.
     Exclusive,
 }
 
-/// Who holds a lock, as far as it is known.
+/// The holder of a lock, as far as known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holder {
-    /// Its process; 0 when unknown.
+    /// Its process; 0 if unknown.
     pub pid: u32,
-    /// What it said it was doing (the `what` of [`Lock::acquire`]); empty when unknown.
+    /// Its work (the `what` of [`Lock::acquire`]); empty if unknown.
     pub command: String,
-    /// Since when, in seconds since 1970; 0 when unknown.
+    /// The time when it took the lock, in seconds since 1970; 0 if unknown.
     pub since_unix: u64,
 }
 
@@ -67,7 +69,7 @@ impl Holder {
         let mut lines = text.lines();
         let pid = lines.next().and_then(|l| l.parse().ok()).unwrap_or(0);
         let since_unix = lines.next().and_then(|l| l.parse().ok()).unwrap_or(0);
-        // Shown to people: nothing in it may steer their terminal.
+        // This text is printed, so it must not contain control sequences.
         let command =
             lines.next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(400).collect();
         Holder { pid, command, since_unix }
@@ -85,39 +87,39 @@ impl std::fmt::Display for Holder {
         match now.saturating_sub(self.since_unix) {
             _ if self.since_unix == 0 => Ok(()),
             0..=1 => Ok(()),
-            s @ 2..=119 => write!(f, ", at it for {s} s"),
-            s => write!(f, ", at it for {} min", s / 60),
+            s @ 2..=119 => write!(f, "; since {s} s"),
+            s => write!(f, "; since {} min", s / 60),
         }
     }
 }
 
-/// Why a lock could not be had.
+/// Why a lock was not acquired.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else held it all the time.
-    #[error("{} is locked by {holder}; gave up after {:.1} s. Wait for it to end and try again", .path.display(), .waited.as_secs_f64())]
+    /// Another process held it until the timeout.
+    #[error("{} is locked by {holder}; timed out after {:.1} s. Wait until it has finished and try again", .path.display(), .waited.as_secs_f64())]
     Busy {
         /// The lock file.
         path: PathBuf,
-        /// Who has it.
+        /// Its holder.
         holder: Holder,
-        /// How long was waited.
+        /// The time waited.
         waited: Duration,
     },
-    /// A signal came while waiting.
+    /// A signal arrived while waiting.
     #[error("interrupted by {} while waiting for {holder}", signal::name(*.signal))]
     Interrupted {
         /// Its number.
         signal: i32,
-        /// Who has the lock.
+        /// The holder of the lock.
         holder: Holder,
     },
-    /// The lock file could not be used.
+    /// The lock file cannot be used.
     #[error(transparent)]
     Io(#[from] IoError),
 }
 
-/// A held lock; let go when dropped. The file stays.
+/// A held lock, released when dropped. The file stays.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -126,10 +128,12 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock file `path` (made when missing, mode 0600: whoever can open it can hold it; its directory must exist).
+    /// Acquires the lock file `path`. It is created if missing, with mode 0600, because every process that
+    /// can open it can lock it. Its directory must exist.
     ///
-    /// `what` says in a few words what for; who waits is shown it. `timeout`: `None` waits for ever, zero only tries.
-    /// `on_wait` is called when it takes longer than a moment, and again whenever the holder changes.
+    /// `what` describes the purpose in a few words, for the messages of waiting processes. `timeout`: `None`
+    /// waits without limit, zero only tries once. `on_wait` is called after a short wait, and again whenever
+    /// the holder changes.
     pub fn acquire(
         path: impl AsRef<Path>,
         mode: Mode,
@@ -153,7 +157,7 @@ impl Lock {
             if let Some(signal) = signal::interrupted() {
                 return Err(LockError::Interrupted { signal, holder });
             }
-            // What is over in a moment is not worth a line.
+            // A short wait is not worth a message.
             if waited >= ANNOUNCE && announced.as_ref() != Some(&holder) {
                 on_wait(&holder);
                 announced = Some(holder);
@@ -164,13 +168,13 @@ impl Lock {
         }
     }
 
-    /// Takes the lock if it is free now.
+    /// Acquires the lock if it is free now.
     pub fn try_acquire(path: impl AsRef<Path>, mode: Mode, what: &str) -> Result<Option<Self>, IoError> {
         Self::attempt(path.as_ref(), mode, what)
     }
 
-    /// Whether somebody holds this lock now. Only looks: the file is neither made nor written, so being allowed to read
-    /// it is enough. Without a file nobody holds it.
+    /// Whether a process holds this lock now. The file is neither created nor written, so read access is
+    /// enough. If the file does not exist, the lock is free.
     pub fn is_taken(path: impl AsRef<Path>) -> Result<bool, IoError> {
         let path = path.as_ref();
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -180,14 +184,14 @@ impl Lock {
             Err(e) => return Err(IoError::new("open the lock file", path, e)),
         };
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-            // Let go with the descriptor.
+            // Released when the descriptor is closed.
             Ok(()) => Ok(false),
             Err(Errno::WOULDBLOCK) => Ok(true),
             Err(e) => Err(IoError::new("lock", path, e)),
         }
     }
 
-    /// Who says to hold this lock file. Reads only; unknown fields are empty.
+    /// Reads the holder from the lock file. Unknown fields are empty.
     pub fn holder(path: impl AsRef<Path>) -> Holder {
         let mut text = Vec::new();
         if let Ok(file) = crate::fs::open(path.as_ref()) {
@@ -201,7 +205,7 @@ impl Lock {
         &self.path
     }
 
-    /// How it is held.
+    /// The mode of the lock.
     pub fn mode(&self) -> Mode {
         self.mode
     }
@@ -219,7 +223,8 @@ impl Lock {
                 Err(Errno::INTR) => continue,
                 Err(e) => return Err(IoError::new("lock", path, e)),
             }
-            // Somebody may have removed the file meanwhile: a lock on a nameless file excludes nobody.
+            // The file may have been removed in the meantime. A lock on a file without a name excludes no
+            // other process.
             if !is_still(path, &file)? {
                 continue;
             }
@@ -230,7 +235,7 @@ impl Lock {
         }
     }
 
-    /// Writes who we are. A full disk is no reason to give the lock up.
+    /// Writes the holder to the file. A full disk does not prevent locking.
     fn sign(&self, what: &str) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let what: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -242,7 +247,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         forget(self.file.as_raw_fd());
-        // Closing would not do: a supervisor may have the descriptor as well.
+        // Closing is not enough, because a supervisor may have the descriptor too.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }

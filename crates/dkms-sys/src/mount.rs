@@ -1,13 +1,13 @@
-//! A mount namespace for one child: what it sees at a path is another directory, and nobody else sees that.
+//! A mount namespace for one child: it sees another directory at a path, and other processes do not.
 //!
-//! Used through [`crate::process::Command::bind`]. Mounts made by the child do not come out; mounts made on the
-//! machine later still come in (`MS_SLAVE`), so that automounts keep working.
+//! Used through [`crate::process::Command::bind`]. Mounts of the child are not visible outside. Later mounts
+//! on the machine are still visible inside (`MS_SLAVE`), so automounts keep working.
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// A bind mount ready for use between fork and exec, where nothing may be allocated.
+/// A bind mount, prepared for use between fork and exec, where nothing may be allocated.
 #[derive(Debug)]
 pub(crate) struct Bind {
     source: CString,
@@ -22,13 +22,13 @@ impl Bind {
         })
     }
 
-    /// Mounts it. Only in the child, after [`enter_namespace`].
+    /// Mounts it. Only in a child, after [`enter_namespace`].
     pub(crate) fn mount(&self) -> std::io::Result<()> {
         bind(&self.source, &self.target)
     }
 }
 
-/// Leaves the machine's mount namespace for a private copy. Only in a child.
+/// Enters a private copy of the machine's mount namespace. Only in a child.
 pub(crate) fn enter_namespace() -> std::io::Result<()> {
     // SAFETY: only takes flags.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
@@ -37,17 +37,17 @@ pub(crate) fn enter_namespace() -> std::io::Result<()> {
     mount(c"none", c"/", libc::MS_REC | libc::MS_SLAVE)
 }
 
-/// The null device lies over this file: a dkms that called us hides it from a build.
+/// Whether the null device is mounted over this file: the dkms that called us hides it from a build.
 pub fn is_hidden(path: &Path) -> bool {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
     std::fs::symlink_metadata(path)
         .is_ok_and(|m| m.file_type().is_char_device() && m.rdev() == libc::makedev(1, 3))
 }
 
-/// Reads a file that [`is_hidden`], in a namespace of one thread, so that nobody else sees it.
+/// Reads a file that [`is_hidden`], in a namespace of a single thread, so that other threads do not see it.
 ///
 /// # Errors
-/// No private mounts can be had, or the file cannot be read.
+/// Private mounts are not available, or the file cannot be read.
 pub fn read_hidden(path: &Path) -> Result<Vec<u8>, crate::IoError> {
     let target = CString::new(path.as_os_str().as_bytes())
         .map_err(|e| crate::IoError::new("read", path, std::io::Error::from(e)))?;
@@ -70,7 +70,8 @@ pub fn read_hidden(path: &Path) -> Result<Vec<u8>, crate::IoError> {
     result.map_err(|e| crate::IoError::new("read", path, e))
 }
 
-/// Shows `source`, with what is mounted below it, at the existing `target`. Only in a child in its own namespace.
+/// Mounts `source`, with everything mounted below it, at the existing `target`. Only in a child in its own
+/// namespace.
 pub(crate) fn bind(source: &CStr, target: &CStr) -> std::io::Result<()> {
     mount(source, target, libc::MS_BIND | libc::MS_REC)
 }
@@ -88,7 +89,7 @@ pub(crate) fn mount_kind(
     if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Makes a mount and all below it read-only, or writable again. Only in a child in its own namespace.
+/// Makes a mount and everything below it read-only, or writable again. Only in a child in its own namespace.
 ///
 /// # Errors
 /// ENOSYS before Linux 5.12.
@@ -96,7 +97,7 @@ pub(crate) fn set_read_only(path: &CStr, read_only: bool) -> std::io::Result<()>
     set_attribute(path, read_only, libc::AT_RECURSIVE as libc::c_uint)
 }
 
-/// As [`set_read_only`], without what is mounted below.
+/// Like [`set_read_only`], without the mounts below it.
 pub(crate) fn set_read_only_one(path: &CStr, read_only: bool) -> std::io::Result<()> {
     set_attribute(path, read_only, 0)
 }
@@ -126,9 +127,9 @@ fn mount(source: &CStr, target: &CStr, flags: libc::c_ulong) -> std::io::Result<
     if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Whether private mounts can be had here: tried for real in a throw-away child.
+/// Whether private mounts are available, tested with a real one in a temporary child.
 ///
-/// Containers and unprivileged users usually may not; builds of one package then have to queue.
+/// Containers and unprivileged users usually lack them; then builds of one package run one after the other.
 pub fn is_available() -> bool {
     // SAFETY: the child only makes system calls and leaves by _exit.
     unsafe {

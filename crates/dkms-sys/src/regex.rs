@@ -1,7 +1,7 @@
-//! POSIX extended regular expressions, as bash's `=~` has them, by libc's `regcomp` in the C locale.
+//! POSIX extended regular expressions, like bash's `=~`, with libc's `regcomp` in the C locale.
 //!
-//! A Rust program is in the C locale unless somebody calls `setlocale`, which nothing here does: classes are ASCII,
-//! case matters, and any byte is a character.
+//! A Rust program uses the C locale unless it calls `setlocale`, which we do not: classes are ASCII, case
+//! matters, and any byte is a character.
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -12,13 +12,14 @@ const MAX_PATTERN: usize = 1024;
 const MAX_GROUPS: usize = 200;
 /// Patterns with more `^` and `$` are refused: libc's time and memory grow with their cube.
 const MAX_ANCHORS: usize = 100;
-/// Patterns that repeat more often than this in all (`{n}` inside `{m}` multiplies) are refused: libc expands them.
+/// Patterns with more repetitions in total (`{n}` inside `{m}` multiplies) are refused, because libc expands
+/// them.
 const MAX_REPEAT: u64 = 4096;
 
 /// Whether `pattern` matches anywhere in `text` (unanchored).
 ///
-/// An invalid pattern, one with a NUL, or one too big to be meant seriously is an error that says why.
-/// A text with a NUL cannot be held by a shell variable either: it is an error too.
+/// An invalid pattern, a pattern with a NUL, or an unreasonably large one is an error with the reason. A text
+/// with a NUL is an error too, because shell variables cannot contain one.
 pub fn matches(pattern: &str, text: &str) -> Result<bool, String> {
     check_size(pattern)?;
     let compiled = Compiled::new(pattern)?;

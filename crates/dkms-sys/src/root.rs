@@ -1,8 +1,8 @@
-//! Another root: a directory that holds a system, such as an image or a chroot that is being prepared.
+//! Another root: a directory that contains a system, such as an image or a chroot.
 //!
-//! [`leave_machine`] gives this process a mount namespace of its own; what is mounted then is seen by it and by what it
-//! starts, and by nobody else. Paths of the other root are resolved as that system would, never out of it
-//! (`openat2(2)`, `RESOLVE_IN_ROOT`, Linux 5.6).
+//! [`leave_machine`] moves this process to a private mount namespace. Later mounts are visible only to this
+//! process and its children. Paths of the other root are resolved as that system would resolve them, and
+//! never lead out of it (`openat2(2)`, `RESOLVE_IN_ROOT`, Linux 5.6).
 
 use crate::{IoError, Result};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -14,12 +14,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// A private mount namespace for this process, which must have one thread only.
+/// Moves this process, which must have a single thread, to a private mount namespace.
 ///
-/// Somebody who is not root, or may not mount, gets a user namespace with it, in which he is root over what is his.
+/// Without root, or without the permission to mount, it also enters a user namespace, in which it is root
+/// over the user's own files.
 ///
 /// # Errors
-/// Neither can be had here.
+/// Neither is available.
 pub fn leave_machine() -> Result<()> {
     let failed = |op, e: io::Error| IoError::new(op, "/", e);
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -30,13 +31,13 @@ pub fn leave_machine() -> Result<()> {
     if uid == 0 && unshare(libc::CLONE_NEWNS).and_then(|()| alone()).is_ok() {
         return Ok(());
     }
-    unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).map_err(|e| failed("make a namespace for", e))?;
-    // A kernel before 3.19 has no setgroups file and does not ask for it.
+    unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).map_err(|e| failed("create a namespace for", e))?;
+    // Kernels before 3.19 neither have nor need the setgroups file.
     let _ = std::fs::write("/proc/self/setgroups", "deny");
     for (file, own) in [("/proc/self/uid_map", uid), ("/proc/self/gid_map", gid)] {
         std::fs::write(file, format!("0 {own} 1")).map_err(|e| IoError::new("write", file, e))?;
     }
-    alone().map_err(|e| failed("make private mounts below", e))
+    alone().map_err(|e| failed("create private mounts below", e))
 }
 
 fn unshare(flags: libc::c_int) -> io::Result<()> {
@@ -44,19 +45,19 @@ fn unshare(flags: libc::c_int) -> io::Result<()> {
     if unsafe { libc::unshare(flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Makes everything that is mounted read-only for this process and what it starts, but for some directories and what is
-/// mounted below them. After [`leave_machine`], so the machine itself does not notice.
+/// Makes all mounts read-only for this process and its children, except the given directories and everything
+/// mounted below them. To be called after [`leave_machine`], so that the machine is not affected.
 ///
-/// Whatever a link in the other root leads to, the machine's files stay as they are. `false`: this kernel cannot do
-/// that (it takes `mount_setattr(2)`, Linux 5.12).
+/// Then a link in the other root cannot lead to changes of the machine's files. Returns `false` if this
+/// kernel does not support it (`mount_setattr(2)`, Linux 5.12).
 ///
 /// # Errors
-/// The mounts cannot be listed, or one of the directories cannot be set apart.
+/// The mounts cannot be listed, or one of the directories cannot be mounted separately.
 pub fn protect_machine(writable: &[PathBuf]) -> Result<bool> {
     let mut apart: Vec<PathBuf> = ["/dev", "/proc", "/sys"].map(PathBuf::from).into();
     for path in writable {
         let Ok(real) = path.canonicalize() else { continue };
-        // A mount of its own, which keeps its flags.
+        // A separate mount, which stays writable.
         if !apart.iter().any(|dir| real.starts_with(dir)) {
             bind(&real, &real)?;
             apart.push(real);
@@ -66,14 +67,15 @@ pub fn protect_machine(writable: &[PathBuf]) -> Result<bool> {
     let mut done = false;
     for point in mounts.split(|byte| *byte == b'\n').filter_map(mount_point) {
         if !apart.iter().any(|dir| point.starts_with(dir)) {
-            // What is mounted over cannot be reached, by us or by others.
+            // A mount that is covered by another one fails, but cannot be reached anyway.
             done |= make_read_only(&point).is_ok();
         }
     }
     Ok(done)
 }
 
-/// The fifth field of a line of mountinfo, where blanks and the like are three octal digits (proc_pid_mountinfo(5)).
+/// The fifth field of a line of mountinfo, in which blanks and similar characters are three octal digits
+/// (proc_pid_mountinfo(5)).
 fn mount_point(line: &[u8]) -> Option<PathBuf> {
     let field = line.split(|byte| *byte == b' ').nth(4)?;
     let mut path = Vec::new();
@@ -100,19 +102,19 @@ fn make_read_only(point: &Path) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The other root's directory.
+/// The directory of the other root.
 #[derive(Debug)]
 pub struct Root {
     dir: OwnedFd,
     path: PathBuf,
 }
 
-/// A file or directory, held by its descriptor.
+/// A file or directory, kept open by its descriptor.
 #[derive(Debug)]
 pub struct Held(OwnedFd);
 
 impl Held {
-    /// Holds a path of the machine.
+    /// Opens a path of the machine.
     ///
     /// # Errors
     /// There is no such file or directory.
@@ -121,7 +123,7 @@ impl Held {
         Ok(Self(fd.map_err(|e| IoError::new("open", path, e))?))
     }
 
-    /// A name for it that is right in this process, whatever is mounted over its path.
+    /// A path that leads to it in this process, even if something is mounted over its original path.
     fn name(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }
@@ -129,40 +131,40 @@ impl Held {
     /// The names in it.
     ///
     /// # Errors
-    /// It is no directory, or cannot be read.
+    /// It is not a directory, or cannot be read.
     pub fn names(&self) -> Result<Vec<std::ffi::OsString>> {
         crate::fs::list_dir(self.name())
     }
 
-    /// It is a directory.
+    /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.name().is_dir()
     }
 }
 
 impl Root {
-    /// Opens it. After [`leave_machine`], or nothing of it can be mounted.
+    /// Opens it. To be called after [`leave_machine`], otherwise nothing of it can be mounted.
     ///
     /// # Errors
-    /// It is no directory.
+    /// It is not a directory.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| IoError::new("open", path, e))?;
         Ok(Self { dir, path: path.to_owned() })
     }
 
-    /// What that system has at an absolute path; `None` when there is nothing.
+    /// Finds an absolute path of that system; `None` if it does not exist.
     ///
     /// # Errors
-    /// It cannot be looked at.
+    /// It cannot be examined.
     pub fn find(&self, inside: &Path) -> Result<Option<Held>> {
         self.resolve(inside, OFlags::PATH).map(|fd| fd.map(Held))
     }
 
-    /// The same, opened to be read.
+    /// Opens an absolute path of that system for reading.
     ///
     /// # Errors
-    /// As [`Root::find`].
+    /// As for [`Root::find`].
     pub fn read(&self, inside: &Path) -> Result<Option<std::fs::File>> {
         let fd = self.resolve(inside, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
         let Some(file) = fd.map(std::fs::File::from) else { return Ok(None) };
@@ -179,10 +181,10 @@ impl Root {
         }
     }
 
-    /// Makes a directory of that system, and those above it.
+    /// Creates a directory of that system, and its parents.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be created.
     pub fn create_dir(&self, inside: &Path) -> Result<Held> {
         if let Some(there) = self.find(inside)? {
             return Ok(there);
@@ -201,10 +203,10 @@ impl Root {
         self.path.join(inside.strip_prefix("/").unwrap_or(inside))
     }
 
-    /// Makes it the root of this process.
+    /// Makes it the root directory of this process.
     ///
     /// # Errors
-    /// That is not allowed here.
+    /// This is not permitted.
     pub fn become_root(self) -> Result<()> {
         let failed = |e: rustix::io::Errno| IoError::new("change the root to", &self.path, e);
         rustix::process::fchdir(&self.dir).map_err(failed)?;
@@ -213,7 +215,7 @@ impl Root {
     }
 }
 
-/// Mounts something over something else, both with what is mounted below them.
+/// Mounts one path over another, both with everything mounted below them.
 ///
 /// # Errors
 /// It cannot be mounted.
@@ -231,15 +233,15 @@ fn empty(target: &Path, more: MountFlags) -> Result<()> {
         .map_err(|e| IoError::new("mount an empty file system over", target, e))
 }
 
-/// Mounts an empty directory over one and shows files and directories of the machine in it, each as `under` and its full
-/// path.
+/// Mounts an empty directory over `target` and shows files and directories of the machine in it, each at
+/// `under` plus its full path.
 ///
 /// # Errors
 /// One of them cannot be mounted.
 pub fn show_below(target: &Held, under: &Path, shown: &[PathBuf]) -> Result<()> {
     let held: Vec<Held> = shown.iter().map(|path| Held::of(path)).collect::<Result<_>>()?;
     empty(&target.name(), MountFlags::empty())?;
-    // Its descriptor still is what lies below; its name leads on top only from the parent.
+    // The descriptor still refers to the directory below; the new mount is reached only through the parent.
     let top = target.name().canonicalize().map_err(|e| IoError::new("find", target.name(), e))?;
     for (path, held) in shown.iter().zip(&held) {
         make_place(held, &top.join(under).join(path.strip_prefix("/").unwrap_or(path)))?;
@@ -247,7 +249,7 @@ pub fn show_below(target: &Held, under: &Path, shown: &[PathBuf]) -> Result<()> 
     Ok(())
 }
 
-/// Something of the same kind to mount over, and the mount.
+/// Creates a file or directory as a mount point, and mounts `what` there.
 fn make_place(what: &Held, at: &Path) -> Result<()> {
     let failed = |e| IoError::new("create", at, e);
     let (directory, file) = if what.is_dir() { (Some(at), None) } else { (at.parent(), Some(at)) };
@@ -258,10 +260,10 @@ fn make_place(what: &Held, at: &Path) -> Result<()> {
     bind(&what.name(), at)
 }
 
-/// Shows at each path of the machine what is given for it, or that nothing is there.
+/// At each path of the machine, shows the given file or directory, or nothing.
 ///
-/// Where the machine has no such path, its nearest directory above is mounted anew, with all that is in it and what
-/// is missing; nothing is made on the machine itself.
+/// If a path does not exist on the machine, its nearest existing parent is replaced by a mount with the same
+/// contents plus the missing path. Nothing is created on the machine itself.
 ///
 /// # Errors
 /// Something cannot be mounted.
@@ -278,7 +280,7 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
             if what.is_none() {
                 continue;
             }
-            // The root of a process cannot be mounted over.
+            // The root directory of a process cannot be mounted over.
             if real == Path::new("/") {
                 let e = io::Error::new(io::ErrorKind::NotFound, "the machine has no such directory");
                 return Err(IoError::new("show another system's files at", target, e));
@@ -287,7 +289,7 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
         }
         targets.push((target, what));
     }
-    // From above to below: a directory that is made anew shows the machine's own below it.
+    // Parents first: a replaced directory shows the machine's own directories below it.
     for (directory, missing) in &anew {
         renew(directory)?;
         for path in missing {
@@ -295,13 +297,13 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
                 .map_err(|e| IoError::new("create", path, e))?;
         }
     }
-    // Of two names of one place that which has something.
+    // If two names lead to the same path, prefer the one with contents.
     targets.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.is_none().cmp(&b.1.is_none())));
     targets.dedup_by(|a, b| a.0 == b.0);
     for (target, what) in targets {
         match what {
             Some(what) => make_place(what, &target)?,
-            // What was written there would be lost.
+            // Read-only, because files that are written there would be lost.
             None if target.is_dir() => empty(&target, MountFlags::RDONLY)?,
             None => bind(Path::new("/dev/null"), &target)?,
         }
@@ -309,7 +311,7 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
     Ok(())
 }
 
-/// Mounts a directory anew, with everything that is in it, so that more can be put into it.
+/// Replaces a directory by a mount with the same contents, to which more can be added.
 fn renew(directory: &Path) -> Result<()> {
     let old = Held::of(directory)?;
     let names = crate::fs::list_dir(directory)?;

@@ -1,12 +1,12 @@
-//! Memory for pass phrases: in no core dump, not copied into the children that a fork makes, and overwritten at the end.
+//! Memory for pass phrases: not in core dumps, not copied to forked children, and overwritten at the end.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-/// Bytes that are overwritten when they are dropped.
+/// Bytes that are overwritten when dropped.
 ///
-/// They have pages of their own, which are left out of core dumps (`MADV_DONTDUMP`) and are empty in a forked child
-/// (`MADV_WIPEONFORK`). Where the system gives no such pages, ordinary memory has to do.
+/// They are in separate pages, which are excluded from core dumps (`MADV_DONTDUMP`) and empty in a forked
+/// child (`MADV_WIPEONFORK`). If the system cannot provide such pages, ordinary memory is used.
 pub struct SecretBytes(Storage);
 
 enum Storage {
@@ -20,7 +20,7 @@ unsafe impl Send for SecretBytes {}
 unsafe impl Sync for SecretBytes {}
 
 impl SecretBytes {
-    /// Moves the bytes there and overwrites where they were.
+    /// Moves the bytes to protected memory and overwrites the original.
     #[must_use]
     pub fn new(mut bytes: Vec<u8>) -> Self {
         let Some(start) = pages(bytes.len()) else { return Self(Storage::Heap(bytes)) };
@@ -59,7 +59,7 @@ impl Drop for SecretBytes {
     }
 }
 
-/// Private pages for so many bytes; `None` for no bytes, or when there are none.
+/// Allocates private pages for that many bytes; `None` for zero bytes or if this fails.
 fn pages(length: usize) -> Option<NonNull<u8>> {
     if length == 0 {
         return None;
@@ -79,13 +79,14 @@ fn pages(length: usize) -> Option<NonNull<u8>> {
         return None;
     }
     for advice in [libc::MADV_DONTDUMP, libc::MADV_WIPEONFORK] {
-        // SAFETY: the mapping was just made with this length. A kernel that does not know the advice ignores it.
+        // SAFETY: the mapping was just made with this length. A kernel that does not know the advice ignores
+        // it.
         unsafe { libc::madvise(start, length, advice) };
     }
     NonNull::new(start.cast())
 }
 
-/// Writes zeros that the compiler may not leave out.
+/// Writes zeros that the compiler must not optimise away.
 fn overwrite(bytes: &mut [u8]) {
     for byte in bytes {
         // SAFETY: a valid reference.
@@ -98,11 +99,11 @@ unsafe extern "C" {
     static mut environ: *mut *mut libc::c_char;
 }
 
-/// Takes a variable out of the environment of this process: it is not inherited any more, and `/proc/PID/environ`, which
-/// shows the environment that a process began with, shows zeros in its place.
+/// Removes a variable from the environment of this process. Children do not inherit it, and
+/// `/proc/PID/environ`, which shows the initial environment of a process, contains zeros in its place.
 ///
-/// For the start of a program: while other threads run, which may be reading the environment, nothing is removed and the
-/// value is only copied.
+/// To be called at the start of a program. If other threads are running, which may be reading the
+/// environment, nothing is removed and the value is only copied.
 #[must_use]
 pub fn take_variable(name: &str) -> Option<SecretBytes> {
     use std::os::unix::ffi::OsStringExt;
@@ -110,8 +111,8 @@ pub fn take_variable(name: &str) -> Option<SecretBytes> {
     if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         return Some(value);
     }
-    // SAFETY: there is one thread. `environ` is an array of pointers to NUL-terminated strings that ends with a null
-    // pointer (environ(7)), in memory that may be written; only bytes before a NUL are overwritten.
+    // SAFETY: there is one thread. `environ` is an array of pointers to NUL-terminated strings that ends with
+    // a null pointer (environ(7)), in memory that may be written; only bytes before a NUL are overwritten.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {

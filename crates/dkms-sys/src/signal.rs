@@ -1,11 +1,11 @@
-//! Being told to stop: SIGINT, SIGTERM and SIGHUP are recorded, and everything that waits looks.
+//! Requests to stop: SIGINT, SIGTERM and SIGHUP are recorded, and everything that waits checks for them.
 //!
-//! The handler stores a number and wakes the waiters; nothing else happens in it. Children run in groups of their
-//! own, so the terminal's Ctrl-C reaches dkms alone, and [`crate::process`] ends them: gently after the first signal,
-//! hard after the second.
+//! The handler only stores a number and wakes the waiting threads. Children run in separate process groups,
+//! so Ctrl-C in the terminal reaches only dkms, and [`crate::process`] ends the children: with SIGTERM after
+//! the first signal, with SIGKILL after the second.
 //!
-//! SIGPIPE: Rust programs ignore it from the start, so writing to a closed pipe is an ordinary error (`EPIPE`), which
-//! the program should take as the end of a successful conversation. Children get the default back.
+//! SIGPIPE: Rust programs ignore it from the start, so writing to a closed pipe is an ordinary error
+//! (`EPIPE`), which is not a failure of the program. Children get the default action.
 
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -20,8 +20,8 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 /// The signals that ask dkms to stop.
 pub(crate) const STOPPING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-/// Starts recording. To be called once, early in `main`. A signal that was ignored when the program began (`nohup`)
-/// stays ignored.
+/// Starts recording. Call this once, early in `main`. A signal that was ignored when the program started
+/// (`nohup`) stays ignored.
 pub fn install() -> std::io::Result<()> {
     // SAFETY: getpid has no conditions.
     OWNER.store(unsafe { libc::getpid() }, Ordering::SeqCst);
@@ -29,7 +29,7 @@ pub fn install() -> std::io::Result<()> {
         let fd = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let number = fd.as_raw_fd();
         match WAKE.compare_exchange(-1, number, Ordering::SeqCst, Ordering::SeqCst) {
-            // It lives as long as the process: the handler uses it.
+            // It lives as long as the process, because the handler uses it.
             Ok(_) => drop(OwnedFd::into_raw_fd(fd)),
             Err(_) => drop(fd),
         }
@@ -41,8 +41,8 @@ pub fn install() -> std::io::Result<()> {
 }
 
 fn handle(number: i32) -> std::io::Result<()> {
-    // SAFETY: the structures are valid all-zero; the handler only uses atomics, getpid and write, which are safe in a
-    // signal handler.
+    // SAFETY: the structures are valid all-zero; the handler only uses atomics, getpid and write, which are
+    // safe in a signal handler.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
         if libc::sigaction(number, std::ptr::null(), &mut old) != 0 {
@@ -65,7 +65,7 @@ fn handle(number: i32) -> std::io::Result<()> {
 extern "C" fn record(number: i32) {
     // SAFETY: getpid, write and the errno location may be used in a handler; the descriptor is never closed.
     unsafe {
-        // A child between fork and exec still has this handler but is not meant.
+        // Ignore the signal in a child between fork and exec, which still has this handler.
         if libc::getpid() != OWNER.load(Ordering::SeqCst) {
             return;
         }
@@ -78,7 +78,7 @@ extern "C" fn record(number: i32) {
     }
 }
 
-/// The first signal that asked to stop, if any came since [`install`].
+/// The first signal that asked dkms to stop since [`install`], if any.
 pub fn interrupted() -> Option<i32> {
     match FIRST.load(Ordering::SeqCst) {
         0 => None,
@@ -86,12 +86,12 @@ pub fn interrupted() -> Option<i32> {
     }
 }
 
-/// How many such signals came. From the second on, running children are killed without grace.
+/// The number of such signals. From the second on, running children are killed at once.
 pub fn count() -> u32 {
     COUNT.load(Ordering::SeqCst)
 }
 
-/// The short name of a signal, `"SIGTERM"`; `"signal 34"` for one without.
+/// The short name of a signal, `"SIGTERM"`; `"signal 34"` if it has none.
 pub fn name(number: i32) -> String {
     let known = match number {
         libc::SIGHUP => "SIGHUP",
@@ -117,7 +117,7 @@ pub fn name(number: i32) -> String {
     known.to_owned()
 }
 
-/// Readable from the first signal on; `None` before [`install`].
+/// Readable after the first signal; `None` before [`install`].
 pub(crate) fn wake_fd() -> Option<BorrowedFd<'static>> {
     let number = WAKE.load(Ordering::SeqCst);
     // SAFETY: once stored, the descriptor stays open until the process ends.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What the kernel says of itself.
+/// The kernel's description of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uname {
     /// `uname -r`, the running kernel: `6.1.0-13-amd64`.
@@ -22,42 +22,43 @@ pub fn uname() -> Uname {
     Uname { release: text(names.release()), machine: text(names.machine()), sysname: text(names.sysname()) }
 }
 
-/// The user whose rights count.
+/// The effective user.
 pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// How many processors this process may use (its affinity, not what the machine has); at least 1.
+/// The number of processors that this process may use (its affinity, not the machine's total); at least 1.
 pub fn nproc() -> usize {
     match rustix::thread::sched_getaffinity(None) {
         Ok(set) => (set.count() as usize).max(1),
-        // More processors than the set holds.
+        // There are more processors than the set can hold.
         Err(_) => std::thread::available_parallelism().map_or(1, |n| n.get()),
     }
 }
 
-/// The parent of a process; `None` when it is gone or without `/proc`.
+/// The parent of a process; `None` if the process has ended or without `/proc`.
 pub fn parent_pid(pid: u32) -> Option<u32> {
     stat_field(pid, 4)
 }
 
-/// When a process began, in clock ticks since the machine started; tells a process from a later one of the same number.
+/// The start time of a process in clock ticks since boot. It distinguishes the process from a later one with
+/// the same number.
 pub fn process_start_time(pid: u32) -> Option<u64> {
     stat_field(pid, 22)
 }
 
-/// The process that started this one, as far as it still runs; `None` at the top.
+/// The parent of a process, if it is still running; `None` at the top.
 pub fn parent_of(pid: u32) -> Option<u32> {
     stat_field(pid, 4).filter(|parent| *parent > 0)
 }
 
-/// The name of a process, cut by the kernel after 15 bytes.
+/// The name of a process, which the kernel truncates to 15 bytes.
 pub fn process_name(pid: u32) -> Option<String> {
     let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-/// A random number; 0 where the kernel has none to give.
+/// A random number; 0 if the kernel cannot provide one.
 pub fn random() -> u64 {
     let mut bytes = [0u8; 8];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
@@ -66,7 +67,7 @@ pub fn random() -> u64 {
     }
 }
 
-/// The users that have processes at this moment, as far as `/proc` tells.
+/// The users of all running processes, as far as `/proc` shows them.
 pub fn users_with_processes() -> std::collections::BTreeSet<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Default::default() };
     let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
@@ -74,27 +75,27 @@ pub fn users_with_processes() -> std::collections::BTreeSet<u32> {
     processes.filter_map(|entry| Some(entry.metadata().ok()?.uid())).collect()
 }
 
-/// What a process and its descendants use together.
+/// The resources that a process and its descendants use together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes in memory; pages that several of them share count for each.
+    /// Memory in bytes. A page that several of them share counts for each.
     pub memory: u64,
-    /// How many they are.
+    /// The number of processes.
     pub processes: u64,
 }
 
-/// What everything below process `pid` uses, without itself; nothing where `/proc` does not tell.
+/// The resources of all descendants of process `pid`, without itself; zero if `/proc` does not show them.
 pub fn usage_below(pid: u32) -> Usage {
     let page = rustix::param::page_size() as u64;
     let mut usage = Usage::default();
     let mut pending = children(pid);
     while let Some(pid) = pending.pop() {
-        // proc_pid_statm(5): the second number is what is resident.
+        // proc_pid_statm(5): the second number is the resident memory.
         let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
         let resident: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
         usage.memory = usage.memory.saturating_add(resident.saturating_mul(page));
         usage.processes += 1;
-        // There are never more than the kernel's own limit; a tree that grows while it is read ends here.
+        // The kernel does not allow more; this stops if the tree grows while it is read.
         if usage.processes > 1 << 16 {
             break;
         }
@@ -103,8 +104,8 @@ pub fn usage_below(pid: u32) -> Usage {
     usage
 }
 
-/// proc_tid_children(5): the children of a process's first thread. A confined program's tree has them all: orphans go to
-/// its process 1 or its supervisor.
+/// The children of all threads of a process, proc_tid_children(5). For a confined program this is complete,
+/// because orphans become children of its process 1 or its supervisor.
 fn children(pid: u32) -> Vec<u32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let of_task = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
@@ -121,12 +122,13 @@ fn stat_field<T: std::str::FromStr>(pid: u32, number: usize) -> Option<T> {
 }
 
 fn parse_stat_field<T: std::str::FromStr>(stat: &str, number: usize) -> Option<T> {
-    // The command name stands in parentheses and may itself hold blanks and parentheses.
+    // The command name is in parentheses and may contain blanks and parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
-/// The command line of a process, its words joined with blanks; its name in brackets when it has none (kernel threads).
+/// The command line of a process, with its words joined by blanks; its name in brackets if it has none
+/// (kernel threads).
 pub fn process_command(pid: u32) -> Option<String> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words: Vec<_> = bytes.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
@@ -155,12 +157,12 @@ pub fn is_terminal(fd: i32) -> bool {
     unsafe { libc::isatty(fd) == 1 }
 }
 
-/// Reads a line from standard input, a terminal, without showing what is typed. `prompt` asks for it, when nothing is shown
-/// any more and what was typed before is dropped. The newline is not part of it; at most
-/// 1024 bytes are kept. The terminal is put back as it was, also when a signal interrupts the reading.
+/// Reads a line from standard input, a terminal, without echo. `prompt` is called after echo is off and
+/// pending input is discarded. The result excludes the newline and has at most 1024 bytes. The terminal's
+/// settings are restored, also if a signal interrupts this.
 ///
 /// # Errors
-/// Standard input is no terminal, it ended, or dkms was told to stop.
+/// Standard input is not a terminal, it ended, or a signal asked dkms to stop.
 pub fn read_hidden_line(prompt: impl FnOnce()) -> std::io::Result<Vec<u8>> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
     let stdin = std::io::stdin();
@@ -174,9 +176,9 @@ pub fn read_hidden_line(prompt: impl FnOnce()) -> std::io::Result<Vec<u8>> {
     line
 }
 
-/// Byte by byte: what comes behind the line is left for others.
+/// Reads byte by byte, so that input after the line is left for other readers.
 fn read_line(from: impl std::os::fd::AsFd) -> std::io::Result<Vec<u8>> {
-    // With room for the longest line: a vector that grows leaves a copy behind.
+    // Allocate enough for the longest line, because a vector that grows leaves a copy behind.
     let mut line = Vec::with_capacity(1024);
     loop {
         let mut byte = [0];
@@ -192,7 +194,7 @@ fn read_line(from: impl std::os::fd::AsFd) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// The terminal's width in columns, when the descriptor is a terminal that says so.
+/// The terminal's width in columns, if the descriptor is a terminal that reports it.
 pub fn terminal_width(fd: i32) -> Option<u16> {
     if !is_terminal(fd) {
         return None;
@@ -205,28 +207,28 @@ pub fn terminal_width(fd: i32) -> Option<u16> {
     size.map(|s| s.ws_col).filter(|columns| *columns > 0)
 }
 
-/// Whether this process runs in a chroot: its `/` is another than that of process 1. Where a container hides process 1,
-/// a root that is no mount point gives a chroot away. `None` without `/proc`.
+/// Whether this process runs in a chroot, which means that its `/` differs from that of process 1. If a
+/// container hides process 1, it is a chroot unless `/` is a mount point. `None` without `/proc`.
 pub fn in_chroot() -> Option<bool> {
     if let (Ok(init), Ok(ours)) = (std::fs::metadata("/proc/1/root"), std::fs::metadata("/")) {
         return Some((init.dev(), init.ino()) != (ours.dev(), ours.ino()));
     }
-    // The fifth field of each line is the mount point as this process sees it (proc_pid_mountinfo(5)).
+    // The fifth field of each line is the mount point as seen by this process (proc_pid_mountinfo(5)).
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     Some(!mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")))
 }
 
-/// Sets the file creation mask of the process and returns the one before.
+/// Sets the file creation mask of the process and returns the previous one.
 pub fn set_umask(mask: u32) -> u32 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()
 }
 
-/// All the memory of the machine in bytes.
+/// The total memory of the machine in bytes.
 pub fn total_memory() -> Option<u64> {
     meminfo("MemTotal:")
 }
 
-/// The memory that programs can still have without swapping, in bytes.
+/// The memory in bytes that programs can still allocate without swapping.
 pub fn available_memory() -> Option<u64> {
     meminfo("MemAvailable:")
 }
@@ -240,13 +242,13 @@ fn parse_meminfo(text: &str, key: &str) -> Option<u64> {
     value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The name of this machine as `uname -n` has it.
+/// The name of this machine, as in `uname -n`.
 pub fn hostname() -> OsString {
     use std::os::unix::ffi::OsStrExt;
     std::ffi::OsStr::from_bytes(rustix::system::uname().nodename().to_bytes()).to_owned()
 }
 
-/// Whether `/proc` is there and useful.
+/// Whether `/proc` is mounted.
 pub fn has_proc() -> bool {
     Path::new("/proc/self/stat").exists()
 }

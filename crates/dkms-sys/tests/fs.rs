@@ -1,4 +1,4 @@
-//! Files and trees on real file systems, full ones too.
+//! Files and trees on real file systems, including full ones.
 #![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 
 use std::ffi::OsString;
@@ -31,7 +31,7 @@ fn root() -> bool {
     dkms_sys::sys::effective_uid() == 0
 }
 
-/// A small file system of its own, or why there is none.
+/// A small file system for the test, or the reason why there is none.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -94,7 +94,7 @@ fn a_full_disk_leaves_the_old_file() {
 }
 
 #[test]
-fn new_files_are_new_and_have_their_mode_at_once() {
+fn new_files_never_have_a_wider_mode() {
     let dir = temp();
     let path = dir.path().join("key");
     fs::create_new(&path, b"secret", 0o600).expect("create");
@@ -108,7 +108,7 @@ fn new_files_are_new_and_have_their_mode_at_once() {
 }
 
 #[test]
-fn directories_made_are_told() {
+fn created_directories_are_returned() {
     let dir = temp();
     let deep = dir.path().join("a/b/c");
     let made = fs::create_dir_all(&deep).expect("mkdir");
@@ -137,7 +137,7 @@ fn renaming() {
 }
 
 #[test]
-fn trees_go_without_following_links() {
+fn trees_are_removed_without_following_links() {
     let dir = temp();
     let outside = put(dir.path().join("outside/keep"), "x");
     let tree = dir.path().join("tree");
@@ -175,11 +175,7 @@ fn read_only_directories_as_an_ordinary_user() {
     let done = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(tool)
-        .args([
-            "--exact",
-            "trees_go_without_following_links",
-            "new_files_are_new_and_have_their_mode_at_once",
-        ])
+        .args(["--exact", "trees_are_removed_without_following_links", "new_files_never_have_a_wider_mode"])
         .env("TMPDIR", dir.path())
         .run()
         .expect("run");
@@ -230,7 +226,7 @@ fn links() {
 }
 
 #[test]
-fn copying_keeps_what_cp_keeps() {
+fn copying_keeps_the_attributes_that_cp_keeps() {
     let dir = temp();
     let src = dir.path().join("src");
     put(src.join("sub/script"), "#!/bin/sh\n");
@@ -270,7 +266,7 @@ fn copying_keeps_what_cp_keeps() {
 }
 
 #[test]
-fn copies_never_write_through_links_and_leave_pipes_out() {
+fn copies_replace_links_and_skip_pipes() {
     let dir = temp();
     let precious = put(dir.path().join("precious"), "precious");
     let src = put(dir.path().join("src"), "new");
@@ -295,7 +291,7 @@ fn copies_never_write_through_links_and_leave_pipes_out() {
 }
 
 #[test]
-fn contents_compare() {
+fn files_are_compared_by_contents() {
     let dir = temp();
     let big = "x".repeat(200_000);
     let a = put(dir.path().join("a"), &big);
@@ -310,7 +306,7 @@ fn contents_compare() {
 }
 
 #[test]
-fn small_things() {
+fn small_functions() {
     let dir = temp();
     for name in ["b", "a", "B", ".dot", "ä"] {
         put(dir.path().join(name), "");
@@ -353,15 +349,15 @@ fn only_regular_files_of_a_bounded_size_are_read() {
         ("pipe", "it is a named pipe, not a regular file"),
         ("socket", "it is a socket"),
         ("directory", "it is a directory"),
-        ("sparse", "more than"),
+        ("sparse", "larger than"),
         ("zero", "leads to a device"),
         ("random", "leads to a device"),
         ("to-pipe", "leads to a named pipe"),
         ("to-dir", "leads to a directory"),
     ] {
         let path = at(name);
-        let said = fs::read_bounded(&path, Limit::MODULE).expect_err(name).to_string();
-        assert!(said.contains(what) && said.contains(path.to_str().expect("text")), "{said}");
+        let error = fs::read_bounded(&path, Limit::MODULE).expect_err(name).to_string();
+        assert!(error.contains(what) && error.contains(path.to_str().expect("text")), "{error}");
         assert!(fs::read_text(&path, Limit::INDEX).is_err() && fs::read(&path).is_err());
         assert!(fs::read_optional(&path, Limit::CONFIG).is_err(), "{name} is not absent");
         assert!(fs::open_bounded(&path, Limit::COPIED).is_err() && fs::copy_file(&path, at("copy")).is_err());
@@ -381,13 +377,16 @@ fn only_regular_files_of_a_bounded_size_are_read() {
 }
 
 #[test]
-fn a_file_may_be_as_large_as_the_limit_and_files_of_the_system_say_no_size() {
+fn limits_are_inclusive_and_proc_files_can_be_read() {
     let dir = temp();
     let path = put(dir.path().join("f"), "1234");
     assert_eq!(fs::read_bounded(&path, Limit::bytes(4)).expect("fits"), b"1234");
     assert!(fs::read_bounded(&path, Limit::bytes(3)).is_err());
     assert!(fs::read_text("/proc/self/status", Limit::CONFIG).expect("proc").contains("Name:"));
-    assert!(fs::read_bounded("/proc/self/status", Limit::bytes(5)).is_err(), "it says size 0 and has more");
+    assert!(
+        fs::read_bounded("/proc/self/status", Limit::bytes(5)).is_err(),
+        "its size is 0, but it has contents"
+    );
     assert_eq!(fs::read("/dev/null").expect("nothing"), b"");
     std::fs::write(&path, b"a\xffb").expect("write");
     assert_eq!(fs::read_text(&path, Limit::CONFIG).expect("text"), "a\u{fffd}b");

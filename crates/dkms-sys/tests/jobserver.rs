@@ -1,4 +1,4 @@
-//! The pool of job slots, with real makes.
+//! Tests the pool of job slots with real makes.
 #![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use dkms_sys::jobserver::Jobserver;
 use dkms_sys::process::{Command, ProcessError, Stream};
 
-/// A makefile with eight jobs, each of which notes how many run at the moment.
+/// A makefile with eight jobs, each of which records how many are running.
 const MAKEFILE: &str = "all: 1 2 3 4 5 6 7 8\n1 2 3 4 5 6 7 8:\n\t@mkdir run/$(NAME)$@; ls run | wc -l >>log; sleep 0.1; rmdir run/$(NAME)$@\n";
 
 fn make(pool: &Jobserver, dir: &Path, name: &str) -> Result<(), ProcessError> {
@@ -63,13 +63,13 @@ fn makes_share_the_slots() {
         let (most, all) = most_at_once(dir.path());
         assert_eq!(all, 24);
         assert!(most <= slots, "{most} jobs at once with {slots} slots");
-        // All slots are back.
+        // All slots are free again.
         drop(pool.acquire_all().unwrap());
     }
 }
 
 #[test]
-fn what_a_killed_make_had_taken_comes_back() {
+fn slots_of_a_killed_make_are_recovered() {
     if !has_make() {
         return;
     }

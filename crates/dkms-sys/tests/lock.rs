@@ -40,7 +40,7 @@ fn helper_hold() {
 }
 
 #[test]
-fn who_waits_is_told_for_whom_and_a_dead_holder_lets_go() {
+fn a_waiter_learns_the_holder_and_a_dead_holder_releases_the_lock() {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("lock");
     let mut child = holder(&path, "exclusive");
@@ -77,7 +77,7 @@ fn helper_hold_and_run() {
     let path = std::env::var_os("LOCK").expect("LOCK");
     let _lock = Lock::acquire(path, Mode::Exclusive, "make", None, &mut |_| {}).expect("lock");
     let pid = std::env::var("PID_FILE").expect("PID_FILE");
-    // A shell and a child of it, both deaf to gentle signals.
+    // A shell and a child of it, both ignoring SIGTERM.
     let script = format!(
         "trap '' TERM HUP INT; (echo $$ $BASHPID >{pid}.new; mv {pid}.new {pid}; while :; do :; done) & wait"
     );
@@ -85,7 +85,7 @@ fn helper_hold_and_run() {
 }
 
 #[test]
-fn a_killed_holder_lets_go_when_nothing_of_it_runs_any_more() {
+fn the_lock_of_a_killed_holder_is_free_when_its_children_have_ended() {
     let dir = tempfile::tempdir().expect("tempdir");
     let (path, pids) = (dir.path().join("lock"), dir.path().join("pids"));
     let mut child = Command::new(std::env::current_exe().expect("exe"))
@@ -109,7 +109,7 @@ fn a_killed_holder_lets_go_when_nothing_of_it_runs_any_more() {
 }
 
 #[test]
-fn a_lock_that_is_let_go_is_free_while_programs_run_on() {
+fn a_released_lock_is_free_while_programs_are_running() {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("lock");
     let lock = take(&path, Mode::Exclusive, TRY).expect("free");
@@ -141,7 +141,7 @@ fn shared_holders_share() {
 }
 
 #[test]
-fn a_child_process_does_not_keep_it() {
+fn a_child_process_does_not_keep_the_lock() {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("lock");
     let lock = take(&path, Mode::Exclusive, TRY).expect("lock");
@@ -198,7 +198,7 @@ fn counting_under_the_lock_loses_nothing() {
 }
 
 #[test]
-fn garbage_in_the_file_and_a_missing_directory() {
+fn invalid_contents_and_a_missing_directory() {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("lock");
     std::fs::write(&path, b"x\xff\n\x1b[2J\nevil\x1b[2J\n").expect("write");
@@ -212,7 +212,7 @@ fn garbage_in_the_file_and_a_missing_directory() {
 }
 
 #[test]
-fn looking_whether_a_lock_is_taken_changes_nothing() {
+fn checking_a_lock_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lock");
     assert!(!Lock::is_taken(&path).unwrap());

@@ -1,4 +1,4 @@
-//! Real processes: what they say, how they end, and that nothing of them stays.
+//! Tests real processes: their output, how they end, and that they leave nothing behind.
 #![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 
 use std::path::Path;
@@ -43,7 +43,7 @@ fn sleep_word(test: u32) -> String {
 }
 
 #[test]
-fn streams_go_where_they_are_told() {
+fn streams_go_to_their_destinations() {
     let done = run(sh("echo out; echo err >&2; exit 3"));
     assert_eq!(
         (done.status, done.stdout_text(), done.stderr_text()),
@@ -80,7 +80,7 @@ fn input_directory_umask_and_niceness() {
     let big = vec![b'x'; 3_000_000];
     let done = run(Command::new("wc").arg("-c").stdin(Stdin::Bytes(big.clone())));
     assert_eq!(done.stdout_text().trim(), "3000000");
-    // Not reading it is no trouble.
+    // Not reading it is not an error.
     assert!(run(Command::new("true").stdin(Stdin::Bytes(big))).status.success());
     assert_eq!(run(Command::new("cat")).stdout, b"");
     assert_eq!(run(Command::new("pwd").cwd("/usr")).stdout_text(), "/usr\n");
@@ -91,7 +91,7 @@ fn input_directory_umask_and_niceness() {
 }
 
 #[test]
-fn both_pipes_at_once_and_more_than_is_kept() {
+fn both_pipes_at_once_and_truncated_output() {
     let done = run(sh("head -c 20000000 /dev/zero >&2; head -c 300000 /dev/zero; exit 0"));
     assert_eq!(done.stdout.len(), 300_000);
     assert_eq!(done.stderr.len(), dkms_sys::process::CAPTURE_LIMIT);
@@ -99,7 +99,7 @@ fn both_pipes_at_once_and_more_than_is_kept() {
 }
 
 #[test]
-fn what_cannot_start_says_why() {
+fn a_program_that_cannot_start_reports_the_reason() {
     assert!(matches!(
         Command::new("no-such-program-here").run(),
         Err(ProcessError::NotFound { program }) if program == Path::new("no-such-program-here")
@@ -118,7 +118,7 @@ fn what_cannot_start_says_why() {
 }
 
 #[test]
-fn programs_are_found_on_the_commands_own_path() {
+fn programs_are_found_in_the_path_of_the_command() {
     let dir = tempfile::tempdir().expect("tempdir");
     let tool = dir.path().join("my-tool");
     std::fs::write(&tool, "#!/bin/sh\necho mine\n").expect("write");
@@ -132,17 +132,17 @@ fn programs_are_found_on_the_commands_own_path() {
 }
 
 #[test]
-fn signals_are_told_apart_from_codes() {
+fn signals_and_exit_codes_are_distinguished() {
     let done = run(sh("kill -SEGV $$"));
     assert_eq!(done.status, Status::Signaled(11));
     assert_eq!(done.status.code_for_shell(), 139);
     assert_eq!(done.status.to_string(), "killed by SIGSEGV");
-    // SIGPIPE is back to its default in children.
+    // SIGPIPE has its default action in children.
     assert_eq!(run(sh("trap '' TERM; (kill -PIPE $$; exit 5); exit 6")).status, Status::Signaled(13));
 }
 
 #[test]
-fn a_timeout_ends_even_what_ran_away() {
+fn a_timeout_ends_even_detached_processes() {
     let word = sleep_word(1);
     let script = format!(
         "echo begun; trap '' TERM; sleep {word} & setsid sh -c 'trap \"\" TERM; sleep {word} & sleep {word}' & \
@@ -162,7 +162,7 @@ fn a_timeout_ends_even_what_ran_away() {
 }
 
 #[test]
-fn a_gentle_end_is_given_time() {
+fn a_program_has_time_to_handle_sigterm() {
     let script = "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
     match sh(script).timeout(Duration::from_millis(400)).run() {
         Err(ProcessError::TimedOut { output, .. }) => assert_eq!(output.stdout_text(), "ready\ncleaned\n"),
@@ -171,7 +171,7 @@ fn a_gentle_end_is_given_time() {
 }
 
 #[test]
-fn daemons_live_on_unless_told_otherwise() {
+fn daemons_survive_unless_leftovers_are_ended() {
     let word = sleep_word(2);
     let script = format!("sleep {word} & echo $!");
     let start = Instant::now();
@@ -225,9 +225,9 @@ fn the_command_line_is_shown_quoted() {
     assert_eq!(command.display(), "make -C '/a b' 'M=$x'");
 }
 
-/// Runs one of the ignored tests below in a process of its own.
+/// Runs one of the ignored tests below in a separate process.
 fn helper(test: &str, word: &str) -> std::process::Child {
-    // A shell starts what is in the background with SIGINT ignored, and that is inherited.
+    // A shell starts background processes with SIGINT ignored, and children inherit this.
     std::process::Command::new("env")
         .arg("--default-signal=INT")
         .arg(std::env::current_exe().expect("exe"))
@@ -284,7 +284,7 @@ fn an_interrupt_ends_the_children() {
 }
 
 #[test]
-fn nothing_outlives_a_killed_dkms() {
+fn no_child_survives_a_killed_dkms() {
     let word = sleep_word(5);
     let mut child = helper("helper_killed", &word);
     eventually("it runs", || alive(&word).len() >= 2);
@@ -294,7 +294,7 @@ fn nothing_outlives_a_killed_dkms() {
 }
 
 #[test]
-fn a_private_mount_is_seen_by_the_child_alone() {
+fn a_private_mount_is_visible_only_to_the_child() {
     let dir = tempfile::tempdir().expect("tempdir");
     let (source, target) = (dir.path().join("source"), dir.path().join("target"));
     std::fs::create_dir(&source).expect("mkdir");
@@ -312,7 +312,8 @@ fn a_private_mount_is_seen_by_the_child_alone() {
     assert!(missing.to_string().contains("private mount"), "{missing}");
 }
 
-/// Threads copy a script and run it at once, while others fork: none may meet "Text file busy". `DKMS_STRESS` is how often.
+/// Threads copy a script and run it at once while others fork. None may fail with "Text file busy".
+/// `DKMS_STRESS` sets the number of runs.
 #[test]
 fn a_fresh_copy_can_be_run_at_once() {
     let times: usize = std::env::var("DKMS_STRESS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
@@ -336,9 +337,10 @@ fn a_fresh_copy_can_be_run_at_once() {
     });
 }
 
-/// Where somebody writes the file all the time there is an end to it; where he stops it is run, and its own status counts.
+/// If the file stays open for writing, starting it fails; if it is closed in time, it runs and its own status
+/// counts.
 #[test]
-fn a_busy_file_is_waited_for() {
+fn a_busy_file_is_retried() {
     let dir = dkms_sys::fs::TempDir::new_in(std::env::temp_dir(), "busy-").unwrap();
     let script = dir.path().join("script");
     std::fs::write(&script, "#!/bin/sh\necho done; exit 3\n").unwrap();

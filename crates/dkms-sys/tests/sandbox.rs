@@ -1,4 +1,4 @@
-//! What a confined program can and cannot do, tried by a real one.
+//! Tests the sandbox with real programs.
 #![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn user() -> Option<(u32, u32)> {
     can_become(USER.0).then_some(USER)
 }
 
-/// A directory that the confined user can reach, outside of the directories that are private to it, with room for its own
+/// A directory that the confined user can reach, outside its private directories, with space for its own
 /// files and for the mounts.
 struct Room {
     dir: tempfile::TempDir,
@@ -127,7 +127,7 @@ fn another_user_without_groups_and_privileges() {
 }
 
 #[test]
-fn no_terminal_no_session_of_the_caller() {
+fn no_terminal_and_not_the_session_of_the_caller() {
     let room = Room::new();
     let done = confined(
         "(: </dev/tty) 2>/dev/null && echo terminal; ps -o sid= -p $$ 2>/dev/null || cut -d' ' -f6 /proc/self/stat",
@@ -181,7 +181,7 @@ fn temporary_directories_are_private_bounded_and_gone_afterwards() {
 }
 
 #[test]
-fn hidden_things_are_empty_and_places_below_them_are_seen() {
+fn hidden_paths_are_empty_and_places_below_them_are_visible() {
     let room = Room::new();
     let secret = room.directory("secret", 0o700);
     let source = room.directory("secret/source", 0o755);
@@ -208,7 +208,7 @@ fn hidden_things_are_empty_and_places_below_them_are_seen() {
 }
 
 #[test]
-fn a_layer_takes_what_is_written_and_keeps_nothing() {
+fn writes_to_a_layer_are_discarded() {
     let room = Room::new();
     let source = room.directory("outside/source,with:odd\\name", 0o755);
     std::fs::write(source.join("VERSION"), "1").expect("write");
@@ -230,7 +230,7 @@ fn a_layer_takes_what_is_written_and_keeps_nothing() {
 }
 
 #[test]
-fn a_copy_can_be_read_and_changed_whatever_the_modes() {
+fn a_copy_can_be_read_and_changed_regardless_of_modes() {
     let room = Room::new();
     let secret = room.directory("secret", 0o700);
     let source = room.directory("secret/source", 0o700);
@@ -256,9 +256,9 @@ fn a_copy_can_be_read_and_changed_whatever_the_modes() {
     assert_eq!(std::fs::read_to_string(source.join("VERSION")).expect("read"), "1");
 }
 
-/// As with `tmp_location=/tmp`: what is mounted over it hides where the mounts were prepared.
+/// As with `tmp_location=/tmp`: the private directory covers the one in which the mounts were prepared.
 #[test]
-fn directories_may_lie_in_those_that_become_private() {
+fn directories_may_be_below_those_that_become_private() {
     let dir = tempfile::tempdir_in("/tmp").expect("tempdir");
     let (scratch, work) = (dir.path().join("scratch"), dir.path().join("work/deep"));
     std::fs::create_dir(&scratch).expect("mkdir");
@@ -274,7 +274,7 @@ fn directories_may_lie_in_those_that_become_private() {
 }
 
 #[test]
-fn the_network_is_out_of_reach() {
+fn the_network_is_not_reachable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
     let port = listener.local_addr().expect("address").port();
     let connect = format!("exec 3<>/dev/tcp/127.0.0.1/{port}");
@@ -285,8 +285,8 @@ fn the_network_is_out_of_reach() {
     assert!(done.enforced.network && !done.status.success(), "{done:?}");
 }
 
-/// The way of an unprivileged user: a user namespace, or Landlock and seccomp where there is none. Played by a helper that
-/// gave up root.
+/// The sandbox of an unprivileged user: a user namespace, or Landlock and seccomp without one. Uses a helper
+/// that drops root.
 #[test]
 fn an_unprivileged_user_is_confined_too() {
     if !root() {
@@ -297,7 +297,8 @@ fn an_unprivileged_user_is_confined_too() {
     let copy = tempfile::tempdir().expect("tempdir");
     dkms_sys::fs::set_mode(copy.path(), 0o777).expect("chmod");
     let tool = copy.path().join("tool");
-    // By another process: what this one has open for writing, a fork of another test may hold when it is executed.
+    // Written by another process: a fork of another test could inherit this process's descriptor and keep the
+    // file busy.
     let exe = std::env::current_exe().expect("exe");
     Command::new("install").args(["-m", "755"]).arg(exe).arg(&tool).run().expect("install");
     let names = [
@@ -307,7 +308,7 @@ fn an_unprivileged_user_is_confined_too() {
         "temporary_directories_are_private_bounded_and_gone_afterwards",
         "it_sees_no_other_process_and_can_signal_none",
         "another_user_without_groups_and_privileges",
-        "leftovers_of_a_confined_program_are_ended_at_once",
+        "leftover_processes_of_a_confined_program_are_killed",
     ];
     let done = Command::new("setpriv")
         .args(["--reuid=64991", "--regid=64991", "--clear-groups"])
@@ -323,7 +324,7 @@ fn an_unprivileged_user_is_confined_too() {
 }
 
 #[test]
-fn limits_hold_for_all_of_it_together() {
+fn limits_apply_to_all_processes_together() {
     let room = Room::new();
     let limits = |limits| Profile { limits, ..room.profile() };
     let big = room.path("work/big");
@@ -372,7 +373,7 @@ fn a_bound_build_directory_is_writable_under_its_target_name() {
 }
 
 #[test]
-fn leftovers_of_a_confined_program_are_ended_at_once() {
+fn leftover_processes_of_a_confined_program_are_killed() {
     let (start, room) = (Instant::now(), Room::new());
     let done = confined("trap '' TERM INT HUP; setsid sleep 300 >/dev/null 2>&1 & exit 3", room.profile());
     assert_eq!(done.status.code_for_shell(), 3);
@@ -383,7 +384,7 @@ fn leftovers_of_a_confined_program_are_ended_at_once() {
 }
 
 #[test]
-fn signals_and_codes_come_through() {
+fn signals_and_exit_codes_are_passed_on() {
     let room = Room::new();
     let status = |script| confined(script, room.profile()).status.code_for_shell();
     assert_eq!(status("exit 0"), 0);

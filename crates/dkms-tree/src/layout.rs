@@ -142,6 +142,10 @@ impl Layout {
     pub fn journal_dir(&self) -> PathBuf {
         self.dkms_tree.join(".journal")
     }
+    /// `.index/K-A`: what was read from a kernel's modules for its index, a cache.
+    pub fn index_cache(&self, k: &Kernel) -> PathBuf {
+        self.dkms_tree.join(".index").join(format!("{}-{}", k.release, k.arch))
+    }
     /// Where it is written down which builds are being made.
     pub fn building_dir(&self) -> PathBuf {
         self.dkms_tree.join(".building")

@@ -11,6 +11,7 @@ pub fn code(e: &Error) -> u8 {
         Error::NotRoot
         | Error::TreeNotWritable(_)
         | Error::ModuleNotNamed { .. }
+        | Error::VersionNotNamed { .. }
         | Error::KernelArchPairing(_) => 1,
         Error::BadName(_) => 1,
         Error::Usage(_)

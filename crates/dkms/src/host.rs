@@ -1,7 +1,7 @@
-//! What machine this is: the only place that reads the environment.
+//! Facts about this machine. This is the only module that reads the environment.
 
 use crate::root::Entered;
-use dkms_core::kernel::distro::{Distribution, Family};
+use dkms_core::distro::{Distribution, Family};
 use dkms_core::secret::{Secret, Secrets};
 use dkms_core::session::Host;
 use dkms_sys::fs::Limit;
@@ -27,17 +27,18 @@ const UNSET: [&str; 14] = [
     "sub_make_done",
 ];
 
-/// Variables that lead to secrets: for dkms alone.
+/// Variables that lead to secrets, which only dkms itself may use.
 const SECRET: [&str; 2] = ["KBUILD_SIGN_PIN", "CREDENTIALS_DIRECTORY"];
 
-/// Takes the signing key's pass phrase out of the environment. The first thing that dkms does: until then every process it
-/// starts would inherit it.
+/// Removes the signing key's pass phrase from the environment and returns it.
+///
+/// dkms does this first, because every process it starts would inherit the variable.
 pub fn take_pin() -> Option<Secret> {
     let pin = dkms_sys::secret::take_variable("KBUILD_SIGN_PIN")?;
     (!pin.bytes().is_empty()).then(|| pin.into())
 }
 
-/// Gathers the facts. `status` needs few of them and is given few.
+/// Gathers the facts about this machine, or about the other root.
 pub fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     let uname = dkms_sys::sys::uname();
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
@@ -45,7 +46,7 @@ pub fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
         .filter(|(k, _)| k != "BASH_ENV" && k != "ENV")
         .collect();
     let mut path = std::env::var_os("PATH").unwrap_or_default();
-    // Hooks of package managers come with a short one; depmod and modprobe are in sbin.
+    // Package managers run hooks with a short PATH; depmod and modprobe are in sbin.
     for dir in ["/usr/local/sbin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"] {
         if !std::env::split_paths(&path).any(|p| p == Path::new(dir)) {
             if !path.is_empty() {
@@ -62,7 +63,7 @@ pub fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
         pin,
     );
     Host {
-        // Which kernel is meant in another root is known when its trees are.
+        // In another root, the default kernel is chosen when its trees are known.
         release: if other.is_some() { String::new() } else { uname.release },
         machine: uname.machine,
         distribution: Distribution::detect(Path::new("/")),
@@ -78,7 +79,7 @@ pub fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     }
 }
 
-/// The command line as it was typed, cut where nobody reads on.
+/// The beginning of the command line, for messages.
 fn command() -> String {
     let words: Vec<String> = std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
     format!("dkms {}", words.join(" ")).chars().take(200).collect()
@@ -97,8 +98,7 @@ fn addon_modules_dir() -> Option<String> {
     })
 }
 
-/// The architecture a kernel is filed under when none is named: that of the package it came from where rpm knows it,
-/// else the machine's.
+/// The default architecture of a kernel: that of its rpm package if there is one, else the machine's.
 pub fn arch_of(host: &Host, install_tree: &Path, release: &str) -> String {
     let family = host.distribution.as_ref().map(|d| d.family());
     if matches!(family, Some(Family::Debian | Family::Ubuntu | Family::Arch | Family::Gentoo)) {

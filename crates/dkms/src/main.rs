@@ -3,11 +3,14 @@
 // Tests may use any function on their own files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+mod actions;
 mod cli;
 mod commands;
+mod default_version;
 mod exit;
 mod host;
 mod managed;
+mod operand;
 mod printable;
 mod render;
 mod request;
@@ -20,7 +23,15 @@ fn main() -> ExitCode {
     let pin = host::take_pin();
     let mut arguments = match cli::Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
-        Err(stop) => return stop.show(),
+        Err(cli::Stop::Text(text)) => {
+            // A reader that closed the pipe has seen enough.
+            let _ = ui::to_stdout(&text);
+            return ExitCode::SUCCESS;
+        }
+        Err(cli::Stop::Wrong(text)) => {
+            ui::to_stderr(&text);
+            return ExitCode::from(2);
+        }
     };
     let ui = ui::Ui::new(&arguments);
     let result = commands::run(&mut arguments, pin, &ui);

@@ -1,9 +1,11 @@
-//! Whether a package manager or one of its hooks started us. It may provide a terminal (apt does, and logs what is written
-//! there), but nobody watches a live view on it.
+//! Detects whether a package manager or one of its hooks started dkms.
+//!
+//! A package manager may provide a terminal, as apt does to log what is written there, but a live view is of
+//! no use on it.
 
 use dkms_sys::sys;
 
-/// Variables that only such programs set, for maintainer scripts and for hooks.
+/// Variables that package managers set for maintainer scripts and hooks, and no other program sets.
 const VARIABLES: [&str; 5] = [
     "DPKG_MAINTSCRIPT_PACKAGE",
     "DPKG_RUNNING_VERSION",
@@ -12,7 +14,7 @@ const VARIABLES: [&str; 5] = [
     "KERNEL_INSTALL_VERBOSE",
 ];
 
-/// Programs that run scripts of packages, and hooks for kernels.
+/// Programs that run maintainer scripts and kernel hooks, by their process names (15 characters at most).
 const PROGRAMS: [&str; 24] = [
     "apk",
     "apt",
@@ -40,19 +42,19 @@ const PROGRAMS: [&str; 24] = [
     "zypper",
 ];
 
-/// Processes above us that are looked at.
-const MOST: usize = 64;
+/// The limit for the number of parent processes that are checked.
+const MOST_ANCESTORS: usize = 64;
 
-/// Whether it is so, by the environment or by who our ancestors are.
+/// Whether the environment or a parent process is that of a package manager.
 pub fn by_package_manager() -> bool {
     let set = |name: &&str| std::env::var_os(name).is_some();
     VARIABLES.iter().any(set) || ancestors().any(|name| PROGRAMS.contains(&name.as_str()))
 }
 
-/// The names of the processes above this one, the nearest first.
+/// The names of the parent processes, nearest first.
 fn ancestors() -> impl Iterator<Item = String> {
     let first = sys::parent_of(sys::own_pid());
     std::iter::successors(first, |pid| sys::parent_of(*pid).filter(|p| *p > 1))
-        .take(MOST)
+        .take(MOST_ANCESTORS)
         .filter_map(sys::process_name)
 }

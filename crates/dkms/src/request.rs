@@ -1,6 +1,8 @@
 //! From words to what is asked for: which package, which kernels, which trees.
 
-use crate::cli::{Action, Arguments};
+use crate::actions::{ACTIONS, Kernels, Misplaced, Opt, OptionRow, Relation};
+use crate::cli::Arguments;
+use crate::operand::{is_archive, is_path};
 use dkms_core::conf::framework;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
@@ -17,6 +19,8 @@ pub struct Subject {
     pub name: Option<String>,
     /// Package version.
     pub version: Option<String>,
+    /// A version is given, but empty: a script passed an empty variable.
+    pub empty_version: bool,
     /// A source tree.
     pub directory: Option<PathBuf>,
     /// An archive.
@@ -26,7 +30,8 @@ pub struct Subject {
 impl Subject {
     /// Sorts the operands: a dkms.conf or a directory with one, another existing file, else MODULE/VERSION.
     pub fn of(arguments: &Arguments) -> Result<Self> {
-        let mut subject = Self { archive: arguments.archive.clone(), ..Self::default() };
+        let archive = arguments.archive.clone();
+        let mut subject = Self { archive, empty_version: arguments.empty_version, ..Self::default() };
         if let Some(module) = &arguments.module {
             subject.module_version(module);
         }
@@ -61,6 +66,7 @@ impl Subject {
     /// `M/V`, `M`, `M/` (any version) or `/V` (any module).
     fn module_version(&mut self, word: &str) {
         let (name, version) = word.split_once('/').unwrap_or((word, ""));
+        self.empty_version |= word.ends_with('/');
         for (to, value) in [(&mut self.name, name), (&mut self.version, version)] {
             if !value.is_empty() {
                 *to = Some(value.to_owned());
@@ -77,26 +83,6 @@ impl Subject {
     }
 }
 
-/// Whether a word can only be meant as a path: `foo/1.0` may be a module although such a directory is here.
-fn is_path(word: &str) -> bool {
-    word.starts_with('/') || [".", ".."].iter().any(|d| word == *d || word.starts_with(&format!("{d}/")))
-}
-
-/// Whether a word is meant as a path, as [`Subject::of`] sorts them.
-pub fn names_a_path(word: &str) -> bool {
-    let path = Path::new(word);
-    path.is_file() || path.is_dir() && path.join("dkms.conf").exists() || is_path(word) || is_archive(word)
-}
-
-/// Whether a word is named as archives are: `foo/1.0.tar` is hardly a version.
-fn is_archive(word: &str) -> bool {
-    let ends = [
-        ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".tgz", ".txz", ".tbz2", ".tzst", ".rpm",
-        ".deb",
-    ];
-    ends.iter().any(|e| word.ends_with(e))
-}
-
 /// Kernel words with the architectures that belong to them.
 #[derive(Debug, Default)]
 pub struct KernelWords {
@@ -106,25 +92,13 @@ pub struct KernelWords {
     pub arches: Vec<String>,
 }
 
-/// Checks what excludes each other, in the order in which dkms does.
+/// Checks which options exclude each other or do not apply, in the order in which dkms 3.x does.
 pub fn check(arguments: &Arguments) -> Result<KernelWords> {
-    let mut words = KernelWords::default();
-    for k in &arguments.kernels {
-        // 'K/' and '/A' leave open what is empty.
-        let (release, arch) = k.split_once('/').unwrap_or((k, ""));
-        for (list, word) in [(&mut words.releases, release), (&mut words.arches, arch)] {
-            if !word.is_empty() {
-                list.push(word.to_owned());
-            }
-        }
+    let refused = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Refuse);
+    if let Some(option) = refused.clone().find(|row| row.opt != Opt::All) {
+        return Err(Error::Conflict(belongs_to(option, arguments)));
     }
-    words.arches.extend(arguments.arches.iter().cloned());
-    if arguments.repair && arguments.action() != Some(Action::Fsck) {
-        return Err(Error::Conflict("--repair belongs to fsck".into()));
-    }
-    if arguments.fix && arguments.action() != Some(Action::Lint) {
-        return Err(Error::Conflict("--fix belongs to lint".into()));
-    }
+    let words = kernel_words(arguments);
     if arguments.binaries_only && arguments.source_only {
         return Err(Error::BothOnly);
     }
@@ -135,13 +109,55 @@ pub fn check(arguments: &Arguments) -> Result<KernelWords> {
             words.releases.len()
         )));
     }
+    if arguments.all_kernels && (arguments.all || !words.releases.is_empty()) {
+        return Err(Error::Conflict("--all-kernels, --all and a kernel exclude each other".into()));
+    }
     if arguments.all && !words.releases.is_empty() {
         return Err(Error::Conflict("--all and a kernel exclude each other".into()));
     }
     if arguments.all && !words.arches.is_empty() {
         return Err(Error::AllWithArch);
     }
+    if refused.count() > 0 {
+        return Err(Error::AllBanned(arguments.action_word().to_owned()));
+    }
     Ok(words)
+}
+
+/// The kernels and architectures of `-k` and `-a`.
+fn kernel_words(arguments: &Arguments) -> KernelWords {
+    let mut words = KernelWords::default();
+    for kernel in &arguments.kernels {
+        // 'K/' and '/A' leave open what is empty.
+        let (release, arch) = kernel.split_once('/').unwrap_or((kernel, ""));
+        for (list, word) in [(&mut words.releases, release), (&mut words.arches, arch)] {
+            if !word.is_empty() {
+                list.push(word.to_owned());
+            }
+        }
+    }
+    words.arches.extend(arguments.arches.iter().cloned());
+    words
+}
+
+/// Says which actions an option is for.
+fn belongs_to(option: &OptionRow, arguments: &Arguments) -> String {
+    let actions = ACTIONS.iter().filter(|row| row.relation(option.opt) == Relation::Listed);
+    let actions: Vec<&str> = actions.map(|row| row.word).collect();
+    format!("{} is for {}, not for {}", option.name(), actions.join(" and "), arguments.action_word())
+}
+
+/// The warning about options that have no effect, if there are any.
+pub fn without_effect(arguments: &Arguments) -> Option<String> {
+    let ignored = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Warn);
+    let ignored: Vec<String> = ignored.map(OptionRow::name).collect();
+    let action = arguments.action_word();
+    let verb = if ignored.len() == 1 { "has" } else { "have" };
+    let text = format!(
+        "{} {verb} no effect on {action}: 'dkms help {action}' lists its options",
+        ignored.join(", ")
+    );
+    (!ignored.is_empty()).then_some(text)
 }
 
 /// The trees and options: built in, framework.conf over that, the command line over all.
@@ -160,7 +176,7 @@ pub fn resolve(
         kernel_config: arguments.config.clone(),
         kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
         no_depmod: arguments.no_depmod,
-        jobs: arguments.jobs(),
+        jobs: arguments.jobs,
         rpm_safe_upgrade: arguments.rpm_safe_upgrade,
         tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
         signing: signing(arguments)?,
@@ -198,30 +214,17 @@ pub fn resolve(
     set(&mut layout.source_tree, &framework.source_tree);
     set(&mut layout.install_tree, &framework.install_tree);
     set(&mut options.tmp_location, &framework.tmp_location);
-    named_trees(arguments, &mut layout);
+    arguments.set_trees(&mut layout);
     options.verbose = arguments.verbose || arguments.debug || framework.verbose == Some(true);
     options.symlink_modules = arguments.symlink_modules || framework.symlink_modules == Some(true);
     options.modprobe_on_install =
         arguments.modprobe_on_install || framework.modprobe_on_install == Some(true);
     options.jobs = options.jobs.or(framework.parallel_jobs);
     options.framework = framework;
-    if let Some(seconds) = arguments.lock_timeout() {
+    if let Some(seconds) = arguments.lock_timeout {
         options.framework.lock_timeout = Some(seconds);
     }
     Ok((layout, options))
-}
-
-/// The trees that the command line names.
-pub fn named_trees(arguments: &Arguments, layout: &mut Layout) {
-    for (to, from) in [
-        (&mut layout.dkms_tree, &arguments.dkmstree),
-        (&mut layout.source_tree, &arguments.sourcetree),
-        (&mut layout.install_tree, &arguments.installtree),
-    ] {
-        if let Some(v) = from {
-            *to = absolute(v);
-        }
-    }
 }
 
 /// The key pair that the command line names.
@@ -248,7 +251,8 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The kernels an action works on: those named, with `--all` those the package is built for, else the running one.
+/// The kernels an action works on: those named, with `--all` those the package is built for, else the running
+/// one.
 pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>) -> Result<Vec<Kernel>> {
     if let Some(package) = all_of {
         return Ok(state::builds(s.layout, package).into_iter().map(|b| b.kernel).collect());
@@ -280,13 +284,7 @@ pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>)
 /// The one kernel of an action that takes only one.
 pub fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelWords) -> Result<Kernel> {
     let action = arguments.action_word();
-    if arguments.all {
-        return Err(Error::AllBanned(action.to_owned()));
-    }
-    let must_name = matches!(
-        arguments.action(),
-        Some(Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm)
-    );
+    let must_name = arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named);
     if must_name && words.releases.len() != 1 {
         return Err(Error::KernelCount(format!(
             "{action} takes exactly one kernel: dkms {action} -k KERNEL"
@@ -295,137 +293,12 @@ pub fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelWords) -
     let mut all = kernels(s, words, None)?;
     match (all.pop(), all.is_empty()) {
         (Some(kernel), true) => Ok(kernel),
-        _ => Err(Error::KernelCount(format!(
-            "{action} takes one kernel, and {} are given",
-            words.releases.len()
-        ))),
+        _ => {
+            let count = words.releases.len();
+            Err(Error::KernelCount(format!("{action} takes one kernel, but {count} are given")))
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(line: &str) -> Arguments {
-        let words = std::iter::once("dkms").chain(line.split_whitespace()).map(std::ffi::OsString::from);
-        Arguments::read(words).unwrap_or_else(|_| panic!("{line}"))
-    }
-
-    #[test]
-    fn words_as_package_scripts_write_them() {
-        // What Debian's and Fedora's maintainer scripts, hooks and people call.
-        let table = [
-            ("add -m foo -v 1.0", Action::Add, "foo", "1.0"),
-            ("remove -m foo -v 1.0 --all", Action::Remove, "foo", "1.0"),
-            ("build -m foo/1.0 -k 6.1.0", Action::Build, "foo", "1.0"),
-            ("install foo/1.0 -k 6.1.0/x86_64", Action::Install, "foo", "1.0"),
-            ("-k 6.1.0 -m foo -v 1.0 build", Action::Build, "foo", "1.0"),
-            ("install --module=foo/1.0 --kernelver=6.1.0 --arch=x86_64", Action::Install, "foo", "1.0"),
-            ("uninstall --module foo/1.0 --kernelver 6.1.0", Action::Uninstall, "foo", "1.0"),
-            ("unbuild -m=foo -v=1.0 -k=6.1.0", Action::Unbuild, "foo", "1.0"),
-            ("add -m foo -v 1.0 --rpm_safe_upgrade", Action::Add, "foo", "1.0"),
-            ("mktarball foo/1.0 --binaries-only", Action::Mktarball, "foo", "1.0"),
-        ];
-        for (line, action, name, version) in table {
-            let arguments = read(line);
-            let subject = Subject::of(&arguments).unwrap();
-            assert_eq!(arguments.action(), Some(action), "{line}");
-            assert_eq!(subject.name.as_deref(), Some(name), "{line}");
-            assert_eq!(subject.version.as_deref(), Some(version), "{line}");
-        }
-    }
-
-    #[test]
-    fn kernels_and_architectures_pair_up() {
-        let pairs = |line: &str| check(&read(line)).map(|w| (w.releases, w.arches));
-        let all = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
-        assert_eq!(pairs("build a/1 -k 6.1 -k 6.2 -a x").unwrap(), (all(&["6.1", "6.2"]), all(&["x"])));
-        assert_eq!(pairs("build a/1 -k 6.1/x -k 6.2/y").unwrap(), (all(&["6.1", "6.2"]), all(&["x", "y"])));
-        let table = [
-            ("build a/1 -k 6.1 -a x -a y", 1),
-            ("remove a/1 --all -k 6.1", 2),
-            ("remove a/1 --all -a x", 3),
-            ("mktarball a/1 --binaries-only --source-only", 8),
-            ("install a/1 --repair", 2),
-            ("config a/1 --fix", 2),
-        ];
-        for (line, code) in table {
-            assert_eq!(crate::exit::code(&check(&read(line)).unwrap_err()), code, "{line}");
-        }
-    }
-
-    #[test]
-    fn empty_values_are_absent() {
-        let read = |words: &[&str]| {
-            let words = std::iter::once(&"dkms").chain(words).map(std::ffi::OsString::from);
-            Arguments::read(words).unwrap_or_else(|_| panic!("not read"))
-        };
-        // Every option that takes a value.
-        let options = "-m --module -v -k --kernelver -a --arch -c --config --kernelsourcedir --archive --spec \
-                       --templatekernel --directive --dkmstree --sourcetree --installtree --mok-signing-key \
-                       --mok-certificate -j --lock-timeout -d --distro --media -r --release";
-        let plain = format!("{:?}", read(&["status"]));
-        for option in options.split_whitespace() {
-            let arguments = read(&["status", option, ""]);
-            assert_eq!(format!("{arguments:?}"), plain, "{option}");
-        }
-        assert_eq!(read(&["", "status", "", ""]).words, Vec::<String>::new());
-
-        let named = |words: &[&str]| {
-            let subject = Subject::of(&read(words)).unwrap();
-            (subject.name.unwrap_or_default(), subject.version.unwrap_or_default())
-        };
-        for (words, name, version) in [
-            (&["status", "probe/"][..], "probe", ""),
-            (&["status", "-m", "probe/"], "probe", ""),
-            (&["status", "-m", "/1.0"], "", "1.0"),
-            (&["status", "-m", "probe/1.0", "-v", ""], "probe", "1.0"),
-            (&["status", "-m", "probe/", "-v", "1.0"], "probe", "1.0"),
-            (&["status", "-m", "", "probe/1.0"], "probe", "1.0"),
-        ] {
-            assert_eq!(named(words), (name.into(), version.into()), "{words:?}");
-        }
-        let kernels = |words: &[&str]| {
-            let words = check(&read(words)).unwrap();
-            (words.releases.join(" "), words.arches.join(" "))
-        };
-        for (words, releases, arches) in [
-            (&["build", "-k", "6.1/"][..], "6.1", ""),
-            (&["build", "-k", "/x"], "", "x"),
-            (&["build", "-k", "/"], "", ""),
-            (&["build", "-k", "6.1", "-a", "", "-k", "", "-k", "6.2/", "-a", "x"], "6.1 6.2", "x"),
-            (&["remove", "--all", "-k", "", "-a", ""], "", ""),
-        ] {
-            assert_eq!(kernels(words), (releases.into(), arches.into()), "{words:?}");
-        }
-    }
-
-    #[test]
-    fn wrong_lines_are_two() {
-        for line in ["status --nonsense", "build a/1 -j many", "build a/1 -k"] {
-            let words = std::iter::once("dkms").chain(line.split_whitespace()).map(std::ffi::OsString::from);
-            assert!(matches!(Arguments::read(words), Err(crate::cli::Stop::Wrong(_))), "{line}");
-        }
-        let known = Arguments::read(["dkms", "--version"].map(std::ffi::OsString::from));
-        assert!(matches!(known, Err(crate::cli::Stop::Text(t)) if t.starts_with("dkms-")));
-    }
-
-    #[test]
-    fn paths_and_names_are_told_apart() {
-        for word in ["./x", "/x", "..", "../y"] {
-            assert!(is_path(word), "{word}");
-        }
-        for word in ["foo/1.0", "foo", "..foo/1"] {
-            assert!(!is_path(word), "{word}");
-        }
-        assert!(
-            is_archive("a.dkms.tar.gz")
-                && is_archive("m.rpm")
-                && is_archive("m.deb")
-                && !is_archive("foo/1.0")
-        );
-        // Neither there nor a module's name: the archive that is missing.
-        let subject = Subject::of(&read("ldtarball ./none.tar.gz")).unwrap();
-        assert_eq!(subject.archive, Some(PathBuf::from("./none.tar.gz")));
-    }
-}
+mod tests;

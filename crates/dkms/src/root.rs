@@ -1,21 +1,22 @@
-//! `--root DIR`: the same actions on the system in DIR, such as an image that is being made.
+//! `--root DIR`: the same actions on the system in DIR, such as an image that is being built.
 //!
-//! dkms goes into a mount namespace of its own, in which every path means what it means in that system. Does that
-//! system have a compiler, make and depmod that run here, its directory becomes the root, and its own programs work.
-//! Otherwise the machine's programs work, that system's trees lie over the machine's, and everything else is read-only. Either way dkms.conf, links and
-//! records are what they would be if dkms had run inside.
+//! dkms enters a new mount namespace, in which every path means what it means in that system. If that system
+//! has a compiler, make and depmod that run on this machine, DIR becomes the root directory and its own
+//! programs are used. Otherwise the machine's programs are used, that system's trees are mounted over the
+//! machine's, and everything else is read-only. Either way, dkms.conf, links and records are the same as if
+//! dkms had run inside.
 
-use crate::cli::{Action, Arguments};
-use crate::request;
+use crate::actions::Action;
+use crate::cli::Arguments;
+use dkms_core::distro::{Distribution, Family};
 use dkms_core::error::{Error, Result};
-use dkms_core::kernel::distro::{Distribution, Family};
 use dkms_core::tree::layout::Layout;
 use dkms_sys::root::{self, Held, Root};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Directories and files that belong to the system and not to the machine, besides the three trees.
-const ITS_OWN: [&str; 12] = [
+/// Directories and files that are taken from the system and not from the machine, besides the three trees.
+const SYSTEM_PLACES: [&str; 12] = [
     "/boot",
     "/etc/depmod.d",
     "/etc/dkms",
@@ -30,30 +31,31 @@ const ITS_OWN: [&str; 12] = [
     "/var/lib/shim-signed",
 ];
 
-/// Where files of the machine appear in the other root, as in containers of systemd.
+/// Where files of the machine appear in the other root, as in containers of systemd-nspawn.
 const HOST: &str = "/run/host";
 
-/// The other root, after dkms went there.
+/// The other root, after dkms entered it.
 #[derive(Debug)]
 pub struct Entered {
     /// Its path on the machine.
     pub path: PathBuf,
-    /// It was root of the machine who went there.
+    /// Whether the user is root on the machine.
     pub by_root: bool,
-    /// Where the machine's directory of credentials is now.
+    /// The path of the machine's credentials directory in this root.
     pub credentials: Option<PathBuf>,
-    /// The action is one that may change something.
+    /// Whether the action may change something.
     changes: bool,
-    /// The system and what is shown of it already; none when its own programs work.
+    /// The system and the places of it that are mounted already; `None` if its own programs are used.
     shown: Option<(Root, Vec<PathBuf>)>,
 }
 
-/// Goes there, if the command line says so; paths on it are then as they are to be opened.
+/// Enters the other root if the command line names one, and converts the paths on the command line to paths
+/// in it.
 ///
-/// They are the machine's, unless they lie below DIR or in one of that system's trees.
+/// Those are the machine's, unless they are below DIR or in one of that system's trees.
 ///
 /// # Errors
-/// DIR is no directory, or there are no private mounts here.
+/// DIR is not a directory, or private mounts are not permitted here.
 pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let Some(dir) = arguments.root.clone() else { return Ok(None) };
     let path = dir.canonicalize().ok().filter(|p| p.is_dir());
@@ -64,7 +66,8 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     }
     if arguments.action() == Some(Action::Mok) {
         return Err(Error::Conflict(
-            "mok is about a machine's firmware and kernel; --root is about its files".into(),
+            "mok works on this machine's firmware and kernel, and --root on the files of another system"
+                .into(),
         ));
     }
     let inside = |given: &Path| {
@@ -77,7 +80,7 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
         *tree = tree.as_deref().map(inside);
     }
     let mut layout = Layout::default();
-    request::named_trees(arguments, &mut layout);
+    arguments.set_trees(&mut layout);
     let by_root = dkms_sys::sys::effective_uid() == 0;
     let changes = !arguments.only_looks() && !arguments.dry_run;
     let mut credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| d.is_dir());
@@ -88,7 +91,7 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
         with_its_programs(system, arguments, &layout, &mut credentials)?;
         None
     } else {
-        // The machine's files can be reached from there by links.
+        // Links of that system can lead to the machine's files.
         root::protect_machine(&writable(&path, arguments))?;
         let system = Root::open(&path)?;
         let places = with_host_programs(&system, &layout, changes)?;
@@ -97,21 +100,22 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     Ok(Some(Entered { path, by_root, credentials, changes, shown }))
 }
 
-/// What may be changed of the machine's files: the system itself, an archive that was asked for, and temporary ones.
+/// The machine's directories that stay writable: the system itself, that of the archive to write, and
+/// temporary ones.
 fn writable(path: &Path, arguments: &Arguments) -> Vec<PathBuf> {
     let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
     let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
     std::iter::once(path.to_owned()).chain(archive).chain(temporary).collect()
 }
 
-/// Makes that system our root, and shows in it what the command line names of the machine's files.
+/// Makes that system the root directory, and mounts the machine's files that the command line names in it.
 fn with_its_programs(
     system: Root,
     arguments: &mut Arguments,
     layout: &Layout,
     credentials: &mut Option<PathBuf>,
 ) -> Result<()> {
-    let own: Vec<&Path> = ITS_OWN.map(Path::new).into_iter().chain(trees(layout)).collect();
+    let own: Vec<&Path> = SYSTEM_PLACES.map(Path::new).into_iter().chain(trees(layout)).collect();
     let mut moved = Vec::new();
     let mut moving = |path: &Path| {
         if !path.exists() || own.iter().any(|tree| path.starts_with(tree)) {
@@ -122,29 +126,29 @@ fn with_its_programs(
     };
     arguments.map_paths(&mut moving);
     *credentials = credentials.as_deref().map(moving);
-    go_inside(system, &moved)
+    change_root(system, &moved)
 }
 
-/// Lays what belongs to that system over the machine's; returns where.
+/// Mounts the places of that system over the machine's, and returns them.
 fn with_host_programs(system: &Root, layout: &Layout, changes: bool) -> Result<Vec<PathBuf>> {
     if changes {
-        make(system, layout)?;
+        create_trees(system, layout)?;
         if is_ubuntu(system)? {
-            // Its signing key lies there.
+            // The default place of its signing key.
             system.create_dir(Path::new("/var/lib/shim-signed"))?;
         }
     }
-    let own = ITS_OWN.map(Path::new).into_iter().chain(trees(layout));
+    let own = SYSTEM_PLACES.map(Path::new).into_iter().chain(trees(layout));
     let mut places: Vec<PathBuf> = own.map(Path::to_owned).collect();
-    // Only System.map is wanted from there, and depmod can do without.
+    // Only System.map is needed from /boot, and depmod can do without it.
     places.retain(|place| place != Path::new("/boot") || place.exists());
-    // Debian keeps the programs that build modules apart from the headers.
+    // On Debian, the programs that build modules are not with the headers.
     if let Some(lib) = system.find(Path::new("/usr/lib"))? {
         let names = lib.names()?;
         let kbuild = names.iter().filter(|n| n.to_string_lossy().starts_with("linux-kbuild-"));
         places.extend(kbuild.map(|n| Path::new("/usr/lib").join(n)));
     }
-    show(system, &places)?;
+    mount_places(system, &places)?;
     Ok(places)
 }
 
@@ -153,23 +157,23 @@ fn trees(layout: &Layout) -> [&Path; 3] {
 }
 
 impl Entered {
-    /// Shows the trees that framework.conf of that system names.
+    /// Mounts the trees that framework.conf of that system names.
     ///
     /// # Errors
     /// They cannot be mounted.
-    pub fn follow(&self, layout: &Layout) -> Result<()> {
+    pub fn mount_trees(&self, layout: &Layout) -> Result<()> {
         let Some((system, shown)) = &self.shown else { return Ok(()) };
         let mut more: Vec<PathBuf> = trees(layout).map(Path::to_owned).into();
         more.retain(|tree| !shown.iter().any(|s| tree.starts_with(s)));
         if self.changes {
-            make(system, layout)?;
+            create_trees(system, layout)?;
         }
-        show(system, &more)
+        mount_places(system, &more)
     }
 }
 
-/// Makes the trees that dkms writes to, where they are not there; they would otherwise come to be on the machine.
-fn make(system: &Root, layout: &Layout) -> Result<()> {
+/// Creates missing trees that dkms writes to. Otherwise they would be created on the machine.
+fn create_trees(system: &Root, layout: &Layout) -> Result<()> {
     let written = [&layout.dkms_tree, &layout.source_tree];
     written.into_iter().try_for_each(|tree| Ok(system.create_dir(tree).map(|_| ())?))
 }
@@ -188,13 +192,13 @@ fn is_ubuntu(system: &Root) -> Result<bool> {
     Ok(Distribution::from_os_release(&text).family() == Family::Ubuntu)
 }
 
-fn show(system: &Root, places: &[PathBuf]) -> Result<()> {
+fn mount_places(system: &Root, places: &[PathBuf]) -> Result<()> {
     let found = places.iter().map(|p| Ok((p.clone(), system.find(p)?))).collect::<Result<Vec<_>>>()?;
     Ok(root::show(&found)?)
 }
 
-/// Its directory becomes ours; `moved` of the machine are seen in it.
-fn go_inside(system: Root, moved: &[PathBuf]) -> Result<()> {
+/// Changes the root directory to that system, with the machine's `moved` below [`HOST`].
+fn change_root(system: Root, moved: &[PathBuf]) -> Result<()> {
     for name in ["/dev", "/proc", "/sys"] {
         if let Some(there) = system.find(Path::new(name))? {
             root::mount_over(&Held::of(Path::new(name))?, &there)?;
@@ -207,7 +211,7 @@ fn go_inside(system: Root, moved: &[PathBuf]) -> Result<()> {
     Ok(system.become_root()?)
 }
 
-/// Whether a shell, make, a compiler and depmod are there, and run on this machine.
+/// Whether the system has a shell, make, a compiler and depmod that run on this machine.
 fn has_tools(system: &Root) -> Result<bool> {
     let find = |name: &str| -> Result<Option<std::fs::File>> {
         for dir in ["/usr/bin", "/bin", "/usr/sbin", "/sbin"] {

@@ -1,6 +1,7 @@
 //! The one place that writes: data to standard output, everything else where it belongs.
 
-use crate::cli::{Action, Arguments};
+use crate::actions::Kernels;
+use crate::cli::Arguments;
 use crate::exit;
 use crate::printable::{on_one_line, printable, without_pins};
 use crate::render::{json, plain, progress::Progress};
@@ -41,7 +42,8 @@ enum Mode {
 impl Ui {
     /// Quiet, JSON, a live view on a terminal, or plain lines.
     pub fn new(arguments: &Arguments) -> Self {
-        let one_document = arguments.dry_run || arguments.action().is_some_and(Action::is_document);
+        let one_document =
+            arguments.dry_run || arguments.action().is_some_and(|action| action.row().is_document());
         let mode = if arguments.quiet {
             Mode::Quiet
         } else if arguments.json && one_document {
@@ -133,9 +135,9 @@ impl Ui {
     }
 }
 
-/// The actions that hooks of package managers call.
+/// Whether hooks of package managers call this action.
 fn is_hook(arguments: &Arguments) -> bool {
-    matches!(arguments.action(), Some(Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm))
+    arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named)
 }
 
 /// Writes to standard output, printable and without PINs.

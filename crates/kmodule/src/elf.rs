@@ -6,83 +6,11 @@
 
 use crate::modinfo::ModInfo;
 
+mod error;
 pub(crate) mod reader;
+pub use error::{Class, ElfError};
 use reader::{Reader, SHT_SYMTAB, string_at};
 use std::collections::HashSet;
-
-/// Word size of a module, `EI_CLASS`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// `ELFCLASS32`
-    Elf32,
-    /// `ELFCLASS64`
-    Elf64,
-}
-
-impl Class {
-    /// 32 or 64.
-    #[must_use]
-    pub fn bits(self) -> u8 {
-        match self {
-            Class::Elf32 => 32,
-            Class::Elf64 => 64,
-        }
-    }
-}
-
-/// Why bytes are not a kernel module we can read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ElfError {
-    /// No ELF magic: some other kind of file.
-    #[error("not an ELF file{}", if *empty { ": the file is empty" } else { "" })]
-    NotElf {
-        /// The file has no bytes at all.
-        empty: bool,
-    },
-    /// An ELF file with a class, byte order or version nobody defined.
-    #[error("unknown ELF variant: {what} is {value}")]
-    UnknownVariant {
-        /// Which header field.
-        what: &'static str,
-        /// Its value.
-        value: u8,
-    },
-    /// An ELF file, but a program, library or core dump.
-    #[error("wrong kind of ELF file: {} (a kernel module is a relocatable file)", type_name(*e_type))]
-    WrongType {
-        /// The header's `e_type`.
-        e_type: u16,
-    },
-    /// The file ends before a part its header promises.
-    #[error("file is cut short or damaged: {part} needs bytes up to {needed}, the file has {have}")]
-    Truncated {
-        /// The header, table or section that does not fit.
-        part: String,
-        /// Where that part would end, in bytes from the start.
-        needed: u64,
-        /// Length of the file in bytes.
-        have: u64,
-    },
-    /// A table contradicts the standard (entry size, string table index …).
-    #[error("damaged ELF file: {0}")]
-    Malformed(String),
-    /// A relocatable file without `.modinfo`: an ordinary object file.
-    #[error("not a kernel module: the object file has no .modinfo section")]
-    NoModinfo,
-    /// An ELF file whose table of sections is missing, or was taken away.
-    #[error("the ELF file has no table of sections")]
-    NoSections,
-}
-
-fn type_name(e_type: u16) -> String {
-    match e_type {
-        0 => "no type".to_owned(),
-        2 => "an executable".to_owned(),
-        3 => "a shared library or position-independent executable".to_owned(),
-        4 => "a core dump".to_owned(),
-        other => format!("type {other}"),
-    }
-}
 
 /// A symbol the module expects from the kernel or from another module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,11 +34,9 @@ pub struct Module {
     pub has_modinfo: bool,
     /// The `.modinfo` strings.
     pub modinfo: ModInfo,
-    /// The file holds `.gnu.linkonce.this_module`, which modpost adds last: without it this is a half-built
-    /// object that no kernel loads.
-    pub has_this_module: bool,
-    /// Size of `.gnu.linkonce.this_module`: `sizeof(struct module)` of the kernel it was built for; 0 without.
-    pub this_module_size: u64,
+    /// Size of `.gnu.linkonce.this_module`: `sizeof(struct module)` of the kernel it was built for. modpost adds this
+    /// section last: without it (`None`) this is a half-built object that no kernel loads.
+    pub this_module_size: Option<u64>,
     /// There is a symbol table.
     pub has_symbols: bool,
     /// There is a section of symbol versions, empty or not.
@@ -175,8 +101,7 @@ impl Module {
             machine: reader.machine,
             has_modinfo: parts.modinfo.is_some(),
             modinfo: ModInfo::from_section(parts.modinfo.unwrap_or_default()),
-            has_this_module: parts.this_module_size.is_some(),
-            this_module_size: parts.this_module_size.unwrap_or_default(),
+            this_module_size: parts.this_module_size,
             has_symbols: parts.symbols.is_some(),
             has_versions: parts.versions.is_some() || parts.extended_versions.is_some(),
             versions,

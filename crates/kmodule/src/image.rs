@@ -11,12 +11,11 @@
 //! A flat image is the kernel's memory without a table of what is where: [`vermagic`] can be found in it,
 //! [`crate::exports`] wants the ELF file.
 
+use crate::compression::Compression;
 use crate::elf::reader::{Reader, until_nul};
 use crate::unpack::{self, Source};
 use std::borrow::Cow;
 use std::io::Read;
-
-pub use crate::unpack::Method;
 
 /// The longest kernel that is unpacked, in bytes (Debian's have 60 MiB, with every debug option some 400).
 pub const LIMIT: usize = 512 << 20;
@@ -37,12 +36,12 @@ pub enum ImageError {
     },
     /// Compressed in a way we cannot undo.
     #[error("the kernel image is compressed with {}, which cannot be read here", .0.name())]
-    Unreadable(Method),
+    Unreadable(Compression),
     /// The compressed data is damaged.
-    #[error("the kernel image is damaged: its {} data: {reason}", method.name())]
+    #[error("the kernel image is damaged: its {} data: {reason}", format.name())]
     Damaged {
         /// Its compression.
-        method: Method,
+        format: Compression,
         /// What the decoder says.
         reason: String,
     },
@@ -72,9 +71,9 @@ pub(crate) fn unpack_within(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>,
     if is_kernel(payload) {
         return Ok(Cow::Borrowed(payload));
     }
-    let method = Method::detect(payload)
+    let format = Compression::detect(payload)
         .ok_or(ImageError::Unknown("it holds no compressed data that the kernel's build system makes"))?;
-    let kernel = expand(payload, method, limit)?;
+    let kernel = expand(payload, format, limit)?;
     if is_kernel(&kernel) {
         Ok(Cow::Owned(kernel))
     } else {
@@ -108,7 +107,7 @@ fn bzimage(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
     let payload = part(bytes, (sectors + 1) * 512 + u64::from(offset), length)?;
     // Behind the compressed data stands the length of the kernel. Every format but lz4 knows its own end.
     let body = match payload.split_last_chunk::<4>() {
-        Some((body, _)) if Method::detect(payload) == Some(Method::Lz4) => body,
+        Some((body, _)) if Compression::detect(payload) == Some(Compression::Lz4) => body,
         _ => payload,
     };
     Ok(Some(body))
@@ -134,11 +133,11 @@ fn part(bytes: &[u8], offset: u64, length: u32) -> Result<&[u8], ImageError> {
         .ok_or(ImageError::Truncated { needed, have: bytes.len() as u64 })
 }
 
-fn expand(mut payload: &[u8], method: Method, limit: usize) -> Result<Vec<u8>, ImageError> {
-    let damaged = |error: std::io::Error| ImageError::Damaged { method, reason: error.to_string() };
+fn expand(mut payload: &[u8], format: Compression, limit: usize) -> Result<Vec<u8>, ImageError> {
+    let damaged = |error: std::io::Error| ImageError::Damaged { format, reason: error.to_string() };
     let mut source = Source::new(&mut payload);
-    let reader = unpack::reader(method, &mut source).map_err(damaged)?;
-    let reader = reader.ok_or(ImageError::Unreadable(method))?;
+    let reader = unpack::reader(format, &mut source).map_err(damaged)?;
+    let reader = reader.ok_or(ImageError::Unreadable(format))?;
     let mut kernel = Vec::new();
     let allowed = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(allowed).read_to_end(&mut kernel).map_err(damaged)?;

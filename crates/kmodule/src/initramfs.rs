@@ -7,7 +7,8 @@
 //!
 //! Everything is read as a stream: neither the image nor what it expands to is ever held as a whole.
 
-use crate::unpack::{self, Method, Source};
+use crate::compression::Compression;
+use crate::unpack::{self, Source};
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -32,20 +33,20 @@ pub enum InitramfsError {
         offset: u64,
     },
     /// A part is compressed in a way we cannot undo.
-    #[error("the part of the initramfs at byte {offset} is compressed with {}, which cannot be read here", method.name())]
+    #[error("the part of the initramfs at byte {offset} is compressed with {}, which cannot be read here", format.name())]
     Unreadable {
         /// Where the part begins, in bytes from the start of the file.
         offset: u64,
         /// Its compression.
-        method: Method,
+        format: Compression,
     },
     /// A part is damaged or cut short.
-    #[error("the initramfs is damaged: in the {} that begins at byte {offset}: {reason}", method.map_or("cpio archive", Method::name))]
+    #[error("the initramfs is damaged: in the {} that begins at byte {offset}: {reason}", format.map_or("cpio archive", Compression::name))]
     Damaged {
         /// Where the part begins, in bytes from the start of the file.
         offset: u64,
         /// Its compression, if it has one.
-        method: Option<Method>,
+        format: Option<Compression>,
         /// What is wrong, and where in what the part expands to.
         reason: String,
     },
@@ -78,14 +79,14 @@ pub(crate) fn entries_within(
         let offset = source.offset();
         walk.archives(&mut source).map_err(|stop| fault(stop, offset, None))?;
         let offset = source.offset();
-        let head = source.peek(Method::MAGIC).map_err(|error| fault(error.into(), offset, None))?;
+        let head = source.peek(Compression::MAGIC).map_err(|error| fault(error.into(), offset, None))?;
         if head.is_empty() {
             return if walk.seen() == 0 { Err(InitramfsError::Empty) } else { Ok(()) };
         }
-        match Method::detect(head) {
-            Some(method) => {
-                let size = part(&mut source, method, left, &mut walk);
-                left -= size.map_err(|stop| fault(stop, offset, Some(method)))?;
+        match Compression::detect(head) {
+            Some(format) => {
+                let size = part(&mut source, format, left, &mut walk);
+                left -= size.map_err(|stop| fault(stop, offset, Some(format)))?;
             }
             None if is_bootconfig(&mut source) => {}
             None => return Err(InitramfsError::Unknown { offset }),
@@ -94,8 +95,8 @@ pub(crate) fn entries_within(
 }
 
 /// Lists a compressed part, which may expand to `limit` bytes; to how many it did.
-fn part(source: &mut Source<'_>, method: Method, limit: u64, walk: &mut Walk<'_>) -> Result<u64, Stop> {
-    let reader = unpack::reader(method, source)?.ok_or(Stop::Unreadable(method))?;
+fn part(source: &mut Source<'_>, format: Compression, limit: u64, walk: &mut Walk<'_>) -> Result<u64, Stop> {
+    let reader = unpack::reader(format, source)?.ok_or(Stop::Unreadable(format))?;
     let mut content = BufReader::with_capacity(1 << 16, reader.take(limit.saturating_add(1)));
     let mut content = Source::new(&mut content);
     let result = walk.archives(&mut content);
@@ -121,11 +122,11 @@ fn is_bootconfig(source: &mut Source<'_>) -> bool {
     read.is_ok() && rest.ends_with(MARK) && source.peek(1).is_ok_and(<[u8]>::is_empty)
 }
 
-fn fault(stop: Stop, offset: u64, method: Option<Method>) -> InitramfsError {
+fn fault(stop: Stop, offset: u64, format: Option<Compression>) -> InitramfsError {
     match stop {
-        Stop::Damaged(reason) => InitramfsError::Damaged { offset, method, reason },
+        Stop::Damaged(reason) => InitramfsError::Damaged { offset, format, reason },
         Stop::TooLarge => InitramfsError::TooLarge { offset },
-        Stop::Unreadable(method) => InitramfsError::Unreadable { offset, method },
+        Stop::Unreadable(format) => InitramfsError::Unreadable { offset, format },
     }
 }
 
@@ -160,7 +161,8 @@ fn module_of(path: &str) -> Option<(String, String)> {
     let (release, below) = path.split_once('/')?;
     let file = below.rsplit('/').next()?;
     let (stem, suffix) = file.rsplit_once(".ko")?;
-    let is_module = !stem.is_empty() && matches!(suffix, "" | ".gz" | ".xz" | ".zst");
+    let known = suffix.is_empty() || Compression::from_module_suffix(suffix).is_some();
+    let is_module = !stem.is_empty() && known;
     is_module.then(|| (release.to_owned(), stem.replace('-', "_")))
 }
 

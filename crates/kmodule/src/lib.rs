@@ -10,6 +10,7 @@
 //! | [`symvers`] | which symbols does a kernel or module offer, with which CRC, by `Module.symvers`? |
 //! | [`exports`] | the same, read from the module or the kernel image itself |
 //! | [`image`] | what is packed in a kernel image, and which version magic does it want? |
+//! | [`index`] | the index that depmod makes of a kernel's modules, byte for byte |
 //! | [`initramfs`] | which files and modules are in an initramfs? |
 //! | [`compress`] | gzip, xz and zstd as the kernel and kmod read them |
 //! | [`sign`] | the appended PKCS#7 signature: make, read, check, take off |
@@ -21,13 +22,16 @@
 //! Input is never trusted: lengths and counts in headers are checked against the bytes really there before
 //! anything is allocated or indexed, and what cannot be read is a typed error.
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
+mod asn1;
 pub mod compress;
-mod der;
+pub mod compression;
 pub mod efi_siglist;
 pub mod elf;
 pub mod exports;
 pub mod image;
+pub mod index;
 pub mod initramfs;
 pub mod modinfo;
 pub mod mok;
@@ -37,7 +41,9 @@ pub mod symvers;
 mod unpack;
 pub mod verdict;
 pub mod vmlinux;
+mod x509;
 
+pub use compression::Compression;
 pub use elf::{Class, machine_of_arch};
 
 /// Runs everything in this crate that reads bytes on `data`. For fuzzing and property tests: it must return,
@@ -74,6 +80,11 @@ pub fn fuzz_module(data: &[u8]) {
         let _ = exports::of_vmlinux(&kernel).map(|list| list.iter().count());
     }
     let _ = initramfs::entries_within(&mut &data[..], LIMIT as u64, &mut |_| {});
+    if let Ok(facts) = index::Facts::read(data) {
+        let module = index::Module { path: "a.ko", facts: &facts };
+        let lists = index::Lists { order: "", builtin: "", builtin_modinfo: data };
+        let _ = index::write(index::Version::Kmod34, &[module], &lists);
+    }
     let _ = modinfo::ModInfo::from_section(data).depends().count();
     let _ = compress::decompress(data, LIMIT);
     let _ = sign::strip_signature(data);
@@ -84,7 +95,11 @@ pub fn fuzz_module(data: &[u8]) {
         let _ = sign::verify(data, &certificate);
     }
     if let Ok(text) = std::str::from_utf8(data) {
-        for format in [compress::Format::Gzip, compress::Format::Xz, compress::Format::Zstd] {
+        let _ = index::Cache::parse(text).iter().map(|(_, facts)| index::Facts::parse(facts)).count();
+        let _ = index::Config::parse([text], &|_| true);
+        let lists = index::Lists { order: text, builtin: text, builtin_modinfo: data };
+        let _ = index::write(index::Version::Kmod30, &[], &lists);
+        for format in Compression::OF_MODULES {
             let _ = compress::Options::parse(format, text);
         }
     }

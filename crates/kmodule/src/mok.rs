@@ -3,20 +3,26 @@
 //! RSA 2048, self-signed with SHA-256, for code signing only. The certificate follows RFC 5280; key identifiers
 //! are made as `openssl req -x509` makes them (method 1 of section 4.2.1.2).
 
-use crate::der::{self, OCTET_STRING, OID, SEQUENCE, SET, element, oid, wrap};
+use crate::asn1::Raw;
 use crate::pem;
 use crate::sign::{Hash, Key, SignError};
+use crate::x509::{self, Attribute, Extension, TbsCertificate, Time, Validity};
+use der::Encode;
+use der::asn1::{AnyRef, BitStringRef, OctetStringRef, Utf8StringRef};
+use der::oid::ObjectIdentifier;
 use rand_core::CryptoRngCore;
-use rsa::traits::PublicKeyParts;
+use rsa::pkcs1::EncodeRsaPublicKey;
 use rsa::{RsaPrivateKey, pkcs8::EncodePrivateKey};
 use sha1::Digest;
+use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 /// The name dkms has always given its key.
 pub const COMMON_NAME: &str = "DKMS module signing key";
-/// How long the certificate is valid: a hundred years. Nobody wants a module to stop loading one day.
+/// How long the certificate is valid: a hundred years, so that no module stops loading because of a date.
 pub const DAYS: u32 = 36_500;
-/// Key size in bits. Firmware that cannot read larger keys is still around.
+/// Key size in bits. Some firmware cannot read larger keys.
 const BITS: usize = 2048;
+const SHA256_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 
 /// The system's random number generator, to hand to [`generate`].
 pub use rand_core::OsRng;
@@ -25,7 +31,7 @@ pub use rand_core::OsRng;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MokError {
     /// X.509 allows 1 to 64 characters for a common name (RFC 5280, ub-common-name).
-    #[error("a certificate's common name has 1 to 64 characters, \"{0}\" does not")]
+    #[error("a certificate's common name must have 1 to 64 characters, \"{0}\" does not")]
     CommonName(String),
     /// The certificate would end after the year 9999, or the clock is before 1970 or far off.
     #[error(
@@ -72,94 +78,73 @@ pub fn generate(
     let key = RsaPrivateKey::new(rng, BITS).map_err(|error| MokError::Key(error.to_string()))?;
     let pem = key.to_pkcs8_der().map_err(|error| MokError::Key(error.to_string()))?;
     let pem = pem::encode("PRIVATE KEY", pem.as_bytes());
-    let certificate = certificate(common_name, &serial, &validity, &Key::from_rsa(key))?;
+    let certificate = certificate(common_name, &serial, validity, &Key::from_rsa(key))?;
     Ok((pem.into_bytes(), certificate))
 }
 
-/// A certificate (DER) as PEM, for files that hold key and certificate.
+/// A certificate (DER) as PEM, for files that contain key and certificate.
 #[must_use]
 pub fn to_pem(certificate: &[u8]) -> Vec<u8> {
     pem::encode("CERTIFICATE", certificate).into_bytes()
 }
 
-fn certificate(common_name: &str, serial: &[u8], validity: &[u8], key: &Key) -> Result<Vec<u8>, SignError> {
-    let name = element(
-        SEQUENCE,
-        &element(
-            SET,
-            &wrap(
-                SEQUENCE,
-                &[&element(OID, oid::COMMON_NAME), &element(der::UTF8_STRING, common_name.as_bytes())],
-            ),
-        ),
-    );
-    let public = key.public();
-    let public =
-        wrap(SEQUENCE, &[&der::integer(&public.n().to_bytes_be()), &der::integer(&public.e().to_bytes_be())]);
-    let algorithm = der::algorithm_null(oid::SHA256_WITH_RSA);
-    let body = wrap(
-        SEQUENCE,
-        &[
-            &element(der::context(0), &der::integer(&[2])), // X.509 v3
-            &der::integer(serial),
-            &algorithm,
-            &name,
-            validity,
-            &name,
-            &wrap(SEQUENCE, &[&der::algorithm_null(oid::RSA_ENCRYPTION), &der::bit_string(&public)]),
-            &element(der::context(3), &extensions(&sha1::Sha1::digest(&public))),
-        ],
-    );
-    let signature = key.sign(&body, Hash::Sha256)?;
-    Ok(wrap(SEQUENCE, &[&body, &algorithm, &der::bit_string(&signature)]))
-}
-
-/// Subject and authority key identifier, basicConstraints CA:FALSE (critical), extendedKeyUsage codeSigning.
-fn extensions(key_id: &[u8]) -> Vec<u8> {
-    let extension = |oid: &[u8], critical: bool, value: &[u8]| {
-        let critical: &[u8] = if critical { &[1, 1, 0xff] } else { &[] };
-        wrap(SEQUENCE, &[&element(OID, oid), critical, &element(OCTET_STRING, value)])
+fn certificate(
+    common_name: &str,
+    serial: &[u8],
+    validity: Validity,
+    key: &Key,
+) -> Result<Vec<u8>, SignError> {
+    let name = Attribute { id: x509::COMMON_NAME, value: Utf8StringRef::new(common_name)?.into() };
+    let name = x509::name_of(&name)?;
+    let public = key.public().to_pkcs1_der().map_err(|error| SignError::Rsa(error.to_string()))?;
+    let key_id = sha1::Sha1::digest(public.as_bytes());
+    let extensions = extensions(&key_id)?;
+    let algorithm = |oid| AlgorithmIdentifierRef { oid, parameters: Some(AnyRef::NULL) };
+    let body = TbsCertificate {
+        version: Some(2), // X.509 v3
+        serial: Raw(serial),
+        algorithm: algorithm(SHA256_WITH_RSA),
+        issuer: Raw(&name),
+        validity,
+        subject: Raw(&name),
+        public_key: SubjectPublicKeyInfoRef {
+            algorithm: algorithm(x509::RSA_ENCRYPTION),
+            subject_public_key: BitStringRef::from_bytes(public.as_bytes())?,
+        },
+        issuer_id: None,
+        subject_id: None,
+        extensions: Some(Raw(&extensions)),
     };
-    wrap(
-        SEQUENCE,
-        &[
-            &extension(oid::SUBJECT_KEY_ID, false, &element(OCTET_STRING, key_id)),
-            &extension(oid::AUTHORITY_KEY_ID, false, &element(SEQUENCE, &element(0x80, key_id))),
-            // CA:FALSE is the default, and defaults are left out in DER.
-            &extension(oid::BASIC_CONSTRAINTS, true, &element(SEQUENCE, &[])),
-            &extension(oid::EXTENDED_KEY_USAGE, false, &element(SEQUENCE, &element(OID, oid::CODE_SIGNING))),
-        ],
-    )
+    let body = body.to_der()?;
+    let signature = key.sign(&body, Hash::Sha256)?;
+    let certificate = x509::Certificate {
+        tbs: AnyRef::try_from(body.as_slice())?.decode_as()?,
+        algorithm: algorithm(SHA256_WITH_RSA),
+        signature: BitStringRef::from_bytes(&signature)?,
+    };
+    Ok(certificate.to_der()?)
 }
 
-fn validity(now: u64, days: u32) -> Option<Vec<u8>> {
+/// The content of the list of extensions: subject and authority key identifier, basicConstraints CA:FALSE
+/// (critical), extendedKeyUsage codeSigning.
+fn extensions(key_id: &[u8]) -> der::Result<Vec<u8>> {
+    let extension = |id, critical, value: Vec<u8>| {
+        Extension { id, critical, value: OctetStringRef::new(&value)? }.to_der()
+    };
+    let key_id = OctetStringRef::new(key_id)?;
+    let no_ca = x509::BasicConstraints { ca: false, longest_path: None };
+    let list = [
+        extension(x509::SUBJECT_KEY_ID, false, key_id.to_der()?)?,
+        extension(x509::AUTHORITY_KEY_ID, false, x509::AuthorityKeyId { key_id }.to_der()?)?,
+        extension(x509::BASIC_CONSTRAINTS, true, no_ca.to_der()?)?,
+        extension(x509::EXTENDED_KEY_USAGE, false, [x509::CODE_SIGNING].to_der()?)?,
+    ];
+    Ok(list.concat())
+}
+
+fn validity(now: u64, days: u32) -> Option<Validity> {
     let end = now.checked_add(u64::from(days) * 86_400)?;
-    Some(wrap(SEQUENCE, &[&time(now)?, &time(end)?]))
-}
-
-/// UTCTime until 2049, GeneralizedTime from 2050 on (RFC 5280, section 4.1.2.5).
-fn time(seconds: u64) -> Option<Vec<u8>> {
-    let (year, month, day) = civil_from_days(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
-    match year {
-        ..=2049 => Some(element(der::UTC_TIME, format!("{:02}{rest}", year % 100).as_bytes())),
-        2050..=9999 => Some(element(der::GENERALIZED_TIME, format!("{year}{rest}").as_bytes())),
-        _ => None,
-    }
-}
-
-/// The Gregorian date, a number of days after 1970-01-01.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    // Days from 0000-03-01, in eras of 400 years; years begin in March.
-    let days = days.saturating_add(719_468);
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
+    Some(Validity { not_before: Time::from_unix(now)?, not_after: Time::from_unix(end)? })
 }
 
 #[cfg(test)]

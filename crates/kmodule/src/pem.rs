@@ -1,43 +1,44 @@
 //! PEM (RFC 7468): base64 between `-----BEGIN X-----` and `-----END X-----`. Read leniently, as OpenSSL does:
-//! any line length, text around the blocks.
+//! several blocks in a file, lines of any length, text around the blocks, RFC 1421 headers. The crate pem-rfc7468
+//! accepts none of these.
 
-/// One decoded block.
-#[derive(Debug)]
-pub struct Block {
-    /// What stands behind `BEGIN`.
-    pub label: String,
-    /// The block has RFC 1421 headers that say its content is encrypted.
-    pub encrypted: bool,
-    /// The decoded content; empty when it is no base64.
-    pub bytes: Vec<u8>,
+use base64ct::{Base64, Encoding};
+
+/// One block of a PEM file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The word or words after `BEGIN`.
+    pub(crate) label: String,
+    pub(crate) content: Content,
 }
 
-/// True when the bytes have a PEM block in them (else they may be DER).
-pub fn is_pem(data: &[u8]) -> bool {
+/// The content of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Decoded.
+    Der(Vec<u8>),
+    /// RFC 1421 headers say that it is encrypted.
+    Encrypted,
+    /// It is not base64.
+    Damaged,
+}
+
+/// True when the bytes contain a PEM block (otherwise they may be DER).
+pub(crate) fn is_pem(data: &[u8]) -> bool {
     data.windows(11).any(|window| window == b"-----BEGIN ")
 }
 
-/// Every complete block, in order.
-pub fn blocks(data: &[u8]) -> Vec<Block> {
+/// Every complete block, in file order.
+pub(crate) fn blocks(data: &[u8]) -> Vec<Block> {
     let mut blocks = Vec::new();
-    let mut open: Option<(Block, Vec<u8>)> = None;
+    let mut open: Option<Open> = None;
     for line in data.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
         if let Some(label) = marker(line, b"-----BEGIN ") {
-            let label = String::from_utf8_lossy(label).into_owned();
-            open = Some((Block { label, encrypted: false, bytes: Vec::new() }, Vec::new()));
+            open = Some(Open { label, encrypted: false, base64: Vec::new() });
         } else if let Some(label) = marker(line, b"-----END ") {
-            if let Some((mut block, text)) = open.take() {
-                if block.label.as_bytes() == label {
-                    block.bytes = base64(&text).unwrap_or_default();
-                    blocks.push(block);
-                }
-            }
-        } else if let Some((block, text)) = &mut open {
-            if line.contains(&b':') {
-                block.encrypted |= line.starts_with(b"Proc-Type:") && line.ends_with(b"ENCRYPTED");
-            } else {
-                text.extend_from_slice(line);
-            }
+            blocks.extend(open.take().filter(|block| block.label == label).map(Open::close));
+        } else if let Some(block) = &mut open {
+            block.add(line);
         }
     }
     blocks
@@ -47,62 +48,70 @@ fn marker<'a>(line: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(begin)?.strip_suffix(b"-----")
 }
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0u32, 0u32);
-    for byte in text.iter().copied().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=') {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push(u8::try_from((bits >> count) & 0xff).unwrap_or_default());
-            bits &= (1 << count) - 1;
-        }
-    }
-    Some(out)
+/// A block whose end was not seen yet.
+struct Open<'a> {
+    label: &'a [u8],
+    encrypted: bool,
+    /// All lines, joined.
+    base64: Vec<u8>,
 }
 
-/// One PEM block around `der`, lines of 64 characters.
-pub fn encode(label: &str, der: &[u8]) -> String {
-    let mut out = format!("-----BEGIN {label}-----\n");
-    for line in der.chunks(48) {
-        for group in line.chunks(3) {
-            let bits = group.iter().fold(0u32, |bits, byte| (bits << 8) | u32::from(*byte));
-            let bits = bits << (8 * (3 - group.len()));
-            for place in 0..4 {
-                let index = usize::try_from((bits >> (18 - 6 * place)) & 63).unwrap_or_default();
-                let letter = ALPHABET.get(index).copied().unwrap_or(b'=');
-                out.push(if place > group.len() { '=' } else { char::from(letter) });
-            }
+impl Open<'_> {
+    fn add(&mut self, line: &[u8]) {
+        if line.contains(&b':') {
+            self.encrypted |= line.starts_with(b"Proc-Type:") && line.ends_with(b"ENCRYPTED");
+        } else {
+            self.base64.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
         }
-        out.push('\n');
     }
-    out.push_str(&format!("-----END {label}-----\n"));
-    out
+
+    fn close(self) -> Block {
+        let content = if self.encrypted {
+            Content::Encrypted
+        } else {
+            let text = String::from_utf8(self.base64).ok();
+            let decoded = text.and_then(|text| Base64::decode_vec(&text).ok());
+            decoded.map_or(Content::Damaged, Content::Der)
+        };
+        Block { label: String::from_utf8_lossy(self.label).into_owned(), content }
+    }
+}
+
+/// Encodes `der` as a PEM block with lines of 64 characters.
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    const LINE: usize = 64;
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for (index, letter) in Base64::encode_string(der).chars().enumerate() {
+        if index > 0 && index % LINE == 0 {
+            text.push('\n');
+        }
+        text.push(letter);
+    }
+    if !der.is_empty() {
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{blocks, encode, is_pem};
+    use super::{Block, Content, blocks, encode, is_pem};
 
     #[test]
     fn round_trip_of_every_length() {
         for length in 0..200u8 {
             let bytes: Vec<u8> = (0..length).map(|n| n.wrapping_mul(37)).collect();
-            let text = format!("Bag Attributes\r\n{}after\n", encode("THING", &bytes).replace('\n', "\r\n"));
-            let found = blocks(text.as_bytes());
-            assert_eq!(found.len(), 1);
-            assert_eq!((found[0].label.as_str(), &found[0].bytes), ("THING", &bytes));
+            let text = encode("THING", &bytes);
+            assert!(text.ends_with("-----END THING-----\n") && text.lines().all(|line| line.len() <= 64));
+            // CRLF, short lines, text before and after.
+            let body: String = text.replace('\n', "\r\n");
+            let short = text.lines().map(|line| match line.contains("--") {
+                true => format!("{line}\n"),
+                false => line.chars().map(|letter| format!("{letter} \n")).collect(),
+            });
+            let text = format!("Bag Attributes\r\n{body}after\n{}", short.collect::<String>());
+            let block = || Block { label: "THING".to_owned(), content: Content::Der(bytes.clone()) };
+            assert_eq!(blocks(text.as_bytes()), [block(), block()]);
         }
     }
 
@@ -112,8 +121,8 @@ mod tests {
                     -----BEGIN A-----\n!!\n-----END A-----\n-----BEGIN B-----\nAA\n-----END C-----\n-----BEGIN D-----\n";
         let found = blocks(text.as_bytes());
         assert_eq!(found.len(), 2);
-        assert!(found[0].encrypted && found[0].bytes == [0, 0, 0]);
-        assert!(!found[1].encrypted && found[1].bytes.is_empty());
+        assert_eq!(found[0].content, Content::Encrypted);
+        assert_eq!(found[1].content, Content::Damaged);
         assert!(is_pem(text.as_bytes()) && !is_pem(b"0\x82"));
     }
 }

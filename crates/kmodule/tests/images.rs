@@ -4,7 +4,8 @@
 mod common;
 
 use common::{bzimage, filter, has, kernels, skip};
-use kmodule::image::{self, ImageError, Method};
+use kmodule::Compression;
+use kmodule::image::{self, ImageError};
 use std::fs;
 
 /// What is packed: more than two blocks of lz4 of a real kernel, or of this test.
@@ -22,20 +23,20 @@ fn kernel() -> Vec<u8> {
 fn packed_in_every_way() {
     let kernel = kernel();
     let size = u32::try_from(kernel.len()).unwrap().to_le_bytes();
-    for (method, tool, options) in [
-        (Method::Gzip, "gzip", &["-n", "-f", "-1"][..]),
-        (Method::Bzip2, "bzip2", &["-1"]),
-        (Method::Lzma, "lzma", &["-1"]),
-        (Method::Xz, "xz", &["--check=crc32", "--x86", "--lzma2=preset=0,dict=32MiB"]),
-        (Method::Lz4, "lz4", &["-l", "-1", "-c", "-"]),
-        (Method::Zstd, "zstd", &["-q", "-1", "--long=27"]),
+    for (format, tool, options) in [
+        (Compression::Gzip, "gzip", &["-n", "-f", "-1"][..]),
+        (Compression::Bzip2, "bzip2", &["-1"]),
+        (Compression::Lzma, "lzma", &["-1"]),
+        (Compression::Xz, "xz", &["--check=crc32", "--x86", "--lzma2=preset=0,dict=32MiB"]),
+        (Compression::Lz4, "lz4", &["-l", "-1", "-c", "-"]),
+        (Compression::Zstd, "zstd", &["-q", "-1", "--long=27"]),
     ] {
         if !has(tool) {
             skip(&format!("needs {tool}"));
             continue;
         }
         let packed = filter(tool, options, &kernel);
-        assert_eq!(Method::detect(&packed), Some(method));
+        assert_eq!(Compression::detect(&packed), Some(format));
         let mut x86 = bzimage(&packed);
         let end = x86.len();
         x86[end - 4..].copy_from_slice(&size);
@@ -49,6 +50,6 @@ fn packed_in_every_way() {
 
         assert!(*image::unpack(&packed).unwrap() == *kernel, "{tool}");
         let cut = image::unpack(&packed[..packed.len() / 2]);
-        assert!(matches!(cut, Err(ImageError::Damaged { method: found, .. }) if found == method), "{tool}");
+        assert!(matches!(cut, Err(ImageError::Damaged { format: found, .. }) if found == format), "{tool}");
     }
 }

@@ -19,7 +19,7 @@ fn modinfo_fields_equal_those_of_the_tool() {
     let mut fields = 0;
     for file in &files {
         let module = Module::parse(&fs::read(file).unwrap()).unwrap();
-        assert!(module.has_this_module);
+        assert!(module.this_module_size.is_some());
         assert_eq!((module.class.bits(), module.machine, module.little_endian), (64, 62, true));
         let keys: BTreeSet<&str> = module.modinfo.iter().map(|(key, _)| key).collect();
         for key in keys {

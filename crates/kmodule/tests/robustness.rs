@@ -3,7 +3,8 @@
 mod common;
 
 use common::{bzimage, modules, skip};
-use kmodule::compress::{self, Format, Options};
+use kmodule::Compression;
+use kmodule::compress::{self, Options};
 use kmodule::elf::Module;
 use kmodule::{exports, fuzz_module, image, sign};
 use proptest::prelude::*;
@@ -27,6 +28,10 @@ fn module() -> &'static [u8] {
         let all = modules(2000).into_iter().map(|file| fs::read(file).unwrap());
         all.min_by_key(Vec::len).unwrap_or_else(|| b"\x7fELF\x02\x01\x01".repeat(40))
     })
+}
+
+fn packed(format: Compression, data: &[u8]) -> Vec<u8> {
+    compress::compress(data, &Options::for_modules(format).unwrap()).unwrap()
 }
 
 #[test]
@@ -54,8 +59,8 @@ fn cut_at_every_97th_byte() {
 #[test]
 fn compressed_modules_cut_anywhere() {
     let data = module();
-    for format in [Format::Gzip, Format::Xz, Format::Zstd] {
-        let packed = compress::compress(format, data, &Options::default()).unwrap();
+    for format in Compression::OF_MODULES {
+        let packed = packed(format, data);
         for length in (7..packed.len()).step_by(97) {
             assert!(compress::decompress(&packed[..length], data.len()).is_err());
         }
@@ -79,8 +84,8 @@ fn headers_that_promise_too_much() {
 #[test]
 fn images_cut_anywhere() {
     let data = module();
-    for format in [Format::Gzip, Format::Xz, Format::Zstd] {
-        let packed = compress::compress(format, data, &Options::default()).unwrap();
+    for format in Compression::OF_MODULES {
+        let packed = packed(format, data);
         let whole = bzimage(&packed);
         assert!(*image::unpack(&whole).unwrap() == *data);
         for length in (0..0x400).step_by(13).chain((0x400..whole.len()).step_by(97)) {
@@ -174,10 +179,10 @@ proptest! {
     #[test]
     fn flipped_bytes_of_images(
         flips in prop::collection::vec((0usize..0x500, any::<u8>()), 1..6),
-        format in prop::sample::select(vec![Format::Gzip, Format::Xz, Format::Zstd]),
+        format in prop::sample::select(Compression::OF_MODULES.to_vec()),
     ) {
         let data = module();
-        let packed = compress::compress(format, &data[..data.len().min(4000)], &Options::default()).unwrap();
+        let packed = packed(format, &data[..data.len().min(4000)]);
         let mut all = bzimage(&packed);
         let length = all.len();
         for (place, value) in flips {
@@ -191,14 +196,14 @@ proptest! {
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         inside in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         cut in any::<prop::sample::Index>(),
-        format in prop::sample::select(vec![Format::None, Format::Gzip, Format::Xz, Format::Zstd]),
+        format in prop::sample::select(vec![None, Some(Compression::Gzip), Some(Compression::Xz), Some(Compression::Zstd)]),
     ) {
         let mut archive = initramfs();
         let length = archive.len();
         for (place, value) in inside {
             archive[place.index(length)] = value;
         }
-        let packed = compress::compress(format, &archive, &Options::default()).unwrap();
+        let packed = format.map_or_else(|| archive.clone(), |format| packed(format, &archive));
         let mut all = [initramfs(), packed].concat();
         let length = all.len();
         for (place, value) in flips {
@@ -232,9 +237,9 @@ proptest! {
 
     #[test]
     fn any_option_text(text in "[-a-z0-9=,T ]{0,40}|(-{1,2}(check|lzma2|ultra|fast|threads|T|C|[0-9e]{1,3})=?[a-z0-9=,]{0,8} ?){0,4}") {
-        for format in [Format::None, Format::Gzip, Format::Xz, Format::Zstd] {
+        for format in Compression::OF_MODULES {
             if let Ok(options) = Options::parse(format, &text) {
-                prop_assert!(compress::compress(format, b"abc", &options).is_ok(), "{:?} {}", format, text);
+                prop_assert!(compress::compress(b"abc", &options).is_ok(), "{:?} {}", format, text);
             }
         }
     }

@@ -271,7 +271,7 @@ fn key_types_and_uses() {
         assert_eq!(c.subject(), "O=Test, CN=Key_t");
         assert_eq!(
             (c.is_ca(), c.extended_key_usage()),
-            (ca, usage.iter().map(|u| (*u).to_owned()).collect())
+            (ca, &usage.iter().map(|usage| (*usage).to_owned()).collect::<Vec<_>>()[..])
         );
     }
 }

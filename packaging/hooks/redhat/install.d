@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fedora, RHEL and kin: /usr/lib/kernel/install.d/40-dkms.install, called by kernel-install(8) as: COMMAND KERNEL [...].
+# Fedora, RHEL and derivatives: /usr/lib/kernel/install.d/40-dkms.install, called by kernel-install(8) as: COMMAND KERNEL [...].
 case $1 in
 add)
     autoinstaller=/usr/lib/dkms/dkms_autoinstaller

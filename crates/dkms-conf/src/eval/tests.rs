@@ -1,4 +1,4 @@
-//! The values here are what bash gives; `tests/bash_is_right.rs` and `tests/styles.rs` ask bash itself.
+//! The expected values are those of bash; `tests/bash_is_right.rs` and `tests/styles.rs` run bash itself.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn run_with(text: &str, before: &State) -> Result<Directives, Decline> {
     evaluate(text.as_bytes(), before, Dialect::Module, &contains)
 }
 
-/// MAKE[0] as the file leaves it.
+/// MAKE[0] after evaluation.
 fn make(text: &str) -> Option<String> {
     run_with(text, &state()).expect(text).get("MAKE", 0).map(str::to_owned)
 }
@@ -33,12 +33,12 @@ fn values_after_both_passes() {
         ("MAKE=\"a   b\n\t c\"", Some("a b c")),
         ("MAKE='  a  '", Some(" a ")),
         ("MAKE=\"a \\\n   b\"", Some("a b")),
-        // Embedded quotes vanish, or end the assignment.
+        // Embedded quotes disappear, or end the assignment.
         ("MAKE=\"'make' X=\\\"y\\\"\"", Some("'make' X=y")),
         ("MAKE=\"make CC=\\\"gcc -O2\\\" all\"", None),
         ("MAKE='a\" PATCH=\"b'", Some("a")),
         ("MAKE=\"a\\\\\\\"b\"", Some("a\"b")),
-        // What survives is expanded again, in a shell without the file's helpers.
+        // The rest is expanded again, in a shell without the file's helper variables.
         ("MAKE='$kernelver'", Some("6.1.0-56-amd64")),
         ("PACKAGE_NAME=n\nMAKE='$PACKAGE_NAME'", Some("n")),
         ("MAKE='$PATCH'\nPATCH=p", Some("")),
@@ -86,8 +86,8 @@ fn declines_with_the_place() {
         ("make -C x", 1, 1, "command 'make'"),
         ("fi\r\n", 1, 1, "command 'fi\\r'"),
         ("x=a\n\nMAKE='$x'", 3, 1, "second evaluation in MAKE[0]"),
-        ("MAKE='`ls`'", 1, 1, "command substitution, left for the second"),
-        ("MAKE='a\" unset \"b'", 1, 1, "command, left for"),
+        ("MAKE='`ls`'", 1, 1, "command substitution, remaining for the second"),
+        ("MAKE='a\" unset \"b'", 1, 1, "command, remaining for"),
         ("MAKE='make /usr/*'", 1, 1, "pathname expansion"),
         ("MAKE=(*.c)", 1, 7, "pathname or brace"),
         ("MAKE=([1]={a,b})", 1, 7, "brace"),
@@ -96,7 +96,7 @@ fn declines_with_the_place() {
         ("x='('\n[[ a =~ $x ]]", 2, 9, "unbalanced"),
         ("MAKE[999999]=a", 1, 6, "subscript"),
         ("MAKE[08]=a", 1, 6, "subscript"),
-        ("[ -f /x ] && MAKE=a", 1, 1, "test of this form"),
+        ("[ -f /x ] && MAKE=a", 1, 1, "unsupported test"),
         ("i=8\r\necho ${PATCH[i]}", 2, 14, "subscript"),
         ("x=(1) x=([x]=2)", 1, 10, "its own subscript"),
     ] {
@@ -116,7 +116,7 @@ fn earlier_files_stay_unless_overridden() {
     before.directives.set("CLEAN", 0, "a\\\\b");
     let after = run_with("MAKE=\"$MAKE new\"\nPATCH[3]=p", &before).expect("native");
     let all: Vec<_> = after.iter().collect();
-    // CLEAN went through the second pass once more, as it does in dkms.
+    // CLEAN went through the second pass once more, as in dkms 3.
     assert_eq!(all, [("CLEAN", 0, "a\\b"), ("MAKE", 0, "old new"), ("MAKE", 2, "two"), ("PATCH", 3, "p")]);
     // A file cannot unset what an earlier one set.
     let kept = run_with("unset MAKE", &before).expect("native");

@@ -1,4 +1,4 @@
-//! What is wrong with a package's directives.
+//! Checks a package's directives.
 
 use super::{Confine, ModuleConf, ModuleEntry};
 use crate::code::Code;
@@ -41,7 +41,7 @@ pub(super) fn confine(directives: &Directives, problems: &mut Vec<Problem>) -> C
                 continue;
             }
             let message = format!("CONFINE_WRITE is '{path}', which is not an absolute path");
-            let help = "begin the path with '/', and write no '..'";
+            let help = "begin the path with '/' and do not use '..'";
             problems
                 .push(Problem::error(Code::Confine, "CONFINE_WRITE", Some(index), message, help).strict());
         }
@@ -69,13 +69,13 @@ pub(super) fn package(conf: &ModuleConf, problems: &mut Vec<Problem>) {
             Code::NoModule,
             "BUILT_MODULE_NAME",
             None,
-            "no module is named, so nothing will be built".into(),
+            "no module is named, so nothing is built".into(),
             "name each module with BUILT_MODULE_NAME[n] and DEST_MODULE_LOCATION[n]",
         ));
     }
 }
 
-/// A name that a terminal would not show as it is. It is not repeated in the message.
+/// A name with characters that a terminal does not display. The message does not repeat it.
 fn unprintable(directive: &str, index: Option<usize>, name: &str, problems: &mut Vec<Problem>) {
     let Some(c) = name.chars().find(|c| is_unprintable(*c)) else { return };
     let message = format!("{directive} contains a control character (U+{:04X})", u32::from(c));
@@ -107,14 +107,14 @@ fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
             "BUILT_MODULE_NAME",
             Some(i),
             format!("module {i} has no name"),
-            format!("add BUILT_MODULE_NAME[{i}]=\"name\", or renumber the modules without a hole"),
+            format!("add BUILT_MODULE_NAME[{i}]=\"name\", or renumber the modules without gaps"),
         ));
     }
     for (directive, name) in [("BUILT_MODULE_NAME", &m.built_name), ("DEST_MODULE_NAME", &m.dest_name)] {
         unprintable(directive, Some(i), name, problems);
         if let Some(stem) = name.strip_suffix(".ko").or_else(|| name.strip_suffix(".o")) {
             let help = format!("{directive}[{i}]=\"{stem}\"");
-            let message = format!("{directive}[{i}] ends in .ko or .o, and the name goes without");
+            let message = format!("{directive}[{i}] ends in .ko or .o; write the name without it");
             problems.push(Problem::error(Code::ModuleSuffix, directive, Some(i), message, help));
         }
     }
@@ -137,10 +137,10 @@ fn names(m: &ModuleEntry, problems: &mut Vec<Problem>) {
     }
 }
 
-/// `written`: as in the file, with the `..` that [`ModuleEntry::dest_location`] has no more.
+/// `written` is the value in the file, with the `..` that [`ModuleEntry::dest_location`] no longer contains.
 fn location(m: &ModuleEntry, written: &str, problems: &mut Vec<Problem>) {
     let i = m.index;
-    let help = format!("DEST_MODULE_LOCATION[{i}]=\"/updates\" is right for most packages");
+    let help = format!("DEST_MODULE_LOCATION[{i}]=\"/updates\" is suitable for most packages");
     let place = &m.dest_location;
     let message = if place.is_empty() {
         format!("module {i} has no DEST_MODULE_LOCATION")
@@ -162,7 +162,7 @@ fn strip(index: usize, directives: &Directives, problems: &mut Vec<Problem>) {
     if value.is_empty() || value.starts_with(['y', 'Y', 'n', 'N']) {
         return;
     }
-    let message = format!("STRIP[{index}] is '{value}', which counts as yes");
+    let message = format!("STRIP[{index}] is '{value}', which means yes");
     problems.push(Problem::warning(
         Code::Strip,
         "STRIP",
@@ -181,7 +181,7 @@ fn duplicate(
 ) {
     if let Some(first) = seen.get(&name) {
         let message = format!("modules {first} and {index} have the same {directive} '{name}'");
-        let help = format!("give {directive}[{index}] a name of its own, or remove the entry");
+        let help = format!("give {directive}[{index}] a different name, or remove the entry");
         problems.push(Problem::error(Code::ModuleDuplicate, directive, Some(index), message, help).strict());
     } else {
         seen.insert(name, index);
@@ -199,12 +199,12 @@ pub(super) fn patches(conf: &ModuleConf, problems: &mut Vec<Problem>) {
 pub(super) fn deprecated(directives: &Directives, problems: &mut Vec<Problem>) {
     for d in Dialect::Module.table().iter().filter(|d| d.deprecated) {
         let Some(index) = directives.indices(d.name).next() else { continue };
-        // The harmless way to say that nothing needs cleaning.
+        // A harmless way to write that nothing needs cleaning.
         let value = directives.scalar(d.name);
         if d.name == "CLEAN" && ["true", "/bin/true", "/usr/bin/true"].contains(&value) {
             continue;
         }
-        let message = format!("{} is out of date: {}", d.name, d.help);
+        let message = format!("{} is obsolete: {}", d.name, d.help);
         problems.push(Problem::warning(
             Code::Deprecated,
             d.name,

@@ -1,16 +1,16 @@
-//! From directives to a [`ModuleConf`].
+//! Converts directives to a [`ModuleConf`].
 
 use super::{Entries, Exclusive, ModuleConf, ModuleEntry, check};
 use crate::code::Code;
 use crate::directives::Directives;
 use crate::problem::Problem;
 
-/// More modules than this in one package are a mistake: the highest index counts, and somebody wrote a date into it.
+/// The maximum number of modules. The highest index counts, so a larger number is a mistake, such as a date.
 pub const MAX_MODULES: usize = 1000;
 
 impl ModuleConf {
-    /// Gives the directives types. The configuration is as complete as the directives allow, whatever the problems;
-    /// it may only be used when none of them is an error for the action at hand.
+    /// Converts the directives to types. The configuration is as complete as possible despite problems. It
+    /// may only be used if none of them is an error for the current action.
     pub fn from_directives(directives: &Directives) -> (ModuleConf, Vec<Problem>) {
         let mut problems = Vec::new();
         let text = |name: &str| Some(directives.scalar(name).to_owned()).filter(|v| !v.is_empty());
@@ -50,7 +50,7 @@ impl ModuleConf {
         (conf, problems)
     }
 
-    /// OBSOLETE_BY is a KERNEL_MAX for the whole package, unless a module has a KERNEL_MAX of its own.
+    /// OBSOLETE_BY is a KERNEL_MAX for the whole package, unless a module has its own KERNEL_MAX.
     fn apply_obsolete_by(&mut self) {
         let count = self.modules.len();
         let max = &self.exclusive.kernel_max;
@@ -73,7 +73,7 @@ fn build_depends(directives: &Directives) -> Vec<String> {
     values.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect()
 }
 
-/// How many modules there are: arrays may have holes, so the highest index counts.
+/// The number of modules. Arrays may have gaps, so the highest index counts.
 fn module_count(directives: &Directives) -> usize {
     ["BUILT_MODULE_NAME", "BUILT_MODULE_LOCATION", "DEST_MODULE_NAME", "DEST_MODULE_LOCATION"]
         .iter()
@@ -90,7 +90,7 @@ fn modules(directives: &Directives, problems: &mut Vec<Problem>) -> Vec<ModuleEn
             "BUILT_MODULE_NAME",
             Some(count - 1),
             format!("index {} is too high: a package has at most {MAX_MODULES} modules", count - 1),
-            "number the modules from 0 without holes",
+            "number the modules from 0 without gaps",
         ));
         count = MAX_MODULES;
     }
@@ -127,8 +127,8 @@ fn modules(directives: &Directives, problems: &mut Vec<Problem>) -> Vec<ModuleEn
     out
 }
 
-/// A destination as the kernel would see it: real packages have `/kernel/../updates`. One that leaves the kernel's directory,
-/// or goes to its headers, stays as it is written, which is an error.
+/// Normalises a destination: real packages use `/kernel/../updates`. One that leaves the kernel's directory
+/// or points to its headers stays as it is, which is an error.
 fn without_dots(written: &str) -> String {
     if !check::has_dot_dot(written) {
         return written.to_owned();

@@ -1,22 +1,22 @@
-//! Which entries of MAKE, PATCH and BUILD_EXCLUSIVE apply to a kernel.
+//! Selects the entries of MAKE, PATCH and BUILD_EXCLUSIVE that apply to a kernel.
 
 use super::{Entries, ModuleConf};
 use crate::eval::Matcher;
 use crate::kernel_match::compare_versions;
 use std::cmp::Ordering;
 
-/// What BUILD_EXCLUSIVE looks at.
+/// The facts that BUILD_EXCLUSIVE checks.
 pub struct KernelFacts<'a> {
-    /// The kernel's release, as `uname -r` says it.
+    /// The kernel's release, as in `uname -r`.
     pub release: &'a str,
     /// Its architecture.
     pub arch: &'a str,
-    /// Whether an option (`CONFIG_X`, as written in the file) is `y` or `m`. `None` when the kernel's configuration is
-    /// not there: BUILD_EXCLUSIVE_CONFIG is not looked at then.
+    /// Whether an option (`CONFIG_X`, as written in the file) is `y` or `m`. `None` if the kernel's
+    /// configuration is missing; then BUILD_EXCLUSIVE_CONFIG is not checked.
     pub config: Option<&'a dyn Fn(&str) -> bool>,
 }
 
-/// A regular expression that does not compile.
+/// An invalid regular expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{directive}[{index}] '{pattern}' is not a valid regular expression: {message}")]
 pub struct BadRegex {
@@ -24,21 +24,21 @@ pub struct BadRegex {
     pub directive: String,
     /// Its index.
     pub index: usize,
-    /// What it says.
+    /// Its value.
     pub pattern: String,
-    /// What the matcher said about it.
+    /// The matcher's error.
     pub message: String,
 }
 
-/// Why a kernel is left out, in words; `None`: it is not.
+/// The reason why a kernel is excluded, in words; `None` if it is not.
 type Reason = Option<String>;
 
 impl ModuleConf {
-    /// The make command for a kernel: of those whose MAKE_MATCH matches the last, else `MAKE[0]` when it has no
-    /// MAKE_MATCH. `None`: the default command, which the caller makes.
+    /// The make command for a kernel: the last one whose MAKE_MATCH matches, otherwise `MAKE[0]` if it has no
+    /// MAKE_MATCH. `None` means the default command, which the caller creates.
     ///
     /// # Errors
-    /// A MAKE_MATCH that does not compile.
+    /// An invalid MAKE_MATCH.
     pub fn make_command(&self, release: &str, m: &Matcher<'_>) -> Result<Option<&str>, BadRegex> {
         let mut command = None;
         if !self.make_match.contains_key(&0) {
@@ -56,7 +56,7 @@ impl ModuleConf {
     /// The patches for a kernel, in order.
     ///
     /// # Errors
-    /// A PATCH_MATCH that does not compile.
+    /// An invalid PATCH_MATCH.
     pub fn patches_for(&self, release: &str, m: &Matcher<'_>) -> Result<Vec<&str>, BadRegex> {
         let mut out = Vec::new();
         for (index, patch) in &self.patch {
@@ -74,17 +74,17 @@ impl ModuleConf {
     /// Why module `index` is not built for this kernel, or `None`.
     ///
     /// # Errors
-    /// A BUILD_EXCLUSIVE_KERNEL or _ARCH that does not compile.
+    /// An invalid BUILD_EXCLUSIVE_KERNEL or _ARCH.
     pub fn excluded(&self, index: usize, k: &KernelFacts<'_>, m: &Matcher<'_>) -> Result<Reason, BadRegex> {
         let package = self.excluded_by(0, k, m)?;
         if package.is_some() || index == 0 { Ok(package) } else { self.excluded_by(index, k, m) }
     }
 
-    /// Why the package is not built for this kernel at all: every module is excluded. `None` if one is left, or there
-    /// is no module.
+    /// Why the package is not built for this kernel: every module is excluded. `None` if one is left, or
+    /// there are no modules.
     ///
     /// # Errors
-    /// As [`ModuleConf::excluded`].
+    /// As for [`ModuleConf::excluded`].
     pub fn all_excluded(&self, k: &KernelFacts<'_>, m: &Matcher<'_>) -> Result<Reason, BadRegex> {
         let mut reasons: Vec<String> = Vec::new();
         for module in &self.modules {
@@ -141,7 +141,7 @@ fn beyond<'a>(table: &'a Entries, index: usize, release: &str, side: Ordering) -
 fn missing_option(wanted: &str, enabled: &dyn Fn(&str) -> bool) -> Reason {
     wanted.split_ascii_whitespace().find_map(|option| match option.strip_prefix('!') {
         Some(unwanted) if enabled(unwanted) => {
-            Some(format!("the kernel has {unwanted}, which BUILD_EXCLUSIVE_CONFIG rules out"))
+            Some(format!("the kernel has {unwanted}, which BUILD_EXCLUSIVE_CONFIG excludes"))
         }
         None if !enabled(option) => {
             Some(format!("the kernel lacks {option}, which BUILD_EXCLUSIVE_CONFIG requires"))

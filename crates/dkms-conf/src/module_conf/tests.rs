@@ -1,7 +1,7 @@
 use super::*;
 use crate::{Dialect, State, evaluate};
 
-/// The configuration and, per problem, "E" or "W", "s" when only strict, directive and index.
+/// The configuration and, for each problem, "E" or "W", "s" if it is strict only, directive and index.
 fn conf(text: &str) -> (ModuleConf, Vec<String>) {
     let no_regex = |_: &str, _: &str| Err("none here".to_owned());
     let directives = evaluate(text.as_bytes(), &State::default(), Dialect::Module, &no_regex).expect(text);
@@ -128,7 +128,7 @@ fn make_and_patches_by_kernel() {
     assert_eq!((bad.directive.as_str(), bad.index, bad.pattern.as_str()), ("MAKE_MATCH", 0, "("));
 }
 
-/// Which modules are left out, and whether all are.
+/// The excluded modules, and whether all are excluded.
 fn left_out(text: &str, release: &str) -> (Vec<usize>, bool) {
     let c = conf(&format!("BUILT_MODULE_NAME=(a b)\n{text}")).0;
     let enabled = |option: &str| option == "CONFIG_PCI";

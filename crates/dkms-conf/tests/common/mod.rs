@@ -1,5 +1,5 @@
-//! Real bash as the judge: the product's program, and one written only for the tests that does step by step, with a
-//! temporary file, what dkms's `safe_source` does.
+//! Real bash as the reference: the product's program, and one written only for the tests, which does step by
+//! step, with a temporary file, what dkms 3's `safe_source` does.
 
 #![allow(dead_code, clippy::print_stderr)]
 
@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// `reference.sh FILE TEMPORARY NAMES ARGUMENTS…`; the answer in the records of the product's program.
+/// `reference.sh FILE TEMPORARY NAMES ARGUMENTS…`; its output has the same records as that of the product's
+/// program.
 const REFERENCE: &str = r#"#!/bin/bash
 shopt -s extglob
 take() {
@@ -49,7 +50,7 @@ done
 printf '\0\0\0'
 "#;
 
-/// A directory of its own, with an empty one inside to work in.
+/// A temporary directory, with an empty working directory in it.
 pub struct Bash {
     directory: PathBuf,
     path: &'static str,
@@ -62,7 +63,7 @@ impl Drop for Bash {
 }
 
 impl Bash {
-    /// `None` when there is no bash. `path` is the search path for what files call.
+    /// `None` if there is no bash. `path` is the search path for commands in files.
     pub fn new(path: &'static str) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if !Path::new("/bin/bash").exists() {
@@ -72,7 +73,7 @@ impl Bash {
         let name = format!("judge-of-confs-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(directory.join("empty")).expect("temporary directory");
-        // A script, as dkms is.
+        // A script, like dkms 3.
         std::fs::write(directory.join("reference.sh"), REFERENCE).expect("write the reference");
         Some(Self { directory, path })
     }
@@ -98,7 +99,7 @@ impl Bash {
         file
     }
 
-    /// What the product's program says.
+    /// Runs the product's program on a text.
     pub fn program(
         &self,
         text: &[u8],
@@ -110,7 +111,7 @@ impl Bash {
         self.program_on(&file, before, dialect, locale)
     }
 
-    /// As [`Bash::program`], for a file where it is.
+    /// Like [`Bash::program`], for an existing file.
     pub fn program_on(
         &self,
         file: &str,
@@ -124,7 +125,7 @@ impl Bash {
         self.run(&arguments, locale)
     }
 
-    /// What the test's own program says.
+    /// Runs the test's own program on a text.
     pub fn reference(
         &self,
         text: &[u8],
@@ -136,7 +137,7 @@ impl Bash {
         self.reference_on(&file, before, dialect, locale)
     }
 
-    /// As [`Bash::reference`], for a file where it is.
+    /// Like [`Bash::reference`], for an existing file.
     pub fn reference_on(
         &self,
         file: &str,
@@ -157,7 +158,7 @@ impl Bash {
     }
 }
 
-/// What dkms knows before it reads a package's file.
+/// The values that dkms sets before it reads a package's file.
 pub fn state(kernelver: &str, arch: &str) -> State {
     let mut state = State::default();
     for (name, value) in [
@@ -182,7 +183,8 @@ pub fn state(kernelver: &str, arch: &str) -> State {
     state
 }
 
-/// Every file of real packages below `DKMS_CORPUS`, else below `build/corpus`, whose name is wanted; says so when there is none.
+/// All files with matching names of real packages below `DKMS_CORPUS`, otherwise below `build/corpus`; prints
+/// a message if there are none.
 pub fn corpus(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let root = std::env::var_os("DKMS_CORPUS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/corpus"), PathBuf::from);

@@ -1,7 +1,8 @@
 //! Takes the modules out of a build directory: checked, stripped, unsigned and uncompressed.
 
 use super::compile::Compiled;
-use super::{Context, mark};
+use super::context::Context;
+use super::mark;
 use crate::error::{Error, Result};
 use crate::ids::Build;
 use crate::session::Session;
@@ -145,7 +146,7 @@ pub fn destination(session: &Session<'_>, written: &str) -> String {
 /// Why they are not.
 pub fn check(bytes: &[u8], build: &Build, force: bool) -> std::result::Result<Module, String> {
     let module = Module::parse(bytes).map_err(|e| e.to_string())?;
-    if !module.has_this_module {
+    if module.this_module_size.is_none() {
         return Err(
             "it is an object file, but no kernel module (no .gnu.linkonce.this_module section)".into()
         );

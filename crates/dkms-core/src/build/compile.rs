@@ -1,7 +1,8 @@
 //! Runs PRE_BUILD and make in the build directory.
 
+use super::context::Context;
 use super::recipe::Recipe;
-use super::{Context, denied, diagnose, jobs, script};
+use super::{denied, diagnose, jobs, script};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use dkms_sys::fs::Limit;

@@ -6,9 +6,10 @@
 //! files, which change with every kernel package. What does not change the compiled modules is left out: key,
 //! compression, destination, number of jobs, locks.
 
+use super::context::Context;
 use super::prepare::Prepared;
 use super::recipe::{Recipe, Variables};
-use super::{Context, jobs, target};
+use super::{jobs, target};
 use crate::conf::load::Loaded;
 use crate::digest;
 use crate::error::Result;

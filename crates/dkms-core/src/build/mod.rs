@@ -15,13 +15,13 @@
 
 pub mod collect;
 mod compile;
+mod context;
 pub(crate) mod denied;
 pub mod diagnose;
 mod fingerprint;
 pub mod jobs;
 pub mod log;
 pub(crate) mod mark;
-pub(crate) mod owner;
 mod place;
 pub mod prepare;
 pub mod recipe;
@@ -40,13 +40,14 @@ use crate::session::Session;
 use crate::tree::manifest::Manifest;
 use crate::tree::state;
 use collect::Collected;
+use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use log::MakeLog;
 use mark::Mark;
-use recipe::{Recipe, Variables};
+use recipe::Recipe;
 use sandbox::BuildSandbox;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 pub use target::Target;
 
@@ -139,7 +140,7 @@ pub fn build(
             Err(interrupted)
         }
         Err(failed) => {
-            owner::take_back(&dir);
+            crate::owner::take_back(&dir);
             keep_log(session, build, &log, &shown);
             Err(failed)
         }
@@ -161,36 +162,6 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
 fn obtain(context: &Context<'_>, recipe: &Recipe, slot: Option<Slots<'_>>) -> Result<Collected> {
     let compiled = compile::compile(context, recipe, slot)?;
     collect::collect(context, &compiled)
-}
-
-/// One running build: what its steps need besides the results of earlier steps.
-pub(crate) struct Context<'a> {
-    pub session: &'a Session<'a>,
-    pub target: &'a Target,
-    pub build: &'a Build,
-    pub loaded: &'a Loaded,
-    pub exclusion: &'a Exclusion,
-    /// The build directory.
-    pub dir: &'a Path,
-    /// Every child of the build runs in it.
-    pub sandbox: &'a BuildSandbox,
-    pub pool: Option<&'a Jobserver>,
-    pub held: &'a Held,
-    pub log: &'a MakeLog,
-    pub started: Instant,
-    mark: Mutex<Mark>,
-}
-
-impl Context<'_> {
-    fn mark(&self) -> MutexGuard<'_, Mark> {
-        self.mark.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Variables for the package's scripts, while these locks are held in addition to that of the package.
-    fn script_variables(&self, locks: &[Held]) -> Variables {
-        let held = std::iter::once(self.held).chain(locks);
-        recipe::script_variables(self.session, self.target, self.build, held)
-    }
 }
 
 /// Makes sure that all BUILD_DEPENDS are installed for the same kernel.

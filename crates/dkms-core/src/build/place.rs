@@ -1,9 +1,10 @@
 //! Moves a finished build to `K/A` with one rename, and runs POST_BUILD, which may look into it.
 
+use super::context::Context;
 use super::fingerprint::Fingerprint;
 use super::recipe::Variables;
+use super::script;
 use super::sign::Signed;
-use super::{Context, script};
 use crate::error::Result;
 use crate::lock::Held;
 use crate::tree::manifest::{Excluded, Manifest, ModuleRecord, SCHEMA};

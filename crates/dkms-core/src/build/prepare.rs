@@ -1,6 +1,6 @@
 //! A fresh copy of the source with its patches applied.
 
-use super::Context;
+use super::context::Context;
 use super::log::MakeLog;
 use super::sandbox::BuildSandbox;
 use crate::conf::load::{Loaded, bad_regex};

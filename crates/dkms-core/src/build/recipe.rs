@@ -1,6 +1,7 @@
 //! What a build runs: the make command as dkms.conf has it, and the environment of make and of the package's scripts.
 
-use super::{Target, jobs};
+use super::jobs;
+use super::target::Target;
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::Result;
 use crate::hooks;

@@ -66,7 +66,7 @@ impl BuildSandbox {
         let temporary = scratch.path().join("tmp");
         if !off {
             dkms_sys::fs::create_dir_all(&temporary)?;
-            super::owner::give(&temporary, user.ids())?;
+            crate::owner::give(&temporary, user.ids())?;
             // The user reaches the directory in it by its path if nothing can be mounted over it.
             dkms_sys::fs::set_mode(scratch.path(), 0o711)?;
         }
@@ -119,7 +119,7 @@ impl BuildSandbox {
     /// # Errors
     /// The first file that cannot be given.
     pub(crate) fn give(&self, path: &Path) -> Result<()> {
-        Ok(super::owner::give(path, self.user.ids())?)
+        Ok(crate::owner::give(path, self.user.ids())?)
     }
 
     /// Whether commands are confined at all.

@@ -1,7 +1,8 @@
 //! PRE_BUILD and POST_BUILD: lines of shell that run as confined as the rest of the build.
 
+use super::context::Context;
+use super::denied;
 use super::recipe::Variables;
-use super::{Context, denied};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Script};
 use dkms_sys::fs::Limit;

@@ -1,13 +1,14 @@
 //! Signs and compresses collected modules, as this machine and this kernel want them.
 
-use super::Context;
 use super::collect::{Collected, CollectedModule, Staging};
+use super::context::Context;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::signing::Signing;
 use crate::tree::manifest::ModuleRecord;
 use dkms_conf::framework_conf::FrameworkConf;
-use kmodule::compress::{Format, Options};
+use kmodule::Compression;
+use kmodule::compress::Options;
 use std::path::{Path, PathBuf};
 
 /// The files of `K/A/module` as they will be installed.
@@ -56,11 +57,9 @@ fn sign_module(context: &Context<'_>, staging: &Staging, module: CollectedModule
 }
 
 /// Compresses a file in the kernel's own format, and returns the file that replaces it.
-fn compress(format: Format, framework: &FrameworkConf, plain: &Path) -> Result<PathBuf> {
-    if format == Format::None {
-        return Ok(plain.to_owned());
-    }
-    let bytes = compressed(format, framework, &dkms_sys::fs::read(plain)?)
+fn compress(format: Option<Compression>, framework: &FrameworkConf, plain: &Path) -> Result<PathBuf> {
+    let Some(format) = format else { return Ok(plain.to_owned()) };
+    let bytes = compressed(Some(format), framework, &dkms_sys::fs::read(plain)?)
         .map_err(|reason| Error::BadModule { path: plain.into(), reason })?;
     let mut name = plain.as_os_str().to_owned();
     name.push(format.suffix());
@@ -75,21 +74,18 @@ fn compress(format: Format, framework: &FrameworkConf, plain: &Path) -> Result<P
 /// # Errors
 /// Why the options are invalid, or cannot be used.
 pub(crate) fn compressed(
-    format: Format,
+    format: Option<Compression>,
     framework: &FrameworkConf,
     plain: &[u8],
 ) -> std::result::Result<Vec<u8>, String> {
-    let given = match format {
-        Format::None => return Ok(plain.to_vec()),
-        Format::Gzip => framework.compress_gzip_opts.as_deref(),
-        Format::Xz => framework.compress_xz_opts.as_deref(),
-        Format::Zstd => framework.compress_zstd_opts.as_deref(),
+    let Some(format) = format else { return Ok(plain.to_vec()) };
+    let text = match format {
+        Compression::Gzip => framework.compress_gzip_opts.as_deref(),
+        Compression::Xz => framework.compress_xz_opts.as_deref(),
+        Compression::Zstd => framework.compress_zstd_opts.as_deref(),
+        _ => None,
     };
-    let options = match given {
-        Some(text) => {
-            Options::parse(format, text).map_err(|e| format!("compression options '{text}': {e}"))?
-        }
-        None => Options::default(),
-    };
-    kmodule::compress::compress(format, plain, &options).map_err(|e| format!("cannot be compressed: {e}"))
+    let text = text.unwrap_or("");
+    let options = Options::parse(format, text).map_err(|e| format!("compression options '{text}': {e}"))?;
+    kmodule::compress::compress(plain, &options).map_err(|e| format!("cannot be compressed: {e}"))
 }

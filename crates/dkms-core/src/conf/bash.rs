@@ -179,7 +179,7 @@ impl Evaluation<'_> {
                 dkms_sys::fs::create_new(dir.join(name), self.text, 0o644)?;
             }
         }
-        crate::build::owner::give(&dir, self.user.ids())?;
+        crate::owner::give(&dir, self.user.ids())?;
         Ok(Some(dir))
     }
 

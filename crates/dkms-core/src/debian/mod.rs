@@ -1,6 +1,7 @@
 //! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
 
 mod names;
+mod planned;
 mod source;
 mod template;
 mod text;
@@ -18,25 +19,11 @@ use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command, Stream};
 use std::path::{Path, PathBuf};
 
+use planned::Planned;
 pub use source::{mkdsc, mkdsc_place};
 
 /// Where Debian has the modules of dkms, below `/lib/modules/K`.
 const DESTINATION: &str = "updates/dkms";
-
-/// A package that is to be written.
-struct Planned {
-    /// The module's name in Debian's form.
-    base: String,
-    name: String,
-    version: String,
-    architecture: &'static str,
-}
-
-impl Planned {
-    fn file(&self) -> String {
-        format!("{}_{}_{}.deb", self.name, self.version, self.architecture)
-    }
-}
 
 impl Request<'_> {
     fn deb(&self) -> Result<Planned> {

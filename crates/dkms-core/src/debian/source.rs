@@ -1,7 +1,8 @@
 //! `mkdsc`: a Debian source package (dsc(5), format 3.0 (native)) that makes the package of `mkdeb` when
 //! dpkg-buildpackage builds it; that needs dpkg-dev and nothing else.
 
-use super::{Planned, payload, told};
+use super::planned::Planned;
+use super::{payload, told};
 use crate::add;
 use crate::archive::{self, Deb, Member};
 use crate::digest;

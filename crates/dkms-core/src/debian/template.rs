@@ -1,7 +1,7 @@
 //! Packages made after a template of the user's own, through dpkg-buildpackage, as dkms 2.6.1 did: `M-dkms-mkdeb` in the
 //! source tree or `template-dkms-mkdeb` in `/etc/dkms`, a directory with a Makefile and `debian/`.
 
-use super::Planned;
+use super::planned::Planned;
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
 use crate::packaging::{self, Request};

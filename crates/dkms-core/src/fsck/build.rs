@@ -4,7 +4,7 @@ use super::spot::{Look, What};
 use super::traces::leftover;
 use super::{About, Finding, Guard, Kind, Remedy, names, traces};
 use crate::ids::Build;
-use crate::install::uninstall;
+use crate::installed;
 use crate::tree::manifest::{InstalledFile, Manifest, ModuleRecord, SCHEMA, Stamp};
 use crate::tree::{beneath, originals, state};
 use std::path::Path;
@@ -84,7 +84,7 @@ fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
 
 /// Why a manifest that is there cannot be used.
 fn unusable(l: &Look<'_>, b: &Build, understood: bool) -> Option<String> {
-    match uninstall::check_record(l.s, b) {
+    match installed::check_record(l.s, b) {
         Err(dkms_tree::Error::RecordDamaged { reason, .. }) => Some(reason),
         Err(e) => Some(e.to_string()),
         Ok(()) if !understood => {

@@ -1,7 +1,7 @@
 //! Directories that are empty after a change go away.
 
+use crate::distro::Family;
 use crate::ids::Kernel;
-use crate::kernel::distro::Family;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream, which};

@@ -10,9 +10,10 @@ use crate::session::Session;
 use dkms_sys::fs::{self, Stat};
 use dkms_sys::process::{Command, Stream};
 use dkms_sys::sys;
+use kmodule::index::IndexFile;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Files depmod makes; they go when nothing is left to index.
 const INDEX_FILES: [&str; 12] = [
@@ -73,7 +74,14 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     clear_torn(&modules);
     keep_index(&modules);
     let before = Stat::of(&index);
-    let done = index_now(s, kernel, program, arguments, &modules, before.as_ref());
+    let started = Instant::now();
+    let done = match super::index::make(s, kernel, &modules, &program) {
+        Ok(files) => place(&modules, &files).map(|empty| (empty, started.elapsed())),
+        Err(reason) => {
+            s.tell(Event::Detail { text: format!("depmod writes the index: {reason}") });
+            index_now(s, kernel, program, arguments, &modules, before.as_ref())
+        }
+    };
     if done.is_err() {
         restore_index(&modules)?;
     } else {
@@ -83,9 +91,28 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     let (empty, elapsed) = done?;
     s.tell(Event::DepmodDone { kernel: kernel.clone(), elapsed });
     if empty {
+        super::index::forget(s, kernel);
         drop_empty_index(&modules)?;
     }
     Ok(())
+}
+
+/// Puts our own index into place; whether it is empty. File by file, as depmod does it: each is whole at any time.
+fn place(modules: &Path, files: &[IndexFile]) -> Result<bool> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    for file in files {
+        // Named as depmod's own, so that one that is left after a kill is found by `clear_torn`.
+        let pid = std::process::id();
+        let name = format!("{}.{pid}.{}.{}", file.name, now.subsec_micros(), now.as_secs());
+        let new = modules.join(name);
+        fs::create_new(&new, &file.bytes, 0o644)?;
+        if let Err(e) = fs::rename(&new, modules.join(file.name)) {
+            let _ = fs::remove_file(&new);
+            return Err(e.into());
+        }
+    }
+    fs::sync_dir(modules)?;
+    Ok(files.iter().any(|file| file.name == "modules.dep" && file.bytes.is_empty()))
 }
 
 /// Runs it; whether the index is empty, and how long it took.

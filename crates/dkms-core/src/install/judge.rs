@@ -1,7 +1,6 @@
 //! Whether the kernel would load what is about to be installed. Refused for certain: it is not installed. What may still
 //! change until it is loaded, such as a key to be enrolled or a module of another package, is said, and stops nothing.
 
-use super::plan::Source;
 use crate::error::{Error, Result};
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
@@ -24,13 +23,13 @@ pub(crate) struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// For the modules of one package; `force`: complain only.
-    pub fn new(s: &Session<'_>, facts: &'a Facts, sources: &[Source], force: bool) -> Self {
+    /// For the modules of one package, with their files; `force`: complain only.
+    pub fn new(s: &Session<'_>, facts: &'a Facts, modules: &[&Path], force: bool) -> Self {
         // What one module offers matters only to another.
-        let together = if sources.len() > 1 { sources } else { &[] };
+        let together = if modules.len() > 1 { modules } else { &[] };
         Self {
             facts,
-            resolver: Resolver::new(facts, together.iter().map(|source| source.path.as_path())),
+            resolver: Resolver::new(facts, together.iter().copied()),
             policy_is_ours: s.host.chroot == Some(false),
             force,
             said: RefCell::default(),

@@ -3,6 +3,7 @@
 pub mod change;
 pub mod clean;
 pub mod depmod;
+mod index;
 pub(crate) mod judge;
 pub mod plan;
 pub mod recover;

@@ -1,9 +1,9 @@
 //! What installing one build would change: decided by looking, before anything is touched.
 
 use super::judge::Judge;
-use super::uninstall;
 use crate::error::{Error, Result};
 use crate::ids::Build;
+use crate::installed;
 use crate::journal::op::{Op, aside};
 use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::session::Session;
@@ -86,7 +86,8 @@ pub fn plan(
     facts: &Facts,
     force: Force,
 ) -> Result<InstallPlan> {
-    let judge = Judge::new(s, facts, sources, force.all);
+    let modules: Vec<&Path> = sources.iter().map(|source| source.path.as_path()).collect();
+    let judge = Judge::new(s, facts, &modules, force.all);
     let mut plan = InstallPlan::default();
     let owned = owned_files(s, b)?;
     let link = s.layout.active_link(&b.package.name, &b.kernel);
@@ -113,8 +114,8 @@ fn owned_files(s: &Session<'_>, b: &Build) -> Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     };
     let active = Build::new(&active, &b.kernel);
-    uninstall::check_record(s, &active)?;
-    let files = uninstall::installed_files(s, &active).into_iter();
+    installed::check_record(s, &active)?;
+    let files = installed::installed_files(s, &active).into_iter();
     Ok(files.filter(|f| f.ours).map(|f| f.path).collect())
 }
 

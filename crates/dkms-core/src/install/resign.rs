@@ -1,9 +1,9 @@
 //! Modules that are signed anew, where they are built and where they are installed, without a build.
 
 use super::change::{Change, write_record};
-use super::uninstall;
 use crate::error::Result;
 use crate::ids::Build;
+use crate::installed;
 use crate::journal::op::{Op, aside};
 use crate::session::Session;
 use crate::tree::manifest::{Manifest, Stamp};
@@ -118,8 +118,8 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
     if !state::is_active(s.layout, b) {
         return Ok(items);
     }
-    uninstall::check_record(s, b)?;
-    let ours = uninstall::installed_files(s, b).into_iter().filter(|f| f.ours && f.present);
+    installed::check_record(s, b)?;
+    let ours = installed::installed_files(s, b).into_iter().filter(|f| f.ours && f.present);
     // A link leads to the built file.
     for path in ours.map(|f| f.path).filter(|path| !fs::is_symlink(path)) {
         let same = |built: &&PathBuf| fs::same_contents(&path, built).unwrap_or(false);

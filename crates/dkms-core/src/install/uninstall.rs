@@ -1,143 +1,17 @@
-//! Which installed files belong to a build, and what taking it out changes.
+//! What taking a build out of a kernel changes.
 
 use crate::conf::load;
 use crate::error::Result;
 use crate::ids::Build;
+use crate::installed::{check_record, installed_files};
 use crate::journal::op::{Op, aside};
-use crate::kernel::installed::decompressed;
 use crate::session::Session;
-use crate::tree::beneath;
 use crate::tree::layout::Layout;
-use crate::tree::manifest::{Manifest, Stamp};
+use crate::tree::manifest::Manifest;
 use crate::tree::originals;
-use crate::tree::state;
-use dkms_sys::fs::Last;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-
-/// One file in `/lib/modules` that a build is thought to have put there.
-#[derive(Clone, Debug)]
-pub struct InstalledModule {
-    /// Module name.
-    pub name: String,
-    /// Where it is, or should be.
-    pub path: PathBuf,
-    /// It is there, and it is this build's.
-    pub ours: bool,
-    /// Something is there.
-    pub present: bool,
-}
-
-/// Refuses a record of installed files that names one outside `/lib/modules/K`.
-///
-/// # Errors
-/// [`dkms_tree::Error::RecordDamaged`].
-pub(crate) fn check_record(s: &Session<'_>, b: &Build) -> dkms_tree::Result<()> {
-    let Some(installed) = Manifest::read(s.layout, b)?.and_then(|m| m.installed) else { return Ok(()) };
-    for file in &installed.files {
-        if let Some(escape) = beneath::kernel_escape(s.trees(), &b.kernel.release, &file.path, Last::Name)? {
-            let reason = format!("it says that {} is installed, but {escape}", file.path.display());
-            return Err(dkms_tree::Error::RecordDamaged { path: s.layout.manifest(b), reason });
-        }
-    }
-    Ok(())
-}
-
-/// The files of an installed build: as the manifest says, or by looking where its modules belong.
-pub fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
-    let manifest = Manifest::load(s.layout, b);
-    let recorded = manifest.as_ref().and_then(|m| m.installed.as_ref());
-    if let Some(installed) = recorded {
-        return installed
-            .files
-            .iter()
-            .filter(|f| beneath::in_kernel(s.trees(), b, &f.path).is_ok())
-            .map(|f| {
-                let name = f.path.file_name().and_then(|n| n.to_str()).and_then(state::module_stem);
-                let built = s.layout.module_dir(b).join(&f.file);
-                let untouched = Stamp::of(&f.path) == Some(f.stamp);
-                InstalledModule {
-                    name: name.unwrap_or_default().to_owned(),
-                    ours: untouched || is_copy(&f.path, &built),
-                    present: dkms_sys::fs::exists(&f.path),
-                    path: f.path.clone(),
-                }
-            })
-            .collect();
-    }
-    let places = places(s, b, manifest.as_ref());
-    state::module_files(s.layout, b)
-        .into_iter()
-        .map(|f| {
-            let candidates: Vec<PathBuf> = places(&f.name).into_iter().map(|d| d.join(&f.file)).collect();
-            let found = candidates.iter().find(|p| is_copy(p, &f.path));
-            let there = found.or_else(|| candidates.iter().find(|p| dkms_sys::fs::exists(p)));
-            InstalledModule {
-                name: f.name,
-                ours: found.is_some(),
-                present: there.is_some(),
-                path: there.or(candidates.first()).cloned().unwrap_or_default(),
-            }
-        })
-        .collect()
-}
-
-/// Where a module of this build may lie: the distribution's place and the one written in dkms.conf.
-fn places<'a>(
-    s: &'a Session<'_>,
-    b: &'a Build,
-    manifest: Option<&'a Manifest>,
-) -> impl Fn(&str) -> Vec<PathBuf> + 'a {
-    let mut conf = None;
-    let release = &b.kernel.release;
-    if manifest.is_none() {
-        conf = load::load(s, &b.package, &b.kernel).ok().map(|l| l.conf);
-    }
-    move |name: &str| {
-        let written = conf
-            .as_ref()
-            .and_then(|c| c.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone()));
-        let recorded =
-            manifest.and_then(|m| m.modules.iter().find(|r| r.name == name)).map(|r| r.destination.clone());
-        let mut found = Vec::new();
-        if let Some(r) = recorded {
-            found.push(s.layout.destination(release, &r));
-        }
-        if let Some(w) = &written {
-            found.push(s.layout.destination(release, &crate::build::collect::destination(s, w)));
-            found.push(s.layout.destination(release, w.trim_end_matches('/')));
-        }
-        if found.is_empty() {
-            for place in ["/updates/dkms", "/updates", "/extra"] {
-                found.push(s.layout.destination(release, place));
-            }
-        }
-        found.dedup();
-        found
-    }
-}
-
-/// Whether an installed file is a copy of a built one: a link to it, the same bytes, or the same version and srcversion.
-fn is_copy(installed: &Path, built: &Path) -> bool {
-    if !dkms_sys::fs::exists(installed) {
-        return false;
-    }
-    if dkms_sys::fs::is_symlink(installed) {
-        let (a, b) = (installed.canonicalize(), built.canonicalize());
-        return matches!((a, b), (Ok(a), Ok(b)) if a == b);
-    }
-    if dkms_sys::fs::same_contents(installed, built).unwrap_or(false) {
-        return true;
-    }
-    let info = |p: &Path| {
-        let bytes = decompressed(&dkms_sys::fs::read(p).ok()?).ok()?;
-        let module = kmodule::elf::Module::parse(&bytes).ok()?;
-        let (v, sv) = (module.modinfo.version()?.to_owned(), module.modinfo.srcversion()?.to_owned());
-        Some((v, sv))
-    };
-    matches!((info(installed), info(built)), (Some(a), Some(b)) if a == b)
-}
 
 /// What taking a build out changes.
 #[derive(Debug, Default)]

@@ -2,10 +2,10 @@
 
 use super::judge::Judge;
 use super::{clean, depmod};
+use crate::distro::Family;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Kernel;
-use crate::kernel::distro::Family;
 use crate::session::Session;
 use crate::status::{self, WeakLink};
 use crate::tree::state;

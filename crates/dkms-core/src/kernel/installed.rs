@@ -4,7 +4,7 @@ use crate::tree::layout::Layout;
 use crate::tree::state;
 use crate::tree::state::module_stem;
 use dkms_conf::kernel_match::compare_versions;
-use kmodule::compress::Format;
+use kmodule::Compression;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -73,12 +73,12 @@ impl ModuleIndex {
 
     /// How the kernel's modules are compressed: by zstd if there is any `.zst`, else by xz or gzip in the same way, else not
     /// at all (the order of dkms 3.x).
-    pub fn compression(&self) -> Format {
+    pub fn compression(&self) -> Option<Compression> {
         match self.suffixes {
-            [_, _, _, n] if n > 0 => Format::Zstd,
-            [_, _, n, _] if n > 0 => Format::Xz,
-            [_, n, _, _] if n > 0 => Format::Gzip,
-            _ => Format::None,
+            [_, _, _, n] if n > 0 => Some(Compression::Zstd),
+            [_, _, n, _] if n > 0 => Some(Compression::Xz),
+            [_, n, _, _] if n > 0 => Some(Compression::Gzip),
+            _ => None,
         }
     }
 }

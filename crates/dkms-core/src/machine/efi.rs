@@ -5,7 +5,7 @@
 //! Documentation/filesystems/efivarfs.rst). `mok-variables` has a file `NAME` with the data alone
 //! (drivers/firmware/efi/mokvar-table.c), for root only.
 
-use super::Seen;
+use super::seen::Seen;
 use dkms_sys::fs::Limit;
 use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@
 //! colon, and its subject key identifier, or its serial number when it has none, in hexadecimal
 //! (crypto/asymmetric_keys/x509_public_key.c); behind it stand the algorithm and the identifier's end.
 
-use super::{Seen, text};
+use super::seen::{Seen, text};
 use kmodule::sign::Certificate;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

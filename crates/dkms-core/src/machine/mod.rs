@@ -6,19 +6,20 @@
 
 pub mod efi;
 pub mod keyrings;
+mod lockdown;
 pub mod policy;
+mod seen;
 
 pub use efi::{SecureBoot, Variable};
 pub use keyrings::TrustedKeys;
-pub use policy::{Enforce, Lockdown, Policy, policy};
+pub use lockdown::Lockdown;
+pub use policy::{Enforce, Policy, policy};
+pub use seen::Seen;
 
 use crate::session::Session;
 use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-
-/// Something looked for: what was found, or why that cannot be told.
-pub type Seen<T> = Result<T, String>;
 
 /// The machine, as far as trust in modules is concerned.
 #[derive(Debug)]
@@ -42,9 +43,9 @@ impl Machine {
         Self {
             root: Ok(root.to_owned()),
             secure_boot: efi::secure_boot(root),
-            sig_enforce: policy::sig_enforce(root),
-            lockdown: policy::lockdown(root),
-            cmdline: text(&root.join("proc/cmdline")),
+            sig_enforce: lockdown::sig_enforce(root),
+            lockdown: lockdown::lockdown(root),
+            cmdline: seen::text(&root.join("proc/cmdline")),
             variables: Default::default(),
             keyrings: OnceLock::new(),
         }
@@ -125,12 +126,6 @@ impl Machine {
     pub fn mok_list_trusted(&self) -> Seen<bool> {
         efi::mok_list_trusted(self.root.as_ref().map_err(Clone::clone)?)
     }
-}
-
-/// A small file's text.
-fn text(path: &Path) -> Seen<String> {
-    let bytes = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 #[cfg(test)]

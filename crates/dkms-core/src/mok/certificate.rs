@@ -114,7 +114,7 @@ impl Certified {
         let accepted = if enrolment.kernel == Some(true) {
             Accepted::Yes
         } else {
-            accepted(&certificate.key_type(), config)
+            accepted(certificate.key_type(), config)
         };
         Ok(Self { path: path.to_owned(), certificate, accepted, enrolment })
     }

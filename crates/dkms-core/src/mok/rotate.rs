@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::signing::{self, KeyPair, read_certificate};
 use crate::tree::state;
 use dkms_sys::fs;
-use kmodule::compress::Format;
+use kmodule::Compression;
 use kmodule::sign::{self, Certificate, Hash, Key};
 use std::path::{Path, PathBuf};
 
@@ -229,10 +229,10 @@ struct Resign<'a> {
 }
 
 impl Resign<'_> {
-    fn plain(file: &Path) -> Result<(Format, Vec<u8>)> {
+    fn plain(file: &Path) -> Result<(Option<Compression>, Vec<u8>)> {
         let bytes = fs::read(file)?;
         let broken = |reason| Error::BadModule { path: file.into(), reason };
-        Ok((Format::detect(&bytes), decompressed(&bytes).map_err(broken)?))
+        Ok((Compression::detect_module(&bytes), decompressed(&bytes).map_err(broken)?))
     }
 }
 

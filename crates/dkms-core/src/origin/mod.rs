@@ -7,6 +7,7 @@
 mod builds;
 mod package;
 mod source;
+mod staged;
 mod tarball;
 
 use crate::add;
@@ -15,7 +16,8 @@ use crate::event::Event;
 use crate::ids::{Kernel, PackageId};
 use crate::session::Session;
 use crate::tree::state::{self, Registration};
-use dkms_sys::fs::{self, Limit, TempDir};
+use dkms_sys::fs::{self, Limit};
+use staged::Kind;
 use std::path::{Path, PathBuf};
 
 pub use package::{install_with_rpm, is_installed_by_rpm};
@@ -86,34 +88,6 @@ impl Format {
             _ => (start.get(257..262) == Some(b"ustar")).then_some(Self::Tar),
         }
     }
-}
-
-/// What an origin holds, ready for the tree.
-struct Staged {
-    /// What its dkms.conf says that it is.
-    package: PackageId,
-    /// Where it comes from, for the rules that differ.
-    kind: Kind,
-    /// The directory with its dkms.conf.
-    source: PathBuf,
-    /// Unpacked directories of built modules: `KERNEL/ARCH/{module,log}` in each.
-    builds: Vec<PathBuf>,
-    /// Removed when dropped.
-    _scratch: Option<TempDir>,
-}
-
-/// The rules that differ between origins, as dkms 3.x has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// It must not be registered. A source that is in its place is replaced.
-    Directory,
-    /// If it is registered, --force is necessary. A source that is in its place is replaced.
-    Archive,
-    /// A tarball of mktarball. As [`Kind::Archive`], but a source that is in its place stays unless --force is given.
-    Mktarball,
-    /// A tarball of mktarball without the source. A source that is in its place stays; if there is none, --force is
-    /// necessary.
-    BinariesOnly,
 }
 
 /// Puts a module into the tree: its source to `/usr/src/M-V`, its built modules as *built*. `kernel` is what its dkms.conf is

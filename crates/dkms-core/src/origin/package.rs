@@ -2,13 +2,13 @@
 //! the tree as that of a tarball does, and so do the built modules that `mkdeb` or `mkrpm` may have put beside it. The package
 //! manager does not know of it afterwards; nothing else of the package is installed, and none of its scripts runs.
 
-use super::{Kind, Staged};
+use super::staged::{Kind, Staged};
 use crate::add;
 use crate::archive::{self, Limits, Unpacked};
+use crate::distro::Family;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Kernel, PackageId};
-use crate::kernel::distro::Family;
 use crate::session::Session;
 use crate::tarball::archive_error;
 use crate::tree::state;

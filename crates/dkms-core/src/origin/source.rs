@@ -1,6 +1,6 @@
 //! A source tree, and its way to `/usr/src/M-V`.
 
-use super::{Kind, Staged};
+use super::staged::{Kind, Staged};
 use crate::add;
 use crate::error::{Error, Result};
 use crate::event::Event;

@@ -1,6 +1,6 @@
 //! Tarballs: those that mktarball wrote, and any other with a dkms.conf in it.
 
-use super::{Kind, Staged};
+use super::staged::{Kind, Staged};
 use crate::add;
 use crate::archive::{self, Limits, Unpacked};
 use crate::error::{Error, Result};

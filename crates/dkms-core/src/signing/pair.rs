@@ -1,11 +1,11 @@
 //! Finds the key pair, and creates it if there is none.
 
 use crate::conf::framework;
+use crate::distro::Family;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Kernel;
 use crate::journal::{Reach, op::aside};
-use crate::kernel::distro::Family;
 use crate::kernel::headers::{self, Headers};
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;

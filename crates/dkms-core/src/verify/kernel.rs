@@ -4,11 +4,11 @@
 use super::index::Index;
 use super::sources::{Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
 use super::trust::Trust;
+use crate::distro::Family;
 use crate::ids::Kernel;
-use crate::kernel::distro::Family;
 use crate::kernel::headers::KernelConfig;
 use crate::session::Session;
-use kmodule::compress::Format;
+use kmodule::Compression;
 use kmodule::symvers::Symvers;
 use kmodule::verdict::{File, KernelView, Loader, Symbols, Verdict};
 use std::collections::{BTreeMap, HashMap};
@@ -84,7 +84,7 @@ impl Facts {
         view.symbols = symbols;
         view.modversions = enabled("CONFIG_MODVERSIONS");
         view.vermagic = self.sample.as_ref().map(|s| s.vermagic.as_str());
-        view.struct_module = self.sample.as_ref().map(|s| s.struct_module);
+        view.struct_module = self.sample.as_ref().and_then(|s| s.struct_module);
         view.entry_places = self.sample.as_ref().and_then(|s| s.entry_places);
         view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
         view.missing_crcs &= !self.debian;
@@ -178,7 +178,8 @@ impl Facts {
             let (version, mut loader) = kmod(&self.path).unwrap_or_default();
             let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
             if version >= 31 && enabled("CONFIG_MODULE_DECOMPRESS") {
-                let formats = [("GZIP", Format::Gzip), ("XZ", Format::Xz), ("ZSTD", Format::Zstd)];
+                let formats =
+                    [("GZIP", Compression::Gzip), ("XZ", Compression::Xz), ("ZSTD", Compression::Zstd)];
                 loader.kernel = formats
                     .into_iter()
                     .find(|(n, _)| enabled(&format!("CONFIG_MODULE_COMPRESS_{n}")))

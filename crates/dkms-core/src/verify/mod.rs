@@ -14,7 +14,7 @@ pub use resolver::Resolver;
 pub use trust::Trust;
 
 use crate::ids::{Build, Kernel, PackageId};
-use crate::install::uninstall::installed_files;
+use crate::installed::installed_files;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
 use crate::status::{self, Filter, State};

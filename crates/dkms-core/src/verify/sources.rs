@@ -2,14 +2,13 @@
 
 use super::kernel::folded;
 use crate::ids::Kernel;
-use crate::install::uninstall::installed_files;
+use crate::installed::installed_files;
 use crate::kernel::headers::{self, KernelConfig};
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
 use crate::status::{self, Filter, State};
 use crate::tree::state::module_stem;
 use dkms_sys::process::{Command, Stream};
-use kmodule::compress::Format;
 use kmodule::symvers::Symvers;
 use kmodule::verdict::{File, Loader};
 use std::collections::BTreeMap;
@@ -20,7 +19,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Sample {
     pub vermagic: String,
-    pub struct_module: u64,
+    pub struct_module: Option<u64>,
     /// Where that has the addresses of the functions a module begins and ends with.
     pub entry_places: Option<(u64, u64)>,
     /// Issuer of the certificate that signed it; empty when unsigned.
@@ -52,9 +51,9 @@ pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, Path
     }
     for path in lists {
         let Ok(bytes) = dkms_sys::fs::read_bounded(&path, dkms_sys::fs::Limit::INDEX) else { continue };
-        let plain = match Format::detect(&bytes) {
-            Format::None => Some(bytes),
-            _ => kmodule::compress::decompress(&bytes, MODULE_LIMIT).ok(),
+        let plain = match kmodule::Compression::detect_module(&bytes) {
+            None => Some(bytes),
+            Some(_) => kmodule::compress::decompress(&bytes, MODULE_LIMIT).ok(),
         };
         if let Some(list) = plain.and_then(|b| Symvers::from_vec(b).ok()).filter(|list| !list.is_empty()) {
             return Some((list, path));

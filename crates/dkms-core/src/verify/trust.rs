@@ -1,8 +1,8 @@
 //! Whom a kernel trusts: the running one by its keyrings, another one by what the firmware and shim will hand to it.
 
 use super::kernel::folded;
+use crate::distro::Family;
 use crate::ids::Kernel;
-use crate::kernel::distro::Family;
 use crate::kernel::headers::KernelConfig;
 use crate::machine::{self, Enforce, Machine, Policy};
 use crate::session::Session;

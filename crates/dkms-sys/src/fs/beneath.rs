@@ -1,9 +1,9 @@
-//! Whether a path stays beneath the directory it belongs to.
+//! Checks whether a path stays beneath its tree.
 //!
-//! Records and links in a tree may have been made by somebody who owns only that tree, such as the author of an image.
-//! Following them must not lead to files outside it. The kernel answers most questions with one call (`openat2(2)`,
-//! `RESOLVE_BENEATH`, Linux 5.6); it refuses absolute links even if they lead back inside, and older kernels do not have
-//! the call, so what it refuses is walked component by component.
+//! The owner of a tree, for example the author of an image, may have created records and links in it.
+//! Following them must not lead to files outside. The kernel decides most cases with one call (`openat2(2)`,
+//! `RESOLVE_BENEATH`, Linux 5.6). But it refuses absolute links even if they lead back inside, and older
+//! kernels do not have the call, so a refused path is checked component by component.
 
 use crate::{IoError, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat};
@@ -15,17 +15,17 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// More links than this in one path are a loop, as for the kernel.
+/// The maximum number of links in one path, as in the kernel. More are treated as a loop.
 const MAX_LINKS: usize = 40;
 
-/// Where a path leaves its tree.
+/// The point where a path leaves its tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Escape {
-    /// The tree that it should stay beneath.
+    /// The tree.
     pub tree: PathBuf,
     /// The link that leads out, or the path itself.
     pub at: PathBuf,
-    /// What that link says; `None` if the path itself does not lie beneath the tree.
+    /// The target of that link; `None` if the path itself is not beneath the tree.
     pub target: Option<PathBuf>,
 }
 
@@ -44,17 +44,18 @@ impl fmt::Display for Escape {
 /// How the last component of a path is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Last {
-    /// As a name: it is created, renamed or removed, so a link there is not followed.
+    /// As a name: it is created, renamed or removed, so a link is not followed.
     Name,
-    /// It is opened, so a link there is followed.
+    /// It is opened, so a link is followed.
     Followed,
 }
 
-/// Checks that a path stays beneath a tree: by its text, and by every symbolic link on the way. The tree itself may be
-/// reached through links. What does not exist leads nowhere, so it stays beneath. `None`: it does.
+/// Checks that a path stays beneath a tree, by its text and by every symbolic link in it. The path of the
+/// tree itself may contain links. A path that does not exist stays beneath. Returns `None` if it stays
+/// beneath.
 ///
 /// # Errors
-/// A directory or link on the way cannot be examined, or there are too many links.
+/// A directory or link cannot be examined, or there are too many links.
 pub fn find_escape(tree: impl AsRef<Path>, path: impl AsRef<Path>, last: Last) -> Result<Option<Escape>> {
     let (tree, path) = (tree.as_ref(), path.as_ref());
     let outside = || Some(Escape { tree: tree.to_owned(), at: path.to_owned(), target: None });
@@ -72,7 +73,7 @@ pub fn find_escape(tree: impl AsRef<Path>, path: impl AsRef<Path>, last: Last) -
         .run(&inside, last)
 }
 
-/// The rest of a path behind its tree, however the tree is spelled in it.
+/// The part of a path after its tree, in whatever form the tree is written in the path.
 fn below(tree: &Path, path: &Path) -> Option<PathBuf> {
     if let Ok(rest) = path.strip_prefix(tree) {
         return Some(rest.to_owned());
@@ -100,15 +101,15 @@ fn kernel_stays_beneath(top: &OwnedFd, inside: &Path, last: Last) -> bool {
     wanted.is_none_or(|path| openat2(top, path, flags, Mode::empty(), resolve).is_ok())
 }
 
-/// A walk from the tree down, with every directory on the way held open.
+/// A walk down from the tree. Every directory of the path is kept open.
 struct Walk<'a> {
     tree: &'a Path,
     real: PathBuf,
-    /// The directories from the tree to where we are, with their paths.
+    /// The directories from the tree to the current position, with their paths.
     stack: Vec<(OwnedFd, PathBuf)>,
-    /// Where a link has led outside, as long as it may still lead back.
+    /// The position outside the tree to which a link has led, as long as it may still lead back.
     above: Option<PathBuf>,
-    /// The link that was followed last, and what it says.
+    /// The link that was followed last, and its target.
     link: Option<(PathBuf, PathBuf)>,
     links: usize,
 }
@@ -154,19 +155,20 @@ impl Walk<'_> {
                 _ => break,
             }
         }
-        // `..` behind something that does not exist yet may lead anywhere once it does.
+        // `..` after a name that does not exist yet may lead anywhere once it exists.
         let leaves = self.above.is_some() || pending.iter().any(|name| name == "..");
         Ok(leaves.then(|| self.escape()))
     }
 
-    /// Handles `..`, and the names behind one that led above the tree: they may lead back into it, as in `../K/extra`.
+    /// Handles `..`, and names after a `..` that led above the tree, because they may lead back into it, as
+    /// in `../K/extra`.
     fn goes_above(&mut self, name: &OsStr) -> bool {
         match &mut self.above {
             Some(above) if name == ".." => {
                 above.pop();
             }
             Some(above) => {
-                // The real path has no links, so its names can be compared.
+                // The real path contains no links, so its names can be compared.
                 above.push(name);
                 if *above == self.real {
                     self.above = None;
@@ -183,7 +185,7 @@ impl Walk<'_> {
         true
     }
 
-    /// Continues with what a link says. `false`: it leads to another place.
+    /// Continues with the target of a link. Returns `false` if it leads elsewhere.
     fn follow(&mut self, target: &Path, pending: &mut Vec<OsString>) -> bool {
         if !target.is_absolute() {
             push(pending, target);
@@ -208,7 +210,7 @@ impl Walk<'_> {
     }
 }
 
-/// Puts the components of a path on the stack of those to come, the first on top.
+/// Pushes the components of a path onto the stack, the first one on top.
 fn push(pending: &mut Vec<OsString>, path: &Path) {
     let names = path.components().filter_map(|c| match c {
         Component::Normal(name) => Some(name),
@@ -241,7 +243,7 @@ mod tests {
         fn link(&self, target: impl AsRef<Path>, path: &str) {
             symlink(target, self.at(path)).unwrap();
         }
-        /// Both ways must agree on whether it stays beneath.
+        /// Checks that both methods give the same answer.
         fn stays(&self, tree: &str, path: &str, last: Last) -> bool {
             let (tree, path) = (self.at(tree), self.at(path));
             let found = find_escape(&tree, &path, last).unwrap();

@@ -1,4 +1,4 @@
-//! Copying files and trees, sharing blocks where the file system can (`FICLONE`).
+//! Copies files and trees, and shares blocks if the file system supports it (`FICLONE`).
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -9,10 +9,11 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use super::read::{self, Limit};
 use crate::{IoError, Result};
 
-/// Copies one file with mode and modification time; an existing `dst` is replaced (unlinked first, so that a link or
-/// another hard link of it is never written through). Links in `src` are followed. Returns the number of bytes.
+/// Copies one file with its mode and modification time. An existing `dst` is replaced: it is unlinked first,
+/// so that a link or another hard link to it is not written to. Links in `src` are followed. Returns the
+/// number of bytes.
 ///
-/// Blocks are shared where the file system can, else the kernel copies, else it is read and written.
+/// Shares blocks if possible, otherwise lets the kernel copy, otherwise reads and writes.
 pub fn copy_file(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<u64> {
     let (src, dst) = (src.as_ref(), dst.as_ref());
     let source = super::open_bounded(src, Limit::COPIED)?;
@@ -34,7 +35,7 @@ fn copy_open_file(mut source: File, src: &Path, meta: &Metadata, dst: &Path, own
     });
     result.map_err(|e| {
         let _ = std::fs::remove_file(dst);
-        // The reading side is seldom at fault, but "no space on the source" would mislead.
+        // An error is rarely the source's, and "no space on the source" would be misleading.
         if e.raw_os_error() == Some(libc::EISDIR) {
             IoError::new("read", src, e)
         } else {
@@ -58,12 +59,12 @@ fn times(meta: &Metadata) -> Timestamps {
     }
 }
 
-/// Copies a file or a directory with all it holds, as `cp -a` does: links stay links, modes and modification times
-/// are kept, owners too when root. `src` itself is followed if it is a link; `dst` may be an existing directory, whose
-/// files of the same names are replaced.
+/// Copies a file or a directory with its contents, like `cp -a`: links stay links, modes and modification
+/// times are kept, and owners too if the user is root. `src` itself is followed if it is a link. `dst` may be
+/// an existing directory, in which files of the same names are replaced.
 ///
-/// Sockets, devices and named pipes below `src` are left out; their paths are returned. Extended attributes and hard links
-/// between files are not kept.
+/// Sockets, devices and FIFOs below `src` are skipped; their paths are returned. Extended attributes and hard
+/// links between files are not kept.
 pub fn copy_tree(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let src = super::canonicalize(src)?;
     let dst = dst.as_ref();
@@ -73,7 +74,7 @@ pub fn copy_tree(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Result<Vec<Pat
         let target = super::write::parent(dst);
         if let Ok(real) = std::fs::canonicalize(target) {
             if real.starts_with(&src) && !super::is_symlink(dst) {
-                let why = std::io::Error::other("the destination lies inside the source");
+                let why = std::io::Error::other("the destination is inside the source");
                 return Err(IoError::new("copy a tree into", dst, why));
             }
         }

@@ -1,5 +1,5 @@
-//! Looking around below an open directory: short paths, few system calls. Only looks, never changes anything; what
-//! cannot be looked at is not there.
+//! Reads below an open directory, with short paths and few system calls. Nothing is changed. Everything that
+//! cannot be read is treated as missing.
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, openat, readlinkat, statat};
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
 
-/// What an entry is, as far as the directory itself says.
+/// The type of an entry, as stored in the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A directory.
@@ -22,10 +22,10 @@ pub enum Kind {
     Other,
 }
 
-/// What stat(2) says that changes when a file changes.
+/// The values of stat(2) that change when a file changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// Inode number.
     pub inode: u64,
@@ -53,7 +53,7 @@ impl Dir {
         Self::at(&self.0, name.as_ref())
     }
 
-    /// The names in it that are text and do not begin with a dot, sorted bytewise. Can be called once.
+    /// The names in it that are text and do not begin with a dot, sorted bytewise. Can be called only once.
     pub fn entries(&self) -> Vec<(String, Kind)> {
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; 4096];
         let mut raw = RawDir::new(&self.0, &mut buffer);
@@ -64,7 +64,7 @@ impl Dir {
                 continue;
             }
             let kind = match entry.file_type() {
-                // Some file systems do not say.
+                // Some file systems do not store the type.
                 FileType::Unknown => self.kind(name),
                 kind => Self::kind_of(kind),
             };
@@ -87,8 +87,9 @@ impl Dir {
             .map_or(Kind::Other, |s| Self::kind_of(FileType::from_raw_mode(s.st_mode)))
     }
 
-    /// How many subdirectories the directory `name` has, hidden ones included, where the file system counts them in its
-    /// links (ext4, xfs, tmpfs do; btrfs and overlayfs do not, and say 1). `None`: it does not say, or is no directory.
+    /// The number of subdirectories of the directory `name`, including hidden ones, if the file system counts
+    /// them as links (ext4, xfs, tmpfs; btrfs and overlayfs always report 1). `None` if it does not count
+    /// them or it is not a directory.
     pub fn subdirectories(&self, name: impl AsRef<Path>) -> Option<u64> {
         let stat = statat(&self.0, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
         #[allow(clippy::unnecessary_cast)]
@@ -96,28 +97,29 @@ impl Dir {
         links.checked_sub(2).filter(|_| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
     }
 
-    /// Whether a name leads to a directory, links followed.
+    /// Whether a name leads to a directory, following links.
     pub fn has_dir(&self, name: impl AsRef<Path>) -> bool {
         statat(&self.0, name.as_ref(), AtFlags::empty())
             .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory)
     }
 
-    /// The stat of a name itself (not of what a link leads to).
+    /// The stat of the name itself, without following a link.
     pub fn stat(&self, name: impl AsRef<Path>) -> Option<Stat> {
         statat(&self.0, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW).ok().map(Stat::from)
     }
 
-    /// Where a link points.
+    /// The target of a link.
     pub fn link(&self, name: impl AsRef<Path>) -> Option<PathBuf> {
         let target = readlinkat(&self.0, name.as_ref(), Vec::new()).ok()?;
         Some(std::ffi::OsString::from_vec(target.into_bytes()).into())
     }
 
-    /// Reads a regular file and gives its bytes. `buffer` is room for them, to be used again and again. `None` when that did
-    /// not work, or when the file is larger than 16 MiB.
+    /// Reads a regular file. `buffer` holds the bytes and can be reused. `None` if this fails or the file is
+    /// larger than 16 MiB.
     pub fn read<'b>(&self, name: impl AsRef<Path>, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
         const LIMIT: usize = 16 << 20;
-        // Opening a device can have an effect of its own. What takes the file's place after this is not waited for.
+        // Opening a device can have side effects, so check the type first. O_NONBLOCK covers a file that is
+        // replaced after the check.
         let stat = statat(&self.0, name.as_ref(), AtFlags::empty()).ok()?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return None;
@@ -126,7 +128,8 @@ impl Dir {
         let file = openat(&self.0, name.as_ref(), flags, Mode::empty()).ok()?;
         let mut filled = 0;
         loop {
-            // One call for a usual file: room is left over, so that a short read is the end.
+            // One call is enough for most files: the buffer is larger than the file, so a short read is the
+            // end.
             if buffer.len() < filled + 8 * 1024 {
                 buffer.resize((filled * 2).max(16 * 1024), 0);
             }
@@ -146,15 +149,20 @@ impl Dir {
 }
 
 impl Stat {
-    /// The stat of a path itself; `None` when it is not there.
+    /// The stat of the path itself; `None` if it does not exist.
     pub fn of(path: impl AsRef<Path>) -> Option<Self> {
         rustix::fs::lstat(path.as_ref()).ok().map(Self::from)
+    }
+
+    /// The stat of what a path leads to through links; `None` when it leads nowhere.
+    pub fn followed(path: impl AsRef<Path>) -> Option<Self> {
+        rustix::fs::stat(path.as_ref()).ok().map(Self::from)
     }
 }
 
 impl From<rustix::fs::Stat> for Stat {
     fn from(s: rustix::fs::Stat) -> Self {
-        // The fields differ in width and sign between architectures.
+        // The types of the fields differ between architectures.
         #[allow(clippy::unnecessary_cast)]
         let nanoseconds =
             |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);

@@ -1,6 +1,6 @@
-//! Files and directories. Every error carries the path and the operation ([`IoError`]).
+//! Files and directories. Every error contains the path and the operation ([`IoError`]).
 //!
-//! Nothing here is ever half done where it can be helped: files appear by rename, after they are on the disk.
+//! New files are complete on disk before a rename makes them visible.
 
 mod beneath;
 mod copy;
@@ -33,9 +33,9 @@ pub use trust::{read_trusted, written_by_others};
 pub use untrusted::{open_untrusted, read_untrusted};
 pub use write::{create_new, replace_with, symlink, symlink_replace, write_atomic};
 
-/// Makes the directory and those above it (mode 0755 less the umask).
+/// Creates the directory and its parents (mode 0755 without the bits of the umask).
 ///
-/// Returns the directories it made, outermost first, so that they can be taken back.
+/// Returns the directories that it created, outermost first, so that they can be removed again.
 pub fn create_dir_all(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let path = path.as_ref();
     let mut missing = Vec::new();
@@ -49,7 +49,7 @@ pub fn create_dir_all(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     while let Some(dir) = missing.pop() {
         match std::fs::DirBuilder::new().mode(0o755).create(&dir) {
             Ok(()) => made.push(dir),
-            // Somebody else may have made it just now.
+            // Another process may have created it in the meantime.
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && dir.is_dir() => {}
             Err(e) => {
                 for dir in made.iter().rev() {
@@ -62,18 +62,19 @@ pub fn create_dir_all(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     Ok(made)
 }
 
-/// Renames, replacing what was at `to`.
+/// Renames a file, replacing `to` if it exists.
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
     rustix::fs::rename(from, to).map_err(|e| rename_error(from, to, e.into()))
 }
 
-/// Renames; fails with `EEXIST` when there is anything at `to` (`RENAME_NOREPLACE`).
+/// Renames a file. Fails with `EEXIST` if `to` exists (`RENAME_NOREPLACE`).
 pub fn rename_noreplace(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
-        // Some file systems (old NFS, some overlays) know no flags: look first, as well as can be done there.
+        // Some file systems (old NFS, some overlays) do not support flags, so check first, although this is
+        // not atomic.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !exists(to) => rename(from, to),
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
             Err(rename_error(from, to, rustix::io::Errno::EXIST.into()))
@@ -82,16 +83,16 @@ pub fn rename_noreplace(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<
     }
 }
 
-/// Exchanges two existing paths in one step (`RENAME_EXCHANGE`).
+/// Exchanges two existing paths atomically (`RENAME_EXCHANGE`).
 ///
-/// `EINVAL` when the file system cannot; the caller then needs another plan, as no atomic one exists.
+/// Fails with `EINVAL` if the file system does not support this; then there is no atomic alternative.
 pub fn exchange(a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<()> {
     let (a, b) = (a.as_ref(), b.as_ref());
     rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).map_err(|e| rename_error(a, b, e.into()))
 }
 
-/// Names the side the error is about: the source when it is missing, or may not go to the temporary name of `to`; the
-/// destination otherwise.
+/// Uses the path that caused the error: the source if it is missing or may not be renamed to the temporary
+/// name of `to`, otherwise the destination.
 fn rename_error(from: &Path, to: &Path, source: std::io::Error) -> IoError {
     let hidden = |p: &Path| p.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
     let denied = matches!(source.raw_os_error(), Some(libc::EROFS | libc::EACCES | libc::EPERM));
@@ -103,13 +104,13 @@ fn rename_error(from: &Path, to: &Path, source: std::io::Error) -> IoError {
     }
 }
 
-/// Gives a file a second name. Fails when there is anything at `to`.
+/// Gives a file a second name. Fails if `to` exists.
 pub fn hard_link(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
     std::fs::hard_link(from, to).map_err(|e| IoError::new("link", to, e))
 }
 
-/// Whether two paths are names of one file (`lstat`: of a link itself, not of what it points to).
+/// Whether two paths are names of the same file (`lstat`: for a link, of the link itself).
 pub fn same_file(a: impl AsRef<Path>, b: impl AsRef<Path>) -> bool {
     match (a.as_ref().symlink_metadata(), b.as_ref().symlink_metadata()) {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
@@ -117,7 +118,7 @@ pub fn same_file(a: impl AsRef<Path>, b: impl AsRef<Path>) -> bool {
     }
 }
 
-/// Where the symbolic link points, as written in it.
+/// The target of a symbolic link, as written in it.
 pub fn read_link(path: impl AsRef<Path>) -> Result<PathBuf> {
     let path = path.as_ref();
     std::fs::read_link(path).map_err(|e| IoError::new("read link", path, e))
@@ -135,7 +136,7 @@ pub fn list_dir(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// As [`list_dir`], but empty when the directory does not exist. A file in its place is an error.
+/// Like [`list_dir`], but empty if the directory does not exist. A file in its place is an error.
 pub fn list_dir_optional(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     let path = path.as_ref();
     match list_dir(path) {
@@ -144,11 +145,11 @@ pub fn list_dir_optional(path: impl AsRef<Path>) -> Result<Vec<OsString>> {
     }
 }
 
-/// Makes sure that a directory of our own, where it exists, is a directory itself: whoever puts a link in its place decides
-/// where we create and delete files.
+/// Checks that one of our directories is a real directory, if it exists. If it could be a link, its creator
+/// would decide where we create and delete files.
 ///
 /// # Errors
-/// It is a link or no directory.
+/// It is a link or not a directory.
 pub fn refuse_foreign_dir(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let Ok(meta) = path.symlink_metadata() else { return Ok(()) };
@@ -159,47 +160,48 @@ pub fn refuse_foreign_dir(path: impl AsRef<Path>) -> Result<()> {
     Err(IoError::new("use", path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)))
 }
 
-/// A directory, symbolic links followed (`stat`). Unreadable counts as no.
+/// Whether the path is a directory, following symbolic links (`stat`). `false` if this cannot be determined.
 pub fn is_dir(path: impl AsRef<Path>) -> bool {
     path.as_ref().is_dir()
 }
 
-/// A regular file, symbolic links followed (`stat`). Unreadable counts as no.
+/// Whether the path is a regular file, following symbolic links (`stat`). `false` if this cannot be
+/// determined.
 pub fn is_file(path: impl AsRef<Path>) -> bool {
     path.as_ref().is_file()
 }
 
-/// There is something behind this path, symbolic links followed (`stat`); a dangling link counts as no.
+/// Whether the path exists, following symbolic links (`stat`); `false` for a dangling link.
 pub fn exists_followed(path: impl AsRef<Path>) -> bool {
     path.as_ref().exists()
 }
 
-/// There is something with this name, be it a dangling link (`lstat`).
+/// Whether the name exists, even as a dangling link (`lstat`).
 pub fn exists(path: impl AsRef<Path>) -> bool {
     path.as_ref().symlink_metadata().is_ok()
 }
 
-/// The name itself is a symbolic link (`lstat`).
+/// Whether the name itself is a symbolic link (`lstat`).
 pub fn is_symlink(path: impl AsRef<Path>) -> bool {
     path.as_ref().is_symlink()
 }
 
-/// The name itself is a directory, not a link to one (`lstat`).
+/// Whether the name itself is a directory, not a link to one (`lstat`).
 pub fn is_real_dir(path: impl AsRef<Path>) -> bool {
     path.as_ref().symlink_metadata().is_ok_and(|m| m.is_dir())
 }
 
-/// The name itself is a regular file, not a link to one (`lstat`).
+/// Whether the name itself is a regular file, not a link to one (`lstat`).
 pub fn is_real_file(path: impl AsRef<Path>) -> bool {
     path.as_ref().symlink_metadata().is_ok_and(|m| m.is_file())
 }
 
-/// A regular file that somebody may execute, symbolic links followed.
+/// Whether the path is a regular file with an execute permission, following symbolic links.
 pub fn is_executable(path: impl AsRef<Path>) -> bool {
     path.as_ref().metadata().is_ok_and(|m| m.is_file() && m.mode() & 0o111 != 0)
 }
 
-/// Whether two files hold the same bytes. Sizes are compared first, then contents in chunks.
+/// Whether two files have the same contents. Sizes are compared first, then contents in chunks.
 pub fn same_contents(a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<bool> {
     let (a, b) = (a.as_ref(), b.as_ref());
     let (mut left, mut right) = (open_bounded(a, Limit::COPIED)?, open_bounded(b, Limit::COPIED)?);
@@ -229,8 +231,7 @@ fn read_chunk(file: &mut File, chunk: &mut Vec<u8>) -> std::io::Result<()> {
     file.take(64 * 1024).read_to_end(chunk).map(drop)
 }
 
-/// Creates or empties a file for writing (logs and the like, that are written bit by bit). A link or a special file of
-/// that name is an error.
+/// Creates or truncates a file for writing, such as a log. A link or a special file of that name is an error.
 pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
     let file = OpenOptions::new()
@@ -245,7 +246,8 @@ pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     Ok(file)
 }
 
-/// Opens a file for writing at its end, and creates it if it is missing. A link or a special file of that name is an error.
+/// Opens a file for appending, and creates it if it is missing. A link or a special file of that name is an
+/// error.
 pub fn open_append(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
     let file = OpenOptions::new()
@@ -259,7 +261,7 @@ pub fn open_append(path: impl AsRef<Path>) -> Result<File> {
     Ok(file)
 }
 
-/// Fails if an open file is not a regular one.
+/// Fails if an open file is not a regular file.
 pub(crate) fn only_regular(path: &Path, file: &File, op: &'static str) -> Result<()> {
     let kind = file.metadata().map_err(|e| IoError::new("examine", path, e))?.file_type();
     if kind.is_file() {
@@ -269,19 +271,19 @@ pub(crate) fn only_regular(path: &Path, file: &File, op: &'static str) -> Result
     Err(IoError::new(op, path, std::io::Error::new(std::io::ErrorKind::InvalidInput, what)))
 }
 
-/// Brings everything to the disk that was written on the file system of `path`.
+/// Syncs the file system of `path`.
 pub fn sync_file_system(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let file = File::open(path).map_err(|e| IoError::new("open", path, e))?;
     rustix::fs::syncfs(&file).map_err(|e| IoError::new("sync", path, e))
 }
 
-/// Brings a directory's entries to the disk (`fsync` of the directory).
+/// Syncs a directory's entries (`fsync` of the directory).
 pub fn sync_dir(path: impl AsRef<Path>) -> Result<()> {
     sync(path.as_ref())
 }
 
-/// Brings a file's contents to the disk (`fsync`).
+/// Syncs a file's contents (`fsync`).
 pub fn sync_file(path: impl AsRef<Path>) -> Result<()> {
     sync(path.as_ref())
 }
@@ -293,36 +295,37 @@ fn sync(path: &Path) -> Result<()> {
         .open(path)
         .map_err(|e| IoError::new("open", path, e))?;
     match file.sync_all() {
-        // File systems that cannot sync a directory say EINVAL; there is nothing more to do there.
+        // File systems that cannot sync a directory return EINVAL, which is ignored.
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(()),
         other => other.map_err(|e| IoError::new("sync", path, e)),
     }
 }
 
-/// Bytes an unprivileged user can still write on the file system of `path`.
+/// The number of bytes that an unprivileged user can still write on the file system of `path`.
 pub fn free_space(path: impl AsRef<Path>) -> Result<u64> {
     crate::error::free_space(path.as_ref())
 }
 
-/// Whether the effective user may write here (`faccessat` with `AT_EACCESS`); also false on read-only file systems.
+/// Whether the effective user may write here (`faccessat` with `AT_EACCESS`); also false on read-only file
+/// systems.
 pub fn writable(path: impl AsRef<Path>) -> bool {
     let Ok(path) = std::ffi::CString::new(path.as_ref().as_os_str().as_bytes()) else { return false };
-    // SAFETY: `path` is a NUL-terminated string that lives through the call. libc's form works on kernels without
-    // faccessat2 as well.
+    // SAFETY: `path` is a NUL-terminated string that lives through the call. libc's form works on kernels
+    // without faccessat2 as well.
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
 }
 
-/// As [`writable`], with the reason why not.
+/// Like [`writable`], with the reason if not.
 pub fn require_writable(path: impl AsRef<Path>) -> Result<()> {
     if writable(&path) {
         return Ok(());
     }
-    // Nothing but plain system calls came between.
+    // No other system call has changed errno in between.
     let source = std::io::Error::last_os_error();
     Err(IoError::new("write to", path, source))
 }
 
-/// As [`require_writable`], for a directory that may still have to be made: the nearest one that exists counts.
+/// Like [`require_writable`], for a directory that may not exist yet: the nearest existing parent is checked.
 pub fn require_writable_below(dir: impl AsRef<Path>) -> Result<()> {
     dir.as_ref().ancestors().find(|d| exists(d)).map_or(Ok(()), require_writable)
 }
@@ -335,7 +338,7 @@ pub fn set_mode(path: impl AsRef<Path>, mode: u32) -> Result<()> {
         .map_err(|e| IoError::new("change the mode of", path, e))
 }
 
-/// Sets the modification time of a file or directory; links are followed.
+/// Sets the modification time of a file or directory, following links.
 pub fn set_modified(path: impl AsRef<Path>, time: std::time::SystemTime) -> Result<()> {
     use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT};
     let path = path.as_ref();
@@ -351,7 +354,7 @@ pub fn set_modified(path: impl AsRef<Path>, time: std::time::SystemTime) -> Resu
         .map_err(|e| IoError::new("set the time of", path, e))
 }
 
-/// Gives the file or directory to a user and a group; symbolic links themselves, not what they point to.
+/// Changes the owner and group of a file or directory, without following symbolic links.
 pub fn set_owner(path: impl AsRef<Path>, uid: u32, gid: u32) -> Result<()> {
     let path = path.as_ref();
     std::os::unix::fs::lchown(path, Some(uid), Some(gid))
@@ -364,13 +367,13 @@ pub fn canonicalize(path: impl AsRef<Path>) -> Result<PathBuf> {
     std::fs::canonicalize(path).map_err(|e| IoError::new("resolve", path, e))
 }
 
-/// What `lstat` says.
+/// The result of `lstat`.
 pub fn symlink_metadata(path: impl AsRef<Path>) -> Result<std::fs::Metadata> {
     let path = path.as_ref();
     std::fs::symlink_metadata(path).map_err(|e| IoError::new("examine", path, e))
 }
 
-/// What `stat` says.
+/// The result of `stat`.
 pub fn metadata(path: impl AsRef<Path>) -> Result<std::fs::Metadata> {
     let path = path.as_ref();
     std::fs::metadata(path).map_err(|e| IoError::new("examine", path, e))

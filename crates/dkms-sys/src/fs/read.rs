@@ -1,8 +1,8 @@
-//! Reading files that somebody else may have put there.
+//! Reads files that other users may have created.
 //!
-//! A named pipe, a device, or a file of many gigabytes in the place of a small text must neither stop dkms nor use up the
-//! memory. Every function here refuses what is not a regular file and reads no more than its caller allows. Files of
-//! `/proc` and `/sys` are regular files of size 0 and can be read like others.
+//! A FIFO, a device, or a file of many gigabytes in place of a small text must neither block dkms nor exhaust
+//! the memory. Every function here refuses files that are not regular, and reads no more than its caller
+//! allows. Files in `/proc` and `/sys` are regular files of size 0 and can be read like others.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::Read;
@@ -11,40 +11,40 @@ use std::path::Path;
 
 use crate::{IoError, Result};
 
-/// How many bytes a file may have, by what it holds.
+/// The maximum size of a file in bytes, by its purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Limit(pub(super) u64);
 
 impl Limit {
-    /// Text that people write: dkms.conf, its overrides, framework.conf, os-release, templates, keys, certificates,
-    /// parameters of the kernel.
+    /// Text written by people: dkms.conf, its overrides, framework.conf, os-release, templates, keys,
+    /// certificates, kernel parameters.
     pub const CONFIG: Self = Self(1 << 20);
-    /// What dkms itself writes down: manifests, journals, marks of builds.
+    /// Files written by dkms: manifests, journals, marks of builds.
     pub const RECORD: Self = Self(64 << 20);
-    /// What describes a kernel: its configuration, `Module.symvers`, depmod's indexes.
+    /// Files that describe a kernel: its configuration, `Module.symvers`, depmod's indexes.
     pub const INDEX: Self = Self(256 << 20);
-    /// As much of make.log as is searched for errors.
+    /// The part of make.log that is searched for errors.
     pub const LOG: Self = Self(64 << 20);
     /// A module file, compressed or not, or a kernel image.
     pub const MODULE: Self = Self(1 << 30);
-    /// A file that is copied, packed or compared, and never in memory as a whole.
+    /// A file that is copied, packed or compared, but never completely in memory.
     pub const COPIED: Self = Self(8 << 30);
 
-    /// A limit of so many bytes.
+    /// A limit of this many bytes.
     #[must_use]
     pub const fn bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 }
 
-/// Why a file is not read.
+/// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unfit {
-    #[error("it is {0}, not a regular file (remove it, or put the right file in its place)")]
+    #[error("it is {0}, not a regular file (remove it, or replace it by the right file)")]
     Special(&'static str),
-    #[error("it leads to {0}, not to a regular file (remove the link, or put the right file in its place)")]
+    #[error("it leads to {0}, not to a regular file (remove the link, or replace it by the right file)")]
     LinkToSpecial(&'static str),
-    #[error("it has more than {} bytes, which no such file has (put the right file in its place)", .0.0)]
+    #[error("it is larger than {} bytes, the limit for such files (replace it by the right file)", .0.0)]
     TooLarge(Limit),
 }
 
@@ -54,12 +54,12 @@ impl From<Unfit> for std::io::Error {
     }
 }
 
-/// The whole file as bytes, at most 1 GiB ([`Limit::MODULE`]).
+/// Reads the whole file, at most 1 GiB ([`Limit::MODULE`]).
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     read_bounded(path, Limit::MODULE)
 }
 
-/// The whole file as bytes. A larger file is an error, and so is anything but a regular file.
+/// Reads the whole file. A larger file is an error, and so is a file that is not regular.
 pub fn read_bounded(path: impl AsRef<Path>, limit: Limit) -> Result<Vec<u8>> {
     let path = path.as_ref();
     let error = |e| IoError::new("read", path, e);
@@ -68,7 +68,7 @@ pub fn read_bounded(path: impl AsRef<Path>, limit: Limit) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let expected = usize::try_from(meta.len()).unwrap_or(usize::MAX);
     bytes.try_reserve_exact(expected).map_err(|_| error(std::io::ErrorKind::OutOfMemory.into()))?;
-    // It may grow while it is read.
+    // The file may grow while it is read.
     file.take(limit.0.saturating_add(1)).read_to_end(&mut bytes).map_err(error)?;
     if bytes.len() as u64 > limit.0 {
         return Err(error(Unfit::TooLarge(limit).into()));
@@ -76,13 +76,13 @@ pub fn read_bounded(path: impl AsRef<Path>, limit: Limit) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read_bounded`], as text; bytes that are not UTF-8 become U+FFFD.
+/// Like [`read_bounded`], as text; bytes that are not UTF-8 become U+FFFD.
 pub fn read_text(path: impl AsRef<Path>, limit: Limit) -> Result<String> {
     let bytes = read_bounded(path, limit)?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
 }
 
-/// The beginning of a file that may be of any size.
+/// Reads the beginning of a file of any size.
 pub fn read_start(path: impl AsRef<Path>, limit: Limit) -> Result<Vec<u8>> {
     let path = path.as_ref();
     let mut bytes = Vec::new();
@@ -91,7 +91,7 @@ pub fn read_start(path: impl AsRef<Path>, limit: Limit) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read_bounded`], or `None` when there is no file (also when a directory on the way is missing).
+/// Like [`read_bounded`], or `None` if the file or a directory of its path does not exist.
 pub fn read_optional(path: impl AsRef<Path>, limit: Limit) -> Result<Option<Vec<u8>>> {
     match read_bounded(path, limit) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -100,12 +100,12 @@ pub fn read_optional(path: impl AsRef<Path>, limit: Limit) -> Result<Option<Vec<
     }
 }
 
-/// Opens a regular file of any size for reading; links are followed.
+/// Opens a regular file of any size for reading, following links.
 pub fn open(path: impl AsRef<Path>) -> Result<File> {
     open_regular("open", path.as_ref()).map(|(file, _)| file)
 }
 
-/// Opens a regular file that has at most so many bytes; links are followed.
+/// Opens a regular file of at most this size, following links.
 pub fn open_bounded(path: impl AsRef<Path>, limit: Limit) -> Result<File> {
     let path = path.as_ref();
     let (file, meta) = open_regular("open", path)?;
@@ -113,7 +113,7 @@ pub fn open_bounded(path: impl AsRef<Path>, limit: Limit) -> Result<File> {
     Ok(file)
 }
 
-/// Fails for a file of more bytes than the limit.
+/// Fails if the file is larger than the limit.
 pub(super) fn check_size(path: &Path, meta: &Metadata, limit: Limit) -> Result<()> {
     if meta.len() > limit.0 {
         return Err(IoError::new("read", path, std::io::Error::from(Unfit::TooLarge(limit))));
@@ -127,7 +127,7 @@ fn open_regular(op: &'static str, path: &Path) -> Result<(File, Metadata)> {
         true => Ok(()),
         false => Err(error(unfit(path, meta.file_type()).into())),
     };
-    // Opening a device can have an effect of its own, such as starting a watchdog.
+    // Opening a device can have side effects, such as starting a watchdog.
     fit(&std::fs::metadata(path).map_err(error)?)?;
     let file = OpenOptions::new()
         .read(true)
@@ -139,7 +139,8 @@ fn open_regular(op: &'static str, path: &Path) -> Result<(File, Metadata)> {
     Ok((file, meta))
 }
 
-/// A regular file, or `/dev/null`: mounted over a file or linked from its place, it says that there is nothing.
+/// Whether the file is regular, or `/dev/null`, which stands for an empty file if it is mounted or linked
+/// there.
 fn is_readable(meta: &Metadata) -> bool {
     const NULL: u64 = libc::makedev(1, 3);
     meta.is_file() || (meta.file_type().is_char_device() && meta.rdev() == NULL)
@@ -149,7 +150,7 @@ fn unfit(path: &Path, kind: FileType) -> Unfit {
     if path.is_symlink() { Unfit::LinkToSpecial(name_of(kind)) } else { Unfit::Special(name_of(kind)) }
 }
 
-/// What a kind of file is called, with its article.
+/// The name of a file type, with its article.
 pub(super) fn name_of(kind: FileType) -> &'static str {
     if kind.is_dir() {
         "a directory"

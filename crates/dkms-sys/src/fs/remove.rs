@@ -1,4 +1,5 @@
-//! Taking away files and trees. Works relative to open directories, so a link that somebody slips in is never followed.
+//! Removes files and trees, relative to open directories, so that a link that is inserted meanwhile is never
+//! followed.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,10 +10,10 @@ use rustix::io::Errno;
 
 use crate::{IoError, Result};
 
-/// Deeper trees than this are refused: each level keeps a file open.
+/// Deeper trees are refused, because each level keeps a file open.
 const MAX_DEPTH: usize = 512;
 
-/// Removes a file or link. `false` when there was none.
+/// Removes a file or link. Returns `false` if it did not exist.
 pub fn remove_file(path: impl AsRef<Path>) -> Result<bool> {
     let path = path.as_ref();
     match rustix::fs::unlink(path) {
@@ -23,16 +24,17 @@ pub fn remove_file(path: impl AsRef<Path>) -> Result<bool> {
     }
 }
 
-/// A read-only file system, or a directory without write permission, refuses to remove what is not there.
+/// A read-only file system, or a directory without write permission, refuses to remove even a file that does
+/// not exist.
 fn refused_without_looking(e: Errno, path: &Path) -> bool {
     matches!(e, Errno::ROFS | Errno::ACCESS | Errno::PERM)
         && matches!(rustix::fs::lstat(path), Err(Errno::NOENT | Errno::NOTDIR))
 }
 
-/// Removes a file, link or directory with all it holds. `false` when there was nothing.
+/// Removes a file, link or directory with its contents. Returns `false` if it did not exist.
 ///
-/// Symbolic links are removed, never followed; directories without write permission are made writable first. It goes
-/// as far as it can and reports the first thing that could not be removed.
+/// Symbolic links are removed, never followed. Directories without write permission are made writable first.
+/// On an error it continues as far as possible and reports the first one.
 pub fn remove_tree(path: impl AsRef<Path>) -> Result<bool> {
     let path = path.as_ref();
     match rustix::fs::unlink(path) {
@@ -53,7 +55,8 @@ pub fn remove_tree(path: impl AsRef<Path>) -> Result<bool> {
 fn open_directory(at: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(at, name, flags, Mode::empty()) {
-        // Not even readable: the owner may change that. (O_NOFOLLOW has not judged yet, so look first.)
+        // The directory is not readable, but its owner may change that. O_NOFOLLOW has not been checked yet,
+        // so check the type first.
         Err(Errno::ACCESS) if is_directory(at, name) => {
             rustix::fs::chmodat(at, name, Mode::RWXU, AtFlags::empty())?;
             rustix::fs::openat(at, name, flags, Mode::empty())
@@ -67,7 +70,7 @@ fn is_directory(at: BorrowedFd<'_>, name: impl rustix::path::Arg) -> bool {
         .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory)
 }
 
-/// Removes everything in the directory `name` of `at`. `shown` is its path, for messages only.
+/// Removes everything in the directory `name` of `at`. `shown` is its path for messages.
 fn empty_directory(
     at: BorrowedFd<'_>,
     name: impl rustix::path::Arg + Copy,
@@ -75,7 +78,11 @@ fn empty_directory(
     depth: usize,
 ) -> Result<()> {
     if depth > MAX_DEPTH {
-        return Err(IoError::new("remove", shown, std::io::Error::other("directories are nested too deep")));
+        return Err(IoError::new(
+            "remove",
+            shown,
+            std::io::Error::other("directories are nested too deeply"),
+        ));
     }
     let fd = open_directory(at, name).map_err(|e| IoError::new("open", shown, e))?;
     let mut first_error = None;
@@ -112,9 +119,9 @@ fn remove_entry(dir: BorrowedFd<'_>, name: &CStr, shown: &Path, depth: usize) ->
     }
 }
 
-/// Removes `dir` and those above it while they are empty, up to but not including `stop_at` (like `rmdir -p`).
+/// Removes `dir` and its parents while they are empty, up to but not including `stop_at` (like `rmdir -p`).
 ///
-/// Nothing happens when `dir` does not lie below `stop_at`. Returns what was removed, innermost first.
+/// Does nothing if `dir` is not below `stop_at`. Returns the removed directories, innermost first.
 pub fn remove_empty_dirs(dir: impl AsRef<Path>, stop_at: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let (dir, stop_at) = (dir.as_ref(), stop_at.as_ref());
     let mut removed = Vec::new();
@@ -132,8 +139,8 @@ pub fn remove_empty_dirs(dir: impl AsRef<Path>, stop_at: impl AsRef<Path>) -> Re
     Ok(removed)
 }
 
-/// Removes every empty directory below `root`, also those that become empty by it; `root` itself stays.
-/// Links are not followed. Returns how many went.
+/// Removes every empty directory below `root`, including those that become empty, but not `root` itself.
+/// Links are not followed. Returns the number of removed directories.
 pub fn remove_empty_below(root: impl AsRef<Path>) -> Result<usize> {
     let root = root.as_ref();
     match open_directory(CWD, root) {
@@ -147,7 +154,7 @@ pub fn remove_empty_below(root: impl AsRef<Path>) -> Result<usize> {
     }
 }
 
-/// Returns whether the directory is empty afterwards.
+/// Returns whether the directory is empty now.
 fn empties(fd: &OwnedFd, shown: &Path, depth: usize, count: &mut usize) -> Result<bool> {
     use std::os::unix::ffi::OsStrExt;
     if depth > MAX_DEPTH {

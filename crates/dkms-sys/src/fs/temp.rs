@@ -1,18 +1,18 @@
-//! Directories that go away by themselves.
+//! Temporary directories.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::{IoError, Result};
 
-/// A private directory (mode 0700), removed with all it holds when dropped.
+/// A private directory (mode 0700) that is removed with its contents when dropped.
 #[derive(Debug)]
 pub struct TempDir {
     path: Option<PathBuf>,
 }
 
 impl TempDir {
-    /// Makes `PARENT/PREFIXxxxxxxxxxxxxxxxx`.
+    /// Creates `PARENT/PREFIXxxxxxxxxxxxxxxxx`.
     pub fn new_in(parent: impl AsRef<Path>, prefix: &str) -> Result<Self> {
         let parent = parent.as_ref();
         let mut last = std::io::Error::from_raw_os_error(libc::EEXIST);
@@ -27,17 +27,17 @@ impl TempDir {
         Err(IoError::new("create a temporary directory in", parent, last))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         self.path.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Keeps the directory; it is the caller's from now on.
+    /// Keeps the directory and passes it to the caller.
     pub fn keep(mut self) -> PathBuf {
         self.path.take().unwrap_or_default()
     }
 
-    /// Removes it now and says whether that worked; dropping it removes it silently.
+    /// Removes it now and reports errors, unlike dropping it.
     pub fn remove(mut self) -> Result<()> {
         self.path.take().map_or(Ok(()), |path| super::remove_tree(path).map(drop))
     }

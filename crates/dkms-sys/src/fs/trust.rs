@@ -1,4 +1,5 @@
-//! Who may have written a file: records that say what to change are believed only if root or this user wrote them.
+//! Checks who may have written a file. Records that cause changes are trusted only if root or this user wrote
+//! them.
 
 use crate::{IoError, Result};
 use rustix::fs::{Mode, OFlags};
@@ -7,19 +8,20 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// The largest record that is read. A journal has some hundred bytes for each file that changes.
+/// The maximum size of a record. A journal needs some hundred bytes for each file that changes.
 const RECORD_LIMIT: u64 = 64 << 20;
 
-/// Why others than root and this user may have written a file or directory, in words; `None`: they may not.
+/// The reason why users other than root and this user may have written a file or directory; `None` if they
+/// may not.
 pub fn written_by_others(meta: &Metadata) -> Option<String> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let mode = meta.mode();
-    // What others make in a directory with the sticky bit does not replace what is there.
+    // In a directory with the sticky bit, other users cannot replace existing files.
     let sticky = meta.is_dir() && mode & 0o1000 != 0;
     if meta.uid() != 0 && meta.uid() != user {
         Some(format!("it belongs to user {}", meta.uid()))
     } else if mode & 0o002 != 0 && !sticky {
-        Some("everybody may write to it".into())
+        Some("all users may write to it".into())
     } else if mode & 0o020 != 0 && !sticky && meta.gid() != 0 && meta.gid() != group {
         Some(format!("group {} may write to it", meta.gid()))
     } else {
@@ -27,8 +29,8 @@ pub fn written_by_others(meta: &Metadata) -> Option<String> {
     }
 }
 
-/// Reads a record whose contents are acted upon. The inner error says why it is not believed: it is no regular file, it
-/// is larger than any record, or others may have written it.
+/// Reads a record that causes changes. The inner error is the reason why it is not trusted: it is not a
+/// regular file, it is too large, or other users may have written it.
 ///
 /// # Errors
 /// It cannot be opened or read.
@@ -38,16 +40,16 @@ pub fn read_trusted(path: impl AsRef<Path>) -> Result<std::result::Result<Vec<u8
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(rustix::io::Errno::LOOP) => return Ok(Err("it is a symbolic link".into())),
-        // A socket, or a device without a driver.
+        // The file is a socket, or a device without a driver.
         Err(rustix::io::Errno::NXIO | rustix::io::Errno::NODEV) => {
-            return Ok(Err("it is no regular file".into()));
+            return Ok(Err("it is not a regular file".into()));
         }
         Err(e) => return Err(IoError::new("open", path, e)),
     };
     let failed = |e| IoError::new("read", path, e);
     let meta = file.metadata().map_err(failed)?;
     if !meta.is_file() {
-        return Ok(Err("it is no regular file".into()));
+        return Ok(Err("it is not a regular file".into()));
     }
     if let Some(why) = written_by_others(&meta) {
         return Ok(Err(why));
@@ -76,7 +78,7 @@ mod tests {
         mode(0o644);
         assert_eq!(read_trusted(&path).unwrap().unwrap(), b"x");
         mode(0o666);
-        assert!(read_trusted(&path).unwrap().unwrap_err().contains("everybody"));
+        assert!(read_trusted(&path).unwrap().unwrap_err().contains("all users"));
         mode(0o664);
         assert!(read_trusted(&path).unwrap().is_ok(), "our own group");
         if rustix::process::geteuid().is_root() {

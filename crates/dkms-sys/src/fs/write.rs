@@ -1,4 +1,4 @@
-//! Making files and links so that nobody ever sees half of one.
+//! Creates files and links atomically, so that other processes never see an incomplete one.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{IoError, Result};
 
-/// Replaces the file with `bytes` in one step: a dot-file beside it is written, brought to the disk and renamed over
-/// it, then the directory is brought to the disk. On failure the dot-file is removed and the old file is untouched.
-/// `mode` is set exactly, whatever the umask.
+/// Replaces the file with `bytes` atomically: a dot-file next to it is written, synced and renamed over it,
+/// then the directory is synced. On failure the dot-file is removed and the old file is unchanged. `mode` is
+/// set exactly, regardless of the umask.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
     replace_with(path, mode, |file| file.write_all(bytes)).map_err(|e| e.needing(bytes.len() as u64))
 }
 
-/// As [`write_atomic`], for contents that are written bit by bit: `fill` gets the new file.
+/// Like [`write_atomic`], for contents that are written piece by piece: `fill` gets the new file.
 pub fn replace_with(
     path: impl AsRef<Path>,
     mode: u32,
@@ -34,28 +34,29 @@ pub fn replace_with(
     super::sync_dir(parent(path))
 }
 
-/// Creates a file that must not exist yet (`O_EXCL`, so no link is followed) with exactly this mode, and syncs it.
-/// It never exists with a wider mode than asked. A file that could not be written whole is removed.
+/// Creates a file that must not exist yet (`O_EXCL`, so no link is followed) with exactly this mode, and
+/// syncs it. It never has a wider mode. If it cannot be written completely, it is removed.
 pub fn create_new(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
     let path = path.as_ref();
     let error = |e| IoError::new("create", path, e);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(error)?;
     let guard = RemoveOnDrop(Some(path.to_owned()));
     file.write_all(bytes).map_err(|e| error(e).needing(bytes.len() as u64))?;
-    // The umask may have taken bits away.
+    // The umask may have removed bits.
     file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(error)?;
     file.sync_all().map_err(error)?;
     guard.disarm();
     Ok(())
 }
 
-/// Makes a symbolic link `link` that says `target`. Fails when `link` exists.
+/// Creates the symbolic link `link` with the given target. Fails if `link` exists.
 pub fn symlink(target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
     let link = link.as_ref();
     std::os::unix::fs::symlink(target, link).map_err(|e| IoError::new("create link", link, e))
 }
 
-/// Makes `link` say `target`, replacing a link or file of that name in one step. A directory there is an error.
+/// Makes `link` point to `target`, atomically replacing a link or file of that name. A directory there is an
+/// error.
 pub fn symlink_replace(target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
     let (target, link) = (target.as_ref(), link.as_ref());
     for _ in 0..ATTEMPTS {
@@ -80,7 +81,7 @@ fn no_name(path: &Path) -> IoError {
     IoError::new("find a free temporary name beside", path, std::io::Error::from_raw_os_error(libc::EEXIST))
 }
 
-/// A new file beside `path`, readable by nobody else yet.
+/// Creates a file next to `path` that other users cannot read yet.
 fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
     for _ in 0..ATTEMPTS {
         let temp = beside(path);
@@ -93,7 +94,7 @@ fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
     Err(no_name(path))
 }
 
-/// `DIR/.NAME.RANDOM`, with NAME cut so that the whole stays under the 255 bytes of a file name.
+/// `DIR/.NAME.RANDOM`. NAME is truncated so that the result has at most 255 bytes.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().map(|n| n.as_bytes()).unwrap_or_default();
     let mut temp = vec![b'.'];
@@ -102,17 +103,17 @@ fn beside(path: &Path) -> PathBuf {
     parent(path).join(std::ffi::OsString::from_vec(temp))
 }
 
-/// Letters and digits that no other process or thread is likely to have chosen.
+/// Letters and digits that another process or thread is unlikely to choose.
 pub(super) fn random_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut seed = [0u8; 8];
-    // Uniqueness comes from O_EXCL, so a kernel without randomness yet is no reason to fail.
+    // O_EXCL guarantees uniqueness, so missing randomness in the kernel is not an error.
     let _ = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::NONBLOCK);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{:016x}", u64::from_le_bytes(seed) ^ count ^ (u64::from(std::process::id()) << 32))
 }
 
-/// The directory that holds `path`; `.` for a bare name.
+/// The directory of `path`; `.` for a bare name.
 pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,

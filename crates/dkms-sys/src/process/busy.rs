@@ -1,16 +1,17 @@
-//! "Text file busy": a file that was just written cannot be executed while any process has it open for writing. A thread of
-//! dkms that forks at the wrong moment gives its child such a descriptor, until the child closes it or executes something
-//! itself: a matter of milliseconds, so it is worth trying again.
+//! "Text file busy": a file that was just written cannot be executed while a process has it open for writing.
+//! If another thread of dkms forks at the wrong moment, its child has such a descriptor until it closes it or
+//! calls exec. This takes milliseconds, so starting the program is retried.
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-/// Trying takes three seconds at most; a file that is busy for longer is being written by somebody.
+/// Retries take at most three seconds. A file that is busy for longer is really being written.
 const ATTEMPTS: u32 = 160;
 
-/// Starts a program. `life` is our end of its supervisor's pipe: what the supervisor of a vain attempt reported is dropped.
+/// Starts a program. `life` is our end of its supervisor's pipe; the report of a failed attempt's supervisor
+/// is discarded.
 pub(super) fn spawn(command: &mut Command, life: &OwnedFd) -> std::io::Result<Child> {
     for attempt in 1..ATTEMPTS {
         match command.spawn() {
@@ -23,7 +24,8 @@ pub(super) fn spawn(command: &mut Command, life: &OwnedFd) -> std::io::Result<Ch
     command.spawn()
 }
 
-/// The supervisor of a vain attempt has ended before the attempt is known to be vain, so its report is there or never comes.
+/// The supervisor of the failed attempt ended before the failure was known, so its report has either arrived
+/// or never will.
 fn drop_report(life: &OwnedFd) {
     let mut bytes = [0u8; super::supervisor::REPORT_BYTES];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

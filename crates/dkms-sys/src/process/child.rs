@@ -1,5 +1,5 @@
-//! What happens between fork and exec. Nothing here allocates, locks or panics: another thread of dkms may have held
-//! a lock at the fork, and nobody is left to release it.
+//! The code between fork and exec. It must not allocate, lock or panic: another thread of dkms may have held
+//! a lock at the fork, and would never release it in the child.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -11,7 +11,7 @@ use crate::mount::{self, Bind};
 use crate::sandbox::Prepared;
 use crate::signal;
 
-/// Everything the child needs, made before the fork.
+/// Everything that the child needs, prepared before the fork.
 pub(super) struct Plan {
     pub(super) parent: i32,
     pub(super) life: OwnedFd,
@@ -30,8 +30,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Runs in the first fork. Forks again: the elder becomes the supervisor and never returns, the younger returns to
-    /// be executed.
+    /// Runs in the first fork. Forks again: the parent becomes the supervisor and never returns, the child
+    /// returns to call exec.
     pub(super) fn carry_out(&mut self) -> std::io::Result<()> {
         self.notes.at(Step::Supervise);
         // SAFETY: system calls on plain numbers; this process has one thread.
@@ -65,7 +65,7 @@ impl Plan {
                 ),
             }
             if self.sandbox.is_some() {
-                // Without a terminal: nothing can be typed into it, and nothing read from it.
+                // Without a terminal, the program can neither read what is typed nor simulate typing.
                 check(libc::setsid().min(0))?;
             } else if self.own_group {
                 check(libc::setpgid(0, 0))?;
@@ -87,7 +87,7 @@ impl Plan {
             }
             supervisor::unblock_signals();
             self.prepare()?;
-            // Changing the user clears it, so it comes last.
+            // Changing the user resets this, so it comes last.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
             if libc::getppid() != parent {
                 libc::_exit(1);
@@ -105,7 +105,8 @@ impl Plan {
     fn enter_inner_namespaces(&self) -> std::io::Result<()> {
         let Some(sandbox) = &self.sandbox else { return Ok(()) };
         self.notes.at(Step::Namespaces);
-        // SAFETY: a plain number; directories that are made for mounts get the modes that they are asked with.
+        // SAFETY: a plain number; directories that are made for mounts get the modes that they are asked
+        // with.
         unsafe { libc::umask(0) };
         let missing = sandbox.enter_inner_namespaces().map_err(|refusal| self.notes.refuse(refusal))?;
         self.notes.add_missing(missing);
@@ -123,7 +124,7 @@ impl Plan {
             unsafe { keep_on_exec(fd.as_raw_fd())? };
         }
         self.notes.at(Step::Mount);
-        // A confined program has them among its places.
+        // For a confined program these are among its places.
         if !self.binds.is_empty() && !self.sandbox_binds {
             mount::enter_namespace()?;
             for bind in &self.binds {
@@ -158,22 +159,23 @@ fn check(code: i32) -> std::io::Result<()> {
     if code == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Whether the process of a pidfd has ended. False when there is no such descriptor (before Linux 5.3).
+/// Whether the process of a pidfd has ended. `false` if there is no descriptor (before Linux 5.3).
 unsafe fn is_dead(pidfd: RawFd) -> bool {
     let mut poll = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
     // SAFETY: one complete structure; a negative descriptor is skipped.
     unsafe { libc::poll(&raw mut poll, 1, 0) == 1 && poll.revents & libc::POLLIN != 0 }
 }
 
-/// Process 1 of the program's process namespace: collects what ends, notes how the program ended, and leaves; then the
-/// kernel kills at once whatever is left there. It keeps dkms's user, so the program cannot signal or trace it.
+/// Process 1 of the program's process namespace: reaps processes, records the program's status, and exits;
+/// then the kernel kills everything that is left. It keeps dkms's user, so the program can neither signal nor
+/// trace it.
 ///
 /// # Safety
 /// Only in a fork that is process 1 of a namespace; all descriptors are closed.
 unsafe fn be_process_one(program: i32, notes: &Notes) -> ! {
     // SAFETY: system calls on plain numbers; the process has one thread.
     unsafe {
-        // Where it has the same user as the program.
+        // For the case that it has the same user as the program.
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
         libc::prctl(libc::PR_SET_NAME, c"dkms-init".as_ptr());
         libc::chdir(c"/".as_ptr());
@@ -214,7 +216,7 @@ unsafe fn keep_on_exec(fd: RawFd) -> std::io::Result<()> {
     check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })
 }
 
-/// Takes dkms's handlers away before signals are let in again; what is ignored stays ignored.
+/// Removes dkms's handlers before signals are unblocked; ignored signals stay ignored.
 ///
 /// # Safety
 /// Only in a child that will not return to dkms's code.

@@ -1,19 +1,19 @@
-//! The one way to run a program: argv, not shell strings; a clean environment; every stream accounted for; and nothing
-//! left running behind a timeout, an interrupt or the death of dkms.
+//! Runs programs: with an argument list instead of a shell string, a clean environment, a destination for every
+//! stream, and without leaving processes behind after a timeout, an interrupt or the death of dkms.
 //!
-//! Between dkms and the program stands a small *supervisor*, a fork of dkms that never executes anything:
+//! Between dkms and the program there is a small *supervisor*, a fork of dkms that never calls exec:
 //!
 //! ```text
 //! dkms ── supervisor ── the program (its own process group) ── whatever it starts
 //! ```
 //!
-//! It is the subreaper of all that runs below it, so even a grandchild that called `setsid` and lost its parent comes
-//! back to it and can be found. SIGTERM tells it to end everything gently, SIGUSR1 to kill everything; the kernel
-//! sends it SIGUSR1 when dkms dies (`PR_SET_PDEATHSIG`), also by SIGKILL. It holds no descriptor but a pipe on which it
-//! reports how the program ended, so it keeps no lock and no pipe open.
+//! It is the subreaper of all its descendants: a grandchild that called `setsid` and lost its parent becomes its
+//! child and can be found. SIGTERM makes it end everything with SIGTERM, SIGUSR1 with SIGKILL. The kernel sends it
+//! SIGUSR1 when dkms dies, even by SIGKILL (`PR_SET_PDEATHSIG`). Its only descriptors are those of locks and a
+//! pipe, on which it reports how the program ended.
 //!
-//! What the program leaves running when it ends by itself (a daemon started by a script) lives on, unless
-//! [`Command::end_leftovers`] or a sandbox says otherwise.
+//! Processes that the program leaves running when it exits (a daemon started by a script) survive, unless
+//! [`Command::end_leftovers`] or a sandbox is used.
 
 mod busy;
 mod child;
@@ -35,13 +35,13 @@ use crate::signal;
 
 pub use quote::quote;
 
-/// Where programs are looked for when the command's environment has no `PATH`.
+/// The default `PATH`, if the command's environment has none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What is kept of a captured stream; the rest is read and dropped ([`Finished::cut`]).
+/// The maximum size of a captured stream; the rest is read and discarded ([`Finished::cut`]).
 pub const CAPTURE_LIMIT: usize = 16 * 1024 * 1024;
 
-/// What the program reads.
+/// The standard input of a program.
 #[derive(Debug, Default)]
 pub enum Stdin {
     /// Nothing (`/dev/null`).
@@ -49,28 +49,29 @@ pub enum Stdin {
     Null,
     /// These bytes.
     Bytes(Vec<u8>),
-    /// What dkms reads. On a terminal the program then stays in dkms's process group, or it could not read.
+    /// The standard input of dkms. If it is a terminal, the program stays in dkms's process group, otherwise
+    /// it could not read.
     Inherit,
 }
 
-/// Gets the output of a program while it comes, in pieces of any size.
+/// Receives the output of a program as it arrives, in pieces of any size.
 pub type Listener = Box<dyn FnMut(&[u8]) + Send>;
 
-/// Where a stream of the program goes.
+/// The destination of an output stream.
 #[derive(Default)]
 pub enum Stream {
-    /// Nowhere.
+    /// Discarded.
     Null,
-    /// Into [`Finished`], up to [`CAPTURE_LIMIT`].
+    /// Stored in [`Finished`], up to [`CAPTURE_LIMIT`].
     #[default]
     Capture,
-    /// Where dkms's own goes.
+    /// The same as dkms's own stream.
     Inherit,
-    /// Into this open file, at its position.
+    /// This open file, at its current position.
     File(File),
-    /// For stderr: where stdout goes, in order (`2>&1`). For stdout: as `Capture`.
+    /// For stderr: the destination of stdout, in order (`2>&1`). For stdout: like `Capture`.
     ToStdout,
-    /// To this function, piece by piece as it comes (pieces need not be whole lines).
+    /// This function, piece by piece (pieces need not be whole lines).
     Each(Listener),
 }
 
@@ -90,19 +91,19 @@ impl std::fmt::Debug for Stream {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// By itself, with this code.
+    /// It exited with this code.
     Exited(i32),
-    /// By this signal.
+    /// It was killed by this signal.
     Signaled(i32),
 }
 
 impl Status {
-    /// Exit code 0.
+    /// Whether it exited with code 0.
     pub fn success(self) -> bool {
         self == Status::Exited(0)
     }
 
-    /// The number a shell would have in `$?`: the code, or 128 and the signal.
+    /// The value that a shell has in `$?`: the code, or 128 plus the signal.
     pub fn code_for_shell(self) -> i32 {
         match self {
             Status::Exited(code) => code,
@@ -120,20 +121,21 @@ impl std::fmt::Display for Status {
     }
 }
 
-/// What a program did.
+/// The result of a program.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// How it ended. Ending badly is no [`ProcessError`]: the caller knows what a code means.
+    /// How it ended. A failure is not a [`ProcessError`], because only the caller knows the meaning of a
+    /// code.
     pub status: Status,
-    /// Its captured output; empty when it went elsewhere.
+    /// Its captured output; empty if it was not captured.
     pub stdout: Vec<u8>,
-    /// Its captured error output; empty when it went elsewhere.
+    /// Its captured error output; empty if it was not captured.
     pub stderr: Vec<u8>,
-    /// More than [`CAPTURE_LIMIT`] came on a stream, and the rest of it was dropped.
+    /// Whether a stream exceeded [`CAPTURE_LIMIT`] and was truncated.
     pub cut: bool,
-    /// From start to end.
+    /// The time from start to end.
     pub elapsed: Duration,
-    /// What of [`Command::confine`] holds.
+    /// The enforced parts of [`Command::confine`].
     pub enforced: Enforced,
 }
 
@@ -149,21 +151,21 @@ impl Finished {
     }
 }
 
-/// Why a program did not run to its own end.
+/// Why a program was not started or did not run to completion.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// There is no such program on the path, or no such file.
+    /// The program is not in `PATH`, or the file does not exist.
     #[error("the program {} was not found; install the package that provides it", .program.display())]
     NotFound {
-        /// As it was asked for.
+        /// The requested name.
         program: PathBuf,
     },
-    /// This machine or user may not make private mounts; [`Command::bind`] needs them.
-    #[error("a private mount for {command} is not permitted here: {source}")]
+    /// This machine or user may not create private mounts, which [`Command::bind`] needs.
+    #[error("a private mount for {command} is not permitted on this system: {source}")]
     MountNotPermitted {
         /// The command line.
         command: String,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
     /// It could not be started.
@@ -171,22 +173,22 @@ pub enum ProcessError {
     Start {
         /// The command line.
         command: String,
-        /// Which preparation failed, in words.
+        /// The step that failed, in words.
         step: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It ran too long and was ended with everything it had started.
+    /// It exceeded its time limit and was killed with everything it had started.
     #[error("{command} did not end within {} s and was stopped", .after.as_secs_f64())]
     TimedOut {
         /// The command line.
         command: String,
-        /// The time it was given.
+        /// The time limit.
         after: Duration,
-        /// What it had said until then.
+        /// Its output until then.
         output: Box<Finished>,
     },
-    /// It and what it started needed more than it was allowed ([`crate::sandbox::Limits`]), and all of it was ended.
+    /// It and its descendants exceeded a limit ([`crate::sandbox::Limits`]) and were killed.
     #[error("{command} needed more than {limit} and was stopped")]
     OverLimit {
         /// The command line.
@@ -194,28 +196,27 @@ pub enum ProcessError {
         /// The limit, in words: `1024 MiB of memory`.
         limit: String,
     },
-    /// A place was to be seen elsewhere than it is, or with a throw-away copy or layer
-    /// ([`crate::sandbox::Place`]), and this machine turned out to have no private mounts for it
-    /// ([`crate::sandbox::lacks`]).
-    #[error("private mounts for {command} cannot be had here")]
+    /// A place needs a private mount, a temporary copy or a layer ([`crate::sandbox::Place`]), which this
+    /// machine turned out not to support ([`crate::sandbox::lacks`]).
+    #[error("private mounts for {command} are unavailable")]
     NoView {
         /// The command line.
         command: String,
     },
-    /// dkms was told to stop, so it was ended (or not begun).
+    /// A signal asked dkms to stop, so the program was killed or not started.
     #[error("{command} was stopped because dkms got {}", signal::name(*.signal))]
     Interrupted {
         /// The command line.
         command: String,
-        /// The signal that dkms got.
+        /// The signal.
         signal: i32,
     },
-    /// A file or pipe around it failed.
+    /// A file or pipe of the program failed.
     #[error(transparent)]
     Io(#[from] IoError),
 }
 
-/// A program to run. The environment starts empty.
+/// A program to run. Its environment is empty at first.
 #[derive(Debug)]
 pub struct Command {
     program: OsString,
@@ -238,7 +239,8 @@ pub struct Command {
 }
 
 impl Command {
-    /// `program`: a path, or a name that is looked for in the `PATH` given by [`Command::env`], else [`DEFAULT_PATH`].
+    /// `program` is a path, or a name that is looked up in the `PATH` set by [`Command::env`], otherwise in
+    /// [`DEFAULT_PATH`].
     pub fn new(program: impl Into<OsString>) -> Self {
         Command {
             program: program.into(),
@@ -261,13 +263,13 @@ impl Command {
         }
     }
 
-    /// One more argument.
+    /// Adds an argument.
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     pub fn args<I: IntoIterator<Item: Into<OsString>>>(mut self, args: I) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
@@ -288,43 +290,43 @@ impl Command {
         self
     }
 
-    /// The directory it runs in; entered after the bind mounts, so it may lie in one.
+    /// Sets the working directory. It is entered after the bind mounts, so it may be in one.
     pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cwd = Some(dir.into());
         self
     }
 
-    /// What it reads; [`Stdin::Null`] unless set.
+    /// Sets its standard input; [`Stdin::Null`] by default.
     pub fn stdin(mut self, stdin: Stdin) -> Self {
         self.stdin = stdin;
         self
     }
 
-    /// Where its output goes; [`Stream::Capture`] unless set.
+    /// Sets the destination of its output; [`Stream::Capture`] by default.
     pub fn stdout(mut self, stream: Stream) -> Self {
         self.stdout = stream;
         self
     }
 
-    /// Where its error output goes; [`Stream::Capture`] unless set.
+    /// Sets the destination of its error output; [`Stream::Capture`] by default.
     pub fn stderr(mut self, stream: Stream) -> Self {
         self.stderr = stream;
         self
     }
 
-    /// After this time it is ended with everything it started.
+    /// Sets a time limit, after which it is killed with everything it started.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How long it has between SIGTERM and SIGKILL; 5 s unless set.
+    /// Sets the time between SIGTERM and SIGKILL; 5 s by default.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Its file creation mask; 022 unless set.
+    /// Sets its file creation mask; 022 by default.
     pub fn umask(mut self, mask: u32) -> Self {
         self.umask = mask & 0o777;
         self
@@ -336,8 +338,8 @@ impl Command {
         self
     }
 
-    /// Confines it; implies [`Command::end_leftovers`]. It has no terminal, and nothing of it outlives it: an interrupt
-    /// ends it at once.
+    /// Runs it in a sandbox; implies [`Command::end_leftovers`]. It has no terminal, and nothing of it
+    /// survives: an interrupt kills it at once.
     pub fn confine(mut self, profile: Profile) -> Self {
         self.profile = Some(profile);
         self.end_leftovers = true;
@@ -345,22 +347,22 @@ impl Command {
         self
     }
 
-    /// Where it is confined with private temporary directories, an empty one of these is its working directory, `HOME`
-    /// and `TMPDIR`, whatever was set before.
+    /// If the sandbox has private temporary directories, an empty one of these is its working directory,
+    /// `HOME` and `TMPDIR`, overriding other settings.
     pub fn private_home(mut self) -> Self {
         self.private_home = true;
         self
     }
 
-    /// Lets it see `source` at the existing directory `target`, and nobody else
-    /// ([`ProcessError::MountNotPermitted`] where that cannot be). See [`crate::mount::is_available`].
+    /// Shows `source` at the existing directory `target`, only to this program
+    /// ([`ProcessError::MountNotPermitted`] if that is impossible). See [`crate::mount::is_available`].
     pub fn bind(mut self, source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
         self.binds.push((source.into(), target.into()));
         self
     }
 
-    /// Keeps it from reading the existing file `path`: it finds an empty one there. Needs what [`Command::bind`] needs. It
-    /// keeps out who reads what lies around; a program with all rights can take the mount away.
+    /// Hides the existing file `path`: the program sees an empty one. Needs the same as [`Command::bind`].
+    /// This prevents accidental access; a program with all privileges can unmount it.
     pub fn hide(self, path: impl Into<PathBuf>) -> Self {
         self.bind("/dev/null", path)
     }
@@ -371,19 +373,19 @@ impl Command {
         self
     }
 
-    /// When it ends by itself, ends what it left running.
+    /// When it exits, kills the processes that it left running.
     pub fn end_leftovers(mut self) -> Self {
         self.end_leftovers = true;
         self
     }
 
-    /// For cleaning up: starts although a signal told dkms to stop, and only a further one ends it.
+    /// For cleaning up: starts even after a signal asked dkms to stop. Only a further signal ends it.
     pub fn ignore_interrupt(mut self) -> Self {
         self.ignore_interrupt = true;
         self
     }
 
-    /// The command line, quoted as a shell would read it. The environment is not in it.
+    /// The command line, quoted for a shell, without the environment.
     pub fn display(&self) -> String {
         let mut line = quote(&self.program);
         for arg in &self.args {
@@ -393,16 +395,16 @@ impl Command {
         line
     }
 
-    /// The value a variable of its environment will have.
+    /// The value of a variable in its environment.
     pub fn env_value(&self, name: &str) -> Option<&OsStr> {
         self.env.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_os_str())
     }
 }
 
-/// Looks for an executable file.
+/// Finds an executable file.
 ///
-/// A name with a slash is taken as it is; else the directories of `path_var` (`a:b:c`; empty entries are skipped, the
-/// current directory is never meant) are searched in order.
+/// A name with a slash is used as it is. Otherwise the directories of `path_var` (`a:b:c`; empty entries are
+/// skipped and do not mean the current directory) are searched in order.
 pub fn which(program: impl AsRef<OsStr>, path_var: impl AsRef<OsStr>) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let program = program.as_ref();

@@ -1,11 +1,12 @@
-//! How far a child got: written between fork and exec, read by its parent. Writing neither allocates nor locks.
+//! How far a child got: written between fork and exec, read by its parent. Writing neither allocates nor
+//! locks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::sandbox::Part;
 
-/// The preparations, in order. The child notes the one it is at in [`Notes`], so that an error can name it.
+/// The steps, in order. The child records the current one in [`Notes`], so that an error can name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Step {
@@ -37,9 +38,9 @@ impl Step {
         match self {
             Step::Start => "creating a process",
             Step::Supervise => "creating its supervisor",
-            Step::Namespaces => "making namespaces of its own",
-            Step::Mount => "making a private mount",
-            Step::Directory => "entering its directory",
+            Step::Namespaces => "creating namespaces",
+            Step::Mount => "creating a private mount",
+            Step::Directory => "entering its working directory",
             Step::Limits => "setting its limits",
             Step::User => "changing to an unprivileged user",
             Step::Confine => "confining it",
@@ -48,18 +49,18 @@ impl Step {
     }
 }
 
-/// A page shared with the child, on which it notes how far it got.
+/// A page shared with the child, in which it records its progress.
 #[derive(Debug)]
 pub(super) struct Notes(*mut Cells);
 
 #[derive(Debug)]
 struct Cells {
     step: AtomicU32,
-    /// The [`Part`] that was refused, when that is why the program was not started.
+    /// The [`Part`] that was denied, if the program was not started because of that.
     refused: AtomicU32,
-    /// Bits of the parts that could not be had.
+    /// Bits of the parts that are missing.
     missing: AtomicU32,
-    /// The wait status of the program, as process 1 of its namespace saw it, plus one in the high half.
+    /// The wait status of the program as seen by process 1 of its namespace, plus one in the high half.
     ended: AtomicU64,
 }
 
@@ -106,7 +107,7 @@ impl Notes {
         error
     }
 
-    /// The part of the confinement for which the program was not started.
+    /// The part of the sandbox because of which the program was not started.
     pub(super) fn refused(&self) -> Option<Part> {
         let bits = self.cells().refused.load(Ordering::SeqCst);
         Part::ALL.into_iter().find(|part| *part as u32 == bits)
@@ -116,12 +117,12 @@ impl Notes {
         self.cells().missing.fetch_or(bits, Ordering::SeqCst);
     }
 
-    /// Bits of the parts that the program was started without.
+    /// Bits of the parts without which the program was started.
     pub(super) fn missing(&self) -> u32 {
         self.cells().missing.load(Ordering::SeqCst)
     }
 
-    /// The wait status that process 1 of the namespace noted; `None` when it was killed before.
+    /// The wait status that process 1 of the namespace recorded; `None` if it was killed before.
     pub(super) fn ended(&self) -> Option<i32> {
         let cell = self.cells().ended.load(Ordering::SeqCst);
         (cell >> 32 != 0).then_some(cell as u32 as i32)

@@ -1,9 +1,9 @@
-//! Words as a shell reads them.
+//! Quoting for a shell.
 
 use std::ffi::OsStr;
 
-/// The word as one would type it in a shell: bare when harmless, else in single quotes. Control characters and bytes
-/// that are not text come out as `$'\xNN'`, so that the line can be shown anywhere.
+/// Quotes a word for a shell: bare if possible, otherwise in single quotes. Control characters and bytes that
+/// are not text become `$'\xNN'`, so that the result can be printed anywhere.
 pub fn quote(word: impl AsRef<OsStr>) -> String {
     use std::os::unix::ffi::OsStrExt;
     let bytes = word.as_ref().as_bytes();

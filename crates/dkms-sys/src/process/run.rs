@@ -1,4 +1,4 @@
-//! Starting a command, reading what it says, and ending it in time.
+//! Starts a command, reads its output, and ends it in time.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -23,15 +23,15 @@ use crate::sandbox::parts::note_lacking;
 use crate::sandbox::{Access, Enforced, Limits, Part, Place, Prepared, lacks};
 use crate::signal;
 
-/// How long pipes are read on after the program ended, when something it left behind keeps them open.
+/// Time to keep reading pipes after the program ended, if a process that it left behind keeps them open.
 const DRAIN: Duration = Duration::from_millis(500);
-/// The supervisor gives up by itself before this.
+/// Longer than the supervisor's own time limit.
 const GIVE_UP: Duration = Duration::from_secs(15);
 
 impl Command {
-    /// Runs it to its end.
+    /// Runs it to completion.
     ///
-    /// Ending with another code than 0 is not an error here. The calling thread waits; several threads may run
+    /// An exit code other than 0 is not an error here. The calling thread waits; several threads may run
     /// commands at the same time.
     pub fn run(self) -> Result<Finished, ProcessError> {
         run(self)
@@ -68,18 +68,18 @@ fn run(mut command: Command) -> Result<Finished, ProcessError> {
     }
 }
 
-/// The supervisor, which is killed and waited for whatever happens to us.
+/// The supervisor, which is killed and reaped whatever happens.
 struct Child(std::process::Child);
 
 impl Child {
     fn signal(child: &std::process::Child, number: rustix::process::Signal) {
         if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            // It was not waited for yet, so the number is still its own.
+            // It has not been reaped yet, so the number is still its own.
             let _ = rustix::process::kill_process(pid, number);
         }
     }
 
-    /// Waits; the answer counts only when the supervisor could not report.
+    /// Waits. The status is used only if the supervisor could not report.
     fn finish(&mut self) -> Status {
         use std::os::unix::process::ExitStatusExt;
         match self.0.wait() {
@@ -103,7 +103,7 @@ impl Drop for Child {
 
 type Started = (Child, [Reader; 2], OwnedFd, Enforced);
 
-/// Starts it; without the parts of its confinement that this machine turns out to lack, one try for each.
+/// Starts it. If this machine turns out to lack a part of the sandbox, retries without that part.
 fn start_child(command: &mut Command, line: &str) -> Result<Started, ProcessError> {
     let plain = |source| start_error(line, Step::Start, source);
     let path = command.env_value("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
@@ -118,7 +118,7 @@ fn start_child(command: &mut Command, line: &str) -> Result<Started, ProcessErro
         stream => output(stream, 2, confined).map_err(plain)?,
     };
     if let Some((uid, gid)) = command.profile.as_ref().and_then(|p| p.user) {
-        // So that it can open /dev/stdout and /dev/stderr. Without the right to do so, it has our user anyway.
+        // So that it can open /dev/stdout and /dev/stderr. If this is not permitted, it has our user anyway.
         for pipe in [(&out, &out_reader), (&err, &err_reader)].into_iter().filter(|(_, r)| r.pipe.is_some()) {
             let _ = std::os::unix::fs::fchown(pipe.0, Some(uid), Some(gid));
         }
@@ -127,11 +127,11 @@ fn start_child(command: &mut Command, line: &str) -> Result<Started, ProcessErro
     loop {
         match try_to_start(command, line, &program, own_group, &streams)? {
             Some((child, life, enforced)) => {
-                // Closes our ends of what the child has now.
+                // Closes our copies of the child's descriptors.
                 drop(streams);
                 return Ok((child, [out_reader, err_reader], life, enforced));
             }
-            // It lacks one part more than was known; try again without it.
+            // The machine lacks a part that was not known to be missing: retry without it.
             None => continue,
         }
     }
@@ -157,7 +157,7 @@ fn start_error(line: &str, step: Step, source: std::io::Error) -> ProcessError {
     ProcessError::Start { command: line.to_owned(), step: step.words(), source }
 }
 
-/// `None`: this machine lacks a part of the confinement, which is known from now on.
+/// Returns `None` if this machine lacks a part of the sandbox, which is now recorded as missing.
 fn try_to_start(
     command: &Command,
     line: &str,
@@ -176,7 +176,7 @@ fn try_to_start(
     let mut std_command = std::process::Command::new(program);
     std_command.arg0(&command.program).args(&command.args).env_clear().envs(command.env.iter().cloned());
     if let (Some(sandbox), Some(profile)) = (&sandbox, &command.profile) {
-        // One that was inherited names a directory that it cannot write.
+        // An inherited value names a directory that it cannot write to.
         let set = command.env_value("TMPDIR").is_some();
         sandbox.temporary_directory(profile, set).map(|dir| std_command.env("TMPDIR", dir));
     }
@@ -185,7 +185,7 @@ fn try_to_start(
         std_command.env("HOME", home).env("TMPDIR", home);
     }
     let cwd = home.filter(|_| command.private_home).or_else(|| command.cwd.clone());
-    // Its mounts are prepared in a directory that it is not to see.
+    // Its mounts are prepared in a directory that it must not see.
     let cwd = cwd.or_else(|| sandbox.as_ref().map(|_| "/".into()));
     streams.give_to(&mut std_command).map_err(plain)?;
     let (life, life_child) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| plain(e.into()))?;
@@ -221,7 +221,7 @@ fn try_to_start(
             if let Some(part) = notes.refused() {
                 note_lacking(part);
             }
-            // What it was to see cannot be shown any more; the caller knows another way.
+            // One of its places cannot be shown without the missing part; the caller has an alternative.
             let shown = |place: &Place| match place.access {
                 Access::Layer => !lacks(Part::Layer) && !lacks(Part::Mounts),
                 Access::Copy => !lacks(Part::Mounts),
@@ -248,7 +248,7 @@ fn is_refusal(e: &std::io::Error) -> bool {
     )
 }
 
-/// A file that is there but cannot be executed is another trouble than none.
+/// A file that exists but cannot be executed is a different error from a missing one.
 fn missing(command: &Command, line: &str) -> ProcessError {
     let path = std::path::Path::new(&command.program);
     if command.program.as_bytes().contains(&b'/') && path.exists() {
@@ -266,7 +266,7 @@ fn stdin(stdin: Stdin) -> std::io::Result<OwnedFd> {
     Ok(match stdin {
         Stdin::Null => File::open("/dev/null").map_err(|e| with_name("/dev/null", &e))?.into(),
         Stdin::Inherit => std::io::stdin().as_fd().try_clone_to_owned()?,
-        // A file in memory: the program may read as slowly or as little as it likes.
+        // A file in memory, which the program may read as slowly and as little as it likes.
         Stdin::Bytes(bytes) => {
             use std::io::{Seek, Write};
             let fd = rustix::fs::memfd_create(c"dkms-stdin", rustix::fs::MemfdFlags::CLOEXEC)?;
@@ -278,14 +278,15 @@ fn stdin(stdin: Stdin) -> std::io::Result<OwnedFd> {
     })
 }
 
-/// An error that names the file, of the same kind.
+/// Adds the path to an error of the same kind.
 fn with_name(path: &str, error: &std::io::Error) -> std::io::Error {
     std::io::Error::new(error.kind(), format!("{path}: {error}"))
 }
 
-/// The child's end of a stream, and what reads ours.
+/// The child's end of a stream, and the reader of ours.
 ///
-/// A confined program never holds a file of ours: it could cut it off, or not open it by the name `/dev/stdout`.
+/// A confined program never gets one of our files: it could truncate it, or could not open it through
+/// `/dev/stdout`.
 fn output(stream: Stream, number: i32, confined: bool) -> std::io::Result<(OwnedFd, Reader)> {
     Ok(match stream {
         Stream::Null => {
@@ -295,7 +296,7 @@ fn output(stream: Stream, number: i32, confined: bool) -> std::io::Result<(Owned
         Stream::Inherit if number == 1 => (std::io::stdout().as_fd().try_clone_to_owned()?, Reader::closed()),
         Stream::Inherit => (std::io::stderr().as_fd().try_clone_to_owned()?, Reader::closed()),
         Stream::File(mut file) if confined => piped(Some(Box::new(move |chunk| {
-            // A full disk shows when dkms writes the next line itself.
+            // A full disk is detected when dkms itself writes the next line.
             let _ = std::io::Write::write_all(&mut file, chunk);
         })))?,
         Stream::File(file) => (file.into(), Reader::closed()),
@@ -321,7 +322,7 @@ impl Reader {
         Reader { pipe: None, kept: Vec::new(), cut: false, function: None }
     }
 
-    /// Takes what is there; the caller knows that something is, or that it is the end.
+    /// Reads what is available. The caller knows that there is something, or that the stream has ended.
     fn take(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
         let mut chunk = [0u8; 64 * 1024];
@@ -350,19 +351,19 @@ enum Reason {
     Limit(String),
 }
 
-/// Reading and watching, until the supervisor is gone and the pipes are empty.
+/// Reads and watches until the supervisor has ended and the pipes are empty.
 struct Watch<'a> {
     child: &'a std::process::Child,
     streams: [Reader; 2],
     life: Option<File>,
     report: Option<Status>,
     ended_by: Option<Reason>,
-    /// When everything is to be killed, once it was asked to end.
+    /// The time at which everything is killed, after it was asked to end.
     hard_at: Option<Instant>,
     killed_at: Option<Instant>,
     deadline: Option<(Instant, Duration)>,
     grace: Duration,
-    /// Signals that had come when it began, or that it may overlook.
+    /// The number of signals that had already arrived, or that it may ignore.
     overlooked: Option<u32>,
     gone_at: Option<Instant>,
     limits: Limits,
@@ -396,7 +397,7 @@ impl<'a> Watch<'a> {
         self.limits.memory.is_some() || self.limits.processes.is_some()
     }
 
-    /// The limit that the program and all it started are over, if any, in words.
+    /// The limit that the program and its descendants exceed, if any, in words.
     fn over_limit(&self) -> Option<String> {
         if !self.has_limits() {
             return None;
@@ -428,7 +429,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Begins and presses the end, for want of time or because of a signal.
+    /// Starts and escalates ending the program, because of a limit or a signal.
     fn look_at_the_clock(&mut self, now: Instant) {
         let count = signal::count();
         if self.ended_by.is_none() {
@@ -455,7 +456,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Waits for the next thing to happen and takes it in.
+    /// Waits for the next event and handles it.
     fn poll(&mut self) {
         let [out, err] = &self.streams;
         let mut fds = Vec::with_capacity(4);
@@ -466,7 +467,7 @@ impl<'a> Watch<'a> {
                 whose.push(number);
             }
         }
-        // Once a signal came the descriptor stays readable; from then on the clock is looked at often enough.
+        // After a signal the descriptor stays readable, so from then on the time is checked often instead.
         let wake = signal::wake_fd().filter(|_| signal::count() == 0);
         if let Some(fd) = &wake {
             fds.push(PollFd::new(fd, PollFlags::IN));
@@ -491,7 +492,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// How long nothing needs to be done if nothing happens.
+    /// The time until the next action, if no event arrives.
     fn patience(&self) -> Duration {
         let now = Instant::now();
         let mut limit = Duration::from_secs(60);

@@ -1,13 +1,13 @@
-//! The process between dkms and the program it runs. See the module above for what it is there for.
+//! The process between dkms and the program. The parent module describes its purpose.
 //!
-//! It is a fork of a program with threads, so it must not allocate or lock: system calls and arithmetic only, on memory
-//! that was there before.
+//! It is a fork of a multi-threaded program, so it must not allocate or lock. It uses only system calls,
+//! arithmetic, and memory that was allocated before.
 
 use std::time::Duration;
 
 use super::notes::Notes;
 
-/// One process: its number, its parent's, and whether it is below us.
+/// A process: its number, its parent, and whether it is our descendant.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Row {
     pid: i32,
@@ -15,13 +15,13 @@ pub(super) struct Row {
     below: bool,
 }
 
-/// Room for a picture of all processes, allocated before the fork.
+/// Space for a list of all processes, allocated before the fork.
 #[derive(Debug)]
 pub(super) struct Rows(Vec<Row>);
 
-/// As many processes as a picture holds. Pages that are not needed are never touched.
+/// The maximum number of processes in the list. Unused pages are never touched.
 const MOST: usize = 32 * 1024;
-/// How long processes that were sent SIGKILL are waited for: one in an uninterruptible wait may not go.
+/// How long to wait for processes after SIGKILL: a process in an uninterruptible wait may not end.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(20);
 
@@ -38,7 +38,7 @@ enum Ending {
     Hard,
 }
 
-/// What the supervisor writes on its pipe before it leaves: 0 and the exit code, or 1 and the signal.
+/// The size of the supervisor's report: 0 and the exit code, or 1 and the signal.
 pub(super) const REPORT_BYTES: usize = 8;
 
 fn full_set() -> libc::sigset_t {
@@ -50,7 +50,7 @@ fn full_set() -> libc::sigset_t {
     }
 }
 
-/// Blocks every signal; the supervisor takes the ones it wants by waiting for them.
+/// Blocks every signal; the supervisor waits for the ones it handles.
 ///
 /// # Safety
 /// Only in a child with one thread.
@@ -59,7 +59,7 @@ pub(super) unsafe fn block_signals() {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &full_set(), std::ptr::null_mut()) };
 }
 
-/// Lets every signal in.
+/// Unblocks every signal.
 ///
 /// # Safety
 /// Only in a child with one thread.
@@ -68,10 +68,10 @@ pub(super) unsafe fn unblock_signals() {
     unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &full_set(), std::ptr::null_mut()) };
 }
 
-/// Watches over `main` and all below until they are gone, reports on the descriptor `life`, and leaves.
+/// Supervises `main` and its descendants until they have ended, reports on the descriptor `life`, and exits.
 ///
 /// # Safety
-/// Only in the first fork: all descriptors are closed, but for those of locks, which are held until it leaves.
+/// Only in the first fork. All descriptors are closed except those of locks, which are held until it exits.
 pub(super) unsafe fn supervise(
     main: i32,
     life: i32,
@@ -86,7 +86,7 @@ pub(super) unsafe fn supervise(
         if own_group {
             libc::setpgid(0, 0);
         }
-        // One that begins a session of its own must not be the leader of a group before.
+        // A process that will start a session must not be a group leader before.
         if own_group && !own_session {
             libc::setpgid(main, main);
         }
@@ -95,7 +95,7 @@ pub(super) unsafe fn supervise(
         libc::dup2(life, 0);
         close_all_but_locks(1);
         let watched = watch(main, rows, end_leftovers, own_group);
-        // Where `main` is process 1 of a namespace, it knows how the program ended.
+        // If `main` is process 1 of a namespace, it has recorded how the program ended.
         let status = notes.ended().unwrap_or(watched);
         let (kind, value) = if libc::WIFSIGNALED(status) {
             (1i32, libc::WTERMSIG(status))
@@ -143,7 +143,7 @@ unsafe fn watch(main: i32, rows: &mut Rows, end_leftovers: bool, own_group: bool
     }
 }
 
-/// Waits for a signal that concerns us; for [`TICK`] at most when in a hurry. 0: none came.
+/// Waits for a signal, for at most [`TICK`] if `hurry`. Returns 0 if none arrived.
 unsafe fn next_signal(hurry: bool) -> i32 {
     // SAFETY: complete structures; sigtimedwait may have a null info.
     unsafe {
@@ -156,14 +156,14 @@ unsafe fn next_signal(hurry: bool) -> i32 {
         if hurry {
             time.tv_nsec = TICK.subsec_nanos() as _;
         } else {
-            // A safety net; everything that matters comes as a signal.
+            // A safety net; everything important arrives as a signal.
             time.tv_sec = 60;
         }
         libc::sigtimedwait(&set, std::ptr::null_mut(), &time).max(0)
     }
 }
 
-/// Collects those that ended. Returns whether no child is left.
+/// Reaps processes that have ended. Returns whether no child is left.
 unsafe fn reap(main: i32, status: &mut Option<i32>) -> bool {
     loop {
         let mut code = 0;
@@ -180,14 +180,16 @@ unsafe fn reap(main: i32, status: &mut Option<i32>) -> bool {
     }
 }
 
-/// Signals the program's group and everything below us. Orphans come to us, so repeating this leaves nobody.
+/// Signals the program's group and all our descendants. Orphans become our children, so repeating this
+/// reaches all of them.
 unsafe fn end_all(main: i32, main_gone: bool, own_group: bool, rows: &mut Rows, number: i32) {
     // SAFETY: kill takes plain numbers; the group and the processes were started below us.
     unsafe {
-        // Once the leader is reaped its number may in theory be another's; the walk finds the rest of the group.
+        // After the leader is reaped, another process may have its number. The loop below finds the rest of
+        // the group.
         if !main_gone {
             libc::kill(if own_group { -main } else { main }, number);
-            // A stopped process hears nothing else.
+            // A stopped process does not handle other signals.
             libc::kill(if own_group { -main } else { main }, libc::SIGCONT);
         }
         take_picture(&mut rows.0);
@@ -257,7 +259,7 @@ unsafe fn take_picture(rows: &mut Vec<Row>) {
     }
 }
 
-/// The decimal number at the beginning of `text`, up to a NUL or blank.
+/// The decimal number at the start of `text`, up to a NUL or blank.
 fn number(text: &[u8]) -> Option<i32> {
     let mut value: Option<i32> = None;
     for byte in text {
@@ -291,7 +293,7 @@ unsafe fn parent_of(proc: i32, pid: &[u8]) -> Option<i32> {
     parse_parent(text.get(..got)?)
 }
 
-/// `PID (NAME) STATE PARENT ...`, where NAME may hold anything.
+/// Parses `PID (NAME) STATE PARENT ...`, where NAME may contain any character.
 fn parse_parent(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|b| *b == b')')?;
     number(stat.get(end + 4..)?)
@@ -313,7 +315,7 @@ unsafe fn close_all_but_locks(mut first: i32) {
 /// Closes every descriptor.
 ///
 /// # Safety
-/// Only in a fork that uses none of them any more.
+/// Only in a fork that no longer uses any of them.
 pub(super) unsafe fn close_all() {
     // SAFETY: as the caller promises.
     unsafe { close_range(0, i32::MAX) };

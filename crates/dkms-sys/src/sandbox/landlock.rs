@@ -1,7 +1,7 @@
-//! Landlock: what may be written and, where nothing can be mounted over secrets, what may be read.
+//! Landlock: restricts writing and, if secrets cannot be hidden by mounts, reading.
 //!
-//! The set of rules is made in the parent. The rules for what the program sees only behind its own mounts can be added
-//! no earlier than when those are mounted, so the child adds them all, without allocating.
+//! The parent creates the set of rules. Paths behind the program's own mounts exist only after these are
+//! mounted, so the child adds all rules, without allocating.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,7 +15,7 @@ use landlock::{
 
 use super::view::{Access, Place};
 
-/// The Landlock version of the running kernel; 0 when it has none or it is switched off.
+/// The Landlock version of the running kernel; 0 if it has none or it is disabled.
 pub fn abi() -> u32 {
     const VERSION: libc::c_uint = 1;
     // SAFETY: with this flag the kernel takes a null pointer and size 0, and only answers a number.
@@ -27,10 +27,10 @@ pub fn abi() -> u32 {
 
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// The rights that we restrict, as far as the kernel knows them.
+/// The access rights that we restrict, as far as the kernel supports them.
 const KNOWN: ABI = ABI::V5;
 
-/// A set of rules and what goes into it.
+/// A ruleset and the rules to add to it.
 #[derive(Debug)]
 pub(super) struct Rules {
     set: OwnedFd,
@@ -45,8 +45,8 @@ struct PathBeneath {
 }
 
 impl Rules {
-    /// Writing in the `places` that allow it and in `temporary`; reading everywhere but in `unseen`. `None` when this
-    /// kernel enforces nothing.
+    /// Allows writing to `temporary` and to the `places` with write access, and reading everywhere except
+    /// `unseen`. `None` if this kernel enforces nothing.
     pub(super) fn prepare(
         places: &[Place],
         temporary: &[PathBuf],
@@ -86,8 +86,8 @@ impl Rules {
         Ok(Some(Rules { set, rules: rules.collect() }))
     }
 
-    /// Adds the rules and restricts this process. Child only, with no_new_privs set. A path that does not exist gets no
-    /// rule, so it stays out of reach.
+    /// Adds the rules and restricts this process. Only in the child, with no_new_privs set. A path that does
+    /// not exist gets no rule, so it is not accessible.
     pub(super) fn enforce(&self) -> std::io::Result<()> {
         const PATH_BENEATH: libc::c_int = 1;
         for (path, allowed) in &self.rules {
@@ -109,7 +109,8 @@ impl Rules {
     }
 }
 
-/// The largest directories and files below `dir` that hold nothing `unseen`: Landlock only knows what is allowed.
+/// The largest directories and files below `dir` that contain nothing `unseen`: Landlock rules can only allow
+/// access.
 fn readable(dir: &Path, unseen: &[&Path]) -> Vec<PathBuf> {
     if unseen.contains(&dir) {
         return Vec::new();

@@ -1,9 +1,10 @@
-//! Confining a child: a user of its own, private namespaces, no writing but where allowed, no network, no keys, limits.
+//! The sandbox of a child: a separate user, private namespaces, restricted writing, no network, no keys,
+//! limits.
 //!
-//! Everything is prepared in the parent and switched on in the child between fork and exec. What this machine cannot
-//! enforce is not silently dropped: the program is started without it, [`Enforced`] names it, and the caller decides.
-//! Several parts overlap on purpose, so that a machine that lacks one of them still has the other: what may be written is
-//! limited by read-only mounts, by Landlock, and by the rights of the user.
+//! Everything is prepared in the parent and enabled in the child between fork and exec. What this machine
+//! cannot enforce is not dropped silently: the program is started without it, [`Enforced`] lists it, and the
+//! caller decides. Several parts overlap on purpose, so that a machine that lacks one still has another:
+//! writing is restricted by read-only mounts, by Landlock, and by the user's permissions.
 
 mod landlock;
 pub(crate) mod parts;
@@ -22,46 +23,47 @@ use seccomp::Sockets;
 pub use view::{Access, Place};
 use view::{View, Wanted};
 
-/// What a child may do. [`Profile::new`] confines as far as this machine can.
+/// The permissions of a child. [`Profile::new`] is the strictest profile that this machine supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// A private directory that exists and is the caller's to remove; mounts are prepared in it, nothing stays in it.
+    /// An existing private directory that the caller removes. Mounts are prepared in it, and it is empty
+    /// afterwards.
     pub scratch: PathBuf,
-    /// The user and group to become; supplementary groups are dropped. See [`can_become`].
+    /// The user and group of the child; supplementary groups are dropped. See [`can_become`].
     pub user: Option<(u32, u32)>,
-    /// What it may write, and what it has to see although it lies below a hidden directory or behind one that its user
-    /// cannot enter. All else is read-only.
+    /// The paths that it may write to, and those that it must see although they are below a hidden directory
+    /// or one that its user cannot enter. Everything else is read-only.
     pub places: Vec<Place>,
-    /// Directories and files that it finds empty.
+    /// Directories and files that are empty for the child.
     pub hidden: Vec<PathBuf>,
-    /// Bytes for its private `/tmp`, `/var/tmp` and `/dev/shm` together, and for throw-away layers.
+    /// Total size in bytes of its private `/tmp`, `/var/tmp` and `/dev/shm`, and of temporary layers.
     pub temporary: u64,
-    /// Where its `TMPDIR` is on a machine without private mounts: a directory of its user's.
+    /// Its `TMPDIR` on a machine without private mounts: a directory of its user.
     pub temporary_fallback: Option<PathBuf>,
-    /// The network is within reach.
+    /// Whether it may use the network.
     pub network: bool,
     /// Its limits.
     pub limits: Limits,
 }
 
-/// Limits of a confined child. `None`: no limit.
+/// Limits of a confined child. `None` means no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory of the program and all that it starts together, in bytes. It is ended when it needs more
+    /// Memory in bytes of the program and its descendants together. If they exceed it, they are killed
     /// ([`crate::process::ProcessError::OverLimit`]).
     pub memory: Option<u64>,
     /// Address space of each process, in bytes.
     pub address_space: Option<u64>,
-    /// Processes at a time, the program and all that it starts. It is ended when there are more; with a user of its own
-    /// the kernel refuses many more.
+    /// Number of processes, including the program. If there are more, they are killed. With a separate user,
+    /// the kernel also limits their number.
     pub processes: Option<u64>,
-    /// Size of a file it writes, in bytes.
+    /// Size in bytes of a file that it writes.
     pub file_size: Option<u64>,
 }
 
 impl Profile {
-    /// Everything that this machine can enforce, with nothing but private temporary directories to write in, and no
-    /// limits. `scratch`: see there.
+    /// Everything that this machine can enforce. Only private temporary directories are writable, and there
+    /// are no limits. For `scratch`, see [`Profile::scratch`].
     pub fn new(scratch: impl Into<PathBuf>) -> Self {
         Profile {
             scratch: scratch.into(),
@@ -76,42 +78,42 @@ impl Profile {
     }
 }
 
-/// What of a [`Profile`] was really enforced.
+/// The enforced parts of a [`Profile`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Enforced {
-    /// It may write only where it was allowed: by read-only mounts or Landlock.
+    /// It can write only where allowed: enforced by read-only mounts or Landlock.
     pub filesystem: bool,
-    /// The network is out of reach.
+    /// It has no network.
     pub network: bool,
-    /// It has a user of its own.
+    /// It has a separate user.
     pub user: bool,
-    /// It has a process namespace of its own: it neither sees nor outlives anything.
+    /// It has a separate process namespace: it sees no other processes, and none of its own survives.
     pub processes: bool,
-    /// It has private temporary directories, and what is to be hidden is hidden.
+    /// It has private temporary directories, and hidden paths are hidden.
     pub view: bool,
-    /// It possesses none of the caller's keys.
+    /// It has none of the caller's keys.
     pub keys: bool,
-    /// The Landlock version of this kernel; 0 when there is none.
+    /// The Landlock version of this kernel; 0 if there is none.
     pub landlock_abi: u32,
-    /// What was asked but is not enforced, one sentence each, for a warning.
+    /// Requested restrictions that are not enforced, one sentence each, for a warning.
     pub missing: Vec<String>,
 }
 
 impl Enforced {
-    /// Everything that was asked holds.
+    /// Whether everything that was requested is enforced.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
     }
 }
 
-/// The lines for `/proc/self/{setgroups,uid_map,gid_map}` of a user namespace of its own.
+/// The contents of `/proc/self/{setgroups,uid_map,gid_map}` for a new user namespace.
 #[derive(Debug)]
 struct UserMaps {
     users: CString,
     groups: CString,
 }
 
-/// A profile made ready for use between fork and exec.
+/// A profile prepared for use between fork and exec.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     tried: Parts,
@@ -124,12 +126,12 @@ pub(crate) struct Prepared {
     seccomp: Vec<libc::sock_filter>,
     seccomp_alone: Vec<libc::sock_filter>,
     limits: Vec<(libc::__rlimit_resource_t, u64)>,
-    /// The program's private empty directory, where there is one.
+    /// The program's private empty directory, if there is one.
     pub(crate) home: Option<PathBuf>,
 }
 
 impl Profile {
-    /// `binds` are the (source, target) mounts that the command asks for besides.
+    /// `binds` are additional (source, target) mounts of the command.
     pub(crate) fn prepare(&self, binds: &[(PathBuf, PathBuf)]) -> std::io::Result<Prepared> {
         let user = self.user.filter(|(uid, gid)| !lacks(Part::User) && can_become(*uid) && can_become(*gid));
         let tried = self.parts_to_try(user);
@@ -157,7 +159,7 @@ impl Profile {
         let rules = tried.has(Part::Landlock).then(|| {
             let unseen: &[&Path] = if view.is_some() { &[] } else { &all_hidden };
             let temporary = view.as_ref().map(|v| v.writable.as_slice()).unwrap_or_default();
-            // In a network namespace programs get their usual errors.
+            // In a network namespace, programs get the usual errors without this.
             let close_ports = !self.network && !tried.has(Part::Network);
             Rules::prepare(&places, temporary, unseen, close_ports)
         });
@@ -184,7 +186,8 @@ impl Profile {
     }
 
     fn parts_to_try(&self, user: Option<(u32, u32)>) -> Parts {
-        // With a user of its own the kernel's usual rights hold already; a user namespace would know only one user.
+        // With a separate user, the kernel's usual permissions are enough; a user namespace would contain
+        // only one user.
         let capable = parts::is_capable(&[Capability::SysAdmin]);
         let own_namespace = !capable && user.is_none() && !lacks(Part::UserNamespace);
         let mut tried = Parts::default().with(Part::Keyring).with(Part::Seccomp);
@@ -204,7 +207,7 @@ impl Profile {
         if landlock_abi() == 0 { tried.without(Part::Landlock) } else { tried }
     }
 
-    /// The places, each from where it really is when the command binds something there.
+    /// The places, with the source adjusted if the command mounts something over it.
     fn places_with(&self, binds: &[(PathBuf, PathBuf)]) -> Vec<Place> {
         let mut places = self.places.clone();
         for (source, target) in binds {
@@ -222,9 +225,9 @@ impl Profile {
     }
 
     fn rlimits(&self, own_user: bool) -> Vec<(libc::__rlimit_resource_t, u64)> {
-        // The kernel counts processes per user; of a user who is not the program's alone others would be counted too.
-        // Above the limit itself, so that counting finds it exceeded and can say so, rather than that forks fail; but
-        // nothing grows further between two counts.
+        // The kernel counts processes per user, so this works only for a user that no other program has. The
+        // kernel's limit is higher than ours: then our count finds that the limit is exceeded and can report
+        // it, instead of failing forks, and the number is still bounded between two counts.
         let processes = self.limits.processes.filter(|_| own_user).map(|limit| limit.saturating_add(64));
         let all = [
             (libc::RLIMIT_AS, self.limits.address_space),
@@ -237,7 +240,7 @@ impl Profile {
 }
 
 impl UserMaps {
-    /// The user and group that we are, and no others.
+    /// Maps only our own user and group.
     fn own() -> std::io::Result<Self> {
         let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Ok(UserMaps {
@@ -247,11 +250,11 @@ impl UserMaps {
     }
 }
 
-/// A part that is refused, and the system's answer.
+/// A denied part, and the system's error.
 pub(crate) type Refusal = (Part, std::io::Error);
 
 impl Prepared {
-    /// The namespaces that have to be entered before the supervisor forks the program. Child only.
+    /// Enters the namespaces that the supervisor needs before it forks the program. Only in the child.
     pub(crate) fn enter_outer_namespaces(&self) -> Result<(), Refusal> {
         if let Some(maps) = &self.maps {
             let entered = unshare(libc::CLONE_NEWUSER)
@@ -266,7 +269,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// What `TMPDIR` has to be, given what it would be.
+    /// The value of `TMPDIR`, given the default.
     pub(crate) fn temporary_directory(&self, profile: &Profile, set: bool) -> Option<PathBuf> {
         match &self.view {
             Some(view) => view.writable.first().filter(|_| set).cloned(),
@@ -274,7 +277,7 @@ impl Prepared {
         }
     }
 
-    /// Whether it has mounts of its own, among them those that the command asks for.
+    /// Whether it has private mounts, including those of the command.
     pub(crate) fn has_view(&self) -> bool {
         self.view.is_some()
     }
@@ -284,7 +287,8 @@ impl Prepared {
         self.tried.has(Part::Processes)
     }
 
-    /// The other namespaces, the keyring, and the mounts. Child only. Returns the parts that could not be had.
+    /// Enters the other namespaces, replaces the keyring, and mounts. Only in the child. Returns the missing
+    /// parts.
     pub(crate) fn enter_inner_namespaces(&self) -> Result<u32, Refusal> {
         let mut missing = 0;
         for (part, flags) in
@@ -304,7 +308,7 @@ impl Prepared {
         Ok(missing)
     }
 
-    /// Limits. Child only.
+    /// Sets limits. Only in the child.
     pub(crate) fn set_limits(&self) -> std::io::Result<()> {
         for (resource, value) in &self.limits {
             let limit = libc::rlimit { rlim_cur: *value, rlim_max: *value };
@@ -314,7 +318,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// User and groups. Child only; by raw system calls, as there is one thread.
+    /// Changes user and groups. Only in the child; uses raw system calls, because there is only one thread.
     pub(crate) fn become_user(&self) -> std::io::Result<()> {
         let Some((uid, gid)) = self.user else { return Ok(()) };
         // SAFETY: an empty group list needs no pointer; the other calls take plain numbers.
@@ -325,8 +329,9 @@ impl Prepared {
         }
     }
 
-    /// No new privileges, no capabilities, Landlock, and the filter of system calls, which is stricter when the network
-    /// namespace is among the `missing` parts. Child only, last before exec. Returns what else is missing.
+    /// Drops privileges and capabilities, enables Landlock and the system call filter. The filter is stricter
+    /// if the network namespace is among the `missing` parts. Only in the child, directly before exec.
+    /// Returns further missing parts.
     pub(crate) fn lock_down(&self, missing: u32) -> std::io::Result<u32> {
         let mut more = 0;
         // SAFETY: prctl with these arguments only sets a flag.
@@ -346,7 +351,7 @@ impl Prepared {
         Ok(more)
     }
 
-    /// What holds, given the parts that the child noted as missing.
+    /// What is enforced, given the parts that the child recorded as missing.
     pub(crate) fn enforced(&self, missing: u32) -> Enforced {
         let missing = Parts::from_bits(missing);
         let has = |part: Part| self.tried.has(part) && !missing.has(part);
@@ -366,28 +371,28 @@ impl Prepared {
         let absent = [
             (
                 !enforced.user && self.user_asked,
-                "it runs as the same user as dkms: no other user can be had here",
+                "it runs as the same user as dkms: no other user is available",
             ),
             (
                 !enforced.filesystem,
-                "writes outside its directories are not prevented: there are neither read-only mounts nor Landlock",
+                "writes outside its directories are not prevented: read-only mounts and Landlock are unavailable",
             ),
             (
                 !enforced.view,
-                "it sees the machine's /tmp and home directories: there are no private mounts here",
+                "it sees the machine's /tmp and home directories: private mounts are unavailable",
             ),
-            (!enforced.processes, "it sees the machine's processes: there is no process namespace here"),
+            (!enforced.processes, "it sees the machine's processes: process namespaces are unavailable"),
             (
                 !enforced.network && !self.network,
-                "the network is within reach: there is neither a network namespace nor a filter of system calls",
+                "it can use the network: network namespaces and system call filters are unavailable",
             ),
             (
                 !enforced.keys,
-                "the kernel's keys are within reach: there is neither a session keyring nor a filter of system calls",
+                "it can use the kernel's keys: session keyrings and system call filters are unavailable",
             ),
             (
                 !has(Part::Ipc),
-                "it shares memory segments and message queues with the machine: there is no IPC namespace here",
+                "it shares memory segments and message queues with the machine: IPC namespaces are unavailable",
             ),
         ];
         let sentences = absent.into_iter().filter(|(absent, _)| *absent);
@@ -401,7 +406,7 @@ fn unshare(flags: libc::c_int) -> std::io::Result<()> {
     check(unsafe { libc::unshare(flags) })
 }
 
-/// Writes a file of `/proc` in one call. Allocates nothing.
+/// Writes a file of `/proc` in one call. Does not allocate.
 fn write_file(path: &std::ffi::CStr, text: &[u8]) -> std::io::Result<()> {
     // SAFETY: a NUL-terminated path; the buffer is as long as said.
     unsafe {

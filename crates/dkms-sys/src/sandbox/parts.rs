@@ -1,41 +1,41 @@
-//! The parts of a confinement, and which of them this machine lacks.
+//! The parts of the sandbox, and which of them this machine lacks.
 //!
-//! Nothing is probed in advance. A part is tried with the first program that is confined; when the kernel or the
-//! container refuses it, that is remembered for the rest of this process, the program is started again without the part,
-//! and [`super::Enforced`] names it.
+//! Nothing is probed in advance. Each part is tried with the first confined program. If the kernel or the
+//! container denies it, that is recorded for the rest of this process, the program is started again without
+//! the part, and [`super::Enforced`] lists it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// One part.
+/// A part of the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Part {
-    /// A user of its own.
+    /// A separate user.
     User = 1,
-    /// A user namespace, which gives an unprivileged user the other namespaces.
+    /// A user namespace, which allows an unprivileged user to create the other namespaces.
     UserNamespace = 1 << 1,
     /// A mount namespace: private temporary directories, hidden home directories and keys.
     Mounts = 1 << 2,
-    /// Everything but its own directories is mounted read-only.
+    /// All mounts except its own directories are read-only.
     ReadOnly = 1 << 3,
-    /// A process namespace, whose end is the end of everything in it.
+    /// A process namespace. When its process 1 ends, all its processes end.
     Processes = 1 << 4,
     /// A network namespace without an interface.
     Network = 1 << 5,
     /// A namespace for shared memory, semaphores and message queues, and one for the host name.
     Ipc = 1 << 6,
-    /// A session keyring of its own.
+    /// A separate session keyring.
     Keyring = 1 << 7,
     /// Landlock.
     Landlock = 1 << 8,
-    /// A filter of system calls.
+    /// A system call filter.
     Seccomp = 1 << 9,
-    /// A throw-away layer (overlayfs) over a directory.
+    /// A temporary layer (overlayfs) over a directory.
     Layer = 1 << 10,
 }
 
 impl Part {
-    /// All of them.
+    /// All parts.
     pub const ALL: [Part; 11] = [
         Part::User,
         Part::UserNamespace,
@@ -58,7 +58,7 @@ pub fn lacks(part: Part) -> bool {
     LACKING.load(Ordering::Relaxed) & part as u32 != 0
 }
 
-/// Remembers that this machine lacks a part.
+/// Records that this machine lacks a part.
 pub(crate) fn note_lacking(part: Part) {
     LACKING.fetch_or(part as u32, Ordering::Relaxed);
 }
@@ -85,7 +85,7 @@ impl Parts {
     }
 }
 
-/// Capabilities of capabilities(7) that matter here, by number.
+/// The capabilities(7) that we need, by number.
 #[derive(Clone, Copy)]
 pub(crate) enum Capability {
     Chown = 0,
@@ -120,8 +120,8 @@ pub(crate) fn is_capable(wanted: &[Capability]) -> bool {
     code == 0 && wanted.iter().all(|c| data[0].effective & (1 << *c as u32) != 0)
 }
 
-/// Gives up every capability. Only in a child that will exec, with no_new_privs set: then exec gives none back, not even
-/// to the user 0 of a user namespace.
+/// Drops all capabilities. Only in a child that will call exec, with no_new_privs set: then exec restores
+/// none, not even for user 0 of a user namespace.
 pub(crate) fn drop_capabilities() -> std::io::Result<()> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let data = [Data::default(); 2];
@@ -130,8 +130,8 @@ pub(crate) fn drop_capabilities() -> std::io::Result<()> {
     if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Whether the user and group `id` exist in this process's user namespace, so that a process can become them. True
-/// where `/proc` does not tell.
+/// Whether the user and group `id` exist in this process's user namespace, so that a process can use them.
+/// `true` if `/proc` does not show it.
 pub fn is_mapped(id: u32) -> bool {
     ["/proc/self/uid_map", "/proc/self/gid_map"]
         .iter()
@@ -150,8 +150,8 @@ fn contains(map: &str, id: u32) -> bool {
     })
 }
 
-/// Whether this process may become another user and give files to them: it has the capabilities, and the user namespace
-/// knows the user.
+/// Whether this process can switch to another user and give files to it: it has the capabilities, and the
+/// user exists in its user namespace.
 pub fn can_become(id: u32) -> bool {
     is_capable(&[Capability::SetUid, Capability::SetGid, Capability::Chown]) && is_mapped(id)
 }

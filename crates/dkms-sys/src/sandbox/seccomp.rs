@@ -1,14 +1,15 @@
-//! The filter of system calls: no sockets but those of the file system (and, inside a network namespace of its own, those
-//! of the Internet, so that a program gets its usual error), no io_uring (which can make sockets too), no key management.
+//! The system call filter. It allows only local sockets (and Internet sockets inside a separate network
+//! namespace, so that a program gets the usual error), and denies io_uring (which can create sockets too) and
+//! key management.
 
-/// Which families of sockets a program may make.
+/// The socket families that a program may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sockets {
     /// `AF_UNIX`.
     Local,
-    /// And `AF_INET`, `AF_INET6`: their addresses are out of reach in a network namespace without interfaces.
+    /// Also `AF_INET`, `AF_INET6`: no address is reachable in a network namespace without interfaces.
     Internet,
-    /// And `AF_NETLINK`, which name resolution asks: the network is allowed.
+    /// Also `AF_NETLINK`, which name resolution uses: the network is allowed.
     Network,
 }
 
@@ -17,15 +18,15 @@ struct Table {
     /// `AUDIT_ARCH_*` of linux/audit.h.
     arch: u32,
     socket: u32,
-    /// Makes sockets of any family where it exists; its arguments lie in memory, so a filter cannot tell.
+    /// `socketcall` creates sockets of any family. Its arguments are in memory, which a filter cannot read.
     socketcall: Option<u32>,
     keys: [u32; 3],
     io_uring_setup: u32,
-    /// Numbers from here on are those of another table (x32).
+    /// Numbers from here on belong to another table (x32).
     above: Option<u32>,
 }
 
-/// `socket` is not the same number everywhere; `add_key`, `request_key`, `keyctl`.
+/// The numbers of `socket` (which differ), `add_key`, `request_key`, `keyctl`.
 const X86_64: Table = Table {
     arch: 0xC000_003E,
     socket: 41,
@@ -50,7 +51,7 @@ const ARM: Table = Table {
     io_uring_setup: 425,
     above: None,
 };
-/// Tables made of asm-generic/unistd.h have the same numbers.
+/// Tables generated from asm-generic/unistd.h have the same numbers.
 const fn generic(arch: u32) -> Table {
     Table { arch, socket: 198, socketcall: None, keys: [217, 218, 219], io_uring_setup: 425, above: None }
 }
@@ -58,7 +59,7 @@ const AARCH64: Table = generic(0xC000_00B7);
 const RISCV64: Table = generic(0xC000_00F3);
 const LOONGARCH64: Table = generic(0xC000_0102);
 
-/// The tables that programs of this machine may use.
+/// The tables that programs on this machine may use.
 fn tables() -> &'static [Table] {
     if cfg!(target_arch = "x86_64") || cfg!(target_arch = "x86") {
         &[X86_64, I386]
@@ -77,7 +78,8 @@ const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-/// Where seccomp_data has the number, the architecture, and the low half of the first argument (little endian).
+/// The offsets in seccomp_data of the number, the architecture, and the low half of the first argument
+/// (little endian).
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const FIRST_ARGUMENT: u32 = 16;
@@ -92,8 +94,8 @@ const fn deny(errno: i32) -> libc::sock_filter {
 
 const ALLOW: libc::sock_filter = op(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0);
 
-/// The program. Calls of a table that we do not know end the process: their numbers mean something else. Empty on
-/// machines of which we know no table.
+/// The filter program. A call of an unknown table kills the process, because its numbers have another
+/// meaning. Empty on architectures without a known table.
 pub(super) fn filter(sockets: Sockets) -> Vec<libc::sock_filter> {
     if tables().is_empty() {
         return Vec::new();
@@ -101,7 +103,7 @@ pub(super) fn filter(sockets: Sockets) -> Vec<libc::sock_filter> {
     let mut program = vec![op(LOAD, ARCHITECTURE, 0, 0)];
     for table in tables() {
         let block = block(table, sockets);
-        // Past the whole block when it is another architecture; the blocks are short enough for a jump of 8 bits.
+        // Skip the whole block if the architecture differs. Blocks are short enough for a jump of 8 bits.
         program.push(op(EQUAL, table.arch, 0, u8::try_from(block.len()).unwrap_or(u8::MAX)));
         program.extend(block);
     }
@@ -109,7 +111,7 @@ pub(super) fn filter(sockets: Sockets) -> Vec<libc::sock_filter> {
     program
 }
 
-/// What is asked of a call of one table; every way through it ends with an answer.
+/// The checks for a call of one table; every path ends with a return.
 fn block(table: &Table, sockets: Sockets) -> Vec<libc::sock_filter> {
     let mut block = vec![op(LOAD, NUMBER, 0, 0)];
     if let Some(above) = table.above {
@@ -139,7 +141,7 @@ fn block(table: &Table, sockets: Sockets) -> Vec<libc::sock_filter> {
 mod tests {
     use super::*;
 
-    /// What the kernel would answer: the filter carried out on one call.
+    /// Executes the filter for one call, as the kernel does.
     fn answer(program: &[libc::sock_filter], arch: u32, number: u32, first: u32) -> u32 {
         let (mut at, mut value) = (0usize, 0u32);
         loop {

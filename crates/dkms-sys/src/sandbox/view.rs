@@ -1,10 +1,11 @@
-//! What a confined program sees of the file system: a plan of mounts, made before the fork and carried out in the child.
+//! The file system as a confined program sees it: a list of mounts, planned before the fork and executed in
+//! the child.
 //!
-//! Everything is mounted read-only. Home directories are covered by empty directories, `/tmp`, `/var/tmp` and `/dev/shm`
-//! by private ones of a bounded size, keys by the null device. The places that the program needs (its build directory,
-//! its sources) are bound back, also where they lie below a covered directory or behind one that its user cannot enter.
-//! All covers are directories of one tmpfs, which has no name of its own any more when the program starts, so all of it
-//! disappears with the program.
+//! Everything is mounted read-only. Home directories are covered by empty directories, `/tmp`, `/var/tmp` and
+//! `/dev/shm` by private ones of limited size, keys by the null device. The places that the program needs
+//! (its build directory, its sources) are mounted back, even if they are below a covered directory or one
+//! that its user cannot enter. All covers are directories of one tmpfs. It is detached before the program
+//! starts, so it disappears with the program.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
@@ -18,9 +19,9 @@ use crate::mount;
 /// A directory or file that the program sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Where it really is.
+    /// Its real path.
     pub source: PathBuf,
-    /// Where the program sees it: an existing path, or one below a covered directory.
+    /// The path that the program sees: an existing path, or one below a covered directory.
     pub target: PathBuf,
     /// What the program may do there.
     pub access: Access,
@@ -29,46 +30,46 @@ pub struct Place {
 /// What a program may do in a [`Place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Read, as its user's rights allow.
+    /// Read, with its user's permissions.
     Read,
-    /// Write, as its user's rights allow.
+    /// Write, with its user's permissions.
     Write,
-    /// Write into a throw-away layer over it, where the program's user owns the directory itself. The files in it stay
-    /// those of their owners.
+    /// Write to a temporary layer over it. The program's user owns the directory itself; the files in it keep
+    /// their owners.
     Layer,
-    /// Read and write a throw-away copy of it, made in memory, that is the program's user's whatever the modes of the
-    /// files. Sockets, pipes and devices are left out.
+    /// Read and write a temporary copy in memory, which belongs to the program's user regardless of file
+    /// modes. Sockets, FIFOs and devices are left out.
     Copy,
 }
 
 impl Place {
-    /// A place that is seen where it is.
+    /// A place that is seen at its real path.
     pub fn new(path: impl Into<PathBuf>, access: Access) -> Self {
         let target = path.into();
         Place { source: target.clone(), target, access }
     }
 }
 
-/// What is asked of a view.
+/// The requirements of a view.
 pub(super) struct Wanted<'a> {
-    /// An existing private directory; the tmpfs is mounted on one in it that is made here.
+    /// An existing private directory, in which a mount point for the tmpfs is created.
     pub(super) scratch: &'a Path,
-    /// Directories that are to be empty.
+    /// Directories that must be empty.
     pub(super) empty: &'a [PathBuf],
-    /// Files that are to be empty.
+    /// Files that must be empty.
     pub(super) hidden: &'a [PathBuf],
     pub(super) places: &'a [Place],
-    /// Bytes for everything that is written but not into places.
+    /// Size in bytes for everything that is written outside places.
     pub(super) size: u64,
-    /// The user who is going to see it, if another than now.
+    /// The program's user, if it differs from ours.
     pub(super) user: Option<(u32, u32)>,
-    /// In a user namespace made for it.
+    /// Whether a new user namespace is used.
     pub(super) own_user_namespace: bool,
-    /// It is to have a `/proc` of its own process namespace.
+    /// Whether it gets a `/proc` of its own process namespace.
     pub(super) own_proc: bool,
 }
 
-/// One step. The child carries it out without allocating.
+/// One operation. The child executes it without allocating.
 #[derive(Debug)]
 enum Op {
     ReadOnly,
@@ -109,34 +110,34 @@ enum Op {
         data: CString,
     },
     Proc,
-    /// Enters the tmpfs: staged paths are relative to it, since a cover may come to lie over where it is mounted.
+    /// Enters the tmpfs. Staged paths are relative to it, because its mount point may be covered later.
     Enter {
         path: CString,
     },
     Detach,
 }
 
-/// A plan of mounts.
+/// A list of mounts.
 #[derive(Debug)]
 pub(super) struct View {
     ops: Vec<Op>,
-    /// Directories besides the places in which the program may write.
+    /// Directories other than places to which the program may write.
     pub(super) writable: Vec<PathBuf>,
-    /// The private directory that is the program's own: empty, for `HOME` and as working directory.
+    /// The program's private empty directory, for `HOME` and as working directory.
     pub(super) home: Option<PathBuf>,
 }
 
 /// The name of the private directory below `/tmp`.
 const HOME: &str = "dkms";
-/// Directories that programs expect to be able to write; they get private ones.
+/// Directories that programs expect to be writable; they get private ones.
 const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
-/// What a build may use of `/dev`.
+/// The devices in the private `/dev`.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
-/// A directory that another one lies over.
+/// A directory that another one covers.
 struct Cover {
     path: PathBuf,
-    /// Below the tmpfs.
+    /// Its path in the tmpfs.
     staged: PathBuf,
 }
 
@@ -149,10 +150,10 @@ struct Planner<'a> {
 }
 
 impl View {
-    /// Plans. Paths that do not exist are left out.
+    /// Plans the view. Paths that do not exist are left out.
     ///
     /// # Errors
-    /// A path with a NUL byte, or the directory for the tmpfs cannot be made.
+    /// A path contains a NUL byte, or the mount point for the tmpfs cannot be created.
     pub(super) fn plan(wanted: &Wanted<'_>) -> std::io::Result<View> {
         let stage = wanted.scratch.join(".view");
         match std::fs::create_dir(&stage) {
@@ -164,11 +165,11 @@ impl View {
         planner.plan()
     }
 
-    /// Carries it out, in a child that is in a mount namespace of its own. Returns the parts that could not be had but
-    /// are not needed for the rest.
+    /// Executes the plan, in a child with its own mount namespace. Returns missing parts that the rest does
+    /// not need.
     ///
     /// # Errors
-    /// The part that is refused, and the system's answer.
+    /// The part that was denied, and the system's error.
     pub(super) fn mount(&self) -> Result<u32, (Part, std::io::Error)> {
         let mut missing = 0;
         for op in &self.ops {
@@ -192,7 +193,7 @@ impl View {
 }
 
 impl Planner<'_> {
-    /// A path for an operation; one in the tmpfs relative to it.
+    /// The path for an operation; a path in the tmpfs is relative to it.
     fn name(&self, path: &Path) -> std::io::Result<CString> {
         c_string(path.strip_prefix(&self.stage).unwrap_or(path))
     }
@@ -202,8 +203,8 @@ impl Planner<'_> {
             let (source, target) = (c_string(Path::new("/dev/null"))?, c_string(file)?);
             self.ops.push(Op::Bind { source, target });
         }
-        // Before the tmpfs and the binds, so that these are what it does not concern; except that a bind mount has the
-        // flag of what it was made from.
+        // Before the tmpfs and the binds, so that it does not affect them. However, a bind mount inherits the
+        // flag of its source.
         self.ops.push(Op::ReadOnly);
         let data =
             format!("mode=0755,size={},nr_inodes={}", self.wanted.size, self.wanted.size / 2048 + 1024);
@@ -232,7 +233,7 @@ impl Planner<'_> {
         Ok(View { ops: std::mem::take(&mut self.ops), writable: temporary, home })
     }
 
-    /// Directories over what is to be empty or private, the outermost first. Returns the private ones.
+    /// Covers the directories that must be empty or private, outermost first. Returns the private ones.
     fn plan_covers(&mut self) -> std::io::Result<Vec<PathBuf>> {
         let mut wanted: Vec<(PathBuf, libc::mode_t)> = Vec::new();
         let real = |p: &Path| p.canonicalize().ok().filter(|p| p.is_dir() && p != Path::new("/"));
@@ -246,7 +247,7 @@ impl Planner<'_> {
             if mode == 0o1777 {
                 temporary.push(path.clone());
             }
-            // Below another cover there is nothing left to cover, but the private directories have to be there.
+            // Nothing below another cover needs a cover, but the private directories must exist.
             if self.covers.iter().any(|c| path.starts_with(&c.path)) {
                 if mode == 0o1777 {
                     let inside = self.inside_covers(&path).unwrap_or_default();
@@ -262,7 +263,7 @@ impl Planner<'_> {
         Ok(temporary)
     }
 
-    /// The outermost directory above each place that the program's user may not enter, when another user than ours.
+    /// For each place, its outermost parent that the program's user, if it differs from ours, may not enter.
     fn closed_directories(&self) -> Vec<PathBuf> {
         let Some((uid, _)) = self.wanted.user else { return Vec::new() };
         let closed =
@@ -275,7 +276,7 @@ impl Planner<'_> {
         self.wanted.places.iter().filter_map(above).filter(|p| p != Path::new("/")).collect()
     }
 
-    /// Where a path is in the tmpfs, if a cover lies over it.
+    /// The path in the tmpfs of a path that is covered.
     fn inside_covers(&self, path: &Path) -> Option<PathBuf> {
         self.covers.iter().find_map(|c| path.strip_prefix(&c.path).ok().map(|rest| c.staged.join(rest)))
     }
@@ -290,7 +291,7 @@ impl Planner<'_> {
         Ok(Some(home))
     }
 
-    /// What has to be bound, the outermost first: what can be written, and what would be covered.
+    /// The places that must be mounted, outermost first: writable ones, and those that are covered.
     fn needed_places(&self) -> Vec<Place> {
         let needed = |place: &&Place| {
             place.source.exists()
@@ -307,7 +308,7 @@ impl Planner<'_> {
         self.stage.join(format!("p{number}"))
     }
 
-    /// Binds a place into the tmpfs, where no cover can lie over it, and makes the directories for its target.
+    /// Mounts a place in the tmpfs, where nothing can cover it, and creates the directories for its target.
     fn stage_place(&mut self, number: usize, place: &Place) -> std::io::Result<()> {
         let staged = self.place(number);
         self.mount_point(&place.source, &staged)?;
@@ -328,7 +329,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// An empty directory or file, as `like` is one.
+    /// Creates an empty directory or file, of the same type as `like`.
     fn mount_point(&mut self, like: &Path, path: &Path) -> std::io::Result<()> {
         let path = self.name(path)?;
         self.ops.push(if like.is_dir() { Op::Directory { path, mode: 0o755 } } else { Op::File { path } });
@@ -355,7 +356,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// A copy of what is at `source`, in the tmpfs. The top directory is there already.
+    /// Copies `source` to the tmpfs. The top directory already exists.
     fn copy(&mut self, source: &Path, path: &Path, top: bool) -> std::io::Result<()> {
         let meta = if top { source.metadata()? } else { source.symlink_metadata()? };
         let mode = meta.mode() & 0o777 | 0o600;
@@ -379,7 +380,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The directories between a cover and `inside`, in the tmpfs.
+    /// Creates the directories between a cover and `inside`, in the tmpfs.
     fn directories(&mut self, inside: &Path) -> std::io::Result<()> {
         let mut above: Vec<&Path> = inside
             .ancestors()
@@ -396,7 +397,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// A `/dev` with what compilers use of it.
+    /// A `/dev` with the devices that compilers use.
     fn plan_dev(&mut self) -> std::io::Result<()> {
         let dev = Path::new("/dev");
         if !dev.is_dir() || !dev.join("null").exists() {
@@ -435,7 +436,7 @@ fn c_string(path: &Path) -> std::io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
-/// A path as overlayfs reads it in its options: `,`, `:` and `\` with a backslash.
+/// Escapes a path for the options of overlayfs: `,`, `:` and `\` get a backslash.
 fn escaped(path: &Path) -> Vec<u8> {
     let mut out = Vec::new();
     for byte in path.as_os_str().as_bytes() {
@@ -484,7 +485,7 @@ impl Op {
     }
 }
 
-/// Copies one regular file. Allocates nothing.
+/// Copies one regular file. Does not allocate.
 fn copy_file(
     source: &CStr,
     path: &CStr,
@@ -505,7 +506,7 @@ fn copy_file(
             let got = libc::read(from, buffer.as_mut_ptr().cast(), buffer.len());
             match usize::try_from(got) {
                 Ok(0) => break,
-                // A tmpfs takes all or nothing of so little.
+                // A tmpfs writes such small pieces completely or not at all.
                 Ok(got) if libc::write(to, buffer.as_ptr().cast(), got) == got as isize => {}
                 _ => result = Err(std::io::Error::last_os_error()),
             }

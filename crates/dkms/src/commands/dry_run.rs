@@ -1,7 +1,7 @@
 //! `--dry-run`: what an action would do, step by step.
 
 use super::{Call, kernel, package};
-use crate::cli::Action;
+use crate::actions::Action;
 use crate::render::{json, plain};
 use crate::request;
 use dkms_core::error::{Error, Result};
@@ -40,7 +40,6 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
 }
 
 fn one_package(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
-    call.ban_all()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     let kernel = kernels.first().ok_or_else(|| Error::KernelCount("no kernel is given".into()))?;
     let unnamed = call.subject.name.is_none() && call.subject.version.is_none();

@@ -1,7 +1,7 @@
 //! `autoinstall`, `match` and the kernel hooks: what is about one kernel.
 
 use super::Call;
-use crate::cli::Action;
+use crate::actions::Action;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
@@ -11,7 +11,6 @@ use dkms_core::{actions, finally, gather, remove};
 /// `dkms autoinstall`, and `dkms kernel_postinst` for hooks
 pub fn autoinstall(call: &Call<'_>, action: Action, code: &dyn Fn(&Error) -> u8) -> Result<()> {
     let kernels = autoinstall_kernels(call)?;
-    call.require_root()?;
     match action {
         Action::KernelPostinst => actions::kernel_postinst(call.s, &kernels, code),
         _ => actions::autoinstall(call.s, &kernels, code),
@@ -22,9 +21,6 @@ pub fn autoinstall(call: &Call<'_>, action: Action, code: &dyn Fn(&Error) -> u8)
 pub fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
     if !call.arguments.all_kernels {
         return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
-    }
-    if !call.words.releases.is_empty() || call.arguments.all {
-        return Err(Error::Conflict("--all-kernels, --all and a kernel exclude each other".into()));
     }
     let arch = match call.words.arches.as_slice() {
         [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
@@ -40,7 +36,6 @@ pub fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
 
 /// `dkms match`
 pub fn match_kernel(call: &Call<'_>) -> Result<()> {
-    call.require_root()?;
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let template = template(call, &kernel)?;
     actions::match_kernel(call.s, &template, &kernel, call.subject.name.as_deref(), &crate::exit::code)
@@ -59,7 +54,6 @@ pub fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
 /// `dkms kernel_preinst`, `dkms kernel_prerm`
 pub fn clear(call: &Call<'_>, action: Action) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
-    call.require_root()?;
     let changed = remove::clear_kernel(call.s, &kernel, action.word(), action == Action::KernelPreinst)?;
     if changed {
         finally::once_per_command(call.s, &[kernel], false);

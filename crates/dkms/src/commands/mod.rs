@@ -15,7 +15,9 @@ mod status;
 mod tarball;
 mod verify;
 
-use crate::cli::{Action, Arguments};
+use crate::actions::{Action, Root};
+use crate::cli::{self, Arguments};
+use crate::default_version;
 use crate::exit;
 use crate::request::{self, KernelWords, Subject};
 use crate::ui::Ui;
@@ -41,10 +43,7 @@ pub struct Call<'a> {
 /// Runs the action of a command line.
 pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()> {
     let Some(action) = arguments.action() else {
-        return Err(Error::Usage(match arguments.words.first() {
-            Some(word) => format!("'{word}' is not an action"),
-            None => "no action is given".into(),
-        }));
+        return Err(Error::Usage(cli::unknown_action(&arguments.words)));
     };
     if let Some(second) = arguments.second_action() {
         return Err(Error::TwoActions(action.word().into(), second.word().into()));
@@ -53,28 +52,25 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
     // What follows 'mok' names no package.
-    let subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
+    let mut subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
     let words = request::check(arguments)?;
     let (layout, options) = request::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
-        entered.follow(&layout)?;
+        entered.mount_trees(&layout)?;
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
     ui.set_verbose(options.verbose);
     prepare(arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
+    default_version::complete(&mut subject, action, &s)?;
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
-    if arguments.all_kernels && !matches!(action, Action::Autoinstall | Action::KernelPostinst) {
-        return Err(Error::Usage(format!("--all-kernels is for autoinstall, not for {}", action.word())));
-    }
     if arguments.dry_run {
         return dry_run::dry_run(&call, action);
     }
-    // fsck tells of interrupted changes before it repairs them; lint is about one file only.
-    if !matches!(action, Action::Config | Action::Lint | Action::Fsck)
-        && !arguments.only_looks()
-        && dkms_sys::fs::writable(&layout.dkms_tree)
-    {
+    if action.row().root == Root::Always {
+        call.require_root()?;
+    }
+    if arguments.recovers_first() && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }
     match action {
@@ -101,11 +97,15 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
     }
 }
 
-/// What actions need that do more than look.
+/// Reports options without effect, and does what actions need that change something.
 fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
     use dkms_core::event::Sink;
     for option in arguments.deprecated() {
-        ui.event(Event::Warning { text: format!("{option} does nothing any more and can be left out") });
+        let text = format!("{} has no effect any more and can be omitted", option.name());
+        ui.event(Event::Warning { text });
+    }
+    if let Some(text) = request::without_effect(arguments) {
+        ui.event(Event::Warning { text });
     }
     if arguments.only_looks() {
         return Ok(());
@@ -123,14 +123,9 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
 }
 
 impl Call<'_> {
-    /// Refuses anybody but root.
+    /// Checks that the command is run by root.
     pub fn require_root(&self) -> Result<()> {
-        // Over another root whoever owns it is master.
+        // In another root, its owner may do everything.
         if self.s.host.root || self.s.host.other_root.is_some() { Ok(()) } else { Err(Error::NotRoot) }
-    }
-
-    /// Refuses `--all`.
-    pub fn ban_all(&self) -> Result<()> {
-        if self.arguments.all { Err(Error::AllBanned(self.arguments.action_word().into())) } else { Ok(()) }
     }
 }

@@ -1,7 +1,7 @@
 //! `add`, `build`, `install`, `uninstall`, `unbuild`, `remove`: what is about one package.
 
 use super::Call;
-use crate::cli::Action;
+use crate::actions::Action;
 use crate::exit;
 use crate::request;
 use dkms_core::error::{Error, Result};
@@ -12,7 +12,6 @@ use dkms_core::{actions, add as registry, finally};
 
 /// `dkms add`
 pub fn add(call: &Call<'_>) -> Result<()> {
-    call.ban_all()?;
     call.s.require_writable_tree()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     let kernel = first(&kernels)?;
@@ -21,7 +20,6 @@ pub fn add(call: &Call<'_>) -> Result<()> {
 
 /// `dkms build`
 pub fn build(call: &Call<'_>) -> Result<()> {
-    call.ban_all()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     match admitted(call, first(&kernels)?)? {
         Some(package) => actions::build_all(call.s, &package, &kernels, &exit::code),
@@ -31,8 +29,6 @@ pub fn build(call: &Call<'_>) -> Result<()> {
 
 /// `dkms install`
 pub fn install(call: &Call<'_>) -> Result<()> {
-    call.ban_all()?;
-    call.require_root()?;
     let kernels = request::kernels(call.s, call.words, None)?;
     match admitted(call, first(&kernels)?)? {
         Some(package) => actions::install_all(call.s, &package, &kernels, &exit::code),
@@ -45,9 +41,6 @@ pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
     let package = call.subject.package(action.word())?;
     registry::require_added(call.s, &package)?;
     let depth = depth(action);
-    if depth == Depth::Uninstall {
-        call.require_root()?;
-    }
     let kernels = match call.arguments.all {
         true => None,
         false => Some(request::kernels(call.s, call.words, None)?),

@@ -50,7 +50,6 @@ pub fn pending(call: &Call<'_>) -> Result<()> {
 
 /// They are about kernels.
 fn no_module(call: &Call<'_>) -> Result<()> {
-    call.ban_all()?;
     if call.subject.name.is_some() || call.subject.archive.is_some() || call.subject.directory.is_some() {
         return Err(Error::Usage(format!(
             "{0} is about a kernel and takes no module: dkms {0} [-k KERNEL]",

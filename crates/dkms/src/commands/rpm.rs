@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::packaging::Wanted;
-use crate::cli::Action;
+use crate::actions::Action;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::explain::Explained;

@@ -83,7 +83,7 @@ fn certificate(t: &mut Table, word: &str, c: &Certified, status: &Status) {
     let valid = format!("valid from {} to {}{late}", date(cert.not_before()), date(cert.not_after()));
     t.line("", format!("{}, {valid}", cert.key_type()));
     let usage = match cert.extended_key_usage() {
-        none if none.is_empty() => "for any use".to_owned(),
+        [] => "for any use".to_owned(),
         some => format!("for {}", some.join(", ")),
     };
     t.line("", format!("{usage}; {}", if cert.is_ca() { "a CA" } else { "no CA" }));

@@ -1,7 +1,7 @@
 //! Bounds-checked access to ELF headers, sections and symbols. Nothing is allocated before the bytes that
 //! justify it were found in the file.
 
-use super::{Class, ElfError};
+use super::error::{Class, ElfError};
 
 pub(crate) const SHT_NULL: u32 = 0;
 pub(crate) const SHT_SYMTAB: u32 = 2;
@@ -45,12 +45,12 @@ pub(crate) struct Section<'a> {
 
 impl Section<'_> {
     /// It takes memory at run time.
-    pub fn is_allocated(&self) -> bool {
+    pub(crate) fn is_allocated(&self) -> bool {
         self.flags & SHF_ALLOC != 0
     }
 
     /// In the file and, at run time, in memory.
-    pub fn is_loaded(&self) -> bool {
+    pub(crate) fn is_loaded(&self) -> bool {
         self.flags & SHF_ALLOC != 0 && self.kind != SHT_NOBITS
     }
 }
@@ -94,7 +94,7 @@ pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
 
 impl<'a> Reader<'a> {
     /// For a relocatable file: a module or another object file.
-    pub fn new(data: &'a [u8]) -> Result<Reader<'a>, ElfError> {
+    pub(crate) fn new(data: &'a [u8]) -> Result<Reader<'a>, ElfError> {
         const ET_REL: u16 = 1;
         let reader = Reader::any(data)?;
         let e_type = reader.e_type;
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
     }
 
     /// For an ELF file of any type.
-    pub fn any(data: &'a [u8]) -> Result<Reader<'a>, ElfError> {
+    pub(crate) fn any(data: &'a [u8]) -> Result<Reader<'a>, ElfError> {
         if !data.starts_with(b"\x7fELF") {
             return Err(ElfError::NotElf { empty: data.is_empty() });
         }
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
 
     /// Every section with its name. The count and the index of the name table may live in the first entry
     /// (files with more than 65,279 sections).
-    pub fn sections(&self) -> Result<Vec<Section<'a>>, ElfError> {
+    pub(crate) fn sections(&self) -> Result<Vec<Section<'a>>, ElfError> {
         const SHN_XINDEX: u16 = 0xffff;
         let least = match self.class {
             Class::Elf32 => 40,
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The section headers in the bytes of a section table, without their names.
-    pub fn headers(&self, table: &[u8]) -> Vec<Section<'a>> {
+    pub(crate) fn headers(&self, table: &[u8]) -> Vec<Section<'a>> {
         let size = usize::from(self.section_size).max(1);
         table.chunks_exact(size).map(|entry| self.raw_section(entry)).collect()
     }
@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes of a section; none for one that takes no room in the file.
-    pub fn contents(&self, section: &Section<'_>) -> Result<&'a [u8], ElfError> {
+    pub(crate) fn contents(&self, section: &Section<'_>) -> Result<&'a [u8], ElfError> {
         if section.kind == SHT_NOBITS {
             return Ok(&[]);
         }
@@ -239,17 +239,17 @@ impl<'a> Reader<'a> {
     }
 
     /// The entries in the bytes of a symbol table.
-    pub fn symbols_in<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = Symbol> + use<'b, '_, 'a> {
+    pub(crate) fn symbols_in<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = Symbol> + use<'b, '_, 'a> {
         bytes.chunks_exact(self.symbol_size()).map(move |entry| self.raw_symbol(entry))
     }
 
     /// One entry of a symbol table; `None` past its end.
-    pub fn symbol(&self, table: &Section<'_>, index: u64) -> Result<Option<Symbol>, ElfError> {
+    pub(crate) fn symbol(&self, table: &Section<'_>, index: u64) -> Result<Option<Symbol>, ElfError> {
         Ok(self.symbol_in(self.contents(table)?, index))
     }
 
     /// One entry in the bytes of a symbol table; `None` past its end.
-    pub fn symbol_in(&self, bytes: &[u8], index: u64) -> Option<Symbol> {
+    pub(crate) fn symbol_in(&self, bytes: &[u8], index: u64) -> Option<Symbol> {
         let size = self.symbol_size();
         let start = usize::try_from(index).ok()?.checked_mul(size)?;
         bytes.get(start..start.checked_add(size)?).map(|entry| self.raw_symbol(entry))
@@ -280,7 +280,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The relocations in a section; none when it is no table of relocations.
-    pub fn relocations(&self, table: &Section<'_>) -> Result<impl Iterator<Item = Relocation>, ElfError> {
+    pub(crate) fn relocations(
+        &self,
+        table: &Section<'_>,
+    ) -> Result<impl Iterator<Item = Relocation>, ElfError> {
         let word = usize::from(self.class.bits() / 8);
         let (bytes, words) = match table.kind {
             SHT_RELA => (self.contents(table)?, 3),
@@ -306,19 +309,19 @@ impl<'a> Reader<'a> {
     }
 
     /// A signed number of four or eight bytes, as its two's complement in 64 bits.
-    pub fn sign_extended(&self, entry: &[u8], at: usize, length: usize) -> u64 {
+    pub(crate) fn sign_extended(&self, entry: &[u8], at: usize, length: usize) -> u64 {
         let value = self.field(entry, at, length);
         if length == 4 && value >> 31 == 1 { value | 0xffff_ffff_0000_0000 } else { value }
     }
 
     /// The number that up to eight bytes are in the file's byte order.
-    pub fn number(&self, bytes: &[u8]) -> u64 {
+    pub(crate) fn number(&self, bytes: &[u8]) -> u64 {
         let add = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
         if self.little_endian { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) }
     }
 
     /// A field of an entry whose length was checked; zero should that ever be wrong.
-    pub fn field(&self, entry: &[u8], at: usize, length: usize) -> u64 {
+    pub(crate) fn field(&self, entry: &[u8], at: usize, length: usize) -> u64 {
         self.number(entry.get(at..at.saturating_add(length)).unwrap_or_default())
     }
 
@@ -331,12 +334,12 @@ impl<'a> Reader<'a> {
     }
 
     /// All bytes of the file from an offset on; none when it is beyond the end.
-    pub fn rest_at(&self, offset: u64) -> &'a [u8] {
+    pub(crate) fn rest_at(&self, offset: u64) -> &'a [u8] {
         usize::try_from(offset).ok().and_then(|start| self.data.get(start..)).unwrap_or_default()
     }
 
     /// `size` bytes at an offset, if the file has them.
-    pub fn bytes_at(&self, offset: u64, size: u64) -> Option<&'a [u8]> {
+    pub(crate) fn bytes_at(&self, offset: u64, size: u64) -> Option<&'a [u8]> {
         self.rest_at(offset).get(..usize::try_from(size).ok()?)
     }
 

@@ -137,7 +137,7 @@ fn every_word_size_and_byte_order() {
                 let module = Module::parse(&image.bytes()).unwrap();
                 assert_eq!((module.class, module.little_endian, module.machine), (class, little, MACHINE));
                 assert_eq!(module.modinfo.license(), Some("GPL"));
-                assert!(module.has_this_module);
+                assert_eq!(module.this_module_size, Some(8));
                 let versions = [("printk".to_owned(), 0xdead_beef), ("dotted".to_owned(), 7)];
                 assert_eq!(module.versions, versions);
                 let undefined = [("printk", false), ("maybe", true)]
@@ -168,7 +168,7 @@ fn what_is_missing_is_said() {
     let plain = Image::new(Class::Elf64, true).with(".text", PROGBITS, 0, vec![0; 4]).bytes();
     assert_eq!(Module::parse(&plain), Err(ElfError::NoModinfo));
     let unfinished = Image::new(Class::Elf64, true).with(".modinfo", PROGBITS, 0, b"a=b\0".to_vec()).bytes();
-    assert!(!Module::parse(&unfinished).unwrap().has_this_module);
+    assert_eq!(Module::parse(&unfinished).unwrap().this_module_size, None);
 
     let whole = image(Class::Elf64, true).bytes();
     let error = Module::parse(&whole[..whole.len() - 1]).unwrap_err();

@@ -1,13 +1,13 @@
-//! In a linked kernel image, fields hold addresses or distances from their own address.
+//! In a linked kernel image, fields contain addresses or distances from their own address.
 
-use super::{ExportsError, Follow, Layout, Target, string, strings};
+use super::table::{ExportsError, Follow, Layout, Target, string, strings};
 use crate::elf::reader::{Reader, Section};
 use crate::elf::{Class, ElfError};
 
 pub(super) struct Image<'r, 'a> {
     reader: &'r Reader<'a>,
     sections: &'r [Section<'a>],
-    /// Address and bytes of what is in memory, by address.
+    /// Address and bytes of the loaded sections, sorted by address.
     loaded: Vec<(u64, &'a [u8])>,
     /// Address and bytes of the names.
     strings: (u64, &'a [u8]),
@@ -19,7 +19,10 @@ pub(super) struct Table<'a> {
 }
 
 impl<'r, 'a> Image<'r, 'a> {
-    pub fn new(reader: &'r Reader<'a>, sections: &'r [Section<'a>]) -> Result<Image<'r, 'a>, ExportsError> {
+    pub(super) fn new(
+        reader: &'r Reader<'a>,
+        sections: &'r [Section<'a>],
+    ) -> Result<Image<'r, 'a>, ExportsError> {
         let (index, bytes) = strings(reader, sections)?.ok_or(ExportsError::NoTable)?;
         let address = sections.get(index).map_or(0, |section| section.address);
         let loaded = sections.iter().filter(|section| section.is_loaded());
@@ -30,7 +33,7 @@ impl<'r, 'a> Image<'r, 'a> {
         Ok(Image { reader, sections, loaded, strings: (address, bytes) })
     }
 
-    /// The address a distance leads to, as wide as addresses are here.
+    /// The address that a distance leads to, truncated to the width of addresses.
     fn relative(&self, table: &Table<'_>, at: usize) -> u64 {
         let distance = self.reader.sign_extended(table.bytes, at, 4);
         let address = table.address.wrapping_add(at as u64).wrapping_add(distance);
@@ -66,14 +69,14 @@ impl<'a> Follow<'a> for Image<'_, 'a> {
         text.map_or(Target::Other, Target::Text)
     }
 
-    /// Nothing in the image tells whether four bytes are a CRC or the distance to it. A CRC taken for a distance
-    /// leads into the kernel's few megabytes once in a hundred times, a distance does always (but for symbols
-    /// without a CRC).
+    /// Nothing in the image says whether four bytes are a CRC or the distance to it. A CRC read as a distance leads
+    /// into the kernel's few megabytes once in a hundred times; a distance always does, except for symbols without a
+    /// CRC.
     fn crcs(&self, table: &Table<'a>, count: usize, width: usize) -> Result<Vec<u32>, ExportsError> {
+        // The lower half of a word.
         let direct = |index: usize| {
-            // Of a word, the lower half.
-            u32::try_from(self.reader.field(table.bytes, index * width, width) & 0xffff_ffff)
-                .unwrap_or_default()
+            let [a, b, c, d, ..] = self.reader.field(table.bytes, index * width, width).to_le_bytes();
+            u32::from_le_bytes([a, b, c, d])
         };
         let plain = || (0..count).map(direct).collect();
         if width != 4 {
@@ -85,6 +88,7 @@ impl<'a> Follow<'a> for Image<'_, 'a> {
         if count < 8 || hits <= count / 2 {
             return Ok(plain());
         }
-        Ok(distant.into_iter().map(Option::unwrap_or_default).collect())
+        // A symbol without a CRC.
+        Ok(distant.into_iter().map(|crc| crc.unwrap_or(0)).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! In a module, fields are filled by relocations when it is loaded: symbol plus addend is what a field leads to,
-//! be it stored as an address or as a distance.
+//! whether it is stored as an address or as a distance.
 
-use super::{ExportsError, Follow, Layout, Target, string, strings};
+use super::table::{ExportsError, Follow, Layout, Target, string, strings};
 use crate::elf::ElfError;
 use crate::elf::reader::{Reader, Relocation, Section, Symbol};
 
@@ -17,20 +17,23 @@ pub(super) struct Object<'r, 'a> {
 
 pub(super) struct Table<'a> {
     bytes: &'a [u8],
-    /// By place.
+    /// Sorted by place.
     relocations: Vec<Relocation>,
-    /// The table of symbols they use.
+    /// The index of the symbol table they use.
     symbols: usize,
 }
 
 impl<'r, 'a> Object<'r, 'a> {
-    pub fn new(reader: &'r Reader<'a>, sections: &'r [Section<'a>]) -> Result<Object<'r, 'a>, ExportsError> {
+    pub(super) fn new(
+        reader: &'r Reader<'a>,
+        sections: &'r [Section<'a>],
+    ) -> Result<Object<'r, 'a>, ExportsError> {
         let strings = strings(reader, sections)?.unwrap_or((usize::MAX, &[]));
         Ok(Object { reader, sections, strings })
     }
 
     /// The symbol and the addend that fill the field at `at`.
-    fn filling(&self, table: &Table<'a>, at: usize) -> Option<(Symbol, u64)> {
+    fn relocation_at(&self, table: &Table<'a>, at: usize) -> Option<(Symbol, u64)> {
         let place = at as u64;
         let index = table.relocations.partition_point(|relocation| relocation.offset < place);
         let relocation = table.relocations.get(index).filter(|found| found.offset == place)?;
@@ -40,7 +43,8 @@ impl<'r, 'a> Object<'r, 'a> {
         Some((symbol, addend))
     }
 
-    /// A CRC by relocation: an absolute symbol is the CRC, another one is where it stands. An undefined one: none.
+    /// A CRC by relocation: an absolute symbol is the CRC itself, any other symbol is its address. An undefined symbol
+    /// means that there is no CRC.
     fn distant_crc(&self, symbol: &Symbol, addend: u64) -> Option<u32> {
         let value = symbol.value.wrapping_add(addend);
         match symbol.section {
@@ -67,7 +71,7 @@ impl<'a> Follow<'a> for Object<'_, 'a> {
                 table.symbols = usize::try_from(section.link)
                     .map_err(|_| ElfError::Malformed("relocations without symbols".to_owned()))?;
                 let machine = self.reader.machine;
-                table.relocations.extend(found.filter(|one| !subtracts(machine, one.kind)));
+                table.relocations.extend(found.filter(|relocation| !subtracts(machine, relocation.kind)));
             }
         }
         table.relocations.sort_by_key(|relocation| relocation.offset);
@@ -75,7 +79,7 @@ impl<'a> Follow<'a> for Object<'_, 'a> {
     }
 
     fn field(&self, table: &Table<'a>, at: usize, layout: Layout) -> Target<'a> {
-        let Some((symbol, addend)) = self.filling(table, at) else {
+        let Some((symbol, addend)) = self.relocation_at(table, at) else {
             let value = self.reader.field(table.bytes, at, layout.field);
             return if value == 0 { Target::Nothing } else { Target::Other };
         };
@@ -86,13 +90,13 @@ impl<'a> Follow<'a> for Object<'_, 'a> {
     }
 
     fn crcs(&self, table: &Table<'a>, count: usize, width: usize) -> Result<Vec<u32>, ExportsError> {
-        let one = |at: usize| match self.filling(table, at) {
+        let read_crc = |at: usize| match self.relocation_at(table, at) {
             Some((symbol, addend)) => self.distant_crc(&symbol, addend),
             None => u32::try_from(self.reader.field(table.bytes, at, width) & 0xffff_ffff).ok(),
         };
         let reason = "a CRC lies outside the file";
         (0..count)
-            .map(|index| one(index * width))
+            .map(|index| read_crc(index * width))
             .collect::<Option<Vec<u32>>>()
             .ok_or_else(|| ExportsError::Damaged { section: "__kcrctab".to_owned(), reason })
     }

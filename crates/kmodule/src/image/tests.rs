@@ -1,5 +1,6 @@
-use super::{ImageError, Method, release, unpack, unpack_within, vermagic};
-use crate::compress::{Format, Options, compress};
+use super::{ImageError, release, unpack, unpack_within, vermagic};
+use crate::compress::{Options, compress};
+use crate::compression::Compression;
 
 const KERNEL: &[u8] = b"\x7fELF and what else there is";
 
@@ -34,7 +35,7 @@ fn zboot(payload: &[u8]) -> Vec<u8> {
 }
 
 fn xz(data: &[u8]) -> Vec<u8> {
-    compress(Format::Xz, data, &Options::default()).unwrap()
+    compress(data, &Options::for_modules(Compression::Xz).unwrap()).unwrap()
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn what_cannot_be_unpacked_is_said() {
     old[0x206] = 7;
     let mut damaged = good.clone();
     damaged[0x408 + 30] ^= 0xff;
-    let method = Method::Xz;
+    let format = Compression::Xz;
     for (image, words) in [
         (Vec::new(), "not a kernel image"),
         (b"#!/bin/sh\n".to_vec(), "not a kernel image"),
@@ -79,7 +80,7 @@ fn what_cannot_be_unpacked_is_said() {
     }
     assert_eq!(unpack_within(&good, 10), Err(ImageError::TooLarge { limit: 10 }));
     assert!(matches!(unpack(&good[..good.len() - 30]), Err(ImageError::Truncated { .. })));
-    assert!(matches!(unpack(&xz(KERNEL)[..40]), Err(ImageError::Damaged { method: m, .. }) if m == method));
+    assert!(matches!(unpack(&xz(KERNEL)[..40]), Err(ImageError::Damaged { format: m, .. }) if m == format));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! cpio archives in the "newc" format: for each file a header of 110 characters, its name and its content, the last
 //! two padded to multiples of four bytes.
 
-use super::Method;
+use crate::compression::Compression;
 use crate::elf::reader::until_nul;
 use crate::unpack::Source;
 use std::io::{BufRead, Read};
@@ -39,7 +39,7 @@ impl Entry<'_> {
 pub(super) enum Stop {
     Damaged(String),
     TooLarge,
-    Unreadable(Method),
+    Unreadable(Compression),
 }
 
 /// Goes through archives.
@@ -49,18 +49,18 @@ pub(super) struct Walk<'v> {
 }
 
 impl<'v> Walk<'v> {
-    pub fn new(visit: &'v mut dyn FnMut(&Entry<'_>)) -> Walk<'v> {
+    pub(super) fn new(visit: &'v mut dyn FnMut(&Entry<'_>)) -> Walk<'v> {
         Walk { visit, seen: 0 }
     }
 
     /// How many entries there were, the trailers of archives among them.
-    pub fn seen(&self) -> u64 {
+    pub(super) fn seen(&self) -> u64 {
         self.seen
     }
 
     /// Reads archives and the zeros around them, up to the end or something else. As in the kernel, an archive begins
     /// at a multiple of four bytes.
-    pub fn archives(&mut self, source: &mut Source<'_>) -> Result<(), Stop> {
+    pub(super) fn archives(&mut self, source: &mut Source<'_>) -> Result<(), Stop> {
         let mut open = false;
         loop {
             skip_zeros(source)?;

@@ -1,6 +1,6 @@
 use super::{InitramfsError, entries, entries_within, module_names, module_of};
-use crate::compress::{Format, Options, compress};
-use crate::unpack::Method;
+use crate::compress::{Options, compress};
+use crate::compression::Compression;
 
 fn one(mode: u32, path: &str, content: &[u8]) -> Vec<u8> {
     let mut entry = b"070701".to_vec();
@@ -34,8 +34,16 @@ fn main_archive() -> Vec<u8> {
     .concat()
 }
 
-fn packed(format: Format) -> Vec<u8> {
-    compress(format, &main_archive(), &Options::default()).unwrap()
+/// The archive as it is, and in every format of modules.
+const FORMATS: [Option<Compression>; 4] =
+    [None, Some(Compression::Gzip), Some(Compression::Xz), Some(Compression::Zstd)];
+
+fn compressed(format: Compression, data: &[u8]) -> Vec<u8> {
+    compress(data, &Options::for_modules(format).unwrap()).unwrap()
+}
+
+fn packed(format: Option<Compression>) -> Vec<u8> {
+    format.map_or_else(main_archive, |format| compressed(format, &main_archive()))
 }
 
 fn list(bytes: &[u8]) -> Result<Vec<String>, InitramfsError> {
@@ -57,12 +65,12 @@ const MAIN: [&str; 3] = [
 #[test]
 fn parts_in_every_order() {
     let all: Vec<&str> = [MICROCODE].into_iter().chain(MAIN).collect();
-    for format in [Format::None, Format::Gzip, Format::Xz, Format::Zstd] {
+    for format in FORMATS {
         assert_eq!(list(&[early(), packed(format)].concat()).unwrap(), all, "{format:?}");
         assert_eq!(list(&[vec![0; 512], packed(format), vec![0; 512]].concat()).unwrap(), MAIN);
         let mut padded = packed(format);
         padded.resize(padded.len().next_multiple_of(4), 0);
-        let two = [padded, early(), packed(Format::Xz)].concat();
+        let two = [padded, early(), packed(Some(Compression::Xz))].concat();
         assert_eq!(list(&two).unwrap(), [&MAIN[..], &[MICROCODE], &MAIN].concat());
         let names = module_names(&mut &two[..]).unwrap();
         assert_eq!(names.into_iter().collect::<Vec<_>>(), [("6.1".to_owned(), "a_b".to_owned())]);
@@ -92,7 +100,7 @@ fn module_paths() {
 #[test]
 fn damage_is_told_with_its_place() {
     let begin = early().len();
-    let whole = [early(), packed(Format::Gzip)].concat();
+    let whole = [early(), packed(Some(Compression::Gzip))].concat();
     let broken = |at: usize, value: u8| {
         let mut bytes = whole.clone();
         bytes[at] = value;
@@ -115,10 +123,9 @@ fn damage_is_told_with_its_place() {
         assert!(error.contains(words), "{error} / {words}");
     }
     let lzo = [&early(), &b"\x89LZO\0\r\n\x1a\n"[..]].concat();
-    let unreadable = InitramfsError::Unreadable { offset: begin as u64, method: Method::Lzo };
+    let unreadable = InitramfsError::Unreadable { offset: begin as u64, format: Compression::Lzo };
     assert_eq!(list(&lzo), Err(unreadable));
-    let junk =
-        compress(Format::Xz, &[main_archive(), b"junk".to_vec()].concat(), &Options::default()).unwrap();
+    let junk = compressed(Compression::Xz, &[main_archive(), b"junk".to_vec()].concat());
     assert!(list(&junk).unwrap_err().to_string().contains("not an archive"));
     assert!(list(&one(0o100_644, "a", b"b")).unwrap_err().to_string().contains("no end"));
     let text = [&early(), &b"kernel.x = y\n#BOOTCONFIG\nmore"[..]].concat();
@@ -131,8 +138,8 @@ fn damage_is_told_with_its_place() {
 fn what_expands_too_far_is_stopped() {
     let big = [one(0o100_644, "a", &vec![0; 5_000_000]), trailer()].concat();
     let length = big.len() as u64;
-    for format in [Format::Gzip, Format::Xz, Format::Zstd] {
-        let bytes = [early(), compress(format, &big, &Options::default()).unwrap()].concat();
+    for format in Compression::OF_MODULES {
+        let bytes = [early(), compressed(format, &big)].concat();
         assert_eq!(entries_within(&mut &bytes[..], length, &mut |_| {}), Ok(()));
         let too_large = Err(InitramfsError::TooLarge { offset: early().len() as u64 });
         assert_eq!(entries_within(&mut &bytes[..], length - 1, &mut |_| {}), too_large);
@@ -148,7 +155,7 @@ fn what_expands_too_far_is_stopped() {
 
 #[test]
 fn cut_at_every_byte() {
-    for format in [Format::None, Format::Gzip, Format::Xz, Format::Zstd] {
+    for format in FORMATS {
         let whole = [early(), packed(format)].concat();
         for length in 0..whole.len() {
             match list(&whole[..length]) {

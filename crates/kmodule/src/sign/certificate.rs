@@ -1,15 +1,24 @@
 //! X.509 certificates (RFC 5280), as far as signing and checking modules needs them.
+//!
+//! An extension or a key that cannot be read counts as absent: firmware contains odd certificates, and kernels
+//! compare most of their parts as bytes only.
 
-use super::key::MAX_BITS;
-use super::{Hash, Key, VerifyError};
-use crate::der::{self, Element, Reader, SEQUENCE, SET, oid};
-use crate::pem;
+use super::error::VerifyError;
+use super::hash::Hash;
+use super::key::{Key, MAX_BITS};
+use crate::asn1::{elements, first, unsigned};
+use crate::pem::{self, Content};
+use crate::x509::{self, Extension, RSA_ENCRYPTION, TbsCertificate};
+use der::Encode;
+use der::asn1::OctetStringRef;
+use der::oid::ObjectIdentifier;
 use rsa::traits::PublicKeyParts;
-use rsa::{BigUint, RsaPublicKey};
+use rsa::{BigUint, RsaPublicKey, pkcs1};
 use sha2::Digest;
+use spki::SubjectPublicKeyInfoRef;
 
-mod facts;
-pub use facts::KeyType;
+mod names;
+pub use names::KeyType;
 
 /// Why bytes are not a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,37 +26,46 @@ pub enum CertificateError {
     /// Neither a PEM nor a DER certificate.
     #[error("the file holds no X.509 certificate (PEM or DER)")]
     NotACertificate,
-    /// It begins like one, but a field is missing or wrong.
+    /// It begins like a certificate, but a field is missing or wrong.
     #[error("the X.509 certificate is damaged: {0}")]
-    Damaged(&'static str),
+    Damaged(der::Error),
 }
 
-/// A certificate: whom a key belongs to.
+/// A certificate: the name and the uses of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
+    tbs: Vec<u8>,
     issuer: Vec<u8>,
     raw_serial: Vec<u8>,
+    subject: String,
     subject_cn: String,
     issuer_cn: String,
     not_before: i64,
     not_after: i64,
+    key_type: KeyType,
+    /// The key, if it is RSA and small enough to compute with.
     public: Option<RsaPublicKey>,
     key_id: Option<Vec<u8>>,
+    is_ca: bool,
+    extended_key_usage: Vec<String>,
 }
 
 impl Certificate {
-    /// Reads the first certificate of a PEM file (which may hold keys as well), or a DER file.
+    /// Reads the first certificate of a PEM file (which may contain keys as well), or a DER file.
     ///
     /// # Errors
-    /// [`CertificateError`] tells whether it is none at all or a damaged one.
+    /// [`CertificateError`] tells a damaged certificate from a file that is none.
     pub fn parse(data: &[u8]) -> Result<Certificate, CertificateError> {
         if !pem::is_pem(data) {
             return read(data);
         }
         let labels = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
         let block = pem::blocks(data).into_iter().find(|block| labels.contains(&block.label.as_str()));
-        read(&block.ok_or(CertificateError::NotACertificate)?.bytes)
+        match block.map(|block| block.content) {
+            Some(Content::Der(bytes)) => read(&bytes),
+            _ => Err(CertificateError::NotACertificate),
+        }
     }
 
     /// The whole certificate, DER.
@@ -59,11 +77,10 @@ impl Certificate {
     /// The part that the issuer signed (TBSCertificate), DER: lists of revoked certificates name it by its digest.
     #[must_use]
     pub fn tbs(&self) -> &[u8] {
-        let outer = Reader::new(&self.der).take(SEQUENCE);
-        outer.and_then(|outer| Reader::new(outer.body).take(SEQUENCE)).map_or(&[], |tbs| tbs.whole)
+        &self.tbs
     }
 
-    /// The issuer's Name, DER, as it stands in the certificate.
+    /// The content of the issuer's name, DER, as it is in the certificate.
     #[must_use]
     pub fn issuer(&self) -> &[u8] {
         &self.issuer
@@ -75,6 +92,12 @@ impl Certificate {
         &self.issuer_cn
     }
 
+    /// The subject, as `CN=Name, O=Organisation`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
     /// The subject's common name; empty when there is none.
     #[must_use]
     pub fn subject_cn(&self) -> &str {
@@ -84,34 +107,34 @@ impl Certificate {
     /// The serial number, most significant byte first, without a leading zero.
     #[must_use]
     pub fn serial(&self) -> &[u8] {
-        der::unsigned(&self.raw_serial)
+        unsigned(&self.raw_serial)
     }
 
-    /// The serial number as it stands in the certificate, with the zero that keeps it positive.
+    /// The serial number as it is in the certificate, with the zero that keeps it positive.
     #[must_use]
     pub fn raw_serial(&self) -> &[u8] {
         &self.raw_serial
     }
 
-    /// Valid from, in seconds since 1970.
+    /// Start of the validity, in seconds since 1970.
     #[must_use]
     pub fn not_before(&self) -> i64 {
         self.not_before
     }
 
-    /// Valid to, in seconds since 1970.
+    /// End of the validity, in seconds since 1970.
     #[must_use]
     pub fn not_after(&self) -> i64 {
         self.not_after
     }
 
-    /// SHA-256 of the DER bytes; mokutil and openssl show the same.
+    /// SHA-256 of the DER bytes, as mokutil and openssl print it.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         sha2::Sha256::digest(&self.der).into()
     }
 
-    /// SHA-1 of the DER bytes, as `mokutil --list-enrolled` shows it.
+    /// SHA-1 of the DER bytes, as `mokutil --list-enrolled` prints it.
     #[must_use]
     pub fn fingerprint_sha1(&self) -> [u8; 20] {
         sha1::Sha1::digest(&self.der).into()
@@ -121,6 +144,25 @@ impl Certificate {
     #[must_use]
     pub fn subject_key_id(&self) -> Option<&[u8]> {
         self.key_id.as_deref()
+    }
+
+    /// The kind of key it is for.
+    #[must_use]
+    pub fn key_type(&self) -> &KeyType {
+        &self.key_type
+    }
+
+    /// Whether it may sign other certificates (basicConstraints). Without the extension it may not.
+    #[must_use]
+    pub fn is_ca(&self) -> bool {
+        self.is_ca
+    }
+
+    /// The purposes the key may be used for (extendedKeyUsage), by name where it is known here, otherwise by object
+    /// identifier; empty: all purposes.
+    #[must_use]
+    pub fn extended_key_usage(&self) -> &[String] {
+        &self.extended_key_usage
     }
 
     /// True when the certificate is for this key.
@@ -136,108 +178,57 @@ impl Certificate {
     }
 }
 
+/// Reads a DER certificate. Bytes after it are ignored: firmware pads its lists.
 fn read(data: &[u8]) -> Result<Certificate, CertificateError> {
-    use CertificateError::{Damaged, NotACertificate};
-    let outer = Reader::new(data).take(SEQUENCE).ok_or(NotACertificate)?;
-    let mut fields = Reader::new(outer.body).enter(SEQUENCE).ok_or(NotACertificate)?;
-    fields.take(der::context(0));
-    let raw_serial = fields.take(der::INTEGER).ok_or(NotACertificate)?.body.to_vec();
-    fields.take(SEQUENCE).ok_or(NotACertificate)?;
-    let issuer = fields.take(SEQUENCE).ok_or(Damaged("no issuer"))?;
-    let mut validity = fields.enter(SEQUENCE).ok_or(Damaged("no validity"))?;
-    let mut time = || validity.any().and_then(time).ok_or(Damaged("a date cannot be read"));
-    let (not_before, not_after) = (time()?, time()?);
-    let subject = fields.take(SEQUENCE).ok_or(Damaged("no subject"))?;
-    let public = fields.enter(SEQUENCE).ok_or(Damaged("no public key"))?;
-    fields.take(0x81);
-    fields.take(0x82);
+    let outer: x509::Certificate<'_> = first(data).map_err(|_| CertificateError::NotACertificate)?;
+    read_fields(&outer).map_err(CertificateError::Damaged)
+}
+
+fn read_fields(outer: &x509::Certificate<'_>) -> der::Result<Certificate> {
+    let tbs = outer.tbs.to_der()?;
+    let fields: TbsCertificate<'_> = first(&tbs)?;
+    let extension = |id| fields.extensions.and_then(|list| find_extension(list.0, id));
     Ok(Certificate {
-        der: outer.whole.to_vec(),
-        issuer: issuer.whole.to_vec(),
-        raw_serial,
-        subject_cn: common_name(subject.whole).unwrap_or_default(),
-        issuer_cn: common_name(issuer.whole).unwrap_or_default(),
-        not_before,
-        not_after,
-        public: rsa_key(public),
-        key_id: fields.enter(der::context(3)).and_then(key_id),
+        der: outer.to_der()?,
+        issuer: fields.issuer.0.to_vec(),
+        raw_serial: fields.serial.0.to_vec(),
+        subject: names::distinguished_name(fields.subject),
+        subject_cn: x509::common_name(fields.subject).unwrap_or_default(),
+        issuer_cn: x509::common_name(fields.issuer).unwrap_or_default(),
+        not_before: seconds(&fields.validity.not_before)?,
+        not_after: seconds(&fields.validity.not_after)?,
+        key_type: names::key_type(&fields.public_key),
+        public: rsa_key(&fields.public_key),
+        key_id: extension(x509::SUBJECT_KEY_ID).and_then(key_id),
+        is_ca: extension(x509::BASIC_CONSTRAINTS).is_some_and(is_ca),
+        extended_key_usage: extension(x509::EXTENDED_KEY_USAGE).map(names::key_usages).unwrap_or_default(),
+        tbs,
     })
 }
 
-/// The key in a SubjectPublicKeyInfo, when it is RSA and of a sane size.
-fn rsa_key(mut info: Reader<'_>) -> Option<RsaPublicKey> {
-    info.enter(SEQUENCE)?.take(der::OID).filter(|oid| oid.body == oid::RSA_ENCRYPTION)?;
-    let bits = info.take(der::BIT_STRING)?.body.strip_prefix(&[0])?;
-    let mut key = Reader::new(bits).enter(SEQUENCE)?;
-    let mut number = || key.take(der::INTEGER).map(|element| BigUint::from_bytes_be(element.body));
-    let (modulus, exponent) = (number()?, number()?);
+fn seconds(time: &x509::Time) -> der::Result<i64> {
+    time.to_unix().try_into().map_err(|_| der::ErrorKind::DateTime.into())
+}
+
+/// The value of an extension.
+fn find_extension(extensions: &[u8], id: ObjectIdentifier) -> Option<&[u8]> {
+    let mut extensions = elements::<Extension<'_>>(extensions);
+    extensions.find(|extension| extension.id == id).map(|extension| extension.value.as_bytes())
+}
+
+fn key_id(value: &[u8]) -> Option<Vec<u8>> {
+    first::<OctetStringRef<'_>>(value).ok().map(|id| id.as_bytes().to_vec())
+}
+
+fn is_ca(value: &[u8]) -> bool {
+    first::<x509::BasicConstraints>(value).is_ok_and(|constraints| constraints.ca)
+}
+
+/// The key in a SubjectPublicKeyInfo, when it is RSA and its size is acceptable.
+fn rsa_key(info: &SubjectPublicKeyInfoRef<'_>) -> Option<RsaPublicKey> {
+    let bits = Some(info.subject_public_key.as_bytes()?).filter(|_| info.algorithm.oid == RSA_ENCRYPTION)?;
+    let key: pkcs1::RsaPublicKey<'_> = first(bits).ok()?;
+    let [modulus, exponent] =
+        [key.modulus, key.public_exponent].map(|number| BigUint::from_bytes_be(number.as_bytes()));
     RsaPublicKey::new_with_max_size(modulus, exponent, MAX_BITS).ok()
-}
-
-fn key_id(mut extensions: Reader<'_>) -> Option<Vec<u8>> {
-    let mut list = extensions.enter(SEQUENCE)?;
-    while let Some(mut extension) = list.enter(SEQUENCE) {
-        if extension.take(der::OID)?.body == oid::SUBJECT_KEY_ID {
-            let value = extension.take(der::OCTET_STRING)?.body;
-            return Some(Reader::new(value).take(der::OCTET_STRING)?.body.to_vec());
-        }
-    }
-    None
-}
-
-/// The last common name in a Name (a SEQUENCE of SETs of type and value).
-pub(super) fn common_name(name: &[u8]) -> Option<String> {
-    let mut parts = Reader::new(name).enter(SEQUENCE)?;
-    let mut found = None;
-    while let Some(mut set) = parts.enter(SET) {
-        while let Some(mut pair) = set.enter(SEQUENCE) {
-            if pair.take(der::OID)?.body == oid::COMMON_NAME {
-                found = pair.any().map(text);
-            }
-        }
-    }
-    found
-}
-
-/// BMPString is UTF-16; the other string types are read as UTF-8.
-fn text(value: Element<'_>) -> String {
-    const BMP_STRING: u8 = 0x1e;
-    if value.tag != BMP_STRING {
-        return String::from_utf8_lossy(value.body).into_owned();
-    }
-    let units =
-        value.body.chunks_exact(2).map(|pair| pair.iter().fold(0, |sum, byte| (sum << 8) | u16::from(*byte)));
-    char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
-}
-
-/// UTCTime `YYMMDDhhmmssZ` (1950 to 2049) or GeneralizedTime `YYYYMMDDhhmmssZ` as seconds since 1970.
-fn time(value: Element<'_>) -> Option<i64> {
-    let digits = std::str::from_utf8(value.body).ok()?.strip_suffix('Z')?;
-    let (year, rest) = match value.tag {
-        der::UTC_TIME => {
-            let year: i64 = number(digits.get(..2)?)?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, digits.get(2..)?)
-        }
-        der::GENERALIZED_TIME => (number(digits.get(..4)?)?, digits.get(4..)?),
-        _ => return None,
-    };
-    let part = |index: usize| number(rest.get(2 * index..2 * index + 2)?);
-    let (month, day, hour, minute, second) = (part(0)?, part(1)?, part(2)?, part(3)?, part(4)?);
-    if rest.len() != 10 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    Some(((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
-}
-
-fn number(digits: &str) -> Option<i64> {
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar (years begin in March, so the leap day is last).
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }

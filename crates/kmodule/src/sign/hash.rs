@@ -1,5 +1,6 @@
 //! The digests a kernel can be configured to sign modules with (`CONFIG_MODULE_SIG_HASH`).
 
+use der::oid::{AssociatedOid, ObjectIdentifier};
 use rsa::Pkcs1v15Sign;
 use sha2::Digest;
 use std::fmt;
@@ -16,12 +17,12 @@ pub enum Hash {
     Sha3_256,
     Sha3_384,
     Sha3_512,
-    /// Kernels before 6.7 accept it in a signature; nobody signs with it any more.
+    /// Kernels before 6.7 accept it in a signature; it is not used for new signatures.
     Md5,
 }
 
 impl Hash {
-    /// All that a kernel can be configured to sign with.
+    /// Every digest that a kernel can be configured to sign with.
     pub const ALL: [Hash; 8] = [
         Hash::Sha1,
         Hash::Sha224,
@@ -55,22 +56,22 @@ impl Hash {
         }
     }
 
-    /// Content bytes of the object identifier (RFC 3370, RFC 5754, NIST's hash algorithm arc).
-    pub(super) fn oid(self) -> &'static [u8] {
+    /// The object identifier of the digest algorithm.
+    pub(super) fn oid(self) -> ObjectIdentifier {
         match self {
-            Hash::Sha1 => b"\x2b\x0e\x03\x02\x1a",
-            Hash::Sha256 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x01",
-            Hash::Sha384 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x02",
-            Hash::Sha512 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x03",
-            Hash::Sha224 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x04",
-            Hash::Sha3_256 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x08",
-            Hash::Sha3_384 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x09",
-            Hash::Sha3_512 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x0a",
-            Hash::Md5 => b"\x2a\x86\x48\x86\xf7\x0d\x02\x05",
+            Hash::Sha1 => sha1::Sha1::OID,
+            Hash::Sha224 => sha2::Sha224::OID,
+            Hash::Sha256 => sha2::Sha256::OID,
+            Hash::Sha384 => sha2::Sha384::OID,
+            Hash::Sha512 => sha2::Sha512::OID,
+            Hash::Sha3_256 => sha3::Sha3_256::OID,
+            Hash::Sha3_384 => sha3::Sha3_384::OID,
+            Hash::Sha3_512 => sha3::Sha3_512::OID,
+            Hash::Md5 => md5::Md5::OID,
         }
     }
 
-    pub(super) fn from_oid(oid: &[u8]) -> Option<Hash> {
+    pub(super) fn from_oid(oid: ObjectIdentifier) -> Option<Hash> {
         Hash::ALL.into_iter().chain([Hash::Md5]).find(|hash| hash.oid() == oid)
     }
 

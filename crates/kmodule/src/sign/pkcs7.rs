@@ -1,68 +1,132 @@
-//! The PKCS#7 / CMS SignedData message (RFC 5652) in the one shape module signatures have.
+//! The PKCS#7 / CMS SignedData message (RFC 5652) as far as module signatures use it.
 
-use super::{Certificate, Hash};
-use crate::der::{self, OCTET_STRING, OID, Reader, SEQUENCE, SET, element, oid, wrap};
+use super::certificate::Certificate;
+use super::hash::Hash;
+use crate::asn1::{Raw, RawInteger, RawSet, first, unsigned};
+use crate::x509::{Name, RSA_ENCRYPTION};
+use der::asn1::{AnyRef, OctetStringRef};
+use der::oid::ObjectIdentifier;
+use der::{Choice, Encode, Sequence};
+use spki::AlgorithmIdentifierRef;
 
-/// The parts of a message that say who signed what how.
+const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
+const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
+
+#[derive(Sequence)]
+struct ContentInfo<'a> {
+    kind: ObjectIdentifier,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    content: SignedData<'a>,
+}
+
+#[derive(Sequence)]
+struct SignedData<'a> {
+    version: u8,
+    digests: RawSet<'a>,
+    content: Encapsulated<'a>,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
+    certificates: Option<RawSet<'a>>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
+    revoked: Option<RawSet<'a>>,
+    /// A SET OF [`SignerInfo`].
+    signers: RawSet<'a>,
+}
+
+/// The data that is signed. For a module that is the file in front of the message, so `content` is absent.
+#[derive(Sequence)]
+struct Encapsulated<'a> {
+    kind: ObjectIdentifier,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    content: Option<AnyRef<'a>>,
+}
+
+#[derive(Sequence)]
+struct SignerInfo<'a> {
+    version: u8,
+    signer: SignerId<'a>,
+    digest: AlgorithmIdentifierRef<'a>,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
+    signed_attributes: Option<RawSet<'a>>,
+    algorithm: AlgorithmIdentifierRef<'a>,
+    signature: OctetStringRef<'a>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
+    unsigned_attributes: Option<RawSet<'a>>,
+}
+
+#[derive(Choice)]
+enum SignerId<'a> {
+    Certificate(CertificateId<'a>),
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
+    Key(OctetStringRef<'a>),
+}
+
+#[derive(Sequence)]
+struct CertificateId<'a> {
+    issuer: Name<'a>,
+    serial: RawInteger<'a>,
+}
+
+/// How a message names the key that signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signer<'a> {
+    /// By its certificate: the content of the issuer's name, and the serial number without leading zero.
+    Certificate { issuer: &'a [u8], serial: &'a [u8] },
+    /// By the subject key identifier (sign-file -k).
+    KeyId(&'a [u8]),
+}
+
+/// What a message says.
 #[derive(Debug)]
-pub struct Message<'a> {
-    /// The issuer Name, as it stands in the message; none when the signer is named by key identifier.
-    pub issuer: Option<&'a [u8]>,
-    /// Serial number without leading zero, or key identifier.
-    pub serial: &'a [u8],
-    pub hash: Option<Hash>,
-    pub signed_attributes: bool,
-    /// The message holds what it signs; for a module that is the file before it.
-    pub has_content: bool,
-    pub signature: &'a [u8],
+pub(super) struct Message<'a> {
+    pub(super) signer: Signer<'a>,
+    /// `None`: a digest that [`Hash`] does not know.
+    pub(super) hash: Option<Hash>,
+    pub(super) has_signed_attributes: bool,
+    /// The message contains the data that it signs.
+    pub(super) has_content: bool,
+    pub(super) signature: &'a [u8],
 }
 
 /// The detached message for `signature`. Digest identifiers have no parameters, the RSA one has NULL, as
 /// OpenSSL writes them.
-pub fn build(certificate: &Certificate, hash: Hash, signature: &[u8]) -> Vec<u8> {
-    let one = der::integer(&[1]);
-    let digest = wrap(SEQUENCE, &[&element(OID, hash.oid())]);
-    let serial = element(der::INTEGER, certificate.raw_serial());
-    let signer = wrap(
-        SEQUENCE,
-        &[
-            &one,
-            &wrap(SEQUENCE, &[certificate.issuer(), &serial]),
-            &digest,
-            &der::algorithm_null(oid::RSA_ENCRYPTION),
-            &element(OCTET_STRING, signature),
-        ],
-    );
-    let content = wrap(SEQUENCE, &[&element(OID, oid::PKCS7_DATA)]);
-    let signed = wrap(SEQUENCE, &[&one, &element(SET, &digest), &content, &element(SET, &signer)]);
-    wrap(SEQUENCE, &[&element(OID, oid::PKCS7_SIGNED_DATA), &element(der::context(0), &signed)])
+pub(super) fn build(certificate: &Certificate, hash: Hash, signature: &[u8]) -> der::Result<Vec<u8>> {
+    let digest = AlgorithmIdentifierRef { oid: hash.oid(), parameters: None };
+    let id = CertificateId { issuer: Raw(certificate.issuer()), serial: Raw(certificate.raw_serial()) };
+    let signer = SignerInfo {
+        version: 1,
+        signer: SignerId::Certificate(id),
+        digest,
+        signed_attributes: None,
+        algorithm: AlgorithmIdentifierRef { oid: RSA_ENCRYPTION, parameters: Some(AnyRef::NULL) },
+        signature: OctetStringRef::new(signature)?,
+        unsigned_attributes: None,
+    };
+    let content = SignedData {
+        version: 1,
+        digests: Raw(&digest.to_der()?),
+        content: Encapsulated { kind: DATA, content: None },
+        certificates: None,
+        revoked: None,
+        signers: Raw(&signer.to_der()?),
+    };
+    ContentInfo { kind: SIGNED_DATA, content }.to_der()
 }
 
-/// Reads a message with one signer; `None` when it is anything else.
-pub fn parse(bytes: &[u8]) -> Option<Message<'_>> {
-    let mut outer = Reader::new(bytes).enter(SEQUENCE)?;
-    outer.take(OID).filter(|oid| oid.body == oid::PKCS7_SIGNED_DATA)?;
-    let mut signed = outer.enter(der::context(0))?.enter(SEQUENCE)?;
-    signed.take(der::INTEGER)?;
-    signed.take(SET)?;
-    let mut content = signed.enter(SEQUENCE)?;
-    content.take(OID)?;
-    let has_content = content.take(der::context(0)).is_some();
-    // Certificates and revocation lists may stand here.
-    signed.take(der::context(0));
-    signed.take(der::context(1));
-    let mut signer = signed.enter(SET)?.enter(SEQUENCE)?;
-    signer.take(der::INTEGER)?;
-    let (issuer, serial) = match signer.take(0x80) {
-        Some(key_id) => (None, key_id.body),
-        None => {
-            let mut name = signer.enter(SEQUENCE)?;
-            (Some(name.take(SEQUENCE)?.whole), der::unsigned(name.take(der::INTEGER)?.body))
-        }
-    };
-    let hash = Hash::from_oid(signer.enter(SEQUENCE)?.take(OID)?.body);
-    let signed_attributes = signer.take(der::context(0)).is_some();
-    signer.take(SEQUENCE)?;
-    let signature = signer.take(OCTET_STRING)?.body;
-    Some(Message { issuer, serial, hash, signed_attributes, has_content, signature })
+/// Reads a message; of several signers the first. `None` when the bytes are anything else.
+pub(super) fn parse(bytes: &[u8]) -> Option<Message<'_>> {
+    let outer: ContentInfo<'_> = first(bytes).ok()?;
+    let signed = Some(outer).filter(|outer| outer.kind == SIGNED_DATA)?.content;
+    let info: SignerInfo<'_> = first(signed.signers.0).ok()?;
+    Some(Message {
+        signer: match info.signer {
+            SignerId::Certificate(id) => {
+                Signer::Certificate { issuer: id.issuer.0, serial: unsigned(id.serial.0) }
+            }
+            SignerId::Key(id) => Signer::KeyId(id.as_bytes()),
+        },
+        hash: Hash::from_oid(info.digest.oid),
+        has_signed_attributes: info.signed_attributes.is_some(),
+        has_content: signed.content.content.is_some(),
+        signature: info.signature.as_bytes(),
+    })
 }

@@ -1,4 +1,5 @@
-use super::{Certificate, CertificateError, Hash, INFO_LENGTH, MAGIC, signature, strip_signature, verify};
+use super::appended::INFO_LENGTH;
+use super::{Certificate, CertificateError, Hash, MAGIC, signature, strip_signature, verify};
 
 /// A file that ends as a signed module does, with any message.
 fn signed(module: &[u8], message: &[u8], kind: u8, length: u32) -> Vec<u8> {

@@ -1,45 +1,51 @@
-use super::{Method, Source, reader};
+use super::{Source, reader};
+use crate::compress::{Options, compress};
+use crate::compression::Compression;
 use std::io::{BufRead, Read, Write};
 
 const TEXT: &[u8] = b"abcabcabcabcabcabcabcabcabcabc-the end of it";
 /// What `lz4 -l` makes of it: a literal run, a copy that reaches into itself, and the rest.
 const LZ4: &[u8] = b"\x02\x21\x4c\x18\x16\x00\x00\x00\x3f\x61\x62\x63\x03\x00\x08\xe0-the end of it";
 
-fn packed(method: Method) -> Vec<u8> {
-    use crate::compress::{Format, Options, compress};
-    let with = |format| compress(format, TEXT, &Options::default()).unwrap();
-    match method {
-        Method::Gzip => with(Format::Gzip),
-        Method::Xz => with(Format::Xz),
-        Method::Zstd => with(Format::Zstd),
-        Method::Lz4 => LZ4.to_vec(),
-        Method::Bzip2 => {
+fn packed(format: Compression) -> Vec<u8> {
+    match format {
+        Compression::Gzip | Compression::Xz | Compression::Zstd => {
+            compress(TEXT, &Options::for_modules(format).unwrap()).unwrap()
+        }
+        Compression::Lz4 => LZ4.to_vec(),
+        Compression::Bzip2 => {
             let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
             encoder.write_all(TEXT).unwrap();
             encoder.finish().unwrap()
         }
-        Method::Lzma => {
+        Compression::Lzma => {
             let options = liblzma::stream::LzmaOptions::new_preset(6).unwrap();
             let stream = liblzma::stream::Stream::new_lzma_encoder(&options).unwrap();
             let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
             encoder.write_all(TEXT).unwrap();
             encoder.finish().unwrap()
         }
-        Method::Lzo => b"\x89LZO\0\r\n\x1a\n".to_vec(),
+        Compression::Lzo => b"\x89LZO\0\r\n\x1a\n".to_vec(),
     }
 }
 
-const READABLE: [Method; 6] =
-    [Method::Gzip, Method::Bzip2, Method::Lzma, Method::Xz, Method::Lz4, Method::Zstd];
+const READABLE: [Compression; 6] = [
+    Compression::Gzip,
+    Compression::Bzip2,
+    Compression::Lzma,
+    Compression::Xz,
+    Compression::Lz4,
+    Compression::Zstd,
+];
 
 /// Reads the stream at the beginning; what is left, too.
-fn expand(bytes: &[u8], method: Method) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
+fn expand(bytes: &[u8], format: Compression) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
     // Small pieces, as no buffer of a real file ends where a stream does.
     let mut pieces = std::io::BufReader::with_capacity(5, bytes);
     let mut source = Source::new(&mut pieces);
-    assert_eq!(Method::detect(source.peek(Method::MAGIC)?), Some(method));
+    assert_eq!(Compression::detect(source.peek(Compression::MAGIC)?), Some(format));
     let mut out = Vec::new();
-    reader(method, &mut source)?.unwrap().read_to_end(&mut out)?;
+    reader(format, &mut source)?.unwrap().read_to_end(&mut out)?;
     let offset = source.offset();
     let mut rest = Vec::new();
     source.read_to_end(&mut rest)?;
@@ -49,29 +55,29 @@ fn expand(bytes: &[u8], method: Method) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
 
 #[test]
 fn a_stream_ends_where_it_ends() {
-    for method in READABLE {
+    for format in READABLE {
         // The zeros are padding; to lz4 they are a length, and the end.
         for tail in [&b""[..], &[0; 9], b"\x00\x00\x00\x00070701"] {
-            let bytes = [&packed(method), tail].concat();
-            let (out, rest) = expand(&bytes, method).unwrap();
-            assert_eq!((&*out, &*rest), (TEXT, tail), "{method:?}");
+            let bytes = [&packed(format), tail].concat();
+            let (out, rest) = expand(&bytes, format).unwrap();
+            assert_eq!((&*out, &*rest), (TEXT, tail), "{format:?}");
         }
     }
-    let lzo = packed(Method::Lzo);
-    assert_eq!(Method::detect(&lzo), Some(Method::Lzo));
-    assert!(reader(Method::Lzo, &mut Source::new(&mut &lzo[..])).unwrap().is_none());
+    let lzo = packed(Compression::Lzo);
+    assert_eq!(Compression::detect(&lzo), Some(Compression::Lzo));
+    assert!(reader(Compression::Lzo, &mut Source::new(&mut &lzo[..])).unwrap().is_none());
 }
 
 #[test]
 fn a_stream_cut_short_is_damaged() {
-    for method in READABLE {
-        let bytes = packed(method);
-        for length in Method::MAGIC..bytes.len() {
-            match expand(&bytes[..length], method) {
+    for format in READABLE {
+        let bytes = packed(format);
+        for length in Compression::MAGIC..bytes.len() {
+            match expand(&bytes[..length], format) {
                 Err(_) => {}
                 // Nothing tells the end of lz4: a length that is cut is none.
                 Ok((out, _)) => {
-                    assert!(method == Method::Lz4 && length < 8 && out.is_empty(), "{method:?} {length}")
+                    assert!(format == Compression::Lz4 && length < 8 && out.is_empty(), "{format:?} {length}")
                 }
             }
         }
@@ -84,7 +90,7 @@ fn lz4_blocks_that_lie() {
         let mut all = LZ4[..4].to_vec();
         all.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
         all.extend_from_slice(bytes);
-        expand(&all, Method::Lz4).map(|(out, _)| out)
+        expand(&all, Compression::Lz4).map(|(out, _)| out)
     };
     assert_eq!(block(b"\x20ab").unwrap(), b"ab");
     assert_eq!(block(b"\x11a\x01\x00\x10b").unwrap(), b"aaaaaab");

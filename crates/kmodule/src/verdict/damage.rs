@@ -3,31 +3,14 @@
 //!
 //! What a compiler, a linker and modpost make always is as told here; docs/verify.md says what cannot be known.
 
-use super::format::{Image, text, unchecked};
+use super::doubts::Doubts;
+use super::format::{Image, text};
+use super::kernel::KernelView;
+use super::machine::X86_64;
+use super::reason::Reason;
 use super::relocate::{Place, Places};
-use super::{KernelView, Reason, X86_64};
 use crate::elf::Module;
 use crate::elf::reader::{SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_NULL, SHT_RELA, Section, string_at};
-
-/// A damaged file is damaged in many places; this many are told.
-pub(super) const MOST: usize = 5;
-
-/// The first few doubts.
-#[derive(Debug, Default)]
-pub(super) struct Doubts(Vec<String>);
-
-impl Doubts {
-    pub fn add(&mut self, what: impl FnOnce() -> String) {
-        if self.0.len() < MOST {
-            self.0.push(what());
-        }
-    }
-
-    pub fn into_reasons(mut self) -> Vec<Reason> {
-        self.0.dedup();
-        self.0.into_iter().map(unchecked).collect()
-    }
-}
 
 pub(super) fn check(image: &Image<'_>, module: &Module, places: &Places, k: &KernelView<'_>) -> Vec<Reason> {
     let mut doubts = Doubts::default();

@@ -4,8 +4,11 @@
 //! `elf_validity_cache_copy` that also counts sections (6.4 to 6.12), and the same split up and extended (since 6.13).
 //! What a kernel trusts without a check is in [`super::damage`].
 
-use super::generation::Generation;
-use super::{KernelView, Reason, machine};
+use super::doubts::{MOST, unchecked};
+use super::kernel::KernelView;
+use super::machine;
+use super::reason::Reason;
+use super::release::Generation;
 use crate::elf::reader::{
     Reader, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_NULL, SHT_SYMTAB, Section, string_at,
     until_nul,
@@ -41,20 +44,15 @@ fn invalid(log: &str, what: impl Into<String>) -> Reason {
     Reason::InvalidElf { log: log.to_owned(), what: what.into() }
 }
 
-/// A thing that no kernel checks, and that can crash it.
-pub(super) fn unchecked(what: impl Into<String>) -> Reason {
-    Reason::Unchecked { what: what.into() }
-}
-
 impl<'a> Image<'a> {
     /// Reads a module of `length` bytes (`data` has its signature too).
     ///
     /// # Errors
     /// Why the kernel refuses it, or a [`Reason::Unchecked`] without which nothing more can be told.
-    pub fn read(data: &'a [u8], length: usize, k: &KernelView<'_>) -> Result<Image<'a>, Reason> {
-        let generation = Generation::of(k.release);
+    pub(super) fn read(data: &'a [u8], length: usize, k: &KernelView<'_>) -> Result<Image<'a>, Reason> {
+        let generation = Generation::from_release(k.release);
         let reader = Reader::new(data).map_err(|error| Reason::NotModule { error })?;
-        if let Some(reason) = machine(reader.class, reader.machine, reader.little_endian, k).err() {
+        if let Some(reason) = machine::check(reader.class, reader.machine, reader.little_endian, k).err() {
             return Err(reason);
         }
         let length = length as u64;
@@ -210,7 +208,7 @@ impl<'a> Image<'a> {
     }
 
     /// The first section with a name that takes memory (find_sec).
-    pub fn allocated(&self, name: &str) -> Option<usize> {
+    pub(super) fn allocated(&self, name: &str) -> Option<usize> {
         let named = |section: &Section<'_>| section.is_allocated() && section.name == name.as_bytes();
         self.sections.iter().skip(1).position(named).map(|index| index + 1)
     }
@@ -330,7 +328,7 @@ impl<'a> Image<'a> {
     }
 
     /// A section's bytes in the file, be its type `SHT_NOBITS` or not; none when the file does not have them.
-    pub fn bytes(&self, index: usize) -> &'a [u8] {
+    pub(super) fn bytes(&self, index: usize) -> &'a [u8] {
         let section = self.sections.get(index);
         section.and_then(|section| self.reader.bytes_at(section.offset, section.size)).unwrap_or_default()
     }
@@ -347,7 +345,7 @@ impl<'a> Image<'a> {
     }
 
     /// What the module says of itself, to this kernel.
-    pub fn module(&self) -> Module {
+    pub(super) fn module(&self) -> Module {
         let section = |index: usize| self.sections.get(index);
         let parts = Parts {
             modinfo: self.modinfo.map(|index| self.text(index)),
@@ -363,7 +361,7 @@ impl<'a> Image<'a> {
     }
 
     /// The kernel's refusals between those of `.modinfo` and those of symbols: memory is laid out.
-    pub fn layout(&self, k: &KernelView<'_>) -> Option<Reason> {
+    pub(super) fn layout(&self, k: &KernelView<'_>) -> Option<Reason> {
         const PAGE: u64 = 4096;
         /// `PCPU_MIN_UNIT_SIZE`
         const PERCPU: u64 = 32 << 10;
@@ -393,7 +391,7 @@ impl<'a> Image<'a> {
     }
 
     /// What is wrong with symbols that the module has itself (simplify_symbols).
-    pub fn own_symbols(&self) -> Vec<Reason> {
+    pub(super) fn own_symbols(&self) -> Vec<Reason> {
         const LIVEPATCH: u16 = 0xff20;
         const ABS: u16 = 0xfff1;
         const COMMON: u16 = 0xfff2;
@@ -410,7 +408,7 @@ impl<'a> Image<'a> {
                 }
                 _ => {}
             }
-            if found.len() >= super::damage::MOST {
+            if found.len() >= MOST {
                 break;
             }
         }
@@ -418,7 +416,7 @@ impl<'a> Image<'a> {
     }
 
     /// The name of two sections in memory: since 6.13 the kernel insists on its files in /sys/module.
-    pub fn same_name(&self, k: &KernelView<'_>) -> Option<Reason> {
+    pub(super) fn same_name(&self, k: &KernelView<'_>) -> Option<Reason> {
         let mut seen = HashSet::new();
         let named = self
             .sections
@@ -426,12 +424,12 @@ impl<'a> Image<'a> {
             .enumerate()
             .filter(|(index, section)| section.size > 0 && self.is_in_memory(*index));
         let twice = named.map(|(_, section)| section.name).find(|name| !seen.insert(*name))?;
-        Generation::of(k.release).split.then(|| Reason::SameName { section: text(twice) })
+        Generation::from_release(k.release).split.then(|| Reason::SameName { section: text(twice) })
     }
 
     /// `struct module` has no name: nothing can be made in /sys. With other things in it there is no telling what happens
     /// before.
-    pub fn lacks_name(&self) -> bool {
+    pub(super) fn lacks_name(&self) -> bool {
         let bytes = self.bytes(self.this_module);
         self.reader.class == Class::Elf64
             && !self.holds_more_than_a_name()
@@ -439,7 +437,7 @@ impl<'a> Image<'a> {
     }
 
     /// `struct module` has other things in it than a name. The kernel adds to the sizes it finds there.
-    pub fn holds_more_than_a_name(&self) -> bool {
+    pub(super) fn holds_more_than_a_name(&self) -> bool {
         let bytes = self.bytes(self.this_module);
         let before = bytes.get(..NAME.start).unwrap_or_default();
         let after = bytes.get(NAME.end..).unwrap_or_default();
@@ -447,13 +445,13 @@ impl<'a> Image<'a> {
     }
 
     /// The name in `struct module` has no end.
-    pub fn has_endless_name(&self) -> bool {
+    pub(super) fn has_endless_name(&self) -> bool {
         let name = self.bytes(self.this_module).get(NAME);
         self.reader.class == Class::Elf64 && name.is_some_and(|name| !name.contains(&0))
     }
 
     /// It is in memory when relocations are applied.
-    pub fn is_in_memory(&self, index: usize) -> bool {
+    pub(super) fn is_in_memory(&self, index: usize) -> bool {
         let apart = [self.modinfo, self.versions, self.percpu];
         let (crcs, names) = self.extended_versions.unzip();
         if apart.contains(&Some(index)) || [crcs, names].contains(&Some(index)) {

@@ -1,9 +1,10 @@
 //! What a kernel has against a module: as a code for scripts, in the words of its log, as the error number it
 //! returns, and what to do about it.
 
-use crate::compress::Format;
+use crate::compression::Compression;
 use crate::elf::ElfError;
-use crate::sign::{HOLDS_DATA, Hash, NOT_ZERO};
+use crate::sign::{Hash, SignatureFault};
+use std::fmt;
 
 mod words;
 
@@ -17,11 +18,29 @@ pub enum Cause {
         /// Whom the signature names.
         signer: String,
     },
-    /// The kernel cannot compute with it.
-    Crypto {
-        /// The digest.
-        what: String,
-    },
+    /// The kernel cannot check such a signature.
+    Crypto(Unsupported),
+}
+
+/// A part of a signature that a kernel does not support.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsupported {
+    /// It is not PKCS#7.
+    NotPkcs7,
+    /// A digest that is not one of [`Hash`].
+    UnknownDigest,
+    /// This digest.
+    Digest(Hash),
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unsupported::NotPkcs7 => f.write_str("not PKCS#7"),
+            Unsupported::UnknownDigest => f.write_str("an unknown digest"),
+            Unsupported::Digest(hash) => hash.fmt(f),
+        }
+    }
 }
 
 /// One thing the kernel would complain about.
@@ -36,7 +55,7 @@ pub enum Reason {
     /// Nobody on this system unpacks this format.
     Compression {
         /// The format.
-        format: Format,
+        format: Compression,
     },
     /// The kernel unpacks xz itself, and knows CRC32 only.
     XzCheck {
@@ -46,7 +65,7 @@ pub enum Reason {
     /// It is not known whether kmod reads the format.
     LoaderUnknown {
         /// The format.
-        format: Format,
+        format: Compression,
     },
     /// Not a file a kernel could load, or a damaged one.
     NotModule {
@@ -244,7 +263,7 @@ pub enum Reason {
     /// The signature cannot be read: fatal under every policy.
     SignatureDamaged {
         /// What is wrong with it.
-        reason: &'static str,
+        fault: SignatureFault,
     },
     /// The signature has signed attributes: fatal under every policy.
     SignedAttributes,
@@ -342,7 +361,7 @@ impl Reason {
             Reason::Untrusted { cause, .. } | Reason::TaintsUnsigned { cause } => match cause {
                 Cause::Unsigned => "unsigned",
                 Cause::Key { .. } => "key-not-trusted",
-                Cause::Crypto { .. } => "digest-unsupported",
+                Cause::Crypto(_) => "digest-unsupported",
             },
             Reason::EnforcementUnknown { .. } => "enforcement-unknown",
             Reason::KeyUnknown { .. } => "key-unknown",
@@ -357,10 +376,10 @@ impl Reason {
         Some(match self {
             Reason::NotModule { error: ElfError::NotElf { empty: true } } => return None,
             Reason::DependencyRefused { reason, .. } => return reason.log(),
-            Reason::SignatureDamaged { reason } if *reason == HOLDS_DATA => {
+            Reason::SignatureDamaged { fault: SignatureFault::HoldsData } => {
                 "PKCS#7 signature with non-detached data".to_owned()
             }
-            Reason::SignatureDamaged { reason } if *reason == NOT_ZERO => {
+            Reason::SignatureDamaged { fault: SignatureFault::NonZeroFields } => {
                 "PKCS#7 signature info has unexpected non-zero params".to_owned()
             }
             Reason::Compression { .. } | Reason::NotModule { .. } => "Invalid ELF".to_owned(),

@@ -2,9 +2,10 @@
 //! x86-64 (apply_relocate_add in arch/x86/kernel/module.c). Other machines write into instructions; theirs are only held
 //! against the sections' limits.
 
-use super::damage::Doubts;
+use super::doubts::Doubts;
 use super::format::{Image, text};
-use super::{Reason, X86_64};
+use super::machine::X86_64;
+use super::reason::Reason;
 use crate::elf::reader::{Relocation, SHT_NOBITS, SHT_REL, SHT_RELA, Section, Symbol};
 use std::collections::BTreeMap;
 
@@ -15,13 +16,13 @@ const STB_WEAK: u8 = 2;
 
 /// Relocation types of the x86-64 psABI that its kernels apply.
 mod kind {
-    pub const NONE: u32 = 0;
-    pub const WORD64: u32 = 1;
-    pub const PC32: u32 = 2;
-    pub const PLT32: u32 = 4;
-    pub const WORD32: u32 = 10;
-    pub const SIGNED32: u32 = 11;
-    pub const PC64: u32 = 24;
+    pub(super) const NONE: u32 = 0;
+    pub(super) const WORD64: u32 = 1;
+    pub(super) const PC32: u32 = 2;
+    pub(super) const PLT32: u32 = 4;
+    pub(super) const WORD32: u32 = 10;
+    pub(super) const SIGNED32: u32 = 11;
+    pub(super) const PC64: u32 = 24;
 }
 
 /// Where a relocation writes, and where that leads.

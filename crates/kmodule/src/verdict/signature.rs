@@ -1,7 +1,9 @@
 //! The signature, before anything else is looked at (module_sig_check in kernel/module/signing.c): some faults are
 //! fatal always, others only where signatures are enforced.
 
-use super::{Cause, Enforcement, Key, Reason, Signatures, Verdict};
+use super::kernel::{Enforcement, Key, Signatures};
+use super::outcome::Verdict;
+use super::reason::{Cause, Reason, Unsupported};
 use crate::sign::{Signed, VerifyError};
 
 pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Verdict) {
@@ -9,11 +11,11 @@ pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Ver
         Ok(signed) => signed,
         Err(VerifyError::NotSigned) => return weigh(Cause::Unsigned, signatures.enforcement, verdict),
         Err(VerifyError::OtherKind) => {
-            let cause = Cause::Crypto { what: "not PKCS#7".into() };
+            let cause = Cause::Crypto(Unsupported::NotPkcs7);
             return weigh(cause, signatures.enforcement, verdict);
         }
-        Err(VerifyError::Malformed(reason)) => {
-            return verdict.refusals.push(Reason::SignatureDamaged { reason });
+        Err(VerifyError::Malformed(fault)) => {
+            return verdict.refusals.push(Reason::SignatureDamaged { fault });
         }
         Err(_) => return,
     };
@@ -27,14 +29,10 @@ pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Ver
     let digest = signed.hash().map(|hash| (hash, signatures.keys.digest(hash)));
     match digest {
         None => {
-            return weigh(
-                Cause::Crypto { what: "a digest nobody knows".into() },
-                signatures.enforcement,
-                verdict,
-            );
+            return weigh(Cause::Crypto(Unsupported::UnknownDigest), signatures.enforcement, verdict);
         }
         Some((hash, Some(false))) => {
-            return weigh(Cause::Crypto { what: hash.to_string() }, signatures.enforcement, verdict);
+            return weigh(Cause::Crypto(Unsupported::Digest(hash)), signatures.enforcement, verdict);
         }
         Some((hash, None)) if signatures.enforcement != Enforcement::Off => {
             verdict.doubts.push(Reason::DigestUnknown { hash });

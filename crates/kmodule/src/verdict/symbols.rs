@@ -1,50 +1,13 @@
 //! The symbols a module needs: offered by whom, with which CRC, to whom (resolve_symbol in kernel/module/main.c).
 
-use super::{KernelView, Reason, Verdict, is_gpl_compatible};
+use super::kernel::KernelView;
+use super::license::is_gpl_compatible;
+use super::lookup::Found;
+use super::outcome::Verdict;
+use super::reason::Reason;
 use crate::elf::Module;
-use crate::symvers::{Entry, Symvers};
+use crate::symvers::Entry;
 use std::collections::HashMap;
-
-/// Where symbols are looked up.
-pub trait Symbols {
-    /// The symbol as it will be offered when the module is loaded; `None`: by nobody.
-    fn find(&self, symbol: &str) -> Option<Found<'_>>;
-    /// The module, or [`KERNEL`], that exports the symbol already when the module is loaded. The kernel refuses a second
-    /// exporter.
-    fn exported_before(&self, symbol: &str) -> Option<&str> {
-        self.find(symbol).filter(|found| found.entry.module == "vmlinux").map(|_| KERNEL)
-    }
-}
-
-/// How the kernel calls itself as the owner of a symbol.
-pub const KERNEL: &str = "kernel";
-
-/// Who offers a symbol, and how.
-#[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
-    /// The symbol and its CRC.
-    pub entry: Entry<'a>,
-    /// The module that exports it is not installed for this kernel.
-    pub missing: bool,
-    /// That module is tainted as proprietary: by its own licence, or by a symbol of another module that is.
-    pub proprietary: bool,
-    /// That module has no CRCs, so there is nothing to compare.
-    pub without_crc: bool,
-}
-
-impl<'a> Found<'a> {
-    /// A symbol of the kernel or of one of its own modules.
-    #[must_use]
-    pub fn of_kernel(entry: Entry<'a>) -> Found<'a> {
-        Found { entry, missing: false, proprietary: false, without_crc: false }
-    }
-}
-
-impl Symbols for Symvers {
-    fn find(&self, symbol: &str) -> Option<Found<'_>> {
-        self.lookup(symbol).map(Found::of_kernel)
-    }
-}
 
 /// Every module is built with the CRC of this symbol: it stands for the layout of the kernel's central structures.
 const LAYOUT: &str = "module_layout";

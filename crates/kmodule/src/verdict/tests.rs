@@ -13,8 +13,7 @@ pub(super) fn module(modinfo: &str, undefined: &[(&str, bool)], versions: &[(&st
         little_endian: true,
         machine: 62,
         modinfo: ModInfo::from_section(modinfo.replace('|', "\0").as_bytes()),
-        has_this_module: true,
-        this_module_size: 0,
+        this_module_size: Some(0),
         has_symbols: true,
         has_modinfo: true,
         symbols_cut: false,
@@ -231,7 +230,7 @@ fn machines() {
     assert!(check(&big, &KernelView::new("6.1.0", "ppc64")).loads());
     let verdict = check(&big, &KernelView::new("6.1.0", "ppc64le"));
     assert!(verdict.refusals[0].to_string().contains("big endian"));
-    let unlinked = Module { has_this_module: false, ..module(GOOD, &[], &[]) };
+    let unlinked = Module { this_module_size: None, ..module(GOOD, &[], &[]) };
     assert_eq!(
         check(&unlinked, &KernelView::new("6.1.0", "x86_64")).refusals,
         [Reason::NotLinked { counted: false }]
@@ -323,22 +322,24 @@ fn signatures_under_every_policy() {
 
 #[test]
 fn who_unpacks_what() {
-    use crate::compress::{Format, Options, compress};
+    use crate::compress::{Options, compress};
+    use crate::compression::Compression;
     let view = |loader| KernelView { loader, ..KernelView::new("6.1.0", "x86_64") };
     let kernel = |format| Loader { kernel: Some(format), ..Loader::default() };
-    let xz = || compress(Format::Xz, b"data", &Options::default()).unwrap();
+    let packed = |format| compress(b"data", &Options::for_modules(format).unwrap()).unwrap();
+    let xz = || packed(Compression::Xz);
     // What the library makes when nothing is said has CRC64.
     let mut crc64 = liblzma::write::XzEncoder::new(Vec::new(), 6);
     std::io::Write::write_all(&mut crc64, b"data").unwrap();
     let crc64 = crc64.finish().unwrap();
-    let gz = compress(Format::Gzip, b"data", &Options::default()).unwrap();
+    let gz = packed(Compression::Gzip);
     let known = Loader { gzip: Some(false), xz: Some(true), zstd: Some(true), kernel: None };
     let cases = [
         ("read by kmod", crc64.clone(), known, "not-a-module"),
         ("not read by kmod", gz.clone(), known, "compression"),
         ("nobody knows", gz, Loader::default(), "loader-unknown"),
-        ("by the kernel", crc64, kernel(Format::Xz), "xz-check"),
-        ("by the kernel, right check", xz(), kernel(Format::Xz), "not-a-module"),
+        ("by the kernel", crc64, kernel(Compression::Xz), "xz-check"),
+        ("by the kernel, right check", xz(), kernel(Compression::Xz), "not-a-module"),
         ("cut short", xz()[..20].to_vec(), known, "damaged"),
     ];
     for (what, bytes, loader, code) in cases {

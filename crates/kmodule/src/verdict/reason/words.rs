@@ -9,7 +9,7 @@ impl Cause {
         match self {
             Cause::Unsigned => "unsigned module",
             Cause::Key { .. } => "module with unavailable key",
-            Cause::Crypto { .. } => "module with unsupported crypto",
+            Cause::Crypto(_) => "module with unsupported crypto",
         }
     }
 
@@ -17,7 +17,7 @@ impl Cause {
         match self {
             Cause::Unsigned => String::new(),
             Cause::Key { signer } => format!(": signed by {signer}"),
-            Cause::Crypto { what } => format!(": {what}"),
+            Cause::Crypto(what) => format!(": {what}"),
         }
     }
 }
@@ -102,7 +102,7 @@ impl Reason {
             Reason::Namespace { .. } => {
                 "the source needs a MODULE_IMPORT_NS line for the namespace; a newer version of the package may have it"
             }
-            Reason::DuplicateExport { owner, .. } if owner == super::super::KERNEL => {
+            Reason::DuplicateExport { owner, .. } if owner == crate::verdict::lookup::KERNEL => {
                 "this kernel has the driver built in; the package is not needed for it"
             }
             Reason::DuplicateExport { .. } => {
@@ -118,7 +118,7 @@ impl Reason {
                     "let dkms sign it: see try_sign_modules in framework.conf and dkms mok, then rebuild"
                 }
                 Cause::Key { .. } => "enrol the certificate that signs it: dkms mok tells how",
-                Cause::Crypto { .. } => {
+                Cause::Crypto(_) => {
                     "the digest is one that this kernel has only as a module, or not at all; load it first, or sign \
                      with the digest of CONFIG_MODULE_SIG_HASH"
                 }
@@ -234,7 +234,7 @@ impl fmt::Display for Reason {
             Reason::DuplicateExport { symbol, owner } => {
                 write!(f, "exports duplicate symbol {symbol} (owned by {owner})")
             }
-            Reason::SignatureDamaged { reason } => write!(f, "its signature is damaged: {reason}"),
+            Reason::SignatureDamaged { fault } => write!(f, "its signature is damaged: {fault}"),
             Reason::BadSignature { signer } => {
                 write!(f, "Key was rejected by service: the signature by {signer} does not match the file")
             }

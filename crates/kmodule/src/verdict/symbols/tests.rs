@@ -1,7 +1,6 @@
 use super::super::tests::module;
-use super::{Found, Symbols};
 use crate::symvers::Symvers;
-use crate::verdict::{KernelView, Reason, check};
+use crate::verdict::{Found, KernelView, Reason, Symbols, check};
 
 /// Symbols by the name of their owner: `vmlinux`; `clean`, a free module; `dark`, a proprietary one; `grey`, which inherited
 /// the taint; `bare`, which has no CRCs; `gone`, which is not installed.

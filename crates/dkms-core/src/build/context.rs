@@ -1,0 +1,45 @@
+//! What every step of a build gets.
+
+use super::log::MakeLog;
+use super::mark::Mark;
+use super::recipe::{self, Variables};
+use super::sandbox::BuildSandbox;
+use super::target::Target;
+use crate::conf::load::{Exclusion, Loaded};
+use crate::ids::Build;
+use crate::lock::Held;
+use crate::session::Session;
+use dkms_sys::jobserver::Jobserver;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// One running build: what its steps need besides the results of earlier steps.
+pub(crate) struct Context<'a> {
+    pub session: &'a Session<'a>,
+    pub target: &'a Target,
+    pub build: &'a Build,
+    pub loaded: &'a Loaded,
+    pub exclusion: &'a Exclusion,
+    /// The build directory.
+    pub dir: &'a Path,
+    /// Every child of the build runs in it.
+    pub sandbox: &'a BuildSandbox,
+    pub pool: Option<&'a Jobserver>,
+    pub held: &'a Held,
+    pub log: &'a MakeLog,
+    pub started: Instant,
+    pub(super) mark: Mutex<Mark>,
+}
+
+impl Context<'_> {
+    pub(super) fn mark(&self) -> MutexGuard<'_, Mark> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Variables for the package's scripts, while these locks are held in addition to that of the package.
+    pub(super) fn script_variables(&self, locks: &[Held]) -> Variables {
+        let held = std::iter::once(self.held).chain(locks);
+        recipe::script_variables(self.session, self.target, self.build, held)
+    }
+}

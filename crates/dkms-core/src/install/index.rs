@@ -1,0 +1,234 @@
+//! Writing the index of a kernel's modules ourselves, where the result is the one that depmod would write.
+//!
+//! depmod reads all modules of the kernel, 4,000 files or more. What it took from each is kept in
+//! `/var/lib/dkms/.index/K-A` with the file's size, inode and times, so that only new modules are read.
+
+use crate::ids::Kernel;
+use crate::kernel::installed::decompressed;
+use crate::session::Session;
+use dkms_sys::fs::{self, Limit, Stat};
+use dkms_sys::process::{Command, Stream};
+use kmodule::index::{self, Cache, Config, Decline, Facts, IndexFile, Lists, Module, NewCache, Version};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Where depmod.d(5) looks. A file in a later directory hides those of the same name in earlier ones.
+const CONFIG_DIRS: [&str; 5] =
+    ["/lib/depmod.d", "/usr/lib/depmod.d", "/usr/local/lib/depmod.d", "/run/depmod.d", "/etc/depmod.d"];
+
+/// The files that `depmod` at `program` would write into `dir`, the kernel's directory. Nothing but the cache is changed.
+///
+/// # Errors
+/// Why depmod has to be run: a version, a setting or a file that was not compared with ours.
+pub(super) fn make(
+    s: &Session<'_>,
+    kernel: &Kernel,
+    dir: &Path,
+    program: &Path,
+) -> Result<Vec<IndexFile>, Decline> {
+    if s.options.framework.depmod_program == Some(true) {
+        return Err(decline("depmod=program in framework.conf"));
+    }
+    let path = s.layout.index_cache(kernel);
+    let text = fs::read_text(&path, Limit::RECORD).unwrap_or_default();
+    let cache = Cache::parse(&text);
+    let tool = Tool::find(program, cache.tool())?;
+    let config = config(&kernel.release)?;
+    let mut found = Vec::new();
+    walk(dir, "", &config, &mut found)?;
+    let selected = index::select(&found, &config)?;
+    let records =
+        selected.into_iter().filter_map(|at| found.get(at)).map(|file| Record::of(file, dir, &cache));
+    let records = records.collect::<Result<Vec<_>, _>>()?;
+    let facts: Vec<Facts<'_>> = records.iter().map(|record| Facts::parse(record.facts())).collect();
+    let modules: Vec<Module<'_>> =
+        records.iter().zip(&facts).map(|(record, facts)| Module { path: &record.file.path, facts }).collect();
+    let lists = ListTexts::read(dir)?;
+    let files = index::write(tool.version, &modules, &lists.borrow())?;
+    if records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool() {
+        keep(s, &path, &tool, &records);
+    }
+    Ok(files)
+}
+
+/// Removes the cache of a kernel that is gone.
+pub(super) fn forget(s: &Session<'_>, kernel: &Kernel) {
+    // What is left over costs room and nothing else.
+    let _ = fs::remove_file(s.layout.index_cache(kernel));
+}
+
+/// A cache that cannot be written costs time only.
+fn keep(s: &Session<'_>, path: &Path, tool: &Tool, records: &[Record<'_>]) {
+    let mut new = NewCache::new(&tool.line);
+    for record in records {
+        new.add(&record.file.path, &record.file.stamp, record.facts());
+    }
+    let made = path.parent().map(fs::create_dir_all).transpose().map(|_| ());
+    if let Err(e) = made.and_then(|()| fs::write_atomic(path, new.finish().as_bytes(), 0o644)) {
+        s.tell(crate::event::Event::Detail { text: format!("the cache of the index is not kept: {e}") });
+    }
+}
+
+fn decline(reason: impl Into<String>) -> Decline {
+    Decline::new(reason)
+}
+
+/// The depmod of this system.
+struct Tool {
+    version: Version,
+    /// The program's stamp and the first line of its `--version`.
+    line: String,
+}
+
+impl Tool {
+    /// `known` is what an earlier command found out: the program is run only when the file has changed since.
+    fn find(program: &Path, known: &str) -> Result<Self, Decline> {
+        let stamp = stamp(program).ok_or_else(|| decline(format!("{} is gone", program.display())))?;
+        let version = match known.split_once(' ') {
+            Some((old, version)) if old == stamp => version.to_owned(),
+            _ => ask_version(program)?,
+        };
+        let supported = Version::of_line(&version)
+            .ok_or_else(|| decline(format!("this is {version}, whose index was not compared with ours")))?;
+        // There, the C library sorts equals in another order.
+        if is_musl() {
+            return Err(decline("the C library is musl"));
+        }
+        Ok(Self { version: supported, line: format!("{stamp} {version}") })
+    }
+}
+
+fn ask_version(program: &Path) -> Result<String, Decline> {
+    let said = Command::new(program).args(["--version"]).stdout(Stream::Capture).stderr(Stream::Null).run();
+    let said = said.map_err(|e| decline(e.to_string()))?;
+    Ok(said.stdout_text().lines().next().unwrap_or_default().trim().to_owned())
+}
+
+fn is_musl() -> bool {
+    let names = fs::list_dir("/lib").unwrap_or_default();
+    names.iter().filter_map(|name| name.to_str()).any(|name| name.starts_with("ld-musl-"))
+}
+
+/// The files of depmod.d for one kernel.
+fn config(release: &str) -> Result<Config, Decline> {
+    let mut files = BTreeMap::new();
+    for dir in CONFIG_DIRS {
+        for name in fs::list_dir_optional(dir).map_err(|e| decline(e.to_string()))? {
+            let path = Path::new(dir).join(&name);
+            let Some(name) = name.to_str().filter(|name| is_config(name)) else { continue };
+            files.insert(name.to_owned(), path);
+        }
+    }
+    let read = |path| fs::read_text(path, Limit::CONFIG).map_err(|e| decline(e.to_string()));
+    let texts = files.values().map(read).collect::<Result<Vec<_>, _>>()?;
+    let matches = |pattern: &str| dkms_sys::regex::matches(pattern, release).unwrap_or(false);
+    Config::parse(texts.iter().map(String::as_str), &matches)
+}
+
+fn is_config(name: &str) -> bool {
+    name.len() > 5 && name.ends_with(".conf") && !name.starts_with('.')
+}
+
+/// A module file below a kernel's directory.
+struct FoundFile {
+    path: String,
+    stamp: String,
+}
+
+impl AsRef<str> for FoundFile {
+    fn as_ref(&self) -> &str {
+        &self.path
+    }
+}
+
+/// The module files in the order in which the directories list them, as depmod meets them.
+fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) -> Result<(), Decline> {
+    let error = |e: std::io::Error| decline(format!("{}: {e}", dir.display()));
+    for entry in std::fs::read_dir(dir).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        let Ok(name) = entry.file_name().into_string() else {
+            return Err(decline(format!("{} is not text", entry.path().display())));
+        };
+        if config.excludes(&name) {
+            continue;
+        }
+        let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+        let kind = entry.file_type().map_err(error)?;
+        if kind.is_dir() {
+            walk(&entry.path(), &path, config, found)?;
+            continue;
+        }
+        let is_file = kind.is_file() || (kind.is_symlink() && fs::is_file(entry.path()));
+        if !index::is_module(&name) {
+            // depmod follows links to directories, and warns of devices and of links that lead nowhere.
+            if is_file {
+                continue;
+            }
+            return Err(decline(format!("{} is neither a file nor a directory", entry.path().display())));
+        }
+        let stamp = stamp(&entry.path()).filter(|_| is_file);
+        let stamp = stamp.ok_or_else(|| decline(format!("{} is not a file", entry.path().display())))?;
+        found.push(FoundFile { path, stamp });
+    }
+    Ok(())
+}
+
+/// What changes when a file does; links are followed.
+fn stamp(path: &Path) -> Option<String> {
+    let Stat { size, inode, device, mtime, ctime } = Stat::followed(path)?;
+    Some(format!("{size}:{inode}:{device}:{mtime}:{ctime}"))
+}
+
+/// A module with its facts, remembered or just read.
+struct Record<'a> {
+    file: &'a FoundFile,
+    known: Option<&'a str>,
+    read: String,
+}
+
+impl<'a> Record<'a> {
+    fn of(file: &'a FoundFile, dir: &Path, cache: &Cache<'a>) -> Result<Self, Decline> {
+        let known = cache.facts(&file.path, &file.stamp);
+        let mut read = String::new();
+        if known.is_none() {
+            let bytes = fs::read(dir.join(&file.path)).map_err(|e| decline(e.to_string()))?;
+            let module = decompressed(&bytes).map_err(|e| decline(format!("{}: {e}", file.path)))?;
+            let facts = Facts::read(&module).map_err(|e| decline(format!("{}: {e}", file.path)))?;
+            facts.append_to(&mut read);
+        }
+        Ok(Self { file, known, read })
+    }
+
+    fn facts(&self) -> &str {
+        self.known.unwrap_or(&self.read)
+    }
+
+    fn is_new(&self) -> bool {
+        self.known.is_none()
+    }
+}
+
+/// The lists beside the modules, which the kernel's package brings.
+struct ListTexts {
+    order: String,
+    builtin: String,
+    builtin_modinfo: Vec<u8>,
+}
+
+impl ListTexts {
+    fn read(dir: &Path) -> Result<Self, Decline> {
+        let read =
+            |name: &str| fs::read_bounded(dir.join(name), Limit::INDEX).map_err(|e| decline(e.to_string()));
+        let text =
+            |name: &str| String::from_utf8(read(name)?).map_err(|_| decline(format!("{name} is not text")));
+        Ok(Self {
+            order: text("modules.order")?,
+            builtin: text("modules.builtin")?,
+            builtin_modinfo: read("modules.builtin.modinfo")?,
+        })
+    }
+
+    fn borrow(&self) -> Lists<'_> {
+        Lists { order: &self.order, builtin: &self.builtin, builtin_modinfo: &self.builtin_modinfo }
+    }
+}

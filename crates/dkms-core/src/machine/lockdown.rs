@@ -1,0 +1,64 @@
+//! What the running kernel says about enforcement and lockdown.
+
+use super::seen::Seen;
+use dkms_sys::fs::Limit;
+use std::path::Path;
+
+/// How far a kernel keeps root out (security/lockdown/lockdown.c).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lockdown {
+    /// It does not, or it has no lockdown.
+    None,
+    /// Nobody changes the kernel.
+    Integrity,
+    /// Nobody reads its secrets either.
+    Confidentiality,
+}
+
+impl Lockdown {
+    /// The kernel's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Integrity => "integrity",
+            Self::Confidentiality => "confidentiality",
+        }
+    }
+
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        [Self::None, Self::Integrity, Self::Confidentiality].into_iter().find(|l| l.word() == word)
+    }
+}
+
+/// `module.sig_enforce`; `None` when the running kernel has no such parameter.
+pub(super) fn sig_enforce(root: &Path) -> Seen<Option<bool>> {
+    let path = root.join("sys/module/module/parameters/sig_enforce");
+    match dkms_sys::fs::read_text(&path, Limit::CONFIG) {
+        Ok(text) => match text.trim() {
+            "Y" => Ok(Some(true)),
+            "N" => Ok(Some(false)),
+            other => Err(format!("{} says \"{other}\"", path.display())),
+        },
+        // A kernel without modules has no directory either.
+        Err(e) if e.is_not_found() && root.join("sys/module").is_dir() => Ok(None),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// The level in brackets: `none [integrity] confidentiality`.
+pub(super) fn lockdown(root: &Path) -> Seen<Lockdown> {
+    let security = root.join("sys/kernel/security");
+    let path = security.join("lockdown");
+    match dkms_sys::fs::read_text(&path, Limit::CONFIG) {
+        Ok(text) => {
+            let level = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+            level
+                .and_then(|(level, _)| Lockdown::from_word(level))
+                .ok_or_else(|| format!("{} says \"{}\"", path.display(), text.trim()))
+        }
+        // Where securityfs is mounted there is at least the list of security modules.
+        Err(e) if e.is_not_found() && security.join("lsm").exists() => Ok(Lockdown::None),
+        Err(e) if e.is_not_found() => Err(format!("securityfs is not mounted on {}", security.display())),
+        Err(e) => Err(e.to_string()),
+    }
+}

@@ -1,0 +1,94 @@
+//! The files in `packaging/` that are generated from the tables.
+//!
+//! Each has its generated text between two marks. The test fails if it differs from the tables, and writes it
+//! if
+//! `DKMS_REGENERATE` is set:
+//!
+//! ```text
+//! DKMS_REGENERATE=1 cargo test -p dkms generated_files
+//! ```
+
+mod bash;
+mod fish;
+mod man;
+mod zsh;
+
+use super::{ACTIONS, ActionRow, OptionRow};
+use std::path::Path;
+
+const COMMAND: &str = "DKMS_REGENERATE=1 cargo test -p dkms generated_files";
+
+/// A file with the beginning of its comments, and what is generated for it.
+type Generated = (&'static str, &'static str, fn() -> String);
+
+const FILES: [Generated; 4] = [
+    ("completions/dkms.bash", "# ", bash::text),
+    ("completions/_dkms", "# ", zsh::text),
+    ("completions/dkms.fish", "# ", fish::text),
+    ("man/dkms.8", ".\\\" ", man::text),
+];
+
+#[test]
+fn generated_files_match_the_tables() {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging");
+    for (name, comment, generate) in FILES {
+        let path = packaging.join(name);
+        let old = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let new = with_generated(&old, comment, &generate()).unwrap_or_else(|| panic!("{name} has no marks"));
+        if std::env::var_os("DKMS_REGENERATE").is_some() {
+            std::fs::write(&path, new).unwrap_or_else(|e| panic!("{name}: {e}"));
+        } else if old != new {
+            let line = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count() + 1;
+            panic!(
+                "packaging/{name} differs from the tables in line {line}; this command writes it:\n  {COMMAND}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_manual_describes_each_action() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/man/dkms.8");
+    let page = std::fs::read_to_string(page).unwrap_or_default();
+    let tags: Vec<&str> = page.lines().filter(|line| line.starts_with(".It Cm ")).collect();
+    for row in &ACTIONS {
+        let named = tags.iter().any(|tag| tag.split([' ', ',']).any(|word| word == row.word));
+        assert!(named, "{} has no item in the section Actions of packaging/man/dkms.8", row.word);
+    }
+}
+
+/// A file with new text between its marks.
+fn with_generated(file: &str, comment: &str, text: &str) -> Option<String> {
+    let begin = format!("{comment}BEGIN GENERATED: {COMMAND}\n");
+    let end = format!("{comment}END GENERATED\n");
+    let (before, rest) = file.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{text}{end}{after}"))
+}
+
+/// The sentence of an option without the default, as completions show it.
+fn description(row: &OptionRow) -> &'static str {
+    row.about.split(" [default").next().unwrap_or_default()
+}
+
+/// The words of the actions for which a condition holds.
+fn words_where(condition: impl Fn(&ActionRow) -> bool) -> Vec<&'static str> {
+    ACTIONS.iter().filter(|row| condition(row)).map(|row| row.word).collect()
+}
+
+/// Words in lines of at most 100 columns, each indented.
+fn filled(words: &[String], indent: &str, end_of_line: &str) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for word in words {
+        if column > 0 && column + 1 + word.len() > 100 {
+            text.push_str(end_of_line);
+            text.push('\n');
+            column = 0;
+        }
+        text.push_str(if column == 0 { indent } else { " " });
+        column += word.len() + if column == 0 { indent.len() } else { 1 };
+        text.push_str(word);
+    }
+    text
+}

@@ -1,0 +1,164 @@
+//! Help: an overview of all actions, and everything about one.
+
+use super::{ACTIONS, ActionRow, COMMON, Group, Kernels, OPTIONS, OptionRow, Relation, Root};
+
+/// The word that asks for help, alone or before an action.
+pub const HELP: &str = "help";
+/// Its purpose, as the table has it for actions.
+pub const HELP_PURPOSE: &str = "print help, for one action if one is given";
+
+/// Columns of a line.
+const WIDTH: usize = 80;
+/// The column in which descriptions begin.
+const TEXT: usize = 26;
+
+/// `dkms help`: the actions, each with its purpose, and every option with one sentence.
+pub fn overview() -> String {
+    let mut text = String::from(
+        "Builds and installs kernel modules that do not come with the kernel.\n\n\
+         Usage: dkms ACTION [OPTIONS] [MODULE/VERSION | DIRECTORY | FILE]\n\n\
+         Actions:\n",
+    );
+    for row in &ACTIONS {
+        text.push_str(&format!("  {:<16} {}\n", row.word, row.purpose));
+    }
+    text.push_str(&format!("  {HELP:<16} {HELP_PURPOSE}\n"));
+    for group in Group::ALL {
+        text.push_str(&format!("\n{}:\n", group.title()));
+        for row in OPTIONS.iter().filter(|row| row.group == group) {
+            push_option(&mut text, row, false);
+        }
+    }
+    text.push_str("\n'dkms help ACTION' describes an action, its options and examples.\n");
+    text.push_str("'man dkms' describes everything.\n");
+    text
+}
+
+/// `dkms help ACTION`: what belongs to the action, and nothing else.
+pub fn of_action(row: &ActionRow) -> String {
+    let mut text = String::new();
+    let mut purpose = row.purpose.chars();
+    let first = purpose.next().map(|c| c.to_ascii_uppercase());
+    text.extend(first.into_iter().chain(purpose));
+    text.push_str(&format!("\n\nUsage: dkms {} [OPTIONS] {}", row.word, row.operands()));
+    text.truncate(text.trim_end().len());
+    text.push_str("\n\n");
+    wrap(&mut text, &row.about.replace('`', "'"), 0);
+    if row.root == Root::Always {
+        text.push_str("Needs root.\n");
+    }
+    text.push_str(match row.kernels {
+        Kernels::None | Kernels::Many => "",
+        Kernels::One => "Takes one kernel.\n",
+        Kernels::Named => "Takes one kernel, which must be given with -k.\n",
+    });
+    text.push_str("\nExamples:\n");
+    for example in row.examples {
+        text.push_str(&format!("  {example}\n"));
+    }
+    if row.own_options().next().is_some() {
+        text.push_str("\nOptions:\n");
+        row.own_options().for_each(|option| push_option(&mut text, option, true));
+    }
+    text.push_str("\nCommon options:\n");
+    OPTIONS.iter().filter(|o| COMMON.contains(&o.opt)).for_each(|o| push_option(&mut text, o, false));
+    text
+}
+
+/// An option with its sentence, and with the details if they are wanted.
+fn push_option(text: &mut String, row: &OptionRow, with_details: bool) {
+    let mut names = match row.short {
+        Some(short) if row.long.is_empty() => format!("  -{short}"),
+        Some(short) => format!("  -{short}, --{}", row.long),
+        None => format!("      --{}", row.long),
+    };
+    if row.takes_value() {
+        names.push_str(&format!(" {}", row.value_name));
+    }
+    text.push_str(&names);
+    if names.len() + 2 > TEXT {
+        text.push_str(&format!("\n{:TEXT$}", ""));
+    } else {
+        text.push_str(&format!("{:1$}", "", TEXT - names.len()));
+    }
+    let about = match (with_details, row.details.is_empty()) {
+        (true, false) => format!("{}. {}", row.about, row.details.replace('`', "")),
+        (true, true) => row.about.to_owned(),
+        (false, _) => format!("{}{}", row.about, few_actions(row)),
+    };
+    wrap(text, &about, TEXT);
+}
+
+/// In parentheses, the actions of an option that belongs to few.
+fn few_actions(row: &OptionRow) -> String {
+    let actions = ACTIONS.iter().filter(|action| action.relation(row.opt) == Relation::Listed);
+    let words: Vec<&str> = actions.map(|action| action.word).collect();
+    if words.len() > 4 { String::new() } else { format!(" ({})", words.join(", ")) }
+}
+
+/// Appends words in lines of [`WIDTH`] columns, of which all but the first are indented. The text ends with a
+/// line feed.
+fn wrap(text: &mut String, words: &str, indent: usize) {
+    let mut column = indent;
+    for (n, word) in words.split_whitespace().enumerate() {
+        let width = word.chars().count();
+        if n > 0 && column + 1 + width > WIDTH {
+            text.push_str(&format!("\n{:indent$}", ""));
+            column = indent;
+        } else if n > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += width;
+    }
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::Action;
+
+    #[test]
+    fn the_overview_names_every_action_and_option() {
+        let text = overview();
+        for row in &ACTIONS {
+            assert!(text.contains(&format!("\n  {:<16} {}\n", row.word, row.purpose)), "{}", row.word);
+        }
+        for row in &OPTIONS {
+            assert_eq!(
+                text.contains(&format!("{} ", row.name())) || text.contains(&format!("{}\n", row.name())),
+                !row.is_hidden(),
+                "{}",
+                row.name()
+            );
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH));
+    }
+
+    #[test]
+    fn help_of_an_action_has_what_belongs_to_it_only() {
+        let names = |action: Action| {
+            let text = of_action(action.row());
+            assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+            text.lines()
+                .filter_map(|l| l.split_whitespace().find(|w| w.starts_with("--")))
+                .map(str::to_owned)
+                .filter(|name| !COMMON.iter().any(|o| o.row().name() == *name))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let text = of_action(Action::Status.row());
+        assert!(text.starts_with(
+            "Show the state of each module\n\nUsage: dkms status [OPTIONS] [MODULE[/VERSION]]\n"
+        ));
+        assert!(text.contains("Examples:\n  dkms status\n") && !text.contains("Needs root"), "{text}");
+        assert!(of_action(Action::Autoinstall.row()).contains("\nUsage: dkms autoinstall [OPTIONS]\n"));
+        assert!(of_action(Action::Install.row()).contains("Needs root.\n"));
+        assert_eq!(names(Action::GenerateMok), "--lock-timeout --dry-run");
+        assert!(
+            names(Action::Mkkmp).ends_with("--archive --spec") && !names(Action::Mkkmp).contains("--force")
+        );
+    }
+}

@@ -1,0 +1,241 @@
+//! What dkms can do, as data: one table of actions, one of options.
+//!
+//! Whatever depends on which actions and options there are is derived from these tables: what the command
+//! line accepts ([`crate::cli`]), which checks are done before an action runs ([`crate::request`]), help,
+//! "did you mean", the completions in `packaging/completions` and the option lists of dkms(8). The last two
+//! are committed files that a test of [`generate`] compares with the tables.
+
+#[cfg(test)]
+mod generate;
+pub mod help;
+mod options;
+pub mod suggest;
+mod table;
+
+pub use options::{DEPRECATED, Group, Misplaced, OPTIONS, Opt, OptionRow, Value};
+pub use table::{ACTIONS, Action};
+
+/// Everything about an action.
+#[derive(Debug)]
+pub struct ActionRow {
+    pub action: Action,
+    /// The word that it is called by.
+    pub word: &'static str,
+    /// One phrase: what it is for.
+    pub purpose: &'static str,
+    /// A few sentences more.
+    pub about: &'static str,
+    /// What its operands can be.
+    pub operand: Operand,
+    /// Command lines that work as they stand.
+    pub examples: &'static [&'static str],
+    pub effect: Effect,
+    pub root: Root,
+    pub kernels: Kernels,
+    /// Whether it may run programs of the system: compilers, depmod, scripts of modules.
+    pub runs_programs: bool,
+    /// The options of this action, which help and completions list besides [`COMMON`].
+    pub options: &'static [&'static [Opt]],
+    /// Options that are accepted without a warning, but not listed: they have a minor effect, scripts pass
+    /// them, or the action itself explains why they are wrong.
+    pub accepts: &'static [&'static [Opt]],
+}
+
+/// What an action's operands are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    None,
+    /// A module that is registered.
+    Package,
+    /// A registered module, a source in /usr/src, a directory or an archive.
+    Source,
+    /// A module or module files.
+    PackageOrFiles,
+    Archive,
+    /// One of these words.
+    Words(&'static [&'static str]),
+}
+
+/// Whether an action changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It only prints something, whatever state the machine is in.
+    Queries,
+    /// It only prints something, but framework.conf must be valid, and the code of a dkms.conf may run.
+    Evaluates,
+    /// It only prints something, unless this option is given.
+    QueriesUnless(Opt),
+    /// Its operand decides: this word, or none, only prints something.
+    QueriesFor(&'static str),
+    Changes,
+}
+
+/// Whether an action needs to be root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// It needs nothing, or only files that can be written.
+    No,
+    /// The action itself decides, depending on what it finds or is asked for.
+    Sometimes,
+    Always,
+}
+
+/// How many kernels an action takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    None,
+    /// At most one; the default is the running one.
+    One,
+    /// Exactly one, which must be named.
+    Named,
+    /// Any number.
+    Many,
+}
+
+/// The options that every action has.
+pub const COMMON: &[Opt] = &[
+    Opt::DkmsTree,
+    Opt::SourceTree,
+    Opt::InstallTree,
+    Opt::Root,
+    Opt::Json,
+    Opt::Quiet,
+    Opt::Verbose,
+    Opt::Debug,
+    Opt::Version,
+    Opt::Help,
+];
+
+/// How an option relates to an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// Help and completions list it.
+    Listed,
+    /// It is accepted without a warning.
+    Accepted,
+    /// It does not apply.
+    Foreign,
+}
+
+impl ActionRow {
+    /// The options that belong to it, without the common ones, in the order of the table of options.
+    pub fn own_options(&self) -> impl Iterator<Item = &'static OptionRow> + '_ {
+        OPTIONS.iter().filter(|row| contains(self.options, row.opt))
+    }
+
+    /// How an option relates to it.
+    pub fn relation(&self, opt: Opt) -> Relation {
+        if COMMON.contains(&opt) || contains(self.options, opt) {
+            Relation::Listed
+        } else if contains(self.accepts, opt) || opt.row().misplaced == Misplaced::Ignore {
+            Relation::Accepted
+        } else {
+            Relation::Foreign
+        }
+    }
+
+    /// Whether it prints one document, so that `--json` gives one instead of events.
+    pub fn is_document(&self) -> bool {
+        self.effect != Effect::Changes
+    }
+
+    /// What follows the word on the command line, for the line "Usage:".
+    pub fn operands(&self) -> String {
+        match self.operand {
+            Operand::None => String::new(),
+            Operand::Package if self.is_document() => "[MODULE[/VERSION]]".into(),
+            Operand::Package if self.kernels == Kernels::One => "[MODULE]".into(),
+            Operand::Package => "MODULE/VERSION".into(),
+            Operand::Source if self.is_document() => "[MODULE/VERSION | DIRECTORY]".into(),
+            Operand::Source => "MODULE/VERSION | DIRECTORY | ARCHIVE".into(),
+            Operand::PackageOrFiles => "[MODULE[/VERSION] | FILE...]".into(),
+            Operand::Archive => "ARCHIVE".into(),
+            Operand::Words(words) => format!("[{}]", words.join(" | ")),
+        }
+    }
+}
+
+fn contains(groups: &[&[Opt]], opt: Opt) -> bool {
+    groups.iter().any(|group| group.contains(&opt))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_action_and_option_has_one_row_and_its_own_names() {
+        for (n, row) in ACTIONS.iter().enumerate() {
+            assert_eq!(row.action as usize, n, "{}: the table is in the order of the enum", row.word);
+            assert_eq!(row.action.row().word, row.word);
+            assert_eq!(ACTIONS.iter().filter(|other| other.word == row.word).count(), 1, "{}", row.word);
+        }
+        let mut names = Vec::new();
+        for (n, row) in OPTIONS.iter().enumerate() {
+            assert_eq!(row.opt as usize, n, "{}: the table is in the order of the enum", row.name());
+            names.extend(row.short.map(String::from));
+            names.extend((!row.long.is_empty()).then(|| row.long.to_owned()));
+            assert_eq!(row.takes_value(), !row.value_name.is_empty(), "{}", row.name());
+            assert_eq!(row.about.is_empty(), row.is_hidden(), "{}", row.name());
+        }
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all, "no name is used twice");
+    }
+
+    #[test]
+    fn each_listed_option_belongs_to_an_action() {
+        for row in OPTIONS.iter().filter(|row| !row.is_hidden()) {
+            let listed = ACTIONS.iter().any(|a| a.relation(row.opt) == Relation::Listed);
+            assert!(listed, "{} belongs to no action", row.name());
+        }
+        for action in &ACTIONS {
+            let both = OPTIONS.iter().filter(|row| {
+                contains(action.options, row.opt)
+                    && (contains(action.accepts, row.opt) || COMMON.contains(&row.opt))
+            });
+            let both: Vec<_> = both.map(OptionRow::name).collect();
+            assert!(both.is_empty(), "{}: {both:?} are in two lists", action.word);
+        }
+    }
+
+    #[test]
+    fn texts_are_written_alike() {
+        for row in &ACTIONS {
+            assert!(
+                row.purpose.starts_with(char::is_lowercase) && !row.purpose.ends_with('.'),
+                "{}",
+                row.word
+            );
+            assert!(row.purpose.len() <= 60, "{}: the purpose fits on a line", row.word);
+            assert!(row.about.ends_with('.') && !row.examples.is_empty(), "{}", row.word);
+            for example in row.examples {
+                assert!(example.starts_with("dkms ") && example.contains(row.word), "{example}");
+            }
+        }
+        for row in OPTIONS.iter().filter(|row| !row.is_hidden()) {
+            assert!(row.about.starts_with(char::is_uppercase) && !row.about.ends_with('.'), "{}", row.name());
+            assert!(row.details.is_empty() || row.details.ends_with('.'), "{}", row.name());
+            assert!(row.details.split('`').count() % 2 == 1, "{}: backticks are paired", row.name());
+        }
+    }
+
+    #[test]
+    fn examples_only_use_options_of_their_action() {
+        for action in &ACTIONS {
+            for example in action.examples {
+                for word in example.split_whitespace().filter(|word| word.starts_with('-')) {
+                    let named = |row: &&OptionRow| {
+                        word.strip_prefix("--").map_or_else(
+                            || row.short.is_some_and(|short| word == format!("-{short}")),
+                            |long| row.long == long,
+                        )
+                    };
+                    let row = OPTIONS.iter().find(named).unwrap_or_else(|| panic!("{example}: {word}"));
+                    assert_eq!(action.relation(row.opt), Relation::Listed, "{example}: {word}");
+                }
+            }
+        }
+    }
+}

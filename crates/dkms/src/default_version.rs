@@ -1,0 +1,91 @@
+//! A module without a version: `dkms install -m hello` means the only version that there is.
+
+use crate::actions::Action;
+use crate::request::Subject;
+use dkms_core::add;
+use dkms_core::error::{Error, Result};
+use dkms_core::event::Event;
+use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::session::Session;
+use dkms_core::tree::state;
+
+/// How an action finds the version of a module that is named without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Candidates {
+    /// The sources in /usr/src.
+    Sources,
+    /// The registered versions, or the sources if none is registered.
+    RegisteredOrSources,
+    /// The registered versions. What is used is reported, because it is removed.
+    Registered,
+}
+
+impl Candidates {
+    fn of(action: Action) -> Option<Self> {
+        match action {
+            Action::Add => Some(Self::Sources),
+            Action::Build | Action::Install => Some(Self::RegisteredOrSources),
+            Action::Uninstall | Action::Unbuild | Action::Remove => Some(Self::Registered),
+            _ => None,
+        }
+    }
+}
+
+/// Sets the version of a module that is named without one, if exactly one version can be meant.
+///
+/// # Errors
+/// Several versions are registered: [`Error::VersionNotNamed`] lists them.
+pub fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -> Result<()> {
+    let (Some(name), None, Some(candidates)) =
+        (subject.name.as_deref(), &subject.version, Candidates::of(action))
+    else {
+        return Ok(());
+    };
+    // A script whose variable is empty must not remove what it did not name.
+    if subject.directory.is_some() || subject.archive.is_some() || subject.empty_version {
+        return Ok(());
+    }
+    let registered = state::versions(s.layout, name);
+    let sources = match (candidates, registered.is_empty()) {
+        (Candidates::Sources, true) | (Candidates::RegisteredOrSources, true) => sources(s, name),
+        _ => Vec::new(),
+    };
+    match (registered.as_slice(), sources.as_slice()) {
+        ([only], _) if candidates != Candidates::Sources => {
+            let text = format!("{only} is the only version of {name}, so this is about it");
+            s.tell(match candidates {
+                Candidates::Registered => Event::Warning { text },
+                _ => Event::Detail { text },
+            });
+            subject.version = Some(only.version.clone());
+        }
+        ([], [only]) => {
+            let text = format!("{only} is the only version of {name} in {}", s.layout.source_tree.display());
+            s.tell(Event::Detail { text });
+            subject.version = Some(only.version.clone());
+        }
+        ([], []) => {}
+        (registered, sources) => {
+            let found = registered.iter().chain(sources).map(|package| package.version.clone());
+            return Err(Error::VersionNotNamed {
+                action: action.word().into(),
+                name: name.to_owned(),
+                versions: found.collect(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The sources of a module: directories `NAME-*` whose dkms.conf has that name and the version of the
+/// directory's name.
+fn sources(s: &Session<'_>, name: &str) -> Vec<PackageId> {
+    let Ok(kernel) = Kernel::new(&s.host.release, &s.host.machine) else { return Vec::new() };
+    let directories = state::subdirectories(&s.layout.source_tree);
+    let named = directories.iter().filter_map(|directory| {
+        let version = directory.strip_prefix(name)?.strip_prefix('-')?;
+        let package = add::identify(s, &s.layout.source_tree.join(directory), &kernel).ok()?;
+        (package.name == name && package.version == version).then_some(package)
+    });
+    named.collect()
+}

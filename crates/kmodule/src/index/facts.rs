@@ -1,0 +1,197 @@
+//! What depmod reads from one module file.
+
+use super::Decline;
+use crate::elf::reader::{LONGEST_NAME, Reader, Section, string_at, until_nul};
+use std::collections::{HashMap, HashSet};
+
+/// Names of symbols are read up to here, and kmod copies aliases into a buffer of `PATH_MAX` bytes.
+const LONGEST: usize = LONGEST_NAME;
+
+/// What one module contributes to the index. It depends on the file's contents alone, so it can be cached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts<'a> {
+    /// Symbols that the module exports.
+    pub exports: Vec<&'a str>,
+    /// Symbols that it needs: those undefined in its symbol table in their order, then those that only its
+    /// `__versions` name.
+    pub needs: Vec<&'a str>,
+    /// Values of `alias` in `.modinfo`, in order.
+    pub aliases: Vec<&'a str>,
+    /// Values of `softdep`, in order.
+    pub softdeps: Vec<&'a str>,
+    /// Values of `weakdep`, in order (kmod 33 and newer list them).
+    pub weakdeps: Vec<&'a str>,
+}
+
+impl<'a> Facts<'a> {
+    /// Reads an uncompressed module.
+    ///
+    /// # Errors
+    /// Anything that kmod could read differently than we do: not an ELF object file, two sections of one name, tables of
+    /// odd sizes, names outside ASCII.
+    pub fn read(module: &'a [u8]) -> Result<Self, Decline> {
+        let reader = Reader::new(module).map_err(|e| Decline::new(e.to_string()))?;
+        // EM_SPARC, EM_SPARC32PLUS, EM_SPARCV9: register symbols look undefined there.
+        if [2, 18, 43].contains(&reader.machine) {
+            return Err(Decline::new("modules of SPARC are left to depmod"));
+        }
+        let sections = reader.sections().map_err(|e| Decline::new(e.to_string()))?;
+        let file = File { reader, sections };
+        let mut facts = Self { exports: file.exports()?, needs: file.needs()?, ..Self::default() };
+        for entry in file.contents(".modinfo")?.split(|byte| *byte == 0) {
+            for (key, list) in [
+                (&b"alias="[..], &mut facts.aliases),
+                (b"softdep=", &mut facts.softdeps),
+                (b"weakdep=", &mut facts.weakdeps),
+            ] {
+                if let Some(value) = entry.strip_prefix(key) {
+                    list.push(text(value)?);
+                }
+            }
+            // Keys without a value are entries with an empty one.
+            if [&b"alias"[..], b"softdep", b"weakdep"].contains(&entry) {
+                return Err(Decline::new("an entry of .modinfo has no value"));
+            }
+        }
+        Ok(facts)
+    }
+
+    /// The facts as lines of text: a letter, a blank, and a name or value.
+    pub fn append_to(&self, text: &mut String) {
+        for (letter, list) in self.lists() {
+            for value in list {
+                text.push(letter);
+                text.push(' ');
+                text.push_str(value);
+                text.push('\n');
+            }
+        }
+    }
+
+    /// Reads what [`Facts::append_to`] wrote. Other lines are left out.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Self {
+        let mut facts = Self::default();
+        for line in text.lines() {
+            let (kind, value) = line.split_at_checked(2).unwrap_or_default();
+            match kind {
+                "e " => facts.exports.push(value),
+                "n " => facts.needs.push(value),
+                "a " => facts.aliases.push(value),
+                "s " => facts.softdeps.push(value),
+                "w " => facts.weakdeps.push(value),
+                _ => {}
+            }
+        }
+        facts
+    }
+
+    fn lists(&self) -> [(char, &[&'a str]); 5] {
+        [
+            ('e', &self.exports),
+            ('n', &self.needs),
+            ('a', &self.aliases),
+            ('s', &self.softdeps),
+            ('w', &self.weakdeps),
+        ]
+    }
+}
+
+struct File<'a> {
+    reader: Reader<'a>,
+    sections: Vec<Section<'a>>,
+}
+
+impl<'a> File<'a> {
+    /// The bytes of the section of this name; none without such a section.
+    fn contents(&self, name: &str) -> Result<&'a [u8], Decline> {
+        let mut found = self.sections.iter().skip(1).filter(|section| section.name == name.as_bytes());
+        let Some(section) = found.next() else { return Ok(&[]) };
+        if found.next().is_some() {
+            return Err(Decline::new(format!("two sections are called {name}")));
+        }
+        self.reader.contents(section).map_err(|e| Decline::new(e.to_string()))
+    }
+
+    /// The symbol table, whose entries have the usual size, and its strings.
+    fn symbols(&self) -> Result<(&'a [u8], &'a [u8]), Decline> {
+        let (table, strings) = (self.contents(".symtab")?, self.contents(".strtab")?);
+        let entry = usize::from(self.reader.class.bits()) / 8 * 2 + 8;
+        if table.len() % entry != 0 {
+            return Err(Decline::new("the symbol table has half an entry"));
+        }
+        Ok((table, strings))
+    }
+
+    /// Names of `__crc_` symbols without that prefix; where there are none, the strings of `__ksymtab_strings`.
+    fn exports(&self) -> Result<Vec<&'a str>, Decline> {
+        let (table, strings) = self.symbols()?;
+        let mut exports = Vec::new();
+        for symbol in self.reader.symbols_in(table).skip(1) {
+            if symbol.name >= strings.len() {
+                return Err(Decline::new("a symbol's name is outside the string table"));
+            }
+            if let Some(name) = string_at(strings, symbol.name).strip_prefix(b"__crc_") {
+                exports.push(text(name)?);
+            }
+        }
+        if exports.is_empty() {
+            let names = self.contents("__ksymtab_strings")?.split(|byte| *byte == 0);
+            exports = names.filter(|name| !name.is_empty()).map(text).collect::<Result<_, _>>()?;
+        }
+        Ok(exports)
+    }
+
+    fn needs(&self) -> Result<Vec<&'a str>, Decline> {
+        let (table, strings) = self.symbols()?;
+        let versions = self.versions()?;
+        // An entry counts as seen when it is the first of its name and a symbol has that name.
+        let mut first: HashMap<&[u8], usize> = HashMap::new();
+        for (at, name) in versions.iter().enumerate() {
+            first.entry(name).or_insert(at);
+        }
+        let mut seen: HashSet<&usize> = HashSet::new();
+        let mut needs = Vec::new();
+        for symbol in self.reader.symbols_in(table).skip(1).filter(|symbol| symbol.section == 0) {
+            let name = string_at(strings, symbol.name);
+            if name.is_empty() {
+                continue;
+            }
+            seen.extend(first.get(name));
+            needs.push(text(name)?);
+        }
+        let unseen = versions.iter().enumerate().filter(|(at, _)| !seen.contains(at));
+        for (_, name) in unseen {
+            needs.push(text(name)?);
+        }
+        Ok(needs)
+    }
+
+    /// The names in `__versions`, in order: entries of 64 bytes, a CRC as wide as a word and the name.
+    fn versions(&self) -> Result<Vec<&'a [u8]>, Decline> {
+        const ENTRY: usize = 64;
+        let word = usize::from(self.reader.class.bits()) / 8;
+        let table = self.contents("__versions")?;
+        if table.len() % ENTRY != 0 {
+            return Err(Decline::new("__versions has half an entry"));
+        }
+        let name = |entry: &'a [u8]| until_nul(entry.get(word..).unwrap_or_default());
+        let names: Vec<&[u8]> = table.chunks_exact(ENTRY).map(name).collect();
+        if names.iter().any(|name| name.len() == ENTRY - word) {
+            return Err(Decline::new("a name in __versions has no end"));
+        }
+        Ok(names)
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Decline> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii() && !text.contains('\n'));
+    match text {
+        Some(text) if text.len() < LONGEST => Ok(text),
+        Some(_) => Err(Decline::new(format!("a name or value has {LONGEST} characters or more"))),
+        None => {
+            let shown: String = String::from_utf8_lossy(bytes).chars().take(80).collect();
+            Err(Decline::new(format!("'{}' is not ASCII text", shown.escape_debug())))
+        }
+    }
+}

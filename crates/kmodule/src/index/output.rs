@@ -1,0 +1,236 @@
+//! The files of the index.
+
+use super::graph::{Graph, Node};
+use super::trie::{Order, Trie};
+use super::{Decline, IndexFile, Lists, Version};
+
+/// All files, in the order in which depmod writes them.
+pub(super) fn files(
+    version: Version,
+    graph: &Graph<'_>,
+    lists: &Lists<'_>,
+) -> Result<Vec<IndexFile>, Decline> {
+    let order = match version {
+        Version::Kmod30 => Order::ChildrenFirst,
+        Version::Kmod34 => Order::ParentFirst,
+    };
+    let lines: Vec<String> = graph.nodes.iter().map(|node| dependencies(graph, node)).collect();
+    let mut files = vec![
+        ("modules.dep", lines.iter().flat_map(|line| [line.as_bytes(), b"\n"]).flatten().copied().collect()),
+        (
+            "modules.dep.bin",
+            binary(named(graph).zip(&lines).map(|((at, node), line)| (&*node.name, &**line, at)), order)?,
+        ),
+        ("modules.alias", aliases(graph)),
+        ("modules.alias.bin", aliases_binary(graph, order)?),
+        ("modules.softdep", keyed(graph, "Soft dependencies", "softdep", |node| &node.facts.softdeps)),
+    ];
+    if version == Version::Kmod34 {
+        files.push((
+            "modules.weakdep",
+            keyed(graph, "Weak dependencies", "weakdep", |node| &node.facts.weakdeps),
+        ));
+    }
+    files.extend([
+        ("modules.symbols", symbols(graph)),
+        ("modules.symbols.bin", symbols_binary(graph, order)?),
+        ("modules.builtin.bin", builtin(lists.builtin, order)?),
+        ("modules.builtin.alias.bin", builtin_aliases(lists.builtin_modinfo, order)?),
+        ("modules.devname", device_names(graph)?),
+    ]);
+    Ok(files.into_iter().map(|(name, bytes)| IndexFile { name, bytes }).collect())
+}
+
+/// The modules with the number that kmod calls their priority.
+fn named<'g, 'a>(graph: &'g Graph<'a>) -> impl Iterator<Item = (u32, &'g Node<'a>)> {
+    (0..).zip(&graph.nodes)
+}
+
+fn binary<'k, K: AsRef<str>>(
+    entries: impl IntoIterator<Item = (K, &'k str, u32)>,
+    order: Order,
+) -> Result<Vec<u8>, Decline> {
+    let mut trie = Trie::default();
+    for (key, value, priority) in entries {
+        trie.insert(key.as_ref(), value, priority);
+    }
+    trie.bytes(order).ok_or_else(|| Decline::new("an index would have more than 256 MiB"))
+}
+
+/// `PATH: PATH...`
+fn dependencies(graph: &Graph<'_>, node: &Node<'_>) -> String {
+    let mut line = format!("{}:", node.path);
+    for needed in graph.all_needs(node) {
+        line.push(' ');
+        line.push_str(needed.path);
+    }
+    line
+}
+
+fn aliases(graph: &Graph<'_>) -> Vec<u8> {
+    let mut text = "# Aliases extracted from modules themselves.\n".to_owned();
+    for node in &graph.nodes {
+        for alias in &node.facts.aliases {
+            text.extend(["alias ", alias, " ", &node.name, "\n"]);
+        }
+    }
+    text.into_bytes()
+}
+
+fn aliases_binary(graph: &Graph<'_>, order: Order) -> Result<Vec<u8>, Decline> {
+    let of_node = |(at, node): (u32, &'_ Node<'_>)| {
+        node.facts
+            .aliases
+            .iter()
+            .map(|alias| Ok((normal_alias(alias)?, at)))
+            .collect::<Result<Vec<_>, Decline>>()
+    };
+    let mut entries = Vec::new();
+    for (at, node) in named(graph) {
+        entries.extend(of_node((at, node))?.into_iter().map(|(alias, at)| (alias, &*node.name, at)));
+    }
+    binary(entries, order)
+}
+
+/// `-` becomes `_`, but not between brackets.
+fn normal_alias(alias: &str) -> Result<String, Decline> {
+    let mut inside = false;
+    let mut normal = String::with_capacity(alias.len());
+    for character in alias.chars() {
+        match (character, inside) {
+            ('-', false) => normal.push('_'),
+            (other, _) => normal.push(other),
+        }
+        match (character, inside) {
+            ('[', false) => inside = true,
+            (']', true) => inside = false,
+            (']', false) => return Err(Decline::new(format!("alias {alias}: ']' without '['"))),
+            _ => {}
+        }
+    }
+    if inside { Err(Decline::new(format!("alias {alias}: '[' without ']'"))) } else { Ok(normal) }
+}
+
+/// A file of `KEYWORD MODULE VALUE` lines.
+fn keyed<'a>(
+    graph: &'a Graph<'_>,
+    title: &str,
+    keyword: &str,
+    values: impl Fn(&'a Node<'_>) -> &'a [&'a str],
+) -> Vec<u8> {
+    let mut text = format!("# {title} extracted from modules themselves.\n");
+    for node in &graph.nodes {
+        for value in values(node) {
+            text.extend([keyword, " ", &node.name, " ", value, "\n"]);
+        }
+    }
+    text.into_bytes()
+}
+
+fn symbols(graph: &Graph<'_>) -> Vec<u8> {
+    let mut text = "# Aliases for symbols, used by symbol_request().\n".to_owned();
+    for (symbol, owner) in &graph.symbols {
+        if let Some(node) = graph.nodes.get(*owner) {
+            text.extend(["alias symbol:", symbol, " ", &node.name, "\n"]);
+        }
+    }
+    text.into_bytes()
+}
+
+fn symbols_binary(graph: &Graph<'_>, order: Order) -> Result<Vec<u8>, Decline> {
+    let entry = |(symbol, owner): &(&str, usize)| {
+        let node = graph.nodes.get(*owner)?;
+        Some((format!("symbol:{symbol}"), &*node.name, u32::try_from(*owner).ok()?))
+    };
+    binary(graph.symbols.iter().filter_map(entry), order)
+}
+
+/// The names of the modules that are built in; their values are empty.
+fn builtin(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
+    let mut names = Vec::new();
+    for line in list.split_inclusive('\n') {
+        let file = line.rsplit('/').next().unwrap_or(line);
+        let name = file.split('.').next().unwrap_or(file);
+        let is_path =
+            line.starts_with(|c: char| c.is_ascii_alphabetic()) && line.is_ascii() && line.len() < 4096;
+        if !is_path || name.is_empty() || !file.contains('.') {
+            return Err(Decline::new(format!("modules.builtin: '{}' is odd", line.escape_debug())));
+        }
+        names.push(name.replace('-', "_"));
+    }
+    binary(names.into_iter().map(|name| (name, "", 0)), order)
+}
+
+/// Aliases of built-in modules, from `MODULE.KEY=VALUE` strings with a NUL behind each.
+fn builtin_aliases(modinfo: &[u8], order: Order) -> Result<Vec<u8>, Decline> {
+    let odd = || Decline::new("modules.builtin.modinfo is not a list of MODULE.KEY=VALUE");
+    let mut entries = Vec::new();
+    let Some(strings) = modinfo.strip_suffix(b"\0") else {
+        return if modinfo.is_empty() { binary(entries, order) } else { Err(odd()) };
+    };
+    for string in strings.split(|byte| *byte == 0) {
+        let dot = string.iter().position(|byte| *byte == b'.').filter(|at| *at > 0).ok_or_else(odd)?;
+        let (module, rest) = string.split_at(dot);
+        let equals = rest.iter().position(|byte| *byte == b'=').ok_or_else(odd)?;
+        let (key, value) =
+            (rest.get(1..equals).unwrap_or_default(), rest.get(equals + 1..).unwrap_or_default());
+        let text = |bytes| std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()).ok_or_else(odd);
+        if string.len() >= 4096 {
+            return Err(odd());
+        }
+        if key == b"alias" && !value.is_empty() {
+            entries.push((normal_alias(text(value)?)?, text(module)?, 0));
+        }
+    }
+    binary(entries, order)
+}
+
+/// Device nodes that udev and systemd-tmpfiles make, from aliases such as `devname:loop-control` and `char-major-10-237`.
+fn device_names(graph: &Graph<'_>) -> Result<Vec<u8>, Decline> {
+    let mut text = String::new();
+    for node in &graph.nodes {
+        let (mut name, mut device) = (None, None);
+        for alias in &node.facts.aliases {
+            if let Some(found) = alias.strip_prefix("devname:") {
+                name = Some(found);
+            } else if let Some(numbers) = alias.strip_prefix("char-major-") {
+                device = numbers_of(numbers)?.map(|(major, minor)| ('c', major, minor)).or(device);
+            } else if let Some(numbers) = alias.strip_prefix("block-major-") {
+                device = numbers_of(numbers)?.map(|(major, minor)| ('b', major, minor)).or(device);
+            }
+            if name.is_some() && device.is_some() {
+                break;
+            }
+        }
+        match (name, device) {
+            (Some(name), Some((kind, major, minor))) => {
+                if text.is_empty() {
+                    text.push_str("# Device nodes to trigger on-demand module loading.\n");
+                }
+                text.push_str(&format!("{} {name} {kind}{major}:{minor}\n", node.name));
+            }
+            (Some(name), None) => {
+                return Err(Decline::new(format!("{} names {name} without a device number", node.path)));
+            }
+            _ => {}
+        }
+    }
+    Ok(text.into_bytes())
+}
+
+/// `MAJOR-MINOR`, as `scanf` reads two unsigned numbers: what follows them does not matter.
+fn numbers_of(text: &str) -> Result<Option<(u32, u32)>, Decline> {
+    let odd = || Decline::new(format!("alias with the device number {text}"));
+    // scanf takes signs and blanks before numbers, and wraps those that are too large.
+    if text.contains(['+', ' ', '\t']) || text.contains("--") || text.starts_with('-') {
+        return Err(odd());
+    }
+    let Some((major, rest)) = text.split_once('-') else { return Ok(None) };
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let minor = rest.get(..digits).unwrap_or_default();
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(major) || !is_number(minor) {
+        return Ok(None);
+    }
+    Ok(Some((major.parse().map_err(|_| odd())?, minor.parse().map_err(|_| odd())?)))
+}

@@ -1,0 +1,87 @@
+//! The errors of signing and checking.
+
+use super::hash::Hash;
+
+/// Why a module could not be signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// The certificate is for another key: the kernel would reject the signature.
+    #[error(
+        "the signing key does not belong to the certificate (subject \"{subject}\"); use the pair that was made together"
+    )]
+    KeyMismatch {
+        /// The certificate's subject CN.
+        subject: String,
+    },
+    /// The key is too short for this digest.
+    #[error("a {bits}-bit RSA key is too short to sign a {hash} digest")]
+    KeyTooShort {
+        /// Size of the key.
+        bits: usize,
+        /// The digest.
+        hash: Hash,
+    },
+    /// The operating system gave no random bytes (needed to blind the computation).
+    #[error("the system provides no random numbers: {0}")]
+    NoRandomness(String),
+    /// The computation failed: the numbers of the key do not fit together.
+    #[error("RSA signing failed: {0}")]
+    Rsa(String),
+    /// A part of the signature or certificate is too large for its format.
+    #[error("the signature cannot be encoded: {0}")]
+    Encoding(#[from] der::Error),
+}
+
+/// Why a signature is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// There is no signature at the end of the file.
+    #[error("the module is not signed")]
+    NotSigned,
+    /// There is a signature, but it cannot be read.
+    #[error("the module's signature is damaged: {0}")]
+    Malformed(#[from] SignatureFault),
+    /// The signature has a format that no kernel since 4.3 reads.
+    #[error("the module's signature is not PKCS#7")]
+    OtherKind,
+    /// It was made with another key.
+    #[error("the module was signed by \"{signer}\" (serial {serial}), not with this certificate")]
+    OtherSigner {
+        /// Issuer CN in the signature.
+        signer: String,
+        /// Serial number in the signature, hexadecimal.
+        serial: String,
+    },
+    /// The certificate's key is not RSA.
+    #[error("the certificate's public key is not RSA; only RSA signatures can be checked here")]
+    UnsupportedKeyType,
+    /// The signature is not for these bytes.
+    #[error("the signature does not match: the module was changed after it was signed")]
+    BadSignature,
+}
+
+/// What is wrong with a signature that cannot be read or that no kernel accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureFault {
+    /// The file is shorter than `struct module_signature`.
+    #[error("the file is too short for it")]
+    TooShort,
+    /// The length in its header is more than the file has.
+    #[error("it does not fit in the file")]
+    DoesNotFit,
+    /// Header fields that must be zero are not.
+    #[error("fields of its header that must be zero are not")]
+    NonZeroFields,
+    /// The message is not SignedData with one signer.
+    #[error("it is not a PKCS#7 message")]
+    NotPkcs7,
+    /// The message contains data instead of signing the file in front of it.
+    #[error("it holds data of its own")]
+    HoldsData,
+    /// The digest is not one of [`Hash`].
+    #[error("its digest is unknown")]
+    UnknownDigest,
+    /// The message has signed attributes.
+    #[error("it has signed attributes, which no module has")]
+    SignedAttributes,
+}

@@ -1,0 +1,162 @@
+//! Reading and checking the signature of a module.
+
+use super::appended::Appended;
+use super::certificate::Certificate;
+use super::error::{SignatureFault, VerifyError};
+use super::hash::Hash;
+use super::hex::hex;
+use super::pkcs7::{self, Message, Signer};
+use crate::asn1::Raw;
+use crate::x509::common_name;
+use std::ops::Range;
+
+/// A readable signature at the end of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureInfo {
+    /// CN of the certificate's issuer, which for self-signed certificates is the signer. Empty when the signature
+    /// names its key by an identifier (sign-file -k).
+    pub signer: String,
+    /// The certificate's serial number, most significant byte first, without leading zero; or the subject key
+    /// identifier.
+    pub serial: Vec<u8>,
+    /// The digest that was signed; `None`: one that [`Hash`] does not know.
+    pub hash: Option<Hash>,
+    /// Position of the PKCS#7 message in the file.
+    pub pkcs7: Range<usize>,
+}
+
+impl SignatureInfo {
+    /// The serial number as `modinfo -F sig_key` prints it: `0A:FF:…`.
+    #[must_use]
+    pub fn serial_hex(&self) -> String {
+        hex(&self.serial)
+    }
+}
+
+/// The signature of a module; `None` when it is not signed or the signature is not readable PKCS#7.
+#[must_use]
+pub fn signature(data: &[u8]) -> Option<SignatureInfo> {
+    let found = Appended::locate(data)?.ok().filter(Appended::is_pkcs7)?;
+    let message = pkcs7::parse(data.get(found.message.clone())?)?;
+    Some(SignatureInfo {
+        signer: message.signer.common_name(),
+        serial: message.signer.serial().to_vec(),
+        hash: message.hash,
+        pkcs7: found.message,
+    })
+}
+
+impl<'a> Signer<'a> {
+    /// CN of the issuer; empty when there is none.
+    fn common_name(self) -> String {
+        match self {
+            Signer::Certificate { issuer, .. } => common_name(Raw(issuer)).unwrap_or_default(),
+            Signer::KeyId(_) => String::new(),
+        }
+    }
+
+    /// Serial number or key identifier.
+    fn serial(self) -> &'a [u8] {
+        match self {
+            Signer::Certificate { serial, .. } => serial,
+            Signer::KeyId(id) => id,
+        }
+    }
+}
+
+/// The end of a signed module, read as the kernel reads it (mod_verify_sig and mod_check_sig).
+#[derive(Debug)]
+pub struct Signed<'a> {
+    content: &'a [u8],
+    message: Message<'a>,
+}
+
+impl<'a> Signed<'a> {
+    /// Reads the (last) signature of a module.
+    ///
+    /// # Errors
+    /// [`VerifyError::NotSigned`], [`VerifyError::OtherKind`] and [`VerifyError::Malformed`].
+    pub fn read(module: &'a [u8]) -> Result<Signed<'a>, VerifyError> {
+        let found = Appended::locate(module).ok_or(VerifyError::NotSigned)??;
+        if !found.is_pkcs7() {
+            return Err(VerifyError::OtherKind);
+        }
+        if !found.has_zero_fields() {
+            return Err(SignatureFault::NonZeroFields.into());
+        }
+        let content = module.get(..found.message.start).ok_or(SignatureFault::DoesNotFit)?;
+        let message = module.get(found.message).and_then(pkcs7::parse).ok_or(SignatureFault::NotPkcs7)?;
+        if message.has_content {
+            return Err(SignatureFault::HoldsData.into());
+        }
+        Ok(Signed { content, message })
+    }
+
+    /// The digest that was signed; `None`: one that [`Hash`] does not know.
+    #[must_use]
+    pub fn hash(&self) -> Option<Hash> {
+        self.message.hash
+    }
+
+    /// The message has signed attributes: no kernel accepts that for a module.
+    #[must_use]
+    pub fn has_signed_attributes(&self) -> bool {
+        self.message.has_signed_attributes
+    }
+
+    /// CN of the certificate's issuer; empty when there is none.
+    #[must_use]
+    pub fn issuer_cn(&self) -> String {
+        self.message.signer.common_name()
+    }
+
+    /// The certificate's serial number without leading zero, or the key identifier that the signature has instead.
+    #[must_use]
+    pub fn serial(&self) -> &'a [u8] {
+        self.message.signer.serial()
+    }
+
+    /// The signer, for messages.
+    #[must_use]
+    pub fn signer(&self) -> String {
+        match self.issuer_cn() {
+            cn if cn.is_empty() => format!("key {}", hex(self.serial())),
+            cn => format!("\"{cn}\" (serial {})", hex(self.serial())),
+        }
+    }
+
+    /// Whether the signature names this certificate.
+    #[must_use]
+    pub fn names(&self, certificate: &Certificate) -> bool {
+        match self.message.signer {
+            Signer::Certificate { issuer, serial } => {
+                issuer == certificate.issuer() && serial == certificate.serial()
+            }
+            Signer::KeyId(id) => certificate.subject_key_id() == Some(id),
+        }
+    }
+
+    /// Checks the signature with the certificate's key.
+    ///
+    /// # Errors
+    /// [`VerifyError`]: another signer, or changed afterwards.
+    pub fn verify(&self, certificate: &Certificate) -> Result<(), VerifyError> {
+        if !self.names(certificate) {
+            return Err(VerifyError::OtherSigner { signer: self.issuer_cn(), serial: hex(self.serial()) });
+        }
+        let hash = self.message.hash.ok_or(SignatureFault::UnknownDigest)?;
+        if self.message.has_signed_attributes {
+            return Err(SignatureFault::SignedAttributes.into());
+        }
+        certificate.verify(self.content, hash, self.message.signature)
+    }
+}
+
+/// Checks a module's (last) signature against the certificate it should have been made with.
+///
+/// # Errors
+/// [`VerifyError`]: the module is not signed, its signature is unreadable or by another signer, or the module was
+/// changed afterwards.
+pub fn verify(module: &[u8], certificate: &Certificate) -> Result<(), VerifyError> {
+    Signed::read(module)?.verify(certificate)
+}

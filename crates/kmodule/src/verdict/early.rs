@@ -1,0 +1,49 @@
+//! The checks before memory is laid out.
+
+use super::kernel::KernelView;
+use super::license::is_gpl_compatible;
+use super::outcome::Verdict;
+use super::reason::Reason;
+use super::symbols;
+use crate::elf::{self, Module};
+
+pub(super) fn check(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verdict) {
+    if elf::machine_of_arch(kernel.arch).is_none() {
+        verdict.doubts.push(Reason::UnknownArch { arch: kernel.arch.to_owned() });
+    }
+    if let Some(name) = module.modinfo.name().filter(|name| kernel.blacklist.iter().any(|word| word == name))
+    {
+        verdict.refusals.push(Reason::Blacklisted { name: name.to_owned() });
+    }
+    symbols::layout(module, kernel, verdict);
+    vermagic(module, kernel, verdict);
+    let license = module.modinfo.license().unwrap_or("");
+    if !is_gpl_compatible(license) {
+        verdict.notes.push(Reason::Taints { license: license.to_owned() });
+    }
+}
+
+/// Compares the version magic. When the module has CRCs the kernel ignores the release in it (same_magic in
+/// kernel/module/version.c): the CRCs stand for it.
+fn vermagic(module: &Module, kernel: &KernelView<'_>, verdict: &mut Verdict) {
+    let Some(magic) = module.modinfo.vermagic() else {
+        let list = if kernel.force_load { &mut verdict.notes } else { &mut verdict.refusals };
+        list.push(Reason::NoVermagic);
+        return;
+    };
+    let by_crcs = kernel.modversions && module.has_versions;
+    let flags = |magic: &str| magic.split_once(' ').map_or("", |(_, flags)| flags).to_owned();
+    let release = module.modinfo.vermagic_release();
+    let same_release = release == Some(kernel.release);
+    let same = match kernel.vermagic {
+        Some(wanted) if by_crcs => flags(wanted) == flags(magic),
+        Some(wanted) => wanted == magic,
+        None => by_crcs || same_release,
+    };
+    if !same {
+        let kernel = kernel.vermagic.unwrap_or(kernel.release).to_owned();
+        verdict.refusals.push(Reason::Vermagic { module: magic.to_owned(), kernel });
+    } else if !same_release {
+        verdict.notes.push(Reason::OtherRelease { module: release.unwrap_or("").to_owned() });
+    }
+}
