@@ -5,6 +5,7 @@
 //! nothing of it stays.
 
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 // Tests may use any function on their own files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 

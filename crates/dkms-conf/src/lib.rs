@@ -13,6 +13,7 @@
 //! Nothing here starts a process, opens a file or reads a clock.
 
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 mod ast;
 mod bash;
@@ -32,6 +33,7 @@ pub mod module_conf;
 pub mod parser;
 mod printable;
 mod problem;
+mod suggest;
 mod test_command;
 
 pub use bash::{bash_arguments, bash_program, explain_failure, parse_records};
@@ -42,3 +44,4 @@ pub use fuzz::fuzz_evaluate;
 pub use locate::{Location, Suspicion, locate, suspicious, unknown_confinement};
 pub use printable::is_unprintable;
 pub use problem::{Problem, Severity};
+pub use suggest::nearest;

@@ -4,6 +4,8 @@
 //! knows nothing about dkms. It never prints, never exits, and never reads the arguments or the environment
 //! of the process, except for the secret that [`secret::take_variable`] removes from it.
 
+#![warn(unreachable_pub)]
+
 mod error;
 pub mod fs;
 pub mod jobserver;

@@ -5,6 +5,7 @@
 //! This crate knows nothing about actions: it does not evaluate dkms.conf, build or install. Every path in the tree is
 //! computed in [`layout`], and [`beneath`] refuses a path from a record or a link that leaves the tree it belongs to.
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 // Tests may use any function on their own files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 

@@ -32,12 +32,12 @@ pub(super) struct Assigned<'a> {
 
 impl Assigned<'_> {
     /// The index, where it is written as a number or left out.
-    pub fn index(&self) -> Option<usize> {
+    pub(super) fn index(&self) -> Option<usize> {
         self.subscript.map_or(Some(0), |s| s.trim().parse().ok())
     }
 
     /// Name and subscript, as written.
-    pub fn written(&self) -> String {
+    pub(super) fn written(&self) -> String {
         self.subscript.map_or_else(|| self.name.to_owned(), |s| format!("{}[{s}]", self.name))
     }
 }
@@ -57,7 +57,7 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Where `name[index]` is assigned, else where `name` is, the last time.
-    pub fn find(&self, name: &str, index: Option<usize>) -> Option<&Assigned<'a>> {
+    pub(super) fn find(&self, name: &str, index: Option<usize>) -> Option<&Assigned<'a>> {
         let mut all = self.assignments.iter().rev().filter(|a| a.name == name);
         let exact = |a: &&Assigned<'_>| a.index() == index || a.whole;
         match index {
@@ -66,7 +66,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    pub fn in_comment(&self, at: usize) -> bool {
+    pub(super) fn in_comment(&self, at: usize) -> bool {
         let n = self.comments.partition_point(|c| c.start <= at);
         n.checked_sub(1).and_then(|n| self.comments.get(n)).is_some_and(|c| c.contains(&at))
     }
