@@ -10,7 +10,8 @@ use crate::tree::state::{self, Breakage, Registration};
 use dkms_sys::fs;
 use std::path::Path;
 
-/// Registers a package version whose source is at `/usr/src/M-V`. `kernel` is what its dkms.conf is checked for.
+/// Registers a package version whose source is at `/usr/src/M-V`. `kernel` is what its dkms.conf is checked
+/// for.
 ///
 /// # Errors
 /// It is registered already; there is no source; an invalid dkms.conf; POST_ADD failed.

@@ -55,8 +55,9 @@ impl Distribution {
             .map(|text| Self::from_os_release(&text))
     }
 
-    /// The family, by the beginning of the identity, as in dkms 3.x. Red Hat's own distributions are detected by `ID`: their
-    /// `ID_LIKE` is Fedora (RHEL 8 and 9, Oracle) or CentOS (RHEL 10), but they have weak-modules.
+    /// The family, by the beginning of the identity, as in dkms 3.x. Red Hat's own distributions are detected
+    /// by `ID`: their `ID_LIKE` is Fedora (RHEL 8 and 9, Oracle) or CentOS (RHEL 10), but they have
+    /// weak-modules.
     pub fn family(&self) -> Family {
         let begins = |words: &[&str]| words.iter().any(|w| self.word.starts_with(w));
         if matches!(&*self.id, "rhel" | "ol") {

@@ -15,14 +15,15 @@ pub struct Script<'a> {
     pub directive: &'static str,
     /// The directive's value.
     pub line: &'a str,
-    /// The directory that has the file and in which it runs: the build directory or the source, by its path in the tree.
+    /// The directory that has the file and in which it runs: the build directory or the source, by its path
+    /// in the tree.
     pub directory: &'a Path,
     /// Variables in addition to the inherited ones.
     pub environment: &'a [(String, String)],
 }
 
-/// Variables that dkms exports to the scripts of a package and to make. They always override the caller's: a stale kernelver
-/// would build for another kernel.
+/// Variables that dkms exports to the scripts of a package and to make. They always override the caller's: a
+/// stale kernelver would build for another kernel.
 pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, String)> {
     let (release, arch) = kernel.map_or(("", ""), |k| (&k.release, &k.arch));
     [
@@ -37,8 +38,8 @@ pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, S
     .collect()
 }
 
-/// Finds the file of a script line: an executable of that name in `/etc/dkms/M/`, else one below `directory`, even if the
-/// name begins with a slash.
+/// Finds the file of a script line: an executable of that name in `/etc/dkms/M/`, else one below `directory`,
+/// even if the name begins with a slash.
 pub(crate) fn locate(layout: &Layout, package: &PackageId, line: &str, directory: &Path) -> Option<PathBuf> {
     let name = file_name(line)?;
     let own = layout.config_dir.join(&package.name).join(name);
@@ -50,8 +51,8 @@ fn file_name(line: &str) -> Option<&str> {
     Some(line.split_whitespace().next()?.trim_start_matches('/'))
 }
 
-/// Finds the file of a script as [`locate`] does, by the path at which the script sees it. `directory` is where the script's
-/// directory really is. `None`, with a warning, if there is no such executable.
+/// Finds the file of a script as [`locate`] does, by the path at which the script sees it. `directory` is
+/// where the script's directory really is. `None`, with a warning, if there is no such executable.
 pub(crate) fn find(
     session: &Session<'_>,
     package: &PackageId,
@@ -80,10 +81,10 @@ pub(crate) fn arguments(line: &str) -> &str {
     line.find(char::is_whitespace).and_then(|at| line.get(at..)).unwrap_or_default().trim()
 }
 
-/// Runs a script that acts on the system: PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE. As in dkms 3.x, the line is split
-/// into words, and file name patterns in them are expanded; nothing else of the shell applies. If the script cannot be
-/// started, for example without its interpreter, its status is 126 or 127. `None`: there is no such script, which is a
-/// warning.
+/// Runs a script that acts on the system: PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE. As in dkms 3.x,
+/// the line is split into words, and file name patterns in them are expanded; nothing else of the shell
+/// applies. If the script cannot be started, for example without its interpreter, its status is 126 or 127.
+/// `None`: there is no such script, which is a warning.
 ///
 /// # Errors
 /// The shell cannot be started.
@@ -140,8 +141,8 @@ pub fn process_error(session: &Session<'_>, e: &ProcessError, purpose: &str) -> 
     }
 }
 
-/// Runs `post_transaction`, with its output in `post_transaction.log` of the tree. A failure is only a warning, because the
-/// modules are in place.
+/// Runs `post_transaction`, with its output in `post_transaction.log` of the tree. A failure is only a
+/// warning, because the modules are in place.
 pub fn post_transaction(session: &Session<'_>, command: &str) {
     let log_path: PathBuf = session.layout.post_transaction_log();
     let started = std::time::Instant::now();

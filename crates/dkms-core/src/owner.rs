@@ -1,10 +1,11 @@
-//! Ownership of a build directory: it belongs to the build's user while the build runs, and to root afterwards.
+//! Ownership of a build directory: it belongs to the build's user while the build runs, and to root
+//! afterwards.
 
 use dkms_sys::fs;
 use std::path::Path;
 
-/// Gives a tree to a user; links are not followed. `None`: nothing changes. A change of owner clears the set-user-ID bits of
-/// files (chown(2)).
+/// Gives a tree to a user; links are not followed. `None`: nothing changes. A change of owner clears the
+/// set-user-ID bits of files (chown(2)).
 ///
 /// # Errors
 /// The first file that cannot be given.

@@ -1,8 +1,9 @@
-//! Decides whether and with which key modules are signed, and signs them (kernel `Documentation/admin-guide/module-signing.rst`).
+//! Decides whether and with which key modules are signed, and signs them (kernel
+//! `Documentation/admin-guide/module-signing.rst`).
 //!
-//! With an RSA key in a file, this process signs. For `pkcs11:` keys, encrypted keys and other key types it calls the kernel's
-//! own `sign-file`. If framework.conf names a `sign_file`, that is called for every kind of key: it may ask a service, or
-//! fetch a pass phrase.
+//! With an RSA key in a file, this process signs. For `pkcs11:` keys, encrypted keys and other key types it
+//! calls the kernel's own `sign-file`. If framework.conf names a `sign_file`, that is called for every kind
+//! of key: it may ask a service, or fetch a pass phrase.
 
 pub(crate) mod ask;
 mod pair;

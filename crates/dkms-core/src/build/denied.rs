@@ -1,4 +1,5 @@
-//! Finds in the log of a confined build what it was denied: programs print the path or the address themselves.
+//! Finds in the log of a confined build what it was denied: programs print the path or the address
+//! themselves.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,8 @@ const NETWORK_ERRORS: [&str; 7] = [
 /// bash's own names for connections.
 const CONNECTIONS: [&str; 2] = ["/dev/tcp/", "/dev/udp/"];
 
-/// Finds the first refusal. Paths in the build directory are not counted: the build itself decides about them.
+/// Finds the first refusal. Paths in the build directory are not counted: the build itself decides about
+/// them.
 pub(crate) fn find(log: &str, build_dir: &Path) -> Option<Denied> {
     let lines: Vec<&str> = log.lines().collect();
     lines.iter().skip(lines.len().saturating_sub(LINES)).find_map(|line| in_line(line, build_dir))
@@ -52,8 +54,8 @@ fn in_line(line: &str, build_dir: &Path) -> Option<Denied> {
     None
 }
 
-/// The path that a message is about: the first one in quotes, else the last one that is a word of its own. The first word is
-/// the program's name.
+/// The path that a message is about: the first one in quotes, else the last one that is a word of its own.
+/// The first word is the program's name.
 fn path(line: &str, build_dir: &Path) -> Option<PathBuf> {
     let absolute = |word: &&str| word.starts_with('/') && word.len() > 1;
     let outside = |path: &PathBuf| !path.starts_with(build_dir) && path != Path::new("/dev/null");

@@ -96,7 +96,8 @@ fn meaning(session: &Session<'_>, lines: &[&str]) -> Option<String> {
     None
 }
 
-/// `/bin/sh: 1: gcc-13: not found`, `make[2]: gcc-13: No such file or directory`, `bash: line 1: foo: command not found`
+/// `/bin/sh: 1: gcc-13: not found`, `make[2]: gcc-13: No such file or directory`, `bash: line 1: foo: command
+/// not found`
 fn missing_program(line: &str) -> Option<String> {
     let by_shell = line.strip_suffix(": not found").or_else(|| line.strip_suffix(": command not found"));
     let by_make = line.strip_suffix(": No such file or directory").filter(|l| l.starts_with("make"));

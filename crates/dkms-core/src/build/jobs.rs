@@ -1,8 +1,8 @@
 //! How a make command takes part in the pool of job slots that all builds of a command share.
 //!
-//! A make that shares the pool must not have a `-jN` of its own: it would leave the jobserver and start another ("-jN forced
-//! in submake"). So that option, whether dkms or the package added it, is removed from the line where it is a word of a make
-//! command. Anything that is not understood for certain stays as it is.
+//! A make that shares the pool must not have a `-jN` of its own: it would leave the jobserver and start
+//! another ("-jN forced in submake"). So that option, whether dkms or the package added it, is removed from
+//! the line where it is a word of a make command. Anything that is not understood for certain stays as it is.
 
 /// How many job slots a command uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +188,8 @@ impl Word {
     }
 }
 
-/// The words of a line as a shell splits them: blanks within quotes, `$(...)`, `${...}` and backticks do not split.
+/// The words of a line as a shell splits them: blanks within quotes, `$(...)`, `${...}` and backticks do not
+/// split.
 fn words(line: &str) -> Vec<Word> {
     let mut found = Vec::new();
     let mut begun: Option<usize> = None;

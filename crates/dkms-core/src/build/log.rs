@@ -1,7 +1,7 @@
 //! make.log: each command, its output, its exit code and how long it took.
 //!
-//! While the build runs, the log is outside of its build directory, so that the build cannot replace it by a link to
-//! another file. In the build directory it has a second name, so that people can watch it.
+//! While the build runs, the log is outside of its build directory, so that the build cannot replace it by a
+//! link to another file. In the build directory it has a second name, so that people can watch it.
 
 use crate::error::Result;
 use crate::ids::Build;

@@ -1,5 +1,5 @@
-//! Records of running builds, so that the next command can clean up after a killed one: one file for each build in
-//! `.building` of the tree, which exists while the version's lock is held.
+//! Records of running builds, so that the next command can clean up after a killed one: one file for each
+//! build in `.building` of the tree, which exists while the version's lock is held.
 
 use crate::error::Result;
 use crate::ids::Build;
@@ -18,8 +18,8 @@ struct Record {
     /// The build directory.
     #[serde(with = "names_as_json")]
     directory: PathBuf,
-    /// `K/A` is in place and POST_BUILD has not ended: `K/A` is not valid yet, and if there is something at this path, it
-    /// is the earlier build.
+    /// `K/A` is in place and POST_BUILD has not ended: `K/A` is not valid yet, and if there is something at
+    /// this path, it is the earlier build.
     #[serde(with = "names_as_json::optional")]
     unfinished: Option<PathBuf>,
 }
@@ -136,8 +136,8 @@ fn clear_mark(session: &Session<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Recovers a build that was interrupted while it replaced one from a lower layer of an overlay. `false`: another process is
-/// working on that kernel.
+/// Recovers a build that was interrupted while it replaced one from a lower layer of an overlay. `false`:
+/// another process is working on that kernel.
 fn recover_layers(session: &Session<'_>, made: &Record) -> Result<bool> {
     let directories = [Some(session.layout.built_dir(&made.build)), made.unfinished.clone()];
     let mut cut_off = directories.iter().flatten().filter(|d| layers::is_cut_off(d)).peekable();

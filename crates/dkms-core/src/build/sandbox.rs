@@ -1,5 +1,6 @@
-//! The confinement of one build. Every child of a build is assembled by [`BuildSandbox::command_with`] and started by
-//! [`BuildSandbox::run`], so that no code of a package runs in any other way before its modules are installed.
+//! The confinement of one build. Every child of a build is assembled by [`BuildSandbox::command_with`] and
+//! started by [`BuildSandbox::run`], so that no code of a package runs in any other way before its modules
+//! are installed.
 
 use super::recipe::Variables;
 use crate::confine::{self, BuildUser};
@@ -50,10 +51,12 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl BuildSandbox {
-    /// Prepares the confinement. [`BuildSandbox::hand_over`] gives the build directory to the build's user later.
+    /// Prepares the confinement. [`BuildSandbox::hand_over`] gives the build directory to the build's user
+    /// later.
     ///
     /// # Errors
-    /// The scratch directory cannot be created; with `build_confinement=require`, what this machine cannot enforce.
+    /// The scratch directory cannot be created; with `build_confinement=require`, what this machine cannot
+    /// enforce.
     pub(crate) fn new(session: &Session<'_>, wanted: Wanted<'_>) -> Result<Self> {
         let off = wanted.policy.off || session.options.framework.build_confinement == Some(Confinement::Off);
         // The directories that CONFINE_WRITE names are usually root's.
@@ -142,7 +145,8 @@ impl BuildSandbox {
         self.command_with(program, &[])
     }
 
-    /// A command that runs in the build directory, confined, with the inherited environment, and also has these places.
+    /// A command that runs in the build directory, confined, with the inherited environment, and also has
+    /// these places.
     pub(crate) fn command_with(&self, program: impl Into<OsString>, more: &[Place]) -> Command {
         let command = Command::new(program).cwd(&self.seen).envs(self.inherited.iter().cloned());
         let command = if self.dir == self.seen { command } else { command.bind(&self.dir, &self.seen) };
@@ -174,8 +178,8 @@ impl BuildSandbox {
         *self.missing.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = enforced.missing.clone();
     }
 
-    /// Lets a program change one file that is untrusted input to it: the program gets a copy that belongs to the build's
-    /// user, and the changed copy is returned.
+    /// Lets a program change one file that is untrusted input to it: the program gets a copy that belongs to
+    /// the build's user, and the changed copy is returned.
     ///
     /// # Errors
     /// The copy cannot be written or read back; as [`BuildSandbox::run`].

@@ -10,7 +10,8 @@ use dkms_sys::process::Stream;
 use dkms_sys::sandbox::Place;
 use std::time::Instant;
 
-/// Runs a script, if dkms.conf has one. `places` are directories that it gets in addition to those of the build.
+/// Runs a script, if dkms.conf has one. `places` are directories that it gets in addition to those of the
+/// build.
 ///
 /// # Errors
 /// [`Error::ScriptFailed`]; the shell cannot be started.

@@ -1,5 +1,6 @@
-//! Evaluates a configuration file with bash; nothing else does. The file is untrusted: it runs as a user of its own, in
-//! namespaces of its own, with a temporary copy of its directory, and only known directives are read back.
+//! Evaluates a configuration file with bash; nothing else does. The file is untrusted: it runs as a user of
+//! its own, in namespaces of its own, with a temporary copy of its directory, and only known directives are
+//! read back.
 
 use crate::confine::{self, BuildUser};
 use crate::session::Session;
@@ -36,7 +37,8 @@ pub fn evaluate(
 ) -> Result<Directives, String> {
     let bash = dkms_sys::process::which("bash", &session.host.path)
         .ok_or("bash is not installed, and this file needs it (see 'dkms config')")?;
-    // If others cannot enter it, that does no harm: its contents are mounted, or belong to the user of the evaluation.
+    // If others cannot enter it, that does no harm: its contents are mounted, or belong to the user of the
+    // evaluation.
     let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
     let user = BuildUser::claim(session);
     let task = Evaluation {
@@ -156,7 +158,8 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    /// Without mounts: uses the file where it is if its user can read it and its directory, else a copy elsewhere.
+    /// Without mounts: uses the file where it is if its user can read it and its directory, else a copy
+    /// elsewhere.
     fn copy_aside(&self) -> Result<Option<PathBuf>, ProcessError> {
         let source = self.source();
         let Some((uid, _)) = self.user.ids() else { return Ok(None) };
@@ -183,8 +186,8 @@ impl Evaluation<'_> {
         Ok(Some(dir))
     }
 
-    /// The directory of the file, if it is a package's source. A directory of the system or of a user is not: it has other
-    /// things in it.
+    /// The directory of the file, if it is a package's source. A directory of the system or of a user is not:
+    /// it has other things in it.
     fn source(&self) -> Option<Source> {
         let dir = self.path.parent()?.canonicalize().ok()?;
         let meta = dir.metadata().ok()?;
@@ -252,7 +255,8 @@ fn killed_inside(line: &str) -> bool {
         && before.rsplit(' ').next().is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Replaces the path of the copy by that of the directory in all values. The path has a random part, so nothing else matches.
+/// Replaces the path of the copy by that of the directory in all values. The path has a random part, so
+/// nothing else matches.
 fn moved_back(directives: &Directives, from: &Path, to: &Path) -> Directives {
     let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
     let mut out = Directives::new();

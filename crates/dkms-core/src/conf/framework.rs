@@ -38,8 +38,8 @@ pub fn unknown_settings(session: &Session<'_>) -> Vec<String> {
     dkms_conf::lint::unknown_settings(&texts).into_iter().map(describe).collect()
 }
 
-/// Evaluates the framework configuration. With a kernel release, `$kernelver` has a value in it: sign_file, mok_*,
-/// post_transaction and build_environment are evaluated that way, for each kernel.
+/// Evaluates the framework configuration. With a kernel release, `$kernelver` has a value in it: sign_file,
+/// mok_*, post_transaction and build_environment are evaluated that way, for each kernel.
 ///
 /// # Errors
 /// [`Error::BadConf`] with the file and what is wrong.

@@ -1,5 +1,5 @@
-//! Loads a package's directives for one kernel: its dkms.conf, overridden by the administrator's files, overridden by
-//! `--directive` (CONTRACT "dkms.conf").
+//! Loads a package's directives for one kernel: its dkms.conf, overridden by the administrator's files,
+//! overridden by `--directive` (CONTRACT "dkms.conf").
 
 use super::bash;
 use crate::error::{ConfProblem, Error, Result};
@@ -35,7 +35,8 @@ pub struct Loaded {
     pub strict_errors: Vec<ConfProblem>,
     /// Warnings for the author.
     pub warnings: Vec<ConfProblem>,
-    /// Harmless remarks, which only `lint` and `config` show: the user who installs the package can do nothing about them.
+    /// Harmless remarks, which only `lint` and `config` show: the user who installs the package can do
+    /// nothing about them.
     pub remarks: Vec<ConfProblem>,
 }
 
@@ -91,8 +92,8 @@ pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathB
 /// Loads the configuration of a registered package: `-c FILE`, or the dkms.conf in its source.
 ///
 /// # Errors
-/// [`Error::ConfMissing`], or [`Error::BadConf`] if a file cannot be evaluated at all. Problems with its contents are
-/// in the result.
+/// [`Error::ConfMissing`], or [`Error::BadConf`] if a file cannot be evaluated at all. Problems with its
+/// contents are in the result.
 pub fn load(session: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
     let path = session.options.conf_file.clone().unwrap_or_else(|| session.layout.conf(package));
     load_file(session, &path, Some(package), kernel)
@@ -111,8 +112,8 @@ fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfProblem {
     }
 }
 
-/// Removes CONFINE and the like from what a package's dkms.conf set, with a warning for each: a package must not decide what its
-/// builds may do.
+/// Removes CONFINE and the like from what a package's dkms.conf set, with a warning for each: a package must
+/// not decide what its builds may do.
 fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<ConfProblem> {
     let text = String::from_utf8_lossy(text);
     let mut refused = Vec::new();
@@ -324,8 +325,8 @@ pub(super) fn place(problem: &Problem, texts: &[(PathBuf, String)]) -> ConfProbl
     out
 }
 
-/// The result of BUILD_EXCLUSIVE: for each module why it is left out, and why the whole package is excluded if no module is
-/// left.
+/// The result of BUILD_EXCLUSIVE: for each module why it is left out, and why the whole package is excluded
+/// if no module is left.
 #[derive(Clone, Debug, Default)]
 pub struct Exclusion {
     /// One entry for each module of dkms.conf.

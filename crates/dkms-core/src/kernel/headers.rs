@@ -82,7 +82,8 @@ pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
         return Err(Error::HeadersMissing { release: kernel.release.clone(), path: dir, package });
     }
     let path = config_path(session, &kernel.release);
-    // A configuration that does not exist or may not be read does no harm. Anything but a regular file in its place does.
+    // A configuration that does not exist or may not be read does no harm. Anything but a regular file in its
+    // place does.
     if let Err(e) = dkms_sys::fs::open_bounded(&path, dkms_sys::fs::Limit::INDEX) {
         if e.errno().is_none() {
             return Err(e.into());

@@ -16,8 +16,8 @@ pub struct ModuleIndex {
 }
 
 impl ModuleIndex {
-    /// Walks `/lib/modules/K`. Symbolic links are neither followed nor counted: `build`, `source` and `weak-updates` do not
-    /// belong to this kernel. Directories that cannot be read are left out.
+    /// Walks `/lib/modules/K`. Symbolic links are neither followed nor counted: `build`, `source` and
+    /// `weak-updates` do not belong to this kernel. Directories that cannot be read are left out.
     pub fn scan(kernel_modules: &Path) -> Self {
         let mut index = Self::default();
         let mut pending = vec![kernel_modules.to_path_buf()];
@@ -71,8 +71,8 @@ impl ModuleIndex {
         }
     }
 
-    /// How the kernel's modules are compressed: by zstd if there is any `.zst`, else by xz or gzip in the same way, else not
-    /// at all (the order of dkms 3.x).
+    /// How the kernel's modules are compressed: by zstd if there is any `.zst`, else by xz or gzip in the
+    /// same way, else not at all (the order of dkms 3.x).
     pub fn compression(&self) -> Option<Compression> {
         match self.suffixes {
             [_, _, _, n] if n > 0 => Some(Compression::Zstd),

@@ -22,8 +22,8 @@ pub struct Toolchain {
 }
 
 /// Detects what a kernel was built with, from `.kernelvariables` of its headers, `CONFIG_CC_VERSION_TEXT`,
-/// `CONFIG_CC_IS_CLANG` and `CONFIG_LD_IS_LLD`. Whether it was clang, the `.comment` section of a `vmlinux` beside the headers
-/// decides, if there is one.
+/// `CONFIG_CC_IS_CLANG` and `CONFIG_LD_IS_LLD`. Whether it was clang, the `.comment` section of a `vmlinux`
+/// beside the headers decides, if there is one.
 ///
 /// # Errors
 /// An interrupt.
@@ -83,7 +83,8 @@ impl Toolchain {
     }
 }
 
-/// The compiler in `.kernelvariables`, a makefile that Debian's headers of old kernels have. make evaluates it.
+/// The compiler in `.kernelvariables`, a makefile that Debian's headers of old kernels have. make evaluates
+/// it.
 fn kernel_variables_cc(session: &Session<'_>, headers: &Headers) -> Option<String> {
     let file = headers.dir.join(".kernelvariables");
     if !file.is_file() {

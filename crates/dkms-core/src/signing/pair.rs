@@ -202,9 +202,9 @@ pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes sure that the directories of the pair exist. If the directory of a configured key does not, the key is elsewhere (a
-/// disk that is not mounted, a misspelt path), and no other key may be created in its place. So only directories of dkms
-/// and of the distribution are created.
+/// Makes sure that the directories of the pair exist. If the directory of a configured key does not, the key
+/// is elsewhere (a disk that is not mounted, a misspelt path), and no other key may be created in its place.
+/// So only directories of dkms and of the distribution are created.
 fn require_directories(session: &Session<'_>, pair: &KeyPair) -> Result<()> {
     // On Gentoo, the kernel's configuration names a key among the headers.
     let gentoo = session.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Gentoo);
@@ -284,7 +284,8 @@ fn create(pair: &KeyPair, pem: bool) -> Result<()> {
     Ok(())
 }
 
-/// Completes a pair whose creation was interrupted after its certificate was written; otherwise removes what is left of it.
+/// Completes a pair whose creation was interrupted after its certificate was written; otherwise removes what
+/// is left of it.
 fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
     let staged = aside(key, "new");
     if staged.is_file() && !key_exists(key) && certificate.is_file() {

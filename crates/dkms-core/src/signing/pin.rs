@@ -1,6 +1,6 @@
-//! The pass phrase of an encrypted key, or the PIN of a token. It comes from a systemd credential, from KBUILD_SIGN_PIN, or
-//! from the terminal, where dkms asks for it once per command and before anything is built. It never comes from the command
-//! line.
+//! The pass phrase of an encrypted key, or the PIN of a token. It comes from a systemd credential, from
+//! KBUILD_SIGN_PIN, or from the terminal, where dkms asks for it once per command and before anything is
+//! built. It never comes from the command line.
 
 use crate::error::Result;
 use crate::secret::Secret;
