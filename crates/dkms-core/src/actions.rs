@@ -1,11 +1,14 @@
 //! `build`, `install`, `match` and `autoinstall`: gather, carry out, and say how it ended.
 
 use crate::add;
+use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::gather::{self, Gathered};
 use crate::ids::{Build, Kernel, PackageId};
+use crate::package::PackageError;
+use crate::request::RequestError;
 use crate::schedule::{Done, Telling, run};
 use crate::session::Session;
 use crate::tree::state::{self, BuildState, Registration};
@@ -21,7 +24,7 @@ fn ensure_added(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Res
             s.require_writable_tree()?;
             match add::add(s, package, kernel) {
                 // Another dkms was faster.
-                Err(Error::AlreadyAdded(_)) => Ok(()),
+                Err(Error::Package(PackageError::AlreadyAdded(_))) => Ok(()),
                 other => other,
             }
         }
@@ -48,13 +51,16 @@ fn conclude(s: &Session<'_>, g: Gathered, code: &dyn Fn(&Error) -> u8) -> Result
     for (done, task) in results.done.into_iter().zip(g.work.tasks) {
         match done {
             Some(Done::Failed(e)) if !task.optional => failures.push(e),
-            Some(Done::Skipped(reason)) => failures.push(Error::Excluded { build: task.build, reason }),
+            Some(Done::Skipped(reason)) => {
+                failures.push(Error::Build(BuildError::Excluded { build: task.build, reason }))
+            }
             _ => {}
         }
     }
     // That something is not for a kernel is a failure only where it is all there is to say.
     let failed = failures.len();
-    let at = failures.iter().position(|e| !matches!(e, Error::Excluded { .. })).unwrap_or(0);
+    let at =
+        failures.iter().position(|e| !matches!(e, Error::Build(BuildError::Excluded { .. }))).unwrap_or(0);
     if failures.get(at).is_none() {
         return Ok(());
     }
@@ -108,7 +114,7 @@ pub fn is_switched_off(s: &Session<'_>) -> bool {
 /// `code` gives the exit code of a failure, for the summary.
 ///
 /// # Errors
-/// [`Error::HeadersMissing`] when something has to be built and the headers are not there;
+/// [`BuildError::HeadersMissing`] when something has to be built and the headers are not there;
 /// [`Error::AutoinstallFailed`] after everything that could be installed is installed.
 pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel], code: &dyn Fn(&Error) -> u8) -> Result<()> {
     if is_switched_off(s) {
@@ -230,7 +236,7 @@ impl Summary {
             match done {
                 Some(Done::Installed) => sum.installed.push(name),
                 Some(Done::Skipped(_)) => sum.skipped.push(name),
-                Some(Done::Failed(Error::HeadersMissing { .. })) => {}
+                Some(Done::Failed(Error::Build(BuildError::HeadersMissing { .. }))) => {}
                 Some(Done::Failed(e)) if !task.optional => {
                     sum.failed.push(with_code(&task.build, e));
                     sum.failed_packages.push(task.build.package.clone());
@@ -248,12 +254,12 @@ impl Summary {
     fn headers_missing(&self, g: &Gathered, done: &[Option<Done>]) -> Option<Error> {
         let of_kernel = g.work.tasks.iter().zip(done).filter(|(t, _)| t.build.kernel == self.kernel);
         of_kernel.into_iter().find_map(|(_, d)| match d {
-            Some(Done::Failed(Error::HeadersMissing { release, path, package })) => {
-                Some(Error::HeadersMissing {
+            Some(Done::Failed(Error::Build(BuildError::HeadersMissing { release, path, package }))) => {
+                Some(Error::Build(BuildError::HeadersMissing {
                     release: release.clone(),
                     path: path.clone(),
                     package: package.clone(),
-                })
+                }))
             }
             _ => None,
         })
@@ -281,11 +287,11 @@ pub fn matching(
     name: Option<&str>,
 ) -> Result<Vec<Build>> {
     if template.release == kernel.release {
-        return Err(Error::SameKernel(kernel.release.clone()));
+        return Err(RequestError::SameKernel(kernel.release.clone()).into());
     }
     if let Some(name) = name {
         if !s.layout.package_dir(name).is_dir() {
-            return Err(Error::PackageUnknown(name.to_owned()));
+            return Err(PackageError::Unknown(name.to_owned()).into());
         }
     }
     let mut wanted = Vec::new();

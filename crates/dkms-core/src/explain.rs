@@ -2,12 +2,14 @@
 //! that needs bash is evaluated as ever, by an unprivileged user who can write nothing.
 
 use crate::add;
+use crate::build::BuildError;
 use crate::conf::framework;
 use crate::error::{Error, Result};
 use crate::gather::{self, Gathered};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::install::{change, uninstall};
 use crate::kernel::headers;
+use crate::origin::OriginError;
 use crate::plan::{Step, Task, What};
 use crate::remove::Parts;
 use crate::session::Session;
@@ -45,7 +47,9 @@ impl<'a> Explained<'a> {
     /// # Errors
     /// No or an invalid dkms.conf; the package is in the tree already.
     pub fn directory(&mut self, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
-        let from = directory.canonicalize().map_err(|_| Error::DirectoryWithoutConf(directory.to_owned()))?;
+        let from = directory
+            .canonicalize()
+            .map_err(|_| Error::Origin(OriginError::DirectoryWithoutConf(directory.to_owned())))?;
         let package = add::identify(self.s, &from, kernel)?;
         add::refuse_unless_addable(self.s, &package)?;
         let to = self.s.layout.source_dir(&package);
@@ -68,7 +72,7 @@ impl<'a> Explained<'a> {
         }
         let source = self.s.layout.source_dir(package);
         if !source.is_dir() {
-            return Err(Error::SourceMissing(source));
+            return Err(OriginError::SourceMissing(source).into());
         }
         self.step(What::Add(package.clone()), "it is not in the tree");
         Ok(())
@@ -109,7 +113,7 @@ impl<'a> Explained<'a> {
         if let Some(why) = &task.make {
             match gather::foresee(self.s, &g.work, n) {
                 Ok(()) => {}
-                Err(Error::Excluded { reason, .. }) => {
+                Err(Error::Build(BuildError::Excluded { reason, .. })) => {
                     self.step(What::Skip(b.clone()), reason);
                     return None;
                 }

@@ -2,10 +2,12 @@
 
 use crate::add;
 use crate::build;
+use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::kernel::headers;
 use crate::plan::{self, AutoinstallPlan, Candidate, Task, Work};
 use crate::session::Session;
@@ -123,7 +125,7 @@ fn install(
             return None;
         }
         _ if at != BuildState::NotBuilt && !directory.exists() => {
-            g.wrong.push((b.clone(), Error::KernelDirMissing(directory)));
+            g.wrong.push((b.clone(), Error::Install(InstallError::KernelDirMissing(directory))));
             return None;
         }
         BuildState::Installed => {
@@ -196,7 +198,7 @@ pub fn plan_autoinstall(s: &Session<'_>, kernel: &Kernel) -> (AutoinstallPlan, V
     let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
     for package in plan::newest(&sound) {
         let active = state::installed_version(s.layout, &package.name, kernel);
-        let installed = active.as_ref() == Some(&package) || status::is_weak(s, &package, kernel);
+        let installed = active.as_ref() == Some(&package) || status::is_weak(s.layout, &package, kernel);
         let (mut autoinstall, mut depends, mut excluded) = (false, Vec::new(), false);
         if !installed {
             match load::load(s, &package, kernel).and_then(load::Loaded::lenient) {
@@ -244,7 +246,7 @@ pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel]) -> Gathered {
         }
         for (package, missing) in plan.blocked {
             let b = build(&package);
-            g.wrong.push((b.clone(), Error::DependsNever { build: b, missing }));
+            g.wrong.push((b.clone(), Error::Build(BuildError::DependsNever { build: b, missing })));
         }
         g.deferred.extend(plan.deferred.into_iter().map(|(p, missing)| (build(&p), missing)));
         if (g.wrong.len(), g.deferred.len()) == before && g.work.tasks.len() == first {
@@ -347,5 +349,5 @@ pub fn foresee(s: &Session<'_>, work: &Work, n: usize) -> Result<()> {
     if missing.is_empty() || s.options.force {
         return Ok(());
     }
-    Err(Error::DependsMissing { build: task.build.clone(), missing })
+    Err(BuildError::DependsMissing { build: task.build.clone(), missing }.into())
 }

@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::install::{Change, Ending};
 use crate::lock;
+use crate::package::PackageError;
 use crate::session::Session;
 use crate::tree::state::{self, BuildState};
 use dkms_sys::fs;
@@ -91,14 +92,14 @@ pub fn plan(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Dep
 /// Refuses what is not in the tree, and a removal that an `add` in the same RPM transaction cancels.
 ///
 /// # Errors
-/// [`Error::NotAdded`], [`Error::Broken`], [`Error::RemoveCancelled`].
+/// [`PackageError::NotAdded`], [`PackageError::Broken`], [`PackageError::RemoveCancelled`].
 pub fn check(s: &Session<'_>, package: &PackageId, depth: Depth) -> Result<()> {
     add::require_added(s, package)?;
     if depth == Depth::Remove
         && s.options.rpm_safe_upgrade
         && crate::rpm_upgrade::added_in_this_transaction(s, package)
     {
-        return Err(Error::RemoveCancelled(package.clone()));
+        return Err(PackageError::RemoveCancelled(package.clone()).into());
     }
     Ok(())
 }

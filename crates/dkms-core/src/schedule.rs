@@ -16,9 +16,11 @@
 
 mod workshop;
 
+use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::{Event, Queued};
 use crate::ids::Kernel;
+use crate::install::InstallError;
 use crate::install::{Change, Ending, Outcome};
 use crate::plan::{Task, Work};
 use crate::session::Session;
@@ -154,7 +156,7 @@ impl Foreman<'_> {
                         let make = || workshop.make(&task.build, task.replace);
                         // Whatever happens there, its end is heard of: others wait for it.
                         let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make))
-                            .unwrap_or_else(|_| Err(Error::ThreadDied(task.build.clone())));
+                            .unwrap_or_else(|_| Err(BuildError::ThreadDied(task.build.clone()).into()));
                         // The receiver lives until all have ended.
                         let _ = sender.send((n, made));
                     });
@@ -274,7 +276,7 @@ impl Foreman<'_> {
                     self.install_early(n);
                 }
             }
-            Err(Error::Excluded { reason, .. }) if self.telling != Telling::Nothing => {
+            Err(Error::Build(BuildError::Excluded { reason, .. })) if self.telling != Telling::Nothing => {
                 self.s.tell(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
                 self.end(n, Done::Skipped(reason));
             }
@@ -289,7 +291,7 @@ impl Foreman<'_> {
 
     fn fail(&mut self, n: usize, e: Error) {
         let Some(task) = self.work.tasks.get(n) else { return };
-        if let Error::HeadersMissing { .. } = e {
+        if let Error::Build(BuildError::HeadersMissing { .. }) = e {
             // So it would be for all of that kernel, and once is enough to say it.
             for (o, other) in self.work.tasks.iter().enumerate() {
                 if other.build.kernel == task.build.kernel && self.is(o, At::Waits) {
@@ -307,9 +309,13 @@ impl Foreman<'_> {
     }
 
     fn is_to_be_told(&self, e: &Error) -> bool {
-        let Error::HeadersMissing { release, .. } = e else { return self.telling != Telling::Nothing };
+        let Error::Build(BuildError::HeadersMissing { release, .. }) = e else {
+            return self.telling != Telling::Nothing;
+        };
         let same = |d: &Option<Done>| match d {
-            Some(Done::Failed(Error::HeadersMissing { release: other, .. })) => other == release,
+            Some(Done::Failed(Error::Build(BuildError::HeadersMissing { release: other, .. }))) => {
+                other == release
+            }
             _ => false,
         };
         // Another build that ran at the same time may have found the same.
@@ -339,7 +345,7 @@ impl Foreman<'_> {
                     "failed to install for this kernel"
                 };
                 let (build, dependency) = (task.build.clone(), failed.build.package.clone());
-                self.fail(d, Error::DependencyFailed { build, dependency, what });
+                self.fail(d, Error::Build(BuildError::DependencyFailed { build, dependency, what }));
             }
             self.fail_dependents(d);
         }
@@ -351,7 +357,7 @@ impl Foreman<'_> {
         for n in &waiting {
             let Some(task) = self.work.tasks.get(*n) else { continue };
             let missing = vec!["what will not be made".to_owned()];
-            self.fail(*n, Error::DependsMissing { build: task.build.clone(), missing });
+            self.fail(*n, Error::Build(BuildError::DependsMissing { build: task.build.clone(), missing }));
         }
         !waiting.is_empty()
     }
@@ -479,7 +485,7 @@ fn install(s: &Session<'_>, change: &mut Change, task: &Task) -> Result<Outcome>
         }
         BuildState::Installed => change.uninstall(s, b)?,
         BuildState::Built => {}
-        BuildState::NotBuilt => return Err(Error::NothingBuilt(b.clone())),
+        BuildState::NotBuilt => return Err(InstallError::NothingBuilt(b.clone()).into()),
     }
     change.install(s, b)
 }

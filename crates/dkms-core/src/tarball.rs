@@ -6,6 +6,9 @@ use crate::archive::{self, ArchiveError, Member};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
+use crate::origin::OriginError;
+use crate::packaging::PackError;
 use crate::session::Session;
 use dkms_sys::fs::{self, TempDir};
 use std::path::{Path, PathBuf};
@@ -25,7 +28,7 @@ pub enum Content {
 pub(crate) fn archive_error(path: &Path, e: ArchiveError) -> Error {
     match e {
         ArchiveError::Io(io) => Error::Io(io),
-        other => Error::BadArchive { path: path.to_owned(), reason: other.to_string() },
+        other => Error::Origin(OriginError::BadArchive { path: path.to_owned(), cause: other.into() }),
     }
 }
 
@@ -71,12 +74,17 @@ pub fn make(
 /// Makes sure that there is a directory to write to.
 ///
 /// # Errors
-/// [`Error::DestinationNotWritable`].
+/// [`PackError::DestinationNotWritable`].
 pub(crate) fn require_writable(directory: &Path) -> Result<()> {
     if !directory.is_dir() {
-        fs::create_dir_all(directory).map_err(|_| Error::DestinationNotWritable(directory.to_owned()))?;
+        fs::create_dir_all(directory)
+            .map_err(|_| Error::Pack(PackError::DestinationNotWritable(directory.to_owned())))?;
     }
-    if fs::writable(directory) { Ok(()) } else { Err(Error::DestinationNotWritable(directory.to_owned())) }
+    if fs::writable(directory) {
+        Ok(())
+    } else {
+        Err(PackError::DestinationNotWritable(directory.to_owned()).into())
+    }
 }
 
 /// What is built for these kernels, by its parts, as it lies in a tarball.
@@ -85,7 +93,7 @@ fn built(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], parts: &[&str
     for kernel in kernels {
         let b = Build::new(package, kernel);
         if !s.layout.module_dir(&b).is_dir() {
-            return Err(Error::NothingBuilt(b));
+            return Err(InstallError::NothingBuilt(b).into());
         }
         for part in parts {
             let path = s.layout.built_dir(&b).join(part);

@@ -1,6 +1,6 @@
 //! Finds the first real errors in a make.log, and what they mean where that is certain.
 
-use crate::error::Diagnosis;
+use crate::build::Diagnosis;
 use crate::session::Session;
 
 /// Lines shown per error, and errors shown.

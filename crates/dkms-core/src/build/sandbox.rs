@@ -3,8 +3,9 @@
 //! are installed.
 
 use super::recipe::Variables;
+use crate::build::BuildError;
 use crate::confine::{self, BuildUser};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hooks;
 use crate::session::Session;
 use dkms_conf::framework_conf::Confinement;
@@ -88,7 +89,7 @@ impl BuildSandbox {
         });
         for path in &wanted.policy.write {
             if !Path::new(path).exists() {
-                return Err(Error::ConfineWriteMissing(path.into()));
+                return Err(BuildError::ConfineWriteMissing(path.into()).into());
             }
         }
         let (dir, seen) = (wanted.dir.to_owned(), wanted.seen.to_owned());
@@ -166,10 +167,10 @@ impl BuildSandbox {
     /// It cannot be started; an interrupt; `build_confinement=require` refuses what could not be enforced.
     pub(crate) fn run(&self, session: &Session<'_>, command: Command, purpose: &str) -> Result<Finished> {
         let done =
-            command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(session, &e, purpose))?;
+            command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(session, e, purpose))?;
         if self.is_on() {
             self.note(&done.enforced);
-            confine::judge(session, "the build", &done.enforced).map_err(Error::CannotConfine)?;
+            confine::judge(session, "the build", &done.enforced).map_err(BuildError::CannotConfine)?;
         }
         Ok(done)
     }

@@ -2,7 +2,8 @@
 //! overridden by `--directive` (CONTRACT "dkms.conf").
 
 use super::bash;
-use crate::error::{ConfProblem, Error, Result};
+use crate::conf::{ConfError, ConfProblem};
+use crate::error::{Error, Result};
 use crate::ids::{Kernel, PackageId};
 use crate::kernel::headers;
 use crate::session::Session;
@@ -44,19 +45,19 @@ impl Loaded {
     /// Fails on any error that makes the file unusable for add, build and install.
     ///
     /// # Errors
-    /// [`Error::BadConf`] with every problem and its place.
+    /// [`ConfError::Invalid`] with every problem and its place.
     pub fn strict(self) -> Result<Self> {
         let mut all = self.errors.clone();
         all.extend(self.strict_errors.iter().cloned());
-        if all.is_empty() { Ok(self) } else { Err(Error::BadConf(all)) }
+        if all.is_empty() { Ok(self) } else { Err(ConfError::Invalid(all).into()) }
     }
 
     /// Fails on any error that makes the file unusable even for uninstall and remove.
     ///
     /// # Errors
-    /// [`Error::BadConf`] with every problem and its place.
+    /// [`ConfError::Invalid`] with every problem and its place.
     pub fn lenient(self) -> Result<Self> {
-        if self.errors.is_empty() { Ok(self) } else { Err(Error::BadConf(self.errors)) }
+        if self.errors.is_empty() { Ok(self) } else { Err(ConfError::Invalid(self.errors).into()) }
     }
 
     /// "native", or which construct needed bash: for the manifest and `dkms config`.
@@ -92,7 +93,7 @@ pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathB
 /// Loads the configuration of a registered package: `-c FILE`, or the dkms.conf in its source.
 ///
 /// # Errors
-/// [`Error::ConfMissing`], or [`Error::BadConf`] if a file cannot be evaluated at all. Problems with its
+/// [`ConfError::Missing`], or [`ConfError::Invalid`] if a file cannot be evaluated at all. Problems with its
 /// contents are in the result.
 pub fn load(session: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
     let path = session.options.conf_file.clone().unwrap_or_else(|| session.layout.conf(package));
@@ -159,7 +160,7 @@ pub fn load_file(
             Ok(text) => text,
             Err(e) if e.is_not_found() && i > 0 => continue,
             Err(e) if e.is_not_found() => {
-                return Err(Error::ConfMissing(file.clone()));
+                return Err(ConfError::Missing(file.clone()).into());
             }
             Err(e) => return Err(Error::Io(e)),
         };
@@ -211,7 +212,7 @@ pub fn load_file(
 /// Evaluates one file natively, or with bash if the native evaluator declines.
 ///
 /// # Errors
-/// [`Error::BadConf`] if bash was needed and failed.
+/// [`ConfError::Invalid`] if bash was needed and failed.
 pub fn evaluate_one(
     session: &Session<'_>,
     path: &Path,
@@ -226,14 +227,15 @@ pub fn evaluate_one(
                 let because = Some((decline.line, decline.construct));
                 Ok((directives, FileUsed { path: path.to_path_buf(), bash_because: because }))
             }
-            Err(why) => Err(Error::BadConf(vec![not_evaluated(
+            Err(why) => Err(ConfError::Invalid(vec![not_evaluated(
                 path,
                 text,
                 decline.line,
                 decline.column,
                 &decline.construct,
                 &why,
-            )])),
+            )])
+            .into()),
         },
     }
 }
@@ -338,7 +340,7 @@ pub struct Exclusion {
 /// Evaluates BUILD_EXCLUSIVE for a kernel.
 ///
 /// # Errors
-/// [`Error::BadConf`] for a regular expression that does not compile.
+/// [`ConfError::Invalid`] for a regular expression that does not compile.
 pub fn exclusion(
     loaded: &Loaded,
     kernel: &Kernel,
@@ -362,10 +364,10 @@ pub fn exclusion(
 
 /// The error for an invalid regular expression in dkms.conf.
 pub fn bad_regex(loaded: &Loaded, message: &str) -> Error {
-    Error::BadConf(vec![ConfProblem {
+    Error::Conf(ConfError::Invalid(vec![ConfProblem {
         path: loaded.files.first().map(|f| f.path.clone()).unwrap_or_default(),
         message: message.to_owned(),
         help: "a POSIX extended regular expression, as regex(7) describes it".into(),
         ..ConfProblem::default()
-    }])
+    }]))
 }

@@ -5,5 +5,8 @@
 //! double evaluation.
 
 pub mod bash;
+mod error;
 pub mod framework;
 pub mod load;
+
+pub use error::{ConfError, ConfProblem};

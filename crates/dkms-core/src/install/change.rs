@@ -8,10 +8,12 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::hooks::{self, Script};
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::journal::op::{Op, aside, write_text};
 use crate::journal::{Before, Transaction};
 use crate::kernel::installed::ModuleIndex;
 use crate::lock::{self, Held};
+use crate::request::RequestError;
 use crate::session::Session;
 use crate::status;
 use crate::tree::beneath;
@@ -88,7 +90,9 @@ impl Change {
 
     pub(super) fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
         let found = self.kernels.iter_mut().find(|k| k.kernel == *kernel);
-        found.ok_or_else(|| Error::Usage(format!("kernel {kernel} is not part of this change")))
+        found.ok_or_else(|| {
+            Error::Request(RequestError::Usage(format!("kernel {kernel} is not part of this change")))
+        })
     }
 
     /// A build that [`Change::finish_without_depmod`] left to this one: when depmod fails it is taken out.
@@ -117,7 +121,7 @@ impl Change {
     pub fn install(&mut self, s: &Session<'_>, b: &Build) -> Result<Outcome> {
         let directory = s.layout.kernel_modules(&b.kernel.release);
         if !directory.exists() {
-            return Err(Error::KernelDirMissing(directory));
+            return Err(InstallError::KernelDirMissing(directory).into());
         }
         beneath::check_package(s.layout, &b.package)?;
         let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
@@ -142,10 +146,11 @@ impl Change {
             return if planned.refused.is_empty() {
                 Ok(Outcome::Nothing)
             } else {
-                Err(Error::InstallAborted(format!(
+                Err(InstallError::Refused(format!(
                     "{}; --force installs all the same",
                     planned.refused.join("; ")
-                )))
+                ))
+                .into())
             };
         }
         for r in &planned.refused {
@@ -153,7 +158,7 @@ impl Change {
         }
         self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules).map_err(|e| match e {
             // As when anything else keeps it from being installed.
-            Error::Io(e) => Error::InstallAborted(format!("{b} is not installed: {e}")),
+            Error::Io(cause) => InstallError::Failed { build: b.clone(), cause }.into(),
             other => other,
         })?;
         self.post_install(s, b, loaded.conf.post_install.as_deref());
@@ -182,10 +187,11 @@ impl Change {
         };
         for name in expected {
             if !sources.iter().any(|f| f.name == name) {
-                return Err(Error::InstallAborted(format!(
+                return Err(InstallError::Refused(format!(
                     "the built module {name} is missing in {}; build it anew (dkms build --force)",
                     s.layout.module_dir(b).display()
-                )));
+                ))
+                .into());
             }
         }
         Ok(())
@@ -204,11 +210,12 @@ impl Change {
         let environment = self.environment(s, b);
         let script = Script { directive: "PRE_INSTALL", line, directory: &source, environment: &environment };
         match hooks::run(s, &b.package, &script)? {
-            Some(status) if !status.success() && !force => Err(Error::PreInstallFailed {
+            Some(status) if !status.success() && !force => Err(InstallError::PreInstallFailed {
                 package: b.package.clone(),
                 command: line.to_owned(),
                 status: status.to_string(),
-            }),
+            }
+            .into()),
             Some(status) if !status.success() => {
                 s.warn(format!(
                     "PRE_INSTALL of {} ended with {status}; installing all the same (--force)",
@@ -433,7 +440,7 @@ pub fn foresee(s: &Session<'_>, b: &Build) -> Result<plan::InstallPlan> {
     let facts = Facts::gather(s, &b.kernel);
     let planned = plan::plan(s, b, &sources, &index, &facts, plan::force_for(s, &b.package.name))?;
     if planned.ops.is_empty() && !planned.refused.is_empty() {
-        return Err(Error::InstallAborted(planned.refused.join("; ")));
+        return Err(InstallError::Refused(planned.refused.join("; ")).into());
     }
     crate::signing::reach(s).refuse_strays(&b.kernel, &planned.ops)?;
     Ok(planned)

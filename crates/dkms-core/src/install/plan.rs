@@ -3,6 +3,7 @@
 use super::judge::Judge;
 use crate::error::{Error, Result};
 use crate::ids::Build;
+use crate::install::InstallError;
 use crate::installed;
 use crate::journal::op::{Op, aside};
 use crate::kernel::installed::{ModuleIndex, decompressed};
@@ -132,10 +133,14 @@ fn one(
     plan: &mut InstallPlan,
 ) -> Result<()> {
     let bytes = dkms_sys::fs::read(&source.path)?;
-    let ours =
-        decompressed(&bytes).and_then(|plain| crate::build::collect::check(&plain, b, force.all)).map_err(
-            |reason| Error::InstallAborted(format!("{} is not installed: {reason}", source.path.display())),
-        )?;
+    let ours = decompressed(&bytes)
+        .and_then(|plain| crate::build::collect::check(&plain, b, force.all))
+        .map_err(|reason| {
+            Error::Install(InstallError::Refused(format!(
+                "{} is not installed: {reason}",
+                source.path.display()
+            )))
+        })?;
     let existing = index.find(&source.name);
     let target = source.destination.join(&source.file);
 
@@ -173,10 +178,11 @@ fn one(
     make_room(s, b, source, existing, owned, active, plan);
     let vacated = plan.archived.iter().find(|(from, _)| *from == target).map(|(_, to)| to.clone());
     if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
-        return Err(Error::InstallAborted(format!(
+        return Err(InstallError::Refused(format!(
             "{} is a directory, so the module cannot go there",
             target.display()
-        )));
+        ))
+        .into());
     }
     plan.ops.push(Op::Place {
         staged: aside(&target, "new"),

@@ -6,8 +6,10 @@ use crate::error::{Error, Result};
 use crate::hooks;
 use crate::ids::Kernel;
 use crate::machine::{Machine, SecureBoot};
+use crate::program::ProgramError;
 use crate::secret::Secret;
 use crate::session::Session;
+use crate::signing::SigningError;
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Finished, Stdin, Stream};
 use std::os::unix::ffi::OsStrExt;
@@ -33,7 +35,7 @@ pub enum Enrolled {
 /// # Errors
 /// There is no certificate, it is forbidden, the machine has no EFI firmware or no mokutil, or mokutil refuses.
 pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
-    let mut status = status::of_machine(s, kernel, &Machine::of(s))?;
+    let mut status = status::of_machine(s, kernel, &Machine::of(s.host))?;
     status::forget_previous(&mut status)?;
     let certified = to_enroll(&status)?;
     let path = certified.path.clone();
@@ -56,7 +58,7 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
         ));
     }
     ask(s, certified)?;
-    let after = status::of_machine(s, kernel, &Machine::of(s))?;
+    let after = status::of_machine(s, kernel, &Machine::of(s.host))?;
     match to_enroll(&after)?.enrolment.mok_new {
         Ok(false) => Err(refuse(
             "mokutil ended well, but the certificate is not among those that wait to be enrolled".into(),
@@ -71,7 +73,7 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
 /// # Errors
 /// As [`enroll()`], as far as it can be seen.
 pub fn to_be_enrolled(s: &Session<'_>, kernel: &Kernel) -> Result<std::result::Result<PathBuf, String>> {
-    let status = status::of_machine(s, kernel, &Machine::of(s))?;
+    let status = status::of_machine(s, kernel, &Machine::of(s.host))?;
     let certified = to_enroll(&status)?;
     Ok(match (certified.enrolment.is_trusted(), certified.enrolment.is_pending()) {
         (true, _) => Err("this machine trusts the certificate".into()),
@@ -81,7 +83,7 @@ pub fn to_be_enrolled(s: &Session<'_>, kernel: &Kernel) -> Result<std::result::R
 }
 
 fn refuse(reason: String, help: &str) -> Error {
-    Error::NotEnrolled { reason, help: help.into() }
+    Error::Signing(SigningError::NotEnrolled { reason, help: help.into() })
 }
 
 /// The new certificate of a rotation, else the one in use.
@@ -99,11 +101,12 @@ fn to_enroll(status: &Status) -> Result<&Certified> {
 
 fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
     let Some(mokutil) = dkms_sys::process::which("mokutil", &s.host.path) else {
-        return Err(Error::ProgramMissing {
+        return Err(ProgramError::Missing {
             program: "mokutil".into(),
             purpose: "ask for the enrolment of a key".into(),
             package: "mokutil".into(),
-        });
+        }
+        .into());
     };
     // It reads DER, and nothing else.
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mok")?;
@@ -128,7 +131,7 @@ fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
             ));
         }
     };
-    let done = done.map_err(|e| hooks::process_error(s, &e, "ask for the enrolment of a key"))?;
+    let done = done.map_err(|e| hooks::process_error(s, e, "ask for the enrolment of a key"))?;
     if done.status.success() { Ok(()) } else { Err(refuse(said(&done), "")) }
 }
 

@@ -6,8 +6,9 @@
 
 use super::config_of;
 use super::status::{self, Status};
+use crate::build::BuildError;
 use crate::conf::framework;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel};
 use crate::install::resign::Resigner;
@@ -17,6 +18,7 @@ use crate::kernel::installed::decompressed;
 use crate::lock;
 use crate::machine::{Enforce, Machine, policy};
 use crate::session::Session;
+use crate::signing::SigningError;
 use crate::signing::{self, KeyPair, read_certificate};
 use crate::tree::state;
 use dkms_sys::fs;
@@ -49,7 +51,7 @@ pub struct Taken {
 /// # Errors
 /// The pair is not one that can be replaced here, or something could not be signed: then everything is as it was.
 pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
-    let machine = Machine::of(s);
+    let machine = Machine::of(s.host);
     let pair = status::pair_for(s, kernel)?;
     replaceable(&pair)?;
     let staged = pair.staged();
@@ -84,7 +86,7 @@ pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
 /// # Errors
 /// As [`rotate`].
 pub fn foresee(s: &Session<'_>, kernel: &Kernel) -> Result<(Option<KeyPair>, Vec<Kernel>, Vec<Build>)> {
-    let machine = Machine::of(s);
+    let machine = Machine::of(s.host);
     let pair = status::pair_for(s, kernel)?;
     replaceable(&pair)?;
     let staged = pair.staged();
@@ -97,7 +99,7 @@ pub fn foresee(s: &Session<'_>, kernel: &Kernel) -> Result<(Option<KeyPair>, Vec
 }
 
 fn refuse(reason: String, help: &str) -> Error {
-    Error::KeyKept { reason, help: help.into() }
+    Error::Signing(SigningError::KeyKept { reason, help: help.into() })
 }
 
 fn replaceable(pair: &KeyPair) -> Result<()> {
@@ -231,7 +233,8 @@ struct Resign<'a> {
 impl Resign<'_> {
     fn plain(file: &Path) -> Result<(Option<Compression>, Vec<u8>)> {
         let bytes = fs::read(file)?;
-        let broken = |reason| Error::BadModule { path: file.into(), reason };
+        let broken =
+            |reason: String| Error::Build(BuildError::BadModule { path: file.into(), cause: reason.into() });
         Ok((Compression::detect_module(&bytes), decompressed(&bytes).map_err(broken)?))
     }
 }
@@ -239,7 +242,7 @@ impl Resign<'_> {
 impl Resigner for Resign<'_> {
     fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>> {
         let (_, plain) = match Self::plain(file) {
-            Err(Error::BadModule { reason, .. }) => return Ok(Err(reason)),
+            Err(Error::Build(BuildError::BadModule { cause, .. })) => return Ok(Err(cause.to_string())),
             other => other?,
         };
         Ok(match sign::verify(&plain, &self.old) {
@@ -252,14 +255,17 @@ impl Resigner for Resign<'_> {
     fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)> {
         let (format, plain) = Self::plain(file)?;
         let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
-        let failed = |reason: String| Error::SignFailed {
-            path: file.into(),
-            reason,
-            help: "nothing was changed; the old key is in use as before".into(),
+        let failed = |cause: Cause| {
+            Error::Signing(SigningError::SignFailed {
+                path: file.into(),
+                cause,
+                help: "nothing was changed; the old key is in use as before".into(),
+            })
         };
-        let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.to_string()))?;
+        let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.into()))?;
         let framework = framework::load(self.s, Some(&b.kernel.release))?;
-        let packed = crate::build::sign::compressed(format, &framework, &signed).map_err(failed)?;
+        let packed =
+            crate::build::sign::compressed(format, &framework, &signed).map_err(|e| failed(e.into()))?;
         Ok((packed, format!("signed by {}", self.new.subject_cn())))
     }
 }

@@ -1,11 +1,15 @@
 //! `dkms pending`: what is not installed yet, and what it waits for.
 
+use crate::build::BuildError;
+use crate::conf::ConfError;
 use crate::error::Error;
 use crate::gather;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::journal::{self, Journal};
 use crate::session::Session;
 use crate::status::Filter;
+use crate::tree::layout::Layout;
 use crate::verify;
 use kmodule::verdict::{Cause, Reason};
 
@@ -66,13 +70,13 @@ pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
     let g = gather::autoinstall(s, kernels);
     for (n, task) in g.work.tasks.iter().enumerate() {
         let b = &task.build;
-        match gather::foresee(s, &g.work, n).map_err(|e| wait(s, b, e)) {
+        match gather::foresee(s, &g.work, n).map_err(|e| wait(s.layout, b, e)) {
             Err(None) => {}
             Err(Some(item)) => items.push(item),
-            Ok(()) => items.push(ready_to_go(s, b, task.make.is_some())),
+            Ok(()) => items.push(ready_to_go(s.layout, b, task.make.is_some())),
         }
     }
-    items.extend(g.wrong.into_iter().filter_map(|(b, e)| wait(s, &b, e)));
+    items.extend(g.wrong.into_iter().filter_map(|(b, e)| wait(s.layout, &b, e)));
     for (b, missing) in g.deferred {
         let what = format!("needs {}, which dkms does not know", missing.join(", "));
         items.push(item(
@@ -99,7 +103,7 @@ pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
             ));
         }
     }
-    items.extend(cut_off(s, kernels));
+    items.extend(cut_off(s.layout, kernels));
     let place = |k: &Kernel| kernels.iter().position(|other| other == k);
     items.sort_by_key(|i| place(&i.kernel));
     items
@@ -110,20 +114,23 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
 }
 
 /// What an error of a build that was only looked at means for it; none: it is not meant to be built.
-fn wait(s: &Session<'_>, b: &Build, e: Error) -> Option<Item> {
+fn wait(layout: &Layout, b: &Build, e: Error) -> Option<Item> {
     let wait = match &e {
-        Error::Excluded { .. } => return None,
-        Error::HeadersMissing { .. } | Error::KernelDirMissing(_) => Wait::Headers,
-        Error::DependsMissing { .. } | Error::DependsNever { .. } => Wait::Dependency,
-        Error::BadConf(_) => Wait::Configuration,
-        _ if s.layout.failed_log(b).is_file() => Wait::Build,
+        Error::Build(BuildError::Excluded { .. }) => return None,
+        Error::Build(BuildError::HeadersMissing { .. })
+        | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
+        Error::Build(BuildError::DependsMissing { .. }) | Error::Build(BuildError::DependsNever { .. }) => {
+            Wait::Dependency
+        }
+        Error::Conf(ConfError::Invalid(_)) => Wait::Configuration,
+        _ if layout.failed_log(b).is_file() => Wait::Build,
         _ => Wait::Configuration,
     };
     Some(item(b, wait, e.to_string(), e.help()))
 }
 
-fn ready_to_go(s: &Session<'_>, b: &Build, make: bool) -> Item {
-    let log = s.layout.failed_log(b);
+fn ready_to_go(layout: &Layout, b: &Build, make: bool) -> Item {
+    let log = layout.failed_log(b);
     if make && log.is_file() {
         let help = vec![
             format!("see {}", log.display()),
@@ -136,8 +143,8 @@ fn ready_to_go(s: &Session<'_>, b: &Build, make: bool) -> Item {
 }
 
 /// Commands that were cut off, and depmods that are owed.
-fn cut_off(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
-    let paths = journal::list(s.layout).unwrap_or_default();
+fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
+    let paths = journal::list(layout).unwrap_or_default();
     let journals =
         paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());
     let mut items = Vec::new();

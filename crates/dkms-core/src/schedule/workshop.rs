@@ -1,6 +1,7 @@
 //! Where the builds of one command are made: what they share, and what they leave.
 
 use super::{Done, Results};
+use crate::build::BuildError;
 use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
@@ -121,10 +122,10 @@ impl<'a> Workshop<'a> {
 fn report(s: &Session<'_>, b: &Build, e: &Error) {
     if matches!(
         e,
-        Error::MakeFailed { .. }
-            | Error::PatchFailed { .. }
-            | Error::PatchName(_)
-            | Error::ModuleFileMissing(_)
+        Error::Build(BuildError::MakeFailed { .. })
+            | Error::Build(BuildError::PatchFailed { .. })
+            | Error::Build(BuildError::PatchName(_))
+            | Error::Build(BuildError::ModuleFileMissing(_))
     ) {
         crate::hooks::apport(s, b);
     }

@@ -2,12 +2,13 @@
 
 use crate::conf::framework;
 use crate::distro::Family;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::ids::Kernel;
 use crate::journal::{Reach, op::aside};
 use crate::kernel::headers::{self, Headers};
 use crate::session::Session;
+use crate::signing::SigningError;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
 use std::path::{Path, PathBuf};
@@ -105,11 +106,12 @@ pub fn key_pair(
     // A relative path would depend on the current directory.
     for p in [&key, &*certificate.to_string_lossy()] {
         if !p.starts_with("pkcs11:") && !p.starts_with('/') {
-            return Err(Error::SignFailed {
+            return Err(SigningError::SignFailed {
                 path: PathBuf::from(p),
-                reason: "the path of a signing key must be absolute".into(),
+                cause: "the path of a signing key must be absolute".into(),
                 help: "write the full path in framework.conf".into(),
-            });
+            }
+            .into());
         }
     }
     Ok(KeyPair { key, certificate })
@@ -215,12 +217,13 @@ fn require_directories(session: &Session<'_>, pair: &KeyPair) -> Result<()> {
         if own || of_kernel(dir) {
             dkms_sys::fs::create_dir_all(dir)?;
         } else if !dir.is_dir() {
-            return Err(Error::SignFailed {
+            return Err(SigningError::SignFailed {
                 path: path.into(),
-                reason: format!("the directory {} does not exist", dir.display()),
+                cause: format!("the directory {} does not exist", dir.display()).into(),
                 help: "mount or create it, or correct mok_signing_key and mok_certificate in framework.conf"
                     .into(),
-            });
+            }
+            .into());
         }
     }
     Ok(())
@@ -250,17 +253,16 @@ pub(crate) fn ensure_staged(session: &Session<'_>, pair: &KeyPair) -> Result<()>
 
 fn create(pair: &KeyPair, pem: bool) -> Result<()> {
     let key = Path::new(&pair.key);
-    let failed = |reason: String| {
-        Error::SignFailed {
-        path: key.into(),
-        reason,
+    let failed = |cause: Cause| {
+        Error::Signing(SigningError::SignFailed {
+        path: key.into(), cause,
         help: "name an existing key pair in framework.conf (mok_signing_key, mok_certificate), or set try_sign_modules=false".into(),
-    }
+    })
     };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (key_pem, certificate) =
         kmodule::mok::generate(kmodule::mok::COMMON_NAME, kmodule::mok::DAYS, &mut kmodule::mok::OsRng, now)
-            .map_err(|e| failed(e.to_string()))?;
+            .map_err(|e| failed(e.into()))?;
     // The key gets its name last: if it exists, the pair is complete.
     let staged = aside(key, "new");
     let one_file = pair.is_one_file();
@@ -296,11 +298,11 @@ fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
 }
 
 fn missing_half(path: &Path, what: &str) -> Error {
-    Error::SignFailed {
+    Error::Signing(SigningError::SignFailed {
         path: path.into(),
-        reason: format!("the {what} of the signing key pair is missing, but the other half exists"),
+        cause: format!("the {what} of the signing key pair is missing, but the other half exists").into(),
         help: "restore it, or move the other half away too, so that a new pair can be created".into(),
-    }
+    })
 }
 
 /// Lets Ubuntu's own tool create the pair where shim expects it, and request its enrolment.

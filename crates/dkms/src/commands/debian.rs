@@ -4,9 +4,10 @@ use super::Call;
 use super::packaging::Wanted;
 use crate::actions::Action;
 use crate::request;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::explain::Explained;
 use dkms_core::plan::{Step, What};
+use dkms_core::request::RequestError;
 use dkms_core::tarball::Content;
 use dkms_core::{add, debian};
 
@@ -17,7 +18,10 @@ fn wanted(call: &Call<'_>, action: Action) -> Result<Wanted> {
     let named = all || !call.words.releases.is_empty();
     let content = super::tarball::content(call);
     if action == Action::Mkbmdeb && content == Content::SourceOnly {
-        return Err(Error::Conflict("mkbmdeb packs built modules: --source-only leaves nothing".into()));
+        return Err(RequestError::Conflict(
+            "mkbmdeb packs built modules: --source-only leaves nothing".into(),
+        )
+        .into());
     }
     // Source alone serves any kernel; the running one is nothing special to it.
     let source_alone = action != Action::Mkbmdeb && content == Content::Both && !named;

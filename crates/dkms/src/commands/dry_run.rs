@@ -2,17 +2,20 @@
 
 use super::{Call, kernel, package};
 use crate::actions::Action;
+use crate::answer::Answer;
 use crate::render::{json, plain};
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::explain::Explained;
 use dkms_core::ids::{Build, Kernel, PackageId};
+use dkms_core::origin::OriginError;
 use dkms_core::plan::{Step, What};
+use dkms_core::request::RequestError;
 use dkms_core::session::{Options, Session};
 use dkms_core::{actions, add, gather, remove, tarball};
 
 /// Any action with `--dry-run`.
-pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
+pub fn dry_run(call: &Call<'_>, action: Action) -> Result<Answer> {
     let steps = match action {
         Action::Add | Action::Build | Action::Install => one_package(call, action)?,
         Action::Uninstall | Action::Unbuild | Action::Remove => take_back(call, action)?,
@@ -29,19 +32,22 @@ pub fn dry_run(call: &Call<'_>, action: Action) -> Result<()> {
         // It says of each finding what its repair would do.
         Action::Fsck => return super::fsck::fsck(call, false),
         other => {
-            return Err(Error::Usage(format!(
+            return Err(RequestError::Usage(format!(
                 "{} changes nothing, so --dry-run means nothing there",
                 other.word()
-            )));
+            ))
+            .into());
         }
     };
     call.ui.data(&if call.arguments.json { json::steps(&steps) } else { plain::steps(&steps) });
-    Ok(())
+    Ok(Answer::Yes)
 }
 
 fn one_package(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
     let kernels = request::kernels(call.s, call.words, None)?;
-    let kernel = kernels.first().ok_or_else(|| Error::KernelCount("no kernel is given".into()))?;
+    let kernel = kernels
+        .first()
+        .ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into())))?;
     let unnamed = call.subject.name.is_none() && call.subject.version.is_none();
     if let (true, Some(archive)) = (unnamed, &call.subject.archive) {
         return load(call, archive);
@@ -149,7 +155,8 @@ fn key(call: &Call<'_>) -> Result<Vec<Step>> {
 
 fn archive(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
     if action == Action::Ldtarball {
-        let none = || Error::Usage("ldtarball needs an archive: dkms ldtarball FILE".into());
+        let none =
+            || Error::Request(RequestError::Usage("ldtarball needs an archive: dkms ldtarball FILE".into()));
         return load(call, call.subject.archive.as_deref().ok_or_else(none)?);
     }
     let package = call.subject.package("mktarball")?;
@@ -170,7 +177,7 @@ fn archive(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
 
 fn load(call: &Call<'_>, archive: &std::path::Path) -> Result<Vec<Step>> {
     if !archive.exists() {
-        return Err(Error::ArchiveMissing(archive.to_owned()));
+        return Err(OriginError::ArchiveMissing(archive.to_owned()).into());
     }
     let mut steps = Explained::new(call.s);
     let reason = "what is in it is known when it is unpacked: its source goes to the source tree, its modules become built";

@@ -6,6 +6,7 @@ use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
+use dkms_core::request::RequestError;
 use dkms_core::{actions, finally, gather, remove};
 
 /// `dkms autoinstall`, and `dkms kernel_postinst` for hooks
@@ -44,9 +45,10 @@ pub fn match_kernel(call: &Call<'_>) -> Result<()> {
 /// The kernel that is to be matched.
 pub fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
     let Some(template) = call.arguments.templatekernel.as_deref().filter(|t| !t.is_empty()) else {
-        return Err(Error::KernelArchPairing(
+        return Err(RequestError::KernelArchPairing(
             "match needs the kernel to be matched: dkms match --templatekernel KERNEL [-k KERNEL]".into(),
-        ));
+        )
+        .into());
     };
     Ok(Kernel::new(template, &kernel.arch)?)
 }

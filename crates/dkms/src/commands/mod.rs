@@ -1,4 +1,4 @@
-//! One file per group of verbs: from the command line to a call of dkms-core, nothing else.
+//! One file per group of actions: from the command line to a call of dkms-core.
 
 mod config;
 mod debian;
@@ -16,6 +16,7 @@ mod tarball;
 mod verify;
 
 use crate::actions::{Action, Root};
+use crate::answer::Answer;
 use crate::cli::{self, Arguments};
 use crate::default_version;
 use crate::exit;
@@ -23,10 +24,11 @@ use crate::request::{self, KernelWords, Subject};
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
+use dkms_core::request::RequestError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
-/// Everything a verb gets.
+/// What the function of an action gets.
 pub struct Call<'a> {
     /// The command line.
     pub arguments: &'a Arguments,
@@ -34,19 +36,19 @@ pub struct Call<'a> {
     pub subject: &'a Subject,
     /// Its kernels.
     pub words: &'a KernelWords,
-    /// The world.
+    /// Paths, machine, options and the sink for events.
     pub s: &'a Session<'a>,
-    /// Where data goes.
+    /// Prints data.
     pub ui: &'a Ui,
 }
 
 /// Runs the action of a command line.
-pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()> {
+pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
     let Some(action) = arguments.action() else {
-        return Err(Error::Usage(cli::unknown_action(&arguments.words)));
+        return Err(RequestError::Usage(cli::unknown_action(&arguments.words)).into());
     };
     if let Some(second) = arguments.second_action() {
-        return Err(Error::TwoActions(action.word().into(), second.word().into()));
+        return Err(RequestError::TwoActions(action.word().into(), second.word().into()).into());
     }
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
@@ -70,17 +72,20 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
     if action.row().root == Root::Always {
         call.require_root()?;
     }
+    if action.row().writable_tree {
+        s.require_writable_tree()?;
+    }
     if arguments.recovers_first() && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }
     match action {
-        Action::Status => status::status(&call),
-        Action::Config => config::config(&call),
-        Action::Lint => lint::lint(&call),
-        Action::Fsck => fsck::fsck(&call, arguments.repair),
-        Action::Verify => verify::verify(&call),
-        Action::Ready => ready::ready(&call),
-        Action::Pending => ready::pending(&call),
+        Action::Status => return status::status(&call),
+        Action::Config => return config::config(&call),
+        Action::Lint => return lint::lint(&call),
+        Action::Fsck => return fsck::fsck(&call, arguments.repair),
+        Action::Verify => return verify::verify(&call),
+        Action::Ready => return ready::ready(&call),
+        Action::Pending => return ready::pending(&call),
         Action::Add => package::add(&call),
         Action::Build => package::build(&call),
         Action::Install => package::install(&call),
@@ -95,6 +100,7 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
         Action::Ldtarball => tarball::load(&call),
     }
+    .map(|()| Answer::Yes)
 }
 
 /// Reports options without effect, and does what actions need that change something.
@@ -114,7 +120,7 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
         return Err(Error::NoOsRelease);
     }
     dkms_sys::sys::set_umask(0o022);
-    // An image is treated as the chroot that it could be prepared in.
+    // An image is treated like a chroot.
     host.chroot = if host.other_root.is_some() { Some(true) } else { dkms_sys::sys::in_chroot() };
     if let Err(e) = dkms_sys::signal::install() {
         ui.event(Event::Warning { text: format!("interrupts cannot be handled: {e}") });
@@ -126,6 +132,10 @@ impl Call<'_> {
     /// Checks that the command is run by root.
     pub fn require_root(&self) -> Result<()> {
         // In another root, its owner may do everything.
-        if self.s.host.root || self.s.host.other_root.is_some() { Ok(()) } else { Err(Error::NotRoot) }
+        if self.s.host.root || self.s.host.other_root.is_some() {
+            Ok(())
+        } else {
+            Err(RequestError::NotRoot.into())
+        }
     }
 }

@@ -5,12 +5,13 @@ use crate::cli::Arguments;
 use crate::render::mok as render;
 use crate::request;
 use dkms_core::conf::framework;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::finally;
 use dkms_core::ids::Kernel;
 use dkms_core::mok::{self, Enrolled, Rotated, Status, Taken};
 use dkms_core::plan::{Step, What};
+use dkms_core::request::RequestError;
 use dkms_core::signing::{self, KeyPair};
 
 /// What `dkms mok` is to do.
@@ -26,16 +27,17 @@ impl Verb {
     pub fn of(arguments: &Arguments) -> Result<Self> {
         let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
         if arguments.module.is_some() || arguments.module_version.is_some() {
-            return Err(Error::Usage("mok is about the signing key, not about a module".into()));
+            return Err(RequestError::Usage("mok is about the signing key, not about a module".into()).into());
         }
         match words.as_slice() {
             [] | ["status"] => Ok(Self::Status),
             ["enroll"] => Ok(Self::Enroll),
             ["rotate"] => Ok(Self::Rotate),
-            other => Err(Error::Usage(format!(
+            other => Err(RequestError::Usage(format!(
                 "mok does not know '{}': write dkms mok, or dkms mok status, enroll or rotate",
                 other.join(" ")
-            ))),
+            ))
+            .into()),
         }
     }
 }
@@ -114,7 +116,10 @@ pub fn dry_run(call: &Call<'_>) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     match Verb::of(call.arguments)? {
         Verb::Status => {
-            return Err(Error::Usage("mok status changes nothing, so --dry-run means nothing there".into()));
+            return Err(RequestError::Usage(
+                "mok status changes nothing, so --dry-run means nothing there".into(),
+            )
+            .into());
         }
         Verb::Enroll => match mok::to_be_enrolled(call.s, &kernel)? {
             Ok(certificate) => {

@@ -8,6 +8,7 @@ use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::origin::Origin;
 use dkms_core::remove::{self, Depth};
+use dkms_core::request::RequestError;
 use dkms_core::{actions, add as registry, finally};
 
 /// `dkms add`
@@ -82,5 +83,5 @@ fn origin(call: &Call<'_>) -> Result<Origin> {
 }
 
 fn first(kernels: &[Kernel]) -> Result<&Kernel> {
-    kernels.first().ok_or_else(|| Error::KernelCount("no kernel is given".into()))
+    kernels.first().ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into())))
 }

@@ -8,6 +8,7 @@ use dkms_core::error::{Error, Result};
 use dkms_core::explain::Explained;
 use dkms_core::ids::Kernel;
 use dkms_core::plan::{Step, What};
+use dkms_core::request::RequestError;
 use dkms_core::tarball::Content;
 use dkms_core::tree::state;
 use dkms_core::{add, rpm};
@@ -20,7 +21,10 @@ fn wanted(call: &Call<'_>) -> Result<Wanted> {
     let built = || state::builds(call.s.layout, &package).into_iter().map(|b| b.kernel).collect::<Vec<_>>();
     let named = call.arguments.all || !call.words.releases.is_empty();
     if action == Some(Action::Mkdriverdisk) && content == Content::SourceOnly {
-        return Err(Error::Conflict("mkdriverdisk packs built modules: --source-only leaves nothing".into()));
+        return Err(RequestError::Conflict(
+            "mkdriverdisk packs built modules: --source-only leaves nothing".into(),
+        )
+        .into());
     }
     let modules_only = content == Content::BinariesOnly || action == Some(Action::Mkdriverdisk);
     // Where no kernel is named, everything goes in that is built.
@@ -43,7 +47,7 @@ fn first(wanted: &Wanted, call: &Call<'_>) -> Result<Kernel> {
         None => request::kernels(call.s, call.words, None)?
             .into_iter()
             .next()
-            .ok_or_else(|| Error::KernelCount("no kernel is given".into())),
+            .ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into()))),
     }
 }
 
@@ -89,11 +93,11 @@ fn refuse_old_forms(call: &Call<'_>, action: Action) -> Result<()> {
     let given = [("-d", &a.distro), ("--media", &a.media), ("-r", &a.release)];
     if action != Action::Mkdriverdisk {
         return match given.iter().find(|(_, value)| value.is_some()) {
-            Some((option, _)) => Err(Error::Usage(format!("{option} was for mkdriverdisk"))),
+            Some((option, _)) => Err(RequestError::Usage(format!("{option} was for mkdriverdisk")).into()),
             None => Ok(()),
         };
     }
-    let gone = |what: String, instead: &str| Err(Error::Usage(format!("{what}: {instead}")));
+    let gone = |what: String, instead: &str| Err(RequestError::Usage(format!("{what}: {instead}")).into());
     match a.distro.as_deref() {
         None | Some("redhat3") => {}
         Some(old @ ("redhat" | "redhat1" | "redhat2")) => {

@@ -4,7 +4,9 @@ use super::Call;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::origin::OriginError;
 use dkms_core::origin::{self, Origin};
+use dkms_core::request::RequestError;
 use dkms_core::tarball::{self, Content};
 use dkms_core::{actions, add};
 use std::path::Path;
@@ -42,9 +44,11 @@ pub fn load(call: &Call<'_>) -> Result<()> {
     let Some(archive) = &call.subject.archive else {
         return Err(match (&call.subject.name, &call.subject.directory) {
             // A name that is no file was meant to be one.
-            (Some(name), _) => Error::ArchiveMissing(name.into()),
+            (Some(name), _) => Error::Origin(OriginError::ArchiveMissing(name.into())),
             (None, Some(directory)) => needs_archive(directory),
-            (None, None) => Error::Usage("ldtarball needs an archive: dkms ldtarball FILE".into()),
+            (None, None) => {
+                Error::Request(RequestError::Usage("ldtarball needs an archive: dkms ldtarball FILE".into()))
+            }
         });
     };
     let kernels = request::kernels(call.s, call.words, None)?;
@@ -60,7 +64,10 @@ pub fn load(call: &Call<'_>) -> Result<()> {
 }
 
 fn needs_archive(directory: &Path) -> Error {
-    Error::Usage(format!("ldtarball needs an archive, and {} is a directory", directory.display()))
+    Error::Request(RequestError::Usage(format!(
+        "ldtarball needs an archive, and {} is a directory",
+        directory.display()
+    )))
 }
 
 /// Whether rpm installs what comes from here.
@@ -80,11 +87,11 @@ pub fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option
 fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
     if let Some(root) = &call.s.host.other_root {
-        return Err(Error::Conflict(format!(
+        return Err(RequestError::Conflict(format!(
             "rpm installs packages itself: rpm --root {root} -U {archive}, then dkms --root {root} autoinstall",
             root = root.display(),
             archive = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy(),
-        )));
+        )).into());
     }
     origin::install_with_rpm(call.s, archive)?;
     actions::autoinstall(call.s, std::slice::from_ref(kernel), &crate::exit::code)

@@ -1,5 +1,7 @@
 //! JSON for programs, with a version in it. The schema is in docs/json-schema.md.
 
+use crate::answer::Answer;
+use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::fsck::{Finding, Repaired};
@@ -77,13 +79,13 @@ fn entry(e: &Entry) -> Value {
 }
 
 /// The last line of an action's output.
-pub fn result(action: &str, result: &Result<()>, code: u8) -> String {
+pub fn result(action: &str, result: &Result<Answer>, code: u8) -> String {
     let (error, help) = match result {
-        Ok(()) => (Value::Null, Vec::new()),
+        Ok(_) => (Value::Null, Vec::new()),
         Err(e) => (Value::String(e.to_string()), e.help()),
     };
     let problems = match result {
-        Err(Error::BadConf(list)) => list
+        Err(Error::Conf(ConfError::Invalid(list))) => list
             .iter()
             .map(|p| json!({ "path": p.path, "line": p.line, "column": p.column, "message": p.message, "help": p.help }))
             .collect(),

@@ -1,8 +1,12 @@
 //! One line for everything that happened.
 
+use crate::answer::Summary;
 use crate::printable::on_one_line;
+use dkms_core::build::BuildError;
+use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event};
+use dkms_core::package::PackageError;
 use dkms_core::plan::{Step, What};
 use std::time::Duration;
 
@@ -190,24 +194,34 @@ fn what(what: &What) -> String {
 pub fn error(e: &Error, code: u8) -> String {
     // What dkms.conf gets wrong is shown with its lines; any other line feed may come from a name.
     let said = match e {
-        Error::BadConf(_) => e.to_string(),
+        Error::Conf(ConfError::Invalid(_)) => e.to_string(),
         _ => e.to_string().replace('\n', "\n  "),
     };
-    let mut text = format!("dkms: {}: {said}\n", heading(e));
-    for line in e.help() {
-        text.push_str(&indent(&line));
+    message(heading(e), &said, &e.help(), code)
+}
+
+/// What an inspection has to say besides its output.
+pub fn summary(summary: &Summary, code: u8) -> String {
+    let hint: Vec<String> = summary.hint.iter().map(ToString::to_string).collect();
+    message("error", &summary.text.replace('\n', "\n  "), &hint, code)
+}
+
+fn message(heading: &str, text: &str, help: &[String], code: u8) -> String {
+    let mut message = format!("dkms: {heading}: {text}\n");
+    for line in help {
+        message.push_str(&indent(line));
     }
     if code > 1 && code < 128 {
-        text.push_str(&format!("  (exit code {code})\n"));
+        message.push_str(&format!("  (exit code {code})\n"));
     }
-    text
+    message
 }
 
 /// What kind of end a command came to, for messages.
 fn heading(e: &Error) -> &'static str {
     match e {
-        Error::Excluded { .. } => "skipped",
-        Error::RemoveCancelled(_) => "note",
+        Error::Build(BuildError::Excluded { .. }) => "skipped",
+        Error::Package(PackageError::RemoveCancelled(_)) => "note",
         _ => "error",
     }
 }
