@@ -11,7 +11,7 @@ mod pair;
 mod pin;
 
 pub use error::SigningError;
-pub use pair::{KeyPair, ensure, key_pair};
+pub use pair::{KeyPair, ensure, is_complete, key_pair};
 pub(crate) use pair::{ensure_staged, reach};
 
 use crate::error::{Cause, Error, Result};
@@ -79,7 +79,11 @@ fn wanted(
 }
 
 /// The key pair that a build for this kernel would create, because there is none.
-pub fn key_to_create(session: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
+pub(crate) fn missing_pair(
+    session: &Session<'_>,
+    headers: &Headers,
+    framework: &FrameworkConf,
+) -> Option<KeyPair> {
     wanted(session, headers, framework).ok()?;
     let pair = key_pair(session, framework, Some(headers)).ok()?;
     let there = pair.is_token() || Path::new(&pair.key).exists() || pair.certificate.exists();

@@ -164,22 +164,27 @@ pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
     Ok(dkms_sys::fs::read_bounded(key, dkms_sys::fs::Limit::CONFIG)?)
 }
 
+/// Whether the pair exists, so that it need not be created.
+///
+/// # Errors
+/// The key is in a token, and its certificate is missing: dkms cannot create it.
+pub fn is_complete(pair: &KeyPair) -> Result<bool> {
+    match (pair.is_token(), pair.certificate.exists()) {
+        (true, false) => Err(missing_half(&pair.certificate, "certificate")),
+        (true, true) => Ok(true),
+        (false, has_certificate) => Ok(key_exists(Path::new(&pair.key)) && has_certificate),
+    }
+}
+
 /// Creates the pair if both halves are missing; a single half is never overwritten.
 ///
 /// # Errors
 /// One half is missing, or the files cannot be written.
 pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
-    if pair.is_token() {
-        return if pair.certificate.exists() {
-            Ok(false)
-        } else {
-            Err(missing_half(&pair.certificate, "certificate"))
-        };
-    }
-    let key = Path::new(&pair.key);
-    if key_exists(key) && pair.certificate.exists() {
+    if is_complete(pair)? {
         return Ok(false);
     }
+    let key = Path::new(&pair.key);
     let _lock = crate::lock::signing_key(session)?;
     finish_interrupted(key, &pair.certificate)?;
     match (key_exists(key), pair.certificate.exists()) {
