@@ -9,7 +9,7 @@ SH
 chmod +x /usr/local/bin/happens
 mkdir -p /etc/dkms/framework.conf.d
 echo 'post_transaction="echo ran >>/root/transactions"' >/etc/dkms/framework.conf.d/transaction.conf
-fixture single-1.0 ver-1.9 ver-1.10 scripts-1.0 depa-1.0 depb-1.0 exclwhole-1.0 unknowndep-1.0 failmake-1.0 needsfail-1.0
+fixture single-1.0 ver-1.9 ver-1.10 scripts-1.0 exclwhole-1.0 failmake-1.0 needsfail-1.0
 cp -r /e2e/fixtures/multi-1.0 /root/
 #: step key-and-add 0 ours
 happens 0 generate_mok
@@ -45,19 +45,3 @@ dkms install single/1.0 -k "$K"
 #: step install-of-a-directory 0 ours
 cp -r /e2e/fixtures/dummy-9.0 /root/
 happens 0 install /root/dummy-9.0 -k "$K612"
-#: step autoinstall 0 ours
-dkms add unknowndep/1.0
-dkms add depa/1.0
-dkms add depb/1.0
-happens 0 autoinstall -k "$K"
-happens 0 autoinstall -k "$K"
-happens 0 match --templatekernel "$K" -k "$K612"
-happens 0 match --templatekernel "$K" -k "$K612"
-happens 0 match --templatekernel 5.4.0-none -k "$K612"
-touch /etc/dkms/no-autoinstall
-happens 0 autoinstall -k "$K612"
-rm /etc/dkms/no-autoinstall
-#: step rebuild-of-dependents 0 ours
-fixture depc-1.0 depa-2.0
-dkms install depc/1.0 -k "$K"
-happens 0 install depa/2.0 -k "$K"
