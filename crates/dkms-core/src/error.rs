@@ -16,6 +16,7 @@ use crate::program::ProgramError;
 use crate::request::RequestError;
 use crate::signing::SigningError;
 use dkms_sys::IoError;
+use std::sync::Arc;
 
 /// Result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -57,7 +58,7 @@ pub enum Error {
     #[error("{} of {of} modules failed for kernel {kernel}", .failed.len())]
     AutoinstallFailed { kernel: Kernel, failed: Vec<PackageId>, of: usize },
     #[error("{failed} of {of} failed")]
-    SeveralFailed { first: Box<Error>, failed: usize, of: usize },
+    SeveralFailed { first: Arc<Error>, failed: usize, of: usize },
     #[error("{action} for kernel {kernel} failed for {}", .failed.join(", "))]
     KernelHookFailed { action: String, kernel: Kernel, failed: Vec<String> },
 }
@@ -81,6 +82,11 @@ impl From<dkms_tree::Error> for Error {
 }
 
 impl Error {
+    /// The error itself, where nothing else refers to it any more.
+    pub(crate) fn unshared(error: Arc<Error>) -> Self {
+        Arc::try_unwrap(error).unwrap_or_else(|first| Self::SeveralFailed { first, failed: 1, of: 1 })
+    }
+
     /// It would be the same for everything else that the command has to do.
     #[must_use]
     pub fn ends_the_command(&self) -> bool {

@@ -10,7 +10,7 @@ mod pair;
 mod pin;
 
 pub use error::SigningError;
-pub use pair::{KeyPair, ensure, key_pair};
+pub use pair::{KeyPair, ensure, is_complete, key_pair};
 pub(crate) use pair::{ensure_staged, reach};
 
 use crate::error::{Cause, Error, Result};
@@ -78,7 +78,7 @@ fn wanted(
 }
 
 /// The key pair that a build for this kernel would make, because it is not there.
-pub fn key_to_be_made(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
+pub(crate) fn missing_pair(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
     wanted(s, headers, framework).ok()?;
     let pair = key_pair(s, framework, Some(headers)).ok()?;
     let there = pair.is_token() || Path::new(&pair.key).exists() || pair.certificate.exists();

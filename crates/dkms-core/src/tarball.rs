@@ -31,7 +31,7 @@ pub(crate) fn archive_error(path: &Path, e: ArchiveError) -> Error {
     }
 }
 
-/// Writes a tarball and returns its path. `named` is `--archive`: a file name for the default place, or a path.
+/// Writes a tarball to `path`, for which [`place`] says where it belongs.
 ///
 /// # Errors
 /// Not in the tree, nothing built for a kernel, the destination not writable.
@@ -40,9 +40,9 @@ pub fn make(
     package: &PackageId,
     kernels: &[Kernel],
     content: Content,
-    named: Option<&Path>,
+    path: &Path,
     source_date_epoch: Option<u64>,
-) -> Result<PathBuf> {
+) -> Result<()> {
     add::require_added(s, package)?;
     let kernels = if content == Content::SourceOnly { &[] } else { kernels };
     let empty = TempDir::new_in(&s.options.tmp_location, "dkms-tarball").map_err(Error::Io)?;
@@ -60,13 +60,11 @@ pub fn make(
         fs::open_bounded(s.layout.conf(package), fs::Limit::CONFIG)?;
         members.push(Member::path("dkms_source_tree", s.layout.source_link(package)));
     }
-    let (directory, name) = destination(s, package, kernels, content, named);
-    require_writable(&directory)?;
-    let path = directory.join(name);
-    let written = archive::write(&path, &members, source_date_epoch).map_err(|e| archive_error(&path, e))?;
+    require_writable(path.parent().unwrap_or(Path::new("")))?;
+    let written = archive::write(path, &members, source_date_epoch).map_err(|e| archive_error(path, e))?;
     s.note_left_out(&written.left_out);
-    s.tell(Event::ArchiveWritten { path: path.clone() });
-    Ok(path)
+    s.tell(Event::ArchiveWritten { path: path.to_owned() });
+    Ok(())
 }
 
 /// Makes sure that there is a directory to write to.
@@ -133,7 +131,7 @@ pub(crate) fn write_modules(
     Ok(())
 }
 
-/// Where [`make`] writes the tarball.
+/// Where a tarball belongs. `named` is `--archive`: a file name for the default place, or a path.
 pub fn place(
     s: &Session<'_>,
     package: &PackageId,

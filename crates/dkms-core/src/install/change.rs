@@ -124,18 +124,16 @@ impl Change {
             return Err(InstallError::KernelDirMissing(directory).into());
         }
         beneath::check_package(s.layout, &b.package)?;
-        let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
-        let manifest = Manifest::read(s.layout, b)?;
-        let sources = sources_of(s, b, manifest.as_ref(), &loaded);
-        self.complete(s, b, manifest.as_ref(), &sources, &loaded)?;
-        let force = plan::force_for(s, &b.package.name);
-        self.pre_install(s, b, loaded.conf.pre_install.as_deref(), force.all)?;
+        let built = Built::read(s, b)?;
+        built.require_all(s, b)?;
+        self.pre_install(s, b, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
         let of = self.of(&b.kernel)?;
         let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
         let facts = of.facts.get_or_insert_with(|| Facts::gather(s, &b.kernel));
         // The same command may have installed what this one depends on.
         facts.look_again(s);
-        let planned = plan::plan(s, b, &sources, index, facts, force)?;
+        let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
+        let Built { loaded, manifest, .. } = built;
         for w in &planned.warnings {
             s.warn(w.clone());
         }
@@ -164,37 +162,6 @@ impl Change {
         self.post_install(s, b, loaded.conf.post_install.as_deref());
         self.tell_later(&b.kernel, Event::Installed { build: b.clone() });
         Ok(Outcome::Installed)
-    }
-
-    /// Every module that was built, and that BUILD_EXCLUSIVE wants, is there.
-    fn complete(
-        &self,
-        s: &Session<'_>,
-        b: &Build,
-        manifest: Option<&Manifest>,
-        sources: &[Source],
-        loaded: &load::Loaded,
-    ) -> Result<()> {
-        let expected: Vec<String> = match manifest {
-            Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
-            None => {
-                let config = crate::kernel::headers::config_path(s, &b.kernel.release);
-                let config = crate::kernel::headers::KernelConfig::read(&config);
-                let exclusion = load::exclusion(loaded, &b.kernel, config.as_ref())?;
-                let wanted = loaded.conf.modules.iter().zip(&exclusion.modules);
-                wanted.filter(|(_, out)| out.is_none()).map(|(e, _)| e.dest_name.clone()).collect()
-            }
-        };
-        for name in expected {
-            if !sources.iter().any(|f| f.name == name) {
-                return Err(InstallError::Refused(format!(
-                    "the built module {name} is missing in {}; build it anew (dkms build --force)",
-                    s.layout.module_dir(b).display()
-                ))
-                .into());
-            }
-        }
-        Ok(())
     }
 
     /// What the scripts of a build's package see besides the inherited variables.
@@ -249,7 +216,7 @@ impl Change {
         &mut self,
         s: &Session<'_>,
         b: &Build,
-        planned: plan::InstallPlan,
+        planned: plan::InstallChanges,
         manifest: Option<Manifest>,
         no_weak_modules: bool,
     ) -> Result<()> {
@@ -421,24 +388,64 @@ impl Change {
     }
 }
 
-fn sources_of(s: &Session<'_>, b: &Build, manifest: Option<&Manifest>, loaded: &load::Loaded) -> Vec<Source> {
-    let written = |name: &str| {
-        loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
-    };
-    plan::sources(s, b, manifest, &written)
+/// What was built, and how far its installation is forced.
+struct Built {
+    loaded: load::Loaded,
+    manifest: Option<Manifest>,
+    sources: Vec<Source>,
+    force: plan::Force,
 }
 
-/// What installing a build that is built would change; for `--dry-run`.
+impl Built {
+    fn read(s: &Session<'_>, b: &Build) -> Result<Self> {
+        let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
+        let manifest = Manifest::read(s.layout, b)?;
+        let written = |name: &str| {
+            loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
+        };
+        let sources = plan::sources(s, b, manifest.as_ref(), &written);
+        let force = plan::force_for(s, &b.package.name);
+        Ok(Self { loaded, manifest, sources, force })
+    }
+
+    /// Makes sure that every module that was built, and that BUILD_EXCLUSIVE allows, is there.
+    fn require_all(&self, s: &Session<'_>, b: &Build) -> Result<()> {
+        let expected: Vec<String> = match &self.manifest {
+            Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
+            None => {
+                let config = crate::kernel::headers::config_path(s, &b.kernel.release);
+                let config = crate::kernel::headers::KernelConfig::read(&config);
+                let exclusion = load::exclusion(&self.loaded, &b.kernel, config.as_ref())?;
+                let wanted = self.loaded.conf.modules.iter().zip(&exclusion.modules);
+                wanted.filter(|(_, out)| out.is_none()).map(|(e, _)| e.dest_name.clone()).collect()
+            }
+        };
+        for name in expected {
+            if !self.sources.iter().any(|f| f.name == name) {
+                return Err(InstallError::Refused(format!(
+                    "the built module {name} is missing in {}; rebuild it (dkms build --force)",
+                    s.layout.module_dir(b).display()
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What installing a build would change, as far as it is known without the kernel's lock and before PRE_INSTALL has run.
 ///
 /// # Errors
-/// What the installation would fail with, as far as it can be seen.
-pub fn foresee(s: &Session<'_>, b: &Build) -> Result<plan::InstallPlan> {
-    let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
-    let manifest = Manifest::read(s.layout, b)?;
-    let sources = sources_of(s, b, manifest.as_ref(), &loaded);
-    let index = ModuleIndex::scan(&s.layout.kernel_modules(&b.kernel.release));
-    let facts = Facts::gather(s, &b.kernel);
-    let planned = plan::plan(s, b, &sources, &index, &facts, plan::force_for(s, &b.package.name))?;
+/// What the installation would fail with.
+pub(crate) fn preview(
+    s: &Session<'_>,
+    b: &Build,
+    index: &ModuleIndex,
+    facts: &Facts,
+) -> Result<plan::InstallChanges> {
+    let built = Built::read(s, b)?;
+    built.require_all(s, b)?;
+    let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
     if planned.ops.is_empty() && !planned.refused.is_empty() {
         return Err(InstallError::Refused(planned.refused.join("; ")).into());
     }

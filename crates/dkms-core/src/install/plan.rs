@@ -29,9 +29,9 @@ pub struct Source {
     pub destination: PathBuf,
 }
 
-/// The outcome of planning.
+/// What installing one build changes in files, decided under the lock of its kernel.
 #[derive(Debug, Default)]
-pub struct InstallPlan {
+pub struct InstallChanges {
     /// In order.
     pub ops: Vec<Op>,
     /// Files that are put into place.
@@ -86,10 +86,10 @@ pub fn plan(
     index: &ModuleIndex,
     facts: &Facts,
     force: Force,
-) -> Result<InstallPlan> {
+) -> Result<InstallChanges> {
     let modules: Vec<&Path> = sources.iter().map(|source| source.path.as_path()).collect();
     let judge = Judge::new(s, facts, &modules, force.all);
-    let mut plan = InstallPlan::default();
+    let mut plan = InstallChanges::default();
     let owned = owned_files(s, b)?;
     let link = s.layout.active_link(&b.package.name, &b.kernel);
     let active = dkms_sys::fs::is_symlink(&link);
@@ -130,7 +130,7 @@ fn one(
     force: Force,
     owned: &[PathBuf],
     active: bool,
-    plan: &mut InstallPlan,
+    plan: &mut InstallChanges,
 ) -> Result<()> {
     let bytes = dkms_sys::fs::read(&source.path)?;
     let ours = decompressed(&bytes)
@@ -203,7 +203,7 @@ fn make_room(
     existing: &[PathBuf],
     owned: &[PathBuf],
     active: bool,
-    plan: &mut InstallPlan,
+    plan: &mut InstallChanges,
 ) {
     let modules = s.layout.kernel_modules(&b.kernel.release);
     let in_dest = |p: &PathBuf| p.parent() == Some(source.destination.as_path());
@@ -238,7 +238,7 @@ fn make_room(
 }
 
 /// Files of the version that was active until now and that this one does not replace go away.
-fn drop_leftovers(plan: &mut InstallPlan, owned: &[PathBuf]) {
+fn drop_leftovers(plan: &mut InstallChanges, owned: &[PathBuf]) {
     let in_use: Vec<PathBuf> =
         plan.placed.iter().chain(&plan.adopted).map(|m| m.destination.join(&m.file)).collect();
     for path in owned {

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::OriginError;
 pub use package::{install_with_rpm, is_installed_by_rpm};
+pub(crate) use source::is_place_of;
 
 /// Where a module comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +128,18 @@ pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<
         session.tell(Event::ArchiveLoaded { package: package.clone(), kernels });
     }
     Ok(staged.package)
+}
+
+/// Copies a source tree to the place of its package, unless it is there: the first of the two steps in which a directory
+/// comes into the tree. The second is [`add::add`].
+///
+/// # Errors
+/// The package is registered already, and --force is not given; copying failed.
+pub(crate) fn copy_source(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
+    let (package, source) = (package.clone(), from.to_owned());
+    let staged =
+        staged::Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None };
+    source::provide(session, &staged)
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(super) fn provide(session: &Session<'_>, staged: &Staged) -> Result<()> {
 }
 
 /// Whether a directory is already where dkms keeps the source of this package, or builds it.
-fn is_place_of(session: &Session<'_>, package: &PackageId, source: &Path) -> bool {
+pub(crate) fn is_place_of(session: &Session<'_>, package: &PackageId, source: &Path) -> bool {
     let layout = session.layout;
     let places = [layout.source_dir(package), layout.source_link(package), layout.build_dir(package)];
     places.iter().any(|place| fs::canonicalize(place).is_ok_and(|p| p == source))

@@ -160,22 +160,27 @@ pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
     Ok(dkms_sys::fs::read_bounded(key, dkms_sys::fs::Limit::CONFIG)?)
 }
 
+/// Whether the pair does not have to be made.
+///
+/// # Errors
+/// The key is in a token, and its certificate is missing: dkms cannot make that.
+pub fn is_complete(pair: &KeyPair) -> Result<bool> {
+    match (pair.is_token(), pair.certificate.exists()) {
+        (true, false) => Err(missing_half(&pair.certificate, "certificate")),
+        (true, true) => Ok(true),
+        (false, has_certificate) => Ok(is_there(Path::new(&pair.key)) && has_certificate),
+    }
+}
+
 /// Makes the pair when both halves are missing; a half alone is never overwritten.
 ///
 /// # Errors
 /// One half missing, or the files cannot be written.
 pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
-    if pair.is_token() {
-        return if pair.certificate.exists() {
-            Ok(false)
-        } else {
-            Err(missing_half(&pair.certificate, "certificate"))
-        };
-    }
-    let key = Path::new(&pair.key);
-    if is_there(key) && pair.certificate.exists() {
+    if is_complete(pair)? {
         return Ok(false);
     }
+    let key = Path::new(&pair.key);
     let _one_at_a_time = crate::lock::signing_key(s)?;
     finish_interrupted(key, &pair.certificate)?;
     match (is_there(key), pair.certificate.exists()) {

@@ -2,7 +2,6 @@
 
 mod config;
 mod debian;
-mod dry_run;
 mod fsck;
 mod kernel;
 mod lint;
@@ -15,16 +14,17 @@ mod status;
 mod tarball;
 mod verify;
 
-use crate::actions::{Action, Root};
+use crate::actions::{Action, Effect, Root};
 use crate::answer::Answer;
 use crate::cli::{self, Arguments};
 use crate::default_version;
-use crate::exit;
+use crate::render;
 use crate::request::{self, KernelWords, Subject};
 use crate::settings;
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
+use dkms_core::plan::Plan;
 use dkms_core::request::RequestError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
@@ -67,32 +67,33 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<An
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
     default_version::complete(&mut subject, action, &s)?;
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
-    if arguments.dry_run {
-        return dry_run::dry_run(&call, action);
+    if arguments.dry_run && matches!(action.row().effect, Effect::Queries | Effect::Evaluates) {
+        let word = action.word();
+        let text = format!("{word} changes nothing, so --dry-run means nothing there");
+        return Err(RequestError::Usage(text).into());
     }
     if action.row().root == Root::Always {
         call.require_root()?;
     }
     if action.row().writable_tree {
-        s.require_writable_tree()?;
+        call.require_writable_tree()?;
     }
-    if arguments.recovers_first() && dkms_sys::fs::writable(&layout.dkms_tree) {
+    if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }
     match action {
         Action::Status => return status::status(&call),
         Action::Config => return config::config(&call),
         Action::Lint => return lint::lint(&call),
-        Action::Fsck => return fsck::fsck(&call, arguments.repair),
+        // It says of each finding what its repair would do.
+        Action::Fsck => return fsck::fsck(&call, arguments.repair && !arguments.dry_run),
         Action::Verify => return verify::verify(&call),
         Action::Ready => return ready::ready(&call),
         Action::Pending => return ready::pending(&call),
-        Action::Add => package::add(&call),
-        Action::Build => package::build(&call),
-        Action::Install => package::install(&call),
+        Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
         Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
         Action::Match => kernel::match_kernel(&call),
-        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action, &exit::code),
+        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
@@ -130,13 +131,28 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
 }
 
 impl Call<'_> {
-    /// Checks that the command is run by root.
+    /// Prints a plan with `--dry-run`, else executes it.
+    pub fn print_or_execute(&self, plan: Plan, execute: impl FnOnce(Plan) -> Result<()>) -> Result<()> {
+        if !self.arguments.dry_run {
+            return execute(plan);
+        }
+        let text = if self.arguments.json { render::json::plan(&plan) } else { render::plain::plan(&plan) };
+        self.ui.data(&text);
+        Ok(())
+    }
+
+    /// Refuses users other than root. A plan that is only printed needs no rights.
     pub fn require_root(&self) -> Result<()> {
         // In another root, its owner may do everything.
-        if self.s.host.root || self.s.host.other_root.is_some() {
+        if self.s.host.root || self.s.host.other_root.is_some() || self.arguments.dry_run {
             Ok(())
         } else {
             Err(RequestError::NotRoot.into())
         }
+    }
+
+    /// Refuses a tree that cannot be written, unless the plan is only printed.
+    pub fn require_writable_tree(&self) -> Result<()> {
+        if self.arguments.dry_run { Ok(()) } else { self.s.require_writable_tree() }
     }
 }
