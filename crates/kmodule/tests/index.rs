@@ -129,7 +129,7 @@ impl Tree {
 
 fn version_of(depmod: &Path) -> Option<Version> {
     let said = Command::new(depmod).arg("--version").output().ok()?;
-    Version::of_line(String::from_utf8_lossy(&said.stdout).lines().next()?)
+    Version::from_line(String::from_utf8_lossy(&said.stdout).lines().next()?)
 }
 
 fn xz_of(module: &[u8]) -> Vec<u8> {

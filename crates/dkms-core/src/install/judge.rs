@@ -97,9 +97,9 @@ impl<'a> Judge<'a> {
             | Reason::ProprietaryOwner { .. }
             | Reason::GplOnlyHidden { .. }
             | Reason::DependencyRefused { .. } => false,
-            Reason::UnknownSymbol { .. } => {
-                file.module().is_none_or(|m| m.modinfo.depends().all(|name| self.resolver.is_there(&name)))
-            }
+            Reason::UnknownSymbol { .. } => file
+                .module()
+                .is_none_or(|m| m.modinfo.depends().all(|name| self.resolver.is_there(name.as_str()))),
             _ => true,
         }
     }

@@ -48,7 +48,8 @@ fn look(layout: &Layout, release: &str) -> Seen {
     };
     match kmodule::initramfs::module_names(&mut std::io::BufReader::with_capacity(1 << 16, file)) {
         Ok(found) => {
-            let of_this = found.into_iter().filter(|(r, _)| r == release).map(|(_, name)| name).collect();
+            let of_this =
+                found.into_iter().filter(|(r, _)| r == release).map(|(_, name)| name.into()).collect();
             Seen::Modules(path, of_this)
         }
         Err(e) => unreadable(e.to_string()),

@@ -41,7 +41,7 @@ pub struct Facts {
 
 /// The name a module has in the kernel: `-` and `_` are the same there.
 pub(crate) fn folded(name: &str) -> String {
-    name.replace('-', "_")
+    kmodule::ModuleName::new(name).into()
 }
 
 impl Facts {

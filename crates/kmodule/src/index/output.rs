@@ -1,8 +1,10 @@
 //! The files of the index.
 
+use super::decline::Decline;
 use super::graph::{Graph, Node};
 use super::trie::{Order, Trie};
-use super::{Decline, IndexFile, Lists, Version};
+use super::types::{IndexFile, Lists, Version};
+use crate::name::ModuleName;
 
 /// All files, in the order in which depmod writes them.
 pub(super) fn files(
@@ -156,7 +158,7 @@ fn builtin(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
         if !is_path || name.is_empty() || !file.contains('.') {
             return Err(Decline::new(format!("modules.builtin: '{}' is odd", line.escape_debug())));
         }
-        names.push(name.replace('-', "_"));
+        names.push(String::from(ModuleName::new(name)));
     }
     binary(names.into_iter().map(|name| (name, "", 0)), order)
 }
