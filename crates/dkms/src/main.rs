@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod actions;
+mod answer;
 mod cli;
 mod commands;
 mod default_version;
@@ -15,6 +16,7 @@ mod printable;
 mod render;
 mod request;
 mod root;
+mod settings;
 mod ui;
 
 use std::process::ExitCode;

@@ -26,7 +26,7 @@ pub(super) fn make(
     dir: &Path,
     program: &Path,
 ) -> Result<Vec<IndexFile>, Decline> {
-    if s.options.framework.depmod_program == Some(true) {
+    if s.options.framework.depmod == Some(true) {
         return Err(decline("depmod=program in framework.conf"));
     }
     let path = s.layout.index_cache(kernel);
