@@ -5,6 +5,7 @@ cmp /run/1 /run/2
 grep -q '^  autoinstall ' /run/1; grep -q -- '--force-version-override' /run/1
 #: step help-of-an-action 0 ours
 for form in 'help ready' 'ready --help' '--help ready' '-h ready'; do
+	# shellcheck disable=SC2086 # several words
 	dkms $form >/run/1
 	grep -q '^Usage: dkms ready ' /run/1; grep -q '^  dkms ready -k' /run/1
 	code 1 grep -q -- '--force' /run/1; code 1 grep -q autoinstall /run/1
