@@ -59,6 +59,7 @@ dkms remove -m ver --all 2>/run/err || { c=$?; grep -q 'dkms remove ver/1.9$' /r
 same "$(dkms status ver | wc -l)" 2
 #: step an-empty-version-is-not-guessed 1 ours
 dkms remove ver/1.9 --all
+# shellcheck disable=SC2086 # several words
 for version in '-m ver -v' '-m ver/ -v' '-m ver/ --module=ver/ -v'; do code 1 dkms remove $version '' --all; done
 code 1 dkms remove ver/ --all
 same "$(dkms status)" "ver/1.10: added"
