@@ -21,7 +21,7 @@ forget() { # VERSION: as if the package had been made elsewhere
 status() { dkms status hasalias; }
 # Everything that a package could leave behind, except a few empty directories that dkms keeps.
 everything() {
-    find /usr/src /usr/share/hasalias /var/lib/dkms /etc/dkms /tmp /var/lib/rpm-state "/lib/modules/$K" \( -name 'modules.*' -o -path '*/.lock*' -o -path '*/.journal*' -o -name .building \) \
+    find /usr/src /usr/share/hasalias /var/lib/dkms /etc/dkms /tmp /var/lib/rpm-state "/lib/modules/$K" \( -name 'modules.*' -o -path '*/.lock*' -o -path '*/.journal*' -o -name .building -o -name .index \) \
         -prune -o -print 2>/dev/null | sort
 }
 # rpmlint, except for missing signatures, and, in a package of built modules, for modules in a tarball.

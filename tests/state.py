@@ -33,6 +33,8 @@ def must(*words):
 
 # What is compared -----------------------------------------------------------------------------------------------------
 
+# .index is a cache; the others are compared by themselves, or differ each time.
+UNCOMPARED = (".lock", ".journal", ".building", ".recovery.log", ".index")
 VOLATILE = {"built_at", "build_seconds", "at", "stamp", "built"}
 
 
@@ -86,7 +88,7 @@ def state():
     lines = []
     for kernel in KERNELS:
         lines += listing(f"{LIB}/{kernel}")
-    lines += listing(TREE, skip=(f"{TREE}/.lock", f"{TREE}/.journal", f"{TREE}/.building", f"{TREE}/.recovery.log"))
+    lines += listing(TREE, skip=tuple(f"{TREE}/{name}" for name in UNCOMPARED))
     for name in (".journal", ".building"):
         if os.path.isdir(f"{TREE}/{name}"):
             lines += listing(f"{TREE}/{name}")

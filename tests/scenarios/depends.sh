@@ -13,6 +13,7 @@ same "$(spied make)" 0
 grep -q depa_value "/var/lib/dkms/depa/kernel-$K-$A/module/Module.symvers"
 #: step one-depmod 0 ours
 dkms unbuild depb/1.0 -k "$K"; dkms unbuild depa/1.0 -k "$K"; dkms unbuild single/1.0 -k "$K"
+echo depmod=program >>/etc/dkms/framework.conf
 spy depmod
 dkms autoinstall -k "$K"
 same "$(spied depmod)" 1

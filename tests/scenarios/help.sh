@@ -5,6 +5,7 @@ cmp /run/1 /run/2
 grep -q '^  autoinstall ' /run/1; grep -q -- '--force-version-override' /run/1
 #: step help-of-an-action 0 ours
 for form in 'help ready' 'ready --help' '--help ready' '-h ready'; do
+	# shellcheck disable=SC2086 # several words
 	dkms $form >/run/1
 	grep -q '^Usage: dkms ready ' /run/1; grep -q '^  dkms ready -k' /run/1
 	code 1 grep -q -- '--force' /run/1; code 1 grep -q autoinstall /run/1
@@ -58,6 +59,7 @@ dkms remove -m ver --all 2>/run/err || { c=$?; grep -q 'dkms remove ver/1.9$' /r
 same "$(dkms status ver | wc -l)" 2
 #: step an-empty-version-is-not-guessed 1 ours
 dkms remove ver/1.9 --all
+# shellcheck disable=SC2086 # several words
 for version in '-m ver -v' '-m ver/ -v' '-m ver/ --module=ver/ -v'; do code 1 dkms remove $version '' --all; done
 code 1 dkms remove ver/ --all
 same "$(dkms status)" "ver/1.10: added"

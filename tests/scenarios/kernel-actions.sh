@@ -14,6 +14,7 @@ dkms kernel_prerm -k "$K612"
 same "$(dkms status | grep -c "$K612" || true)" 0
 test ! -e "/lib/modules/$K612/updates"
 #: step kernel-preinst 0 ours
+echo depmod=program >>/etc/dkms/framework.conf
 spy depmod
 dkms kernel_postinst -k "$K"
 same "$(spied depmod)" 1

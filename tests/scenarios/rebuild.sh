@@ -11,6 +11,7 @@ modinfo -F depends "/lib/modules/$K/updates/dkms/depc.ko" | grep -q depa
 #: step rebuilt-for-the-new-version 0 ours
 fixture depa-2.0
 sha256sum "/var/lib/dkms/depc/1.0/$K/$A/.manifest.json" >/root/before
+echo depmod=program >>/etc/dkms/framework.conf
 spy depmod
 dkms install depa/2.0 -k "$K"
 same "$(spied depmod)" 1

@@ -13,6 +13,7 @@ test ! -e /var/lib/dkms/multi/1.0/build
 same "$(find /var/lib/dkms/multi/1.0 -mindepth 1 -maxdepth 1 -printf "%f " | tr " " "\n" | sort | xargs)" "$K $K612 source"
 #: step depmod-once-each 0 ours
 : >"/lib/modules/$K612/modules.dep"
+echo depmod=program >>/etc/dkms/framework.conf
 spy depmod
 dkms uninstall multi/1.0 -k "$K612" -k "$K"
 same "$(spied depmod)" 2
