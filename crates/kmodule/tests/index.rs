@@ -3,6 +3,8 @@
 //! The modules are those of Debian's kernel packages in the test layers (`tests/fetch.sh`); without them, or
 //! with a depmod that is not among the versions that are known, a test says that it is skipped.
 
+mod common;
+
 use kmodule::index::{self, Cache, Config, Facts, Lists, Module, NewCache, Version};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,7 +35,7 @@ impl Tree {
         let version = version_of(&depmod);
         let found = std::fs::read_dir(&modules).ok().and_then(|mut entries| entries.next()?.ok());
         let (Some(source), Some(version)) = (found, version) else {
-            eprintln!("skipped: no {} or no depmod of a known version", modules.display());
+            common::skip(&format!("no {} or no depmod of a known version", modules.display()));
             return None;
         };
         let base = tempfile::tempdir_in(&build).expect("temporary directory");
