@@ -3,8 +3,8 @@
 use crate::compression::Compression;
 use std::fmt;
 
-/// The name that the kernel uses for a module. File names and `modules.dep` may contain `-` where the kernel has `_`;
-/// this type always contains `_`, so that equal modules compare equal.
+/// The name that the kernel uses for a module. File names and `modules.dep` may contain `-` where the kernel
+/// has `_`; this type always contains `_`, so that equal modules compare equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleName(String);
 
@@ -15,8 +15,8 @@ impl ModuleName {
         ModuleName(name.replace('-', "_"))
     }
 
-    /// The name of the module in a file, from the last part of its path: `snd-hda-intel.ko.xz` is `snd_hda_intel`.
-    /// `None`: it is not the name of a module file.
+    /// The name of the module in a file, from the last part of its path: `snd-hda-intel.ko.xz` is
+    /// `snd_hda_intel`. `None`: it is not the name of a module file.
     #[must_use]
     pub fn from_file_name(file: &str) -> Option<ModuleName> {
         let (stem, suffix) = file.rsplit_once(".ko")?;

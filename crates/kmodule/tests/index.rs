@@ -1,7 +1,9 @@
 //! The index, compared byte for byte with the one that the depmod of this machine writes.
 //!
-//! The modules are those of Debian's kernel packages in the test layers (`tests/fetch.sh`); without them, or with a depmod
-//! that is not among the versions that are known, a test says that it is skipped.
+//! The modules are those of Debian's kernel packages in the test layers (`tests/fetch.sh`); without them, or
+//! with a depmod that is not among the versions that are known, a test says that it is skipped.
+
+mod common;
 
 use kmodule::index::{self, Cache, Config, Facts, Lists, Module, NewCache, Version};
 use std::cell::RefCell;
@@ -21,7 +23,8 @@ struct Tree {
 }
 
 impl Tree {
-    /// The modules of a layer such as `image-6.1`, as links to the same files; `None` with the reason printed.
+    /// The modules of a layer such as `image-6.1`, as links to the same files; `None` with the reason
+    /// printed.
     fn of_layer(layer: &str) -> Option<Self> {
         let build = std::env::var_os("DKMS_TEST_BUILD")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../build"), PathBuf::from);
@@ -32,7 +35,7 @@ impl Tree {
         let version = version_of(&depmod);
         let found = std::fs::read_dir(&modules).ok().and_then(|mut entries| entries.next()?.ok());
         let (Some(source), Some(version)) = (found, version) else {
-            eprintln!("skipped: no {} or no depmod of a known version", modules.display());
+            common::skip(&format!("no {} or no depmod of a known version", modules.display()));
             return None;
         };
         let base = tempfile::tempdir_in(&build).expect("temporary directory");
@@ -235,7 +238,8 @@ fn what_could_differ_is_left_to_depmod() {
     tree.compare("nothing odd is left");
 }
 
-/// Places, replaces, moves and removes modules at random. The seed is fixed, so that a failure can be repeated.
+/// Places, replaces, moves and removes modules at random. The seed is fixed, so that a failure can be
+/// repeated.
 #[test]
 fn a_random_walk_of_changes_never_differs() {
     const STEPS: usize = 60;

@@ -1,7 +1,8 @@
 //! What was read from the modules of one kernel, kept for the next time.
 //!
-//! A text: a line with the format's number and a checksum of the rest, a line with the depmod that was there, and for each
-//! module a line `m STAMP PATH` before the lines of its facts. A stamp is the caller's: it changes when the file does.
+//! A text: a line with the format's number and a checksum of the rest, a line with the depmod that was there,
+//! and for each module a line `m STAMP PATH` before the lines of its facts. A stamp is the caller's: it
+//! changes when the file does.
 
 use std::collections::HashMap;
 
@@ -83,13 +84,15 @@ pub struct NewCache {
 }
 
 impl NewCache {
-    /// Without modules. `tool` is one line that tells which depmod is there, and comes back from [`Cache::tool`].
+    /// Without modules. `tool` is one line that tells which depmod is there, and comes back from
+    /// [`Cache::tool`].
     #[must_use]
     pub fn new(tool: &str) -> Self {
         Self { body: format!("t {tool}\n") }
     }
 
-    /// Adds a module: its path and stamp, neither with blanks in the stamp nor newlines, and its facts as text.
+    /// Adds a module: its path and stamp, neither with blanks in the stamp nor newlines, and its facts as
+    /// text.
     pub fn add(&mut self, path: &str, stamp: &str, facts: &str) {
         self.body.extend(["m ", stamp, " ", path, "\n", facts]);
     }

@@ -21,8 +21,8 @@ enum Search {
 }
 
 impl Config {
-    /// Reads the texts of all files, in the order of their names. `matches` tells whether a POSIX extended regular
-    /// expression (the first argument) matches the kernel's release.
+    /// Reads the texts of all files, in the order of their names. `matches` tells whether a POSIX extended
+    /// regular expression (the first argument) matches the kernel's release.
     ///
     /// # Errors
     /// Lines that depmod would warn of, and what is left to it: `external`, continued lines.
@@ -81,8 +81,8 @@ impl Config {
         matches!(name, "build" | "source") || self.excludes.iter().any(|excluded| excluded == name)
     }
 
-    /// Whether the module at `new` replaces the one of the same name that was found before. Paths are below the kernel's
-    /// directory and without their extensions.
+    /// Whether the module at `new` replaces the one of the same name that was found before. Paths are below
+    /// the kernel's directory and without their extensions.
     pub(super) fn replaces(&self, new: &str, old: &str) -> bool {
         for chosen in self.overrides.iter().rev() {
             if chosen == new {
@@ -99,7 +99,8 @@ impl Config {
         for (rank, search) in (0i64..).zip(self.searches.iter().rev()) {
             match search {
                 Search::BuiltIn => built_in = rank,
-                // depmod asks for the old one only where the new one is not: of two in one directory the later wins.
+                // depmod asks for the old one only where the new one is not: of two in one directory the
+                // later wins.
                 Search::Directory(directory) if below(new, directory) => new_rank = rank,
                 Search::Directory(directory) if below(old, directory) => old_rank = rank,
                 Search::Directory(_) => {}

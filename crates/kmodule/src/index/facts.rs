@@ -27,8 +27,8 @@ impl<'a> Facts<'a> {
     /// Reads an uncompressed module.
     ///
     /// # Errors
-    /// Anything that kmod could read differently than we do: not an ELF object file, two sections of one name, tables of
-    /// odd sizes, names outside ASCII.
+    /// Anything that kmod could read differently than we do: not an ELF object file, two sections of one
+    /// name, tables of odd sizes, names outside ASCII.
     pub fn read(module: &'a [u8]) -> Result<Self, Decline> {
         let reader = Reader::new(module).map_err(|e| Decline::new(e.to_string()))?;
         // EM_SPARC, EM_SPARC32PLUS, EM_SPARCV9: register symbols look undefined there.
@@ -123,7 +123,8 @@ impl<'a> File<'a> {
         Ok((table, strings))
     }
 
-    /// Names of `__crc_` symbols without that prefix; where there are none, the strings of `__ksymtab_strings`.
+    /// Names of `__crc_` symbols without that prefix; where there are none, the strings of
+    /// `__ksymtab_strings`.
     fn exports(&self) -> Result<Vec<&'a str>, Decline> {
         let (table, strings) = self.symbols()?;
         let mut exports = Vec::new();

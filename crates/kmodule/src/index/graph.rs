@@ -114,7 +114,8 @@ fn needed(nodes: &[Node<'_>], owners: &HashMap<&str, usize>, at: usize) -> Vec<u
     needs
 }
 
-/// Numbers the modules so that each comes before those that it needs: the last one that nothing open needs is next.
+/// Numbers the modules so that each comes before those that it needs: the last one that nothing open needs is
+/// next.
 fn rank(nodes: &mut [Node<'_>]) -> Result<(), Decline> {
     let mut users = vec![0usize; nodes.len()];
     for needed in nodes.iter().flat_map(|node| &node.needs) {

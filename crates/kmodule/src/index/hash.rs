@@ -1,7 +1,7 @@
 //! The order in which kmod's hash tables are walked. Two of depmod's files list their entries in that order.
 
-/// Sorts keys as a walk over kmod's hash table of `buckets` buckets meets them: by bucket, and by bytes within one.
-/// `buckets` is a power of two.
+/// Sorts keys as a walk over kmod's hash table of `buckets` buckets meets them: by bucket, and by bytes
+/// within one. `buckets` is a power of two.
 pub(super) fn sort_by_bucket<T>(entries: &mut [T], buckets: u32, key: impl Fn(&T) -> &str) {
     let mask = buckets.saturating_sub(1);
     entries.sort_by_cached_key(|entry| {

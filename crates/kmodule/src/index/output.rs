@@ -187,7 +187,8 @@ fn builtin_aliases(modinfo: &[u8], order: Order) -> Result<Vec<u8>, Decline> {
     binary(entries, order)
 }
 
-/// Device nodes that udev and systemd-tmpfiles make, from aliases such as `devname:loop-control` and `char-major-10-237`.
+/// Device nodes that udev and systemd-tmpfiles make, from aliases such as `devname:loop-control` and
+/// `char-major-10-237`.
 fn device_names(graph: &Graph<'_>) -> Result<Vec<u8>, Decline> {
     let mut text = String::new();
     for node in &graph.nodes {

@@ -1,8 +1,10 @@
-//! The binary indexes (`modules.*.bin`): a trie of keys, each with values ordered by priority (libkmod/libkmod-index.h).
+//! The binary indexes (`modules.*.bin`): a trie of keys, each with values ordered by priority
+//! (libkmod/libkmod-index.h).
 //!
-//! All numbers are big endian: magic, version, then the offset of the root. A node is its prefix (up to a NUL), the first
-//! and the last character that lead to a child with one offset for each character between them, and its values (a count,
-//! then a priority and a string with a NUL for each). The top bits of a node's offset say which of the three it has.
+//! All numbers are big endian: magic, version, then the offset of the root. A node is its prefix (up to a
+//! NUL), the first and the last character that lead to a child with one offset for each character between
+//! them, and its values (a count, then a priority and a string with a NUL for each). The top bits of a node's
+//! offset say which of the three it has.
 
 const MAGIC: u32 = 0xB007_F457;
 const VERSION: u32 = 0x0002_0001;
