@@ -3,15 +3,15 @@
 //! What the text says is judged by [`dkms_conf::lint`]; here are the files: patches, scripts, the directory's name, the
 //! Makefile. The administrator's files in /etc/dkms do not count: this is about the package.
 
+use crate::conf::ConfDiagnostic;
 use crate::conf::ConfError;
-use crate::conf::ConfProblem;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
 use crate::kernel::headers;
 use crate::session::Session;
 use crate::tree::layout::Layout;
-use dkms_conf::lint::{self, Code, Facts, Finding};
+use dkms_conf::lint::{self, Code, Diagnostic, Facts};
 use dkms_conf::{Dialect, Directives, Location, Severity, State};
 use dkms_sys::fs;
 use std::os::unix::fs::MetadataExt;
@@ -27,9 +27,9 @@ pub struct Report {
     /// The file.
     pub path: PathBuf,
     /// What is left to mend, by line.
-    pub findings: Vec<Finding>,
+    pub diagnostics: Vec<Diagnostic>,
     /// What was mended; places are those before it.
-    pub fixed: Vec<Finding>,
+    pub fixed: Vec<Diagnostic>,
     /// Why nothing was mended although something could have been.
     pub not_fixed: Option<String>,
 }
@@ -38,7 +38,7 @@ pub struct Report {
 struct Looked {
     text: String,
     directives: Option<Directives>,
-    findings: Vec<Finding>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 /// Looks at a dkms.conf, for one kernel where it makes a difference.
@@ -47,7 +47,7 @@ struct Looked {
 /// [`ConfError::Missing`], or [`Error::Io`] when it cannot be read.
 pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let looked = examine(s, path, None, &read(path)?, kernel);
-    Ok(Report { path: path.to_path_buf(), findings: looked.findings, ..Report::default() })
+    Ok(Report { path: path.to_path_buf(), diagnostics: looked.diagnostics, ..Report::default() })
 }
 
 /// Looks at it, mends what is safe to mend, and looks again. The file is replaced in one step; everything that is not
@@ -60,14 +60,14 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let bytes = read(path)?;
     let before = examine(s, path, None, &bytes, kernel);
     let mut report = Report { path: path.to_path_buf(), ..Report::default() };
-    let (text, mended) = lint::apply(&before.text, &before.findings);
+    let (text, mended) = lint::apply(&before.text, &before.diagnostics);
     if text == before.text {
-        report.findings = before.findings;
+        report.diagnostics = before.diagnostics;
         return Ok(report);
     }
     if before.text.as_bytes() != bytes {
         report.not_fixed = Some("the file is not UTF-8".into());
-        report.findings = before.findings;
+        report.diagnostics = before.diagnostics;
         return Ok(report);
     }
     // Through links: the file is replaced where it lies.
@@ -79,14 +79,14 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     };
     if before.directives.is_some() && after.directives.is_none() {
         report.not_fixed = Some("the mended file could no longer be evaluated".into());
-        report.findings = before.findings;
+        report.diagnostics = before.diagnostics;
         return Ok(report);
     }
     if let (Some(old), Some(new)) = (&before.directives, &after.directives) {
-        let other = lint::differing(old, new, &before.findings, &mended);
+        let other = lint::differing(old, new, &before.diagnostics, &mended);
         if !other.is_empty() {
             report.not_fixed = Some(format!("it would change {} as well", other.join(", ")));
-            report.findings = before.findings;
+            report.diagnostics = before.diagnostics;
             return Ok(report);
         }
     }
@@ -94,9 +94,9 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     if s.host.root {
         fs::set_owner(&target, metadata.uid(), metadata.gid()).map_err(Error::Io)?;
     }
-    let both = before.findings.into_iter().zip(mended);
+    let both = before.diagnostics.into_iter().zip(mended);
     report.fixed = both.filter(|(_, mended)| *mended).map(|(f, _)| f).collect();
-    report.findings = after.findings;
+    report.diagnostics = after.diagnostics;
     Ok(report)
 }
 
@@ -146,30 +146,30 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
         kernel_words: &words,
         matcher: &dkms_sys::regex::matches,
     };
-    let mut findings = lint::lint(&text, &facts);
+    let mut diagnostics = lint::lint(&text, &facts);
     if let Some(error) = refused {
-        findings.extend(cannot_evaluate(error));
+        diagnostics.extend(cannot_evaluate(error));
     }
     if let Some(directives) = &directives {
         // Elsewhere, as Debian's debian/PACKAGE.dkms, the source is not beside it.
         if path.file_name().is_some_and(|n| n == "dkms.conf") {
             let source = Source { directory: path.parent().unwrap_or(Path::new(".")), text: &text };
-            source.makefile(&mut findings);
-            source.patches(directives, &mut findings);
-            source.scripts(directives, &mut findings);
-            source.name(s.layout, directives, &mut findings);
+            source.makefile(&mut diagnostics);
+            source.patches(directives, &mut diagnostics);
+            source.scripts(directives, &mut diagnostics);
+            source.name(s.layout, directives, &mut diagnostics);
         }
     }
-    findings.sort_by_key(|f| f.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));
-    Looked { text, directives, findings }
+    diagnostics.sort_by_key(|f| f.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));
+    Looked { text, directives, diagnostics }
 }
 
-fn cannot_evaluate(error: Error) -> Vec<Finding> {
+fn cannot_evaluate(error: Error) -> Vec<Diagnostic> {
     let problems = match error {
         Error::Conf(ConfError::Invalid(problems)) => problems,
-        other => vec![ConfProblem { message: other.to_string(), ..ConfProblem::default() }],
+        other => vec![ConfDiagnostic { message: other.to_string(), ..ConfDiagnostic::default() }],
     };
-    let finding = |p: ConfProblem| Finding {
+    let diagnostic = |p: ConfDiagnostic| Diagnostic {
         code: Code::CannotEvaluate,
         severity: Severity::Error,
         at: (p.line > 0).then_some(Location { line: p.line, column: p.column, len: p.len, text: p.text }),
@@ -178,7 +178,7 @@ fn cannot_evaluate(error: Error) -> Vec<Finding> {
         edits: Vec::new(),
         changes: None,
     };
-    problems.into_iter().map(finding).collect()
+    problems.into_iter().map(diagnostic).collect()
 }
 
 /// A package's source, with its dkms.conf in it.
@@ -188,15 +188,15 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn finding(
+    fn diagnostic(
         &self,
         code: Code,
         directive: &str,
         index: Option<usize>,
         message: String,
         help: String,
-    ) -> Finding {
-        Finding {
+    ) -> Diagnostic {
+        Diagnostic {
             code,
             severity: Severity::Warning,
             at: dkms_conf::locate(self.text, directive, index),
@@ -208,17 +208,17 @@ impl Source<'_> {
     }
 
     /// dkms hands KERNELRELEASE to make; a Makefile that finds its kernel by that needs nothing else.
-    fn makefile(&self, findings: &mut Vec<Finding>) {
+    fn makefile(&self, diagnostics: &mut Vec<Diagnostic>) {
         let names = ["GNUmakefile", "makefile", "Makefile"];
         let read = |n: &&str| fs::read_optional(self.directory.join(n), fs::Limit::CONFIG).ok().flatten();
         let Some(text) = names.iter().find_map(read) else { return };
         let text = String::from_utf8_lossy(&text);
         if text.contains("modules/$(KERNELRELEASE)") || text.contains("modules/${KERNELRELEASE}") {
-            findings.retain(|f| f.code != Code::MakeIgnoresKernel);
+            diagnostics.retain(|f| f.code != Code::MakeIgnoresKernel);
         }
     }
 
-    fn patches(&self, directives: &Directives, findings: &mut Vec<Finding>) {
+    fn patches(&self, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         for i in directives.indices("PATCH").take(500) {
             let Some(patch) = directives.get("PATCH", i).filter(|p| !p.is_empty() && !p.contains(".."))
             else {
@@ -227,30 +227,30 @@ impl Source<'_> {
             if !fs::is_file(self.directory.join("patches").join(patch)) {
                 let message = format!("PATCH[{i}] is patches/{patch}, which is not there");
                 let help = format!("put it there, or remove PATCH[{i}]");
-                findings.push(self.finding(Code::PatchMissing, "PATCH", Some(i), message, help));
+                diagnostics.push(self.diagnostic(Code::PatchMissing, "PATCH", Some(i), message, help));
             }
         }
     }
 
-    fn scripts(&self, directives: &Directives, findings: &mut Vec<Finding>) {
+    fn scripts(&self, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         for directive in SCRIPTS {
             let Some(script) = directives.scalar(directive).split_ascii_whitespace().next() else { continue };
             let path = self.directory.join(script);
             if fs::is_file(&path) && !fs::is_executable(&path) {
                 let message = format!("{directive} names {script}, which is not executable");
                 let help = format!("chmod +x {script}");
-                findings.push(self.finding(Code::ScriptNotExecutable, directive, None, message, help));
+                diagnostics.push(self.diagnostic(Code::ScriptNotExecutable, directive, None, message, help));
             } else if !fs::is_file(&path) {
                 let message = format!("{directive} names {script}, which is not there");
                 let help =
                     "a path below the source's directory, with its arguments; not a shell command".into();
-                findings.push(self.finding(Code::ScriptMissing, directive, None, message, help));
+                diagnostics.push(self.diagnostic(Code::ScriptMissing, directive, None, message, help));
             }
         }
     }
 
     /// In /usr/src the directory has to be NAME-VERSION; elsewhere only if it looks as if it wanted to be.
-    fn name(&self, layout: &Layout, directives: &Directives, findings: &mut Vec<Finding>) {
+    fn name(&self, layout: &Layout, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         let (name, version) = (directives.scalar("PACKAGE_NAME"), directives.scalar("PACKAGE_VERSION"));
         let directory = std::path::absolute(self.directory).unwrap_or_else(|_| self.directory.to_path_buf());
         let Some(have) = directory.file_name().and_then(|n| n.to_str()) else { return };
@@ -270,6 +270,6 @@ impl Source<'_> {
         let directive = if versioned { "PACKAGE_VERSION" } else { "PACKAGE_NAME" };
         let message = format!("the directory is {have}, and dkms looks for {want}");
         let help = format!("rename the directory to {want}, or write {directive} as it is in its name");
-        findings.push(self.finding(Code::DirectoryName, directive, None, message, help));
+        diagnostics.push(self.diagnostic(Code::DirectoryName, directive, None, message, help));
     }
 }

@@ -2,7 +2,7 @@
 //! all (CONTRACT "dkms.conf").
 
 use super::bash;
-use crate::conf::{ConfError, ConfProblem};
+use crate::conf::{ConfDiagnostic, ConfError};
 use crate::error::{Error, Result};
 use crate::ids::{Kernel, PackageId};
 use crate::kernel::headers;
@@ -31,13 +31,13 @@ pub struct Loaded {
     /// Which files spoke, in order.
     pub files: Vec<FileUsed>,
     /// Errors that any use of the file refuses.
-    pub errors: Vec<ConfProblem>,
+    pub errors: Vec<ConfDiagnostic>,
     /// Errors that only add, build and install refuse; uninstall and remove go on.
-    pub strict_errors: Vec<ConfProblem>,
+    pub strict_errors: Vec<ConfDiagnostic>,
     /// What the author should look at.
-    pub warnings: Vec<ConfProblem>,
+    pub warnings: Vec<ConfDiagnostic>,
     /// What does no harm, for `lint` and `config` only: the user who installs the package can do nothing about it.
-    pub remarks: Vec<ConfProblem>,
+    pub remarks: Vec<ConfDiagnostic>,
 }
 
 impl Loaded {
@@ -99,9 +99,9 @@ pub fn load(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loa
     load_file(s, &path, Some(package), kernel)
 }
 
-fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfProblem {
+fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfDiagnostic {
     let at = suspicion.location;
-    ConfProblem {
+    ConfDiagnostic {
         path: path.to_path_buf(),
         line: at.line,
         column: at.column,
@@ -114,7 +114,7 @@ fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfProblem {
 
 /// What a package's builds may do is not the package's to say: takes CONFINE and the like out of what its dkms.conf set,
 /// with a warning for each.
-fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<ConfProblem> {
+fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<ConfDiagnostic> {
     let text = String::from_utf8_lossy(text);
     let mut refused = Vec::new();
     for name in dkms_conf::directives::CONFINE {
@@ -123,7 +123,7 @@ fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> V
         }
         directives.clear(name);
         let at = dkms_conf::locate(&text, name, None);
-        refused.push(ConfProblem {
+        refused.push(ConfDiagnostic {
             path: path.to_path_buf(),
             line: at.as_ref().map_or(0, |at| at.line),
             column: at.as_ref().map_or(0, |at| at.column),
@@ -245,10 +245,10 @@ fn not_evaluated(
     column: u32,
     construct: &str,
     why: &str,
-) -> ConfProblem {
+) -> ConfDiagnostic {
     let text = String::from_utf8_lossy(text);
     let mut problem =
-        ConfProblem { path: path.to_path_buf(), line, column, len: 1, ..ConfProblem::default() };
+        ConfDiagnostic { path: path.to_path_buf(), line, column, len: 1, ..ConfDiagnostic::default() };
     match why.strip_prefix(bash::CANNOT_PARSE) {
         Some(said) => {
             // bash knows the line better: "6: syntax error: ...".
@@ -306,12 +306,12 @@ pub fn variables(
     .collect()
 }
 
-pub(super) fn place(problem: &Problem, texts: &[(PathBuf, String)]) -> ConfProblem {
-    let mut out = ConfProblem {
+pub(super) fn place(problem: &Problem, texts: &[(PathBuf, String)]) -> ConfDiagnostic {
+    let mut out = ConfDiagnostic {
         path: texts.first().map(|t| t.0.clone()).unwrap_or_default(),
         message: problem.message.clone(),
         help: problem.help.clone(),
-        ..ConfProblem::default()
+        ..ConfDiagnostic::default()
     };
     // The last file that sets it is the one that counts.
     for (path, text) in texts.iter().rev() {
@@ -361,10 +361,10 @@ pub fn exclusion(
 
 /// Wraps a bad regular expression as a problem of the file.
 pub fn bad_regex(loaded: &Loaded, message: &str) -> Error {
-    Error::Conf(ConfError::Invalid(vec![ConfProblem {
+    Error::Conf(ConfError::Invalid(vec![ConfDiagnostic {
         path: loaded.files.first().map(|f| f.path.clone()).unwrap_or_default(),
         message: message.to_owned(),
         help: "a POSIX extended regular expression, as regex(7) describes it".into(),
-        ..ConfProblem::default()
+        ..ConfDiagnostic::default()
     }]))
 }

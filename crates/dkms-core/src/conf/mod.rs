@@ -8,4 +8,4 @@ mod error;
 pub mod framework;
 pub mod load;
 
-pub use error::{ConfError, ConfProblem};
+pub use error::{ConfDiagnostic, ConfError};
