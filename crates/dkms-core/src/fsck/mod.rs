@@ -1,15 +1,16 @@
-//! `dkms fsck`: what in the tree and in `/lib/modules` is not as dkms left it, and mending what can be mended safely.
+//! `dkms fsck`: finds inconsistencies in the tree and in `/lib/modules`, and repairs those that can be
+//! repaired safely.
 //!
-//! **Looking** writes nothing and takes no lock, so anybody may do it who can read the tree. The tree is divided into
-//! spots: a version, a build, a link, a kernel's directory. Each is looked at by itself, and what cannot be read
-//! there is told and stops nothing else.
+//! **Checking** writes nothing and takes no lock, so every user who can read the tree may do it. The tree is
+//! divided into spots: a version, a build, a link, a kernel's directory. Each is checked separately. If one
+//! cannot be read, that is reported, and the others are still checked.
 //!
-//! **What is in use is no finding.** Each finding names the locks under which such a thing comes and goes. After a spot
-//! was looked at, those locks are tried; if one is held, the finding is dropped; if all are free, the spot is looked at
-//! again, since their holder may just have finished.
+//! **Things in use are not reported.** Each finding lists the locks that a command holds while it creates or
+//! deletes such a thing. After a spot is checked, those locks are tried. If one is held, the finding is
+//! dropped. If all are free, the spot is checked again, because their holder may just have finished.
 //!
-//! **Repairing** ([`repair()`]) takes those locks, looks at the spot once more, and mends what is still found. What it did is
-//! judged by looking at everything again, not by its own word.
+//! **Repairing** ([`repair()`]) takes those locks, checks the spot again, and repairs what is still found.
+//! Afterwards everything is checked again to determine the result.
 
 mod build;
 mod kernel;
@@ -36,36 +37,36 @@ use spot::{Look, Spot};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// What is wrong. The words of [`Kind::word`] are part of the JSON schema.
+/// The kind of a finding. The words of [`Kind::word`] are part of the JSON schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A version whose `source` is missing or leads nowhere.
+    /// A version whose `source` is missing or a dangling link.
     SourceMissing,
-    /// A file or directory of a command that was cut off.
+    /// A file or directory that an interrupted command left.
     Leftover,
-    /// A build for a kernel that is not installed any more.
+    /// A build for a kernel that is no longer installed.
     KernelGone,
-    /// `kernel-K-A` that leads to no build of that kernel.
+    /// `kernel-K-A` that does not point to a build of that kernel.
     DanglingActiveLink,
     /// Installed files whose `kernel-K-A` is missing.
     ActiveLinkMissing,
-    /// An installed file that is not there.
+    /// An installed file that is missing.
     InstalledMissing,
-    /// An installed file that is not the one that was built.
+    /// An installed file that differs from the built one.
     InstalledDiffers,
-    /// A built file that is not there.
+    /// A built file that is missing.
     ModuleMissing,
-    /// A built file that is not the one that was built.
+    /// A built file that has changed.
     ModuleDiffers,
-    /// A manifest that is not this build's, or not to be understood.
+    /// A manifest that belongs to another build or cannot be read.
     ManifestMismatch,
-    /// A manifest that says "installed" of a build that is not.
+    /// A manifest with `installed`, although the build is not installed.
     StaleRecord,
-    /// An archived original although nothing of the package is installed for its kernel.
+    /// An archived original, although the package is not installed for its kernel.
     OriginalStranded,
-    /// An archived original in whose place another file lies.
+    /// An archived original whose path is used by another file.
     OriginalPlaceTaken,
-    /// The journal of a change that was cut off.
+    /// The journal of an interrupted change.
     StaleJournal,
 }
 
@@ -91,7 +92,7 @@ impl Kind {
     }
 }
 
-/// What a finding is about, as far as that is known.
+/// The subject of a finding, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// Package name.
@@ -128,28 +129,28 @@ impl About {
     }
 }
 
-/// One thing that is not in order.
+/// An inconsistency.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What kind of thing.
+    /// Its kind.
     pub kind: Kind,
-    /// Whose.
+    /// Its subject.
     pub about: About,
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
-    /// What is wrong there, as the rest of a sentence that begins with the path.
+    /// The problem, as the rest of a sentence that begins with the path.
     pub what: String,
-    /// What [`repair()`] does about it, or the administrator can.
+    /// What [`repair()`] or the administrator can do about it.
     pub repair: String,
     spot: Spot,
     guards: Vec<Guard>,
     remedy: Option<Remedy>,
 }
 
-/// A lock under which such things come and go.
+/// A lock that a command holds while it creates or deletes such things.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Guard {
-    /// By the name of its file.
+    /// The lock with this file name.
     Build(String),
     Install(Kernel),
 }
@@ -167,26 +168,26 @@ impl Guard {
     }
 }
 
-/// What can be done safely.
+/// A safe repair.
 #[derive(Clone, Debug)]
 enum Remedy {
     /// Delete the file or directory.
     Delete,
-    /// Remove the directory and what is empty above it in the tree.
+    /// Remove the directory and its empty parents in the tree.
     RemoveEmpty,
-    /// Make the link lead to this.
+    /// Make the link point to this.
     Relink(PathBuf),
-    /// Install a build again.
+    /// Reinstall a build.
     Reinstall(Build),
-    /// Take a build out of a kernel that is gone, and delete it.
+    /// Uninstall a build from a kernel that no longer exists, and delete it.
     TakeBack(Build),
-    /// Forget that a build was installed.
+    /// Clear the record that a build is installed.
     ClearRecord(Build),
-    /// Move an original back to this place.
+    /// Move an original back to this path.
     GiveBack(Original, PathBuf),
-    /// Delete an original that is in its place already.
+    /// Delete an archived original that is already in its place.
     DropOriginal(Original),
-    /// Finish or take back what the journals are about.
+    /// Complete or roll back the changes in the journals.
     Recover,
 }
 
@@ -222,17 +223,17 @@ impl Finding {
         self
     }
 
-    /// Whether [`repair()`] does something about it.
+    /// Whether [`repair()`] repairs it.
     pub fn safe(&self) -> bool {
         self.remedy.is_some()
     }
 
-    /// Whether repairing it changes a kernel's modules or what is recorded of them.
+    /// Whether the repair changes a kernel's modules or their records.
     pub fn changes_a_kernel(&self) -> bool {
         self.safe() && self.guards.iter().any(|g| matches!(g, Guard::Install(_)))
     }
 
-    /// Whether this is the same thing, found again.
+    /// Whether this is the same finding, found again.
     pub fn is(&self, other: &Self) -> bool {
         self.kind == other.kind && self.path == other.path
     }
@@ -242,25 +243,25 @@ impl Finding {
     }
 }
 
-/// What was found.
+/// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// In the order of the tree, then of `/lib/modules`.
     pub findings: Vec<Finding>,
-    /// What could not be looked at, and why.
+    /// What could not be checked, and why.
     pub unreadable: Vec<String>,
-    /// Package versions looked at.
+    /// Number of package versions that were checked.
     pub packages: usize,
-    /// Builds looked at.
+    /// Number of builds that were checked.
     pub builds: usize,
 }
 
-/// Looks at everything that fits one of the filters; no filter: everything. What belongs to no package (journals, leftovers
-/// in `/lib/modules`) is left out when packages are named.
+/// Checks everything that matches one of the filters; without filters, everything. If packages are given,
+/// things that belong to no package (journals, leftovers in `/lib/modules`) are left out.
 ///
 /// # Errors
-/// [`LookError`] when the tree cannot be listed, or when nothing in it fits. What cannot be read below that is in
-/// [`Report::unreadable`].
+/// [`LookError`] if the tree cannot be listed, or if nothing in it matches. What cannot be read below it is
+/// in [`Report::unreadable`].
 pub fn look(s: &Session<'_>, filters: &[Filter]) -> Result<Report> {
     dkms_sys::fs::list_dir(&s.layout.dkms_tree).map_err(LookError::TreeUnreadable)?;
     let l = Look::new(s, filters);
@@ -283,7 +284,7 @@ pub fn look(s: &Session<'_>, filters: &[Filter]) -> Result<Report> {
 }
 
 impl Look<'_> {
-    /// What is found at a spot, whether or not somebody is at work there.
+    /// The findings at a spot, whether or not it is in use.
     fn at(&self, spot: &Spot) -> Vec<Finding> {
         let mut found = match spot {
             Spot::Tree => tree::root(self),
@@ -303,7 +304,7 @@ impl Look<'_> {
         found
     }
 
-    /// What is found at a spot and nobody is at work on.
+    /// The findings at a spot that are not in use.
     fn confirmed(&self, spot: &Spot) -> Vec<Finding> {
         let mut suspects = self.at(spot);
         suspects.retain(|f| !f.in_use(self.s.layout));
