@@ -1,11 +1,11 @@
-//! Checks a dkms.conf for its author: text in, findings out.
+//! Checks a dkms.conf for its author: text in, diagnostics out.
 //!
 //! [`lint`] checks the text, with its own scanner so that it also supports files that only bash can evaluate,
-//! and the evaluated directives. A finding that can be fixed automatically contains its [`Edit`]s. [`apply`]
+//! and the evaluated directives. A diagnostic that can be fixed automatically contains its [`Edit`]s. [`apply`]
 //! applies them and changes no other byte.
 
+mod diagnostic;
 mod file;
-mod finding;
 mod make;
 mod names;
 mod patterns;
@@ -14,16 +14,16 @@ mod scan;
 mod settings;
 
 pub use crate::code::Code;
+pub use diagnostic::{Diagnostic, Edit};
 pub use file::Facts;
-pub use finding::{Edit, Finding};
 pub use settings::{UnknownSetting, unknown_settings};
 
 use crate::directives::{Dialect, Directives};
 use file::File;
 use scan::scan;
 
-/// The findings of one file, sorted by line.
-pub fn lint(text: &str, facts: &Facts<'_>) -> Vec<Finding> {
+/// The diagnostics of one file, sorted by line.
+pub fn lint(text: &str, facts: &Facts<'_>) -> Vec<Diagnostic> {
     let file = File { text, scan: scan(text) };
     let mut found = Vec::new();
     names::look(&file, &mut found);
@@ -37,17 +37,17 @@ pub fn lint(text: &str, facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Applies the edits of the findings to the text. If two overlap, only the first one in the text is applied.
-/// Also returns which findings were fixed.
-pub fn apply(text: &str, findings: &[Finding]) -> (String, Vec<bool>) {
+/// Applies the edits of the diagnostics to the text. If two overlap, only the first one in the text is applied.
+/// Also returns which diagnostics were fixed.
+pub fn apply(text: &str, diagnostics: &[Diagnostic]) -> (String, Vec<bool>) {
     let mut taken: Vec<&Edit> = Vec::new();
-    let mut fixed = Vec::with_capacity(findings.len());
-    for finding in findings {
+    let mut fixed = Vec::with_capacity(diagnostics.len());
+    for diagnostic in diagnostics {
         let free =
             |e: &Edit| taken.iter().all(|t| t == &e || e.range.1 <= t.range.0 || t.range.1 <= e.range.0);
-        let fits = !finding.edits.is_empty() && finding.edits.iter().all(free);
+        let fits = !diagnostic.edits.is_empty() && diagnostic.edits.iter().all(free);
         if fits {
-            taken.extend(&finding.edits);
+            taken.extend(&diagnostic.edits);
         }
         fixed.push(fits);
     }
@@ -64,15 +64,15 @@ pub fn apply(text: &str, findings: &[Finding]) -> (String, Vec<bool>) {
     (out, fixed)
 }
 
-/// The directives whose values differ, except those of the fixed findings: a fix must not change others.
+/// The directives whose values differ, except those of the fixed diagnostics: a fix must not change others.
 /// Empty if one of the fixes may change any directive.
 pub fn differing(
     before: &Directives,
     after: &Directives,
-    findings: &[Finding],
+    diagnostics: &[Diagnostic],
     fixed: &[bool],
 ) -> Vec<&'static str> {
-    let done = || findings.iter().zip(fixed).filter(|(_, fixed)| **fixed).map(|(f, _)| f);
+    let done = || diagnostics.iter().zip(fixed).filter(|(_, fixed)| **fixed).map(|(f, _)| f);
     if done().any(|f| f.changes.is_none()) {
         return Vec::new();
     }

@@ -5,7 +5,7 @@
 
 mod common;
 
-use dkms_conf::lint::{Code, Facts, Finding, apply, differing, lint};
+use dkms_conf::lint::{Code, Diagnostic, Facts, apply, differing, lint};
 use dkms_conf::{Decline, Dialect, Directives, State, evaluate};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ fn evaluated(text: &str) -> Result<Directives, Decline> {
     evaluate(text.as_bytes(), &before, Dialect::Module, &dkms_sys::regex::matches)
 }
 
-fn findings(text: &str) -> Vec<Finding> {
+fn findings(text: &str) -> Vec<Diagnostic> {
     let found = evaluated(text);
     let facts = Facts {
         directives: found.as_ref().ok(),

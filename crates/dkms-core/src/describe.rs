@@ -1,7 +1,7 @@
 //! `dkms config`: what dkms understood of a package's dkms.conf for one kernel. The schema is in docs/json-schema.md.
 
 use crate::build::{collect, recipe};
-use crate::conf::ConfProblem;
+use crate::conf::ConfDiagnostic;
 use crate::conf::load::{self, Loaded};
 use crate::error::Result;
 use crate::ids::{Build, Kernel, PackageId};
@@ -196,7 +196,7 @@ fn directives(loaded: &Loaded) -> BTreeMap<String, BTreeMap<usize, String>> {
 }
 
 fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
-    let of = |severity: &'static str, list: &[ConfProblem]| -> Vec<ProblemDescription> {
+    let of = |severity: &'static str, list: &[ConfDiagnostic]| -> Vec<ProblemDescription> {
         list.iter()
             .map(|p| ProblemDescription {
                 severity,

@@ -4,15 +4,15 @@
 //! directory, the Makefile. The administrator's files in /etc/dkms are ignored, because only the package is
 //! checked.
 
+use crate::conf::ConfDiagnostic;
 use crate::conf::ConfError;
-use crate::conf::ConfProblem;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
 use crate::kernel::headers;
 use crate::session::Session;
 use crate::tree::layout::Layout;
-use dkms_conf::lint::{self, Code, Facts, Finding};
+use dkms_conf::lint::{self, Code, Diagnostic, Facts};
 use dkms_conf::{Dialect, Directives, Location, Severity, State};
 use dkms_sys::fs;
 use std::os::unix::fs::MetadataExt;
@@ -27,10 +27,10 @@ const SCRIPTS: [&str; 6] =
 pub struct Report {
     /// The file.
     pub path: PathBuf,
-    /// The findings that are left, by line.
-    pub findings: Vec<Finding>,
-    /// The findings that were fixed, with their positions before the change.
-    pub fixed: Vec<Finding>,
+    /// The diagnostics that are left, by line.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The diagnostics that were fixed, with their positions before the change.
+    pub fixed: Vec<Diagnostic>,
     /// Why nothing was fixed although something could have been.
     pub not_fixed: Option<String>,
 }
@@ -39,7 +39,7 @@ pub struct Report {
 struct Looked {
     text: String,
     directives: Option<Directives>,
-    findings: Vec<Finding>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 /// Checks a dkms.conf, for one kernel if the result depends on it.
@@ -48,7 +48,7 @@ struct Looked {
 /// [`ConfError::Missing`], or [`Error::Io`] if it cannot be read.
 pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let looked = examine(s, path, None, &read(path)?, kernel);
-    Ok(Report { path: path.to_path_buf(), findings: looked.findings, ..Report::default() })
+    Ok(Report { path: path.to_path_buf(), diagnostics: looked.diagnostics, ..Report::default() })
 }
 
 /// Checks the file, fixes what is safe to fix, and checks it again. The file is replaced atomically, and
@@ -61,14 +61,14 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let bytes = read(path)?;
     let before = examine(s, path, None, &bytes, kernel);
     let mut report = Report { path: path.to_path_buf(), ..Report::default() };
-    let (text, fixed) = lint::apply(&before.text, &before.findings);
+    let (text, fixed) = lint::apply(&before.text, &before.diagnostics);
     if text == before.text {
-        report.findings = before.findings;
+        report.diagnostics = before.diagnostics;
         return Ok(report);
     }
     if before.text.as_bytes() != bytes {
         report.not_fixed = Some("the file is not UTF-8".into());
-        report.findings = before.findings;
+        report.diagnostics = before.diagnostics;
         return Ok(report);
     }
     // Follows links, so that the file itself is replaced.
@@ -80,14 +80,14 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     };
     if before.directives.is_some() && after.directives.is_none() {
         report.not_fixed = Some("the fixed file could not be evaluated".into());
-        report.findings = before.findings;
+        report.diagnostics = before.diagnostics;
         return Ok(report);
     }
     if let (Some(old), Some(new)) = (&before.directives, &after.directives) {
-        let other = lint::differing(old, new, &before.findings, &fixed);
+        let other = lint::differing(old, new, &before.diagnostics, &fixed);
         if !other.is_empty() {
             report.not_fixed = Some(format!("it would change {} as well", other.join(", ")));
-            report.findings = before.findings;
+            report.diagnostics = before.diagnostics;
             return Ok(report);
         }
     }
@@ -95,9 +95,9 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     if s.host.root {
         fs::set_owner(&target, metadata.uid(), metadata.gid()).map_err(Error::Io)?;
     }
-    let both = before.findings.into_iter().zip(fixed);
+    let both = before.diagnostics.into_iter().zip(fixed);
     report.fixed = both.filter(|(_, fixed)| *fixed).map(|(f, _)| f).collect();
-    report.findings = after.findings;
+    report.diagnostics = after.diagnostics;
     Ok(report)
 }
 
@@ -148,30 +148,30 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
         kernel_words: &words,
         matcher: &dkms_sys::regex::matches,
     };
-    let mut findings = lint::lint(&text, &facts);
+    let mut diagnostics = lint::lint(&text, &facts);
     if let Some(error) = refused {
-        findings.extend(cannot_evaluate(error));
+        diagnostics.extend(cannot_evaluate(error));
     }
     if let Some(directives) = &directives {
         // In other places, such as Debian's debian/PACKAGE.dkms, the source is not beside the file.
         if path.file_name().is_some_and(|n| n == "dkms.conf") {
             let source = Source { directory: path.parent().unwrap_or(Path::new(".")), text: &text };
-            source.makefile(&mut findings);
-            source.patches(directives, &mut findings);
-            source.scripts(directives, &mut findings);
-            source.name(s.layout, directives, &mut findings);
+            source.makefile(&mut diagnostics);
+            source.patches(directives, &mut diagnostics);
+            source.scripts(directives, &mut diagnostics);
+            source.name(s.layout, directives, &mut diagnostics);
         }
     }
-    findings.sort_by_key(|f| f.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));
-    Looked { text, directives, findings }
+    diagnostics.sort_by_key(|f| f.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));
+    Looked { text, directives, diagnostics }
 }
 
-fn cannot_evaluate(error: Error) -> Vec<Finding> {
+fn cannot_evaluate(error: Error) -> Vec<Diagnostic> {
     let problems = match error {
         Error::Conf(ConfError::Invalid(problems)) => problems,
-        other => vec![ConfProblem { message: other.to_string(), ..ConfProblem::default() }],
+        other => vec![ConfDiagnostic { message: other.to_string(), ..ConfDiagnostic::default() }],
     };
-    let finding = |p: ConfProblem| Finding {
+    let diagnostic = |p: ConfDiagnostic| Diagnostic {
         code: Code::CannotEvaluate,
         severity: Severity::Error,
         at: (p.line > 0).then_some(Location { line: p.line, column: p.column, len: p.len, text: p.text }),
@@ -180,7 +180,7 @@ fn cannot_evaluate(error: Error) -> Vec<Finding> {
         edits: Vec::new(),
         changes: None,
     };
-    problems.into_iter().map(finding).collect()
+    problems.into_iter().map(diagnostic).collect()
 }
 
 /// A package's source, with its dkms.conf in it.
@@ -190,15 +190,15 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn finding(
+    fn diagnostic(
         &self,
         code: Code,
         directive: &str,
         index: Option<usize>,
         message: String,
         help: String,
-    ) -> Finding {
-        Finding {
+    ) -> Diagnostic {
+        Diagnostic {
             code,
             severity: Severity::Warning,
             at: dkms_conf::locate(self.text, directive, index),
@@ -210,17 +210,17 @@ impl Source<'_> {
     }
 
     /// dkms passes KERNELRELEASE to make; a Makefile that uses it needs nothing else.
-    fn makefile(&self, findings: &mut Vec<Finding>) {
+    fn makefile(&self, diagnostics: &mut Vec<Diagnostic>) {
         let names = ["GNUmakefile", "makefile", "Makefile"];
         let read = |n: &&str| fs::read_optional(self.directory.join(n), fs::Limit::CONFIG).ok().flatten();
         let Some(text) = names.iter().find_map(read) else { return };
         let text = String::from_utf8_lossy(&text);
         if text.contains("modules/$(KERNELRELEASE)") || text.contains("modules/${KERNELRELEASE}") {
-            findings.retain(|f| f.code != Code::MakeIgnoresKernel);
+            diagnostics.retain(|f| f.code != Code::MakeIgnoresKernel);
         }
     }
 
-    fn patches(&self, directives: &Directives, findings: &mut Vec<Finding>) {
+    fn patches(&self, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         for i in directives.indices("PATCH").take(500) {
             let Some(patch) = directives.get("PATCH", i).filter(|p| !p.is_empty() && !p.contains(".."))
             else {
@@ -229,30 +229,30 @@ impl Source<'_> {
             if !fs::is_file(self.directory.join("patches").join(patch)) {
                 let message = format!("PATCH[{i}] is patches/{patch}, which is not there");
                 let help = format!("put it there, or remove PATCH[{i}]");
-                findings.push(self.finding(Code::PatchMissing, "PATCH", Some(i), message, help));
+                diagnostics.push(self.diagnostic(Code::PatchMissing, "PATCH", Some(i), message, help));
             }
         }
     }
 
-    fn scripts(&self, directives: &Directives, findings: &mut Vec<Finding>) {
+    fn scripts(&self, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         for directive in SCRIPTS {
             let Some(script) = directives.scalar(directive).split_ascii_whitespace().next() else { continue };
             let path = self.directory.join(script);
             if fs::is_file(&path) && !fs::is_executable(&path) {
                 let message = format!("{directive} names {script}, which is not executable");
                 let help = format!("chmod +x {script}");
-                findings.push(self.finding(Code::ScriptNotExecutable, directive, None, message, help));
+                diagnostics.push(self.diagnostic(Code::ScriptNotExecutable, directive, None, message, help));
             } else if !fs::is_file(&path) {
                 let message = format!("{directive} names {script}, which is not there");
                 let help =
                     "a path below the source's directory, with its arguments; not a shell command".into();
-                findings.push(self.finding(Code::ScriptMissing, directive, None, message, help));
+                diagnostics.push(self.diagnostic(Code::ScriptMissing, directive, None, message, help));
             }
         }
     }
 
     /// In /usr/src the directory must be NAME-VERSION; in other places only if it looks like such a name.
-    fn name(&self, layout: &Layout, directives: &Directives, findings: &mut Vec<Finding>) {
+    fn name(&self, layout: &Layout, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         let (name, version) = (directives.scalar("PACKAGE_NAME"), directives.scalar("PACKAGE_VERSION"));
         let directory = std::path::absolute(self.directory).unwrap_or_else(|_| self.directory.to_path_buf());
         let Some(have) = directory.file_name().and_then(|n| n.to_str()) else { return };
@@ -272,6 +272,6 @@ impl Source<'_> {
         let directive = if versioned { "PACKAGE_VERSION" } else { "PACKAGE_NAME" };
         let message = format!("the directory is {have}, and dkms looks for {want}");
         let help = format!("rename the directory to {want}, or write {directive} as it is in its name");
-        findings.push(self.finding(Code::DirectoryName, directive, None, message, help));
+        diagnostics.push(self.diagnostic(Code::DirectoryName, directive, None, message, help));
     }
 }

@@ -1,7 +1,7 @@
 //! Commands: a MAKE that installs or ignores the kernel, and shell code where a variable is enough.
 
+use super::diagnostic::{Diagnostic, edit, warning};
 use super::file::{Facts, File};
-use super::finding::{Finding, edit, warning};
 use crate::code::Code;
 use crate::directives::Directives;
 use crate::locate::Location;
@@ -10,14 +10,14 @@ use crate::locate::Location;
 const FORMS: [(&str, &str); 2] = [("$(", ")"), ("`", "`")];
 
 /// `uname` and `nproc` in the text, and other constructs that need bash.
-pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Finding>) {
-    // If the line already has a finding, that may be the construct that needs bash.
+pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
+    // If the line already has a diagnostic, that may be the construct that needs bash.
     let mut lines: Vec<u32> = found.iter().filter_map(|f| Some(f.at.as_ref()?.line)).collect();
     for (command, variable) in [("uname -r", "kernelver"), ("uname -m", "arch")] {
         for at in occurrences(file, command) {
-            let finding = uname(file, at, command, variable);
-            lines.extend(finding.at.as_ref().map(|l| l.line));
-            found.push(finding);
+            let diagnostic = uname(file, at, command, variable);
+            lines.extend(diagnostic.at.as_ref().map(|l| l.line));
+            found.push(diagnostic);
         }
     }
     for command in ["nproc", "getconf _NPROCESSORS_ONLN", "grep -c ^processor /proc/cpuinfo"] {
@@ -66,7 +66,7 @@ fn occurrences(file: &File<'_>, command: &str) -> Vec<usize> {
     all.filter(|&at| !file.scan.in_comment(at) && alone(at)).take(100).collect()
 }
 
-fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Finding {
+fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Diagnostic {
     let text = file.text;
     let end = at + command.len();
     let form = FORMS.iter().find_map(|(open, close)| {
@@ -77,21 +77,21 @@ fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Finding {
     let what = if variable == "arch" { "this machine's architecture" } else { "the running kernel" };
     let message = format!("'{command}' is {what}, not the one to build for");
     let range = form.clone().unwrap_or(at..end);
-    let mut finding = warning(Code::Uname, file.at(range), message, format!("${{{variable}}}"));
+    let mut diagnostic = warning(Code::Uname, file.at(range), message, format!("${{{variable}}}"));
     if let Some(range) = form {
         let in_value = file.scan.assignments.iter().find(|a| a.value.contains(&range.start));
         let escaped = text.get(..range.start).is_some_and(|t| t.ends_with('\\'));
         let single = in_value.is_none_or(|a| file.raw(a).contains('\''));
         let taken = file.scan.assignments.iter().any(|a| a.name == variable);
         if !escaped && !single && !taken {
-            finding.edits = vec![edit(range, format!("${{{variable}}}"))];
+            diagnostic.edits = vec![edit(range, format!("${{{variable}}}"))];
         }
     }
-    finding
+    diagnostic
 }
 
 /// Checks the MAKE commands.
-pub(super) fn look(file: &File<'_>, directives: &Directives, words: &[String], found: &mut Vec<Finding>) {
+pub(super) fn look(file: &File<'_>, directives: &Directives, words: &[String], found: &mut Vec<Diagnostic>) {
     let knows = |text: &str| words.iter().any(|w| !w.is_empty() && text.contains(w.as_str()));
     let prepared = knows(directives.scalar("PRE_BUILD"));
     for i in directives.indices("MAKE").take(200) {

@@ -1,7 +1,7 @@
 //! Names that are misspelt, unknown or obsolete, and values that are neither yes nor no.
 
+use super::diagnostic::{Diagnostic, Edit, edit, warning};
 use super::file::File;
-use super::finding::{Edit, Finding, edit, warning};
 use super::scan::{Assigned, literal};
 use crate::code::Code;
 use crate::directives::{Dialect, DirectiveInfo, Kind};
@@ -15,7 +15,7 @@ pub(super) const FOREIGN: [&str; 12] = [
     "CDPATH",
 ];
 
-/// The maximum number of findings, because each needs a search for its line.
+/// The maximum number of diagnostics, because each needs a search for its line.
 const MAX_FINDINGS: usize = 500;
 
 /// The maximum number of automatic edits of one kind.
@@ -24,7 +24,7 @@ const MAX_EDITS: usize = 1000;
 /// The maximum number of different names that are checked, because each is compared with the table.
 const MAX_NAMES: usize = 300;
 
-pub(super) fn look(file: &File<'_>, found: &mut Vec<Finding>) {
+pub(super) fn look(file: &File<'_>, found: &mut Vec<Diagnostic>) {
     let mut seen = BTreeSet::new();
     let mut last: BTreeMap<(&str, usize), &Assigned<'_>> = BTreeMap::new();
     for a in &file.scan.assignments {
@@ -48,7 +48,7 @@ pub(super) fn look(file: &File<'_>, found: &mut Vec<Finding>) {
 }
 
 /// A name that is not a directive.
-fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Finding>) {
+fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Diagnostic>) {
     let upper = a.name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     if !upper || a.exported || file.scan.read.contains(a.name) {
         return;
@@ -56,16 +56,16 @@ fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Finding>) {
     if let Some(meant) = closest(a.name) {
         let written = a.written().replacen(a.name, meant, 1);
         let message = format!("{} is not a directive and has no effect", a.name);
-        let mut finding = warning(Code::Misspelt, file.at_assignment(a), message, format!("{written}=…"));
+        let mut diagnostic = warning(Code::Misspelt, file.at_assignment(a), message, format!("{written}=…"));
         // All assignments of that name and index, and only if the right name has no value.
         let taken = |b: &Assigned<'_>| b.name == meant && (b.subscript == a.subscript || b.whole || a.whole);
         if !file.scan.assignments.iter().any(taken) && !file.scan.runs_more {
             let same = file.scan.assignments.iter().filter(|b| b.written() == a.written());
-            finding.changes = Some(meant);
-            finding.edits =
+            diagnostic.changes = Some(meant);
+            diagnostic.edits =
                 same.take(MAX_EDITS).map(|b| edit(b.start..b.start + b.name.len(), meant)).collect();
         }
-        found.push(finding);
+        found.push(diagnostic);
         return;
     }
     let assigned = file.scan.assignments.iter().filter(|b| b.name == a.name).count();
@@ -78,7 +78,7 @@ fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Finding>) {
     found.push(warning(Code::Unknown, file.at_assignment(a), message, format!("remove {}", a.written())));
 }
 
-fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Finding>) {
+fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Diagnostic>) {
     let (name, help) = (info.name, info.help);
     let all: Vec<&Assigned<'_>> = file.scan.assignments.iter().filter(|a| a.name == name).collect();
     let Some(first) = all.first() else { return };
@@ -95,12 +95,12 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Fin
     let by_hand = name == "OBSOLETE_BY";
     let correction =
         if by_hand { "BUILD_EXCLUSIVE_KERNEL_MAX=…".to_owned() } else { format!("remove {name}") };
-    let mut finding = warning(Code::Deprecated, file.at_assignment(first), message, correction);
+    let mut diagnostic = warning(Code::Deprecated, file.at_assignment(first), message, correction);
     if !by_hand && all.len() <= MAX_EDITS && all.iter().all(|a| a.alone && file.own(a)) {
-        finding.changes = Some(info.name);
-        finding.edits = all.iter().map(|a| whole_lines(file.text, a)).collect();
+        diagnostic.changes = Some(info.name);
+        diagnostic.edits = all.iter().map(|a| whole_lines(file.text, a)).collect();
     }
-    found.push(finding);
+    found.push(diagnostic);
 }
 
 /// Removes the lines of an assignment that has these lines for itself.
@@ -110,7 +110,7 @@ fn whole_lines(text: &str, a: &Assigned<'_>) -> Edit {
     edit(start..end, "")
 }
 
-fn yes_no(file: &File<'_>, name: &'static str, a: &Assigned<'_>, found: &mut Vec<Finding>) {
+fn yes_no(file: &File<'_>, name: &'static str, a: &Assigned<'_>, found: &mut Vec<Diagnostic>) {
     let Some((place, value)) = literal(file.text, a.value.clone()) else { return };
     if a.whole || value.is_empty() || ["yes", "no"].iter().any(|w| value.eq_ignore_ascii_case(w)) {
         return;
@@ -123,13 +123,13 @@ fn yes_no(file: &File<'_>, name: &'static str, a: &Assigned<'_>, found: &mut Vec
     let help =
         meant.map_or_else(|| format!("{name}=\"yes\", or {name}=\"no\""), |m| format!("{name}=\"{m}\""));
     let message = format!("{name} is '{value}', which is neither yes nor no");
-    let mut finding = warning(Code::YesNo, file.at_assignment(a), message, help);
-    finding.severity = Severity::Error;
+    let mut diagnostic = warning(Code::YesNo, file.at_assignment(a), message, help);
+    diagnostic.severity = Severity::Error;
     if let Some(meant) = meant.filter(|_| file.own(a) && !a.append) {
-        finding.changes = Some(name);
-        finding.edits = vec![edit(place, meant)];
+        diagnostic.changes = Some(name);
+        diagnostic.edits = vec![edit(place, meant)];
     }
-    found.push(finding);
+    found.push(diagnostic);
 }
 
 /// A directive that is set twice unconditionally, such as a copied line that was not changed.
@@ -137,7 +137,7 @@ fn twice<'a>(
     file: &File<'_>,
     a: &'a Assigned<'a>,
     last: &mut BTreeMap<(&'a str, usize), &'a Assigned<'a>>,
-    found: &mut Vec<Finding>,
+    found: &mut Vec<Diagnostic>,
 ) {
     let (Some(index), false) = (a.index(), a.whole) else { return };
     let before = last.insert((a.name, index), a);

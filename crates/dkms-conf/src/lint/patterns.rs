@@ -2,8 +2,8 @@
 //!
 //! They are tried on the releases and architectures of real kernels, with the same matcher as in a build.
 
+use super::diagnostic::{Diagnostic, Edit, edit, warning};
 use super::file::File;
-use super::finding::{Edit, Finding, edit, warning};
 use crate::code::Code;
 use crate::directives::Directives;
 use crate::eval::Matcher;
@@ -61,9 +61,9 @@ const ARCHES: [&str; 30] = [
 const TAILS: [&str; 6] =
     [".0", ".0-5-amd64", ".12-200.fc39.x86_64", ".0-91-generic", ".3-rc1+", ".21-150400.24.46-default"];
 
-pub(super) fn look(file: &File<'_>, directives: &Directives, m: &Matcher<'_>, found: &mut Vec<Finding>) {
+pub(super) fn look(file: &File<'_>, directives: &Directives, m: &Matcher<'_>, found: &mut Vec<Diagnostic>) {
     for (name, against) in DIRECTIVES {
-        // The maximum number of findings of one kind.
+        // The maximum number of diagnostics of one kind.
         for i in directives.indices(name).take(100) {
             let Some(pattern) = directives.get(name, i).filter(|p| !p.is_empty()) else { continue };
             one(file, &Pattern { name, index: i, text: pattern, against }, m, found);
@@ -78,20 +78,20 @@ struct Pattern<'a> {
     against: Against,
 }
 
-fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Finding>) {
+fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Diagnostic>) {
     let at = || file.place(p.name, Some(p.index));
     let named = if p.index == 0 { p.name.to_owned() } else { format!("{}[{}]", p.name, p.index) };
     let said = format!("{named} '{}'", p.text);
     if let Err(why) = m(p.text, "6.1.0-5-amd64") {
         let message = format!("{said} is not a regular expression: {why}");
-        let mut finding = warning(
+        let mut diagnostic = warning(
             Code::RegexInvalid,
             at(),
             message,
             "see regex(7), extended form; write a backslash before a literal character",
         );
-        finding.severity = Severity::Error;
-        found.push(finding);
+        diagnostic.severity = Severity::Error;
+        found.push(diagnostic);
         return;
     }
     if p.against == Against::Arch {
@@ -114,10 +114,10 @@ fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Findin
     if !dots.is_empty() {
         let help = format!("{named}=\"{}\"", escaped(p.text, &dots));
         let message = format!("{said} has a dot between digits, which matches any character");
-        let mut finding = warning(Code::RegexDot, at(), message, help);
-        finding.changes = Some(p.name);
-        finding.edits = escape(file, p, dots.len());
-        found.push(finding);
+        let mut diagnostic = warning(Code::RegexDot, at(), message, help);
+        diagnostic.changes = Some(p.name);
+        diagnostic.edits = escape(file, p, dots.len());
+        found.push(diagnostic);
     }
     if unanchored(p.text) {
         let message = format!("{said} is not anchored at the beginning of the release");

@@ -1,17 +1,17 @@
 //! Problems of the typed configuration, with positions and fixes, and entries that are missing their
 //! counterpart.
 
+use super::diagnostic::{Diagnostic, Edit, edit, warning};
 use super::file::File;
-use super::finding::{Edit, Finding, edit, warning};
 use crate::code::Code;
 use crate::directives::{Dialect, Directives};
 use crate::locate::Location;
 use crate::module_conf::ModuleConf;
 use crate::problem::{Problem, Severity};
 
-pub(super) fn look(file: &File<'_>, directives: &Directives, found: &mut Vec<Finding>) {
+pub(super) fn look(file: &File<'_>, directives: &Directives, found: &mut Vec<Diagnostic>) {
     let (conf, problems) = ModuleConf::from_directives(directives);
-    // The maximum number of findings of one kind.
+    // The maximum number of diagnostics of one kind.
     for problem in problems.iter().take(500) {
         if repeated(problem, &problems, directives, found) {
             continue;
@@ -24,11 +24,11 @@ pub(super) fn look(file: &File<'_>, directives: &Directives, found: &mut Vec<Fin
             Code::ModuleSuffix => suffix(file, problem).into_iter().collect(),
             _ => Vec::new(),
         };
-        let mut finding = warning(problem.code, at, problem.message.clone(), problem.help.clone());
-        finding.severity = problem.severity;
-        finding.changes = Dialect::Module.find(&problem.directive).map(|info| info.name);
-        finding.edits = edits;
-        found.push(finding);
+        let mut diagnostic = warning(problem.code, at, problem.message.clone(), problem.help.clone());
+        diagnostic.severity = problem.severity;
+        diagnostic.changes = Dialect::Module.find(&problem.directive).map(|info| info.name);
+        diagnostic.edits = edits;
+        found.push(diagnostic);
     }
     odd_names(file, &conf, found);
     destinations(file, &conf, found);
@@ -48,8 +48,8 @@ fn place(file: &File<'_>, problem: &Problem) -> Option<Location> {
         .or_else(|| file.place("BUILT_MODULE_NAME", problem.index))
 }
 
-/// Whether another finding already reports it.
-fn repeated(p: &Problem, all: &[Problem], directives: &Directives, found: &[Finding]) -> bool {
+/// Whether another diagnostic already reports it.
+fn repeated(p: &Problem, all: &[Problem], directives: &Directives, found: &[Diagnostic]) -> bool {
     match p.code {
         // The names in the text are checked separately.
         Code::Deprecated | Code::Misspelt => true,
@@ -79,7 +79,7 @@ fn suffix(file: &File<'_>, problem: &Problem) -> Option<Edit> {
 }
 
 /// Characters in names that cause problems in paths and on command lines.
-fn odd_names(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
+fn odd_names(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Diagnostic>) {
     for (name, value) in [("PACKAGE_NAME", &conf.package_name), ("PACKAGE_VERSION", &conf.package_version)] {
         // #MODULE_VERSION# and @VERSION@ are replaced when a package is built.
         let template = |sign| value.len() > 2 && value.starts_with(sign) && value.ends_with(sign);
@@ -104,7 +104,7 @@ fn odd_names(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
 }
 
 /// `/kernelx` begins with `/kernel` and is accepted, but it is certainly not intended.
-fn destinations(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
+fn destinations(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Diagnostic>) {
     for m in &conf.modules {
         let first = m.dest_location.trim_start_matches('/').split('/').next().unwrap_or_default();
         let begins = ["kernel", "updates", "extra"].iter().find(|d| first.starts_with(**d) && first != **d);
@@ -124,12 +124,12 @@ fn destinations(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
 }
 
 /// Entries without a counterpart of the same index.
-fn pairs(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
+fn pairs(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Diagnostic>) {
     let mut lonely = |directive: &str, i: usize, message: String, help: String| {
         let at = file.place(directive, Some(i));
-        let mut finding = warning(Code::MatchWithout, at, message, help);
-        finding.severity = Severity::Warning;
-        found.push(finding);
+        let mut diagnostic = warning(Code::MatchWithout, at, message, help);
+        diagnostic.severity = Severity::Warning;
+        found.push(diagnostic);
     };
     for &i in conf.make_match.keys().filter(|i| !conf.make.contains_key(i)) {
         lonely("MAKE_MATCH", i, format!("there is no MAKE[{i}] for MAKE_MATCH[{i}]"), format!("MAKE[{i}]=…"));

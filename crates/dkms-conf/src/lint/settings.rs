@@ -5,7 +5,7 @@ use super::scan::{Scan, scan};
 use crate::directives::Dialect;
 use crate::locate::closest_in;
 
-/// The maximum number of findings.
+/// The maximum number of diagnostics.
 const MAX_REPORTED: usize = 20;
 
 /// A name that is assigned but that neither dkms knows nor the file reads.

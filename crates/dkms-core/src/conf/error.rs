@@ -9,12 +9,12 @@ pub enum ConfError {
     #[error("there is no dkms.conf at {0}")]
     Missing(PathBuf),
     #[error("{}", conf_problems(.0))]
-    Invalid(Vec<ConfProblem>),
+    Invalid(Vec<ConfDiagnostic>),
 }
 
 /// Something wrong in a configuration file, with its place.
 #[derive(Clone, Debug, Default)]
-pub struct ConfProblem {
+pub struct ConfDiagnostic {
     /// The file.
     pub path: PathBuf,
     /// Line, from 1; 0 when it concerns the file as a whole.
@@ -31,7 +31,7 @@ pub struct ConfProblem {
     pub help: String,
 }
 
-impl ConfProblem {
+impl ConfDiagnostic {
     /// The blanks before a snippet's bars.
     pub fn margin(&self) -> String {
         " ".repeat(self.line.to_string().len())
@@ -48,7 +48,7 @@ impl ConfProblem {
     }
 }
 
-fn conf_problems(problems: &[ConfProblem]) -> String {
+fn conf_problems(problems: &[ConfDiagnostic]) -> String {
     let mut out = String::new();
     let one_line = |text: &str| text.replace('\n', "\\n");
     for p in problems {

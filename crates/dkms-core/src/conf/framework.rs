@@ -1,8 +1,8 @@
 //! Loads `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`; each overrides the ones before.
 
 use super::load::evaluate_one;
+use crate::conf::ConfDiagnostic;
 use crate::conf::ConfError;
-use crate::conf::ConfProblem;
 use crate::error::Result;
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
@@ -67,6 +67,6 @@ pub fn load(session: &Session<'_>, kernel_release: Option<&str>) -> Result<Frame
         let message = format!("build_users overlaps the IDs of {other}");
         problems.push(Problem::setting("build_users", message, "IDs that nothing else on this machine has"));
     }
-    let errors: Vec<ConfProblem> = problems.iter().map(|p| super::load::place(p, &texts)).collect();
+    let errors: Vec<ConfDiagnostic> = problems.iter().map(|p| super::load::place(p, &texts)).collect();
     if errors.is_empty() { Ok(conf) } else { Err(ConfError::Invalid(errors).into()) }
 }

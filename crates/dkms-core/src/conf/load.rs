@@ -2,7 +2,7 @@
 //! overridden by `--directive` (CONTRACT "dkms.conf").
 
 use super::bash;
-use crate::conf::{ConfError, ConfProblem};
+use crate::conf::{ConfDiagnostic, ConfError};
 use crate::error::{Error, Result};
 use crate::ids::{Kernel, PackageId};
 use crate::kernel::headers;
@@ -31,14 +31,14 @@ pub struct Loaded {
     /// The files that were evaluated, in order.
     pub files: Vec<FileUsed>,
     /// Errors that make the file unusable for every action.
-    pub errors: Vec<ConfProblem>,
+    pub errors: Vec<ConfDiagnostic>,
     /// Errors that make the file unusable for add, build and install; uninstall and remove continue.
-    pub strict_errors: Vec<ConfProblem>,
+    pub strict_errors: Vec<ConfDiagnostic>,
     /// Warnings for the author.
-    pub warnings: Vec<ConfProblem>,
+    pub warnings: Vec<ConfDiagnostic>,
     /// Harmless remarks, which only `lint` and `config` show: the user who installs the package can do
     /// nothing about them.
-    pub remarks: Vec<ConfProblem>,
+    pub remarks: Vec<ConfDiagnostic>,
 }
 
 impl Loaded {
@@ -100,9 +100,9 @@ pub fn load(session: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Resu
     load_file(session, &path, Some(package), kernel)
 }
 
-fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfProblem {
+fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfDiagnostic {
     let at = suspicion.location;
-    ConfProblem {
+    ConfDiagnostic {
         path: path.to_path_buf(),
         line: at.line,
         column: at.column,
@@ -115,7 +115,7 @@ fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfProblem {
 
 /// Removes CONFINE and the like from what a package's dkms.conf set, with a warning for each: a package must
 /// not decide what its builds may do.
-fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<ConfProblem> {
+fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<ConfDiagnostic> {
     let text = String::from_utf8_lossy(text);
     let mut refused = Vec::new();
     for name in dkms_conf::directives::CONFINE {
@@ -124,7 +124,7 @@ fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> V
         }
         directives.clear(name);
         let at = dkms_conf::locate(&text, name, None);
-        refused.push(ConfProblem {
+        refused.push(ConfDiagnostic {
             path: path.to_path_buf(),
             line: at.as_ref().map_or(0, |at| at.line),
             column: at.as_ref().map_or(0, |at| at.column),
@@ -248,10 +248,10 @@ fn not_evaluated(
     column: u32,
     construct: &str,
     why: &str,
-) -> ConfProblem {
+) -> ConfDiagnostic {
     let text = String::from_utf8_lossy(text);
     let mut problem =
-        ConfProblem { path: path.to_path_buf(), line, column, len: 1, ..ConfProblem::default() };
+        ConfDiagnostic { path: path.to_path_buf(), line, column, len: 1, ..ConfDiagnostic::default() };
     match why.strip_prefix(bash::CANNOT_PARSE) {
         Some(said) => {
             // bash reports the line: "6: syntax error: ...".
@@ -309,12 +309,12 @@ pub fn variables(
     .collect()
 }
 
-pub(super) fn place(problem: &Problem, texts: &[(PathBuf, String)]) -> ConfProblem {
-    let mut out = ConfProblem {
+pub(super) fn place(problem: &Problem, texts: &[(PathBuf, String)]) -> ConfDiagnostic {
+    let mut out = ConfDiagnostic {
         path: texts.first().map(|t| t.0.clone()).unwrap_or_default(),
         message: problem.message.clone(),
         help: problem.help.clone(),
-        ..ConfProblem::default()
+        ..ConfDiagnostic::default()
     };
     // The last file that sets it decides.
     for (path, text) in texts.iter().rev() {
@@ -364,10 +364,10 @@ pub fn exclusion(
 
 /// The error for an invalid regular expression in dkms.conf.
 pub fn bad_regex(loaded: &Loaded, message: &str) -> Error {
-    Error::Conf(ConfError::Invalid(vec![ConfProblem {
+    Error::Conf(ConfError::Invalid(vec![ConfDiagnostic {
         path: loaded.files.first().map(|f| f.path.clone()).unwrap_or_default(),
         message: message.to_owned(),
         help: "a POSIX extended regular expression, as regex(7) describes it".into(),
-        ..ConfProblem::default()
+        ..ConfDiagnostic::default()
     }]))
 }

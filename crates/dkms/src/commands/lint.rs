@@ -21,7 +21,7 @@ pub fn lint(call: &Call<'_>) -> Result<Answer> {
     } else {
         call.ui.data(&render::text(&report, call.arguments.fix));
     }
-    match report.findings.len() {
+    match report.diagnostics.len() {
         0 => Ok(Answer::Yes),
         n => Ok(Answer::No(Summary::new(render::verdict(&report, n, fixing)))),
     }

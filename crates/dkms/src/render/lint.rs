@@ -3,13 +3,13 @@
 use super::json::SCHEMA;
 use crate::printable::on_one_line;
 use dkms_conf::Severity;
-use dkms_conf::lint::Finding;
-use dkms_core::conf::ConfProblem;
+use dkms_conf::lint::Diagnostic;
+use dkms_core::conf::ConfDiagnostic;
 use dkms_core::lint::Report;
 use serde_json::{Value, json};
 use std::path::Path;
 
-fn severity(f: &Finding) -> &'static str {
+fn severity(f: &Diagnostic) -> &'static str {
     match f.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -18,20 +18,20 @@ fn severity(f: &Finding) -> &'static str {
 
 /// One document.
 pub fn json(report: &Report) -> String {
-    let fixed = report.fixed.iter().map(|f| finding(f, true));
-    let left = report.findings.iter().map(|f| finding(f, false));
+    let fixed = report.fixed.iter().map(|f| diagnostic(f, true));
+    let left = report.diagnostics.iter().map(|f| diagnostic(f, false));
     let document = json!({
         "schema": SCHEMA,
         "path": report.path,
         "findings": fixed.chain(left).collect::<Vec<Value>>(),
         "fixed": report.fixed.len(),
-        "left": report.findings.len(),
+        "left": report.diagnostics.len(),
         "not_fixed": report.not_fixed,
     });
     format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
 }
 
-fn finding(f: &Finding, fixed: bool) -> Value {
+fn diagnostic(f: &Diagnostic, fixed: bool) -> Value {
     let at = f.at.as_ref();
     json!({
         "code": f.code.word(),
@@ -47,7 +47,7 @@ fn finding(f: &Finding, fixed: bool) -> Value {
     })
 }
 
-/// Each finding with its line, the reason, and the correction.
+/// Each diagnostic with its line, the reason, and the correction.
 pub fn text(report: &Report, asked_to_fix: bool) -> String {
     let mut out = String::new();
     for f in &report.fixed {
@@ -60,13 +60,13 @@ pub fn text(report: &Report, asked_to_fix: bool) -> String {
         ));
         out.push_str(&format!("  change: {}\n", on_one_line(&f.help)));
     }
-    for f in &report.findings {
+    for f in &report.diagnostics {
         one(&report.path, f, &mut out);
     }
     if let Some(why) = &report.not_fixed {
         out.push_str(&format!("{}: nothing was changed: {why}\n", report.path.display()));
     }
-    if report.findings.is_empty() {
+    if report.diagnostics.is_empty() {
         out.push_str(&format!("{} is clean{}\n", report.path.display(), now(report)));
     } else if asked_to_fix && report.fixed.is_empty() && report.not_fixed.is_none() {
         out.push_str(&format!("{}: nothing was changed\n", report.path.display()));
@@ -78,17 +78,17 @@ fn now(report: &Report) -> &'static str {
     if report.fixed.is_empty() { "" } else { " now" }
 }
 
-fn one(path: &Path, f: &Finding, out: &mut String) {
+fn one(path: &Path, f: &Diagnostic, out: &mut String) {
     let heading = format!("{}[{}]: {}", severity(f), f.code.word(), on_one_line(&f.message));
     let mut margin = " ".to_owned();
     match &f.at {
         Some(at) => {
-            let place = ConfProblem {
+            let place = ConfDiagnostic {
                 line: at.line,
                 column: at.column,
                 len: at.len,
                 text: at.text.clone(),
-                ..ConfProblem::default()
+                ..ConfDiagnostic::default()
             };
             margin = place.margin();
             out.push_str(&format!("{}:{}:{}: {heading}\n", path.display(), at.line, at.column));
@@ -101,9 +101,9 @@ fn one(path: &Path, f: &Finding, out: &mut String) {
     out.push_str(&format!("{margin} = write{by}: {}\n", on_one_line(&f.help)));
 }
 
-/// The number of findings that are left, and what to do.
+/// The number of diagnostics that are left, and what to do.
 pub fn verdict(report: &Report, left: usize, fixed: bool) -> String {
-    let fixable = report.findings.iter().filter(|f| !f.edits.is_empty()).count();
+    let fixable = report.diagnostics.iter().filter(|f| !f.edits.is_empty()).count();
     let count = if left == 1 { "1 finding".to_owned() } else { format!("{left} findings") };
     let rest = match (fixed, fixable) {
         (true, _) => " left, which --fix cannot fix".to_owned(),

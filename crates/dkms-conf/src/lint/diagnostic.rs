@@ -5,9 +5,9 @@ use crate::locate::Location;
 use crate::problem::Severity;
 use std::ops::Range;
 
-/// A finding.
+/// A diagnostic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Diagnostic {
     /// Its kind.
     pub code: Code,
     /// Error means that add, build or install refuse the package.
@@ -33,8 +33,13 @@ pub struct Edit {
     pub with: String,
 }
 
-pub(super) fn warning(code: Code, at: Option<Location>, message: String, help: impl Into<String>) -> Finding {
-    Finding {
+pub(super) fn warning(
+    code: Code,
+    at: Option<Location>,
+    message: String,
+    help: impl Into<String>,
+) -> Diagnostic {
+    Diagnostic {
         code,
         severity: Severity::Warning,
         at,
