@@ -1,6 +1,6 @@
 //! depmod.d(5): which directory's module wins when two modules have one name.
 
-use super::Decline;
+use super::decline::Decline;
 
 /// What the files of `/etc/depmod.d` and the other directories say, for one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

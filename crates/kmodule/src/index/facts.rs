@@ -1,6 +1,6 @@
 //! What depmod reads from one module file.
 
-use super::Decline;
+use super::decline::Decline;
 use crate::elf::reader::{LONGEST_NAME, Reader, Section, string_at, until_nul};
 use std::collections::{HashMap, HashSet};
 

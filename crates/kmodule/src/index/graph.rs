@@ -1,8 +1,9 @@
 //! The modules in depmod's order, which symbols lead from one to another, and an order for loading them.
 
+use super::decline::Decline;
+use super::facts::Facts;
 use super::hash::sort_by_bucket;
-use super::{Decline, Module, Name};
-use crate::index::facts::Facts;
+use super::module::{Module, Name};
 use std::collections::{BTreeSet, HashMap};
 
 /// Buckets of kmod's table of modules and of its table of symbols.
