@@ -58,11 +58,12 @@ tests_of() {
         $4 != "" && $4 !~ /^takes long/ { whys++; if (why == "") why = $1 ": " $4 }
         $2 == "skipped" && $4 ~ /^takes long/ { count["skipped"]--; long++ }
         END {
-            printf ", %d tests", count["passed"]
+            printf ": %d", count["passed"]
             if (count["failed"]) printf ", %d failed", count["failed"]
             if (count["skipped"]) printf ", %d SKIPPED", count["skipped"]
-            if (long) printf ", %d long ones not asked for", long
-            if (why != "") printf " (%s%s)", why, whys > 1 ? "; " whys - 1 " more reasons" : ""
+            if (long) printf ", %d long ones not run", long
+            if (whys == 1) printf " (%s)", why
+            if (whys >= 2) printf " (%s; and %d more)", why, whys - 1
         }' "$scratch/$1.tests"
 }
 

@@ -28,12 +28,12 @@ PACKAGES = ("ca", "cb", "cc", "cd")  # cd depends on cc; ca and cb have an origi
 ORIGINALS = ("ca", "cb")
 SEED = int(os.environ.get("CONCURRENCY_SEED") or random.SystemRandom().randrange(10**6))
 EACH = int(os.environ.get("CONCURRENCY_COMMANDS") or 25)
-# Of the manual: what commands on sound packages may end with.
+# The exit codes that the manual allows for commands on packages without errors.
 CODES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 21, 75, 77}
 started = time.monotonic()
 
 
-# Packages whose "compiler" is cp: the modules are real, but made beforehand ------------------------------------------------
+# Packages whose "compiler" is cp: the modules are real, but built beforehand ------------------------------------------------
 
 
 def prebuild():
@@ -53,7 +53,7 @@ def prebuild():
             log = open(f"{to}/log", "w")
             running.append(subprocess.Popen(["make", "-s", "-C", f"/lib/modules/{kernel}/build", f"M={to}"], stdout=log, stderr=log))
     if any([p.wait() for p in running]):
-        sys.exit("the modules cannot be made")
+        sys.exit("the modules cannot be built")
 
 
 def package(name, make="cp ready/$kernelver.ko {0}.ko", more="", module=None):
@@ -87,7 +87,7 @@ must("generate_mok")
 print(f"CONCURRENCY_SEED={SEED}; prepared in {time.monotonic() - started:.0f} s", flush=True)
 
 
-# The throng ------------------------------------------------------------------------------------------------------------------
+# Many at once ------------------------------------------------------------------------------------------------------------------
 
 records, guard = [], threading.Lock()
 
@@ -125,7 +125,7 @@ def one(rng, lane):
         try:
             out, err = p.communicate(timeout=60)
         except subprocess.TimeoutExpired:
-            complain("it hangs", " ".join(words), *dkms("status").stdout.splitlines())
+            complain("it does not end", " ".join(words), *dkms("status").stdout.splitlines())
             p.kill()
             out, err = p.communicate()
         if timer:
@@ -150,13 +150,13 @@ for _, _, words, code, out, err, _ in records:
     if code != -signal.SIGKILL and (code not in CODES or "panicked" in err):
         complain("an undocumented code", f"{' '.join(words)}: {code}", *err.splitlines()[:5])
     if code == 1 and words[0] != "status":
-        complain("something went wrong inside", " ".join(words), *err.splitlines()[:5])
+        complain("an internal error", " ".join(words), *err.splitlines()[:5])
 recovery = dkms("generate_mok")
 if recovery.returncode:
     complain("the recovering command failed", str(recovery.returncode), *recovery.stderr.splitlines()[:5])
 
 
-# Is it in order? ----------------------------------------------------------------------------------------------------------------
+# Is the state consistent? ----------------------------------------------------------------------------------------------------------------
 
 
 def digest(path):
@@ -164,8 +164,8 @@ def digest(path):
         return hashlib.sha256(f.read()).hexdigest()
 
 
-def story(p, k, n=8):
-    """The last commands on a pair, and every file of its name, with what it is."""
+def history(p, k, n=8):
+    """The last commands on a package and kernel, and every file of its name, with what it is."""
     zero = min(r[0] for r in records)
     touching = sorted((b, e, c, w) for b, e, w, c, _, _, _ in records if effects(w, c, p, k))
     lines = [f"{b - zero:7.3f} to {e - zero:7.3f} s, code {c:3}: {' '.join(w)}" for b, e, c, w in touching[-n:]]
@@ -178,20 +178,20 @@ def story(p, k, n=8):
 
 
 def judge_state():
-    """What `status` says of each pair, after comparing it with the files."""
+    """The state of each package and kernel according to `status`, after comparing it with the files."""
     pairs = {(p, k): "added" if os.path.isdir(f"{TREE}/{p}/1.0") else "absent" for p in PACKAGES for k in KERNELS}
     lines = dkms("status").stdout.splitlines()
     for line in lines:
         m = re.match(r"(\w+)/1\.0(?:, (\S+), x86_64)?: (added|built|installed)(.*)$", line)
         if not m or "(" in m[4].replace("(Original modules exist)", ""):
-            complain("status is not well", line)
+            complain("status shows a problem", line)
         elif m[2]:
             pairs[m[1], m[2]] = m[3]
     for (p, k), what in pairs.items():
         where = f"{p} for {k}, {what}"
         built = f"{TREE}/{p}/1.0/{k}/x86_64/module/{p}.ko"
         if (what in ("built", "installed")) != os.path.isfile(built):
-            complain("status and the tree differ", where, *story(p, k))
+            complain("status and the tree differ", where, *history(p, k))
         files = []
         for directory, _, names in os.walk(f"{LIB}/{k}"):
             files += [f"{directory}/{n}" for n in names if n.split(".ko")[0] == p]
@@ -201,20 +201,20 @@ def judge_state():
             own += [f"{directory}/{n}" for n in names if p in ORIGINALS and n == f"{p}.ko" and digest(f"{directory}/{n}") == digest(f"/root/made/{k}/0.5/{p}.ko")]
         ours = [f for f in files if f not in own]
         if p in ORIGINALS and (len(own) != 1 or own[0].startswith(archive) != (what == "installed")):
-            complain("the kernel's own module is not where it belongs, or not once", f"{where}: {own}", *story(p, k))
-        strangers = [f for f in listing(archive) if "/collisions/" in f] if os.path.isdir(archive) else []
-        if strangers:
-            complain("a module of ours was taken for the kernel's own", where, *story(p, k))
+            complain("the kernel's own module is not where it belongs, or not once", f"{where}: {own}", *history(p, k))
+        misplaced = [f for f in listing(archive) if "/collisions/" in f] if os.path.isdir(archive) else []
+        if misplaced:
+            complain("one of our modules is treated as the kernel's own", where, *history(p, k))
         if what == "installed" and (len(ours) != 1 or digest(ours[0]) != digest(built)):
-            complain("installed, but not one complete copy", f"{where}: {ours}", *story(p, k))
+            complain("installed, but not one complete copy", f"{where}: {ours}", *history(p, k))
         if what != "installed" and ours:
-            complain("not installed, but there is a copy", f"{where}: {ours}", *story(p, k))
+            complain("not installed, but there is a copy", f"{where}: {ours}", *history(p, k))
         if os.path.islink(f"{TREE}/{p}/kernel-{k}-x86_64") != (what == "installed"):
-            complain("status and the link differ", where, *story(p, k))
+            complain("status and the link differ", where, *history(p, k))
         dep = open(f"{LIB}/{k}/modules.dep").read()
         for f in files:
             if len(files) == 1 and f.removeprefix(f"{LIB}/{k}/") + ":" not in dep:
-                complain("modules.dep does not have it", f"{where}: {f}", *story(p, k))
+                complain("it is missing in modules.dep", f"{where}: {f}", *history(p, k))
     leftovers = [
         l
         for l in listing(TREE, skip=(f"{TREE}/.lock",)) + [l for k in KERNELS for l in listing(f"{LIB}/{k}")]
@@ -232,10 +232,10 @@ def judge_state():
 
 
 def effects(words, code, p, k):
-    """The states in which a command may leave a pair if it is the last; nothing if it does not touch it."""
+    """The states in which a command may leave a package and kernel if it is the last; none if it does not touch them."""
     action = words[0]
     mine = action == "autoinstall" or (len(words) > 1 and words[1] == f"{p}/1.0")
-    # To build cd is to build cc only if it is there already: it is not touched.
+    # Building cd does not touch cc.
     kernels = [words[i + 1] for i, w in enumerate(words) if w == "-k"]
     if not mine or (kernels and k not in kernels) or action == "status":
         return set()
@@ -251,8 +251,9 @@ def effects(words, code, p, k):
 
 
 def serial(pairs):
-    """Each pair is as some command leaves it that no other successful command on the pair wholly followed. One that was
-    killed or failed may have done its work, a part of it that is a state of its own (added, built), or nothing."""
+    """Each package and kernel is in a state that some command leaves, after which no other successful command on them began.
+    A command that was killed or failed may have done its work, a part of it that is a state of its own (added, built), or
+    nothing."""
     for (p, k), what in pairs.items():
         touching = [(b, e, w, c, effects(w, c, p, k)) for b, e, w, c, _, _, _ in records if effects(w, c, p, k)]
         sure = [t for t in touching if t[3] == 0 and t[2][0] not in ("add", "build", "autoinstall")]
@@ -262,12 +263,12 @@ def serial(pairs):
             if end < last_begun:
                 continue
             allowed |= left
-            # On the way to installed it is added and built; on the way out it is built and added.
+            # Installing passes through added and built, removing through built and added.
             if words[0] in ("install", "build", "autoinstall"):
                 allowed |= {"added", "built"} if code else ({"built", "installed"} if words[0] == "build" else set())
             if words[0] in ("uninstall", "unbuild", "remove") and code == 0:
                 allowed |= {"added"} if words[0] == "uninstall" else set()
-            # `remove` for one kernel takes the version with it if it was the last: for all pairs of the package.
+            # `remove` for the last kernel removes the version, for all kernels of the package.
         removed = any(w[0] == "remove" and w[1] == f"{p}/1.0" and e >= last_begun for _, e, w, _, _, _, _ in records if len(w) > 1)
         added = any(w[0] in ("add", "install", "build") and w[1] == f"{p}/1.0" and e >= last_begun for _, e, w, _, _, _, _ in records if len(w) > 1)
         if removed:
@@ -278,9 +279,9 @@ def serial(pairs):
             allowed |= {"absent"}
         if what not in allowed:
             complain(
-                "no order of the commands leaves this",
+                "no order of the commands leads to this",
                 f"{p} for {k} is {what}, not {' or '.join(sorted(allowed))}",
-                *story(p, k, 12),
+                *history(p, k, 12),
             )
 
 
@@ -297,7 +298,7 @@ os.mkdir("/run/counts")
 for name in SIX:
     source = package(name, make="./make $kernelver {0}", module="cc")
     script(f"{source}/make", 'echo x >>/run/counts/$2\nsleep 0.05\ncp "ready/$1.ko" "$2.ko"\n')
-    # Their builds note down outside of the build directory that they ran.
+    # Their builds record outside of the build directory that they ran.
     with open(f"/etc/dkms/{name}.conf", "w") as conf:
         conf.write('CONFINE_WRITE="/run/counts"\n')
     must("add", f"{name}/1.0")
@@ -320,12 +321,12 @@ print(f"two autoinstalls at once: {installed} of 6 packages installed, each buil
 
 
 def ends(title, *words, seconds=30):
-    """The code, or a complaint if it does not end."""
+    """Runs dkms, with a complaint if it does not end."""
     p = subprocess.Popen(["dkms", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, err = p.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        complain("it waits for ever", title)
+        complain("it does not end", title)
         p.kill()
         out, err = p.communicate()
     return subprocess.CompletedProcess(words, p.returncode, out, err)
@@ -334,7 +335,7 @@ def ends(title, *words, seconds=30):
 for hook in ("PRE_BUILD", "POST_BUILD", "PRE_INSTALL", "POST_INSTALL"):
     name = "h" + hook.lower().replace("_", "")
     source = package(name, more=f"{hook}=hook\n", module="cc")
-    # What a build calls is confined with it, and cannot change the tree; here that is allowed.
+    # A script of a build is confined and cannot change the tree; here that is allowed.
     with open(f"/etc/dkms/{os.path.basename(source).removesuffix('-1.0')}.conf", "w") as conf:
         conf.write("CONFINE=off\n")
     script(f"{source}/hook", f"dkms status >/run/nested 2>&1 && dkms install ca/1.0 -k {K1} --force >>/run/nested 2>&1\necho $? >>/run/nested\nexit 0\n")
@@ -349,7 +350,7 @@ for hook in ("PRE_BUILD", "POST_BUILD", "PRE_INSTALL", "POST_INSTALL"):
 print("scripts that call dkms: done", flush=True)
 
 
-# A holder that is killed, and one that is waited for in vain ---------------------------------------------------------------------------
+# A holder of a lock that is killed, and --lock-timeout ---------------------------------------------------------------------------
 
 source = package("slow", make="./make", module="cc")
 script(f"{source}/make", "touch /run/slow\nexec sleep 60\n")
@@ -375,11 +376,11 @@ if str(first.pid) not in waiting.stderr or "build" not in waiting.stderr:
 print(f"--lock-timeout 1: code {waiting.returncode}: {(waiting.stderr.strip().splitlines() or [''])[0]}")
 first.kill()
 first.wait()
-# Its make still sleeps, perhaps; the lock is free all the same.
+# Its make may still sleep; the lock is free.
 script("/usr/src/slow-1.0/make", f"cp ready/{K1}.ko slow.ko\n")
 after = ends("after a killed holder", "build", "slow/1.0", "-k", K1)
 if after.returncode:
-    complain("a killed holder is in the way", str(after.returncode), *after.stderr.splitlines())
+    complain("a killed holder still blocks", str(after.returncode), *after.stderr.splitlines())
 
 wrong = sum_up()
 print(f"{wrong} wrong, {time.monotonic() - started:.0f} s in all")

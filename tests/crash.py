@@ -82,7 +82,7 @@ def kills(words, name, before, after, points):
 
 
 def double_kills(words, name, before, after, points):
-    """Kill the command, then kill the recovery as well, at every call of it, and recover after that."""
+    """Kill the command, then kill the recovery at each of its calls, and recover after that."""
     done = 0
     step = 1 if ALL else max(1, points // 8)
     for n in range(1 if ALL else step // 2 + 1, points + 1, step):
@@ -101,7 +101,7 @@ def double_kills(words, name, before, after, points):
 
 
 def errors(how, words, name, before, after, step):
-    """Every call from the n-th on fails. A command that says it worked must have."""
+    """Every call from the n-th on fails. A command that reports success must have worked."""
     restore(name)
     interfered(how, 0, words)
     points = len(calls())
@@ -115,10 +115,10 @@ def errors(how, words, name, before, after, step):
             complain("panic", what, *ended.stderr.splitlines()[:5])
         text = os.strerror(getattr(errno, how))
         if ended.returncode and text not in ended.stderr:
-            complain("the message does not name the cause", what, *ended.stderr.splitlines()[:5])
+            complain("the message does not contain the cause", what, *ended.stderr.splitlines()[:5])
         found = recovered(what, before, after)
         if ended.returncode == 0 and found == "before" and before != after:
-            complain("it said it worked, but all is as before", what)
+            complain("it reported success, but everything is as before", what)
         done += 1
     return done
 

@@ -27,7 +27,7 @@ def normal(line):
 
 
 def same(want, have):
-    """The lines are the same, in any order (builds go on side by side) where none are left out."""
+    """Whether the lines are the same; in any order (builds run in parallel) unless some are left out."""
     want, have = [normal(w) for w in want], [normal(h) for h in have]
     if "..." not in want:
         return sorted(want) == sorted(have)
@@ -36,7 +36,7 @@ def same(want, have):
 
 
 def blocks(lines):
-    """[first line of the output, behind its last, command] of every command, in order."""
+    """[first line of the output, line after its last, command] for every command, in order."""
     found, inside, current = [], False, None
     for number, line in enumerate(lines):
         if line.startswith("```"):
@@ -56,7 +56,7 @@ def blocks(lines):
 
 
 def todays(text):
-    """The page's kernels become those that are here."""
+    """Replaces the kernels of the page by those that are here."""
     text = re.sub(r"\b6\.1\.0-\d+-amd64\b", KERNELS[0], text)
     return re.sub(r"\b6\.12\.\d+\+deb12-amd64\b", KERNELS[1], text)
 

@@ -37,16 +37,16 @@ def without_index(lines):
 
 
 def judge(what, done, before, after, texts, code=None):
-    """It worked, or it said why and left everything as it was. Whether it worked."""
+    """Checks that it worked, or reported why and changed nothing; returns whether it worked."""
     now = state()
     if panicked(done):
         complain("panic", what, *done.stderr.splitlines()[:5])
     if done.returncode == 0:
-        # What is taken out stays out when depmod finds no room; it is said.
+        # A removed module stays removed if depmod has no space; dkms reports that.
         if "depmod" in done.stderr:
             now, after = without_index(now), without_index(after)
         if now != after:
-            complain("it says it worked, but did not do all of it", what, *difference(now, after, after))
+            complain("it reports success, but did only a part", what, *difference(now, after, after))
         return True
     if code is not None and done.returncode != code:
         complain(f"code {code} was expected", f"{what}: code {done.returncode}", *done.stderr.splitlines()[:5])
@@ -81,7 +81,7 @@ def room_left(disk, what, free):
 
 
 def full(place, what, name, words):
-    """From nothing free up to where it works."""
+    """Runs a command with more and more space, until it works."""
     path = PLACES[place]
     after = None
     levels = 0
@@ -103,7 +103,7 @@ def full(place, what, name, words):
         levels += 1
         unit = f"{free // KIB} KiB" if what == "bytes" else f"{free} inodes"
         worked = judge(f"{' '.join(words)}, {unit} free for the {place}", done, before, after, ["No space left", f"{TREE}|{LIB.removeprefix('/usr')}|depmod"])
-        # With room again the next command recovers, whatever was left.
+        # With space again, the next command recovers.
         if what == "bytes":
             os.unlink(f"{disk}/filler")
         else:
@@ -111,7 +111,7 @@ def full(place, what, name, words):
         dkms("generate_mok")
         now = state()
         if without_log(now) not in (without_log(before), without_log(after)):
-            complain("neither before nor after, with room again", f"{' '.join(words)}, {unit} free for the {place}", *difference(now, before, after))
+            complain("neither before nor after, with space again", f"{' '.join(words)}, {unit} free for the {place}", *difference(now, before, after))
         umount(path)
         umount(disk)
         if worked:
@@ -131,7 +131,7 @@ def refused(title, name, words, texts, begin, end, code=None):
     done = dkms(*words) if isinstance(words, list) else words()
     end()
     if done.returncode == 0:
-        complain("it says it worked", title)
+        complain("it reports success", title)
     judge(title, done, before, before, texts, code)
     print(f"{title}: code {done.returncode}: {(done.stderr.strip().splitlines() or ['no message'])[0]}", flush=True)
     dkms("generate_mok")
@@ -147,7 +147,7 @@ def read_only(path):
 
 def everything():
     prepare()
-    # Its "compiler" is cp, so that a build takes no time.
+    # Its compiler is cp, so that a build takes no time.
     shell(
         f"""mkdir /usr/src/quick-1.0; cp /var/lib/dkms/single/1.0/{K}/x86_64/module/single.ko /usr/src/quick-1.0/ready
         cat >/usr/src/quick-1.0/dkms.conf <<'CONF'
@@ -206,7 +206,7 @@ def not_permitted():
     refused("upgrade without depmod", "installed", upgrade, ["depmod"], hide, show, code=6)
 
     # A user who owns the tree, but not the kernel's modules.
-    def as_nobody(*words):
+    def as_user(*words):
         def run():
             return subprocess.run(
                 ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "dkms", *words, "--dkmstree", "/run/theirs"],
@@ -219,7 +219,7 @@ def not_permitted():
         restore(name)
         copy(TREE, "/run/theirs")
         subprocess.run(["chown", "-R", "65534:65534", "/run/theirs"], check=True)
-        refused(f"{words[0]} by a user without rights", name, as_nobody(*words), ["root|Permission denied"], lambda: None, lambda: None)
+        refused(f"{words[0]} by a user without rights", name, as_user(*words), ["root|Permission denied"], lambda: None, lambda: None)
 
 
 everything()

@@ -1,8 +1,8 @@
-"""gone.py HOW SECONDS COMMAND...: runs it with output that fails as HOW says, and shows how it ended: its exit code, or
-"hung" when it still ran SECONDS later.
+"""gone.py HOW SECONDS COMMAND...: runs a command whose output fails in the way HOW, and prints its exit code, or "hung" if it
+still ran SECONDS later.
 
-HOW: words with '+' between them. "pty" (closed after a second), "pty-now" (closed from the start), "pipe" and "pipe-now" (nobody
-reads), "full" (/dev/full), "closed" (no descriptor), "null"; behind ':' the descriptors (12 if there are none). "nohup" ignores
+HOW: words with '+' between them. "pty" (closed after a second), "pty-now" (closed from the start), "pipe" and "pipe-now" (without a
+reader), "full" (/dev/full), "closed" (no descriptor), "null"; behind ':' the descriptors (12 if there are none). "nohup" ignores
 SIGHUP, "leader" makes the terminal the controlling one, so that SIGHUP comes."""
 import fcntl
 import os

@@ -12,7 +12,7 @@ K = os.environ["K"]
 KERNELS = [K, re.sub(r"-(\d\d)-", "-57-", K), re.sub(r"-(\d\d)-", "-58-", K)]
 
 
-# A small parent: what a process counts as its most memory includes that of whoever forked it, until then.
+# A small parent: the peak memory of a process includes that of its parent at the time of the fork.
 METER = r"""
 #include <stdio.h>
 #include <sys/resource.h>

@@ -19,12 +19,12 @@ forget() { # VERSION: as if the package had been made elsewhere
     rm -rf "/usr/src/hasalias-$1"
 }
 status() { dkms status hasalias; }
-# Everything that a package could leave behind; dkms keeps a few empty directories of its own.
+# Everything that a package could leave behind, except a few empty directories that dkms keeps.
 everything() {
     find /usr/src /usr/share/hasalias /var/lib/dkms /etc/dkms /tmp /var/lib/rpm-state "/lib/modules/$K" \( -name 'modules.*' -o -path '*/.lock*' -o -path '*/.journal*' -o -name .building \) \
         -prune -o -print 2>/dev/null | sort
 }
-# rpm's lint, but for: nobody has signed it, and, in a package of built modules, that these are in a tarball.
+# rpmlint, except for missing signatures, and, in a package of built modules, for modules in a tarball.
 lint() { # FILE [FILTER]
     printf 'Filters = ["no-signature", "%s"]\n' "${2:-no-signature}" >/run/lint.toml
     rpmlint -c /run/lint.toml "$1" >/run/lint.out 2>&1 || true
@@ -39,7 +39,7 @@ is_installed() { # VERSION
     status | grep -q "^hasalias/$1, $K, x86_64: installed$"
 }
 
-# Debian's rpm wants to be told that it is meant; and something has to be the rest of the system in its database.
+# Debian's rpm needs --force-debian; and a package has to stand for the rest of the system in its database.
 cat >/usr/local/sbin/rpm <<'WRAPPER'
 #!/bin/sh
 case $1 in -U* | -i* | -e*) exec /usr/bin/rpm "$@" --force-debian ;; esac

@@ -1,4 +1,4 @@
-"""What the tests inside a private root share: run dkms, look at everything it may change, put it back, complain."""
+"""Shared by the Python tests inside a private root: run dkms, record everything it may change, restore it, complain."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-# Names are bytes; what is shown of them is text.
+# File names are bytes, and are printed as text.
 sys.stdout.reconfigure(errors="backslashreplace")
 
 KERNELS = [k for k in (os.environ["K"], os.environ["K612"]) if k]
@@ -21,7 +21,7 @@ def dkms(*words):
 
 
 def each(option):
-    """The option for every kernel."""
+    """The option with every kernel."""
     return [word for kernel in KERNELS for word in (option, kernel)]
 
 
@@ -93,11 +93,11 @@ def state():
     return lines + listing("/usr/src", skip=HEADERS) + status()
 
 
-# Saving and putting back ------------------------------------------------------------------------------------------------
+# Saving and restoring ------------------------------------------------------------------------------------------------
 
 
 def copy(source, target):
-    """The directory itself stays: it may be a mount point."""
+    """Keeps the directory itself: it may be a mount point."""
     os.makedirs(target, exist_ok=True)
     for entry in os.scandir(target):
         if entry.is_dir(follow_symlinks=False):
@@ -108,12 +108,12 @@ def copy(source, target):
 
 
 def settled():
-    """What a killed dkms had running dies a moment after it."""
+    """Waits for the children of a killed dkms, which die a moment after it."""
     for _ in range(10000):
         if not any(comm(pid) in ("dkms", "dkms-supervisor", "depmod") for pid in os.listdir("/proc") if pid.isdigit()):
             return
         time.sleep(0.002)
-    sys.exit("a dkms or depmod runs on behind one that was killed")
+    sys.exit("a dkms or depmod still runs after one that was killed")
 
 
 def comm(pid):
@@ -144,7 +144,7 @@ kinds = {}
 
 
 def complain(kind, where, *details):
-    """The first two of a kind in full, the others as a number in the end."""
+    """Prints the first two of a kind in full, and counts the others."""
     global wrong
     wrong += 1
     kinds[kind] = kinds.get(kind, 0) + 1
@@ -155,7 +155,7 @@ def complain(kind, where, *details):
 
 
 def difference(now, before, after):
-    """The shorter way from what may be to what is."""
+    """The smaller difference between the state and one of the two allowed states."""
     ways = []
     for name, other in (("before", before), ("after", after)):
         a, b = set(other), set(now)
@@ -164,12 +164,12 @@ def difference(now, before, after):
 
 
 def panicked(done):
-    """Code 101 is also that of PRE_INSTALL, which no fixture here has."""
+    """Exit code 101 could also be that of PRE_INSTALL, but no fixture here has one."""
     return "panicked" in done.stderr or done.returncode in (101, 134, 139)
 
 
 def sum_up(indent="  "):
-    """How often each kind was wrong since the last time, and in all."""
+    """Prints how often each kind occurred since the last call, and returns how many there were in all."""
     for kind, number in kinds.items():
         print(f"{indent}{number} times: {kind}")
     kinds.clear()

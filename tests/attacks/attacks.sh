@@ -142,7 +142,7 @@ results() { # A build leaves a link, a fifo, a hard link, another user's file or
         "mv $ko x; ln -s /etc/canary $ko" "mv $ko x; ln -s x $ko" "rm $ko; mkfifo $ko" "rm $ko; mkdir $ko" "ln $ko second" "mv $ko x; ln -s /usr/src/odd-1/odd.c $ko"; do
         module odd; after odd "$attack"
         code 7 build_odd "$attack"
-        ! dkms status odd | grep -q built || wrong "$attack: built all the same"
+        ! dkms status odd | grep -q built || wrong "$attack: it was built"
         ! grep -rqs top-secret /var/lib/dkms/odd || wrong "$attack: the file was copied"
     done
     module odd; after odd 'rm -f make.log; ln -s /etc/canary make.log'
@@ -176,7 +176,7 @@ P
     sed -i 's#^echo .*#ln -s /etc/shadow leak#' /usr/src/poster-1/post.sh
     dkms remove poster/1 --all >/dev/null 2>&1
     build poster && wrong 'a link was accepted'
-    ! dkms status poster | grep -q built || wrong 'built all the same'
+    ! dkms status poster | grep -q built || wrong 'it was built'
 }
 
 policy() { # A package chooses its own policy, or a misspelt policy is silently ignored.
@@ -228,7 +228,7 @@ limits() { # A dkms.conf uses all memory, processes, disk or time: it is ended s
     done
 }
 
-injection() { # Processes of nobody and of the users of builds write into the evaluation of an innocent file.
+injection() { # Processes of the user nobody and of build users write into the evaluation of another file.
     local user attackers=()
     module good
     # shellcheck disable=SC2016

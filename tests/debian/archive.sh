@@ -2,7 +2,7 @@
 # The archive's own -dkms packages with our package of dkms and, in a second chroot, with Debian's: the same steps of apt, and
 # after each one apt's exit, `dkms status`, /lib/modules and the packages must be the same. Times are shown side by side.
 #
-#   tests/debian/archive.sh [SIDE...]       debian, ours; default: both. One alone is held against what the last run kept of the other.
+#   tests/debian/archive.sh [SIDE...]       debian, ours; default: both. One alone is compared with what the last run kept of the other.
 #                                    Needs root, debootstrap and the archive that apt is set up for
 #   ARCHIVE_PACKAGES='a-dkms ...'    other packages than those below
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
@@ -14,7 +14,7 @@ here=$(dirname "$0")
 # shellcheck source=tests/debian/chroot.sh
 . "$here/chroot.sh"
 
-# Those that build with both kernels, and in seconds; which of them a suite has is apt's to say. Debian 12's newest kernel is
+# Packages that build in seconds with both kernels; apt knows which of them a suite has. Debian 12's newest kernel is
 # too new for librem-ec-acpi and openrazer-driver, and apt fails there.
 all=(acpi-call adv-17v35x bbswitch ddcci digimend dm-writeboost dpdk-kmods evdi falcosecurity-scap gost-crypto langford lime-forensics
     nat-rtsp openvpn-dco rapiddisk rtpengine-kernel tp-smapi v4l2loopback vpoll xtrx)
@@ -27,7 +27,7 @@ differs_modules='/((gost|kuznyechik_|magma_|streebog_|hid-(kye|uclogic|viewsonic
 
 # ---- inside a chroot ----
 
-# A package once more, under a higher version; with NEW that of its module changes too.
+# Repacks a package under a higher version; with NEW, the version of its module changes as well.
 repack() { # PACKAGE [NEW]
     local deb top=/var/tmp/repack/$1 old source
     rm -rf "$top"

@@ -4,7 +4,7 @@
 
 # ---- inside a chroot; what is found goes to /result ----
 
-# A machine-readable picture of what this step has left.
+# Records the state after this step in files.
 picture() { # STEP EXIT SECONDS
     local to=/result/$1
     echo "$2" >"$to.exit"
@@ -18,7 +18,7 @@ picture() { # STEP EXIT SECONDS
         -not -path '/deb/*' -not -path '/test/*' | sort >"$to.left"
 }
 
-# Run one step, whatever its end; its output is kept.
+# Runs one step and keeps its output, however it ends.
 step() { # NAME COMMAND ...
     local name=$1 start=$EPOCHREALTIME code=0
     shift
@@ -144,7 +144,7 @@ INSIDE
     wait "$child"
 }
 
-# Hold both sides' pictures against each other, step for step: exit, status, /lib/modules, packages. Lines that match the
+# Compares the pictures of both sides, step by step: exit, status, /lib/modules, packages. Lines that match the
 # regular expressions are left out: what differs on purpose.
 compare_sides() { # THEIRS OURS [STATUS-REGEX [MODULES-REGEX]]
     local status name what without

@@ -2,7 +2,7 @@
 # Our Debian package in place of Debian's own, in chroots of Debian: the same steps of apt and dpkg once with Debian's dkms
 # all the way, once with ours from step 2 on; exits, `dkms status` and /lib/modules are compared after each step.
 #
-#   tests/debian/replacement.sh [SIDE...]       debian, ours; default: both. One alone is held against what the last run kept of the other.
+#   tests/debian/replacement.sh [SIDE...]       debian, ours; default: both. One alone is compared with what the last run kept of the other.
 #                                Needs root, debootstrap and the archive that apt is set up for
 #   DEB_SUITE=trixie             another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                the program under test (default: target/release/dkms)

@@ -67,11 +67,11 @@ same "$(ls /var/lib/dkms | grep '^bad' || true)" ""
 #: step removed-source-is-broken 4
 rm -rf /usr/src/crlf-1.0
 dkms build crlf/1.0 -k "$K"
-#: step broken-stops-nobody 0
+#: step broken-does-not-stop-others 0
 dkms status | grep -q '^bashonly/1.0: added'
 dkms status | grep -q '^crlf/1.0: broken'
 #: step broken-is-not-removed 4
 dkms remove crlf/1.0 --all
-#: step broken-mended-by-source 0
+#: step broken-fixed-by-source 0
 fixture crlf-1.0
 dkms remove crlf/1.0 --all

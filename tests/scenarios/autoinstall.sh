@@ -11,20 +11,20 @@ dkms add ver/1.9; dkms add ver/1.10; dkms add noauto/1.0
 dkms autoinstall -k "$K"
 same "$(dkms status ver | grep installed)" "ver/1.10, $K, $A: installed"
 same "$(dkms status noauto)" "noauto/1.0: added"
-#: step broken-entry-stops-nobody 0
+#: step broken-entry-does-not-stop-others 0
 fixture single-1.0 crlf-1.0
 dkms add single/1.0; dkms add crlf/1.0
 rm -rf /usr/src/crlf-1.0
 dkms autoinstall -k "$K"
 same "$(dkms status single)" "single/1.0, $K, $A: installed"
-#: step failure-stops-nobody 11
+#: step failure-does-not-stop-others 11
 rm -rf /var/lib/dkms/crlf
 dkms remove noauto/1.0 --all
 fixture failmake-1.0
 dkms add failmake/1.0
 dkms unbuild single/1.0 -k "$K" || true
 dkms autoinstall -k "$K"
-#: step failure-stopped-nobody 0
+#: step others-are-installed 0
 same "$(dkms status single)" "single/1.0, $K, $A: installed"
 dkms remove failmake/1.0 --all
 #: step several-kernels-are-one-too-many 4

@@ -23,7 +23,7 @@ before=$(state)
 code 1 dkms fsck >/dev/null
 same "$(state)" "$before"
 #: step as-an-ordinary-user 1 ours
-# The directory of an unfinished build is the owner's alone; that it is there can be seen all the same.
+# Only the owner can read the directory of an unfinished build; that it exists can be seen by all.
 setpriv --reuid=65534 --regid=65534 --clear-groups dkms fsck
 #: step ordinary-user-may-not-repair 1 ours
 setpriv --reuid=65534 --regid=65534 --clear-groups dkms fsck --repair
@@ -104,7 +104,7 @@ dkms fsck
 dkms fsck --repair
 test -e /var/lib/dkms/scripts/1.0/build/make.log
 kill -KILL "$build"; wait "$build" || true
-# Until what it had running is ended, it is at work as far as anybody can tell.
+# Until its processes have ended, it seems to be running.
 for _ in $(seq 200); do pgrep -x dkms-supervisor >/dev/null || break; sleep 0.05; done
 code 1 dkms fsck
 dkms fsck --repair

@@ -71,7 +71,7 @@ dkms status single | grep -q '(Built modules are missing in the kernel modules f
 #: step status-differs 0
 echo other >"/lib/modules/$K/updates/dkms/single.ko"
 dkms status single | grep -q '(Differences between built and installed modules)'
-#: step force-mends 0
+#: step force-fixes 0
 dkms install single/1.0 -k "$K" --force
 same "$(dkms status single)" "single/1.0, $K, $A: installed"
 #: step symlinks 0

@@ -4,7 +4,7 @@
 #: image
 #: step debian-12 0
 cat >/run/as.sh <<'S'
-# as LINE...: the machine has this os-release from now on, and the module is built and installed anew.
+# as LINE...: the machine has this os-release from now on, and the module is rebuilt and installed again.
 as() {
     gone
     printf '%s\n' "$@" >/etc/os-release

@@ -1,4 +1,4 @@
-# lint: what an author could do better in a dkms.conf and beside it, and what --fix mends.
+# lint: what an author could do better in a dkms.conf and beside it, and what --fix fixes.
 #: step nothing-to-say 0 ours
 fixture single-1.0 scripts-1.0 badpatch-1.0 badsyntax-1.0
 same "$(dkms lint /usr/src/single-1.0)" '/usr/src/single-1.0/dkms.conf is clean'
@@ -26,7 +26,7 @@ grep -qxF '  | ^^^^^^^^^^^^^^^^^^' /run/out
 grep -qxF '  = write (--fix): AUTOINSTALL="yes"' /run/out
 grep -q ':7:1: warning\[deprecated-directive\]: CLEAN is obsolete' /run/out
 grep -q ':8:28: warning\[uname\]: ' /run/out
-#: step nobody-needs-to-be-root 0 ours
+#: step needs-no-root 0 ours
 code 1 setpriv --reuid=65534 --regid=65534 --clear-groups dkms lint /usr/src/single-1.0 >/run/nobody
 cmp /run/out /run/nobody
 #: step dry-run-changes-nothing 0 ours

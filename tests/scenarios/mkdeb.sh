@@ -125,7 +125,7 @@ dkms mkbmdeb single/1.0 -k "$K" -k "$K612" --archive /root/x.deb
 rm -rf /var/lib/dkms/single/1.0/deb
 dkms mkdeb single/1.0 --dry-run | grep -q '/var/lib/dkms/single/1.0/deb/single-dkms_1.0_all.deb'
 test ! -e /var/lib/dkms/single/1.0/deb
-#: step told-to-programs 0 ours
+#: step reported-to-programs 0 ours
 dkms mkdeb single/1.0 --json | grep -q '"event":"archive-written".*single-dkms_1.0_all.deb'
 #: step a-template-of-ones-own 0 ours
 type -P dpkg-buildpackage fakeroot >/dev/null || { echo 'skipped: no dpkg-buildpackage or fakeroot here'; exit 0; }

@@ -5,7 +5,7 @@ fixture single-1.0 multi-1.0
 sed -i '1i $(shell sleep 2)' /usr/src/single-1.0/Kbuild
 dkms add single/1.0; dkms add multi/1.0
 cat >/root/all <<'S'
-# bash all ARGUMENTS...: the command in all kinds of ruins; each has to end with the codes that are allowed, and in order.
+# bash all ARGUMENTS...: the command with each kind of broken output; each run has to end with an allowed code, and fsck has to find nothing.
 for how in $hows; do
 	end=$(TERM=xterm python3 /e2e/gone.py $how 60 "$@")
 	case $how,$end in *,0 | pty*+leader,129) ;; *) echo "$how: $* ended with $end"; exit 1 ;; esac

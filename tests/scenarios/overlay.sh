@@ -1,5 +1,5 @@
 # What a lower layer of an overlay brought (an earlier step of a container image) is changed in an upper one, with directories
-# that can be renamed (redirect_dir=on) and that cannot (off, the default). And nothing is told that is rolled back.
+# that can be renamed (redirect_dir=on) and that cannot (off, the default). Nothing is reported that is rolled back.
 #: image
 #: step prepare 0 ours
 mkdir -p /run/o; mount -t tmpfs o /run/o
@@ -76,7 +76,7 @@ done
 mv /run/o/depmod "$d"
 same "$(dkms status | grep -c ': installed')" 2; same "$(installed dummy)" updates/dkms/dummy.ko
 X
-#: step told-when-it-is-final 0 ours
+#: step reported-when-final 0 ours
 bash /root/both <<'X'
 dkms unbuild single/1.0 -k "$K" >/run/o/said; grep -q '^Removed .*single.ko' /run/o/said; grep -q '^Deleted what was built' /run/o/said
 X

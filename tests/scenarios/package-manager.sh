@@ -30,7 +30,7 @@ dkms unbuild multi/1.0 --all; dkms unbuild single/1.0 --all
 code 0 env DPKG_MAINTSCRIPT_PACKAGE=x dkms kernel_postinst -k "$K" >/run/out 2>&1
 same "$(grep -c 'failed (10)' /run/out)" 1
 grep -A9 'failed (10)' /run/out | grep -q 'full output: .*make.log'
-# Behind all that went well.
+# After everything that succeeded.
 test "$(grep -n 'failed (10)' /run/out | cut -d: -f1)" -gt "$(grep -n 'Installed .*single.ko' /run/out | cut -d: -f1)"
 #: step quiet-stays-quiet 0 ours
 same "$(DPKG_MAINTSCRIPT_PACKAGE=x dkms kernel_postinst -q -k "$K" 2>&1)" ""

@@ -78,7 +78,7 @@ same "$(dkms --root /img/bare status)" 'ver/1.10: added'
 test -f /img/bare/srv/src/ver-1.10/dkms.conf -a -d /img/bare/srv/dkms/ver/1.10
 test ! -e /srv/dkms -a ! -e /srv/src
 rm -r /img/bare/srv /img/bare/etc/dkms
-#: step whoever-owns-it 0 ours
+#: step owner-without-root 0 ours
 chown -R 65534:65534 /img/bare
 somebody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 if somebody unshare --user --mount true; then

@@ -39,7 +39,7 @@ dkms autoinstall --all-kernels | grep -c 'has all it needs' | grep -qx 2
 dkms autoinstall --all-kernels -k "$K"
 #: step all-kernels-is-for-autoinstall 2 ours
 dkms install single/1.0 --all-kernels
-#: step remove-is-whole 0 ours
+#: step remove-is-complete 0 ours
 dkms remove depb/1.0 --all
 test ! -e /var/lib/dkms/depb
 same "$(installed depb; installed depb "$K612")" ""

@@ -66,7 +66,7 @@ python3 /run/type.py secret dkms build single/1.0 -k "$K" --force >/run/out
 grep -q '^QUESTIONS 1' /run/out
 code 1 grep secret /run/out
 /root/keys/verify "/var/lib/dkms/single/1.0/$K/$A/module/single.ko" /root/keys/p8.crt
-#: step nobody-asks-where-nothing-is-built 0 ours
+#: step no-question-without-a-build 0 ours
 python3 /run/type.py secret dkms install single/1.0 -k "$K" >/run/out
 grep -q '^QUESTIONS 0' /run/out
 #: step an-elliptic-curve-key 0 ours

@@ -115,7 +115,7 @@ image() { # KERNEL FILE: an initramfs with the module, behind an uncompressed ar
 image "$(uname -r)" "/boot/initrd.img-$(uname -r)" with
 image "$K" "/boot/initrd.img-$K" ''
 dkms ready -k "$K" >/run/out 2>&1 || { rc=$?; grep -q "single is in the running kernel's initramfs, but not in /boot/initrd.img-$K" /run/out || exit 97; exit $rc; }
-#: step initramfs-made-anew 0 ours
+#: step initramfs-rebuilt 0 ours
 packed() { rm -rf /run/tree && mkdir -p "/run/tree/usr/lib/modules/$1/updates"; cp "/lib/modules/$1/updates/dkms/single.ko" "/run/tree/usr/lib/modules/$1/updates/"; (cd /run/tree && find . | cpio --quiet -o -H newc | xz --check=crc32 >"$2"); }
 packed "$K" "/boot/initrd.img-$K"
 dkms ready -k "$K"

@@ -26,7 +26,7 @@ same "$(readlink "/lib/modules/$copy/weak-updates/single.ko")" "/lib/modules/$K/
 #: step not-where-symbols-differ 0 ours
 test ! -e "/lib/modules/$K612/weak-updates"
 grep -q "/lib/modules/$K612/weak-updates/single.ko was taken back: .*disagrees about version of symbol module_layout" /run/err
-#: step not-where-nobody-knows 0 ours
+#: step not-on-unknown-systems 0 ours
 test ! -e /lib/modules/9.9.9-headless/weak-updates
 grep -q '/lib/modules/9.9.9-headless/weak-updates/single.ko was taken back: .*no Module.symvers' /run/err
 #: step verify-and-status-know-the-link 0 ours
@@ -35,14 +35,14 @@ dkms verify -k "$K.copy" | grep -qx "single/1.0, $K.copy, $A: single would load"
 #: step who-calls-what-and-who-does-not 0 ours
 dkms remove single/1.0 --all
 rm -rf "/lib/modules/$K.copy" /lib/modules/9.9.9-headless
-# Both write down how they were called and what they were told.
+# Both log how they were called, and their input.
 for tool in /usr/sbin/weak-modules /usr/lib/module-init-tools/weak-modules2; do
     mkdir -p "${tool%/*}"
     printf '%s\n' '#!/bin/sh' "echo \"${tool##*/} \$*\" >>/run/weak.log; cat >>/run/weak.log" >"$tool"
     chmod +x "$tool"
 done
-# told LINE...: an installation and a removal with this os-release; /run/weak.log has who was called.
-told() {
+# with_os_release LINE...: installs and removes with this os-release; /run/weak.log lists the programs that were called.
+with_os_release() {
     printf '%s\n' "$@" >/etc/os-release
     dkms build single/1.0 -k "$K" --force
     rm -f /run/weak.log; touch /run/weak.log
@@ -58,16 +58,16 @@ suse="weak-modules2 --add-kernel-modules $K
 weak-modules2 --remove-kernel-modules $K
 /lib/modules/$K/updates/single.ko"
 for like in fedora 'centos fedora'; do
-    told 'ID="rhel"' "ID_LIKE=\"$like\""; same "$(</run/weak.log)" "$red"
+    with_os_release 'ID="rhel"' "ID_LIKE=\"$like\""; same "$(</run/weak.log)" "$red"
 done
 for id in centos rocky almalinux; do
-    told "ID=\"$id\"" 'ID_LIKE="rhel centos fedora"'; same "$(</run/weak.log)" "$red"
+    with_os_release "ID=\"$id\"" 'ID_LIKE="rhel centos fedora"'; same "$(</run/weak.log)" "$red"
 done
-told 'ID="ol"' 'ID_LIKE="fedora"'; same "$(</run/weak.log)" "$red"
-told 'ID="sles"' 'ID_LIKE="suse"'; same "$(</run/weak.log)" "$suse"
-told 'ID="opensuse-leap"' 'ID_LIKE="suse opensuse"'; same "$(</run/weak.log)" "$suse"
+with_os_release 'ID="ol"' 'ID_LIKE="fedora"'; same "$(</run/weak.log)" "$red"
+with_os_release 'ID="sles"' 'ID_LIKE="suse"'; same "$(</run/weak.log)" "$suse"
+with_os_release 'ID="opensuse-leap"' 'ID_LIKE="suse opensuse"'; same "$(</run/weak.log)" "$suse"
 for id in fedora debian arch gentoo alpine mageia; do
-    told "ID=$id"; same "$(</run/weak.log)" ''
+    with_os_release "ID=$id"; same "$(</run/weak.log)" ''
 done
 #: step nor-when-the-package-says-so 0 ours
 echo 'NO_WEAK_MODULES="yes"' >>/usr/src/single-1.0/dkms.conf

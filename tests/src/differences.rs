@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn finds_and_explains_differences() {
-        // The difference of step a is still there in a2, and is told once.
+        // The difference of step a still exists in a2, and is reported once.
         let debian = [seen("a", 0, &["x: added"]), seen("a2", 0, &["x: added", "y"]), seen("b", 1, &[])];
         let ours = [
             seen("a", 0, &["x: broken"]),

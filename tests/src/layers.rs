@@ -1,4 +1,4 @@
-//! What `fetch.sh` left in `build/layers`: folders that are laid over the machine's root.
+//! The folders that `fetch.sh` unpacked into `build/layers`, to be laid over the machine's root.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -1,4 +1,4 @@
-//! What an installed kernel module is, as `modinfo` and its bytes tell.
+//! Facts about an installed kernel module, from `modinfo` and its bytes.
 
 use crate::tree::sha256;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ fn strip_signature(bytes: &[u8]) -> Option<&[u8]> {
     rest.get(..rest.len().checked_sub(usize::try_from(length).ok()?)?)
 }
 
-/// Look at one module file; `name` becomes [`Installed::path`].
+/// Inspects one module file; `name` becomes [`Installed::path`].
 ///
 /// # Errors
 /// When the file cannot be read or `modinfo` cannot be started.

@@ -102,8 +102,8 @@ pub fn is_set(variable: &str) -> bool {
     env::var_os(variable).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// What libtest-mimic is told. nextest knows no test that finds out while it runs that it cannot, and would take it
-/// for one that passed: there it fails, with the reason.
+/// The result for libtest-mimic. nextest would count a test that is skipped while it runs as passed; under nextest it
+/// fails, with the reason.
 fn complete(name: &str, result: Result<Outcome, Failure>) -> Result<Completion, Failed> {
     match result? {
         Outcome::Passed(parts) => {

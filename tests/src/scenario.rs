@@ -6,9 +6,9 @@
 //! #: kernel 6.12                   lay the second kernel's headers in
 //! #: step add-twice 3              a step, and the exit code CONTRACT demands of ours (`-`: any)
 //! dkms add -m single/1.0
-//! #: step dry-run 0 ours           a step that only ours is asked to do
+//! #: step dry-run 0 ours           a step for our program only
 //! ```
-//! A step's lines run under `bash -eu`; a step may be several commands that check something themselves.
+//! The lines of a step run under `bash -eu`. A step may consist of several commands that check something themselves.
 
 use crate::root::{Impl, Kernel, Output, Root, RootError};
 use crate::tree::sha256;
@@ -30,7 +30,7 @@ pub struct Step {
     pub script: String,
 }
 
-/// A whole scenario file.
+/// A scenario file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
     /// File name without `.sh`.
@@ -45,7 +45,7 @@ pub struct Scenario {
     pub digest: String,
 }
 
-/// A scenario file that is not understood.
+/// A scenario file that cannot be parsed.
 #[derive(Debug, Error)]
 #[error("{file}:{line}: {what}")]
 pub struct ScenarioError {
@@ -151,7 +151,7 @@ impl Scenario {
         self.steps.iter().filter(move |s| dkms == Impl::Ours || !s.ours_only)
     }
 
-    /// Run all steps in one fresh root and tell what was seen after each.
+    /// Runs all steps in one fresh root and returns what was seen after each.
     ///
     /// # Errors
     /// When the root cannot be made, or the recorder broke down.

@@ -1,4 +1,4 @@
-//! A sorted listing of a folder, to compare two of them.
+//! Sorted listings of folders, to compare them.
 
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -12,7 +12,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// List everything below `dir`, one line each, sorted by path: `d 755 PATH`, `f 644 PATH SIZE DIGEST`,
+/// Lists everything below `dir`, one line each, sorted by path: `d 755 PATH`, `f 644 PATH SIZE DIGEST`,
 /// `l PATH -> TARGET`, `? MODE PATH` for anything else. Links are not followed; a missing `dir` lists nothing.
 ///
 /// # Errors

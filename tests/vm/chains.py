@@ -7,7 +7,7 @@ named after what it tries. cases.toml lists those that the kernels are asked abo
 import os
 from dataclasses import dataclass
 
-# A symbol for GPL modules only, and one for everybody. The linker sorts a module's symbol table by a hash of the names: EARLY,
+# A symbol for GPL modules only, and one for all modules. The linker sorts a module's symbol table by a hash of the names: EARLY,
 # for GPL modules only too, comes before all symbols of this table, and GPL after most of them.
 GPL, EARLY, FREE = "debugfs_create_dir", "platform_device_put", "kstrdup"
 
@@ -18,7 +18,7 @@ class Module:
     # With "!" at the end for GPL modules only; "SPACE:name" in a namespace.
     exports: str = ""
     uses: str = ""
-    # Used only if somebody has it.
+    # Used only if a module provides it.
     weak: str = ""
     softdep: str = ""
     # Lines before all others, when declarations have to be the kernel's own.

@@ -81,7 +81,7 @@ class Guest(machine.Machine):
         return self.said(start, 60)
 
     def restart(self):
-        """As far as qemu goes: it ends, and the next machine has the same disk and variables."""
+        """Ends qemu as a restart would; the next machine has the same disk and variables."""
         self.send("sync; echo b >/proc/sysrq-trigger\n")
         self.ended(60)
 

@@ -2,7 +2,7 @@
 
 The same seed gives the same copies. What is changed: the ELF header, section headers, symbols, relocations, .modinfo, string
 tables, CRCs, struct module, tables that the kernel walks, the signature, and the end of the file. Machine code and data are
-not: nobody can tell what they do. Neither can anybody where a change makes them do something else (another function is
+not: it cannot be known what they do. The same holds where a change makes them do something else (another function is
 called, a value is not filled in): such a mutation is `like_code`.
 """
 

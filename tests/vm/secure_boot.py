@@ -1,9 +1,9 @@
 """Inside the private root of secure_boot::enroll_and_rotate: a Debian whose firmware trusts the vendors only.
 
-First start: packages bring modules; dkms makes a key, builds, signs and installs, and says that the kernel will refuse
-them. It does. The key's enrolment is asked for, and confirmed in MokManager over the serial line.
-Second start: all that was no is yes. An older kernel is made ready step by step, and a second key asked for.
-Third start, of that older kernel: it loads what was said to be ready; the second key takes over.
+First start: packages bring modules; dkms makes a key, builds, signs and installs, and reports that the kernel will refuse
+them. It does. The enrolment of the key is requested, and confirmed in MokManager over the serial line.
+Second start: everything that was refused is accepted. An older kernel is made ready step by step, and a second key is requested.
+Third start, of that older kernel: it loads what was reported to be ready; the second key takes over.
 
 What dkms says and what the kernel does both come from the guest.
 """
@@ -21,7 +21,7 @@ BUILD = 300
 
 
 def claim(what, holds, saw):
-    """Say that it holds, or fail with what was seen."""
+    """Prints a claim that holds; fails with what was seen otherwise."""
     if not holds:
         raise machine.Failure(f"not so: {what}\n{indent(saw if isinstance(saw, str) else json.dumps(saw, indent=2))}")
     print(f"  {what}", flush=True)
@@ -277,15 +277,15 @@ def main():
     def system(act, *known, first=False):
         """A start that goes as far as the system."""
 
-        def whole(guest):
+        def boot(guest):
             guest.log_in(first)
             done = act(guest, kernel, older, *known)
             guest.restart()
             return done
 
-        return whole
+        return boot
 
-    first = start("the first start: nobody knows our key", system(first_start, first=True))
+    first = start("the first start: our key is not known", system(first_start, first=True))
     start("MokManager", lambda guest: confirm_enrolment(guest, PASSWORD))
     second = start("the second start: the key is enrolled", system(second_start, first))
     start("MokManager, the second key", lambda guest: confirm_enrolment(guest, SECOND_PASSWORD))

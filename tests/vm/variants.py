@@ -129,7 +129,7 @@ def without_version(data, symbol):
 
 
 def without_section(data, name):
-    """The section gets a name that nobody looks for."""
+    """The section gets a name that the kernel does not look for."""
     _, at, size = sections(data)[".shstrtab"]
     old = name.encode() + b"\0"
     if old not in data[at : at + size]:

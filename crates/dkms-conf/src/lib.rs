@@ -33,6 +33,7 @@ pub mod module_conf;
 pub mod parser;
 mod printable;
 mod problem;
+mod suggest;
 mod test_command;
 
 pub use bash::{bash_arguments, bash_program, explain_failure, parse_records};
@@ -43,3 +44,4 @@ pub use fuzz::fuzz_evaluate;
 pub use locate::{Location, Suspicion, locate, suspicious, unknown_confinement};
 pub use printable::is_unprintable;
 pub use problem::{Problem, Severity};
+pub use suggest::nearest;

@@ -7,6 +7,7 @@ use crate::bash::is_name;
 use crate::code::Code;
 use crate::directives::{CONFINE, Dialect};
 use crate::problem::Problem;
+use crate::suggest::nearest;
 use std::collections::BTreeSet;
 
 /// A position in a file.
@@ -194,26 +195,7 @@ pub(crate) fn closest_in(dialect: Dialect, name: &str) -> Option<&'static str> {
         return None;
     }
     let limit = (name.len() / 3).min(2);
-    let alike = dialect.table().iter().filter(|d| d.name.len().abs_diff(name.len()) <= limit);
-    let near = alike.map(|d| (distance(name.as_bytes(), d.name.as_bytes()), d.name));
-    near.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, name)| name)
-}
-
-/// The number of letters to insert, remove or replace to change one word to the other (Levenshtein).
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut left = i + 1;
-        let mut next = Vec::with_capacity(row.len());
-        next.push(left);
-        for (y, pair) in b.iter().zip(row.windows(2)) {
-            let &[diagonal, above] = pair else { continue };
-            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    nearest(name, limit, dialect.table().iter().map(|directive| directive.name))
 }
 
 #[cfg(test)]

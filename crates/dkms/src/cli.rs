@@ -4,7 +4,6 @@
 //! Which actions and options there are is in the tables of [`crate::actions`]; here they become typed values.
 
 use crate::actions::help::{self, HELP};
-use crate::actions::suggest::nearest;
 use crate::actions::{
     ACTIONS, Action, DEPRECATED, Effect, OPTIONS, Operand, Opt, OptionRow, Relation, Value,
 };
@@ -12,6 +11,7 @@ use crate::operand::names_a_path;
 use clap::builder::{OsStringValueParser, PathBufValueParser, StringValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use dkms_conf::nearest;
 use dkms_core::tree::layout::Layout;
 use std::ffi::OsString;
 use std::num::ParseIntError;
@@ -211,11 +211,16 @@ impl Arguments {
 pub fn unknown_action(words: &[String]) -> String {
     let Some(first) = words.first() else { return "no action is given".into() };
     let known = || ACTIONS.iter().map(|row| row.word).chain([HELP]);
-    let meant = words.iter().find_map(|word| Some((word, nearest(word, known())?)));
+    let meant = words.iter().find_map(|word| Some((word, nearest(word, letters_to_differ(word), known())?)));
     match meant {
         Some((word, action)) => format!("'{word}' is not an action: did you mean '{action}'?"),
         None => format!("'{first}' is not an action; 'dkms help' lists them"),
     }
+}
+
+/// How many letters of a misspelt word may be wrong: a third of them, and one of a short word.
+fn letters_to_differ(word: &str) -> usize {
+    (word.chars().count() / 3).clamp(1, 3)
 }
 
 /// The parser, from the table of options.
@@ -280,7 +285,7 @@ fn unknown_option(option: &str) -> String {
     let beginning: Vec<&str> = known().filter(|name| name.starts_with(long)).collect();
     let meant = match beginning.as_slice() {
         _ if !option.starts_with("--") || long.is_empty() => Vec::new(),
-        [] => nearest(long, known()).into_iter().collect(),
+        [] => nearest(long, letters_to_differ(long), known()).into_iter().collect(),
         _ => beginning,
     };
     if meant.is_empty() {

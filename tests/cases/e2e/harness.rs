@@ -63,7 +63,7 @@ fn the_kernels_of_the_machine_are_hidden() {
 
 fn a_test_starts_with_normal_signals_and_limits() {
     let root = Root::builder().dkms(Impl::Absent).build().unwrap();
-    // Two signals are glibc's own, and it lets nobody reset them.
+    // The two signals that glibc uses internally cannot be reset.
     let script = r"
         grep -E 'SigBlk|SigIgn' /proc/self/status | while read -r _ mask; do echo $((16#$mask & 0x7fffffff)); done
         umask; ulimit -S -n; readlink /proc/self/fd/0; exec 3</dev/tty

@@ -9,7 +9,6 @@
 mod generate;
 pub mod help;
 mod options;
-pub mod suggest;
 mod table;
 
 pub use options::{DEPRECATED, Group, Misplaced, OPTIONS, Opt, OptionRow, Value};

@@ -159,3 +159,30 @@ fn which_commands_only_look() {
         assert_eq!(line(words).unwrap_or_default().runs_programs(), expected, "{words}");
     }
 }
+
+#[test]
+fn misspelt_actions_are_recognised() {
+    let table = [
+        ("instal", Some("install")),
+        ("isntall", Some("install")),
+        ("installl", Some("install")),
+        ("unistall", Some("uninstall")),
+        ("Status", Some("status")),
+        ("stauts", Some("status")),
+        ("autoinstal", Some("autoinstall")),
+        ("auto-install", Some("autoinstall")),
+        ("ad", Some("add")),
+        ("kernel-postinst", Some("kernel_postinst")),
+        ("generate-mok", Some("generate_mok")),
+        ("mkdbe", Some("mkdeb")),
+        ("frobnicate", None),
+        ("nvidia", None),
+        ("zfs", None),
+        ("", None),
+    ];
+    for (word, expected) in table {
+        let text = unknown_action(&[word.to_owned()]);
+        let meant = text.split_once("did you mean '").map(|(_, rest)| rest.trim_end_matches("'?"));
+        assert_eq!(meant, expected, "{word}");
+    }
+}
