@@ -9,7 +9,7 @@ use crate::ids::{Build, Kernel, PackageId};
 use crate::schedule::{Done, Telling, run};
 use crate::session::Session;
 use crate::tree::state::{self, BuildState, Registration};
-use crate::verify::folded;
+use kmodule::ModuleName;
 
 /// Registers what is not registered yet; its dkms.conf is checked for the first kernel.
 fn ensure_added(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<()> {
@@ -187,8 +187,8 @@ fn is_one_of(s: &Session<'_>, package: &PackageId, kernel: &Kernel, names: &[&st
     let conf = load::load(s, package, kernel).and_then(load::Loaded::lenient);
     // One that cannot be read may have any.
     conf.map_or(true, |loaded| {
-        let wanted: Vec<String> = names.iter().map(|n| folded(n)).collect();
-        loaded.conf.modules.iter().any(|m| wanted.contains(&folded(&m.dest_name)))
+        let wanted: Vec<ModuleName> = names.iter().map(|name| ModuleName::new(name)).collect();
+        loaded.conf.modules.iter().any(|m| wanted.contains(&ModuleName::new(&m.dest_name)))
     })
 }
 

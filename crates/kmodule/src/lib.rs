@@ -35,6 +35,7 @@ pub mod index;
 pub mod initramfs;
 pub mod modinfo;
 pub mod mok;
+mod name;
 mod pem;
 pub mod sign;
 pub mod symvers;
@@ -45,6 +46,7 @@ mod x509;
 
 pub use compression::Compression;
 pub use elf::{Class, machine_of_arch};
+pub use name::ModuleName;
 
 /// Runs everything in this crate that reads bytes on `data`. For fuzzing and property tests: it must return,
 /// whatever the bytes are.

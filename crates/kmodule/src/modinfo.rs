@@ -1,5 +1,7 @@
 //! The `.modinfo` section: `key=value` strings, each ended by a NUL byte (include/linux/moduleparam.h).
 
+use crate::name::ModuleName;
+
 /// The `.modinfo` strings of a module, in file order. A key may occur more than once (`alias`, `parm`,
 /// `firmware` …).
 ///
@@ -85,10 +87,10 @@ impl ModInfo {
         self.get("name")
     }
 
-    /// The names of the modules it needs, with `_` for `-` as the kernel has them.
-    pub fn depends(&self) -> impl Iterator<Item = String> {
+    /// The names of the modules it needs.
+    pub fn depends(&self) -> impl Iterator<Item = ModuleName> {
         let names = self.get("depends").unwrap_or_default().split(',');
-        names.map(str::trim).filter(|name| !name.is_empty()).map(|name| name.replace('-', "_"))
+        names.map(str::trim).filter(|name| !name.is_empty()).map(ModuleName::new)
     }
 
     /// The patterns by which devices and protocols ask for it, in file order.
@@ -121,7 +123,7 @@ mod tests {
         assert_eq!(info.depends().count(), 0);
         assert_eq!(info.len(), 5);
         let info = ModInfo::from_section(b"depends=snd-hda-core,snd,\0depends=late");
-        assert_eq!(info.depends().collect::<Vec<_>>(), ["snd_hda_core", "snd"]);
+        assert_eq!(info.depends().collect::<Vec<_>>(), ["snd-hda-core", "snd"].map(crate::ModuleName::new));
     }
 
     #[test]

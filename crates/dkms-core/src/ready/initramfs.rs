@@ -3,6 +3,7 @@
 use super::Report;
 use crate::ids::Kernel;
 use crate::session::Session;
+use kmodule::ModuleName;
 use kmodule::verdict::Outcome;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ const INITRAMFS: dkms_sys::fs::Limit = dkms_sys::fs::Limit::bytes(kmodule::initr
 
 enum Seen {
     None,
-    Modules(PathBuf, BTreeSet<String>),
+    Modules(PathBuf, BTreeSet<ModuleName>),
     Unreadable(String),
 }
 
@@ -50,7 +51,11 @@ fn look(s: &Session<'_>, release: &str) -> Seen {
     };
     match kmodule::initramfs::module_names(&mut std::io::BufReader::with_capacity(1 << 16, file)) {
         Ok(found) => {
-            let of_this = found.into_iter().filter(|(r, _)| r == release).map(|(_, name)| name).collect();
+            let of_this = found
+                .into_iter()
+                .filter(|(r, _)| r == release)
+                .map(|(_, name)| ModuleName::new(&name))
+                .collect();
             Seen::Modules(path, of_this)
         }
         Err(e) => unreadable(e.to_string()),
@@ -62,13 +67,13 @@ pub(super) fn compare(
     s: &Session<'_>,
     running: &Kernel,
     kernel: &Kernel,
-    required: &[String],
+    required: &[ModuleName],
     report: &mut Report,
 ) {
     if required.is_empty() || running.release == kernel.release {
         return;
     }
-    let early: Vec<&String> = match look(s, &running.release) {
+    let early: Vec<&ModuleName> = match look(s, &running.release) {
         Seen::None => return,
         Seen::Unreadable(why) => {
             return report.note(None, Outcome::Unknown, why, Some("ask again as root"));
@@ -97,7 +102,7 @@ pub(super) fn compare(
                     )
                 };
                 let help = (answer == Outcome::Refused).then_some(help.as_str());
-                report.note(Some(name), answer, what, help);
+                report.note(Some(name.as_str()), answer, what, help);
             }
         }
     }
