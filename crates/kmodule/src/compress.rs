@@ -1,7 +1,8 @@
 //! Compressed modules: `.ko.gz`, `.ko.xz`, `.ko.zst`.
 //!
 //! Two programs read them: kmod in user space and, with `CONFIG_MODULE_DECOMPRESS`, the kernel itself
-//! (kernel/module/decompress.c). The kernel's xz reader supports no integrity check but CRC32, hence the default.
+//! (kernel/module/decompress.c). The kernel's xz reader supports no integrity check but CRC32, hence the
+//! default.
 
 use crate::compression::Compression;
 use flate2::{GzBuilder, bufread::MultiGzDecoder};
@@ -57,8 +58,8 @@ pub fn xz_check(data: &[u8]) -> Option<XzCheck> {
 /// Expands `data`, whose format is found by its magic number. Data in none of [`Compression::OF_MODULES`] is
 /// returned unchanged.
 ///
-/// `limit` is the greatest length accepted, in bytes; no more than a little above it is ever allocated, and never
-/// more than 130 MiB for a dictionary.
+/// `limit` is the greatest length accepted, in bytes; no more than a little above it is ever allocated, and
+/// never more than 130 MiB for a dictionary.
 ///
 /// # Errors
 /// [`CompressError::TooLarge`] and [`CompressError::Damaged`].

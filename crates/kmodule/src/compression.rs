@@ -48,8 +48,8 @@ impl Compression {
         Compression::detect(data).filter(|format| Compression::OF_MODULES.contains(format))
     }
 
-    /// The format of the module files that end in `.ko` and this suffix, with or without its dot; `None` for every
-    /// other suffix.
+    /// The format of the module files that end in `.ko` and this suffix, with or without its dot; `None` for
+    /// every other suffix.
     #[must_use]
     pub fn from_module_suffix(suffix: &str) -> Option<Compression> {
         let suffix = suffix.strip_prefix('.').unwrap_or(suffix);

@@ -1,68 +1,70 @@
-//! Lists of trusted and forbidden certificates and digests, as firmware and shim keep them: `EFI_SIGNATURE_LIST`
-//! (UEFI specification 2.10, section 32.4.1), one behind the other, in the variables db, dbx, MokList …
+//! Lists of trusted and forbidden certificates and digests, as firmware and shim store them:
+//! `EFI_SIGNATURE_LIST` (UEFI specification 2.10, section 32.4.1), one after the other, in the variables db,
+//! dbx, MokList …
 //!
-//! A list has a header (type, its whole size, size of a type-specific header, size of one signature), all numbers
-//! little-endian, then signatures of equal size, each with the GUID of who put it there.
+//! A list has a header (type, its whole size, size of a type-specific header, size of one signature), all
+//! numbers little-endian, then signatures of equal size, each with the GUID of its owner.
 
 use crate::sign::Certificate;
-use sha2::Digest;
+use sha2::Digest as _;
 
 /// Type, three sizes.
 const HEADER: usize = 28;
 /// The owner's GUID before each signature.
 const OWNER: usize = 16;
 
-/// What a digest in a list is of.
+/// The kind of object that a digest is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Of {
+pub enum Subject {
     /// An image (Authenticode digest).
     Image,
-    /// The part of a certificate that its issuer signed (TBSCertificate); such an entry revokes the certificate.
+    /// The part of a certificate that its issuer signed (TBSCertificate); such an entry revokes the
+    /// certificate.
     Certificate,
 }
 
 /// A digest in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Digested {
-    /// What it is of.
-    pub of: Of,
-    /// SHA-1, SHA-224, SHA-256, SHA-384 or SHA-512, told by its length.
+pub struct Digest {
+    /// The kind of object.
+    pub subject: Subject,
+    /// SHA-1, SHA-224, SHA-256, SHA-384 or SHA-512, depending on its length.
     pub digest: Vec<u8>,
 }
 
-/// What a variable of signature lists holds.
+/// The contents of a variable of signature lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignatureLists {
-    /// Certificates, DER, in order. Firmware keeps whatever it was given: not each need be one that can be parsed.
+    /// Certificates, DER, in order. Firmware stores what it is given: some may be unreadable.
     pub certificates: Vec<Vec<u8>>,
     /// Digests, in order.
-    pub digests: Vec<Digested>,
-    /// How many signatures are of a type that is not known here (bare RSA keys, for instance).
+    pub digests: Vec<Digest>,
+    /// The number of signatures of other types (bare RSA keys, for instance).
     pub others: usize,
 }
 
-/// Why bytes are no signature lists.
+/// The bytes are not signature lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signature list at byte {0} does not fit in the variable")]
 pub struct Damaged(pub usize);
 
 impl SignatureLists {
-    /// Reads all lists of a variable; no bytes are no lists.
+    /// Reads all lists of a variable, which may be empty.
     ///
     /// # Errors
-    /// [`Damaged`] when sizes do not add up: nothing behind that place can be read.
+    /// [`Damaged`] when sizes do not add up: nothing after that offset can be read.
     pub fn parse(data: &[u8]) -> Result<SignatureLists, Damaged> {
         let mut found = SignatureLists::default();
         let mut rest = data;
         while !rest.is_empty() {
             let at = data.len() - rest.len();
-            rest = found.list(rest).ok_or(Damaged(at))?;
+            rest = found.read_list(rest).ok_or(Damaged(at))?;
         }
         Ok(found)
     }
 
-    /// Takes one list and gives what is behind it.
-    fn list<'a>(&mut self, data: &'a [u8]) -> Option<&'a [u8]> {
+    /// Reads one list and returns what follows it.
+    fn read_list<'a>(&mut self, data: &'a [u8]) -> Option<&'a [u8]> {
         let kind: [u8; 16] = data.get(..16)?.try_into().ok()?;
         let size = number(data.get(16..20)?)?;
         let header = number(data.get(20..24)?)?;
@@ -72,14 +74,14 @@ impl SignatureLists {
         if each < OWNER || signatures.len() % each != 0 {
             return None;
         }
-        let kind = Kind::of(&kind);
+        let kind = Kind::from_guid(&kind);
         for signature in signatures.chunks_exact(each) {
             let data = signature.get(OWNER..)?;
             match kind {
                 Kind::Certificate => self.certificates.push(data.to_vec()),
                 // A revoked certificate's digest is followed by the time of revocation.
-                Kind::Digest(of, length) => {
-                    self.digests.push(Digested { of, digest: data.get(..length)?.to_vec() });
+                Kind::Digest(subject, length) => {
+                    self.digests.push(Digest { subject, digest: data.get(..length)?.to_vec() });
                 }
                 Kind::Other => self.others += 1,
             }
@@ -87,14 +89,14 @@ impl SignatureLists {
         Some(behind)
     }
 
-    /// Puts what another variable holds behind this.
+    /// Appends the contents of another variable.
     pub fn append(&mut self, mut other: SignatureLists) {
         self.certificates.append(&mut other.certificates);
         self.digests.append(&mut other.digests);
         self.others += other.others;
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it contains nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty() && self.digests.is_empty() && self.others == 0
@@ -105,24 +107,26 @@ impl SignatureLists {
         self.certificates.iter().filter_map(|der| Certificate::parse(der).ok())
     }
 
-    /// Whether it holds exactly this certificate.
+    /// Whether it contains exactly this certificate.
     #[must_use]
     pub fn holds(&self, certificate: &Certificate) -> bool {
-        // Bytes behind the certificate do not make it another one.
+        // An entry may have padding after the certificate.
         self.certificates.iter().any(|der| der.starts_with(certificate.der()))
     }
 
-    /// Whether it names this certificate, itself or by the digest of its signed part: what a list of forbidden things
-    /// means by it.
+    /// Whether it lists this certificate or the digest of its signed part: a list of forbidden objects then
+    /// forbids the certificate.
     #[must_use]
     pub fn forbids(&self, certificate: &Certificate) -> bool {
         let tbs = certificate.tbs();
         self.holds(certificate)
-            || self.digests.iter().filter(|d| d.of == Of::Certificate).any(|d| match d.digest.len() {
-                32 => sha2::Sha256::digest(tbs).as_slice() == d.digest,
-                48 => sha2::Sha384::digest(tbs).as_slice() == d.digest,
-                64 => sha2::Sha512::digest(tbs).as_slice() == d.digest,
-                _ => false,
+            || self.digests.iter().filter(|d| d.subject == Subject::Certificate).any(|d| {
+                match d.digest.len() {
+                    32 => sha2::Sha256::digest(tbs).as_slice() == d.digest,
+                    48 => sha2::Sha384::digest(tbs).as_slice() == d.digest,
+                    64 => sha2::Sha512::digest(tbs).as_slice() == d.digest,
+                    _ => false,
+                }
             })
     }
 }
@@ -134,47 +138,47 @@ fn number(bytes: &[u8]) -> Option<usize> {
 #[derive(Clone, Copy)]
 enum Kind {
     Certificate,
-    Digest(Of, usize),
+    Digest(Subject, usize),
     Other,
 }
 
 impl Kind {
-    /// The GUIDs as they stand in memory: the first three fields little-endian.
-    fn of(guid: &[u8; 16]) -> Kind {
+    /// The GUIDs as they are in memory: the first three fields are little-endian.
+    fn from_guid(guid: &[u8; 16]) -> Kind {
         match guid {
             // a5c059a1-94e4-4aa7-87b5-ab155c2bf072 EFI_CERT_X509_GUID
             b"\xa1\x59\xc0\xa5\xe4\x94\xa7\x4a\x87\xb5\xab\x15\x5c\x2b\xf0\x72" => Kind::Certificate,
             // 826ca512-cf10-4ac9-b187-be01496631bd EFI_CERT_SHA1_GUID
             b"\x12\xa5\x6c\x82\x10\xcf\xc9\x4a\xb1\x87\xbe\x01\x49\x66\x31\xbd" => {
-                Kind::Digest(Of::Image, 20)
+                Kind::Digest(Subject::Image, 20)
             }
             // 0b6e5233-a65c-44c9-9407-d9ab83bfc8bd EFI_CERT_SHA224_GUID
             b"\x33\x52\x6e\x0b\x5c\xa6\xc9\x44\x94\x07\xd9\xab\x83\xbf\xc8\xbd" => {
-                Kind::Digest(Of::Image, 28)
+                Kind::Digest(Subject::Image, 28)
             }
             // c1c41626-504c-4092-aca9-41f936934328 EFI_CERT_SHA256_GUID
             b"\x26\x16\xc4\xc1\x4c\x50\x92\x40\xac\xa9\x41\xf9\x36\x93\x43\x28" => {
-                Kind::Digest(Of::Image, 32)
+                Kind::Digest(Subject::Image, 32)
             }
             // ff3e5307-9fd0-48c9-85f1-8ad56c701e01 EFI_CERT_SHA384_GUID
             b"\x07\x53\x3e\xff\xd0\x9f\xc9\x48\x85\xf1\x8a\xd5\x6c\x70\x1e\x01" => {
-                Kind::Digest(Of::Image, 48)
+                Kind::Digest(Subject::Image, 48)
             }
             // 093e0fae-a6c4-4f50-9f1b-d41e2b89c19a EFI_CERT_SHA512_GUID
             b"\xae\x0f\x3e\x09\xc4\xa6\x50\x4f\x9f\x1b\xd4\x1e\x2b\x89\xc1\x9a" => {
-                Kind::Digest(Of::Image, 64)
+                Kind::Digest(Subject::Image, 64)
             }
             // 3bd2a492-96c0-4079-b420-fcf98ef103ed EFI_CERT_X509_SHA256_GUID
             b"\x92\xa4\xd2\x3b\xc0\x96\x79\x40\xb4\x20\xfc\xf9\x8e\xf1\x03\xed" => {
-                Kind::Digest(Of::Certificate, 32)
+                Kind::Digest(Subject::Certificate, 32)
             }
             // 7076876e-80c2-4ee6-aad2-28b349a6865b EFI_CERT_X509_SHA384_GUID
             b"\x6e\x87\x76\x70\xc2\x80\xe6\x4e\xaa\xd2\x28\xb3\x49\xa6\x86\x5b" => {
-                Kind::Digest(Of::Certificate, 48)
+                Kind::Digest(Subject::Certificate, 48)
             }
             // 446dbf63-2502-4cda-bcfa-2465d2b0fe9d EFI_CERT_X509_SHA512_GUID
             b"\x63\xbf\x6d\x44\x02\x25\xda\x4c\xbc\xfa\x24\x65\xd2\xb0\xfe\x9d" => {
-                Kind::Digest(Of::Certificate, 64)
+                Kind::Digest(Subject::Certificate, 64)
             }
             _ => Kind::Other,
         }
@@ -221,7 +225,7 @@ mod tests {
         let digests: Vec<u8> = found.digests.iter().map(|d| d.digest[0]).collect();
         assert_eq!((digests, found.others), (vec![1, 2], 1));
         for length in 0..data.len() {
-            // A shorter variable is damaged, unless it was cut between two lists.
+            // A cut variable is damaged, except when it is cut between two lists.
             let cut = SignatureLists::parse(&data[..length]);
             assert!(cut.is_err() || cut.unwrap().certificates.len() <= 1, "{length}");
         }
@@ -234,13 +238,13 @@ mod tests {
         let revoked = list(REVOKED, &[], &[&[digest.as_slice(), &[0; 16]].concat()]);
         let revoked = SignatureLists::parse(&revoked).unwrap();
         assert!(revoked.forbids(&ours) && !revoked.holds(&ours) && !revoked.forbids(&certificate()));
-        // An image with that digest is another thing.
+        // The same digest of an image does not revoke the certificate.
         let image = SignatureLists::parse(&list(SHA256, &[], &[digest.as_slice()])).unwrap();
         assert!(!image.forbids(&ours));
     }
 
     #[test]
-    fn sizes_that_lie() {
+    fn wrong_sizes_are_errors() {
         let good = list(SHA256, &[], &[&[1; 32]]);
         for (at, value) in
             [(16, 0), (16, u32::MAX), (20, u32::MAX), (20, 1), (24, 0), (24, 15), (24, 47), (24, 17)]

@@ -1,8 +1,8 @@
 //! The parts of an ELF relocatable file that matter for loading a kernel module.
 //!
-//! Own reader instead of a library: a module needs one header, one table and five sections, and we want to say
-//! exactly what is wrong with a damaged file. Layout: System V gABI chapters 4 and 5 (`elf.h`); module
-//! sections: kernel/module/main.c and scripts/mod/modpost.c of Linux.
+//! The reader is our own: a module needs one header, one table and five sections, and the errors say exactly
+//! what is wrong with a damaged file (docs/decisions/0020-own-parsers.md). Layout: System V gABI chapters 4
+//! and 5 (`elf.h`); module sections: kernel/module/main.c and scripts/mod/modpost.c of Linux.
 
 use crate::modinfo::ModInfo;
 
@@ -12,12 +12,12 @@ pub use error::{Class, ElfError};
 use reader::{Reader, SHT_SYMTAB, string_at};
 use std::collections::HashSet;
 
-/// A symbol the module expects from the kernel or from another module.
+/// A symbol that the module needs from the kernel or from another module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndefinedSymbol {
-    /// Its name as written in the symbol table; empty when the table is damaged.
+    /// Its name in the symbol table; empty when the table is damaged.
     pub name: String,
-    /// Weak: the kernel loads the module also when nobody offers the symbol.
+    /// Weak: the kernel loads the module even when nothing exports the symbol.
     pub weak: bool,
 }
 
@@ -30,12 +30,12 @@ pub struct Module {
     pub little_endian: bool,
     /// `e_machine`, e.g. 62 for x86-64.
     pub machine: u16,
-    /// There is a `.modinfo` section. Every module has one, and kernels do not insist on it.
+    /// There is a `.modinfo` section. Every module has one, but kernels do not require it.
     pub has_modinfo: bool,
     /// The `.modinfo` strings.
     pub modinfo: ModInfo,
-    /// Size of `.gnu.linkonce.this_module`: `sizeof(struct module)` of the kernel it was built for. modpost adds this
-    /// section last: without it (`None`) this is a half-built object that no kernel loads.
+    /// Size of `.gnu.linkonce.this_module`: `sizeof(struct module)` of the kernel it was built for. modpost
+    /// adds this section last: without it (`None`) this is a half-built object that no kernel loads.
     pub this_module_size: Option<u64>,
     /// There is a symbol table.
     pub has_symbols: bool,
@@ -46,26 +46,26 @@ pub struct Module {
     pub versions: Vec<(String, u64)>,
     /// Symbols it needs, in symbol-table order.
     pub undefined: Vec<UndefinedSymbol>,
-    /// Symbols it offers to others, in symbol-table order.
+    /// Symbols it exports, in symbol-table order.
     pub exports: Vec<String>,
     /// The table is forged: its names overlap so much that not all of them were read.
     pub symbols_cut: bool,
 }
 
 impl Module {
-    /// Reads a module from the bytes of an uncompressed `.ko` file. An appended signature does no harm.
+    /// Reads a module from the bytes of an uncompressed `.ko` file. An appended signature is ignored.
     ///
     /// # Errors
-    /// [`ElfError`] tells what the bytes are instead, or which part of them is missing.
+    /// [`ElfError`] says what kind of file it is instead, or which part of it is missing.
     pub fn parse(data: &[u8]) -> Result<Module, ElfError> {
         let module = Module::read(data)?;
         if module.has_modinfo { Ok(module) } else { Err(ElfError::NoModinfo) }
     }
 
-    /// As [`Module::parse`], but any relocatable file will do.
+    /// As [`Module::parse`], but for any relocatable file.
     ///
     /// # Errors
-    /// As there, but for [`ElfError::NoModinfo`].
+    /// The same, except [`ElfError::NoModinfo`].
     pub fn read(data: &[u8]) -> Result<Module, ElfError> {
         let reader = Reader::new(data)?;
         let sections = reader.sections()?;
@@ -88,7 +88,7 @@ impl Module {
         Ok(Module::assemble(&reader, &parts))
     }
 
-    /// Reads the sections that a module is known by.
+    /// Reads the sections that describe a module.
     pub(crate) fn assemble(reader: &Reader<'_>, parts: &Parts<'_>) -> Module {
         let versions = match parts.extended_versions {
             Some((crcs, names)) => extended_versions(reader, crcs, names),
@@ -112,7 +112,7 @@ impl Module {
     }
 }
 
-/// The contents of the sections that a module is known by; `None`: it has no such section.
+/// The contents of the sections that describe a module; `None`: the file has no such section.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Parts<'a> {
     pub modinfo: Option<&'a [u8]>,
@@ -134,14 +134,15 @@ fn classic_versions(reader: &Reader<'_>, bytes: &[u8]) -> Vec<(String, u64)> {
             let (crc, name) = entry.split_at_checked(word)?;
             let crc = reader.number(crc);
             let name = reader::until_nul(name);
-            // 64-bit PowerPC writes function names with a leading dot, kernel and tools look without.
+            // 64-bit PowerPC writes function names with a leading dot; kernel and tools ignore it.
             let name = name.strip_prefix(b".").unwrap_or(name);
             (!name.is_empty()).then(|| (String::from_utf8_lossy(name).into_owned(), crc))
         })
         .collect()
 }
 
-/// `CONFIG_EXTENDED_MODVERSIONS` (Linux 6.14): an array of 32-bit CRCs beside NUL-ended names of any length.
+/// `CONFIG_EXTENDED_MODVERSIONS` (Linux 6.14): an array of 32-bit CRCs, and names of any length in a
+/// section of their own, each followed by a NUL byte.
 fn extended_versions(reader: &Reader<'_>, crcs: &[u8], names: &[u8]) -> Vec<(String, u64)> {
     crcs.chunks_exact(4)
         .zip(names.split(|byte| *byte == 0))
@@ -150,25 +151,26 @@ fn extended_versions(reader: &Reader<'_>, crcs: &[u8], names: &[u8]) -> Vec<(Str
         .collect()
 }
 
-/// What a symbol table says to others.
+/// The needed and the exported symbols of a symbol table.
 #[derive(Debug, Default)]
 struct Symbols {
     undefined: Vec<UndefinedSymbol>,
     exports: Vec<String>,
-    /// Not all were read.
+    /// Not all symbols were read.
     cut: bool,
 }
 
 impl Symbols {
-    /// Symbols that share their name in the string table are listed once, and all names together do not take more memory
-    /// than a few times the file's: a forged table can have each symbol start at another byte of one long string.
+    /// Symbols that share their name in the string table are listed once, and all names together need at most
+    /// a few times the memory of the file: in a forged table, each symbol can start at another byte of one
+    /// long string.
     fn read(reader: &Reader<'_>, table: &[u8], names: &[u8]) -> Symbols {
         const SHN_UNDEF: u16 = 0;
         const STB_WEAK: u8 = 2;
         let mut found = Symbols::default();
         let mut seen = HashSet::new();
         let mut room = (table.len() + names.len()).saturating_mul(4);
-        // The first symbol is none.
+        // The first entry is not a symbol.
         for symbol in reader.symbols_in(table).skip(1) {
             let name = string_at(names, symbol.name);
             let undefined = symbol.section == SHN_UNDEF;
@@ -194,8 +196,8 @@ impl Symbols {
     }
 }
 
-/// The word size and `e_machine` of modules for `arch`, a name as `uname -m` or a distribution writes it; `None`
-/// for a name we do not know. Numbers: the gABI's machine registry (`elf.h`).
+/// The word size and `e_machine` of modules for `arch`, a name as `uname -m` or a distribution writes it;
+/// `None` for an unknown name. The numbers are those of the gABI's machine registry (`elf.h`).
 ///
 /// An `arch` without a fixed word size (`mips`, `sparc`) means the 32-bit one, as `uname -m` does.
 #[must_use]
@@ -229,7 +231,7 @@ pub fn machine_of_arch(arch: &str) -> Option<(Class, u16)> {
     })
 }
 
-/// The usual name of an `e_machine`, for messages; `None` for one we do not know.
+/// The usual name of an `e_machine`, for messages; `None` for an unknown number.
 #[must_use]
 pub fn machine_name(class: Class, machine: u16) -> Option<&'static str> {
     const NAMES: &[&str] = &[

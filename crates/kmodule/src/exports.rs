@@ -1,8 +1,8 @@
-//! The symbols that a module or a kernel image exports, read from the object itself: for kernels whose headers, and
-//! with them `Module.symvers`, are not installed.
+//! The symbols that a module or a kernel image exports, read from the object itself: for kernels whose
+//! headers, and with them `Module.symvers`, are not installed.
 //!
-//! An exported symbol is an entry of `__ksymtab` (or `__ksymtab_gpl`): its address, its name, its namespace. Its CRC
-//! has the same index in `__kcrctab` (`_gpl`), its flags in `__kflagstab` (lowest bit: GPL only).
+//! An exported symbol is an entry of `__ksymtab` (or `__ksymtab_gpl`): its address, its name, its namespace.
+//! Its CRC has the same index in `__kcrctab` (`_gpl`), its flags in `__kflagstab` (lowest bit: GPL only).
 //! Sources: include/linux/export.h and export-internal.h, kernel/module/main.c, scripts/module.lds.S.
 //!
 //! | kernel | an entry |
@@ -11,8 +11,8 @@
 //! | 4.19 to 5.3 | two fields of four bytes: distances from the field itself |
 //! | since 5.4 | three fields of four bytes, likewise |
 //!
-//! A CRC is a word (before 4.10) or four bytes. With `CONFIG_MODULE_REL_CRCS` (4.10 to 5.18), the four bytes are the
-//! distance to it. In a module, relocations can fill all of these.
+//! A CRC is a word (before 4.10) or four bytes. With `CONFIG_MODULE_REL_CRCS` (4.10 to 5.18), the four bytes
+//! are the distance to it. In a module, relocations can fill all of these.
 
 use crate::elf::reader::{Reader, Section};
 use crate::symvers::{Entry, Symvers};
@@ -23,8 +23,8 @@ mod relocatable;
 mod table;
 pub use table::ExportsError;
 
-/// The exports of a module, from the bytes of its uncompressed file; an appended signature is ignored. `name` becomes
-/// the owner of every entry. A module that exports nothing has an empty list.
+/// The exports of a module, from the bytes of its uncompressed file; an appended signature is ignored. `name`
+/// becomes the owner of every entry. A module that exports nothing has an empty list.
 ///
 /// # Errors
 /// [`ExportsError`].
@@ -35,7 +35,8 @@ pub fn of_module(bytes: &[u8], name: &str) -> Result<Symvers, ExportsError> {
     read_tables(&reader, &sections, &object, name)
 }
 
-/// The exports of the kernel itself (owner `vmlinux`), from the bytes of its uncompressed ELF file, stripped or not.
+/// The exports of the kernel itself (owner `vmlinux`), from the bytes of its uncompressed ELF file, stripped
+/// or not.
 ///
 /// # Errors
 /// [`ExportsError`]; [`ExportsError::NoTable`] when there are no exports at all.
@@ -47,8 +48,8 @@ pub fn of_vmlinux(bytes: &[u8]) -> Result<Symvers, ExportsError> {
     if found.is_empty() { Err(ExportsError::NoTable) } else { Ok(found) }
 }
 
-/// Endings of the tables' names, and whether only GPL modules may use what is listed. Linux 5.12 removed the last
-/// three; `_gpl_future` only warned.
+/// Endings of the tables' names, and whether only GPL modules may use what is listed. Linux 5.12 removed the
+/// last three; `_gpl_future` only warned.
 const TABLES: [(&str, bool); 5] =
     [("", false), ("_gpl", true), ("_gpl_future", false), ("_unused", false), ("_unused_gpl", true)];
 
@@ -110,8 +111,8 @@ fn read_tables<'a, F: Follow<'a>>(
     Symvers::from_entries(entries.into_iter()).map_err(ExportsError::Name)
 }
 
-/// Every layout there was, the likeliest first. Nothing in the file says which one it has, but only the right one
-/// leads from every entry to a name.
+/// Every layout there was, the likeliest first. Nothing in the file says which one it has, but only the right
+/// one leads from every entry to a name.
 fn layouts(reader: &Reader<'_>) -> impl Iterator<Item = Layout> {
     let word = usize::from(reader.class.bits() / 8);
     [(4, 3, true), (4, 2, true), (word, 3, false), (word, 2, false)]

@@ -1,6 +1,6 @@
-//! Kernel images as they lie in `/boot`: what is packed in them, and what they say about themselves.
+//! Kernel images in `/boot`: the kernel in them, and what it says about itself.
 //!
-//! | image | told by | holds |
+//! | image | recognised by | contains |
 //! |---|---|---|
 //! | x86 bzImage | `HdrS` at 0x202 (Documentation/arch/x86/boot.rst) | vmlinux, an ELF file |
 //! | EFI zboot | `zimg` at 4 (drivers/firmware/efi/libstub/zboot-header.S) | a flat image |
@@ -8,8 +8,8 @@
 //! | `Image` (arm64, riscv, loongarch) | a magic number at 0x38 | it is a flat image |
 //! | `vmlinux` | ELF | it is the ELF file |
 //!
-//! A flat image is the kernel's memory without a table of what is where: [`vermagic`] can be found in it,
-//! [`crate::exports`] wants the ELF file.
+//! A flat image is the kernel's memory without a table of sections: [`vermagic`] can be found in it,
+//! [`crate::exports`] needs the ELF file.
 
 use crate::compression::Compression;
 use crate::elf::reader::{Reader, until_nul};
@@ -17,32 +17,32 @@ use crate::unpack::{self, Source};
 use std::borrow::Cow;
 use std::io::Read;
 
-/// The longest kernel that is unpacked, in bytes (Debian's have 60 MiB, with every debug option some 400).
+/// The longest kernel that is accepted, in bytes (Debian's have 60 MiB; with every debug option, about 400).
 pub const LIMIT: usize = 512 << 20;
 
 /// Why a file cannot be unpacked as a kernel image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
-    /// Nothing we know.
+    /// An unknown format.
     #[error("not a kernel image that can be read: {0}")]
     Unknown(&'static str),
-    /// The header promises more than there is.
+    /// The payload is longer than the file.
     #[error("the kernel image is cut short: its payload ends at byte {needed}, the file has {have}")]
     Truncated {
-        /// Where the payload would end, in bytes from the start.
+        /// The end of the payload, in bytes from the start.
         needed: u64,
         /// Length of the file in bytes.
         have: u64,
     },
-    /// Compressed in a way we cannot undo.
-    #[error("the kernel image is compressed with {}, which cannot be read here", .0.name())]
+    /// There is no decoder for its compression.
+    #[error("the kernel image is compressed with {}, which dkms cannot decompress", .0.name())]
     Unreadable(Compression),
     /// The compressed data is damaged.
     #[error("the kernel image is damaged: its {} data: {reason}", format.name())]
     Damaged {
         /// Its compression.
         format: Compression,
-        /// What the decoder says.
+        /// The message of the decoder.
         reason: String,
     },
     /// It expands to more than [`LIMIT`].
@@ -53,8 +53,8 @@ pub enum ImageError {
     },
 }
 
-/// The kernel that an image holds: an ELF file where there is one, else a flat image (see above). An image that is
-/// not packed comes back as it is.
+/// The kernel in an image: an ELF file if there is one, otherwise a flat image (see above). An image that is
+/// not compressed is returned unchanged.
 ///
 /// # Errors
 /// [`ImageError`].
@@ -63,7 +63,8 @@ pub fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ImageError> {
 }
 
 pub(crate) fn unpack_within(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, ImageError> {
-    // The headers of bzImage and zboot hold the magic number of a flat image, too: theirs come first.
+    // The headers of bzImage and zboot contain the magic number of a flat image as well, so these are checked
+    // first.
     let payload = match (bzimage(bytes)?, zboot(bytes)?) {
         (Some(payload), _) | (None, Some(payload)) => payload,
         (None, None) => bytes,
@@ -72,12 +73,12 @@ pub(crate) fn unpack_within(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>,
         return Ok(Cow::Borrowed(payload));
     }
     let format = Compression::detect(payload)
-        .ok_or(ImageError::Unknown("it holds no compressed data that the kernel's build system makes"))?;
+        .ok_or(ImageError::Unknown("it contains no compressed data of a known format"))?;
     let kernel = expand(payload, format, limit)?;
     if is_kernel(&kernel) {
         Ok(Cow::Owned(kernel))
     } else {
-        Err(ImageError::Unknown("what is packed in it is not a kernel"))
+        Err(ImageError::Unknown("its compressed data is not a kernel"))
     }
 }
 
@@ -93,7 +94,7 @@ fn is_kernel(bytes: &[u8]) -> bool {
 /// The payload of an x86 image.
 fn bzimage(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
     let Some(setup) = setup_header(bytes) else { return Ok(None) };
-    // payload_offset and payload_length came with protocol 2.08 (Linux 2.6.26).
+    // payload_offset and payload_length were added in protocol 2.08 (Linux 2.6.26).
     let (Some(offset), Some(length)) = (setup.word(0x48), setup.word(0x4c)) else {
         return Err(ImageError::Truncated { needed: 0x250, have: bytes.len() as u64 });
     };
@@ -105,7 +106,7 @@ fn bzimage(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
         Some(count) => u64::from(*count),
     };
     let payload = part(bytes, (sectors + 1) * 512 + u64::from(offset), length)?;
-    // Behind the compressed data stands the length of the kernel. Every format but lz4 knows its own end.
+    // The length of the kernel follows the compressed data. Every format but lz4 marks its own end.
     let body = match payload.split_last_chunk::<4>() {
         Some((body, _)) if Compression::detect(payload) == Some(Compression::Lz4) => body,
         _ => payload,
@@ -113,7 +114,7 @@ fn bzimage(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
     Ok(Some(body))
 }
 
-/// The payload of an EFI zboot image; its length does not count what is behind the compressed data.
+/// The payload of an EFI zboot image; its length does not include what follows the compressed data.
 fn zboot(bytes: &[u8]) -> Result<Option<&[u8]>, ImageError> {
     if !bytes.starts_with(b"MZ") || bytes.get(4..8) != Some(b"zimg") {
         return Ok(None);
@@ -144,7 +145,7 @@ fn expand(mut payload: &[u8], format: Compression, limit: usize) -> Result<Vec<u
     if kernel.len() > limit { Err(ImageError::TooLarge { limit }) } else { Ok(kernel) }
 }
 
-/// Little-endian fields at a distance from the beginning.
+/// Little-endian fields, by their offset.
 struct Header<'a>(&'a [u8]);
 
 impl Header<'_> {
@@ -157,7 +158,7 @@ impl Header<'_> {
     }
 }
 
-/// The x86 setup header, counted from 0x200.
+/// The x86 setup header, which begins at 0x200.
 fn setup_header(bytes: &[u8]) -> Option<Header<'_>> {
     let header = Header(bytes.get(0x200..)?);
     (bytes.get(0x202..0x206)? == b"HdrS" && bytes.get(0x1fe..0x200)? == [0x55, 0xaa]).then_some(header)
@@ -174,8 +175,9 @@ pub fn release(bytes: &[u8]) -> Option<String> {
         .then(|| String::from_utf8_lossy(word).into_owned())
 }
 
-/// The version magic that the kernel compares with that of modules, e.g. `6.1.0-44-amd64 SMP preempt mod_unload `,
-/// from an unpacked kernel of this release. `None` when it is not found (a kernel without modules).
+/// The version magic that the kernel compares with that of modules, e.g. `6.1.0-44-amd64 SMP preempt
+/// mod_unload `, from an unpacked kernel of this release. `None` when it is not found (a kernel without
+/// modules).
 #[must_use]
 pub fn vermagic(kernel: &[u8], release: &str) -> Option<String> {
     // include/linux/vermagic.h: the release, then these words and those of the machine.
@@ -201,7 +203,7 @@ pub fn vermagic(kernel: &[u8], release: &str) -> Option<String> {
     None
 }
 
-/// The part of a kernel where its constant strings are: `.rodata` of an ELF file, or everything.
+/// The part of a kernel that contains its constant strings: `.rodata` of an ELF file, or everything.
 fn constants(kernel: &[u8]) -> &[u8] {
     let find = || {
         let reader = Reader::any(kernel).ok()?;

@@ -1,13 +1,15 @@
-//! What is in an initramfs: the kernel modules above all.
+//! The files in an initramfs, above all the kernel modules.
 //!
-//! An image is a row of parts: cpio archives as they are (early microcode, which the kernel reads before it can
-//! unpack anything), zeros as padding, and compressed streams that hold more of the same
-//! (Documentation/driver-api/early-userspace/buffer-format.rst, init/initramfs.c). Behind the last part may stand a
-//! boot configuration (Documentation/admin-guide/bootconfig.rst), which is passed over.
+//! An image is a sequence of parts: uncompressed cpio archives (early microcode, which the kernel reads
+//! before it can decompress anything), zeros as padding, and compressed streams that contain more of the same
+//! (Documentation/driver-api/early-userspace/buffer-format.rst, init/initramfs.c). A boot configuration may
+//! follow the last part (Documentation/admin-guide/bootconfig.rst); it is skipped.
 //!
-//! Everything is read as a stream: neither the image nor what it expands to is ever held as a whole.
+//! Everything is read as a stream: neither the image nor its decompressed content is ever in memory as a
+//! whole.
 
 use crate::compression::Compression;
+use crate::name::ModuleName;
 use crate::unpack::{self, Source};
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
@@ -16,26 +18,26 @@ mod cpio;
 pub use cpio::Entry;
 use cpio::{Stop, Walk};
 
-/// The most that all parts of an image together may expand to, in bytes: more than any kernel could unpack on a
-/// machine of today without running out of memory.
+/// The most that all parts of an image together may expand to, in bytes: more than any kernel can unpack on
+/// today's machines without running out of memory.
 pub const LIMIT: u64 = 4 << 30;
 
 /// Why an initramfs cannot be listed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InitramfsError {
-    /// There is no archive in it: an empty file, or zeros only.
+    /// It contains no archive: an empty file, or zeros only.
     #[error("the initramfs is empty")]
     Empty,
-    /// Something that is neither cpio nor compressed.
-    #[error("the initramfs is damaged: at byte {offset} is neither an archive nor compressed data")]
+    /// Data that is neither cpio nor compressed.
+    #[error("the initramfs is damaged: there is neither an archive nor compressed data at byte {offset}")]
     Unknown {
-        /// Where, in bytes from the start of the file.
+        /// Its offset in the file.
         offset: u64,
     },
-    /// A part is compressed in a way we cannot undo.
-    #[error("the part of the initramfs at byte {offset} is compressed with {}, which cannot be read here", format.name())]
+    /// There is no decoder for the compression of a part.
+    #[error("the part of the initramfs at byte {offset} is compressed with {}, which dkms cannot decompress", format.name())]
     Unreadable {
-        /// Where the part begins, in bytes from the start of the file.
+        /// The offset of the part in the file.
         offset: u64,
         /// Its compression.
         format: Compression,
@@ -43,26 +45,28 @@ pub enum InitramfsError {
     /// A part is damaged or cut short.
     #[error("the initramfs is damaged: in the {} that begins at byte {offset}: {reason}", format.map_or("cpio archive", Compression::name))]
     Damaged {
-        /// Where the part begins, in bytes from the start of the file.
+        /// The offset of the part in the file.
         offset: u64,
         /// Its compression, if it has one.
         format: Option<Compression>,
-        /// What is wrong, and where in what the part expands to.
+        /// What is wrong, with the position in the decompressed part.
         reason: String,
     },
-    /// It expands to more than [`LIMIT`], or holds more than a million files.
-    #[error("the part of the initramfs at byte {offset} expands to more than any initramfs holds")]
+    /// It expands to more than [`LIMIT`], or contains more than a million files.
+    #[error(
+        "the part of the initramfs at byte {offset} expands to more than dkms accepts ({LIMIT} bytes, a million files)"
+    )]
     TooLarge {
-        /// Where the part begins, in bytes from the start of the file.
+        /// The offset of the part in the file.
         offset: u64,
     },
 }
 
-/// Shows every file, directory and link in an initramfs to `visit`, in the order in which the kernel makes them; a
-/// later one of the same path takes the place of an earlier one. Contents are passed over.
+/// Calls `visit` for every file, directory and link in an initramfs, in the order in which the kernel creates
+/// them; a later entry replaces an earlier one with the same path. Contents are skipped.
 ///
 /// # Errors
-/// [`InitramfsError`]; what came before the damage was shown.
+/// [`InitramfsError`]; `visit` was called for the entries in front of the damage.
 pub fn entries(input: &mut dyn BufRead, visit: &mut dyn FnMut(&Entry<'_>)) -> Result<(), InitramfsError> {
     entries_within(input, LIMIT, visit)
 }
@@ -94,7 +98,7 @@ pub(crate) fn entries_within(
     }
 }
 
-/// Lists a compressed part, which may expand to `limit` bytes; to how many it did.
+/// Lists a compressed part, which may expand to `limit` bytes. Returns how many bytes it expanded to.
 fn part(source: &mut Source<'_>, format: Compression, limit: u64, walk: &mut Walk<'_>) -> Result<u64, Stop> {
     let reader = unpack::reader(format, source)?.ok_or(Stop::Unreadable(format))?;
     let mut content = BufReader::with_capacity(1 << 16, reader.take(limit.saturating_add(1)));
@@ -105,15 +109,15 @@ fn part(source: &mut Source<'_>, format: Compression, limit: u64, walk: &mut Wal
         return Err(Stop::TooLarge);
     }
     result?;
-    // The end of the stream holds its checksum: it is always read.
+    // The checksum is at the end of the stream: read that far.
     if content.peek(1)?.is_empty() {
         Ok(size)
     } else {
-        Err(Stop::Damaged(format!("what follows at byte {size} of its content is not an archive")))
+        Err(Stop::Damaged(format!("its content at byte {size} is not an archive")))
     }
 }
 
-/// Whether the rest is a boot configuration: at most 32 KiB of text, two numbers and this mark.
+/// Whether the rest is a boot configuration: at most 32 KiB of text, two numbers and a mark.
 fn is_bootconfig(source: &mut Source<'_>) -> bool {
     const MARK: &[u8] = b"#BOOTCONFIG\n";
     const LONGEST: u64 = (32 << 10) + 32;
@@ -139,12 +143,12 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// The modules in an initramfs: the kernel's release, from `lib/modules/RELEASE/`, and the module's name with `_` for
-/// `-`. Compressed modules count like others, and so do links to modules.
+/// The modules in an initramfs: the kernel's release, from `lib/modules/RELEASE/`, and the module's name.
+/// Compressed modules and links to modules are included.
 ///
 /// # Errors
-/// [`InitramfsError`]; no part of the list is given then.
-pub fn module_names(input: &mut dyn BufRead) -> Result<BTreeSet<(String, String)>, InitramfsError> {
+/// [`InitramfsError`]; the names found before the error are not returned.
+pub fn module_names(input: &mut dyn BufRead) -> Result<BTreeSet<(String, ModuleName)>, InitramfsError> {
     let mut names = BTreeSet::new();
     entries(input, &mut |entry| {
         if entry.is_file() || entry.target.is_some() {
@@ -155,15 +159,12 @@ pub fn module_names(input: &mut dyn BufRead) -> Result<BTreeSet<(String, String)
 }
 
 /// Release and name of a module's path.
-fn module_of(path: &str) -> Option<(String, String)> {
+fn module_of(path: &str) -> Option<(String, ModuleName)> {
     let path = path.trim_start_matches("./").trim_start_matches('/');
     let path = path.strip_prefix("usr/").unwrap_or(path).strip_prefix("lib/modules/")?;
     let (release, below) = path.split_once('/')?;
-    let file = below.rsplit('/').next()?;
-    let (stem, suffix) = file.rsplit_once(".ko")?;
-    let known = suffix.is_empty() || Compression::from_module_suffix(suffix).is_some();
-    let is_module = !stem.is_empty() && known;
-    is_module.then(|| (release.to_owned(), stem.replace('-', "_")))
+    let name = ModuleName::from_file_name(below.rsplit('/').next()?)?;
+    Some((release.to_owned(), name))
 }
 
 #[cfg(test)]

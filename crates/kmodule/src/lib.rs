@@ -1,26 +1,27 @@
-//! Kernel module files: what is in them, and the bytes that make them ready for a kernel.
+//! Kernel module files: reading, signing, compressing and judging them.
 //!
-//! Bytes in, bytes out: nothing here opens a file, starts a process, prints or looks at the environment, so
-//! every function can be tested with a byte slice and none can hurt the system it runs on.
+//! Bytes in, bytes out: nothing here opens a file, starts a process, prints or reads the environment, so
+//! every function can be tested with a byte slice and none can affect the system it runs on.
 //!
-//! | room | question it answers |
+//! | module | question it answers |
 //! |---|---|
-//! | [`elf`] | what does this file hold: machine, symbols, versions, `.modinfo`? |
+//! | [`elf`] | what does this file contain: machine, symbols, versions, `.modinfo`? |
 //! | [`modinfo`] | the `key=value` strings: version, vermagic, licence … |
-//! | [`symvers`] | which symbols does a kernel or module offer, with which CRC, by `Module.symvers`? |
+//! | [`symvers`] | which symbols and CRCs does a kernel or module export, by `Module.symvers`? |
 //! | [`exports`] | the same, read from the module or the kernel image itself |
-//! | [`image`] | what is packed in a kernel image, and which version magic does it want? |
-//! | [`index`] | the index that depmod makes of a kernel's modules, byte for byte |
+//! | [`image`] | which kernel is in a kernel image, and which version magic does it require? |
+//! | [`index`] | the index that depmod writes for a kernel's modules, byte for byte |
 //! | [`initramfs`] | which files and modules are in an initramfs? |
+//! | [`compression`] | in which format is this file compressed? |
 //! | [`compress`] | gzip, xz and zstd as the kernel and kmod read them |
-//! | [`sign`] | the appended PKCS#7 signature: make, read, check, take off |
-//! | [`efi_siglist`] | which certificates and digests does a firmware variable hold? |
+//! | [`sign`] | the appended PKCS#7 signature: make, read, check, remove |
+//! | [`efi_siglist`] | which certificates and digests does a firmware variable contain? |
 //! | [`mok`] | a new signing key and its certificate |
 //! | [`verdict`] | would this kernel load this module, and if not, why? |
 //! | [`vmlinux`] | which compiler is named in a kernel image? |
 //!
-//! Input is never trusted: lengths and counts in headers are checked against the bytes really there before
-//! anything is allocated or indexed, and what cannot be read is a typed error.
+//! Input is never trusted: lengths and counts in headers are checked against the bytes that exist before
+//! anything is allocated or indexed, and unreadable input is a typed error.
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
@@ -48,8 +49,8 @@ pub use compression::Compression;
 pub use elf::{Class, machine_of_arch};
 pub use name::ModuleName;
 
-/// Runs everything in this crate that reads bytes on `data`. For fuzzing and property tests: it must return,
-/// whatever the bytes are.
+/// Runs every reader of this crate on `data`. For fuzzing and property tests: it must return, whatever the
+/// bytes are.
 #[doc(hidden)]
 pub fn fuzz_module(data: &[u8]) {
     struct NoKeys;
@@ -61,7 +62,7 @@ pub fn fuzz_module(data: &[u8]) {
             Some(true)
         }
     }
-    /// Enough to see a decompressor work, small enough for a fuzzer.
+    /// Enough for a decompressor to work, small enough for a fuzzer.
     const LIMIT: usize = 1 << 20;
     const KERNEL: &[u8] =
         b"0x1\t_printk\tvmlinux\tEXPORT_SYMBOL_GPL\tmodule:a*\n0x2\tkfree\tvmlinux\tEXPORT_SYMBOL\tNS\n";

@@ -1,4 +1,4 @@
-//! The `.modinfo` section: `key=value` strings, each ended by a NUL byte (include/linux/moduleparam.h).
+//! The `.modinfo` section: `key=value` strings, each followed by a NUL byte (include/linux/moduleparam.h).
 
 use crate::name::ModuleName;
 
@@ -28,7 +28,7 @@ impl ModInfo {
         ModInfo { entries }
     }
 
-    /// The first value of `key`; the kernel, too, uses the first.
+    /// The first value of `key`; the kernel uses the first as well.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.all(key).next()
@@ -44,13 +44,13 @@ impl ModInfo {
         self.entries.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// How many strings there are.
+    /// The number of strings.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// True when there is no string at all.
+    /// True when there are no strings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -62,8 +62,8 @@ impl ModInfo {
         self.get("version")
     }
 
-    /// The digest of the sources that modpost wrote (only with `CONFIG_MODULE_SRCVERSION_ALL` or
-    /// `MODULE_VERSION`).
+    /// The digest of the sources, which modpost writes only with `CONFIG_MODULE_SRCVERSION_ALL` or
+    /// `MODULE_VERSION`.
     #[must_use]
     pub fn srcversion(&self) -> Option<&str> {
         self.get("srcversion")
@@ -81,7 +81,7 @@ impl ModInfo {
         self.vermagic()?.split(' ').next().filter(|word| !word.is_empty())
     }
 
-    /// The module's name as the kernel will know it (written since Linux 4.13).
+    /// The name that the kernel will use for the module (written since Linux 4.13).
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.get("name")
@@ -89,11 +89,11 @@ impl ModInfo {
 
     /// The names of the modules it needs.
     pub fn depends(&self) -> impl Iterator<Item = ModuleName> {
-        let names = self.get("depends").unwrap_or_default().split(',');
+        let names = self.get("depends").unwrap_or("").split(',');
         names.map(str::trim).filter(|name| !name.is_empty()).map(ModuleName::new)
     }
 
-    /// The patterns by which devices and protocols ask for it, in file order.
+    /// The patterns of the devices and protocols it is for, in file order.
     pub fn aliases(&self) -> impl Iterator<Item = &str> {
         self.all("alias")
     }
@@ -123,11 +123,11 @@ mod tests {
         assert_eq!(info.depends().count(), 0);
         assert_eq!(info.len(), 5);
         let info = ModInfo::from_section(b"depends=snd-hda-core,snd,\0depends=late");
-        assert_eq!(info.depends().collect::<Vec<_>>(), ["snd-hda-core", "snd"].map(crate::ModuleName::new));
+        assert_eq!(info.depends().map(String::from).collect::<Vec<_>>(), ["snd_hda_core", "snd"]);
     }
 
     #[test]
-    fn odd_bytes_do_not_lose_the_rest() {
+    fn bytes_that_are_not_utf8_are_replaced() {
         let info = ModInfo::from_section(b"author=J\xf6rg\0license=GPL");
         assert_eq!(info.get("author"), Some("J\u{fffd}rg"));
         assert_eq!(info.license(), Some("GPL"));

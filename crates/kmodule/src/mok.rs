@@ -1,7 +1,7 @@
 //! A machine owner key: the key pair this system signs its own modules with.
 //!
-//! RSA 2048, self-signed with SHA-256, for code signing only. The certificate follows RFC 5280; key identifiers
-//! are made as `openssl req -x509` makes them (method 1 of section 4.2.1.2).
+//! RSA 2048, self-signed with SHA-256, for code signing only. The certificate follows RFC 5280; key
+//! identifiers are made as `openssl req -x509` makes them (method 1 of section 4.2.1.2).
 
 use crate::asn1::Raw;
 use crate::pem;
@@ -16,7 +16,7 @@ use rsa::{RsaPrivateKey, pkcs8::EncodePrivateKey};
 use sha1::Digest;
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
-/// The name dkms has always given its key.
+/// The name of the key; dkms 3 uses the same.
 pub const COMMON_NAME: &str = "DKMS module signing key";
 /// How long the certificate is valid: a hundred years, so that no module stops loading because of a date.
 pub const DAYS: u32 = 36_500;
@@ -24,7 +24,7 @@ pub const DAYS: u32 = 36_500;
 const BITS: usize = 2048;
 const SHA256_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 
-/// The system's random number generator, to hand to [`generate`].
+/// The system's random number generator, for [`generate`].
 pub use rand_core::OsRng;
 
 /// Why no key could be made.
@@ -54,11 +54,11 @@ pub enum MokError {
 /// Makes a key and its self-signed certificate: `(private key as PEM PKCS#8, certificate as DER)`.
 ///
 /// `common_name` is issuer and subject ([`COMMON_NAME`]); the certificate is valid for `days` days
-/// ([`DAYS`]) from `now_unix_seconds`; `rng` is [`OsRng`] outside tests. The caller stores the key readable for
-/// root only. Takes a quarter of a second or so.
+/// ([`DAYS`]) from `now_unix_seconds`; `rng` is [`OsRng`] outside tests. The caller must store the key
+/// readable for root only. This takes about a quarter of a second.
 ///
 /// # Errors
-/// [`MokError`] for a name or time a certificate cannot hold, or without random numbers.
+/// [`MokError`]: a name or a time that a certificate cannot contain, or no random numbers.
 pub fn generate(
     common_name: &str,
     days: u32,

@@ -1,7 +1,7 @@
 //! Module signatures: a detached PKCS#7 message, `struct module_signature` and a magic line after the module.
 //!
-//! The bytes are those of the kernel's scripts/sign-file.c: `CMS_sign` without attributes, the signer named by
-//! issuer and serial number, RSA with PKCS#1 v1.5 padding. The end of the file is laid out as in
+//! The bytes are those of the kernel's scripts/sign-file.c: `CMS_sign` without attributes, the signer named
+//! by issuer and serial number, RSA with PKCS#1 v1.5 padding. The end of the file is laid out as in
 //! include/linux/module_signature.h. The kernel reads it in kernel/module/signing.c and
 //! crypto/asymmetric_keys/pkcs7_parser.c.
 

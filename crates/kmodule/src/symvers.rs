@@ -1,11 +1,12 @@
-//! `Module.symvers`: the symbols a kernel or a set of modules offers (Documentation/kbuild/modules.rst).
+//! `Module.symvers`: the symbols that a kernel or a set of modules exports
+//! (Documentation/kbuild/modules.rst).
 //!
-//! One symbol per line, fields parted by tabs:
-//! `0x<crc>  symbol  module  EXPORT_SYMBOL[_GPL]  [namespace]`. Kernels 5.4 and 5.5 had the namespace before the
-//! module; kernels before 5.3 have no namespace column; very old ones no export column.
+//! One symbol per line, fields separated by tabs: `0x<crc>  symbol  module  EXPORT_SYMBOL[_GPL]
+//! [namespace]`. Kernels 5.4 and 5.5 had the namespace before the module; kernels before 5.3 have no
+//! namespace column, very old kernels no export column.
 //!
-//! A kernel has some 25,000 of these lines and we look up a hundred, so the text is kept as it is and only
-//! indexed: no allocation per line.
+//! A kernel has about 25,000 of these lines, of which a hundred are looked up. So the text is kept as it is
+//! and indexed, without an allocation per line.
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
@@ -17,15 +18,15 @@ pub struct Entry<'a> {
     pub crc: u32,
     /// The symbol's name.
     pub symbol: &'a str,
-    /// Who exports it: `vmlinux` or a module's path without suffix.
+    /// What exports it: `vmlinux`, or a module as its path without suffix.
     pub module: &'a str,
-    /// Only for modules with a GPL-compatible licence.
+    /// It is only for modules with a GPL-compatible licence.
     pub export_gpl: bool,
-    /// The symbol namespace, when it is in one.
+    /// Its namespace, if it has one.
     pub namespace: Option<&'a str>,
 }
 
-/// A line that is not one of a `Module.symvers`.
+/// An invalid line of a `Module.symvers`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the symbol list cannot be read: {reason}")]
 pub struct SymversError {
@@ -39,7 +40,7 @@ pub struct SymversError {
 #[derive(Debug, Clone)]
 pub struct Symvers {
     text: String,
-    /// Where each line starts and ends in `text`.
+    /// Start and end of each line in `text`.
     lines: Vec<(u32, u32)>,
     /// Open addressing: 1 + index into `lines`, 0 for a free place; at most half full.
     table: Vec<u32>,
@@ -53,7 +54,8 @@ impl Default for Symvers {
 }
 
 impl Symvers {
-    /// Reads the whole file. Empty lines and CRLF are accepted; of a symbol listed twice the first line counts.
+    /// Reads the whole file. Empty lines and CRLF are accepted; of a symbol that is listed twice, the first
+    /// line counts.
     ///
     /// # Errors
     /// [`SymversError`] names the first line that is not text, has too few fields or no hexadecimal CRC.
@@ -64,7 +66,7 @@ impl Symvers {
     /// As [`Symvers::parse`], keeping the bytes instead of a copy of them.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn from_vec(data: Vec<u8>) -> Result<Symvers, SymversError> {
         let text = String::from_utf8(data).map_err(|error| SymversError {
             line: line_of(error.as_bytes(), error.utf8_error().valid_up_to()),
@@ -86,10 +88,10 @@ impl Symvers {
         Ok(Symvers::index(text, lines))
     }
 
-    /// The list of these entries, as if a file had held them.
+    /// The list of these entries, as if they were read from a file.
     ///
     /// # Errors
-    /// A name that a file could not hold; `line` is the number of the entry.
+    /// A name that cannot be in a file; `line` is the number of the entry.
     pub(crate) fn from_entries<'a>(
         entries: impl Iterator<Item = Entry<'a>>,
     ) -> Result<Symvers, SymversError> {
@@ -117,7 +119,8 @@ impl Symvers {
     }
 
     fn index(text: String, lines: Vec<(u32, u32)>) -> Symvers {
-        // RandomState: the file of a module under build is not ours, so nobody may choose the collisions.
+        // RandomState: the file may come from an untrusted build, which must not be able to choose
+        // collisions.
         let places = lines.len().saturating_mul(2).max(2).next_power_of_two();
         let mut symvers = Symvers { text, lines, table: vec![0; places], hasher: RandomState::new() };
         for index in 0..symvers.lines.len() {
@@ -130,7 +133,7 @@ impl Symvers {
         symvers
     }
 
-    /// What is known about `symbol`.
+    /// The line of `symbol`.
     #[must_use]
     pub fn lookup(&self, symbol: &str) -> Option<Entry<'_>> {
         let index = self.table.get(self.place(symbol)).copied()?.checked_sub(1)?;
@@ -142,7 +145,7 @@ impl Symvers {
         (0..self.lines.len()).filter_map(|index| fields(self.line(index)?).ok())
     }
 
-    /// How many lines there are.
+    /// The number of lines.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lines.len()
@@ -159,11 +162,11 @@ impl Symvers {
         self.text.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
     }
 
-    /// The place that holds `symbol`, or the free one where it belongs.
+    /// The slot of `symbol`, or the free slot for it.
     fn place(&self, symbol: &str) -> usize {
         let mask = self.table.len() - 1;
-        // Cutting the hash to the table's size is the point.
-        let mut place = usize::try_from(self.hasher.hash_one(symbol) & mask as u64).unwrap_or_default();
+        // The hash is cut to the size of the table on purpose.
+        let mut place = self.hasher.hash_one(symbol) as usize & mask;
         loop {
             let taken = self.table.get(place).and_then(|slot| slot.checked_sub(1));
             let Some(index) = taken.and_then(|index| usize::try_from(index).ok()) else { return place };
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named_by_line() {
+    fn damage_is_reported_with_its_line() {
         let cases: [(&[u8], usize, &str); 5] = [
             (b"0x1\ta\tb\nhello\n", 2, "fewer"),
             (b"0x1\ta\n", 1, "fewer"),

@@ -1,6 +1,6 @@
-//! Would this kernel load this module? The checks of kernel/module/{main,signing,version}.c in their order, made
-//! before the module is needed: signature, format, machine, version magic, symbols, their CRCs, licences and
-//! namespaces.
+//! Would this kernel load this module? The checks of kernel/module/{main,signing,version}.c in their order,
+//! made before the module is needed: signature, format, machine, version magic, symbols, their CRCs, licences
+//! and namespaces.
 
 mod damage;
 mod doubts;
@@ -29,8 +29,8 @@ pub use symbols::made_by_loader;
 
 use crate::elf::Module;
 
-/// Checks what a module says about itself against everything known about the kernel. Signatures and the structure of
-/// the file need its bytes: [`File::judge`] checks them too.
+/// Checks what a module says about itself against everything known about the kernel. Signatures and the
+/// structure of the file need its bytes: [`File::judge`] checks them too.
 #[must_use]
 pub fn check(module: &Module, kernel: &KernelView<'_>) -> Verdict {
     let mut verdict = Verdict::default();

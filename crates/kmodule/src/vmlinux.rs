@@ -1,12 +1,13 @@
-//! One section of a large ELF file that is not worth reading whole: `.comment` of a `vmlinux`, which names the
-//! compilers (ELF-64 and ELF-32, both byte orders; System V ABI, chapter 4).
+//! Reads one section of a large ELF file without reading the whole file: `.comment` of a `vmlinux`, which
+//! names the compilers (ELF-64 and ELF-32, both byte orders; System V ABI, chapter 4).
 
 use std::io::{Read, Seek, SeekFrom};
 
-/// Reads the section `name`, at most `limit` bytes of it. `None`: no such section, or no ELF file.
+/// Reads the section `name`, at most `limit` bytes of it. `None`: there is no such section, or it is not an
+/// ELF file.
 ///
 /// # Errors
-/// When the file cannot be read; a file that ends too early is no error but has no such section.
+/// When the file cannot be read. A file that ends too early has no such section; that is not an error.
 pub fn read_section(
     file: &mut (impl Read + Seek),
     name: &str,
@@ -32,9 +33,9 @@ pub fn read_section(
     let headers = read_at(file, table, usize::try_from(size * count).unwrap_or(0))?;
     let size = usize::try_from(size).unwrap_or(0);
     let section = |n: usize| -> Option<(u64, u64, u64)> {
-        let one = headers.get(n.checked_mul(size)?..n.checked_mul(size)?.checked_add(size)?)?;
+        let header = headers.get(n.checked_mul(size)?..n.checked_mul(size)?.checked_add(size)?)?;
         let (offset, length) = if wide { (0x18..0x20, 0x20..0x28) } else { (0x10..0x14, 0x14..0x18) };
-        Some((number(one.get(..4))?, number(one.get(offset))?, number(one.get(length))?))
+        Some((number(header.get(..4))?, number(header.get(offset))?, number(header.get(length))?))
     };
     let Some((_, at, length)) = usize::try_from(names).ok().and_then(section) else { return Ok(None) };
     let names = read_at(file, at, usize::try_from(length).unwrap_or(0).min(1 << 20))?;
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_very_program_names_its_compiler() {
+    fn the_test_program_names_its_compiler() {
         let mut file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         let comment = read_section(&mut file, ".comment", 4096).unwrap().unwrap();
         assert!(String::from_utf8_lossy(&comment).contains("rustc"));
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_has_no_sections() {
+    fn other_files_have_no_sections() {
         for bytes in
             [&b""[..], b"\x7fELF\x02\x01", b"no elf at all", &[0x7f, b'E', b'L', b'F', 2, 1, 255, 255]]
         {

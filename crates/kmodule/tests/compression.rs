@@ -1,4 +1,4 @@
-//! Against the command line tools: xz to the byte, the others to what they expand to.
+//! Comparison with the command line tools: xz byte by byte, the others by their decompressed data.
 
 mod common;
 
@@ -49,7 +49,7 @@ fn xz_is_byte_identical_with_the_tool() {
 }
 
 #[test]
-fn zstd_and_gzip_are_read_by_the_tools_and_the_other_way_round() {
+fn zstd_and_gzip_files_are_interchangeable_with_the_tools() {
     let cases = [
         (Compression::Zstd, "zstd", "-q --rm -T0 -19 --ultra", &["-19", "-c", "-q"]),
         (Compression::Zstd, "zstd", "", &["-3", "-c", "-q"]),

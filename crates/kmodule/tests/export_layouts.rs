@@ -1,5 +1,5 @@
-//! Every form that lists of exported symbols had, assembled as include/linux/export.h of the time does it, before and
-//! after the linker.
+//! Every format that lists of exported symbols have had, assembled as include/linux/export.h of that time
+//! does it, before and after linking.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! What real kernels and modules export, against the `Module.symvers` of their headers: entry for entry.
+//! Compares the exports of real kernels and modules with the `Module.symvers` of their headers, entry by
+//! entry.
 
 mod common;
 
@@ -14,7 +15,7 @@ fn line(entry: Entry<'_>) -> Line {
     (entry.symbol.to_owned(), entry.crc, entry.export_gpl, entry.namespace.map(str::to_owned))
 }
 
-/// What each module, and `vmlinux`, exports by the headers.
+/// The exports of each module and of `vmlinux` according to the headers.
 fn expected(kernel: &Kernel) -> BTreeMap<String, BTreeSet<Line>> {
     let list = Symvers::parse(&fs::read(&kernel.symvers).unwrap()).unwrap();
     let mut owners: BTreeMap<String, BTreeSet<Line>> = BTreeMap::new();

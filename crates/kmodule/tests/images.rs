@@ -1,5 +1,5 @@
-//! Kernel images packed by the tools that the kernel's build system calls, with its options (scripts/Makefile.lib and
-//! xz_wrap.sh; the faster levels).
+//! Kernel images packed by the tools that the kernel's build system calls, with its options
+//! (scripts/Makefile.lib and xz_wrap.sh; the faster levels).
 
 mod common;
 
@@ -8,7 +8,7 @@ use kmodule::Compression;
 use kmodule::image::{self, ImageError};
 use std::fs;
 
-/// What is packed: more than two blocks of lz4 of a real kernel, or of this test.
+/// The data: more than two lz4 blocks of a real kernel, or of this test.
 fn kernel() -> Vec<u8> {
     let real = kernels().first().map(|kernel| {
         let bytes = fs::read(&kernel.image).unwrap();
@@ -20,7 +20,7 @@ fn kernel() -> Vec<u8> {
 }
 
 #[test]
-fn packed_in_every_way() {
+fn images_in_every_compression() {
     let kernel = kernel();
     let size = u32::try_from(kernel.len()).unwrap().to_le_bytes();
     for (format, tool, options) in [

@@ -1,10 +1,10 @@
-//! Initramfs images made by the tools that Debian's and Fedora's generators call, of real modules: what `cpio -t`
-//! lists, we list.
+//! Initramfs images of real modules, made by the tools that Debian's and Fedora's generators call: the list
+//! is that of `cpio -t`.
 
 mod common;
 
 use common::{Kernel, filter, has, kernels, run, skip};
-use kmodule::initramfs;
+use kmodule::{ModuleName, initramfs};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn archive(root: &Path, files: &[String]) -> Vec<u8> {
     common::feed(child, (files.join("\n") + "\n").as_bytes())
 }
 
-/// Some 100 modules of a kernel and the directories above them, as paths below `usr`.
+/// About 100 modules of a kernel and their directories, as paths below `usr`.
 fn content(kernel: &Kernel) -> (PathBuf, Vec<String>) {
     let root = kernel.modules.ancestors().nth(3).unwrap().to_owned();
     let all = kernel.module_files();
@@ -30,9 +30,9 @@ fn content(kernel: &Kernel) -> (PathBuf, Vec<String>) {
     (root, paths.into_iter().collect())
 }
 
-fn modules_of(paths: &[String], release: &str) -> BTreeSet<(String, String)> {
+fn modules_of(paths: &[String], release: &str) -> BTreeSet<(String, ModuleName)> {
     let names = paths.iter().filter_map(|path| path.rsplit('/').next()?.split_once(".ko"));
-    names.map(|(name, _)| (release.to_owned(), name.replace('-', "_"))).collect()
+    names.map(|(name, _)| (release.to_owned(), ModuleName::new(name))).collect()
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn images_of_real_modules() {
             let modules = initramfs::module_names(&mut &image[..]).unwrap();
             assert_eq!(modules, modules_of(&paths, &kernel.release), "{tool}");
             assert!(modules.len() > 80);
-            // Cut anywhere in the last part: noticed.
+            // A cut anywhere in the last part is noticed.
             for place in [early.len() + 1024 + 100, image.len() - packed.len() / 2, image.len() - 2000] {
                 let cut = initramfs::module_names(&mut &image[..place]);
                 assert!(cut.is_err(), "{tool} cut at {place} of {}", image.len());
@@ -89,8 +89,8 @@ fn images_of_real_modules() {
     }
 }
 
-/// The images of this machine and those named in `DKMS_TEST_INITRAMFS`, against lsinitramfs, or what it wrote into a
-/// file beside the image, `IMAGE.list`.
+/// Compares the images of this machine and those named in `DKMS_TEST_INITRAMFS` with the output of
+/// lsinitramfs, or with the file `IMAGE.list` next to the image, which contains it.
 #[test]
 fn images_of_generators() {
     let named = std::env::var_os("DKMS_TEST_INITRAMFS");

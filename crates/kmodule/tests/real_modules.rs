@@ -135,8 +135,8 @@ fn symvers_of_real_headers() {
     }
 }
 
-/// Real modules against the exports of all modules of the same kernel: nothing may be wrong but the symbols that
-/// vmlinux exports, which no file here lists. And against another kernel: refused.
+/// Real modules against the exports of all modules of the same kernel: nothing may be wrong but the symbols
+/// that vmlinux exports, which no file here lists. And against another kernel: refused.
 #[test]
 fn verdict_on_real_modules() {
     let files = modules(40);

@@ -1,4 +1,4 @@
-//! Damaged and hostile bytes: an error, never a panic, and no more memory than the file justifies.
+//! Damaged and hostile bytes are errors, never a panic, and do not use much more memory than the file.
 
 mod common;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use std::fs;
 use std::sync::OnceLock;
 
-/// A small real module that exports symbols, or the smallest one there is.
+/// A small real module that exports symbols, or else the smallest module.
 fn exporting() -> &'static [u8] {
     static MODULE: OnceLock<Vec<u8>> = OnceLock::new();
     MODULE.get_or_init(|| {
@@ -21,7 +21,7 @@ fn exporting() -> &'static [u8] {
     })
 }
 
-/// The smallest real module, or a hand-made beginning of one.
+/// The smallest real module, or the handmade beginning of a module.
 fn module() -> &'static [u8] {
     static MODULE: OnceLock<Vec<u8>> = OnceLock::new();
     MODULE.get_or_init(|| {
@@ -45,7 +45,7 @@ fn cut_at_every_97th_byte() {
         let plain = sign::strip_signature(&data);
         for length in (0..plain.len()).step_by(97) {
             let cut = &plain[..length];
-            // The section table is at the end of what the compiler wrote: every cut is noticed.
+            // The section table is at the end of the compiler's output, so every cut is noticed.
             assert!(Module::parse(cut).is_err(), "cut at {length}");
             assert!(sign::signature(cut).is_none());
             assert!(exports::of_module(cut, "m").is_err());
@@ -68,7 +68,7 @@ fn compressed_modules_cut_anywhere() {
 }
 
 #[test]
-fn headers_that_promise_too_much() {
+fn headers_with_too_large_numbers() {
     let data = module();
     for at in [0x28, 0x3a, 0x3c, 0x3e] {
         for value in [0xff, 0x7f, 0x80, 0] {
@@ -91,7 +91,7 @@ fn images_cut_anywhere() {
         for length in (0..0x400).step_by(13).chain((0x400..whole.len()).step_by(97)) {
             assert!(image::unpack(&whole[..length]).is_err(), "{format:?} {length}");
         }
-        // The header's lengths cut it, too.
+        // Here the header's lengths cut the payload.
         for length in (0..packed.len()).step_by(97) {
             let mut short = whole.clone();
             short[0x24c..0x250].copy_from_slice(&u32::try_from(length).unwrap().to_le_bytes());

@@ -1,4 +1,5 @@
-//! Against the kernel's own sign-file and OpenSSL: the same bytes, and each accepts the other's.
+//! Comparison with the kernel's sign-file and OpenSSL: the same bytes, and each accepts the other's
+//! signatures.
 
 mod common;
 
@@ -41,7 +42,7 @@ fn sign_with_tool(tool: &Path, directory: &Path, hash: Hash, name: &str, module:
 fn test_modules() -> Vec<Vec<u8>> {
     let found: Vec<Vec<u8>> =
         modules(3).iter().map(|file| sign::strip_signature(&fs::read(file).unwrap()).to_vec()).collect();
-    // The format does not care what it signs; without real modules anything will do.
+    // The format does not depend on the content; without real modules any bytes are good enough.
     if found.is_empty() { vec![Vec::new(), b"not even a module".to_vec()] } else { found }
 }
 
@@ -112,7 +113,7 @@ fn unusual_certificates() {
 }
 
 #[test]
-fn a_changed_byte_is_seen() {
+fn a_changed_byte_is_detected() {
     let tools = sign_files();
     let (Some(tool), true) = (tools.first(), has("openssl")) else {
         return skip("needs openssl and a kernel's sign-file");
@@ -315,7 +316,7 @@ fn a_new_machine_owner_key() {
         assert!(text.replace(" = ", "=").contains(&part.replace(" = ", "=")), "{part} is missing:\n{text}");
     }
     openssl(directory, "x509 -in m.der -inform DER -out m.pem");
-    // -partial_chain: a self-signed certificate that is no CA is its own trust anchor.
+    // -partial_chain: a self-signed certificate that is not a CA is its own trust anchor.
     openssl(directory, "verify -check_ss_sig -partial_chain -trusted m.pem m.pem");
     openssl(directory, "rsa -in m.key -check -noout");
     for tool in &tools {

@@ -1,4 +1,4 @@
-//! The kernels' own modules are in order: no refusal for their structure, and nothing in them that looks like damage.
+//! The kernels' own modules are valid: no refusal for their structure, and no sign of damage.
 
 mod common;
 
@@ -6,7 +6,7 @@ use kmodule::verdict::{File, KernelView, Reason};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every module of the kernel packages that tests/fetch.sh brings.
+/// Every module of the kernel packages that tests/fetch.sh downloads.
 fn modules() -> Vec<PathBuf> {
     let build = std::env::var_os("DKMS_TEST_BUILD")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build"), PathBuf::from);
@@ -28,7 +28,7 @@ fn modules() -> Vec<PathBuf> {
 }
 
 #[test]
-fn modules_of_kernels_are_in_order() {
+fn modules_of_kernels_are_valid() {
     // All 6,000 take minutes without optimization: UNDAMAGED_STEP=1.
     let step = std::env::var("UNDAMAGED_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(25);
     let files: Vec<PathBuf> = modules().into_iter().step_by(step).collect();
@@ -60,7 +60,7 @@ impl Damaged {
         self.0[at..at + length].iter().rev().fold(0, |sum, byte| (sum << 8) | usize::from(*byte))
     }
 
-    /// Where the header of a section is.
+    /// The offset of a section's header.
     fn header(&self, name: &str) -> usize {
         let (table, count, names) = (self.number(40, 8), self.number(60, 2), self.number(62, 2));
         let strings = self.number(table + 64 * names + 24, 8);
@@ -71,7 +71,7 @@ impl Damaged {
         (0..count).map(|index| table + 64 * index).find(named).unwrap_or_else(|| panic!("no section {name}"))
     }
 
-    /// Where its contents begin and end.
+    /// Start and end of a section's contents.
     fn contents(&self, name: &str) -> std::ops::Range<usize> {
         let header = self.header(name);
         let start = self.number(header + 24, 8);
@@ -85,7 +85,8 @@ impl Damaged {
 
 type Damage = fn(&mut Damaged);
 
-/// What is damaged, and what kernels before 6.4, before 6.13 and since then answer: a code, and words of the log.
+/// The damage, and the answer of kernels before 6.4, before 6.13 and since then: a code, or a part of the log
+/// message.
 const DAMAGES: &[(&str, Damage, [&str; 3])] = &[
     (
         "section 0 has a size",
@@ -238,7 +239,7 @@ const DAMAGES: &[(&str, Damage, [&str; 3])] = &[
         ["unchecked-damage"; 3],
     ),
     (
-        "relocations that are none",
+        "a table of relocations with another type",
         |m| {
             let at = m.header(".rela.init.text");
             m.put(at + 4, 4, 1)
@@ -272,7 +273,7 @@ const DAMAGES: &[(&str, Damage, [&str; 3])] = &[
 ];
 
 #[test]
-fn damage_is_refused_in_the_kernels_words() {
+fn damage_is_refused_with_the_message_of_the_kernel() {
     let Some(path) = modules().into_iter().find(|path| path.ends_with("drivers/net/dummy.ko")) else {
         return common::skip("needs kernel packages, run tests/fetch.sh");
     };

@@ -51,11 +51,7 @@ fn look(s: &Session<'_>, release: &str) -> Seen {
     };
     match kmodule::initramfs::module_names(&mut std::io::BufReader::with_capacity(1 << 16, file)) {
         Ok(found) => {
-            let of_this = found
-                .into_iter()
-                .filter(|(r, _)| r == release)
-                .map(|(_, name)| ModuleName::new(&name))
-                .collect();
+            let of_this = found.into_iter().filter(|(r, _)| r == release).map(|(_, name)| name).collect();
             Seen::Modules(path, of_this)
         }
         Err(e) => unreadable(e.to_string()),

@@ -308,7 +308,8 @@ impl<'f> Resolver<'f> {
                 if !self.is_there(&next) {
                     continue;
                 }
-                self.settle(&ModuleName::default(), std::slice::from_ref(&next));
+                // No module has this name, so none of these can need it.
+                self.settle(&ModuleName::new(""), std::slice::from_ref(&next));
             }
             let soft = self.softdeps_of(&next);
             waiting.extend(soft.post.into_iter().rev());

@@ -1,6 +1,6 @@
-//! The words of `compress_gzip_opts`, `compress_xz_opts` and `compress_zstd_opts`, which dkms 3 passed to the command
-//! line tools. Words that affect the output are applied, words that only affect the tool are accepted, and words whose
-//! effect is not available here are errors.
+//! The words of `compress_gzip_opts`, `compress_xz_opts` and `compress_zstd_opts`, which dkms 3 passed to the
+//! command line tools. Words that affect the output are applied, words that only affect the tool are
+//! accepted, and words whose effect is not available here are errors.
 
 use super::error::CompressError;
 use super::options::{Options, Xz};
@@ -18,8 +18,8 @@ impl Options {
     /// Reads the words of `compress_gzip_opts`, `compress_xz_opts` or `compress_zstd_opts`. Empty text means
     /// [`Options::for_modules`].
     ///
-    /// For xz the words have the meaning they have on its command line: a level after `--lzma2=` cancels that filter
-    /// and its dictionary size. One thing differs: without `--check` the check is CRC32.
+    /// For xz the words have the meaning they have on its command line: a level after `--lzma2=` cancels that
+    /// filter and its dictionary size. One thing differs: without `--check` the check is CRC32.
     ///
     /// # Errors
     /// [`CompressError::Option`] names the word that is not supported; [`CompressError::NotForModules`].

@@ -20,7 +20,7 @@ impl Class {
     }
 }
 
-/// Why bytes are not a kernel module we can read.
+/// Why bytes are not a readable kernel module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
     /// No ELF magic: some other kind of file.
@@ -29,10 +29,10 @@ pub enum ElfError {
         /// The file has no bytes at all.
         empty: bool,
     },
-    /// An ELF file with a class, byte order or version nobody defined.
+    /// An ELF file with an undefined class, byte order or version.
     #[error("unknown ELF variant: {what} is {value}")]
     UnknownVariant {
-        /// Which header field.
+        /// The header field.
         what: &'static str,
         /// Its value.
         value: u8,
@@ -43,12 +43,12 @@ pub enum ElfError {
         /// The header's `e_type`.
         e_type: u16,
     },
-    /// The file ends before a part its header promises.
+    /// The file ends before a part that its header mentions.
     #[error("file is cut short or damaged: {part} needs bytes up to {needed}, the file has {have}")]
     Truncated {
         /// The header, table or section that does not fit.
         part: String,
-        /// Where that part would end, in bytes from the start.
+        /// The end of that part, in bytes from the start.
         needed: u64,
         /// Length of the file in bytes.
         have: u64,
@@ -59,7 +59,7 @@ pub enum ElfError {
     /// A relocatable file without `.modinfo`: an ordinary object file.
     #[error("not a kernel module: the object file has no .modinfo section")]
     NoModinfo,
-    /// An ELF file whose table of sections is missing, or was taken away.
+    /// An ELF file whose table of sections is missing or was removed.
     #[error("the ELF file has no table of sections")]
     NoSections,
 }

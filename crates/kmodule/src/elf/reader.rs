@@ -1,5 +1,5 @@
-//! Bounds-checked access to ELF headers, sections and symbols. Nothing is allocated before the bytes that
-//! justify it were found in the file.
+//! Bounds-checked access to ELF headers, sections and symbols. Memory is only allocated for bytes that
+//! exist in the file.
 
 use super::error::{Class, ElfError};
 
@@ -27,29 +27,29 @@ pub(crate) struct Reader<'a> {
 #[derive(Clone)]
 pub(crate) struct Section<'a> {
     pub name: &'a [u8],
-    /// Where its name starts in the table of section names.
+    /// The offset of its name in the table of section names.
     pub name_offset: u32,
     pub kind: u32,
     pub link: u32,
-    /// Of a table of relocations: the section they change.
+    /// In a table of relocations: the section that they change.
     pub info: u32,
-    /// Where a linked image has it in memory.
+    /// Its address in a linked image.
     pub address: u64,
     /// Its length in bytes.
     pub size: u64,
     pub flags: u64,
-    /// Where its contents start in the file.
+    /// The offset of its contents in the file.
     pub offset: u64,
     pub align: u64,
 }
 
 impl Section<'_> {
-    /// It takes memory at run time.
+    /// It occupies memory at run time.
     pub(crate) fn is_allocated(&self) -> bool {
         self.flags & SHF_ALLOC != 0
     }
 
-    /// In the file and, at run time, in memory.
+    /// It is in the file and, at run time, in memory.
     pub(crate) fn is_loaded(&self) -> bool {
         self.flags & SHF_ALLOC != 0 && self.kind != SHT_NOBITS
     }
@@ -67,24 +67,24 @@ pub(crate) struct Symbol {
 }
 
 pub(crate) struct Relocation {
-    /// Place in the section that it changes.
+    /// Offset in the section that it changes.
     pub offset: u64,
     /// Index into the symbol table.
     pub symbol: u64,
     pub kind: u32,
-    /// `None`: what stands at the place counts.
+    /// `None`: the addend is at the place that is changed.
     pub addend: Option<u64>,
 }
 
-/// The string that starts at an offset of a string table, without what is beyond [`LONGEST_NAME`]; empty when it starts
-/// outside the table.
+/// The string at an offset of a string table, cut at [`LONGEST_NAME`]; empty when the offset is outside the
+/// table.
 pub(crate) fn string_at(strings: &[u8], offset: usize) -> &[u8] {
     let rest = strings.get(offset..).unwrap_or_default();
     until_nul(rest.get(..LONGEST_NAME).unwrap_or(rest))
 }
 
-/// Names are read up to here. The kernel's symbols have less than 512 bytes (`KSYM_NAME_LEN`), so a longer name is that
-/// of no symbol; and entries of a forged file that share one long string do not multiply it.
+/// Names are read up to this length. The kernel's symbols have less than 512 bytes (`KSYM_NAME_LEN`), so a
+/// longer name matches none; and entries of a forged file that share one long string do not multiply it.
 pub(crate) const LONGEST_NAME: usize = 1024;
 
 /// The bytes before the first NUL, or all of them.
@@ -106,15 +106,19 @@ impl<'a> Reader<'a> {
         if !data.starts_with(b"\x7fELF") {
             return Err(ElfError::NotElf { empty: data.is_empty() });
         }
-        let ident = data.get(4..20).ok_or_else(|| truncated(data, "ELF header", 20))?;
-        // The kernel of an x86-64 machine goes by the machine alone, whatever these two bytes say.
-        let ident = if ident.ends_with(&[62, 0]) { &[2, 1][..] } else { ident };
-        let class = match ident.first().copied().unwrap_or_default() {
+        let ident: &[u8; 16] =
+            data.get(4..).and_then(<[u8]>::first_chunk).ok_or_else(|| truncated(data, "ELF header", 20))?;
+        // For x86-64, kernels check the machine only and ignore these two bytes.
+        let (class, order) = match *ident {
+            [.., 62, 0] => (2, 1),
+            [class, order, ..] => (class, order),
+        };
+        let class = match class {
             1 => Class::Elf32,
             2 => Class::Elf64,
             value => return Err(ElfError::UnknownVariant { what: "the class", value }),
         };
-        let little_endian = match ident.get(1).copied().unwrap_or_default() {
+        let little_endian = match order {
             1 => true,
             2 => false,
             value => return Err(ElfError::UnknownVariant { what: "the byte order", value }),
@@ -149,7 +153,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Every section with its name. The count and the index of the name table may live in the first entry
+    /// Every section with its name. The count and the index of the name table may be in the first entry
     /// (files with more than 65,279 sections).
     pub(crate) fn sections(&self) -> Result<Vec<Section<'a>>, ElfError> {
         const SHN_XINDEX: u16 = 0xffff;
@@ -184,7 +188,7 @@ impl<'a> Reader<'a> {
         for section in &mut sections {
             section.name = string_at(names, usize::try_from(section.name_offset).unwrap_or(usize::MAX));
         }
-        // The kernel refuses a file when one of them does not fit, needed or not.
+        // The kernel refuses a file when any section does not fit, needed or not.
         for section in sections.iter().filter(|section| section.kind != SHT_NULL) {
             self.contents(section)?;
         }
@@ -199,7 +203,7 @@ impl<'a> Reader<'a> {
 
     /// One section header, without its name.
     fn raw_section(&self, entry: &[u8]) -> Section<'a> {
-        let word = |at| u32::try_from(self.field(entry, at, 4)).unwrap_or_default();
+        let word = |at| low_word(self.field(entry, at, 4));
         let wide = |at| self.field(entry, at, 8);
         match self.class {
             Class::Elf32 => Section {
@@ -229,7 +233,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The bytes of a section; none for one that takes no room in the file.
+    /// The bytes of a section; none when it occupies no space in the file.
     pub(crate) fn contents(&self, section: &Section<'_>) -> Result<&'a [u8], ElfError> {
         if section.kind == SHT_NOBITS {
             return Ok(&[]);
@@ -255,7 +259,7 @@ impl<'a> Reader<'a> {
         bytes.get(start..start.checked_add(size)?).map(|entry| self.raw_symbol(entry))
     }
 
-    /// Kernels do not look at the size of an entry that the section header states.
+    /// Kernels ignore the size of an entry in the section header.
     fn symbol_size(&self) -> usize {
         match self.class {
             Class::Elf32 => 16,
@@ -279,7 +283,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The relocations in a section; none when it is no table of relocations.
+    /// The relocations in a section; none when it is not a table of relocations.
     pub(crate) fn relocations(
         &self,
         table: &Section<'_>,
@@ -297,7 +301,7 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    /// `r_info`: symbol and type. 64-bit MIPS, little endian, has the symbol in the first four bytes all the same.
+    /// `r_info`: symbol and type. Little-endian 64-bit MIPS has the symbol in the first four bytes as well.
     fn relocation_info(&self, info: u64) -> (u64, u32) {
         const EM_MIPS: u16 = 8;
         let (symbol, kind) = match self.class {
@@ -305,28 +309,29 @@ impl<'a> Reader<'a> {
             Class::Elf64 if self.machine == EM_MIPS && self.little_endian => (info & 0xffff_ffff, info >> 56),
             Class::Elf64 => (info >> 32, info & 0xffff_ffff),
         };
-        (symbol, u32::try_from(kind).unwrap_or_default())
+        (symbol, low_word(kind))
     }
 
-    /// A signed number of four or eight bytes, as its two's complement in 64 bits.
+    /// A signed number of four or eight bytes, extended to 64 bits.
     pub(crate) fn sign_extended(&self, entry: &[u8], at: usize, length: usize) -> u64 {
         let value = self.field(entry, at, length);
         if length == 4 && value >> 31 == 1 { value | 0xffff_ffff_0000_0000 } else { value }
     }
 
-    /// The number that up to eight bytes are in the file's byte order.
+    /// Reads up to eight bytes as a number in the file's byte order.
     pub(crate) fn number(&self, bytes: &[u8]) -> u64 {
         let add = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
         if self.little_endian { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) }
     }
 
-    /// A field of an entry whose length was checked; zero should that ever be wrong.
+    /// A field of an entry; zero when the entry is too short for it.
     pub(crate) fn field(&self, entry: &[u8], at: usize, length: usize) -> u64 {
         self.number(entry.get(at..at.saturating_add(length)).unwrap_or_default())
     }
 
     fn half(&self, entry: &[u8], at: usize) -> u16 {
-        u16::try_from(self.field(entry, at, 2)).unwrap_or_default()
+        let [first, second, ..] = self.field(entry, at, 2).to_le_bytes();
+        u16::from_le_bytes([first, second])
     }
 
     fn range(&self, part: &str, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {
@@ -350,6 +355,12 @@ impl<'a> Reader<'a> {
             .and_then(|(start, end)| self.data.get(start..end))
             .ok_or_else(|| truncated(self.data, &part(), end))
     }
+}
+
+/// The lower four bytes of a number.
+pub(crate) fn low_word(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 fn truncated(data: &[u8], part: &str, needed: u64) -> ElfError {

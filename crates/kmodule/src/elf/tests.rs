@@ -1,8 +1,8 @@
-//! A small ELF writer, to try word sizes, byte orders and layouts no machine at hand produces.
+//! Tests with a small ELF writer, for word sizes, byte orders and layouts that no machine here produces.
 
 use super::{Class, ElfError, Module, UndefinedSymbol, machine_name, machine_of_arch};
 
-/// One whose kernels come in every word size and byte order: MIPS.
+/// MIPS: its kernels have every word size and byte order.
 const MACHINE: u16 = 8;
 
 struct Image {
@@ -150,7 +150,7 @@ fn every_word_size_and_byte_order() {
 }
 
 #[test]
-fn extended_versions_count_before_classic_ones() {
+fn extended_versions_have_priority() {
     let image = image(Class::Elf64, false);
     let crcs = [image.number(1, 4), image.number(0xffff_fffe, 4)].concat();
     let long = "a_name_that_is_longer_than_the_56_bytes_which_the_old_section_has_for_it";
@@ -164,7 +164,7 @@ fn extended_versions_count_before_classic_ones() {
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn missing_parts_are_reported() {
     let plain = Image::new(Class::Elf64, true).with(".text", PROGBITS, 0, vec![0; 4]).bytes();
     assert_eq!(Module::parse(&plain), Err(ElfError::NoModinfo));
     let unfinished = Image::new(Class::Elf64, true).with(".modinfo", PROGBITS, 0, b"a=b\0".to_vec()).bytes();
@@ -181,14 +181,14 @@ fn what_is_missing_is_said() {
     assert_eq!(Module::parse(&bad), Err(ElfError::WrongType { e_type: 2 }));
     bad[4] = 9;
     assert!(matches!(Module::parse(&bad), Err(ElfError::UnknownVariant { value: 9, .. })));
-    // To an x86-64 kernel these bytes say nothing.
+    // An x86-64 kernel ignores these bytes.
     let mut x86 = whole;
     (x86[4], x86[5], x86[18]) = (9, 9, 62);
     assert_eq!(Module::parse(&x86).unwrap().class, Class::Elf64);
 }
 
 #[test]
-fn a_section_beyond_the_end_is_named() {
+fn a_section_beyond_the_end_is_reported() {
     let whole = image(Class::Elf64, true).bytes();
     let table = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
     let mut bad = whole;

@@ -1,7 +1,7 @@
 //! In a linked kernel image, fields contain addresses or distances from their own address.
 
 use super::table::{ExportsError, Follow, Layout, Target, string, strings};
-use crate::elf::reader::{Reader, Section};
+use crate::elf::reader::{Reader, Section, low_word};
 use crate::elf::{Class, ElfError};
 
 pub(super) struct Image<'r, 'a> {
@@ -69,15 +69,12 @@ impl<'a> Follow<'a> for Image<'_, 'a> {
         text.map_or(Target::Other, Target::Text)
     }
 
-    /// Nothing in the image says whether four bytes are a CRC or the distance to it. A CRC read as a distance leads
-    /// into the kernel's few megabytes once in a hundred times; a distance always does, except for symbols without a
-    /// CRC.
+    /// Nothing in the image says whether four bytes are a CRC or the distance to it. A CRC read as a distance
+    /// leads into the kernel's few megabytes once in a hundred times; a distance always does, except for
+    /// symbols without a CRC.
     fn crcs(&self, table: &Table<'a>, count: usize, width: usize) -> Result<Vec<u32>, ExportsError> {
         // The lower half of a word.
-        let direct = |index: usize| {
-            let [a, b, c, d, ..] = self.reader.field(table.bytes, index * width, width).to_le_bytes();
-            u32::from_le_bytes([a, b, c, d])
-        };
+        let direct = |index: usize| low_word(self.reader.field(table.bytes, index * width, width));
         let plain = || (0..count).map(direct).collect();
         if width != 4 {
             return Ok(plain());

@@ -1,5 +1,5 @@
-//! In a module, fields are filled by relocations when it is loaded: symbol plus addend is what a field leads to,
-//! whether it is stored as an address or as a distance.
+//! In a module, fields are filled by relocations when it is loaded: symbol plus addend is what a field leads
+//! to, whether it is stored as an address or as a distance.
 
 use super::table::{ExportsError, Follow, Layout, Target, string, strings};
 use crate::elf::ElfError;
@@ -43,8 +43,8 @@ impl<'r, 'a> Object<'r, 'a> {
         Some((symbol, addend))
     }
 
-    /// A CRC by relocation: an absolute symbol is the CRC itself, any other symbol is its address. An undefined symbol
-    /// means that there is no CRC.
+    /// A CRC by relocation: an absolute symbol is the CRC itself, any other symbol is its address. An
+    /// undefined symbol means that there is no CRC.
     fn distant_crc(&self, symbol: &Symbol, addend: u64) -> Option<u32> {
         let value = symbol.value.wrapping_add(addend);
         match symbol.section {
@@ -102,8 +102,8 @@ impl<'a> Follow<'a> for Object<'_, 'a> {
     }
 }
 
-/// The second half of a difference, on machines that write `a - b` as two relocations (RISC-V and LoongArch ELF
-/// psABI: R_RISCV_SUB32 and 64, R_LARCH_SUB32 and 64).
+/// The second half of a difference, on machines that write `a - b` as two relocations (RISC-V and LoongArch
+/// ELF psABI: R_RISCV_SUB32 and 64, R_LARCH_SUB32 and 64).
 fn subtracts(machine: u16, kind: u32) -> bool {
     matches!((machine, kind), (243, 39 | 40) | (258, 55 | 56))
 }

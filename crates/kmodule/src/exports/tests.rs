@@ -32,8 +32,8 @@ fn object(e_type: u8, sections: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_missing_or_damaged_is_said() {
-    // One entry whose name is at 1 of the strings, at address 0; it stands at address 0, too.
+fn missing_and_damaged_tables_are_reported() {
+    // One entry at address 0, whose name is at offset 1 of the strings, which are at address 0 as well.
     let entry: &[u8] = &[64, 0, 0, 0, 0xfd, 0xff, 0xff, 0xff, 0, 0, 0, 0];
     let strings: (&str, &[u8]) = ("__ksymtab_strings", b"\0name\0");
     let good = [("__ksymtab_gpl", entry), strings, ("__kcrctab_gpl", &[1, 2, 3, 4])];

@@ -11,7 +11,7 @@ fn flat(magic: &[u8; 4]) -> Vec<u8> {
     image
 }
 
-/// An x86 image by Documentation/arch/x86/boot.rst.
+/// An x86 image as in Documentation/arch/x86/boot.rst.
 fn bzimage(payload: &[u8]) -> Vec<u8> {
     let mut image = vec![0; 0x400];
     image[0x1f1] = 1;
@@ -55,7 +55,7 @@ fn every_kind_of_image() {
 }
 
 #[test]
-fn what_cannot_be_unpacked_is_said() {
+fn images_that_cannot_be_read_are_errors() {
     let good = bzimage(&xz(KERNEL));
     let mut old = good.clone();
     old[0x206] = 7;
@@ -71,7 +71,7 @@ fn what_cannot_be_unpacked_is_said() {
         (good[..0x220].to_vec(), "cut short"),
         (zboot(KERNEL)[..0x50].to_vec(), "cut short"),
         (bzimage(b"no magic number"), "no compressed data"),
-        (bzimage(b"\x89LZO\0\r\n\x1a\n"), "lzo, which cannot be read"),
+        (bzimage(b"\x89LZO\0\r\n\x1a\n"), "lzo, which dkms cannot decompress"),
         (bzimage(&xz(b"something else")), "not a kernel"),
         (damaged, "is damaged: its xz data"),
     ] {

@@ -1,5 +1,5 @@
-//! cpio archives in the "newc" format: for each file a header of 110 characters, its name and its content, the last
-//! two padded to multiples of four bytes.
+//! cpio archives in the "newc" format: for each file a header of 110 characters, its name and its content,
+//! the last two padded to multiples of four bytes.
 
 use crate::compression::Compression;
 use crate::elf::reader::until_nul;
@@ -7,7 +7,7 @@ use crate::unpack::Source;
 use std::io::{BufRead, Read};
 
 const HEADER: usize = 110;
-/// `PATH_MAX`: the kernel takes no longer names and link targets.
+/// `PATH_MAX`: the kernel accepts no longer names and link targets.
 const LONGEST: u32 = 4096;
 const MOST: u64 = 1 << 20;
 const FORMAT: u32 = 0o170_000;
@@ -17,13 +17,13 @@ const SYMLINK: u32 = 0o120_000;
 /// A file, directory, link or device in an initramfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// As the archive has it, most often without a leading `/`; bytes that are not UTF-8 are replaced.
+    /// The path in the archive, usually without a leading `/`; bytes that are not UTF-8 are replaced.
     pub path: &'a str,
     /// Kind and permissions, as `st_mode`.
     pub mode: u32,
     /// Length of its content in bytes. Of several hard links only the last has content.
     pub size: u64,
-    /// Where a symbolic link points to.
+    /// The target of a symbolic link.
     pub target: Option<&'a str>,
 }
 
@@ -35,14 +35,14 @@ impl Entry<'_> {
     }
 }
 
-/// Why reading ended early.
+/// Why reading stopped early.
 pub(super) enum Stop {
     Damaged(String),
     TooLarge,
     Unreadable(Compression),
 }
 
-/// Goes through archives.
+/// Reads archives, entry by entry.
 pub(super) struct Walk<'v> {
     visit: &'v mut dyn FnMut(&Entry<'_>),
     seen: u64,
@@ -53,13 +53,13 @@ impl<'v> Walk<'v> {
         Walk { visit, seen: 0 }
     }
 
-    /// How many entries there were, the trailers of archives among them.
+    /// The number of entries so far, including the trailers of archives.
     pub(super) fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// Reads archives and the zeros around them, up to the end or something else. As in the kernel, an archive begins
-    /// at a multiple of four bytes.
+    /// Reads archives and the zeros around them, up to the end or to other data. As in the kernel, an archive
+    /// begins at a multiple of four bytes.
     pub(super) fn archives(&mut self, source: &mut Source<'_>) -> Result<(), Stop> {
         let mut open = false;
         loop {
@@ -74,26 +74,26 @@ impl<'v> Walk<'v> {
                 other => other,
             })?;
         }
-        // The kernel does without, but whoever writes archives ends them.
+        // The kernel accepts an archive without a trailer, but every program writes one.
         if open { Err(Stop::Damaged("the archive has no end".to_owned())) } else { Ok(()) }
     }
 
-    /// Reads one entry. False: it was the one that ends an archive.
+    /// Reads one entry. False: it was the trailer that ends an archive.
     fn entry(&mut self, source: &mut Source<'_>) -> Result<bool, Stop> {
         let damaged = |reason: &str| Err(Stop::Damaged(reason.to_owned()));
         let mut header = [0; HEADER];
         source.read_exact(&mut header)?;
         match header.first_chunk::<6>() {
             Some(b"070701" | b"070702") => {}
-            Some(b"070707") => return damaged("an old cpio format, which no kernel reads"),
+            Some(b"070707") => return damaged("an old cpio format, which kernels do not read"),
             _ => return damaged("not a cpio header"),
         }
         let fields = (field(&header, 1), field(&header, 6), field(&header, 11));
         let (Some(mode), Some(size), Some(length)) = fields else {
-            return damaged("a number in the cpio header is none");
+            return damaged("a field of the cpio header is not a number");
         };
         if length == 0 || length > LONGEST {
-            return damaged("its name has an impossible length");
+            return damaged("the length of its name is invalid");
         }
         let name = padded(source, length, HEADER)?;
         let path = String::from_utf8_lossy(until_nul(&name));
@@ -103,7 +103,7 @@ impl<'v> Walk<'v> {
         }
         let link = if mode & FORMAT == SYMLINK {
             if size > LONGEST {
-                return damaged("it is a link to an impossibly long path");
+                return damaged("the path it links to is too long");
             }
             Some(padded(source, size, 0)?)
         } else {
@@ -119,9 +119,9 @@ impl<'v> Walk<'v> {
     }
 }
 
-/// `length` bytes and the padding behind them; `before` bytes in front count for it.
+/// Reads `length` bytes and the padding after them; the padding also depends on the `before` bytes in front.
 fn padded(source: &mut Source<'_>, length: u32, before: usize) -> Result<Vec<u8>, Stop> {
-    let length = usize::try_from(length).unwrap_or_default();
+    let length = usize::try_from(length).map_err(|_| Stop::TooLarge)?;
     let mut bytes = vec![0; (before + length).next_multiple_of(4) - before];
     source.read_exact(&mut bytes)?;
     bytes.truncate(length);

@@ -1,8 +1,9 @@
 use super::{InitramfsError, entries, entries_within, module_names, module_of};
 use crate::compress::{Options, compress};
 use crate::compression::Compression;
+use crate::name::ModuleName;
 
-fn one(mode: u32, path: &str, content: &[u8]) -> Vec<u8> {
+fn entry(mode: u32, path: &str, content: &[u8]) -> Vec<u8> {
     let mut entry = b"070701".to_vec();
     let numbers = [1, mode as usize, 0, 0, 1, 0, content.len(), 0, 0, 0, 0, path.len() + 1, 0];
     for number in numbers {
@@ -17,18 +18,18 @@ fn one(mode: u32, path: &str, content: &[u8]) -> Vec<u8> {
 }
 
 fn trailer() -> Vec<u8> {
-    one(0, "TRAILER!!!", b"")
+    entry(0, "TRAILER!!!", b"")
 }
 
 fn early() -> Vec<u8> {
-    [one(0o100_644, "kernel/x86/microcode/GenuineIntel.bin", b"microcode"), trailer(), vec![0; 32]].concat()
+    [entry(0o100_644, "kernel/x86/microcode/GenuineIntel.bin", b"microcode"), trailer(), vec![0; 32]].concat()
 }
 
 fn main_archive() -> Vec<u8> {
     [
-        one(0o120_777, "lib", b"usr/lib"),
-        one(0o40_755, "usr/lib/modules/6.1/kernel", b""),
-        one(0o100_644, "usr/lib/modules/6.1/kernel/a-b.ko.xz", b"12345"),
+        entry(0o120_777, "lib", b"usr/lib"),
+        entry(0o40_755, "usr/lib/modules/6.1/kernel", b""),
+        entry(0o100_644, "usr/lib/modules/6.1/kernel/a-b.ko.xz", b"12345"),
         trailer(),
     ]
     .concat()
@@ -73,7 +74,7 @@ fn parts_in_every_order() {
         let two = [padded, early(), packed(Some(Compression::Xz))].concat();
         assert_eq!(list(&two).unwrap(), [&MAIN[..], &[MICROCODE], &MAIN].concat());
         let names = module_names(&mut &two[..]).unwrap();
-        assert_eq!(names.into_iter().collect::<Vec<_>>(), [("6.1".to_owned(), "a_b".to_owned())]);
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), [("6.1".to_owned(), ModuleName::new("a-b"))]);
         let config = b"kernel.loglevel = 7\n\0\0\x14\0\0\0\x42\0\0\0#BOOTCONFIG\n";
         assert_eq!(list(&[&packed(format), &config[..]].concat()).unwrap(), MAIN);
     }
@@ -92,13 +93,13 @@ fn module_paths() {
         ("lib/modules/6.1/x.ko/y", None),
         ("root/lib/modules/6.1/x.ko", None),
     ] {
-        let expected = expected.map(|(release, name)| (release.to_owned(), name.to_owned()));
+        let expected = expected.map(|(release, name)| (release.to_owned(), ModuleName::new(name)));
         assert_eq!(module_of(path), expected, "{path}");
     }
 }
 
 #[test]
-fn damage_is_told_with_its_place() {
+fn damage_is_reported_with_its_position() {
     let begin = early().len();
     let whole = [early(), packed(Some(Compression::Gzip))].concat();
     let broken = |at: usize, value: u8| {
@@ -110,14 +111,14 @@ fn damage_is_told_with_its_place() {
     for (error, words) in [
         (list(b"").unwrap_err().to_string(), "is empty"),
         (list(&[0; 999]).unwrap_err().to_string(), "is empty"),
-        (list(&[0x20; 999]).unwrap_err().to_string(), "at byte 0 is neither"),
+        (list(&[0x20; 999]).unwrap_err().to_string(), "compressed data at byte 0"),
         (broken(2, b'8'), "at byte 0: the entry at byte 0: not a cpio header"),
         (broken(5, b'7'), "an old cpio format"),
-        (broken(14, b'x'), "a number in the cpio header is none"),
-        (broken(14, b'+'), "a number in the cpio header is none"),
-        (broken(6 + 88, b'1'), "an impossible length"),
+        (broken(14, b'x'), "is not a number"),
+        (broken(14, b'+'), "is not a number"),
+        (broken(6 + 88, b'1'), "the length of its name"),
         (broken(6 + 48, b'1'), "is cut short"),
-        (broken(begin, 0x20), &format!("at byte {begin} is neither")),
+        (broken(begin, 0x20), &format!("compressed data at byte {begin}")),
         (broken(last, !whole[last]), &format!("in the gzip that begins at byte {begin}")),
     ] {
         assert!(error.contains(words), "{error} / {words}");
@@ -127,16 +128,16 @@ fn damage_is_told_with_its_place() {
     assert_eq!(list(&lzo), Err(unreadable));
     let junk = compressed(Compression::Xz, &[main_archive(), b"junk".to_vec()].concat());
     assert!(list(&junk).unwrap_err().to_string().contains("not an archive"));
-    assert!(list(&one(0o100_644, "a", b"b")).unwrap_err().to_string().contains("no end"));
+    assert!(list(&entry(0o100_644, "a", b"b")).unwrap_err().to_string().contains("no end"));
     let text = [&early(), &b"kernel.x = y\n#BOOTCONFIG\nmore"[..]].concat();
     assert_eq!(list(&text), Err(InitramfsError::Unknown { offset: begin as u64 }));
-    // Behind an odd number of bytes there is no archive.
+    // An archive does not begin at an odd offset.
     assert!(matches!(list(&[&early(), &[0][..], &early()].concat()), Err(InitramfsError::Unknown { .. })));
 }
 
 #[test]
-fn what_expands_too_far_is_stopped() {
-    let big = [one(0o100_644, "a", &vec![0; 5_000_000]), trailer()].concat();
+fn images_that_expand_too_far_are_errors() {
+    let big = [entry(0o100_644, "a", &vec![0; 5_000_000]), trailer()].concat();
     let length = big.len() as u64;
     for format in Compression::OF_MODULES {
         let bytes = [early(), compressed(format, &big)].concat();
@@ -144,7 +145,7 @@ fn what_expands_too_far_is_stopped() {
         let too_large = Err(InitramfsError::TooLarge { offset: early().len() as u64 });
         assert_eq!(entries_within(&mut &bytes[..], length - 1, &mut |_| {}), too_large);
         assert_eq!(entries_within(&mut &bytes[..], 100, &mut |_| {}), too_large);
-        // All parts together.
+        // The limit is for all parts together.
         let twice = [&bytes[..], &vec![0; 8 - bytes.len() % 4], &bytes].concat();
         assert!(matches!(
             entries_within(&mut &twice[..], length, &mut |_| {}),
@@ -160,7 +161,7 @@ fn cut_at_every_byte() {
         for length in 0..whole.len() {
             match list(&whole[..length]) {
                 Err(_) => {}
-                // Only between its parts it looks whole.
+                // Cut between two parts, the image looks complete.
                 Ok(found) => {
                     let archive = early().len() - 32;
                     assert!((archive..=early().len()).contains(&length), "{format:?} {length}");

@@ -52,8 +52,9 @@ pub(super) fn trailer(length: u32) -> Vec<u8> {
     [&[0, 0, ID_PKCS7, 0, 0, 0, 0, 0][..], &length.to_be_bytes(), MAGIC].concat()
 }
 
-/// How many bytes of a file the kernel takes for the module (module_sig_check, mod_verify_sig): everything in front
-/// of the last signature, even a bad one. When that is not a PKCS#7 signature, only the magic line is cut off.
+/// How many bytes of a file the kernel takes for the module (module_sig_check, mod_verify_sig): everything in
+/// front of the last signature, even a bad one. When that is not a PKCS#7 signature, only the magic line is
+/// cut off.
 pub(crate) fn length_without_signature(data: &[u8]) -> usize {
     let Some(body) = data.strip_suffix(MAGIC).filter(|body| !body.is_empty()) else { return data.len() };
     match Appended::read(body) {

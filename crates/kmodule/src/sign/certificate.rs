@@ -1,7 +1,7 @@
 //! X.509 certificates (RFC 5280), as far as signing and checking modules needs them.
 //!
-//! An extension or a key that cannot be read counts as absent: firmware contains odd certificates, and kernels
-//! compare most of their parts as bytes only.
+//! An extension or a key that cannot be read counts as absent: firmware contains odd certificates, and
+//! kernels compare most of their parts as bytes only.
 
 use super::error::VerifyError;
 use super::hash::Hash;
@@ -74,7 +74,8 @@ impl Certificate {
         &self.der
     }
 
-    /// The part that the issuer signed (TBSCertificate), DER: lists of revoked certificates name it by its digest.
+    /// The part that the issuer signed (TBSCertificate), DER: lists of revoked certificates name it by its
+    /// digest.
     #[must_use]
     pub fn tbs(&self) -> &[u8] {
         &self.tbs
@@ -158,8 +159,8 @@ impl Certificate {
         self.is_ca
     }
 
-    /// The purposes the key may be used for (extendedKeyUsage), by name where it is known here, otherwise by object
-    /// identifier; empty: all purposes.
+    /// The purposes the key may be used for (extendedKeyUsage), by name where it is known here, otherwise by
+    /// object identifier; empty: all purposes.
     #[must_use]
     pub fn extended_key_usage(&self) -> &[String] {
         &self.extended_key_usage

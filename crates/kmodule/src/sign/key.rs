@@ -88,8 +88,8 @@ impl Key {
         self.0.as_ref()
     }
 
-    /// The PKCS#1 v1.5 signature of `data`. Blinded with random numbers, so that timing reveals nothing about the
-    /// key (RUSTSEC-2023-0071); they do not change the result.
+    /// The PKCS#1 v1.5 signature of `data`. Blinded with random numbers, so that timing reveals nothing about
+    /// the key (RUSTSEC-2023-0071); they do not change the result.
     pub(crate) fn sign(&self, data: &[u8], hash: Hash) -> Result<Vec<u8>, SignError> {
         // Where the system has no randomness, OsRng panics later: check here, where an error can be returned.
         OsRng.try_fill_bytes(&mut [0; 32]).map_err(|error| SignError::NoRandomness(error.to_string()))?;

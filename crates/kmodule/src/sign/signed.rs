@@ -13,8 +13,8 @@ use std::ops::Range;
 /// A readable signature at the end of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureInfo {
-    /// CN of the certificate's issuer, which for self-signed certificates is the signer. Empty when the signature
-    /// names its key by an identifier (sign-file -k).
+    /// CN of the certificate's issuer, which for self-signed certificates is the signer. Empty when the
+    /// signature names its key by an identifier (sign-file -k).
     pub signer: String,
     /// The certificate's serial number, most significant byte first, without leading zero; or the subject key
     /// identifier.
@@ -110,7 +110,8 @@ impl<'a> Signed<'a> {
         self.message.signer.common_name()
     }
 
-    /// The certificate's serial number without leading zero, or the key identifier that the signature has instead.
+    /// The certificate's serial number without leading zero, or the key identifier that the signature has
+    /// instead.
     #[must_use]
     pub fn serial(&self) -> &'a [u8] {
         self.message.signer.serial()
@@ -155,8 +156,8 @@ impl<'a> Signed<'a> {
 /// Checks a module's (last) signature against the certificate it should have been made with.
 ///
 /// # Errors
-/// [`VerifyError`]: the module is not signed, its signature is unreadable or by another signer, or the module was
-/// changed afterwards.
+/// [`VerifyError`]: the module is not signed, its signature is unreadable or by another signer, or the module
+/// was changed afterwards.
 pub fn verify(module: &[u8], certificate: &Certificate) -> Result<(), VerifyError> {
     Signed::read(module)?.verify(certificate)
 }

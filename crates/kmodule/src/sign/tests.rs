@@ -1,7 +1,7 @@
 use super::appended::INFO_LENGTH;
 use super::{Certificate, CertificateError, Hash, MAGIC, signature, strip_signature, verify};
 
-/// A file that ends as a signed module does, with any message.
+/// A file that ends like a signed module, with any message.
 fn signed(module: &[u8], message: &[u8], kind: u8, length: u32) -> Vec<u8> {
     let info = [&[0, 0, kind, 0, 0, 0, 0, 0][..], &length.to_be_bytes()].concat();
     assert_eq!(info.len(), INFO_LENGTH);
@@ -9,7 +9,7 @@ fn signed(module: &[u8], message: &[u8], kind: u8, length: u32) -> Vec<u8> {
 }
 
 #[test]
-fn only_a_signature_that_fits_is_taken_off() {
+fn only_a_signature_that_fits_is_removed() {
     let cases: [(Vec<u8>, &[u8]); 5] = [
         (b"plain".to_vec(), b"plain"),
         (signed(b"module", b"message", 2, 7), b"module"),
@@ -21,8 +21,8 @@ fn only_a_signature_that_fits_is_taken_off() {
         assert_eq!(strip_signature(&file), module);
         assert_eq!(signature(&file), None);
     }
-    let liar = signed(b"module", b"message", 2, 1000);
-    assert_eq!(strip_signature(&liar), liar);
+    let too_long = signed(b"module", b"message", 2, 1000);
+    assert_eq!(strip_signature(&too_long), too_long);
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn names_of_digests() {
 }
 
 #[test]
-fn no_certificate() {
+fn damaged_certificates_are_errors() {
     assert_eq!(Certificate::parse(b""), Err(CertificateError::NotACertificate));
     assert_eq!(Certificate::parse(b"\x30\x03\x02\x01\x00"), Err(CertificateError::NotACertificate));
     let empty = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";

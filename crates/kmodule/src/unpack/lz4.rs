@@ -1,5 +1,5 @@
-//! lz4 in its legacy frame, the only one that kernels read (lib/decompress_unlz4.c): a magic number, then for every
-//! 8 MiB of data a length (four bytes, little endian) and a block. Nothing marks the end.
+//! lz4 in its legacy frame, the only one that kernels read (lib/decompress_unlz4.c): a magic number, then for
+//! every 8 MiB of data a length (four bytes, little endian) and a block. Nothing marks the end.
 
 use super::source::Source;
 use std::io::{self, BufRead, Read};

@@ -4,7 +4,7 @@ use crate::compression::Compression;
 use std::io::{BufRead, Read, Write};
 
 const TEXT: &[u8] = b"abcabcabcabcabcabcabcabcabcabc-the end of it";
-/// What `lz4 -l` makes of it: a literal run, a copy that reaches into itself, and the rest.
+/// The output of `lz4 -l`: literals, a copy that overlaps itself, and the rest.
 const LZ4: &[u8] = b"\x02\x21\x4c\x18\x16\x00\x00\x00\x3f\x61\x62\x63\x03\x00\x08\xe0-the end of it";
 
 fn packed(format: Compression) -> Vec<u8> {
@@ -38,9 +38,9 @@ const READABLE: [Compression; 6] = [
     Compression::Zstd,
 ];
 
-/// Reads the stream at the beginning; what is left, too.
+/// Reads the stream at the beginning, and returns the rest as well.
 fn expand(bytes: &[u8], format: Compression) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
-    // Small pieces, as no buffer of a real file ends where a stream does.
+    // Small pieces: the buffer of a real file does not end where the stream ends.
     let mut pieces = std::io::BufReader::with_capacity(5, bytes);
     let mut source = Source::new(&mut pieces);
     assert_eq!(Compression::detect(source.peek(Compression::MAGIC)?), Some(format));
@@ -54,9 +54,9 @@ fn expand(bytes: &[u8], format: Compression) -> std::io::Result<(Vec<u8>, Vec<u8
 }
 
 #[test]
-fn a_stream_ends_where_it_ends() {
+fn data_after_a_stream_stays_in_the_source() {
     for format in READABLE {
-        // The zeros are padding; to lz4 they are a length, and the end.
+        // The zeros are padding; for lz4 they are a length, which ends the stream.
         for tail in [&b""[..], &[0; 9], b"\x00\x00\x00\x00070701"] {
             let bytes = [&packed(format), tail].concat();
             let (out, rest) = expand(&bytes, format).unwrap();
@@ -69,13 +69,13 @@ fn a_stream_ends_where_it_ends() {
 }
 
 #[test]
-fn a_stream_cut_short_is_damaged() {
+fn a_stream_that_is_cut_short_is_an_error() {
     for format in READABLE {
         let bytes = packed(format);
         for length in Compression::MAGIC..bytes.len() {
             match expand(&bytes[..length], format) {
                 Err(_) => {}
-                // Nothing tells the end of lz4: a length that is cut is none.
+                // Nothing marks the end of lz4: a length that is cut ends the stream.
                 Ok((out, _)) => {
                     assert!(format == Compression::Lz4 && length < 8 && out.is_empty(), "{format:?} {length}")
                 }
@@ -85,7 +85,7 @@ fn a_stream_cut_short_is_damaged() {
 }
 
 #[test]
-fn lz4_blocks_that_lie() {
+fn damaged_lz4_blocks_are_errors() {
     let block = |bytes: &[u8]| {
         let mut all = LZ4[..4].to_vec();
         all.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
@@ -95,7 +95,7 @@ fn lz4_blocks_that_lie() {
     assert_eq!(block(b"\x20ab").unwrap(), b"ab");
     assert_eq!(block(b"\x11a\x01\x00\x10b").unwrap(), b"aaaaaab");
     for bad in [
-        &b"\x30ab"[..],           // fewer literals than promised
+        &b"\x30ab"[..],           // fewer literals than announced
         b"\x10a\x02\x00\x10b",    // a copy from before the beginning
         b"\x10a\x00\x00\x10b",    // a copy of itself
         b"\x10a\x01",             // half a distance
@@ -105,7 +105,7 @@ fn lz4_blocks_that_lie() {
     ] {
         assert!(block(bad).is_err(), "{bad:x?}");
     }
-    // A copy of more than a chunk holds.
+    // A copy that is longer than a chunk.
     let mut bomb = b"\x1fa\x01\x00".to_vec();
     bomb.resize(33_000, 255);
     bomb.extend_from_slice(b"\x00\x10b");
@@ -113,7 +113,7 @@ fn lz4_blocks_that_lie() {
 }
 
 #[test]
-fn looking_ahead_takes_nothing() {
+fn looking_ahead_consumes_nothing() {
     let mut pieces = std::io::BufReader::with_capacity(3, &b"0123456789"[..]);
     let mut source = Source::new(&mut pieces);
     assert_eq!(source.peek(4).unwrap(), b"0123");

@@ -1,7 +1,9 @@
-//! Signs of damage in what a kernel trusts without a check. It loads such a module, or refuses it for something that follows,
-//! or crashes; so none of this is a refusal, and none of it "loads".
+//! Signs of damage in parts that a kernel trusts without a check. It may load such a module, refuse it for a
+//! consequence of the damage, or crash. So these signs are doubts: neither refusals, nor does the module
+//! load.
 //!
-//! What a compiler, a linker and modpost make always is as told here; docs/verify.md says what cannot be known.
+//! Compilers, linkers and modpost always produce files that pass these checks; docs/verify.md describes the
+//! limits.
 
 use super::doubts::Doubts;
 use super::format::{Image, text};
@@ -12,7 +14,12 @@ use super::relocate::{Place, Places};
 use crate::elf::Module;
 use crate::elf::reader::{SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_NULL, SHT_RELA, Section, string_at};
 
-pub(super) fn check(image: &Image<'_>, module: &Module, places: &Places, k: &KernelView<'_>) -> Vec<Reason> {
+pub(super) fn check(
+    image: &Image<'_>,
+    module: &Module,
+    places: &Places,
+    kernel: &KernelView<'_>,
+) -> Vec<Reason> {
     let mut doubts = Doubts::default();
     if module.symbols_cut {
         doubts.add(|| "the names of its symbols overlap".to_owned());
@@ -26,14 +33,14 @@ pub(super) fn check(image: &Image<'_>, module: &Module, places: &Places, k: &Ker
         relocation_table(image, section, &mut doubts);
     }
     symbols(image, &mut doubts);
-    this_module(image, places, k, &mut doubts);
+    this_module(image, places, kernel, &mut doubts);
     if image.reader.machine == X86_64 {
         tables(image, places, &mut doubts);
     }
     [image.doubts.clone(), doubts.into_reasons()].concat()
 }
 
-/// Each byte of the file belongs to one section, but for padding.
+/// Checks that each byte of the file, except padding, belongs to exactly one section.
 fn coverage(image: &Image<'_>, doubts: &mut Doubts) {
     let table = u64::from(image.reader.section_size) * u64::from(image.reader.section_count);
     let header = if image.reader.class == crate::elf::Class::Elf64 { 64 } else { 52 };
@@ -61,7 +68,7 @@ fn coverage(image: &Image<'_>, doubts: &mut Doubts) {
     }
 }
 
-/// What a section with this name is, in every module: writable, executable.
+/// Whether a section with this name is writable and executable; the same in every module.
 fn expected(name: &[u8]) -> Option<(bool, bool)> {
     const WRITABLE: [&[u8]; 6] =
         [b".data", b".bss", b".gnu.linkonce.this_module", b"__jump_table", b"__bug_table", b"_ftrace_events"];
@@ -73,7 +80,7 @@ fn expected(name: &[u8]) -> Option<(bool, bool)> {
     (WRITABLE.iter().any(|start| name.starts_with(start)) && name != b".data.rel.ro").then_some((true, false))
 }
 
-/// How a section lies in memory.
+/// Checks size, alignment and flags of a section in memory.
 fn memory(index: usize, section: &Section<'_>, doubts: &mut Doubts) {
     const SHF_RO_AFTER_INIT: u64 = 0x0020_0000;
     const LARGE: u64 = 64 << 20;
@@ -86,11 +93,11 @@ fn memory(index: usize, section: &Section<'_>, doubts: &mut Doubts) {
     }
     if section.size > LARGE || section.align > LARGE {
         doubts.add(|| {
-            format!("{} wants {} bytes of memory, aligned to {}", name(), section.size, section.align)
+            format!("{} needs {} bytes of memory, aligned to {}", name(), section.size, section.align)
         });
     }
     if section.flags & SHF_RO_AFTER_INIT != 0 {
-        doubts.add(|| format!("{} has a flag that is the kernel's own", name()));
+        doubts.add(|| format!("{} has a flag that only the kernel may set", name()));
     }
     let executable = section.flags & SHF_EXECINSTR != 0;
     if section.size > 0 && executable && section.kind == SHT_NOBITS {
@@ -103,7 +110,7 @@ fn memory(index: usize, section: &Section<'_>, doubts: &mut Doubts) {
     }
 }
 
-/// A section named as the relocations of another one is a table of them.
+/// Checks that a section named like the relocations of another section is a table of relocations for it.
 fn relocation_table(image: &Image<'_>, section: &Section<'_>, doubts: &mut Doubts) {
     let rela =
         section.name.strip_prefix(b".rela").filter(|name| name.starts_with(b".") || name.starts_with(b"_"));
@@ -116,7 +123,7 @@ fn relocation_table(image: &Image<'_>, section: &Section<'_>, doubts: &mut Doubt
     let target = usize::try_from(section.info).ok().and_then(|index| image.sections.get(index));
     let named = rela.unwrap_or_default();
     match target {
-        // A sort of debug information is not loaded, and its relocations are not applied.
+        // Debug information is not loaded, and its relocations are not applied.
         Some(target) if target.name == named => {
             let debug = [".debug", ".stab", ".comment", ".note", ".gnu.debug", ".discard"];
             let debug = debug.iter().any(|start| named.starts_with(start.as_bytes()));
@@ -127,11 +134,11 @@ fn relocation_table(image: &Image<'_>, section: &Section<'_>, doubts: &mut Doubt
         _ => doubts.add(|| format!("{} is not named after the section that it changes", text(section.name))),
     }
     if section.size % 24 != 0 && image.reader.machine == X86_64 {
-        doubts.add(|| format!("{} ends within an entry", text(section.name)));
+        doubts.add(|| format!("{} ends in the middle of an entry", text(section.name)));
     }
 }
 
-/// Symbols in sections of their own: functions are code, and within their section.
+/// Checks that symbols are within their section, and functions in code.
 fn symbols(image: &Image<'_>, doubts: &mut Doubts) {
     const FUNCTION: u8 = 2;
     let names = image.sections.get(image.names).map_or(&[][..], |table| image.reader.rest_at(table.offset));
@@ -149,21 +156,21 @@ fn symbols(image: &Image<'_>, doubts: &mut Doubts) {
     }
 }
 
-/// `struct module` is empty but for its name, and has two addresses that relocations write.
-fn this_module(image: &Image<'_>, places: &Places, k: &KernelView<'_>, doubts: &mut Doubts) {
+/// Checks that `struct module` is empty except for its name and two addresses that relocations write.
+fn this_module(image: &Image<'_>, places: &Places, kernel: &KernelView<'_>, doubts: &mut Doubts) {
     let bytes = image.bytes(image.this_module);
     let section = image.sections.get(image.this_module);
     if section.is_some_and(|section| section.kind == SHT_NOBITS) {
         doubts.add(|| "its struct module has no contents".to_owned());
     }
-    if let Some(size) = k.struct_module.filter(|size| *size != bytes.len() as u64) {
+    if let Some(size) = kernel.struct_module.filter(|size| *size != bytes.len() as u64) {
         doubts.add(|| format!("its struct module has {} bytes, the kernel's {size}", bytes.len()));
     }
     if image.reader.machine != X86_64 {
         return;
     }
     if image.holds_more_than_a_name() {
-        doubts.add(|| "its struct module holds more than a name".to_owned());
+        doubts.add(|| "its struct module contains more than a name".to_owned());
     }
     let starts = places.get(&image.this_module).map_or(&[][..], Vec::as_slice);
     let names = image.sections.get(image.names).map_or(&[][..], |table| image.reader.rest_at(table.offset));
@@ -173,7 +180,7 @@ fn this_module(image: &Image<'_>, places: &Places, k: &KernelView<'_>, doubts: &
     let entries: Vec<(usize, u64)> =
         entries.take(ENTRIES.len() + 1).map(|symbol| (usize::from(symbol.section), symbol.value)).collect();
     let known =
-        |place: &Place| k.entry_places.is_none_or(|(init, exit)| [init, exit].contains(&place.offset));
+        |place: &Place| kernel.entry_places.is_none_or(|(init, exit)| [init, exit].contains(&place.offset));
     let entry = |place: &Place| {
         known(place)
             && place.offset % 8 == 0
@@ -186,10 +193,10 @@ fn this_module(image: &Image<'_>, places: &Places, k: &KernelView<'_>, doubts: &
     }
 }
 
-/// What modules begin and end with.
+/// The first and the last function of a module.
 const ENTRIES: [&[u8]; 2] = [b"init_module", b"cleanup_module"];
 
-/// Tables that the kernel walks at once: size of an entry, and whether its first field leads to code.
+/// Tables that the kernel reads at once: size of an entry, and whether its first field points to code.
 const TABLES: [(&str, u64, bool); 19] = [
     ("__param", 40, false),
     ("__ksymtab", 12, false),
@@ -212,7 +219,7 @@ const TABLES: [(&str, u64, bool); 19] = [
     ("__dyndbg", 56, false),
 ];
 
-/// Each entry of a table begins with a field that a relocation fills.
+/// Checks that each entry of a table begins with a field that a relocation fills.
 fn tables(image: &Image<'_>, places: &Places, doubts: &mut Doubts) {
     for (name, entry, code) in TABLES {
         let Some((index, section)) = image.allocated(name).and_then(|i| Some((i, image.sections.get(i)?)))
@@ -220,7 +227,7 @@ fn tables(image: &Image<'_>, places: &Places, doubts: &mut Doubts) {
             continue;
         };
         if section.size % entry != 0 {
-            doubts.add(|| format!("{name} ends within an entry"));
+            doubts.add(|| format!("{name} ends in the middle of an entry"));
         }
         let mut starts: Vec<u64> = Vec::new();
         for place in places.get(&index).map_or(&[][..], Vec::as_slice) {
@@ -230,21 +237,21 @@ fn tables(image: &Image<'_>, places: &Places, doubts: &mut Doubts) {
             starts.push(place.offset);
             let leads_to = place.leads_to.and_then(|index| image.sections.get(index));
             if code && leads_to.is_none_or(|section| section.flags & SHF_EXECINSTR == 0) {
-                doubts.add(|| format!("entry {} of {name} does not lead to code", place.offset / entry));
+                doubts.add(|| format!("entry {} of {name} does not point to code", place.offset / entry));
             }
         }
         starts.sort_unstable();
         starts.dedup();
         if starts.len() as u64 != section.size / entry {
             doubts.add(|| {
-                format!("{name} has {} entries, and {} lead somewhere", section.size / entry, starts.len())
+                format!("{name} has {} entries, {} of them with a target", section.size / entry, starts.len())
             });
         }
     }
     let size = |name: &str| image.allocated(name).and_then(|index| image.sections.get(index)).map(|s| s.size);
     if let (Some(places), Some(entries)) = (size(".orc_unwind_ip"), size(".orc_unwind")) {
         if entries % 6 != 0 || places / 4 != entries / 6 {
-            doubts.add(|| "the tables for unwinding the stack do not belong together".to_owned());
+            doubts.add(|| "the tables for unwinding the stack do not match".to_owned());
         }
     }
 }

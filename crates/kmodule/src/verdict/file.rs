@@ -23,8 +23,8 @@ pub struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    /// Reads the bytes of a file as it is on disk, compressed or not; decompressed it may have `limit` bytes. Every
-    /// file can be read; the verdict says what is wrong with it.
+    /// Reads the bytes of a file as it is on disk, compressed or not; decompressed it may have `limit` bytes.
+    /// Every file can be read; the verdict says what is wrong with it.
     #[must_use]
     pub fn read(bytes: &'a [u8], limit: usize) -> File<'a> {
         let format = Compression::detect_module(bytes);
@@ -42,8 +42,8 @@ impl<'a> File<'a> {
         self.module.as_ref().ok().filter(|module| module.has_modinfo)
     }
 
-    /// The offsets in `struct module` of the addresses of `init_module` and `cleanup_module`, if this is a module for
-    /// x86-64 that has both. They are the same in all modules of a kernel.
+    /// The offsets in `struct module` of the addresses of `init_module` and `cleanup_module`, if this is a
+    /// module for x86-64 that has both. They are the same in all modules of a kernel.
     #[must_use]
     pub fn entry_places(&self) -> Option<(u64, u64)> {
         let plain = self.plain();

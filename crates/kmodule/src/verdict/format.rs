@@ -1,8 +1,9 @@
-//! A module as the kernel's loader sees it, and the loader's checks of the file's structure: in its order, with its words.
+//! A module as the kernel's loader reads it, and the loader's checks of the file's structure: in its order,
+//! with the messages of its log.
 //!
 //! Three generations of kernel/module/main.c: `elf_validity_check` and `setup_load_info` (before 6.4), one
-//! `elf_validity_cache_copy` that also counts sections (6.4 to 6.12), and the same split up and extended (since 6.13).
-//! What a kernel trusts without a check is in [`super::damage`].
+//! `elf_validity_cache_copy` that also counts sections (6.4 to 6.12), and the same split up and extended
+//! (since 6.13). [`super::damage`] has the parts that a kernel trusts without a check.
 
 use super::doubts::{MOST, unchecked};
 use super::kernel::KernelView;
@@ -18,13 +19,13 @@ use std::collections::HashSet;
 
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
 
-/// Where `struct module` of 64-bit kernels has the name, and how long it may be with its NUL.
+/// The position of the name, with its NUL, in `struct module` of 64-bit kernels.
 const NAME: std::ops::Range<usize> = 24..80;
 
-/// The sections of a module, as a kernel of one generation finds them.
+/// The sections of a module, as one generation of kernels finds them.
 pub(super) struct Image<'a> {
     pub reader: Reader<'a>,
-    /// Bytes of the file without its signature.
+    /// Length of the file without its signature.
     pub length: u64,
     pub sections: Vec<Section<'a>>,
     pub modinfo: Option<usize>,
@@ -35,26 +36,24 @@ pub(super) struct Image<'a> {
     pub versions: Option<usize>,
     pub extended_versions: Option<(usize, usize)>,
     pub percpu: Option<usize>,
-    /// What the kernel does not check either.
+    /// Damage that the kernel does not check.
     pub doubts: Vec<Reason>,
 }
 
-/// A refusal with the words that the kernel's log has for it.
+/// A refusal with the message of the kernel's log.
 fn invalid(log: &str, what: impl Into<String>) -> Reason {
     Reason::InvalidElf { log: log.to_owned(), what: what.into() }
 }
 
 impl<'a> Image<'a> {
-    /// Reads a module of `length` bytes (`data` has its signature too).
+    /// Reads a module of `length` bytes (`data` includes its signature).
     ///
     /// # Errors
-    /// Why the kernel refuses it, or a [`Reason::Unchecked`] without which nothing more can be told.
-    pub(super) fn read(data: &'a [u8], length: usize, k: &KernelView<'_>) -> Result<Image<'a>, Reason> {
-        let generation = Generation::from_release(k.release);
+    /// The reason why the kernel refuses it, or a [`Reason::Unchecked`] that makes further checks impossible.
+    pub(super) fn read(data: &'a [u8], length: usize, kernel: &KernelView<'_>) -> Result<Image<'a>, Reason> {
+        let generation = Generation::from_release(kernel.release);
         let reader = Reader::new(data).map_err(|error| Reason::NotModule { error })?;
-        if let Some(reason) = machine::check(reader.class, reader.machine, reader.little_endian, k).err() {
-            return Err(reason);
-        }
+        machine::check(reader.class, reader.machine, reader.little_endian, kernel)?;
         let length = length as u64;
         let sections = section_table(&reader, length)?;
         let mut image = Image {
@@ -80,7 +79,7 @@ impl<'a> Image<'a> {
             image.first_section()?;
             image.contents(generation)?;
         }
-        image.find(generation, k)?;
+        image.find_sections(generation, kernel)?;
         image.versions = image.allocated("__versions");
         image.percpu = image.allocated(".data..percpu");
         if generation.extended {
@@ -94,7 +93,8 @@ impl<'a> Image<'a> {
         Ok(image)
     }
 
-    /// The section names' table, and with it the name of each section, which the kernel reads wherever it starts.
+    /// Finds the table of section names, and in it the name of each section. The kernel reads names that
+    /// start outside the table, too.
     fn name_sections(&mut self, generation: Generation) -> Result<(), Reason> {
         let index = usize::from(self.reader.names_index);
         let Some(table) = self.sections.get(index).filter(|_| index != 0) else {
@@ -134,7 +134,7 @@ impl<'a> Image<'a> {
             return Ok(());
         }
         let log = format!("Invalid ELF {name} type: {}", table.kind);
-        Err(invalid(&log, "it is no string table"))
+        Err(invalid(&log, "it is not a string table"))
     }
 
     fn first_section(&self) -> Result<(), Reason> {
@@ -147,12 +147,12 @@ impl<'a> Image<'a> {
                 );
                 Err(invalid("ELF Spec violation: section 0", what))
             }
-            // Without sections there is nothing that the kernel could find here.
+            // Without sections the kernel reads memory that does not belong to the file.
             None => Err(unchecked("there are no sections")),
         }
     }
 
-    /// Each section's bytes are in the file.
+    /// Checks that each section's bytes are in the file.
     fn contents(&self, generation: Generation) -> Result<(), Reason> {
         for (index, section) in self.sections.iter().enumerate().skip(1) {
             if matches!(section.kind, SHT_NULL | SHT_NOBITS) {
@@ -207,14 +207,14 @@ impl<'a> Image<'a> {
         section.offset.checked_add(section.size).is_some_and(|end| end <= self.length)
     }
 
-    /// The first section with a name that takes memory (find_sec).
+    /// The first section with a name that occupies memory (find_sec).
     pub(super) fn allocated(&self, name: &str) -> Option<usize> {
         let named = |section: &Section<'_>| section.is_allocated() && section.name == name.as_bytes();
         self.sections.iter().skip(1).position(named).map(|index| index + 1)
     }
 
-    /// The sections that must be there once, as the generations count them.
-    fn find(&mut self, generation: Generation, k: &KernelView<'_>) -> Result<(), Reason> {
+    /// Finds the sections that must exist once, as this generation counts them.
+    fn find_sections(&mut self, generation: Generation, kernel: &KernelView<'_>) -> Result<(), Reason> {
         let found = |name: &str| -> Vec<usize> {
             let kind =
                 |section: &Section<'_>| generation.split || !matches!(section.kind, SHT_NULL | SHT_NOBITS);
@@ -253,7 +253,7 @@ impl<'a> Image<'a> {
             [index] => index,
             _ => return Err(Reason::NotLinked { counted: true }),
         };
-        self.check_this_module(k)?;
+        self.check_this_module(kernel)?;
         self.symbols = symbols?;
         self.names = self.sections.get(self.symbols).map_or(Ok(0), |table| self.strings_of(table))?;
         self.sections
@@ -261,7 +261,7 @@ impl<'a> Image<'a> {
             .map_or(Ok(()), |table| self.check_type(generation, "symbol string table", table))
     }
 
-    fn check_this_module(&self, k: &KernelView<'_>) -> Result<(), Reason> {
+    fn check_this_module(&self, kernel: &KernelView<'_>) -> Result<(), Reason> {
         let Some(section) = self.sections.get(self.this_module) else { return Ok(()) };
         if section.kind == SHT_NOBITS {
             let log = ".gnu.linkonce.this_module section must have a size set";
@@ -271,7 +271,7 @@ impl<'a> Image<'a> {
             let log = ".gnu.linkonce.this_module must occupy memory during process execution";
             return Err(invalid(log, "it lacks SHF_ALLOC"));
         }
-        match k.struct_module.filter(|size| *size != section.size) {
+        match kernel.struct_module.filter(|size| *size != section.size) {
             Some(kernel) => Err(Reason::StructModule { module: section.size, kernel }),
             None => Ok(()),
         }
@@ -297,7 +297,7 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// The string table of the symbols (elf_validity_cache_strtab).
+    /// Checks the string table of the symbols (elf_validity_cache_strtab).
     fn symbol_names(&self) -> Result<(), Reason> {
         let names = self.bytes(self.names);
         let what = "the string table of the symbols is damaged";
@@ -313,7 +313,7 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// Older kernels read a name wherever it starts.
+    /// Older kernels read names that start outside the table, too.
     fn suspect_symbol_names(&mut self) -> Result<(), Reason> {
         let Some(table) = self.sections.get(self.names) else { return Ok(()) };
         let rest = self.reader.rest_at(table.offset).len();
@@ -327,13 +327,13 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// A section's bytes in the file, be its type `SHT_NOBITS` or not; none when the file does not have them.
+    /// A section's bytes in the file, even if its type is `SHT_NOBITS`; none when they are outside the file.
     pub(super) fn bytes(&self, index: usize) -> &'a [u8] {
         let section = self.sections.get(index);
         section.and_then(|section| self.reader.bytes_at(section.offset, section.size)).unwrap_or_default()
     }
 
-    /// As [`Self::bytes`], and on to the end of a string that has none in the section.
+    /// As [`Self::bytes`], extended to the end of the last string if that is outside the section.
     fn text(&self, index: usize) -> &'a [u8] {
         let bytes = self.bytes(index);
         let Some(section) = self.sections.get(index).filter(|_| bytes.last().is_some_and(|last| *last != 0))
@@ -344,7 +344,7 @@ impl<'a> Image<'a> {
         self.reader.bytes_at(section.offset, section.size.saturating_add(beyond as u64)).unwrap_or(bytes)
     }
 
-    /// What the module says of itself, to this kernel.
+    /// What the module says about itself, as this kernel reads it.
     pub(super) fn module(&self) -> Module {
         let section = |index: usize| self.sections.get(index);
         let parts = Parts {
@@ -360,13 +360,14 @@ impl<'a> Image<'a> {
         Module::assemble(&self.reader, &parts)
     }
 
-    /// The kernel's refusals between those of `.modinfo` and those of symbols: memory is laid out.
-    pub(super) fn layout(&self, k: &KernelView<'_>) -> Option<Reason> {
+    /// The checks between those of `.modinfo` and those of symbols, when the kernel lays out memory.
+    pub(super) fn layout(&self, kernel: &KernelView<'_>) -> Option<Reason> {
         const PAGE: u64 = 4096;
         /// `PCPU_MIN_UNIT_SIZE`
         const PERCPU: u64 = 32 << 10;
         let both = SHF_WRITE | SHF_EXECINSTR;
-        let strict_rwx = matches!(k.arch, "x86_64" | "amd64" | "aarch64" | "arm64" | "riscv64" | "s390x");
+        let strict_rwx =
+            matches!(kernel.arch, "x86_64" | "amd64" | "aarch64" | "arm64" | "riscv64" | "s390x");
         if let Some(section) = self.sections.iter().find(|section| strict_rwx && section.flags & both == both)
         {
             let what = format!("section {} is writable and executable", text(section.name));
@@ -386,11 +387,11 @@ impl<'a> Image<'a> {
             table.is_some_and(|table| table.size >= 12)
                 && self.allocated(&format!("__kcrctab{ending}")).is_none()
         };
-        let exports_crcs = k.modversions && !k.force_load;
+        let exports_crcs = kernel.modversions && !kernel.force_load;
         (exports_crcs && ["", "_gpl"].into_iter().any(lacks_crcs)).then_some(Reason::ExportsWithoutCrcs)
     }
 
-    /// What is wrong with symbols that the module has itself (simplify_symbols).
+    /// Checks the symbols that the module defines (simplify_symbols).
     pub(super) fn own_symbols(&self) -> Vec<Reason> {
         const LIVEPATCH: u16 = 0xff20;
         const ABS: u16 = 0xfff1;
@@ -415,8 +416,9 @@ impl<'a> Image<'a> {
         found
     }
 
-    /// The name of two sections in memory: since 6.13 the kernel insists on its files in /sys/module.
-    pub(super) fn same_name(&self, k: &KernelView<'_>) -> Option<Reason> {
+    /// Finds a name that two sections in memory share: since 6.13 kernels fail when they cannot create a file
+    /// in /sys/module for each.
+    pub(super) fn same_name(&self, kernel: &KernelView<'_>) -> Option<Reason> {
         let mut seen = HashSet::new();
         let named = self
             .sections
@@ -424,11 +426,11 @@ impl<'a> Image<'a> {
             .enumerate()
             .filter(|(index, section)| section.size > 0 && self.is_in_memory(*index));
         let twice = named.map(|(_, section)| section.name).find(|name| !seen.insert(*name))?;
-        Generation::from_release(k.release).split.then(|| Reason::SameName { section: text(twice) })
+        Generation::from_release(kernel.release).split.then(|| Reason::SameName { section: text(twice) })
     }
 
-    /// `struct module` has no name: nothing can be made in /sys. With other things in it there is no telling what happens
-    /// before.
+    /// `struct module` has no name, so the kernel cannot create files in /sys. When it contains other data,
+    /// the kernel may fail earlier.
     pub(super) fn lacks_name(&self) -> bool {
         let bytes = self.bytes(self.this_module);
         self.reader.class == Class::Elf64
@@ -436,7 +438,7 @@ impl<'a> Image<'a> {
             && bytes.get(NAME).is_some_and(|name| name.first() == Some(&0))
     }
 
-    /// `struct module` has other things in it than a name. The kernel adds to the sizes it finds there.
+    /// `struct module` contains more than a name. The kernel adds to the sizes that it finds there.
     pub(super) fn holds_more_than_a_name(&self) -> bool {
         let bytes = self.bytes(self.this_module);
         let before = bytes.get(..NAME.start).unwrap_or_default();
@@ -450,7 +452,7 @@ impl<'a> Image<'a> {
         self.reader.class == Class::Elf64 && name.is_some_and(|name| !name.contains(&0))
     }
 
-    /// It is in memory when relocations are applied.
+    /// The section is in memory when relocations are applied.
     pub(super) fn is_in_memory(&self, index: usize) -> bool {
         let apart = [self.modinfo, self.versions, self.percpu];
         let (crcs, names) = self.extended_versions.unzip();
@@ -490,7 +492,7 @@ fn section_table<'a>(reader: &Reader<'a>, length: u64) -> Result<Vec<Section<'a>
     Ok(reader.headers(table))
 }
 
-/// A name, for people.
+/// A name, for messages.
 pub(super) fn text(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }

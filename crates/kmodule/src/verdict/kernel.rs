@@ -20,18 +20,19 @@ pub struct KernelView<'a> {
     pub vermagic: Option<&'a str>,
     /// `sizeof(struct module)` in bytes; kernels compare it since 6.4.
     pub struct_module: Option<u64>,
-    /// The offsets in this kernel's `struct module` of the addresses of a module's first and last function (see
-    /// [`super::File::entry_places`]).
+    /// The offsets in this kernel's `struct module` of the addresses of a module's first and last function
+    /// (see [`super::File::entry_places`]).
     pub entry_places: Option<(u64, u64)>,
-    /// `CONFIG_MODULE_FORCE_LOAD`: a module without any CRC or version magic is loaded anyway, and taints the kernel.
+    /// `CONFIG_MODULE_FORCE_LOAD`: a module without any CRC or version magic is loaded anyway, and taints the
+    /// kernel.
     pub force_load: bool,
-    /// A module whose list of CRCs lacks a symbol that it needs is loaded anyway. Linux does so since 4.9, but Debian's
-    /// kernels do not.
+    /// A module whose list of CRCs lacks a symbol that it needs is loaded anyway. Linux does so since 4.9,
+    /// but Debian's kernels do not.
     pub missing_crcs: bool,
     /// `CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS`: a missing import is only a warning.
     pub allow_missing_namespaces: bool,
-    /// A module that uses a symbol of a proprietary module is tainted as well, and cannot use GPL-only symbols: since
-    /// Linux 5.9.
+    /// A module that uses a symbol of a proprietary module is tainted as well, and cannot use GPL-only
+    /// symbols: since Linux 5.9.
     pub inherits_taint: bool,
     /// Names on the kernel's own blacklist (`module_blacklist=`).
     pub blacklist: &'a [String],

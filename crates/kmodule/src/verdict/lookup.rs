@@ -6,8 +6,8 @@ use crate::symvers::{Entry, Symvers};
 pub trait Symbols {
     /// The symbol as it is exported when the module is loaded; `None`: nothing exports it.
     fn find(&self, symbol: &str) -> Option<Found<'_>>;
-    /// The module, or [`KERNEL`], that already exports the symbol when the module is loaded. The kernel refuses a
-    /// second exporter.
+    /// The module, or [`KERNEL`], that already exports the symbol when the module is loaded. The kernel
+    /// refuses a second exporter.
     fn exported_before(&self, symbol: &str) -> Option<&str> {
         self.find(symbol).filter(|found| found.entry.module == "vmlinux").map(|_| KERNEL)
     }

@@ -1,5 +1,5 @@
-//! What a kernel has against a module: as a code for scripts, in the words of its log, as the error number it
-//! returns, and what to do about it.
+//! The reasons why a kernel refuses a module: a code for scripts, the message of the kernel's log, the error
+//! number that it returns, and what to do about it.
 
 use crate::compression::Compression;
 use crate::elf::ElfError;
@@ -8,14 +8,14 @@ use std::fmt;
 
 mod words;
 
-/// Why a signature does not count.
+/// Why a signature is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// There is none.
+    /// There is no signature.
     Unsigned,
     /// The kernel does not have the key.
     Key {
-        /// Whom the signature names.
+        /// The signer that the signature names.
         signer: String,
     },
     /// The kernel cannot check such a signature.
@@ -43,21 +43,21 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// One thing the kernel would complain about.
+/// A reason to refuse a module, a doubt or a note.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The compressed file cannot be unpacked.
+    /// The compressed file cannot be decompressed.
     Damaged {
-        /// What the unpacker says.
+        /// The message of the decoder.
         reason: String,
     },
-    /// Nobody on this system unpacks this format.
+    /// This system does not decompress this format.
     Compression {
         /// The format.
         format: Compression,
     },
-    /// The kernel unpacks xz itself, and knows CRC32 only.
+    /// The kernel decompresses xz itself, and supports CRC32 only.
     XzCheck {
         /// The integrity check of the file.
         check: &'static str,
@@ -67,19 +67,19 @@ pub enum Reason {
         /// The format.
         format: Compression,
     },
-    /// Not a file a kernel could load, or a damaged one.
+    /// Not a file that a kernel can load, or a damaged one.
     NotModule {
         /// What is wrong with it.
         error: ElfError,
     },
     /// Built for another machine or word size.
     WrongMachine {
-        /// What the module is for.
+        /// The machine of the module.
         module: String,
-        /// What the kernel runs on.
+        /// The machine of the kernel.
         kernel: String,
     },
-    /// The kernel's machine is not one we know: not checked.
+    /// The kernel's machine is unknown and was not checked.
     UnknownArch {
         /// Its name.
         arch: String,
@@ -88,7 +88,7 @@ pub enum Reason {
     Stripped,
     /// No `.gnu.linkonce.this_module`.
     NotLinked {
-        /// The kernel counts these sections (since 6.4) and says so.
+        /// The kernel counts these sections (since 6.4), and its message says so.
         counted: bool,
     },
     /// Built with another `struct module`.
@@ -117,25 +117,25 @@ pub enum Reason {
         /// The release.
         module: String,
     },
-    /// Without the kernel's list of symbols they were not checked.
+    /// Symbols were not checked, because the kernel's list is missing.
     NoSymvers,
-    /// Nobody offers a symbol it needs.
+    /// Nothing exports a symbol that it needs.
     UnknownSymbol {
         /// The symbol.
         symbol: String,
     },
-    /// The module that offers a symbol is not installed for this kernel.
+    /// The module that exports a symbol is not installed for this kernel.
     OwnerMissing {
         /// The symbol.
         symbol: String,
         /// The module.
         owner: String,
     },
-    /// A module that is loaded before it is refused itself.
+    /// A module that must be loaded first is refused.
     DependencyRefused {
         /// Its name.
         name: String,
-        /// Why.
+        /// The reason for that.
         reason: Box<Reason>,
     },
     /// The symbol exists with another CRC.
@@ -152,7 +152,7 @@ pub enum Reason {
         /// The symbol.
         symbol: String,
     },
-    /// The module lists no CRC at all, though the kernel compares them.
+    /// The module lists no CRCs, but the kernel compares them.
     NoVersions,
     /// A proprietary module uses a GPL-only symbol.
     GplOnly {
@@ -161,30 +161,30 @@ pub enum Reason {
         /// The module's licence.
         license: String,
     },
-    /// A module that uses GPL-only symbols uses one of a proprietary module.
+    /// A module that uses GPL-only symbols also uses a symbol of a proprietary module.
     ProprietaryOwner {
         /// The symbol.
         symbol: String,
         /// The module that exports it.
         owner: String,
     },
-    /// A GPL-only symbol, which is hidden from the module since it uses one of a proprietary module.
+    /// A GPL-only symbol, which is hidden from the module because it uses a symbol of a proprietary module.
     GplOnlyHidden {
         /// The symbol.
         symbol: String,
         /// The proprietary module.
         owner: String,
     },
-    /// It uses a symbol of a proprietary module, and is tainted like that (a note).
+    /// It uses a symbol of a proprietary module, and inherits its taint (a note).
     InheritsTaint {
         /// The symbol.
         symbol: String,
         /// The module that exports it.
         owner: String,
     },
-    /// Modules that need each other: none of them can be the first.
+    /// Modules that need each other: none of them can be loaded first.
     DependencyCycle {
-        /// The module it needs, which needs it in turn.
+        /// The module it needs, which also needs it.
         name: String,
     },
     /// The symbol is in a namespace the module does not import.
@@ -196,29 +196,29 @@ pub enum Reason {
     },
     /// The kernel's check of the file's structure fails.
     InvalidElf {
-        /// Words of the kernel's log.
+        /// The message of the kernel's log.
         log: String,
         /// What is wrong, and where.
         what: String,
     },
-    /// Damage in what the kernel trusts without a check: loading the module may crash it.
+    /// Damage in parts that the kernel trusts without a check: loading the module may crash it.
     Unchecked {
         /// What is wrong, and where.
         what: String,
     },
-    /// The kernel has no room for its data of each processor.
+    /// The kernel has not enough memory for its per-processor data.
     PercpuMemory {
-        /// How much it wants, in bytes.
+        /// How much it needs, in bytes.
         size: u64,
     },
-    /// It exports symbols and lists no CRCs of them.
+    /// It exports symbols without CRCs.
     ExportsWithoutCrcs,
     /// A common symbol, as compilers make them without `-fno-common`.
     CommonSymbol {
         /// The symbol.
         symbol: String,
     },
-    /// A symbol is in a section that is not there.
+    /// A symbol is in a section that does not exist.
     SymbolSection {
         /// The symbol.
         symbol: String,
@@ -232,7 +232,7 @@ pub enum Reason {
         /// The place.
         place: String,
     },
-    /// What a relocation leads to is too far away for it.
+    /// The target of a relocation is too far away for it.
     RelocationOverflow {
         /// Its number for this machine.
         kind: u32,
@@ -267,39 +267,39 @@ pub enum Reason {
     },
     /// The signature has signed attributes: fatal under every policy.
     SignedAttributes,
-    /// The key is trusted and the signature is not its: fatal under every policy.
+    /// The key is trusted, but did not make this signature: fatal under every policy.
     BadSignature {
-        /// Whom the signature names.
+        /// The signer that the signature names.
         signer: String,
     },
     /// The key was revoked (MokListXRT, dbx): fatal under every policy.
     Revoked {
-        /// Whom the signature names.
+        /// The signer that the signature names.
         signer: String,
     },
-    /// No signature by a key the kernel has, and it wants one.
+    /// There is no signature by a key that the kernel trusts, and it requires one.
     Untrusted {
-        /// Why it does not count.
+        /// Why it is not accepted.
         cause: Cause,
         /// By lockdown, not by `sig_enforce`.
         lockdown: bool,
     },
     /// The same where signatures are not enforced (a note).
     TaintsUnsigned {
-        /// Why it does not count.
+        /// Why it is not accepted.
         cause: Cause,
     },
-    /// The same where nobody knows whether they are enforced.
+    /// The same where it is not known whether signatures are enforced.
     EnforcementUnknown {
-        /// Why it does not count.
+        /// Why it is not accepted.
         cause: Cause,
     },
-    /// Signatures are enforced, and whether the kernel has the key cannot be told.
+    /// Signatures are enforced, and it is not known whether the kernel has the key.
     KeyUnknown {
-        /// Whom the signature names.
+        /// The signer that the signature names.
         signer: String,
     },
-    /// Whether the kernel can compute the digest cannot be told.
+    /// It is not known whether the kernel can compute the digest.
     DigestUnknown {
         /// The digest.
         hash: Hash,
@@ -370,7 +370,7 @@ impl Reason {
         }
     }
 
-    /// Words that stand in the kernel's log when it refuses a module for this; `None`: it logs nothing.
+    /// The message in the kernel's log when it refuses a module for this reason; `None`: it logs nothing.
     #[must_use]
     pub fn log(&self) -> Option<String> {
         Some(match self {
@@ -426,7 +426,7 @@ impl Reason {
         })
     }
 
-    /// The error number that loading the module ends with, by its name in errno(3).
+    /// The error number that loading the module returns, by its name in errno(3).
     #[must_use]
     pub fn errno(&self) -> &'static str {
         match self {

@@ -12,7 +12,8 @@ pub fn since(release: &str, major: u32, minor: u32) -> bool {
 pub(super) struct Generation {
     /// It counts sections (6.4).
     pub(super) counts: bool,
-    /// One function for each part of the file, and every section's name is checked (6.13; late releases of 6.12).
+    /// One function for each part of the file, and every section's name is checked (6.13; late releases of
+    /// 6.12).
     pub(super) split: bool,
     /// The string table of the symbols is checked (6.13).
     pub(super) symbol_names: bool,

@@ -1,6 +1,6 @@
-//! Relocations, tried without writing: in the kernel's order (apply_relocations in kernel/module/main.c), with the checks of
-//! x86-64 (apply_relocate_add in arch/x86/kernel/module.c). Other machines write into instructions; theirs are only held
-//! against the sections' limits.
+//! Checks relocations without applying them: in the kernel's order (apply_relocations in
+//! kernel/module/main.c), with the checks of x86-64 (apply_relocate_add in arch/x86/kernel/module.c). Other
+//! machines write into instructions; there only the limits of the sections are checked.
 
 use super::doubts::Doubts;
 use super::format::{Image, text};
@@ -25,38 +25,38 @@ mod kind {
     pub(super) const PC64: u32 = 24;
 }
 
-/// Where a relocation writes, and where that leads.
+/// The place that a relocation writes, and its target.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub offset: u64,
-    /// The section of its symbol; `None`: the symbol is of another module or of none.
+    /// The section of its symbol; `None`: the symbol is defined elsewhere or not at all.
     pub leads_to: Option<usize>,
     /// Symbol and addend.
     pub goal: u64,
-    /// The address itself is written, all of it.
+    /// The whole address is written.
     pub is_address: bool,
 }
 
-/// The places in each section that relocations write, in the order of the file.
+/// The places that relocations write in each section, in file order.
 pub(super) type Places = BTreeMap<usize, Vec<Place>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Relocated {
-    /// The first that the kernel refuses; it looks no further.
+    /// The first relocation that the kernel refuses; it stops there.
     pub refusal: Option<Reason>,
-    /// One that can crash the kernel comes first, so what would be refused later is not certain.
+    /// An earlier relocation can crash the kernel, so it may not reach the refusal.
     pub can_crash: bool,
     pub doubts: Vec<Reason>,
     pub places: Places,
 }
 
-/// What an earlier relocation made of a byte.
+/// What an earlier relocation wrote to a byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Byte {
     Untouched,
-    /// With the first byte of a value that is surely not zero.
+    /// The first byte of a value that is certainly not zero.
     Filled,
-    /// Something.
+    /// Some other value.
     Written,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn check(image: &Image<'_>) -> Relocated {
         places: Places::new(),
         written: BTreeMap::new(),
     };
-    // A forged table of sections can have each of them cover the whole file.
+    // In a forged table, every section can cover the whole file.
     let total: u64 = image.sections.iter().map(|section| file_size(section)).fold(0, u64::saturating_add);
     let refusal = if total > image.length.saturating_mul(2) {
         run.doubts.add(|| "sections overlap".to_owned());
@@ -103,7 +103,7 @@ struct Run<'r, 'a> {
 }
 
 impl Run<'_, '_> {
-    /// One section, if it is a table of relocations for a section in memory.
+    /// Checks a section, if it is a table of relocations for a section in memory.
     fn table(&mut self, index: usize) -> Option<Reason> {
         const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
         let image = self.image;
@@ -126,15 +126,15 @@ impl Run<'_, '_> {
         let relocations = image.reader.relocations(table).ok()?;
         if machine != X86_64 {
             for relocation in relocations {
-                self.elsewhere(target, &relocation);
+                self.check_limits(target, &relocation);
             }
             return None;
         }
-        relocations.into_iter().find_map(|relocation| self.one(target, &relocation))
+        relocations.into_iter().find_map(|relocation| self.check(target, &relocation))
     }
 
-    /// On machines whose relocations we do not know.
-    fn elsewhere(&mut self, target: usize, relocation: &Relocation) {
+    /// Checks a relocation of other machines than x86-64.
+    fn check_limits(&mut self, target: usize, relocation: &Relocation) {
         let Some(section) = self.image.sections.get(target) else { return };
         if relocation.offset > section.size {
             self.outside(target, relocation);
@@ -160,16 +160,17 @@ impl Run<'_, '_> {
         (inside && index < self.image.sections.len()).then_some(index)
     }
 
-    fn one(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
+    fn check(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
         let image = self.image;
         let section = image.sections.get(target)?;
-        // The kernel reads the symbol before it looks at the type.
+        // The kernel reads the symbol before it checks the type.
         let Some(symbol) = self.symbol(relocation) else {
             self.can_crash = true;
-            self.doubts.add(|| format!("a relocation uses symbol {}, which is not there", relocation.symbol));
+            self.doubts
+                .add(|| format!("a relocation uses symbol {}, which does not exist", relocation.symbol));
             return None;
         };
-        let size = match relocation.kind {
+        let size: u8 = match relocation.kind {
             kind::NONE => return None,
             kind::WORD64 | kind::PC64 => 8,
             kind::PC32 | kind::PLT32 | kind::WORD32 | kind::SIGNED32 => 4,
@@ -184,20 +185,20 @@ impl Run<'_, '_> {
             goal,
             is_address,
         });
-        if relocation.offset.checked_add(size).is_none_or(|end| end > section.size) {
+        if relocation.offset.checked_add(size.into()).is_none_or(|end| end > section.size) {
             self.outside(target, relocation);
             return None;
         }
         let place = || format!("byte {:#x} of {}", relocation.offset, text(section.name));
-        if self.is_taken(target, relocation, &symbol, usize::try_from(size).unwrap_or_default()) {
+        if self.is_taken(target, relocation, &symbol, size.into()) {
             return Some(Reason::RelocationTarget { kind: relocation.kind, place: place() });
         }
-        self.leads_inside(&symbol, relocation, leads_to, target);
+        self.check_target(&symbol, relocation, leads_to, target);
         self.overflows(&symbol, relocation, leads_to)
             .then(|| Reason::RelocationOverflow { kind: relocation.kind, place: place() })
     }
 
-    /// Whether there is something at the place already; marks it.
+    /// Whether the place already has a value; marks it as written.
     fn is_taken(&mut self, target: usize, relocation: &Relocation, symbol: &Symbol, size: usize) -> bool {
         let image = self.image;
         let bits = image.sections.get(target).filter(|section| section.kind != SHT_NOBITS);
@@ -229,28 +230,28 @@ impl Run<'_, '_> {
         false
     }
 
-    /// Doubts about a symbol that is not in memory, or an addend that leads out of its section.
-    fn leads_inside(
+    /// Adds doubts about a symbol that is not in memory, or an addend that points out of its section.
+    fn check_target(
         &mut self,
         symbol: &Symbol,
         relocation: &Relocation,
         leads_to: Option<usize>,
         target: usize,
     ) {
-        /// Compilers address what is before or behind an array, and instructions count from their own end.
+        /// Compilers use addresses before and after an array, and instructions count from their own end.
         const SLACK: i64 = 0x10_0000;
-        /// More than this past a symbol of another module is nothing that an instruction can reach.
+        /// An instruction cannot reach further than this past a symbol of another module.
         const FAR: i64 = 0x1_0000_0000;
         let addend = signed(relocation.addend.unwrap_or_default());
         let Some(index) = leads_to else {
             if addend.unsigned_abs() > FAR.unsigned_abs() {
-                self.doubts.add(|| format!("a relocation leads {addend} bytes past its symbol"));
+                self.doubts.add(|| format!("a relocation points {addend} bytes past its symbol"));
             }
             return;
         };
         let Some(section) = self.image.sections.get(index) else { return };
         if !self.image.is_in_memory(index) && self.image.percpu != Some(index) {
-            self.doubts.add(|| format!("a relocation leads to {}, which is not loaded", text(section.name)));
+            self.doubts.add(|| format!("a relocation points to {}, which is not loaded", text(section.name)));
         }
         let size = i64::try_from(section.size).unwrap_or(i64::MAX);
         let value = signed(symbol.value);
@@ -264,7 +265,7 @@ impl Run<'_, '_> {
             let from = self.image.sections.get(target).map_or(&[][..], |section| section.name);
             self.doubts.add(|| {
                 format!(
-                    "a relocation at {:#x} of {} leads out of {}",
+                    "a relocation at {:#x} of {} points out of {}",
                     relocation.offset,
                     text(from),
                     text(section.name)
@@ -273,7 +274,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// The value surely does not fit. Modules lie in the upper two gigabytes.
+    /// The value certainly does not fit. Modules are in the upper two gigabytes.
     fn overflows(&mut self, symbol: &Symbol, relocation: &Relocation, leads_to: Option<usize>) -> bool {
         const LOWEST: i128 = -0x8000_0000;
         const HIGHEST: i128 = -0x100_0000;
@@ -283,7 +284,7 @@ impl Run<'_, '_> {
             _ => return false,
         };
         let fits = |value: i128| {
-            // As the kernel computes: in 64 bits.
+            // The kernel computes in 64 bits.
             let value = (value & i128::from(u64::MAX)) as u64;
             if with_sign { i32::try_from(signed(value)).is_ok() } else { u32::try_from(value).is_ok() }
         };
@@ -302,7 +303,7 @@ impl Run<'_, '_> {
         if low && high {
             return false;
         }
-        // Symbols of the kernel can be per-processor distances too.
+        // Symbols of the kernel can be per-processor distances as well.
         if low || high || symbol.section == SHN_UNDEF {
             self.doubts.add(|| {
                 format!("whether relocation type {} overflows depends on addresses", relocation.kind)

@@ -1,5 +1,5 @@
-//! The signature, before anything else is looked at (module_sig_check in kernel/module/signing.c): some faults are
-//! fatal always, others only where signatures are enforced.
+//! The check of the signature, which is the first one (module_sig_check in kernel/module/signing.c). Some
+//! faults are always fatal, others only where signatures are enforced.
 
 use super::kernel::{Enforcement, Key, Signatures};
 use super::outcome::Verdict;
@@ -52,7 +52,7 @@ pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Ver
     }
 }
 
-/// Faults that the kernel forgives where signatures are not enforced.
+/// Adds a fault that the kernel ignores where signatures are not enforced.
 fn weigh(cause: Cause, enforcement: Enforcement, verdict: &mut Verdict) {
     match enforcement {
         Enforcement::Off => verdict.notes.push(Reason::TaintsUnsigned { cause }),

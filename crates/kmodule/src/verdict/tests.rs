@@ -56,17 +56,17 @@ fn refusals_and_notes() {
     type Case<'a> = (&'a str, Module, Vec<Reason>, Vec<Reason>);
     let cases: Vec<Case<'_>> = vec![
         (
-            "all well",
+            "nothing wrong",
             module(GOOD, &[("plain", false), ("free", false), ("chosen", false)], versions),
             vec![],
             vec![],
         ),
-        ("weak may be missing", module(GOOD, &[("nobody", true)], versions), vec![], vec![]),
+        ("weak may be missing", module(GOOD, &[("missing", true)], versions), vec![], vec![]),
         ("made by the loader", module(GOOD, &[("_GLOBAL_OFFSET_TABLE_", false)], versions), vec![], vec![]),
         (
             "unknown",
-            module(GOOD, &[("nobody", false)], versions),
-            vec![Reason::UnknownSymbol { symbol: symbol("nobody") }],
+            module(GOOD, &[("missing", false)], versions),
+            vec![Reason::UnknownSymbol { symbol: symbol("missing") }],
             vec![],
         ),
         (
@@ -131,7 +131,7 @@ fn refusals_and_notes() {
     }
 }
 
-/// What a dependency exports, beside the kernel.
+/// The exports of a dependency, in addition to the kernel's.
 struct Beside<'a>(&'a Symvers, &'a Symvers, bool, bool);
 
 impl Symbols for Beside<'_> {
@@ -142,7 +142,7 @@ impl Symbols for Beside<'_> {
 }
 
 #[test]
-fn settings_of_the_kernel_decide() {
+fn kernel_settings_change_the_verdict() {
     let list = kernel();
     let mut view = KernelView::new("6.1.0", "x86_64");
     view.symbols = Some(&list);
@@ -161,7 +161,7 @@ fn settings_of_the_kernel_decide() {
     let needs = module(GOOD, &[("plain", false)], &[("plain", 1)]);
     view.vermagic = Some("6.1.0 SMP preempt ");
     assert!(matches!(check(&needs, &view).refusals[..], [Reason::Vermagic { .. }]));
-    // With CRCs the release may differ, the flags may not; without, all of it counts.
+    // With CRCs the release may differ, but not the flags; without CRCs everything is compared.
     view.vermagic = Some("6.1.9 SMP ");
     view.release = "6.1.9";
     assert_eq!(check(&needs, &view).notes, [Reason::OtherRelease { module: symbol("6.1.0") }]);
@@ -248,7 +248,7 @@ fn licences() {
     }
 }
 
-/// Keys as a machine may have them.
+/// The keys of a machine.
 struct Ring {
     certificate: Certificate,
     what: &'static str,
@@ -288,7 +288,8 @@ fn signatures_under_every_policy() {
     too_long[at + 8] = 0xff;
     let ring = |what, digest| Ring { certificate: certificate.clone(), what, digest };
     let fine = Some(true);
-    // File, keyring, digest; then the first refusal's code and errno, or the outcome, for each of the four policies.
+    // File, keyring, digest; then the first refusal's code and errno, or the outcome, for each of the four
+    // policies.
     let loads = "loads";
     let (rejected, denied) = ("EKEYREJECTED", "EPERM");
     let cases: [(&str, &[u8], Ring, [&str; 4]); 13] = [
@@ -321,14 +322,14 @@ fn signatures_under_every_policy() {
 }
 
 #[test]
-fn who_unpacks_what() {
+fn formats_that_kmod_or_the_kernel_decompresses() {
     use crate::compress::{Options, compress};
     use crate::compression::Compression;
     let view = |loader| KernelView { loader, ..KernelView::new("6.1.0", "x86_64") };
     let kernel = |format| Loader { kernel: Some(format), ..Loader::default() };
     let packed = |format| compress(b"data", &Options::for_modules(format).unwrap()).unwrap();
     let xz = || packed(Compression::Xz);
-    // What the library makes when nothing is said has CRC64.
+    // The default of the library is CRC64.
     let mut crc64 = liblzma::write::XzEncoder::new(Vec::new(), 6);
     std::io::Write::write_all(&mut crc64, b"data").unwrap();
     let crc64 = crc64.finish().unwrap();
@@ -337,7 +338,7 @@ fn who_unpacks_what() {
     let cases = [
         ("read by kmod", crc64.clone(), known, "not-a-module"),
         ("not read by kmod", gz.clone(), known, "compression"),
-        ("nobody knows", gz, Loader::default(), "loader-unknown"),
+        ("kmod not known", gz, Loader::default(), "loader-unknown"),
         ("by the kernel", crc64, kernel(Compression::Xz), "xz-check"),
         ("by the kernel, right check", xz(), kernel(Compression::Xz), "not-a-module"),
         ("cut short", xz()[..20].to_vec(), known, "damaged"),

@@ -1,4 +1,4 @@
-//! Finds real kernels, modules and tools for the tests, which are skipped where there are none.
+//! Finds real kernels, modules and tools. Tests without them are skipped.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 use std::fs;
@@ -6,13 +6,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Says why a test does nothing here.
+/// Reports why a test is skipped.
 pub fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
-/// Unpacked kernel packages: `DKMS_TEST_KERNELS`, or below `DKMS_TEST_BUILD` (in the checkout: `build`) what is in
-/// `kernels` and the layers that `tests/fetch.sh` unpacks for the end-to-end tests.
+/// Unpacked kernel packages: `DKMS_TEST_KERNELS`, or below `DKMS_TEST_BUILD` (in the checkout: `build`) what
+/// is in `kernels` and the layers that `tests/fetch.sh` unpacks for the end-to-end tests.
 fn roots() -> Vec<PathBuf> {
     if let Some(named) = std::env::var_os("DKMS_TEST_KERNELS") {
         return vec![named.into()];
@@ -67,7 +67,7 @@ pub fn symvers() -> Vec<PathBuf> {
     found
 }
 
-/// A kernel of which everything is there.
+/// A kernel with its image, modules and headers.
 pub struct Kernel {
     pub release: String,
     /// `vmlinuz-RELEASE`
@@ -89,7 +89,7 @@ impl Kernel {
     }
 }
 
-/// Every unpacked kernel image whose modules and headers are there, too.
+/// Every unpacked kernel image with modules and headers.
 pub fn kernels() -> Vec<Kernel> {
     let mut found = Vec::new();
     let symvers = symvers();
@@ -131,21 +131,21 @@ pub fn has(program: &str) -> bool {
     result.is_ok()
 }
 
-/// Standard output of a program that must succeed.
+/// The standard output of a program; it must succeed.
 pub fn run(command: &mut Command) -> Vec<u8> {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
-/// What a program that must succeed makes of `input`.
+/// The output of a program for `input`; it must succeed.
 pub fn filter(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut command = Command::new(program);
     command.args(arguments);
     feed(command, input)
 }
 
-/// What a command that must succeed makes of `input`.
+/// The output of a command for `input`; it must succeed.
 pub fn feed(mut command: Command, input: &[u8]) -> Vec<u8> {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
@@ -158,8 +158,8 @@ pub fn feed(mut command: Command, input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// An x86 kernel image by Documentation/arch/x86/boot.rst: the compressed data at 0x400, four bytes for its length
-/// behind it.
+/// An x86 kernel image as in Documentation/arch/x86/boot.rst: the compressed data at 0x400, followed by four
+/// bytes for its length.
 pub fn bzimage(payload: &[u8]) -> Vec<u8> {
     let mut all = vec![0; 0x400];
     (all[0x1f1], all[0x1fe], all[0x1ff]) = (1, 0x55, 0xaa);

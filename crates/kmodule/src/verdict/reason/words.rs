@@ -1,10 +1,10 @@
-//! Reasons in words, for people: what is wrong, and what to do.
+//! Reasons as messages: what is wrong, and what to do.
 
 use super::{Cause, Reason};
 use std::fmt;
 
 impl Cause {
-    /// As the kernel calls it in its log.
+    /// The name in the kernel's log.
     pub(super) fn words(&self) -> &'static str {
         match self {
             Cause::Unsigned => "unsigned module",
@@ -39,105 +39,103 @@ impl Reason {
             | Reason::Nameless
             | Reason::SameName { .. }
             | Reason::SignatureDamaged { .. } => {
-                "the file is not what the build made; dkms fsck tells more, and dkms install --force puts it back"
+                "the file differs from the one that was built; dkms fsck shows details, dkms install --force installs it again"
             }
             Reason::Compression { .. } => {
-                "this system's kmod is built without that format; the modules of the kernel itself are packed otherwise"
+                "this system's kmod is built without that format; use the format of the kernel's own modules"
             }
             Reason::XzCheck { .. } => {
                 "compress with --check=crc32 (compress_xz_opts in framework.conf), and rebuild"
             }
-            Reason::LoaderUnknown { .. } => "kmod --version tells which formats it reads",
+            Reason::LoaderUnknown { .. } => "kmod --version shows which formats it reads",
             Reason::WrongMachine { .. } => "build it on, or with a cross compiler for, the kernel's machine",
             Reason::UnknownArch { .. } => "nothing to do; the machine type was not checked",
-            Reason::Stripped => "it was stripped of all symbols; strip -g leaves those a module needs",
+            Reason::Stripped => "all symbols were stripped; strip -g keeps those that a module needs",
             Reason::Relocation { .. } => {
                 "the compiler made position-independent code; build with the flags of the kernel's own Makefile"
             }
             Reason::CommonSymbol { .. } => "build with -fno-common, as the kernel's own Makefile does",
-            Reason::NotLinked { .. } => {
-                "the build stopped before modpost finished; look into make.log and build again"
-            }
+            Reason::NotLinked { .. } => "the build stopped before modpost finished; see make.log and rebuild",
             Reason::Blacklisted { .. } => {
-                "take the name out of module_blacklist= on the kernel's command line"
+                "remove the name from module_blacklist= on the kernel's command line"
             }
             Reason::NoVermagic | Reason::Vermagic { .. } | Reason::StructModule { .. } => {
                 "the module was built with the headers of another kernel; rebuild it against this kernel's headers"
             }
-            Reason::OtherRelease { .. } => "nothing to do; all its symbols agree with this kernel's",
+            Reason::OtherRelease { .. } => "nothing to do; all its symbols match this kernel's",
             Reason::NoSymvers => {
-                "install the kernel's headers: their Module.symvers is what symbols are held against"
+                "install the kernel's headers: symbols are checked against their Module.symvers"
             }
             Reason::UnknownSymbol { .. } => {
-                "the module that offers it is not installed for this kernel (see BUILD_DEPENDS), or this kernel no \
+                "the module that exports it is not installed for this kernel (see BUILD_DEPENDS), or this kernel no \
                  longer has it: a newer version of the package may support the kernel"
             }
             Reason::OwnerMissing { .. } => {
-                "install the package that has that module for this kernel (linux-modules-extra or kernel-modules-extra \
+                "install the package that contains that module for this kernel (linux-modules-extra or kernel-modules-extra \
                  on some distributions)"
             }
             Reason::DependencyRefused { reason, .. } => reason.help(),
             Reason::DisagreesAboutVersion { .. } => {
-                "kernel, headers and the modules it depends on do not belong together; bring them to the same version \
-                 and rebuild"
+                "kernel, headers and the modules it depends on have different versions; install matching versions and \
+                 rebuild"
             }
             Reason::NoVersions | Reason::ExportsWithoutCrcs => {
-                "the headers' Module.symvers was missing or empty during the build; install the kernel's headers again \
+                "the headers' Module.symvers was missing or empty during the build; reinstall the kernel's headers \
                  and rebuild"
             }
             Reason::NoSymbolVersion { .. } => {
-                "build with the Module.symvers of the module that offers the symbol (KBUILD_EXTRA_SYMBOLS)"
+                "build with the Module.symvers of the module that exports the symbol (KBUILD_EXTRA_SYMBOLS)"
             }
             Reason::GplOnly { .. } => {
-                "this kernel offers the symbol to GPL modules only; ask the module's author"
+                "this kernel exports the symbol to GPL modules only; ask the module's author"
             }
             Reason::ProprietaryOwner { .. } | Reason::GplOnlyHidden { .. } => {
-                "this kernel lets no module use both; ask the authors of the two modules, or use a variant of the \
-                 proprietary one that has a GPL-compatible licence"
+                "on this kernel no module can use both; ask the authors of the two modules, or use a variant of the \
+                 proprietary module with a GPL-compatible licence"
             }
             Reason::InheritsTaint { .. } => "nothing to do; GPL-only symbols are hidden from the module",
             Reason::DependencyCycle { .. } => {
-                "depmod indexes no modules that need each other; the packages do not belong together"
+                "depmod does not index modules that need each other; the packages are not compatible"
             }
             Reason::Namespace { .. } => {
                 "the source needs a MODULE_IMPORT_NS line for the namespace; a newer version of the package may have it"
             }
             Reason::DuplicateExport { owner, .. } if owner == crate::verdict::lookup::KERNEL => {
-                "this kernel has the driver built in; the package is not needed for it"
+                "the driver is built into this kernel; the package is not needed for it"
             }
             Reason::DuplicateExport { .. } => {
-                "only one of the two modules can be loaded; uninstall the package of the other one, or blacklist it"
+                "only one of the two modules can be loaded; uninstall the package of the other one, or blacklist that module"
             }
             Reason::SignedAttributes => "sign it with the kernel's sign-file or with dkms",
             Reason::BadSignature { .. } => {
-                "the file was changed after it was signed; dkms install --force signs and installs it anew"
+                "the file was changed after it was signed; dkms install --force signs and installs it again"
             }
             Reason::Revoked { .. } => "sign with another key: dkms mok rotate",
             Reason::Untrusted { cause, .. } => match cause {
                 Cause::Unsigned => {
                     "let dkms sign it: see try_sign_modules in framework.conf and dkms mok, then rebuild"
                 }
-                Cause::Key { .. } => "enrol the certificate that signs it: dkms mok tells how",
+                Cause::Key { .. } => "enroll the certificate that it is signed with: dkms mok shows how",
                 Cause::Crypto(_) => {
-                    "the digest is one that this kernel has only as a module, or not at all; load it first, or sign \
-                     with the digest of CONFIG_MODULE_SIG_HASH"
+                    "this kernel has the digest only as a module, or not at all; load that module first, or sign with the \
+                     digest of CONFIG_MODULE_SIG_HASH"
                 }
             },
             Reason::TaintsUnsigned { .. } => {
                 "nothing to do; with Secure Boot or module.sig_enforce the kernel would refuse it"
             }
             Reason::EnforcementUnknown { .. } | Reason::KeyUnknown { .. } | Reason::DigestUnknown { .. } => {
-                "ask on that machine, as root, with /sys and efivarfs mounted; dkms mok shows what is known"
+                "run it on that machine, as root, with /sys and efivarfs mounted; dkms mok shows what is known"
             }
             Reason::Taints { .. } => {
-                "nothing to do; kernel developers look at such a kernel's faults less gladly"
+                "nothing to do; kernel developers may ignore bug reports from a tainted kernel"
             }
         }
     }
 }
 
 impl fmt::Display for Reason {
-    /// What is wrong, with the words the kernel would log where it logs some.
+    /// What is wrong, with the message that the kernel logs, if it logs one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Damaged { reason } => f.write_str(reason),
@@ -147,11 +145,11 @@ impl fmt::Display for Reason {
             Reason::XzCheck { check } => {
                 write!(
                     f,
-                    "its xz integrity check is {check}; this kernel unpacks modules itself and reads CRC32 only"
+                    "its xz integrity check is {check}; this kernel decompresses modules itself and supports CRC32 only"
                 )
             }
             Reason::LoaderUnknown { format } => {
-                write!(f, "it is compressed with {}; whether kmod reads that is not known", format.name())
+                write!(f, "it is compressed with {}; it is not known whether kmod reads that", format.name())
             }
             Reason::NotModule { error } => write!(f, "Exec format error: {error}"),
             Reason::WrongMachine { module, kernel } => {
@@ -174,25 +172,25 @@ impl fmt::Display for Reason {
                 f.write_str("no version magic: the module does not say which kernel it is for")
             }
             Reason::OtherRelease { module } => {
-                write!(f, "built for kernel {module}; every symbol version agrees with this one")
+                write!(f, "built for kernel {module}; all symbol versions match this kernel")
             }
             Reason::NoSymvers => {
                 f.write_str("its symbols were not checked: there is no Module.symvers for this kernel")
             }
             Reason::OwnerMissing { symbol, owner } => {
-                write!(f, "Unknown symbol {symbol} (err -2): {owner}, which offers it, is not installed")
+                write!(f, "Unknown symbol {symbol} (err -2): {owner}, which exports it, is not installed")
             }
             Reason::DependencyRefused { name, reason } => {
-                write!(f, "{name}, which it needs, would not be loaded: {reason}")
+                write!(f, "{name}, which it depends on, would not be loaded: {reason}")
             }
             Reason::DisagreesAboutVersion { symbol, module_crc, kernel_crc } => write!(
                 f,
-                "disagrees about version of symbol {symbol}: the module wants {module_crc:#010x}, the kernel has \
+                "disagrees about version of symbol {symbol}: the module needs {module_crc:#010x}, the kernel has \
                  {kernel_crc:#010x}"
             ),
             Reason::InvalidElf { log, what } => write!(f, "{log}: {what}"),
             Reason::Unchecked { what } => {
-                write!(f, "damaged where the kernel does not check, which can crash it: {what}")
+                write!(f, "damaged in a part that the kernel does not check, which can crash it: {what}")
             }
             Reason::RelocationTarget { kind, place } => {
                 write!(f, "Invalid relocation target, existing value is nonzero for type {kind}: {place}")
@@ -208,7 +206,7 @@ impl fmt::Display for Reason {
             }
             Reason::Nameless => f.write_str("its struct module has no name"),
             Reason::ExportsWithoutCrcs => {
-                f.write_str("no versions for exported symbols: it has no CRCs of them")
+                f.write_str("no versions for exported symbols: it has no CRCs for them")
             }
             Reason::NoVersions => f.write_str("no symbol versions: the module was built without CRCs"),
             Reason::GplOnly { symbol, license } => {
@@ -229,7 +227,7 @@ impl fmt::Display for Reason {
                 write!(f, "module uses symbols {symbol} from proprietary module {owner}, inheriting taint")
             }
             Reason::DependencyCycle { name } => {
-                write!(f, "it needs {name}, and {name} needs it: neither can be loaded first")
+                write!(f, "it depends on {name}, and {name} on it: neither can be loaded first")
             }
             Reason::DuplicateExport { symbol, owner } => {
                 write!(f, "exports duplicate symbol {symbol} (owned by {owner})")
@@ -251,19 +249,22 @@ impl fmt::Display for Reason {
                 cause.detail()
             ),
             Reason::TaintsUnsigned { cause } => {
-                write!(f, "{}{}: loaded all the same, the kernel is tainted", cause.words(), cause.detail())
+                write!(f, "{}{}: loaded anyway, the kernel is tainted", cause.words(), cause.detail())
             }
             Reason::EnforcementUnknown { cause } => write!(
                 f,
-                "{}{}; whether this kernel enforces signatures is not known",
+                "{}{}; it is not known whether this kernel enforces signatures",
                 cause.words(),
                 cause.detail()
             ),
             Reason::KeyUnknown { signer } => {
-                write!(f, "signed by {signer}; whether this kernel has that key is not known")
+                write!(f, "signed by {signer}; it is not known whether this kernel has that key")
             }
             Reason::DigestUnknown { hash } => {
-                write!(f, "signed with {hash}; whether this kernel can compute it at that time is not known")
+                write!(
+                    f,
+                    "signed with {hash}; it is not known whether this kernel can compute it at that time"
+                )
             }
             Reason::Taints { license } if license.is_empty() => {
                 f.write_str("module license unspecified taints kernel")
@@ -280,7 +281,9 @@ impl fmt::Display for Reason {
             | Reason::Vermagic { .. }
             | Reason::UnknownSymbol { .. }
             | Reason::Namespace { .. }
-            | Reason::SignedAttributes => f.write_str(&self.log().unwrap_or_default()),
+            | Reason::SignedAttributes => {
+                f.write_str(self.log().as_deref().unwrap_or("refused without a message"))
+            }
         }
     }
 }

@@ -2,8 +2,8 @@ use super::super::tests::module;
 use crate::symvers::Symvers;
 use crate::verdict::{Found, KernelView, Reason, Symbols, check};
 
-/// Symbols by the name of their owner: `vmlinux`; `clean`, a free module; `dark`, a proprietary one; `grey`, which inherited
-/// the taint; `bare`, which has no CRCs; `gone`, which is not installed.
+/// Symbols by the name of their owner: `vmlinux`; `clean`, a free module; `dark`, a proprietary module;
+/// `grey`, which inherited the taint; `bare`, which has no CRCs; `gone`, which is not installed.
 struct Owners(Symvers);
 
 impl Symbols for Owners {
@@ -27,7 +27,7 @@ fn owners() -> Owners {
     Owners(Symvers::parse(list.as_bytes()).unwrap())
 }
 
-/// A reason in short: its code, and the symbol.
+/// The code of a reason and its symbol.
 fn short(reason: &Reason) -> String {
     let symbol = match reason {
         Reason::UnknownSymbol { symbol }
@@ -47,7 +47,8 @@ fn taint_and_gpl_only_symbols_exclude_each_other() {
     const FREE: &str = "license=GPL|name=x|vermagic=6.1.0 ";
     const DARK: &str = "license=Proprietary|name=x|vermagic=6.1.0 ";
     const LVE: &str = "license=GPL|name=lve|vermagic=6.1.0 ";
-    // What it is, what it needs in this order (`?`: weak), what it is refused for, and whether it is tainted afterwards.
+    // The module, the symbols it needs in this order (`?`: weak), the refusals, and whether it is tainted
+    // afterwards.
     let cases: &[(&str, &str, &[&str], bool)] = &[
         (FREE, "k k_gpl c c_gpl", &[], false),
         (FREE, "d k", &[], true),
@@ -58,30 +59,30 @@ fn taint_and_gpl_only_symbols_exclude_each_other() {
         (FREE, "g k_gpl", &["proprietary-dependency k_gpl"], true),
         (FREE, "c_gpl g", &["proprietary-dependency g"], false),
         (FREE, "k_gpl d g", &["proprietary-dependency d", "proprietary-dependency g"], false),
-        // The symbol itself makes it a user of GPL-only symbols, before its owner is looked at.
+        // The symbol itself makes the module a user of GPL-only symbols, before its owner is checked.
         (FREE, "g_gpl", &["proprietary-dependency g_gpl"], false),
         (FREE, "d g_gpl", &["proprietary-dependency g_gpl"], true),
-        // What is weak may be hidden, and leaves its traces all the same.
+        // A weak symbol may be hidden, but it still affects the taint.
         (FREE, "d ?k_gpl", &[], true),
         (FREE, "k_gpl ?d", &[], false),
         (FREE, "?k_gpl d", &["proprietary-dependency d"], false),
         (FREE, "?d k_gpl", &["proprietary-dependency k_gpl"], true),
-        (FREE, "?nobody ?m", &[], false),
+        (FREE, "?missing ?m", &[], false),
         (FREE, "m", &["dependency-missing m"], false),
         (DARK, "k c d g", &[], true),
         (DARK, "k_gpl", &["gpl-only k_gpl"], true),
         (DARK, "g_gpl ?k_gpl", &["gpl-only g_gpl"], true),
         (LVE, "k", &[], true),
         (LVE, "c_gpl", &["gpl-only c_gpl"], true),
-        // Of no CRCs none is wrong.
+        // A missing CRC is not a wrong one.
         (FREE, "b", &[], false),
         // The kernel returns the error of the last symbol.
-        (FREE, "wrong nobody", &["unknown-symbol nobody", "symbol-version wrong"], false),
-        (FREE, "nobody wrong", &["symbol-version wrong", "unknown-symbol nobody"], false),
+        (FREE, "wrong missing", &["unknown-symbol missing", "symbol-version wrong"], false),
+        (FREE, "missing wrong", &["symbol-version wrong", "unknown-symbol missing"], false),
         (
             FREE,
-            "nobody s wrong m",
-            &["unknown-symbol nobody", "dependency-missing m", "namespace s", "symbol-version wrong"],
+            "missing s wrong m",
+            &["unknown-symbol missing", "dependency-missing m", "namespace s", "symbol-version wrong"],
             false,
         ),
     ];
@@ -135,7 +136,7 @@ impl Strings for [&str] {
 }
 
 #[test]
-fn before_5_9_nothing_is_inherited() {
+fn kernels_before_5_9_do_not_inherit_the_taint() {
     let owners = owners();
     for (release, loads) in
         [("4.18.0-553.el8", true), ("5.4.0", true), ("5.8.18", true), ("5.9.0", false), ("6.12.1", false)]
@@ -149,10 +150,10 @@ fn before_5_9_nothing_is_inherited() {
 }
 
 #[test]
-fn only_the_kernel_exports_before_unless_told_otherwise() {
+fn by_default_only_the_kernel_exports_before() {
     let owners = owners();
     assert_eq!(owners.exported_before("k_gpl"), Some("kernel"));
-    assert_eq!((owners.exported_before("c"), owners.exported_before("nobody")), (None, None));
+    assert_eq!((owners.exported_before("c"), owners.exported_before("missing")), (None, None));
     for (owner, words) in [("kernel", "built in"), ("other", "uninstall")] {
         let reason = Reason::DuplicateExport { symbol: "k".into(), owner: owner.into() };
         assert!(
