@@ -122,7 +122,7 @@ cmp /run/old.pub /var/lib/dkms/mok.pub
 same "$(stat -c %a /var/lib/dkms/.mok.key.next)" 600
 same "$(says next.step)" enroll
 dkms mok rotate --dry-run -k "$K" | tee /run/out
-grep -q 'insists on signatures' /run/out
+grep -q 'requires signatures' /run/out
 dkms mok rotate # again: the same pair waits
 next=$(says new_certificate.sha1)
 CREDENTIALS_DIRECTORY=/run/credentials dkms mok enroll

@@ -1,3 +1,3 @@
 #!/bin/sh
-# Stands for what a package has to do besides: says what is happening.
+# A placeholder for other work of a package: prints what is happening.
 echo "orchestra: $*"

@@ -6,7 +6,7 @@ zpty offered zsh -f -i
 send() { zpty -w offered "$1"; }
 send "PS1= PS2= TERM=dumb; stty -echo; unsetopt zle_bracketed_paste prompt_cr prompt_sp beep list_beep"
 send "fpath=(${(q)1} \$fpath); autoload -Uz compinit; compinit -u -D"
-# Each match goes through compadd: say it instead of adding it, and pass on what only asks.
+# Each match is passed to compadd: print it instead of adding it, and pass on calls that only query.
 send 'compadd() { local -a hits; if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then builtin compadd "$@"; return; fi; builtin compadd -A hits "$@"; (( $#hits )) && print -rl -- "offer:"$^hits; return $(( ! $#hits )) }'
 send 'capture() { _main_complete; print -r -- "of""fered:"; compstate[insert]= compstate[list]= }'
 send 'zle -C capture complete-word capture; bindkey "^I" capture; bindkey "^U" kill-whole-line'

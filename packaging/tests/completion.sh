@@ -1,6 +1,6 @@
 #!/bin/bash
 # Completes command lines with completions/dkms.bash in real bash, with and without the bash-completion library, against a
-# made-up "dkms status"; then zsh and fish, where they are installed, must offer the same for every action.
+# fake "dkms status". zsh and fish, if they are installed, must then offer the same for every action.
 here=$(cd "$(dirname "$0")/.." && pwd)
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
@@ -26,7 +26,7 @@ verdict() { # TITLE EXPECTED GOT
     fi
 }
 
-# complete_line WORD ...: what bash offers for the last word of the command line.
+# complete_line WORD ...: prints the completions of bash for the last word of the command line.
 complete_line() {
     bash --norc --noprofile -c '
         [[ ! $1 ]] || source "$1"
@@ -56,13 +56,13 @@ for library in '' /usr/share/bash-completion/bash_completion; do
     offers '--arch --archive' dkms ldtarball --a
     offers '--all' dkms mktarball --al
     offers '--lock-timeout' dkms build --lo
-    # Its value is no action either.
+    # Its value is not an action either.
     offers '60 600' dkms build --lock-timeout 6
     offers '' dkms build --all
     offers '--json' dkms --j
     offers 'BUILD_EXCLUSIVE_KERNEL= BUILD_EXCLUSIVE_KERNEL_MAX= BUILD_EXCLUSIVE_KERNEL_MIN=' dkms build --directive BUILD_EXCLUSIVE_K
     offers "$(uname -m)" dkms build -a ''
-    # An action's name as the value of an option is no action.
+    # An action's name as the value of an option is not an action.
     offers 'status' dkms -m status sta
     for dir in /lib/modules/*/; do
         dir=${dir%/} dir=${dir##*/}
@@ -85,7 +85,7 @@ for line in "${lines[@]}"; do
     read -ra words <<<"$line"
     complete_line "${words[@]}"
 done >"$bin/bash"
-# Reads lines, writes for each what is offered, sorted, in one line.
+# Reads command lines, and prints the sorted completions of each on one line.
 by_zsh() { timeout 120 zsh -f "$here/tests/complete.zsh" "$here/completions"; }
 by_fish() {
     timeout 120 fish --no-config -c "source '$here/completions/dkms.fish'
@@ -96,7 +96,7 @@ verdict 'zsh reads its file' '' "$(! command -v zsh >/dev/null || zsh -fn "$here
 for shell in zsh fish; do
     command -v "$shell" >/dev/null || { echo "skipped: $shell is not installed"; continue; }
     printf '%s\n' "${lines[@]}" | "by_$shell" >"$bin/$shell" 2>"$bin/$shell.errors"
-    verdict "[$shell] says nothing else" '' "$(<"$bin/$shell.errors")"
+    verdict "[$shell] prints nothing else" '' "$(<"$bin/$shell.errors")"
     for i in "${!lines[@]}"; do
         verdict "[$shell] ${lines[i]}" "$(sed -n "$((i + 1))p" "$bin/bash")" "$(sed -n "$((i + 1))p" "$bin/$shell")"
     done

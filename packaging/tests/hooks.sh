@@ -1,12 +1,12 @@
 #!/bin/sh
-# Runs the hooks and common.postinst, each case in a mount namespace of its own with empty trees and a dkms that only writes
-# down how it was called. Nothing of this machine is touched. Needs root and unshare(1); says "skipped" without.
+# Runs the hooks and common.postinst, each case in a separate mount namespace with empty trees and a dkms that only records
+# how it was called. Nothing on this machine changes. Needs root and unshare(1); prints "skipped" without them.
 # Usage: hooks.sh [SHELL ...]   (default: dash)
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 if [ "$1" = --inside ]; then
     shift
-    # What the machine lacks is made in a private view of the directory above it.
+    # A path that the machine lacks is created in a private copy of its parent directory.
     mount -t tmpfs tmpfs /mnt || exit 99
     for dir in /lib/modules /etc/dkms /boot /usr/src /var/lib/dkms; do
         if ! [ -d "$dir" ]; then
@@ -45,7 +45,7 @@ if [ "$(id -u)" != 0 ] || ! unshare -m true 2>/dev/null; then
     echo "skipped: hooks.sh needs root and mount namespaces"
     exit 0
 fi
-# The scripts under test, with the places they name moved into one directory.
+# The scripts under test, with their paths moved to one directory.
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 (cd "$here/hooks" && find . -type f ! -name '*.py') | while read -r file; do
@@ -74,7 +74,7 @@ check() {
     last_err=$(cat "$DIR/err" 2>/dev/null)
     rm -rf "$DIR"
 }
-says() { case $last_err in *"$1"*) passed=$((passed + 1)) ;; *) failed=$((failed + 1)); echo "FAILED: not said: $1"; esac; }
+says() { case $last_err in *"$1"*) passed=$((passed + 1)) ;; *) failed=$((failed + 1)); echo "FAILED: not printed: $1"; esac; }
 line() { printf '%s\n' "$@"; }
 
 cases() {
@@ -98,7 +98,7 @@ cases() {
     check 'preinst' 'headers 6.1.0-9' "$(line 'dkms kernel_preinst -k 6.1.0-9' 'exit 0')" debian/preinst 6.1.0-9
     check 'preinst never fails' 'headers 6.1.0-9; echo kernel_preinst=14 >"$DIR/codes"' \
         "$(line 'dkms kernel_preinst -k 6.1.0-9' 'exit 0')" debian/preinst 6.1.0-9
-    # dpkg leaves the hook behind when dkms 3.0 is put in place of dkms 4.
+    # dpkg keeps the hook when dkms 3.0 replaces dkms 4.
     check 'preinst under dkms 3.0' 'headers 6.1.0-9; mount --bind /dev/null "${1%/debian/*}/ready_warn"' 'exit 0' debian/preinst 6.1.0-9
     check 'preinst keeps what cannot be rebuilt' 'kernel 6.1.0-9' 'exit 0' debian/preinst 6.1.0-9
     check 'preinst keeps what will not be rebuilt' 'headers 6.1.0-9; touch /etc/dkms/no-autoinstall' 'exit 0' debian/preinst 6.1.0-9

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs into an empty directory and takes it away again: what must be there, what must be kept, what must be gone.
+# Installs into an empty directory and uninstalls again: checks which files exist, which are kept, and which are removed.
 here=$(cd "$(dirname "$0")/.." && pwd)
 command -v make >/dev/null || { echo "skipped: install.sh needs make"; exit 0; }
 root=$(mktemp -d)
@@ -58,7 +58,7 @@ expect 'install-doc' install_to "$root/doc" install-doc
 expect 'README' mode "$root/doc/usr/share/doc/dkms/README.md" 644
 
 if command -v mandoc >/dev/null; then
-    # What mandoc says of pages that are not installed here, or of its own index, does not concern us.
+    # Ignore messages of mandoc about pages that are not installed here, or about its own index.
     complaints=$(mandoc -Tlint "$here"/man/*.[58] 2>&1 | grep -v 'referenced manual not found\|outdated mandoc.db')
     expect "manual pages: $complaints" [ -z "$complaints" ]
 else

@@ -35,7 +35,7 @@ sed -n 's/^#\([a-z_]*\)=.*/\1/p' "$here/framework.conf" >"$scratch/file-settings
 same 'settings: program, dkms-framework.conf(5)' "$scratch/settings" "$scratch/man-settings"
 same 'settings: program, framework.conf' "$scratch/settings" "$scratch/file-settings"
 
-# --- the directives of dkms.conf: the program's table, the page, what bash offers behind --directive
+# --- the directives of dkms.conf: the program's table, the page, what bash offers after --directive
 table() { sed -n "/^static $1/,/^];/p" "$top/crates/dkms-conf/src/directives.rs"; }
 table MODULE | tr -d '\n' | grep -oE '(row|old)\( *"[A-Z_]+"' | grep -oE '[A-Z_]+"' | tr -d '"' >"$scratch/directives"
 table MODULE | tr -d '\n' | grep -oE 'row\( *"[A-Z_]+"' | grep -oE '[A-Z_]+"' | grep -oE '[A-Z_]+' | grep -vE '^PACKAGE_' >"$scratch/offered-directives"
@@ -43,16 +43,15 @@ sed -n '/^\.Sh DIRECTIVES/,/^\.Sh VARIABLES/s/^\.It Cm //p' "$here/man/dkms.conf
 offered dkms build --directive '' | tr -d = >"$scratch/bash-directives"
 same 'directives: program, dkms.conf(5)' "$scratch/directives" "$scratch/man-directives"
 same 'directives: program, bash' "$scratch/offered-directives" "$scratch/bash-directives"
-# An array is written with [#] there, and nothing else is.
+# Arrays, and only arrays, are written with [#] there.
 table MODULE | tr -d '\n' | sed 's/\(row\|old\)(/\n&/g' | grep 'Kind::Array' | grep -oE '"[A-Z_]+"' | tr -d '"' >"$scratch/arrays"
 sed -n '/^\.Sh DIRECTIVES/,/^\.Sh VARIABLES/s/^\.It Cm //p' "$here/man/dkms.conf.5" | tr -d ' ' | tr ',' '\n' | sed -n 's/\[#\]$//p' >"$scratch/man-arrays"
 same 'arrays: program, dkms.conf(5)' "$scratch/arrays" "$scratch/man-arrays"
-# The sample with everything has all that is not of old.
-# What a package's builds may do is not the package's to say, so its sample has nothing of that.
+# The sample with everything has all directives except obsolete ones and those of the sandbox, which only administrators set.
 { grep -v '^CONFINE' "$scratch/offered-directives"; printf 'PACKAGE_%s\n' NAME VERSION; } >"$scratch/current"
 grep -oE '^[A-Z_]+' "$top/examples/6-everything/dkms.conf" >"$scratch/sample"
 same 'directives: program, examples/6-everything' "$scratch/current" "$scratch/sample"
-# framework.conf: the table that reads it against the page.
+# framework.conf: the table of settings and the page.
 table FRAMEWORK | tr -d '\n' | grep -oE 'row\( *"[a-z_]+"' | grep -oE '[a-z_]+"' | tr -d '"' >"$scratch/read-settings"
 same 'settings: table, dkms-framework.conf(5)' "$scratch/read-settings" "$scratch/man-settings"
 

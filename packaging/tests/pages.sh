@@ -1,6 +1,6 @@
 #!/bin/bash
-# The manual pages, rendered as they are read: by mandoc and by man (groff), for terminals and as HTML. No warnings, nothing empty,
-# no markup left in the text, and every section of the source is there.
+# Renders the manual pages with mandoc and with man (groff), for terminals and as HTML. Checks that there are no warnings, no
+# empty output and no markup in the text, and that every section of the source is present.
 here=$(cd "$(dirname "$0")/.." && pwd)
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
@@ -10,7 +10,7 @@ expect() { # TITLE COMMAND ...
     shift
     if "$@"; then ((++passed)); else ((++failed)); echo "FAILED: $title"; fi
 }
-plain() { sed 's/.\x08//g'; } # bold and underlined letters are struck twice
+plain() { sed 's/.\x08//g'; } # bold and underlined letters are overstruck
 sections() { sed -n 's/^\.Sh //p' "$1" | tr -d '"'; }
 
 # judge TITLE PAGE TEXT COMPLAINTS
@@ -30,7 +30,7 @@ for page in "$here"/man/*.[58]; do
     if command -v mandoc >/dev/null; then
         for form in ascii utf8; do
             text=$(mandoc -W warning -T "$form" "$page" 2>"$said" | plain)
-            # Pages that are not installed here are no fault of this one.
+            # References to pages that are not installed here are fine.
             complaints=$(grep -v 'referenced manual not found\|outdated mandoc.db' "$said")
             judge "mandoc -T $form $name" "$page" "$text" "$complaints"
         done

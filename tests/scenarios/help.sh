@@ -18,7 +18,7 @@ dkms status --verbos --kernlver 1 2>/run/err || { c=$?; grep -q "did you mean '-
 #: step options-without-effect 0 ours
 fixture single-1.0
 dkms add single/1.0 --spec x 2>/run/err
-same "$(cat /run/err)" "dkms: warning: --spec has no effect on add: 'dkms help add' lists its options"
+same "$(cat /run/err)" "dkms: warning: --spec has no effect on add: see 'dkms help add'"
 same "$(dkms status --force 2>/run/err)" "single/1.0: added"
 grep -q -- '--force has no effect on status' /run/err
 dkms status --force --quiet 2>&1 | code 1 grep .

@@ -55,7 +55,8 @@ struct Check {
     /// Nothing else runs beside it: see [`Test::alone`].
     #[serde(default)]
     alone: bool,
-    /// One case for each of these files (`DIRECTORY/*.EXTENSION`), whose name without the extension is its name.
+    /// One case for each of these files (`DIRECTORY/*.EXTENSION`) that is not among the cases below. The name of the file
+    /// without its extension is its name.
     each: Option<Each>,
     /// Its cases.
     #[serde(default)]
@@ -91,6 +92,9 @@ struct Case {
     fetched: Vec<String>,
     /// As in [`Check`].
     #[serde(default)]
+    as_root: bool,
+    /// As in [`Check`].
+    #[serde(default)]
     long: bool,
     /// As in [`Check`].
     minutes: Option<u64>,
@@ -114,7 +118,9 @@ pub fn load(file: &Path) -> Result<Vec<Test>, String> {
     for check in table.check {
         let mut cases = check.case.clone();
         if let Some(each) = &check.each {
-            cases.extend(found(each).map_err(&error)?);
+            let named: BTreeSet<_> = check.case.iter().map(|case| &case.name).collect();
+            let found = found(each).map_err(&error)?;
+            cases.extend(found.into_iter().filter(|case| !named.contains(&case.name)));
         }
         if cases.is_empty() {
             return Err(error(format!("{} has no cases", check.name)));
@@ -143,6 +149,7 @@ fn found(each: &Each) -> Result<Vec<Case>, String> {
         root: Vec::new(),
         tools: Vec::new(),
         fetched: Vec::new(),
+        as_root: false,
         long: false,
         minutes: None,
     };
@@ -170,7 +177,7 @@ impl Check {
 
     /// Why it cannot run on this machine.
     fn obstacle(&self, case: &Case) -> Option<String> {
-        if (self.root.is_some() || self.as_root) && !is_root() {
+        if (self.root.is_some() || self.as_root || case.as_root) && !is_root() {
             return Some("needs root".to_owned());
         }
         let tool = self.tools.iter().chain(&case.tools).find(|tool| !is_installed(tool));
@@ -269,4 +276,44 @@ pub fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     env::split_paths(&path).chain(more).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_table_names_every_test_once_and_says_what_it_proves() {
+        let text = fs::read_to_string(workspace().join("tests/checks.toml")).unwrap();
+        let table: Table = toml::from_str(&text).unwrap();
+        let mut names = BTreeSet::new();
+        for check in &table.check {
+            for case in &check.case {
+                assert!(names.insert(format!("{}::{}", check.name, case.name)), "{} twice", case.name);
+                assert!(
+                    case.proves.ends_with('.') && case.proves.len() > 20,
+                    "{}: {}",
+                    case.name,
+                    case.proves
+                );
+            }
+        }
+        assert!(names.contains("attacks::network"));
+        assert!(load(&workspace().join("tests/checks.toml")).is_ok_and(|tests| tests.len() > names.len()));
+    }
+
+    #[test]
+    fn the_arguments_of_a_case_follow_the_driver_unless_it_is_part_of_a_word() {
+        let words = |run: &str, args: &str| {
+            let text = format!(
+                "[[check]]\nname = 'a'\nrun = {run}\nminutes = 1\ncase = [{{ name = 'b', proves = 'c'{args} }}]"
+            );
+            let table: Table = toml::from_str(&text).unwrap();
+            table.check[0].words(&table.check[0].case[0])
+        };
+        assert_eq!(words("['x']", ""), ["x", "b"]);
+        assert_eq!(words("['x', 'y']", ", args = ['1', '2']"), ["x", "y", "1", "2"]);
+        assert_eq!(words("['tests/{}.sh']", ""), ["tests/b.sh"]);
+    }
 }

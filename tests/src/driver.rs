@@ -80,3 +80,37 @@ pub fn drive(name: &str, mut command: Command) -> Result<Outcome, Failure> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome_within(seconds: u64, script: &str) -> Result<Outcome, Failure> {
+        let words = as_driver(&["bash", "-c", script]);
+        drive("test", on_the_machine(&words, Duration::from_secs(seconds)))
+    }
+
+    fn outcome(script: &str) -> Result<Outcome, Failure> {
+        outcome_within(60, script)
+    }
+
+    #[test]
+    fn a_driver_that_skips_does_not_pass() {
+        let skipped = |reason: &str| Ok(Outcome::Skipped(reason.to_owned()));
+        assert_eq!(outcome("echo; echo 'skipped: no qemu'"), skipped("no qemu"));
+        assert_eq!(outcome("echo begun; echo 'skipped: no ptrace' >&2; exit 77"), skipped("no ptrace"));
+        assert_eq!(outcome("exit 77"), skipped("it ended with 77"));
+        let part = Ok(Outcome::Passed(vec!["no zsh".to_owned()]));
+        assert_eq!(outcome("echo '3 passed'; echo 'skipped: no zsh'"), part);
+        assert_eq!(outcome("true"), Ok(Outcome::Passed(Vec::new())));
+    }
+
+    #[test]
+    fn a_driver_that_fails_or_hangs_shows_its_last_lines() {
+        let failure = outcome("seq 100; echo 'skipped: x'; exit 3").unwrap_err();
+        assert!(failure.contains("exit status: 3") && failure.contains("\n  100\n"), "{failure}");
+        assert!(!failure.contains("\n  7\n"), "{failure}");
+        let hung = outcome_within(4, "echo started; sleep 60").unwrap_err();
+        assert!(hung.starts_with("it timed out\n  started"), "{hung}");
+    }
+}

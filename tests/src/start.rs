@@ -17,6 +17,7 @@ const RESET: &str = r#"
 raise() { ulimit -S "$1" unlimited 2>/dev/null || ulimit -S "$1" "$(ulimit -H "$1")"; }
 { ulimit -H -n 524288; ulimit -H -u unlimited; ulimit -H -f unlimited; ulimit -S -n 1024 || ulimit -S -n "$(ulimit -H -n)"; } 2>/dev/null
 raise -u; raise -f
+(($(ulimit -S -n) >= 256)) || echo "only $(ulimit -S -n) files may be open, and the limit cannot be raised: tests will fail" >&2
 umask 022
 [[ $DKMS_TESTS_STARTED != quiet ]] || exec >/dev/null
 exec env --default-signal -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u DKMS_LOCKS_HELD -u TMPDIR -u LANGUAGE -u LC_ALL LANG=C.UTF-8 "$@"

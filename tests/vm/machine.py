@@ -232,7 +232,7 @@ class Result:
     log: str
 
 
-def boot(kernel, initrd, append="", variables=None, disk=None, memory=512, seconds=300):
+def boot(kernel, initrd, append="", variables=None, disk=None, memory=512, seconds=600):
     """Boot, let /guest run, power off. Failure on a panic or when it does not end in time.
 
     The kernel's messages stay off the serial line, which belongs to the guest; they are in its dmesg.

@@ -128,14 +128,14 @@ static FRAMEWORK: [DirectiveInfo; 26] = [
         "whether a failing module fails the kernel's installation: warn or fail",
     ),
     row(
-        "continue_on_error",
-        Kind::Scalar,
-        "whether common.postinst, which reads this itself, continues after a failure (true)",
-    ),
-    row(
         "depmod",
         Kind::Scalar,
         "how the index of modules is written: auto (by dkms where it can), or program",
+    ),
+    row(
+        "continue_on_error",
+        Kind::Scalar,
+        "whether common.postinst, which reads this itself, continues after a failure (true)",
     ),
     row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
     row("build_users", Kind::Scalar, "user IDs reserved for builds: FIRST-LAST (64200-64455)"),

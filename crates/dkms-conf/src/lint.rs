@@ -1,8 +1,8 @@
-//! What the author of a dkms.conf could do better: text in, findings out.
+//! Checks a dkms.conf for its author: text in, findings out.
 //!
-//! [`lint`] looks at the text, with a scanner of its own so that it also works where only bash can evaluate the file, and
-//! at the directives it comes to. What can be mended without asking carries its [`Edit`]s; [`apply`] carries those out
-//! and leaves every other byte alone.
+//! [`lint`] checks the text, with its own scanner so that it also supports files that only bash can evaluate,
+//! and the evaluated directives. A finding that can be fixed automatically contains its [`Edit`]s. [`apply`]
+//! applies them and changes no other byte.
 
 mod file;
 mod finding;
@@ -22,7 +22,7 @@ use crate::directives::{Dialect, Directives};
 use file::File;
 use scan::scan;
 
-/// The findings of one file, by line.
+/// The findings of one file, sorted by line.
 pub fn lint(text: &str, facts: &Facts<'_>) -> Vec<Finding> {
     let file = File { text, scan: scan(text) };
     let mut found = Vec::new();
@@ -37,11 +37,11 @@ pub fn lint(text: &str, facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// The text with the edits of the findings carried out; of two that overlap, the first in the text. With it, which of
-/// the findings were mended.
+/// Applies the edits of the findings to the text. If two overlap, only the first one in the text is applied.
+/// Also returns which findings were fixed.
 pub fn apply(text: &str, findings: &[Finding]) -> (String, Vec<bool>) {
     let mut taken: Vec<&Edit> = Vec::new();
-    let mut mended = Vec::with_capacity(findings.len());
+    let mut fixed = Vec::with_capacity(findings.len());
     for finding in findings {
         let free =
             |e: &Edit| taken.iter().all(|t| t == &e || e.range.1 <= t.range.0 || t.range.1 <= e.range.0);
@@ -49,7 +49,7 @@ pub fn apply(text: &str, findings: &[Finding]) -> (String, Vec<bool>) {
         if fits {
             taken.extend(&finding.edits);
         }
-        mended.push(fits);
+        fixed.push(fits);
     }
     taken.sort();
     taken.dedup();
@@ -61,18 +61,18 @@ pub fn apply(text: &str, findings: &[Finding]) -> (String, Vec<bool>) {
         at = edit.range.1;
     }
     out.push_str(text.get(at..).unwrap_or_default());
-    (out, mended)
+    (out, fixed)
 }
 
-/// The directives, other than those that the mended findings are about, whose values differ: a mend must not change
-/// them. Empty when one of the mends may change any.
+/// The directives whose values differ, except those of the fixed findings: a fix must not change others.
+/// Empty if one of the fixes may change any directive.
 pub fn differing(
     before: &Directives,
     after: &Directives,
     findings: &[Finding],
-    mended: &[bool],
+    fixed: &[bool],
 ) -> Vec<&'static str> {
-    let done = || findings.iter().zip(mended).filter(|(_, mended)| **mended).map(|(f, _)| f);
+    let done = || findings.iter().zip(fixed).filter(|(_, fixed)| **fixed).map(|(f, _)| f);
     if done().any(|f| f.changes.is_none()) {
         return Vec::new();
     }

@@ -3,7 +3,7 @@
 //!
 //! `DKMS_PROPTEST_CASES` sets the number of generated files (default 400).
 
-#![allow(clippy::print_stderr, reason = "tests say what they skipped and counted")]
+#![allow(clippy::print_stderr, reason = "tests print what they skip and count")]
 
 mod common;
 

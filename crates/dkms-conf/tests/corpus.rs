@@ -2,7 +2,7 @@
 //!
 //! `DKMS_CORPUS` is the collection's directory; it is searched recursively.
 
-#![allow(clippy::print_stderr, reason = "tests say what they skipped and counted")]
+#![allow(clippy::print_stderr, reason = "tests print what they skip and count")]
 
 mod common;
 

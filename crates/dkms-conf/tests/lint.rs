@@ -1,5 +1,5 @@
-//! The linter: each kind of finding on a text that has it and on one that has it not; what `--fix` does to a
-//! text and what it leaves alone; every dkms.conf of real packages.
+//! Tests the linter: each kind of finding on a text that has it and on one that does not, the changes of
+//! `--fix`, and every dkms.conf of real packages.
 
 #![allow(clippy::print_stderr, clippy::indexing_slicing, reason = "tests say what they skipped and counted")]
 
@@ -36,7 +36,7 @@ fn findings(text: &str) -> Vec<Finding> {
     lint(text, &facts)
 }
 
-/// A package with nothing to mend, and more lines.
+/// A package without findings, and more lines.
 fn with(lines: &str) -> String {
     format!(
         "PACKAGE_NAME=\"hello\"\nPACKAGE_VERSION=\"1.0\"\nBUILT_MODULE_NAME[0]=\"hello\"\nDEST_MODULE_LOCATION[0]=\"/updates\"\n{lines}\n"
@@ -127,13 +127,13 @@ fn each_kind() {
 }
 
 #[test]
-fn words_are_one_each() {
+fn codes_are_unique() {
     let words: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.word()).collect();
     assert_eq!(words.len(), Code::ALL.len());
 }
 
 #[test]
-fn places() {
+fn positions() {
     let place = |lines: &str| {
         let all = findings(&with(lines));
         let at = all[0].at.clone().expect("a place");
@@ -142,20 +142,20 @@ fn places() {
     assert_eq!(place("  AUTOINSTALL=y # ü"), (5, 3, 13, "  AUTOINSTALL=y # ü".to_owned()));
     assert_eq!(place("MAKE=\"ü make $(uname -r)\"\r"), (5, 14, 11, "MAKE=\"ü make $(uname -r)\"".to_owned()));
     assert_eq!(place("CLEAN=\"a \\\n  b\""), (5, 1, 10, "CLEAN=\"a \\".to_owned()));
-    // What is missing is missing beside the name.
+    // A missing directive is reported at the name.
     assert_eq!(place("BUILT_MODULE_NAME[1]=a"), (5, 1, 22, "BUILT_MODULE_NAME[1]=a".to_owned()));
 }
 
 #[test]
-fn mends() {
+fn fixes() {
     let table = [
         ("BUILD_MODULE_LOCATION[0]=\"src\"", "BUILT_MODULE_LOCATION[0]=\"src\""),
-        // The right name is taken.
+        // The right name already has a value.
         ("BUILD_MODULE_NAME[0]=\"x\"", "BUILD_MODULE_NAME[0]=\"x\""),
         ("AUTOINSTALL='true' # why\r\nSTRIP=no", "AUTOINSTALL='yes' # why\r\nSTRIP=no"),
         ("NO_WEAK_MODULES=0", "NO_WEAK_MODULES=no"),
         ("CLEAN=\"a \\\n  b\"\nSTRIP=no", "STRIP=no"),
-        // Not alone, not unconditional, read: by hand.
+        // Not alone on its line, conditional, or read: must be fixed by hand.
         ("CLEAN=a; STRIP=no", "CLEAN=a; STRIP=no"),
         ("if [[ a ]]; then\nCLEAN=a\nfi", "if [[ a ]]; then\nCLEAN=a\nfi"),
         ("[[ a ]] &&\nCLEAN=a", "[[ a ]] &&\nCLEAN=a"),
@@ -174,7 +174,7 @@ fn mends() {
     }
 }
 
-/// Lines as authors write them, and mistakes.
+/// Lines that authors write, and mistakes.
 const PIECES: [&str; 36] = [
     "PACKAGE_NAME=\"x\"",
     "PACKAGE_VERSION=1.0",
@@ -217,31 +217,30 @@ const PIECES: [&str; 36] = [
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The mended text comes to the same in every directive that was not mended, unless [`differing`] says
-    /// so, and then only for the one reason there is: a value whose quotes reach into what dkms writes behind
-    /// it.
+    /// The fixed text has the same value for every directive that was not fixed, unless [`differing`] reports
+    /// it. The only reason is a value whose quotes extend into the text that dkms writes after it.
     #[test]
-    fn a_mend_changes_one_directive(chosen in proptest::collection::vec(0..PIECES.len(), 0..14)) {
+    fn a_fix_changes_one_directive(chosen in proptest::collection::vec(0..PIECES.len(), 0..14)) {
         let text: String = chosen.iter().map(|&i| format!("{}\n", PIECES[i])).collect();
         let Ok(before) = evaluated(&text) else { return Ok(()) };
         let all = findings(&text);
-        let (after, mended) = apply(&text, &all);
+        let (after, fixed) = apply(&text, &all);
         let odd = text.contains("'a \"b'");
         match evaluated(&after) {
             Ok(new) => {
-                let other = differing(&before, &new, &all, &mended);
+                let other = differing(&before, &new, &all, &fixed);
                 prop_assert!(odd || other.is_empty(), "{text}---\n{after}---\n{other:?}");
             }
             Err(decline) => prop_assert!(odd, "{text}---\n{after}---\n{decline}"),
         }
-        // What is not mended stays, and what is mended is not found again.
-        prop_assert!(mended.iter().any(|m| *m) || after == text);
-        for (f, _) in all.iter().zip(&mended).filter(|(f, m)| **m && f.code == Code::Deprecated) {
+        // Other findings stay, and fixed ones are not found again.
+        prop_assert!(fixed.iter().any(|m| *m) || after == text);
+        for (f, _) in all.iter().zip(&fixed).filter(|(f, m)| **m && f.code == Code::Deprecated) {
             prop_assert!(!findings(&after).iter().any(|g| g.message == f.message), "{text}---\n{after}");
         }
     }
 
-    /// Any text at all.
+    /// Arbitrary text.
     #[test]
     fn any_text(text in "([A-Z_]{1,3}|CLEAN=|MAKE|\\[|\\]|=|\\(|\\)|\"|'|`|\\$|\\$\\(|\\{|\\}|#|;|&|\\||\\\\|\r|\n| |ü|uname -r|nproc|if|fi|[0-9.]){0,60}") {
         let all = findings(&text);
@@ -251,9 +250,9 @@ proptest! {
     }
 }
 
-/// Long files of one mistake: it returns, and soon.
+/// Long files with one repeated mistake: it returns quickly.
 #[test]
-fn many_mistakes() {
+fn many_findings_are_limited() {
     for line in
         ["AUTOINSTALL=y\n", "CLEAN=x\n", "A[", "X=\"$(\"$(", "BUILT_MODULE_NAME=(", "Q=`uname -r`\n", "\"$(`"]
     {
@@ -268,23 +267,24 @@ fn many_mistakes() {
     let _ = apply(&modules, &all);
 }
 
-/// Quotes that reach into what dkms writes behind the value: taking it away changes others, and that is seen.
+/// Quotes that extend into the text that dkms writes after the value: removing the value changes other
+/// directives, and this is detected.
 #[test]
-fn a_mend_with_consequences_is_seen() {
+fn a_fix_with_side_effects_is_detected() {
     let Some(bash) = common::Bash::new("/usr/sbin:/usr/bin:/sbin:/bin") else { return };
     let text = with("CLEAN='a \"b'\nMODULES_CONF[0]='c \"d'\nMODULES_CONF[1]=e");
     let state = common::state(KERNEL, "x86_64");
     let read = |text: &str| bash.reference(text.as_bytes(), &state, Dialect::Module, "C").expect("bash");
     let mut only_clean = findings(&text);
     only_clean.retain(|f| f.changes == Some("CLEAN"));
-    let (after, mended) = apply(&text, &only_clean);
-    assert_eq!(mended, [true]);
-    assert_eq!(differing(&read(&text), &read(&after), &only_clean, &mended), ["MODULES_CONF"]);
+    let (after, fixed) = apply(&text, &only_clean);
+    assert_eq!(fixed, [true]);
+    assert_eq!(differing(&read(&text), &read(&after), &only_clean, &fixed), ["MODULES_CONF"]);
 }
 
-/// The mends, as bash sees them: the same but for the directive that was mended.
+/// Bash evaluates the fixed files in the same way, except for the fixed directive.
 #[test]
-fn mends_as_bash_sees_them() {
+fn fixes_evaluated_by_bash() {
     let Some(bash) = common::Bash::new("/usr/sbin:/usr/bin:/sbin:/bin") else { return };
     let state = common::state(KERNEL, "x86_64");
     let read = |text: &str| bash.reference(text.as_bytes(), &state, Dialect::Module, "C").expect("bash");
@@ -293,13 +293,13 @@ fn mends_as_bash_sees_them() {
     {
         let text = with(piece);
         let all = findings(&text);
-        let (after, mended) = apply(&text, &all);
+        let (after, fixed) = apply(&text, &all);
         let (old, new) = (read(&text), read(&after));
-        assert_eq!(differing(&old, &new, &all, &mended), Vec::<&str>::new(), "{text}---\n{after}");
+        assert_eq!(differing(&old, &new, &all, &fixed), Vec::<&str>::new(), "{text}---\n{after}");
     }
 }
 
-/// Every dkms.conf of real packages: what is found is counted, and the mended file comes to the same.
+/// Every dkms.conf of real packages: the findings are counted, and the fixed file has the same values.
 #[test]
 fn real_packages() {
     let files = common::corpus(|n| n == "dkms.conf");
@@ -314,9 +314,9 @@ fn real_packages() {
             *counts.entry(f.code.word()).or_insert(0) += 1;
             assert_ne!(f.code, Code::CannotEvaluate, "{}", file.display());
         }
-        let (after, mended) = apply(&text, &all);
+        let (after, fixed) = apply(&text, &all);
         if let (Ok(old), Ok(new)) = (evaluated(&text), evaluated(&after)) {
-            assert_eq!(differing(&old, &new, &all, &mended), Vec::<&str>::new(), "{}", file.display());
+            assert_eq!(differing(&old, &new, &all, &fixed), Vec::<&str>::new(), "{}", file.display());
         }
         let left = findings(&after);
         assert!(left.iter().all(|f| f.edits.is_empty()), "{}: {left:?}", file.display());

@@ -1,6 +1,6 @@
 //! Evaluates files in the style of well-known packages, natively and by bash.
 
-#![allow(clippy::print_stderr, reason = "tests say what they skipped and counted")]
+#![allow(clippy::print_stderr, reason = "tests print what they skip and count")]
 
 mod common;
 

@@ -1,140 +1,132 @@
-//! `build`, `install`, `match` and `autoinstall`: gather, carry out, and say how it ended.
+//! Executes the plans of `add`, `build`, `install`, `match` and `autoinstall`, and decides how the command
+//! ends.
 
 use crate::add;
+use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::gather::{self, Gathered};
+use crate::event::{Event, FailedPackage};
 use crate::ids::{Build, Kernel, PackageId};
-use crate::schedule::{Done, Telling, run};
+use crate::origin;
+use crate::package::PackageError;
+use crate::plan::{Operation, Plan};
+use crate::schedule::{Done, Finished, Results, Telling, run};
 use crate::session::Session;
-use crate::tree::state::{self, BuildState, Registration};
 use kmodule::ModuleName;
+use std::sync::Arc;
 
-/// Registers what is not registered yet; its dkms.conf is checked for the first kernel.
-fn ensure_added(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<()> {
-    let Some(kernel) = kernels.first() else { return Ok(()) };
-    add::refuse_broken(s, package)?;
-    match state::registration(s.layout, package) {
-        Registration::Added => Ok(()),
-        _ => {
-            s.require_writable_tree()?;
-            match add::add(s, package, kernel) {
-                // Another dkms was faster.
-                Err(Error::AlreadyAdded(_)) => Ok(()),
-                other => other,
+/// Executes a plan of `add`, `build`, `install` or `match`: on with the others after a failure.
+///
+/// # Errors
+/// A source tree cannot be copied or added: then nothing else is done. Else the first failure in the order of
+/// the plan.
+pub fn execute(s: &Session<'_>, plan: Plan) -> Result<()> {
+    add_sources(s, &plan)?;
+    report_nothing(s, &plan);
+    let mut failing: Vec<&Build> = plan
+        .steps()
+        .filter(|(_, step)| !step.optional)
+        .filter_map(|(_, step)| step.operation.build())
+        .collect();
+    failing.sort();
+    failing.dedup();
+    let of = failing.len();
+    let telling = if of == 1 { Telling::Nothing } else { Telling::Each };
+    let results = run(s, &plan, telling);
+    // Nothing else refers to the plan's errors now.
+    drop(plan);
+    crate::finally::once_per_command(s, &results.changed, true);
+    conclude(results, of)
+}
+
+/// Copies and registers what the plan says.
+fn add_sources(s: &Session<'_>, plan: &Plan) -> Result<()> {
+    let is_for_more = plan.operations().any(|operation| operation.build().is_some());
+    let mut copied = false;
+    for operation in plan.operations() {
+        match operation {
+            Operation::CopySource { package, from, .. } => {
+                s.require_writable_tree()?;
+                origin::copy_source(s, package, from)?;
+                copied = true;
             }
+            Operation::Add { package, kernel } => {
+                s.require_writable_tree()?;
+                match add::add(s, package, kernel) {
+                    // Another dkms was faster, and what follows is wanted in any case.
+                    Err(Error::Package(PackageError::AlreadyAdded(_))) if is_for_more && !copied => {}
+                    other => other?,
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reports what there is nothing to do about.
+pub fn report_nothing(s: &Session<'_>, plan: &Plan) {
+    for (_, step) in plan.steps() {
+        if let Operation::Nothing(about) = &step.operation {
+            s.tell(Event::Nothing { about: about.clone(), reason: step.reason.clone() });
         }
     }
 }
 
-/// Carries out what was gathered and gives the command's end: of one task its own, of several the first failure's code.
-fn conclude(s: &Session<'_>, g: Gathered, code: &dyn Fn(&Error) -> u8) -> Result<()> {
-    g.tell_nothing(s);
-    let of = g.work.tasks.iter().filter(|t| !t.optional).count() + g.wrong.len();
-    let mut failures: Vec<Error> = Vec::new();
-    for (build, e) in g.wrong {
-        if of > 1 {
-            s.tell(Event::Failed { build, code: code(&e), error: e.to_string() });
-        }
-        failures.push(e);
-    }
-    let telling = if of == 1 { Telling::Nothing } else { Telling::Each };
-    let results = run(s, &g.work, code, telling);
-    crate::finally::once_per_command(s, &results.changed, true);
+/// How a command ends: of one task with its own failure, of several with the code of the first failure.
+fn conclude(results: Results, of: usize) -> Result<()> {
     if let Some(e) = results.stopped {
         return Err(e);
     }
-    for (done, task) in results.done.into_iter().zip(g.work.tasks) {
+    let mut failures: Vec<Arc<Error>> = Vec::new();
+    for Finished { build, optional, done } in results.finished {
         match done {
-            Some(Done::Failed(e)) if !task.optional => failures.push(e),
-            Some(Done::Skipped(reason)) => failures.push(Error::Excluded { build: task.build, reason }),
+            Done::Failed(e) if !optional => failures.push(e),
+            Done::Skipped(reason) if !optional => {
+                failures.push(Arc::new(Error::Build(BuildError::Excluded { build, reason })))
+            }
             _ => {}
         }
     }
-    // That something is not for a kernel is a failure only where it is all there is to say.
     let failed = failures.len();
-    let at = failures.iter().position(|e| !matches!(e, Error::Excluded { .. })).unwrap_or(0);
+    // That something is not for a kernel is a failure only where there is no other.
+    let at =
+        failures.iter().position(|e| !matches!(**e, Error::Build(BuildError::Excluded { .. }))).unwrap_or(0);
     if failures.get(at).is_none() {
         return Ok(());
     }
     let first = failures.swap_remove(at);
-    if of == 1 { Err(first) } else { Err(Error::SeveralFailed { first: Box::new(first), failed, of }) }
-}
-
-/// `dkms build` for several kernels: on with the others after a failure.
-///
-/// # Errors
-/// The first failure.
-pub fn build_all(
-    s: &Session<'_>,
-    package: &PackageId,
-    kernels: &[Kernel],
-    code: &dyn Fn(&Error) -> u8,
-) -> Result<()> {
-    ensure_added(s, package, kernels)?;
-    conclude(s, gather::builds(s, package, kernels), code)
-}
-
-/// `dkms install` for several kernels, as one transaction: on with the others after a failure.
-///
-/// # Errors
-/// The first failure.
-pub fn install_all(
-    s: &Session<'_>,
-    package: &PackageId,
-    kernels: &[Kernel],
-    code: &dyn Fn(&Error) -> u8,
-) -> Result<()> {
-    ensure_added(s, package, kernels)?;
-    let wanted: Vec<Build> = kernels.iter().map(|k| Build::new(package, k)).collect();
-    conclude(s, gather::installs(s, &wanted), code)
-}
-
-/// Whether `/etc/dkms/no-autoinstall` is there; if so it is said.
-pub fn is_switched_off(s: &Session<'_>) -> bool {
-    let file = s.layout.config_dir.join("no-autoinstall");
-    let off = file.exists();
-    if off {
-        s.tell(Event::Nothing {
-            about: "autoinstall".into(),
-            reason: format!("is switched off by {}", file.display()),
-        });
+    if of > 1 {
+        return Err(Error::SeveralFailed { first, failed, of });
     }
-    off
+    Err(Error::unshared(first))
 }
 
-/// `dkms autoinstall`: the newest version of every package with AUTOINSTALL, for some kernels.
-/// `code` gives the exit code of a failure, for the summary.
+/// Executes a plan of `dkms autoinstall`.
 ///
 /// # Errors
-/// [`Error::HeadersMissing`] when something has to be built and the headers are not there;
+/// [`BuildError::HeadersMissing`] when something has to be built and the headers are not there;
 /// [`Error::AutoinstallFailed`] after everything that could be installed is installed.
-pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel], code: &dyn Fn(&Error) -> u8) -> Result<()> {
-    if is_switched_off(s) {
-        return Ok(());
-    }
-    let g = gather::autoinstall(s, kernels);
-    g.tell_nothing(s);
-    for (build, e) in &g.wrong {
-        s.tell(Event::Failed { build: build.clone(), code: code(e), error: e.to_string() });
-    }
-    let results = run(s, &g.work, code, Telling::AllButHeaders);
-    for (build, missing) in &g.deferred {
-        let reason = format!("waits for {}, which dkms does not know yet", missing.join(", "));
-        s.tell(Event::Deferred { build: build.clone(), reason });
+pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()> {
+    report_nothing(s, &plan);
+    let results = run(s, &plan, Telling::AllButHeaders);
+    let mut deferred = Vec::new();
+    for (_, step) in plan.steps() {
+        if let Operation::Defer { build, .. } = &step.operation {
+            s.tell(Event::Deferred { build: build.clone(), reason: step.reason.clone() });
+            deferred.push(build.clone());
+        }
     }
     crate::finally::once_per_command(s, &results.changed, true);
     let mut first = results.stopped;
     for kernel in kernels {
-        let of = g.work.tasks.iter().filter(|t| t.build.kernel == *kernel).count()
-            + g.wrong.iter().filter(|(b, _)| b.kernel == *kernel).count();
-        if of == 0 && !g.deferred.iter().any(|(b, _)| b.kernel == *kernel) {
+        let of = results.finished.iter().filter(|f| f.build.kernel == *kernel).count();
+        let summary = Summary::of(kernel, &results.finished, &deferred);
+        if of == 0 && summary.deferred.is_empty() {
             continue;
         }
-        let summary = Summary::of(kernel, &g, &results.done, code);
-        let headers = summary.headers_missing(&g, &results.done);
-        let failed = summary.failed_packages.clone();
+        let headers = headers_missing(kernel, &results.finished);
+        let failed: Vec<PackageId> = summary.failed.iter().map(|f| f.package.clone()).collect();
         if headers.is_none() || summary.says_something() {
             s.tell(summary.event());
         }
@@ -151,14 +143,15 @@ pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel], code: &dyn Fn(&Error) ->
     first.map_or(Ok(()), Err)
 }
 
-/// `dkms kernel_postinst`: autoinstall, for the hook of a package manager. A module that fails is told, and a failure of the
-/// hook only where the administrator wants that: `hook_failure=fail`, or it is one of `required_modules`. Whether a package
-/// manager goes on with a kernel whose Wi-Fi module does not build yet is not for that module to decide.
+/// Executes a plan of `dkms kernel_postinst`: autoinstall, for the hook of a package manager. A module that
+/// fails is reported, and is a failure of the hook only where the administrator wants that:
+/// `hook_failure=fail`, or it is one of `required_modules`. A package manager should not stop at a kernel
+/// whose Wi-Fi module does not build yet.
 ///
 /// # Errors
 /// As [`autoinstall`].
-pub fn kernel_postinst(s: &Session<'_>, kernels: &[Kernel], code: &dyn Fn(&Error) -> u8) -> Result<()> {
-    let e = match autoinstall(s, kernels, code) {
+pub fn kernel_postinst(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()> {
+    let e = match autoinstall(s, plan, kernels) {
         Err(e @ Error::AutoinstallFailed { .. }) => e,
         other => return other,
     };
@@ -195,45 +188,26 @@ fn is_one_of(s: &Session<'_>, package: &PackageId, kernel: &Kernel, names: &[&st
 /// The end of an autoinstall for one kernel.
 struct Summary {
     kernel: Kernel,
-    installed: Vec<String>,
-    skipped: Vec<String>,
-    /// With their exit codes.
-    failed: Vec<String>,
-    failed_packages: Vec<PackageId>,
-    deferred: Vec<String>,
+    installed: Vec<PackageId>,
+    skipped: Vec<PackageId>,
+    failed: Vec<FailedPackage>,
+    deferred: Vec<PackageId>,
 }
 
 impl Summary {
-    fn of(kernel: &Kernel, g: &Gathered, done: &[Option<Done>], code: &dyn Fn(&Error) -> u8) -> Self {
-        let here = |b: &Build| b.kernel == *kernel;
-        let with_code = |b: &Build, e: &Error| format!("{} ({})", b.package, code(e));
-        let mut sum = Self {
-            kernel: kernel.clone(),
-            installed: Vec::new(),
-            skipped: Vec::new(),
-            failed: g.wrong.iter().filter(|(b, _)| here(b)).map(|(b, e)| with_code(b, e)).collect(),
-            failed_packages: g
-                .wrong
-                .iter()
-                .filter(|(b, _)| here(b))
-                .map(|(b, _)| b.package.clone())
-                .collect(),
-            deferred: g
-                .deferred
-                .iter()
-                .filter(|(b, _)| here(b))
-                .map(|(b, _)| b.package.to_string())
-                .collect(),
-        };
-        for (task, done) in g.work.tasks.iter().zip(done).filter(|(t, _)| here(&t.build)) {
-            let name = task.build.package.to_string();
-            match done {
-                Some(Done::Installed) => sum.installed.push(name),
-                Some(Done::Skipped(_)) => sum.skipped.push(name),
-                Some(Done::Failed(Error::HeadersMissing { .. })) => {}
-                Some(Done::Failed(e)) if !task.optional => {
-                    sum.failed.push(with_code(&task.build, e));
-                    sum.failed_packages.push(task.build.package.clone());
+    fn of(kernel: &Kernel, finished: &[Finished], deferred: &[Build]) -> Self {
+        let deferred = deferred.iter().filter(|b| b.kernel == *kernel).map(|b| b.package.clone()).collect();
+        let (installed, skipped, failed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sum = Self { kernel: kernel.clone(), installed, skipped, failed, deferred };
+        for one in finished.iter().filter(|f| f.build.kernel == *kernel) {
+            let package = one.build.package.clone();
+            match &one.done {
+                Done::Installed => sum.installed.push(package),
+                Done::Skipped(_) => sum.skipped.push(package),
+                Done::Failed(e)
+                    if !one.optional && !matches!(**e, Error::Build(BuildError::HeadersMissing { .. })) =>
+                {
+                    sum.failed.push(FailedPackage { package, error: e.clone() });
                 }
                 _ => {}
             }
@@ -242,21 +216,7 @@ impl Summary {
     }
 
     fn says_something(&self) -> bool {
-        [&self.installed, &self.skipped, &self.failed].iter().any(|list| !list.is_empty())
-    }
-
-    fn headers_missing(&self, g: &Gathered, done: &[Option<Done>]) -> Option<Error> {
-        let of_kernel = g.work.tasks.iter().zip(done).filter(|(t, _)| t.build.kernel == self.kernel);
-        of_kernel.into_iter().find_map(|(_, d)| match d {
-            Some(Done::Failed(Error::HeadersMissing { release, path, package })) => {
-                Some(Error::HeadersMissing {
-                    release: release.clone(),
-                    path: path.clone(),
-                    package: package.clone(),
-                })
-            }
-            _ => None,
-        })
+        !self.installed.is_empty() || !self.skipped.is_empty() || !self.failed.is_empty()
     }
 
     fn event(self) -> Event {
@@ -270,54 +230,19 @@ impl Summary {
     }
 }
 
-/// What `dkms match` has to install for a kernel: what is installed for the template.
-///
-/// # Errors
-/// Template and kernel are the same; a named package is not in the tree.
-pub fn matching(
-    s: &Session<'_>,
-    template: &Kernel,
-    kernel: &Kernel,
-    name: Option<&str>,
-) -> Result<Vec<Build>> {
-    if template.release == kernel.release {
-        return Err(Error::SameKernel(kernel.release.clone()));
-    }
-    if let Some(name) = name {
-        if !s.layout.package_dir(name).is_dir() {
-            return Err(Error::PackageUnknown(name.to_owned()));
-        }
-    }
-    let mut wanted = Vec::new();
-    for package in state::all_packages(s.layout).into_iter().filter(|p| name.is_none_or(|n| n == p.name)) {
-        if state::build_state(s.layout, &Build::new(&package, template)) != BuildState::Installed {
-            continue;
-        }
-        match add::refuse_broken(s, &package) {
-            Ok(()) => wanted.push(Build::new(&package, kernel)),
-            Err(e) => s.warn(e.to_string()),
-        }
-    }
-    if wanted.is_empty() {
-        s.tell(Event::Nothing {
-            about: format!("kernel {}", kernel.release),
-            reason: format!("has nothing to match: nothing is installed for {}", template.release),
-        });
-    }
-    Ok(wanted)
-}
-
-/// `dkms match`: installs for `kernel` what is installed for `template`.
-///
-/// # Errors
-/// As [`matching`]; the first failure.
-pub fn match_kernel(
-    s: &Session<'_>,
-    template: &Kernel,
-    kernel: &Kernel,
-    name: Option<&str>,
-    code: &dyn Fn(&Error) -> u8,
-) -> Result<()> {
-    let wanted = matching(s, template, kernel, name)?;
-    conclude(s, gather::installs(s, &wanted), code)
+fn headers_missing(kernel: &Kernel, finished: &[Finished]) -> Option<Error> {
+    let of_kernel = finished.iter().filter(|f| f.build.kernel == *kernel);
+    of_kernel.into_iter().find_map(|f| match &f.done {
+        Done::Failed(e) => match &**e {
+            Error::Build(BuildError::HeadersMissing { release, path, package }) => {
+                Some(Error::Build(BuildError::HeadersMissing {
+                    release: release.clone(),
+                    path: path.clone(),
+                    package: package.clone(),
+                }))
+            }
+            _ => None,
+        },
+        _ => None,
+    })
 }

@@ -1,10 +1,13 @@
 //! Registering package versions in the tree.
 
 use crate::conf::load;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Event;
 use crate::hooks::{self, Script};
 use crate::ids::{Kernel, PackageId};
+use crate::origin::OriginError;
+use crate::package::PackageError;
+use crate::program::ProgramError;
 use crate::session::Session;
 use crate::tree::state::{self, Breakage, Registration};
 use dkms_sys::fs;
@@ -20,12 +23,12 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
         crate::rpm_upgrade::remember(s, package)?;
     }
     match state::registration(s.layout, package) {
-        Registration::Added => return Err(Error::AlreadyAdded(package.clone())),
+        Registration::Added => return Err(PackageError::AlreadyAdded(package.clone()).into()),
         Registration::Broken | Registration::Absent => {}
     }
     let source = s.layout.source_dir(package);
     if !source.is_dir() {
-        return Err(Error::SourceMissing(source));
+        return Err(OriginError::SourceMissing(source).into());
     }
     let conf = s.options.conf_file.clone().unwrap_or_else(|| source.join("dkms.conf"));
     let loaded = load::load_file(s, &conf, Some(package), kernel)?.strict()?;
@@ -49,14 +52,15 @@ fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<
     let environment = hooks::variables(package, None);
     let script = Script { directive: "POST_ADD", line, directory: &source, environment: &environment };
     match hooks::run(s, package, &script)? {
-        Some(status) if !status.success() => Err(Error::ScriptFailed {
+        Some(status) if !status.success() => Err(ProgramError::ScriptFailed {
             package: package.clone(),
             directive: "POST_ADD",
             command: line.to_owned(),
             status: status.to_string(),
             code: status.code_for_shell(),
             log: None,
-        }),
+        }
+        .into()),
         _ => Ok(()),
     }
 }
@@ -84,11 +88,11 @@ fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
 /// Which package a directory with a dkms.conf is.
 ///
 /// # Errors
-/// [`Error::DirectoryWithoutConf`], or an invalid dkms.conf.
+/// [`OriginError::DirectoryWithoutConf`], or an invalid dkms.conf.
 pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<PackageId> {
     let conf = directory.join("dkms.conf");
     if !conf.exists() {
-        return Err(Error::DirectoryWithoutConf(directory.to_owned()));
+        return Err(OriginError::DirectoryWithoutConf(directory.to_owned()).into());
     }
     let loaded = load::load_file(s, &conf, None, kernel)?.strict()?;
     Ok(PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version)?)
@@ -97,7 +101,7 @@ pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Pa
 /// Refuses a broken package: nothing but `add` touches it.
 ///
 /// # Errors
-/// [`Error::Broken`].
+/// [`PackageError::Broken`].
 pub fn refuse_broken(s: &Session<'_>, package: &PackageId) -> Result<()> {
     if !s.layout.version_dir(package).is_dir() {
         return Ok(());
@@ -113,28 +117,28 @@ pub fn refuse_broken(s: &Session<'_>, package: &PackageId) -> Result<()> {
             format!("its source {} is gone", target.display())
         }
     };
-    Err(Error::Broken { package: package.clone(), what })
+    Err(PackageError::Broken { package: package.clone(), what }.into())
 }
 
 /// Refuses what is not registered.
 ///
 /// # Errors
-/// [`Error::Broken`], [`Error::NotAdded`].
+/// [`PackageError::Broken`], [`PackageError::NotAdded`].
 pub fn require_added(s: &Session<'_>, package: &PackageId) -> Result<()> {
     refuse_broken(s, package)?;
     match state::registration(s.layout, package) {
         Registration::Added => Ok(()),
-        _ => Err(Error::NotAdded(package.clone())),
+        _ => Err(PackageError::NotAdded(package.clone()).into()),
     }
 }
 
 /// What `add` refuses before it looks at the source: a registered package.
 ///
 /// # Errors
-/// [`Error::AlreadyAdded`].
+/// [`PackageError::AlreadyAdded`].
 pub fn refuse_unless_addable(s: &Session<'_>, package: &PackageId) -> Result<()> {
     match state::registration(s.layout, package) {
-        Registration::Added => Err(Error::AlreadyAdded(package.clone())),
+        Registration::Added => Err(PackageError::AlreadyAdded(package.clone()).into()),
         _ => Ok(()),
     }
 }

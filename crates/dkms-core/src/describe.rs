@@ -1,8 +1,9 @@
 //! `dkms config`: what dkms understood of a package's dkms.conf for one kernel. The schema is in docs/json-schema.md.
 
 use crate::build::{collect, recipe};
+use crate::conf::ConfProblem;
 use crate::conf::load::{self, Loaded};
-use crate::error::{ConfProblem, Result};
+use crate::error::Result;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::kernel::headers;
 use crate::session::Session;

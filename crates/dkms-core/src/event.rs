@@ -1,9 +1,20 @@
 //! What happens, told while it happens. Whoever shows it (lines, a live view, JSON) implements [`Sink`].
 
+use crate::error::Error;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::secret::Secret;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// A package version that could not be installed.
+#[derive(Clone, Debug)]
+pub struct FailedPackage {
+    /// The package version.
+    pub package: PackageId,
+    /// Why.
+    pub error: Arc<Error>,
+}
 
 /// One thing that began or came to an end.
 #[derive(Clone, Debug)]
@@ -47,7 +58,7 @@ pub enum Event {
     /// Something waits for something that is not there yet.
     Deferred { build: Build, reason: String },
     /// One of several things failed; the command goes on with the others.
-    Failed { build: Build, error: String, code: u8 },
+    Failed { build: Build, error: Arc<Error> },
     /// depmod began.
     DepmodStarted { kernel: Kernel },
     /// depmod ended well.
@@ -75,10 +86,10 @@ pub enum Event {
     /// Summary of an autoinstall.
     Summary {
         kernel: Kernel,
-        installed: Vec<String>,
-        skipped: Vec<String>,
-        failed: Vec<String>,
-        deferred: Vec<String>,
+        installed: Vec<PackageId>,
+        skipped: Vec<PackageId>,
+        failed: Vec<FailedPackage>,
+        deferred: Vec<PackageId>,
     },
     /// We wait for another dkms.
     Waiting { what: String, holder: String },

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::program::ProgramError;
 use crate::session::Session;
 use crate::tree::layout::Layout;
 use dkms_sys::fs;
@@ -102,7 +103,7 @@ pub fn run(s: &Session<'_>, package: &PackageId, script: &Script<'_>) -> Result<
         .stdout(Stream::Capture)
         .stderr(Stream::ToStdout)
         .run()
-        .map_err(|e| process_error(s, &e, "run a package's script"))?;
+        .map_err(|e| process_error(s, e, "run a package's script"))?;
     if !done.stdout.is_empty() {
         s.tell(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
     }
@@ -125,17 +126,18 @@ pub(crate) fn shell(s: &Session<'_>) -> PathBuf {
 }
 
 /// Turns a process that could not be run into our error.
-pub fn process_error(s: &Session<'_>, e: &ProcessError, purpose: &str) -> Error {
+pub fn process_error(s: &Session<'_>, e: ProcessError, purpose: &str) -> Error {
     match e {
         ProcessError::NotFound { program, .. } => {
-            let name =
-                Path::new(program).file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            let name = Path::new(&program)
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
             let package =
                 s.host.distribution.as_ref().map_or_else(|| name.clone(), |d| d.program_package(&name));
-            Error::ProgramMissing { program: name, purpose: purpose.to_owned(), package }
+            Error::Program(ProgramError::Missing { program: name, purpose: purpose.to_owned(), package })
         }
-        ProcessError::Interrupted { signal, .. } => Error::Interrupted(*signal),
-        other => Error::CommandFailed { command: purpose.to_owned(), reason: other.to_string() },
+        ProcessError::Interrupted { signal, .. } => Error::Interrupted(signal),
+        other => Error::Program(ProgramError::Failed { command: purpose.to_owned(), cause: other.into() }),
     }
 }
 

@@ -3,11 +3,14 @@
 //! What the text says is judged by [`dkms_conf::lint`]; here are the files: patches, scripts, the directory's name, the
 //! Makefile. The administrator's files in /etc/dkms do not count: this is about the package.
 
+use crate::conf::ConfError;
+use crate::conf::ConfProblem;
 use crate::conf::load;
-use crate::error::{ConfProblem, Error, Result};
+use crate::error::{Error, Result};
 use crate::ids::Kernel;
 use crate::kernel::headers;
 use crate::session::Session;
+use crate::tree::layout::Layout;
 use dkms_conf::lint::{self, Code, Facts, Finding};
 use dkms_conf::{Dialect, Directives, Location, Severity, State};
 use dkms_sys::fs;
@@ -41,7 +44,7 @@ struct Looked {
 /// Looks at a dkms.conf, for one kernel where it makes a difference.
 ///
 /// # Errors
-/// [`Error::ConfMissing`], or [`Error::Io`] when it cannot be read.
+/// [`ConfError::Missing`], or [`Error::Io`] when it cannot be read.
 pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let looked = examine(s, path, None, &read(path)?, kernel);
     Ok(Report { path: path.to_path_buf(), findings: looked.findings, ..Report::default() })
@@ -117,7 +120,7 @@ impl Drop for Candidate {
 fn read(path: &Path) -> Result<Vec<u8>> {
     match fs::read_optional(path, fs::Limit::CONFIG) {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Error::ConfMissing(path.to_path_buf())),
+        Ok(None) => Err(ConfError::Missing(path.to_path_buf()).into()),
         Err(e) => Err(Error::Io(e)),
     }
 }
@@ -154,7 +157,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
             source.makefile(&mut findings);
             source.patches(directives, &mut findings);
             source.scripts(directives, &mut findings);
-            source.name(s, directives, &mut findings);
+            source.name(s.layout, directives, &mut findings);
         }
     }
     findings.sort_by_key(|f| f.at.as_ref().map_or((0, 0), |at| (at.line, at.column)));
@@ -163,7 +166,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
 
 fn cannot_evaluate(error: Error) -> Vec<Finding> {
     let problems = match error {
-        Error::BadConf(problems) => problems,
+        Error::Conf(ConfError::Invalid(problems)) => problems,
         other => vec![ConfProblem { message: other.to_string(), ..ConfProblem::default() }],
     };
     let finding = |p: ConfProblem| Finding {
@@ -247,7 +250,7 @@ impl Source<'_> {
     }
 
     /// In /usr/src the directory has to be NAME-VERSION; elsewhere only if it looks as if it wanted to be.
-    fn name(&self, s: &Session<'_>, directives: &Directives, findings: &mut Vec<Finding>) {
+    fn name(&self, layout: &Layout, directives: &Directives, findings: &mut Vec<Finding>) {
         let (name, version) = (directives.scalar("PACKAGE_NAME"), directives.scalar("PACKAGE_VERSION"));
         let directory = std::path::absolute(self.directory).unwrap_or_else(|_| self.directory.to_path_buf());
         let Some(have) = directory.file_name().and_then(|n| n.to_str()) else { return };
@@ -255,7 +258,7 @@ impl Source<'_> {
         if name.is_empty() || version.is_empty() || have == want {
             return;
         }
-        let usr_src = directory.parent().is_some_and(|p| p == s.layout.source_tree || p.ends_with("usr/src"));
+        let usr_src = directory.parent().is_some_and(|p| p == layout.source_tree || p.ends_with("usr/src"));
         let versioned = have
             .strip_prefix(name)
             .and_then(|rest| rest.strip_prefix('-'))

@@ -50,16 +50,6 @@ pub(crate) fn named(s: &Session<'_>, name: &str, what: &str) -> Result<Held> {
     Ok(locks(s).named(name, what)?)
 }
 
-/// [`dkms_tree::lock::is_held`]
-pub(crate) fn is_held(s: &Session<'_>, name: &str) -> bool {
-    dkms_tree::lock::is_held(s.layout, name)
-}
-
-/// [`dkms_tree::lock::kernels`]
-pub(crate) fn kernels(s: &Session<'_>) -> Vec<Kernel> {
-    dkms_tree::lock::kernels(s.layout)
-}
-
 /// [`Locks::try_install`]
 ///
 /// # Errors

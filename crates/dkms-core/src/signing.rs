@@ -5,13 +5,15 @@
 //! fetch a pass phrase.
 
 pub(crate) mod ask;
+mod error;
 mod pair;
 mod pin;
 
-pub use pair::{KeyPair, ensure, key_pair};
+pub use error::SigningError;
+pub use pair::{KeyPair, ensure, is_complete, key_pair};
 pub(crate) use pair::{ensure_staged, reach};
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::kernel::headers::Headers;
 use crate::secret::Secret;
@@ -76,7 +78,7 @@ fn wanted(
 }
 
 /// The key pair that a build for this kernel would make, because it is not there.
-pub fn key_to_be_made(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
+pub(crate) fn missing_pair(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
     wanted(s, headers, framework).ok()?;
     let pair = key_pair(s, framework, Some(headers)).ok()?;
     let there = pair.is_token() || Path::new(&pair.key).exists() || pair.certificate.exists();
@@ -145,11 +147,7 @@ fn choose(
             return external(&format!("a key of type {kind} needs it"));
         }
         (Err(e), _) => {
-            return Err(refuse(
-                key_path,
-                &e.to_string(),
-                "a private key in PEM or DER form is expected here",
-            ));
+            return Err(refuse(key_path, e, "a private key in PEM or DER form is expected here"));
         }
         (Ok(_), None) => return external(&format!("the hash {hash} needs it")),
     };
@@ -157,15 +155,15 @@ fn choose(
     if !certificate.matches(&key) {
         return Err(refuse(
             &pair.certificate,
-            &format!("the certificate does not belong to the key {}", pair.key),
+            format!("the certificate does not belong to the key {}", pair.key),
             "the kernel would refuse such a signature; name a pair that belongs together",
         ));
     }
     Ok(Method::InProcess { key: Box::new(key), certificate: Box::new(certificate), hash })
 }
 
-fn refuse(path: &Path, reason: &str, help: &str) -> Error {
-    Error::SignFailed { path: path.into(), reason: reason.into(), help: help.into() }
+fn refuse(path: &Path, cause: impl Into<Cause>, help: &str) -> Error {
+    SigningError::SignFailed { path: path.into(), cause: cause.into(), help: help.into() }.into()
 }
 
 /// A certificate file.
@@ -174,7 +172,7 @@ fn refuse(path: &Path, reason: &str, help: &str) -> Error {
 /// It cannot be read, or is none.
 pub(crate) fn read_certificate(path: &Path) -> Result<Certificate> {
     Certificate::parse(&dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?)
-        .map_err(|e| refuse(path, &e.to_string(), "an X.509 certificate in DER or PEM form is expected here"))
+        .map_err(|e| refuse(path, e, "an X.509 certificate in DER or PEM form is expected here"))
 }
 
 /// The program that the administrator has chosen.
@@ -194,7 +192,7 @@ fn sign_file(
     if dkms_sys::mount::is_hidden(Path::new(&pair.key)) {
         return Err(refuse(
             Path::new(&pair.key),
-            &format!("{why}, and a dkms that a build's script calls cannot hand the key to it"),
+            format!("{why}, and a dkms that a build's script calls cannot hand the key to it"),
             "call dkms after the build instead, or use an RSA key in a file",
         ));
     }
@@ -226,7 +224,7 @@ fn sign_file(
         )),
         None => Err(refuse(
             Path::new(&pair.key),
-            &format!(
+            format!(
                 "{why}, and the kernel's sign-file is not at {}",
                 candidates.last().map_or_else(String::new, |p| p.display().to_string())
             ),
@@ -239,18 +237,18 @@ impl Signer {
     /// Signs a module in place and says by whom.
     ///
     /// # Errors
-    /// [`Error::SignFailed`].
+    /// [`SigningError::SignFailed`].
     pub fn sign(&self, s: &Session<'_>, module: &Path) -> Result<String> {
-        let failed = |reason: String| {
+        let failed = |cause: Cause| {
             let help =
                 "the build was not kept; try_sign_modules=false in framework.conf builds without signatures";
-            refuse(module, &reason, help)
+            refuse(module, cause, help)
         };
         match &self.method {
             Method::InProcess { key, certificate, hash } => {
                 let bytes = dkms_sys::fs::read(module)?;
-                let signed = kmodule::sign::sign(&bytes, key, certificate, *hash)
-                    .map_err(|e| failed(e.to_string()))?;
+                let signed =
+                    kmodule::sign::sign(&bytes, key, certificate, *hash).map_err(|e| failed(e.into()))?;
                 dkms_sys::fs::write_atomic(module, &signed, 0o644)?;
                 Ok(format!("signed by {}", certificate.subject_cn()))
             }
@@ -270,23 +268,23 @@ impl Signer {
                     .stderr(Stream::Capture)
                     .timeout(Duration::from_secs(120))
                     .run()
-                    .map_err(|e| failed(e.to_string()))?;
+                    .map_err(|e| failed(e.into()))?;
                 if !done.status.success() {
                     let said = String::from_utf8_lossy(&done.stderr);
                     let said = said.lines().last().unwrap_or("it said nothing").to_owned();
                     let reason = format!("{} ended with {} ({said})", program.display(), done.status);
                     if said.contains("OSSL_PROVIDER_try_load(pkcs11)") {
                         let help = "this sign-file reaches tokens through OpenSSL's provider pkcs11: install pkcs11-provider";
-                        return Err(refuse(module, &reason, help));
+                        return Err(refuse(module, reason, help));
                     }
-                    return Err(failed(reason));
+                    return Err(failed(reason.into()));
                 }
                 match kmodule::sign::signature(&dkms_sys::fs::read(module)?) {
                     Some(_) => {
                         let signer = read_certificate(&self.certificate)?;
                         Ok(format!("signed by {} with {}: {why}", signer.subject_cn(), program.display()))
                     }
-                    None => Err(failed(format!("{} put no signature behind it", program.display()))),
+                    None => Err(failed(format!("{} put no signature behind it", program.display()).into())),
                 }
             }
         }

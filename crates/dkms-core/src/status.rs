@@ -6,6 +6,7 @@ use crate::glob::glob;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
 pub use crate::tree::entry::{Entry, State};
+use crate::tree::layout::Layout;
 use crate::tree::manifest::{Glance, Stamp};
 use crate::tree::state;
 use dkms_sys::fs::{Dir, Kind};
@@ -39,12 +40,12 @@ impl Filter {
 /// needs, and looks at module files themselves only where their stamps changed.
 pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
     let mut entries = live(s, filter);
-    for (kernels, before) in unfinished::unfinished(s) {
+    for (kernels, before) in unfinished::unfinished(s.layout, s.sink) {
         if fits(&filter.name, &before.package) {
             entries = unfinished::as_before(s, filter, entries, &kernels, before);
         }
     }
-    entries.extend(weak(s, filter));
+    entries.extend(weak(s.layout, filter));
     entries
 }
 
@@ -270,10 +271,10 @@ fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
 }
 
 /// Modules that weak-modules linked into other kernels: all files of a build must be linked.
-fn weak(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
+fn weak(layout: &Layout, filter: &Filter) -> Vec<Entry> {
     let mut found = Vec::new();
-    for release in state::subdirectories(&s.layout.install_tree) {
-        let dir = s.layout.kernel_modules(&release).join("weak-updates");
+    for release in state::subdirectories(&layout.install_tree) {
+        let dir = layout.kernel_modules(&release).join("weak-updates");
         if !filter.release.as_deref().is_none_or(|p| glob(p, &release)) || !dir.is_dir() {
             continue;
         }
@@ -281,12 +282,12 @@ fn weak(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
         if links.is_empty() {
             continue;
         }
-        for p in state::all_packages(s.layout) {
-            for b in state::builds(s.layout, &p) {
-                if b.kernel.release == release || !state::is_active(s.layout, &b) {
+        for p in state::all_packages(layout) {
+            for b in state::builds(layout, &p) {
+                if b.kernel.release == release || !state::is_active(layout, &b) {
                     continue;
                 }
-                let files = state::module_files(s.layout, &b);
+                let files = state::module_files(layout, &b);
                 let linked = |f: &state::ModuleFile| {
                     links.iter().any(|link| {
                         link.name == f.file
@@ -341,14 +342,14 @@ pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
 }
 
 /// Whether some version of a package is weakly linked into a kernel.
-pub fn is_weak(s: &Session<'_>, p: &PackageId, k: &Kernel) -> bool {
+pub fn is_weak(layout: &Layout, p: &PackageId, k: &Kernel) -> bool {
     let filter = Filter {
         name: Some(escape(&p.name)),
         version: Some(escape(&p.version)),
         release: Some(escape(&k.release)),
         arch: Some(escape(&k.arch)),
     };
-    s.layout.kernel_modules(&k.release).join("weak-updates").is_dir() && !weak(s, &filter).is_empty()
+    layout.kernel_modules(&k.release).join("weak-updates").is_dir() && !weak(layout, &filter).is_empty()
 }
 
 /// A pattern that matches `text` and nothing else.

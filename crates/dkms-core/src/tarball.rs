@@ -5,6 +5,9 @@ use crate::archive::{self, ArchiveError, Member};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
+use crate::origin::OriginError;
+use crate::packaging::PackError;
 use crate::session::Session;
 use dkms_sys::fs::{self, TempDir};
 use std::path::{Path, PathBuf};
@@ -24,11 +27,11 @@ pub enum Content {
 pub(crate) fn archive_error(path: &Path, e: ArchiveError) -> Error {
     match e {
         ArchiveError::Io(io) => Error::Io(io),
-        other => Error::BadArchive { path: path.to_owned(), reason: other.to_string() },
+        other => Error::Origin(OriginError::BadArchive { path: path.to_owned(), cause: other.into() }),
     }
 }
 
-/// Writes a tarball and returns its path. `named` is `--archive`: a file name for the default place, or a path.
+/// Writes a tarball to `path`, for which [`place`] says where it belongs.
 ///
 /// # Errors
 /// Not in the tree, nothing built for a kernel, the destination not writable.
@@ -37,9 +40,9 @@ pub fn make(
     package: &PackageId,
     kernels: &[Kernel],
     content: Content,
-    named: Option<&Path>,
+    path: &Path,
     source_date_epoch: Option<u64>,
-) -> Result<PathBuf> {
+) -> Result<()> {
     add::require_added(s, package)?;
     let kernels = if content == Content::SourceOnly { &[] } else { kernels };
     let empty = TempDir::new_in(&s.options.tmp_location, "dkms-tarball").map_err(Error::Io)?;
@@ -57,24 +60,27 @@ pub fn make(
         fs::open_bounded(s.layout.conf(package), fs::Limit::CONFIG)?;
         members.push(Member::path("dkms_source_tree", s.layout.source_link(package)));
     }
-    let (directory, name) = destination(s, package, kernels, content, named);
-    require_writable(&directory)?;
-    let path = directory.join(name);
-    let written = archive::write(&path, &members, source_date_epoch).map_err(|e| archive_error(&path, e))?;
+    require_writable(path.parent().unwrap_or(Path::new("")))?;
+    let written = archive::write(path, &members, source_date_epoch).map_err(|e| archive_error(path, e))?;
     s.note_left_out(&written.left_out);
-    s.tell(Event::ArchiveWritten { path: path.clone() });
-    Ok(path)
+    s.tell(Event::ArchiveWritten { path: path.to_owned() });
+    Ok(())
 }
 
 /// Makes sure that there is a directory to write to.
 ///
 /// # Errors
-/// [`Error::DestinationNotWritable`].
+/// [`PackError::DestinationNotWritable`].
 pub(crate) fn require_writable(directory: &Path) -> Result<()> {
     if !directory.is_dir() {
-        fs::create_dir_all(directory).map_err(|_| Error::DestinationNotWritable(directory.to_owned()))?;
+        fs::create_dir_all(directory)
+            .map_err(|_| Error::Pack(PackError::DestinationNotWritable(directory.to_owned())))?;
     }
-    if fs::writable(directory) { Ok(()) } else { Err(Error::DestinationNotWritable(directory.to_owned())) }
+    if fs::writable(directory) {
+        Ok(())
+    } else {
+        Err(PackError::DestinationNotWritable(directory.to_owned()).into())
+    }
 }
 
 /// What is built for these kernels, by its parts, as it lies in a tarball.
@@ -83,7 +89,7 @@ fn built(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], parts: &[&str
     for kernel in kernels {
         let b = Build::new(package, kernel);
         if !s.layout.module_dir(&b).is_dir() {
-            return Err(Error::NothingBuilt(b));
+            return Err(InstallError::NothingBuilt(b).into());
         }
         for part in parts {
             let path = s.layout.built_dir(&b).join(part);
@@ -125,7 +131,7 @@ pub(crate) fn write_modules(
     Ok(())
 }
 
-/// Where [`make`] writes the tarball.
+/// Where a tarball belongs. `named` is `--archive`: a file name for the default place, or a path.
 pub fn place(
     s: &Session<'_>,
     package: &PackageId,

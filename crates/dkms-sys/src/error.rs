@@ -9,7 +9,7 @@ pub type Result<T> = std::result::Result<T, IoError>;
 ///
 /// Displays as `cannot OP PATH: reason`, followed by a hint if the reason has a well-known remedy.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {op} {}: {}{}{}", .path.display(), reason(.source), amount(.room), hint(.source))]
+#[error("cannot {op} {}: {}{}{}", .path.display(), reason(.source), missing_space(.space), hint(.source))]
 pub struct IoError {
     /// The operation as a verb: `"read"`, `"rename"`.
     pub op: &'static str,
@@ -18,13 +18,13 @@ pub struct IoError {
     /// The error of the system.
     pub source: std::io::Error,
     /// If space was missing: the number of bytes needed, and the number of free bytes.
-    pub room: Option<(u64, u64)>,
+    pub space: Option<(u64, u64)>,
 }
 
 impl IoError {
     /// Combines the system's error with the operation and the path.
     pub fn new(op: &'static str, path: impl AsRef<Path>, source: impl Into<std::io::Error>) -> Self {
-        IoError { op, path: path.as_ref().to_owned(), source: source.into(), room: None }
+        IoError { op, path: path.as_ref().to_owned(), source: source.into(), space: None }
     }
 
     /// Adds the number of bytes that were needed, if the error is missing space.
@@ -32,7 +32,7 @@ impl IoError {
     pub fn needing(mut self, bytes: u64) -> Self {
         if self.is_no_space() {
             let near = self.path.ancestors().find(|p| p.is_dir());
-            self.room = near.and_then(|dir| free_space(dir).ok()).map(|free| (bytes, free));
+            self.space = near.and_then(|dir| free_space(dir).ok()).map(|free| (bytes, free));
         }
         self
     }
@@ -73,8 +73,8 @@ fn reason(source: &std::io::Error) -> String {
     }
 }
 
-fn amount(room: &Option<(u64, u64)>) -> String {
-    room.map_or_else(String::new, |(need, free)| format!(": {need} bytes are needed, {free} are free"))
+fn missing_space(space: &Option<(u64, u64)>) -> String {
+    space.map_or_else(String::new, |(need, free)| format!(": {need} bytes are needed, {free} are free"))
 }
 
 fn hint(source: &std::io::Error) -> &'static str {

@@ -30,21 +30,21 @@ pub(crate) fn join_session_keyring() -> io::Result<()> {
 /// kernel or a container without keyrings.
 pub fn read_keyring(serial: i32) -> io::Result<Vec<i32>> {
     // A keyring may grow, so retry a few times with the size that the kernel returned.
-    let mut room = 64usize;
+    let mut capacity = 64usize;
     for _ in 0..8 {
-        let mut keys = vec![0i32; room];
-        let bytes = room * size_of::<i32>();
+        let mut keys = vec![0i32; capacity];
+        let bytes = capacity * size_of::<i32>();
         // SAFETY: the buffer is `bytes` long and outlives the call; the kernel writes at most that many bytes
         // of whole serial numbers.
-        let told = unsafe {
+        let count = unsafe {
             libc::syscall(libc::SYS_keyctl, KEYCTL_READ, libc::c_long::from(serial), keys.as_mut_ptr(), bytes)
         };
-        let told = usize::try_from(told).map_err(|_| io::Error::last_os_error())? / size_of::<i32>();
-        if told <= room {
-            keys.truncate(told);
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())? / size_of::<i32>();
+        if count <= capacity {
+            keys.truncate(count);
             return Ok(keys);
         }
-        room = told + 16;
+        capacity = count + 16;
     }
     Err(io::Error::from_raw_os_error(libc::EAGAIN))
 }
@@ -59,7 +59,7 @@ mod tests {
         // KEY_SPEC_SESSION_KEYRING is -3. A container's filter may forbid the call.
         match read_keyring(-3) {
             Ok(_) => assert!(read_keyring(0x7fff_fff0).is_err()),
-            Err(e) => println!("skipped: keyctl says {e}"),
+            Err(e) => println!("skipped: keyctl failed: {e}"),
         }
     }
 }

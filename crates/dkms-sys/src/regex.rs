@@ -91,7 +91,7 @@ impl Drop for Compiled {
 
 fn describe(code: i32, regex: *const libc::regex_t) -> String {
     let mut buffer = [0u8; 256];
-    // SAFETY: the buffer is as long as said; regerror ends the text with NUL; it accepts a null regex.
+    // SAFETY: the buffer is as long as stated; regerror ends the text with NUL; it accepts a null regex.
     unsafe { libc::regerror(code, regex, buffer.as_mut_ptr().cast(), buffer.len()) };
     let text = std::ffi::CStr::from_bytes_until_nul(&buffer).map(|t| t.to_string_lossy().into_owned());
     text.ok().filter(|t| !t.is_empty()).unwrap_or_else(|| format!("regular expression error {code}"))

@@ -24,11 +24,11 @@ use std::path::{Path, PathBuf};
 pub fn leave_machine() -> Result<()> {
     let failed = |op, e: io::Error| IoError::new(op, "/", e);
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let alone = || {
+    let make_private = || {
         rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
             .map_err(io::Error::from)
     };
-    if uid == 0 && unshare(libc::CLONE_NEWNS).and_then(|()| alone()).is_ok() {
+    if uid == 0 && unshare(libc::CLONE_NEWNS).and_then(|()| make_private()).is_ok() {
         return Ok(());
     }
     unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).map_err(|e| failed("create a namespace for", e))?;
@@ -37,7 +37,7 @@ pub fn leave_machine() -> Result<()> {
     for (file, own) in [("/proc/self/uid_map", uid), ("/proc/self/gid_map", gid)] {
         std::fs::write(file, format!("0 {own} 1")).map_err(|e| IoError::new("write", file, e))?;
     }
-    alone().map_err(|e| failed("create private mounts below", e))
+    make_private().map_err(|e| failed("create private mounts below", e))
 }
 
 fn unshare(flags: libc::c_int) -> io::Result<()> {
@@ -54,19 +54,19 @@ fn unshare(flags: libc::c_int) -> io::Result<()> {
 /// # Errors
 /// The mounts cannot be listed, or one of the directories cannot be mounted separately.
 pub fn protect_machine(writable: &[PathBuf]) -> Result<bool> {
-    let mut apart: Vec<PathBuf> = ["/dev", "/proc", "/sys"].map(PathBuf::from).into();
+    let mut writable_mounts: Vec<PathBuf> = ["/dev", "/proc", "/sys"].map(PathBuf::from).into();
     for path in writable {
         let Ok(real) = path.canonicalize() else { continue };
         // A separate mount, which stays writable.
-        if !apart.iter().any(|dir| real.starts_with(dir)) {
+        if !writable_mounts.iter().any(|dir| real.starts_with(dir)) {
             bind(&real, &real)?;
-            apart.push(real);
+            writable_mounts.push(real);
         }
     }
     let mounts = crate::fs::read("/proc/self/mountinfo")?;
     let mut done = false;
     for point in mounts.split(|byte| *byte == b'\n').filter_map(mount_point) {
-        if !apart.iter().any(|dir| point.starts_with(dir)) {
+        if !writable_mounts.iter().any(|dir| point.starts_with(dir)) {
             // A mount that is covered by another one fails, but cannot be reached anyway.
             done |= make_read_only(&point).is_ok();
         }
@@ -94,7 +94,7 @@ fn make_read_only(point: &Path) -> io::Result<()> {
     // SAFETY: an all-zero mount_attr is valid and means no change.
     let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
     attributes.attr_set = libc::MOUNT_ATTR_RDONLY;
-    // SAFETY: `point` is NUL-terminated, and `attributes` is as large as is said; both live through the call.
+    // SAFETY: `point` is NUL-terminated, and `attributes` is as large as stated; both live through the call.
     let done = unsafe {
         let size = std::mem::size_of::<libc::mount_attr>();
         libc::syscall(libc::SYS_mount_setattr, libc::AT_FDCWD, point.as_ptr(), 0, &attributes, size)
@@ -118,7 +118,7 @@ impl Held {
     ///
     /// # Errors
     /// There is no such file or directory.
-    pub fn of(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         Ok(Self(fd.map_err(|e| IoError::new("open", path, e))?))
     }
@@ -239,7 +239,7 @@ fn empty(target: &Path, more: MountFlags) -> Result<()> {
 /// # Errors
 /// One of them cannot be mounted.
 pub fn show_below(target: &Held, under: &Path, shown: &[PathBuf]) -> Result<()> {
-    let held: Vec<Held> = shown.iter().map(|path| Held::of(path)).collect::<Result<_>>()?;
+    let held: Vec<Held> = shown.iter().map(|path| Held::open(path)).collect::<Result<_>>()?;
     empty(&target.name(), MountFlags::empty())?;
     // The descriptor still refers to the directory below; the new mount is reached only through the parent.
     let top = target.name().canonicalize().map_err(|e| IoError::new("find", target.name(), e))?;
@@ -268,15 +268,15 @@ fn make_place(what: &Held, at: &Path) -> Result<()> {
 /// # Errors
 /// Something cannot be mounted.
 pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
-    let mut anew: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    let mut replaced: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     let mut targets = Vec::new();
     for (path, what) in places {
         let there = path.ancestors().find(|a| a.exists()).unwrap_or(Path::new("/"));
         let real = there.canonicalize().map_err(|e| IoError::new("find", there, e))?;
         let missing = path.strip_prefix(there).unwrap_or(Path::new(""));
-        let whole = missing.as_os_str().is_empty();
-        let target = if whole { real.clone() } else { real.join(missing) };
-        if !whole {
+        let exists = missing.as_os_str().is_empty();
+        let target = if exists { real.clone() } else { real.join(missing) };
+        if !exists {
             if what.is_none() {
                 continue;
             }
@@ -285,13 +285,13 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
                 let e = io::Error::new(io::ErrorKind::NotFound, "the machine has no such directory");
                 return Err(IoError::new("show another system's files at", target, e));
             }
-            anew.entry(real).or_default().push(target.clone());
+            replaced.entry(real).or_default().push(target.clone());
         }
         targets.push((target, what));
     }
     // Parents first: a replaced directory shows the machine's own directories below it.
-    for (directory, missing) in &anew {
-        renew(directory)?;
+    for (directory, missing) in &replaced {
+        replace_by_mount(directory)?;
         for path in missing {
             std::fs::create_dir_all(path.parent().unwrap_or(path))
                 .map_err(|e| IoError::new("create", path, e))?;
@@ -312,18 +312,18 @@ pub fn show(places: &[(PathBuf, Option<Held>)]) -> Result<()> {
 }
 
 /// Replaces a directory by a mount with the same contents, to which more can be added.
-fn renew(directory: &Path) -> Result<()> {
-    let old = Held::of(directory)?;
+fn replace_by_mount(directory: &Path) -> Result<()> {
+    let old = Held::open(directory)?;
     let names = crate::fs::list_dir(directory)?;
     empty(directory, MountFlags::empty())?;
-    let one = |name: &OsStr| -> Result<()> {
+    let restore = |name: &OsStr| -> Result<()> {
         let (from, to) = (old.name().join(name), directory.join(name));
         match std::fs::read_link(&from) {
             Ok(link) => std::os::unix::fs::symlink(link, &to).map_err(|e| IoError::new("create", &to, e)),
-            Err(_) => make_place(&Held::of(&from)?, &to),
+            Err(_) => make_place(&Held::open(&from)?, &to),
         }
     };
-    names.iter().try_for_each(|name| one(name))
+    names.iter().try_for_each(|name| restore(name))
 }
 
 #[cfg(test)]

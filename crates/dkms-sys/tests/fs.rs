@@ -1,5 +1,5 @@
 //! Files and trees on real file systems, including full ones.
-#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run prints the reason")]
 
 use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

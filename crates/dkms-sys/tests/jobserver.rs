@@ -1,5 +1,5 @@
 //! Tests the pool of job slots with real makes.
-#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run prints the reason")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! Tests real processes: their output, how they end, and that they leave nothing behind.
-#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run prints the reason")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
 //! Tests the sandbox with real programs.
-#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run prints the reason")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -116,14 +116,14 @@ fn another_user_without_groups_and_privileges() {
         "id -u; id -g; id -G; cat /etc/shadow; grep -E 'NoNewPrivs|CapEff' /proc/self/status",
         room.profile(),
     );
-    let said = done.stdout_text();
+    let output = done.stdout_text();
     if can_become(USER.0) {
-        assert!(said.starts_with("64990\n64990\n64990\n"), "{said}");
-        assert!(said.contains("Permission denied") && done.enforced.user);
+        assert!(output.starts_with("64990\n64990\n64990\n"), "{output}");
+        assert!(output.contains("Permission denied") && done.enforced.user);
     } else {
         assert!(!done.enforced.user);
     }
-    assert!(said.contains("NoNewPrivs:\t1") && said.contains("CapEff:\t0000000000000000"), "{said}");
+    assert!(output.contains("NoNewPrivs:\t1") && output.contains("CapEff:\t0000000000000000"), "{output}");
 }
 
 #[test]
@@ -133,12 +133,12 @@ fn no_terminal_and_not_the_session_of_the_caller() {
         "(: </dev/tty) 2>/dev/null && echo terminal; ps -o sid= -p $$ 2>/dev/null || cut -d' ' -f6 /proc/self/stat",
         room.profile(),
     );
-    let said = done.stdout_text();
-    assert!(!said.contains("terminal"), "{said}");
+    let output = done.stdout_text();
+    assert!(!output.contains("terminal"), "{output}");
     // From /proc: in a container the leader of the session may be outside, which reads as session 0.
     let stat = std::fs::read_to_string("/proc/self/stat").expect("stat");
     let ours = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(3)).expect("session");
-    assert!(said.trim() != ours || ours == "0", "{said}");
+    assert!(output.trim() != ours || ours == "0", "{output}");
 }
 
 #[test]
@@ -150,9 +150,9 @@ fn it_sees_no_other_process_and_can_signal_none() {
         eprintln!("skipped: no process namespaces here");
         return;
     }
-    let said = done.stdout_text();
-    let count: u32 = said.split_whitespace().last().and_then(|n| n.parse().ok()).expect("a number");
-    assert!(count < 10, "{said}");
+    let output = done.stdout_text();
+    let count: u32 = output.split_whitespace().last().and_then(|n| n.parse().ok()).expect("a number");
+    assert!(count < 10, "{output}");
 }
 
 #[test]
@@ -170,10 +170,10 @@ fn temporary_directories_are_private_bounded_and_gone_afterwards() {
         eprintln!("skipped: no private mounts here");
         return;
     }
-    let said = done.stdout_text();
-    assert!(!said.contains("failed"), "{said}");
-    let size: u64 = said.split_whitespace().last().and_then(|n| n.parse().ok()).expect("a size");
-    assert!(size <= 1 << 20, "{said}");
+    let output = done.stdout_text();
+    assert!(!output.contains("failed"), "{output}");
+    let size: u64 = output.split_whitespace().last().and_then(|n| n.parse().ok()).expect("a size");
+    assert!(size <= 1 << 20, "{output}");
     for dir in ["/tmp", "/var/tmp", "/dev/shm"] {
         assert!(!Path::new(dir).join(&name).exists());
     }
@@ -199,10 +199,10 @@ fn hidden_paths_are_empty_and_places_below_them_are_visible() {
         source.display()
     );
     let done = confined(&script, profile);
-    let said = done.stdout_text();
-    assert!(!said.lines().any(|l| l == "key") || !done.enforced.view, "{said}");
+    let output = done.stdout_text();
+    assert!(!output.lines().any(|l| l == "key") || !done.enforced.view, "{output}");
     if done.enforced.view {
-        assert!(said.contains("found") && said.starts_with("source\n"), "{said}");
+        assert!(output.contains("found") && output.starts_with("source\n"), "{output}");
     }
     assert!(!source.join("new").exists());
 }
@@ -251,8 +251,8 @@ fn a_copy_can_be_read_and_changed_regardless_of_modes() {
         Err(ProcessError::NoView { .. }) => return eprintln!("skipped: no private mounts here"),
         done => done.expect("run"),
     };
-    let said = done.stdout_text();
-    assert!(said.starts_with("112\nVERSION\nlink\nsub\n") && said.contains("No such file"), "{said}");
+    let output = done.stdout_text();
+    assert!(output.starts_with("112\nVERSION\nlink\nsub\n") && output.contains("No such file"), "{output}");
     assert_eq!(std::fs::read_to_string(source.join("VERSION")).expect("read"), "1");
 }
 

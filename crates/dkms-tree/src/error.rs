@@ -9,7 +9,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What reading, changing or locking the tree can fail with.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// A file cannot be read or written.
     #[error(transparent)]
@@ -82,4 +81,39 @@ pub enum Error {
     /// A signal arrived while waiting for a lock.
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
+}
+
+impl Error {
+    /// What to do about it; empty when the message says it.
+    pub fn help(&self) -> Vec<String> {
+        let one = |s: &str| vec![s.to_owned()];
+        match self {
+            Self::NotWritable(_) => one("--dkmstree names another tree"),
+            Self::Busy { .. } => {
+                one("try again later, or wait longer: --lock-timeout, lock_timeout in framework.conf")
+            }
+            Self::JournalUnknown(_) => one(
+                "another version of dkms was interrupted: let that version finish (any command that changes something), or read the journal and delete it",
+            ),
+            Self::JournalDamaged { .. } => one(
+                "nothing was changed, and the journal is kept: undo by hand what its lines say was begun, delete it, then run 'dkms fsck'",
+            ),
+            Self::JournalRefused { path, .. } => vec![format!(
+                "nothing was changed: if you trust {} and everybody who could write it, give it to root (chown, chmod go-w); otherwise delete it",
+                path.display()
+            )],
+            Self::JournalLeaves { path, .. } => vec![format!(
+                "nothing was changed: dkms changes only its tree and the modules of the kernel; if {} does not come from dkms on this system, delete it",
+                path.display()
+            )],
+            Self::LeavesTree { .. } => {
+                one("nothing was changed: remove or correct that link or path, then try again")
+            }
+            Self::RecordDamaged { path, .. } => vec![format!(
+                "build it again (dkms build --force), or delete {}: dkms then looks at the files instead, as for builds of dkms 3.x",
+                path.display()
+            )],
+            Self::Io(_) | Self::KernelNotPart(_) | Self::Interrupted(_) => Vec::new(),
+        }
+    }
 }

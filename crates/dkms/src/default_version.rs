@@ -3,9 +3,10 @@
 use crate::actions::Action;
 use crate::request::Subject;
 use dkms_core::add;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::request::RequestError;
 use dkms_core::session::Session;
 use dkms_core::tree::state;
 
@@ -34,7 +35,7 @@ impl Candidates {
 /// Sets the version of a module that is named without one, if exactly one version can be meant.
 ///
 /// # Errors
-/// Several versions are registered: [`Error::VersionNotNamed`] lists them.
+/// Several versions are registered: [`RequestError::VersionNotNamed`] lists them.
 pub fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -> Result<()> {
     let (Some(name), None, Some(candidates)) =
         (subject.name.as_deref(), &subject.version, Candidates::of(action))
@@ -67,11 +68,12 @@ pub fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -> Resul
         ([], []) => {}
         (registered, sources) => {
             let found = registered.iter().chain(sources).map(|package| package.version.clone());
-            return Err(Error::VersionNotNamed {
+            return Err(RequestError::VersionNotNamed {
                 action: action.word().into(),
                 name: name.to_owned(),
                 versions: found.collect(),
-            });
+            }
+            .into());
         }
     }
     Ok(())

@@ -1,75 +1,60 @@
-//! From errors to exit codes, in one table (CONTRACT "Exit codes").
+//! The exit codes of answers and errors, in one table. dkms(8) documents them.
 
+use crate::answer::Answer;
 use dkms_core::Error;
+use dkms_core::build::BuildError;
+use dkms_core::conf::ConfError;
+use dkms_core::install::InstallError;
+use dkms_core::origin::OriginError;
+use dkms_core::package::PackageError;
+use dkms_core::packaging::PackError;
+use dkms_core::program::ProgramError;
+use dkms_core::request::RequestError;
 use dkms_tree::Error as TreeError;
 
-/// The exit code of an error.
-pub fn code(e: &Error) -> u8 {
-    match e {
-        Error::RemoveCancelled(_) => 0,
-        Error::FsckFound { .. } | Error::No(_) => 1,
-        Error::NotRoot
-        | Error::TreeNotWritable(_)
-        | Error::ModuleNotNamed { .. }
-        | Error::VersionNotNamed { .. }
-        | Error::KernelArchPairing(_) => 1,
-        Error::BadName(_) => 1,
-        Error::Usage(_)
-        | Error::SourceMissing(_)
-        | Error::ArchiveMissing(_)
-        | Error::SameKernel(_)
-        | Error::Conflict(_)
-        | Error::FsckPartly(_)
-        | Error::CannotTell(_)
-        | Error::FsckUnable(_) => 2,
-        Error::AlreadyAdded(_)
-        | Error::NotAdded(_)
-        | Error::PackageUnknown(_)
-        | Error::ArchiveWithoutConf(_)
-        | Error::AllWithArch => 3,
-        Error::TwoActions(..)
-        | Error::KernelCount(_)
-        | Error::ConfMissing(_)
-        | Error::NoOsRelease
-        | Error::Broken { .. } => 4,
-        Error::AllBanned(_) | Error::PatchName(_) | Error::SpecMissing { .. } => 5,
-        Error::PatchFailed { .. }
-        | Error::KernelDirMissing(_)
-        | Error::InstallAborted(_)
-        | Error::WouldNotLoad { .. }
-        | Error::DepmodFailed { .. }
-        | Error::NothingBuilt(_) => 6,
-        Error::ModuleFileMissing(_) | Error::BadModule { .. } | Error::BadArchive { .. } => 7,
-        Error::BadConf(_)
-        | Error::ConfineWriteMissing(_)
-        | Error::EmptySource(_)
-        | Error::BothOnly
-        | Error::ArchiveAlreadyAdded(_) => 8,
-        Error::DirectoryWithoutConf(_) | Error::DestinationNotWritable(_) | Error::RpmFailed { .. } => 9,
-        Error::CannotConfine(_)
-        | Error::MakeFailed { .. }
-        | Error::SignFailed { .. }
-        | Error::NotEnrolled { .. }
-        | Error::KeyKept { .. }
-        | Error::ProgramMissing { .. }
-        | Error::CommandFailed { .. } => 10,
-        Error::AutoinstallFailed { .. } => 11,
-        Error::DependsMissing { .. } | Error::DependencyFailed { .. } | Error::DependsNever { .. } => 13,
-        Error::SeveralFailed { first, .. } => code(first),
-        Error::KernelHookFailed { .. } => 14,
-        Error::HeadersMissing { .. } => 21,
-        Error::Excluded { .. } => 77,
-        Error::PreInstallFailed { .. } => 101,
-        Error::ScriptFailed { code, .. } => u8::try_from(*code).unwrap_or(1).max(1),
-        Error::Interrupted(signal) => u8::try_from(128 + *signal).unwrap_or(130),
-        Error::Tree(e) => tree_code(e),
-        Error::Io(_) => 1,
-        _ => 1,
+/// The exit code of a command.
+pub fn of_command(result: &Result<Answer, Error>) -> u8 {
+    match result {
+        Ok(Answer::Yes) => 0,
+        Ok(Answer::No(_)) => 1,
+        Ok(Answer::Unknown(_)) => 2,
+        Err(error) => code(error),
     }
 }
 
-fn tree_code(e: &TreeError) -> u8 {
-    match e {
+/// The exit code of an error.
+pub fn code(error: &Error) -> u8 {
+    match error {
+        Error::Request(e) => request(e),
+        Error::Package(e) => package(e),
+        Error::Origin(e) => origin(e),
+        Error::Conf(ConfError::Missing(_)) => 4,
+        Error::Conf(ConfError::Invalid(_)) => 8,
+        Error::Build(e) => build(e),
+        Error::Install(e) => install(e),
+        Error::Pack(PackError::SpecMissing { .. }) => 5,
+        Error::Pack(PackError::DestinationNotWritable(_)) => 9,
+        Error::Program(ProgramError::ScriptFailed { code, .. }) => u8::try_from(*code).unwrap_or(1).max(1),
+        Error::Signing(_) | Error::Program(ProgramError::Missing { .. } | ProgramError::Failed { .. }) => 10,
+        Error::Look(_) => 2,
+        Error::Io(_) | Error::TreeNotWritable(_) => 1,
+        Error::NoOsRelease => 4,
+        Error::AutoinstallFailed { .. } => 11,
+        Error::KernelHookFailed { .. } => 14,
+        Error::SeveralFailed { first, .. } => code(first),
+        Error::Tree(e) => tree(e),
+        Error::Interrupted(signal) => interrupted(*signal),
+    }
+}
+
+/// As a shell reports a program that a signal ended.
+fn interrupted(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(130)
+}
+
+fn tree(error: &TreeError) -> u8 {
+    match error {
+        TreeError::Io(_) | TreeError::NotWritable(_) => 1,
         TreeError::KernelNotPart(_) => 2,
         TreeError::JournalUnknown(_)
         | TreeError::JournalDamaged { .. }
@@ -78,6 +63,69 @@ fn tree_code(e: &TreeError) -> u8 {
         | TreeError::LeavesTree { .. }
         | TreeError::RecordDamaged { .. } => 6,
         TreeError::Busy { .. } => 75,
-        _ => 1,
+        TreeError::Interrupted(signal) => interrupted(*signal),
+    }
+}
+
+fn request(error: &RequestError) -> u8 {
+    match error {
+        RequestError::NotRoot
+        | RequestError::BadName(_)
+        | RequestError::CannotEnter { .. }
+        | RequestError::ModuleNotNamed { .. }
+        | RequestError::VersionNotNamed { .. }
+        | RequestError::KernelArchPairing(_) => 1,
+        RequestError::Usage(_) | RequestError::SameKernel(_) | RequestError::Conflict(_) => 2,
+        RequestError::AllWithArch => 3,
+        RequestError::TwoActions(..) | RequestError::KernelCount(_) => 4,
+        RequestError::AllBanned(_) => 5,
+        RequestError::BothOnly => 8,
+    }
+}
+
+fn package(error: &PackageError) -> u8 {
+    match error {
+        // Not a failure: the package is wanted after all.
+        PackageError::RemoveCancelled(_) => 0,
+        PackageError::AlreadyAdded(_) | PackageError::NotAdded(_) | PackageError::Unknown(_) => 3,
+        PackageError::Broken { .. } => 4,
+        PackageError::WouldBeReplaced(_) => 8,
+    }
+}
+
+fn origin(error: &OriginError) -> u8 {
+    match error {
+        OriginError::SourceMissing(_) | OriginError::ArchiveMissing(_) => 2,
+        OriginError::ArchiveWithoutConf(_) => 3,
+        OriginError::BadArchive { .. } => 7,
+        OriginError::DirectoryWithoutConf(_) | OriginError::RpmFailed { .. } => 9,
+    }
+}
+
+fn build(error: &BuildError) -> u8 {
+    match error {
+        BuildError::ThreadDied(_) => 1,
+        BuildError::PatchName(_) => 5,
+        BuildError::PatchFailed { .. } => 6,
+        BuildError::ModuleFileMissing(_) | BuildError::BadModule { .. } => 7,
+        BuildError::ConfineWriteMissing(_) | BuildError::EmptySource(_) => 8,
+        BuildError::CannotConfine(_) | BuildError::MakeFailed { .. } => 10,
+        BuildError::DependsMissing { .. }
+        | BuildError::DependencyFailed { .. }
+        | BuildError::DependsNever { .. } => 13,
+        BuildError::HeadersMissing { .. } => 21,
+        BuildError::Excluded { .. } => 77,
+    }
+}
+
+fn install(error: &InstallError) -> u8 {
+    match error {
+        InstallError::KernelDirMissing(_)
+        | InstallError::NothingBuilt(_)
+        | InstallError::Refused(_)
+        | InstallError::Failed { .. }
+        | InstallError::WouldNotLoad { .. }
+        | InstallError::DepmodFailed { .. } => 6,
+        InstallError::PreInstallFailed { .. } => 101,
     }
 }

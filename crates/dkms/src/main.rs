@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod actions;
+mod answer;
 mod cli;
 mod commands;
 mod default_version;

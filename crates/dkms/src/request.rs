@@ -1,18 +1,19 @@
-//! From words to what is asked for: which package, which kernels, which trees.
+//! From the command line to a request: which package, which kernels, which trees and settings.
 
-use crate::actions::{ACTIONS, Kernels, Misplaced, Opt, OptionRow, Relation};
+use crate::actions::{ACTIONS, Action, Effect, Kernels, Misplaced, Operand, Opt, OptionRow, Relation};
 use crate::cli::Arguments;
 use crate::operand::{is_archive, is_path};
 use dkms_core::conf::framework;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::request::RequestError;
 use dkms_core::session::{Host, Options, Session};
 use dkms_core::tree::layout::Layout;
 use dkms_core::tree::state;
 use std::path::{Path, PathBuf};
 
-/// What the operands name.
+/// The package, directory or archive that the command line names.
 #[derive(Debug, Default)]
 pub struct Subject {
     /// Package name.
@@ -50,14 +51,15 @@ impl Subject {
             } else if path.is_dir() && is_path(word) {
                 subject.directory = Some(path.to_owned());
             } else if is_path(word) || is_archive(word) {
-                // Not there; whoever wants to load it says so.
+                // It does not exist, which the action that loads it reports.
                 subject.archive = Some(path.to_owned());
             } else if subject.name.is_none() {
                 subject.module_version(word);
             } else {
-                return Err(Error::Usage(format!(
+                return Err(RequestError::Usage(format!(
                     "'{word}' is neither an action nor a file or directory, and a module is named already"
-                )));
+                ))
+                .into());
             }
         }
         Ok(subject)
@@ -74,52 +76,56 @@ impl Subject {
         }
     }
 
-    /// The package, which must be named completely.
+    /// The package, of which name and version must be given.
     pub fn package(&self, action: &str) -> Result<PackageId> {
         match (self.name.as_deref().unwrap_or_default(), self.version.as_deref().unwrap_or_default()) {
-            ("", _) | (_, "") => Err(Error::ModuleNotNamed { action: action.to_owned() }),
+            ("", _) | (_, "") => Err(RequestError::ModuleNotNamed { action: action.to_owned() }.into()),
             (name, version) => Ok(PackageId::new(name, version)?),
         }
     }
 }
 
-/// Kernel words with the architectures that belong to them.
+/// The kernels and architectures of the command line.
 #[derive(Debug, Default)]
 pub struct KernelWords {
     /// In the order given.
     pub releases: Vec<String>,
-    /// None, one for all, or one each.
+    /// None, one for all kernels, or one for each.
     pub arches: Vec<String>,
 }
 
 /// Checks which options exclude each other or do not apply, in the order in which dkms 3.x does.
 pub fn check(arguments: &Arguments) -> Result<KernelWords> {
+    check_word(arguments)?;
     let refused = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Refuse);
     if let Some(option) = refused.clone().find(|row| row.opt != Opt::All) {
-        return Err(Error::Conflict(belongs_to(option, arguments)));
+        return Err(RequestError::Conflict(belongs_to(option, arguments)).into());
     }
     let words = kernel_words(arguments);
     if arguments.binaries_only && arguments.source_only {
-        return Err(Error::BothOnly);
+        return Err(RequestError::BothOnly.into());
     }
     if words.arches.len() > 1 && words.arches.len() != words.releases.len() {
-        return Err(Error::KernelArchPairing(format!(
+        return Err(RequestError::KernelArchPairing(format!(
             "{} architectures for {} kernels: give one for all kernels, or one for each",
             words.arches.len(),
             words.releases.len()
-        )));
+        ))
+        .into());
     }
     if arguments.all_kernels && (arguments.all || !words.releases.is_empty()) {
-        return Err(Error::Conflict("--all-kernels, --all and a kernel exclude each other".into()));
+        return Err(
+            RequestError::Conflict("--all-kernels, --all and a kernel exclude each other".into()).into()
+        );
     }
     if arguments.all && !words.releases.is_empty() {
-        return Err(Error::Conflict("--all and a kernel exclude each other".into()));
+        return Err(RequestError::Conflict("--all and a kernel exclude each other".into()).into());
     }
     if arguments.all && !words.arches.is_empty() {
-        return Err(Error::AllWithArch);
+        return Err(RequestError::AllWithArch.into());
     }
     if refused.count() > 0 {
-        return Err(Error::AllBanned(arguments.action_word().to_owned()));
+        return Err(RequestError::AllBanned(arguments.action_word().to_owned()).into());
     }
     Ok(words)
 }
@@ -147,51 +153,70 @@ fn belongs_to(option: &OptionRow, arguments: &Arguments) -> String {
     format!("{} is for {}, not for {}", option.name(), actions.join(" and "), arguments.action_word())
 }
 
-/// The warning about options that have no effect, if there are any.
+/// The warning about options and operands that have no effect, if there are any.
 pub fn without_effect(arguments: &Arguments) -> Option<String> {
-    let ignored = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Warn);
-    let ignored: Vec<String> = ignored.map(OptionRow::name).collect();
-    let action = arguments.action_word();
+    let row = arguments.action()?.row();
+    let options = arguments.misplaced().into_iter().filter(|option| option.misplaced == Misplaced::Warn);
+    let mut ignored: Vec<String> = options.map(OptionRow::name).collect();
+    // Queries without operands refuse them.
+    if row.operand == Operand::None && row.effect == Effect::Changes {
+        ignored.extend(arguments.words.iter().map(|word| format!("'{word}'")));
+    }
     let verb = if ignored.len() == 1 { "has" } else { "have" };
-    let text = format!(
-        "{} {verb} no effect on {action}: 'dkms help {action}' lists its options",
-        ignored.join(", ")
-    );
+    let word = row.word;
+    let text = format!("{} {verb} no effect on {word}: see 'dkms help {word}'", ignored.join(", "));
     (!ignored.is_empty()).then_some(text)
 }
 
-/// The trees and options: built in, framework.conf over that, the command line over all.
+/// Checks the operand of an action that takes one of a few words.
+fn check_word(arguments: &Arguments) -> Result<()> {
+    let Some(action) = arguments.action().map(Action::row) else { return Ok(()) };
+    let Operand::Words(known) = action.operand else { return Ok(()) };
+    let Some(word) = arguments.words.iter().find(|word| !known.contains(&word.as_str())) else {
+        return Ok(());
+    };
+    let all = known.join(", ");
+    Err(RequestError::Usage(match dkms_conf::nearest(word, 2, known.iter().copied()) {
+        Some(meant) => format!("'{word}' is none of {all}: did you mean 'dkms {} {meant}'?", action.word),
+        None => format!("{} takes one of these words: {all}, but not '{word}'", action.word),
+    })
+    .into())
+}
+
+/// The trees and options: the defaults, overridden by framework.conf, overridden by the command line.
 pub fn resolve(
     arguments: &Arguments,
     host: &Host,
     sink: &dyn dkms_core::event::Sink,
 ) -> Result<(Layout, Options)> {
     let mut layout = Layout::default();
-    // The variable means a directory of the machine.
+    // TMPDIR is a directory of the machine, not of the other root.
     let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
+    // A repair never replaces files that are newer or unknown.
+    let may_force = arguments.action() != Some(crate::actions::Action::Fsck);
     let mut options = Options {
-        force: arguments.force,
-        force_version_override: arguments.force_version_override,
+        force: may_force && arguments.force,
+        force_version_override: may_force && arguments.force_version_override,
         conf_file: arguments.conf.clone(),
         kernel_config: arguments.config.clone(),
         kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
         no_depmod: arguments.no_depmod,
         jobs: arguments.jobs,
-        rpm_safe_upgrade: arguments.rpm_safe_upgrade,
+        rpm_safe_upgrade: may_force && arguments.rpm_safe_upgrade,
         tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
         signing: signing(arguments)?,
         ..Options::default()
     };
     for d in &arguments.directives {
         let Some((name, value)) = d.split_once('=') else {
-            return Err(Error::Usage(format!("--directive {d}: write NAME=VALUE")));
+            return Err(RequestError::Usage(format!("--directive {d}: write NAME=VALUE")).into());
         };
         options.directives.push((name.trim().to_owned(), value.to_owned()));
     }
     let framework = {
         let early = Session { layout: &layout, host, options: &options, sink };
         match framework::load(&early, None) {
-            // What is there can be shown all the same.
+            // A query works with the defaults.
             Err(e) if arguments.only_looks() => {
                 sink.event(Event::Warning { text: format!("{e}\n  the defaults are used") });
                 Default::default()
@@ -200,8 +225,7 @@ pub fn resolve(
         }
     };
     if !arguments.only_looks() {
-        let early = Session { layout: &layout, host, options: &options, sink };
-        for text in framework::unknown_settings(&early) {
+        for text in framework::unknown_settings(&layout.config_dir) {
             sink.event(Event::Warning { text });
         }
     }
@@ -233,17 +257,24 @@ fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
         (None, None) => Ok(None),
         (Some(key), Some(certificate)) => {
             let token = key.to_string_lossy().starts_with("pkcs11:");
-            // A pair that somebody names is not made for him.
+            // A key that the command line names must exist; only the default key is created.
             for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
                 let is_token = token && file == key;
                 if !is_token && !file.exists() {
-                    return Err(Error::Usage(format!("{option} {}: there is no such file", file.display())));
+                    return Err(RequestError::Usage(format!(
+                        "{option} {}: there is no such file",
+                        file.display()
+                    ))
+                    .into());
                 }
             }
             let key = if token { key.clone() } else { absolute(key) };
             Ok(Some((key.to_string_lossy().into_owned(), absolute(certificate))))
         }
-        _ => Err(Error::Usage("--mok-signing-key and --mok-certificate belong together: give both".into())),
+        _ => Err(RequestError::Usage(
+            "--mok-signing-key and --mok-certificate belong together: give both".into(),
+        )
+        .into()),
     }
 }
 
@@ -260,10 +291,11 @@ pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>)
     let running = [s.host.release.clone()];
     if let (Some(root), true, "") = (&s.host.other_root, words.releases.is_empty(), &*s.host.release) {
         let tree = s.layout.install_tree.display();
-        return Err(Error::KernelCount(format!(
+        return Err(RequestError::KernelCount(format!(
             "there is no kernel in {tree} of {}: name one with -k",
             root.display()
-        )));
+        ))
+        .into());
     }
     let releases: &[String] = if words.releases.is_empty() { &running } else { &words.releases };
     let mut kernels = Vec::new();
@@ -286,16 +318,17 @@ pub fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelWords) -
     let action = arguments.action_word();
     let must_name = arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named);
     if must_name && words.releases.len() != 1 {
-        return Err(Error::KernelCount(format!(
+        return Err(RequestError::KernelCount(format!(
             "{action} takes exactly one kernel: dkms {action} -k KERNEL"
-        )));
+        ))
+        .into());
     }
     let mut all = kernels(s, words, None)?;
     match (all.pop(), all.is_empty()) {
         (Some(kernel), true) => Ok(kernel),
         _ => {
             let count = words.releases.len();
-            Err(Error::KernelCount(format!("{action} takes one kernel, but {count} are given")))
+            Err(RequestError::KernelCount(format!("{action} takes one kernel, but {count} are given")).into())
         }
     }
 }

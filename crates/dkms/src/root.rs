@@ -10,6 +10,7 @@ use crate::actions::Action;
 use crate::cli::Arguments;
 use dkms_core::distro::{Distribution, Family};
 use dkms_core::error::{Error, Result};
+use dkms_core::request::RequestError;
 use dkms_core::tree::layout::Layout;
 use dkms_sys::root::{self, Held, Root};
 use std::io::Read;
@@ -59,16 +60,18 @@ pub struct Entered {
 pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let Some(dir) = arguments.root.clone() else { return Ok(None) };
     let path = dir.canonicalize().ok().filter(|p| p.is_dir());
-    let path =
-        path.ok_or_else(|| Error::Usage(format!("--root {}: there is no such directory", dir.display())))?;
+    let path = path.ok_or_else(|| {
+        Error::Request(RequestError::Usage(format!("--root {}: there is no such directory", dir.display())))
+    })?;
     if path == Path::new("/") {
         return Ok(None);
     }
     if arguments.action() == Some(Action::Mok) {
-        return Err(Error::Conflict(
+        return Err(RequestError::Conflict(
             "mok works on this machine's firmware and kernel, and --root on the files of another system"
                 .into(),
-        ));
+        )
+        .into());
     }
     let inside = |given: &Path| {
         let given = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
@@ -85,7 +88,7 @@ pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let changes = !arguments.only_looks() && !arguments.dry_run;
     let mut credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| d.is_dir());
 
-    root::leave_machine().map_err(|e| cannot_enter(&path, &e))?;
+    root::leave_machine().map_err(|e| cannot_enter(&path, e))?;
     let system = Root::open(&path)?;
     let shown = if arguments.runs_programs() && has_tools(&system)? {
         with_its_programs(system, arguments, &layout, &mut credentials)?;
@@ -201,7 +204,7 @@ fn mount_places(system: &Root, places: &[PathBuf]) -> Result<()> {
 fn change_root(system: Root, moved: &[PathBuf]) -> Result<()> {
     for name in ["/dev", "/proc", "/sys"] {
         if let Some(there) = system.find(Path::new(name))? {
-            root::mount_over(&Held::of(Path::new(name))?, &there)?;
+            root::mount_over(&Held::open(Path::new(name))?, &there)?;
         }
     }
     if !moved.is_empty() {
@@ -238,6 +241,6 @@ fn kind_of_program(mut file: std::fs::File) -> Option<([u8; 2], [u8; 2])> {
     Some(([class, order], [a, b]))
 }
 
-fn cannot_enter(path: &Path, e: &dkms_sys::IoError) -> Error {
-    Error::CannotEnter { root: path.to_owned(), reason: e.to_string() }
+fn cannot_enter(path: &Path, e: dkms_sys::IoError) -> Error {
+    Error::Request(RequestError::CannotEnter { root: path.to_owned(), cause: e.into() })
 }

@@ -1,6 +1,7 @@
-//! The one place that writes: data to standard output, everything else where it belongs.
+//! The only place that prints: data to standard output, messages to standard output or standard error.
 
 use crate::actions::Kernels;
+use crate::answer::Answer;
 use crate::cli::Arguments;
 use crate::exit;
 use crate::printable::{on_one_line, printable, without_pins};
@@ -14,16 +15,16 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// How the administrator sees a command.
+/// Prints the events and the result of a command.
 pub struct Ui {
     mode: Mode,
     debug: bool,
     verbose: AtomicBool,
-    /// The action only shows something.
+    /// Whether the action only prints something.
     is_document: bool,
-    // One writer at a time: lines of different threads do not mix.
+    /// Held while something is printed, so that the lines of threads do not mix.
     out: Mutex<()>,
-    /// Data could not be written, and not because nobody wants it.
+    /// Data could not be written, for another reason than a closed pipe.
     unwritten: AtomicBool,
 }
 
@@ -31,16 +32,17 @@ enum Mode {
     Quiet,
     /// One line per event.
     Json,
-    /// One document; what else there is to say goes to standard error.
+    /// One JSON document; events go to standard error.
     Document,
     Plain,
-    /// Plain lines for the log of a package manager: what failed comes at the end, where people look.
+    /// Plain lines for the log of a package manager. Failures are printed at the end, where people look for
+    /// them.
     Managed(Mutex<Vec<String>>),
     Live(Progress),
 }
 
 impl Ui {
-    /// Quiet, JSON, a live view on a terminal, or plain lines.
+    /// Chooses between no output, JSON, a live view on a terminal, and plain lines.
     pub fn new(arguments: &Arguments) -> Self {
         let one_document =
             arguments.dry_run || arguments.action().is_some_and(|action| action.row().is_document());
@@ -71,15 +73,15 @@ impl Ui {
         }
     }
 
-    /// framework.conf may ask for more than the command line did.
+    /// Sets the verbosity, which framework.conf can increase.
     pub fn set_verbose(&self, verbose: bool) {
         self.verbose.store(verbose, Ordering::Relaxed);
     }
 
-    /// Writes data, printable.
+    /// Prints data to standard output.
     pub fn data(&self, text: &str) {
         if !matches!(self.mode, Mode::Quiet) {
-            // A reader that went away has seen enough.
+            // A reader that closed the pipe has seen enough.
             if to_stdout(text).is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
                 self.unwritten.store(true, Ordering::Relaxed);
             }
@@ -92,20 +94,22 @@ impl Ui {
         }
     }
 
-    /// Says how the command ended and gives the exit code.
-    pub fn finish(&self, action: &str, result: &Result<()>) -> ExitCode {
+    /// Prints how the command ended and returns the exit code.
+    pub fn finish(&self, action: &str, result: &Result<Answer>) -> ExitCode {
         if let Mode::Live(progress) = &self.mode {
             progress.clear();
         }
         self.tell_failures();
-        let mut code = result.as_ref().map_or_else(exit::code, |()| 0);
+        let mut code = exit::of_command(result);
         match (&self.mode, result) {
-            // The document has told it.
-            (Mode::Document, Err(e)) if e.is_answer() => {}
-            (Mode::Document, Err(_)) => self.data(&json::result(action, result, code)),
-            (Mode::Json, _) => self.data(&json::result(action, result, code)),
-            (_, Ok(())) => {}
-            (_, Err(e)) if e.is_answer() && e.to_string().is_empty() => {}
+            // The document contains the answer.
+            (Mode::Document, Ok(_)) => {}
+            (Mode::Document, Err(_)) | (Mode::Json, _) => self.data(&json::result(action, result, code)),
+            (_, Ok(answer)) => {
+                if let Some(summary) = answer.summary() {
+                    self.complain(&plain::summary(summary, code));
+                }
+            }
             (_, Err(e)) => self.complain(&plain::error(e, code)),
         }
         // Where the output is all that was wanted, half of it is a failure. What was changed is changed.
@@ -116,7 +120,7 @@ impl Ui {
         ExitCode::from(code)
     }
 
-    /// What failed, if that was kept for the end.
+    /// Prints the failures that were kept for the end.
     fn tell_failures(&self) {
         if let Mode::Managed(failures) = &self.mode {
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +128,7 @@ impl Ui {
         }
     }
 
-    fn lines(&self, event: &Event) {
+    fn print_lines(&self, event: &Event) {
         let Some(line) = plain::line(event, self.verbose.load(Ordering::Relaxed)) else { return };
         match (&self.mode, line) {
             (Mode::Live(p), plain::Line::Out(text)) => p.above(|| self.data(&text)),
@@ -140,16 +144,16 @@ fn is_hook(arguments: &Arguments) -> bool {
     arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named)
 }
 
-/// Writes to standard output, printable and without PINs.
+/// Prints to standard output. Unprintable characters are escaped, and PINs are omitted.
 ///
 /// # Errors
-/// It cannot be written; whoever stopped reading (a broken pipe) has seen enough.
+/// It cannot be written; after a broken pipe the reader does not want more.
 pub fn to_stdout(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     out.write_all(without_pins(&printable(text)).as_bytes()).and_then(|()| out.flush())
 }
 
-/// Writes to standard error, printable and without PINs.
+/// Prints to standard error. Unprintable characters are escaped, and PINs are omitted.
 pub fn to_stderr(text: &str) {
     let _ = std::io::stderr().write_all(without_pins(&printable(text)).as_bytes());
 }
@@ -162,7 +166,7 @@ impl Sink for Ui {
     fn ask(&self, question: &str) -> Option<Secret> {
         let _one = self.out.lock();
         let typed = || {
-            // Whoever wants to see nothing has to be asked all the same.
+            // The question is necessary even with --quiet.
             let line = dkms_sys::sys::read_hidden_line(|| {
                 to_stderr(&format!("{}: ", on_one_line(question)));
             });
@@ -185,7 +189,7 @@ impl Sink for Ui {
             Mode::Quiet => {}
             Mode::Json => self.data(&json::event(&event)),
             Mode::Document => self.complain(&json::event(&event)),
-            Mode::Plain => self.lines(&event),
+            Mode::Plain => self.print_lines(&event),
             Mode::Managed(failures) => {
                 if let (Event::Failed { .. }, Some(plain::Line::Err(text))) =
                     (&event, plain::line(&event, false))
@@ -195,14 +199,14 @@ impl Sink for Ui {
                     if matches!(event, Event::Summary { .. }) {
                         self.tell_failures();
                     }
-                    self.lines(&event);
+                    self.print_lines(&event);
                 }
             }
             Mode::Live(progress) => {
                 progress.follow(&event);
-                // The live line says that it began, and that it goes on.
+                // The live view shows that a build has begun and continues.
                 if !matches!(event, Event::BuildStarted { .. } | Event::StillBuilding { .. }) {
-                    self.lines(&event);
+                    self.print_lines(&event);
                 }
             }
         }

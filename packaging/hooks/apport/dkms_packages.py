@@ -2,7 +2,7 @@
 """Apport hook: files a crash report for the package of a dkms module that failed to build.
 
 Called as: dkms_packages.py -m MODULE -v VERSION [-k KERNEL]
-Does nothing (exit 1) when no package owns the sources: a module added by hand is nobody's bug to report.
+Does nothing (exit 1) if no package owns the sources, because there is no package to report a bug against.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main():
     log = os.path.join("/var/lib/dkms", options.module, options.version, "build", "make.log")
     attach_file_if_exists(report, log, "DKMSBuildLog")
     for line in report.get("DKMSBuildLog", "").splitlines():
-        if ": error:" in line:  # the first compiler error tells duplicates apart
+        if ": error:" in line:  # the first compiler error identifies duplicates
             report["DuplicateSignature"] = f"dkms:{package}:{installed}:{line.strip()}"
             break
     with apport.fileutils.make_report_file(report) as file:

@@ -1,4 +1,4 @@
-//! What the linter looks at.
+//! The input of the linter.
 
 use super::scan::{Assigned, Scan};
 use crate::directives::Directives;
@@ -6,19 +6,19 @@ use crate::eval::{Decline, Matcher};
 use crate::locate::{Location, location_of};
 use std::ops::Range;
 
-/// What the linter is told besides the text.
+/// The input besides the text.
 pub struct Facts<'a> {
-    /// What the file comes to, for the kernel below; `None` when nothing could evaluate it.
+    /// The evaluated file, for the kernel below; `None` if it could not be evaluated.
     pub directives: Option<&'a Directives>,
-    /// Why the file had to go to bash, if it had to.
+    /// Why bash had to evaluate the file, if it had to.
     pub declined: Option<&'a Decline>,
-    /// Texts of which a MAKE that knows its kernel has one: the kernel's release, its source directory.
+    /// Texts of which the MAKE command must contain one: the kernel's release, its source directory.
     pub kernel_words: &'a [String],
-    /// Regular expressions.
+    /// The matcher for regular expressions.
     pub matcher: &'a Matcher<'a>,
 }
 
-/// A file that is looked at.
+/// The file that is checked.
 pub(super) struct File<'a> {
     pub(super) text: &'a str,
     pub(super) scan: Scan<'a>,
@@ -29,12 +29,12 @@ impl File<'_> {
         Some(location_of(self.text, range.start, range.end))
     }
 
-    /// The place of an assignment: name, sign and value.
+    /// The position of an assignment: name, operator and value.
     pub(super) fn at_assignment(&self, a: &Assigned<'_>) -> Option<Location> {
         self.at(a.start..a.value.end)
     }
 
-    /// Where a directive's entry is set.
+    /// The position where a directive's entry is set.
     pub(super) fn place(&self, directive: &str, index: Option<usize>) -> Option<Location> {
         self.at_assignment(self.scan.find(directive, index)?)
     }
@@ -43,7 +43,7 @@ impl File<'_> {
         self.text.get(a.value.clone()).unwrap_or_default()
     }
 
-    /// Whether a change of this directive changes nothing else: nobody reads it.
+    /// Whether a change of this directive affects nothing else, because nothing reads it.
     pub(super) fn own(&self, a: &Assigned<'_>) -> bool {
         !self.scan.read.contains(a.name) && !a.exported && !self.scan.runs_more
     }

@@ -1,35 +1,35 @@
-//! What the linter finds, and how it is changed.
+//! Findings, and edits that fix them.
 
 use crate::code::Code;
 use crate::locate::Location;
 use crate::problem::Severity;
 use std::ops::Range;
 
-/// One thing to mend.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind.
+    /// Its kind.
     pub code: Code,
-    /// Error: add, build or install refuse the package.
+    /// Error means that add, build or install refuse the package.
     pub severity: Severity,
-    /// Where; `None` when it concerns the file as a whole.
+    /// Its position; `None` if it concerns the whole file.
     pub at: Option<Location>,
-    /// What is there, in a sentence without a full stop.
+    /// The problem, in a sentence without a full stop.
     pub message: String,
-    /// What to write instead, or to do.
+    /// The correction, or what to do.
     pub help: String,
-    /// The changes that mend it, where that is safe without asking; else empty.
+    /// The edits that fix it, if that is safe without asking; otherwise empty.
     pub edits: Vec<Edit>,
-    /// The directive whose value the edits change, where it is no more than one.
+    /// The directive whose value the edits change, if it is only one.
     pub changes: Option<&'static str>,
 }
 
-/// One change of the text.
+/// An edit of the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edit {
-    /// Byte offsets of what goes.
+    /// The byte offsets of the text to replace.
     pub range: (usize, usize),
-    /// What comes in its place.
+    /// The replacement.
     pub with: String,
 }
 

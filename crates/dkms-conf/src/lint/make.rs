@@ -1,4 +1,4 @@
-//! Commands: a MAKE that installs, or that is not told which kernel; shell where a variable is.
+//! Commands: a MAKE that installs or ignores the kernel, and shell code where a variable is enough.
 
 use super::file::{Facts, File};
 use super::finding::{Finding, edit, warning};
@@ -6,12 +6,12 @@ use crate::code::Code;
 use crate::directives::Directives;
 use crate::locate::Location;
 
-/// What is written around a command to take its output.
+/// The syntax around a command whose output is used.
 const FORMS: [(&str, &str); 2] = [("$(", ")"), ("`", "`")];
 
-/// `uname` and `nproc` in the text, and what else needs bash.
+/// `uname` and `nproc` in the text, and other constructs that need bash.
 pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Finding>) {
-    // What is said of a line already may be what needs bash there.
+    // If the line already has a finding, that may be the construct that needs bash.
     let mut lines: Vec<u32> = found.iter().filter_map(|f| Some(f.at.as_ref()?.line)).collect();
     for (command, variable) in [("uname -r", "kernelver"), ("uname -m", "arch")] {
         for at in occurrences(file, command) {
@@ -24,8 +24,8 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Finding>
         for at in occurrences(file, command) {
             let place = file.at(at..at + command.len());
             lines.extend(place.as_ref().map(|l| l.line));
-            let message = format!("'{command}' asks for what dkms knows");
-            let help = "make without -j: dkms gives it its jobs, and ${parallel_jobs} is their number";
+            let message = format!("'{command}' is not needed, because dkms knows the value");
+            let help = "make without -j: dkms adds it; ${parallel_jobs} is the number of jobs";
             found.push(warning(Code::Nproc, place, message, help));
         }
     }
@@ -40,21 +40,21 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Finding>
     }
 }
 
-/// What does without a shell, for what needs one.
+/// An alternative without shell code for a construct that needs bash.
 fn instead(construct: &str) -> &'static str {
     match construct {
         "command substitution" | "pipe" => {
-            "${kernelver%%-*} and its sisters cut, case and [[ $kernelver =~ … ]] compare; BUILD_EXCLUSIVE_… decides"
+            "use ${kernelver%%-*} to cut, case and [[ $kernelver =~ … ]] to compare, or BUILD_EXCLUSIVE_…"
         }
-        "loop" => "one line for each entry",
-        "redirection" => "no output: dkms throws away what a dkms.conf says",
+        "loop" => "write one line for each entry",
+        "redirection" => "remove the output, which dkms discards",
         _ => {
-            "assignments, ${…}, if, case and [[ ]] are read without a shell; a PRE_BUILD script may do the rest"
+            "use only assignments, ${…}, if, case and [[ ]], which need no shell; a PRE_BUILD script can do the rest"
         }
     }
 }
 
-/// Where a command stands as words of its own, outside comments; a hundred times at most.
+/// The positions where a command is written as separate words, outside comments; at most a hundred.
 fn occurrences(file: &File<'_>, command: &str) -> Vec<usize> {
     let alone = |at: usize| {
         let before = file.text.get(..at).unwrap_or_default().chars().next_back();
@@ -75,7 +75,7 @@ fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Finding {
         whole.then_some(start..end + close.len())
     });
     let what = if variable == "arch" { "this machine's architecture" } else { "the running kernel" };
-    let message = format!("'{command}' is {what}, whatever kernel is built for");
+    let message = format!("'{command}' is {what}, not the one to build for");
     let range = form.clone().unwrap_or(at..end);
     let mut finding = warning(Code::Uname, file.at(range), message, format!("${{{variable}}}"));
     if let Some(range) = form {
@@ -90,7 +90,7 @@ fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Finding {
     finding
 }
 
-/// The commands of MAKE.
+/// Checks the MAKE commands.
 pub(super) fn look(file: &File<'_>, directives: &Directives, words: &[String], found: &mut Vec<Finding>) {
     let knows = |text: &str| words.iter().any(|w| !w.is_empty() && text.contains(w.as_str()));
     let prepared = knows(directives.scalar("PRE_BUILD"));
@@ -99,21 +99,21 @@ pub(super) fn look(file: &File<'_>, directives: &Directives, words: &[String], f
         let at = || file.place("MAKE", Some(i));
         if let Some(what) = installs(make) {
             let message = format!("MAKE[{i}] installs: {what}");
-            let help = "only build; BUILT_MODULE_NAME and DEST_MODULE_LOCATION say what goes where";
+            let help = "only build; BUILT_MODULE_NAME and DEST_MODULE_LOCATION define what is installed";
             found.push(warning(Code::MakeInstalls, at(), message, help));
         }
         let nothing = matches!(make.trim(), "true" | "/bin/true" | "/usr/bin/true" | ":");
         if !nothing && !prepared && !knows(make) {
-            let message = format!("MAKE[{i}] names neither $kernelver nor $kernel_source_dir");
+            let message = format!("MAKE[{i}] uses neither $kernelver nor $kernel_source_dir");
             let help = format!(
-                "MAKE[{i}]=\"make -C ${{kernel_source_dir}} M=${{dkms_tree}}/${{PACKAGE_NAME}}/${{PACKAGE_VERSION}}/build\", or hand ${{kernelver}} to the Makefile"
+                "MAKE[{i}]=\"make -C ${{kernel_source_dir}} M=${{dkms_tree}}/${{PACKAGE_NAME}}/${{PACKAGE_VERSION}}/build\", or pass ${{kernelver}} to the Makefile"
             );
             found.push(warning(Code::MakeIgnoresKernel, at(), message, help));
         }
     }
 }
 
-/// The command of a MAKE line that installs, if one does.
+/// The command of a MAKE line that installs files, if there is one.
 fn installs(make: &str) -> Option<&str> {
     let commands = make.split([';', '&', '|', '(', ')', '\n']);
     commands.map(str::trim).find(|command| {

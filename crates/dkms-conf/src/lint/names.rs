@@ -1,4 +1,4 @@
-//! Names: misspelt, unknown, out of date; values that are neither yes nor no.
+//! Names that are misspelt, unknown or obsolete, and values that are neither yes nor no.
 
 use super::file::File;
 use super::finding::{Edit, Finding, edit, warning};
@@ -9,19 +9,19 @@ use crate::locate::closest;
 use crate::problem::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names that bash itself or every program reads.
+/// Names that bash itself or many programs read.
 pub(super) const FOREIGN: [&str; 12] = [
     "PATH", "IFS", "LANG", "LANGUAGE", "HOME", "SHELL", "TMPDIR", "BASH_ENV", "ENV", "PS4", "OPTIND",
     "CDPATH",
 ];
 
-/// More findings are not told: each costs a search for its line.
+/// The maximum number of findings, because each needs a search for its line.
 const MAX_FINDINGS: usize = 500;
 
-/// More edits of one kind are not made by themselves.
+/// The maximum number of automatic edits of one kind.
 const MAX_EDITS: usize = 1000;
 
-/// More different names than this are not looked at: each costs a comparison with the table.
+/// The maximum number of different names that are checked, because each is compared with the table.
 const MAX_NAMES: usize = 300;
 
 pub(super) fn look(file: &File<'_>, found: &mut Vec<Finding>) {
@@ -47,7 +47,7 @@ pub(super) fn look(file: &File<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// A name that is no directive.
+/// A name that is not a directive.
 fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Finding>) {
     let upper = a.name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     if !upper || a.exported || file.scan.read.contains(a.name) {
@@ -57,7 +57,7 @@ fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Finding>) {
         let written = a.written().replacen(a.name, meant, 1);
         let message = format!("{} is not a directive and has no effect", a.name);
         let mut finding = warning(Code::Misspelt, file.at_assignment(a), message, format!("{written}=…"));
-        // All of that name and index, and only if nothing stands under the right name.
+        // All assignments of that name and index, and only if the right name has no value.
         let taken = |b: &Assigned<'_>| b.name == meant && (b.subscript == a.subscript || b.whole || a.whole);
         if !file.scan.assignments.iter().any(taken) && !file.scan.runs_more {
             let same = file.scan.assignments.iter().filter(|b| b.written() == a.written());
@@ -82,7 +82,7 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Fin
     let (name, help) = (info.name, info.help);
     let all: Vec<&Assigned<'_>> = file.scan.assignments.iter().filter(|a| a.name == name).collect();
     let Some(first) = all.first() else { return };
-    // The harmless way to say that nothing needs cleaning.
+    // A harmless way to write that nothing needs cleaning.
     let harmless = |a: &&Assigned<'_>| {
         let value = literal(file.text, a.value.clone()).map(|(_, value)| value);
         name == "CLEAN" && matches!(value, Some("true" | "/bin/true" | "/usr/bin/true"))
@@ -90,11 +90,12 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Fin
     if all.iter().all(harmless) {
         return;
     }
-    let message = format!("{name} is out of date: {help}");
-    // This one still has an effect, and what to write instead depends on it.
+    let message = format!("{name} is obsolete: {help}");
+    // This one still has an effect, on which the correction depends.
     let by_hand = name == "OBSOLETE_BY";
-    let mend = if by_hand { "BUILD_EXCLUSIVE_KERNEL_MAX=…".to_owned() } else { format!("remove {name}") };
-    let mut finding = warning(Code::Deprecated, file.at_assignment(first), message, mend);
+    let correction =
+        if by_hand { "BUILD_EXCLUSIVE_KERNEL_MAX=…".to_owned() } else { format!("remove {name}") };
+    let mut finding = warning(Code::Deprecated, file.at_assignment(first), message, correction);
     if !by_hand && all.len() <= MAX_EDITS && all.iter().all(|a| a.alone && file.own(a)) {
         finding.changes = Some(info.name);
         finding.edits = all.iter().map(|a| whole_lines(file.text, a)).collect();
@@ -102,7 +103,7 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Fin
     found.push(finding);
 }
 
-/// Removes the lines of an assignment that is alone on them.
+/// Removes the lines of an assignment that has these lines for itself.
 fn whole_lines(text: &str, a: &Assigned<'_>) -> Edit {
     let start = text.get(..a.start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
     let end = text.get(a.value.end..).and_then(|t| t.find('\n')).map_or(text.len(), |i| a.value.end + i + 1);
@@ -131,7 +132,7 @@ fn yes_no(file: &File<'_>, name: &'static str, a: &Assigned<'_>, found: &mut Vec
     found.push(finding);
 }
 
-/// A directive that is set twice in any case: copied and not changed.
+/// A directive that is set twice unconditionally, such as a copied line that was not changed.
 fn twice<'a>(
     file: &File<'_>,
     a: &'a Assigned<'a>,
@@ -147,5 +148,5 @@ fn twice<'a>(
     let at = file.at_assignment(before);
     let line = file.at_assignment(a).map_or(0, |at| at.line);
     let message = format!("{} is set again in line {line}, and this value is lost", before.written());
-    found.push(warning(Code::AssignedTwice, at, message, "remove one of them, or give it another index"));
+    found.push(warning(Code::AssignedTwice, at, message, "remove one of them, or use another index"));
 }

@@ -1,7 +1,6 @@
-//! Regular expressions: those that are none, match nothing, or match more than was meant.
+//! Regular expressions that are invalid, match nothing, or match too much.
 //!
-//! What they match is tried on releases and architectures as kernels have them, with the same matcher that decides
-//! later.
+//! They are tried on the releases and architectures of real kernels, with the same matcher as in a build.
 
 use super::file::File;
 use super::finding::{Edit, Finding, edit, warning};
@@ -10,7 +9,7 @@ use crate::directives::Directives;
 use crate::eval::Matcher;
 use crate::problem::Severity;
 
-/// What a pattern is held against.
+/// The texts on which patterns are tried.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Against {
     Release,
@@ -24,7 +23,7 @@ const DIRECTIVES: [(&str, Against); 4] = [
     ("PATCH_MATCH", Against::Release),
 ];
 
-/// What `uname -m` says, in the kernel's Makefiles' and distributions' words.
+/// The names of `uname -m`, and those of the kernel's Makefiles and of distributions.
 const ARCHES: [&str; 30] = [
     "x86_64",
     "i386",
@@ -58,13 +57,13 @@ const ARCHES: [&str; 30] = [
     "sh4",
 ];
 
-/// What distributions put behind the version.
+/// Suffixes that distributions append to the version.
 const TAILS: [&str; 6] =
     [".0", ".0-5-amd64", ".12-200.fc39.x86_64", ".0-91-generic", ".3-rc1+", ".21-150400.24.46-default"];
 
 pub(super) fn look(file: &File<'_>, directives: &Directives, m: &Matcher<'_>, found: &mut Vec<Finding>) {
     for (name, against) in DIRECTIVES {
-        // A mistake that was copied many times needs not be told more often.
+        // The maximum number of findings of one kind.
         for i in directives.indices(name).take(100) {
             let Some(pattern) = directives.get(name, i).filter(|p| !p.is_empty()) else { continue };
             one(file, &Pattern { name, index: i, text: pattern, against }, m, found);
@@ -89,7 +88,7 @@ fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Findin
             Code::RegexInvalid,
             at(),
             message,
-            "see regex(7), extended form; a plain sign goes behind a backslash",
+            "see regex(7), extended form; write a backslash before a literal character",
         );
         finding.severity = Severity::Error;
         found.push(finding);
@@ -107,21 +106,21 @@ fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Findin
         return;
     }
     if matches_nothing(p.text, m) {
-        let help = "^6\\.1\\. for 6.1 and its updates; for kernel options there is BUILD_EXCLUSIVE_CONFIG";
+        let help = "use ^6\\.1\\. for 6.1 and its updates, or BUILD_EXCLUSIVE_CONFIG for kernel options";
         found.push(warning(Code::RegexNothing, at(), format!("{said} matches no kernel"), help));
         return;
     }
     let dots = bare_dots(p.text);
     if !dots.is_empty() {
         let help = format!("{named}=\"{}\"", escaped(p.text, &dots));
-        let message = format!("{said} has a dot between digits that stands for any character");
+        let message = format!("{said} has a dot between digits, which matches any character");
         let mut finding = warning(Code::RegexDot, at(), message, help);
         finding.changes = Some(p.name);
         finding.edits = escape(file, p, dots.len());
         found.push(finding);
     }
     if unanchored(p.text) {
-        let message = format!("{said} is not bound to the beginning of the release");
+        let message = format!("{said} is not anchored at the beginning of the release");
         found.push(warning(Code::RegexUnanchored, at(), message, format!("{named}=\"^{}\"", p.text)));
     }
     if let Some((meant, also)) = too_much(p.text, m) {
@@ -140,13 +139,13 @@ fn arch_help(pattern: &str) -> String {
         ("ppc64el", "ppc64le"),
     ] {
         if pattern.contains(wrong) {
-            return format!("{} (as uname -m says it)", pattern.replace(wrong, right));
+            return format!("{} (the name in uname -m)", pattern.replace(wrong, right));
         }
     }
-    "the architecture as uname -m says it; for kernel options there is BUILD_EXCLUSIVE_CONFIG".into()
+    "use the architecture of uname -m, or BUILD_EXCLUSIVE_CONFIG for kernel options".into()
 }
 
-/// Releases of every version there was since 2.6.0, and of some to come.
+/// Releases of all versions since 2.6.0, and of some future ones.
 fn releases() -> impl Iterator<Item = String> {
     let minor = |major: u32, last: u32| (0..=last).map(move |n| format!("{major}.{n}"));
     let old = (0..40).map(|n| format!("2.6.{n}"));
@@ -159,8 +158,8 @@ fn releases() -> impl Iterator<Item = String> {
     versions.flat_map(|v| TAILS.iter().map(move |tail| format!("{v}{tail}")))
 }
 
-/// Certain only: a pattern may be for one release of one distribution, which nobody can list. A release begins with a
-/// digit and has no blank; and `*` or `.x` is how other programs say "any".
+/// Only certain cases: a pattern may be for one release of one distribution, which cannot be listed. A
+/// release begins with a digit and contains no blank; `*` and `.x` mean "any" in other programs.
 fn matches_nothing(pattern: &str, m: &Matcher<'_>) -> bool {
     let start = pattern.trim_start_matches(['^', '(']);
     let anchored = pattern.starts_with('^') && !pattern.contains('|');
@@ -173,7 +172,7 @@ fn matches_nothing(pattern: &str, m: &Matcher<'_>) -> bool {
     (pattern.contains(' ') || no_release || any) && !releases().any(|r| m(pattern, &r) == Ok(true))
 }
 
-/// Byte offsets of the dots between digits that are neither escaped nor in a set.
+/// The byte offsets of dots between digits that are neither escaped nor in a set.
 fn bare_dots(text: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
     let digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
@@ -207,7 +206,7 @@ fn escaped(text: &str, dots: &[usize]) -> String {
     out
 }
 
-/// The same in the file, if the value stands there as it is, inside quotes.
+/// The same in the file, if the value is written there literally, inside quotes.
 fn escape(file: &File<'_>, p: &Pattern<'_>, count: usize) -> Vec<Edit> {
     let Some(a) = file.scan.find(p.name, Some(p.index)) else { return Vec::new() };
     let raw = file.raw(a);
@@ -224,7 +223,7 @@ fn escape(file: &File<'_>, p: &Pattern<'_>, count: usize) -> Vec<Edit> {
     dots.iter().map(|d| edit(a.value.start + d..a.value.start + d, "\\")).collect()
 }
 
-/// It begins with a version, and not with the release's beginning.
+/// Whether it begins with a version, but not at the beginning of the release.
 fn unanchored(text: &str) -> bool {
     let start = text.trim_start_matches('(');
     let set = start.strip_prefix('[').and_then(|s| s.bytes().next());
@@ -232,7 +231,8 @@ fn unanchored(text: &str) -> bool {
     (digit(start.bytes().next()) || digit(set)) && (text.contains('.') || text.len() < 3)
 }
 
-/// A version 6.1 or 6.2 that is also the beginning of 6.10 or 6.20: the version, and one that was hardly meant.
+/// For a version such as 6.1 that also matches the beginning of 6.10: the version, and one that was probably
+/// not intended.
 fn too_much(text: &str, m: &Matcher<'_>) -> Option<(String, String)> {
     if text.contains(['|', '[', '(']) {
         return None;

@@ -1,4 +1,5 @@
-//! What the typed configuration says is wrong, with places and mends; and what belongs together and is not there.
+//! Problems of the typed configuration, with positions and fixes, and entries that are missing their
+//! counterpart.
 
 use super::file::File;
 use super::finding::{Edit, Finding, edit, warning};
@@ -10,7 +11,7 @@ use crate::problem::{Problem, Severity};
 
 pub(super) fn look(file: &File<'_>, directives: &Directives, found: &mut Vec<Finding>) {
     let (conf, problems) = ModuleConf::from_directives(directives);
-    // A mistake that was copied many times needs not be told more often.
+    // The maximum number of findings of one kind.
     for problem in problems.iter().take(500) {
         if repeated(problem, &problems, directives, found) {
             continue;
@@ -34,7 +35,7 @@ pub(super) fn look(file: &File<'_>, directives: &Directives, found: &mut Vec<Fin
     pairs(file, &conf, found);
 }
 
-/// Where the entry is set; what is missing is missing beside the module's name.
+/// The position where the entry is set; if it is missing, the position of the module's name.
 fn place(file: &File<'_>, problem: &Problem) -> Option<Location> {
     let exact = |name: &str| {
         let a = file.scan.find(name, problem.index)?;
@@ -47,15 +48,15 @@ fn place(file: &File<'_>, problem: &Problem) -> Option<Location> {
         .or_else(|| file.place("BUILT_MODULE_NAME", problem.index))
 }
 
-/// Whether another finding says it already.
+/// Whether another finding already reports it.
 fn repeated(p: &Problem, all: &[Problem], directives: &Directives, found: &[Finding]) -> bool {
     match p.code {
-        // The names in the text were looked at.
+        // The names in the text are checked separately.
         Code::Deprecated | Code::Misspelt => true,
         Code::YesNo => found.iter().any(|f| f.code == Code::YesNo && f.message == p.message),
-        // A hole has no place either.
+        // A gap has no position.
         Code::Destination => all.iter().any(|o| o.code == Code::ModuleUnnamed && o.index == p.index),
-        // Without DEST_MODULE_NAME it is the other name once more.
+        // Without DEST_MODULE_NAME this repeats the other name.
         Code::ModuleSuffix | Code::ModuleDuplicate if p.directive == "DEST_MODULE_NAME" => {
             let unset = p.index.and_then(|i| directives.get(&p.directive, i)).unwrap_or_default().is_empty();
             unset && all.iter().any(|o| o.code == p.code && o.index == p.index && o.directive != p.directive)
@@ -64,10 +65,10 @@ fn repeated(p: &Problem, all: &[Problem], directives: &Directives, found: &[Find
     }
 }
 
-/// Takes `.ko` or `.o` from the end of a value.
+/// Removes `.ko` or `.o` from the end of a value.
 fn suffix(file: &File<'_>, problem: &Problem) -> Option<Edit> {
     let a = file.scan.find(&problem.directive, problem.index)?;
-    // Not if it may be another entry's.
+    // Not if the value may belong to another entry.
     if a.whole || a.append || a.index().is_none() || a.index() != problem.index || !file.own(a) {
         return None;
     }
@@ -77,10 +78,10 @@ fn suffix(file: &File<'_>, problem: &Problem) -> Option<Edit> {
     Some(edit(a.value.start + stem.len()..a.value.start + inner.len(), ""))
 }
 
-/// Signs in names that trees and command lines do not like.
+/// Characters in names that cause problems in paths and on command lines.
 fn odd_names(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
     for (name, value) in [("PACKAGE_NAME", &conf.package_name), ("PACKAGE_VERSION", &conf.package_version)] {
-        // #MODULE_VERSION# and @VERSION@ are filled in when a package is made.
+        // #MODULE_VERSION# and @VERSION@ are replaced when a package is built.
         let template = |sign| value.len() > 2 && value.starts_with(sign) && value.ends_with(sign);
         let good = |c: char| c.is_ascii_alphanumeric() || "._+~-:^".contains(c);
         if value.is_empty() || value.contains('/') || template('#') || template('@') {
@@ -91,7 +92,9 @@ fn odd_names(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
             let message = match dash {
                 true => format!("{name} '{value}' looks like an option"),
                 false => {
-                    format!("{name} '{value}' has signs that are special in file names or on command lines")
+                    format!(
+                        "{name} '{value}' has characters that are special in file names or on command lines"
+                    )
                 }
             };
             let help = "letters, digits, '.', '-', '_', '+' and '~'";
@@ -100,7 +103,7 @@ fn odd_names(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
     }
 }
 
-/// `/kernelx` begins with `/kernel` and passes, and is no directory that anybody means.
+/// `/kernelx` begins with `/kernel` and is accepted, but it is certainly not intended.
 fn destinations(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
     for m in &conf.modules {
         let first = m.dest_location.trim_start_matches('/').split('/').next().unwrap_or_default();
@@ -120,7 +123,7 @@ fn destinations(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
     }
 }
 
-/// Entries without their partner of the same index.
+/// Entries without a counterpart of the same index.
 fn pairs(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
     let mut lonely = |directive: &str, i: usize, message: String, help: String| {
         let at = file.place(directive, Some(i));
@@ -132,7 +135,7 @@ fn pairs(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Finding>) {
         lonely("MAKE_MATCH", i, format!("there is no MAKE[{i}] for MAKE_MATCH[{i}]"), format!("MAKE[{i}]=…"));
     }
     for &i in conf.make.keys().filter(|i| **i > 0 && !conf.make_match.contains_key(i)) {
-        let message = format!("MAKE[{i}] is never run: it has no MAKE_MATCH[{i}]");
+        let message = format!("MAKE[{i}] is never used: it has no MAKE_MATCH[{i}]");
         lonely("MAKE", i, message, format!("MAKE_MATCH[{i}]=…, or '&&' between the commands of MAKE[0]"));
     }
     for &i in conf.patch_match.keys().filter(|i| !conf.patch.contains_key(i)) {

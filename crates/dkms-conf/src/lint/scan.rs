@@ -1,7 +1,7 @@
-//! Assignments in a file's text, with their places to the byte.
+//! Finds assignments in a file's text, with their exact positions.
 //!
-//! It knows quotes, comments and substitutions, and no more of bash than that, so that it also works for files that only
-//! bash can evaluate. Here documents are read as commands.
+//! It supports quotes, comments and substitutions, but no other syntax of bash, so that it also works for
+//! files that only bash can evaluate. Here documents are read as commands.
 
 use crate::bash::is_name;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,13 +10,13 @@ use std::ops::Range;
 /// Deeper nesting is read as plain text.
 const MAX_DEPTH: u32 = 40;
 
-/// One `NAME=value` or `NAME[i]=value` where a command may stand.
+/// A `NAME=value` or `NAME[i]=value` in the position of a command.
 #[derive(Clone, Debug)]
 pub(super) struct Assigned<'a> {
     /// Byte offset of the name.
     pub start: usize,
     pub name: &'a str,
-    /// What is between the brackets.
+    /// The text between the brackets.
     pub subscript: Option<&'a str>,
     /// `+=`
     pub append: bool,
@@ -24,14 +24,14 @@ pub(super) struct Assigned<'a> {
     pub whole: bool,
     /// The value as written, with its quotes.
     pub value: Range<usize>,
-    /// It is carried out in any case, and nothing else is on its lines.
+    /// Whether it is always executed and has its lines for itself.
     pub alone: bool,
-    /// Other programs see it: exported, or in front of a command.
+    /// Whether other programs see it, because it is exported or precedes a command.
     pub exported: bool,
 }
 
 impl Assigned<'_> {
-    /// The index, where it is written as a number or left out.
+    /// The index, if it is written as a number or omitted.
     pub(super) fn index(&self) -> Option<usize> {
         self.subscript.map_or(Some(0), |s| s.trim().parse().ok())
     }
@@ -42,21 +42,21 @@ impl Assigned<'_> {
     }
 }
 
-/// What was found in a file.
+/// The result for a file.
 #[derive(Debug, Default)]
 pub(super) struct Scan<'a> {
     pub assignments: Vec<Assigned<'a>>,
     pub comments: Vec<Range<usize>>,
-    /// Other files are run, or text is: they may read every variable.
+    /// Whether it runs other files or text, which may read every variable.
     pub runs_more: bool,
-    /// Names behind a `$`.
+    /// Names after a `$`.
     pub read: BTreeSet<&'a str>,
-    /// How often each upper-case name occurs outside comments.
+    /// The number of times that each upper-case name occurs outside comments.
     pub mentioned: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> Scan<'a> {
-    /// Where `name[index]` is assigned, else where `name` is, the last time.
+    /// The last assignment of `name[index]`, otherwise the last one of `name`.
     pub(super) fn find(&self, name: &str, index: Option<usize>) -> Option<&Assigned<'a>> {
         let mut all = self.assignments.iter().rev().filter(|a| a.name == name);
         let exact = |a: &&Assigned<'_>| a.index() == index || a.whole;
@@ -72,7 +72,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Reads a file.
+/// Scans a file.
 pub(super) fn scan(text: &str) -> Scan<'_> {
     let mut scanner =
         Scanner { text, pos: 0, out: Scan::default(), depth: 0, parens: 0, first: 0, exporting: false };
@@ -82,7 +82,7 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
     out
 }
 
-/// The names in the text: which are read, which are mentioned.
+/// The names in the text: those that are read, and those that are mentioned.
 fn words<'a>(text: &'a str, out: &mut Scan<'a>) {
     let mut at = 0;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -106,10 +106,10 @@ struct Scanner<'a> {
     text: &'a str,
     pos: usize,
     out: Scan<'a>,
-    /// How many `if`, `case`, loops and `{` are open.
+    /// The number of open `if`, `case`, loops and `{`.
     depth: usize,
     parens: usize,
-    /// Where the assignments of the current command begin.
+    /// The index of the first assignment of the current command.
     first: usize,
     exporting: bool,
 }
@@ -133,7 +133,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn run(&mut self) {
-        // The next word begins a command; it is the first of its line; an operator waits for what follows it.
+        // Whether the next word begins a command; whether it is the first of its line; whether an operator
+        // needs an operand.
         let (mut command, mut fresh, mut waiting) = (true, true, false);
         while let Some(b) = self.byte(0) {
             match b {
@@ -176,7 +177,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a word that is no assignment, where a command may stand; whether one may stand behind it.
+    /// Reads a word that is not an assignment in the position of a command. Returns whether an assignment may
+    /// follow it.
     fn word(&mut self) -> bool {
         let start = self.pos;
         self.skip_word(0);
@@ -198,7 +200,7 @@ impl<'a> Scanner<'a> {
         keyword || self.exporting
     }
 
-    /// Reads an assignment, if one is next.
+    /// Reads an assignment, if one comes next.
     fn assignment(&mut self, unconditional: bool) -> bool {
         let start = self.pos;
         let rest = self.text.get(start..).unwrap_or_default();
@@ -239,7 +241,7 @@ impl<'a> Scanner<'a> {
         true
     }
 
-    /// To the end of a word.
+    /// Reads to the end of a word.
     fn skip_word(&mut self, depth: u32) {
         while let Some(b) = self.byte(0) {
             match b {
@@ -250,7 +252,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// One character, quoted text or substitution.
+    /// Reads one character, quoted text or substitution.
     fn unit(&mut self, b: u8, depth: u32) {
         let deep = depth >= MAX_DEPTH;
         match b {
@@ -319,7 +321,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The value without its quotes, if it is one plain text: its place and the text.
+/// The value without its quotes and its position, if it is plain text.
 pub(super) fn literal(text: &str, value: Range<usize>) -> Option<(Range<usize>, &str)> {
     let raw = text.get(value.clone())?;
     let quote = raw.chars().next().filter(|c| matches!(c, '"' | '\''));

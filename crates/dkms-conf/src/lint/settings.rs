@@ -1,17 +1,17 @@
-//! Settings in framework.conf that do not exist: the administrator believes that they have an effect.
+//! Settings in framework.conf that do not exist, although the administrator expects an effect.
 
 use super::names::FOREIGN;
 use super::scan::{Scan, scan};
 use crate::directives::Dialect;
 use crate::locate::closest_in;
 
-/// More are not reported.
+/// The maximum number of findings.
 const MAX_REPORTED: usize = 20;
 
-/// A name that is assigned, that dkms does not know, and that nothing reads.
+/// A name that is assigned but that neither dkms knows nor the file reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownSetting {
-    /// The position of its file in the list.
+    /// The index of its file in the list.
     pub file: usize,
     /// Its line, from 1.
     pub line: u32,
@@ -21,8 +21,8 @@ pub struct UnknownSetting {
     pub meant: Option<&'static str>,
 }
 
-/// Looks for unknown settings in framework.conf and its fragments, in the order in which they are read. A variable that a
-/// later assignment uses is none.
+/// Finds unknown settings in framework.conf and its fragments, in the order in which they are read. A
+/// variable that a later assignment uses is not a setting.
 pub fn unknown_settings(texts: &[&str]) -> Vec<UnknownSetting> {
     let scans: Vec<Scan<'_>> = texts.iter().map(|text| scan(text)).collect();
     if scans.iter().any(|s| s.runs_more) {
@@ -45,12 +45,12 @@ pub fn unknown_settings(texts: &[&str]) -> Vec<UnknownSetting> {
     found
 }
 
-/// Names that bash itself or every program reads.
+/// Names that bash itself or many programs read.
 fn foreign(name: &str) -> bool {
     FOREIGN.contains(&name) || name.starts_with("LC_") || name.starts_with("BASH")
 }
 
-/// Settings are written in small letters with `_`; `SIGN_FILE` and `sign-file` are meant as well.
+/// Settings are written in lower case with `_`; `SIGN_FILE` and `sign-file` are recognised as misspellings.
 fn meant(name: &str) -> Option<&'static str> {
     let folded = name.to_ascii_lowercase();
     Dialect::Framework.find(&folded).map(|d| d.name).or_else(|| closest_in(Dialect::Framework, &folded))
@@ -91,7 +91,7 @@ mod tests {
         ] {
             assert_eq!(unknown(&[text]), [], "{text}");
         }
-        // Read in a later file, and reported once.
+        // If a later file reads it, it is not a setting. Each name is reported once.
         assert_eq!(unknown(&["dir=/x\n", "sign_file=$dir/sign\n"]), []);
         assert_eq!(unknown(&["a_b=1\n", "\na_b=2\nc_d=3"]).len(), 2);
     }

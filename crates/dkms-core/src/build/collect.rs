@@ -3,6 +3,7 @@
 use super::compile::Compiled;
 use super::context::Context;
 use super::mark;
+use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::ids::Build;
 use crate::session::Session;
@@ -81,7 +82,7 @@ impl Drop for Staging {
 /// Collects the modules that dkms.conf lists for this kernel.
 ///
 /// # Errors
-/// A file is missing ([`Error::ModuleFileMissing`]), or is not a module for this kernel ([`Error::BadModule`]).
+/// A file is missing ([`BuildError::ModuleFileMissing`]), or is not a module for this kernel ([`BuildError::BadModule`]).
 pub(crate) fn collect(context: &Context<'_>, compiled: &Compiled<'_>) -> Result<Collected> {
     let dir = compiled.dir;
     let staging = Staging::new(context.session, context.build)?;
@@ -90,11 +91,12 @@ pub(crate) fn collect(context: &Context<'_>, compiled: &Compiled<'_>) -> Result<
         entries.filter_map(|(entry, excluded)| excluded.is_none().then_some(entry)).collect();
     for entry in &wanted {
         if !dkms_sys::fs::is_file(dir.join(built_file(entry))) {
-            return Err(Error::ModuleFileMissing(format!(
+            return Err(BuildError::ModuleFileMissing(format!(
                 "make succeeded but did not produce {}, which dkms.conf lists, in {}",
                 built_file(entry).display(),
                 dir.display()
-            )));
+            ))
+            .into());
         }
     }
     // Some packages have none.
@@ -114,8 +116,9 @@ fn collect_module(
 ) -> Result<CollectedModule> {
     let (session, name) = (context.session, built_file(entry));
     let bytes = dkms_sys::fs::read_untrusted(dir, &name, context.sandbox.owner())?;
-    let module = check(&bytes, context.build, session.options.force)
-        .map_err(|reason| Error::BadModule { path: dir.join(&name), reason })?;
+    let module = check(&bytes, context.build, session.options.force).map_err(|reason| {
+        Error::Build(BuildError::BadModule { path: dir.join(&name), cause: reason.into() })
+    })?;
     let bytes = if entry.strip { strip(context, &entry.dest_name, bytes)? } else { bytes };
     let path = staging.modules().join(format!("{}.ko", entry.dest_name));
     dkms_sys::fs::create_new(&path, &bytes, 0o644)?;
@@ -179,7 +182,9 @@ fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
         return Ok(bytes);
     };
     let file = format!("{name}.ko");
-    let bad = |reason| Error::BadModule { path: file.clone().into(), reason };
+    let bad = |reason: String| {
+        Error::Build(BuildError::BadModule { path: file.clone().into(), cause: reason.into() })
+    };
     let with_options = |command: Command| {
         command.arg("-g").stdout(Stream::Null).stderr(Stream::Capture).timeout(Duration::from_secs(300))
     };

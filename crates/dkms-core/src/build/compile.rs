@@ -3,8 +3,10 @@
 use super::context::Context;
 use super::recipe::Recipe;
 use super::{denied, diagnose, jobs, script};
+use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::program::ProgramError;
 use dkms_sys::fs::Limit;
 use dkms_sys::jobserver::Slots;
 use dkms_sys::process::Stream;
@@ -19,7 +21,7 @@ pub(crate) struct Compiled<'a> {
 /// Runs PRE_BUILD and make, confined. Their output goes to make.log.
 ///
 /// # Errors
-/// [`Error::ScriptFailed`]; [`Error::MakeFailed`] with the first real errors of the compiler.
+/// [`ProgramError::ScriptFailed`]; [`BuildError::MakeFailed`] with the first real errors of the compiler.
 pub(crate) fn compile<'a>(
     context: &'a Context<'_>,
     recipe: &Recipe,
@@ -51,11 +53,12 @@ fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     if dkms_sys::process::which("make", path).is_none() {
         let distribution = session.host.distribution.as_ref();
         let package = distribution.map_or_else(|| "make".into(), |d| d.program_package("make"));
-        return Err(Error::ProgramMissing {
+        return Err(ProgramError::Missing {
             program: "make".into(),
             purpose: "build modules".into(),
             package,
-        });
+        }
+        .into());
     }
     let bash = dkms_sys::process::which("bash", path).unwrap_or_else(|| "/bin/bash".into());
     let mut command = context
@@ -74,16 +77,17 @@ fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     if done.status.success() {
         return Ok(());
     }
-    Err(Error::MakeFailed {
+    Err(BuildError::MakeFailed {
         build: context.build.clone(),
         status: done.status.to_string(),
         log: log.kept.clone(),
         diagnosis: diagnosis(context)?,
-    })
+    }
+    .into())
 }
 
 /// The first real errors in make.log, and what they mean where that is certain.
-fn diagnosis(context: &Context<'_>) -> Result<crate::error::Diagnosis> {
+fn diagnosis(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
     let (session, package) = (context.session, &context.build.package);
     let text = dkms_sys::fs::read_start(&context.log.path, Limit::LOG)?;
     let text = String::from_utf8_lossy(&text);

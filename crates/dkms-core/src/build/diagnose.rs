@@ -1,6 +1,6 @@
 //! Reading a make.log for the administrator: the first real errors, and what they mean where that is certain.
 
-use crate::error::Diagnosis;
+use crate::build::Diagnosis;
 use crate::session::Session;
 
 /// Lines shown per error, and errors shown.

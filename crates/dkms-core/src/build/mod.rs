@@ -18,6 +18,7 @@ mod compile;
 mod context;
 pub(crate) mod denied;
 pub mod diagnose;
+mod error;
 mod fingerprint;
 pub mod jobs;
 pub mod log;
@@ -42,6 +43,7 @@ use crate::tree::state;
 use collect::Collected;
 use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
+pub use error::{BuildError, Diagnosis};
 use log::MakeLog;
 use mark::Mark;
 use recipe::Recipe;
@@ -68,13 +70,13 @@ pub struct BuildOptions<'a> {
 /// Loads and checks a package's configuration before anything is changed.
 ///
 /// # Errors
-/// [`Error::BadConf`]; [`Error::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
+/// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
 pub fn configuration(session: &Session<'_>, build: &Build) -> Result<(Loaded, Exclusion)> {
     let loaded = load::load(session, &build.package, &build.kernel)?.strict()?;
     let config = headers::KernelConfig::read(&headers::config_path(session, &build.kernel.release));
     let exclusion = load::exclusion(&loaded, &build.kernel, config.as_ref())?;
     if let Some(reason) = &exclusion.whole {
-        return Err(Error::Excluded { build: build.clone(), reason: reason.clone() });
+        return Err(BuildError::Excluded { build: build.clone(), reason: reason.clone() }.into());
     }
     Ok((loaded, exclusion))
 }
@@ -171,7 +173,7 @@ fn require_dependencies(session: &Session<'_>, build: &Build, loaded: &Loaded) -
         return Ok(());
     }
     if !session.options.force {
-        return Err(Error::DependsMissing { build: build.clone(), missing });
+        return Err(BuildError::DependsMissing { build: build.clone(), missing }.into());
     }
     session.warn(format!(
         "building {} although {} is not installed for this kernel (--force)",

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::log::MakeLog;
 use super::sandbox::BuildSandbox;
+use crate::build::BuildError;
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -34,12 +35,12 @@ pub(crate) fn prepare<'a>(context: &'a Context<'_>) -> Result<Prepared<'a>> {
 /// Copies the source to `dir`, which replaces what was there before.
 ///
 /// # Errors
-/// [`Error::EmptySource`], or copying fails; then nothing is left of the copy.
+/// [`BuildError::EmptySource`], or copying fails; then nothing is left of the copy.
 pub fn fresh_copy(session: &Session<'_>, build: &Build, dir: &Path) -> Result<()> {
     let source = session.layout.source_link(&build.package);
     let entries = dkms_sys::fs::list_dir(&source)?;
     if entries.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count() < 2 {
-        return Err(Error::EmptySource(source));
+        return Err(BuildError::EmptySource(source).into());
     }
     dkms_sys::fs::remove_tree(dir)?;
     match dkms_sys::fs::copy_tree(&source, dir) {
@@ -66,18 +67,19 @@ pub(crate) fn patches_for<'a>(loaded: &'a Loaded, build: &Build) -> Result<Vec<&
 fn find_patch(session: &Session<'_>, build: &Build, dir: &Path, name: &str) -> Result<PathBuf> {
     let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if !inside || name.is_empty() {
-        return Err(Error::PatchName(format!(
+        return Err(BuildError::PatchName(format!(
             "the patch '{name}' in dkms.conf leaves the patches directory"
-        )));
+        ))
+        .into());
     }
     let own = session.layout.config_dir.join(&build.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
     [&own, &shipped].into_iter().find(|p| dkms_sys::fs::exists_followed(p)).cloned().ok_or_else(|| {
-        Error::PatchName(format!(
+        Error::Build(BuildError::PatchName(format!(
             "the patch '{name}' in dkms.conf is neither in patches/ of {} nor in {}",
             build.package,
             own.parent().unwrap_or(&own).display()
-        ))
+        )))
     })
 }
 
@@ -92,7 +94,7 @@ fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
 /// Applies these patches with `patch -p1`, in order, and returns each with its SHA-256.
 ///
 /// # Errors
-/// [`Error::PatchName`] for a name that leaves the directory or a patch that does not exist; [`Error::PatchFailed`] with
+/// [`BuildError::PatchName`] for a name that leaves the directory or a patch that does not exist; [`BuildError::PatchFailed`] with
 /// the rejected hunks.
 pub(crate) fn patch(
     session: &Session<'_>,
@@ -123,11 +125,12 @@ pub(crate) fn patch(
         log.end(done.status.code_for_shell(), done.elapsed)?;
         if !done.status.success() {
             let tail: Vec<String> = output.lines().rev().take(4).map(str::to_owned).collect();
-            return Err(Error::PatchFailed {
+            return Err(BuildError::PatchFailed {
                 patch: file.to_string_lossy().into_owned(),
                 log: log.kept.clone(),
                 tail: tail.into_iter().rev().collect(),
-            });
+            }
+            .into());
         }
     }
     Ok(applied)

@@ -2,8 +2,9 @@
 //! [`BuildSandbox::run`], so that no code of a package runs in any other way before its modules are installed.
 
 use super::recipe::Variables;
+use crate::build::BuildError;
 use crate::confine::{self, BuildUser};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hooks;
 use crate::session::Session;
 use dkms_conf::framework_conf::Confinement;
@@ -82,7 +83,7 @@ impl BuildSandbox {
         });
         for path in &wanted.policy.write {
             if !Path::new(path).exists() {
-                return Err(Error::ConfineWriteMissing(path.into()));
+                return Err(BuildError::ConfineWriteMissing(path.into()).into());
             }
         }
         let (dir, seen) = (wanted.dir.to_owned(), wanted.seen.to_owned());
@@ -158,10 +159,10 @@ impl BuildSandbox {
     /// # Errors
     /// It cannot be started, an interrupt, or what `build_confinement=require` refuses.
     pub(crate) fn run(&self, s: &Session<'_>, command: Command, purpose: &str) -> Result<Finished> {
-        let done = command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(s, &e, purpose))?;
+        let done = command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(s, e, purpose))?;
         if self.is_on() {
             self.note(&done.enforced);
-            confine::judge(s, "the build", &done.enforced).map_err(Error::CannotConfine)?;
+            confine::judge(s, "the build", &done.enforced).map_err(BuildError::CannotConfine)?;
         }
         Ok(done)
     }

@@ -3,8 +3,9 @@
 use super::context::Context;
 use super::denied;
 use super::recipe::Variables;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hooks::{self, Script};
+use crate::program::ProgramError;
 use dkms_sys::fs::Limit;
 use dkms_sys::process::Stream;
 use dkms_sys::sandbox::Place;
@@ -13,7 +14,7 @@ use std::time::Instant;
 /// Runs a script, if dkms.conf has one. `places` are directories that it gets in addition to those of the build.
 ///
 /// # Errors
-/// [`Error::ScriptFailed`]; the shell cannot be started.
+/// [`ProgramError::ScriptFailed`]; the shell cannot be started.
 pub(crate) fn run(
     context: &Context<'_>,
     directive: &'static str,
@@ -48,12 +49,13 @@ pub(crate) fn run(
             session.warn(denied.explain(&session.layout.config_dir, &package.name));
         }
     }
-    Err(Error::ScriptFailed {
+    Err(ProgramError::ScriptFailed {
         package: package.clone(),
         directive,
         command: line.to_owned(),
         status: status.to_string(),
         code: status.code_for_shell(),
         log: Some(session.layout.failed_log(context.build)),
-    })
+    }
+    .into())
 }

@@ -2,6 +2,7 @@
 
 use super::collect::{Collected, CollectedModule, Staging};
 use super::context::Context;
+use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::signing::Signing;
@@ -60,7 +61,7 @@ fn sign_module(context: &Context<'_>, staging: &Staging, module: CollectedModule
 fn compress(format: Option<Compression>, framework: &FrameworkConf, plain: &Path) -> Result<PathBuf> {
     let Some(format) = format else { return Ok(plain.to_owned()) };
     let bytes = compressed(Some(format), framework, &dkms_sys::fs::read(plain)?)
-        .map_err(|reason| Error::BadModule { path: plain.into(), reason })?;
+        .map_err(|reason| Error::Build(BuildError::BadModule { path: plain.into(), cause: reason.into() }))?;
     let mut name = plain.as_os_str().to_owned();
     name.push(format.suffix());
     let path = PathBuf::from(name);

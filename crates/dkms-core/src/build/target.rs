@@ -49,7 +49,7 @@ impl Target {
     /// Finds everything about a kernel that builds need.
     ///
     /// # Errors
-    /// [`crate::Error::HeadersMissing`], an invalid framework.conf.
+    /// [`crate::build::BuildError::HeadersMissing`], an invalid framework.conf.
     pub fn prepare(session: &Session<'_>, kernel: &Kernel) -> Result<Self> {
         let headers = headers::find(session, kernel)?;
         Ok(Self {

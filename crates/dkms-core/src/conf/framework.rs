@@ -1,7 +1,9 @@
 //! `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`, each over the one before.
 
 use super::load::evaluate_one;
-use crate::error::{ConfProblem, Error, Result};
+use crate::conf::ConfError;
+use crate::conf::ConfProblem;
+use crate::error::Result;
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::{Dialect, Directives, Problem, State};
@@ -24,8 +26,8 @@ pub fn files(config_dir: &Path) -> Vec<PathBuf> {
 }
 
 /// What framework.conf and its fragments set although no such setting exists, in words.
-pub fn unknown_settings(s: &Session<'_>) -> Vec<String> {
-    let paths = files(&s.layout.config_dir);
+pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
+    let paths = files(config_dir);
     // The code that loads the configuration reports files that cannot be read.
     let read = |p: &PathBuf| String::from_utf8_lossy(&dkms_sys::fs::read(p).unwrap_or_default()).into_owned();
     let texts: Vec<String> = paths.iter().map(read).collect();
@@ -42,7 +44,7 @@ pub fn unknown_settings(s: &Session<'_>) -> Vec<String> {
 /// post_transaction and build_environment are asked for that way, per kernel.
 ///
 /// # Errors
-/// [`Error::BadConf`] with the file and what is wrong.
+/// [`ConfError::Invalid`] with the file and what is wrong.
 pub fn load(s: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkConf> {
     let paths = files(&s.layout.config_dir);
     if paths.is_empty() {
@@ -66,5 +68,5 @@ pub fn load(s: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkCo
         problems.push(Problem::setting("build_users", message, "IDs that nothing else on this machine has"));
     }
     let errors: Vec<ConfProblem> = problems.iter().map(|p| super::load::place(p, &texts)).collect();
-    if errors.is_empty() { Ok(conf) } else { Err(Error::BadConf(errors)) }
+    if errors.is_empty() { Ok(conf) } else { Err(ConfError::Invalid(errors).into()) }
 }

@@ -2,7 +2,8 @@
 //! all (CONTRACT "dkms.conf").
 
 use super::bash;
-use crate::error::{ConfProblem, Error, Result};
+use crate::conf::{ConfError, ConfProblem};
+use crate::error::{Error, Result};
 use crate::ids::{Kernel, PackageId};
 use crate::kernel::headers;
 use crate::session::Session;
@@ -43,19 +44,19 @@ impl Loaded {
     /// Refuses what add, build and install refuse.
     ///
     /// # Errors
-    /// [`Error::BadConf`] with every problem and its place.
+    /// [`ConfError::Invalid`] with every problem and its place.
     pub fn strict(self) -> Result<Self> {
         let mut all = self.errors.clone();
         all.extend(self.strict_errors.iter().cloned());
-        if all.is_empty() { Ok(self) } else { Err(Error::BadConf(all)) }
+        if all.is_empty() { Ok(self) } else { Err(ConfError::Invalid(all).into()) }
     }
 
     /// Refuses what even uninstall and remove cannot use.
     ///
     /// # Errors
-    /// [`Error::BadConf`] with every problem and its place.
+    /// [`ConfError::Invalid`] with every problem and its place.
     pub fn lenient(self) -> Result<Self> {
-        if self.errors.is_empty() { Ok(self) } else { Err(Error::BadConf(self.errors)) }
+        if self.errors.is_empty() { Ok(self) } else { Err(ConfError::Invalid(self.errors).into()) }
     }
 
     /// "native", or which construct needed bash: for the manifest and `dkms config`.
@@ -91,7 +92,7 @@ pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathB
 /// Loads the configuration of a registered package: `-c FILE`, or the dkms.conf in its source.
 ///
 /// # Errors
-/// [`Error::ConfMissing`], or [`Error::BadConf`] when a file cannot be evaluated at all. Problems with its contents are
+/// [`ConfError::Missing`], or [`ConfError::Invalid`] when a file cannot be evaluated at all. Problems with its contents are
 /// in the result.
 pub fn load(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
     let path = s.options.conf_file.clone().unwrap_or_else(|| s.layout.conf(package));
@@ -158,7 +159,7 @@ pub fn load_file(
             Ok(text) => text,
             Err(e) if e.is_not_found() && i > 0 => continue,
             Err(e) if e.is_not_found() => {
-                return Err(Error::ConfMissing(file.clone()));
+                return Err(ConfError::Missing(file.clone()).into());
             }
             Err(e) => return Err(Error::Io(e)),
         };
@@ -208,7 +209,7 @@ pub fn load_file(
 /// Evaluates one file natively, or by bash when the native evaluator declines.
 ///
 /// # Errors
-/// [`Error::BadConf`] when bash was needed and failed.
+/// [`ConfError::Invalid`] when bash was needed and failed.
 pub fn evaluate_one(
     s: &Session<'_>,
     path: &Path,
@@ -223,14 +224,15 @@ pub fn evaluate_one(
                 let because = Some((decline.line, decline.construct));
                 Ok((directives, FileUsed { path: path.to_path_buf(), bash_because: because }))
             }
-            Err(why) => Err(Error::BadConf(vec![not_evaluated(
+            Err(why) => Err(ConfError::Invalid(vec![not_evaluated(
                 path,
                 text,
                 decline.line,
                 decline.column,
                 &decline.construct,
                 &why,
-            )])),
+            )])
+            .into()),
         },
     }
 }
@@ -335,7 +337,7 @@ pub struct Exclusion {
 /// Decides BUILD_EXCLUSIVE for a kernel.
 ///
 /// # Errors
-/// [`Error::BadConf`] for a regular expression that does not compile.
+/// [`ConfError::Invalid`] for a regular expression that does not compile.
 pub fn exclusion(
     loaded: &Loaded,
     kernel: &Kernel,
@@ -359,10 +361,10 @@ pub fn exclusion(
 
 /// Wraps a bad regular expression as a problem of the file.
 pub fn bad_regex(loaded: &Loaded, message: &str) -> Error {
-    Error::BadConf(vec![ConfProblem {
+    Error::Conf(ConfError::Invalid(vec![ConfProblem {
         path: loaded.files.first().map(|f| f.path.clone()).unwrap_or_default(),
         message: message.to_owned(),
         help: "a POSIX extended regular expression, as regex(7) describes it".into(),
         ..ConfProblem::default()
-    }])
+    }]))
 }

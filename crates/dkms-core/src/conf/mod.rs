@@ -4,5 +4,8 @@
 //! and the whole file is handed to a confined bash ([`bash`]). Both give the value of dkms's own double evaluation.
 
 pub mod bash;
+mod error;
 pub mod framework;
 pub mod load;
+
+pub use error::{ConfError, ConfProblem};

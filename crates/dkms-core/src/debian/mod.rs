@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel};
 use crate::packaging::{self, Inside, Request, newest};
+use crate::request::RequestError;
 use crate::session::Session;
 use crate::tarball::{self, archive_error};
 use crate::tree::state;
@@ -31,9 +32,10 @@ impl Request<'_> {
         for kernel in self.binaries() {
             let one = names::architecture(kernel)?;
             if architecture != "all" && architecture != one {
-                return Err(Error::KernelArchPairing(format!(
+                return Err(RequestError::KernelArchPairing(format!(
                     "one package is for one architecture, and these kernels are for {architecture} and {one}"
-                )));
+                ))
+                .into());
             }
             architecture = one;
         }
@@ -56,9 +58,10 @@ impl Request<'_> {
 
     fn refuse_one_name_for_several(&self) -> Result<()> {
         if self.named.is_some() && self.kernels.len() > 1 {
-            return Err(Error::Usage(
+            return Err(RequestError::Usage(
                 "mkbmdeb writes one package per kernel: --archive names only one".into(),
-            ));
+            )
+            .into());
         }
         Ok(())
     }

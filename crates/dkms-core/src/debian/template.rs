@@ -2,9 +2,10 @@
 //! source tree or `template-dkms-mkdeb` in `/etc/dkms`, a directory with a Makefile and `debian/`.
 
 use super::planned::Planned;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::Kernel;
 use crate::packaging::{self, Request};
+use crate::program::ProgramError;
 use crate::session::Session;
 use crate::tarball;
 use crate::time;
@@ -44,11 +45,12 @@ impl Template<'_> {
         epoch: u64,
     ) -> Result<PathBuf> {
         let Some(program) = process::which("dpkg-buildpackage", &s.host.path) else {
-            return Err(Error::ProgramMissing {
+            return Err(ProgramError::Missing {
                 program: "dpkg-buildpackage".into(),
                 purpose: format!("follow the template {}", self.path.display()),
                 package: "dpkg-dev, with debhelper and fakeroot".into(),
-            });
+            }
+            .into());
         };
         tarball::require_writable(&directory)?;
         let (m, v) = (&request.package.name, &request.package.version);
@@ -99,7 +101,7 @@ impl Template<'_> {
             || {
                 let template = self.path.display();
                 let reason = format!("it ended well and made no package; see the template {template}");
-                Err(Error::CommandFailed { command: shown, reason })
+                Err(ProgramError::Failed { command: shown, cause: reason.into() }.into())
             },
         )
     }

@@ -6,7 +6,6 @@ use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::error::Error;
 use crate::ids::Kernel;
 use crate::journal::{self, Journal};
-use crate::lock;
 
 /// What changes of a kernel's modules left in its directory. Only names are looked at, links are not followed.
 pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
@@ -37,7 +36,7 @@ pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
 
 /// The kernels of that release whose modules were ever changed; else the one of this machine's architecture.
 fn kernels(l: &Look<'_>, release: &str) -> Vec<Kernel> {
-    let mut known = lock::kernels(l.s);
+    let mut known = dkms_tree::lock::kernels(l.s.layout);
     known.retain(|k| k.release == release);
     if known.is_empty() {
         known.extend(Kernel::new(release, &l.s.host.machine));

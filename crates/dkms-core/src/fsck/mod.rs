@@ -24,11 +24,13 @@ mod tree;
 
 pub use repair::{Repaired, repair};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::lock;
+use crate::look::LookError;
 use crate::session::Session;
 use crate::status::Filter;
+use crate::tree::layout::Layout;
 use crate::tree::originals::Original;
 use spot::{Look, Spot};
 use std::collections::BTreeSet;
@@ -235,8 +237,8 @@ impl Finding {
         self.kind == other.kind && self.path == other.path
     }
 
-    fn in_use(&self, s: &Session<'_>) -> bool {
-        self.guards.iter().any(|g| lock::is_held(s, &g.name()))
+    fn in_use(&self, layout: &Layout) -> bool {
+        self.guards.iter().any(|g| dkms_tree::lock::is_held(layout, &g.name()))
     }
 }
 
@@ -257,19 +259,15 @@ pub struct Report {
 /// in `/lib/modules`) is left out when packages are named.
 ///
 /// # Errors
-/// [`Error::FsckUnable`] when the tree cannot be listed, or when nothing in it fits. What cannot be looked at below that is
-/// in [`Report::unreadable`].
+/// [`LookError`] when the tree cannot be listed, or when nothing in it fits. What cannot be read below that is in
+/// [`Report::unreadable`].
 pub fn look(s: &Session<'_>, filters: &[Filter]) -> Result<Report> {
-    dkms_sys::fs::list_dir(&s.layout.dkms_tree).map_err(|e| Error::FsckUnable(e.to_string()))?;
+    dkms_sys::fs::list_dir(&s.layout.dkms_tree).map_err(LookError::TreeUnreadable)?;
     let l = Look::new(s, filters);
     let spots = l.spots();
     if l.names_a_package() && !spots.iter().any(|spot| matches!(spot, Spot::Package(_))) {
-        let named: Vec<&str> = filters.iter().filter_map(|f| f.name.as_deref()).collect();
-        return Err(Error::FsckUnable(format!(
-            "no package in {} is named {}",
-            s.layout.dkms_tree.display(),
-            named.join(", ")
-        )));
+        let names = filters.iter().filter_map(|f| f.name.clone()).collect();
+        return Err(LookError::NoSuchPackage { tree: s.layout.dkms_tree.clone(), names }.into());
     }
     let mut report = Report::default();
     for spot in &spots {
@@ -308,7 +306,7 @@ impl Look<'_> {
     /// What is found at a spot and nobody is at work on.
     fn confirmed(&self, spot: &Spot) -> Vec<Finding> {
         let mut suspects = self.at(spot);
-        suspects.retain(|f| !f.in_use(self.s));
+        suspects.retain(|f| !f.in_use(self.s.layout));
         if suspects.iter().any(|f| !f.guards.is_empty()) {
             let again = self.at(spot);
             suspects.retain(|f| again.iter().any(|a| a.is(f)));

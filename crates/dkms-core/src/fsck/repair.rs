@@ -8,8 +8,9 @@ use crate::ids::{Build, Kernel};
 use crate::install::{Change, Ending, recover};
 use crate::journal::op::{Op, aside};
 use crate::lock;
-use crate::session::{Options, Session};
+use crate::session::Session;
 use crate::status::Filter;
+use crate::tree::layout::Layout;
 use crate::tree::manifest::Manifest;
 use crate::tree::originals::Original;
 use dkms_sys::{IoError, fs};
@@ -40,14 +41,11 @@ impl Repaired {
 }
 
 /// Mends what is safe of a report of [`look`] with the same filters, until nothing safe is left that did not fail.
-/// `--force` has no meaning here.
+/// The options must not contain --force: a repair never replaces files that are newer or unknown.
 ///
 /// # Errors
 /// As [`look`]; [`Error::Interrupted`]. What cannot be mended stops nothing: it is in [`Repaired::failed`].
 pub fn repair(s: &Session<'_>, filters: &[Filter], first: Report) -> Result<Repaired> {
-    let options =
-        Options { force: false, force_version_override: false, rpm_safe_upgrade: false, ..s.options.clone() };
-    let s = &Session { options: &options, ..*s };
     let mut done = Repaired { left: first, ..Repaired::default() };
     for _ in 0..ROUNDS {
         let tried: Vec<Finding> = done.left.findings.iter().filter(|f| f.safe()).cloned().collect();
@@ -186,17 +184,17 @@ impl Round<'_> {
             (Some(Remedy::Delete), _) => {
                 fs::remove_tree(path)?;
                 if let Some(parent) = path.parent() {
-                    remove_empty(s, parent);
+                    remove_empty(s.layout, parent);
                 }
             }
             (Some(Remedy::RemoveEmpty), _) => {
                 std::fs::remove_dir(path).map_err(|e| IoError::new("remove", path, e))?;
                 if let Some(parent) = path.parent() {
-                    remove_empty(s, parent);
+                    remove_empty(s.layout, parent);
                 }
             }
             (Some(Remedy::Relink(target)), _) => fs::symlink_replace(target, path)?,
-            (Some(Remedy::ClearRecord(b)), _) => clear_record(s, b)?,
+            (Some(Remedy::ClearRecord(b)), _) => clear_record(s.layout, b)?,
             (Some(Remedy::Reinstall(b)), Some((change, _))) => {
                 change.install(s, b)?;
                 self.changed.push(b.kernel.clone());
@@ -219,17 +217,17 @@ impl Round<'_> {
 }
 
 /// Removes directories of a package that are empty now.
-fn remove_empty(s: &Session<'_>, dir: &Path) {
-    let first = dir.strip_prefix(&s.layout.dkms_tree).ok().and_then(|inside| inside.iter().next());
+fn remove_empty(layout: &Layout, dir: &Path) {
+    let first = dir.strip_prefix(&layout.dkms_tree).ok().and_then(|inside| inside.iter().next());
     if first.is_some_and(|name| !name.to_string_lossy().starts_with('.')) {
-        let _ = fs::remove_empty_dirs(dir, &s.layout.dkms_tree);
+        let _ = fs::remove_empty_dirs(dir, &layout.dkms_tree);
     }
 }
 
-fn clear_record(s: &Session<'_>, b: &Build) -> Result<()> {
-    if let Some(mut m) = Manifest::read(s.layout, b)? {
+fn clear_record(layout: &Layout, b: &Build) -> Result<()> {
+    if let Some(mut m) = Manifest::read(layout, b)? {
         m.installed = None;
-        m.store(&s.layout.manifest(b))?;
+        m.store(&layout.manifest(b))?;
     }
     Ok(())
 }

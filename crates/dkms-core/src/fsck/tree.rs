@@ -4,7 +4,6 @@ use super::spot::{Look, What};
 use super::traces::{empty, in_journal, leftover};
 use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::ids::{Kernel, PackageId};
-use crate::lock;
 use crate::tree::state::{self, Breakage, looks_like_release};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,7 +93,7 @@ pub(super) fn package(l: &Look<'_>, name: &str) -> Vec<Finding> {
 fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
     let kernels = l.entries(root);
     let guards = |release: Option<&str>| {
-        let all = lock::kernels(l.s).into_iter();
+        let all = dkms_tree::lock::kernels(l.s.layout).into_iter();
         all.filter(|k| release.is_none_or(|r| r == k.release)).map(Guard::Install).collect::<Vec<_>>()
     };
     if kernels.is_empty() && root.is_dir() {

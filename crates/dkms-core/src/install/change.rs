@@ -8,10 +8,12 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::hooks::{self, Script};
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::journal::op::{Op, aside, write_text};
 use crate::journal::{Before, Transaction};
 use crate::kernel::installed::ModuleIndex;
 use crate::lock::{self, Held};
+use crate::request::RequestError;
 use crate::session::Session;
 use crate::status;
 use crate::tree::beneath;
@@ -88,7 +90,9 @@ impl Change {
 
     pub(super) fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
         let found = self.kernels.iter_mut().find(|k| k.kernel == *kernel);
-        found.ok_or_else(|| Error::Usage(format!("kernel {kernel} is not part of this change")))
+        found.ok_or_else(|| {
+            Error::Request(RequestError::Usage(format!("kernel {kernel} is not part of this change")))
+        })
     }
 
     /// A build that [`Change::finish_without_depmod`] left to this one: when depmod fails it is taken out.
@@ -117,21 +121,19 @@ impl Change {
     pub fn install(&mut self, s: &Session<'_>, b: &Build) -> Result<Outcome> {
         let directory = s.layout.kernel_modules(&b.kernel.release);
         if !directory.exists() {
-            return Err(Error::KernelDirMissing(directory));
+            return Err(InstallError::KernelDirMissing(directory).into());
         }
         beneath::check_package(s.layout, &b.package)?;
-        let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
-        let manifest = Manifest::read(s.layout, b)?;
-        let sources = sources_of(s, b, manifest.as_ref(), &loaded);
-        self.complete(s, b, manifest.as_ref(), &sources, &loaded)?;
-        let force = plan::force_for(s, &b.package.name);
-        self.pre_install(s, b, loaded.conf.pre_install.as_deref(), force.all)?;
+        let built = Built::read(s, b)?;
+        built.require_all(s, b)?;
+        self.pre_install(s, b, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
         let of = self.of(&b.kernel)?;
         let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
         let facts = of.facts.get_or_insert_with(|| Facts::gather(s, &b.kernel));
         // The same command may have installed what this one depends on.
         facts.look_again(s);
-        let planned = plan::plan(s, b, &sources, index, facts, force)?;
+        let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
+        let Built { loaded, manifest, .. } = built;
         for w in &planned.warnings {
             s.warn(w.clone());
         }
@@ -142,10 +144,11 @@ impl Change {
             return if planned.refused.is_empty() {
                 Ok(Outcome::Nothing)
             } else {
-                Err(Error::InstallAborted(format!(
+                Err(InstallError::Refused(format!(
                     "{}; --force installs all the same",
                     planned.refused.join("; ")
-                )))
+                ))
+                .into())
             };
         }
         for r in &planned.refused {
@@ -153,42 +156,12 @@ impl Change {
         }
         self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules).map_err(|e| match e {
             // As when anything else keeps it from being installed.
-            Error::Io(e) => Error::InstallAborted(format!("{b} is not installed: {e}")),
+            Error::Io(cause) => InstallError::Failed { build: b.clone(), cause }.into(),
             other => other,
         })?;
         self.post_install(s, b, loaded.conf.post_install.as_deref());
         self.tell_later(&b.kernel, Event::Installed { build: b.clone() });
         Ok(Outcome::Installed)
-    }
-
-    /// Every module that was built, and that BUILD_EXCLUSIVE wants, is there.
-    fn complete(
-        &self,
-        s: &Session<'_>,
-        b: &Build,
-        manifest: Option<&Manifest>,
-        sources: &[Source],
-        loaded: &load::Loaded,
-    ) -> Result<()> {
-        let expected: Vec<String> = match manifest {
-            Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
-            None => {
-                let config = crate::kernel::headers::config_path(s, &b.kernel.release);
-                let config = crate::kernel::headers::KernelConfig::read(&config);
-                let exclusion = load::exclusion(loaded, &b.kernel, config.as_ref())?;
-                let wanted = loaded.conf.modules.iter().zip(&exclusion.modules);
-                wanted.filter(|(_, out)| out.is_none()).map(|(e, _)| e.dest_name.clone()).collect()
-            }
-        };
-        for name in expected {
-            if !sources.iter().any(|f| f.name == name) {
-                return Err(Error::InstallAborted(format!(
-                    "the built module {name} is missing in {}; build it anew (dkms build --force)",
-                    s.layout.module_dir(b).display()
-                )));
-            }
-        }
-        Ok(())
     }
 
     /// What the scripts of a build's package see besides the inherited variables.
@@ -204,11 +177,12 @@ impl Change {
         let environment = self.environment(s, b);
         let script = Script { directive: "PRE_INSTALL", line, directory: &source, environment: &environment };
         match hooks::run(s, &b.package, &script)? {
-            Some(status) if !status.success() && !force => Err(Error::PreInstallFailed {
+            Some(status) if !status.success() && !force => Err(InstallError::PreInstallFailed {
                 package: b.package.clone(),
                 command: line.to_owned(),
                 status: status.to_string(),
-            }),
+            }
+            .into()),
             Some(status) if !status.success() => {
                 s.warn(format!(
                     "PRE_INSTALL of {} ended with {status}; installing all the same (--force)",
@@ -242,7 +216,7 @@ impl Change {
         &mut self,
         s: &Session<'_>,
         b: &Build,
-        planned: plan::InstallPlan,
+        planned: plan::InstallChanges,
         manifest: Option<Manifest>,
         no_weak_modules: bool,
     ) -> Result<()> {
@@ -414,26 +388,66 @@ impl Change {
     }
 }
 
-fn sources_of(s: &Session<'_>, b: &Build, manifest: Option<&Manifest>, loaded: &load::Loaded) -> Vec<Source> {
-    let written = |name: &str| {
-        loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
-    };
-    plan::sources(s, b, manifest, &written)
+/// What was built, and how far its installation is forced.
+struct Built {
+    loaded: load::Loaded,
+    manifest: Option<Manifest>,
+    sources: Vec<Source>,
+    force: plan::Force,
 }
 
-/// What installing a build that is built would change; for `--dry-run`.
+impl Built {
+    fn read(s: &Session<'_>, b: &Build) -> Result<Self> {
+        let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
+        let manifest = Manifest::read(s.layout, b)?;
+        let written = |name: &str| {
+            loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
+        };
+        let sources = plan::sources(s, b, manifest.as_ref(), &written);
+        let force = plan::force_for(s, &b.package.name);
+        Ok(Self { loaded, manifest, sources, force })
+    }
+
+    /// Makes sure that every module that was built, and that BUILD_EXCLUSIVE allows, is there.
+    fn require_all(&self, s: &Session<'_>, b: &Build) -> Result<()> {
+        let expected: Vec<String> = match &self.manifest {
+            Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
+            None => {
+                let config = crate::kernel::headers::config_path(s, &b.kernel.release);
+                let config = crate::kernel::headers::KernelConfig::read(&config);
+                let exclusion = load::exclusion(&self.loaded, &b.kernel, config.as_ref())?;
+                let wanted = self.loaded.conf.modules.iter().zip(&exclusion.modules);
+                wanted.filter(|(_, out)| out.is_none()).map(|(e, _)| e.dest_name.clone()).collect()
+            }
+        };
+        for name in expected {
+            if !self.sources.iter().any(|f| f.name == name) {
+                return Err(InstallError::Refused(format!(
+                    "the built module {name} is missing in {}; rebuild it (dkms build --force)",
+                    s.layout.module_dir(b).display()
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What installing a build would change, as far as it is known without the kernel's lock and before PRE_INSTALL has run.
 ///
 /// # Errors
-/// What the installation would fail with, as far as it can be seen.
-pub fn foresee(s: &Session<'_>, b: &Build) -> Result<plan::InstallPlan> {
-    let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
-    let manifest = Manifest::read(s.layout, b)?;
-    let sources = sources_of(s, b, manifest.as_ref(), &loaded);
-    let index = ModuleIndex::scan(&s.layout.kernel_modules(&b.kernel.release));
-    let facts = Facts::gather(s, &b.kernel);
-    let planned = plan::plan(s, b, &sources, &index, &facts, plan::force_for(s, &b.package.name))?;
+/// What the installation would fail with.
+pub(crate) fn preview(
+    s: &Session<'_>,
+    b: &Build,
+    index: &ModuleIndex,
+    facts: &Facts,
+) -> Result<plan::InstallChanges> {
+    let built = Built::read(s, b)?;
+    built.require_all(s, b)?;
+    let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
     if planned.ops.is_empty() && !planned.refused.is_empty() {
-        return Err(Error::InstallAborted(planned.refused.join("; ")));
+        return Err(InstallError::Refused(planned.refused.join("; ")).into());
     }
     crate::signing::reach(s).refuse_strays(&b.kernel, &planned.ops)?;
     Ok(planned)

@@ -1,9 +1,10 @@
 //! depmod(8): once per kernel and command, and only where there is something to index.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Event;
 use crate::hooks;
 use crate::ids::Kernel;
+use crate::install::InstallError;
 use crate::journal::op::aside;
 use crate::kernel::installed::ModuleIndex;
 use crate::session::Session;
@@ -34,7 +35,7 @@ const INDEX_FILES: [&str; 12] = [
 /// Runs depmod for a kernel.
 ///
 /// # Errors
-/// [`Error::DepmodFailed`], or depmod is not installed.
+/// [`InstallError::DepmodFailed`], or depmod is not installed.
 pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     let skip = |reason: String| {
         s.tell(Event::DepmodSkipped { kernel: kernel.clone(), reason });
@@ -69,7 +70,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
         let package =
             s.host.distribution.as_ref().map_or_else(|| "kmod".into(), |d| d.program_package("depmod"));
         let reason = format!("it is not installed; the package {package} has it");
-        return Err(Error::DepmodFailed { kernel: kernel.clone(), reason });
+        return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());
     };
     clear_torn(&modules);
     keep_index(&modules);
@@ -133,21 +134,22 @@ fn index_now(
         // A torn index is worse than a late answer to Ctrl-C.
         .ignore_interrupt()
         .run()
-        .map_err(|e| hooks::process_error(s, &e, "index a kernel's modules"))?;
+        .map_err(|e| hooks::process_error(s, e, "index a kernel's modules"))?;
     let said = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
         let last = said.lines().last().unwrap_or("it said nothing");
-        return Err(Error::DepmodFailed {
+        return Err(InstallError::DepmodFailed {
             kernel: kernel.clone(),
-            reason: format!("{} ({last})", done.status),
-        });
+            cause: format!("{} ({last})", done.status).into(),
+        }
+        .into());
     }
     // On a full disk it ends well all the same, without an index or with an empty one.
     let empty = index.metadata().is_ok_and(|m| m.len() == 0);
     if Stat::of(&index).as_ref() == before || (empty && !ModuleIndex::scan(modules).is_empty()) {
         let last = said.lines().last().unwrap_or("is the disk full?");
         let reason = format!("it wrote no new {} ({last})", index.display());
-        return Err(Error::DepmodFailed { kernel: kernel.clone(), reason });
+        return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());
     }
     for line in said.lines().filter(|l| !l.trim().is_empty()) {
         s.tell(Event::Detail { text: line.to_owned() });

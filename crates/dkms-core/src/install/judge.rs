@@ -1,7 +1,8 @@
 //! Whether the kernel would load what is about to be installed. Refused for certain: it is not installed. What may still
 //! change until it is loaded, such as a key to be enrolled or a module of another package, is said, and stops nothing.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::install::InstallError;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
 use crate::tree::state::module_stem;
@@ -55,7 +56,7 @@ impl<'a> Judge<'a> {
     /// Judges one module; adds to `warnings` what stops nothing.
     ///
     /// # Errors
-    /// [`Error::WouldNotLoad`].
+    /// [`InstallError::WouldNotLoad`].
     pub fn module(&self, bytes: &[u8], path: &Path, warnings: &mut Vec<String>) -> Result<()> {
         let file = File::read(bytes, MODULE_LIMIT);
         let stem = path.file_name().and_then(|name| name.to_str()).and_then(module_stem).unwrap_or_default();
@@ -82,7 +83,8 @@ impl<'a> Judge<'a> {
         if certain.is_empty() || self.force {
             return Ok(());
         }
-        Err(Error::WouldNotLoad { path: path.to_owned(), release: release.clone(), reasons: certain })
+        Err(InstallError::WouldNotLoad { path: path.to_owned(), release: release.clone(), reasons: certain }
+            .into())
     }
 
     /// Nothing that is done after this installation makes the kernel load the module.

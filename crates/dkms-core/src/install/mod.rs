@@ -3,6 +3,7 @@
 pub mod change;
 pub mod clean;
 pub mod depmod;
+mod error;
 mod index;
 pub(crate) mod judge;
 pub mod plan;
@@ -13,4 +14,5 @@ pub mod uninstall;
 pub mod weak;
 
 pub use change::{Change, Outcome};
+pub use error::InstallError;
 pub use settle::{Ending, Finished};

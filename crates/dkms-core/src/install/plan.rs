@@ -3,6 +3,7 @@
 use super::judge::Judge;
 use crate::error::{Error, Result};
 use crate::ids::Build;
+use crate::install::InstallError;
 use crate::installed;
 use crate::journal::op::{Op, aside};
 use crate::kernel::installed::{ModuleIndex, decompressed};
@@ -28,9 +29,9 @@ pub struct Source {
     pub destination: PathBuf,
 }
 
-/// The outcome of planning.
+/// What installing one build changes in files, decided under the lock of its kernel.
 #[derive(Debug, Default)]
-pub struct InstallPlan {
+pub struct InstallChanges {
     /// In order.
     pub ops: Vec<Op>,
     /// Files that are put into place.
@@ -85,10 +86,10 @@ pub fn plan(
     index: &ModuleIndex,
     facts: &Facts,
     force: Force,
-) -> Result<InstallPlan> {
+) -> Result<InstallChanges> {
     let modules: Vec<&Path> = sources.iter().map(|source| source.path.as_path()).collect();
     let judge = Judge::new(s, facts, &modules, force.all);
-    let mut plan = InstallPlan::default();
+    let mut plan = InstallChanges::default();
     let owned = owned_files(s, b)?;
     let link = s.layout.active_link(&b.package.name, &b.kernel);
     let active = dkms_sys::fs::is_symlink(&link);
@@ -129,13 +130,17 @@ fn one(
     force: Force,
     owned: &[PathBuf],
     active: bool,
-    plan: &mut InstallPlan,
+    plan: &mut InstallChanges,
 ) -> Result<()> {
     let bytes = dkms_sys::fs::read(&source.path)?;
-    let ours =
-        decompressed(&bytes).and_then(|plain| crate::build::collect::check(&plain, b, force.all)).map_err(
-            |reason| Error::InstallAborted(format!("{} is not installed: {reason}", source.path.display())),
-        )?;
+    let ours = decompressed(&bytes)
+        .and_then(|plain| crate::build::collect::check(&plain, b, force.all))
+        .map_err(|reason| {
+            Error::Install(InstallError::Refused(format!(
+                "{} is not installed: {reason}",
+                source.path.display()
+            )))
+        })?;
     let existing = index.find(&source.name);
     let target = source.destination.join(&source.file);
 
@@ -173,10 +178,11 @@ fn one(
     make_room(s, b, source, existing, owned, active, plan);
     let vacated = plan.archived.iter().find(|(from, _)| *from == target).map(|(_, to)| to.clone());
     if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
-        return Err(Error::InstallAborted(format!(
+        return Err(InstallError::Refused(format!(
             "{} is a directory, so the module cannot go there",
             target.display()
-        )));
+        ))
+        .into());
     }
     plan.ops.push(Op::Place {
         staged: aside(&target, "new"),
@@ -197,7 +203,7 @@ fn make_room(
     existing: &[PathBuf],
     owned: &[PathBuf],
     active: bool,
-    plan: &mut InstallPlan,
+    plan: &mut InstallChanges,
 ) {
     let modules = s.layout.kernel_modules(&b.kernel.release);
     let in_dest = |p: &PathBuf| p.parent() == Some(source.destination.as_path());
@@ -232,7 +238,7 @@ fn make_room(
 }
 
 /// Files of the version that was active until now and that this one does not replace go away.
-fn drop_leftovers(plan: &mut InstallPlan, owned: &[PathBuf]) {
+fn drop_leftovers(plan: &mut InstallChanges, owned: &[PathBuf]) {
     let in_use: Vec<PathBuf> =
         plan.placed.iter().chain(&plan.adopted).map(|m| m.destination.join(&m.file)).collect();
     for path in owned {

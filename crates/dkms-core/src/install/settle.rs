@@ -5,6 +5,7 @@ use super::{clean, depmod, weak};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Kernel;
+use crate::install::InstallError;
 use crate::session::Session;
 use dkms_sys::fs;
 
@@ -174,7 +175,9 @@ fn index_all(s: &Session<'_>, kernels: &[Kernel]) -> Vec<(Kernel, Result<()>)> {
     std::thread::scope(|scope| {
         let running: Vec<_> =
             kernels.iter().map(|k| (k.clone(), scope.spawn(move || depmod::run(s, k)))).collect();
-        let died = |k: &Kernel| Error::DepmodFailed { kernel: k.clone(), reason: "its thread ended".into() };
+        let died = |k: &Kernel| {
+            Error::Install(InstallError::DepmodFailed { kernel: k.clone(), cause: "its thread ended".into() })
+        };
         running.into_iter().map(|(k, t)| (k.clone(), t.join().unwrap_or_else(|_| Err(died(&k))))).collect()
     })
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// What taking a build out changes.
 #[derive(Debug, Default)]
-pub struct UninstallPlan {
+pub struct UninstallChanges {
     /// In order.
     pub ops: Vec<Op>,
     /// The manifest to be written after the operations.
@@ -32,9 +32,9 @@ pub struct UninstallPlan {
 ///
 /// # Errors
 /// Its record cannot be used.
-pub fn plan(s: &Session<'_>, b: &Build) -> Result<UninstallPlan> {
+pub fn plan(s: &Session<'_>, b: &Build) -> Result<UninstallChanges> {
     check_record(s, b)?;
-    let mut plan = UninstallPlan::default();
+    let mut plan = UninstallChanges::default();
     let files = installed_files(s, b);
     for f in &files {
         // What lies where we installed goes with --force, whoever changed it.
@@ -73,7 +73,7 @@ pub(crate) fn origin_aside(layout: &Layout, package: &str, file: &Path) -> PathB
     layout.package_dir(package).join(OsString::from_vec(name))
 }
 
-fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallPlan) {
+fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) {
     let archived = originals::list(s.layout, &b.package.name, &b.kernel);
     if archived.is_empty() {
         return;

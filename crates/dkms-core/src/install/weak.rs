@@ -3,7 +3,6 @@
 use super::judge::Judge;
 use super::{clean, depmod};
 use crate::distro::Family;
-use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::Kernel;
 use crate::session::Session;
@@ -93,7 +92,7 @@ fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
         let facts = Facts::gather(s, &other);
         let mut removed = false;
         for link in links {
-            let Err(why) = judged(s, &facts, &link) else { continue };
+            let Some(why) = refusal(s, &facts, &link) else { continue };
             match dkms_sys::fs::remove_file(&link.path) {
                 Ok(_) => {
                     removed = true;
@@ -114,14 +113,15 @@ fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
     }
 }
 
-/// Whether a kernel would load what a link leads to.
-///
-/// # Errors
-/// Why not.
-fn judged(s: &Session<'_>, facts: &Facts, link: &WeakLink) -> Result<()> {
-    let bytes = dkms_sys::fs::read(&link.target)?;
+/// Why a kernel would not load the module that a link leads to; `None`: it would.
+fn refusal(s: &Session<'_>, facts: &Facts, link: &WeakLink) -> Option<String> {
+    let bytes = match dkms_sys::fs::read(&link.target) {
+        Ok(bytes) => bytes,
+        Err(e) => return Some(e.to_string()),
+    };
     if facts.symbols_from.is_none() {
-        return Err(Error::CannotTell(Reason::NoSymvers.to_string()));
+        return Some(Reason::NoSymvers.to_string());
     }
-    Judge::new(s, facts, &[], false).module(&bytes, &link.path, &mut Vec::new())
+    let judged = Judge::new(s, facts, &[], false).module(&bytes, &link.path, &mut Vec::new());
+    judged.err().map(|e| e.to_string())
 }

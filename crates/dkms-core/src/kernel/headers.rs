@@ -1,6 +1,7 @@
 //! A kernel's headers and its configuration.
 
-use crate::error::{Error, Result};
+use crate::build::BuildError;
+use crate::error::Result;
 use crate::ids::Kernel;
 use crate::session::Session;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ pub fn present(s: &Session<'_>, release: &str) -> bool {
 /// Looks up a kernel's headers.
 ///
 /// # Errors
-/// [`Error::HeadersMissing`] with the package that has them.
+/// [`BuildError::HeadersMissing`] with the package that has them.
 pub fn find(s: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
     let dir = source_dir(s, &kernel.release);
     if !present(s, &kernel.release) {
@@ -79,7 +80,7 @@ pub fn find(s: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
             || format!("the headers of kernel {}", kernel.release),
             |d| d.headers_package(&kernel.release, &s.layout.kernel_modules(&kernel.release)),
         );
-        return Err(Error::HeadersMissing { release: kernel.release.clone(), path: dir, package });
+        return Err(BuildError::HeadersMissing { release: kernel.release.clone(), path: dir, package }.into());
     }
     let path = config_path(s, &kernel.release);
     // A configuration that is missing or not ours to read is nothing to stop for; something else in its place is.

@@ -16,7 +16,7 @@ pub use lockdown::Lockdown;
 pub use policy::{Enforce, Policy, policy};
 pub use seen::Seen;
 
-use crate::session::Session;
+use crate::session::Host;
 use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -51,9 +51,9 @@ impl Machine {
         }
     }
 
-    /// The machine that a session is about; of the one that will start another root nothing is known.
-    pub fn of(s: &Session<'_>) -> Self {
-        match &s.host.other_root {
+    /// The machine that the command works on. Of a machine that will start another root, nothing is known.
+    pub fn of(host: &Host) -> Self {
+        match &host.other_root {
             None => Self::look(Path::new("/")),
             Some(root) => Self::unseen(&format!(
                 "the machine that will start the system in {} is not known",

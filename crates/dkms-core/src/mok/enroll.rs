@@ -6,8 +6,11 @@ use crate::error::{Error, Result};
 use crate::hooks;
 use crate::ids::Kernel;
 use crate::machine::{Machine, SecureBoot};
+use crate::plan::{Operation, Plan};
+use crate::program::ProgramError;
 use crate::secret::Secret;
 use crate::session::Session;
+use crate::signing::SigningError;
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Finished, Stdin, Stream};
 use std::os::unix::ffi::OsStrExt;
@@ -28,14 +31,54 @@ pub enum Enrolled {
     Asked(PathBuf),
 }
 
-/// Asks for the enrolment of the certificate that signs for a kernel; of the new one, when a rotation is under way.
+/// The plan of `dkms mok enroll`: asks for the enrolment of the certificate that signs for a kernel; of the
+/// new one, when a rotation is under way.
 ///
 /// # Errors
-/// There is no certificate, it is forbidden, the machine has no EFI firmware or no mokutil, or mokutil refuses.
-pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
-    let mut status = status::of_machine(s, kernel, &Machine::of(s))?;
+/// There is no certificate, it is forbidden, or the machine has no EFI firmware.
+pub fn plan_enrolment(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
+    let status = status::of_machine(s, kernel, &Machine::of(s.host))?;
+    let nothing = || Operation::Nothing("the enrolment".into());
+    Ok(match enrolled(&status)? {
+        Some(Enrolled::Already(_)) => Plan::of(nothing(), "this machine trusts the certificate"),
+        Some(_) => Plan::of(nothing(), "the certificate waits to be enrolled"),
+        None => {
+            let certificate = certificate_to_enroll(&status)?.path.clone();
+            Plan::of(Operation::Enroll(certificate), "this machine does not trust it yet")
+        }
+    })
+}
+
+/// Executes that plan.
+///
+/// # Errors
+/// As [`plan_enrolment`]; there is no mokutil, or mokutil refuses.
+pub fn enroll(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled, Status)> {
+    let mut status = status::of_machine(s, kernel, &Machine::of(s.host))?;
     status::forget_previous(&mut status)?;
-    let certified = to_enroll(&status)?;
+    if let Some(enrolled) = enrolled(&status)? {
+        return Ok((enrolled, status));
+    }
+    let certified = certificate_to_enroll(&status)?;
+    for operation in plan.operations() {
+        if matches!(operation, Operation::Enroll(_)) {
+            ask(s, certified)?;
+        }
+    }
+    let path = certified.path.clone();
+    let after = status::of_machine(s, kernel, &Machine::of(s.host))?;
+    match certificate_to_enroll(&after)?.enrolment.mok_new {
+        Ok(false) => Err(refuse(
+            "mokutil succeeded, but the certificate is not among those that wait to be enrolled".into(),
+            "see what 'mokutil --list-new' says",
+        )),
+        _ => Ok((Enrolled::Asked(path), after)),
+    }
+}
+
+/// Why nothing has to be asked for; `None`: the enrolment can be asked for.
+fn enrolled(status: &Status) -> Result<Option<Enrolled>> {
+    let certified = certificate_to_enroll(status)?;
     let path = certified.path.clone();
     if let Some(list) = certified.enrolment.forbidden.as_ref().ok().copied().flatten() {
         return Err(refuse(
@@ -44,10 +87,10 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
         ));
     }
     if certified.enrolment.is_trusted() {
-        return Ok((Enrolled::Already(path), status));
+        return Ok(Some(Enrolled::Already(path)));
     }
     if certified.enrolment.is_pending() {
-        return Ok((Enrolled::Waits(path), status));
+        return Ok(Some(Enrolled::Waits(path)));
     }
     if status.secure_boot == SecureBoot::NotEfi {
         return Err(refuse(
@@ -55,37 +98,15 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel) -> Result<(Enrolled, Status)> {
             "'dkms mok' says whether it needs to be enrolled at all",
         ));
     }
-    ask(s, certified)?;
-    let after = status::of_machine(s, kernel, &Machine::of(s))?;
-    match to_enroll(&after)?.enrolment.mok_new {
-        Ok(false) => Err(refuse(
-            "mokutil ended well, but the certificate is not among those that wait to be enrolled".into(),
-            "see what 'mokutil --list-new' says",
-        )),
-        _ => Ok((Enrolled::Asked(path), after)),
-    }
-}
-
-/// The certificate that [`enroll()`] would ask for, or why there is nothing to ask for; for `--dry-run`.
-///
-/// # Errors
-/// As [`enroll()`], as far as it can be seen.
-pub fn to_be_enrolled(s: &Session<'_>, kernel: &Kernel) -> Result<std::result::Result<PathBuf, String>> {
-    let status = status::of_machine(s, kernel, &Machine::of(s))?;
-    let certified = to_enroll(&status)?;
-    Ok(match (certified.enrolment.is_trusted(), certified.enrolment.is_pending()) {
-        (true, _) => Err("this machine trusts the certificate".into()),
-        (_, true) => Err("the certificate waits to be enrolled".into()),
-        _ => Ok(certified.path.clone()),
-    })
+    Ok(None)
 }
 
 fn refuse(reason: String, help: &str) -> Error {
-    Error::NotEnrolled { reason, help: help.into() }
+    Error::Signing(SigningError::NotEnrolled { reason, help: help.into() })
 }
 
 /// The new certificate of a rotation, else the one in use.
-fn to_enroll(status: &Status) -> Result<&Certified> {
+fn certificate_to_enroll(status: &Status) -> Result<&Certified> {
     match (&status.staged, &status.certificate) {
         (Some(staged), _) => Ok(staged),
         (None, Ok(Some(certified))) => Ok(certified),
@@ -99,11 +120,12 @@ fn to_enroll(status: &Status) -> Result<&Certified> {
 
 fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
     let Some(mokutil) = dkms_sys::process::which("mokutil", &s.host.path) else {
-        return Err(Error::ProgramMissing {
+        return Err(ProgramError::Missing {
             program: "mokutil".into(),
             purpose: "ask for the enrolment of a key".into(),
             package: "mokutil".into(),
-        });
+        }
+        .into());
     };
     // It reads DER, and nothing else.
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mok")?;
@@ -128,7 +150,7 @@ fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
             ));
         }
     };
-    let done = done.map_err(|e| hooks::process_error(s, &e, "ask for the enrolment of a key"))?;
+    let done = done.map_err(|e| hooks::process_error(s, e, "ask for the enrolment of a key"))?;
     if done.status.success() { Ok(()) } else { Err(refuse(said(&done), "")) }
 }
 

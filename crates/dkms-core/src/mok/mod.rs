@@ -1,8 +1,9 @@
-//! `dkms mok`: the key that signs this machine's modules, whether this machine trusts it, and what to do when it does not.
+//! `dkms mok`: the key that signs this machine's modules, whether this machine trusts it, and what to do when
+//! it does not.
 //!
-//! Looking changes nothing and needs no rights; what cannot be read is said. [`enroll()`] leaves the asking and the writing of
-//! variables to mokutil. [`rotate()`] never makes a machine that insists on signatures depend on a key that it does not trust
-//! yet.
+//! Looking changes nothing and needs no rights; what cannot be read is said. [`enroll()`] leaves the asking
+//! and the writing of variables to mokutil. [`rotate()`] never makes a machine that insists on signatures
+//! depend on a key that it does not trust yet.
 
 mod certificate;
 mod enroll;
@@ -11,9 +12,9 @@ mod rotate;
 mod status;
 
 pub use certificate::{Accepted, Certified, Enrolment};
-pub use enroll::{Enrolled, enroll, to_be_enrolled};
+pub use enroll::{Enrolled, enroll, plan_enrolment};
 pub use next::{Next, Step};
-pub use rotate::{Rotated, Taken, foresee, rotate};
+pub use rotate::{Rotated, Taken, plan_rotation, rotate};
 pub use status::{KeyFile, Status, status};
 
 use crate::kernel::headers::{self, KernelConfig};

@@ -1,13 +1,14 @@
-//! Another key: made, enrolled, then taken, with all modules signed anew.
+//! Another key: it is made, enrolled, then taken, and all modules are re-signed.
 //!
-//! The new pair waits beside the one in use until every kernel here that insists on signatures will take its signatures.
-//! Then all of it changes in one transaction: each module of each build, where it is built and where it is installed, and at last the
-//! pair itself. A crash leaves all of the old or all of the new.
+//! The new pair waits beside the one in use until every kernel here that requires signatures accepts its
+//! signatures. Then all of it changes in one transaction: each module of each build, where it is built and
+//! where it is installed, and last the pair itself. A crash leaves all of the old or all of the new.
 
 use super::config_of;
 use super::status::{self, Status};
+use crate::build::BuildError;
 use crate::conf::framework;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel};
 use crate::install::resign::Resigner;
@@ -16,7 +17,9 @@ use crate::journal::op::{Op, aside};
 use crate::kernel::installed::decompressed;
 use crate::lock;
 use crate::machine::{Enforce, Machine, policy};
+use crate::plan::{self, Operation, Plan, gather};
 use crate::session::Session;
+use crate::signing::SigningError;
 use crate::signing::{self, KeyPair, read_certificate};
 use crate::tree::state;
 use dkms_sys::fs;
@@ -24,16 +27,16 @@ use kmodule::Compression;
 use kmodule::sign::{self, Certificate, Hash, Key};
 use std::path::{Path, PathBuf};
 
-/// What came of it.
+/// The outcome of a rotation.
 #[derive(Debug)]
 pub enum Rotated {
-    /// The new pair waits: these kernels insist on signatures, and this machine does not trust the new key yet.
+    /// The new pair waits: these kernels require signatures, and this machine does not trust the new key yet.
     Waits(Vec<Kernel>),
     /// It is in use, and this is what was signed with it.
     Taken(Taken),
 }
 
-/// What was signed anew.
+/// What was re-signed.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// Modules that were built, or installed, and have a new signature.
@@ -44,32 +47,55 @@ pub struct Taken {
     pub changed: Vec<Kernel>,
 }
 
-/// Makes a new pair if none waits, and takes it if nothing that is enforced stands in the way; with `--force` in any case.
+/// The plan of `dkms mok rotate`: makes a new pair if none waits, and takes it if no kernel that requires
+/// signatures is in the way; with `--force` in any case.
 ///
 /// # Errors
-/// The pair is not one that can be replaced here, or something could not be signed: then everything is as it was.
-pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
-    let machine = Machine::of(s);
+/// The pair is not one that can be replaced here, or the new one is forbidden.
+pub fn plan_rotation(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
+    let machine = Machine::of(s.host);
     let pair = status::pair_for(s, kernel)?;
-    replaceable(&pair)?;
+    require_replaceable(&pair)?;
     let staged = pair.staged();
-    signing::ensure_staged(s, &pair)?;
-    let before = status::of_machine(s, kernel, &machine)?;
-    if let Some(list) = before.staged.as_ref().and_then(|c| c.enrolment.forbidden.clone().ok().flatten()) {
-        return Err(refuse(
-            format!("{list} forbids the new key's certificate {}", staged.certificate.display()),
-            "delete the new pair, then rotate again",
-        ));
+    let is_made = Path::new(&staged.key).is_file() && staged.certificate.is_file();
+    let now = status::of_machine(s, kernel, &machine)?;
+    refuse_forbidden(&now, &staged)?;
+    let waits = if is_trusted(&now) || s.options.force { Vec::new() } else { demanding(s, &machine) };
+    let builds = if waits.is_empty() { with_this_pair(s, &pair)? } else { Vec::new() };
+    let new_pair = (!is_made).then_some((staged.key, staged.certificate));
+    // It runs once, as for the first kernel whose modules change.
+    let installed = builds.iter().find(|build| state::is_active(s.layout, build));
+    let post_transaction = installed.and_then(|build| gather::post_transaction(s, &build.kernel));
+    Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction))
+}
+
+/// Executes that plan.
+///
+/// # Errors
+/// As [`plan_rotation`], or something could not be signed: then everything is as it was.
+pub fn rotate(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Rotated, Status)> {
+    let machine = Machine::of(s.host);
+    let pair = status::pair_for(s, kernel)?;
+    let staged = pair.staged();
+    if plan.operations().any(|operation| matches!(operation, Operation::MakeKey { .. })) {
+        signing::ensure_staged(s, &pair)?;
     }
-    let trusted = before.staged.as_ref().is_some_and(|c| c.enrolment.is_trusted());
-    let demanding = demanding(s, &machine);
-    if !trusted && !demanding.is_empty() {
-        if !s.options.force {
-            return Ok((Rotated::Waits(demanding), before));
-        }
+    let before = status::of_machine(s, kernel, &machine)?;
+    refuse_forbidden(&before, &staged)?;
+    let waits: Vec<Kernel> = plan
+        .operations()
+        .filter_map(|operation| match operation {
+            Operation::KeepKey(kernel) => Some(kernel.clone()),
+            _ => None,
+        })
+        .collect();
+    if !waits.is_empty() {
+        return Ok((Rotated::Waits(waits), before));
+    }
+    if s.options.force && !is_trusted(&before) && !demanding(s, &machine).is_empty() {
         s.warn(
             "the new key is taken although this machine does not trust it yet (--force): until it is enrolled, \
-             kernels that insist on signatures load no module signed with it",
+             kernels that require signatures load no module signed with it",
         );
     }
     let taken = take(s, kernel, &pair, &staged)?;
@@ -78,29 +104,25 @@ pub fn rotate(s: &Session<'_>, kernel: &Kernel) -> Result<(Rotated, Status)> {
     Ok((Rotated::Taken(taken), after))
 }
 
-/// What [`rotate`] would do, for `--dry-run`: whether a pair is made, which kernels stand in the way, and the builds that
-/// are signed anew.
-///
-/// # Errors
-/// As [`rotate`].
-pub fn foresee(s: &Session<'_>, kernel: &Kernel) -> Result<(Option<KeyPair>, Vec<Kernel>, Vec<Build>)> {
-    let machine = Machine::of(s);
-    let pair = status::pair_for(s, kernel)?;
-    replaceable(&pair)?;
-    let staged = pair.staged();
-    let there = Path::new(&staged.key).is_file() && staged.certificate.is_file();
-    let now = status::of_machine(s, kernel, &machine)?;
-    let trusted = now.staged.as_ref().is_some_and(|c| c.enrolment.is_trusted());
-    let waits = if trusted || s.options.force { Vec::new() } else { demanding(s, &machine) };
-    let builds = if waits.is_empty() { with_this_pair(s, &pair)? } else { Vec::new() };
-    Ok(((!there).then_some(staged), waits, builds))
+fn is_trusted(status: &Status) -> bool {
+    status.staged.as_ref().is_some_and(|c| c.enrolment.is_trusted())
+}
+
+fn refuse_forbidden(status: &Status, staged: &KeyPair) -> Result<()> {
+    match status.staged.as_ref().and_then(|c| c.enrolment.forbidden.clone().ok().flatten()) {
+        Some(list) => Err(refuse(
+            format!("{list} forbids the new key's certificate {}", staged.certificate.display()),
+            "delete the new pair, then rotate again",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn refuse(reason: String, help: &str) -> Error {
-    Error::KeyKept { reason, help: help.into() }
+    Error::Signing(SigningError::KeyKept { reason, help: help.into() })
 }
 
-fn replaceable(pair: &KeyPair) -> Result<()> {
+fn require_replaceable(pair: &KeyPair) -> Result<()> {
     if pair.is_token() {
         return Err(refuse(
             format!("{} is in a token, and dkms makes keys in files only", pair.key),
@@ -153,8 +175,8 @@ fn with_this_pair(s: &Session<'_>, pair: &KeyPair) -> Result<Vec<Build>> {
 }
 
 fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> Result<Taken> {
-    // Nothing is built meanwhile that would still be signed with the old key. Build locks come first, then the key's, then
-    // the kernels'.
+    // Nothing is built meanwhile that would still be signed with the old key. Build locks come first, then
+    // the key's, then the kernels'. What was built since the plan was made is re-signed as well.
     let packages = state::all_packages(s.layout);
     let _building = packages.iter().map(|p| lock::build(s, p)).collect::<Result<Vec<_>>>()?;
     let _key = lock::signing_key(s)?;
@@ -231,7 +253,8 @@ struct Resign<'a> {
 impl Resign<'_> {
     fn plain(file: &Path) -> Result<(Option<Compression>, Vec<u8>)> {
         let bytes = fs::read(file)?;
-        let broken = |reason| Error::BadModule { path: file.into(), reason };
+        let broken =
+            |reason: String| Error::Build(BuildError::BadModule { path: file.into(), cause: reason.into() });
         Ok((Compression::detect_module(&bytes), decompressed(&bytes).map_err(broken)?))
     }
 }
@@ -239,7 +262,7 @@ impl Resign<'_> {
 impl Resigner for Resign<'_> {
     fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>> {
         let (_, plain) = match Self::plain(file) {
-            Err(Error::BadModule { reason, .. }) => return Ok(Err(reason)),
+            Err(Error::Build(BuildError::BadModule { cause, .. })) => return Ok(Err(cause.to_string())),
             other => other?,
         };
         Ok(match sign::verify(&plain, &self.old) {
@@ -252,14 +275,17 @@ impl Resigner for Resign<'_> {
     fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)> {
         let (format, plain) = Self::plain(file)?;
         let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
-        let failed = |reason: String| Error::SignFailed {
-            path: file.into(),
-            reason,
-            help: "nothing was changed; the old key is in use as before".into(),
+        let failed = |cause: Cause| {
+            Error::Signing(SigningError::SignFailed {
+                path: file.into(),
+                cause,
+                help: "nothing was changed; the old key is in use as before".into(),
+            })
         };
-        let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.to_string()))?;
+        let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.into()))?;
         let framework = framework::load(self.s, Some(&b.kernel.release))?;
-        let packed = crate::build::sign::compressed(format, &framework, &signed).map_err(failed)?;
+        let packed =
+            crate::build::sign::compressed(format, &framework, &signed).map_err(|e| failed(e.into()))?;
         Ok((packed, format!("signed by {}", self.new.subject_cn())))
     }
 }

@@ -85,7 +85,7 @@ pub struct Status {
 /// # Errors
 /// A framework.conf that cannot be used. Everything else that cannot be read is part of the answer.
 pub fn status(s: &Session<'_>, kernel: &Kernel) -> Result<Status> {
-    let machine = Machine::of(s);
+    let machine = Machine::of(s.host);
     of_machine(s, kernel, &machine)
 }
 

@@ -5,13 +5,16 @@
 //! what is staged into the tree, for every origin in the same way. A new origin is one variant and one staging function.
 
 mod builds;
+mod error;
 mod package;
 mod source;
 mod staged;
 mod tarball;
 
+use crate::package::PackageError;
+
 use crate::add;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Event;
 use crate::ids::{Kernel, PackageId};
 use crate::session::Session;
@@ -20,7 +23,9 @@ use dkms_sys::fs::{self, Limit};
 use staged::Kind;
 use std::path::{Path, PathBuf};
 
+pub use error::OriginError;
 pub use package::{install_with_rpm, is_installed_by_rpm};
+pub(crate) use source::is_place_of;
 
 /// Where a module comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +50,10 @@ impl Origin {
     ///
     /// # Errors
     /// It does not exist, or cannot be read. A file in no known format counts as a tarball: the error of unpacking it names
-    /// what it looks like. Only if it is named like a package of rpm, the error is [`Error::RpmFailed`].
+    /// what it looks like. Only if it is named like a package of rpm, the error is [`OriginError::RpmFailed`].
     pub fn of_file(path: &Path) -> Result<Self> {
         if !fs::exists_followed(path) {
-            return Err(Error::ArchiveMissing(path.to_owned()));
+            return Err(OriginError::ArchiveMissing(path.to_owned()).into());
         }
         if fs::is_dir(path) {
             return Ok(Self::Directory(path.to_owned()));
@@ -57,10 +62,11 @@ impl Origin {
         match Format::of(&start) {
             Some(Format::Deb) => Ok(Self::Deb(path.to_owned())),
             Some(Format::Rpm) => Ok(Self::Rpm(path.to_owned())),
-            None if path.extension().is_some_and(|end| end == "rpm") => Err(Error::RpmFailed {
+            None if path.extension().is_some_and(|end| end == "rpm") => Err(OriginError::RpmFailed {
                 path: path.to_owned(),
-                reason: "it is not a package of rpm (its first bytes are others)".into(),
-            }),
+                cause: "it is not a package of rpm (its first bytes are others)".into(),
+            }
+            .into()),
             Some(Format::Tar) | None => Ok(Self::Tarball(path.to_owned())),
         }
     }
@@ -108,7 +114,9 @@ pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<
     source::provide(session, &staged)?;
     let package = &staged.package;
     match (staged.kind, state::registration(session.layout, package)) {
-        (Kind::Directory, Registration::Added) => return Err(Error::AlreadyAdded(package.clone())),
+        (Kind::Directory, Registration::Added) => {
+            return Err(PackageError::AlreadyAdded(package.clone()).into());
+        }
         (_, Registration::Added) => {}
         _ => add::add(session, package, kernel)?,
     }
@@ -120,6 +128,18 @@ pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<
         session.tell(Event::ArchiveLoaded { package: package.clone(), kernels });
     }
     Ok(staged.package)
+}
+
+/// Copies a source tree to the place of its package, unless it is there: the first of the two steps in which a directory
+/// comes into the tree. The second is [`add::add`].
+///
+/// # Errors
+/// The package is registered already, and --force is not given; copying failed.
+pub(crate) fn copy_source(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
+    let (package, source) = (package.clone(), from.to_owned());
+    let staged =
+        staged::Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None };
+    source::provide(session, &staged)
 }
 
 #[cfg(test)]
@@ -150,8 +170,14 @@ mod tests {
         }
         let directory = dir.path().to_owned();
         assert_eq!(Origin::of_file(&directory).unwrap(), Origin::Directory(directory));
-        assert!(matches!(Origin::of_file(&dir.path().join("none")), Err(Error::ArchiveMissing(_))));
+        assert!(matches!(
+            Origin::of_file(&dir.path().join("none")),
+            Err(crate::Error::Origin(OriginError::ArchiveMissing(_)))
+        ));
         std::fs::write(dir.path().join("text.rpm"), "some text").unwrap();
-        assert!(matches!(Origin::of_file(&dir.path().join("text.rpm")), Err(Error::RpmFailed { .. })));
+        assert!(matches!(
+            Origin::of_file(&dir.path().join("text.rpm")),
+            Err(crate::Error::Origin(OriginError::RpmFailed { .. }))
+        ));
     }
 }

@@ -6,9 +6,10 @@ use super::staged::{Kind, Staged};
 use crate::add;
 use crate::archive::{self, Limits, Unpacked};
 use crate::distro::Family;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::ids::{Kernel, PackageId};
+use crate::origin::OriginError;
 use crate::session::Session;
 use crate::tarball::archive_error;
 use crate::tree::state;
@@ -30,7 +31,7 @@ pub(super) fn stage_deb(session: &Session<'_>, file: &Path, kernel: &Kernel) -> 
 /// Unpacks what concerns dkms of a package of rpm.
 ///
 /// # Errors
-/// As [`stage`]; no program can read it ([`Error::RpmFailed`]).
+/// As [`stage`]; no program can read it ([`OriginError::RpmFailed`]).
 pub(super) fn stage_rpm(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
     let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldrpm")?;
     let tarball = scratch.path().join("content.tar.gz");
@@ -57,14 +58,14 @@ fn stage(
     let mut found = state::subdirectories(&sources);
     found.retain(|name| fs::is_file(sources.join(name).join("dkms.conf")));
     let name = match found.as_slice() {
-        [] => return Err(Error::ArchiveWithoutConf(file.to_owned())),
+        [] => return Err(OriginError::ArchiveWithoutConf(file.to_owned()).into()),
         [name] => name,
         several => {
             let reason = format!(
                 "it has several modules, {}; install it with its package manager, or unpack it and add the one you want",
                 several.join(", ")
             );
-            return Err(Error::BadArchive { path: file.to_owned(), reason });
+            return Err(OriginError::BadArchive { path: file.to_owned(), cause: reason.into() }.into());
         }
     };
     let source = sources.join(name);
@@ -104,7 +105,7 @@ fn built_tarballs(root: &Path, package: &PackageId) -> Vec<PathBuf> {
 
 /// Writes the files of a package of rpm as a tarball, with rpm's own program.
 fn convert_rpm(session: &Session<'_>, file: &Path, to: &Path) -> Result<()> {
-    let failed = |reason: String| Error::RpmFailed { path: file.to_owned(), reason };
+    let failed = |cause: Cause| Error::Origin(OriginError::RpmFailed { path: file.to_owned(), cause });
     let path = &session.host.path;
     let Some(program) = process::which("rpm2archive", path) else {
         return Err(failed("rpm2archive, which unpacks it, is not installed (package rpm)".into()));
@@ -119,12 +120,12 @@ fn convert_rpm(session: &Session<'_>, file: &Path, to: &Path) -> Result<()> {
         .stdout(Stream::File(fs::create_truncated(to)?))
         .stderr(Stream::Capture)
         .run()
-        .map_err(|e| failed(e.to_string()))?;
+        .map_err(|e| failed(e.into()))?;
     if done.status.success() {
         return Ok(());
     }
     let output = done.stderr_text();
-    Err(failed(output.lines().last().map_or_else(|| done.status.to_string(), |l| l.trim().to_owned())))
+    Err(failed(output.lines().last().map_or_else(|| done.status.to_string(), |l| l.trim().to_owned()).into()))
 }
 
 /// Whether packages of rpm are installed by rpm here: on its own distributions, and on unknown ones that have it. Debian
@@ -140,9 +141,9 @@ pub fn is_installed_by_rpm(session: &Session<'_>) -> bool {
 /// Lets rpm install a package, whose scriptlets call dkms.
 ///
 /// # Errors
-/// [`Error::RpmFailed`].
+/// [`OriginError::RpmFailed`].
 pub fn install_with_rpm(session: &Session<'_>, file: &Path) -> Result<()> {
-    let failed = |reason: String| Error::RpmFailed { path: file.to_owned(), reason };
+    let failed = |cause: Cause| Error::Origin(OriginError::RpmFailed { path: file.to_owned(), cause });
     let Some(rpm) = process::which("rpm", &session.host.path) else {
         return Err(failed("rpm is not installed".into()));
     };
@@ -153,11 +154,11 @@ pub fn install_with_rpm(session: &Session<'_>, file: &Path) -> Result<()> {
         .stdout(Stream::Capture)
         .stderr(Stream::ToStdout)
         .run()
-        .map_err(|e| failed(e.to_string()))?;
+        .map_err(|e| failed(e.into()))?;
     let output = String::from_utf8_lossy(&done.stdout).into_owned();
     session.tell(Event::ScriptOutput { text: output.clone() });
     if done.status.success() {
         return Ok(());
     }
-    Err(failed(format!("{} ({})", done.status, output.lines().last().unwrap_or("it printed nothing"))))
+    Err(failed(format!("{} ({})", done.status, output.lines().last().unwrap_or("it printed nothing")).into()))
 }

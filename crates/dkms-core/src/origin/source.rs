@@ -2,9 +2,11 @@
 
 use super::staged::{Kind, Staged};
 use crate::add;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Event;
 use crate::ids::{Kernel, PackageId};
+use crate::origin::OriginError;
+use crate::package::PackageError;
 use crate::session::Session;
 use crate::tree::state::{self, Registration};
 use dkms_sys::fs;
@@ -13,10 +15,10 @@ use std::path::{Path, PathBuf};
 /// Stages a directory. It stays where it is.
 ///
 /// # Errors
-/// [`Error::DirectoryWithoutConf`], or an invalid dkms.conf.
+/// [`OriginError::DirectoryWithoutConf`], or an invalid dkms.conf.
 pub(super) fn stage(session: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Staged> {
     let Ok(source) = fs::canonicalize(directory) else {
-        return Err(Error::DirectoryWithoutConf(directory.to_owned()));
+        return Err(OriginError::DirectoryWithoutConf(directory.to_owned()).into());
     };
     let package = add::identify(session, &source, kernel)?;
     Ok(Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None })
@@ -36,12 +38,12 @@ pub(super) fn provide(session: &Session<'_>, staged: &Staged) -> Result<()> {
                 return Ok(());
             }
             if added && !force {
-                return Err(Error::AlreadyAdded(package.clone()));
+                return Err(PackageError::AlreadyAdded(package.clone()).into());
             }
             copy(session, package, &staged.source)
         }
         Kind::Mktarball | Kind::BinariesOnly if added && !force => {
-            Err(Error::ArchiveAlreadyAdded(package.clone()))
+            Err(PackageError::WouldBeReplaced(package.clone()).into())
         }
         Kind::Mktarball if fs::is_dir(&to) && !force => {
             session.warn(format!("{} exists and is kept (--force replaces it)", to.display()));
@@ -49,13 +51,13 @@ pub(super) fn provide(session: &Session<'_>, staged: &Staged) -> Result<()> {
         }
         Kind::Mktarball => copy(session, package, &staged.source),
         Kind::BinariesOnly if fs::is_dir(&to) => Ok(()),
-        Kind::BinariesOnly if !force => Err(Error::SourceMissing(to)),
+        Kind::BinariesOnly if !force => Err(OriginError::SourceMissing(to).into()),
         Kind::BinariesOnly => copy_conf(session, package, &staged.source),
     }
 }
 
 /// Whether a directory is already where dkms keeps the source of this package, or builds it.
-fn is_place_of(session: &Session<'_>, package: &PackageId, source: &Path) -> bool {
+pub(crate) fn is_place_of(session: &Session<'_>, package: &PackageId, source: &Path) -> bool {
     let layout = session.layout;
     let places = [layout.source_dir(package), layout.source_link(package), layout.build_dir(package)];
     places.iter().any(|place| fs::canonicalize(place).is_ok_and(|p| p == source))

@@ -5,6 +5,7 @@ use crate::add;
 use crate::archive::{self, Limits, Unpacked};
 use crate::error::{Error, Result};
 use crate::ids::Kernel;
+use crate::origin::OriginError;
 use crate::session::Session;
 use crate::tarball::archive_error;
 use dkms_sys::fs::{self, TempDir};
@@ -23,7 +24,8 @@ pub(super) fn stage(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Resu
         let (kind, source) = source_of_mktarball(file, &root)?;
         (kind, source, vec![main])
     } else {
-        let source = shallowest_source(&root).ok_or_else(|| Error::ArchiveWithoutConf(file.to_owned()))?;
+        let source = shallowest_source(&root)
+            .ok_or_else(|| Error::Origin(OriginError::ArchiveWithoutConf(file.to_owned())))?;
         (Kind::Archive, source, Vec::new())
     };
     for directory in builds.iter().chain([&source]) {
@@ -41,20 +43,22 @@ fn source_of_mktarball(file: &Path, root: &Path) -> Result<(Kind, PathBuf)> {
             return Ok((kind, source));
         }
     }
-    Err(Error::BadArchive {
+    Err(OriginError::BadArchive {
         path: file.to_owned(),
-        reason: "neither dkms_source_tree nor dkms_binaries_only in it has a dkms.conf".into(),
-    })
+        cause: "neither dkms_source_tree nor dkms_binaries_only in it has a dkms.conf".into(),
+    }
+    .into())
 }
 
 /// Refuses a link that stays inside the archive but leaves the directory that is taken out of it.
 fn refuse_leaving_links(file: &Path, unpacked: &Unpacked, root: &Path, directory: &Path) -> Result<()> {
     let inside = directory.strip_prefix(root).unwrap_or(directory).to_string_lossy().into_owned();
     match unpacked.link_leaving(&inside) {
-        Some(entry) => Err(Error::BadArchive {
+        Some(entry) => Err(OriginError::BadArchive {
             path: file.to_owned(),
-            reason: format!("its link {} points out of {inside}", entry.name),
-        }),
+            cause: format!("its link {} points out of {inside}", entry.name).into(),
+        }
+        .into()),
         None => Ok(()),
     }
 }

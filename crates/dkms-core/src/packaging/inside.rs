@@ -1,7 +1,9 @@
 //! What the built modules of a package say about themselves.
 
+use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
 use crate::tree::state;
@@ -30,13 +32,15 @@ impl Inside {
             let b = Build::new(package, kernel);
             let files = state::module_files(s.layout, &b);
             if files.is_empty() {
-                return Err(Error::NothingBuilt(b));
+                return Err(InstallError::NothingBuilt(b).into());
             }
             for file in files {
                 let bytes = dkms_sys::fs::read(&file.path)?;
                 let module = decompressed(&bytes)
                     .and_then(|plain| Module::parse(&plain).map_err(|e| e.to_string()))
-                    .map_err(|reason| Error::BadModule { path: file.path.clone(), reason })?;
+                    .map_err(|reason| {
+                        Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
+                    })?;
                 let name = file.name.replace('-', "_");
                 let own = module.modinfo.aliases().map(str::to_owned);
                 inside.aliases.entry(name.clone()).or_default().extend(own);

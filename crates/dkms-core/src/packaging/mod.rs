@@ -1,15 +1,18 @@
 //! What all packages of a module have in common, whatever their format: what is asked for, what goes in, and the way back.
 
+mod error;
 mod inside;
 
 use crate::archive::Member;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::program::ProgramError;
 use crate::session::Session;
 use crate::tarball::{self, Content};
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream};
+pub use error::PackError;
 pub(crate) use inside::Inside;
 use std::path::{Path, PathBuf};
 
@@ -103,7 +106,7 @@ pub(crate) fn for_dkms(
 /// an error calls the command, `reason` finds the line in its output that says what went wrong. Returns the output.
 ///
 /// # Errors
-/// [`Error::CommandFailed`]; the whole output is told before.
+/// [`ProgramError::Failed`]; the whole output is told before.
 pub(crate) fn tool(
     s: &Session<'_>,
     command: Command,
@@ -111,7 +114,7 @@ pub(crate) fn tool(
     epoch: u64,
     reason: fn(&str) -> &str,
 ) -> Result<String> {
-    let failed = |reason: String| Error::CommandFailed { command: shown.to_owned(), reason };
+    let failed = |cause: Cause| Error::Program(ProgramError::Failed { command: shown.to_owned(), cause });
     let done = command
         .envs(s.host.environment.iter().cloned())
         .env("LC_ALL", "C")
@@ -119,12 +122,16 @@ pub(crate) fn tool(
         .stdout(Stream::Capture)
         .stderr(Stream::ToStdout)
         .run()
-        .map_err(|e| failed(e.to_string()))?;
+        .map_err(|e| failed(e.into()))?;
     let said = done.stdout_text();
     if s.options.verbose || !done.status.success() {
         s.tell(Event::ScriptOutput { text: said.clone() });
     }
-    if done.status.success() { Ok(said) } else { Err(failed(format!("{} ({})", done.status, reason(&said)))) }
+    if done.status.success() {
+        Ok(said)
+    } else {
+        Err(failed(format!("{} ({})", done.status, reason(&said)).into()))
+    }
 }
 
 /// The last line of an output that says something.

@@ -2,31 +2,29 @@
 
 use super::Report;
 use crate::ids::Kernel;
-use crate::session::Session;
+use crate::tree::layout::Layout;
 use kmodule::ModuleName;
 use kmodule::verdict::Outcome;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Where distributions put a kernel's initramfs: Debian and Ubuntu; Fedora and RHEL; SUSE; kernel-install's layouts.
-fn candidates(s: &Session<'_>, release: &str) -> Vec<PathBuf> {
-    let boot = &s.layout.boot_dir;
+fn candidates(layout: &Layout, release: &str) -> Vec<PathBuf> {
+    let boot = &layout.boot_dir;
     let mut found = vec![
         boot.join(format!("initrd.img-{release}")),
         boot.join(format!("initramfs-{release}.img")),
         boot.join(format!("initrd-{release}")),
-        s.layout.kernel_modules(release).join("initrd"),
+        layout.kernel_modules(release).join("initrd"),
     ];
     let id = dkms_sys::fs::read_text("/etc/machine-id", dkms_sys::fs::Limit::CONFIG).unwrap_or_default();
     for dir in [boot.clone(), boot.join("efi"), "/efi".into()] {
         found.push(dir.join(id.trim()).join(release).join("initrd"));
     }
     // Arch names them after the package that the kernel came from.
-    let base = dkms_sys::fs::read_text(
-        s.layout.kernel_modules(release).join("pkgbase"),
-        dkms_sys::fs::Limit::CONFIG,
-    )
-    .unwrap_or_default();
+    let base =
+        dkms_sys::fs::read_text(layout.kernel_modules(release).join("pkgbase"), dkms_sys::fs::Limit::CONFIG)
+            .unwrap_or_default();
     if !base.trim().is_empty() {
         found.push(boot.join(format!("initramfs-{}.img", base.trim())));
     }
@@ -42,8 +40,8 @@ enum Seen {
     Unreadable(String),
 }
 
-fn look(s: &Session<'_>, release: &str) -> Seen {
-    let Some(path) = candidates(s, release).into_iter().find(|p| p.exists()) else { return Seen::None };
+fn look(layout: &Layout, release: &str) -> Seen {
+    let Some(path) = candidates(layout, release).into_iter().find(|p| p.exists()) else { return Seen::None };
     let unreadable = |why: String| Seen::Unreadable(format!("{}: {why}", path.display()));
     let file = match dkms_sys::fs::open_bounded(&path, INITRAMFS) {
         Ok(file) => file,
@@ -60,7 +58,7 @@ fn look(s: &Session<'_>, release: &str) -> Seen {
 
 /// Compares the two kernels' images for the required modules, by the names the kernel gives them.
 pub(super) fn compare(
-    s: &Session<'_>,
+    layout: &Layout,
     running: &Kernel,
     kernel: &Kernel,
     required: &[ModuleName],
@@ -69,7 +67,7 @@ pub(super) fn compare(
     if required.is_empty() || running.release == kernel.release {
         return;
     }
-    let early: Vec<&ModuleName> = match look(s, &running.release) {
+    let early: Vec<&ModuleName> = match look(layout, &running.release) {
         Seen::None => return,
         Seen::Unreadable(why) => {
             return report.note(None, Outcome::Unknown, why, Some("ask again as root"));
@@ -81,7 +79,7 @@ pub(super) fn compare(
     }
     let help =
         format!("make it anew: update-initramfs -u -k {0}, or dracut --force --kver {0}", kernel.release);
-    match look(s, &kernel.release) {
+    match look(layout, &kernel.release) {
         Seen::None => {
             let what = "it has no initramfs, and the running kernel's holds required modules";
             report.note(None, Outcome::Refused, what, Some(&help));

@@ -6,6 +6,7 @@ mod pending;
 
 pub use pending::{Item, Wait, pending};
 
+use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
@@ -14,6 +15,7 @@ use crate::kernel::installed::{self, has_modules};
 use crate::session::Session;
 use crate::status::{self, Filter, State};
 use crate::tree::entry::Entry;
+use crate::tree::layout::Layout;
 use crate::tree::state::{self, module_stem};
 use crate::verify::{self, Judged};
 use kmodule::ModuleName;
@@ -70,14 +72,14 @@ impl Report {
 
 /// The kernel a boot loader starts by default: the newest that has modules, as dkms orders versions.
 #[must_use]
-pub fn newest_kernel(s: &Session<'_>) -> Option<String> {
-    kernels(s).pop()
+pub fn newest_kernel(layout: &Layout) -> Option<String> {
+    kernels(layout).pop()
 }
 
 /// The kernels that have modules, oldest first. Headers alone make no kernel.
 #[must_use]
-pub fn kernels(s: &Session<'_>) -> Vec<String> {
-    installed::releases(s.layout)
+pub fn kernels(layout: &Layout) -> Vec<String> {
+    installed::releases(layout)
 }
 
 /// What must be there: a package with its modules, or a module of the kernel itself.
@@ -104,7 +106,7 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
         let what = format!("{} holds no modules of the kernel itself", modules.display());
         report.note(None, Outcome::Refused, what, Some("install the kernel's own package"));
     }
-    unfinished(s, kernel, &mut report);
+    unfinished(s.layout, kernel, &mut report);
     let here = entries(s, &running);
     let there = entries(s, kernel);
     let required = required(s, &here, &running)?;
@@ -120,7 +122,7 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
         match item {
             Required::Package(name) => {
                 package(s, name, &there, &verdicts.modules, &index, &mut report);
-                early.extend(modules_of(s, &here, name));
+                early.extend(modules_of(s.layout, &here, name));
             }
             Required::Module(name) => {
                 own_module(&modules, name, &index, &mut report);
@@ -128,13 +130,13 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
             }
         }
     }
-    initramfs::compare(s, &running, kernel, &early, &mut report);
+    initramfs::compare(s.layout, &running, kernel, &early, &mut report);
     Ok(report)
 }
 
 /// Changes of this kernel's modules that are not complete.
-fn unfinished(s: &Session<'_>, kernel: &Kernel, report: &mut Report) {
-    let journals = match journal::list(s.layout) {
+fn unfinished(layout: &Layout, kernel: &Kernel, report: &mut Report) {
+    let journals = match journal::list(layout) {
         Ok(paths) => paths,
         Err(e) => return report.note(None, Outcome::Unknown, e.to_string(), None),
     };
@@ -188,7 +190,7 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
                 let packages = state::all_packages(s.layout);
                 let owner = here
                     .iter()
-                    .find(|e| modules_of(s, here, &e.package.name).contains(&ModuleName::new(name)));
+                    .find(|e| modules_of(s.layout, here, &e.package.name).contains(&ModuleName::new(name)));
                 required.push(match owner {
                     _ if packages.iter().any(|p| p.name == name) => Required::Package(name.to_owned()),
                     Some(entry) => Required::Package(entry.package.name.clone()),
@@ -215,14 +217,14 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
 }
 
 /// The modules of a package, as the kernel names them.
-fn modules_of(s: &Session<'_>, entries: &[Entry], name: &str) -> Vec<ModuleName> {
+fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<ModuleName> {
     let of = |e: &Entry| {
         let release = match &e.kind {
             State::InstalledWeak { from, .. } => from.clone(),
             _ => e.kernel().map(|k| k.release.clone()).unwrap_or_default(),
         };
         let arch = e.kernel().map(|k| k.arch.clone()).unwrap_or_default();
-        let files = state::module_files(s.layout, &Build::new(&e.package, &Kernel { release, arch }));
+        let files = state::module_files(layout, &Build::new(&e.package, &Kernel { release, arch }));
         files.into_iter().map(|f| ModuleName::new(&f.name)).collect::<Vec<_>>()
     };
     entries.iter().filter(|e| e.package.name == name).flat_map(of).collect()
@@ -311,14 +313,14 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
     let b = Build::new(&package, kernel);
     let log = s.layout.failed_log(&b);
     if !crate::kernel::headers::present(s, release) {
-        let help = Error::HeadersMissing {
+        let help = Error::Build(BuildError::HeadersMissing {
             release: release.clone(),
             path: crate::kernel::headers::source_dir(s, release),
             package: s.host.distribution.as_ref().map_or_else(
                 || format!("the headers of kernel {release}"),
                 |d| d.headers_package(release, &s.layout.kernel_modules(release)),
             ),
-        }
+        })
         .help()
         .join("; ");
         (format!("is not installed for {release}, whose headers are missing"), help)

@@ -1,11 +1,15 @@
 //! `dkms pending`: what is not installed yet, and what it waits for.
 
+use crate::build::BuildError;
+use crate::conf::ConfError;
 use crate::error::Error;
-use crate::gather;
 use crate::ids::{Build, Kernel, PackageId};
+use crate::install::InstallError;
 use crate::journal::{self, Journal};
+use crate::plan::{Operation, gather};
 use crate::session::Session;
 use crate::status::Filter;
+use crate::tree::layout::Layout;
 use crate::verify;
 use kmodule::verdict::{Cause, Reason};
 
@@ -63,24 +67,24 @@ pub struct Item {
 #[must_use]
 pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
     let mut items = Vec::new();
-    let g = gather::autoinstall(s, kernels);
-    for (n, task) in g.work.tasks.iter().enumerate() {
-        let b = &task.build;
-        match gather::foresee(s, &g.work, n).map_err(|e| wait(s, b, e)) {
-            Err(None) => {}
-            Err(Some(item)) => items.push(item),
-            Ok(()) => items.push(ready_to_go(s, b, task.make.is_some())),
+    let plan = gather::autoinstall(s, kernels);
+    for operation in plan.operations() {
+        let is_built_first = |build: &Build| {
+            plan.operations().any(|o| matches!(o, Operation::Build { build: other, .. } if other == build))
+        };
+        match operation {
+            Operation::Build { build, .. } => items.push(ready_to_go(s.layout, build, true)),
+            Operation::Install { build, .. } if !is_built_first(build) => {
+                items.push(ready_to_go(s.layout, build, false));
+            }
+            Operation::Fail { build, error } => items.push(wait(s.layout, build, error)),
+            Operation::Defer { build, missing } => {
+                let what = format!("needs {}, which dkms does not know", missing.join(", "));
+                let help = vec![format!("install the package that has {}", missing.join(", "))];
+                items.push(item(build, Wait::Dependency, what, help));
+            }
+            _ => {}
         }
-    }
-    items.extend(g.wrong.into_iter().filter_map(|(b, e)| wait(s, &b, e)));
-    for (b, missing) in g.deferred {
-        let what = format!("needs {}, which dkms does not know", missing.join(", "));
-        items.push(item(
-            &b,
-            Wait::Dependency,
-            what,
-            vec![format!("install the package that has {}", missing.join(", "))],
-        ));
     }
     let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
     for judged in verify::verify(s, &filters).modules {
@@ -99,7 +103,7 @@ pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
             ));
         }
     }
-    items.extend(cut_off(s, kernels));
+    items.extend(cut_off(s.layout, kernels));
     let place = |k: &Kernel| kernels.iter().position(|other| other == k);
     items.sort_by_key(|i| place(&i.kernel));
     items
@@ -109,21 +113,23 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
     Item { package: Some(b.package.clone()), kernel: b.kernel.clone(), wait, what, help }
 }
 
-/// What an error of a build that was only looked at means for it; none: it is not meant to be built.
-fn wait(s: &Session<'_>, b: &Build, e: Error) -> Option<Item> {
-    let wait = match &e {
-        Error::Excluded { .. } => return None,
-        Error::HeadersMissing { .. } | Error::KernelDirMissing(_) => Wait::Headers,
-        Error::DependsMissing { .. } | Error::DependsNever { .. } => Wait::Dependency,
-        Error::BadConf(_) => Wait::Configuration,
-        _ if s.layout.failed_log(b).is_file() => Wait::Build,
+/// What a build that cannot be made waits for.
+fn wait(layout: &Layout, b: &Build, e: &Error) -> Item {
+    let wait = match e {
+        Error::Build(BuildError::HeadersMissing { .. })
+        | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
+        Error::Build(BuildError::DependsMissing { .. })
+        | Error::Build(BuildError::DependsNever { .. })
+        | Error::Build(BuildError::DependencyFailed { .. }) => Wait::Dependency,
+        Error::Conf(ConfError::Invalid(_)) => Wait::Configuration,
+        _ if layout.failed_log(b).is_file() => Wait::Build,
         _ => Wait::Configuration,
     };
-    Some(item(b, wait, e.to_string(), e.help()))
+    item(b, wait, e.to_string(), e.help())
 }
 
-fn ready_to_go(s: &Session<'_>, b: &Build, make: bool) -> Item {
-    let log = s.layout.failed_log(b);
+fn ready_to_go(layout: &Layout, b: &Build, make: bool) -> Item {
+    let log = layout.failed_log(b);
     if make && log.is_file() {
         let help = vec![
             format!("see {}", log.display()),
@@ -136,8 +142,8 @@ fn ready_to_go(s: &Session<'_>, b: &Build, make: bool) -> Item {
 }
 
 /// Commands that were cut off, and depmods that are owed.
-fn cut_off(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
-    let paths = journal::list(s.layout).unwrap_or_default();
+fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
+    let paths = journal::list(layout).unwrap_or_default();
     let journals =
         paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());
     let mut items = Vec::new();

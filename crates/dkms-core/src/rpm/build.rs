@@ -1,8 +1,9 @@
 //! rpmbuild, in a directory of its own: no root, nothing of the user's `~/rpmbuild`, the same bytes each time.
 
 use super::names;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::packaging;
+use crate::program::ProgramError;
 use crate::session::Session;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command};
@@ -34,11 +35,12 @@ impl Rpmbuild {
     /// There is no rpmbuild; the directory cannot be made.
     pub fn new(s: &Session<'_>, purpose: &str, epoch: u64) -> Result<Self> {
         let Some(program) = process::which("rpmbuild", &s.host.path) else {
-            return Err(Error::ProgramMissing {
+            return Err(ProgramError::Missing {
                 program: "rpmbuild".into(),
                 purpose: purpose.to_owned(),
                 package: "rpm-build (on Debian: rpm)".into(),
-            });
+            }
+            .into());
         };
         let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-rpm")?;
         for directory in ["BUILD", "BUILDROOT", "RPMS", "SRPMS", "SPECS", "SOURCES", "tmp", "db"] {
@@ -84,7 +86,7 @@ impl Rpmbuild {
     /// Runs it on a spec file, and returns what it made, in order. `target` is an architecture.
     ///
     /// # Errors
-    /// [`Error::CommandFailed`] with the reason that rpmbuild gives, also when it ends well and has made nothing.
+    /// [`ProgramError::Failed`] with the reason that rpmbuild gives, also when it ends well and has made nothing.
     pub fn run(
         &self,
         s: &Session<'_>,
@@ -116,10 +118,11 @@ impl Rpmbuild {
             packages(&self.path().join(directory), &mut made)?;
         }
         if made.is_empty() {
-            return Err(Error::CommandFailed {
+            return Err(ProgramError::Failed {
                 command: shown,
-                reason: "it ended well and made no package".into(),
-            });
+                cause: "it ended well and made no package".into(),
+            }
+            .into());
         }
         Ok(made)
     }

@@ -9,11 +9,13 @@ use super::spec::{self, Spec};
 use super::{kmp, names, pack, run};
 use crate::add;
 use crate::archive::Member;
+use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ids::{Build, Kernel};
 use crate::kernel::installed::decompressed;
 use crate::packaging::{self, Inside, Request};
+use crate::program::ProgramError;
 use crate::session::Session;
 use crate::tarball;
 use crate::tree::state;
@@ -93,10 +95,12 @@ pub fn mkdriverdisk(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>
 
 fn writer(s: &Session<'_>) -> Result<(PathBuf, &'static [&'static str])> {
     let found = WRITERS.iter().find_map(|(name, words)| Some((process::which(name, &s.host.path)?, *words)));
-    found.ok_or_else(|| Error::ProgramMissing {
-        program: "xorriso".into(),
-        purpose: "write an ISO image".into(),
-        package: "xorriso (or genisoimage)".into(),
+    found.ok_or_else(|| {
+        Error::Program(ProgramError::Missing {
+            program: "xorriso".into(),
+            purpose: "write an ISO image".into(),
+            package: "xorriso (or genisoimage)".into(),
+        })
     })
 }
 
@@ -144,8 +148,9 @@ fn own_package(
         let release = names::directory(&kernel.release)?;
         let place = format!("lib/modules/{release}/extra/{m}");
         for file in state::module_files(s.layout, &Build::new(package, kernel)) {
-            let plain = decompressed(&fs::read(&file.path)?)
-                .map_err(|reason| Error::BadModule { path: file.path.clone(), reason })?;
+            let plain = decompressed(&fs::read(&file.path)?).map_err(|reason| {
+                Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
+            })?;
             members.push(Member::bytes(format!("{place}/{}.ko", file.name), plain, epoch));
         }
         files.push(format!("/{place}"));

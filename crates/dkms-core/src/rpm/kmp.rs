@@ -7,6 +7,7 @@ use crate::archive::{self, Member};
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel};
+use crate::packaging::PackError;
 use crate::packaging::Request;
 use crate::session::Session;
 use crate::tarball::{self, archive_error};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The spec file: `--spec FILE`, in the source tree or anywhere, else the source tree's `M-kmp.spec` or `M.spec`.
 ///
 /// # Errors
-/// [`Error::SpecMissing`].
+/// [`PackError::SpecMissing`].
 pub fn find(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<PathBuf> {
     let source = s.layout.source_link(request.package);
     let m = &request.package.name;
@@ -26,7 +27,7 @@ pub fn find(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
     };
     let missing = || {
         let list: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
-        Error::SpecMissing { action: "mkkmp".into(), places: list.join(", ") }
+        Error::Pack(PackError::SpecMissing { action: "mkkmp".into(), places: list.join(", ") })
     };
     places.iter().find(|p| p.exists()).cloned().ok_or_else(missing)
 }

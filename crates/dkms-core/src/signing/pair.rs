@@ -2,12 +2,13 @@
 
 use crate::conf::framework;
 use crate::distro::Family;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::ids::Kernel;
 use crate::journal::{Reach, op::aside};
 use crate::kernel::headers::{self, Headers};
 use crate::session::Session;
+use crate::signing::SigningError;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
 use std::path::{Path, PathBuf};
@@ -101,11 +102,12 @@ pub fn key_pair(s: &Session<'_>, framework: &FrameworkConf, headers: Option<&Hea
     // A relative path means nothing reliable once somebody has changed directory.
     for p in [&key, &*certificate.to_string_lossy()] {
         if !p.starts_with("pkcs11:") && !p.starts_with('/') {
-            return Err(Error::SignFailed {
+            return Err(SigningError::SignFailed {
                 path: PathBuf::from(p),
-                reason: "the path of a signing key must be absolute".into(),
+                cause: "the path of a signing key must be absolute".into(),
                 help: "write the full path in framework.conf".into(),
-            });
+            }
+            .into());
         }
     }
     Ok(KeyPair { key, certificate })
@@ -158,22 +160,27 @@ pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
     Ok(dkms_sys::fs::read_bounded(key, dkms_sys::fs::Limit::CONFIG)?)
 }
 
+/// Whether the pair does not have to be made.
+///
+/// # Errors
+/// The key is in a token, and its certificate is missing: dkms cannot make that.
+pub fn is_complete(pair: &KeyPair) -> Result<bool> {
+    match (pair.is_token(), pair.certificate.exists()) {
+        (true, false) => Err(missing_half(&pair.certificate, "certificate")),
+        (true, true) => Ok(true),
+        (false, has_certificate) => Ok(is_there(Path::new(&pair.key)) && has_certificate),
+    }
+}
+
 /// Makes the pair when both halves are missing; a half alone is never overwritten.
 ///
 /// # Errors
 /// One half missing, or the files cannot be written.
 pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
-    if pair.is_token() {
-        return if pair.certificate.exists() {
-            Ok(false)
-        } else {
-            Err(missing_half(&pair.certificate, "certificate"))
-        };
-    }
-    let key = Path::new(&pair.key);
-    if is_there(key) && pair.certificate.exists() {
+    if is_complete(pair)? {
         return Ok(false);
     }
+    let key = Path::new(&pair.key);
     let _one_at_a_time = crate::lock::signing_key(s)?;
     finish_interrupted(key, &pair.certificate)?;
     match (is_there(key), pair.certificate.exists()) {
@@ -210,12 +217,13 @@ fn require_directories(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
         if own || of_kernel(dir) {
             dkms_sys::fs::create_dir_all(dir)?;
         } else if !dir.is_dir() {
-            return Err(Error::SignFailed {
+            return Err(SigningError::SignFailed {
                 path: path.into(),
-                reason: format!("there is no directory {}, and so no key", dir.display()),
+                cause: format!("there is no directory {}, and so no key", dir.display()).into(),
                 help: "mount or create it, or correct mok_signing_key and mok_certificate in framework.conf"
                     .into(),
-            });
+            }
+            .into());
         }
     }
     Ok(())
@@ -245,17 +253,16 @@ pub(crate) fn ensure_staged(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
 
 fn make(pair: &KeyPair, pem: bool) -> Result<()> {
     let key = Path::new(&pair.key);
-    let failed = |reason: String| {
-        Error::SignFailed {
-        path: key.into(),
-        reason,
+    let failed = |cause: Cause| {
+        Error::Signing(SigningError::SignFailed {
+        path: key.into(), cause,
         help: "name an existing key pair in framework.conf (mok_signing_key, mok_certificate), or set try_sign_modules=false".into(),
-    }
+    })
     };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (key_pem, certificate) =
         kmodule::mok::generate(kmodule::mok::COMMON_NAME, kmodule::mok::DAYS, &mut kmodule::mok::OsRng, now)
-            .map_err(|e| failed(e.to_string()))?;
+            .map_err(|e| failed(e.into()))?;
     // The key takes its name last: whoever sees it sees a pair.
     let staged = aside(key, "new");
     let one_file = pair.is_one_file();
@@ -290,11 +297,11 @@ fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
 }
 
 fn missing_half(path: &Path, what: &str) -> Error {
-    Error::SignFailed {
+    Error::Signing(SigningError::SignFailed {
         path: path.into(),
-        reason: format!("the {what} of the signing key pair is missing, the other half is there"),
+        cause: format!("the {what} of the signing key pair is missing, the other half is there").into(),
         help: "put it back, or move the other half away as well so that a new pair can be made".into(),
-    }
+    })
 }
 
 /// Ubuntu's own tool makes the pair where shim expects it, and asks for enrolment.

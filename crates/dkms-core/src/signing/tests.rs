@@ -1,6 +1,7 @@
 use super::*;
 use crate::event::Silent;
 use crate::session::{Host, Options};
+use crate::signing::SigningError;
 use crate::tree::layout::Layout;
 use std::fs;
 
@@ -31,7 +32,8 @@ fn a_pair_for_each_kernel() {
             let pair = pair_for(s, release);
             // What is configured and not there is elsewhere; no key is made in its place.
             assert!(
-                matches!(ensure(s, &pair), Err(Error::SignFailed { .. })) && !Path::new(&pair.key).exists()
+                matches!(ensure(s, &pair), Err(Error::Signing(SigningError::SignFailed { .. })))
+                    && !Path::new(&pair.key).exists()
             );
             fs::create_dir_all(root.join(format!("keys/{release}"))).unwrap();
             assert_eq!(Path::new(&pair.key), root.join(format!("keys/{release}/k.pem")));

@@ -1,27 +1,29 @@
 //! While a command changes something, what is shown is what was before.
 
 use super::{Entry, Filter, escape, fits, live};
+use crate::event::{Event, Sink};
 use crate::ids::Kernel;
 use crate::journal::{self, Before, Journal};
 use crate::session::Session;
+use crate::tree::layout::Layout;
 use std::path::Path;
 
 /// What transactions that are under way, or were cut off, have written down.
-pub(super) fn unfinished(s: &Session<'_>) -> Vec<(Vec<Kernel>, Before)> {
-    let journals = journal::list(s.layout).unwrap_or_default();
+pub(super) fn unfinished(layout: &Layout, sink: &dyn Sink) -> Vec<(Vec<Kernel>, Before)> {
+    let journals = journal::list(layout).unwrap_or_default();
     // The oldest has the last word: it saw what was before all others.
-    let open = journals.iter().rev().filter_map(|path| read(s, path));
+    let open = journals.iter().rev().filter_map(|path| read(sink, path));
     open.filter(|j| !j.committed)
         .flat_map(|j| j.before.into_iter().map(move |b| (j.begin.kernels.clone(), b)))
         .collect()
 }
 
 /// What one that cannot be read was about is shown as it is now.
-fn read(s: &Session<'_>, path: &Path) -> Option<Journal> {
+fn read(sink: &dyn Sink, path: &Path) -> Option<Journal> {
     Journal::read(path).unwrap_or_else(|e| {
         // It may have ended just now.
         if dkms_sys::fs::exists(path) {
-            s.warn(e.to_string());
+            sink.event(Event::Warning { text: e.to_string() });
         }
         None
     })

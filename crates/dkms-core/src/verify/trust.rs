@@ -4,6 +4,7 @@ use crate::distro::Family;
 use crate::ids::Kernel;
 use crate::kernel::headers::KernelConfig;
 use crate::machine::{self, Enforce, Machine, Policy};
+use crate::session::Host;
 use crate::session::Session;
 use crate::signing;
 use crate::tree::state::module_stem;
@@ -54,7 +55,7 @@ impl Trust {
         config: Option<&KernelConfig>,
         own_signer: Option<String>,
     ) -> Self {
-        let machine = Machine::of(s);
+        let machine = Machine::of(s.host);
         let running = s.runs(&kernel.release);
         let policy = machine::policy(&machine, config.map(KernelConfig::text), running);
         let complete = machine.mok().is_ok() && machine.db().is_ok();
@@ -228,7 +229,7 @@ fn known(
     config: Option<&KernelConfig>,
     running: bool,
 ) -> Vec<(Certificate, Option<bool>)> {
-    let platform = counts_platform(s);
+    let platform = counts_platform(s.host);
     let enabled = |name: &str| config.is_some_and(|c| c.enabled(name));
     // Without the distributions' patch, shim's keys count when it says so and the kernel has a keyring for them.
     let takes_mok =
@@ -265,8 +266,8 @@ fn own_certificate(s: &Session<'_>) -> Option<Certificate> {
 }
 
 /// Distributions whose kernels take the firmware's keys for modules too; the kernel as it is published does not.
-fn counts_platform(s: &Session<'_>) -> bool {
-    let family = s.host.distribution.as_ref().map(|d| d.family());
+fn counts_platform(host: &Host) -> bool {
+    let family = host.distribution.as_ref().map(|d| d.family());
     !matches!(family, None | Some(Family::Arch | Family::Gentoo))
 }
 

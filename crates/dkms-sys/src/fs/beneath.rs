@@ -313,8 +313,9 @@ mod tests {
             assert!(f.stays("tree", &name, Last::Name), "{target:?} as a name");
         }
         let escape = find_escape(f.at("tree"), f.at("tree/l3/x"), Last::Name).unwrap().unwrap();
-        let told = format!("{} is a symbolic link to ../out, which is outside", f.at("tree/l3").display());
-        assert!(escape.to_string().starts_with(&told), "{escape}");
+        let expected =
+            format!("{} is a symbolic link to ../out, which is outside", f.at("tree/l3").display());
+        assert!(escape.to_string().starts_with(&expected), "{escape}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn replace_with(
 ) -> Result<()> {
     let path = path.as_ref();
     let error = |e| IoError::new("write", path, e);
-    let (temp, mut file) = create_beside(path)?;
+    let (temp, mut file) = create_temporary(path)?;
     let guard = RemoveOnDrop(Some(temp.clone()));
     fill(&mut file).map_err(error)?;
     file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(error)?;
@@ -60,7 +60,7 @@ pub fn symlink(target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
 pub fn symlink_replace(target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
     let (target, link) = (target.as_ref(), link.as_ref());
     for _ in 0..ATTEMPTS {
-        let temp = beside(link);
+        let temp = temporary_name(link);
         match std::os::unix::fs::symlink(target, &temp) {
             Ok(()) => {
                 let guard = RemoveOnDrop(Some(temp.clone()));
@@ -78,13 +78,13 @@ pub fn symlink_replace(target: impl AsRef<Path>, link: impl AsRef<Path>) -> Resu
 const ATTEMPTS: u32 = 100;
 
 fn no_name(path: &Path) -> IoError {
-    IoError::new("find a free temporary name beside", path, std::io::Error::from_raw_os_error(libc::EEXIST))
+    IoError::new("find a free temporary name next to", path, std::io::Error::from_raw_os_error(libc::EEXIST))
 }
 
 /// Creates a file next to `path` that other users cannot read yet.
-fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
+fn create_temporary(path: &Path) -> Result<(PathBuf, File)> {
     for _ in 0..ATTEMPTS {
-        let temp = beside(path);
+        let temp = temporary_name(path);
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp) {
             Ok(file) => return Ok((temp, file)),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -95,7 +95,7 @@ fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
 }
 
 /// `DIR/.NAME.RANDOM`. NAME is truncated so that the result has at most 255 bytes.
-fn beside(path: &Path) -> PathBuf {
+fn temporary_name(path: &Path) -> PathBuf {
     let name = path.file_name().map(|n| n.as_bytes()).unwrap_or_default();
     let mut temp = vec![b'.'];
     temp.extend_from_slice(name.get(..200).unwrap_or(name));

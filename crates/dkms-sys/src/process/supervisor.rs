@@ -123,9 +123,9 @@ unsafe fn watch(main: i32, rows: &mut Rows, end_leftovers: bool, own_group: bool
                 libc::SIGUSR1 => ending = Ending::Hard,
                 _ => {}
             }
-            let nobody_left = reap(main, &mut status);
+            let none_left = reap(main, &mut status);
             if let Some(ended) = status {
-                if nobody_left || (ending == Ending::No && !end_leftovers) {
+                if none_left || (ending == Ending::No && !end_leftovers) {
                     return ended;
                 }
                 if ending == Ending::No {
@@ -280,7 +280,7 @@ unsafe fn parent_of(proc: i32, pid: &[u8]) -> Option<i32> {
     path.get_mut(..digits)?.copy_from_slice(pid.get(..digits)?);
     path.get_mut(digits..digits + 6)?.copy_from_slice(b"/stat\0");
     let mut text = [0u8; 512];
-    // SAFETY: the path is NUL-terminated, the buffer as long as said.
+    // SAFETY: the path is NUL-terminated, the buffer as long as stated.
     let got = unsafe {
         let file = libc::openat(proc, path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC);
         if file < 0 {

@@ -408,7 +408,7 @@ fn unshare(flags: libc::c_int) -> std::io::Result<()> {
 
 /// Writes a file of `/proc` in one call. Does not allocate.
 fn write_file(path: &std::ffi::CStr, text: &[u8]) -> std::io::Result<()> {
-    // SAFETY: a NUL-terminated path; the buffer is as long as said.
+    // SAFETY: a NUL-terminated path; the buffer is as long as stated.
     unsafe {
         let fd = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         check(fd.min(0))?;

@@ -44,9 +44,11 @@ pub fn of_action(row: &ActionRow) -> String {
     text.truncate(text.trim_end().len());
     text.push_str("\n\n");
     wrap(&mut text, &row.about.replace('`', "'"), 0);
-    if row.root == Root::Always {
-        text.push_str("Needs root.\n");
-    }
+    text.push_str(match row.root {
+        Root::No => "",
+        Root::Sometimes => "Needs root for some of its changes.\n",
+        Root::Always => "Needs root.\n",
+    });
     text.push_str(match row.kernels {
         Kernels::None | Kernels::Many => "",
         Kernels::One => "Takes one kernel.\n",

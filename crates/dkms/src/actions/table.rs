@@ -81,6 +81,7 @@ const BASE: ActionRow = ActionRow {
     examples: &[],
     effect: Effect::Changes,
     root: Root::No,
+    writable_tree: false,
     kernels: Kernels::Many,
     runs_programs: false,
     options: &[],
@@ -97,6 +98,7 @@ pub static ACTIONS: [ActionRow; 28] = [
                 copied there first, and an archive is loaded as by `ldtarball`.",
         operand: Operand::Source,
         examples: &["dkms add hello/1.0", "dkms add ./hello"],
+        writable_tree: true,
         runs_programs: true,
         options: &[PACKAGE, CONF, &[Opt::Archive, Opt::Force, Opt::RpmSafeUpgrade], CHANGE],
         accepts: &[KERNELS, HEADERS, SIGN, INSTALL, &[Opt::Jobs]],
@@ -403,6 +405,7 @@ pub static ACTIONS: [ActionRow; 28] = [
         runs_programs: true,
         options: &[&[Opt::Kernel, Opt::Force], SIGN, CHANGE],
         accepts: &[PACKAGE, &[Opt::Arch]],
+        ..BASE
     },
     ActionRow {
         action: Action::KernelPreinst,

@@ -1,12 +1,14 @@
 //! `config`: what dkms understood of a dkms.conf.
 
 use super::Call;
+use crate::answer::Answer;
 use crate::request;
+use dkms_core::conf::ConfError;
 use dkms_core::describe;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 
 /// `dkms config [M/V | DIR] [-k K]`; without an operand the dkms.conf of the current directory.
-pub fn config(call: &Call<'_>) -> Result<()> {
+pub fn config(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let explicit = call.arguments.conf.clone();
     let description = match (&call.subject.name, &call.subject.directory) {
@@ -23,7 +25,7 @@ pub fn config(call: &Call<'_>) -> Result<()> {
             let conf = explicit.unwrap_or_else(|| directory.join("dkms.conf"));
             let conf = std::path::absolute(&conf).unwrap_or(conf);
             if !conf.exists() {
-                return Err(Error::ConfMissing(conf));
+                return Err(ConfError::Missing(conf).into());
             }
             describe::describe(call.s, &conf, None, &kernel)?
         }
@@ -31,5 +33,5 @@ pub fn config(call: &Call<'_>) -> Result<()> {
     let mut text = serde_json::to_string_pretty(&description).unwrap_or_default();
     text.push('\n');
     call.ui.data(&text);
-    Ok(())
+    Ok(Answer::Yes)
 }

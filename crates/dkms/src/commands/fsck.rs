@@ -1,15 +1,16 @@
 //! `fsck`: what is not in order, as text or JSON, and its repair.
 
 use super::Call;
+use crate::answer::{Answer, Summary};
 use crate::printable::on_one_line;
 use crate::render::json;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::finally;
 use dkms_core::fsck::{self, Finding, Repaired, Report};
 use dkms_core::status::Filter;
 
 /// `dkms fsck`
-pub fn fsck(call: &Call<'_>, repairing: bool) -> Result<()> {
+pub fn fsck(call: &Call<'_>, repairing: bool) -> Result<Answer> {
     let filters = super::status::filters(call)?;
     // With neither -k nor -a nor a module, everything.
     let everything =
@@ -27,7 +28,7 @@ pub fn fsck(call: &Call<'_>, repairing: bool) -> Result<()> {
         call.ui.data(&text(&done, repairing));
     }
     finally::once_per_command(call.s, &done.changed, false);
-    verdict(&done.left, repairing)
+    Ok(answer(&done.left, repairing))
 }
 
 fn repair(call: &Call<'_>, filters: &[Filter], report: Report) -> Result<Repaired> {
@@ -40,18 +41,23 @@ fn repair(call: &Call<'_>, filters: &[Filter], report: Report) -> Result<Repaire
     fsck::repair(call.s, filters, report)
 }
 
-fn verdict(left: &Report, repaired: bool) -> Result<()> {
-    if !left.unreadable.is_empty() {
-        return Err(Error::FsckPartly(left.unreadable.len()));
-    }
-    match left.findings.len() {
-        0 => Ok(()),
+/// The answer from what is left. Places that could not be read weigh more than findings: there may be more of them.
+fn answer(left: &Report, repaired: bool) -> Answer {
+    match left.unreadable.len() {
+        0 => {}
         n => {
-            // What a repair could not do, another will not do either.
-            let safe = if repaired { 0 } else { left.findings.iter().filter(|f| f.safe()).count() };
-            Err(Error::FsckFound { left: n, safe })
+            let text = format!("{} could not be inspected", count(n, "place"));
+            return Answer::Unknown(Summary::new(text).hint("run it as root, which can read everything"));
         }
     }
+    let summary = match left.findings.len() {
+        0 => return Answer::Yes,
+        1 => Summary::new("1 inconsistency found"),
+        n => Summary::new(format!("{n} inconsistencies found")),
+    };
+    // A second repair would fail like the first one.
+    let repairable = !repaired && left.findings.iter().any(Finding::safe);
+    Answer::No(if repairable { summary.hint("'dkms fsck --repair' repairs what is safe") } else { summary })
 }
 
 fn text(done: &Repaired, repairing: bool) -> String {
@@ -86,10 +92,13 @@ fn path(f: &Finding) -> String {
 
 fn clean(left: &Report, repaired: bool) -> String {
     let now = if repaired { "is clean now" } else { "is clean" };
-    let count = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
     format!(
         "The tree {now}: {}, {} looked at\n",
         count(left.packages, "module version"),
         count(left.builds, "build")
     )
+}
+
+fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }

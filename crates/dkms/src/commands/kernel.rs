@@ -1,24 +1,27 @@
-//! `autoinstall`, `match` and the kernel hooks: what is about one kernel.
+//! `autoinstall`, `match` and the kernel hooks: the actions on one kernel.
 
 use super::Call;
 use crate::actions::Action;
 use crate::request;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
-use dkms_core::{actions, finally, gather, remove};
+use dkms_core::plan::gather;
+use dkms_core::request::RequestError;
+use dkms_core::{actions, finally, remove};
 
 /// `dkms autoinstall`, and `dkms kernel_postinst` for hooks
-pub fn autoinstall(call: &Call<'_>, action: Action, code: &dyn Fn(&Error) -> u8) -> Result<()> {
+pub fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
     let kernels = autoinstall_kernels(call)?;
-    match action {
-        Action::KernelPostinst => actions::kernel_postinst(call.s, &kernels, code),
-        _ => actions::autoinstall(call.s, &kernels, code),
-    }
+    let plan = gather::autoinstall_if_enabled(call.s, &kernels);
+    call.print_or_execute(plan, |plan| match action {
+        Action::KernelPostinst => actions::kernel_postinst(call.s, plan, &kernels),
+        _ => actions::autoinstall(call.s, plan, &kernels),
+    })
 }
 
-/// The one that is named, or all that have headers.
-pub fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
+/// The kernel that is named, or all that have headers.
+fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
     if !call.arguments.all_kernels {
         return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
     }
@@ -38,15 +41,17 @@ pub fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
 pub fn match_kernel(call: &Call<'_>) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let template = template(call, &kernel)?;
-    actions::match_kernel(call.s, &template, &kernel, call.subject.name.as_deref(), &crate::exit::code)
+    let plan = gather::matching(call.s, &template, &kernel, call.subject.name.as_deref())?;
+    call.print_or_execute(plan, |plan| actions::execute(call.s, plan))
 }
 
 /// The kernel that is to be matched.
-pub fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
+fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
     let Some(template) = call.arguments.templatekernel.as_deref().filter(|t| !t.is_empty()) else {
-        return Err(Error::KernelArchPairing(
+        return Err(RequestError::KernelArchPairing(
             "match needs the kernel to be matched: dkms match --templatekernel KERNEL [-k KERNEL]".into(),
-        ));
+        )
+        .into());
     };
     Ok(Kernel::new(template, &kernel.arch)?)
 }
@@ -54,9 +59,12 @@ pub fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
 /// `dkms kernel_preinst`, `dkms kernel_prerm`
 pub fn clear(call: &Call<'_>, action: Action) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
-    let changed = remove::clear_kernel(call.s, &kernel, action.word(), action == Action::KernelPreinst)?;
-    if changed {
-        finally::once_per_command(call.s, &[kernel], false);
-    }
-    Ok(())
+    let plan = gather::clear_kernel(call.s, &kernel, action == Action::KernelPreinst);
+    call.print_or_execute(plan, |plan| {
+        let changed = remove::clear_kernel(call.s, &kernel, action.word(), &plan)?;
+        if changed {
+            finally::once_per_command(call.s, &[kernel], false);
+        }
+        Ok(())
+    })
 }

@@ -1,14 +1,16 @@
 //! `lint`: what the author of a dkms.conf could do better.
 
 use super::Call;
+use crate::answer::{Answer, Summary};
 use crate::render::lint as render;
 use crate::request;
-use dkms_core::error::{Error, Result};
+use dkms_core::conf::ConfError;
+use dkms_core::error::Result;
 use dkms_core::lint;
 use std::path::PathBuf;
 
 /// `dkms lint [DIR | M/V | FILE] [--fix]`; without an operand the dkms.conf of the current directory.
-pub fn lint(call: &Call<'_>) -> Result<()> {
+pub fn lint(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let path = file(call)?;
     let fixing = call.arguments.fix && !call.arguments.dry_run;
@@ -20,8 +22,8 @@ pub fn lint(call: &Call<'_>) -> Result<()> {
         call.ui.data(&render::text(&report, call.arguments.fix));
     }
     match report.findings.len() {
-        0 => Ok(()),
-        n => Err(Error::No(render::verdict(&report, n, fixing))),
+        0 => Ok(Answer::Yes),
+        n => Ok(Answer::No(Summary::new(render::verdict(&report, n, fixing)))),
     }
 }
 
@@ -39,7 +41,7 @@ fn file(call: &Call<'_>) -> Result<PathBuf> {
     }
     // A file by any name, such as debian/hello.dkms.
     if let Some(file) = &subject.archive {
-        return if file.is_file() { Ok(file.clone()) } else { Err(Error::ConfMissing(file.clone())) };
+        return if file.is_file() { Ok(file.clone()) } else { Err(ConfError::Missing(file.clone()).into()) };
     }
     let directory = subject.directory.clone().unwrap_or_else(|| PathBuf::from("."));
     Ok(directory.join("dkms.conf"))

@@ -1,8 +1,7 @@
-//! One file per group of verbs: from the command line to a call of dkms-core, nothing else.
+//! One file per group of actions: from the command line to a call of dkms-core.
 
 mod config;
 mod debian;
-mod dry_run;
 mod fsck;
 mod kernel;
 mod lint;
@@ -15,18 +14,21 @@ mod status;
 mod tarball;
 mod verify;
 
-use crate::actions::{Action, Root};
+use crate::actions::{Action, Effect, Root};
+use crate::answer::Answer;
 use crate::cli::{self, Arguments};
 use crate::default_version;
-use crate::exit;
+use crate::render;
 use crate::request::{self, KernelWords, Subject};
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
+use dkms_core::plan::Plan;
+use dkms_core::request::RequestError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
-/// Everything a verb gets.
+/// What the function of an action gets.
 pub struct Call<'a> {
     /// The command line.
     pub arguments: &'a Arguments,
@@ -34,19 +36,19 @@ pub struct Call<'a> {
     pub subject: &'a Subject,
     /// Its kernels.
     pub words: &'a KernelWords,
-    /// The world.
+    /// Paths, machine, options and the sink for events.
     pub s: &'a Session<'a>,
-    /// Where data goes.
+    /// Prints data.
     pub ui: &'a Ui,
 }
 
 /// Runs the action of a command line.
-pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()> {
+pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
     let Some(action) = arguments.action() else {
-        return Err(Error::Usage(cli::unknown_action(&arguments.words)));
+        return Err(RequestError::Usage(cli::unknown_action(&arguments.words)).into());
     };
     if let Some(second) = arguments.second_action() {
-        return Err(Error::TwoActions(action.word().into(), second.word().into()));
+        return Err(RequestError::TwoActions(action.word().into(), second.word().into()).into());
     }
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
@@ -64,29 +66,33 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
     default_version::complete(&mut subject, action, &s)?;
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
-    if arguments.dry_run {
-        return dry_run::dry_run(&call, action);
+    if arguments.dry_run && matches!(action.row().effect, Effect::Queries | Effect::Evaluates) {
+        let word = action.word();
+        let text = format!("{word} changes nothing, so --dry-run means nothing there");
+        return Err(RequestError::Usage(text).into());
     }
     if action.row().root == Root::Always {
         call.require_root()?;
     }
-    if arguments.recovers_first() && dkms_sys::fs::writable(&layout.dkms_tree) {
+    if action.row().writable_tree {
+        call.require_writable_tree()?;
+    }
+    if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }
     match action {
-        Action::Status => status::status(&call),
-        Action::Config => config::config(&call),
-        Action::Lint => lint::lint(&call),
-        Action::Fsck => fsck::fsck(&call, arguments.repair),
-        Action::Verify => verify::verify(&call),
-        Action::Ready => ready::ready(&call),
-        Action::Pending => ready::pending(&call),
-        Action::Add => package::add(&call),
-        Action::Build => package::build(&call),
-        Action::Install => package::install(&call),
+        Action::Status => return status::status(&call),
+        Action::Config => return config::config(&call),
+        Action::Lint => return lint::lint(&call),
+        // It says of each finding what its repair would do.
+        Action::Fsck => return fsck::fsck(&call, arguments.repair && !arguments.dry_run),
+        Action::Verify => return verify::verify(&call),
+        Action::Ready => return ready::ready(&call),
+        Action::Pending => return ready::pending(&call),
+        Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
         Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
         Action::Match => kernel::match_kernel(&call),
-        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action, &exit::code),
+        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
@@ -95,6 +101,7 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<()
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
         Action::Ldtarball => tarball::load(&call),
     }
+    .map(|()| Answer::Yes)
 }
 
 /// Reports options without effect, and does what actions need that change something.
@@ -114,7 +121,7 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
         return Err(Error::NoOsRelease);
     }
     dkms_sys::sys::set_umask(0o022);
-    // An image is treated as the chroot that it could be prepared in.
+    // An image is treated like a chroot.
     host.chroot = if host.other_root.is_some() { Some(true) } else { dkms_sys::sys::in_chroot() };
     if let Err(e) = dkms_sys::signal::install() {
         ui.event(Event::Warning { text: format!("interrupts cannot be handled: {e}") });
@@ -123,9 +130,28 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
 }
 
 impl Call<'_> {
-    /// Checks that the command is run by root.
+    /// Prints a plan with `--dry-run`, else executes it.
+    pub fn print_or_execute(&self, plan: Plan, execute: impl FnOnce(Plan) -> Result<()>) -> Result<()> {
+        if !self.arguments.dry_run {
+            return execute(plan);
+        }
+        let text = if self.arguments.json { render::json::plan(&plan) } else { render::plain::plan(&plan) };
+        self.ui.data(&text);
+        Ok(())
+    }
+
+    /// Refuses users other than root. A plan that is only printed needs no rights.
     pub fn require_root(&self) -> Result<()> {
         // In another root, its owner may do everything.
-        if self.s.host.root || self.s.host.other_root.is_some() { Ok(()) } else { Err(Error::NotRoot) }
+        if self.s.host.root || self.s.host.other_root.is_some() || self.arguments.dry_run {
+            Ok(())
+        } else {
+            Err(RequestError::NotRoot.into())
+        }
+    }
+
+    /// Refuses a tree that cannot be written, unless the plan is only printed.
+    pub fn require_writable_tree(&self) -> Result<()> {
+        if self.arguments.dry_run { Ok(()) } else { self.s.require_writable_tree() }
     }
 }

@@ -1,38 +1,96 @@
-//! `add`, `build`, `install`, `uninstall`, `unbuild`, `remove`: what is about one package.
+//! `add`, `build`, `install`, `uninstall`, `unbuild`, `remove`: the actions on one package.
 
 use super::Call;
 use crate::actions::Action;
-use crate::exit;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::origin::Origin;
-use dkms_core::remove::{self, Depth};
-use dkms_core::{actions, add as registry, finally};
+use dkms_core::plan::removal::Depth;
+use dkms_core::plan::{Plan, gather};
+use dkms_core::remove;
+use dkms_core::request::RequestError;
+use dkms_core::{actions, add as registry, finally, rpm_upgrade};
 
-/// `dkms add`
-pub fn add(call: &Call<'_>) -> Result<()> {
-    call.s.require_writable_tree()?;
+/// `dkms add`, `dkms build`, `dkms install`
+pub fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
+    if action == Action::Add {
+        call.require_writable_tree()?;
+    }
     let kernels = request::kernels(call.s, call.words, None)?;
-    let kernel = first(&kernels)?;
-    super::tarball::admit(call, &origin(call)?, kernel).map(|_| ())
+    let origin = origin(call)?;
+    if !matches!(origin, Origin::Registered(_)) {
+        call.require_writable_tree()?;
+    }
+    let plan = match plan(call, action, &origin, &kernels) {
+        Ok(plan) => plan,
+        Err(e) => {
+            remember_upgrade(call, action, &origin)?;
+            return Err(e);
+        }
+    };
+    call.print_or_execute(plan, |plan| match origin {
+        Origin::Registered(_) | Origin::Directory(_) => actions::execute(call.s, plan),
+        // What is in an archive is known when it is in the tree.
+        Origin::Tarball(_) | Origin::Deb(_) | Origin::Rpm(_) => {
+            match super::tarball::admit(call, &origin, first(&kernels)?)? {
+                Some(package) => actions::execute(call.s, changes(call, action, &package, &kernels, None)),
+                None => Ok(()),
+            }
+        }
+    })
 }
 
-/// `dkms build`
-pub fn build(call: &Call<'_>) -> Result<()> {
-    let kernels = request::kernels(call.s, call.words, None)?;
-    match admitted(call, first(&kernels)?)? {
-        Some(package) => actions::build_all(call.s, &package, &kernels, &exit::code),
-        None => Ok(()),
+/// Records an add for the RPM transaction also where nothing can be added: an upgrade to another release of
+/// the same version adds what is there already.
+fn remember_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
+    let is_recorded = action == Action::Add && call.s.options.rpm_safe_upgrade && !call.arguments.dry_run;
+    match origin {
+        Origin::Registered(package) if is_recorded => rpm_upgrade::remember(call.s, package),
+        _ => Ok(()),
     }
 }
 
-/// `dkms install`
-pub fn install(call: &Call<'_>) -> Result<()> {
-    let kernels = request::kernels(call.s, call.words, None)?;
-    match admitted(call, first(&kernels)?)? {
-        Some(package) => actions::install_all(call.s, &package, &kernels, &exit::code),
-        None => Ok(()),
+fn plan(call: &Call<'_>, action: Action, origin: &Origin, kernels: &[Kernel]) -> Result<Plan> {
+    let kernel = first(kernels)?;
+    let (mut plan, package, conf) = match origin {
+        Origin::Tarball(file) | Origin::Deb(file) | Origin::Rpm(file) => {
+            return Ok(super::tarball::plan_loading(file));
+        }
+        Origin::Directory(directory) => {
+            let (plan, package) = gather::add_directory(call.s, directory, kernel)?;
+            (plan, package, Some(directory.join("dkms.conf")))
+        }
+        Origin::Registered(package) => {
+            if action == Action::Add {
+                registry::refuse_unless_addable(call.s, package)?;
+            } else {
+                registry::refuse_broken(call.s, package)?;
+            }
+            let is_added = gather::is_added(call.s, package);
+            if !is_added {
+                call.require_writable_tree()?;
+            }
+            let conf = (!is_added).then(|| call.s.layout.source_dir(package).join("dkms.conf"));
+            (gather::add(call.s, package, kernel)?, package.clone(), conf)
+        }
+    };
+    plan.append(changes(call, action, &package, kernels, conf.as_deref()));
+    Ok(plan)
+}
+
+/// What is built and installed once the package is in the tree.
+fn changes(
+    call: &Call<'_>,
+    action: Action,
+    package: &PackageId,
+    kernels: &[Kernel],
+    added_first: Option<&std::path::Path>,
+) -> Plan {
+    match action {
+        Action::Build => gather::builds(call.s, package, kernels, added_first),
+        Action::Install => gather::installs(call.s, package, kernels, added_first),
+        _ => Plan::default(),
     }
 }
 
@@ -45,29 +103,21 @@ pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
         true => None,
         false => Some(request::kernels(call.s, call.words, None)?),
     };
-    let changed = remove::take_back(call.s, &package, kernels.as_deref(), depth)?;
-    finally::once_per_command(call.s, &changed, false);
-    Ok(())
+    let request =
+        remove::Request { package: &package, kernels: kernels.as_deref(), depth, action: action.word() };
+    call.print_or_execute(remove::plan(call.s, &request)?, |plan| {
+        let changed = remove::execute(call.s, &request, plan)?;
+        finally::once_per_command(call.s, &changed, false);
+        Ok(())
+    })
 }
 
 /// How far an action takes a package back.
-pub fn depth(action: Action) -> Depth {
+fn depth(action: Action) -> Depth {
     match action {
         Action::Uninstall => Depth::Uninstall,
         Action::Unbuild => Depth::Unbuild,
         _ => Depth::Remove,
-    }
-}
-
-/// The package to build or install: the one that is named, or the one in a directory or archive, which goes into the tree
-/// first. `None`: rpm has done everything.
-fn admitted(call: &Call<'_>, kernel: &Kernel) -> Result<Option<PackageId>> {
-    match origin(call)? {
-        Origin::Registered(package) => Ok(Some(package)),
-        origin => {
-            call.s.require_writable_tree()?;
-            super::tarball::admit(call, &origin, kernel)
-        }
     }
 }
 
@@ -82,5 +132,5 @@ fn origin(call: &Call<'_>) -> Result<Origin> {
 }
 
 fn first(kernels: &[Kernel]) -> Result<&Kernel> {
-    kernels.first().ok_or_else(|| Error::KernelCount("no kernel is given".into()))
+    kernels.first().ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into())))
 }

@@ -1,15 +1,18 @@
 //! `ready` and `pending`: can this kernel be booted, and what waits for what.
 
 use super::Call;
+use crate::answer::{Answer, Summary};
 use crate::render::verdicts;
 use crate::request;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::ids::Kernel;
+use dkms_core::look::LookError;
 use dkms_core::ready;
+use dkms_core::request::RequestError;
 use dkms_core::verify::Outcome;
 
 /// `dkms ready`
-pub fn ready(call: &Call<'_>) -> Result<()> {
+pub fn ready(call: &Call<'_>) -> Result<Answer> {
     no_module(call)?;
     let kernel = match call.words.releases.is_empty() {
         false => request::one_kernel(call.s, call.arguments, call.words)?,
@@ -21,20 +24,20 @@ pub fn ready(call: &Call<'_>) -> Result<()> {
     } else {
         call.ui.data(&verdicts::ready_text(&report, call.s.options.verbose));
     }
-    match report.answer() {
-        Outcome::Loads => Ok(()),
-        // What it wrote says it.
-        Outcome::Refused => Err(Error::No(String::new())),
-        Outcome::Unknown => Err(Error::CannotTell(String::new())),
-    }
+    // The output explains the answer.
+    Ok(match report.answer() {
+        Outcome::Loads => Answer::Yes,
+        Outcome::Refused => Answer::No(Summary::default()),
+        Outcome::Unknown => Answer::Unknown(Summary::default()),
+    })
 }
 
 /// `dkms pending`
-pub fn pending(call: &Call<'_>) -> Result<()> {
+pub fn pending(call: &Call<'_>) -> Result<Answer> {
     no_module(call)?;
     let kernels = if call.words.releases.is_empty() {
         let arch = arch(call);
-        let found = ready::kernels(call.s).into_iter().filter_map(|r| Kernel::new(&r, &arch).ok());
+        let found = ready::kernels(call.s.layout).into_iter().filter_map(|r| Kernel::new(&r, &arch).ok());
         found.collect()
     } else {
         request::kernels(call.s, call.words, None)?
@@ -45,25 +48,24 @@ pub fn pending(call: &Call<'_>) -> Result<()> {
     } else {
         call.ui.data(&verdicts::pending_text(&items));
     }
-    Ok(())
+    Ok(Answer::Yes)
 }
 
 /// They are about kernels.
 fn no_module(call: &Call<'_>) -> Result<()> {
     if call.subject.name.is_some() || call.subject.archive.is_some() || call.subject.directory.is_some() {
-        return Err(Error::Usage(format!(
+        return Err(RequestError::Usage(format!(
             "{0} is about a kernel and takes no module: dkms {0} [-k KERNEL]",
             call.arguments.action_word()
-        )));
+        ))
+        .into());
     }
     Ok(())
 }
 
 fn newest(call: &Call<'_>) -> Result<Kernel> {
-    let release = ready::newest_kernel(call.s).ok_or_else(|| {
-        let tree = call.s.layout.install_tree.display();
-        Error::CannotTell(format!("there is no kernel in {tree}"))
-    })?;
+    let release = ready::newest_kernel(call.s.layout)
+        .ok_or_else(|| LookError::NoKernel(call.s.layout.install_tree.clone()))?;
     Ok(Kernel::new(&release, &arch(call))?)
 }
 

@@ -5,9 +5,10 @@ use super::packaging::Wanted;
 use crate::actions::Action;
 use crate::request;
 use dkms_core::error::{Error, Result};
-use dkms_core::explain::Explained;
 use dkms_core::ids::Kernel;
-use dkms_core::plan::{Step, What};
+use dkms_core::packaging::Request;
+use dkms_core::plan::{Operation, Plan};
+use dkms_core::request::RequestError;
 use dkms_core::tarball::Content;
 use dkms_core::tree::state;
 use dkms_core::{add, rpm};
@@ -20,7 +21,10 @@ fn wanted(call: &Call<'_>) -> Result<Wanted> {
     let built = || state::builds(call.s.layout, &package).into_iter().map(|b| b.kernel).collect::<Vec<_>>();
     let named = call.arguments.all || !call.words.releases.is_empty();
     if action == Some(Action::Mkdriverdisk) && content == Content::SourceOnly {
-        return Err(Error::Conflict("mkdriverdisk packs built modules: --source-only leaves nothing".into()));
+        return Err(RequestError::Conflict(
+            "mkdriverdisk packs built modules: --source-only leaves nothing".into(),
+        )
+        .into());
     }
     let modules_only = content == Content::BinariesOnly || action == Some(Action::Mkdriverdisk);
     // Where no kernel is named, everything goes in that is built.
@@ -43,7 +47,7 @@ fn first(wanted: &Wanted, call: &Call<'_>) -> Result<Kernel> {
         None => request::kernels(call.s, call.words, None)?
             .into_iter()
             .next()
-            .ok_or_else(|| Error::KernelCount("no kernel is given".into())),
+            .ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into()))),
     }
 }
 
@@ -53,34 +57,28 @@ pub fn make(call: &Call<'_>, action: Action) -> Result<()> {
     let wanted = wanted(call)?;
     let request = wanted.request(call);
     let spec = call.arguments.spec.as_deref();
-    match action {
+    call.print_or_execute(plan(call, action, &request)?, |_| match action {
         Action::Mkkmp => rpm::mkkmp(call.s, &request, spec, &first(&wanted, call)?).map(|_| ()),
         Action::Mkdriverdisk => rpm::mkdriverdisk(call.s, &request, spec).map(|_| ()),
         _ => rpm::mkrpm(call.s, &request).map(|_| ()),
-    }
+    })
 }
 
-/// The same with `--dry-run`.
-pub fn dry_run(call: &Call<'_>, action: Action) -> Result<Vec<Step>> {
-    refuse_old_forms(call, action)?;
-    let wanted = wanted(call)?;
-    let request = wanted.request(call);
-    let package = &wanted.package;
+fn plan(call: &Call<'_>, action: Action, request: &Request<'_>) -> Result<Plan> {
+    let package = request.package;
     let (path, reason) = match action {
         Action::Mkkmp => {
-            let spec = rpm::mkkmp_spec(call.s, &request, call.arguments.spec.as_deref())?;
+            let spec = rpm::mkkmp_spec(call.s, request, call.arguments.spec.as_deref())?;
             let reason = format!("the source package of {package} that {} describes", spec.display());
-            (rpm::mkkmp_place(call.s, &request), reason)
+            (rpm::mkkmp_place(call.s, request), reason)
         }
         Action::Mkdriverdisk => (
-            rpm::mkdriverdisk_place(call.s, &request),
+            rpm::mkdriverdisk_place(call.s, request),
             format!("what is built of {package}, for an installer"),
         ),
-        _ => (rpm::mkrpm_place(call.s, &request)?, format!("an rpm package of {package}")),
+        _ => (rpm::mkrpm_place(call.s, request)?, format!("an rpm package of {package}")),
     };
-    let mut steps = Explained::new(call.s);
-    steps.step(What::WriteArchive(path), reason);
-    Ok(steps.end())
+    Ok(Plan::of(Operation::WriteArchive(path), reason))
 }
 
 /// What mkdriverdisk made for installers that are gone, with what replaced it.
@@ -89,11 +87,11 @@ fn refuse_old_forms(call: &Call<'_>, action: Action) -> Result<()> {
     let given = [("-d", &a.distro), ("--media", &a.media), ("-r", &a.release)];
     if action != Action::Mkdriverdisk {
         return match given.iter().find(|(_, value)| value.is_some()) {
-            Some((option, _)) => Err(Error::Usage(format!("{option} was for mkdriverdisk"))),
+            Some((option, _)) => Err(RequestError::Usage(format!("{option} was for mkdriverdisk")).into()),
             None => Ok(()),
         };
     }
-    let gone = |what: String, instead: &str| Err(Error::Usage(format!("{what}: {instead}")));
+    let gone = |what: String, instead: &str| Err(RequestError::Usage(format!("{what}: {instead}")).into());
     match a.distro.as_deref() {
         None | Some("redhat3") => {}
         Some(old @ ("redhat" | "redhat1" | "redhat2")) => {

@@ -1,18 +1,20 @@
 //! `status`: lines that scripts parse, or JSON.
 
 use super::Call;
+use crate::answer::Answer;
 use crate::printable::on_one_line;
 use crate::render::json;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
+use dkms_core::request::RequestError;
 use dkms_core::status::{self, Filter, State};
 
 /// `dkms status`
-pub fn status(call: &Call<'_>) -> Result<()> {
+pub fn status(call: &Call<'_>) -> Result<Answer> {
     let filters = filters(call)?;
     let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
     if call.arguments.json {
         call.ui.data(&json::status(&entries));
-        return Ok(());
+        return Ok(Answer::Yes);
     }
     let mut text = String::new();
     for entry in &entries {
@@ -25,7 +27,7 @@ pub fn status(call: &Call<'_>) -> Result<()> {
             call.s.warn(e.to_string());
         }
     }
-    Ok(())
+    Ok(Answer::Yes)
 }
 
 /// What the operands, `-k` and `-a` choose of the tree, with patterns as the shell has them.
@@ -33,7 +35,7 @@ pub fn filters(call: &Call<'_>) -> Result<Vec<Filter>> {
     if let Some(path) = call.subject.archive.as_ref().or(call.subject.directory.as_ref()) {
         let named =
             format!("{} is about MODULE or MODULE/VERSION, and this is a path", call.arguments.action_word());
-        return Err(Error::Usage(format!("{}: {named}", path.display())));
+        return Err(RequestError::Usage(format!("{}: {named}", path.display())).into());
     }
     let base = Filter {
         name: call.subject.name.clone(),

@@ -4,7 +4,10 @@ use super::Call;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::origin::OriginError;
 use dkms_core::origin::{self, Origin};
+use dkms_core::plan::{Operation, Plan, gather};
+use dkms_core::request::RequestError;
 use dkms_core::tarball::{self, Content};
 use dkms_core::{actions, add};
 use std::path::Path;
@@ -17,7 +20,15 @@ pub fn make(call: &Call<'_>) -> Result<()> {
     let all_of = call.arguments.all.then_some(&package);
     let kernels = request::kernels(call.s, call.words, all_of)?;
     let named = call.subject.archive.as_deref();
-    tarball::make(call.s, &package, &kernels, content, named, source_date_epoch()).map(|_| ())
+    let path = tarball::place(call.s, &package, &kernels, content, named);
+    let reason = match content {
+        Content::SourceOnly => format!("the source of {package}"),
+        Content::BinariesOnly => format!("what is built of {package}"),
+        Content::Both => format!("{package}: its source and what is built"),
+    };
+    call.print_or_execute(Plan::of(Operation::WriteArchive(path.clone()), reason), |_| {
+        tarball::make(call.s, &package, &kernels, content, &path, source_date_epoch())
+    })
 }
 
 /// No file of what is made shall be younger, in seconds since 1970.
@@ -42,9 +53,11 @@ pub fn load(call: &Call<'_>) -> Result<()> {
     let Some(archive) = &call.subject.archive else {
         return Err(match (&call.subject.name, &call.subject.directory) {
             // A name that is no file was meant to be one.
-            (Some(name), _) => Error::ArchiveMissing(name.into()),
+            (Some(name), _) => Error::Origin(OriginError::ArchiveMissing(name.into())),
             (None, Some(directory)) => needs_archive(directory),
-            (None, None) => Error::Usage("ldtarball needs an archive: dkms ldtarball FILE".into()),
+            (None, None) => {
+                Error::Request(RequestError::Usage("ldtarball needs an archive: dkms ldtarball FILE".into()))
+            }
         });
     };
     let kernels = request::kernels(call.s, call.words, None)?;
@@ -54,13 +67,22 @@ pub fn load(call: &Call<'_>) -> Result<()> {
         return Err(needs_archive(directory));
     }
     if !is_left_to_rpm(call, &origin) {
-        call.s.require_writable_tree()?;
+        call.require_writable_tree()?;
     }
-    admit(call, &origin, kernel).map(|_| ())
+    call.print_or_execute(plan_loading(archive), |_| admit(call, &origin, kernel).map(|_| ()))
+}
+
+/// The plan for an archive. What is in it is known only when it is unpacked; what follows is planned then.
+pub fn plan_loading(archive: &Path) -> Plan {
+    let reason = "what is in it is known when it is unpacked: its source goes to the source tree, its modules become built";
+    Plan::of(Operation::LoadArchive(archive.to_owned()), reason)
 }
 
 fn needs_archive(directory: &Path) -> Error {
-    Error::Usage(format!("ldtarball needs an archive, and {} is a directory", directory.display()))
+    Error::Request(RequestError::Usage(format!(
+        "ldtarball needs an archive, and {} is a directory",
+        directory.display()
+    )))
 }
 
 /// Whether rpm installs what comes from here.
@@ -68,7 +90,8 @@ fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
     matches!(origin, Origin::Rpm(_)) && origin::is_installed_by_rpm(call.s)
 }
 
-/// Puts what a directory or file holds into the tree, and returns the package; `None` if rpm has done everything.
+/// Puts what a directory or file holds into the tree, and returns the package; `None` if rpm has done
+/// everything.
 pub fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option<PackageId>> {
     match origin {
         Origin::Rpm(file) if is_left_to_rpm(call, origin) => install_rpm(call, file, kernel).map(|()| None),
@@ -80,12 +103,13 @@ pub fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option
 fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
     if let Some(root) = &call.s.host.other_root {
-        return Err(Error::Conflict(format!(
+        return Err(RequestError::Conflict(format!(
             "rpm installs packages itself: rpm --root {root} -U {archive}, then dkms --root {root} autoinstall",
             root = root.display(),
             archive = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy(),
-        )));
+        )).into());
     }
     origin::install_with_rpm(call.s, archive)?;
-    actions::autoinstall(call.s, std::slice::from_ref(kernel), &crate::exit::code)
+    let kernels = std::slice::from_ref(kernel);
+    actions::autoinstall(call.s, gather::autoinstall_if_enabled(call.s, kernels), kernels)
 }

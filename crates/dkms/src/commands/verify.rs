@@ -1,16 +1,19 @@
 //! `verify`: would the kernel load what is installed, or a file?
 
 use super::Call;
+use crate::answer::{Answer, Summary};
 use crate::render::verdicts;
 use crate::request;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
+use dkms_core::look::LookError;
+use dkms_core::package::PackageError;
 use dkms_core::tree::state;
 use dkms_core::verify::Outcome;
 use dkms_core::verify::{self, Report};
 use std::path::{Path, PathBuf};
 
 /// `dkms verify`
-pub fn verify(call: &Call<'_>) -> Result<()> {
+pub fn verify(call: &Call<'_>) -> Result<Answer> {
     let files = files(call);
     let report = if files.is_empty() {
         installed(call)?
@@ -23,7 +26,7 @@ pub fn verify(call: &Call<'_>) -> Result<()> {
     } else {
         call.ui.data(&verdicts::verify_text(&report, call.s.options.verbose));
     }
-    answer(&report)
+    Ok(answer(&report))
 }
 
 /// Operands that are module files: by their name, wherever they lie.
@@ -41,25 +44,25 @@ fn installed(call: &Call<'_>) -> Result<Report> {
     let report = verify::verify(call.s, &filters);
     if let (true, Some(name)) = (report.modules.is_empty(), &call.subject.name) {
         if state::versions(call.s.layout, name).is_empty() {
-            return Err(Error::PackageUnknown(name.clone()));
+            return Err(PackageError::Unknown(name.clone()).into());
         }
-        return Err(Error::CannotTell(format!("{name} is not installed, so there is nothing to verify")));
+        return Err(LookError::NotInstalled(name.clone()).into());
     }
     Ok(report)
 }
 
-fn answer(report: &Report) -> Result<()> {
+fn answer(report: &Report) -> Answer {
     let count = |outcome| report.modules.iter().filter(|m| m.outcome() == outcome).count();
     let of = |n: usize| match (n, report.modules.len()) {
         (1, 1) => "the module".to_owned(),
         (n, all) => format!("{n} of {all} modules"),
     };
     match (count(Outcome::Refused), count(Outcome::Unknown)) {
-        (0, 0) => Ok(()),
-        (0, unknown) => Err(Error::CannotTell(format!(
+        (0, 0) => Answer::Yes,
+        (0, unknown) => Answer::Unknown(Summary::new(format!(
             "{} may or may not load: not everything could be checked",
             of(unknown)
         ))),
-        (refused, _) => Err(Error::No(format!("{} would not load", of(refused)))),
+        (refused, _) => Answer::No(Summary::new(format!("{} would not load", of(refused)))),
     }
 }

@@ -1,10 +1,14 @@
 //! JSON for programs, with a version in it. The schema is in docs/json-schema.md.
 
+use super::{with_code, with_help};
+use crate::answer::Answer;
+use crate::exit;
+use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::fsck::{Finding, Repaired};
 use dkms_core::ids::{Build, Kernel, PackageId};
-use dkms_core::plan::{Step, What};
+use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
 use dkms_core::status::{Entry, State};
 use serde_json::{Map, Value, json};
 
@@ -77,13 +81,13 @@ fn entry(e: &Entry) -> Value {
 }
 
 /// The last line of an action's output.
-pub fn result(action: &str, result: &Result<()>, code: u8) -> String {
+pub fn result(action: &str, result: &Result<Answer>, code: u8) -> String {
     let (error, help) = match result {
-        Ok(()) => (Value::Null, Vec::new()),
+        Ok(_) => (Value::Null, Vec::new()),
         Err(e) => (Value::String(e.to_string()), e.help()),
     };
     let problems = match result {
-        Err(Error::BadConf(list)) => list
+        Err(Error::Conf(ConfError::Invalid(list))) => list
             .iter()
             .map(|p| json!({ "path": p.path, "line": p.line, "column": p.column, "message": p.message, "help": p.help }))
             .collect(),
@@ -162,10 +166,10 @@ pub fn event(e: &Event) -> String {
         }
         Event::Skipped { build, reason } => reasoned(&mut put, "skipped", build, reason),
         Event::Deferred { build, reason } => reasoned(&mut put, "deferred", build, reason),
-        Event::Failed { build, error, code } => {
+        Event::Failed { build, error } => {
             of(&mut put, "failed", build);
-            put("error", json!(error));
-            put("exit_code", json!(code));
+            put("error", json!(with_help(error)));
+            put("exit_code", json!(exit::code(error)));
         }
         Event::DepmodStarted { kernel } => on_kernel(&mut put, "depmod-started", kernel),
         Event::DepmodDone { kernel, elapsed } => {
@@ -218,11 +222,12 @@ pub fn event(e: &Event) -> String {
             put("kernels", json!(list));
         }
         Event::Summary { kernel, installed, skipped, failed, deferred } => {
+            let names = |list: &[PackageId]| json!(list.iter().map(ToString::to_string).collect::<Vec<_>>());
             on_kernel(&mut put, "summary", kernel);
-            put("installed", json!(installed));
-            put("skipped", json!(skipped));
-            put("failed", json!(failed));
-            put("deferred", json!(deferred));
+            put("installed", names(installed));
+            put("skipped", names(skipped));
+            put("failed", json!(failed.iter().map(with_code).collect::<Vec<_>>()));
+            put("deferred", names(deferred));
         }
         Event::StillBuilding { builds } => {
             put("event", "still-building".into());
@@ -262,17 +267,21 @@ fn build_value(b: &Build, expected: Option<std::time::Duration>) -> Value {
 }
 
 /// The document of `--dry-run`.
-pub fn steps(steps: &[Step]) -> String {
-    let list: Vec<Value> = steps.iter().map(step).collect();
+pub fn plan(plan: &Plan) -> String {
+    let step = |(id, one): (StepId, &Step)| {
+        let after: Vec<usize> = plan.before(id).map(StepId::position).collect();
+        step(one, &after)
+    };
+    let list: Vec<Value> = plan.steps().map(step).collect();
     let text = serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "steps": list })).unwrap_or_default();
     format!("{text}\n")
 }
 
-fn step(step: &Step) -> Value {
+fn step(step: &Step, after: &[usize]) -> Value {
     let mut value = json!({
-        "step": word(&step.what),
+        "step": word(&step.operation),
         "reason": step.reason,
-        "after": step.after,
+        "after": after,
         "expected_seconds": step.expected.map(|d| d.as_secs_f64()),
         "files": step.files,
     });
@@ -281,56 +290,62 @@ fn step(step: &Step) -> Value {
             map.insert(key.to_owned(), v);
         }
     };
-    match &step.what {
-        What::CopySource { package, from, to } => {
+    match &step.operation {
+        Operation::CopySource { package, from, to, .. } => {
             about(&mut put, package, None);
             put("from", json!(from));
             put("to", json!(to));
         }
-        What::Add(p) | What::Remove(p) => about(&mut put, p, None),
-        What::Build(b)
-        | What::Install(b)
-        | What::Uninstall(b)
-        | What::Unbuild(b)
-        | What::Resign(b)
-        | What::Skip(b)
-        | What::Defer(b)
-        | What::Fail(b) => about(&mut put, &b.package, Some(&b.kernel)),
-        What::Depmod(k) => {
-            put("kernel", json!(k.release));
-            put("arch", json!(k.arch));
+        Operation::Add { package, .. } | Operation::Remove(package) => about(&mut put, package, None),
+        Operation::Install { build, outlook: Outlook::Same(_) } => put("about", json!(build.to_string())),
+        Operation::Build { build, .. }
+        | Operation::Install { build, .. }
+        | Operation::Uninstall(build)
+        | Operation::Unbuild(build)
+        | Operation::Resign(build)
+        | Operation::Skip(build)
+        | Operation::Defer { build, .. }
+        | Operation::Fail { build, .. } => about(&mut put, &build.package, Some(&build.kernel)),
+        Operation::Depmod(kernel) => {
+            put("kernel", json!(kernel.release));
+            put("arch", json!(kernel.arch));
         }
-        What::PostTransaction(command) => put("command", json!(command)),
-        What::MakeKey { key, certificate } => {
+        Operation::PostTransaction(command) => put("command", json!(command)),
+        Operation::MakeKey { key, certificate } => {
             put("key", json!(key));
             put("certificate", json!(certificate));
         }
-        What::WriteArchive(path) | What::LoadArchive(path) | What::Enroll(path) => put("path", json!(path)),
-        What::Nothing(what) => put("about", json!(what)),
+        Operation::WriteArchive(path) | Operation::LoadArchive(path) | Operation::Enroll(path) => {
+            put("path", json!(path));
+        }
+        Operation::KeepKey(_) => put("about", json!("the modules")),
+        Operation::Nothing(what) => put("about", json!(what)),
     }
     value
 }
 
-fn word(what: &What) -> &'static str {
-    match what {
-        What::CopySource { .. } => "copy-source",
-        What::Add(_) => "add",
-        What::Build(_) => "build",
-        What::Install(_) => "install",
-        What::Uninstall(_) => "uninstall",
-        What::Unbuild(_) => "unbuild",
-        What::Remove(_) => "remove",
-        What::Depmod(_) => "depmod",
-        What::PostTransaction(_) => "post-transaction",
-        What::MakeKey { .. } => "make-key",
-        What::Resign(_) => "resign",
-        What::Enroll(_) => "enroll",
-        What::WriteArchive(_) => "write-archive",
-        What::LoadArchive(_) => "load-archive",
-        What::Skip(_) => "skip",
-        What::Defer(_) => "defer",
-        What::Fail(_) => "fail",
-        What::Nothing(_) => "nothing",
+fn word(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::CopySource { .. } => "copy-source",
+        Operation::Add { .. } => "add",
+        Operation::Build { .. } => "build",
+        Operation::Install { outlook: Outlook::Changes, .. } => "install",
+        Operation::Uninstall(_) => "uninstall",
+        Operation::Unbuild(_) => "unbuild",
+        Operation::Remove(_) => "remove",
+        Operation::Depmod(_) => "depmod",
+        Operation::PostTransaction(_) => "post-transaction",
+        Operation::MakeKey { .. } => "make-key",
+        Operation::Resign(_) => "resign",
+        Operation::Enroll(_) => "enroll",
+        Operation::WriteArchive(_) => "write-archive",
+        Operation::LoadArchive(_) => "load-archive",
+        Operation::Skip(_) => "skip",
+        Operation::Defer { .. } => "defer",
+        Operation::Fail { .. } | Operation::Install { outlook: Outlook::Refused(_), .. } => "fail",
+        Operation::Install { outlook: Outlook::Same(_), .. }
+        | Operation::KeepKey(_)
+        | Operation::Nothing(_) => "nothing",
     }
 }
 

@@ -4,7 +4,7 @@ use super::json::SCHEMA;
 use crate::printable::on_one_line;
 use dkms_conf::Severity;
 use dkms_conf::lint::Finding;
-use dkms_core::error::ConfProblem;
+use dkms_core::conf::ConfProblem;
 use dkms_core::lint::Report;
 use serde_json::{Value, json};
 use std::path::Path;

@@ -1,9 +1,16 @@
 //! One line for everything that happened.
 
+use super::{with_code, with_help};
+use crate::answer::Summary;
+use crate::exit;
 use crate::printable::on_one_line;
+use dkms_core::build::BuildError;
+use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event};
-use dkms_core::plan::{Step, What};
+use dkms_core::ids::PackageId;
+use dkms_core::package::PackageError;
+use dkms_core::plan::{Operation, Outlook, Plan};
 use std::time::Duration;
 
 /// A line and where it goes.
@@ -69,8 +76,9 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
         Event::Nothing { about, reason } => out(format!("Nothing to do: {about} {reason}")),
         Event::Skipped { build, reason } => out(format!("Skipped {build}: {reason}")),
         Event::Deferred { build, reason } => out(format!("Deferred {build}: {reason}")),
-        Event::Failed { build, error, code } => {
-            let name = build.to_string();
+        Event::Failed { build, error } => {
+            let (name, code) = (build.to_string(), exit::code(error));
+            let error = with_help(error);
             let mut lines = error.lines();
             let first = lines.next().unwrap_or_default();
             let rest: String = lines.map(indent).collect();
@@ -113,7 +121,11 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
         }
         Event::Summary { kernel, installed, skipped, failed, deferred } => {
             let mut text = format!("Kernel {}: {} installed", kernel.release, installed.len());
-            for (word, list) in [("skipped", skipped), ("deferred", deferred), ("failed", failed)] {
+            let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let failed = failed.iter().map(with_code).collect();
+            for (word, list) in
+                [("skipped", names(skipped)), ("deferred", names(deferred)), ("failed", failed)]
+            {
                 if !list.is_empty() {
                     text.push_str(&format!(", {} {word} ({})", list.len(), list.join(", ")));
                 }
@@ -140,49 +152,52 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
 }
 
 /// The text of `--dry-run`: numbered steps, each with its reason.
-pub fn steps(steps: &[Step]) -> String {
+pub fn plan(plan: &Plan) -> String {
     let mut text = String::new();
-    for (n, step) in steps.iter().enumerate() {
-        text.push_str(&format!("{:>3}  {}: {}", n + 1, what(&step.what), step.reason));
+    for (id, step) in plan.steps() {
+        text.push_str(&format!("{:>3}  {}: {}", id.position() + 1, what(&step.operation), step.reason));
         if let Some(d) = step.expected {
             text.push_str(&format!(" (took {} the last time)", took(d)));
         }
-        if !step.after.is_empty() {
-            let list: Vec<String> = step.after.iter().map(|n| (n + 1).to_string()).collect();
-            text.push_str(&format!(", after {}", list.join(", ")));
+        let before: Vec<String> = plan.before(id).map(|id| (id.position() + 1).to_string()).collect();
+        if !before.is_empty() {
+            text.push_str(&format!(", after {}", before.join(", ")));
         }
         text.push('\n');
         for file in &step.files {
             text.push_str(&format!("       {}\n", file.display()));
         }
     }
-    if steps.is_empty() {
+    if plan.is_empty() {
         text.push_str("Nothing to do\n");
     }
     text.push_str("Nothing was done (--dry-run)\n");
     text
 }
 
-fn what(what: &What) -> String {
-    match what {
-        What::CopySource { from, to, .. } => format!("copy {} to {}", from.display(), to.display()),
-        What::Add(p) => format!("add {p}"),
-        What::Build(b) => format!("build {b}"),
-        What::Install(b) => format!("install {b}"),
-        What::Uninstall(b) => format!("uninstall {b}"),
-        What::Unbuild(b) => format!("delete what is built of {b}"),
-        What::Remove(p) => format!("remove {p} from the tree"),
-        What::Depmod(k) => format!("depmod for kernel {}", k.release),
-        What::PostTransaction(command) => format!("run {command}"),
-        What::MakeKey { key, .. } => format!("make the signing key {key}"),
-        What::Resign(b) => format!("sign {b} anew"),
-        What::Enroll(path) => format!("ask for the enrolment of {}", path.display()),
-        What::WriteArchive(path) => format!("write {}", path.display()),
-        What::LoadArchive(path) => format!("load {}", path.display()),
-        What::Skip(b) => format!("skip {b}"),
-        What::Defer(b) => format!("defer {b}"),
-        What::Fail(b) => format!("cannot do {b}"),
-        What::Nothing(about) => format!("nothing to do about {about}"),
+fn what(operation: &Operation) -> String {
+    match operation {
+        Operation::CopySource { from, to, .. } => format!("copy {} to {}", from.display(), to.display()),
+        Operation::Add { package, .. } => format!("add {package}"),
+        Operation::Build { build, .. } => format!("build {build}"),
+        Operation::Install { build, outlook: Outlook::Changes } => format!("install {build}"),
+        Operation::Install { build, outlook: Outlook::Same(_) } => format!("nothing to do about {build}"),
+        Operation::Install { build, outlook: Outlook::Refused(_) } => format!("cannot do {build}"),
+        Operation::Uninstall(build) => format!("uninstall {build}"),
+        Operation::Unbuild(build) => format!("delete what is built of {build}"),
+        Operation::Remove(package) => format!("remove {package} from the tree"),
+        Operation::Depmod(kernel) => format!("depmod for kernel {}", kernel.release),
+        Operation::PostTransaction(command) => format!("run {command}"),
+        Operation::MakeKey { key, .. } => format!("make the signing key {key}"),
+        Operation::Resign(build) => format!("re-sign {build}"),
+        Operation::KeepKey(_) => "nothing to do about the modules".to_owned(),
+        Operation::Enroll(path) => format!("ask for the enrolment of {}", path.display()),
+        Operation::WriteArchive(path) => format!("write {}", path.display()),
+        Operation::LoadArchive(path) => format!("load {}", path.display()),
+        Operation::Skip(build) => format!("skip {build}"),
+        Operation::Defer { build, .. } => format!("defer {build}"),
+        Operation::Fail { build, .. } => format!("cannot do {build}"),
+        Operation::Nothing(about) => format!("nothing to do about {about}"),
     }
 }
 
@@ -190,24 +205,34 @@ fn what(what: &What) -> String {
 pub fn error(e: &Error, code: u8) -> String {
     // What dkms.conf gets wrong is shown with its lines; any other line feed may come from a name.
     let said = match e {
-        Error::BadConf(_) => e.to_string(),
+        Error::Conf(ConfError::Invalid(_)) => e.to_string(),
         _ => e.to_string().replace('\n', "\n  "),
     };
-    let mut text = format!("dkms: {}: {said}\n", heading(e));
-    for line in e.help() {
-        text.push_str(&indent(&line));
+    message(heading(e), &said, &e.help(), code)
+}
+
+/// What an inspection has to say besides its output.
+pub fn summary(summary: &Summary, code: u8) -> String {
+    let hint: Vec<String> = summary.hint.iter().map(ToString::to_string).collect();
+    message("error", &summary.text.replace('\n', "\n  "), &hint, code)
+}
+
+fn message(heading: &str, text: &str, help: &[String], code: u8) -> String {
+    let mut message = format!("dkms: {heading}: {text}\n");
+    for line in help {
+        message.push_str(&indent(line));
     }
     if code > 1 && code < 128 {
-        text.push_str(&format!("  (exit code {code})\n"));
+        message.push_str(&format!("  (exit code {code})\n"));
     }
-    text
+    message
 }
 
 /// What kind of end a command came to, for messages.
 fn heading(e: &Error) -> &'static str {
     match e {
-        Error::Excluded { .. } => "skipped",
-        Error::RemoveCancelled(_) => "note",
+        Error::Build(BuildError::Excluded { .. }) => "skipped",
+        Error::Package(PackageError::RemoveCancelled(_)) => "note",
         _ => "error",
     }
 }

@@ -1,5 +1,4 @@
 use super::*;
-use crate::actions::Action;
 
 fn read(line: &str) -> Arguments {
     let words = std::iter::once("dkms").chain(line.split_whitespace()).map(std::ffi::OsString::from);
@@ -107,6 +106,7 @@ fn options_without_effect_are_named_once() {
         ("remove a/1 -j 4", "-j has no effect on remove"),
         ("autoinstall -m a", "--module has no effect on autoinstall"),
         ("verify --archive x", "--archive has no effect on verify"),
+        ("autoinstall zfs", "'zfs' has no effect on autoinstall"),
     ];
     for (line, expected) in table {
         let words = read(line);
@@ -160,4 +160,17 @@ fn what_scripts_of_3_x_pass_gives_no_warning() {
         assert_eq!(without_effect(&arguments), None, "{line}");
         assert!(check(&arguments).is_ok(), "{line}");
     }
+}
+
+#[test]
+fn misspelt_words_of_an_action_are_recognised() {
+    for (line, expected) in [
+        ("mok enrol", "did you mean 'dkms mok enroll'?"),
+        ("mok zfs", "status, enroll, rotate, but not 'zfs'"),
+    ] {
+        let error = check(&read(line)).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(crate::exit::code(&error), 2);
+    }
+    assert!(check(&read("mok rotate")).is_ok());
 }

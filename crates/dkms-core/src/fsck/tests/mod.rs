@@ -4,6 +4,7 @@ mod builds;
 mod leftovers;
 
 use super::*;
+use crate::error::Error;
 use crate::event::Silent;
 use crate::session::{Host, Options};
 use crate::tree::layout::Layout;
@@ -245,7 +246,7 @@ fn what_dkms_leaves_is_clean() {
 fn a_tree_that_cannot_be_listed_is_an_error() {
     let w = World::new();
     fs::remove_dir_all(&w.layout.dkms_tree).unwrap();
-    assert!(matches!(look(&w.s(), &[]), Err(Error::FsckUnable(_))));
+    assert!(matches!(look(&w.s(), &[]), Err(Error::Look(_))));
 }
 
 #[test]
@@ -314,8 +315,8 @@ fn filters_choose() {
     assert_eq!(count(named("foo")).unwrap(), 1);
     assert_eq!(count(named("b*")).unwrap(), 1);
     assert_eq!(count(Filter { version: Some("1.0".into()), ..named("foo") }).unwrap(), 1);
-    assert!(matches!(count(named("nothing")), Err(Error::FsckUnable(_))));
-    assert!(matches!(count(Filter { version: Some("9".into()), ..named("foo") }), Err(Error::FsckUnable(_))));
+    assert!(matches!(count(named("nothing")), Err(Error::Look(_))));
+    assert!(matches!(count(Filter { version: Some("9".into()), ..named("foo") }), Err(Error::Look(_))));
     assert_eq!(count(Filter { release: Some(GONE.into()), ..Filter::default() }).unwrap(), 1);
     assert_eq!(count(Filter { release: Some(K.into()), ..Filter::default() }).unwrap(), 2);
 }

@@ -1,43 +1,43 @@
-//! Where the builds of one command are made: what they share, and what they leave.
+//! The build context: what the builds of one command share, and what they leave.
 
-use super::{Done, Results};
+use super::task::{Done, Tasks};
+use crate::build::BuildError;
 use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::lock::{self, Held};
-use crate::plan::Work;
 use crate::session::Session;
 use dkms_sys::jobserver::Jobserver;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What builds of one command have in common.
-pub(super) struct Workshop<'a> {
+pub(super) struct BuildContext<'a> {
     s: &'a Session<'a>,
-    /// `None`: no limit was wanted, or there is no jobserver to be had.
+    /// `None`: no limit is wanted, or a jobserver cannot be made.
     pool: Option<Jobserver>,
-    /// So many builds at the same time.
+    /// The number of builds that run at the same time.
     pub(super) most: usize,
-    /// Builds of one package go on at the same time.
+    /// Builds of one package may run at the same time.
     pub(super) private: bool,
     targets: Mutex<HashMap<Kernel, Arc<Target>>>,
     locks: Mutex<HashMap<PackageId, Arc<Mutex<Weak<Held>>>>>,
 }
 
-impl<'a> Workshop<'a> {
-    /// For the builds of this work.
-    pub(super) fn new(s: &'a Session<'a>, work: &Work) -> Self {
+impl<'a> BuildContext<'a> {
+    /// For the builds among these tasks.
+    pub(super) fn new(s: &'a Session<'a>, tasks: &Tasks<'_>) -> Self {
         let cpus = s.host.cpus.max(1);
         let jobs = s.options.jobs.unwrap_or(u32::try_from(cpus).unwrap_or(1));
         let pool = if jobs == 0 { None } else { Jobserver::new(jobs).ok() };
         let most = match (&pool, jobs) {
             (Some(pool), _) => pool.slots() as usize,
             (None, 0) => cpus,
-            // Each make has all jobs for itself.
+            // Each make uses all jobs.
             (None, _) => 1,
         };
-        let making = || work.tasks.iter().filter(|t| t.make.is_some()).map(|t| &t.build.package);
-        let several = making().any(|p| making().filter(|o| *o == p).count() > 1);
+        let packages = || tasks.to_build().map(|task| &task.build.package);
+        let several = packages().any(|p| packages().filter(|o| *o == p).count() > 1);
         let private = several && dkms_sys::mount::is_available();
         if several && !private {
             s.warn("private mounts are not permitted here, so the builds of one package for several kernels queue");
@@ -52,9 +52,9 @@ impl<'a> Workshop<'a> {
         }
     }
 
-    /// Builds one, in a thread of its own.
-    pub(super) fn make(&self, b: &Build, replace: bool) -> Result<()> {
-        // BUILD_EXCLUSIVE and a wrong dkms.conf are said before missing headers are.
+    /// Builds one, in the thread of its task.
+    pub(super) fn build(&self, b: &Build, replace: bool) -> Result<()> {
+        // BUILD_EXCLUSIVE and a wrong dkms.conf are reported before missing headers.
         let configuration = build::configuration(self.s, b)?;
         self.s.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
@@ -88,20 +88,20 @@ impl<'a> Workshop<'a> {
         Ok(held)
     }
 
-    /// `M/V/build` is what dkms leaves of a failed build: of several, the first. While others ran it had to stay where
-    /// it was, for a directory that goes takes the mounts on it away.
-    pub(super) fn leave_failed_builds(&self, work: &Work, results: &Results) {
+    /// Leaves the first failed build of each package as `M/V/build`. While others ran it had to stay where it
+    /// was: removing a directory removes the mounts on it.
+    pub(super) fn leave_failed_builds(&self, tasks: &Tasks<'_>) {
         if !self.private {
             return;
         }
         let mut seen: Vec<&PackageId> = Vec::new();
-        for (n, task) in work.tasks.iter().enumerate().filter(|(_, t)| t.make.is_some()) {
+        for task in tasks.to_build() {
             let package = &task.build.package;
-            let private = self.s.layout.private_build_dir(&task.build);
+            let private = self.s.layout.private_build_dir(task.build);
             let build = self.s.layout.build_dir(package);
             let Ok(_held) = self.package_lock(package) else { continue };
             if dkms_sys::fs::exists(&private) {
-                let failed = matches!(results.done.get(n), Some(Some(Done::Failed(_))));
+                let failed = matches!(task.done(), Some(Done::Failed(_)));
                 let kept = failed && !seen.contains(&package);
                 let done = dkms_sys::fs::remove_tree(if kept { &build } else { &private });
                 if kept && done.is_ok() {
@@ -109,7 +109,7 @@ impl<'a> Workshop<'a> {
                     seen.push(package);
                 }
             }
-            // The place where the others were mounted.
+            // Where the others were mounted.
             if !seen.contains(&package) {
                 let _ = std::fs::remove_dir(&build);
             }
@@ -117,14 +117,14 @@ impl<'a> Workshop<'a> {
     }
 }
 
-/// Ubuntu's crash reporter is told of builds that failed.
+/// Reports a failed build to Ubuntu's crash reporter.
 fn report(s: &Session<'_>, b: &Build, e: &Error) {
     if matches!(
         e,
-        Error::MakeFailed { .. }
-            | Error::PatchFailed { .. }
-            | Error::PatchName(_)
-            | Error::ModuleFileMissing(_)
+        Error::Build(BuildError::MakeFailed { .. })
+            | Error::Build(BuildError::PatchFailed { .. })
+            | Error::Build(BuildError::PatchName(_))
+            | Error::Build(BuildError::ModuleFileMissing(_))
     ) {
         crate::hooks::apport(s, b);
     }

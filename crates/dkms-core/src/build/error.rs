@@ -1,0 +1,92 @@
+//! Why a build fails, or is not made.
+
+use crate::cause::Cause;
+use crate::ids::{Build, PackageId};
+use std::path::PathBuf;
+
+/// A build failed, or cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum BuildError {
+    #[error("the headers of kernel {release} are not at {path}")]
+    HeadersMissing { release: String, path: PathBuf, package: String },
+    #[error("{build} is not built: {reason}")]
+    Excluded { build: Build, reason: String },
+    #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]
+    DependsMissing { build: Build, missing: Vec<String> },
+    #[error("{build} depends on {dependency}, which {what}")]
+    DependencyFailed { build: Build, dependency: PackageId, what: &'static str },
+    #[error("{build} needs {}, which will not be installed", .missing.join(", "))]
+    DependsNever { build: Build, missing: Vec<String> },
+    #[error("{0} contains no source to build from, only its dkms.conf")]
+    EmptySource(PathBuf),
+    #[error("{0}")]
+    PatchName(String),
+    #[error("patch {patch} does not apply")]
+    PatchFailed { patch: String, log: PathBuf, tail: Vec<String> },
+    #[error("{0}")]
+    CannotConfine(String),
+    #[error("CONFINE_WRITE names {0}, which does not exist")]
+    ConfineWriteMissing(PathBuf),
+    #[error("{build}: make ended with {status}")]
+    MakeFailed { build: Build, status: String, log: PathBuf, diagnosis: Diagnosis },
+    #[error("{0}")]
+    ModuleFileMissing(String),
+    #[error("{path} cannot be used: {cause}")]
+    BadModule {
+        path: PathBuf,
+        #[source]
+        cause: Cause,
+    },
+    #[error("{0}: dkms itself failed here; this is a bug in dkms")]
+    ThreadDied(Build),
+}
+
+/// What the log of a failed make says, and what it means where that is certain.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    /// The first real errors, with their lines of context.
+    pub errors: Vec<String>,
+    /// What it means, when that is certain.
+    pub meaning: Option<String>,
+}
+
+impl BuildError {
+    /// What to do about it; empty when the message says it.
+    pub fn help(&self) -> Vec<String> {
+        let full_output = |log: &PathBuf| format!("full output: {}", log.display());
+        match self {
+            Self::HeadersMissing { package, .. } => {
+                vec![format!("install {package}, or name the headers with --kernelsourcedir")]
+            }
+            Self::Excluded { .. } => vec![
+                "this is the package's own choice (BUILD_EXCLUSIVE in its dkms.conf), not a failure".into(),
+            ],
+            Self::DependsMissing { missing, .. } => {
+                vec![format!("install {} for this kernel first, or use --force", missing.join(", "))]
+            }
+            Self::EmptySource(_) => vec![
+                "this came from a tarball without source; it can be installed for the kernels that it was built for, not rebuilt"
+                    .into(),
+            ],
+            Self::PatchFailed { log, tail, .. } => tail.iter().cloned().chain([full_output(log)]).collect(),
+            Self::CannotConfine(_) => vec![
+                "build_confinement=auto builds with what this machine can enforce, and reports what it cannot"
+                    .into(),
+            ],
+            Self::ConfineWriteMissing(_) => {
+                vec!["create it, or remove it from CONFINE_WRITE in /etc/dkms".into()]
+            }
+            Self::MakeFailed { log, diagnosis, .. } => {
+                let meaning = diagnosis.meaning.iter().map(|meaning| format!("that is: {meaning}"));
+                diagnosis.errors.iter().cloned().chain(meaning).chain([full_output(log)]).collect()
+            }
+            Self::DependencyFailed { .. }
+            | Self::DependsNever { .. }
+            | Self::PatchName(_)
+            | Self::ModuleFileMissing(_)
+            | Self::BadModule { .. }
+            | Self::ThreadDied(_) => Vec::new(),
+        }
+    }
+}

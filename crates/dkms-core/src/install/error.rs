@@ -1,0 +1,57 @@
+//! Why modules are not installed.
+
+use crate::cause::Cause;
+use crate::ids::{Build, Kernel, PackageId};
+use dkms_sys::IoError;
+use kmodule::verdict::Reason;
+use std::path::PathBuf;
+
+/// Modules cannot be installed, or depmod failed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum InstallError {
+    #[error("there is no kernel directory {0}")]
+    KernelDirMissing(PathBuf),
+    #[error("nothing is built of {0}")]
+    NothingBuilt(Build),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{build} is not installed: {cause}")]
+    Failed {
+        build: Build,
+        #[source]
+        cause: IoError,
+    },
+    #[error("{} is not installed: kernel {release} would not load it: {}", .path.display(), reasons.first().map_or_else(String::new, ToString::to_string))]
+    WouldNotLoad { path: PathBuf, release: String, reasons: Vec<Reason> },
+    #[error("PRE_INSTALL of {package} ({command}) ended with {status}")]
+    PreInstallFailed { package: PackageId, command: String, status: String },
+    #[error("depmod failed for kernel {kernel}: {cause}")]
+    DepmodFailed {
+        kernel: Kernel,
+        #[source]
+        cause: Cause,
+    },
+}
+
+impl InstallError {
+    /// What to do about it; empty when the message says it.
+    pub fn help(&self) -> Vec<String> {
+        match self {
+            Self::WouldNotLoad { reasons, .. } => {
+                let more = reasons.iter().skip(1).take(4).map(ToString::to_string);
+                let help = reasons.first().map(|reason| reason.help().to_owned());
+                more.chain(help).chain(["--force overrides this check".to_owned()]).collect()
+            }
+            Self::PreInstallFailed { .. } => {
+                vec!["nothing was installed; --force ignores the failure of PRE_INSTALL".into()]
+            }
+            Self::DepmodFailed { .. } => {
+                vec!["everything that this command installed for that kernel was rolled back".into()]
+            }
+            Self::KernelDirMissing(_) | Self::NothingBuilt(_) | Self::Refused(_) | Self::Failed { .. } => {
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! A package in the dkms tree.
+
+use crate::ids::PackageId;
+
+/// The tree does not have a package in the state that the request needs.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum PackageError {
+    #[error("{0} is already in the dkms tree")]
+    AlreadyAdded(PackageId),
+    #[error("{0} is already in the dkms tree, and the archive would replace it")]
+    WouldBeReplaced(PackageId),
+    #[error("{0} is not in the dkms tree")]
+    NotAdded(PackageId),
+    #[error("package {0} is not in the dkms tree")]
+    Unknown(String),
+    #[error("{package} is broken: {what}")]
+    Broken { package: PackageId, what: String },
+    #[error("removal cancelled: {0} was added in the same RPM transaction")]
+    RemoveCancelled(PackageId),
+}
+
+impl PackageError {
+    /// What to do about it; empty when the message says it.
+    pub fn help(&self) -> Vec<String> {
+        match self {
+            Self::AlreadyAdded(id) => vec![format!("to register it again: dkms remove {id} --all")],
+            Self::WouldBeReplaced(id) => vec![format!("--force replaces {id}")],
+            Self::NotAdded(id) => vec![
+                format!("register it first: dkms add {id}"),
+                "'dkms status' lists what is in the tree".into(),
+            ],
+            Self::Broken { package, .. } => vec![format!(
+                "restore the source (reinstall the package that contained {package}), then: dkms add {package}"
+            )],
+            Self::Unknown(_) | Self::RemoveCancelled(_) => Vec::new(),
+        }
+    }
+}

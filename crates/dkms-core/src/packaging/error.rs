@@ -1,0 +1,13 @@
+//! Why an archive or a package is not made.
+
+use std::path::PathBuf;
+
+/// A tarball or a package cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum PackError {
+    #[error("{action} needs a spec file, and there is none: {places}")]
+    SpecMissing { action: String, places: String },
+    #[error("{0} is not writable")]
+    DestinationNotWritable(PathBuf),
+}

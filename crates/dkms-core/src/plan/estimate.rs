@@ -1,0 +1,45 @@
+//! How long builds take.
+
+use crate::ids::PackageId;
+use crate::session::Session;
+use crate::tree::manifest::Manifest;
+use crate::tree::state;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long the last build of a package that left a record took: of this version, else of another.
+pub(super) fn last_build(s: &Session<'_>, package: &PackageId) -> Option<Duration> {
+    let of = |p: &PackageId| {
+        let manifests = state::builds(s.layout, p).into_iter().filter_map(|b| Manifest::load(s.layout, &b));
+        manifests.filter(|m| m.build_seconds > 0.0).max_by_key(|m| m.built_at)
+    };
+    let others = || {
+        let versions = state::versions(s.layout, &package.name).into_iter().filter(|p| p != package);
+        versions.filter_map(|p| of(&p)).max_by_key(|m| m.built_at)
+    };
+    let seconds = of(package).or_else(others)?.build_seconds;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// A compiler reads some 50 kB of a driver's C in a second, and a build takes a second anyway. Only for the
+/// order of builds.
+pub(super) fn source_weight(s: &Session<'_>, package: &PackageId) -> f64 {
+    let link = s.layout.source_link(package);
+    let root = if link.is_dir() { link } else { s.layout.source_dir(package) };
+    1.0 + c_bytes(&root, 0) as f64 / 50_000.0
+}
+
+fn c_bytes(dir: &Path, depth: usize) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let of = |e: std::fs::DirEntry| {
+        let path = e.path();
+        match e.file_type() {
+            Ok(t) if t.is_dir() && depth < 8 => c_bytes(&path, depth + 1),
+            Ok(t) if t.is_file() && path.extension().is_some_and(|x| x == "c") => {
+                e.metadata().map_or(0, |m| m.len())
+            }
+            _ => 0,
+        }
+    };
+    entries.flatten().map(of).sum()
+}

@@ -1,0 +1,483 @@
+//! Reads the tree and the kernels into the [`State`] that planning needs. Nothing is changed, no script of a
+//! package runs.
+
+use super::order::{self, Candidate};
+use super::removal::{self, Depth};
+use super::state::{BuildFacts, KernelFacts, State};
+use super::steps::{Operation, Outlook, Plan, Step};
+use super::{changes, estimate};
+use crate::add;
+use crate::build;
+use crate::conf::{framework, load};
+use crate::error::{Error, Result};
+use crate::ids::{Build, Kernel, PackageId};
+use crate::install::{change, uninstall};
+use crate::journal::op::Op;
+use crate::kernel::headers::{self, Headers};
+use crate::kernel::installed::ModuleIndex;
+use crate::origin;
+use crate::origin::OriginError;
+use crate::package::PackageError;
+use crate::request::RequestError;
+use crate::session::{Options, Session};
+use crate::signing;
+use crate::status;
+use crate::tree::state::{self, BuildState, Registration};
+use crate::verify::Facts;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether a package version is registered.
+#[must_use]
+pub fn is_added(s: &Session<'_>, package: &PackageId) -> bool {
+    state::registration(s.layout, package) == Registration::Added
+}
+
+/// Registers a package version, unless it is.
+///
+/// # Errors
+/// There is no source.
+pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Plan> {
+    if is_added(s, package) {
+        return Ok(Plan::default());
+    }
+    let source = s.layout.source_dir(package);
+    if !source.is_dir() {
+        return Err(OriginError::SourceMissing(source).into());
+    }
+    let operation = Operation::Add { package: package.clone(), kernel: kernel.clone() };
+    Ok(Plan::of(operation, NOT_ADDED))
+}
+
+const NOT_ADDED: &str = "it is not in the tree";
+
+/// Copies a source tree to `/usr/src`, unless it is there, and registers it.
+///
+/// # Errors
+/// No or an invalid dkms.conf; the package version is in the tree already.
+pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<(Plan, PackageId)> {
+    let from =
+        directory.canonicalize().map_err(|_| OriginError::DirectoryWithoutConf(directory.to_owned()))?;
+    let package = add::identify(s, &from, kernel)?;
+    let is_in_place = origin::is_place_of(s, &package, &from);
+    if is_added(s, &package) && (is_in_place || !s.options.force) {
+        return Err(Error::Package(PackageError::AlreadyAdded(package)));
+    }
+    let mut plan = Plan::default();
+    let copied = (!is_in_place).then(|| {
+        let to = s.layout.source_dir(&package);
+        let reason = if to.exists() { "replaces what is there" } else { "sources are kept there" };
+        let package = package.clone();
+        plan.push(Step::new(Operation::CopySource { package, from, to }, reason), [])
+    });
+    let operation = Operation::Add { package: package.clone(), kernel: kernel.clone() };
+    plan.push(Step::new(operation, NOT_ADDED), copied);
+    Ok((plan, package))
+}
+
+/// The plan of `dkms build`. `added_first` is the dkms.conf of a package that is not registered yet.
+#[must_use]
+pub fn builds(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], added_first: Option<&Path>) -> Plan {
+    let wanted: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
+    let mut gatherer = Gatherer { added_first: added_first.map(|conf| (package, conf)), ..Gatherer::new(s) };
+    gatherer.wanted(&wanted, Purpose::Build);
+    changes::builds(&gatherer.state, package, kernels, s.options.force)
+}
+
+/// The plan of `dkms install`. `added_first` is the dkms.conf of a package that is not registered yet.
+#[must_use]
+pub fn installs(
+    s: &Session<'_>,
+    package: &PackageId,
+    kernels: &[Kernel],
+    added_first: Option<&Path>,
+) -> Plan {
+    let wanted: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
+    let mut gatherer = Gatherer { added_first: added_first.map(|conf| (package, conf)), ..Gatherer::new(s) };
+    gatherer.wanted(&wanted, Purpose::Install);
+    changes::installs(&gatherer.state, &wanted, s.options.force)
+}
+
+/// The plan of `dkms match`: installs for `kernel` what is installed for `template`, all of it or the
+/// packages of a name.
+///
+/// # Errors
+/// Template and kernel are the same; a named package is not in the tree.
+pub fn matching(s: &Session<'_>, template: &Kernel, kernel: &Kernel, name: Option<&str>) -> Result<Plan> {
+    if template.release == kernel.release {
+        return Err(RequestError::SameKernel(kernel.release.clone()).into());
+    }
+    if let Some(name) = name.filter(|name| !s.layout.package_dir(name).is_dir()) {
+        return Err(PackageError::Unknown(name.to_owned()).into());
+    }
+    let mut wanted = Vec::new();
+    for package in state::all_packages(s.layout).into_iter().filter(|p| name.is_none_or(|n| n == p.name)) {
+        if state::build_state(s.layout, &Build::new(&package, template)) != BuildState::Installed {
+            continue;
+        }
+        match add::refuse_broken(s, &package) {
+            Ok(()) => wanted.push(Build::new(&package, kernel)),
+            Err(e) => s.warn(e.to_string()),
+        }
+    }
+    if wanted.is_empty() {
+        let about = Operation::Nothing(format!("kernel {}", kernel.release));
+        let reason = format!("has nothing to match: nothing is installed for {}", template.release);
+        return Ok(Plan::of(about, reason));
+    }
+    let mut gatherer = Gatherer::new(s);
+    gatherer.wanted(&wanted, Purpose::Install);
+    Ok(changes::installs(&gatherer.state, &wanted, s.options.force))
+}
+
+/// The plan of `dkms autoinstall`, which `/etc/dkms/no-autoinstall` switches off.
+#[must_use]
+pub fn autoinstall_if_enabled(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
+    let switch = s.layout.config_dir.join("no-autoinstall");
+    if switch.exists() {
+        let about = Operation::Nothing("autoinstall".into());
+        return Plan::of(about, format!("is switched off by {}", switch.display()));
+    }
+    autoinstall(s, kernels)
+}
+
+/// What an autoinstall has to do.
+#[must_use]
+pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
+    let mut gatherer = Gatherer::new(s);
+    for kernel in kernels {
+        gatherer.candidates(kernel);
+    }
+    changes::autoinstall(&gatherer.state, kernels, s.options.force)
+}
+
+/// The plan of `dkms uninstall`, `dkms unbuild` and `dkms remove`.
+#[must_use]
+pub fn take_back(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
+    let mut gatherer = Gatherer::new(s);
+    for kernel in kernels {
+        gatherer.changing(kernel);
+        let build = Build::new(package, kernel);
+        let facts = gatherer.presence(&build);
+        gatherer.state.builds.insert(build, facts);
+    }
+    if state::builds(s.layout, package).iter().any(|build| !kernels.contains(&build.kernel)) {
+        gatherer.state.kept.insert(package.clone());
+    }
+    removal::take_back(&gatherer.state, package, kernels, depth, why)
+}
+
+/// The plan of `dkms kernel_prerm`, which takes everything back for a kernel, and of `dkms kernel_preinst`,
+/// which takes back what autoinstall brings back.
+#[must_use]
+pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) -> Plan {
+    let mut gatherer = Gatherer::new(s);
+    gatherer.changing(kernel);
+    for package in state::all_packages(s.layout) {
+        let build = Build::new(&package, kernel);
+        if !state::is_active(s.layout, &build) && !s.layout.built_dir(&build).is_dir() {
+            continue;
+        }
+        if let Err(e) = add::refuse_broken(s, &package) {
+            s.warn(format!("{e}; left as it is"));
+            continue;
+        }
+        if autoinstall_only {
+            match load::load(s, &package, kernel).and_then(load::Loaded::lenient) {
+                Ok(loaded) if !loaded.conf.autoinstall => continue,
+                Ok(_) => {}
+                Err(e) => {
+                    gatherer.unclear(kernel, package, e);
+                    continue;
+                }
+            }
+        }
+        let facts = gatherer.presence(&build);
+        gatherer.state.builds.insert(build, facts);
+    }
+    let why = if autoinstall_only {
+        "autoinstall brings it back for the new files"
+    } else {
+        "the kernel is removed"
+    };
+    removal::clear_kernel(&gatherer.state, kernel, why)
+}
+
+/// Every kernel with headers, sorted as dkms orders versions, for this architecture.
+#[must_use]
+pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
+    let mut found: Vec<String> = state::subdirectories(&s.layout.install_tree);
+    found.retain(|release| headers::present(s, release));
+    found.sort_by(|a, b| dkms_conf::kernel_match::compare_versions(a, b).then_with(|| a.cmp(b)));
+    found.iter().filter_map(|release| Kernel::new(release, arch).ok()).collect()
+}
+
+/// `post_transaction` of framework.conf, as it reads for a kernel.
+pub(crate) fn post_transaction(s: &Session<'_>, kernel: &Kernel) -> Option<String> {
+    let command = framework::load(s, Some(&kernel.release)).ok()?.post_transaction?;
+    (!command.trim().is_empty()).then_some(command)
+}
+
+/// The module files among those that operations change.
+fn module_files(ops: &[Op]) -> Vec<PathBuf> {
+    let is_module =
+        |p: &&Path| p.file_name().and_then(|f| f.to_str()).is_some_and(|f| state::module_stem(f).is_some());
+    let mut files: Vec<PathBuf> =
+        ops.iter().flat_map(Op::places).flatten().filter(is_module).map(Path::to_owned).collect();
+    files.dedup();
+    files
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Build,
+    Install,
+}
+
+/// A state that is being read.
+struct Gatherer<'a> {
+    s: &'a Session<'a>,
+    state: State,
+    /// A package that the plan adds first: its dkms.conf is read where it is now.
+    added_first: Option<(&'a PackageId, &'a Path)>,
+    headers: BTreeMap<Kernel, std::result::Result<Headers, Arc<Error>>>,
+    /// The module files of kernels, and what modules are judged by.
+    modules: BTreeMap<Kernel, (ModuleIndex, Facts)>,
+    /// How long a package version takes to build, and how much work it seems to be.
+    durations: HashMap<PackageId, (Option<Duration>, f64)>,
+}
+
+impl<'a> Gatherer<'a> {
+    fn new(s: &'a Session<'a>) -> Self {
+        Self {
+            s,
+            state: State::default(),
+            added_first: None,
+            headers: BTreeMap::new(),
+            modules: BTreeMap::new(),
+            durations: HashMap::new(),
+        }
+    }
+
+    fn kernel(&mut self, kernel: &Kernel) -> &mut KernelFacts {
+        self.state.kernels.entry(kernel.clone()).or_default()
+    }
+
+    /// What there is to know of a kernel whose modules may change.
+    fn changing(&mut self, kernel: &Kernel) {
+        let s = self.s;
+        let directory = s.layout.kernel_modules(&kernel.release);
+        let facts = self.state.kernels.entry(kernel.clone()).or_default();
+        if facts.directory == directory {
+            return;
+        }
+        facts.exists = directory.exists();
+        facts.runs_depmod = !s.options.no_depmod && directory.join("modules.dep").is_file();
+        facts.post_transaction = post_transaction(s, kernel);
+        facts.directory = directory;
+    }
+
+    fn unclear(&mut self, kernel: &Kernel, package: PackageId, error: Error) {
+        self.kernel(kernel).unclear.push((package, Arc::new(error)));
+    }
+
+    /// For an autoinstall: the newest version of every package, and what there is to know of those that are
+    /// to be installed.
+    fn candidates(&mut self, kernel: &Kernel) {
+        let s = self.s;
+        let (mut sound, mut known) = (Vec::new(), Vec::new());
+        for package in state::all_packages(s.layout) {
+            known.push(package.name.clone());
+            match add::refuse_broken(s, &package) {
+                Ok(()) => sound.push(package),
+                Err(e) => s.warn(e.to_string()),
+            }
+        }
+        known.dedup();
+        let mut candidates = Vec::new();
+        let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
+        for package in order::newest(&sound) {
+            match candidate(s, package.clone(), kernel, config.as_ref()) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(e) => self.unclear(kernel, package, e),
+            }
+        }
+        let facts = self.kernel(kernel);
+        (facts.candidates, facts.known) = (candidates, known);
+        let order = facts.order();
+        let wanted: Vec<Build> = order.wanted.iter().map(|w| Build::new(&w.package, kernel)).collect();
+        self.wanted(&wanted, Purpose::Install);
+    }
+
+    /// Builds that are asked for, and what may have to be rebuilt because of them.
+    fn wanted(&mut self, wanted: &[Build], purpose: Purpose) {
+        // One package alone depends on nothing here.
+        let several = wanted.iter().zip(wanted.iter().skip(1)).any(|(a, b)| a.package != b.package);
+        for build in wanted {
+            self.changing(&build.kernel);
+            let facts = self.facts(build, purpose, several);
+            self.state.builds.insert(build.clone(), facts);
+            if purpose == Purpose::Install {
+                self.installed(build);
+            }
+        }
+        if purpose == Purpose::Build || wanted.is_empty() {
+            return;
+        }
+        let mut kernels: Vec<&Kernel> = wanted.iter().map(|build| &build.kernel).collect();
+        kernels.sort();
+        kernels.dedup();
+        for package in state::all_packages(self.s.layout) {
+            for kernel in &kernels {
+                let build = Build::new(&package, kernel);
+                if self.state.builds.contains_key(&build) || built_against(self.s, &build).is_empty() {
+                    continue;
+                }
+                let facts = self.facts(&build, purpose, false);
+                self.state.builds.insert(build, facts);
+            }
+        }
+    }
+
+    fn installed(&mut self, build: &Build) {
+        let name = &build.package.name;
+        if let Some(version) = state::active_version(self.s.layout, name, &build.kernel) {
+            self.kernel(&build.kernel).installed.insert(name.clone(), version);
+        }
+    }
+
+    /// Whether a build is there, and what taking it out changes.
+    fn presence(&self, build: &Build) -> BuildFacts {
+        let s = self.s;
+        // A link may point to a directory whose modules were deleted by hand.
+        let is_active = state::is_active(s.layout, build);
+        let uninstalls = if is_active {
+            uninstall::plan(s, build).map(|planned| module_files(&planned.ops)).map_err(Arc::new)
+        } else {
+            Ok(Vec::new())
+        };
+        BuildFacts {
+            state: state::build_state(s.layout, build),
+            is_active,
+            has_files: s.layout.built_dir(build).is_dir(),
+            is_added: state::registration(s.layout, &build.package) == Registration::Added,
+            uninstalls,
+            ..BuildFacts::default()
+        }
+    }
+
+    fn facts(&mut self, build: &Build, purpose: Purpose, with_depends: bool) -> BuildFacts {
+        let conf = self.added_first.filter(|(package, _)| **package == build.package);
+        let conf = conf.map(|(_, path)| path.to_owned());
+        let conf_file = self.s.options.conf_file.clone().or(conf);
+        let options = Options { conf_file, ..self.s.options.clone() };
+        let s = &Session { options: &options, ..*self.s };
+        let mut facts = self.presence(build);
+        facts.built_against = built_against(s, build);
+        // What is in place already is not looked at any closer, unless it may have to be rebuilt.
+        if facts.state == BuildState::NotBuilt || s.options.force || !facts.built_against.is_empty() {
+            self.look_at_build(s, build, &mut facts);
+        } else if with_depends && facts.state == BuildState::Built {
+            // What is wrong with a dkms.conf is reported when it is used.
+            facts.depends = load::load(s, &build.package, &build.kernel)
+                .map(|loaded| loaded.conf.build_depends)
+                .unwrap_or_default();
+        }
+        if purpose == Purpose::Install && facts.state == BuildState::Built {
+            self.look_at_install(s, build, &mut facts);
+        }
+        facts
+    }
+
+    /// How installing what is built would end, and which files it would change.
+    fn look_at_install(&mut self, s: &Session<'_>, build: &Build, facts: &mut BuildFacts) {
+        let (index, about_kernel) = self.modules.entry(build.kernel.clone()).or_insert_with(|| {
+            let index = ModuleIndex::scan(&s.layout.kernel_modules(&build.kernel.release));
+            (index, Facts::gather(s, &build.kernel))
+        });
+        match change::preview(s, build, index, about_kernel) {
+            Ok(planned) if planned.ops.is_empty() => {
+                let kept = planned.kept.iter().map(|(path, why)| format!("{}: {why}", path.display()));
+                facts.outlook = Outlook::Same(kept.collect::<Vec<_>>().join("; "));
+            }
+            Ok(planned) => facts.installs = module_files(&planned.ops),
+            Err(e) => facts.outlook = Outlook::Refused(Arc::new(e)),
+        }
+    }
+
+    /// Whether it can be built, and how long that takes.
+    fn look_at_build(&mut self, s: &Session<'_>, build: &Build, facts: &mut BuildFacts) {
+        match build::configuration(s, build) {
+            Ok((loaded, _)) => {
+                facts.missing = build::missing_dependencies(s, build, &loaded);
+                facts.depends = loaded.conf.build_depends;
+                facts.obstacle = self.headers(&build.kernel).err();
+            }
+            Err(e) => facts.obstacle = Some(Arc::new(e)),
+        }
+        if facts.obstacle.is_none() {
+            self.missing_key(&build.kernel);
+        }
+        let (expected, weight) = self.durations.entry(build.package.clone()).or_insert_with(|| {
+            let expected = estimate::last_build(s, &build.package);
+            let weight =
+                expected.map_or_else(|| estimate::source_weight(s, &build.package), |d| d.as_secs_f64());
+            (expected, weight)
+        });
+        (facts.expected, facts.weight) = (*expected, *weight);
+    }
+
+    fn headers(&mut self, kernel: &Kernel) -> std::result::Result<&Headers, Arc<Error>> {
+        let s = self.s;
+        let found =
+            self.headers.entry(kernel.clone()).or_insert_with(|| headers::find(s, kernel).map_err(Arc::new));
+        found.as_ref().map_err(Arc::clone)
+    }
+
+    /// The key that the first build of a kernel makes.
+    fn missing_key(&mut self, kernel: &Kernel) {
+        let s = self.s;
+        let Ok(headers) = self.headers(kernel) else { return };
+        let Ok(framework) = framework::load(s, Some(&kernel.release)) else { return };
+        let missing = signing::missing_pair(s, headers, &framework);
+        self.kernel(kernel).missing_key = missing.map(|pair| (pair.key, pair.certificate));
+    }
+}
+
+/// What an autoinstall needs to know of a package.
+fn candidate(
+    s: &Session<'_>,
+    package: PackageId,
+    kernel: &Kernel,
+    config: Option<&headers::KernelConfig>,
+) -> Result<Candidate> {
+    let active = state::installed_version(s.layout, &package.name, kernel);
+    let installed = active.as_ref() == Some(&package) || status::is_weak(s.layout, &package, kernel);
+    let (mut autoinstall, mut depends, mut excluded) = (false, Vec::new(), false);
+    if !installed {
+        let loaded = load::load(s, &package, kernel).and_then(load::Loaded::lenient)?;
+        let built = s.layout.built_dir(&Build::new(&package, kernel)).is_dir();
+        excluded = loaded.conf.autoinstall
+            && !built
+            && load::exclusion(&loaded, kernel, config).is_ok_and(|e| e.whole.is_some());
+        (autoinstall, depends) = (loaded.conf.autoinstall, loaded.conf.build_depends);
+    }
+    let some_version_installed = active.is_some();
+    Ok(Candidate { package, installed, some_version_installed, autoinstall, depends, excluded })
+}
+
+/// The versions of packages that a build was made against, which it records for BUILD_DEPENDS_REBUILD.
+fn built_against(s: &Session<'_>, build: &Build) -> BTreeMap<String, String> {
+    let dir = s.layout.built_dir(build);
+    let mut versions = BTreeMap::new();
+    for file in dkms_sys::fs::list_dir_optional(&dir).unwrap_or_default() {
+        let Some(name) = file.to_str().and_then(|file| file.strip_prefix(".dep_")) else { continue };
+        if let Ok(version) = dkms_sys::fs::read_text(dir.join(&file), dkms_sys::fs::Limit::CONFIG) {
+            versions.insert(name.to_owned(), version.trim().to_owned());
+        }
+    }
+    versions
+}

@@ -1,0 +1,251 @@
+//! Which packages an autoinstall installs, and in which order.
+
+use crate::ids::PackageId;
+use dkms_conf::kernel_match::compare_versions;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// What planning an autoinstall needs to know of a package.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The newest version.
+    pub package: PackageId,
+    /// That version is installed, or weakly linked, for the kernel.
+    pub installed: bool,
+    /// Some version of the package is installed for the kernel.
+    pub some_version_installed: bool,
+    /// AUTOINSTALL=yes
+    pub autoinstall: bool,
+    /// BUILD_DEPENDS
+    pub depends: Vec<String>,
+    /// BUILD_EXCLUSIVE does not allow it for the kernel: it is skipped, whatever becomes of its dependencies.
+    pub excluded: bool,
+}
+
+impl Candidate {
+    /// The dependencies that have to come first.
+    fn needs(&self) -> &[String] {
+        if self.excluded { &[] } else { &self.depends }
+    }
+}
+
+/// A package version that is built, unless it is, and installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The package version.
+    pub package: PackageId,
+    /// Those that it follows.
+    pub after: Vec<PackageId>,
+}
+
+/// The order of an autoinstall for one kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// What is installed, each after what it depends on.
+    pub wanted: Vec<Wanted>,
+    /// Already installed.
+    pub present: Vec<PackageId>,
+    /// They depend on packages that dkms does not know. That is no failure: these may be added later.
+    pub deferred: Vec<(PackageId, Vec<String>)>,
+    /// They depend on packages that dkms knows and that will not be installed, or on each other.
+    pub blocked: Vec<(PackageId, Vec<String>)>,
+}
+
+/// The newest version of every package, by dkms's order of versions; input in any order.
+pub fn newest(packages: &[PackageId]) -> Vec<PackageId> {
+    let mut best: BTreeMap<&str, &PackageId> = BTreeMap::new();
+    for p in packages {
+        best.entry(&p.name)
+            .and_modify(|b| {
+                if compare_versions(&p.version, &b.version) == Ordering::Greater {
+                    *b = p;
+                }
+            })
+            .or_insert(p);
+    }
+    best.into_values().cloned().collect()
+}
+
+/// Orders an autoinstall. `known` are the names of all packages in the tree.
+pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
+    let mut plan = Order::default();
+    let mut there: Vec<&str> = Vec::new();
+    let mut open: Vec<&Candidate> = Vec::new();
+    for c in candidates {
+        if c.installed {
+            plan.present.push(c.package.clone());
+        }
+        if c.installed || c.some_version_installed {
+            there.push(&c.package.name);
+        }
+        if !c.installed && c.autoinstall {
+            open.push(c);
+        }
+    }
+    let mut ordered: BTreeMap<&str, &PackageId> = BTreeMap::new();
+    loop {
+        let mut rest = Vec::new();
+        let count = plan.wanted.len();
+        for c in open {
+            // What is about to be installed comes first, even when an older version of it is there.
+            // An excluded version never comes, but an older one that is there will do.
+            let replaced =
+                |d: &str| there.contains(&d) && candidates.iter().any(|o| o.excluded && o.package.name == d);
+            let needs = |d: &String| ordered.get(d.as_str()).copied().filter(|_| !replaced(d));
+            let waiting = |d: &&String| {
+                needs(d).is_none() && (is_open(candidates, &ordered, d) || !there.contains(&d.as_str()))
+            };
+            if c.needs().iter().any(|d| waiting(&d)) {
+                rest.push(c);
+                continue;
+            }
+            let after = c.needs().iter().filter_map(needs).cloned().collect();
+            ordered.insert(&c.package.name, &c.package);
+            plan.wanted.push(Wanted { package: c.package.clone(), after });
+        }
+        open = rest;
+        if plan.wanted.len() == count {
+            break;
+        }
+    }
+    // What cannot be ordered: because of a package that is unknown, directly or through others, or for good.
+    let mut unknown: Vec<&str> = Vec::new();
+    loop {
+        let before = unknown.len();
+        for c in &open {
+            let name = c.package.name.as_str();
+            let lacks = |d: &String| !known.contains(d) || unknown.contains(&d.as_str());
+            if !unknown.contains(&name) && c.depends.iter().any(lacks) {
+                unknown.push(name);
+            }
+        }
+        if unknown.len() == before {
+            break;
+        }
+    }
+    for c in open {
+        let missing: Vec<String> = c
+            .depends
+            .iter()
+            .filter(|d| !there.contains(&d.as_str()) && !ordered.contains_key(d.as_str()))
+            .cloned()
+            .collect();
+        let entry = (c.package.clone(), missing);
+        if unknown.contains(&c.package.name.as_str()) {
+            plan.deferred.push(entry)
+        } else {
+            plan.blocked.push(entry)
+        }
+    }
+    plan
+}
+
+/// Whether a dependency is itself still to be ordered.
+fn is_open(candidates: &[Candidate], ordered: &BTreeMap<&str, &PackageId>, name: &str) -> bool {
+    candidates
+        .iter()
+        .any(|c| c.package.name == name && !c.installed && c.autoinstall && !ordered.contains_key(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str, version: &str) -> PackageId {
+        PackageId { name: name.into(), version: version.into() }
+    }
+
+    fn candidate(name: &str, depends: &[&str]) -> Candidate {
+        Candidate {
+            package: id(name, "1"),
+            installed: false,
+            some_version_installed: false,
+            autoinstall: true,
+            depends: depends.iter().map(|d| (*d).to_owned()).collect(),
+            excluded: false,
+        }
+    }
+
+    fn run(candidates: &[Candidate]) -> Order {
+        let known: Vec<String> = candidates.iter().map(|c| c.package.name.clone()).collect();
+        autoinstall(candidates, &known)
+    }
+
+    fn names(plan: &Order) -> Vec<&str> {
+        plan.wanted.iter().map(|t| t.package.name.as_str()).collect()
+    }
+
+    #[test]
+    fn newest_by_dkms_order() {
+        let all = [id("a", "1.9"), id("a", "1.10"), id("b", "2"), id("a", "1.2")];
+        assert_eq!(newest(&all), [id("a", "1.10"), id("b", "2")]);
+    }
+
+    #[test]
+    fn dependencies_come_first() {
+        let plan = run(&[candidate("a", &["c"]), candidate("b", &[]), candidate("c", &["b"])]);
+        assert_eq!(names(&plan), ["b", "c", "a"]);
+        assert_eq!(plan.wanted.last().map(|t| t.after.clone()), Some(vec![id("c", "1")]));
+    }
+
+    #[test]
+    fn circles_and_refusals_block() {
+        let mut never = candidate("n", &[]);
+        never.autoinstall = false;
+        let plan = run(&[
+            candidate("a", &["b"]),
+            candidate("b", &["a"]),
+            candidate("c", &["n"]),
+            never,
+            candidate("d", &[]),
+        ]);
+        assert_eq!(names(&plan), ["d"]);
+        assert_eq!(plan.blocked.iter().map(|b| b.0.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert!(plan.deferred.is_empty());
+    }
+
+    #[test]
+    fn unknown_dependencies_defer_also_through_others() {
+        let plan = run(&[candidate("a", &["ghost"]), candidate("b", &["a"]), candidate("c", &[])]);
+        assert_eq!(names(&plan), ["c"]);
+        assert_eq!(plan.deferred.iter().map(|d| d.0.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(plan.blocked.is_empty());
+    }
+
+    #[test]
+    fn what_is_excluded_waits_for_nothing_and_blocks_only_what_needs_it() {
+        let excluded =
+            |name: &str, depends: &[&str]| Candidate { excluded: true, ..candidate(name, depends) };
+        // Whatever it depends on: something unknown, something that never comes, itself in a circle.
+        let mut never = candidate("never", &[]);
+        never.autoinstall = false;
+        let plan = run(&[
+            excluded("a", &["ghost"]),
+            excluded("b", &["never"]),
+            excluded("c", &["c2"]),
+            candidate("c2", &["c"]),
+            never,
+        ]);
+        assert_eq!(names(&plan), ["a", "b", "c", "c2"]);
+        assert!(plan.deferred.is_empty() && plan.blocked.is_empty());
+        assert_eq!(
+            plan.wanted.iter().map(|w| w.after.clone()).collect::<Vec<_>>(),
+            [vec![], vec![], vec![], vec![id("c", "1")]]
+        );
+        // An older version that is there satisfies others although the newest one is left out.
+        let older = Candidate { some_version_installed: true, ..excluded("o", &[]) };
+        let plan = run(&[older, candidate("d", &["o"])]);
+        assert_eq!(plan.wanted.iter().map(|w| w.after.len()).collect::<Vec<_>>(), [0, 0]);
+    }
+
+    #[test]
+    fn installed_ones_satisfy_others() {
+        let mut there = candidate("t", &[]);
+        there.installed = true;
+        let mut older = candidate("o", &[]);
+        (older.autoinstall, older.some_version_installed) = (false, true);
+        let plan = run(&[candidate("a", &["t", "o"]), there, older]);
+        assert_eq!(names(&plan), ["a"]);
+        assert_eq!(plan.present, [id("t", "1")]);
+    }
+}

@@ -1,0 +1,252 @@
+//! What a plan is: steps, each with its reason, and the order between them.
+
+use crate::error::Error;
+use crate::ids::{Build, Kernel, PackageId};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A step of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(usize);
+
+impl StepId {
+    /// Its place in the plan, from 0.
+    #[must_use]
+    pub fn position(self) -> usize {
+        self.0
+    }
+}
+
+/// One thing that an action does, or knows that it does not have to do or cannot do.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What it does.
+    pub operation: Operation,
+    /// Why, or why not.
+    pub reason: String,
+    /// How long it took the last time.
+    pub expected: Option<Duration>,
+    /// Module files that it puts into place, takes away or moves, as far as that is known before.
+    pub files: Vec<PathBuf>,
+    /// Its failure is reported as a warning and is no failure of the command: what was there before stays.
+    pub optional: bool,
+}
+
+impl Step {
+    /// A step that is needed, of which nothing else is known.
+    pub fn new(operation: Operation, reason: impl Into<String>) -> Self {
+        Self { operation, reason: reason.into(), expected: None, files: Vec::new(), optional: false }
+    }
+}
+
+/// What a step does, with what its execution needs.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Copies a source tree to `/usr/src`.
+    CopySource {
+        /// The package version that it is.
+        package: PackageId,
+        /// The source tree.
+        from: PathBuf,
+        /// Its place in `/usr/src`.
+        to: PathBuf,
+    },
+    /// Registers a package version.
+    Add {
+        /// The package version.
+        package: PackageId,
+        /// The kernel that its dkms.conf is checked for.
+        kernel: Kernel,
+    },
+    /// Builds a package version for a kernel.
+    Build {
+        /// The package version and the kernel.
+        build: Build,
+        /// An earlier build is replaced.
+        replace: bool,
+        /// How much work it seems to be, in seconds: what takes long begins early.
+        weight: f64,
+    },
+    /// Installs a build.
+    Install {
+        /// The build.
+        build: Build,
+        /// What is known of how that ends.
+        outlook: Outlook,
+    },
+    /// Takes an installed build out of its kernel.
+    Uninstall(Build),
+    /// Deletes what was built.
+    Unbuild(Build),
+    /// Takes a package version out of the tree.
+    Remove(PackageId),
+    /// Runs depmod for a kernel.
+    Depmod(Kernel),
+    /// Runs `post_transaction` of framework.conf.
+    PostTransaction(String),
+    /// Makes a signing key.
+    MakeKey {
+        /// The private key.
+        key: String,
+        /// Its certificate.
+        certificate: PathBuf,
+    },
+    /// Signs the modules of a build with the new key.
+    Resign(Build),
+    /// The new key is not used yet, because this kernel requires signatures and would not accept its own.
+    KeepKey(Kernel),
+    /// Asks for the enrolment of a certificate.
+    Enroll(PathBuf),
+    /// Writes an archive or a package.
+    WriteArchive(PathBuf),
+    /// Loads an archive or a package.
+    LoadArchive(PathBuf),
+    /// Leaves a build out: BUILD_EXCLUSIVE does not allow it.
+    Skip(Build),
+    /// Leaves a package for later, because it depends on packages that dkms does not know yet.
+    Defer {
+        /// The package version and the kernel.
+        build: Build,
+        /// The packages that are not known.
+        missing: Vec<String>,
+    },
+    /// Cannot be done, which is known before anything is done.
+    Fail {
+        /// The package version and the kernel.
+        build: Build,
+        /// Why.
+        error: Arc<Error>,
+    },
+    /// There is nothing to do about this.
+    Nothing(String),
+}
+
+impl Operation {
+    /// The package version and the kernel that it builds, installs, takes out or reports on.
+    #[must_use]
+    pub fn build(&self) -> Option<&Build> {
+        match self {
+            Self::Build { build, .. }
+            | Self::Install { build, .. }
+            | Self::Uninstall(build)
+            | Self::Unbuild(build)
+            | Self::Resign(build)
+            | Self::Skip(build)
+            | Self::Defer { build, .. }
+            | Self::Fail { build, .. } => Some(build),
+            _ => None,
+        }
+    }
+
+    /// It changes the modules of a kernel, as far as is known.
+    #[must_use]
+    pub fn changes_modules_of(&self) -> Option<&Kernel> {
+        match self {
+            Self::Install { build, outlook: Outlook::Changes } | Self::Uninstall(build) => {
+                Some(&build.kernel)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What is known of how installing a build ends. Only the holder of the kernel's lock can decide that, after
+/// PRE_INSTALL: the step is executed in any case.
+#[derive(Clone, Debug, Default)]
+pub enum Outlook {
+    /// Files are put into place, as far as is known.
+    #[default]
+    Changes,
+    /// The kernel has the same modules.
+    Same(String),
+    /// It is refused.
+    Refused(Arc<Error>),
+}
+
+/// Which installs belong together: a transaction happens whole or not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transactions {
+    /// All of the plan.
+    #[default]
+    Together,
+    /// Those of a kernel.
+    PerKernel,
+}
+
+/// An order between two steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Edge {
+    before: StepId,
+    after: StepId,
+}
+
+/// The steps of an action, and the order between them. A step comes after those that it follows.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    steps: Vec<Step>,
+    edges: Vec<Edge>,
+    /// How its installs are divided into transactions.
+    pub transactions: Transactions,
+}
+
+impl Plan {
+    /// A plan of one step.
+    #[must_use]
+    pub fn of(operation: Operation, reason: impl Into<String>) -> Self {
+        let mut plan = Self::default();
+        plan.push(Step::new(operation, reason), []);
+        plan
+    }
+
+    /// Adds a step that follows some of those that are there.
+    pub fn push(&mut self, step: Step, after: impl IntoIterator<Item = StepId>) -> StepId {
+        let id = StepId(self.steps.len());
+        self.steps.push(step);
+        self.edges.extend(after.into_iter().map(|before| Edge { before, after: id }));
+        id
+    }
+
+    /// All steps, in order.
+    pub fn steps(&self) -> impl Iterator<Item = (StepId, &Step)> {
+        self.steps.iter().enumerate().map(|(n, step)| (StepId(n), step))
+    }
+
+    /// What its steps do, in order.
+    pub fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.steps.iter().map(|step| &step.operation)
+    }
+
+    /// One of its steps.
+    #[must_use]
+    pub fn step(&self, id: StepId) -> Option<&Step> {
+        self.steps.get(id.0)
+    }
+
+    /// The steps that a step follows.
+    pub fn before(&self, id: StepId) -> impl Iterator<Item = StepId> {
+        self.edges.iter().filter(move |edge| edge.after == id).map(|edge| edge.before)
+    }
+
+    /// There is no step in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Adds the steps of another plan behind its own.
+    pub fn append(&mut self, other: Plan) {
+        let shift = self.steps.len();
+        let moved = |id: StepId| StepId(id.0 + shift);
+        self.steps.extend(other.steps);
+        let edges = other.edges.iter().map(|e| Edge { before: moved(e.before), after: moved(e.after) });
+        self.edges.extend(edges);
+        self.transactions = other.transactions;
+    }
+
+    /// Adds that `post_transaction` runs.
+    pub(super) fn push_post_transaction(&mut self, command: String) {
+        let reason = "framework.conf has it run after every change";
+        self.push(Step::new(Operation::PostTransaction(command), reason), []);
+    }
+}

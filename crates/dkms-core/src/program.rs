@@ -1,0 +1,40 @@
+//! Programs that dkms runs: tools of the system, and scripts of packages.
+
+use crate::cause::Cause;
+use crate::ids::PackageId;
+use std::path::PathBuf;
+
+/// A program is missing or failed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum ProgramError {
+    #[error("there is no program '{program}', which dkms needs to {purpose}")]
+    Missing { program: String, purpose: String, package: String },
+    #[error("{command} failed: {cause}")]
+    Failed {
+        command: String,
+        #[source]
+        cause: Cause,
+    },
+    /// `code` is the exit status of the script, as a shell reports it.
+    #[error("{directive} of {package} ({command}) ended with {status}")]
+    ScriptFailed {
+        package: PackageId,
+        directive: &'static str,
+        command: String,
+        status: String,
+        code: i32,
+        log: Option<PathBuf>,
+    },
+}
+
+impl ProgramError {
+    /// What to do about it; empty when the message says it.
+    pub fn help(&self) -> Vec<String> {
+        match self {
+            Self::Missing { package, .. } => vec![format!("install the package {package}")],
+            Self::ScriptFailed { log: Some(log), .. } => vec![format!("its output: {}", log.display())],
+            Self::Failed { .. } | Self::ScriptFailed { log: None, .. } => Vec::new(),
+        }
+    }
+}

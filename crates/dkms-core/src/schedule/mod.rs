@@ -1,0 +1,499 @@
+//! Executes the builds and installs of a plan: builds in parallel, installs as transactions. A failure stops
+//! only what depends on it.
+//!
+//! **Who does what.** One thread, the caller's, is the scheduler: it starts a thread for each build when that
+//! may begin, learns of its end through a channel, and does all the installing itself. A build that others
+//! wait for is installed as soon as it is built, as a small transaction that leaves the depmod to the end.
+//! The rest is installed group by group: when the last build of a group has ended, its installs are one
+//! transaction, with one depmod for each kernel.
+//!
+//! **How many.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]) with as many slots as
+//! there are jobs. A build takes a slot before it runs anything of its package, and its make takes the others
+//! from the pool as they become free; so there are never more compilers than jobs. No more builds run than
+//! there are slots. The build with the longest critical path begins first, and none begins beside others
+//! while less memory is free than `min_free_memory`.
+//!
+//! **Locks.** Before a build, its package version's lock is taken (and shared by the builds of that version
+//! here); installing takes the kernels' locks. The thread that installs holds no build lock while it waits
+//! for those, and no build waits for a build lock while we hold a kernel's: see `lock.rs`.
+
+mod context;
+mod results;
+mod task;
+
+pub use results::{Finished, Results, Telling};
+pub use task::Done;
+
+use crate::build::BuildError;
+use crate::error::{Error, Result};
+use crate::event::{Event, Queued};
+use crate::ids::{Build, Kernel};
+use crate::install::InstallError;
+use crate::install::{Change, Ending, Outcome};
+use crate::plan::Plan;
+use crate::session::Session;
+use crate::tree::state::{self, BuildState};
+use context::BuildContext;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use task::{Foreseen, Group, Progress, Task, TaskId, Tasks};
+
+/// How often a message says that a build goes on.
+const REPEAT_MESSAGE: Duration = Duration::from_secs(30);
+
+/// How often free memory and interrupts are checked.
+const CHECK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Executes the builds and installs of a plan.
+pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
+    let tasks = Tasks::of(plan);
+    let context = BuildContext::new(s, &tasks);
+    crate::signing::ask::ask_before(s, tasks.to_build().map(|task| &task.build.kernel));
+    let queued = |task: &Task<'_>| Queued { build: task.build.clone(), expected: task.expected };
+    let queue: Vec<Queued> = tasks.to_build().map(queued).collect();
+    if queue.len() > 1 {
+        s.tell(Event::Queue { builds: queue });
+    }
+    let mut scheduler = Scheduler {
+        s,
+        telling,
+        context: &context,
+        groups: tasks.groups(plan.transactions),
+        tasks,
+        changed: Vec::new(),
+        stopped: None,
+        last_message: Instant::now(),
+    };
+    scheduler.run();
+    context.leave_failed_builds(&scheduler.tasks);
+    scheduler.results()
+}
+
+/// Decides what is done when.
+struct Scheduler<'a> {
+    s: &'a Session<'a>,
+    telling: Telling,
+    context: &'a BuildContext<'a>,
+    tasks: Tasks<'a>,
+    groups: Vec<Group>,
+    changed: Vec<Kernel>,
+    stopped: Option<Error>,
+    /// When it was last reported what is being built.
+    last_message: Instant,
+}
+
+impl<'a> Scheduler<'a> {
+    fn run(&mut self) {
+        let context = self.context;
+        self.report_foreseen();
+        // What is built already and others wait for.
+        for id in self.tasks.ids() {
+            if self.is(id, Task::is_built) && self.tasks.is_awaited(id) {
+                self.install_early(id);
+                self.fail_dependents(id);
+            }
+        }
+        std::thread::scope(|scope| {
+            let (sender, ended) = mpsc::channel();
+            loop {
+                self.close_groups();
+                while let Some((id, build, replace)) = self.next() {
+                    self.set(id, Progress::Running { since: Instant::now() });
+                    let sender = sender.clone();
+                    scope.spawn(move || {
+                        let make = || context.build(build, replace);
+                        // However the thread ends, the scheduler has to know: other tasks wait for it.
+                        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make))
+                            .unwrap_or_else(|_| Err(BuildError::ThreadDied(build.clone()).into()));
+                        // The receiver lives until all threads have ended.
+                        let _ = sender.send((id, made));
+                    });
+                }
+                if self.running() == 0 {
+                    if self.fail_blocked() {
+                        continue;
+                    }
+                    break;
+                }
+                match ended.recv_timeout(CHECK_AGAIN) {
+                    Ok((id, made)) => self.built(id, made),
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        self.check_for_interrupt();
+                        self.report_long_builds();
+                    }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                }
+            }
+        });
+        self.close_groups();
+    }
+
+    /// What the plan knows to fail, or to be left out.
+    fn report_foreseen(&mut self) {
+        for id in self.tasks.ids() {
+            let Some(task) = self.tasks.get_mut(id).filter(|task| task.is_waiting()) else { continue };
+            match task.foreseen.take() {
+                None => {}
+                Some(Foreseen::Skipped(reason)) => self.skip(id, reason),
+                Some(Foreseen::Failed(e)) => {
+                    // A build would find out first that it has nowhere to write to.
+                    let writable = if is_found_late(&e) { self.s.require_writable_tree() } else { Ok(()) };
+                    match writable {
+                        Ok(()) => self.fail(id, e),
+                        Err(e) => self.stop(e),
+                    }
+                }
+            }
+        }
+    }
+
+    fn results(self) -> Results {
+        let finished = |task: Task<'_>| Finished {
+            build: task.build.clone(),
+            optional: task.optional,
+            done: match task.progress {
+                Progress::Ended(done) => done,
+                _ => Done::Dropped,
+            },
+        };
+        let finished = self.tasks.into_vec().into_iter().map(finished).collect();
+        Results { finished, changed: self.changed, stopped: self.stopped }
+    }
+
+    /// Reports now and then that long builds go on.
+    fn report_long_builds(&mut self) {
+        let now = Instant::now();
+        let running = |task: &Task<'_>| match &task.progress {
+            Progress::Running { since } => Some((task.build.clone(), now.duration_since(*since))),
+            _ => None,
+        };
+        let builds: Vec<(Build, Duration)> = self.tasks.iter().filter_map(running).collect();
+        let longest = builds.iter().map(|(_, duration)| *duration).max();
+        let is_due = now.duration_since(self.last_message) >= REPEAT_MESSAGE;
+        if is_due && longest.is_some_and(|duration| duration >= REPEAT_MESSAGE) {
+            self.last_message = now;
+            self.s.tell(Event::StillBuilding { builds });
+        }
+    }
+
+    fn set(&mut self, id: TaskId, progress: Progress) {
+        if let Some(task) = self.tasks.get_mut(id) {
+            task.progress = progress;
+        }
+    }
+
+    fn is(&self, id: TaskId, question: impl Fn(&Task<'a>) -> bool) -> bool {
+        self.tasks.get(id).is_some_and(question)
+    }
+
+    fn running(&self) -> usize {
+        self.tasks.iter().filter(|task| task.is_running()).count()
+    }
+
+    fn end(&mut self, id: TaskId, done: Done) {
+        self.set(id, Progress::Ended(done));
+    }
+
+    /// Ends all tasks that wait and that `choose` chooses, without a report.
+    fn drop_waiting(&mut self, choose: impl Fn(&Task<'a>) -> bool) {
+        for id in self.tasks.ids() {
+            if self.is(id, |task| task.is_waiting() && choose(task)) {
+                self.end(id, Done::Dropped);
+            }
+        }
+    }
+
+    fn check_for_interrupt(&mut self) {
+        if let Some(signal) = dkms_sys::signal::interrupted() {
+            self.stop(Error::Interrupted(signal));
+        }
+    }
+
+    /// Nothing more is begun.
+    fn stop(&mut self, e: Error) {
+        self.drop_waiting(|_| true);
+        self.stopped.get_or_insert(e);
+    }
+
+    /// The build to begin now, if one may: its task, and whether it replaces an earlier one.
+    fn next(&self) -> Option<(TaskId, &'a Build, bool)> {
+        let running = self.running();
+        if running >= self.context.most || self.stopped.is_some() || (running > 0 && !self.memory_is_free()) {
+            return None;
+        }
+        // Of equals the first in the list.
+        let ready = self.tasks.iter().filter(|task| task.is_waiting() && self.may_begin(task));
+        let first = ready.rev().max_by(|a, b| a.critical_path.total_cmp(&b.critical_path))?;
+        Some((first.id, first.build, first.make?))
+    }
+
+    fn memory_is_free(&self) -> bool {
+        let floor = self.s.options.framework.min_free_memory.unwrap_or(512).saturating_mul(1024 * 1024);
+        dkms_sys::sys::available_memory().is_none_or(|free| free >= floor)
+    }
+
+    fn may_begin(&self, task: &Task<'_>) -> bool {
+        let is_ready = task.make.is_some() && task.after.iter().all(|id| self.is(*id, Task::succeeded));
+        let beside = |other: &Task<'_>| other.is_running() && other.build.package == task.build.package;
+        is_ready && (self.context.private || !self.tasks.iter().any(beside))
+    }
+
+    /// A build has ended.
+    fn built(&mut self, id: TaskId, made: Result<()>) {
+        match made {
+            Ok(()) if self.is(id, |task| !task.install) => self.end(id, Done::Built),
+            Ok(()) => {
+                self.set(id, Progress::Built);
+                if self.tasks.is_awaited(id) {
+                    self.install_early(id);
+                }
+            }
+            Err(Error::Build(BuildError::Excluded { reason, .. })) => self.skip(id, reason),
+            Err(e) if e.ends_the_command() => {
+                self.end(id, Done::Dropped);
+                self.stop(e);
+            }
+            Err(e) => self.fail(id, Arc::new(e)),
+        }
+        self.fail_dependents(id);
+    }
+
+    fn skip(&mut self, id: TaskId, reason: String) {
+        let Some(task) = self.tasks.get(id) else { return };
+        if self.telling != Telling::Nothing {
+            self.s.tell(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
+        }
+        self.end(id, Done::Skipped(reason));
+    }
+
+    fn fail(&mut self, id: TaskId, e: Arc<Error>) {
+        let Some(task) = self.tasks.get(id) else { return };
+        let (build, optional) = (task.build, task.optional);
+        if optional {
+            self.s.warn(format!("{build} could not be rebuilt: {e}"));
+        } else if self.is_reported(&e) {
+            self.s.tell(Event::Failed { build: build.clone(), error: e.clone() });
+        }
+        let lacks_headers = matches!(*e, Error::Build(BuildError::HeadersMissing { .. }));
+        self.end(id, Done::Failed(e));
+        if lacks_headers {
+            // It is the same for all builds of that kernel, and is reported once.
+            self.drop_waiting(|task| task.build.kernel == build.kernel && !is_other_failure(task));
+        }
+    }
+
+    fn is_reported(&self, e: &Error) -> bool {
+        let Error::Build(BuildError::HeadersMissing { release, .. }) = e else {
+            return self.telling != Telling::Nothing;
+        };
+        let same = |task: &Task<'_>| match task.done() {
+            Some(Done::Failed(e)) => {
+                matches!(&**e, Error::Build(BuildError::HeadersMissing { release: other, .. }) if other == release)
+            }
+            _ => false,
+        };
+        // Another build that ran at the same time may have found the same.
+        self.telling == Telling::Each && !self.tasks.iter().any(same)
+    }
+
+    /// What depends on a task that has failed, or was left out, fails as well.
+    fn fail_dependents(&mut self, id: TaskId) {
+        let Some(failed) = self.tasks.get(id).filter(|task| task.done().is_some() && !task.succeeded())
+        else {
+            return;
+        };
+        let (dependency, optional) = (failed.build.package.clone(), failed.optional);
+        let what = match failed.done() {
+            Some(Done::Skipped(_)) => "is not meant for this kernel",
+            _ => "failed to install for this kernel",
+        };
+        for dependent in self.tasks.ids() {
+            let Some(task) = self.tasks.get(dependent) else { continue };
+            if !(task.is_waiting() || task.is_built()) || !task.after.contains(&id) {
+                continue;
+            }
+            if optional || task.optional {
+                // What was there before the rebuild stays.
+                self.end(dependent, Done::Dropped);
+            } else {
+                let (build, dependency) = (task.build.clone(), dependency.clone());
+                self.fail(
+                    dependent,
+                    Arc::new(Error::Build(BuildError::DependencyFailed { build, dependency, what })),
+                );
+            }
+            self.fail_dependents(dependent);
+        }
+    }
+
+    /// Fails tasks that wait for something that never comes. There should be none, but an error is better
+    /// than waiting for ever.
+    fn fail_blocked(&mut self) -> bool {
+        let waiting: Vec<TaskId> = self.tasks.ids().filter(|id| self.is(*id, Task::is_waiting)).collect();
+        for id in &waiting {
+            let Some(build) = self.tasks.get(*id).map(|task| task.build.clone()) else { continue };
+            let missing = vec!["what will not be built".to_owned()];
+            self.fail(*id, Arc::new(Error::Build(BuildError::DependsMissing { build, missing })));
+        }
+        !waiting.is_empty()
+    }
+
+    /// Installs a task that others are built against.
+    fn install_early(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get(id) else { return };
+        let kernel = std::slice::from_ref(&task.build.kernel);
+        let done = Change::begin(self.s, kernel).and_then(|mut change| {
+            let outcome = install(self.s, &mut change, task);
+            match outcome {
+                Ok(outcome) => change.finish_without_depmod(self.s).map(|()| outcome),
+                Err(e) => Err(change.abandon_because(self.s, e)),
+            }
+        });
+        match done {
+            Ok(outcome) => {
+                self.end(id, Done::from(outcome));
+                if let Some(task) = self.tasks.get_mut(id) {
+                    task.installed_early = true;
+                }
+            }
+            Err(e) => self.fail(id, Arc::new(e)),
+        }
+    }
+
+    /// Installs the groups in which nothing is left to build.
+    fn close_groups(&mut self) {
+        let mut groups = std::mem::take(&mut self.groups);
+        for group in groups.iter_mut().filter(|group| !group.closed) {
+            let is_over = |id: &TaskId| self.is(*id, |task| task.is_built() || task.done().is_some());
+            if !group.tasks.iter().all(is_over) {
+                continue;
+            }
+            group.closed = true;
+            self.check_for_interrupt();
+            if let Err(e) = self.install_group(&group.tasks) {
+                self.group_failed(&group.tasks, e);
+            }
+        }
+        self.groups = groups;
+    }
+
+    /// Nothing of a group could be installed.
+    fn group_failed(&mut self, tasks: &[TaskId], e: Error) {
+        let ends_the_command = e.ends_the_command();
+        let mut reason = Some(e);
+        for id in tasks.iter().copied() {
+            if !self.is(id, Task::is_built) {
+                continue;
+            }
+            match reason.take_if(|_| !ends_the_command) {
+                Some(e) => self.fail(id, Arc::new(e)),
+                None => self.end(id, Done::Dropped),
+            }
+        }
+        if let Some(e) = reason {
+            self.stop(e);
+        }
+    }
+
+    fn install_group(&mut self, group: &[TaskId]) -> Result<()> {
+        let of_group = || group.iter().filter_map(|id| self.tasks.get(*id));
+        let early: Vec<Build> =
+            of_group().filter(|task| task.installed_early).map(|task| task.build.clone()).collect();
+        let open: Vec<TaskId> = of_group().filter(|task| task.is_built()).map(|task| task.id).collect();
+        let kernels: Vec<Kernel> = of_group()
+            .filter(|task| task.installed_early || task.is_built())
+            .map(|task| task.build.kernel.clone())
+            .collect();
+        if kernels.is_empty() {
+            return Ok(());
+        }
+        if let (Some(Error::Interrupted(signal)), true) = (&self.stopped, early.is_empty()) {
+            return Err(Error::Interrupted(*signal));
+        }
+        let mut change = Change::begin(self.s, &kernels)?;
+        for build in &early {
+            change.answer_for(build)?;
+        }
+        for id in open {
+            if dkms_sys::signal::interrupted().is_some() {
+                break;
+            }
+            let Some(task) = self.tasks.get(id).filter(|task| task.is_built()) else { continue };
+            match install(self.s, &mut change, task) {
+                Ok(outcome) => self.end(id, Done::from(outcome)),
+                Err(e) => {
+                    self.fail(id, Arc::new(e));
+                    self.fail_dependents(id);
+                }
+            }
+        }
+        // What others were built against stays, and gets its depmod.
+        let ending = if early.is_empty() { Ending::EachKernel } else { Ending::Uninterrupted };
+        let finished = change.finish(self.s, ending)?;
+        for (kernel, e) in finished.failed {
+            self.roll_back(group, &kernel, e);
+        }
+        self.changed.extend(finished.changed);
+        Ok(())
+    }
+
+    /// depmod has failed for a kernel, so nothing is installed there.
+    fn roll_back(&mut self, group: &[TaskId], kernel: &Kernel, e: Error) {
+        let mut first = Some(e);
+        for id in group.iter().copied() {
+            let is_installed = |task: &Task<'_>| {
+                task.build.kernel == *kernel && matches!(task.done(), Some(Done::Installed))
+            };
+            if !self.is(id, is_installed) {
+                continue;
+            }
+            match first.take() {
+                Some(e) => self.fail(id, Arc::new(e)),
+                None => self.end(id, Done::Dropped),
+            }
+        }
+        if let Some(e) = first {
+            self.s.warn(e.to_string());
+        }
+    }
+}
+
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Installed => Self::Installed,
+            Outcome::Nothing => Self::Nothing,
+        }
+    }
+}
+
+/// A build finds this out only after it has made sure that the tree is writable.
+fn is_found_late(e: &Error) -> bool {
+    matches!(
+        e,
+        Error::Build(BuildError::HeadersMissing { .. })
+            | Error::Build(BuildError::DependsMissing { .. })
+            | Error::Build(BuildError::DependencyFailed { .. })
+    )
+}
+
+/// It is known to fail for a reason that has nothing to do with headers.
+fn is_other_failure(task: &Task<'_>) -> bool {
+    matches!(&task.foreseen, Some(Foreseen::Failed(e)) if !is_found_late(e))
+}
+
+/// Executes the steps of a task that change its kernel, unless another dkms has done so meanwhile.
+fn install(s: &Session<'_>, change: &mut Change, task: &Task<'_>) -> Result<Outcome> {
+    let build = task.build;
+    match state::build_state(s.layout, build) {
+        BuildState::Installed if !task.uninstall => {
+            let reason = "was installed by another dkms meanwhile".into();
+            s.tell(Event::Nothing { about: build.to_string(), reason });
+            return Ok(Outcome::Nothing);
+        }
+        BuildState::Installed => change.uninstall(s, build)?,
+        BuildState::Built => {}
+        BuildState::NotBuilt => return Err(InstallError::NothingBuilt(build.clone()).into()),
+    }
+    change.install(s, build)
+}

@@ -1,0 +1,269 @@
+//! What the scheduler does about one build: its steps in the plan, and how far it is.
+
+use crate::error::Error;
+use crate::ids::{Build, Kernel};
+use crate::plan::{Operation, Plan, StepId, Transactions};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A task of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TaskId(usize);
+
+/// What became of a task.
+#[derive(Debug)]
+pub enum Done {
+    /// Built, and not to be installed.
+    Built,
+    /// Its modules are in place.
+    Installed,
+    /// The kernel has the same modules already.
+    Nothing,
+    /// BUILD_EXCLUSIVE does not allow it, for this reason.
+    Skipped(String),
+    /// It failed, or what it depends on.
+    Failed(Arc<Error>),
+    /// Not begun, because of an error that ended everything for its kernel or for the command.
+    Dropped,
+}
+
+impl Done {
+    fn is_success(&self) -> bool {
+        matches!(self, Self::Built | Self::Installed | Self::Nothing)
+    }
+}
+
+/// How far a task is.
+#[derive(Debug)]
+pub(super) enum Progress {
+    Waiting,
+    Running {
+        since: Instant,
+    },
+    /// There is nothing to build (any more).
+    Built,
+    Ended(Done),
+}
+
+/// What is known of a task before it begins.
+#[derive(Debug)]
+pub(super) enum Foreseen {
+    Skipped(String),
+    Failed(Arc<Error>),
+}
+
+/// The steps of a plan that are about one build.
+#[derive(Debug)]
+pub(super) struct Task<'a> {
+    pub(super) id: TaskId,
+    pub(super) build: &'a Build,
+    /// It is built; an earlier build is replaced, or not.
+    pub(super) make: Option<bool>,
+    /// It is taken out of its kernel first.
+    pub(super) uninstall: bool,
+    pub(super) install: bool,
+    /// Its failure is no failure of the command.
+    pub(super) optional: bool,
+    pub(super) foreseen: Option<Foreseen>,
+    pub(super) expected: Option<Duration>,
+    /// Tasks that it follows.
+    pub(super) after: Vec<TaskId>,
+    weight: f64,
+    /// Seconds until everything that waits for it is built: the longest begins first.
+    pub(super) critical_path: f64,
+    /// It was installed before the others of its transaction, because others were to be built against it.
+    pub(super) installed_early: bool,
+    pub(super) progress: Progress,
+}
+
+impl Task<'_> {
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.progress, Progress::Waiting)
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.progress, Progress::Running { .. })
+    }
+
+    pub(super) fn is_built(&self) -> bool {
+        matches!(self.progress, Progress::Built)
+    }
+
+    pub(super) fn done(&self) -> Option<&Done> {
+        match &self.progress {
+            Progress::Ended(done) => Some(done),
+            _ => None,
+        }
+    }
+
+    pub(super) fn succeeded(&self) -> bool {
+        self.done().is_some_and(Done::is_success)
+    }
+}
+
+/// All tasks of a command; each comes after those that it follows.
+#[derive(Debug)]
+pub(super) struct Tasks<'a>(Vec<Task<'a>>);
+
+impl<'a> Tasks<'a> {
+    /// The builds and installs of a plan.
+    pub(super) fn of(plan: &'a Plan) -> Self {
+        let mut tasks: Vec<Task<'a>> = Vec::new();
+        let mut task_of: BTreeMap<StepId, TaskId> = BTreeMap::new();
+        for (step_id, step) in plan.steps() {
+            let foreseen = match &step.operation {
+                Operation::Build { .. } | Operation::Install { .. } | Operation::Uninstall(_) => None,
+                Operation::Skip(_) => Some(Foreseen::Skipped(step.reason.clone())),
+                Operation::Fail { error, .. } => Some(Foreseen::Failed(error.clone())),
+                _ => continue,
+            };
+            let Some(build) = step.operation.build() else { continue };
+            let id = tasks.iter().find(|task| task.build == build).map_or(TaskId(tasks.len()), |t| t.id);
+            if id.0 == tasks.len() {
+                tasks.push(Task::new(id, build));
+            }
+            let Some(task) = tasks.get_mut(id.0) else { continue };
+            task.optional |= step.optional;
+            match &step.operation {
+                Operation::Build { replace, weight, .. } => {
+                    (task.make, task.weight, task.expected) = (Some(*replace), *weight, step.expected);
+                }
+                Operation::Install { .. } => task.install = true,
+                Operation::Uninstall(_) => task.uninstall = true,
+                _ => task.foreseen = foreseen,
+            }
+            let before = plan.before(step_id).filter_map(|step| task_of.get(&step).copied());
+            task.after.extend(before.filter(|other| *other != id));
+            task_of.insert(step_id, id);
+        }
+        for task in &mut tasks {
+            if task.make.is_none() && task.foreseen.is_none() {
+                task.progress = Progress::Built;
+            }
+        }
+        let mut tasks = Self(tasks);
+        tasks.find_critical_paths();
+        tasks
+    }
+
+    fn find_critical_paths(&mut self) {
+        // Those that wait for a task come later in the list.
+        for n in (0..self.0.len()).rev() {
+            let Some(task) = self.0.get_mut(n) else { continue };
+            task.critical_path = task.critical_path.max(0.0) + task.weight;
+            let (behind, after) = (task.critical_path, task.after.clone());
+            for before in after {
+                if let Some(before) = self.0.get_mut(before.0) {
+                    before.critical_path = before.critical_path.max(behind);
+                }
+            }
+        }
+    }
+
+    pub(super) fn get(&self, id: TaskId) -> Option<&Task<'a>> {
+        self.0.get(id.0)
+    }
+
+    pub(super) fn get_mut(&mut self, id: TaskId) -> Option<&mut Task<'a>> {
+        self.0.get_mut(id.0)
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Task<'a>> {
+        self.0.iter()
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = TaskId> + use<> {
+        (0..self.0.len()).map(TaskId)
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Task<'a>> {
+        self.0
+    }
+
+    /// Tasks that are to be built.
+    pub(super) fn to_build(&self) -> impl Iterator<Item = &Task<'a>> {
+        self.iter().filter(|task| task.make.is_some())
+    }
+
+    /// Others are built against it, so it is installed as soon as it is built.
+    pub(super) fn is_awaited(&self, id: TaskId) -> bool {
+        self.to_build().any(|task| task.after.contains(&id))
+    }
+
+    /// What is installed together.
+    pub(super) fn groups(&self, transactions: Transactions) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for task in self.iter() {
+            let kernel = match transactions {
+                Transactions::Together => None,
+                Transactions::PerKernel => Some(&task.build.kernel),
+            };
+            match groups.iter_mut().find(|group| group.kernel.as_ref() == kernel) {
+                Some(group) => group.tasks.push(task.id),
+                None => groups.push(Group { kernel: kernel.cloned(), tasks: vec![task.id], closed: false }),
+            }
+        }
+        groups
+    }
+}
+
+impl<'a> Task<'a> {
+    fn new(id: TaskId, build: &'a Build) -> Self {
+        Self {
+            id,
+            build,
+            make: None,
+            uninstall: false,
+            install: false,
+            optional: false,
+            foreseen: None,
+            expected: None,
+            after: Vec::new(),
+            weight: 0.0,
+            critical_path: 0.0,
+            installed_early: false,
+            progress: Progress::Waiting,
+        }
+    }
+}
+
+/// Tasks whose installs are one transaction.
+#[derive(Debug)]
+pub(super) struct Group {
+    kernel: Option<Kernel>,
+    pub(super) tasks: Vec<TaskId>,
+    /// It is over.
+    pub(super) closed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::PackageId;
+    use crate::plan::{Outlook, Step};
+
+    #[test]
+    fn the_longest_critical_path_begins() {
+        let kernel = Kernel { release: "6.1".into(), arch: "x86_64".into() };
+        let build = |name: &str| Build::new(&PackageId { name: name.into(), version: "1".into() }, &kernel);
+        let mut plan = Plan::default();
+        let mut add = |name: &str, weight: f64, after: Option<StepId>| {
+            let (one, replace) = (build(name), false);
+            let make =
+                plan.push(Step::new(Operation::Build { build: one.clone(), replace, weight }, ""), after);
+            plan.push(Step::new(Operation::Install { build: one, outlook: Outlook::Changes }, ""), [make])
+        };
+        // a, 2 s, before b, 5 s, before c, 1 s; d alone takes 7 s.
+        let a = add("a", 2.0, None);
+        let b = add("b", 5.0, Some(a));
+        add("c", 1.0, Some(b));
+        add("d", 7.0, None);
+        let tasks = Tasks::of(&plan);
+        let paths: Vec<f64> = tasks.iter().map(|task| task.critical_path).collect();
+        assert_eq!(paths, [8.0, 6.0, 1.0, 7.0]);
+        let awaited: Vec<bool> = tasks.ids().map(|id| tasks.is_awaited(id)).collect();
+        assert_eq!(awaited, [true, true, false, false]);
+        assert_eq!(tasks.groups(Transactions::Together).len(), 1);
+    }
+}
