@@ -1,8 +1,9 @@
 //! Mending what is safe. The finding's locks are taken, its spot is looked at again, and only what is still found is
 //! mended: somebody may have been at work meanwhile.
 
+use super::finding::{Finding, Guard, Remedy, Report};
+use super::look::look;
 use super::spot::Look;
-use super::{Finding, Guard, Remedy, Report, look};
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel};
 use crate::install::{Change, Ending, recover};

@@ -1,6 +1,6 @@
 //! What the running kernel loads before the root file system is there must be in the next kernel's initramfs too.
 
-use super::Report;
+use super::report::Report;
 use crate::ids::Kernel;
 use crate::tree::layout::Layout;
 use kmodule::ModuleName;
