@@ -51,8 +51,9 @@ pub struct FrameworkConf {
     pub required_modules: Option<String>,
     /// Whether a failing module fails the installation of a kernel. Written as `warn` or `fail`.
     pub hook_failure: Option<bool>,
-    /// depmod is always run. Written `auto` or `program`; `auto` writes the index without it where that is the same.
-    pub depmod_program: Option<bool>,
+    /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if the
+    /// result is identical.
+    pub depmod: Option<bool>,
     /// Whether builds are confined.
     pub build_confinement: Option<Confinement>,
     /// The first and the last user ID that is reserved for builds.
@@ -107,7 +108,7 @@ impl FrameworkConf {
             required_modules: text("required_modules"),
             hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
                 .map(|w| w == "fail"),
-            depmod_program: word(directives, "depmod", &["auto", "program"], &mut problems)
+            depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
                 .map(|word| word == "program"),
             build_confinement: word(
                 directives,

@@ -132,13 +132,14 @@ impl Arguments {
         self.action.map_or("dkms", Action::word)
     }
 
+    /// Whether an option applies to the action.
+    pub fn applies(&self, opt: Opt) -> bool {
+        self.action.is_some_and(|action| action.row().relation(opt) != Relation::Foreign)
+    }
+
     /// The options given that do not apply to the action, in the order of the table.
     pub fn misplaced(&self) -> Vec<&'static OptionRow> {
-        let Some(action) = self.action else { return Vec::new() };
-        let foreign = |row: &&OptionRow| {
-            self.given.contains(&row.opt) && action.row().relation(row.opt) == Relation::Foreign
-        };
-        OPTIONS.iter().filter(foreign).collect()
+        OPTIONS.iter().filter(|row| self.given.contains(&row.opt) && !self.applies(row.opt)).collect()
     }
 
     /// The options given that have no effect any more.

@@ -16,6 +16,7 @@ mod printable;
 mod render;
 mod request;
 mod root;
+mod settings;
 mod ui;
 
 use std::process::ExitCode;

@@ -1,15 +1,12 @@
-//! From the command line to a request: which package, which kernels, which trees and settings.
+//! From the command line to a request: which package and which kernels.
 
 use crate::actions::{ACTIONS, Action, Effect, Kernels, Misplaced, Operand, Opt, OptionRow, Relation};
 use crate::cli::Arguments;
 use crate::operand::{is_archive, is_path};
-use dkms_core::conf::framework;
 use dkms_core::error::Result;
-use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::request::RequestError;
-use dkms_core::session::{Host, Options, Session};
-use dkms_core::tree::layout::Layout;
+use dkms_core::session::Session;
 use dkms_core::tree::state;
 use std::path::{Path, PathBuf};
 
@@ -176,110 +173,11 @@ fn check_word(arguments: &Arguments) -> Result<()> {
         return Ok(());
     };
     let all = known.join(", ");
-    Err(RequestError::Usage(match dkms_conf::nearest(word, 2, known.iter().copied()) {
+    let text = match dkms_conf::nearest(word, 2, known.iter().copied()) {
         Some(meant) => format!("'{word}' is none of {all}: did you mean 'dkms {} {meant}'?", action.word),
         None => format!("{} takes one of these words: {all}, but not '{word}'", action.word),
-    })
-    .into())
-}
-
-/// The trees and options: the defaults, overridden by framework.conf, overridden by the command line.
-pub fn resolve(
-    arguments: &Arguments,
-    host: &Host,
-    sink: &dyn dkms_core::event::Sink,
-) -> Result<(Layout, Options)> {
-    let mut layout = Layout::default();
-    // TMPDIR is a directory of the machine, not of the other root.
-    let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
-    // A repair never replaces files that are newer or unknown.
-    let may_force = arguments.action() != Some(crate::actions::Action::Fsck);
-    let mut options = Options {
-        force: may_force && arguments.force,
-        force_version_override: may_force && arguments.force_version_override,
-        conf_file: arguments.conf.clone(),
-        kernel_config: arguments.config.clone(),
-        kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
-        no_depmod: arguments.no_depmod,
-        jobs: arguments.jobs,
-        rpm_safe_upgrade: may_force && arguments.rpm_safe_upgrade,
-        tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
-        signing: signing(arguments)?,
-        ..Options::default()
     };
-    for d in &arguments.directives {
-        let Some((name, value)) = d.split_once('=') else {
-            return Err(RequestError::Usage(format!("--directive {d}: write NAME=VALUE")).into());
-        };
-        options.directives.push((name.trim().to_owned(), value.to_owned()));
-    }
-    let framework = {
-        let early = Session { layout: &layout, host, options: &options, sink };
-        match framework::load(&early, None) {
-            // A query works with the defaults.
-            Err(e) if arguments.only_looks() => {
-                sink.event(Event::Warning { text: format!("{e}\n  the defaults are used") });
-                Default::default()
-            }
-            other => other?,
-        }
-    };
-    if !arguments.only_looks() {
-        for text in framework::unknown_settings(&layout.config_dir) {
-            sink.event(Event::Warning { text });
-        }
-    }
-    let set = |to: &mut PathBuf, from: &Option<String>| {
-        if let Some(v) = from.as_deref().filter(|v| !v.is_empty()) {
-            *to = absolute(Path::new(v));
-        }
-    };
-    set(&mut layout.dkms_tree, &framework.dkms_tree);
-    set(&mut layout.source_tree, &framework.source_tree);
-    set(&mut layout.install_tree, &framework.install_tree);
-    set(&mut options.tmp_location, &framework.tmp_location);
-    arguments.set_trees(&mut layout);
-    options.verbose = arguments.verbose || arguments.debug || framework.verbose == Some(true);
-    options.symlink_modules = arguments.symlink_modules || framework.symlink_modules == Some(true);
-    options.modprobe_on_install =
-        arguments.modprobe_on_install || framework.modprobe_on_install == Some(true);
-    options.jobs = options.jobs.or(framework.parallel_jobs);
-    options.framework = framework;
-    if let Some(seconds) = arguments.lock_timeout {
-        options.framework.lock_timeout = Some(seconds);
-    }
-    Ok((layout, options))
-}
-
-/// The key pair that the command line names.
-fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
-    match (&arguments.mok_signing_key, &arguments.mok_certificate) {
-        (None, None) => Ok(None),
-        (Some(key), Some(certificate)) => {
-            let token = key.to_string_lossy().starts_with("pkcs11:");
-            // A key that the command line names must exist; only the default key is created.
-            for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
-                let is_token = token && file == key;
-                if !is_token && !file.exists() {
-                    return Err(RequestError::Usage(format!(
-                        "{option} {}: there is no such file",
-                        file.display()
-                    ))
-                    .into());
-                }
-            }
-            let key = if token { key.clone() } else { absolute(key) };
-            Ok(Some((key.to_string_lossy().into_owned(), absolute(certificate))))
-        }
-        _ => Err(RequestError::Usage(
-            "--mok-signing-key and --mok-certificate belong together: give both".into(),
-        )
-        .into()),
-    }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    Err(RequestError::Usage(text).into())
 }
 
 /// The kernels an action works on: those named, with `--all` those the package is built for, else the running

@@ -88,7 +88,7 @@ impl Ui {
         }
     }
 
-    fn complain(&self, text: &str) {
+    fn message(&self, text: &str) {
         if !matches!(self.mode, Mode::Quiet) {
             to_stderr(text);
         }
@@ -99,7 +99,7 @@ impl Ui {
         if let Mode::Live(progress) = &self.mode {
             progress.clear();
         }
-        self.tell_failures();
+        self.print_failures();
         let mut code = exit::of_command(result);
         match (&self.mode, result) {
             // The document contains the answer.
@@ -107,24 +107,24 @@ impl Ui {
             (Mode::Document, Err(_)) | (Mode::Json, _) => self.data(&json::result(action, result, code)),
             (_, Ok(answer)) => {
                 if let Some(summary) = answer.summary() {
-                    self.complain(&plain::summary(summary, code));
+                    self.message(&plain::summary(summary, code));
                 }
             }
-            (_, Err(e)) => self.complain(&plain::error(e, code)),
+            (_, Err(e)) => self.message(&plain::error(e, code)),
         }
-        // Where the output is all that was wanted, half of it is a failure. What was changed is changed.
+        // If output is the only purpose, incomplete output is a failure. Changes that were made stay.
         if code == 0 && self.is_document && self.unwritten.load(Ordering::Relaxed) {
-            self.complain("dkms: error: standard output cannot be written\n");
+            self.message("dkms: error: standard output cannot be written\n");
             code = 1;
         }
         ExitCode::from(code)
     }
 
     /// Prints the failures that were kept for the end.
-    fn tell_failures(&self) {
+    fn print_failures(&self) {
         if let Mode::Managed(failures) = &self.mode {
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.drain(..).for_each(|text| self.complain(&text));
+            failures.drain(..).for_each(|text| self.message(&text));
         }
     }
 
@@ -132,9 +132,9 @@ impl Ui {
         let Some(line) = plain::line(event, self.verbose.load(Ordering::Relaxed)) else { return };
         match (&self.mode, line) {
             (Mode::Live(p), plain::Line::Out(text)) => p.above(|| self.data(&text)),
-            (Mode::Live(p), plain::Line::Err(text)) => p.above(|| self.complain(&text)),
+            (Mode::Live(p), plain::Line::Err(text)) => p.above(|| self.message(&text)),
             (_, plain::Line::Out(text)) => self.data(&text),
-            (_, plain::Line::Err(text)) => self.complain(&text),
+            (_, plain::Line::Err(text)) => self.message(&text),
         }
     }
 }
@@ -183,12 +183,12 @@ impl Sink for Ui {
     fn event(&self, event: Event) {
         let _one = self.out.lock();
         if self.debug {
-            self.complain(&format!("debug: {event:?}\n"));
+            self.message(&format!("debug: {event:?}\n"));
         }
         match &self.mode {
             Mode::Quiet => {}
             Mode::Json => self.data(&json::event(&event)),
-            Mode::Document => self.complain(&json::event(&event)),
+            Mode::Document => self.message(&json::event(&event)),
             Mode::Plain => self.print_lines(&event),
             Mode::Managed(failures) => {
                 if let (Event::Failed { .. }, Some(plain::Line::Err(text))) =
@@ -197,7 +197,7 @@ impl Sink for Ui {
                     failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
                 } else {
                     if matches!(event, Event::Summary { .. }) {
-                        self.tell_failures();
+                        self.print_failures();
                     }
                     self.print_lines(&event);
                 }

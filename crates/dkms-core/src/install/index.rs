@@ -26,7 +26,7 @@ pub(super) fn make(
     dir: &Path,
     program: &Path,
 ) -> Result<Vec<IndexFile>, Decline> {
-    if s.options.framework.depmod_program == Some(true) {
+    if s.options.framework.depmod == Some(true) {
         return Err(decline("depmod=program in framework.conf"));
     }
     let path = s.layout.index_cache(kernel);
@@ -88,7 +88,7 @@ impl Tool {
             Some((old, version)) if old == stamp => version.to_owned(),
             _ => ask_version(program)?,
         };
-        let supported = Version::of_line(&version)
+        let supported = Version::from_line(&version)
             .ok_or_else(|| decline(format!("this is {version}, whose index was not compared with ours")))?;
         // There, the C library sorts equals in another order.
         if is_musl() {

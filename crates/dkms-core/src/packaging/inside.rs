@@ -41,7 +41,7 @@ impl Inside {
                     .map_err(|reason| {
                         Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
                     })?;
-                let name = file.name.replace('-', "_");
+                let name = String::from(kmodule::ModuleName::new(&file.name));
                 let own = module.modinfo.aliases().map(str::to_owned);
                 inside.aliases.entry(name.clone()).or_default().extend(own);
                 inside.versions.extend(module.modinfo.version().map(|v| (name, v.to_owned())));

@@ -20,6 +20,7 @@ use crate::cli::{self, Arguments};
 use crate::default_version;
 use crate::render;
 use crate::request::{self, KernelWords, Subject};
+use crate::settings;
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
@@ -56,7 +57,7 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<An
     // What follows 'mok' names no package.
     let mut subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
     let words = request::check(arguments)?;
-    let (layout, options) = request::resolve(arguments, &host, ui)?;
+    let (layout, options) = settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
         entered.mount_trees(&layout)?;
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();

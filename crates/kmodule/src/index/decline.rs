@@ -1,6 +1,6 @@
-//! Why the index is not written here.
+//! The error of the index.
 
-/// Why depmod has to do it.
+/// Why the index must be left to depmod.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Decline {
@@ -8,7 +8,7 @@ pub struct Decline {
 }
 
 impl Decline {
-    /// A reason in words.
+    /// The reason, as a message.
     #[must_use]
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }

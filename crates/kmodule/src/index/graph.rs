@@ -1,9 +1,9 @@
 //! The modules in depmod's order, which symbols lead from one to another, and an order for loading them.
 
 use super::decline::Decline;
-use super::facts::Facts;
 use super::hash::sort_by_bucket;
-use super::module::{Module, Name};
+use super::types::{Module, Name};
+use crate::index::facts::Facts;
 use std::collections::{BTreeSet, HashMap};
 
 /// Buckets of kmod's table of modules and of its table of symbols.
@@ -66,8 +66,15 @@ impl<'a> Graph<'a> {
 
 fn nodes<'a>(modules: &[Module<'a>]) -> Result<Vec<Node<'a>>, Decline> {
     let node = |module: &Module<'a>| {
-        let Name { module: name, stem } = Name::of(module.path)?;
-        Ok(Node { name, path: module.path, stem, facts: module.facts, needs: Vec::new(), rank: 0 })
+        let Name { module: name, stem } = Name::from_path(module.path)?;
+        Ok(Node {
+            name: name.into(),
+            path: module.path,
+            stem,
+            facts: module.facts,
+            needs: Vec::new(),
+            rank: 0,
+        })
     };
     modules.iter().map(node).collect()
 }

@@ -11,20 +11,26 @@ mod decline;
 mod facts;
 mod graph;
 mod hash;
-mod module;
 mod output;
 mod trie;
+mod types;
 
 pub use cache::{Cache, NewCache};
 pub use config::Config;
 pub use decline::Decline;
 pub use facts::Facts;
-pub use module::{Module, is_module};
-pub use output::{IndexFile, Lists, Version};
+pub use types::{IndexFile, Lists, Module, Version};
 
+use crate::name::ModuleName;
 use graph::Graph;
-use module::Name;
 use std::collections::HashMap;
+use types::{EXTENSIONS, Name};
+
+/// Whether a file is a module by its name.
+#[must_use]
+pub fn is_module(name: &str) -> bool {
+    EXTENSIONS.iter().any(|extension| name.len() > extension.len() && name.ends_with(extension))
+}
 
 /// The positions of those paths that depmod indexes: of several modules with one name the one that `config` prefers.
 /// `paths` are the module files below the kernel's directory in the order in which a walk finds them (as `readdir` lists
@@ -34,11 +40,11 @@ use std::collections::HashMap;
 /// A path with characters that depmod and we could treat differently, or a module compressed with gzip (Debian's kmod
 /// cannot read it).
 pub fn select<T: AsRef<str>>(paths: &[T], config: &Config) -> Result<Vec<usize>, Decline> {
-    let mut selected: HashMap<String, usize> = HashMap::new();
+    let mut selected: HashMap<ModuleName, usize> = HashMap::new();
     for (at, path) in paths.iter().enumerate() {
-        let new = Name::of(path.as_ref())?;
+        let new = Name::from_path(path.as_ref())?;
         match selected.get(&new.module).and_then(|old| paths.get(*old)) {
-            Some(old) if !config.replaces(new.stem, Name::of(old.as_ref())?.stem) => {}
+            Some(old) if !config.replaces(new.stem, Name::from_path(old.as_ref())?.stem) => {}
             _ => {
                 selected.insert(new.module, at);
             }

@@ -3,47 +3,8 @@
 use super::decline::Decline;
 use super::graph::{Graph, Node};
 use super::trie::{Order, Trie};
-
-/// A version of kmod whose depmod writes the same bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// 30, as in Debian 12.
-    Kmod30,
-    /// 34, as in Debian 13: parents first in the binary files, and a list of weak dependencies.
-    Kmod34,
-}
-
-impl Version {
-    /// From the first line of `depmod --version`; `None` for versions that were not compared.
-    #[must_use]
-    pub fn of_line(line: &str) -> Option<Self> {
-        match line.trim().strip_prefix("kmod version ")? {
-            "30" => Some(Self::Kmod30),
-            "34" | "34.1" | "34.2" => Some(Self::Kmod34),
-            _ => None,
-        }
-    }
-}
-
-/// What lies beside the modules in a kernel's directory.
-#[derive(Clone, Copy, Debug)]
-pub struct Lists<'a> {
-    /// `modules.order`
-    pub order: &'a str,
-    /// `modules.builtin`
-    pub builtin: &'a str,
-    /// `modules.builtin.modinfo`
-    pub builtin_modinfo: &'a [u8],
-}
-
-/// One file of the index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexFile {
-    /// Its name in the kernel's directory, such as `modules.dep`.
-    pub name: &'static str,
-    /// Its contents.
-    pub bytes: Vec<u8>,
-}
+use super::types::{IndexFile, Lists, Version};
+use crate::name::ModuleName;
 
 /// All files, in the order in which depmod writes them.
 pub(super) fn files(
@@ -197,7 +158,7 @@ fn builtin(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
         if !is_path || name.is_empty() || !file.contains('.') {
             return Err(Decline::new(format!("modules.builtin: '{}' is odd", line.escape_debug())));
         }
-        names.push(name.replace('-', "_"));
+        names.push(String::from(ModuleName::new(name)));
     }
     binary(names.into_iter().map(|name| (name, "", 0)), order)
 }

@@ -1,0 +1,110 @@
+//! Trees and options: the defaults, overridden by framework.conf, overridden by the command line.
+
+use crate::actions::Opt;
+use crate::cli::Arguments;
+use dkms_conf::framework_conf::FrameworkConf;
+use dkms_core::conf::framework;
+use dkms_core::error::Result;
+use dkms_core::event::{Event, Sink};
+use dkms_core::request::RequestError;
+use dkms_core::session::{Host, Options, Session};
+use dkms_core::tree::layout::Layout;
+use std::path::{Path, PathBuf};
+
+/// The trees and options of a command.
+///
+/// # Errors
+/// An option has an invalid value. framework.conf is invalid, and the action is no query.
+pub fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Result<(Layout, Options)> {
+    let mut layout = Layout::default();
+    let mut options = from_command_line(arguments, host)?;
+    let early = Session { layout: &layout, host, options: &options, sink };
+    let framework = load_framework(arguments, &early)?;
+    override_path(&mut layout.dkms_tree, framework.dkms_tree.as_deref());
+    override_path(&mut layout.source_tree, framework.source_tree.as_deref());
+    override_path(&mut layout.install_tree, framework.install_tree.as_deref());
+    arguments.set_trees(&mut layout);
+    override_path(&mut options.tmp_location, framework.tmp_location.as_deref());
+    let is_set = |setting: Option<bool>| setting == Some(true);
+    options.verbose = arguments.verbose || arguments.debug || is_set(framework.verbose);
+    options.symlink_modules = arguments.symlink_modules || is_set(framework.symlink_modules);
+    options.modprobe_on_install = arguments.modprobe_on_install || is_set(framework.modprobe_on_install);
+    options.jobs = arguments.jobs.or(framework.parallel_jobs);
+    let lock_timeout = arguments.lock_timeout.or(framework.lock_timeout);
+    options.framework = FrameworkConf { lock_timeout, ..framework };
+    Ok((layout, options))
+}
+
+/// The options of the command line, without those that framework.conf can set as well.
+fn from_command_line(arguments: &Arguments, host: &Host) -> Result<Options> {
+    // TMPDIR is a directory of the machine, not of the other root.
+    let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
+    // For example, a repair never replaces files that are newer or unknown.
+    let may_force = arguments.applies(Opt::Force);
+    Ok(Options {
+        force: may_force && arguments.force,
+        force_version_override: may_force && arguments.force_version_override,
+        rpm_safe_upgrade: may_force && arguments.rpm_safe_upgrade,
+        conf_file: arguments.conf.clone(),
+        kernel_config: arguments.config.clone(),
+        kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
+        no_depmod: arguments.no_depmod,
+        tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
+        signing: signing(arguments)?,
+        directives: directives(arguments)?,
+        ..Options::default()
+    })
+}
+
+fn directives(arguments: &Arguments) -> Result<Vec<(String, String)>> {
+    let parse = |directive: &String| match directive.split_once('=') {
+        Some((name, value)) => Ok((name.trim().to_owned(), value.to_owned())),
+        None => Err(RequestError::Usage(format!("--directive {directive}: write NAME=VALUE")).into()),
+    };
+    arguments.directives.iter().map(parse).collect()
+}
+
+/// framework.conf. A query works with the defaults if it is invalid.
+fn load_framework(arguments: &Arguments, early: &Session<'_>) -> Result<FrameworkConf> {
+    if arguments.only_looks() {
+        return Ok(framework::load(early, None).unwrap_or_else(|e| {
+            early.sink.event(Event::Warning { text: format!("{e}\n  the defaults are used") });
+            FrameworkConf::default()
+        }));
+    }
+    let framework = framework::load(early, None)?;
+    for text in framework::unknown_settings(&early.layout.config_dir) {
+        early.sink.event(Event::Warning { text });
+    }
+    Ok(framework)
+}
+
+fn override_path(path: &mut PathBuf, setting: Option<&str>) {
+    if let Some(setting) = setting.filter(|s| !s.is_empty()) {
+        *path = absolute(Path::new(setting));
+    }
+}
+
+/// The key pair that the command line names.
+fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
+    let usage = |text: String| Err(RequestError::Usage(text).into());
+    match (&arguments.mok_signing_key, &arguments.mok_certificate) {
+        (None, None) => Ok(None),
+        (Some(key), Some(certificate)) => {
+            let is_token = key.to_string_lossy().starts_with("pkcs11:");
+            // A key that the command line names must exist; only the default key is created.
+            for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
+                if !(is_token && file == key) && !file.exists() {
+                    return usage(format!("{option} {}: there is no such file", file.display()));
+                }
+            }
+            let key = if is_token { key.clone() } else { absolute(key) };
+            Ok(Some((key.to_string_lossy().into_owned(), absolute(certificate))))
+        }
+        _ => usage("--mok-signing-key and --mok-certificate belong together: give both".into()),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
