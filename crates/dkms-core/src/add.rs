@@ -1,4 +1,4 @@
-//! Registering package versions in the tree.
+//! Registers package versions in the tree.
 
 use crate::conf::load;
 use crate::error::Result;
@@ -13,13 +13,14 @@ use crate::tree::state::{self, Breakage, Registration};
 use dkms_sys::fs;
 use std::path::Path;
 
-/// Registers a package version whose source is at `/usr/src/M-V`. `kernel` is what its dkms.conf is checked for.
+/// Registers a package version whose source is at `/usr/src/M-V`. `kernel` is what its dkms.conf is checked
+/// for.
 ///
 /// # Errors
-/// Already there, no source, an invalid dkms.conf, POST_ADD failed.
+/// It is registered already; there is no source; an invalid dkms.conf; POST_ADD failed.
 pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
     if s.options.rpm_safe_upgrade {
-        // Before all else: an upgrade to another release of the same version adds what is there.
+        // First of all: an upgrade to another release of the same version adds a version that is registered.
         crate::rpm_upgrade::remember(s, package)?;
     }
     match state::registration(s.layout, package) {
@@ -65,13 +66,13 @@ fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<
     }
 }
 
-/// `M/V` with `build/` and `source` appears at once.
+/// Creates `M/V` with `build/` and `source` by one rename.
 fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
     let _held = crate::lock::build(s, package)?;
     let version = s.layout.version_dir(package);
     fs::create_dir_all(s.layout.package_dir(&package.name))?;
     if version.is_dir() {
-        // Broken: what is built stays, the link is what was missing.
+        // A broken package: only the link was missing, and what is built stays.
         fs::create_dir_all(version.join("build"))?;
         fs::symlink_replace(source, s.layout.source_link(package))?;
     } else {
@@ -85,7 +86,7 @@ fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Which package a directory with a dkms.conf is.
+/// Reads in its dkms.conf which package a directory is.
 ///
 /// # Errors
 /// [`OriginError::DirectoryWithoutConf`], or an invalid dkms.conf.
@@ -98,7 +99,7 @@ pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Pa
     Ok(PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version)?)
 }
 
-/// Refuses a broken package: nothing but `add` touches it.
+/// Refuses a broken package, which only `add` may change.
 ///
 /// # Errors
 /// [`PackageError::Broken`].
@@ -120,7 +121,7 @@ pub fn refuse_broken(s: &Session<'_>, package: &PackageId) -> Result<()> {
     Err(PackageError::Broken { package: package.clone(), what }.into())
 }
 
-/// Refuses what is not registered.
+/// Refuses a package that is not registered.
 ///
 /// # Errors
 /// [`PackageError::Broken`], [`PackageError::NotAdded`].
@@ -132,7 +133,7 @@ pub fn require_added(s: &Session<'_>, package: &PackageId) -> Result<()> {
     }
 }
 
-/// What `add` refuses before it looks at the source: a registered package.
+/// Refuses a registered package, which cannot be added again.
 ///
 /// # Errors
 /// [`PackageError::AlreadyAdded`].

@@ -11,7 +11,7 @@ pub fn bytes(data: &[u8]) -> String {
     hex(&Sha256::digest(data))
 }
 
-/// MD5 of bytes: no proof of anything, but what `md5sums` and `.dsc` files hold.
+/// MD5 of bytes, which `md5sums` and `.dsc` files contain. It proves nothing.
 pub fn md5(data: &[u8]) -> String {
     hex(&md5::Md5::digest(data))
 }

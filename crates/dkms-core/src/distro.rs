@@ -1,28 +1,28 @@
-//! Which distribution this is, and what follows from it (os-release(5)).
+//! Detects the distribution (os-release(5)), and knows what depends on it.
 
 use std::path::{Path, PathBuf};
 
-/// The identity dkms decides by: `ubuntu` as it is, else `ID_LIKE` when given, else `ID`.
+/// The identity that dkms uses: `ID` if it is `ubuntu`, else `ID_LIKE` if there is one, else `ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
     id: String,
     word: String,
 }
 
-/// Whose rules apply.
+/// The family of a distribution, whose rules apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// Debian and what is like it.
+    /// Debian and its derivatives.
     Debian,
-    /// Ubuntu and what is like it.
+    /// Ubuntu and its derivatives.
     Ubuntu,
     /// Fedora.
     Fedora,
-    /// RHEL and its relatives, Oracle VM.
+    /// RHEL and its derivatives, Oracle VM.
     Rhel,
     /// SLES, openSUSE.
     Suse,
-    /// Arch and what is like it.
+    /// Arch and its derivatives.
     Arch,
     /// Gentoo.
     Gentoo,
@@ -31,7 +31,7 @@ pub enum Family {
 }
 
 impl Distribution {
-    /// From the text of an os-release file.
+    /// Parses the text of an os-release file.
     pub fn from_os_release(text: &str) -> Self {
         let value = |key: &str| {
             text.lines().rev().find_map(|line| {
@@ -55,8 +55,9 @@ impl Distribution {
             .map(|text| Self::from_os_release(&text))
     }
 
-    /// Whose rules apply: decided by how the word begins, as dkms does. Red Hat's own are known by `ID`: they call
-    /// themselves like Fedora (RHEL 8 and 9, Oracle) or like CentOS (RHEL 10), and have weak-modules all the same.
+    /// The family, by the beginning of the identity, as in dkms 3.x. Red Hat's own distributions are detected
+    /// by `ID`: their `ID_LIKE` is Fedora (RHEL 8 and 9, Oracle) or CentOS (RHEL 10), but they have
+    /// weak-modules.
     pub fn family(&self) -> Family {
         let begins = |words: &[&str]| words.iter().any(|w| self.word.starts_with(w));
         if matches!(&*self.id, "rhel" | "ol") {
@@ -80,12 +81,12 @@ impl Distribution {
         }
     }
 
-    /// The word itself, as `$running_distribution` in dkms.conf.
+    /// The identity, which is `$running_distribution` in dkms.conf.
     pub fn word(&self) -> &str {
         &self.word
     }
 
-    /// Where modules go below `/lib/modules/K`, when the distribution decides it rather than dkms.conf.
+    /// Where modules go below `/lib/modules/K`, if the distribution decides that instead of dkms.conf.
     pub fn destination(&self) -> Option<&'static str> {
         match self.family() {
             Family::Fedora | Family::Rhel => Some("/extra"),
@@ -95,7 +96,7 @@ impl Distribution {
         }
     }
 
-    /// The package that brings the headers of a kernel, as an administrator would type it.
+    /// The package with the headers of a kernel, as an administrator would type it.
     pub fn headers_package(&self, release: &str, kernel_modules: &Path) -> String {
         match self.family() {
             Family::Debian | Family::Ubuntu => format!("linux-headers-{release}"),
@@ -119,7 +120,7 @@ impl Distribution {
         }
     }
 
-    /// The package that brings a program.
+    /// The package with a program.
     pub fn program_package(&self, program: &str) -> String {
         let debian = matches!(self.family(), Family::Debian | Family::Ubuntu);
         match program {
@@ -136,7 +137,7 @@ impl Distribution {
         }
     }
 
-    /// Where the kernel's own `sign-file` may be, in order.
+    /// The places where the kernel's own `sign-file` may be, in order.
     pub fn sign_file_candidates(&self, release: &str, headers: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
         match self.family() {

@@ -10,20 +10,21 @@ use dkms_sys::fs;
 use dkms_sys::process::{Command, ProcessError, Status, Stream};
 use std::path::{Path, PathBuf};
 
-/// One script line of a dkms.conf: a file, and what is handed to it.
+/// One script line of a dkms.conf: a file and its arguments.
 pub struct Script<'a> {
-    /// `PRE_BUILD` and so on.
+    /// `PRE_BUILD` and the like.
     pub directive: &'static str,
     /// The directive's value.
     pub line: &'a str,
-    /// Where it is looked for and run, as the script sees it: the build directory or the source, by its path in the tree.
+    /// The directory that has the file and in which it runs: the build directory or the source, by its path
+    /// in the tree.
     pub directory: &'a Path,
-    /// Variables beyond the inherited ones.
+    /// Variables in addition to the inherited ones.
     pub environment: &'a [(String, String)],
 }
 
-/// Variables that dkms exports to the scripts of a package and to make. What of these the caller has set is never passed
-/// on: a stale kernelver would build for another kernel.
+/// Variables that dkms exports to the scripts of a package and to make. They always override the caller's: a
+/// stale kernelver would build for another kernel.
 pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, String)> {
     let (release, arch) = kernel.map_or(("", ""), |k| (&k.release, &k.arch));
     [
@@ -38,8 +39,8 @@ pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, S
     .collect()
 }
 
-/// Finds the file of a script line: an executable of that name in `/etc/dkms/M/`, else one below `directory`, even if the
-/// name begins with a slash.
+/// Finds the file of a script line: an executable of that name in `/etc/dkms/M/`, else one below `directory`,
+/// even if the name begins with a slash.
 pub(crate) fn locate(layout: &Layout, package: &PackageId, line: &str, directory: &Path) -> Option<PathBuf> {
     let name = file_name(line)?;
     let own = layout.config_dir.join(&package.name).join(name);
@@ -51,8 +52,8 @@ fn file_name(line: &str) -> Option<&str> {
     Some(line.split_whitespace().next()?.trim_start_matches('/'))
 }
 
-/// Finds the file of a script as [`locate`] does, by the path at which the script sees it. `directory` is where the script's
-/// directory really is. `None`, with a warning, if there is no such executable.
+/// Finds the file of a script as [`locate`] does, by the path at which the script sees it. `directory` is
+/// where the script's directory really is. `None`, with a warning, if there is no such executable.
 pub(crate) fn find(
     session: &Session<'_>,
     package: &PackageId,
@@ -81,38 +82,39 @@ pub(crate) fn arguments(line: &str) -> &str {
     line.find(char::is_whitespace).and_then(|at| line.get(at..)).unwrap_or_default().trim()
 }
 
-/// Runs a script that acts on the system: PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE. Its words are split and file
-/// name patterns in them expanded, as dkms does it; nothing else of the shell applies. A script that cannot be started,
-/// for want of its interpreter, ends with 126 or 127. `None`: there is no such script, which is a warning.
+/// Runs a script that acts on the system: PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE. As in dkms 3.x,
+/// the line is split into words, and file name patterns in them are expanded; nothing else of the shell
+/// applies. If the script cannot be started, for example without its interpreter, its status is 126 or 127.
+/// `None`: there is no such script, which is a warning.
 ///
 /// # Errors
-/// When the shell cannot be started; how the script ended is the result.
-pub fn run(s: &Session<'_>, package: &PackageId, script: &Script<'_>) -> Result<Option<Status>> {
-    let Some(program) = find(s, package, script, script.directory) else { return Ok(None) };
-    announce(s, package, script);
-    // Not quoted, so that the shell splits and expands it.
+/// The shell cannot be started.
+pub fn run(session: &Session<'_>, package: &PackageId, script: &Script<'_>) -> Result<Option<Status>> {
+    let Some(program) = find(session, package, script, script.directory) else { return Ok(None) };
+    announce(session, package, script);
+    // $2 is not quoted, so that the shell splits and expands it.
     let line = "exec \"$1\" $2";
-    let done = Command::new(shell(s))
+    let done = Command::new(shell(session))
         .args(["-c", line, "dkms"])
         .arg(&program)
         .arg(arguments(script.line))
-        .envs(s.host.environment.iter().cloned())
+        .envs(session.host.environment.iter().cloned())
         .envs(script.environment.iter().cloned())
         .env("PWD", script.directory)
         .cwd(script.directory)
         .stdout(Stream::Capture)
         .stderr(Stream::ToStdout)
         .run()
-        .map_err(|e| process_error(s, e, "run a package's script"))?;
+        .map_err(|e| process_error(session, e, "run a package's script"))?;
     if !done.stdout.is_empty() {
-        s.tell(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
+        session.tell(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
     }
     Ok(Some(done.status))
 }
 
 /// Reports that a script is about to run.
-pub(crate) fn announce(s: &Session<'_>, package: &PackageId, script: &Script<'_>) {
-    s.tell(Event::ScriptStarted {
+pub(crate) fn announce(session: &Session<'_>, package: &PackageId, script: &Script<'_>) {
+    session.tell(Event::ScriptStarted {
         package: package.clone(),
         directive: script.directive,
         command: script.line.to_owned(),
@@ -120,20 +122,20 @@ pub(crate) fn announce(s: &Session<'_>, package: &PackageId, script: &Script<'_>
 }
 
 /// The shell that runs lines of dkms.conf.
-pub(crate) fn shell(s: &Session<'_>) -> PathBuf {
-    let find = |name| dkms_sys::process::which(name, &s.host.path);
+pub(crate) fn shell(session: &Session<'_>) -> PathBuf {
+    let find = |name| dkms_sys::process::which(name, &session.host.path);
     find("bash").or_else(|| find("sh")).unwrap_or_else(|| "/bin/sh".into())
 }
 
-/// Turns a process that could not be run into our error.
-pub fn process_error(s: &Session<'_>, e: ProcessError, purpose: &str) -> Error {
+/// The error for a process that could not run; `purpose` is what it was for.
+pub fn process_error(session: &Session<'_>, e: ProcessError, purpose: &str) -> Error {
     match e {
         ProcessError::NotFound { program, .. } => {
             let name = Path::new(&program)
                 .file_name()
                 .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
             let package =
-                s.host.distribution.as_ref().map_or_else(|| name.clone(), |d| d.program_package(&name));
+                session.host.distribution.as_ref().map_or_else(|| name.clone(), |d| d.program_package(&name));
             Error::Program(ProgramError::Missing { program: name, purpose: purpose.to_owned(), package })
         }
         ProcessError::Interrupted { signal, .. } => Error::Interrupted(signal),
@@ -141,47 +143,48 @@ pub fn process_error(s: &Session<'_>, e: ProcessError, purpose: &str) -> Error {
     }
 }
 
-/// Runs `post_transaction` once, its output in `post_transaction.log` of the tree. A failure is a warning: the modules
-/// are in place.
-pub fn post_transaction(s: &Session<'_>, command: &str) {
-    let log_path: PathBuf = s.layout.post_transaction_log();
+/// Runs `post_transaction`, with its output in `post_transaction.log` of the tree. A failure is only a
+/// warning, because the modules are in place.
+pub fn post_transaction(session: &Session<'_>, command: &str) {
+    let log_path: PathBuf = session.layout.post_transaction_log();
     let started = std::time::Instant::now();
     let log = match fs::create_truncated(&log_path) {
         Ok(log) => log,
         Err(e) => {
-            return s.warn(format!("post_transaction was not run: cannot write {}: {e}", log_path.display()));
+            return session
+                .warn(format!("post_transaction was not run: cannot write {}: {e}", log_path.display()));
         }
     };
-    let Some(shell) = dkms_sys::process::which("bash", &s.host.path)
-        .or_else(|| dkms_sys::process::which("sh", &s.host.path))
+    let Some(shell) = dkms_sys::process::which("bash", &session.host.path)
+        .or_else(|| dkms_sys::process::which("sh", &session.host.path))
     else {
-        return s.warn("post_transaction was not run: there is no shell");
+        return session.warn("post_transaction was not run: there is no shell");
     };
     let done = Command::new(shell)
         .args(["-c", command])
-        .envs(s.host.environment.iter().cloned())
+        .envs(session.host.environment.iter().cloned())
         .stdout(Stream::File(log))
         .stderr(Stream::ToStdout)
         .run();
     match done {
-        Ok(done) if done.status.success() => s.tell(Event::CommandRun {
+        Ok(done) if done.status.success() => session.tell(Event::CommandRun {
             what: "post_transaction".into(),
             command: command.to_owned(),
             elapsed: started.elapsed(),
         }),
-        Ok(done) => s.warn(format!(
-            "post_transaction ({command}) ended with {}; its output is in {}",
+        Ok(done) => session.warn(format!(
+            "post_transaction ({command}) failed with {}; its output is in {}",
             done.status,
             log_path.display()
         )),
-        Err(e) => s.warn(format!("post_transaction ({command}) could not be run: {e}")),
+        Err(e) => session.warn(format!("post_transaction ({command}) could not be run: {e}")),
     }
 }
 
-/// Hands a failed build to apport where it is installed. Its failure is nobody's concern here.
-pub fn apport(s: &Session<'_>, b: &Build) {
+/// Reports a failed build to apport, where that is installed. Best effort.
+pub fn apport(session: &Session<'_>, b: &Build) {
     let (apport, hook) = ("/usr/share/apport/apport", "/usr/share/apport/package-hooks/dkms_packages.py");
-    let python = dkms_sys::process::which("python3", &s.host.path);
+    let python = dkms_sys::process::which("python3", &session.host.path);
     let (true, true, Some(python)) =
         (fs::is_executable(Path::new(apport)), Path::new(hook).is_file(), python)
     else {
@@ -189,7 +192,7 @@ pub fn apport(s: &Session<'_>, b: &Build) {
     };
     let _ = Command::new(python)
         .args([hook, "-m", &b.package.name, "-v", &b.package.version, "-k", &b.kernel.release])
-        .envs(s.host.environment.iter().cloned())
+        .envs(session.host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Null)
         .run();

@@ -1,7 +1,8 @@
-//! `dkms lint`: what the author of a dkms.conf could do better, with what lies beside the file; and `--fix`.
+//! `dkms lint`: checks a dkms.conf and the files beside it for its author, and `--fix`.
 //!
-//! What the text says is judged by [`dkms_conf::lint`]; here are the files: patches, scripts, the directory's name, the
-//! Makefile. The administrator's files in /etc/dkms do not count: this is about the package.
+//! [`dkms_conf::lint`] checks the text. This module checks the files: patches, scripts, the name of the
+//! directory, the Makefile. The administrator's files in /etc/dkms are ignored, because only the package is
+//! checked.
 
 use crate::conf::ConfError;
 use crate::conf::ConfProblem;
@@ -21,46 +22,46 @@ use std::path::{Path, PathBuf};
 const SCRIPTS: [&str; 6] =
     ["POST_ADD", "PRE_BUILD", "POST_BUILD", "PRE_INSTALL", "POST_INSTALL", "POST_REMOVE"];
 
-/// What there is to say about a file.
+/// The result for a file.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The file.
     pub path: PathBuf,
-    /// What is left to mend, by line.
+    /// The findings that are left, by line.
     pub findings: Vec<Finding>,
-    /// What was mended; places are those before it.
+    /// The findings that were fixed, with their positions before the change.
     pub fixed: Vec<Finding>,
-    /// Why nothing was mended although something could have been.
+    /// Why nothing was fixed although something could have been.
     pub not_fixed: Option<String>,
 }
 
-/// A file as it was looked at.
+/// A file as it was checked.
 struct Looked {
     text: String,
     directives: Option<Directives>,
     findings: Vec<Finding>,
 }
 
-/// Looks at a dkms.conf, for one kernel where it makes a difference.
+/// Checks a dkms.conf, for one kernel if the result depends on it.
 ///
 /// # Errors
-/// [`ConfError::Missing`], or [`Error::Io`] when it cannot be read.
+/// [`ConfError::Missing`], or [`Error::Io`] if it cannot be read.
 pub fn look(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let looked = examine(s, path, None, &read(path)?, kernel);
     Ok(Report { path: path.to_path_buf(), findings: looked.findings, ..Report::default() })
 }
 
-/// Looks at it, mends what is safe to mend, and looks again. The file is replaced in one step; everything that is not
-/// mended stays byte for byte. When the mended text could no longer be evaluated, or comes to something else in a
-/// directive that was not mended, nothing is written.
+/// Checks the file, fixes what is safe to fix, and checks it again. The file is replaced atomically, and
+/// everything else in it is unchanged. If the fixed text could not be evaluated, or if it changed a directive
+/// that was not fixed, nothing is written.
 ///
 /// # Errors
-/// As [`look`], and [`Error::Io`] when it cannot be written.
+/// As for [`look`], and [`Error::Io`] if it cannot be written.
 pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     let bytes = read(path)?;
     let before = examine(s, path, None, &bytes, kernel);
     let mut report = Report { path: path.to_path_buf(), ..Report::default() };
-    let (text, mended) = lint::apply(&before.text, &before.findings);
+    let (text, fixed) = lint::apply(&before.text, &before.findings);
     if text == before.text {
         report.findings = before.findings;
         return Ok(report);
@@ -70,7 +71,7 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
         report.findings = before.findings;
         return Ok(report);
     }
-    // Through links: the file is replaced where it lies.
+    // Follows links, so that the file itself is replaced.
     let target = fs::canonicalize(path).map_err(Error::Io)?;
     let metadata = fs::metadata(&target).map_err(Error::Io)?;
     let after = {
@@ -78,12 +79,12 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
         examine(s, path, Some(&candidate.0), text.as_bytes(), kernel)
     };
     if before.directives.is_some() && after.directives.is_none() {
-        report.not_fixed = Some("the mended file could no longer be evaluated".into());
+        report.not_fixed = Some("the fixed file could not be evaluated".into());
         report.findings = before.findings;
         return Ok(report);
     }
     if let (Some(old), Some(new)) = (&before.directives, &after.directives) {
-        let other = lint::differing(old, new, &before.findings, &mended);
+        let other = lint::differing(old, new, &before.findings, &fixed);
         if !other.is_empty() {
             report.not_fixed = Some(format!("it would change {} as well", other.join(", ")));
             report.findings = before.findings;
@@ -94,13 +95,14 @@ pub fn fix(s: &Session<'_>, path: &Path, kernel: &Kernel) -> Result<Report> {
     if s.host.root {
         fs::set_owner(&target, metadata.uid(), metadata.gid()).map_err(Error::Io)?;
     }
-    let both = before.findings.into_iter().zip(mended);
-    report.fixed = both.filter(|(_, mended)| *mended).map(|(f, _)| f).collect();
+    let both = before.findings.into_iter().zip(fixed);
+    report.fixed = both.filter(|(_, fixed)| *fixed).map(|(f, _)| f).collect();
     report.findings = after.findings;
     Ok(report)
 }
 
-/// The mended text beside the file, for bash to read, which may look for the file's neighbours. Gone when dropped.
+/// A file with the fixed text next to the original, for bash, which may read the files beside it. Deleted
+/// when dropped.
 struct Candidate(PathBuf);
 
 impl Candidate {
@@ -125,7 +127,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Looks at a file's text; `lies` is where bash finds it, if not at `path`.
+/// Checks a file's text. `lies` is the path at which bash finds it, if it differs from `path`.
 fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kernel: &Kernel) -> Looked {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let state = State { variables: load::variables(s, None, kernel), directives: Directives::new() };
@@ -141,7 +143,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
         [kernel.release.clone(), headers::source_dir(s, &kernel.release).to_string_lossy().into_owned()];
     let facts = Facts {
         directives: directives.as_ref(),
-        // One that nobody can evaluate is told once.
+        // A file that cannot be evaluated at all is reported once.
         declined: declined.as_ref().filter(|_| refused.is_none()),
         kernel_words: &words,
         matcher: &dkms_sys::regex::matches,
@@ -151,7 +153,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
         findings.extend(cannot_evaluate(error));
     }
     if let Some(directives) = &directives {
-        // Elsewhere, as Debian's debian/PACKAGE.dkms, the source is not beside it.
+        // In other places, such as Debian's debian/PACKAGE.dkms, the source is not beside the file.
         if path.file_name().is_some_and(|n| n == "dkms.conf") {
             let source = Source { directory: path.parent().unwrap_or(Path::new(".")), text: &text };
             source.makefile(&mut findings);
@@ -207,7 +209,7 @@ impl Source<'_> {
         }
     }
 
-    /// dkms hands KERNELRELEASE to make; a Makefile that finds its kernel by that needs nothing else.
+    /// dkms passes KERNELRELEASE to make; a Makefile that uses it needs nothing else.
     fn makefile(&self, findings: &mut Vec<Finding>) {
         let names = ["GNUmakefile", "makefile", "Makefile"];
         let read = |n: &&str| fs::read_optional(self.directory.join(n), fs::Limit::CONFIG).ok().flatten();
@@ -249,7 +251,7 @@ impl Source<'_> {
         }
     }
 
-    /// In /usr/src the directory has to be NAME-VERSION; elsewhere only if it looks as if it wanted to be.
+    /// In /usr/src the directory must be NAME-VERSION; in other places only if it looks like such a name.
     fn name(&self, layout: &Layout, directives: &Directives, findings: &mut Vec<Finding>) {
         let (name, version) = (directives.scalar("PACKAGE_NAME"), directives.scalar("PACKAGE_VERSION"));
         let directory = std::path::absolute(self.directory).unwrap_or_else(|_| self.directory.to_path_buf());
@@ -266,7 +268,7 @@ impl Source<'_> {
         if !usr_src && !versioned {
             return;
         }
-        // The half that differs.
+        // The part of the name that differs.
         let directive = if versioned { "PACKAGE_VERSION" } else { "PACKAGE_NAME" };
         let message = format!("the directory is {have}, and dkms looks for {want}");
         let help = format!("rename the directory to {want}, or write {directive} as it is in its name");

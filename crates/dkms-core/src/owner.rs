@@ -1,10 +1,11 @@
-//! Whose files are in a build directory: the build's user while it runs, root's when it has ended.
+//! Ownership of a build directory: it belongs to the build's user while the build runs, and to root
+//! afterwards.
 
 use dkms_sys::fs;
 use std::path::Path;
 
-/// Gives a tree to a user; links are not followed. `None`: it stays as it is. The set-user-ID bits of files go with a
-/// change of owner (chown(2)).
+/// Gives a tree to a user; links are not followed. `None`: nothing changes. A change of owner clears the
+/// set-user-ID bits of files (chown(2)).
 ///
 /// # Errors
 /// The first file that cannot be given.
@@ -19,7 +20,7 @@ pub(crate) fn give(path: &Path, user: Option<(u32, u32)>) -> Result<(), dkms_sys
     Ok(())
 }
 
-/// Gives what a build left back to root. What cannot be given stays; nothing in it is ever trusted.
+/// Gives what a build left back to root. Best effort, because nothing in it is ever trusted.
 pub(crate) fn take_back(path: &Path) {
     let _ = give(path, Some((0, 0)));
 }

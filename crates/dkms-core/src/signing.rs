@@ -1,8 +1,9 @@
-//! Whether modules are signed, with which key, and doing it (module signing: kernel `Documentation/admin-guide/module-signing.rst`).
+//! Decides whether and with which key modules are signed, and signs them (kernel
+//! `Documentation/admin-guide/module-signing.rst`).
 //!
-//! RSA keys in files sign in this process. `pkcs11:` keys, encrypted keys and other key types go through the kernel's
-//! own `sign-file`. A `sign_file` that framework.conf names is called for every kind of key: it may ask a service, or
-//! fetch a pass phrase.
+//! With an RSA key in a file, this process signs. For `pkcs11:` keys, encrypted keys and other key types it
+//! calls the kernel's own `sign-file`. If framework.conf names a `sign_file`, that is called for every kind
+//! of key: it may ask a service, or fetch a pass phrase.
 
 pub(crate) mod ask;
 mod error;
@@ -24,16 +25,16 @@ use kmodule::sign::{Certificate, Hash, Key, KeyError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What was decided for a kernel's modules.
+/// The decision for the modules of a kernel.
 #[derive(Debug)]
 pub enum Signing {
-    /// Sign with this.
+    /// They are signed.
     With(Box<Signer>),
-    /// Do not sign, and why.
+    /// They are not signed, for this reason.
     Not(String),
 }
 
-/// A key, its certificate, and who computes with them.
+/// Signs modules with a key and its certificate.
 #[derive(Debug)]
 pub struct Signer {
     certificate: PathBuf,
@@ -47,47 +48,55 @@ enum Method {
     SignFile { program: PathBuf, key: String, pin: Option<Secret>, why: String },
 }
 
-/// Whether the modules of a kernel are to be signed: the hash, or why not.
+/// Decides whether the modules of a kernel are signed: the hash, or why not.
 fn wanted(
-    s: &Session<'_>,
+    session: &Session<'_>,
     headers: &Headers,
     framework: &FrameworkConf,
 ) -> std::result::Result<String, &'static str> {
     let Some(config) = &headers.config else {
-        return Err("not signed: the kernel's configuration is not there to say how");
+        return Err("not signed: the kernel's configuration, which names the hash, is missing");
     };
     let Some(hash) = config.value("CONFIG_MODULE_SIG_HASH").map(str::to_owned) else {
         return Err("not signed: this kernel is built without module signatures");
     };
-    if s.options.signing.is_some() {
+    if session.options.signing.is_some() {
         return Ok(hash);
     }
     match framework.try_sign_modules.as_deref().unwrap_or("not_in_chroot") {
         "false" => Err("not signed: try_sign_modules is false in framework.conf"),
         "true" => Ok(hash),
-        _ => match s.host.chroot {
+        _ => match session.host.chroot {
             Some(false) => Ok(hash),
-            Some(true) => Err(
-                "not signed: this is a chroot (try_sign_modules=true in framework.conf signs all the same)",
-            ),
+            Some(true) => {
+                Err("not signed: this is a chroot (try_sign_modules=true in framework.conf signs anyway)")
+            }
             None => Err(
-                "not signed: without /proc this may be a chroot (try_sign_modules=true in framework.conf signs all the same)",
+                "not signed: without /proc this may be a chroot (try_sign_modules=true in framework.conf signs anyway)",
             ),
         },
     }
 }
 
-/// The key pair that a build for this kernel would make, because it is not there.
-pub(crate) fn missing_pair(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Option<KeyPair> {
-    wanted(s, headers, framework).ok()?;
-    let pair = key_pair(s, framework, Some(headers)).ok()?;
+/// The key pair that a build for this kernel would create, because there is none.
+pub(crate) fn missing_pair(
+    session: &Session<'_>,
+    headers: &Headers,
+    framework: &FrameworkConf,
+) -> Option<KeyPair> {
+    wanted(session, headers, framework).ok()?;
+    let pair = key_pair(session, framework, Some(headers)).ok()?;
     let there = pair.is_token() || Path::new(&pair.key).exists() || pair.certificate.exists();
     (!there).then_some(pair)
 }
 
-/// The files that hold a private key for a kernel's modules and are there.
-pub(crate) fn private_files(s: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> Vec<PathBuf> {
-    let Ok(pair) = key_pair(s, framework, Some(headers)) else { return Vec::new() };
+/// The existing files that have a private key for a kernel's modules.
+pub(crate) fn private_files(
+    session: &Session<'_>,
+    headers: &Headers,
+    framework: &FrameworkConf,
+) -> Vec<PathBuf> {
+    let Ok(pair) = key_pair(session, framework, Some(headers)) else { return Vec::new() };
     if pair.is_token() {
         Vec::new()
     } else {
@@ -95,37 +104,37 @@ pub(crate) fn private_files(s: &Session<'_>, headers: &Headers, framework: &Fram
     }
 }
 
-/// Decides whether and how the modules of a kernel are signed, and makes the key pair when there is none.
+/// Decides whether and how the modules of a kernel are signed, and creates the key pair if there is none.
 ///
 /// # Errors
-/// When signing is wanted and cannot be done: no silent unsigned modules.
+/// Signing is wanted and impossible: modules are never silently left unsigned.
 pub fn prepare(
-    s: &Session<'_>,
+    session: &Session<'_>,
     headers: &Headers,
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Signing> {
-    let hash = match wanted(s, headers, framework) {
+    let hash = match wanted(session, headers, framework) {
         Ok(hash) => hash,
         Err(why) => return Ok(Signing::Not(why.into())),
     };
-    let pair = key_pair(s, framework, Some(headers))?;
-    ensure(s, &pair)?;
-    let method = choose(s, &pair, &hash, headers, release, framework)?;
-    s.tell(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
+    let pair = key_pair(session, framework, Some(headers))?;
+    ensure(session, &pair)?;
+    let method = choose(session, &pair, &hash, headers, release, framework)?;
+    session.tell(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
 }
 
-/// Who computes the signatures: this process if it can, else the kernel's sign-file.
+/// Chooses what computes the signatures: this process if it can, else the kernel's sign-file.
 fn choose(
-    s: &Session<'_>,
+    session: &Session<'_>,
     pair: &KeyPair,
     hash: &str,
     headers: &Headers,
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Method> {
-    let external = |why: &str| sign_file(s, pair, headers, release, framework, why);
+    let external = |why: &str| sign_file(session, pair, headers, release, framework, why);
     if named_sign_file(framework).is_some() {
         return external("framework.conf names it as sign_file");
     }
@@ -135,7 +144,7 @@ fn choose(
     let key_path = Path::new(&pair.key);
     let (key, hash) = match (Key::parse(&pair::read_key(key_path)?), Hash::from_config_name(hash)) {
         (Ok(key), Some(hash)) => (key, hash),
-        (Err(KeyError::Encrypted), _) if pin::find(s)?.is_none() => {
+        (Err(KeyError::Encrypted), _) if pin::find(session)?.is_none() => {
             return Err(refuse(
                 key_path,
                 "the private key is encrypted, and there is no pass phrase for it",
@@ -156,7 +165,7 @@ fn choose(
         return Err(refuse(
             &pair.certificate,
             format!("the certificate does not belong to the key {}", pair.key),
-            "the kernel would refuse such a signature; name a pair that belongs together",
+            "the kernel would refuse such a signature; configure a key and the certificate for it",
         ));
     }
     Ok(Method::InProcess { key: Box::new(key), certificate: Box::new(certificate), hash })
@@ -166,23 +175,23 @@ fn refuse(path: &Path, cause: impl Into<Cause>, help: &str) -> Error {
     SigningError::SignFailed { path: path.into(), cause: cause.into(), help: help.into() }.into()
 }
 
-/// A certificate file.
+/// Reads a certificate file.
 ///
 /// # Errors
-/// It cannot be read, or is none.
+/// It cannot be read, or is not a certificate.
 pub(crate) fn read_certificate(path: &Path) -> Result<Certificate> {
     Certificate::parse(&dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?)
         .map_err(|e| refuse(path, e, "an X.509 certificate in DER or PEM form is expected here"))
 }
 
-/// The program that the administrator has chosen.
+/// The program that framework.conf names.
 pub(crate) fn named_sign_file(framework: &FrameworkConf) -> Option<&str> {
     framework.sign_file.as_deref().filter(|v| !v.is_empty())
 }
 
-/// The kernel's own program, where framework.conf or the distribution has it.
+/// Signs with the program that framework.conf names, else with the kernel's own from the distribution.
 fn sign_file(
-    s: &Session<'_>,
+    session: &Session<'_>,
     pair: &KeyPair,
     headers: &Headers,
     release: &str,
@@ -196,7 +205,7 @@ fn sign_file(
             "call dkms after the build instead, or use an RSA key in a file",
         ));
     }
-    // It would complain as well, but not in words that help.
+    // The program's own message about it does not help.
     read_certificate(&pair.certificate)?;
     let named = named_sign_file(framework);
     if let Some(named) = named.filter(|n| !n.starts_with('/')) {
@@ -205,7 +214,7 @@ fn sign_file(
     }
     let candidates: Vec<PathBuf> = match named {
         Some(named) => vec![named.into()],
-        None => match &s.host.distribution {
+        None => match &session.host.distribution {
             Some(d) => d.sign_file_candidates(release, &headers.dir),
             None => vec![headers.dir.join("scripts/sign-file")],
         },
@@ -214,13 +223,13 @@ fn sign_file(
         Some(program) => Ok(Method::SignFile {
             program: program.clone(),
             key: pair.key.clone(),
-            pin: pin::find(s)?,
+            pin: pin::find(session)?,
             why: why.into(),
         }),
         None if named.is_some() => Err(refuse(
             candidates.first().map_or(Path::new(""), PathBuf::as_path),
-            "framework.conf names this program as sign_file, and it is not there",
-            "put it there, or remove sign_file from framework.conf: RSA keys in files need no program",
+            "framework.conf names this program as sign_file, and it does not exist",
+            "install it, or remove sign_file from framework.conf: RSA keys in files need no program",
         )),
         None => Err(refuse(
             Path::new(&pair.key),
@@ -234,11 +243,11 @@ fn sign_file(
 }
 
 impl Signer {
-    /// Signs a module in place and says by whom.
+    /// Signs a module in place, and returns who signed it, in words.
     ///
     /// # Errors
     /// [`SigningError::SignFailed`].
-    pub fn sign(&self, s: &Session<'_>, module: &Path) -> Result<String> {
+    pub fn sign(&self, session: &Session<'_>, module: &Path) -> Result<String> {
         let failed = |cause: Cause| {
             let help =
                 "the build was not kept; try_sign_modules=false in framework.conf builds without signatures";
@@ -258,8 +267,8 @@ impl Signer {
                     .arg(key)
                     .arg(&self.certificate)
                     .arg(module)
-                    // A token's driver is configured by variables.
-                    .envs(s.host.environment.iter().cloned());
+                    // Variables configure the driver of a token.
+                    .envs(session.host.environment.iter().cloned());
                 if let Some(pin) = pin {
                     command = command.env("KBUILD_SIGN_PIN", pin.reveal());
                 }
@@ -270,10 +279,10 @@ impl Signer {
                     .run()
                     .map_err(|e| failed(e.into()))?;
                 if !done.status.success() {
-                    let said = String::from_utf8_lossy(&done.stderr);
-                    let said = said.lines().last().unwrap_or("it said nothing").to_owned();
-                    let reason = format!("{} ended with {} ({said})", program.display(), done.status);
-                    if said.contains("OSSL_PROVIDER_try_load(pkcs11)") {
+                    let output = String::from_utf8_lossy(&done.stderr);
+                    let output = output.lines().last().unwrap_or("it printed nothing").to_owned();
+                    let reason = format!("{} failed with {} ({output})", program.display(), done.status);
+                    if output.contains("OSSL_PROVIDER_try_load(pkcs11)") {
                         let help = "this sign-file reaches tokens through OpenSSL's provider pkcs11: install pkcs11-provider";
                         return Err(refuse(module, reason, help));
                     }
@@ -284,7 +293,7 @@ impl Signer {
                         let signer = read_certificate(&self.certificate)?;
                         Ok(format!("signed by {} with {}: {why}", signer.subject_cn(), program.display()))
                     }
-                    None => Err(failed(format!("{} put no signature behind it", program.display()).into())),
+                    None => Err(failed(format!("{} appended no signature to it", program.display()).into())),
                 }
             }
         }

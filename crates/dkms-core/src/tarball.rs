@@ -1,4 +1,5 @@
-//! `mktarball`: a package's source, its built modules, or both in one file (CONTRACT "Tarballs"). `origin` loads it.
+//! `mktarball`: a package's source, its built modules, or both in one file (CONTRACT "Tarballs"). `origin`
+//! loads it.
 
 use crate::add;
 use crate::archive::{self, ArchiveError, Member};
@@ -113,8 +114,8 @@ fn binaries_only(s: &Session<'_>, package: &PackageId, mtime: u64) -> [Member; 3
     ]
 }
 
-/// Writes a tarball of built modules to `path`, without the logs: they tell how long each build took, and the same
-/// modules shall give the same bytes. Times are at most `epoch`, seconds since 1970.
+/// Writes a tarball of built modules to `path`, without the logs: they tell how long each build took, and the
+/// same modules shall give the same bytes. Times are at most `epoch`, seconds since 1970.
 ///
 /// # Errors
 /// Nothing built for a kernel, a file that cannot be read or written.

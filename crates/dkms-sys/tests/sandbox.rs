@@ -19,20 +19,20 @@ fn user() -> Option<(u32, u32)> {
 
 /// A directory that the confined user can reach, outside its private directories, with space for its own
 /// files and for the mounts.
-struct Room {
+struct Fixture {
     dir: tempfile::TempDir,
 }
 
-impl Room {
+impl Fixture {
     fn new() -> Self {
         let parent = std::env::var_os("ROOMS").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
-        let dir = tempfile::Builder::new().prefix("room").tempdir_in(parent).expect("tempdir");
-        let room = Room { dir };
-        room.directory("scratch", 0o700);
-        room.directory("work", 0o777);
-        room.directory("outside", 0o777);
-        dkms_sys::fs::set_mode(room.dir.path(), 0o755).expect("chmod");
-        room
+        let dir = tempfile::Builder::new().prefix("fixture").tempdir_in(parent).expect("tempdir");
+        let fixture = Fixture { dir };
+        fixture.directory("scratch", 0o700);
+        fixture.directory("work", 0o777);
+        fixture.directory("outside", 0o777);
+        dkms_sys::fs::set_mode(fixture.dir.path(), 0o755).expect("chmod");
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -67,8 +67,8 @@ fn everything_is_enforced_for_root_on_this_machine() {
         eprintln!("skipped: needs root, private mounts and Landlock");
         return;
     }
-    let room = Room::new();
-    let done = confined("true", room.profile());
+    let fixture = Fixture::new();
+    let done = confined("true", fixture.profile());
     assert!(done.enforced.is_complete(), "{:?}", done.enforced);
     let e = done.enforced;
     assert!(e.filesystem && e.network && e.user && e.processes && e.view && e.keys);
@@ -76,14 +76,14 @@ fn everything_is_enforced_for_root_on_this_machine() {
 
 #[test]
 fn writing_is_confined_to_the_given_directories() {
-    let room = Room::new();
-    let inside = room.path("work");
+    let fixture = Fixture::new();
+    let inside = fixture.path("work");
     let done = confined(
         &format!("cd '{}' && echo x >f && mkdir a b && mv f b/f && ln -s x y", inside.display()),
-        room.profile(),
+        fixture.profile(),
     );
     assert!(done.status.success() && done.enforced.filesystem, "{done:?}");
-    let there = room.path("outside/there");
+    let there = fixture.path("outside/there");
     std::fs::write(&there, "old").expect("write");
     for attempt in [
         "rm -f '@'",
@@ -94,27 +94,27 @@ fn writing_is_confined_to_the_given_directories() {
         "truncate -s 0 '@'",
         "chmod 777 '@'",
     ] {
-        confined(&attempt.replace('@', &there.display().to_string()), room.profile());
+        confined(&attempt.replace('@', &there.display().to_string()), fixture.profile());
     }
     assert_eq!(std::fs::read_to_string(&there).expect("still there"), "old");
-    assert_eq!(std::fs::read_dir(room.path("outside")).expect("list").count(), 1);
+    assert_eq!(std::fs::read_dir(fixture.path("outside")).expect("list").count(), 1);
 }
 
 #[test]
 fn devices_and_reading_stay_usable() {
     let script = "echo x >/dev/null && head -c 4 /dev/zero >/dev/null && head -c 4 /dev/urandom >/dev/null && \
                   cat /etc/passwd >/dev/null && cat <(echo done) && echo more >/dev/stdout";
-    let room = Room::new();
-    let done = confined(script, room.profile());
+    let fixture = Fixture::new();
+    let done = confined(script, fixture.profile());
     assert_eq!(done.stdout_text(), "done\nmore\n");
 }
 
 #[test]
 fn another_user_without_groups_and_privileges() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let done = confined(
         "id -u; id -g; id -G; cat /etc/shadow; grep -E 'NoNewPrivs|CapEff' /proc/self/status",
-        room.profile(),
+        fixture.profile(),
     );
     let output = done.stdout_text();
     if can_become(USER.0) {
@@ -128,10 +128,10 @@ fn another_user_without_groups_and_privileges() {
 
 #[test]
 fn no_terminal_and_not_the_session_of_the_caller() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let done = confined(
         "(: </dev/tty) 2>/dev/null && echo terminal; ps -o sid= -p $$ 2>/dev/null || cut -d' ' -f6 /proc/self/stat",
-        room.profile(),
+        fixture.profile(),
     );
     let output = done.stdout_text();
     assert!(!output.contains("terminal"), "{output}");
@@ -143,9 +143,9 @@ fn no_terminal_and_not_the_session_of_the_caller() {
 
 #[test]
 fn it_sees_no_other_process_and_can_signal_none() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let me = std::process::id();
-    let done = confined(&format!("kill -0 {me} 2>&1; ls -d /proc/[0-9]* | wc -l"), room.profile());
+    let done = confined(&format!("kill -0 {me} 2>&1; ls -d /proc/[0-9]* | wc -l"), fixture.profile());
     if !done.enforced.processes {
         eprintln!("skipped: no process namespaces here");
         return;
@@ -157,9 +157,9 @@ fn it_sees_no_other_process_and_can_signal_none() {
 
 #[test]
 fn temporary_directories_are_private_bounded_and_gone_afterwards() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let name = format!("dkms-test-{}", std::process::id());
-    let mut profile = room.profile();
+    let mut profile = fixture.profile();
     profile.temporary = 1 << 20;
     let script = format!(
         "for d in /tmp /var/tmp /dev/shm; do echo x >$d/{name} || echo failed; done; \
@@ -177,19 +177,19 @@ fn temporary_directories_are_private_bounded_and_gone_afterwards() {
     for dir in ["/tmp", "/var/tmp", "/dev/shm"] {
         assert!(!Path::new(dir).join(&name).exists());
     }
-    assert_eq!(std::fs::read_dir(room.path("scratch/.view")).expect("list").count(), 0);
+    assert_eq!(std::fs::read_dir(fixture.path("scratch/.view")).expect("list").count(), 0);
 }
 
 #[test]
 fn hidden_paths_are_empty_and_places_below_them_are_visible() {
-    let room = Room::new();
-    let secret = room.directory("secret", 0o700);
-    let source = room.directory("secret/source", 0o755);
+    let fixture = Fixture::new();
+    let secret = fixture.directory("secret", 0o700);
+    let source = fixture.directory("secret/source", 0o755);
     std::fs::write(secret.join("key"), "key").expect("write");
     std::fs::write(source.join("dkms.conf"), "found").expect("write");
-    let key = room.path("outside/key");
+    let key = fixture.path("outside/key");
     std::fs::write(&key, "key").expect("write");
-    let mut profile = room.profile();
+    let mut profile = fixture.profile();
     profile.hidden = vec![secret.clone(), key.clone()];
     profile.places.push(Place::new(&source, Access::Read));
     let script = format!(
@@ -209,10 +209,10 @@ fn hidden_paths_are_empty_and_places_below_them_are_visible() {
 
 #[test]
 fn writes_to_a_layer_are_discarded() {
-    let room = Room::new();
-    let source = room.directory("outside/source,with:odd\\name", 0o755);
+    let fixture = Fixture::new();
+    let source = fixture.directory("outside/source,with:odd\\name", 0o755);
     std::fs::write(source.join("VERSION"), "1").expect("write");
-    let mut profile = room.profile();
+    let mut profile = fixture.profile();
     profile.places.push(Place::new(&source, Access::Layer));
     let script =
         format!("cd '{}' && cat VERSION && echo 2 >cache && cat cache && rm VERSION && ls", source.display());
@@ -231,17 +231,17 @@ fn writes_to_a_layer_are_discarded() {
 
 #[test]
 fn a_copy_can_be_read_and_changed_regardless_of_modes() {
-    let room = Room::new();
-    let secret = room.directory("secret", 0o700);
-    let source = room.directory("secret/source", 0o700);
+    let fixture = Fixture::new();
+    let secret = fixture.directory("secret", 0o700);
+    let source = fixture.directory("secret/source", 0o700);
     std::fs::write(source.join("VERSION"), "1").expect("write");
     dkms_sys::fs::set_mode(source.join("VERSION"), 0o600).expect("chmod");
     std::fs::write(secret.join("other"), "secret").expect("write");
-    room.directory("secret/source/sub", 0o700);
+    fixture.directory("secret/source/sub", 0o700);
     std::os::unix::fs::symlink("VERSION", source.join("link")).expect("link");
     rustix::fs::mknodat(rustix::fs::CWD, source.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
         .expect("fifo");
-    let mut profile = room.profile();
+    let mut profile = fixture.profile();
     profile.places.push(Place::new(&source, Access::Copy));
     let script = format!(
         "cd '{}' && cat link && echo 2 >>VERSION && echo x >sub/new && cat VERSION && ls; ls ../other",
@@ -278,10 +278,10 @@ fn the_network_is_not_reachable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
     let port = listener.local_addr().expect("address").port();
     let connect = format!("exec 3<>/dev/tcp/127.0.0.1/{port}");
-    let room = Room::new();
-    let open = Profile { network: true, ..room.profile() };
+    let fixture = Fixture::new();
+    let open = Profile { network: true, ..fixture.profile() };
     assert!(command(&connect).confine(open).run().expect("bash").status.success(), "reachable when allowed");
-    let done = confined(&connect, room.profile());
+    let done = confined(&connect, fixture.profile());
     assert!(done.enforced.network && !done.status.success(), "{done:?}");
 }
 
@@ -325,9 +325,9 @@ fn an_unprivileged_user_is_confined_too() {
 
 #[test]
 fn limits_apply_to_all_processes_together() {
-    let room = Room::new();
-    let limits = |limits| Profile { limits, ..room.profile() };
-    let big = room.path("work/big");
+    let fixture = Fixture::new();
+    let limits = |limits| Profile { limits, ..fixture.profile() };
+    let big = fixture.path("work/big");
     let small = limits(Limits { file_size: Some(4096), ..Limits::default() });
     let done = confined(&format!("head -c 100000 /dev/zero >'{}'", big.display()), small);
     assert!(!done.status.success());
@@ -362,9 +362,9 @@ fn a_bound_build_directory_is_writable_under_its_target_name() {
         eprintln!("skipped: needs private mounts");
         return;
     }
-    let room = Room::new();
-    let (source, target) = (room.directory("source", 0o777), room.directory("target", 0o777));
-    let mut profile = room.profile();
+    let fixture = Fixture::new();
+    let (source, target) = (fixture.directory("source", 0o777), fixture.directory("target", 0o777));
+    let mut profile = fixture.profile();
     profile.places.push(Place::new(&target, Access::Write));
     let done =
         command("echo x >file").bind(&source, &target).cwd(&target).confine(profile).run().expect("run");
@@ -374,19 +374,19 @@ fn a_bound_build_directory_is_writable_under_its_target_name() {
 
 #[test]
 fn leftover_processes_of_a_confined_program_are_killed() {
-    let (start, room) = (Instant::now(), Room::new());
-    let done = confined("trap '' TERM INT HUP; setsid sleep 300 >/dev/null 2>&1 & exit 3", room.profile());
+    let (start, fixture) = (Instant::now(), Fixture::new());
+    let done = confined("trap '' TERM INT HUP; setsid sleep 300 >/dev/null 2>&1 & exit 3", fixture.profile());
     assert_eq!(done.status.code_for_shell(), 3);
     let deaf = "trap '' TERM INT HUP; while :; do sleep 1; done";
-    let late = command(deaf).confine(room.profile()).timeout(Duration::from_millis(200)).run();
+    let late = command(deaf).confine(fixture.profile()).timeout(Duration::from_millis(200)).run();
     assert!(matches!(late, Err(ProcessError::TimedOut { .. })));
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
 fn signals_and_exit_codes_are_passed_on() {
-    let room = Room::new();
-    let status = |script| confined(script, room.profile()).status.code_for_shell();
+    let fixture = Fixture::new();
+    let status = |script| confined(script, fixture.profile()).status.code_for_shell();
     assert_eq!(status("exit 0"), 0);
     assert_eq!(status("exit 77"), 77);
     assert_eq!(status("kill -KILL $$"), 137);

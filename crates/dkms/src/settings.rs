@@ -94,7 +94,8 @@ fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
             let is_token = key.to_string_lossy().starts_with("pkcs11:");
             // A key that the command line names must exist; only the default key is created.
             for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
-                if !(is_token && file == key) && !file.exists() {
+                let is_in_token = is_token && file == key;
+                if !is_in_token && !file.exists() {
                     return usage(format!("{option} {}: there is no such file", file.display()));
                 }
             }

@@ -3,6 +3,8 @@
 //! The modules are those of Debian's kernel packages in the test layers (`tests/fetch.sh`); without them, or with a depmod
 //! that is not among the versions that are known, a test says that it is skipped.
 
+#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+
 use kmodule::index::{self, Cache, Config, Facts, Lists, Module, NewCache, Version};
 use std::cell::RefCell;
 use std::collections::BTreeMap;

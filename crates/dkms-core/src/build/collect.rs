@@ -14,8 +14,8 @@ use kmodule::elf::Module;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The results of a build before they are signed, in a directory that will become `K/A`. They depend on nothing but the
-/// inputs of the build: not on keys, compression or the destination.
+/// The results of a build before they are signed, in a directory that will become `K/A`. They depend on
+/// nothing but the inputs of the build: not on keys, compression or the destination.
 pub(crate) struct Collected {
     /// Has `module/NAME.ko` for each module and, if the package has one, `module/Module.symvers`.
     pub staging: Staging,
@@ -37,7 +37,8 @@ pub(crate) struct CollectedModule {
     pub srcversion: String,
 }
 
-/// A temporary directory beside `K/A`. Dropping it removes it, and the directories above it that are empty then.
+/// A temporary directory beside `K/A`. Dropping it removes it, and the directories above it that are empty
+/// then.
 pub(crate) struct Staging {
     dir: Option<TempDir>,
     kernel_dir: PathBuf,
@@ -45,7 +46,8 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
-    /// Creates it. The caller holds the lock of the package version, so what an earlier build left there is removed.
+    /// Creates it. The caller holds the lock of the package version, so what an earlier build left there is
+    /// removed.
     ///
     /// # Errors
     /// It cannot be created.
@@ -82,7 +84,8 @@ impl Drop for Staging {
 /// Collects the modules that dkms.conf lists for this kernel.
 ///
 /// # Errors
-/// A file is missing ([`BuildError::ModuleFileMissing`]), or is not a module for this kernel ([`BuildError::BadModule`]).
+/// A file is missing ([`BuildError::ModuleFileMissing`]), or is not a module for this kernel
+/// ([`BuildError::BadModule`]).
 pub(crate) fn collect(context: &Context<'_>, compiled: &Compiled<'_>) -> Result<Collected> {
     let dir = compiled.dir;
     let staging = Staging::new(context.session, context.build)?;
@@ -174,7 +177,8 @@ fn built_file(entry: &ModuleEntry) -> PathBuf {
     Path::new(&entry.built_location).join(format!("{}.ko", entry.built_name))
 }
 
-/// Removes a module's debugging symbols. The result of strip on an untrusted file is untrusted too, so it is checked.
+/// Removes a module's debugging symbols. The result of strip on an untrusted file is untrusted too, so it is
+/// checked.
 fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let (session, program) = (context.session, context.target.toolchain.strip_program());
     let Some(path) = dkms_sys::process::which(program, &session.host.path) else {

@@ -1,17 +1,18 @@
-//! What a confined build was denied, read from its log: programs print the path or the address themselves.
+//! Finds in the log of a confined build what it was denied: programs print the path or the address
+//! themselves.
 
 use std::path::{Path, PathBuf};
 
-/// What was denied.
+/// Something that a build was denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Writing this path, or reading it.
+    /// To write or read this path.
     Path(PathBuf),
-    /// The network; the address, where the log has it.
+    /// The network, with the address if the log has it.
     Network(Option<String>),
 }
 
-/// Lines of the log that are looked at, from its end.
+/// The number of lines that are searched, from the end of the log.
 const LINES: usize = 2000;
 
 const PATH_ERRORS: [&str; 3] = ["Read-only file system", "Permission denied", "Operation not permitted"];
@@ -28,7 +29,8 @@ const NETWORK_ERRORS: [&str; 7] = [
 /// bash's own names for connections.
 const CONNECTIONS: [&str; 2] = ["/dev/tcp/", "/dev/udp/"];
 
-/// Looks for the first refusal. Paths in the build directory are the build's own affair.
+/// Finds the first refusal. Paths in the build directory are not counted: the build itself decides about
+/// them.
 pub(crate) fn find(log: &str, build_dir: &Path) -> Option<Denied> {
     let lines: Vec<&str> = log.lines().collect();
     lines.iter().skip(lines.len().saturating_sub(LINES)).find_map(|line| in_line(line, build_dir))
@@ -52,8 +54,8 @@ fn in_line(line: &str, build_dir: &Path) -> Option<Denied> {
     None
 }
 
-/// The path that a message is about: the first in quotes, else the last one that stands by itself. The first word is the
-/// program's name.
+/// The path that a message is about: the first one in quotes, else the last one that is a word of its own.
+/// The first word is the program's name.
 fn path(line: &str, build_dir: &Path) -> Option<PathBuf> {
     let absolute = |word: &&str| word.starts_with('/') && word.len() > 1;
     let outside = |path: &PathBuf| !path.starts_with(build_dir) && path != Path::new("/dev/null");
@@ -82,7 +84,7 @@ fn address(line: &str) -> Option<String> {
 }
 
 impl Denied {
-    /// What it means, and the line that allows it.
+    /// Explains the refusal, and the line in the configuration that allows it.
     pub(crate) fn explain(&self, config_dir: &Path, package: &str) -> String {
         let file = config_dir.join(format!("{package}.conf"));
         match self {

@@ -1,4 +1,4 @@
-//! Reading a make.log for the administrator: the first real errors, and what they mean where that is certain.
+//! Finds the first real errors in a make.log, and what they mean where that is certain.
 
 use crate::build::Diagnosis;
 use crate::session::Session;
@@ -7,8 +7,8 @@ use crate::session::Session;
 const CONTEXT: usize = 3;
 const ERRORS: usize = 3;
 
-/// Looks through the text of a make.log.
-pub fn diagnose(s: &Session<'_>, log: &str) -> Diagnosis {
+/// Diagnoses the text of a make.log.
+pub fn diagnose(session: &Session<'_>, log: &str) -> Diagnosis {
     let lines: Vec<&str> = log.lines().collect();
     let mut out = Diagnosis::default();
     let mut at = 0;
@@ -18,7 +18,7 @@ pub fn diagnose(s: &Session<'_>, log: &str) -> Diagnosis {
         if is_error(line) {
             shown += 1;
             out.errors.push(clean(line));
-            // The compiler's own lines about it: source line and caret.
+            // The compiler's explanation of it: source line and caret.
             let context = lines.iter().skip(at + 1).take(CONTEXT).take_while(|l| is_context(l));
             for line in context {
                 out.errors.push(clean(line));
@@ -28,7 +28,7 @@ pub fn diagnose(s: &Session<'_>, log: &str) -> Diagnosis {
         at += 1;
     }
     if out.errors.is_empty() {
-        // What came behind the command itself, without our own lines.
+        // The output of the last command, without the lines of dkms.
         let from = lines.iter().rposition(|l| l.starts_with("# command: ")).map_or(0, |n| n + 1);
         let tail = lines
             .iter()
@@ -39,7 +39,7 @@ pub fn diagnose(s: &Session<'_>, log: &str) -> Diagnosis {
         tail.reverse();
         out.errors = tail;
     }
-    out.meaning = meaning(s, &lines);
+    out.meaning = meaning(session, &lines);
     out
 }
 
@@ -67,36 +67,37 @@ fn is_context(line: &str) -> bool {
             .is_some_and(|(n, _)| !n.is_empty() && n.trim().bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn meaning(s: &Session<'_>, lines: &[&str]) -> Option<String> {
+fn meaning(session: &Session<'_>, lines: &[&str]) -> Option<String> {
     let has = |needle: &str| lines.iter().any(|l| l.contains(needle));
     let package = |program: &str| {
-        s.host.distribution.as_ref().map_or_else(|| program.to_owned(), |d| d.program_package(program))
+        session.host.distribution.as_ref().map_or_else(|| program.to_owned(), |d| d.program_package(program))
     };
     if has("No space left on device") {
         return Some("the disk that holds the dkms tree or TMPDIR is full".into());
     }
     if has("Killed signal terminated program") || has("internal compiler error: Killed") {
-        return Some("the machine ran out of memory while compiling; fewer jobs (-j 1) need less".into());
+        return Some("the machine ran out of memory while compiling; use fewer jobs (-j 1)".into());
     }
     for line in lines {
         if let Some(program) = missing_program(line) {
-            return Some(format!("{program} is not installed; the package {} has it", package(&program)));
+            return Some(format!("{program} is not installed; it is in the package {}", package(&program)));
         }
         if let Some((symbol, module)) = undefined_symbol(line) {
             return Some(format!(
-                "this kernel does not export {symbol}, which {module} uses, and no package in BUILD_DEPENDS brings it"
+                "this kernel does not export {symbol}, which {module} uses, and no package in BUILD_DEPENDS provides it"
             ));
         }
         if let Some(header) = missing_header(line) {
             return Some(format!(
-                "{header} is not part of this kernel's headers: this version of the module does not fit this kernel, or its headers are incomplete"
+                "{header} is not part of this kernel's headers: this version of the module does not support this kernel, or its headers are incomplete"
             ));
         }
     }
     None
 }
 
-/// `/bin/sh: 1: gcc-13: not found`, `make[2]: gcc-13: No such file or directory`, `bash: line 1: foo: command not found`
+/// `/bin/sh: 1: gcc-13: not found`, `make[2]: gcc-13: No such file or directory`, `bash: line 1: foo: command
+/// not found`
 fn missing_program(line: &str) -> Option<String> {
     let by_shell = line.strip_suffix(": not found").or_else(|| line.strip_suffix(": command not found"));
     let by_make = line.strip_suffix(": No such file or directory").filter(|l| l.starts_with("make"));

@@ -1,10 +1,10 @@
 //! The inputs of a build, described before make runs, from the very copy that is compiled.
 //!
-//! A fingerprint is the SHA-256 of sorted lines `name=value`. Two builds with the same fingerprint have the same inputs
-//! as far as the lines tell: the source after patches, the configuration, the commands, their environment, the kernel's
-//! configuration and symbols, and the tools by path, size and time. The headers themselves are represented by three
-//! files, which change with every kernel package. What does not change the compiled modules is left out: key,
-//! compression, destination, number of jobs, locks.
+//! A fingerprint is the SHA-256 of sorted lines `name=value`. Two builds with the same fingerprint have the
+//! same inputs as far as the lines tell: the source after patches, the configuration, the commands, their
+//! environment, the kernel's configuration and symbols, and the tools by path, size and time. The headers
+//! themselves are represented by three files, which change with every kernel package. What does not change
+//! the compiled modules is left out: key, compression, destination, number of jobs, locks.
 
 use super::context::Context;
 use super::prepare::Prepared;
@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 /// Increases whenever the way in which dkms builds changes what comes out of it.
 const BUILDER: u32 = 1;
 
-/// Variables that differ between two calls and are no input: the locks and job slots of this dkms, and what every shell
-/// sets for its own use.
+/// Variables that differ between two calls and are no input: the locks and job slots of this dkms, and what
+/// every shell sets for its own use.
 const NO_INPUT: [&str; 6] = [dkms_tree::lock::HELD, "MAKEFLAGS", "PWD", "OLDPWD", "SHLVL", "_"];
 
 /// What decides the result of one build.
@@ -123,7 +123,8 @@ fn kernel_lines(context: &Context<'_>, inputs: &target::KernelInputs) -> Vec<(St
     lines
 }
 
-/// Which file a program is: a package manager gives all files of a package version the same size and time everywhere.
+/// Which file a program is: a package manager gives all files of a package version the same size and time
+/// everywhere.
 fn stamp_of_tool(name: &str, path: &OsStr) -> String {
     let found = dkms_sys::process::which(name, path).and_then(|p| dkms_sys::fs::canonicalize(p).ok());
     let stamp = found.and_then(|file: PathBuf| Stamp::of(&file).map(|stamp| (file, stamp)));
@@ -157,8 +158,8 @@ fn environment(inherited: &[(OsString, OsString)], of_build: &Variables) -> Stri
     digest::bytes(&text)
 }
 
-/// Digest of the copy of a source: names, kinds, execute bits, contents and link targets. Times and owners do not count, nor
-/// does the `make.log` that dkms shows there.
+/// Digest of the copy of a source: names, kinds, execute bits, contents and link targets. Times and owners do
+/// not count, nor does the `make.log` that dkms shows there.
 fn digest_of_copy(dir: &Path) -> Result<String> {
     let mut hash = digest::Hasher::new();
     add_directory(dir, Path::new(""), &mut hash)?;

@@ -1,30 +1,30 @@
 //! How a make command takes part in the pool of job slots that all builds of a command share.
 //!
-//! A make that is to share must not have a `-jN` of its own: with one it leaves the jobserver and opens its own ("-jN
-//! forced in submake"). So the option, ours or the package's, is taken out of the text, where it stands as a word of a make
-//! command. What is not understood for certain is not touched.
+//! A make that shares the pool must not have a `-jN` of its own: it would leave the jobserver and start
+//! another ("-jN forced in submake"). So that option, whether dkms or the package added it, is removed from
+//! the line where it is a word of a make command. Anything that is not understood for certain stays as it is.
 
-/// With which slots a command runs.
+/// How many job slots a command uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// One slot, and what it finds in the pool: it runs under the jobserver.
+    /// One slot, and others while they are free: it runs under the jobserver.
     Pool,
-    /// One slot: nobody asked for more.
+    /// One slot, because it runs one job.
     One,
-    /// All slots: it has a number of jobs of its own that cannot be taken from it.
+    /// All slots: it chooses a number of jobs itself, and that cannot be changed.
     All,
 }
 
-/// A command, and how it shares.
+/// A command line, and how many slots it uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What bash runs.
+    /// The line that bash runs.
     pub text: String,
-    /// With which slots.
+    /// The slots that it uses.
     pub share: Share,
 }
 
-/// Fits a command line into the pool.
+/// Makes a command line take part in the pool, if that is possible.
 pub fn fit(line: &str) -> Line {
     let words = words(line);
     let mut text = String::with_capacity(line.len());
@@ -42,7 +42,7 @@ pub fn fit(line: &str) -> Line {
                     copied = to;
                 }
             }
-            // Beside one that shares it would find the jobserver in its environment.
+            // It would find the jobserver of the others in its environment.
             Jobs::Serial(at) => {
                 text.push_str(line.get(copied..at).unwrap_or_default());
                 text.push_str("MAKEFLAGS= ");
@@ -63,19 +63,19 @@ pub fn fit(line: &str) -> Line {
     }
 }
 
-/// What a simple command says of jobs.
+/// The jobs of a simple command.
 enum Jobs {
     /// It is not make.
     NoMake,
-    /// make without `-j`, or with `-j1`; where its first word begins.
+    /// make without `-j`, or with `-j1`, and where its first word begins.
     Serial(usize),
-    /// make with `-j`; the places of the options, with the blanks before them.
+    /// make with `-j`, and the places of the options, with the blanks before them.
     Several(Vec<(usize, usize)>),
 }
 
 fn jobs_of(line: &str, command: &[&Word]) -> Jobs {
     let Some(found) = job_options(line, command) else { return Jobs::NoMake };
-    // The last option counts; one job is what its author wants.
+    // The last option counts. With one job, the author does not want more.
     if found.options.is_empty() || found.number.as_deref() == Some("1") {
         return Jobs::Serial(found.start);
     }
@@ -127,14 +127,14 @@ fn job_options(line: &str, command: &[&Word]) -> Option<JobOptions> {
             to = next.map_or(to, |w| w.to);
             skip = next.is_some();
         }
-        // With the blanks before it; there are some, since make stands there.
+        // With the blanks before it. There are some, because make comes before.
         let before = line.get(..word.from).map_or(word.from, |l| l.trim_end().len());
         found.options.push((before, to));
     }
     Some(found)
 }
 
-/// The line without the job options of its make commands: what it does, however fast.
+/// Removes the job options of all make commands in a line: what is left decides the result.
 pub fn without_jobs(line: &str) -> String {
     let words = words(line);
     let mut text = String::with_capacity(line.len());
@@ -169,12 +169,12 @@ fn is_option(word: &str) -> bool {
             .is_some_and(|n| n.is_empty() || is_number(n) || n.starts_with(['$', '`', '"', '\'']))
 }
 
-/// An option of a command that is not make, or a make in a text for another shell.
+/// A job option of a command that is not make, or in a make command that is an argument of another shell.
 fn hides_option(word: &str) -> bool {
     is_option(word) || (word.contains("make") && (word.contains(" -j") || word.contains(" --jobs")))
 }
 
-/// A word, or what ends a simple command, by its place in the line.
+/// A word or the end of a simple command, by its place in the line.
 #[derive(Debug)]
 struct Word {
     from: usize,
@@ -188,7 +188,8 @@ impl Word {
     }
 }
 
-/// The words of a line as a shell splits them: blanks within quotes, `$(...)`, `${...}` and backticks split nothing.
+/// The words of a line as a shell splits them: blanks within quotes, `$(...)`, `${...}` and backticks do not
+/// split.
 fn words(line: &str) -> Vec<Word> {
     let mut found = Vec::new();
     let mut begun: Option<usize> = None;

@@ -1,7 +1,7 @@
-//! make.log: what was run, what it printed, how it ended, how long it took.
+//! make.log: each command, its output, its exit code and how long it took.
 //!
-//! While the build runs, the log lies outside of its build directory, where the build cannot replace it by a link to
-//! another file; in the build directory it has a second name for those who watch.
+//! While the build runs, the log is outside of its build directory, so that the build cannot replace it by a
+//! link to another file. In the build directory it has a second name, so that people can watch it.
 
 use crate::error::Result;
 use crate::ids::Build;
@@ -16,41 +16,42 @@ use std::time::Duration;
 /// The log of one build.
 #[derive(Debug)]
 pub struct MakeLog {
-    /// Where it is.
+    /// Its path while the build runs.
     pub path: PathBuf,
-    /// Where it is to be found after a failure.
+    /// Its path after a failure.
     pub kept: PathBuf,
     file: File,
-    /// How long things took is written down.
+    /// Whether it records how long commands took.
     timed: bool,
 }
 
 impl MakeLog {
-    /// Begins a log in a build directory; after a failure it is to be found at `kept`.
+    /// Creates the log of a build at `path`; after a failure it is at `kept`.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn create(s: &Session<'_>, path: &Path, kept: &Path, build: &Build) -> Result<Self> {
+    /// It cannot be written.
+    pub fn create(session: &Session<'_>, path: &Path, kept: &Path, build: &Build) -> Result<Self> {
         if let Some(parent) = path.parent() {
             dkms_sys::fs::create_dir_all(parent)?;
         }
         dkms_sys::fs::remove_tree(path)?;
         let file = dkms_sys::fs::open_append(path)?;
-        let log = Self { path: path.into(), kept: kept.into(), file, timed: s.source_date_epoch().is_none() };
+        let log =
+            Self { path: path.into(), kept: kept.into(), file, timed: session.source_date_epoch().is_none() };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
-        log.line(&crate::time::utc(s.recorded_time()))?;
+        log.line(&crate::time::utc(session.recorded_time()))?;
         Ok(log)
     }
 
-    /// Gives it this name too, in place of whatever has it; best effort, as the log itself is safe.
+    /// Gives it this name too, replacing what is there. Best effort, because the log itself is safe.
     pub fn show_at(&self, name: &Path) {
         let _ = dkms_sys::fs::remove_tree(name)
             .and_then(|_| dkms_sys::fs::hard_link(&self.path, name))
             .or_else(|_| dkms_sys::fs::copy_file(&self.path, name).map(drop));
     }
 
-    /// Where a child's output goes to be in the log.
+    /// The stream that sends a child's output to the log.
     ///
     /// # Errors
     /// Too many files are open.
@@ -62,7 +63,7 @@ impl MakeLog {
     /// Writes one line.
     ///
     /// # Errors
-    /// When it cannot be written: a full disk shows here first.
+    /// It cannot be written, usually because the disk is full.
     pub fn line(&self, text: &str) -> Result<()> {
         writeln!(&self.file, "{text}").map_err(|source| IoError::new("write", &self.path, source).into())
     }
@@ -75,7 +76,7 @@ impl MakeLog {
         self.line(&format!("\n{title}\n# command: {command}"))
     }
 
-    /// Ends the record of a command. `code` as a shell would give it.
+    /// Ends the record of a command. `code` is its exit code as a shell reports it.
     ///
     /// # Errors
     /// As [`MakeLog::line`].

@@ -1,5 +1,5 @@
-//! Builds that are being made, so that what a killed one leaves is cleared by the next command: a file for each in
-//! `.building` of the tree, there while the version's lock is held.
+//! Records of running builds, so that the next command can clean up after a killed one: one file for each
+//! build in `.building` of the tree, which exists while the version's lock is held.
 
 use crate::error::Result;
 use crate::ids::Build;
@@ -11,48 +11,48 @@ use dkms_sys::{fs, sys};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// What a mark says.
+/// The content of a mark.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Made {
+struct Record {
     build: Build,
-    /// Where it is made.
+    /// The build directory.
     #[serde(with = "names_as_json")]
     directory: PathBuf,
-    /// `K/A` is in place and POST_BUILD has not ended: it counts for nothing, and what is at this path, if anything, is
-    /// the earlier build.
+    /// `K/A` is in place and POST_BUILD has not ended: `K/A` is not valid yet, and if there is something at
+    /// this path, it is the earlier build.
     #[serde(with = "names_as_json::optional")]
     unfinished: Option<PathBuf>,
 }
 
-/// The mark of a build; gone when dropped.
+/// The mark of a build; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Mark {
     path: PathBuf,
-    made: Made,
+    made: Record,
 }
 
 impl Mark {
-    /// Marks a build that is about to be made in this directory. The caller holds the version's lock.
+    /// Marks a build that is about to run in this directory. The caller holds the version's lock.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub(crate) fn new(s: &Session<'_>, b: &Build, directory: &Path) -> Result<Self> {
-        let dir = s.layout.building_dir();
+    /// The file cannot be written.
+    pub(crate) fn new(session: &Session<'_>, b: &Build, directory: &Path) -> Result<Self> {
+        let dir = session.layout.building_dir();
         fs::refuse_foreign_dir(&dir)?;
         fs::create_dir_all(&dir)?;
         let (p, k) = (&b.package, &b.kernel);
         let pid = sys::own_pid();
         let path = dir.join(format!("{pid}-{}-{}-{}-{}", p.name, p.version, k.release, k.arch));
-        let made = Made { build: b.clone(), directory: directory.to_owned(), unfinished: None };
+        let made = Record { build: b.clone(), directory: directory.to_owned(), unfinished: None };
         let mark = Self { path, made };
         mark.write()?;
         Ok(mark)
     }
 
-    /// `K/A` is about to appear before it is finished; an earlier build is at `earlier` then.
+    /// Records that `K/A` is about to appear before it is finished, with an earlier build at `earlier`.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// The file cannot be written.
     pub(crate) fn unfinished(&mut self, earlier: &Path) -> Result<()> {
         self.made.unfinished = Some(earlier.to_owned());
         self.write()
@@ -63,10 +63,10 @@ impl Mark {
         self.made.unfinished.is_some()
     }
 
-    /// `K/A` is finished.
+    /// Records that `K/A` is finished.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// The file cannot be written.
     pub(crate) fn finished(&mut self) -> Result<()> {
         self.made.unfinished = None;
         self.write()
@@ -75,7 +75,7 @@ impl Mark {
     fn write(&self) -> Result<()> {
         let bytes = serde_json::to_vec(&self.made)
             .map_err(|e| dkms_sys::IoError::new("write", &self.path, std::io::Error::from(e)))?;
-        // In place: half a mark is none, and what it is about has not begun then.
+        // Not atomically: half a mark counts as none, and its build has not begun then.
         let file = fs::create_truncated(&self.path)?;
         let written = std::io::Write::write_all(&mut &file, &bytes);
         written.map_err(|e| dkms_sys::IoError::new("write", &self.path, e).needing(bytes.len() as u64))?;
@@ -89,93 +89,94 @@ impl Drop for Mark {
     }
 }
 
-/// Clears what builds left whose dkms does not run any more.
+/// Cleans up after builds whose dkms no longer runs.
 ///
 /// # Errors
-/// When the marks cannot be listed. What cannot be cleared is a warning, and its mark stays.
-pub(crate) fn clear_interrupted(s: &Session<'_>) -> Result<()> {
-    let dir = s.layout.building_dir();
+/// The marks cannot be listed. If one build cannot be cleaned up, that is a warning, and its mark stays.
+pub(crate) fn clear_interrupted(session: &Session<'_>) -> Result<()> {
+    let dir = session.layout.building_dir();
     fs::refuse_foreign_dir(&dir)?;
     for name in fs::list_dir_optional(&dir)? {
-        if let Err(e) = clear_one(s, &dir.join(name)) {
-            s.warn(e.to_string());
+        if let Err(e) = clear_mark(session, &dir.join(name)) {
+            session.warn(e.to_string());
         }
     }
     Ok(())
 }
 
-fn clear_one(s: &Session<'_>, path: &Path) -> Result<()> {
+fn clear_mark(session: &Session<'_>, path: &Path) -> Result<()> {
     let Ok(bytes) = fs::read_bounded(path, fs::Limit::RECORD) else { return Ok(()) };
-    let Ok(made) = serde_json::from_slice::<Made>(&bytes) else {
-        // Just being written, or cut off in that.
+    let Ok(made) = serde_json::from_slice::<Record>(&bytes) else {
+        // It is being written right now, or its dkms was killed meanwhile.
         let pid = path.file_name().and_then(|n| n.to_str()?.split('-').next()?.parse().ok());
         if !pid.is_some_and(sys::process_exists) {
             fs::remove_file(path)?;
         }
         return Ok(());
     };
-    let Some(_held) = lock::try_build(s, &made.build.package)? else { return Ok(()) };
-    // Until then it may have said more, or gone.
+    let Some(_held) = lock::try_build(session, &made.build.package)? else { return Ok(()) };
+    // It may have changed or disappeared before the lock was taken.
     let Some(made) =
-        fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Made>(&b).ok())
+        fs::read_optional(path, fs::Limit::RECORD)?.and_then(|b| serde_json::from_slice::<Record>(&b).ok())
     else {
         return Ok(());
     };
-    if !recover_layers(s, &made)? {
+    if !recover_layers(session, &made)? {
         return Ok(());
     }
     if let Some(earlier) = &made.unfinished {
-        let Some(_kernel) = lock::try_install(s, std::slice::from_ref(&made.build.kernel))? else {
+        let Some(_kernel) = lock::try_install(session, std::slice::from_ref(&made.build.kernel))? else {
             return Ok(());
         };
-        take_back(s, &made.build, earlier)?;
+        restore_earlier(session, &made.build, earlier)?;
     }
-    clear(s, &made)?;
+    clear(session, &made)?;
     fs::remove_file(path)?;
-    s.put_right(&format!("an interrupted build of {} was cleared away", made.build));
+    session.put_right(&format!("cleaned up an interrupted build of {}", made.build));
     Ok(())
 }
 
-/// A build that was cut off while it took the place of one from a lower layer. `false`: another process is working on that kernel.
-fn recover_layers(s: &Session<'_>, made: &Made) -> Result<bool> {
-    let directories = [Some(s.layout.built_dir(&made.build)), made.unfinished.clone()];
+/// Recovers a build that was interrupted while it replaced one from a lower layer of an overlay. `false`:
+/// another process is working on that kernel.
+fn recover_layers(session: &Session<'_>, made: &Record) -> Result<bool> {
+    let directories = [Some(session.layout.built_dir(&made.build)), made.unfinished.clone()];
     let mut cut_off = directories.iter().flatten().filter(|d| layers::is_cut_off(d)).peekable();
     if cut_off.peek().is_none() {
         return Ok(true);
     }
-    let Some(_kernel) = lock::try_install(s, std::slice::from_ref(&made.build.kernel))? else {
+    let Some(_kernel) = lock::try_install(session, std::slice::from_ref(&made.build.kernel))? else {
         return Ok(false);
     };
     cut_off.try_for_each(|d| layers::recover(d))?;
     Ok(true)
 }
 
-/// A build whose POST_BUILD never ended.
-fn take_back(s: &Session<'_>, b: &Build, earlier: &Path) -> Result<()> {
-    let built = s.layout.built_dir(b);
+/// Removes a build whose POST_BUILD did not end, and restores the earlier one.
+fn restore_earlier(session: &Session<'_>, b: &Build, earlier: &Path) -> Result<()> {
+    let built = session.layout.built_dir(b);
     if fs::exists(earlier) && fs::exists(&built) {
         layers::exchange(earlier, &built)?;
     } else if fs::exists(&built) {
-        // At once, so that half a directory never passes for a build.
+        // With one rename, so that half a directory never counts as a build.
         layers::rename(&built, earlier)?;
     }
     Ok(())
 }
 
-fn clear(s: &Session<'_>, made: &Made) -> Result<()> {
-    let version = s.layout.version_dir(&made.build.package);
+fn clear(session: &Session<'_>, made: &Record) -> Result<()> {
+    let version = session.layout.version_dir(&made.build.package);
     if made.directory.starts_with(&version) {
         fs::remove_tree(&made.directory)?;
     }
-    fs::remove_file(s.layout.running_log(&made.build))?;
+    fs::remove_file(session.layout.running_log(&made.build))?;
     let _ = std::fs::remove_dir(version.join(".log"));
-    let kernel_dir = s.layout.kernel_dir(&made.build);
+    let kernel_dir = session.layout.kernel_dir(&made.build);
     remove_staging(&kernel_dir, &made.build)?;
     let _ = std::fs::remove_dir(kernel_dir);
     Ok(())
 }
 
-/// Deletes every `.tmp_A_*`. The caller holds the version's lock, so nobody is at it.
+/// Deletes every `.tmp_A_*`. The caller holds the version's lock, so no other process uses them.
 pub(crate) fn remove_staging(kernel_dir: &Path, b: &Build) -> Result<()> {
     let left = format!(".tmp_{}_", b.kernel.arch);
     for name in fs::list_dir_optional(kernel_dir)? {

@@ -3,13 +3,14 @@
 //! A build is a pipeline. Each step is one function, and later steps know of it only what it returns:
 //!
 //! 1. [`prepare::prepare`]: a fresh copy of the source with its patches ([`prepare::Prepared`]).
-//! 2. [`fingerprint::describe`]: what goes into the build ([`fingerprint::Fingerprint`]), taken from that copy before any
-//!    code of the package runs.
+//! 2. [`fingerprint::describe`]: what goes into the build ([`fingerprint::Fingerprint`]), taken from that
+//!    copy before any code of the package runs.
 //! 3. [`obtain`]: the modules for this fingerprint ([`collect::Collected`]). Today they are always compiled:
-//!    [`compile::compile`] runs PRE_BUILD and make ([`compile::Compiled`]), [`collect::collect`] checks and strips the
-//!    modules. A cache needs to produce the same value, nothing else.
+//!    [`compile::compile`] runs PRE_BUILD and make ([`compile::Compiled`]), [`collect::collect`] checks and
+//!    strips the modules. A cache needs to produce the same value, nothing else.
 //! 4. [`sign::sign`]: signed and compressed for this machine ([`sign::Signed`]).
-//! 5. [`place::place`]: moved to `K/A` with one rename, with a manifest; then POST_BUILD, which may look into `K/A`.
+//! 5. [`place::place`]: moved to `K/A` with one rename, with a manifest; then POST_BUILD, which may look into
+//!    `K/A`.
 //!
 //! Every child that a build starts is assembled in one place, [`sandbox::BuildSandbox::command_with`].
 
@@ -58,8 +59,8 @@ pub use target::Target;
 pub struct BuildOptions<'a> {
     /// An earlier build is replaced when the new one is complete, and stays if it fails.
     pub replace: bool,
-    /// The build directory is one that only its own processes see as `M/V/build`, so that the package can be built for
-    /// other kernels at the same time.
+    /// The build directory is one that only its own processes see as `M/V/build`, so that the package can be
+    /// built for other kernels at the same time.
     pub private: bool,
     /// The job slots that it shares with other builds; `None`: there is no limit.
     pub pool: Option<&'a Jobserver>,
@@ -83,7 +84,8 @@ pub fn configuration(session: &Session<'_>, build: &Build) -> Result<(Loaded, Ex
 
 /// Builds a registered package. `configuration` is what [`configuration()`] returns for it.
 ///
-/// A failure leaves the build directory with its make.log, and a copy of the log in `M/V/.log/`; nothing else.
+/// A failure leaves the build directory with its make.log, and a copy of the log in `M/V/.log/`; nothing
+/// else.
 ///
 /// # Errors
 /// Every way in which a build can fail.
@@ -159,8 +161,8 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     place::place(context, signed, fingerprint)
 }
 
-/// The modules of a build, unsigned. Whatever else can provide them is asked here, by the fingerprint, before anything is
-/// compiled.
+/// The modules of a build, unsigned. Whatever else can provide them is asked here, by the fingerprint, before
+/// anything is compiled.
 fn obtain(context: &Context<'_>, recipe: &Recipe, slot: Option<Slots<'_>>) -> Result<Collected> {
     let compiled = compile::compile(context, recipe, slot)?;
     collect::collect(context, &compiled)

@@ -13,8 +13,8 @@ use dkms_sys::fs::{self, TempDir};
 use dkms_sys::sandbox::{Access, Part, Place};
 use std::path::Path;
 
-/// Places the modules of a build, with their manifest and log, in the tree. An earlier build is replaced; if anything
-/// fails, it is restored.
+/// Places the modules of a build, with their manifest and log, in the tree. An earlier build is replaced; if
+/// anything fails, it is restored.
 ///
 /// # Errors
 /// The tree cannot be written; POST_BUILD failed.
@@ -56,7 +56,8 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
     }
 }
 
-/// Renames `staging` to `K/A`, in exchange for an earlier build if there is one. A failure from here on undoes it.
+/// Renames `staging` to `K/A`, in exchange for an earlier build if there is one. A failure from here on
+/// undoes it.
 fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest) -> Result<Manifest> {
     let (session, build) = (context.session, context.build);
     let built = session.layout.built_dir(build);
@@ -111,8 +112,9 @@ fn finish(context: &Context<'_>, mut manifest: Manifest, locks: &[Held]) -> Resu
     Ok(manifest)
 }
 
-/// Runs POST_BUILD. It sees `K/A` as a copy that it may write, because ZFS puts headers for other packages there. New files
-/// in the copy are added to `K/A`; files that were there stay as they were checked and signed.
+/// Runs POST_BUILD. It sees `K/A` as a copy that it may write, because ZFS puts headers for other packages
+/// there. New files in the copy are added to `K/A`; files that were there stay as they were checked and
+/// signed.
 fn post_build(context: &Context<'_>, line: Option<&str>, variables: &Variables) -> Result<()> {
     let run = |places: &[Place]| script::run(context, "POST_BUILD", line, variables, places);
     if line.is_none_or(str::is_empty) || !context.sandbox.is_on() {

@@ -94,8 +94,8 @@ fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
 /// Applies these patches with `patch -p1`, in order, and returns each with its SHA-256.
 ///
 /// # Errors
-/// [`BuildError::PatchName`] for a name that leaves the directory or a patch that does not exist; [`BuildError::PatchFailed`] with
-/// the rejected hunks.
+/// [`BuildError::PatchName`] for a name that leaves the directory or a patch that does not exist;
+/// [`BuildError::PatchFailed`] with the rejected hunks.
 pub(crate) fn patch(
     session: &Session<'_>,
     build: &Build,

@@ -1,4 +1,5 @@
-//! What a build runs: the make command as dkms.conf has it, and the environment of make and of the package's scripts.
+//! What a build runs: the make command as dkms.conf has it, and the environment of make and of the package's
+//! scripts.
 
 use super::jobs;
 use super::target::Target;
@@ -50,8 +51,8 @@ impl Recipe {
     }
 }
 
-/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default; followed by `LLVM=1` for a kernel that
-/// clang compiled. A leading bare `make` is followed by `-jN KERNELRELEASE=K`.
+/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default; followed by `LLVM=1` for a
+/// kernel that clang compiled. A leading bare `make` is followed by `-jN KERNELRELEASE=K`.
 ///
 /// # Errors
 /// A MAKE_MATCH that does not compile.
@@ -134,7 +135,8 @@ fn extra_symbols(session: &Session<'_>, kernel: &Kernel, depends: &[String]) -> 
     found
 }
 
-/// The variables that the file `build_environment` exports: bash sources it, and what it exports is read back.
+/// The variables that the file `build_environment` exports: bash sources it, and what it exports is read
+/// back.
 fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables> {
     use std::os::unix::ffi::OsStringExt;
     let Some(file) = target.framework.build_environment.as_deref().filter(|f| !f.is_empty()) else {

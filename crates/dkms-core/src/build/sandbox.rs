@@ -1,5 +1,6 @@
-//! The confinement of one build. Every child of a build is assembled by [`BuildSandbox::command_with`] and started by
-//! [`BuildSandbox::run`], so that no code of a package runs in any other way before its modules are installed.
+//! The confinement of one build. Every child of a build is assembled by [`BuildSandbox::command_with`] and
+//! started by [`BuildSandbox::run`], so that no code of a package runs in any other way before its modules
+//! are installed.
 
 use super::recipe::Variables;
 use crate::build::BuildError;
@@ -16,15 +17,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// Bytes for the temporary files of a build, in memory; they are used as needed.
+/// The most bytes of temporary files of a build. They are in memory, which is used as needed.
 const TEMPORARY: u64 = 4 << 30;
 
-/// How the commands of one build run.
+/// Runs the commands of one build.
 pub(crate) struct BuildSandbox {
     user: BuildUser,
     /// Private to dkms; the mounts are prepared here.
     scratch: TempDir,
-    /// `None`: the administrator switched the confinement off.
+    /// `None`: the administrator disabled the confinement.
     profile: Option<Profile>,
     /// The build directory, and where its commands see it.
     dir: PathBuf,
@@ -36,36 +37,41 @@ pub(crate) struct BuildSandbox {
     missing: Mutex<Vec<String>>,
 }
 
-/// What a build is given.
+/// What a build may access.
 pub(crate) struct Wanted<'a> {
     /// The build directory.
     pub dir: &'a Path,
-    /// Where its commands see it: the same, or a directory that the other is mounted on for them.
+    /// Where its commands see it: the same path, or a directory on which it is mounted for them.
     pub seen: &'a Path,
     /// Files that it must not see: the private key.
     pub hidden: Vec<PathBuf>,
-    /// Directories that it has to see wherever they are: trees, headers.
+    /// Directories that it must see, wherever they are: trees, headers.
     pub visible: Vec<PathBuf>,
     /// CONFINE and the like, from /etc/dkms.
     pub policy: &'a Confine,
 }
 
 impl BuildSandbox {
-    /// Prepares it. The build directory is given to the build's user later, by [`BuildSandbox::hand_over`].
+    /// Prepares the confinement. [`BuildSandbox::hand_over`] gives the build directory to the build's user
+    /// later.
     ///
     /// # Errors
-    /// No scratch directory; with `build_confinement=require` what this machine cannot enforce.
-    pub(crate) fn new(s: &Session<'_>, wanted: Wanted<'_>) -> Result<Self> {
-        let off = wanted.policy.off || s.options.framework.build_confinement == Some(Confinement::Off);
+    /// The scratch directory cannot be created; with `build_confinement=require`, what this machine cannot
+    /// enforce.
+    pub(crate) fn new(session: &Session<'_>, wanted: Wanted<'_>) -> Result<Self> {
+        let off = wanted.policy.off || session.options.framework.build_confinement == Some(Confinement::Off);
         // The directories that CONFINE_WRITE names are usually root's.
-        let user =
-            if off || !wanted.policy.write.is_empty() { BuildUser::none() } else { BuildUser::claim(s) };
-        let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-build")?;
+        let user = if off || !wanted.policy.write.is_empty() {
+            BuildUser::none()
+        } else {
+            BuildUser::claim(session)
+        };
+        let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-build")?;
         let temporary = scratch.path().join("tmp");
         if !off {
             dkms_sys::fs::create_dir_all(&temporary)?;
             crate::owner::give(&temporary, user.ids())?;
-            // On the way to it, where nothing is mounted over it.
+            // The user reaches the directory in it by its path if nothing can be mounted over it.
             dkms_sys::fs::set_mode(scratch.path(), 0o711)?;
         }
         let profile = (!off).then(|| {
@@ -94,12 +100,12 @@ impl BuildSandbox {
             dir,
             seen,
             hidden: wanted.hidden,
-            inherited: s.host.environment.clone(),
+            inherited: session.host.environment.clone(),
             missing: Mutex::new(Vec::new()),
         };
-        if s.options.framework.build_confinement == Some(Confinement::Require) {
+        if session.options.framework.build_confinement == Some(Confinement::Require) {
             // Before any code of the package runs.
-            sandbox.run(s, sandbox.command("true"), "confine the build")?;
+            sandbox.run(session, sandbox.command("true"), "confine the build")?;
         }
         Ok(sandbox)
     }
@@ -125,12 +131,12 @@ impl BuildSandbox {
         self.profile.is_some()
     }
 
-    /// The user whose files the results have to be, if that is the build's alone.
+    /// The user who must own the results, if the build has a user of its own.
     pub(crate) fn owner(&self) -> Option<u32> {
         self.user.ids().map(|(uid, _)| uid)
     }
 
-    /// What could not be enforced so far; empty when all is, or when it is off.
+    /// The parts of the confinement that could not be enforced so far; empty if it is disabled.
     pub(crate) fn missing(&self) -> Vec<String> {
         self.missing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -140,7 +146,8 @@ impl BuildSandbox {
         self.command_with(program, &[])
     }
 
-    /// A command that runs in the build directory, confined, with the inherited environment, and also has these places.
+    /// A command that runs in the build directory, confined, with the inherited environment, and also has
+    /// these places.
     pub(crate) fn command_with(&self, program: impl Into<OsString>, more: &[Place]) -> Command {
         let command = Command::new(program).cwd(&self.seen).envs(self.inherited.iter().cloned());
         let command = if self.dir == self.seen { command } else { command.bind(&self.dir, &self.seen) };
@@ -157,12 +164,13 @@ impl BuildSandbox {
     /// Runs a command of [`BuildSandbox::command`] to its end.
     ///
     /// # Errors
-    /// It cannot be started, an interrupt, or what `build_confinement=require` refuses.
-    pub(crate) fn run(&self, s: &Session<'_>, command: Command, purpose: &str) -> Result<Finished> {
-        let done = command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(s, e, purpose))?;
+    /// It cannot be started; an interrupt; `build_confinement=require` refuses what could not be enforced.
+    pub(crate) fn run(&self, session: &Session<'_>, command: Command, purpose: &str) -> Result<Finished> {
+        let done =
+            command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(session, e, purpose))?;
         if self.is_on() {
             self.note(&done.enforced);
-            confine::judge(s, "the build", &done.enforced).map_err(BuildError::CannotConfine)?;
+            confine::judge(session, "the build", &done.enforced).map_err(BuildError::CannotConfine)?;
         }
         Ok(done)
     }
@@ -171,26 +179,26 @@ impl BuildSandbox {
         *self.missing.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = enforced.missing.clone();
     }
 
-    /// Lets a program change one file, as untrusted input of it: the program gets a copy that belongs to the build's user,
-    /// and what it made of that is the result.
+    /// Lets a program change one file that is untrusted input to it: the program gets a copy that belongs to
+    /// the build's user, and the changed copy is returned.
     ///
     /// # Errors
-    /// The copy cannot be made or read again, or as [`BuildSandbox::run`].
+    /// The copy cannot be written or read back; as [`BuildSandbox::run`].
     pub(crate) fn change_file(
         &self,
-        s: &Session<'_>,
+        session: &Session<'_>,
         name: &str,
         bytes: &[u8],
         prepare: impl FnOnce(Command) -> Command,
         program: &Path,
     ) -> Result<(Finished, Vec<u8>)> {
-        let place = TempDir::new_in(&s.options.tmp_location, "dkms-file")?;
+        let place = TempDir::new_in(&session.options.tmp_location, "dkms-file")?;
         let file = place.path().join(name);
         dkms_sys::fs::create_new(&file, bytes, 0o600)?;
         self.give(place.path())?;
         let writable = Place::new(place.path(), Access::Write);
         let command = prepare(self.command_with(program, &[writable])).arg(&file);
-        let done = self.run(s, command, "strip debugging symbols")?;
+        let done = self.run(session, command, "strip debugging symbols")?;
         let changed = dkms_sys::fs::read_untrusted(place.path(), name, self.owner())?;
         Ok((done, changed))
     }

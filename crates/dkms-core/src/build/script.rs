@@ -11,7 +11,8 @@ use dkms_sys::process::Stream;
 use dkms_sys::sandbox::Place;
 use std::time::Instant;
 
-/// Runs a script, if dkms.conf has one. `places` are directories that it gets in addition to those of the build.
+/// Runs a script, if dkms.conf has one. `places` are directories that it gets in addition to those of the
+/// build.
 ///
 /// # Errors
 /// [`ProgramError::ScriptFailed`]; the shell cannot be started.

@@ -1,5 +1,6 @@
-//! The only door to real bash for configuration files. The file is untrusted: it runs as a user of its own, in namespaces
-//! of its own, with a throw-away copy of the directory it lies in, and only the known directives come back.
+//! Evaluates a configuration file with bash; nothing else does. The file is untrusted: it runs as a user of
+//! its own, in namespaces of its own, with a temporary copy of its directory, and only known directives are
+//! read back.
 
 use crate::confine::{self, BuildUser};
 use crate::session::Session;
@@ -11,36 +12,37 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How the reason begins when bash says where the file is no valid bash; what it says follows.
+/// The beginning of the reason if the file is no valid bash; the message of bash follows.
 pub const CANNOT_PARSE: &str = "bash cannot parse the file: line ";
 
-/// How long a configuration file may think.
+/// How long the evaluation of a file may take.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// A source tree up to this size is copied, a larger one gets a throw-away layer.
+/// A source tree up to this size is copied; a larger one is the lower layer of a temporary overlay.
 const COPY_FILES: usize = 2000;
 const COPY_BYTES: u64 = 16 << 20;
-/// Of a larger one than this not even that; it is read as it is.
+/// With more files than this, the tree itself is shown, read-only.
 const MOST_FILES: usize = 200_000;
 
-/// Evaluates one file. `text` is its contents, `path` where it was read.
+/// Evaluates one file. `text` is its content, `path` is where it was read.
 ///
 /// # Errors
-/// In words: bash missing, a limit, the confinement could not be made, or what bash said.
+/// In words: bash is missing, a limit was exceeded, the confinement is impossible, or the message of bash.
 pub fn evaluate(
-    s: &Session<'_>,
+    session: &Session<'_>,
     path: &Path,
     text: &[u8],
     before: &State,
     dialect: Dialect,
 ) -> Result<Directives, String> {
-    let bash = dkms_sys::process::which("bash", &s.host.path)
+    let bash = dkms_sys::process::which("bash", &session.host.path)
         .ok_or("bash is not installed, and this file needs it (see 'dkms config')")?;
-    // Directories that others cannot enter are no obstacle: what is in this one is mounted, or its user's.
-    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
-    let user = BuildUser::claim(s);
+    // If others cannot enter it, that does no harm: its contents are mounted, or belong to the user of the
+    // evaluation.
+    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
+    let user = BuildUser::claim(session);
     let task = Evaluation {
-        s,
+        session,
         bash,
         path: std::path::absolute(path).map_err(|e| e.to_string())?,
         text,
@@ -49,7 +51,7 @@ pub fn evaluate(
         user,
         scratch,
     };
-    // A machine that turns out to have no private mounts is asked again in another way, once for mounts, once for layers.
+    // If private mounts or layers turn out to be unavailable, it is tried again without them.
     for _ in 0..3 {
         match task.run() {
             Err(ProcessError::NoView { .. }) => continue,
@@ -57,11 +59,11 @@ pub fn evaluate(
             Ok((done, shown)) => return task.answer(&done, shown.as_deref()),
         }
     }
-    Err("this machine offers no way to run it".to_owned())
+    Err("this machine cannot run it confined".to_owned())
 }
 
 struct Evaluation<'a> {
-    s: &'a Session<'a>,
+    session: &'a Session<'a>,
     bash: PathBuf,
     path: PathBuf,
     text: &'a [u8],
@@ -71,18 +73,18 @@ struct Evaluation<'a> {
     scratch: TempDir,
 }
 
-/// The directory around the file, as far as it is the file's own.
+/// The directory of the file, if it is the source of a package.
 struct Source {
     /// Its real path.
     dir: PathBuf,
     files: usize,
     bytes: u64,
-    /// The file's user can read all of it where it is.
+    /// Whether the user of the evaluation can read all of it.
     readable: bool,
 }
 
 impl Evaluation<'_> {
-    /// Runs bash. Returns what it did and, when the file had to lie elsewhere meanwhile, that directory.
+    /// Runs bash. Returns the result and, if the file was evaluated in another directory, that directory.
     fn run(&self) -> Result<(Finished, Option<PathBuf>), ProcessError> {
         let mounts = !sandbox::lacks(Part::Mounts);
         let mut profile = confine::profile(self.scratch.path(), self.user.ids());
@@ -118,21 +120,21 @@ impl Evaluation<'_> {
         Ok((done, shown))
     }
 
-    /// An empty directory of the file's user.
+    /// Creates an empty directory for the user of the evaluation.
     fn own_directory(&self, dir: &Path) -> Result<(), ProcessError> {
         dkms_sys::fs::create_dir_all(dir)?;
         if let Some((uid, gid)) = self.user.ids() {
             dkms_sys::fs::set_owner(dir, uid, gid)?;
-            // On the way to it, where nothing is mounted over it.
+            // The user reaches the directory in it by its path if nothing can be mounted over it.
             dkms_sys::fs::set_mode(self.scratch.path(), 0o711)?;
         }
         Ok(())
     }
 
-    /// Shows the file and its directory where they are, by mounts.
+    /// Shows the file and its directory at their own paths, with mounts.
     fn show(&self, profile: &mut Profile) -> Result<(), ProcessError> {
         let Some(source) = self.source() else {
-            // It lies among what is not its own: it alone is shown, as it was read.
+            // Its directory has other things too, so the file alone is shown, as it was read.
             let copy = self.scratch.path().join("file");
             dkms_sys::fs::remove_file(&copy)?;
             dkms_sys::fs::create_new(&copy, self.text, 0o644)?;
@@ -147,7 +149,7 @@ impl Evaluation<'_> {
             Access::Layer
         };
         let access = if source.files > MOST_FILES { Access::Read } else { access };
-        // Under the name it was given by, which may lead over a link, and under the real one.
+        // At the path that was given, which may go through a link, and at the real one.
         let named = self.path.parent().unwrap_or(Path::new("/"));
         if named != source.dir {
             profile.places.push(Place { source: source.dir.clone(), target: named.to_owned(), access });
@@ -156,7 +158,8 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    /// Without mounts: the file where it is if its user can read it and what is around it, else a copy elsewhere.
+    /// Without mounts: uses the file where it is if its user can read it and its directory, else a copy
+    /// elsewhere.
     fn copy_aside(&self) -> Result<Option<PathBuf>, ProcessError> {
         let source = self.source();
         let Some((uid, _)) = self.user.ids() else { return Ok(None) };
@@ -171,7 +174,7 @@ impl Evaluation<'_> {
         let dir = self.scratch.path().join("source");
         dkms_sys::fs::remove_tree(&dir)?;
         match source {
-            // What is left out, pipes and the like, no configuration reads.
+            // Pipes and the like are left out; no configuration reads them.
             Some(source) => drop(dkms_sys::fs::copy_tree(&source.dir, &dir)?),
             None => {
                 dkms_sys::fs::create_dir_all(&dir)?;
@@ -183,8 +186,8 @@ impl Evaluation<'_> {
         Ok(Some(dir))
     }
 
-    /// The directory of the file, if that is a package's source: not one of the system's or of a user, which have other
-    /// things in them.
+    /// The directory of the file, if it is a package's source. A directory of the system or of a user is not:
+    /// it has other things in it.
     fn source(&self) -> Option<Source> {
         let dir = self.path.parent()?.canonicalize().ok()?;
         let meta = dir.metadata().ok()?;
@@ -192,7 +195,7 @@ impl Evaluation<'_> {
         let systems = ["/", "/etc", "/root", "/home", "/usr", "/usr/src", "/var", "/var/lib", "/opt", "/srv"];
         let foreign = systems.iter().any(|d| dir == Path::new(d))
             || dir.parent() == Some(Path::new("/home"))
-            || dir.starts_with(&self.s.layout.config_dir);
+            || dir.starts_with(&self.session.layout.config_dir);
         if self.dialect != Dialect::Module || shared || foreign {
             return None;
         }
@@ -203,23 +206,23 @@ impl Evaluation<'_> {
     }
 
     fn answer(&self, done: &Finished, shown: Option<&Path>) -> Result<Directives, String> {
-        confine::judge(self.s, "the evaluation of dkms.conf", &done.enforced)?;
-        let said = String::from_utf8_lossy(&done.stderr);
-        // bash goes on after some of them, with half of the file.
-        if let Some(line) = said.lines().find(|l| l.contains("syntax error")) {
+        confine::judge(self.session, "the evaluation of dkms.conf", &done.enforced)?;
+        let errors = String::from_utf8_lossy(&done.stderr);
+        // bash continues after some of them, with half of the file.
+        if let Some(line) = errors.lines().find(|l| l.contains("syntax error")) {
             let shown = line.rsplit(": line ").next().unwrap_or(line);
             return Err(format!("{CANNOT_PARSE}{shown}"));
         }
-        if let Some(why) = dkms_conf::explain_failure(done.status.code_for_shell(), &said) {
+        if let Some(why) = dkms_conf::explain_failure(done.status.code_for_shell(), &errors) {
             return Err(why);
         }
         if done.cut {
             return Err(format!("its values are longer than {} MiB", dkms_sys::process::CAPTURE_LIMIT >> 20));
         }
-        if let Some(line) = said.lines().find(|l| l.contains("No space left on device")) {
+        if let Some(line) = errors.lines().find(|l| l.contains("No space left on device")) {
             return Err(format!("it wrote more than {} MiB ({line})", confine::EVALUATION_SPACE >> 20));
         }
-        if let Some(line) = said.lines().find(|l| killed_inside(l)) {
+        if let Some(line) = errors.lines().find(|l| killed_inside(l)) {
             return Err(format!("a process that it started was killed ({line})"));
         }
         let mut directives = dkms_conf::parse_records(&done.stdout)?;
@@ -230,7 +233,7 @@ impl Evaluation<'_> {
     }
 }
 
-/// Why bash did not run to its end, without its command line, which is the whole program.
+/// Why bash did not run to its end. The error itself would have the command line, which is a whole program.
 fn explained(error: &ProcessError) -> String {
     match error {
         ProcessError::OverLimit { limit, .. } => format!("it needed more than {limit} and was stopped"),
@@ -252,7 +255,8 @@ fn killed_inside(line: &str) -> bool {
         && before.rsplit(' ').next().is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Values that name the copy name the directory again. The copy's path has a random part, so nothing else is meant.
+/// Replaces the path of the copy by that of the directory in all values. The path has a random part, so
+/// nothing else matches.
 fn moved_back(directives: &Directives, from: &Path, to: &Path) -> Directives {
     let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
     let mut out = Directives::new();
@@ -286,7 +290,7 @@ impl Source {
     }
 }
 
-/// Whether a user has these rights (4 read, 2 write, 1 enter) as the owner or as anybody.
+/// Whether a user has these rights (4 read, 2 write, 1 enter), as the owner or as any other user.
 fn may(path: &Path, uid: u32, rights: u32) -> bool {
     path.metadata().is_ok_and(|m| {
         let mode = m.permissions().mode();

@@ -1,4 +1,4 @@
-//! `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`, each over the one before.
+//! Loads `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`; each overrides the ones before.
 
 use super::load::evaluate_one;
 use crate::conf::ConfError;
@@ -9,7 +9,7 @@ use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::{Dialect, Directives, Problem, State};
 use std::path::{Path, PathBuf};
 
-/// The files that exist, in order.
+/// The configuration files that exist, in order.
 pub fn files(config_dir: &Path) -> Vec<PathBuf> {
     let main = config_dir.join("framework.conf");
     let mut found: Vec<PathBuf> = main.exists().then_some(main).into_iter().collect();
@@ -25,7 +25,7 @@ pub fn files(config_dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What framework.conf and its fragments set although no such setting exists, in words.
+/// Describes what framework.conf and its fragments set although no such setting exists.
 pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
     let paths = files(config_dir);
     // The code that loads the configuration reports files that cannot be read.
@@ -40,26 +40,26 @@ pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
     dkms_conf::lint::unknown_settings(&texts).into_iter().map(describe).collect()
 }
 
-/// Evaluates the framework configuration. With a kernel release, `$kernelver` has a value in it: sign_file, mok_*,
-/// post_transaction and build_environment are asked for that way, per kernel.
+/// Evaluates the framework configuration. With a kernel release, `$kernelver` has a value in it: sign_file,
+/// mok_*, post_transaction and build_environment are evaluated that way, for each kernel.
 ///
 /// # Errors
 /// [`ConfError::Invalid`] with the file and what is wrong.
-pub fn load(s: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkConf> {
-    let paths = files(&s.layout.config_dir);
+pub fn load(session: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkConf> {
+    let paths = files(&session.layout.config_dir);
     if paths.is_empty() {
         return Ok(FrameworkConf::default());
     }
     let mut state = State::default();
     state.variables.insert("kernelver".into(), kernel_release.unwrap_or_default().to_owned());
-    state.variables.insert("arch".into(), s.host.machine.clone());
-    state.variables.insert("dkms_tree".into(), s.layout.dkms_tree.to_string_lossy().into_owned());
+    state.variables.insert("arch".into(), session.host.machine.clone());
+    state.variables.insert("dkms_tree".into(), session.layout.dkms_tree.to_string_lossy().into_owned());
     let mut texts = Vec::new();
     let mut directives = Directives::new();
     for path in &paths {
         let text = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?;
         state.directives = directives;
-        directives = evaluate_one(s, path, &text, &state, Dialect::Framework)?.0;
+        directives = evaluate_one(session, path, &text, &state, Dialect::Framework)?.0;
         texts.push((path.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
     let (conf, mut problems) = FrameworkConf::from_directives(&directives);

@@ -1,5 +1,5 @@
-//! A package's directives for one kernel: the module's dkms.conf, the administrator's files over it, `--directive` over
-//! all (CONTRACT "dkms.conf").
+//! Loads a package's directives for one kernel: its dkms.conf, overridden by the administrator's files,
+//! overridden by `--directive` (CONTRACT "dkms.conf").
 
 use super::bash;
 use crate::conf::{ConfError, ConfProblem};
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 /// How one file was evaluated.
 #[derive(Clone, Debug)]
 pub struct FileUsed {
-    /// Which file.
+    /// The file.
     pub path: PathBuf,
-    /// `None`: natively. Else the line and construct that made bash necessary.
+    /// `None`: natively. Otherwise the line and the construct that needed bash.
     pub bash_because: Option<(u32, String)>,
 }
 
@@ -26,22 +26,23 @@ pub struct FileUsed {
 pub struct Loaded {
     /// Typed.
     pub conf: ModuleConf,
-    /// As the files left them.
+    /// The final values, as text.
     pub directives: Directives,
-    /// Which files spoke, in order.
+    /// The files that were evaluated, in order.
     pub files: Vec<FileUsed>,
-    /// Errors that any use of the file refuses.
+    /// Errors that make the file unusable for every action.
     pub errors: Vec<ConfProblem>,
-    /// Errors that only add, build and install refuse; uninstall and remove go on.
+    /// Errors that make the file unusable for add, build and install; uninstall and remove continue.
     pub strict_errors: Vec<ConfProblem>,
-    /// What the author should look at.
+    /// Warnings for the author.
     pub warnings: Vec<ConfProblem>,
-    /// What does no harm, for `lint` and `config` only: the user who installs the package can do nothing about it.
+    /// Harmless remarks, which only `lint` and `config` show: the user who installs the package can do
+    /// nothing about them.
     pub remarks: Vec<ConfProblem>,
 }
 
 impl Loaded {
-    /// Refuses what add, build and install refuse.
+    /// Fails on any error that makes the file unusable for add, build and install.
     ///
     /// # Errors
     /// [`ConfError::Invalid`] with every problem and its place.
@@ -51,7 +52,7 @@ impl Loaded {
         if all.is_empty() { Ok(self) } else { Err(ConfError::Invalid(all).into()) }
     }
 
-    /// Refuses what even uninstall and remove cannot use.
+    /// Fails on any error that makes the file unusable even for uninstall and remove.
     ///
     /// # Errors
     /// [`ConfError::Invalid`] with every problem and its place.
@@ -92,11 +93,11 @@ pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathB
 /// Loads the configuration of a registered package: `-c FILE`, or the dkms.conf in its source.
 ///
 /// # Errors
-/// [`ConfError::Missing`], or [`ConfError::Invalid`] when a file cannot be evaluated at all. Problems with its contents are
-/// in the result.
-pub fn load(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
-    let path = s.options.conf_file.clone().unwrap_or_else(|| s.layout.conf(package));
-    load_file(s, &path, Some(package), kernel)
+/// [`ConfError::Missing`], or [`ConfError::Invalid`] if a file cannot be evaluated at all. Problems with its
+/// contents are in the result.
+pub fn load(session: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
+    let path = session.options.conf_file.clone().unwrap_or_else(|| session.layout.conf(package));
+    load_file(session, &path, Some(package), kernel)
 }
 
 fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfProblem {
@@ -112,8 +113,8 @@ fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfProblem {
     }
 }
 
-/// What a package's builds may do is not the package's to say: takes CONFINE and the like out of what its dkms.conf set,
-/// with a warning for each.
+/// Removes CONFINE and the like from what a package's dkms.conf set, with a warning for each: a package must
+/// not decide what its builds may do.
 fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<ConfProblem> {
     let text = String::from_utf8_lossy(text);
     let mut refused = Vec::new();
@@ -136,23 +137,23 @@ fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> V
     refused
 }
 
-/// Loads one dkms.conf; the administrator's files join in when the package is known.
+/// Loads one dkms.conf, and the administrator's files if the package is known.
 ///
 /// # Errors
 /// As [`load`].
 pub fn load_file(
-    s: &Session<'_>,
+    session: &Session<'_>,
     path: &Path,
     package: Option<&PackageId>,
     kernel: &Kernel,
 ) -> Result<Loaded> {
-    let mut state = State { variables: variables(s, package, kernel), directives: Directives::new() };
+    let mut state = State { variables: variables(session, package, kernel), directives: Directives::new() };
     let mut files = Vec::new();
     let mut texts = Vec::new();
     let mut own_policy = Vec::new();
     let mut paths = vec![path.to_path_buf()];
     if let Some(p) = package {
-        paths.extend(override_files(&s.layout.config_dir, p, kernel));
+        paths.extend(override_files(&session.layout.config_dir, p, kernel));
     }
     for (i, file) in paths.iter().enumerate() {
         let text = match dkms_sys::fs::read_bounded(file, dkms_sys::fs::Limit::CONFIG) {
@@ -163,7 +164,7 @@ pub fn load_file(
             }
             Err(e) => return Err(Error::Io(e)),
         };
-        let (directives, used) = evaluate_one(s, file, &text, &state, Dialect::Module)?;
+        let (directives, used) = evaluate_one(session, file, &text, &state, Dialect::Module)?;
         state.directives = directives;
         if i == 0 {
             own_policy.extend(refuse_own_policy(file, &text, &mut state.directives));
@@ -171,7 +172,7 @@ pub fn load_file(
         files.push(used);
         texts.push((file.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
-    for (name, value) in &s.options.directives {
+    for (name, value) in &session.options.directives {
         let (name, index) = split_index(name);
         state.directives.set(name, index, value.clone());
     }
@@ -186,16 +187,18 @@ pub fn load_file(
         remarks: Vec::new(),
     };
     for (path, text) in &texts {
-        loaded.warnings.extend(dkms_conf::suspicious(text).into_iter().map(|s| suspected(path, s)));
+        loaded
+            .warnings
+            .extend(dkms_conf::suspicious(text).into_iter().map(|suspicion| suspected(path, suspicion)));
     }
     for (path, text) in texts.iter().skip(1) {
         let unknown = dkms_conf::unknown_confinement(text);
-        loaded.strict_errors.extend(unknown.into_iter().map(|s| suspected(path, s)));
+        loaded.strict_errors.extend(unknown.into_iter().map(|suspicion| suspected(path, suspicion)));
     }
     for problem in &problems {
         let placed = place(problem, &texts);
         match (problem.severity, problem.strict_only) {
-            // A patch that leaves its directory has an exit code of its own, at the build.
+            // The build reports a patch that leaves its directory, with an exit code of its own.
             (Severity::Error, true) if problem.directive == "PATCH" => loaded.warnings.push(placed),
             (Severity::Warning, _) if problem.code == Code::Deprecated => loaded.remarks.push(placed),
             (Severity::Warning, _) => loaded.warnings.push(placed),
@@ -206,12 +209,12 @@ pub fn load_file(
     Ok(loaded)
 }
 
-/// Evaluates one file natively, or by bash when the native evaluator declines.
+/// Evaluates one file natively, or with bash if the native evaluator declines.
 ///
 /// # Errors
-/// [`ConfError::Invalid`] when bash was needed and failed.
+/// [`ConfError::Invalid`] if bash was needed and failed.
 pub fn evaluate_one(
-    s: &Session<'_>,
+    session: &Session<'_>,
     path: &Path,
     text: &[u8],
     before: &State,
@@ -219,7 +222,7 @@ pub fn evaluate_one(
 ) -> Result<(Directives, FileUsed)> {
     match dkms_conf::evaluate(text, before, dialect, &dkms_sys::regex::matches) {
         Ok(directives) => Ok((directives, FileUsed { path: path.to_path_buf(), bash_because: None })),
-        Err(decline) => match bash::evaluate(s, path, text, before, dialect) {
+        Err(decline) => match bash::evaluate(session, path, text, before, dialect) {
             Ok(directives) => {
                 let because = Some((decline.line, decline.construct));
                 Ok((directives, FileUsed { path: path.to_path_buf(), bash_because: because }))
@@ -237,7 +240,7 @@ pub fn evaluate_one(
     }
 }
 
-/// A file that neither the native evaluator nor bash could make sense of.
+/// The error for a file that neither the native evaluator nor bash could evaluate.
 fn not_evaluated(
     path: &Path,
     text: &[u8],
@@ -251,7 +254,7 @@ fn not_evaluated(
         ConfProblem { path: path.to_path_buf(), line, column, len: 1, ..ConfProblem::default() };
     match why.strip_prefix(bash::CANNOT_PARSE) {
         Some(said) => {
-            // bash knows the line better: "6: syntax error: ...".
+            // bash reports the line: "6: syntax error: ...".
             let (number, said) = said.split_once(": ").unwrap_or(("", said));
             if let Ok(number) = number.trim().parse() {
                 (problem.line, problem.column) = (number, 1);
@@ -275,31 +278,31 @@ fn split_index(name: &str) -> (&str, usize) {
         .unwrap_or((name, 0))
 }
 
-/// What a dkms.conf may refer to before it sets anything.
+/// The variables that a dkms.conf can use.
 pub fn variables(
-    s: &Session<'_>,
+    session: &Session<'_>,
     package: Option<&PackageId>,
     kernel: &Kernel,
 ) -> std::collections::BTreeMap<String, String> {
     let path = |p: &Path| p.to_string_lossy().into_owned();
-    let distribution = s.host.distribution.as_ref().map_or("", |d| d.word());
+    let distribution = session.host.distribution.as_ref().map_or("", |d| d.word());
     let (module, version) = package.map_or(("", ""), |p| (p.name.as_str(), p.version.as_str()));
     [
         ("kernelver", kernel.release.clone()),
         ("arch", kernel.arch.clone()),
-        ("kernel_source_dir", path(&headers::source_dir(s, &kernel.release))),
-        ("kernel_config", path(&headers::config_path(s, &kernel.release))),
-        ("dkms_tree", path(&s.layout.dkms_tree)),
-        ("source_tree", path(&s.layout.source_tree)),
-        ("install_tree", path(&s.layout.install_tree)),
-        ("tmp_location", path(&s.options.tmp_location)),
+        ("kernel_source_dir", path(&headers::source_dir(session, &kernel.release))),
+        ("kernel_config", path(&headers::config_path(session, &kernel.release))),
+        ("dkms_tree", path(&session.layout.dkms_tree)),
+        ("source_tree", path(&session.layout.source_tree)),
+        ("install_tree", path(&session.layout.install_tree)),
+        ("tmp_location", path(&session.options.tmp_location)),
         ("module", module.to_owned()),
         ("module_version", version.to_owned()),
-        ("parallel_jobs", s.jobs_word()),
-        ("current_kernel", s.host.release.clone()),
+        ("parallel_jobs", session.jobs_word()),
+        ("current_kernel", session.host.release.clone()),
         ("current_os", "Linux".to_owned()),
         ("running_distribution", distribution.to_owned()),
-        ("addon_modules_dir", s.host.addon_modules_dir.clone().unwrap_or_default()),
+        ("addon_modules_dir", session.host.addon_modules_dir.clone().unwrap_or_default()),
     ]
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v))
@@ -313,7 +316,7 @@ pub(super) fn place(problem: &Problem, texts: &[(PathBuf, String)]) -> ConfProbl
         help: problem.help.clone(),
         ..ConfProblem::default()
     };
-    // The last file that sets it is the one that counts.
+    // The last file that sets it decides.
     for (path, text) in texts.iter().rev() {
         if let Some(at) = dkms_conf::locate(text, &problem.directive, problem.index) {
             out.path = path.clone();
@@ -324,17 +327,17 @@ pub(super) fn place(problem: &Problem, texts: &[(PathBuf, String)]) -> ConfProbl
     out
 }
 
-/// Which entries of BUILD_EXCLUSIVE apply: per module the reason it is left out, and the reason for the whole package
-/// when no module is left.
+/// The result of BUILD_EXCLUSIVE: for each module why it is left out, and why the whole package is excluded
+/// if no module is left.
 #[derive(Clone, Debug, Default)]
 pub struct Exclusion {
-    /// One entry per module of the conf.
+    /// One entry for each module of dkms.conf.
     pub modules: Vec<Option<String>>,
-    /// Set when nothing is left to build.
+    /// Set if nothing is left to build.
     pub whole: Option<String>,
 }
 
-/// Decides BUILD_EXCLUSIVE for a kernel.
+/// Evaluates BUILD_EXCLUSIVE for a kernel.
 ///
 /// # Errors
 /// [`ConfError::Invalid`] for a regular expression that does not compile.
@@ -359,7 +362,7 @@ pub fn exclusion(
     Ok(out)
 }
 
-/// Wraps a bad regular expression as a problem of the file.
+/// The error for an invalid regular expression in dkms.conf.
 pub fn bad_regex(loaded: &Loaded, message: &str) -> Error {
     Error::Conf(ConfError::Invalid(vec![ConfProblem {
         path: loaded.files.first().map(|f| f.path.clone()).unwrap_or_default(),

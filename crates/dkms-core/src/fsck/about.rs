@@ -2,7 +2,7 @@
 
 use crate::ids::{Build, Kernel, PackageId};
 
-/// What a finding is about, as far as that is known.
+/// The subject of a finding, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// Package name.

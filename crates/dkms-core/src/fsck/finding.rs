@@ -8,36 +8,36 @@ use crate::tree::layout::Layout;
 use crate::tree::originals::Original;
 use std::path::PathBuf;
 
-/// What is wrong. The words of [`Kind::word`] are part of the JSON schema.
+/// The kind of a finding. The words of [`Kind::word`] are part of the JSON schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A version whose `source` is missing or leads nowhere.
+    /// A version whose `source` is missing or a dangling link.
     SourceMissing,
-    /// A file or directory of a command that was cut off.
+    /// A file or directory that an interrupted command left.
     Leftover,
-    /// A build for a kernel that is not installed any more.
+    /// A build for a kernel that is no longer installed.
     KernelGone,
-    /// `kernel-K-A` that leads to no build of that kernel.
+    /// `kernel-K-A` that does not point to a build of that kernel.
     DanglingActiveLink,
     /// Installed files whose `kernel-K-A` is missing.
     ActiveLinkMissing,
-    /// An installed file that is not there.
+    /// An installed file that is missing.
     InstalledMissing,
-    /// An installed file that is not the one that was built.
+    /// An installed file that differs from the built one.
     InstalledDiffers,
-    /// A built file that is not there.
+    /// A built file that is missing.
     ModuleMissing,
-    /// A built file that is not the one that was built.
+    /// A built file that has changed.
     ModuleDiffers,
-    /// A manifest that is not this build's, or not to be understood.
+    /// A manifest that belongs to another build or cannot be read.
     ManifestMismatch,
-    /// A manifest that says "installed" of a build that is not.
+    /// A manifest with `installed`, although the build is not installed.
     StaleRecord,
-    /// An archived original although nothing of the package is installed for its kernel.
+    /// An archived original, although the package is not installed for its kernel.
     OriginalStranded,
-    /// An archived original in whose place another file lies.
+    /// An archived original whose path is used by another file.
     OriginalPlaceTaken,
-    /// The journal of a change that was cut off.
+    /// The journal of an interrupted change.
     StaleJournal,
 }
 
@@ -63,28 +63,28 @@ impl Kind {
     }
 }
 
-/// One thing that is not in order.
+/// An inconsistency.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What kind of thing.
+    /// Its kind.
     pub kind: Kind,
-    /// Whose.
+    /// Its subject.
     pub about: About,
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
-    /// What is wrong there, as the rest of a sentence that begins with the path.
+    /// The problem, as the rest of a sentence that begins with the path.
     pub what: String,
-    /// What [`repair()`] does about it, or the administrator can.
+    /// What [`repair()`] or the administrator can do about it.
     pub repair: String,
     pub(super) spot: Spot,
     pub(super) guards: Vec<Guard>,
     pub(super) remedy: Option<Remedy>,
 }
 
-/// A lock under which such things come and go.
+/// A lock that a command holds while it creates or deletes such things.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Guard {
-    /// By the name of its file.
+    /// The lock with this file name.
     Build(String),
     Install(Kernel),
 }
@@ -102,26 +102,26 @@ impl Guard {
     }
 }
 
-/// What can be done safely.
+/// A safe repair.
 #[derive(Clone, Debug)]
 pub(super) enum Remedy {
     /// Delete the file or directory.
     Delete,
-    /// Remove the directory and what is empty above it in the tree.
+    /// Remove the directory and its empty parents in the tree.
     RemoveEmpty,
-    /// Make the link lead to this.
+    /// Make the link point to this.
     Relink(PathBuf),
-    /// Install a build again.
+    /// Reinstall a build.
     Reinstall(Build),
-    /// Take a build out of a kernel that is gone, and delete it.
+    /// Uninstall a build from a kernel that no longer exists, and delete it.
     TakeBack(Build),
-    /// Forget that a build was installed.
+    /// Clear the record that a build is installed.
     ClearRecord(Build),
-    /// Move an original back to this place.
+    /// Move an original back to this path.
     GiveBack(Original, PathBuf),
-    /// Delete an original that is in its place already.
+    /// Delete an archived original that is already in its place.
     DropOriginal(Original),
-    /// Finish or take back what the journals are about.
+    /// Complete or roll back the changes in the journals.
     Recover,
 }
 
@@ -157,17 +157,17 @@ impl Finding {
         self
     }
 
-    /// Whether [`repair()`] does something about it.
+    /// Whether [`repair()`] repairs it.
     pub fn safe(&self) -> bool {
         self.remedy.is_some()
     }
 
-    /// Whether repairing it changes a kernel's modules or what is recorded of them.
+    /// Whether the repair changes a kernel's modules or their records.
     pub fn changes_a_kernel(&self) -> bool {
         self.safe() && self.guards.iter().any(|g| matches!(g, Guard::Install(_)))
     }
 
-    /// Whether this is the same thing, found again.
+    /// Whether this is the same finding, found again.
     pub fn is(&self, other: &Self) -> bool {
         self.kind == other.kind && self.path == other.path
     }
@@ -177,15 +177,15 @@ impl Finding {
     }
 }
 
-/// What was found.
+/// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// In the order of the tree, then of `/lib/modules`.
     pub findings: Vec<Finding>,
-    /// What could not be looked at, and why.
+    /// What could not be checked, and why.
     pub unreadable: Vec<String>,
-    /// Package versions looked at.
+    /// Number of package versions that were checked.
     pub packages: usize,
-    /// Builds looked at.
+    /// Number of builds that were checked.
     pub builds: usize,
 }

@@ -9,12 +9,12 @@ use crate::session::Session;
 use crate::status::Filter;
 use std::collections::BTreeSet;
 
-/// Looks at everything that fits one of the filters; no filter: everything. What belongs to no package (journals, leftovers
-/// in `/lib/modules`) is left out when packages are named.
+/// Checks everything that matches one of the filters; without filters, everything. If packages are given,
+/// things that belong to no package (journals, leftovers in `/lib/modules`) are left out.
 ///
 /// # Errors
-/// [`LookError`] when the tree cannot be listed, or when nothing in it fits. What cannot be read below that is in
-/// [`Report::unreadable`].
+/// [`LookError`] if the tree cannot be listed, or if nothing in it matches. What cannot be read below it is
+/// in [`Report::unreadable`].
 pub fn look(s: &Session<'_>, filters: &[Filter]) -> Result<Report> {
     dkms_sys::fs::list_dir(&s.layout.dkms_tree).map_err(LookError::TreeUnreadable)?;
     let l = Look::new(s, filters);
@@ -37,7 +37,7 @@ pub fn look(s: &Session<'_>, filters: &[Filter]) -> Result<Report> {
 }
 
 impl Look<'_> {
-    /// What is found at a spot, whether or not somebody is at work there.
+    /// The findings at a spot, whether or not it is in use.
     pub(super) fn at(&self, spot: &Spot) -> Vec<Finding> {
         let mut found = match spot {
             Spot::Tree => tree::root(self),
@@ -57,7 +57,7 @@ impl Look<'_> {
         found
     }
 
-    /// What is found at a spot and nobody is at work on.
+    /// The findings at a spot that are not in use.
     pub(super) fn confirmed(&self, spot: &Spot) -> Vec<Finding> {
         let mut suspects = self.at(spot);
         suspects.retain(|f| !f.in_use(self.s.layout));

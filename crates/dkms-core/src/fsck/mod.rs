@@ -1,15 +1,16 @@
-//! `dkms fsck`: what in the tree and in `/lib/modules` is not as dkms left it, and mending what can be mended safely.
+//! `dkms fsck`: finds inconsistencies in the tree and in `/lib/modules`, and repairs those that can be
+//! repaired safely.
 //!
-//! **Looking** writes nothing and takes no lock, so anybody may do it who can read the tree. The tree is divided into
-//! spots: a version, a build, a link, a kernel's directory. Each is looked at by itself, and what cannot be read
-//! there is told and stops nothing else.
+//! **Checking** writes nothing and takes no lock, so every user who can read the tree may do it. The tree is
+//! divided into spots: a version, a build, a link, a kernel's directory. Each is checked separately. If one
+//! cannot be read, that is reported, and the others are still checked.
 //!
-//! **What is in use is no finding.** Each finding names the locks under which such a thing comes and goes. After a spot
-//! was looked at, those locks are tried; if one is held, the finding is dropped; if all are free, the spot is looked at
-//! again, since their holder may just have finished.
+//! **Things in use are not reported.** Each finding lists the locks that a command holds while it creates or
+//! deletes such a thing. After a spot is checked, those locks are tried. If one is held, the finding is
+//! dropped. If all are free, the spot is checked again, because their holder may just have finished.
 //!
-//! **Repairing** ([`repair()`]) takes those locks, looks at the spot once more, and mends what is still found. What it did is
-//! judged by looking at everything again, not by its own word.
+//! **Repairing** ([`repair()`]) takes those locks, checks the spot again, and repairs what is still found.
+//! Afterwards everything is checked again to determine the result.
 
 mod about;
 mod build;

@@ -1,5 +1,5 @@
-//! Mending what is safe. The finding's locks are taken, its spot is looked at again, and only what is still found is
-//! mended: somebody may have been at work meanwhile.
+//! Safe repairs. The locks of a finding are taken, its spot is checked again, and only what is still found is
+//! repaired, because another command may have changed it meanwhile.
 
 use super::finding::{Finding, Guard, Remedy, Report};
 use super::look::look;
@@ -18,34 +18,37 @@ use dkms_sys::{IoError, fs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// One repair may uncover another, such as originals behind a link that led nowhere. So many times at most.
+/// One repair may reveal another, such as originals behind a dangling link. This is the maximum number of
+/// rounds.
 const ROUNDS: usize = 4;
 
-/// What came of it.
+/// The result of a repair.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// What is in order now.
+    /// The findings that were repaired.
     pub repaired: Vec<Finding>,
-    /// What is not, or could not be looked at.
+    /// The findings that are left, and what could not be checked.
     pub left: Report,
-    /// What should have been repaired and was not: the path, and why.
+    /// Repairs that failed: the path, and why.
     pub failed: Vec<(Finding, String)>,
     /// Kernels whose modules may have changed.
     pub changed: Vec<Kernel>,
 }
 
 impl Repaired {
-    /// Why the repair of something that is left failed.
+    /// Why the repair of a finding that is left failed.
     pub fn failure(&self, f: &Finding) -> Option<&str> {
         self.failed.iter().find(|(other, _)| other.is(f)).map(|(_, why)| why.as_str())
     }
 }
 
-/// Mends what is safe of a report of [`look`] with the same filters, until nothing safe is left that did not fail.
-/// The options must not contain --force: a repair never replaces files that are newer or unknown.
+/// Repairs what is safe in a report of [`look`] with the same filters, until only unsafe findings and failed
+/// repairs are left. The options must not contain --force: a repair never replaces files that are newer or
+/// unknown.
 ///
 /// # Errors
-/// As [`look`]; [`Error::Interrupted`]. What cannot be mended stops nothing: it is in [`Repaired::failed`].
+/// As for [`look`]; [`Error::Interrupted`]. A failed repair does not stop the others: it is in
+/// [`Repaired::failed`].
 pub fn repair(s: &Session<'_>, filters: &[Filter], first: Report) -> Result<Repaired> {
     let mut done = Repaired { left: first, ..Repaired::default() };
     for _ in 0..ROUNDS {
@@ -62,7 +65,7 @@ pub fn repair(s: &Session<'_>, filters: &[Filter], first: Report) -> Result<Repa
             match (done.failure(&f).is_some(), still) {
                 (false, false) => done.repaired.push(f),
                 (false, true) => done.failed.push((f, "it is still so after the repair".into())),
-                // Somebody holds its lock.
+                // Another command holds its lock.
                 (true, false) => done.left.findings.push(f),
                 (true, true) => {}
             }
@@ -79,7 +82,7 @@ struct Round<'a> {
     changed: &'a mut Vec<Kernel>,
 }
 
-/// Where a repair belongs: changes of one kernel share a lock, a journal and a depmod.
+/// The group of a repair: changes of one kernel share a lock, a journal and a depmod.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Under {
     Kernel(Kernel),
@@ -96,12 +99,12 @@ fn under(f: &Finding) -> Under {
     kernel.or_else(build).unwrap_or(Under::Nothing)
 }
 
-/// A change, and the kernel of the findings it is for.
+/// A change, and the kernel of its findings.
 type On<'c> = Option<(&'c mut Change, &'c Kernel)>;
 
 impl Round<'_> {
     fn run(mut self, tried: &[Finding]) -> Result<()> {
-        // What a journal is about may be what others are found for.
+        // The recovery of a journal may also repair what other findings report, so it comes first.
         let (journals, others): (Vec<&Finding>, Vec<&Finding>) =
             tried.iter().partition(|f| matches!(f.remedy, Some(Remedy::Recover)));
         if !journals.is_empty() {
@@ -119,7 +122,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// With the locks of all findings of a group, in the order in which locks are taken.
+    /// Takes the locks of all findings of a group, in the order of locks.
     fn locked(&mut self, place: &Under, group: &[&Finding]) -> Result<()> {
         let guards: BTreeSet<&Guard> = group.iter().flat_map(|f| &f.guards).collect();
         let (mut held, mut kernels) = (Vec::new(), Vec::new());
@@ -138,7 +141,7 @@ impl Round<'_> {
         done.and_then(|()| finished.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
     }
 
-    /// What stopped a whole group is the reason for each in it.
+    /// An error that stops a whole group is the reason for each finding in it.
     fn settle(&mut self, group: &[&Finding], done: Result<()>) -> Result<()> {
         match done {
             Err(Error::Interrupted(signal)) => Err(Error::Interrupted(signal)),
@@ -151,7 +154,7 @@ impl Round<'_> {
         }
     }
 
-    /// Mends what is still found, spot by spot.
+    /// Repairs what is still found, spot by spot.
     fn each(&mut self, group: &[&Finding], mut on: On<'_>) -> Result<()> {
         let mut spots: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
         for f in group {
@@ -162,12 +165,12 @@ impl Round<'_> {
             let now = self.l.at(spot);
             for f in findings {
                 let again = matches!(f.remedy, Some(Remedy::Reinstall(_)));
-                // One installation puts all files of a build back.
+                // One installation restores all files of a build.
                 if !now.iter().any(|n| n.is(f) && n.safe()) || (again && installed) {
                     continue;
                 }
                 installed |= again;
-                match self.mend(f, on.as_mut().map(|(change, kernel)| (&mut **change, *kernel))) {
+                match self.repair_one(f, on.as_mut().map(|(change, kernel)| (&mut **change, *kernel))) {
                     Err(Error::Interrupted(signal)) => return Err(Error::Interrupted(signal)),
                     Err(e) => self.failed.push((f.clone(), e.to_string())),
                     Ok(()) => {}
@@ -177,7 +180,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn mend(&mut self, f: &Finding, on: On<'_>) -> Result<()> {
+    fn repair_one(&mut self, f: &Finding, on: On<'_>) -> Result<()> {
         let s = self.l.s;
         let path = f.path.as_path();
         let package = f.about.package.as_deref();
@@ -240,7 +243,7 @@ fn take_back(s: &Session<'_>, b: &Build, change: &mut Change) -> Result<()> {
     change.unbuild(s, b)
 }
 
-/// The original and what says where it came from.
+/// The original, and the file with its path.
 fn give_back(o: &Original, to: &Path) -> Vec<Op> {
     let back = Op::Move { from: o.archived.clone(), to: to.to_owned() };
     std::iter::once(back).chain(forget_origin(o)).collect()

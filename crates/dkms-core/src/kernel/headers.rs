@@ -6,12 +6,12 @@ use crate::ids::Kernel;
 use crate::session::Session;
 use std::path::{Path, PathBuf};
 
-/// Where a kernel's headers are and what they were configured with.
+/// The headers of a kernel and their configuration.
 #[derive(Clone, Debug)]
 pub struct Headers {
     /// `$kernel_source_dir`
     pub dir: PathBuf,
-    /// The configuration, when there is one.
+    /// The configuration, if there is one.
     pub config: Option<KernelConfig>,
 }
 
@@ -24,7 +24,7 @@ pub struct KernelConfig {
 }
 
 impl KernelConfig {
-    /// Reads a configuration; `None` when it cannot be read.
+    /// Reads a configuration; `None` if it cannot be read.
     pub fn read(path: &Path) -> Option<Self> {
         let bytes = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::INDEX).ok()?;
         Some(Self { path: path.to_owned(), text: String::from_utf8_lossy(&bytes).into_owned() })
@@ -38,7 +38,7 @@ impl KernelConfig {
         })
     }
 
-    /// `CONFIG_X` is `y` or `m`.
+    /// Whether `CONFIG_X` is `y` or `m`.
     pub fn enabled(&self, name: &str) -> bool {
         self.value(name).is_some_and(|v| v.starts_with('y') || v.starts_with('m'))
     }
@@ -50,40 +50,41 @@ impl KernelConfig {
 }
 
 /// `$kernel_source_dir` for a kernel: `--kernelsourcedir`, or `/lib/modules/K/build`.
-pub fn source_dir(s: &Session<'_>, release: &str) -> PathBuf {
-    s.options.kernel_source_dir.clone().unwrap_or_else(|| s.layout.kernel_headers(release))
+pub fn source_dir(session: &Session<'_>, release: &str) -> PathBuf {
+    session.options.kernel_source_dir.clone().unwrap_or_else(|| session.layout.kernel_headers(release))
 }
 
 /// `$kernel_config` for a kernel: `--config`, or the configuration in the headers. The file need not exist.
-pub fn config_path(s: &Session<'_>, release: &str) -> PathBuf {
-    if let Some(path) = &s.options.kernel_config {
+pub fn config_path(session: &Session<'_>, release: &str) -> PathBuf {
+    if let Some(path) = &session.options.kernel_config {
         return path.clone();
     }
-    let dir = source_dir(s, release);
+    let dir = source_dir(session, release);
     let auto = dir.join("include/config/auto.conf");
     if auto.exists() { auto } else { dir.join(".config") }
 }
 
-/// Whether the headers of a kernel are there.
-pub fn present(s: &Session<'_>, release: &str) -> bool {
-    source_dir(s, release).join("include").exists()
+/// Whether the headers of a kernel are installed.
+pub fn present(session: &Session<'_>, release: &str) -> bool {
+    source_dir(session, release).join("include").exists()
 }
 
-/// Looks up a kernel's headers.
+/// Finds a kernel's headers.
 ///
 /// # Errors
 /// [`BuildError::HeadersMissing`] with the package that has them.
-pub fn find(s: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
-    let dir = source_dir(s, &kernel.release);
-    if !present(s, &kernel.release) {
-        let package = s.host.distribution.as_ref().map_or_else(
+pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
+    let dir = source_dir(session, &kernel.release);
+    if !present(session, &kernel.release) {
+        let package = session.host.distribution.as_ref().map_or_else(
             || format!("the headers of kernel {}", kernel.release),
-            |d| d.headers_package(&kernel.release, &s.layout.kernel_modules(&kernel.release)),
+            |d| d.headers_package(&kernel.release, &session.layout.kernel_modules(&kernel.release)),
         );
         return Err(BuildError::HeadersMissing { release: kernel.release.clone(), path: dir, package }.into());
     }
-    let path = config_path(s, &kernel.release);
-    // A configuration that is missing or not ours to read is nothing to stop for; something else in its place is.
+    let path = config_path(session, &kernel.release);
+    // A configuration that does not exist or may not be read does no harm. Anything but a regular file in its
+    // place does.
     if let Err(e) = dkms_sys::fs::open_bounded(&path, dkms_sys::fs::Limit::INDEX) {
         if e.errno().is_none() {
             return Err(e.into());

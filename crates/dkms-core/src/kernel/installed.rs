@@ -1,4 +1,4 @@
-//! What module files a kernel already has below `/lib/modules/K`.
+//! The module files that a kernel already has below `/lib/modules/K`.
 
 use crate::tree::layout::Layout;
 use crate::tree::state;
@@ -16,8 +16,8 @@ pub struct ModuleIndex {
 }
 
 impl ModuleIndex {
-    /// Walks `/lib/modules/K`. Symbolic links are not followed and not counted: neither `build` and `source` nor
-    /// `weak-updates` are this kernel's own. What cannot be read is left out.
+    /// Walks `/lib/modules/K`. Symbolic links are neither followed nor counted: `build`, `source` and
+    /// `weak-updates` do not belong to this kernel. Directories that cannot be read are left out.
     pub fn scan(kernel_modules: &Path) -> Self {
         let mut index = Self::default();
         let mut pending = vec![kernel_modules.to_path_buf()];
@@ -54,25 +54,25 @@ impl ModuleIndex {
         self.by_name.entry(stem).or_default().push(path);
     }
 
-    /// There is no module file at all.
+    /// Whether there is no module file at all.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
-    /// Every regular file of a module name, sorted.
+    /// All regular files with this module name, sorted.
     pub fn find(&self, name: &str) -> &[PathBuf] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Takes a file out, after it was moved away.
+    /// Forgets a file that was moved away.
     pub fn forget(&mut self, name: &str, path: &Path) {
         if let Some(paths) = self.by_name.get_mut(name) {
             paths.retain(|p| p != path);
         }
     }
 
-    /// How the kernel's modules are compressed: any `.zst`, else any `.xz`, else any `.gz`, else not at all
-    /// (the order in which dkms asks).
+    /// How the kernel's modules are compressed: by zstd if there is any `.zst`, else by xz or gzip in the
+    /// same way, else not at all (the order of dkms 3.x).
     pub fn compression(&self) -> Option<Compression> {
         match self.suffixes {
             [_, _, _, n] if n > 0 => Some(Compression::Zstd),
@@ -83,23 +83,23 @@ impl ModuleIndex {
     }
 }
 
-/// Largest module that is looked into, decompressed.
+/// The size limit for a module after decompression.
 pub const MODULE_LIMIT: usize = 1 << 30;
 
-/// The bytes of a module file without compression.
+/// Decompresses a module file.
 ///
 /// # Errors
 /// In words.
 pub fn decompressed(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
     kmodule::compress::decompress(bytes, MODULE_LIMIT).map_err(|e| e.to_string())
 }
-/// The kernels that have modules, oldest first. Headers alone make no kernel.
+/// The kernels that have modules, oldest first. Headers alone do not count.
 #[must_use]
 pub fn releases(layout: &Layout) -> Vec<String> {
     in_order(layout, has_modules)
 }
 
-/// The newest of them; where there is none, the newest that has headers.
+/// The newest kernel that has modules; if there is none, the newest that has headers.
 #[must_use]
 pub fn newest(layout: &Layout) -> Option<String> {
     releases(layout).pop().or_else(|| in_order(layout, |dir| dir.join("build").exists()).pop())
@@ -112,7 +112,7 @@ fn in_order(layout: &Layout, wanted: impl Fn(&Path) -> bool) -> Vec<String> {
     found
 }
 
-/// Whether `/lib/modules/K` is more than the place of headers.
+/// Whether `/lib/modules/K` has more than headers.
 #[must_use]
 pub fn has_modules(dir: &Path) -> bool {
     dir.join("kernel").is_dir() || dir.join("modules.builtin").exists()

@@ -1,4 +1,4 @@
-//! The compiler and linker a kernel was built with, which its modules need as well.
+//! The compiler and linker that a kernel was built with, which its modules need too.
 
 use crate::error::Result;
 use crate::kernel::headers::Headers;
@@ -6,31 +6,31 @@ use crate::session::Session;
 use dkms_sys::process::{Command, Stdin, Stream};
 use std::time::Duration;
 
-/// What is set for a build so that it uses the kernel's own tools.
+/// The settings with which a build uses the kernel's own tools.
 #[derive(Clone, Debug, Default)]
 pub struct Toolchain {
-    /// `CC`, `KERNEL_CC`, `LD`, `KERNEL_LD`, as far as they are known and installed.
+    /// `CC`, `KERNEL_CC`, `LD` and `KERNEL_LD`, if they are known and installed.
     pub environment: Vec<(String, String)>,
-    /// The make command gets `LLVM=1` behind it.
+    /// Whether `LLVM=1` is appended to the make command.
     pub llvm: bool,
     /// The program that strips debugging symbols.
     pub strip: &'static str,
     /// `CONFIG_CC_VERSION_TEXT`, for the manifest.
     pub compiler: String,
-    /// The compiler the kernel names, when it is not installed.
+    /// The compiler that the kernel names, if it is not installed.
     pub missing: Option<String>,
 }
 
-/// Finds out what a kernel was built with: `.kernelvariables` of its headers, then `CONFIG_CC_VERSION_TEXT`,
-/// `CONFIG_CC_IS_CLANG`, `CONFIG_LD_IS_LLD`; the `.comment` section of a `vmlinux` next to the headers beats the
-/// configuration in the question whether it was clang.
+/// Detects what a kernel was built with, from `.kernelvariables` of its headers, `CONFIG_CC_VERSION_TEXT`,
+/// `CONFIG_CC_IS_CLANG` and `CONFIG_LD_IS_LLD`. Whether it was clang, the `.comment` section of a `vmlinux`
+/// beside the headers decides, if there is one.
 ///
 /// # Errors
-/// When an interrupt arrives meanwhile.
-pub fn detect(s: &Session<'_>, headers: &Headers) -> Result<Toolchain> {
+/// An interrupt.
+pub fn detect(session: &Session<'_>, headers: &Headers) -> Result<Toolchain> {
     let mut t = Toolchain { strip: "strip", ..Toolchain::default() };
-    let here = |program: &str| dkms_sys::process::which(program, &s.host.path).is_some();
-    if let Some(cc) = kernel_variables_cc(s, headers) {
+    let here = |program: &str| dkms_sys::process::which(program, &session.host.path).is_some();
+    if let Some(cc) = kernel_variables_cc(session, headers) {
         t.set("CC", &cc);
     }
     let mut clang = false;
@@ -83,17 +83,18 @@ impl Toolchain {
     }
 }
 
-/// Debian's headers of old kernels say in `.kernelvariables`, a makefile, which compiler to use; make itself is asked.
-fn kernel_variables_cc(s: &Session<'_>, headers: &Headers) -> Option<String> {
+/// The compiler in `.kernelvariables`, a makefile that Debian's headers of old kernels have. make evaluates
+/// it.
+fn kernel_variables_cc(session: &Session<'_>, headers: &Headers) -> Option<String> {
     let file = headers.dir.join(".kernelvariables");
     if !file.is_file() {
         return None;
     }
-    let program = dkms_sys::process::which("make", &s.host.path)?;
+    let program = dkms_sys::process::which("make", &session.host.path)?;
     let makefile = format!("include {}\ndkms-print-cc:\n\t@printf '%s' '$(CC)'\n", file.display());
     let done = Command::new(program)
         .args(["-s", "-f", "-", "dkms-print-cc"])
-        .env("PATH", &s.host.path)
+        .env("PATH", &session.host.path)
         .stdin(Stdin::Bytes(makefile.into_bytes()))
         .stdout(Stream::Capture)
         .stderr(Stream::Null)

@@ -1,8 +1,9 @@
 //! Where a module comes from, and its way into the tree.
 //!
-//! [`Origin::of_file`] decides by the content of a file what it is; its name does not matter. Each origin is staged by one
-//! function, which finds its source and its built modules and changes nothing outside a temporary directory. [`admit`] puts
-//! what is staged into the tree, for every origin in the same way. A new origin is one variant and one staging function.
+//! [`Origin::of_file`] decides by the content of a file what it is; its name does not matter. Each origin is
+//! staged by one function, which finds its source and its built modules and changes nothing outside a
+//! temporary directory. [`admit`] puts what is staged into the tree, for every origin in the same way. A new
+//! origin is one variant and one staging function.
 
 mod builds;
 mod error;
@@ -49,8 +50,9 @@ impl Origin {
     /// Decides what a file or directory is.
     ///
     /// # Errors
-    /// It does not exist, or cannot be read. A file in no known format counts as a tarball: the error of unpacking it names
-    /// what it looks like. Only if it is named like a package of rpm, the error is [`OriginError::RpmFailed`].
+    /// It does not exist, or cannot be read. A file in no known format counts as a tarball: the error of
+    /// unpacking it names what it looks like. Only if it is named like a package of rpm, the error is
+    /// [`OriginError::RpmFailed`].
     pub fn of_file(path: &Path) -> Result<Self> {
         if !fs::exists_followed(path) {
             return Err(OriginError::ArchiveMissing(path.to_owned()).into());
@@ -96,11 +98,12 @@ impl Format {
     }
 }
 
-/// Puts a module into the tree: its source to `/usr/src/M-V`, its built modules as *built*. `kernel` is what its dkms.conf is
-/// checked for.
+/// Puts a module into the tree: its source to `/usr/src/M-V`, its built modules as *built*. `kernel` is what
+/// its dkms.conf is checked for.
 ///
 /// # Errors
-/// There is no such file, or nothing for dkms in it; no or an invalid dkms.conf; the package is registered already.
+/// There is no such file, or nothing for dkms in it; no or an invalid dkms.conf; the package is registered
+/// already.
 pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<PackageId> {
     let staged = match origin {
         Origin::Registered(package) => {
@@ -130,8 +133,8 @@ pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<
     Ok(staged.package)
 }
 
-/// Copies a source tree to the place of its package, unless it is there: the first of the two steps in which a directory
-/// comes into the tree. The second is [`add::add`].
+/// Copies a source tree to the place of its package, unless it is there: the first of the two steps in which
+/// a directory comes into the tree. The second is [`add::add`].
 ///
 /// # Errors
 /// The package is registered already, and --force is not given; copying failed.

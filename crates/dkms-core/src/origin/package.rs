@@ -1,6 +1,7 @@
-//! Packages of a module that dkms is to build, on a system whose package manager is not asked: the source in them goes into
-//! the tree as that of a tarball does, and so do the built modules that `mkdeb` or `mkrpm` may have put beside it. The package
-//! manager does not know of it afterwards; nothing else of the package is installed, and none of its scripts runs.
+//! Packages of a module that dkms is to build, on a system whose package manager is not asked: the source in
+//! them goes into the tree as that of a tarball does, and so do the built modules that `mkdeb` or `mkrpm` may
+//! have put beside it. The package manager does not know of it afterwards; nothing else of the package is
+//! installed, and none of its scripts runs.
 
 use super::staged::{Kind, Staged};
 use crate::add;
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// As [`stage`]; it is damaged.
 pub(super) fn stage_deb(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
-    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-lddeb")?;
+    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldtarball")?;
     let root = scratch.path().join("content");
     let unpacked = archive::unpack(file, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
     stage(session, file, scratch, &unpacked, kernel)
@@ -33,7 +34,7 @@ pub(super) fn stage_deb(session: &Session<'_>, file: &Path, kernel: &Kernel) -> 
 /// # Errors
 /// As [`stage`]; no program can read it ([`OriginError::RpmFailed`]).
 pub(super) fn stage_rpm(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
-    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldrpm")?;
+    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldtarball")?;
     let tarball = scratch.path().join("content.tar.gz");
     convert_rpm(session, file, &tarball)?;
     let root = scratch.path().join("content");
@@ -69,7 +70,8 @@ fn stage(
         }
     };
     let source = sources.join(name);
-    // Packages have links to their own documentation, which does not exist unless they are installed as packages.
+    // Packages have links to their own documentation, which does not exist unless they are installed as
+    // packages.
     for entry in unpacked.links_leaving(&format!("usr/src/{name}")) {
         session.warn(format!("the link {} points out of the source and is left out", entry.name));
         fs::remove_file(root.join(&entry.name))?;
@@ -84,8 +86,8 @@ fn stage(
     Ok(Staged { package, kind: Kind::Archive, source, builds, _scratch: Some(scratch) })
 }
 
-/// The tarballs of built modules that belong to this package: `usr/share/NAME/M-V.dkms.tar.gz`, which `common.postinst`
-/// loads.
+/// The tarballs of built modules that belong to this package: `usr/share/NAME/M-V.dkms.tar.gz`, which
+/// `common.postinst` loads.
 fn built_tarballs(root: &Path, package: &PackageId) -> Vec<PathBuf> {
     let share = root.join("usr/share");
     let own = format!("{}-{}.dkms.tar", package.name, package.version);
@@ -128,8 +130,8 @@ fn convert_rpm(session: &Session<'_>, file: &Path, to: &Path) -> Result<()> {
     Err(failed(output.lines().last().map_or_else(|| done.status.to_string(), |l| l.trim().to_owned()).into()))
 }
 
-/// Whether packages of rpm are installed by rpm here: on its own distributions, and on unknown ones that have it. Debian
-/// and others have rpm too, with nothing in its database.
+/// Whether packages of rpm are installed by rpm here: on its own distributions, and on unknown ones that have
+/// it. Debian and others have rpm too, with nothing in its database.
 pub fn is_installed_by_rpm(session: &Session<'_>) -> bool {
     match session.host.distribution.as_ref().map(|d| d.family()) {
         Some(Family::Fedora | Family::Rhel | Family::Suse) => true,

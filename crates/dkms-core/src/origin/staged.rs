@@ -25,9 +25,10 @@ pub(super) enum Kind {
     Directory,
     /// If it is registered, --force is necessary. A source that is in its place is replaced.
     Archive,
-    /// A tarball of mktarball. As [`Kind::Archive`], but a source that is in its place stays unless --force is given.
+    /// A tarball of mktarball. As [`Kind::Archive`], but a source that is in its place stays unless --force
+    /// is given.
     Mktarball,
-    /// A tarball of mktarball without the source. A source that is in its place stays; if there is none, --force is
-    /// necessary.
+    /// A tarball of mktarball without the source. A source that is in its place stays; if there is none,
+    /// --force is necessary.
     BinariesOnly,
 }

@@ -63,7 +63,7 @@ pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Resu
     let package = add::identify(s, &from, kernel)?;
     let is_in_place = origin::is_place_of(s, &package, &from);
     if is_added(s, &package) && (is_in_place || !s.options.force) {
-        return Err(Error::Package(PackageError::AlreadyAdded(package)));
+        return Err(PackageError::AlreadyAdded(package).into());
     }
     let mut plan = Plan::default();
     let copied = (!is_in_place).then(|| {

@@ -1,4 +1,4 @@
-//! The key pair: where it is, and making it.
+//! Finds the key pair, and creates it if there is none.
 
 use crate::conf::framework;
 use crate::distro::Family;
@@ -14,7 +14,7 @@ use dkms_sys::process::{Command, Stream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where the key pair is.
+/// The place of a key pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPair {
     /// A path, or a `pkcs11:` URI.
@@ -24,18 +24,18 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// The key is in a token, and can only be used there.
+    /// Whether the key is in a token, so that it can only be used there.
     pub fn is_token(&self) -> bool {
         self.key.starts_with("pkcs11:")
     }
 
-    /// Under which names a private key may lie: its own, while it is made, and while it waits.
+    /// All names that a private key may have: its own, that while it is created, and that before a rotation.
     pub(super) fn private_files(&self) -> Vec<PathBuf> {
         let key = Path::new(&self.key);
         vec![key.into(), aside(key, "new"), beside(key, "next")]
     }
 
-    /// A new pair that waits to be taken (`dkms mok rotate`): `.NAME.next` beside each file.
+    /// The new pair that `dkms mok rotate` will use: `.NAME.next` beside each file.
     pub fn staged(&self) -> KeyPair {
         KeyPair {
             key: beside(Path::new(&self.key), "next").to_string_lossy().into_owned(),
@@ -48,7 +48,7 @@ impl KeyPair {
         beside(&self.certificate, "old")
     }
 
-    /// Key and certificate are in one PEM file.
+    /// Whether key and certificate are in one PEM file.
     pub fn is_one_file(&self) -> bool {
         Path::new(&self.key) == self.certificate
     }
@@ -63,43 +63,47 @@ fn beside(path: &Path, word: &str) -> PathBuf {
 /// Every file that replacing the key pair of a kernel touches ([`crate::mok::rotate`]).
 ///
 /// # Errors
-/// As [`key_pair`]; framework.conf is wrong.
-pub(crate) fn files(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<PathBuf>> {
-    let framework = framework::load(s, Some(&kernel.release))?;
-    let pair = key_pair(s, &framework, headers::find(s, kernel).ok().as_ref())?;
+/// As [`key_pair`]; framework.conf is invalid.
+pub(crate) fn files(session: &Session<'_>, kernel: &Kernel) -> Result<Vec<PathBuf>> {
+    let framework = framework::load(session, Some(&kernel.release))?;
+    let pair = key_pair(session, &framework, headers::find(session, kernel).ok().as_ref())?;
     let (staged, previous) = (pair.staged(), pair.previous());
     Ok(vec![pair.key.into(), pair.certificate, staged.key.into(), staged.certificate, previous])
 }
 
-/// What changes may touch: the trees of a session, and the files of its signing key.
-pub(crate) fn reach<'a>(s: &'a Session<'_>) -> Reach<'a> {
-    Reach::new(s.trees(), |kernel| files(s, kernel).unwrap_or_default())
+/// The paths that changes may touch: the trees of a session, and the files of its signing key.
+pub(crate) fn reach<'a>(session: &'a Session<'_>) -> Reach<'a> {
+    Reach::new(session.trees(), |kernel| files(session, kernel).unwrap_or_default())
 }
 
-/// Where the key pair is: framework.conf, the distribution's place, else the dkms tree.
+/// Finds the place of the key pair: that in framework.conf, that of the distribution, else the dkms tree.
 ///
 /// # Errors
-/// When only one half is configured where both are needed.
-pub fn key_pair(s: &Session<'_>, framework: &FrameworkConf, headers: Option<&Headers>) -> Result<KeyPair> {
-    if let Some((key, certificate)) = s.options.signing.clone() {
+/// A path is not absolute.
+pub fn key_pair(
+    session: &Session<'_>,
+    framework: &FrameworkConf,
+    headers: Option<&Headers>,
+) -> Result<KeyPair> {
+    if let Some((key, certificate)) = session.options.signing.clone() {
         return Ok(KeyPair { key, certificate });
     }
-    let own = |name: &str| s.layout.dkms_tree.join(name);
+    let own = |name: &str| session.layout.dkms_tree.join(name);
     let mut key = framework.mok_signing_key.clone().filter(|v| !v.is_empty());
     let mut certificate = framework.mok_certificate.clone().filter(|v| !v.is_empty());
     if key.is_none() {
-        match s.host.distribution.as_ref().map(|d| d.family()) {
+        match session.host.distribution.as_ref().map(|d| d.family()) {
             Some(Family::Ubuntu) => {
                 key = Some("/var/lib/shim-signed/mok/MOK.priv".into());
                 certificate = certificate.or_else(|| Some("/var/lib/shim-signed/mok/MOK.der".into()));
             }
-            Some(Family::Gentoo) => (key, certificate) = gentoo_keys(s, headers, certificate),
+            Some(Family::Gentoo) => (key, certificate) = gentoo_keys(session, headers, certificate),
             _ => {}
         }
     }
     let key = key.unwrap_or_else(|| own("mok.key").to_string_lossy().into_owned());
     let certificate = certificate.map_or_else(|| own("mok.pub"), PathBuf::from);
-    // A relative path means nothing reliable once somebody has changed directory.
+    // A relative path would depend on the current directory.
     for p in [&key, &*certificate.to_string_lossy()] {
         if !p.starts_with("pkcs11:") && !p.starts_with('/') {
             return Err(SigningError::SignFailed {
@@ -115,12 +119,12 @@ pub fn key_pair(s: &Session<'_>, framework: &FrameworkConf, headers: Option<&Hea
 
 /// Portage's variables, then the kernel's own key (one PEM file with both halves, relative to its sources).
 fn gentoo_keys(
-    s: &Session<'_>,
+    session: &Session<'_>,
     headers: Option<&Headers>,
     certificate: Option<String>,
 ) -> (Option<String>, Option<String>) {
     let inherited = |name: &str| {
-        let found = s.host.environment.iter().find(|(k, _)| k == name)?;
+        let found = session.host.environment.iter().find(|(k, _)| k == name)?;
         found.1.to_str().map(str::to_owned).filter(|v| !v.is_empty())
     };
     let make_conf =
@@ -144,12 +148,12 @@ fn gentoo_keys(
     (kernel.clone(), certificate.or(kernel))
 }
 
-/// The key is there, if only for a dkms that a build's script calls.
-fn is_there(key: &Path) -> bool {
+/// Whether the key exists, even if it is hidden because a build's script calls this dkms.
+fn key_exists(key: &Path) -> bool {
     key.exists() || dkms_sys::mount::is_hidden(key)
 }
 
-/// A private key's file, also where the build that called this dkms must not read it.
+/// Reads a private key's file, even where the build that called this dkms must not read it.
 ///
 /// # Errors
 /// It cannot be read.
@@ -160,66 +164,67 @@ pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
     Ok(dkms_sys::fs::read_bounded(key, dkms_sys::fs::Limit::CONFIG)?)
 }
 
-/// Whether the pair does not have to be made.
+/// Whether the pair exists, so that it need not be created.
 ///
 /// # Errors
-/// The key is in a token, and its certificate is missing: dkms cannot make that.
+/// The key is in a token, and its certificate is missing: dkms cannot create it.
 pub fn is_complete(pair: &KeyPair) -> Result<bool> {
     match (pair.is_token(), pair.certificate.exists()) {
         (true, false) => Err(missing_half(&pair.certificate, "certificate")),
         (true, true) => Ok(true),
-        (false, has_certificate) => Ok(is_there(Path::new(&pair.key)) && has_certificate),
+        (false, has_certificate) => Ok(key_exists(Path::new(&pair.key)) && has_certificate),
     }
 }
 
-/// Makes the pair when both halves are missing; a half alone is never overwritten.
+/// Creates the pair if both halves are missing; a single half is never overwritten.
 ///
 /// # Errors
-/// One half missing, or the files cannot be written.
-pub fn ensure(s: &Session<'_>, pair: &KeyPair) -> Result<bool> {
+/// One half is missing, or the files cannot be written.
+pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
     if is_complete(pair)? {
         return Ok(false);
     }
     let key = Path::new(&pair.key);
-    let _one_at_a_time = crate::lock::signing_key(s)?;
+    let _lock = crate::lock::signing_key(session)?;
     finish_interrupted(key, &pair.certificate)?;
-    match (is_there(key), pair.certificate.exists()) {
-        // Another dkms was faster.
+    match (key_exists(key), pair.certificate.exists()) {
+        // Another dkms created it meanwhile.
         (true, true) => return Ok(false),
         (false, true) => return Err(missing_half(key, "private key")),
         (true, false) => return Err(missing_half(&pair.certificate, "certificate")),
         (false, false) => {}
     }
-    if s.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Ubuntu)
+    if session.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Ubuntu)
         && pair.key == "/var/lib/shim-signed/mok/MOK.priv"
-        && ubuntu_policy_makes_key(s)
-        && is_there(key)
+        && create_with_ubuntu_tool(session)
+        && key_exists(key)
         && pair.certificate.is_file()
     {
-        s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
+        session.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
         return Ok(true);
     }
-    require_directories(s, pair)?;
-    make(pair, false)?;
-    s.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
+    require_directories(session, pair)?;
+    create(pair, false)?;
+    session.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
     Ok(true)
 }
 
-/// A configured key whose directory is not there is elsewhere (a disk that is not mounted, a misspelt path): another one
-/// must not be made in its place. Only directories of dkms and of the distribution are made.
-fn require_directories(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
-    // Gentoo's is the one that the kernel's configuration names, among its headers.
-    let gentoo = s.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Gentoo);
-    let of_kernel = |dir: &Path| gentoo && dir.starts_with(&s.layout.install_tree);
+/// Makes sure that the directories of the pair exist. If the directory of a configured key does not, the key
+/// is elsewhere (a disk that is not mounted, a misspelt path), and no other key may be created in its place.
+/// So only directories of dkms and of the distribution are created.
+fn require_directories(session: &Session<'_>, pair: &KeyPair) -> Result<()> {
+    // On Gentoo, the kernel's configuration names a key among the headers.
+    let gentoo = session.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Gentoo);
+    let of_kernel = |dir: &Path| gentoo && dir.starts_with(&session.layout.install_tree);
     for path in [Path::new(&pair.key), &*pair.certificate] {
         let Some(dir) = path.parent() else { continue };
-        let own = dir == s.layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
+        let own = dir == session.layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
         if own || of_kernel(dir) {
             dkms_sys::fs::create_dir_all(dir)?;
         } else if !dir.is_dir() {
             return Err(SigningError::SignFailed {
                 path: path.into(),
-                cause: format!("there is no directory {}, and so no key", dir.display()).into(),
+                cause: format!("the directory {} does not exist", dir.display()).into(),
                 help: "mount or create it, or correct mok_signing_key and mok_certificate in framework.conf"
                     .into(),
             }
@@ -229,29 +234,29 @@ fn require_directories(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
     Ok(())
 }
 
-/// Makes the pair that [`KeyPair::staged`] names, when it is not there.
+/// Creates the pair at [`KeyPair::staged`], if it does not exist.
 ///
 /// # Errors
 /// The files cannot be written.
-pub(crate) fn ensure_staged(s: &Session<'_>, pair: &KeyPair) -> Result<()> {
-    let _one_at_a_time = crate::lock::signing_key(s)?;
+pub(crate) fn ensure_staged(session: &Session<'_>, pair: &KeyPair) -> Result<()> {
+    let _lock = crate::lock::signing_key(session)?;
     let staged = pair.staged();
     let key = Path::new(&staged.key);
     finish_interrupted(key, &staged.certificate)?;
     if key.is_file() && staged.certificate.is_file() {
         return Ok(());
     }
-    // Half of it was never in use.
+    // A single half was never in use.
     dkms_sys::fs::remove_file(key)?;
     dkms_sys::fs::remove_file(&staged.certificate)?;
-    // Whoever reads the certificate finds it in the form it had.
-    make(
+    // The new certificate has the form (PEM or DER) of the current one.
+    create(
         &staged,
         !dkms_sys::fs::read_bounded(&pair.certificate, dkms_sys::fs::Limit::CONFIG)?.starts_with(&[0x30]),
     )
 }
 
-fn make(pair: &KeyPair, pem: bool) -> Result<()> {
+fn create(pair: &KeyPair, pem: bool) -> Result<()> {
     let key = Path::new(&pair.key);
     let failed = |cause: Cause| {
         Error::Signing(SigningError::SignFailed {
@@ -263,7 +268,7 @@ fn make(pair: &KeyPair, pem: bool) -> Result<()> {
     let (key_pem, certificate) =
         kmodule::mok::generate(kmodule::mok::COMMON_NAME, kmodule::mok::DAYS, &mut kmodule::mok::OsRng, now)
             .map_err(|e| failed(e.into()))?;
-    // The key takes its name last: whoever sees it sees a pair.
+    // The key gets its name last: if it exists, the pair is complete.
     let staged = aside(key, "new");
     let one_file = pair.is_one_file();
     let certificate = if pem || one_file { kmodule::mok::to_pem(&certificate) } else { certificate };
@@ -286,10 +291,11 @@ fn make(pair: &KeyPair, pem: bool) -> Result<()> {
     Ok(())
 }
 
-/// A pair whose making was cut off: with its certificate it is completed, without it begins anew.
+/// Completes a pair whose creation was interrupted after its certificate was written; otherwise removes what
+/// is left of it.
 fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
     let staged = aside(key, "new");
-    if staged.is_file() && !is_there(key) && certificate.is_file() {
+    if staged.is_file() && !key_exists(key) && certificate.is_file() {
         dkms_sys::fs::rename_noreplace(&staged, key)?;
     }
     dkms_sys::fs::remove_file(&staged)?;
@@ -299,18 +305,20 @@ fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
 fn missing_half(path: &Path, what: &str) -> Error {
     Error::Signing(SigningError::SignFailed {
         path: path.into(),
-        cause: format!("the {what} of the signing key pair is missing, the other half is there").into(),
-        help: "put it back, or move the other half away as well so that a new pair can be made".into(),
+        cause: format!("the {what} of the signing key pair is missing, but the other half exists").into(),
+        help: "restore it, or move the other half away too, so that a new pair can be created".into(),
     })
 }
 
-/// Ubuntu's own tool makes the pair where shim expects it, and asks for enrolment.
-fn ubuntu_policy_makes_key(s: &Session<'_>) -> bool {
-    let Some(tool) = dkms_sys::process::which("update-secureboot-policy", &s.host.path) else { return false };
+/// Lets Ubuntu's own tool create the pair where shim expects it, and request its enrolment.
+fn create_with_ubuntu_tool(session: &Session<'_>) -> bool {
+    let Some(tool) = dkms_sys::process::which("update-secureboot-policy", &session.host.path) else {
+        return false;
+    };
     let run = |argument: &str| {
         Command::new(&tool)
             .arg(argument)
-            .envs(s.host.environment.iter().cloned())
+            .envs(session.host.environment.iter().cloned())
             .env("SHIM_NOTRIGGER", "y")
             .stdout(Stream::Null)
             .stderr(Stream::Null)

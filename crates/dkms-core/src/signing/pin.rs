@@ -1,5 +1,6 @@
-//! The pass phrase of an encrypted key, or the PIN of a token: from a systemd credential, from KBUILD_SIGN_PIN, or asked for
-//! on the terminal, once for the whole command and before anything is built. Never from the command line.
+//! The pass phrase of an encrypted key, or the PIN of a token. It comes from a systemd credential, from
+//! KBUILD_SIGN_PIN, or from the terminal, where dkms asks for it once per command and before anything is
+//! built. It never comes from the command line.
 
 use crate::error::Result;
 use crate::secret::Secret;
@@ -8,12 +9,12 @@ use crate::session::Session;
 /// The name of the systemd credential.
 pub const CREDENTIAL: &str = "dkms.signing-pin";
 
-/// What there is of the three, in that order.
+/// Finds it in these three places, in that order.
 ///
 /// # Errors
-/// A credential that is there and cannot be read.
-pub(super) fn find(s: &Session<'_>) -> Result<Option<Secret>> {
-    let secrets = &s.host.secrets;
+/// The credential exists and cannot be read.
+pub(super) fn find(session: &Session<'_>) -> Result<Option<Secret>> {
+    let secrets = &session.host.secrets;
     if let Some(pin) = secrets.credential(CREDENTIAL)? {
         return Ok(Some(pin));
     }

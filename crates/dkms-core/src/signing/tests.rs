@@ -19,26 +19,26 @@ fn with_session(framework: &str, f: impl FnOnce(&Session<'_>, &Path)) {
     f(&Session { layout: &layout, host: &host, options: &options, sink: &Silent }, root);
 }
 
-fn pair_for(s: &Session<'_>, release: &str) -> KeyPair {
-    let framework = crate::conf::framework::load(s, Some(release)).unwrap();
-    key_pair(s, &framework, None).unwrap()
+fn pair_for(session: &Session<'_>, release: &str) -> KeyPair {
+    let framework = crate::conf::framework::load(session, Some(release)).unwrap();
+    key_pair(session, &framework, None).unwrap()
 }
 
 #[test]
 fn a_pair_for_each_kernel() {
     let text = "mok_signing_key=\"ROOT/keys/$kernelver/k.pem\"\nmok_certificate=ROOT/keys/${kernelver}.der\n";
-    with_session(text, |s, root| {
+    with_session(text, |session, root| {
         for release in ["6.1.0-9-amd64", "6.12.0-1"] {
-            let pair = pair_for(s, release);
+            let pair = pair_for(session, release);
             // What is configured and not there is elsewhere; no key is made in its place.
             assert!(
-                matches!(ensure(s, &pair), Err(Error::Signing(SigningError::SignFailed { .. })))
+                matches!(ensure(session, &pair), Err(Error::Signing(SigningError::SignFailed { .. })))
                     && !Path::new(&pair.key).exists()
             );
             fs::create_dir_all(root.join(format!("keys/{release}"))).unwrap();
             assert_eq!(Path::new(&pair.key), root.join(format!("keys/{release}/k.pem")));
             assert_eq!(pair.certificate, root.join(format!("keys/{release}.der")));
-            assert!(ensure(s, &pair).unwrap() && !ensure(s, &pair).unwrap());
+            assert!(ensure(session, &pair).unwrap() && !ensure(session, &pair).unwrap());
         }
         let one = fs::read(root.join("keys/6.12.0-1.der")).unwrap();
         assert_ne!(one, fs::read(root.join("keys/6.1.0-9-amd64.der")).unwrap());
@@ -47,10 +47,10 @@ fn a_pair_for_each_kernel() {
 
 #[test]
 fn one_file_for_key_and_certificate() {
-    with_session("mok_signing_key=ROOT/both.pem\nmok_certificate=ROOT/both.pem\n", |s, root| {
+    with_session("mok_signing_key=ROOT/both.pem\nmok_certificate=ROOT/both.pem\n", |session, root| {
         use std::os::unix::fs::PermissionsExt;
-        let pair = pair_for(s, "6.1.0");
-        assert!(pair.is_one_file() && ensure(s, &pair).unwrap() && !ensure(s, &pair).unwrap());
+        let pair = pair_for(session, "6.1.0");
+        assert!(pair.is_one_file() && ensure(session, &pair).unwrap() && !ensure(session, &pair).unwrap());
         let file = root.join("both.pem");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let bytes = fs::read(&file).unwrap();
@@ -61,12 +61,12 @@ fn one_file_for_key_and_certificate() {
 
 #[test]
 fn half_a_pair_is_left_alone() {
-    with_session("", |s, root| {
-        let pair = pair_for(s, "6.1.0");
+    with_session("", |session, root| {
+        let pair = pair_for(session, "6.1.0");
         fs::write(root.join("tree/mok.pub"), "half").unwrap();
-        assert!(ensure(s, &pair).unwrap_err().to_string().contains("private key"));
+        assert!(ensure(session, &pair).unwrap_err().to_string().contains("private key"));
         fs::rename(root.join("tree/mok.pub"), root.join("tree/mok.key")).unwrap();
-        assert!(ensure(s, &pair).unwrap_err().to_string().contains("certificate"));
+        assert!(ensure(session, &pair).unwrap_err().to_string().contains("certificate"));
         assert_eq!(fs::read(root.join("tree/mok.key")).unwrap(), b"half");
     });
 }
@@ -74,11 +74,11 @@ fn half_a_pair_is_left_alone() {
 #[test]
 fn the_credential_comes_before_the_variable() {
     let dir = tempfile::tempdir().unwrap();
-    with_session("", |s, _| {
+    with_session("", |session, _| {
         let with = |credentials: Option<PathBuf>, sign_pin: Option<&str>| {
             let secrets = crate::secret::Secrets::new(credentials, sign_pin.map(Secret::new));
             let host = Host { secrets, ..Host::default() };
-            pin::find(&Session { host: &host, ..*s }).unwrap()
+            pin::find(&Session { host: &host, ..*session }).unwrap()
         };
         fs::write(dir.path().join(pin::CREDENTIAL), "one\n").unwrap();
         let here = Some(dir.path().to_owned());

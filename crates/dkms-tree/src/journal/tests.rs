@@ -276,7 +276,7 @@ fn journals_that_others_may_have_written_are_refused() {
         mode(what, good);
         assert!(Journal::read(&path).is_ok());
         mode(what, good | 0o002);
-        refused("everybody");
+        refused("all users");
         mode(what, good);
     }
     // Nobody can replace what is in a directory with the sticky bit.

@@ -47,7 +47,7 @@ fn finding(f: &Finding, fixed: bool) -> Value {
     })
 }
 
-/// Each finding with its line, why, and the mend.
+/// Each finding with its line, the reason, and the correction.
 pub fn text(report: &Report, asked_to_fix: bool) -> String {
     let mut out = String::new();
     for f in &report.fixed {
@@ -58,7 +58,7 @@ pub fn text(report: &Report, asked_to_fix: bool) -> String {
             f.code.word(),
             on_one_line(&f.message)
         ));
-        out.push_str(&format!("  mended: {}\n", on_one_line(&f.help)));
+        out.push_str(&format!("  fixed: {}\n", on_one_line(&f.help)));
     }
     for f in &report.findings {
         one(&report.path, f, &mut out);
@@ -101,14 +101,14 @@ fn one(path: &Path, f: &Finding, out: &mut String) {
     out.push_str(&format!("{margin} = write{by}: {}\n", on_one_line(&f.help)));
 }
 
-/// How many are left, and what to do.
+/// The number of findings that are left, and what to do.
 pub fn verdict(report: &Report, left: usize, fixed: bool) -> String {
     let fixable = report.findings.iter().filter(|f| !f.edits.is_empty()).count();
     let count = if left == 1 { "1 finding".to_owned() } else { format!("{left} findings") };
     let rest = match (fixed, fixable) {
-        (true, _) => " left, to be mended by hand".to_owned(),
+        (true, _) => " left, which --fix cannot fix".to_owned(),
         (false, 0) => String::new(),
-        (false, n) => format!(", of which --fix mends {n}"),
+        (false, n) => format!(", of which --fix can fix {n}"),
     };
     format!("{count} in {}{rest}", report.path.display())
 }
