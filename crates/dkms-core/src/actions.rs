@@ -12,7 +12,7 @@ use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
 use crate::schedule::{Done, Finished, Results, Telling, run};
 use crate::session::Session;
-use crate::verify::folded;
+use kmodule::ModuleName;
 use std::sync::Arc;
 
 /// Executes a plan of `add`, `build`, `install` or `match`: on with the others after a failure.
@@ -180,8 +180,8 @@ fn is_one_of(s: &Session<'_>, package: &PackageId, kernel: &Kernel, names: &[&st
     let conf = load::load(s, package, kernel).and_then(load::Loaded::lenient);
     // One that cannot be read may have any.
     conf.map_or(true, |loaded| {
-        let wanted: Vec<String> = names.iter().map(|n| folded(n)).collect();
-        loaded.conf.modules.iter().any(|m| wanted.contains(&folded(&m.dest_name)))
+        let wanted: Vec<ModuleName> = names.iter().map(|name| ModuleName::new(name)).collect();
+        loaded.conf.modules.iter().any(|m| wanted.contains(&ModuleName::new(&m.dest_name)))
     })
 }
 

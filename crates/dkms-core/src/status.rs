@@ -1,5 +1,6 @@
 //! `dkms status`: what is in the tree and what became of it, by looking only.
 
+mod filter;
 mod unfinished;
 
 use crate::glob::glob;
@@ -10,28 +11,11 @@ use crate::tree::layout::Layout;
 use crate::tree::manifest::{Glance, Stamp};
 use crate::tree::state;
 use dkms_sys::fs::{Dir, Kind};
+use filter::fits;
 use std::path::{Path, PathBuf};
 
-/// Which entries are asked for; all patterns as the shell matches file names.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Package name.
-    pub name: Option<String>,
-    /// Package version.
-    pub version: Option<String>,
-    /// Kernel release.
-    pub release: Option<String>,
-    /// Architecture.
-    pub arch: Option<String>,
-}
-
-impl Filter {
-    /// Everything of one kernel.
-    #[must_use]
-    pub fn of_kernel(release: &str) -> Self {
-        Self { release: Some(escape(release)), ..Self::default() }
-    }
-}
+pub use filter::Filter;
+pub(crate) use filter::escape;
 
 /// Everything that matches one filter, in the order of directories, weakly linked ones last. What a command is changing
 /// at the moment is shown as it was before.
@@ -42,7 +26,8 @@ pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
     let mut entries = live(s, filter);
     for (kernels, before) in unfinished::unfinished(s.layout, s.sink) {
         if fits(&filter.name, &before.package) {
-            entries = unfinished::as_before(s, filter, entries, &kernels, before);
+            let now = live(s, &Filter { name: Some(escape(&before.package)), ..Filter::default() });
+            entries = unfinished::as_before(filter, now, entries, &kernels, before);
         }
     }
     entries.extend(weak(s.layout, filter));
@@ -69,10 +54,6 @@ fn live(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
         }
     }
     entries
-}
-
-fn fits(pattern: &Option<String>, text: &str) -> bool {
-    pattern.as_deref().is_none_or(|p| glob(p, text))
 }
 
 /// One package directory while it is looked at.
@@ -350,9 +331,4 @@ pub fn is_weak(layout: &Layout, p: &PackageId, k: &Kernel) -> bool {
         arch: Some(escape(&k.arch)),
     };
     layout.kernel_modules(&k.release).join("weak-updates").is_dir() && !weak(layout, &filter).is_empty()
-}
-
-/// A pattern that matches `text` and nothing else.
-pub(crate) fn escape(text: &str) -> String {
-    text.chars().flat_map(|c| "*?[\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }

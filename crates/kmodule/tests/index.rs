@@ -5,6 +5,8 @@
 
 mod common;
 
+#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+
 use kmodule::index::{self, Cache, Config, Facts, Lists, Module, NewCache, Version};
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,8 +1,10 @@
 //! Looking at one build: its files, its manifest, and what it installed.
 
+use super::about::About;
+use super::finding::{Finding, Guard, Kind, Remedy};
 use super::spot::{Look, What};
 use super::traces::leftover;
-use super::{About, Finding, Guard, Kind, Remedy, names, traces};
+use super::{names, traces};
 use crate::ids::Build;
 use crate::installed;
 use crate::tree::manifest::{InstalledFile, Manifest, ModuleRecord, SCHEMA, Stamp};

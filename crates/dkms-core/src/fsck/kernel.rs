@@ -1,8 +1,10 @@
 //! Looking at `/lib/modules/K` and at the journals.
 
+use super::about::About;
+use super::finding::{Finding, Guard, Kind, Remedy};
+use super::names;
 use super::spot::Look;
 use super::traces::{aside, stale};
-use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::error::Error;
 use crate::ids::Kernel;
 use crate::journal::{self, Journal};

@@ -1,8 +1,10 @@
 //! Looking at `kernel-K-A` links and at the archive of the kernel's own modules.
 
+use super::about::About;
+use super::finding::{Finding, Guard, Kind, Remedy};
+use super::names;
 use super::spot::{Look, What};
 use super::traces::{aside, empty, leftover};
-use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::ids::{Build, Kernel, PackageId};
 use crate::tree::manifest::Manifest;
 use crate::tree::originals::{self, Original};

@@ -1,8 +1,9 @@
 //! Safe repairs. The locks of a finding are taken, its spot is checked again, and only what is still found is
 //! repaired, because another command may have changed it meanwhile.
 
+use super::finding::{Finding, Guard, Remedy, Report};
+use super::look::look;
 use super::spot::Look;
-use super::{Finding, Guard, Remedy, Report, look};
 use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel};
 use crate::install::{Change, Ending, recover};

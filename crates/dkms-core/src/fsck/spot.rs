@@ -1,6 +1,6 @@
 //! Where to look: the tree divided into places that are each looked at as a whole.
 
-use super::About;
+use super::about::About;
 use crate::glob::glob;
 use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;

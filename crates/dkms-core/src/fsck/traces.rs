@@ -1,7 +1,8 @@
 //! Traces of commands that were cut off, wherever they lie.
 
+use super::about::About;
+use super::finding::{Finding, Kind, Remedy};
 use super::spot::{Look, What};
-use super::{About, Finding, Kind, Remedy};
 use std::path::{Path, PathBuf};
 
 /// A leftover that is deleted.

@@ -1,8 +1,10 @@
 //! Looking at the tree: what is registered, and what commands that were cut off left there.
 
+use super::about::About;
+use super::finding::{Finding, Guard, Kind, Remedy};
+use super::names;
 use super::spot::{Look, What};
 use super::traces::{empty, in_journal, leftover};
-use super::{About, Finding, Guard, Kind, Remedy, names};
 use crate::ids::{Kernel, PackageId};
 use crate::tree::state::{self, Breakage, looks_like_release};
 use std::path::{Path, PathBuf};

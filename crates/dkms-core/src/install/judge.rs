@@ -6,7 +6,8 @@ use crate::install::InstallError;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
 use crate::tree::state::module_stem;
-use crate::verify::{Facts, Resolver, folded};
+use crate::verify::{Facts, Resolver};
+use kmodule::ModuleName;
 use kmodule::verdict::{Cause, File, Reason};
 use std::cell::RefCell;
 use std::path::Path;
@@ -59,7 +60,7 @@ impl<'a> Judge<'a> {
     pub fn module(&self, bytes: &[u8], path: &Path, warnings: &mut Vec<String>) -> Result<()> {
         let file = File::read(bytes, MODULE_LIMIT);
         let stem = path.file_name().and_then(|name| name.to_str()).and_then(module_stem).unwrap_or_default();
-        let verdict = self.resolver.judge(&file, &folded(stem));
+        let verdict = self.resolver.judge(&file, &ModuleName::new(stem));
         let (certain, open): (Vec<Reason>, Vec<Reason>) =
             verdict.refusals.into_iter().partition(|reason| self.certain(reason, &file));
         let release = &self.facts.kernel.release;
@@ -97,9 +98,9 @@ impl<'a> Judge<'a> {
             | Reason::ProprietaryOwner { .. }
             | Reason::GplOnlyHidden { .. }
             | Reason::DependencyRefused { .. } => false,
-            Reason::UnknownSymbol { .. } => file
-                .module()
-                .is_none_or(|m| m.modinfo.depends().all(|name| self.resolver.is_there(name.as_str()))),
+            Reason::UnknownSymbol { .. } => {
+                file.module().is_none_or(|m| m.modinfo.depends().all(|name| self.resolver.is_there(&name)))
+            }
             _ => true,
         }
     }

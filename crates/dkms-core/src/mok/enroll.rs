@@ -1,7 +1,8 @@
 //! Asking for a certificate's enrolment, through mokutil.
 
 use super::certificate::Certified;
-use super::status::{self, Status};
+use super::facts::Status;
+use super::status;
 use crate::error::{Error, Result};
 use crate::hooks;
 use crate::ids::Kernel;

@@ -7,15 +7,19 @@
 
 mod certificate;
 mod enroll;
+mod facts;
+mod kernels;
 mod next;
 mod rotate;
 mod status;
+mod step;
 
 pub use certificate::{Accepted, Certified, Enrolment};
 pub use enroll::{Enrolled, enroll, plan_enrolment};
-pub use next::{Next, Step};
+pub use facts::{KeyFile, Status};
 pub use rotate::{Rotated, Taken, plan_rotation, rotate};
-pub use status::{KeyFile, Status, status};
+pub use status::status;
+pub use step::{Next, Step};
 
 use crate::kernel::headers::{self, KernelConfig};
 use crate::session::Session;

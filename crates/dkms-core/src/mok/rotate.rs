@@ -4,8 +4,9 @@
 //! signatures. Then all of it changes in one transaction: each module of each build, where it is built and
 //! where it is installed, and last the pair itself. A crash leaves all of the old or all of the new.
 
-use super::config_of;
-use super::status::{self, Status};
+use super::facts::Status;
+use super::kernels::{builds, demanding};
+use super::status;
 use crate::build::BuildError;
 use crate::conf::framework;
 use crate::error::{Cause, Error, Result};
@@ -16,7 +17,7 @@ use crate::install::{Change, Ending};
 use crate::journal::op::{Op, aside};
 use crate::kernel::installed::decompressed;
 use crate::lock;
-use crate::machine::{Enforce, Machine, policy};
+use crate::machine::Machine;
 use crate::plan::{self, Operation, Plan, gather};
 use crate::session::Session;
 use crate::signing::SigningError;
@@ -139,28 +140,6 @@ fn require_replaceable(pair: &KeyPair) -> Result<()> {
     }
     read_certificate(&pair.certificate)?;
     Ok(())
-}
-
-/// Kernels with modules of ours, and the running one, that insist on signatures or may do so.
-pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
-    let mut kernels: Vec<Kernel> = builds(s).into_iter().map(|b| b.kernel).collect();
-    kernels.extend(running(s));
-    kernels.sort();
-    kernels.dedup();
-    kernels.retain(|k| {
-        let config = config_of(s, &k.release);
-        let runs = s.runs(&k.release);
-        policy(machine, config.as_ref().map(|c| c.text()), runs).enforce != Enforce::No
-    });
-    kernels
-}
-
-fn running(s: &Session<'_>) -> Option<Kernel> {
-    Kernel::new(&s.host.release, &s.host.machine).ok()
-}
-
-fn builds(s: &Session<'_>) -> Vec<Build> {
-    state::all_packages(s.layout).iter().flat_map(|p| state::builds(s.layout, p)).collect()
 }
 
 /// The builds whose kernels are signed for with this pair: `$kernelver` may give others another one.

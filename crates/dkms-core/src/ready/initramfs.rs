@@ -1,8 +1,9 @@
 //! What the running kernel loads before the root file system is there must be in the next kernel's initramfs too.
 
-use super::Report;
+use super::report::Report;
 use crate::ids::Kernel;
 use crate::tree::layout::Layout;
+use kmodule::ModuleName;
 use kmodule::verdict::Outcome;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ const INITRAMFS: dkms_sys::fs::Limit = dkms_sys::fs::Limit::bytes(kmodule::initr
 
 enum Seen {
     None,
-    Modules(PathBuf, BTreeSet<String>),
+    Modules(PathBuf, BTreeSet<ModuleName>),
     Unreadable(String),
 }
 
@@ -48,8 +49,7 @@ fn look(layout: &Layout, release: &str) -> Seen {
     };
     match kmodule::initramfs::module_names(&mut std::io::BufReader::with_capacity(1 << 16, file)) {
         Ok(found) => {
-            let of_this =
-                found.into_iter().filter(|(r, _)| r == release).map(|(_, name)| name.into()).collect();
+            let of_this = found.into_iter().filter(|(r, _)| r == release).map(|(_, name)| name).collect();
             Seen::Modules(path, of_this)
         }
         Err(e) => unreadable(e.to_string()),
@@ -61,13 +61,13 @@ pub(super) fn compare(
     layout: &Layout,
     running: &Kernel,
     kernel: &Kernel,
-    required: &[String],
+    required: &[ModuleName],
     report: &mut Report,
 ) {
     if required.is_empty() || running.release == kernel.release {
         return;
     }
-    let early: Vec<&String> = match look(layout, &running.release) {
+    let early: Vec<&ModuleName> = match look(layout, &running.release) {
         Seen::None => return,
         Seen::Unreadable(why) => {
             return report.note(None, Outcome::Unknown, why, Some("ask again as root"));
@@ -96,7 +96,7 @@ pub(super) fn compare(
                     )
                 };
                 let help = (answer == Outcome::Refused).then_some(help.as_str());
-                report.note(Some(name), answer, what, help);
+                report.note(Some(name.as_str()), answer, what, help);
             }
         }
     }

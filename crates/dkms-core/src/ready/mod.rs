@@ -3,8 +3,10 @@
 
 mod initramfs;
 mod pending;
+mod report;
 
 pub use pending::{Item, Wait, pending};
+pub use report::{Check, Report};
 
 use crate::build::BuildError;
 use crate::conf::load;
@@ -17,57 +19,14 @@ use crate::status::{self, Filter, State};
 use crate::tree::entry::Entry;
 use crate::tree::layout::Layout;
 use crate::tree::state::{self, module_stem};
-use crate::verify::{self, Judged, folded};
-use kmodule::verdict::{Outcome, Reason};
+use crate::verify::{self, Judged};
+use kmodule::ModuleName;
+use kmodule::verdict::Outcome;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// depmod's index: the files of modules by the names that the kernel has for them.
-type Index = HashMap<String, PathBuf>;
-
-/// One thing that was looked at.
-#[derive(Clone, Debug)]
-pub struct Check {
-    /// Package or module it is about; none: the kernel as a whole.
-    pub about: Option<String>,
-    /// Whether it speaks for booting.
-    pub answer: Outcome,
-    /// What was found, in words.
-    pub what: String,
-    /// What to do, when something is to be done.
-    pub help: Option<String>,
-    /// Of a module that would not be loaded, the reasons.
-    pub reasons: Vec<Reason>,
-}
-
-/// The answer, and what it rests on.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The kernel that was asked about.
-    pub kernel: Kernel,
-    /// The running one, whose modules are the measure.
-    pub running: String,
-    /// Everything that was looked at.
-    pub checks: Vec<Check>,
-}
-
-impl Report {
-    /// [`Outcome::Loads`]: ready; [`Outcome::Refused`]: not ready; [`Outcome::Unknown`]: it cannot be told.
-    #[must_use]
-    pub fn answer(&self) -> Outcome {
-        verify::worst(self.checks.iter().map(|c| c.answer))
-    }
-
-    fn note(&mut self, about: Option<&str>, answer: Outcome, what: impl Into<String>, help: Option<&str>) {
-        self.checks.push(Check {
-            about: about.map(str::to_owned),
-            answer,
-            what: what.into(),
-            help: help.map(str::to_owned),
-            reasons: Vec::new(),
-        });
-    }
-}
+type Index = HashMap<ModuleName, PathBuf>;
 
 /// The kernel a boot loader starts by default: the newest that has modules, as dkms orders versions.
 #[must_use]
@@ -125,7 +84,7 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
             }
             Required::Module(name) => {
                 own_module(&modules, name, &index, &mut report);
-                early.push(folded(name));
+                early.push(ModuleName::new(name));
             }
         }
     }
@@ -187,8 +146,9 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
         Some(names) => {
             for name in names.split_whitespace() {
                 let packages = state::all_packages(s.layout);
-                let owner =
-                    here.iter().find(|e| modules_of(s.layout, here, &e.package.name).contains(&folded(name)));
+                let owner = here
+                    .iter()
+                    .find(|e| modules_of(s.layout, here, &e.package.name).contains(&ModuleName::new(name)));
                 required.push(match owner {
                     _ if packages.iter().any(|p| p.name == name) => Required::Package(name.to_owned()),
                     Some(entry) => Required::Package(entry.package.name.clone()),
@@ -215,7 +175,7 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
 }
 
 /// The modules of a package, as the kernel names them.
-fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<String> {
+fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<ModuleName> {
     let of = |e: &Entry| {
         let release = match &e.kind {
             State::InstalledWeak { from, .. } => from.clone(),
@@ -223,7 +183,7 @@ fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<String> {
         };
         let arch = e.kernel().map(|k| k.arch.clone()).unwrap_or_default();
         let files = state::module_files(layout, &Build::new(&e.package, &Kernel { release, arch }));
-        files.into_iter().map(|f| folded(&f.name)).collect::<Vec<_>>()
+        files.into_iter().map(|f| ModuleName::new(&f.name)).collect::<Vec<_>>()
     };
     entries.iter().filter(|e| e.package.name == name).flat_map(of).collect()
 }
@@ -272,7 +232,7 @@ fn module(id: &str, judged: &Judged, index: &Index, report: &mut Report) -> bool
         return false;
     }
     // Of several files of a name depmod lists the one that modprobe takes.
-    let other = match index.get(&folded(&judged.name)) {
+    let other = match index.get(&ModuleName::new(&judged.name)) {
         Some(file) if same_file(file, &judged.path) => None,
         Some(file) => Some(format!("modprobe takes {} instead", file.display())),
         None => Some("modules.dep does not list it, so modprobe does not find it".into()),
@@ -333,9 +293,9 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
 fn own_module(modules: &Path, name: &str, index: &Index, report: &mut Report) {
     let name_of = |line: &str| {
         let file = Path::new(line).file_name().and_then(|n| n.to_str());
-        file.and_then(module_stem).map(folded)
+        file.and_then(module_stem).map(ModuleName::new)
     };
-    let wanted = folded(name);
+    let wanted = ModuleName::new(name);
     let builtin = dkms_sys::fs::read_text(modules.join("modules.builtin"), dkms_sys::fs::Limit::INDEX)
         .unwrap_or_default();
     if index.contains_key(&wanted) || builtin.lines().any(|line| name_of(line).as_ref() == Some(&wanted)) {

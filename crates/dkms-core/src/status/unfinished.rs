@@ -1,10 +1,10 @@
 //! While a command changes something, what is shown is what was before.
 
-use super::{Entry, Filter, escape, fits, live};
+use super::filter::{Filter, fits};
 use crate::event::{Event, Sink};
 use crate::ids::Kernel;
 use crate::journal::{self, Before, Journal};
-use crate::session::Session;
+use crate::tree::entry::Entry;
 use crate::tree::layout::Layout;
 use std::path::Path;
 
@@ -29,22 +29,19 @@ fn read(sink: &dyn Sink, path: &Path) -> Option<Journal> {
     })
 }
 
-/// The entries with those of a package as they were before a transaction on these kernels.
+/// The entries with those of a package as they were before a transaction on these kernels. `now` are all entries of
+/// that package, whatever the filter says of kernels: what is shown without one depends on them.
 pub(super) fn as_before(
-    s: &Session<'_>,
     filter: &Filter,
+    now: Vec<Entry>,
     mut entries: Vec<Entry>,
     kernels: &[Kernel],
     before: Before,
 ) -> Vec<Entry> {
     let name = before.package;
     let at = entries.iter().position(|e| e.package.name >= name).unwrap_or(entries.len());
-    // All of the package, whatever the filter says of kernels: what is shown without one depends on it.
-    let everything = Filter { name: Some(escape(&name)), ..Filter::default() };
-    let mut with_kernel: Vec<Entry> = live(s, &everything)
-        .into_iter()
-        .filter(|e| e.kernel().is_some_and(|k| !kernels.contains(k)))
-        .collect();
+    let mut with_kernel: Vec<Entry> =
+        now.into_iter().filter(|e| e.kernel().is_some_and(|k| !kernels.contains(k))).collect();
     let (mut without, known): (Vec<Entry>, Vec<Entry>) =
         before.entries.into_iter().partition(|e| e.kernel().is_none());
     with_kernel.extend(known);

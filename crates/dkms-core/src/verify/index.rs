@@ -1,8 +1,8 @@
 //! depmod's index of a kernel's modules: which file modprobe takes for a name, what is loaded before it, and who exports a
 //! symbol. depmod has decided all that by its own rules (depmod.d(5), modules.order); they are not repeated here.
 
-use super::kernel::folded;
 use crate::tree::state::module_stem;
+use kmodule::ModuleName;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// `modules.dep`: file, and the files it needs as they stand there.
-    files: HashMap<String, (PathBuf, String)>,
+    files: HashMap<ModuleName, (PathBuf, String)>,
     /// `modules.symbols`: of several exporters the one that depmod chose.
-    exporters: HashMap<String, String>,
+    exporters: HashMap<String, ModuleName>,
     /// `modules.softdep`
-    softdeps: HashMap<String, SoftDeps>,
+    softdeps: HashMap<ModuleName, SoftDeps>,
     /// When it was written.
     written: Option<(i64, i64)>,
 }
@@ -23,8 +23,8 @@ pub(super) struct Index {
 /// Modules to be loaded before and after another one; it does not matter if they cannot be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct SoftDeps {
-    pub pre: Vec<String>,
-    pub post: Vec<String>,
+    pub pre: Vec<ModuleName>,
+    pub post: Vec<ModuleName>,
 }
 
 impl SoftDeps {
@@ -35,8 +35,8 @@ impl SoftDeps {
             match (word, &mut list) {
                 ("pre:", _) => list = Some(true),
                 ("post:", _) => list = Some(false),
-                (name, Some(true)) => self.pre.push(folded(name)),
-                (name, Some(false)) => self.post.push(folded(name)),
+                (name, Some(true)) => self.pre.push(ModuleName::new(name)),
+                (name, Some(false)) => self.post.push(ModuleName::new(name)),
                 (_, None) => {}
             }
         }
@@ -46,10 +46,10 @@ impl SoftDeps {
 impl Index {
     /// Reads the index below a kernel's directory of modules.
     pub fn read(modules: &Path) -> Self {
-        let mut softdeps: HashMap<String, SoftDeps> = HashMap::new();
+        let mut softdeps: HashMap<ModuleName, SoftDeps> = HashMap::new();
         for line in text(&modules.join("modules.softdep")).lines() {
             if let Some((name, words)) = line.strip_prefix("softdep ").and_then(|rest| rest.split_once(' ')) {
-                softdeps.entry(folded(name)).or_default().add(words);
+                softdeps.entry(ModuleName::new(name)).or_default().add(words);
             }
         }
         Self {
@@ -61,23 +61,23 @@ impl Index {
     }
 
     /// The file for a name.
-    pub fn file(&self, name: &str) -> Option<&Path> {
+    pub fn file(&self, name: &ModuleName) -> Option<&Path> {
         self.files.get(name).map(|(path, _)| path.as_path())
     }
 
     /// Names of all modules that are loaded before a module, in the order of its line.
-    pub fn depends<'a>(&'a self, name: &str) -> impl Iterator<Item = String> + 'a {
+    pub fn depends<'a>(&'a self, name: &ModuleName) -> impl Iterator<Item = ModuleName> + 'a {
         let line = self.files.get(name).map_or("", |(_, files)| files.as_str());
         line.split_whitespace().filter_map(name_of)
     }
 
     /// The module that is loaded for a symbol.
-    pub fn exporter(&self, symbol: &str) -> Option<&str> {
-        self.exporters.get(symbol).map(String::as_str)
+    pub fn exporter(&self, symbol: &str) -> Option<&ModuleName> {
+        self.exporters.get(symbol)
     }
 
     /// The soft dependencies of a module.
-    pub fn softdeps(&self, name: &str) -> Option<&SoftDeps> {
+    pub fn softdeps(&self, name: &ModuleName) -> Option<&SoftDeps> {
         self.softdeps.get(name)
     }
 
@@ -98,11 +98,11 @@ fn text(path: &Path) -> String {
 }
 
 /// The name of the module in a file.
-fn name_of(file: &str) -> Option<String> {
-    Some(folded(module_stem(file.rsplit('/').next()?)?))
+fn name_of(file: &str) -> Option<ModuleName> {
+    Some(ModuleName::new(module_stem(file.rsplit('/').next()?)?))
 }
 
-fn dep_lines(modules: &Path) -> HashMap<String, (PathBuf, String)> {
+fn dep_lines(modules: &Path) -> HashMap<ModuleName, (PathBuf, String)> {
     let line = |line: &str| {
         let (file, needed) = line.split_once(':')?;
         Some((name_of(file)?, (modules.join(file), needed.trim().to_owned())))
@@ -110,23 +110,28 @@ fn dep_lines(modules: &Path) -> HashMap<String, (PathBuf, String)> {
     text(&modules.join("modules.dep")).lines().filter_map(line).collect()
 }
 
-fn exporters(modules: &Path) -> HashMap<String, String> {
+fn exporters(modules: &Path) -> HashMap<String, ModuleName> {
     let line = |line: &str| {
         let (symbol, module) = line.strip_prefix("alias symbol:")?.split_once(' ')?;
-        Some((symbol.to_owned(), folded(module.trim())))
+        Some((symbol.to_owned(), ModuleName::new(module.trim())))
     };
     text(&modules.join("modules.symbols")).lines().filter_map(line).collect()
 }
 
 /// `modules.dep`: the files of modules by name.
-pub(crate) fn indexed_files(modules: &Path) -> HashMap<String, PathBuf> {
+pub(crate) fn indexed_files(modules: &Path) -> HashMap<ModuleName, PathBuf> {
     dep_lines(modules).into_iter().map(|(name, (path, _))| (name, path)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Index, SoftDeps};
+    use kmodule::ModuleName;
     use std::path::Path;
+
+    fn names(all: &[&str]) -> Vec<ModuleName> {
+        all.iter().map(|name| ModuleName::new(name)).collect()
+    }
 
     #[test]
     fn what_depmod_wrote() {
@@ -138,12 +143,13 @@ mod tests {
         put("modules.symbols", "# Aliases\nalias symbol:give a_b\nalias symbol:take c\n");
         put("modules.softdep", "# Soft\nsoftdep a-b pre: c x-y\nsoftdep a_b post: z\n");
         let index = Index::read(&dir);
-        assert_eq!(index.file("a_b"), Some(dir.join("updates/a-b.ko.xz").as_path()));
-        assert_eq!(index.depends("a_b").collect::<Vec<_>>(), ["c", "d_e"]);
-        assert_eq!(index.depends("c").count() + index.depends("nobody").count(), 0);
-        assert_eq!((index.exporter("give"), index.exporter("none")), (Some("a_b"), None));
-        let soft = index.softdeps("a_b").unwrap();
-        assert_eq!((&soft.pre[..], &soft.post[..]), (&["c".into(), "x_y".into()][..], &["z".into()][..]));
+        let name = ModuleName::new;
+        assert_eq!(index.file(&name("a_b")), Some(dir.join("updates/a-b.ko.xz").as_path()));
+        assert_eq!(index.depends(&name("a_b")).collect::<Vec<_>>(), names(&["c", "d_e"]));
+        assert_eq!(index.depends(&name("c")).count() + index.depends(&name("nobody")).count(), 0);
+        assert_eq!((index.exporter("give"), index.exporter("none")), (Some(&name("a_b")), None));
+        let soft = index.softdeps(&name("a-b")).unwrap();
+        assert_eq!((&soft.pre, &soft.post), (&names(&["c", "x_y"]), &names(&["z"])));
         assert!(!index.is_older_than(&dir.join("gone.ko")));
         std::fs::remove_dir_all(&dir).unwrap();
         assert!(Index::read(Path::new("/nonexistent")).is_older_than(Path::new("/")));
@@ -161,10 +167,7 @@ mod tests {
         for (words, pre, post) in cases {
             let mut soft = SoftDeps::default();
             soft.add(words);
-            assert_eq!(
-                (soft.pre, soft.post),
-                (pre.iter().map(|n| (*n).into()).collect(), post.iter().map(|n| (*n).into()).collect())
-            );
+            assert_eq!((soft.pre, soft.post), (names(pre), names(post)));
         }
     }
 }

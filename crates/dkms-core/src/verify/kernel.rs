@@ -8,9 +8,9 @@ use crate::distro::Family;
 use crate::ids::Kernel;
 use crate::kernel::headers::KernelConfig;
 use crate::session::Session;
-use kmodule::Compression;
 use kmodule::symvers::Symvers;
 use kmodule::verdict::{File, KernelView, Loader, Symbols, Verdict};
+use kmodule::{Compression, ModuleName};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -29,7 +29,7 @@ pub struct Facts {
     /// The kernel's own modules are there at all; where they are not (a build chroot), nobody can miss one.
     has_own_modules: bool,
     /// Names and files of the modules that dkms installed.
-    dkms: BTreeMap<String, PathBuf>,
+    dkms: BTreeMap<ModuleName, PathBuf>,
     /// Its kernels insist on every CRC.
     debian: bool,
     trust: Trust,
@@ -37,11 +37,6 @@ pub struct Facts {
     loader: OnceLock<Loader>,
     index: OnceLock<Index>,
     owners: Mutex<HashMap<String, bool>>,
-}
-
-/// The name a module has in the kernel: `-` and `_` are the same there.
-pub(crate) fn folded(name: &str) -> String {
-    kmodule::ModuleName::new(name).into()
 }
 
 impl Facts {
@@ -105,8 +100,8 @@ impl Facts {
     }
 
     /// What dkms installed for the kernel: names and files.
-    pub(super) fn dkms(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.dkms.iter().map(|(name, path)| (name.as_str(), path.as_path()))
+    pub(super) fn dkms(&self) -> impl Iterator<Item = (&ModuleName, &Path)> {
+        self.dkms.iter().map(|(name, path)| (name, path.as_path()))
     }
 
     /// The symbols of the kernel, and of its modules if its list has them.
@@ -124,9 +119,9 @@ impl Facts {
         self.index.get_or_init(|| Index::read(&self.modules))
     }
 
-    /// The file that modprobe takes for a name, with `_` for `-`: the one that depmod chose, unless it has not run since dkms
+    /// The file that modprobe takes for a name: the one that depmod chose, unless it has not run since dkms
     /// installed another one.
-    pub(super) fn installed(&self, name: &str) -> Option<&Path> {
+    pub(super) fn installed(&self, name: &ModuleName) -> Option<&Path> {
         let indexed = self.index().file(name);
         let Some(by_dkms) = self.dkms.get(name) else { return indexed };
         match indexed {
@@ -136,7 +131,7 @@ impl Facts {
     }
 
     /// The file is the kernel's own module of this name.
-    pub(super) fn is_own(&self, name: &str, path: &Path) -> bool {
+    pub(super) fn is_own(&self, name: &ModuleName, path: &Path) -> bool {
         path.starts_with(self.modules.join("kernel"))
             && self.dkms.get(name).is_none_or(|by_dkms| by_dkms != path)
     }
@@ -166,7 +161,7 @@ impl Facts {
                 name.push(suffix);
                 Path::new(&name).exists()
             };
-            let name = folded(owner.rsplit('/').next().unwrap_or_default());
+            let name = ModuleName::new(owner.rsplit('/').next().unwrap_or_default());
             [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(there)
                 || self.index().file(&name).is_some()
         })

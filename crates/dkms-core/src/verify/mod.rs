@@ -9,7 +9,6 @@ mod trust;
 
 pub(crate) use index::indexed_files;
 pub use kernel::Facts;
-pub(crate) use kernel::folded;
 pub use resolver::Resolver;
 pub use trust::Trust;
 
@@ -19,6 +18,7 @@ use crate::kernel::installed::MODULE_LIMIT;
 use crate::session::Session;
 use crate::status::{self, Filter, State};
 use crate::tree::state::{self, module_stem};
+use kmodule::ModuleName;
 use kmodule::verdict::File;
 pub use kmodule::verdict::{Outcome, Reason, Verdict};
 use std::path::{Path, PathBuf};
@@ -167,7 +167,7 @@ fn judge(s: &Session<'_>, candidates: &[Candidate]) -> Report {
     let modules = side_by_side(s.host.cpus, candidates, |c| {
         let (_, resolver) = resolvers.iter().find(|(kernel, _)| **kernel == c.kernel)?;
         let (verdict, unreadable) = match dkms_sys::fs::read(&c.path) {
-            Ok(bytes) => (resolver.judge(&File::read(&bytes, MODULE_LIMIT), &folded(&c.name)), None),
+            Ok(bytes) => (resolver.judge(&File::read(&bytes, MODULE_LIMIT), &ModuleName::new(&c.name)), None),
             Err(e) => (Verdict::default(), Some(e.to_string())),
         };
         Some(Judged {

@@ -13,9 +13,10 @@
 //! elsewhere is loaded for them.
 
 use super::index::SoftDeps;
-use super::kernel::{Facts, folded};
+use super::kernel::Facts;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::tree::state::module_stem;
+use kmodule::ModuleName;
 use kmodule::elf::Module;
 use kmodule::symvers::{Entry, Symvers};
 use kmodule::verdict::{File, Found, KERNEL, Reason, Symbols, Verdict};
@@ -26,7 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// A module file that is not of the kernel itself, or is judged as if it were not.
 #[derive(Debug)]
 struct Unit {
-    name: String,
+    name: ModuleName,
     path: PathBuf,
     exports: Symvers,
     /// None of its exports has a CRC.
@@ -39,7 +40,7 @@ struct Unit {
 #[derive(Debug, Clone, Default)]
 struct Fate {
     /// The module that is refused, it or one that it needs, and why.
-    refused: Option<(String, Reason)>,
+    refused: Option<(ModuleName, Reason)>,
     proprietary: bool,
 }
 
@@ -48,7 +49,7 @@ enum Provider<'a> {
     /// The kernel image.
     Kernel(Entry<'a>),
     /// A module of the kernel.
-    Own(String, Entry<'a>),
+    Own(ModuleName, Entry<'a>),
     /// A module of the kernel that is not installed, or whose place another one without the symbol has taken.
     Missing(Entry<'a>),
     /// A module from elsewhere.
@@ -60,12 +61,12 @@ enum Provider<'a> {
 pub struct Resolver<'f> {
     facts: &'f Facts,
     /// Modules that depmod will index when it runs next, by name; and what they export.
-    coming: HashMap<String, Arc<Unit>>,
+    coming: HashMap<ModuleName, Arc<Unit>>,
     coming_exports: HashMap<String, Arc<Unit>>,
     /// The modules that dkms installed, by symbol: for kernels without an index.
     installed_exports: OnceLock<HashMap<String, Arc<Unit>>>,
     units: Mutex<HashMap<PathBuf, Option<Arc<Unit>>>>,
-    fates: Mutex<HashMap<String, Fate>>,
+    fates: Mutex<HashMap<ModuleName, Fate>>,
 }
 
 impl<'f> Resolver<'f> {
@@ -79,7 +80,7 @@ impl<'f> Resolver<'f> {
             units: Mutex::default(),
             fates: Mutex::default(),
         };
-        let is_indexed = |(name, path): &(&str, &Path)| {
+        let is_indexed = |(name, path): &(&ModuleName, &Path)| {
             facts.index().file(name) == Some(*path) || !facts.index().is_older_than(path)
         };
         let unindexed = facts.dkms().filter(|module| !is_indexed(module)).map(|(_, path)| path.to_owned());
@@ -100,14 +101,14 @@ impl<'f> Resolver<'f> {
         resolver
     }
 
-    /// Whether a module of this name, with `_` for `-`, is or will be installed.
+    /// Whether a module of this name is or will be installed.
     #[must_use]
-    pub fn is_there(&self, name: &str) -> bool {
+    pub fn is_there(&self, name: &ModuleName) -> bool {
         self.coming.contains_key(name) || self.facts.installed(name).is_some()
     }
 
     /// Judges a module, and what is loaded before it.
-    pub fn judge(&self, file: &File<'_>, name: &str) -> Verdict {
+    pub fn judge(&self, file: &File<'_>, name: &ModuleName) -> Verdict {
         let mut before = Before::default();
         let Some(module) = file.module() else { return self.judge_with(file, &before, false) };
         let needs = self.needs(module.undefined.iter().map(|needed| needed.name.as_str()), name);
@@ -116,9 +117,11 @@ impl<'f> Resolver<'f> {
         let refused = self.load(&order, &mut before);
         let mut verdict = self.judge_with(file, &before, false);
         if let Some(other) = cyclic {
-            verdict.refusals.insert(0, Reason::DependencyCycle { name: other });
+            verdict.refusals.insert(0, Reason::DependencyCycle { name: other.to_string() });
         } else if let Some((name, reason)) = refused {
-            verdict.refusals.insert(0, Reason::DependencyRefused { name, reason: Box::new(reason) });
+            verdict
+                .refusals
+                .insert(0, Reason::DependencyRefused { name: name.to_string(), reason: Box::new(reason) });
         }
         verdict
     }
@@ -148,7 +151,7 @@ impl<'f> Resolver<'f> {
         }
         let listed = self.facts.symvers().and_then(|symvers| symvers.lookup(symbol));
         if let Some(name) = self.facts.index().exporter(symbol) {
-            if let Some(entry) = listed.filter(|entry| base(entry.module) == name && self.is_own(name)) {
+            if let Some(entry) = listed.filter(|entry| base(entry.module) == *name && self.is_own(name)) {
                 return Some(Provider::Own(name.to_owned(), entry));
             }
             if let Some(unit) = self.unit(name).filter(|unit| unit.exports.lookup(symbol).is_some()) {
@@ -179,13 +182,13 @@ impl<'f> Resolver<'f> {
     }
 
     /// The file that is loaded for a name is one of the kernel's own.
-    fn is_own(&self, name: &str) -> bool {
+    fn is_own(&self, name: &ModuleName) -> bool {
         !self.coming.contains_key(name)
             && self.facts.installed(name).is_none_or(|path| self.facts.is_own(name, path))
     }
 
     /// The file that is loaded for a name, read.
-    fn unit(&self, name: &str) -> Option<Arc<Unit>> {
+    fn unit(&self, name: &ModuleName) -> Option<Arc<Unit>> {
         if let Some(unit) = self.coming.get(name) {
             return Some(unit.clone());
         }
@@ -199,7 +202,7 @@ impl<'f> Resolver<'f> {
     }
 
     /// The modules that provide what a module needs, each once.
-    fn needs<'s>(&self, undefined: impl Iterator<Item = &'s str>, own_name: &str) -> Vec<String> {
+    fn needs<'s>(&self, undefined: impl Iterator<Item = &'s str>, own_name: &ModuleName) -> Vec<ModuleName> {
         let mut seen = HashSet::new();
         let mut names = Vec::new();
         for symbol in undefined {
@@ -209,7 +212,7 @@ impl<'f> Resolver<'f> {
                 Some(Provider::Own(name, _)) => name,
                 _ => continue,
             };
-            if name != own_name && seen.insert(name.clone()) {
+            if name != *own_name && seen.insert(name.clone()) {
                 names.push(name);
             }
         }
@@ -217,7 +220,7 @@ impl<'f> Resolver<'f> {
     }
 
     /// What is loaded before the module of this name, without what those need in turn.
-    fn needs_of(&self, name: &str) -> Vec<String> {
+    fn needs_of(&self, name: &ModuleName) -> Vec<ModuleName> {
         if self.is_own(name) {
             return self.facts.index().depends(name).collect();
         }
@@ -227,7 +230,7 @@ impl<'f> Resolver<'f> {
 
     /// Finds out what becomes of the modules below `name`, the deepest first. If they need `name` in turn: the one through
     /// which they do.
-    fn settle(&self, name: &str, needs: &[String]) -> Option<String> {
+    fn settle(&self, name: &ModuleName, needs: &[ModuleName]) -> Option<ModuleName> {
         let mut path = vec![Frame::new(name.to_owned(), needs.to_vec(), 0)];
         let mut on_path = HashMap::from([(name.to_owned(), 0)]);
         while let Some(frame) = path.last_mut() {
@@ -258,7 +261,7 @@ impl<'f> Resolver<'f> {
     /// What becomes of a module when those that it needs are settled.
     fn fate(&self, done: &Frame) -> Fate {
         if let Some(other) = &done.cycle {
-            let reason = Reason::DependencyCycle { name: other.clone() };
+            let reason = Reason::DependencyCycle { name: other.to_string() };
             return Fate { refused: Some((done.name.clone(), reason)), proprietary: false };
         }
         let own = self.is_own(&done.name);
@@ -274,17 +277,22 @@ impl<'f> Resolver<'f> {
         Fate { refused: refused.or_else(alone), proprietary: verdict.proprietary }
     }
 
-    fn fate_of(&self, name: &str) -> Fate {
+    fn fate_of(&self, name: &ModuleName) -> Fate {
         locked(&self.fates).get(name).cloned().unwrap_or_default()
     }
 
     /// What modprobe loads before the module of this name, in its order; and whether it insists.
-    fn order(&self, name: &str, needs: &[String], pre: Vec<String>) -> Vec<(String, bool)> {
+    fn order(
+        &self,
+        name: &ModuleName,
+        needs: &[ModuleName],
+        pre: Vec<ModuleName>,
+    ) -> Vec<(ModuleName, bool)> {
         let mut listed = HashSet::from([name.to_owned()]);
         let insists = self.below(needs, name);
         let mut order = Vec::new();
         // The last one is the next.
-        let mut waiting: Vec<String> = needs.iter().cloned().chain(pre).rev().collect();
+        let mut waiting: Vec<ModuleName> = needs.iter().cloned().chain(pre).rev().collect();
         let mut opened = HashSet::new();
         while let Some(next) = waiting.pop() {
             if listed.contains(&next) {
@@ -300,7 +308,8 @@ impl<'f> Resolver<'f> {
                 if !self.is_there(&next) {
                     continue;
                 }
-                self.settle("", std::slice::from_ref(&next));
+                // No module has this name, so none of these can need it.
+                self.settle(&ModuleName::new(""), std::slice::from_ref(&next));
             }
             let soft = self.softdeps_of(&next);
             waiting.extend(soft.post.into_iter().rev());
@@ -312,11 +321,11 @@ impl<'f> Resolver<'f> {
     }
 
     /// These modules and all that they need.
-    fn below(&self, needs: &[String], name: &str) -> HashSet<String> {
+    fn below(&self, needs: &[ModuleName], name: &ModuleName) -> HashSet<ModuleName> {
         let mut found = HashSet::new();
         let mut waiting = needs.to_vec();
         while let Some(next) = waiting.pop() {
-            if next != name && !found.contains(&next) {
+            if next != *name && !found.contains(&next) {
                 waiting.extend(self.needs_of(&next));
                 found.insert(next);
             }
@@ -324,7 +333,7 @@ impl<'f> Resolver<'f> {
         found
     }
 
-    fn softdeps_of(&self, name: &str) -> SoftDeps {
+    fn softdeps_of(&self, name: &ModuleName) -> SoftDeps {
         match self.coming.get(name) {
             Some(unit) => unit.softdeps.clone(),
             None => self.facts.index().softdeps(name).cloned().unwrap_or_default(),
@@ -333,7 +342,7 @@ impl<'f> Resolver<'f> {
 
     /// Loads modules one after the other. The first one that modprobe insists on and the kernel refuses is the answer; what
     /// it exports is there all the same, so that the module that needs it is judged by its own faults.
-    fn load(&self, order: &[(String, bool)], before: &mut Before) -> Option<(String, Reason)> {
+    fn load(&self, order: &[(ModuleName, bool)], before: &mut Before) -> Option<(ModuleName, Reason)> {
         let mut first = None;
         for (name, insists) in order {
             let refused = self.fate_of(name).refused.or_else(|| self.export(name, before));
@@ -345,14 +354,14 @@ impl<'f> Resolver<'f> {
     }
 
     /// A module becomes part of the kernel, unless it exports what is exported already.
-    fn export(&self, name: &str, before: &mut Before) -> Option<(String, Reason)> {
+    fn export(&self, name: &ModuleName, before: &mut Before) -> Option<(ModuleName, Reason)> {
         let refused = |symbol: &str, owner: &str| {
             let reason = Reason::DuplicateExport { symbol: symbol.to_owned(), owner: owner.to_owned() };
             Some((name.to_owned(), reason))
         };
         if self.is_own(name) && self.facts.lists_modules() {
             if let Some((symbol, owner)) = before.taken_from.get(name) {
-                return refused(symbol, owner);
+                return refused(symbol, owner.as_str());
             }
             before.own.insert(name.to_owned());
             return None;
@@ -377,23 +386,23 @@ impl<'f> Resolver<'f> {
 
 /// A module on the way down, while fates are settled.
 struct Frame {
-    name: String,
-    needs: Vec<String>,
+    name: ModuleName,
+    needs: Vec<ModuleName>,
     next: usize,
     position: usize,
     /// The highest place on the path that is reached again from here.
     lowest: usize,
     /// Through which module it comes back to itself.
-    cycle: Option<String>,
+    cycle: Option<ModuleName>,
 }
 
 impl Frame {
-    fn new(name: String, needs: Vec<String>, position: usize) -> Self {
+    fn new(name: ModuleName, needs: Vec<ModuleName>, position: usize) -> Self {
         Self { name, needs, next: 0, position, lowest: position, cycle: None }
     }
 
     /// `through` one of its needs the place is reached again.
-    fn close(&mut self, position: usize, through: String) {
+    fn close(&mut self, position: usize, through: ModuleName) {
         if position <= self.position {
             self.lowest = self.lowest.min(position);
             self.cycle.get_or_insert(through);
@@ -405,29 +414,29 @@ impl Frame {
 #[derive(Debug, Default)]
 struct Before {
     /// Symbols of modules from elsewhere, and who exports them.
-    exports: HashMap<String, String>,
+    exports: HashMap<String, ModuleName>,
     /// Modules of the kernel.
-    own: HashSet<String>,
+    own: HashSet<ModuleName>,
     /// Modules of the kernel that cannot be loaded any more: a symbol of theirs, and who exports it.
-    taken_from: HashMap<String, (String, String)>,
+    taken_from: HashMap<ModuleName, (String, ModuleName)>,
 }
 
 impl Before {
     fn exporter<'a>(&'a self, symvers: Option<&'a Symvers>, symbol: &str) -> Option<&'a str> {
         if let Some(owner) = self.exports.get(symbol) {
-            return Some(owner);
+            return Some(owner.as_str());
         }
         let entry = symvers?.lookup(symbol)?;
         if entry.module == "vmlinux" {
             return Some(KERNEL);
         }
-        self.own.get(&base(entry.module)).map(String::as_str)
+        self.own.get(&base(entry.module)).map(ModuleName::as_str)
     }
 }
 
 /// The name of the module with this path in Module.symvers.
-fn base(owner: &str) -> String {
-    folded(owner.rsplit('/').next().unwrap_or_default())
+fn base(owner: &str) -> ModuleName {
+    ModuleName::new(owner.rsplit('/').next().unwrap_or_default())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -454,7 +463,7 @@ impl Unit {
         };
         let without_crc = exports.iter().all(|entry| entry.crc == 0);
         Some(Self {
-            name: folded(stem),
+            name: ModuleName::new(stem),
             path: path.to_owned(),
             without_crc,
             exports,

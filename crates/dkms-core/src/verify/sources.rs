@@ -1,6 +1,5 @@
 //! Where it is written what a kernel is: configuration, symbols, its own modules, kmod.
 
-use super::kernel::folded;
 use crate::ids::Kernel;
 use crate::installed::installed_files;
 use crate::kernel::headers::{self, KernelConfig};
@@ -9,6 +8,7 @@ use crate::session::Session;
 use crate::status::{self, Filter, State};
 use crate::tree::state::module_stem;
 use dkms_sys::process::{Command, Stream};
+use kmodule::ModuleName;
 use kmodule::symvers::Symvers;
 use kmodule::verdict::{File, Loader};
 use std::collections::BTreeMap;
@@ -110,14 +110,17 @@ pub(super) fn sample(own: &Path) -> Option<Sample> {
 }
 
 /// Names and files of what dkms installed for a kernel.
-pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> BTreeMap<String, PathBuf> {
+pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> BTreeMap<ModuleName, PathBuf> {
     let filter = Filter::of_kernel(&kernel.release);
     let mut found = BTreeMap::new();
     for entry in status::status(s, &filter) {
         if let State::Installed(k) = &entry.kind {
             let b = crate::ids::Build::new(&entry.package, k);
             found.extend(
-                installed_files(s, &b).into_iter().filter(|f| f.present).map(|f| (folded(&f.name), f.path)),
+                installed_files(s, &b)
+                    .into_iter()
+                    .filter(|f| f.present)
+                    .map(|f| (ModuleName::new(&f.name), f.path)),
             );
         }
     }

@@ -1,6 +1,5 @@
 //! Whom a kernel trusts: the running one by its keyrings, another one by what the firmware and shim will hand to it.
 
-use super::kernel::folded;
 use crate::distro::Family;
 use crate::ids::Kernel;
 use crate::kernel::headers::KernelConfig;
@@ -9,6 +8,7 @@ use crate::session::Host;
 use crate::session::Session;
 use crate::signing;
 use crate::tree::state::module_stem;
+use kmodule::ModuleName;
 use kmodule::sign::{Certificate, Hash, Signed};
 use kmodule::verdict::{Enforcement, Key, Keys, Signatures};
 use std::path::{Path, PathBuf};
@@ -208,7 +208,7 @@ fn on_demand(modules: &Path, digest: &str) -> bool {
     let there = |module: &str| {
         files.lines().filter_map(|line| line.split_once(':')).any(|(file, needed)| {
             let stem = file.rsplit('/').next().and_then(module_stem);
-            stem.is_some_and(|stem| folded(stem) == folded(module))
+            stem.is_some_and(|stem| ModuleName::new(stem) == ModuleName::new(module))
                 && needed.split_whitespace().chain([file]).all(|file| modules.join(file).exists())
         })
     };

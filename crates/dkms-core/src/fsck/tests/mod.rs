@@ -6,12 +6,17 @@ mod leftovers;
 use super::*;
 use crate::error::Error;
 use crate::event::Silent;
+use crate::ids::{Build, Kernel, PackageId};
+use crate::session::Session;
 use crate::session::{Host, Options};
+use crate::status::Filter;
 use crate::tree::layout::Layout;
 use crate::tree::manifest::{Installed, InstalledFile, Manifest, ModuleRecord, Stamp};
 use dkms_sys::lock::{Lock, Mode};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 const K: &str = "6.1.0-9-amd64";
