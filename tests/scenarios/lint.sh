@@ -78,7 +78,7 @@ chown 65534:65534 . dkms.conf
 for who in 65534 0; do
     cp -p dkms.conf /run/bashonly.conf
     setpriv --reuid=$who --regid=$who --clear-groups env PATH="$PATH" dkms lint --fix >/run/out || test $? == 1
-    same "$(grep -c fixed /run/out)$(grep -c 'module-suffix\]: \|misspelt' /run/out)" 22
+    same "$(grep -c ": fixed\\[" /run/out)$(grep -c 'module-suffix\]: \|misspelt' /run/out)" 22
     same "$(grep -c '^\./dkms.conf:[0-9:]* [a-z]*\[' /run/out)" 3
     grep -qx 'BUILT_MODULE_NAME\[1\]="other"' dkms.conf
     same "$(stat -c %u dkms.conf)$(ls -A | grep -c lint)" 655340
