@@ -3,9 +3,9 @@
 //! The modules are those of Debian's kernel packages in the test layers (`tests/fetch.sh`); without them, or
 //! with a depmod that is not among the versions that are known, a test says that it is skipped.
 
-mod common;
-
 #![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+
+mod common;
 
 use kmodule::index::{self, Cache, Config, Facts, Lists, Module, NewCache, Version};
 use std::cell::RefCell;
