@@ -6,12 +6,12 @@ use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::{Event, FailedPackage};
-use crate::ids::{Build, Kernel, PackageId};
 use crate::origin;
 use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
 use crate::schedule::{Done, Finished, Results, Telling, run};
 use crate::session::Session;
+use dkms_tree::ids::{Build, Kernel, PackageId};
 use kmodule::ModuleName;
 use std::sync::Arc;
 

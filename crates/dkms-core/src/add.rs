@@ -4,13 +4,13 @@ use crate::conf::load;
 use crate::error::Result;
 use crate::event::Event;
 use crate::hooks::{self, Script};
-use crate::ids::{Kernel, PackageId};
 use crate::origin::OriginError;
 use crate::package::PackageError;
 use crate::program::ProgramError;
 use crate::session::Session;
-use crate::tree::state::{self, Breakage, Registration};
 use dkms_sys::fs;
+use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::state::{self, Breakage, Registration};
 use std::path::Path;
 
 /// Registers a package version whose source is at `/usr/src/M-V`. `kernel` is what its dkms.conf is checked

@@ -6,16 +6,16 @@
 use crate::build::BuildError;
 pub use crate::cause::Cause;
 use crate::conf::ConfError;
-use crate::ids::{BadName, Kernel, PackageId};
 use crate::install::InstallError;
 use crate::look::LookError;
 use crate::origin::OriginError;
+use crate::pack::PackError;
 use crate::package::PackageError;
-use crate::packaging::PackError;
 use crate::program::ProgramError;
 use crate::request::RequestError;
-use crate::signing::SigningError;
+use crate::trust::signing::SigningError;
 use dkms_sys::IoError;
+use dkms_tree::ids::{BadName, Kernel, PackageId};
 use std::sync::Arc;
 
 /// Result of everything that can fail here.

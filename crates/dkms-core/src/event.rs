@@ -1,8 +1,8 @@
 //! What happens, told while it happens. Whoever shows it (lines, a live view, JSON) implements [`Sink`].
 
 use crate::error::Error;
-use crate::ids::{Build, Kernel, PackageId};
 use crate::secret::Secret;
+use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

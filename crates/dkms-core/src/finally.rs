@@ -1,8 +1,8 @@
 //! What comes once at the end of a command, after everything is in place: modprobe_on_install and post_transaction.
 
-use crate::ids::Kernel;
 use crate::session::Session;
 use dkms_sys::process::{Command, Stdin, Stream};
+use dkms_tree::ids::Kernel;
 
 /// modprobe_on_install for the running kernel, and post_transaction, once.
 pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {

@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::ids::{Build, Kernel, PackageId};
 use crate::program::ProgramError;
 use crate::session::Session;
-use crate::tree::layout::Layout;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, ProcessError, Status, Stream};
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// One script line of a dkms.conf: a file and its arguments.

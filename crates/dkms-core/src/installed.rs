@@ -1,13 +1,13 @@
 //! Which files in `/lib/modules` belong to a build.
 
 use crate::conf::load;
-use crate::ids::Build;
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
-use crate::tree::beneath;
-use crate::tree::manifest::{Manifest, Stamp};
-use crate::tree::state;
 use dkms_sys::fs::Last;
+use dkms_tree::beneath;
+use dkms_tree::ids::Build;
+use dkms_tree::manifest::{Manifest, Stamp};
+use dkms_tree::state;
 use std::path::{Path, PathBuf};
 
 /// One file in `/lib/modules` that a build is thought to have put there.

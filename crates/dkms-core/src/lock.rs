@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::event::Event;
-use crate::ids::{Kernel, PackageId};
 use crate::session::Session;
 use dkms_sys::lock::Lock;
+use dkms_tree::ids::{Kernel, PackageId};
 use dkms_tree::lock::{HELD, Locks};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! A package in the dkms tree.
 
-use crate::ids::PackageId;
+use dkms_tree::ids::PackageId;
 
 /// The tree does not have a package in the state that the request needs.
 #[derive(Debug, thiserror::Error)]

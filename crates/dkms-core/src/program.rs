@@ -1,7 +1,7 @@
 //! Programs that dkms runs: tools of the system, and scripts of packages.
 
 use crate::cause::Cause;
-use crate::ids::PackageId;
+use dkms_tree::ids::PackageId;
 use std::path::PathBuf;
 
 /// A program is missing or failed.

@@ -5,15 +5,15 @@ use crate::actions::report_nothing;
 use crate::add;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::ids::{Build, Kernel, PackageId};
 use crate::install::{Change, Ending};
 use crate::lock;
 use crate::package::PackageError;
 use crate::plan::removal::Depth;
 use crate::plan::{Operation, Plan, gather};
 use crate::session::Session;
-use crate::tree::state;
 use dkms_sys::fs;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::state;
 use std::sync::Arc;
 
 /// What `uninstall`, `unbuild` and `remove` are asked for.

@@ -1,7 +1,7 @@
 //! What is asked for.
 
 use crate::cause::Cause;
-use crate::ids::BadName;
+use dkms_tree::ids::BadName;
 use std::path::PathBuf;
 
 /// A request that cannot be carried out as it is written.

@@ -2,8 +2,8 @@
 //! have the same grandparent process, started at the same time; the add leaves a file about it in tmp_location.
 
 use crate::error::Result;
-use crate::ids::PackageId;
 use crate::session::Session;
+use dkms_tree::ids::PackageId;
 use std::path::PathBuf;
 
 const PREFIX: &str = "dkms_rpm_safe_upgrade_lock";

@@ -3,9 +3,9 @@
 use crate::distro::Distribution;
 use crate::event::{Event, Sink};
 use crate::secret::Secrets;
-use crate::tree::layout::Layout;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::beneath::Trees;
+use dkms_tree::layout::Layout;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;

@@ -107,7 +107,7 @@ fn a_program_that_cannot_start_reports_the_reason() {
     let refused = Command::new("/etc/passwd").run().expect_err("not executable").to_string();
     assert!(refused.contains("/etc/passwd") && refused.contains("executing"), "{refused}");
     let nowhere = Command::new("true").cwd("/no/such/dir").run().expect_err("no directory").to_string();
-    assert!(nowhere.contains("entering its directory"), "{nowhere}");
+    assert!(nowhere.contains("entering its working directory"), "{nowhere}");
     assert!(Command::new("tr\0ue").run().is_err());
     assert!(Command::new("true").arg("a\0b").run().is_err());
     let dir = tempfile::tempdir().expect("tempdir");

@@ -302,7 +302,7 @@ fn an_unprivileged_user_is_confined_too() {
     let exe = std::env::current_exe().expect("exe");
     Command::new("install").args(["-m", "755"]).arg(exe).arg(&tool).run().expect("install");
     let names = [
-        "the_network_is_out_of_reach",
+        "the_network_is_not_reachable",
         "devices_and_reading_stay_usable",
         "writing_is_confined_to_the_given_directories",
         "temporary_directories_are_private_bounded_and_gone_afterwards",

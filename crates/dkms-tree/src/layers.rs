@@ -1,6 +1,6 @@
 //! Directories that come from a lower layer of an overlay (an earlier step of a container image).
 //!
-//! Without `redirect_dir`, which is the default, overlayfs refuses to rename such a directory (EXDEV). [`lift`] replaces it
+//! Without `redirect_dir`, which is the default, overlayfs refuses to rename such a directory (EXDEV). `lift` replaces it
 //! by a copy of itself in the upper layer, and that can be renamed. The copy is complete, and on the disk, before anything
 //! of the original goes, and is kept under a known name until the original has gone: [`recover`] puts it back after a crash,
 //! and may be repeated as often as one likes.
@@ -62,12 +62,12 @@ fn lift(dir: &Path) -> Result<(), IoError> {
     done
 }
 
-/// Whether a [`lift`] was cut off.
+/// Whether a `lift` was cut off.
 pub fn is_cut_off(dir: &Path) -> bool {
     ["lifting", "lifted"].iter().any(|word| fs::exists(aside(dir, word)))
 }
 
-/// Completes or takes back a [`lift`] that was cut off. Nothing happens where there was none.
+/// Completes or takes back a `lift` that was cut off. Nothing happens where there was none.
 ///
 /// # Errors
 /// When the copy cannot be put in place.

@@ -1,7 +1,7 @@
 //! Why a build fails, or is not made.
 
 use crate::cause::Cause;
-use crate::ids::{Build, PackageId};
+use dkms_tree::ids::{Build, PackageId};
 use std::path::PathBuf;
 
 /// A build failed, or cannot be made.

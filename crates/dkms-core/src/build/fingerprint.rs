@@ -14,7 +14,7 @@ use crate::conf::load::Loaded;
 use crate::digest;
 use crate::error::Result;
 use crate::hooks;
-use crate::tree::manifest::{Inputs, Stamp};
+use dkms_tree::manifest::{Inputs, Stamp};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -4,10 +4,10 @@
 //! link to another file. In the build directory it has a second name, so that people can watch it.
 
 use crate::error::Result;
-use crate::ids::Build;
 use crate::session::Session;
 use dkms_sys::IoError;
 use dkms_sys::process::Stream;
+use dkms_tree::ids::Build;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -2,12 +2,12 @@
 //! build in `.building` of the tree, which exists while the version's lock is held.
 
 use crate::error::Result;
-use crate::ids::Build;
-use crate::layers;
 use crate::lock;
-use crate::names_as_json;
 use crate::session::Session;
 use dkms_sys::{fs, sys};
+use dkms_tree::ids::Build;
+use dkms_tree::layers;
+use dkms_tree::names_as_json;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

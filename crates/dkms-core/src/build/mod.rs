@@ -2,17 +2,17 @@
 //!
 //! A build is a pipeline. Each step is one function, and later steps know of it only what it returns:
 //!
-//! 1. [`prepare::prepare`]: a fresh copy of the source with its patches ([`prepare::Prepared`]).
-//! 2. [`fingerprint::describe`]: what goes into the build ([`fingerprint::Fingerprint`]), taken from that
+//! 1. `prepare::prepare`: a fresh copy of the source with its patches (`prepare::Prepared`).
+//! 2. `fingerprint::describe`: what goes into the build (`fingerprint::Fingerprint`), taken from that
 //!    copy before any code of the package runs.
-//! 3. [`obtain`]: the modules for this fingerprint ([`collect::Collected`]). Today they are always compiled:
-//!    [`compile::compile`] runs PRE_BUILD and make ([`compile::Compiled`]), [`collect::collect`] checks and
+//! 3. `obtain`: the modules for this fingerprint (`collect::Collected`). Today they are always compiled:
+//!    `compile::compile` runs PRE_BUILD and make (`compile::Compiled`), `collect::collect` checks and
 //!    strips the modules. A cache needs to produce the same value, nothing else.
-//! 4. [`sign::sign`]: signed and compressed for this machine ([`sign::Signed`]).
-//! 5. [`place::place`]: moved to `K/A` with one rename, with a manifest; then POST_BUILD, which may look into
+//! 4. `sign::sign`: signed and compressed for this machine (`sign::Signed`).
+//! 5. `place::place`: moved to `K/A` with one rename, with a manifest; then POST_BUILD, which may look into
 //!    `K/A`.
 //!
-//! Every child that a build starts is assembled in one place, [`sandbox::BuildSandbox::command_with`].
+//! Every child that a build starts is assembled in one place, `sandbox::BuildSandbox::command_with`.
 
 pub mod collect;
 mod compile;
@@ -35,15 +35,15 @@ mod target;
 use crate::conf::load::{self, Exclusion, Loaded};
 use crate::error::{Error, Result};
 use crate::event::{BuiltModule, Event};
-use crate::ids::Build;
 use crate::kernel::headers;
 use crate::lock::Held;
 use crate::session::Session;
-use crate::tree::manifest::Manifest;
-use crate::tree::state;
 use collect::Collected;
 use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
+use dkms_tree::ids::Build;
+use dkms_tree::manifest::Manifest;
+use dkms_tree::state;
 pub use error::{BuildError, Diagnosis};
 use log::MakeLog;
 use mark::Mark;

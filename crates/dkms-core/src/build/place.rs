@@ -7,10 +7,10 @@ use super::script;
 use super::sign::Signed;
 use crate::error::Result;
 use crate::lock::Held;
-use crate::tree::manifest::{Excluded, Manifest, ModuleRecord, SCHEMA};
-use crate::tree::state;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::sandbox::{Access, Part, Place};
+use dkms_tree::manifest::{Excluded, Manifest, ModuleRecord, SCHEMA};
+use dkms_tree::state;
 use std::path::Path;
 
 /// Places the modules of a build, with their manifest and log, in the tree. An earlier build is replaced; if
@@ -76,7 +76,7 @@ fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest) -> Result
         context.mark().unfinished(staging)?;
     }
     if swapped {
-        crate::layers::exchange(staging, &built)?;
+        dkms_tree::layers::exchange(staging, &built)?;
     } else {
         fs::rename_noreplace(staging, &built)?;
     }
@@ -86,7 +86,7 @@ fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest) -> Result
     }
     if finished.is_err() {
         let undone = if swapped {
-            crate::layers::exchange(staging, &built)
+            dkms_tree::layers::exchange(staging, &built)
         } else {
             fs::remove_tree(&built).map(drop)
         };

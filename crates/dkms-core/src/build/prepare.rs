@@ -7,10 +7,10 @@ use crate::build::BuildError;
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::ids::Build;
 use crate::session::Session;
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Stdin, Stream};
+use dkms_tree::ids::Build;
 use std::path::{Component, Path, PathBuf};
 
 /// The source as it will be compiled.

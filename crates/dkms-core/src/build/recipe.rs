@@ -6,11 +6,11 @@ use super::target::Target;
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::Result;
 use crate::hooks;
-use crate::ids::{Build, Kernel};
 use crate::lock::Held;
 use crate::session::Session;
-use crate::tree::{manifest::Manifest, state};
 use dkms_sys::process::{Command, Stream};
+use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::{manifest::Manifest, state};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

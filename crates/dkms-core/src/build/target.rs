@@ -1,13 +1,13 @@
 //! What all builds of one command for the same kernel share.
 
 use crate::error::Result;
-use crate::ids::Kernel;
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
 use crate::session::Session;
-use crate::signing::{self, Signing};
+use crate::trust::signing::{self, Signing};
 use dkms_conf::framework_conf::FrameworkConf;
+use dkms_tree::ids::Kernel;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 

@@ -4,12 +4,12 @@
 use super::bash;
 use crate::conf::{ConfDiagnostic, ConfError};
 use crate::error::{Error, Result};
-use crate::ids::{Kernel, PackageId};
 use crate::kernel::headers;
 use crate::session::Session;
 use dkms_conf::lint::Code;
 use dkms_conf::module_conf::{KernelFacts, ModuleConf, Problem, Severity};
 use dkms_conf::{Dialect, Directives, State};
+use dkms_tree::ids::{Kernel, PackageId};
 use std::path::{Path, PathBuf};
 
 /// How one file was evaluated.

@@ -7,20 +7,20 @@ use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::hooks::{self, Script};
-use crate::ids::{Build, Kernel, PackageId};
 use crate::install::InstallError;
-use crate::journal::op::{Op, aside, write_text};
-use crate::journal::{Before, Transaction};
 use crate::kernel::installed::ModuleIndex;
 use crate::lock::{self, Held};
+use crate::look::status;
+use crate::look::verify::Facts;
 use crate::request::RequestError;
 use crate::session::Session;
-use crate::status;
-use crate::tree::beneath;
-use crate::tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
-use crate::tree::state;
-use crate::verify::Facts;
 use dkms_sys::fs;
+use dkms_tree::beneath;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::journal::op::{Op, aside, write_text};
+use dkms_tree::journal::{Before, Transaction};
+use dkms_tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
+use dkms_tree::state;
 use std::path::{Path, PathBuf};
 
 /// Modules of one or several kernels that are being changed: all of it happens, or nothing.
@@ -341,7 +341,7 @@ impl Change {
         stage: impl FnOnce() -> Result<()>,
         record: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        crate::signing::reach(s).refuse_strays(kernel, &ops)?;
+        crate::trust::signing::reach(s).refuse_strays(kernel, &ops)?;
         let directories: Vec<PathBuf> = ops.iter().flat_map(Op::directories).map(Path::to_path_buf).collect();
         self.of(kernel)?.emptied.extend(directories);
         let done = self.transaction.perform(kernel, ops, stage, record);
@@ -449,7 +449,7 @@ pub(crate) fn preview(
     if planned.ops.is_empty() && !planned.refused.is_empty() {
         return Err(InstallError::Refused(planned.refused.join("; ")).into());
     }
-    crate::signing::reach(s).refuse_strays(&b.kernel, &planned.ops)?;
+    crate::trust::signing::reach(s).refuse_strays(&b.kernel, &planned.ops)?;
     Ok(planned)
 }
 

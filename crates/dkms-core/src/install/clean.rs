@@ -1,10 +1,10 @@
 //! Directories that are empty after a change go away.
 
 use crate::distro::Family;
-use crate::ids::Kernel;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream, which};
+use dkms_tree::ids::Kernel;
 use std::path::{Path, PathBuf};
 
 /// Removes those of `directories` that are empty now, with those above them: below `/lib/modules` up to the kernel's own,

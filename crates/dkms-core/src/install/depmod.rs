@@ -3,14 +3,14 @@
 use crate::error::Result;
 use crate::event::Event;
 use crate::hooks;
-use crate::ids::Kernel;
 use crate::install::InstallError;
-use crate::journal::op::aside;
 use crate::kernel::installed::ModuleIndex;
 use crate::session::Session;
 use dkms_sys::fs::{self, Stat};
 use dkms_sys::process::{Command, Stream};
 use dkms_sys::sys;
+use dkms_tree::ids::Kernel;
+use dkms_tree::journal::op::aside;
 use kmodule::index::IndexFile;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Why modules are not installed.
 
 use crate::cause::Cause;
-use crate::ids::{Build, Kernel, PackageId};
 use dkms_sys::IoError;
+use dkms_tree::ids::{Build, Kernel, PackageId};
 use kmodule::verdict::Reason;
 use std::path::PathBuf;
 

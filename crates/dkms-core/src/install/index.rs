@@ -3,11 +3,11 @@
 //! depmod reads all modules of the kernel, 4,000 files or more. What it took from each is kept in
 //! `/var/lib/dkms/.index/K-A` with the file's size, inode and times, so that only new modules are read.
 
-use crate::ids::Kernel;
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
 use dkms_sys::fs::{self, Limit, Stat};
 use dkms_sys::process::{Command, Stream};
+use dkms_tree::ids::Kernel;
 use kmodule::index::{self, Cache, Config, Decline, Facts, IndexFile, Lists, Module, NewCache, Version};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -4,9 +4,9 @@
 use crate::error::Result;
 use crate::install::InstallError;
 use crate::kernel::installed::MODULE_LIMIT;
+use crate::look::verify::{Facts, Resolver};
 use crate::session::Session;
-use crate::tree::state::module_stem;
-use crate::verify::{Facts, Resolver};
+use dkms_tree::state::module_stem;
 use kmodule::ModuleName;
 use kmodule::verdict::{Cause, File, Reason};
 use std::cell::RefCell;

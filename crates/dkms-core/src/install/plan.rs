@@ -2,16 +2,16 @@
 
 use super::judge::Judge;
 use crate::error::{Error, Result};
-use crate::ids::Build;
 use crate::install::InstallError;
 use crate::installed;
-use crate::journal::op::{Op, aside};
 use crate::kernel::installed::{ModuleIndex, decompressed};
+use crate::look::verify::Facts;
 use crate::session::Session;
-use crate::tree::manifest::Manifest;
-use crate::tree::{originals, state};
-use crate::verify::Facts;
 use dkms_conf::kernel_match::compare_versions;
+use dkms_tree::ids::Build;
+use dkms_tree::journal::op::{Op, aside};
+use dkms_tree::manifest::Manifest;
+use dkms_tree::{originals, state};
 use kmodule::elf::Module;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};

@@ -2,12 +2,12 @@
 
 use super::{clean, depmod};
 use crate::error::{Error, Result};
-use crate::ids::Kernel;
-use crate::journal::{self, Journal};
 use crate::lock;
 use crate::session::Session;
-use crate::tree::beneath;
 use dkms_sys::fs;
+use dkms_tree::beneath;
+use dkms_tree::ids::Kernel;
+use dkms_tree::journal::{self, Journal};
 use std::path::{Path, PathBuf};
 
 /// A kernel that needs a depmod, and the journal that says so.
@@ -122,7 +122,7 @@ fn described(path: &Path, e: &Error) -> String {
 }
 
 fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
-    let reach = crate::signing::reach(s);
+    let reach = crate::trust::signing::reach(s);
     journal.check(&reach)?;
     if !journal.committed {
         journal.undo(&reach)?;

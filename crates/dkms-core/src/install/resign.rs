@@ -2,13 +2,13 @@
 
 use super::change::{Change, write_record};
 use crate::error::Result;
-use crate::ids::Build;
 use crate::installed;
-use crate::journal::op::{Op, aside};
 use crate::session::Session;
-use crate::tree::manifest::{Manifest, Stamp};
-use crate::tree::state;
 use dkms_sys::fs;
+use dkms_tree::ids::Build;
+use dkms_tree::journal::op::{Op, aside};
+use dkms_tree::manifest::{Manifest, Stamp};
+use dkms_tree::state;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

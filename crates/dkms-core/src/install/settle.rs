@@ -4,10 +4,10 @@ use super::change::Change;
 use super::{clean, depmod, weak};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::ids::Kernel;
 use crate::install::InstallError;
 use crate::session::Session;
 use dkms_sys::fs;
+use dkms_tree::ids::Kernel;
 
 /// How a change ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

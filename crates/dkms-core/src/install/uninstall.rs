@@ -2,13 +2,13 @@
 
 use crate::conf::load;
 use crate::error::Result;
-use crate::ids::Build;
 use crate::installed::{check_record, installed_files};
-use crate::journal::op::{Op, aside};
 use crate::session::Session;
-use crate::tree::layout::Layout;
-use crate::tree::manifest::Manifest;
-use crate::tree::originals;
+use dkms_tree::ids::Build;
+use dkms_tree::journal::op::{Op, aside};
+use dkms_tree::layout::Layout;
+use dkms_tree::manifest::Manifest;
+use dkms_tree::originals;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};

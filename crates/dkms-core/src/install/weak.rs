@@ -4,12 +4,12 @@ use super::judge::Judge;
 use super::{clean, depmod};
 use crate::distro::Family;
 use crate::event::Event;
-use crate::ids::Kernel;
+use crate::look::status::{self, WeakLink};
+use crate::look::verify::Facts;
 use crate::session::Session;
-use crate::status::{self, WeakLink};
-use crate::tree::state;
-use crate::verify::Facts;
 use dkms_sys::process::{Command, Stdin, Stream};
+use dkms_tree::ids::Kernel;
+use dkms_tree::state;
 use kmodule::verdict::Reason;
 use std::path::{Path, PathBuf};
 

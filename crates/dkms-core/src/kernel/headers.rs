@@ -2,8 +2,8 @@
 
 use crate::build::BuildError;
 use crate::error::Result;
-use crate::ids::Kernel;
 use crate::session::Session;
+use dkms_tree::ids::Kernel;
 use std::path::{Path, PathBuf};
 
 /// The headers of a kernel and their configuration.

@@ -1,9 +1,9 @@
 //! The module files that a kernel already has below `/lib/modules/K`.
 
-use crate::tree::layout::Layout;
-use crate::tree::state;
-use crate::tree::state::module_stem;
 use dkms_conf::kernel_match::compare_versions;
+use dkms_tree::layout::Layout;
+use dkms_tree::state;
+use dkms_tree::state::module_stem;
 use kmodule::Compression;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

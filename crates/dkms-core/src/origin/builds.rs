@@ -1,11 +1,11 @@
 //! Built modules from an archive, which become *built* in the tree.
 
 use crate::error::Result;
-use crate::ids::{Build, Kernel, PackageId};
 use crate::session::Session;
-use crate::tree::manifest::{Manifest, ModuleRecord};
-use crate::tree::state;
 use dkms_sys::fs::{self, TempDir};
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::manifest::{Manifest, ModuleRecord};
+use dkms_tree::state;
 use std::path::Path;
 
 /// Loads what is built in an unpacked `dkms_main_tree`, and returns for which kernels.
@@ -50,8 +50,8 @@ fn load_build(session: &Session<'_>, build: &Build, from: &Path) -> Result<()> {
     let earlier = Manifest::read(layout, build)?.filter(|manifest| manifest.installed.is_some());
     let staging = staging.keep();
     if fs::is_dir(&to) {
-        crate::layers::recover(&to)?;
-        crate::layers::exchange(&staging, &to)?;
+        dkms_tree::layers::recover(&to)?;
+        dkms_tree::layers::exchange(&staging, &to)?;
         fs::remove_tree(&staging)?;
     } else {
         fs::rename(&staging, &to)?;

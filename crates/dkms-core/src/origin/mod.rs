@@ -17,10 +17,10 @@ use crate::package::PackageError;
 use crate::add;
 use crate::error::Result;
 use crate::event::Event;
-use crate::ids::{Kernel, PackageId};
 use crate::session::Session;
-use crate::tree::state::{self, Registration};
 use dkms_sys::fs::{self, Limit};
+use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::state::{self, Registration};
 use staged::Kind;
 use std::path::{Path, PathBuf};
 

@@ -5,17 +5,17 @@
 
 use super::staged::{Kind, Staged};
 use crate::add;
-use crate::archive::{self, Limits, Unpacked};
 use crate::distro::Family;
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;
-use crate::ids::{Kernel, PackageId};
 use crate::origin::OriginError;
+use crate::pack::tarball::archive_error;
 use crate::session::Session;
-use crate::tarball::archive_error;
-use crate::tree::state;
+use dkms_archive::{self, Limits, Unpacked};
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command, Stream};
+use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::state;
 use std::path::{Path, PathBuf};
 
 /// Unpacks what concerns dkms of a Debian package.
@@ -25,7 +25,8 @@ use std::path::{Path, PathBuf};
 pub(super) fn stage_deb(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
     let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldtarball")?;
     let root = scratch.path().join("content");
-    let unpacked = archive::unpack(file, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
+    let unpacked =
+        dkms_archive::unpack(file, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
     stage(session, file, scratch, &unpacked, kernel)
 }
 
@@ -38,8 +39,8 @@ pub(super) fn stage_rpm(session: &Session<'_>, file: &Path, kernel: &Kernel) -> 
     let tarball = scratch.path().join("content.tar.gz");
     convert_rpm(session, file, &tarball)?;
     let root = scratch.path().join("content");
-    let unpacked =
-        archive::unpack_payload(&tarball, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
+    let unpacked = dkms_archive::unpack_payload(&tarball, &root, &Limits::default())
+        .map_err(|e| archive_error(file, e))?;
     stage(session, file, scratch, &unpacked, kernel)
 }
 
@@ -80,7 +81,7 @@ fn stage(
     let mut builds = Vec::new();
     for (number, built) in built_tarballs(&root, &package).iter().enumerate() {
         let content = root.join(format!("built{number}"));
-        archive::unpack(built, &content, &Limits::default()).map_err(|e| archive_error(file, e))?;
+        dkms_archive::unpack(built, &content, &Limits::default()).map_err(|e| archive_error(file, e))?;
         builds.push(content.join("dkms_main_tree"));
     }
     Ok(Staged { package, kind: Kind::Archive, source, builds, _scratch: Some(scratch) })
@@ -95,7 +96,7 @@ fn built_tarballs(root: &Path, package: &PackageId) -> Vec<PathBuf> {
     for directory in state::subdirectories(&share) {
         let directory = share.join(directory);
         for file in fs::list_dir_optional(&directory).unwrap_or_default() {
-            let ours = file.to_str().is_some_and(|f| f.starts_with(&own) && archive::is_tarball(f));
+            let ours = file.to_str().is_some_and(|f| f.starts_with(&own) && dkms_archive::is_tarball(f));
             if ours && fs::is_real_file(directory.join(&file)) {
                 found.push(directory.join(file));
             }

@@ -4,12 +4,12 @@ use super::staged::{Kind, Staged};
 use crate::add;
 use crate::error::Result;
 use crate::event::Event;
-use crate::ids::{Kernel, PackageId};
 use crate::origin::OriginError;
 use crate::package::PackageError;
 use crate::session::Session;
-use crate::tree::state::{self, Registration};
 use dkms_sys::fs;
+use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::state::{self, Registration};
 use std::path::{Path, PathBuf};
 
 /// Stages a directory. It stays where it is.
@@ -70,10 +70,10 @@ fn copy(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
     fs::require_writable_below(&session.layout.source_tree)?;
     let _held = crate::lock::build(session, package)?;
     let staged = new_staging(session, package)?;
-    crate::layers::recover(&to)?;
+    dkms_tree::layers::recover(&to)?;
     let copied = fs::copy_tree(from, &staged).and_then(|left_out| {
         session.note_left_out(&left_out);
-        if fs::exists(&to) { crate::layers::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
+        if fs::exists(&to) { dkms_tree::layers::exchange(&staged, &to) } else { fs::rename(&staged, &to) }
     });
     // After an exchange, this is the old tree; after a failure, the unfinished copy.
     let cleaned = fs::remove_tree(&staged);

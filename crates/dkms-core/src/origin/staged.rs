@@ -1,7 +1,7 @@
 //! What staging an origin results in.
 
-use crate::ids::PackageId;
 use dkms_sys::fs::TempDir;
+use dkms_tree::ids::PackageId;
 use std::path::PathBuf;
 
 /// What an origin holds, ready for the tree.

@@ -2,13 +2,13 @@
 
 use super::staged::{Kind, Staged};
 use crate::add;
-use crate::archive::{self, Limits, Unpacked};
 use crate::error::{Error, Result};
-use crate::ids::Kernel;
 use crate::origin::OriginError;
+use crate::pack::tarball::archive_error;
 use crate::session::Session;
-use crate::tarball::archive_error;
+use dkms_archive::{self, Limits, Unpacked};
 use dkms_sys::fs::{self, TempDir};
+use dkms_tree::ids::Kernel;
 use std::path::{Path, PathBuf};
 
 /// Unpacks a tarball and finds the source and the built modules in it.
@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 pub(super) fn stage(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
     let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldtarball")?;
     let root = scratch.path().join("content");
-    let unpacked = archive::unpack(file, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
+    let unpacked =
+        dkms_archive::unpack(file, &root, &Limits::default()).map_err(|e| archive_error(file, e))?;
     let main = root.join("dkms_main_tree");
     let (kind, source, builds) = if fs::is_dir(&main) {
         let (kind, source) = source_of_mktarball(file, &root)?;

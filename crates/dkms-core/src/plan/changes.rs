@@ -5,9 +5,9 @@ use super::state::{BuildFacts, KernelFacts, State};
 use super::steps::{Operation, Outlook, Plan, Step, StepId, Transactions};
 use crate::build::BuildError;
 use crate::error::Error;
-use crate::ids::{Build, Kernel, PackageId};
 use crate::install::InstallError;
-use crate::tree::state::BuildState;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::state::BuildState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

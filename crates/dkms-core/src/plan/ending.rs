@@ -2,7 +2,7 @@
 
 use super::state::State;
 use super::steps::{Operation, Plan, Step, StepId};
-use crate::ids::Kernel;
+use dkms_tree::ids::Kernel;
 
 /// Adds what follows when modules change: depmod for each kernel, and `post_transaction`.
 pub(super) fn finish(plan: &mut Plan, state: &State) {

@@ -1,9 +1,9 @@
 //! How long builds take.
 
-use crate::ids::PackageId;
 use crate::session::Session;
-use crate::tree::manifest::Manifest;
-use crate::tree::state;
+use dkms_tree::ids::PackageId;
+use dkms_tree::manifest::Manifest;
+use dkms_tree::state;
 use std::path::Path;
 use std::time::Duration;
 

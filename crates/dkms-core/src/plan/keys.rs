@@ -1,7 +1,7 @@
 //! Plans of `mok rotate`. Pure.
 
 use super::steps::{Operation, Plan, Step};
-use crate::ids::{Build, Kernel};
+use dkms_tree::ids::{Build, Kernel};
 use std::path::PathBuf;
 
 /// Makes `new_pair`, unless one waits already, and takes it, unless kernels that require signatures would not

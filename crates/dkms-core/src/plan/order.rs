@@ -1,7 +1,7 @@
 //! Which packages an autoinstall installs, and in which order.
 
-use crate::ids::PackageId;
 use dkms_conf::kernel_match::compare_versions;
+use dkms_tree::ids::PackageId;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 

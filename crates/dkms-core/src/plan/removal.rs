@@ -3,8 +3,8 @@
 use super::ending::finish;
 use super::state::State;
 use super::steps::{Operation, Plan, Step};
-use crate::ids::{Build, Kernel, PackageId};
-use crate::tree::state::BuildState;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::state::BuildState;
 
 /// How far a package version is taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use super::order::{Candidate, Order};
 use super::steps::Outlook;
 use crate::error::Error;
-use crate::ids::{Build, Kernel, PackageId};
-use crate::tree::state::BuildState;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::state::BuildState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;

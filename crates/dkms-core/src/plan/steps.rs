@@ -1,7 +1,7 @@
 //! What a plan is: steps, each with its reason, and the order between them.
 
 use crate::error::Error;
-use crate::ids::{Build, Kernel, PackageId};
+use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

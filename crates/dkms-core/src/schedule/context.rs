@@ -4,10 +4,10 @@ use super::task::{Done, Tasks};
 use crate::build::BuildError;
 use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
-use crate::ids::{Build, Kernel, PackageId};
 use crate::lock::{self, Held};
 use crate::session::Session;
 use dkms_sys::jobserver::Jobserver;
+use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

@@ -27,13 +27,13 @@ pub use task::Done;
 use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::{Event, Queued};
-use crate::ids::{Build, Kernel};
 use crate::install::InstallError;
 use crate::install::{Change, Ending, Outcome};
 use crate::plan::Plan;
 use crate::session::Session;
-use crate::tree::state::{self, BuildState};
 use context::BuildContext;
+use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::state::{self, BuildState};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use task::{Foreseen, Group, Progress, Task, TaskId, Tasks};
@@ -48,7 +48,7 @@ const CHECK_AGAIN: Duration = Duration::from_millis(500);
 pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
     let tasks = Tasks::of(plan);
     let context = BuildContext::new(s, &tasks);
-    crate::signing::ask::ask_before(s, tasks.to_build().map(|task| &task.build.kernel));
+    crate::trust::signing::ask::ask_before(s, tasks.to_build().map(|task| &task.build.kernel));
     let queued = |task: &Task<'_>| Queued { build: task.build.clone(), expected: task.expected };
     let queue: Vec<Queued> = tasks.to_build().map(queued).collect();
     if queue.len() > 1 {

@@ -2,7 +2,7 @@
 
 use super::task::Done;
 use crate::error::Error;
-use crate::ids::{Build, Kernel};
+use dkms_tree::ids::{Build, Kernel};
 
 /// What became of one build of a plan.
 #[derive(Debug)]

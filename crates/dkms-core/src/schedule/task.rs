@@ -1,8 +1,8 @@
 //! What the scheduler does about one build: its steps in the plan, and how far it is.
 
 use crate::error::Error;
-use crate::ids::{Build, Kernel};
 use crate::plan::{Operation, Plan, StepId, Transactions};
+use dkms_tree::ids::{Build, Kernel};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -240,8 +240,8 @@ pub(super) struct Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::PackageId;
     use crate::plan::{Outlook, Step};
+    use dkms_tree::ids::PackageId;
 
     #[test]
     fn the_longest_critical_path_begins() {

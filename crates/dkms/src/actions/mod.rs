@@ -3,7 +3,7 @@
 //! Whatever depends on which actions and options there are is derived from these tables: what the command
 //! line accepts ([`crate::cli`]), which checks are done before an action runs ([`crate::request`]), help,
 //! "did you mean", the completions in `packaging/completions` and the option lists of dkms(8). The last two
-//! are committed files that a test of [`generate`] compares with the tables.
+//! are committed files that a test of `generate` compares with the tables.
 
 #[cfg(test)]
 mod generate;

@@ -4,8 +4,8 @@ use super::Call;
 use crate::answer::Answer;
 use crate::request;
 use dkms_core::conf::ConfError;
-use dkms_core::describe;
 use dkms_core::error::Result;
+use dkms_core::look::describe;
 
 /// `dkms config [M/V | DIR] [-k K]`; without an operand the dkms.conf of the current directory.
 pub fn config(call: &Call<'_>) -> Result<Answer> {

@@ -4,12 +4,13 @@ use super::Call;
 use super::packaging::Wanted;
 use crate::actions::Action;
 use crate::request;
+use dkms_core::add;
 use dkms_core::error::Result;
-use dkms_core::packaging::Request;
+use dkms_core::pack::Request;
+use dkms_core::pack::debian;
+use dkms_core::pack::tarball::Content;
 use dkms_core::plan::{Operation, Plan, Step};
 use dkms_core::request::RequestError;
-use dkms_core::tarball::Content;
-use dkms_core::{add, debian};
 
 fn wanted(call: &Call<'_>, action: Action) -> Result<Wanted> {
     let package = call.subject.package(action.word())?;

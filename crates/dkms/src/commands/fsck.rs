@@ -6,8 +6,8 @@ use crate::printable::on_one_line;
 use crate::render::json;
 use dkms_core::error::Result;
 use dkms_core::finally;
-use dkms_core::fsck::{self, Finding, Repaired, Report};
-use dkms_core::status::Filter;
+use dkms_core::look::fsck::{self, Finding, Repaired, Report};
+use dkms_core::look::status::Filter;
 
 /// `dkms fsck`
 pub fn fsck(call: &Call<'_>, repairing: bool) -> Result<Answer> {

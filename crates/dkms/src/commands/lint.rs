@@ -6,7 +6,7 @@ use crate::render::lint as render;
 use crate::request;
 use dkms_core::conf::ConfError;
 use dkms_core::error::Result;
-use dkms_core::lint;
+use dkms_core::look::lint;
 use std::path::PathBuf;
 
 /// `dkms lint [DIR | M/V | FILE] [--fix]`; without an operand the dkms.conf of the current directory.

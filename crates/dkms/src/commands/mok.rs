@@ -8,10 +8,10 @@ use dkms_core::conf::framework;
 use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
-use dkms_core::mok::{self, Enrolled, Rotated, Status, Taken};
 use dkms_core::plan::{Operation, Plan};
 use dkms_core::request::RequestError;
-use dkms_core::signing::{self, KeyPair};
+use dkms_core::trust::mok::{self, Enrolled, Rotated, Status, Taken};
+use dkms_core::trust::signing::{self, KeyPair};
 use dkms_core::{actions, finally};
 
 /// What `dkms mok` is to do.

@@ -2,8 +2,8 @@
 
 use super::{Call, tarball};
 use dkms_core::ids::{Kernel, PackageId};
-use dkms_core::packaging::Request;
-use dkms_core::tarball::Content;
+use dkms_core::pack::Request;
+use dkms_core::pack::tarball::Content;
 
 /// What the words of a command line come to.
 pub struct Wanted {

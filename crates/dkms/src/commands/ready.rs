@@ -7,9 +7,9 @@ use crate::request;
 use dkms_core::error::Result;
 use dkms_core::ids::Kernel;
 use dkms_core::look::LookError;
-use dkms_core::ready;
+use dkms_core::look::ready;
+use dkms_core::look::verify::Outcome;
 use dkms_core::request::RequestError;
-use dkms_core::verify::Outcome;
 
 /// `dkms ready`
 pub fn ready(call: &Call<'_>) -> Result<Answer> {

@@ -4,14 +4,15 @@ use super::Call;
 use super::packaging::Wanted;
 use crate::actions::Action;
 use crate::request;
+use dkms_core::add;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::Kernel;
-use dkms_core::packaging::Request;
+use dkms_core::pack::Request;
+use dkms_core::pack::rpm;
+use dkms_core::pack::tarball::Content;
 use dkms_core::plan::{Operation, Plan};
 use dkms_core::request::RequestError;
-use dkms_core::tarball::Content;
 use dkms_core::tree::state;
-use dkms_core::{add, rpm};
 
 fn wanted(call: &Call<'_>) -> Result<Wanted> {
     let action = call.arguments.action();

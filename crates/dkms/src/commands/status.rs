@@ -5,8 +5,8 @@ use crate::answer::Answer;
 use crate::printable::on_one_line;
 use crate::render::json;
 use dkms_core::error::Result;
+use dkms_core::look::status::{self, Filter, State};
 use dkms_core::request::RequestError;
-use dkms_core::status::{self, Filter, State};
 
 /// `dkms status`
 pub fn status(call: &Call<'_>) -> Result<Answer> {

@@ -6,9 +6,9 @@ use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::origin::OriginError;
 use dkms_core::origin::{self, Origin};
+use dkms_core::pack::tarball::{self, Content};
 use dkms_core::plan::{Operation, Plan, gather};
 use dkms_core::request::RequestError;
-use dkms_core::tarball::{self, Content};
 use dkms_core::{actions, add};
 use std::path::Path;
 

@@ -6,10 +6,10 @@ use crate::render::verdicts;
 use crate::request;
 use dkms_core::error::Result;
 use dkms_core::look::LookError;
+use dkms_core::look::verify::Outcome;
+use dkms_core::look::verify::{self, Report};
 use dkms_core::package::PackageError;
 use dkms_core::tree::state;
-use dkms_core::verify::Outcome;
-use dkms_core::verify::{self, Report};
 use std::path::{Path, PathBuf};
 
 /// `dkms verify`

@@ -6,10 +6,10 @@ use crate::exit;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
-use dkms_core::fsck::{Finding, Repaired};
 use dkms_core::ids::{Build, Kernel, PackageId};
+use dkms_core::look::fsck::{Finding, Repaired};
+use dkms_core::look::status::{Entry, State};
 use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
-use dkms_core::status::{Entry, State};
 use serde_json::{Map, Value, json};
 
 /// The version of everything written here.

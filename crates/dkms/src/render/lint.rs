@@ -5,7 +5,7 @@ use crate::printable::on_one_line;
 use dkms_conf::Severity;
 use dkms_conf::lint::Diagnostic;
 use dkms_core::conf::ConfDiagnostic;
-use dkms_core::lint::Report;
+use dkms_core::look::lint::Report;
 use serde_json::{Value, json};
 use std::path::Path;
 

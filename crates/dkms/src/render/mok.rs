@@ -1,9 +1,9 @@
 //! What `dkms mok` says, as text and as JSON.
 
 use super::json::SCHEMA;
-use dkms_core::machine::{Enforce, SecureBoot, Seen};
-use dkms_core::mok::{Accepted, Certified, KeyFile, Status};
 use dkms_core::time::utc;
+use dkms_core::trust::machine::{Enforce, SecureBoot, Seen};
+use dkms_core::trust::mok::{Accepted, Certified, KeyFile, Status};
 use serde_json::{Value, json};
 
 fn date(seconds: i64) -> String {

@@ -1,9 +1,9 @@
 //! What kernels would say of modules: `verify`, `ready` and `pending`, as text and as JSON.
 
 use super::json::SCHEMA;
-use dkms_core::ready::{self, Item};
-use dkms_core::verify::{Judged, Report};
-use dkms_core::verify::{Outcome, Reason};
+use dkms_core::look::ready::{self, Item};
+use dkms_core::look::verify::{Judged, Report};
+use dkms_core::look::verify::{Outcome, Reason};
 use serde_json::{Value, json};
 
 fn word(outcome: Outcome) -> &'static str {

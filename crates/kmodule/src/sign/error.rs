@@ -78,7 +78,7 @@ pub enum SignatureFault {
     /// The message contains data instead of signing the file in front of it.
     #[error("it holds data of its own")]
     HoldsData,
-    /// The digest is not one of [`Hash`].
+    /// The digest is not one of [`enum@Hash`].
     #[error("its digest is unknown")]
     UnknownDigest,
     /// The message has signed attributes.

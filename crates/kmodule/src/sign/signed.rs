@@ -19,7 +19,7 @@ pub struct SignatureInfo {
     /// The certificate's serial number, most significant byte first, without leading zero; or the subject key
     /// identifier.
     pub serial: Vec<u8>,
-    /// The digest that was signed; `None`: one that [`Hash`] does not know.
+    /// The digest that was signed; `None`: one that [`enum@Hash`] does not know.
     pub hash: Option<Hash>,
     /// Position of the PKCS#7 message in the file.
     pub pkcs7: Range<usize>,
@@ -92,7 +92,7 @@ impl<'a> Signed<'a> {
         Ok(Signed { content, message })
     }
 
-    /// The digest that was signed; `None`: one that [`Hash`] does not know.
+    /// The digest that was signed; `None`: one that [`enum@Hash`] does not know.
     #[must_use]
     pub fn hash(&self) -> Option<Hash> {
         self.message.hash

@@ -27,7 +27,7 @@ pub enum Cause {
 pub enum Unsupported {
     /// It is not PKCS#7.
     NotPkcs7,
-    /// A digest that is not one of [`Hash`].
+    /// A digest that is not one of [`enum@Hash`].
     UnknownDigest,
     /// This digest.
     Digest(Hash),

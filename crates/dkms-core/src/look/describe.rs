@@ -1,0 +1,216 @@
+//! `dkms config`: what dkms understood of a package's dkms.conf for one kernel. The schema is in docs/json-schema.md.
+
+use crate::build::{collect, recipe};
+use crate::conf::ConfDiagnostic;
+use crate::conf::load::{self, Loaded};
+use crate::error::Result;
+use crate::kernel::headers;
+use crate::session::Session;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Everything, ready to be written as JSON.
+#[derive(Debug, Serialize)]
+pub struct Description {
+    /// Version of this schema.
+    pub schema: u32,
+    /// PACKAGE_NAME
+    pub package: String,
+    /// PACKAGE_VERSION
+    pub version: String,
+    /// Kernel release it was evaluated for.
+    pub kernel: String,
+    /// Architecture it was evaluated for.
+    pub arch: String,
+    /// Files that spoke, in order, each over the one before.
+    pub files: Vec<FileDescription>,
+    /// Final value of every directive, by index.
+    pub directives: BTreeMap<String, BTreeMap<usize, String>>,
+    /// The modules.
+    pub modules: Vec<ModuleDescription>,
+    /// Why nothing would be built for this kernel; null when something would.
+    pub excluded: Option<String>,
+    /// The make command as it would run, in `build_directory`.
+    pub make: Option<String>,
+    /// Where it would run.
+    pub build_directory: PathBuf,
+    /// Patches that would be applied, in order.
+    pub patches: Vec<String>,
+    /// BUILD_DEPENDS
+    pub build_depends: Vec<String>,
+    /// AUTOINSTALL
+    pub autoinstall: bool,
+    /// The kernel's headers, when they are there.
+    pub headers: Option<PathBuf>,
+    /// What is wrong or doubtful.
+    pub problems: Vec<ProblemDescription>,
+}
+
+/// One file of the override chain.
+#[derive(Debug, Serialize)]
+pub struct FileDescription {
+    /// Where it is.
+    pub path: PathBuf,
+    /// "native" or "bash".
+    pub evaluated: &'static str,
+    /// What made bash necessary.
+    pub because: Option<Because>,
+}
+
+/// The construct that the native evaluator left to bash.
+#[derive(Debug, Serialize)]
+pub struct Because {
+    /// Line, from 1.
+    pub line: u32,
+    /// In words.
+    pub construct: String,
+}
+
+/// One module.
+#[derive(Debug, Serialize)]
+pub struct ModuleDescription {
+    /// Index in the arrays.
+    pub index: usize,
+    /// What make leaves behind, below the build directory.
+    pub built: String,
+    /// Name it is installed under, without suffixes.
+    pub name: String,
+    /// Where it goes below `/lib/modules/K` on this distribution.
+    pub destination: String,
+    /// As DEST_MODULE_LOCATION says.
+    pub destination_written: String,
+    /// Debugging symbols are stripped.
+    pub strip: bool,
+    /// Why it would not be built for this kernel.
+    pub excluded: Option<String>,
+}
+
+/// One problem.
+#[derive(Debug, Serialize)]
+pub struct ProblemDescription {
+    /// "error" or "warning".
+    pub severity: &'static str,
+    /// Which file.
+    pub path: PathBuf,
+    /// Line, from 1; 0 for the file as a whole.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// Describes a registered package, or the one in a directory.
+///
+/// # Errors
+/// The file is missing or cannot be evaluated; what is wrong inside it is in the result.
+pub fn describe(
+    s: &Session<'_>,
+    conf: &Path,
+    package: Option<&PackageId>,
+    kernel: &Kernel,
+) -> Result<Description> {
+    let mut loaded = load::load_file(s, conf, package, kernel)?;
+    let package = match package {
+        Some(p) => p.clone(),
+        None => {
+            // Once the name is known, the administrator's files join in.
+            let named = PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version);
+            match named {
+                Ok(p) => {
+                    loaded = load::load_file(s, conf, Some(&p), kernel)?;
+                    p
+                }
+                Err(_) => PackageId {
+                    name: loaded.conf.package_name.clone(),
+                    version: loaded.conf.package_version.clone(),
+                },
+            }
+        }
+    };
+    let b = Build::new(&package, kernel);
+    let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
+    let exclusion = load::exclusion(&loaded, kernel, config.as_ref())?;
+    let found = headers::find(s, kernel).ok();
+    let llvm = match &found {
+        Some(h) => crate::kernel::toolchain::detect(s, h)?.llvm,
+        None => false,
+    };
+    let patches = loaded
+        .conf
+        .patches_for(&kernel.release, &dkms_sys::regex::matches)
+        .map_err(|e| load::bad_regex(&loaded, &e.to_string()))?;
+    Ok(Description {
+        schema: 1,
+        package: package.name.clone(),
+        version: package.version.clone(),
+        kernel: kernel.release.clone(),
+        arch: kernel.arch.clone(),
+        files: files(&loaded),
+        directives: directives(&loaded),
+        modules: loaded
+            .conf
+            .modules
+            .iter()
+            .zip(exclusion.modules)
+            .map(|(m, excluded)| ModuleDescription {
+                index: m.index,
+                built: format!("{}{}.ko", m.built_location, m.built_name),
+                name: m.dest_name.clone(),
+                destination: collect::destination(s, &m.dest_location),
+                destination_written: m.dest_location.clone(),
+                strip: m.strip,
+                excluded,
+            })
+            .collect(),
+        excluded: exclusion.whole,
+        make: Some(recipe::command_line(s, &b, &loaded, llvm)?),
+        build_directory: s.layout.build_dir(&package),
+        patches: patches.into_iter().map(str::to_owned).collect(),
+        build_depends: loaded.conf.build_depends.clone(),
+        autoinstall: loaded.conf.autoinstall,
+        headers: found.map(|h| h.dir),
+        problems: problems(&loaded),
+    })
+}
+
+fn files(loaded: &Loaded) -> Vec<FileDescription> {
+    let one = |f: &load::FileUsed| FileDescription {
+        path: f.path.clone(),
+        evaluated: if f.bash_because.is_none() { "native" } else { "bash" },
+        because: f.bash_because.clone().map(|(line, construct)| Because { line, construct }),
+    };
+    loaded.files.iter().map(one).collect()
+}
+
+fn directives(loaded: &Loaded) -> BTreeMap<String, BTreeMap<usize, String>> {
+    let mut all: BTreeMap<String, BTreeMap<usize, String>> = BTreeMap::new();
+    for (name, index, value) in loaded.directives.iter() {
+        all.entry(name.to_owned()).or_default().insert(index, value.to_owned());
+    }
+    all
+}
+
+fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
+    let of = |severity: &'static str, list: &[ConfDiagnostic]| -> Vec<ProblemDescription> {
+        list.iter()
+            .map(|p| ProblemDescription {
+                severity,
+                path: p.path.clone(),
+                line: p.line,
+                column: p.column,
+                message: p.message.clone(),
+                help: p.help.clone(),
+            })
+            .collect()
+    };
+    let mut all = of("error", &loaded.errors);
+    all.extend(of("error", &loaded.strict_errors));
+    all.extend(of("warning", &loaded.warnings));
+    all.extend(of("warning", &loaded.remarks));
+    all
+}

@@ -1,0 +1,40 @@
+//! Whose a finding is.
+
+use dkms_tree::ids::{Build, Kernel, PackageId};
+
+/// The subject of a finding, as far as known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Package name.
+    pub package: Option<String>,
+    /// Package version.
+    pub version: Option<String>,
+    /// Kernel release.
+    pub release: Option<String>,
+    /// Architecture.
+    pub arch: Option<String>,
+}
+
+impl About {
+    pub(super) fn package(name: &str) -> Self {
+        Self { package: Some(name.to_owned()), ..Self::default() }
+    }
+
+    pub(super) fn version(p: &PackageId) -> Self {
+        Self { version: Some(p.version.clone()), ..Self::package(&p.name) }
+    }
+
+    pub(super) fn build(b: &Build) -> Self {
+        Self::version(&b.package).on(&b.kernel)
+    }
+
+    pub(super) fn release(release: &str) -> Self {
+        Self { release: Some(release.to_owned()), ..Self::default() }
+    }
+
+    pub(super) fn on(mut self, k: &Kernel) -> Self {
+        self.release = Some(k.release.clone());
+        self.arch = Some(k.arch.clone());
+        self
+    }
+}

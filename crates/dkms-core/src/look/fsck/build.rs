@@ -1,0 +1,262 @@
+//! Looking at one build: its files, its manifest, and what it installed.
+
+use super::about::About;
+use super::finding::{Finding, Guard, Kind, Remedy};
+use super::spot::{Look, What};
+use super::traces::leftover;
+use super::{names, traces};
+use crate::installed;
+use dkms_tree::ids::Build;
+use dkms_tree::manifest::{InstalledFile, Manifest, ModuleRecord, SCHEMA, Stamp};
+use dkms_tree::{beneath, originals, state};
+use std::path::Path;
+
+/// `M/V/K/A`, and what it installed.
+pub(super) fn look(l: &Look<'_>, b: &Build) -> Vec<Finding> {
+    let mut found = leftovers(l, b);
+    let path = l.s.layout.manifest(b);
+    let bytes = match dkms_sys::fs::read_optional(&path, dkms_sys::fs::Limit::RECORD) {
+        Ok(bytes) => bytes,
+        Err(e) => {
+            l.note(&e);
+            return found;
+        }
+    };
+    let manifest = bytes.as_deref().and_then(|bytes| Manifest::parse(bytes, b).ok().flatten());
+    if let Some(reason) = bytes.as_ref().and_then(|_| unusable(l, b, manifest.is_some())) {
+        let f =
+            Finding::new(Kind::ManifestMismatch, About::build(b), path, format!("cannot be used: {reason}"));
+        found.push(f.by_hand(rebuild(b)).guarded(both(b)));
+    }
+    let gone = l.has_kernel(&b.kernel.release) == Some(false);
+    let active = state::is_active(l.s.layout, b);
+    // A build for headers that lie elsewhere needs no kernel here.
+    let elsewhere = manifest.as_ref().is_some_and(|m| m.inputs.headers.is_dir());
+    if !l.s.layout.module_dir(b).is_dir() {
+        found.extend(no_modules(l, b, bytes.is_some()));
+    } else if gone && (active || !elsewhere) {
+        found.push(kernel_gone(l, b, manifest.is_some()));
+    } else {
+        let before = found.len();
+        if let Some(m) = &manifest {
+            modules(l, b, m, &mut found);
+        }
+        let sound = found.len() == before && state::breakage(l.s.layout, &b.package).is_none();
+        if l.has_kernel(&b.kernel.release).is_some() {
+            if active {
+                installed(l, b, manifest.as_ref(), sound, &mut found);
+            } else if let Some(m) = &manifest {
+                found.extend(record(l, b, m, sound));
+            }
+        }
+    }
+    found
+}
+
+fn both(b: &Build) -> [Guard; 2] {
+    [Guard::Install(b.kernel.clone()), Guard::build(&b.package)]
+}
+
+fn words(b: &Build) -> String {
+    format!("{} -k {}/{}", b.package, b.kernel.release, b.kernel.arch)
+}
+
+fn rebuild(b: &Build) -> String {
+    format!("build it anew: dkms build --force {}", words(b))
+}
+
+fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
+    let dir = l.s.layout.built_dir(b);
+    let mut found = Vec::new();
+    for (entry, what) in l.entries(&dir) {
+        let path = dir.join(&entry);
+        if what == What::Directory {
+            continue;
+        }
+        if names::atomic(&entry).is_some() {
+            let what = "is a temporary file of an interrupted command";
+            found.push(leftover(About::build(b), path, what).guarded(both(b)));
+        } else if let Some((inside, word)) = names::aside(&entry) {
+            let f = traces::aside(l, About::build(b), &path, inside, word);
+            found.extend(f.map(|f| f.guarded(both(b))));
+        }
+    }
+    found
+}
+
+/// Why a manifest that is there cannot be used.
+fn unusable(l: &Look<'_>, b: &Build, understood: bool) -> Option<String> {
+    match installed::check_record(l.s, b) {
+        Err(dkms_tree::Error::RecordDamaged { reason, .. }) => Some(reason),
+        Err(e) => Some(e.to_string()),
+        Ok(()) if !understood => {
+            Some(format!("it was written by a newer dkms (this one knows schema {SCHEMA})"))
+        }
+        Ok(()) => None,
+    }
+}
+
+/// `K/A` without `module`: something of a build, but none.
+fn no_modules(l: &Look<'_>, b: &Build, recorded: bool) -> Option<Finding> {
+    let dir = l.s.layout.module_dir(b);
+    (recorded || l.s.layout.make_log(b).is_file()).then(|| {
+        let what = "is missing: what was built is gone";
+        Finding::new(Kind::ModuleMissing, About::build(b), dir, what).by_hand(rebuild(b)).guarded(both(b))
+    })
+}
+
+/// Safe is what can be built again when the kernel comes back, and takes nothing along that is not ours.
+fn kernel_gone(l: &Look<'_>, b: &Build, recorded: bool) -> Finding {
+    let layout = l.s.layout;
+    let what = format!(
+        "is built for kernel {}, which is not in {}",
+        b.kernel.release,
+        layout.install_tree.display()
+    );
+    let f = Finding::new(Kind::KernelGone, About::build(b), layout.built_dir(b), what).guarded(both(b));
+    let unbuild = format!("dkms unbuild {}", words(b));
+    let kept = if l.kernels.as_ref().is_none_or(std::collections::BTreeSet::is_empty) {
+        "there is no kernel at all, as if it were not mounted"
+    } else if !recorded {
+        "it may have come from an archive"
+    } else if !buildable(l, b) {
+        "its source is not there to build it again"
+    } else if !originals::list(layout, &b.package.name, &b.kernel).is_empty() {
+        "modules of that kernel are still archived"
+    } else {
+        return f.safely(Remedy::TakeBack(b.clone()), format!("delete it ({unbuild})"));
+    };
+    f.by_hand(format!("{kept}; if it is not needed any more: {unbuild}"))
+}
+
+fn buildable(l: &Look<'_>, b: &Build) -> bool {
+    let source = l.s.layout.source_link(&b.package);
+    let visible = dkms_sys::fs::list_dir(source)
+        .map_or(0, |names| names.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count());
+    // One that holds a dkms.conf alone came without source.
+    visible > 1
+}
+
+fn modules(l: &Look<'_>, b: &Build, m: &Manifest, found: &mut Vec<Finding>) {
+    for r in &m.modules {
+        let path = l.s.layout.module_dir(b).join(&r.file);
+        let (kind, what) = match Stamp::of(&path) {
+            None => (Kind::ModuleMissing, "is missing although the manifest lists it"),
+            Some(now) if differs(l, m, r, &path, now) => {
+                (Kind::ModuleDiffers, "is not the file that was built: it was changed since")
+            }
+            Some(_) => continue,
+        };
+        found.push(Finding::new(kind, About::build(b), path, what).by_hand(rebuild(b)).guarded(both(b)));
+    }
+}
+
+/// The size tells first; the contents are only read where a change time says that they may have changed.
+fn differs(l: &Look<'_>, m: &Manifest, r: &ModuleRecord, path: &Path, now: Stamp) -> bool {
+    if r.sha256.is_empty() {
+        return false;
+    }
+    if now.size != r.size {
+        return true;
+    }
+    let as_installed =
+        m.installed.as_ref().is_some_and(|i| i.files.iter().any(|f| f.file == r.file && f.built == now));
+    let end = i64::try_from(m.built_at).unwrap_or(0).saturating_add(1).saturating_mul(1_000_000_000);
+    if as_installed || now.ctime <= end {
+        return false;
+    }
+    match dkms_sys::fs::read(path) {
+        Ok(bytes) => crate::digest::bytes(&bytes) != r.sha256,
+        Err(e) => {
+            l.note(&e);
+            false
+        }
+    }
+}
+
+/// The files of the active build. With `sound`, the build is as it should be and can be installed again.
+fn installed(l: &Look<'_>, b: &Build, manifest: Option<&Manifest>, sound: bool, found: &mut Vec<Finding>) {
+    let before = found.len();
+    let mut missing = Vec::new();
+    match manifest.and_then(|m| m.installed.as_ref()) {
+        Some(recorded) => {
+            for f in recorded.files.iter().filter(|f| beneath::in_kernel(l.s.trees(), b, &f.path).is_ok()) {
+                if !dkms_sys::fs::exists(&f.path) {
+                    missing.push(f.path.clone());
+                } else {
+                    found.extend(changed(l, b, f));
+                }
+            }
+        }
+        // As dkms 3.x installed it: by looking where it should be.
+        None => {
+            for (file, places) in crate::look::status::likely_places(l.s, b) {
+                let there: Vec<_> = places.iter().filter(|p| dkms_sys::fs::exists(p)).collect();
+                match (places.first(), there.first()) {
+                    (Some(first), None) => missing.push(first.clone()),
+                    (_, Some(path)) if !there.iter().any(|p| same(p, &file.path)) => {
+                        found.push(installed_differs(b, path, "is not the file that was built"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    // Installing again would replace a file that somebody changed.
+    let safe = sound && found.len() == before;
+    for path in missing {
+        let what = format!("is missing although {} is installed", b.package);
+        let f = Finding::new(Kind::InstalledMissing, About::build(b), path, what).guarded(both(b));
+        found.push(if safe {
+            f.safely(Remedy::Reinstall(b.clone()), "install it again from what is built")
+        } else {
+            f.by_hand(format!("dkms install --force {}, after the build itself is in order", words(b)))
+        });
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    dkms_sys::fs::same_contents(a, b).unwrap_or(false)
+}
+
+/// An installed file that is there, against the built one.
+fn changed(l: &Look<'_>, b: &Build, f: &InstalledFile) -> Option<Finding> {
+    let built = l.s.layout.module_dir(b).join(&f.file);
+    let (now, source) = (Stamp::of(&f.path), Stamp::of(&built)?);
+    if (now == Some(f.stamp) && source == f.built) || same(&f.path, &built) {
+        return None;
+    }
+    let what = if now == Some(f.stamp) {
+        "is an earlier build: it was built anew since, and not installed"
+    } else {
+        "is not the file that was installed: somebody replaced or changed it"
+    };
+    Some(installed_differs(b, &f.path, what))
+}
+
+fn installed_differs(b: &Build, path: &Path, what: &str) -> Finding {
+    let repair = format!("if what is built is right: dkms install --force {}", words(b));
+    Finding::new(Kind::InstalledDiffers, About::build(b), path, what).by_hand(repair).guarded(both(b))
+}
+
+/// What a build that is not active says of being installed. Another version may have followed it, which is all right.
+fn record(l: &Look<'_>, b: &Build, m: &Manifest, sound: bool) -> Option<Finding> {
+    let recorded = m.installed.as_ref()?;
+    let link = l.s.layout.active_link(&b.package.name, &b.kernel);
+    if dkms_sys::fs::is_symlink(&link) {
+        return None;
+    }
+    let untouched = |f: &InstalledFile| Stamp::of(&f.path) == Some(f.stamp);
+    if !recorded.files.is_empty() && recorded.files.iter().all(untouched) {
+        let what = format!("is missing although the modules of {} are in place", b.package);
+        let f = Finding::new(Kind::ActiveLinkMissing, About::build(b), link, what).guarded(both(b));
+        return Some(if sound {
+            f.safely(Remedy::Reinstall(b.clone()), "install it again, which puts the link back")
+        } else {
+            f.by_hand(format!("dkms install {}", words(b)))
+        });
+    }
+    let what = "says that this build is installed, and it is not (dkms 3.x leaves that when it uninstalls)";
+    let f = Finding::new(Kind::StaleRecord, About::build(b), l.s.layout.manifest(b), what);
+    Some(f.safely(Remedy::ClearRecord(b.clone()), "clear that entry").guarded(both(b)))
+}

@@ -1,0 +1,191 @@
+//! What fsck finds, and what can be done about it.
+
+use super::about::About;
+use super::spot::Spot;
+use crate::lock;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::layout::Layout;
+use dkms_tree::originals::Original;
+use std::path::PathBuf;
+
+/// The kind of a finding. The words of [`Kind::word`] are part of the JSON schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A version whose `source` is missing or a dangling link.
+    SourceMissing,
+    /// A file or directory that an interrupted command left.
+    Leftover,
+    /// A build for a kernel that is no longer installed.
+    KernelGone,
+    /// `kernel-K-A` that does not point to a build of that kernel.
+    DanglingActiveLink,
+    /// Installed files whose `kernel-K-A` is missing.
+    ActiveLinkMissing,
+    /// An installed file that is missing.
+    InstalledMissing,
+    /// An installed file that differs from the built one.
+    InstalledDiffers,
+    /// A built file that is missing.
+    ModuleMissing,
+    /// A built file that has changed.
+    ModuleDiffers,
+    /// A manifest that belongs to another build or cannot be read.
+    ManifestMismatch,
+    /// A manifest with `installed`, although the build is not installed.
+    StaleRecord,
+    /// An archived original, although the package is not installed for its kernel.
+    OriginalStranded,
+    /// An archived original whose path is used by another file.
+    OriginalPlaceTaken,
+    /// The journal of an interrupted change.
+    StaleJournal,
+}
+
+impl Kind {
+    /// Its stable word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::SourceMissing => "source-missing",
+            Self::Leftover => "leftover",
+            Self::KernelGone => "kernel-gone",
+            Self::DanglingActiveLink => "dangling-active-link",
+            Self::ActiveLinkMissing => "active-link-missing",
+            Self::InstalledMissing => "installed-missing",
+            Self::InstalledDiffers => "installed-differs",
+            Self::ModuleMissing => "module-missing",
+            Self::ModuleDiffers => "module-differs",
+            Self::ManifestMismatch => "manifest-mismatch",
+            Self::StaleRecord => "stale-record",
+            Self::OriginalStranded => "original-stranded",
+            Self::OriginalPlaceTaken => "original-place-taken",
+            Self::StaleJournal => "stale-journal",
+        }
+    }
+}
+
+/// An inconsistency.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its subject.
+    pub about: About,
+    /// Its path.
+    pub path: PathBuf,
+    /// The problem, as the rest of a sentence that begins with the path.
+    pub what: String,
+    /// What `repair()` or the administrator can do about it.
+    pub repair: String,
+    pub(super) spot: Spot,
+    pub(super) guards: Vec<Guard>,
+    pub(super) remedy: Option<Remedy>,
+}
+
+/// A lock that a command holds while it creates or deletes such things.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Guard {
+    /// The lock with this file name.
+    Build(String),
+    Install(Kernel),
+}
+
+impl Guard {
+    pub(super) fn build(p: &PackageId) -> Self {
+        Self::Build(lock::build_name(p))
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Build(name) => name.clone(),
+            Self::Install(kernel) => lock::install_name(kernel),
+        }
+    }
+}
+
+/// A safe repair.
+#[derive(Clone, Debug)]
+pub(super) enum Remedy {
+    /// Delete the file or directory.
+    Delete,
+    /// Remove the directory and its empty parents in the tree.
+    RemoveEmpty,
+    /// Make the link point to this.
+    Relink(PathBuf),
+    /// Reinstall a build.
+    Reinstall(Build),
+    /// Uninstall a build from a kernel that no longer exists, and delete it.
+    TakeBack(Build),
+    /// Clear the record that a build is installed.
+    ClearRecord(Build),
+    /// Move an original back to this path.
+    GiveBack(Original, PathBuf),
+    /// Delete an archived original that is already in its place.
+    DropOriginal(Original),
+    /// Complete or roll back the changes in the journals.
+    Recover,
+}
+
+impl Finding {
+    pub(super) fn new(kind: Kind, about: About, path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            about,
+            path: path.into(),
+            what: what.into(),
+            repair: String::new(),
+            spot: Spot::Tree,
+            guards: Vec::new(),
+            remedy: None,
+        }
+    }
+
+    /// What the administrator can do.
+    pub(super) fn by_hand(mut self, text: impl Into<String>) -> Self {
+        self.repair = text.into();
+        self
+    }
+
+    /// What [`repair()`] does.
+    pub(super) fn safely(mut self, remedy: Remedy, text: impl Into<String>) -> Self {
+        self.repair = text.into();
+        self.remedy = Some(remedy);
+        self
+    }
+
+    pub(super) fn guarded(mut self, guards: impl IntoIterator<Item = Guard>) -> Self {
+        self.guards.extend(guards);
+        self
+    }
+
+    /// Whether `repair()` repairs it.
+    pub fn safe(&self) -> bool {
+        self.remedy.is_some()
+    }
+
+    /// Whether the repair changes a kernel's modules or their records.
+    pub fn changes_a_kernel(&self) -> bool {
+        self.safe() && self.guards.iter().any(|g| matches!(g, Guard::Install(_)))
+    }
+
+    /// Whether this is the same finding, found again.
+    pub fn is(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.path == other.path
+    }
+
+    pub(super) fn in_use(&self, layout: &Layout) -> bool {
+        self.guards.iter().any(|g| dkms_tree::lock::is_held(layout, &g.name()))
+    }
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// In the order of the tree, then of `/lib/modules`.
+    pub findings: Vec<Finding>,
+    /// What could not be checked, and why.
+    pub unreadable: Vec<String>,
+    /// Number of package versions that were checked.
+    pub packages: usize,
+    /// Number of builds that were checked.
+    pub builds: usize,
+}

@@ -1,0 +1,96 @@
+//! Looking at `/lib/modules/K` and at the journals.
+
+use super::about::About;
+use super::finding::{Finding, Guard, Kind, Remedy};
+use super::names;
+use super::spot::Look;
+use super::traces::{aside, stale};
+use crate::error::Error;
+use dkms_tree::ids::Kernel;
+use dkms_tree::journal::{self, Journal};
+
+/// What changes of a kernel's modules left in its directory. Only names are looked at, links are not followed.
+pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut pending = vec![l.s.layout.kernel_modules(release)];
+    while let Some(dir) = pending.pop() {
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) => {
+                l.note(&dkms_sys::IoError::new("list", &dir, e));
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            let name = entry.file_name();
+            if kind.is_dir() {
+                pending.push(entry.path());
+            } else if let Some((inside, word)) = name.to_str().and_then(names::aside) {
+                found.extend(aside(l, About::release(release), &entry.path(), inside, word));
+            }
+        }
+    }
+    let guards: Vec<Guard> = kernels(l, release).into_iter().map(Guard::Install).collect();
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.into_iter().map(|f| f.guarded(guards.clone())).collect()
+}
+
+/// The kernels of that release whose modules were ever changed; else the one of this machine's architecture.
+fn kernels(l: &Look<'_>, release: &str) -> Vec<Kernel> {
+    let mut known = dkms_tree::lock::kernels(l.s.layout);
+    known.retain(|k| k.release == release);
+    if known.is_empty() {
+        known.extend(Kernel::new(release, &l.s.host.machine));
+    }
+    known
+}
+
+/// Journals of changes that nobody is carrying out.
+pub(super) fn journals(l: &Look<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for path in stale(l) {
+        let what = "is the journal of a change that was interrupted";
+        match Journal::read(&path) {
+            Ok(Some(journal)) if journal.writer_is_alive() => {}
+            Ok(Some(journal)) => {
+                let kernels = &journal.begin.kernels;
+                let about = match kernels.as_slice() {
+                    [kernel] => About::default().on(kernel),
+                    _ => About::default(),
+                };
+                let what = format!("{what} ({}, process {})", journal.begin.command, journal.begin.pid);
+                let repair = match journal.committed {
+                    true => "finish that change",
+                    false => "take that change back, which was not complete",
+                };
+                found.push(
+                    Finding::new(Kind::StaleJournal, about, path, what)
+                        .safely(Remedy::Recover, repair)
+                        .guarded(kernels.iter().cloned().map(Guard::Install)),
+                );
+            }
+            Ok(None) if journal::maker_is_alive(&path) => {}
+            Ok(None) => found.push(
+                Finding::new(Kind::StaleJournal, About::default(), path, "is a journal without a line")
+                    .safely(Remedy::Recover, "delete it: nothing was done"),
+            ),
+            // It may have ended just now.
+            Err(_) if !dkms_sys::fs::exists(&path) => {}
+            Err(dkms_tree::Error::JournalUnknown(_)) => {
+                let what = "is a journal that this dkms does not understand";
+                let repair =
+                    "let the version of dkms that wrote it finish, or see what it says and delete it";
+                found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(repair));
+            }
+            Err(dkms_tree::Error::Io(e)) => l.note(&e),
+            Err(e) => {
+                let e = Error::from(e);
+                let what = format!("is a journal that is not acted upon: {e}");
+                let help = e.help().join("; ");
+                found.push(Finding::new(Kind::StaleJournal, About::default(), path, what).by_hand(help));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,75 @@
+//! Checking every spot, and dropping what is in use.
+
+use super::finding::{Finding, Report};
+use super::spot::{Look, Spot};
+use super::{build, kernel, originals, tree};
+use crate::error::Result;
+use crate::look::LookError;
+use crate::look::status::Filter;
+use crate::session::Session;
+use std::collections::BTreeSet;
+
+/// Checks everything that matches one of the filters; without filters, everything. If packages are given,
+/// things that belong to no package (journals, leftovers in `/lib/modules`) are left out.
+///
+/// # Errors
+/// [`LookError`] if the tree cannot be listed, or if nothing in it matches. What cannot be read below it is
+/// in [`Report::unreadable`].
+pub fn look(s: &Session<'_>, filters: &[Filter]) -> Result<Report> {
+    dkms_sys::fs::list_dir(&s.layout.dkms_tree).map_err(LookError::TreeUnreadable)?;
+    let l = Look::new(s, filters);
+    let spots = l.spots();
+    if l.names_a_package() && !spots.iter().any(|spot| matches!(spot, Spot::Package(_))) {
+        let names = filters.iter().filter_map(|f| f.name.clone()).collect();
+        return Err(LookError::NoSuchPackage { tree: s.layout.dkms_tree.clone(), names }.into());
+    }
+    let mut report = Report::default();
+    for spot in &spots {
+        match spot {
+            Spot::Version(_) => report.packages += 1,
+            Spot::Build(b) => report.builds += usize::from(s.layout.module_dir(b).is_dir()),
+            _ => {}
+        }
+        report.findings.extend(l.confirmed(spot));
+    }
+    report.unreadable = l.unreadable();
+    Ok(report)
+}
+
+impl Look<'_> {
+    /// The findings at a spot, whether or not it is in use.
+    pub(super) fn at(&self, spot: &Spot) -> Vec<Finding> {
+        let mut found = match spot {
+            Spot::Tree => tree::root(self),
+            Spot::Journals => kernel::journals(self),
+            Spot::Sources => tree::sources(self),
+            Spot::Package(name) => tree::package(self, name),
+            Spot::Version(id) => tree::version(self, id),
+            Spot::Build(b) => build::look(self, b),
+            Spot::Link(name, k) => originals::link(self, name, k).into_iter().collect(),
+            Spot::Originals(name, k) => originals::look(self, name, k),
+            Spot::KernelDir(release) => kernel::directory(self, release),
+        };
+        found.retain(|f| self.wants(&f.about));
+        for f in &mut found {
+            f.spot = spot.clone();
+        }
+        found
+    }
+
+    /// The findings at a spot that are not in use.
+    pub(super) fn confirmed(&self, spot: &Spot) -> Vec<Finding> {
+        let mut suspects = self.at(spot);
+        suspects.retain(|f| !f.in_use(self.s.layout));
+        if suspects.iter().any(|f| !f.guards.is_empty()) {
+            let again = self.at(spot);
+            suspects.retain(|f| again.iter().any(|a| a.is(f)));
+        }
+        suspects
+    }
+
+    pub(super) fn unreadable(&self) -> Vec<String> {
+        let all: &BTreeSet<String> = &self.unreadable.borrow();
+        all.iter().cloned().collect()
+    }
+}

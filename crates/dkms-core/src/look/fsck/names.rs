@@ -1,0 +1,49 @@
+//! The names that interrupted commands leave behind.
+
+/// `.NAME.RANDOM`, as atomic writes call their temporary files: NAME.
+pub(super) fn atomic(name: &str) -> Option<&str> {
+    let (inside, random) = name.strip_prefix('.')?.rsplit_once('.')?;
+    let hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    (!inside.is_empty() && random.len() == 16 && random.bytes().all(hex)).then_some(inside)
+}
+
+/// `.NAME.dkms-WORD`, as changes of kernels call what they put aside: NAME and WORD.
+pub(super) fn aside(name: &str) -> Option<(&str, &str)> {
+    let (inside, word) = name.strip_prefix('.')?.rsplit_once(".dkms-")?;
+    let known = matches!(word, "new" | "old" | "moving" | "link" | "text");
+    (!inside.is_empty() && known).then_some((inside, word))
+}
+
+/// `.NAME.adding` or `.NAME.removed`: NAME and the word.
+pub(super) fn registering(name: &str) -> Option<(&str, &str)> {
+    let (inside, word) = name.strip_prefix('.')?.rsplit_once('.')?;
+    (!inside.is_empty() && matches!(word, "adding" | "removed")).then_some((inside, word))
+}
+
+/// `kernel-K-A`: K and A. An architecture has no dash.
+pub(super) fn active_link(name: &str) -> Option<(&str, &str)> {
+    let (release, arch) = name.strip_prefix("kernel-")?.rsplit_once('-')?;
+    (dkms_tree::state::looks_like_release(release) && !arch.is_empty()).then_some((release, arch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_ours_are_known() {
+        assert_eq!(atomic("..manifest.json.0123456789abcdef"), Some(".manifest.json"));
+        assert_eq!(atomic(".mok.pub.00112233aabbccdd"), Some("mok.pub"));
+        for foreign in [".swp.0123", ".x.0123456789ABCDEF", "x.0123456789abcdef", "..0123456789abcdef", ".x"]
+        {
+            assert_eq!(atomic(foreign), None, "{foreign}");
+        }
+        assert_eq!(aside(".a.ko.dkms-old"), Some(("a.ko", "old")));
+        assert_eq!(aside("..manifest.json.dkms-text"), Some((".manifest.json", "text")));
+        assert_eq!((aside(".a.ko.dkms-what"), aside("a.ko.dkms-old")), (None, None));
+        assert_eq!(registering(".1.0.adding"), Some(("1.0", "adding")));
+        assert_eq!(registering(".1.0.other"), None);
+        assert_eq!(active_link("kernel-6.1.0-9-amd64-x86_64"), Some(("6.1.0-9-amd64", "x86_64")));
+        assert_eq!(active_link("kernel-x"), None);
+    }
+}

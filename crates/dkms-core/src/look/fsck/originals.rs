@@ -1,0 +1,156 @@
+//! Looking at `kernel-K-A` links and at the archive of the kernel's own modules.
+
+use super::about::About;
+use super::finding::{Finding, Guard, Kind, Remedy};
+use super::names;
+use super::spot::{Look, What};
+use super::traces::{aside, empty, leftover};
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::manifest::Manifest;
+use dkms_tree::originals::{self, Original};
+use dkms_tree::state;
+use std::path::{Path, PathBuf};
+
+/// `M/kernel-K-A`.
+pub(super) fn link(l: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding> {
+    let layout = l.s.layout;
+    let path = layout.active_link(name, kernel);
+    let target = std::fs::read_link(&path).ok()?;
+    let version = state::active_version(layout, name, kernel).and_then(|v| PackageId::new(name, &v).ok());
+    let Some(id) = version else {
+        if leads_to_a_build(l, name, kernel, &path) {
+            return None;
+        }
+        let what = format!("leads to {}, which is no build of {name} for kernel {kernel}", target.display());
+        let f = Finding::new(Kind::DanglingActiveLink, About::package(name).on(kernel), path, what);
+        let repair = "remove it: no dkms counts it as installed; files in /lib/modules stay";
+        return Some(f.safely(Remedy::Delete, repair).guarded([Guard::Install(kernel.clone())]));
+    };
+    let b = Build::new(&id, kernel);
+    if layout.module_dir(&b).is_dir() {
+        return None;
+    }
+    let what = format!("says that {id} is installed, and {} is not there", layout.module_dir(&b).display());
+    let f = Finding::new(Kind::DanglingActiveLink, About::build(&b), path, what)
+        .guarded([Guard::Install(kernel.clone()), Guard::build(&id)]);
+    // While it is there, an installation takes what lies in its places for ours, and replaces it.
+    Some(
+        if state::registration(layout, &id) == state::Registration::Added
+            && l.has_kernel(&kernel.release) != Some(false)
+        {
+            f.by_hand(format!("dkms install {id} -k {}/{}", kernel.release, kernel.arch))
+        } else {
+            f.safely(Remedy::Delete, "remove it; what may be left in /lib/modules of it stays")
+        },
+    )
+}
+
+/// A link by another way, as through a tree that is itself reached by a link.
+fn leads_to_a_build(l: &Look<'_>, name: &str, kernel: &Kernel, link: &Path) -> bool {
+    let (Ok(to), Ok(dir)) = (link.canonicalize(), l.s.layout.package_dir(name).canonicalize()) else {
+        return false;
+    };
+    to.ends_with(Path::new(&kernel.release).join(&kernel.arch)) && to.ancestors().nth(3) == Some(&dir)
+}
+
+/// `M/original_module/K/A`.
+pub(super) fn look(l: &Look<'_>, name: &str, kernel: &Kernel) -> Vec<Finding> {
+    let about = About::package(name).on(kernel);
+    let dir = l.s.layout.originals_dir(name, kernel);
+    let mut found = Vec::new();
+    if std::fs::read_dir(&dir).is_ok_and(|mut d| d.next().is_none()) {
+        found.push(empty(about.clone(), dir.clone()));
+    }
+    leftovers(l, &about, &dir, &mut found);
+    let active = state::installed_version(l.s.layout, name, kernel).map(|id| Build::new(&id, kernel));
+    let collisions = dir.join("collisions");
+    for o in originals::list(l.s.layout, name, kernel) {
+        // Those stay until somebody deletes them.
+        if o.archived.starts_with(&collisions) {
+            continue;
+        }
+        found.extend(match &active {
+            Some(b) => taken(l, &about, b, &o),
+            None => stranded(l, &about, kernel, o),
+        });
+    }
+    found.into_iter().map(|f| f.guarded([Guard::Install(kernel.clone())])).collect()
+}
+
+fn leftovers(l: &Look<'_>, about: &About, dir: &Path, found: &mut Vec<Finding>) {
+    for (entry, what) in l.entries(dir) {
+        let path = dir.join(&entry);
+        if what == What::Directory {
+            leftovers(l, about, &path, found);
+        } else if let Some((inside, word)) = names::aside(&entry) {
+            found.extend(aside(l, about.clone(), &path, inside, word));
+        } else if let Some(module) = entry.strip_suffix(".origin") {
+            if !dkms_sys::fs::exists(dir.join(module)) {
+                let what = "says where a module came from that is not here";
+                found.push(leftover(about.clone(), path, what));
+            }
+        }
+    }
+}
+
+/// An original of a package that is installed, and whose place is another file's.
+fn taken(l: &Look<'_>, about: &About, active: &Build, o: &Original) -> Option<Finding> {
+    let place = o.origin.as_ref()?;
+    if !dkms_sys::fs::exists(place) || is_installed(l, active, place) || same(place, &o.archived) {
+        return None;
+    }
+    let what = format!("can never go back: another file has taken its place, {}", place.display());
+    let f = Finding::new(Kind::OriginalPlaceTaken, about.clone(), &o.archived, what);
+    Some(f.by_hand("delete it if the kernel's package brought the new one, else put it back yourself"))
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    dkms_sys::fs::same_contents(a, b).unwrap_or(false)
+}
+
+/// Whether a build's file lies at a place.
+fn is_installed(l: &Look<'_>, b: &Build, place: &Path) -> bool {
+    let recorded = Manifest::load(l.s.layout, b).and_then(|m| m.installed);
+    recorded.is_some_and(|i| i.files.iter().any(|f| f.path == place))
+        || state::module_files(l.s.layout, b).iter().any(|f| same(&f.path, place))
+}
+
+/// An original of a package that is not installed.
+fn stranded(l: &Look<'_>, about: &About, kernel: &Kernel, o: Original) -> Option<Finding> {
+    let finding = |kind, what: String| Finding::new(kind, about.clone(), &o.archived, what);
+    let idle = "was put aside for a module that is not installed any more";
+    match l.has_kernel(&kernel.release) {
+        None => return None,
+        Some(false) => {
+            let what = format!("{idle}, and its kernel is gone too");
+            return Some(
+                finding(Kind::OriginalStranded, what).by_hand("delete it if that kernel does not come back"),
+            );
+        }
+        Some(true) => {}
+    }
+    let Some(place) = o.origin.clone() else {
+        let what = format!("{idle}, and it is not known where it came from");
+        let repair = format!(
+            "move it below {} yourself and run depmod, or delete it",
+            l.s.layout.kernel_modules(&kernel.release).display()
+        );
+        return Some(finding(Kind::OriginalStranded, what).by_hand(repair));
+    };
+    Some(give_back(&place, finding, idle, o.clone()))
+}
+
+fn give_back(place: &Path, finding: impl Fn(Kind, String) -> Finding, idle: &str, o: Original) -> Finding {
+    let to: PathBuf = place.to_owned();
+    if !dkms_sys::fs::exists(place) {
+        let text = format!("move it back to {}", to.display());
+        finding(Kind::OriginalStranded, idle.to_owned()).safely(Remedy::GiveBack(o, to), text)
+    } else if same(place, &o.archived) {
+        let what = format!("{idle}, and the same file is at {} already", to.display());
+        finding(Kind::OriginalStranded, what).safely(Remedy::DropOriginal(o), "delete it")
+    } else {
+        let what = format!("{idle}, and another file has taken its place, {}", to.display());
+        finding(Kind::OriginalPlaceTaken, what)
+            .by_hand("compare the two; delete this one, or put it back yourself and run depmod")
+    }
+}

@@ -1,0 +1,261 @@
+//! Safe repairs. The locks of a finding are taken, its spot is checked again, and only what is still found is
+//! repaired, because another command may have changed it meanwhile.
+
+use super::finding::{Finding, Guard, Remedy, Report};
+use super::look::look;
+use super::spot::Look;
+use crate::error::{Error, Result};
+use crate::install::{Change, Ending, recover};
+use crate::lock;
+use crate::look::status::Filter;
+use crate::session::Session;
+use dkms_sys::{IoError, fs};
+use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::journal::op::{Op, aside};
+use dkms_tree::layout::Layout;
+use dkms_tree::manifest::Manifest;
+use dkms_tree::originals::Original;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// One repair may reveal another, such as originals behind a dangling link. This is the maximum number of
+/// rounds.
+const ROUNDS: usize = 4;
+
+/// The result of a repair.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// The findings that were repaired.
+    pub repaired: Vec<Finding>,
+    /// The findings that are left, and what could not be checked.
+    pub left: Report,
+    /// Repairs that failed: the path, and why.
+    pub failed: Vec<(Finding, String)>,
+    /// Kernels whose modules may have changed.
+    pub changed: Vec<Kernel>,
+}
+
+impl Repaired {
+    /// Why the repair of a finding that is left failed.
+    pub fn failure(&self, f: &Finding) -> Option<&str> {
+        self.failed.iter().find(|(other, _)| other.is(f)).map(|(_, why)| why.as_str())
+    }
+}
+
+/// Repairs what is safe in a report of [`look`] with the same filters, until only unsafe findings and failed
+/// repairs are left. The options must not contain --force: a repair never replaces files that are newer or
+/// unknown.
+///
+/// # Errors
+/// As for [`look`]; [`Error::Interrupted`]. A failed repair does not stop the others: it is in
+/// [`Repaired::failed`].
+pub fn repair(s: &Session<'_>, filters: &[Filter], first: Report) -> Result<Repaired> {
+    let mut done = Repaired { left: first, ..Repaired::default() };
+    for _ in 0..ROUNDS {
+        let tried: Vec<Finding> = done.left.findings.iter().filter(|f| f.safe()).cloned().collect();
+        let tried: Vec<Finding> = tried.into_iter().filter(|f| done.failure(f).is_none()).collect();
+        if tried.is_empty() {
+            break;
+        }
+        Round { l: Look::new(s, filters), failed: &mut done.failed, changed: &mut done.changed }
+            .run(&tried)?;
+        done.left = look(s, filters)?;
+        for f in tried {
+            let still = done.left.findings.iter().any(|other| other.is(&f));
+            match (done.failure(&f).is_some(), still) {
+                (false, false) => done.repaired.push(f),
+                (false, true) => done.failed.push((f, "it is still so after the repair".into())),
+                // Another command holds its lock.
+                (true, false) => done.left.findings.push(f),
+                (true, true) => {}
+            }
+        }
+    }
+    done.changed.sort();
+    done.changed.dedup();
+    Ok(done)
+}
+
+struct Round<'a> {
+    l: Look<'a>,
+    failed: &'a mut Vec<(Finding, String)>,
+    changed: &'a mut Vec<Kernel>,
+}
+
+/// The group of a repair: changes of one kernel share a lock, a journal and a depmod.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Under {
+    Kernel(Kernel),
+    Build(String),
+    Nothing,
+}
+
+fn under(f: &Finding) -> Under {
+    let kernel = f.guards.iter().find_map(|g| match g {
+        Guard::Install(k) => Some(Under::Kernel(k.clone())),
+        Guard::Build(_) => None,
+    });
+    let build = || f.guards.first().map(|g| Under::Build(g.name()));
+    kernel.or_else(build).unwrap_or(Under::Nothing)
+}
+
+/// A change, and the kernel of its findings.
+type On<'c> = Option<(&'c mut Change, &'c Kernel)>;
+
+impl Round<'_> {
+    fn run(mut self, tried: &[Finding]) -> Result<()> {
+        // The recovery of a journal may also repair what other findings report, so it comes first.
+        let (journals, others): (Vec<&Finding>, Vec<&Finding>) =
+            tried.iter().partition(|f| matches!(f.remedy, Some(Remedy::Recover)));
+        if !journals.is_empty() {
+            let done = recover::pending(self.l.s);
+            self.settle(&journals, done)?;
+        }
+        let mut groups: BTreeMap<Under, Vec<&Finding>> = BTreeMap::new();
+        for f in others {
+            groups.entry(under(f)).or_default().push(f);
+        }
+        for (place, group) in groups {
+            let done = self.locked(&place, &group);
+            self.settle(&group, done)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the locks of all findings of a group, in the order of locks.
+    fn locked(&mut self, place: &Under, group: &[&Finding]) -> Result<()> {
+        let guards: BTreeSet<&Guard> = group.iter().flat_map(|f| &f.guards).collect();
+        let (mut held, mut kernels) = (Vec::new(), Vec::new());
+        for guard in guards {
+            match guard {
+                Guard::Build(name) => {
+                    held.push(lock::named(self.l.s, name, "repairing what an interrupted command left")?)
+                }
+                Guard::Install(kernel) => kernels.push(kernel.clone()),
+            }
+        }
+        let Under::Kernel(kernel) = place else { return self.each(group, None) };
+        let mut change = Change::begin(self.l.s, &kernels)?;
+        let done = self.each(group, Some((&mut change, kernel)));
+        let finished = change.finish(self.l.s, Ending::EachKernel)?;
+        done.and_then(|()| finished.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
+    }
+
+    /// An error that stops a whole group is the reason for each finding in it.
+    fn settle(&mut self, group: &[&Finding], done: Result<()>) -> Result<()> {
+        match done {
+            Err(Error::Interrupted(signal)) => Err(Error::Interrupted(signal)),
+            Err(e) => {
+                let why = e.to_string();
+                self.failed.extend(group.iter().map(|f| ((*f).clone(), why.clone())));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Repairs what is still found, spot by spot.
+    fn each(&mut self, group: &[&Finding], mut on: On<'_>) -> Result<()> {
+        let mut spots: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
+        for f in group {
+            spots.entry(&f.spot).or_default().push(f);
+        }
+        for (spot, findings) in spots {
+            let mut installed = false;
+            let now = self.l.at(spot);
+            for f in findings {
+                let again = matches!(f.remedy, Some(Remedy::Reinstall(_)));
+                // One installation restores all files of a build.
+                if !now.iter().any(|n| n.is(f) && n.safe()) || (again && installed) {
+                    continue;
+                }
+                installed |= again;
+                match self.repair_one(f, on.as_mut().map(|(change, kernel)| (&mut **change, *kernel))) {
+                    Err(Error::Interrupted(signal)) => return Err(Error::Interrupted(signal)),
+                    Err(e) => self.failed.push((f.clone(), e.to_string())),
+                    Ok(()) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn repair_one(&mut self, f: &Finding, on: On<'_>) -> Result<()> {
+        let s = self.l.s;
+        let path = f.path.as_path();
+        let package = f.about.package.as_deref();
+        match (&f.remedy, on) {
+            (Some(Remedy::Delete), _) => {
+                fs::remove_tree(path)?;
+                if let Some(parent) = path.parent() {
+                    remove_empty(s.layout, parent);
+                }
+            }
+            (Some(Remedy::RemoveEmpty), _) => {
+                std::fs::remove_dir(path).map_err(|e| IoError::new("remove", path, e))?;
+                if let Some(parent) = path.parent() {
+                    remove_empty(s.layout, parent);
+                }
+            }
+            (Some(Remedy::Relink(target)), _) => fs::symlink_replace(target, path)?,
+            (Some(Remedy::ClearRecord(b)), _) => clear_record(s.layout, b)?,
+            (Some(Remedy::Reinstall(b)), Some((change, _))) => {
+                change.install(s, b)?;
+                self.changed.push(b.kernel.clone());
+            }
+            (Some(Remedy::TakeBack(b)), Some((change, _))) => {
+                take_back(s, b, change)?;
+                self.changed.push(b.kernel.clone());
+            }
+            (Some(Remedy::GiveBack(o, to)), Some((change, kernel))) => {
+                change.perform(s, kernel, package, give_back(o, to))?;
+                self.changed.push(kernel.clone());
+            }
+            (Some(Remedy::DropOriginal(o)), Some((change, kernel))) => {
+                change.perform(s, kernel, package, drop_original(o))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Removes directories of a package that are empty now.
+fn remove_empty(layout: &Layout, dir: &Path) {
+    let first = dir.strip_prefix(&layout.dkms_tree).ok().and_then(|inside| inside.iter().next());
+    if first.is_some_and(|name| !name.to_string_lossy().starts_with('.')) {
+        let _ = fs::remove_empty_dirs(dir, &layout.dkms_tree);
+    }
+}
+
+fn clear_record(layout: &Layout, b: &Build) -> Result<()> {
+    if let Some(mut m) = Manifest::read(layout, b)? {
+        m.installed = None;
+        m.store(&layout.manifest(b))?;
+    }
+    Ok(())
+}
+
+fn take_back(s: &Session<'_>, b: &Build, change: &mut Change) -> Result<()> {
+    if dkms_tree::state::is_active(s.layout, b) {
+        change.uninstall(s, b)?;
+    }
+    change.unbuild(s, b)
+}
+
+/// The original, and the file with its path.
+fn give_back(o: &Original, to: &Path) -> Vec<Op> {
+    let back = Op::Move { from: o.archived.clone(), to: to.to_owned() };
+    std::iter::once(back).chain(forget_origin(o)).collect()
+}
+
+fn drop_original(o: &Original) -> Vec<Op> {
+    let gone = Op::Remove { path: o.archived.clone(), saved: aside(&o.archived, "old") };
+    std::iter::once(gone).chain(forget_origin(o)).collect()
+}
+
+fn forget_origin(o: &Original) -> Option<Op> {
+    let path = o.origin_file.clone()?;
+    let saved = aside(&path, "old");
+    Some(Op::Remove { path, saved })
+}

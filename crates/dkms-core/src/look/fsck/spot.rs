@@ -1,0 +1,197 @@
+//! Where to look: the tree divided into places that are each looked at as a whole.
+
+use super::about::About;
+use crate::glob::glob;
+use crate::look::status::Filter;
+use crate::session::Session;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::state::{looks_like_release, subdirectories};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A place that is looked at as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Spot {
+    /// Files right in the tree.
+    Tree,
+    /// `.journal/`
+    Journals,
+    /// `/usr/src`
+    Sources,
+    /// `M`, without what is below its versions.
+    Package(String),
+    /// `M/V`, without what is below `K/A`.
+    Version(PackageId),
+    /// `M/V/K/A`, and what it installed.
+    Build(Build),
+    /// `M/kernel-K-A`
+    Link(String, Kernel),
+    /// `M/original_module/K/A`
+    Originals(String, Kernel),
+    /// `/lib/modules/K`
+    KernelDir(String),
+}
+
+/// What an entry of a directory is, without following it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Directory,
+    Link,
+    File,
+}
+
+/// One walk through everything.
+pub(super) struct Look<'a> {
+    pub s: &'a Session<'a>,
+    filters: &'a [Filter],
+    /// The directories in `/lib/modules`; `None`: they cannot be listed.
+    pub kernels: Option<BTreeSet<String>>,
+    pub unreadable: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Look<'a> {
+    pub fn new(s: &'a Session<'a>, filters: &'a [Filter]) -> Self {
+        let listed = dkms_sys::fs::list_dir(&s.layout.install_tree);
+        let unreadable: BTreeSet<String> =
+            listed.as_ref().err().map(ToString::to_string).into_iter().collect();
+        let kernels = listed.ok().map(|names| {
+            let dirs = names.into_iter().filter_map(|n| n.into_string().ok());
+            dirs.filter(|n| s.layout.kernel_modules(n).is_dir()).collect()
+        });
+        Self { s, filters, kernels, unreadable: RefCell::new(unreadable) }
+    }
+
+    /// Whether only some packages are asked for.
+    pub fn names_a_package(&self) -> bool {
+        !self.filters.is_empty() && self.filters.iter().all(|f| f.name.is_some())
+    }
+
+    /// Whether something is asked for. What is about every version, or every kernel, fits each of them.
+    pub fn wants(&self, about: &About) -> bool {
+        let fits = |pattern: &Option<String>, text: &Option<String>, unknown: bool| match (pattern, text) {
+            (None, _) => true,
+            (Some(p), Some(t)) => glob(p, t),
+            (Some(_), None) => unknown,
+        };
+        self.filters.is_empty()
+            || self.filters.iter().any(|f| {
+                fits(&f.name, &about.package, false)
+                    && fits(&f.version, &about.version, true)
+                    && fits(&f.release, &about.release, true)
+                    && fits(&f.arch, &about.arch, true)
+            })
+    }
+
+    /// Every spot that is asked for, in order.
+    pub fn spots(&self) -> Vec<Spot> {
+        let mut spots = Vec::new();
+        if !self.names_a_package() {
+            spots.extend([Spot::Tree, Spot::Journals]);
+        }
+        spots.push(Spot::Sources);
+        for name in subdirectories(&self.s.layout.dkms_tree) {
+            if self.wants(&About::package(&name)) {
+                self.package(&name, &mut spots);
+            }
+        }
+        if !self.names_a_package() {
+            let wanted = self.kernels.iter().flatten().filter(|k| self.wants(&About::release(k)));
+            spots.extend(wanted.cloned().map(Spot::KernelDir));
+        }
+        spots
+    }
+
+    fn package(&self, name: &str, spots: &mut Vec<Spot>) {
+        let before = spots.len();
+        let layout = self.s.layout;
+        for (entry, what) in self.entries(&layout.package_dir(name)) {
+            if entry == "original_module" && what == What::Directory {
+                let root = layout.originals_root(name);
+                self.kernels_below(&root, |k| spots.push(Spot::Originals(name.to_owned(), k)));
+            } else if what == What::Link {
+                let kernel = super::names::active_link(&entry).and_then(|(k, a)| Kernel::new(k, a).ok());
+                spots.extend(kernel.map(|k| Spot::Link(name.to_owned(), k)));
+            } else if what == What::Directory && !entry.starts_with('.') {
+                let Ok(id) = PackageId::new(name, &entry) else { continue };
+                if self.wants(&About::version(&id)) {
+                    self.version(id, spots);
+                }
+            }
+        }
+        let about = |spot: &Spot| match spot {
+            Spot::Link(_, k) | Spot::Originals(_, k) => About::package(name).on(k),
+            Spot::Build(b) => About::build(b),
+            _ => About::package(name),
+        };
+        let found = spots.split_off(before);
+        // A version that is not there is not asked for either.
+        if found.iter().any(|s| matches!(s, Spot::Version(_))) || self.wants_all_versions(name) {
+            spots.push(Spot::Package(name.to_owned()));
+            spots.extend(found.into_iter().filter(|spot| self.wants(&about(spot))));
+        }
+    }
+
+    fn wants_all_versions(&self, name: &str) -> bool {
+        let fits = |f: &Filter| f.version.is_none() && f.name.as_deref().is_none_or(|p| glob(p, name));
+        self.filters.is_empty() || self.filters.iter().any(fits)
+    }
+
+    fn version(&self, id: PackageId, spots: &mut Vec<Spot>) {
+        let dir = self.s.layout.version_dir(&id);
+        spots.push(Spot::Version(id.clone()));
+        self.kernels_below(&dir, |k| spots.push(Spot::Build(Build::new(&id, &k))));
+    }
+
+    /// The directories `K/A` below one.
+    fn kernels_below(&self, dir: &Path, mut each: impl FnMut(Kernel)) {
+        for (release, what) in self.entries(dir) {
+            if what != What::Directory || !looks_like_release(&release) {
+                continue;
+            }
+            for (arch, what) in self.entries(&dir.join(&release)) {
+                if what == What::Directory {
+                    if let Ok(kernel) = Kernel::new(&release, &arch) {
+                        each(kernel);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The names in a directory, sorted; one that is gone has none, one that cannot be read is noted.
+    pub fn entries(&self, dir: &Path) -> Vec<(String, What)> {
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) => {
+                self.note(&dkms_sys::IoError::new("list", dir, e));
+                return Vec::new();
+            }
+        };
+        let mut found: Vec<(String, What)> = entries
+            .flatten()
+            .filter_map(|e| {
+                let what = match e.file_type().ok()? {
+                    t if t.is_dir() => What::Directory,
+                    t if t.is_symlink() => What::Link,
+                    _ => What::File,
+                };
+                Some((e.file_name().into_string().ok()?, what))
+            })
+            .collect();
+        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+
+    /// Notes what could not be looked at; what went away meanwhile needs no looking.
+    pub fn note(&self, e: &dkms_sys::IoError) {
+        if !e.is_not_found() {
+            self.unreadable.borrow_mut().insert(e.to_string());
+        }
+    }
+
+    /// Whether a kernel's directory is there; `None`: `/lib/modules` cannot be listed.
+    pub fn has_kernel(&self, release: &str) -> Option<bool> {
+        self.kernels.as_ref().map(|k| k.contains(release))
+    }
+}

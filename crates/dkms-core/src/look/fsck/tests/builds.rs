@@ -1,0 +1,231 @@
+//! Builds, what is installed of them, and the kernel's own modules.
+
+use super::*;
+
+#[test]
+fn builds_for_kernels_that_are_gone() {
+    let path = format!("tree/foo/1.0/{GONE}/{A}");
+    let w = World::new();
+    w.built(GONE);
+    w.repairs("kernel-gone", &path);
+    assert!(!w.layout.kernel_dir(&on(GONE)).exists());
+
+    // Installed, and its files went with the kernel.
+    let w = World::new();
+    w.installed(GONE);
+    fs::remove_dir_all(w.layout.kernel_modules(GONE)).unwrap();
+    w.repairs("kernel-gone", &path);
+    assert!(!w.layout.kernel_modules(GONE).exists() && !dkms_sys::fs::exists(w.link(GONE)));
+
+    // For headers elsewhere.
+    let w = World::new();
+    let b = w.built(GONE);
+    let mut m = Manifest::load(&w.layout, &b).unwrap();
+    m.inputs.headers = w.layout.source_tree.clone();
+    m.store(&w.layout.manifest(&b)).unwrap();
+    assert_eq!(w.found(), []);
+}
+
+#[test]
+fn builds_that_cannot_be_had_again_stay() {
+    let path = format!("tree/foo/1.0/{GONE}/{A}");
+    // Nobody knows whether it was built here.
+    let w = World::new();
+    let b = w.built(GONE);
+    fs::remove_file(w.layout.manifest(&b)).unwrap();
+    w.only_tells("kernel-gone", &path);
+    // No source.
+    let w = World::new();
+    w.built(GONE);
+    fs::remove_file(w.layout.source_dir(&foo()).join("foo.c")).unwrap();
+    w.only_tells("kernel-gone", &path);
+    // No kernel at all: perhaps it is not mounted.
+    let w = World::new();
+    w.built(GONE);
+    fs::remove_dir_all(w.layout.kernel_modules(K)).unwrap();
+    w.only_tells("kernel-gone", &path);
+    // A module of that kernel is archived.
+    let w = World::new();
+    w.installed(GONE);
+    let archived = w.original(GONE, Some(&w.layout.kernel_modules(GONE).join("kernel/foo.ko")));
+    fs::remove_dir_all(w.layout.kernel_modules(GONE)).unwrap();
+    w.only_tells("kernel-gone", &path);
+    assert!(archived.exists());
+}
+
+#[test]
+fn links_that_lead_nowhere() {
+    let link = format!("tree/foo/kernel-{K}-{A}");
+    let to = |w: &World, target: &str| std::os::unix::fs::symlink(target, w.link(K)).unwrap();
+    // To another kernel's build.
+    let w = World::new();
+    w.built(K);
+    to(&w, &format!("1.0/{GONE}/{A}"));
+    w.repairs("dangling-active-link", &link);
+    // To a version that is gone.
+    let w = World::new();
+    to(&w, &format!("2.0/{K}/{A}"));
+    w.repairs("dangling-active-link", &link);
+    // To a version that can be installed again, which replaces what lies in /lib/modules.
+    let w = World::new();
+    to(&w, &format!("1.0/{K}/{A}"));
+    w.only_tells("dangling-active-link", &link);
+    // By another way to the right place.
+    let w = World::new();
+    let b = w.installed(K);
+    fs::remove_file(w.link(K)).unwrap();
+    let way = w.layout.source_tree.join("way");
+    std::os::unix::fs::symlink(&w.layout.dkms_tree, &way).unwrap();
+    let target = way.join("foo").join(w.layout.active_target(&b));
+    to(&w, target.to_str().unwrap());
+    assert!(w.found().iter().all(|(kind, ..)| *kind != "dangling-active-link"));
+}
+
+#[test]
+fn installed_files_that_are_missing_are_installed_again() {
+    let w = World::new();
+    w.installed(K);
+    fs::remove_file(w.module(K)).unwrap();
+    w.repairs("installed-missing", &format!("lib/modules/{K}/updates/foo.ko"));
+    assert_eq!(fs::read(w.module(K)).unwrap(), module());
+}
+
+#[test]
+fn a_link_that_is_missing_is_made_again() {
+    let w = World::new();
+    w.installed(K);
+    fs::remove_file(w.link(K)).unwrap();
+    w.repairs("active-link-missing", &format!("tree/foo/kernel-{K}-{A}"));
+    assert!(dkms_tree::state::is_active(&w.layout, &on(K)));
+}
+
+#[test]
+fn files_that_somebody_changed_are_only_told() {
+    let w = World::new();
+    w.installed(K);
+    fs::write(w.module(K), "theirs").unwrap();
+    w.only_tells("installed-differs", &format!("lib/modules/{K}/updates/foo.ko"));
+    assert_eq!(fs::read(w.module(K)).unwrap(), b"theirs");
+}
+
+#[test]
+fn built_files_that_are_missing_or_changed_are_only_told() {
+    let path = format!("tree/foo/1.0/{K}/{A}/module/foo.ko");
+    let w = World::new();
+    let b = w.built(K);
+    let file = w.layout.module_dir(&b).join("foo.ko");
+    // Of the same size; the change time has to be a later second than the build's end.
+    let mut m = Manifest::load(&w.layout, &b).unwrap();
+    m.built_at -= 100;
+    m.store(&w.layout.manifest(&b)).unwrap();
+    assert_eq!(w.found(), []);
+    let mut other = module();
+    other[100] ^= 1;
+    fs::write(&file, other).unwrap();
+    w.only_tells("module-differs", &path);
+    fs::write(&file, "short").unwrap();
+    w.only_tells("module-differs", &path);
+    fs::remove_file(&file).unwrap();
+    w.only_tells("module-missing", &path);
+    fs::remove_dir_all(w.layout.module_dir(&b)).unwrap();
+    w.only_tells("module-missing", &format!("tree/foo/1.0/{K}/{A}/module"));
+}
+
+#[test]
+fn manifests_that_do_not_match_are_only_told() {
+    let w = World::new();
+    let b = w.built(K);
+    let m = Manifest::load(&w.layout, &b).unwrap();
+    let path = format!("tree/foo/1.0/{K}/{A}/.manifest.json");
+    for other in [
+        Manifest { schema: 2, ..m.clone() },
+        Manifest { package: "bar".into(), ..m.clone() },
+        Manifest { schema: 0, ..m },
+    ] {
+        other.store(&w.layout.manifest(&b)).unwrap();
+        w.only_tells("manifest-mismatch", &path);
+    }
+    write(w.layout.manifest(&b), "{");
+    w.only_tells("manifest-mismatch", &path);
+}
+
+#[test]
+fn a_record_of_what_is_not_installed_is_cleared() {
+    let w = World::new();
+    let b = w.installed(K);
+    fs::remove_file(w.link(K)).unwrap();
+    fs::remove_file(w.module(K)).unwrap();
+    w.repairs("stale-record", &format!("tree/foo/1.0/{K}/{A}/.manifest.json"));
+    assert!(Manifest::load(&w.layout, &b).unwrap().installed.is_none());
+    // Another version followed it: nothing is wrong with that.
+    w.installed(K);
+    fs::remove_file(w.link(K)).unwrap();
+    fs::create_dir_all(w.layout.package_dir("foo").join(format!("2.0/{K}/{A}/module"))).unwrap();
+    std::os::unix::fs::symlink(w.layout.source_dir(&foo()), w.layout.package_dir("foo").join("2.0/source"))
+        .unwrap();
+    std::os::unix::fs::symlink(format!("2.0/{K}/{A}"), w.link(K)).unwrap();
+    assert_eq!(w.found(), []);
+}
+
+#[test]
+fn originals_that_are_stranded_go_home() {
+    let archived = format!("tree/foo/original_module/{K}/{A}/foo.ko");
+    let w = World::new();
+    let home = w.layout.kernel_modules(K).join("kernel/foo.ko");
+    w.original(K, Some(&home));
+    w.repairs("original-stranded", &archived);
+    assert_eq!(fs::read_to_string(&home).unwrap(), "the kernel's own");
+    assert!(!w.layout.originals_root("foo").exists());
+    // The same is there already.
+    w.original(K, Some(&home));
+    w.repairs("original-stranded", &archived);
+    assert_eq!(fs::read_to_string(&home).unwrap(), "the kernel's own");
+    assert!(!w.layout.originals_root("foo").exists());
+    // Another one is there.
+    w.original(K, Some(&home));
+    fs::write(&home, "a newer one").unwrap();
+    w.only_tells("original-place-taken", &archived);
+    // Nobody knows where it was.
+    let w = World::new();
+    w.original(K, None);
+    w.only_tells("original-stranded", &archived);
+    // Its kernel is gone.
+    let w = World::new();
+    w.original(GONE, Some(&w.layout.kernel_modules(GONE).join("kernel/foo.ko")));
+    w.only_tells("original-stranded", &format!("tree/foo/original_module/{GONE}/{A}/foo.ko"));
+    assert!(!w.layout.kernel_modules(GONE).exists());
+}
+
+#[test]
+fn originals_of_an_installed_package_whose_place_is_taken() {
+    let w = World::new();
+    w.installed(K);
+    let home = w.layout.kernel_modules(K).join("kernel/foo.ko");
+    w.original(K, Some(&home));
+    write(&home, "the kernel's own");
+    assert_eq!(w.found(), []);
+    write(&home, "a newer one");
+    w.only_tells("original-place-taken", &format!("tree/foo/original_module/{K}/{A}/foo.ko"));
+    // By ours, which is where it belongs.
+    let w = World::new();
+    w.installed(K);
+    w.original(K, Some(&w.module(K)));
+    assert_eq!(w.found(), []);
+    // Several of one name are kept until somebody deletes them.
+    let w = World::new();
+    write(w.layout.originals_dir("foo", &on(K).kernel).join("collisions/kernel/foo.ko"), "");
+    assert_eq!(w.found(), []);
+}
+
+#[test]
+fn behind_a_link_that_led_nowhere_there_may_be_originals() {
+    let w = World::new();
+    let home = w.layout.kernel_modules(K).join("kernel/foo.ko");
+    w.original(K, Some(&home));
+    std::os::unix::fs::symlink(format!("2.0/{K}/{A}"), w.link(K)).unwrap();
+    let done = w.repair();
+    let kinds: BTreeSet<Kind> = done.repaired.iter().map(|f| f.kind).collect();
+    assert_eq!(kinds, BTreeSet::from([Kind::DanglingActiveLink, Kind::OriginalStranded]));
+    assert_eq!(w.found(), []);
+    assert!(home.exists());
+}

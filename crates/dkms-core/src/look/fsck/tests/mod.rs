@@ -1,0 +1,327 @@
+//! Every kind of finding and its repair, in trees made by hand.
+
+mod builds;
+mod leftovers;
+
+use super::*;
+use crate::error::Error;
+use crate::event::Silent;
+use crate::look::status::Filter;
+use crate::session::Session;
+use crate::session::{Host, Options};
+use dkms_sys::lock::{Lock, Mode};
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::layout::Layout;
+use dkms_tree::manifest::{Installed, InstalledFile, Manifest, ModuleRecord, Stamp};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+const K: &str = "6.1.0-9-amd64";
+const GONE: &str = "5.10.0-1-amd64";
+const A: &str = "x86_64";
+
+/// A machine with one kernel, and a tree with foo/1.0 added.
+struct World {
+    layout: Layout,
+    host: Host,
+    options: Options,
+    _dir: tempfile::TempDir,
+}
+
+fn write(path: impl AsRef<Path>, text: impl AsRef<[u8]>) {
+    fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn foo() -> PackageId {
+    PackageId::new("foo", "1.0").unwrap()
+}
+
+fn on(release: &str) -> Build {
+    Build::new(&foo(), &Kernel::new(release, A).unwrap())
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let layout = Layout {
+            dkms_tree: root.join("tree"),
+            source_tree: root.join("src"),
+            install_tree: root.join("lib/modules"),
+            config_dir: root.join("etc"),
+            boot_dir: root.join("boot"),
+            force_dir: root.join("force"),
+        };
+        let host = Host { machine: A.into(), release: K.into(), ..Host::default() };
+        let options = Options { no_depmod: true, tmp_location: root.join("tmp"), ..Options::default() };
+        let w = Self { layout, host, options, _dir: dir };
+        write(w.layout.kernel_modules(K).join("modules.order"), "");
+        fs::create_dir_all(w.layout.build_dir(&foo())).unwrap();
+        let source = w.layout.source_dir(&foo());
+        write(
+            source.join("dkms.conf"),
+            "PACKAGE_NAME=foo\nPACKAGE_VERSION=1.0\nBUILT_MODULE_NAME=foo\nDEST_MODULE_LOCATION=/updates\n",
+        );
+        write(source.join("foo.c"), "");
+        std::os::unix::fs::symlink(source, w.layout.source_link(&foo())).unwrap();
+        w
+    }
+
+    fn s(&self) -> Session<'_> {
+        Session { layout: &self.layout, host: &self.host, options: &self.options, sink: &Silent }
+    }
+
+    fn look(&self) -> Report {
+        look(&self.s(), &[]).unwrap()
+    }
+
+    /// Kind, path below the world, and whether it is safe, of everything found.
+    fn found(&self) -> Vec<(&'static str, String, bool)> {
+        let report = self.look();
+        assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
+        let mut all: Vec<_> = report.findings.iter().map(|f| self.short(f)).collect();
+        all.sort();
+        all
+    }
+
+    fn short(&self, f: &Finding) -> (&'static str, String, bool) {
+        let root = self.layout.dkms_tree.parent().unwrap();
+        assert!(!f.what.is_empty() && !f.repair.is_empty(), "{f:?}");
+        (f.kind.word(), f.path.strip_prefix(root).unwrap().display().to_string(), f.safe())
+    }
+
+    fn repair(&self) -> Repaired {
+        let done = repair(&self.s(), &[], self.look()).unwrap();
+        assert!(done.failed.is_empty(), "{:?}", done.failed);
+        done
+    }
+
+    /// Exactly this is found, it is safe, and after the repair everything is clean.
+    fn repairs(&self, kind: &'static str, path: &str) {
+        assert_eq!(self.found(), [(kind, path.to_owned(), true)]);
+        let done = self.repair();
+        assert_eq!(done.repaired.len(), 1);
+        assert_eq!(self.found(), []);
+    }
+
+    /// Exactly this is found, and the repair leaves everything as it is.
+    fn only_tells(&self, kind: &'static str, path: &str) {
+        let expected = [(kind, path.to_owned(), false)];
+        assert_eq!(self.found(), expected);
+        assert!(self.repair().repaired.is_empty());
+        assert_eq!(self.found(), expected);
+    }
+
+    /// A build with a manifest, as `build` leaves it.
+    fn built(&self, release: &str) -> Build {
+        let b = on(release);
+        let path = self.layout.module_dir(&b).join("foo.ko");
+        let bytes = module();
+        write(&path, &bytes);
+        write(self.layout.make_log(&b), "DKMS (4) make.log\n");
+        let m = Manifest {
+            schema: 1,
+            package: "foo".into(),
+            version: "1.0".into(),
+            kernel: release.into(),
+            arch: A.into(),
+            built_at: now(),
+            modules: vec![ModuleRecord {
+                name: "foo".into(),
+                file: "foo.ko".into(),
+                destination: "/updates".into(),
+                size: bytes.len() as u64,
+                sha256: crate::digest::bytes(&bytes),
+                ..Default::default()
+            }],
+            ..Manifest::default()
+        };
+        m.store(&self.layout.manifest(&b)).unwrap();
+        b
+    }
+
+    /// The same, installed.
+    fn installed(&self, release: &str) -> Build {
+        let b = self.built(release);
+        let (built, to) = (self.layout.module_dir(&b).join("foo.ko"), self.module(release));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(&built, &to).unwrap();
+        std::os::unix::fs::symlink(self.layout.active_target(&b), self.link(release)).unwrap();
+        let mut m = Manifest::load(&self.layout, &b).unwrap();
+        let (stamp, built) = (Stamp::of(&to).unwrap(), Stamp::of(&built).unwrap());
+        let file = InstalledFile { path: to, file: "foo.ko".into(), stamp, built };
+        m.installed = Some(Installed { at: 1, files: vec![file] });
+        m.store(&self.layout.manifest(&b)).unwrap();
+        b
+    }
+
+    fn module(&self, release: &str) -> PathBuf {
+        self.layout.destination(release, "/updates").join("foo.ko")
+    }
+
+    fn link(&self, release: &str) -> PathBuf {
+        self.layout.active_link("foo", &on(release).kernel)
+    }
+
+    fn original(&self, release: &str, origin: Option<&Path>) -> PathBuf {
+        let archived = self.layout.originals_dir("foo", &on(release).kernel).join("foo.ko");
+        write(&archived, "the kernel's own");
+        if let Some(origin) = origin {
+            write(dkms_tree::originals::origin_file(&archived), format!("{}\n", origin.display()));
+        }
+        archived
+    }
+
+    fn hold(&self, name: &str) -> Lock {
+        fs::create_dir_all(self.layout.lock_dir()).unwrap();
+        Lock::try_acquire(self.layout.lock_dir().join(name), Mode::Exclusive, "a test").unwrap().unwrap()
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The smallest file that passes for a module of kernel K.
+fn module() -> Vec<u8> {
+    let info = format!("vermagic={K} SMP\0license=GPL\0");
+    let names = b"\0.modinfo\0.shstrtab\0.gnu.linkonce.this_module\0.symtab\0";
+    let mut e = vec![0u8; 64];
+    e[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    e[16..18].copy_from_slice(&1u16.to_le_bytes());
+    e[18..20].copy_from_slice(&62u16.to_le_bytes());
+    e[20] = 1;
+    let info_at = e.len();
+    e.extend(info.as_bytes());
+    let this_at = e.len();
+    e.extend([0; 64]);
+    let names_at = e.len();
+    e.extend(names);
+    e.resize(e.len().next_multiple_of(8), 0);
+    let table = e.len() as u64;
+    let section = |name: u32, kind: u32, at: usize, size: usize| {
+        let mut h = [0u8; 64];
+        h[..4].copy_from_slice(&name.to_le_bytes());
+        h[4..8].copy_from_slice(&kind.to_le_bytes());
+        h[24..32].copy_from_slice(&(at as u64).to_le_bytes());
+        h[32..40].copy_from_slice(&(size as u64).to_le_bytes());
+        h[48] = 1;
+        h
+    };
+    e.extend([0; 64]);
+    e.extend(section(1, 1, info_at, info.len()));
+    e.extend(section(10, 3, names_at, names.len()));
+    let mut this_module = section(20, 1, this_at, 64);
+    // SHF_WRITE and SHF_ALLOC: without the latter the kernel does not find it.
+    this_module[8] = 3;
+    e.extend(this_module);
+    let mut symbols = section(46, 2, this_at, 0);
+    (symbols[40], symbols[56]) = (2, 24);
+    e.extend(symbols);
+    e[40..48].copy_from_slice(&table.to_le_bytes());
+    e[52..54].copy_from_slice(&64u16.to_le_bytes());
+    e[58..60].copy_from_slice(&64u16.to_le_bytes());
+    e[60..62].copy_from_slice(&5u16.to_le_bytes());
+    e[62..64].copy_from_slice(&2u16.to_le_bytes());
+    e
+}
+
+#[test]
+fn what_dkms_leaves_is_clean() {
+    let w = World::new();
+    w.installed(K);
+    w.original(K, Some(&w.layout.kernel_modules(K).join("kernel/foo.ko")));
+    write(w.layout.lock_dir().join("build-foo-1.0"), "");
+    write(w.layout.dkms_tree.join("mok.pub"), "");
+    write(w.layout.dkms_tree.join("stray-file"), "");
+    fs::create_dir_all(w.layout.tarball_dir(&foo())).unwrap();
+    // What is not ours is left alone.
+    write(w.layout.version_dir(&foo()).join(".swp"), "");
+    write(w.layout.kernel_modules(K).join("kernel/.foo.ko.orig"), "");
+    assert_eq!(w.found(), []);
+    let report = w.look();
+    assert_eq!((report.packages, report.builds), (1, 1));
+}
+
+#[test]
+fn a_tree_that_cannot_be_listed_is_an_error() {
+    let w = World::new();
+    fs::remove_dir_all(&w.layout.dkms_tree).unwrap();
+    assert!(matches!(look(&w.s(), &[]), Err(Error::Look(_))));
+}
+
+#[test]
+fn without_kernels_directory_the_rest_is_looked_at() {
+    let w = World::new();
+    w.installed(K);
+    fs::remove_dir_all(&w.layout.install_tree).unwrap();
+    fs::create_dir_all(w.layout.kernel_dir(&on(GONE))).unwrap();
+    let report = w.look();
+    assert_eq!(report.unreadable.len(), 1);
+    assert_eq!(report.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::Leftover]);
+}
+
+#[test]
+fn what_somebody_is_at_is_no_finding() {
+    let w = World::new();
+    let b = w.built(K);
+    write(w.layout.build_dir(&foo()).join("foo.c"), "");
+    write(w.layout.kernel_dir(&b).join(".tmp_x86_64_1/x"), "");
+    write(w.layout.source_tree.join(".foo-1.0.adding/x"), "");
+    write(w.layout.package_dir("foo").join(".1.0.removed/x"), "");
+    assert_eq!(w.found().len(), 4);
+    let held = w.hold("build-foo-1.0");
+    assert_eq!(w.found(), []);
+    drop(held);
+    assert_eq!(w.repair().repaired.len(), 4);
+
+    write(w.layout.destination(K, "/updates").join(".foo.ko.dkms-new"), "");
+    assert_eq!(w.found().len(), 1);
+    let held = w.hold(&format!("install-{K}-{A}"));
+    assert_eq!(w.found(), []);
+    drop(held);
+    assert_eq!(w.found().len(), 1);
+}
+
+#[test]
+fn a_lock_that_is_taken_before_the_repair_stops_only_that_repair() {
+    let mut w = World::new();
+    w.options.framework.lock_timeout = Some(0);
+    write(w.layout.build_dir(&foo()).join("foo.c"), "");
+    fs::create_dir_all(w.layout.dkms_tree.join("bar")).unwrap();
+    let report = w.look();
+    let held = w.hold("build-foo-1.0");
+    let done = repair(&w.s(), &[], report).unwrap();
+    drop(held);
+    assert_eq!(
+        done.repaired.iter().map(|f| f.path.clone()).collect::<Vec<_>>(),
+        [w.layout.dkms_tree.join("bar")]
+    );
+    assert_eq!(done.left.findings.len(), 1);
+    assert!(done.failure(&done.left.findings[0]).unwrap().contains("timed out waiting"));
+    assert!(w.layout.build_dir(&foo()).join("foo.c").exists());
+}
+
+#[test]
+fn filters_choose() {
+    let w = World::new();
+    w.built(GONE);
+    fs::create_dir_all(w.layout.dkms_tree.join("bar/1.0").join(K)).unwrap();
+    std::os::unix::fs::symlink(w.layout.source_dir(&foo()), w.layout.dkms_tree.join("bar/1.0/source"))
+        .unwrap();
+    write(w.layout.destination(K, "/updates").join(".x.ko.dkms-new"), "");
+    let count = |f: Filter| look(&w.s(), &[f]).map(|r| r.findings.len());
+    let named = |name: &str| Filter { name: Some(name.into()), ..Filter::default() };
+    assert_eq!(w.found().len(), 3);
+    assert_eq!(count(named("foo")).unwrap(), 1);
+    assert_eq!(count(named("b*")).unwrap(), 1);
+    assert_eq!(count(Filter { version: Some("1.0".into()), ..named("foo") }).unwrap(), 1);
+    assert!(matches!(count(named("nothing")), Err(Error::Look(_))));
+    assert!(matches!(count(Filter { version: Some("9".into()), ..named("foo") }), Err(Error::Look(_))));
+    assert_eq!(count(Filter { release: Some(GONE.into()), ..Filter::default() }).unwrap(), 1);
+    assert_eq!(count(Filter { release: Some(K.into()), ..Filter::default() }).unwrap(), 2);
+}

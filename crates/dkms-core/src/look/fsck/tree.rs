@@ -1,0 +1,208 @@
+//! Looking at the tree: what is registered, and what commands that were cut off left there.
+
+use super::about::About;
+use super::finding::{Finding, Guard, Kind, Remedy};
+use super::names;
+use super::spot::{Look, What};
+use super::traces::{empty, in_journal, leftover};
+use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::state::{self, Breakage, looks_like_release};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Files that no lock covers are somebody's work for this long at most.
+const YOUNG: Duration = Duration::from_secs(3600);
+
+const TEMPORARY: &str = "is a temporary file of an interrupted command";
+
+/// Temporary files beside keys, journals and archives.
+pub(super) fn root(l: &Look<'_>) -> Vec<Finding> {
+    let layout = l.s.layout;
+    [layout.dkms_tree.clone(), layout.journal_dir()]
+        .iter()
+        .flat_map(|dir| old(l, dir, &About::default()))
+        .collect()
+}
+
+fn old(l: &Look<'_>, dir: &Path, about: &About) -> Vec<Finding> {
+    let aged = |path: &PathBuf| {
+        let modified = path.symlink_metadata().and_then(|m| m.modified());
+        modified.ok().and_then(|t| t.elapsed().ok()).is_some_and(|age| age > YOUNG)
+    };
+    l.entries(dir)
+        .iter()
+        .filter(|(name, what)| *what == What::File && names::atomic(name).is_some())
+        .map(|(name, _)| dir.join(name))
+        .filter(aged)
+        .map(|path| leftover(about.clone(), path, TEMPORARY))
+        .collect()
+}
+
+/// Copies of source trees that were not finished.
+pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (name, what) in l.entries(&l.s.layout.source_tree) {
+        let Some((stem, "adding")) = names::registering(&name) else { continue };
+        if what != What::Directory {
+            continue;
+        }
+        // Names and versions may have dashes both: whose it is, is known where such a version is in the tree.
+        let known = stem.match_indices('-').find_map(|(n, _)| {
+            let id = PackageId::new(stem.get(..n)?, stem.get(n + 1..)?).ok()?;
+            l.s.layout.version_dir(&id).is_dir().then_some(id)
+        });
+        let about = known.as_ref().map_or_else(About::default, About::version);
+        let path = l.s.layout.source_tree.join(&name);
+        let what = "is a copy of a source tree that an interrupted command left";
+        found.push(leftover(about, path, what).guarded([Guard::Build(format!("build-{stem}"))]));
+    }
+    found
+}
+
+/// What is right in `M`.
+pub(super) fn package(l: &Look<'_>, name: &str) -> Vec<Finding> {
+    let dir = l.s.layout.package_dir(name);
+    let entries = l.entries(&dir);
+    let mut found = Vec::new();
+    if entries.is_empty() && dir.is_dir() {
+        return vec![empty(About::package(name), dir)];
+    }
+    for (entry, what) in &entries {
+        let path = dir.join(entry);
+        if let (Some((version, word)), What::Directory) = (names::registering(entry), what) {
+            let Ok(id) = PackageId::new(name, version) else { continue };
+            let what = if word == "adding" {
+                "is a version that an interrupted command did not finish to register"
+            } else {
+                "is a version that an interrupted command did not finish to delete"
+            };
+            found.push(leftover(About::version(&id), path, what).guarded([Guard::build(&id)]));
+        } else if let Some((link, "link")) = names::aside(entry) {
+            let Some((release, arch)) = names::active_link(link) else { continue };
+            let Ok(kernel) = Kernel::new(release, arch) else { continue };
+            if !in_journal(l, &path) {
+                let about = About::package(name).on(&kernel);
+                found.push(leftover(about, path, TEMPORARY).guarded([Guard::Install(kernel)]));
+            }
+        } else if entry == "original_module" && *what == What::Directory {
+            found.extend(empty_archives(l, name, &path));
+        }
+    }
+    found
+}
+
+/// `original_module` and its kernels' directories, where they are empty.
+fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
+    let kernels = l.entries(root);
+    let guards = |release: Option<&str>| {
+        let all = dkms_tree::lock::kernels(l.s.layout).into_iter();
+        all.filter(|k| release.is_none_or(|r| r == k.release)).map(Guard::Install).collect::<Vec<_>>()
+    };
+    if kernels.is_empty() && root.is_dir() {
+        return vec![empty(About::package(name), root.to_owned()).guarded(guards(None))];
+    }
+    let mut found = Vec::new();
+    for (release, what) in kernels {
+        let path = root.join(&release);
+        if what == What::Directory && std::fs::read_dir(&path).is_ok_and(|mut d| d.next().is_none()) {
+            let about = About { release: Some(release.clone()), ..About::package(name) };
+            found.push(empty(about, path).guarded(guards(Some(&release))));
+        }
+    }
+    found
+}
+
+/// What is in `M/V`, but for the builds.
+pub(super) fn version(l: &Look<'_>, id: &PackageId) -> Vec<Finding> {
+    let dir = l.s.layout.version_dir(id);
+    let mut found: Vec<Finding> = source(l, id).into_iter().collect();
+    if let Err(e) = dkms_sys::fs::open_bounded(l.s.layout.conf(id), dkms_sys::fs::Limit::CONFIG) {
+        // A missing source is a finding of its own.
+        if !e.is_not_found() {
+            l.note(&e);
+        }
+    }
+    for (entry, what) in l.entries(&dir) {
+        let path = dir.join(&entry);
+        match what {
+            What::Directory if entry == "build" || entry.starts_with(".build-") => {
+                found.extend(build_directory(l, id, &path));
+            }
+            What::Directory if looks_like_release(&entry) => kernel(l, id, &entry, &path, &mut found),
+            What::Directory if entry == "tarball" => found.extend(old(l, &path, &About::version(id))),
+            What::Link | What::File if names::atomic(&entry).is_some() => {
+                found.push(leftover(About::version(id), path, TEMPORARY));
+            }
+            _ => {}
+        }
+    }
+    found.into_iter().map(|f| f.guarded([Guard::build(id)])).collect()
+}
+
+fn source(l: &Look<'_>, id: &PackageId) -> Option<Finding> {
+    let link = l.s.layout.source_link(id);
+    let what = match state::breakage(l.s.layout, id)? {
+        Breakage::LinkMissing => "is missing, so nothing can be done with this version".to_owned(),
+        Breakage::TargetMissing => match std::fs::read_link(&link) {
+            Ok(target) => format!("leads to {}, which is not there", target.display()),
+            Err(_) => "is neither a directory nor a link to one".to_owned(),
+        },
+    };
+    let replaceable = link.is_symlink() || !dkms_sys::fs::exists(&link);
+    let f = Finding::new(Kind::SourceMissing, About::version(id), link, what);
+    let source = l.s.layout.source_dir(id);
+    Some(if replaceable && source.join("dkms.conf").is_file() {
+        let text = format!("link it to {}", source.display());
+        f.safely(Remedy::Relink(source), text)
+    } else {
+        f.by_hand(format!(
+            "reinstall the package that brought {}, or delete {} if nobody needs it any more",
+            source.display(),
+            l.s.layout.version_dir(id).display()
+        ))
+    })
+}
+
+/// A build directory that no failed build has left to be read.
+fn build_directory(l: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Finding> {
+    let shared = dir.file_name().is_some_and(|n| n == "build");
+    if l.entries(dir).is_empty() && (shared || !dkms_sys::fs::is_real_dir(dir)) {
+        return None;
+    }
+    match dkms_sys::fs::read_optional(dir.join("make.log"), dkms_sys::fs::Limit::INDEX) {
+        Err(e) => {
+            l.note(&e);
+            return None;
+        }
+        Ok(Some(text)) if failed(l, id, &dir.join("make.log"), &text) => return None,
+        Ok(_) => {}
+    }
+    let what = "is the directory of a build that was interrupted";
+    Some(leftover(About::version(id), dir.to_owned(), what))
+}
+
+/// Whether a make.log tells of a build that failed: ours keeps a copy then, dkms 3.x has another heading and no copy.
+fn failed(l: &Look<'_>, id: &PackageId, log: &Path, text: &[u8]) -> bool {
+    if !text.starts_with(b"DKMS (") {
+        return true;
+    }
+    let logs = l.s.layout.version_dir(id).join(".log");
+    let same = |name: &str| dkms_sys::fs::same_contents(log, logs.join(name)).unwrap_or(false);
+    l.entries(&logs).iter().any(|(name, _)| name.starts_with("make-") && same(name))
+}
+
+/// What is in `M/V/K`, but for the builds.
+fn kernel(l: &Look<'_>, id: &PackageId, release: &str, dir: &Path, found: &mut Vec<Finding>) {
+    let about = About { release: Some(release.to_owned()), ..About::version(id) };
+    let entries = l.entries(dir);
+    if entries.is_empty() && std::fs::read_dir(dir).is_ok() {
+        found.push(empty(about, dir.to_owned()));
+        return;
+    }
+    for (entry, what) in entries {
+        if what == What::Directory && entry.starts_with(".tmp_") {
+            let what = "is a build that an interrupted command did not put into its place or did not delete";
+            found.push(leftover(about.clone(), dir.join(entry), what));
+        }
+    }
+}

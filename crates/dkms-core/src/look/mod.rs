@@ -1,0 +1,34 @@
+//! What the inspections (fsck, verify, ready, pending, status, lint, config) have in common.
+
+pub mod describe;
+pub mod fsck;
+pub mod lint;
+pub mod ready;
+pub mod status;
+pub mod verify;
+
+use dkms_sys::IoError;
+use std::path::PathBuf;
+
+/// Why an inspection could not be made. What an inspection finds is its result, not an error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookError {
+    /// The dkms tree cannot be listed.
+    #[error("the dkms tree cannot be inspected: {0}")]
+    TreeUnreadable(#[source] IoError),
+    /// Nothing in the tree has one of these names.
+    #[error("no package in {tree} is named {}", .names.join(", "))]
+    NoSuchPackage {
+        /// The dkms tree.
+        tree: PathBuf,
+        /// The names and patterns that were given.
+        names: Vec<String>,
+    },
+    /// No module of this package is installed.
+    #[error("{0} is not installed, so there is nothing to verify")]
+    NotInstalled(String),
+    /// There is no kernel in this directory.
+    #[error("there is no kernel in {0}")]
+    NoKernel(PathBuf),
+}

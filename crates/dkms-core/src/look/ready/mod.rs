@@ -1,0 +1,312 @@
+//! `dkms ready`: is a kernel safe to be booted next? Every module this machine runs with, and cannot do without, must be
+//! installed for it, be known to depmod, be loaded by it, and be in its initramfs where the running kernel's has it.
+
+mod initramfs;
+mod pending;
+mod report;
+
+pub use pending::{Item, Wait, pending};
+pub use report::{Check, Report};
+
+use crate::build::BuildError;
+use crate::conf::load;
+use crate::error::{Error, Result};
+use crate::kernel::installed::{self, has_modules};
+use crate::look::status::{self, Filter, State};
+use crate::look::verify::{self, Judged};
+use crate::session::Session;
+use dkms_tree::entry::Entry;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::journal::{self, Journal};
+use dkms_tree::layout::Layout;
+use dkms_tree::state::{self, module_stem};
+use kmodule::ModuleName;
+use kmodule::verdict::Outcome;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// depmod's index: the files of modules by the names that the kernel has for them.
+type Index = HashMap<ModuleName, PathBuf>;
+
+/// The kernel a boot loader starts by default: the newest that has modules, as dkms orders versions.
+#[must_use]
+pub fn newest_kernel(layout: &Layout) -> Option<String> {
+    kernels(layout).pop()
+}
+
+/// The kernels that have modules, oldest first. Headers alone make no kernel.
+#[must_use]
+pub fn kernels(layout: &Layout) -> Vec<String> {
+    installed::releases(layout)
+}
+
+/// What must be there: a package with its modules, or a module of the kernel itself.
+#[derive(Debug)]
+enum Required {
+    Package(String),
+    Module(String),
+}
+
+/// Looks whether `kernel` can be booted; changes nothing.
+///
+/// # Errors
+/// framework.conf cannot be read.
+pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
+    let running = Kernel { release: s.host.release.clone(), arch: kernel.arch.clone() };
+    let mut report = Report { kernel: kernel.clone(), running: running.release.clone(), checks: Vec::new() };
+    let modules = s.layout.kernel_modules(&kernel.release);
+    if !modules.is_dir() {
+        let what = format!("there is no {}: this kernel is not installed", modules.display());
+        report.note(None, Outcome::Refused, what, None);
+        return Ok(report);
+    }
+    if !has_modules(&modules) {
+        let what = format!("{} holds no modules of the kernel itself", modules.display());
+        report.note(None, Outcome::Refused, what, Some("install the kernel's own package"));
+    }
+    unfinished(s.layout, kernel, &mut report);
+    let here = entries(s, &running);
+    let there = entries(s, kernel);
+    let required = required(s, &here, &running)?;
+    if required.is_empty() {
+        let who = if s.host.other_root.is_some() { "that system" } else { "the running kernel" };
+        let what = format!("{who} has no module of dkms that is required");
+        report.note(None, Outcome::Loads, what, None);
+    }
+    let verdicts = verify::verify(s, &[Filter::of_kernel(&kernel.release)]);
+    let index = verify::indexed_files(&modules);
+    let mut early = Vec::new();
+    for item in &required {
+        match item {
+            Required::Package(name) => {
+                package(s, name, &there, &verdicts.modules, &index, &mut report);
+                early.extend(modules_of(s.layout, &here, name));
+            }
+            Required::Module(name) => {
+                own_module(&modules, name, &index, &mut report);
+                early.push(ModuleName::new(name));
+            }
+        }
+    }
+    initramfs::compare(s.layout, &running, kernel, &early, &mut report);
+    Ok(report)
+}
+
+/// Changes of this kernel's modules that are not complete.
+fn unfinished(layout: &Layout, kernel: &Kernel, report: &mut Report) {
+    let journals = match journal::list(layout) {
+        Ok(paths) => paths,
+        Err(e) => return report.note(None, Outcome::Unknown, e.to_string(), None),
+    };
+    for path in journals {
+        match Journal::read(&path) {
+            Ok(Some(j)) if j.begin.kernels.iter().any(|k| k.release == kernel.release) => {
+                if j.writer_is_alive() {
+                    let what = format!(
+                        "its modules are being changed by '{}' (pid {})",
+                        j.begin.command, j.begin.pid
+                    );
+                    report.note(None, Outcome::Unknown, what, Some("ask again when that is done"));
+                } else if j.owed {
+                    let what = format!("'{}' did not come to its depmod", j.begin.command);
+                    report.note(
+                        None,
+                        Outcome::Refused,
+                        what,
+                        Some("any dkms command on this kernel runs it"),
+                    );
+                } else {
+                    let what =
+                        format!("'{}' was cut off while it changed this kernel's modules", j.begin.command);
+                    report.note(
+                        None,
+                        Outcome::Refused,
+                        what,
+                        Some("any dkms command on this kernel puts it right"),
+                    );
+                }
+            }
+            Ok(_) => {}
+            Err(e) => report.note(None, Outcome::Unknown, e.to_string(), None),
+        }
+    }
+}
+
+fn entries(s: &Session<'_>, kernel: &Kernel) -> Vec<Entry> {
+    let mut entries = status::status(s, &Filter::of_kernel(&kernel.release));
+    entries.retain(|e| matches!(e.kind, State::Installed(_) | State::InstalledWeak { .. }));
+    entries
+}
+
+/// `required_modules`, else every package with AUTOINSTALL that the running kernel has; where none runs, that is in the tree.
+fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Required>> {
+    let framework = crate::conf::framework::load(s, None)?;
+    let mut required = Vec::new();
+    match framework.required_modules.as_deref().filter(|v| !v.trim().is_empty()) {
+        Some(names) => {
+            for name in names.split_whitespace() {
+                let packages = state::all_packages(s.layout);
+                let owner = here
+                    .iter()
+                    .find(|e| modules_of(s.layout, here, &e.package.name).contains(&ModuleName::new(name)));
+                required.push(match owner {
+                    _ if packages.iter().any(|p| p.name == name) => Required::Package(name.to_owned()),
+                    Some(entry) => Required::Package(entry.package.name.clone()),
+                    None => Required::Module(name.to_owned()),
+                });
+            }
+        }
+        None => {
+            let mut packages: Vec<PackageId> = match s.host.other_root {
+                None => here.iter().map(|entry| entry.package.clone()).collect(),
+                Some(_) => state::all_packages(s.layout),
+            };
+            packages.dedup_by(|a, b| a.name == b.name);
+            for package in packages {
+                // A package whose dkms.conf cannot be read is not one to do without.
+                let conf = load::load(s, &package, running).and_then(load::Loaded::lenient);
+                if conf.map_or(true, |loaded| loaded.conf.autoinstall) {
+                    required.push(Required::Package(package.name));
+                }
+            }
+        }
+    }
+    Ok(required)
+}
+
+/// The modules of a package, as the kernel names them.
+fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<ModuleName> {
+    let of = |e: &Entry| {
+        let release = match &e.kind {
+            State::InstalledWeak { from, .. } => from.clone(),
+            _ => e.kernel().map(|k| k.release.clone()).unwrap_or_default(),
+        };
+        let arch = e.kernel().map(|k| k.arch.clone()).unwrap_or_default();
+        let files = state::module_files(layout, &Build::new(&e.package, &Kernel { release, arch }));
+        files.into_iter().map(|f| ModuleName::new(&f.name)).collect::<Vec<_>>()
+    };
+    entries.iter().filter(|e| e.package.name == name).flat_map(of).collect()
+}
+
+fn package(
+    s: &Session<'_>,
+    name: &str,
+    there: &[Entry],
+    verdicts: &[Judged],
+    index: &Index,
+    report: &mut Report,
+) {
+    let Some(entry) = there.iter().find(|e| e.package.name == name) else {
+        let (what, help) = absent(s, name, &report.kernel);
+        return report.note(Some(name), Outcome::Refused, what, Some(&help));
+    };
+    let id = entry.package.to_string();
+    if entry.built_missing || entry.differs {
+        let what = if entry.built_missing {
+            "module files that were installed are missing"
+        } else {
+            "installed module files differ from what was built"
+        };
+        report.note(Some(&id), Outcome::Refused, what, Some("dkms install --force puts them back"));
+    }
+    let mut loaded = 0;
+    for judged in verdicts.iter().filter(|j| j.package.as_ref() == Some(&entry.package)) {
+        loaded += usize::from(module(&id, judged, index, report));
+    }
+    if loaded > 0 {
+        let what = if loaded == 1 {
+            "would be loaded".to_owned()
+        } else {
+            format!("{loaded} modules would be loaded")
+        };
+        report.note(Some(&id), Outcome::Loads, what, None);
+    }
+}
+
+/// One module of a required package; true: it would load.
+fn module(id: &str, judged: &Judged, index: &Index, report: &mut Report) -> bool {
+    let about = format!("{id}: {}", judged.name);
+    if let Some(why) = &judged.unreadable {
+        let what = format!("{} cannot be read: {why}", judged.path.display());
+        report.note(Some(&about), Outcome::Refused, what, None);
+        return false;
+    }
+    // Of several files of a name depmod lists the one that modprobe takes.
+    let other = match index.get(&ModuleName::new(&judged.name)) {
+        Some(file) if same_file(file, &judged.path) => None,
+        Some(file) => Some(format!("modprobe takes {} instead", file.display())),
+        None => Some("modules.dep does not list it, so modprobe does not find it".into()),
+    };
+    if let Some(what) = other {
+        let help = format!("depmod {}", judged.kernel.release);
+        report.note(Some(&about), Outcome::Refused, what, Some(&help));
+    }
+    let reasons = match judged.outcome() {
+        Outcome::Loads => return true,
+        Outcome::Refused => &judged.verdict.refusals,
+        Outcome::Unknown => &judged.verdict.doubts,
+    };
+    report.checks.push(Check {
+        about: Some(about),
+        answer: judged.outcome(),
+        what: reasons.first().map_or_else(String::new, ToString::to_string),
+        help: reasons.first().map(|r| r.help().to_owned()),
+        reasons: reasons.clone(),
+    });
+    false
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+}
+
+/// Why a package is not installed for a kernel, and what helps.
+fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
+    let release = &kernel.release;
+    let install = format!("dkms install {name} -k {release}");
+    let newest: Option<PackageId> = state::versions(s.layout, name).pop();
+    let Some(package) = newest else {
+        return ("is not in the dkms tree".into(), "add it, or take it out of required_modules".into());
+    };
+    let b = Build::new(&package, kernel);
+    let log = s.layout.failed_log(&b);
+    if !crate::kernel::headers::present(s, release) {
+        let help = Error::Build(BuildError::HeadersMissing {
+            release: release.clone(),
+            path: crate::kernel::headers::source_dir(s, release),
+            package: s.host.distribution.as_ref().map_or_else(
+                || format!("the headers of kernel {release}"),
+                |d| d.headers_package(release, &s.layout.kernel_modules(release)),
+            ),
+        })
+        .help()
+        .join("; ");
+        (format!("is not installed for {release}, whose headers are missing"), help)
+    } else if log.is_file() {
+        (format!("did not build for {release}"), format!("see {}", log.display()))
+    } else {
+        (format!("is not installed for {release}"), install)
+    }
+}
+
+/// A required module that is none of dkms's.
+fn own_module(modules: &Path, name: &str, index: &Index, report: &mut Report) {
+    let name_of = |line: &str| {
+        let file = Path::new(line).file_name().and_then(|n| n.to_str());
+        file.and_then(module_stem).map(ModuleName::new)
+    };
+    let wanted = ModuleName::new(name);
+    let builtin = dkms_sys::fs::read_text(modules.join("modules.builtin"), dkms_sys::fs::Limit::INDEX)
+        .unwrap_or_default();
+    if index.contains_key(&wanted) || builtin.lines().any(|line| name_of(line).as_ref() == Some(&wanted)) {
+        report.note(Some(name), Outcome::Loads, "is a module of this kernel", None);
+    } else {
+        let what = "is neither a package of dkms nor a module of this kernel";
+        report.note(
+            Some(name),
+            Outcome::Refused,
+            what,
+            Some("install it, or correct required_modules in framework.conf"),
+        );
+    }
+}

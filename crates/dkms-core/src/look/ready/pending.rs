@@ -1,0 +1,163 @@
+//! `dkms pending`: what is not installed yet, and what it waits for.
+
+use crate::build::BuildError;
+use crate::conf::ConfError;
+use crate::error::Error;
+use crate::install::InstallError;
+use crate::look::status::Filter;
+use crate::look::verify;
+use crate::plan::{Operation, gather};
+use crate::session::Session;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::journal::{self, Journal};
+use dkms_tree::layout::Layout;
+use kmodule::verdict::{Cause, Reason};
+
+/// What something waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The kernel's headers.
+    Headers,
+    /// Another package.
+    Dependency,
+    /// Its last build failed; a new version, or a mend.
+    Build,
+    /// Its configuration is wrong.
+    Configuration,
+    /// The next autoinstall: nothing is in its way.
+    Autoinstall,
+    /// The key that signed it is not enrolled.
+    Enrolment,
+    /// An interrupted command is to be put right.
+    Recovery,
+}
+
+impl Wait {
+    /// The word in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Headers => "headers",
+            Self::Dependency => "dependency",
+            Self::Build => "build",
+            Self::Configuration => "configuration",
+            Self::Autoinstall => "autoinstall",
+            Self::Enrolment => "enrolment",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
+/// One thing that waits.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Package and version; none: the kernel as a whole.
+    pub package: Option<PackageId>,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// For what.
+    pub wait: Wait,
+    /// In words.
+    pub what: String,
+    /// What to do.
+    pub help: Vec<String>,
+}
+
+/// Everything that waits, for the kernels given or for all that have modules; changes nothing.
+#[must_use]
+pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
+    let mut items = Vec::new();
+    let plan = gather::autoinstall(s, kernels);
+    for operation in plan.operations() {
+        let is_built_first = |build: &Build| {
+            plan.operations().any(|o| matches!(o, Operation::Build { build: other, .. } if other == build))
+        };
+        match operation {
+            Operation::Build { build, .. } => items.push(ready_to_go(s.layout, build, true)),
+            Operation::Install { build, .. } if !is_built_first(build) => {
+                items.push(ready_to_go(s.layout, build, false));
+            }
+            Operation::Fail { build, error } => items.push(wait(s.layout, build, error)),
+            Operation::Defer { build, missing } => {
+                let what = format!("needs {}, which dkms does not know", missing.join(", "));
+                let help = vec![format!("install the package that has {}", missing.join(", "))];
+                items.push(item(build, Wait::Dependency, what, help));
+            }
+            _ => {}
+        }
+    }
+    let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
+    for judged in verify::verify(s, &filters).modules {
+        let not_enrolled = judged
+            .verdict
+            .refusals
+            .iter()
+            .find(|r| matches!(r, Reason::Untrusted { cause: Cause::Key { .. }, .. }));
+        if let (Some(reason), Some(package)) = (not_enrolled, &judged.package) {
+            let b = Build::new(package, &judged.kernel);
+            items.push(item(
+                &b,
+                Wait::Enrolment,
+                format!("{}: {reason}", judged.name),
+                vec![reason.help().to_owned()],
+            ));
+        }
+    }
+    items.extend(cut_off(s.layout, kernels));
+    let place = |k: &Kernel| kernels.iter().position(|other| other == k);
+    items.sort_by_key(|i| place(&i.kernel));
+    items
+}
+
+fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
+    Item { package: Some(b.package.clone()), kernel: b.kernel.clone(), wait, what, help }
+}
+
+/// What a build that cannot be made waits for.
+fn wait(layout: &Layout, b: &Build, e: &Error) -> Item {
+    let wait = match e {
+        Error::Build(BuildError::HeadersMissing { .. })
+        | Error::Install(InstallError::KernelDirMissing(_)) => Wait::Headers,
+        Error::Build(BuildError::DependsMissing { .. })
+        | Error::Build(BuildError::DependsNever { .. })
+        | Error::Build(BuildError::DependencyFailed { .. }) => Wait::Dependency,
+        Error::Conf(ConfError::Invalid(_)) => Wait::Configuration,
+        _ if layout.failed_log(b).is_file() => Wait::Build,
+        _ => Wait::Configuration,
+    };
+    item(b, wait, e.to_string(), e.help())
+}
+
+fn ready_to_go(layout: &Layout, b: &Build, make: bool) -> Item {
+    let log = layout.failed_log(b);
+    if make && log.is_file() {
+        let help = vec![
+            format!("see {}", log.display()),
+            format!("then: dkms install {} -k {}", b.package, b.kernel.release),
+        ];
+        return item(b, Wait::Build, "its last build failed".into(), help);
+    }
+    let what = if make { "is to be built and installed" } else { "is built and to be installed" };
+    item(b, Wait::Autoinstall, what.into(), vec![format!("dkms autoinstall -k {}", b.kernel.release)])
+}
+
+/// Commands that were cut off, and depmods that are owed.
+fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
+    let paths = journal::list(layout).unwrap_or_default();
+    let journals =
+        paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());
+    let mut items = Vec::new();
+    for j in journals {
+        for kernel in kernels.iter().filter(|k| j.begin.kernels.contains(k)) {
+            let command = &j.begin.command;
+            let what = if j.owed {
+                format!("'{command}' did not come to its depmod")
+            } else {
+                format!("'{command}' was cut off")
+            };
+            let help = vec!["any dkms command that changes this kernel puts it right first".to_owned()];
+            items.push(Item { package: None, kernel: kernel.clone(), wait: Wait::Recovery, what, help });
+        }
+    }
+    items
+}

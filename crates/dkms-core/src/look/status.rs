@@ -1,0 +1,334 @@
+//! `dkms status`: what is in the tree and what became of it, by looking only.
+
+mod filter;
+mod unfinished;
+
+use crate::glob::glob;
+use crate::session::Session;
+use dkms_sys::fs::{Dir, Kind};
+pub use dkms_tree::entry::{Entry, State};
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::layout::Layout;
+use dkms_tree::manifest::{Glance, Stamp};
+use dkms_tree::state;
+use filter::fits;
+use std::path::{Path, PathBuf};
+
+pub use filter::Filter;
+pub(crate) use filter::escape;
+
+/// Everything that matches one filter, in the order of directories, weakly linked ones last. What a command is changing
+/// at the moment is shown as it was before.
+///
+/// This is the command that must take no time, so it walks the tree by open directories, reads only what [`Glance`]
+/// needs, and looks at module files themselves only where their stamps changed.
+pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
+    let mut entries = live(s, filter);
+    for (kernels, before) in unfinished::unfinished(s.layout, s.sink) {
+        if fits(&filter.name, &before.package) {
+            let now = live(s, &Filter { name: Some(escape(&before.package)), ..Filter::default() });
+            entries = unfinished::as_before(filter, now, entries, &kernels, before);
+        }
+    }
+    entries.extend(weak(s.layout, filter));
+    entries
+}
+
+/// What `status` shows of a package for these kernels, and of its versions without a kernel; by looking at the tree alone.
+pub fn of_package(s: &Session<'_>, name: &str, kernels: &[&Kernel]) -> Vec<Entry> {
+    let mut entries = live(s, &Filter { name: Some(escape(name)), ..Filter::default() });
+    entries.retain(|e| e.kernel().is_none_or(|k| kernels.contains(&k)));
+    entries
+}
+
+fn live(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut buffer = Vec::new();
+    if let Some(tree) = Dir::open(&s.layout.dkms_tree) {
+        for (name, kind) in tree.entries() {
+            if kind == Kind::Directory && fits(&filter.name, &name) {
+                if let Some(dir) = tree.below(&name) {
+                    package(s, filter, &name, &dir, &mut buffer, &mut entries);
+                }
+            }
+        }
+    }
+    entries
+}
+
+/// One package directory while it is looked at.
+struct Package<'a> {
+    s: &'a Session<'a>,
+    dir: &'a Dir,
+    inside: &'a [(String, Kind)],
+    has_originals: bool,
+}
+
+fn package(
+    s: &Session<'_>,
+    filter: &Filter,
+    name: &str,
+    dir: &Dir,
+    buffer: &mut Vec<u8>,
+    out: &mut Vec<Entry>,
+) {
+    let inside = dir.entries();
+    let has_originals = inside.iter().any(|(n, _)| n == "original_module");
+    let p = Package { s, dir, inside: &inside, has_originals };
+    for (version, kind) in &inside {
+        if *kind != Kind::Directory || version == "original_module" || !fits(&filter.version, version) {
+            continue;
+        }
+        let (Ok(id), Some(dir)) = (PackageId::new(name, version), p.dir.below(version)) else { continue };
+        if !dir.has_dir("source") {
+            out.push(Entry::new(&id, State::Broken));
+            continue;
+        }
+        let before = out.len();
+        for (release, kind) in dir.entries() {
+            if kind != Kind::Directory
+                || !state::looks_like_release(&release)
+                || !fits(&filter.release, &release)
+            {
+                continue;
+            }
+            p.builds(&id, &release, &dir, filter, buffer, out);
+        }
+        if out.len() == before {
+            out.push(Entry::new(&id, State::Added));
+        }
+    }
+}
+
+impl Package<'_> {
+    /// The builds for one kernel. Usually there is one architecture, and it is no secret which: then the kernel's
+    /// directory need not be read.
+    fn builds(
+        &self,
+        id: &PackageId,
+        release: &str,
+        dir: &Dir,
+        filter: &Filter,
+        buffer: &mut Vec<u8>,
+        out: &mut Vec<Entry>,
+    ) {
+        if dir.subdirectories(release) == Some(1) {
+            let linked = self
+                .inside
+                .iter()
+                .find_map(|(name, _)| name.strip_prefix("kernel-")?.strip_prefix(release)?.strip_prefix('-'));
+            let arch = linked.unwrap_or(&self.s.host.machine);
+            if let Some(entry) = self.build(id, release, arch, dir, buffer) {
+                out.extend(fits(&filter.arch, arch).then_some(entry));
+                return;
+            }
+        }
+        let Some(inside) = dir.below(release) else { return };
+        for (arch, kind) in inside.entries() {
+            if kind == Kind::Directory && fits(&filter.arch, &arch) {
+                out.extend(self.build(id, release, &arch, dir, buffer));
+            }
+        }
+    }
+
+    /// One build; `dir` is the version's directory.
+    fn build(
+        &self,
+        id: &PackageId,
+        release: &str,
+        arch: &str,
+        dir: &Dir,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Entry> {
+        let b = Build::new(id, &Kernel::new(release, arch).ok()?);
+        let glance = dir
+            .read(format!("{release}/{arch}/.manifest.json"), buffer)
+            .and_then(|bytes| Glance::parse(bytes, &b));
+        if glance.is_none() && !dir.has_dir(format!("{release}/{arch}/module")) {
+            return None;
+        }
+        let link = self.dir.link(format!("kernel-{release}-{arch}"));
+        let active = link.is_some_and(|t| state::link_names(self.s.layout, &t, &b));
+        let kind = if active { State::Installed(b.kernel.clone()) } else { State::Built(b.kernel.clone()) };
+        let mut entry = Entry::new(id, kind);
+        entry.originals = self.has_originals && self.dir.has_dir(format!("original_module/{release}/{arch}"));
+        match glance {
+            Some(glance) => self.compare(&b, &glance, active, dir, &mut entry),
+            None => {
+                entry.built_missing = state::module_files(self.s.layout, &b).is_empty();
+                if active && !entry.built_missing {
+                    compare_by_looking(self.s, &b, &mut entry);
+                }
+            }
+        }
+        Some(entry)
+    }
+
+    /// Built and installed files against what the manifest says of them.
+    fn compare(&self, b: &Build, glance: &Glance<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
+        let recorded = glance.installed.as_ref().map_or(&[][..], |i| &i.files);
+        for module in &glance.modules {
+            let below = format!("{}/{}/module/{}", b.kernel.release, b.kernel.arch, module.file);
+            let Some(built) = dir.stat(&below).map(Stamp::from) else {
+                entry.built_missing = true;
+                continue;
+            };
+            let Some(file) = recorded.iter().find(|f| f.file == module.file).filter(|_| active) else {
+                continue;
+            };
+            match Stamp::of(&file.path) {
+                None => entry.built_missing = true,
+                Some(now) if now == file.stamp && built == file.built => {}
+                Some(_) => {
+                    let path = self.s.layout.module_dir(b).join(&*module.file);
+                    entry.differs |= !same(&file.path, &path);
+                }
+            }
+        }
+        if active && glance.installed.is_none() && !entry.built_missing {
+            compare_by_looking(self.s, b, entry);
+        }
+        entry.differs &= !entry.built_missing;
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    dkms_sys::fs::same_contents(a, b).unwrap_or(false)
+}
+
+/// For what dkms 3.x installed: the built files against those in the places where they belong. Where dkms.conf would
+/// have to be run by bash to know the place, nothing is claimed.
+fn compare_by_looking(s: &Session<'_>, b: &Build, entry: &mut Entry) {
+    for (f, places) in likely_places(s, b) {
+        if places.is_empty() {
+            continue;
+        }
+        let there: Vec<_> = places.iter().filter(|c| dkms_sys::fs::exists(c)).collect();
+        let same = there.iter().any(|c| same(c, &f.path));
+        entry.built_missing |= there.is_empty();
+        entry.differs |= !there.is_empty() && !same;
+    }
+    entry.differs &= !entry.built_missing;
+}
+
+/// The module files of a build without a record, and where each may be installed; no place: only bash could tell.
+pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFile, Vec<PathBuf>)> {
+    let fixed = s
+        .host
+        .addon_modules_dir
+        .clone()
+        .or_else(|| s.host.distribution.as_ref().and_then(|d| d.destination()).map(str::to_owned));
+    let files = state::module_files(s.layout, b);
+    let place = |location: &str, f: &state::ModuleFile| {
+        s.layout.destination(&b.kernel.release, location).join(&f.file)
+    };
+    // dkms.conf is read when it decides, or may have when this was installed: then what lies there must be the very file, for
+    // it may be the kernel's own.
+    let there = |dir: &String| files.iter().all(|f| dkms_sys::fs::exists(place(dir, f)));
+    let written = if fixed.as_ref().is_some_and(there) { Vec::new() } else { native_destinations(s, b) };
+    let counts = |path: &PathBuf, f: &state::ModuleFile| {
+        fixed.is_none() || dkms_sys::fs::same_contents(path, &f.path).unwrap_or(false)
+    };
+    let places = |f: &state::ModuleFile| {
+        let named = written.iter().filter(|(n, _)| *n == f.name).map(|(_, d)| place(d, f));
+        fixed.iter().map(|d| place(d, f)).chain(named.filter(|path| counts(path, f))).collect()
+    };
+    files.iter().map(|f| (f.clone(), places(f))).collect()
+}
+
+fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
+    let Ok(text) = dkms_sys::fs::read_bounded(s.layout.conf(&b.package), dkms_sys::fs::Limit::CONFIG) else {
+        return Vec::new();
+    };
+    let before = dkms_conf::State {
+        variables: crate::conf::load::variables(s, Some(&b.package), &b.kernel),
+        directives: dkms_conf::Directives::new(),
+    };
+    let evaluated =
+        dkms_conf::evaluate(&text, &before, dkms_conf::Dialect::Module, &dkms_sys::regex::matches);
+    let Ok(directives) = evaluated else { return Vec::new() };
+    let (conf, _) = dkms_conf::module_conf::ModuleConf::from_directives(&directives);
+    conf.modules.into_iter().map(|m| (m.dest_name, m.dest_location)).collect()
+}
+
+/// Modules that weak-modules linked into other kernels: all files of a build must be linked.
+fn weak(layout: &Layout, filter: &Filter) -> Vec<Entry> {
+    let mut found = Vec::new();
+    for release in state::subdirectories(&layout.install_tree) {
+        let dir = layout.kernel_modules(&release).join("weak-updates");
+        if !filter.release.as_deref().is_none_or(|p| glob(p, &release)) || !dir.is_dir() {
+            continue;
+        }
+        let links = weak_links(&dir);
+        if links.is_empty() {
+            continue;
+        }
+        for p in state::all_packages(layout) {
+            for b in state::builds(layout, &p) {
+                if b.kernel.release == release || !state::is_active(layout, &b) {
+                    continue;
+                }
+                let files = state::module_files(layout, &b);
+                let linked = |f: &state::ModuleFile| {
+                    links.iter().any(|link| {
+                        link.name == f.file
+                            && dkms_sys::fs::same_contents(&link.target, &f.path).unwrap_or(false)
+                    })
+                };
+                let asked = filter.name.as_deref().is_none_or(|x| glob(x, &p.name))
+                    && filter.version.as_deref().is_none_or(|x| glob(x, &p.version))
+                    && filter.arch.as_deref().is_none_or(|x| glob(x, &b.kernel.arch));
+                if asked && !files.is_empty() && files.iter().all(linked) {
+                    let kernel = Kernel { release: release.clone(), arch: b.kernel.arch.clone() };
+                    found.push(Entry::new(
+                        &p,
+                        State::InstalledWeak { kernel, from: b.kernel.release.clone() },
+                    ));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A link that weak-modules made.
+pub(crate) struct WeakLink {
+    /// Its file name.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The module file it leads to.
+    pub target: PathBuf,
+}
+
+/// Links in a `weak-updates` directory that lead to a file.
+pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
+    let mut found = Vec::new();
+    let mut pending = vec![dir.to_path_buf()];
+    while let Some(dir) = pending.pop() {
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for e in entries.flatten() {
+            match e.file_type() {
+                Ok(t) if t.is_dir() => pending.push(e.path()),
+                Ok(t) if t.is_symlink() => {
+                    if let (Ok(name), Ok(target)) = (e.file_name().into_string(), e.path().canonicalize()) {
+                        found.push(WeakLink { name, path: e.path(), target });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Whether some version of a package is weakly linked into a kernel.
+pub fn is_weak(layout: &Layout, p: &PackageId, k: &Kernel) -> bool {
+    let filter = Filter {
+        name: Some(escape(&p.name)),
+        version: Some(escape(&p.version)),
+        release: Some(escape(&k.release)),
+        arch: Some(escape(&k.arch)),
+    };
+    layout.kernel_modules(&k.release).join("weak-updates").is_dir() && !weak(layout, &filter).is_empty()
+}

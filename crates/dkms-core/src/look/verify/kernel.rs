@@ -1,0 +1,186 @@
+//! What a kernel is known by when modules are judged: its configuration, its symbols, a module of its own to compare
+//! with, and whom it trusts.
+
+use super::index::Index;
+use super::sources::{Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
+use super::trust::Trust;
+use crate::distro::Family;
+use crate::kernel::headers::KernelConfig;
+use crate::session::Session;
+use dkms_tree::ids::Kernel;
+use kmodule::symvers::Symvers;
+use kmodule::verdict::{File, KernelView, Loader, Symbols, Verdict};
+use kmodule::{Compression, ModuleName};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// One kernel, looked at once; what only few modules ask for is looked up when one does.
+#[derive(Debug)]
+pub struct Facts {
+    /// Which.
+    pub kernel: Kernel,
+    /// Where its list of symbols was read.
+    pub symbols_from: Option<PathBuf>,
+    modules: PathBuf,
+    config: Option<KernelConfig>,
+    symvers: Option<Symvers>,
+    sample: Option<Sample>,
+    /// The kernel's own modules are there at all; where they are not (a build chroot), nobody can miss one.
+    has_own_modules: bool,
+    /// Names and files of the modules that dkms installed.
+    dkms: BTreeMap<ModuleName, PathBuf>,
+    /// Its kernels insist on every CRC.
+    debian: bool,
+    trust: Trust,
+    path: std::ffi::OsString,
+    loader: OnceLock<Loader>,
+    index: OnceLock<Index>,
+    owners: Mutex<HashMap<String, bool>>,
+}
+
+impl Facts {
+    /// Looks at a kernel.
+    #[must_use]
+    pub fn gather(s: &Session<'_>, kernel: &Kernel) -> Self {
+        let modules = s.layout.kernel_modules(&kernel.release);
+        let config = configuration(s, kernel);
+        let (symvers, symbols_from) = symbols(s, kernel).map_or((None, None), |(a, b)| (Some(a), Some(b)));
+        let own = modules.join("kernel");
+        let sample = sample(&own);
+        // An image lists its own symbols only; those of its modules are found by depmod's index.
+        let (symvers, symbols_from) = match symbols_from {
+            Some(path) if is_image(&path) && !modules.join("modules.symbols").exists() => (None, None),
+            _ => (symvers, symbols_from),
+        };
+        let signer = sample.as_ref().map(|s| s.signer.clone()).filter(|s| !s.is_empty());
+        Self {
+            kernel: kernel.clone(),
+            symbols_from,
+            sample,
+            has_own_modules: own.is_dir(),
+            dkms: installed_by_dkms(s, kernel),
+            debian: s.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Debian),
+            trust: Trust::gather(s, kernel, config.as_ref(), signer),
+            path: s.host.path.clone(),
+            modules,
+            config,
+            symvers,
+            loader: OnceLock::new(),
+            index: OnceLock::new(),
+            owners: Mutex::default(),
+        }
+    }
+
+    /// Judges a module file with these symbols. Modules of the kernel itself (`own`) are trusted as far as signatures go.
+    pub(super) fn judge_file(&self, file: &File<'_>, symbols: Option<&dyn Symbols>, own: bool) -> Verdict {
+        let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
+        let mut view = KernelView::new(&self.kernel.release, &self.kernel.arch);
+        view.symbols = symbols;
+        view.modversions = enabled("CONFIG_MODVERSIONS");
+        view.vermagic = self.sample.as_ref().map(|s| s.vermagic.as_str());
+        view.struct_module = self.sample.as_ref().and_then(|s| s.struct_module);
+        view.entry_places = self.sample.as_ref().and_then(|s| s.entry_places);
+        view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
+        view.missing_crcs &= !self.debian;
+        view.allow_missing_namespaces = enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");
+        view.blacklist = self.trust.blacklist();
+        view.signatures = self.trust.signatures().filter(|_| !own);
+        if file.is_compressed() {
+            view.loader = self.loader();
+        }
+        file.judge(&view)
+    }
+
+    /// Finds anew what dkms has installed for the kernel.
+    pub fn look_again(&mut self, s: &Session<'_>) {
+        self.dkms = installed_by_dkms(s, &self.kernel);
+        self.index = OnceLock::new();
+        self.owners = Mutex::default();
+    }
+
+    /// What dkms installed for the kernel: names and files.
+    pub(super) fn dkms(&self) -> impl Iterator<Item = (&ModuleName, &Path)> {
+        self.dkms.iter().map(|(name, path)| (name, path.as_path()))
+    }
+
+    /// The symbols of the kernel, and of its modules if its list has them.
+    pub(super) fn symvers(&self) -> Option<&Symvers> {
+        self.symvers.as_ref()
+    }
+
+    /// The list of symbols has those of the kernel's modules too, not only those of its image.
+    pub(super) fn lists_modules(&self) -> bool {
+        self.symbols_from.as_deref().is_some_and(|path| !is_image(path))
+    }
+
+    /// What depmod wrote.
+    pub(super) fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::read(&self.modules))
+    }
+
+    /// The file that modprobe takes for a name: the one that depmod chose, unless it has not run since dkms
+    /// installed another one.
+    pub(super) fn installed(&self, name: &ModuleName) -> Option<&Path> {
+        let indexed = self.index().file(name);
+        let Some(by_dkms) = self.dkms.get(name) else { return indexed };
+        match indexed {
+            Some(file) if file != by_dkms && !self.index().is_older_than(by_dkms) => Some(file),
+            _ => Some(by_dkms),
+        }
+    }
+
+    /// The file is the kernel's own module of this name.
+    pub(super) fn is_own(&self, name: &ModuleName, path: &Path) -> bool {
+        path.starts_with(self.modules.join("kernel"))
+            && self.dkms.get(name).is_none_or(|by_dkms| by_dkms != path)
+    }
+
+    /// Whom this kernel trusts, and what it does about it.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Its configuration, when there is one.
+    #[must_use]
+    pub fn config(&self) -> Option<&KernelConfig> {
+        self.config.as_ref()
+    }
+
+    /// A module of the kernel, by its path in Module.symvers (without suffix), is installed.
+    pub(super) fn has_module(&self, owner: &str) -> bool {
+        if !self.has_own_modules {
+            return true;
+        }
+        let mut known = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(owner.to_owned()).or_insert_with(|| {
+            let base = self.modules.join("kernel").join(owner);
+            let there = |suffix: &str| {
+                let mut name = base.clone().into_os_string();
+                name.push(suffix);
+                Path::new(&name).exists()
+            };
+            let name = ModuleName::new(owner.rsplit('/').next().unwrap_or_default());
+            [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].into_iter().any(there)
+                || self.index().file(&name).is_some()
+        })
+    }
+
+    /// Who unpacks compressed modules: kmod says what it was built with.
+    fn loader(&self) -> Loader {
+        *self.loader.get_or_init(|| {
+            let (version, mut loader) = kmod(&self.path).unwrap_or_default();
+            let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
+            if version >= 31 && enabled("CONFIG_MODULE_DECOMPRESS") {
+                let formats =
+                    [("GZIP", Compression::Gzip), ("XZ", Compression::Xz), ("ZSTD", Compression::Zstd)];
+                loader.kernel = formats
+                    .into_iter()
+                    .find(|(n, _)| enabled(&format!("CONFIG_MODULE_COMPRESS_{n}")))
+                    .map(|f| f.1);
+            }
+            loader
+        })
+    }
+}

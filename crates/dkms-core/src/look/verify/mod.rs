@@ -1,0 +1,216 @@
+//! `dkms verify`: would the kernel load what is installed? [`kmodule::verdict`] knows the kernel's rules; here is what
+//! they are held against: this machine's kernels, their modules, their keys.
+
+mod index;
+mod kernel;
+mod resolver;
+mod sources;
+mod trust;
+
+pub(crate) use index::indexed_files;
+pub use kernel::Facts;
+pub use resolver::Resolver;
+pub use trust::Trust;
+
+use crate::installed::installed_files;
+use crate::kernel::installed::MODULE_LIMIT;
+use crate::look::status::{self, Filter, State};
+use crate::session::Session;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::state::{self, module_stem};
+use kmodule::ModuleName;
+use kmodule::verdict::File;
+pub use kmodule::verdict::{Outcome, Reason, Verdict};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// One module file, judged for one kernel.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Whose module it is; none for a file that was named by its path.
+    pub package: Option<PackageId>,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Module name.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What the kernel would say.
+    pub verdict: Verdict,
+    /// The file cannot be read, and why.
+    pub unreadable: Option<String>,
+}
+
+impl Judged {
+    /// The answer in one word; a file that is not there is loaded by nobody.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        if self.unreadable.is_some() { Outcome::Refused } else { self.verdict.outcome() }
+    }
+}
+
+/// What is known of a kernel that modules were judged for.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Which.
+    pub kernel: Kernel,
+    /// Where its symbols were read; none: they were not checked.
+    pub symbols_from: Option<PathBuf>,
+    /// What it does with modules without a signature it trusts, in words.
+    pub policy: String,
+}
+
+/// The verdicts of one command.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// One per module file, in the order of status.
+    pub modules: Vec<Judged>,
+    /// The kernels they were judged for.
+    pub kernels: Vec<Known>,
+}
+
+impl Report {
+    /// Of all modules the worst: refused, unknown, loads.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        worst(self.modules.iter().map(Judged::outcome))
+    }
+}
+
+/// The worst of several answers: refused, unknown, loads.
+pub(crate) fn worst(mut outcomes: impl Iterator<Item = Outcome> + Clone) -> Outcome {
+    if outcomes.clone().any(|outcome| outcome == Outcome::Refused) {
+        Outcome::Refused
+    } else if outcomes.any(|outcome| outcome == Outcome::Unknown) {
+        Outcome::Unknown
+    } else {
+        Outcome::Loads
+    }
+}
+
+/// A module file that is to be judged.
+#[derive(Clone, Debug)]
+struct Candidate {
+    package: Option<PackageId>,
+    kernel: Kernel,
+    name: String,
+    path: PathBuf,
+}
+
+/// Judges every installed module that the filters choose; changes nothing and takes no lock.
+#[must_use]
+pub fn verify(s: &Session<'_>, filters: &[Filter]) -> Report {
+    let mut candidates = Vec::new();
+    for filter in filters {
+        for entry in status::status(s, filter) {
+            candidates.extend(installed(s, &entry.package, &entry.kind));
+        }
+    }
+    judge(s, &candidates)
+}
+
+/// Judges module files for a kernel, wherever they lie.
+#[must_use]
+pub fn verify_files(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) -> Report {
+    let name = |path: &Path| path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let candidates: Vec<Candidate> = files
+        .iter()
+        .map(|path| Candidate {
+            package: None,
+            kernel: kernel.clone(),
+            name: module_stem(&name(path)).map_or_else(|| name(path), str::to_owned),
+            path: path.clone(),
+        })
+        .collect();
+    judge(s, &candidates)
+}
+
+/// The files of one entry of the status.
+fn installed(s: &Session<'_>, package: &PackageId, state: &State) -> Vec<Candidate> {
+    let candidate = |kernel: &Kernel, name: String, path| Candidate {
+        package: Some(package.clone()),
+        kernel: kernel.clone(),
+        name,
+        path,
+    };
+    match state {
+        State::Installed(kernel) => installed_files(s, &Build::new(package, kernel))
+            .into_iter()
+            .map(|f| candidate(kernel, f.name, f.path))
+            .collect(),
+        State::InstalledWeak { kernel, from } => {
+            let built = Build::new(package, &Kernel { release: from.clone(), arch: kernel.arch.clone() });
+            let links = status::weak_links(&s.layout.kernel_modules(&kernel.release).join("weak-updates"));
+            let mut found = Vec::new();
+            for f in state::module_files(s.layout, &built) {
+                let link = links.iter().find(|link| link.name == f.file);
+                found.extend(link.map(|link| candidate(kernel, f.name, link.path.clone())));
+            }
+            found
+        }
+        State::Added | State::Broken | State::Built(_) => Vec::new(),
+    }
+}
+
+/// One look at each kernel, then its modules side by side.
+fn judge(s: &Session<'_>, candidates: &[Candidate]) -> Report {
+    let mut kernels: Vec<Kernel> = Vec::new();
+    for c in candidates {
+        if !kernels.contains(&c.kernel) {
+            kernels.push(c.kernel.clone());
+        }
+    }
+    let facts: Vec<Facts> = kernels.iter().map(|k| Facts::gather(s, k)).collect();
+    let resolvers: Vec<(&Kernel, Resolver<'_>)> =
+        facts.iter().map(|facts| (&facts.kernel, Resolver::new(facts, []))).collect();
+    let modules = side_by_side(s.host.cpus, candidates, |c| {
+        let (_, resolver) = resolvers.iter().find(|(kernel, _)| **kernel == c.kernel)?;
+        let (verdict, unreadable) = match dkms_sys::fs::read(&c.path) {
+            Ok(bytes) => (resolver.judge(&File::read(&bytes, MODULE_LIMIT), &ModuleName::new(&c.name)), None),
+            Err(e) => (Verdict::default(), Some(e.to_string())),
+        };
+        Some(Judged {
+            package: c.package.clone(),
+            kernel: c.kernel.clone(),
+            name: c.name.clone(),
+            path: c.path.clone(),
+            verdict,
+            unreadable,
+        })
+    });
+    let known = |f: &Facts| Known {
+        kernel: f.kernel.clone(),
+        symbols_from: f.symbols_from.clone(),
+        policy: f.trust().policy().to_owned(),
+    };
+    Report { modules: modules.into_iter().flatten().collect(), kernels: facts.iter().map(known).collect() }
+}
+
+/// Does `work` for every item on as many threads as help; the results in the order of the items.
+fn side_by_side<T: Sync, R: Send>(cpus: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    /// Below this a thread costs more than it brings.
+    const FEW: usize = 4;
+    if items.len() < FEW || cpus < 2 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let one = || {
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(n) else { break };
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((n, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..cpus.min(items.len()) {
+            scope.spawn(one);
+        }
+        one();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(n, _)| *n);
+    done.into_iter().map(|(_, result)| result).collect()
+}

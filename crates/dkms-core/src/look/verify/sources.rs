@@ -1,0 +1,149 @@
+//! Where it is written what a kernel is: configuration, symbols, its own modules, kmod.
+
+use crate::installed::installed_files;
+use crate::kernel::headers::{self, KernelConfig};
+use crate::kernel::installed::MODULE_LIMIT;
+use crate::look::status::{self, Filter, State};
+use crate::session::Session;
+use dkms_sys::process::{Command, Stream};
+use dkms_tree::ids::Kernel;
+use dkms_tree::state::module_stem;
+use kmodule::ModuleName;
+use kmodule::symvers::Symvers;
+use kmodule::verdict::{File, Loader};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a module of the kernel itself says of all its modules.
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub vermagic: String,
+    pub struct_module: Option<u64>,
+    /// Where that has the addresses of the functions a module begins and ends with.
+    pub entry_places: Option<(u64, u64)>,
+    /// Issuer of the certificate that signed it; empty when unsigned.
+    pub signer: String,
+}
+
+/// The configuration of a kernel: that of its headers, else the one beside its image.
+pub(super) fn configuration(s: &Session<'_>, kernel: &Kernel) -> Option<KernelConfig> {
+    let release = &kernel.release;
+    [
+        headers::config_path(s, release),
+        s.layout.boot_dir.join(format!("config-{release}")),
+        s.layout.kernel_modules(release).join("config"),
+    ]
+    .iter()
+    .find_map(|path| KernelConfig::read(path))
+}
+
+/// The symbols a kernel and its modules export: of its headers; as Fedora and RHEL put them beside the image; or out of
+/// the image itself.
+pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
+    let release = &kernel.release;
+    let modules = s.layout.kernel_modules(release);
+    let boot = |name: String| s.layout.boot_dir.join(name);
+    let mut lists = vec![headers::source_dir(s, release).join("Module.symvers")];
+    for suffix in [".gz", ".xz", ".zst", ""] {
+        lists.push(modules.join(format!("symvers{suffix}")));
+        lists.push(boot(format!("symvers-{release}{suffix}")));
+    }
+    for path in lists {
+        let Ok(bytes) = dkms_sys::fs::read_bounded(&path, dkms_sys::fs::Limit::INDEX) else { continue };
+        let plain = match kmodule::Compression::detect_module(&bytes) {
+            None => Some(bytes),
+            Some(_) => kmodule::compress::decompress(&bytes, MODULE_LIMIT).ok(),
+        };
+        if let Some(list) = plain.and_then(|b| Symvers::from_vec(b).ok()).filter(|list| !list.is_empty()) {
+            return Some((list, path));
+        }
+    }
+    let images = [
+        modules.join(IMAGES[0]),
+        boot(format!("{}-{release}", IMAGES[0])),
+        boot(format!("{}-{release}", IMAGES[1])),
+    ];
+    images.into_iter().find_map(|path| {
+        let packed = dkms_sys::fs::read(&path).ok()?;
+        let elf = kmodule::image::unpack(&packed).ok()?;
+        let list = kmodule::exports::of_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
+        Some((list, path))
+    })
+}
+
+/// What kernel images are called.
+const IMAGES: [&str; 2] = ["vmlinuz", "Image"];
+
+pub(super) fn is_image(path: &Path) -> bool {
+    path.file_name().and_then(|n| n.to_str()).is_some_and(|n| IMAGES.iter().any(|image| n.starts_with(image)))
+}
+
+/// The smallest module of the first directory that has one: any of them tells the version magic.
+pub(super) fn sample(own: &Path) -> Option<Sample> {
+    let mut pending = vec![own.to_owned()];
+    while let Some(dir) = pending.pop() {
+        let mut entries: Vec<_> = std::fs::read_dir(&dir).ok()?.flatten().collect();
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        let is_module = |e: &&std::fs::DirEntry| e.file_name().to_str().and_then(module_stem).is_some();
+        let mut files: Vec<_> = entries
+            .iter()
+            .filter(is_module)
+            .filter_map(|e| Some((e.metadata().ok().filter(std::fs::Metadata::is_file)?.len(), e.path())))
+            .collect();
+        files.sort();
+        for (_, path) in files {
+            let Ok(bytes) = dkms_sys::fs::read(&path) else { continue };
+            let file = File::read(&bytes, MODULE_LIMIT);
+            if let Some((module, vermagic)) = file.module().and_then(|m| Some((m, m.modinfo.vermagic()?))) {
+                let signer = kmodule::sign::signature(file.plain()).map_or_else(String::new, |s| s.signer);
+                let (vermagic, struct_module) = (vermagic.to_owned(), module.this_module_size);
+                let entry_places = file.entry_places();
+                return Some(Sample { vermagic, struct_module, entry_places, signer });
+            }
+        }
+        pending.extend(
+            entries.iter().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(std::fs::DirEntry::path),
+        );
+    }
+    None
+}
+
+/// Names and files of what dkms installed for a kernel.
+pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> BTreeMap<ModuleName, PathBuf> {
+    let filter = Filter::of_kernel(&kernel.release);
+    let mut found = BTreeMap::new();
+    for entry in status::status(s, &filter) {
+        if let State::Installed(k) = &entry.kind {
+            let b = dkms_tree::ids::Build::new(&entry.package, k);
+            found.extend(
+                installed_files(s, &b)
+                    .into_iter()
+                    .filter(|f| f.present)
+                    .map(|f| (ModuleName::new(&f.name), f.path)),
+            );
+        }
+    }
+    found
+}
+
+/// Version of kmod, and the formats it reads (`kmod --version`).
+pub(super) fn kmod(path: &std::ffi::OsStr) -> Option<(u32, Loader)> {
+    let done = Command::new(dkms_sys::process::which("kmod", path)?)
+        .arg("--version")
+        .stdout(Stream::Capture)
+        .stderr(Stream::Null)
+        .timeout(Duration::from_secs(10))
+        .run()
+        .ok()?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let version = text.split_whitespace().find_map(|w| w.parse().ok())?;
+    let reads = |name: &str| {
+        text.split_whitespace().find_map(|w| match w.strip_suffix(name)? {
+            "+" => Some(true),
+            "-" => Some(false),
+            _ => None,
+        })
+    };
+    Some((version, Loader { gzip: reads("ZLIB"), xz: reads("XZ"), zstd: reads("ZSTD"), kernel: None }))
+}

@@ -1,0 +1,260 @@
+//! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
+
+mod names;
+mod planned;
+mod source;
+mod template;
+mod text;
+
+use crate::add;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::pack::tarball::{self, archive_error};
+use crate::pack::{self, Inside, Request, newest};
+use crate::request::RequestError;
+use crate::session::Session;
+use dkms_archive::{self, Deb, Member};
+use dkms_sys::fs::{self, TempDir};
+use dkms_sys::process::{self, Command, Stream};
+use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::state;
+use std::path::{Path, PathBuf};
+
+use planned::Planned;
+pub use source::{mkdsc, mkdsc_place};
+
+/// Where Debian has the modules of dkms, below `/lib/modules/K`.
+const DESTINATION: &str = "updates/dkms";
+
+impl Request<'_> {
+    fn deb(&self) -> Result<Planned> {
+        let mut architecture = "all";
+        for kernel in self.binaries() {
+            let one = names::architecture(kernel)?;
+            if architecture != "all" && architecture != one {
+                return Err(RequestError::KernelArchPairing(format!(
+                    "one package is for one architecture, and these kernels are for {architecture} and {one}"
+                ))
+                .into());
+            }
+            architecture = one;
+        }
+        Ok(Planned {
+            base: names::package(&self.package.name)?,
+            name: names::package(&format!("{}-dkms", self.package.name))?,
+            version: names::version(&self.package.version)?,
+            architecture,
+        })
+    }
+
+    fn bmdeb(&self, kernel: &Kernel) -> Result<Planned> {
+        Ok(Planned {
+            base: names::package(&self.package.name)?,
+            name: names::package(&format!("{}-modules-{}", self.package.name, kernel.release))?,
+            version: names::version(&self.package.version)?,
+            architecture: names::architecture(kernel)?,
+        })
+    }
+
+    fn refuse_one_name_for_several(&self) -> Result<()> {
+        if self.named.is_some() && self.kernels.len() > 1 {
+            return Err(RequestError::Usage(
+                "mkbmdeb writes one package per kernel: --archive names only one".into(),
+            )
+            .into());
+        }
+        Ok(())
+    }
+}
+
+/// Where [`mkdeb`] writes.
+///
+/// # Errors
+/// Names or architectures that Debian has no form for.
+pub fn mkdeb_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
+    let (directory, name) = request.place(s, "deb", request.deb()?.file());
+    Ok(directory.join(name))
+}
+
+/// Where [`mkbmdeb`] writes, by kernel.
+///
+/// # Errors
+/// As [`mkdeb_place`].
+pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+    request.refuse_one_name_for_several()?;
+    let one = |kernel| {
+        let (directory, name) = request.place(s, "bmdeb", request.bmdeb(kernel)?.file());
+        Ok(directory.join(name))
+    };
+    request.kernels.iter().map(one).collect()
+}
+
+/// Writes `M-dkms_V_all.deb`: the source, which dkms builds at the target. With kernels, their built modules too (then
+/// it is for their architecture), as a tarball that the target's `common.postinst` loads; with [`crate::pack::tarball::Content::BinariesOnly`]
+/// of the source its dkms.conf alone.
+///
+/// # Errors
+/// Not in the tree, nothing built for a kernel, a name that Debian has no form for, the destination not writable.
+pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
+    add::require_added(s, request.package)?;
+    let planned = request.deb()?;
+    let epoch = request.time(s)?;
+    let place = request.place(s, "deb", planned.file());
+    if let Some(template) = template::find(s, request, "mkdeb") {
+        let kernels = request.binaries();
+        return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
+    }
+    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdeb")?;
+    write(s, place, &payload(s, request, &planned, "mkdeb", scratch.path(), epoch)?)
+}
+
+/// What the package of `mkdeb` is made of; files that are made for it lie in `scratch`.
+fn payload(
+    s: &Session<'_>,
+    request: &Request<'_>,
+    planned: &Planned,
+    action: &str,
+    scratch: &Path,
+    epoch: u64,
+) -> Result<Deb> {
+    let (package, kernels) = (request.package, request.binaries());
+    let inside = Inside::read(s, package, kernels)?;
+    let source = fs::canonicalize(s.layout.source_link(package))?;
+    let mut members = pack::for_dkms(s, request, &planned.name, scratch, epoch)?;
+    let synopsis = match (request.with_source(), kernels) {
+        (true, []) => format!("kernel module {}, source for dkms", package.name),
+        (true, _) => format!("kernel module {}, source and built modules for dkms", package.name),
+        (false, _) => format!("kernel module {}, built modules for dkms", package.name),
+    };
+    let mut description = Vec::new();
+    if request.with_source() {
+        description.push(format!("The source of {} {}.", package.name, package.version));
+        description.push("dkms builds it for the kernels whose headers are installed.".into());
+    }
+    description.extend(kernels.iter().map(|k| format!("Built for kernel {}.", k.release)));
+    let control = text::Control {
+        name: &planned.name,
+        version: &planned.version,
+        architecture: planned.architecture,
+        maintainer: request.maker(),
+        depends: "dkms",
+        conflicts: "",
+        provides: "",
+        modaliases: &inside.modaliases(),
+        synopsis: &synopsis,
+        description: &description,
+    };
+    let scripts =
+        vec![("postinst", text::dkms_postinst(&planned.name, package)), ("prerm", text::dkms_prerm(package))];
+    members.extend(documents(request, planned, action, &source, &inside, epoch)?);
+    Ok(Deb { control: control.text(), scripts, members, mtime: epoch })
+}
+
+/// Writes `M-modules-K_V_ARCH.deb` for each kernel: its built modules alone, where the kernel looks for them. The target
+/// needs neither dkms nor a compiler.
+///
+/// # Errors
+/// As [`mkdeb`]; `--archive` with several kernels.
+pub fn mkbmdeb(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+    add::require_added(s, request.package)?;
+    request.refuse_one_name_for_several()?;
+    // All is looked at before the first is written.
+    for kernel in request.kernels {
+        request.bmdeb(kernel)?;
+        Inside::read(s, request.package, std::slice::from_ref(kernel))?;
+    }
+    request.kernels.iter().map(|kernel| one_bmdeb(s, request, kernel)).collect()
+}
+
+fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<PathBuf> {
+    let package = request.package;
+    let planned = request.bmdeb(kernel)?;
+    let inside = Inside::read(s, package, std::slice::from_ref(kernel))?;
+    let source = fs::canonicalize(s.layout.source_link(package))?;
+    let b = Build::new(package, kernel);
+    let epoch = request.epoch.unwrap_or_else(|| newest(&[s.layout.module_dir(&b)]));
+    if let Some(template) = template::find(s, request, "mkbmdeb") {
+        let (place, kernels) = (request.place(s, "bmdeb", planned.file()), std::slice::from_ref(kernel));
+        return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
+    }
+    let home = modules_home(s, kernel);
+    let mut members: Vec<Member> = state::module_files(s.layout, &b)
+        .into_iter()
+        .map(|f| Member::path(format!("{home}/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
+        .collect();
+    let control = text::Control {
+        name: &planned.name,
+        version: &planned.version,
+        architecture: planned.architecture,
+        maintainer: request.maker(),
+        // No alternative, such as an unsigned image: apt would bring it in when the kernel is to be removed.
+        depends: &format!("linux-image-{}, kmod", names::package(&kernel.release)?),
+        // dkms would overwrite and delete the same files.
+        conflicts: &names::package(&format!("{}-dkms", package.name))?,
+        provides: &names::package(&format!("{}-modules", package.name))?,
+        modaliases: &inside.modaliases(),
+        synopsis: &format!("kernel module {}, built for {}", package.name, kernel.release),
+        description: &[
+            format!("{} {}, built for kernel {}.", package.name, package.version, kernel.release),
+            "Neither dkms nor a compiler is needed to use it.".into(),
+        ],
+    };
+    let scripts = vec![
+        ("postinst", text::kernel_script("configure", kernel)),
+        ("postrm", text::kernel_script("remove", kernel)),
+    ];
+    members.extend(documents(request, &planned, "mkbmdeb", &source, &inside, epoch)?);
+    let deb = Deb { control: control.text(), scripts, members, mtime: epoch };
+    write(s, request.place(s, "bmdeb", planned.file()), &deb)
+}
+
+/// Where the packages of this kernel have its modules: one suite has them in `/lib`, the next in `/usr/lib`, and dpkg,
+/// which does not know that these are one directory, must not see files of one package in the other's place. What dpkg
+/// says of the packages that are here decides; without them it is `/lib`, which every suite understands.
+fn modules_home(s: &Session<'_>, kernel: &Kernel) -> &'static str {
+    let merged = format!("/usr/lib/modules/{}", kernel.release);
+    let Some(query) = process::which("dpkg-query", &s.host.path) else { return "lib/modules" };
+    let in_usr = |kind: &str| {
+        let asked = Command::new(&query)
+            .args(["--listfiles", &format!("linux-{kind}-{}", kernel.release)])
+            .envs(s.host.environment.iter().cloned())
+            .stdout(Stream::Capture)
+            .stderr(Stream::Null)
+            .run();
+        asked.is_ok_and(|done| done.stdout_text().lines().any(|line| line == merged))
+    };
+    if in_usr("image") || in_usr("headers") { "usr/lib/modules" } else { "lib/modules" }
+}
+
+fn write(s: &Session<'_>, (directory, name): (PathBuf, PathBuf), deb: &Deb) -> Result<PathBuf> {
+    tarball::require_writable(&directory)?;
+    let path = directory.join(name);
+    dkms_archive::write_deb(&path, deb).map_err(|e| archive_error(&path, e))?;
+    told(s, path)
+}
+
+fn told(s: &Session<'_>, path: PathBuf) -> Result<PathBuf> {
+    s.tell(Event::ArchiveWritten { path: path.clone() });
+    Ok(path)
+}
+
+/// What policy 12.5 and 12.7 ask of every package: changelog and copyright.
+fn documents(
+    request: &Request<'_>,
+    planned: &Planned,
+    action: &str,
+    source: &Path,
+    inside: &Inside,
+    epoch: u64,
+) -> Result<[Member; 2]> {
+    let directory = format!("usr/share/doc/{}", planned.name);
+    let changelog = text::changelog(&planned.name, &planned.version, action, request.maker(), epoch);
+    let place = format!("{directory}/changelog.gz");
+    let changelog = dkms_archive::gzip(changelog.as_bytes())
+        .map_err(|e| Error::Io(dkms_sys::IoError::new("compress", Path::new(&place), e)))?;
+    let copyright = text::copyright(request.package, source, inside);
+    Ok([
+        Member::bytes(place, changelog, epoch),
+        Member::bytes(format!("{directory}/copyright"), copyright, epoch),
+    ])
+}

@@ -1,0 +1,113 @@
+//! Names, versions and architectures as Debian policy 5.6 and dpkg have them, from those of dkms.
+
+use dkms_tree::ids::{BadName, Kernel};
+
+/// The architecture that dpkg means by one of `uname -m`.
+///
+/// # Errors
+/// [`BadName`] when there is none.
+pub fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
+    Ok(match kernel.arch.as_str() {
+        "x86_64" | "amd64" => "amd64",
+        "aarch64" | "arm64" => "arm64",
+        "i386" | "i486" | "i586" | "i686" => "i386",
+        "armv7l" | "armv8l" => "armhf",
+        "armv5tel" | "armv6l" => "armel",
+        "ppc64le" => "ppc64el",
+        "ppc64" => "ppc64",
+        "ppc" => "powerpc",
+        "s390x" => "s390x",
+        "riscv64" => "riscv64",
+        "loongarch64" => "loong64",
+        "mips64" => "mips64el",
+        "mips" => "mipsel",
+        "alpha" => "alpha",
+        "parisc" | "parisc64" => "hppa",
+        "sparc64" => "sparc64",
+        _ => {
+            return Err(BadName {
+                what: "Debian architecture",
+                word: kernel.arch.clone(),
+                why: "dpkg knows none of that name",
+            });
+        }
+    })
+}
+
+/// A package's name: lower case, and `-` for `_`.
+///
+/// # Errors
+/// [`BadName`] where that does not make a name.
+pub fn package(word: &str) -> Result<String, BadName> {
+    let name = word.to_ascii_lowercase().replace('_', "-");
+    let bad = |why| Err(BadName { what: "Debian package's name", word: word.to_owned(), why });
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        bad("it must begin with a letter or a digit")
+    } else if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) {
+        bad("only letters, digits and + - . are allowed")
+    } else if name.len() < 2 {
+        bad("it must have two characters at least")
+    } else {
+        Ok(name)
+    }
+}
+
+/// A package's version: `-` for `_`, and without the `v` of a tag such as `v1.2`.
+///
+/// # Errors
+/// [`BadName`] where that does not make a version.
+pub fn version(word: &str) -> Result<String, BadName> {
+    let version = word.replace('_', "-");
+    let begins_with_digit = |v: &str| v.starts_with(|c: char| c.is_ascii_digit());
+    let version = match version.strip_prefix('v') {
+        Some(rest) if begins_with_digit(rest) => rest.to_owned(),
+        _ => version,
+    };
+    let bad = |why| Err(BadName { what: "Debian package's version", word: word.to_owned(), why });
+    if !begins_with_digit(&version) {
+        bad("it must begin with a digit")
+    } else if !version.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '~')) {
+        bad("only letters, digits and . + - ~ are allowed")
+    } else if version.ends_with('-') {
+        bad("nothing follows its last hyphen")
+    } else {
+        Ok(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_as_policy_has_them() {
+        let good = [("v4l2loopback", "v4l2loopback"), ("acpi_call", "acpi-call"), ("RTL8188EU", "rtl8188eu")];
+        for (word, name) in good {
+            assert_eq!(package(word).unwrap(), name);
+        }
+        for word in ["x", "+x", "a b", "a$(b)", "ä1", "a/b"] {
+            assert!(package(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn versions_as_dpkg_reads_them() {
+        let good =
+            [("1.0", "1.0"), ("v0.12.7", "0.12.7"), ("1.0_rc1", "1.0-rc1"), ("2.1~git+5", "2.1~git+5")];
+        for (word, version_) in good {
+            assert_eq!(version(word).unwrap(), version_);
+        }
+        for word in ["git", "version", "1 0", "1:2", "1.0-", "1$x", "1'"] {
+            assert!(version(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn architectures_that_debian_builds_for() {
+        let of = |arch: &str| Kernel::new("6.1", arch).map(|k| architecture(&k).map_err(|e| e.to_string()));
+        for (arch, debian) in [("x86_64", "amd64"), ("aarch64", "arm64"), ("ppc64le", "ppc64el")] {
+            assert_eq!(of(arch).unwrap().unwrap(), debian);
+        }
+        assert!(of("pdp11").unwrap().is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! Packages made after a template of the user's own, through dpkg-buildpackage, as dkms 2.6.1 did: `M-dkms-mkdeb` in the
+//! source tree or `template-dkms-mkdeb` in `/etc/dkms`, a directory with a Makefile and `debian/`.
+
+use super::planned::Planned;
+use crate::error::Result;
+use crate::pack::tarball;
+use crate::pack::{self, Request};
+use crate::program::ProgramError;
+use crate::session::Session;
+use crate::time;
+use dkms_sys::fs::{self, TempDir};
+use dkms_sys::process::{self, Command};
+use dkms_tree::ids::Kernel;
+use std::path::{Path, PathBuf};
+
+/// A template, and what is to be made after it.
+pub struct Template<'a> {
+    path: PathBuf,
+    /// `mkdeb`, `mkdsc` or `mkbmdeb`.
+    action: &'a str,
+}
+
+/// The template that is to be used for an action, if there is one: the module's goes before the machine's.
+pub fn find<'a>(s: &Session<'_>, request: &Request<'_>, action: &'a str) -> Option<Template<'a>> {
+    let own = s.layout.source_link(request.package).join(format!("{}-dkms-{action}", request.package.name));
+    let places = [own, s.layout.config_dir.join(format!("template-dkms-{action}"))];
+    let path = places.into_iter().find(|p| p.join("debian/rules").is_file())?;
+    Some(Template { path, action })
+}
+
+impl Template<'_> {
+    /// Makes a package from a template. Its words DEBIAN_PACKAGE, MODULE_NAME, MODULE_VERSION, KERNEL_VERSION,
+    /// DEBIAN_BUILD_ARCH and DATE_STAMP are replaced in the files of `debian/`; beside that lie, as its Makefile expects them,
+    /// the source (`M-V/`, not for `mkbmdeb`), the built modules (`M-V.dkms.tar.gz`) and `common.postinst`.
+    ///
+    /// # Errors
+    /// dpkg-buildpackage is not there or fails, or makes no package; a file that cannot be copied.
+    pub fn build(
+        &self,
+        s: &Session<'_>,
+        request: &Request<'_>,
+        planned: &Planned,
+        kernels: &[Kernel],
+        (directory, name): (PathBuf, PathBuf),
+        epoch: u64,
+    ) -> Result<PathBuf> {
+        let Some(program) = process::which("dpkg-buildpackage", &s.host.path) else {
+            return Err(ProgramError::Missing {
+                program: "dpkg-buildpackage".into(),
+                purpose: format!("follow the template {}", self.path.display()),
+                package: "dpkg-dev, with debhelper and fakeroot".into(),
+            }
+            .into());
+        };
+        tarball::require_writable(&directory)?;
+        let (m, v) = (&request.package.name, &request.package.version);
+        let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-deb")?;
+        let package = planned.base.as_str();
+        let top = scratch.path().join(format!("{package}-dkms-{}", planned.version));
+        s.note_left_out(&fs::copy_tree(fs::canonicalize(&self.path)?, &top)?);
+        let date = time::rfc2822(epoch);
+        let kernel = kernels.first().map_or("", |k| k.release.as_str());
+        let words = [
+            ("DEBIAN_PACKAGE", package),
+            ("MODULE_NAME", m),
+            ("MODULE_VERSION", v),
+            ("KERNEL_VERSION", kernel),
+            ("DEBIAN_BUILD_ARCH", planned.architecture),
+            ("DATE_STAMP", date.as_str()),
+        ];
+        fill_in(&top.join("debian"), &words)?;
+        if request.with_source() && self.action != "mkbmdeb" {
+            let source = fs::canonicalize(s.layout.source_link(request.package))?;
+            s.note_left_out(&fs::copy_tree(source, top.join(format!("{m}-{v}")))?);
+        }
+        if !kernels.is_empty() {
+            tarball::write_modules(
+                s,
+                request.package,
+                kernels,
+                &top.join(format!("{m}-{v}.dkms.tar.gz")),
+                epoch,
+            )?;
+        }
+        let postinst = Path::new("/usr/lib/dkms/common.postinst");
+        if postinst.is_file() {
+            fs::copy_file(postinst, top.join("common.postinst"))?;
+        }
+        let mut command = Command::new(program).args([
+            "-d",
+            if self.action == "mkdsc" { "-S" } else { "-b" },
+            "-us",
+            "-uc",
+        ]);
+        if process::which("fakeroot", &s.host.path).is_some() {
+            command = command.arg("-rfakeroot");
+        }
+        let shown = command.display();
+        pack::tool(s, command.cwd(&top), &shown, epoch, pack::last_line)?;
+        take(scratch.path(), &directory, self.action, request.named.map(|_| name)).transpose().unwrap_or_else(
+            || {
+                let template = self.path.display();
+                let reason = format!("it ended well and made no package; see the template {template}");
+                Err(ProgramError::Failed { command: shown, cause: reason.into() }.into())
+            },
+        )
+    }
+}
+
+/// Replaces the words of a template in its files, and makes what dpkg calls executable.
+fn fill_in(debian: &Path, words: &[(&str, &str)]) -> Result<()> {
+    for name in fs::list_dir(debian)? {
+        let path = debian.join(&name);
+        if !fs::is_real_file(&path) {
+            continue;
+        }
+        let Ok(mut text) = String::from_utf8(fs::read_bounded(&path, fs::Limit::CONFIG)?) else { continue };
+        for (word, value) in words {
+            text = text.replace(word, value);
+        }
+        let mode = if name == "rules" || text.starts_with("#!") { 0o755 } else { 0o644 };
+        fs::write_atomic(&path, text.as_bytes(), mode)?;
+    }
+    Ok(())
+}
+
+/// Takes the packages that lie in `from` to their directory: the first under `name`, if that is given. Archives of the
+/// sources go with a `.dsc` that names them.
+fn take(from: &Path, directory: &Path, action: &str, name: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    let mut taken = None;
+    let wanted = if action == "mkdsc" { "dsc" } else { "deb" };
+    for file in fs::list_dir(from)? {
+        let package = Path::new(&file).extension().is_some_and(|e| e == wanted);
+        let sources = action == "mkdsc" && file.to_string_lossy().contains(".tar.");
+        if !package && !sources {
+            continue;
+        }
+        let to = match &name {
+            Some(name) if package && taken.is_none() => directory.join(name),
+            _ => directory.join(&file),
+        };
+        let bytes = fs::read_bounded(from.join(&file), fs::Limit::CONFIG)?;
+        fs::write_atomic(&to, &bytes, 0o644)?;
+        if package {
+            taken.get_or_insert(to);
+        }
+    }
+    Ok(taken)
+}

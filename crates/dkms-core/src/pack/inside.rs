@@ -1,0 +1,82 @@
+//! What the built modules of a package say about themselves.
+
+use crate::build::BuildError;
+use crate::error::{Error, Result};
+use crate::install::InstallError;
+use crate::kernel::installed::decompressed;
+use crate::session::Session;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::state;
+use kmodule::elf::Module;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Of all modules of some builds.
+#[derive(Debug, Default)]
+pub struct Inside {
+    /// By the names the kernel has for them, the patterns by which hardware asks for them.
+    pub aliases: BTreeMap<String, BTreeSet<String>>,
+    /// By the same names, what MODULE_VERSION says, where it says something.
+    pub versions: BTreeMap<String, String>,
+    /// As MODULE_LICENSE says.
+    pub licences: BTreeSet<String>,
+}
+
+impl Inside {
+    /// Reads the modules built for these kernels.
+    ///
+    /// # Errors
+    /// Nothing built for one of them, or a file that is no module.
+    pub fn read(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
+        let mut inside = Self::default();
+        for kernel in kernels {
+            let b = Build::new(package, kernel);
+            let files = state::module_files(s.layout, &b);
+            if files.is_empty() {
+                return Err(InstallError::NothingBuilt(b).into());
+            }
+            for file in files {
+                let bytes = dkms_sys::fs::read(&file.path)?;
+                let module = decompressed(&bytes)
+                    .and_then(|plain| Module::parse(&plain).map_err(|e| e.to_string()))
+                    .map_err(|reason| {
+                        Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
+                    })?;
+                let name = String::from(kmodule::ModuleName::new(&file.name));
+                let own = module.modinfo.aliases().map(str::to_owned);
+                inside.aliases.entry(name.clone()).or_default().extend(own);
+                inside.versions.extend(module.modinfo.version().map(|v| (name, v.to_owned())));
+                inside.licences.extend(module.modinfo.license().map(str::to_owned));
+            }
+        }
+        Ok(inside)
+    }
+
+    /// The field `Modaliases` as Ubuntu's driver packages have it and ubuntu-drivers reads it: `NAME(ALIAS, ALIAS),
+    /// NAME(ALIAS)`. An alias that has a comma or a bracket itself cannot be written there and is left out.
+    pub fn modaliases(&self) -> String {
+        let writable = |alias: &&String| {
+            !alias.is_empty()
+                && !alias.contains(|c: char| ",()".contains(c) || c.is_whitespace() || c.is_control())
+        };
+        let one = |(name, aliases): (&String, &BTreeSet<String>)| {
+            let list: Vec<&str> = aliases.iter().filter(writable).map(String::as_str).collect();
+            (!list.is_empty()).then(|| format!("{name}({})", list.join(", ")))
+        };
+        self.aliases.iter().filter_map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modaliases_as_ubuntu_drivers_splits_them() {
+        let mut inside = Inside::default();
+        let set = |all: &[&str]| all.iter().map(|a| (*a).to_owned()).collect();
+        inside.aliases.insert("a".into(), set(&["pci:v1d*", "usb:v2*", "of:N*T*Cx,y", ""]));
+        inside.aliases.insert("b".into(), set(&["acpi*:X:*"]));
+        inside.aliases.insert("c".into(), set(&[]));
+        assert_eq!(inside.modaliases(), "a(pci:v1d*, usb:v2*), b(acpi*:X:*)");
+    }
+}

@@ -1,0 +1,148 @@
+//! rpmbuild, in a directory of its own: no root, nothing of the user's `~/rpmbuild`, the same bytes each time.
+
+use super::names;
+use crate::error::Result;
+use crate::pack;
+use crate::program::ProgramError;
+use crate::session::Session;
+use dkms_sys::fs::{self, TempDir};
+use dkms_sys::process::{self, Command};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// What rpmbuild is to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Make {
+    /// Packages that are installed (`-bb`).
+    Binary,
+    /// The package of sources (`-bs`).
+    Source,
+}
+
+/// A place for rpmbuild to work in, and what its spec file is told.
+pub struct Rpmbuild {
+    program: PathBuf,
+    scratch: TempDir,
+    defines: Vec<String>,
+    epoch: u64,
+}
+
+impl Rpmbuild {
+    /// Prepares the directories. `purpose` completes "which dkms needs to"; `epoch` is the time of the package and the latest
+    /// time of its files, in seconds since 1970.
+    ///
+    /// # Errors
+    /// There is no rpmbuild; the directory cannot be made.
+    pub fn new(s: &Session<'_>, purpose: &str, epoch: u64) -> Result<Self> {
+        let Some(program) = process::which("rpmbuild", &s.host.path) else {
+            return Err(ProgramError::Missing {
+                program: "rpmbuild".into(),
+                purpose: purpose.to_owned(),
+                package: "rpm-build (on Debian: rpm)".into(),
+            }
+            .into());
+        };
+        let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-rpm")?;
+        for directory in ["BUILD", "BUILDROOT", "RPMS", "SRPMS", "SPECS", "SOURCES", "tmp", "db"] {
+            fs::create_dir_all(scratch.path().join(directory))?;
+        }
+        let mut build = Self { program, scratch, defines: Vec::new(), epoch };
+        for (name, directory) in [("_topdir", ""), ("_tmppath", "tmp"), ("_dbpath", "db")] {
+            let path = build.path().join(directory);
+            build.define(name, &names::plain(&path.to_string_lossy()));
+        }
+        // Where and when must not show. The time of a file has had two names: up to rpm 4.19, and from 4.20 on.
+        for (name, value) in [
+            ("_buildhost", "localhost"),
+            ("use_source_date_epoch_as_buildtime", "1"),
+            ("clamp_mtime_to_source_date_epoch", "1"),
+            ("build_mtime_policy", "clamp_to_source_date_epoch"),
+            ("source_date_epoch_from_changelog", "0"),
+            // How xz cuts depends on threads; this is for one.
+            ("_binary_payload", "w6.xzdio"),
+            ("_source_payload", "w6.xzdio"),
+        ] {
+            build.define(name, value);
+        }
+        Ok(build)
+    }
+
+    /// The directory it works in.
+    pub fn path(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// A file or directory among the sources.
+    pub fn source(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path().join("SOURCES").join(name)
+    }
+
+    /// Gives a macro a value, which rpm expands.
+    pub fn define(&mut self, name: &str, value: &str) {
+        let value = if value.is_empty() { "%{nil}" } else { value };
+        self.defines.push(format!("{name} {value}"));
+    }
+
+    /// Runs it on a spec file, and returns what it made, in order. `target` is an architecture.
+    ///
+    /// # Errors
+    /// [`ProgramError::Failed`] with the reason that rpmbuild gives, also when it ends well and has made nothing.
+    pub fn run(
+        &self,
+        s: &Session<'_>,
+        spec: &Path,
+        make: Make,
+        target: Option<&str>,
+    ) -> Result<Vec<PathBuf>> {
+        let mut command = Command::new(&self.program);
+        for define in &self.defines {
+            command = command.args(["--define", define.as_str()]);
+        }
+        if make == Make::Source {
+            // rpm writes the expanded spec file, with its directories, into a package of sources.
+            command = command.args(["--define", "_topdir ."]);
+        }
+        if let Some(target) = target {
+            command = command.args(["--target", target]);
+        }
+        let make = match make {
+            Make::Binary => "-bb",
+            Make::Source => "-bs",
+        };
+        // What a build needs is the business of whoever calls; rpm's database may know nothing of this machine.
+        command = command.arg("--nodeps").arg(make).arg(spec);
+        let shown = format!("rpmbuild {make} {}", spec.display());
+        pack::tool(s, command.cwd(self.path()), &shown, self.epoch, reason)?;
+        let mut made = Vec::new();
+        for directory in ["RPMS", "SRPMS"] {
+            packages(&self.path().join(directory), &mut made)?;
+        }
+        if made.is_empty() {
+            return Err(ProgramError::Failed {
+                command: shown,
+                cause: "it ended well and made no package".into(),
+            }
+            .into());
+        }
+        Ok(made)
+    }
+}
+
+/// The first line in which rpmbuild says what is wrong.
+fn reason(said: &str) -> &str {
+    let wrong = said.lines().find(|l| l.trim_start().starts_with("error:"));
+    wrong.map_or_else(|| pack::last_line(said), str::trim)
+}
+
+/// All packages below a directory, sorted.
+fn packages(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for name in fs::list_dir(directory)? {
+        let path = directory.join(name);
+        if fs::is_real_dir(&path) {
+            packages(&path, found)?;
+        } else if path.extension() == Some(OsStr::new("rpm")) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! `mkdriverdisk`: an image that Anaconda, the installer of Fedora, RHEL and their kin, takes drivers from.
+//!
+//! What it looks for, from its documentation and `dracut/driver_updates.py`, `utils/dd/`: a volume labelled OEMDRV, a file
+//! `/rhdd3` with a line of description, packages in `/rpms/ARCH/` that provide `kernel-modules` for the running kernel, and
+//! in those the files that end in `.ko`.
+
+use super::build::{Make, Rpmbuild};
+use super::spec::{self, Spec};
+use super::{kmp, names, pack, run};
+use crate::add;
+use crate::build::BuildError;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::kernel::installed::decompressed;
+use crate::pack::tarball;
+use crate::pack::{Inside, Request};
+use crate::program::ProgramError;
+use crate::session::Session;
+use dkms_archive::Member;
+use dkms_sys::fs::{self, TempDir};
+use dkms_sys::process::{self, Command};
+use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::state;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// The label by which the installer finds the volume.
+const LABEL: &str = "OEMDRV";
+
+/// Programs that write an ISO image, with the words that make them one.
+const WRITERS: [(&str, &[&str]); 3] =
+    [("xorriso", &["-as", "mkisofs"]), ("mkisofs", &[]), ("genisoimage", &[])];
+
+/// Where [`mkdriverdisk`] writes.
+pub fn mkdriverdisk_place(s: &Session<'_>, request: &Request<'_>) -> PathBuf {
+    let (directory, name) = place(s, request);
+    directory.join(name)
+}
+
+fn place(s: &Session<'_>, request: &Request<'_>) -> (PathBuf, PathBuf) {
+    request.place(s, "driver_disk", format!("{}-{}-dd.iso", request.package.name, request.package.version))
+}
+
+/// The user's spec file for packages of modules: `--spec FILE`, in the source tree or anywhere, else
+/// `/etc/dkms/template-dkms-redhat-kmod.spec`.
+fn template(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<Option<PathBuf>> {
+    if named.is_some() {
+        return kmp::find(s, request, named).map(Some);
+    }
+    Ok(Some(s.layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|p| p.exists()))
+}
+
+/// Writes `M-V-dd.iso`: for each architecture a package `kmod-M` with the modules that are built for the kernels, and, where
+/// createrepo is installed, what makes a repository of them. A spec file of the user's own is told, as by dkms 2.6.1,
+/// `module_name`, `version` and `kernel_version`, and finds the source as `M-V.tar.bz2`; it builds the modules itself.
+///
+/// # Errors
+/// Not in the tree, nothing built for a kernel, a name that rpm would not take, no rpmbuild or no program that writes ISO
+/// images, or one of them fails; the destination not writable.
+pub fn mkdriverdisk(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<PathBuf> {
+    add::require_added(s, request.package)?;
+    let (directory, name) = place(s, request);
+    let (writer, words) = writer(s)?;
+    let template = template(s, request, named)?;
+    let epoch = request.time(s)?;
+    tarball::require_writable(&directory)?;
+    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-disk")?;
+    let disk = scratch.path().join("disk");
+    let mut by_arch: BTreeMap<&str, Vec<&Kernel>> = BTreeMap::new();
+    for kernel in request.kernels {
+        by_arch.entry(names::architecture(kernel)).or_default().push(kernel);
+    }
+    for (arch, kernels) in by_arch {
+        let packages = disk.join("rpms").join(arch);
+        fs::create_dir_all(&packages)?;
+        match &template {
+            Some(template) => after_template(s, request, template, &kernels, epoch, &packages)?,
+            None => own_package(s, request, arch, &kernels, epoch, &packages)?,
+        }
+        repository(s, &packages, epoch)?;
+    }
+    let line = format!("{} {} driver disk\n", request.package.name, request.package.version);
+    fs::write_atomic(disk.join("rhdd3"), line.as_bytes(), 0o644)?;
+    same_times(&disk, epoch)?;
+    let image = scratch.path().join("image.iso");
+    let command = Command::new(writer).args(words.iter().copied());
+    let command = command.args(["-quiet", "-r", "-J", "-V", LABEL, "-o"]).arg(&image).arg(&disk);
+    program(s, command, epoch)?;
+    let path = directory.join(name);
+    fs::write_atomic(&path, &fs::read(&image)?, 0o644)?;
+    s.tell(Event::ArchiveWritten { path: path.clone() });
+    Ok(path)
+}
+
+fn writer(s: &Session<'_>) -> Result<(PathBuf, &'static [&'static str])> {
+    let found = WRITERS.iter().find_map(|(name, words)| Some((process::which(name, &s.host.path)?, *words)));
+    found.ok_or_else(|| {
+        Error::Program(ProgramError::Missing {
+            program: "xorriso".into(),
+            purpose: "write an ISO image".into(),
+            package: "xorriso (or genisoimage)".into(),
+        })
+    })
+}
+
+/// Packages that the user's spec file makes, one for each kernel.
+fn after_template(
+    s: &Session<'_>,
+    request: &Request<'_>,
+    template: &Path,
+    kernels: &[&Kernel],
+    epoch: u64,
+    to: &Path,
+) -> Result<()> {
+    let (m, v) = (&request.package.name, &request.package.version);
+    for kernel in kernels {
+        let mut rpmbuild = Rpmbuild::new(s, "make a package of modules", epoch)?;
+        kmp::source_archive(s, &Build::new(request.package, kernel), &rpmbuild, epoch)?;
+        let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
+        fs::write_atomic(&file, &fs::read_bounded(template, fs::Limit::CONFIG)?, 0o644)?;
+        for (name, value) in [("version", v), ("module_name", m), ("kernel_version", &kernel.release)] {
+            rpmbuild.define(name, &names::plain(value));
+        }
+        copy(&rpmbuild.run(s, &file, Make::Binary, Some(names::architecture(kernel)))?, to)?;
+    }
+    Ok(())
+}
+
+/// `kmod-M`: the modules where the kernels look for them, without compression, as the installer wants them.
+fn own_package(
+    s: &Session<'_>,
+    request: &Request<'_>,
+    arch: &str,
+    kernels: &[&Kernel],
+    epoch: u64,
+    to: &Path,
+) -> Result<()> {
+    let package = request.package;
+    let (m, version) = (names::package(&package.name)?, names::version(&package.version)?);
+    let owned: Vec<Kernel> = kernels.iter().map(|k| (*k).clone()).collect();
+    let inside = Inside::read(s, package, &owned)?;
+    let rpmbuild = Rpmbuild::new(s, "make a package of modules", epoch)?;
+    let name = format!("kmod-{m}");
+    let (mut members, mut files, mut description) = (Vec::new(), Vec::new(), Vec::new());
+    let mut dependencies = vec!["Requires(post): kmod".to_owned(), "Requires(postun): kmod".to_owned()];
+    for kernel in &owned {
+        let release = names::directory(&kernel.release)?;
+        let place = format!("lib/modules/{release}/extra/{m}");
+        for file in state::module_files(s.layout, &Build::new(package, kernel)) {
+            let plain = decompressed(&fs::read(&file.path)?).map_err(|reason| {
+                Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
+            })?;
+            members.push(Member::bytes(format!("{place}/{}.ko", file.name), plain, epoch));
+        }
+        files.push(format!("/{place}"));
+        dependencies.push(format!("Provides: kernel-modules >= {}", names::kernel(release)));
+        description.push(format!("The kernel module {m} {}, built for kernel {release}.", package.version));
+    }
+    dependencies.extend(spec::modaliases(&inside, &version));
+    pack(&rpmbuild, &members, epoch)?;
+    let source = fs::canonicalize(s.layout.source_link(package))?;
+    let text = Spec {
+        name: &name,
+        version: &version,
+        summary: &format!("Kernel module {m}"),
+        license: &spec::license(&source, &inside),
+        noarch: false,
+        packager: request.maker(),
+        dependencies: &dependencies,
+        description: &description,
+        scriptlets: &spec::kmod_scripts(m, &files, &owned),
+        files: &files,
+        action: "mkdriverdisk",
+        epoch,
+    }
+    .text();
+    copy(&run(s, &rpmbuild, &format!("{name}.spec"), &text, Some(arch))?, to)
+}
+
+fn copy(packages: &[PathBuf], to: &Path) -> Result<()> {
+    for package in packages {
+        fs::copy_file(package, to.join(package.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+/// What makes a repository of a directory of packages; without it the installer still takes the modules, and cannot
+/// install the packages.
+fn repository(s: &Session<'_>, packages: &Path, epoch: u64) -> Result<()> {
+    let found = ["createrepo_c", "createrepo"].iter().find_map(|name| process::which(name, &s.host.path));
+    let Some(createrepo) = found else {
+        s.warn("the driver disk has no repository, so the installer loads the modules and does not install the package: createrepo_c is not installed");
+        return Ok(());
+    };
+    same_times(packages, epoch)?;
+    let epoch_word = epoch.to_string();
+    let command = Command::new(createrepo)
+        .args(["--quiet", "--no-database", "--set-timestamp-to-revision", "--revision"])
+        .arg(epoch_word)
+        .arg(packages);
+    program(s, command, epoch)
+}
+
+fn program(s: &Session<'_>, command: Command, epoch: u64) -> Result<()> {
+    let shown = command.display();
+    crate::pack::tool(s, command, &shown, epoch, crate::pack::last_line).map(|_| ())
+}
+
+/// Gives a directory and everything in it this time, in seconds since 1970.
+fn same_times(path: &Path, epoch: u64) -> Result<()> {
+    if fs::is_real_dir(path) {
+        for name in fs::list_dir(path)? {
+            same_times(&path.join(name), epoch)?;
+        }
+    }
+    let time =
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(epoch)).unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(fs::set_modified(path, time)?)
+}

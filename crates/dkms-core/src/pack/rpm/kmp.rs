@@ -1,0 +1,93 @@
+//! `mkkmp`: the source package of a SUSE kernel module package, from the module's own spec file.
+
+use super::build::{Make, Rpmbuild};
+use super::{names, patched, take};
+use crate::add;
+use crate::conf::load;
+use crate::error::{Error, Result};
+use crate::pack::PackError;
+use crate::pack::Request;
+use crate::pack::tarball::{self, archive_error};
+use crate::session::Session;
+use dkms_archive::{self, Member};
+use dkms_sys::fs;
+use dkms_tree::ids::{Build, Kernel};
+use std::path::{Path, PathBuf};
+
+/// The spec file: `--spec FILE`, in the source tree or anywhere, else the source tree's `M-kmp.spec` or `M.spec`.
+///
+/// # Errors
+/// [`PackError::SpecMissing`].
+pub fn find(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<PathBuf> {
+    let source = s.layout.source_link(request.package);
+    let m = &request.package.name;
+    let places = match named {
+        Some(named) => vec![source.join(named), named.to_owned()],
+        None => vec![source.join(format!("{m}-kmp.spec")), source.join(format!("{m}.spec"))],
+    };
+    let missing = || {
+        let list: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+        Error::Pack(PackError::SpecMissing { action: "mkkmp".into(), places: list.join(", ") })
+    };
+    places.iter().find(|p| p.exists()).cloned().ok_or_else(missing)
+}
+
+/// Where [`mkkmp`] writes: a directory, unless a file is named; the spec file decides the name.
+pub fn mkkmp_place(s: &Session<'_>, request: &Request<'_>) -> PathBuf {
+    let (directory, name) = request.place(s, "rpm", String::new());
+    if request.named.is_some() { directory.join(name) } else { directory }
+}
+
+/// Writes the source package (`.src.rpm`) that SUSE's build service, or `rpmbuild --rebuild` on SUSE, makes the packages of:
+/// the spec file as it is, and as `M-V.tar.bz2` the source with the patches of dkms.conf for the first kernel. The spec
+/// file is told `module_name`, `module_version`, and for named kernels `kernel_versions` and `flavors` (the last part of
+/// each release).
+///
+/// # Errors
+/// Not in the tree, no spec file, a patch that does not apply, no rpmbuild or rpmbuild fails, the destination not writable.
+pub fn mkkmp(
+    s: &Session<'_>,
+    request: &Request<'_>,
+    named: Option<&Path>,
+    kernel: &Kernel,
+) -> Result<Vec<PathBuf>> {
+    add::require_added(s, request.package)?;
+    let spec = find(s, request, named)?;
+    let (directory, name) = request.place(s, "rpm", String::new());
+    let epoch = request.time(s)?;
+    let mut rpmbuild = Rpmbuild::new(s, "make a kernel module package", epoch)?;
+    tarball::require_writable(&directory)?;
+    let (m, v) = (&request.package.name, &request.package.version);
+    let b = Build::new(request.package, kernel);
+    source_archive(s, &b, &rpmbuild, epoch)?;
+    let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
+    fs::write_atomic(&file, &fs::read_bounded(&spec, fs::Limit::CONFIG)?, 0o644)?;
+    rpmbuild.define("module_name", &names::plain(m));
+    rpmbuild.define("module_version", &names::plain(v));
+    if !request.kernels.is_empty() {
+        let all = |part: &dyn Fn(&Kernel) -> String| {
+            let mut list: Vec<String> = request.kernels.iter().map(part).collect();
+            list.dedup();
+            names::plain(&list.join(" "))
+        };
+        rpmbuild.define("kernel_versions", &all(&|k| k.release.clone()));
+        rpmbuild.define("flavors", &all(&|k| k.release.rsplit('-').next().unwrap_or_default().to_owned()));
+    }
+    let made = rpmbuild.run(s, &file, Make::Source, Some(names::architecture(kernel)))?;
+    take(s, &made, &directory, request.named.map(|_| name))
+}
+
+/// `M-V.tar.bz2` among the sources, with everything in `M-V/`: the source, patched for a kernel.
+///
+/// # Errors
+/// A patch that does not apply; a file that cannot be read or written.
+pub(super) fn source_archive(s: &Session<'_>, b: &Build, rpmbuild: &Rpmbuild, epoch: u64) -> Result<()> {
+    let top = format!("{}-{}", b.package.name, b.package.version);
+    let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
+    let dir = rpmbuild.path().join("tree");
+    patched(s, b, &loaded, &dir)?;
+    let archive = rpmbuild.source(format!("{top}.tar.bz2"));
+    dkms_archive::write(&archive, &[Member::path(top, &dir)], Some(epoch))
+        .map_err(|e| archive_error(&archive, e))?;
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! `mkrpm`, `mkkmp` and `mkdriverdisk`: packages of modules through rpmbuild, without root, the same bytes each time.
+//! And the way back, where rpm does not install packages: modules out of them.
+
+mod build;
+mod disk;
+mod kmp;
+mod names;
+mod spec;
+mod template;
+
+use crate::add;
+use crate::build::log::MakeLog;
+use crate::build::prepare;
+use crate::build::sandbox::{BuildSandbox, Wanted};
+use crate::conf::load::Loaded;
+use crate::error::Result;
+use crate::event::Event;
+use crate::owner;
+use crate::pack::tarball::{self, archive_error};
+use crate::pack::{self, Inside, Request};
+use crate::session::Session;
+use build::{Make, Rpmbuild};
+use dkms_archive::{self, Member};
+use dkms_sys::fs;
+use dkms_tree::ids::Build;
+use std::path::{Path, PathBuf};
+
+pub use disk::{mkdriverdisk, mkdriverdisk_place};
+pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
+
+impl Request<'_> {
+    /// The architecture of all modules; `None`, any, where there are none, or of several.
+    fn architecture(&self) -> Option<&str> {
+        let mut all = self.binaries().iter().map(names::architecture);
+        let first = all.next()?;
+        all.all(|a| a == first).then_some(first)
+    }
+
+    fn mkrpm_file(&self) -> Result<String> {
+        let (name, version) = (names::package(&self.package.name)?, names::version(&self.package.version)?);
+        Ok(format!("{name}-{version}-{}.{}.rpm", spec::RELEASE, self.architecture().unwrap_or("noarch")))
+    }
+}
+
+/// Where [`mkrpm`] writes; where it follows the user's spec file, that one decides the name.
+///
+/// # Errors
+/// Names that rpm would not take.
+pub fn mkrpm_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
+    let (directory, name) = request.place(s, "rpm", request.mkrpm_file()?);
+    let free = template::find(s, request).is_some() && request.named.is_none();
+    Ok(if free { directory } else { directory.join(name) })
+}
+
+/// Writes `M-V-1dkms.noarch.rpm`: the source, which dkms builds at the target. With kernels, their built modules too (then it
+/// is for their architecture), as a tarball that the target's `common.postinst` loads; without the
+/// source ([`crate::pack::tarball::Content::BinariesOnly`]) its dkms.conf alone. A spec file of the user's own decides all that itself; see `template`.
+///
+/// # Errors
+/// Not in the tree, nothing built for a kernel, a name that rpm would not take, no rpmbuild, rpmbuild fails, the destination
+/// not writable.
+pub fn mkrpm(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+    add::require_added(s, request.package)?;
+    let (directory, name) = request.place(s, "rpm", request.mkrpm_file()?);
+    let inside = Inside::read(s, request.package, request.binaries())?;
+    let epoch = request.time(s)?;
+    let rpmbuild = Rpmbuild::new(s, "make rpm packages", epoch)?;
+    tarball::require_writable(&directory)?;
+    if let Some(template) = template::find(s, request) {
+        let (made, _kept) = template::build(s, request, &template, rpmbuild)?;
+        return take(s, &made, &directory, request.named.map(|_| name));
+    }
+    let text = own_spec(s, request, &inside, &rpmbuild, epoch)?;
+    let made = run(s, &rpmbuild, &format!("{}.spec", request.package.name), &text, request.architecture())?;
+    take(s, &made, &directory, Some(name))
+}
+
+/// Writes a spec file of ours and runs rpmbuild on it.
+fn run(
+    s: &Session<'_>,
+    rpmbuild: &Rpmbuild,
+    name: &str,
+    text: &str,
+    target: Option<&str>,
+) -> Result<Vec<PathBuf>> {
+    let file = rpmbuild.path().join("SPECS").join(name);
+    fs::write_atomic(&file, text.as_bytes(), 0o644)?;
+    rpmbuild.run(s, &file, Make::Binary, target)
+}
+
+/// Our own spec file, and beside it the files that the package installs.
+fn own_spec(
+    s: &Session<'_>,
+    request: &Request<'_>,
+    inside: &Inside,
+    rpmbuild: &Rpmbuild,
+    epoch: u64,
+) -> Result<String> {
+    let (package, kernels) = (request.package, request.binaries());
+    let (m, v) = (&package.name, &package.version);
+    let version = names::version(v)?;
+    let source = fs::canonicalize(s.layout.source_link(package))?;
+    let members = pack::for_dkms(s, request, m, &rpmbuild.source(""), epoch)?;
+    let mut files = vec![format!("/usr/src/{m}-{v}")];
+    if !kernels.is_empty() {
+        files.push(format!("/usr/share/{m}"));
+    }
+    pack(rpmbuild, &members, epoch)?;
+    let (what, mut description) = if request.with_source() {
+        let first = format!("The source of the kernel module {m}, version {v}.");
+        ("source for dkms", vec![first, "dkms builds it for the kernels whose headers are installed.".into()])
+    } else {
+        ("built for dkms", vec![format!("The kernel module {m}, version {v}, for dkms to install.")])
+    };
+    description.extend(kernels.iter().map(|k| format!("Built for kernel {}.", k.release)));
+    let mut dependencies: Vec<String> =
+        ["Requires: dkms", "Requires(post): dkms", "Requires(preun): dkms"].map(str::to_owned).into();
+    dependencies.extend(spec::modaliases(inside, &version));
+    Ok(spec::Spec {
+        name: names::package(m)?,
+        version: &version,
+        summary: &format!("Kernel module {m}, {what}"),
+        license: &spec::license(&source, inside),
+        noarch: request.architecture().is_none(),
+        packager: request.maker(),
+        dependencies: &dependencies,
+        description: &description,
+        scriptlets: &[("post", spec::dkms_post(package)), ("preun", spec::dkms_preun(package))],
+        files: &files,
+        action: "mkrpm",
+        epoch,
+    }
+    .text())
+}
+
+/// Puts the files of a package among the sources, named as they will be installed.
+fn pack(rpmbuild: &Rpmbuild, members: &[Member], epoch: u64) -> Result<()> {
+    let root = rpmbuild.source(spec::ROOT);
+    dkms_archive::write(&root, members, Some(epoch)).map_err(|e| archive_error(&root, e))?;
+    Ok(())
+}
+
+/// A copy of the source in `dir`, with the patches of dkms.conf for this kernel.
+fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
+    prepare::fresh_copy(s, b, dir)?;
+    let names = prepare::patches_for(loaded, b)?;
+    // Beside the copy, which shall hold the source alone.
+    let (path, kept) = (dir.with_extension("log"), s.layout.failed_log(b));
+    let log = MakeLog::create(s, &path, &kept, b)?;
+    let done = sandboxed_patch(s, b, loaded, dir, &names, &log);
+    if done.is_err() {
+        let _ = kept.parent().map(fs::create_dir_all);
+        let _ = fs::copy_file(&path, &kept);
+    }
+    done
+}
+
+/// The package's patches, applied as confined as in a build.
+fn sandboxed_patch(
+    s: &Session<'_>,
+    b: &Build,
+    loaded: &Loaded,
+    dir: &Path,
+    names: &[&str],
+    log: &MakeLog,
+) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let policy = &loaded.conf.confine;
+    let wanted = Wanted { dir, seen: dir, hidden: Vec::new(), visible: Vec::new(), policy };
+    let sandbox = BuildSandbox::new(s, wanted)?;
+    sandbox.hand_over()?;
+    let done = prepare::patch(s, b, &sandbox, dir, names, log);
+    owner::take_back(dir);
+    done.map(|_| ())
+}
+
+/// Takes packages to their directory: the first one under `name`, if that is given.
+fn take(
+    s: &Session<'_>,
+    made: &[PathBuf],
+    directory: &Path,
+    mut name: Option<PathBuf>,
+) -> Result<Vec<PathBuf>> {
+    let mut taken = Vec::new();
+    for from in made {
+        let own = || from.file_name().map(PathBuf::from).unwrap_or_default();
+        let to = directory.join(name.take().unwrap_or_else(own));
+        fs::write_atomic(&to, &fs::read_bounded(from, fs::Limit::CONFIG)?, 0o644)?;
+        s.tell(Event::ArchiveWritten { path: to.clone() });
+        taken.push(to);
+    }
+    Ok(taken)
+}

@@ -1,0 +1,121 @@
+//! Names, versions, architectures and dependencies as rpm has them, from those of dkms.
+//!
+//! What a spec file may say is rpm's `docs/manual/spec.md` and `rpmCharCheck` in its parser: letters, digits and `._+-` in a
+//! name, and in a version `._+~^`, where `-` parts version and release.
+
+use dkms_tree::ids::{BadName, Kernel};
+
+/// The architecture that rpm means by one of `uname -m`.
+pub fn architecture(kernel: &Kernel) -> &str {
+    match kernel.arch.as_str() {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        "armv7l" | "armv8l" => "armv7hl",
+        "armv6l" => "armv6hl",
+        "i386" | "i486" | "i586" => "i686",
+        other => other,
+    }
+}
+
+/// A package's name: as it is, where it can be one.
+///
+/// # Errors
+/// [`BadName`] where rpm would not take it.
+pub fn package(word: &str) -> Result<&str, BadName> {
+    let bad = |why| Err(BadName { what: "name of an rpm package", word: word.to_owned(), why });
+    if !word.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+        bad("it must begin with a letter, a digit or _")
+    } else if !word.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c)) {
+        bad("only letters, digits and . _ + - are allowed")
+    } else {
+        Ok(word)
+    }
+}
+
+/// A package's version: `_` for `-`, which would begin the release.
+///
+/// # Errors
+/// [`BadName`] where that does not make a version.
+pub fn version(word: &str) -> Result<String, BadName> {
+    let version = word.replace('-', "_");
+    let bad = |why| Err(BadName { what: "version of an rpm package", word: word.to_owned(), why });
+    if !version.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        bad("it must begin with a letter or a digit")
+    } else if !version.chars().all(writable) {
+        bad("only letters, digits and . _ + - ~ ^ are allowed")
+    } else {
+        Ok(version)
+    }
+}
+
+fn writable(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._+~^".contains(c)
+}
+
+/// A kernel's release as part of a path in a spec file and in scripts.
+///
+/// # Errors
+/// [`BadName`] for what would mean something else there.
+pub fn directory(release: &str) -> Result<&str, BadName> {
+    if release.chars().all(|c| writable(c) || c == '-') {
+        return Ok(release);
+    }
+    let why = "only letters, digits and . _ + - ~ ^ are allowed";
+    Err(BadName { what: "kernel release in an rpm package", word: release.to_owned(), why })
+}
+
+/// What a module calls its version, as the version of a dependency. `None` where nothing of it can be one.
+pub fn module_version(word: &str) -> Option<String> {
+    let version: String = word.trim().chars().map(|c| if writable(c) { c } else { '_' }).collect();
+    version.starts_with(|c: char| c.is_ascii_alphanumeric()).then_some(version)
+}
+
+/// A kernel's release as version and release of a dependency, which has one `-` at most.
+pub fn kernel(release: &str) -> String {
+    let clean = |word: &str| word.chars().map(|c| if writable(c) { c } else { '_' }).collect::<String>();
+    match release.split_once('-') {
+        Some((version, rest)) => format!("{}-{}", clean(version), clean(rest)),
+        None => clean(release),
+    }
+}
+
+/// An alias as it is written in `modalias(...)`: what would end the word there becomes `?`, which in an alias is any
+/// character (as in the generators of SUSE's and Red Hat's kernels).
+pub fn alias(word: &str) -> String {
+    let keep = |c: char| c.is_ascii_alphanumeric() || "[]._:*?/-".contains(c);
+    word.chars().map(|c| if keep(c) { c } else { '?' }).collect()
+}
+
+/// A text that rpm does not expand, on one line.
+pub fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ").replace('%', "%%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rpm_takes() {
+        assert!(package("v4l2loopback").is_ok() && package("a_b-c+d.e").is_ok());
+        for bad in ["a b", "%x", "-a", "", "a/b", "a$b"] {
+            assert!(package(bad).is_err(), "{bad}");
+        }
+        assert_eq!(version("1.0-rc1").unwrap(), "1.0_rc1");
+        assert_eq!(version("1.0~rc1").unwrap(), "1.0~rc1");
+        for bad in ["", "~1", "1 0", "1:0", "1%0", "1(0"] {
+            assert!(version(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn dependencies() {
+        assert_eq!(kernel("4.18.0-348.el8.x86_64"), "4.18.0-348.el8.x86_64");
+        assert_eq!(kernel("6.1.0-40-amd64"), "6.1.0-40_amd64");
+        assert_eq!(module_version(" 1.2 beta-3 ").as_deref(), Some("1.2_beta_3"));
+        assert_eq!(module_version("$Revision$"), None);
+        assert_eq!(alias("pci:v00001d6Bd*sv[0-9]*"), "pci:v00001d6Bd*sv[0-9]*");
+        assert_eq!(alias("of:N*T*Cti,x(y) %z"), "of:N*T*Cti?x?y???z");
+        assert_eq!(plain("50%\nof"), "50%% of");
+    }
+}

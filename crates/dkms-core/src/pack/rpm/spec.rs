@@ -1,0 +1,268 @@
+//! The text of our own spec files.
+
+use super::names;
+use crate::pack::Inside;
+use crate::time;
+use dkms_sys::fs;
+use dkms_tree::ids::{Kernel, PackageId};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What is in the release of every package, as it was in those of dkms 2.x: one of theirs is upgraded by one of ours.
+pub const RELEASE: &str = "1dkms";
+
+/// What a spec file says, in the parts that differ. Texts are made plain by [`Spec::text`]; names and dependencies are
+/// as `names` gives them.
+pub struct Spec<'a> {
+    /// `Name`
+    pub name: &'a str,
+    /// `Version`
+    pub version: &'a str,
+    /// `Summary`
+    pub summary: &'a str,
+    /// `License`
+    pub license: &'a str,
+    /// For any architecture.
+    pub noarch: bool,
+    /// Who made it, `NAME <ADDRESS>`.
+    pub packager: &'a str,
+    /// Lines such as `Requires: dkms`.
+    pub dependencies: &'a [String],
+    /// Lines of the description.
+    pub description: &'a [String],
+    /// Scriptlets, by the word that begins them: `post`.
+    pub scriptlets: &'a [(&'static str, String)],
+    /// Files, and directories with all that is in them.
+    pub files: &'a [String],
+    /// The action that makes it.
+    pub action: &'a str,
+    /// The date of its changelog, in seconds since 1970.
+    pub epoch: u64,
+}
+
+/// The archive among the sources that holds the files as they will be installed.
+pub const ROOT: &str = "root.tar";
+
+impl Spec<'_> {
+    /// The spec file.
+    pub fn text(&self) -> String {
+        let plain = names::plain;
+        let mut text = String::from(
+            "# The files are packed as they are: nothing is stripped, compressed, or looked into for dependencies.\n\
+             %global debug_package %{nil}\n%global __os_install_post %{nil}\n%global _build_id_links none\n\n",
+        );
+        let mut tag = |name: &str, value: &str| text.push_str(&format!("{name}: {value}\n"));
+        tag("Name", self.name);
+        tag("Version", self.version);
+        tag("Release", RELEASE);
+        tag("Summary", &plain(self.summary));
+        tag("License", &plain(self.license));
+        tag("Group", "System/Kernel");
+        tag("Packager", &plain(self.packager));
+        if self.noarch {
+            tag("BuildArch", "noarch");
+        }
+        tag("AutoReqProv", "no");
+        for line in self.dependencies {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text.push_str("\n%description\n");
+        for line in self.description {
+            text.push_str(&wrapped(&plain(line)));
+        }
+        text.push_str(&format!(
+            "\n%prep\n\n%build\n\n%install\nmkdir -p \"%{{buildroot}}\"\n\
+             tar -xf \"%{{_sourcedir}}/{ROOT}\" -C \"%{{buildroot}}\" --no-same-owner\n\
+             chmod -R u+rwX,go+rX,go-w \"%{{buildroot}}\"\n"
+        ));
+        for (name, script) in self.scriptlets {
+            text.push_str(&format!("\n%{name}\n{}", script.replace('%', "%%")));
+        }
+        text.push_str("\n%files\n%defattr(-,root,root,-)\n");
+        for file in self.files {
+            text.push_str(&format!("\"{file}\"\n"));
+        }
+        text.push_str(&format!(
+            "\n%changelog\n* {} {} - {}-{RELEASE}\n- Made by dkms {}.\n",
+            time::changelog_of_rpm(self.epoch),
+            plain(self.packager),
+            self.version,
+            self.action
+        ));
+        text
+    }
+}
+
+/// A text in lines of at most 76 columns where its words allow that: rpm shows a description as it is.
+fn wrapped(text: &str) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        if column > 0 {
+            let fits = column + 1 + width <= 76;
+            out.push(if fits { ' ' } else { '\n' });
+            column = if fits { column + 1 } else { 0 };
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out.push('\n');
+    out
+}
+
+/// `%post` of a package that dkms builds. The new package's script comes before the old one's `%preun`, or after it, as
+/// the versions of rpm have had it; the word that `--rpm_safe_upgrade` leaves makes both come to the same.
+pub fn dkms_post(package: &PackageId) -> String {
+    let (m, v) = (&package.name, &package.version);
+    format!(
+        r#"if ! command -v dkms >/dev/null 2>&1; then
+    echo "{m}: dkms is not installed, so the module is not built" >&2
+    exit 1
+fi
+if [ ! -e /etc/dkms/no-autoinstall ]; then
+    [ -z "$(dkms status -m {m} -v {v} 2>/dev/null)" ] || dkms remove -m {m} -v {v} --all
+    dkms add -m {m} -v {v} --rpm_safe_upgrade || exit
+fi
+old=
+if [ "${{1:-1}}" -gt 1 ]; then
+    old=earlier
+    # What the package that this one replaces has installed gives way, be it newer.
+    case $(dkms status -m {m}) in *": installed"*) export DKMS_RPM_SAFE_UPGRADE=1 ;; esac
+fi
+if [ -x /usr/lib/dkms/common.postinst ]; then
+    exec /usr/lib/dkms/common.postinst {m} {v} /usr/share/{m} "" "$old"
+fi
+[ ! -e /etc/dkms/no-autoinstall ] || exit 0
+if [ -f /usr/share/{m}/{m}-{v}.dkms.tar.gz ]; then
+    dkms ldtarball --force --archive /usr/share/{m}/{m}-{v}.dkms.tar.gz || exit
+fi
+dkms install -m {m} -v {v} ${{DKMS_RPM_SAFE_UPGRADE:+--rpm_safe_upgrade}}
+"#
+    )
+}
+
+/// `%preun` of a package that dkms builds. A failure is told, and does not keep the package.
+pub fn dkms_preun(package: &PackageId) -> String {
+    let (m, v) = (&package.name, &package.version);
+    format!(
+        r#"if command -v dkms >/dev/null 2>&1 && [ -n "$(dkms status -m {m} -v {v} 2>/dev/null)" ]; then
+    dkms remove -m {m} -v {v} --all --rpm_safe_upgrade || :
+fi
+exit 0
+"#
+    )
+}
+
+/// Scriptlets of a package of modules for kernels: depmod where the kernels are, and weak-modules where that is (RHEL and
+/// SUSE), which links them into compatible kernels. What is removed it has to be told by name when the files are gone.
+pub fn kmod_scripts(name: &str, directories: &[String], kernels: &[Kernel]) -> [(&'static str, String); 3] {
+    let list = format!("/var/lib/rpm-state/kmod-{name}.list");
+    let modules: Vec<String> = directories.iter().map(|d| format!("{d}/*.ko")).collect();
+    let modules = modules.join(" ");
+    let mut depmod = String::new();
+    for kernel in kernels {
+        let k = &kernel.release;
+        depmod.push_str(&format!("[ ! -e /lib/modules/{k}/modules.dep ] || depmod {k} || :\n"));
+    }
+    let weak = "command -v weak-modules >/dev/null 2>&1";
+    [
+        (
+            "post",
+            format!(
+                "{depmod}if {weak}; then\n    ls -d {modules} | weak-modules --add-modules || :\nfi\nexit 0\n"
+            ),
+        ),
+        ("preun", format!("mkdir -p /var/lib/rpm-state\nls -d {modules} >{list} 2>/dev/null || :\nexit 0\n")),
+        (
+            "postun",
+            format!(
+                "{depmod}if [ -s {list} ] && {weak}; then\n    weak-modules --remove-modules <{list} || :\nfi\n\
+                 rm -f {list}\nexit 0\n"
+            ),
+        ),
+    ]
+}
+
+/// The aliases by which hardware asks for the modules, as lines of a spec file. The version is the module's own, else the
+/// package's.
+pub fn modaliases(inside: &Inside, version: &str) -> Vec<String> {
+    let mut lines = BTreeSet::new();
+    for (module, aliases) in &inside.aliases {
+        let own = inside.versions.get(module).and_then(|v| names::module_version(v));
+        let version = own.as_deref().unwrap_or(version);
+        let some = aliases.iter().filter(|a| !a.is_empty());
+        lines.extend(some.map(|a| format!("Provides: modalias({}) = {version}", names::alias(a))));
+    }
+    lines.into_iter().collect()
+}
+
+/// How many files of a source tree are asked for their licence, and how large one may be.
+const LOOK_AT: usize = 2000;
+const LARGEST: u64 = 4 << 20;
+
+/// Under which licence: what the sources with a MODULE_LICENSE say in their SPDX lines, else that word itself, else what the
+/// built modules say.
+pub fn license(source: &Path, inside: &Inside) -> String {
+    let (mut spdx, mut words) = (BTreeSet::new(), BTreeSet::new());
+    let mut left = vec![source.to_path_buf()];
+    let mut seen = 0;
+    while let Some(path) = left.pop() {
+        if fs::is_real_dir(&path) {
+            left.extend(fs::list_dir_optional(&path).unwrap_or_default().iter().map(|n| path.join(n)));
+            continue;
+        }
+        let small = path.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() <= LARGEST);
+        if !small || path.extension().is_none_or(|e| e != "c") {
+            continue;
+        }
+        seen += 1;
+        if seen > LOOK_AT {
+            break;
+        }
+        let Ok(bytes) = fs::read_bounded(&path, fs::Limit::CONFIG) else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        let Some(word) = between(&text, "MODULE_LICENSE(\"", "\"") else { continue };
+        match between(&text, "SPDX-License-Identifier:", "\n") {
+            Some(id) => spdx.insert(id.trim_end_matches("*/").trim().to_owned()),
+            None => words.insert(word.to_owned()),
+        };
+    }
+    if spdx.is_empty() {
+        words.extend(inside.licences.iter().cloned());
+    }
+    let all = if spdx.is_empty() { words } else { spdx };
+    let several = |l: &str| l.to_ascii_uppercase().contains(" OR ") && !l.starts_with('(') && all.len() > 1;
+    let one = |l: &String| if several(l) { format!("({l})") } else { l.clone() };
+    let text = all.iter().map(one).collect::<Vec<_>>().join(" AND ");
+    if text.trim().is_empty() { "Unknown".into() } else { text }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(word, _)| word.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_without_a_version_have_the_packages() {
+        let mut inside = Inside::default();
+        let set = |all: &[&str]| all.iter().map(|a| (*a).to_owned()).collect();
+        inside.aliases.insert("a".into(), set(&["pci:v1d*", ""]));
+        inside.aliases.insert("b".into(), set(&["pci:v2d*"]));
+        inside.versions.insert("b".into(), "2.5 beta".into());
+        let lines = ["Provides: modalias(pci:v1d*) = 1.0", "Provides: modalias(pci:v2d*) = 2.5_beta"];
+        assert_eq!(modaliases(&inside, "1.0"), lines);
+    }
+
+    #[test]
+    fn lines_of_a_description() {
+        let long = "word ".repeat(40);
+        assert!(wrapped(&long).lines().all(|l| l.len() <= 76));
+        assert_eq!(wrapped(&long).split_whitespace().count(), 40);
+        assert_eq!(wrapped("one line"), "one line\n");
+    }
+}

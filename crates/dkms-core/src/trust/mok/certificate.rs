@@ -1,0 +1,207 @@
+//! What there is to say of one certificate: what it is, whether a kernel can use it, and where it is trusted.
+
+use crate::kernel::headers::KernelConfig;
+use crate::trust::machine::{Machine, Seen, Variable};
+use kmodule::sign::{Certificate, KeyType};
+use std::path::{Path, PathBuf};
+
+/// Whether a kernel takes such a key into its keyrings at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// Yes.
+    Yes,
+    /// No, and why.
+    No(String),
+    /// It cannot be told, and why.
+    Unknown(String),
+}
+
+/// Where a certificate is trusted, and where it waits to be.
+#[derive(Clone, Debug)]
+pub struct Enrolment {
+    /// Among the machine owner keys (MokListRT).
+    pub mok_list: Seen<bool>,
+    /// Waiting for MokManager to take it in (MokNew).
+    pub mok_new: Seen<bool>,
+    /// Waiting for MokManager to delete it (MokDel).
+    pub mok_del: Seen<bool>,
+    /// Among the firmware's own (db).
+    pub db: Seen<bool>,
+    /// The list that forbids it: `MokListXRT`, `dbx` or `.blacklist`.
+    pub forbidden: Seen<Option<&'static str>>,
+    /// Keyrings of the running kernel that hold it.
+    pub keyrings: Vec<&'static str>,
+    /// The running kernel holds it; `None`: its keyrings cannot be read.
+    pub kernel: Option<bool>,
+}
+
+impl Enrolment {
+    fn look(machine: &Machine, certificate: &Certificate) -> Self {
+        let holds = |variable| machine.list(variable).map(|list| list.holds(certificate));
+        let keyrings = machine.keyrings();
+        let forbidden = || {
+            if keyrings.forbids(certificate) == Some(true) {
+                return Ok(Some(".blacklist"));
+            }
+            for variable in [Variable::MokListXrt, Variable::Dbx] {
+                if machine.list(variable)?.forbids(certificate) {
+                    return Ok(Some(variable.name()));
+                }
+            }
+            Ok(None)
+        };
+        Self {
+            mok_list: holds(Variable::MokListRt),
+            mok_new: holds(Variable::MokNew),
+            mok_del: holds(Variable::MokDel),
+            db: holds(Variable::Db),
+            forbidden: forbidden(),
+            keyrings: keyrings.keyrings_with(certificate),
+            kernel: keyrings.holds(certificate),
+        }
+    }
+
+    /// The machine is known to trust it: kernels that start here take it in.
+    pub fn is_trusted(&self) -> bool {
+        let listed = self.mok_list == Ok(true) || self.db == Ok(true) || self.kernel == Some(true);
+        listed && !self.is_forbidden()
+    }
+
+    /// It is known to be forbidden.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.forbidden, Ok(Some(_)))
+    }
+
+    /// It waits for MokManager at the next start.
+    pub fn is_pending(&self) -> bool {
+        self.mok_new == Ok(true)
+    }
+
+    /// It is known not to be trusted; false also when that cannot be told.
+    pub fn is_known_untrusted(&self) -> bool {
+        // The kernel's keyrings are made of these lists: either is enough.
+        let lists = self.mok_list == Ok(false) && self.db == Ok(false);
+        self.is_forbidden() || !self.is_trusted() && (lists || self.kernel == Some(false))
+    }
+
+    /// What could not be read.
+    pub fn unreadable(&self) -> impl Iterator<Item = &str> {
+        let lists = [&self.mok_list, &self.mok_new, &self.mok_del, &self.db];
+        lists.into_iter().filter_map(|seen| seen.as_ref().err().map(String::as_str))
+    }
+}
+
+/// A certificate file, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says.
+    pub certificate: Certificate,
+    /// Whether the kernel that is looked at takes such keys.
+    pub accepted: Accepted,
+    /// Where it is trusted.
+    pub enrolment: Enrolment,
+}
+
+impl Certified {
+    /// Reads a certificate file and looks around; the reason when it is none.
+    pub(super) fn look(machine: &Machine, path: &Path, config: Option<&KernelConfig>) -> Seen<Self> {
+        let bytes =
+            dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
+        let certificate = Certificate::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+        let enrolment = Enrolment::look(machine, &certificate);
+        let accepted = if enrolment.kernel == Some(true) {
+            Accepted::Yes
+        } else {
+            accepted(certificate.key_type(), config)
+        };
+        Ok(Self { path: path.to_owned(), certificate, accepted, enrolment })
+    }
+
+    /// Its SHA-1 fingerprint, as mokutil shows it.
+    pub fn sha1(&self) -> String {
+        colons(&self.certificate.fingerprint_sha1())
+    }
+
+    /// Its SHA-256 fingerprint.
+    pub fn sha256(&self) -> String {
+        colons(&self.certificate.fingerprint())
+    }
+
+    /// Its serial number.
+    pub fn serial(&self) -> String {
+        colons(self.certificate.serial())
+    }
+
+    /// It is no longer, or not yet, within its dates. Kernels do not look at them.
+    pub fn is_out_of_date(&self, now: i64) -> bool {
+        now < self.certificate.not_before() || now > self.certificate.not_after()
+    }
+}
+
+fn colons(bytes: &[u8]) -> String {
+    kmodule::sign::hex(bytes).to_lowercase()
+}
+
+/// By the kernel's X.509 parser (crypto/asymmetric_keys/x509_cert_parser.c), crypto/rsa.c, and what is built in: keys are taken
+/// in at the start, when no module can be loaded.
+fn accepted(kind: &KeyType, config: Option<&KernelConfig>) -> Accepted {
+    match kind {
+        KeyType::Rsa(512 | 1024 | 1536 | 2048 | 3072 | 4096) => Accepted::Yes,
+        KeyType::Rsa(bits) => {
+            Accepted::No(format!("it computes with RSA keys of 1024, 2048, 3072 or 4096 bits, not of {bits}"))
+        }
+        KeyType::Ec(curve) if matches!(curve.as_str(), "P-256" | "P-384") => match config {
+            Some(config) => match config.value("CONFIG_CRYPTO_ECDSA") {
+                Some("y") => Accepted::Yes,
+                Some(_) => Accepted::No("its ECDSA is a module, which comes too late for that".into()),
+                None => Accepted::No("it is built without ECDSA (CONFIG_CRYPTO_ECDSA)".into()),
+            },
+            None => Accepted::Unknown("that depends on its configuration, which is not there".into()),
+        },
+        KeyType::Ec(curve) if curve == "P-521" => {
+            Accepted::Unknown("the curve P-521 is known to kernels from 6.10 on only".into())
+        }
+        other => Accepted::No(format!("it does not know keys of type {other}")),
+    }
+}
+
+/// The module with the digest that a kernel's modules are signed with, when that is not built in: until it is loaded,
+/// signatures cannot be checked.
+pub(super) fn digest_module(config: &KernelConfig) -> Option<String> {
+    let hash = config.value("CONFIG_MODULE_SIG_HASH")?;
+    let option = match hash {
+        "sha1" => "CONFIG_CRYPTO_SHA1",
+        "sha224" | "sha256" => "CONFIG_CRYPTO_SHA256",
+        "sha384" | "sha512" => "CONFIG_CRYPTO_SHA512",
+        _ if hash.starts_with("sha3-") => "CONFIG_CRYPTO_SHA3",
+        _ => return None,
+    };
+    (config.value(option) == Some("m")).then(|| hash.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_types_and_kernels() {
+        let config = |text: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("c"), text).unwrap();
+            KernelConfig::read(&dir.path().join("c")).unwrap()
+        };
+        let (old, new) = (config("CONFIG_MODULE_SIG=y\n"), config("CONFIG_CRYPTO_ECDSA=y\n"));
+        let p256 = KeyType::Ec("P-256".into());
+        assert_eq!(accepted(&KeyType::Rsa(2048), None), Accepted::Yes);
+        assert!(matches!(accepted(&KeyType::Rsa(8192), None), Accepted::No(_)));
+        assert!(matches!(accepted(&p256, Some(&old)), Accepted::No(_)));
+        assert_eq!(accepted(&p256, Some(&new)), Accepted::Yes);
+        assert!(matches!(accepted(&p256, None), Accepted::Unknown(_)));
+        assert!(matches!(accepted(&KeyType::Edwards("Ed25519"), Some(&new)), Accepted::No(_)));
+        let late = config("CONFIG_MODULE_SIG_HASH=\"sha512\"\nCONFIG_CRYPTO_SHA512=m\n");
+        assert_eq!(digest_module(&late).as_deref(), Some("sha512"));
+        assert_eq!(digest_module(&config("CONFIG_MODULE_SIG_HASH=sha256\nCONFIG_CRYPTO_SHA256=y\n")), None);
+    }
+}

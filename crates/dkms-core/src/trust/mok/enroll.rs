@@ -1,0 +1,172 @@
+//! Asking for a certificate's enrolment, through mokutil.
+
+use super::certificate::Certified;
+use super::facts::Status;
+use super::status;
+use crate::error::{Error, Result};
+use crate::hooks;
+use crate::plan::{Operation, Plan};
+use crate::program::ProgramError;
+use crate::secret::Secret;
+use crate::session::Session;
+use crate::trust::machine::{Machine, SecureBoot};
+use crate::trust::signing::SigningError;
+use dkms_sys::fs::TempDir;
+use dkms_sys::process::{Command, Finished, Stdin, Stream};
+use dkms_tree::ids::Kernel;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The systemd credential with the one-time password.
+pub const CREDENTIAL: &str = "dkms.mok-password";
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrolled {
+    /// This machine trusts the certificate already.
+    Already(PathBuf),
+    /// It waits since an earlier time.
+    Waits(PathBuf),
+    /// It waits from now on.
+    Asked(PathBuf),
+}
+
+/// The plan of `dkms mok enroll`: asks for the enrolment of the certificate that signs for a kernel; of the
+/// new one, when a rotation is under way.
+///
+/// # Errors
+/// There is no certificate, it is forbidden, or the machine has no EFI firmware.
+pub fn plan_enrolment(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
+    let status = status::of_machine(s, kernel, &Machine::of(s.host))?;
+    let nothing = || Operation::Nothing("the enrolment".into());
+    Ok(match enrolled(&status)? {
+        Some(Enrolled::Already(_)) => Plan::of(nothing(), "this machine trusts the certificate"),
+        Some(_) => Plan::of(nothing(), "the certificate waits to be enrolled"),
+        None => {
+            let certificate = certificate_to_enroll(&status)?.path.clone();
+            Plan::of(Operation::Enroll(certificate), "this machine does not trust it yet")
+        }
+    })
+}
+
+/// Executes that plan.
+///
+/// # Errors
+/// As [`plan_enrolment`]; there is no mokutil, or mokutil refuses.
+pub fn enroll(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled, Status)> {
+    let mut status = status::of_machine(s, kernel, &Machine::of(s.host))?;
+    status::forget_previous(&mut status)?;
+    if let Some(enrolled) = enrolled(&status)? {
+        return Ok((enrolled, status));
+    }
+    let certified = certificate_to_enroll(&status)?;
+    for operation in plan.operations() {
+        if matches!(operation, Operation::Enroll(_)) {
+            ask(s, certified)?;
+        }
+    }
+    let path = certified.path.clone();
+    let after = status::of_machine(s, kernel, &Machine::of(s.host))?;
+    match certificate_to_enroll(&after)?.enrolment.mok_new {
+        Ok(false) => Err(refuse(
+            "mokutil succeeded, but the certificate is not among those that wait to be enrolled".into(),
+            "see what 'mokutil --list-new' says",
+        )),
+        _ => Ok((Enrolled::Asked(path), after)),
+    }
+}
+
+/// Why nothing has to be asked for; `None`: the enrolment can be asked for.
+fn enrolled(status: &Status) -> Result<Option<Enrolled>> {
+    let certified = certificate_to_enroll(status)?;
+    let path = certified.path.clone();
+    if let Some(list) = certified.enrolment.forbidden.as_ref().ok().copied().flatten() {
+        return Err(refuse(
+            format!("{list} forbids the certificate {}", path.display()),
+            "'dkms mok rotate' makes another key",
+        ));
+    }
+    if certified.enrolment.is_trusted() {
+        return Ok(Some(Enrolled::Already(path)));
+    }
+    if certified.enrolment.is_pending() {
+        return Ok(Some(Enrolled::Waits(path)));
+    }
+    if status.secure_boot == SecureBoot::NotEfi {
+        return Err(refuse(
+            "this machine was not started by EFI firmware, which keeps such keys".into(),
+            "'dkms mok' says whether it needs to be enrolled at all",
+        ));
+    }
+    Ok(None)
+}
+
+fn refuse(reason: String, help: &str) -> Error {
+    Error::Signing(SigningError::NotEnrolled { reason, help: help.into() })
+}
+
+/// The new certificate of a rotation, else the one in use.
+fn certificate_to_enroll(status: &Status) -> Result<&Certified> {
+    match (&status.staged, &status.certificate) {
+        (Some(staged), _) => Ok(staged),
+        (None, Ok(Some(certified))) => Ok(certified),
+        (None, Ok(None)) => Err(refuse(
+            format!("there is no certificate {}", status.pair.certificate.display()),
+            "'dkms generate_mok' makes a key pair",
+        )),
+        (None, Err(why)) => Err(refuse(why.clone(), "")),
+    }
+}
+
+fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
+    let Some(mokutil) = dkms_sys::process::which("mokutil", &s.host.path) else {
+        return Err(ProgramError::Missing {
+            program: "mokutil".into(),
+            purpose: "ask for the enrolment of a key".into(),
+            package: "mokutil".into(),
+        }
+        .into());
+    };
+    // It reads DER, and nothing else.
+    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mok")?;
+    let der = scratch.path().join("certificate.der");
+    dkms_sys::fs::create_new(&der, certified.certificate.der(), 0o600)?;
+    let command = Command::new(&mokutil).arg("--import").arg(&der).envs(s.host.environment.iter().cloned());
+    let done = match s.host.secrets.credential(CREDENTIAL)? {
+        Some(password) => command
+            .stdin(Stdin::Bytes(twice(&password)))
+            .stdout(Stream::Capture)
+            .stderr(Stream::ToStdout)
+            .timeout(Duration::from_secs(60))
+            .run(),
+        None if s.sink.can_ask() => {
+            s.tell(crate::event::Event::Detail { text: "mokutil asks for a one-time password".into() });
+            command.stdin(Stdin::Inherit).stdout(Stream::Inherit).stderr(Stream::Inherit).run()
+        }
+        None => {
+            return Err(refuse(
+                "enrolling needs a one-time password, and there is no terminal to ask for it".into(),
+                "run this on a terminal, or give it as the systemd credential dkms.mok-password",
+            ));
+        }
+    };
+    let done = done.map_err(|e| hooks::process_error(s, e, "ask for the enrolment of a key"))?;
+    if done.status.success() { Ok(()) } else { Err(refuse(said(&done), "")) }
+}
+
+/// It asks for the password and for its repetition.
+fn twice(password: &Secret) -> Vec<u8> {
+    let one = password.reveal().as_bytes();
+    [one, b"\n", one, b"\n"].concat()
+}
+
+fn said(done: &Finished) -> String {
+    let text = done.stdout_text();
+    let prompt = |line: &&str| line.trim().is_empty() || line.starts_with("input password");
+    let words: Vec<&str> = text.lines().filter(|line| !prompt(line)).map(str::trim).collect();
+    match words.as_slice() {
+        [] => format!("mokutil ended with {}", done.status),
+        some => format!("mokutil ended with {}: {}", done.status, some.join("; ")),
+    }
+}

@@ -1,0 +1,29 @@
+//! The kernels that a key is for.
+
+use super::config_of;
+use crate::session::Session;
+use crate::trust::machine::{Enforce, Machine, policy};
+use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::state;
+
+/// Kernels with modules of ours, and the running one, that insist on signatures or may do so.
+pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
+    let mut kernels: Vec<Kernel> = builds(s).into_iter().map(|b| b.kernel).collect();
+    kernels.extend(running(s));
+    kernels.sort();
+    kernels.dedup();
+    kernels.retain(|k| {
+        let config = config_of(s, &k.release);
+        let runs = s.runs(&k.release);
+        policy(machine, config.as_ref().map(|c| c.text()), runs).enforce != Enforce::No
+    });
+    kernels
+}
+
+fn running(s: &Session<'_>) -> Option<Kernel> {
+    Kernel::new(&s.host.release, &s.host.machine).ok()
+}
+
+pub(super) fn builds(s: &Session<'_>) -> Vec<Build> {
+    state::all_packages(s.layout).iter().flat_map(|p| state::builds(s.layout, p)).collect()
+}

@@ -1,0 +1,270 @@
+//! Another key: it is made, enrolled, then taken, and all modules are re-signed.
+//!
+//! The new pair waits beside the one in use until every kernel here that requires signatures accepts its
+//! signatures. Then all of it changes in one transaction: each module of each build, where it is built and
+//! where it is installed, and last the pair itself. A crash leaves all of the old or all of the new.
+
+use super::facts::Status;
+use super::kernels::{builds, demanding};
+use super::status;
+use crate::build::BuildError;
+use crate::conf::framework;
+use crate::error::{Cause, Error, Result};
+use crate::event::Event;
+use crate::install::resign::Resigner;
+use crate::install::{Change, Ending};
+use crate::kernel::installed::decompressed;
+use crate::lock;
+use crate::plan::{self, Operation, Plan, gather};
+use crate::session::Session;
+use crate::trust::machine::Machine;
+use crate::trust::signing::SigningError;
+use crate::trust::signing::{self, KeyPair, read_certificate};
+use dkms_sys::fs;
+use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::journal::op::{Op, aside};
+use dkms_tree::state;
+use kmodule::Compression;
+use kmodule::sign::{self, Certificate, Hash, Key};
+use std::path::{Path, PathBuf};
+
+/// The outcome of a rotation.
+#[derive(Debug)]
+pub enum Rotated {
+    /// The new pair waits: these kernels require signatures, and this machine does not trust the new key yet.
+    Waits(Vec<Kernel>),
+    /// It is in use, and this is what was signed with it.
+    Taken(Taken),
+}
+
+/// What was re-signed.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Modules that were built, or installed, and have a new signature.
+    pub files: usize,
+    /// Files that were left as they are, and why.
+    pub left: Vec<(PathBuf, String)>,
+    /// Kernels whose installed modules are others now.
+    pub changed: Vec<Kernel>,
+}
+
+/// The plan of `dkms mok rotate`: makes a new pair if none waits, and takes it if no kernel that requires
+/// signatures is in the way; with `--force` in any case.
+///
+/// # Errors
+/// The pair is not one that can be replaced here, or the new one is forbidden.
+pub fn plan_rotation(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
+    let machine = Machine::of(s.host);
+    let pair = status::pair_for(s, kernel)?;
+    require_replaceable(&pair)?;
+    let staged = pair.staged();
+    let is_made = Path::new(&staged.key).is_file() && staged.certificate.is_file();
+    let now = status::of_machine(s, kernel, &machine)?;
+    refuse_forbidden(&now, &staged)?;
+    let waits = if is_trusted(&now) || s.options.force { Vec::new() } else { demanding(s, &machine) };
+    let builds = if waits.is_empty() { with_this_pair(s, &pair)? } else { Vec::new() };
+    let new_pair = (!is_made).then_some((staged.key, staged.certificate));
+    // It runs once, as for the first kernel whose modules change.
+    let installed = builds.iter().find(|build| state::is_active(s.layout, build));
+    let post_transaction = installed.and_then(|build| gather::post_transaction(s, &build.kernel));
+    Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction))
+}
+
+/// Executes that plan.
+///
+/// # Errors
+/// As [`plan_rotation`], or something could not be signed: then everything is as it was.
+pub fn rotate(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Rotated, Status)> {
+    let machine = Machine::of(s.host);
+    let pair = status::pair_for(s, kernel)?;
+    let staged = pair.staged();
+    if plan.operations().any(|operation| matches!(operation, Operation::MakeKey { .. })) {
+        signing::ensure_staged(s, &pair)?;
+    }
+    let before = status::of_machine(s, kernel, &machine)?;
+    refuse_forbidden(&before, &staged)?;
+    let waits: Vec<Kernel> = plan
+        .operations()
+        .filter_map(|operation| match operation {
+            Operation::KeepKey(kernel) => Some(kernel.clone()),
+            _ => None,
+        })
+        .collect();
+    if !waits.is_empty() {
+        return Ok((Rotated::Waits(waits), before));
+    }
+    if s.options.force && !is_trusted(&before) && !demanding(s, &machine).is_empty() {
+        s.warn(
+            "the new key is taken although this machine does not trust it yet (--force): until it is enrolled, \
+             kernels that require signatures load no module signed with it",
+        );
+    }
+    let taken = take(s, kernel, &pair, &staged)?;
+    let mut after = status::of_machine(s, kernel, &machine)?;
+    status::forget_previous(&mut after)?;
+    Ok((Rotated::Taken(taken), after))
+}
+
+fn is_trusted(status: &Status) -> bool {
+    status.staged.as_ref().is_some_and(|c| c.enrolment.is_trusted())
+}
+
+fn refuse_forbidden(status: &Status, staged: &KeyPair) -> Result<()> {
+    match status.staged.as_ref().and_then(|c| c.enrolment.forbidden.clone().ok().flatten()) {
+        Some(list) => Err(refuse(
+            format!("{list} forbids the new key's certificate {}", staged.certificate.display()),
+            "delete the new pair, then rotate again",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn refuse(reason: String, help: &str) -> Error {
+    Error::Signing(SigningError::KeyKept { reason, help: help.into() })
+}
+
+fn require_replaceable(pair: &KeyPair) -> Result<()> {
+    if pair.is_token() {
+        return Err(refuse(
+            format!("{} is in a token, and dkms makes keys in files only", pair.key),
+            "make a new key there, name it in framework.conf, and build again",
+        ));
+    }
+    for path in [Path::new(&pair.key), &pair.certificate] {
+        if !path.is_file() {
+            return Err(refuse(
+                format!("{} is not there", path.display()),
+                "'dkms generate_mok' makes a key pair where there is none",
+            ));
+        }
+    }
+    read_certificate(&pair.certificate)?;
+    Ok(())
+}
+
+/// The builds whose kernels are signed for with this pair: `$kernelver` may give others another one.
+fn with_this_pair(s: &Session<'_>, pair: &KeyPair) -> Result<Vec<Build>> {
+    let mut found = Vec::new();
+    for b in builds(s) {
+        if status::pair_for(s, &b.kernel)? == *pair {
+            found.push(b);
+        }
+    }
+    Ok(found)
+}
+
+fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> Result<Taken> {
+    // Nothing is built meanwhile that would still be signed with the old key. Build locks come first, then
+    // the key's, then the kernels'. What was built since the plan was made is re-signed as well.
+    let packages = state::all_packages(s.layout);
+    let _building = packages.iter().map(|p| lock::build(s, p)).collect::<Result<Vec<_>>>()?;
+    let _key = lock::signing_key(s)?;
+    let resigner = Resign {
+        s,
+        old: read_certificate(&pair.certificate)?,
+        new: read_certificate(&staged.certificate)?,
+        key: Key::parse(&fs::read_bounded(&staged.key, fs::Limit::CONFIG)?)
+            .map_err(|e| refuse(format!("{}: {e}", staged.key), "delete the new pair, then rotate again"))?,
+    };
+    if !resigner.new.matches(&resigner.key) {
+        return Err(refuse(
+            format!("{} and {} do not belong together", staged.key, staged.certificate.display()),
+            "delete the new pair, then rotate again",
+        ));
+    }
+    let builds = with_this_pair(s, pair)?;
+    let mut kernels: Vec<Kernel> = builds.iter().map(|b| b.kernel.clone()).collect();
+    // The pair is changed with some kernel, if nothing is built as well.
+    kernels.push(kernel.clone());
+    let mut change = Change::begin(s, &kernels)?;
+    let mut taken = Taken::default();
+    let mut all = || -> Result<()> {
+        for b in &builds {
+            if let Some(signal) = dkms_sys::signal::interrupted() {
+                return Err(Error::Interrupted(signal));
+            }
+            let done = change.resign(s, b, &resigner)?;
+            taken.files += done.files.len();
+            taken.left.extend(done.left);
+            if done.installed > 0 && !taken.changed.contains(&b.kernel) {
+                taken.changed.push(b.kernel.clone());
+            }
+            if !done.files.is_empty() {
+                change.tell_later(&b.kernel, Event::Resigned { build: b.clone(), files: done.files });
+            }
+        }
+        change.replace(s, exchange(pair, staged, &resigner.old))
+    };
+    if let Err(e) = all() {
+        return Err(change.abandon_because(s, e));
+    }
+    change.finish(s, Ending::Whole)?;
+    Ok(taken)
+}
+
+/// The new pair for the old one, whose certificate is kept. By renames only: what is taken back is not lost.
+fn exchange(pair: &KeyPair, staged: &KeyPair, old: &Certificate) -> Vec<Op> {
+    let (key, previous) = (PathBuf::from(&pair.key), pair.previous());
+    let mut ops = Vec::new();
+    if fs::exists(&previous) {
+        ops.push(Op::Remove { saved: aside(&previous, "old"), path: previous.clone() });
+    }
+    if pair.is_one_file() {
+        let text = String::from_utf8_lossy(&kmodule::mok::to_pem(old.der())).into_owned();
+        ops.push(Op::Text { path: previous, text: text.into() });
+    } else {
+        ops.push(Op::Move { from: pair.certificate.clone(), to: previous });
+        ops.push(Op::Move { from: staged.certificate.clone(), to: pair.certificate.clone() });
+    }
+    ops.push(Op::Remove { saved: aside(&key, "old"), path: key.clone() });
+    ops.push(Op::Move { from: PathBuf::from(&staged.key), to: key });
+    ops
+}
+
+/// Replaces signatures of the old key by those of the new one.
+struct Resign<'a> {
+    s: &'a Session<'a>,
+    old: Certificate,
+    new: Certificate,
+    key: Key,
+}
+
+impl Resign<'_> {
+    fn plain(file: &Path) -> Result<(Option<Compression>, Vec<u8>)> {
+        let bytes = fs::read(file)?;
+        let broken =
+            |reason: String| Error::Build(BuildError::BadModule { path: file.into(), cause: reason.into() });
+        Ok((Compression::detect_module(&bytes), decompressed(&bytes).map_err(broken)?))
+    }
+}
+
+impl Resigner for Resign<'_> {
+    fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>> {
+        let (_, plain) = match Self::plain(file) {
+            Err(Error::Build(BuildError::BadModule { cause, .. })) => return Ok(Err(cause.to_string())),
+            other => other?,
+        };
+        Ok(match sign::verify(&plain, &self.old) {
+            // Of a key whose signatures cannot be computed here, the name has to do.
+            Ok(()) | Err(sign::VerifyError::UnsupportedKeyType) => Ok(()),
+            Err(e) => Err(e.to_string()),
+        })
+    }
+
+    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)> {
+        let (format, plain) = Self::plain(file)?;
+        let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
+        let failed = |cause: Cause| {
+            Error::Signing(SigningError::SignFailed {
+                path: file.into(),
+                cause,
+                help: "nothing was changed; the old key is in use as before".into(),
+            })
+        };
+        let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.into()))?;
+        let framework = framework::load(self.s, Some(&b.kernel.release))?;
+        let packed =
+            crate::build::sign::compressed(format, &framework, &signed).map_err(|e| failed(e.into()))?;
+        Ok((packed, format!("signed by {}", self.new.subject_cn())))
+    }
+}

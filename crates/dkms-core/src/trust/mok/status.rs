@@ -1,0 +1,101 @@
+//! Looking.
+
+use super::certificate::{Certified, digest_module};
+use super::facts::{KeyFile, Status};
+use super::kernels::demanding;
+use super::next;
+use super::step::{Next, Step};
+use crate::conf::framework;
+use crate::error::Result;
+use crate::kernel::headers;
+use crate::session::Session;
+use crate::trust::machine::{Enforce, Machine, SecureBoot, policy};
+use crate::trust::signing::{self, KeyPair};
+use dkms_tree::ids::Kernel;
+use std::path::Path;
+
+/// Looks at the key pair that signs for a kernel, and at this machine.
+///
+/// # Errors
+/// A framework.conf that cannot be used. Everything else that cannot be read is part of the answer.
+pub fn status(s: &Session<'_>, kernel: &Kernel) -> Result<Status> {
+    let machine = Machine::of(s.host);
+    of_machine(s, kernel, &machine)
+}
+
+/// The pair that signs for a kernel.
+pub(super) fn pair_for(s: &Session<'_>, kernel: &Kernel) -> Result<KeyPair> {
+    let framework = framework::load(s, Some(&kernel.release))?;
+    signing::key_pair(s, &framework, headers::find(s, kernel).ok().as_ref())
+}
+
+pub(super) fn of_machine(s: &Session<'_>, kernel: &Kernel, machine: &Machine) -> Result<Status> {
+    let pair = pair_for(s, kernel)?;
+    let config = super::config_of(s, &kernel.release);
+    let running = s.runs(&kernel.release);
+    let look = |path: &Path| Certified::look(machine, path, config.as_ref());
+    let certificate = match pair.certificate.try_exists() {
+        Ok(false) => Ok(None),
+        _ => look(&pair.certificate).map(Some),
+    };
+    let staged = pair.staged();
+    let mut status = Status {
+        kernel: kernel.clone(),
+        running,
+        root: s.host.root,
+        key: KeyFile::look(&pair),
+        staged: staged.certificate.is_file().then(|| look(&staged.certificate).ok()).flatten(),
+        previous: Some(pair.previous()).filter(|p| p.is_file()).and_then(|p| look(&p).ok()),
+        secure_boot: machine.secure_boot.clone(),
+        lockdown: machine.lockdown.clone(),
+        sig_enforce: machine.sig_enforce.clone(),
+        policy: policy(machine, config.as_ref().map(|c| c.text()), running),
+        demanding: Vec::new(),
+        digest_module: config.as_ref().and_then(digest_module),
+        unreadable: Vec::new(),
+        next: Next { step: Step::Nothing, text: String::new() },
+        certificate,
+        pair,
+    };
+    if status.staged.is_some() {
+        status.demanding = demanding(s, machine);
+    }
+    status.unreadable = unreadable(&status, machine);
+    status.next = next::of(&status);
+    Ok(status)
+}
+
+/// Deletes the certificate of the pair before this one when this one is trusted and that one is not any more.
+///
+/// # Errors
+/// The file cannot be deleted.
+pub(super) fn forget_previous(status: &mut Status) -> Result<()> {
+    let Ok(Some(current)) = &status.certificate else { return Ok(()) };
+    let Some(old) = &status.previous else { return Ok(()) };
+    if current.enrolment.is_trusted() && old.enrolment.is_known_untrusted() {
+        dkms_sys::fs::remove_file(&old.path)?;
+        status.previous = None;
+    }
+    Ok(())
+}
+
+fn unreadable(status: &Status, machine: &Machine) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    if let SecureBoot::Unknown(why) = &status.secure_boot {
+        all.push(why.clone());
+    }
+    if let Ok(Some(certified)) = &status.certificate {
+        all.extend(certified.enrolment.unreadable().map(str::to_owned));
+    }
+    if status.policy.enforce == Enforce::Unknown {
+        all.extend(status.sig_enforce.as_ref().err().cloned());
+        all.extend(status.lockdown.as_ref().err().cloned());
+    }
+    all.extend(machine.keyrings().unreadable().map(str::to_owned));
+    if let KeyFile::Unknown(why) = &status.key {
+        all.push(why.clone());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    all.retain(|why| seen.insert(why.clone()));
+    all
+}

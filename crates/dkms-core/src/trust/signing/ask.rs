@@ -1,0 +1,43 @@
+//! Asks for a pass phrase or PIN on the terminal.
+
+use super::{KeyPair, key_pair, named_sign_file, pair, pin, wanted};
+use crate::conf::framework;
+use crate::kernel::headers;
+use crate::session::Session;
+use dkms_tree::ids::Kernel;
+use kmodule::sign::{Key, KeyError};
+use std::path::Path;
+
+/// Asks for what the keys of these kernels need, if there is a terminal to ask on. Whatever cannot be read
+/// here is an error when the first module is signed.
+pub(crate) fn ask_before<'k>(session: &Session<'_>, kernels: impl Iterator<Item = &'k Kernel>) {
+    if !session.sink.can_ask() || pin::find(session).is_ok_and(|pin| pin.is_some()) {
+        return;
+    }
+    let mut kernels: Vec<&Kernel> = kernels.collect();
+    kernels.sort();
+    kernels.dedup();
+    let question = kernels.into_iter().find_map(|kernel| {
+        let headers = headers::find(session, kernel).ok()?;
+        let framework = framework::load(session, Some(&kernel.release)).ok()?;
+        wanted(session, &headers, &framework).ok()?;
+        let named = named_sign_file(&framework).map(Path::new).and_then(Path::file_name);
+        if named.is_some_and(|name| name != "sign-file" && name != "kmodsign") {
+            // The administrator's own program gets its pass phrase itself.
+            return None;
+        }
+        question(&key_pair(session, &framework, Some(&headers)).ok()?)
+    });
+    if let Some(question) = question {
+        session.host.secrets.answered.get_or_init(|| session.sink.ask(&question));
+    }
+}
+
+fn question(pair: &KeyPair) -> Option<String> {
+    if pair.is_token() {
+        let named = ["pin-value=", "pin-source="].iter().any(|attribute| pair.key.contains(attribute));
+        return (!named).then(|| "PIN of the signing key's token".into());
+    }
+    let encrypted = Key::parse(&pair::read_key(Path::new(&pair.key)).ok()?) == Err(KeyError::Encrypted);
+    encrypted.then(|| format!("Pass phrase of {}", pair.key))
+}

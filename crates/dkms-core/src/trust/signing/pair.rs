@@ -1,0 +1,333 @@
+//! Finds the key pair, and creates it if there is none.
+
+use crate::conf::framework;
+use crate::distro::Family;
+use crate::error::{Cause, Error, Result};
+use crate::event::Event;
+use crate::kernel::headers::{self, Headers};
+use crate::session::Session;
+use crate::trust::signing::SigningError;
+use dkms_conf::framework_conf::FrameworkConf;
+use dkms_sys::process::{Command, Stream};
+use dkms_tree::ids::Kernel;
+use dkms_tree::journal::{Reach, op::aside};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The place of a key pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPair {
+    /// A path, or a `pkcs11:` URI.
+    pub key: String,
+    /// Certificate, PEM or DER.
+    pub certificate: PathBuf,
+}
+
+impl KeyPair {
+    /// Whether the key is in a token, so that it can only be used there.
+    pub fn is_token(&self) -> bool {
+        self.key.starts_with("pkcs11:")
+    }
+
+    /// All names that a private key may have: its own, that while it is created, and that before a rotation.
+    pub(super) fn private_files(&self) -> Vec<PathBuf> {
+        let key = Path::new(&self.key);
+        vec![key.into(), aside(key, "new"), beside(key, "next")]
+    }
+
+    /// The new pair that `dkms mok rotate` will use: `.NAME.next` beside each file.
+    pub fn staged(&self) -> KeyPair {
+        KeyPair {
+            key: beside(Path::new(&self.key), "next").to_string_lossy().into_owned(),
+            certificate: beside(&self.certificate, "next"),
+        }
+    }
+
+    /// The certificate of the pair before this one: `.NAME.old`.
+    pub fn previous(&self) -> PathBuf {
+        beside(&self.certificate, "old")
+    }
+
+    /// Whether key and certificate are in one PEM file.
+    pub fn is_one_file(&self) -> bool {
+        Path::new(&self.key) == self.certificate
+    }
+}
+
+/// `.NAME.WORD`
+fn beside(path: &Path, word: &str) -> PathBuf {
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    path.with_file_name(format!(".{name}.{word}"))
+}
+
+/// Every file that replacing the key pair of a kernel touches ([`crate::trust::mok::rotate`]).
+///
+/// # Errors
+/// As [`key_pair`]; framework.conf is invalid.
+pub(crate) fn files(session: &Session<'_>, kernel: &Kernel) -> Result<Vec<PathBuf>> {
+    let framework = framework::load(session, Some(&kernel.release))?;
+    let pair = key_pair(session, &framework, headers::find(session, kernel).ok().as_ref())?;
+    let (staged, previous) = (pair.staged(), pair.previous());
+    Ok(vec![pair.key.into(), pair.certificate, staged.key.into(), staged.certificate, previous])
+}
+
+/// The paths that changes may touch: the trees of a session, and the files of its signing key.
+pub(crate) fn reach<'a>(session: &'a Session<'_>) -> Reach<'a> {
+    Reach::new(session.trees(), |kernel| files(session, kernel).unwrap_or_default())
+}
+
+/// Finds the place of the key pair: that in framework.conf, that of the distribution, else the dkms tree.
+///
+/// # Errors
+/// A path is not absolute.
+pub fn key_pair(
+    session: &Session<'_>,
+    framework: &FrameworkConf,
+    headers: Option<&Headers>,
+) -> Result<KeyPair> {
+    if let Some((key, certificate)) = session.options.signing.clone() {
+        return Ok(KeyPair { key, certificate });
+    }
+    let own = |name: &str| session.layout.dkms_tree.join(name);
+    let mut key = framework.mok_signing_key.clone().filter(|v| !v.is_empty());
+    let mut certificate = framework.mok_certificate.clone().filter(|v| !v.is_empty());
+    if key.is_none() {
+        match session.host.distribution.as_ref().map(|d| d.family()) {
+            Some(Family::Ubuntu) => {
+                key = Some("/var/lib/shim-signed/mok/MOK.priv".into());
+                certificate = certificate.or_else(|| Some("/var/lib/shim-signed/mok/MOK.der".into()));
+            }
+            Some(Family::Gentoo) => (key, certificate) = gentoo_keys(session, headers, certificate),
+            _ => {}
+        }
+    }
+    let key = key.unwrap_or_else(|| own("mok.key").to_string_lossy().into_owned());
+    let certificate = certificate.map_or_else(|| own("mok.pub"), PathBuf::from);
+    // A relative path would depend on the current directory.
+    for p in [&key, &*certificate.to_string_lossy()] {
+        if !p.starts_with("pkcs11:") && !p.starts_with('/') {
+            return Err(SigningError::SignFailed {
+                path: PathBuf::from(p),
+                cause: "the path of a signing key must be absolute".into(),
+                help: "write the full path in framework.conf".into(),
+            }
+            .into());
+        }
+    }
+    Ok(KeyPair { key, certificate })
+}
+
+/// Portage's variables, then the kernel's own key (one PEM file with both halves, relative to its sources).
+fn gentoo_keys(
+    session: &Session<'_>,
+    headers: Option<&Headers>,
+    certificate: Option<String>,
+) -> (Option<String>, Option<String>) {
+    let inherited = |name: &str| {
+        let found = session.host.environment.iter().find(|(k, _)| k == name)?;
+        found.1.to_str().map(str::to_owned).filter(|v| !v.is_empty())
+    };
+    let make_conf =
+        dkms_sys::fs::read_text("/etc/portage/make.conf", dkms_sys::fs::Limit::CONFIG).unwrap_or_default();
+    let configured = |name: &str| {
+        make_conf.lines().rev().find_map(|l| {
+            let v = l.trim().strip_prefix(name)?.strip_prefix('=')?;
+            Some(v.trim_matches('"').to_owned()).filter(|v| !v.is_empty())
+        })
+    };
+    let key = inherited("MODULES_SIGN_KEY").or_else(|| configured("MODULES_SIGN_KEY"));
+    let certificate =
+        certificate.or_else(|| inherited("MODULES_SIGN_CERT")).or_else(|| configured("MODULES_SIGN_CERT"));
+    if key.is_some() {
+        return (key.clone(), certificate.or(key));
+    }
+    let kernel = headers.and_then(|h| {
+        let named = h.config.as_ref()?.value("CONFIG_MODULE_SIG_KEY").filter(|v| !v.is_empty())?;
+        Some(h.dir.join(named).to_string_lossy().into_owned())
+    });
+    (kernel.clone(), certificate.or(kernel))
+}
+
+/// Whether the key exists, even if it is hidden because a build's script calls this dkms.
+fn key_exists(key: &Path) -> bool {
+    key.exists() || dkms_sys::mount::is_hidden(key)
+}
+
+/// Reads a private key's file, even where the build that called this dkms must not read it.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
+    if dkms_sys::mount::is_hidden(key) {
+        return Ok(dkms_sys::mount::read_hidden(key)?);
+    }
+    Ok(dkms_sys::fs::read_bounded(key, dkms_sys::fs::Limit::CONFIG)?)
+}
+
+/// Whether the pair exists, so that it need not be created.
+///
+/// # Errors
+/// The key is in a token, and its certificate is missing: dkms cannot create it.
+pub fn is_complete(pair: &KeyPair) -> Result<bool> {
+    match (pair.is_token(), pair.certificate.exists()) {
+        (true, false) => Err(missing_half(&pair.certificate, "certificate")),
+        (true, true) => Ok(true),
+        (false, has_certificate) => Ok(key_exists(Path::new(&pair.key)) && has_certificate),
+    }
+}
+
+/// Creates the pair if both halves are missing; a single half is never overwritten.
+///
+/// # Errors
+/// One half is missing, or the files cannot be written.
+pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
+    if is_complete(pair)? {
+        return Ok(false);
+    }
+    let key = Path::new(&pair.key);
+    let _lock = crate::lock::signing_key(session)?;
+    finish_interrupted(key, &pair.certificate)?;
+    match (key_exists(key), pair.certificate.exists()) {
+        // Another dkms created it meanwhile.
+        (true, true) => return Ok(false),
+        (false, true) => return Err(missing_half(key, "private key")),
+        (true, false) => return Err(missing_half(&pair.certificate, "certificate")),
+        (false, false) => {}
+    }
+    if session.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Ubuntu)
+        && pair.key == "/var/lib/shim-signed/mok/MOK.priv"
+        && create_with_ubuntu_tool(session)
+        && key_exists(key)
+        && pair.certificate.is_file()
+    {
+        session.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
+        return Ok(true);
+    }
+    require_directories(session, pair)?;
+    create(pair, false)?;
+    session.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
+    Ok(true)
+}
+
+/// Makes sure that the directories of the pair exist. If the directory of a configured key does not, the key
+/// is elsewhere (a disk that is not mounted, a misspelt path), and no other key may be created in its place.
+/// So only directories of dkms and of the distribution are created.
+fn require_directories(session: &Session<'_>, pair: &KeyPair) -> Result<()> {
+    // On Gentoo, the kernel's configuration names a key among the headers.
+    let gentoo = session.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Gentoo);
+    let of_kernel = |dir: &Path| gentoo && dir.starts_with(&session.layout.install_tree);
+    for path in [Path::new(&pair.key), &*pair.certificate] {
+        let Some(dir) = path.parent() else { continue };
+        let own = dir == session.layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
+        if own || of_kernel(dir) {
+            dkms_sys::fs::create_dir_all(dir)?;
+        } else if !dir.is_dir() {
+            return Err(SigningError::SignFailed {
+                path: path.into(),
+                cause: format!("the directory {} does not exist", dir.display()).into(),
+                help: "mount or create it, or correct mok_signing_key and mok_certificate in framework.conf"
+                    .into(),
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Creates the pair at [`KeyPair::staged`], if it does not exist.
+///
+/// # Errors
+/// The files cannot be written.
+pub(crate) fn ensure_staged(session: &Session<'_>, pair: &KeyPair) -> Result<()> {
+    let _lock = crate::lock::signing_key(session)?;
+    let staged = pair.staged();
+    let key = Path::new(&staged.key);
+    finish_interrupted(key, &staged.certificate)?;
+    if key.is_file() && staged.certificate.is_file() {
+        return Ok(());
+    }
+    // A single half was never in use.
+    dkms_sys::fs::remove_file(key)?;
+    dkms_sys::fs::remove_file(&staged.certificate)?;
+    // The new certificate has the form (PEM or DER) of the current one.
+    create(
+        &staged,
+        !dkms_sys::fs::read_bounded(&pair.certificate, dkms_sys::fs::Limit::CONFIG)?.starts_with(&[0x30]),
+    )
+}
+
+fn create(pair: &KeyPair, pem: bool) -> Result<()> {
+    let key = Path::new(&pair.key);
+    let failed = |cause: Cause| {
+        Error::Signing(SigningError::SignFailed {
+        path: key.into(), cause,
+        help: "name an existing key pair in framework.conf (mok_signing_key, mok_certificate), or set try_sign_modules=false".into(),
+    })
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (key_pem, certificate) =
+        kmodule::mok::generate(kmodule::mok::COMMON_NAME, kmodule::mok::DAYS, &mut kmodule::mok::OsRng, now)
+            .map_err(|e| failed(e.into()))?;
+    // The key gets its name last: if it exists, the pair is complete.
+    let staged = aside(key, "new");
+    let one_file = pair.is_one_file();
+    let certificate = if pem || one_file { kmodule::mok::to_pem(&certificate) } else { certificate };
+    let content = if one_file { [key_pem.as_slice(), &certificate].concat() } else { key_pem };
+    dkms_sys::fs::create_new(&staged, &content, 0o600)?;
+    let certified = match one_file {
+        true => Ok(()),
+        false => dkms_sys::fs::write_atomic(&pair.certificate, &certificate, 0o644),
+    };
+    let placed = certified
+        .and_then(|()| dkms_sys::fs::rename_noreplace(&staged, key))
+        .and_then(|()| key.parent().map_or(Ok(()), dkms_sys::fs::sync_dir));
+    if let Err(e) = placed {
+        if !one_file && !key.is_file() {
+            let _ = dkms_sys::fs::remove_file(&pair.certificate);
+        }
+        let _ = dkms_sys::fs::remove_file(&staged);
+        return Err(e.into());
+    }
+    Ok(())
+}
+
+/// Completes a pair whose creation was interrupted after its certificate was written; otherwise removes what
+/// is left of it.
+fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
+    let staged = aside(key, "new");
+    if staged.is_file() && !key_exists(key) && certificate.is_file() {
+        dkms_sys::fs::rename_noreplace(&staged, key)?;
+    }
+    dkms_sys::fs::remove_file(&staged)?;
+    Ok(())
+}
+
+fn missing_half(path: &Path, what: &str) -> Error {
+    Error::Signing(SigningError::SignFailed {
+        path: path.into(),
+        cause: format!("the {what} of the signing key pair is missing, but the other half exists").into(),
+        help: "restore it, or move the other half away too, so that a new pair can be created".into(),
+    })
+}
+
+/// Lets Ubuntu's own tool create the pair where shim expects it, and request its enrolment.
+fn create_with_ubuntu_tool(session: &Session<'_>) -> bool {
+    let Some(tool) = dkms_sys::process::which("update-secureboot-policy", &session.host.path) else {
+        return false;
+    };
+    let run = |argument: &str| {
+        Command::new(&tool)
+            .arg(argument)
+            .envs(session.host.environment.iter().cloned())
+            .env("SHIM_NOTRIGGER", "y")
+            .stdout(Stream::Null)
+            .stderr(Stream::Null)
+            .timeout(Duration::from_secs(120))
+            .run()
+            .is_ok_and(|f| f.status.success())
+    };
+    run("--new-key") && {
+        let _ = run("--enroll-key");
+        true
+    }
+}
