@@ -15,11 +15,12 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use kmodule::ModuleName;
 use std::sync::Arc;
 
-/// Executes a plan of `add`, `build`, `install` or `match`: on with the others after a failure.
+/// Executes a plan of `add`, `build`, `install` or `match`. After a failure, it continues with the other
+/// tasks.
 ///
 /// # Errors
-/// A source tree cannot be copied or added: then nothing else is done. Else the first failure in the order of
-/// the plan.
+/// A source tree cannot be copied or added: then nothing else is done. Otherwise the first failure, in the
+/// order of the plan.
 pub fn execute(s: &Session<'_>, plan: Plan) -> Result<()> {
     add_sources(s, &plan)?;
     report_nothing(s, &plan);
@@ -33,13 +34,13 @@ pub fn execute(s: &Session<'_>, plan: Plan) -> Result<()> {
     let of = failing.len();
     let telling = if of == 1 { Telling::Nothing } else { Telling::Each };
     let results = run(s, &plan, telling);
-    // Nothing else refers to the plan's errors now.
+    // Releases the plan's references to its errors.
     drop(plan);
     crate::finally::once_per_command(s, &results.changed, true);
     conclude(results, of)
 }
 
-/// Copies and registers what the plan says.
+/// Copies and registers the sources of a plan.
 fn add_sources(s: &Session<'_>, plan: &Plan) -> Result<()> {
     let is_for_more = plan.operations().any(|operation| operation.build().is_some());
     let mut copied = false;
@@ -53,7 +54,7 @@ fn add_sources(s: &Session<'_>, plan: &Plan) -> Result<()> {
             Operation::Add { package, kernel } => {
                 s.require_writable_tree()?;
                 match add::add(s, package, kernel) {
-                    // Another dkms was faster, and what follows is wanted in any case.
+                    // Another dkms registered it first, and the later steps are needed in any case.
                     Err(Error::Package(PackageError::AlreadyAdded(_))) if is_for_more && !copied => {}
                     other => other?,
                 }
@@ -64,7 +65,7 @@ fn add_sources(s: &Session<'_>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Reports what there is nothing to do about.
+/// Reports the steps for which there is nothing to do.
 pub fn report_nothing(s: &Session<'_>, plan: &Plan) {
     for (_, step) in plan.steps() {
         if let Operation::Nothing(about) = &step.operation {
@@ -73,7 +74,7 @@ pub fn report_nothing(s: &Session<'_>, plan: &Plan) {
     }
 }
 
-/// How a command ends: of one task with its own failure, of several with the code of the first failure.
+/// The result of a command: with one task, its own failure; with several, the exit code of the first failure.
 fn conclude(results: Results, of: usize) -> Result<()> {
     if let Some(e) = results.stopped {
         return Err(e);
@@ -89,7 +90,7 @@ fn conclude(results: Results, of: usize) -> Result<()> {
         }
     }
     let failed = failures.len();
-    // That something is not for a kernel is a failure only where there is no other.
+    // A build excluded for its kernel counts as the failure only if there is no other failure.
     let at =
         failures.iter().position(|e| !matches!(**e, Error::Build(BuildError::Excluded { .. }))).unwrap_or(0);
     if failures.get(at).is_none() {
@@ -104,9 +105,8 @@ fn conclude(results: Results, of: usize) -> Result<()> {
 
 /// Executes a plan of `dkms autoinstall`.
 ///
-/// # Errors
-/// [`BuildError::HeadersMissing`] when something has to be built and the headers are not there;
-/// [`Error::AutoinstallFailed`] after everything that could be installed is installed.
+/// [`BuildError::HeadersMissing`] if something has to be built and the headers are missing;
+/// [`Error::AutoinstallFailed`] if packages failed, after all others are installed.
 pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()> {
     report_nothing(s, &plan);
     let results = run(s, &plan, Telling::AllButHeaders);
@@ -144,9 +144,9 @@ pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()
 }
 
 /// Executes a plan of `dkms kernel_postinst`: autoinstall, for the hook of a package manager. A module that
-/// fails is reported, and is a failure of the hook only where the administrator wants that:
-/// `hook_failure=fail`, or it is one of `required_modules`. A package manager should not stop at a kernel
-/// whose Wi-Fi module does not build yet.
+/// fails is reported. It is a failure of the hook only if the administrator wants that: `hook_failure=fail`,
+/// or the module is one of `required_modules`. A package manager should not stop at a kernel whose Wi-Fi
+/// module does not build yet.
 ///
 /// # Errors
 /// As [`autoinstall`].
@@ -178,14 +178,14 @@ fn is_one_of(s: &Session<'_>, package: &PackageId, kernel: &Kernel, names: &[&st
         return !names.is_empty();
     }
     let conf = load::load(s, package, kernel).and_then(load::Loaded::lenient);
-    // One that cannot be read may have any.
+    // A package whose dkms.conf cannot be read may have any of them.
     conf.map_or(true, |loaded| {
         let wanted: Vec<ModuleName> = names.iter().map(|name| ModuleName::new(name)).collect();
         loaded.conf.modules.iter().any(|m| wanted.contains(&ModuleName::new(&m.dest_name)))
     })
 }
 
-/// The end of an autoinstall for one kernel.
+/// The summary of an autoinstall for one kernel.
 struct Summary {
     kernel: Kernel,
     installed: Vec<PackageId>,

@@ -17,10 +17,11 @@ use std::path::Path;
 /// for.
 ///
 /// # Errors
-/// It is registered already; there is no source; an invalid dkms.conf; POST_ADD failed.
+/// It is registered already; it has no source; its dkms.conf is invalid; POST_ADD failed.
 pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> {
     if s.options.rpm_safe_upgrade {
-        // First of all: an upgrade to another release of the same version adds a version that is registered.
+        // This comes first: an upgrade to another release of the same version adds a version that is
+        // registered already.
         crate::rpm_upgrade::remember(s, package)?;
     }
     match state::registration(s.layout, package) {
@@ -72,7 +73,7 @@ fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
     let version = s.layout.version_dir(package);
     fs::create_dir_all(s.layout.package_dir(&package.name))?;
     if version.is_dir() {
-        // A broken package: only the link was missing, and what is built stays.
+        // In a broken package, only the link is missing, and what is built stays.
         fs::create_dir_all(version.join("build"))?;
         fs::symlink_replace(source, s.layout.source_link(package))?;
     } else {
@@ -86,7 +87,7 @@ fn register(s: &Session<'_>, package: &PackageId, source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads in its dkms.conf which package a directory is.
+/// Reads from the dkms.conf in a directory which package it is.
 ///
 /// # Errors
 /// [`OriginError::DirectoryWithoutConf`], or an invalid dkms.conf.
@@ -99,7 +100,7 @@ pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Pa
     Ok(PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version)?)
 }
 
-/// Refuses a broken package, which only `add` may change.
+/// Fails if a package is broken: only `add` may change it.
 ///
 /// # Errors
 /// [`PackageError::Broken`].
@@ -121,7 +122,7 @@ pub fn refuse_broken(s: &Session<'_>, package: &PackageId) -> Result<()> {
     Err(PackageError::Broken { package: package.clone(), what }.into())
 }
 
-/// Refuses a package that is not registered.
+/// Fails if a package is not registered.
 ///
 /// # Errors
 /// [`PackageError::Broken`], [`PackageError::NotAdded`].
@@ -133,7 +134,7 @@ pub fn require_added(s: &Session<'_>, package: &PackageId) -> Result<()> {
     }
 }
 
-/// Refuses a registered package, which cannot be added again.
+/// Fails if a package is registered, because it cannot be added again.
 ///
 /// # Errors
 /// [`PackageError::AlreadyAdded`].

@@ -1,7 +1,8 @@
-//! How untrusted code is confined: as which user, what it sees, what it may write, and what could not be enforced.
+//! The confinement of untrusted code: as which user it runs, what it sees, what it may write, and what could
+//! not be enforced.
 //!
-//! Everything that comes with a package and runs before its modules are installed is untrusted: its dkms.conf, its
-//! patches, PRE_BUILD, MAKE, POST_BUILD, and the modules that strip reads. See docs/security.md.
+//! All code of a package that runs before its modules are installed is untrusted: its dkms.conf, its patches,
+//! PRE_BUILD, MAKE, POST_BUILD, and the modules that strip reads. See docs/security.md.
 
 use crate::session::Session;
 use dkms_conf::framework_conf::Confinement;
@@ -14,11 +15,11 @@ use std::sync::Mutex;
 /// The user IDs of builds and evaluations, unless framework.conf names others (`build_users`).
 pub const DEFAULT_USERS: (u32, u32) = (64200, 64455);
 
-/// Directories that untrusted code finds empty: what people keep for themselves.
+/// Directories that are empty for untrusted code: they have the users' own files.
 pub const HOMES: [&str; 2] = ["/home", "/root"];
 
-/// What root alone may read and no build needs. The user of a build cannot read it anyway; hidden too, because a build
-/// with CONFINE_WRITE has root's user.
+/// Paths that only root may read and that no build needs. The user of a build cannot read them anyway. They
+/// are hidden as well, because a build with CONFINE_WRITE runs as root.
 const SECRETS: [&str; 8] = [
     "/etc/shadow",
     "/etc/shadow-",
@@ -30,34 +31,34 @@ const SECRETS: [&str; 8] = [
     "/var/lib/shim-signed/mok/MOK.priv",
 ];
 
-/// A user ID that nothing else uses while this is held: one for each evaluation and each build under way.
+/// A user ID that nothing else uses while this value exists: one for each running evaluation and build.
 #[derive(Debug)]
 pub struct BuildUser {
     id: Option<u32>,
-    /// A socket without a file: its name is taken as long as it is open, on the whole machine.
+    /// A socket without a file. While it is open, its name is taken on the whole machine.
     _claim: Option<UnixDatagram>,
 }
 
 impl BuildUser {
-    /// Takes a user from the range that is configured, leaving out those that the machine has other uses for. Without
-    /// the right to become another user, this is the user that dkms has.
+    /// Takes a user from the configured range, except those that the machine uses for something else. If dkms
+    /// cannot change its user, this is dkms's own user.
     pub fn claim(s: &Session<'_>) -> Self {
         let (first, last) = s.options.framework.build_users.unwrap_or(DEFAULT_USERS);
         if sandbox::lacks(sandbox::Part::User) || !sandbox::can_become(first) {
             return Self::none();
         }
         let taken = taken();
-        // A user who has processes under one of these IDs could reach into the programs that we run under it.
+        // A user with processes under one of these IDs could interfere with programs that we run under it.
         let busy = dkms_sys::sys::users_with_processes();
         let taken = |id| taken.iter().any(|t| t.has(id)) || busy.contains(&id);
-        // From anywhere in the range: a container's network namespace does not know the claims of the machine, but its
-        // processes count towards the same limits.
+        // The search starts at a random ID: a container's network namespace does not see the claims of the
+        // machine, but its processes count towards the same limits.
         let count = u64::from(last - first) + 1;
         let start = dkms_sys::sys::random() % count;
         let ids = (0..count).filter_map(|n| u32::try_from(u64::from(first) + (start + n) % count).ok());
         let free = ids.filter(|id| !taken(*id) && sandbox::is_mapped(*id));
         let mut fallback = None;
-        // A few hundred at most are asked for, whatever the range.
+        // This limits the number of attempts, however large the range is.
         for id in free.take(1024) {
             fallback.get_or_insert(id);
             let name = SocketAddr::from_abstract_name(format!("dkms-build-user-{id}"));
@@ -65,22 +66,22 @@ impl BuildUser {
                 return Self { id: Some(id), _claim: Some(claim) };
             }
         }
-        // All names are taken, by another program. Namespaces still separate the builds from each other.
+        // Another program has taken all names. Namespaces still separate the builds from each other.
         Self { id: fallback, _claim: None }
     }
 
-    /// The user that dkms has.
+    /// dkms's own user.
     pub fn none() -> Self {
         Self { id: None, _claim: None }
     }
 
-    /// The user and group, when it is another than dkms's own.
+    /// The user and group, unless they are dkms's own.
     pub fn ids(&self) -> Option<(u32, u32)> {
         self.id.map(|id| (id, id))
     }
 }
 
-/// IDs that a file of the machine assigns.
+/// IDs that a file of the machine assigns to a user or group.
 struct Taken {
     first: u64,
     count: u64,
@@ -93,7 +94,8 @@ impl Taken {
     }
 }
 
-/// passwd(5) and group(5) have the ID third, subuid(5) and subgid(5) a first ID and a count.
+/// In passwd(5) and group(5), the third field is the ID; in subuid(5) and subgid(5), the second and third are
+/// a first ID and a count.
 const ID_FILES: [(&str, bool); 4] =
     [("/etc/passwd", false), ("/etc/group", false), ("/etc/subuid", true), ("/etc/subgid", true)];
 
@@ -123,26 +125,26 @@ fn parse_ids(file: &str, text: &str, ranges: bool) -> Vec<Taken> {
     all
 }
 
-/// Who else has an ID of this range, in words.
+/// Describes another use of an ID in this range.
 pub fn overlap((first, last): (u32, u32)) -> Option<String> {
     let (first, last) = (u64::from(first), u64::from(last));
     let both = |t: &Taken| t.count > 0 && t.first <= last && t.first.saturating_add(t.count) > first;
     taken().into_iter().find(both).map(|t| t.what)
 }
 
-/// The profile that all untrusted code has in common; the caller adds places and limits. `scratch` is the caller's own
-/// empty directory.
+/// The profile that all untrusted code has in common; the caller adds places and limits. `scratch` is an
+/// empty directory that belongs to the caller.
 pub fn profile(scratch: &Path, user: Option<(u32, u32)>) -> Profile {
     let mut profile = Profile::new(scratch);
     profile.user = user;
-    // For an unprivileged user these are their own, with the tools and the sources in it.
+    // An unprivileged user's home directory stays visible, because their tools and sources are there.
     if dkms_sys::sys::effective_uid() == 0 {
         profile.hidden = HOMES.iter().chain(&SECRETS).map(PathBuf::from).collect();
     }
     profile
 }
 
-/// Limits of an evaluation. A dkms.conf that needs more is not one.
+/// The limits of an evaluation. No real dkms.conf needs more.
 pub fn evaluation_limits() -> Limits {
     Limits {
         memory: Some(1 << 30),
@@ -152,16 +154,16 @@ pub fn evaluation_limits() -> Limits {
     }
 }
 
-/// Bytes for the temporary files of an evaluation and what it writes beside its file.
+/// The space for temporary files of an evaluation, and for what it writes beside its file, in bytes.
 pub const EVALUATION_SPACE: u64 = 64 << 20;
 
 static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// What a machine cannot enforce: refused or reported, as the administrator wants it. Each sentence is reported once in a
-/// command.
+/// Refuses or reports what a machine cannot enforce, depending on the configuration. Each message is reported
+/// once per command.
 ///
 /// # Errors
-/// With `build_confinement=require`: what is missing, in words.
+/// With `build_confinement=require`: a description of what is missing.
 pub fn judge(s: &Session<'_>, what: &str, enforced: &Enforced) -> Result<(), String> {
     if enforced.is_complete() {
         return Ok(());

@@ -11,12 +11,12 @@ pub fn bytes(data: &[u8]) -> String {
     hex(&Sha256::digest(data))
 }
 
-/// MD5 of bytes, which `md5sums` and `.dsc` files contain. It proves nothing.
+/// MD5 of bytes, for `md5sums` and `.dsc` files. It is not secure.
 pub fn md5(data: &[u8]) -> String {
     hex(&md5::Md5::digest(data))
 }
 
-/// SHA-1 of bytes: as [`md5()`], for `.dsc` files.
+/// SHA-1 of bytes, for `.dsc` files like [`md5()`].
 pub fn sha1(data: &[u8]) -> String {
     hex(&sha1::Sha1::digest(data))
 }
@@ -24,7 +24,7 @@ pub fn sha1(data: &[u8]) -> String {
 /// SHA-256 of a file's content; `None` if it does not exist.
 ///
 /// # Errors
-/// It cannot be read, or is no regular file.
+/// It cannot be read, or is not a regular file.
 pub fn file(path: &Path) -> Result<Option<String>, IoError> {
     let file = match dkms_sys::fs::open_bounded(path, Limit::COPIED) {
         Ok(file) => file,
@@ -36,7 +36,7 @@ pub fn file(path: &Path) -> Result<Option<String>, IoError> {
     Ok(Some(hash.finish()))
 }
 
-/// SHA-256 of something that comes in pieces.
+/// SHA-256 of data that is read in pieces.
 #[derive(Default)]
 pub(crate) struct Hasher(Sha256);
 

@@ -1,4 +1,4 @@
-//! Detects the distribution (os-release(5)), and knows what depends on it.
+//! Detects the distribution (os-release(5)), and provides what depends on it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ pub struct Distribution {
     word: String,
 }
 
-/// The family of a distribution, whose rules apply.
+/// The family of a distribution, which decides which rules apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// Debian and its derivatives.
@@ -137,12 +137,12 @@ impl Distribution {
         }
     }
 
-    /// The places where the kernel's own `sign-file` may be, in order.
+    /// The possible paths of the kernel's own `sign-file`, in the order in which they are tried.
     pub fn sign_file_candidates(&self, release: &str, headers: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
         match self.family() {
             Family::Debian => {
-                // linux-kbuild-6.1 for 6.1.0-56-amd64; newer ones carry the whole version.
+                // linux-kbuild-6.1 for 6.1.0-56-amd64; newer packages have the whole version in their name.
                 let cuts = [
                     release.rsplit_once('.').map(|c| c.0),
                     release.split_once('-').map(|c| c.0),

@@ -1,7 +1,7 @@
-//! Everything that can go wrong: [`Error`] wraps the error enums of the areas, each of which stands in its area's module.
+//! All errors: [`Error`] wraps the error enums of the areas, each of which is in its area's module.
 //!
-//! `Display` says what failed, where and why, including the cause; [`std::error::Error::source`] gives the cause itself.
-//! [`Error::help`] says what to do. The program maps errors to exit codes (`exit.rs`).
+//! `Display` reports what failed, where and why, including the cause; [`std::error::Error::source`] returns
+//! the cause itself. [`Error::help`] says what to do. The program maps errors to exit codes (`exit.rs`).
 
 use crate::build::BuildError;
 pub use crate::cause::Cause;
@@ -18,10 +18,10 @@ use dkms_sys::IoError;
 use dkms_tree::ids::{BadName, Kernel, PackageId};
 use std::sync::Arc;
 
-/// Result of everything that can fail here.
+/// The result of anything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything an action can fail with.
+/// Any error with which an action can fail.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum Error {
@@ -70,7 +70,7 @@ impl From<BadName> for Error {
 }
 
 impl From<dkms_tree::Error> for Error {
-    /// What can happen anywhere is the same error, wherever it happens.
+    /// Errors that are common to all areas are the same, wherever they happen.
     fn from(error: dkms_tree::Error) -> Self {
         match error {
             dkms_tree::Error::Io(e) => Self::Io(e),
@@ -82,18 +82,18 @@ impl From<dkms_tree::Error> for Error {
 }
 
 impl Error {
-    /// The error itself, where nothing else refers to it any more.
+    /// Returns the error itself, if nothing else refers to it any more.
     pub(crate) fn unshared(error: Arc<Error>) -> Self {
         Arc::try_unwrap(error).unwrap_or_else(|first| Self::SeveralFailed { first, failed: 1, of: 1 })
     }
 
-    /// It would be the same for everything else that the command has to do.
+    /// Whether everything else that the command has to do would fail in the same way.
     #[must_use]
     pub fn ends_the_command(&self) -> bool {
         matches!(self, Self::Interrupted(_) | Self::TreeNotWritable(_))
     }
 
-    /// What to do about it; empty when the message says it.
+    /// What to do about it; empty if the message says it.
     pub fn help(&self) -> Vec<String> {
         let one = |s: &str| vec![s.to_owned()];
         match self {

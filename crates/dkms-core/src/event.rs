@@ -1,4 +1,4 @@
-//! What happens, told while it happens. Whoever shows it (lines, a live view, JSON) implements [`Sink`].
+//! Reports what happens while it happens. A front end (lines, a live view, JSON) implements [`Sink`].
 
 use crate::error::Error;
 use crate::secret::Secret;
@@ -16,7 +16,7 @@ pub struct FailedPackage {
     pub error: Arc<Error>,
 }
 
-/// One thing that began or came to an end.
+/// One thing that began or ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -25,63 +25,64 @@ pub enum Event {
     Added { package: PackageId, source: PathBuf },
     /// A source tree was copied below the source tree's root.
     SourceCopied { package: PackageId, from: PathBuf, to: PathBuf },
-    /// Several builds are about to be made, in this order at the earliest.
+    /// Several builds are about to start, in this order at the earliest.
     Queue { builds: Vec<Queued> },
-    /// Building began.
+    /// A build started.
     BuildStarted { build: Build, log: PathBuf },
     /// A stage of a build began: "applying fix.patch", "make", "signing".
     BuildStage { build: Build, stage: String },
-    /// Building ended well.
+    /// A build succeeded.
     Built { build: Build, modules: Vec<BuiltModule>, elapsed: Duration },
-    /// One module file was put into place.
+    /// A module file was installed.
     ModuleInstalled { build: Build, path: PathBuf },
-    /// One module file was left as it is, with the reason.
+    /// A module file was left as it is, for this reason.
     ModuleKept { build: Build, path: PathBuf, reason: String },
     /// A module file that was there before was archived.
     OriginalArchived { build: Build, from: PathBuf, to: PathBuf },
-    /// An archived module file went back to its place.
+    /// An archived module file was restored.
     OriginalRestored { build: Build, to: PathBuf },
-    /// Installing ended well.
+    /// An installation succeeded.
     Installed { build: Build },
-    /// One installed module file was taken away.
+    /// An installed module file was removed.
     ModuleRemoved { build: Build, path: PathBuf },
-    /// Uninstalling ended well.
+    /// A build was uninstalled.
     Uninstalled { build: Build },
     /// The built files of one kernel were deleted.
     Unbuilt { build: Build },
-    /// A package version left the tree.
+    /// A package version was removed from the tree.
     Forgotten { package: PackageId },
-    /// Nothing had to be done, and why.
+    /// There was nothing to do, for this reason.
     Nothing { about: String, reason: String },
-    /// Something was left out on purpose.
+    /// Something was skipped on purpose.
     Skipped { build: Build, reason: String },
-    /// Something waits for something that is not there yet.
+    /// Something is deferred until something else is there.
     Deferred { build: Build, reason: String },
-    /// One of several things failed; the command goes on with the others.
+    /// One of several tasks failed; the command continues with the others.
     Failed { build: Build, error: Arc<Error> },
-    /// depmod began.
+    /// depmod started.
     DepmodStarted { kernel: Kernel },
-    /// depmod ended well.
+    /// depmod succeeded.
     DepmodDone { kernel: Kernel, elapsed: Duration },
-    /// depmod was not needed, and why.
+    /// depmod was not needed, for this reason.
     DepmodSkipped { kernel: Kernel, reason: String },
     /// A package's own script runs.
     ScriptStarted { package: PackageId, directive: &'static str, command: String },
     /// What a package's own script printed, line by line as it came.
     ScriptOutput { text: String },
-    /// An external command that belongs to the whole command ran (post_transaction, weak-modules).
+    /// An external command ran that dkms runs once per command (post_transaction, weak-modules).
     CommandRun { what: String, command: String, elapsed: Duration },
-    /// A signing key was made.
+    /// A signing key was created.
     KeyMade { key: PathBuf, certificate: PathBuf },
-    /// Which key signs.
+    /// The key that signs.
     SigningKey { key: String, certificate: PathBuf },
-    /// Modules of a build were signed anew.
+    /// Modules of a build were re-signed.
     Resigned { build: Build, files: Vec<PathBuf> },
     /// An archive was written.
     ArchiveWritten { path: PathBuf },
     /// An archive was loaded.
     ArchiveLoaded { package: PackageId, kernels: Vec<Kernel> },
-    /// These builds go on, and how long they have by now: from time to time while builds take long.
+    /// These builds are still running, each with its duration so far. Reported from time to time while builds
+    /// take long.
     StillBuilding { builds: Vec<(Build, Duration)> },
     /// Summary of an autoinstall.
     Summary {
@@ -91,52 +92,52 @@ pub enum Event {
         failed: Vec<FailedPackage>,
         deferred: Vec<PackageId>,
     },
-    /// We wait for another dkms.
+    /// dkms waits for another dkms.
     Waiting { what: String, holder: String },
-    /// Something the administrator should know although it stops nothing.
+    /// Something the administrator should know, which does not stop the command.
     Warning { text: String },
-    /// Detail for `--verbose`.
+    /// A detail for `--verbose`.
     Detail { text: String },
 }
 
 /// A build that waits for its turn.
 #[derive(Clone, Debug)]
 pub struct Queued {
-    /// Which.
+    /// The build.
     pub build: Build,
     /// How long it took the last time.
     pub expected: Option<Duration>,
 }
 
-/// What became of one module of a build.
+/// One module of a completed build.
 #[derive(Clone, Debug)]
 pub struct BuiltModule {
     /// File name with suffixes.
     pub file: String,
     /// Bytes.
     pub size: u64,
-    /// "signed by ..." or why it was not.
+    /// "signed by ...", or why it is not signed.
     pub signature: String,
 }
 
-/// Where events go. Called from any thread.
+/// Receives events, from any thread.
 pub trait Sink: Send + Sync {
-    /// Takes one event.
+    /// Receives one event.
     fn event(&self, event: Event);
 
-    /// Whether somebody is there to answer [`Sink::ask`].
+    /// Whether a user is there to answer [`Sink::ask`].
     fn can_ask(&self) -> bool {
         false
     }
 
-    /// Asks for a secret, which is not shown while it is typed; `None`: there is no answer.
+    /// Asks for a secret, which is not shown while it is typed; `None` if there is no answer.
     fn ask(&self, question: &str) -> Option<Secret> {
         let _ = question;
         None
     }
 }
 
-/// Drops everything; for callers that only want the result.
+/// Ignores all events; for callers that only want the result.
 pub struct Silent;
 
 impl Sink for Silent {

@@ -1,10 +1,10 @@
-//! What comes once at the end of a command, after everything is in place: modprobe_on_install and post_transaction.
+//! Runs once at the end of a command, after everything is in place: modprobe_on_install and post_transaction.
 
 use crate::session::Session;
 use dkms_sys::process::{Command, Stdin, Stream};
 use dkms_tree::ids::Kernel;
 
-/// modprobe_on_install for the running kernel, and post_transaction, once.
+/// Runs modprobe_on_install for the running kernel, and post_transaction, once.
 pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {
     let Some(first) = changed.first() else { return };
     if installed && s.options.modprobe_on_install && changed.iter().any(|k| s.runs(&k.release)) {
@@ -21,7 +21,7 @@ pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {
     }
 }
 
-/// Loads the modules that the hardware of this machine asks for.
+/// Loads the modules for the hardware of this machine.
 fn load_modules(s: &Session<'_>) {
     let mut aliases: Vec<String> = Vec::new();
     let mut pending = vec![std::path::PathBuf::from("/sys/devices")];
@@ -49,7 +49,7 @@ fn load_modules(s: &Session<'_>) {
     };
     for some in aliases.chunks(500) {
         let command = Command::new(&modprobe).args(["-a", "-b", "-q"]).args(some).stdin(Stdin::Null);
-        // modprobe fails when any alias has no module, which is the usual case.
+        // modprobe fails if any alias has no module, which is usual.
         let _ = command.stdout(Stream::Null).stderr(Stream::Null).run();
     }
     let service = "systemd-modules-load.service";

@@ -1,4 +1,4 @@
-//! Patterns as the shell matches file names.
+//! Matches file name patterns as the shell does.
 
 /// File name matching as the shell does it: `*`, `?`, `[...]`, backslash.
 pub fn glob(pattern: &str, text: &str) -> bool {
@@ -31,7 +31,7 @@ pub fn glob(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// How much of the pattern one character uses up; `None`: it does not fit.
+/// The number of pattern characters that match one character; `None` if they do not match.
 fn match_one(p: &[char], c: char) -> Option<usize> {
     match p {
         ['?', ..] => Some(1),
@@ -39,7 +39,7 @@ fn match_one(p: &[char], c: char) -> Option<usize> {
         ['[', rest @ ..] => {
             let negated = matches!(rest.first(), Some('!' | '^'));
             let body = rest.get(usize::from(negated)..)?;
-            // A bracket right at the beginning is a member.
+            // A closing bracket right at the beginning is a member of the set.
             let close = body.iter().skip(1).position(|x| *x == ']');
             let Some(close) = close.map(|n| n + 1) else { return ('[' == c).then_some(1) };
             let members = body.get(..close)?;

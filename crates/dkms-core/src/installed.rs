@@ -1,4 +1,4 @@
-//! Which files in `/lib/modules` belong to a build.
+//! Finds the files in `/lib/modules` that belong to a build.
 
 use crate::conf::load;
 use crate::kernel::installed::decompressed;
@@ -10,20 +10,20 @@ use dkms_tree::manifest::{Manifest, Stamp};
 use dkms_tree::state;
 use std::path::{Path, PathBuf};
 
-/// One file in `/lib/modules` that a build is thought to have put there.
+/// A file in `/lib/modules` that a build is expected to have installed.
 #[derive(Clone, Debug)]
 pub struct InstalledModule {
     /// Module name.
     pub name: String,
-    /// Where it is, or should be.
+    /// Its path, or the path where it should be.
     pub path: PathBuf,
-    /// It is there, and it is this build's.
+    /// It exists, and it belongs to this build.
     pub ours: bool,
-    /// Something is there.
+    /// A file exists at this path.
     pub present: bool,
 }
 
-/// Refuses a record of installed files that names one outside `/lib/modules/K`.
+/// Fails if a record of installed files names one outside `/lib/modules/K`.
 ///
 /// # Errors
 /// [`dkms_tree::Error::RecordDamaged`].
@@ -38,7 +38,7 @@ pub(crate) fn check_record(s: &Session<'_>, b: &Build) -> dkms_tree::Result<()> 
     Ok(())
 }
 
-/// The files of an installed build: as the manifest says, or by looking where its modules belong.
+/// The files of an installed build: from the manifest, or found at the destinations of its modules.
 pub fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
     let manifest = Manifest::load(s.layout, b);
     let recorded = manifest.as_ref().and_then(|m| m.installed.as_ref());
@@ -77,7 +77,7 @@ pub fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
         .collect()
 }
 
-/// Where a module of this build may lie: the distribution's place and the one written in dkms.conf.
+/// The possible directories of a module of this build: the distribution's, and the one in dkms.conf.
 fn places<'a>(
     s: &'a Session<'_>,
     b: &'a Build,
@@ -112,7 +112,8 @@ fn places<'a>(
     }
 }
 
-/// Whether an installed file is a copy of a built one: a link to it, the same bytes, or the same version and srcversion.
+/// Whether an installed file is a copy of a built one: a link to it, a file with the same bytes, or one with
+/// the same version and srcversion.
 fn is_copy(installed: &Path, built: &Path) -> bool {
     if !dkms_sys::fs::exists(installed) {
         return false;

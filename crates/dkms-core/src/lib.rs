@@ -1,5 +1,5 @@
-//! What dkms does: a request becomes a plan, the plan is executed as one transaction, and events report what
-//! happened.
+//! The actions of dkms: a request becomes a plan, the plan is executed as one transaction, and events report
+//! what happens.
 //!
 //! This crate never prints, never exits, and never reads its own arguments or environment. The paths
 //! ([`tree::layout::Layout`]), the machine and the settings ([`session::Session`]) are arguments, and it

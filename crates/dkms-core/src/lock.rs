@@ -32,7 +32,7 @@ pub fn variable<'a>(s: &Session<'_>, held: impl IntoIterator<Item = &'a Held>) -
 /// [`Locks::build`]
 ///
 /// # Errors
-/// As there.
+/// As [`Locks::build`].
 pub fn build(s: &Session<'_>, package: &PackageId) -> Result<Held> {
     Ok(locks(s).build(package)?)
 }
@@ -40,7 +40,7 @@ pub fn build(s: &Session<'_>, package: &PackageId) -> Result<Held> {
 /// [`Locks::install`]
 ///
 /// # Errors
-/// As there.
+/// As [`Locks::install`].
 pub fn install(s: &Session<'_>, kernels: &[Kernel]) -> Result<Vec<Held>> {
     Ok(locks(s).install(kernels)?)
 }
@@ -53,7 +53,7 @@ pub(crate) fn named(s: &Session<'_>, name: &str, what: &str) -> Result<Held> {
 /// [`Locks::try_install`]
 ///
 /// # Errors
-/// As there.
+/// As [`Locks::try_install`].
 pub fn try_install(s: &Session<'_>, kernels: &[Kernel]) -> Result<Option<Vec<Lock>>> {
     Ok(locks(s).try_install(kernels)?)
 }
@@ -61,7 +61,7 @@ pub fn try_install(s: &Session<'_>, kernels: &[Kernel]) -> Result<Option<Vec<Loc
 /// [`Locks::try_build`]
 ///
 /// # Errors
-/// As there.
+/// As [`Locks::try_build`].
 pub fn try_build(s: &Session<'_>, package: &PackageId) -> Result<Option<Lock>> {
     Ok(locks(s).try_build(package)?)
 }
@@ -69,7 +69,7 @@ pub fn try_build(s: &Session<'_>, package: &PackageId) -> Result<Option<Lock>> {
 /// [`Locks::signing_key`]
 ///
 /// # Errors
-/// As there.
+/// As [`Locks::signing_key`].
 pub fn signing_key(s: &Session<'_>) -> Result<Held> {
     Ok(locks(s).signing_key()?)
 }

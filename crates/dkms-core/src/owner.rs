@@ -8,7 +8,7 @@ use std::path::Path;
 /// set-user-ID bits of files (chown(2)).
 ///
 /// # Errors
-/// The first file that cannot be given.
+/// The first file whose owner cannot be changed.
 pub(crate) fn give(path: &Path, user: Option<(u32, u32)>) -> Result<(), dkms_sys::IoError> {
     let Some((uid, gid)) = user else { return Ok(()) };
     fs::set_owner(path, uid, gid)?;
@@ -20,7 +20,7 @@ pub(crate) fn give(path: &Path, user: Option<(u32, u32)>) -> Result<(), dkms_sys
     Ok(())
 }
 
-/// Gives what a build left back to root. Best effort, because nothing in it is ever trusted.
+/// Gives the files that a build left back to root. Best effort, because nothing in them is ever trusted.
 pub(crate) fn take_back(path: &Path) {
     let _ = give(path, Some((0, 0)));
 }

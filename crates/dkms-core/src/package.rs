@@ -21,7 +21,7 @@ pub enum PackageError {
 }
 
 impl PackageError {
-    /// What to do about it; empty when the message says it.
+    /// What to do about it; empty if the message says it.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::AlreadyAdded(id) => vec![format!("to register it again: dkms remove {id} --all")],

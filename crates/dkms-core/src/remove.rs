@@ -16,14 +16,14 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state;
 use std::sync::Arc;
 
-/// What `uninstall`, `unbuild` and `remove` are asked for.
+/// A request of `uninstall`, `unbuild` or `remove`.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The package version.
     pub package: &'a PackageId,
-    /// The kernels; `None`: all that it is built for.
+    /// The kernels; `None` for all kernels for which it is built.
     pub kernels: Option<&'a [Kernel]>,
-    /// How far it is taken back.
+    /// How much is removed.
     pub depth: Depth,
     /// The action, for the reasons in the plan.
     pub action: &'a str,
@@ -41,11 +41,11 @@ pub fn plan(s: &Session<'_>, request: &Request<'_>) -> Result<Plan> {
     Ok(gather::take_back(s, request.package, &kernels, request.depth, &why))
 }
 
-/// Executes such a plan: all of it, or nothing. Returns the kernels whose modules changed.
+/// Executes such a plan as a single transaction. Returns the kernels whose modules changed.
 ///
 /// # Errors
-/// [`PackageError::RemoveCancelled`] when an `add` in the same RPM transaction cancels the removal; else the first
-/// failure.
+/// [`PackageError::RemoveCancelled`] if an `add` in the same RPM transaction cancels the removal; otherwise
+/// the first failure.
 pub fn execute(s: &Session<'_>, request: &Request<'_>, plan: Plan) -> Result<Vec<Kernel>> {
     if request.depth == Depth::Remove
         && s.options.rpm_safe_upgrade
@@ -53,9 +53,9 @@ pub fn execute(s: &Session<'_>, request: &Request<'_>, plan: Plan) -> Result<Vec
     {
         return Err(PackageError::RemoveCancelled(request.package.clone()).into());
     }
-    // Where there is nothing to do, there is nothing to wait for, and nothing has to be writable.
+    // If there is nothing to do, this neither waits for the lock nor needs a writable tree.
     let held = if changes_something(&plan) { Some(lock::build(s, request.package)?) } else { None };
-    // While we waited for the lock, another dkms may have built it for a kernel, or taken it away.
+    // While this dkms waited for the lock, another one may have built or removed the package.
     let plan = if held.is_some() { self::plan(s, request)? } else { plan };
     report_nothing(s, &plan);
     transact(s, plan)
@@ -80,7 +80,7 @@ fn transact(s: &Session<'_>, plan: Plan) -> Result<Vec<Kernel>> {
     let mut kernels: Vec<Kernel> =
         plan.operations().filter_map(Operation::build).map(|b| b.kernel.clone()).collect();
     if kernels.is_empty() {
-        // Only the tree changes; a transaction is about some kernel.
+        // Only the tree changes, but a transaction needs a kernel.
         kernels.push(Kernel { release: s.host.release.clone(), arch: s.host.machine.clone() });
     }
     let mut change = Change::begin(s, &kernels)?;
@@ -101,7 +101,7 @@ fn take_back(s: &Session<'_>, change: &mut Change, operation: &Operation) -> Res
         return Err(Error::Interrupted(signal));
     }
     match operation {
-        // Another dkms may have been faster, before we had the lock: it took it out, or put it in.
+        // Before this dkms had the lock, another one may have uninstalled or installed it.
         Operation::Uninstall(build) if state::is_active(s.layout, build) => change.uninstall(s, build),
         Operation::Unbuild(build) => {
             if state::is_active(s.layout, build) {
@@ -117,9 +117,9 @@ fn take_back(s: &Session<'_>, change: &mut Change, operation: &Operation) -> Res
     }
 }
 
-/// Executes the plan of `kernel_prerm` or `kernel_preinst`: takes packages back for one kernel, with one
-/// depmod, and leaves no empty directories. What fails stays as it was, the others are taken back. Returns
-/// whether modules of the kernel changed.
+/// Executes the plan of `kernel_prerm` or `kernel_preinst`: removes packages from one kernel, with one
+/// depmod, and leaves no empty directories. A package that fails is rolled back, and the others are removed.
+/// Returns whether modules of the kernel changed.
 ///
 /// # Errors
 /// [`Error::KernelHookFailed`] with the packages that failed.
@@ -160,7 +160,7 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, plan: &Plan)
     }
     let modules = s.layout.kernel_modules(&kernel.release);
     if modules.is_dir() {
-        // That an empty directory stays is no failure of what was asked for.
+        // An empty directory that cannot be removed is not a failure of the request.
         if let Err(e) = fs::remove_empty_below(&modules) {
             s.tell(Event::Detail { text: e.to_string() });
         }

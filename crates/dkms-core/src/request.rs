@@ -1,4 +1,4 @@
-//! What is asked for.
+//! Errors in requests.
 
 use crate::cause::Cause;
 use dkms_tree::ids::BadName;
@@ -43,7 +43,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// What to do about it; empty when the message says it.
+    /// What to do about it; empty if the message says it.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::Usage(_) => vec!["'dkms --help' lists actions and options".into()],

@@ -1,5 +1,5 @@
-//! `--rpm_safe_upgrade`: an add in an RPM transaction cancels the removal that the same transaction brings later. Both
-//! have the same grandparent process, started at the same time; the add leaves a file about it in tmp_location.
+//! `--rpm_safe_upgrade`: an add in an RPM transaction cancels the later removal in the same transaction. Both
+//! have the same grandparent process, started at the same time. The add leaves a marker file in tmp_location.
 
 use crate::error::Result;
 use crate::session::Session;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 const PREFIX: &str = "dkms_rpm_safe_upgrade_lock";
 
-/// The process that runs the transaction (rpm, above the scriptlet's shell), and when it started.
+/// The process that runs the transaction (rpm, the parent of the scriptlet's shell), and its start time.
 fn transaction() -> Option<(u32, u64)> {
     let shell = dkms_sys::sys::parent_pid(dkms_sys::sys::own_pid())?;
     let rpm = dkms_sys::sys::parent_pid(shell)?;
@@ -19,10 +19,10 @@ fn record(package: &PackageId, start: u64) -> String {
     format!("{}-{}\n{start}\n", package.name, package.version)
 }
 
-/// Leaves word that the package was added.
+/// Leaves a marker file that says that the package was added.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// The file cannot be written.
 pub fn remember(s: &Session<'_>, package: &PackageId) -> Result<()> {
     let Some((pid, start)) = transaction() else {
         s.warn("--rpm_safe_upgrade has no effect: /proc does not tell which transaction this is");
@@ -41,7 +41,7 @@ pub fn remember(s: &Session<'_>, package: &PackageId) -> Result<()> {
     Ok(())
 }
 
-/// Whether the package was added in this transaction; the word is used up by asking.
+/// Whether the package was added in this transaction. This deletes the marker file.
 pub fn added_in_this_transaction(s: &Session<'_>, package: &PackageId) -> bool {
     let Some((pid, start)) = transaction() else { return false };
     clear_stale(s);
@@ -57,7 +57,8 @@ pub fn added_in_this_transaction(s: &Session<'_>, package: &PackageId) -> bool {
     }
 }
 
-/// The words that were left, with their file names. tmp_location is everybody's: only a file of root's (or our own) counts.
+/// The marker files and their names. Every user can write to tmp_location, so only files that belong to our
+/// user count.
 fn own_words(s: &Session<'_>) -> Vec<(String, PathBuf)> {
     use std::os::unix::fs::MetadataExt;
     let Ok(entries) = std::fs::read_dir(&s.options.tmp_location) else { return Vec::new() };
@@ -68,7 +69,7 @@ fn own_words(s: &Session<'_>) -> Vec<(String, PathBuf)> {
     named.filter(|(name, path)| name.starts_with(PREFIX) && mine(path)).collect()
 }
 
-/// Removes what transactions have left that are over: most have nothing to cancel.
+/// Removes the marker files of transactions that have ended: most have no removal to cancel.
 fn clear_stale(s: &Session<'_>) {
     for (name, path) in own_words(s) {
         let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('.').nth(1)?.parse().ok());

@@ -1,4 +1,5 @@
-//! Pass phrases and PINs: kept out of the environment that builds and scripts inherit, out of logs and of error messages.
+//! Pass phrases and PINs: kept out of the environment of builds and scripts, and out of logs and error
+//! messages.
 
 use crate::error::Result;
 use dkms_sys::secret::SecretBytes;
@@ -8,7 +9,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-/// Something that is not shown. Its debug output does not hold it; its memory is overwritten after the last copy.
+/// A secret text. Its debug output does not contain it; its memory is overwritten after the last copy is
+/// dropped.
 #[derive(Clone)]
 pub struct Secret(Arc<SecretBytes>);
 
@@ -27,12 +29,12 @@ impl From<SecretBytes> for Secret {
 }
 
 impl Secret {
-    /// Takes it.
+    /// Wraps a secret text.
     pub fn new(text: impl Into<OsString>) -> Self {
         SecretBytes::new(text.into().into_vec()).into()
     }
 
-    /// For whom it is meant.
+    /// Returns the text, for the program that needs it.
     pub fn reveal(&self) -> &OsStr {
         OsStr::from_bytes(self.0.bytes())
     }
@@ -47,24 +49,25 @@ impl fmt::Debug for Secret {
 /// The secrets of a command.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
-    /// `$CREDENTIALS_DIRECTORY`: where systemd puts what a unit's `LoadCredential=` names (systemd.exec(5)).
+    /// `$CREDENTIALS_DIRECTORY`: the directory of the credentials in a unit's `LoadCredential=`
+    /// (systemd.exec(5)).
     pub credentials: Option<PathBuf>,
     /// `$KBUILD_SIGN_PIN`
     pub sign_pin: Option<Secret>,
-    /// What was answered on the terminal.
+    /// The answer given on the terminal.
     pub(crate) answered: Arc<OnceLock<Option<Secret>>>,
 }
 
 impl Secrets {
-    /// What the environment of dkms had.
+    /// The secrets in the environment of dkms.
     pub fn new(credentials: Option<PathBuf>, sign_pin: Option<Secret>) -> Self {
         Self { credentials, sign_pin, ..Self::default() }
     }
 
-    /// A credential's content without the newline at its end; `None` when there is no such credential.
+    /// A credential's content without the newline at its end; `None` if there is no such credential.
     ///
     /// # Errors
-    /// It is there and cannot be read.
+    /// The credential exists and cannot be read.
     pub fn credential(&self, name: &str) -> Result<Option<Secret>> {
         let Some(dir) = &self.credentials else { return Ok(None) };
         let Some(mut bytes) = dkms_sys::fs::read_optional(dir.join(name), dkms_sys::fs::Limit::CONFIG)?

@@ -1,4 +1,4 @@
-//! What every action needs to know: where the trees are, what machine this is, what was asked for, and whom to tell.
+//! The context of every action: the trees, the machine, the options, and the receiver of events.
 
 use crate::distro::Distribution;
 use crate::event::{Event, Sink};
@@ -18,38 +18,38 @@ pub struct Host {
     pub release: String,
     /// `uname -m`
     pub machine: String,
-    /// From os-release; `None` when there is none.
+    /// From os-release; `None` if there is none.
     pub distribution: Option<Distribution>,
-    /// What builds and scripts inherit, already without the variables that would disturb a build, and without
+    /// The environment for builds and scripts, without the variables that would disturb a build, and without
     /// [`Host::secrets`].
     pub environment: Vec<(OsString, OsString)>,
-    /// Where programs are looked for.
+    /// The search path for programs.
     pub path: OsString,
-    /// Processors this process may run on.
+    /// The number of processors that this process may use.
     pub cpus: usize,
-    /// Whether this is a chroot; `None` when /proc does not tell.
+    /// Whether this is a chroot; `None` if /proc does not show it.
     pub chroot: Option<bool>,
     /// Effective user is root.
     pub root: bool,
-    /// `--root`: this is not the machine's own system but the one in that directory of it. [`Host::release`] is the
-    /// newest kernel there, and nothing is known of the machine that will start it.
+    /// `--root`: dkms works on the system in this directory instead of the machine's own. [`Host::release`]
+    /// is the newest kernel there, and nothing is known about the machine that will boot it.
     pub other_root: Option<PathBuf>,
-    /// The command line, for whoever has to wait for us.
+    /// The command line, shown to processes that wait for this one.
     pub command: String,
-    /// What builds and scripts do not inherit.
+    /// Secrets, which builds and scripts do not inherit.
     pub secrets: Secrets,
     /// `ADDON_MODULES_DIR`, which overrides the distribution's destination.
     pub addon_modules_dir: Option<String>,
 }
 
-/// What the command line and framework.conf decided.
+/// The options of the command line and of framework.conf.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// `--force`
     pub force: bool,
     /// `--force-version-override`
     pub force_version_override: bool,
-    /// `--directive NAME=value`, in order.
+    /// `--directive NAME=value`, in the order of the command line.
     pub directives: Vec<(String, String)>,
     /// `-c FILE`
     pub conf_file: Option<PathBuf>,
@@ -63,13 +63,13 @@ pub struct Options {
     pub modprobe_on_install: bool,
     /// `--symlink-modules`
     pub symlink_modules: bool,
-    /// `-j N`; `Some(0)` is "no limit", `None` one per processor.
+    /// `-j N`; `Some(0)` means no limit, `None` means one per processor.
     pub jobs: Option<u32>,
     /// `--rpm_safe_upgrade`
     pub rpm_safe_upgrade: bool,
     /// `--mok-signing-key` and `--mok-certificate`: sign with these, also in a chroot.
     pub signing: Option<(String, PathBuf)>,
-    /// Where temporary files go.
+    /// The directory for temporary files.
     pub tmp_location: PathBuf,
     /// `--verbose`
     pub verbose: bool,
@@ -77,30 +77,30 @@ pub struct Options {
     pub framework: FrameworkConf,
 }
 
-/// One command's view of the world.
+/// What one command works with.
 pub struct Session<'a> {
-    /// Paths.
+    /// The paths.
     pub layout: &'a Layout,
     /// The machine.
     pub host: &'a Host,
-    /// What was asked for.
+    /// The options.
     pub options: &'a Options,
-    /// Whom to tell.
+    /// Receives the events.
     pub sink: &'a dyn Sink,
 }
 
 impl Session<'_> {
-    /// Tells what happens.
+    /// Reports an event.
     pub fn tell(&self, event: Event) {
         self.sink.event(event);
     }
 
-    /// Tells something that stops nothing.
+    /// Reports a warning, which does not stop the command.
     pub fn warn(&self, text: impl Into<String>) {
         self.tell(Event::Warning { text: text.into() });
     }
 
-    /// Warns of sockets, devices and named pipes that a copy of a tree is made without.
+    /// Warns about sockets, devices and named pipes that are not copied with a tree.
     pub(crate) fn note_left_out(&self, paths: &[std::path::PathBuf]) {
         for path in paths {
             self.warn(format!(
@@ -110,29 +110,29 @@ impl Session<'_> {
         }
     }
 
-    /// Tells what was put right after a command that was cut off, and writes it to the tree's log.
+    /// Reports what was recovered after an interrupted command, and writes it to the tree's recovery log.
     pub fn put_right(&self, text: &str) {
         let log = dkms_sys::fs::open_append(self.layout.recovery_log());
-        // A log that cannot be written is no reason not to go on.
+        // A failure to write the log does not stop the command.
         let _ = log.map(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));
         self.warn(text);
     }
 
-    /// `SOURCE_DATE_EPOCH`: what is written down does not depend on when, and how fast, it is made
+    /// `SOURCE_DATE_EPOCH`: recorded times do not depend on when something is made, or how long it takes
     /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
     pub fn source_date_epoch(&self) -> Option<u64> {
         let (_, value) = self.host.environment.iter().find(|(name, _)| name == "SOURCE_DATE_EPOCH")?;
         value.to_str()?.parse().ok()
     }
 
-    /// Seconds since 1970 to be written down: now, or [`Session::source_date_epoch`].
+    /// The time to record, in seconds since 1970: now, or [`Session::source_date_epoch`].
     pub fn recorded_time(&self) -> u64 {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         self.source_date_epoch().unwrap_or_else(now)
     }
 
-    /// Refuses a tree that cannot be written, before anything is changed. Only for what is about to be changed: a command
-    /// that finds nothing to do needs no tree that can be written.
+    /// Fails if the tree is not writable, before anything is changed. Called only if something is about to be
+    /// changed, because a command that has nothing to do does not need a writable tree.
     ///
     /// # Errors
     /// [`crate::Error::TreeNotWritable`].
@@ -150,7 +150,7 @@ impl Session<'_> {
         self.host.other_root.is_none() && release == self.host.release
     }
 
-    /// The distribution; an error where paths depend on it and nothing tells.
+    /// The distribution; an error if paths depend on it and it is unknown.
     ///
     /// # Errors
     /// [`crate::Error::NoOsRelease`].

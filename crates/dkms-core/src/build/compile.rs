@@ -33,7 +33,7 @@ pub(crate) fn compile<'a>(
     session.tell(Event::Detail { text: recipe.line.clone() });
     session.tell(Event::BuildStage { build: build.clone(), stage: "make".into() });
     let _slots = match context.pool {
-        // It runs as many jobs as it likes, so it waits until it has all slots.
+        // It runs as many jobs as it chooses, so it waits until it has all slots.
         Some(pool) if recipe.fitted.share == jobs::Share::All => {
             drop(slot);
             Some(pool.acquire_all().map_err(|e| Error::Interrupted(e.0))?)
@@ -86,7 +86,7 @@ fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     .into())
 }
 
-/// The first real errors in make.log, and what they mean where that is certain.
+/// The first real errors in make.log, and their explanation if it is certain.
 fn diagnosis(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
     let (session, package) = (context.session, &context.build.package);
     let text = dkms_sys::fs::read_start(&context.log.path, Limit::LOG)?;

@@ -1,4 +1,4 @@
-//! Finds in the log of a confined build what it was denied: programs print the path or the address
+//! Finds in the log of a confined build what the build was denied: programs print the path or the address
 //! themselves.
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Finds the first real errors in a make.log, and what they mean where that is certain.
+//! Finds the first real errors in a make.log, and explains them if the cause is certain.
 
 use crate::build::Diagnosis;
 use crate::session::Session;

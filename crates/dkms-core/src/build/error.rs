@@ -1,4 +1,4 @@
-//! Why a build fails, or is not made.
+//! Errors of builds.
 
 use crate::cause::Cause;
 use dkms_tree::ids::{Build, PackageId};
@@ -42,17 +42,17 @@ pub enum BuildError {
     ThreadDied(Build),
 }
 
-/// What the log of a failed make says, and what it means where that is certain.
+/// The errors in the log of a failed make, and their explanation if it is certain.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
     /// The first real errors, with their lines of context.
     pub errors: Vec<String>,
-    /// What it means, when that is certain.
+    /// The explanation, if it is certain.
     pub meaning: Option<String>,
 }
 
 impl BuildError {
-    /// What to do about it; empty when the message says it.
+    /// What to do about it; empty if the message says it.
     pub fn help(&self) -> Vec<String> {
         let full_output = |log: &PathBuf| format!("full output: {}", log.display());
         match self {

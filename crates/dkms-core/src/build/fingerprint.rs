@@ -1,10 +1,10 @@
 //! The inputs of a build, described before make runs, from the very copy that is compiled.
 //!
 //! A fingerprint is the SHA-256 of sorted lines `name=value`. Two builds with the same fingerprint have the
-//! same inputs as far as the lines tell: the source after patches, the configuration, the commands, their
-//! environment, the kernel's configuration and symbols, and the tools by path, size and time. The headers
-//! themselves are represented by three files, which change with every kernel package. What does not change
-//! the compiled modules is left out: key, compression, destination, number of jobs, locks.
+//! same inputs, as far as these lines describe them: the source after patches, the configuration, the
+//! commands, their environment, the kernel's configuration and symbols, and the tools by path, size and time.
+//! The headers themselves are represented by three files, which change with every kernel package. Inputs that
+//! do not change the compiled modules are left out: key, compression, destination, number of jobs, locks.
 
 use super::context::Context;
 use super::prepare::Prepared;
@@ -20,7 +20,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Increases whenever the way in which dkms builds changes what comes out of it.
+/// Must be increased whenever a change in dkms changes the result of builds.
 const BUILDER: u32 = 1;
 
 /// Variables that differ between two calls and are no input: the locks and job slots of this dkms, and what
@@ -78,7 +78,7 @@ fn package_lines(
         ("schema".to_owned(), "1".to_owned()),
         ("builder".to_owned(), BUILDER.to_string()),
         ("source".to_owned(), inputs.source.clone()),
-        // MAKE has its own line, for the number of jobs is often part of it.
+        // MAKE has its own line, because it often contains the number of jobs.
         ("directives".to_owned(), directives(context.loaded, |name| name != "MAKE")),
         ("make".to_owned(), jobs::without_jobs(&recipe.line)),
         ("env".to_owned(), environment(&context.session.host.environment, &recipe.environment)),

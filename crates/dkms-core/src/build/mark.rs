@@ -107,7 +107,7 @@ pub(crate) fn clear_interrupted(session: &Session<'_>) -> Result<()> {
 fn clear_mark(session: &Session<'_>, path: &Path) -> Result<()> {
     let Ok(bytes) = fs::read_bounded(path, fs::Limit::RECORD) else { return Ok(()) };
     let Ok(made) = serde_json::from_slice::<Record>(&bytes) else {
-        // It is being written right now, or its dkms was killed meanwhile.
+        // The mark is being written right now, or its dkms was killed while it wrote it.
         let pid = path.file_name().and_then(|n| n.to_str()?.split('-').next()?.parse().ok());
         if !pid.is_some_and(sys::process_exists) {
             fs::remove_file(path)?;

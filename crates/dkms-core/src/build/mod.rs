@@ -3,7 +3,7 @@
 //! A build is a pipeline. Each step is one function, and later steps know of it only what it returns:
 //!
 //! 1. `prepare::prepare`: a fresh copy of the source with its patches (`prepare::Prepared`).
-//! 2. `fingerprint::describe`: what goes into the build (`fingerprint::Fingerprint`), taken from that
+//! 2. `fingerprint::describe`: the inputs of the build (`fingerprint::Fingerprint`), read from that
 //!    copy before any code of the package runs.
 //! 3. `obtain`: the modules for this fingerprint (`collect::Collected`). Today they are always compiled:
 //!    `compile::compile` runs PRE_BUILD and make (`compile::Compiled`), `collect::collect` checks and
@@ -137,7 +137,7 @@ pub fn build(
     };
     match run(&context, slot) {
         Ok(manifest) => clean_up(&context, manifest),
-        // Whoever interrupts a build does not want to read its log.
+        // A user who interrupts a build does not need its log.
         Err(interrupted @ Error::Interrupted(_)) => {
             let _ = dkms_sys::fs::remove_tree(&dir);
             let _ = remove_log(&log);
@@ -161,8 +161,8 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     place::place(context, signed, fingerprint)
 }
 
-/// The modules of a build, unsigned. Whatever else can provide them is asked here, by the fingerprint, before
-/// anything is compiled.
+/// Provides the modules of a build, unsigned. Any other source of modules would be queried here, by the
+/// fingerprint, before anything is compiled.
 fn obtain(context: &Context<'_>, recipe: &Recipe, slot: Option<Slots<'_>>) -> Result<Collected> {
     let compiled = compile::compile(context, recipe, slot)?;
     collect::collect(context, &compiled)

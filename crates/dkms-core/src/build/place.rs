@@ -61,11 +61,11 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
 fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest) -> Result<Manifest> {
     let (session, build) = (context.session, context.build);
     let built = session.layout.built_dir(build);
-    // Nobody may install from it while it changes.
+    // No other process may install from it while it changes.
     let replaced = fs::exists(&built);
     let kernel = std::slice::from_ref(&build.kernel);
     let locks = if replaced { crate::lock::install(session, kernel)? } else { Vec::new() };
-    // The installed modules are still those of the earlier build, whose record leads to them.
+    // The installed modules are still those of the earlier build, which its record refers to.
     let earlier = Manifest::read(session.layout, build).unwrap_or_else(|e| {
         session.warn(format!("{e}; its list of installed files is lost, so dkms searches for them instead"));
         None

@@ -1,6 +1,6 @@
-//! Evaluates a configuration file with bash; nothing else does. The file is untrusted: it runs as a user of
-//! its own, in namespaces of its own, with a temporary copy of its directory, and only known directives are
-//! read back.
+//! Evaluates a configuration file with bash. Only this module does so. The file is untrusted: it runs as a
+//! user of its own, in namespaces of its own, with a temporary copy of its directory, and only known
+//! directives are read back.
 
 use crate::confine::{self, BuildUser};
 use crate::session::Session;

@@ -25,7 +25,7 @@ pub fn files(config_dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Describes what framework.conf and its fragments set although no such setting exists.
+/// Reports settings in framework.conf and its fragments that do not exist.
 pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
     let paths = files(config_dir);
     // The code that loads the configuration reports files that cannot be read.

@@ -17,14 +17,14 @@ use std::path::{Path, PathBuf};
 pub struct FileUsed {
     /// The file.
     pub path: PathBuf,
-    /// `None`: natively. Otherwise the line and the construct that needed bash.
+    /// `None` if it was evaluated natively. Otherwise the line and the construct that needed bash.
     pub bash_because: Option<(u32, String)>,
 }
 
 /// A package's configuration for one kernel.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// Typed.
+    /// The typed values.
     pub conf: ModuleConf,
     /// The final values, as text.
     pub directives: Directives,

@@ -1,8 +1,8 @@
-//! dkms.conf and framework.conf as files: which are read, in which order, and who evaluates them.
+//! dkms.conf and framework.conf as files: which are read, in which order, and how they are evaluated.
 //!
-//! Every file goes to the native evaluator of `dkms-conf` first. What that does not understand completely it
-//! declines, and the whole file is handed to a confined bash ([`bash`]). Both give the value of dkms's own
-//! double evaluation.
+//! Every file is first evaluated by the native evaluator of `dkms-conf`. If that does not understand the
+//! whole file, it declines, and a confined bash ([`bash`]) evaluates the file. Both return the values of
+//! dkms's own double evaluation.
 
 pub mod bash;
 mod error;

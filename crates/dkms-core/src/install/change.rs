@@ -1,4 +1,5 @@
-//! All that one command changes in kernels' modules: one lock and one depmod for each kernel, one journal for all.
+//! Everything one command changes in the modules of kernels: one lock and one depmod for each kernel, one
+//! journal for all kernels.
 
 use super::plan::{self, Source};
 use super::recover::{self, Left};
@@ -23,43 +24,43 @@ use dkms_tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
 use dkms_tree::state;
 use std::path::{Path, PathBuf};
 
-/// Modules of one or several kernels that are being changed: all of it happens, or nothing.
+/// Changes to the modules of one or more kernels, applied as a single transaction.
 #[derive(Debug)]
 pub struct Change {
     pub(super) held: Vec<Held>,
     pub(super) transaction: Transaction,
     pub(super) kernels: Vec<OfKernel>,
-    /// What is told when it is final, with the kernel that it is about.
+    /// Events to report when the change is final, each with its kernel.
     pub(super) results: Vec<(Kernel, Event)>,
-    /// Journals that are done but for the depmod that we run now.
+    /// Journals that need only a depmod, which this change runs.
     pub(super) owed: Vec<recover::Owed>,
 }
 
-/// What is remembered of one of the kernels.
+/// The state of one of the kernels.
 #[derive(Debug)]
 pub(super) struct OfKernel {
     pub(super) kernel: Kernel,
     index: Option<ModuleIndex>,
-    /// What it is known by, for the verdict on what is installed.
+    /// Facts about the kernel, used to judge whether it would load a module.
     facts: Option<Facts>,
-    /// Installed before, by the same command.
+    /// Builds that an earlier change of the same command installed; see [`Change::answer_for`].
     pub(super) answered: Vec<Build>,
-    /// Directories that may be empty afterwards.
+    /// Directories that may be empty after the change.
     pub(super) emptied: Vec<PathBuf>,
-    /// Files that weak-modules is to hear of, once.
+    /// Installed files to report to weak-modules, once.
     pub(super) weak: Vec<PathBuf>,
-    /// Files that it was told are going, which they are not if this is taken back.
+    /// Files that weak-modules removed its links to; a rollback reports them as installed again.
     pub(super) weak_gone: Vec<PathBuf>,
-    /// depmod has something to do.
+    /// depmod has to run.
     pub(super) dirty: bool,
 }
 
-/// What became of an installation.
+/// The outcome of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Modules are in place.
+    /// The modules are in place.
     Installed,
-    /// The kernel already has the same; nothing was changed.
+    /// The kernel already has the same modules; nothing was changed.
     Nothing,
 }
 
@@ -95,7 +96,8 @@ impl Change {
         })
     }
 
-    /// A build that [`Change::finish_without_depmod`] left to this one: when depmod fails it is taken out.
+    /// Takes over a build that an earlier change left with [`Change::finish_without_depmod`]: if depmod
+    /// fails, the build is uninstalled.
     ///
     /// # Errors
     /// Its kernel is not part of this change.
@@ -104,7 +106,7 @@ impl Change {
         Ok(())
     }
 
-    /// Has `status` show what it shows now of a package, until the end.
+    /// Records the present status of a package, which `status` shows until the change ends.
     pub(super) fn note(&mut self, s: &Session<'_>, package: &str) -> Result<()> {
         if self.transaction.knows(package) {
             return Ok(());
@@ -114,10 +116,10 @@ impl Change {
         Ok(self.transaction.note(Before { package: package.to_owned(), entries })?)
     }
 
-    /// Installs a build that is built and not active.
+    /// Installs a build that is built but not active.
     ///
     /// # Errors
-    /// Nothing of this build was changed then.
+    /// On an error, nothing of this build is changed.
     pub fn install(&mut self, s: &Session<'_>, b: &Build) -> Result<Outcome> {
         let directory = s.layout.kernel_modules(&b.kernel.release);
         if !directory.exists() {
@@ -130,7 +132,7 @@ impl Change {
         let of = self.of(&b.kernel)?;
         let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
         let facts = of.facts.get_or_insert_with(|| Facts::gather(s, &b.kernel));
-        // The same command may have installed what this one depends on.
+        // The same command may have installed a module that this build depends on.
         facts.look_again(s);
         let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
         let Built { loaded, manifest, .. } = built;
@@ -155,7 +157,7 @@ impl Change {
             s.warn(format!("left out: {r}"));
         }
         self.apply(s, b, planned, manifest, loaded.conf.no_weak_modules).map_err(|e| match e {
-            // As when anything else keeps it from being installed.
+            // The same error as for anything else that prevents the installation.
             Error::Io(cause) => InstallError::Failed { build: b.clone(), cause }.into(),
             other => other,
         })?;
@@ -164,7 +166,7 @@ impl Change {
         Ok(Outcome::Installed)
     }
 
-    /// What the scripts of a build's package see besides the inherited variables.
+    /// Variables for the scripts of a build's package, in addition to the inherited ones.
     fn environment(&self, s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
         let mut environment = hooks::variables(&b.package, Some(&b.kernel));
         environment.push(lock::variable(s, &self.held));
@@ -227,7 +229,7 @@ impl Change {
             ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
         }
         let staging = || planned.placed.iter().try_for_each(|p| stage(s, p));
-        // Only when the files are in place are their change times final.
+        // The change times of the files are final only after the files are in place.
         let record = || match &manifest {
             Some(m) => write_record(
                 &path,
@@ -259,10 +261,10 @@ impl Change {
         Ok(())
     }
 
-    /// Takes an active build out.
+    /// Uninstalls an active build.
     ///
     /// # Errors
-    /// Nothing of this build was changed then.
+    /// On an error, nothing of this build is changed.
     pub fn uninstall(&mut self, s: &Session<'_>, b: &Build) -> Result<()> {
         beneath::check_package(s.layout, &b.package)?;
         let planned = uninstall::plan(s, b)?;
@@ -314,7 +316,7 @@ impl Change {
     /// Changes files of a package that belong to no active build, in one batch.
     ///
     /// # Errors
-    /// Nothing of the batch was changed then.
+    /// On an error, nothing of the batch is changed.
     pub(crate) fn perform(
         &mut self,
         s: &Session<'_>,
@@ -331,8 +333,8 @@ impl Change {
         Ok(())
     }
 
-    /// A batch of operations on one kernel, between `stage`, which makes what is put into place, and `record`, which writes
-    /// down what came of it. Directories that are made for nothing go.
+    /// Performs a batch of operations on one kernel. `stage` creates the new files before the operations, and
+    /// `record` records the result after them. If the batch fails, directories that it created are removed.
     pub(super) fn batch(
         &mut self,
         s: &Session<'_>,
@@ -351,10 +353,10 @@ impl Change {
         done
     }
 
-    /// Deletes `K/A` of a build that is not active (any more), at the commit.
+    /// Deletes `K/A` of a build that is not active (any more), when the change commits.
     ///
     /// # Errors
-    /// Nothing was changed then.
+    /// On an error, nothing is changed.
     pub fn unbuild(&mut self, s: &Session<'_>, b: &Build) -> Result<()> {
         self.note(s, &b.package.name)?;
         let dir = s.layout.kernel_dir(b);
@@ -365,11 +367,12 @@ impl Change {
         Ok(())
     }
 
-    /// Deletes `M/V` of a package version that is built for no kernel (any more), at the commit, and `M` when it is
-    /// empty then. What of it is left for kernels that are not part of this change goes as well.
+    /// Deletes `M/V` of a package version that is not built for any kernel (any more), when the change
+    /// commits, and `M` if it is empty then. What remains of it for kernels that are not part of this change
+    /// is deleted too.
     ///
     /// # Errors
-    /// Nothing was changed then.
+    /// On an error, nothing is changed.
     pub fn forget(&mut self, s: &Session<'_>, package: &PackageId) -> Result<()> {
         self.note(s, &package.name)?;
         let dir = s.layout.package_dir(&package.name);
@@ -388,7 +391,7 @@ impl Change {
     }
 }
 
-/// What was built, and how far its installation is forced.
+/// What was built, and which checks are overridden when it is installed.
 struct Built {
     loaded: load::Loaded,
     manifest: Option<Manifest>,
@@ -408,7 +411,7 @@ impl Built {
         Ok(Self { loaded, manifest, sources, force })
     }
 
-    /// Makes sure that every module that was built, and that BUILD_EXCLUSIVE allows, is there.
+    /// Checks that every module that was built, and that BUILD_EXCLUSIVE allows, exists.
     fn require_all(&self, s: &Session<'_>, b: &Build) -> Result<()> {
         let expected: Vec<String> = match &self.manifest {
             Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
@@ -433,10 +436,11 @@ impl Built {
     }
 }
 
-/// What installing a build would change, as far as it is known without the kernel's lock and before PRE_INSTALL has run.
+/// Returns what installing a build would change, as far as this is known without the kernel's lock and before
+/// PRE_INSTALL has run.
 ///
 /// # Errors
-/// What the installation would fail with.
+/// The error with which the installation would fail.
 pub(crate) fn preview(
     s: &Session<'_>,
     b: &Build,
@@ -453,18 +457,18 @@ pub(crate) fn preview(
     Ok(planned)
 }
 
-/// The kernels' locks, after what interrupted commands left of them was seen to.
+/// Takes the kernels' locks, and recovers what interrupted commands left.
 fn take_over(s: &Session<'_>, kernels: &[Kernel]) -> Result<(Vec<Held>, Vec<recover::Owed>)> {
     loop {
         let held = lock::install(s, kernels)?;
-        // A journal that a caller of ours has open is none that was left behind.
+        // A journal that a calling dkms has open was not left by an interrupted command.
         if held.iter().any(Held::is_inherited) {
             return Ok((held, Vec::new()));
         }
         match recover::recover(s, kernels)? {
             Left::Depmod(owed) => return Ok((held, owed)),
             Left::More(all) => {
-                // In their order, so not on top of those we have.
+                // All locks are taken in one fixed order, so those that we hold are released first.
                 drop(held);
                 let _held = lock::install(s, &all)?;
                 recover::recover(s, &all)?;
@@ -486,9 +490,9 @@ fn record_of(at: u64, files: &[&Source]) -> Installed {
     Installed { at, files: files.iter().map(one).collect() }
 }
 
-/// A complete copy beside its place.
+/// Creates a complete copy of a file beside its destination.
 fn stage(s: &Session<'_>, source: &Source) -> Result<()> {
-    // The error names the directory, and not a temporary name in it.
+    // The error names the directory rather than a temporary name in it.
     fs::require_writable_below(&source.destination)?;
     fs::create_dir_all(&source.destination)?;
     let staged = aside(&source.destination.join(&source.file), "new");

@@ -1,4 +1,4 @@
-//! Directories that are empty after a change go away.
+//! Removes directories that are empty after a change.
 
 use crate::distro::Family;
 use crate::session::Session;
@@ -7,8 +7,9 @@ use dkms_sys::process::{Command, Stream, which};
 use dkms_tree::ids::Kernel;
 use std::path::{Path, PathBuf};
 
-/// Removes those of `directories` that are empty now, with those above them: below `/lib/modules` up to the kernel's own,
-/// where what an RPM package owns stays, and in the dkms tree up to the tree.
+/// Removes those of `directories` that are empty now, and their parents that become empty. Below
+/// `/lib/modules`, this stops at the kernel's own directory, and directories that an RPM package owns stay.
+/// In the dkms tree, it stops at the tree.
 pub fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
     let stop = s.layout.kernel_modules(&kernel.release);
     let family = s.host.distribution.as_ref().map(|d| d.family());
@@ -16,9 +17,9 @@ pub fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
     let mut all: Vec<&PathBuf> = directories.iter().collect();
     all.sort();
     all.dedup();
-    // Deepest first.
+    // The deepest directories come first.
     for dir in all.into_iter().rev() {
-        // An interrupted clean-up may have got half-way up.
+        // An interrupted clean-up may have removed some of them.
         let Some(dir) = dir.ancestors().find(|d| d.is_dir()) else { continue };
         if dir.starts_with(&s.layout.dkms_tree) {
             let _ = fs::remove_empty_dirs(dir, &s.layout.dkms_tree);
@@ -32,7 +33,7 @@ pub fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
         }
         let _ = fs::remove_empty_dirs(dir, &stop);
     }
-    // Only an empty directory can go: that of a kernel which is no longer installed.
+    // This removes only an empty directory: that of a kernel that is no longer installed.
     let _ = std::fs::remove_dir(&stop);
 }
 

@@ -1,4 +1,4 @@
-//! depmod(8): once per kernel and command, and only where there is something to index.
+//! depmod(8): runs once per kernel and command, and only if there is something to index.
 
 use crate::error::Result;
 use crate::event::Event;
@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Files depmod makes; they go when nothing is left to index.
+/// Files that depmod creates. They are deleted when there is nothing left to index.
 const INDEX_FILES: [&str; 12] = [
     "modules.alias",
     "modules.alias.bin",
@@ -98,11 +98,12 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// Puts our own index into place; whether it is empty. File by file, as depmod does it: each is whole at any time.
+/// Puts our own index into place, and returns whether it is empty. Like depmod, it replaces one file at a
+/// time, so each file is complete at any time.
 fn place(modules: &Path, files: &[IndexFile]) -> Result<bool> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     for file in files {
-        // Named as depmod's own, so that one that is left after a kill is found by `clear_torn`.
+        // The name has depmod's own format, so that `clear_torn` finds the file if this process is killed.
         let pid = std::process::id();
         let name = format!("{}.{pid}.{}.{}", file.name, now.subsec_micros(), now.as_secs());
         let new = modules.join(name);
@@ -116,7 +117,7 @@ fn place(modules: &Path, files: &[IndexFile]) -> Result<bool> {
     Ok(files.iter().any(|file| file.name == "modules.dep" && file.bytes.is_empty()))
 }
 
-/// Runs it; whether the index is empty, and how long it took.
+/// Runs depmod, and returns whether the index is empty and how long depmod took.
 fn index_now(
     s: &Session<'_>,
     kernel: &Kernel,
@@ -131,7 +132,7 @@ fn index_now(
         .envs(s.host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Capture)
-        // A torn index is worse than a late answer to Ctrl-C.
+        // A torn index is worse than a late reaction to Ctrl-C.
         .ignore_interrupt()
         .run()
         .map_err(|e| hooks::process_error(s, e, "index a kernel's modules"))?;
@@ -144,7 +145,7 @@ fn index_now(
         }
         .into());
     }
-    // On a full disk it ends well all the same, without an index or with an empty one.
+    // On a full disk, depmod reports success even without an index or with an empty one.
     let empty = index.metadata().is_ok_and(|m| m.len() == 0);
     if Stat::of(&index).as_ref() == before || (empty && !ModuleIndex::scan(modules).is_empty()) {
         let last = said.lines().last().unwrap_or("is the disk full?");
@@ -157,10 +158,11 @@ fn index_now(
     Ok((empty, done.elapsed))
 }
 
-/// Keeps the index: what a depmod that fails leaves of it may be torn, and a machine without an index does not start.
+/// Keeps the present index: a depmod that fails may leave a torn one, and a machine without an index does not
+/// boot.
 ///
-/// As copies, since there are depmods (busybox has one) that write in place; where room is scarce, and depmod will need it,
-/// as second names; where there is none even for names, it has to go without.
+/// The files are copied, because some depmods (that of busybox) write in place. If disk space, which depmod
+/// itself needs, is scarce, they are hard-linked instead. If even that fails, there is no backup.
 fn keep_index(modules: &Path) {
     let files = INDEX_FILES.map(|f| modules.join(f));
     let size: u64 = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
@@ -182,8 +184,9 @@ fn keep_index(modules: &Path) {
     }
 }
 
-/// Temporary files of a depmod that was killed with its dkms: `modules.dep.PID.MICROSECONDS.SECONDS`. Dying, it may need a
-/// moment; one that does not die is somebody else's.
+/// Removes temporary files of a depmod that was killed together with its dkms:
+/// `modules.dep.PID.MICROSECONDS.SECONDS`. A process that is being killed may need a moment to exit; if it
+/// does not exit, the process ID belongs to another program.
 fn clear_torn(modules: &Path) {
     let Ok(names) = fs::list_dir(modules) else { return };
     for name in names.iter().filter_map(|n| n.to_str()) {
@@ -201,7 +204,7 @@ fn clear_torn(modules: &Path) {
     }
 }
 
-/// The process that made this temporary file, if it is one.
+/// Returns the ID of the process that created this temporary file, if it is a temporary file of depmod.
 fn torn(name: &str) -> Option<u32> {
     let mut parts = name.rsplitn(4, '.');
     let mut number = || parts.next()?.parse::<u32>().ok();
@@ -226,7 +229,8 @@ fn forget_kept(modules: &Path) -> Result<()> {
         .try_for_each(|f| Ok(fs::remove_file(aside(f, "old")).map(|_| ())?))
 }
 
-/// The last module of a kernel that is no longer installed is gone: its index goes too, and its directory when empty.
+/// Deletes the index of a kernel that is no longer installed and has no modules left, and its directory if it
+/// is empty.
 fn drop_empty_index(modules: &Path) -> Result<()> {
     for file in INDEX_FILES {
         fs::remove_file(modules.join(file))?;
@@ -235,7 +239,7 @@ fn drop_empty_index(modules: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What `-b` wants for an install tree: the directory above `lib/modules` (`usr/lib/modules` alike).
+/// The argument of `-b` for an install tree: the directory above `lib/modules` or above `usr/lib/modules`.
 fn base(install_tree: &Path) -> Option<&Path> {
     let above = install_tree.parent().filter(|_| install_tree.ends_with("lib/modules"))?.parent()?;
     Some(if above.ends_with("usr") && above.parent() == Some(Path::new("/")) {

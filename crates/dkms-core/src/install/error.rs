@@ -1,4 +1,4 @@
-//! Why modules are not installed.
+//! Errors of installing modules.
 
 use crate::cause::Cause;
 use dkms_sys::IoError;
@@ -35,7 +35,7 @@ pub enum InstallError {
 }
 
 impl InstallError {
-    /// What to do about it; empty when the message says it.
+    /// What to do about it; empty if the message says it.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::WouldNotLoad { reasons, .. } => {

@@ -1,7 +1,7 @@
-//! Writing the index of a kernel's modules ourselves, where the result is the one that depmod would write.
+//! Writes the index of a kernel's modules without depmod, if the result is the same as depmod's.
 //!
-//! depmod reads all modules of the kernel, 4,000 files or more. What it took from each is kept in
-//! `/var/lib/dkms/.index/K-A` with the file's size, inode and times, so that only new modules are read.
+//! depmod reads all modules of the kernel, 4,000 files or more. We cache what the index needs from each file
+//! in `/var/lib/dkms/.index/K-A`, with the file's size, inode and times, so that only new modules are read.
 
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
@@ -12,14 +12,16 @@ use kmodule::index::{self, Cache, Config, Decline, Facts, IndexFile, Lists, Modu
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Where depmod.d(5) looks. A file in a later directory hides those of the same name in earlier ones.
+/// The directories of depmod.d(5). A file in a later directory hides files of the same name in earlier ones.
 const CONFIG_DIRS: [&str; 5] =
     ["/lib/depmod.d", "/usr/lib/depmod.d", "/usr/local/lib/depmod.d", "/run/depmod.d", "/etc/depmod.d"];
 
-/// The files that `depmod` at `program` would write into `dir`, the kernel's directory. Nothing but the cache is changed.
+/// Returns the files that `depmod` at `program` would write into `dir`, the kernel's directory. Changes only
+/// the cache.
 ///
 /// # Errors
-/// Why depmod has to be run: a version, a setting or a file that was not compared with ours.
+/// The reason why depmod has to run: a version, a setting or a file for which our index was not compared with
+/// depmod's.
 pub(super) fn make(
     s: &Session<'_>,
     kernel: &Kernel,
@@ -51,13 +53,13 @@ pub(super) fn make(
     Ok(files)
 }
 
-/// Removes the cache of a kernel that is gone.
+/// Removes the cache of a kernel that is no longer installed.
 pub(super) fn forget(s: &Session<'_>, kernel: &Kernel) {
-    // What is left over costs room and nothing else.
+    // A cache that stays behind only uses disk space.
     let _ = fs::remove_file(s.layout.index_cache(kernel));
 }
 
-/// A cache that cannot be written costs time only.
+/// Writes the cache. A failure is ignored, because it only costs time.
 fn keep(s: &Session<'_>, path: &Path, tool: &Tool, records: &[Record<'_>]) {
     let mut new = NewCache::new(&tool.line);
     for record in records {
@@ -73,7 +75,7 @@ fn decline(reason: impl Into<String>) -> Decline {
     Decline::new(reason)
 }
 
-/// The depmod of this system.
+/// The depmod program of this system.
 struct Tool {
     version: Version,
     /// The program's stamp and the first line of its `--version`.
@@ -81,7 +83,7 @@ struct Tool {
 }
 
 impl Tool {
-    /// `known` is what an earlier command found out: the program is run only when the file has changed since.
+    /// `known` is what an earlier command recorded; the program is run only if its file has changed since.
     fn find(program: &Path, known: &str) -> Result<Self, Decline> {
         let stamp = stamp(program).ok_or_else(|| decline(format!("{} is gone", program.display())))?;
         let version = match known.split_once(' ') {
@@ -90,7 +92,7 @@ impl Tool {
         };
         let supported = Version::from_line(&version)
             .ok_or_else(|| decline(format!("this is {version}, whose index was not compared with ours")))?;
-        // There, the C library sorts equals in another order.
+        // The C library of musl sorts equal elements in another order.
         if is_musl() {
             return Err(decline("the C library is musl"));
         }
@@ -109,7 +111,7 @@ fn is_musl() -> bool {
     names.iter().filter_map(|name| name.to_str()).any(|name| name.starts_with("ld-musl-"))
 }
 
-/// The files of depmod.d for one kernel.
+/// Reads the files of depmod.d for one kernel.
 fn config(release: &str) -> Result<Config, Decline> {
     let mut files = BTreeMap::new();
     for dir in CONFIG_DIRS {
@@ -141,7 +143,7 @@ impl AsRef<str> for FoundFile {
     }
 }
 
-/// The module files in the order in which the directories list them, as depmod meets them.
+/// Finds the module files in directory order, which is the order in which depmod reads them.
 fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) -> Result<(), Decline> {
     let error = |e: std::io::Error| decline(format!("{}: {e}", dir.display()));
     for entry in std::fs::read_dir(dir).map_err(error)? {
@@ -160,7 +162,7 @@ fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) ->
         }
         let is_file = kind.is_file() || (kind.is_symlink() && fs::is_file(entry.path()));
         if !index::is_module(&name) {
-            // depmod follows links to directories, and warns of devices and of links that lead nowhere.
+            // depmod follows links to directories, and warns about devices and dangling links.
             if is_file {
                 continue;
             }
@@ -173,13 +175,13 @@ fn walk(dir: &Path, below: &str, config: &Config, found: &mut Vec<FoundFile>) ->
     Ok(())
 }
 
-/// What changes when a file does; links are followed.
+/// Returns a text that changes when the file changes; links are followed.
 fn stamp(path: &Path) -> Option<String> {
     let Stat { size, inode, device, mtime, ctime } = Stat::followed(path)?;
     Some(format!("{size}:{inode}:{device}:{mtime}:{ctime}"))
 }
 
-/// A module with its facts, remembered or just read.
+/// A module with its facts, from the cache or read from its file.
 struct Record<'a> {
     file: &'a FoundFile,
     known: Option<&'a str>,
@@ -208,7 +210,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The lists beside the modules, which the kernel's package brings.
+/// The lists beside the modules, which the kernel's package installs.
 struct ListTexts {
     order: String,
     builtin: String,

@@ -1,5 +1,6 @@
-//! Whether the kernel would load what is about to be installed. Refused for certain: it is not installed. What may still
-//! change until it is loaded, such as a key to be enrolled or a module of another package, is said, and stops nothing.
+//! Judges whether the kernel would load a module that is about to be installed. A module that the kernel
+//! would certainly refuse is not installed. A reason that may still change before the module is loaded, such
+//! as a key that is not enrolled yet or a module of another package, is only a warning.
 
 use crate::error::Result;
 use crate::install::InstallError;
@@ -12,22 +13,23 @@ use kmodule::verdict::{Cause, File, Reason};
 use std::cell::RefCell;
 use std::path::Path;
 
-/// A kernel, and the modules that come to it together.
+/// Judges the modules that are installed into a kernel together.
 pub(crate) struct Judge<'a> {
     facts: &'a Facts,
     resolver: Resolver<'a>,
-    /// The policy that can be seen here is that of the kernel to be.
+    /// The policy of the running system applies to this kernel.
     policy_is_ours: bool,
     force: bool,
-    /// Codes of what was said of the package's modules: what is true of one for its key or its list of symbols is true of
-    /// all.
+    /// Codes of the reasons reported so far for this package: what one module reports about its key or its
+    /// list of symbols applies to all of them.
     said: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Judge<'a> {
-    /// For the modules of one package, with their files; `force`: complain only.
+    /// Creates the judge for the modules of one package, given their files. With `force`, there are only
+    /// warnings.
     pub fn new(s: &Session<'_>, facts: &'a Facts, modules: &[&Path], force: bool) -> Self {
-        // What one module offers matters only to another.
+        // The symbols that a module exports matter only to other modules.
         let together = if modules.len() > 1 { modules } else { &[] };
         Self {
             facts,
@@ -38,9 +40,9 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The first time that something of this kind is said.
+    /// Whether this is the first report of a reason of this kind.
     fn first(&self, reason: &Reason) -> bool {
-        // What is true of a dependency is no news of what needs it.
+        // A reason reported for a dependency is not repeated for its dependents.
         let code = match reason {
             Reason::DependencyRefused { reason, .. } => reason.code(),
             other => other.code(),
@@ -53,7 +55,7 @@ impl<'a> Judge<'a> {
         first
     }
 
-    /// Judges one module; adds to `warnings` what stops nothing.
+    /// Judges one module, and adds to `warnings` what does not prevent its installation.
     ///
     /// # Errors
     /// [`InstallError::WouldNotLoad`].
@@ -87,13 +89,14 @@ impl<'a> Judge<'a> {
             .into())
     }
 
-    /// Nothing that is done after this installation makes the kernel load the module.
+    /// Whether the kernel refuses the module whatever is done after this installation.
     fn certain(&self, reason: &Reason, file: &File<'_>) -> bool {
         match reason {
-            // Keys are enrolled after the first module was signed; the command line is another one next time.
+            // Keys are enrolled after the first module is signed, and the command line may differ at the next
+            // boot.
             Reason::Untrusted { cause: Cause::Key { .. }, .. } | Reason::Blacklisted { .. } => false,
             Reason::Untrusted { .. } | Reason::Revoked { .. } => self.policy_is_ours,
-            // The module that offers it may come later, or is replaced later.
+            // The module that exports the symbol may be installed or replaced later.
             Reason::OwnerMissing { .. }
             | Reason::ProprietaryOwner { .. }
             | Reason::GplOnlyHidden { .. }

@@ -1,4 +1,4 @@
-//! Putting built modules into `/lib/modules/K` and taking them out again.
+//! Installs built modules into `/lib/modules/K`, and uninstalls them.
 
 pub mod change;
 pub mod clean;

@@ -1,4 +1,4 @@
-//! What installing one build would change: decided by looking, before anything is touched.
+//! Plans what installing one build changes, before anything is changed.
 
 use super::judge::Judge;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use kmodule::elf::Module;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
-/// One built module file and where it goes.
+/// One built module file and its destination.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// DEST_MODULE_NAME
@@ -25,39 +25,40 @@ pub struct Source {
     pub file: String,
     /// The built file.
     pub path: PathBuf,
-    /// Where it goes.
+    /// The directory into which it is installed.
     pub destination: PathBuf,
 }
 
-/// What installing one build changes in files, decided under the lock of its kernel.
+/// The file changes that install one build, decided under the lock of its kernel.
 #[derive(Debug, Default)]
 pub struct InstallChanges {
-    /// In order.
+    /// The operations, in this order.
     pub ops: Vec<Op>,
-    /// Files that are put into place.
+    /// Files that are installed.
     pub placed: Vec<Source>,
-    /// Files that already are in place, to the byte.
+    /// Files that are already installed, with the same contents.
     pub adopted: Vec<Source>,
-    /// What is left as it is, with the reason.
+    /// Files that stay as they are, with the reason.
     pub kept: Vec<(PathBuf, String)>,
-    /// What is refused because something newer is there.
+    /// Files that are refused because a newer one is installed.
     pub refused: Vec<String>,
-    /// From where to where originals are archived.
+    /// The old and new paths of originals that are archived.
     pub archived: Vec<(PathBuf, PathBuf)>,
-    /// What the administrator should know.
+    /// Warnings for the administrator.
     pub warnings: Vec<String>,
 }
 
-/// How far `--force` and the force list go.
+/// Which checks `--force` and the force list override.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Force {
-    /// Replace whatever is there.
+    /// Replace any existing file.
     pub all: bool,
     /// Do not compare versions.
     pub version: bool,
 }
 
-/// `--force`, `--force-version-override`, `--rpm_safe_upgrade`, and the files in `modules_to_force_install/`.
+/// Combines `--force`, `--force-version-override`, `--rpm_safe_upgrade`, and the files in
+/// `modules_to_force_install/`.
 pub fn force_for(s: &Session<'_>, package: &str) -> Force {
     let mut force = Force {
         all: s.options.force || s.options.rpm_safe_upgrade,
@@ -78,7 +79,8 @@ pub fn force_for(s: &Session<'_>, package: &str) -> Force {
 /// Plans the installation of `sources`.
 ///
 /// # Errors
-/// When a built file is no module for this kernel, or one that it would not load, or something cannot be read.
+/// A built file is not a module for this kernel, or is one that the kernel would not load; something cannot
+/// be read.
 pub fn plan(
     s: &Session<'_>,
     b: &Build,
@@ -97,7 +99,7 @@ pub fn plan(
         one(s, b, source, index, &judge, force, &owned, active, &mut plan)?;
     }
     let in_place = plan.placed.len() + plan.adopted.len();
-    // A package without modules is installed by its link alone.
+    // A package without modules is installed by creating its link.
     if in_place > 0 || sources.is_empty() {
         drop_leftovers(&mut plan, &owned);
         plan.ops.push(Op::Link {
@@ -109,7 +111,7 @@ pub fn plan(
     Ok(plan)
 }
 
-/// The installed files of the version that is active now, this one or another.
+/// The installed files of the version that is active now, whether it is this version or another.
 fn owned_files(s: &Session<'_>, b: &Build) -> Result<Vec<PathBuf>> {
     let Some(active) = state::installed_version(s.layout, &b.package.name, &b.kernel) else {
         return Ok(Vec::new());
@@ -194,8 +196,8 @@ fn one(
     Ok(())
 }
 
-/// Archives the files of that name which are not ours: the first found in extra, updates or the destination, or the only
-/// one; the others, if there are several, as collisions.
+/// Archives the files of that name that are not ours. The original is the first one found in extra, updates
+/// or the destination, or the only one. The others are archived as collisions.
 fn make_room(
     s: &Session<'_>,
     b: &Build,
@@ -209,7 +211,7 @@ fn make_room(
     let in_dest = |p: &PathBuf| p.parent() == Some(source.destination.as_path());
     let mut foreign: Vec<&PathBuf> = existing
         .iter()
-        // While a version of ours is active, what lies at the destination is its file.
+        // While a version of ours is active, a file at the destination belongs to it.
         .filter(|p| !(owned.contains(p) || active && in_dest(p)))
         .collect();
     let preferred = foreign
@@ -237,7 +239,7 @@ fn make_room(
     }
 }
 
-/// Files of the version that was active until now and that this one does not replace go away.
+/// Removes files of the version that was active so far, unless the new version replaces them.
 fn drop_leftovers(plan: &mut InstallChanges, owned: &[PathBuf]) {
     let in_use: Vec<PathBuf> =
         plan.placed.iter().chain(&plan.adopted).map(|m| m.destination.join(&m.file)).collect();
@@ -255,12 +257,13 @@ enum Found {
     Older,
 }
 
-/// The first word of MODULE_VERSION, which is the one that counts: some drivers put a date or a name behind it.
+/// The first word of MODULE_VERSION, which is the one that is compared: some drivers append a date or a name.
 fn version_word(module: &Module) -> &str {
     module.modinfo.version().and_then(|v| v.split_whitespace().next()).unwrap_or_default()
 }
 
-/// Compares the module that is there with ours: by MODULE_VERSION in dkms's order, then by srcversion, then by bytes.
+/// Compares the installed module with ours: by MODULE_VERSION in dkms's order, then by srcversion, then by
+/// bytes.
 fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
     let theirs = dkms_sys::fs::read(theirs_path).map_err(|e| e.to_string()).and_then(|b| decompressed(&b));
     let Ok(theirs) = theirs.and_then(|b| Module::parse(&b).map_err(|e| e.to_string())) else {
@@ -268,7 +271,7 @@ fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
     };
     let (own, there) = (version_word(ours), version_word(&theirs));
     if own != there {
-        // Without a version on both sides nothing can be said.
+        // If a version is missing on either side, neither is newer.
         let newer = !own.is_empty() && !there.is_empty() && compare_versions(there, own) == Ordering::Greater;
         return if newer { Found::Newer(there.into(), own.into()) } else { Found::Older };
     }
@@ -286,7 +289,8 @@ fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
     }
 }
 
-/// The built files of a build and where they go: from its manifest, or from its dkms.conf when dkms 3.x built it.
+/// The built files of a build and their destinations: from its manifest, or from its dkms.conf if dkms 3.x
+/// built it.
 pub fn sources(
     s: &Session<'_>,
     b: &Build,

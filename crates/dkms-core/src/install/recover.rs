@@ -1,4 +1,4 @@
-//! What an interrupted command left behind is finished or taken back before the next one begins.
+//! Completes or rolls back what an interrupted command left, before the next command begins.
 
 use super::{clean, depmod};
 use crate::error::{Error, Result};
@@ -13,26 +13,28 @@ use std::path::{Path, PathBuf};
 /// A kernel that needs a depmod, and the journal that says so.
 pub type Owed = (Kernel, PathBuf);
 
-/// What is left to do for whoever holds the locks now.
+/// What is left to do for the holder of the locks.
 #[derive(Debug)]
 pub enum Left {
-    /// Nothing but to run depmod for those kernels when he has finished, and to delete those journals then.
+    /// Run depmod for these kernels at the end, and then delete these journals.
     Depmod(Vec<Owed>),
-    /// A journal concerns these kernels as well: their locks are needed too.
+    /// A journal concerns these kernels too, so their locks are needed.
     More(Vec<Kernel>),
 }
 
-/// At the start of every command that changes something: finishes or takes back what interrupted commands left, for all
-/// kernels that nobody is at work on.
+/// Completes or rolls back what interrupted commands left, for all kernels that no other process is changing.
+/// Runs at the start of every command that changes something.
 ///
 /// # Errors
-/// When the journals cannot be listed, a file of the tree is a link that leads out of it, or an interrupt. What cannot be put back is a warning, and its journal stays.
+/// The journals cannot be listed; a file of the tree is a link that leads out of the tree; an interrupt. If a
+/// journal cannot be rolled back, that is a warning, and the journal stays.
 pub fn pending(s: &Session<'_>) -> Result<()> {
     beneath::check_own_files(s.layout)?;
     crate::build::mark::clear_interrupted(s)?;
-    // Latest first: what a script of a command changed came after what that command had changed by then.
+    // The latest comes first: a script of a command makes its changes on top of those that the command has
+    // made.
     for path in journal::list(s.layout)?.into_iter().rev() {
-        // What cannot be put right for one kernel stops whoever wants to change that kernel, and nobody else.
+        // A failure for one kernel blocks only commands that change that kernel.
         match settle(s, &path) {
             Err(e @ Error::Interrupted(_)) => return Err(e),
             Err(e) => s.warn(described(&path, &e)),
@@ -42,15 +44,15 @@ pub fn pending(s: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-/// One journal, if nobody is at work on its kernels.
+/// Recovers one journal, unless another process is changing its kernels.
 fn settle(s: &Session<'_>, path: &Path) -> Result<()> {
     let Some(journal) = read(path)? else { return Ok(()) };
     if journal.owed && journal.writer_is_alive() {
         return Ok(());
     }
-    // Whoever holds one of the locks is alive and at it, or one of our callers.
+    // A process that holds one of the locks is still working, or is a calling dkms.
     let Some(_locks) = lock::try_install(s, &journal.begin.kernels)? else { return Ok(()) };
-    // Until then it may have grown, or gone.
+    // The journal may have changed or disappeared before the locks were taken.
     let Some(journal) = read(path)? else { return Ok(()) };
     one(s, &journal)?;
     if journal.owed {
@@ -62,7 +64,7 @@ fn settle(s: &Session<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// One without a first line was never acted upon.
+/// Reads a journal. One without a first line is deleted if its process no longer runs: it changed nothing.
 fn read(path: &Path) -> Result<Option<Journal>> {
     if !fs::exists(path) {
         return Ok(None);
@@ -74,10 +76,10 @@ fn read(path: &Path) -> Result<Option<Journal>> {
     Ok(journal)
 }
 
-/// Recovers every journal that concerns these kernels. The caller holds their install locks, by himself.
+/// Recovers every journal that concerns these kernels. The caller itself holds their install locks.
 ///
 /// # Errors
-/// When something cannot be put back, or is not understood; the journal stays.
+/// Something cannot be rolled back, or is not understood; the journal stays.
 pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
     let mut found = Vec::new();
     for path in journal::list(s.layout)? {
@@ -87,7 +89,8 @@ pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
             }
             Ok(_) => {}
             Err(e) => {
-                // A journal that cannot be read blocks changes of its kernels; of all, if they cannot be read either.
+                // A journal that cannot be read blocks changes of its kernels; if they cannot be read either,
+                // of all kernels.
                 let about = Journal::kernels(&path);
                 if about.is_none_or(|about| about.iter().any(|k| kernels.contains(k))) {
                     return Err(e);
@@ -101,7 +104,8 @@ pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
         return Ok(Left::More(wanted));
     }
     let mut owed = Vec::new();
-    // Latest first: what a script of a command changed came after what that command had changed by then.
+    // The latest comes first: a script of a command makes its changes on top of those that the command has
+    // made.
     for journal in found.iter().rev() {
         one(s, journal)?;
         if journal.owed {
@@ -111,7 +115,7 @@ pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
     Ok(Left::Depmod(owed))
 }
 
-/// The error of a journal, with its path, and with what to do.
+/// The error of a journal, with its path and what to do about it.
 fn described(path: &Path, e: &Error) -> String {
     let mut text = e.to_string();
     let shown = path.display().to_string();
@@ -152,7 +156,7 @@ fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
     Ok(())
 }
 
-/// One line for people, and the same for the log.
+/// Reports one line, and writes the same line to the log.
 fn note(s: &Session<'_>, journal: &Journal, what: &str) {
     let kernels: Vec<&str> = journal.begin.kernels.iter().map(|k| k.release.as_str()).collect();
     let (command, pid) = (&journal.begin.command, journal.begin.pid);

@@ -1,4 +1,4 @@
-//! Modules that are signed anew, where they are built and where they are installed, without a build.
+//! Re-signs modules without a build, both the built and the installed files.
 
 use super::change::{Change, write_record};
 use crate::error::Result;
@@ -13,27 +13,27 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Who knows which modules are to be signed anew, and does it.
+/// Decides which modules are re-signed, and signs them.
 pub trait Resigner {
-    /// Whether the module in this file is to be signed anew; else why not.
+    /// Whether the module in this file is to be re-signed; if not, why.
     ///
     /// # Errors
     /// The file cannot be read.
     fn wants(&self, file: &Path) -> Result<std::result::Result<(), String>>;
 
-    /// The file as it is to be, and what the manifest says of its signature.
+    /// Returns the re-signed file, and what the manifest records about its signature.
     ///
     /// # Errors
     /// It cannot be signed.
     fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)>;
 }
 
-/// What was done for a build.
+/// The result of re-signing the modules of a build.
 #[derive(Debug, Default)]
 pub struct Resigned {
     /// Files with a new signature, in the tree and in `/lib/modules`.
     pub files: Vec<PathBuf>,
-    /// Installed ones of them.
+    /// The number of installed files among them.
     pub installed: usize,
     /// Files that were left as they are, and why.
     pub left: Vec<(PathBuf, String)>,
@@ -48,10 +48,11 @@ struct Item {
 }
 
 impl Change {
-    /// Signs the modules of a build anew that `resigner` wants. No index changes by that, so no depmod is needed.
+    /// Re-signs those modules of a build that `resigner` wants. This does not change the index, so no depmod
+    /// is needed.
     ///
     /// # Errors
-    /// Nothing of this build was changed then.
+    /// On an error, nothing of this build is changed.
     pub fn resign(&mut self, s: &Session<'_>, b: &Build, resigner: &dyn Resigner) -> Result<Resigned> {
         let mut done = Resigned::default();
         let items = wanted(s, b, resigner, &mut done)?;
@@ -96,10 +97,10 @@ impl Change {
         Ok(done)
     }
 
-    /// Files that belong to no package, in one batch of a kernel that is part of this change.
+    /// Replaces files that belong to no package, in one batch, for a kernel that is part of this change.
     ///
     /// # Errors
-    /// Nothing of the batch was changed then.
+    /// On an error, nothing of the batch is changed.
     pub(crate) fn replace(&mut self, s: &Session<'_>, ops: Vec<Op>) -> Result<()> {
         let Some(kernel) = self.kernels.first().map(|of| of.kernel.clone()) else { return Ok(()) };
         self.batch(s, &kernel, ops, || Ok(()), || Ok(()))
@@ -120,7 +121,7 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
     }
     installed::check_record(s, b)?;
     let ours = installed::installed_files(s, b).into_iter().filter(|f| f.ours && f.present);
-    // A link leads to the built file.
+    // A link points to the built file.
     for path in ours.map(|f| f.path).filter(|path| !fs::is_symlink(path)) {
         let same = |built: &&PathBuf| fs::same_contents(&path, built).unwrap_or(false);
         let copy_of = items.iter().map(|item| &item.path).find(same).cloned();
@@ -137,7 +138,7 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
     Ok(items)
 }
 
-/// The manifest, with the digests and stamps of the new files.
+/// Returns the manifest with the digests and stamps of the new files.
 fn updated(
     s: &Session<'_>,
     b: &Build,

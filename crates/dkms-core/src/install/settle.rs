@@ -1,4 +1,4 @@
-//! How a [`Change`] ends: depmod, then the commit, or everything as it was.
+//! The end of a [`Change`]: depmod and then the commit, or a rollback.
 
 use super::change::Change;
 use super::{clean, depmod, weak};
@@ -12,31 +12,31 @@ use dkms_tree::ids::Kernel;
 /// How a change ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Where depmod fails everything is taken back, for all kernels.
+    /// If depmod fails, everything is rolled back, for all kernels.
     Whole,
-    /// Where depmod fails that kernel is as it was before; an interrupt before the end takes everything back.
+    /// If depmod fails, its kernel is rolled back. An interrupt before the end rolls everything back.
     EachKernel,
-    /// As that, and interrupts are overlooked.
+    /// Like [`Ending::EachKernel`], but interrupts are ignored.
     Uninterrupted,
-    /// What goes, goes, whether its kernel can be indexed or not: the kernel is about to go itself.
+    /// Modules are removed even if depmod fails, because the kernel itself is about to be removed.
     Regardless,
 }
 
-/// What a change came to.
+/// The result of a change.
 #[derive(Debug, Default)]
 pub struct Finished {
-    /// Kernels whose modules are others than before.
+    /// Kernels whose modules changed.
     pub changed: Vec<Kernel>,
-    /// Kernels where nothing is installed after all, and why.
+    /// Kernels that were rolled back, and why.
     pub failed: Vec<(Kernel, Error)>,
 }
 
 impl Change {
-    /// depmod for each kernel that needs it, then the commit.
+    /// Runs depmod for each kernel that needs it, then commits.
     ///
     /// # Errors
-    /// An interrupt, a depmod that failed ([`Ending::Whole`]), or the commit cannot be recorded: then everything is as it
-    /// was before.
+    /// An interrupt; depmod failed ([`Ending::Whole`]); the commit cannot be recorded. Everything is rolled
+    /// back then.
     pub fn finish(mut self, s: &Session<'_>, ending: Ending) -> Result<Finished> {
         let interrupted = || match ending {
             Ending::Uninterrupted => None,
@@ -45,7 +45,7 @@ impl Change {
         if let Some(e) = interrupted() {
             return self.give_up(s, &[], e);
         }
-        // Before depmod, so that a kernel's directory that is empty now is seen as such.
+        // This comes before depmod, so that a kernel's directory that is empty now is recognised as empty.
         self.remove_empty(s);
         let mut finished = Finished::default();
         let dirty: Vec<Kernel> = self.kernels.iter().filter(|k| k.dirty).map(|k| k.kernel.clone()).collect();
@@ -67,7 +67,7 @@ impl Change {
             }
         }
         if let Some(e) = interrupted() {
-            // It came while depmod ran, which is not cut off.
+            // The interrupt came while depmod ran, which is not interrupted.
             return self.give_up(s, &dirty, e);
         }
         self.commit(s, false)?;
@@ -80,7 +80,7 @@ impl Change {
         Ok(finished)
     }
 
-    /// Everything as it was before, and the index of those kernels as well.
+    /// Rolls everything back, and runs depmod again for the kernels for which it ran.
     fn give_up(self, s: &Session<'_>, indexed: &[Kernel], e: Error) -> Result<Finished> {
         let e = self.abandon_because(s, e);
         for kernel in indexed {
@@ -91,7 +91,7 @@ impl Change {
         Err(e)
     }
 
-    /// One kernel as it was before the command.
+    /// Restores one kernel to its state before the command.
     fn take_back(&mut self, s: &Session<'_>, kernel: &Kernel) -> Result<()> {
         let of = self.of(kernel)?;
         of.weak.clear();
@@ -105,10 +105,10 @@ impl Change {
         Ok(())
     }
 
-    /// Makes it final and leaves the depmod to a later change of the same kernels, which this command is about to make.
+    /// Commits, and leaves depmod to a later change of the same kernels by this command.
     ///
     /// # Errors
-    /// The commit cannot be recorded: then everything is as it was before.
+    /// The commit cannot be recorded. Everything is rolled back then.
     pub fn finish_without_depmod(mut self, s: &Session<'_>) -> Result<()> {
         let dirty = self.kernels.iter().any(|k| k.dirty);
         self.commit(s, dirty)?;
@@ -118,7 +118,7 @@ impl Change {
         Ok(())
     }
 
-    /// Tells something at the commit: before that it may still be rolled back.
+    /// Reports an event when the change commits, because it may be rolled back before.
     pub(crate) fn tell_later(&mut self, kernel: &Kernel, event: Event) {
         self.results.push((kernel.clone(), event));
     }
@@ -142,8 +142,8 @@ impl Change {
         Ok(done?)
     }
 
-    /// Rolls everything back because of an error, and returns that: why the command failed counts more than what its
-    /// rollback could not do, which is a warning.
+    /// Rolls everything back because of an error, and returns that error. If the rollback fails too, that is
+    /// only a warning, because the error that stopped the command is more important.
     pub fn abandon_because(self, s: &Session<'_>, e: Error) -> Error {
         if let Err(further) = self.abandon(s) {
             s.warn(format!(
@@ -153,10 +153,10 @@ impl Change {
         e
     }
 
-    /// Takes back everything.
+    /// Rolls everything back.
     ///
     /// # Errors
-    /// When something could not be put back.
+    /// Something cannot be restored.
     pub fn abandon(self, s: &Session<'_>) -> Result<()> {
         self.transaction.rollback()?;
         for of in &self.kernels {
@@ -167,7 +167,7 @@ impl Change {
     }
 }
 
-/// depmod for several kernels at the same time.
+/// Runs depmod for several kernels at the same time.
 fn index_all(s: &Session<'_>, kernels: &[Kernel]) -> Vec<(Kernel, Result<()>)> {
     if let [kernel] = kernels {
         return vec![(kernel.clone(), depmod::run(s, kernel))];

@@ -1,4 +1,4 @@
-//! What taking a build out of a kernel changes.
+//! Plans what uninstalling a build changes.
 
 use crate::conf::load;
 use crate::error::Result;
@@ -13,31 +13,31 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// What taking a build out changes.
+/// The file changes that uninstall a build.
 #[derive(Debug, Default)]
 pub struct UninstallChanges {
-    /// In order.
+    /// The operations, in this order.
     pub ops: Vec<Op>,
-    /// The manifest to be written after the operations.
+    /// The manifest to write after the operations.
     pub record: Option<Manifest>,
-    /// Files that go.
+    /// Files that are removed.
     pub removed: Vec<PathBuf>,
-    /// Originals that come back, to where.
+    /// The destinations of originals that are restored.
     pub restored: Vec<PathBuf>,
-    /// What the administrator should know.
+    /// Warnings for the administrator.
     pub warnings: Vec<String>,
 }
 
-/// Plans it. The build is the active one.
+/// Plans the removal of a build, which is the active one.
 ///
 /// # Errors
-/// Its record cannot be used.
+/// The record of its installed files cannot be used.
 pub fn plan(s: &Session<'_>, b: &Build) -> Result<UninstallChanges> {
     check_record(s, b)?;
     let mut plan = UninstallChanges::default();
     let files = installed_files(s, b);
     for f in &files {
-        // What lies where we installed goes with --force, whoever changed it.
+        // With --force, a file at a path that we installed is removed even if another program changed it.
         if f.ours || (f.present && s.options.force) {
             plan.ops.push(Op::Remove { path: f.path.clone(), saved: aside(&f.path, "old") });
             plan.removed.push(f.path.clone());
@@ -64,7 +64,7 @@ pub fn plan(s: &Session<'_>, b: &Build) -> Result<UninstallChanges> {
     Ok(plan)
 }
 
-/// Where a `.origin` file is put aside: in the package's directory.
+/// The path to which a `.origin` file is moved until the commit: in the package's directory.
 pub(crate) fn origin_aside(layout: &Layout, package: &str, file: &Path) -> PathBuf {
     let root = layout.originals_root(package);
     let inside = file.strip_prefix(&root).unwrap_or(file).as_os_str().as_bytes();
@@ -107,7 +107,7 @@ fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) {
             plan.ops.push(Op::Move { from: original.archived.clone(), to: place.clone() });
             plan.restored.push(place);
         } else if dkms_sys::fs::same_contents(&place, &original.archived).unwrap_or(false) {
-            // The kernel's package has put it back already.
+            // The kernel's package has restored the file already.
             plan.ops.push(Op::Remove {
                 path: original.archived.clone(),
                 saved: aside(&original.archived, "old"),
@@ -121,7 +121,8 @@ fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) {
             continue;
         }
         if let Some(file) = original.origin_file {
-            // Not beside it: whose directory is there has originals, and it is gone with the last of them.
+            // The saved copy is not beside the file: the directory of the originals is removed with the last
+            // of them, because its existence means that there are originals.
             let saved = origin_aside(s.layout, &b.package.name, &file);
             plan.ops.push(Op::Remove { path: file, saved });
         }

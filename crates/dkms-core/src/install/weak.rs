@@ -13,7 +13,7 @@ use dkms_tree::state;
 use kmodule::verdict::Reason;
 use std::path::{Path, PathBuf};
 
-/// Whether modules come or go.
+/// Whether modules are added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// They were installed.
@@ -39,8 +39,8 @@ pub fn command(family: Family, kernel: &Kernel, change: Change) -> Option<(PathB
     Some((program.to_path_buf(), arguments))
 }
 
-/// Tells weak-modules about files that came or go; their paths on standard input, one per line. A failure is a
-/// warning: the modules of this kernel are in place.
+/// Reports added or removed files to weak-modules, which reads their paths from standard input, one per line.
+/// A failure is only a warning, because the modules of this kernel are in place.
 pub fn run(s: &Session<'_>, kernel: &Kernel, change: Change, files: &[PathBuf]) {
     let Some(family) = s.host.distribution.as_ref().map(|d| d.family()) else { return };
     let Some((program, arguments)) = command(family, kernel, change) else { return };
@@ -75,8 +75,8 @@ pub fn run(s: &Session<'_>, kernel: &Kernel, change: Change, files: &[PathBuf]) 
     }
 }
 
-/// Takes back the links into kernels that would not load the module, or of which that cannot be told for want of a list
-/// of symbols.
+/// Removes the links into kernels that would not load the module, or for which this is unknown because they
+/// have no list of symbols.
 fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
     for release in state::subdirectories(&s.layout.install_tree) {
         let dir = s.layout.kernel_modules(&release).join("weak-updates");
@@ -105,7 +105,7 @@ fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
         }
         if removed {
             clean::remove_empty(s, &other, &[dir]);
-            // Whether the index is whole is that kernel's matter; its modules without the link are as before.
+            // A failed depmod is only a warning: the other modules of that kernel are unchanged.
             if let Err(e) = depmod::run(s, &other) {
                 s.warn(e.to_string());
             }
@@ -113,7 +113,7 @@ fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
     }
 }
 
-/// Why a kernel would not load the module that a link leads to; `None`: it would.
+/// Why a kernel would not load the module that a link points to; `None` if it would.
 fn refusal(s: &Session<'_>, facts: &Facts, link: &WeakLink) -> Option<String> {
     let bytes = match dkms_sys::fs::read(&link.target) {
         Ok(bytes) => bytes,

@@ -3,7 +3,7 @@
 use crate::cause::Cause;
 use std::path::PathBuf;
 
-/// A module cannot be taken from where it is said to be.
+/// A module cannot be loaded from the given file or directory.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum OriginError {
@@ -30,7 +30,7 @@ pub enum OriginError {
 }
 
 impl OriginError {
-    /// What to do about it; empty when the message says it.
+    /// What to do about it; empty if the message says it.
     pub fn help(&self) -> Vec<String> {
         match self {
             Self::SourceMissing(path) => vec![format!(

@@ -1,9 +1,9 @@
 //! Where a module comes from, and its way into the tree.
 //!
-//! [`Origin::of_file`] decides by the content of a file what it is; its name does not matter. Each origin is
+//! [`Origin::of_file`] detects the type of a file from its content; its name does not matter. Each origin is
 //! staged by one function, which finds its source and its built modules and changes nothing outside a
-//! temporary directory. [`admit`] puts what is staged into the tree, for every origin in the same way. A new
-//! origin is one variant and one staging function.
+//! temporary directory. [`admit`] adds what is staged to the tree, in the same way for every origin. A new
+//! origin needs one variant and one staging function.
 
 mod builds;
 mod error;
@@ -43,11 +43,11 @@ pub enum Origin {
     Rpm(PathBuf),
 }
 
-/// As many bytes as tell the formats apart: the magic number of tar is at 257.
+/// Enough bytes to tell the formats apart: the magic number of tar is at 257.
 const START: Limit = Limit::bytes(512);
 
 impl Origin {
-    /// Decides what a file or directory is.
+    /// Detects what a file or directory is.
     ///
     /// # Errors
     /// It does not exist, or cannot be read. A file in no known format counts as a tarball: the error of
@@ -98,8 +98,8 @@ impl Format {
     }
 }
 
-/// Puts a module into the tree: its source to `/usr/src/M-V`, its built modules as *built*. `kernel` is what
-/// its dkms.conf is checked for.
+/// Adds a module to the tree: its source to `/usr/src/M-V`, and its built modules in the state *built*.
+/// `kernel` is the kernel for which its dkms.conf is checked.
 ///
 /// # Errors
 /// There is no such file, or nothing for dkms in it; no or an invalid dkms.conf; the package is registered
@@ -134,7 +134,7 @@ pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<
 }
 
 /// Copies a source tree to the place of its package, unless it is there: the first of the two steps in which
-/// a directory comes into the tree. The second is [`add::add`].
+/// a directory is added to the tree. The second is [`add::add`].
 ///
 /// # Errors
 /// The package is registered already, and --force is not given; copying failed.

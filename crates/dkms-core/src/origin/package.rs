@@ -1,6 +1,6 @@
-//! Packages of a module that dkms is to build, on a system whose package manager is not asked: the source in
-//! them goes into the tree as that of a tarball does, and so do the built modules that `mkdeb` or `mkrpm` may
-//! have put beside it. The package manager does not know of it afterwards; nothing else of the package is
+//! Packages whose module dkms builds, without the system's package manager. The source in a package is added
+//! to the tree like that of a tarball, and so are the built modules that `mkdeb` or `mkrpm` may have put
+//! beside it. The package manager does not know about it afterwards; nothing else of the package is
 //! installed, and none of its scripts runs.
 
 use super::staged::{Kind, Staged};

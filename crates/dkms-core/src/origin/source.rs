@@ -1,4 +1,4 @@
-//! A source tree, and its way to `/usr/src/M-V`.
+//! Stages a source tree, and copies it to `/usr/src/M-V`.
 
 use super::staged::{Kind, Staged};
 use crate::add;
@@ -24,7 +24,7 @@ pub(super) fn stage(session: &Session<'_>, directory: &Path, kernel: &Kernel) ->
     Ok(Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None })
 }
 
-/// Makes sure that the source of what is staged is in its place.
+/// Makes sure that the staged source is in its place.
 ///
 /// # Errors
 /// It is registered already, and --force is not given; copying failed.
@@ -56,7 +56,7 @@ pub(super) fn provide(session: &Session<'_>, staged: &Staged) -> Result<()> {
     }
 }
 
-/// Whether a directory is already where dkms keeps the source of this package, or builds it.
+/// Whether dkms already keeps the source of this package in a directory, or builds it there.
 pub(crate) fn is_place_of(session: &Session<'_>, package: &PackageId, source: &Path) -> bool {
     let layout = session.layout;
     let places = [layout.source_dir(package), layout.source_link(package), layout.build_dir(package)];
@@ -95,7 +95,7 @@ fn copy_conf(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<
     Ok(done?)
 }
 
-/// A name beside `/usr/src/M-V` at which nothing is.
+/// A name beside `/usr/src/M-V` that does not exist yet.
 fn new_staging(session: &Session<'_>, package: &PackageId) -> Result<PathBuf> {
     fs::create_dir_all(&session.layout.source_tree)?;
     let staged = session.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));

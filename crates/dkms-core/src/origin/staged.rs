@@ -1,14 +1,14 @@
-//! What staging an origin results in.
+//! The result of staging an origin.
 
 use dkms_sys::fs::TempDir;
 use dkms_tree::ids::PackageId;
 use std::path::PathBuf;
 
-/// What an origin holds, ready for the tree.
+/// The contents of an origin, ready to be added to the tree.
 pub(super) struct Staged {
-    /// What its dkms.conf says that it is.
+    /// The package that its dkms.conf names.
     pub(super) package: PackageId,
-    /// Where it comes from, for the rules that differ.
+    /// The kind of origin, which decides which rules apply.
     pub(super) kind: Kind,
     /// The directory with its dkms.conf.
     pub(super) source: PathBuf,

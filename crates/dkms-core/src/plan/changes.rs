@@ -14,7 +14,7 @@ use std::sync::Arc;
 const NOT_BUILT: &str = "it is not built for this kernel";
 const FORCED: &str = "and --force is given";
 
-/// `dkms build`: for each kernel once, unless it is built; with `force` in any case.
+/// `dkms build`: builds once for each kernel for which it is not built; with `force` for every kernel.
 #[must_use]
 pub fn builds(state: &State, package: &PackageId, kernels: &[Kernel], force: bool) -> Plan {
     let mut planner = Planner::new(state, force, Vec::new());
@@ -32,8 +32,8 @@ pub fn builds(state: &State, package: &PackageId, kernels: &[Kernel], force: boo
     planner.finish()
 }
 
-/// `dkms install` and `dkms match`: what is not built is built first. Packages come after those they depend
-/// on.
+/// `dkms install` and `dkms match`: builds first what is not built. Packages come after those on which they
+/// depend.
 #[must_use]
 pub fn installs(state: &State, wanted: &[Build], force: bool) -> Plan {
     let mut planner = Planner::new(state, force, wanted.to_vec());
@@ -43,8 +43,8 @@ pub fn installs(state: &State, wanted: &[Build], force: bool) -> Plan {
     planner.finish()
 }
 
-/// `dkms autoinstall`: for each kernel the newest version of every package with AUTOINSTALL; each kernel is a
-/// transaction of its own.
+/// `dkms autoinstall`: for each kernel the newest version of every package with AUTOINSTALL. Each kernel is
+/// one transaction.
 #[must_use]
 pub fn autoinstall(state: &State, kernels: &[Kernel], force: bool) -> Plan {
     let mut all = Plan::default();
@@ -93,7 +93,7 @@ fn autoinstall_kernel(state: &State, kernel: &Kernel, facts: &KernelFacts, force
     planner.plan
 }
 
-/// Each build once, after those of the same kernel that it depends on, with these.
+/// Returns each build once, after the builds for the same kernel on which it depends, together with those.
 fn in_order(state: &State, wanted: &[Build]) -> Vec<(Build, Vec<Build>)> {
     let mut open: Vec<&Build> = Vec::new();
     for build in wanted {
@@ -110,7 +110,7 @@ fn in_order(state: &State, wanted: &[Build]) -> Vec<(Build, Vec<Build>)> {
     let mut sorted: Vec<(Build, Vec<Build>)> = Vec::new();
     while !open.is_empty() {
         let free = open.iter().position(|build| !open.iter().any(|other| depends(build, other)));
-        // In a circle, one of them reports what it lacks.
+        // In a dependency cycle, one of the builds reports what is missing.
         let build = open.remove(free.unwrap_or(0));
         let before = sorted.iter().map(|(other, _)| other).filter(|other| depends(build, other)).cloned();
         let before = before.collect();
@@ -129,7 +129,7 @@ fn unique(kernels: &[Kernel]) -> Vec<&Kernel> {
     seen
 }
 
-/// What is to be done about one build.
+/// What to do for one build.
 struct Work<'a> {
     build: Build,
     facts: &'a BuildFacts,
@@ -139,7 +139,7 @@ struct Work<'a> {
     replace: bool,
     /// Why it is installed.
     install: Option<String>,
-    /// It is installed already, and is taken out first.
+    /// It is installed already, and is uninstalled first.
     reinstall: bool,
     optional: bool,
 }
@@ -150,22 +150,22 @@ impl<'a> Work<'a> {
     }
 }
 
-/// What the plan does about a build.
+/// The result of planning one build.
 #[derive(Clone, Copy)]
 enum End {
     /// This step is its last one.
     Step(StepId),
-    /// It cannot be done; what is said to those that depend on it.
+    /// It cannot be done; this is the reason that its dependents report.
     Failed(&'static str),
 }
 
-/// A plan that is being made.
+/// A plan under construction.
 struct Planner<'a> {
     state: &'a State,
     force: bool,
     wanted: Vec<Build>,
     plan: Plan,
-    /// The builds for which there is something to do.
+    /// The builds for which the plan has steps.
     ends: BTreeMap<Build, End>,
 }
 
@@ -189,7 +189,7 @@ impl<'a> Planner<'a> {
         self.plan.push(Step { optional, ..Step::new(operation, reason) }, []);
     }
 
-    /// Installs a build that was asked for, and rebuilds what was built against another version of it.
+    /// Installs a requested build, and rebuilds what was built against another version of it.
     fn install(&mut self, build: &Build, predecessors: &[Build]) {
         let Some(facts) = self.state.builds.get(build) else { return };
         let kernel = self.state.kernels.get(&build.kernel);
@@ -226,8 +226,7 @@ impl<'a> Planner<'a> {
         self.rebuild_dependents(build);
     }
 
-    /// Rebuilds what was built against another version of a build that is installed, unless it was asked for
-    /// itself.
+    /// Rebuilds what was built against another version of an installed build, unless it was requested itself.
     fn rebuild_dependents(&mut self, build: &Build) {
         let state = self.state;
         let of_kernel = state.builds.iter().filter(|(other, _)| other.kernel == build.kernel);
@@ -249,7 +248,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds the steps of one build, behind those of the builds that it follows.
+    /// Adds the steps of one build, after those of the builds that it follows.
     fn work(&mut self, work: Work<'_>, predecessors: &[Build]) {
         let end = self.steps(&work, predecessors);
         self.ends.insert(work.build, end);
@@ -276,7 +275,7 @@ impl<'a> Planner<'a> {
                     let dependency = predecessor.package.clone();
                     let error =
                         Error::Build(BuildError::DependencyFailed { build: build.clone(), dependency, what });
-                    // What was there before stays, if it was only to be rebuilt.
+                    // If this was only a rebuild, what was there before stays.
                     return self.give_up(work, (!work.optional).then(|| Arc::new(error)));
                 }
                 None => {}
@@ -320,7 +319,7 @@ impl<'a> Planner<'a> {
             let step = Step::new(Operation::Uninstall(build.clone()), "to be installed again");
             after = vec![self.plan.push(Step { files, optional, ..step }, after)];
         }
-        // Only of what is built and not installed can be known what installing it changes.
+        // What the installation changes is known only for a build that is built and not installed.
         let known = work.make.is_none() && !work.reinstall;
         let outlook = if known { facts.outlook.clone() } else { Outlook::Changes };
         let files = if known { facts.installs.clone() } else { Vec::new() };
@@ -340,7 +339,7 @@ impl<'a> Planner<'a> {
         End::Failed(FAILED)
     }
 
-    /// The signing key, before the first build of a kernel that needs it.
+    /// Adds the step that creates the signing key, before the first build of a kernel that needs it.
     fn make_key(&mut self, kernel: &Kernel) {
         let missing = self.state.kernels.get(kernel).and_then(|facts| facts.missing_key.clone());
         let Some((key, certificate)) = missing else { return };
@@ -354,7 +353,7 @@ impl<'a> Planner<'a> {
 
 const FAILED: &str = "failed to install for this kernel";
 
-/// Why something has to be rebuilt when a dependency is installed: it was built against another version.
+/// Why a build has to be rebuilt when a dependency is installed: it was built against another version.
 fn outdated(facts: &BuildFacts, dependency: &Build) -> Option<String> {
     let name = &dependency.package.name;
     let version = facts.built_against.get(name)?;

@@ -1,4 +1,4 @@
-//! How long builds take.
+//! Estimates how long builds take.
 
 use crate::session::Session;
 use dkms_tree::ids::PackageId;
@@ -7,7 +7,7 @@ use dkms_tree::state;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long the last build of a package that left a record took: of this version, else of another.
+/// The duration of the last recorded build of a package: of this version, or else of another.
 pub(super) fn last_build(s: &Session<'_>, package: &PackageId) -> Option<Duration> {
     let of = |p: &PackageId| {
         let manifests = state::builds(s.layout, p).into_iter().filter_map(|b| Manifest::load(s.layout, &b));
@@ -21,8 +21,8 @@ pub(super) fn last_build(s: &Session<'_>, package: &PackageId) -> Option<Duratio
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// A compiler reads some 50 kB of a driver's C in a second, and a build takes a second anyway. Only for the
-/// order of builds.
+/// Estimates a build from the size of its source: a compiler reads about 50 kB of a driver's C code per
+/// second, and every build takes at least a second. Used only to order builds.
 pub(super) fn source_weight(s: &Session<'_>, package: &PackageId) -> f64 {
     let link = s.layout.source_link(package);
     let root = if link.is_dir() { link } else { s.layout.source_dir(package) };

@@ -1,5 +1,5 @@
-//! Reads the tree and the kernels into the [`State`] that planning needs. Nothing is changed, no script of a
-//! package runs.
+//! Reads the tree and the kernels into the [`State`] that planning needs. Changes nothing, and runs no script
+//! of a package.
 
 use super::order::{self, Candidate};
 use super::removal::{self, Depth};
@@ -35,7 +35,7 @@ pub fn is_added(s: &Session<'_>, package: &PackageId) -> bool {
     state::registration(s.layout, package) == Registration::Added
 }
 
-/// Registers a package version, unless it is.
+/// The plan that registers a package version, unless it is registered already.
 ///
 /// # Errors
 /// There is no source.
@@ -53,7 +53,7 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Plan
 
 const NOT_ADDED: &str = "it is not in the tree";
 
-/// Copies a source tree to `/usr/src`, unless it is there, and registers it.
+/// The plan that copies a source tree to `/usr/src`, unless it is there already, and registers it.
 ///
 /// # Errors
 /// No or an invalid dkms.conf; the package version is in the tree already.
@@ -100,8 +100,8 @@ pub fn installs(
     changes::installs(&gatherer.state, &wanted, s.options.force)
 }
 
-/// The plan of `dkms match`: installs for `kernel` what is installed for `template`, all of it or the
-/// packages of a name.
+/// The plan of `dkms match`: installs for `kernel` what is installed for `template`, either everything or the
+/// packages with one name.
 ///
 /// # Errors
 /// Template and kernel are the same; a named package is not in the tree.
@@ -132,7 +132,7 @@ pub fn matching(s: &Session<'_>, template: &Kernel, kernel: &Kernel, name: Optio
     Ok(changes::installs(&gatherer.state, &wanted, s.options.force))
 }
 
-/// The plan of `dkms autoinstall`, which `/etc/dkms/no-autoinstall` switches off.
+/// The plan of `dkms autoinstall`, which `/etc/dkms/no-autoinstall` disables.
 #[must_use]
 pub fn autoinstall_if_enabled(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
     let switch = s.layout.config_dir.join("no-autoinstall");
@@ -143,7 +143,7 @@ pub fn autoinstall_if_enabled(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
     autoinstall(s, kernels)
 }
 
-/// What an autoinstall has to do.
+/// The plan of an autoinstall.
 #[must_use]
 pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
     let mut gatherer = Gatherer::new(s);
@@ -169,8 +169,8 @@ pub fn take_back(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth
     removal::take_back(&gatherer.state, package, kernels, depth, why)
 }
 
-/// The plan of `dkms kernel_prerm`, which takes everything back for a kernel, and of `dkms kernel_preinst`,
-/// which takes back what autoinstall brings back.
+/// The plan of `dkms kernel_prerm`, which removes everything for a kernel, and of `dkms kernel_preinst`,
+/// which removes what autoinstall installs again.
 #[must_use]
 pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) -> Plan {
     let mut gatherer = Gatherer::new(s);
@@ -214,7 +214,7 @@ pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
     found.iter().filter_map(|release| Kernel::new(release, arch).ok()).collect()
 }
 
-/// `post_transaction` of framework.conf, as it reads for a kernel.
+/// `post_transaction` of framework.conf, as evaluated for a kernel.
 pub(crate) fn post_transaction(s: &Session<'_>, kernel: &Kernel) -> Option<String> {
     let command = framework::load(s, Some(&kernel.release)).ok()?.post_transaction?;
     (!command.trim().is_empty()).then_some(command)
@@ -230,23 +230,23 @@ fn module_files(ops: &[Op]) -> Vec<PathBuf> {
     files
 }
 
-/// What is asked for.
+/// What is requested: builds only, or installs too.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Build,
     Install,
 }
 
-/// A state that is being read.
+/// A state under construction.
 struct Gatherer<'a> {
     s: &'a Session<'a>,
     state: State,
-    /// A package that the plan adds first: its dkms.conf is read where it is now.
+    /// A package that the plan adds first: its dkms.conf is read from its present path.
     added_first: Option<(&'a PackageId, &'a Path)>,
     headers: BTreeMap<Kernel, std::result::Result<Headers, Arc<Error>>>,
-    /// The module files of kernels, and what modules are judged by.
+    /// The module files of kernels, and the facts by which modules are judged.
     modules: BTreeMap<Kernel, (ModuleIndex, Facts)>,
-    /// How long a package version takes to build, and how much work it seems to be.
+    /// How long a package version takes to build, and its estimated work.
     durations: HashMap<PackageId, (Option<Duration>, f64)>,
 }
 
@@ -266,7 +266,7 @@ impl<'a> Gatherer<'a> {
         self.state.kernels.entry(kernel.clone()).or_default()
     }
 
-    /// What there is to know of a kernel whose modules may change.
+    /// Gathers the facts about a kernel whose modules may change.
     fn changing(&mut self, kernel: &Kernel) {
         let s = self.s;
         let directory = s.layout.kernel_modules(&kernel.release);
@@ -284,8 +284,8 @@ impl<'a> Gatherer<'a> {
         self.kernel(kernel).unclear.push((package, Arc::new(error)));
     }
 
-    /// For an autoinstall: the newest version of every package, and what there is to know of those that are
-    /// to be installed.
+    /// For an autoinstall: gathers the newest version of every package, and the facts about those to be
+    /// installed.
     fn candidates(&mut self, kernel: &Kernel) {
         let s = self.s;
         let (mut sound, mut known) = (Vec::new(), Vec::new());
@@ -312,9 +312,9 @@ impl<'a> Gatherer<'a> {
         self.wanted(&wanted, Purpose::Install);
     }
 
-    /// Builds that are asked for, and what may have to be rebuilt because of them.
+    /// Gathers the requested builds, and those that may have to be rebuilt because of them.
     fn wanted(&mut self, wanted: &[Build], purpose: Purpose) {
-        // One package alone depends on nothing here.
+        // A single package does not depend on any other package here.
         let several = wanted.iter().zip(wanted.iter().skip(1)).any(|(a, b)| a.package != b.package);
         for build in wanted {
             self.changing(&build.kernel);
@@ -349,7 +349,7 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Whether a build is there, and what taking it out changes.
+    /// Whether a build exists, and what uninstalling it changes.
     fn presence(&self, build: &Build) -> BuildFacts {
         let s = self.s;
         // A link may point to a directory whose modules were deleted by hand.
@@ -377,11 +377,11 @@ impl<'a> Gatherer<'a> {
         let s = &Session { options: &options, ..*self.s };
         let mut facts = self.presence(build);
         facts.built_against = built_against(s, build);
-        // What is in place already is not looked at any closer, unless it may have to be rebuilt.
+        // A build that is installed already needs no further facts, unless it may have to be rebuilt.
         if facts.state == BuildState::NotBuilt || s.options.force || !facts.built_against.is_empty() {
             self.look_at_build(s, build, &mut facts);
         } else if with_depends && facts.state == BuildState::Built {
-            // What is wrong with a dkms.conf is reported when it is used.
+            // Errors in a dkms.conf are reported when it is used.
             facts.depends = load::load(s, &build.package, &build.kernel)
                 .map(|loaded| loaded.conf.build_depends)
                 .unwrap_or_default();
@@ -392,7 +392,7 @@ impl<'a> Gatherer<'a> {
         facts
     }
 
-    /// How installing what is built would end, and which files it would change.
+    /// Gathers how installing a completed build would end, and which files it would change.
     fn look_at_install(&mut self, s: &Session<'_>, build: &Build, facts: &mut BuildFacts) {
         let (index, about_kernel) = self.modules.entry(build.kernel.clone()).or_insert_with(|| {
             let index = ModuleIndex::scan(&s.layout.kernel_modules(&build.kernel.release));
@@ -408,7 +408,7 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Whether it can be built, and how long that takes.
+    /// Gathers whether it can be built, and how long that takes.
     fn look_at_build(&mut self, s: &Session<'_>, build: &Build, facts: &mut BuildFacts) {
         match build::configuration(s, build) {
             Ok((loaded, _)) => {
@@ -437,7 +437,7 @@ impl<'a> Gatherer<'a> {
         found.as_ref().map_err(Arc::clone)
     }
 
-    /// The key that the first build of a kernel makes.
+    /// Finds out whether the first build of a kernel creates a key.
     fn missing_key(&mut self, kernel: &Kernel) {
         let s = self.s;
         let Ok(headers) = self.headers(kernel) else { return };
@@ -447,7 +447,7 @@ impl<'a> Gatherer<'a> {
     }
 }
 
-/// What an autoinstall needs to know of a package.
+/// Gathers what an autoinstall needs to know about a package.
 fn candidate(
     s: &Session<'_>,
     package: PackageId,
@@ -469,7 +469,7 @@ fn candidate(
     Ok(Candidate { package, installed, some_version_installed, autoinstall, depends, excluded })
 }
 
-/// The versions of packages that a build was made against, which it records for BUILD_DEPENDS_REBUILD.
+/// The versions of packages against which a build was made, which it records for BUILD_DEPENDS_REBUILD.
 fn built_against(s: &Session<'_>, build: &Build) -> BTreeMap<String, String> {
     let dir = s.layout.built_dir(build);
     let mut versions = BTreeMap::new();

@@ -4,9 +4,9 @@ use super::steps::{Operation, Plan, Step};
 use dkms_tree::ids::{Build, Kernel};
 use std::path::PathBuf;
 
-/// Makes `new_pair`, unless one waits already, and takes it, unless kernels that require signatures would not
-/// accept its signatures. The modules of `builds` are re-signed then, and `post_transaction` runs if that
-/// changes those of a kernel.
+/// Creates `new_pair` (`None` if a new pair exists already). Switches to the new pair, unless kernels that
+/// require signatures would not accept its signatures. Then re-signs the modules of `builds`, and runs
+/// `post_transaction` if that changes the modules of a kernel.
 #[must_use]
 pub fn rotation(
     new_pair: Option<(String, PathBuf)>,

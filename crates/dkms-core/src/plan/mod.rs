@@ -1,10 +1,10 @@
-//! What an action is going to do, as one value: the steps, why each is done, and which steps it follows.
+//! The plan of an action, as one value: the steps, the reason for each, and which steps each follows.
 //!
 //! [`gather`] reads the tree into a [`state::State`]; pure functions ([`changes`], [`removal`], [`keys`])
-//! turn that and what was asked for into a [`Plan`]. `--dry-run` prints the plan, [`crate::schedule`],
-//! [`crate::actions`] and [`crate::remove`] execute it: both get the same value. Nothing is changed while a
-//! plan is made, and no script of a package runs; a dkms.conf that needs bash is evaluated by an unprivileged
-//! user who can write nothing.
+//! turn the state and the request into a [`Plan`]. `--dry-run` prints the plan; [`crate::schedule`],
+//! [`crate::actions`] and [`crate::remove`] execute the same value. Nothing is changed while a plan is made,
+//! and no script of a package runs. A dkms.conf that needs bash is evaluated by an unprivileged user who
+//! cannot write anything.
 
 pub mod changes;
 mod ending;

@@ -5,7 +5,7 @@ use dkms_tree::ids::PackageId;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What planning an autoinstall needs to know of a package.
+/// What planning an autoinstall needs to know about a package.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// The newest version.
@@ -18,40 +18,42 @@ pub struct Candidate {
     pub autoinstall: bool,
     /// BUILD_DEPENDS
     pub depends: Vec<String>,
-    /// BUILD_EXCLUSIVE does not allow it for the kernel: it is skipped, whatever becomes of its dependencies.
+    /// BUILD_EXCLUSIVE does not allow it for the kernel: it is skipped, whether or not its dependencies are
+    /// installed.
     pub excluded: bool,
 }
 
 impl Candidate {
-    /// The dependencies that have to come first.
+    /// The dependencies that have to be installed first.
     fn needs(&self) -> &[String] {
         if self.excluded { &[] } else { &self.depends }
     }
 }
 
-/// A package version that is built, unless it is, and installed.
+/// A package version to install, and to build first if it is not built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The package version.
     pub package: PackageId,
-    /// Those that it follows.
+    /// The package versions that it follows.
     pub after: Vec<PackageId>,
 }
 
 /// The order of an autoinstall for one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// What is installed, each after what it depends on.
+    /// The packages to install, each after those on which it depends.
     pub wanted: Vec<Wanted>,
     /// Already installed.
     pub present: Vec<PackageId>,
-    /// They depend on packages that dkms does not know. That is no failure: these may be added later.
+    /// They depend on packages that dkms does not know. This is not a failure, because those may be added
+    /// later.
     pub deferred: Vec<(PackageId, Vec<String>)>,
     /// They depend on packages that dkms knows and that will not be installed, or on each other.
     pub blocked: Vec<(PackageId, Vec<String>)>,
 }
 
-/// The newest version of every package, by dkms's order of versions; input in any order.
+/// The newest version of every package, in dkms's order of versions; the input may have any order.
 pub fn newest(packages: &[PackageId]) -> Vec<PackageId> {
     let mut best: BTreeMap<&str, &PackageId> = BTreeMap::new();
     for p in packages {
@@ -87,8 +89,9 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
         let mut rest = Vec::new();
         let count = plan.wanted.len();
         for c in open {
-            // What is about to be installed comes first, even when an older version of it is there.
-            // An excluded version never comes, but an older one that is there will do.
+            // A package that is about to be installed comes first, even if an older version of it is
+            // installed. An excluded version is never installed, but an installed older one satisfies the
+            // dependency.
             let replaced =
                 |d: &str| there.contains(&d) && candidates.iter().any(|o| o.excluded && o.package.name == d);
             let needs = |d: &String| ordered.get(d.as_str()).copied().filter(|_| !replaced(d));
@@ -108,7 +111,8 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
             break;
         }
     }
-    // What cannot be ordered: because of a package that is unknown, directly or through others, or for good.
+    // The packages that cannot be ordered, either because of a package that is unknown (a direct or indirect
+    // dependency), or permanently.
     let mut unknown: Vec<&str> = Vec::new();
     loop {
         let before = unknown.len();
@@ -140,7 +144,7 @@ pub fn autoinstall(candidates: &[Candidate], known: &[String]) -> Order {
     plan
 }
 
-/// Whether a dependency is itself still to be ordered.
+/// Whether a dependency still has to be ordered.
 fn is_open(candidates: &[Candidate], ordered: &BTreeMap<&str, &PackageId>, name: &str) -> bool {
     candidates
         .iter()
@@ -216,7 +220,7 @@ mod tests {
     fn what_is_excluded_waits_for_nothing_and_blocks_only_what_needs_it() {
         let excluded =
             |name: &str, depends: &[&str]| Candidate { excluded: true, ..candidate(name, depends) };
-        // Whatever it depends on: something unknown, something that never comes, itself in a circle.
+        // Its dependencies do not matter: an unknown package, one that is never installed, a cycle.
         let mut never = candidate("never", &[]);
         never.autoinstall = false;
         let plan = run(&[
@@ -232,7 +236,7 @@ mod tests {
             plan.wanted.iter().map(|w| w.after.clone()).collect::<Vec<_>>(),
             [vec![], vec![], vec![], vec![id("c", "1")]]
         );
-        // An older version that is there satisfies others although the newest one is left out.
+        // An installed older version satisfies dependents, even if the newest one is excluded.
         let older = Candidate { some_version_installed: true, ..excluded("o", &[]) };
         let plan = run(&[older, candidate("d", &["o"])]);
         assert_eq!(plan.wanted.iter().map(|w| w.after.len()).collect::<Vec<_>>(), [0, 0]);

@@ -6,18 +6,18 @@ use super::steps::{Operation, Plan, Step};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state::BuildState;
 
-/// How far a package version is taken back.
+/// How much of a package version is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// Out of `/lib/modules`.
+    /// It is removed from `/lib/modules`.
     Uninstall,
-    /// And its built files deleted.
+    /// Its built files are deleted as well.
     Unbuild,
-    /// And out of the tree, when no kernel is left.
+    /// It is also removed from the tree, if it is not built for any other kernel.
     Remove,
 }
 
-/// Takes a package version back for some kernels.
+/// Removes a package version for some kernels.
 #[must_use]
 pub fn take_back(state: &State, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
     let mut plan = Plan::default();
@@ -54,7 +54,7 @@ pub fn take_back(state: &State, package: &PackageId, kernels: &[Kernel], depth: 
     plan
 }
 
-/// Takes everything back that the state has for a kernel.
+/// Removes everything that the state has for a kernel.
 #[must_use]
 pub fn clear_kernel(state: &State, kernel: &Kernel, why: &str) -> Plan {
     let mut plan = Plan::default();

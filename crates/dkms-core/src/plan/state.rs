@@ -1,4 +1,4 @@
-//! What planning needs to know of the tree and the kernels, as a value.
+//! What planning needs to know about the tree and the kernels, as a value.
 
 use super::order::{Candidate, Order};
 use super::steps::Outlook;
@@ -10,45 +10,46 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is known before anything is done.
+/// The facts known before anything is done.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// The builds that the request is about, and those that depend on them.
+    /// The builds in the request, and those that depend on them.
     pub builds: BTreeMap<Build, BuildFacts>,
-    /// Their kernels.
+    /// The kernels of these builds.
     pub kernels: BTreeMap<Kernel, KernelFacts>,
     /// Packages that a removal leaves in the tree, because they are built for other kernels.
     pub kept: BTreeSet<PackageId>,
 }
 
-/// A package version and a kernel.
+/// The facts about a package version and a kernel.
 #[derive(Clone, Debug)]
 pub struct BuildFacts {
     /// Whether it is built or installed.
     pub state: BuildState,
-    /// The link of the installed version points to it, even if its modules are not there.
+    /// The link of the installed version points to it, even if its modules are missing.
     pub is_active: bool,
-    /// There is something built, complete or not.
+    /// There are built files, complete or not.
     pub has_files: bool,
     /// Its package version is registered.
     pub is_added: bool,
     /// BUILD_DEPENDS.
     pub depends: Vec<String>,
-    /// Those of them that are not installed.
+    /// Its dependencies that are not installed.
     pub missing: Vec<String>,
     /// The versions of other packages that it was built against (BUILD_DEPENDS_REBUILD).
     pub built_against: BTreeMap<String, String>,
-    /// Why it cannot be built, whatever else is installed: BUILD_EXCLUSIVE, its configuration, headers.
+    /// Why it cannot be built, independent of what else is installed: BUILD_EXCLUSIVE, its configuration,
+    /// headers.
     pub obstacle: Option<Arc<Error>>,
     /// How long its last build took.
     pub expected: Option<Duration>,
-    /// How much work building it seems to be, in seconds.
+    /// The estimated work of building it, in seconds.
     pub weight: f64,
-    /// How installing what is built would end.
+    /// How installing the present build would end.
     pub outlook: Outlook,
     /// The module files that installing it would change.
     pub installs: Vec<PathBuf>,
-    /// The module files that taking it out would change, or why it cannot be taken out.
+    /// The module files that uninstalling it would change, or why it cannot be uninstalled.
     pub uninstalls: Result<Vec<PathBuf>, Arc<Error>>,
 }
 
@@ -72,18 +73,18 @@ impl Default for BuildFacts {
     }
 }
 
-/// A kernel.
+/// The facts about a kernel.
 #[derive(Clone, Debug, Default)]
 pub struct KernelFacts {
     /// `/lib/modules/K`.
     pub directory: PathBuf,
-    /// That is there.
+    /// The directory exists.
     pub exists: bool,
     /// depmod is run when its modules change.
     pub runs_depmod: bool,
     /// `post_transaction` of framework.conf.
     pub post_transaction: Option<String>,
-    /// The key and the certificate that its first build makes, because there is none.
+    /// The key and the certificate that its first build creates, because there is none.
     pub missing_key: Option<(String, PathBuf)>,
     /// The version of each package that is installed.
     pub installed: BTreeMap<String, String>,
@@ -91,7 +92,8 @@ pub struct KernelFacts {
     pub candidates: Vec<Candidate>,
     /// For an autoinstall: the names of all packages in the tree.
     pub known: Vec<String>,
-    /// Package versions whose configuration does not say whether they are to be installed or taken out.
+    /// Package versions whose configuration cannot be read, so that it is unknown whether to install or
+    /// remove them.
     pub unclear: Vec<(PackageId, Arc<Error>)>,
 }
 

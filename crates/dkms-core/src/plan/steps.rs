@@ -1,4 +1,4 @@
-//! What a plan is: steps, each with its reason, and the order between them.
+//! A plan: its steps, each with its reason, and the order between them.
 
 use crate::error::Error;
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -11,14 +11,14 @@ use std::time::Duration;
 pub struct StepId(usize);
 
 impl StepId {
-    /// Its place in the plan, from 0.
+    /// Its index in the plan, from 0.
     #[must_use]
     pub fn position(self) -> usize {
         self.0
     }
 }
 
-/// One thing that an action does, or knows that it does not have to do or cannot do.
+/// One thing that an action does, does not have to do, or cannot do.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// What it does.
@@ -27,36 +27,36 @@ pub struct Step {
     pub reason: String,
     /// How long it took the last time.
     pub expected: Option<Duration>,
-    /// Module files that it puts into place, takes away or moves, as far as that is known before.
+    /// Module files that it installs, removes or moves, as far as this is known in advance.
     pub files: Vec<PathBuf>,
-    /// Its failure is reported as a warning and is no failure of the command: what was there before stays.
+    /// Its failure is only a warning, and not a failure of the command: what was there before stays.
     pub optional: bool,
 }
 
 impl Step {
-    /// A step that is needed, of which nothing else is known.
+    /// A step that is needed, without further facts.
     pub fn new(operation: Operation, reason: impl Into<String>) -> Self {
         Self { operation, reason: reason.into(), expected: None, files: Vec::new(), optional: false }
     }
 }
 
-/// What a step does, with what its execution needs.
+/// What a step does, with the data that its execution needs.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// Copies a source tree to `/usr/src`.
     CopySource {
         /// The package version that it is.
         package: PackageId,
-        /// The source tree.
+        /// The path of the source tree.
         from: PathBuf,
-        /// Its place in `/usr/src`.
+        /// Its destination in `/usr/src`.
         to: PathBuf,
     },
     /// Registers a package version.
     Add {
         /// The package version.
         package: PackageId,
-        /// The kernel that its dkms.conf is checked for.
+        /// The kernel for which its dkms.conf is checked.
         kernel: Kernel,
     },
     /// Builds a package version for a kernel.
@@ -65,65 +65,65 @@ pub enum Operation {
         build: Build,
         /// An earlier build is replaced.
         replace: bool,
-        /// How much work it seems to be, in seconds: what takes long begins early.
+        /// The estimated work, in seconds: long builds start early.
         weight: f64,
     },
     /// Installs a build.
     Install {
         /// The build.
         build: Build,
-        /// What is known of how that ends.
+        /// How the installation is expected to end.
         outlook: Outlook,
     },
-    /// Takes an installed build out of its kernel.
+    /// Uninstalls a build.
     Uninstall(Build),
     /// Deletes what was built.
     Unbuild(Build),
-    /// Takes a package version out of the tree.
+    /// Removes a package version from the tree.
     Remove(PackageId),
     /// Runs depmod for a kernel.
     Depmod(Kernel),
     /// Runs `post_transaction` of framework.conf.
     PostTransaction(String),
-    /// Makes a signing key.
+    /// Creates a signing key.
     MakeKey {
         /// The private key.
         key: String,
         /// Its certificate.
         certificate: PathBuf,
     },
-    /// Signs the modules of a build with the new key.
+    /// Re-signs the modules of a build with the new key.
     Resign(Build),
     /// The new key is not used yet, because this kernel requires signatures and would not accept its own.
     KeepKey(Kernel),
-    /// Asks for the enrolment of a certificate.
+    /// Requests the enrolment of a certificate.
     Enroll(PathBuf),
     /// Writes an archive or a package.
     WriteArchive(PathBuf),
     /// Loads an archive or a package.
     LoadArchive(PathBuf),
-    /// Leaves a build out: BUILD_EXCLUSIVE does not allow it.
+    /// Skips a build: BUILD_EXCLUSIVE does not allow it.
     Skip(Build),
-    /// Leaves a package for later, because it depends on packages that dkms does not know yet.
+    /// Defers a package, because it depends on packages that dkms does not know yet.
     Defer {
         /// The package version and the kernel.
         build: Build,
-        /// The packages that are not known.
+        /// The unknown packages.
         missing: Vec<String>,
     },
-    /// Cannot be done, which is known before anything is done.
+    /// A failure that is known in advance.
     Fail {
         /// The package version and the kernel.
         build: Build,
-        /// Why.
+        /// The reason.
         error: Arc<Error>,
     },
-    /// There is nothing to do about this.
+    /// There is nothing to do for this.
     Nothing(String),
 }
 
 impl Operation {
-    /// The package version and the kernel that it builds, installs, takes out or reports on.
+    /// The package version and the kernel that it builds, installs, uninstalls or reports on.
     #[must_use]
     pub fn build(&self) -> Option<&Build> {
         match self {
@@ -139,7 +139,7 @@ impl Operation {
         }
     }
 
-    /// It changes the modules of a kernel, as far as is known.
+    /// Whether it changes the modules of a kernel, as far as this is known.
     #[must_use]
     pub fn changes_modules_of(&self) -> Option<&Kernel> {
         match self {
@@ -151,11 +151,11 @@ impl Operation {
     }
 }
 
-/// What is known of how installing a build ends. Only the holder of the kernel's lock can decide that, after
-/// PRE_INSTALL: the step is executed in any case.
+/// The expected result of installing a build. It is certain only under the kernel's lock and after
+/// PRE_INSTALL, so the step is executed in any case.
 #[derive(Clone, Debug, Default)]
 pub enum Outlook {
-    /// Files are put into place, as far as is known.
+    /// Files are installed, as far as this is known.
     #[default]
     Changes,
     /// The kernel has the same modules.
@@ -164,13 +164,13 @@ pub enum Outlook {
     Refused(Arc<Error>),
 }
 
-/// Which installs belong together: a transaction happens whole or not at all.
+/// Which installs are one transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transactions {
-    /// All of the plan.
+    /// All installs of the plan.
     #[default]
     Together,
-    /// Those of a kernel.
+    /// The installs of each kernel.
     PerKernel,
 }
 
@@ -181,7 +181,7 @@ struct Edge {
     after: StepId,
 }
 
-/// The steps of an action, and the order between them. A step comes after those that it follows.
+/// The steps of an action, and the order between them. Each step comes after those that it follows.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     steps: Vec<Step>,
@@ -199,7 +199,7 @@ impl Plan {
         plan
     }
 
-    /// Adds a step that follows some of those that are there.
+    /// Adds a step that follows some of the existing ones.
     pub fn push(&mut self, step: Step, after: impl IntoIterator<Item = StepId>) -> StepId {
         let id = StepId(self.steps.len());
         self.steps.push(step);
@@ -228,13 +228,13 @@ impl Plan {
         self.edges.iter().filter(move |edge| edge.after == id).map(|edge| edge.before)
     }
 
-    /// There is no step in it.
+    /// Whether the plan has no steps.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// Adds the steps of another plan behind its own.
+    /// Adds the steps of another plan at the end.
     pub fn append(&mut self, other: Plan) {
         let shift = self.steps.len();
         let moved = |id: StepId| StepId(id.0 + shift);
@@ -244,7 +244,7 @@ impl Plan {
         self.transactions = other.transactions;
     }
 
-    /// Adds that `post_transaction` runs.
+    /// Adds the step that runs `post_transaction`.
     pub(super) fn push_post_transaction(&mut self, command: String) {
         let reason = "framework.conf has it run after every change";
         self.push(Step::new(Operation::PostTransaction(command), reason), []);

@@ -1,4 +1,4 @@
-//! Plans from states, without a tree and without a kernel.
+//! Tests plans from states, without a tree or a kernel.
 
 use super::order::Candidate;
 use super::removal::Depth;
@@ -86,7 +86,7 @@ fn excluded(name: &str) -> BuildFacts {
     failing(Error::Build(BuildError::Excluded { build: build(name), reason: "not for it".into() }))
 }
 
-/// A plan in one line: each step with its number, and the numbers of those that it follows.
+/// A plan as one line: each step with its number, and the numbers of the steps that it follows.
 fn shown(plan: &Plan) -> String {
     let step = |(id, step): (StepId, &Step)| {
         let what = match &step.operation {

@@ -1,4 +1,4 @@
-//! The build context: what the builds of one command share, and what they leave.
+//! The build context: what the builds of one command share, and what they leave behind.
 
 use super::task::{Done, Tasks};
 use crate::build::BuildError;
@@ -11,10 +11,10 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// What builds of one command have in common.
+/// What the builds of one command share.
 pub(super) struct BuildContext<'a> {
     s: &'a Session<'a>,
-    /// `None`: no limit is wanted, or a jobserver cannot be made.
+    /// `None` if no limit is wanted, or if a jobserver cannot be created.
     pool: Option<Jobserver>,
     /// The number of builds that run at the same time.
     pub(super) most: usize,
@@ -25,7 +25,7 @@ pub(super) struct BuildContext<'a> {
 }
 
 impl<'a> BuildContext<'a> {
-    /// For the builds among these tasks.
+    /// Creates the context for the builds among these tasks.
     pub(super) fn new(s: &'a Session<'a>, tasks: &Tasks<'_>) -> Self {
         let cpus = s.host.cpus.max(1);
         let jobs = s.options.jobs.unwrap_or(u32::try_from(cpus).unwrap_or(1));
@@ -52,9 +52,9 @@ impl<'a> BuildContext<'a> {
         }
     }
 
-    /// Builds one, in the thread of its task.
+    /// Runs one build, in the thread of its task.
     pub(super) fn build(&self, b: &Build, replace: bool) -> Result<()> {
-        // BUILD_EXCLUSIVE and a wrong dkms.conf are reported before missing headers.
+        // BUILD_EXCLUSIVE and errors in dkms.conf are reported before missing headers.
         let configuration = build::configuration(self.s, b)?;
         self.s.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
@@ -73,7 +73,7 @@ impl<'a> BuildContext<'a> {
         Ok(target)
     }
 
-    /// The lock of a package version, one for all its builds here.
+    /// The lock of a package version, shared by all its builds here.
     fn package_lock(&self, p: &PackageId) -> Result<Arc<Held>> {
         let of_package = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,8 +88,8 @@ impl<'a> BuildContext<'a> {
         Ok(held)
     }
 
-    /// Leaves the first failed build of each package as `M/V/build`. While others ran it had to stay where it
-    /// was: removing a directory removes the mounts on it.
+    /// Leaves the first failed build of each package as `M/V/build`. Called after all builds have ended,
+    /// because removing a directory removes the mounts on it.
     pub(super) fn leave_failed_builds(&self, tasks: &Tasks<'_>) {
         if !self.private {
             return;
@@ -109,7 +109,7 @@ impl<'a> BuildContext<'a> {
                     seen.push(package);
                 }
             }
-            // Where the others were mounted.
+            // This directory was the mount point of the others.
             if !seen.contains(&package) {
                 let _ = std::fs::remove_dir(&build);
             }

@@ -1,21 +1,21 @@
 //! Executes the builds and installs of a plan: builds in parallel, installs as transactions. A failure stops
 //! only what depends on it.
 //!
-//! **Who does what.** One thread, the caller's, is the scheduler: it starts a thread for each build when that
-//! may begin, learns of its end through a channel, and does all the installing itself. A build that others
-//! wait for is installed as soon as it is built, as a small transaction that leaves the depmod to the end.
-//! The rest is installed group by group: when the last build of a group has ended, its installs are one
-//! transaction, with one depmod for each kernel.
+//! **Threads.** The caller's thread is the scheduler. It starts a thread for each build that may start,
+//! learns of its end through a channel, and does all the installing itself. A build that others wait for is
+//! installed as soon as it is built, as a small transaction that leaves the depmod to the end. The rest is
+//! installed group by group: when the last build of a group has ended, its installs are one transaction, with
+//! one depmod for each kernel.
 //!
-//! **How many.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]) with as many slots as
-//! there are jobs. A build takes a slot before it runs anything of its package, and its make takes the others
-//! from the pool as they become free; so there are never more compilers than jobs. No more builds run than
-//! there are slots. The build with the longest critical path begins first, and none begins beside others
-//! while less memory is free than `min_free_memory`.
+//! **Parallel builds.** All builds of a command share one jobserver ([`dkms_sys::jobserver`]) with as many
+//! slots as there are jobs. A build takes a slot before it runs any code of its package, and its make takes
+//! more slots from the pool as they become free. So there are never more compilers than jobs, and never more
+//! builds than slots. The build with the longest critical path starts first. While less memory is free than
+//! `min_free_memory`, no further build starts beside a running one.
 //!
-//! **Locks.** Before a build, its package version's lock is taken (and shared by the builds of that version
-//! here); installing takes the kernels' locks. The thread that installs holds no build lock while it waits
-//! for those, and no build waits for a build lock while we hold a kernel's: see `lock.rs`.
+//! **Locks.** A build takes the lock of its package version, which is shared by the builds of that version
+//! here. Installing takes the kernels' locks. The installing thread holds no build lock while it waits for
+//! those, and no build waits for a build lock while we hold a kernel's lock: see `lock.rs`.
 
 mod context;
 mod results;
@@ -38,7 +38,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use task::{Foreseen, Group, Progress, Task, TaskId, Tasks};
 
-/// How often a message says that a build goes on.
+/// How often running builds are reported.
 const REPEAT_MESSAGE: Duration = Duration::from_secs(30);
 
 /// How often free memory and interrupts are checked.
@@ -69,7 +69,7 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
     scheduler.results()
 }
 
-/// Decides what is done when.
+/// Decides which task runs when.
 struct Scheduler<'a> {
     s: &'a Session<'a>,
     telling: Telling,
@@ -78,7 +78,7 @@ struct Scheduler<'a> {
     groups: Vec<Group>,
     changed: Vec<Kernel>,
     stopped: Option<Error>,
-    /// When it was last reported what is being built.
+    /// When running builds were last reported.
     last_message: Instant,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Scheduler<'a> {
     fn run(&mut self) {
         let context = self.context;
         self.report_foreseen();
-        // What is built already and others wait for.
+        // Built packages that others wait for are installed first.
         for id in self.tasks.ids() {
             if self.is(id, Task::is_built) && self.tasks.is_awaited(id) {
                 self.install_early(id);
@@ -102,10 +102,11 @@ impl<'a> Scheduler<'a> {
                     let sender = sender.clone();
                     scope.spawn(move || {
                         let make = || context.build(build, replace);
-                        // However the thread ends, the scheduler has to know: other tasks wait for it.
+                        // The scheduler has to know that the thread has ended, even after a panic: other
+                        // tasks wait for it.
                         let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make))
                             .unwrap_or_else(|_| Err(BuildError::ThreadDied(build.clone()).into()));
-                        // The receiver lives until all threads have ended.
+                        // The receiver exists until all threads have ended.
                         let _ = sender.send((id, made));
                     });
                 }
@@ -128,7 +129,7 @@ impl<'a> Scheduler<'a> {
         self.close_groups();
     }
 
-    /// What the plan knows to fail, or to be left out.
+    /// Reports the tasks that fail or are skipped according to the plan.
     fn report_foreseen(&mut self) {
         for id in self.tasks.ids() {
             let Some(task) = self.tasks.get_mut(id).filter(|task| task.is_waiting()) else { continue };
@@ -136,7 +137,7 @@ impl<'a> Scheduler<'a> {
                 None => {}
                 Some(Foreseen::Skipped(reason)) => self.skip(id, reason),
                 Some(Foreseen::Failed(e)) => {
-                    // A build would find out first that it has nowhere to write to.
+                    // A build would first report that the tree is not writable.
                     let writable = if is_found_late(&e) { self.s.require_writable_tree() } else { Ok(()) };
                     match writable {
                         Ok(()) => self.fail(id, e),
@@ -160,7 +161,7 @@ impl<'a> Scheduler<'a> {
         Results { finished, changed: self.changed, stopped: self.stopped }
     }
 
-    /// Reports now and then that long builds go on.
+    /// Reports from time to time that long builds are still running.
     fn report_long_builds(&mut self) {
         let now = Instant::now();
         let running = |task: &Task<'_>| match &task.progress {
@@ -194,7 +195,7 @@ impl<'a> Scheduler<'a> {
         self.set(id, Progress::Ended(done));
     }
 
-    /// Ends all tasks that wait and that `choose` chooses, without a report.
+    /// Drops the waiting tasks for which `choose` returns true, without a report.
     fn drop_waiting(&mut self, choose: impl Fn(&Task<'a>) -> bool) {
         for id in self.tasks.ids() {
             if self.is(id, |task| task.is_waiting() && choose(task)) {
@@ -209,19 +210,19 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Nothing more is begun.
+    /// Stops the command: nothing more is started.
     fn stop(&mut self, e: Error) {
         self.drop_waiting(|_| true);
         self.stopped.get_or_insert(e);
     }
 
-    /// The build to begin now, if one may: its task, and whether it replaces an earlier one.
+    /// Returns the build to start now, if one may start: its task, and whether it replaces an earlier build.
     fn next(&self) -> Option<(TaskId, &'a Build, bool)> {
         let running = self.running();
         if running >= self.context.most || self.stopped.is_some() || (running > 0 && !self.memory_is_free()) {
             return None;
         }
-        // Of equals the first in the list.
+        // Among equals, the first in the list is chosen.
         let ready = self.tasks.iter().filter(|task| task.is_waiting() && self.may_begin(task));
         let first = ready.rev().max_by(|a, b| a.critical_path.total_cmp(&b.critical_path))?;
         Some((first.id, first.build, first.make?))
@@ -238,7 +239,7 @@ impl<'a> Scheduler<'a> {
         is_ready && (self.context.private || !self.tasks.iter().any(beside))
     }
 
-    /// A build has ended.
+    /// Handles the end of a build.
     fn built(&mut self, id: TaskId, made: Result<()>) {
         match made {
             Ok(()) if self.is(id, |task| !task.install) => self.end(id, Done::Built),
@@ -277,7 +278,7 @@ impl<'a> Scheduler<'a> {
         let lacks_headers = matches!(*e, Error::Build(BuildError::HeadersMissing { .. }));
         self.end(id, Done::Failed(e));
         if lacks_headers {
-            // It is the same for all builds of that kernel, and is reported once.
+            // The reason applies to all builds for that kernel, and is reported once.
             self.drop_waiting(|task| task.build.kernel == build.kernel && !is_other_failure(task));
         }
     }
@@ -292,11 +293,11 @@ impl<'a> Scheduler<'a> {
             }
             _ => false,
         };
-        // Another build that ran at the same time may have found the same.
+        // Another build that ran at the same time may have failed for the same reason.
         self.telling == Telling::Each && !self.tasks.iter().any(same)
     }
 
-    /// What depends on a task that has failed, or was left out, fails as well.
+    /// Fails the dependents of a task that failed or was skipped.
     fn fail_dependents(&mut self, id: TaskId) {
         let Some(failed) = self.tasks.get(id).filter(|task| task.done().is_some() && !task.succeeded())
         else {
@@ -326,8 +327,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Fails tasks that wait for something that never comes. There should be none, but an error is better
-    /// than waiting for ever.
+    /// Fails tasks that wait for something that never happens. There should be none, but an error is better
+    /// than waiting forever.
     fn fail_blocked(&mut self) -> bool {
         let waiting: Vec<TaskId> = self.tasks.ids().filter(|id| self.is(*id, Task::is_waiting)).collect();
         for id in &waiting {
@@ -338,7 +339,7 @@ impl<'a> Scheduler<'a> {
         !waiting.is_empty()
     }
 
-    /// Installs a task that others are built against.
+    /// Installs a task against which others are built.
     fn install_early(&mut self, id: TaskId) {
         let Some(task) = self.tasks.get(id) else { return };
         let kernel = std::slice::from_ref(&task.build.kernel);
@@ -360,7 +361,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Installs the groups in which nothing is left to build.
+    /// Installs the groups that have no builds left.
     fn close_groups(&mut self) {
         let mut groups = std::mem::take(&mut self.groups);
         for group in groups.iter_mut().filter(|group| !group.closed) {
@@ -377,7 +378,7 @@ impl<'a> Scheduler<'a> {
         self.groups = groups;
     }
 
-    /// Nothing of a group could be installed.
+    /// Handles a group of which nothing could be installed.
     fn group_failed(&mut self, tasks: &[TaskId], e: Error) {
         let ends_the_command = e.ends_the_command();
         let mut reason = Some(e);
@@ -427,7 +428,7 @@ impl<'a> Scheduler<'a> {
                 }
             }
         }
-        // What others were built against stays, and gets its depmod.
+        // Packages against which others were built stay installed, and get their depmod.
         let ending = if early.is_empty() { Ending::EachKernel } else { Ending::Uninterrupted };
         let finished = change.finish(self.s, ending)?;
         for (kernel, e) in finished.failed {
@@ -437,7 +438,7 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// depmod has failed for a kernel, so nothing is installed there.
+    /// depmod failed for a kernel, so nothing of the group is installed there.
     fn roll_back(&mut self, group: &[TaskId], kernel: &Kernel, e: Error) {
         let mut first = Some(e);
         for id in group.iter().copied() {
@@ -467,7 +468,7 @@ impl From<Outcome> for Done {
     }
 }
 
-/// A build finds this out only after it has made sure that the tree is writable.
+/// Whether a build reports this error only after it has checked that the tree is writable.
 fn is_found_late(e: &Error) -> bool {
     matches!(
         e,
@@ -477,12 +478,12 @@ fn is_found_late(e: &Error) -> bool {
     )
 }
 
-/// It is known to fail for a reason that has nothing to do with headers.
+/// Whether the task is known to fail for a reason other than missing headers.
 fn is_other_failure(task: &Task<'_>) -> bool {
     matches!(&task.foreseen, Some(Foreseen::Failed(e)) if !is_found_late(e))
 }
 
-/// Executes the steps of a task that change its kernel, unless another dkms has done so meanwhile.
+/// Executes the steps of a task that change its kernel, unless another dkms has done so in the meantime.
 fn install(s: &Session<'_>, change: &mut Change, task: &Task<'_>) -> Result<Outcome> {
     let build = task.build;
     match state::build_state(s.layout, build) {

@@ -1,38 +1,38 @@
-//! What the scheduler reports, while it runs and at its end.
+//! What the scheduler reports, while it runs and at the end.
 
 use super::task::Done;
 use crate::error::Error;
 use dkms_tree::ids::{Build, Kernel};
 
-/// What became of one build of a plan.
+/// The result of one build of a plan.
 #[derive(Debug)]
 pub struct Finished {
     /// The package version and the kernel.
     pub build: Build,
-    /// Its failure is no failure of the command.
+    /// Its failure is not a failure of the command.
     pub optional: bool,
     /// How it ended.
     pub done: Done,
 }
 
-/// What became of a plan.
+/// The result of a plan.
 #[derive(Debug, Default)]
 pub struct Results {
-    /// Its builds and installs, in its order.
+    /// Its builds and installs, in the order of the plan.
     pub finished: Vec<Finished>,
     /// Kernels whose modules changed.
     pub changed: Vec<Kernel>,
-    /// What ended the command early.
+    /// The error that ended the command early.
     pub stopped: Option<Error>,
 }
 
 /// Which failures are reported as they happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Telling {
-    /// None: there is one task, and its failure is the command's.
+    /// None: there is only one task, and its failure is the failure of the command.
     Nothing,
-    /// Each.
+    /// All failures.
     Each,
-    /// Each but missing headers, which are the command's failure.
+    /// All except missing headers, which are the failure of the command.
     AllButHeaders,
 }

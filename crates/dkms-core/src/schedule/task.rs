@@ -1,4 +1,4 @@
-//! What the scheduler does about one build: its steps in the plan, and how far it is.
+//! A task of the scheduler: the steps of the plan for one build, and its progress.
 
 use crate::error::Error;
 use crate::plan::{Operation, Plan, StepId, Transactions};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TaskId(usize);
 
-/// What became of a task.
+/// The result of a task.
 #[derive(Debug)]
 pub enum Done {
     /// Built, and not to be installed.
@@ -22,9 +22,9 @@ pub enum Done {
     Nothing,
     /// BUILD_EXCLUSIVE does not allow it, for this reason.
     Skipped(String),
-    /// It failed, or what it depends on.
+    /// It failed, or one of its dependencies failed.
     Failed(Arc<Error>),
-    /// Not begun, because of an error that ended everything for its kernel or for the command.
+    /// Not started, because of an error that ended everything for its kernel or for the command.
     Dropped,
 }
 
@@ -34,45 +34,45 @@ impl Done {
     }
 }
 
-/// How far a task is.
+/// The progress of a task.
 #[derive(Debug)]
 pub(super) enum Progress {
     Waiting,
     Running {
         since: Instant,
     },
-    /// There is nothing to build (any more).
+    /// There is nothing (more) to build.
     Built,
     Ended(Done),
 }
 
-/// What is known of a task before it begins.
+/// What is known about a task before it starts.
 #[derive(Debug)]
 pub(super) enum Foreseen {
     Skipped(String),
     Failed(Arc<Error>),
 }
 
-/// The steps of a plan that are about one build.
+/// The steps of a plan for one build.
 #[derive(Debug)]
 pub(super) struct Task<'a> {
     pub(super) id: TaskId,
     pub(super) build: &'a Build,
-    /// It is built; an earlier build is replaced, or not.
+    /// `Some` if it is built, with whether an earlier build is replaced.
     pub(super) make: Option<bool>,
-    /// It is taken out of its kernel first.
+    /// It is uninstalled from its kernel first.
     pub(super) uninstall: bool,
     pub(super) install: bool,
-    /// Its failure is no failure of the command.
+    /// Its failure is not a failure of the command.
     pub(super) optional: bool,
     pub(super) foreseen: Option<Foreseen>,
     pub(super) expected: Option<Duration>,
     /// Tasks that it follows.
     pub(super) after: Vec<TaskId>,
     weight: f64,
-    /// Seconds until everything that waits for it is built: the longest begins first.
+    /// Seconds until everything that waits for it is built. The task with the longest time starts first.
     pub(super) critical_path: f64,
-    /// It was installed before the others of its transaction, because others were to be built against it.
+    /// It was installed before the rest of its transaction, because others had to be built against it.
     pub(super) installed_early: bool,
     pub(super) progress: Progress,
 }
@@ -102,7 +102,7 @@ impl Task<'_> {
     }
 }
 
-/// All tasks of a command; each comes after those that it follows.
+/// All tasks of a command, each after those that it follows.
 #[derive(Debug)]
 pub(super) struct Tasks<'a>(Vec<Task<'a>>);
 
@@ -148,7 +148,7 @@ impl<'a> Tasks<'a> {
     }
 
     fn find_critical_paths(&mut self) {
-        // Those that wait for a task come later in the list.
+        // Tasks that wait for another task come later in the list.
         for n in (0..self.0.len()).rev() {
             let Some(task) = self.0.get_mut(n) else { continue };
             task.critical_path = task.critical_path.max(0.0) + task.weight;
@@ -186,12 +186,12 @@ impl<'a> Tasks<'a> {
         self.iter().filter(|task| task.make.is_some())
     }
 
-    /// Others are built against it, so it is installed as soon as it is built.
+    /// Whether others are built against it, so that it is installed as soon as it is built.
     pub(super) fn is_awaited(&self, id: TaskId) -> bool {
         self.to_build().any(|task| task.after.contains(&id))
     }
 
-    /// What is installed together.
+    /// The groups of tasks that are installed together.
     pub(super) fn groups(&self, transactions: Transactions) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::new();
         for task in self.iter() {
@@ -233,7 +233,7 @@ impl<'a> Task<'a> {
 pub(super) struct Group {
     kernel: Option<Kernel>,
     pub(super) tasks: Vec<TaskId>,
-    /// It is over.
+    /// The group is done.
     pub(super) closed: bool,
 }
 
@@ -254,7 +254,7 @@ mod tests {
                 plan.push(Step::new(Operation::Build { build: one.clone(), replace, weight }, ""), after);
             plan.push(Step::new(Operation::Install { build: one, outlook: Outlook::Changes }, ""), [make])
         };
-        // a, 2 s, before b, 5 s, before c, 1 s; d alone takes 7 s.
+        // a (2 s) is before b (5 s), which is before c (1 s); d alone takes 7 s.
         let a = add("a", 2.0, None);
         let b = add("b", 5.0, Some(a));
         add("c", 1.0, Some(b));
