@@ -1,4 +1,5 @@
-//! `dkms config`: what dkms understood of a package's dkms.conf for one kernel. The schema is in docs/json-schema.md.
+//! `dkms config`: shows how dkms evaluates a package's dkms.conf for one kernel. The schema is in
+//! docs/json-schema.md.
 
 use crate::build::{collect, recipe};
 use crate::conf::ConfDiagnostic;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Everything, ready to be written as JSON.
+/// The complete description, ready to be serialized as JSON.
 #[derive(Debug, Serialize)]
 pub struct Description {
     /// Version of this schema.
@@ -20,11 +21,11 @@ pub struct Description {
     pub package: String,
     /// PACKAGE_VERSION
     pub version: String,
-    /// Kernel release it was evaluated for.
+    /// The kernel release it was evaluated for.
     pub kernel: String,
-    /// Architecture it was evaluated for.
+    /// The architecture it was evaluated for.
     pub arch: String,
-    /// Files that spoke, in order, each over the one before.
+    /// The files that were evaluated, in order. Each one overrides the ones before it.
     pub files: Vec<FileDescription>,
     /// Final value of every directive, by index.
     pub directives: BTreeMap<String, BTreeMap<usize, String>>,
@@ -32,9 +33,9 @@ pub struct Description {
     pub modules: Vec<ModuleDescription>,
     /// Why nothing would be built for this kernel; null when something would.
     pub excluded: Option<String>,
-    /// The make command as it would run, in `build_directory`.
+    /// The make command that would run in `build_directory`.
     pub make: Option<String>,
-    /// Where it would run.
+    /// The directory in which make would run.
     pub build_directory: PathBuf,
     /// Patches that would be applied, in order.
     pub patches: Vec<String>,
@@ -42,46 +43,46 @@ pub struct Description {
     pub build_depends: Vec<String>,
     /// AUTOINSTALL
     pub autoinstall: bool,
-    /// The kernel's headers, when they are there.
+    /// The kernel's headers, if they are installed.
     pub headers: Option<PathBuf>,
-    /// What is wrong or doubtful.
+    /// Errors and warnings.
     pub problems: Vec<ProblemDescription>,
 }
 
 /// One file of the override chain.
 #[derive(Debug, Serialize)]
 pub struct FileDescription {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// "native" or "bash".
     pub evaluated: &'static str,
-    /// What made bash necessary.
+    /// The construct that required bash.
     pub because: Option<Because>,
 }
 
-/// The construct that the native evaluator left to bash.
+/// A construct that the native evaluator does not support, so that bash evaluated the file.
 #[derive(Debug, Serialize)]
 pub struct Because {
-    /// Line, from 1.
+    /// Its line, counted from 1.
     pub line: u32,
-    /// In words.
+    /// A description of the construct.
     pub construct: String,
 }
 
 /// One module.
 #[derive(Debug, Serialize)]
 pub struct ModuleDescription {
-    /// Index in the arrays.
+    /// Its index in the arrays.
     pub index: usize,
-    /// What make leaves behind, below the build directory.
+    /// The file that make produces, relative to the build directory.
     pub built: String,
-    /// Name it is installed under, without suffixes.
+    /// The name it is installed under, without suffixes.
     pub name: String,
-    /// Where it goes below `/lib/modules/K` on this distribution.
+    /// The directory it is installed to on this distribution, below `/lib/modules/K`.
     pub destination: String,
-    /// As DEST_MODULE_LOCATION says.
+    /// The directory that DEST_MODULE_LOCATION names.
     pub destination_written: String,
-    /// Debugging symbols are stripped.
+    /// Whether debugging symbols are stripped.
     pub strip: bool,
     /// Why it would not be built for this kernel.
     pub excluded: Option<String>,
@@ -92,11 +93,11 @@ pub struct ModuleDescription {
 pub struct ProblemDescription {
     /// "error" or "warning".
     pub severity: &'static str,
-    /// Which file.
+    /// The file.
     pub path: PathBuf,
-    /// Line, from 1; 0 for the file as a whole.
+    /// Its line, counted from 1; 0 means the file as a whole.
     pub line: u32,
-    /// Column, from 1.
+    /// Its column, counted from 1.
     pub column: u32,
     /// What is wrong.
     pub message: String,
@@ -104,10 +105,10 @@ pub struct ProblemDescription {
     pub help: String,
 }
 
-/// Describes a registered package, or the one in a directory.
+/// Describes a registered package, or the package in a directory.
 ///
 /// # Errors
-/// The file is missing or cannot be evaluated; what is wrong inside it is in the result.
+/// The file is missing or cannot be evaluated. Errors in its content are part of the result.
 pub fn describe(
     s: &Session<'_>,
     conf: &Path,
@@ -118,7 +119,7 @@ pub fn describe(
     let package = match package {
         Some(p) => p.clone(),
         None => {
-            // Once the name is known, the administrator's files join in.
+            // The administrator's overrides can only be found once the package name is known.
             let named = PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version);
             match named {
                 Ok(p) => {

@@ -1,4 +1,4 @@
-//! `dkms lint`: checks a dkms.conf and the files beside it for its author, and `--fix`.
+//! `dkms lint`: checks a dkms.conf and the files next to it, for its author. `--fix` fixes what is safe.
 //!
 //! [`dkms_conf::lint`] checks the text. This module checks the files: patches, scripts, the name of the
 //! directory, the Makefile. The administrator's files in /etc/dkms are ignored, because only the package is
@@ -132,7 +132,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
     let text = String::from_utf8_lossy(bytes).into_owned();
     let state = State { variables: load::variables(s, None, kernel), directives: Directives::new() };
     let declined = dkms_conf::evaluate(bytes, &state, Dialect::Module, &dkms_sys::regex::matches).err();
-    // bash runs in another directory.
+    // bash runs in another directory, so the path is made absolute.
     let lies = lies.unwrap_or(path);
     let lies = std::path::absolute(lies).unwrap_or_else(|_| lies.to_path_buf());
     let (directives, refused) = match load::evaluate_one(s, &lies, bytes, &state, Dialect::Module) {
@@ -153,7 +153,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
         diagnostics.extend(cannot_evaluate(error));
     }
     if let Some(directives) = &directives {
-        // In other places, such as Debian's debian/PACKAGE.dkms, the source is not beside the file.
+        // Elsewhere, for example in Debian's debian/PACKAGE.dkms, the source is not next to the file.
         if path.file_name().is_some_and(|n| n == "dkms.conf") {
             let source = Source { directory: path.parent().unwrap_or(Path::new(".")), text: &text };
             source.makefile(&mut diagnostics);
@@ -251,7 +251,7 @@ impl Source<'_> {
         }
     }
 
-    /// In /usr/src the directory must be NAME-VERSION; in other places only if it looks like such a name.
+    /// In /usr/src the directory must be named NAME-VERSION; elsewhere only if its name looks like one.
     fn name(&self, layout: &Layout, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
         let (name, version) = (directives.scalar("PACKAGE_NAME"), directives.scalar("PACKAGE_VERSION"));
         let directory = std::path::absolute(self.directory).unwrap_or_else(|_| self.directory.to_path_buf());

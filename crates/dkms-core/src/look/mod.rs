@@ -1,4 +1,4 @@
-//! What the inspections (fsck, verify, ready, pending, status, lint, config) have in common.
+//! The parts that the inspections (fsck, verify, ready, pending, status, lint, config) share.
 
 pub mod describe;
 pub mod fsck;
@@ -10,7 +10,7 @@ pub mod verify;
 use dkms_sys::IoError;
 use std::path::PathBuf;
 
-/// Why an inspection could not be made. What an inspection finds is its result, not an error.
+/// Why an inspection could not run. What an inspection finds is its result, not an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookError {

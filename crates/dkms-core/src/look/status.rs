@@ -1,4 +1,4 @@
-//! `dkms status`: what is in the tree and what became of it, by looking only.
+//! `dkms status`: shows the packages in the tree and the state of their builds. It only reads.
 
 mod filter;
 mod unfinished;
@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 pub use filter::Filter;
 pub(crate) use filter::escape;
 
-/// Everything that matches one filter, in the order of directories, weakly linked ones last. What a command is changing
-/// at the moment is shown as it was before.
+/// Returns everything that matches one filter, in directory order, with weakly linked builds last. If a
+/// command is changing something at the moment, the state before that change is shown.
 ///
-/// This is the command that must take no time, so it walks the tree by open directories, reads only what [`Glance`]
-/// needs, and looks at module files themselves only where their stamps changed.
+/// This command must be fast. So it walks the tree through open directories, reads only what [`Glance`]
+/// needs, and reads module files only if their stamps have changed.
 pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
     let mut entries = live(s, filter);
     for (kernels, before) in unfinished::unfinished(s.layout, s.sink) {
@@ -34,7 +34,7 @@ pub fn status(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
     entries
 }
 
-/// What `status` shows of a package for these kernels, and of its versions without a kernel; by looking at the tree alone.
+/// The status of a package for these kernels, and of its versions that have no build. Reads only the tree.
 pub fn of_package(s: &Session<'_>, name: &str, kernels: &[&Kernel]) -> Vec<Entry> {
     let mut entries = live(s, &Filter { name: Some(escape(name)), ..Filter::default() });
     entries.retain(|e| e.kernel().is_none_or(|k| kernels.contains(&k)));
@@ -56,7 +56,7 @@ fn live(s: &Session<'_>, filter: &Filter) -> Vec<Entry> {
     entries
 }
 
-/// One package directory while it is looked at.
+/// A package directory that is being read.
 struct Package<'a> {
     s: &'a Session<'a>,
     dir: &'a Dir,
@@ -101,7 +101,7 @@ fn package(
 }
 
 impl Package<'_> {
-    /// The builds for one kernel. Usually there is one architecture, and it is no secret which: then the kernel's
+    /// The builds for one kernel. There is usually only one architecture, and it is known. Then the kernel's
     /// directory need not be read.
     fn builds(
         &self,
@@ -164,7 +164,7 @@ impl Package<'_> {
         Some(entry)
     }
 
-    /// Built and installed files against what the manifest says of them.
+    /// Compares the built and installed files with the manifest.
     fn compare(&self, b: &Build, glance: &Glance<'_>, active: bool, dir: &Dir, entry: &mut Entry) {
         let recorded = glance.installed.as_ref().map_or(&[][..], |i| &i.files);
         for module in &glance.modules {
@@ -196,8 +196,8 @@ fn same(a: &Path, b: &Path) -> bool {
     dkms_sys::fs::same_contents(a, b).unwrap_or(false)
 }
 
-/// For what dkms 3.x installed: the built files against those in the places where they belong. Where dkms.conf would
-/// have to be run by bash to know the place, nothing is claimed.
+/// Compares the built files with the installed ones for builds that dkms 3.x installed. If the destination
+/// could only be found by running dkms.conf in bash, nothing is reported.
 fn compare_by_looking(s: &Session<'_>, b: &Build, entry: &mut Entry) {
     for (f, places) in likely_places(s, b) {
         if places.is_empty() {
@@ -211,7 +211,8 @@ fn compare_by_looking(s: &Session<'_>, b: &Build, entry: &mut Entry) {
     entry.differs &= !entry.built_missing;
 }
 
-/// The module files of a build without a record, and where each may be installed; no place: only bash could tell.
+/// The module files of a build without a record, and the paths where each may be installed. The paths are
+/// empty if only bash can determine them.
 pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFile, Vec<PathBuf>)> {
     let fixed = s
         .host
@@ -222,8 +223,9 @@ pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFil
     let place = |location: &str, f: &state::ModuleFile| {
         s.layout.destination(&b.kernel.release, location).join(&f.file)
     };
-    // dkms.conf is read when it decides, or may have when this was installed: then what lies there must be the very file, for
-    // it may be the kernel's own.
+    // dkms.conf is read if it decides the destination, or may have decided it when this build was installed.
+    // In the latter case the installed file must have the same contents, because it may be the kernel's own
+    // module.
     let there = |dir: &String| files.iter().all(|f| dkms_sys::fs::exists(place(dir, f)));
     let written = if fixed.as_ref().is_some_and(there) { Vec::new() } else { native_destinations(s, b) };
     let counts = |path: &PathBuf, f: &state::ModuleFile| {
@@ -251,7 +253,7 @@ fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
     conf.modules.into_iter().map(|m| (m.dest_name, m.dest_location)).collect()
 }
 
-/// Modules that weak-modules linked into other kernels: all files of a build must be linked.
+/// Modules that weak-modules linked into other kernels. A build is only listed if all its files are linked.
 fn weak(layout: &Layout, filter: &Filter) -> Vec<Entry> {
     let mut found = Vec::new();
     for release in state::subdirectories(&layout.install_tree) {
@@ -297,11 +299,11 @@ pub(crate) struct WeakLink {
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
-    /// The module file it leads to.
+    /// The module file it points to.
     pub target: PathBuf,
 }
 
-/// Links in a `weak-updates` directory that lead to a file.
+/// The links in a `weak-updates` directory that point to a file.
 pub(crate) fn weak_links(dir: &Path) -> Vec<WeakLink> {
     let mut found = Vec::new();
     let mut pending = vec![dir.to_path_buf()];

@@ -1,4 +1,4 @@
-//! Signatures: the keys of this machine, what it trusts, and signing modules.
+//! Signatures: the keys of this machine, what the machine trusts, and signing modules.
 
 pub mod machine;
 pub mod mok;

@@ -25,10 +25,10 @@ use kmodule::sign::{Certificate, Hash, Key, KeyError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The decision for the modules of a kernel.
+/// The decision whether the modules of a kernel are signed.
 #[derive(Debug)]
 pub enum Signing {
-    /// They are signed.
+    /// They are signed with this signer.
     With(Box<Signer>),
     /// They are not signed, for this reason.
     Not(String),
@@ -48,7 +48,7 @@ enum Method {
     SignFile { program: PathBuf, key: String, pin: Option<Secret>, why: String },
 }
 
-/// Decides whether the modules of a kernel are signed: the hash, or why not.
+/// Decides whether the modules of a kernel are signed: returns the hash, or the reason why not.
 fn wanted(
     session: &Session<'_>,
     headers: &Headers,
@@ -90,7 +90,7 @@ pub(crate) fn missing_pair(
     (!there).then_some(pair)
 }
 
-/// The existing files that have a private key for a kernel's modules.
+/// The existing files that contain a private key for a kernel's modules.
 pub(crate) fn private_files(
     session: &Session<'_>,
     headers: &Headers,
@@ -107,7 +107,7 @@ pub(crate) fn private_files(
 /// Decides whether and how the modules of a kernel are signed, and creates the key pair if there is none.
 ///
 /// # Errors
-/// Signing is wanted and impossible: modules are never silently left unsigned.
+/// Signing is requested but impossible. Modules are never silently left unsigned.
 pub fn prepare(
     session: &Session<'_>,
     headers: &Headers,
@@ -125,7 +125,7 @@ pub fn prepare(
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
 }
 
-/// Chooses what computes the signatures: this process if it can, else the kernel's sign-file.
+/// Chooses what computes the signatures: this process if it supports the key, else the kernel's sign-file.
 fn choose(
     session: &Session<'_>,
     pair: &KeyPair,
@@ -178,7 +178,7 @@ fn refuse(path: &Path, cause: impl Into<Cause>, help: &str) -> Error {
 /// Reads a certificate file.
 ///
 /// # Errors
-/// It cannot be read, or is not a certificate.
+/// The file cannot be read, or is not a certificate.
 pub(crate) fn read_certificate(path: &Path) -> Result<Certificate> {
     Certificate::parse(&dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?)
         .map_err(|e| refuse(path, e, "an X.509 certificate in DER or PEM form is expected here"))
@@ -189,7 +189,8 @@ pub(crate) fn named_sign_file(framework: &FrameworkConf) -> Option<&str> {
     framework.sign_file.as_deref().filter(|v| !v.is_empty())
 }
 
-/// Signs with the program that framework.conf names, else with the kernel's own from the distribution.
+/// Signs with the program that framework.conf names, else with the kernel's own sign-file from the
+/// distribution.
 fn sign_file(
     session: &Session<'_>,
     pair: &KeyPair,
@@ -205,7 +206,7 @@ fn sign_file(
             "call dkms after the build instead, or use an RSA key in a file",
         ));
     }
-    // The program's own message about it does not help.
+    // The program's own error message about the certificate is not helpful.
     read_certificate(&pair.certificate)?;
     let named = named_sign_file(framework);
     if let Some(named) = named.filter(|n| !n.starts_with('/')) {
@@ -243,7 +244,7 @@ fn sign_file(
 }
 
 impl Signer {
-    /// Signs a module in place, and returns who signed it, in words.
+    /// Signs a module in place, and returns a description of the signer.
     ///
     /// # Errors
     /// [`SigningError::SignFailed`].
@@ -267,7 +268,7 @@ impl Signer {
                     .arg(key)
                     .arg(&self.certificate)
                     .arg(module)
-                    // Variables configure the driver of a token.
+                    // Environment variables configure the token's driver.
                     .envs(session.host.environment.iter().cloned());
                 if let Some(pin) = pin {
                     command = command.env("KBUILD_SIGN_PIN", pin.reveal());

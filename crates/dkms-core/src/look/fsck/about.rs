@@ -1,8 +1,8 @@
-//! Whose a finding is.
+//! The package, version and kernel that a finding is about.
 
 use dkms_tree::ids::{Build, Kernel, PackageId};
 
-/// The subject of a finding, as far as known.
+/// The subject of a finding, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// Package name.

@@ -1,4 +1,4 @@
-//! Looking at one build: its files, its manifest, and what it installed.
+//! Checks one build: its files, its manifest, and the files it installed.
 
 use super::about::About;
 use super::finding::{Finding, Guard, Kind, Remedy};
@@ -11,7 +11,7 @@ use dkms_tree::manifest::{InstalledFile, Manifest, ModuleRecord, SCHEMA, Stamp};
 use dkms_tree::{beneath, originals, state};
 use std::path::Path;
 
-/// `M/V/K/A`, and what it installed.
+/// Checks `M/V/K/A` and the files it installed.
 pub(super) fn look(l: &Look<'_>, b: &Build) -> Vec<Finding> {
     let mut found = leftovers(l, b);
     let path = l.s.layout.manifest(b);
@@ -30,7 +30,7 @@ pub(super) fn look(l: &Look<'_>, b: &Build) -> Vec<Finding> {
     }
     let gone = l.has_kernel(&b.kernel.release) == Some(false);
     let active = state::is_active(l.s.layout, b);
-    // A build for headers that lie elsewhere needs no kernel here.
+    // A build for headers in another place does not need an installed kernel.
     let elsewhere = manifest.as_ref().is_some_and(|m| m.inputs.headers.is_dir());
     if !l.s.layout.module_dir(b).is_dir() {
         found.extend(no_modules(l, b, bytes.is_some()));
@@ -84,7 +84,7 @@ fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
     found
 }
 
-/// Why a manifest that is there cannot be used.
+/// Why an existing manifest cannot be used.
 fn unusable(l: &Look<'_>, b: &Build, understood: bool) -> Option<String> {
     match installed::check_record(l.s, b) {
         Err(dkms_tree::Error::RecordDamaged { reason, .. }) => Some(reason),
@@ -96,7 +96,7 @@ fn unusable(l: &Look<'_>, b: &Build, understood: bool) -> Option<String> {
     }
 }
 
-/// `K/A` without `module`: something of a build, but none.
+/// `K/A` without `module`: traces of a build, but no built modules.
 fn no_modules(l: &Look<'_>, b: &Build, recorded: bool) -> Option<Finding> {
     let dir = l.s.layout.module_dir(b);
     (recorded || l.s.layout.make_log(b).is_file()).then(|| {
@@ -105,7 +105,8 @@ fn no_modules(l: &Look<'_>, b: &Build, recorded: bool) -> Option<Finding> {
     })
 }
 
-/// Safe is what can be built again when the kernel comes back, and takes nothing along that is not ours.
+/// Deleting the build is safe if it can be rebuilt when the kernel is installed again, and if nothing that is
+/// not ours is deleted with it.
 fn kernel_gone(l: &Look<'_>, b: &Build, recorded: bool) -> Finding {
     let layout = l.s.layout;
     let what = format!(
@@ -133,7 +134,7 @@ fn buildable(l: &Look<'_>, b: &Build) -> bool {
     let source = l.s.layout.source_link(&b.package);
     let visible = dkms_sys::fs::list_dir(source)
         .map_or(0, |names| names.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count());
-    // One that holds a dkms.conf alone came without source.
+    // A source directory with nothing but a dkms.conf was added without source.
     visible > 1
 }
 
@@ -151,7 +152,7 @@ fn modules(l: &Look<'_>, b: &Build, m: &Manifest, found: &mut Vec<Finding>) {
     }
 }
 
-/// The size tells first; the contents are only read where a change time says that they may have changed.
+/// Compares the size first. The contents are only read if the change time shows that they may have changed.
 fn differs(l: &Look<'_>, m: &Manifest, r: &ModuleRecord, path: &Path, now: Stamp) -> bool {
     if r.sha256.is_empty() {
         return false;
@@ -174,7 +175,8 @@ fn differs(l: &Look<'_>, m: &Manifest, r: &ModuleRecord, path: &Path, now: Stamp
     }
 }
 
-/// The files of the active build. With `sound`, the build is as it should be and can be installed again.
+/// Checks the files of the active build. `sound` means that the build itself has no findings and can be
+/// reinstalled.
 fn installed(l: &Look<'_>, b: &Build, manifest: Option<&Manifest>, sound: bool, found: &mut Vec<Finding>) {
     let before = found.len();
     let mut missing = Vec::new();
@@ -188,7 +190,7 @@ fn installed(l: &Look<'_>, b: &Build, manifest: Option<&Manifest>, sound: bool, 
                 }
             }
         }
-        // As dkms 3.x installed it: by looking where it should be.
+        // dkms 3.x wrote no record, so its files are looked for where they are installed.
         None => {
             for (file, places) in crate::look::status::likely_places(l.s, b) {
                 let there: Vec<_> = places.iter().filter(|p| dkms_sys::fs::exists(p)).collect();
@@ -202,7 +204,7 @@ fn installed(l: &Look<'_>, b: &Build, manifest: Option<&Manifest>, sound: bool, 
             }
         }
     }
-    // Installing again would replace a file that somebody changed.
+    // Reinstalling would replace a file that was changed after it was installed.
     let safe = sound && found.len() == before;
     for path in missing {
         let what = format!("is missing although {} is installed", b.package);
@@ -219,7 +221,7 @@ fn same(a: &Path, b: &Path) -> bool {
     dkms_sys::fs::same_contents(a, b).unwrap_or(false)
 }
 
-/// An installed file that is there, against the built one.
+/// Compares an existing installed file with the built one.
 fn changed(l: &Look<'_>, b: &Build, f: &InstalledFile) -> Option<Finding> {
     let built = l.s.layout.module_dir(b).join(&f.file);
     let (now, source) = (Stamp::of(&f.path), Stamp::of(&built)?);
@@ -239,7 +241,8 @@ fn installed_differs(b: &Build, path: &Path, what: &str) -> Finding {
     Finding::new(Kind::InstalledDiffers, About::build(b), path, what).by_hand(repair).guarded(both(b))
 }
 
-/// What a build that is not active says of being installed. Another version may have followed it, which is all right.
+/// Checks the record in the manifest of a build that is not active. If another version was installed after
+/// it, the record is no finding.
 fn record(l: &Look<'_>, b: &Build, m: &Manifest, sound: bool) -> Option<Finding> {
     let recorded = m.installed.as_ref()?;
     let link = l.s.layout.active_link(&b.package.name, &b.kernel);

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub enum Kind {
     /// A version whose `source` is missing or a dangling link.
     SourceMissing,
-    /// A file or directory that an interrupted command left.
+    /// A file or directory that an interrupted command left behind.
     Leftover,
     /// A build for a kernel that is no longer installed.
     KernelGone,
@@ -139,13 +139,13 @@ impl Finding {
         }
     }
 
-    /// What the administrator can do.
+    /// Describes what the administrator can do.
     pub(super) fn by_hand(mut self, text: impl Into<String>) -> Self {
         self.repair = text.into();
         self
     }
 
-    /// What [`repair()`] does.
+    /// Sets what [`repair()`] does.
     pub(super) fn safely(mut self, remedy: Remedy, text: impl Into<String>) -> Self {
         self.repair = text.into();
         self.remedy = Some(remedy);
@@ -180,7 +180,7 @@ impl Finding {
 /// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// In the order of the tree, then of `/lib/modules`.
+    /// Findings in the tree first, then in `/lib/modules`.
     pub findings: Vec<Finding>,
     /// What could not be checked, and why.
     pub unreadable: Vec<String>,

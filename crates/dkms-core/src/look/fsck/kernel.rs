@@ -1,4 +1,4 @@
-//! Looking at `/lib/modules/K` and at the journals.
+//! Checks `/lib/modules/K` and the journals.
 
 use super::about::About;
 use super::finding::{Finding, Guard, Kind, Remedy};
@@ -9,7 +9,8 @@ use crate::error::Error;
 use dkms_tree::ids::Kernel;
 use dkms_tree::journal::{self, Journal};
 
-/// What changes of a kernel's modules left in its directory. Only names are looked at, links are not followed.
+/// Finds what interrupted changes left in a kernel's directory. Only names are checked, and links are not
+/// followed.
 pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut pending = vec![l.s.layout.kernel_modules(release)];
@@ -36,7 +37,8 @@ pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
     found.into_iter().map(|f| f.guarded(guards.clone())).collect()
 }
 
-/// The kernels of that release whose modules were ever changed; else the one of this machine's architecture.
+/// The kernels of that release whose modules have ever been changed; if there are none, the kernel of this
+/// machine's architecture.
 fn kernels(l: &Look<'_>, release: &str) -> Vec<Kernel> {
     let mut known = dkms_tree::lock::kernels(l.s.layout);
     known.retain(|k| k.release == release);
@@ -46,7 +48,7 @@ fn kernels(l: &Look<'_>, release: &str) -> Vec<Kernel> {
     known
 }
 
-/// Journals of changes that nobody is carrying out.
+/// Journals of changes that no running command is carrying out.
 pub(super) fn journals(l: &Look<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for path in stale(l) {
@@ -75,7 +77,7 @@ pub(super) fn journals(l: &Look<'_>) -> Vec<Finding> {
                 Finding::new(Kind::StaleJournal, About::default(), path, "is a journal without a line")
                     .safely(Remedy::Recover, "delete it: nothing was done"),
             ),
-            // It may have ended just now.
+            // The change may just have finished.
             Err(_) if !dkms_sys::fs::exists(&path) => {}
             Err(dkms_tree::Error::JournalUnknown(_)) => {
                 let what = "is a journal that this dkms does not understand";

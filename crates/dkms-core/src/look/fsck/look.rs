@@ -1,4 +1,4 @@
-//! Checking every spot, and dropping what is in use.
+//! Checks every spot, and drops findings that are in use.
 
 use super::finding::{Finding, Report};
 use super::spot::{Look, Spot};

@@ -1,26 +1,26 @@
 //! The names that interrupted commands leave behind.
 
-/// `.NAME.RANDOM`, as atomic writes call their temporary files: NAME.
+/// `.NAME.RANDOM`, the temporary file of an atomic write: returns NAME.
 pub(super) fn atomic(name: &str) -> Option<&str> {
     let (inside, random) = name.strip_prefix('.')?.rsplit_once('.')?;
     let hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
     (!inside.is_empty() && random.len() == 16 && random.bytes().all(hex)).then_some(inside)
 }
 
-/// `.NAME.dkms-WORD`, as changes of kernels call what they put aside: NAME and WORD.
+/// `.NAME.dkms-WORD`, a file that a change of a kernel moved aside: returns NAME and WORD.
 pub(super) fn aside(name: &str) -> Option<(&str, &str)> {
     let (inside, word) = name.strip_prefix('.')?.rsplit_once(".dkms-")?;
     let known = matches!(word, "new" | "old" | "moving" | "link" | "text");
     (!inside.is_empty() && known).then_some((inside, word))
 }
 
-/// `.NAME.adding` or `.NAME.removed`: NAME and the word.
+/// `.NAME.adding` or `.NAME.removed`: returns NAME and the word.
 pub(super) fn registering(name: &str) -> Option<(&str, &str)> {
     let (inside, word) = name.strip_prefix('.')?.rsplit_once('.')?;
     (!inside.is_empty() && matches!(word, "adding" | "removed")).then_some((inside, word))
 }
 
-/// `kernel-K-A`: K and A. An architecture has no dash.
+/// `kernel-K-A`: returns K and A. An architecture contains no dash.
 pub(super) fn active_link(name: &str) -> Option<(&str, &str)> {
     let (release, arch) = name.strip_prefix("kernel-")?.rsplit_once('-')?;
     (dkms_tree::state::looks_like_release(release) && !arch.is_empty()).then_some((release, arch))

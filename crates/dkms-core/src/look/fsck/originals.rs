@@ -1,4 +1,4 @@
-//! Looking at `kernel-K-A` links and at the archive of the kernel's own modules.
+//! Checks `kernel-K-A` links and the archive of the kernel's own modules.
 
 use super::about::About;
 use super::finding::{Finding, Guard, Kind, Remedy};
@@ -11,7 +11,7 @@ use dkms_tree::originals::{self, Original};
 use dkms_tree::state;
 use std::path::{Path, PathBuf};
 
-/// `M/kernel-K-A`.
+/// Checks `M/kernel-K-A`.
 pub(super) fn link(l: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding> {
     let layout = l.s.layout;
     let path = layout.active_link(name, kernel);
@@ -33,7 +33,8 @@ pub(super) fn link(l: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding>
     let what = format!("says that {id} is installed, and {} is not there", layout.module_dir(&b).display());
     let f = Finding::new(Kind::DanglingActiveLink, About::build(&b), path, what)
         .guarded([Guard::Install(kernel.clone()), Guard::build(&id)]);
-    // While it is there, an installation takes what lies in its places for ours, and replaces it.
+    // As long as the link exists, an installation takes the files in its destinations for ours and replaces
+    // them.
     Some(
         if state::registration(layout, &id) == state::Registration::Added
             && l.has_kernel(&kernel.release) != Some(false)
@@ -45,7 +46,8 @@ pub(super) fn link(l: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding>
     )
 }
 
-/// A link by another way, as through a tree that is itself reached by a link.
+/// Whether the link points to a build through another path, for example because the tree is itself reached
+/// through a link.
 fn leads_to_a_build(l: &Look<'_>, name: &str, kernel: &Kernel, link: &Path) -> bool {
     let (Ok(to), Ok(dir)) = (link.canonicalize(), l.s.layout.package_dir(name).canonicalize()) else {
         return false;
@@ -53,7 +55,7 @@ fn leads_to_a_build(l: &Look<'_>, name: &str, kernel: &Kernel, link: &Path) -> b
     to.ends_with(Path::new(&kernel.release).join(&kernel.arch)) && to.ancestors().nth(3) == Some(&dir)
 }
 
-/// `M/original_module/K/A`.
+/// Checks `M/original_module/K/A`.
 pub(super) fn look(l: &Look<'_>, name: &str, kernel: &Kernel) -> Vec<Finding> {
     let about = About::package(name).on(kernel);
     let dir = l.s.layout.originals_dir(name, kernel);
@@ -65,7 +67,7 @@ pub(super) fn look(l: &Look<'_>, name: &str, kernel: &Kernel) -> Vec<Finding> {
     let active = state::installed_version(l.s.layout, name, kernel).map(|id| Build::new(&id, kernel));
     let collisions = dir.join("collisions");
     for o in originals::list(l.s.layout, name, kernel) {
-        // Those stay until somebody deletes them.
+        // Collisions are kept until the administrator deletes them.
         if o.archived.starts_with(&collisions) {
             continue;
         }
@@ -93,7 +95,7 @@ fn leftovers(l: &Look<'_>, about: &About, dir: &Path, found: &mut Vec<Finding>) 
     }
 }
 
-/// An original of a package that is installed, and whose place is another file's.
+/// Checks an original of an installed package whose path is used by another file.
 fn taken(l: &Look<'_>, about: &About, active: &Build, o: &Original) -> Option<Finding> {
     let place = o.origin.as_ref()?;
     if !dkms_sys::fs::exists(place) || is_installed(l, active, place) || same(place, &o.archived) {
@@ -108,14 +110,14 @@ fn same(a: &Path, b: &Path) -> bool {
     dkms_sys::fs::same_contents(a, b).unwrap_or(false)
 }
 
-/// Whether a build's file lies at a place.
+/// Whether a file of the build is installed at this path.
 fn is_installed(l: &Look<'_>, b: &Build, place: &Path) -> bool {
     let recorded = Manifest::load(l.s.layout, b).and_then(|m| m.installed);
     recorded.is_some_and(|i| i.files.iter().any(|f| f.path == place))
         || state::module_files(l.s.layout, b).iter().any(|f| same(&f.path, place))
 }
 
-/// An original of a package that is not installed.
+/// Checks an original of a package that is not installed.
 fn stranded(l: &Look<'_>, about: &About, kernel: &Kernel, o: Original) -> Option<Finding> {
     let finding = |kind, what: String| Finding::new(kind, about.clone(), &o.archived, what);
     let idle = "was put aside for a module that is not installed any more";

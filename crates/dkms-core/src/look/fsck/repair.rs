@@ -104,7 +104,7 @@ type On<'c> = Option<(&'c mut Change, &'c Kernel)>;
 
 impl Round<'_> {
     fn run(mut self, tried: &[Finding]) -> Result<()> {
-        // The recovery of a journal may also repair what other findings report, so it comes first.
+        // Recovering a journal may also repair what other findings report, so it runs first.
         let (journals, others): (Vec<&Finding>, Vec<&Finding>) =
             tried.iter().partition(|f| matches!(f.remedy, Some(Remedy::Recover)));
         if !journals.is_empty() {
@@ -122,7 +122,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Takes the locks of all findings of a group, in the order of locks.
+    /// Takes the locks of all findings of a group, in lock order, and repairs the group.
     fn locked(&mut self, place: &Under, group: &[&Finding]) -> Result<()> {
         let guards: BTreeSet<&Guard> = group.iter().flat_map(|f| &f.guards).collect();
         let (mut held, mut kernels) = (Vec::new(), Vec::new());
@@ -141,7 +141,7 @@ impl Round<'_> {
         done.and_then(|()| finished.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
     }
 
-    /// An error that stops a whole group is the reason for each finding in it.
+    /// An error that stops a whole group is reported for each finding in it.
     fn settle(&mut self, group: &[&Finding], done: Result<()>) -> Result<()> {
         match done {
             Err(Error::Interrupted(signal)) => Err(Error::Interrupted(signal)),
@@ -154,7 +154,7 @@ impl Round<'_> {
         }
     }
 
-    /// Repairs what is still found, spot by spot.
+    /// Repairs the findings that still exist, spot by spot.
     fn each(&mut self, group: &[&Finding], mut on: On<'_>) -> Result<()> {
         let mut spots: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
         for f in group {
@@ -220,7 +220,7 @@ impl Round<'_> {
     }
 }
 
-/// Removes directories of a package that are empty now.
+/// Removes directories of a package that have become empty.
 fn remove_empty(layout: &Layout, dir: &Path) {
     let first = dir.strip_prefix(&layout.dkms_tree).ok().and_then(|inside| inside.iter().next());
     if first.is_some_and(|name| !name.to_string_lossy().starts_with('.')) {
@@ -243,7 +243,7 @@ fn take_back(s: &Session<'_>, b: &Build, change: &mut Change) -> Result<()> {
     change.unbuild(s, b)
 }
 
-/// The original, and the file with its path.
+/// Moves the original back, and removes the file that records its path.
 fn give_back(o: &Original, to: &Path) -> Vec<Op> {
     let back = Op::Move { from: o.archived.clone(), to: to.to_owned() };
     std::iter::once(back).chain(forget_origin(o)).collect()

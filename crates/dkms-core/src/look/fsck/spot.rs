@@ -1,4 +1,4 @@
-//! Where to look: the tree divided into places that are each looked at as a whole.
+//! The spots: the tree is divided into places, and each is checked as a whole.
 
 use super::about::About;
 use crate::glob::glob;
@@ -10,20 +10,20 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A place that is looked at as a whole.
+/// A place that is checked as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Spot {
-    /// Files right in the tree.
+    /// Files at the top of the tree.
     Tree,
     /// `.journal/`
     Journals,
     /// `/usr/src`
     Sources,
-    /// `M`, without what is below its versions.
+    /// `M`, without the contents of its versions.
     Package(String),
-    /// `M/V`, without what is below `K/A`.
+    /// `M/V`, without the contents of `K/A`.
     Version(PackageId),
-    /// `M/V/K/A`, and what it installed.
+    /// `M/V/K/A`, and the files it installed.
     Build(Build),
     /// `M/kernel-K-A`
     Link(String, Kernel),
@@ -33,7 +33,7 @@ pub(super) enum Spot {
     KernelDir(String),
 }
 
-/// What an entry of a directory is, without following it.
+/// The type of a directory entry. Links are not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Directory,
@@ -41,7 +41,7 @@ pub(super) enum What {
     File,
 }
 
-/// One walk through everything.
+/// One pass over all spots.
 pub(super) struct Look<'a> {
     pub s: &'a Session<'a>,
     filters: &'a [Filter],
@@ -62,12 +62,13 @@ impl<'a> Look<'a> {
         Self { s, filters, kernels, unreadable: RefCell::new(unreadable) }
     }
 
-    /// Whether only some packages are asked for.
+    /// Whether the filters select only some packages.
     pub fn names_a_package(&self) -> bool {
         !self.filters.is_empty() && self.filters.iter().all(|f| f.name.is_some())
     }
 
-    /// Whether something is asked for. What is about every version, or every kernel, fits each of them.
+    /// Whether the filters select this subject. A subject without a version or a kernel matches every version
+    /// or kernel.
     pub fn wants(&self, about: &About) -> bool {
         let fits = |pattern: &Option<String>, text: &Option<String>, unknown: bool| match (pattern, text) {
             (None, _) => true,
@@ -83,7 +84,7 @@ impl<'a> Look<'a> {
             })
     }
 
-    /// Every spot that is asked for, in order.
+    /// Every selected spot, in order.
     pub fn spots(&self) -> Vec<Spot> {
         let mut spots = Vec::new();
         if !self.names_a_package() {
@@ -125,7 +126,7 @@ impl<'a> Look<'a> {
             _ => About::package(name),
         };
         let found = spots.split_off(before);
-        // A version that is not there is not asked for either.
+        // A filter for a version that does not exist does not select the package either.
         if found.iter().any(|s| matches!(s, Spot::Version(_))) || self.wants_all_versions(name) {
             spots.push(Spot::Package(name.to_owned()));
             spots.extend(found.into_iter().filter(|spot| self.wants(&about(spot))));
@@ -143,7 +144,7 @@ impl<'a> Look<'a> {
         self.kernels_below(&dir, |k| spots.push(Spot::Build(Build::new(&id, &k))));
     }
 
-    /// The directories `K/A` below one.
+    /// Calls `each` for each directory `K/A` below `dir`.
     fn kernels_below(&self, dir: &Path, mut each: impl FnMut(Kernel)) {
         for (release, what) in self.entries(dir) {
             if what != What::Directory || !looks_like_release(&release) {
@@ -159,7 +160,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The names in a directory, sorted; one that is gone has none, one that cannot be read is noted.
+    /// The names in a directory, sorted. A directory that no longer exists has none; one that cannot be read
+    /// is noted.
     pub fn entries(&self, dir: &Path) -> Vec<(String, What)> {
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
@@ -183,14 +185,14 @@ impl<'a> Look<'a> {
         found
     }
 
-    /// Notes what could not be looked at; what went away meanwhile needs no looking.
+    /// Notes something that could not be checked. If it no longer exists, there is nothing to note.
     pub fn note(&self, e: &dkms_sys::IoError) {
         if !e.is_not_found() {
             self.unreadable.borrow_mut().insert(e.to_string());
         }
     }
 
-    /// Whether a kernel's directory is there; `None`: `/lib/modules` cannot be listed.
+    /// Whether a kernel's directory exists; `None` if `/lib/modules` cannot be listed.
     pub fn has_kernel(&self, release: &str) -> Option<bool> {
         self.kernels.as_ref().map(|k| k.contains(release))
     }

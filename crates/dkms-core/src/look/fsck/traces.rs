@@ -1,11 +1,11 @@
-//! Traces of commands that were cut off, wherever they lie.
+//! Leftovers of interrupted commands, anywhere.
 
 use super::about::About;
 use super::finding::{Finding, Kind, Remedy};
 use super::spot::{Look, What};
 use std::path::{Path, PathBuf};
 
-/// A leftover that is deleted.
+/// A leftover that the repair deletes.
 pub(super) fn leftover(about: About, path: PathBuf, what: &str) -> Finding {
     Finding::new(Kind::Leftover, about, path, what).safely(Remedy::Delete, "delete it")
 }
@@ -16,7 +16,7 @@ pub(super) fn empty(about: About, path: PathBuf) -> Finding {
     Finding::new(Kind::Leftover, about, path, what).safely(Remedy::RemoveEmpty, "remove it")
 }
 
-/// A file that was put aside and that no journal will ask for.
+/// A file that was moved aside and that no journal names.
 pub(super) fn aside(l: &Look<'_>, about: About, path: &Path, inside: &str, word: &str) -> Option<Finding> {
     if in_journal(l, path) {
         return None;
@@ -34,9 +34,9 @@ pub(super) fn aside(l: &Look<'_>, about: About, path: &Path, inside: &str, word:
     Some(leftover(about, path.to_owned(), what))
 }
 
-/// Whether a journal names this file: then it is the journal's to say what becomes of it.
+/// Whether a journal names this file. If so, the recovery of that journal decides about it.
 pub(super) fn in_journal(l: &Look<'_>, path: &Path) -> bool {
-    // As it stands in JSON, whatever else a journal's line says.
+    // Searches for the path as it is written in JSON, in any field of a journal.
     let Ok(quoted) = serde_json::to_string(path) else { return true };
     stale(l).iter().any(|j| match dkms_sys::fs::read_bounded(j, dkms_sys::fs::Limit::RECORD) {
         Ok(text) => String::from_utf8_lossy(&text).contains(&quoted),

@@ -1,4 +1,4 @@
-//! Looking at the tree: what is registered, and what commands that were cut off left there.
+//! Checks the tree: registered packages, and leftovers of interrupted commands.
 
 use super::about::About;
 use super::finding::{Finding, Guard, Kind, Remedy};
@@ -10,12 +10,12 @@ use dkms_tree::state::{self, Breakage, looks_like_release};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Files that no lock covers are somebody's work for this long at most.
+/// A file that no lock covers may be in use until it is this old.
 const YOUNG: Duration = Duration::from_secs(3600);
 
 const TEMPORARY: &str = "is a temporary file of an interrupted command";
 
-/// Temporary files beside keys, journals and archives.
+/// Finds temporary files next to keys, journals and archives.
 pub(super) fn root(l: &Look<'_>) -> Vec<Finding> {
     let layout = l.s.layout;
     [layout.dkms_tree.clone(), layout.journal_dir()]
@@ -38,7 +38,7 @@ fn old(l: &Look<'_>, dir: &Path, about: &About) -> Vec<Finding> {
         .collect()
 }
 
-/// Copies of source trees that were not finished.
+/// Finds unfinished copies of source trees.
 pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (name, what) in l.entries(&l.s.layout.source_tree) {
@@ -46,7 +46,8 @@ pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
         if what != What::Directory {
             continue;
         }
-        // Names and versions may have dashes both: whose it is, is known where such a version is in the tree.
+        // Both names and versions may contain dashes, so the package is only known if such a version is in
+        // the tree.
         let known = stem.match_indices('-').find_map(|(n, _)| {
             let id = PackageId::new(stem.get(..n)?, stem.get(n + 1..)?).ok()?;
             l.s.layout.version_dir(&id).is_dir().then_some(id)
@@ -59,7 +60,7 @@ pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
     found
 }
 
-/// What is right in `M`.
+/// Checks the direct contents of `M`.
 pub(super) fn package(l: &Look<'_>, name: &str) -> Vec<Finding> {
     let dir = l.s.layout.package_dir(name);
     let entries = l.entries(&dir);
@@ -91,7 +92,7 @@ pub(super) fn package(l: &Look<'_>, name: &str) -> Vec<Finding> {
     found
 }
 
-/// `original_module` and its kernels' directories, where they are empty.
+/// Finds `original_module` and its kernel directories if they are empty.
 fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
     let kernels = l.entries(root);
     let guards = |release: Option<&str>| {
@@ -112,12 +113,12 @@ fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
     found
 }
 
-/// What is in `M/V`, but for the builds.
+/// Checks the contents of `M/V`, except the builds.
 pub(super) fn version(l: &Look<'_>, id: &PackageId) -> Vec<Finding> {
     let dir = l.s.layout.version_dir(id);
     let mut found: Vec<Finding> = source(l, id).into_iter().collect();
     if let Err(e) = dkms_sys::fs::open_bounded(l.s.layout.conf(id), dkms_sys::fs::Limit::CONFIG) {
-        // A missing source is a finding of its own.
+        // A missing source is a separate finding.
         if !e.is_not_found() {
             l.note(&e);
         }
@@ -163,7 +164,7 @@ fn source(l: &Look<'_>, id: &PackageId) -> Option<Finding> {
     })
 }
 
-/// A build directory that no failed build has left to be read.
+/// Checks a build directory. If a failed build left it for inspection, it is no finding.
 fn build_directory(l: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Finding> {
     let shared = dir.file_name().is_some_and(|n| n == "build");
     if l.entries(dir).is_empty() && (shared || !dkms_sys::fs::is_real_dir(dir)) {
@@ -181,7 +182,8 @@ fn build_directory(l: &Look<'_>, id: &PackageId, dir: &Path) -> Option<Finding> 
     Some(leftover(About::version(id), dir.to_owned(), what))
 }
 
-/// Whether a make.log tells of a build that failed: ours keeps a copy then, dkms 3.x has another heading and no copy.
+/// Whether a make.log is from a failed build. Our dkms keeps a copy of such a log; dkms 3.x writes another
+/// heading and keeps no copy.
 fn failed(l: &Look<'_>, id: &PackageId, log: &Path, text: &[u8]) -> bool {
     if !text.starts_with(b"DKMS (") {
         return true;
@@ -191,7 +193,7 @@ fn failed(l: &Look<'_>, id: &PackageId, log: &Path, text: &[u8]) -> bool {
     l.entries(&logs).iter().any(|(name, _)| name.starts_with("make-") && same(name))
 }
 
-/// What is in `M/V/K`, but for the builds.
+/// Checks the contents of `M/V/K`, except the builds.
 fn kernel(l: &Look<'_>, id: &PackageId, release: &str, dir: &Path, found: &mut Vec<Finding>) {
     let about = About { release: Some(release.to_owned()), ..About::version(id) };
     let entries = l.entries(dir);

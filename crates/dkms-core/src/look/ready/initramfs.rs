@@ -1,4 +1,5 @@
-//! What the running kernel loads before the root file system is there must be in the next kernel's initramfs too.
+//! Modules that the running kernel loads before the root file system is mounted must be in the next kernel's
+//! initramfs too.
 
 use super::report::Report;
 use dkms_tree::ids::Kernel;
@@ -8,7 +9,8 @@ use kmodule::verdict::Outcome;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// Where distributions put a kernel's initramfs: Debian and Ubuntu; Fedora and RHEL; SUSE; kernel-install's layouts.
+/// The paths where distributions install a kernel's initramfs: Debian and Ubuntu; Fedora and RHEL; SUSE; the
+/// layouts of kernel-install.
 fn candidates(layout: &Layout, release: &str) -> Vec<PathBuf> {
     let boot = &layout.boot_dir;
     let mut found = vec![
@@ -21,7 +23,7 @@ fn candidates(layout: &Layout, release: &str) -> Vec<PathBuf> {
     for dir in [boot.clone(), boot.join("efi"), "/efi".into()] {
         found.push(dir.join(id.trim()).join(release).join("initrd"));
     }
-    // Arch names them after the package that the kernel came from.
+    // Arch names the files after the kernel's package.
     let base =
         dkms_sys::fs::read_text(layout.kernel_modules(release).join("pkgbase"), dkms_sys::fs::Limit::CONFIG)
             .unwrap_or_default();
@@ -31,7 +33,7 @@ fn candidates(layout: &Layout, release: &str) -> Vec<PathBuf> {
     found
 }
 
-/// As large as the unpacked content may be.
+/// Limit of the size of the unpacked content.
 const INITRAMFS: dkms_sys::fs::Limit = dkms_sys::fs::Limit::bytes(kmodule::initramfs::LIMIT);
 
 enum Seen {
@@ -56,7 +58,7 @@ fn look(layout: &Layout, release: &str) -> Seen {
     }
 }
 
-/// Compares the two kernels' images for the required modules, by the names the kernel gives them.
+/// Compares the images of the two kernels for the required modules, by the kernel's names for them.
 pub(super) fn compare(
     layout: &Layout,
     running: &Kernel,

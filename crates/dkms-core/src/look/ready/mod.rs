@@ -1,5 +1,7 @@
-//! `dkms ready`: is a kernel safe to be booted next? Every module this machine runs with, and cannot do without, must be
-//! installed for it, be known to depmod, be loaded by it, and be in its initramfs where the running kernel's has it.
+//! `dkms ready`: checks whether a kernel can safely be booted next. Every required module must be installed
+//! for it, be listed in its depmod index, and be accepted by it. It must also be in its initramfs if it is in
+//! the running kernel's initramfs. The required modules are those this machine runs with and cannot do
+//! without.
 
 mod initramfs;
 mod pending;
@@ -25,29 +27,29 @@ use kmodule::verdict::Outcome;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// depmod's index: the files of modules by the names that the kernel has for them.
+/// depmod's index: the module files, by the kernel's names for the modules.
 type Index = HashMap<ModuleName, PathBuf>;
 
-/// The kernel a boot loader starts by default: the newest that has modules, as dkms orders versions.
+/// The kernel that a boot loader starts by default: the newest one with modules, in dkms's version order.
 #[must_use]
 pub fn newest_kernel(layout: &Layout) -> Option<String> {
     kernels(layout).pop()
 }
 
-/// The kernels that have modules, oldest first. Headers alone make no kernel.
+/// The kernels that have modules, oldest first. A directory with headers only is not a kernel.
 #[must_use]
 pub fn kernels(layout: &Layout) -> Vec<String> {
     installed::releases(layout)
 }
 
-/// What must be there: a package with its modules, or a module of the kernel itself.
+/// A requirement: a package with its modules, or a module of the kernel itself.
 #[derive(Debug)]
 enum Required {
     Package(String),
     Module(String),
 }
 
-/// Looks whether `kernel` can be booted; changes nothing.
+/// Checks whether `kernel` can be booted. Changes nothing.
 ///
 /// # Errors
 /// framework.conf cannot be read.
@@ -92,7 +94,7 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
     Ok(report)
 }
 
-/// Changes of this kernel's modules that are not complete.
+/// Reports interrupted changes of this kernel's modules.
 fn unfinished(layout: &Layout, kernel: &Kernel, report: &mut Report) {
     let journals = match journal::list(layout) {
         Ok(paths) => paths,
@@ -138,7 +140,8 @@ fn entries(s: &Session<'_>, kernel: &Kernel) -> Vec<Entry> {
     entries
 }
 
-/// `required_modules`, else every package with AUTOINSTALL that the running kernel has; where none runs, that is in the tree.
+/// The modules in `required_modules`; if it is not set, every package with AUTOINSTALL that the running
+/// kernel has. If no kernel is running (another root), every such package in the tree.
 fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Required>> {
     let framework = crate::conf::framework::load(s, None)?;
     let mut required = Vec::new();
@@ -163,7 +166,7 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
             };
             packages.dedup_by(|a, b| a.name == b.name);
             for package in packages {
-                // A package whose dkms.conf cannot be read is not one to do without.
+                // A package whose dkms.conf cannot be read is treated as required.
                 let conf = load::load(s, &package, running).and_then(load::Loaded::lenient);
                 if conf.map_or(true, |loaded| loaded.conf.autoinstall) {
                     required.push(Required::Package(package.name));
@@ -174,7 +177,7 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
     Ok(required)
 }
 
-/// The modules of a package, as the kernel names them.
+/// The modules of a package, by the kernel's names for them.
 fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<ModuleName> {
     let of = |e: &Entry| {
         let release = match &e.kind {
@@ -223,7 +226,7 @@ fn package(
     }
 }
 
-/// One module of a required package; true: it would load.
+/// Checks one module of a required package. Returns true if the kernel would load it.
 fn module(id: &str, judged: &Judged, index: &Index, report: &mut Report) -> bool {
     let about = format!("{id}: {}", judged.name);
     if let Some(why) = &judged.unreadable {
@@ -231,7 +234,7 @@ fn module(id: &str, judged: &Judged, index: &Index, report: &mut Report) -> bool
         report.note(Some(&about), Outcome::Refused, what, None);
         return false;
     }
-    // Of several files of a name depmod lists the one that modprobe takes.
+    // If several files have the same name, depmod lists the one that modprobe takes.
     let other = match index.get(&ModuleName::new(&judged.name)) {
         Some(file) if same_file(file, &judged.path) => None,
         Some(file) => Some(format!("modprobe takes {} instead", file.display())),
@@ -260,7 +263,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
     a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
-/// Why a package is not installed for a kernel, and what helps.
+/// Why a package is not installed for a kernel, and how to fix it.
 fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
     let release = &kernel.release;
     let install = format!("dkms install {name} -k {release}");
@@ -289,7 +292,7 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
     }
 }
 
-/// A required module that is none of dkms's.
+/// Checks a required module that does not belong to a dkms package.
 fn own_module(modules: &Path, name: &str, index: &Index, report: &mut Report) {
     let name_of = |line: &str| {
         let file = Path::new(line).file_name().and_then(|n| n.to_str());

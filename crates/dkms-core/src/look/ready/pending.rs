@@ -13,22 +13,22 @@ use dkms_tree::journal::{self, Journal};
 use dkms_tree::layout::Layout;
 use kmodule::verdict::{Cause, Reason};
 
-/// What something waits for.
+/// The reason why something is pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// The kernel's headers.
     Headers,
     /// Another package.
     Dependency,
-    /// Its last build failed; a new version, or a mend.
+    /// The last build failed; it needs a new version or a fix.
     Build,
-    /// Its configuration is wrong.
+    /// The configuration is invalid.
     Configuration,
-    /// The next autoinstall: nothing is in its way.
+    /// The next autoinstall; nothing prevents the installation.
     Autoinstall,
-    /// The key that signed it is not enrolled.
+    /// Enrolment of the key that signed it.
     Enrolment,
-    /// An interrupted command is to be put right.
+    /// Recovery of an interrupted command.
     Recovery,
 }
 
@@ -48,22 +48,22 @@ impl Wait {
     }
 }
 
-/// One thing that waits.
+/// One pending item.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// Package and version; none: the kernel as a whole.
+    /// Package and version; `None` for the kernel as a whole.
     pub package: Option<PackageId>,
     /// The kernel.
     pub kernel: Kernel,
-    /// For what.
+    /// What it waits for.
     pub wait: Wait,
-    /// In words.
+    /// A description.
     pub what: String,
     /// What to do.
     pub help: Vec<String>,
 }
 
-/// Everything that waits, for the kernels given or for all that have modules; changes nothing.
+/// Everything that is pending, for the given kernels or for all kernels that have modules. Changes nothing.
 #[must_use]
 pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
     let mut items = Vec::new();
@@ -113,7 +113,7 @@ fn item(b: &Build, wait: Wait, what: String, help: Vec<String>) -> Item {
     Item { package: Some(b.package.clone()), kernel: b.kernel.clone(), wait, what, help }
 }
 
-/// What a build that cannot be made waits for.
+/// What a build that is not possible waits for.
 fn wait(layout: &Layout, b: &Build, e: &Error) -> Item {
     let wait = match e {
         Error::Build(BuildError::HeadersMissing { .. })
@@ -141,7 +141,7 @@ fn ready_to_go(layout: &Layout, b: &Build, make: bool) -> Item {
     item(b, Wait::Autoinstall, what.into(), vec![format!("dkms autoinstall -k {}", b.kernel.release)])
 }
 
-/// Commands that were cut off, and depmods that are owed.
+/// Interrupted commands and pending depmod runs.
 fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
     let paths = journal::list(layout).unwrap_or_default();
     let journals =

@@ -1,37 +1,38 @@
-//! The answer of `dkms ready`.
+//! The result of `dkms ready`.
 
 use crate::look::verify;
 use dkms_tree::ids::Kernel;
 use kmodule::verdict::{Outcome, Reason};
 
-/// One thing that was looked at.
+/// One check and its result.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// Package or module it is about; none: the kernel as a whole.
+    /// The package or module it is about; `None` for the kernel as a whole.
     pub about: Option<String>,
-    /// Whether it speaks for booting.
+    /// The outcome of the check.
     pub answer: Outcome,
-    /// What was found, in words.
+    /// A description of what was found.
     pub what: String,
-    /// What to do, when something is to be done.
+    /// What to do, if anything.
     pub help: Option<String>,
-    /// Of a module that would not be loaded, the reasons.
+    /// The reasons, if the module would not be loaded.
     pub reasons: Vec<Reason>,
 }
 
-/// The answer, and what it rests on.
+/// The result, with the checks it is based on.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The kernel that was asked about.
+    /// The kernel that was checked.
     pub kernel: Kernel,
-    /// The running one, whose modules are the measure.
+    /// The running kernel, whose modules are required.
     pub running: String,
-    /// Everything that was looked at.
+    /// All checks.
     pub checks: Vec<Check>,
 }
 
 impl Report {
-    /// [`Outcome::Loads`]: ready; [`Outcome::Refused`]: not ready; [`Outcome::Unknown`]: it cannot be told.
+    /// [`Outcome::Loads`]: ready; [`Outcome::Refused`]: not ready; [`Outcome::Unknown`]: it cannot be
+    /// determined.
     #[must_use]
     pub fn answer(&self) -> Outcome {
         verify::worst(self.checks.iter().map(|c| c.answer))

@@ -1,8 +1,8 @@
-//! Which entries of the status are asked for.
+//! Selects entries of the status.
 
 use crate::glob::glob;
 
-/// Which entries are asked for; all patterns as the shell matches file names.
+/// Selects entries. All patterns are shell file name patterns.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Package name.
@@ -16,7 +16,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Everything of one kernel.
+    /// Selects everything for one kernel.
     #[must_use]
     pub fn of_kernel(release: &str) -> Self {
         Self { release: Some(escape(release)), ..Self::default() }
@@ -27,7 +27,7 @@ pub(super) fn fits(pattern: &Option<String>, text: &str) -> bool {
     pattern.as_deref().is_none_or(|p| glob(p, text))
 }
 
-/// A pattern that matches `text` and nothing else.
+/// A pattern that matches only `text`.
 pub(crate) fn escape(text: &str) -> String {
     text.chars().flat_map(|c| "*?[\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }

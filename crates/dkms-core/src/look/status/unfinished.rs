@@ -1,4 +1,4 @@
-//! While a command changes something, what is shown is what was before.
+//! While a command changes something, the status shows the state before the change.
 
 use super::filter::{Filter, fits};
 use crate::event::{Event, Sink};
@@ -8,20 +8,20 @@ use dkms_tree::journal::{self, Before, Journal};
 use dkms_tree::layout::Layout;
 use std::path::Path;
 
-/// What transactions that are under way, or were cut off, have written down.
+/// The state before each running or interrupted transaction, as recorded in the journals.
 pub(super) fn unfinished(layout: &Layout, sink: &dyn Sink) -> Vec<(Vec<Kernel>, Before)> {
     let journals = journal::list(layout).unwrap_or_default();
-    // The oldest has the last word: it saw what was before all others.
+    // The oldest journal takes precedence: it recorded the state before all others.
     let open = journals.iter().rev().filter_map(|path| read(sink, path));
     open.filter(|j| !j.committed)
         .flat_map(|j| j.before.into_iter().map(move |b| (j.begin.kernels.clone(), b)))
         .collect()
 }
 
-/// What one that cannot be read was about is shown as it is now.
+/// Reads a journal. If it cannot be read, the current state is shown for its packages.
 fn read(sink: &dyn Sink, path: &Path) -> Option<Journal> {
     Journal::read(path).unwrap_or_else(|e| {
-        // It may have ended just now.
+        // The transaction may just have finished.
         if dkms_sys::fs::exists(path) {
             sink.event(Event::Warning { text: e.to_string() });
         }
@@ -29,8 +29,8 @@ fn read(sink: &dyn Sink, path: &Path) -> Option<Journal> {
     })
 }
 
-/// The entries with those of a package as they were before a transaction on these kernels. `now` are all entries of
-/// that package, whatever the filter says of kernels: what is shown without one depends on them.
+/// Replaces the entries of a package by those before a transaction on these kernels. `now` has all entries of
+/// that package, whatever kernels the filter selects, because the entries without a kernel depend on them.
 pub(super) fn as_before(
     filter: &Filter,
     now: Vec<Entry>,

@@ -1,5 +1,6 @@
-//! depmod's index of a kernel's modules: which file modprobe takes for a name, what is loaded before it, and who exports a
-//! symbol. depmod has decided all that by its own rules (depmod.d(5), modules.order); they are not repeated here.
+//! depmod's index of a kernel's modules: which file modprobe takes for a name, which modules are loaded
+//! before it, and which module exports a symbol. depmod decides this by its own rules (depmod.d(5),
+//! modules.order), which are not reimplemented here.
 
 use dkms_tree::state::module_stem;
 use kmodule::ModuleName;
@@ -7,20 +8,20 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What depmod wrote when it ran last. Without it every question has the answer "none".
+/// The index from the last run of depmod. If there is none, every lookup returns nothing.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// `modules.dep`: file, and the files it needs as they stand there.
+    /// `modules.dep`: each file, and the files it depends on, as written there.
     files: HashMap<ModuleName, (PathBuf, String)>,
-    /// `modules.symbols`: of several exporters the one that depmod chose.
+    /// `modules.symbols`: if several modules export a symbol, the one that depmod chose.
     exporters: HashMap<String, ModuleName>,
     /// `modules.softdep`
     softdeps: HashMap<ModuleName, SoftDeps>,
-    /// When it was written.
+    /// The time when it was written.
     written: Option<(i64, i64)>,
 }
 
-/// Modules to be loaded before and after another one; it does not matter if they cannot be.
+/// Modules to load before and after another module. It is no error if they cannot be loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct SoftDeps {
     pub pre: Vec<ModuleName>,
@@ -65,13 +66,13 @@ impl Index {
         self.files.get(name).map(|(path, _)| path.as_path())
     }
 
-    /// Names of all modules that are loaded before a module, in the order of its line.
+    /// The names of all modules that are loaded before a module, in the order of its line.
     pub fn depends<'a>(&'a self, name: &ModuleName) -> impl Iterator<Item = ModuleName> + 'a {
         let line = self.files.get(name).map_or("", |(_, files)| files.as_str());
         line.split_whitespace().filter_map(name_of)
     }
 
-    /// The module that is loaded for a symbol.
+    /// The module that is loaded to provide a symbol.
     pub fn exporter(&self, symbol: &str) -> Option<&ModuleName> {
         self.exporters.get(symbol)
     }
@@ -81,13 +82,14 @@ impl Index {
         self.softdeps.get(name)
     }
 
-    /// depmod has not run since the file was put there, so the index does not tell anything about it.
+    /// Whether depmod has not run since the file was installed. If so, the index does not describe that file.
     pub fn is_older_than(&self, file: &Path) -> bool {
         self.written.is_none_or(|written| changed(file).is_some_and(|changed| changed > written))
     }
 }
 
-/// When a file, or the link that stands for it, was put there. The time of modification may be an old one.
+/// The time when a file, or the link in its place, was installed. The modification time may be older than
+/// that.
 fn changed(path: &Path) -> Option<(i64, i64)> {
     let data = std::fs::symlink_metadata(path).ok()?;
     Some((data.ctime(), data.ctime_nsec()))

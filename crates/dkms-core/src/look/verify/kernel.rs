@@ -1,5 +1,5 @@
-//! What a kernel is known by when modules are judged: its configuration, its symbols, a module of its own to compare
-//! with, and whom it trusts.
+//! The facts about a kernel that modules are judged by: its configuration, its symbols, one of its own
+//! modules for comparison, and the keys it trusts.
 
 use super::index::Index;
 use super::sources::{Sample, configuration, installed_by_dkms, is_image, kmod, sample, symbols};
@@ -15,22 +15,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// One kernel, looked at once; what only few modules ask for is looked up when one does.
+/// A kernel, read once. Facts that only few modules need are read on first use.
 #[derive(Debug)]
 pub struct Facts {
-    /// Which.
+    /// The kernel.
     pub kernel: Kernel,
-    /// Where its list of symbols was read.
+    /// The file from which its list of symbols was read.
     pub symbols_from: Option<PathBuf>,
     modules: PathBuf,
     config: Option<KernelConfig>,
     symvers: Option<Symvers>,
     sample: Option<Sample>,
-    /// The kernel's own modules are there at all; where they are not (a build chroot), nobody can miss one.
+    /// Whether the kernel's own modules are installed at all. If they are not (in a build chroot), none of
+    /// them is reported as missing.
     has_own_modules: bool,
     /// Names and files of the modules that dkms installed.
     dkms: BTreeMap<ModuleName, PathBuf>,
-    /// Its kernels insist on every CRC.
+    /// Whether this is a Debian kernel, which requires the CRC of every symbol.
     debian: bool,
     trust: Trust,
     path: std::ffi::OsString,
@@ -40,7 +41,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Looks at a kernel.
+    /// Gathers the facts about a kernel.
     #[must_use]
     pub fn gather(s: &Session<'_>, kernel: &Kernel) -> Self {
         let modules = s.layout.kernel_modules(&kernel.release);
@@ -48,7 +49,7 @@ impl Facts {
         let (symvers, symbols_from) = symbols(s, kernel).map_or((None, None), |(a, b)| (Some(a), Some(b)));
         let own = modules.join("kernel");
         let sample = sample(&own);
-        // An image lists its own symbols only; those of its modules are found by depmod's index.
+        // An image lists only its own symbols; those of its modules come from depmod's index.
         let (symvers, symbols_from) = match symbols_from {
             Some(path) if is_image(&path) && !modules.join("modules.symbols").exists() => (None, None),
             _ => (symvers, symbols_from),
@@ -72,7 +73,8 @@ impl Facts {
         }
     }
 
-    /// Judges a module file with these symbols. Modules of the kernel itself (`own`) are trusted as far as signatures go.
+    /// Judges a module file with these symbols. The signatures of the kernel's own modules (`own`) are not
+    /// checked.
     pub(super) fn judge_file(&self, file: &File<'_>, symbols: Option<&dyn Symbols>, own: bool) -> Verdict {
         let enabled = |name: &str| self.config.as_ref().is_some_and(|c| c.enabled(name));
         let mut view = KernelView::new(&self.kernel.release, &self.kernel.arch);
@@ -92,14 +94,14 @@ impl Facts {
         file.judge(&view)
     }
 
-    /// Finds anew what dkms has installed for the kernel.
+    /// Refreshes the list of modules that dkms installed for the kernel.
     pub fn look_again(&mut self, s: &Session<'_>) {
         self.dkms = installed_by_dkms(s, &self.kernel);
         self.index = OnceLock::new();
         self.owners = Mutex::default();
     }
 
-    /// What dkms installed for the kernel: names and files.
+    /// The modules that dkms installed for the kernel: names and files.
     pub(super) fn dkms(&self) -> impl Iterator<Item = (&ModuleName, &Path)> {
         self.dkms.iter().map(|(name, path)| (name, path.as_path()))
     }
@@ -109,18 +111,18 @@ impl Facts {
         self.symvers.as_ref()
     }
 
-    /// The list of symbols has those of the kernel's modules too, not only those of its image.
+    /// Whether the list of symbols has those of the kernel's modules too, not only those of its image.
     pub(super) fn lists_modules(&self) -> bool {
         self.symbols_from.as_deref().is_some_and(|path| !is_image(path))
     }
 
-    /// What depmod wrote.
+    /// depmod's index.
     pub(super) fn index(&self) -> &Index {
         self.index.get_or_init(|| Index::read(&self.modules))
     }
 
-    /// The file that modprobe takes for a name: the one that depmod chose, unless it has not run since dkms
-    /// installed another one.
+    /// The file that modprobe takes for a name: the one that depmod chose, unless dkms has installed another
+    /// one since depmod ran.
     pub(super) fn installed(&self, name: &ModuleName) -> Option<&Path> {
         let indexed = self.index().file(name);
         let Some(by_dkms) = self.dkms.get(name) else { return indexed };
@@ -130,25 +132,25 @@ impl Facts {
         }
     }
 
-    /// The file is the kernel's own module of this name.
+    /// Whether the file is the kernel's own module of this name.
     pub(super) fn is_own(&self, name: &ModuleName, path: &Path) -> bool {
         path.starts_with(self.modules.join("kernel"))
             && self.dkms.get(name).is_none_or(|by_dkms| by_dkms != path)
     }
 
-    /// Whom this kernel trusts, and what it does about it.
+    /// The keys this kernel trusts, and what it does with modules that it does not trust.
     #[must_use]
     pub fn trust(&self) -> &Trust {
         &self.trust
     }
 
-    /// Its configuration, when there is one.
+    /// The kernel's configuration, if it exists.
     #[must_use]
     pub fn config(&self) -> Option<&KernelConfig> {
         self.config.as_ref()
     }
 
-    /// A module of the kernel, by its path in Module.symvers (without suffix), is installed.
+    /// Whether a module of the kernel, given by its path in Module.symvers (without suffix), is installed.
     pub(super) fn has_module(&self, owner: &str) -> bool {
         if !self.has_own_modules {
             return true;
@@ -167,7 +169,7 @@ impl Facts {
         })
     }
 
-    /// Who unpacks compressed modules: kmod says what it was built with.
+    /// What can decompress modules: the formats kmod was built with, and the kernel's own format.
     fn loader(&self) -> Loader {
         *self.loader.get_or_init(|| {
             let (version, mut loader) = kmod(&self.path).unwrap_or_default();

@@ -1,5 +1,6 @@
-//! `dkms verify`: would the kernel load what is installed? [`kmodule::verdict`] knows the kernel's rules; here is what
-//! they are held against: this machine's kernels, their modules, their keys.
+//! `dkms verify`: would the kernel load the installed modules? [`kmodule::verdict`] implements the kernel's
+//! rules; this module provides the facts they are applied to: the kernels of this machine, their modules and
+//! their keys.
 
 mod index;
 mod kernel;
@@ -28,7 +29,7 @@ use std::sync::{Mutex, PoisonError};
 /// One module file, judged for one kernel.
 #[derive(Clone, Debug)]
 pub struct Judged {
-    /// Whose module it is; none for a file that was named by its path.
+    /// The package it belongs to; `None` for a file that was given by its path.
     pub package: Option<PackageId>,
     /// The kernel.
     pub kernel: Kernel,
@@ -36,49 +37,49 @@ pub struct Judged {
     pub name: String,
     /// The file.
     pub path: PathBuf,
-    /// What the kernel would say.
+    /// The verdict for this kernel.
     pub verdict: Verdict,
-    /// The file cannot be read, and why.
+    /// Why the file cannot be read, if it cannot.
     pub unreadable: Option<String>,
 }
 
 impl Judged {
-    /// The answer in one word; a file that is not there is loaded by nobody.
+    /// The outcome. A file that does not exist cannot be loaded.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         if self.unreadable.is_some() { Outcome::Refused } else { self.verdict.outcome() }
     }
 }
 
-/// What is known of a kernel that modules were judged for.
+/// A kernel that modules were judged for.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// Which.
+    /// The kernel.
     pub kernel: Kernel,
-    /// Where its symbols were read; none: they were not checked.
+    /// The file its symbols were read from; `None` if they were not checked.
     pub symbols_from: Option<PathBuf>,
-    /// What it does with modules without a signature it trusts, in words.
+    /// A description of what it does with modules that have no trusted signature.
     pub policy: String,
 }
 
 /// The verdicts of one command.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// One per module file, in the order of status.
+    /// One verdict per module file, in the order of the status.
     pub modules: Vec<Judged>,
     /// The kernels they were judged for.
     pub kernels: Vec<Known>,
 }
 
 impl Report {
-    /// Of all modules the worst: refused, unknown, loads.
+    /// The worst outcome of all modules, in the order refused, unknown, loads.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         worst(self.modules.iter().map(Judged::outcome))
     }
 }
 
-/// The worst of several answers: refused, unknown, loads.
+/// The worst of several outcomes, in the order refused, unknown, loads.
 pub(crate) fn worst(mut outcomes: impl Iterator<Item = Outcome> + Clone) -> Outcome {
     if outcomes.clone().any(|outcome| outcome == Outcome::Refused) {
         Outcome::Refused
@@ -89,7 +90,7 @@ pub(crate) fn worst(mut outcomes: impl Iterator<Item = Outcome> + Clone) -> Outc
     }
 }
 
-/// A module file that is to be judged.
+/// A module file to judge.
 #[derive(Clone, Debug)]
 struct Candidate {
     package: Option<PackageId>,
@@ -98,7 +99,7 @@ struct Candidate {
     path: PathBuf,
 }
 
-/// Judges every installed module that the filters choose; changes nothing and takes no lock.
+/// Judges every installed module that the filters select. Changes nothing and takes no lock.
 #[must_use]
 pub fn verify(s: &Session<'_>, filters: &[Filter]) -> Report {
     let mut candidates = Vec::new();
@@ -110,7 +111,7 @@ pub fn verify(s: &Session<'_>, filters: &[Filter]) -> Report {
     judge(s, &candidates)
 }
 
-/// Judges module files for a kernel, wherever they lie.
+/// Judges module files for a kernel. They may be in any directory.
 #[must_use]
 pub fn verify_files(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) -> Report {
     let name = |path: &Path| path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
@@ -126,7 +127,7 @@ pub fn verify_files(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) -> Repo
     judge(s, &candidates)
 }
 
-/// The files of one entry of the status.
+/// The installed files of one status entry.
 fn installed(s: &Session<'_>, package: &PackageId, state: &State) -> Vec<Candidate> {
     let candidate = |kernel: &Kernel, name: String, path| Candidate {
         package: Some(package.clone()),
@@ -153,7 +154,7 @@ fn installed(s: &Session<'_>, package: &PackageId, state: &State) -> Vec<Candida
     }
 }
 
-/// One look at each kernel, then its modules side by side.
+/// Gathers the facts about each kernel once, then judges its modules in parallel.
 fn judge(s: &Session<'_>, candidates: &[Candidate]) -> Report {
     let mut kernels: Vec<Kernel> = Vec::new();
     for c in candidates {
@@ -187,9 +188,10 @@ fn judge(s: &Session<'_>, candidates: &[Candidate]) -> Report {
     Report { modules: modules.into_iter().flatten().collect(), kernels: facts.iter().map(known).collect() }
 }
 
-/// Does `work` for every item on as many threads as help; the results in the order of the items.
+/// Runs `work` for every item, on as many threads as are useful. Returns the results in the order of the
+/// items.
 fn side_by_side<T: Sync, R: Send>(cpus: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    /// Below this a thread costs more than it brings.
+    /// With fewer items, threads cost more time than they save.
     const FEW: usize = 4;
     if items.len() < FEW || cpus < 2 {
         return items.iter().map(work).collect();

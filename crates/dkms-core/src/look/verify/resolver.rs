@@ -1,16 +1,18 @@
-//! The one place that decides which module provides a symbol, in which order modules are loaded, and what becomes of each.
+//! Decides which module provides a symbol, in which order modules are loaded, and whether each one is loaded
+//! or refused. No other code decides this.
 //!
-//! modprobe and the kernel do it like this:
+//! modprobe and the kernel work like this:
 //!
-//! - depmod finds one file for each name and one module for each symbol, and writes both down ([`Index`]). Modules that are
-//!   about to be installed, and those that were installed since depmod ran last, will be in the next index: they come first.
-//! - modprobe loads what a module needs, the deepest first, and soft dependencies around each of them. If one of the former
-//!   is refused it gives up; if one of the latter is, it goes on.
-//! - The kernel resolves symbols from what is loaded. It refuses a module that exports what is exported already. The taint of
-//!   a proprietary module goes to all modules that use its symbols.
+//! - depmod chooses one file for each name and one module for each symbol, and records both ([`Index`]).
+//!   Modules that are about to be installed, or were installed since depmod last ran, will be in the next
+//!   index, so they take precedence.
+//! - modprobe loads a module's dependencies first, the deepest first, and the soft dependencies around each
+//!   of them. If a dependency is refused, modprobe gives up; if a soft dependency is refused, it continues.
+//! - The kernel resolves symbols from the loaded modules. It refuses a module that exports an already
+//!   exported symbol. The taint of a proprietary module propagates to all modules that use its symbols.
 //!
-//! The kernel's own modules are not read: `Module.symvers` says what they export. They are only doubted when a module from
-//! elsewhere is loaded for them.
+//! The kernel's own modules are not read, because `Module.symvers` lists their exports. They are only checked
+//! if modprobe loads a module from elsewhere for them.
 
 use super::index::SoftDeps;
 use super::kernel::Facts;
@@ -24,53 +26,53 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// A module file that is not of the kernel itself, or is judged as if it were not.
+/// A module file that is not the kernel's own, or is judged as if it were not.
 #[derive(Debug)]
 struct Unit {
     name: ModuleName,
     path: PathBuf,
     exports: Symvers,
-    /// None of its exports has a CRC.
+    /// Whether none of its exports has a CRC.
     without_crc: bool,
     undefined: Vec<String>,
     softdeps: SoftDeps,
 }
 
-/// What becomes of a module when it is loaded with what it needs.
+/// The result of loading a module with its dependencies.
 #[derive(Debug, Clone, Default)]
 struct Fate {
-    /// The module that is refused, it or one that it needs, and why.
+    /// The module that is refused (the module itself or a dependency), and why.
     refused: Option<(ModuleName, Reason)>,
     proprietary: bool,
 }
 
-/// Who provides a symbol.
+/// The provider of a symbol.
 enum Provider<'a> {
     /// The kernel image.
     Kernel(Entry<'a>),
     /// A module of the kernel.
     Own(ModuleName, Entry<'a>),
-    /// A module of the kernel that is not installed, or whose place another one without the symbol has taken.
+    /// A module of the kernel that is not installed, or was replaced by a module without the symbol.
     Missing(Entry<'a>),
     /// A module from elsewhere.
     Module(Arc<Unit>),
 }
 
-/// One kernel with the modules that are to be installed together, and everything found out about them.
+/// A kernel and the modules that are to be installed together, with all results so far.
 #[derive(Debug)]
 pub struct Resolver<'f> {
     facts: &'f Facts,
-    /// Modules that depmod will index when it runs next, by name; and what they export.
+    /// Modules that depmod will index when it next runs, by name; the next field has their exports.
     coming: HashMap<ModuleName, Arc<Unit>>,
     coming_exports: HashMap<String, Arc<Unit>>,
-    /// The modules that dkms installed, by symbol: for kernels without an index.
+    /// The exports of the modules that dkms installed, by symbol. Used for kernels without an index.
     installed_exports: OnceLock<HashMap<String, Arc<Unit>>>,
     units: Mutex<HashMap<PathBuf, Option<Arc<Unit>>>>,
     fates: Mutex<HashMap<ModuleName, Fate>>,
 }
 
 impl<'f> Resolver<'f> {
-    /// For a kernel; `together` are files that will be installed with each other.
+    /// Creates a resolver for a kernel. `together` are files that will be installed together.
     pub fn new<'p>(facts: &'f Facts, together: impl IntoIterator<Item = &'p Path>) -> Self {
         let mut resolver = Self {
             facts,
@@ -107,7 +109,7 @@ impl<'f> Resolver<'f> {
         self.coming.contains_key(name) || self.facts.installed(name).is_some()
     }
 
-    /// Judges a module, and what is loaded before it.
+    /// Judges a module, and the modules that are loaded before it.
     pub fn judge(&self, file: &File<'_>, name: &ModuleName) -> Verdict {
         let mut before = Before::default();
         let Some(module) = file.module() else { return self.judge_with(file, &before, false) };
@@ -130,7 +132,7 @@ impl<'f> Resolver<'f> {
         let symbols = self.facts.symvers().map(|kernel| {
             let mut providers = HashMap::new();
             for needed in file.module().map_or(&[][..], |module| &module.undefined) {
-                // The kernel looks for `.symbol` under both names.
+                // The kernel looks up `.symbol` under both names.
                 for symbol in
                     [Some(needed.name.as_str()), needed.name.strip_prefix('.')].into_iter().flatten()
                 {
@@ -144,7 +146,7 @@ impl<'f> Resolver<'f> {
         self.facts.judge_file(file, symbols.as_ref().map(|symbols| symbols as &dyn Symbols), own)
     }
 
-    /// Who provides a symbol when the module that needs it is loaded by modprobe.
+    /// The provider of a symbol if modprobe loads the module that needs it.
     fn provider(&self, symbol: &str) -> Option<Provider<'_>> {
         if let Some(unit) = self.coming_exports.get(symbol) {
             return Some(Provider::Module(unit.clone()));
@@ -181,13 +183,13 @@ impl<'f> Resolver<'f> {
         })
     }
 
-    /// The file that is loaded for a name is one of the kernel's own.
+    /// Whether the file that is loaded for a name is one of the kernel's own.
     fn is_own(&self, name: &ModuleName) -> bool {
         !self.coming.contains_key(name)
             && self.facts.installed(name).is_none_or(|path| self.facts.is_own(name, path))
     }
 
-    /// The file that is loaded for a name, read.
+    /// Reads the file that is loaded for a name.
     fn unit(&self, name: &ModuleName) -> Option<Arc<Unit>> {
         if let Some(unit) = self.coming.get(name) {
             return Some(unit.clone());
@@ -201,7 +203,7 @@ impl<'f> Resolver<'f> {
         read
     }
 
-    /// The modules that provide what a module needs, each once.
+    /// The modules that provide the symbols a module needs, each once.
     fn needs<'s>(&self, undefined: impl Iterator<Item = &'s str>, own_name: &ModuleName) -> Vec<ModuleName> {
         let mut seen = HashSet::new();
         let mut names = Vec::new();
@@ -219,7 +221,7 @@ impl<'f> Resolver<'f> {
         names
     }
 
-    /// What is loaded before the module of this name, without what those need in turn.
+    /// The direct dependencies of the module of this name.
     fn needs_of(&self, name: &ModuleName) -> Vec<ModuleName> {
         if self.is_own(name) {
             return self.facts.index().depends(name).collect();
@@ -228,8 +230,8 @@ impl<'f> Resolver<'f> {
         self.unit(name).as_ref().map(undefined).unwrap_or_default()
     }
 
-    /// Finds out what becomes of the modules below `name`, the deepest first. If they need `name` in turn: the one through
-    /// which they do.
+    /// Determines the fate of the dependencies of `name`, the deepest first. If they depend on `name` in
+    /// turn, returns the one through which they do.
     fn settle(&self, name: &ModuleName, needs: &[ModuleName]) -> Option<ModuleName> {
         let mut path = vec![Frame::new(name.to_owned(), needs.to_vec(), 0)];
         let mut on_path = HashMap::from([(name.to_owned(), 0)]);
@@ -258,7 +260,7 @@ impl<'f> Resolver<'f> {
         None
     }
 
-    /// What becomes of a module when those that it needs are settled.
+    /// The fate of a module whose dependencies are settled.
     fn fate(&self, done: &Frame) -> Fate {
         if let Some(other) = &done.cycle {
             let reason = Reason::DependencyCycle { name: other.to_string() };
@@ -281,7 +283,8 @@ impl<'f> Resolver<'f> {
         locked(&self.fates).get(name).cloned().unwrap_or_default()
     }
 
-    /// What modprobe loads before the module of this name, in its order; and whether it insists.
+    /// The modules that modprobe loads before the module of this name, in load order, and whether it requires
+    /// each one.
     fn order(
         &self,
         name: &ModuleName,
@@ -291,7 +294,7 @@ impl<'f> Resolver<'f> {
         let mut listed = HashSet::from([name.to_owned()]);
         let insists = self.below(needs, name);
         let mut order = Vec::new();
-        // The last one is the next.
+        // A stack: the last element is handled next.
         let mut waiting: Vec<ModuleName> = needs.iter().cloned().chain(pre).rev().collect();
         let mut opened = HashSet::new();
         while let Some(next) = waiting.pop() {
@@ -308,7 +311,7 @@ impl<'f> Resolver<'f> {
                 if !self.is_there(&next) {
                     continue;
                 }
-                // No module has this name, so none of these can need it.
+                // No module has the empty name, so none of these can depend on it.
                 self.settle(&ModuleName::new(""), std::slice::from_ref(&next));
             }
             let soft = self.softdeps_of(&next);
@@ -320,7 +323,7 @@ impl<'f> Resolver<'f> {
         order
     }
 
-    /// These modules and all that they need.
+    /// These modules and all their dependencies.
     fn below(&self, needs: &[ModuleName], name: &ModuleName) -> HashSet<ModuleName> {
         let mut found = HashSet::new();
         let mut waiting = needs.to_vec();
@@ -340,8 +343,9 @@ impl<'f> Resolver<'f> {
         }
     }
 
-    /// Loads modules one after the other. The first one that modprobe insists on and the kernel refuses is the answer; what
-    /// it exports is there all the same, so that the module that needs it is judged by its own faults.
+    /// Loads modules one after the other. Returns the first module that modprobe requires and the kernel
+    /// refuses. Its exports are still treated as loaded, so that the module that needs it is judged only by
+    /// its own errors.
     fn load(&self, order: &[(ModuleName, bool)], before: &mut Before) -> Option<(ModuleName, Reason)> {
         let mut first = None;
         for (name, insists) in order {
@@ -353,7 +357,7 @@ impl<'f> Resolver<'f> {
         first
     }
 
-    /// A module becomes part of the kernel, unless it exports what is exported already.
+    /// Adds a module's exports to the loaded ones, unless it exports an already exported symbol.
     fn export(&self, name: &ModuleName, before: &mut Before) -> Option<(ModuleName, Reason)> {
         let refused = |symbol: &str, owner: &str| {
             let reason = Reason::DuplicateExport { symbol: symbol.to_owned(), owner: owner.to_owned() };
@@ -384,15 +388,15 @@ impl<'f> Resolver<'f> {
     }
 }
 
-/// A module on the way down, while fates are settled.
+/// A module on the current path of the depth-first search that settles fates.
 struct Frame {
     name: ModuleName,
     needs: Vec<ModuleName>,
     next: usize,
     position: usize,
-    /// The highest place on the path that is reached again from here.
+    /// The topmost position on the path that can be reached from here.
     lowest: usize,
-    /// Through which module it comes back to itself.
+    /// The dependency through which the module depends on itself.
     cycle: Option<ModuleName>,
 }
 
@@ -401,7 +405,7 @@ impl Frame {
         Self { name, needs, next: 0, position, lowest: position, cycle: None }
     }
 
-    /// `through` one of its needs the place is reached again.
+    /// Records that the position is reached again through the dependency `through`.
     fn close(&mut self, position: usize, through: ModuleName) {
         if position <= self.position {
             self.lowest = self.lowest.min(position);
@@ -410,14 +414,15 @@ impl Frame {
     }
 }
 
-/// What is loaded already.
+/// The modules and symbols that are already loaded.
 #[derive(Debug, Default)]
 struct Before {
-    /// Symbols of modules from elsewhere, and who exports them.
+    /// Symbols of modules from elsewhere, and the modules that export them.
     exports: HashMap<String, ModuleName>,
     /// Modules of the kernel.
     own: HashSet<ModuleName>,
-    /// Modules of the kernel that cannot be loaded any more: a symbol of theirs, and who exports it.
+    /// Modules of the kernel that can no longer be loaded: one of their symbols, and the module that exports
+    /// it.
     taken_from: HashMap<ModuleName, (String, ModuleName)>,
 }
 
@@ -443,7 +448,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the module itself says it would like to have loaded around it.
+/// The soft dependencies that the module itself lists.
 fn own_softdeps(module: &Module) -> SoftDeps {
     let mut softdeps = SoftDeps::default();
     module.modinfo.all("softdep").for_each(|words| softdeps.add(words));
@@ -473,7 +478,7 @@ impl Unit {
     }
 }
 
-/// Symbols as one module finds them.
+/// The symbols that one module can use.
 struct ForModule<'a> {
     resolver: &'a Resolver<'a>,
     kernel: &'a Symvers,
@@ -496,7 +501,7 @@ impl Symbols for ForModule<'_> {
                 proprietary: self.resolver.fate_of(&unit.name).proprietary,
                 without_crc: unit.without_crc,
             }),
-            // Not one of the module's own, but of the kernel's: module_layout.
+            // Not one of the module's undefined symbols, but the kernel's own: module_layout.
             None => {
                 self.kernel.lookup(symbol).filter(|entry| entry.module == "vmlinux").map(Found::of_kernel)
             }

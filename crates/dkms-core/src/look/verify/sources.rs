@@ -1,4 +1,4 @@
-//! Where it is written what a kernel is: configuration, symbols, its own modules, kmod.
+//! Reads the facts about a kernel: its configuration, its symbols, its own modules, and kmod's formats.
 
 use crate::installed::installed_files;
 use crate::kernel::headers::{self, KernelConfig};
@@ -15,18 +15,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a module of the kernel itself says of all its modules.
+/// The facts that one of the kernel's own modules shows about all of them.
 #[derive(Debug)]
 pub(super) struct Sample {
     pub vermagic: String,
     pub struct_module: Option<u64>,
-    /// Where that has the addresses of the functions a module begins and ends with.
+    /// The offsets in `struct module` of the pointers to the init and exit functions.
     pub entry_places: Option<(u64, u64)>,
-    /// Issuer of the certificate that signed it; empty when unsigned.
+    /// The issuer of the certificate that signed it; empty if it is unsigned.
     pub signer: String,
 }
 
-/// The configuration of a kernel: that of its headers, else the one beside its image.
+/// The configuration of a kernel: from its headers, else the file next to its image.
 pub(super) fn configuration(s: &Session<'_>, kernel: &Kernel) -> Option<KernelConfig> {
     let release = &kernel.release;
     [
@@ -38,8 +38,8 @@ pub(super) fn configuration(s: &Session<'_>, kernel: &Kernel) -> Option<KernelCo
     .find_map(|path| KernelConfig::read(path))
 }
 
-/// The symbols a kernel and its modules export: of its headers; as Fedora and RHEL put them beside the image; or out of
-/// the image itself.
+/// The symbols that a kernel and its modules export: from its headers; from the file that Fedora and RHEL
+/// install next to the image; or from the image itself.
 pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
     let release = &kernel.release;
     let modules = s.layout.kernel_modules(release);
@@ -72,14 +72,14 @@ pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, Path
     })
 }
 
-/// What kernel images are called.
+/// The file names of kernel images.
 const IMAGES: [&str; 2] = ["vmlinuz", "Image"];
 
 pub(super) fn is_image(path: &Path) -> bool {
     path.file_name().and_then(|n| n.to_str()).is_some_and(|n| IMAGES.iter().any(|image| n.starts_with(image)))
 }
 
-/// The smallest module of the first directory that has one: any of them tells the version magic.
+/// The smallest module of the first directory that has one. Every module has the version magic.
 pub(super) fn sample(own: &Path) -> Option<Sample> {
     let mut pending = vec![own.to_owned()];
     while let Some(dir) = pending.pop() {
@@ -109,7 +109,7 @@ pub(super) fn sample(own: &Path) -> Option<Sample> {
     None
 }
 
-/// Names and files of what dkms installed for a kernel.
+/// The names and files of the modules that dkms installed for a kernel.
 pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> BTreeMap<ModuleName, PathBuf> {
     let filter = Filter::of_kernel(&kernel.release);
     let mut found = BTreeMap::new();
@@ -127,7 +127,7 @@ pub(super) fn installed_by_dkms(s: &Session<'_>, kernel: &Kernel) -> BTreeMap<Mo
     found
 }
 
-/// Version of kmod, and the formats it reads (`kmod --version`).
+/// The version of kmod, and the formats it reads (`kmod --version`).
 pub(super) fn kmod(path: &std::ffi::OsStr) -> Option<(u32, Loader)> {
     let done = Command::new(dkms_sys::process::which("kmod", path)?)
         .arg("--version")

@@ -1,4 +1,5 @@
-//! Whom a kernel trusts: the running one by its keyrings, another one by what the firmware and shim will hand to it.
+//! The keys that a kernel trusts: for the running kernel from its keyrings, for another one from what the
+//! firmware and shim will pass to it.
 
 use crate::distro::Family;
 use crate::kernel::headers::KernelConfig;
@@ -13,41 +14,43 @@ use kmodule::sign::{Certificate, Hash, Signed};
 use kmodule::verdict::{Enforcement, Key, Keys, Signatures};
 use std::path::{Path, PathBuf};
 
-/// The keys of one kernel, and what it does with a module that none of them has signed.
+/// The keys of one kernel, and what it does with a module that none of them signed.
 #[derive(Debug)]
 pub struct Trust {
     running: bool,
     policy: Policy,
     said: String,
-    /// The kernel looks at signatures.
+    /// Whether the kernel checks signatures.
     looks: bool,
-    /// Certificates in files, in db and in MokListRT, each with whether the kernel has it (`None`: it cannot be told).
+    /// Certificates in files, in db and in MokListRT, and whether the kernel has each one (`None`: unknown).
     known: Vec<(Certificate, Option<bool>)>,
     revoked: Vec<Certificate>,
-    /// Subjects of keys in the running kernel's keyrings whose certificates are in none of those places.
+    /// The descriptions of keys in the running kernel's keyrings whose certificates are in none of those
+    /// places.
     unseen: Option<Vec<String>>,
-    /// The lists of firmware and shim could be read.
+    /// Whether the lists of firmware and shim could be read.
     complete: bool,
-    /// Whom the kernel's own modules name as their signer.
+    /// The signer that the kernel's own modules name.
     own_signer: Option<String>,
     digests: Digests,
     blacklist: Vec<String>,
 }
 
-/// Which digests a kernel can compute, by name.
+/// The digests that a kernel can compute, by name.
 #[derive(Debug, Default)]
 struct Digests {
     config: Option<KernelConfig>,
     /// `/proc/crypto` of the running kernel.
     loaded: Option<String>,
-    /// Where its modules are: for some digests it loads one when they are asked for.
+    /// The directory of its modules: for some digests the kernel loads a module on first use.
     modules: PathBuf,
-    /// Linux 6.7 forgot MD5 in signatures.
+    /// Whether it accepts MD5 in signatures. Linux 6.7 removed that.
     md5: bool,
 }
 
 impl Trust {
-    /// Looks at this machine for a kernel; `own_signer` is the issuer that the kernel's own modules name.
+    /// Gathers what this machine shows about a kernel. `own_signer` is the issuer that the kernel's own
+    /// modules name.
     #[must_use]
     pub fn gather(
         s: &Session<'_>,
@@ -90,13 +93,13 @@ impl Trust {
         }
     }
 
-    /// What the kernel does with a module that it does not trust, in words.
+    /// A description of what the kernel does with a module that it does not trust.
     #[must_use]
     pub fn policy(&self) -> &str {
         &self.said
     }
 
-    /// For [`kmodule::verdict::KernelView::signatures`].
+    /// The signature rules for [`kmodule::verdict::KernelView::signatures`].
     #[must_use]
     pub fn signatures(&self) -> Option<Signatures<'_>> {
         let enforcement = match self.policy.enforce {
@@ -108,7 +111,7 @@ impl Trust {
         self.looks.then_some(Signatures { enforcement, keys: self })
     }
 
-    /// Modules that the kernel's command line forbids.
+    /// The modules that the kernel's command line blacklists.
     #[must_use]
     pub fn blacklist(&self) -> &[String] {
         &self.blacklist
@@ -130,7 +133,7 @@ impl Keys for Trust {
             return Key::Revoked;
         }
         let named = || self.known.iter().filter(|(c, _)| signed.names(c));
-        // A kernel trusts whoever signed its own modules.
+        // A kernel trusts the signer of its own modules.
         let own = self.own_signer.as_ref().is_some_and(|own| *own == signed.issuer_cn());
         if let Some((certificate, _)) = named().next().filter(|_| own && !self.running) {
             return Key::Trusted(certificate);
@@ -154,7 +157,7 @@ impl Keys for Trust {
 }
 
 impl Trust {
-    /// A signer of whom there is no certificate.
+    /// The key of a signer whose certificate is not available.
     fn without_certificate(&self, signed: &Signed<'_>) -> Key<'_> {
         let issuer = signed.issuer_cn();
         if self.own_signer.as_ref().is_some_and(|own| *own == issuer && !issuer.is_empty()) {
@@ -169,14 +172,14 @@ impl Trust {
             let found = unseen.iter().any(|description| description.contains(&format!(": {id}")));
             return if found { Key::Unseen } else { Key::Absent };
         }
-        // Its issuer may have issued others, of which a keyring shows the subject only.
+        // The issuer may have issued other certificates, and a keyring shows only their subjects.
         let could = unseen.iter().any(|description| description.contains(&issuer));
         if could { Key::Unknown } else { Key::Absent }
     }
 }
 
 impl Digests {
-    /// In the kernel, or loaded, or to be loaded when it is asked for.
+    /// Whether the digest is built in, loaded, or loaded on first use.
     fn has(&self, name: &str) -> Option<bool> {
         if name == "md5" && !self.md5 {
             return Some(false);
@@ -199,7 +202,7 @@ impl Digests {
     }
 }
 
-/// Whether depmod's index has a module for a digest; its file must be there, and those of the modules it needs.
+/// Whether depmod's index has a module for a digest. Its file and those of its dependencies must exist.
 fn on_demand(modules: &Path, digest: &str) -> bool {
     let text = |name: &str| {
         dkms_sys::fs::read_text(modules.join(name), dkms_sys::fs::Limit::INDEX).unwrap_or_default()
@@ -222,7 +225,7 @@ fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     (name.trim() == key).then(|| value.trim())
 }
 
-/// The certificates of firmware and shim, and our own, each with whether the kernel has it.
+/// The certificates of firmware and shim, and our own, with whether the kernel has each one.
 fn known(
     s: &Session<'_>,
     machine: &Machine,
@@ -231,7 +234,8 @@ fn known(
 ) -> Vec<(Certificate, Option<bool>)> {
     let platform = counts_platform(s.host);
     let enabled = |name: &str| config.is_some_and(|c| c.enabled(name));
-    // Without the distributions' patch, shim's keys count when it says so and the kernel has a keyring for them.
+    // Without the distributions' patch, shim's keys are trusted if shim says so and the kernel has a keyring
+    // for them.
     let takes_mok =
         platform || enabled("CONFIG_INTEGRITY_MACHINE_KEYRING") && machine.mok_list_trusted() == Ok(true);
     let mut found: Vec<(Certificate, Option<bool>)> = Vec::new();
@@ -239,7 +243,7 @@ fn known(
         for certificate in list.iter().flat_map(|l| l.parsed()) {
             let has = match (running, held(machine, &certificate, platform)) {
                 (true, Some(held)) => Some(held),
-                // The running kernel does not take this kind of key; another one may.
+                // The running kernel does not accept this kind of key, but another kernel may.
                 (false, Some(false)) => None,
                 _ => taken.then_some(true),
             };
@@ -250,7 +254,7 @@ fn known(
     if let Some(own) = own_certificate(s).filter(|own| !found.iter().any(|(c, _)| c.der() == own.der())) {
         let has = match (running, held(machine, &own, platform)) {
             (true, Some(held)) => Some(held),
-            // The running kernel was built with it; so may have been another one.
+            // The running kernel was built with it. The other kernel may have been built with it too.
             (false, Some(true)) => None,
             _ => complete.then_some(false),
         };
@@ -259,19 +263,20 @@ fn known(
     found
 }
 
-/// The certificate that dkms signs with, when it can be read.
+/// The certificate that dkms signs with, if it can be read.
 fn own_certificate(s: &Session<'_>) -> Option<Certificate> {
     let pair = signing::key_pair(s, &s.options.framework, None).ok()?;
     Certificate::parse(&dkms_sys::fs::read_bounded(pair.certificate, dkms_sys::fs::Limit::CONFIG).ok()?).ok()
 }
 
-/// Distributions whose kernels take the firmware's keys for modules too; the kernel as it is published does not.
+/// Whether the distribution's kernels also accept the firmware's keys for modules. The mainline kernel does
+/// not.
 fn counts_platform(host: &Host) -> bool {
     let family = host.distribution.as_ref().map(|d| d.family());
     !matches!(family, None | Some(Family::Arch | Family::Gentoo))
 }
 
-/// Whether a keyring that counts for modules has the certificate.
+/// Whether a keyring that is trusted for modules has the certificate.
 fn held(machine: &Machine, certificate: &Certificate, platform: bool) -> Option<bool> {
     let rings = machine.keyrings();
     match rings.holds(certificate) {
@@ -284,7 +289,7 @@ fn held(machine: &Machine, certificate: &Certificate, platform: bool) -> Option<
     }
 }
 
-/// Descriptions in the keyrings that belong to no certificate we have.
+/// The descriptions in the keyrings that match none of our certificates.
 fn unseen(machine: &Machine, known: &[(Certificate, Option<bool>)]) -> Option<Vec<String>> {
     let rings = machine.keyrings();
     let mut found = Vec::new();
@@ -298,7 +303,7 @@ fn unseen(machine: &Machine, known: &[(Certificate, Option<bool>)]) -> Option<Ve
     Some(found)
 }
 
-/// `module_blacklist=a,b` of the kernel's command line.
+/// The value of `module_blacklist=a,b` on the kernel's command line.
 fn blacklist(cmdline: &str) -> Vec<String> {
     let named = |(name, value): (String, Option<&str>)| {
         (name == "module_blacklist").then(|| value.map(str::to_owned))?

@@ -1,9 +1,10 @@
-//! Variables of the firmware and of shim, through efivarfs; where that is not mounted or not readable, and for lists too
-//! long for one variable, through the copies that shim left for the kernel (`mok-variables`).
+//! Reads the variables of the firmware and of shim through efivarfs. If efivarfs is not mounted or not
+//! readable, or if a list is too long for one variable, it reads the copies that shim left for the kernel
+//! (`mok-variables`).
 //!
-//! efivarfs has a file `NAME-GUID` for each, four bytes of attributes before the data (kernel
-//! Documentation/filesystems/efivarfs.rst). `mok-variables` has a file `NAME` with the data alone
-//! (drivers/firmware/efi/mokvar-table.c), for root only.
+//! efivarfs has a file `NAME-GUID` for each variable, with four bytes of attributes before the data (kernel
+//! Documentation/filesystems/efivarfs.rst). `mok-variables` has a file `NAME` with only the data
+//! (drivers/firmware/efi/mokvar-table.c), readable by root only.
 
 use super::seen::Seen;
 use dkms_sys::fs::Limit;
@@ -14,28 +15,28 @@ use std::path::{Path, PathBuf};
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 /// `EFI_IMAGE_SECURITY_DATABASE_GUID`
 const SECURITY: &str = "d719b2cb-3d3a-4596-a3bc-dad00e67656f";
-/// shim's
+/// shim's GUID
 const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
 /// `EFI_VARIABLE_NON_VOLATILE`
 const NON_VOLATILE: u32 = 1;
-/// Into how many variables shim may have cut a list; far more than firmware has room for.
+/// The maximum number of variables that shim may have split a list into; far more than firmware has room for.
 const PARTS: u32 = 64;
 
-/// Whether what starts is checked.
+/// Whether the firmware and shim check what they start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecureBoot {
-    /// Yes.
+    /// Secure Boot is on.
     On,
-    /// No: switched off in the firmware, or in shim.
+    /// Secure Boot is disabled in the firmware or in shim.
     Off {
-        /// Switched off in shim alone (`mokutil --disable-validation`); the firmware still checks shim.
+        /// Disabled in shim only (`mokutil --disable-validation`). The firmware still checks shim.
         by_shim: bool,
     },
-    /// The firmware waits for somebody to put keys into it, and checks nothing.
+    /// The firmware waits for keys to be installed, and checks nothing.
     SetupMode,
-    /// Not started by EFI firmware.
+    /// The machine was not started by EFI firmware.
     NotEfi,
-    /// Why it cannot be told.
+    /// It cannot be determined, for this reason.
     Unknown(String),
 }
 
@@ -50,9 +51,9 @@ pub enum Variable {
     MokListRt,
     /// Forbidden by the machine's owner.
     MokListXrt,
-    /// Waits for MokManager to enrol it at the next start.
+    /// Certificates that MokManager will enrol at the next boot.
     MokNew,
-    /// Waits for MokManager to delete it.
+    /// Certificates that MokManager will delete at the next boot.
     MokDel,
 }
 
@@ -61,7 +62,7 @@ impl Variable {
     pub const ALL: [Variable; 6] =
         [Self::Db, Self::Dbx, Self::MokListRt, Self::MokListXrt, Self::MokNew, Self::MokDel];
 
-    /// Its name, as firmware and mokutil write it.
+    /// Its name, as the firmware and mokutil write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Db => "db",
@@ -80,16 +81,16 @@ impl Variable {
         }
     }
 
-    /// Whether shim also leaves a copy in memory; the kernel takes that one first.
+    /// Whether shim also leaves a copy in memory. The kernel prefers that copy.
     fn has_copy(self) -> bool {
         matches!(self, Self::MokListRt | Self::MokListXrt)
     }
 }
 
-/// Whether EFI firmware started this machine.
+/// Whether this machine was started by EFI firmware.
 ///
 /// # Errors
-/// Why that cannot be told: no sysfs, or a container hides it.
+/// It cannot be determined: there is no sysfs, or a container hides it.
 pub fn booted(root: &Path) -> Seen<bool> {
     let firmware = root.join("sys/firmware");
     if firmware.join("efi").is_dir() {
@@ -102,8 +103,9 @@ pub fn booted(root: &Path) -> Seen<bool> {
     }
 }
 
-/// Secure Boot, as the kernel's EFI stub finds it (drivers/firmware/efi/libstub/secureboot.c): on in the firmware, not
-/// in setup mode, and not switched off in shim.
+/// The state of Secure Boot, determined as in the kernel's EFI stub
+/// (drivers/firmware/efi/libstub/secureboot.c): on in the firmware, not in setup mode, and not disabled in
+/// shim.
 pub fn secure_boot(root: &Path) -> SecureBoot {
     match booted(root) {
         Ok(true) => {}
@@ -119,7 +121,8 @@ pub fn secure_boot(root: &Path) -> SecureBoot {
         if on != Some(true) {
             return Ok(SecureBoot::Off { by_shim: false });
         }
-        // A variable that survives a restart can be written by anybody; shim's own does not.
+        // Anyone with access to the variables can create one that survives a reboot; shim's own variable does
+        // not survive one.
         let shim = read(root, "MokSBStateRT", SHIM)?;
         let by_shim = shim.is_some_and(|(attributes, data)| attributes & NON_VOLATILE == 0 && data == [1]);
         Ok(if by_shim { SecureBoot::Off { by_shim } } else { SecureBoot::On })
@@ -127,7 +130,7 @@ pub fn secure_boot(root: &Path) -> SecureBoot {
     look().unwrap_or_else(SecureBoot::Unknown)
 }
 
-/// Attributes and data of a variable; `None` when there is no such variable.
+/// The attributes and data of a variable; `None` if the variable does not exist.
 fn read(root: &Path, name: &str, guid: &str) -> Seen<Option<(u32, Vec<u8>)>> {
     let dir = root.join("sys/firmware/efi/efivars");
     let path = dir.join(format!("{name}-{guid}"));
@@ -152,7 +155,7 @@ fn copies(root: &Path) -> PathBuf {
     root.join("sys/firmware/efi/mok-variables")
 }
 
-/// What a list of certificates holds.
+/// The contents of a list of certificates.
 pub(super) fn list(root: &Path, variable: Variable) -> Seen<SignatureLists> {
     if booted(root) == Ok(false) {
         return Ok(SignatureLists::default());
@@ -168,7 +171,7 @@ pub(super) fn list(root: &Path, variable: Variable) -> Seen<SignatureLists> {
         Some((_, data)) => parse(&data)?,
         None => SignatureLists::default(),
     };
-    // A list that does not fit in one variable goes on in MokListRT1, MokListRT2 ...
+    // A list that does not fit in one variable continues in MokListRT1, MokListRT2 ...
     if variable.has_copy() {
         for part in 1..=PARTS {
             match read(root, &format!("{name}{part}"), variable.guid())? {
@@ -180,7 +183,7 @@ pub(super) fn list(root: &Path, variable: Variable) -> Seen<SignatureLists> {
     Ok(found)
 }
 
-/// Whether the kernel takes machine owner keys into `.machine`: shim says so by this variable's existence
+/// Whether the kernel loads machine owner keys into `.machine`. shim requests that by creating this variable
 /// (security/integrity/platform_certs/machine_keyring.c).
 pub(super) fn mok_list_trusted(root: &Path) -> Seen<bool> {
     if booted(root) == Ok(false) {

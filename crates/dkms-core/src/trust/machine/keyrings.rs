@@ -1,9 +1,10 @@
 //! The running kernel's keyrings of trusted keys, from `/proc/keys` and keyctl(2).
 //!
-//! `/proc/keys` has a line for each key that the reader may see: serial number, flags, uses, timeout, permissions, user,
-//! group, type (cut to nine letters), description (kernel security/keys/proc.c). A certificate's description is its subject, a
-//! colon, and its subject key identifier, or its serial number when it has none, in hexadecimal
-//! (crypto/asymmetric_keys/x509_public_key.c); behind it stand the algorithm and the identifier's end.
+//! `/proc/keys` has a line for each key that the reader may see: serial number, flags, uses, timeout,
+//! permissions, user, group, type (truncated to nine letters), description (kernel security/keys/proc.c). The
+//! description of a certificate is its subject, a colon, and its subject key identifier in hexadecimal, or
+//! its serial number if it has none (crypto/asymmetric_keys/x509_public_key.c). The algorithm and the end of
+//! the identifier follow.
 
 use super::seen::{Seen, text};
 use kmodule::sign::Certificate;
@@ -11,22 +12,23 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Keyrings whose keys may sign modules, in the order in which the kernel asks them. `.platform` counts in kernels of
-/// distributions that carry a patch for it (Debian, Fedora, SUSE, Ubuntu), not in the kernel as it is published.
+/// Keyrings whose keys may sign modules, in the order in which the kernel searches them. `.platform` is only
+/// trusted by kernels of distributions that carry a patch for it (Debian, Fedora, SUSE, Ubuntu), not by the
+/// mainline kernel.
 pub const TRUSTED: [&str; 4] = [".builtin_trusted_keys", ".secondary_trusted_keys", ".machine", ".platform"];
 const BLACKLIST: &str = ".blacklist";
 
-/// Which certificates the running kernel has.
+/// The certificates that the running kernel has.
 #[derive(Debug)]
 pub struct TrustedKeys {
     /// Descriptions of certificates, by keyring.
     keyrings: BTreeMap<&'static str, Seen<Vec<String>>>,
-    /// Keys of the blacklist as far as they can be seen.
+    /// The keys of the blacklist, as far as they are visible.
     forbidden: Seen<Vec<String>>,
 }
 
 impl TrustedKeys {
-    /// Reads the keyrings of the kernel that runs; of another root only their names can be read.
+    /// Reads the keyrings of the running kernel. For another root only their names can be read.
     pub(super) fn read(root: &Path) -> Self {
         let proc_keys = text(&root.join("proc/keys"));
         let ours = root == Path::new("/");
@@ -38,7 +40,7 @@ impl TrustedKeys {
         })
     }
 
-    /// From the text of `/proc/keys`, and who tells the members of a keyring by its serial number.
+    /// Parses the text of `/proc/keys`. `members` returns the members of a keyring by its serial number.
     pub fn from_text(proc_keys: Seen<String>, members: impl Fn(i32) -> Seen<Vec<i32>>) -> Self {
         let keys = match proc_keys {
             Ok(text) => parse(&text),
@@ -52,7 +54,7 @@ impl TrustedKeys {
             keys.values().find(is)
         };
         let content = |name: &'static str| -> Seen<Vec<String>> {
-            // Every kernel that has these keyrings has the first, but who is not root sees none of them.
+            // Every kernel that has these keyrings has the first one, but only root can see any of them.
             let Some(ring) = ring(name) else {
                 return match ring(TRUSTED[0]) {
                     Some(_) => Ok(Vec::new()),
@@ -83,8 +85,8 @@ impl TrustedKeys {
         Self { keyrings, forbidden }
     }
 
-    /// Whether one of the keyrings that may sign modules has the certificate; `None` when none is known to, and not all
-    /// of them can be read.
+    /// Whether one of the keyrings that may sign modules has the certificate; `None` if none is known to have
+    /// it and not all of them can be read.
     pub fn holds(&self, certificate: &Certificate) -> Option<bool> {
         if !self.keyrings_with(certificate).is_empty() {
             return Some(true);
@@ -92,7 +94,7 @@ impl TrustedKeys {
         self.keyrings.values().all(Result::is_ok).then_some(false)
     }
 
-    /// The keyrings that have the certificate, of those that can be read.
+    /// The readable keyrings that have the certificate.
     pub fn keyrings_with(&self, certificate: &Certificate) -> Vec<&'static str> {
         let has = |name: &&'static str| {
             let list = self.keyrings.get(name).and_then(|seen| seen.as_ref().ok());
@@ -101,21 +103,21 @@ impl TrustedKeys {
         TRUSTED.into_iter().filter(has).collect()
     }
 
-    /// Whether the blacklist names the certificate; `None` when it cannot be read.
+    /// Whether the blacklist contains the certificate; `None` if it cannot be read.
     pub fn forbids(&self, certificate: &Certificate) -> Option<bool> {
         let entry = format!("tbs:{}", hex(&Sha256::digest(certificate.tbs())));
         self.forbidden.as_ref().ok().map(|list| list.iter().any(|d| d.starts_with(&entry)))
     }
 
-    /// Why some keyring could not be read.
+    /// Why a keyring could not be read.
     pub fn unreadable(&self) -> Option<&str> {
         self.keyrings.values().find_map(|seen| seen.as_ref().err().map(String::as_str))
     }
 
-    /// Descriptions of the certificates in a keyring.
+    /// The descriptions of the certificates in a keyring.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// The reason why it cannot be read.
     pub fn keyring(&self, name: &str) -> Seen<&[String]> {
         match self.keyrings.get(name) {
             Some(Ok(list)) => Ok(list),
@@ -150,10 +152,10 @@ fn parse(text: &str) -> BTreeMap<i32, Key> {
     text.lines().filter_map(line).collect()
 }
 
-/// Whether a key's description is that of the certificate.
+/// Whether this is the description of the certificate's key.
 pub(crate) fn describes(description: &str, certificate: &Certificate) -> bool {
     let id = hex(certificate.subject_key_id().unwrap_or_else(|| certificate.raw_serial()));
-    // "Organisation: Name: IDENTIFIER: X509.rsa 01234567 []"; the name may hold anything.
+    // "Organisation: Name: IDENTIFIER: X509.rsa 01234567 []"; the name may contain any text.
     let mark = format!("{}: {id}", certificate.subject_cn());
     description.match_indices(&mark).any(|(at, found)| {
         description.get(at + found.len()..).is_some_and(|behind| behind.is_empty() || behind.starts_with(':'))

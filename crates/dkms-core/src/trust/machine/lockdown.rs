@@ -1,17 +1,17 @@
-//! What the running kernel says about enforcement and lockdown.
+//! Reads the running kernel's signature enforcement and lockdown.
 
 use super::seen::Seen;
 use dkms_sys::fs::Limit;
 use std::path::Path;
 
-/// How far a kernel keeps root out (security/lockdown/lockdown.c).
+/// The kernel's lockdown level (security/lockdown/lockdown.c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lockdown {
-    /// It does not, or it has no lockdown.
+    /// No lockdown, or lockdown is not supported.
     None,
-    /// Nobody changes the kernel.
+    /// User space, even root, cannot modify the kernel.
     Integrity,
-    /// Nobody reads its secrets either.
+    /// User space cannot read the kernel's secrets either.
     Confidentiality,
 }
 
@@ -30,7 +30,7 @@ impl Lockdown {
     }
 }
 
-/// `module.sig_enforce`; `None` when the running kernel has no such parameter.
+/// `module.sig_enforce`; `None` if the running kernel has no such parameter.
 pub(super) fn sig_enforce(root: &Path) -> Seen<Option<bool>> {
     let path = root.join("sys/module/module/parameters/sig_enforce");
     match dkms_sys::fs::read_text(&path, Limit::CONFIG) {
@@ -39,7 +39,7 @@ pub(super) fn sig_enforce(root: &Path) -> Seen<Option<bool>> {
             "N" => Ok(Some(false)),
             other => Err(format!("{} says \"{other}\"", path.display())),
         },
-        // A kernel without modules has no directory either.
+        // A kernel without module support has no such directory either.
         Err(e) if e.is_not_found() && root.join("sys/module").is_dir() => Ok(None),
         Err(e) => Err(e.to_string()),
     }
@@ -56,7 +56,7 @@ pub(super) fn lockdown(root: &Path) -> Seen<Lockdown> {
                 .and_then(|(level, _)| Lockdown::from_word(level))
                 .ok_or_else(|| format!("{} says \"{}\"", path.display(), text.trim()))
         }
-        // Where securityfs is mounted there is at least the list of security modules.
+        // If securityfs is mounted, there is at least the list of security modules.
         Err(e) if e.is_not_found() && security.join("lsm").exists() => Ok(Lockdown::None),
         Err(e) if e.is_not_found() => Err(format!("securityfs is not mounted on {}", security.display())),
         Err(e) => Err(e.to_string()),

@@ -1,8 +1,8 @@
-//! What this machine says about whom it trusts: Secure Boot and its variables, the running kernel's keyrings, and
-//! whether it insists on signatures.
+//! What this machine trusts: Secure Boot and its variables, the running kernel's keyrings, and whether that
+//! kernel requires signatures.
 //!
-//! Everything is read below a given root, `/` outside tests. What cannot be read is unknown, with the reason, and never
-//! taken for absent. Nothing here changes anything.
+//! Everything is read below a given root, which is `/` outside of tests. If something cannot be read, it is
+//! unknown, with the reason, and never treated as absent. Nothing here changes anything.
 
 pub mod efi;
 pub mod keyrings;
@@ -21,13 +21,13 @@ use kmodule::efi_siglist::SignatureLists;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The machine, as far as trust in modules is concerned.
+/// The machine's facts about trust in modules.
 #[derive(Debug)]
 pub struct Machine {
     root: Seen<PathBuf>,
-    /// Whether the firmware, or shim after it, checks what it starts.
+    /// Whether the firmware, and shim after it, check what they start.
     pub secure_boot: SecureBoot,
-    /// `module.sig_enforce` of the running kernel; `None` when that kernel knows no module signatures.
+    /// `module.sig_enforce` of the running kernel; `None` if that kernel does not support module signatures.
     pub sig_enforce: Seen<Option<bool>>,
     /// The running kernel's lockdown.
     pub lockdown: Seen<Lockdown>,
@@ -38,7 +38,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks at the few small files that are always wanted. Lists of certificates and keyrings are read when asked for.
+    /// Reads the few small files that are always needed. Lists of certificates and keyrings are read on first
+    /// use.
     pub fn look(root: &Path) -> Self {
         Self {
             root: Ok(root.to_owned()),
@@ -51,7 +52,7 @@ impl Machine {
         }
     }
 
-    /// The machine that the command works on. Of a machine that will start another root, nothing is known.
+    /// The machine that the command works on. Nothing is known about a machine that will start another root.
     pub fn of(host: &Host) -> Self {
         match &host.other_root {
             None => Self::look(Path::new("/")),
@@ -74,7 +75,7 @@ impl Machine {
         }
     }
 
-    /// Whether the machine was started by EFI firmware; `None` when that cannot be told.
+    /// Whether the machine was started by EFI firmware; `None` if that cannot be determined.
     pub fn is_efi(&self) -> Option<bool> {
         match self.secure_boot {
             SecureBoot::NotEfi => Some(false),
@@ -83,10 +84,10 @@ impl Machine {
         }
     }
 
-    /// What a list of certificates holds; one that the firmware or shim does not have is empty.
+    /// The contents of a list of certificates. A list that the firmware or shim does not have is empty.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// The reason why it cannot be read.
     pub fn list(&self, variable: Variable) -> Seen<&SignatureLists> {
         let slot = self.variables.get(variable as usize);
         let Some(slot) = slot else { return Err(String::new()) };
@@ -98,7 +99,7 @@ impl Machine {
     /// Certificates that the firmware trusts.
     ///
     /// # Errors
-    /// Why they cannot be read.
+    /// The reason why they cannot be read.
     pub fn db(&self) -> Seen<&SignatureLists> {
         self.list(Variable::Db)
     }
@@ -106,7 +107,7 @@ impl Machine {
     /// Machine owner keys that are enrolled.
     ///
     /// # Errors
-    /// Why they cannot be read.
+    /// The reason why they cannot be read.
     pub fn mok(&self) -> Seen<&SignatureLists> {
         self.list(Variable::MokListRt)
     }
@@ -119,10 +120,10 @@ impl Machine {
         })
     }
 
-    /// Whether shim hands enrolled keys to the kernel as its machine's own (`MokListTrustedRT`).
+    /// Whether shim asks the kernel to trust enrolled keys as machine owner keys (`MokListTrustedRT`).
     ///
     /// # Errors
-    /// Why that cannot be told.
+    /// The reason why that cannot be determined.
     pub fn mok_list_trusted(&self) -> Seen<bool> {
         efi::mok_list_trusted(self.root.as_ref().map_err(Clone::clone)?)
     }

@@ -1,13 +1,14 @@
-//! Whether a kernel insists on signatures.
+//! Determines whether a kernel requires signatures.
 //!
-//! The order is that of `module_sig_check` in kernel/module/signing.c: a module without a good signature is refused with
-//! EKEYREJECTED where `sig_enforce` is on, else with EPERM where the kernel is locked down, else it is loaded and taints.
+//! The rules are those of `module_sig_check` in kernel/module/signing.c. If `sig_enforce` is on, a module
+//! without a valid signature is refused with EKEYREJECTED. Otherwise, if the kernel is locked down, it is
+//! refused with EPERM. Otherwise it is loaded and taints the kernel.
 
 use super::Machine;
 use super::efi::SecureBoot;
 use super::lockdown::Lockdown;
 
-/// What becomes of a module without a good signature.
+/// What the kernel does with a module that has no valid signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enforce {
     /// It is loaded, and taints the kernel.
@@ -16,23 +17,24 @@ pub enum Enforce {
     SigEnforce,
     /// Refused: EPERM.
     Lockdown,
-    /// It cannot be told.
+    /// It cannot be determined.
     Unknown,
 }
 
-/// The answer, with its reason.
+/// The policy and its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// What becomes of it.
+    /// What the kernel does.
     pub enforce: Enforce,
-    /// Why, in words that stand behind "because".
+    /// The reason, worded to follow "because".
     pub why: String,
 }
 
-/// Whether a kernel on this machine insists on signatures.
+/// Determines whether a kernel on this machine requires signatures.
 ///
-/// `running`: it is the kernel that runs, and is looked at. Another one is judged by its configuration (the text of a
-/// `.config` or `auto.conf`), the command line of the running kernel, which it will most likely get too, and Secure Boot.
+/// `running` means that it is the running kernel, whose state is read. Another kernel is judged by three
+/// things: its configuration (the text of a `.config` or `auto.conf`), the command line of the running
+/// kernel, which it will most likely get too, and Secure Boot.
 pub fn policy(machine: &Machine, config: Option<&str>, running: bool) -> Policy {
     if running { of_running(machine, config) } else { of_other(machine, config) }
 }
@@ -46,7 +48,7 @@ fn of_running(machine: &Machine, config: Option<&str>) -> Policy {
         Ok(Some(true)) => return told(Enforce::SigEnforce, "the running kernel has module.sig_enforce on"),
         Ok(None) => return told(Enforce::No, "the running kernel is built without module signatures"),
         Ok(Some(false)) => {}
-        // What the kernel does not show may still follow from its configuration.
+        // If the kernel does not show its state, its configuration may still determine it.
         Err(why) => return or_unknown(of_other(machine, config), why),
     }
     match &machine.lockdown {
@@ -88,7 +90,7 @@ fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
         return told(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce");
     }
     let secure = &machine.secure_boot;
-    // security/integrity/ima/ima_efi.c switches sig_enforce on.
+    // security/integrity/ima/ima_efi.c enables sig_enforce.
     let ima = config.on("CONFIG_IMA_ARCH_POLICY");
     if ima && *secure == SecureBoot::On {
         return told(Enforce::SigEnforce, "Secure Boot is on, and the kernel then insists on signatures");
@@ -120,7 +122,7 @@ fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
     }
 }
 
-/// Whether the lockdown module is there and active.
+/// Whether the lockdown module is built in and active.
 fn locks_down(config: &Config<'_>, cmdline: &str) -> bool {
     if !config.on("CONFIG_SECURITY_LOCKDOWN_LSM") {
         return false;
@@ -137,8 +139,8 @@ fn asks_lockdown(level: &str) -> bool {
     Lockdown::from_word(level).is_some_and(|l| l != Lockdown::None)
 }
 
-/// Parameters of the kernel's command line, until the `--` behind which init's own begin. Dashes and underscores in names are one
-/// (kernel/params.c).
+/// The parameters of the kernel's command line, up to the `--` after which init's own parameters begin.
+/// Dashes and underscores in names are equivalent (kernel/params.c).
 pub fn parameters(cmdline: &str) -> impl Iterator<Item = (String, Option<&str>)> {
     cmdline.split_ascii_whitespace().take_while(|word| *word != "--").map(|word| match word.split_once('=') {
         Some((name, value)) => (name.replace('-', "_"), Some(value.trim_matches('"'))),
@@ -150,7 +152,7 @@ fn last<'a>(cmdline: &'a str, name: &str) -> Option<&'a str> {
     parameters(cmdline).filter(|(n, _)| n == name).filter_map(|(_, value)| value).last()
 }
 
-/// A parameter that can be switched on and not off again (`bool_enable_only`), read as `kstrtobool` reads it.
+/// A parameter that can be enabled and not disabled again (`bool_enable_only`), parsed like `kstrtobool`.
 fn module_parameter(cmdline: &str, name: &str) -> bool {
     let on = |value: Option<&str>| match value {
         None => true,

@@ -1,4 +1,4 @@
-//! Trees laid out as sysfs, efivarfs and procfs lay them out.
+//! Trees with the layout of sysfs, efivarfs and procfs.
 
 use super::*;
 use kmodule::sign::Certificate;
@@ -63,7 +63,7 @@ fn secure_boot_in_every_state() {
     let on = [("SecureBoot", 6, 1), ("SetupMode", 6, 0)];
     assert_eq!(state(&on), SecureBoot::On);
     assert_eq!(state(&[on[0], on[1], ("MokSBStateRT", 6, 1)]), off(true));
-    // Shim's variable does not survive a restart; one that does was written by somebody else.
+    // shim's variable does not survive a reboot; one that does was not written by shim.
     assert_eq!(state(&[on[0], on[1], ("MokSBStateRT", 7, 1)]), SecureBoot::On);
 }
 
@@ -79,7 +79,7 @@ fn what_cannot_be_seen_is_unknown() {
     assert!(matches!(&machine.secure_boot, SecureBoot::Unknown(why) if why.contains("not mounted")));
     assert_eq!(machine.is_efi(), Some(true));
     assert!(machine.mok().is_err() && machine.db().is_err());
-    // A directory in a file's place cannot be read by anybody.
+    // A directory in place of a file cannot be read, even by root.
     t.variable("SecureBoot", 6, &[1]);
     let path = "sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f";
     fs::create_dir(t.0.path().join(path)).unwrap();
@@ -103,7 +103,7 @@ fn lists_of_certificates() {
     assert!(machine.list(Variable::MokNew).unwrap().holds(&ours));
     assert!(machine.list(Variable::MokDel).unwrap().is_empty());
     assert!(machine.db().unwrap_err().contains("damaged"));
-    // The copy in memory is what the kernel reads; it has no attributes.
+    // The kernel reads the copy in memory, which has no attributes.
     t.put("sys/firmware/efi/mok-variables/MokListRT", list(&ours));
     assert!(!t.look().mok().unwrap().holds(&other) && t.look().mok().unwrap().holds(&ours));
     assert_eq!(t.look().mok_list_trusted(), Ok(false));
@@ -136,7 +136,7 @@ fn keyrings_hold_what_their_descriptions_say() {
     let unreadable = TrustedKeys::from_text(Ok(keys), |_| Err("forbidden".into()));
     assert_eq!(unreadable.holds(&ours), None);
     assert!(unreadable.unreadable().unwrap().contains("forbidden"));
-    // Who is not root sees no keyrings; that is not the same as there being none.
+    // An unprivileged user sees no keyrings, which does not mean that there are none.
     assert_eq!(TrustedKeys::from_text(Ok(String::new()), members).holds(&ours), None);
     assert_eq!(TrustedKeys::from_text(Err("no".into()), members).holds(&ours), None);
 }

@@ -1,37 +1,37 @@
-//! What there is to say of one certificate: what it is, whether a kernel can use it, and where it is trusted.
+//! The facts about one certificate: its contents, whether a kernel accepts it, and where it is trusted.
 
 use crate::kernel::headers::KernelConfig;
 use crate::trust::machine::{Machine, Seen, Variable};
 use kmodule::sign::{Certificate, KeyType};
 use std::path::{Path, PathBuf};
 
-/// Whether a kernel takes such a key into its keyrings at all.
+/// Whether a kernel accepts such a key in its keyrings at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// Yes.
     Yes,
     /// No, and why.
     No(String),
-    /// It cannot be told, and why.
+    /// It cannot be determined, for this reason.
     Unknown(String),
 }
 
-/// Where a certificate is trusted, and where it waits to be.
+/// Where a certificate is trusted, and where its enrolment is pending.
 #[derive(Clone, Debug)]
 pub struct Enrolment {
     /// Among the machine owner keys (MokListRT).
     pub mok_list: Seen<bool>,
-    /// Waiting for MokManager to take it in (MokNew).
+    /// Waiting for MokManager to enrol it (MokNew).
     pub mok_new: Seen<bool>,
     /// Waiting for MokManager to delete it (MokDel).
     pub mok_del: Seen<bool>,
-    /// Among the firmware's own (db).
+    /// In the firmware's own list (db).
     pub db: Seen<bool>,
     /// The list that forbids it: `MokListXRT`, `dbx` or `.blacklist`.
     pub forbidden: Seen<Option<&'static str>>,
     /// Keyrings of the running kernel that hold it.
     pub keyrings: Vec<&'static str>,
-    /// The running kernel holds it; `None`: its keyrings cannot be read.
+    /// Whether the running kernel has it; `None` if its keyrings cannot be read.
     pub kernel: Option<bool>,
 }
 
@@ -61,25 +61,25 @@ impl Enrolment {
         }
     }
 
-    /// The machine is known to trust it: kernels that start here take it in.
+    /// Whether the machine is known to trust it, so that kernels booted here accept it.
     pub fn is_trusted(&self) -> bool {
         let listed = self.mok_list == Ok(true) || self.db == Ok(true) || self.kernel == Some(true);
         listed && !self.is_forbidden()
     }
 
-    /// It is known to be forbidden.
+    /// Whether it is known to be forbidden.
     pub fn is_forbidden(&self) -> bool {
         matches!(self.forbidden, Ok(Some(_)))
     }
 
-    /// It waits for MokManager at the next start.
+    /// Whether it waits for MokManager at the next boot.
     pub fn is_pending(&self) -> bool {
         self.mok_new == Ok(true)
     }
 
-    /// It is known not to be trusted; false also when that cannot be told.
+    /// Whether it is known not to be trusted. Also false if that cannot be determined.
     pub fn is_known_untrusted(&self) -> bool {
-        // The kernel's keyrings are made of these lists: either is enough.
+        // The kernel's keyrings are filled from these lists, so either is enough.
         let lists = self.mok_list == Ok(false) && self.db == Ok(false);
         self.is_forbidden() || !self.is_trusted() && (lists || self.kernel == Some(false))
     }
@@ -91,21 +91,22 @@ impl Enrolment {
     }
 }
 
-/// A certificate file, and what is known of it.
+/// A certificate file, and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Certified {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it says.
+    /// Its contents.
     pub certificate: Certificate,
-    /// Whether the kernel that is looked at takes such keys.
+    /// Whether the kernel in question accepts such keys.
     pub accepted: Accepted,
     /// Where it is trusted.
     pub enrolment: Enrolment,
 }
 
 impl Certified {
-    /// Reads a certificate file and looks around; the reason when it is none.
+    /// Reads a certificate file and finds where it is trusted. The error is the reason why it is not a
+    /// certificate.
     pub(super) fn look(machine: &Machine, path: &Path, config: Option<&KernelConfig>) -> Seen<Self> {
         let bytes =
             dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG).map_err(|e| e.to_string())?;
@@ -134,7 +135,7 @@ impl Certified {
         colons(self.certificate.serial())
     }
 
-    /// It is no longer, or not yet, within its dates. Kernels do not look at them.
+    /// Whether it has expired or is not yet valid. Kernels ignore these dates.
     pub fn is_out_of_date(&self, now: i64) -> bool {
         now < self.certificate.not_before() || now > self.certificate.not_after()
     }
@@ -144,8 +145,8 @@ fn colons(bytes: &[u8]) -> String {
     kmodule::sign::hex(bytes).to_lowercase()
 }
 
-/// By the kernel's X.509 parser (crypto/asymmetric_keys/x509_cert_parser.c), crypto/rsa.c, and what is built in: keys are taken
-/// in at the start, when no module can be loaded.
+/// Follows the kernel's X.509 parser (crypto/asymmetric_keys/x509_cert_parser.c) and crypto/rsa.c. Only
+/// built-in algorithms count, because keys are loaded at boot, when no module can be loaded yet.
 fn accepted(kind: &KeyType, config: Option<&KernelConfig>) -> Accepted {
     match kind {
         KeyType::Rsa(512 | 1024 | 1536 | 2048 | 3072 | 4096) => Accepted::Yes,
@@ -167,8 +168,8 @@ fn accepted(kind: &KeyType, config: Option<&KernelConfig>) -> Accepted {
     }
 }
 
-/// The module with the digest that a kernel's modules are signed with, when that is not built in: until it is loaded,
-/// signatures cannot be checked.
+/// The digest that a kernel's modules are signed with, if it is a module and not built in. Until that module
+/// is loaded, signatures cannot be checked.
 pub(super) fn digest_module(config: &KernelConfig) -> Option<String> {
     let hash = config.value("CONFIG_MODULE_SIG_HASH")?;
     let option = match hash {

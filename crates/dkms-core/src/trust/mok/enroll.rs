@@ -1,4 +1,4 @@
-//! Asking for a certificate's enrolment, through mokutil.
+//! Requests the enrolment of a certificate through mokutil.
 
 use super::certificate::Certified;
 use super::facts::Status;
@@ -21,19 +21,19 @@ use std::time::Duration;
 /// The systemd credential with the one-time password.
 pub const CREDENTIAL: &str = "dkms.mok-password";
 
-/// What came of it.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enrolled {
-    /// This machine trusts the certificate already.
+    /// This machine already trusts the certificate.
     Already(PathBuf),
-    /// It waits since an earlier time.
+    /// The enrolment was already requested.
     Waits(PathBuf),
-    /// It waits from now on.
+    /// The enrolment was requested now.
     Asked(PathBuf),
 }
 
-/// The plan of `dkms mok enroll`: asks for the enrolment of the certificate that signs for a kernel; of the
-/// new one, when a rotation is under way.
+/// The plan of `dkms mok enroll`: requests the enrolment of the certificate that signs for a kernel. During a
+/// rotation, that is the new certificate.
 ///
 /// # Errors
 /// There is no certificate, it is forbidden, or the machine has no EFI firmware.
@@ -77,7 +77,7 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled
     }
 }
 
-/// Why nothing has to be asked for; `None`: the enrolment can be asked for.
+/// The reason why no request is needed; `None` if the enrolment can be requested.
 fn enrolled(status: &Status) -> Result<Option<Enrolled>> {
     let certified = certificate_to_enroll(status)?;
     let path = certified.path.clone();
@@ -106,7 +106,7 @@ fn refuse(reason: String, help: &str) -> Error {
     Error::Signing(SigningError::NotEnrolled { reason, help: help.into() })
 }
 
-/// The new certificate of a rotation, else the one in use.
+/// The new certificate during a rotation, else the current one.
 fn certificate_to_enroll(status: &Status) -> Result<&Certified> {
     match (&status.staged, &status.certificate) {
         (Some(staged), _) => Ok(staged),
@@ -128,7 +128,7 @@ fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
         }
         .into());
     };
-    // It reads DER, and nothing else.
+    // mokutil reads only DER.
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mok")?;
     let der = scratch.path().join("certificate.der");
     dkms_sys::fs::create_new(&der, certified.certificate.der(), 0o600)?;
@@ -155,7 +155,7 @@ fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
     if done.status.success() { Ok(()) } else { Err(refuse(said(&done), "")) }
 }
 
-/// It asks for the password and for its repetition.
+/// mokutil asks for the password twice.
 fn twice(password: &Secret) -> Vec<u8> {
     let one = password.reveal().as_bytes();
     [one, b"\n", one, b"\n"].concat()

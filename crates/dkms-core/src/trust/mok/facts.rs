@@ -7,16 +7,16 @@ use crate::trust::signing::KeyPair;
 use dkms_tree::ids::Kernel;
 use std::os::unix::fs::PermissionsExt;
 
-/// What can be seen of the private key. It is not read.
+/// What can be determined about the private key without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyFile {
-    /// A file, and the mode it has.
+    /// A file with this mode.
     There(u32),
     /// In a token.
     Token,
-    /// Nothing.
+    /// It does not exist.
     Missing,
-    /// It cannot be looked at.
+    /// It cannot be examined.
     Unknown(String),
 }
 
@@ -32,7 +32,7 @@ impl KeyFile {
         }
     }
 
-    /// Others than its owner can read it.
+    /// Whether users other than its owner can read it.
     pub fn is_exposed(&self) -> bool {
         matches!(self, Self::There(mode) if mode & 0o077 != 0)
     }
@@ -41,33 +41,33 @@ impl KeyFile {
 /// Everything about the key and this machine's trust in it.
 #[derive(Debug)]
 pub struct Status {
-    /// The kernel that is looked at.
+    /// The kernel in question.
     pub kernel: Kernel,
-    /// It is the one that runs.
+    /// Whether it is the running kernel.
     pub running: bool,
-    /// Somebody looked who may read everything.
+    /// Whether the facts were read with root's privileges.
     pub root: bool,
-    /// Where key and certificate are.
+    /// The paths of the key and the certificate.
     pub pair: KeyPair,
     /// The key.
     pub key: KeyFile,
-    /// The certificate; `None`: there is none; or why it cannot be used.
+    /// The certificate; `None` if there is none; or the reason why it cannot be used.
     pub certificate: Seen<Option<Certified>>,
-    /// The certificate of a new pair that waits to be taken.
+    /// The certificate of a new pair that is not in use yet.
     pub staged: Option<Certified>,
-    /// The certificate of the pair before this one.
+    /// The certificate of the previous pair.
     pub previous: Option<Certified>,
     /// Secure Boot.
     pub secure_boot: SecureBoot,
     /// The running kernel's lockdown.
     pub lockdown: Seen<Lockdown>,
-    /// The running kernel's `module.sig_enforce`; `None`: it has no such thing.
+    /// The running kernel's `module.sig_enforce`; `None` if it has no such parameter.
     pub sig_enforce: Seen<Option<bool>>,
-    /// Whether the kernel insists on signatures.
+    /// Whether the kernel requires signatures.
     pub policy: Policy,
-    /// Kernels here that insist on signatures, or may do so, as far as that matters for a new pair that waits.
+    /// Kernels here that require signatures or may require them. Only filled if a new pair waits.
     pub demanding: Vec<Kernel>,
-    /// The digest modules are signed with, when its code is a module of that kernel.
+    /// The digest that modules are signed with, if that kernel has it as a module.
     pub digest_module: Option<String>,
     /// What could not be read, and why.
     pub unreadable: Vec<String>,

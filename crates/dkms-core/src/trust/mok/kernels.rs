@@ -6,7 +6,7 @@ use crate::trust::machine::{Enforce, Machine, policy};
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::state;
 
-/// Kernels with modules of ours, and the running one, that insist on signatures or may do so.
+/// Kernels that require signatures or may require them, among those with modules of ours and the running one.
 pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
     let mut kernels: Vec<Kernel> = builds(s).into_iter().map(|b| b.kernel).collect();
     kernels.extend(running(s));

@@ -1,9 +1,9 @@
-//! `dkms mok`: the key that signs this machine's modules, whether this machine trusts it, and what to do when
+//! `dkms mok`: the key that signs this machine's modules, whether this machine trusts it, and what to do if
 //! it does not.
 //!
-//! Looking changes nothing and needs no rights; what cannot be read is said. [`enroll()`] leaves the asking
-//! and the writing of variables to mokutil. [`rotate()`] never makes a machine that insists on signatures
-//! depend on a key that it does not trust yet.
+//! The status changes nothing and needs no privileges; whatever cannot be read is reported. [`enroll()`]
+//! calls mokutil, which makes the request and writes the variables. [`rotate()`] never makes a machine that
+//! requires signatures depend on a key that it does not trust yet.
 
 mod certificate;
 mod enroll;
@@ -25,7 +25,8 @@ use crate::kernel::headers::{self, KernelConfig};
 use crate::session::Session;
 use std::path::PathBuf;
 
-/// A kernel's configuration: that of its headers, else what its package put into /boot or beside its modules.
+/// A kernel's configuration: from its headers, else from the file that its package installed in /boot or next
+/// to its modules.
 pub(crate) fn config_of(s: &Session<'_>, release: &str) -> Option<KernelConfig> {
     let places: [PathBuf; 3] = [
         headers::config_path(s, release),

@@ -1,4 +1,4 @@
-//! The next step, in plain words.
+//! The next step, and its description.
 
 use super::certificate::{Accepted, Certified};
 use super::facts::{KeyFile, Status};
@@ -12,7 +12,7 @@ fn next(step: Step, text: impl Into<String>) -> Next {
 const MOKMANAGER: &str = "restart; before the system starts, a blue screen asks: choose \"Enroll MOK\", \"Continue\", \"Yes\", and type \
                           the one-time password";
 
-/// From what was seen to what is to be done.
+/// Determines the next step from the status.
 pub(super) fn of(status: &Status) -> Next {
     let certified = match (&status.key, &status.certificate) {
         (KeyFile::Missing, Ok(None)) => {
@@ -74,7 +74,7 @@ pub(super) fn of(status: &Status) -> Next {
     trust(status, certified, "dkms mok enroll")
 }
 
-/// The kernel insists on signatures, or may do so.
+/// Whether the kernel requires signatures or may require them.
 fn insists(status: &Status) -> bool {
     status.policy.enforce != Enforce::No
 }
@@ -116,7 +116,7 @@ fn of_staged(status: &Status, staged: &Certified) -> Next {
             then.step,
             format!("a new key waits to be taken; {}; after that 'dkms mok rotate' again", then.text),
         ),
-        // Another kernel than this one insists.
+        // Another kernel than this one requires signatures.
         Step::Nothing => next(
             Step::Enroll,
             format!(

@@ -1,8 +1,8 @@
-//! Another key: it is made, enrolled, then taken, and all modules are re-signed.
+//! Replaces the key: creates a new one, waits for its enrolment, switches to it, and re-signs all modules.
 //!
-//! The new pair waits beside the one in use until every kernel here that requires signatures accepts its
-//! signatures. Then all of it changes in one transaction: each module of each build, where it is built and
-//! where it is installed, and last the pair itself. A crash leaves all of the old or all of the new.
+//! The new pair waits next to the current one until every kernel here that requires signatures accepts it.
+//! Then everything changes in one transaction: each module of each build, both the built and the installed
+//! file, and last the pair itself. After a crash, either everything is old or everything is new.
 
 use super::facts::Status;
 use super::kernels::{builds, demanding};
@@ -33,23 +33,23 @@ use std::path::{Path, PathBuf};
 pub enum Rotated {
     /// The new pair waits: these kernels require signatures, and this machine does not trust the new key yet.
     Waits(Vec<Kernel>),
-    /// It is in use, and this is what was signed with it.
+    /// The new pair is in use, and these files were re-signed.
     Taken(Taken),
 }
 
 /// What was re-signed.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// Modules that were built, or installed, and have a new signature.
+    /// The number of built or installed modules that have a new signature.
     pub files: usize,
-    /// Files that were left as they are, and why.
+    /// Files that were left unchanged, and why.
     pub left: Vec<(PathBuf, String)>,
-    /// Kernels whose installed modules are others now.
+    /// Kernels whose installed modules changed.
     pub changed: Vec<Kernel>,
 }
 
-/// The plan of `dkms mok rotate`: makes a new pair if none waits, and takes it if no kernel that requires
-/// signatures is in the way; with `--force` in any case.
+/// The plan of `dkms mok rotate`: creates a new pair if none waits, and switches to it if every kernel that
+/// requires signatures accepts it, or in any case with `--force`.
 ///
 /// # Errors
 /// The pair is not one that can be replaced here, or the new one is forbidden.
@@ -64,7 +64,7 @@ pub fn plan_rotation(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
     let waits = if is_trusted(&now) || s.options.force { Vec::new() } else { demanding(s, &machine) };
     let builds = if waits.is_empty() { with_this_pair(s, &pair)? } else { Vec::new() };
     let new_pair = (!is_made).then_some((staged.key, staged.certificate));
-    // It runs once, as for the first kernel whose modules change.
+    // post_transaction runs once, for the first kernel whose modules change.
     let installed = builds.iter().find(|build| state::is_active(s.layout, build));
     let post_transaction = installed.and_then(|build| gather::post_transaction(s, &build.kernel));
     Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction))
@@ -73,7 +73,7 @@ pub fn plan_rotation(s: &Session<'_>, kernel: &Kernel) -> Result<Plan> {
 /// Executes that plan.
 ///
 /// # Errors
-/// As [`plan_rotation`], or something could not be signed: then everything is as it was.
+/// As [`plan_rotation`], or something could not be signed; then everything is rolled back.
 pub fn rotate(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Rotated, Status)> {
     let machine = Machine::of(s.host);
     let pair = status::pair_for(s, kernel)?;
@@ -142,7 +142,7 @@ fn require_replaceable(pair: &KeyPair) -> Result<()> {
     Ok(())
 }
 
-/// The builds whose kernels are signed for with this pair: `$kernelver` may give others another one.
+/// The builds whose kernels use this pair. With `$kernelver` in the path, other kernels may use another one.
 fn with_this_pair(s: &Session<'_>, pair: &KeyPair) -> Result<Vec<Build>> {
     let mut found = Vec::new();
     for b in builds(s) {
@@ -154,8 +154,9 @@ fn with_this_pair(s: &Session<'_>, pair: &KeyPair) -> Result<Vec<Build>> {
 }
 
 fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> Result<Taken> {
-    // Nothing is built meanwhile that would still be signed with the old key. Build locks come first, then
-    // the key's, then the kernels'. What was built since the plan was made is re-signed as well.
+    // Takes the build locks, so that nothing is built and signed with the old key meanwhile. Build locks are
+    // taken first, then the key's lock, then the kernels' locks. Builds made since the plan was made are
+    // re-signed as well.
     let packages = state::all_packages(s.layout);
     let _building = packages.iter().map(|p| lock::build(s, p)).collect::<Result<Vec<_>>>()?;
     let _key = lock::signing_key(s)?;
@@ -174,7 +175,7 @@ fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> R
     }
     let builds = with_this_pair(s, pair)?;
     let mut kernels: Vec<Kernel> = builds.iter().map(|b| b.kernel.clone()).collect();
-    // The pair is changed with some kernel, if nothing is built as well.
+    // The transaction needs at least one kernel for the pair, even if nothing is built.
     kernels.push(kernel.clone());
     let mut change = Change::begin(s, &kernels)?;
     let mut taken = Taken::default();
@@ -202,7 +203,8 @@ fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> R
     Ok(taken)
 }
 
-/// The new pair for the old one, whose certificate is kept. By renames only: what is taken back is not lost.
+/// Replaces the old pair by the new one and keeps the old certificate. Uses only renames, so that a rollback
+/// loses nothing.
 fn exchange(pair: &KeyPair, staged: &KeyPair, old: &Certificate) -> Vec<Op> {
     let (key, previous) = (PathBuf::from(&pair.key), pair.previous());
     let mut ops = Vec::new();
@@ -245,7 +247,7 @@ impl Resigner for Resign<'_> {
             other => other?,
         };
         Ok(match sign::verify(&plain, &self.old) {
-            // Of a key whose signatures cannot be computed here, the name has to do.
+            // If the signature algorithm of a key is not supported here, only the signer's name is compared.
             Ok(()) | Err(sign::VerifyError::UnsupportedKeyType) => Ok(()),
             Err(e) => Err(e.to_string()),
         })

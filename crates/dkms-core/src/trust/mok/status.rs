@@ -1,4 +1,4 @@
-//! Looking.
+//! Reads the status of the key pair and of this machine's trust in it.
 
 use super::certificate::{Certified, digest_module};
 use super::facts::{KeyFile, Status};
@@ -14,10 +14,10 @@ use crate::trust::signing::{self, KeyPair};
 use dkms_tree::ids::Kernel;
 use std::path::Path;
 
-/// Looks at the key pair that signs for a kernel, and at this machine.
+/// Reads the status of the key pair that signs for a kernel, and of this machine.
 ///
 /// # Errors
-/// A framework.conf that cannot be used. Everything else that cannot be read is part of the answer.
+/// framework.conf is invalid. Everything else that cannot be read is part of the result.
 pub fn status(s: &Session<'_>, kernel: &Kernel) -> Result<Status> {
     let machine = Machine::of(s.host);
     of_machine(s, kernel, &machine)
@@ -65,7 +65,8 @@ pub(super) fn of_machine(s: &Session<'_>, kernel: &Kernel, machine: &Machine) ->
     Ok(status)
 }
 
-/// Deletes the certificate of the pair before this one when this one is trusted and that one is not any more.
+/// Deletes the certificate of the previous pair if the current pair is trusted and the previous one no longer
+/// is.
 ///
 /// # Errors
 /// The file cannot be deleted.

@@ -7,19 +7,19 @@ pub enum Step {
     Nothing,
     /// There is no key yet.
     MakeKey,
-    /// Half of the pair is missing, or a file of it is no such thing.
+    /// Half of the pair is missing, or one of its files is invalid.
     MendPair,
-    /// Another key has to be made.
+    /// Another key must be created.
     ReplaceKey,
-    /// The certificate is to be enrolled.
+    /// The certificate must be enrolled.
     Enroll,
-    /// MokManager waits at the next start.
+    /// MokManager waits for the next boot.
     Restart,
-    /// The new pair is trusted and can be taken.
+    /// The new pair is trusted and can be used.
     Rotate,
     /// Keys cannot be enrolled here: there is no EFI firmware.
     NoFirmware,
-    /// Root sees what is missing.
+    /// Only root can read what is missing.
     LookAsRoot,
 }
 
@@ -40,11 +40,11 @@ impl Step {
     }
 }
 
-/// A step and what it means.
+/// A step and its description.
 #[derive(Clone, Debug)]
 pub struct Next {
-    /// Which.
+    /// The step.
     pub step: Step,
-    /// For people.
+    /// The description for the user.
     pub text: String,
 }

@@ -23,7 +23,7 @@ pub(crate) fn ask_before<'k>(session: &Session<'_>, kernels: impl Iterator<Item 
         wanted(session, &headers, &framework).ok()?;
         let named = named_sign_file(&framework).map(Path::new).and_then(Path::file_name);
         if named.is_some_and(|name| name != "sign-file" && name != "kmodsign") {
-            // The administrator's own program gets its pass phrase itself.
+            // The administrator's own program gets its pass phrase by itself.
             return None;
         }
         question(&key_pair(session, &framework, Some(&headers)).ok()?)

@@ -21,7 +21,7 @@ pub enum SigningError {
 }
 
 impl SigningError {
-    /// What to do about it; empty when the message says it.
+    /// What to do about it; empty if the message already says so.
     pub fn help(&self) -> Vec<String> {
         let (Self::SignFailed { help, .. } | Self::NotEnrolled { help, .. } | Self::KeyKept { help, .. }) =
             self;

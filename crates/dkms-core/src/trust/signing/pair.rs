@@ -14,22 +14,23 @@ use dkms_tree::journal::{Reach, op::aside};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The place of a key pair.
+/// The paths of a key pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPair {
     /// A path, or a `pkcs11:` URI.
     pub key: String,
-    /// Certificate, PEM or DER.
+    /// The certificate file, PEM or DER.
     pub certificate: PathBuf,
 }
 
 impl KeyPair {
-    /// Whether the key is in a token, so that it can only be used there.
+    /// Whether the key is in a token and can only be used there.
     pub fn is_token(&self) -> bool {
         self.key.starts_with("pkcs11:")
     }
 
-    /// All names that a private key may have: its own, that while it is created, and that before a rotation.
+    /// All names that the private key's file may have: its own, its name during creation, and its name before
+    /// a rotation.
     pub(super) fn private_files(&self) -> Vec<PathBuf> {
         let key = Path::new(&self.key);
         vec![key.into(), aside(key, "new"), beside(key, "next")]
@@ -43,7 +44,7 @@ impl KeyPair {
         }
     }
 
-    /// The certificate of the pair before this one: `.NAME.old`.
+    /// The certificate of the previous pair: `.NAME.old`.
     pub fn previous(&self) -> PathBuf {
         beside(&self.certificate, "old")
     }
@@ -71,12 +72,12 @@ pub(crate) fn files(session: &Session<'_>, kernel: &Kernel) -> Result<Vec<PathBu
     Ok(vec![pair.key.into(), pair.certificate, staged.key.into(), staged.certificate, previous])
 }
 
-/// The paths that changes may touch: the trees of a session, and the files of its signing key.
+/// The paths that changes may touch: the trees of a session, and the files of its signing keys.
 pub(crate) fn reach<'a>(session: &'a Session<'_>) -> Reach<'a> {
     Reach::new(session.trees(), |kernel| files(session, kernel).unwrap_or_default())
 }
 
-/// Finds the place of the key pair: that in framework.conf, that of the distribution, else the dkms tree.
+/// Finds the paths of the key pair: from framework.conf, else from the distribution, else in the dkms tree.
 ///
 /// # Errors
 /// A path is not absolute.
@@ -117,7 +118,8 @@ pub fn key_pair(
     Ok(KeyPair { key, certificate })
 }
 
-/// Portage's variables, then the kernel's own key (one PEM file with both halves, relative to its sources).
+/// Finds the key in Portage's variables, else the kernel's own key (one PEM file with both halves, relative
+/// to its sources).
 fn gentoo_keys(
     session: &Session<'_>,
     headers: Option<&Headers>,
@@ -246,7 +248,7 @@ pub(crate) fn ensure_staged(session: &Session<'_>, pair: &KeyPair) -> Result<()>
     if key.is_file() && staged.certificate.is_file() {
         return Ok(());
     }
-    // A single half was never in use.
+    // A single half has never been in use.
     dkms_sys::fs::remove_file(key)?;
     dkms_sys::fs::remove_file(&staged.certificate)?;
     // The new certificate has the form (PEM or DER) of the current one.
@@ -310,7 +312,7 @@ fn missing_half(path: &Path, what: &str) -> Error {
     })
 }
 
-/// Lets Ubuntu's own tool create the pair where shim expects it, and request its enrolment.
+/// Runs Ubuntu's own tool, which creates the pair where shim expects it and requests its enrolment.
 fn create_with_ubuntu_tool(session: &Session<'_>) -> bool {
     let Some(tool) = dkms_sys::process::which("update-secureboot-policy", &session.host.path) else {
         return false;

@@ -9,7 +9,7 @@ use crate::session::Session;
 /// The name of the systemd credential.
 pub const CREDENTIAL: &str = "dkms.signing-pin";
 
-/// Finds it in these three places, in that order.
+/// Looks in these three places, in that order.
 ///
 /// # Errors
 /// The credential exists and cannot be read.

@@ -30,7 +30,8 @@ fn a_pair_for_each_kernel() {
     with_session(text, |session, root| {
         for release in ["6.1.0-9-amd64", "6.12.0-1"] {
             let pair = pair_for(session, release);
-            // What is configured and not there is elsewhere; no key is made in its place.
+            // A configured key that does not exist is assumed to be elsewhere, so no other key is created in
+            // its place.
             assert!(
                 matches!(ensure(session, &pair), Err(Error::Signing(SigningError::SignFailed { .. })))
                     && !Path::new(&pair.key).exists()

@@ -1,4 +1,4 @@
-//! Builds, what is installed of them, and the kernel's own modules.
+//! Builds, the files they installed, and the kernel's own modules.
 
 use super::*;
 
@@ -10,14 +10,14 @@ fn builds_for_kernels_that_are_gone() {
     w.repairs("kernel-gone", &path);
     assert!(!w.layout.kernel_dir(&on(GONE)).exists());
 
-    // Installed, and its files went with the kernel.
+    // The build is installed, and its files were deleted with the kernel.
     let w = World::new();
     w.installed(GONE);
     fs::remove_dir_all(w.layout.kernel_modules(GONE)).unwrap();
     w.repairs("kernel-gone", &path);
     assert!(!w.layout.kernel_modules(GONE).exists() && !dkms_sys::fs::exists(w.link(GONE)));
 
-    // For headers elsewhere.
+    // The build is for headers in another place.
     let w = World::new();
     let b = w.built(GONE);
     let mut m = Manifest::load(&w.layout, &b).unwrap();
@@ -29,17 +29,17 @@ fn builds_for_kernels_that_are_gone() {
 #[test]
 fn builds_that_cannot_be_had_again_stay() {
     let path = format!("tree/foo/1.0/{GONE}/{A}");
-    // Nobody knows whether it was built here.
+    // It is unknown whether the build was made here.
     let w = World::new();
     let b = w.built(GONE);
     fs::remove_file(w.layout.manifest(&b)).unwrap();
     w.only_tells("kernel-gone", &path);
-    // No source.
+    // The source is missing.
     let w = World::new();
     w.built(GONE);
     fs::remove_file(w.layout.source_dir(&foo()).join("foo.c")).unwrap();
     w.only_tells("kernel-gone", &path);
-    // No kernel at all: perhaps it is not mounted.
+    // There is no kernel at all: /lib/modules may not be mounted.
     let w = World::new();
     w.built(GONE);
     fs::remove_dir_all(w.layout.kernel_modules(K)).unwrap();
@@ -57,20 +57,20 @@ fn builds_that_cannot_be_had_again_stay() {
 fn links_that_lead_nowhere() {
     let link = format!("tree/foo/kernel-{K}-{A}");
     let to = |w: &World, target: &str| std::os::unix::fs::symlink(target, w.link(K)).unwrap();
-    // To another kernel's build.
+    // The link points to a build of another kernel.
     let w = World::new();
     w.built(K);
     to(&w, &format!("1.0/{GONE}/{A}"));
     w.repairs("dangling-active-link", &link);
-    // To a version that is gone.
+    // The link points to a version that no longer exists.
     let w = World::new();
     to(&w, &format!("2.0/{K}/{A}"));
     w.repairs("dangling-active-link", &link);
-    // To a version that can be installed again, which replaces what lies in /lib/modules.
+    // The link points to a version that can be reinstalled, which replaces the files in /lib/modules.
     let w = World::new();
     to(&w, &format!("1.0/{K}/{A}"));
     w.only_tells("dangling-active-link", &link);
-    // By another way to the right place.
+    // The link points to the right build through another path.
     let w = World::new();
     let b = w.installed(K);
     fs::remove_file(w.link(K)).unwrap();
@@ -114,7 +114,7 @@ fn built_files_that_are_missing_or_changed_are_only_told() {
     let w = World::new();
     let b = w.built(K);
     let file = w.layout.module_dir(&b).join("foo.ko");
-    // Of the same size; the change time has to be a later second than the build's end.
+    // The file has the same size. Its change time must be at least one second after the end of the build.
     let mut m = Manifest::load(&w.layout, &b).unwrap();
     m.built_at -= 100;
     m.store(&w.layout.manifest(&b)).unwrap();
@@ -157,7 +157,7 @@ fn a_record_of_what_is_not_installed_is_cleared() {
     fs::remove_file(w.module(K)).unwrap();
     w.repairs("stale-record", &format!("tree/foo/1.0/{K}/{A}/.manifest.json"));
     assert!(Manifest::load(&w.layout, &b).unwrap().installed.is_none());
-    // Another version followed it: nothing is wrong with that.
+    // Another version was installed after it, which is not an inconsistency.
     w.installed(K);
     fs::remove_file(w.link(K)).unwrap();
     fs::create_dir_all(w.layout.package_dir("foo").join(format!("2.0/{K}/{A}/module"))).unwrap();
@@ -176,20 +176,20 @@ fn originals_that_are_stranded_go_home() {
     w.repairs("original-stranded", &archived);
     assert_eq!(fs::read_to_string(&home).unwrap(), "the kernel's own");
     assert!(!w.layout.originals_root("foo").exists());
-    // The same is there already.
+    // The same file is already there.
     w.original(K, Some(&home));
     w.repairs("original-stranded", &archived);
     assert_eq!(fs::read_to_string(&home).unwrap(), "the kernel's own");
     assert!(!w.layout.originals_root("foo").exists());
-    // Another one is there.
+    // Another file is there.
     w.original(K, Some(&home));
     fs::write(&home, "a newer one").unwrap();
     w.only_tells("original-place-taken", &archived);
-    // Nobody knows where it was.
+    // The original path is unknown.
     let w = World::new();
     w.original(K, None);
     w.only_tells("original-stranded", &archived);
-    // Its kernel is gone.
+    // The kernel no longer exists.
     let w = World::new();
     w.original(GONE, Some(&w.layout.kernel_modules(GONE).join("kernel/foo.ko")));
     w.only_tells("original-stranded", &format!("tree/foo/original_module/{GONE}/{A}/foo.ko"));
@@ -206,12 +206,12 @@ fn originals_of_an_installed_package_whose_place_is_taken() {
     assert_eq!(w.found(), []);
     write(&home, "a newer one");
     w.only_tells("original-place-taken", &format!("tree/foo/original_module/{K}/{A}/foo.ko"));
-    // By ours, which is where it belongs.
+    // The path is used by our own module, as it should be.
     let w = World::new();
     w.installed(K);
     w.original(K, Some(&w.module(K)));
     assert_eq!(w.found(), []);
-    // Several of one name are kept until somebody deletes them.
+    // Several originals with one name are kept until the administrator deletes them.
     let w = World::new();
     write(w.layout.originals_dir("foo", &on(K).kernel).join("collisions/kernel/foo.ko"), "");
     assert_eq!(w.found(), []);

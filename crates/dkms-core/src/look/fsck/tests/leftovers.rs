@@ -1,4 +1,4 @@
-//! What commands that were cut off leave behind.
+//! Leftovers of interrupted commands.
 
 use super::*;
 
@@ -73,10 +73,10 @@ fn the_directory_of_a_failed_build_is_none() {
     write(&log, "DKMS (4.0.0) make.log\nerror\n");
     write(w.layout.failed_log(&on(K)), "DKMS (4.0.0) make.log\nerror\n");
     assert_eq!(w.found(), []);
-    // As dkms 3.x heads it.
+    // The heading of dkms 3.x.
     write(&log, "DKMS make.log for foo-1.0 for kernel 6.1.0\n");
     assert_eq!(w.found(), []);
-    // Another build than the one that failed then.
+    // The log of another build than the one that failed.
     write(&log, "DKMS (4.0.0) make.log\nin the midst\n");
     w.repairs("leftover", "tree/foo/1.0/build");
     assert!(w.layout.failed_log(&on(K)).exists());
@@ -131,7 +131,7 @@ fn files_put_aside_in_the_tree() {
     w.repairs("leftover", &format!("tree/foo/{link}"));
 }
 
-/// A change of K, by a process that is gone, that was cut off after its file was put into place.
+/// A change of K by a process that no longer exists. It was interrupted after its file was installed.
 fn interrupt(w: &World) -> PathBuf {
     use dkms_tree::journal::op::{Op, aside};
     use dkms_tree::journal::{Transaction, list};
@@ -158,7 +158,7 @@ fn stale_journals_are_settled_first() {
     let w = World::new();
     write(w.module(K), "before");
     let journal = interrupt(&w);
-    // What the journal names is its business.
+    // Files that a journal names are left to the recovery of that journal.
     let inside = journal.strip_prefix(w.layout.dkms_tree.parent().unwrap()).unwrap();
     w.repairs("stale-journal", &inside.to_string_lossy());
     assert_eq!(fs::read_to_string(w.module(K)).unwrap(), "before");

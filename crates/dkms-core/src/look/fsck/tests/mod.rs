@@ -1,4 +1,4 @@
-//! Every kind of finding and its repair, in trees made by hand.
+//! Every kind of finding and its repair, in hand-made trees.
 
 mod builds;
 mod leftovers;
@@ -79,7 +79,7 @@ impl World {
         look(&self.s(), &[]).unwrap()
     }
 
-    /// Kind, path below the world, and whether it is safe, of everything found.
+    /// Everything that is found: kind, path below the world, and whether the repair is safe.
     fn found(&self) -> Vec<(&'static str, String, bool)> {
         let report = self.look();
         assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
@@ -100,7 +100,7 @@ impl World {
         done
     }
 
-    /// Exactly this is found, it is safe, and after the repair everything is clean.
+    /// Asserts that exactly this is found, that it is safe, and that nothing is found after the repair.
     fn repairs(&self, kind: &'static str, path: &str) {
         assert_eq!(self.found(), [(kind, path.to_owned(), true)]);
         let done = self.repair();
@@ -108,7 +108,7 @@ impl World {
         assert_eq!(self.found(), []);
     }
 
-    /// Exactly this is found, and the repair leaves everything as it is.
+    /// Asserts that exactly this is found, and that the repair changes nothing.
     fn only_tells(&self, kind: &'static str, path: &str) {
         let expected = [(kind, path.to_owned(), false)];
         assert_eq!(self.found(), expected);
@@ -116,7 +116,7 @@ impl World {
         assert_eq!(self.found(), expected);
     }
 
-    /// A build with a manifest, as `build` leaves it.
+    /// Creates a build with a manifest, as `build` does.
     fn built(&self, release: &str) -> Build {
         let b = on(release);
         let path = self.layout.module_dir(&b).join("foo.ko");
@@ -144,7 +144,7 @@ impl World {
         b
     }
 
-    /// The same, installed.
+    /// The same build, installed.
     fn installed(&self, release: &str) -> Build {
         let b = self.built(release);
         let (built, to) = (self.layout.module_dir(&b).join("foo.ko"), self.module(release));
@@ -186,7 +186,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// The smallest file that passes for a module of kernel K.
+/// The smallest file that is accepted as a module of kernel K.
 fn module() -> Vec<u8> {
     let info = format!("vermagic={K} SMP\0license=GPL\0");
     let names = b"\0.modinfo\0.shstrtab\0.gnu.linkonce.this_module\0.symtab\0";
@@ -216,7 +216,7 @@ fn module() -> Vec<u8> {
     e.extend(section(1, 1, info_at, info.len()));
     e.extend(section(10, 3, names_at, names.len()));
     let mut this_module = section(20, 1, this_at, 64);
-    // SHF_WRITE and SHF_ALLOC: without the latter the kernel does not find it.
+    // SHF_WRITE and SHF_ALLOC: without SHF_ALLOC the kernel does not find the section.
     this_module[8] = 3;
     e.extend(this_module);
     let mut symbols = section(46, 2, this_at, 0);
@@ -239,7 +239,7 @@ fn what_dkms_leaves_is_clean() {
     write(w.layout.dkms_tree.join("mok.pub"), "");
     write(w.layout.dkms_tree.join("stray-file"), "");
     fs::create_dir_all(w.layout.tarball_dir(&foo())).unwrap();
-    // What is not ours is left alone.
+    // Files that are not ours are left alone.
     write(w.layout.version_dir(&foo()).join(".swp"), "");
     write(w.layout.kernel_modules(K).join("kernel/.foo.ko.orig"), "");
     assert_eq!(w.found(), []);
