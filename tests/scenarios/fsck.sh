@@ -12,7 +12,7 @@ dkms install single/1.0 -k "$K"; dkms build single/1.0 -k "$K612"
 dkms install multi/1.0 -k "$K"
 dkms install ver/1.9 -k "$K"; dkms install ver/1.10 -k "$K"
 code 10 dkms build failmake/1.0 -k "$K"
-dkms fsck | grep -qx 'The tree is clean: 5 module versions, 5 builds looked at'
+dkms fsck | grep -qx 'The tree is clean: 5 module versions, 5 builds checked'
 same "$(dkms fsck --quiet | wc -l)" 0
 #: step writes-nothing 0 ours
 state() { find /var/lib/dkms /lib/modules ! -path '*/build/*' -printf '%p %y %s %T@ %C@ %l\n' | sort; }

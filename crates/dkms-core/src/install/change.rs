@@ -147,7 +147,7 @@ impl Change {
                 Ok(Outcome::Nothing)
             } else {
                 Err(InstallError::Refused(format!(
-                    "{}; --force installs all the same",
+                    "{}; --force installs it anyway",
                     planned.refused.join("; ")
                 ))
                 .into())
@@ -187,7 +187,7 @@ impl Change {
             .into()),
             Some(status) if !status.success() => {
                 s.warn(format!(
-                    "PRE_INSTALL of {} ended with {status}; installing all the same (--force)",
+                    "PRE_INSTALL of {} ended with {status}; installing anyway (--force)",
                     b.package
                 ));
                 Ok(())

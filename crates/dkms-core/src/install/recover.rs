@@ -151,7 +151,7 @@ fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
     match (journal.ops.is_empty(), journal.committed) {
         (true, _) => {}
         (_, true) => note(s, journal, "was completed"),
-        (_, false) => note(s, journal, "was taken back"),
+        (_, false) => note(s, journal, "was rolled back"),
     }
     Ok(())
 }

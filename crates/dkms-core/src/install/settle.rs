@@ -56,7 +56,7 @@ impl Change {
             match result {
                 Ok(()) => finished.changed.push(kernel),
                 Err(e) if ending == Ending::Regardless => {
-                    s.warn(format!("{e}; the modules are removed all the same"));
+                    s.warn(format!("{e}; the modules are removed anyway"));
                     finished.changed.push(kernel);
                 }
                 Err(e) if ending == Ending::Whole => return self.give_up(s, &dirty, e),

@@ -96,7 +96,7 @@ fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
             match dkms_sys::fs::remove_file(&link.path) {
                 Ok(_) => {
                     removed = true;
-                    s.warn(format!("the link {} was taken back: {why}", link.path.display()));
+                    s.warn(format!("the link {} was removed again: {why}", link.path.display()));
                 }
                 Err(e) => {
                     s.warn(format!("kernel {} would not load a linked module: {why}; {e}", other.release))

@@ -373,7 +373,7 @@ pub static OPTIONS: [OptionRow; 45] = [
     flag(Opt::Repair, "repair", Group::Repairing, "Repair what is safe to repair")
         .misplaced(Misplaced::Refuse)
         .details(
-            "Files that somebody changed, and builds that could not be built again, are left as they are.",
+            "Files that were changed by hand, and builds that could not be built again, are left as they are.",
         ),
     flag(Opt::Fix, "fix", Group::Repairing, "Fix in the file what is safe to fix")
         .misplaced(Misplaced::Refuse)

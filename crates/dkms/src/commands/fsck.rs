@@ -77,7 +77,7 @@ fn text(done: &Repaired, repairing: bool) -> String {
         }
     }
     for u in &done.left.unreadable {
-        text.push_str(&format!("{u}\n  not looked at\n"));
+        text.push_str(&format!("{u}\n  not checked\n"));
     }
     if done.left.findings.is_empty() && done.left.unreadable.is_empty() {
         text.push_str(&clean(&done.left, !done.repaired.is_empty()));
@@ -93,7 +93,7 @@ fn path(f: &Finding) -> String {
 fn clean(left: &Report, repaired: bool) -> String {
     let now = if repaired { "is clean now" } else { "is clean" };
     format!(
-        "The tree {now}: {}, {} looked at\n",
+        "The tree {now}: {}, {} checked\n",
         count(left.packages, "module version"),
         count(left.builds, "build")
     )

@@ -120,7 +120,7 @@ fn took(call: &Call<'_>, taken: &Taken) -> String {
     text.push('\n');
     if !taken.changed.is_empty() {
         text.push_str(
-            "An initramfs that holds such a module has it with the old signature until it is made anew\n",
+            "An initramfs that holds such a module has it with the old signature until it is rebuilt\n",
         );
     }
     text

@@ -109,7 +109,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
         }
         Event::Resigned { build, files } => {
             let list: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
-            out(format!("Signed {build} anew: {}", list.join(", ")))
+            out(format!("Re-signed {build}: {}", list.join(", ")))
         }
         Event::ArchiveWritten { path } => out(format!("Wrote {}", path.display())),
         Event::ArchiveLoaded { package, kernels } => {

@@ -62,7 +62,7 @@ fn words(b: &Build) -> String {
 }
 
 fn rebuild(b: &Build) -> String {
-    format!("build it anew: dkms build --force {}", words(b))
+    format!("rebuild it: dkms build --force {}", words(b))
 }
 
 fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
@@ -212,7 +212,7 @@ fn installed(l: &Look<'_>, b: &Build, manifest: Option<&Manifest>, sound: bool, 
         found.push(if safe {
             f.safely(Remedy::Reinstall(b.clone()), "install it again from what is built")
         } else {
-            f.by_hand(format!("dkms install --force {}, after the build itself is in order", words(b)))
+            f.by_hand(format!("dkms install --force {}, after the build itself is fixed", words(b)))
         });
     }
 }
@@ -229,9 +229,9 @@ fn changed(l: &Look<'_>, b: &Build, f: &InstalledFile) -> Option<Finding> {
         return None;
     }
     let what = if now == Some(f.stamp) {
-        "is an earlier build: it was built anew since, and not installed"
+        "is from an earlier build: it was rebuilt since, but not installed"
     } else {
-        "is not the file that was installed: somebody replaced or changed it"
+        "is not the file that was installed: it was replaced or changed"
     };
     Some(installed_differs(b, &f.path, what))
 }

@@ -80,7 +80,7 @@ pub(super) fn compare(
         return;
     }
     let help =
-        format!("make it anew: update-initramfs -u -k {0}, or dracut --force --kver {0}", kernel.release);
+        format!("rebuild it: update-initramfs -u -k {0}, or dracut --force --kver {0}", kernel.release);
     match look(layout, &kernel.release) {
         Seen::None => {
             let what = "it has no initramfs, and the running kernel's holds required modules";
