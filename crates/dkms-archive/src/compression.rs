@@ -1,11 +1,11 @@
-//! The compressions of archives.
+//! The compression formats of archives.
 
 use std::path::Path;
 
 /// How an archive is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// Not compressed.
     None,
     /// gzip (`.gz`, `.tgz`).
     Gzip,
@@ -18,7 +18,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// By the end of the file name, as `tar --auto-compress` chooses; unknown ends mean none.
+    /// Chooses by the suffix of the file name, as `tar --auto-compress` does; an unknown suffix means no
+    /// compression.
     pub fn from_name(path: &Path) -> Self {
         match path.extension().and_then(|e| e.to_str()) {
             Some("gz" | "tgz" | "taz") => Compression::Gzip,
@@ -29,7 +30,8 @@ impl Compression {
         }
     }
 
-    /// By the first bytes of the file; `None` when it is not compressed in a way we know.
+    /// Detects the compression from the first bytes of the file; `None` if it is not compressed or the format
+    /// is unknown.
     pub(crate) fn from_magic(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, ..] => Compression::Gzip,

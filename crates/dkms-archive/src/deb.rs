@@ -1,6 +1,7 @@
-//! Writing Debian binary packages (deb(5), format 2.0): an `ar` archive of `debian-binary`, `control.tar.xz` and
-//! `data.tar.xz`. The same contents give the same bytes: entries are sorted and belong to root, modes are 0755 or 0644,
-//! no time is later than the one given. Both parts are held in memory until they are written, compressed.
+//! Writes Debian binary packages (deb(5), format 2.0): an `ar` archive of `debian-binary`, `control.tar.xz`
+//! and `data.tar.xz`. The output is reproducible: entries are sorted and owned by root, modes are 0755 or
+//! 0644, and no timestamp is later than the one given. Both parts are compressed in memory before they are
+//! written.
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -14,28 +15,28 @@ use super::compression::Compression;
 use super::error::ArchiveError;
 use super::write::{Encoder, Item, Member, Plan, What, bad, plan};
 
-/// What a package is made of.
+/// The contents of a package.
 #[derive(Debug, Clone)]
 pub struct Deb {
-    /// The control file, each line ended, without `Installed-Size`.
+    /// The control file, without `Installed-Size`. Every line ends with a newline.
     pub control: String,
-    /// Maintainer scripts by their names: `postinst`.
+    /// Maintainer scripts, keyed by name, such as `postinst`.
     pub scripts: Vec<(&'static str, String)>,
-    /// What it installs, by names relative to the root. Directories above come by themselves; those in which version
-    /// control systems keep their own data are left out.
+    /// The files to install; names are relative to the root. Parent directories are added automatically. The
+    /// metadata directories of version control systems are left out.
     pub members: Vec<Member>,
-    /// Times are at most this, in seconds since 1970; what is made here has exactly this.
+    /// The latest timestamp allowed, in seconds since 1970. Generated files get exactly this one.
     pub mtime: u64,
 }
 
-/// Where version control systems keep their own data.
+/// The metadata directories of version control systems.
 const VERSION_CONTROL: [&[u8]; 5] = [b".git", b".svn", b".hg", b".bzr", b"CVS"];
 
-/// Writes the package to `dest`, in one step (a file beside it is renamed over it).
+/// Writes the package to `dest` atomically: it writes a temporary file next to `dest` and renames it.
 ///
 /// # Errors
-/// A member that cannot be read, is neither file, directory nor link, or whose name has a control character; a
-/// destination that cannot be written.
+/// A member cannot be read, is not a file, directory or link, or has a control character in its name; the
+/// destination cannot be written.
 pub fn write_deb(dest: &Path, deb: &Deb) -> Result<(), ArchiveError> {
     let failed = |e| ArchiveError::Io(IoError::new("compress", dest, e));
     let files = sorted(&deb.members, deb.mtime)?;
@@ -51,10 +52,11 @@ pub fn write_deb(dest: &Path, deb: &Deb) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-/// Writes these members to a tar archive, compressed with xz, as they would go into a package; times are at most `mtime`.
+/// Writes these members to an xz-compressed tar archive, in the same layout as in a package. Timestamps are
+/// at most `mtime`.
 ///
 /// # Errors
-/// As [`write_deb`].
+/// As for [`write_deb`].
 pub fn write_tar_xz(dest: &Path, members: &[Member], mtime: u64) -> Result<(), ArchiveError> {
     let failed = |e| ArchiveError::Io(IoError::new("compress", dest, e));
     let files = sorted(members, mtime)?;
@@ -63,21 +65,21 @@ pub fn write_tar_xz(dest: &Path, members: &[Member], mtime: u64) -> Result<(), A
     Ok(())
 }
 
-/// gzip without name and time, as Debian's changelogs are compressed.
+/// Compresses with gzip, without a name or timestamp in the header, as for Debian's changelogs.
 ///
 /// # Errors
-/// None in practice: it writes to memory.
+/// None in practice, because it writes to memory.
 pub fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
     encoder.write_all(bytes)?;
     encoder.finish()
 }
 
-/// What is said of the files of a package: `md5sums` and `Installed-Size`.
+/// Data about the files of a package: `md5sums` and `Installed-Size`.
 #[derive(Debug, Default)]
 struct Sums {
     md5: Vec<u8>,
-    /// As dpkg-gencontrol counts: files in whole KiB, anything else as one.
+    /// Computed as dpkg-gencontrol does: files in whole KiB, everything else as 1 KiB.
     kibibytes: u64,
 }
 
@@ -91,7 +93,7 @@ impl Sums {
     }
 }
 
-/// What goes in, by its names.
+/// The entries of the archive, by name.
 fn sorted(members: &[Member], mtime: u64) -> Result<Plan, ArchiveError> {
     let mut files = plan(members, &mut Vec::new())?;
     files.retain(|name, _| !name.split(|b| *b == b'/').any(|part| VERSION_CONTROL.contains(&part)));
@@ -122,7 +124,7 @@ fn control_files(deb: &Deb, sums: &Sums) -> Plan {
     let mut size = format!("Installed-Size: {}\n", sums.kibibytes);
     let mut control = String::new();
     for line in deb.control.lines() {
-        // Where dpkg-gencontrol has it.
+        // dpkg-gencontrol puts the field here.
         if line.starts_with("Depends:") {
             control.push_str(&std::mem::take(&mut size));
         }
@@ -139,7 +141,7 @@ fn control_files(deb: &Deb, sums: &Sums) -> Plan {
     plan
 }
 
-/// A tar archive as dpkg-deb has it: `./` first, and `./` before every name.
+/// A tar archive in dpkg-deb's layout: `./` is the first entry, and every name begins with `./`.
 fn tar_xz(
     plan: &Plan,
     mtime: u64,
@@ -182,7 +184,7 @@ fn tar_xz(
     Ok(out)
 }
 
-/// One entry under exactly this name; `tar::Builder` would take the `./` away.
+/// Appends one entry under exactly this name; `tar::Builder` would remove the `./`.
 fn entry(builder: &mut Builder<impl Write>, name: &[u8], item: &Item, bytes: &[u8]) -> std::io::Result<()> {
     let mut header = Header::new_gnu();
     header.set_mode(item.mode);
@@ -211,7 +213,7 @@ fn entry(builder: &mut Builder<impl Write>, name: &[u8], item: &Item, bytes: &[u
     builder.append(&header, bytes)
 }
 
-/// Writes a text into a field of a header; `false` when not all of it has room. What fits stays there, as in GNU tar.
+/// Writes text into a header field; `false` if it does not fit. The part that fits is kept, as in GNU tar.
 fn fill(field: &mut [u8; 100], text: &[u8]) -> bool {
     for (to, from) in field.iter_mut().zip(text) {
         *to = *from;
@@ -219,7 +221,8 @@ fn fill(field: &mut [u8; 100], text: &[u8]) -> bool {
     text.len() <= field.len()
 }
 
-/// GNU tar's entry for a name (`L`) or a link's target (`K`) that is too long for the header of the next one.
+/// GNU tar's extension entry for a name (`L`) or link target (`K`) that is too long for the header of the
+/// next entry.
 fn long(builder: &mut Builder<impl Write>, kind: u8, text: &[u8]) -> std::io::Result<()> {
     let mut header = Header::new_gnu();
     fill(&mut header.as_old_mut().name, b"././@LongLink");

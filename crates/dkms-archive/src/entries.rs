@@ -1,4 +1,5 @@
-//! From compressed bytes to the entries of a tar archive: decompression, long names, and an eye on cut-off files.
+//! Reads the entries of a tar archive from compressed bytes: decompresses, resolves long names and detects
+//! truncated files.
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read};
@@ -6,14 +7,14 @@ use std::rc::Rc;
 
 use super::compression::Compression;
 
-/// Names and the like that come as entries of their own are never longer in an honest archive.
+/// The longest extension entry we accept. Names and other metadata are never longer in a valid archive.
 const EXTENSION_MAX: u64 = 64 * 1024;
-/// What xz may use to unpack; the highest level of `xz` needs 65 MiB.
+/// The memory limit for xz decompression; the highest level of `xz` needs 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
-/// Windows of at most 128 MiB: what `zstd` itself accepts without being asked.
+/// Windows of at most 128 MiB, the limit of `zstd` without extra options.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// What went wrong below the entries. The reader above puts the file's name to it.
+/// An error below the level of entries. The caller adds the file name.
 #[derive(Debug)]
 pub(super) enum Trouble {
     Damaged(String),
@@ -21,7 +22,7 @@ pub(super) enum Trouble {
     TooBig,
 }
 
-/// One entry, its long name put in its place.
+/// One entry, with its long name already applied.
 #[derive(Debug)]
 pub(super) struct RawEntry {
     pub(super) name: Vec<u8>,
@@ -32,8 +33,8 @@ pub(super) struct RawEntry {
     pub(super) size: u64,
 }
 
-/// Calls `each` for the entries in order, with their contents, until it fails or the archive ends. `each` need not
-/// read the contents. Errors of `each` come back as they are.
+/// Calls `each` for every entry in archive order, with its contents, until it fails or the archive ends.
+/// `each` does not have to read the contents. Errors from `each` are returned unchanged.
 pub(super) fn walk<E: From<Trouble>>(
     source: impl Read,
     limit: u64,
@@ -45,7 +46,7 @@ pub(super) fn walk<E: From<Trouble>>(
     let mut archive = tar::Archive::new(guarded);
     let trouble = |e: &std::io::Error, seen: usize| match ended.get() {
         End::Limit => Trouble::TooBig,
-        // Decompressors fail at a cut with words of their own.
+        // Each decompressor reports a truncated file in its own words.
         _ if seen == 0 && compression == Compression::None => Trouble::NotTar,
         _ => damaged(e),
     };
@@ -70,7 +71,7 @@ pub(super) fn walk<E: From<Trouble>>(
     if pending.is_some() {
         return Err(Trouble::Damaged("a long name belongs to no entry".to_owned()).into());
     }
-    // The checksums of compressed files come last.
+    // Read to the end, because the checksums of compressed files come last.
     match std::io::copy(&mut guarded, &mut std::io::sink()) {
         Ok(_) if guarded.end.get() != End::Limit => Ok(compression),
         Ok(_) => Err(Trouble::TooBig.into()),
@@ -119,13 +120,13 @@ fn decompress<'a>(source: impl Read + 'a) -> std::io::Result<(Box<dyn Read + 'a>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     NotYet,
-    /// The bytes ran out.
+    /// The end of the input.
     Source,
-    /// More came than is allowed.
+    /// The size limit was exceeded.
     Limit,
 }
 
-/// Counts what comes out of the decompressor and notes how it ended.
+/// Limits the output of the decompressor and records how it ended.
 struct Guarded<R> {
     inner: R,
     left: u64,
@@ -151,7 +152,7 @@ impl<R: Read> Read for Guarded<R> {
     }
 }
 
-/// What extension entries said of the entry to come.
+/// The contents of extension entries, for the entry that follows them.
 #[derive(Debug, Default)]
 struct Pending {
     long_name: Option<Vec<u8>>,
@@ -164,7 +165,7 @@ impl Pending {
         self.long_name.is_some() || self.long_link.is_some() || self.pax.is_some()
     }
 
-    /// Takes an extension entry in; `false` when it is an ordinary one.
+    /// Reads an extension entry; returns `false` if the entry is an ordinary one.
     fn take<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, Trouble> {
         let kind = entry.header().entry_type();
         let twice = || Trouble::Damaged("an entry is given two long names".to_owned());
@@ -184,7 +185,8 @@ impl Pending {
                 return Err(twice());
             }
         } else if kind.is_pax_global_extensions() {
-            // Comments of `git archive`; nothing global concerns us, but it must not name files.
+            // Comments written by `git archive`. We need nothing from a global header, but it must not set
+            // file names.
             let records = pax_records(&contents(entry)?).unwrap_or_default();
             if records.iter().any(|(key, _)| matches!(key.as_str(), "path" | "linkpath" | "size")) {
                 return Err(Trouble::Damaged("a global header names files".to_owned()));
@@ -209,7 +211,7 @@ impl Pending {
             match key.as_str() {
                 "path" => entry.name = value,
                 "linkpath" => entry.link = value,
-                // Readers that disagree about a size see different archives.
+                // Reject this: readers that disagree about a size see different archives.
                 "size" if text_number(&value) != Some(entry.size) => {
                     return Err("an entry has two sizes".to_owned());
                 }
@@ -224,7 +226,7 @@ impl Pending {
     }
 }
 
-/// The whole seconds of a number that may have a fraction.
+/// The integer part of a number that may have a fraction.
 fn text_number(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.split('.').next()?.parse().ok()
 }
@@ -239,7 +241,7 @@ fn contents<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<u8>, Trouble> 
     if bytes.len() as u64 == size { Ok(bytes) } else { Err(Trouble::Damaged("it is cut off".to_owned())) }
 }
 
-/// `LENGTH KEY=VALUE\n`, where LENGTH counts all of it (POSIX pax).
+/// Parses `LENGTH KEY=VALUE\n`, where LENGTH counts the whole record (POSIX pax).
 fn pax_records(mut bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
@@ -254,8 +256,8 @@ fn pax_records(mut bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     Some(records)
 }
 
-/// gzip members one after the other, and zeros after the last, as gzip(1) takes them: libarchive fills up its last block
-/// with them when it writes into a pipe.
+/// Reads concatenated gzip members, followed by optional zeros, as gzip(1) does: libarchive pads its last
+/// block with zeros when it writes to a pipe.
 enum Gzip<R> {
     Member(flate2::bufread::GzDecoder<R>),
     End,

@@ -1,8 +1,9 @@
-//! Archives of dkms trees: what `mktarball` writes and `ldtarball` reads; Debian packages, both ways.
+//! Archives of dkms trees, which `mktarball` writes and `ldtarball` reads, and reading and writing of Debian
+//! packages.
 //!
-//! [`write()`] makes the same bytes from the same files. [`unpack`] trusts nothing: every entry is judged by
-//! `names::Tree`, which knows no disk, before anything is made of it; one bad entry refuses the whole archive, and
-//! nothing of it stays.
+//! [`write()`] is reproducible: the same files produce the same bytes. [`unpack`] treats its input as
+//! hostile: `names::Tree`, which does no I/O, checks every entry before anything is created. A single bad
+//! entry rejects the whole archive, and no file of it is left behind.
 
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]

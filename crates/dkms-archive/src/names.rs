@@ -1,12 +1,12 @@
-//! Which entries of an archive are let in: names, links and kinds, judged without touching a disk.
+//! Decides which entries of an archive are accepted. It checks names, links and types without any I/O.
 //!
-//! The rule that makes it sound: the parents of every entry are true directories of the archive itself, and a link
-//! climbs (`..`) only at its beginning and never above the top. So each link ends below the top, whatever links its
-//! way leads through.
+//! Why this is safe: the parents of every entry are real directories of the archive itself, and a link
+//! contains `..` only at its beginning and never climbs above the top. So every link resolves to a path below
+//! the top, even if it passes through other links.
 
 use std::collections::BTreeMap;
 
-/// Why an entry is not let in.
+/// Why an entry is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// `/etc/passwd`.
@@ -15,28 +15,28 @@ pub enum Refusal {
     /// `../x`.
     #[error("its name climbs out with \"..\"")]
     ParentDir,
-    /// Nothing, or a plain file named `.`.
+    /// An empty name, or a regular file named `.`.
     #[error("it has no name")]
     Empty,
-    /// Newlines, escape sequences and the like.
+    /// Newlines, escape sequences and other control characters.
     #[error("its name has control characters")]
     ControlCharacter,
-    /// Bytes that are no text.
+    /// Bytes that are not valid text.
     #[error("its name is not UTF-8 text")]
     NotText,
-    /// Longer than a path may be.
+    /// Longer than the path limit.
     #[error("its name is too long")]
     TooLong,
     /// The entry would be written through a link or below a file.
     #[error("{0:?}, which the archive holds as a link or file, would have to be a directory")]
     ThroughNonDirectory(String),
-    /// The same name again as something else.
+    /// The same name was used before for another type of entry.
     #[error("the archive holds the same name twice, as different things")]
     Duplicate,
     /// A symbolic link to an absolute path or out of the archive.
     #[error("it is a link to {0:?}, outside of the archive")]
     LinkOutside(String),
-    /// A hard link to something that is not a file of the archive before it.
+    /// A hard link whose target is not an earlier file of the archive.
     #[error("it is a hard link to {0:?}, which is not a file earlier in the archive")]
     HardLink(String),
     /// Not a file, directory or link.
@@ -47,14 +47,14 @@ pub enum Refusal {
     SetId,
 }
 
-/// What an entry is, as far as names are concerned.
+/// The type of an entry, as far as the name checks need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
     Directory,
     File,
-    /// With where it points.
+    /// With its target.
     Symlink(&'a [u8]),
-    /// With the file it repeats.
+    /// With the name of the file it links to.
     HardLink(&'a [u8]),
 }
 
@@ -65,22 +65,22 @@ enum Node {
     Symlink(String),
 }
 
-/// What was let in so far.
+/// The entries accepted so far.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
-    /// Room that the place to unpack to takes of each path.
+    /// Length that the directory to unpack into adds to each path.
     room_taken: usize,
 }
 
-/// An entry that was let in.
+/// An accepted entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Admitted {
-    /// Its name, relative, without `.`, doubled or final slashes; empty for the top itself.
+    /// Its relative name, without `.` and without doubled or trailing slashes; empty for the top itself.
     pub(super) name: String,
-    /// For links: where it points, and for hard links the name of that file.
+    /// For symbolic links the target; for hard links the name of the file.
     pub(super) target: Option<String>,
-    /// The name is there already and is replaced.
+    /// The name exists already and is replaced.
     pub(super) again: bool,
 }
 
@@ -89,7 +89,7 @@ impl Tree {
         Tree { nodes: BTreeMap::new(), room_taken }
     }
 
-    /// Judges one entry and remembers it.
+    /// Checks one entry and records it.
     pub(super) fn admit(&mut self, name: &[u8], kind: Kind<'_>) -> Result<Admitted, Refusal> {
         let name = self.normal(name)?;
         if name.is_empty() {
@@ -125,7 +125,7 @@ impl Tree {
         Ok(Admitted { name, target, again })
     }
 
-    /// How many names it knows, directories that were only implied included.
+    /// The number of known names, including directories that are only implied.
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -175,20 +175,20 @@ impl Tree {
     }
 }
 
-/// The kernel's limits with room to spare for whoever works below later.
+/// Below the kernel's limits, so that later operations below these paths have room.
 const PATH_MAX: usize = 4096;
 const NAME_MAX: usize = 255;
 /// Deeper trees could not be removed again.
 const DEPTH_MAX: usize = 256;
 
-/// `a/b/c`: `a/b`, `a`.
+/// The parents of a name, for example `a/b` and `a` for `a/b/c`.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(name.rsplit_once('/').map(|(dir, _)| dir), |dir| {
         dir.rsplit_once('/').map(|(above, _)| above)
     })
 }
 
-/// A symbolic link may climb at its beginning, as far as the top of the archive, and nowhere else.
+/// A symbolic link may have `..` only at its beginning, and must not climb above the top of the archive.
 fn check_link(name: &str, target: &[u8]) -> Result<String, Refusal> {
     let outside = || Refusal::LinkOutside(String::from_utf8_lossy(target).into_owned());
     let target = std::str::from_utf8(target).map_err(|_| Refusal::NotText)?;

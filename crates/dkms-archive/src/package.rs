@@ -1,20 +1,22 @@
-//! What concerns us in a Debian binary package (deb(5), format 2.x): an `ar` archive whose first member is
-//! `debian-binary`, and whose `data.tar` holds what is installed. Of that, the sources in `usr/src` and the tarball of
-//! built modules that `common.postinst` would load. Everything else is passed over, unread and unjudged: packages may
-//! well have links out of themselves.
+//! Reads the parts of a Debian binary package (deb(5), format 2.x) that dkms needs. A package is an `ar`
+//! archive whose first member is `debian-binary`; its `data.tar` has the files to install. From it we take
+//! the sources in `usr/src` and the tarball of built modules that `common.postinst` would load. Everything
+//! else is skipped without reading or checking it: a package may legitimately have links that point out of
+//! it.
 
 use std::io::{Read, Take};
 
 use super::entries::Trouble;
 
-/// How every `ar` archive begins.
+/// The magic of every `ar` archive.
 pub(super) const AR: [u8; 8] = *b"!<arch>\n";
 /// Name, time, owner, group, mode, size, end mark.
 const HEADER: usize = 60;
-/// The member `debian-binary` says a version; an honest one takes four bytes.
+/// The size limit of the member `debian-binary`. It contains a version; a valid one has four bytes.
 const VERSION_MAX: u64 = 64;
 
-/// The contents of `data.tar`, still compressed, of a package whose first eight bytes ([`AR`]) are read already.
+/// Returns the contents of `data.tar`, still compressed, of a package whose first eight bytes ([`AR`]) have
+/// been read.
 pub(super) fn data(mut package: impl Read) -> Result<Take<impl Read>, Trouble> {
     let first = member(&mut package)?.ok_or(Trouble::NotTar)?;
     if first.name != "debian-binary" || first.size > VERSION_MAX {
@@ -64,7 +66,7 @@ fn member(package: &mut impl Read) -> Result<Option<ArMember>, Trouble> {
     }
     let name = field(0, 16)?;
     Ok(Some(ArMember {
-        // GNU ar ends names with a slash, dpkg does not.
+        // GNU ar ends names with a slash; dpkg does not.
         name: name.strip_suffix('/').unwrap_or(name).to_owned(),
         size: size.parse().map_err(|_| bad())?,
     }))
@@ -74,7 +76,7 @@ fn cut_off() -> Trouble {
     Trouble::Damaged("it is cut off".to_owned())
 }
 
-/// Reads until the buffer is full or the end; returns how much that was.
+/// Reads until the buffer is full or the input ends; returns the number of bytes read.
 pub(super) fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Trouble> {
     let mut filled = 0;
     while let Some(room @ [_, ..]) = buffer.get_mut(filled..) {
@@ -107,7 +109,8 @@ fn take(from: &mut impl Read, size: u64, each: &mut dyn FnMut(&[u8])) -> Result<
     Ok(())
 }
 
-/// Whether an entry of `data.tar` is passed over. What is odd is not: it is for the judge of names to refuse it.
+/// Whether an entry of `data.tar` is skipped. A suspicious name is not skipped, so that the name checks
+/// reject it.
 pub(super) fn passed_over(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
     let parts: Vec<&str> = name.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
@@ -121,7 +124,7 @@ pub(super) fn passed_over(name: &[u8]) -> bool {
     }
 }
 
-/// `M-V.dkms.tar.gz` and the like.
+/// Whether this is a name such as `M-V.dkms.tar.gz`.
 pub fn is_tarball(file: &str) -> bool {
     file.split_once(".dkms.tar").is_some_and(|(_, end)| end.is_empty() || end.starts_with('.'))
 }
@@ -156,7 +159,7 @@ mod tests {
         assert!(!passed_over(b"usr/src/\xff"));
     }
 
-    /// A package of our own making.
+    /// A package built by this test.
     fn package(dir: &Path, members: Vec<Member>) -> Vec<u8> {
         let path = dir.join("x.deb");
         let control = "Package: x\nDepends: dkms\nDescription: x\n".to_owned();
@@ -194,7 +197,7 @@ mod tests {
         assert_eq!(std::fs::read(into.join("usr/src/x-1/dkms.conf")).unwrap(), b"x\n");
         assert_eq!(dkms_sys::fs::list_dir(into.join("usr")).unwrap(), ["src"]);
         assert_eq!(dkms_sys::fs::list_dir(&into).unwrap(), ["usr"]);
-        // The same link within the source.
+        // The same link, within the source.
         let bytes = package(dir.path(), vec![Member::path("usr/src/x-1", &links)]);
         std::fs::remove_dir_all(into).unwrap();
         assert!(matches!(unpacked(dir.path(), &bytes), Err(ArchiveError::Refused { .. })));
@@ -205,7 +208,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let bytes = package(dir.path(), vec![Member::bytes("usr/src/x-1/dkms.conf", "x\n".repeat(99), 5)]);
         let said = |bytes: &[u8]| unpacked(dir.path(), bytes).unwrap_err().to_string();
-        // Whatever follows the last member's padding may stay away: that is one byte at most.
+        // The padding after the last member may be missing; that is at most one byte.
         for length in 8..bytes.len() - 1 {
             assert!(unpacked(dir.path(), &bytes[..length]).is_err(), "cut to {length} of {}", bytes.len());
         }
@@ -230,7 +233,7 @@ mod tests {
         assert!(unpacked(dir.path(), &with("debian-binary   ", "debian-binary/  ")).is_ok());
     }
 
-    /// The packages of the archive, against dpkg-deb.
+    /// Compares the archive's packages with dpkg-deb.
     #[test]
     fn debians_packages_give_what_dpkg_gives() {
         let debs = std::env::var_os("DKMS_TEST_BUILD").map(PathBuf::from).unwrap_or_default().join("debs");

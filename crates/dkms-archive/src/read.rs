@@ -1,4 +1,4 @@
-//! Unpacking what may be hostile.
+//! Unpacks untrusted archives.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -16,12 +16,12 @@ use super::names::Refusal;
 use super::names::{Kind, Tree};
 use super::package;
 
-/// How much an archive may unpack to.
+/// Limits on the size of the unpacked archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes in all files.
+    /// Total bytes in all files.
     pub max_bytes: u64,
-    /// Files, directories and links.
+    /// Number of files, directories and links.
     pub max_entries: u64,
 }
 
@@ -32,46 +32,46 @@ impl Default for Limits {
     }
 }
 
-/// What an entry became.
+/// The type of an unpacked entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
     /// A directory.
     Directory,
-    /// A file (hard links become files of their own).
+    /// A file (hard links become separate files).
     File,
-    /// A symbolic link, with where it points: never out of the unpacked directory.
+    /// A symbolic link, with its target. The target is always inside the unpacked directory.
     Symlink(String),
 }
 
-/// One entry that was unpacked.
+/// One unpacked entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its name below the directory, without a leading `./`.
     pub name: String,
-    /// What it is.
+    /// Its type.
     pub kind: EntryKind,
 }
 
-/// What kind of archive it was.
+/// The kind of archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A tar archive; all of it was unpacked.
+    /// A tar archive; it was unpacked completely.
     Tar,
-    /// A package: of what it would install, the sources in `usr/src` and tarballs of built modules
+    /// A Debian package. Only the sources in `usr/src` and tarballs of built modules
     /// (`usr/share/NAME/*.dkms.tar.*`) were unpacked.
     Package,
 }
 
-/// What was unpacked.
+/// The result of unpacking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unpacked {
-    /// What kind of archive it was, by its first bytes.
+    /// The kind of archive, detected from its first bytes.
     pub format: Format,
-    /// How the archive (of a package, its `data.tar`) was compressed.
+    /// The compression of the archive, or of the `data.tar` of a package.
     pub compression: Compression,
-    /// The entries in the archive's order; a name that came twice is in it twice.
+    /// The entries in archive order; a name that appears twice in the archive appears twice here.
     pub entries: Vec<Entry>,
-    /// Bytes in files.
+    /// Total bytes in files.
     pub bytes: u64,
 }
 
@@ -81,8 +81,8 @@ impl Unpacked {
         self.links_leaving(directory).next()
     }
 
-    /// The links below `directory` that point out of it (though not out of the archive): they would dangle, or reach a
-    /// stranger, if that directory were moved elsewhere.
+    /// The links below `directory` that point out of it (though not out of the archive). If that directory is
+    /// moved, they dangle or point to unrelated files.
     pub fn links_leaving<'a>(&'a self, directory: &'a str) -> impl Iterator<Item = &'a Entry> {
         let base = if directory.is_empty() { 0 } else { directory.matches('/').count() + 1 };
         self.entries.iter().filter(move |entry| {
@@ -94,18 +94,20 @@ impl Unpacked {
     }
 }
 
-/// Unpacks a tar archive, compressed in whatever way its first bytes say, or what concerns dkms of a Debian package,
-/// into the directory `into` (made when missing, else it must be empty).
+/// Unpacks an archive into the directory `into`, which is created if missing and must be empty otherwise. A
+/// tar archive is unpacked completely; its compression is detected from its first bytes. Of a Debian package,
+/// only the files that dkms needs are unpacked.
 ///
-/// Files become the effective user's, modes are cut to 0755 (the owner can always read and write), modification times
-/// are kept. Refused with all of it, leaving nothing behind: names that are absolute, climb, have control characters
-/// or are no text; links out of the archive; entries through links; devices and pipes; setuid and setgid files; the
-/// same name as different things; what is cut off, corrupt, or beyond `limits`.
+/// Files belong to the effective user, modes are limited to 0755 (the owner can always read and write), and
+/// modification times are kept. The whole archive is rejected, and nothing is left behind, for: names that
+/// are absolute, contain `..` or control characters, or are not text; links out of the archive; entries
+/// through links; devices and pipes; setuid and setgid files; one name used for different types; truncated or
+/// corrupt archives; and anything beyond `limits`.
 pub fn unpack(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
     unpack_as(Format::Tar, archive, into, limits)
 }
 
-/// Unpacks what concerns dkms of a tar archive with all that a package would install.
+/// Unpacks the files that dkms needs from a tar archive of everything a package would install.
 pub fn unpack_payload(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
     unpack_as(Format::Package, archive, into, limits)
 }
@@ -143,14 +145,15 @@ fn open(archive: &Path) -> Result<File, ArchiveError> {
     }
 }
 
-/// Unpacks from memory into nothing: everything [`unpack`] does but the disk. For fuzzing; must never panic.
+/// Unpacks from memory and discards the result: everything [`unpack`] does except the disk. For fuzzing; it
+/// must never panic.
 #[doc(hidden)]
 pub fn fuzz_unpack(data: &[u8]) {
     let limits = Limits { max_bytes: 16 << 20, max_entries: 10_000 };
     let _ = read_all(Format::Tar, data, 40, &limits, &mut Nowhere);
 }
 
-/// What can end the reading; the archive's name is put to it later.
+/// The errors that end the reading; the name of the archive is added later.
 #[derive(Debug)]
 pub(super) enum Problem {
     Io(IoError),
@@ -186,7 +189,7 @@ impl Problem {
     }
 }
 
-/// The formats people confuse with tar.
+/// Formats that people confuse with tar.
 fn looks_like(archive: &Path) -> Option<&'static str> {
     let mut start = Vec::new();
     fs::open(archive).ok()?.take(8).read_to_end(&mut start).ok()?;
@@ -204,17 +207,17 @@ fn looks_like(archive: &Path) -> Option<&'static str> {
     })
 }
 
-/// Where entries go. Names are relative and were let in by [`Tree`].
+/// The destination of entries. Names are relative and have been accepted by [`Tree`].
 pub(super) trait Sink {
     fn directory(&mut self, name: &str, mode: u32, mtime: u64) -> Result<(), IoError>;
-    /// Returns the bytes it took.
+    /// Returns the number of bytes written.
     fn file(&mut self, name: &str, mode: u32, mtime: u64, contents: &mut dyn Read) -> Result<u64, Problem>;
     fn symlink(&mut self, name: &str, target: &str) -> Result<(), IoError>;
-    /// Returns the bytes of the copy.
+    /// Returns the size of the copy.
     fn copy(&mut self, name: &str, of: &str) -> Result<u64, IoError>;
 }
 
-/// `tar`: what a tar archive is, if it is one and no Debian package.
+/// Reads an archive. `tar` is the format to report for a tar archive that is not a Debian package.
 pub(super) fn read_all(
     tar: Format,
     mut source: impl Read,
@@ -227,7 +230,7 @@ pub(super) fn read_all(
     if start == package::AR {
         let mut data = package::data(source)?;
         let unpacked = read_tar(&mut data, Format::Package, room_taken, limits, sink)?;
-        // What follows the compressed archive within the member.
+        // Read what follows the compressed archive within the member.
         std::io::copy(&mut data, &mut std::io::sink()).map_err(reading)?;
         return if data.limit() == 0 { Ok(unpacked) } else { Err(cut_off()) };
     }
@@ -248,7 +251,7 @@ fn read_tar(
 ) -> Result<Unpacked, Problem> {
     let mut tree = Tree::new(room_taken);
     let mut unpacked = Unpacked { format, compression: Compression::None, entries: Vec::new(), bytes: 0 };
-    // Headers and padding, and as much again for long names.
+    // Headers and padding, and the same amount again for long names.
     let overhead = limits.max_entries.saturating_mul(4096).saturating_add(1 << 20);
     unpacked.compression = walk(source, limits.max_bytes.saturating_add(overhead), |raw, contents| {
         if format == Format::Package && package::passed_over(&raw.name) {
@@ -319,7 +322,7 @@ fn take_entry(
 fn kind_of(raw: &RawEntry) -> Result<Kind<'_>, Refusal> {
     Ok(match raw.kind {
         EntryType::Directory => Kind::Directory,
-        // Archives from before directories had a type of their own.
+        // Archives from before directories had their own type.
         EntryType::Regular | EntryType::Continuous if raw.name.ends_with(b"/") => Kind::Directory,
         EntryType::Regular | EntryType::Continuous => Kind::File,
         EntryType::Symlink => Kind::Symlink(&raw.link),
@@ -331,7 +334,7 @@ fn kind_of(raw: &RawEntry) -> Result<Kind<'_>, Refusal> {
     })
 }
 
-/// Everything is read and forgotten.
+/// Reads everything and discards it.
 pub(super) struct Nowhere;
 
 impl Sink for Nowhere {
@@ -356,10 +359,10 @@ fn reading(e: std::io::Error) -> Problem {
     Problem::Below(Trouble::Damaged(e.to_string()))
 }
 
-/// Everything goes below `place`, whose parents in the archive are directories that we made ourselves.
+/// Writes everything below `place`. All parents in the archive are directories that we created.
 struct Disk {
     place: PathBuf,
-    /// Modes and times are set last: a read-only directory could not be filled.
+    /// Modes and times are set last, because files cannot be created in a read-only directory.
     directories: Vec<(PathBuf, u32, u64)>,
 }
 
@@ -369,7 +372,7 @@ impl Disk {
     }
 
     fn finish(&mut self) -> Result<(), IoError> {
-        // Children first: making them has changed their parents' times.
+        // Children first, because creating them changed the times of their parents.
         for (path, mode, mtime) in self.directories.drain(..).rev() {
             fs::set_mode(&path, mode & 0o755 | 0o700)?;
             fs::set_modified(&path, time(mtime))?;
@@ -379,7 +382,7 @@ impl Disk {
 }
 
 fn time(seconds: u64) -> SystemTime {
-    // Times that no clock can show are no reason to fail.
+    // Timestamps out of range are not an error.
     SystemTime::UNIX_EPOCH
         .checked_add(Duration::from_secs(seconds.min(1 << 40)))
         .unwrap_or(SystemTime::UNIX_EPOCH)
@@ -403,7 +406,7 @@ impl Sink for Disk {
         let error = |e| Problem::Io(IoError::new("write", &path, e));
         self.parent(&path).map_err(Problem::Io)?;
         fs::remove_file(&path).map_err(Problem::Io)?;
-        // A new file: whatever has this name is an error.
+        // Must be a new file; an existing file of this name is an error.
         #[allow(clippy::disallowed_methods)]
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(error)?;
@@ -434,7 +437,8 @@ enum Transfer {
     Write(std::io::Error),
 }
 
-/// Copies, and tells whether reading or writing failed: a corrupt archive and a full disk need different words.
+/// Copies, and reports whether reading or writing failed: a corrupt archive and a full disk need different
+/// messages.
 fn transfer(from: &mut dyn Read, to: &mut File) -> Result<u64, Transfer> {
     use std::io::Write;
     let mut chunk = vec![0u8; 128 * 1024];

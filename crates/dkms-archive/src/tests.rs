@@ -1,4 +1,4 @@
-//! Archives as GNU tar, Python and dkms 3 make them, and hostile ones.
+//! Archives made by GNU tar, Python and dkms 3, and hostile archives.
 #![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -31,7 +31,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("utf-8")
 }
 
-/// A tree with all that may be in an archive.
+/// A tree with every kind of entry that an archive may have.
 fn sample(dir: &Path) -> PathBuf {
     let tree = dir.join("src");
     put(tree.join("dkms.conf"), "PACKAGE_NAME=x\n");
@@ -147,7 +147,7 @@ fn archives_of_gnu_tar_are_read() {
     }
 }
 
-/// What Python writes when told to write nonsense.
+/// Malformed archives written by Python.
 fn python(dir: &Path, script: &str) -> Option<PathBuf> {
     let archive = dir.join("bad.tar");
     let _ = std::fs::remove_file(&archive);
@@ -219,7 +219,7 @@ fn hostile_archives_are_refused_whole() {
         assert!(!message.chars().any(char::is_control), "{script}: {message:?}");
         assert!(!into.exists(), "{script}: something stays");
         assert_eq!(std::fs::read(&outside).expect("read"), b"precious", "{script}");
-        // The judge alone comes to the same verdict.
+        // The check of names alone gives the same result.
         let mut sink = super::read::Nowhere;
         let bytes = std::fs::read(&archive).expect("read");
         assert!(
@@ -286,7 +286,7 @@ fn bombs_and_limits() {
             unpack(&archive, &into, &Limits { max_bytes: 20 << 20, max_entries: 1 }).expect_err(suffix);
         assert!(matches!(error, ArchiveError::TooBig { unit: "entries", .. }), "{error}");
     }
-    // Copies of one file by hard links, and entries that are implied, count too.
+    // Copies of one file through hard links, and implied entries, also count.
     let script = "add('f', data=b'1' * 500000)\nfor i in range(9): add('h%d' % i, H, 'f')";
     let Some(archive) = python(dir.path(), script) else { return };
     assert!(unpack(&archive, &into, &Limits { max_bytes: 1 << 20, max_entries: 100 }).is_err());
@@ -305,7 +305,7 @@ fn cut_off_anywhere_is_noticed() {
         let archive = dir.path().join(format!("whole.{suffix}"));
         write(&archive, &[Member::path("t", dir.path().join("t"))], None).expect("write");
         let whole = std::fs::read(&archive).expect("read");
-        // A plain tar may miss the second of its two end blocks.
+        // A plain tar archive may lack the second of its two end blocks.
         let end = if suffix == "tar" { whole.len() - 1024 } else { whole.len() - 1 };
         let step = (end / 60).max(1);
         for length in (0..end).step_by(step).chain([end]) {
@@ -431,7 +431,7 @@ fn names_are_judged_without_a_disk() {
     assert_eq!(tree.admit(b"a/l/x", Kind::File), Err(Refusal::ThroughNonDirectory("a/l".to_owned())));
 }
 
-/// Debian's dkms, in trees of its own: it loads what we write and we load what it writes.
+/// Runs Debian's dkms in separate trees: it loads what we write, and we load what it writes.
 #[test]
 fn dkms_3_and_we_read_each_other() {
     let dir = temp();

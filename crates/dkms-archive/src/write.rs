@@ -1,4 +1,4 @@
-//! Writing archives: the same files give the same bytes, and the file appears whole or not at all.
+//! Writes archives reproducibly and atomically.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -13,10 +13,11 @@ use tar::{Builder, EntryType, Header};
 use super::compression::Compression;
 use super::error::ArchiveError;
 
-/// What a member is made of.
+/// The contents of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A file, or a directory with all it holds. The path itself is followed if it is a link; links below are kept.
+    /// A file, or a directory with all its contents. The path itself is followed if it is a link; links below
+    /// it are kept.
     Path(PathBuf),
     /// These bytes.
     Bytes(Vec<u8>),
@@ -27,7 +28,7 @@ pub enum Source {
 pub struct Member {
     /// Its name in the archive, relative: `dkms_source_tree`.
     pub name: String,
-    /// What it is made of.
+    /// Its contents.
     pub source: Source,
     /// Its permission bits; `None` keeps those of the file, and means 0644 for bytes.
     pub mode: Option<u32>,
@@ -36,35 +37,36 @@ pub struct Member {
 }
 
 impl Member {
-    /// A file or directory, with its own modes and times.
+    /// A file or directory that keeps its modes and times.
     pub fn path(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         Member { name: name.into(), source: Source::Path(path.into()), mode: None, mtime: None }
     }
 
-    /// A file made here, with mode 0644.
+    /// A generated file with mode 0644.
     pub fn bytes(name: impl Into<String>, bytes: impl Into<Vec<u8>>, mtime: u64) -> Self {
         Member { name: name.into(), source: Source::Bytes(bytes.into()), mode: None, mtime: Some(mtime) }
     }
 }
 
-/// What was written.
+/// A summary of the written archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// How it is compressed.
+    /// Its compression.
     pub compression: Compression,
-    /// Files, directories and links in it.
+    /// The number of files, directories and links in it.
     pub entries: u64,
-    /// The size of the file.
+    /// The size of the archive.
     pub size: u64,
-    /// Sockets, devices and named pipes that are not in it.
+    /// Sockets, devices and named pipes that were left out.
     pub left_out: Vec<PathBuf>,
 }
 
-/// Writes a GNU tar archive to `dest`, compressed as its name says, in one step (a file beside it is renamed over it).
+/// Writes a GNU tar archive to `dest`, compressed according to its suffix. The write is atomic: it writes a
+/// temporary file next to `dest` and renames it.
 ///
-/// Entries are sorted by name and belong to root; modification times are kept but never later than
-/// `source_date_epoch` (seconds since 1970, as the environment variable of reproducible builds has it). Setuid and
-/// setgid bits are dropped. Sockets, devices and named pipes are left out. Two members of one name are an error.
+/// Entries are sorted by name and owned by root. Modification times are kept but never later than
+/// `source_date_epoch` (seconds since 1970, as in SOURCE_DATE_EPOCH). Setuid and setgid bits are dropped.
+/// Sockets, devices and named pipes are left out. Two members with the same name are an error.
 pub fn write(
     dest: &Path,
     members: &[Member],
@@ -98,7 +100,8 @@ pub fn write(
     Ok(Written { compression, entries: plan.len() as u64, size: fs::metadata(dest)?.len(), left_out })
 }
 
-/// Everything that will be written, by name in the archive: the order of the keys is the order in the file.
+/// Everything to be written, keyed by its name in the archive. The order of the keys is the order in the
+/// file.
 pub(super) type Plan = BTreeMap<Vec<u8>, Item>;
 
 #[derive(Debug)]
@@ -116,7 +119,7 @@ pub(super) enum What {
     Symlink(PathBuf),
 }
 
-/// Looks up everything that the members are made of; sockets, devices and named pipes among it are `left_out`.
+/// Collects all files of the members; sockets, devices and named pipes are put into `left_out`.
 pub(super) fn plan(members: &[Member], left_out: &mut Vec<PathBuf>) -> Result<Plan, ArchiveError> {
     let mut plan = Plan::new();
     for member in members {
@@ -257,7 +260,8 @@ fn append(
     }
 }
 
-/// A file that must give as many bytes as its header says: a log may be growing, a build may be running.
+/// A file that must supply exactly as many bytes as its header says, even if a log is growing or a build is
+/// running.
 struct Exact {
     file: std::io::Take<File>,
     left: u64,
@@ -274,7 +278,7 @@ impl Read for Exact {
     }
 }
 
-/// The compressors behind one face.
+/// A common interface to the compressors.
 pub(super) enum Encoder<W: Write> {
     Plain(W),
     Gzip(flate2::write::GzEncoder<W>),

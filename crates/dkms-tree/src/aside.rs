@@ -1,9 +1,9 @@
-//! Temporary names beside a file.
+//! Temporary names next to a file.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// A dot name beside `path` that neither depmod nor dkms 3.x looks at.
+/// A dot name next to `path`, which depmod and dkms 3.x ignore.
 pub fn aside(path: &Path, word: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Paths out of records and links in the trees stay beneath the tree that they belong to.
+//! Checks that paths from records, and links in the trees, stay beneath the tree that they belong to.
 
 use crate::error::{Error, Result};
 use crate::ids::{Build, PackageId};
@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 pub struct Trees<'a> {
     /// Where they are.
     pub layout: &'a Layout,
-    /// They belong to the system in another root directory (`--root`), where links mean nothing outside it.
+    /// They belong to a system in another root directory (`--root`), where links must not point outside it.
     pub other_root: bool,
 }
 
-/// Where a path leaves `/lib/modules/K`.
+/// Returns where a path leaves `/lib/modules/K`.
 ///
-/// That directory may itself be a link of the administrator's to another place, but not in another root, where links
-/// mean nothing outside it.
+/// The administrator may have made that directory itself a link to another place. In another root this is not
+/// accepted, because links there must not point outside it.
 ///
 /// # Errors
-/// A directory or link on the way cannot be examined.
+/// A directory or link on the path cannot be examined.
 pub fn kernel_escape(trees: Trees<'_>, release: &str, path: &Path, last: Last) -> Result<Option<Escape>> {
     let modules = trees.layout.kernel_modules(release);
     if fs::is_symlink(&modules) {
@@ -40,7 +40,7 @@ fn is_of_root_or_us(link: &std::fs::Metadata) -> bool {
     link.uid() == 0 || link.uid() == dkms_sys::sys::effective_uid()
 }
 
-/// Refuses a path out of a record that leaves `/lib/modules/K`.
+/// Refuses a path from a record if it leaves `/lib/modules/K`.
 ///
 /// # Errors
 /// [`Error::LeavesTree`].
@@ -61,8 +61,8 @@ fn refuse(path: &Path, escape: Option<Escape>) -> Result<()> {
     escape.map_or(Ok(()), |escape| Err(leaves(escape)))
 }
 
-/// Refuses a tree in which one of our own files is a link that leads out of it: it would be followed when that is
-/// written.
+/// Refuses a tree in which one of our own files is a link that points out of it: a write to that file would
+/// follow the link.
 ///
 /// # Errors
 /// [`Error::LeavesTree`].
@@ -77,7 +77,8 @@ pub fn check_own_files(layout: &Layout) -> Result<()> {
     own.iter().try_for_each(|path| in_tree(layout, path))
 }
 
-/// Refuses a package version in whose directories a link leads out of the tree. `source`, which is only read, may.
+/// Refuses a package version whose directories contain a link that points out of the tree. `source` is an
+/// exception, because it is only read.
 ///
 /// # Errors
 /// [`Error::LeavesTree`].
@@ -87,14 +88,14 @@ pub fn check_package(layout: &Layout, package: &PackageId) -> Result<()> {
         in_tree(layout, &dir)?;
     }
     let source = layout.source_link(package);
-    // M/V/K/A/module is as deep as links can matter.
+    // Links deeper than M/V/K/A/module do not matter.
     links_below(&version, 4)
         .into_iter()
         .filter(|link| *link != source)
         .try_for_each(|link| in_tree(layout, &link))
 }
 
-/// Directories in which builds are made: links in sources may lead anywhere.
+/// Build directories: links in sources may point anywhere.
 fn holds_sources(name: &std::ffi::OsStr) -> bool {
     name == "build" || name.as_encoded_bytes().starts_with(b".")
 }

@@ -1,12 +1,12 @@
-//! One line of the status: a package version, and what became of it for a kernel.
+//! One line of the status: a package version and its state for a kernel.
 
 use crate::ids::{Kernel, PackageId};
 use serde::{Deserialize, Serialize};
 
-/// What an entry is.
+/// The state that an entry reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    /// Registered, not built for any kernel asked for.
+    /// Registered, not built for any of the requested kernels.
     Added,
     /// The source is missing.
     Broken,
@@ -26,15 +26,15 @@ pub enum State {
 /// One line of the status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Which package version.
+    /// The package version.
     pub package: PackageId,
-    /// What it is.
+    /// Its state.
     pub kind: State,
-    /// Modules of the kernel had to make room.
+    /// Modules of the kernel were moved aside.
     pub originals: bool,
-    /// A built module file is missing: in the tree, or where it was installed.
+    /// A built module file is missing, either in the tree or at its installed path.
     pub built_missing: bool,
-    /// An installed file differs from the built one or is gone.
+    /// An installed file differs from the built one or is missing.
     pub differs: bool,
 }
 
@@ -44,7 +44,7 @@ impl Entry {
         Self { package: package.clone(), kind, originals: false, built_missing: false, differs: false }
     }
 
-    /// The kernel it is about, unless it is about the version as such.
+    /// The kernel of the entry; `None` if it describes the version as a whole.
     pub fn kernel(&self) -> Option<&Kernel> {
         match &self.kind {
             State::Added | State::Broken => None,

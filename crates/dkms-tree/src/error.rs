@@ -1,13 +1,13 @@
-//! What can go wrong in the tree. The program maps each variant to an exit code and a hint.
+//! The errors of the tree. The program maps each variant to an exit code and a hint.
 
 use crate::ids::Kernel;
 use dkms_sys::IoError;
 use std::path::PathBuf;
 
-/// Result of the functions here that can fail.
+/// The result of the functions here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What reading, changing or locking the tree can fail with.
+/// Errors from reading, changing or locking the tree.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
@@ -29,7 +29,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// Somebody other than root or this user can write the journal, or the directories above it.
+    /// A user other than root and the current user can write to the journal, or to the directories above it.
     #[error("the journal {path} is not trusted: {}{why}", if .what == .path { String::new() } else { format!("{}: ", .what.display()) })]
     JournalRefused {
         /// The journal.
@@ -39,7 +39,7 @@ pub enum Error {
         /// Why not.
         why: String,
     },
-    /// An operation of a journal names a path that dkms never changes.
+    /// An operation in a journal names a path that dkms never changes.
     #[error("{path}:{line}: this journal wants to change {wanted}: {reason}")]
     JournalLeaves {
         /// The journal.
@@ -51,15 +51,15 @@ pub enum Error {
         /// Why dkms does not change that path.
         reason: String,
     },
-    /// A link or a recorded path leads out of the tree that it belongs to.
+    /// A link or a recorded path points out of the tree that it belongs to.
     #[error("{path} is not used: {reason}")]
     LeavesTree {
         /// The path.
         path: PathBuf,
-        /// Where it leads.
+        /// Where it points.
         reason: String,
     },
-    /// A manifest contradicts itself or cannot be read.
+    /// A manifest is inconsistent or cannot be read.
     #[error("{path} cannot be used: {reason}")]
     RecordDamaged {
         /// The manifest.
@@ -67,10 +67,10 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A transaction was asked to change a kernel that it was not opened for.
+    /// A change to a kernel that the transaction was not opened for.
     #[error("kernel {0} is not part of this change")]
     KernelNotPart(Kernel),
-    /// Another command holds a lock for longer than this one waits.
+    /// Another command held a lock for longer than this command waits.
     #[error("timed out waiting for {holder} ({what})")]
     Busy {
         /// What the lock is for.
@@ -84,7 +84,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to do about it; empty when the message says it.
+    /// The hint for the user; empty if the message already contains it.
     pub fn help(&self) -> Vec<String> {
         let one = |s: &str| vec![s.to_owned()];
         match self {

@@ -1,9 +1,9 @@
-//! The names things go by: a package version, a kernel, and one built for the other.
+//! Identifiers: a package version, a kernel, and a build of one for the other.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What `PACKAGE_NAME/PACKAGE_VERSION` identifies: one registered version of one package.
+/// A registered version of a package, identified by `PACKAGE_NAME/PACKAGE_VERSION`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PackageId {
     /// `PACKAGE_NAME`, a directory name below the tree.
@@ -12,29 +12,29 @@ pub struct PackageId {
     pub version: String,
 }
 
-/// A kernel release and the architecture dkms files it under.
+/// A kernel release and the architecture under which dkms stores it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kernel {
-    /// As `uname -r` says it, and as `/lib/modules` names its directory.
+    /// The release, as printed by `uname -r` and used for the directory in `/lib/modules`.
     pub release: String,
-    /// As `uname -m` says it.
+    /// The architecture, as printed by `uname -m`.
     pub arch: String,
 }
 
 /// One package version for one kernel: the unit that is built and installed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Build {
-    /// Which package version.
+    /// The package version.
     pub package: PackageId,
-    /// For which kernel.
+    /// The kernel.
     pub kernel: Kernel,
 }
 
-/// Why a word cannot name a directory in one of the trees.
+/// Why a word is not a valid directory name in one of the trees.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{word}' cannot be a {what}: {why}")]
 pub struct BadName {
-    /// What the word should have named.
+    /// What the word should name.
     pub what: &'static str,
     /// The word.
     pub word: String,
@@ -61,17 +61,17 @@ fn check(what: &'static str, word: &str) -> Result<(), BadName> {
     Err(BadName { what, word: word.to_owned(), why })
 }
 
-/// The characters that dkms-conf calls unprintable; a test compares the two.
+/// The characters that dkms-conf treats as unprintable; a test compares the two lists.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl PackageId {
-    /// Checks that both words can be directory names.
+    /// Checks that both words are valid directory names.
     ///
     /// # Errors
-    /// [`BadName`] for anything that would leave the tree or hide in it.
+    /// [`BadName`] for a name that would leave the tree or be hidden in it.
     pub fn new(name: &str, version: &str) -> Result<Self, BadName> {
         check("package name", name)?;
         check("package version", version)?;
@@ -83,10 +83,10 @@ impl PackageId {
 }
 
 impl Kernel {
-    /// Checks that both words can be directory names.
+    /// Checks that both words are valid directory names.
     ///
     /// # Errors
-    /// [`BadName`] for anything that would leave the tree or hide in it.
+    /// [`BadName`] for a name that would leave the tree or be hidden in it.
     pub fn new(release: &str, arch: &str) -> Result<Self, BadName> {
         check("kernel release", release)?;
         check("architecture", arch)?;
@@ -95,7 +95,7 @@ impl Kernel {
 }
 
 impl Build {
-    /// Pairs a package with a kernel.
+    /// Combines a package with a kernel.
     pub fn new(package: &PackageId, kernel: &Kernel) -> Self {
         Self { package: package.clone(), kernel: kernel.clone() }
     }

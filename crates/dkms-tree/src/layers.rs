@@ -1,9 +1,9 @@
-//! Directories that come from a lower layer of an overlay (an earlier step of a container image).
+//! Handles directories from a lower layer of an overlay (an earlier step of a container image).
 //!
-//! Without `redirect_dir`, which is the default, overlayfs refuses to rename such a directory (EXDEV). `lift` replaces it
-//! by a copy of itself in the upper layer, and that can be renamed. The copy is complete, and on the disk, before anything
-//! of the original goes, and is kept under a known name until the original has gone: [`recover`] puts it back after a crash,
-//! and may be repeated as often as one likes.
+//! Without `redirect_dir`, which is the default, overlayfs refuses to rename such a directory (EXDEV). `lift`
+//! replaces the directory with a copy in the upper layer, which can be renamed. The copy is complete and
+//! synced before anything of the original is deleted, and keeps a known name until the original is deleted.
+//! After a crash, [`recover`] moves it into place; this can be repeated any number of times.
 
 use crate::aside::aside;
 use dkms_sys::{IoError, fs};
@@ -26,14 +26,14 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
     }
 }
 
-/// Exchanges a new directory with the one whose place it takes.
+/// Exchanges a new directory with the one that it replaces.
 ///
 /// # Errors
-/// Both are as they were; after a crash [`recover`] may be necessary.
+/// Both directories are unchanged; after a crash [`recover`] may be necessary.
 pub fn exchange(new: &Path, old: &Path) -> Result<(), IoError> {
     let is_refused = |e: &IoError| e.errno() == Some(EXDEV);
     let mut done = fs::exchange(new, old);
-    // Most likely only the old one is of a lower layer.
+    // Usually only the old one is from a lower layer.
     for dir in [old, new] {
         if done.as_ref().is_err_and(is_refused) {
             lift(dir)?;
@@ -47,12 +47,12 @@ fn is_of_lower_layer(e: &IoError, from: &Path) -> bool {
     e.errno() == Some(EXDEV) && fs::is_real_dir(from)
 }
 
-/// Replaces a directory by a copy of itself. What cannot be done is undone.
+/// Replaces a directory with a copy of itself. If this fails, it is rolled back.
 fn lift(dir: &Path) -> Result<(), IoError> {
     let (copying, lifted) = (aside(dir, "lifting"), aside(dir, "lifted"));
     fs::remove_tree(&copying)?;
     let copied = fs::copy_tree(dir, &copying)
-        // Sockets, pipes and devices, which dkms puts nowhere, are left out.
+        // Sockets, pipes and devices, which dkms never creates, are left out.
         .and_then(|_| fs::sync_file_system(&copying))
         .and_then(|()| fs::rename(&copying, &lifted));
     let done = copied.and_then(|()| fs::remove_tree(dir)).and_then(|_| fs::rename(&lifted, dir));
@@ -62,22 +62,22 @@ fn lift(dir: &Path) -> Result<(), IoError> {
     done
 }
 
-/// Whether a `lift` was cut off.
+/// Whether a `lift` was interrupted.
 pub fn is_cut_off(dir: &Path) -> bool {
     ["lifting", "lifted"].iter().any(|word| fs::exists(aside(dir, word)))
 }
 
-/// Completes or takes back a `lift` that was cut off. Nothing happens where there was none.
+/// Completes or rolls back an interrupted `lift`. Does nothing if there was none.
 ///
 /// # Errors
-/// When the copy cannot be put in place.
+/// The copy cannot be moved into place.
 pub fn recover(dir: &Path) -> Result<(), IoError> {
     let (copying, lifted) = (aside(dir, "lifting"), aside(dir, "lifted"));
     if fs::exists(&copying) {
         fs::remove_tree(&copying)?;
     }
     if fs::exists(&lifted) {
-        // Of the original a part may be left.
+        // A part of the original may be left.
         fs::remove_tree(dir)?;
         fs::rename(&lifted, dir)?;
     }
@@ -123,14 +123,14 @@ mod tests {
                 fill(&dir, "x");
                 fill(&lifted, "x");
             },
-            // A part of the original has gone.
+            // A part of the original has been deleted.
             &|| {
                 fill(&lifted, "x");
                 std::fs::create_dir(&dir).unwrap();
                 std::fs::write(dir.join("a"), "x").unwrap();
             },
             &|| fill(&lifted, "x"),
-            // All of it happened.
+            // The `lift` is complete.
             &|| {
                 fill(&dir, "x");
                 lift(&dir).unwrap();

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Build, Kernel, PackageId};
 use std::path::{Path, PathBuf};
 
-/// The roots all other paths hang from. The root and the three trees are arguments, never globals.
+/// The roots of all other paths. The root and the three trees are arguments, never globals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// `/var/lib/dkms`
@@ -46,7 +46,7 @@ impl Layout {
         }
         dkms_sys::fs::require_writable(tree).map_err(Error::NotWritable)
     }
-    /// `M`: all versions of one package.
+    /// `M`: contains all versions of one package
     pub fn package_dir(&self, name: &str) -> PathBuf {
         self.dkms_tree.join(name)
     }
@@ -54,7 +54,7 @@ impl Layout {
     pub fn version_dir(&self, p: &PackageId) -> PathBuf {
         self.dkms_tree.join(&p.name).join(&p.version)
     }
-    /// `M/V/source`, the link into the source tree
+    /// `M/V/source`: the link to the source tree
     pub fn source_link(&self, p: &PackageId) -> PathBuf {
         self.version_dir(p).join("source")
     }
@@ -66,17 +66,18 @@ impl Layout {
     pub fn conf(&self, p: &PackageId) -> PathBuf {
         self.source_link(p).join("dkms.conf")
     }
-    /// `M/V/build`, the path that MAKE lines name
+    /// `M/V/build`: the path used by MAKE lines
     pub fn build_dir(&self, p: &PackageId) -> PathBuf {
         self.version_dir(p).join("build")
     }
-    /// `M/V/.log/make-K-A.log`: the log of a build that failed, kept until that kernel's next build.
+    /// `M/V/.log/make-K-A.log`: the log of a failed build, kept until the next build for that kernel.
     pub fn failed_log(&self, b: &Build) -> PathBuf {
         self.version_dir(&b.package)
             .join(".log")
             .join(format!("make-{}-{}.log", b.kernel.release, b.kernel.arch))
     }
-    /// `M/V/.log/.running-K-A.log`: the log of a build that runs, where the build itself cannot write.
+    /// `M/V/.log/.running-K-A.log`: the log of a running build, in a place where the build itself cannot
+    /// write.
     pub fn running_log(&self, b: &Build) -> PathBuf {
         self.version_dir(&b.package)
             .join(".log")
@@ -106,7 +107,7 @@ impl Layout {
     pub fn tarball_dir(&self, p: &PackageId) -> PathBuf {
         self.version_dir(p).join("tarball")
     }
-    /// `M/kernel-K-A`: the link that says which version is installed
+    /// `M/kernel-K-A`: the link to the installed version
     pub fn active_link(&self, name: &str, k: &Kernel) -> PathBuf {
         self.package_dir(name).join(format!("kernel-{}-{}", k.release, k.arch))
     }
@@ -134,27 +135,28 @@ impl Layout {
     pub fn destination(&self, release: &str, location: &str) -> PathBuf {
         self.kernel_modules(release).join(location.trim_start_matches('/'))
     }
-    /// Where locks live.
+    /// The directory of locks.
     pub fn lock_dir(&self) -> PathBuf {
         self.dkms_tree.join(".lock")
     }
-    /// Where journals of unfinished changes live.
+    /// The directory of journals of unfinished changes.
     pub fn journal_dir(&self) -> PathBuf {
         self.dkms_tree.join(".journal")
     }
-    /// `.index/K-A`: what was read from a kernel's modules for its index, a cache.
+    /// `.index/K-A`: a cache of data from a kernel's modules, for its index.
     pub fn index_cache(&self, k: &Kernel) -> PathBuf {
         self.dkms_tree.join(".index").join(format!("{}-{}", k.release, k.arch))
     }
-    /// Where it is written down which builds are being made.
+    /// The directory that records which builds are running.
     pub fn building_dir(&self) -> PathBuf {
         self.dkms_tree.join(".building")
     }
-    /// Where it is written down which interrupted changes were taken back or completed.
+    /// The file that records which interrupted changes were rolled back or completed.
     pub fn recovery_log(&self) -> PathBuf {
         self.dkms_tree.join(".recovery.log")
     }
-    /// `M/V/.build-K-A`: where one of several kernels' builds of a package really is, while they all see it as `build`.
+    /// `M/V/.build-K-A`: the real directory of a build, if a package is built for several kernels at once;
+    /// each build sees its own as `build`.
     pub fn private_build_dir(&self, b: &Build) -> PathBuf {
         self.version_dir(&b.package).join(format!(".build-{}-{}", b.kernel.release, b.kernel.arch))
     }

@@ -1,11 +1,13 @@
-//! Locks between commands: one for each package version that is built, one for each kernel whose modules change, one for
-//! the signing key. They are flock(2) locks on files below `.lock` in the tree, so a holder that died blocks nobody.
+//! Locks between commands: one for each package version that is built, one for each kernel whose modules
+//! change, one for the signing key. They are flock(2) locks on files below `.lock` in the tree, so the kernel
+//! releases them when their holder dies.
 //!
-//! **Order.** Build locks come before the signing key's lock, and both come before the locks of kernels: a command that
-//! holds a kernel's lock never waits for a build lock. Several locks of one kind are taken in sorted order. `K/A` of a
-//! build is only put in place, replaced or deleted under its kernel's lock.
+//! **Order.** Build locks come before the signing key's lock, and both come before the locks of kernels: a
+//! command that holds a kernel's lock never waits for a build lock. Several locks of one kind are taken in
+//! sorted order. `K/A` of a build is only put in place, replaced or deleted under its kernel's lock.
 //!
-//! A dkms that is called by a package's script inherits the locks of its caller by name, and does not wait for them.
+//! A dkms that is called by a package's script inherits the locks of its caller by name, and does not wait
+//! for them.
 
 use crate::beneath;
 use crate::error::{Error, Result};
@@ -14,10 +16,11 @@ use crate::layout::Layout;
 use dkms_sys::lock::{Lock, LockError, Mode};
 use std::time::Duration;
 
-/// The variable that tells child processes which locks their caller holds: `NAME=PID` entries, separated by blanks.
+/// The variable that lists, for child processes, the locks that their caller holds: `NAME=PID` entries,
+/// separated by blanks.
 pub const HELD: &str = "DKMS_LOCKS_HELD";
 
-/// A lock that this command holds, or inherited.
+/// A lock that this command holds or has inherited.
 #[derive(Debug)]
 pub struct Held {
     /// `None` when a calling process holds it.
@@ -35,7 +38,7 @@ impl Held {
 /// Reports a wait: the purpose of the lock, and its holder.
 pub type OnWait<'a> = Box<dyn Fn(&str, &str) + 'a>;
 
-/// What a command needs in order to take locks.
+/// What a command needs to take locks.
 pub struct Locks<'a> {
     /// Where the lock files are.
     pub layout: &'a Layout,
@@ -43,7 +46,7 @@ pub struct Locks<'a> {
     pub inherited: String,
     /// The command line, shown to the commands that wait.
     pub command: &'a str,
-    /// How long to wait; `None`: without a limit.
+    /// How long to wait; `None` means no limit.
     pub timeout: Option<Duration>,
     /// Called before a wait, with the purpose of the lock and its holder.
     pub on_wait: OnWait<'a>,
@@ -63,10 +66,11 @@ impl Locks<'_> {
         self.named(&build_name(package), &format!("building {package}"))
     }
 
-    /// Waits until no other command changes the modules of these kernels. The locks are taken in sorted order.
+    /// Waits until no other command changes the modules of these kernels. The locks are taken in sorted
+    /// order.
     ///
     /// # Errors
-    /// As [`Locks::build`].
+    /// As for [`Locks::build`].
     pub fn install(&self, kernels: &[Kernel]) -> Result<Vec<Held>> {
         let mut sorted: Vec<&Kernel> = kernels.iter().collect();
         sorted.sort();
@@ -80,12 +84,13 @@ impl Locks<'_> {
     /// Waits until no other command creates the signing key.
     ///
     /// # Errors
-    /// As [`Locks::build`].
+    /// As for [`Locks::build`].
     pub fn signing_key(&self) -> Result<Held> {
         self.named("signing-key", "making the signing key")
     }
 
-    /// Takes the locks of these kernels if all of them are free. `None`: another process has one, perhaps our caller.
+    /// Takes the locks of these kernels if all of them are free. `None`: another process, perhaps our caller,
+    /// holds one.
     ///
     /// # Errors
     /// A lock file cannot be used.
@@ -100,7 +105,8 @@ impl Locks<'_> {
         Ok(Some(held))
     }
 
-    /// Takes the lock of a package version if it is free. `None`: another process has it, perhaps our caller.
+    /// Takes the lock of a package version if it is free. `None`: another process, perhaps our caller, holds
+    /// it.
     ///
     /// # Errors
     /// The lock file cannot be used.
@@ -111,7 +117,7 @@ impl Locks<'_> {
     /// Waits for the lock with this name. `purpose` is shown to the commands that wait for it.
     ///
     /// # Errors
-    /// As [`Locks::build`].
+    /// As for [`Locks::build`].
     pub fn named(&self, name: &str, purpose: &str) -> Result<Held> {
         self.layout.require_writable()?;
         let dir = self.layout.lock_dir();
@@ -121,7 +127,8 @@ impl Locks<'_> {
         dkms_sys::fs::create_dir_all(&dir)?;
         let (name, shown) = (name.to_owned(), self.describe(purpose));
         if let Some(pid) = self.caller_with(&name) {
-            // The variable may be older than its author, in a daemon that a script started long ago.
+            // The variable may be stale: the process that set it may have ended, for example in a daemon that
+            // a script started long ago.
             match Lock::try_acquire(&path, Mode::Exclusive, &shown)? {
                 Some(lock) => return Ok(Held { lock: Some(lock), name }),
                 None if Lock::holder(&path).pid == pid => return Ok(Held { lock: None, name }),
@@ -156,7 +163,7 @@ impl Locks<'_> {
         Ok(Lock::try_acquire(dir.join(name), Mode::Exclusive, &self.describe(purpose))?)
     }
 
-    /// The calling process that says that it holds this lock.
+    /// The calling process that claims to hold this lock.
     fn caller_with(&self, name: &str) -> Option<u32> {
         self.inherited.split_whitespace().find_map(|word| {
             let (held, pid) = word.rsplit_once('=')?;
@@ -164,7 +171,7 @@ impl Locks<'_> {
         })
     }
 
-    /// What is shown to the commands that wait.
+    /// The text shown to the commands that wait.
     fn describe(&self, purpose: &str) -> String {
         if self.command.is_empty() { purpose.to_owned() } else { format!("{}, {purpose}", self.command) }
     }
@@ -180,13 +187,13 @@ pub fn install_name(kernel: &Kernel) -> String {
     format!("install-{}-{}", kernel.release, kernel.arch)
 }
 
-/// Whether a process, perhaps our caller, holds a lock now. Changes nothing. A lock whose file cannot be examined counts
-/// as free.
+/// Whether a process, perhaps our caller, holds a lock now. Changes nothing. A lock whose file cannot be
+/// examined counts as free.
 pub fn is_held(layout: &Layout, name: &str) -> bool {
     Lock::is_taken(layout.lock_dir().join(name)).unwrap_or(false)
 }
 
-/// The kernels whose modules were ever changed: those that have a lock file.
+/// The kernels whose modules were ever changed, which are those with a lock file.
 pub fn kernels(layout: &Layout) -> Vec<Kernel> {
     let Ok(names) = dkms_sys::fs::list_dir_optional(layout.lock_dir()) else { return Vec::new() };
     names

@@ -1,5 +1,6 @@
-//! `K/A/.manifest.json`: what went into a build, what came out, and where it was installed. Status, uninstall and remove
-//! read it instead of running anybody's dkms.conf. A tree without manifests (dkms 3.x wrote it) works by looking.
+//! `K/A/.manifest.json`: the inputs of a build, its outputs, and where they were installed. Status, uninstall
+//! and remove read it instead of running a dkms.conf. In a tree without manifests (written by dkms 3.x), dkms
+//! examines the files instead.
 
 use crate::error::{Error, Result};
 use crate::ids::Build;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// The schema we write. A file with a higher number is treated as absent.
+/// The schema version we write. A file with a higher number is treated as absent.
 pub const SCHEMA: u32 = 1;
 
 /// The whole file.
@@ -27,17 +28,17 @@ pub struct Manifest {
     pub kernel: String,
     /// Architecture.
     pub arch: String,
-    /// SHA-256 over everything that is known to decide the result: equal for two builds with the same inputs. Empty
-    /// if the manifest does not have it.
+    /// SHA-256 over everything that is known to affect the result: equal for two builds with the same inputs.
+    /// Empty if the manifest does not have it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
-    /// The inputs, for people.
+    /// The inputs, in readable form.
     pub inputs: Inputs,
-    /// Seconds since 1970 when the build ended.
+    /// When the build ended, in seconds since 1970.
     pub built_at: u64,
     /// How long it took.
     pub build_seconds: f64,
-    /// What came out.
+    /// The built module files.
     pub modules: Vec<ModuleRecord>,
     /// Modules that BUILD_EXCLUSIVE left out, with the reason.
     pub excluded: Vec<Excluded>,
@@ -45,7 +46,7 @@ pub struct Manifest {
     pub build_depends: Vec<String>,
     /// NO_WEAK_MODULES
     pub no_weak_modules: bool,
-    /// What of the confinement of its build was not enforced; empty for a build that was confined fully.
+    /// Which parts of the confinement of its build were not enforced; empty if the build was fully confined.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unconfined: Vec<String>,
     /// POST_REMOVE, so that uninstall need not evaluate dkms.conf.
@@ -54,11 +55,12 @@ pub struct Manifest {
     pub installed: Option<Installed>,
 }
 
-/// What went into a build, described before make ran.
+/// The inputs of a build, recorded before make ran.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Inputs {
-    /// SHA-256 over names, kinds, execute bits and contents of the copy that was compiled, with its patches.
+    /// SHA-256 over names, types, execute bits and contents of the copy that was compiled, including its
+    /// patches.
     pub source: String,
     /// SHA-256 over the final directives.
     pub directives: String,
@@ -71,7 +73,7 @@ pub struct Inputs {
     pub kernel_config: String,
     /// The compiler of the kernel, CONFIG_CC_VERSION_TEXT.
     pub compiler: String,
-    /// The make command as dkms.conf has it.
+    /// The make command from dkms.conf.
     pub make: String,
     /// "native", or why bash had to evaluate dkms.conf.
     pub evaluated: String,
@@ -85,11 +87,11 @@ pub struct ModuleRecord {
     pub name: String,
     /// File name below `module/`, with suffixes.
     pub file: String,
-    /// Where it goes below `/lib/modules/K`, after the distribution's rule.
+    /// Its destination below `/lib/modules/K`, according to the distribution's rule.
     pub destination: String,
     /// Bytes.
     pub size: u64,
-    /// SHA-256 of the file as it lies in `module/`.
+    /// SHA-256 of the file in `module/`.
     pub sha256: String,
     /// From `.modinfo`.
     pub vermagic: String,
@@ -97,7 +99,7 @@ pub struct ModuleRecord {
     pub version: String,
     /// From `.modinfo`, may be empty.
     pub srcversion: String,
-    /// "signed by CN", or why not.
+    /// "signed by CN", or why it is not signed.
     pub signature: String,
 }
 
@@ -107,21 +109,21 @@ pub struct ModuleRecord {
 pub struct Excluded {
     /// DEST_MODULE_NAME
     pub name: String,
-    /// In words.
+    /// The reason, as text.
     pub reason: String,
 }
 
-/// Where the modules lie in `/lib/modules`.
+/// Where the modules are in `/lib/modules`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Installed {
     /// Seconds since 1970.
     pub at: u64,
-    /// One entry per module that was put into place.
+    /// One entry for each installed module.
     pub files: Vec<InstalledFile>,
 }
 
-/// One installed file, and what stat(2) said of it right afterwards.
+/// One installed file, and its stat(2) data right after the installation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InstalledFile {
@@ -136,8 +138,8 @@ pub struct InstalledFile {
     pub built: Stamp,
 }
 
-/// What stat(2) tells that changes when a file changes. `ctime` cannot be set by anybody, so equal stamps mean an
-/// untouched file.
+/// The stat(2) data that changes when a file changes. No user can set `ctime`, so equal stamps mean an
+/// unchanged file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stamp {
@@ -154,7 +156,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a file (of the link itself, if it is one); `None` when it is not there.
+    /// The stamp of a file (of the link itself, if it is one); `None` if there is none.
     pub fn of(path: &Path) -> Option<Self> {
         dkms_sys::fs::Stat::of(path).map(Self::from)
     }
@@ -166,7 +168,7 @@ impl From<dkms_sys::fs::Stat> for Stamp {
     }
 }
 
-/// As much of a manifest as those of every schema have.
+/// The fields of a manifest that every schema version has.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Schema {
@@ -174,11 +176,11 @@ struct Schema {
 }
 
 impl Manifest {
-    /// Reads a build's manifest. `None` when there is none, or when a newer dkms wrote it: then the build is treated as one
-    /// that dkms 3.x made.
+    /// Reads a build's manifest. `None` if there is none, or if a newer dkms wrote it: then the build is
+    /// treated like one made by dkms 3.x.
     ///
     /// # Errors
-    /// It cannot be read, or [`Error::RecordDamaged`]: acting as if it were absent could lose what it says.
+    /// The manifest cannot be read, or [`Error::RecordDamaged`]: treating it as absent could lose its data.
     pub fn read(layout: &Layout, build: &Build) -> Result<Option<Self>> {
         let path = layout.manifest(build);
         let Some(bytes) = dkms_sys::fs::read_optional(&path, dkms_sys::fs::Limit::RECORD)? else {
@@ -187,15 +189,15 @@ impl Manifest {
         Self::parse(&bytes, build).map_err(|reason| Error::RecordDamaged { path, reason })
     }
 
-    /// The same for what only shows or estimates something: one that cannot be used is absent.
+    /// The same for callers that only display or estimate: an unusable manifest counts as absent.
     pub fn load(layout: &Layout, build: &Build) -> Option<Self> {
         Self::read(layout, build).ok().flatten()
     }
 
-    /// Reads the bytes of a build's manifest; `None` when a newer dkms wrote it.
+    /// Parses the bytes of a build's manifest; `None` if a newer dkms wrote it.
     ///
     /// # Errors
-    /// Why it is not the manifest of this build, in words that follow its path.
+    /// Why it is not the manifest of this build, as text that follows its path.
     pub fn parse(bytes: &[u8], build: &Build) -> std::result::Result<Option<Self>, String> {
         let no_record = |e: serde_json::Error| format!("it is not the record of a build ({e})");
         let Schema { schema } = serde_json::from_slice(bytes).map_err(no_record)?;
@@ -222,23 +224,23 @@ impl Manifest {
     /// The bytes to write to this path.
     ///
     /// # Errors
-    /// It cannot be written down.
+    /// The manifest cannot be serialised.
     pub fn to_bytes(&self, path: &Path) -> std::result::Result<Vec<u8>, IoError> {
         let mut out = serde_json::to_vec(self).map_err(|e| IoError::new("write", path, e))?;
         out.push(b'\n');
         Ok(out)
     }
 
-    /// Writes it into a built directory, atomically.
+    /// Writes it into a build's directory atomically.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// The file cannot be written.
     pub fn store(&self, path: &Path) -> std::result::Result<(), IoError> {
         dkms_sys::fs::write_atomic(path, &self.to_bytes(path)?, 0o644)
     }
 }
 
-/// The few fields that `status` looks at, borrowed from the file's bytes: 60 of these are read in a millisecond.
+/// The few fields that `status` needs, borrowed from the file's bytes: 60 of these are read in a millisecond.
 #[derive(Debug, Deserialize)]
 pub struct Glance<'a> {
     schema: u32,
@@ -266,7 +268,7 @@ pub struct GlanceModule<'a> {
     pub file: Cow<'a, str>,
 }
 
-/// What is installed of a [`Glance`].
+/// The installed files of a [`Glance`].
 #[derive(Debug, Deserialize)]
 pub struct GlanceInstalled<'a> {
     /// One entry per file.
@@ -290,7 +292,7 @@ pub struct GlanceFile<'a> {
 }
 
 impl<'a> Glance<'a> {
-    /// Reads the bytes of a manifest; `None` when it is not one that can be used.
+    /// Parses the bytes of a manifest; `None` if it is unusable.
     pub fn parse(bytes: &'a [u8], build: &Build) -> Option<Self> {
         let g: Self = serde_json::from_slice(bytes).ok()?;
         let ours = g.schema >= 1

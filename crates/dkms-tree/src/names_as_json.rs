@@ -1,8 +1,9 @@
 //! File names in JSON. Names are bytes, JSON strings are Unicode.
 //!
-//! A name that is UTF-8 is written as a string, unchanged. Any other is written as `{"escaped":"/a/b%FF/c"}`: each byte
-//! that is not part of valid UTF-8, and each `%`, as `%XX`. A string and an object cannot be confused, so every name has
-//! exactly one form, and records of before, which only have strings, mean what they always did.
+//! A name that is UTF-8 is written as a string, unchanged. Any other is written as `{"escaped":"/a/b%FF/c"}`:
+//! each byte that is not part of valid UTF-8, and each `%`, becomes `%XX`. A string and an object cannot be
+//! confused, so every name has exactly one form, and older records, which contain only strings, keep their
+//! meaning.
 //!
 //! For fields of type `PathBuf` and `OsString`: `#[serde(with = "names_as_json")]`.
 
@@ -33,20 +34,20 @@ pub fn serialize<S: Serializer>(name: &impl AsRef<OsStr>, serializer: S) -> Resu
 /// Reads a name.
 ///
 /// # Errors
-/// It is neither a string nor an escaped one.
+/// The value is neither a string nor an escaped name.
 pub fn deserialize<'de, D: Deserializer<'de>, T: From<OsString>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_any(Names).map(|name| T::from(name.into_owned().into_os_string()))
 }
 
-/// Reads a name without copying it, where it is in the input as it is.
+/// Reads a name, without copying it if the input contains it unescaped.
 ///
 /// # Errors
-/// As [`deserialize`].
+/// As for [`deserialize`].
 pub(crate) fn borrowed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, Path>, D::Error> {
     deserializer.deserialize_any(Names)
 }
 
-/// For `Option<PathBuf>`; `null` is none.
+/// For `Option<PathBuf>`; `null` means `None`.
 pub mod optional {
     use super::{Names, Serializer};
     use serde::de::Deserializer;
@@ -68,7 +69,7 @@ pub mod optional {
     /// Reads a name, or `null`.
     ///
     /// # Errors
-    /// It is something else.
+    /// The value is something else.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
         struct Optional;
         impl<'de> serde::de::Visitor<'de> for Optional {
@@ -175,7 +176,7 @@ mod tests {
             (b"", r#""""#),
             (b"/b\xff/c", r#"{"escaped":"/b%FF/c"}"#),
             (b"\xff50%41", r#"{"escaped":"%FF50%2541"}"#),
-            // Cut off in the middle of a character, and a surrogate.
+            // Truncated in the middle of a character, and a surrogate.
             (b"\xe2\x82", r#"{"escaped":"%E2%82"}"#),
             (b"\xed\xa0\x80\xc3\xa4", r#"{"escaped":"%ED%A0%80ä"}"#),
         ] {

@@ -1,6 +1,6 @@
-//! The kernel's own modules that had to make room: `M/original_module/K/A/NAME.ko` with `NAME.ko.origin` (the former
-//! path), and `collisions/` for several of one name. For each there is at every moment one complete copy, at its place
-//! or here.
+//! The kernel's own modules that were moved aside: `M/original_module/K/A/NAME.ko` with `NAME.ko.origin` (the
+//! former path), and `collisions/` for several with the same name. At any time a complete copy of each
+//! exists, either at its original path or here.
 
 use crate::ids::Kernel;
 use crate::layout::Layout;
@@ -16,20 +16,21 @@ pub struct Original {
     pub name: String,
     /// The archived copy.
     pub archived: PathBuf,
-    /// The file that says where it came from, when there is one (dkms before 3.0.12 wrote none).
+    /// The file with its original path, if there is one (dkms before 3.0.12 wrote none).
     pub origin_file: Option<PathBuf>,
-    /// Where it came from.
+    /// Its original path.
     pub origin: Option<PathBuf>,
-    /// Why what that file says is not used.
+    /// Why the contents of that file are not used.
     pub problem: Option<String>,
 }
 
-/// Where a module file goes that is the only one of its name.
+/// The path for a module file whose name is unique.
 pub fn archive_path(layout: &Layout, package: &str, k: &Kernel, file: &Path) -> Option<PathBuf> {
     Some(layout.originals_dir(package, k).join(file.file_name()?))
 }
 
-/// Where one of several goes: its directory below `/lib/modules/K` again below `collisions/`.
+/// The path for one of several with the same name: its directory below `/lib/modules/K`, repeated below
+/// `collisions/`.
 pub fn collision_path(layout: &Layout, package: &str, k: &Kernel, file: &Path) -> Option<PathBuf> {
     let inside = file.strip_prefix(layout.kernel_modules(&k.release)).ok()?;
     Some(layout.originals_dir(package, k).join("collisions").join(inside))
@@ -42,15 +43,15 @@ pub fn origin_file(archived: &Path) -> PathBuf {
     name.into()
 }
 
-/// What an `.origin` file says: the path and a newline. Names are bytes.
+/// The contents of an `.origin` file: the path and a newline. Names are bytes.
 pub fn origin_text(from: &Path) -> OsString {
     let mut text = from.as_os_str().to_owned();
     text.push("\n");
     text
 }
 
-/// Where a file came from, if that is in this kernel's own directory. Symbolic links on the way to it are judged when it
-/// is moved back.
+/// The original path of a file, if it is in this kernel's own directory. Symbolic links in that path are
+/// checked when the file is moved back.
 fn read_origin(layout: &Layout, k: &Kernel, file: &Path) -> std::result::Result<PathBuf, String> {
     if !dkms_sys::fs::is_real_file(file) {
         return Err(format!("{} is no regular file", file.display()));

@@ -1,41 +1,42 @@
-//! What the tree holds: cheap to find out, by looking only. Runs no code and evaluates no dkms.conf.
+//! The contents of the tree, determined cheaply from the file system. Runs no code and evaluates no
+//! dkms.conf.
 
 use crate::ids::{Build, Kernel, PackageId};
 use crate::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// How a package version stands in the tree.
+/// The state of a package version in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
-    /// There is no such directory.
+    /// The directory does not exist.
     Absent,
-    /// `source` leads to a directory.
+    /// `source` points to a directory.
     Added,
-    /// The version directory exists, but `source` is missing or leads nowhere.
+    /// The version directory exists, but `source` is missing or dangling.
     Broken,
 }
 
-/// What of a broken registration is missing; `add` mends a missing link.
+/// What is missing in a broken registration; `add` fixes a missing link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breakage {
-    /// No `source` at all.
+    /// There is no `source`.
     LinkMissing,
-    /// `source` is a link to something that is not there.
+    /// `source` is a dangling link.
     TargetMissing,
 }
 
-/// How a build stands.
+/// The state of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuildState {
-    /// `K/A/module` is not there.
+    /// `K/A/module` does not exist.
     NotBuilt,
-    /// Built, and not what `kernel-K-A` points to.
+    /// Built, but `kernel-K-A` does not point to it.
     Built,
-    /// Built, and what `kernel-K-A` points to.
+    /// Built, and `kernel-K-A` points to it.
     Installed,
 }
 
-/// Looks up one package version.
+/// Finds the state of a package version.
 pub fn registration(layout: &Layout, p: &PackageId) -> Registration {
     if !layout.version_dir(p).is_dir() {
         Registration::Absent
@@ -46,7 +47,7 @@ pub fn registration(layout: &Layout, p: &PackageId) -> Registration {
     }
 }
 
-/// What is missing of a version directory that exists.
+/// What is missing in a version directory that exists.
 pub fn breakage(layout: &Layout, p: &PackageId) -> Option<Breakage> {
     let link = layout.source_link(p);
     if link.symlink_metadata().is_err() {
@@ -58,7 +59,7 @@ pub fn breakage(layout: &Layout, p: &PackageId) -> Option<Breakage> {
     }
 }
 
-/// Looks up one build.
+/// Finds the state of a build.
 pub fn build_state(layout: &Layout, b: &Build) -> BuildState {
     if !layout.module_dir(b).is_dir() {
         BuildState::NotBuilt
@@ -74,13 +75,13 @@ pub fn is_active(layout: &Layout, b: &Build) -> bool {
     active_version(layout, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
 }
 
-/// Which version `kernel-K-A` names for a kernel.
+/// The version that `kernel-K-A` points to for a kernel.
 pub fn active_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option<String> {
     let target = std::fs::read_link(layout.active_link(name, kernel)).ok()?;
     version_named(layout, &target, name, kernel)
 }
 
-/// Whether a link with this target, as `kernel-K-A`, names this build.
+/// Whether this target of a `kernel-K-A` link means this build.
 pub fn link_names(layout: &Layout, target: &Path, b: &Build) -> bool {
     version_named(layout, target, &b.package.name, &b.kernel).is_some_and(|v| v == b.package.version)
 }
@@ -94,8 +95,9 @@ fn version_named(layout: &Layout, target: &Path, name: &str, kernel: &Kernel) ->
     fits.then(|| v.to_string_lossy().into_owned())
 }
 
-/// Every package version directory, sorted as directories list; the names pass `keep` first.
-/// Version directories that are no such thing (`original_module`, links, dot names) are left out.
+/// Every package version directory, sorted by directory name at each level. `keep` filters the names of
+/// packages and versions. Entries that are not version directories (`original_module`, links, dot names) are
+/// left out.
 pub fn packages(layout: &Layout, keep: &dyn Fn(&str, Option<&str>) -> bool) -> Vec<PackageId> {
     let mut found = Vec::new();
     for name in subdirectories(&layout.dkms_tree) {
@@ -119,7 +121,7 @@ pub fn all_packages(layout: &Layout) -> Vec<PackageId> {
     packages(layout, &|_, _| true)
 }
 
-/// All versions of one package, sorted as directories list.
+/// All versions of one package, sorted by directory name.
 pub fn versions(layout: &Layout, name: &str) -> Vec<PackageId> {
     subdirectories(&layout.package_dir(name))
         .into_iter()
@@ -128,7 +130,7 @@ pub fn versions(layout: &Layout, name: &str) -> Vec<PackageId> {
         .collect()
 }
 
-/// The kernels a package version is built for, sorted as directories list.
+/// The kernels a package version is built for, sorted by directory name.
 pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
     let base = layout.version_dir(p);
     let mut found = Vec::new();
@@ -147,13 +149,13 @@ pub fn builds(layout: &Layout, p: &PackageId) -> Vec<Build> {
     found
 }
 
-/// A kernel's directory begins with digits and a dot; `build`, `source`, `tarball` do not.
+/// The name of a kernel's directory begins with digits and a dot; `build`, `source` and `tarball` do not.
 pub fn looks_like_release(name: &str) -> bool {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
     digits > 0 && name.as_bytes().get(digits) == Some(&b'.')
 }
 
-/// The version of `name` that is installed for a kernel: built, and linked to.
+/// The version of `name` that is installed for a kernel: built, and the target of the link.
 pub fn installed_version(layout: &Layout, name: &str, kernel: &Kernel) -> Option<PackageId> {
     let version = active_version(layout, name, kernel)?;
     let id = PackageId::new(name, &version).ok()?;
@@ -176,7 +178,7 @@ pub fn module_files(layout: &Layout, b: &Build) -> Vec<ModuleFile> {
 /// One module file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModuleFile {
-    /// Without `.ko` and what follows.
+    /// The name without `.ko` and what follows.
     pub name: String,
     /// File name.
     pub file: String,
@@ -184,7 +186,7 @@ pub struct ModuleFile {
     pub path: PathBuf,
 }
 
-/// `v4l2loopback` for `v4l2loopback.ko.xz`; `None` when the name is not a module's.
+/// `v4l2loopback` for `v4l2loopback.ko.xz`; `None` if the name is not that of a module.
 pub fn module_stem(file: &str) -> Option<&str> {
     [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().find_map(|s| file.strip_suffix(s)).filter(|s| !s.is_empty())
 }
@@ -194,7 +196,7 @@ fn names(dir: &Path) -> Vec<String> {
     entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect()
 }
 
-/// Names of the directories in `dir` (links and dot names left out), sorted bytewise.
+/// The names of the directories in `dir` (without links and dot names), sorted bytewise.
 pub fn subdirectories(dir: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let mut found: Vec<String> = entries

@@ -1,7 +1,7 @@
-//! The index, compared byte for byte with the one that the depmod of this machine writes.
+//! Compares the index byte for byte with the one written by the depmod of this machine.
 //!
-//! The modules are those of Debian's kernel packages in the test layers (`tests/fetch.sh`); without them, or
-//! with a depmod that is not among the versions that are known, a test says that it is skipped.
+//! The modules are from Debian's kernel packages in the test layers (`tests/fetch.sh`). If the layers are
+//! missing, or the version of depmod is unknown, a test prints that it is skipped.
 
 #![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 
@@ -14,24 +14,24 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A kernel's directory in a temporary base, which depmod may write to.
+/// A kernel's directory below a temporary base directory, in which depmod may write.
 struct Tree {
     base: tempfile::TempDir,
     release: String,
     version: Version,
     depmod: PathBuf,
-    /// What was read so far, as the product keeps it.
+    /// The data read so far, kept as dkms keeps it.
     cache: RefCell<String>,
 }
 
 impl Tree {
-    /// The modules of a layer such as `image-6.1`, as links to the same files; `None` with the reason
-    /// printed.
+    /// The modules of a layer such as `image-6.1`, as links to the same files; otherwise prints the reason
+    /// and returns `None`.
     fn of_layer(layer: &str) -> Option<Self> {
         let build = std::env::var_os("DKMS_TEST_BUILD")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../build"), PathBuf::from);
         let modules = build.join("layers").join(layer).join("root/usr/lib/modules");
-        // DKMS_TEST_DEPMOD: that of another version of kmod.
+        // DKMS_TEST_DEPMOD selects the depmod of another version of kmod.
         let depmod =
             std::env::var_os("DKMS_TEST_DEPMOD").map_or_else(|| PathBuf::from("depmod"), PathBuf::from);
         let version = version_of(&depmod);
@@ -51,7 +51,7 @@ impl Tree {
         self.base.path().join("lib/modules").join(&self.release)
     }
 
-    /// Runs depmod, then writes the index ourselves, and compares all files.
+    /// Runs depmod, then writes our own index, and compares all files.
     fn compare(&self, what: &str) {
         let said =
             Command::new(&self.depmod).arg("-a").arg("-b").arg(self.base.path()).arg(&self.release).output();
@@ -106,7 +106,7 @@ impl Tree {
             .collect())
     }
 
-    /// That of this machine, which depmod reads too.
+    /// The configuration of this machine, which depmod also reads.
     fn config(&self) -> Result<Config, index::Decline> {
         let mut files = BTreeMap::new();
         for dir in ["/lib/depmod.d", "/usr/local/lib/depmod.d", "/run/depmod.d", "/etc/depmod.d"] {
@@ -148,14 +148,14 @@ fn link_tree(from: &Path, to: &Path) {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         match entry.file_type().expect("type") {
             kind if kind.is_dir() => link_tree(&source, &target),
-            // depmod replaces its own files by renaming, so the layer's stay as they are.
+            // depmod replaces its own files by renaming, so the files of the layer are unchanged.
             kind if kind.is_file() => std::fs::hard_link(source, target).expect("link"),
             _ => {}
         }
     }
 }
 
-/// Module files in the order in which directories list them.
+/// The module files, in directory order.
 fn walk(dir: &Path, below: &str, config: &Config, paths: &mut Vec<String>) {
     for entry in std::fs::read_dir(dir).expect("directory").flatten() {
         let name = entry.file_name().into_string().expect("name");
@@ -213,7 +213,7 @@ fn it_stays_so_while_modules_come_and_go() {
 fn lists_may_be_empty() {
     let Some(tree) = Tree::of_layer("vm-6.1") else { return };
     for name in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
-        // A new file: the old one is a link to the layer's.
+        // Create a new file, because the old one is a link to the layer's file.
         std::fs::remove_file(tree.dir().join(name)).expect("remove");
         std::fs::write(tree.dir().join(name), "").expect("write");
         tree.compare(&format!("an empty {name}"));
@@ -240,8 +240,8 @@ fn what_could_differ_is_left_to_depmod() {
     tree.compare("nothing odd is left");
 }
 
-/// Places, replaces, moves and removes modules at random. The seed is fixed, so that a failure can be
-/// repeated.
+/// Places, replaces, moves and removes modules at random. The seed is fixed, so that a failure is
+/// reproducible.
 #[test]
 fn a_random_walk_of_changes_never_differs() {
     const STEPS: usize = 60;
@@ -263,7 +263,8 @@ fn a_random_walk_of_changes_never_differs() {
         let from = random(contents.len());
         let name = sources[from].file_stem().and_then(|stem| stem.to_str()).expect("name").to_owned();
         let what = match random(5) {
-            // A copy of another module under a new name, under its own, or in the place of the kernel's.
+            // Copy another module: under a new name, under its own name, or in the place of one of the
+            // kernel's modules.
             choice @ 0..=2 => {
                 let dir = ["updates/dkms", "updates", "extra", "kernel/drivers/misc"][random(4)];
                 let name = if choice == 0 { format!("{name}-{}", random(9)) } else { name };

@@ -1,8 +1,8 @@
-//! Why an archive or a package is not made.
+//! Why an archive or a package cannot be created.
 
 use std::path::PathBuf;
 
-/// A tarball or a package cannot be made.
+/// A tarball or a package cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum PackError {

@@ -1,4 +1,4 @@
-//! What the built modules of a package say about themselves.
+//! Metadata of the built modules of a package.
 
 use crate::build::BuildError;
 use crate::error::{Error, Result};
@@ -10,14 +10,14 @@ use dkms_tree::state;
 use kmodule::elf::Module;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Of all modules of some builds.
+/// The metadata of all modules of some builds.
 #[derive(Debug, Default)]
 pub struct Inside {
-    /// By the names the kernel has for them, the patterns by which hardware asks for them.
+    /// The aliases by which hardware requests the modules, keyed by the kernel's name for each module.
     pub aliases: BTreeMap<String, BTreeSet<String>>,
-    /// By the same names, what MODULE_VERSION says, where it says something.
+    /// MODULE_VERSION, if set, with the same keys.
     pub versions: BTreeMap<String, String>,
-    /// As MODULE_LICENSE says.
+    /// The values of MODULE_LICENSE.
     pub licences: BTreeSet<String>,
 }
 
@@ -25,7 +25,7 @@ impl Inside {
     /// Reads the modules built for these kernels.
     ///
     /// # Errors
-    /// Nothing built for one of them, or a file that is no module.
+    /// Nothing is built for one of them, or a file is not a module.
     pub fn read(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
         let mut inside = Self::default();
         for kernel in kernels {
@@ -51,8 +51,9 @@ impl Inside {
         Ok(inside)
     }
 
-    /// The field `Modaliases` as Ubuntu's driver packages have it and ubuntu-drivers reads it: `NAME(ALIAS, ALIAS),
-    /// NAME(ALIAS)`. An alias that has a comma or a bracket itself cannot be written there and is left out.
+    /// The field `Modaliases`, as Ubuntu's driver packages have it and ubuntu-drivers reads it: `NAME(ALIAS,
+    /// ALIAS), NAME(ALIAS)`. An alias that itself contains a comma or a bracket cannot be written there and
+    /// is left out.
     pub fn modaliases(&self) -> String {
         let writable = |alias: &&String| {
             !alias.is_empty()

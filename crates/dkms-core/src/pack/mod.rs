@@ -1,4 +1,5 @@
-//! What all packages of a module have in common, whatever their format: what is asked for, what goes in, and the way back.
+//! The common part of all packages of a module, independent of the format: the request, the contents, and
+//! importing a package.
 
 pub mod debian;
 mod error;
@@ -19,23 +20,24 @@ pub(crate) use inside::Inside;
 use std::path::{Path, PathBuf};
 use tarball::Content;
 
-/// Who makes a package where nobody is named, at a domain that can be nobody's (RFC 2606).
+/// The maintainer of a package if none is given, at a domain that is reserved (RFC 2606).
 const NOBODY: &str = "made by dkms <dkms@example.org>";
 
-/// A package that is to be made.
+/// A package to be created.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// Which package version; it must be in the tree.
+    /// The package version; it must be in the tree.
     pub package: &'a PackageId,
-    /// The kernels whose modules go in; where source can go in, none means that alone.
+    /// The kernels whose modules are included. If the source can be included, an empty list means the source
+    /// alone.
     pub kernels: &'a [Kernel],
-    /// What goes in.
+    /// What to include.
     pub content: Content,
     /// `--archive`: a file name for the default place, or a path.
     pub named: Option<&'a Path>,
-    /// SOURCE_DATE_EPOCH; without it, the time of the newest file that goes in.
+    /// SOURCE_DATE_EPOCH; if unset, the time of the newest included file.
     pub epoch: Option<u64>,
-    /// `NAME <ADDRESS>` of who makes the package.
+    /// `NAME <ADDRESS>` of the maintainer of the package.
     pub maker: Option<&'a str>,
 }
 
@@ -48,7 +50,7 @@ impl Request<'_> {
         self.content != Content::SourceOnly
     }
 
-    /// The kernels whose modules really go in.
+    /// The kernels whose modules are actually included.
     pub(crate) fn binaries(&self) -> &[Kernel] {
         if self.with_binaries() { self.kernels } else { &[] }
     }
@@ -57,7 +59,7 @@ impl Request<'_> {
         self.maker.unwrap_or(NOBODY)
     }
 
-    /// SOURCE_DATE_EPOCH, or the time of the newest file that goes in.
+    /// SOURCE_DATE_EPOCH, or the time of the newest included file.
     pub(crate) fn time(&self, s: &Session<'_>) -> Result<u64> {
         if let Some(epoch) = self.epoch {
             return Ok(epoch);
@@ -69,7 +71,7 @@ impl Request<'_> {
         Ok(newest(&from))
     }
 
-    /// The directory and the name of the file: those that are asked for, else `M/V/folder` and `file`.
+    /// The directory and file name: those requested, otherwise `M/V/folder` and `file`.
     pub(crate) fn place(&self, s: &Session<'_>, folder: &str, file: String) -> (PathBuf, PathBuf) {
         let default = s.layout.version_dir(self.package).join(folder);
         match self.named {
@@ -79,8 +81,9 @@ impl Request<'_> {
     }
 }
 
-/// What a package for dkms installs: the source, or its dkms.conf alone, in `usr/src/M-V`, and with kernels their built modules
-/// in `usr/share/SHARE`, as a tarball that `common.postinst` loads. It is made in `scratch`.
+/// What a package for dkms installs: the source, or only its dkms.conf, in `usr/src/M-V`; and, if kernels are
+/// given, their built modules in `usr/share/SHARE`, as a tarball that `common.postinst` loads. The tarball is
+/// created in `scratch`.
 pub(crate) fn for_dkms(
     s: &Session<'_>,
     request: &Request<'_>,
@@ -105,11 +108,12 @@ pub(crate) fn for_dkms(
     Ok(members)
 }
 
-/// Runs a program that makes packages or something for them, so that what it makes is the same each time. `shown` is what
-/// an error calls the command, `reason` finds the line in its output that says what went wrong. Returns the output.
+/// Runs a program that creates packages or parts of them, with an environment for reproducible output.
+/// `shown` is the command as errors show it; `reason` finds the line of its output that explains a failure.
+/// Returns the output.
 ///
 /// # Errors
-/// [`ProgramError::Failed`]; the whole output is told before.
+/// [`ProgramError::Failed`]; the complete output is reported first.
 pub(crate) fn tool(
     s: &Session<'_>,
     command: Command,
@@ -137,12 +141,13 @@ pub(crate) fn tool(
     }
 }
 
-/// The last line of an output that says something.
+/// The last line of the output that is not blank.
 pub(crate) fn last_line(said: &str) -> &str {
     said.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("it said nothing")
 }
 
-/// The time of the newest file in these places, in seconds since 1970. Directories do not count: a copy has new ones.
+/// The time of the newest file below these paths, in seconds since 1970. Directories are ignored, because a
+/// copy has new ones.
 pub(crate) fn newest(places: &[PathBuf]) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut latest = 0;

@@ -14,7 +14,7 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What goes into a tarball.
+/// What a tarball contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Source and built modules.
@@ -32,10 +32,10 @@ pub(crate) fn archive_error(path: &Path, e: ArchiveError) -> Error {
     }
 }
 
-/// Writes a tarball to `path`, for which [`place`] says where it belongs.
+/// Writes a tarball to `path`; [`place`] returns the right path.
 ///
 /// # Errors
-/// Not in the tree, nothing built for a kernel, the destination not writable.
+/// The package is not in the tree, nothing is built for a kernel, or the destination is not writable.
 pub fn make(
     s: &Session<'_>,
     package: &PackageId,
@@ -57,7 +57,7 @@ pub fn make(
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         members.extend(binaries_only(s, package, source_date_epoch.unwrap_or(now)));
     } else {
-        // Without it nothing could be made of the tarball.
+        // Without it the tarball would be unusable.
         fs::open_bounded(s.layout.conf(package), fs::Limit::CONFIG)?;
         members.push(Member::path("dkms_source_tree", s.layout.source_link(package)));
     }
@@ -69,7 +69,7 @@ pub fn make(
     Ok(())
 }
 
-/// Makes sure that there is a directory to write to.
+/// Makes sure that the destination directory exists.
 ///
 /// # Errors
 /// [`PackError::DestinationNotWritable`].
@@ -85,7 +85,7 @@ pub(crate) fn require_writable(directory: &Path) -> Result<()> {
     }
 }
 
-/// What is built for these kernels, by its parts, as it lies in a tarball.
+/// The built files for these kernels, selected by part, in the layout of a tarball.
 fn built(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], parts: &[&str]) -> Result<Vec<Member>> {
     let mut members = Vec::new();
     for kernel in kernels {
@@ -104,7 +104,7 @@ fn built(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], parts: &[&str
     Ok(members)
 }
 
-/// What tells `ldtarball` whose modules these are, where the source is left out.
+/// The files that identify the package to `ldtarball` if the source is left out.
 fn binaries_only(s: &Session<'_>, package: &PackageId, mtime: u64) -> [Member; 3] {
     let line = |text: &str| format!("{text}\n").into_bytes();
     let conf = s.options.conf_file.clone().unwrap_or_else(|| s.layout.conf(package));
@@ -115,11 +115,11 @@ fn binaries_only(s: &Session<'_>, package: &PackageId, mtime: u64) -> [Member; 3
     ]
 }
 
-/// Writes a tarball of built modules to `path`, without the logs: they tell how long each build took, and the
-/// same modules shall give the same bytes. Times are at most `epoch`, seconds since 1970.
+/// Writes a tarball of built modules to `path`. The logs are left out: they contain build times, and the same
+/// modules must produce the same bytes. Timestamps are at most `epoch`, in seconds since 1970.
 ///
 /// # Errors
-/// Nothing built for a kernel, a file that cannot be read or written.
+/// Nothing is built for a kernel; a file cannot be read or written.
 pub(crate) fn write_modules(
     s: &Session<'_>,
     package: &PackageId,
@@ -133,7 +133,7 @@ pub(crate) fn write_modules(
     Ok(())
 }
 
-/// Where a tarball belongs. `named` is `--archive`: a file name for the default place, or a path.
+/// The path of a tarball. `named` is `--archive`: a file name in the default directory, or a path.
 pub fn place(
     s: &Session<'_>,
     package: &PackageId,
@@ -145,7 +145,7 @@ pub fn place(
     directory.join(name)
 }
 
-/// Directory and name that `--archive` means: a bare name is one in the default place.
+/// The directory and file name for `--archive`: a bare name is in the default directory.
 pub(crate) fn named_place(named: &Path, default: PathBuf) -> (PathBuf, PathBuf) {
     let name = named.file_name().map(PathBuf::from).unwrap_or_default();
     match named.parent() {
@@ -171,7 +171,7 @@ fn destination(
         let all: Vec<String> = kernels.iter().map(|k| format!("kernel{}-{}", k.release, k.arch)).collect();
         all.join("-")
     };
-    // The newline that dkms counts with it.
+    // The newline counts as part of it.
     let list = if list.chars().count() + 1 > 200 { "manykernels".to_owned() } else { list };
     (default, format!("{}-{}-{list}.dkms.tar.gz", package.name, package.version).into())
 }

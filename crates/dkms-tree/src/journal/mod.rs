@@ -1,25 +1,27 @@
-//! Changes to kernels' modules as a transaction.
+//! Changes the modules of kernels in transactions.
 //!
-//! **Protocol.** Everything one command changes, for one kernel or several, goes into one journal, a file in `.journal` of
-//! the dkms tree, while the install locks of those kernels are held. Changes come in batches (one per build that is
-//! installed, uninstalled or deleted):
+//! **Protocol.** Everything that one command changes, for one kernel or several, is recorded in one journal.
+//! The journal is a file in `.journal` of the dkms tree; the command holds the install locks of those kernels
+//! while it exists. Changes are grouped in batches (one for each build that is installed, uninstalled or
+//! deleted):
 //!
-//! 1. the batch's operations are appended to the journal as JSON lines, and the file is synced; then the complete new
-//!    copies are made beside their places;
-//! 2. the operations are carried out, each by one rename or by something that can be told from its traces;
+//! 1. the operations of the batch are appended to the journal as JSON lines, and the file is synced; then the
+//!    complete new copies are written next to their destinations;
+//! 2. the operations are executed, each by one rename or in a way that leaves evidence of how far it got;
 //! 3. a `Done` line closes the batch.
 //!
-//! Nothing that was there before is deleted in a batch: it is renamed to a dot name beside its place. After depmod the
-//! directories are synced and [`Transaction::commit`] writes a `Commit` line, deletes those, and removes the journal.
-//! [`Transaction::rollback`] undoes every operation in reverse.
+//! A batch never deletes an existing file: it renames the file to a dot name in the same directory. After
+//! depmod, the directories are synced and [`Transaction::commit`] writes a `Commit` line, deletes the renamed
+//! files, and removes the journal. [`Transaction::rollback`] undoes every operation in reverse order.
 //!
-//! **After a crash** (`install/recover.rs`) the journal tells what to do: with a `Commit` line the deletions are repeated;
-//! without, everything is undone, batches that are done as well: a command happens whole or not at all. Where depmod had
-//! begun, it runs again. Every undo looks at what is there first, so it can be interrupted and repeated as often as one
-//! likes.
+//! **After a crash** (`install/recover.rs`) the journal decides what to do. With a `Commit` line the
+//! deletions are repeated. Without one, everything is undone, including completed batches, because a command
+//! is applied as a single transaction. If depmod had started, it runs again. Every undo first checks the
+//! current state, so it can be interrupted and repeated any number of times.
 //!
-//! **Meanwhile** `status` shows what was before: a batch that touches a package first writes down that package's lines
-//! ([`Before`]), and `status` shows them as long as there is no `Commit`.
+//! **Meanwhile** `status` shows the state before the transaction. Before the first change to a package, its
+//! status lines are written to the journal ([`Before`]), and `status` shows them until there is a `Commit`
+//! line.
 
 pub mod op;
 mod reach;
@@ -40,17 +42,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use reach::Reach;
 pub use read::{Journal, Recorded};
 
-/// The form of journal that we write and read.
+/// The version of the journal format that we write and read.
 pub const SCHEMA: u32 = 2;
 
-/// The first line: who changes what.
+/// The first line: the writer and the kernels it may change.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Begin {
     /// [`SCHEMA`].
     pub schema: u32,
     /// The process that writes it.
     pub pid: u32,
-    /// When that process began, in clock ticks since the machine started; tells it from a later one of that number.
+    /// The start time of that process, in clock ticks since boot; distinguishes it from a later process with
+    /// the same PID.
     pub started: Option<u64>,
     /// Its command line.
     pub command: String,
@@ -58,7 +61,7 @@ pub struct Begin {
     pub kernels: Vec<Kernel>,
 }
 
-/// What `status` said of a package before it was touched.
+/// The status of a package before it was changed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Before {
     /// The package.
@@ -75,32 +78,32 @@ struct KernelIndex(usize);
 #[derive(Debug, Serialize, Deserialize)]
 enum Line {
     Begin(Begin),
-    /// A package is about to be touched.
+    /// A package is about to be changed.
     Before(Before),
-    /// An operation of the batch that is open, on that kernel.
+    /// An operation of the current batch, for that kernel.
     Do(KernelIndex, Op),
     /// The batch is complete.
     Done,
-    /// depmod begins for a kernel; from here on its index may be another.
+    /// depmod starts for a kernel; from here on the kernel's index may have changed.
     Depmod(KernelIndex),
-    /// Everything is complete; only deletions are left, and with `owed` the depmod of its kernels, which whoever changes
-    /// them next has to run.
+    /// Everything is complete except the deletions. With `owed`, depmod is still pending for its kernels; the
+    /// next command that changes them has to run it.
     Commit {
         owed: bool,
     },
 }
 
-/// Whether the process that made a journal, by its name, still runs.
+/// Whether the process that wrote a journal is still running. The name of the journal identifies the process.
 pub fn maker_is_alive(path: &Path) -> bool {
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let pid = name.rsplit_once('-').and_then(|(_, pid)| pid.parse().ok());
     pid.is_some_and(sys::process_exists)
 }
 
-/// The journals that are there, oldest first.
+/// The existing journals, oldest first.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// The directory cannot be read.
 pub fn list(layout: &Layout) -> std::result::Result<Vec<PathBuf>, IoError> {
     let dir = layout.journal_dir();
     fs::refuse_foreign_dir(&dir)?;
@@ -111,7 +114,7 @@ pub fn list(layout: &Layout) -> std::result::Result<Vec<PathBuf>, IoError> {
 fn undo<'a>(ops: impl DoubleEndedIterator<Item = &'a Op> + Clone) -> Result<()> {
     let mut first = None;
     for op in ops.clone().rev() {
-        // What can be put back is, whatever cannot.
+        // Undo as much as possible: a failure does not stop the other operations.
         if let Err(e) = op.undo() {
             first.get_or_insert(e);
         }
@@ -120,30 +123,33 @@ fn undo<'a>(ops: impl DoubleEndedIterator<Item = &'a Op> + Clone) -> Result<()> 
     first.map_or(Ok(()), |e| Err(e.into()))
 }
 
-/// An open transaction. Dropped without commit or rollback it stays as it is, for recovery.
+/// An open transaction. If it is dropped without commit or rollback, the journal stays for recovery.
 #[derive(Debug)]
 pub struct Transaction {
     path: PathBuf,
     file: File,
-    /// Bytes of it that count; behind them there may be half a line.
+    /// The length of the valid part of the file; an incomplete line may follow it.
     length: u64,
-    /// Behind them there is something that could not be cut off. A line behind it could not be read.
+    /// The file has data after `length` that could not be truncated. A line appended after it would be
+    /// unreadable.
     torn: bool,
     kernels: Vec<Kernel>,
-    /// Packages that were noted.
+    /// Packages whose status is recorded.
     noted: Vec<String>,
     ops: Vec<(KernelIndex, Op)>,
 }
 
 impl Transaction {
-    /// Opens a transaction. The caller holds the kernels' install locks and has recovered what was there.
+    /// Opens a transaction. The caller holds the kernels' install locks and has recovered any earlier
+    /// journal.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// The journal cannot be written.
     pub fn begin(layout: &Layout, kernels: &[Kernel], command: &str) -> Result<Self> {
         let pid = sys::own_pid();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-        // In the order of their beginning: what a script of ours changes comes after what we have.
+        // Journals are named in the order of their start: the changes of a dkms called by one of our scripts
+        // come after ours.
         let path = layout.journal_dir().join(format!("{now:020}-{pid}"));
         fs::create_dir_all(layout.journal_dir())?;
         let begin = Begin {
@@ -169,15 +175,15 @@ impl Transaction {
         })
     }
 
-    /// Whether [`Transaction::note`] has been told of a package.
+    /// Whether [`Transaction::note`] was called for a package.
     pub fn knows(&self, package: &str) -> bool {
         self.noted.iter().any(|name| name == package)
     }
 
-    /// Writes down what `status` says of a package that is about to be touched.
+    /// Records the `status` lines of a package that is about to be changed.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// The journal cannot be written.
     pub fn note(&mut self, before: Before) -> Result<()> {
         let package = before.package.clone();
         self.append(&[Line::Before(before)])?;
@@ -185,8 +191,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Carries out a batch on one kernel: records it, has `stage` make the complete copies that it puts into place, changes
-    /// the files, and lets `record` write anew what the batch keeps ([`Op::Keep`]). When anything fails, the whole batch is undone and the error returned; earlier batches stay.
+    /// Executes a batch on one kernel: records it, calls `stage` to write the complete copies that it puts
+    /// into place, changes the files, and calls `record` to rewrite the files that the batch keeps
+    /// ([`Op::Keep`]). If anything fails, the whole batch is undone and the error is returned; earlier
+    /// batches stay.
     ///
     /// # Errors
     /// The first failure.
@@ -219,9 +227,10 @@ impl Transaction {
             }
             Err(e) => {
                 match undo(batch.iter().map(|(_, op)| op)) {
-                    // If the journal cannot forget it, an undo after a crash will find nothing to do.
+                    // If the batch cannot be removed from the journal, an undo after a crash finds nothing to
+                    // do.
                     Ok(()) => drop(self.shorten(start)),
-                    // It stays in the journal, for the rollback of everything or the next start.
+                    // The batch stays in the journal, for the rollback of the transaction or the next start.
                     Err(_) => self.ops.extend(batch),
                 }
                 Err(e)
@@ -234,36 +243,36 @@ impl Transaction {
         place.ok_or_else(|| Error::KernelNotPart(kernel.clone()))
     }
 
-    /// To be called before depmod runs for a kernel.
+    /// Must be called before depmod runs for a kernel.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// The journal cannot be written.
     pub fn depmod_begins(&mut self, kernel: &Kernel) -> Result<()> {
         let n = self.index(kernel)?;
         self.append(&[Line::Depmod(n)])
     }
 
-    /// Makes it final: deletes what was put aside, lets `clean_up` do the rest, and removes the journal. With `owed` the
-    /// journal stays, and says that the kernels still need a depmod.
+    /// Commits: deletes the files that were renamed aside, calls `clean_up` for the rest, and removes the
+    /// journal. With `owed`, the journal stays and records that depmod is pending for the kernels.
     ///
     /// # Errors
-    /// When the commit cannot be recorded; then nothing is final, and it can be rolled back.
+    /// The commit cannot be recorded. Then nothing is committed, and the transaction can be rolled back.
     pub fn commit(&mut self, owed: bool, clean_up: impl FnOnce()) -> Result<()> {
         op::sync(self.ops.iter().map(|(_, op)| op))?;
         self.append(&[Line::Commit { owed }])?;
         op::finish(self.ops.iter().map(|(_, op)| op));
         clean_up();
         if !owed {
-            // It is final; a journal that stays is cleaned up after by the next command.
+            // The transaction is committed; if the journal stays, the next command cleans it up.
             let _ = fs::remove_file(&self.path);
         }
         Ok(())
     }
 
-    /// Takes back what was done for one kernel; the rest stays.
+    /// Rolls back the changes to one kernel; the others stay.
     ///
     /// # Errors
-    /// When something could not be put back.
+    /// A change could not be undone.
     pub fn rollback_kernel(&mut self, kernel: &Kernel) -> Result<()> {
         let n = self.index(kernel)?;
         undo(self.ops.iter().filter(|(of, _)| *of == n).map(|(_, op)| op))?;
@@ -271,10 +280,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Takes everything back. The journal stays if something could not be put back, for the next start.
+    /// Rolls back everything. If a change could not be undone, the journal stays for the next start.
     ///
     /// # Errors
-    /// When something could not be put back.
+    /// A change could not be undone.
     pub fn rollback(self) -> Result<()> {
         undo(self.ops.iter().map(|(_, op)| op))?;
         fs::remove_file(&self.path)?;
@@ -293,14 +302,14 @@ impl Transaction {
                 Ok(())
             }
             Err((op, e)) => {
-                // If that fails too, the next line is not written before it has worked.
+                // If this fails too, the next line is not written until truncation succeeds.
                 let _ = self.shorten(self.length);
                 Err(IoError::new(op, &self.path, e).needing(bytes.len() as u64).into())
             }
         }
     }
 
-    /// Cuts off what is behind `length`.
+    /// Truncates the file to `length`.
     fn shorten(&mut self, length: u64) -> std::io::Result<()> {
         self.torn = true;
         self.file.set_len(length)?;
@@ -310,7 +319,7 @@ impl Transaction {
     }
 }
 
-/// The lines as they are written. What cannot be written down is not done.
+/// Formats the lines. An operation that cannot be recorded is not executed.
 fn bytes(path: &Path, lines: &[Line]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for line in lines {

@@ -1,4 +1,4 @@
-//! What a transaction does to files: operations that can be told from their traces, and taken back.
+//! The file operations of a transaction. Each leaves evidence of how far it got, and can be undone.
 
 use crate::layers;
 use crate::names_as_json;
@@ -10,51 +10,53 @@ use std::path::{Path, PathBuf};
 
 pub use crate::aside::aside;
 
-/// One change, and what is needed to take it back.
+/// One change, with the data needed to undo it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
-    /// `from` goes to `to`, which is not there yet; over file systems by a copy that is renamed.
+    /// `from` moves to `to`, which does not exist yet. Across file systems it is copied, and the copy is
+    /// renamed.
     Move {
-        /// Where it is.
+        /// The old path.
         #[serde(with = "names_as_json")]
         from: PathBuf,
-        /// Where it goes.
+        /// The new path.
         #[serde(with = "names_as_json")]
         to: PathBuf,
     },
-    /// `staged`, complete and synced in the same directory, becomes `to`. What was at `to` is kept as `saved`.
+    /// `staged`, which is complete and synced in the same directory, is renamed to `to`. A previous file at
+    /// `to` is kept as `saved`.
     Place {
         /// The complete new file.
         #[serde(with = "names_as_json")]
         staged: PathBuf,
-        /// Its place.
+        /// Its destination.
         #[serde(with = "names_as_json")]
         to: PathBuf,
-        /// Dot name for what was there, if anything was.
+        /// The dot name for the previous file, if there was one.
         #[serde(with = "names_as_json::optional")]
         saved: Option<PathBuf>,
-        /// An earlier operation moved what was there to this place.
+        /// Where an earlier operation moved the previous file to, if one did.
         #[serde(with = "names_as_json::optional")]
         vacated: Option<PathBuf>,
     },
-    /// `path` becomes `saved`, to be deleted at the commit.
+    /// `path` is renamed to `saved`, which is deleted at the commit.
     Remove {
-        /// What goes.
+        /// The file or directory to remove.
         #[serde(with = "names_as_json")]
         path: PathBuf,
-        /// Dot name beside it.
+        /// A dot name in the same directory.
         #[serde(with = "names_as_json")]
         saved: PathBuf,
     },
-    /// The symbolic link `link` points to `target` from now on, or is gone.
+    /// The symbolic link `link` is changed to point to `target`, or is removed.
     Link {
         /// The link.
         #[serde(with = "names_as_json")]
         link: PathBuf,
-        /// New target; `None`: no link.
+        /// The new target; `None` if the link is removed.
         #[serde(with = "names_as_json::optional")]
         target: Option<PathBuf>,
-        /// Old target; `None`: there was no link.
+        /// The old target; `None` if there was no link.
         #[serde(with = "names_as_json::optional")]
         before: Option<PathBuf>,
     },
@@ -63,23 +65,24 @@ pub enum Op {
         /// The file.
         #[serde(with = "names_as_json")]
         path: PathBuf,
-        /// What is in it.
+        /// Its contents.
         #[serde(with = "names_as_json")]
         text: OsString,
     },
-    /// A small file that is about to be written anew, by the same batch, keeps what it is under another
-    /// name: an undo needs no room on the disk.
+    /// The old version of a small file that the same batch rewrites is kept under another name, so that an
+    /// undo needs no disk space.
     Keep {
         /// The file.
         #[serde(with = "names_as_json")]
         path: PathBuf,
-        /// Dot name beside it.
+        /// A dot name in the same directory.
         #[serde(with = "names_as_json")]
         saved: PathBuf,
     },
 }
 
-/// Deletes what a committed transaction put aside. What cannot be deleted is a leftover, not a failure.
+/// Deletes the files that a committed transaction renamed aside. A file that cannot be deleted is a leftover,
+/// not an error.
 pub(super) fn finish<'a>(ops: impl IntoIterator<Item = &'a Op>) {
     for op in ops {
         match op {
@@ -92,14 +95,14 @@ pub(super) fn finish<'a>(ops: impl IntoIterator<Item = &'a Op>) {
 }
 
 impl Op {
-    /// Makes the change. [`Op::places`] are to be synced before it counts.
+    /// Makes the change. It is durable only after [`Op::places`] are synced.
     pub(super) fn perform(&self) -> std::result::Result<(), IoError> {
         match self {
             Self::Move { from, to } => move_file(from, to),
             Self::Place { staged, to, saved, .. } => {
                 if let Some(saved) = saved {
                     fs::remove_file(saved)?;
-                    // A second name for the old file, so that there is no moment without one at `to`.
+                    // A second name for the old file, so that `to` always exists.
                     if fs::hard_link(to, saved).is_err() {
                         fs::rename(to, saved)?;
                     }
@@ -119,8 +122,8 @@ impl Op {
         }
     }
 
-    /// Every path that carrying it out, undoing it or finishing it may touch. Beside each of them a name of
-    /// [`aside`] may be made, in the same directory.
+    /// Every path that executing, undoing or finishing the operation may touch. A temporary name of [`aside`]
+    /// may be created in the same directory as each of them.
     pub(super) fn touched(&self) -> Vec<&Path> {
         let all = match self {
             Self::Move { from, to } => vec![Some(from), Some(to)],
@@ -134,7 +137,7 @@ impl Op {
         all.into_iter().flatten().map(PathBuf::as_path).collect()
     }
 
-    /// What it changes: where something is, and where it goes.
+    /// The paths that it changes: the source and the destination.
     pub fn places(&self) -> [Option<&Path>; 2] {
         match self {
             Self::Move { from, to } => [Some(from), Some(to)],
@@ -146,13 +149,14 @@ impl Op {
         }
     }
 
-    /// Directories whose entries it changes; they may be empty afterwards, whether it is made or taken back.
+    /// Directories whose entries it changes; they may be empty afterwards, whether it is executed or undone.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
         self.places().into_iter().flatten().filter_map(Path::parent)
     }
 
-    /// Takes the change back, whether it was made, half made or not made at all, or taken back before: an undo that is
-    /// cut off is begun anew, and by then operations before this one may have been undone.
+    /// Undoes the change, whether it was complete, partial, not started, or undone before. An undo that is
+    /// interrupted starts again from the beginning, and operations before this one may already have been
+    /// undone by then.
     pub(super) fn undo(&self) -> std::result::Result<(), IoError> {
         match self {
             Self::Move { from, to } => undo_move(from, to),
@@ -160,12 +164,12 @@ impl Op {
                 let pending = discard(staged)?;
                 match (saved, vacated) {
                     (Some(saved), _) if !fs::exists(saved) => {}
-                    // Two names of the old file: the new one never came.
+                    // Both names are the old file, so the new file was never put into place.
                     (Some(saved), _) if fs::same_file(saved, to) => {
                         discard(saved)?;
                     }
                     (Some(saved), _) => fs::rename(saved, to)?,
-                    // What was there is back already.
+                    // The old file is already back in place.
                     (None, Some(archived)) if !fs::exists(archived) => {}
                     (None, _) if !pending => {
                         discard(to)?;
@@ -201,17 +205,18 @@ impl Op {
     }
 }
 
-/// Removes a file if there is one; nothing is asked of a file system that cannot be written otherwise.
+/// Removes a file if there is one. It does not touch a file system if there is nothing to remove, because
+/// that may be read-only.
 fn discard(path: impl AsRef<Path>) -> std::result::Result<bool, IoError> {
     if fs::exists(&path) { fs::remove_file(&path) } else { Ok(false) }
 }
 
 fn sync_parent(path: &Path) -> std::result::Result<(), IoError> {
-    // Undoing what was never begun, there may be no directory yet.
+    // When undoing an operation that was never started, the directory may not exist yet.
     path.parent().filter(|p| p.is_dir()).map_or(Ok(()), fs::sync_dir)
 }
 
-/// Brings the directories that operations changed to the disk, each once.
+/// Syncs the directories that the operations changed, each once.
 pub(super) fn sync<'a>(ops: impl IntoIterator<Item = &'a Op>) -> std::result::Result<(), IoError> {
     let mut all: Vec<&Path> = ops.into_iter().flat_map(Op::directories).collect();
     all.sort_unstable();
@@ -219,7 +224,7 @@ pub(super) fn sync<'a>(ops: impl IntoIterator<Item = &'a Op>) -> std::result::Re
     all.into_iter().filter(|d| d.is_dir()).try_for_each(fs::sync_dir)
 }
 
-// Their temporary names are known, so that an undo after a crash finds them.
+// The temporary names are predictable, so that an undo after a crash finds them.
 
 fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoError> {
     let staged = aside(link, "link");
@@ -236,7 +241,7 @@ fn set_link(link: &Path, target: Option<&Path>) -> std::result::Result<(), IoErr
     Ok(())
 }
 
-/// Writes a small file anew, by a rename; its directory is synced with the transaction.
+/// Rewrites a small file by a rename; its directory is synced with the transaction.
 pub fn write_text(path: &Path, text: &[u8]) -> std::result::Result<(), IoError> {
     let staged = aside(path, "text");
     fs::remove_file(&staged)?;
@@ -244,8 +249,9 @@ pub fn write_text(path: &Path, text: &[u8]) -> std::result::Result<(), IoError> 
     fs::rename(&staged, path)
 }
 
-/// Within a file system a rename. Else a copy, which has two names until the old file is gone: by that an undo tells a
-/// copy that may go from a file that came to its place later.
+/// Within a file system, renames. Otherwise copies; the copy has two names until the old file is removed.
+/// From the two names an undo knows that the copy may be deleted, and is not a file that was created at that
+/// path later.
 fn move_file(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
@@ -255,7 +261,7 @@ fn move_file(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
             let staged = aside(to, "moving");
             fs::remove_file(&staged)?;
             if fs::is_symlink(from) {
-                // The link itself moves, not what it leads to.
+                // Move the link itself, not its target.
                 fs::symlink(fs::read_link(from)?, &staged)?;
             } else {
                 fs::copy_file(from, &staged)?;
@@ -275,7 +281,7 @@ fn move_file(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
 fn undo_move(from: &Path, to: &Path) -> std::result::Result<(), IoError> {
     let (staged, back) = (aside(to, "moving"), aside(from, "moving"));
     if fs::same_file(&back, from) {
-        // On its way back, by a copy that is complete.
+        // An earlier undo was moving it back, and its copy is complete.
         discard(to)?;
         discard(&back)?;
         return Ok(());

@@ -1,5 +1,6 @@
-//! What a change may touch: the dkms tree, the directory of the kernel that an operation is about, and the signing key,
-//! which may be elsewhere. Nothing leads out of these, whatever a journal, a record or a link in a tree says.
+//! Limits what a change may touch: the dkms tree, the directory of the kernel that an operation changes, and
+//! the signing key, which may be elsewhere. No journal, record or link in a tree can point a change out of
+//! these.
 
 use super::op::{Op, aside};
 use crate::beneath::{self, Trees};
@@ -8,29 +9,29 @@ use crate::ids::Kernel;
 use dkms_sys::fs::{Last, find_escape};
 use std::path::{Path, PathBuf};
 
-/// The words that [`aside`] is used with.
+/// The suffixes used with [`aside`].
 const WORDS: [&str; 5] = ["link", "moving", "new", "old", "text"];
 
 /// Finds the files of the signing key for a kernel.
 type FindKeys<'a> = Box<dyn Fn(&Kernel) -> Vec<PathBuf> + 'a>;
 
-/// Decides what operations may touch.
+/// Decides which paths operations may touch.
 pub struct Reach<'a> {
     trees: Trees<'a>,
     find_keys: FindKeys<'a>,
 }
 
 impl<'a> Reach<'a> {
-    /// For these trees. `find_keys` is called for a path that lies in neither of them, and returns the files that hold
-    /// the signing key or will hold it.
+    /// For these trees. `find_keys` is called for a path that is in neither of them. It returns the files
+    /// that contain the signing key or will contain it.
     pub fn new(trees: Trees<'a>, find_keys: impl Fn(&Kernel) -> Vec<PathBuf> + 'a) -> Self {
         Self { trees, find_keys: Box::new(find_keys) }
     }
 
-    /// The first path of an operation that lies elsewhere, and why; `None`: there is none.
+    /// The first path of an operation that is not allowed, and why; `None` if there is none.
     ///
     /// # Errors
-    /// A directory or link on the way to it cannot be examined.
+    /// A directory or link on the path cannot be examined.
     pub fn stray(&self, kernel: &Kernel, op: &Op) -> Result<Option<(PathBuf, String)>> {
         for path in op.touched() {
             if let Some(why) = self.leaves(kernel, path)? {
@@ -40,10 +41,10 @@ impl<'a> Reach<'a> {
         Ok(None)
     }
 
-    /// Refuses a batch that would change something elsewhere.
+    /// Refuses a batch that would change a path that is not allowed.
     ///
     /// # Errors
-    /// [`Error::LeavesTree`], with the first path that does.
+    /// [`Error::LeavesTree`], with the first such path.
     pub fn refuse_strays(&self, kernel: &Kernel, ops: &[Op]) -> Result<()> {
         ops.iter().try_for_each(|op| match self.stray(kernel, op)? {
             Some((path, reason)) => Err(Error::LeavesTree { path, reason }),
@@ -57,7 +58,8 @@ impl<'a> Reach<'a> {
             return Ok(None);
         };
         let Some(in_tree) = find_escape(&layout.dkms_tree, path, Last::Name)? else { return Ok(None) };
-        // A link that leads out says more than that the path is not beneath the other tree.
+        // A link that points out of the tree is a more precise reason than that the path is not beneath the
+        // other tree.
         if let Some(link) = [&in_kernel, &in_tree].into_iter().find(|escape| escape.target.is_some()) {
             return Ok(Some(link.to_string()));
         }
@@ -68,7 +70,8 @@ impl<'a> Reach<'a> {
         Ok(Some(format!("it lies neither beneath {tree} nor beneath {}", modules.display())))
     }
 
-    /// `dkms mok rotate` replaces the key where framework.conf says that it is. That of another root is no authority.
+    /// `dkms mok rotate` replaces the key at the path in framework.conf. The framework.conf of another root
+    /// is not trusted for this.
     fn is_signing_key(&self, kernel: &Kernel, path: &Path) -> bool {
         if self.trees.other_root {
             return false;

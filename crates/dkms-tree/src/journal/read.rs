@@ -1,5 +1,6 @@
-//! Reading a journal. Every line counts: one that cannot be read is an error that names it, and nothing is changed. Only
-//! what follows the last newline was never acted upon, because a line is synced before that.
+//! Reads a journal. Every line counts: a line that cannot be read is an error that names it, and nothing is
+//! changed. Only data after the last newline is ignored: it was never acted upon, because each line is synced
+//! first.
 
 use super::op::{self, Op};
 use super::{Before, Begin, KernelIndex, Line, Reach, SCHEMA};
@@ -8,50 +9,50 @@ use crate::ids::{Kernel, PackageId};
 use dkms_sys::{fs, sys};
 use std::path::{Path, PathBuf};
 
-/// How every journal begins.
+/// The beginning of every journal.
 const FIRST: &[u8] = b"{\"Begin\":{\"schema\":";
 
-/// An operation, as a journal has it.
+/// An operation in a journal.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     /// The line, from 1.
     pub line: usize,
-    /// The kernel it is about.
+    /// Its kernel.
     pub kernel: Kernel,
-    /// What was, or was to be, done.
+    /// The operation, whether it was executed or only planned.
     pub op: Op,
 }
 
-/// A journal as it was read.
+/// A journal that was read.
 #[derive(Debug)]
 pub struct Journal {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Who wrote it.
+    /// Its writer.
     pub begin: Begin,
-    /// What was before.
+    /// The status before the transaction.
     pub before: Vec<Before>,
     /// Operations, in order.
     pub ops: Vec<Recorded>,
-    /// Kernels whose index may have been written.
+    /// Kernels whose index may have been rewritten.
     pub indexed: Vec<Kernel>,
-    /// The end was reached.
+    /// Whether it is committed.
     pub committed: bool,
-    /// depmod is still to be run.
+    /// Whether depmod is still pending.
     pub owed: bool,
 }
 
 impl Journal {
-    /// Reads one. `None`: it has no whole first line, so it was never acted upon, or is just being made
-    /// ([`super::maker_is_alive`] tells).
+    /// Reads a journal. `None` if it has no complete first line: it was never acted upon, or is just being
+    /// created ([`super::maker_is_alive`] distinguishes the two).
     ///
     /// # Errors
-    /// It cannot be read, or is not to be trusted, or it is of another form than ours, or a line is damaged.
+    /// The journal cannot be read, is not trusted, has another format than ours, or has a damaged line.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         Self::parse(path, &trusted_bytes(path)?)
     }
 
-    /// The kernels that a journal is about, as its first line says, whatever its other lines are. `None`: that line
+    /// The kernels of a journal, according to its first line; other lines are not read. `None` if that line
     /// cannot be read.
     pub fn kernels(path: &Path) -> Option<Vec<Kernel>> {
         let bytes = trusted_bytes(path).ok()?;
@@ -59,13 +60,13 @@ impl Journal {
         Some(begin_of(path, first).ok()?.kernels)
     }
 
-    /// Reads the bytes of one; see [`Journal::read`]. The path is for messages.
+    /// Parses the bytes of a journal; see [`Journal::read`]. The path is for messages.
     ///
     /// # Errors
-    /// As [`Journal::read`].
+    /// As for [`Journal::read`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Option<Self>> {
         let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
-        // Behind the last newline: nothing, or a line that was cut off.
+        // After the last newline there is nothing, or an incomplete line.
         let tail = lines.pop().unwrap_or_default();
         let Some((first, rest)) = lines.split_first() else {
             return if is_cut_off_begin(tail) {
@@ -116,7 +117,7 @@ impl Journal {
             .ok_or_else(|| format!("kernel {place} is not one of the {} in line 1", all.len()))
     }
 
-    /// Whether the process that wrote it still runs.
+    /// Whether the process that wrote it is still running.
     pub fn writer_is_alive(&self) -> bool {
         let now = sys::process_start_time(self.begin.pid);
         sys::process_exists(self.begin.pid) && (self.begin.started.is_none() || now == self.begin.started)
@@ -125,7 +126,7 @@ impl Journal {
     /// Checks that its operations touch only what a journal may touch.
     ///
     /// # Errors
-    /// [`Error::JournalLeaves`], with the first line that leaves.
+    /// [`Error::JournalLeaves`], with the first line that is not allowed.
     pub fn check(&self, reach: &Reach<'_>) -> Result<()> {
         self.ops.iter().try_for_each(|recorded| self.check_one(reach, recorded))
     }
@@ -135,14 +136,15 @@ impl Journal {
         Err(Error::JournalLeaves { path: self.path.clone(), line: recorded.line, wanted, reason })
     }
 
-    /// Undoes everything, latest first, and brings that to the disk. The caller has checked it.
+    /// Undoes everything, latest first, and syncs the result. The caller has checked the journal.
     ///
     /// # Errors
-    /// When something could not be put back.
+    /// A change could not be undone.
     pub fn undo(&self, reach: &Reach<'_>) -> Result<()> {
         let mut first = None;
         for recorded in self.ops.iter().rev() {
-            // What was undone before may have put a link in the way. What can be put back is, whatever cannot.
+            // An earlier undo may have put a link in the path. Undo as much as possible: a failure does not
+            // stop the other operations.
             let undone = self.check_one(reach, recorded).and_then(|()| Ok(recorded.op.undo()?));
             if let Err(e) = undone {
                 first.get_or_insert(e);
@@ -152,7 +154,7 @@ impl Journal {
         first.map_or(Ok(()), Err)
     }
 
-    /// Deletes what was put aside. The caller has checked it.
+    /// Deletes the files that were renamed aside. The caller has checked the journal.
     pub fn finish(&self) {
         op::finish(self.ops.iter().map(|recorded| &recorded.op));
     }
@@ -166,7 +168,7 @@ impl Journal {
     }
 }
 
-/// The bytes of a journal that nobody else can have written, in a tree whose journals nobody else can replace.
+/// Reads a journal that no other user can have written, in a tree where no other user can replace journals.
 fn trusted_bytes(path: &Path) -> Result<Vec<u8>> {
     let refused = |what: &Path, why: String| Error::JournalRefused {
         path: path.to_owned(),
@@ -175,7 +177,7 @@ fn trusted_bytes(path: &Path) -> Result<Vec<u8>> {
     };
     let above = path.ancestors().skip(1).take(2).filter(|dir| !dir.as_os_str().is_empty());
     for (n, dir) in above.enumerate() {
-        // The tree may be reached by a link, its directory of journals not.
+        // The path of the tree may contain a link, but its directory of journals must not be one.
         let meta = if n == 0 { fs::symlink_metadata(dir)? } else { fs::metadata(dir)? };
         if !meta.is_dir() {
             return Err(refused(dir, "it is no directory".into()));
@@ -191,13 +193,13 @@ fn damaged(path: &Path, line: usize, reason: impl ToString) -> Error {
     Error::JournalDamaged { path: path.to_owned(), line, reason: reason.to_string() }
 }
 
-/// The beginning of a first line, or the room for one that never reached the disk.
+/// Whether this is the beginning of a first line, or zeros allocated for one that never reached the disk.
 fn is_cut_off_begin(tail: &[u8]) -> bool {
     tail.iter().all(|byte| *byte == 0) || FIRST.starts_with(tail) || tail.starts_with(FIRST)
 }
 
 fn begin_of(path: &Path, line: &[u8]) -> Result<Begin> {
-    /// As much of a first line as every form of journal has.
+    /// The fields of a first line that every version of the format has.
     #[derive(serde::Deserialize)]
     struct Any {
         #[serde(rename = "Begin")]
@@ -220,7 +222,7 @@ fn begin_of(path: &Path, line: &[u8]) -> Result<Begin> {
     Ok(begin)
 }
 
-/// They are shown, and packages are looked for by them.
+/// Checks names, because they are printed and used to find packages.
 fn check_names(before: &Before) -> std::result::Result<(), String> {
     PackageId::new(&before.package, "0").map_err(|e| e.to_string())?;
     for entry in &before.entries {

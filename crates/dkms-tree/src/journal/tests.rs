@@ -5,7 +5,7 @@ fn kernel(n: u32) -> Kernel {
     Kernel { release: format!("6.{n}.0"), arch: "x86_64".into() }
 }
 
-/// A stage or record that does nothing.
+/// A `stage` or `record` callback that does nothing.
 fn nothing() -> Result<()> {
     Ok(())
 }
@@ -22,7 +22,7 @@ fn fixture() -> tempfile::TempDir {
     t
 }
 
-/// `f` goes to `f.moved`.
+/// Moves `f` to `f.moved`.
 fn moving(t: &tempfile::TempDir, f: &str) -> Vec<Op> {
     vec![Op::Move { from: t.path().join(f), to: t.path().join(format!("{f}.moved")) }]
 }
@@ -48,7 +48,7 @@ fn a_journal_is_read_back_as_it_was_written() {
     assert_eq!(read.ops.iter().map(|r| r.kernel.clone()).collect::<Vec<_>>(), kernels);
     assert_eq!(read.indexed, [kernel(2)]);
     assert_eq!((read.before.len(), read.committed, read.owed), (1, false, false));
-    // What a dead process would have left.
+    // The journal that a dead process would leave behind.
     read.ops.iter().rev().for_each(|r| r.op.undo().unwrap());
     assert!(there(&t, "a") && there(&t, "b") && !there(&t, "a.moved"));
 }
@@ -97,7 +97,7 @@ fn a_failing_batch_is_undone_and_forgotten_and_earlier_ones_stay() {
     assert_eq!(Journal::read(&path).unwrap().unwrap().ops.len(), 2);
 }
 
-/// A journal of three batches with everything that one can have, and its text.
+/// A journal of three batches with every kind of line, and its text.
 fn written(t: &tempfile::TempDir) -> (PathBuf, String) {
     let mut tx = Transaction::begin(&layout(t.path()), &[kernel(1), kernel(2)], "dkms test").unwrap();
     tx.note(Before { package: "p".into(), entries: Vec::new() }).unwrap();
@@ -111,14 +111,14 @@ fn written(t: &tempfile::TempDir) -> (PathBuf, String) {
     (path, text)
 }
 
-/// However much of it reached the disk, it is read, up to the last line that is whole.
+/// However much of the journal reached the disk, it is read up to the last complete line.
 #[test]
 fn an_unfinished_last_line_was_never_acted_upon() {
     let t = fixture();
     let (path, text) = written(&t);
     for end in 0..=text.len() {
         let whole = text[..end].matches('\n').count();
-        // Room that was never filled looks the same.
+        // Allocated space that was never written looks the same.
         for tail in ["", "\0\0\0"] {
             match Journal::parse(&path, format!("{}{tail}", &text[..end]).as_bytes()) {
                 Ok(Some(read)) => {
@@ -126,7 +126,7 @@ fn an_unfinished_last_line_was_never_acted_upon() {
                     assert_eq!((read.indexed.len(), read.committed), (usize::from(whole > 6), whole > 7));
                 }
                 Ok(None) => assert_eq!(whole, 0),
-                // NUL within a first line that is cut off is none of ours, but nothing is lost by saying so.
+                // We never write NUL into an incomplete first line, but rejecting it loses nothing.
                 Err(Error::JournalDamaged { line: 1, .. }) => {
                     assert!(whole == 0 && end > 0 && !tail.is_empty())
                 }
@@ -136,7 +136,7 @@ fn an_unfinished_last_line_was_never_acted_upon() {
     }
 }
 
-/// Whatever is wrong with a line that is whole: it is named, and nothing of the journal is used.
+/// Any error in a complete line names that line, and nothing of the journal is used.
 #[test]
 fn a_damaged_line_is_an_error_wherever_it_is() {
     let t = fixture();
@@ -159,7 +159,7 @@ fn a_damaged_line_is_an_error_wherever_it_is() {
             assert_eq!(damaged_at(&lines), Some(at + 1), "{bad:?}");
         }
     }
-    // Bytes that are no text, and a line that is there twice.
+    // Bytes that are not text, and a duplicated line.
     let mut bytes = text.clone().into_bytes();
     bytes[lines[0].len() + 5] = 0xff;
     assert!(matches!(Journal::parse(&path, &bytes), Err(Error::JournalDamaged { line: 2, .. })));
@@ -203,13 +203,13 @@ fn other_forms() {
         let other = text.replace("\"schema\":2", &format!("\"schema\":{schema}"));
         assert!(matches!(Journal::parse(&path, other.as_bytes()), Err(Error::JournalUnknown(_))));
     }
-    // A later form may have other fields in its first line.
+    // A later version of the format may have other fields in its first line.
     let later = b"{\"Begin\":{\"schema\":3,\"who\":1}}\n{\"What\":1}\n";
     assert!(matches!(Journal::parse(&path, later), Err(Error::JournalUnknown(_))));
     assert!(matches!(Journal::parse(&path, b"something else"), Err(Error::JournalDamaged { line: 1, .. })));
 }
 
-/// As version 4.0 wrote them before names were escaped.
+/// The format of version 4.0, before names were escaped.
 #[test]
 fn old_journals_are_read() {
     let text = r#"{"Begin":{"schema":2,"pid":4711,"started":88143,"command":"dkms install hello/1.0","kernels":[{"release":"6.1.0-9-amd64","arch":"x86_64"}]}}
@@ -228,13 +228,13 @@ fn old_journals_are_read() {
     assert_eq!((read.ops.len(), read.indexed.len(), read.committed), (6, 1, true));
     let Op::Move { from, .. } = &read.ops[0].op else { panic!() };
     assert_eq!(from, Path::new("/lib/modules/6.1.0-9-amd64/extra/50%/hello.ko"));
-    // And are written the same way.
+    // They are also written in the same way.
     let again: Vec<Line> = read.ops.iter().map(|r| Line::Do(KernelIndex(0), r.op.clone())).collect();
     let again = String::from_utf8(bytes(Path::new("/j"), &again).unwrap()).unwrap();
     assert!(text.contains(&again), "{again}");
 }
 
-/// Every path of every operation may be any bytes.
+/// Every path of every operation may contain arbitrary bytes.
 #[test]
 fn names_are_bytes() {
     use std::os::unix::ffi::OsStringExt;
@@ -256,7 +256,7 @@ fn names_are_bytes() {
     assert!(std::str::from_utf8(&written).is_ok());
     let read = Journal::parse(Path::new("/j"), &written).unwrap().unwrap();
     assert_eq!(read.ops.into_iter().map(|r| r.op).collect::<Vec<_>>(), ops);
-    // Names that differ in a byte stay apart, put aside too.
+    // Names that differ in one byte stay distinct, also when renamed aside.
     assert_ne!(aside(&odd(1), "old"), aside(Path::new("/b\u{fffd}%\u{1}\n\u{fffd}"), "old"));
     assert_eq!(aside(&odd(1), "old").parent(), odd(1).parent());
 }
@@ -279,7 +279,7 @@ fn journals_that_others_may_have_written_are_refused() {
         refused("all users");
         mode(what, good);
     }
-    // Nobody can replace what is in a directory with the sticky bit.
+    // Other users cannot replace files in a directory with the sticky bit.
     mode(&tree, 0o1777);
     assert!(Journal::read(&path).is_ok());
     let elsewhere = t.path().join("elsewhere");
@@ -294,7 +294,7 @@ fn journals_that_others_may_have_written_are_refused() {
     std::fs::rename(dir, t.path().join("moved")).unwrap();
     symlink(t.path().join("moved"), dir).unwrap();
     refused("no directory");
-    // A tree that is reached by a link is the administrator's choice.
+    // The administrator may make the path of the tree a link.
     std::fs::remove_file(dir).unwrap();
     std::fs::rename(t.path().join("moved"), dir).unwrap();
     symlink(&tree, t.path().join("alias")).unwrap();
@@ -306,7 +306,7 @@ proptest::proptest! {
     #[test]
     fn whatever_lies_there(text in "(\\{\"Begin\":\\{\"schema\":2,\"pid\":1,\"started\":null,\"command\":\"\",\"kernels\":\\[\\]\\}\\}\n)?[-\\[\\]{}\":,a-zA-Z0-9\n]{0,200}") {
         if let Ok(Some(read)) = Journal::parse(Path::new("/j"), text.as_bytes()) {
-            // Nothing is done to kernels it does not name.
+            // Kernels that it does not name are not changed.
             assert!(read.begin.kernels.is_empty() && read.ops.is_empty() && read.indexed.is_empty());
         }
     }

@@ -1,4 +1,4 @@
-//! `config`: what dkms understood of a dkms.conf.
+//! `config`: prints a dkms.conf as dkms interprets it.
 
 use super::Call;
 use crate::answer::Answer;
@@ -7,7 +7,7 @@ use dkms_core::conf::ConfError;
 use dkms_core::error::Result;
 use dkms_core::look::describe;
 
-/// `dkms config [M/V | DIR] [-k K]`; without an operand the dkms.conf of the current directory.
+/// `dkms config [M/V | DIR] [-k K]`; without an operand, the dkms.conf of the current directory.
 pub fn config(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let explicit = call.arguments.conf.clone();

@@ -24,7 +24,7 @@ fn wanted(call: &Call<'_>, action: Action) -> Result<Wanted> {
         )
         .into());
     }
-    // Source alone serves any kernel; the running one is nothing special to it.
+    // A source-only package works for any kernel, so the running kernel is not the default.
     let source_alone = action != Action::Mkbmdeb && content == Content::Both && !named;
     let kernels = if source_alone {
         Vec::new()

@@ -1,4 +1,4 @@
-//! `fsck`: what is not in order, as text or JSON, and its repair.
+//! `fsck`: reports inconsistencies as text or JSON, and repairs them.
 
 use super::Call;
 use crate::answer::{Answer, Summary};
@@ -12,7 +12,7 @@ use dkms_core::look::status::Filter;
 /// `dkms fsck`
 pub fn fsck(call: &Call<'_>, repairing: bool) -> Result<Answer> {
     let filters = super::status::filters(call)?;
-    // With neither -k nor -a nor a module, everything.
+    // Without -k, -a and a module, check everything.
     let everything =
         |f: &Filter| f.name.is_none() && f.version.is_none() && f.release.is_none() && f.arch.is_none();
     let filters: Vec<Filter> = filters.into_iter().filter(|f| !everything(f)).collect();
@@ -41,7 +41,8 @@ fn repair(call: &Call<'_>, filters: &[Filter], report: Report) -> Result<Repaire
     fsck::repair(call.s, filters, report)
 }
 
-/// The answer from what is left. Places that could not be read weigh more than findings: there may be more of them.
+/// The answer, based on what is left. Places that could not be read take precedence over findings, because
+/// they may hide more findings.
 fn answer(left: &Report, repaired: bool) -> Answer {
     match left.unreadable.len() {
         0 => {}
@@ -85,7 +86,7 @@ fn text(done: &Repaired, repairing: bool) -> String {
     text
 }
 
-/// A file's name may hold a line feed.
+/// The path on one line: a file name may contain a line feed.
 fn path(f: &Finding) -> String {
     on_one_line(&f.path.to_string_lossy()).into_owned()
 }

@@ -20,7 +20,7 @@ pub fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
     })
 }
 
-/// The kernel that is named, or all that have headers.
+/// The given kernel, or all kernels that have headers.
 fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
     if !call.arguments.all_kernels {
         return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
@@ -45,7 +45,7 @@ pub fn match_kernel(call: &Call<'_>) -> Result<()> {
     call.print_or_execute(plan, |plan| actions::execute(call.s, plan))
 }
 
-/// The kernel that is to be matched.
+/// The kernel to match.
 fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
     let Some(template) = call.arguments.templatekernel.as_deref().filter(|t| !t.is_empty()) else {
         return Err(RequestError::KernelArchPairing(

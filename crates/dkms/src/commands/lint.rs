@@ -1,4 +1,4 @@
-//! `lint`: what the author of a dkms.conf could do better.
+//! `lint`: suggests improvements to a dkms.conf.
 
 use super::Call;
 use crate::answer::{Answer, Summary};
@@ -9,7 +9,7 @@ use dkms_core::error::Result;
 use dkms_core::look::lint;
 use std::path::PathBuf;
 
-/// `dkms lint [DIR | M/V | FILE] [--fix]`; without an operand the dkms.conf of the current directory.
+/// `dkms lint [DIR | M/V | FILE] [--fix]`; without an operand, the dkms.conf of the current directory.
 pub fn lint(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let path = file(call)?;
@@ -39,7 +39,7 @@ fn file(call: &Call<'_>) -> Result<PathBuf> {
         let source = call.s.layout.source_dir(&package).join("dkms.conf");
         return Ok(if registered.exists() { registered } else { source });
     }
-    // A file by any name, such as debian/hello.dkms.
+    // A file with any name, such as debian/hello.dkms.
     if let Some(file) = &subject.archive {
         return if file.is_file() { Ok(file.clone()) } else { Err(ConfError::Missing(file.clone()).into()) };
     }

@@ -1,4 +1,4 @@
-//! One file per group of actions: from the command line to a call of dkms-core.
+//! One file per group of actions. Each translates the command line into a call of dkms-core.
 
 mod config;
 mod debian;
@@ -29,15 +29,15 @@ use dkms_core::request::RequestError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
-/// What the function of an action gets.
+/// The arguments of an action's function.
 pub struct Call<'a> {
     /// The command line.
     pub arguments: &'a Arguments,
-    /// What its operands name.
+    /// What the operands refer to.
     pub subject: &'a Subject,
-    /// Its kernels.
+    /// The kernels.
     pub words: &'a KernelWords,
-    /// Paths, machine, options and the sink for events.
+    /// Paths, machine, options and the event sink.
     pub s: &'a Session<'a>,
     /// Prints data.
     pub ui: &'a Ui,
@@ -54,7 +54,7 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<An
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
-    // What follows 'mok' names no package.
+    // The operands of 'mok' are not package names.
     let mut subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
     let words = request::check(arguments)?;
     let (layout, options) = settings::resolve(arguments, &host, ui)?;
@@ -85,7 +85,7 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<An
         Action::Status => return status::status(&call),
         Action::Config => return config::config(&call),
         Action::Lint => return lint::lint(&call),
-        // It says of each finding what its repair would do.
+        // fsck describes the repair of each finding in any case, so a dry run is the same as a check.
         Action::Fsck => return fsck::fsck(&call, arguments.repair && !arguments.dry_run),
         Action::Verify => return verify::verify(&call),
         Action::Ready => return ready::ready(&call),
@@ -105,7 +105,7 @@ pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<An
     .map(|()| Answer::Yes)
 }
 
-/// Reports options without effect, and does what actions need that change something.
+/// Warns about options without effect, and does the setup for actions that change something.
 fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
     use dkms_core::event::Sink;
     for option in arguments.deprecated() {
@@ -141,9 +141,9 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Refuses users other than root. A plan that is only printed needs no rights.
+    /// Refuses users other than root. Printing a plan needs no privileges.
     pub fn require_root(&self) -> Result<()> {
-        // In another root, its owner may do everything.
+        // In another root, its owner has all rights.
         if self.s.host.root || self.s.host.other_root.is_some() || self.arguments.dry_run {
             Ok(())
         } else {

@@ -14,7 +14,7 @@ use dkms_core::trust::mok::{self, Enrolled, Rotated, Status, Taken};
 use dkms_core::trust::signing::{self, KeyPair};
 use dkms_core::{actions, finally};
 
-/// What `dkms mok` is to do.
+/// The subcommand of `dkms mok`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     Status,
@@ -23,7 +23,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// The word behind `mok`; none is `status`.
+    /// The word after `mok`; without one, `status`.
     pub fn of(arguments: &Arguments) -> Result<Self> {
         let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
         if arguments.module.is_some() || arguments.module_version.is_some() {
@@ -126,7 +126,8 @@ fn took(call: &Call<'_>, taken: &Taken) -> String {
     text
 }
 
-/// The whole status after looking, else what was done; always the whole as JSON.
+/// After a query, prints the full status; after a change, what was done. In JSON, prints everything in both
+/// cases.
 fn show(call: &Call<'_>, status: &Status, done: Option<&str>, text: &str) {
     if call.arguments.json {
         call.ui.data(&render::document(status, done));
@@ -137,7 +138,7 @@ fn show(call: &Call<'_>, status: &Status, done: Option<&str>, text: &str) {
     }
 }
 
-/// The pair of the kernel that is named, else of the running one: `$kernelver` may be in its paths.
+/// The key pair for the given kernel, otherwise for the running one: its paths may contain `$kernelver`.
 fn pair(call: &Call<'_>) -> Result<KeyPair> {
     let release = call.words.releases.first().unwrap_or(&call.s.host.release);
     signing::key_pair(call.s, &framework::load(call.s, Some(release))?, None)

@@ -31,7 +31,7 @@ pub fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     };
     call.print_or_execute(plan, |plan| match origin {
         Origin::Registered(_) | Origin::Directory(_) => actions::execute(call.s, plan),
-        // What is in an archive is known when it is in the tree.
+        // The contents of an archive are known only after it is in the tree.
         Origin::Tarball(_) | Origin::Deb(_) | Origin::Rpm(_) => {
             match super::tarball::admit(call, &origin, first(&kernels)?)? {
                 Some(package) => actions::execute(call.s, changes(call, action, &package, &kernels, None)),
@@ -41,8 +41,8 @@ pub fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     })
 }
 
-/// Records an add for the RPM transaction also where nothing can be added: an upgrade to another release of
-/// the same version adds what is there already.
+/// Records an add for the RPM transaction, even if there is nothing to add: an upgrade to another release of
+/// the same version adds a package that is already there.
 fn remember_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
     let is_recorded = action == Action::Add && call.s.options.rpm_safe_upgrade && !call.arguments.dry_run;
     match origin {
@@ -79,7 +79,7 @@ fn plan(call: &Call<'_>, action: Action, origin: &Origin, kernels: &[Kernel]) ->
     Ok(plan)
 }
 
-/// What is built and installed once the package is in the tree.
+/// The steps to build and install once the package is in the tree.
 fn changes(
     call: &Call<'_>,
     action: Action,
@@ -112,7 +112,7 @@ pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
     })
 }
 
-/// How far an action takes a package back.
+/// How much of a package an action removes.
 fn depth(action: Action) -> Depth {
     match action {
         Action::Uninstall => Depth::Uninstall,
@@ -121,7 +121,8 @@ fn depth(action: Action) -> Depth {
     }
 }
 
-/// What the operands name. MODULE/VERSION comes before a directory or archive that is named as well.
+/// What the operands refer to. MODULE/VERSION takes precedence over a directory or archive that is also
+/// given.
 fn origin(call: &Call<'_>) -> Result<Origin> {
     let subject = call.subject;
     let path = subject.archive.as_ref().or(subject.directory.as_ref());

@@ -1,29 +1,29 @@
-//! What the actions that make packages have in common.
+//! The common part of the actions that create packages.
 
 use super::{Call, tarball};
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::pack::Request;
 use dkms_core::pack::tarball::Content;
 
-/// What the words of a command line come to.
+/// The parsed command line of such an action.
 pub struct Wanted {
-    /// Which package version.
+    /// The package version.
     pub package: PackageId,
-    /// Whose modules go in.
+    /// The kernels whose modules are included.
     pub kernels: Vec<Kernel>,
-    /// What goes in.
+    /// What to include.
     pub content: Content,
     epoch: Option<u64>,
     maker: Option<String>,
 }
 
 impl Wanted {
-    /// The rest is in the environment.
+    /// Takes the other fields from the environment.
     pub fn new(package: PackageId, kernels: Vec<Kernel>, content: Content) -> Self {
         Self { package, kernels, content, epoch: tarball::source_date_epoch(), maker: maker() }
     }
 
-    /// The same for dkms-core.
+    /// Converts it to a request for dkms-core.
     pub fn request<'a>(&'a self, call: &'a Call<'_>) -> Request<'a> {
         Request {
             package: &self.package,
@@ -36,7 +36,7 @@ impl Wanted {
     }
 }
 
-/// Who makes packages here, as Debian's own tools learn it (debchange(1)).
+/// The maintainer of the packages, determined as Debian's own tools do (debchange(1)).
 fn maker() -> Option<String> {
     let variable = |name| {
         let value = std::env::var(name).ok()?;

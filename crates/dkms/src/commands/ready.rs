@@ -1,4 +1,4 @@
-//! `ready` and `pending`: can this kernel be booted, and what waits for what.
+//! `ready` and `pending`: whether this kernel is ready to boot, and which modules wait for which others.
 
 use super::Call;
 use crate::answer::{Answer, Summary};
@@ -24,7 +24,7 @@ pub fn ready(call: &Call<'_>) -> Result<Answer> {
     } else {
         call.ui.data(&verdicts::ready_text(&report, call.s.options.verbose));
     }
-    // The output explains the answer.
+    // The output already explains the answer.
     Ok(match report.answer() {
         Outcome::Loads => Answer::Yes,
         Outcome::Refused => Answer::No(Summary::default()),
@@ -51,7 +51,7 @@ pub fn pending(call: &Call<'_>) -> Result<Answer> {
     Ok(Answer::Yes)
 }
 
-/// They are about kernels.
+/// Refuses operands that are not kernels: these actions work on kernels.
 fn no_module(call: &Call<'_>) -> Result<()> {
     if call.subject.name.is_some() || call.subject.archive.is_some() || call.subject.directory.is_some() {
         return Err(RequestError::Usage(format!(

@@ -28,7 +28,7 @@ fn wanted(call: &Call<'_>) -> Result<Wanted> {
         .into());
     }
     let modules_only = content == Content::BinariesOnly || action == Some(Action::Mkdriverdisk);
-    // Where no kernel is named, everything goes in that is built.
+    // If no kernel is given, include everything that is built.
     let kernels = match content {
         Content::SourceOnly => Vec::new(),
         _ if action == Some(Action::Mkkmp) && !named => Vec::new(),
@@ -41,7 +41,7 @@ fn wanted(call: &Call<'_>) -> Result<Wanted> {
     Ok(Wanted::new(package, kernels, content))
 }
 
-/// The kernel for which there is to be only one.
+/// The kernel for an action that uses only one.
 fn first(wanted: &Wanted, call: &Call<'_>) -> Result<Kernel> {
     match wanted.kernels.first() {
         Some(kernel) => Ok(kernel.clone()),
@@ -82,7 +82,7 @@ fn plan(call: &Call<'_>, action: Action, request: &Request<'_>) -> Result<Plan> 
     Ok(Plan::of(Operation::WriteArchive(path), reason))
 }
 
-/// What mkdriverdisk made for installers that are gone, with what replaced it.
+/// Refuses the options for old installers that mkdriverdisk no longer supports, and names the replacement.
 fn refuse_old_forms(call: &Call<'_>, action: Action) -> Result<()> {
     let a = call.arguments;
     let given = [("-d", &a.distro), ("--media", &a.media), ("-r", &a.release)];

@@ -1,4 +1,4 @@
-//! `status`: lines that scripts parse, or JSON.
+//! `status`: prints lines for scripts to parse, or JSON.
 
 use super::Call;
 use crate::answer::Answer;
@@ -30,7 +30,7 @@ pub fn status(call: &Call<'_>) -> Result<Answer> {
     Ok(Answer::Yes)
 }
 
-/// What the operands, `-k` and `-a` choose of the tree, with patterns as the shell has them.
+/// The entries that the operands, `-k` and `-a` select, with shell patterns.
 pub fn filters(call: &Call<'_>) -> Result<Vec<Filter>> {
     if let Some(path) = call.subject.archive.as_ref().or(call.subject.directory.as_ref()) {
         let named =

@@ -31,12 +31,12 @@ pub fn make(call: &Call<'_>) -> Result<()> {
     })
 }
 
-/// No file of what is made shall be younger, in seconds since 1970.
+/// The latest timestamp allowed in generated files, in seconds since 1970.
 pub fn source_date_epoch() -> Option<u64> {
     std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|v| v.trim().parse().ok())
 }
 
-/// What is to go into a tarball.
+/// What to include in a tarball.
 pub fn content(call: &Call<'_>) -> Content {
     match (call.arguments.source_only, call.arguments.binaries_only) {
         (true, _) => Content::SourceOnly,
@@ -52,7 +52,7 @@ pub fn load(call: &Call<'_>) -> Result<()> {
     }
     let Some(archive) = &call.subject.archive else {
         return Err(match (&call.subject.name, &call.subject.directory) {
-            // A name that is no file was meant to be one.
+            // A name that is not a file was meant to be one.
             (Some(name), _) => Error::Origin(OriginError::ArchiveMissing(name.into())),
             (None, Some(directory)) => needs_archive(directory),
             (None, None) => {
@@ -72,7 +72,7 @@ pub fn load(call: &Call<'_>) -> Result<()> {
     call.print_or_execute(plan_loading(archive), |_| admit(call, &origin, kernel).map(|_| ()))
 }
 
-/// The plan for an archive. What is in it is known only when it is unpacked; what follows is planned then.
+/// The plan for an archive. Its contents are known only after unpacking; the later steps are planned then.
 pub fn plan_loading(archive: &Path) -> Plan {
     let reason = "what is in it is known when it is unpacked: its source goes to the source tree, its modules become built";
     Plan::of(Operation::LoadArchive(archive.to_owned()), reason)
@@ -85,12 +85,12 @@ fn needs_archive(directory: &Path) -> Error {
     )))
 }
 
-/// Whether rpm installs what comes from here.
+/// Whether rpm installs this package.
 fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
     matches!(origin, Origin::Rpm(_)) && origin::is_installed_by_rpm(call.s)
 }
 
-/// Puts what a directory or file holds into the tree, and returns the package; `None` if rpm has done
+/// Adds the contents of a directory or file to the tree and returns the package; `None` if rpm has done
 /// everything.
 pub fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option<PackageId>> {
     match origin {
@@ -99,7 +99,8 @@ pub fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option
     }
 }
 
-/// A package of rpm: rpm installs it, and what its scriptlets left out is installed for the kernel.
+/// Handles an rpm package: rpm installs it, then whatever its scriptlets left out is installed for the
+/// kernel.
 fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
     if let Some(root) = &call.s.host.other_root {

@@ -1,4 +1,4 @@
-//! `verify`: would the kernel load what is installed, or a file?
+//! `verify`: checks whether the kernel would load the installed modules, or a file.
 
 use super::Call;
 use crate::answer::{Answer, Summary};
@@ -29,7 +29,7 @@ pub fn verify(call: &Call<'_>) -> Result<Answer> {
     Ok(answer(&report))
 }
 
-/// Operands that are module files: by their name, wherever they lie.
+/// The operands that are module files, recognised by their name, wherever they are.
 fn files(call: &Call<'_>) -> Vec<PathBuf> {
     let is_module = |word: &&String| {
         let path = Path::new(word);

@@ -1,4 +1,4 @@
-//! JSON for programs, with a version in it. The schema is in docs/json-schema.md.
+//! JSON output for programs. It contains a schema version; the schema is documented in docs/json-schema.md.
 
 use super::{with_code, with_help};
 use crate::answer::Answer;
@@ -12,7 +12,7 @@ use dkms_core::look::status::{Entry, State};
 use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
 use serde_json::{Map, Value, json};
 
-/// The version of everything written here.
+/// The schema version of all JSON output.
 pub(super) const SCHEMA: u32 = 1;
 
 fn line(value: &Value) -> String {

@@ -47,7 +47,7 @@ fn diagnostic(f: &Diagnostic, fixed: bool) -> Value {
     })
 }
 
-/// Each diagnostic with its line, the reason, and the correction.
+/// Prints each diagnostic with its line, the reason and the correction.
 pub fn text(report: &Report, asked_to_fix: bool) -> String {
     let mut out = String::new();
     for f in &report.fixed {
@@ -101,7 +101,7 @@ fn one(path: &Path, f: &Diagnostic, out: &mut String) {
     out.push_str(&format!("{margin} = write{by}: {}\n", on_one_line(&f.help)));
 }
 
-/// The number of diagnostics that are left, and what to do.
+/// The number of remaining diagnostics, and the next step.
 pub fn verdict(report: &Report, left: usize, fixed: bool) -> String {
     let fixable = report.diagnostics.iter().filter(|f| !f.edits.is_empty()).count();
     let count = if left == 1 { "1 finding".to_owned() } else { format!("{left} findings") };

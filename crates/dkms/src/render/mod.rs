@@ -1,4 +1,4 @@
-//! How events look: lines, a live view, JSON.
+//! Renders events as lines, as a live view, or as JSON.
 
 pub mod json;
 pub mod lint;
@@ -11,7 +11,7 @@ pub mod verdicts;
 use dkms_core::error::Error;
 use dkms_core::event::FailedPackage;
 
-/// An error with what to do about it, line by line.
+/// An error with its hint, line by line.
 fn with_help(error: &Error) -> String {
     std::iter::once(error.to_string()).chain(error.help()).collect::<Vec<_>>().join("\n")
 }

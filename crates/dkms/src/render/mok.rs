@@ -1,4 +1,4 @@
-//! What `dkms mok` says, as text and as JSON.
+//! The output of `dkms mok`, as text and as JSON.
 
 use super::json::SCHEMA;
 use dkms_core::time::utc;
@@ -15,7 +15,7 @@ fn now() -> i64 {
     now.ok().and_then(|d| i64::try_from(d.as_secs()).ok()).unwrap_or(0)
 }
 
-/// Lines of a word and what there is to say.
+/// Lines of a label and its text.
 #[derive(Default)]
 struct Table(String);
 
@@ -138,7 +138,7 @@ fn secure_boot(state: &SecureBoot) -> String {
     }
 }
 
-/// `dkms mok --json`: one document. `done`: what was done before, if it was not only looked.
+/// `dkms mok --json`: one document. `done` lists the changes made, unless it was only a query.
 pub fn document(status: &Status, done: Option<&str>) -> String {
     let (state, by_shim) = match &status.secure_boot {
         SecureBoot::On => ("on", Some(false)),

@@ -1,4 +1,4 @@
-//! One line for everything that happened.
+//! Plain text: one line for each event.
 
 use super::{with_code, with_help};
 use crate::answer::Summary;
@@ -13,7 +13,7 @@ use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
 use std::time::Duration;
 
-/// A line and where it goes.
+/// A line and its stream.
 pub enum Line {
     /// Standard output.
     Out(String),
@@ -21,7 +21,7 @@ pub enum Line {
     Err(String),
 }
 
-/// How long something took, as people say it.
+/// A duration in readable form.
 pub fn took(d: Duration) -> String {
     let s = d.as_secs_f64();
     if s < 60.0 { format!("{s:.1} s") } else { format!("{} min {} s", d.as_secs() / 60, d.as_secs() % 60) }
@@ -43,9 +43,9 @@ fn indent(text: &str) -> String {
     text.lines().map(|l| format!("  {}\n", l.replace('\t', "    "))).collect()
 }
 
-/// The line for an event; some events are only shown with `--verbose`, some are for the live view only.
+/// The line for an event. Some events are shown only with `--verbose`, some only in the live view.
 pub fn line(event: &Event, verbose: bool) -> Option<Line> {
-    // A name with a line feed in it does not make a line of its own.
+    // Escape line feeds, so that a name cannot start a new line.
     let out = |text: String| Some(Line::Out(format!("{}\n", on_one_line(&text))));
     let detail = |text: String| verbose.then(|| Line::Out(format!("{}\n", on_one_line(&text))));
     match event {
@@ -201,9 +201,9 @@ fn what(operation: &Operation) -> String {
     }
 }
 
-/// How an error is shown: what happened, then what to do about it.
+/// Formats an error: what happened, then how to fix it.
 pub fn error(e: &Error, code: u8) -> String {
-    // What dkms.conf gets wrong is shown with its lines; any other line feed may come from a name.
+    // Errors in dkms.conf are shown with its lines; any other line feed may come from a name.
     let said = match e {
         Error::Conf(ConfError::Invalid(_)) => e.to_string(),
         _ => e.to_string().replace('\n', "\n  "),
@@ -211,7 +211,7 @@ pub fn error(e: &Error, code: u8) -> String {
     message(heading(e), &said, &e.help(), code)
 }
 
-/// What an inspection has to say besides its output.
+/// Everything an inspection reports in addition to its output.
 pub fn summary(summary: &Summary, code: u8) -> String {
     let hint: Vec<String> = summary.hint.iter().map(ToString::to_string).collect();
     message("error", &summary.text.replace('\n', "\n  "), &hint, code)
@@ -228,7 +228,7 @@ fn message(heading: &str, text: &str, help: &[String], code: u8) -> String {
     message
 }
 
-/// What kind of end a command came to, for messages.
+/// The kind of failure, for messages.
 fn heading(e: &Error) -> &'static str {
     match e {
         Error::Build(BuildError::Excluded { .. }) => "skipped",

@@ -1,5 +1,5 @@
-//! The live view on a terminal: one line per running build, with its stage, how long it has been at it and how long it took
-//! the last time; below them what waits.
+//! The live view on a terminal: one line for each running build, with its stage, its elapsed time and the
+//! duration of its last build; below them, the waiting builds.
 
 use super::plain::took;
 use super::terminal::Terminal;
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// The lines that are shown.
+/// The state of the live view.
 pub struct Progress {
     all: MultiProgress,
     shown: Mutex<Shown>,
@@ -19,14 +19,14 @@ pub struct Progress {
 #[derive(Default)]
 struct Shown {
     running: HashMap<Build, ProgressBar>,
-    /// What has not begun, and how long each took the last time.
+    /// Builds that have not started; `expected` has the duration of their last build.
     waiting: Vec<Build>,
     expected: HashMap<Build, Duration>,
-    /// The line that says what waits.
+    /// The line that lists the waiting builds.
     queue: Option<ProgressBar>,
 }
 
-/// So many of those that wait are named.
+/// The number of waiting builds that are listed by name.
 const NAMED: usize = 4;
 
 impl Progress {
@@ -41,7 +41,7 @@ impl Progress {
         }
     }
 
-    /// Changes the view with what happens.
+    /// Updates the view for an event.
     pub fn follow(&self, event: &Event) {
         let Ok(mut shown) = self.shown.lock() else { return };
         match event {
@@ -79,7 +79,7 @@ impl Progress {
         }
     }
 
-    /// A new line, above the one that says what waits.
+    /// Adds a line above the one that lists the waiting builds.
     fn line(&self, shown: &Shown, template: &str) -> ProgressBar {
         let bar = match &shown.queue {
             Some(queue) => self.all.insert_before(queue, ProgressBar::new_spinner()),
@@ -121,12 +121,12 @@ impl Progress {
         bar.set_message(message(&text));
     }
 
-    /// Writes something above the live lines.
+    /// Prints something above the live lines.
     pub fn above<R>(&self, write: impl FnOnce() -> R) -> R {
         self.all.suspend(write)
     }
 
-    /// Takes all live lines away.
+    /// Removes all live lines.
     pub fn clear(&self) {
         if let Ok(mut shown) = self.shown.lock() {
             for (_, bar) in shown.running.drain() {
@@ -139,7 +139,8 @@ impl Progress {
     }
 }
 
-/// A message of one printable line: the live lines are drawn by indicatif, not written by [`crate::ui`].
+/// Makes a message one printable line, because indicatif draws the live lines; they do not pass through
+/// [`crate::ui`].
 fn message(text: &str) -> String {
     crate::printable::on_one_line(text).into_owned()
 }

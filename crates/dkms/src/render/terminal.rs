@@ -1,12 +1,12 @@
-//! A terminal that may go away. indicatif panics when it cannot draw, and a view that dies must not take the work with it:
-//! here every operation succeeds, and after the first that failed nothing is written any more.
+//! A terminal that may disappear. indicatif panics if it cannot draw, and a failing view must not abort the
+//! work. So every operation here succeeds; after the first failure, nothing more is written.
 
 use console::Term;
 use indicatif::TermLike;
 use std::io::Result;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Standard error for as long as it can be written.
+/// Standard error, as long as it is writable.
 #[derive(Debug)]
 pub struct Terminal {
     term: Term,
@@ -14,13 +14,13 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Collects what is written until [`TermLike::flush`].
+    /// Buffers the output until [`TermLike::flush`].
     pub fn stderr() -> Self {
         Self { term: Term::buffered_stderr(), gone: AtomicBool::new(false) }
     }
 
     fn attempt(&self, write: impl FnOnce(&Term) -> Result<()>) -> Result<()> {
-        // What cannot be written would only be collected.
+        // After a failure, do not buffer output that cannot be written.
         if !self.gone.load(Ordering::Relaxed) && write(&self.term).is_err() {
             self.gone.store(true, Ordering::Relaxed);
         }

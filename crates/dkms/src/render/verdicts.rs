@@ -1,4 +1,4 @@
-//! What kernels would say of modules: `verify`, `ready` and `pending`, as text and as JSON.
+//! Renders what kernels would do with modules: `verify`, `ready` and `pending`, as text and as JSON.
 
 use super::json::SCHEMA;
 use dkms_core::look::ready::{self, Item};
@@ -18,7 +18,7 @@ fn document(value: &Value) -> String {
     format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
 }
 
-/// The error number and the words of the log belong to a refusal: of what is only noted they would say the wrong thing.
+/// The error number and the kernel's log message are only for refusals: for a mere doubt they would be wrong.
 fn reasons(list: &[Reason], refused: bool) -> Vec<Value> {
     list.iter()
         .map(|r| {
@@ -30,7 +30,7 @@ fn reasons(list: &[Reason], refused: bool) -> Vec<Value> {
         .collect()
 }
 
-/// Reasons against a module, or what could not be checked; for a file nobody can read, its own.
+/// The reasons against a module, or what could not be checked; for an unreadable file, the reason for that.
 fn against(m: &Judged) -> Vec<Value> {
     if let Some(why) = &m.unreadable {
         return vec![json!({
@@ -80,7 +80,7 @@ pub fn verify_json(report: &Report) -> String {
     }))
 }
 
-/// `dkms verify`: a line per module, and what is wrong below it.
+/// `dkms verify`: one line per module, with its problems below.
 pub fn verify_text(report: &Report, verbose: bool) -> String {
     let mut text = String::new();
     if verbose {
@@ -116,9 +116,9 @@ pub fn verify_text(report: &Report, verbose: bool) -> String {
     text
 }
 
-/// Each reason, and the help after the last of those that share it.
+/// Lists each reason; reasons with the same help text share it, and it follows the last of them.
 fn explain(list: &[Reason]) -> String {
-    /// A module for another kernel can miss hundreds of symbols.
+    /// A module for another kernel can lack hundreds of symbols.
     const SHOWN: usize = 8;
     let mut text = String::new();
     for (n, reason) in list.iter().take(SHOWN).enumerate() {
@@ -164,7 +164,7 @@ pub fn ready_json(report: &ready::Report) -> String {
     }))
 }
 
-/// `dkms ready`: the answer, and what speaks against it; with `verbose` all that was looked at.
+/// `dkms ready`: the answer, and the reasons against it; with `verbose`, everything that was checked.
 pub fn ready_text(report: &ready::Report, verbose: bool) -> String {
     let head = match report.answer() {
         Outcome::Loads => "is ready to be booted",

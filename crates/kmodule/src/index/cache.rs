@@ -1,8 +1,8 @@
-//! What was read from the modules of one kernel, kept for the next time.
+//! A cache of the data read from one kernel's modules.
 //!
-//! A text: a line with the format's number and a checksum of the rest, a line with the depmod that was there,
-//! and for each module a line `m STAMP PATH` before the lines of its facts. A stamp is the caller's: it
-//! changes when the file does.
+//! The format is text: a line with the format number and a checksum of the rest, a line that describes the
+//! installed depmod, and for each module a line `m STAMP PATH` followed by the lines of its facts. The caller
+//! supplies the stamps; a stamp must change when the file changes.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ struct Record<'a> {
 }
 
 impl<'a> Cache<'a> {
-    /// Reads a cache. A damaged one, or one in another format, is an empty one.
+    /// Parses a cache. If it is damaged or in another format, the result is empty.
     #[must_use]
     pub fn parse(text: &'a str) -> Self {
         Self::read(text).unwrap_or_default()
@@ -47,7 +47,7 @@ impl<'a> Cache<'a> {
         rest.is_empty().then_some(Self { tool, records })
     }
 
-    /// What the caller wrote down of depmod.
+    /// The caller's description of depmod.
     #[must_use]
     pub fn tool(&self) -> &'a str {
         self.tool
@@ -59,18 +59,18 @@ impl<'a> Cache<'a> {
         self.records.get(path).filter(|record| record.stamp == stamp).map(|record| record.facts)
     }
 
-    /// The paths of all modules with their facts as text, in no order.
+    /// The paths of all modules with their facts as text, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.records.iter().map(|(path, record)| (*path, record.facts))
     }
 
-    /// How many modules it knows.
+    /// The number of modules.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// It knows no module.
+    /// Whether there are no modules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
@@ -84,20 +84,20 @@ pub struct NewCache {
 }
 
 impl NewCache {
-    /// Without modules. `tool` is one line that tells which depmod is there, and comes back from
-    /// [`Cache::tool`].
+    /// Creates a cache without modules. `tool` is a line that identifies the installed depmod;
+    /// [`Cache::tool`] returns it.
     #[must_use]
     pub fn new(tool: &str) -> Self {
         Self { body: format!("t {tool}\n") }
     }
 
-    /// Adds a module: its path and stamp, neither with blanks in the stamp nor newlines, and its facts as
-    /// text.
+    /// Adds a module with its path, stamp and facts as text. The stamp must not contain blanks, and neither
+    /// stamp nor path may contain newlines.
     pub fn add(&mut self, path: &str, stamp: &str, facts: &str) {
         self.body.extend(["m ", stamp, " ", path, "\n", facts]);
     }
 
-    /// The whole text.
+    /// The complete text.
     #[must_use]
     pub fn finish(self) -> String {
         format!("{START}{:08x}\n{}", checksum(&self.body), self.body)

@@ -1,31 +1,32 @@
-//! depmod.d(5): which directory's module wins when two modules have one name.
+//! depmod.d(5): decides which module wins when two modules have the same name.
 
 use super::decline::Decline;
 
-/// What the files of `/etc/depmod.d` and the other directories say, for one kernel.
+/// The settings from `/etc/depmod.d` and the other directories, for one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Directories in the order of `search`, the first has the highest priority.
+    /// The directories of `search`, in order of decreasing priority.
     searches: Vec<Search>,
-    /// `DIR/MODULE` of `override`, in order; a later one counts more.
+    /// `DIR/MODULE` of `override`, in order; a later one takes precedence.
     overrides: Vec<String>,
-    /// Names of directories that are not entered.
+    /// The names of directories that are not searched.
     excludes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Search {
-    /// Everything that no other entry names.
+    /// All directories that no other entry names.
     BuiltIn,
     Directory(String),
 }
 
 impl Config {
-    /// Reads the texts of all files, in the order of their names. `matches` tells whether a POSIX extended
+    /// Parses the texts of all files, in the order of their names. `matches` decides whether a POSIX extended
     /// regular expression (the first argument) matches the kernel's release.
     ///
     /// # Errors
-    /// Lines that depmod would warn of, and what is left to it: `external`, continued lines.
+    /// Lines for which depmod would print a warning, and features left to depmod: `external` and continued
+    /// lines.
     pub fn parse<'a>(
         texts: impl IntoIterator<Item = &'a str>,
         matches: &dyn Fn(&str) -> bool,
@@ -65,7 +66,7 @@ impl Config {
                 }
             }
             Some("exclude") => self.excludes.extend(words.map(str::to_owned)),
-            // Both are known to depmod and do nothing.
+            // depmod accepts both and ignores them.
             Some("include" | "make_map_files") => {}
             Some(other) => return Err(Decline::new(format!("depmod.d: '{other}' is left to depmod"))),
         }
@@ -75,14 +76,14 @@ impl Config {
         Ok(())
     }
 
-    /// Whether a directory of this name is left out, wherever it is.
+    /// Whether a directory of this name is excluded, wherever it is.
     #[must_use]
     pub fn excludes(&self, name: &str) -> bool {
         matches!(name, "build" | "source") || self.excludes.iter().any(|excluded| excluded == name)
     }
 
-    /// Whether the module at `new` replaces the one of the same name that was found before. Paths are below
-    /// the kernel's directory and without their extensions.
+    /// Whether the module at `new` replaces the one of the same name that was found before, at `old`. Paths
+    /// are relative to the kernel's directory and have no extensions.
     pub(super) fn replaces(&self, new: &str, old: &str) -> bool {
         for chosen in self.overrides.iter().rev() {
             if chosen == new {
@@ -99,8 +100,8 @@ impl Config {
         for (rank, search) in (0i64..).zip(self.searches.iter().rev()) {
             match search {
                 Search::BuiltIn => built_in = rank,
-                // depmod asks for the old one only where the new one is not: of two in one directory the
-                // later wins.
+                // depmod checks the old path only if the new one does not match: of two in the same
+                // directory, the later one wins.
                 Search::Directory(directory) if below(new, directory) => new_rank = rank,
                 Search::Directory(directory) if below(old, directory) => old_rank = rank,
                 Search::Directory(_) => {}
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn which_of_two_modules_wins() {
         let table = [
-            // The default: updates wins, and outside of it the first one found stays.
+            // The default: updates wins; outside of it, the first module found wins.
             ("", "updates/a", "kernel/a", true),
             ("", "kernel/a", "updates/a", false),
             ("", "extra/a", "kernel/a", false),
@@ -136,7 +137,7 @@ mod tests {
             ("search updates built-in\noverride a * extra", "updates/a", "extra/a", false),
             ("override a 5.10 extra", "extra/a", "updates/a", false),
             ("override a * one\noverride a * two", "one/a", "two/a", false),
-            // The directory's whole name counts.
+            // Only the full name of the directory matches.
             ("search up built-in", "updates/a", "kernel/a", false),
         ];
         for (text, new, old, expected) in table {

@@ -1,19 +1,20 @@
-//! What depmod reads from one module file.
+//! The data that depmod reads from a module file.
 
 use super::decline::Decline;
 use crate::elf::reader::{LONGEST_NAME, Reader, Section, string_at, until_nul};
 use std::collections::{HashMap, HashSet};
 
-/// Names of symbols are read up to here, and kmod copies aliases into a buffer of `PATH_MAX` bytes.
+/// Symbol names are read up to this length, and kmod copies aliases into a buffer of `PATH_MAX` bytes.
 const LONGEST: usize = LONGEST_NAME;
 
-/// What one module contributes to the index. It depends on the file's contents alone, so it can be cached.
+/// The data that one module contributes to the index. It depends only on the file's contents, so it can be
+/// cached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts<'a> {
     /// Symbols that the module exports.
     pub exports: Vec<&'a str>,
-    /// Symbols that it needs: those undefined in its symbol table in their order, then those that only its
-    /// `__versions` name.
+    /// Symbols that it needs: the undefined ones of its symbol table, in that order, then those that are only
+    /// in its `__versions`.
     pub needs: Vec<&'a str>,
     /// Values of `alias` in `.modinfo`, in order.
     pub aliases: Vec<&'a str>,
@@ -27,11 +28,11 @@ impl<'a> Facts<'a> {
     /// Reads an uncompressed module.
     ///
     /// # Errors
-    /// Anything that kmod could read differently than we do: not an ELF object file, two sections of one
-    /// name, tables of odd sizes, names outside ASCII.
+    /// Anything that kmod might interpret differently: a file that is not an ELF object, two sections with
+    /// the same name, tables of unexpected sizes, names outside ASCII.
     pub fn read(module: &'a [u8]) -> Result<Self, Decline> {
         let reader = Reader::new(module).map_err(|e| Decline::new(e.to_string()))?;
-        // EM_SPARC, EM_SPARC32PLUS, EM_SPARCV9: register symbols look undefined there.
+        // EM_SPARC, EM_SPARC32PLUS, EM_SPARCV9: register symbols look undefined on these architectures.
         if [2, 18, 43].contains(&reader.machine) {
             return Err(Decline::new("modules of SPARC are left to depmod"));
         }
@@ -48,7 +49,7 @@ impl<'a> Facts<'a> {
                     list.push(text(value)?);
                 }
             }
-            // Keys without a value are entries with an empty one.
+            // A key without a value is an entry with an empty value.
             if [&b"alias"[..], b"softdep", b"weakdep"].contains(&entry) {
                 return Err(Decline::new("an entry of .modinfo has no value"));
             }
@@ -56,7 +57,7 @@ impl<'a> Facts<'a> {
         Ok(facts)
     }
 
-    /// The facts as lines of text: a letter, a blank, and a name or value.
+    /// Formats the facts as lines of text: a letter, a blank, and a name or value.
     pub fn append_to(&self, text: &mut String) {
         for (letter, list) in self.lists() {
             for value in list {
@@ -68,7 +69,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Reads what [`Facts::append_to`] wrote. Other lines are left out.
+    /// Parses the output of [`Facts::append_to`]. Other lines are ignored.
     #[must_use]
     pub fn parse(text: &'a str) -> Self {
         let mut facts = Self::default();
@@ -103,7 +104,7 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    /// The bytes of the section of this name; none without such a section.
+    /// The bytes of the section with this name; empty if there is no such section.
     fn contents(&self, name: &str) -> Result<&'a [u8], Decline> {
         let mut found = self.sections.iter().skip(1).filter(|section| section.name == name.as_bytes());
         let Some(section) = found.next() else { return Ok(&[]) };
@@ -113,7 +114,7 @@ impl<'a> File<'a> {
         self.reader.contents(section).map_err(|e| Decline::new(e.to_string()))
     }
 
-    /// The symbol table, whose entries have the usual size, and its strings.
+    /// The symbol table, whose entries have the standard size, and its strings.
     fn symbols(&self) -> Result<(&'a [u8], &'a [u8]), Decline> {
         let (table, strings) = (self.contents(".symtab")?, self.contents(".strtab")?);
         let entry = usize::from(self.reader.class.bits()) / 8 * 2 + 8;
@@ -123,7 +124,7 @@ impl<'a> File<'a> {
         Ok((table, strings))
     }
 
-    /// Names of `__crc_` symbols without that prefix; where there are none, the strings of
+    /// The names of `__crc_` symbols without that prefix; if there are none, the strings of
     /// `__ksymtab_strings`.
     fn exports(&self) -> Result<Vec<&'a str>, Decline> {
         let (table, strings) = self.symbols()?;
@@ -146,7 +147,7 @@ impl<'a> File<'a> {
     fn needs(&self) -> Result<Vec<&'a str>, Decline> {
         let (table, strings) = self.symbols()?;
         let versions = self.versions()?;
-        // An entry counts as seen when it is the first of its name and a symbol has that name.
+        // An entry counts as seen if it is the first with its name and a symbol has that name.
         let mut first: HashMap<&[u8], usize> = HashMap::new();
         for (at, name) in versions.iter().enumerate() {
             first.entry(name).or_insert(at);
@@ -168,7 +169,7 @@ impl<'a> File<'a> {
         Ok(needs)
     }
 
-    /// The names in `__versions`, in order: entries of 64 bytes, a CRC as wide as a word and the name.
+    /// The names in `__versions`, in order. Each entry has 64 bytes: a CRC of word size, and the name.
     fn versions(&self) -> Result<Vec<&'a [u8]>, Decline> {
         const ENTRY: usize = 64;
         let word = usize::from(self.reader.class.bits()) / 8;

@@ -1,4 +1,4 @@
-//! The modules in depmod's order, which symbols lead from one to another, and an order for loading them.
+//! The modules in depmod's order, their dependencies through symbols, and a topological order.
 
 use super::decline::Decline;
 use super::hash::sort_by_bucket;
@@ -6,34 +6,34 @@ use super::types::{Module, Name};
 use crate::index::facts::Facts;
 use std::collections::{BTreeSet, HashMap};
 
-/// Buckets of kmod's table of modules and of its table of symbols.
+/// The number of buckets of kmod's hash tables of modules and of symbols.
 const MODULE_BUCKETS: u32 = 512;
 const SYMBOL_BUCKETS: u32 = 2048;
 
-/// One module among all.
+/// One module of the graph.
 pub(super) struct Node<'a> {
-    /// The kernel's name of it.
+    /// The kernel's name for the module.
     pub(super) name: String,
-    /// Below the kernel's directory.
+    /// The path relative to the kernel's directory.
     pub(super) path: &'a str,
     stem: &'a str,
     pub(super) facts: &'a Facts<'a>,
-    /// Modules that it needs itself, in the order of its symbols; each once.
+    /// The direct dependencies, in the order of its symbols, without duplicates.
     needs: Vec<usize>,
-    /// Position in the topological order: what needs others comes before them.
+    /// Position in the topological order: a module comes before its dependencies.
     rank: usize,
 }
 
-/// All modules, in the order in which they are listed.
+/// All modules, in the order in which the index lists them.
 pub(super) struct Graph<'a> {
     pub(super) nodes: Vec<Node<'a>>,
-    /// Exported symbols with the module that has them, in the order in which they are listed.
+    /// Exported symbols with the module that exports them, in the order in which the index lists them.
     pub(super) symbols: Vec<(&'a str, usize)>,
 }
 
 impl<'a> Graph<'a> {
     /// # Errors
-    /// Modules that need each other in a circle, or a `modules.order` without its last newline.
+    /// Cyclic dependencies, or a `modules.order` without a final newline.
     pub(super) fn new(modules: &[Module<'a>], order: &str) -> Result<Self, Decline> {
         let mut nodes = nodes(modules)?;
         sort(&mut nodes, order)?;
@@ -50,7 +50,7 @@ impl<'a> Graph<'a> {
         Ok(Self { nodes, symbols })
     }
 
-    /// Everything that a module needs, directly or through others, in the topological order.
+    /// All direct and indirect dependencies of a module, in topological order.
     pub(super) fn all_needs(&self, node: &Node<'_>) -> Vec<&Node<'a>> {
         let mut found = BTreeSet::new();
         let mut open = node.needs.clone();
@@ -79,12 +79,13 @@ fn nodes<'a>(modules: &[Module<'a>]) -> Result<Vec<Node<'a>>, Decline> {
     modules.iter().map(node).collect()
 }
 
-/// Those that `modules.order` lists come first, in its order; the others as kmod's table of modules has them.
+/// Modules listed in `modules.order` come first, in that order; the others follow in the order of kmod's
+/// module hash table.
 fn sort(nodes: &mut [Node<'_>], order: &str) -> Result<(), Decline> {
     if !order.is_empty() && !order.ends_with('\n') {
         return Err(Decline::new("modules.order has no newline at its end"));
     }
-    // A path that is listed twice has its last place.
+    // A path that is listed twice takes its last position.
     let places: HashMap<&str, usize> = order
         .lines()
         .enumerate()
@@ -95,17 +96,17 @@ fn sort(nodes: &mut [Node<'_>], order: &str) -> Result<(), Decline> {
     Ok(())
 }
 
-/// Which module exports a symbol: the last one that does.
+/// Maps each symbol to the last module that exports it.
 fn owners<'a>(nodes: &[Node<'a>]) -> HashMap<&'a str, usize> {
     let exports = nodes.iter().enumerate().map(|(at, node)| (at, node.facts));
     exports.flat_map(|(at, facts)| facts.exports.iter().map(move |name| (*name, at))).collect()
 }
 
-/// The modules whose symbols a module needs, each once.
+/// The modules whose symbols a module needs, without duplicates.
 fn needed(nodes: &[Node<'_>], owners: &HashMap<&str, usize>, at: usize) -> Vec<usize> {
     let mut needs = Vec::new();
     for symbol in nodes.get(at).map(|node| &node.facts.needs).into_iter().flatten() {
-        // As kmod looks it up: functions of 64-bit PowerPC have a dot before their name.
+        // The same lookup as in kmod: on 64-bit PowerPC, function names begin with a dot.
         let symbol = symbol.strip_prefix('.').unwrap_or(symbol);
         if let Some(owner) = owners.get(symbol).filter(|owner| !needs.contains(*owner)) {
             needs.push(*owner);
@@ -114,8 +115,8 @@ fn needed(nodes: &[Node<'_>], owners: &HashMap<&str, usize>, at: usize) -> Vec<u
     needs
 }
 
-/// Numbers the modules so that each comes before those that it needs: the last one that nothing open needs is
-/// next.
+/// Numbers the modules so that each comes before its dependencies. The next one is always the last module
+/// that became free of unnumbered dependents.
 fn rank(nodes: &mut [Node<'_>]) -> Result<(), Decline> {
     let mut users = vec![0usize; nodes.len()];
     for needed in nodes.iter().flat_map(|node| &node.needs) {

@@ -1,7 +1,7 @@
-//! The order in which kmod's hash tables are walked. Two of depmod's files list their entries in that order.
+//! The iteration order of kmod's hash tables. Two of depmod's files list their entries in that order.
 
-/// Sorts keys as a walk over kmod's hash table of `buckets` buckets meets them: by bucket, and by bytes
-/// within one. `buckets` is a power of two.
+/// Sorts keys in the iteration order of kmod's hash table with `buckets` buckets: by bucket, then by bytes
+/// within a bucket. `buckets` is a power of two.
 pub(super) fn sort_by_bucket<T>(entries: &mut [T], buckets: u32, key: impl Fn(&T) -> &str) {
     let mask = buckets.saturating_sub(1);
     entries.sort_by_cached_key(|entry| {
@@ -10,7 +10,7 @@ pub(super) fn sort_by_bucket<T>(entries: &mut [T], buckets: u32, key: impl Fn(&T
     });
 }
 
-/// Paul Hsieh's SuperFastHash, as kmod uses it (shared/hash.c): 16-bit words in the machine's byte order.
+/// Paul Hsieh's SuperFastHash, as in kmod (shared/hash.c): it reads 16-bit words in the machine's byte order.
 fn superfast(key: &[u8]) -> u32 {
     let half = |pair: [u8; 2]| u32::from(u16::from_ne_bytes(pair));
     let mut hash = u32::try_from(key.len()).unwrap_or(u32::MAX);

@@ -1,10 +1,10 @@
-//! The index that depmod(8) makes of a kernel's modules, byte for byte as kmod's depmod writes it.
+//! The index of a kernel's modules, identical byte for byte to the one that kmod's depmod(8) writes.
 //!
-//! depmod reads every module for every change of one. What it takes from a module ([`Facts`]) depends on the
-//! module's bytes alone and can be remembered; the rest takes some 40 ms for 4,000 modules. This is only
-//! worth having when it is the same index: where a tree holds anything that was not compared with kmod's
-//! depmod, the functions here decline, and the caller runs depmod. Formats and orders: tools/depmod.c,
-//! shared/hash.c and libkmod-index of kmod 30 and 34.
+//! depmod reads every module again when a single module changes. The data it takes from a module ([`Facts`])
+//! depends only on the module's bytes and can be cached; the rest takes about 40 ms for 4,000 modules. This
+//! is only useful if the index is identical. If a tree contains anything that was not compared with kmod's
+//! depmod, the functions here decline, and the caller runs depmod. Formats and orders are from
+//! tools/depmod.c, shared/hash.c and libkmod-index of kmod 30 and 34.
 
 mod cache;
 mod config;
@@ -27,19 +27,20 @@ use graph::Graph;
 use std::collections::HashMap;
 use types::{EXTENSIONS, Name};
 
-/// Whether a file is a module by its name.
+/// Whether a file name is that of a module.
 #[must_use]
 pub fn is_module(name: &str) -> bool {
     EXTENSIONS.iter().any(|extension| name.len() > extension.len() && name.ends_with(extension))
 }
 
-/// The positions of those paths that depmod indexes: of several modules with one name the one that `config`
-/// prefers. `paths` are the module files below the kernel's directory in the order in which a walk finds them
-/// (as `readdir` lists each directory), since that decides between equals.
+/// The positions of the paths that depmod indexes: of several modules with the same name, the one that
+/// `config` prefers. `paths` are the module files, relative to the kernel's directory. They must be in the
+/// order in which a directory walk finds them (the order of `readdir` in each directory), because that order
+/// decides between files of equal priority.
 ///
 /// # Errors
-/// A path with characters that depmod and we could treat differently, or a module compressed with gzip
-/// (Debian's kmod cannot read it).
+/// A path with characters that depmod might treat differently, or a module compressed with gzip (Debian's
+/// kmod cannot read it).
 pub fn select<T: AsRef<str>>(paths: &[T], config: &Config) -> Result<Vec<usize>, Decline> {
     let mut selected: HashMap<ModuleName, usize> = HashMap::new();
     for (at, path) in paths.iter().enumerate() {
@@ -56,11 +57,11 @@ pub fn select<T: AsRef<str>>(paths: &[T], config: &Config) -> Result<Vec<usize>,
     Ok(positions)
 }
 
-/// All files of the index, in the order in which depmod writes them. `modules` are those that [`select`]
-/// chose.
+/// All files of the index, in the order in which depmod writes them. `modules` are those chosen by
+/// [`select`].
 ///
 /// # Errors
-/// Modules that need each other in a circle; lists that are not as the kernel's build writes them.
+/// Cyclic dependencies, or lists that differ in format from those of a kernel build.
 pub fn write(version: Version, modules: &[Module<'_>], lists: &Lists<'_>) -> Result<Vec<IndexFile>, Decline> {
     let graph = Graph::new(modules, lists.order)?;
     output::files(version, &graph, lists)

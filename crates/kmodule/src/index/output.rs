@@ -43,7 +43,7 @@ pub(super) fn files(
     Ok(files.into_iter().map(|(name, bytes)| IndexFile { name, bytes }).collect())
 }
 
-/// The modules with the number that kmod calls their priority.
+/// The modules with their number, which kmod calls the priority.
 fn named<'g, 'a>(graph: &'g Graph<'a>) -> impl Iterator<Item = (u32, &'g Node<'a>)> {
     (0..).zip(&graph.nodes)
 }
@@ -59,7 +59,7 @@ fn binary<'k, K: AsRef<str>>(
     trie.bytes(order).ok_or_else(|| Decline::new("an index would have more than 256 MiB"))
 }
 
-/// `PATH: PATH...`
+/// Lines of the form `PATH: PATH...`.
 fn dependencies(graph: &Graph<'_>, node: &Node<'_>) -> String {
     let mut line = format!("{}:", node.path);
     for needed in graph.all_needs(node) {
@@ -94,7 +94,7 @@ fn aliases_binary(graph: &Graph<'_>, order: Order) -> Result<Vec<u8>, Decline> {
     binary(entries, order)
 }
 
-/// `-` becomes `_`, but not between brackets.
+/// Replaces `-` with `_`, except between brackets.
 fn normal_alias(alias: &str) -> Result<String, Decline> {
     let mut inside = false;
     let mut normal = String::with_capacity(alias.len());
@@ -147,7 +147,7 @@ fn symbols_binary(graph: &Graph<'_>, order: Order) -> Result<Vec<u8>, Decline> {
     binary(graph.symbols.iter().filter_map(entry), order)
 }
 
-/// The names of the modules that are built in; their values are empty.
+/// The names of the built-in modules; their values are empty.
 fn builtin(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
     let mut names = Vec::new();
     for line in list.split_inclusive('\n') {
@@ -163,7 +163,7 @@ fn builtin(list: &str, order: Order) -> Result<Vec<u8>, Decline> {
     binary(names.into_iter().map(|name| (name, "", 0)), order)
 }
 
-/// Aliases of built-in modules, from `MODULE.KEY=VALUE` strings with a NUL behind each.
+/// Aliases of built-in modules, from NUL-terminated strings `MODULE.KEY=VALUE`.
 fn builtin_aliases(modinfo: &[u8], order: Order) -> Result<Vec<u8>, Decline> {
     let odd = || Decline::new("modules.builtin.modinfo is not a list of MODULE.KEY=VALUE");
     let mut entries = Vec::new();
@@ -187,7 +187,7 @@ fn builtin_aliases(modinfo: &[u8], order: Order) -> Result<Vec<u8>, Decline> {
     binary(entries, order)
 }
 
-/// Device nodes that udev and systemd-tmpfiles make, from aliases such as `devname:loop-control` and
+/// Device nodes that udev and systemd-tmpfiles create, from aliases such as `devname:loop-control` and
 /// `char-major-10-237`.
 fn device_names(graph: &Graph<'_>) -> Result<Vec<u8>, Decline> {
     let mut text = String::new();
@@ -221,10 +221,10 @@ fn device_names(graph: &Graph<'_>) -> Result<Vec<u8>, Decline> {
     Ok(text.into_bytes())
 }
 
-/// `MAJOR-MINOR`, as `scanf` reads two unsigned numbers: what follows them does not matter.
+/// Parses `MAJOR-MINOR` as `scanf` reads two unsigned numbers: anything after them is ignored.
 fn numbers_of(text: &str) -> Result<Option<(u32, u32)>, Decline> {
     let odd = || Decline::new(format!("alias with the device number {text}"));
-    // scanf takes signs and blanks before numbers, and wraps those that are too large.
+    // scanf accepts signs and blanks before numbers, and wraps numbers that are too large.
     if text.contains(['+', ' ', '\t']) || text.contains("--") || text.starts_with('-') {
         return Err(odd());
     }

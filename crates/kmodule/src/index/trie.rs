@@ -1,10 +1,10 @@
 //! The binary indexes (`modules.*.bin`): a trie of keys, each with values ordered by priority
 //! (libkmod/libkmod-index.h).
 //!
-//! All numbers are big endian: magic, version, then the offset of the root. A node is its prefix (up to a
-//! NUL), the first and the last character that lead to a child with one offset for each character between
-//! them, and its values (a count, then a priority and a string with a NUL for each). The top bits of a node's
-//! offset say which of the three it has.
+//! All numbers are big endian. The file begins with the magic, the version and the offset of the root. A node
+//! contains its prefix (NUL-terminated); the first and last character that have a child, with one offset for
+//! each character in that range; and its values (a count, then a priority and a NUL-terminated string for
+//! each). The top bits of a node's offset show which of the three parts it has.
 
 const MAGIC: u32 = 0xB007_F457;
 const VERSION: u32 = 0x0002_0001;
@@ -14,7 +14,7 @@ const HAS_CHILDREN: u32 = 0x2000_0000;
 /// Offsets have 28 bits.
 const LARGEST: u32 = 0x0FFF_FFFF;
 
-/// In which order nodes lie in the file. Readers accept both.
+/// The order of nodes in the file. Readers accept both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Children before their parent (kmod 30).
@@ -32,14 +32,14 @@ pub(super) struct Trie<'a> {
 #[derive(Debug, Default)]
 struct Node<'a> {
     prefix: Vec<u8>,
-    /// Lowest priority first; of equal ones the last inserted comes first.
+    /// Lowest priority first; among equal priorities, the last inserted comes first.
     values: Vec<(u32, &'a str)>,
     /// Sorted by character.
     children: Vec<(u8, Node<'a>)>,
 }
 
 impl<'a> Trie<'a> {
-    /// Adds a value to those of a key. Keys and values are ASCII.
+    /// Adds a value to a key. Keys and values are ASCII.
     pub(super) fn insert(&mut self, key: &str, value: &'a str, priority: u32) {
         let mut node = &mut self.root;
         let mut rest = key.as_bytes();
@@ -68,7 +68,7 @@ impl<'a> Trie<'a> {
         }
     }
 
-    /// The file's bytes; `None` when it would be larger than offsets can tell (256 MiB).
+    /// The bytes of the file; `None` if it would be too large for the offsets (256 MiB).
     pub(super) fn bytes(&self, order: Order) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         for word in [MAGIC, VERSION, 0] {
@@ -84,7 +84,7 @@ impl<'a> Trie<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Everything of this node moves to a child below the first `at` characters of its prefix.
+    /// Moves the contents of this node to a child below the first `at` characters of its prefix.
     fn split(&mut self, at: usize) {
         let mut below = std::mem::take(self);
         let tail = below.prefix.split_off(at);
@@ -107,7 +107,7 @@ impl<'a> Node<'a> {
             | flag(!self.children.is_empty(), HAS_CHILDREN)
     }
 
-    /// The characters from the first child's to the last one's, with the child at each, if any.
+    /// The characters from the first child to the last, with the child at each, if any.
     fn range(&self) -> impl Iterator<Item = (usize, Option<&Node<'a>>)> {
         let first = self.children.first().map_or(1, |child| child.0);
         let last = self.children.last().map_or(0, |child| child.0);
@@ -117,7 +117,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Writes the children, then this node. Its offset with flags.
+    /// Writes the children, then this node. Returns its offset with flags.
     fn write_after_children(&self, out: &mut Vec<u8>) -> u32 {
         let offsets: Vec<u32> =
             self.range().map(|(_, child)| child.map_or(0, |child| child.write_after_children(out))).collect();
@@ -128,7 +128,7 @@ impl<'a> Node<'a> {
         offset | self.flags()
     }
 
-    /// Writes this node, then its children. Its offset with flags.
+    /// Writes this node, then its children. Returns its offset with flags.
     fn write_before_children(&self, out: &mut Vec<u8>) -> u32 {
         let offset = place(out);
         self.write_start(out);

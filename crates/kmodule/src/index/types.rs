@@ -1,4 +1,4 @@
-//! The types of the index that its parts share.
+//! The types shared by the parts of the index.
 
 use super::decline::Decline;
 use super::facts::Facts;
@@ -14,7 +14,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// From the first line of `depmod --version`; `None` for versions that were not compared.
+    /// Parses the first line of `depmod --version`; `None` for versions that were not compared.
     #[must_use]
     pub fn from_line(line: &str) -> Option<Self> {
         match line.trim().strip_prefix("kmod version ")? {
@@ -25,12 +25,12 @@ impl Version {
     }
 }
 
-/// A module file in a kernel's directory, and what it contributes.
+/// A module file in a kernel's directory, with its facts.
 #[derive(Clone, Copy, Debug)]
 pub struct Module<'a> {
-    /// Below the kernel's directory, such as `updates/dkms/hello.ko.xz`.
+    /// The path relative to the kernel's directory, such as `updates/dkms/hello.ko.xz`.
     pub path: &'a str,
-    /// The facts that were read from it.
+    /// The facts read from it.
     pub facts: &'a Facts<'a>,
 }
 
@@ -57,10 +57,10 @@ pub struct IndexFile {
 /// The extensions of module files.
 pub(super) const EXTENSIONS: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 
-/// The names in the path of a module file.
+/// The parts of a module file's path.
 pub(super) struct Name<'a> {
     pub(super) module: ModuleName,
-    /// The path without an extension.
+    /// The path without the extension.
     pub(super) stem: &'a str,
 }
 

@@ -1,4 +1,5 @@
-//! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules, without dpkg's tools, without root, the same bytes each time.
+//! `mkdeb`, `mkdsc` and `mkbmdeb`: Debian packages of modules. They need neither dpkg's tools nor root, and
+//! their output is reproducible.
 
 mod names;
 mod planned;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use planned::Planned;
 pub use source::{mkdsc, mkdsc_place};
 
-/// Where Debian has the modules of dkms, below `/lib/modules/K`.
+/// Debian's directory for dkms modules, below `/lib/modules/K`.
 const DESTINATION: &str = "updates/dkms";
 
 impl Request<'_> {
@@ -67,19 +68,19 @@ impl Request<'_> {
     }
 }
 
-/// Where [`mkdeb`] writes.
+/// The path that [`mkdeb`] writes.
 ///
 /// # Errors
-/// Names or architectures that Debian has no form for.
+/// The name or architecture has no Debian form.
 pub fn mkdeb_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     let (directory, name) = request.place(s, "deb", request.deb()?.file());
     Ok(directory.join(name))
 }
 
-/// Where [`mkbmdeb`] writes, by kernel.
+/// The paths that [`mkbmdeb`] writes, by kernel.
 ///
 /// # Errors
-/// As [`mkdeb_place`].
+/// As for [`mkdeb_place`].
 pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     request.refuse_one_name_for_several()?;
     let one = |kernel| {
@@ -89,12 +90,14 @@ pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<Path
     request.kernels.iter().map(one).collect()
 }
 
-/// Writes `M-dkms_V_all.deb`: the source, which dkms builds at the target. With kernels, their built modules too (then
-/// it is for their architecture), as a tarball that the target's `common.postinst` loads; with [`crate::pack::tarball::Content::BinariesOnly`]
-/// of the source its dkms.conf alone.
+/// Writes `M-dkms_V_all.deb` with the source, which dkms builds on the target. If kernels are given, it also
+/// contains their built modules, as a tarball that the target's `common.postinst` loads, and the package is
+/// specific to their architecture. With [`crate::pack::tarball::Content::BinariesOnly`], only the dkms.conf
+/// of the source is included.
 ///
 /// # Errors
-/// Not in the tree, nothing built for a kernel, a name that Debian has no form for, the destination not writable.
+/// The package is not in the tree, nothing is built for a kernel, a name has no Debian form, or the
+/// destination is not writable.
 pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     add::require_added(s, request.package)?;
     let planned = request.deb()?;
@@ -108,7 +111,7 @@ pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     write(s, place, &payload(s, request, &planned, "mkdeb", scratch.path(), epoch)?)
 }
 
-/// What the package of `mkdeb` is made of; files that are made for it lie in `scratch`.
+/// The contents of the package of `mkdeb`; generated files are written to `scratch`.
 fn payload(
     s: &Session<'_>,
     request: &Request<'_>,
@@ -150,15 +153,15 @@ fn payload(
     Ok(Deb { control: control.text(), scripts, members, mtime: epoch })
 }
 
-/// Writes `M-modules-K_V_ARCH.deb` for each kernel: its built modules alone, where the kernel looks for them. The target
-/// needs neither dkms nor a compiler.
+/// Writes `M-modules-K_V_ARCH.deb` for each kernel. It contains only the built modules, in the directory
+/// where the kernel finds them. The target needs neither dkms nor a compiler.
 ///
 /// # Errors
-/// As [`mkdeb`]; `--archive` with several kernels.
+/// As for [`mkdeb`]; also `--archive` with several kernels.
 pub fn mkbmdeb(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     add::require_added(s, request.package)?;
     request.refuse_one_name_for_several()?;
-    // All is looked at before the first is written.
+    // Check everything before the first package is written.
     for kernel in request.kernels {
         request.bmdeb(kernel)?;
         Inside::read(s, request.package, std::slice::from_ref(kernel))?;
@@ -187,7 +190,7 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
         version: &planned.version,
         architecture: planned.architecture,
         maintainer: request.maker(),
-        // No alternative, such as an unsigned image: apt would bring it in when the kernel is to be removed.
+        // No alternative, such as an unsigned image: apt would install it when the kernel is removed.
         depends: &format!("linux-image-{}, kmod", names::package(&kernel.release)?),
         // dkms would overwrite and delete the same files.
         conflicts: &names::package(&format!("{}-dkms", package.name))?,
@@ -208,9 +211,10 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
     write(s, request.place(s, "bmdeb", planned.file()), &deb)
 }
 
-/// Where the packages of this kernel have its modules: one suite has them in `/lib`, the next in `/usr/lib`, and dpkg,
-/// which does not know that these are one directory, must not see files of one package in the other's place. What dpkg
-/// says of the packages that are here decides; without them it is `/lib`, which every suite understands.
+/// The directory in which this kernel's packages install modules. Some suites use `/lib`, newer ones
+/// `/usr/lib`. dpkg does not know that these are the same directory, so files of one package must not appear
+/// under the other path. What dpkg reports for the packages installed here decides; without them it is
+/// `/lib`, which works on every suite.
 fn modules_home(s: &Session<'_>, kernel: &Kernel) -> &'static str {
     let merged = format!("/usr/lib/modules/{}", kernel.release);
     let Some(query) = process::which("dpkg-query", &s.host.path) else { return "lib/modules" };
@@ -238,7 +242,7 @@ fn told(s: &Session<'_>, path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What policy 12.5 and 12.7 ask of every package: changelog and copyright.
+/// The files that policy 12.5 and 12.7 require in every package: changelog and copyright.
 fn documents(
     request: &Request<'_>,
     planned: &Planned,

@@ -1,11 +1,11 @@
-//! Names, versions and architectures as Debian policy 5.6 and dpkg have them, from those of dkms.
+//! Converts dkms names, versions and architectures to the forms of Debian policy 5.6 and dpkg.
 
 use dkms_tree::ids::{BadName, Kernel};
 
-/// The architecture that dpkg means by one of `uname -m`.
+/// The dpkg architecture for a value of `uname -m`.
 ///
 /// # Errors
-/// [`BadName`] when there is none.
+/// [`BadName`] if there is none.
 pub fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
     Ok(match kernel.arch.as_str() {
         "x86_64" | "amd64" => "amd64",
@@ -34,10 +34,10 @@ pub fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
     })
 }
 
-/// A package's name: lower case, and `-` for `_`.
+/// A package name: lower case, with `-` instead of `_`.
 ///
 /// # Errors
-/// [`BadName`] where that does not make a name.
+/// [`BadName`] if the result is not a valid name.
 pub fn package(word: &str) -> Result<String, BadName> {
     let name = word.to_ascii_lowercase().replace('_', "-");
     let bad = |why| Err(BadName { what: "Debian package's name", word: word.to_owned(), why });
@@ -52,10 +52,10 @@ pub fn package(word: &str) -> Result<String, BadName> {
     }
 }
 
-/// A package's version: `-` for `_`, and without the `v` of a tag such as `v1.2`.
+/// A package version: with `-` instead of `_`, and without the `v` of a tag such as `v1.2`.
 ///
 /// # Errors
-/// [`BadName`] where that does not make a version.
+/// [`BadName`] if the result is not a valid version.
 pub fn version(word: &str) -> Result<String, BadName> {
     let version = word.replace('_', "-");
     let begins_with_digit = |v: &str| v.starts_with(|c: char| c.is_ascii_digit());

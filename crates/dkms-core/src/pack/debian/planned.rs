@@ -1,6 +1,6 @@
-//! The names of a package that is to be written.
+//! The names of a package to be written.
 
-/// A package that is to be written.
+/// A package to be written.
 pub(super) struct Planned {
     /// The module's name in Debian's form.
     pub(super) base: String,

@@ -1,5 +1,5 @@
-//! `mkdsc`: a Debian source package (dsc(5), format 3.0 (native)) that makes the package of `mkdeb` when
-//! dpkg-buildpackage builds it; that needs dpkg-dev and nothing else.
+//! `mkdsc`: a Debian source package (dsc(5), format 3.0 (native)). dpkg-buildpackage builds the package of
+//! `mkdeb` from it; this needs only dpkg-dev.
 
 use super::planned::Planned;
 use super::{payload, told};
@@ -13,13 +13,13 @@ use dkms_archive::{self, Deb, Member};
 use dkms_sys::fs::{self, TempDir};
 use std::path::{Path, PathBuf};
 
-/// Which Debian policy the source package follows.
+/// The version of Debian policy that the source package follows.
 const POLICY: &str = "4.6.2";
 
 impl Request<'_> {
     fn dsc(&self) -> Result<Planned> {
         let planned = self.deb()?;
-        // A native package has no revision, so nothing may look like one.
+        // A native package has no revision, so the version must not look as if it had one.
         Ok(Planned { version: planned.version.replace('-', "+"), ..planned })
     }
 }
@@ -28,19 +28,19 @@ fn place(s: &Session<'_>, request: &Request<'_>, planned: &Planned) -> (PathBuf,
     request.place(s, "dsc", format!("{}_{}.dsc", planned.name, planned.version))
 }
 
-/// Where [`mkdsc`] writes the `.dsc`.
+/// The path of the `.dsc` that [`mkdsc`] writes.
 ///
 /// # Errors
-/// Names or architectures that Debian has no form for.
+/// The name or architecture has no Debian form.
 pub fn mkdsc_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     let (directory, name) = place(s, request, &request.dsc()?);
     Ok(directory.join(name))
 }
 
-/// Writes `M-dkms_V.dsc`, and beside it the `M-dkms_V.tar.xz` that it names.
+/// Writes `M-dkms_V.dsc` and, next to it, the `M-dkms_V.tar.xz` that it names.
 ///
 /// # Errors
-/// As [`super::mkdeb`].
+/// As for [`super::mkdeb`].
 pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     add::require_added(s, request.package)?;
     let planned = request.dsc()?;
@@ -75,7 +75,7 @@ pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     told(s, path)
 }
 
-/// The source tree: in `root/` what the package installs, in `debian/` how it is made of that.
+/// The source tree: `root/` has the files that the package installs, `debian/` the packaging.
 fn tree(request: &Request<'_>, planned: &Planned, top: &str, deb: Deb) -> Vec<Member> {
     let name = &planned.name;
     let mut members = Vec::new();
@@ -100,7 +100,7 @@ fn tree(request: &Request<'_>, planned: &Planned, top: &str, deb: Deb) -> Vec<Me
     members
 }
 
-/// The control file of the source package, from that of the package.
+/// The control file of the source package, derived from that of the binary package.
 fn control(name: &str, maintainer: &str, binary: &str) -> String {
     let mut text = format!(
         "Source: {name}\nSection: kernel\nPriority: optional\nMaintainer: {maintainer}\n\
@@ -110,7 +110,7 @@ fn control(name: &str, maintainer: &str, binary: &str) -> String {
         let of_the_source =
             ["Version:", "Maintainer:", "Section:", "Priority:"].iter().any(|f| line.starts_with(f));
         if !of_the_source {
-            // dpkg-gencontrol copies a field it does not know when it is told to.
+            // dpkg-gencontrol copies an unknown field only on request.
             text.push_str(if line.starts_with("Modaliases:") { "XB-" } else { "" });
             text.push_str(line);
             text.push('\n');

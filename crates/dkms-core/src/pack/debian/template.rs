@@ -1,5 +1,5 @@
-//! Packages made after a template of the user's own, through dpkg-buildpackage, as dkms 2.6.1 did: `M-dkms-mkdeb` in the
-//! source tree or `template-dkms-mkdeb` in `/etc/dkms`, a directory with a Makefile and `debian/`.
+//! Packages from the user's own template, built with dpkg-buildpackage, as in dkms 2.6.1: `M-dkms-mkdeb` in
+//! the source tree or `template-dkms-mkdeb` in `/etc/dkms`, a directory with a Makefile and `debian/`.
 
 use super::planned::Planned;
 use crate::error::Result;
@@ -13,14 +13,14 @@ use dkms_sys::process::{self, Command};
 use dkms_tree::ids::Kernel;
 use std::path::{Path, PathBuf};
 
-/// A template, and what is to be made after it.
+/// A template and the package to build from it.
 pub struct Template<'a> {
     path: PathBuf,
     /// `mkdeb`, `mkdsc` or `mkbmdeb`.
     action: &'a str,
 }
 
-/// The template that is to be used for an action, if there is one: the module's goes before the machine's.
+/// The template for an action, if there is one: the module's template takes precedence over the machine's.
 pub fn find<'a>(s: &Session<'_>, request: &Request<'_>, action: &'a str) -> Option<Template<'a>> {
     let own = s.layout.source_link(request.package).join(format!("{}-dkms-{action}", request.package.name));
     let places = [own, s.layout.config_dir.join(format!("template-dkms-{action}"))];
@@ -29,12 +29,13 @@ pub fn find<'a>(s: &Session<'_>, request: &Request<'_>, action: &'a str) -> Opti
 }
 
 impl Template<'_> {
-    /// Makes a package from a template. Its words DEBIAN_PACKAGE, MODULE_NAME, MODULE_VERSION, KERNEL_VERSION,
-    /// DEBIAN_BUILD_ARCH and DATE_STAMP are replaced in the files of `debian/`; beside that lie, as its Makefile expects them,
-    /// the source (`M-V/`, not for `mkbmdeb`), the built modules (`M-V.dkms.tar.gz`) and `common.postinst`.
+    /// Builds a package from a template. In the files of `debian/` it replaces the placeholders
+    /// DEBIAN_PACKAGE, MODULE_NAME, MODULE_VERSION, KERNEL_VERSION, DEBIAN_BUILD_ARCH and DATE_STAMP. Next to
+    /// `debian/` it puts, as the template's Makefile expects, the source (`M-V/`, not for `mkbmdeb`), the
+    /// built modules (`M-V.dkms.tar.gz`) and `common.postinst`.
     ///
     /// # Errors
-    /// dpkg-buildpackage is not there or fails, or makes no package; a file that cannot be copied.
+    /// dpkg-buildpackage is missing, fails, or produces no package; a file cannot be copied.
     pub fn build(
         &self,
         s: &Session<'_>,
@@ -107,7 +108,7 @@ impl Template<'_> {
     }
 }
 
-/// Replaces the words of a template in its files, and makes what dpkg calls executable.
+/// Replaces the placeholders in the files of a template, and makes `rules` and scripts executable.
 fn fill_in(debian: &Path, words: &[(&str, &str)]) -> Result<()> {
     for name in fs::list_dir(debian)? {
         let path = debian.join(&name);
@@ -124,8 +125,8 @@ fn fill_in(debian: &Path, words: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// Takes the packages that lie in `from` to their directory: the first under `name`, if that is given. Archives of the
-/// sources go with a `.dsc` that names them.
+/// Copies the packages in `from` to their directory: the first one as `name`, if given. The source archives
+/// that a `.dsc` names are copied along with it.
 fn take(from: &Path, directory: &Path, action: &str, name: Option<PathBuf>) -> Result<Option<PathBuf>> {
     let mut taken = None;
     let wanted = if action == "mkdsc" { "dsc" } else { "deb" };

@@ -1,4 +1,5 @@
-//! rpmbuild, in a directory of its own: no root, nothing of the user's `~/rpmbuild`, the same bytes each time.
+//! Runs rpmbuild in its own directory: without root, without the user's `~/rpmbuild`, with reproducible
+//! output.
 
 use super::names;
 use crate::error::Result;
@@ -10,16 +11,16 @@ use dkms_sys::process::{self, Command};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// What rpmbuild is to make.
+/// What rpmbuild creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Make {
-    /// Packages that are installed (`-bb`).
+    /// Binary packages (`-bb`).
     Binary,
-    /// The package of sources (`-bs`).
+    /// The source package (`-bs`).
     Source,
 }
 
-/// A place for rpmbuild to work in, and what its spec file is told.
+/// A working directory for rpmbuild, and the macros defined for its spec file.
 pub struct Rpmbuild {
     program: PathBuf,
     scratch: TempDir,
@@ -28,11 +29,11 @@ pub struct Rpmbuild {
 }
 
 impl Rpmbuild {
-    /// Prepares the directories. `purpose` completes "which dkms needs to"; `epoch` is the time of the package and the latest
-    /// time of its files, in seconds since 1970.
+    /// Prepares the directories. `purpose` completes the phrase "which dkms needs to". `epoch` is the time of
+    /// the package and the latest time of its files, in seconds since 1970.
     ///
     /// # Errors
-    /// There is no rpmbuild; the directory cannot be made.
+    /// rpmbuild is not installed; the directory cannot be created.
     pub fn new(s: &Session<'_>, purpose: &str, epoch: u64) -> Result<Self> {
         let Some(program) = process::which("rpmbuild", &s.host.path) else {
             return Err(ProgramError::Missing {
@@ -51,14 +52,15 @@ impl Rpmbuild {
             let path = build.path().join(directory);
             build.define(name, &names::plain(&path.to_string_lossy()));
         }
-        // Where and when must not show. The time of a file has had two names: up to rpm 4.19, and from 4.20 on.
+        // The package must not depend on where and when it is built. The macro for file times has two names:
+        // one up to rpm 4.19, another since 4.20.
         for (name, value) in [
             ("_buildhost", "localhost"),
             ("use_source_date_epoch_as_buildtime", "1"),
             ("clamp_mtime_to_source_date_epoch", "1"),
             ("build_mtime_policy", "clamp_to_source_date_epoch"),
             ("source_date_epoch_from_changelog", "0"),
-            // How xz cuts depends on threads; this is for one.
+            // xz splits blocks depending on the number of threads; use one thread.
             ("_binary_payload", "w6.xzdio"),
             ("_source_payload", "w6.xzdio"),
         ] {
@@ -67,26 +69,27 @@ impl Rpmbuild {
         Ok(build)
     }
 
-    /// The directory it works in.
+    /// The working directory.
     pub fn path(&self) -> &Path {
         self.scratch.path()
     }
 
-    /// A file or directory among the sources.
+    /// Adds a file or directory to the sources.
     pub fn source(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path().join("SOURCES").join(name)
     }
 
-    /// Gives a macro a value, which rpm expands.
+    /// Defines a macro; rpm expands the value.
     pub fn define(&mut self, name: &str, value: &str) {
         let value = if value.is_empty() { "%{nil}" } else { value };
         self.defines.push(format!("{name} {value}"));
     }
 
-    /// Runs it on a spec file, and returns what it made, in order. `target` is an architecture.
+    /// Runs rpmbuild on a spec file and returns the packages it created, sorted. `target` is an architecture.
     ///
     /// # Errors
-    /// [`ProgramError::Failed`] with the reason that rpmbuild gives, also when it ends well and has made nothing.
+    /// [`ProgramError::Failed`] with the reason that rpmbuild reports; also if it succeeds but creates
+    /// nothing.
     pub fn run(
         &self,
         s: &Session<'_>,
@@ -99,7 +102,7 @@ impl Rpmbuild {
             command = command.args(["--define", define.as_str()]);
         }
         if make == Make::Source {
-            // rpm writes the expanded spec file, with its directories, into a package of sources.
+            // rpm writes the expanded spec file, including its directories, into a source package.
             command = command.args(["--define", "_topdir ."]);
         }
         if let Some(target) = target {
@@ -109,7 +112,7 @@ impl Rpmbuild {
             Make::Binary => "-bb",
             Make::Source => "-bs",
         };
-        // What a build needs is the business of whoever calls; rpm's database may know nothing of this machine.
+        // The caller is responsible for build dependencies; rpm's database may be empty on this machine.
         command = command.arg("--nodeps").arg(make).arg(spec);
         let shown = format!("rpmbuild {make} {}", spec.display());
         pack::tool(s, command.cwd(self.path()), &shown, self.epoch, reason)?;
@@ -128,7 +131,7 @@ impl Rpmbuild {
     }
 }
 
-/// The first line in which rpmbuild says what is wrong.
+/// The first line in which rpmbuild reports an error.
 fn reason(said: &str) -> &str {
     let wrong = said.lines().find(|l| l.trim_start().starts_with("error:"));
     wrong.map_or_else(|| pack::last_line(said), str::trim)

@@ -1,8 +1,9 @@
-//! `mkdriverdisk`: an image that Anaconda, the installer of Fedora, RHEL and their kin, takes drivers from.
+//! `mkdriverdisk`: an image from which Anaconda, the installer of Fedora, RHEL and related distributions,
+//! loads drivers.
 //!
-//! What it looks for, from its documentation and `dracut/driver_updates.py`, `utils/dd/`: a volume labelled OEMDRV, a file
-//! `/rhdd3` with a line of description, packages in `/rpms/ARCH/` that provide `kernel-modules` for the running kernel, and
-//! in those the files that end in `.ko`.
+//! What Anaconda expects, from its documentation and from `dracut/driver_updates.py` and `utils/dd/`: a
+//! volume labelled OEMDRV, a file `/rhdd3` with a one-line description, packages in `/rpms/ARCH/` that
+//! provide `kernel-modules` for the running kernel, and in those packages files whose names end in `.ko`.
 
 use super::build::{Make, Rpmbuild};
 use super::spec::{self, Spec};
@@ -25,14 +26,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// The label by which the installer finds the volume.
+/// The volume label that the installer looks for.
 const LABEL: &str = "OEMDRV";
 
-/// Programs that write an ISO image, with the words that make them one.
+/// Programs that write an ISO image, with their arguments.
 const WRITERS: [(&str, &[&str]); 3] =
     [("xorriso", &["-as", "mkisofs"]), ("mkisofs", &[]), ("genisoimage", &[])];
 
-/// Where [`mkdriverdisk`] writes.
+/// The path that [`mkdriverdisk`] writes.
 pub fn mkdriverdisk_place(s: &Session<'_>, request: &Request<'_>) -> PathBuf {
     let (directory, name) = place(s, request);
     directory.join(name)
@@ -42,8 +43,8 @@ fn place(s: &Session<'_>, request: &Request<'_>) -> (PathBuf, PathBuf) {
     request.place(s, "driver_disk", format!("{}-{}-dd.iso", request.package.name, request.package.version))
 }
 
-/// The user's spec file for packages of modules: `--spec FILE`, in the source tree or anywhere, else
-/// `/etc/dkms/template-dkms-redhat-kmod.spec`.
+/// The user's spec file for module packages: `--spec FILE`, relative to the source tree or any path;
+/// otherwise `/etc/dkms/template-dkms-redhat-kmod.spec`.
 fn template(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<Option<PathBuf>> {
     if named.is_some() {
         return kmp::find(s, request, named).map(Some);
@@ -51,13 +52,14 @@ fn template(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
     Ok(Some(s.layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|p| p.exists()))
 }
 
-/// Writes `M-V-dd.iso`: for each architecture a package `kmod-M` with the modules that are built for the kernels, and, where
-/// createrepo is installed, what makes a repository of them. A spec file of the user's own is told, as by dkms 2.6.1,
-/// `module_name`, `version` and `kernel_version`, and finds the source as `M-V.tar.bz2`; it builds the modules itself.
+/// Writes `M-V-dd.iso`. For each architecture it contains a package `kmod-M` with the modules built for the
+/// kernels, and the metadata of a repository if createrepo is installed. As in dkms 2.6.1, a user's own spec
+/// file gets the macros `module_name`, `version` and `kernel_version` and the source as `M-V.tar.bz2`; it
+/// builds the modules itself.
 ///
 /// # Errors
-/// Not in the tree, nothing built for a kernel, a name that rpm would not take, no rpmbuild or no program that writes ISO
-/// images, or one of them fails; the destination not writable.
+/// The package is not in the tree, nothing is built for a kernel, rpm does not accept a name, rpmbuild or a
+/// program that writes ISO images is missing or fails, or the destination is not writable.
 pub fn mkdriverdisk(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<PathBuf> {
     add::require_added(s, request.package)?;
     let (directory, name) = place(s, request);
@@ -104,7 +106,7 @@ fn writer(s: &Session<'_>) -> Result<(PathBuf, &'static [&'static str])> {
     })
 }
 
-/// Packages that the user's spec file makes, one for each kernel.
+/// The packages that the user's spec file builds, one for each kernel.
 fn after_template(
     s: &Session<'_>,
     request: &Request<'_>,
@@ -127,7 +129,8 @@ fn after_template(
     Ok(())
 }
 
-/// `kmod-M`: the modules where the kernels look for them, without compression, as the installer wants them.
+/// `kmod-M`: the modules in the directory where the kernels find them, uncompressed, as the installer
+/// requires.
 fn own_package(
     s: &Session<'_>,
     request: &Request<'_>,
@@ -185,8 +188,8 @@ fn copy(packages: &[PathBuf], to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What makes a repository of a directory of packages; without it the installer still takes the modules, and cannot
-/// install the packages.
+/// Creates the repository metadata for a directory of packages. Without it the installer can load the modules
+/// but cannot install the packages.
 fn repository(s: &Session<'_>, packages: &Path, epoch: u64) -> Result<()> {
     let found = ["createrepo_c", "createrepo"].iter().find_map(|name| process::which(name, &s.host.path));
     let Some(createrepo) = found else {
@@ -207,7 +210,7 @@ fn program(s: &Session<'_>, command: Command, epoch: u64) -> Result<()> {
     crate::pack::tool(s, command, &shown, epoch, crate::pack::last_line).map(|_| ())
 }
 
-/// Gives a directory and everything in it this time, in seconds since 1970.
+/// Sets the time of a directory and everything in it, in seconds since 1970.
 fn same_times(path: &Path, epoch: u64) -> Result<()> {
     if fs::is_real_dir(path) {
         for name in fs::list_dir(path)? {

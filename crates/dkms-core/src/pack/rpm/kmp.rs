@@ -14,7 +14,8 @@ use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel};
 use std::path::{Path, PathBuf};
 
-/// The spec file: `--spec FILE`, in the source tree or anywhere, else the source tree's `M-kmp.spec` or `M.spec`.
+/// The spec file: `--spec FILE`, relative to the source tree or any path; otherwise `M-kmp.spec` or `M.spec`
+/// in the source tree.
 ///
 /// # Errors
 /// [`PackError::SpecMissing`].
@@ -32,19 +33,20 @@ pub fn find(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
     places.iter().find(|p| p.exists()).cloned().ok_or_else(missing)
 }
 
-/// Where [`mkkmp`] writes: a directory, unless a file is named; the spec file decides the name.
+/// Where [`mkkmp`] writes: a directory, unless a file is given; the spec file decides the name.
 pub fn mkkmp_place(s: &Session<'_>, request: &Request<'_>) -> PathBuf {
     let (directory, name) = request.place(s, "rpm", String::new());
     if request.named.is_some() { directory.join(name) } else { directory }
 }
 
-/// Writes the source package (`.src.rpm`) that SUSE's build service, or `rpmbuild --rebuild` on SUSE, makes the packages of:
-/// the spec file as it is, and as `M-V.tar.bz2` the source with the patches of dkms.conf for the first kernel. The spec
-/// file is told `module_name`, `module_version`, and for named kernels `kernel_versions` and `flavors` (the last part of
-/// each release).
+/// Writes the source package (`.src.rpm`) from which SUSE's build service, or `rpmbuild --rebuild` on SUSE,
+/// builds the packages. It contains the unchanged spec file and, as `M-V.tar.bz2`, the source with the
+/// patches of dkms.conf for the first kernel. The spec file gets the macros `module_name` and
+/// `module_version`, and for named kernels `kernel_versions` and `flavors` (the last part of each release).
 ///
 /// # Errors
-/// Not in the tree, no spec file, a patch that does not apply, no rpmbuild or rpmbuild fails, the destination not writable.
+/// The package is not in the tree, there is no spec file, a patch does not apply, rpmbuild is missing or
+/// fails, or the destination is not writable.
 pub fn mkkmp(
     s: &Session<'_>,
     request: &Request<'_>,
@@ -77,10 +79,11 @@ pub fn mkkmp(
     take(s, &made, &directory, request.named.map(|_| name))
 }
 
-/// `M-V.tar.bz2` among the sources, with everything in `M-V/`: the source, patched for a kernel.
+/// Adds `M-V.tar.bz2` to the sources; its top directory is `M-V/`. It contains the source, patched for a
+/// kernel.
 ///
 /// # Errors
-/// A patch that does not apply; a file that cannot be read or written.
+/// A patch does not apply; a file cannot be read or written.
 pub(super) fn source_archive(s: &Session<'_>, b: &Build, rpmbuild: &Rpmbuild, epoch: u64) -> Result<()> {
     let top = format!("{}-{}", b.package.name, b.package.version);
     let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;

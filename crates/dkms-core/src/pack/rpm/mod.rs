@@ -1,5 +1,6 @@
-//! `mkrpm`, `mkkmp` and `mkdriverdisk`: packages of modules through rpmbuild, without root, the same bytes each time.
-//! And the way back, where rpm does not install packages: modules out of them.
+//! `mkrpm`, `mkkmp` and `mkdriverdisk`: packages of modules, built with rpmbuild, without root and
+//! reproducibly. Also the opposite direction: extracts modules from packages on systems where rpm does not
+//! install packages.
 
 mod build;
 mod disk;
@@ -29,7 +30,7 @@ pub use disk::{mkdriverdisk, mkdriverdisk_place};
 pub use kmp::{find as mkkmp_spec, mkkmp, mkkmp_place};
 
 impl Request<'_> {
-    /// The architecture of all modules; `None`, any, where there are none, or of several.
+    /// The architecture of all modules; `None` (any) if there are no modules or several architectures.
     fn architecture(&self) -> Option<&str> {
         let mut all = self.binaries().iter().map(names::architecture);
         let first = all.next()?;
@@ -42,23 +43,24 @@ impl Request<'_> {
     }
 }
 
-/// Where [`mkrpm`] writes; where it follows the user's spec file, that one decides the name.
+/// The path that [`mkrpm`] writes; with a user's spec file, that file decides the name.
 ///
 /// # Errors
-/// Names that rpm would not take.
+/// rpm does not accept the name or version.
 pub fn mkrpm_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     let (directory, name) = request.place(s, "rpm", request.mkrpm_file()?);
     let free = template::find(s, request).is_some() && request.named.is_none();
     Ok(if free { directory } else { directory.join(name) })
 }
 
-/// Writes `M-V-1dkms.noarch.rpm`: the source, which dkms builds at the target. With kernels, their built modules too (then it
-/// is for their architecture), as a tarball that the target's `common.postinst` loads; without the
-/// source ([`crate::pack::tarball::Content::BinariesOnly`]) its dkms.conf alone. A spec file of the user's own decides all that itself; see `template`.
+/// Writes `M-V-1dkms.noarch.rpm` with the source, which dkms builds on the target. If kernels are given, it
+/// also contains their built modules, as a tarball that the target's `common.postinst` loads, and the package
+/// is specific to their architecture. Without the source ([`crate::pack::tarball::Content::BinariesOnly`]) it
+/// contains only the dkms.conf. A user's own spec file decides all of this itself; see `template`.
 ///
 /// # Errors
-/// Not in the tree, nothing built for a kernel, a name that rpm would not take, no rpmbuild, rpmbuild fails, the destination
-/// not writable.
+/// The package is not in the tree, nothing is built for a kernel, rpm does not accept a name, rpmbuild is
+/// missing or fails, or the destination is not writable.
 pub fn mkrpm(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     add::require_added(s, request.package)?;
     let (directory, name) = request.place(s, "rpm", request.mkrpm_file()?);
@@ -75,7 +77,7 @@ pub fn mkrpm(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     take(s, &made, &directory, Some(name))
 }
 
-/// Writes a spec file of ours and runs rpmbuild on it.
+/// Writes our own spec file and runs rpmbuild on it.
 fn run(
     s: &Session<'_>,
     rpmbuild: &Rpmbuild,
@@ -88,7 +90,7 @@ fn run(
     rpmbuild.run(s, &file, Make::Binary, target)
 }
 
-/// Our own spec file, and beside it the files that the package installs.
+/// Our own spec file, and next to it the files that the package installs.
 fn own_spec(
     s: &Session<'_>,
     request: &Request<'_>,
@@ -133,7 +135,7 @@ fn own_spec(
     .text())
 }
 
-/// Puts the files of a package among the sources, named as they will be installed.
+/// Adds the files of a package to the sources, named by their install paths.
 fn pack(rpmbuild: &Rpmbuild, members: &[Member], epoch: u64) -> Result<()> {
     let root = rpmbuild.source(spec::ROOT);
     dkms_archive::write(&root, members, Some(epoch)).map_err(|e| archive_error(&root, e))?;
@@ -144,7 +146,7 @@ fn pack(rpmbuild: &Rpmbuild, members: &[Member], epoch: u64) -> Result<()> {
 fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()> {
     prepare::fresh_copy(s, b, dir)?;
     let names = prepare::patches_for(loaded, b)?;
-    // Beside the copy, which shall hold the source alone.
+    // Next to the copy, which must contain only the source.
     let (path, kept) = (dir.with_extension("log"), s.layout.failed_log(b));
     let log = MakeLog::create(s, &path, &kept, b)?;
     let done = sandboxed_patch(s, b, loaded, dir, &names, &log);
@@ -155,7 +157,7 @@ fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()
     done
 }
 
-/// The package's patches, applied as confined as in a build.
+/// Applies the package's patches, with the same confinement as a build.
 fn sandboxed_patch(
     s: &Session<'_>,
     b: &Build,
@@ -176,7 +178,7 @@ fn sandboxed_patch(
     done.map(|_| ())
 }
 
-/// Takes packages to their directory: the first one under `name`, if that is given.
+/// Puts packages into their directory: the first one as `name`, if given.
 fn take(
     s: &Session<'_>,
     made: &[PathBuf],

@@ -1,11 +1,11 @@
-//! Names, versions, architectures and dependencies as rpm has them, from those of dkms.
+//! Converts dkms names, versions, architectures and dependencies to rpm's forms.
 //!
-//! What a spec file may say is rpm's `docs/manual/spec.md` and `rpmCharCheck` in its parser: letters, digits and `._+-` in a
-//! name, and in a version `._+~^`, where `-` parts version and release.
+//! The allowed characters are from rpm's `docs/manual/spec.md` and from `rpmCharCheck` in its parser:
+//! letters, digits and `._+-` in a name, and `._+~^` in a version, where `-` separates version and release.
 
 use dkms_tree::ids::{BadName, Kernel};
 
-/// The architecture that rpm means by one of `uname -m`.
+/// The rpm architecture for a value of `uname -m`.
 pub fn architecture(kernel: &Kernel) -> &str {
     match kernel.arch.as_str() {
         "amd64" => "x86_64",
@@ -17,10 +17,10 @@ pub fn architecture(kernel: &Kernel) -> &str {
     }
 }
 
-/// A package's name: as it is, where it can be one.
+/// A package name: unchanged, if it is valid.
 ///
 /// # Errors
-/// [`BadName`] where rpm would not take it.
+/// [`BadName`] if rpm does not accept it.
 pub fn package(word: &str) -> Result<&str, BadName> {
     let bad = |why| Err(BadName { what: "name of an rpm package", word: word.to_owned(), why });
     if !word.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
@@ -32,10 +32,10 @@ pub fn package(word: &str) -> Result<&str, BadName> {
     }
 }
 
-/// A package's version: `_` for `-`, which would begin the release.
+/// A package version: with `_` instead of `-`, which would start the release.
 ///
 /// # Errors
-/// [`BadName`] where that does not make a version.
+/// [`BadName`] if the result is not a valid version.
 pub fn version(word: &str) -> Result<String, BadName> {
     let version = word.replace('-', "_");
     let bad = |why| Err(BadName { what: "version of an rpm package", word: word.to_owned(), why });
@@ -52,10 +52,10 @@ fn writable(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._+~^".contains(c)
 }
 
-/// A kernel's release as part of a path in a spec file and in scripts.
+/// A kernel release as part of a path in a spec file and in scripts.
 ///
 /// # Errors
-/// [`BadName`] for what would mean something else there.
+/// [`BadName`] for characters with a special meaning there.
 pub fn directory(release: &str) -> Result<&str, BadName> {
     if release.chars().all(|c| writable(c) || c == '-') {
         return Ok(release);
@@ -64,13 +64,13 @@ pub fn directory(release: &str) -> Result<&str, BadName> {
     Err(BadName { what: "kernel release in an rpm package", word: release.to_owned(), why })
 }
 
-/// What a module calls its version, as the version of a dependency. `None` where nothing of it can be one.
+/// A module's own version, as the version of a dependency. `None` if no part of it is usable.
 pub fn module_version(word: &str) -> Option<String> {
     let version: String = word.trim().chars().map(|c| if writable(c) { c } else { '_' }).collect();
     version.starts_with(|c: char| c.is_ascii_alphanumeric()).then_some(version)
 }
 
-/// A kernel's release as version and release of a dependency, which has one `-` at most.
+/// A kernel release as the version and release of a dependency, which may have at most one `-`.
 pub fn kernel(release: &str) -> String {
     let clean = |word: &str| word.chars().map(|c| if writable(c) { c } else { '_' }).collect::<String>();
     match release.split_once('-') {
@@ -79,14 +79,14 @@ pub fn kernel(release: &str) -> String {
     }
 }
 
-/// An alias as it is written in `modalias(...)`: what would end the word there becomes `?`, which in an alias is any
-/// character (as in the generators of SUSE's and Red Hat's kernels).
+/// An alias as written in `modalias(...)`. A character that would end the argument becomes `?`, which in an
+/// alias matches any character (as in the generators of SUSE's and Red Hat's kernels).
 pub fn alias(word: &str) -> String {
     let keep = |c: char| c.is_ascii_alphanumeric() || "[]._:*?/-".contains(c);
     word.chars().map(|c| if keep(c) { c } else { '?' }).collect()
 }
 
-/// A text that rpm does not expand, on one line.
+/// Text on one line, escaped so that rpm does not expand it.
 pub fn plain(text: &str) -> String {
     text.replace(char::is_control, " ").replace('%', "%%")
 }

@@ -8,11 +8,11 @@ use dkms_tree::ids::{Kernel, PackageId};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// What is in the release of every package, as it was in those of dkms 2.x: one of theirs is upgraded by one of ours.
+/// The suffix of every package's release. dkms 2.x used the same one, so our packages upgrade theirs.
 pub const RELEASE: &str = "1dkms";
 
-/// What a spec file says, in the parts that differ. Texts are made plain by [`Spec::text`]; names and dependencies are
-/// as `names` gives them.
+/// The parts of a spec file that differ between packages. [`Spec::text`] escapes texts; names and
+/// dependencies come from `names`.
 pub struct Spec<'a> {
     /// `Name`
     pub name: &'a str,
@@ -22,25 +22,25 @@ pub struct Spec<'a> {
     pub summary: &'a str,
     /// `License`
     pub license: &'a str,
-    /// For any architecture.
+    /// Whether the package is `noarch`.
     pub noarch: bool,
-    /// Who made it, `NAME <ADDRESS>`.
+    /// The packager, `NAME <ADDRESS>`.
     pub packager: &'a str,
-    /// Lines such as `Requires: dkms`.
+    /// Tags such as `Requires: dkms`.
     pub dependencies: &'a [String],
     /// Lines of the description.
     pub description: &'a [String],
-    /// Scriptlets, by the word that begins them: `post`.
+    /// Scriptlets, keyed by their section, such as `post`.
     pub scriptlets: &'a [(&'static str, String)],
-    /// Files, and directories with all that is in them.
+    /// Files, and directories with all their contents.
     pub files: &'a [String],
-    /// The action that makes it.
+    /// The action that creates it.
     pub action: &'a str,
-    /// The date of its changelog, in seconds since 1970.
+    /// The date of its changelog entry, in seconds since 1970.
     pub epoch: u64,
 }
 
-/// The archive among the sources that holds the files as they will be installed.
+/// The archive in the sources that contains the files, at their install paths.
 pub const ROOT: &str = "root.tar";
 
 impl Spec<'_> {
@@ -94,7 +94,7 @@ impl Spec<'_> {
     }
 }
 
-/// A text in lines of at most 76 columns where its words allow that: rpm shows a description as it is.
+/// Wraps text at 76 columns where possible, because rpm prints a description unchanged.
 fn wrapped(text: &str) -> String {
     let (mut out, mut column) = (String::new(), 0);
     for word in text.split_whitespace() {
@@ -111,8 +111,9 @@ fn wrapped(text: &str) -> String {
     out
 }
 
-/// `%post` of a package that dkms builds. The new package's script comes before the old one's `%preun`, or after it, as
-/// the versions of rpm have had it; the word that `--rpm_safe_upgrade` leaves makes both come to the same.
+/// `%post` of a package that dkms builds. Depending on the version of rpm, the new package's script runs
+/// before or after the old one's `%preun`. The marker that `--rpm_safe_upgrade` leaves gives the same result
+/// in both cases.
 pub fn dkms_post(package: &PackageId) -> String {
     let (m, v) = (&package.name, &package.version);
     format!(
@@ -142,7 +143,7 @@ dkms install -m {m} -v {v} ${{DKMS_RPM_SAFE_UPGRADE:+--rpm_safe_upgrade}}
     )
 }
 
-/// `%preun` of a package that dkms builds. A failure is told, and does not keep the package.
+/// `%preun` of a package that dkms builds. A failure is reported but does not stop the removal.
 pub fn dkms_preun(package: &PackageId) -> String {
     let (m, v) = (&package.name, &package.version);
     format!(
@@ -154,8 +155,9 @@ exit 0
     )
 }
 
-/// Scriptlets of a package of modules for kernels: depmod where the kernels are, and weak-modules where that is (RHEL and
-/// SUSE), which links them into compatible kernels. What is removed it has to be told by name when the files are gone.
+/// Scriptlets of a package of modules for kernels. They run depmod if the kernels are installed, and
+/// weak-modules if it exists (RHEL and SUSE), which links the modules into compatible kernels. On removal,
+/// weak-modules needs the names of the modules after the files are gone.
 pub fn kmod_scripts(name: &str, directories: &[String], kernels: &[Kernel]) -> [(&'static str, String); 3] {
     let list = format!("/var/lib/rpm-state/kmod-{name}.list");
     let modules: Vec<String> = directories.iter().map(|d| format!("{d}/*.ko")).collect();
@@ -184,8 +186,8 @@ pub fn kmod_scripts(name: &str, directories: &[String], kernels: &[Kernel]) -> [
     ]
 }
 
-/// The aliases by which hardware asks for the modules, as lines of a spec file. The version is the module's own, else the
-/// package's.
+/// The aliases by which hardware requests the modules, as lines of a spec file. The version is the module's
+/// own, otherwise the package's.
 pub fn modaliases(inside: &Inside, version: &str) -> Vec<String> {
     let mut lines = BTreeSet::new();
     for (module, aliases) in &inside.aliases {
@@ -197,12 +199,12 @@ pub fn modaliases(inside: &Inside, version: &str) -> Vec<String> {
     lines.into_iter().collect()
 }
 
-/// How many files of a source tree are asked for their licence, and how large one may be.
+/// How many files of a source tree are searched for a licence, and the largest size of such a file.
 const LOOK_AT: usize = 2000;
 const LARGEST: u64 = 4 << 20;
 
-/// Under which licence: what the sources with a MODULE_LICENSE say in their SPDX lines, else that word itself, else what the
-/// built modules say.
+/// The licence: the SPDX lines of the source files that have a MODULE_LICENSE, otherwise the value of
+/// MODULE_LICENSE, otherwise the licences of the built modules.
 pub fn license(source: &Path, inside: &Inside) -> String {
     let (mut spdx, mut words) = (BTreeSet::new(), BTreeSet::new());
     let mut left = vec![source.to_path_buf()];

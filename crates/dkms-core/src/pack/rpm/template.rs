@@ -1,4 +1,4 @@
-//! Packages made after a spec file of the user's own, as dkms 2.6.1 did: `M-dkms-mkrpm.spec` in the source tree, or
+//! Packages from the user's own spec file, as in dkms 2.6.1: `M-dkms-mkrpm.spec` in the source tree, or
 //! `template-dkms-mkrpm.spec` in `/etc/dkms`.
 
 use super::build::{Make, Rpmbuild};
@@ -10,19 +10,20 @@ use dkms_sys::fs;
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// The spec file that is to be used, if there is one: the module's goes before the machine's.
+/// The spec file to use, if there is one: the module's takes precedence over the machine's.
 pub fn find(s: &Session<'_>, request: &Request<'_>) -> Option<PathBuf> {
     let own = s.layout.source_link(request.package).join(format!("{}-dkms-mkrpm.spec", request.package.name));
     [own, s.layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.exists())
 }
 
-/// Runs rpmbuild on it. It is told, as by 2.6.1, `module_name`, `version`, `kernel_versions` (releases, with blanks),
-/// `mktarball_line` (the options of a mktarball for these kernels, or `none`) and what provides the aliases; and where the
-/// tree is (`_dkmsdir`), and `source_only` and `binaries_only` when they were asked for. Among its sources are the source
-/// tree (`M-V/`) and `common.postinst`.
+/// Runs rpmbuild on the spec file. As in 2.6.1, it gets the macros `module_name`, `version`,
+/// `kernel_versions` (releases, separated by blanks) and `mktarball_line` (the options of a mktarball for
+/// these kernels, or `none`), and the program that provides the aliases. It also gets the path of the tree
+/// (`_dkmsdir`), and `source_only` and `binaries_only` if requested. The sources include the source tree
+/// (`M-V/`) and `common.postinst`.
 ///
 /// # Errors
-/// rpmbuild fails or makes no package; a file that cannot be copied.
+/// rpmbuild fails or creates no package; a file cannot be copied.
 pub fn build(
     s: &Session<'_>,
     request: &Request<'_>,
@@ -69,7 +70,7 @@ pub fn build(
     Ok((rpmbuild.run(s, &file, Make::Binary, None)?, rpmbuild))
 }
 
-/// What a template puts behind `dkms mktarball -m M -v V`.
+/// The arguments that a template appends to `dkms mktarball -m M -v V`.
 fn mktarball_line(s: &Session<'_>, request: &Request<'_>) -> String {
     let kernels = request.binaries();
     if kernels.is_empty() {
@@ -86,8 +87,8 @@ fn mktarball_line(s: &Session<'_>, request: &Request<'_>) -> String {
     line + "--binaries-only"
 }
 
-/// A program that gives the aliases, whatever files it is asked about: rpm's way to hand them to a spec file that does
-/// not know of them.
+/// A program that always prints the aliases, regardless of the files in its input. Through it rpm adds the
+/// aliases to a package whose spec file does not mention them.
 fn provides(rpmbuild: &Rpmbuild, lines: &[String]) -> Result<PathBuf> {
     let program = rpmbuild.path().join("find-provides");
     let mut text = String::from("#!/bin/sh\ncat >/dev/null\ncat <<'EOF'\n");

@@ -3,7 +3,7 @@
 use super::*;
 use std::collections::BTreeMap;
 
-/// Every path below with what it is, so that two states can be compared.
+/// Every path below, with its type and contents, so that two states can be compared.
 fn listing(dir: &Path) -> BTreeMap<PathBuf, String> {
     let mut all = BTreeMap::new();
     let mut pending = vec![dir.to_path_buf()];
@@ -24,7 +24,8 @@ fn listing(dir: &Path) -> BTreeMap<PathBuf, String> {
     all
 }
 
-/// An installation over an original at the very destination and another one elsewhere, over an older version of ours.
+/// Installs over an original at the destination and another one elsewhere, replacing an older version of
+/// ours.
 fn install(d: &Path) -> Vec<Op> {
     let at = |n: &str| d.join(n);
     for f in ["a.ko", "b.ko", "gone.ko", "kernel/c.ko"] {
@@ -58,7 +59,7 @@ fn install(d: &Path) -> Vec<Op> {
     ]
 }
 
-/// Taking it out again and deleting it: the original comes back to where ours was.
+/// Uninstalls and deletes it: the original moves back to where our module was.
 fn remove(d: &Path) -> Vec<Op> {
     let at = |n: &str| d.join(n);
     for f in ["a.ko", "archive/a.ko", "archive/a.ko.origin", "M/V/K/A/a.ko", "M/V/K/A/.manifest.json"] {
@@ -82,7 +83,8 @@ fn staged_gone(mut state: BTreeMap<PathBuf, String>) -> BTreeMap<PathBuf, String
     state
 }
 
-/// Whatever was reached, and however often an undo was cut off, undoing gives back what was there.
+/// Wherever the execution stopped, and however often an undo was interrupted, undoing restores the previous
+/// state.
 #[test]
 fn undo_from_every_point_however_often_it_is_cut_off() {
     let makes: [fn(&Path) -> Vec<Op>; 2] = [install, remove];
@@ -95,7 +97,7 @@ fn undo_from_every_point_however_often_it_is_cut_off() {
                 let ops = make(&d);
                 let before = staged_gone(listing(&d));
                 ops.iter().take(reached).for_each(|op| op.perform().unwrap());
-                // An undo that is cut off, then a whole one, then one for nothing.
+                // An interrupted undo, then a complete one, then one with nothing to do.
                 ops.iter().rev().take(cut).for_each(|op| op.undo().unwrap());
                 for _ in 0..2 {
                     ops.iter().rev().for_each(|op| op.undo().unwrap());
@@ -121,7 +123,7 @@ fn finishing_leaves_nothing_aside() {
     }
 }
 
-/// A move over file systems leaves traces by which each half can be told.
+/// A move across file systems leaves evidence from which each intermediate state is recognised.
 #[test]
 fn moves_over_file_systems_are_undone_from_every_half() {
     let other = Path::new("/dev/shm");
@@ -159,7 +161,7 @@ fn moves_over_file_systems_are_undone_from_every_half() {
         }
         std::fs::remove_file(&from).unwrap();
     }
-    // For real, there and back.
+    // A real move across file systems, and its undo.
     write(&from);
     op.perform().unwrap();
     assert!(!fs::exists(&from) && fs::exists(&to) && !fs::exists(&staged));
