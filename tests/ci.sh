@@ -9,9 +9,9 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/.." || exit 1
-export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms} FUZZ_SECONDS=${FUZZ_SECONDS:-30}
+export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms} FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 all=(fetch format clippy unit docs build workspace::shellcheck harness takeover attacks confined scenarios pages 'crash&' full_disk concurrency
-    interrupt jobserver mok rpm vm mutations crash packages fuzz workspace::deny workspace::msrv packaging)
+    interrupt jobserver mok rpm vm mutations fuzz crash packages workspace::deny workspace::msrv packaging)
 sections=("${@:-${all[@]}}")
 summary=() failed=0 besides=0
 declare -A beside=() begun=()

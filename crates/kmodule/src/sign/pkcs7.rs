@@ -101,13 +101,14 @@ pub(super) fn build(certificate: &Certificate, hash: Hash, signature: &[u8]) -> 
         signature: OctetStringRef::new(signature)?,
         unsigned_attributes: None,
     };
+    let (digests, signers) = (digest.to_der()?, signer.to_der()?);
     let content = SignedData {
         version: 1,
-        digests: Raw(&digest.to_der()?),
+        digests: Raw(&digests),
         content: Encapsulated { kind: DATA, content: None },
         certificates: None,
         revoked: None,
-        signers: Raw(&signer.to_der()?),
+        signers: Raw(&signers),
     };
     ContentInfo { kind: SIGNED_DATA, content }.to_der()
 }
