@@ -1,7 +1,7 @@
 //! Makes tests independent of how they are started.
 //!
-//! A test binary inherits a lot from whoever starts it: ignored signals (`nohup` ignores SIGHUP, a shell's background
-//! job SIGINT), low limits, a umask, the variables of a `make` around it, standard streams that are closed or full.
+//! A test binary inherits a lot from its parent process: ignored signals (`nohup` ignores SIGHUP, a shell ignores SIGINT
+//! for background jobs), low limits, a umask, the variables of a `make` around it, standard streams that are closed or full.
 //! dkms would inherit all of that in turn. [`normalise`] resets it once, before the first test.
 
 use std::env;

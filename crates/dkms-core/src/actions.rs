@@ -69,7 +69,7 @@ fn add_sources(s: &Session<'_>, plan: &Plan) -> Result<()> {
 pub fn report_nothing(s: &Session<'_>, plan: &Plan) {
     for (_, step) in plan.steps() {
         if let Operation::Nothing(about) = &step.operation {
-            s.tell(Event::Nothing { about: about.clone(), reason: step.reason.clone() });
+            s.report(Event::Nothing { about: about.clone(), reason: step.reason.clone() });
         }
     }
 }
@@ -91,11 +91,9 @@ fn conclude(results: Results, of: usize) -> Result<()> {
     }
     let failed = failures.len();
     // A build excluded for its kernel counts as the failure only if there is no other failure.
-    let at =
-        failures.iter().position(|e| !matches!(**e, Error::Build(BuildError::Excluded { .. }))).unwrap_or(0);
-    if failures.get(at).is_none() {
-        return Ok(());
-    }
+    let is_excluded = |e: &Arc<Error>| matches!(**e, Error::Build(BuildError::Excluded { .. }));
+    let other = failures.iter().position(|e| !is_excluded(e));
+    let Some(at) = other.or((failed > 0).then_some(0)) else { return Ok(()) };
     let first = failures.swap_remove(at);
     if of > 1 {
         return Err(Error::SeveralFailed { first, failed, of });
@@ -113,7 +111,7 @@ pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()
     let mut deferred = Vec::new();
     for (_, step) in plan.steps() {
         if let Operation::Defer { build, .. } = &step.operation {
-            s.tell(Event::Deferred { build: build.clone(), reason: step.reason.clone() });
+            s.report(Event::Deferred { build: build.clone(), reason: step.reason.clone() });
             deferred.push(build.clone());
         }
     }
@@ -128,7 +126,7 @@ pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()
         let headers = headers_missing(kernel, &results.finished);
         let failed: Vec<PackageId> = summary.failed.iter().map(|f| f.package.clone()).collect();
         if headers.is_none() || summary.says_something() {
-            s.tell(summary.event());
+            s.report(summary.event());
         }
         match headers {
             Some(e) => {

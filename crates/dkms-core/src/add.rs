@@ -44,7 +44,7 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
         s.warn(format!("{at}: {}{help}", w.message));
     }
     register(s, package, &source)?;
-    s.tell(Event::Added { package: package.clone(), source: source.clone() });
+    s.report(Event::Added { package: package.clone(), source: source.clone() });
     post_add(s, package, loaded.conf.post_add.as_deref())
 }
 

@@ -107,14 +107,14 @@ pub fn run(session: &Session<'_>, package: &PackageId, script: &Script<'_>) -> R
         .run()
         .map_err(|e| process_error(session, e, "run a package's script"))?;
     if !done.stdout.is_empty() {
-        session.tell(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
+        session.report(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
     }
     Ok(Some(done.status))
 }
 
 /// Reports that a script is about to run.
 pub(crate) fn announce(session: &Session<'_>, package: &PackageId, script: &Script<'_>) {
-    session.tell(Event::ScriptStarted {
+    session.report(Event::ScriptStarted {
         package: package.clone(),
         directive: script.directive,
         command: script.line.to_owned(),
@@ -167,7 +167,7 @@ pub fn post_transaction(session: &Session<'_>, command: &str) {
         .stderr(Stream::ToStdout)
         .run();
     match done {
-        Ok(done) if done.status.success() => session.tell(Event::CommandRun {
+        Ok(done) if done.status.success() => session.report(Event::CommandRun {
             what: "post_transaction".into(),
             command: command.to_owned(),
             elapsed: started.elapsed(),

@@ -19,7 +19,7 @@ fn locks<'a>(s: &'a Session<'_>) -> Locks<'a> {
         command: &s.host.command,
         timeout: s.options.framework.lock_timeout.map(Duration::from_secs),
         on_wait: Box::new(|what, holder| {
-            s.tell(Event::Waiting { what: what.to_owned(), holder: holder.to_owned() });
+            s.report(Event::Waiting { what: what.to_owned(), holder: holder.to_owned() });
         }),
     }
 }

@@ -127,7 +127,7 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, plan: &Plan)
     let mut failed: Vec<String> = Vec::new();
     let mut fail = |build: &Build, error: Arc<Error>| {
         failed.push(build.package.to_string());
-        s.tell(Event::Failed { build: build.clone(), error });
+        s.report(Event::Failed { build: build.clone(), error });
     };
     for operation in plan.operations() {
         if let Operation::Fail { build, error } = operation {
@@ -162,7 +162,7 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, plan: &Plan)
     if modules.is_dir() {
         // An empty directory that cannot be removed is not a failure of the request.
         if let Err(e) = fs::remove_empty_below(&modules) {
-            s.tell(Event::Detail { text: e.to_string() });
+            s.report(Event::Detail { text: e.to_string() });
         }
         let _ = std::fs::remove_dir(&modules);
     }

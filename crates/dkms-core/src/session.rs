@@ -91,13 +91,13 @@ pub struct Session<'a> {
 
 impl Session<'_> {
     /// Reports an event.
-    pub fn tell(&self, event: Event) {
+    pub fn report(&self, event: Event) {
         self.sink.event(event);
     }
 
     /// Reports a warning, which does not stop the command.
     pub fn warn(&self, text: impl Into<String>) {
-        self.tell(Event::Warning { text: text.into() });
+        self.report(Event::Warning { text: text.into() });
     }
 
     /// Warns about sockets, devices and named pipes that are not copied with a tree.
@@ -111,7 +111,7 @@ impl Session<'_> {
     }
 
     /// Reports what was recovered after an interrupted command, and writes it to the tree's recovery log.
-    pub fn put_right(&self, text: &str) {
+    pub fn report_recovery(&self, text: &str) {
         let log = dkms_sys::fs::open_append(self.layout.recovery_log());
         // A failure to write the log does not stop the command.
         let _ = log.map(|mut log| writeln!(log, "{} {text}", crate::time::utc_now()));

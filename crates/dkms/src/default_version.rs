@@ -54,7 +54,7 @@ pub fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -> Resul
     match (registered.as_slice(), sources.as_slice()) {
         ([only], _) if candidates != Candidates::Sources => {
             let text = format!("{only} is the only version of {name}, so this is about it");
-            s.tell(match candidates {
+            s.report(match candidates {
                 Candidates::Registered => Event::Warning { text },
                 _ => Event::Detail { text },
             });
@@ -62,7 +62,7 @@ pub fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -> Resul
         }
         ([], [only]) => {
             let text = format!("{only} is the only version of {name} in {}", s.layout.source_tree.display());
-            s.tell(Event::Detail { text });
+            s.report(Event::Detail { text });
             subject.version = Some(only.version.clone());
         }
         ([], []) => {}

@@ -30,8 +30,8 @@ pub(crate) fn compile<'a>(
     let (session, build) = (context.session, context.build);
     let variables = context.script_variables(&[]);
     script::run(context, "PRE_BUILD", context.loaded.conf.pre_build.as_deref(), &variables, &[])?;
-    session.tell(Event::Detail { text: recipe.line.clone() });
-    session.tell(Event::BuildStage { build: build.clone(), stage: "make".into() });
+    session.report(Event::Detail { text: recipe.line.clone() });
+    session.report(Event::BuildStage { build: build.clone(), stage: "make".into() });
     let _slots = match context.pool {
         // It runs as many jobs as it chooses, so it waits until it has all slots.
         Some(pool) if recipe.fitted.share == jobs::Share::All => {

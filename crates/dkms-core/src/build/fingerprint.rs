@@ -88,11 +88,15 @@ fn package_lines(
         let layout = context.session.layout;
         // A script that make creates does not exist yet; what creates it is part of the source.
         let file = hooks::locate(layout, &context.build.package, line, dir);
-        let digest = file.map(|f| digest::file(&f)).transpose()?.flatten().unwrap_or_default();
+        let digest = file.map(|f| digest::file(&f)).transpose()?.flatten();
+        let digest = digest.as_deref().unwrap_or("absent");
         lines.insert(format!("script={name}"), format!("{digest} {line}"));
     }
     for (name, symvers) in &recipe.symbols {
-        let digest = digest::file(symvers)?.unwrap_or_default();
+        // It existed when the recipe was made. Without it, make would fail.
+        let not_found = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let gone = || dkms_sys::IoError::new("read", symvers, not_found);
+        let digest = digest::file(symvers)?.ok_or_else(gone)?;
         lines.insert(format!("depends={name}"), digest);
     }
     Ok(lines)

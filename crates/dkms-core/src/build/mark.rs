@@ -132,7 +132,7 @@ fn clear_mark(session: &Session<'_>, path: &Path) -> Result<()> {
     }
     clear(session, &made)?;
     fs::remove_file(path)?;
-    session.put_right(&format!("cleaned up an interrupted build of {}", made.build));
+    session.report_recovery(&format!("cleaned up an interrupted build of {}", made.build));
     Ok(())
 }
 

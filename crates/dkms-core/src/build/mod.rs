@@ -102,7 +102,7 @@ pub fn build(
     crate::add::require_added(session, &build.package)?;
     if !options.replace && session.layout.module_dir(build).is_dir() {
         let reason = "another dkms built it meanwhile".into();
-        session.tell(Event::Nothing { about: build.to_string(), reason });
+        session.report(Event::Nothing { about: build.to_string(), reason });
         return Ok(());
     }
     let slot = options.pool.map(Jobserver::acquire).transpose().map_err(|e| Error::Interrupted(e.0))?;
@@ -120,7 +120,7 @@ pub fn build(
     let kept = if options.private { session.layout.failed_log(build) } else { shown.clone() };
     let log = MakeLog::create(session, &session.layout.running_log(build), &kept, build)?;
     log.show_at(&shown);
-    session.tell(Event::BuildStarted { build: build.clone(), log: shown.clone() });
+    session.report(Event::BuildStarted { build: build.clone(), log: shown.clone() });
     let context = Context {
         session,
         target,
@@ -227,7 +227,7 @@ fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<()> {
     let modules = manifest.modules.into_iter();
     let modules =
         modules.map(|m| BuiltModule { file: m.file, size: m.size, signature: m.signature }).collect();
-    session.tell(Event::Built { build: build.clone(), modules, elapsed: context.started.elapsed() });
+    session.report(Event::Built { build: build.clone(), modules, elapsed: context.started.elapsed() });
     Ok(())
 }
 

@@ -110,7 +110,7 @@ pub(crate) fn patch(
         let file = find_patch(session, build, dir, name)?;
         let text = read_patch(dir, &file, sandbox.owner())?;
         applied.push(((*name).to_owned(), crate::digest::bytes(&text)));
-        session.tell(Event::BuildStage { build: build.clone(), stage: format!("applying {name}") });
+        session.report(Event::BuildStage { build: build.clone(), stage: format!("applying {name}") });
         log.begin(&format!("Applying patch {name}"), &format!("patch -p1 < {}", file.display()))?;
         let command = sandbox
             .command(&program)

@@ -36,7 +36,7 @@ fn sign_module(context: &Context<'_>, staging: &Staging, module: CollectedModule
     let signature = match target.signing(session)? {
         Signing::With(signer) => {
             let stage = format!("signing {}.ko", module.name);
-            session.tell(Event::BuildStage { build: context.build.clone(), stage });
+            session.report(Event::BuildStage { build: context.build.clone(), stage });
             signer.sign(session, &plain)?
         }
         Signing::Not(why) => why.clone(),

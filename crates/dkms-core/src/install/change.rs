@@ -140,7 +140,7 @@ impl Change {
             s.warn(w.clone());
         }
         for (path, reason) in &planned.kept {
-            s.tell(Event::ModuleKept { build: b.clone(), path: path.clone(), reason: reason.clone() });
+            s.report(Event::ModuleKept { build: b.clone(), path: path.clone(), reason: reason.clone() });
         }
         if planned.ops.is_empty() {
             return if planned.refused.is_empty() {
@@ -162,7 +162,7 @@ impl Change {
             other => other,
         })?;
         self.post_install(s, b, loaded.conf.post_install.as_deref());
-        self.tell_later(&b.kernel, Event::Installed { build: b.clone() });
+        self.report_later(&b.kernel, Event::Installed { build: b.clone() });
         Ok(Outcome::Installed)
     }
 
@@ -253,10 +253,10 @@ impl Change {
             of.weak.extend(paths.iter().cloned());
         }
         for (from, to) in planned.archived {
-            self.tell_later(&b.kernel, Event::OriginalArchived { build: b.clone(), from, to });
+            self.report_later(&b.kernel, Event::OriginalArchived { build: b.clone(), from, to });
         }
         for path in paths {
-            self.tell_later(&b.kernel, Event::ModuleInstalled { build: b.clone(), path });
+            self.report_later(&b.kernel, Event::ModuleInstalled { build: b.clone(), path });
         }
         Ok(())
     }
@@ -287,10 +287,10 @@ impl Change {
         let of = self.of(&b.kernel)?;
         (of.dirty, of.index) = (true, None);
         for path in planned.removed {
-            self.tell_later(&b.kernel, Event::ModuleRemoved { build: b.clone(), path });
+            self.report_later(&b.kernel, Event::ModuleRemoved { build: b.clone(), path });
         }
         for to in planned.restored {
-            self.tell_later(&b.kernel, Event::OriginalRestored { build: b.clone(), to });
+            self.report_later(&b.kernel, Event::OriginalRestored { build: b.clone(), to });
         }
         if let Some(line) = post_remove.filter(|l| !l.is_empty()) {
             let source = s.layout.source_link(&b.package);
@@ -309,7 +309,7 @@ impl Change {
                 Ok(_) => {}
             }
         }
-        self.tell_later(&b.kernel, Event::Uninstalled { build: b.clone() });
+        self.report_later(&b.kernel, Event::Uninstalled { build: b.clone() });
         Ok(())
     }
 
@@ -363,7 +363,7 @@ impl Change {
         let saved = dir.join(format!(".tmp_{}_unbuilt", b.kernel.arch));
         let ops = vec![Op::Remove { path: s.layout.built_dir(b), saved }];
         self.batch(s, &b.kernel, ops, || Ok(()), || Ok(()))?;
-        self.tell_later(&b.kernel, Event::Unbuilt { build: b.clone() });
+        self.report_later(&b.kernel, Event::Unbuilt { build: b.clone() });
         Ok(())
     }
 
@@ -380,7 +380,7 @@ impl Change {
         let saved = dir.join(format!(".{}.removed", package.version));
         let ops = vec![Op::Remove { path: s.layout.version_dir(package), saved }];
         self.batch(s, &kernel, ops, || Ok(()), || Ok(()))?;
-        self.tell_later(&kernel, Event::Forgotten { package: package.clone() });
+        self.report_later(&kernel, Event::Forgotten { package: package.clone() });
         Ok(())
     }
 

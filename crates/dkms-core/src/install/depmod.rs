@@ -38,7 +38,7 @@ const INDEX_FILES: [&str; 12] = [
 /// [`InstallError::DepmodFailed`], or depmod is not installed.
 pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     let skip = |reason: String| {
-        s.tell(Event::DepmodSkipped { kernel: kernel.clone(), reason });
+        s.report(Event::DepmodSkipped { kernel: kernel.clone(), reason });
         Ok(())
     };
     if s.options.no_depmod {
@@ -65,7 +65,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
         arguments.extend(["-F".into(), map.into()]);
     }
     arguments.push(kernel.release.clone().into());
-    s.tell(Event::DepmodStarted { kernel: kernel.clone() });
+    s.report(Event::DepmodStarted { kernel: kernel.clone() });
     let Some(program) = dkms_sys::process::which("depmod", &s.host.path) else {
         let package =
             s.host.distribution.as_ref().map_or_else(|| "kmod".into(), |d| d.program_package("depmod"));
@@ -79,7 +79,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     let done = match super::index::make(s, kernel, &modules, &program) {
         Ok(files) => place(&modules, &files).map(|empty| (empty, started.elapsed())),
         Err(reason) => {
-            s.tell(Event::Detail { text: format!("depmod writes the index: {reason}") });
+            s.report(Event::Detail { text: format!("depmod writes the index: {reason}") });
             index_now(s, kernel, program, arguments, &modules, before.as_ref())
         }
     };
@@ -90,7 +90,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     }
     clear_torn(&modules);
     let (empty, elapsed) = done?;
-    s.tell(Event::DepmodDone { kernel: kernel.clone(), elapsed });
+    s.report(Event::DepmodDone { kernel: kernel.clone(), elapsed });
     if empty {
         super::index::forget(s, kernel);
         drop_empty_index(&modules)?;
@@ -153,7 +153,7 @@ fn index_now(
         return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());
     }
     for line in said.lines().filter(|l| !l.trim().is_empty()) {
-        s.tell(Event::Detail { text: line.to_owned() });
+        s.report(Event::Detail { text: line.to_owned() });
     }
     Ok((empty, done.elapsed))
 }

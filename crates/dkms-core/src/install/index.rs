@@ -32,6 +32,7 @@ pub(super) fn make(
         return Err(decline("depmod=program in framework.conf"));
     }
     let path = s.layout.index_cache(kernel);
+    refuse_link(&path).map_err(|e| decline(e.to_string()))?;
     let text = fs::read_text(&path, Limit::RECORD).unwrap_or_default();
     let cache = Cache::parse(&text);
     let tool = Tool::find(program, cache.tool())?;
@@ -56,7 +57,8 @@ pub(super) fn make(
 /// Removes the cache of a kernel that is no longer installed.
 pub(super) fn forget(s: &Session<'_>, kernel: &Kernel) {
     // A cache that stays behind only uses disk space.
-    let _ = fs::remove_file(s.layout.index_cache(kernel));
+    let path = s.layout.index_cache(kernel);
+    let _ = refuse_link(&path).and_then(|()| fs::remove_file(path));
 }
 
 /// Writes the cache. A failure is ignored, because it only costs time.
@@ -67,8 +69,13 @@ fn keep(s: &Session<'_>, path: &Path, tool: &Tool, records: &[Record<'_>]) {
     }
     let made = path.parent().map(fs::create_dir_all).transpose().map(|_| ());
     if let Err(e) = made.and_then(|()| fs::write_atomic(path, new.finish().as_bytes(), 0o644)) {
-        s.tell(crate::event::Event::Detail { text: format!("the cache of the index is not kept: {e}") });
+        s.report(crate::event::Event::Detail { text: format!("the cache of the index is not kept: {e}") });
     }
+}
+
+/// Checks that the directory of the cache is not a link: in an image it could lead anywhere.
+fn refuse_link(cache: &Path) -> dkms_sys::Result<()> {
+    cache.parent().map_or(Ok(()), fs::refuse_foreign_dir)
 }
 
 fn decline(reason: impl Into<String>) -> Decline {

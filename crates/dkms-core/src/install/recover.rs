@@ -164,5 +164,5 @@ fn note(s: &Session<'_>, journal: &Journal, what: &str) {
         "an interrupted change of kernel {} ({command}, process {pid}) {what}",
         kernels.join(" and ")
     );
-    s.put_right(&text);
+    s.report_recovery(&text);
 }

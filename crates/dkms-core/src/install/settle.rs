@@ -85,7 +85,7 @@ impl Change {
         let e = self.abandon_because(s, e);
         for kernel in indexed {
             if let Err(again) = depmod::run(s, kernel) {
-                s.tell(Event::Detail { text: format!("after the rollback: {again}") });
+                s.report(Event::Detail { text: format!("after the rollback: {again}") });
             }
         }
         Err(e)
@@ -119,7 +119,7 @@ impl Change {
     }
 
     /// Reports an event when the change commits, because it may be rolled back before.
-    pub(crate) fn tell_later(&mut self, kernel: &Kernel, event: Event) {
+    pub(crate) fn report_later(&mut self, kernel: &Kernel, event: Event) {
         self.results.push((kernel.clone(), event));
     }
 
@@ -137,7 +137,7 @@ impl Change {
             self.results.clear();
         }
         for (_, event) in self.results.drain(..) {
-            s.tell(event);
+            s.report(event);
         }
         Ok(done?)
     }

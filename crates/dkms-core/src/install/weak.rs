@@ -58,7 +58,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel, change: Change, files: &[PathBuf]) 
         .run();
     match done {
         Ok(d) if d.status.success() => {
-            s.tell(Event::CommandRun { what: "weak-modules".into(), command: shown, elapsed: d.elapsed });
+            s.report(Event::CommandRun { what: "weak-modules".into(), command: shown, elapsed: d.elapsed });
             if change == Change::Add {
                 keep_what_loads(s, kernel, files);
             }

@@ -128,7 +128,7 @@ pub fn admit(session: &Session<'_>, origin: &Origin, kernel: &Kernel) -> Result<
         for directory in &staged.builds {
             kernels.extend(builds::load(session, package, directory)?);
         }
-        session.tell(Event::ArchiveLoaded { package: package.clone(), kernels });
+        session.report(Event::ArchiveLoaded { package: package.clone(), kernels });
     }
     Ok(staged.package)
 }

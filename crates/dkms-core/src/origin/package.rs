@@ -159,7 +159,7 @@ pub fn install_with_rpm(session: &Session<'_>, file: &Path) -> Result<()> {
         .run()
         .map_err(|e| failed(e.into()))?;
     let output = String::from_utf8_lossy(&done.stdout).into_owned();
-    session.tell(Event::ScriptOutput { text: output.clone() });
+    session.report(Event::ScriptOutput { text: output.clone() });
     if done.status.success() {
         return Ok(());
     }

@@ -78,7 +78,7 @@ fn copy(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
     // After an exchange, this is the old tree; after a failure, the unfinished copy.
     let cleaned = fs::remove_tree(&staged);
     copied.and(cleaned)?;
-    session.tell(Event::SourceCopied { package: package.clone(), from: from.to_owned(), to });
+    session.report(Event::SourceCopied { package: package.clone(), from: from.to_owned(), to });
     Ok(())
 }
 

@@ -132,7 +132,7 @@ pub(crate) fn tool(
         .map_err(|e| failed(e.into()))?;
     let said = done.stdout_text();
     if s.options.verbose || !done.status.success() {
-        s.tell(Event::ScriptOutput { text: said.clone() });
+        s.report(Event::ScriptOutput { text: said.clone() });
     }
     if done.status.success() {
         Ok(said)

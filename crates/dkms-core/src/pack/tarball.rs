@@ -65,7 +65,7 @@ pub fn make(
     let written =
         dkms_archive::write(path, &members, source_date_epoch).map_err(|e| archive_error(path, e))?;
     s.note_left_out(&written.left_out);
-    s.tell(Event::ArchiveWritten { path: path.to_owned() });
+    s.report(Event::ArchiveWritten { path: path.to_owned() });
     Ok(())
 }
 

@@ -52,7 +52,7 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
     let queued = |task: &Task<'_>| Queued { build: task.build.clone(), expected: task.expected };
     let queue: Vec<Queued> = tasks.to_build().map(queued).collect();
     if queue.len() > 1 {
-        s.tell(Event::Queue { builds: queue });
+        s.report(Event::Queue { builds: queue });
     }
     let mut scheduler = Scheduler {
         s,
@@ -173,7 +173,7 @@ impl<'a> Scheduler<'a> {
         let is_due = now.duration_since(self.last_message) >= REPEAT_MESSAGE;
         if is_due && longest.is_some_and(|duration| duration >= REPEAT_MESSAGE) {
             self.last_message = now;
-            self.s.tell(Event::StillBuilding { builds });
+            self.s.report(Event::StillBuilding { builds });
         }
     }
 
@@ -262,7 +262,7 @@ impl<'a> Scheduler<'a> {
     fn skip(&mut self, id: TaskId, reason: String) {
         let Some(task) = self.tasks.get(id) else { return };
         if self.telling != Telling::Nothing {
-            self.s.tell(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
+            self.s.report(Event::Skipped { build: task.build.clone(), reason: reason.clone() });
         }
         self.end(id, Done::Skipped(reason));
     }
@@ -273,7 +273,7 @@ impl<'a> Scheduler<'a> {
         if optional {
             self.s.warn(format!("{build} could not be rebuilt: {e}"));
         } else if self.is_reported(&e) {
-            self.s.tell(Event::Failed { build: build.clone(), error: e.clone() });
+            self.s.report(Event::Failed { build: build.clone(), error: e.clone() });
         }
         let lacks_headers = matches!(*e, Error::Build(BuildError::HeadersMissing { .. }));
         self.end(id, Done::Failed(e));
@@ -489,7 +489,7 @@ fn install(s: &Session<'_>, change: &mut Change, task: &Task<'_>) -> Result<Outc
     match state::build_state(s.layout, build) {
         BuildState::Installed if !task.uninstall => {
             let reason = "was installed by another dkms meanwhile".into();
-            s.tell(Event::Nothing { about: build.to_string(), reason });
+            s.report(Event::Nothing { about: build.to_string(), reason });
             return Ok(Outcome::Nothing);
         }
         BuildState::Installed => change.uninstall(s, build)?,

@@ -121,7 +121,7 @@ pub fn prepare(
     let pair = key_pair(session, framework, Some(headers))?;
     ensure(session, &pair)?;
     let method = choose(session, &pair, &hash, headers, release, framework)?;
-    session.tell(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
+    session.report(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
 }
 

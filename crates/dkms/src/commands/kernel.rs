@@ -32,7 +32,7 @@ fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
     let kernels = gather::kernels_with_headers(call.s, &arch);
     if kernels.is_empty() {
         let about = call.s.layout.install_tree.display().to_string();
-        call.s.tell(Event::Nothing { about, reason: "has no kernel with headers".into() });
+        call.s.report(Event::Nothing { about, reason: "has no kernel with headers".into() });
     }
     Ok(kernels)
 }

@@ -107,7 +107,7 @@ fn waits(kernels: &[Kernel]) -> String {
 
 fn took(call: &Call<'_>, taken: &Taken) -> String {
     for (path, why) in &taken.left {
-        call.s.tell(Event::Detail { text: format!("{} is left as it is: {why}", path.display()) });
+        call.s.report(Event::Detail { text: format!("{} is left as it is: {why}", path.display()) });
     }
     let (files, left) = (taken.files, taken.left.len());
     let mut text = match files {

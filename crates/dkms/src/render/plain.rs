@@ -87,7 +87,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
         }
         Event::DepmodStarted { kernel } => detail(format!("depmod for kernel {kernel}")),
         Event::DepmodDone { kernel, elapsed } => {
-            out(format!("Indexed the modules of kernel {} in {}", kernel.release, took(*elapsed)))
+            out(format!("Updated the module index of kernel {} in {}", kernel.release, took(*elapsed)))
         }
         Event::DepmodSkipped { kernel, reason } => {
             detail(format!("No depmod for kernel {}: {reason}", kernel.release))

@@ -238,7 +238,7 @@ fn write(s: &Session<'_>, (directory, name): (PathBuf, PathBuf), deb: &Deb) -> R
 }
 
 fn told(s: &Session<'_>, path: PathBuf) -> Result<PathBuf> {
-    s.tell(Event::ArchiveWritten { path: path.clone() });
+    s.report(Event::ArchiveWritten { path: path.clone() });
     Ok(path)
 }
 

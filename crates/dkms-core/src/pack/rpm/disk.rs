@@ -91,7 +91,7 @@ pub fn mkdriverdisk(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>
     program(s, command, epoch)?;
     let path = directory.join(name);
     fs::write_atomic(&path, &fs::read(&image)?, 0o644)?;
-    s.tell(Event::ArchiveWritten { path: path.clone() });
+    s.report(Event::ArchiveWritten { path: path.clone() });
     Ok(path)
 }
 

@@ -190,7 +190,7 @@ fn take(
         let own = || from.file_name().map(PathBuf::from).unwrap_or_default();
         let to = directory.join(name.take().unwrap_or_else(own));
         fs::write_atomic(&to, &fs::read_bounded(from, fs::Limit::CONFIG)?, 0o644)?;
-        s.tell(Event::ArchiveWritten { path: to.clone() });
+        s.report(Event::ArchiveWritten { path: to.clone() });
         taken.push(to);
     }
     Ok(taken)

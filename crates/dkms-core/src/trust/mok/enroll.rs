@@ -141,7 +141,7 @@ fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
             .timeout(Duration::from_secs(60))
             .run(),
         None if s.sink.can_ask() => {
-            s.tell(crate::event::Event::Detail { text: "mokutil asks for a one-time password".into() });
+            s.report(crate::event::Event::Detail { text: "mokutil asks for a one-time password".into() });
             command.stdin(Stdin::Inherit).stdout(Stream::Inherit).stderr(Stream::Inherit).run()
         }
         None => {

@@ -21,10 +21,10 @@ pub(super) fn of(status: &Status) -> Next {
                 "there is no key yet: 'dkms generate_mok' makes one, and so does the next build that signs",
             );
         }
-        (_, Err(why)) => return next(Step::MendPair, why.clone()),
+        (_, Err(why)) => return next(Step::RepairPair, why.clone()),
         (KeyFile::Missing, Ok(Some(_))) => {
             return next(
-                Step::MendPair,
+                Step::RepairPair,
                 format!(
                     "the private key {} is missing: put it back, or move the certificate away as well so that a new pair can be made",
                     status.pair.key
@@ -33,7 +33,7 @@ pub(super) fn of(status: &Status) -> Next {
         }
         (_, Ok(None)) => {
             return next(
-                Step::MendPair,
+                Step::RepairPair,
                 format!(
                     "the certificate {} is missing: put it back, or move the key away as well so that a new pair can be made",
                     status.pair.certificate.display()

@@ -191,7 +191,7 @@ fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> R
                 taken.changed.push(b.kernel.clone());
             }
             if !done.files.is_empty() {
-                change.tell_later(&b.kernel, Event::Resigned { build: b.clone(), files: done.files });
+                change.report_later(&b.kernel, Event::Resigned { build: b.clone(), files: done.files });
             }
         }
         change.replace(s, exchange(pair, staged, &resigner.old))

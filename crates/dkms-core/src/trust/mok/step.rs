@@ -8,7 +8,7 @@ pub enum Step {
     /// There is no key yet.
     MakeKey,
     /// Half of the pair is missing, or one of its files is invalid.
-    MendPair,
+    RepairPair,
     /// Another key must be created.
     ReplaceKey,
     /// The certificate must be enrolled.
@@ -29,7 +29,7 @@ impl Step {
         match self {
             Self::Nothing => "nothing",
             Self::MakeKey => "make-key",
-            Self::MendPair => "mend-pair",
+            Self::RepairPair => "mend-pair",
             Self::ReplaceKey => "replace-key",
             Self::Enroll => "enroll",
             Self::Restart => "restart",

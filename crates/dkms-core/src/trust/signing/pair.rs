@@ -202,12 +202,12 @@ pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
         && key_exists(key)
         && pair.certificate.is_file()
     {
-        session.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
+        session.report(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
         return Ok(true);
     }
     require_directories(session, pair)?;
     create(pair, false)?;
-    session.tell(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
+    session.report(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
     Ok(true)
 }
 
