@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// A file in `/lib/modules` that a build is expected to have installed.
 #[derive(Clone, Debug)]
-pub struct InstalledModule {
+pub(crate) struct InstalledModule {
     /// Module name.
     pub name: String,
     /// Its path, or the path where it should be.
@@ -39,7 +39,7 @@ pub(crate) fn check_record(s: &Session<'_>, b: &Build) -> dkms_tree::Result<()> 
 }
 
 /// The files of an installed build: from the manifest, or found at the destinations of its modules.
-pub fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
+pub(crate) fn installed_files(s: &Session<'_>, b: &Build) -> Vec<InstalledModule> {
     let manifest = Manifest::load(s.layout, b);
     let recorded = manifest.as_ref().and_then(|m| m.installed.as_ref());
     if let Some(installed) = recorded {

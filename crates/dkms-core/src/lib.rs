@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 // Tests may use any function on their own files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
-
+#![warn(unreachable_pub)]
 pub mod actions;
 pub mod add;
 pub mod build;

@@ -2,7 +2,7 @@
 
 /// The answer of a command. That an inspection could not be made is an error, not an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// The inspection found nothing wrong, or the change is done.
     Yes,
     /// The inspection found something wrong.
@@ -13,7 +13,7 @@ pub enum Answer {
 
 /// What is printed to standard error besides the output of an inspection.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// One sentence; empty when the output says it already.
     pub text: String,
     /// What to do about it.
@@ -22,19 +22,19 @@ pub struct Summary {
 
 impl Summary {
     /// A sentence without a hint.
-    pub fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), hint: None }
     }
 
     /// Adds what to do.
-    pub fn hint(self, hint: &'static str) -> Self {
+    pub(crate) fn hint(self, hint: &'static str) -> Self {
         Self { hint: Some(hint), ..self }
     }
 }
 
 impl Answer {
     /// What there is to print besides the output.
-    pub fn summary(&self) -> Option<&Summary> {
+    pub(crate) fn summary(&self) -> Option<&Summary> {
         match self {
             Self::Yes => None,
             Self::No(summary) | Self::Unknown(summary) => Some(summary).filter(|s| !s.text.is_empty()),

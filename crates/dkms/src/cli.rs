@@ -23,7 +23,7 @@ const WORDS: &str = "WORDS";
 /// A command line. Each option has a field; an empty value counts as no value, because scripts pass variables
 /// that may be empty.
 #[derive(Debug, Default)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The operands without the action.
     pub words: Vec<String>,
     pub module: Option<String>,
@@ -77,7 +77,7 @@ pub struct Arguments {
 }
 
 /// Why there is nothing to run.
-pub enum Stop {
+pub(crate) enum Stop {
     /// Help or version was asked for: the text.
     Text(String),
     /// The command line is wrong: the message.
@@ -86,7 +86,7 @@ pub enum Stop {
 
 impl Arguments {
     /// Reads a command line.
-    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+    pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let line: Vec<OsString> = words.into_iter().collect();
         match command().try_get_matches_from(&line) {
             Ok(matches) => Given::new(matches).finish(),
@@ -118,37 +118,37 @@ impl Arguments {
     }
 
     /// The action, if one was named.
-    pub fn action(&self) -> Option<Action> {
+    pub(crate) fn action(&self) -> Option<Action> {
         self.action
     }
 
     /// A second action, which is one too many.
-    pub fn second_action(&self) -> Option<Action> {
+    pub(crate) fn second_action(&self) -> Option<Action> {
         self.second_action
     }
 
     /// The action's word, for messages.
-    pub fn action_word(&self) -> &'static str {
+    pub(crate) fn action_word(&self) -> &'static str {
         self.action.map_or("dkms", Action::word)
     }
 
     /// Whether an option applies to the action.
-    pub fn applies(&self, opt: Opt) -> bool {
+    pub(crate) fn applies(&self, opt: Opt) -> bool {
         self.action.is_some_and(|action| action.row().relation(opt) != Relation::Foreign)
     }
 
     /// The options given that do not apply to the action, in the order of the table.
-    pub fn misplaced(&self) -> Vec<&'static OptionRow> {
+    pub(crate) fn misplaced(&self) -> Vec<&'static OptionRow> {
         OPTIONS.iter().filter(|row| self.given.contains(&row.opt) && !self.applies(row.opt)).collect()
     }
 
     /// The options given that have no effect any more.
-    pub fn deprecated(&self) -> Vec<&'static OptionRow> {
+    pub(crate) fn deprecated(&self) -> Vec<&'static OptionRow> {
         DEPRECATED.iter().filter(|opt| self.given.contains(opt)).map(|opt| opt.row()).collect()
     }
 
     /// Whether this command only prints something and changes nothing, whatever state the machine is in.
-    pub fn only_looks(&self) -> bool {
+    pub(crate) fn only_looks(&self) -> bool {
         self.action.is_some_and(|action| match action.row().effect {
             Effect::Queries => true,
             Effect::QueriesUnless(opt) => !self.given.contains(&opt),
@@ -160,18 +160,18 @@ impl Arguments {
     /// Whether interrupted changes are recovered before the action runs.
     ///
     /// `fsck` reports them before it repairs them, and `lint` is about one file only.
-    pub fn recovers_first(&self) -> bool {
+    pub(crate) fn recovers_first(&self) -> bool {
         let effect = self.action.map(|action| action.row().effect);
         matches!(effect, Some(Effect::Changes | Effect::QueriesFor(_))) && !self.only_looks()
     }
 
     /// Whether it may build or install something or remove it from a kernel, for which programs are run.
-    pub fn runs_programs(&self) -> bool {
+    pub(crate) fn runs_programs(&self) -> bool {
         !self.only_looks() && !self.dry_run && self.action.is_some_and(|a| a.row().runs_programs)
     }
 
     /// Replaces every path on the command line by what `f` makes of it, except for the three trees.
-    pub fn map_paths(&mut self, mut f: impl FnMut(&Path) -> PathBuf) {
+    pub(crate) fn map_paths(&mut self, mut f: impl FnMut(&Path) -> PathBuf) {
         // A spec file that is not here is looked for in the source tree.
         if let Some(spec) = self.spec.as_mut().filter(|spec| spec.exists()) {
             *spec = f(spec);
@@ -195,7 +195,7 @@ impl Arguments {
     }
 
     /// Replaces the trees that the command line names.
-    pub fn set_trees(&self, layout: &mut Layout) {
+    pub(crate) fn set_trees(&self, layout: &mut Layout) {
         for (to, from) in [
             (&mut layout.dkms_tree, &self.dkmstree),
             (&mut layout.source_tree, &self.sourcetree),
@@ -209,7 +209,7 @@ impl Arguments {
 }
 
 /// What to say about words of which none is an action.
-pub fn unknown_action(words: &[String]) -> String {
+pub(crate) fn unknown_action(words: &[String]) -> String {
     let Some(first) = words.first() else { return "no action is given".into() };
     let known = || ACTIONS.iter().map(|row| row.word).chain([HELP]);
     let meant = words.iter().find_map(|word| Some((word, nearest(word, letters_to_differ(word), known())?)));

@@ -36,7 +36,7 @@ impl Candidates {
 ///
 /// # Errors
 /// Several versions are registered: [`RequestError::VersionNotNamed`] lists them.
-pub fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -> Result<()> {
+pub(crate) fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -> Result<()> {
     let (Some(name), None, Some(candidates)) =
         (subject.name.as_deref(), &subject.version, Candidates::of(action))
     else {

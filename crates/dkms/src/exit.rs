@@ -13,7 +13,7 @@ use dkms_core::request::RequestError;
 use dkms_tree::Error as TreeError;
 
 /// The exit code of a command.
-pub fn of_command(result: &Result<Answer, Error>) -> u8 {
+pub(crate) fn of_command(result: &Result<Answer, Error>) -> u8 {
     match result {
         Ok(Answer::Yes) => 0,
         Ok(Answer::No(_)) => 1,
@@ -23,7 +23,7 @@ pub fn of_command(result: &Result<Answer, Error>) -> u8 {
 }
 
 /// The exit code of an error.
-pub fn code(error: &Error) -> u8 {
+pub(crate) fn code(error: &Error) -> u8 {
     match error {
         Error::Request(e) => request(e),
         Error::Package(e) => package(e),

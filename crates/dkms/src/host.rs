@@ -33,13 +33,13 @@ const SECRET: [&str; 2] = ["KBUILD_SIGN_PIN", "CREDENTIALS_DIRECTORY"];
 /// Removes the signing key's pass phrase from the environment and returns it.
 ///
 /// dkms does this first, because every process it starts would inherit the variable.
-pub fn take_pin() -> Option<Secret> {
+pub(crate) fn take_pin() -> Option<Secret> {
     let pin = dkms_sys::secret::take_variable("KBUILD_SIGN_PIN")?;
     (!pin.bytes().is_empty()).then(|| pin.into())
 }
 
 /// Gathers the facts about this machine, or about the other root.
-pub fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
+pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     let uname = dkms_sys::sys::uname();
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
         .filter(|(k, _)| !UNSET.iter().chain(&SECRET).any(|u| k == OsStr::new(u)))
@@ -99,7 +99,7 @@ fn addon_modules_dir() -> Option<String> {
 }
 
 /// The default architecture of a kernel: that of its rpm package if there is one, else the machine's.
-pub fn arch_of(host: &Host, install_tree: &Path, release: &str) -> String {
+pub(crate) fn arch_of(host: &Host, install_tree: &Path, release: &str) -> String {
     let family = host.distribution.as_ref().map(|d| d.family());
     if matches!(family, Some(Family::Debian | Family::Ubuntu | Family::Arch | Family::Gentoo)) {
         return host.machine.clone();

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 // Tests may use any function on their own files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
-
+#![warn(unreachable_pub)]
 mod actions;
 mod answer;
 mod cli;

@@ -46,7 +46,7 @@ const PROGRAMS: [&str; 24] = [
 const MOST_ANCESTORS: usize = 64;
 
 /// Whether the environment or a parent process is that of a package manager.
-pub fn by_package_manager() -> bool {
+pub(crate) fn by_package_manager() -> bool {
     let set = |name: &&str| std::env::var_os(name).is_some();
     VARIABLES.iter().any(set) || ancestors().any(|name| PROGRAMS.contains(&name.as_str()))
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 /// Whether a word can only be meant as a path. `foo/1.0` can be a module even if such a directory is here.
-pub fn is_path(word: &str) -> bool {
+pub(crate) fn is_path(word: &str) -> bool {
     word.starts_with('/') || [".", ".."].iter().any(|d| word == *d || word.starts_with(&format!("{d}/")))
 }
 
 /// Whether a word is named like an archive: `foo/1.0.tar` is hardly a version.
-pub fn is_archive(word: &str) -> bool {
+pub(crate) fn is_archive(word: &str) -> bool {
     let ends = [
         ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".tgz", ".txz", ".tbz2", ".tzst", ".rpm",
         ".deb",
@@ -17,7 +17,7 @@ pub fn is_archive(word: &str) -> bool {
 }
 
 /// Whether a word is meant as a path, as [`crate::request::Subject`] sorts operands.
-pub fn names_a_path(word: &str) -> bool {
+pub(crate) fn names_a_path(word: &str) -> bool {
     let path = Path::new(word);
     path.is_file() || path.is_dir() && path.join("dkms.conf").exists() || is_path(word) || is_archive(word)
 }

@@ -7,17 +7,17 @@ use std::borrow::Cow;
 /// The text with every unprintable character but the line feed written as JSON writes it: `\u001b`.
 ///
 /// In a JSON document such characters occur only within strings, so that the result means the same.
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_unprintable(c) && c != '\n')
 }
 
 /// As [`printable`], for text that is to stay on one line.
-pub fn on_one_line(text: &str) -> Cow<'_, str> {
+pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_unprintable)
 }
 
 /// The text without the PINs that addresses of keys in tokens may hold (`pin-value` of RFC 7512).
-pub fn without_pins(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_pins(text: &str) -> Cow<'_, str> {
     const NAME: &str = "pin-value=";
     if !text.contains(NAME) {
         return Cow::Borrowed(text);

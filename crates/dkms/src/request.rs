@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The package, directory or archive that the command line names.
 #[derive(Debug, Default)]
-pub struct Subject {
+pub(crate) struct Subject {
     /// Package name.
     pub name: Option<String>,
     /// Package version.
@@ -27,7 +27,7 @@ pub struct Subject {
 
 impl Subject {
     /// Sorts the operands: a dkms.conf or a directory with one, another existing file, else MODULE/VERSION.
-    pub fn of(arguments: &Arguments) -> Result<Self> {
+    pub(crate) fn of(arguments: &Arguments) -> Result<Self> {
         let archive = arguments.archive.clone();
         let mut subject = Self { archive, empty_version: arguments.empty_version, ..Self::default() };
         if let Some(module) = &arguments.module {
@@ -74,7 +74,7 @@ impl Subject {
     }
 
     /// The package, of which name and version must be given.
-    pub fn package(&self, action: &str) -> Result<PackageId> {
+    pub(crate) fn package(&self, action: &str) -> Result<PackageId> {
         match (self.name.as_deref().unwrap_or_default(), self.version.as_deref().unwrap_or_default()) {
             ("", _) | (_, "") => Err(RequestError::ModuleNotNamed { action: action.to_owned() }.into()),
             (name, version) => Ok(PackageId::new(name, version)?),
@@ -84,7 +84,7 @@ impl Subject {
 
 /// The kernels and architectures of the command line.
 #[derive(Debug, Default)]
-pub struct KernelWords {
+pub(crate) struct KernelWords {
     /// In the order given.
     pub releases: Vec<String>,
     /// None, one for all kernels, or one for each.
@@ -92,7 +92,7 @@ pub struct KernelWords {
 }
 
 /// Checks which options exclude each other or do not apply, in the order in which dkms 3.x does.
-pub fn check(arguments: &Arguments) -> Result<KernelWords> {
+pub(crate) fn check(arguments: &Arguments) -> Result<KernelWords> {
     check_word(arguments)?;
     let refused = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Refuse);
     if let Some(option) = refused.clone().find(|row| row.opt != Opt::All) {
@@ -151,7 +151,7 @@ fn belongs_to(option: &OptionRow, arguments: &Arguments) -> String {
 }
 
 /// The warning about options and operands that have no effect, if there are any.
-pub fn without_effect(arguments: &Arguments) -> Option<String> {
+pub(crate) fn without_effect(arguments: &Arguments) -> Option<String> {
     let row = arguments.action()?.row();
     let options = arguments.misplaced().into_iter().filter(|option| option.misplaced == Misplaced::Warn);
     let mut ignored: Vec<String> = options.map(OptionRow::name).collect();
@@ -182,7 +182,11 @@ fn check_word(arguments: &Arguments) -> Result<()> {
 
 /// The kernels an action works on: those named, with `--all` those the package is built for, else the running
 /// one.
-pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>) -> Result<Vec<Kernel>> {
+pub(crate) fn kernels(
+    s: &Session<'_>,
+    words: &KernelWords,
+    all_of: Option<&PackageId>,
+) -> Result<Vec<Kernel>> {
     if let Some(package) = all_of {
         return Ok(state::builds(s.layout, package).into_iter().map(|b| b.kernel).collect());
     }
@@ -212,7 +216,7 @@ pub fn kernels(s: &Session<'_>, words: &KernelWords, all_of: Option<&PackageId>)
 }
 
 /// The one kernel of an action that takes only one.
-pub fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelWords) -> Result<Kernel> {
+pub(crate) fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelWords) -> Result<Kernel> {
     let action = arguments.action_word();
     let must_name = arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named);
     if must_name && words.releases.len() != 1 {

@@ -37,7 +37,7 @@ const HOST: &str = "/run/host";
 
 /// The other root, after dkms entered it.
 #[derive(Debug)]
-pub struct Entered {
+pub(crate) struct Entered {
     /// Its path on the machine.
     pub path: PathBuf,
     /// Whether the user is root on the machine.
@@ -57,7 +57,7 @@ pub struct Entered {
 ///
 /// # Errors
 /// DIR is not a directory, or private mounts are not permitted here.
-pub fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
+pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let Some(dir) = arguments.root.clone() else { return Ok(None) };
     let path = dir.canonicalize().ok().filter(|p| p.is_dir());
     let path = path.ok_or_else(|| {
@@ -164,7 +164,7 @@ impl Entered {
     ///
     /// # Errors
     /// They cannot be mounted.
-    pub fn mount_trees(&self, layout: &Layout) -> Result<()> {
+    pub(crate) fn mount_trees(&self, layout: &Layout) -> Result<()> {
         let Some((system, shown)) = &self.shown else { return Ok(()) };
         let mut more: Vec<PathBuf> = trees(layout).map(Path::to_owned).into();
         more.retain(|tree| !shown.iter().any(|s| tree.starts_with(s)));

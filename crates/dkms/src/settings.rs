@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// An option has an invalid value. framework.conf is invalid, and the action is no query.
-pub fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Result<(Layout, Options)> {
+pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Result<(Layout, Options)> {
     let mut layout = Layout::default();
     let mut options = from_command_line(arguments, host)?;
     let early = Session { layout: &layout, host, options: &options, sink };

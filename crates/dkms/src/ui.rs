@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Prints the events and the result of a command.
-pub struct Ui {
+pub(crate) struct Ui {
     mode: Mode,
     debug: bool,
     verbose: AtomicBool,
@@ -43,7 +43,7 @@ enum Mode {
 
 impl Ui {
     /// Chooses between no output, JSON, a live view on a terminal, and plain lines.
-    pub fn new(arguments: &Arguments) -> Self {
+    pub(crate) fn new(arguments: &Arguments) -> Self {
         let one_document =
             arguments.dry_run || arguments.action().is_some_and(|action| action.row().is_document());
         let mode = if arguments.quiet {
@@ -74,12 +74,12 @@ impl Ui {
     }
 
     /// Sets the verbosity, which framework.conf can increase.
-    pub fn set_verbose(&self, verbose: bool) {
+    pub(crate) fn set_verbose(&self, verbose: bool) {
         self.verbose.store(verbose, Ordering::Relaxed);
     }
 
     /// Prints data to standard output.
-    pub fn data(&self, text: &str) {
+    pub(crate) fn data(&self, text: &str) {
         if !matches!(self.mode, Mode::Quiet) {
             // A reader that closed the pipe has seen enough.
             if to_stdout(text).is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
@@ -95,7 +95,7 @@ impl Ui {
     }
 
     /// Prints how the command ended and returns the exit code.
-    pub fn finish(&self, action: &str, result: &Result<Answer>) -> ExitCode {
+    pub(crate) fn finish(&self, action: &str, result: &Result<Answer>) -> ExitCode {
         if let Mode::Live(progress) = &self.mode {
             progress.clear();
         }
@@ -148,13 +148,13 @@ fn is_hook(arguments: &Arguments) -> bool {
 ///
 /// # Errors
 /// It cannot be written; after a broken pipe the reader does not want more.
-pub fn to_stdout(text: &str) -> std::io::Result<()> {
+pub(crate) fn to_stdout(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     out.write_all(without_pins(&printable(text)).as_bytes()).and_then(|()| out.flush())
 }
 
 /// Prints to standard error. Unprintable characters are escaped, and PINs are omitted.
-pub fn to_stderr(text: &str) {
+pub(crate) fn to_stderr(text: &str) {
     let _ = std::io::stderr().write_all(without_pins(&printable(text)).as_bytes());
 }
 

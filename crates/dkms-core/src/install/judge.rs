@@ -28,7 +28,7 @@ pub(crate) struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// Creates the judge for the modules of one package, given their files. With `force`, there are only
     /// warnings.
-    pub fn new(s: &Session<'_>, facts: &'a Facts, modules: &[&Path], force: bool) -> Self {
+    pub(crate) fn new(s: &Session<'_>, facts: &'a Facts, modules: &[&Path], force: bool) -> Self {
         // The symbols that a module exports matter only to other modules.
         let together = if modules.len() > 1 { modules } else { &[] };
         Self {
@@ -59,7 +59,7 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// [`InstallError::WouldNotLoad`].
-    pub fn module(&self, bytes: &[u8], path: &Path, warnings: &mut Vec<String>) -> Result<()> {
+    pub(crate) fn module(&self, bytes: &[u8], path: &Path, warnings: &mut Vec<String>) -> Result<()> {
         let file = File::read(bytes, MODULE_LIMIT);
         let stem = path.file_name().and_then(|name| name.to_str()).and_then(module_stem).unwrap_or_default();
         let verdict = self.resolver.judge(&file, &ModuleName::new(stem));

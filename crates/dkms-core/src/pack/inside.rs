@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The metadata of all modules of some builds.
 #[derive(Debug, Default)]
-pub struct Inside {
+pub(crate) struct Inside {
     /// The aliases by which hardware requests the modules, keyed by the kernel's name for each module.
     pub aliases: BTreeMap<String, BTreeSet<String>>,
     /// MODULE_VERSION, if set, with the same keys.
@@ -26,7 +26,7 @@ impl Inside {
     ///
     /// # Errors
     /// Nothing is built for one of them, or a file is not a module.
-    pub fn read(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
+    pub(crate) fn read(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
         let mut inside = Self::default();
         for kernel in kernels {
             let b = Build::new(package, kernel);
@@ -54,7 +54,7 @@ impl Inside {
     /// The field `Modaliases`, as Ubuntu's driver packages have it and ubuntu-drivers reads it: `NAME(ALIAS,
     /// ALIAS), NAME(ALIAS)`. An alias that itself contains a comma or a bracket cannot be written there and
     /// is left out.
-    pub fn modaliases(&self) -> String {
+    pub(crate) fn modaliases(&self) -> String {
         let writable = |alias: &&String| {
             !alias.is_empty()
                 && !alias.contains(|c: char| ",()".contains(c) || c.is_whitespace() || c.is_control())

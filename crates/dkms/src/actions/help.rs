@@ -3,9 +3,9 @@
 use super::{ACTIONS, ActionRow, COMMON, Group, Kernels, OPTIONS, OptionRow, Relation, Root};
 
 /// The word that asks for help, alone or before an action.
-pub const HELP: &str = "help";
+pub(crate) const HELP: &str = "help";
 /// Its purpose, as the table has it for actions.
-pub const HELP_PURPOSE: &str = "print help, for one action if one is given";
+pub(crate) const HELP_PURPOSE: &str = "print help, for one action if one is given";
 
 /// Columns of a line.
 const WIDTH: usize = 80;
@@ -13,7 +13,7 @@ const WIDTH: usize = 80;
 const TEXT: usize = 26;
 
 /// `dkms help`: the actions, each with its purpose, and every option with one sentence.
-pub fn overview() -> String {
+pub(crate) fn overview() -> String {
     let mut text = String::from(
         "Builds and installs kernel modules that do not come with the kernel.\n\n\
          Usage: dkms ACTION [OPTIONS] [MODULE/VERSION | DIRECTORY | FILE]\n\n\
@@ -35,7 +35,7 @@ pub fn overview() -> String {
 }
 
 /// `dkms help ACTION`: what belongs to the action, and nothing else.
-pub fn of_action(row: &ActionRow) -> String {
+pub(crate) fn of_action(row: &ActionRow) -> String {
     let mut text = String::new();
     let mut purpose = row.purpose.chars();
     let first = purpose.next().map(|c| c.to_ascii_uppercase());

@@ -7,16 +7,16 @@
 
 #[cfg(test)]
 mod generate;
-pub mod help;
+pub(crate) mod help;
 mod options;
 mod table;
 
-pub use options::{DEPRECATED, Group, Misplaced, OPTIONS, Opt, OptionRow, Value};
-pub use table::{ACTIONS, Action};
+pub(crate) use options::{DEPRECATED, Group, Misplaced, OPTIONS, Opt, OptionRow, Value};
+pub(crate) use table::{ACTIONS, Action};
 
 /// Everything about an action.
 #[derive(Debug)]
-pub struct ActionRow {
+pub(crate) struct ActionRow {
     pub action: Action,
     /// The word that it is called by.
     pub word: &'static str,
@@ -44,7 +44,7 @@ pub struct ActionRow {
 
 /// What an action's operands are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operand {
+pub(crate) enum Operand {
     None,
     /// A module that is registered.
     Package,
@@ -59,7 +59,7 @@ pub enum Operand {
 
 /// Whether an action changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// It only prints something, whatever state the machine is in.
     Queries,
     /// It only prints something, but framework.conf must be valid, and the code of a dkms.conf may run.
@@ -73,7 +73,7 @@ pub enum Effect {
 
 /// Whether an action needs to be root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Root {
+pub(crate) enum Root {
     /// It needs nothing, or only files that can be written.
     No,
     /// The action itself decides, depending on what it finds or is asked for.
@@ -83,7 +83,7 @@ pub enum Root {
 
 /// How many kernels an action takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kernels {
+pub(crate) enum Kernels {
     None,
     /// At most one; the default is the running one.
     One,
@@ -94,7 +94,7 @@ pub enum Kernels {
 }
 
 /// The options that every action has.
-pub const COMMON: &[Opt] = &[
+pub(crate) const COMMON: &[Opt] = &[
     Opt::DkmsTree,
     Opt::SourceTree,
     Opt::InstallTree,
@@ -109,7 +109,7 @@ pub const COMMON: &[Opt] = &[
 
 /// How an option relates to an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relation {
+pub(crate) enum Relation {
     /// Help and completions list it.
     Listed,
     /// It is accepted without a warning.
@@ -120,12 +120,12 @@ pub enum Relation {
 
 impl ActionRow {
     /// The options that belong to it, without the common ones, in the order of the table of options.
-    pub fn own_options(&self) -> impl Iterator<Item = &'static OptionRow> + '_ {
+    pub(crate) fn own_options(&self) -> impl Iterator<Item = &'static OptionRow> + '_ {
         OPTIONS.iter().filter(|row| contains(self.options, row.opt))
     }
 
     /// How an option relates to it.
-    pub fn relation(&self, opt: Opt) -> Relation {
+    pub(crate) fn relation(&self, opt: Opt) -> Relation {
         if COMMON.contains(&opt) || contains(self.options, opt) {
             Relation::Listed
         } else if contains(self.accepts, opt) || opt.row().misplaced == Misplaced::Ignore {
@@ -136,12 +136,12 @@ impl ActionRow {
     }
 
     /// Whether it prints one document, so that `--json` gives one instead of events.
-    pub fn is_document(&self) -> bool {
+    pub(crate) fn is_document(&self) -> bool {
         self.effect != Effect::Changes
     }
 
     /// What follows the word on the command line, for the line "Usage:".
-    pub fn operands(&self) -> String {
+    pub(crate) fn operands(&self) -> String {
         match self.operand {
             Operand::None => String::new(),
             Operand::Package if self.is_document() => "[MODULE[/VERSION]]".into(),

@@ -6,7 +6,7 @@
 
 /// An option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opt {
+pub(crate) enum Opt {
     Module,
     ModuleVersion,
     Kernel,
@@ -56,7 +56,7 @@ pub enum Opt {
 
 /// What an option takes, which is also what shells complete after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Nothing: the option is a flag.
     Flag,
     Module,
@@ -73,7 +73,7 @@ pub enum Value {
 
 /// The headings of dkms(8), in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
+pub(crate) enum Group {
     Selection,
     Building,
     Signing,
@@ -89,7 +89,7 @@ pub enum Group {
 
 /// What happens when an option is given to an action that it does not apply to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Misplaced {
+pub(crate) enum Misplaced {
     /// It has no effect and one warning says so.
     Warn,
     /// It is an error: ignoring it would do something else than what was asked for.
@@ -100,7 +100,7 @@ pub enum Misplaced {
 
 /// Everything about an option.
 #[derive(Debug)]
-pub struct OptionRow {
+pub(crate) struct OptionRow {
     pub opt: Opt,
     pub short: Option<char>,
     /// Without the dashes; empty if there is only a short name.
@@ -120,7 +120,7 @@ pub struct OptionRow {
 
 impl OptionRow {
     /// How messages name it: the long name if there is one.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self.short {
             Some(short) if self.long.is_empty() => format!("-{short}"),
             _ => format!("--{}", self.long),
@@ -128,22 +128,22 @@ impl OptionRow {
     }
 
     /// How clap names it.
-    pub fn id(&self) -> &'static str {
+    pub(crate) fn id(&self) -> &'static str {
         if self.long.is_empty() { self.value_name } else { self.long }
     }
 
-    pub fn takes_value(&self) -> bool {
+    pub(crate) fn takes_value(&self) -> bool {
         self.value != Value::Flag
     }
 
-    pub fn is_hidden(&self) -> bool {
+    pub(crate) fn is_hidden(&self) -> bool {
         self.group == Group::Former
     }
 }
 
 impl Opt {
     /// Its row in the table.
-    pub fn row(self) -> &'static OptionRow {
+    pub(crate) fn row(self) -> &'static OptionRow {
         // A test checks that each option has a row.
         OPTIONS.iter().find(|row| row.opt == self).unwrap_or(&OPTIONS[0])
     }
@@ -151,7 +151,7 @@ impl Opt {
 
 impl Group {
     /// All with a heading, in the order of dkms(8).
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Selection,
         Self::Building,
         Self::Signing,
@@ -164,7 +164,7 @@ impl Group {
     ];
 
     /// Its heading.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Selection => "Selection options",
             Self::Building => "Build options",
@@ -232,7 +232,7 @@ impl OptionRow {
 }
 
 /// Every option, in the order of dkms(8).
-pub static OPTIONS: [OptionRow; 45] = [
+pub(crate) static OPTIONS: [OptionRow; 45] = [
     valued(
         Opt::Module,
         "module",
@@ -458,5 +458,5 @@ pub static OPTIONS: [OptionRow; 45] = [
 ];
 
 /// Options without any effect, each of which is reported as deprecated when it is given.
-pub const DEPRECATED: [Opt; 4] =
+pub(crate) const DEPRECATED: [Opt; 4] =
     [Opt::LegacyPostinst, Opt::NoInitrd, Opt::NoCleanKernel, Opt::NoPrepareKernel];

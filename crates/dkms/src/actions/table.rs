@@ -7,7 +7,7 @@ use super::{ActionRow, Effect, Kernels, Operand, Opt, Root};
 
 /// The actions, in the order in which help lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     Add,
     Build,
     Install,
@@ -40,18 +40,18 @@ pub enum Action {
 
 impl Action {
     /// The action that a word names.
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
         ACTIONS.iter().find(|row| row.word == word).map(|row| row.action)
     }
 
     /// Its row in the table.
-    pub fn row(self) -> &'static ActionRow {
+    pub(crate) fn row(self) -> &'static ActionRow {
         // A test checks that each action has a row.
         ACTIONS.iter().find(|row| row.action == self).unwrap_or(&ACTIONS[0])
     }
 
     /// The word it is called by.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         self.row().word
     }
 }
@@ -89,7 +89,7 @@ const BASE: ActionRow = ActionRow {
 };
 
 /// Every action.
-pub static ACTIONS: [ActionRow; 28] = [
+pub(crate) static ACTIONS: [ActionRow; 28] = [
     ActionRow {
         action: Action::Add,
         word: "add",

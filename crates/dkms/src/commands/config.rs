@@ -8,7 +8,7 @@ use dkms_core::error::Result;
 use dkms_core::look::describe;
 
 /// `dkms config [M/V | DIR] [-k K]`; without an operand, the dkms.conf of the current directory.
-pub fn config(call: &Call<'_>) -> Result<Answer> {
+pub(super) fn config(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let explicit = call.arguments.conf.clone();
     let description = match (&call.subject.name, &call.subject.directory) {

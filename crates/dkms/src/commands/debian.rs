@@ -35,7 +35,7 @@ fn wanted(call: &Call<'_>, action: Action) -> Result<Wanted> {
 }
 
 /// `dkms mkdeb`, `dkms mkdsc` and `dkms mkbmdeb`
-pub fn make(call: &Call<'_>, action: Action) -> Result<()> {
+pub(super) fn make(call: &Call<'_>, action: Action) -> Result<()> {
     let wanted = wanted(call, action)?;
     let request = wanted.request(call);
     call.print_or_execute(plan(call, action, &request)?, |_| match action {

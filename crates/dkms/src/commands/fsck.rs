@@ -10,7 +10,7 @@ use dkms_core::look::fsck::{self, Finding, Repaired, Report};
 use dkms_core::look::status::Filter;
 
 /// `dkms fsck`
-pub fn fsck(call: &Call<'_>, repairing: bool) -> Result<Answer> {
+pub(super) fn fsck(call: &Call<'_>, repairing: bool) -> Result<Answer> {
     let filters = super::status::filters(call)?;
     // Without -k, -a and a module, check everything.
     let everything =

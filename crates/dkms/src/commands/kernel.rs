@@ -11,7 +11,7 @@ use dkms_core::request::RequestError;
 use dkms_core::{actions, finally, remove};
 
 /// `dkms autoinstall`, and `dkms kernel_postinst` for hooks
-pub fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
+pub(super) fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
     let kernels = autoinstall_kernels(call)?;
     let plan = gather::autoinstall_if_enabled(call.s, &kernels);
     call.print_or_execute(plan, |plan| match action {
@@ -38,7 +38,7 @@ fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
 }
 
 /// `dkms match`
-pub fn match_kernel(call: &Call<'_>) -> Result<()> {
+pub(super) fn match_kernel(call: &Call<'_>) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let template = template(call, &kernel)?;
     let plan = gather::matching(call.s, &template, &kernel, call.subject.name.as_deref())?;
@@ -57,7 +57,7 @@ fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
 }
 
 /// `dkms kernel_preinst`, `dkms kernel_prerm`
-pub fn clear(call: &Call<'_>, action: Action) -> Result<()> {
+pub(super) fn clear(call: &Call<'_>, action: Action) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let plan = gather::clear_kernel(call.s, &kernel, action == Action::KernelPreinst);
     call.print_or_execute(plan, |plan| {

@@ -10,7 +10,7 @@ use dkms_core::look::lint;
 use std::path::PathBuf;
 
 /// `dkms lint [DIR | M/V | FILE] [--fix]`; without an operand, the dkms.conf of the current directory.
-pub fn lint(call: &Call<'_>) -> Result<Answer> {
+pub(super) fn lint(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let path = file(call)?;
     let fixing = call.arguments.fix && !call.arguments.dry_run;

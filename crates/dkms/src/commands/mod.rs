@@ -30,7 +30,7 @@ use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
 /// The arguments of an action's function.
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// The command line.
     pub arguments: &'a Arguments,
     /// What the operands refer to.
@@ -44,7 +44,7 @@ pub struct Call<'a> {
 }
 
 /// Runs the action of a command line.
-pub fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
+pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
     let Some(action) = arguments.action() else {
         return Err(RequestError::Usage(cli::unknown_action(&arguments.words)).into());
     };
@@ -132,7 +132,11 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
 
 impl Call<'_> {
     /// Prints a plan with `--dry-run`, else executes it.
-    pub fn print_or_execute(&self, plan: Plan, execute: impl FnOnce(Plan) -> Result<()>) -> Result<()> {
+    pub(crate) fn print_or_execute(
+        &self,
+        plan: Plan,
+        execute: impl FnOnce(Plan) -> Result<()>,
+    ) -> Result<()> {
         if !self.arguments.dry_run {
             return execute(plan);
         }
@@ -142,7 +146,7 @@ impl Call<'_> {
     }
 
     /// Refuses users other than root. Printing a plan needs no privileges.
-    pub fn require_root(&self) -> Result<()> {
+    pub(crate) fn require_root(&self) -> Result<()> {
         // In another root, its owner has all rights.
         if self.s.host.root || self.s.host.other_root.is_some() || self.arguments.dry_run {
             Ok(())
@@ -152,7 +156,7 @@ impl Call<'_> {
     }
 
     /// Refuses a tree that cannot be written, unless the plan is only printed.
-    pub fn require_writable_tree(&self) -> Result<()> {
+    pub(crate) fn require_writable_tree(&self) -> Result<()> {
         if self.arguments.dry_run { Ok(()) } else { self.s.require_writable_tree() }
     }
 }

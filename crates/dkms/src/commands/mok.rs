@@ -16,7 +16,7 @@ use dkms_core::{actions, finally};
 
 /// The subcommand of `dkms mok`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub(super) enum Verb {
     Status,
     Enroll,
     Rotate,
@@ -24,7 +24,7 @@ pub enum Verb {
 
 impl Verb {
     /// The word after `mok`; without one, `status`.
-    pub fn of(arguments: &Arguments) -> Result<Self> {
+    pub(super) fn of(arguments: &Arguments) -> Result<Self> {
         let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
         if arguments.module.is_some() || arguments.module_version.is_some() {
             return Err(RequestError::Usage("mok is about the signing key, not about a module".into()).into());
@@ -43,7 +43,7 @@ impl Verb {
 }
 
 /// `dkms mok`
-pub fn mok(call: &Call<'_>) -> Result<()> {
+pub(super) fn mok(call: &Call<'_>) -> Result<()> {
     let verb = Verb::of(call.arguments)?;
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     match verb {
@@ -145,7 +145,7 @@ fn pair(call: &Call<'_>) -> Result<KeyPair> {
 }
 
 /// `dkms generate_mok`
-pub fn generate(call: &Call<'_>) -> Result<()> {
+pub(super) fn generate(call: &Call<'_>) -> Result<()> {
     let pair = pair(call)?;
     let plan = if signing::is_complete(&pair)? {
         let reason = format!("is there: {} with {}", pair.key, pair.certificate.display());

@@ -13,7 +13,7 @@ use dkms_core::request::RequestError;
 use dkms_core::{actions, add as registry, finally, rpm_upgrade};
 
 /// `dkms add`, `dkms build`, `dkms install`
-pub fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
+pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     if action == Action::Add {
         call.require_writable_tree()?;
     }
@@ -95,7 +95,7 @@ fn changes(
 }
 
 /// `dkms uninstall`, `dkms unbuild`, `dkms remove`
-pub fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
+pub(super) fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
     let package = call.subject.package(action.word())?;
     registry::require_added(call.s, &package)?;
     let depth = depth(action);

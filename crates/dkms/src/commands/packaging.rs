@@ -6,7 +6,7 @@ use dkms_core::pack::Request;
 use dkms_core::pack::tarball::Content;
 
 /// The parsed command line of such an action.
-pub struct Wanted {
+pub(super) struct Wanted {
     /// The package version.
     pub package: PackageId,
     /// The kernels whose modules are included.
@@ -19,12 +19,12 @@ pub struct Wanted {
 
 impl Wanted {
     /// Takes the other fields from the environment.
-    pub fn new(package: PackageId, kernels: Vec<Kernel>, content: Content) -> Self {
+    pub(super) fn new(package: PackageId, kernels: Vec<Kernel>, content: Content) -> Self {
         Self { package, kernels, content, epoch: tarball::source_date_epoch(), maker: maker() }
     }
 
     /// Converts it to a request for dkms-core.
-    pub fn request<'a>(&'a self, call: &'a Call<'_>) -> Request<'a> {
+    pub(super) fn request<'a>(&'a self, call: &'a Call<'_>) -> Request<'a> {
         Request {
             package: &self.package,
             kernels: &self.kernels,

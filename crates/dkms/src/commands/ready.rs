@@ -12,7 +12,7 @@ use dkms_core::look::verify::Outcome;
 use dkms_core::request::RequestError;
 
 /// `dkms ready`
-pub fn ready(call: &Call<'_>) -> Result<Answer> {
+pub(super) fn ready(call: &Call<'_>) -> Result<Answer> {
     no_module(call)?;
     let kernel = match call.words.releases.is_empty() {
         false => request::one_kernel(call.s, call.arguments, call.words)?,
@@ -33,7 +33,7 @@ pub fn ready(call: &Call<'_>) -> Result<Answer> {
 }
 
 /// `dkms pending`
-pub fn pending(call: &Call<'_>) -> Result<Answer> {
+pub(super) fn pending(call: &Call<'_>) -> Result<Answer> {
     no_module(call)?;
     let kernels = if call.words.releases.is_empty() {
         let arch = arch(call);

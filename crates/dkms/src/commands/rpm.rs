@@ -53,7 +53,7 @@ fn first(wanted: &Wanted, call: &Call<'_>) -> Result<Kernel> {
 }
 
 /// `dkms mkrpm`, `dkms mkkmp` and `dkms mkdriverdisk`
-pub fn make(call: &Call<'_>, action: Action) -> Result<()> {
+pub(super) fn make(call: &Call<'_>, action: Action) -> Result<()> {
     refuse_old_forms(call, action)?;
     let wanted = wanted(call)?;
     let request = wanted.request(call);

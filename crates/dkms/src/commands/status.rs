@@ -9,7 +9,7 @@ use dkms_core::look::status::{self, Filter, State};
 use dkms_core::request::RequestError;
 
 /// `dkms status`
-pub fn status(call: &Call<'_>) -> Result<Answer> {
+pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
     let filters = filters(call)?;
     let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
     if call.arguments.json {
@@ -31,7 +31,7 @@ pub fn status(call: &Call<'_>) -> Result<Answer> {
 }
 
 /// The entries that the operands, `-k` and `-a` select, with shell patterns.
-pub fn filters(call: &Call<'_>) -> Result<Vec<Filter>> {
+pub(super) fn filters(call: &Call<'_>) -> Result<Vec<Filter>> {
     if let Some(path) = call.subject.archive.as_ref().or(call.subject.directory.as_ref()) {
         let named =
             format!("{} is about MODULE or MODULE/VERSION, and this is a path", call.arguments.action_word());

@@ -13,7 +13,7 @@ use dkms_core::{actions, add};
 use std::path::Path;
 
 /// `dkms mktarball`
-pub fn make(call: &Call<'_>) -> Result<()> {
+pub(super) fn make(call: &Call<'_>) -> Result<()> {
     let package = call.subject.package("mktarball")?;
     add::require_added(call.s, &package)?;
     let content = content(call);
@@ -32,12 +32,12 @@ pub fn make(call: &Call<'_>) -> Result<()> {
 }
 
 /// The latest timestamp allowed in generated files, in seconds since 1970.
-pub fn source_date_epoch() -> Option<u64> {
+pub(super) fn source_date_epoch() -> Option<u64> {
     std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|v| v.trim().parse().ok())
 }
 
 /// What to include in a tarball.
-pub fn content(call: &Call<'_>) -> Content {
+pub(super) fn content(call: &Call<'_>) -> Content {
     match (call.arguments.source_only, call.arguments.binaries_only) {
         (true, _) => Content::SourceOnly,
         (_, true) => Content::BinariesOnly,
@@ -46,7 +46,7 @@ pub fn content(call: &Call<'_>) -> Content {
 }
 
 /// `dkms ldtarball`
-pub fn load(call: &Call<'_>) -> Result<()> {
+pub(super) fn load(call: &Call<'_>) -> Result<()> {
     if call.arguments.force {
         call.require_root()?;
     }
@@ -73,7 +73,7 @@ pub fn load(call: &Call<'_>) -> Result<()> {
 }
 
 /// The plan for an archive. Its contents are known only after unpacking; the later steps are planned then.
-pub fn plan_loading(archive: &Path) -> Plan {
+pub(super) fn plan_loading(archive: &Path) -> Plan {
     let reason = "what is in it is known when it is unpacked: its source goes to the source tree, its modules become built";
     Plan::of(Operation::LoadArchive(archive.to_owned()), reason)
 }
@@ -92,7 +92,7 @@ fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
 
 /// Adds the contents of a directory or file to the tree and returns the package; `None` if rpm has done
 /// everything.
-pub fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option<PackageId>> {
+pub(super) fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option<PackageId>> {
     match origin {
         Origin::Rpm(file) if is_left_to_rpm(call, origin) => install_rpm(call, file, kernel).map(|()| None),
         _ => origin::admit(call.s, origin, kernel).map(Some),

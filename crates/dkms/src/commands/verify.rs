@@ -13,7 +13,7 @@ use dkms_core::tree::state;
 use std::path::{Path, PathBuf};
 
 /// `dkms verify`
-pub fn verify(call: &Call<'_>) -> Result<Answer> {
+pub(super) fn verify(call: &Call<'_>) -> Result<Answer> {
     let files = files(call);
     let report = if files.is_empty() {
         installed(call)?

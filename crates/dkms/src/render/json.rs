@@ -20,7 +20,7 @@ fn line(value: &Value) -> String {
 }
 
 /// `dkms status --json`: one document.
-pub fn status(entries: &[Entry]) -> String {
+pub(crate) fn status(entries: &[Entry]) -> String {
     let list: Vec<Value> = entries.iter().map(entry).collect();
     let text =
         serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "entries": list })).unwrap_or_default();
@@ -28,7 +28,7 @@ pub fn status(entries: &[Entry]) -> String {
 }
 
 /// `dkms fsck --json`: one document.
-pub fn fsck(done: &Repaired) -> String {
+pub(crate) fn fsck(done: &Repaired) -> String {
     let repaired = done.repaired.iter().map(|f| finding(f, true, None));
     let left = done.left.findings.iter().map(|f| finding(f, false, done.failure(f)));
     let all: Vec<Value> = repaired.chain(left).collect();
@@ -81,7 +81,7 @@ fn entry(e: &Entry) -> Value {
 }
 
 /// The last line of an action's output.
-pub fn result(action: &str, result: &Result<Answer>, code: u8) -> String {
+pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String {
     let (error, help) = match result {
         Ok(_) => (Value::Null, Vec::new()),
         Err(e) => (Value::String(e.to_string()), e.help()),
@@ -100,7 +100,7 @@ pub fn result(action: &str, result: &Result<Answer>, code: u8) -> String {
 }
 
 /// One line per event.
-pub fn event(e: &Event) -> String {
+pub(crate) fn event(e: &Event) -> String {
     let mut map = Map::new();
     map.insert("schema".into(), SCHEMA.into());
     let mut put = |key: &str, value: Value| {
@@ -267,7 +267,7 @@ fn build_value(b: &Build, expected: Option<std::time::Duration>) -> Value {
 }
 
 /// The document of `--dry-run`.
-pub fn plan(plan: &Plan) -> String {
+pub(crate) fn plan(plan: &Plan) -> String {
     let step = |(id, one): (StepId, &Step)| {
         let after: Vec<usize> = plan.before(id).map(StepId::position).collect();
         step(one, &after)

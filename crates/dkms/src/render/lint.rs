@@ -17,7 +17,7 @@ fn severity(f: &Diagnostic) -> &'static str {
 }
 
 /// One document.
-pub fn json(report: &Report) -> String {
+pub(crate) fn json(report: &Report) -> String {
     let fixed = report.fixed.iter().map(|f| diagnostic(f, true));
     let left = report.diagnostics.iter().map(|f| diagnostic(f, false));
     let document = json!({
@@ -48,7 +48,7 @@ fn diagnostic(f: &Diagnostic, fixed: bool) -> Value {
 }
 
 /// Prints each diagnostic with its line, the reason and the correction.
-pub fn text(report: &Report, asked_to_fix: bool) -> String {
+pub(crate) fn text(report: &Report, asked_to_fix: bool) -> String {
     let mut out = String::new();
     for f in &report.fixed {
         let line = f.at.as_ref().map_or_else(String::new, |at| format!(":{}", at.line));
@@ -102,7 +102,7 @@ fn one(path: &Path, f: &Diagnostic, out: &mut String) {
 }
 
 /// The number of remaining diagnostics, and the next step.
-pub fn verdict(report: &Report, left: usize, fixed: bool) -> String {
+pub(crate) fn verdict(report: &Report, left: usize, fixed: bool) -> String {
     let fixable = report.diagnostics.iter().filter(|f| !f.edits.is_empty()).count();
     let count = if left == 1 { "1 finding".to_owned() } else { format!("{left} findings") };
     let rest = match (fixed, fixable) {

@@ -1,12 +1,12 @@
 //! Renders events as lines, as a live view, or as JSON.
 
-pub mod json;
-pub mod lint;
-pub mod mok;
-pub mod plain;
-pub mod progress;
+pub(crate) mod json;
+pub(crate) mod lint;
+pub(crate) mod mok;
+pub(crate) mod plain;
+pub(crate) mod progress;
 mod terminal;
-pub mod verdicts;
+pub(crate) mod verdicts;
 
 use dkms_core::error::Error;
 use dkms_core::event::FailedPackage;

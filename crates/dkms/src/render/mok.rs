@@ -26,7 +26,7 @@ impl Table {
 }
 
 /// `dkms mok` as text.
-pub fn text(status: &Status) -> String {
+pub(crate) fn text(status: &Status) -> String {
     let mut t = Table::default();
     let key = &status.pair.key;
     match &status.key {
@@ -139,7 +139,7 @@ fn secure_boot(state: &SecureBoot) -> String {
 }
 
 /// `dkms mok --json`: one document. `done` lists the changes made, unless it was only a query.
-pub fn document(status: &Status, done: Option<&str>) -> String {
+pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
     let (state, by_shim) = match &status.secure_boot {
         SecureBoot::On => ("on", Some(false)),
         SecureBoot::Off { by_shim } => ("off", Some(*by_shim)),

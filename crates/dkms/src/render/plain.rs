@@ -14,7 +14,7 @@ use dkms_core::plan::{Operation, Outlook, Plan};
 use std::time::Duration;
 
 /// A line and its stream.
-pub enum Line {
+pub(crate) enum Line {
     /// Standard output.
     Out(String),
     /// Standard error.
@@ -22,7 +22,7 @@ pub enum Line {
 }
 
 /// A duration in readable form.
-pub fn took(d: Duration) -> String {
+pub(crate) fn took(d: Duration) -> String {
     let s = d.as_secs_f64();
     if s < 60.0 { format!("{s:.1} s") } else { format!("{} min {} s", d.as_secs() / 60, d.as_secs() % 60) }
 }
@@ -44,7 +44,7 @@ fn indent(text: &str) -> String {
 }
 
 /// The line for an event. Some events are shown only with `--verbose`, some only in the live view.
-pub fn line(event: &Event, verbose: bool) -> Option<Line> {
+pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
     // Escape line feeds, so that a name cannot start a new line.
     let out = |text: String| Some(Line::Out(format!("{}\n", on_one_line(&text))));
     let detail = |text: String| verbose.then(|| Line::Out(format!("{}\n", on_one_line(&text))));
@@ -152,7 +152,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<Line> {
 }
 
 /// The text of `--dry-run`: numbered steps, each with its reason.
-pub fn plan(plan: &Plan) -> String {
+pub(crate) fn plan(plan: &Plan) -> String {
     let mut text = String::new();
     for (id, step) in plan.steps() {
         text.push_str(&format!("{:>3}  {}: {}", id.position() + 1, what(&step.operation), step.reason));
@@ -202,7 +202,7 @@ fn what(operation: &Operation) -> String {
 }
 
 /// Formats an error: what happened, then how to fix it.
-pub fn error(e: &Error, code: u8) -> String {
+pub(crate) fn error(e: &Error, code: u8) -> String {
     // Errors in dkms.conf are shown with its lines; any other line feed may come from a name.
     let said = match e {
         Error::Conf(ConfError::Invalid(_)) => e.to_string(),
@@ -212,7 +212,7 @@ pub fn error(e: &Error, code: u8) -> String {
 }
 
 /// Everything an inspection reports in addition to its output.
-pub fn summary(summary: &Summary, code: u8) -> String {
+pub(crate) fn summary(summary: &Summary, code: u8) -> String {
     let hint: Vec<String> = summary.hint.iter().map(ToString::to_string).collect();
     message("error", &summary.text.replace('\n', "\n  "), &hint, code)
 }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// The state of the live view.
-pub struct Progress {
+pub(crate) struct Progress {
     all: MultiProgress,
     shown: Mutex<Shown>,
 }
@@ -31,7 +31,7 @@ const NAMED: usize = 4;
 
 impl Progress {
     /// Draws on standard error.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             all: MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(
                 Box::new(Terminal::stderr()),
@@ -42,7 +42,7 @@ impl Progress {
     }
 
     /// Updates the view for an event.
-    pub fn follow(&self, event: &Event) {
+    pub(crate) fn follow(&self, event: &Event) {
         let Ok(mut shown) = self.shown.lock() else { return };
         match event {
             Event::Queue { builds } => {
@@ -122,12 +122,12 @@ impl Progress {
     }
 
     /// Prints something above the live lines.
-    pub fn above<R>(&self, write: impl FnOnce() -> R) -> R {
+    pub(crate) fn above<R>(&self, write: impl FnOnce() -> R) -> R {
         self.all.suspend(write)
     }
 
     /// Removes all live lines.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         if let Ok(mut shown) = self.shown.lock() {
             for (_, bar) in shown.running.drain() {
                 bar.finish_and_clear();

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Standard error, as long as it is writable.
 #[derive(Debug)]
-pub struct Terminal {
+pub(super) struct Terminal {
     term: Term,
     gone: AtomicBool,
 }
 
 impl Terminal {
     /// Buffers the output until [`TermLike::flush`].
-    pub fn stderr() -> Self {
+    pub(super) fn stderr() -> Self {
         Self { term: Term::buffered_stderr(), gone: AtomicBool::new(false) }
     }
 

@@ -45,7 +45,7 @@ fn against(m: &Judged) -> Vec<Value> {
 }
 
 /// `dkms verify --json`
-pub fn verify_json(report: &Report) -> String {
+pub(crate) fn verify_json(report: &Report) -> String {
     let modules: Vec<Value> = report
         .modules
         .iter()
@@ -81,7 +81,7 @@ pub fn verify_json(report: &Report) -> String {
 }
 
 /// `dkms verify`: one line per module, with its problems below.
-pub fn verify_text(report: &Report, verbose: bool) -> String {
+pub(crate) fn verify_text(report: &Report, verbose: bool) -> String {
     let mut text = String::new();
     if verbose {
         for k in &report.kernels {
@@ -143,7 +143,7 @@ fn answer(outcome: Outcome) -> &'static str {
 }
 
 /// `dkms ready --json`
-pub fn ready_json(report: &ready::Report) -> String {
+pub(crate) fn ready_json(report: &ready::Report) -> String {
     let checks: Vec<Value> = report
         .checks
         .iter()
@@ -165,7 +165,7 @@ pub fn ready_json(report: &ready::Report) -> String {
 }
 
 /// `dkms ready`: the answer, and the reasons against it; with `verbose`, everything that was checked.
-pub fn ready_text(report: &ready::Report, verbose: bool) -> String {
+pub(crate) fn ready_text(report: &ready::Report, verbose: bool) -> String {
     let head = match report.answer() {
         Outcome::Loads => "is ready to be booted",
         Outcome::Refused => "is not ready to be booted",
@@ -185,7 +185,7 @@ pub fn ready_text(report: &ready::Report, verbose: bool) -> String {
 }
 
 /// `dkms pending --json`
-pub fn pending_json(items: &[Item]) -> String {
+pub(crate) fn pending_json(items: &[Item]) -> String {
     let list: Vec<Value> = items
         .iter()
         .map(|i| {
@@ -204,7 +204,7 @@ pub fn pending_json(items: &[Item]) -> String {
 }
 
 /// `dkms pending`
-pub fn pending_text(items: &[Item]) -> String {
+pub(crate) fn pending_text(items: &[Item]) -> String {
     let mut text = String::new();
     for i in items {
         let package = i.package.as_ref().map_or_else(String::new, |p| format!("{p}, "));

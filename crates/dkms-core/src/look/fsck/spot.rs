@@ -51,7 +51,7 @@ pub(super) struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    pub fn new(s: &'a Session<'a>, filters: &'a [Filter]) -> Self {
+    pub(super) fn new(s: &'a Session<'a>, filters: &'a [Filter]) -> Self {
         let listed = dkms_sys::fs::list_dir(&s.layout.install_tree);
         let unreadable: BTreeSet<String> =
             listed.as_ref().err().map(ToString::to_string).into_iter().collect();
@@ -63,13 +63,13 @@ impl<'a> Look<'a> {
     }
 
     /// Whether the filters select only some packages.
-    pub fn names_a_package(&self) -> bool {
+    pub(super) fn names_a_package(&self) -> bool {
         !self.filters.is_empty() && self.filters.iter().all(|f| f.name.is_some())
     }
 
     /// Whether the filters select this subject. A subject without a version or a kernel matches every version
     /// or kernel.
-    pub fn wants(&self, about: &About) -> bool {
+    pub(super) fn wants(&self, about: &About) -> bool {
         let fits = |pattern: &Option<String>, text: &Option<String>, unknown: bool| match (pattern, text) {
             (None, _) => true,
             (Some(p), Some(t)) => glob(p, t),
@@ -85,7 +85,7 @@ impl<'a> Look<'a> {
     }
 
     /// Every selected spot, in order.
-    pub fn spots(&self) -> Vec<Spot> {
+    pub(super) fn spots(&self) -> Vec<Spot> {
         let mut spots = Vec::new();
         if !self.names_a_package() {
             spots.extend([Spot::Tree, Spot::Journals]);
@@ -162,7 +162,7 @@ impl<'a> Look<'a> {
 
     /// The names in a directory, sorted. A directory that no longer exists has none; one that cannot be read
     /// is noted.
-    pub fn entries(&self, dir: &Path) -> Vec<(String, What)> {
+    pub(super) fn entries(&self, dir: &Path) -> Vec<(String, What)> {
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(e) => {
@@ -186,14 +186,14 @@ impl<'a> Look<'a> {
     }
 
     /// Notes something that could not be checked. If it no longer exists, there is nothing to note.
-    pub fn note(&self, e: &dkms_sys::IoError) {
+    pub(super) fn note(&self, e: &dkms_sys::IoError) {
         if !e.is_not_found() {
             self.unreadable.borrow_mut().insert(e.to_string());
         }
     }
 
     /// Whether a kernel's directory exists; `None` if `/lib/modules` cannot be listed.
-    pub fn has_kernel(&self, release: &str) -> Option<bool> {
+    pub(super) fn has_kernel(&self, release: &str) -> Option<bool> {
         self.kernels.as_ref().map(|k| k.contains(release))
     }
 }

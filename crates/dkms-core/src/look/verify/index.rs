@@ -30,7 +30,7 @@ pub(super) struct SoftDeps {
 
 impl SoftDeps {
     /// Adds the words of one line: names after `pre:` and `post:`.
-    pub fn add(&mut self, words: &str) {
+    pub(super) fn add(&mut self, words: &str) {
         let mut list = None;
         for word in words.split_whitespace() {
             match (word, &mut list) {
@@ -46,7 +46,7 @@ impl SoftDeps {
 
 impl Index {
     /// Reads the index below a kernel's directory of modules.
-    pub fn read(modules: &Path) -> Self {
+    pub(super) fn read(modules: &Path) -> Self {
         let mut softdeps: HashMap<ModuleName, SoftDeps> = HashMap::new();
         for line in text(&modules.join("modules.softdep")).lines() {
             if let Some((name, words)) = line.strip_prefix("softdep ").and_then(|rest| rest.split_once(' ')) {
@@ -62,28 +62,28 @@ impl Index {
     }
 
     /// The file for a name.
-    pub fn file(&self, name: &ModuleName) -> Option<&Path> {
+    pub(super) fn file(&self, name: &ModuleName) -> Option<&Path> {
         self.files.get(name).map(|(path, _)| path.as_path())
     }
 
     /// The names of all modules that are loaded before a module, in the order of its line.
-    pub fn depends<'a>(&'a self, name: &ModuleName) -> impl Iterator<Item = ModuleName> + 'a {
+    pub(super) fn depends<'a>(&'a self, name: &ModuleName) -> impl Iterator<Item = ModuleName> + 'a {
         let line = self.files.get(name).map_or("", |(_, files)| files.as_str());
         line.split_whitespace().filter_map(name_of)
     }
 
     /// The module that is loaded to provide a symbol.
-    pub fn exporter(&self, symbol: &str) -> Option<&ModuleName> {
+    pub(super) fn exporter(&self, symbol: &str) -> Option<&ModuleName> {
         self.exporters.get(symbol)
     }
 
     /// The soft dependencies of a module.
-    pub fn softdeps(&self, name: &ModuleName) -> Option<&SoftDeps> {
+    pub(super) fn softdeps(&self, name: &ModuleName) -> Option<&SoftDeps> {
         self.softdeps.get(name)
     }
 
     /// Whether depmod has not run since the file was installed. If so, the index does not describe that file.
-    pub fn is_older_than(&self, file: &Path) -> bool {
+    pub(super) fn is_older_than(&self, file: &Path) -> bool {
         self.written.is_none_or(|written| changed(file).is_some_and(|changed| changed > written))
     }
 }

@@ -6,7 +6,7 @@ use dkms_tree::ids::{BadName, Kernel};
 ///
 /// # Errors
 /// [`BadName`] if there is none.
-pub fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
+pub(super) fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
     Ok(match kernel.arch.as_str() {
         "x86_64" | "amd64" => "amd64",
         "aarch64" | "arm64" => "arm64",
@@ -38,7 +38,7 @@ pub fn architecture(kernel: &Kernel) -> Result<&'static str, BadName> {
 ///
 /// # Errors
 /// [`BadName`] if the result is not a valid name.
-pub fn package(word: &str) -> Result<String, BadName> {
+pub(super) fn package(word: &str) -> Result<String, BadName> {
     let name = word.to_ascii_lowercase().replace('_', "-");
     let bad = |why| Err(BadName { what: "Debian package's name", word: word.to_owned(), why });
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -56,7 +56,7 @@ pub fn package(word: &str) -> Result<String, BadName> {
 ///
 /// # Errors
 /// [`BadName`] if the result is not a valid version.
-pub fn version(word: &str) -> Result<String, BadName> {
+pub(super) fn version(word: &str) -> Result<String, BadName> {
     let version = word.replace('_', "-");
     let begins_with_digit = |v: &str| v.starts_with(|c: char| c.is_ascii_digit());
     let version = match version.strip_prefix('v') {

@@ -14,14 +14,14 @@ use dkms_tree::ids::Kernel;
 use std::path::{Path, PathBuf};
 
 /// A template and the package to build from it.
-pub struct Template<'a> {
+pub(super) struct Template<'a> {
     path: PathBuf,
     /// `mkdeb`, `mkdsc` or `mkbmdeb`.
     action: &'a str,
 }
 
 /// The template for an action, if there is one: the module's template takes precedence over the machine's.
-pub fn find<'a>(s: &Session<'_>, request: &Request<'_>, action: &'a str) -> Option<Template<'a>> {
+pub(super) fn find<'a>(s: &Session<'_>, request: &Request<'_>, action: &'a str) -> Option<Template<'a>> {
     let own = s.layout.source_link(request.package).join(format!("{}-dkms-{action}", request.package.name));
     let places = [own, s.layout.config_dir.join(format!("template-dkms-{action}"))];
     let path = places.into_iter().find(|p| p.join("debian/rules").is_file())?;
@@ -36,7 +36,7 @@ impl Template<'_> {
     ///
     /// # Errors
     /// dpkg-buildpackage is missing, fails, or produces no package; a file cannot be copied.
-    pub fn build(
+    pub(super) fn build(
         &self,
         s: &Session<'_>,
         request: &Request<'_>,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// What rpmbuild creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Make {
+pub(super) enum Make {
     /// Binary packages (`-bb`).
     Binary,
     /// The source package (`-bs`).
@@ -21,7 +21,7 @@ pub enum Make {
 }
 
 /// A working directory for rpmbuild, and the macros defined for its spec file.
-pub struct Rpmbuild {
+pub(super) struct Rpmbuild {
     program: PathBuf,
     scratch: TempDir,
     defines: Vec<String>,
@@ -34,7 +34,7 @@ impl Rpmbuild {
     ///
     /// # Errors
     /// rpmbuild is not installed; the directory cannot be created.
-    pub fn new(s: &Session<'_>, purpose: &str, epoch: u64) -> Result<Self> {
+    pub(super) fn new(s: &Session<'_>, purpose: &str, epoch: u64) -> Result<Self> {
         let Some(program) = process::which("rpmbuild", &s.host.path) else {
             return Err(ProgramError::Missing {
                 program: "rpmbuild".into(),
@@ -70,17 +70,17 @@ impl Rpmbuild {
     }
 
     /// The working directory.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.scratch.path()
     }
 
     /// Adds a file or directory to the sources.
-    pub fn source(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub(super) fn source(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path().join("SOURCES").join(name)
     }
 
     /// Defines a macro; rpm expands the value.
-    pub fn define(&mut self, name: &str, value: &str) {
+    pub(super) fn define(&mut self, name: &str, value: &str) {
         let value = if value.is_empty() { "%{nil}" } else { value };
         self.defines.push(format!("{name} {value}"));
     }
@@ -90,7 +90,7 @@ impl Rpmbuild {
     /// # Errors
     /// [`ProgramError::Failed`] with the reason that rpmbuild reports; also if it succeeds but creates
     /// nothing.
-    pub fn run(
+    pub(super) fn run(
         &self,
         s: &Session<'_>,
         spec: &Path,

@@ -6,7 +6,7 @@
 use dkms_tree::ids::{BadName, Kernel};
 
 /// The rpm architecture for a value of `uname -m`.
-pub fn architecture(kernel: &Kernel) -> &str {
+pub(super) fn architecture(kernel: &Kernel) -> &str {
     match kernel.arch.as_str() {
         "amd64" => "x86_64",
         "arm64" => "aarch64",
@@ -21,7 +21,7 @@ pub fn architecture(kernel: &Kernel) -> &str {
 ///
 /// # Errors
 /// [`BadName`] if rpm does not accept it.
-pub fn package(word: &str) -> Result<&str, BadName> {
+pub(super) fn package(word: &str) -> Result<&str, BadName> {
     let bad = |why| Err(BadName { what: "name of an rpm package", word: word.to_owned(), why });
     if !word.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
         bad("it must begin with a letter, a digit or _")
@@ -36,7 +36,7 @@ pub fn package(word: &str) -> Result<&str, BadName> {
 ///
 /// # Errors
 /// [`BadName`] if the result is not a valid version.
-pub fn version(word: &str) -> Result<String, BadName> {
+pub(super) fn version(word: &str) -> Result<String, BadName> {
     let version = word.replace('-', "_");
     let bad = |why| Err(BadName { what: "version of an rpm package", word: word.to_owned(), why });
     if !version.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -56,7 +56,7 @@ fn writable(c: char) -> bool {
 ///
 /// # Errors
 /// [`BadName`] for characters with a special meaning there.
-pub fn directory(release: &str) -> Result<&str, BadName> {
+pub(super) fn directory(release: &str) -> Result<&str, BadName> {
     if release.chars().all(|c| writable(c) || c == '-') {
         return Ok(release);
     }
@@ -65,13 +65,13 @@ pub fn directory(release: &str) -> Result<&str, BadName> {
 }
 
 /// A module's own version, as the version of a dependency. `None` if no part of it is usable.
-pub fn module_version(word: &str) -> Option<String> {
+pub(super) fn module_version(word: &str) -> Option<String> {
     let version: String = word.trim().chars().map(|c| if writable(c) { c } else { '_' }).collect();
     version.starts_with(|c: char| c.is_ascii_alphanumeric()).then_some(version)
 }
 
 /// A kernel release as the version and release of a dependency, which may have at most one `-`.
-pub fn kernel(release: &str) -> String {
+pub(super) fn kernel(release: &str) -> String {
     let clean = |word: &str| word.chars().map(|c| if writable(c) { c } else { '_' }).collect::<String>();
     match release.split_once('-') {
         Some((version, rest)) => format!("{}-{}", clean(version), clean(rest)),
@@ -81,13 +81,13 @@ pub fn kernel(release: &str) -> String {
 
 /// An alias as written in `modalias(...)`. A character that would end the argument becomes `?`, which in an
 /// alias matches any character (as in the generators of SUSE's and Red Hat's kernels).
-pub fn alias(word: &str) -> String {
+pub(super) fn alias(word: &str) -> String {
     let keep = |c: char| c.is_ascii_alphanumeric() || "[]._:*?/-".contains(c);
     word.chars().map(|c| if keep(c) { c } else { '?' }).collect()
 }
 
 /// Text on one line, escaped so that rpm does not expand it.
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ").replace('%', "%%")
 }
 

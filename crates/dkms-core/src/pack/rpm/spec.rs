@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The suffix of every package's release. dkms 2.x used the same one, so our packages upgrade theirs.
-pub const RELEASE: &str = "1dkms";
+pub(super) const RELEASE: &str = "1dkms";
 
 /// The parts of a spec file that differ between packages. [`Spec::text`] escapes texts; names and
 /// dependencies come from `names`.
-pub struct Spec<'a> {
+pub(super) struct Spec<'a> {
     /// `Name`
     pub name: &'a str,
     /// `Version`
@@ -41,11 +41,11 @@ pub struct Spec<'a> {
 }
 
 /// The archive in the sources that contains the files, at their install paths.
-pub const ROOT: &str = "root.tar";
+pub(super) const ROOT: &str = "root.tar";
 
 impl Spec<'_> {
     /// The spec file.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let plain = names::plain;
         let mut text = String::from(
             "# The files are packed as they are: nothing is stripped, compressed, or looked into for dependencies.\n\
@@ -114,7 +114,7 @@ fn wrapped(text: &str) -> String {
 /// `%post` of a package that dkms builds. Depending on the version of rpm, the new package's script runs
 /// before or after the old one's `%preun`. The marker that `--rpm_safe_upgrade` leaves gives the same result
 /// in both cases.
-pub fn dkms_post(package: &PackageId) -> String {
+pub(super) fn dkms_post(package: &PackageId) -> String {
     let (m, v) = (&package.name, &package.version);
     format!(
         r#"if ! command -v dkms >/dev/null 2>&1; then
@@ -144,7 +144,7 @@ dkms install -m {m} -v {v} ${{DKMS_RPM_SAFE_UPGRADE:+--rpm_safe_upgrade}}
 }
 
 /// `%preun` of a package that dkms builds. A failure is reported but does not stop the removal.
-pub fn dkms_preun(package: &PackageId) -> String {
+pub(super) fn dkms_preun(package: &PackageId) -> String {
     let (m, v) = (&package.name, &package.version);
     format!(
         r#"if command -v dkms >/dev/null 2>&1 && [ -n "$(dkms status -m {m} -v {v} 2>/dev/null)" ]; then
@@ -158,7 +158,11 @@ exit 0
 /// Scriptlets of a package of modules for kernels. They run depmod if the kernels are installed, and
 /// weak-modules if it exists (RHEL and SUSE), which links the modules into compatible kernels. On removal,
 /// weak-modules needs the names of the modules after the files are gone.
-pub fn kmod_scripts(name: &str, directories: &[String], kernels: &[Kernel]) -> [(&'static str, String); 3] {
+pub(super) fn kmod_scripts(
+    name: &str,
+    directories: &[String],
+    kernels: &[Kernel],
+) -> [(&'static str, String); 3] {
     let list = format!("/var/lib/rpm-state/kmod-{name}.list");
     let modules: Vec<String> = directories.iter().map(|d| format!("{d}/*.ko")).collect();
     let modules = modules.join(" ");
@@ -188,7 +192,7 @@ pub fn kmod_scripts(name: &str, directories: &[String], kernels: &[Kernel]) -> [
 
 /// The aliases by which hardware requests the modules, as lines of a spec file. The version is the module's
 /// own, otherwise the package's.
-pub fn modaliases(inside: &Inside, version: &str) -> Vec<String> {
+pub(super) fn modaliases(inside: &Inside, version: &str) -> Vec<String> {
     let mut lines = BTreeSet::new();
     for (module, aliases) in &inside.aliases {
         let own = inside.versions.get(module).and_then(|v| names::module_version(v));
@@ -205,7 +209,7 @@ const LARGEST: u64 = 4 << 20;
 
 /// The licence: the SPDX lines of the source files that have a MODULE_LICENSE, otherwise the value of
 /// MODULE_LICENSE, otherwise the licences of the built modules.
-pub fn license(source: &Path, inside: &Inside) -> String {
+pub(super) fn license(source: &Path, inside: &Inside) -> String {
     let (mut spdx, mut words) = (BTreeSet::new(), BTreeSet::new());
     let mut left = vec![source.to_path_buf()];
     let mut seen = 0;

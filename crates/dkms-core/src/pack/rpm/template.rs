@@ -11,7 +11,7 @@ use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// The spec file to use, if there is one: the module's takes precedence over the machine's.
-pub fn find(s: &Session<'_>, request: &Request<'_>) -> Option<PathBuf> {
+pub(super) fn find(s: &Session<'_>, request: &Request<'_>) -> Option<PathBuf> {
     let own = s.layout.source_link(request.package).join(format!("{}-dkms-mkrpm.spec", request.package.name));
     [own, s.layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.exists())
 }
@@ -24,7 +24,7 @@ pub fn find(s: &Session<'_>, request: &Request<'_>) -> Option<PathBuf> {
 ///
 /// # Errors
 /// rpmbuild fails or creates no package; a file cannot be copied.
-pub fn build(
+pub(super) fn build(
     s: &Session<'_>,
     request: &Request<'_>,
     template: &Path,

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The systemd credential with the one-time password.
-pub const CREDENTIAL: &str = "dkms.mok-password";
+pub(super) const CREDENTIAL: &str = "dkms.mok-password";
 
 /// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

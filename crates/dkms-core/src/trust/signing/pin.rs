@@ -7,7 +7,7 @@ use crate::secret::Secret;
 use crate::session::Session;
 
 /// The name of the systemd credential.
-pub const CREDENTIAL: &str = "dkms.signing-pin";
+pub(super) const CREDENTIAL: &str = "dkms.signing-pin";
 
 /// Looks in these three places, in that order.
 ///

@@ -4,7 +4,7 @@ use super::{filled, words_where};
 use crate::actions::help::HELP;
 use crate::actions::{ACTIONS, COMMON, OPTIONS, Operand, OptionRow, Value};
 
-pub fn text() -> String {
+pub(super) fn text() -> String {
     let words: Vec<String> = ACTIONS.iter().map(|row| row.word.to_owned()).chain([HELP.to_owned()]).collect();
     let common = OPTIONS.iter().filter(|row| COMMON.contains(&row.opt));
     format!(

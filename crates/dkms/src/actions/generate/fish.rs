@@ -4,7 +4,7 @@ use super::{description, filled, words_where};
 use crate::actions::help::{HELP, HELP_PURPOSE};
 use crate::actions::{ACTIONS, COMMON, OPTIONS, Operand, Opt, OptionRow, Relation, Value};
 
-pub fn text() -> String {
+pub(super) fn text() -> String {
     let words: Vec<String> = ACTIONS.iter().map(|row| row.word.to_owned()).chain([HELP.to_owned()]).collect();
     let mut text = format!(
         "function __dkms_actions -d 'Every action'\n    printf '%s\\n' \\\n{}\nend\n\n",

@@ -6,7 +6,7 @@ use crate::actions::{COMMON, Group, OPTIONS, OptionRow, Relation};
 /// Options of more actions than this are not listed with their actions.
 const MOST_ACTIONS: usize = 10;
 
-pub fn text() -> String {
+pub(super) fn text() -> String {
     let mut page = Page::default();
     for group in Group::ALL {
         page.line(&format!(".Ss {}", group.title()));

@@ -6,7 +6,7 @@ use super::{description, filled, words_where};
 use crate::actions::help::{HELP, HELP_PURPOSE};
 use crate::actions::{ACTIONS, COMMON, OPTIONS, Operand, Opt, OptionRow, Value};
 
-pub fn text() -> String {
+pub(super) fn text() -> String {
     let mut text = String::from("# Sets actions: each with its purpose.\n_dkms_actions() {\n  actions=(\n");
     for (word, purpose) in ACTIONS.iter().map(|row| (row.word, row.purpose)).chain([(HELP, HELP_PURPOSE)]) {
         text.push_str(&format!("    '{word}:{}'\n", quoted(purpose)));
