@@ -99,7 +99,7 @@ pub fn build(
     let (loaded, exclusion) = configuration;
     require_dependencies(session, build, loaded)?;
     // While this dkms waited for the lock, another one may have built the package or removed it.
-    crate::add::require_added(session, &build.package)?;
+    crate::add::require_added(session.layout, &build.package)?;
     if !options.replace && session.layout.module_dir(build).is_dir() {
         let reason = "another dkms built it meanwhile".into();
         session.report(Event::Nothing { about: build.to_string(), reason });

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::headers::Headers;
-use crate::session::Session;
+use crate::session::Host;
 use dkms_sys::process::{Command, Stdin, Stream};
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ pub struct Toolchain {
 ///
 /// # Errors
 /// An interrupt.
-pub fn detect(session: &Session<'_>, headers: &Headers) -> Result<Toolchain> {
+pub fn detect(host: &Host, headers: &Headers) -> Result<Toolchain> {
     let mut t = Toolchain { strip: "strip", ..Toolchain::default() };
-    let here = |program: &str| dkms_sys::process::which(program, &session.host.path).is_some();
-    if let Some(cc) = kernel_variables_cc(session, headers) {
+    let here = |program: &str| dkms_sys::process::which(program, &host.path).is_some();
+    if let Some(cc) = kernel_variables_cc(host, headers) {
         t.set("CC", &cc);
     }
     let mut clang = false;
@@ -85,16 +85,16 @@ impl Toolchain {
 
 /// The compiler in `.kernelvariables`, a makefile that Debian's headers of old kernels have. make evaluates
 /// it.
-fn kernel_variables_cc(session: &Session<'_>, headers: &Headers) -> Option<String> {
+fn kernel_variables_cc(host: &Host, headers: &Headers) -> Option<String> {
     let file = headers.dir.join(".kernelvariables");
     if !file.is_file() {
         return None;
     }
-    let program = dkms_sys::process::which("make", &session.host.path)?;
+    let program = dkms_sys::process::which("make", &host.path)?;
     let makefile = format!("include {}\ndkms-print-cc:\n\t@printf '%s' '$(CC)'\n", file.display());
     let done = Command::new(program)
         .args(["-s", "-f", "-", "dkms-print-cc"])
-        .env("PATH", &session.host.path)
+        .env("PATH", &host.path)
         .stdin(Stdin::Bytes(makefile.into_bytes()))
         .stdout(Stream::Capture)
         .stderr(Stream::Null)

@@ -138,7 +138,7 @@ pub fn describe(
     let exclusion = load::exclusion(&loaded, kernel, config.as_ref())?;
     let found = headers::find(s, kernel).ok();
     let llvm = match &found {
-        Some(h) => crate::kernel::toolchain::detect(s, h)?.llvm,
+        Some(h) => crate::kernel::toolchain::detect(s.host, h)?.llvm,
         None => false,
     };
     let patches = loaded

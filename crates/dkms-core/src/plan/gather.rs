@@ -23,6 +23,7 @@ use crate::session::{Options, Session};
 use crate::trust::signing;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::op::Op;
+use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, BuildState, Registration};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -31,19 +32,19 @@ use std::time::Duration;
 
 /// Whether a package version is registered.
 #[must_use]
-pub fn is_added(s: &Session<'_>, package: &PackageId) -> bool {
-    state::registration(s.layout, package) == Registration::Added
+pub fn is_added(layout: &Layout, package: &PackageId) -> bool {
+    state::registration(layout, package) == Registration::Added
 }
 
 /// The plan that registers a package version, unless it is registered already.
 ///
 /// # Errors
 /// There is no source.
-pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Plan> {
-    if is_added(s, package) {
+pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel) -> Result<Plan> {
+    if is_added(layout, package) {
         return Ok(Plan::default());
     }
-    let source = s.layout.source_dir(package);
+    let source = layout.source_dir(package);
     if !source.is_dir() {
         return Err(OriginError::SourceMissing(source).into());
     }
@@ -61,8 +62,8 @@ pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Resu
     let from =
         directory.canonicalize().map_err(|_| OriginError::DirectoryWithoutConf(directory.to_owned()))?;
     let package = add::identify(s, &from, kernel)?;
-    let is_in_place = origin::is_place_of(s, &package, &from);
-    if is_added(s, &package) && (is_in_place || !s.options.force) {
+    let is_in_place = origin::is_place_of(s.layout, &package, &from);
+    if is_added(s.layout, &package) && (is_in_place || !s.options.force) {
         return Err(PackageError::AlreadyAdded(package).into());
     }
     let mut plan = Plan::default();
@@ -117,7 +118,7 @@ pub fn matching(s: &Session<'_>, template: &Kernel, kernel: &Kernel, name: Optio
         if state::build_state(s.layout, &Build::new(&package, template)) != BuildState::Installed {
             continue;
         }
-        match add::refuse_broken(s, &package) {
+        match add::refuse_broken(s.layout, &package) {
             Ok(()) => wanted.push(Build::new(&package, kernel)),
             Err(e) => s.warn(e.to_string()),
         }
@@ -180,7 +181,7 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
         if !state::is_active(s.layout, &build) && !s.layout.built_dir(&build).is_dir() {
             continue;
         }
-        if let Err(e) = add::refuse_broken(s, &package) {
+        if let Err(e) = add::refuse_broken(s.layout, &package) {
             s.warn(format!("{e}; left as it is"));
             continue;
         }
@@ -291,7 +292,7 @@ impl<'a> Gatherer<'a> {
         let (mut sound, mut known) = (Vec::new(), Vec::new());
         for package in state::all_packages(s.layout) {
             known.push(package.name.clone());
-            match add::refuse_broken(s, &package) {
+            match add::refuse_broken(s.layout, &package) {
                 Ok(()) => sound.push(package),
                 Err(e) => s.warn(e.to_string()),
             }
@@ -333,7 +334,7 @@ impl<'a> Gatherer<'a> {
         for package in state::all_packages(self.s.layout) {
             for kernel in &kernels {
                 let build = Build::new(&package, kernel);
-                if self.state.builds.contains_key(&build) || built_against(self.s, &build).is_empty() {
+                if self.state.builds.contains_key(&build) || built_against(self.s.layout, &build).is_empty() {
                     continue;
                 }
                 let facts = self.facts(&build, purpose, false);
@@ -376,7 +377,7 @@ impl<'a> Gatherer<'a> {
         let options = Options { conf_file, ..self.s.options.clone() };
         let s = &Session { options: &options, ..*self.s };
         let mut facts = self.presence(build);
-        facts.built_against = built_against(s, build);
+        facts.built_against = built_against(s.layout, build);
         // A build that is installed already needs no further facts, unless it may have to be rebuilt.
         if facts.state == BuildState::NotBuilt || s.options.force || !facts.built_against.is_empty() {
             self.look_at_build(s, build, &mut facts);
@@ -422,9 +423,9 @@ impl<'a> Gatherer<'a> {
             self.missing_key(&build.kernel);
         }
         let (expected, weight) = self.durations.entry(build.package.clone()).or_insert_with(|| {
-            let expected = estimate::last_build(s, &build.package);
-            let weight =
-                expected.map_or_else(|| estimate::source_weight(s, &build.package), |d| d.as_secs_f64());
+            let expected = estimate::last_build(s.layout, &build.package);
+            let weight = expected
+                .map_or_else(|| estimate::source_weight(s.layout, &build.package), |d| d.as_secs_f64());
             (expected, weight)
         });
         (facts.expected, facts.weight) = (*expected, *weight);
@@ -470,8 +471,8 @@ fn candidate(
 }
 
 /// The versions of packages against which a build was made, which it records for BUILD_DEPENDS_REBUILD.
-fn built_against(s: &Session<'_>, build: &Build) -> BTreeMap<String, String> {
-    let dir = s.layout.built_dir(build);
+fn built_against(layout: &Layout, build: &Build) -> BTreeMap<String, String> {
+    let dir = layout.built_dir(build);
     let mut versions = BTreeMap::new();
     for file in dkms_sys::fs::list_dir_optional(&dir).unwrap_or_default() {
         let Some(name) = file.to_str().and_then(|file| file.strip_prefix(".dep_")) else { continue };

@@ -5,6 +5,7 @@ use crate::build::BuildError;
 use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
 use crate::lock::{self, Held};
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::jobserver::Jobserver;
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -60,7 +61,7 @@ impl<'a> BuildContext<'a> {
         let target = self.target(&b.kernel)?;
         let held = self.package_lock(&b.package)?;
         let how = BuildOptions { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
-        build::build(self.s, &target, b, &configuration, &how).inspect_err(|e| report(self.s, b, e))
+        build::build(self.s, &target, b, &configuration, &how).inspect_err(|e| report(self.s.host, b, e))
     }
 
     fn target(&self, kernel: &Kernel) -> Result<Arc<Target>> {
@@ -118,7 +119,7 @@ impl<'a> BuildContext<'a> {
 }
 
 /// Reports a failed build to Ubuntu's crash reporter.
-fn report(s: &Session<'_>, b: &Build, e: &Error) {
+fn report(host: &Host, b: &Build, e: &Error) {
     if matches!(
         e,
         Error::Build(BuildError::MakeFailed { .. })
@@ -126,6 +127,6 @@ fn report(s: &Session<'_>, b: &Build, e: &Error) {
             | Error::Build(BuildError::PatchName(_))
             | Error::Build(BuildError::ModuleFileMissing(_))
     ) {
-        crate::hooks::apport(s, b);
+        crate::hooks::apport(host, b);
     }
 }
