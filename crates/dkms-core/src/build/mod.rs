@@ -155,7 +155,7 @@ pub fn build(
 fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     let prepared = prepare::prepare(context)?;
     let recipe = Recipe::new(context.session, context.target, context.build, context.loaded)?;
-    let fingerprint = fingerprint::describe(context, &prepared, &recipe)?;
+    let fingerprint = fingerprint::describe(&context.subject(), &prepared, &recipe)?;
     let collected = obtain(context, &recipe, slot)?;
     let signed = sign::sign(context, collected)?;
     place::place(context, signed, fingerprint)
