@@ -33,6 +33,8 @@ pub struct FrameworkConf {
     pub compress_zstd_opts: Option<String>,
     /// A file with variables for make's environment.
     pub build_environment: Option<String>,
+    /// Names of variables of the caller that builds get in addition to the usual ones.
+    pub build_variables: Option<String>,
     /// A command that runs once after modules have changed.
     pub post_transaction: Option<String>,
     /// The kernel's sign-file program.
@@ -93,6 +95,7 @@ impl FrameworkConf {
             compress_xz_opts: text("compress_xz_opts"),
             compress_zstd_opts: text("compress_zstd_opts"),
             build_environment: text("build_environment"),
+            build_variables: text("build_variables"),
             post_transaction: text("post_transaction"),
             sign_file: text("sign_file"),
             mok_signing_key: text("mok_signing_key"),

@@ -1,8 +1,8 @@
 //! What a build runs: the make command as dkms.conf has it, and the environment of make and of the package's
 //! scripts.
 
-use super::jobs;
 use super::target::Target;
+use super::{environment, jobs};
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::Result;
 use crate::hooks;
@@ -14,7 +14,7 @@ use dkms_tree::{manifest::Manifest, state};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Variables to set for a child of a build, in addition to those that every child inherits.
+/// Variables for a child of a build.
 pub(crate) type Variables = Vec<(OsString, OsString)>;
 
 /// The commands of one build, decided before any of them runs.
@@ -146,7 +146,7 @@ fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables
         session.warn(format!("build_environment in framework.conf is {file}, which does not exist"));
         return Ok(Vec::new());
     }
-    let inherited = &session.host.environment;
+    let inherited = environment::inherited(session);
     let bash = dkms_sys::process::which("bash", &session.host.path).unwrap_or_else(|| "bash".into());
     // The administrator's own file, not the package's: it runs unconfined.
     let done = Command::new(bash)
