@@ -71,6 +71,7 @@ scripts_too() { # PRE_BUILD, which may call make, has LLVM and the compiler's na
     compiled_by "Debian clang version $major.0.6"
     package
     echo 'PRE_BUILD="pre.sh"' >>/usr/src/single-1.0/dkms.conf
+    # shellcheck disable=SC2016
     printf '#!/bin/sh\necho "script: $LLVM $CC $KERNEL_CC $LD"\n' >/usr/src/single-1.0/pre.sh
     chmod +x /usr/src/single-1.0/pre.sh
     dkms build single/1.0 -k "$K"

@@ -115,8 +115,7 @@ fn explain_missing(context: &Context<'_>, missing: &Missing) -> String {
     let mut packages: Vec<String> = missing.programs.iter().map(package).collect();
     packages.dedup();
     format!(
-        "this kernel was compiled with {}; its modules need the same compiler, and {} is not installed (packages: \
-         {})",
+        "this kernel was compiled with {}, and modules for it need the same tools; not installed: {} (packages: {})",
         missing.compiler,
         missing.programs.join(", "),
         packages.join(" ")
