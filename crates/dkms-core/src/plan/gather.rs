@@ -19,7 +19,7 @@ use crate::origin;
 use crate::origin::OriginError;
 use crate::package::PackageError;
 use crate::request::RequestError;
-use crate::session::{Options, Session};
+use crate::session::Session;
 use crate::trust::signing;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::op::Op;
@@ -371,19 +371,21 @@ impl<'a> Gatherer<'a> {
     }
 
     fn facts(&mut self, build: &Build, purpose: Purpose, with_depends: bool) -> BuildFacts {
-        let conf = self.added_first.filter(|(package, _)| **package == build.package);
-        let conf = conf.map(|(_, path)| path.to_owned());
-        let conf_file = self.s.options.conf_file.clone().or(conf);
-        let options = Options { conf_file, ..self.s.options.clone() };
-        let s = &Session { options: &options, ..*self.s };
+        let s = self.s;
+        // A package that this command adds first has no registered dkms.conf yet.
+        let added = self.added_first.filter(|(package, _)| **package == build.package);
+        let conf = match (&s.options.conf_file, added) {
+            (None, Some((_, path))) => path.to_owned(),
+            _ => load::conf_file(s, &build.package),
+        };
         let mut facts = self.presence(build);
         facts.built_against = built_against(s.layout, build);
         // A build that is installed already needs no further facts, unless it may have to be rebuilt.
         if facts.state == BuildState::NotBuilt || s.options.force || !facts.built_against.is_empty() {
-            self.look_at_build(s, build, &mut facts);
+            self.look_at_build(build, &conf, &mut facts);
         } else if with_depends && facts.state == BuildState::Built {
             // Errors in a dkms.conf are reported when it is used.
-            facts.depends = load::load(s, &build.package, &build.kernel)
+            facts.depends = load::load_file(s, &conf, Some(&build.package), &build.kernel)
                 .map(|loaded| loaded.conf.build_depends)
                 .unwrap_or_default();
         }
@@ -410,8 +412,9 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Gathers whether it can be built, and how long that takes.
-    fn look_at_build(&mut self, s: &Session<'_>, build: &Build, facts: &mut BuildFacts) {
-        match build::configuration(s, build) {
+    fn look_at_build(&mut self, build: &Build, conf: &Path, facts: &mut BuildFacts) {
+        let s = self.s;
+        match build::configuration(s, build, conf) {
             Ok((loaded, _)) => {
                 facts.missing = build::missing_dependencies(s, build, &loaded);
                 facts.depends = loaded.conf.build_depends;

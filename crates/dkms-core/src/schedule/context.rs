@@ -56,7 +56,8 @@ impl<'a> BuildContext<'a> {
     /// Runs one build, in the thread of its task.
     pub(super) fn build(&self, b: &Build, replace: bool) -> Result<()> {
         // BUILD_EXCLUSIVE and errors in dkms.conf are reported before missing headers.
-        let configuration = build::configuration(self.s, b)?;
+        let configuration =
+            build::configuration(self.s, b, &crate::conf::load::conf_file(self.s, &b.package))?;
         self.s.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
         let held = self.package_lock(&b.package)?;
