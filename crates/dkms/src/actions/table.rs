@@ -95,7 +95,7 @@ const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
 const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];
 const CHANGE: &[Opt] = &[Opt::DryRun, Opt::LockTimeout];
-const TAKE_BACK: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
+const REMOVAL: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
 const ONLY: &[Opt] = &[Opt::BinariesOnly, Opt::SourceOnly];
 /// What mkdriverdisk took formerly; the actions that make rpm packages explain what replaced it.
 const DISK: &[Opt] = &[Opt::Distro, Opt::Media, Opt::Release];
@@ -169,7 +169,7 @@ pub(crate) static ACTIONS: [ActionRow; 28] = [
         examples: &["dkms uninstall hello/1.0", "dkms uninstall hello/1.0 --all"],
         root: Root::Always,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -181,7 +181,7 @@ pub(crate) static ACTIONS: [ActionRow; 28] = [
         examples: &["dkms unbuild hello/1.0", "dkms unbuild hello/1.0 --all"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -193,7 +193,7 @@ pub(crate) static ACTIONS: [ActionRow; 28] = [
         examples: &["dkms remove hello/1.0 --all", "dkms remove hello/1.0 -k 6.1.0-9-amd64"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, &[Opt::RpmSafeUpgrade], CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, &[Opt::RpmSafeUpgrade], CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
