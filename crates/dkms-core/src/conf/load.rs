@@ -95,8 +95,12 @@ pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathB
 /// [`ConfError::Missing`], or [`ConfError::Invalid`] if a file cannot be evaluated at all. Problems with its
 /// contents are in the result.
 pub fn load(session: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
-    let path = session.options.conf_file.clone().unwrap_or_else(|| session.layout.conf(package));
-    load_file(session, &path, Some(package), kernel)
+    load_file(session, &conf_file(session, package), Some(package), kernel)
+}
+
+/// The dkms.conf of a registered package: `-c FILE`, or the one in its source.
+pub fn conf_file(session: &Session<'_>, package: &PackageId) -> PathBuf {
+    session.options.conf_file.clone().unwrap_or_else(|| session.layout.conf(package))
 }
 
 fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfDiagnostic {
