@@ -6,7 +6,6 @@ use crate::conf::{ConfDiagnostic, ConfError};
 use crate::error::{Error, Result};
 use crate::kernel::headers;
 use crate::session::Session;
-use dkms_conf::lint::Code;
 use dkms_conf::module_conf::{KernelFacts, ModuleConf, Problem, Severity};
 use dkms_conf::{Dialect, Directives, State};
 use dkms_tree::ids::{Kernel, PackageId};
@@ -204,7 +203,7 @@ pub fn load_file(
         match (problem.severity, problem.strict_only) {
             // The build reports a patch that leaves its directory, with an exit code of its own.
             (Severity::Error, true) if problem.directive == "PATCH" => loaded.warnings.push(placed),
-            (Severity::Warning, _) if problem.code == Code::Deprecated => loaded.remarks.push(placed),
+            (Severity::Note, _) => loaded.remarks.push(placed),
             (Severity::Warning, _) => loaded.warnings.push(placed),
             (Severity::Error, true) => loaded.strict_errors.push(placed),
             (Severity::Error, false) => loaded.errors.push(placed),

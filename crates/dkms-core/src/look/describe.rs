@@ -213,6 +213,6 @@ fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
     let mut all = of("error", &loaded.errors);
     all.extend(of("error", &loaded.strict_errors));
     all.extend(of("warning", &loaded.warnings));
-    all.extend(of("warning", &loaded.remarks));
+    all.extend(of("note", &loaded.remarks));
     all
 }
