@@ -1,6 +1,7 @@
 //! Everything one command changes in the modules of kernels: one lock and one depmod for each kernel, one
 //! journal for all kernels.
 
+use super::built::Built;
 use super::plan::{self, Source};
 use super::recover::{self, Left};
 use super::{clean, uninstall, weak};
@@ -389,51 +390,6 @@ impl Change {
         for of in &self.kernels {
             clean::remove_empty(s, &of.kernel, &of.emptied);
         }
-    }
-}
-
-/// What was built, and which checks are overridden when it is installed.
-struct Built {
-    loaded: load::Loaded,
-    manifest: Option<Manifest>,
-    sources: Vec<Source>,
-    force: plan::Force,
-}
-
-impl Built {
-    fn read(s: &Session<'_>, b: &Build) -> Result<Self> {
-        let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
-        let manifest = Manifest::read(s.layout, b)?;
-        let written = |name: &str| {
-            loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
-        };
-        let sources = plan::sources(s, b, manifest.as_ref(), &written);
-        let force = plan::force_for(s, &b.package.name);
-        Ok(Self { loaded, manifest, sources, force })
-    }
-
-    /// Checks that every module that was built, and that BUILD_EXCLUSIVE allows, exists.
-    fn require_all(&self, s: &Session<'_>, b: &Build) -> Result<()> {
-        let expected: Vec<String> = match &self.manifest {
-            Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
-            None => {
-                let config = crate::kernel::headers::config_path(s, &b.kernel.release);
-                let config = crate::kernel::headers::KernelConfig::read(&config);
-                let exclusion = load::exclusion(&self.loaded, &b.kernel, config.as_ref())?;
-                let wanted = self.loaded.conf.modules.iter().zip(&exclusion.modules);
-                wanted.filter(|(_, out)| out.is_none()).map(|(e, _)| e.dest_name.clone()).collect()
-            }
-        };
-        for name in expected {
-            if !self.sources.iter().any(|f| f.name == name) {
-                return Err(InstallError::Refused(format!(
-                    "the built module {name} is missing in {}; rebuild it (dkms build --force)",
-                    s.layout.module_dir(b).display()
-                ))
-                .into());
-            }
-        }
-        Ok(())
     }
 }
 
