@@ -147,6 +147,10 @@ impl Layout {
     pub fn index_cache(&self, k: &Kernel) -> PathBuf {
         self.dkms_tree.join(".index").join(format!("{}-{}", k.release, k.arch))
     }
+    /// `.headers/K-A`: what a kernel's headers are in fingerprints, and the stamps of their files.
+    pub fn headers_cache(&self, k: &Kernel) -> PathBuf {
+        self.dkms_tree.join(".headers").join(format!("{}-{}", k.release, k.arch))
+    }
     /// The directory that records which builds are running.
     pub fn building_dir(&self) -> PathBuf {
         self.dkms_tree.join(".building")
