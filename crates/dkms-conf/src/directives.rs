@@ -100,7 +100,7 @@ static MODULE: [DirectiveInfo; 36] = [
 ];
 
 /// Like [`MODULE`]. The signing settings are read last.
-static FRAMEWORK: [DirectiveInfo; 27] = [
+static FRAMEWORK: [DirectiveInfo; 30] = [
     row("source_tree", Kind::Scalar, "directory of the sources (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "directory of packages and builds (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "directory of installed modules (/lib/modules)"),
@@ -144,6 +144,9 @@ static FRAMEWORK: [DirectiveInfo; 27] = [
     ),
     row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
     row("build_users", Kind::Scalar, "user IDs reserved for builds: FIRST-LAST (64200-64455)"),
+    row("registry", Kind::Scalar, "registries of finished builds, in order: HOST[:PORT]/PREFIX ..."),
+    row("prebuilt", Kind::Scalar, "whether builds of a registry are used: prefer, only or off"),
+    row("registry_key", Kind::Scalar, "the private keys that sign what is pushed: FILE ..."),
 ];
 
 impl Dialect {

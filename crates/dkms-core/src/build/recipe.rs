@@ -40,7 +40,7 @@ impl Recipe {
         build: &Build,
         loaded: &Loaded,
     ) -> Result<Self> {
-        let line = command_line(session, build, loaded, target.toolchain.llvm)?;
+        let line = command_line(session, build, loaded)?;
         let symbols = extra_symbols(session, &build.kernel, &loaded.conf.build_depends);
         Ok(Self {
             fitted: jobs::fit(&line),
@@ -51,12 +51,11 @@ impl Recipe {
     }
 }
 
-/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default; followed by `LLVM=1` for a
-/// kernel that clang compiled. A leading bare `make` is followed by `-jN KERNELRELEASE=K`.
+/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default. A leading bare `make` is followed by `-jN KERNELRELEASE=K`.
 ///
 /// # Errors
 /// A MAKE_MATCH that does not compile.
-pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded, llvm: bool) -> Result<String> {
+pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Result<String> {
     let release = &build.kernel.release;
     let chosen = loaded
         .conf
@@ -70,9 +69,6 @@ pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded, llvm:
             session.layout.build_dir(&build.package).display()
         ),
     };
-    if llvm {
-        line.push_str(" LLVM=1");
-    }
     if let Some(rest) = line.strip_prefix("make") {
         if rest.is_empty() || rest.starts_with(char::is_whitespace) {
             line = format!("make -j{} KERNELRELEASE={release}{rest}", session.jobs_word());

@@ -66,7 +66,7 @@ impl BuildSandbox {
         let user = if off || !wanted.policy.write.is_empty() {
             BuildUser::none()
         } else {
-            BuildUser::claim(session)
+            BuildUser::claim(&session.options.framework)
         };
         let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-build")?;
         let temporary = scratch.path().join("tmp");
@@ -172,7 +172,8 @@ impl BuildSandbox {
             command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(session, e, purpose))?;
         if self.is_on() {
             self.note(&done.enforced);
-            confine::judge(session, "the build", &done.enforced).map_err(BuildError::CannotConfine)?;
+            confine::judge(&session.options.framework, session.sink, "the build", &done.enforced)
+                .map_err(BuildError::CannotConfine)?;
         }
         Ok(done)
     }

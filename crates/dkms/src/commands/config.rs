@@ -1,6 +1,6 @@
 //! `config`: prints a dkms.conf as dkms interprets it, or what a build of it would be made of.
 
-use super::Call;
+use super::call::Call;
 use crate::answer::Answer;
 use crate::request;
 use dkms_core::build::preview;
