@@ -172,7 +172,7 @@ fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, Stri
     };
     let path = variable("PATH").unwrap_or_default();
     let cross = variable("CROSS_COMPILE").unwrap_or_default();
-    let llvm = variable("LLVM").or_else(|| subject.target.toolchain.llvm.then(|| "1".to_owned()));
+    let llvm = variable("LLVM").or_else(|| subject.target.toolchain.llvm.clone());
     // LLVM is 1, a directory with a slash at its end, or a suffix such as -18.
     let of_llvm = |name: &str| {
         llvm.as_deref().map(|llvm| match llvm {
