@@ -1,5 +1,6 @@
 //! What every step of a build gets.
 
+use super::fingerprint::Subject;
 use super::log::MakeLog;
 use super::mark::Mark;
 use super::recipe::{self, Variables};
@@ -35,6 +36,11 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     pub(super) fn mark(&self) -> MutexGuard<'_, Mark> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The build, as its fingerprint describes it.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject { session: self.session, target: self.target, build: self.build, loaded: self.loaded }
     }
 
     /// Variables for the package's scripts, while these locks are held in addition to that of the package.

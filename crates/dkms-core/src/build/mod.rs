@@ -19,6 +19,7 @@ mod compile;
 mod context;
 pub(crate) mod denied;
 pub mod diagnose;
+pub(crate) mod environment;
 mod error;
 mod fingerprint;
 pub mod jobs;
@@ -155,7 +156,7 @@ pub fn build(
 fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     let prepared = prepare::prepare(context)?;
     let recipe = Recipe::new(context.session, context.target, context.build, context.loaded)?;
-    let fingerprint = fingerprint::describe(context, &prepared, &recipe)?;
+    let fingerprint = fingerprint::describe(&context.subject(), &prepared, &recipe)?;
     let collected = obtain(context, &recipe, slot)?;
     let signed = sign::sign(context, collected)?;
     place::place(context, signed, fingerprint)
@@ -214,7 +215,9 @@ fn sandbox_of(
     visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
     visible.extend(session.options.kernel_config.clone());
     let (seen, policy) = (layout.build_dir(&build.package), &loaded.conf.confine);
-    let wanted = sandbox::Wanted { dir, seen: &seen, hidden: target.hidden(session), visible, policy };
+    let environment = environment::of_build(session, dir);
+    let hidden = target.hidden(session);
+    let wanted = sandbox::Wanted { dir, seen: &seen, hidden, visible, policy, environment };
     BuildSandbox::new(session, wanted)
 }
 
