@@ -101,7 +101,7 @@ static MODULE: [DirectiveInfo; 37] = [
 ];
 
 /// Like [`MODULE`]. The signing settings are read last.
-static FRAMEWORK: [DirectiveInfo; 27] = [
+static FRAMEWORK: [DirectiveInfo; 31] = [
     row("source_tree", Kind::Scalar, "directory of the sources (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "directory of packages and builds (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "directory of installed modules (/lib/modules)"),
@@ -115,6 +115,11 @@ static FRAMEWORK: [DirectiveInfo; 27] = [
     row("compress_xz_opts", Kind::Scalar, "options for xz"),
     row("compress_zstd_opts", Kind::Scalar, "options for zstd"),
     row("build_environment", Kind::Scalar, "file with variables for make's environment"),
+    row(
+        "build_variables",
+        Kind::Scalar,
+        "names of the caller's variables that builds get, such as MY_FLAG or MY_*",
+    ),
     row("post_transaction", Kind::Scalar, "command to run once after modules have changed"),
     row("sign_file", Kind::Scalar, "the kernel's sign-file program"),
     row("mok_signing_key", Kind::Scalar, "private key that signs modules"),
@@ -141,6 +146,9 @@ static FRAMEWORK: [DirectiveInfo; 27] = [
     row("cache_size", Kind::Scalar, "limit of the cache of builds, such as 500M or 2G; 0: no cache (1G)"),
     row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
     row("build_users", Kind::Scalar, "user IDs reserved for builds: FIRST-LAST (64200-64455)"),
+    row("registry", Kind::Scalar, "registries of finished builds, in order: HOST[:PORT]/PREFIX ..."),
+    row("prebuilt", Kind::Scalar, "whether builds of a registry are used: prefer, only or off"),
+    row("registry_key", Kind::Scalar, "the private keys that sign what is pushed: FILE ..."),
 ];
 
 impl Dialect {

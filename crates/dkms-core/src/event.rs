@@ -126,6 +126,11 @@ pub trait Sink: Send + Sync {
     /// Receives one event.
     fn event(&self, event: Event);
 
+    /// Receives a warning, which does not stop the command.
+    fn warn(&self, text: String) {
+        self.event(Event::Warning { text });
+    }
+
     /// Whether a user is there to answer [`Sink::ask`].
     fn can_ask(&self) -> bool {
         false

@@ -36,11 +36,15 @@ impl MakeLog {
         }
         dkms_sys::fs::remove_tree(path)?;
         let file = dkms_sys::fs::open_append(path)?;
-        let log =
-            Self { path: path.into(), kept: kept.into(), file, timed: session.source_date_epoch().is_none() };
+        let log = Self {
+            path: path.into(),
+            kept: kept.into(),
+            file,
+            timed: session.host.source_date_epoch().is_none(),
+        };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
-        log.line(&crate::time::utc(session.recorded_time()))?;
+        log.line(&crate::time::utc(session.host.recorded_time()))?;
         Ok(log)
     }
 

@@ -21,6 +21,7 @@ mod compile;
 mod context;
 pub(crate) mod denied;
 pub mod diagnose;
+pub(crate) mod environment;
 mod error;
 mod fingerprint;
 pub mod jobs;
@@ -246,7 +247,9 @@ fn sandbox_of(
     visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
     visible.extend(session.options.kernel_config.clone());
     let (seen, policy) = (layout.build_dir(&build.package), &loaded.conf.confine);
-    let wanted = sandbox::Wanted { dir, seen: &seen, hidden: target.hidden(session), visible, policy };
+    let environment = environment::of_build(session, dir);
+    let hidden = target.hidden(session);
+    let wanted = sandbox::Wanted { dir, seen: &seen, hidden, visible, policy, environment };
     BuildSandbox::new(session, wanted)
 }
 

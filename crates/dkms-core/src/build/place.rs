@@ -64,7 +64,7 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
         fingerprint: fingerprint.digest(),
         origin: BuildOrigin::Built,
         inputs: fingerprint.inputs,
-        built_at: context.session.recorded_time(),
+        built_at: context.session.host.recorded_time(),
         build_seconds: 0.0,
         modules,
         excluded: excluded
@@ -146,7 +146,7 @@ fn finish(
     if conf.build_depends_rebuild {
         remember_dependencies(context)?;
     }
-    let reproducible = session.source_date_epoch().is_some();
+    let reproducible = session.host.source_date_epoch().is_some();
     manifest.build_seconds = if reproducible { 0.0 } else { context.started.elapsed().as_secs_f64() };
     manifest.store(&session.layout.manifest(build))?;
     Ok(Placed { manifest, added })

@@ -233,7 +233,7 @@ impl Change {
         let record = || match &manifest {
             Some(m) => write_record(
                 &path,
-                &Manifest { installed: Some(record_of(s.recorded_time(), &files)), ..m.clone() },
+                &Manifest { installed: Some(record_of(s.host.recorded_time(), &files)), ..m.clone() },
             ),
             None => Ok(()),
         };

@@ -1,6 +1,6 @@
 //! `config`: prints a dkms.conf as dkms interprets it.
 
-use super::Call;
+use super::call::Call;
 use crate::answer::Answer;
 use crate::request;
 use dkms_core::conf::ConfError;

@@ -1,6 +1,6 @@
 //! `mkdeb`, `mkdsc` and `mkbmdeb`.
 
-use super::Call;
+use super::call::Call;
 use super::packaging::Wanted;
 use crate::actions::Action;
 use crate::request;

@@ -1,6 +1,6 @@
 //! `generate_mok` and `mok`: the key pair that signs modules.
 
-use super::Call;
+use super::call::Call;
 use crate::cli::Arguments;
 use crate::render::mok as render;
 use crate::request;

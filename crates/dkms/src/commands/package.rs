@@ -1,6 +1,6 @@
 //! `add`, `build`, `install`, `uninstall`, `unbuild`, `remove`: the actions on one package.
 
-use super::Call;
+use super::call::Call;
 use crate::actions::Action;
 use crate::request;
 use dkms_core::error::{Error, Result};

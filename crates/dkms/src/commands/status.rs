@@ -1,6 +1,6 @@
 //! `status`: prints lines for scripts to parse, or JSON.
 
-use super::Call;
+use super::call::Call;
 use crate::answer::Answer;
 use crate::printable::on_one_line;
 use crate::render::json;

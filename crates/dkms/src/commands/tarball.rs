@@ -1,6 +1,6 @@
 //! `mktarball` and `ldtarball`.
 
-use super::Call;
+use super::call::Call;
 use crate::request;
 use dkms_core::error::{Error, Result};
 use dkms_core::ids::{Kernel, PackageId};

@@ -6,10 +6,10 @@
 //! The headers themselves are represented by three files, which change with every kernel package. Inputs that
 //! do not change the compiled modules are left out: key, compression, destination, number of jobs, locks.
 
-use super::jobs;
 use super::prepare::Prepared;
-use super::recipe::{Recipe, Variables};
+use super::recipe::Recipe;
 use super::target::{self, Target};
+use super::{environment, jobs};
 use crate::conf::load::Loaded;
 use crate::digest;
 use crate::error::Result;
@@ -18,16 +18,12 @@ use crate::session::Session;
 use dkms_tree::ids::Build;
 use dkms_tree::manifest::{Inputs, Stamp};
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Must be increased whenever a change in dkms changes the result of builds.
 const BUILDER: u32 = 1;
-
-/// Variables that differ between two calls and are no input: the locks and job slots of this dkms, and what
-/// every shell sets for its own use.
-const NO_INPUT: [&str; 6] = [dkms_tree::lock::HELD, "MAKEFLAGS", "PWD", "OLDPWD", "SHLVL", "_"];
 
 /// The build whose inputs are described.
 #[derive(Clone, Copy)]
@@ -106,8 +102,8 @@ fn package_lines(
         // MAKE has its own line, because it often contains the number of jobs.
         ("directives".to_owned(), directives(subject.loaded, |name| name != "MAKE")),
         ("make".to_owned(), jobs::without_jobs(&recipe.line)),
-        ("env".to_owned(), environment(&subject.session.host.environment, &recipe.environment)),
     ]);
+    lines.extend(environment::lines(&environment::inherited(subject.session), &recipe.environment));
     for (name, line) in [("PRE_BUILD", &conf.pre_build), ("POST_BUILD", &conf.post_build)] {
         let Some(line) = line.as_deref().filter(|l| !l.is_empty()) else { continue };
         let layout = subject.session.layout;
@@ -168,23 +164,6 @@ fn directives(loaded: &Loaded, wanted: impl Fn(&str) -> bool) -> String {
     let wanted = loaded.directives.iter().filter(|(name, _, _)| wanted(name));
     let text: String = wanted.map(|(name, index, value)| format!("{name}[{index}]={value}\n")).collect();
     digest::bytes(text.as_bytes())
-}
-
-/// Digest of the variables that make has: the inherited ones, overridden by those of the build.
-fn environment(inherited: &[(OsString, OsString)], of_build: &Variables) -> String {
-    let variables: BTreeMap<&OsStr, &OsStr> = inherited
-        .iter()
-        .chain(of_build)
-        .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-        .filter(|(name, _)| !NO_INPUT.iter().any(|n| OsStr::new(n) == *name))
-        .collect();
-    let mut text = Vec::new();
-    for (name, value) in variables {
-        for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {
-            text.extend_from_slice(part);
-        }
-    }
-    digest::bytes(&text)
 }
 
 /// Digest of the copy of a source: names, kinds, execute bits, contents and link targets. Times and owners do
@@ -286,18 +265,5 @@ mod tests {
         let dir = copy();
         std::fs::hard_link(dir.path().join("dkms.conf"), dir.path().join("again")).unwrap();
         assert!(digest_of_copy(dir.path()).is_err());
-    }
-
-    #[test]
-    fn the_environment_counts_but_not_the_locks_of_a_call() {
-        let pairs = |pairs: &[(&str, &str)]| -> Variables {
-            pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
-        };
-        let empty = pairs(&[]);
-        let one = environment(&pairs(&[("A", "1"), ("B", "2")]), &empty);
-        assert_eq!(one, environment(&pairs(&[("B", "2"), ("A", "0")]), &pairs(&[("A", "1")])));
-        assert_eq!(one, environment(&pairs(&[("A", "1"), ("SHLVL", "3"), ("B", "2")]), &empty));
-        assert_ne!(one, environment(&pairs(&[("A", "1=\0B"), ("B", "2")]), &empty));
-        assert_ne!(one, environment(&pairs(&[("A", "1")]), &empty));
     }
 }

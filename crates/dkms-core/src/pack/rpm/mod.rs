@@ -170,7 +170,9 @@ fn sandboxed_patch(
         return Ok(());
     }
     let policy = &loaded.conf.confine;
-    let wanted = Wanted { dir, seen: dir, hidden: Vec::new(), visible: Vec::new(), policy };
+    let environment = crate::build::environment::of_build(s, dir);
+    let (hidden, visible) = (Vec::new(), Vec::new());
+    let wanted = Wanted { dir, seen: dir, hidden, visible, policy, environment };
     let sandbox = BuildSandbox::new(s, wanted)?;
     sandbox.hand_over()?;
     let done = prepare::patch(s, b, &sandbox, dir, names, log);

@@ -14,7 +14,7 @@ pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
     kernels.dedup();
     kernels.retain(|k| {
         let config = config_of(s, &k.release);
-        let runs = s.runs(&k.release);
+        let runs = s.host.runs(&k.release);
         policy(machine, config.as_ref().map(|c| c.text()), runs).enforce != Enforce::No
     });
     kernels
