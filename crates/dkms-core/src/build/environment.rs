@@ -5,13 +5,15 @@
 //! can name more (`build_variables`). Everything that is passed on counts in the fingerprint, except
 //! [`NO_INPUT`].
 
-use super::recipe::Variables;
 use crate::confine::HOMES;
 use crate::session::Session;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Variables for a child of a build.
+pub(crate) type Variables = Vec<(OsString, OsString)>;
 
 /// The variables of the caller that builds get. A name that ends in `*` stands for all names that begin so.
 /// dkms-framework.conf(5) documents the list.
@@ -124,7 +126,7 @@ pub(crate) fn of_build(session: &Session<'_>, dir: &Path) -> Variables {
     let mut variables = inherited(session);
     let set = variables.iter().any(|(name, value)| name == TIMESTAMP && !value.is_empty());
     if !set {
-        let seconds = session.source_date_epoch().unwrap_or_else(|| newest(dir));
+        let seconds = session.host.source_date_epoch().unwrap_or_else(|| newest(dir));
         variables.retain(|(name, _)| name != TIMESTAMP);
         variables.push((TIMESTAMP.into(), crate::time::utc(seconds).into()));
     }
