@@ -141,7 +141,8 @@ fn module(
     let damaged = |reason: String| Damaged { path: entry.dir.clone(), reason };
     let file = entry.file(&path).ok_or_else(|| damaged(format!("it has no {path}")))?;
     let bytes = entry.read(file)?;
-    let module = collect::check(&bytes, context.build, false).map_err(|why| damaged(format!("{path}: {why}")))?;
+    let module =
+        collect::check(&bytes, context.build, false).map_err(|why| damaged(format!("{path}: {why}")))?;
     Ok((CollectedModule::new(context.session, wanted, &module), bytes))
 }
 
@@ -157,7 +158,10 @@ fn in_entry(module: &str) -> String {
 
 fn drop_damaged(context: &Context<'_>, cache: &Cache, damaged: &Damaged) {
     let session = context.session;
-    session.warn(format!("{}: the cache of builds has a damaged entry, which is dropped: {damaged}", context.build));
+    session.warn(format!(
+        "{}: the cache of builds has a damaged entry, which is dropped: {damaged}",
+        context.build
+    ));
     if let Err(e) = cache.drop_entry(&damaged.path) {
         session.warn_about_cache(format!("the damaged entry cannot be dropped: {e}"));
     }
@@ -212,10 +216,13 @@ pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, plac
     match result {
         Ok(()) => {}
         Err(Kept::Not(why)) => {
-            session.report(Event::Detail { text: format!("{}: not stored in the cache: {why}", context.build) });
+            session
+                .report(Event::Detail { text: format!("{}: not stored in the cache: {why}", context.build) });
         }
         Err(Kept::Failed(e)) => {
-            session.warn_about_cache(format!("the cache of builds cannot be written, so builds are not stored: {e}"));
+            session.warn_about_cache(format!(
+                "the cache of builds cannot be written, so builds are not stored: {e}"
+            ));
         }
     }
 }
@@ -275,7 +282,11 @@ fn store(
     let log = fs::read_start(&context.log.path, Limit::LOG).map_err(io)?;
     draft.add(LOG, zstd(&log).map_err(Kept::Not)?);
     let build = context.build;
-    let milliseconds = if context.session.source_date_epoch().is_some() { 0 } else { context.started.elapsed().as_millis() };
+    let milliseconds = if context.session.host.source_date_epoch().is_some() {
+        0
+    } else {
+        context.started.elapsed().as_millis()
+    };
     let record = Record {
         schema: SCHEMA,
         fingerprint: placed.manifest.fingerprint.clone(),

@@ -83,12 +83,7 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
 
 /// Renames `staging` to `K/A`, in exchange for an earlier build if there is one. A failure from here on
 /// undoes it.
-fn exchange(
-    context: &Context<'_>,
-    staging: &Path,
-    manifest: Manifest,
-    is_complete: bool,
-) -> Result<Placed> {
+fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest, is_complete: bool) -> Result<Placed> {
     let (session, build) = (context.session, context.build);
     let built = session.layout.built_dir(build);
     // No other process may install from it while it changes.
@@ -102,7 +97,8 @@ fn exchange(
     });
     let installed = earlier.and_then(|manifest| manifest.installed);
     let swapped = replaced && fs::exists(&built);
-    let post_build = context.loaded.conf.post_build.as_deref().filter(|line| !line.is_empty() && !is_complete);
+    let post_build =
+        context.loaded.conf.post_build.as_deref().filter(|line| !line.is_empty() && !is_complete);
     if post_build.is_some() {
         context.mark().unfinished(staging)?;
     }

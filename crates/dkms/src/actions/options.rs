@@ -233,7 +233,7 @@ impl OptionRow {
 }
 
 /// Every option, in the order of dkms(8).
-pub(crate) static OPTIONS: [OptionRow; 45] = [
+pub(crate) static OPTIONS: [OptionRow; 46] = [
     valued(
         Opt::Module,
         "module",

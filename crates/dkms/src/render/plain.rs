@@ -9,9 +9,9 @@ use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event};
 use dkms_core::ids::PackageId;
-use dkms_core::tree::manifest::BuildOrigin;
 use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
+use dkms_core::tree::manifest::BuildOrigin;
 use std::time::Duration;
 
 /// A line and its stream.
