@@ -245,10 +245,14 @@ pub(crate) static ACTIONS: [ActionRow; 28] = [
         about: "Prints the directives of a dkms.conf for a kernel after all overrides, the modules and their destinations, \
                 the command that would build them, and what is wrong. The default is the current directory.",
         operand: Operand::Source,
-        examples: &["dkms config hello/1.0", "dkms config ./hello -k 6.1.0-9-amd64"],
+        examples: &[
+            "dkms config hello/1.0",
+            "dkms config ./hello -k 6.1.0-9-amd64",
+            "dkms config hello/1.0 --fingerprint",
+        ],
         effect: Effect::Evaluates,
         kernels: Kernels::One,
-        options: &[PACKAGE, KERNELS, CONF, HEADERS],
+        options: &[PACKAGE, KERNELS, CONF, HEADERS, &[Opt::Fingerprint]],
         accepts: &[&[Opt::DryRun]],
         ..BASE
     },
