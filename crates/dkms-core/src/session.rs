@@ -2,6 +2,7 @@
 
 use crate::distro::Distribution;
 use crate::event::{Event, Sink};
+use crate::registry::Slot;
 use crate::secret::Secrets;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::beneath::Trees;
@@ -9,6 +10,7 @@ use dkms_tree::layout::Layout;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Facts about the machine, gathered once by the program.
@@ -103,6 +105,8 @@ pub struct Options {
     pub verbose: bool,
     /// framework.conf, evaluated without a kernel.
     pub framework: FrameworkConf,
+    /// The command's conversation with `dkms-registry`, which begins when it is needed.
+    pub registry: Arc<Slot>,
 }
 
 /// What one command works with.

@@ -124,7 +124,7 @@ pub(crate) fn of_build(session: &Session<'_>, dir: &Path) -> Variables {
     let mut variables = inherited(session);
     let set = variables.iter().any(|(name, value)| name == TIMESTAMP && !value.is_empty());
     if !set {
-        let seconds = session.source_date_epoch().unwrap_or_else(|| newest(dir));
+        let seconds = session.host.source_date_epoch().unwrap_or_else(|| newest(dir));
         variables.retain(|(name, _)| name != TIMESTAMP);
         variables.push((TIMESTAMP.into(), crate::time::utc(seconds).into()));
     }
