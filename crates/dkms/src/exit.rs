@@ -116,6 +116,7 @@ fn build(error: &BuildError) -> u8 {
         | BuildError::DependencyFailed { .. }
         | BuildError::DependsNever { .. } => 13,
         BuildError::HeadersMissing { .. } => 21,
+        BuildError::NotPublished { .. } => 12,
         BuildError::Excluded { .. } => 77,
     }
 }

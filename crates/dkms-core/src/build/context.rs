@@ -28,6 +28,8 @@ pub(crate) struct Context<'a> {
     pub sandbox: &'a BuildSandbox,
     pub pool: Option<&'a Jobserver>,
     pub held: &'a Held,
+    /// `--force` replaces a build that exists: it is compiled, whatever the cache has.
+    pub rebuild: bool,
     pub log: &'a MakeLog,
     pub started: Instant,
     pub(super) mark: Mutex<Mark>,

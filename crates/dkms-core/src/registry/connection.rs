@@ -189,7 +189,7 @@ impl Connection {
         }
     }
 
-    /// Pushes blobs and then the manifest, unless the tag exists.
+    /// Pushes blobs and then the manifest, unless the tag exists and is not to be replaced.
     ///
     /// # Errors
     /// As for [`Connection::lookup`].
@@ -200,6 +200,7 @@ impl Connection {
         tag: &str,
         manifest: &str,
         blobs: &[(&str, &[u8])],
+        replace: bool,
     ) -> Result<Pushed, Failure> {
         let mut listed = Vec::new();
         for (number, (digest, bytes)) in blobs.iter().enumerate() {
@@ -216,6 +217,7 @@ impl Connection {
             tag: tag.to_owned(),
             manifest: manifest.to_owned(),
             blobs: listed,
+            replace,
         });
         for name in names {
             let _ = fs::remove_file(self.spool.path().join(name));

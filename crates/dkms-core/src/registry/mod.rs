@@ -18,13 +18,15 @@ pub mod keys;
 mod portable;
 mod program;
 mod pull;
+mod push;
 mod slot;
 
 pub use connection::Pushed;
 pub use error::{Failure, RegistryError};
 pub use program::PROGRAM;
-pub(crate) use pull::{Fetched, Wanted, fetch};
-pub use pull::{Offer, find};
+pub(crate) use pull::{Fetched, fetch, find_stored};
+pub use pull::{Offer, Wanted, find};
+pub use push::{Published, push};
 pub use slot::Slot;
 
 use crate::session::Session;
@@ -47,7 +49,7 @@ fn repository(package: &str) -> String {
 }
 
 /// Reports a failure, once per command: what is missing is compiled, or reported by the build that needs it.
-fn warn(session: &Session<'_>, text: String) {
+pub(crate) fn warn(session: &Session<'_>, text: String) {
     if session.options.registry.is_first_warning() {
         session.warn(text);
     }

@@ -3,6 +3,7 @@
 use super::connection::{Connection, Found};
 use super::error::Failure;
 use super::{describe, keys, mode, portable, program, repository, sources, warn};
+use crate::cache::{Cache, Entry, Filter};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use dkms_bundle::layer;
@@ -41,11 +42,11 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// How a manifest of an installed build names it: `registry REF@DIGEST`.
+    /// Its name: `REGISTRY/REPOSITORY@DIGEST`.
     #[must_use]
-    pub fn origin(&self) -> String {
+    pub fn reference(&self) -> String {
         let repository = repository(&self.record.package);
-        format!("registry {}/{repository}@{}", self.registry, self.digest)
+        format!("{}/{repository}@{}", self.registry, self.digest)
     }
 }
 
@@ -67,6 +68,27 @@ pub fn find(session: &Session<'_>, wanted: &Wanted<'_>) -> Result<Option<Offer>>
         return Ok(None);
     }
     attempt(session, |connection| look_up(session, connection, wanted))
+}
+
+/// An entry of the local cache that a machine without tools may use: a registry had it earlier.
+pub(crate) fn find_stored(session: &Session<'_>, cache: &Cache, wanted: &Wanted<'_>) -> Option<Entry> {
+    if mode(session) != Prebuilt::Only {
+        return None;
+    }
+    let package = &wanted.build.package;
+    let filter = Filter {
+        package: Some(package.name.clone()),
+        version: Some(package.version.clone()),
+        kernels: vec![wanted.build.kernel.release.clone()],
+    };
+    let tag = portable::tag(&package.name, &package.version, &wanted.lines);
+    let fits = |record: &Record| {
+        portable::tag(&record.package, &record.version, &record.lines) == tag
+            && portable::difference(&wanted.lines, &record.lines).is_none()
+    };
+    let entries = cache.entries(&filter).ok()?;
+    let records = entries.into_iter().filter_map(|entry| entry.record.ok());
+    records.filter(fits).find_map(|record| cache.find(&record.fingerprint).ok().flatten())
 }
 
 /// Fetches the build of an offer.

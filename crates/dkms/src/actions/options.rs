@@ -25,6 +25,7 @@ pub(crate) enum Opt {
     MokCertificate,
     ForceVersionOverride,
     NoDepmod,
+    NoCache,
     ModprobeOnInstall,
     SymlinkModules,
     RpmSafeUpgrade,

@@ -43,9 +43,13 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     // The operands of 'mok' are not package names.
     let mut subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
     let words = request::check(arguments)?;
-    let (layout, options) = settings::resolve(arguments, &host, ui)?;
+    let (mut layout, mut options) = settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
         entered.mount_trees(&layout)?;
+        match &entered.cache {
+            Some(dir) => layout.cache_dir.clone_from(dir),
+            None => options.no_cache = true,
+        }
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
     ui.set_verbose(options.verbose);
