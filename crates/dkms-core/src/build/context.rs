@@ -1,9 +1,10 @@
 //! What every step of a build gets.
 
+use super::environment::Variables;
 use super::fingerprint::Subject;
 use super::log::MakeLog;
 use super::mark::Mark;
-use super::recipe::{self, Variables};
+use super::recipe;
 use super::sandbox::BuildSandbox;
 use super::target::Target;
 use crate::conf::load::{Exclusion, Loaded};

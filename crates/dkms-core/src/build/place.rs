@@ -1,8 +1,8 @@
 //! Moves a finished build to `K/A` with one rename, and runs POST_BUILD, which may look into it.
 
 use super::context::Context;
+use super::environment::Variables;
 use super::fingerprint::Fingerprint;
-use super::recipe::Variables;
 use super::script;
 use super::sign::Signed;
 use crate::error::Result;

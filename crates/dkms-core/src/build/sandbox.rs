@@ -2,7 +2,7 @@
 //! started by [`BuildSandbox::run`], so that no code of a package runs in any other way before its modules
 //! are installed.
 
-use super::recipe::Variables;
+use super::environment::Variables;
 use crate::build::BuildError;
 use crate::confine::{self, BuildUser};
 use crate::error::Result;

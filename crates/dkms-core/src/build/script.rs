@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::denied;
-use super::recipe::Variables;
+use super::environment::Variables;
 use crate::error::Result;
 use crate::hooks::{self, Script};
 use crate::program::ProgramError;

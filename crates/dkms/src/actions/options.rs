@@ -318,6 +318,10 @@ pub(crate) static OPTIONS: [OptionRow; 45] = [
          `BUILD_DEPENDS` names, overwrites when loading an archive, and removes installed files that were changed. \
          With `mok rotate`, uses the new key although it is not trusted yet.",
     ),
+    flag(Opt::NoCache, "no-cache", Group::Building, "Neither use nor fill the cache of builds").details(
+        "Everything is compiled. Without it, a build whose inputs are those of an earlier one is taken from \
+         `/var/cache/dkms`; `--force` compiles an existing build again and replaces it there.",
+    ),
     valued(
         Opt::LockTimeout,
         "lock-timeout",
