@@ -31,6 +31,7 @@ pub(crate) mod mark;
 mod place;
 pub mod prepare;
 pub mod preview;
+mod published;
 pub mod recipe;
 pub(crate) mod sandbox;
 mod script;
@@ -185,8 +186,7 @@ struct Obtained {
     draft: Option<Draft>,
 }
 
-/// Provides the modules of a build: from the local cache, or compiled. Any other source of builds is queried
-/// between the two, by the fingerprint, and its entry goes through `cached::take`.
+/// Provides the modules of a build: from the local cache, from a registry, or compiled.
 fn obtain(
     context: &Context<'_>,
     recipe: &Recipe,
@@ -194,6 +194,10 @@ fn obtain(
     slot: Option<Slots<'_>>,
 ) -> Result<Obtained> {
     if let Some(taken) = cached::find(context, fingerprint)? {
+        let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
+        return Ok(Obtained { collected, origin, added, draft: None });
+    }
+    if let Some(taken) = published::find(context, fingerprint)? {
         let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
         return Ok(Obtained { collected, origin, added, draft: None });
     }
