@@ -48,6 +48,8 @@ pub(crate) enum Operand {
     None,
     /// A module that is registered.
     Package,
+    /// One or more registered modules.
+    Packages,
     /// A registered module, a source in /usr/src, a directory or an archive.
     Source,
     /// A module or module files.
@@ -147,6 +149,7 @@ impl ActionRow {
             Operand::Package if self.is_document() => "[MODULE[/VERSION]]".into(),
             Operand::Package if self.kernels == Kernels::One => "[MODULE]".into(),
             Operand::Package => "MODULE/VERSION".into(),
+            Operand::Packages => "MODULE/VERSION...".into(),
             Operand::Source if self.is_document() => "[MODULE/VERSION | DIRECTORY]".into(),
             Operand::Source => "MODULE/VERSION | DIRECTORY | ARCHIVE".into(),
             Operand::PackageOrFiles => "[MODULE[/VERSION] | FILE...]".into(),
