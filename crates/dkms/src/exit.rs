@@ -33,8 +33,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Conf(ConfError::Invalid(_)) => 8,
         Error::Build(e) => build(e),
         Error::Install(e) => install(e),
-        Error::Pack(PackError::SpecMissing { .. }) => 5,
-        Error::Pack(PackError::DestinationNotWritable(_)) => 9,
+        Error::Pack(e) => pack(e),
         Error::Program(ProgramError::ScriptFailed { code, .. }) => u8::try_from(*code).unwrap_or(1).max(1),
         Error::Signing(_) | Error::Program(ProgramError::Missing { .. } | ProgramError::Failed { .. }) => 10,
         Error::Look(_) => 2,
@@ -131,6 +130,18 @@ fn registry(error: &RegistryError) -> u8 {
         | RegistryError::Unconfined { .. }
         | RegistryError::BadRecord { .. } => 6,
         RegistryError::Failed { .. } => 10,
+    }
+}
+
+fn pack(error: &PackError) -> u8 {
+    match error {
+        PackError::Encoding(_) => 1,
+        PackError::ModuleTwice { .. } => 2,
+        PackError::SpecMissing { .. } => 5,
+        PackError::BadBase { .. } => 7,
+        PackError::DestinationNotWritable(_) | PackError::OutputExists(_) => 9,
+        PackError::NoTools { .. } => 10,
+        PackError::DependencyMissing { .. } => 13,
     }
 }
 

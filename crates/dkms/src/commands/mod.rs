@@ -4,6 +4,7 @@ mod call;
 mod config;
 mod debian;
 mod fsck;
+mod image;
 mod kernel;
 mod lint;
 mod mok;
@@ -12,6 +13,7 @@ mod packaging;
 mod ready;
 mod rpm;
 mod status;
+mod sysext;
 mod tarball;
 mod verify;
 
@@ -90,6 +92,8 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
+        Action::Mkimage => image::make(&call),
+        Action::Mksysext => sysext::make(&call),
         Action::Ldtarball => tarball::load(&call),
     }
     .map(|()| Answer::Yes)
