@@ -156,10 +156,28 @@ fn unusable(error: &ureq::Error) -> Failure {
         ureq::Error::Timeout(Timeout::RecvResponse) => "it did not begin to answer within 3 s".into(),
         ureq::Error::Timeout(_) => "it did not finish in time".into(),
         ureq::Error::HostNotFound => "its name cannot be resolved".into(),
-        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-            "it refuses connections".into()
-        }
+        ureq::Error::Io(e) => describe(e),
         error => printable(&error.to_string(), 200),
     };
     Failure::Unusable(text)
+}
+
+/// What an error in the middle of a transfer means.
+pub(crate) fn interrupted(error: &std::io::Error) -> Failure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        Some(inner) => unusable(inner),
+        None => Failure::Unusable(describe(error)),
+    }
+}
+
+fn describe(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "it refuses connections".into(),
+        ErrorKind::TimedOut => "it did not finish in time".into(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            "it closed the connection early".into()
+        }
+        _ => printable(&error.to_string(), 200),
+    }
 }

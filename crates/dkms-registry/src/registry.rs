@@ -10,7 +10,7 @@ use dkms_sys::fs::{self, Limit};
 use serde::Deserialize;
 
 use crate::address::{Address, Registry};
-use crate::client::{Answer, Payload};
+use crate::client::{Answer, Payload, interrupted};
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::session::{Access, Context, Session};
@@ -35,8 +35,7 @@ pub(crate) fn look_up(
     tag: &str,
 ) -> Result<Found, Failure> {
     require_tag(tag)?;
-    let session =
-        Session::new(context, registry, repository, Access::Pull, Deadline::for_size(MAX_MANIFEST))?;
+    let session = Session::new(context, registry, repository, Access::Pull, Deadline::for_size(0))?;
     let address = session.address(&format!("manifests/{tag}"));
     let answer = session.send("GET", &address, &[("accept", ACCEPT)], Payload::None)?;
     if answer.status != 200 {
@@ -82,7 +81,7 @@ fn save(mut answer: Answer, (digest, size): (&str, u64), name: &str) -> Result<(
     let mut reader = Hashing::new(answer.body.as_reader().take(size.saturating_add(1)));
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let count = reader.read(&mut buffer).map_err(|e| Failure::Unusable(describe(&e)))?;
+        let count = reader.read(&mut buffer).map_err(|e| interrupted(&e))?;
         if count == 0 {
             break;
         }
@@ -94,14 +93,6 @@ fn save(mut answer: Answer, (digest, size): (&str, u64), name: &str) -> Result<(
         return Err(differs());
     }
     Ok(())
-}
-
-fn describe(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::TimedOut => "it did not finish in time".into(),
-        std::io::ErrorKind::UnexpectedEof => "it ended the transfer early".into(),
-        _ => crate::failure::printable(&format!("the transfer failed: {error}"), 200),
-    }
 }
 
 /// What a push has done.
