@@ -11,6 +11,7 @@
 pub mod actions;
 pub mod add;
 pub mod build;
+pub mod cache;
 mod cause;
 pub mod conf;
 pub mod confine;

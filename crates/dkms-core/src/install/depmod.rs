@@ -92,7 +92,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     let (empty, elapsed) = done?;
     s.report(Event::DepmodDone { kernel: kernel.clone(), elapsed });
     if empty {
-        super::index::forget(s, kernel);
+        super::index::forget(s.layout, kernel);
         drop_empty_index(&modules)?;
     }
     Ok(())
@@ -135,7 +135,7 @@ fn index_now(
         // A torn index is worse than a late reaction to Ctrl-C.
         .ignore_interrupt()
         .run()
-        .map_err(|e| hooks::process_error(s, e, "index a kernel's modules"))?;
+        .map_err(|e| hooks::process_error(s.host, e, "index a kernel's modules"))?;
     let said = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
         let last = said.lines().last().unwrap_or("it said nothing");

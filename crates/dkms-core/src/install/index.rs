@@ -3,11 +3,13 @@
 //! depmod reads all modules of the kernel, 4,000 files or more. We cache what the index needs from each file
 //! in `/var/lib/dkms/.index/K-A`, with the file's size, inode and times, so that only new modules are read.
 
+use crate::event::Sink;
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
 use dkms_sys::fs::{self, Limit, Stat};
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Kernel;
+use dkms_tree::layout::Layout;
 use kmodule::index::{self, Cache, Config, Decline, Facts, IndexFile, Lists, Module, NewCache, Version};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,27 +51,28 @@ pub(super) fn make(
     let lists = ListTexts::read(dir)?;
     let files = index::write(tool.version, &modules, &lists.borrow())?;
     if records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool() {
-        keep(s, &path, &tool, &records);
+        keep(s.sink, &path, &tool, &records);
     }
     Ok(files)
 }
 
-/// Removes the cache of a kernel that is no longer installed.
-pub(super) fn forget(s: &Session<'_>, kernel: &Kernel) {
-    // A cache that stays behind only uses disk space.
-    let path = s.layout.index_cache(kernel);
-    let _ = refuse_link(&path).and_then(|()| fs::remove_file(path));
+/// Removes the caches of a kernel that is no longer installed: that of its index, and that of its headers.
+pub(super) fn forget(layout: &Layout, kernel: &Kernel) {
+    for path in [layout.index_cache(kernel), layout.headers_cache(kernel)] {
+        // A cache that stays behind only uses disk space.
+        let _ = refuse_link(&path).and_then(|()| fs::remove_file(path));
+    }
 }
 
 /// Writes the cache. A failure is ignored, because it only costs time.
-fn keep(s: &Session<'_>, path: &Path, tool: &Tool, records: &[Record<'_>]) {
+fn keep(sink: &dyn Sink, path: &Path, tool: &Tool, records: &[Record<'_>]) {
     let mut new = NewCache::new(&tool.line);
     for record in records {
         new.add(&record.file.path, &record.file.stamp, record.facts());
     }
     let made = path.parent().map(fs::create_dir_all).transpose().map(|_| ());
     if let Err(e) = made.and_then(|()| fs::write_atomic(path, new.finish().as_bytes(), 0o644)) {
-        s.report(crate::event::Event::Detail { text: format!("the cache of the index is not kept: {e}") });
+        sink.event(crate::event::Event::Detail { text: format!("the cache of the index is not kept: {e}") });
     }
 }
 

@@ -139,7 +139,7 @@ pub fn describe(
     let found = headers::find(s, kernel).ok();
     let make = recipe::command_line(s, &b, &loaded)?;
     let make = match &found {
-        Some(h) => crate::kernel::toolchain::detect(s, h, &kernel.release)?.as_typed(&make),
+        Some(h) => crate::kernel::toolchain::detect(s.host, h, &kernel.release)?.as_typed(&make),
         None => make,
     };
     let patches = loaded

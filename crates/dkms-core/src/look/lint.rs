@@ -144,7 +144,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
     // bash runs in another directory, so the path is made absolute.
     let lies = lies.unwrap_or(path);
     let lies = std::path::absolute(lies).unwrap_or_else(|_| lies.to_path_buf());
-    let (directives, refused) = match load::evaluate_one(s, &lies, bytes, &state, Dialect::Module) {
+    let (directives, refused) = match load::evaluate_one(&s.into(), &lies, bytes, &state, Dialect::Module) {
         Ok((directives, _)) => (Some(directives), None),
         Err(e) => (None, Some(e)),
     };

@@ -25,11 +25,13 @@ pub(crate) enum Opt {
     MokCertificate,
     ForceVersionOverride,
     NoDepmod,
+    NoCache,
     ModprobeOnInstall,
     SymlinkModules,
     RpmSafeUpgrade,
     Repair,
     Fix,
+    Fingerprint,
     DryRun,
     Archive,
     BinariesOnly,
@@ -232,7 +234,7 @@ impl OptionRow {
 }
 
 /// Every option, in the order of dkms(8).
-pub(crate) static OPTIONS: [OptionRow; 45] = [
+pub(crate) static OPTIONS: [OptionRow; 46] = [
     valued(
         Opt::Module,
         "module",
@@ -286,6 +288,17 @@ pub(crate) static OPTIONS: [OptionRow; 45] = [
     )
     .repeatable()
     .details("May be repeated. The directives are described in dkms.conf(5)."),
+    flag(
+        Opt::Fingerprint,
+        "fingerprint",
+        Group::Building,
+        "Print the inputs of a build, one a line, and their digest",
+    )
+    .details(
+        "Two builds with the same fingerprint have the same inputs. Machines can be compared with diff(1). Patches are \
+         applied to a temporary copy of the source; nothing is compiled, and the tree is not changed.",
+    )
+    .misplaced(Misplaced::Refuse),
     valued(
         Opt::KernelSourceDir,
         "kernelsourcedir",

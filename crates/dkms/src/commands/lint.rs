@@ -1,6 +1,6 @@
 //! `lint`: suggests improvements to a dkms.conf.
 
-use super::Call;
+use super::call::Call;
 use crate::answer::{Answer, Summary};
 use crate::render::lint as render;
 use crate::request;
