@@ -54,6 +54,11 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         }
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
+    if action == Action::Ready && host.other_root.is_none() && crate::host::is_image(&layout, &host.release) {
+        // The running kernel and its keyrings are those of another system, as with --root.
+        host.other_root = Some("/".into());
+        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+    }
     ui.set_verbose(options.verbose);
     prepare(arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
