@@ -268,6 +268,8 @@ sysext_formats() {
 small_system() { # DIRECTORY
     mkdir -p "$1"
     mount -t tmpfs small "$1"
+    # systemd-sysext merges in a mount namespace of its own, from which only shared mounts come back.
+    mount --make-shared "$1"
     mkdir -p "$1"/usr/{bin,sbin,lib/systemd,lib64} "$1"/{proc,sys,dev,run,tmp,etc,var/lib/extensions,"usr/lib/modules/$K/kernel/drivers"}
     for link in bin sbin lib lib64; do ln -s "usr/$link" "$1/$link"; done
     for program in sh cat mkdir ln rm uname readlink mount umount unshare kmod; do
@@ -295,7 +297,7 @@ finds() { # DIRECTORY MODULE
 sysext_index() {
     fixture single-1.0
     build "$V4L" single/1.0
-    host=/run/host
+    host=/srv/host
     small_system "$host"
     dkms mksysext "$V4L" -k "$K" -o "$host/var/lib/extensions/camera"
     dkms mksysext single/1.0 -k "$K" -o "$host/var/lib/extensions/hello"
@@ -342,9 +344,10 @@ sysext_index() {
     not finds "$host" single
 
     step 'without an overlay: where the system itself is on one'
-    stacked=/run/stacked
+    stacked=/srv/stacked
     mkdir -p "$stacked" /run/up && mount -t tmpfs up /run/up && mkdir /run/up/{u,w}
     mount -t overlay -o "lowerdir=$host,upperdir=/run/up/u,workdir=/run/up/w" stacked "$stacked"
+    mount --make-shared "$stacked"
     mount --bind /proc "$stacked/proc"
     systemd-sysext --root="$stacked" merge
     chroot "$stacked" "$helper" start "$K"
