@@ -4,6 +4,7 @@ mod call;
 mod config;
 mod debian;
 mod fsck;
+mod image;
 mod kernel;
 mod lint;
 mod mok;
@@ -12,6 +13,7 @@ mod packaging;
 mod ready;
 mod rpm;
 mod status;
+mod sysext;
 mod tarball;
 mod verify;
 
@@ -52,6 +54,11 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         }
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
+    if action == Action::Ready && host.other_root.is_none() && crate::host::is_image(&layout, &host.release) {
+        // The running kernel and its keyrings are those of another system, as with --root.
+        host.other_root = Some("/".into());
+        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+    }
     ui.set_verbose(options.verbose);
     prepare(arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
@@ -90,6 +97,8 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
+        Action::Mkimage => image::make(&call),
+        Action::Mksysext => sysext::make(&call),
         Action::Ldtarball => tarball::load(&call),
     }
     .map(|()| Answer::Yes)
