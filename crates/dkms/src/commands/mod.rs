@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Ready => return ready::ready(&call),
         Action::Pending => return ready::pending(&call),
         Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
-        Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
+        Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
         Action::Match => kernel::match_kernel(&call),
         Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
