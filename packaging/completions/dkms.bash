@@ -87,7 +87,8 @@ __dkms_options() {
         ;;
     config)
         options='
-            -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config'
+            -m --module -v -k --kernelver -a --arch -c --directive --fingerprint --kernelsourcedir
+            --config'
         ;;
     lint)
         options='

@@ -84,6 +84,7 @@ complete -c dkms -n '__dkms_action uninstall unbuild remove mktarball mkdeb mkds
 complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'The kernel whose installed modules are matched'
 complete -c dkms -n '__dkms_action add build install config lint' -s c -r -F -d 'Use this dkms.conf instead of the module\'s'
 complete -c dkms -n '__dkms_action add build install config' -l directive -x -d 'Override a directive of dkms.conf'
+complete -c dkms -n '__dkms_action config' -l fingerprint -d 'Print the inputs of a build, one a line, and their digest'
 complete -c dkms -n '__dkms_action build install config' -l kernelsourcedir -x -a '(__fish_complete_directories)' -d 'The kernel\'s headers'
 complete -c dkms -n '__dkms_action build install config' -l config -r -F -d 'The kernel\'s configuration'
 complete -c dkms -n '__dkms_action build install autoinstall match kernel_postinst' -s j -x -d 'How many jobs may run at once; 0 means no limit'

@@ -43,7 +43,13 @@ impl Context<'_> {
 
     /// The build, as its fingerprint describes it.
     pub(super) fn subject(&self) -> Subject<'_> {
-        Subject { session: self.session, target: self.target, build: self.build, loaded: self.loaded }
+        Subject {
+            session: self.session,
+            target: self.target,
+            build: self.build,
+            loaded: self.loaded,
+            keep: true,
+        }
     }
 
     /// Variables for the package's scripts, while these locks are held in addition to that of the package.

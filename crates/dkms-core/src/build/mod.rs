@@ -24,11 +24,13 @@ pub mod diagnose;
 pub(crate) mod environment;
 mod error;
 mod fingerprint;
+mod inputs;
 pub mod jobs;
 pub mod log;
 pub(crate) mod mark;
 mod place;
 pub mod prepare;
+pub mod preview;
 mod published;
 pub mod recipe;
 pub(crate) mod sandbox;
@@ -120,7 +122,7 @@ pub fn build(
     if options.private {
         dkms_sys::fs::create_dir_all(&mount_point)?;
     }
-    let sandbox = sandbox_of(session, target, build, loaded, &dir)?;
+    let sandbox = sandbox_of(session, target, loaded, &dir, &mount_point)?;
     sandbox.hand_over()?;
     let shown = dir.join("make.log");
     let kept = if options.private { session.layout.failed_log(build) } else { shown.clone() };
@@ -228,17 +230,18 @@ pub fn missing_dependencies(session: &Session<'_>, build: &Build, loaded: &Loade
     loaded.conf.build_depends.iter().filter(missing).cloned().collect()
 }
 
-/// The confinement of a build: what it sees, what it may write, and as which user it runs.
+/// The confinement of a build in `dir`, which its commands see as `seen`: what it sees, what it may write, and
+/// as which user it runs.
 fn sandbox_of(
     session: &Session<'_>,
     target: &Target,
-    build: &Build,
     loaded: &Loaded,
     dir: &Path,
+    seen: &Path,
 ) -> Result<BuildSandbox> {
     let layout = session.layout;
     let headers = &target.headers.dir;
-    let modules_of_kernel = layout.kernel_modules(&build.kernel.release);
+    let modules_of_kernel = layout.kernel_modules(&target.kernel.release);
     let mut visible: Vec<PathBuf> = vec![
         layout.dkms_tree.clone(),
         layout.source_tree.clone(),
@@ -250,10 +253,10 @@ fn sandbox_of(
     visible.extend(dkms_sys::fs::canonicalize(headers));
     visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
     visible.extend(session.options.kernel_config.clone());
-    let (seen, policy) = (layout.build_dir(&build.package), &loaded.conf.confine);
+    let policy = &loaded.conf.confine;
     let environment = environment::of_build(session, dir);
     let hidden = target.hidden(session);
-    let wanted = sandbox::Wanted { dir, seen: &seen, hidden, visible, policy, environment };
+    let wanted = sandbox::Wanted { dir, seen, hidden, visible, policy, environment };
     BuildSandbox::new(session, wanted)
 }
 

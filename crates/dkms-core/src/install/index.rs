@@ -54,11 +54,12 @@ pub(super) fn make(
     Ok(files)
 }
 
-/// Removes the cache of a kernel that is no longer installed.
+/// Removes the caches of a kernel that is no longer installed: that of its index, and that of its headers.
 pub(super) fn forget(s: &Session<'_>, kernel: &Kernel) {
-    // A cache that stays behind only uses disk space.
-    let path = s.layout.index_cache(kernel);
-    let _ = refuse_link(&path).and_then(|()| fs::remove_file(path));
+    for path in [s.layout.index_cache(kernel), s.layout.headers_cache(kernel)] {
+        // A cache that stays behind only uses disk space.
+        let _ = refuse_link(&path).and_then(|()| fs::remove_file(path));
+    }
 }
 
 /// Writes the cache. A failure is ignored, because it only costs time.

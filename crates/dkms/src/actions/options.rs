@@ -26,11 +26,14 @@ pub(crate) enum Opt {
     ForceVersionOverride,
     NoDepmod,
     NoCache,
+    Registry,
+    Prebuilt,
     ModprobeOnInstall,
     SymlinkModules,
     RpmSafeUpgrade,
     Repair,
     Fix,
+    Fingerprint,
     DryRun,
     Archive,
     BinariesOnly,
@@ -233,7 +236,7 @@ impl OptionRow {
 }
 
 /// Every option, in the order of dkms(8).
-pub(crate) static OPTIONS: [OptionRow; 45] = [
+pub(crate) static OPTIONS: [OptionRow; 49] = [
     valued(
         Opt::Module,
         "module",
@@ -287,6 +290,17 @@ pub(crate) static OPTIONS: [OptionRow; 45] = [
     )
     .repeatable()
     .details("May be repeated. The directives are described in dkms.conf(5)."),
+    flag(
+        Opt::Fingerprint,
+        "fingerprint",
+        Group::Building,
+        "Print the inputs of a build, one a line, and their digest",
+    )
+    .details(
+        "Two builds with the same fingerprint have the same inputs. Machines can be compared with diff(1). Patches are \
+         applied to a temporary copy of the source; nothing is compiled, and the tree is not changed.",
+    )
+    .misplaced(Misplaced::Refuse),
     valued(
         Opt::KernelSourceDir,
         "kernelsourcedir",
@@ -321,6 +335,28 @@ pub(crate) static OPTIONS: [OptionRow; 45] = [
     flag(Opt::NoCache, "no-cache", Group::Building, "Neither use nor fill the cache of builds").details(
         "Everything is compiled. Without it, a build whose inputs are those of an earlier one is taken from \
          `/var/cache/dkms`; `--force` compiles an existing build again and replaces it there.",
+    ),
+    valued(
+        Opt::Registry,
+        "registry",
+        (Value::Text, "REGISTRY"),
+        Group::Building,
+        "Use this registry of builds instead of those of framework.conf",
+    )
+    .repeatable()
+    .misplaced(Misplaced::Refuse)
+    .details("Written as `HOST[:PORT]/PREFIX`. Several are asked in the order given."),
+    valued(
+        Opt::Prebuilt,
+        "prebuilt",
+        (Value::Text, "prefer|only|off"),
+        Group::Building,
+        "Whether builds of a registry are used",
+    )
+    .misplaced(Misplaced::Refuse)
+    .details(
+        "`prefer` takes what a registry has and compiles the rest, `only` compiles nothing, and `off` asks no \
+         registry.",
     ),
     valued(
         Opt::LockTimeout,
