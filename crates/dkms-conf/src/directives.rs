@@ -52,7 +52,7 @@ const fn old(name: &'static str, kind: Kind, help: &'static str) -> DirectiveInf
 
 /// In the order in which dkms 3 writes the values between its two passes. The order matters, because a value
 /// may refer to a directive that an earlier line has set.
-static MODULE: [DirectiveInfo; 37] = [
+static MODULE: &[DirectiveInfo] = &[
     row("PACKAGE_NAME", Kind::Scalar, "name of the package (required)"),
     row("PACKAGE_VERSION", Kind::Scalar, "version of the package (required)"),
     row("POST_ADD", Kind::Scalar, "script to run after the package is added"),
@@ -101,7 +101,7 @@ static MODULE: [DirectiveInfo; 37] = [
 ];
 
 /// Like [`MODULE`]. The signing settings are read last.
-static FRAMEWORK: [DirectiveInfo; 31] = [
+static FRAMEWORK: &[DirectiveInfo] = &[
     row("source_tree", Kind::Scalar, "directory of the sources (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "directory of packages and builds (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "directory of installed modules (/lib/modules)"),
@@ -155,8 +155,8 @@ impl Dialect {
     /// All directives of this kind of file, in the order of the second pass.
     pub fn table(self) -> &'static [DirectiveInfo] {
         match self {
-            Dialect::Module => &MODULE,
-            Dialect::Framework => &FRAMEWORK,
+            Dialect::Module => MODULE,
+            Dialect::Framework => FRAMEWORK,
         }
     }
 

@@ -321,6 +321,22 @@ mod tests {
     }
 
     #[test]
+    fn registries_in_order() {
+        let (c, p) = conf(&[("registry", "r.example/dkms\n http://localhost:5000/a/b ")]);
+        assert_eq!(
+            c.registries.as_deref(),
+            Some(&["r.example/dkms".to_owned(), "http://localhost:5000/a/b".to_owned()][..])
+        );
+        assert_eq!(p, vec![]);
+        assert_eq!(conf(&[("registry", "")]).0.registries, Some(vec![]));
+        let (c, p) = conf(&[("registry", "r.example/dkms ftp://x/y")]);
+        assert_eq!(c.registries.map(|r| r.len()), Some(1));
+        assert_eq!(p.iter().map(|p| p.directive.as_str()).collect::<Vec<_>>(), ["registry"]);
+        let (c, _) = conf(&[("prebuilt", "only"), ("registry_key", "/a.key /b.key")]);
+        assert_eq!((c.prebuilt, c.registry_keys.len()), (Some(Prebuilt::Only), 2));
+    }
+
+    #[test]
     fn sizes_as_people_write_them() {
         for (text, bytes) in [
             ("0", 0),
@@ -338,22 +354,6 @@ mod tests {
             let (c, p) = conf(&[("cache_size", text)]);
             assert_eq!((c.cache_size, p.len()), (None, 1), "{text}");
         }
-    }
-
-    #[test]
-    fn registries_in_order() {
-        let (c, p) = conf(&[("registry", "r.example/dkms\n http://localhost:5000/a/b ")]);
-        assert_eq!(
-            c.registries.as_deref(),
-            Some(&["r.example/dkms".to_owned(), "http://localhost:5000/a/b".to_owned()][..])
-        );
-        assert_eq!(p, vec![]);
-        assert_eq!(conf(&[("registry", "")]).0.registries, Some(vec![]));
-        let (c, p) = conf(&[("registry", "r.example/dkms ftp://x/y")]);
-        assert_eq!(c.registries.map(|r| r.len()), Some(1));
-        assert_eq!(p.iter().map(|p| p.directive.as_str()).collect::<Vec<_>>(), ["registry"]);
-        let (c, _) = conf(&[("prebuilt", "only"), ("registry_key", "/a.key /b.key")]);
-        assert_eq!((c.prebuilt, c.registry_keys.len()), (Some(Prebuilt::Only), 2));
     }
 
     #[test]

@@ -210,7 +210,7 @@ pub(super) fn deprecated(directives: &Directives, problems: &mut Vec<Problem>) {
             continue;
         }
         let message = format!("{} is obsolete: {}", d.name, d.help);
-        problems.push(Problem::warning(
+        problems.push(Problem::note(
             Code::Deprecated,
             d.name,
             Some(index),

@@ -76,12 +76,12 @@ pub struct BuildOptions<'a> {
     pub held: &'a Held,
 }
 
-/// Loads and checks a package's configuration before anything is changed.
+/// Loads and checks a package's configuration before anything is changed. `conf` is its dkms.conf.
 ///
 /// # Errors
 /// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
-pub fn configuration(session: &Session<'_>, build: &Build) -> Result<(Loaded, Exclusion)> {
-    let loaded = load::load(session, &build.package, &build.kernel)?.strict()?;
+pub fn configuration(session: &Session<'_>, build: &Build, conf: &Path) -> Result<(Loaded, Exclusion)> {
+    let loaded = load::load_file(session, conf, Some(&build.package), &build.kernel)?.strict()?;
     let config = headers::KernelConfig::read(&headers::config_path(session, &build.kernel.release));
     let exclusion = load::exclusion(&loaded, &build.kernel, config.as_ref())?;
     if let Some(reason) = &exclusion.whole {
@@ -107,7 +107,7 @@ pub fn build(
     let (loaded, exclusion) = configuration;
     require_dependencies(session, build, loaded)?;
     // While this dkms waited for the lock, another one may have built the package or removed it.
-    crate::add::require_added(session, &build.package)?;
+    crate::add::require_added(session.layout, &build.package)?;
     if !options.replace && session.layout.module_dir(build).is_dir() {
         let reason = "another dkms built it meanwhile".into();
         session.report(Event::Nothing { about: build.to_string(), reason });

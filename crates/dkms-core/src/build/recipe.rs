@@ -149,7 +149,7 @@ fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables
         .stdout(Stream::Capture)
         .stderr(Stream::Null)
         .run()
-        .map_err(|e| hooks::process_error(session, e, "read build_environment"))?;
+        .map_err(|e| hooks::process_error(session.host, e, "read build_environment"))?;
     let variables = done.stdout.split(|b| *b == 0).filter_map(|record| {
         let at = record.iter().position(|b| *b == b'=')?;
         let (name, value) = record.split_at(at);

@@ -40,7 +40,7 @@ pub enum Pulled {
 /// # Errors
 /// Its configuration or its source is not usable; an interrupt.
 pub fn look_up(session: &Session<'_>, build: &Build, cache: Option<&Cache>) -> Result<Availability> {
-    let (loaded, _) = match build::configuration(session, build) {
+    let (loaded, _) = match build::configuration(session, build, &session.layout.conf(&build.package)) {
         Err(Error::Build(BuildError::Excluded { reason, .. })) => return Ok(Availability::NotNow(reason)),
         configuration => configuration?,
     };
