@@ -13,7 +13,7 @@ use serde_json::json;
 /// `dkms push M/V [-k K]...`
 pub(super) fn push(call: &Call<'_>) -> Result<()> {
     let package = call.subject.package("push")?;
-    dkms_core::add::require_added(call.s, &package)?;
+    dkms_core::add::require_added(call.s.layout, &package)?;
     let kernels = request::kernels(call.s, call.words, call.arguments.all.then_some(&package))?;
     let builds: Vec<Build> = kernels.iter().map(|kernel| Build::new(&package, kernel)).collect();
     let registry = registry::sources(call.s).first().ok_or(RegistryError::NoRegistry)?;
@@ -48,7 +48,7 @@ pub(super) fn pull(call: &Call<'_>) -> Result<()> {
     let builds = match &call.subject.name {
         Some(_) => {
             let package = call.subject.package("pull")?;
-            dkms_core::add::require_added(call.s, &package)?;
+            dkms_core::add::require_added(call.s.layout, &package)?;
             kernels.iter().map(|kernel| Build::new(&package, kernel)).collect()
         }
         None => wanted(call, &kernels)?,
