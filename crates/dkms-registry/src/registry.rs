@@ -109,26 +109,36 @@ struct Kind {
     media_type: Option<String>,
 }
 
+/// What is pushed.
+pub(crate) struct Upload<'a> {
+    pub tag: &'a str,
+    /// The manifest's JSON.
+    pub manifest: &'a str,
+    /// What the manifest refers to.
+    pub blobs: &'a [Blob],
+    /// A tag that exists is changed.
+    pub replace: bool,
+}
+
 /// Uploads blobs and then the manifest, unless the tag exists.
 pub(crate) fn push(
     context: &Context,
     registry: &Registry,
     repository: &str,
-    tag: &str,
-    manifest: &str,
-    blobs: &[Blob],
+    upload: &Upload<'_>,
 ) -> Result<Pushed, Failure> {
+    let Upload { tag, manifest, blobs, replace } = *upload;
     require_tag(tag)?;
     let total = blobs.iter().fold(manifest.len() as u64, |sum, blob| sum.saturating_add(blob.size));
     let session = Session::new(context, registry, repository, Access::Push, Deadline::for_size(total))?;
-    if has_tag(&session, tag)? {
+    if !replace && has_tag(&session, tag)? {
         return Ok(Pushed::Exists);
     }
     for blob in blobs {
-        upload(&session, blob)?;
+        upload_blob(&session, blob)?;
     }
     // Another builder may have been faster: its push is the one that counts.
-    if has_tag(&session, tag)? {
+    if !replace && has_tag(&session, tag)? {
         return Ok(Pushed::Exists);
     }
     let kind: Kind =
@@ -154,7 +164,7 @@ fn has_tag(session: &Session<'_>, tag: &str) -> Result<bool, Failure> {
     }
 }
 
-fn upload(session: &Session<'_>, blob: &Blob) -> Result<(), Failure> {
+fn upload_blob(session: &Session<'_>, blob: &Blob) -> Result<(), Failure> {
     require_digest(&blob.digest)?;
     let file = open(blob)?;
     let known =

@@ -173,9 +173,10 @@ impl Server {
                     Err(reason) => Reply::Failed { id, reason },
                 }
             }
-            Request::Push { id, source, repository, tag, manifest, blobs } => {
+            Request::Push { id, source, repository, tag, manifest, blobs, replace } => {
+                let upload = registry::Upload { tag: &tag, manifest: &manifest, blobs: &blobs, replace };
                 let result = self.use_source(&source, |registry| {
-                    registry::push(&self.context, registry, &repository, &tag, &manifest, &blobs)
+                    registry::push(&self.context, registry, &repository, &upload)
                 });
                 match result {
                     Ok(Pushed::New(digest)) => Reply::Pushed { id, digest },

@@ -130,6 +130,7 @@ fn registry(error: &RegistryError) -> u8 {
         | RegistryError::KeyExists(_)
         | RegistryError::Unconfined { .. }
         | RegistryError::BadRecord { .. } => 6,
+        RegistryError::NoCache | RegistryError::NotStored(_) => 9,
         RegistryError::Failed { .. } => 10,
     }
 }

@@ -11,6 +11,7 @@ mod mok;
 mod package;
 mod packaging;
 mod ready;
+mod registry;
 mod rpm;
 mod status;
 mod sysext;
@@ -18,7 +19,7 @@ mod tarball;
 mod verify;
 
 use self::call::Call;
-use crate::actions::{Action, Effect, Root};
+use crate::actions::{Action, Effect, Operand, Root};
 use crate::answer::Answer;
 use crate::cli::{self, Arguments};
 use crate::default_version;
@@ -42,8 +43,12 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
-    // The operands of 'mok' are not package names.
-    let mut subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
+    // Such words are not package names.
+    let mut subject = if matches!(action.row().operand, Operand::Words(_)) {
+        Subject::default()
+    } else {
+        Subject::of(arguments)?
+    };
     let words = request::check(arguments)?;
     let (mut layout, mut options) = settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
@@ -100,6 +105,10 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Mkimage => image::make(&call),
         Action::Mksysext => sysext::make(&call),
         Action::Ldtarball => tarball::load(&call),
+        Action::Push => registry::push(&call),
+        Action::Pull => registry::pull(&call),
+        Action::Matrix => registry::matrix(&call),
+        Action::RegistryKey => registry::key(&call),
     }
     .map(|()| Answer::Yes)
 }
