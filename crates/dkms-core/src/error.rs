@@ -108,6 +108,7 @@ impl Error {
             Self::Signing(e) => e.help(),
             Self::Program(e) => e.help(),
             Self::Registry(e) => e.help(),
+            Self::Pack(e) => e.help(),
             Self::NoOsRelease => one("put a file /etc/os-release there that says ID=..."),
             Self::TreeNotWritable(_) => one("--dkmstree names another tree"),
             Self::SeveralFailed { failed, of, .. } if failed == of => one("the errors are above"),
@@ -115,7 +116,6 @@ impl Error {
             Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
             Self::Tree(e) => e.help(),
             Self::Conf(_)
-            | Self::Pack(_)
             | Self::Look(_)
             | Self::Io(_)
             | Self::Interrupted(_)

@@ -32,6 +32,8 @@ pub(crate) enum Action {
     Mkrpm,
     Mkkmp,
     Mkdriverdisk,
+    Mkimage,
+    Mksysext,
     GenerateMok,
     Mok,
     Push,
@@ -99,8 +101,10 @@ const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
 const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];
 const CHANGE: &[Opt] = &[Opt::DryRun, Opt::LockTimeout];
-const TAKE_BACK: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
+const REMOVAL: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
 const ONLY: &[Opt] = &[Opt::BinariesOnly, Opt::SourceOnly];
+const IMAGE: &[Opt] = &[Opt::Output, Opt::Image, Opt::Base, Opt::Prefix, Opt::Kmm];
+const SYSEXT: &[Opt] = &[Opt::Output, Opt::Format, Opt::Os, Opt::SysextLevel, Opt::Load];
 /// What mkdriverdisk took formerly; the actions that make rpm packages explain what replaced it.
 const DISK: &[Opt] = &[Opt::Distro, Opt::Media, Opt::Release];
 
@@ -122,7 +126,7 @@ const BASE: ActionRow = ActionRow {
 };
 
 /// Every action.
-pub(crate) static ACTIONS: [ActionRow; 32] = [
+pub(crate) static ACTIONS: [ActionRow; 34] = [
     ActionRow {
         action: Action::Add,
         word: "add",
@@ -173,7 +177,7 @@ pub(crate) static ACTIONS: [ActionRow; 32] = [
         examples: &["dkms uninstall hello/1.0", "dkms uninstall hello/1.0 --all"],
         root: Root::Always,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -185,7 +189,7 @@ pub(crate) static ACTIONS: [ActionRow; 32] = [
         examples: &["dkms unbuild hello/1.0", "dkms unbuild hello/1.0 --all"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -197,7 +201,7 @@ pub(crate) static ACTIONS: [ActionRow; 32] = [
         examples: &["dkms remove hello/1.0 --all", "dkms remove hello/1.0 -k 6.1.0-9-amd64"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, &[Opt::RpmSafeUpgrade], CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, &[Opt::RpmSafeUpgrade], CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -414,6 +418,36 @@ pub(crate) static ACTIONS: [ActionRow; 32] = [
         examples: &["dkms mkdriverdisk hello/1.0 -k 6.1.0-9-amd64"],
         options: &[PACKAGE, KERNELS, &[Opt::All, Opt::Archive, Opt::Spec], CHANGE],
         accepts: &[CONF, ONLY, DISK],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Mkimage,
+        word: "mkimage",
+        purpose: "write container images of built modules, as KMM loads them",
+        about: "Writes a container image of the built modules for each kernel, which is an OCI layout and a docker archive \
+                in one file. Kernel Module Management (KMM) loads the modules from it on the nodes of a cluster.",
+        operand: Operand::Packages,
+        examples: &[
+            "dkms mkimage hello/1.0 -k 6.1.0-9-amd64 -o hello.tar",
+            "dkms mkimage hello/1.0 --all --image quay.io/me/hello --kmm",
+        ],
+        options: &[PACKAGE, KERNELS, &[Opt::All, Opt::Force], IMAGE, CHANGE],
+        accepts: &[CONF],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Mksysext,
+        word: "mksysext",
+        purpose: "write a system extension of built modules",
+        about: "Writes an extension for systemd-sysext(8) with the built modules for the kernels given, for systems whose \
+                /usr is read-only. It contains the service that makes modprobe(8) find them.",
+        operand: Operand::Packages,
+        examples: &[
+            "dkms mksysext hello/1.0 -k 6.1.0-9-amd64",
+            "dkms mksysext hello/1.0 --all --format squashfs -o hello.raw --load",
+        ],
+        options: &[PACKAGE, KERNELS, &[Opt::All, Opt::Force], SYSEXT, CHANGE],
+        accepts: &[CONF],
         ..BASE
     },
     ActionRow {
