@@ -109,12 +109,10 @@ struct Kind {
     media_type: Option<String>,
 }
 
-/// What is pushed.
-pub(crate) struct Upload<'a> {
+/// What a push publishes.
+pub(crate) struct Publication<'a> {
     pub tag: &'a str,
-    /// The manifest's JSON.
     pub manifest: &'a str,
-    /// What the manifest refers to.
     pub blobs: &'a [Blob],
     /// A tag that exists is changed.
     pub replace: bool,
@@ -125,9 +123,9 @@ pub(crate) fn push(
     context: &Context,
     registry: &Registry,
     repository: &str,
-    upload: &Upload<'_>,
+    publication: &Publication<'_>,
 ) -> Result<Pushed, Failure> {
-    let Upload { tag, manifest, blobs, replace } = *upload;
+    let Publication { tag, manifest, blobs, replace } = *publication;
     require_tag(tag)?;
     let total = blobs.iter().fold(manifest.len() as u64, |sum, blob| sum.saturating_add(blob.size));
     let session = Session::new(context, registry, repository, Access::Push, Deadline::for_size(total))?;
@@ -135,7 +133,7 @@ pub(crate) fn push(
         return Ok(Pushed::Exists);
     }
     for blob in blobs {
-        upload_blob(&session, blob)?;
+        upload(&session, blob)?;
     }
     // Another builder may have been faster: its push is the one that counts.
     if !replace && has_tag(&session, tag)? {
@@ -164,7 +162,7 @@ fn has_tag(session: &Session<'_>, tag: &str) -> Result<bool, Failure> {
     }
 }
 
-fn upload_blob(session: &Session<'_>, blob: &Blob) -> Result<(), Failure> {
+fn upload(session: &Session<'_>, blob: &Blob) -> Result<(), Failure> {
     require_digest(&blob.digest)?;
     let file = open(blob)?;
     let known =

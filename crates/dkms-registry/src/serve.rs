@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::credentials::Vault;
 use crate::failure::Failure;
 use crate::proxy::Proxies;
-use crate::registry::{self, Pushed};
+use crate::registry::{self, Publication, Pushed};
 use crate::session::{Context, Logins};
 use crate::sources::Sources;
 use crate::{confine, helpers, words};
@@ -174,9 +174,9 @@ impl Server {
                 }
             }
             Request::Push { id, source, repository, tag, manifest, blobs, replace } => {
-                let upload = registry::Upload { tag: &tag, manifest: &manifest, blobs: &blobs, replace };
+                let publication = Publication { tag: &tag, manifest: &manifest, blobs: &blobs, replace };
                 let result = self.use_source(&source, |registry| {
-                    registry::push(&self.context, registry, &repository, &upload)
+                    registry::push(&self.context, registry, &repository, &publication)
                 });
                 match result {
                     Ok(Pushed::New(digest)) => Reply::Pushed { id, digest },
