@@ -45,6 +45,8 @@ pub enum Error {
     Program(#[from] ProgramError),
     #[error(transparent)]
     Look(#[from] LookError),
+    #[error("the cache of builds: {0}")]
+    Cache(#[from] crate::cache::StoreError),
     #[error(transparent)]
     Io(#[from] IoError),
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
@@ -113,6 +115,7 @@ impl Error {
             Self::Conf(_)
             | Self::Pack(_)
             | Self::Look(_)
+            | Self::Cache(_)
             | Self::Io(_)
             | Self::Interrupted(_)
             | Self::KernelHookFailed { .. } => Vec::new(),

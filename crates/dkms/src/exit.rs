@@ -37,7 +37,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Program(ProgramError::ScriptFailed { code, .. }) => u8::try_from(*code).unwrap_or(1).max(1),
         Error::Signing(_) | Error::Program(ProgramError::Missing { .. } | ProgramError::Failed { .. }) => 10,
         Error::Look(_) => 2,
-        Error::Io(_) | Error::TreeNotWritable(_) => 1,
+        Error::Io(_) | Error::Cache(_) | Error::TreeNotWritable(_) => 1,
         Error::NoOsRelease => 4,
         Error::AutoinstallFailed { .. } => 11,
         Error::KernelHookFailed { .. } => 14,

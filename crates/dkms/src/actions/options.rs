@@ -234,7 +234,7 @@ impl OptionRow {
 }
 
 /// Every option, in the order of dkms(8).
-pub(crate) static OPTIONS: [OptionRow; 46] = [
+pub(crate) static OPTIONS: [OptionRow; 47] = [
     valued(
         Opt::Module,
         "module",

@@ -34,6 +34,7 @@ pub(crate) enum Action {
     Mkdriverdisk,
     GenerateMok,
     Mok,
+    Cache,
     KernelPreinst,
     KernelPostinst,
     KernelPrerm,
@@ -118,7 +119,7 @@ const BASE: ActionRow = ActionRow {
 };
 
 /// Every action.
-pub(crate) static ACTIONS: [ActionRow; 28] = [
+pub(crate) static ACTIONS: [ActionRow; 29] = [
     ActionRow {
         action: Action::Add,
         word: "add",
@@ -438,6 +439,21 @@ pub(crate) static ACTIONS: [ActionRow; 28] = [
         runs_programs: true,
         options: &[&[Opt::Kernel, Opt::Force], SIGN, CHANGE],
         accepts: &[PACKAGE, &[Opt::Arch]],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Cache,
+        word: "cache",
+        purpose: "show or clear the cache of builds, or why a build is not in it",
+        about: "`show`, the default, lists the builds in `/var/cache/dkms`, the most recently used first, and `size` their \
+                size. `clear` removes them, or those of a module or a kernel. `why` prints which inputs of a build differ \
+                from the nearest one there.",
+        operand: Operand::WordAndPackage(&["show", "size", "clear", "why"]),
+        examples: &["dkms cache", "dkms cache clear hello", "dkms cache why hello/1.0 -k 6.1.0-9-amd64"],
+        effect: Effect::QueriesExceptFor(&["clear", "why"]),
+        root: Root::Sometimes,
+        runs_programs: true,
+        options: &[PACKAGE, KERNELS, CONF, HEADERS, &[Opt::DryRun]],
         ..BASE
     },
     ActionRow {

@@ -39,6 +39,8 @@ pub enum Kind {
     OriginalPlaceTaken,
     /// The journal of an interrupted change.
     StaleJournal,
+    /// Something in the cache of builds that is damaged or does not belong there.
+    CacheDamaged,
 }
 
 impl Kind {
@@ -59,6 +61,7 @@ impl Kind {
             Self::OriginalStranded => "original-stranded",
             Self::OriginalPlaceTaken => "original-place-taken",
             Self::StaleJournal => "stale-journal",
+            Self::CacheDamaged => "cache-damaged",
         }
     }
 }
@@ -123,6 +126,8 @@ pub(super) enum Remedy {
     DropOriginal(Original),
     /// Complete or roll back the changes in the journals.
     Recover,
+    /// Remove this from the cache of builds.
+    DropFromCache(PathBuf),
 }
 
 impl Finding {
