@@ -35,8 +35,8 @@ complete -c dkms -f
 function __dkms_actions -d 'Every action'
     printf '%s\n' \
         add build install uninstall unbuild remove status autoinstall match config lint verify ready \
-        pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok \
-        mok kernel_preinst kernel_postinst kernel_prerm help
+        pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage \
+        mksysext generate_mok mok kernel_preinst kernel_postinst kernel_prerm help
 end
 
 complete -c dkms -n 'not __dkms_action' -a add -d 'register a module'
@@ -62,6 +62,8 @@ complete -c dkms -n 'not __dkms_action' -a mkbmdeb -d 'write Debian packages of 
 complete -c dkms -n 'not __dkms_action' -a mkrpm -d 'write an RPM package of a module'
 complete -c dkms -n 'not __dkms_action' -a mkkmp -d 'write a source package of a SUSE kernel module package'
 complete -c dkms -n 'not __dkms_action' -a mkdriverdisk -d 'write a driver disk for the installers of Fedora and RHEL'
+complete -c dkms -n 'not __dkms_action' -a mkimage -d 'write container images of built modules, as KMM loads them'
+complete -c dkms -n 'not __dkms_action' -a mksysext -d 'write a system extension of built modules'
 complete -c dkms -n 'not __dkms_action' -a generate_mok -d 'create the signing key if there is none'
 complete -c dkms -n 'not __dkms_action' -a mok -d 'show, enroll or rotate the signing key'
 complete -c dkms -n 'not __dkms_action' -a kernel_preinst -d 'for package scripts: before a kernel is unpacked'
@@ -69,18 +71,18 @@ complete -c dkms -n 'not __dkms_action' -a kernel_postinst -d 'for package scrip
 complete -c dkms -n 'not __dkms_action' -a kernel_prerm -d 'for package scripts: before a kernel is removed'
 complete -c dkms -n 'not __dkms_action' -a help -d 'print help, for one action if one is given'
 
-complete -c dkms -n '__dkms_action uninstall unbuild remove status match verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -a '(__dkms_packages)'
+complete -c dkms -n '__dkms_action uninstall unbuild remove status match verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext' -a '(__dkms_packages)'
 complete -c dkms -n '__dkms_action add build install config lint' -a '(__dkms_sources)'
 complete -c dkms -n '__dkms_action add build install config lint verify ldtarball' -F
 complete -c dkms -n '__dkms_action mok; and not __fish_seen_subcommand_from status enroll rotate' -a 'status enroll rotate'
 complete -c dkms -n '__dkms_action help' -a '(__dkms_actions)'
 
-complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status match config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -s m -l module -x -a '(__dkms_sources)' -d 'The module, or module and version'
-complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'The version of the module'
-complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mok kernel_preinst kernel_postinst kernel_prerm' -s k -l kernelver -x -a '(__dkms_kernels)' -d 'The kernel'
-complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk kernel_preinst kernel_postinst kernel_prerm' -s a -l arch -x -a '(uname -m)' -d 'The architecture'
+complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status match config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext' -s m -l module -x -a '(__dkms_sources)' -d 'The module, or module and version'
+complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext' -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'The version of the module'
+complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext mok kernel_preinst kernel_postinst kernel_prerm' -s k -l kernelver -x -a '(__dkms_kernels)' -d 'The kernel'
+complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext kernel_preinst kernel_postinst kernel_prerm' -s a -l arch -x -a '(uname -m)' -d 'The architecture'
 complete -c dkms -n '__dkms_action autoinstall kernel_postinst' -l all-kernels -d 'Every kernel that has headers'
-complete -c dkms -n '__dkms_action uninstall unbuild remove mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -l all -d 'Every kernel that the module is built for'
+complete -c dkms -n '__dkms_action uninstall unbuild remove mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext' -l all -d 'Every kernel that the module is built for'
 complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'The kernel whose installed modules are matched'
 complete -c dkms -n '__dkms_action add build install config lint' -s c -r -F -d 'Use this dkms.conf instead of the module\'s'
 complete -c dkms -n '__dkms_action add build install config' -l directive -x -d 'Override a directive of dkms.conf'
@@ -88,8 +90,9 @@ complete -c dkms -n '__dkms_action config' -l fingerprint -d 'Print the inputs o
 complete -c dkms -n '__dkms_action build install config' -l kernelsourcedir -x -a '(__fish_complete_directories)' -d 'The kernel\'s headers'
 complete -c dkms -n '__dkms_action build install config' -l config -r -F -d 'The kernel\'s configuration'
 complete -c dkms -n '__dkms_action build install autoinstall match kernel_postinst' -s j -x -d 'How many jobs may run at once; 0 means no limit'
-complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match ldtarball mok kernel_postinst' -l force -d 'Override safety checks'
-complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -l lock-timeout -x -d 'How long to wait for another dkms'
+complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match ldtarball mkimage mksysext mok kernel_postinst' -l force -d 'Override safety checks'
+complete -c dkms -n '__dkms_action build install autoinstall match kernel_postinst' -l no-cache -d 'Neither use nor fill the cache of builds'
+complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -l lock-timeout -x -d 'How long to wait for another dkms'
 complete -c dkms -n '__dkms_action build install autoinstall match mok kernel_postinst' -l mok-signing-key -r -F -d 'Sign with this private key'
 complete -c dkms -n '__dkms_action build install autoinstall match mok kernel_postinst' -l mok-certificate -r -F -d 'The certificate that belongs to --mok-signing-key'
 complete -c dkms -n '__dkms_action install autoinstall match kernel_postinst' -l force-version-override -d 'Do not compare versions with those of modules that the kernel already has'
@@ -99,11 +102,20 @@ complete -c dkms -n '__dkms_action install autoinstall match kernel_postinst' -l
 complete -c dkms -n '__dkms_action add install remove' -l rpm_safe_upgrade -d 'For the scriptlets of RPM packages'
 complete -c dkms -n '__dkms_action fsck' -l repair -d 'Repair what is safe to repair'
 complete -c dkms -n '__dkms_action lint' -l fix -d 'Fix in the file what is safe to fix'
-complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match lint fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -l dry-run -d 'Print step by step what would be done, and do not change anything'
+complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match lint fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -l dry-run -d 'Print step by step what would be done, and do not change anything'
 complete -c dkms -n '__dkms_action add mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -l archive -r -F -d 'The archive or package to write or to load'
 complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l binaries-only -d 'Leave out the sources'
 complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l source-only -d 'Leave out the built modules'
 complete -c dkms -n '__dkms_action mkkmp mkdriverdisk' -l spec -r -F -d 'The spec file to use'
+complete -c dkms -n '__dkms_action mkimage mksysext' -s o -l output -r -F -d 'The image or system extension to write'
+complete -c dkms -n '__dkms_action mkimage' -l image -x -d 'The name of the image'
+complete -c dkms -n '__dkms_action mkimage' -l base -r -F -d 'The OCI layout whose image is the base'
+complete -c dkms -n '__dkms_action mkimage' -l prefix -x -a '(__fish_complete_directories)' -d 'The directory above lib/modules in the image'
+complete -c dkms -n '__dkms_action mkimage' -l kmm -d 'Print the resource Module for KMM, too'
+complete -c dkms -n '__dkms_action mksysext' -l format -x -d 'The form: directory, squashfs or erofs'
+complete -c dkms -n '__dkms_action mksysext' -l os -x -d 'The systems that may merge the extension'
+complete -c dkms -n '__dkms_action mksysext' -l sysext-level -x -d 'The SYSEXT_LEVEL of these systems, instead of a version'
+complete -c dkms -n '__dkms_action mksysext' -l load -d 'Load the modules of the extension at boot'
 complete -c dkms -l dkmstree -x -a '(__fish_complete_directories)' -d 'Where dkms keeps its tree'
 complete -c dkms -l sourcetree -x -a '(__fish_complete_directories)' -d 'Where sources are'
 complete -c dkms -l installtree -x -a '(__fish_complete_directories)' -d 'Where kernels have their modules'

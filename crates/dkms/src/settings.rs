@@ -57,6 +57,7 @@ fn from_command_line(arguments: &Arguments, host: &Host) -> Result<Options> {
         kernel_config: arguments.config.clone(),
         kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
         no_depmod: arguments.no_depmod,
+        no_cache: arguments.no_cache,
         tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
         signing: signing(arguments)?,
         directives: directives(arguments)?,

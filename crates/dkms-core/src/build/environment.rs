@@ -5,13 +5,15 @@
 //! can name more (`build_variables`). Everything that is passed on counts in the fingerprint, except
 //! [`NO_INPUT`].
 
-use super::recipe::Variables;
 use crate::confine::HOMES;
 use crate::session::Session;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Variables for a child of a build.
+pub(crate) type Variables = Vec<(OsString, OsString)>;
 
 /// The variables of the caller that builds get. A name that ends in `*` stands for all names that begin so.
 /// dkms-framework.conf(5) documents the list.

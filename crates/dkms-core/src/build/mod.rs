@@ -5,15 +5,17 @@
 //! 1. `prepare::prepare`: a fresh copy of the source with its patches (`prepare::Prepared`).
 //! 2. `fingerprint::describe`: the inputs of the build (`fingerprint::Fingerprint`), read from that
 //!    copy before any code of the package runs.
-//! 3. `obtain`: the modules for this fingerprint (`collect::Collected`). Today they are always compiled:
-//!    `compile::compile` runs PRE_BUILD and make (`compile::Compiled`), `collect::collect` checks and
-//!    strips the modules. A cache needs to produce the same value, nothing else.
+//! 3. `obtain`: the modules for this fingerprint (`collect::Collected`), from the cache of builds
+//!    (`cached::find`), or compiled: `compile::compile` runs PRE_BUILD and make (`compile::Compiled`),
+//!    `collect::collect` checks and strips the modules.
 //! 4. `sign::sign`: signed and compressed for this machine (`sign::Signed`).
 //! 5. `place::place`: moved to `K/A` with one rename, with a manifest; then POST_BUILD, which may look into
-//!    `K/A`.
+//!    `K/A`. A build from the cache has the result of POST_BUILD already.
+//! 6. `cached::keep`: a compiled build is stored in the cache.
 //!
 //! Every child that a build starts is assembled in one place, `sandbox::BuildSandbox::command_with`.
 
+mod cached;
 pub mod collect;
 mod compile;
 mod context;
@@ -29,12 +31,14 @@ pub(crate) mod mark;
 mod place;
 pub mod prepare;
 pub mod preview;
+mod published;
 pub mod recipe;
 pub(crate) mod sandbox;
 mod script;
 pub(crate) mod sign;
 mod target;
 
+use crate::cache::Draft;
 use crate::conf::load::{self, Exclusion, Loaded};
 use crate::error::{Error, Result};
 use crate::event::{BuiltModule, Event};
@@ -45,9 +49,10 @@ use collect::Collected;
 use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use dkms_tree::ids::Build;
-use dkms_tree::manifest::Manifest;
+use dkms_tree::manifest::{BuildOrigin, Manifest};
 use dkms_tree::state;
 pub use error::{BuildError, Diagnosis};
+use fingerprint::Fingerprint;
 use log::MakeLog;
 use mark::Mark;
 use recipe::Recipe;
@@ -71,12 +76,12 @@ pub struct BuildOptions<'a> {
     pub held: &'a Held,
 }
 
-/// Loads and checks a package's configuration before anything is changed.
+/// Loads and checks a package's configuration before anything is changed. `conf` is its dkms.conf.
 ///
 /// # Errors
 /// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
-pub fn configuration(session: &Session<'_>, build: &Build) -> Result<(Loaded, Exclusion)> {
-    let loaded = load::load(session, &build.package, &build.kernel)?.strict()?;
+pub fn configuration(session: &Session<'_>, build: &Build, conf: &Path) -> Result<(Loaded, Exclusion)> {
+    let loaded = load::load_file(session, conf, Some(&build.package), &build.kernel)?.strict()?;
     let config = headers::KernelConfig::read(&headers::config_path(session, &build.kernel.release));
     let exclusion = load::exclusion(&loaded, &build.kernel, config.as_ref())?;
     if let Some(reason) = &exclusion.whole {
@@ -102,7 +107,7 @@ pub fn build(
     let (loaded, exclusion) = configuration;
     require_dependencies(session, build, loaded)?;
     // While this dkms waited for the lock, another one may have built the package or removed it.
-    crate::add::require_added(session, &build.package)?;
+    crate::add::require_added(session.layout, &build.package)?;
     if !options.replace && session.layout.module_dir(build).is_dir() {
         let reason = "another dkms built it meanwhile".into();
         session.report(Event::Nothing { about: build.to_string(), reason });
@@ -140,6 +145,7 @@ pub fn build(
         sandbox: &sandbox,
         pool: options.pool,
         held: options.held,
+        rebuild: options.replace && session.options.force,
         log: &log,
         started,
         mark: Mutex::new(mark),
@@ -153,7 +159,7 @@ pub fn build(
             Err(interrupted)
         }
         Err(failed) => {
-            crate::owner::take_back(&dir);
+            crate::owner::give_to_root(&dir);
             keep_log(session, build, &log, &shown);
             Err(failed)
         }
@@ -165,16 +171,46 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     let prepared = prepare::prepare(context)?;
     let recipe = Recipe::new(context.session, context.target, context.build, context.loaded)?;
     let fingerprint = fingerprint::describe(&context.subject(), &prepared, &recipe)?;
-    let collected = obtain(context, &recipe, slot)?;
-    let signed = sign::sign(context, collected)?;
-    place::place(context, signed, fingerprint)
+    let obtained = obtain(context, &recipe, &fingerprint, slot)?;
+    let signed = sign::sign(context, obtained.collected)?;
+    let lines = fingerprint.lines();
+    let placed = place::place(context, signed, fingerprint, obtained.origin, obtained.added)?;
+    if let Some(draft) = obtained.draft {
+        cached::keep(context, draft, lines, &placed);
+    }
+    Ok(placed.manifest)
 }
 
-/// Provides the modules of a build, unsigned. Any other source of modules would be queried here, by the
-/// fingerprint, before anything is compiled.
-fn obtain(context: &Context<'_>, recipe: &Recipe, slot: Option<Slots<'_>>) -> Result<Collected> {
+/// The modules of a build, unsigned.
+struct Obtained {
+    collected: Collected,
+    /// Where they come from.
+    origin: BuildOrigin,
+    /// The files that POST_BUILD added to `K/A`, if the build is complete already.
+    added: Option<Vec<(PathBuf, Vec<u8>)>>,
+    /// What is stored in the cache when the build is in place.
+    draft: Option<Draft>,
+}
+
+/// Provides the modules of a build: from the local cache, from a registry, or compiled.
+fn obtain(
+    context: &Context<'_>,
+    recipe: &Recipe,
+    fingerprint: &Fingerprint,
+    slot: Option<Slots<'_>>,
+) -> Result<Obtained> {
+    if let Some(taken) = cached::find(context, fingerprint)? {
+        let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
+        return Ok(Obtained { collected, origin, added, draft: None });
+    }
+    if let Some(taken) = published::find(context, fingerprint)? {
+        let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
+        return Ok(Obtained { collected, origin, added, draft: None });
+    }
     let compiled = compile::compile(context, recipe, slot)?;
-    collect::collect(context, &compiled)
+    let collected = collect::collect(context, &compiled)?;
+    let draft = cached::draft(context, &collected)?;
+    Ok(Obtained { collected, origin: BuildOrigin::Built, added: None, draft })
 }
 
 /// Makes sure that all BUILD_DEPENDS are installed for the same kernel.
@@ -239,7 +275,8 @@ fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<()> {
     let modules = manifest.modules.into_iter();
     let modules =
         modules.map(|m| BuiltModule { file: m.file, size: m.size, signature: m.signature }).collect();
-    session.report(Event::Built { build: build.clone(), modules, elapsed: context.started.elapsed() });
+    let (build, origin) = (build.clone(), manifest.origin);
+    session.report(Event::Built { build, modules, elapsed: context.started.elapsed(), origin });
     Ok(())
 }
 

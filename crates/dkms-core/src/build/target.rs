@@ -61,7 +61,7 @@ impl Target {
         let headers = headers::find(session, kernel)?;
         Ok(Self {
             kernel: kernel.clone(),
-            toolchain: toolchain::detect(session, &headers, &kernel.release)?,
+            toolchain: toolchain::detect(session.host, &headers, &kernel.release)?,
             framework: crate::conf::framework::load(session, Some(&kernel.release))?,
             index: ModuleIndex::scan(&session.layout.kernel_modules(&kernel.release)),
             headers,

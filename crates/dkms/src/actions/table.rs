@@ -32,6 +32,8 @@ pub(crate) enum Action {
     Mkrpm,
     Mkkmp,
     Mkdriverdisk,
+    Mkimage,
+    Mksysext,
     GenerateMok,
     Mok,
     KernelPreinst,
@@ -90,13 +92,15 @@ const KERNELS: &[Opt] = &[Opt::Kernel, Opt::Arch];
 /// Which dkms.conf counts, and how it is evaluated for a kernel.
 const CONF: &[Opt] = &[Opt::Conf, Opt::Directive];
 const HEADERS: &[Opt] = &[Opt::KernelSourceDir, Opt::KernelConfig];
-const BUILD: &[Opt] = &[Opt::Jobs, Opt::Force];
+const BUILD: &[Opt] = &[Opt::Jobs, Opt::Force, Opt::NoCache];
 const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
 const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];
 const CHANGE: &[Opt] = &[Opt::DryRun, Opt::LockTimeout];
-const TAKE_BACK: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
+const REMOVAL: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
 const ONLY: &[Opt] = &[Opt::BinariesOnly, Opt::SourceOnly];
+const IMAGE: &[Opt] = &[Opt::Output, Opt::Image, Opt::Base, Opt::Prefix, Opt::Kmm];
+const SYSEXT: &[Opt] = &[Opt::Output, Opt::Format, Opt::Os, Opt::SysextLevel, Opt::Load];
 /// What mkdriverdisk took formerly; the actions that make rpm packages explain what replaced it.
 const DISK: &[Opt] = &[Opt::Distro, Opt::Media, Opt::Release];
 
@@ -118,7 +122,7 @@ const BASE: ActionRow = ActionRow {
 };
 
 /// Every action.
-pub(crate) static ACTIONS: [ActionRow; 28] = [
+pub(crate) static ACTIONS: [ActionRow; 30] = [
     ActionRow {
         action: Action::Add,
         word: "add",
@@ -169,7 +173,7 @@ pub(crate) static ACTIONS: [ActionRow; 28] = [
         examples: &["dkms uninstall hello/1.0", "dkms uninstall hello/1.0 --all"],
         root: Root::Always,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -181,7 +185,7 @@ pub(crate) static ACTIONS: [ActionRow; 28] = [
         examples: &["dkms unbuild hello/1.0", "dkms unbuild hello/1.0 --all"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -193,7 +197,7 @@ pub(crate) static ACTIONS: [ActionRow; 28] = [
         examples: &["dkms remove hello/1.0 --all", "dkms remove hello/1.0 -k 6.1.0-9-amd64"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, &[Opt::RpmSafeUpgrade], CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, &[Opt::RpmSafeUpgrade], CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -410,6 +414,36 @@ pub(crate) static ACTIONS: [ActionRow; 28] = [
         examples: &["dkms mkdriverdisk hello/1.0 -k 6.1.0-9-amd64"],
         options: &[PACKAGE, KERNELS, &[Opt::All, Opt::Archive, Opt::Spec], CHANGE],
         accepts: &[CONF, ONLY, DISK],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Mkimage,
+        word: "mkimage",
+        purpose: "write container images of built modules, as KMM loads them",
+        about: "Writes a container image of the built modules for each kernel, which is an OCI layout and a docker archive \
+                in one file. Kernel Module Management (KMM) loads the modules from it on the nodes of a cluster.",
+        operand: Operand::Packages,
+        examples: &[
+            "dkms mkimage hello/1.0 -k 6.1.0-9-amd64 -o hello.tar",
+            "dkms mkimage hello/1.0 --all --image quay.io/me/hello --kmm",
+        ],
+        options: &[PACKAGE, KERNELS, &[Opt::All, Opt::Force], IMAGE, CHANGE],
+        accepts: &[CONF],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Mksysext,
+        word: "mksysext",
+        purpose: "write a system extension of built modules",
+        about: "Writes an extension for systemd-sysext(8) with the built modules for the kernels given, for systems whose \
+                /usr is read-only. It contains the service that makes modprobe(8) find them.",
+        operand: Operand::Packages,
+        examples: &[
+            "dkms mksysext hello/1.0 -k 6.1.0-9-amd64",
+            "dkms mksysext hello/1.0 --all --format squashfs -o hello.raw --load",
+        ],
+        options: &[PACKAGE, KERNELS, &[Opt::All, Opt::Force], SYSEXT, CHANGE],
+        accepts: &[CONF],
         ..BASE
     },
     ActionRow {

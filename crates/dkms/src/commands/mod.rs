@@ -4,6 +4,7 @@ mod call;
 mod config;
 mod debian;
 mod fsck;
+mod image;
 mod kernel;
 mod lint;
 mod mok;
@@ -12,6 +13,7 @@ mod packaging;
 mod ready;
 mod rpm;
 mod status;
+mod sysext;
 mod tarball;
 mod verify;
 
@@ -43,9 +45,18 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     // The operands of 'mok' are not package names.
     let mut subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
     let words = request::check(arguments)?;
-    let (layout, options) = settings::resolve(arguments, &host, ui)?;
+    let (mut layout, mut options) = settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
         entered.mount_trees(&layout)?;
+        match &entered.cache {
+            Some(dir) => layout.cache_dir.clone_from(dir),
+            None => options.no_cache = true,
+        }
+        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+    }
+    if action == Action::Ready && host.other_root.is_none() && crate::host::is_image(&layout, &host.release) {
+        // The running kernel and its keyrings are those of another system, as with --root.
+        host.other_root = Some("/".into());
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
     ui.set_verbose(options.verbose);
@@ -77,7 +88,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Ready => return ready::ready(&call),
         Action::Pending => return ready::pending(&call),
         Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
-        Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
+        Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
         Action::Match => kernel::match_kernel(&call),
         Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
@@ -86,6 +97,8 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
+        Action::Mkimage => image::make(&call),
+        Action::Mksysext => sysext::make(&call),
         Action::Ldtarball => tarball::load(&call),
     }
     .map(|()| Answer::Yes)

@@ -71,6 +71,7 @@ fn operands() -> String {
         String::from("# Sets operands: what the action $1 works on.\n__dkms_operands() {\n    case $1 in\n");
     let kinds = [
         (Operand::Package, "package"),
+        (Operand::Packages, "package"),
         (Operand::Source, "source"),
         (Operand::PackageOrFiles, "package-or-file"),
         (Operand::Archive, "file"),

@@ -86,6 +86,7 @@ fn operands() -> String {
     let mut text = String::from("  case $1 in\n");
     let kinds = [
         (Operand::Package, "'*:package:_dkms_packages'"),
+        (Operand::Packages, "'*:package:_dkms_packages'"),
         (Operand::Source, "'*:source:_dkms_sources'"),
         (
             Operand::PackageOrFiles,
