@@ -2,7 +2,7 @@
 # Fill build/ with what the end-to-end tests read: kernel headers, one kernel image, Debian's own
 # dkms and every *-dkms package of the configured Debian archive.
 #
-#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--with-image-6.12] [--msrv]
+#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--with-image-6.12] [--msrv] [--clang]
 #
 # Nothing but a few build tools is installed: packages are downloaded, unpacked below
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
@@ -12,6 +12,7 @@
 #   build/layers/vm-debian      the disk of a small Debian for secure_boot::enroll_and_rotate (--vm-debian)
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
+# --clang installs clang, lld and llvm as well, for clang::*.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -19,7 +20,7 @@ build=${DKMS_TEST_BUILD:-$here/build}
 layers=$build/layers
 debs=$build/debs
 
-tools=yes image612=no msrv=no vm=yes debian=no
+tools=yes image612=no msrv=no vm=yes debian=no clang=no
 for arg in "$@"; do
     case $arg in
         --no-tools) tools=no ;;
@@ -28,7 +29,8 @@ for arg in "$@"; do
         --vm-debian) debian=yes ;;
         --with-image-6.12) image612=yes ;;
         --msrv) msrv=yes ;;
-        -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        --clang) clang=yes ;;
+        -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
     esac
 done
@@ -141,7 +143,13 @@ rpmbuild rpm
 rpmlint rpmlint
 createrepo_c createrepo-c
 xorriso xorriso
+skopeo skopeo
+umoci umoci
+busybox busybox-static
+mksquashfs squashfs-tools
+mkfs.erofs erofs-utils
 LIST
+    if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
     [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)

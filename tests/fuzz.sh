@@ -71,6 +71,15 @@ cat >"$temp/manifest" <<'END'
 {"schema":1,"package":"p","version":"1","kernel":"6.1","arch":"x86_64","inputs":{"source":"0","directives":"0","patches":[["a.patch","0"]],"headers":{"escaped":"/h%FF"},"kernel_config":"","compiler":"gcc","make":"make","evaluated":"native"},"built_at":1,"build_seconds":0.5,"modules":[{"name":"a","file":"a.ko","destination":"/updates","size":1,"sha256":"0","vermagic":"","version":"","srcversion":"","signature":""}],"excluded":[],"build_depends":[],"no_weak_modules":false,"post_remove":null,"installed":{"at":1,"files":[{"path":"/l/a.ko","file":"a.ko","stamp":{"size":1,"inode":2,"device":3,"mtime":4,"ctime":5},"built":{"size":1,"inode":2,"device":3,"mtime":4,"ctime":5}}]}}
 END
 seed manifest "$temp/manifest"
+# The fingerprint is that of the line.
+record='{"schema":1,"fingerprint":"'$(echo arch=x86_64 | sha256sum | cut -c -64)'","lines":["arch=x86_64"],"package":"p","version":"1","kernel":"6.1","arch":"x86_64","builder":"4","build_ms":1,"files":[{"path":"module/a.ko","size":3,"sha256":"'$(printf abc | sha256sum | cut -c -64)'"}],"layer":{"digest":"sha256:'$(printf '' | sha256sum | cut -c -64)'","size":1}}'
+printf %s "$record" >"$temp/record"
+printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/vnd.dkms.build.v1","config":{"mediaType":"application/vnd.dkms.build.v1+json","digest":"sha256:%s","size":%s,"data":"%s"},"layers":[{"mediaType":"application/vnd.dkms.build.v1.tar+zstd","digest":"sha256:%s","size":1}],"annotations":{"dev.dkms.signature.0123456789abcdef":"AAAA"}}' \
+    "$(sha256sum <"$temp/record" | cut -c -64)" "${#record}" "$(printf %s "$record" | base64 -w 0)" "$(printf '' | sha256sum | cut -c -64)" >"$temp/bundle"
+mkdir -p "$temp/l/module"
+printf abc >"$temp/l/module/a.ko"
+tar -C "$temp/l" --owner=0 --group=0 --numeric-owner --mtime=@0 --format=gnu -c module/a.ko | zstd -q >"$temp/layer" 2>/dev/null || true
+seed bundle "$temp/record" "$temp/bundle" "$temp/layer"
 
 memory=3000 seconds_each=20
 # Of a module, no input may cost more than its size justifies. An xz decoder alone may take 140 MB.

@@ -46,13 +46,14 @@ __dkms_options() {
     build)
         options='
             -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config -j
-            --force --lock-timeout --mok-signing-key --mok-certificate --dry-run'
+            --force --no-cache --lock-timeout --mok-signing-key --mok-certificate --dry-run'
         ;;
     install)
         options='
             -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config -j
-            --force --lock-timeout --mok-signing-key --mok-certificate --force-version-override
-            --no-depmod --modprobe-on-install --symlink-modules --rpm_safe_upgrade --dry-run'
+            --force --no-cache --lock-timeout --mok-signing-key --mok-certificate
+            --force-version-override --no-depmod --modprobe-on-install --symlink-modules
+            --rpm_safe_upgrade --dry-run'
         ;;
     uninstall)
         options='
@@ -75,19 +76,20 @@ __dkms_options() {
         ;;
     autoinstall)
         options='
-            -k --kernelver -a --arch --all-kernels -j --force --lock-timeout --mok-signing-key
-            --mok-certificate --force-version-override --no-depmod --modprobe-on-install
-            --symlink-modules --dry-run'
+            -k --kernelver -a --arch --all-kernels -j --force --no-cache --lock-timeout
+            --mok-signing-key --mok-certificate --force-version-override --no-depmod
+            --modprobe-on-install --symlink-modules --dry-run'
         ;;
     match)
         options='
-            -m --module -k --kernelver -a --arch --templatekernel -j --force --lock-timeout
-            --mok-signing-key --mok-certificate --force-version-override --no-depmod
+            -m --module -k --kernelver -a --arch --templatekernel -j --force --no-cache
+            --lock-timeout --mok-signing-key --mok-certificate --force-version-override --no-depmod
             --modprobe-on-install --symlink-modules --dry-run'
         ;;
     config)
         options='
-            -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config'
+            -m --module -v -k --kernelver -a --arch -c --directive --fingerprint --kernelsourcedir
+            --config'
         ;;
     lint)
         options='
@@ -169,9 +171,9 @@ __dkms_options() {
         ;;
     kernel_postinst)
         options='
-            -k --kernelver -a --arch --all-kernels -j --force --lock-timeout --mok-signing-key
-            --mok-certificate --force-version-override --no-depmod --modprobe-on-install
-            --symlink-modules --dry-run'
+            -k --kernelver -a --arch --all-kernels -j --force --no-cache --lock-timeout
+            --mok-signing-key --mok-certificate --force-version-override --no-depmod
+            --modprobe-on-install --symlink-modules --dry-run'
         ;;
     kernel_prerm)
         options='

@@ -3,6 +3,7 @@
 use crate::code::Code;
 use crate::directives::Directives;
 use crate::problem::Problem;
+use crate::registry;
 
 /// The machine's configuration. `None` means not set, so the default or an earlier file applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct FrameworkConf {
     pub compress_zstd_opts: Option<String>,
     /// A file with variables for make's environment.
     pub build_environment: Option<String>,
+    /// Names of variables of the caller that builds get in addition to the usual ones.
+    pub build_variables: Option<String>,
     /// A command that runs once after modules have changed.
     pub post_transaction: Option<String>,
     /// The kernel's sign-file program.
@@ -54,10 +57,45 @@ pub struct FrameworkConf {
     /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if the
     /// result is identical.
     pub depmod: Option<bool>,
+    /// The most bytes of the cache of builds; 0 means there is none. Written like `500M` or `2G`.
+    pub cache_size: Option<u64>,
     /// Whether builds are confined.
     pub build_confinement: Option<Confinement>,
     /// The first and the last user ID that is reserved for builds.
     pub build_users: Option<(u32, u32)>,
+    /// Registries of finished builds, in the order in which they are asked. Invalid names are problems and
+    /// left out.
+    pub registries: Option<Vec<String>>,
+    /// Whether builds of a registry are used.
+    pub prebuilt: Option<Prebuilt>,
+    /// The files of the private keys that sign what is pushed to a registry.
+    pub registry_keys: Vec<String>,
+}
+
+/// Whether builds of a registry are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prebuilt {
+    /// What a registry has is used, the rest is compiled.
+    Prefer,
+    /// Nothing is compiled.
+    Only,
+    /// No registry is asked.
+    Off,
+}
+
+impl Prebuilt {
+    /// The words in framework.conf and on the command line.
+    pub const WORDS: [&'static str; 3] = ["prefer", "only", "off"];
+
+    /// What a word means.
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "prefer" => Some(Self::Prefer),
+            "only" => Some(Self::Only),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
 }
 
 /// Whether builds are confined.
@@ -93,6 +131,7 @@ impl FrameworkConf {
             compress_xz_opts: text("compress_xz_opts"),
             compress_zstd_opts: text("compress_zstd_opts"),
             build_environment: text("build_environment"),
+            build_variables: text("build_variables"),
             post_transaction: text("post_transaction"),
             sign_file: text("sign_file"),
             mok_signing_key: text("mok_signing_key"),
@@ -110,6 +149,7 @@ impl FrameworkConf {
                 .map(|w| w == "fail"),
             depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
                 .map(|word| word == "program"),
+            cache_size: size(directives, "cache_size", &mut problems),
             build_confinement: word(
                 directives,
                 "build_confinement",
@@ -122,9 +162,47 @@ impl FrameworkConf {
                 _ => Confinement::Auto,
             }),
             build_users: user_ids(directives, &mut problems),
+            registries: registries(directives, &mut problems),
+            prebuilt: word(directives, "prebuilt", &Prebuilt::WORDS, &mut problems)
+                .and_then(|word| Prebuilt::from_word(&word)),
+            registry_keys: key_files(directives, &mut problems),
         };
         (conf, problems)
     }
+}
+
+/// The registries that framework.conf names, separated by blanks or line breaks. An empty value means none.
+fn registries(directives: &Directives, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
+    let value = directives.get("registry", 0)?;
+    let mut names = Vec::new();
+    for name in value.split_whitespace() {
+        match registry::check(name) {
+            Ok(()) => names.push(name.to_owned()),
+            Err(reason) => {
+                let message = format!("registry names '{name}': {reason}");
+                problems.push(Problem::error(Code::Setting, "registry", None, message, registry::HELP));
+            }
+        }
+    }
+    Some(names)
+}
+
+/// Absolute paths, separated by blanks.
+fn key_files(directives: &Directives, problems: &mut Vec<Problem>) -> Vec<String> {
+    let value = directives.get("registry_key", 0).unwrap_or_default();
+    let (files, wrong): (Vec<&str>, Vec<&str>) =
+        value.split_whitespace().partition(|file| file.starts_with('/'));
+    for file in wrong {
+        let message = format!("registry_key names '{file}', which is not an absolute path");
+        problems.push(Problem::error(
+            Code::Setting,
+            "registry_key",
+            None,
+            message,
+            "begin the path with '/'",
+        ));
+    }
+    files.into_iter().map(str::to_owned).collect()
 }
 
 /// An absolute path; an empty one counts as not set.
@@ -157,6 +235,33 @@ fn number<T: std::str::FromStr>(
         ));
     }
     parsed
+}
+
+/// Bytes: a whole number, with `K`, `M`, `G` or `T` for the powers of 1024. `KiB`, `MB` and the like mean the
+/// same, in any case.
+fn size(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> Option<u64> {
+    let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
+    let parsed = parse_size(value);
+    if parsed.is_none() {
+        let message = format!("{name} is '{value}', which is not a size");
+        let help = format!("a whole number of bytes, or one with K, M, G or T, such as {name}=2G");
+        problems.push(Problem::error(Code::Setting, name, None, message, help));
+    }
+    parsed
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at_checked(end)?;
+    let power = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1024u64.pow(power))
 }
 
 /// `FIRST-LAST`: neither system users (below 1000) nor special IDs (65534 is nobody, 65535 is not a valid
@@ -216,6 +321,42 @@ mod tests {
     }
 
     #[test]
+    fn registries_in_order() {
+        let (c, p) = conf(&[("registry", "r.example/dkms\n http://localhost:5000/a/b ")]);
+        assert_eq!(
+            c.registries.as_deref(),
+            Some(&["r.example/dkms".to_owned(), "http://localhost:5000/a/b".to_owned()][..])
+        );
+        assert_eq!(p, vec![]);
+        assert_eq!(conf(&[("registry", "")]).0.registries, Some(vec![]));
+        let (c, p) = conf(&[("registry", "r.example/dkms ftp://x/y")]);
+        assert_eq!(c.registries.map(|r| r.len()), Some(1));
+        assert_eq!(p.iter().map(|p| p.directive.as_str()).collect::<Vec<_>>(), ["registry"]);
+        let (c, _) = conf(&[("prebuilt", "only"), ("registry_key", "/a.key /b.key")]);
+        assert_eq!((c.prebuilt, c.registry_keys.len()), (Some(Prebuilt::Only), 2));
+    }
+
+    #[test]
+    fn sizes_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("500M", 500 << 20),
+            ("2G", 2 << 30),
+            ("1 GiB", 1 << 30),
+            ("10kb", 10 << 10),
+            ("1t", 1 << 40),
+        ] {
+            let (c, p) = conf(&[("cache_size", text)]);
+            assert_eq!((c.cache_size, p.len()), (Some(bytes), 0), "{text}");
+        }
+        for text in ["-1", "G", "1.5G", "2X", "1G G", "18446744073709551615K", "0x10"] {
+            let (c, p) = conf(&[("cache_size", text)]);
+            assert_eq!((c.cache_size, p.len()), (None, 1), "{text}");
+        }
+    }
+
+    #[test]
     fn numbers_trees_and_words() {
         let (c, p) = conf(&[
             ("parallel_jobs", "0"),
@@ -250,6 +391,8 @@ mod tests {
             ("build_users", "+64200-64300"),
             ("build_users", "64200-65600"),
             ("build_users", "64200-4294967295"),
+            ("prebuilt", "yes"),
+            ("registry_key", "key.pem"),
         ] {
             let (c, p) = conf(&[(name, value)]);
             assert_eq!(c, FrameworkConf::default(), "{name}");

@@ -4,8 +4,8 @@
 //! All code of a package that runs before its modules are installed is untrusted: its dkms.conf, its patches,
 //! PRE_BUILD, MAKE, POST_BUILD, and the modules that strip reads. See docs/security.md.
 
-use crate::session::Session;
-use dkms_conf::framework_conf::Confinement;
+use crate::event::{Event, Sink};
+use dkms_conf::framework_conf::{Confinement, FrameworkConf};
 use dkms_sys::sandbox::{self, Enforced, Limits, Profile};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -42,8 +42,8 @@ pub struct BuildUser {
 impl BuildUser {
     /// Takes a user from the configured range, except those that the machine uses for something else. If dkms
     /// cannot change its user, this is dkms's own user.
-    pub fn claim(s: &Session<'_>) -> Self {
-        let (first, last) = s.options.framework.build_users.unwrap_or(DEFAULT_USERS);
+    pub fn claim(framework: &FrameworkConf) -> Self {
+        let (first, last) = framework.build_users.unwrap_or(DEFAULT_USERS);
         if sandbox::lacks(sandbox::Part::User) || !sandbox::can_become(first) {
             return Self::none();
         }
@@ -164,12 +164,17 @@ static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 ///
 /// # Errors
 /// With `build_confinement=require`: a description of what is missing.
-pub fn judge(s: &Session<'_>, what: &str, enforced: &Enforced) -> Result<(), String> {
+pub fn judge(
+    framework: &FrameworkConf,
+    sink: &dyn Sink,
+    what: &str,
+    enforced: &Enforced,
+) -> Result<(), String> {
     if enforced.is_complete() {
         return Ok(());
     }
     let missing = enforced.missing.join("; ");
-    match s.options.framework.build_confinement.unwrap_or_default() {
+    match framework.build_confinement.unwrap_or_default() {
         Confinement::Require => Err(format!(
             "build_confinement=require in framework.conf, and {what} cannot be confined fully here: {missing}"
         )),
@@ -177,7 +182,7 @@ pub fn judge(s: &Session<'_>, what: &str, enforced: &Enforced) -> Result<(), Str
         Confinement::Auto => {
             let mut reported = REPORTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if !reported.contains(&missing) {
-                s.warn(format!("{what} is not confined fully: {missing}"));
+                sink.event(Event::Warning { text: format!("{what} is not confined fully: {missing}") });
                 reported.push(missing);
             }
             Ok(())

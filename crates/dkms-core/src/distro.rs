@@ -127,8 +127,9 @@ impl Distribution {
             "make" | "patch" | "kmod" | "bash" | "gcc" | "clang" => program.into(),
             "depmod" | "modprobe" => "kmod".into(),
             "strip" | "ld" => "binutils".into(),
-            "llvm-strip" => "llvm".into(),
-            "ld.lld" => "lld".into(),
+            p if p.starts_with("llvm-") || p.starts_with("ld.lld") || p.starts_with("clang-") => {
+                llvm_package(p, debian)
+            }
             p if p.starts_with("gcc-") => p.into(),
             p if debian && p.contains("-gcc-") => {
                 p.rsplit_once("-gcc-").map_or(p.into(), |(_, n)| format!("gcc-{n}"))
@@ -161,6 +162,21 @@ impl Distribution {
         }
         found.push(headers.join("scripts/sign-file"));
         found
+    }
+}
+
+/// The package with a program of LLVM. Only Debian's have the version that the program's name may end in.
+fn llvm_package(program: &str, debian: bool) -> String {
+    let package = match program {
+        p if p.starts_with("clang") => "clang",
+        p if p.starts_with("ld.lld") => "lld",
+        _ => "llvm",
+    };
+    let version = program.rsplit_once('-').map_or("", |(_, v)| v);
+    if debian && !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()) {
+        format!("{package}-{version}")
+    } else {
+        package.to_owned()
     }
 }
 
@@ -202,5 +218,25 @@ mod tests {
         assert_eq!(of("ID=fedora", "6.9.4-200.fc40.x86_64"), "kernel-devel-6.9.4-200.fc40.x86_64");
         assert_eq!(of("ID=sles\nID_LIKE=suse", "6.4.0-150600.23.7-default"), "kernel-default-devel");
         assert_eq!(of("ID=arch", "6.10.1-arch1-1"), "linux-headers");
+    }
+
+    #[test]
+    fn packages_of_compilers() {
+        let package = |id: &str, program: &str| Distribution::from_os_release(id).program_package(program);
+        let table = [
+            ("gcc-12", "gcc-12", "gcc-12"),
+            ("clang", "clang", "clang"),
+            ("clang-18", "clang-18", "clang"),
+            ("ld.lld", "lld", "lld"),
+            ("ld.lld-18", "lld-18", "lld"),
+            ("llvm-ar", "llvm", "llvm"),
+            ("llvm-objcopy-18", "llvm-18", "llvm"),
+        ];
+        for (program, debian, fedora) in table {
+            assert_eq!(
+                (package("ID=debian", program), package("ID=fedora", program)),
+                (debian.into(), fedora.into())
+            );
+        }
     }
 }

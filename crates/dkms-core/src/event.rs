@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::secret::Secret;
 use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::manifest::BuildOrigin;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub enum Event {
     /// A stage of a build began: "applying fix.patch", "make", "signing".
     BuildStage { build: Build, stage: String },
     /// A build succeeded.
-    Built { build: Build, modules: Vec<BuiltModule>, elapsed: Duration },
+    Built { build: Build, modules: Vec<BuiltModule>, elapsed: Duration, origin: BuildOrigin },
     /// A module file was installed.
     ModuleInstalled { build: Build, path: PathBuf },
     /// A module file was left as it is, for this reason.
@@ -124,6 +125,11 @@ pub struct BuiltModule {
 pub trait Sink: Send + Sync {
     /// Receives one event.
     fn event(&self, event: Event);
+
+    /// Receives a warning, which does not stop the command.
+    fn warn(&self, text: String) {
+        self.event(Event::Warning { text });
+    }
 
     /// Whether a user is there to answer [`Sink::ask`].
     fn can_ask(&self) -> bool {

@@ -7,7 +7,7 @@ use dkms_tree::ids::Kernel;
 /// Runs modprobe_on_install for the running kernel, and post_transaction, once.
 pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {
     let Some(first) = changed.first() else { return };
-    if installed && s.options.modprobe_on_install && changed.iter().any(|k| s.runs(&k.release)) {
+    if installed && s.options.modprobe_on_install && changed.iter().any(|k| s.host.runs(&k.release)) {
         load_modules(s);
     }
     // Its $kernelver is the first kernel that changed.

@@ -34,7 +34,7 @@ pub struct Request<'a> {
 /// # Errors
 /// [`PackageError::NotAdded`], [`PackageError::Broken`].
 pub fn plan(s: &Session<'_>, request: &Request<'_>) -> Result<Plan> {
-    add::require_added(s, request.package)?;
+    add::require_added(s.layout, request.package)?;
     let built = || state::builds(s.layout, request.package).into_iter().map(|b| b.kernel).collect();
     let kernels = request.kernels.map_or_else(built, <[Kernel]>::to_vec);
     let why = format!("'{}' asks for it", request.action);
@@ -49,7 +49,7 @@ pub fn plan(s: &Session<'_>, request: &Request<'_>) -> Result<Plan> {
 pub fn execute(s: &Session<'_>, request: &Request<'_>, plan: Plan) -> Result<Vec<Kernel>> {
     if request.depth == Depth::Remove
         && s.options.rpm_safe_upgrade
-        && crate::rpm_upgrade::added_in_this_transaction(s, request.package)
+        && crate::rpm_upgrade::added_in_this_transaction(s.options, request.package)
     {
         return Err(PackageError::RemoveCancelled(request.package.clone()).into());
     }
@@ -57,7 +57,7 @@ pub fn execute(s: &Session<'_>, request: &Request<'_>, plan: Plan) -> Result<Vec
     let held = if changes_something(&plan) { Some(lock::build(s, request.package)?) } else { None };
     // While this dkms waited for the lock, another one may have built or removed the package.
     let plan = if held.is_some() { self::plan(s, request)? } else { plan };
-    report_nothing(s, &plan);
+    report_nothing(s.sink, &plan);
     transact(s, plan)
 }
 

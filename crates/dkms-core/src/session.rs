@@ -2,6 +2,7 @@
 
 use crate::distro::Distribution;
 use crate::event::{Event, Sink};
+use crate::registry::Slot;
 use crate::secret::Secrets;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::beneath::Trees;
@@ -9,6 +10,8 @@ use dkms_tree::layout::Layout;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Facts about the machine, gathered once by the program.
@@ -42,6 +45,34 @@ pub struct Host {
     pub addon_modules_dir: Option<String>,
 }
 
+impl Host {
+    /// `SOURCE_DATE_EPOCH`: recorded times do not depend on when something is made, or how long it takes
+    /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+    pub fn source_date_epoch(&self) -> Option<u64> {
+        let (_, value) = self.environment.iter().find(|(name, _)| name == "SOURCE_DATE_EPOCH")?;
+        value.to_str()?.parse().ok()
+    }
+
+    /// The time to record, in seconds since 1970: now, or [`Host::source_date_epoch`].
+    pub fn recorded_time(&self) -> u64 {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        self.source_date_epoch().unwrap_or_else(now)
+    }
+
+    /// Whether a kernel is the one that runs on this system.
+    pub fn runs(&self, release: &str) -> bool {
+        self.other_root.is_none() && release == self.release
+    }
+
+    /// The distribution; an error if paths depend on it and it is unknown.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoOsRelease`].
+    pub fn distribution(&self) -> crate::Result<&Distribution> {
+        self.distribution.as_ref().ok_or(crate::Error::NoOsRelease)
+    }
+}
+
 /// The options of the command line and of framework.conf.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -73,8 +104,14 @@ pub struct Options {
     pub tmp_location: PathBuf,
     /// `--verbose`
     pub verbose: bool,
+    /// `--no-cache`: the cache of builds is neither read nor written.
+    pub no_cache: bool,
+    /// Whether this command warned about the cache of builds already.
+    pub cache_warned: Arc<AtomicBool>,
     /// framework.conf, evaluated without a kernel.
     pub framework: FrameworkConf,
+    /// The command's conversation with `dkms-registry`, which begins when it is needed.
+    pub registry: Arc<Slot>,
 }
 
 /// What one command works with.
@@ -97,7 +134,14 @@ impl Session<'_> {
 
     /// Reports a warning, which does not stop the command.
     pub fn warn(&self, text: impl Into<String>) {
-        self.report(Event::Warning { text: text.into() });
+        self.sink.warn(text.into());
+    }
+
+    /// Warns about the cache of builds, at most once per command. It never fails a build.
+    pub(crate) fn warn_about_cache(&self, text: impl Into<String>) {
+        if !self.options.cache_warned.swap(true, Ordering::Relaxed) {
+            self.warn(text);
+        }
     }
 
     /// Warns about sockets, devices and named pipes that are not copied with a tree.
@@ -118,19 +162,6 @@ impl Session<'_> {
         self.warn(text);
     }
 
-    /// `SOURCE_DATE_EPOCH`: recorded times do not depend on when something is made, or how long it takes
-    /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
-    pub fn source_date_epoch(&self) -> Option<u64> {
-        let (_, value) = self.host.environment.iter().find(|(name, _)| name == "SOURCE_DATE_EPOCH")?;
-        value.to_str()?.parse().ok()
-    }
-
-    /// The time to record, in seconds since 1970: now, or [`Session::source_date_epoch`].
-    pub fn recorded_time(&self) -> u64 {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        self.source_date_epoch().unwrap_or_else(now)
-    }
-
     /// Fails if the tree is not writable, before anything is changed. Called only if something is about to be
     /// changed, because a command that has nothing to do does not need a writable tree.
     ///
@@ -143,19 +174,6 @@ impl Session<'_> {
     /// The trees of the system that this session works on.
     pub(crate) fn trees(&self) -> Trees<'_> {
         Trees { layout: self.layout, other_root: self.host.other_root.is_some() }
-    }
-
-    /// Whether a kernel is the one that runs on this system.
-    pub fn runs(&self, release: &str) -> bool {
-        self.host.other_root.is_none() && release == self.host.release
-    }
-
-    /// The distribution; an error if paths depend on it and it is unknown.
-    ///
-    /// # Errors
-    /// [`crate::Error::NoOsRelease`].
-    pub fn distribution(&self) -> crate::Result<&Distribution> {
-        self.host.distribution.as_ref().ok_or(crate::Error::NoOsRelease)
     }
 
     /// How `parallel_jobs` appears in dkms.conf and in the make line: empty for "no limit".

@@ -354,3 +354,29 @@ fn a_busy_file_is_retried() {
     closing.join().unwrap();
     assert_eq!((done.status, done.stdout.as_slice()), (Status::Exited(3), &b"done\n"[..]));
 }
+
+#[test]
+fn a_program_is_talked_to_and_stopped() {
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, mpsc};
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
+    let (sender, received) = mpsc::channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let command = sh("while read -r line; do echo \"<$line>\"; [ \"$line\" = hang ] && sleep 600; done")
+        .stdin(Stdin::Stream(OwnedFd::from(theirs)))
+        .stdout(Stream::Each(Box::new(move |chunk| {
+            let _ = sender.send(chunk.to_vec());
+        })))
+        .stop_on(stop.clone());
+    let thread = std::thread::spawn(move || run(command));
+    for word in ["one", "hang"] {
+        ours.write_all(format!("{word}\n").as_bytes()).expect("written");
+        let answer = received.recv_timeout(Duration::from_secs(8)).expect("an answer");
+        assert_eq!(answer, format!("<{word}>\n").into_bytes());
+    }
+    stop.store(true, Ordering::Relaxed);
+    let done = thread.join().expect("the thread");
+    assert!(matches!(done.status, Status::Signaled(_)), "{}", done.status);
+}

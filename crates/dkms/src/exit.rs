@@ -9,6 +9,7 @@ use dkms_core::origin::OriginError;
 use dkms_core::pack::PackError;
 use dkms_core::package::PackageError;
 use dkms_core::program::ProgramError;
+use dkms_core::registry::RegistryError;
 use dkms_core::request::RequestError;
 use dkms_tree::Error as TreeError;
 
@@ -36,6 +37,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Program(ProgramError::ScriptFailed { code, .. }) => u8::try_from(*code).unwrap_or(1).max(1),
         Error::Signing(_) | Error::Program(ProgramError::Missing { .. } | ProgramError::Failed { .. }) => 10,
         Error::Look(_) => 2,
+        Error::Registry(e) => registry(e),
         Error::Io(_) | Error::TreeNotWritable(_) => 1,
         Error::NoOsRelease => 4,
         Error::AutoinstallFailed { .. } => 11,
@@ -113,6 +115,7 @@ fn build(error: &BuildError) -> u8 {
         | BuildError::DependencyFailed { .. }
         | BuildError::DependsNever { .. } => 13,
         BuildError::HeadersMissing { .. } => 21,
+        BuildError::NotPublished { .. } => 12,
         BuildError::Excluded { .. } => 77,
     }
 }
@@ -126,6 +129,19 @@ fn pack(error: &PackError) -> u8 {
         PackError::DestinationNotWritable(_) | PackError::OutputExists(_) => 9,
         PackError::NoTools { .. } => 10,
         PackError::DependencyMissing { .. } => 13,
+    }
+}
+
+fn registry(error: &RegistryError) -> u8 {
+    match error {
+        RegistryError::NoRegistry | RegistryError::BadName { .. } => 2,
+        RegistryError::NotBuilt(_) | RegistryError::NotInCache { .. } | RegistryError::Missing { .. } => 3,
+        RegistryError::NoKey(_)
+        | RegistryError::BadKey { .. }
+        | RegistryError::KeyExists(_)
+        | RegistryError::Unconfined { .. }
+        | RegistryError::BadRecord { .. } => 6,
+        RegistryError::Failed { .. } => 10,
     }
 }
 

@@ -3,11 +3,12 @@
 use crate::actions::Opt;
 use crate::cli::Arguments;
 use dkms_conf::framework_conf::FrameworkConf;
+use dkms_core::conf::bash::Evaluator;
 use dkms_core::conf::framework;
 use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
 use dkms_core::request::RequestError;
-use dkms_core::session::{Host, Options, Session};
+use dkms_core::session::{Host, Options};
 use dkms_core::tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
@@ -18,8 +19,15 @@ use std::path::{Path, PathBuf};
 pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Result<(Layout, Options)> {
     let mut layout = Layout::default();
     let mut options = from_command_line(arguments, host)?;
-    let early = Session { layout: &layout, host, options: &options, sink };
-    let framework = load_framework(arguments, &early)?;
+    // The defaults confine the evaluation of the file that can change them.
+    let evaluator = Evaluator {
+        config_dir: &layout.config_dir,
+        host,
+        tmp_location: &options.tmp_location,
+        framework: &FrameworkConf::default(),
+        sink,
+    };
+    let framework = load_framework(arguments, &evaluator, &layout)?;
     override_path(&mut layout.dkms_tree, framework.dkms_tree.as_deref());
     override_path(&mut layout.source_tree, framework.source_tree.as_deref());
     override_path(&mut layout.install_tree, framework.install_tree.as_deref());
@@ -49,6 +57,7 @@ fn from_command_line(arguments: &Arguments, host: &Host) -> Result<Options> {
         kernel_config: arguments.config.clone(),
         kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),
         no_depmod: arguments.no_depmod,
+        no_cache: arguments.no_cache,
         tmp_location: tmp.map_or_else(|| "/tmp".into(), PathBuf::from),
         signing: signing(arguments)?,
         directives: directives(arguments)?,
@@ -65,17 +74,21 @@ fn directives(arguments: &Arguments) -> Result<Vec<(String, String)>> {
 }
 
 /// framework.conf. A query works with the defaults if it is invalid.
-fn load_framework(arguments: &Arguments, early: &Session<'_>) -> Result<FrameworkConf> {
+fn load_framework(
+    arguments: &Arguments,
+    evaluator: &Evaluator<'_>,
+    layout: &Layout,
+) -> Result<FrameworkConf> {
+    let warn = |text: String| evaluator.sink.event(Event::Warning { text });
+    let loaded = framework::evaluate(evaluator, layout, None);
     if arguments.only_looks() {
-        return Ok(framework::load(early, None).unwrap_or_else(|e| {
-            early.sink.event(Event::Warning { text: format!("{e}\n  the defaults are used") });
+        return Ok(loaded.unwrap_or_else(|e| {
+            warn(format!("{e}\n  the defaults are used"));
             FrameworkConf::default()
         }));
     }
-    let framework = framework::load(early, None)?;
-    for text in framework::unknown_settings(&early.layout.config_dir) {
-        early.sink.event(Event::Warning { text });
-    }
+    let framework = loaded?;
+    framework::unknown_settings(evaluator.config_dir).into_iter().for_each(warn);
     Ok(framework)
 }
 

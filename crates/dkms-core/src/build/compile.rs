@@ -6,6 +6,7 @@ use super::{denied, diagnose, jobs, script};
 use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::kernel::toolchain::Missing;
 use crate::program::ProgramError;
 use dkms_sys::fs::Limit;
 use dkms_sys::jobserver::Slots;
@@ -30,7 +31,7 @@ pub(crate) fn compile<'a>(
     let (session, build) = (context.session, context.build);
     let variables = context.script_variables(&[]);
     script::run(context, "PRE_BUILD", context.loaded.conf.pre_build.as_deref(), &variables, &[])?;
-    session.report(Event::Detail { text: recipe.line.clone() });
+    session.report(Event::Detail { text: context.target.toolchain.as_typed(&recipe.line) });
     session.report(Event::BuildStage { build: build.clone(), stage: "make".into() });
     let _slots = match context.pool {
         // It runs as many jobs as it chooses, so it waits until it has all slots.
@@ -49,7 +50,7 @@ fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     // Without a pool there is no limit, and make keeps the number of jobs that it was given.
     let pool = context.pool.filter(|_| recipe.fitted.share == jobs::Share::Pool);
     let line = if context.pool.is_some() { &recipe.fitted.text } else { &recipe.line };
-    log.begin("Building module(s)", line)?;
+    log.begin("Building module(s)", &context.target.toolchain.as_typed(line))?;
     if dkms_sys::process::which("make", path).is_none() {
         let distribution = session.host.distribution.as_ref();
         let package = distribution.map_or_else(|| "make".into(), |d| d.program_package("make"));
@@ -97,12 +98,26 @@ fn diagnosis(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
             diagnosis.meaning = Some(denied.explain(&session.layout.config_dir, &package.name));
         }
     }
-    if diagnosis.meaning.is_none() {
-        diagnosis.meaning = context.target.toolchain.missing.as_ref().map(|cc| {
-            format!(
-                "this kernel was compiled with {cc}, which is not installed; modules need the same compiler"
-            )
-        });
+    if let Some(missing) = &context.target.toolchain.missing {
+        let of_the_kernel =
+            |meaning: &String| missing.programs.iter().any(|p| meaning.starts_with(p.as_str()));
+        if diagnosis.meaning.as_ref().is_none_or(of_the_kernel) {
+            diagnosis.meaning = Some(explain_missing(context, missing));
+        }
     }
     Ok(diagnosis)
+}
+
+fn explain_missing(context: &Context<'_>, missing: &Missing) -> String {
+    let distribution = context.session.host.distribution.as_ref();
+    let package =
+        |program: &String| distribution.map_or_else(|| program.clone(), |d| d.program_package(program));
+    let mut packages: Vec<String> = missing.programs.iter().map(package).collect();
+    packages.dedup();
+    format!(
+        "this kernel was compiled with {}, and modules for it need the same tools; not installed: {} (packages: {})",
+        missing.compiler,
+        missing.programs.join(", "),
+        packages.join(" ")
+    )
 }

@@ -1,31 +1,55 @@
 //! The inputs of a build, described before make runs, from the very copy that is compiled.
 //!
 //! A fingerprint is the SHA-256 of sorted lines `name=value`. Two builds with the same fingerprint have the
-//! same inputs, as far as these lines describe them: the source after patches, the configuration, the
-//! commands, their environment, the kernel's configuration and symbols, and the tools by path, size and time.
-//! The headers themselves are represented by three files, which change with every kernel package. Inputs that
-//! do not change the compiled modules are left out: key, compression, destination, number of jobs, locks.
+//! same inputs, as far as these lines describe them: the source after patches, the directives, the commands
+//! and scripts, their environment, the kernel's headers (`inputs::headers`), and the programs that compile
+//! (`inputs::tools`). No value depends on where or when files were unpacked, so machines with the same
+//! packages have the same lines. What does not change the compiled modules is left out: key, compression,
+//! destination, number of jobs, times, the user.
 
-use super::context::Context;
 use super::prepare::Prepared;
-use super::recipe::{Recipe, Variables};
-use super::{jobs, target};
+use super::recipe::Recipe;
+use super::target::{self, Target};
+use super::{environment, jobs};
 use crate::conf::load::Loaded;
 use crate::digest;
 use crate::error::Result;
 use crate::hooks;
-use dkms_tree::manifest::{Inputs, Stamp};
+use crate::session::Session;
+use dkms_tree::ids::Build;
+use dkms_tree::manifest::Inputs;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Must be increased whenever a change in dkms changes the result of builds.
 const BUILDER: u32 = 1;
 
-/// Variables that differ between two calls and are no input: the locks and job slots of this dkms, and what
-/// every shell sets for its own use.
-const NO_INPUT: [&str; 6] = [dkms_tree::lock::HELD, "MAKEFLAGS", "PWD", "OLDPWD", "SHLVL", "_"];
+/// Directives that do not count: MAKE has a line of its own, because it often contains the number of jobs.
+/// The others decide when a build is made, where its modules are installed, and what happens then.
+const OTHERWISE: [&str; 10] = [
+    "MAKE",
+    "DEST_MODULE_LOCATION",
+    "AUTOINSTALL",
+    "BUILD_DEPENDS_REBUILD",
+    "NO_WEAK_MODULES",
+    "REMAKE_INITRD",
+    "PRE_INSTALL",
+    "POST_INSTALL",
+    "POST_ADD",
+    "POST_REMOVE",
+];
+
+/// The build whose inputs are described.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub session: &'a Session<'a>,
+    pub target: &'a Target,
+    pub build: &'a Build,
+    pub loaded: &'a Loaded,
+    /// Whether digests that took time may be kept in the dkms tree.
+    pub keep: bool,
+}
 
 /// What decides the result of one build.
 pub(crate) struct Fingerprint {
@@ -37,9 +61,23 @@ pub(crate) struct Fingerprint {
 impl Fingerprint {
     /// SHA-256 of the lines, in hexadecimal.
     pub(crate) fn digest(&self) -> String {
-        let text: String = self.lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let text: String = self.lines().into_iter().map(|line| line + "\n").collect();
         digest::bytes(text.as_bytes())
     }
+
+    /// The lines `name=value`, sorted by name. No line contains a line break.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.iter().map(|(name, value)| format!("{name}={}", one_line(value))).collect()
+    }
+}
+
+/// A value without control characters: each is written as Rust escapes it, and so is a backslash.
+fn one_line(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for c in value.chars() {
+        if c.is_control() || c == '\\' { text.extend(c.escape_default()) } else { text.push(c) }
+    }
+    text
 }
 
 /// Describes the inputs of a build. Nothing of the package has run yet but its patches.
@@ -47,47 +85,46 @@ impl Fingerprint {
 /// # Errors
 /// A file of the copy or of the kernel cannot be read.
 pub(crate) fn describe(
-    context: &Context<'_>,
+    subject: &Subject<'_>,
     prepared: &Prepared<'_>,
     recipe: &Recipe,
 ) -> Result<Fingerprint> {
-    let kernel = context.target.inputs()?;
+    let kernel = subject.target.inputs(subject.session, subject.keep)?;
     let inputs = Inputs {
         source: digest_of_copy(prepared.dir)?,
-        directives: directives(context.loaded, |_| true),
+        directives: directives(subject.loaded, |_| true),
         patches: prepared.patches.clone(),
-        headers: context.target.headers.dir.clone(),
+        headers: subject.target.headers.dir.clone(),
         kernel_config: kernel.config.clone(),
-        compiler: context.target.toolchain.compiler.clone(),
+        compiler: subject.target.toolchain.compiler.clone(),
         make: recipe.line.clone(),
-        evaluated: context.loaded.evaluation(),
+        evaluated: subject.loaded.evaluation(),
     };
-    let mut lines = package_lines(context, prepared.dir, recipe, &inputs)?;
-    lines.extend(kernel_lines(context, kernel));
+    let mut lines = package_lines(subject, prepared.dir, recipe, &inputs)?;
+    lines.extend(kernel_lines(subject, recipe, kernel));
     Ok(Fingerprint { lines, inputs })
 }
 
 fn package_lines(
-    context: &Context<'_>,
+    subject: &Subject<'_>,
     dir: &Path,
     recipe: &Recipe,
     inputs: &Inputs,
 ) -> Result<BTreeMap<String, String>> {
-    let conf = &context.loaded.conf;
+    let conf = &subject.loaded.conf;
     let mut lines = BTreeMap::from([
         ("schema".to_owned(), "1".to_owned()),
         ("builder".to_owned(), BUILDER.to_string()),
         ("source".to_owned(), inputs.source.clone()),
-        // MAKE has its own line, because it often contains the number of jobs.
-        ("directives".to_owned(), directives(context.loaded, |name| name != "MAKE")),
+        ("directives".to_owned(), directives(subject.loaded, |name| !OTHERWISE.contains(&name))),
         ("make".to_owned(), jobs::without_jobs(&recipe.line)),
-        ("env".to_owned(), environment(&context.session.host.environment, &recipe.environment)),
     ]);
+    lines.extend(environment::lines(&environment::inherited(subject.session), &recipe.environment));
     for (name, line) in [("PRE_BUILD", &conf.pre_build), ("POST_BUILD", &conf.post_build)] {
         let Some(line) = line.as_deref().filter(|l| !l.is_empty()) else { continue };
-        let layout = context.session.layout;
+        let layout = subject.session.layout;
         // A script that make creates does not exist yet; what creates it is part of the source.
-        let file = hooks::locate(layout, &context.build.package, line, dir);
+        let file = hooks::locate(layout, &subject.build.package, line, dir);
         let digest = file.map(|f| digest::file(&f)).transpose()?.flatten();
         let digest = digest.as_deref().unwrap_or("absent");
         lines.insert(format!("script={name}"), format!("{digest} {line}"));
@@ -102,40 +139,68 @@ fn package_lines(
     Ok(lines)
 }
 
-fn kernel_lines(context: &Context<'_>, inputs: &target::KernelInputs) -> Vec<(String, String)> {
-    let toolchain = &context.target.toolchain;
-    let kernel = &context.build.kernel;
+fn kernel_lines(
+    subject: &Subject<'_>,
+    recipe: &Recipe,
+    inputs: &target::KernelInputs,
+) -> Vec<(String, String)> {
+    let kernel = &subject.build.kernel;
     let mut lines = vec![
-        ("arch".to_owned(), kernel.arch.clone()),
-        ("kernel".to_owned(), kernel.release.clone()),
-        ("config".to_owned(), inputs.config.clone()),
-        ("symvers".to_owned(), inputs.symvers.clone()),
-        ("autoconf".to_owned(), inputs.autoconf.clone()),
-        ("utsrelease".to_owned(), inputs.utsrelease.clone()),
-        ("btf".to_owned(), inputs.btf.to_string()),
-        ("compiler".to_owned(), toolchain.compiler.clone()),
+        ("arch", kernel.arch.clone()),
+        ("kernel", kernel.release.clone()),
+        ("headers", inputs.headers.headers.clone()),
+        ("config", inputs.config.clone()),
+        ("symvers", inputs.symvers.clone()),
+        ("autoconf", inputs.autoconf.clone()),
+        ("utsrelease", inputs.utsrelease.clone()),
+        ("btf", inputs.btf.to_string()),
+        ("objtool", inputs.objtool.clone()),
     ];
-    let variable = |name: &str, default: &'static str| {
-        let set = toolchain.environment.iter().find(|(n, _)| n == name);
-        set.map_or(default, |(_, value)| value.as_str())
-    };
-    let tools =
-        [variable("CC", "gcc"), variable("LD", "ld"), "as", "make", "pahole", toolchain.strip_program()];
-    for tool in tools {
-        lines.push((format!("tool={tool}"), stamp_of_tool(tool, &context.session.host.path)));
-    }
-    lines
+    lines.extend(inputs.headers.kbuild.clone().map(|kbuild| ("kbuild", kbuild)));
+    lines.extend(tool_lines(subject, recipe));
+    lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Which file a program is: a package manager gives all files of a package version the same size and time
-/// everywhere.
-fn stamp_of_tool(name: &str, path: &OsStr) -> String {
-    let found = dkms_sys::process::which(name, path).and_then(|p| dkms_sys::fs::canonicalize(p).ok());
-    let stamp = found.and_then(|file: PathBuf| Stamp::of(&file).map(|stamp| (file, stamp)));
-    stamp.map_or_else(
-        || "absent".into(),
-        |(file, stamp)| format!("{} {} {}", file.display(), stamp.size, stamp.mtime),
-    )
+/// The programs that compile. A kernel's Makefile chooses its compiler itself, with `CROSS_COMPILE` and
+/// `LLVM`; packages and Debian's headers take the one of `CC`. Both count.
+fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, String)> {
+    let inherited = environment::inherited(subject.session);
+    let variable = |name: &str| {
+        let mut all = recipe.environment.iter().rev().chain(&inherited);
+        let (_, value) = all.find(|(n, value)| n == name && !value.is_empty())?;
+        Some(value.to_string_lossy().into_owned())
+    };
+    let path = variable("PATH").unwrap_or_default();
+    let cross = variable("CROSS_COMPILE").unwrap_or_default();
+    let llvm = variable("LLVM").or_else(|| subject.target.toolchain.llvm.clone());
+    // LLVM is 1, a directory with a slash at its end, or a suffix such as -18.
+    let of_llvm = |name: &str| {
+        llvm.as_deref().map(|llvm| match llvm {
+            directory if directory.ends_with('/') => format!("{directory}{name}"),
+            suffix if suffix.starts_with('-') => format!("{name}{suffix}"),
+            _ => name.to_owned(),
+        })
+    };
+    let describe = |own: Option<String>, usual: String| {
+        // CC may be `ccache gcc`: all of its words that are programs count.
+        let words = own.as_deref().unwrap_or_default().split_whitespace();
+        let mut programs: Vec<&str> = words.filter(|word| !word.starts_with('-')).collect();
+        programs.push(&usual);
+        let mut texts: Vec<String> =
+            programs.iter().map(|p| subject.target.tools.describe(p, path.as_ref())).collect();
+        texts.dedup();
+        texts.join("; ")
+    };
+    let usual = |name: &str, llvm: &str| of_llvm(llvm).unwrap_or_else(|| format!("{cross}{name}"));
+    let strip = subject.target.toolchain.strip_program();
+    vec![
+        ("compiler", describe(variable("CC"), usual("gcc", "clang"))),
+        ("ld", describe(variable("LD"), usual("ld", "ld.lld"))),
+        ("as", describe(None, format!("{cross}as"))),
+        ("pahole", describe(None, variable("PAHOLE").unwrap_or_else(|| "pahole".into()))),
+        ("strip", describe(None, strip.to_owned())),
+        ("tool=make", describe(None, "make".to_owned())),
+    ]
 }
 
 /// Digest of the final directives whose names are wanted.
@@ -143,23 +208,6 @@ fn directives(loaded: &Loaded, wanted: impl Fn(&str) -> bool) -> String {
     let wanted = loaded.directives.iter().filter(|(name, _, _)| wanted(name));
     let text: String = wanted.map(|(name, index, value)| format!("{name}[{index}]={value}\n")).collect();
     digest::bytes(text.as_bytes())
-}
-
-/// Digest of the variables that make has: the inherited ones, overridden by those of the build.
-fn environment(inherited: &[(OsString, OsString)], of_build: &Variables) -> String {
-    let variables: BTreeMap<&OsStr, &OsStr> = inherited
-        .iter()
-        .chain(of_build)
-        .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-        .filter(|(name, _)| !NO_INPUT.iter().any(|n| OsStr::new(n) == *name))
-        .collect();
-    let mut text = Vec::new();
-    for (name, value) in variables {
-        for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {
-            text.extend_from_slice(part);
-        }
-    }
-    digest::bytes(&text)
 }
 
 /// Digest of the copy of a source: names, kinds, execute bits, contents and link targets. Times and owners do
@@ -261,18 +309,5 @@ mod tests {
         let dir = copy();
         std::fs::hard_link(dir.path().join("dkms.conf"), dir.path().join("again")).unwrap();
         assert!(digest_of_copy(dir.path()).is_err());
-    }
-
-    #[test]
-    fn the_environment_counts_but_not_the_locks_of_a_call() {
-        let pairs = |pairs: &[(&str, &str)]| -> Variables {
-            pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
-        };
-        let empty = pairs(&[]);
-        let one = environment(&pairs(&[("A", "1"), ("B", "2")]), &empty);
-        assert_eq!(one, environment(&pairs(&[("B", "2"), ("A", "0")]), &pairs(&[("A", "1")])));
-        assert_eq!(one, environment(&pairs(&[("A", "1"), ("SHLVL", "3"), ("B", "2")]), &empty));
-        assert_ne!(one, environment(&pairs(&[("A", "1=\0B"), ("B", "2")]), &empty));
-        assert_ne!(one, environment(&pairs(&[("A", "1")]), &empty));
     }
 }

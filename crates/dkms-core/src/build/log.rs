@@ -36,11 +36,15 @@ impl MakeLog {
         }
         dkms_sys::fs::remove_tree(path)?;
         let file = dkms_sys::fs::open_append(path)?;
-        let log =
-            Self { path: path.into(), kept: kept.into(), file, timed: session.source_date_epoch().is_none() };
+        let log = Self {
+            path: path.into(),
+            kept: kept.into(),
+            file,
+            timed: session.host.source_date_epoch().is_none(),
+        };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
-        log.line(&crate::time::utc(session.recorded_time()))?;
+        log.line(&crate::time::utc(session.host.recorded_time()))?;
         Ok(log)
     }
 
@@ -49,6 +53,18 @@ impl MakeLog {
         let _ = dkms_sys::fs::remove_tree(name)
             .and_then(|_| dkms_sys::fs::hard_link(&self.path, name))
             .or_else(|_| dkms_sys::fs::copy_file(&self.path, name).map(drop));
+    }
+
+    /// Replaces what was written so far by a first line and the log of another build.
+    ///
+    /// # Errors
+    /// As [`MakeLog::line`].
+    pub(crate) fn restart(&self, first: &str, rest: &[u8]) -> Result<()> {
+        let error = |source| IoError::new("write", &self.path, source);
+        self.file.set_len(0).map_err(error)?;
+        self.line(first)?;
+        (&self.file).write_all(rest).map_err(error)?;
+        Ok(())
     }
 
     /// The stream that sends a child's output to the log.

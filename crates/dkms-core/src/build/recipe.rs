@@ -1,6 +1,7 @@
 //! What a build runs: the make command as dkms.conf has it, and the environment of make and of the package's
 //! scripts.
 
+use super::environment::{self, Variables};
 use super::jobs;
 use super::target::Target;
 use crate::conf::load::{Loaded, bad_regex};
@@ -13,9 +14,6 @@ use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::{manifest::Manifest, state};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// Variables to set for a child of a build, in addition to those that every child inherits.
-pub(crate) type Variables = Vec<(OsString, OsString)>;
 
 /// The commands of one build, decided before any of them runs.
 pub(crate) struct Recipe {
@@ -40,7 +38,7 @@ impl Recipe {
         build: &Build,
         loaded: &Loaded,
     ) -> Result<Self> {
-        let line = command_line(session, build, loaded, target.toolchain.llvm)?;
+        let line = command_line(session, build, loaded)?;
         let symbols = extra_symbols(session, &build.kernel, &loaded.conf.build_depends);
         Ok(Self {
             fitted: jobs::fit(&line),
@@ -51,12 +49,11 @@ impl Recipe {
     }
 }
 
-/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default; followed by `LLVM=1` for a
-/// kernel that clang compiled. A leading bare `make` is followed by `-jN KERNELRELEASE=K`.
+/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default. A leading bare `make` is followed by `-jN KERNELRELEASE=K`.
 ///
 /// # Errors
 /// A MAKE_MATCH that does not compile.
-pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded, llvm: bool) -> Result<String> {
+pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Result<String> {
     let release = &build.kernel.release;
     let chosen = loaded
         .conf
@@ -70,9 +67,6 @@ pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded, llvm:
             session.layout.build_dir(&build.package).display()
         ),
     };
-    if llvm {
-        line.push_str(" LLVM=1");
-    }
     if let Some(rest) = line.strip_prefix("make") {
         if rest.is_empty() || rest.starts_with(char::is_whitespace) {
             line = format!("make -j{} KERNELRELEASE={release}{rest}", session.jobs_word());
@@ -146,7 +140,7 @@ fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables
         session.warn(format!("build_environment in framework.conf is {file}, which does not exist"));
         return Ok(Vec::new());
     }
-    let inherited = &session.host.environment;
+    let inherited = environment::inherited(session);
     let bash = dkms_sys::process::which("bash", &session.host.path).unwrap_or_else(|| "bash".into());
     // The administrator's own file, not the package's: it runs unconfined.
     let done = Command::new(bash)
@@ -155,7 +149,7 @@ fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables
         .stdout(Stream::Capture)
         .stderr(Stream::Null)
         .run()
-        .map_err(|e| hooks::process_error(session, e, "read build_environment"))?;
+        .map_err(|e| hooks::process_error(session.host, e, "read build_environment"))?;
     let variables = done.stdout.split(|b| *b == 0).filter_map(|record| {
         let at = record.iter().position(|b| *b == b'=')?;
         let (name, value) = record.split_at(at);

@@ -2,7 +2,7 @@
 //! started by [`BuildSandbox::run`], so that no code of a package runs in any other way before its modules
 //! are installed.
 
-use super::recipe::Variables;
+use super::environment::Variables;
 use crate::build::BuildError;
 use crate::confine::{self, BuildUser};
 use crate::error::Result;
@@ -33,7 +33,7 @@ pub(crate) struct BuildSandbox {
     /// Files to hide when there is no profile that hides them.
     hidden: Vec<PathBuf>,
     /// Variables that every command has.
-    inherited: Variables,
+    environment: Variables,
     missing: Mutex<Vec<String>>,
 }
 
@@ -49,6 +49,8 @@ pub(crate) struct Wanted<'a> {
     pub visible: Vec<PathBuf>,
     /// CONFINE and the like, from /etc/dkms.
     pub policy: &'a Confine,
+    /// Variables that every command has: `environment::of_build`.
+    pub environment: Variables,
 }
 
 impl BuildSandbox {
@@ -64,7 +66,7 @@ impl BuildSandbox {
         let user = if off || !wanted.policy.write.is_empty() {
             BuildUser::none()
         } else {
-            BuildUser::claim(session)
+            BuildUser::claim(&session.options.framework)
         };
         let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-build")?;
         let temporary = scratch.path().join("tmp");
@@ -100,7 +102,7 @@ impl BuildSandbox {
             dir,
             seen,
             hidden: wanted.hidden,
-            inherited: session.host.environment.clone(),
+            environment: wanted.environment,
             missing: Mutex::new(Vec::new()),
         };
         if session.options.framework.build_confinement == Some(Confinement::Require) {
@@ -146,10 +148,10 @@ impl BuildSandbox {
         self.command_with(program, &[])
     }
 
-    /// A command that runs in the build directory, confined, with the inherited environment, and also has
-    /// these places.
+    /// A command that runs in the build directory, confined, with the environment of the build, and also
+    /// has these places.
     pub(crate) fn command_with(&self, program: impl Into<OsString>, more: &[Place]) -> Command {
-        let command = Command::new(program).cwd(&self.seen).envs(self.inherited.iter().cloned());
+        let command = Command::new(program).cwd(&self.seen).envs(self.environment.iter().cloned());
         let command = if self.dir == self.seen { command } else { command.bind(&self.dir, &self.seen) };
         match &self.profile {
             Some(profile) => {
@@ -166,11 +168,14 @@ impl BuildSandbox {
     /// # Errors
     /// It cannot be started; an interrupt; `build_confinement=require` refuses what could not be enforced.
     pub(crate) fn run(&self, session: &Session<'_>, command: Command, purpose: &str) -> Result<Finished> {
-        let done =
-            command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(session, e, purpose))?;
+        let done = command
+            .env("PWD", &self.seen)
+            .run()
+            .map_err(|e| hooks::process_error(session.host, e, purpose))?;
         if self.is_on() {
             self.note(&done.enforced);
-            confine::judge(session, "the build", &done.enforced).map_err(BuildError::CannotConfine)?;
+            confine::judge(&session.options.framework, session.sink, "the build", &done.enforced)
+                .map_err(BuildError::CannotConfine)?;
         }
         Ok(done)
     }

@@ -3,7 +3,9 @@
 //! directives are read back.
 
 use crate::confine::{self, BuildUser};
-use crate::session::Session;
+use crate::event::Sink;
+use crate::session::{Host, Session};
+use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::{Dialect, Directives, State};
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Finished, ProcessError, Stdin, Stream};
@@ -24,25 +26,51 @@ const COPY_BYTES: u64 = 16 << 20;
 /// With more files than this, the tree itself is shown, read-only.
 const MOST_FILES: usize = 200_000;
 
+/// What an evaluation with bash depends on, besides the file.
+pub struct Evaluator<'a> {
+    /// The directory of the administrator's files; nothing beside them is shown to bash.
+    pub config_dir: &'a Path,
+    /// The machine.
+    pub host: &'a Host,
+    /// The directory for temporary files.
+    pub tmp_location: &'a Path,
+    /// `build_users` and `build_confinement`.
+    pub framework: &'a FrameworkConf,
+    /// Receives warnings.
+    pub sink: &'a dyn Sink,
+}
+
+impl<'a> From<&Session<'a>> for Evaluator<'a> {
+    fn from(session: &Session<'a>) -> Self {
+        Self {
+            config_dir: &session.layout.config_dir,
+            host: session.host,
+            tmp_location: &session.options.tmp_location,
+            framework: &session.options.framework,
+            sink: session.sink,
+        }
+    }
+}
+
 /// Evaluates one file. `text` is its content, `path` is where it was read.
 ///
 /// # Errors
 /// In words: bash is missing, a limit was exceeded, the confinement is impossible, or the message of bash.
 pub fn evaluate(
-    session: &Session<'_>,
+    evaluator: &Evaluator<'_>,
     path: &Path,
     text: &[u8],
     before: &State,
     dialect: Dialect,
 ) -> Result<Directives, String> {
-    let bash = dkms_sys::process::which("bash", &session.host.path)
+    let bash = dkms_sys::process::which("bash", &evaluator.host.path)
         .ok_or("bash is not installed, and this file needs it (see 'dkms config')")?;
     // If others cannot enter it, that does no harm: its contents are mounted, or belong to the user of the
     // evaluation.
-    let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
-    let user = BuildUser::claim(session);
+    let scratch = TempDir::new_in(evaluator.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
+    let user = BuildUser::claim(evaluator.framework);
     let task = Evaluation {
-        session,
+        evaluator,
         bash,
         path: std::path::absolute(path).map_err(|e| e.to_string())?,
         text,
@@ -63,7 +91,7 @@ pub fn evaluate(
 }
 
 struct Evaluation<'a> {
-    session: &'a Session<'a>,
+    evaluator: &'a Evaluator<'a>,
     bash: PathBuf,
     path: PathBuf,
     text: &'a [u8],
@@ -195,7 +223,7 @@ impl Evaluation<'_> {
         let systems = ["/", "/etc", "/root", "/home", "/usr", "/usr/src", "/var", "/var/lib", "/opt", "/srv"];
         let foreign = systems.iter().any(|d| dir == Path::new(d))
             || dir.parent() == Some(Path::new("/home"))
-            || dir.starts_with(&self.session.layout.config_dir);
+            || dir.starts_with(self.evaluator.config_dir);
         if self.dialect != Dialect::Module || shared || foreign {
             return None;
         }
@@ -206,7 +234,12 @@ impl Evaluation<'_> {
     }
 
     fn answer(&self, done: &Finished, shown: Option<&Path>) -> Result<Directives, String> {
-        confine::judge(self.session, "the evaluation of dkms.conf", &done.enforced)?;
+        confine::judge(
+            self.evaluator.framework,
+            self.evaluator.sink,
+            "the evaluation of dkms.conf",
+            &done.enforced,
+        )?;
         let errors = String::from_utf8_lossy(&done.stderr);
         // bash continues after some of them, with half of the file.
         if let Some(line) = errors.lines().find(|l| l.contains("syntax error")) {

@@ -1,5 +1,6 @@
 //! Loads `/etc/dkms/framework.conf`, then `framework.conf.d/*.conf`; each overrides the ones before.
 
+use super::bash::Evaluator;
 use super::load::evaluate_one;
 use crate::conf::ConfDiagnostic;
 use crate::conf::ConfError;
@@ -7,6 +8,7 @@ use crate::error::Result;
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::{Dialect, Directives, Problem, State};
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// The configuration files that exist, in order.
@@ -46,20 +48,32 @@ pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
 /// # Errors
 /// [`ConfError::Invalid`] with the file and what is wrong.
 pub fn load(session: &Session<'_>, kernel_release: Option<&str>) -> Result<FrameworkConf> {
-    let paths = files(&session.layout.config_dir);
+    evaluate(&session.into(), session.layout, kernel_release)
+}
+
+/// As [`load`], while the options of the command are not known yet.
+///
+/// # Errors
+/// As [`load`].
+pub fn evaluate(
+    evaluator: &Evaluator<'_>,
+    layout: &Layout,
+    kernel_release: Option<&str>,
+) -> Result<FrameworkConf> {
+    let paths = files(evaluator.config_dir);
     if paths.is_empty() {
         return Ok(FrameworkConf::default());
     }
     let mut state = State::default();
     state.variables.insert("kernelver".into(), kernel_release.unwrap_or_default().to_owned());
-    state.variables.insert("arch".into(), session.host.machine.clone());
-    state.variables.insert("dkms_tree".into(), session.layout.dkms_tree.to_string_lossy().into_owned());
+    state.variables.insert("arch".into(), evaluator.host.machine.clone());
+    state.variables.insert("dkms_tree".into(), layout.dkms_tree.to_string_lossy().into_owned());
     let mut texts = Vec::new();
     let mut directives = Directives::new();
     for path in &paths {
         let text = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?;
         state.directives = directives;
-        directives = evaluate_one(session, path, &text, &state, Dialect::Framework)?.0;
+        directives = evaluate_one(evaluator, path, &text, &state, Dialect::Framework)?.0;
         texts.push((path.clone(), String::from_utf8_lossy(&text).into_owned()));
     }
     let (conf, mut problems) = FrameworkConf::from_directives(&directives);

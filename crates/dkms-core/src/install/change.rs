@@ -14,6 +14,7 @@ use crate::lock::{self, Held};
 use crate::look::status;
 use crate::look::verify::Facts;
 use crate::request::RequestError;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_tree::beneath;
@@ -228,12 +229,12 @@ impl Change {
         if manifest.is_some() {
             ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
         }
-        let staging = || planned.placed.iter().try_for_each(|p| stage(s, p));
+        let staging = || planned.placed.iter().try_for_each(|p| stage(s.options, p));
         // The change times of the files are final only after the files are in place.
         let record = || match &manifest {
             Some(m) => write_record(
                 &path,
-                &Manifest { installed: Some(record_of(s.recorded_time(), &files)), ..m.clone() },
+                &Manifest { installed: Some(record_of(s.host.recorded_time(), &files)), ..m.clone() },
             ),
             None => Ok(()),
         };
@@ -491,13 +492,13 @@ fn record_of(at: u64, files: &[&Source]) -> Installed {
 }
 
 /// Creates a complete copy of a file beside its destination.
-fn stage(s: &Session<'_>, source: &Source) -> Result<()> {
+fn stage(options: &Options, source: &Source) -> Result<()> {
     // The error names the directory rather than a temporary name in it.
     fs::require_writable_below(&source.destination)?;
     fs::create_dir_all(&source.destination)?;
     let staged = aside(&source.destination.join(&source.file), "new");
     fs::remove_file(&staged)?;
-    if s.options.symlink_modules {
+    if options.symlink_modules {
         fs::symlink(&source.path, &staged)?;
     } else {
         fs::copy_file(&source.path, &staged)?;

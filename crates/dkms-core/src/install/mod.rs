@@ -4,7 +4,7 @@ pub mod change;
 pub mod clean;
 pub mod depmod;
 mod error;
-mod index;
+pub(crate) mod index;
 pub(crate) mod judge;
 pub mod plan;
 pub mod recover;

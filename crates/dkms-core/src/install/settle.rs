@@ -118,6 +118,15 @@ impl Change {
         Ok(())
     }
 
+    /// Makes [`Change::finish`] run depmod for a kernel, even if none of its modules change.
+    ///
+    /// # Errors
+    /// The kernel is not part of this change.
+    pub(crate) fn require_depmod(&mut self, kernel: &Kernel) -> Result<()> {
+        self.of(kernel)?.dirty = true;
+        Ok(())
+    }
+
     /// Reports an event when the change commits, because it may be rolled back before.
     pub(crate) fn report_later(&mut self, kernel: &Kernel, event: Event) {
         self.results.push((kernel.clone(), event));

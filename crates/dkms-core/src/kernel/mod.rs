@@ -1,5 +1,6 @@
 //! Facts about kernels: headers, configuration, toolchain, where modules go.
 
+mod compiler;
 pub mod headers;
 pub mod installed;
 pub mod toolchain;

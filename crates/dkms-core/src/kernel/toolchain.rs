@@ -1,24 +1,36 @@
 //! The compiler and linker that a kernel was built with, which its modules need too.
 
 use crate::error::Result;
+use crate::kernel::compiler::{Compiler, Llvm};
 use crate::kernel::headers::Headers;
-use crate::session::Session;
+use crate::session::Host;
 use dkms_sys::process::{Command, Stdin, Stream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The settings with which a build uses the kernel's own tools.
 #[derive(Clone, Debug, Default)]
 pub struct Toolchain {
-    /// `CC`, `KERNEL_CC`, `LD` and `KERNEL_LD`, if they are known and installed.
+    /// `CC`, `KERNEL_CC`, `LD` and `KERNEL_LD`, if they are known and installed; `LLVM` for a kernel that
+    /// clang compiled. In the environment, LLVM reaches every make that the MAKE line starts.
     pub environment: Vec<(String, String)>,
-    /// Whether `LLVM=1` is appended to the make command.
-    pub llvm: bool,
-    /// The program that strips debugging symbols.
-    pub strip: &'static str,
+    /// The value of `LLVM` for a kernel that clang compiled.
+    pub llvm: Option<String>,
+    /// The program that strips debugging symbols; empty means `strip`.
+    strip: String,
     /// `CONFIG_CC_VERSION_TEXT`, for the manifest.
     pub compiler: String,
-    /// The compiler that the kernel names, if it is not installed.
-    pub missing: Option<String>,
+    /// The tools that the kernel was built with and that are not installed.
+    pub missing: Option<Missing>,
+}
+
+/// Tools that modules for a kernel need, and that are not installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What compiled the kernel: `clang 18`, `gcc-12`.
+    pub compiler: String,
+    /// The programs.
+    pub programs: Vec<String>,
 }
 
 /// Detects what a kernel was built with, from `.kernelvariables` of its headers, `CONFIG_CC_VERSION_TEXT`,
@@ -27,54 +39,76 @@ pub struct Toolchain {
 ///
 /// # Errors
 /// An interrupt.
-pub fn detect(session: &Session<'_>, headers: &Headers) -> Result<Toolchain> {
-    let mut t = Toolchain { strip: "strip", ..Toolchain::default() };
-    let here = |program: &str| dkms_sys::process::which(program, &session.host.path).is_some();
-    if let Some(cc) = kernel_variables_cc(session, headers) {
-        t.set("CC", &cc);
+pub fn detect(host: &Host, headers: &Headers, release: &str) -> Result<Toolchain> {
+    let mut tools = Toolchain::default();
+    let find = |program: &str| dkms_sys::process::which(program, &host.path);
+    if let Some(cc) = kernel_variables_cc(host, headers) {
+        tools.set("CC", &cc);
     }
-    let mut clang = false;
-    if let Some(config) = &headers.config {
-        let text = config.value("CONFIG_CC_VERSION_TEXT").unwrap_or_default();
-        t.compiler = text.to_owned();
-        if let Some(cc) = text.split(' ').next().filter(|w| !w.is_empty()) {
-            if here(cc) {
-                t.set("CC", cc);
-                t.set("KERNEL_CC", cc);
-            } else {
-                t.missing = Some(cc.to_owned());
+    let config = |name: &str| headers.config.as_ref().and_then(|c| c.value(name)).unwrap_or_default();
+    tools.compiler = config("CONFIG_CC_VERSION_TEXT").to_owned();
+    let mut compiler = Compiler::from_version_text(&tools.compiler);
+    if let Some(Compiler::Other { program }) = &compiler {
+        if find(program).is_some() {
+            tools.set("CC", program);
+            tools.set("KERNEL_CC", program);
+        } else {
+            tools.missing = Some(Missing { compiler: program.clone(), programs: vec![program.clone()] });
+        }
+    }
+    let enabled = |name: &str| headers.config.as_ref().is_some_and(|c| c.enabled(name));
+    let mut clang = enabled("CONFIG_CC_IS_CLANG") || matches!(compiler, Some(Compiler::Clang { .. }));
+    if let Some(comment) = comment_of_vmlinux(headers) {
+        clang = comment.contains("clang");
+        if clang && !matches!(compiler, Some(Compiler::Clang { .. })) {
+            compiler = Compiler::from_version_text(&comment);
+        }
+    }
+    let mut suffix = String::new();
+    if clang {
+        let major = compiler.as_ref().and_then(Compiler::clang_major);
+        suffix = tools.use_llvm(&Llvm::choose(major, release, find), major);
+        for name in ["CC", "KERNEL_CC"] {
+            let program = format!("clang{suffix}");
+            if find(&program).is_some() {
+                tools.set(name, &program);
             }
         }
-        if config.enabled("CONFIG_CC_IS_CLANG") {
-            clang = true;
-            if here("clang") {
-                t.set("CC", "clang");
-                t.set("KERNEL_CC", "clang");
-            }
-        }
-        if config.enabled("CONFIG_LD_IS_LLD") && here("ld.lld") {
-            t.set("LD", "ld.lld");
-            t.set("KERNEL_LD", "ld.lld");
+    }
+    if enabled("CONFIG_LD_IS_LLD") {
+        let candidates = [format!("ld.lld{suffix}"), "ld.lld".to_owned()];
+        if let Some(linker) = candidates.iter().find(|p| find(p).is_some()) {
+            tools.set("LD", linker);
+            tools.set("KERNEL_LD", linker);
         }
     }
-    let vmlinux = headers.dir.join("vmlinux");
-    if let Ok(mut file) = dkms_sys::fs::open(&vmlinux) {
-        if let Ok(Some(comment)) = kmodule::vmlinux::read_section(&mut file, ".comment", 64 * 1024) {
-            clang = String::from_utf8_lossy(&comment).contains("clang");
-        }
+    if clang {
+        let candidates = [format!("llvm-strip{suffix}"), "llvm-strip".to_owned()];
+        tools.strip = candidates.into_iter().find(|p| find(p).is_some()).unwrap_or_default();
     }
-    t.llvm = clang;
-    let uses_clang = t.environment.iter().any(|(k, v)| k == "CC" && v.starts_with("clang"));
-    if (clang || uses_clang) && here("llvm-strip") {
-        t.strip = "llvm-strip";
-    }
-    Ok(t)
+    Ok(tools)
 }
 
 impl Toolchain {
     /// The program that strips debugging symbols.
-    pub fn strip_program(&self) -> &'static str {
-        if self.strip.is_empty() { "strip" } else { self.strip }
+    pub fn strip_program(&self) -> &str {
+        if self.strip.is_empty() { "strip" } else { &self.strip }
+    }
+
+    /// A command line as one would type it, with the variables that matter most.
+    pub(crate) fn as_typed(&self, line: &str) -> String {
+        self.llvm.as_ref().map_or_else(|| line.to_owned(), |value| format!("LLVM={value} {line}"))
+    }
+
+    /// Takes over the choice, and returns the suffix of its programs.
+    fn use_llvm(&mut self, llvm: &Llvm, major: Option<&str>) -> String {
+        self.set("LLVM", &llvm.value);
+        self.llvm = Some(llvm.value.clone());
+        self.missing = (!llvm.missing.is_empty()).then(|| Missing {
+            compiler: major.map_or_else(|| "clang".to_owned(), |major| format!("clang {major}")),
+            programs: llvm.missing.clone(),
+        });
+        llvm.suffix.clone()
     }
 
     fn set(&mut self, name: &str, value: &str) {
@@ -83,18 +117,25 @@ impl Toolchain {
     }
 }
 
+/// The `.comment` section of the headers' `vmlinux`, which compilers write.
+fn comment_of_vmlinux(headers: &Headers) -> Option<String> {
+    let mut file = dkms_sys::fs::open(headers.dir.join("vmlinux")).ok()?;
+    let comment = kmodule::vmlinux::read_section(&mut file, ".comment", 64 * 1024).ok()??;
+    Some(String::from_utf8_lossy(&comment).replace('\0', " "))
+}
+
 /// The compiler in `.kernelvariables`, a makefile that Debian's headers of old kernels have. make evaluates
 /// it.
-fn kernel_variables_cc(session: &Session<'_>, headers: &Headers) -> Option<String> {
+fn kernel_variables_cc(host: &Host, headers: &Headers) -> Option<String> {
     let file = headers.dir.join(".kernelvariables");
     if !file.is_file() {
         return None;
     }
-    let program = dkms_sys::process::which("make", &session.host.path)?;
+    let program: PathBuf = dkms_sys::process::which("make", &host.path)?;
     let makefile = format!("include {}\ndkms-print-cc:\n\t@printf '%s' '$(CC)'\n", file.display());
     let done = Command::new(program)
         .args(["-s", "-f", "-", "dkms-print-cc"])
-        .env("PATH", &session.host.path)
+        .env("PATH", &host.path)
         .stdin(Stdin::Bytes(makefile.into_bytes()))
         .stdout(Stream::Capture)
         .stderr(Stream::Null)

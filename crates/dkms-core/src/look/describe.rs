@@ -137,9 +137,10 @@ pub fn describe(
     let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
     let exclusion = load::exclusion(&loaded, kernel, config.as_ref())?;
     let found = headers::find(s, kernel).ok();
-    let llvm = match &found {
-        Some(h) => crate::kernel::toolchain::detect(s, h)?.llvm,
-        None => false,
+    let make = recipe::command_line(s, &b, &loaded)?;
+    let make = match &found {
+        Some(h) => crate::kernel::toolchain::detect(s.host, h, &kernel.release)?.as_typed(&make),
+        None => make,
     };
     let patches = loaded
         .conf
@@ -169,7 +170,7 @@ pub fn describe(
             })
             .collect(),
         excluded: exclusion.whole,
-        make: Some(recipe::command_line(s, &b, &loaded, llvm)?),
+        make: Some(make),
         build_directory: s.layout.build_dir(&package),
         patches: patches.into_iter().map(str::to_owned).collect(),
         build_depends: loaded.conf.build_depends.clone(),
@@ -212,6 +213,6 @@ fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
     let mut all = of("error", &loaded.errors);
     all.extend(of("error", &loaded.strict_errors));
     all.extend(of("warning", &loaded.warnings));
-    all.extend(of("warning", &loaded.remarks));
+    all.extend(of("note", &loaded.remarks));
     all
 }

@@ -53,7 +53,7 @@ impl Modules {
             directories: Vec::new(),
         };
         for package in packages {
-            add::require_added(s, package)?;
+            add::require_added(s.layout, package)?;
             all.add(s, package)?;
         }
         all.modules.sort_by(|a, b| a.name.cmp(&b.name));

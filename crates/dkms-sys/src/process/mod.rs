@@ -27,6 +27,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::IoError;
@@ -49,6 +50,8 @@ pub enum Stdin {
     Null,
     /// These bytes.
     Bytes(Vec<u8>),
+    /// The reading end of a pipe or one end of a pair of sockets: the caller talks to the program while it runs.
+    Stream(OwnedFd),
     /// The standard input of dkms. If it is a terminal, the program stays in dkms's process group, otherwise
     /// it could not read.
     Inherit,
@@ -236,6 +239,7 @@ pub struct Command {
     end_leftovers: bool,
     ignore_interrupt: bool,
     private_home: bool,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Command {
@@ -260,6 +264,7 @@ impl Command {
             end_leftovers: false,
             ignore_interrupt: false,
             private_home: false,
+            stop: None,
         }
     }
 
@@ -351,6 +356,13 @@ impl Command {
     /// `HOME` and `TMPDIR`, overriding other settings.
     pub fn private_home(mut self) -> Self {
         self.private_home = true;
+        self
+    }
+
+    /// When the flag becomes true, the program is ended with everything it started, as after a timeout; this is
+    /// no error.
+    pub fn stop_on(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.stop = Some(flag);
         self
     }
 

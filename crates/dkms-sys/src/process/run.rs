@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -59,7 +61,7 @@ fn run(mut command: Command) -> Result<Finished, ProcessError> {
         enforced,
     };
     match ended_by {
-        None => Ok(finished),
+        None | Some(Reason::Stopped) => Ok(finished),
         Some(Reason::Time(after)) => {
             Err(ProcessError::TimedOut { command: line, after, output: Box::new(finished) })
         }
@@ -265,6 +267,7 @@ fn missing(command: &Command, line: &str) -> ProcessError {
 fn stdin(stdin: Stdin) -> std::io::Result<OwnedFd> {
     Ok(match stdin {
         Stdin::Null => File::open("/dev/null").map_err(|e| with_name("/dev/null", &e))?.into(),
+        Stdin::Stream(fd) => fd,
         Stdin::Inherit => std::io::stdin().as_fd().try_clone_to_owned()?,
         // A file in memory, which the program may read as slowly and as little as it likes.
         Stdin::Bytes(bytes) => {
@@ -349,6 +352,7 @@ enum Reason {
     Time(Duration),
     Signal(i32),
     Limit(String),
+    Stopped,
 }
 
 /// Reads and watches until the supervisor has ended and the pipes are empty.
@@ -367,6 +371,7 @@ struct Watch<'a> {
     overlooked: Option<u32>,
     gone_at: Option<Instant>,
     limits: Limits,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl<'a> Watch<'a> {
@@ -390,6 +395,7 @@ impl<'a> Watch<'a> {
             overlooked: command.ignore_interrupt.then(|| signal::count().max(1)),
             gone_at: None,
             limits: command.profile.as_ref().map(|p| p.limits.clone()).unwrap_or_default(),
+            stop: command.stop.clone(),
         }
     }
 
@@ -440,6 +446,9 @@ impl<'a> Watch<'a> {
             self.ended_by = match (signal, self.deadline) {
                 (Some(signal), _) => Some(Reason::Signal(signal)),
                 (None, Some((at, after))) if now >= at => Some(Reason::Time(after)),
+                _ if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) => {
+                    Some(Reason::Stopped)
+                }
                 _ => self.over_limit().map(Reason::Limit),
             };
             if self.ended_by.is_none() {
@@ -503,8 +512,8 @@ impl<'a> Watch<'a> {
                 limit = limit.min(left.max(Duration::from_millis(1)));
             }
         }
-        if self.ended_by.is_some() || self.has_limits() || signal::count() > 0 || signal::wake_fd().is_none()
-        {
+        let is_checked_often = self.has_limits() || self.stop.is_some();
+        if self.ended_by.is_some() || is_checked_often || signal::count() > 0 || signal::wake_fd().is_none() {
             limit = limit.min(Duration::from_millis(50));
         }
         limit

@@ -8,92 +8,13 @@
 #[cfg(test)]
 mod generate;
 pub(crate) mod help;
+mod kinds;
 mod options;
 mod table;
 
+pub(crate) use kinds::{Effect, Kernels, Operand, Root};
 pub(crate) use options::{DEPRECATED, Group, Misplaced, OPTIONS, Opt, OptionRow, Value};
-pub(crate) use table::{ACTIONS, Action};
-
-/// Everything about an action.
-#[derive(Debug)]
-pub(crate) struct ActionRow {
-    pub action: Action,
-    /// The word that it is called by.
-    pub word: &'static str,
-    /// One phrase: what it is for.
-    pub purpose: &'static str,
-    /// A few sentences more.
-    pub about: &'static str,
-    /// What its operands can be.
-    pub operand: Operand,
-    /// Command lines that work as they stand.
-    pub examples: &'static [&'static str],
-    pub effect: Effect,
-    pub root: Root,
-    /// Whether the tree must be writable from the start. Other actions need that only if there is something to change.
-    pub writable_tree: bool,
-    pub kernels: Kernels,
-    /// Whether it may run programs of the system: compilers, depmod, scripts of modules.
-    pub runs_programs: bool,
-    /// The options of this action, which help and completions list besides [`COMMON`].
-    pub options: &'static [&'static [Opt]],
-    /// Options that are accepted without a warning, but not listed: they have a minor effect, scripts pass
-    /// them, or the action itself explains why they are wrong.
-    pub accepts: &'static [&'static [Opt]],
-}
-
-/// What an action's operands are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operand {
-    None,
-    /// A module that is registered.
-    Package,
-    /// One or more registered modules.
-    Packages,
-    /// A registered module, a source in /usr/src, a directory or an archive.
-    Source,
-    /// A module or module files.
-    PackageOrFiles,
-    Archive,
-    /// One of these words.
-    Words(&'static [&'static str]),
-}
-
-/// Whether an action changes anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// It only prints something, whatever state the machine is in.
-    Queries,
-    /// It only prints something, but framework.conf must be valid, and the code of a dkms.conf may run.
-    Evaluates,
-    /// It only prints something, unless this option is given.
-    QueriesUnless(Opt),
-    /// Its operand decides: this word, or none, only prints something.
-    QueriesFor(&'static str),
-    Changes,
-}
-
-/// Whether an action needs to be root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Root {
-    /// It needs nothing, or only files that can be written.
-    No,
-    /// The action itself decides, depending on what it finds or is asked for.
-    Sometimes,
-    Always,
-}
-
-/// How many kernels an action takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kernels {
-    None,
-    /// At most one; the default is the running one.
-    One,
-    /// Exactly one, which must be named.
-    Named,
-    /// Any number.
-    Many,
-}
+pub(crate) use table::{ACTIONS, Action, ActionRow};
 
 /// The options that every action has.
 pub(crate) const COMMON: &[Opt] = &[

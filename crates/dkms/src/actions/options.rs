@@ -25,11 +25,13 @@ pub(crate) enum Opt {
     MokCertificate,
     ForceVersionOverride,
     NoDepmod,
+    NoCache,
     ModprobeOnInstall,
     SymlinkModules,
     RpmSafeUpgrade,
     Repair,
     Fix,
+    Fingerprint,
     DryRun,
     Archive,
     BinariesOnly,
@@ -241,7 +243,7 @@ impl OptionRow {
 }
 
 /// Every option, in the order of dkms(8).
-pub(crate) static OPTIONS: [OptionRow; 54] = [
+pub(crate) static OPTIONS: [OptionRow; 56] = [
     valued(
         Opt::Module,
         "module",
@@ -295,6 +297,17 @@ pub(crate) static OPTIONS: [OptionRow; 54] = [
     )
     .repeatable()
     .details("May be repeated. The directives are described in dkms.conf(5)."),
+    flag(
+        Opt::Fingerprint,
+        "fingerprint",
+        Group::Building,
+        "Print the inputs of a build, one a line, and their digest",
+    )
+    .details(
+        "Two builds with the same fingerprint have the same inputs. Machines can be compared with diff(1). Patches are \
+         applied to a temporary copy of the source; nothing is compiled, and the tree is not changed.",
+    )
+    .misplaced(Misplaced::Refuse),
     valued(
         Opt::KernelSourceDir,
         "kernelsourcedir",
@@ -325,6 +338,10 @@ pub(crate) static OPTIONS: [OptionRow; 54] = [
         "Rebuilds and reinstalls what is there already, installs over a newer module, builds without what \
          `BUILD_DEPENDS` names, overwrites when loading an archive, and removes installed files that were changed. \
          With `mok rotate`, uses the new key although it is not trusted yet.",
+    ),
+    flag(Opt::NoCache, "no-cache", Group::Building, "Neither use nor fill the cache of builds").details(
+        "Everything is compiled. Without it, a build whose inputs are those of an earlier one is taken from \
+         `/var/cache/dkms`; `--force` compiles an existing build again and replaces it there.",
     ),
     valued(
         Opt::LockTimeout,

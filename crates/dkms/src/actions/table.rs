@@ -3,7 +3,8 @@
 //! To add an action: a variant of [`Action`], its row in [`ACTIONS`], its file in `commands/`, and its arm in
 //! `commands/mod.rs`. CONTRIBUTING.md has the steps.
 
-use super::{ActionRow, Effect, Kernels, Operand, Opt, Root};
+use super::kinds::{Effect, Kernels, Operand, Root};
+use super::options::Opt;
 
 /// The actions, in the order in which help lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,34 @@ pub(crate) enum Action {
     KernelPrerm,
 }
 
+/// Everything about an action.
+#[derive(Debug)]
+pub(crate) struct ActionRow {
+    pub action: Action,
+    /// The word that it is called by.
+    pub word: &'static str,
+    /// One phrase: what it is for.
+    pub purpose: &'static str,
+    /// A few sentences more.
+    pub about: &'static str,
+    /// What its operands can be.
+    pub operand: Operand,
+    /// Command lines that work as they stand.
+    pub examples: &'static [&'static str],
+    pub effect: Effect,
+    pub root: Root,
+    /// Whether the tree must be writable from the start. Other actions need that only if there is something to change.
+    pub writable_tree: bool,
+    pub kernels: Kernels,
+    /// Whether it may run programs of the system: compilers, depmod, scripts of modules.
+    pub runs_programs: bool,
+    /// The options of this action, which help and completions list besides [`super::COMMON`].
+    pub options: &'static [&'static [Opt]],
+    /// Options that are accepted without a warning, but not listed: they have a minor effect, scripts pass
+    /// them, or the action itself explains why they are wrong.
+    pub accepts: &'static [&'static [Opt]],
+}
+
 impl Action {
     /// The action that a word names.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
@@ -63,7 +92,7 @@ const KERNELS: &[Opt] = &[Opt::Kernel, Opt::Arch];
 /// Which dkms.conf counts, and how it is evaluated for a kernel.
 const CONF: &[Opt] = &[Opt::Conf, Opt::Directive];
 const HEADERS: &[Opt] = &[Opt::KernelSourceDir, Opt::KernelConfig];
-const BUILD: &[Opt] = &[Opt::Jobs, Opt::Force];
+const BUILD: &[Opt] = &[Opt::Jobs, Opt::Force, Opt::NoCache];
 const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
 const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];
@@ -220,10 +249,14 @@ pub(crate) static ACTIONS: [ActionRow; 30] = [
         about: "Prints the directives of a dkms.conf for a kernel after all overrides, the modules and their destinations, \
                 the command that would build them, and what is wrong. The default is the current directory.",
         operand: Operand::Source,
-        examples: &["dkms config hello/1.0", "dkms config ./hello -k 6.1.0-9-amd64"],
+        examples: &[
+            "dkms config hello/1.0",
+            "dkms config ./hello -k 6.1.0-9-amd64",
+            "dkms config hello/1.0 --fingerprint",
+        ],
         effect: Effect::Evaluates,
         kernels: Kernels::One,
-        options: &[PACKAGE, KERNELS, CONF, HEADERS],
+        options: &[PACKAGE, KERNELS, CONF, HEADERS, &[Opt::Fingerprint]],
         accepts: &[&[Opt::DryRun]],
         ..BASE
     },

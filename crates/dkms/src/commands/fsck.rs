@@ -1,6 +1,6 @@
 //! `fsck`: reports inconsistencies as text or JSON, and repairs them.
 
-use super::Call;
+use super::call::Call;
 use crate::answer::{Answer, Summary};
 use crate::printable::on_one_line;
 use crate::render::json;

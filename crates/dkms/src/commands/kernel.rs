@@ -1,6 +1,6 @@
 //! `autoinstall`, `match` and the kernel hooks: the actions on one kernel.
 
-use super::Call;
+use super::call::Call;
 use crate::actions::Action;
 use crate::request;
 use dkms_core::error::Result;

@@ -1,5 +1,6 @@
 //! One file per group of actions. Each translates the command line into a call of dkms-core.
 
+mod call;
 mod config;
 mod debian;
 mod fsck;
@@ -16,34 +17,19 @@ mod sysext;
 mod tarball;
 mod verify;
 
+use self::call::Call;
 use crate::actions::{Action, Effect, Root};
 use crate::answer::Answer;
 use crate::cli::{self, Arguments};
 use crate::default_version;
-use crate::render;
-use crate::request::{self, KernelWords, Subject};
+use crate::request::{self, Subject};
 use crate::settings;
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
-use dkms_core::plan::Plan;
 use dkms_core::request::RequestError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
-
-/// The arguments of an action's function.
-pub(crate) struct Call<'a> {
-    /// The command line.
-    pub arguments: &'a Arguments,
-    /// What the operands refer to.
-    pub subject: &'a Subject,
-    /// The kernels.
-    pub words: &'a KernelWords,
-    /// Paths, machine, options and the event sink.
-    pub s: &'a Session<'a>,
-    /// Prints data.
-    pub ui: &'a Ui,
-}
 
 /// Runs the action of a command line.
 pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
@@ -59,9 +45,13 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     // The operands of 'mok' are not package names.
     let mut subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
     let words = request::check(arguments)?;
-    let (layout, options) = settings::resolve(arguments, &host, ui)?;
+    let (mut layout, mut options) = settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
         entered.mount_trees(&layout)?;
+        match &entered.cache {
+            Some(dir) => layout.cache_dir.clone_from(dir),
+            None => options.no_cache = true,
+        }
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
     ui.set_verbose(options.verbose);
@@ -132,35 +122,4 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
         ui.event(Event::Warning { text: format!("interrupts cannot be handled: {e}") });
     }
     Ok(())
-}
-
-impl Call<'_> {
-    /// Prints a plan with `--dry-run`, else executes it.
-    pub(crate) fn print_or_execute(
-        &self,
-        plan: Plan,
-        execute: impl FnOnce(Plan) -> Result<()>,
-    ) -> Result<()> {
-        if !self.arguments.dry_run {
-            return execute(plan);
-        }
-        let text = if self.arguments.json { render::json::plan(&plan) } else { render::plain::plan(&plan) };
-        self.ui.data(&text);
-        Ok(())
-    }
-
-    /// Refuses users other than root. Printing a plan needs no privileges.
-    pub(crate) fn require_root(&self) -> Result<()> {
-        // In another root, its owner has all rights.
-        if self.s.host.root || self.s.host.other_root.is_some() || self.arguments.dry_run {
-            Ok(())
-        } else {
-            Err(RequestError::NotRoot.into())
-        }
-    }
-
-    /// Refuses a tree that cannot be written, unless the plan is only printed.
-    pub(crate) fn require_writable_tree(&self) -> Result<()> {
-        if self.arguments.dry_run { Ok(()) } else { self.s.require_writable_tree() }
-    }
 }

@@ -1,6 +1,7 @@
 //! The common part of the actions that create packages.
 
-use super::{Call, tarball};
+use super::call::Call;
+use super::tarball;
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::pack::Request;
 use dkms_core::pack::tarball::Content;

@@ -1,6 +1,6 @@
 //! `ready` and `pending`: whether this kernel is ready to boot, and which modules wait for which others.
 
-use super::Call;
+use super::call::Call;
 use crate::answer::{Answer, Summary};
 use crate::render::verdicts;
 use crate::request;

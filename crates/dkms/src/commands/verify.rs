@@ -1,6 +1,6 @@
 //! `verify`: checks whether the kernel would load the installed modules, or a file.
 
-use super::Call;
+use super::call::Call;
 use crate::answer::{Answer, Summary};
 use crate::render::verdicts;
 use crate::request;

@@ -39,6 +39,8 @@ pub enum Kind {
     OriginalPlaceTaken,
     /// The journal of an interrupted change.
     StaleJournal,
+    /// The index of a kernel's modules is not the one of the modules that are there.
+    IndexDiffers,
 }
 
 impl Kind {
@@ -59,6 +61,7 @@ impl Kind {
             Self::OriginalStranded => "original-stranded",
             Self::OriginalPlaceTaken => "original-place-taken",
             Self::StaleJournal => "stale-journal",
+            Self::IndexDiffers => "index-differs",
         }
     }
 }
@@ -123,6 +126,8 @@ pub(super) enum Remedy {
     DropOriginal(Original),
     /// Complete or roll back the changes in the journals.
     Recover,
+    /// Write the index of the kernel's modules again.
+    Reindex,
 }
 
 impl Finding {

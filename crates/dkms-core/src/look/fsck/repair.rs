@@ -214,6 +214,7 @@ impl Round<'_> {
             (Some(Remedy::DropOriginal(o)), Some((change, kernel))) => {
                 change.perform(s, kernel, package, drop_original(o))?;
             }
+            (Some(Remedy::Reindex), Some((change, kernel))) => change.require_depmod(kernel)?,
             _ => {}
         }
         Ok(())

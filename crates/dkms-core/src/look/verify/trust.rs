@@ -59,7 +59,7 @@ impl Trust {
         own_signer: Option<String>,
     ) -> Self {
         let machine = Machine::of(s.host);
-        let running = s.runs(&kernel.release);
+        let running = s.host.runs(&kernel.release);
         let policy = machine::policy(&machine, config.map(KernelConfig::text), running);
         let complete = machine.mok().is_ok() && machine.db().is_ok();
         let known = known(s, &machine, config, running);

@@ -1,6 +1,6 @@
 //! bash: functions that set variables of their caller, `_dkms` in `packaging/completions/dkms.bash`.
 
-use super::{filled, words_where};
+use super::text::{filled, words_where};
 use crate::actions::help::HELP;
 use crate::actions::{ACTIONS, COMMON, OPTIONS, Operand, OptionRow, Value};
 

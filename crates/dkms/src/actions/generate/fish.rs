@@ -1,6 +1,6 @@
 //! fish: one `complete` command for each action and option.
 
-use super::{description, filled, words_where};
+use super::text::{description, filled, words_where};
 use crate::actions::help::{HELP, HELP_PURPOSE};
 use crate::actions::{ACTIONS, COMMON, OPTIONS, Operand, Opt, OptionRow, Relation, Value};
 

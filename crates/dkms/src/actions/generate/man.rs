@@ -1,6 +1,6 @@
 //! dkms(8): the lists of options, in mdoc(7).
 
-use super::words_where;
+use super::text::words_where;
 use crate::actions::{COMMON, Group, OPTIONS, OptionRow, Relation};
 
 /// Options of more actions than this are not listed with their actions.

@@ -1,7 +1,6 @@
 //! The files in `packaging/` that are generated from the tables.
 //!
-//! Each has its generated text between two marks. The test fails if it differs from the tables, and writes it
-//! if
+//! Each has its generated text between two marks. The test fails if it differs from the tables, and writes it if
 //! `DKMS_REGENERATE` is set:
 //!
 //! ```text
@@ -11,9 +10,10 @@
 mod bash;
 mod fish;
 mod man;
+mod text;
 mod zsh;
 
-use super::{ACTIONS, ActionRow, OptionRow};
+use super::ACTIONS;
 use std::path::Path;
 
 const COMMAND: &str = "DKMS_REGENERATE=1 cargo test -p dkms generated_files";
@@ -64,31 +64,4 @@ fn with_generated(file: &str, comment: &str, text: &str) -> Option<String> {
     let (before, rest) = file.split_once(&begin)?;
     let (_, after) = rest.split_once(&end)?;
     Some(format!("{before}{begin}{text}{end}{after}"))
-}
-
-/// The sentence of an option without the default, as completions show it.
-fn description(row: &OptionRow) -> &'static str {
-    row.about.split(" [default").next().unwrap_or_default()
-}
-
-/// The words of the actions for which a condition holds.
-fn words_where(condition: impl Fn(&ActionRow) -> bool) -> Vec<&'static str> {
-    ACTIONS.iter().filter(|row| condition(row)).map(|row| row.word).collect()
-}
-
-/// Words in lines of at most 100 columns, each indented.
-fn filled(words: &[String], indent: &str, end_of_line: &str) -> String {
-    let mut text = String::new();
-    let mut column = 0;
-    for word in words {
-        if column > 0 && column + 1 + word.len() > 100 {
-            text.push_str(end_of_line);
-            text.push('\n');
-            column = 0;
-        }
-        text.push_str(if column == 0 { indent } else { " " });
-        column += word.len() + if column == 0 { indent.len() } else { 1 };
-        text.push_str(word);
-    }
-    text
 }

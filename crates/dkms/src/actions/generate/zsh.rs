@@ -2,7 +2,7 @@
 //! in
 //! `packaging/completions/_dkms`.
 
-use super::{description, filled, words_where};
+use super::text::{description, filled, words_where};
 use crate::actions::help::{HELP, HELP_PURPOSE};
 use crate::actions::{ACTIONS, COMMON, OPTIONS, Operand, Opt, OptionRow, Value};
 

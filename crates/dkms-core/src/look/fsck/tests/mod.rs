@@ -55,6 +55,7 @@ impl World {
             config_dir: root.join("etc"),
             boot_dir: root.join("boot"),
             force_dir: root.join("force"),
+            cache_dir: root.join("cache"),
         };
         let host = Host { machine: A.into(), release: K.into(), ..Host::default() };
         let options = Options { no_depmod: true, tmp_location: root.join("tmp"), ..Options::default() };

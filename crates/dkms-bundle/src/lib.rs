@@ -1,0 +1,21 @@
+//! A build that can be kept in a cache and sent through a registry.
+//!
+//! - [`record`]: what a build was made from and which files it produced.
+//! - [`signature`]: keys, and who signed a record.
+//! - [`layer`]: the archive of the files that a record lists.
+//! - [`manifest`]: record, signatures and archive as an OCI manifest. [`manifest::accept`] makes all checks.
+//! - [`cosign`]: additional signatures in cosign's form.
+//! - [`protocol`]: what `dkms` and the program `dkms-registry` say to each other.
+//!
+//! Bytes in, bytes out: nothing here opens a file or a connection. `dkms` verifies signatures and records
+//! itself; `dkms-registry` only transports them.
+#![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
+
+pub mod cosign;
+pub mod digest;
+pub mod layer;
+pub mod manifest;
+pub mod protocol;
+pub mod record;
+pub mod signature;

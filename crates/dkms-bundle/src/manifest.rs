@@ -1,0 +1,233 @@
+//! A build as an OCI image manifest, version 1: the record is the config, embedded in the manifest, so that one
+//! request is enough to look a build up; its files are one layer.
+
+use std::collections::BTreeMap;
+
+use base64ct::{Base64, Encoding};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::digest;
+use crate::layer;
+use crate::record::{self, Layer, Record, RecordError};
+use crate::signature::{self, KeyId, PublicKey, SignatureError};
+
+/// Media type of the manifest itself.
+pub const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// What kind of artifact it is.
+pub const ARTIFACT_TYPE: &str = "application/vnd.dkms.build.v1";
+/// A longer manifest is refused.
+pub const MAX_BYTES: usize = 1024 * 1024;
+/// In front of the fingerprint: the version of the fingerprint.
+const TAG_PREFIX: &str = "f1-";
+
+/// The tag of a build: `f1-` and its fingerprint.
+#[must_use]
+pub fn tag(fingerprint: &str) -> String {
+    format!("{TAG_PREFIX}{fingerprint}")
+}
+
+/// The fingerprint in a tag of a build.
+#[must_use]
+pub fn fingerprint_of(tag: &str) -> Option<&str> {
+    tag.strip_prefix(TAG_PREFIX).filter(|text| record::is_sha256(text))
+}
+
+/// Refers to a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Descriptor {
+    pub(crate) media_type: String,
+    pub(crate) digest: String,
+    pub(crate) size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+impl Descriptor {
+    pub(crate) fn new(media_type: &str, bytes: &[u8]) -> Self {
+        Descriptor {
+            media_type: media_type.to_owned(),
+            digest: digest(bytes),
+            size: bytes.len() as u64,
+            data: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+/// The JSON of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Document {
+    pub(crate) schema_version: u32,
+    #[serde(default)]
+    pub(crate) media_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) artifact_type: Option<String>,
+    pub(crate) config: Descriptor,
+    pub(crate) layers: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+impl Document {
+    /// Reads a manifest of any artifact.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, ManifestError> {
+        if json.len() > MAX_BYTES {
+            return Err(ManifestError::TooLong(json.len()));
+        }
+        let document: Self =
+            serde_json::from_slice(json).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        require(document.schema_version == 2, "schemaVersion", &document.schema_version.to_string())?;
+        let media_type = document.media_type.as_deref().unwrap_or(MEDIA_TYPE);
+        require(media_type == MEDIA_TYPE, "mediaType", media_type)?;
+        Ok(document)
+    }
+}
+
+/// Why a manifest is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// More than [`MAX_BYTES`].
+    #[error("the manifest has {0} bytes; {MAX_BYTES} are allowed")]
+    TooLong(usize),
+    /// It is not JSON, or lacks a field.
+    #[error("the manifest cannot be read: {0}")]
+    Syntax(String),
+    /// It is not the manifest of a build.
+    #[error("it is not the manifest of a build: {field} is '{value}'")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// Its value, cut to 100 characters.
+        value: String,
+    },
+    /// Size or digest of the embedded record differ.
+    #[error("the record in the manifest is damaged: its size or digest differs")]
+    Config,
+    /// The layer is not the one of the record.
+    #[error("the manifest names another archive than its record")]
+    Layer,
+    /// It is a build of something else.
+    #[error("the build is published under a wrong tag: its fingerprint is {found}, not {wanted}")]
+    Fingerprint {
+        /// That of the record.
+        found: String,
+        /// What was looked up.
+        wanted: String,
+    },
+    /// Not signed by someone who is trusted.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The record is not valid.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// The manifest of a build, before anyone has decided to trust it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The bytes of the record, to which the signatures belong.
+    pub record: Vec<u8>,
+    /// The archive.
+    pub layer: Layer,
+    /// All annotations; signatures among them.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// The manifest of a record (as JSON, with its layer) and its signatures ([`signature::annotation`]).
+    ///
+    /// # Errors
+    /// The record is not valid or names no layer.
+    pub fn new(record: Vec<u8>, annotations: BTreeMap<String, String>) -> Result<Self, ManifestError> {
+        let layer = Record::parse(&record)?.layer.ok_or(ManifestError::Layer)?;
+        Ok(Self { record, layer, annotations })
+    }
+
+    /// Reads a manifest and checks its form. This decides nothing about trust: see [`accept`].
+    ///
+    /// # Errors
+    /// It is too long, or not the manifest of a build.
+    pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
+        let document = Document::parse(json)?;
+        let artifact_type = document.artifact_type.as_deref().unwrap_or("missing");
+        require(artifact_type == ARTIFACT_TYPE, "artifactType", artifact_type)?;
+        let config = &document.config;
+        require(config.media_type == signature::PAYLOAD_TYPE, "config.mediaType", &config.media_type)?;
+        let data = config.data.as_deref().unwrap_or_default();
+        let record = Base64::decode_vec(data).map_err(|_| ManifestError::Config)?;
+        if record.len() as u64 != config.size || digest(&record) != config.digest {
+            return Err(ManifestError::Config);
+        }
+        let [layer] = document.layers.as_slice() else {
+            return Err(field("number of layers", &document.layers.len().to_string()));
+        };
+        require(layer.media_type == layer::MEDIA_TYPE, "layer's mediaType", &layer.media_type)?;
+        let layer = Layer { digest: layer.digest.clone(), size: layer.size };
+        Ok(Self { record, layer, annotations: document.annotations })
+    }
+
+    /// Its JSON. Equal manifests have equal bytes.
+    ///
+    /// # Errors
+    /// It is longer than [`MAX_BYTES`].
+    pub fn to_json(&self) -> Result<Vec<u8>, ManifestError> {
+        let mut config = Descriptor::new(signature::PAYLOAD_TYPE, &self.record);
+        config.data = Some(Base64::encode_string(&self.record));
+        let mut layer = Descriptor::new(layer::MEDIA_TYPE, &[]);
+        (layer.digest, layer.size) = (self.layer.digest.clone(), self.layer.size);
+        let document = Document {
+            schema_version: 2,
+            media_type: Some(MEDIA_TYPE.to_owned()),
+            artifact_type: Some(ARTIFACT_TYPE.to_owned()),
+            config,
+            layers: vec![layer],
+            annotations: self.annotations.clone(),
+        };
+        let json = serde_json::to_vec(&document).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        if json.len() > MAX_BYTES { Err(ManifestError::TooLong(json.len())) } else { Ok(json) }
+    }
+}
+
+/// Decides whether a manifest that was looked up may be used: it has a valid signature of a trusted key, its
+/// record has the wanted fingerprint, and its layer is the record's. The signature comes first: what nobody
+/// trusted has signed is not parsed. Returns the record and the key that signed it.
+///
+/// # Errors
+/// One of the conditions does not hold.
+pub fn accept(
+    json: &[u8],
+    fingerprint: &str,
+    trusted: &[PublicKey],
+) -> Result<(Record, KeyId), ManifestError> {
+    let (record, key) = accept_any(json, trusted)?;
+    if record.fingerprint != fingerprint {
+        return Err(ManifestError::Fingerprint { found: record.fingerprint, wanted: fingerprint.to_owned() });
+    }
+    Ok((record, key))
+}
+
+/// Like [`accept`], for a caller that compares the fingerprint's lines itself.
+///
+/// # Errors
+/// One of the other conditions does not hold.
+pub fn accept_any(json: &[u8], trusted: &[PublicKey]) -> Result<(Record, KeyId), ManifestError> {
+    let manifest = Manifest::parse(json)?;
+    let key = signature::verify(&manifest.record, &manifest.annotations, trusted)?;
+    let record = Record::parse(&manifest.record)?;
+    if record.layer.as_ref() != Some(&manifest.layer) {
+        return Err(ManifestError::Layer);
+    }
+    Ok((record, key))
+}
+
+fn require(holds: bool, name: &'static str, value: &str) -> Result<(), ManifestError> {
+    if holds { Ok(()) } else { Err(field(name, value)) }
+}
+
+fn field(field: &'static str, value: &str) -> ManifestError {
+    ManifestError::Field { field, value: value.chars().take(100).collect() }
+}

@@ -1,0 +1,192 @@
+//! The environment of a build: an explicit list, not what the caller of dkms happens to have.
+//!
+//! Two machines, or two users of one machine, compile the same modules, although their shells have different
+//! variables. What is passed on is what kbuild, compilers and the Makefiles of packages read; framework.conf
+//! can name more (`build_variables`). Everything that is passed on counts in the fingerprint, except
+//! [`NO_INPUT`].
+
+use crate::confine::HOMES;
+use crate::session::Session;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Variables for a child of a build.
+pub(crate) type Variables = Vec<(OsString, OsString)>;
+
+/// The variables of the caller that builds get. A name that ends in `*` stands for all names that begin so.
+/// dkms-framework.conf(5) documents the list.
+const PASSED: &str = "\
+    ARCH SUBARCH SRCARCH CROSS_COMPILE CROSS_COMPILE_COMPAT LLVM LLVM_IAS \
+    KCFLAGS KCPPFLAGS KAFLAGS KRUSTFLAGS CFLAGS_* AFLAGS_* LDFLAGS_* RUSTFLAGS_* \
+    HOST* USERCFLAGS USERLDFLAGS KBUILD_* KCONFIG_* KERNEL* KERN_* KVER* KDIR KSRC MODLIB INSTALL_MOD_* \
+    V W C CF CHECK PAHOLE* AR NM OBJCOPY OBJDUMP READELF STRIP RUSTC BINDGEN PYTHON PYTHON3 PERL \
+    CPATH C_INCLUDE_PATH LIBRARY_PATH LD_LIBRARY_PATH LD_PRELOAD COMPILER_PATH GCC_EXEC_PREFIX PKG_CONFIG_* \
+    CCACHE_* DISTCC_* ICECC_* DEBIAN_KERNEL_USE_CCACHE SYSSRC SYSOUT NV_* IGNORE_* \
+    SOURCE_DATE_EPOCH TMPDIR FAKE* DKMS_LOCKS_HELD";
+
+/// Variables of a build that are no input: times, temporary directories, the locks and job slots of this
+/// dkms. `KBUILD_EXTRA_SYMBOLS` is a list of paths; the files have lines of their own.
+const NO_INPUT: [&str; 8] = [
+    "SOURCE_DATE_EPOCH",
+    TIMESTAMP,
+    "KBUILD_EXTRA_SYMBOLS",
+    "MAKEFLAGS",
+    "TMPDIR",
+    "HOME",
+    "PWD",
+    dkms_tree::lock::HELD,
+];
+
+/// kbuild makes reproducible BTF when it is set.
+const TIMESTAMP: &str = "KBUILD_BUILD_TIMESTAMP";
+
+/// The directories that every build searches for programs, in this order.
+const STANDARD_PATH: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Directories without programs that builds run. Some users have them in their PATH, others do not.
+const NO_TOOLS: [&str; 3] = ["/usr/games", "/usr/local/games", "/snap/bin"];
+
+/// The variables that every child of a build has.
+pub(crate) fn inherited(session: &Session<'_>) -> Variables {
+    let host = session.host;
+    let more = session.options.framework.build_variables.as_deref().unwrap_or_default();
+    let mut variables: BTreeMap<OsString, OsString> = BTreeMap::from([
+        ("PATH".into(), search_path(&host.path, host.root)),
+        // Messages do not depend on the language of the caller, nor do lists that scripts sort.
+        ("LC_ALL".into(), "C.UTF-8".into()),
+    ]);
+    if host.root {
+        // Home directories are hidden from builds.
+        variables.insert("HOME".into(), "/nonexistent".into());
+    }
+    let passed =
+        |name: &OsStr| is_listed(name, PASSED) || is_listed(name, more) || (!host.root && name == "HOME");
+    let of_caller = host.environment.iter().filter(|(name, _)| name != "PATH" && passed(name));
+    variables.extend(of_caller.cloned());
+    variables.into_iter().collect()
+}
+
+/// Whether a list of names contains this one.
+fn is_listed(name: &OsStr, list: &str) -> bool {
+    let name = name.as_bytes();
+    list.split_whitespace().any(|listed| match listed.strip_suffix('*') {
+        Some(start) => !start.is_empty() && name.starts_with(start.as_bytes()),
+        None => name == listed.as_bytes(),
+    })
+}
+
+/// The search path of a build: the standard directories in their usual order, and before or after them the
+/// other directories that the caller has there, such as `/opt/gcc-14/bin`. Most users differ only in the
+/// order of the standard directories, and then their builds do not differ.
+fn search_path(path: &OsStr, root: bool) -> OsString {
+    let standard = |dir: &Path| STANDARD_PATH.iter().any(|s| Path::new(s) == dir);
+    let useless = |dir: &Path| {
+        !dir.is_absolute()
+            || NO_TOOLS.iter().any(|n| Path::new(n) == dir)
+            // Builds do not see them.
+            || (root && HOMES.iter().any(|home| dir.starts_with(home)))
+            || !dkms_sys::fs::is_dir(dir)
+    };
+    let (mut before, mut after): (Vec<PathBuf>, Vec<PathBuf>) = (Vec::new(), Vec::new());
+    let mut met = false;
+    for dir in std::env::split_paths(path) {
+        if standard(&dir) {
+            met = true;
+        } else if !useless(&dir) && !before.contains(&dir) && !after.contains(&dir) {
+            if met { after.push(dir) } else { before.push(dir) }
+        }
+    }
+    let all = before.into_iter().chain(STANDARD_PATH.iter().map(PathBuf::from)).chain(after);
+    std::env::join_paths(all).unwrap_or_else(|_| STANDARD_PATH.join(":").into())
+}
+
+/// The lines of a fingerprint for an environment: `env=NAME` and the value, for each variable that counts. Of
+/// variables that are not in our own list, the value is a digest, because these lines may be published.
+pub(crate) fn lines(inherited: &Variables, of_build: &Variables) -> Vec<(String, String)> {
+    let all: BTreeMap<&OsStr, &OsStr> =
+        inherited.iter().chain(of_build).map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect();
+    let counted = all.into_iter().filter(|(name, _)| !NO_INPUT.iter().any(|n| OsStr::new(n) == *name));
+    counted
+        .map(|(name, value)| {
+            let own = ["PATH", "LC_ALL", "CC", "LD", "KERNEL_CC", "KERNEL_LD"];
+            let of_dkms = ["kernelver", "arch", "module", "module_version"];
+            let shown = is_listed(name, PASSED) || own.iter().chain(&of_dkms).any(|n| name == OsStr::new(n));
+            let text = value.to_str().filter(|value| shown && value.len() <= 1024);
+            let digest = || format!("sha256:{}", crate::digest::bytes(value.as_bytes()));
+            (format!("env={}", name.to_string_lossy()), text.map_or_else(digest, str::to_owned))
+        })
+        .collect()
+}
+
+/// What the caller and dkms give to every child of a build whose source, before patches, is in `dir`.
+pub(crate) fn of_build(session: &Session<'_>, dir: &Path) -> Variables {
+    let mut variables = inherited(session);
+    let set = variables.iter().any(|(name, value)| name == TIMESTAMP && !value.is_empty());
+    if !set {
+        let seconds = session.host.source_date_epoch().unwrap_or_else(|| newest(dir));
+        variables.retain(|(name, _)| name != TIMESTAMP);
+        variables.push((TIMESTAMP.into(), crate::time::utc(seconds).into()));
+    }
+    variables
+}
+
+/// The modification time of the newest file below a directory, in seconds since 1970. Files that cannot be
+/// examined do not count.
+fn newest(dir: &Path) -> u64 {
+    let names = dkms_sys::fs::list_dir(dir).unwrap_or_default();
+    let times = names.into_iter().map(|name| {
+        let path = dir.join(name);
+        match dkms_sys::fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => newest(&path),
+            Ok(meta) => u64::try_from(std::os::unix::fs::MetadataExt::mtime(&meta)).unwrap_or_default(),
+            Err(_) => 0,
+        }
+    });
+    times.max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> Variables {
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    #[test]
+    fn what_kbuild_reads_is_passed_and_nothing_else() {
+        for name in ["KCFLAGS", "KBUILD_VERBOSE", "ARCH", "LLVM", "HOSTCC", "CROSS_COMPILE", "NV_VERBOSE"] {
+            assert!(is_listed(OsStr::new(name), PASSED), "{name}");
+        }
+        for name in ["FOO", "USER", "LANG", "ARCHX", "KCFLAG", "SSH_AUTH_SOCK", "", "*"] {
+            assert!(!is_listed(OsStr::new(name), PASSED), "{name}");
+        }
+        assert!(is_listed(OsStr::new("MY_FLAG"), " MY_* x"));
+        assert!(!is_listed(OsStr::new("MY_FLAG"), "*"), "a lone star is no name");
+    }
+
+    #[test]
+    fn search_paths_that_differ_in_the_usual_order_are_equal() {
+        let standard = STANDARD_PATH.join(":");
+        let path = |text: &str| search_path(OsStr::new(text), true).into_string().unwrap();
+        for same in ["", "/bin:/usr/bin", "/sbin:/usr/games:/usr/local/bin:/root/bin:relative:/nowhere/bin"] {
+            assert_eq!(path(same), standard, "{same}");
+        }
+        assert_eq!(path("/etc:/usr/bin:/etc:/bin:/dev"), format!("/etc:{standard}:/dev"));
+    }
+
+    #[test]
+    fn the_environment_counts_but_not_times_and_locks() {
+        let empty = pairs(&[]);
+        let one = lines(&pairs(&[("ARCH", "x86"), ("B", "2")]), &empty);
+        assert_eq!(one, lines(&pairs(&[("B", "2"), ("ARCH", "arm")]), &pairs(&[("ARCH", "x86")])));
+        let timed = pairs(&[("ARCH", "x86"), ("SOURCE_DATE_EPOCH", "3"), ("B", "2")]);
+        assert_eq!(one, lines(&timed, &empty));
+        assert_eq!(one.first(), Some(&("env=ARCH".to_owned(), "x86".to_owned())));
+        assert!(one.iter().any(|(name, value)| name == "env=B" && value.starts_with("sha256:")));
+        assert_ne!(one, lines(&pairs(&[("ARCH", "x86")]), &empty));
+    }
+}

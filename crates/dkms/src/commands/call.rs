@@ -1,0 +1,55 @@
+//! The arguments of an action's function, and the checks that several actions share.
+
+use crate::cli::Arguments;
+use crate::render;
+use crate::request::{KernelWords, Subject};
+use crate::ui::Ui;
+use dkms_core::error::Result;
+use dkms_core::plan::Plan;
+use dkms_core::request::RequestError;
+use dkms_core::session::Session;
+
+/// The arguments of an action's function.
+pub(crate) struct Call<'a> {
+    /// The command line.
+    pub(super) arguments: &'a Arguments,
+    /// What the operands refer to.
+    pub(super) subject: &'a Subject,
+    /// The kernels.
+    pub(super) words: &'a KernelWords,
+    /// Paths, machine, options and the event sink.
+    pub(super) s: &'a Session<'a>,
+    /// Prints data.
+    pub(super) ui: &'a Ui,
+}
+
+impl Call<'_> {
+    /// Prints a plan with `--dry-run`, else executes it.
+    pub(super) fn print_or_execute(
+        &self,
+        plan: Plan,
+        execute: impl FnOnce(Plan) -> Result<()>,
+    ) -> Result<()> {
+        if !self.arguments.dry_run {
+            return execute(plan);
+        }
+        let text = if self.arguments.json { render::json::plan(&plan) } else { render::plain::plan(&plan) };
+        self.ui.data(&text);
+        Ok(())
+    }
+
+    /// Refuses users other than root. Printing a plan needs no privileges.
+    pub(super) fn require_root(&self) -> Result<()> {
+        // In another root, its owner has all rights.
+        if self.s.host.root || self.s.host.other_root.is_some() || self.arguments.dry_run {
+            Ok(())
+        } else {
+            Err(RequestError::NotRoot.into())
+        }
+    }
+
+    /// Refuses a tree that cannot be written, unless the plan is only printed.
+    pub(super) fn require_writable_tree(&self) -> Result<()> {
+        if self.arguments.dry_run { Ok(()) } else { self.s.require_writable_tree() }
+    }
+}
