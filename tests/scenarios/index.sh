@@ -24,7 +24,7 @@ sed -i 's/^updates.dkms.alpha.ko:/& kernel\/drivers\/net\/dummy.ko/' "/lib/modul
 rm "/lib/modules/$K/modules.softdep"
 before=$(ls -l --time-style=full-iso /var/lib/dkms/.index "/lib/modules/$K")
 code 1 dkms fsck >/run/out
-grep -q "/lib/modules/$K/modules.dep is not what depmod would write.*nor are modules.softdep$" /run/out
+grep -q "/lib/modules/$K/modules.dep: is not what depmod would write.*(the same for modules.softdep)$" /run/out
 same "$(ls -l --time-style=full-iso /var/lib/dkms/.index "/lib/modules/$K")" "$before"
 code 1 dkms fsck --json | grep -q '"index-differs"'
 dkms fsck --repair

@@ -13,9 +13,10 @@ use dkms_core::registry::RegistryError;
 use dkms_core::request::RequestError;
 use dkms_tree::Error as TreeError;
 
-/// The exit code of a command.
-pub(crate) fn of_command(result: &Result<Answer, Error>) -> u8 {
+/// The exit code of a command. For `ready`, 1 means no, so that an error is 2, as unknown.
+pub(crate) fn of_command(action: &str, result: &Result<Answer, Error>) -> u8 {
     match result {
+        Err(_) if action == "ready" => 2,
         Ok(Answer::Yes) => 0,
         Ok(Answer::No(_)) => 1,
         Ok(Answer::Unknown(_)) => 2,
@@ -120,18 +121,6 @@ fn build(error: &BuildError) -> u8 {
     }
 }
 
-fn pack(error: &PackError) -> u8 {
-    match error {
-        PackError::Encoding(_) => 1,
-        PackError::ModuleTwice { .. } => 2,
-        PackError::SpecMissing { .. } => 5,
-        PackError::BadBase { .. } => 7,
-        PackError::DestinationNotWritable(_) | PackError::OutputExists(_) => 9,
-        PackError::NoTools { .. } => 10,
-        PackError::DependencyMissing { .. } => 13,
-    }
-}
-
 fn registry(error: &RegistryError) -> u8 {
     match error {
         RegistryError::NoRegistry | RegistryError::BadName { .. } => 2,
@@ -142,6 +131,18 @@ fn registry(error: &RegistryError) -> u8 {
         | RegistryError::Unconfined { .. }
         | RegistryError::BadRecord { .. } => 6,
         RegistryError::Failed { .. } => 10,
+    }
+}
+
+fn pack(error: &PackError) -> u8 {
+    match error {
+        PackError::Encoding(_) => 1,
+        PackError::ModuleTwice { .. } => 2,
+        PackError::SpecMissing { .. } => 5,
+        PackError::BadBase { .. } => 7,
+        PackError::DestinationNotWritable(_) | PackError::OutputExists(_) => 9,
+        PackError::NoTools { .. } => 10,
+        PackError::DependencyMissing { .. } => 13,
     }
 }
 

@@ -104,7 +104,7 @@ impl Ui {
             progress.clear();
         }
         self.print_failures();
-        let mut code = exit::of_command(result);
+        let mut code = exit::of_command(action, result);
         match (&self.mode, result) {
             // The document contains the answer.
             (Mode::Document, Ok(_)) => {}
@@ -119,7 +119,7 @@ impl Ui {
         // If output is the only purpose, incomplete output is a failure. Changes that were made stay.
         if code == 0 && self.is_document && self.unwritten.load(Ordering::Relaxed) {
             self.message("dkms: error: standard output cannot be written\n");
-            code = 1;
+            code = if action == "ready" { 2 } else { 1 };
         }
         ExitCode::from(code)
     }

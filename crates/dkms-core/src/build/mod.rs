@@ -153,7 +153,7 @@ pub fn build(
             Err(interrupted)
         }
         Err(failed) => {
-            crate::owner::take_back(&dir);
+            crate::owner::give_to_root(&dir);
             keep_log(session, build, &log, &shown);
             Err(failed)
         }

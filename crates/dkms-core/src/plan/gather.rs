@@ -156,7 +156,7 @@ pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
 
 /// The plan of `dkms uninstall`, `dkms unbuild` and `dkms remove`.
 #[must_use]
-pub fn take_back(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
+pub fn removal(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
     let mut gatherer = Gatherer::new(s);
     for kernel in kernels {
         gatherer.changing(kernel);
@@ -167,7 +167,7 @@ pub fn take_back(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth
     if state::builds(s.layout, package).iter().any(|build| !kernels.contains(&build.kernel)) {
         gatherer.state.kept.insert(package.clone());
     }
-    removal::take_back(&gatherer.state, package, kernels, depth, why)
+    removal::plan(&gatherer.state, package, kernels, depth, why)
 }
 
 /// The plan of `dkms kernel_prerm`, which removes everything for a kernel, and of `dkms kernel_preinst`,

@@ -128,7 +128,7 @@ mod tests {
         for row in &ACTIONS {
             assert!(text.contains(&format!("\n  {:<16} {}\n", row.word, row.purpose)), "{}", row.word);
         }
-        for row in &OPTIONS {
+        for row in OPTIONS {
             assert_eq!(
                 text.contains(&format!("{} ", row.name())) || text.contains(&format!("{}\n", row.name())),
                 !row.is_hidden(),

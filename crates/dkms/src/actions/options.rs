@@ -16,22 +16,22 @@ pub(crate) enum Opt {
     TemplateKernel,
     Conf,
     Directive,
+    Fingerprint,
     KernelSourceDir,
     KernelConfig,
     Jobs,
     Force,
+    NoCache,
     LockTimeout,
     MokSigningKey,
     MokCertificate,
     ForceVersionOverride,
     NoDepmod,
-    NoCache,
     ModprobeOnInstall,
     SymlinkModules,
     RpmSafeUpgrade,
     Repair,
     Fix,
-    Fingerprint,
     DryRun,
     Archive,
     BinariesOnly,
@@ -243,7 +243,7 @@ impl OptionRow {
 }
 
 /// Every option, in the order of dkms(8).
-pub(crate) static OPTIONS: [OptionRow; 56] = [
+pub(crate) static OPTIONS: &[OptionRow] = &[
     valued(
         Opt::Module,
         "module",

@@ -97,7 +97,7 @@ const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
 const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];
 const CHANGE: &[Opt] = &[Opt::DryRun, Opt::LockTimeout];
-const TAKE_BACK: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
+const REMOVAL: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
 const ONLY: &[Opt] = &[Opt::BinariesOnly, Opt::SourceOnly];
 const IMAGE: &[Opt] = &[Opt::Output, Opt::Image, Opt::Base, Opt::Prefix, Opt::Kmm];
 const SYSEXT: &[Opt] = &[Opt::Output, Opt::Format, Opt::Os, Opt::SysextLevel, Opt::Load];
@@ -173,7 +173,7 @@ pub(crate) static ACTIONS: [ActionRow; 30] = [
         examples: &["dkms uninstall hello/1.0", "dkms uninstall hello/1.0 --all"],
         root: Root::Always,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -185,7 +185,7 @@ pub(crate) static ACTIONS: [ActionRow; 30] = [
         examples: &["dkms unbuild hello/1.0", "dkms unbuild hello/1.0 --all"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -197,7 +197,7 @@ pub(crate) static ACTIONS: [ActionRow; 30] = [
         examples: &["dkms remove hello/1.0 --all", "dkms remove hello/1.0 -k 6.1.0-9-amd64"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, &[Opt::RpmSafeUpgrade], CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, &[Opt::RpmSafeUpgrade], CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },

@@ -54,6 +54,11 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         }
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
+    if action == Action::Ready && host.other_root.is_none() && crate::host::is_image(&layout, &host.release) {
+        // The running kernel and its keyrings are those of another system, as with --root.
+        host.other_root = Some("/".into());
+        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+    }
     ui.set_verbose(options.verbose);
     prepare(arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
@@ -83,7 +88,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Ready => return ready::ready(&call),
         Action::Pending => return ready::pending(&call),
         Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
-        Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
+        Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
         Action::Match => kernel::match_kernel(&call),
         Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),

@@ -117,11 +117,11 @@ pub(super) enum Remedy {
     /// Reinstall a build.
     Reinstall(Build),
     /// Uninstall a build from a kernel that no longer exists, and delete it.
-    TakeBack(Build),
+    Unbuild(Build),
     /// Clear the record that a build is installed.
     ClearRecord(Build),
     /// Move an original back to this path.
-    GiveBack(Original, PathBuf),
+    RestoreOriginal(Original, PathBuf),
     /// Delete an archived original that is already in its place.
     DropOriginal(Original),
     /// Complete or roll back the changes in the journals.

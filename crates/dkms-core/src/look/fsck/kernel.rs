@@ -47,7 +47,7 @@ fn index(l: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
     let path = l.s.layout.kernel_modules(&kernel.release).join(first);
     let mut what = "is not what depmod would write for the modules that are there".to_owned();
     if !others.is_empty() {
-        what += &format!("; nor are {}", others.join(", "));
+        what += &format!(" (the same for {})", others.join(", "));
     }
     Some(
         Finding::new(Kind::IndexDiffers, About::default().on(kernel), path, what)
