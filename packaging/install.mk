@@ -37,6 +37,13 @@ sed -e 's,/usr/sbin/dkms,$(SBIN)/dkms,g' -e 's,/lib/modules,$(MODDIR),g' -e 's,/
 chmod $(3) $(DESTDIR)$(2)
 endef
 
+# $(call completion,shell,to): installs the completions for a shell.
+override define completion
+$(INSTALL) -d $(dir $(DESTDIR)$(2))
+$(HERE)/completions/assemble $(1) > $(DESTDIR)$(2)
+chmod 0644 $(DESTDIR)$(2)
+endef
+
 override PAGES := dkms.8 dkms.conf.5 dkms-framework.conf.5
 override DOCS  := README.md CHANGELOG.md LICENSE $(patsubst $(TOP)/%,%,$(filter-out %/architecture.md,$(wildcard $(TOP)/docs/*.md)))
 
@@ -58,9 +65,9 @@ install: release
 	$(call script,systemd/dkms-ready.service,$(SYSTEMD)/dkms-ready.service,0644)
 	$(call script,systemd/dkms-sysext.service,$(SYSTEMD)/dkms-sysext.service,0644)
 	$(call script,systemd/sysext-index,$(LIBDIR)/sysext-index,0755)
-	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.bash $(DESTDIR)$(BASHDIR)/dkms
-	$(INSTALL) -D -m 0644 $(HERE)/completions/_dkms $(DESTDIR)$(ZSHDIR)/_dkms
-	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.fish $(DESTDIR)$(FISHDIR)/dkms.fish
+	$(call completion,bash,$(BASHDIR)/dkms)
+	$(call completion,zsh,$(ZSHDIR)/_dkms)
+	$(call completion,fish,$(FISHDIR)/dkms.fish)
 	for page in $(PAGES); do \
 	    $(INSTALL) -D -m 0644 $(HERE)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; \
 	done

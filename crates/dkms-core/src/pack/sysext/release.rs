@@ -1,6 +1,6 @@
 //! `extension-release`, which says on which systems an extension may be merged (os-release(5)).
 
-use super::SysextRequest;
+use super::request::SysextRequest;
 use crate::error::{Error, Result};
 use crate::request::RequestError;
 use crate::session::Session;
