@@ -27,7 +27,6 @@ pub(crate) enum Opt {
     MokCertificate,
     ForceVersionOverride,
     NoDepmod,
-    NoCache,
     Registry,
     Prebuilt,
     ModprobeOnInstall,
