@@ -31,7 +31,7 @@ __dkms_tables() {
     actions='
         add build install uninstall unbuild remove status autoinstall match config lint verify ready
         pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok
-        mok kernel_preinst kernel_postinst kernel_prerm help'
+        mok cache kernel_preinst kernel_postinst kernel_prerm help'
     common='--dkmstree --sourcetree --installtree --root --json -q --quiet --verbose --debug -V --version -h --help'
 }
 
@@ -46,13 +46,14 @@ __dkms_options() {
     build)
         options='
             -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config -j
-            --force --lock-timeout --mok-signing-key --mok-certificate --dry-run'
+            --force --no-cache --lock-timeout --mok-signing-key --mok-certificate --dry-run'
         ;;
     install)
         options='
             -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config -j
-            --force --lock-timeout --mok-signing-key --mok-certificate --force-version-override
-            --no-depmod --modprobe-on-install --symlink-modules --rpm_safe_upgrade --dry-run'
+            --force --no-cache --lock-timeout --mok-signing-key --mok-certificate
+            --force-version-override --no-depmod --modprobe-on-install --symlink-modules
+            --rpm_safe_upgrade --dry-run'
         ;;
     uninstall)
         options='
@@ -75,14 +76,14 @@ __dkms_options() {
         ;;
     autoinstall)
         options='
-            -k --kernelver -a --arch --all-kernels -j --force --lock-timeout --mok-signing-key
-            --mok-certificate --force-version-override --no-depmod --modprobe-on-install
-            --symlink-modules --dry-run'
+            -k --kernelver -a --arch --all-kernels -j --force --no-cache --lock-timeout
+            --mok-signing-key --mok-certificate --force-version-override --no-depmod
+            --modprobe-on-install --symlink-modules --dry-run'
         ;;
     match)
         options='
-            -m --module -k --kernelver -a --arch --templatekernel -j --force --lock-timeout
-            --mok-signing-key --mok-certificate --force-version-override --no-depmod
+            -m --module -k --kernelver -a --arch --templatekernel -j --force --no-cache
+            --lock-timeout --mok-signing-key --mok-certificate --force-version-override --no-depmod
             --modprobe-on-install --symlink-modules --dry-run'
         ;;
     config)
@@ -154,15 +155,20 @@ __dkms_options() {
         options='
             -k --kernelver --force --lock-timeout --mok-signing-key --mok-certificate --dry-run'
         ;;
+    cache)
+        options='
+            -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config
+            --dry-run'
+        ;;
     kernel_preinst)
         options='
             -k --kernelver -a --arch --lock-timeout --no-depmod --dry-run'
         ;;
     kernel_postinst)
         options='
-            -k --kernelver -a --arch --all-kernels -j --force --lock-timeout --mok-signing-key
-            --mok-certificate --force-version-override --no-depmod --modprobe-on-install
-            --symlink-modules --dry-run'
+            -k --kernelver -a --arch --all-kernels -j --force --no-cache --lock-timeout
+            --mok-signing-key --mok-certificate --force-version-override --no-depmod
+            --modprobe-on-install --symlink-modules --dry-run'
         ;;
     kernel_prerm)
         options='
@@ -198,6 +204,7 @@ __dkms_operands() {
     verify) operands='package-or-file' ;;
     ldtarball) operands='file' ;;
     mok) operands='status enroll rotate' ;;
+    cache) operands='show size clear why' ;;
     help) operands=$actions ;;
     *) operands='' ;;
     esac
