@@ -9,6 +9,7 @@
 SBIN     ?= /usr/sbin
 ETC      ?= /etc/dkms
 VAR      ?= /var/lib/dkms
+CACHE    ?= /var/cache/dkms
 LIBDIR   ?= /usr/lib/dkms
 MODDIR   ?= /lib/modules
 KCONF    ?= /etc/kernel
@@ -57,7 +58,7 @@ endif
 
 install: release
 	$(INSTALL) -D -m 0755 $(BINARY) $(DESTDIR)$(SBIN)/dkms
-	$(INSTALL) -d $(DESTDIR)$(ETC)/framework.conf.d $(DESTDIR)$(VAR)
+	$(INSTALL) -d $(DESTDIR)$(ETC)/framework.conf.d $(DESTDIR)$(VAR) $(DESTDIR)$(CACHE)
 	test -e $(DESTDIR)$(ETC)/framework.conf || $(INSTALL) -m 0644 $(HERE)/framework.conf $(DESTDIR)$(ETC)/framework.conf
 	$(call script,hooks/common.postinst,$(LIBDIR)/common.postinst,0755)
 	$(call script,hooks/dkms_autoinstaller,$(LIBDIR)/dkms_autoinstaller,0755)
@@ -107,6 +108,6 @@ uninstall:
 	$(RM) $(foreach doc,$(DOCS),$(DESTDIR)$(DOCDIR)/$(doc))
 	$(RM) -r $(DESTDIR)$(DOCDIR)/examples
 	! cmp -s $(HERE)/framework.conf $(DESTDIR)$(ETC)/framework.conf || $(RM) $(DESTDIR)$(ETC)/framework.conf
-	for dir in $(DOCDIR)/docs $(DOCDIR) $(LIBDIR) $(ETC)/framework.conf.d $(ETC) $(VAR); do \
+	for dir in $(DOCDIR)/docs $(DOCDIR) $(LIBDIR) $(ETC)/framework.conf.d $(ETC) $(VAR) $(CACHE); do \
 	    test ! -d $(DESTDIR)$$dir || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir; \
 	done
