@@ -24,7 +24,7 @@ grep -qx "/usr/src/single-1.0/dkms.conf:6:1: error\[yes-no\]: AUTOINSTALL is 'tr
 grep -qxF "6 | AUTOINSTALL='true' # always" /run/out
 grep -qxF '  | ^^^^^^^^^^^^^^^^^^' /run/out
 grep -qxF '  = write (--fix): AUTOINSTALL="yes"' /run/out
-grep -q ':7:1: warning\[deprecated-directive\]: CLEAN is obsolete' /run/out
+grep -q ':7:1: note\[deprecated-directive\]: CLEAN is obsolete' /run/out
 grep -q ':8:28: warning\[uname\]: ' /run/out
 #: step needs-no-root 0 ours
 code 1 setpriv --reuid=65534 --regid=65534 --clear-groups dkms lint /usr/src/single-1.0 >/run/nobody
@@ -85,5 +85,35 @@ for who in 65534 0; do
     cp -p /run/bashonly.conf dkms.conf
 done
 dkms lint >/dev/null
+#: step notes-are-no-reason-to-switch-it-off 0 ours
+fixture_as single-1.0 3.0
+cd /usr/src/single-3.0 || exit 99
+cat >>dkms.conf <<'C'
+CLEAN="make clean"
+if ! grep -q "^CONFIG_I2C=[ym]$" "$kernel_source_dir/.config" 2>/dev/null; then
+    echo "no I2C in this kernel" >&2
+    BUILD_EXCLUSIVE_ARCH="^do_not_build$"
+fi
+C
+dkms lint -k "$K" >/run/out
+same "$(grep -c ': note\[' /run/out) $(tail -n 1 /run/out)" '2 ./dkms.conf is clean, with 2 notes'
+same "$(dkms lint -k "$K" --quiet)" ''
+dkms lint -k "$K" --json | python3 -c 'import json, sys
+d = json.load(sys.stdin)
+assert (d["left"], d["notes"], [f["severity"] for f in d["findings"]]) == (0, 2, ["note", "note"]), d'
+# --fix removes what is obsolete, as before.
+dkms lint --fix -k "$K" | tail -n 1 >/run/out
+same "$(cat /run/out)" './dkms.conf is clean now, with 1 note'
+#: step makefile-that-uses-the-kernel 0 ours
+cd /usr/src/single-3.0 || exit 99
+cp /e2e/fixtures/single-1.0/dkms.conf . && sed -i 's/"1.0"/"3.0"/' dkms.conf
+echo 'MAKE="make -C src all"' >>dkms.conf
+mkdir src
+printf 'ifneq ($(KERNELRELEASE),)\nobj-m := single.o\nelse\nKDIR ?= /lib/modules/$(shell uname -r)/build\nendif\n' >src/Makefile
+code 1 dkms lint | grep -q make-ignores-kernel || exit 97
+for use in 'KDIR ?= /lib/modules/$(KERNELRELEASE)/build' 'KVER ?= $(or $(kernelver),$(shell uname -r))'; do
+    echo "$use" >src/Makefile
+    same "$(dkms lint)" './dkms.conf is clean'
+done
 #: step no-bash-at-all 1 ours
 dkms lint /usr/src/badsyntax-1.0 >/run/out || { rc=$?; grep -q 'error\[cannot-evaluate\]' /run/out; exit $rc; }

@@ -98,6 +98,28 @@ dkms --root /img/bare ready -k "$K" >/run/out
 grep -q '^  ver: ' /run/out || grep -q 'ver' /run/out
 dkms --root /img/bare autoinstall -k "$K"
 code 2 dkms --root /img/bare ready -k "$K"
+#: step ready-in-a-chroot-as-with-root 0 ours
+# The same questions inside: nothing of the image is running, and its kernel's name may be that of the running one.
+ask() { local code=0; "$@" >/run/answer 2>/run/err || code=$?; echo "$code"; sed 's,/img/bare,/,; s,//,/,' /run/answer; }
+mkdir -p /img/bare/proc
+cp "$(readlink -f "$(command -v dkms)")" /img/bare/dkms-static
+for lib in $(ldd /img/bare/dkms-static | grep -o '/[^ ]*'); do cp --parents -L "$lib" /img/bare/; done
+mount -t proc proc /img/bare/proc
+dkms --root /img/bare uninstall ver/1.9 -k "$K"
+ask dkms --root /img/bare ready -k "$K" >/run/root-says
+ask chroot /img/bare /dkms-static ready -k "$K" >/run/chroot-says
+diff /run/root-says /run/chroot-says
+same "$(head -n 1 /run/chroot-says)" 1
+# Nothing is installed at all: not a yes.
+dkms --root /img/bare remove ver/1.9 --all
+dkms --root /img/bare add ver/1.9
+same "$(ask chroot /img/bare /dkms-static ready -k "$K" | head -n 1)" 1
+dkms --root /img/bare autoinstall -k "$K"
+ask dkms --root /img/bare ready -k "$K" >/run/root-says
+ask chroot /img/bare /dkms-static ready -k "$K" >/run/chroot-says
+diff /run/root-says /run/chroot-says
+umount /img/bare/proc
+rm -r /img/bare/dkms-static
 #: step without-a-kernel 4 ours
 mkdir -p /img/nothing/etc
 printf 'ID=debian\n' >/img/nothing/etc/os-release

@@ -88,6 +88,28 @@ dkms ready -k "$K" --verbose | grep -qx '  single/1.0 would be loaded'
 #: step ready-says-what-is-missing 1 ours
 dkms uninstall single/1.0 -k "$K"
 dkms ready -k "$K" >/run/out 2>&1 || { rc=$?; grep -qx "  single is not installed for $K" /run/out || exit 97; exit $rc; }
+#: step ready-after-a-failed-build 1 ours
+# A package that the running kernel does not have either: its last build failed, and nobody should reboot unaware of it.
+dkms install single/1.0 -k "$K"
+dkms ready -k "$K"
+fixture failmake-1.0
+dkms add failmake/1.0
+code 11 dkms autoinstall -k "$K" 2>/dev/null
+dkms ready -k "$K" >/run/out || { rc=$?; grep -q "failmake did not build for $K" /run/out || exit 97; exit $rc; }
+#: step not-if-it-is-not-required 0 ours
+echo 'required_modules="single"' >/etc/dkms/framework.conf.d/ready.conf
+dkms ready -k "$K"
+rm /etc/dkms/framework.conf.d/ready.conf
+dkms remove failmake/1.0 --all
+rm -r /usr/src/failmake-1.0
+dkms ready -k "$K"
+dkms uninstall single/1.0 -k "$K"
+#: step ready-errors-are-no-answer 0 ours
+echo 'hook_failure=sometimes' >/etc/dkms/framework.conf.d/bad.conf
+code 2 dkms ready -k "$K"
+rm /etc/dkms/framework.conf.d/bad.conf
+code 2 dkms ready -k a/b/c
+code 2 dkms --root /nonexistent ready
 #: step pending-says-what-for 0 ours
 dkms pending -k "$K" | grep -qx "single/1.0, $K, $A: is built and to be installed"
 dkms pending --json -k "$K612" >/run/p.json

@@ -52,7 +52,7 @@ const fn old(name: &'static str, kind: Kind, help: &'static str) -> DirectiveInf
 
 /// In the order in which dkms 3 writes the values between its two passes. The order matters, because a value
 /// may refer to a directive that an earlier line has set.
-static MODULE: [DirectiveInfo; 36] = [
+static MODULE: &[DirectiveInfo] = &[
     row("PACKAGE_NAME", Kind::Scalar, "name of the package (required)"),
     row("PACKAGE_VERSION", Kind::Scalar, "version of the package (required)"),
     row("POST_ADD", Kind::Scalar, "script to run after the package is added"),
@@ -94,13 +94,14 @@ static MODULE: [DirectiveInfo; 36] = [
     old("MODULES_CONF_OBSOLETES", Kind::Array, "modules.conf, of kernels before 2.6"),
     old("MODULES_CONF_ALIAS_TYPE", Kind::Array, "modules.conf, of kernels before 2.6"),
     old("MODULES_CONF_OBSOLETE_ONLY", Kind::Array, "modules.conf, of kernels before 2.6"),
+    row("CACHE", Kind::YesNo, "whether builds may come from the cache of builds and are stored in it (yes)"),
     row("CONFINE", Kind::Scalar, "whether builds are confined: on or off (only in /etc/dkms)"),
     row("CONFINE_NETWORK", Kind::YesNo, "whether builds may use the network (only in /etc/dkms)"),
     row("CONFINE_WRITE", Kind::Array, "directories that builds may also write to (only in /etc/dkms)"),
 ];
 
 /// Like [`MODULE`]. The signing settings are read last.
-static FRAMEWORK: [DirectiveInfo; 30] = [
+static FRAMEWORK: &[DirectiveInfo] = &[
     row("source_tree", Kind::Scalar, "directory of the sources (/usr/src)"),
     row("dkms_tree", Kind::Scalar, "directory of packages and builds (/var/lib/dkms)"),
     row("install_tree", Kind::Scalar, "directory of installed modules (/lib/modules)"),
@@ -142,6 +143,7 @@ static FRAMEWORK: [DirectiveInfo; 30] = [
         Kind::Scalar,
         "whether common.postinst, which reads this itself, continues after a failure (true)",
     ),
+    row("cache_size", Kind::Scalar, "limit of the cache of builds, such as 500M or 2G; 0: no cache (1G)"),
     row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
     row("build_users", Kind::Scalar, "user IDs reserved for builds: FIRST-LAST (64200-64455)"),
     row("registry", Kind::Scalar, "registries of finished builds, in order: HOST[:PORT]/PREFIX ..."),
@@ -153,8 +155,8 @@ impl Dialect {
     /// All directives of this kind of file, in the order of the second pass.
     pub fn table(self) -> &'static [DirectiveInfo] {
         match self {
-            Dialect::Module => &MODULE,
-            Dialect::Framework => &FRAMEWORK,
+            Dialect::Module => MODULE,
+            Dialect::Framework => FRAMEWORK,
         }
     }
 

@@ -57,6 +57,8 @@ pub struct FrameworkConf {
     /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if the
     /// result is identical.
     pub depmod: Option<bool>,
+    /// The most bytes of the cache of builds; 0 means there is none. Written like `500M` or `2G`.
+    pub cache_size: Option<u64>,
     /// Whether builds are confined.
     pub build_confinement: Option<Confinement>,
     /// The first and the last user ID that is reserved for builds.
@@ -147,6 +149,7 @@ impl FrameworkConf {
                 .map(|w| w == "fail"),
             depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
                 .map(|word| word == "program"),
+            cache_size: size(directives, "cache_size", &mut problems),
             build_confinement: word(
                 directives,
                 "build_confinement",
@@ -234,6 +237,33 @@ fn number<T: std::str::FromStr>(
     parsed
 }
 
+/// Bytes: a whole number, with `K`, `M`, `G` or `T` for the powers of 1024. `KiB`, `MB` and the like mean the
+/// same, in any case.
+fn size(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> Option<u64> {
+    let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
+    let parsed = parse_size(value);
+    if parsed.is_none() {
+        let message = format!("{name} is '{value}', which is not a size");
+        let help = format!("a whole number of bytes, or one with K, M, G or T, such as {name}=2G");
+        problems.push(Problem::error(Code::Setting, name, None, message, help));
+    }
+    parsed
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at_checked(end)?;
+    let power = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1024u64.pow(power))
+}
+
 /// `FIRST-LAST`: neither system users (below 1000) nor special IDs (65534 is nobody, 65535 is not a valid
 /// ID).
 fn user_ids(directives: &Directives, problems: &mut Vec<Problem>) -> Option<(u32, u32)> {
@@ -304,6 +334,26 @@ mod tests {
         assert_eq!(p.iter().map(|p| p.directive.as_str()).collect::<Vec<_>>(), ["registry"]);
         let (c, _) = conf(&[("prebuilt", "only"), ("registry_key", "/a.key /b.key")]);
         assert_eq!((c.prebuilt, c.registry_keys.len()), (Some(Prebuilt::Only), 2));
+    }
+
+    #[test]
+    fn sizes_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("500M", 500 << 20),
+            ("2G", 2 << 30),
+            ("1 GiB", 1 << 30),
+            ("10kb", 10 << 10),
+            ("1t", 1 << 40),
+        ] {
+            let (c, p) = conf(&[("cache_size", text)]);
+            assert_eq!((c.cache_size, p.len()), (Some(bytes), 0), "{text}");
+        }
+        for text in ["-1", "G", "1.5G", "2X", "1G G", "18446744073709551615K", "0x10"] {
+            let (c, p) = conf(&[("cache_size", text)]);
+            assert_eq!((c.cache_size, p.len()), (None, 1), "{text}");
+        }
     }
 
     #[test]

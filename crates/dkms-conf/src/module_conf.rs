@@ -59,6 +59,8 @@ pub struct ModuleConf {
     pub exclusive: Exclusive,
     /// CONFINE*.
     pub confine: Confine,
+    /// CACHE=no: builds do not come from the cache of builds and are not stored in it.
+    pub no_cache: bool,
 }
 
 /// The permissions that the administrator gives to the builds of a package. Only the files in `/etc/dkms` are

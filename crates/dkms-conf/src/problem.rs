@@ -5,6 +5,8 @@ use crate::code::Code;
 /// The severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
+    /// Nothing is wrong, but the author may want to know.
+    Note,
     /// The file can be used.
     Warning,
     /// The file cannot be used.
@@ -16,7 +18,7 @@ pub enum Severity {
 pub struct Problem {
     /// Its kind.
     pub code: Code,
-    /// Error or warning.
+    /// Its severity.
     pub severity: Severity,
     /// Whether only add, build and install refuse the file. uninstall and remove continue, so that a bad
     /// package can be removed.
@@ -67,6 +69,16 @@ impl Problem {
             strict_only: true,
             ..Self::error(code, directive, index, message, help)
         }
+    }
+
+    pub(crate) fn note(
+        code: Code,
+        directive: &str,
+        index: Option<usize>,
+        message: String,
+        help: impl Into<String>,
+    ) -> Self {
+        Self { severity: Severity::Note, ..Self::warning(code, directive, index, message, help) }
     }
 
     /// Refused by add, build and install only.

@@ -6,7 +6,7 @@
 mod common;
 
 use dkms_conf::lint::{Code, Diagnostic, Facts, apply, differing, lint};
-use dkms_conf::{Decline, Dialect, Directives, State, evaluate};
+use dkms_conf::{Decline, Dialect, Directives, Severity, State, evaluate};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -97,6 +97,9 @@ fn each_kind() {
         ("BUILD_EXCLUSIVE_KERNEL=\"6\\.1\\.x\"", "regex-nothing"),
         ("BUILD_EXCLUSIVE_KERNEL=\"*-generic\"", "regex-invalid"),
         ("BUILD_EXCLUSIVE_ARCH=\"amd64\"", "regex-nothing"),
+        // The way to exclude a package by shell code.
+        ("if [[ $kernelver == 6.1* ]]; then\n  BUILD_EXCLUSIVE_ARCH=\"^do_not_build$\"\nfi", ""),
+        ("if [[ $kernelver == 6.1* ]]; then\n  BUILD_EXCLUSIVE_KERNEL=\"^never$\"\nfi", ""),
         ("BUILD_EXCLUSIVE_ARCH=\"x86.*\"", ""),
         ("PATCH[0]=a.patch\nPATCH_MATCH[0]='^5.4'", "regex-dot"),
         // Commands.
@@ -124,6 +127,25 @@ fn each_kind() {
     assert_eq!(codes(""), ["name-missing", "name-missing", "no-module"]);
     assert_eq!(codes(&with("").replace("\"hello\"\nPACKAGE_V", "\"he llo\"\nPACKAGE_V")), ["name-odd"]);
     assert_eq!(codes(&with("").replace("\"1.0\"", "\"#MODULE_VERSION#\"")), Vec::<&str>::new());
+}
+
+/// Notes are no reason to disable the check: obsolete directives, and shell code, which often has no replacement.
+#[test]
+fn notes() {
+    let severities =
+        |lines: &str| -> Vec<Severity> { findings(&with(lines)).iter().map(|f| f.severity).collect() };
+    for lines in [
+        "CLEAN=\"make clean\"",
+        "OBSOLETE_BY=6.8",
+        "REMAKE_INITRD=no",
+        "for i in a b; do :; done",
+        "X=`date`\nx=$X",
+    ] {
+        assert_eq!(severities(lines), [Severity::Note], "{lines}");
+    }
+    for lines in ["MAKE=\"make KVER=$(uname -r)\"", "MAKE=\"make -j$(nproc) KVER=$kernelver\"", "LOAD=no"] {
+        assert_eq!(severities(lines), [Severity::Warning], "{lines}");
+    }
 }
 
 #[test]

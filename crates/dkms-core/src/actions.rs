@@ -5,6 +5,7 @@ use crate::add;
 use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::event::{Event, FailedPackage};
 use crate::origin;
 use crate::package::PackageError;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 /// order of the plan.
 pub fn execute(s: &Session<'_>, plan: Plan) -> Result<()> {
     add_sources(s, &plan)?;
-    report_nothing(s, &plan);
+    report_nothing(s.sink, &plan);
     let mut failing: Vec<&Build> = plan
         .steps()
         .filter(|(_, step)| !step.optional)
@@ -66,10 +67,10 @@ fn add_sources(s: &Session<'_>, plan: &Plan) -> Result<()> {
 }
 
 /// Reports the steps for which there is nothing to do.
-pub fn report_nothing(s: &Session<'_>, plan: &Plan) {
+pub fn report_nothing(sink: &dyn Sink, plan: &Plan) {
     for (_, step) in plan.steps() {
         if let Operation::Nothing(about) = &step.operation {
-            s.report(Event::Nothing { about: about.clone(), reason: step.reason.clone() });
+            sink.event(Event::Nothing { about: about.clone(), reason: step.reason.clone() });
         }
     }
 }
@@ -106,7 +107,7 @@ fn conclude(results: Results, of: usize) -> Result<()> {
 /// [`BuildError::HeadersMissing`] if something has to be built and the headers are missing;
 /// [`Error::AutoinstallFailed`] if packages failed, after all others are installed.
 pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()> {
-    report_nothing(s, &plan);
+    report_nothing(s.sink, &plan);
     let results = run(s, &plan, Telling::AllButHeaders);
     let mut deferred = Vec::new();
     for (_, step) in plan.steps() {

@@ -10,6 +10,7 @@ use crate::program::ProgramError;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, Breakage, Registration};
 use std::path::Path;
 
@@ -104,17 +105,17 @@ pub fn identify(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Result<Pa
 ///
 /// # Errors
 /// [`PackageError::Broken`].
-pub fn refuse_broken(s: &Session<'_>, package: &PackageId) -> Result<()> {
-    if !s.layout.version_dir(package).is_dir() {
+pub fn refuse_broken(layout: &Layout, package: &PackageId) -> Result<()> {
+    if !layout.version_dir(package).is_dir() {
         return Ok(());
     }
-    let what = match state::breakage(s.layout, package) {
+    let what = match state::breakage(layout, package) {
         None => return Ok(()),
         Some(Breakage::LinkMissing) => {
-            format!("the link {} is missing", s.layout.source_link(package).display())
+            format!("the link {} is missing", layout.source_link(package).display())
         }
         Some(Breakage::TargetMissing) => {
-            let link = s.layout.source_link(package);
+            let link = layout.source_link(package);
             let target = std::fs::read_link(&link).unwrap_or_default();
             format!("its source {} is gone", target.display())
         }
@@ -126,9 +127,9 @@ pub fn refuse_broken(s: &Session<'_>, package: &PackageId) -> Result<()> {
 ///
 /// # Errors
 /// [`PackageError::Broken`], [`PackageError::NotAdded`].
-pub fn require_added(s: &Session<'_>, package: &PackageId) -> Result<()> {
-    refuse_broken(s, package)?;
-    match state::registration(s.layout, package) {
+pub fn require_added(layout: &Layout, package: &PackageId) -> Result<()> {
+    refuse_broken(layout, package)?;
+    match state::registration(layout, package) {
         Registration::Added => Ok(()),
         _ => Err(PackageError::NotAdded(package.clone()).into()),
     }
@@ -138,8 +139,8 @@ pub fn require_added(s: &Session<'_>, package: &PackageId) -> Result<()> {
 ///
 /// # Errors
 /// [`PackageError::AlreadyAdded`].
-pub fn refuse_unless_addable(s: &Session<'_>, package: &PackageId) -> Result<()> {
-    match state::registration(s.layout, package) {
+pub fn refuse_unless_addable(layout: &Layout, package: &PackageId) -> Result<()> {
+    match state::registration(layout, package) {
         Registration::Added => Err(PackageError::AlreadyAdded(package.clone()).into()),
         _ => Ok(()),
     }

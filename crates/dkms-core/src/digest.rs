@@ -36,6 +36,33 @@ pub fn file(path: &Path) -> Result<Option<String>, IoError> {
     Ok(Some(hash.finish()))
 }
 
+/// MD5 of a file's content; `None` if it does not exist.
+///
+/// # Errors
+/// As [`file`].
+pub(crate) fn md5_of_file(path: &Path) -> Result<Option<String>, IoError> {
+    let file = match dkms_sys::fs::open_bounded(path, Limit::COPIED) {
+        Ok(file) => file,
+        Err(e) if e.is_not_found() => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let mut hash = md5::Md5::new();
+    read_pieces(file, path, |bytes| hash.update(bytes))?;
+    Ok(Some(hex(&hash.finalize())))
+}
+
+fn read_pieces(mut file: impl Read, path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), IoError> {
+    let mut buffer = [0u8; 64 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(size) => take(buffer.get(..size).unwrap_or_default()),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(IoError::new("read", path, e)),
+        }
+    }
+}
+
 /// SHA-256 of data that is read in pieces.
 #[derive(Default)]
 pub(crate) struct Hasher(Sha256);
@@ -54,16 +81,8 @@ impl Hasher {
     ///
     /// # Errors
     /// It cannot be read.
-    pub(crate) fn update_from(&mut self, mut file: impl Read, path: &Path) -> Result<(), IoError> {
-        let mut buffer = [0u8; 64 * 1024];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(size) => self.update(buffer.get(..size).unwrap_or_default()),
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(IoError::new("read", path, e)),
-            }
-        }
+    pub(crate) fn update_from(&mut self, file: impl Read, path: &Path) -> Result<(), IoError> {
+        read_pieces(file, path, |bytes| self.update(bytes))
     }
 
     /// The digest in hexadecimal.

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::secret::Secret;
 use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::manifest::BuildOrigin;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub enum Event {
     /// A stage of a build began: "applying fix.patch", "make", "signing".
     BuildStage { build: Build, stage: String },
     /// A build succeeded.
-    Built { build: Build, modules: Vec<BuiltModule>, elapsed: Duration },
+    Built { build: Build, modules: Vec<BuiltModule>, elapsed: Duration, origin: BuildOrigin },
     /// A module file was installed.
     ModuleInstalled { build: Build, path: PathBuf },
     /// A module file was left as it is, for this reason.

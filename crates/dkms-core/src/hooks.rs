@@ -2,7 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
 use crate::program::ProgramError;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, ProcessError, Status, Stream};
@@ -91,10 +93,10 @@ pub(crate) fn arguments(line: &str) -> &str {
 /// The shell cannot be started.
 pub fn run(session: &Session<'_>, package: &PackageId, script: &Script<'_>) -> Result<Option<Status>> {
     let Some(program) = find(session, package, script, script.directory) else { return Ok(None) };
-    announce(session, package, script);
+    announce(session.sink, package, script);
     // $2 is not quoted, so that the shell splits and expands it.
     let line = "exec \"$1\" $2";
-    let done = Command::new(shell(session))
+    let done = Command::new(shell(session.host))
         .args(["-c", line, "dkms"])
         .arg(&program)
         .arg(arguments(script.line))
@@ -105,7 +107,7 @@ pub fn run(session: &Session<'_>, package: &PackageId, script: &Script<'_>) -> R
         .stdout(Stream::Capture)
         .stderr(Stream::ToStdout)
         .run()
-        .map_err(|e| process_error(session, e, "run a package's script"))?;
+        .map_err(|e| process_error(session.host, e, "run a package's script"))?;
     if !done.stdout.is_empty() {
         session.report(Event::ScriptOutput { text: String::from_utf8_lossy(&done.stdout).into_owned() });
     }
@@ -113,8 +115,8 @@ pub fn run(session: &Session<'_>, package: &PackageId, script: &Script<'_>) -> R
 }
 
 /// Reports that a script is about to run.
-pub(crate) fn announce(session: &Session<'_>, package: &PackageId, script: &Script<'_>) {
-    session.report(Event::ScriptStarted {
+pub(crate) fn announce(sink: &dyn Sink, package: &PackageId, script: &Script<'_>) {
+    sink.event(Event::ScriptStarted {
         package: package.clone(),
         directive: script.directive,
         command: script.line.to_owned(),
@@ -122,20 +124,20 @@ pub(crate) fn announce(session: &Session<'_>, package: &PackageId, script: &Scri
 }
 
 /// The shell that runs lines of dkms.conf.
-pub(crate) fn shell(session: &Session<'_>) -> PathBuf {
-    let find = |name| dkms_sys::process::which(name, &session.host.path);
+pub(crate) fn shell(host: &Host) -> PathBuf {
+    let find = |name| dkms_sys::process::which(name, &host.path);
     find("bash").or_else(|| find("sh")).unwrap_or_else(|| "/bin/sh".into())
 }
 
 /// The error for a process that could not run; `purpose` is what it was for.
-pub fn process_error(session: &Session<'_>, e: ProcessError, purpose: &str) -> Error {
+pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
     match e {
         ProcessError::NotFound { program, .. } => {
             let name = Path::new(&program)
                 .file_name()
                 .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
             let package =
-                session.host.distribution.as_ref().map_or_else(|| name.clone(), |d| d.program_package(&name));
+                host.distribution.as_ref().map_or_else(|| name.clone(), |d| d.program_package(&name));
             Error::Program(ProgramError::Missing { program: name, purpose: purpose.to_owned(), package })
         }
         ProcessError::Interrupted { signal, .. } => Error::Interrupted(signal),
@@ -182,9 +184,9 @@ pub fn post_transaction(session: &Session<'_>, command: &str) {
 }
 
 /// Reports a failed build to apport, where that is installed. Best effort.
-pub fn apport(session: &Session<'_>, b: &Build) {
+pub fn apport(host: &Host, b: &Build) {
     let (apport, hook) = ("/usr/share/apport/apport", "/usr/share/apport/package-hooks/dkms_packages.py");
-    let python = dkms_sys::process::which("python3", &session.host.path);
+    let python = dkms_sys::process::which("python3", &host.path);
     let (true, true, Some(python)) =
         (fs::is_executable(Path::new(apport)), Path::new(hook).is_file(), python)
     else {
@@ -192,7 +194,7 @@ pub fn apport(session: &Session<'_>, b: &Build) {
     };
     let _ = Command::new(python)
         .args([hook, "-m", &b.package.name, "-v", &b.package.version, "-k", &b.kernel.release])
-        .envs(session.host.environment.iter().cloned())
+        .envs(host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Null)
         .run();

@@ -11,6 +11,7 @@
 pub mod actions;
 pub mod add;
 pub mod build;
+pub mod cache;
 mod cause;
 pub mod conf;
 pub mod confine;
@@ -32,6 +33,7 @@ pub mod pack;
 pub mod package;
 pub mod plan;
 pub mod program;
+pub mod registry;
 pub mod remove;
 pub mod request;
 pub mod rpm_upgrade;

@@ -2,6 +2,7 @@
 //! have the same grandparent process, started at the same time. The add leaves a marker file in tmp_location.
 
 use crate::error::Result;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_tree::ids::PackageId;
 use std::path::PathBuf;
@@ -25,10 +26,10 @@ fn record(package: &PackageId, start: u64) -> String {
 /// The file cannot be written.
 pub fn remember(s: &Session<'_>, package: &PackageId) -> Result<()> {
     let Some((pid, start)) = transaction() else {
-        s.warn("--rpm_safe_upgrade has no effect: /proc does not tell which transaction this is");
+        s.warn("--rpm_safe_upgrade has no effect: /proc does not show which transaction this is");
         return Ok(());
     };
-    clear_stale(s);
+    clear_stale(s.options);
     let text = record(package, start);
     for n in 0..1000u32 {
         let path = s.options.tmp_location.join(format!("{PREFIX}.{pid}.{}-{n}", dkms_sys::sys::own_pid()));
@@ -42,12 +43,12 @@ pub fn remember(s: &Session<'_>, package: &PackageId) -> Result<()> {
 }
 
 /// Whether the package was added in this transaction. This deletes the marker file.
-pub fn added_in_this_transaction(s: &Session<'_>, package: &PackageId) -> bool {
+pub fn added_in_this_transaction(options: &Options, package: &PackageId) -> bool {
     let Some((pid, start)) = transaction() else { return false };
-    clear_stale(s);
+    clear_stale(options);
     let prefix = format!("{PREFIX}.{pid}.");
     let wanted = record(package, start);
-    let found = own_words(s).into_iter().find(|(name, path)| {
+    let found = own_words(options).into_iter().find(|(name, path)| {
         name.starts_with(&prefix)
             && dkms_sys::fs::read_text(path, dkms_sys::fs::Limit::CONFIG).is_ok_and(|t| t == wanted)
     });
@@ -59,9 +60,9 @@ pub fn added_in_this_transaction(s: &Session<'_>, package: &PackageId) -> bool {
 
 /// The marker files and their names. Every user can write to tmp_location, so only files that belong to our
 /// user count.
-fn own_words(s: &Session<'_>) -> Vec<(String, PathBuf)> {
+fn own_words(options: &Options) -> Vec<(String, PathBuf)> {
     use std::os::unix::fs::MetadataExt;
-    let Ok(entries) = std::fs::read_dir(&s.options.tmp_location) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(&options.tmp_location) else { return Vec::new() };
     let named = entries.flatten().map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
     let mine = |path: &PathBuf| {
         path.symlink_metadata().is_ok_and(|m| m.is_file() && m.uid() == dkms_sys::sys::effective_uid())
@@ -70,8 +71,8 @@ fn own_words(s: &Session<'_>) -> Vec<(String, PathBuf)> {
 }
 
 /// Removes the marker files of transactions that have ended: most have no removal to cancel.
-fn clear_stale(s: &Session<'_>) {
-    for (name, path) in own_words(s) {
+fn clear_stale(options: &Options) {
+    for (name, path) in own_words(options) {
         let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('.').nth(1)?.parse().ok());
         let text = dkms_sys::fs::read_text(&path, dkms_sys::fs::Limit::CONFIG).unwrap_or_default();
         let start: Option<u64> = text.lines().nth(1).and_then(|line| line.parse().ok());

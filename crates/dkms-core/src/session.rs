@@ -2,6 +2,7 @@
 
 use crate::distro::Distribution;
 use crate::event::{Event, Sink};
+use crate::registry::Slot;
 use crate::secret::Secrets;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::beneath::Trees;
@@ -9,6 +10,8 @@ use dkms_tree::layout::Layout;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Facts about the machine, gathered once by the program.
@@ -101,8 +104,14 @@ pub struct Options {
     pub tmp_location: PathBuf,
     /// `--verbose`
     pub verbose: bool,
+    /// `--no-cache`: the cache of builds is neither read nor written.
+    pub no_cache: bool,
+    /// Whether this command warned about the cache of builds already.
+    pub cache_warned: Arc<AtomicBool>,
     /// framework.conf, evaluated without a kernel.
     pub framework: FrameworkConf,
+    /// The command's conversation with `dkms-registry`, which begins when it is needed.
+    pub registry: Arc<Slot>,
 }
 
 /// What one command works with.
@@ -126,6 +135,13 @@ impl Session<'_> {
     /// Reports a warning, which does not stop the command.
     pub fn warn(&self, text: impl Into<String>) {
         self.sink.warn(text.into());
+    }
+
+    /// Warns about the cache of builds, at most once per command. It never fails a build.
+    pub(crate) fn warn_about_cache(&self, text: impl Into<String>) {
+        if !self.options.cache_warned.swap(true, Ordering::Relaxed) {
+            self.warn(text);
+        }
     }
 
     /// Warns about sockets, devices and named pipes that are not copied with a tree.

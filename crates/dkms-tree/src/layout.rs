@@ -19,6 +19,8 @@ pub struct Layout {
     pub boot_dir: PathBuf,
     /// `/usr/share/dkms/modules_to_force_install`
     pub force_dir: PathBuf,
+    /// `/var/cache/dkms`: the cache of builds. With `--root`, it is that of this machine.
+    pub cache_dir: PathBuf,
 }
 
 impl Default for Layout {
@@ -30,6 +32,7 @@ impl Default for Layout {
             config_dir: "/etc/dkms".into(),
             boot_dir: "/boot".into(),
             force_dir: "/usr/share/dkms/modules_to_force_install".into(),
+            cache_dir: "/var/cache/dkms".into(),
         }
     }
 }
@@ -146,6 +149,19 @@ impl Layout {
     /// `.index/K-A`: a cache of data from a kernel's modules, for its index.
     pub fn index_cache(&self, k: &Kernel) -> PathBuf {
         self.dkms_tree.join(".index").join(format!("{}-{}", k.release, k.arch))
+    }
+    /// `/var/cache/dkms/v1`: what this machine built for itself.
+    pub fn cache(&self) -> PathBuf {
+        self.cache_dir.join("v1")
+    }
+    /// `/var/cache/dkms/roots/v1`: what was built with `--root`.
+    pub fn cache_of_roots(&self) -> PathBuf {
+        self.cache_dir.join("roots").join("v1")
+    }
+
+    /// `.headers/K-A`: what a kernel's headers are in fingerprints, and the stamps of their files.
+    pub fn headers_cache(&self, k: &Kernel) -> PathBuf {
+        self.dkms_tree.join(".headers").join(format!("{}-{}", k.release, k.arch))
     }
     /// The directory that records which builds are running.
     pub fn building_dir(&self) -> PathBuf {

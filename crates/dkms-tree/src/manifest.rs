@@ -32,6 +32,9 @@ pub struct Manifest {
     /// Empty if the manifest does not have it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
+    /// Where the modules come from. Manifests of older versions do not have it.
+    #[serde(skip_serializing_if = "BuildOrigin::is_unknown")]
+    pub origin: BuildOrigin,
     /// The inputs, in readable form.
     pub inputs: Inputs,
     /// When the build ended, in seconds since 1970.
@@ -53,6 +56,56 @@ pub struct Manifest {
     pub post_remove: Option<String>,
     /// Present while installed.
     pub installed: Option<Installed>,
+}
+
+/// Where the modules of a build come from. Written as `built`, `cache` or `registry REF@DIGEST`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum BuildOrigin {
+    /// Not recorded, or by a newer dkms.
+    #[default]
+    Unknown,
+    /// They were compiled for this build.
+    Built,
+    /// From the cache of builds.
+    Cache,
+    /// From a registry: `REF@DIGEST`.
+    Registry(String),
+}
+
+impl BuildOrigin {
+    /// Whether it is not recorded.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+}
+
+impl From<String> for BuildOrigin {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "built" => Self::Built,
+            "cache" => Self::Cache,
+            _ => text.strip_prefix("registry ").map_or(Self::Unknown, |from| Self::Registry(from.to_owned())),
+        }
+    }
+}
+
+impl From<BuildOrigin> for String {
+    fn from(origin: BuildOrigin) -> Self {
+        origin.to_string()
+    }
+}
+
+impl std::fmt::Display for BuildOrigin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown"),
+            Self::Built => f.write_str("built"),
+            Self::Cache => f.write_str("cache"),
+            Self::Registry(from) => write!(f, "registry {from}"),
+        }
+    }
 }
 
 /// The inputs of a build, recorded before make ran.

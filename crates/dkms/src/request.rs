@@ -23,6 +23,8 @@ pub(crate) struct Subject {
     pub directory: Option<PathBuf>,
     /// An archive.
     pub archive: Option<PathBuf>,
+    /// More packages, for an action that takes several.
+    pub others: Vec<String>,
 }
 
 impl Subject {
@@ -30,6 +32,7 @@ impl Subject {
     pub(crate) fn of(arguments: &Arguments) -> Result<Self> {
         let archive = arguments.archive.clone();
         let mut subject = Self { archive, empty_version: arguments.empty_version, ..Self::default() };
+        let takes_several = arguments.action().is_some_and(|a| a.row().operand == Operand::Packages);
         if let Some(module) = &arguments.module {
             subject.module_version(module);
         }
@@ -52,6 +55,8 @@ impl Subject {
                 subject.archive = Some(path.to_owned());
             } else if subject.name.is_none() {
                 subject.module_version(word);
+            } else if takes_several {
+                subject.others.push(word.clone());
             } else {
                 return Err(RequestError::Usage(format!(
                     "'{word}' is neither an action nor a file or directory, and a module is named already"
@@ -80,6 +85,23 @@ impl Subject {
             (name, version) => Ok(PackageId::new(name, version)?),
         }
     }
+}
+
+/// The packages of an action that takes several, each once.
+///
+/// # Errors
+/// A name or version is missing or not legal.
+pub(crate) fn packages(subject: &Subject, action: &str) -> Result<Vec<PackageId>> {
+    let mut packages = vec![subject.package(action)?];
+    for word in &subject.others {
+        let mut other = Subject::default();
+        other.module_version(word);
+        let package = other.package(action)?;
+        if !packages.contains(&package) {
+            packages.push(package);
+        }
+    }
+    Ok(packages)
 }
 
 /// The kernels and architectures of the command line.

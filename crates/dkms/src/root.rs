@@ -44,6 +44,8 @@ pub(crate) struct Entered {
     pub by_root: bool,
     /// The path of the machine's credentials directory in this root.
     pub credentials: Option<PathBuf>,
+    /// The path of the machine's cache of builds in this root; `None` if the user cannot use it.
+    pub cache: Option<PathBuf>,
     /// Whether the action may change something.
     changes: bool,
     /// The system and the places of it that are mounted already; `None` if its own programs are used.
@@ -88,36 +90,50 @@ pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let changes = !arguments.only_looks() && !arguments.dry_run;
     let mut credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| d.is_dir());
 
+    let cache = by_root.then(|| machines_cache(changes)).flatten();
     root::leave_machine().map_err(|e| cannot_enter(&path, e))?;
     let system = Root::open(&path)?;
+    let mut cache_inside = cache.clone();
     let shown = if arguments.runs_programs() && has_tools(&system)? {
-        with_its_programs(system, arguments, &layout, &mut credentials)?;
+        cache_inside = with_its_programs(system, arguments, &layout, &mut credentials, cache)?;
         None
     } else {
         // Links of that system can lead to the machine's files.
-        root::protect_machine(&writable(&path, arguments))?;
+        root::protect_machine(&writable(&path, arguments, cache))?;
         let system = Root::open(&path)?;
         let places = with_host_programs(&system, &layout, changes)?;
         Some((system, places))
     };
-    Ok(Some(Entered { path, by_root, credentials, changes, shown }))
+    Ok(Some(Entered { path, by_root, credentials, cache: cache_inside, changes, shown }))
 }
 
-/// The machine's directories that stay writable: the system itself, that of the archive to write, and
-/// temporary ones.
-fn writable(path: &Path, arguments: &Arguments) -> Vec<PathBuf> {
+/// The directory of the machine's cache of builds, which several images share. Created if something may be
+/// stored in it; a link is not followed.
+fn machines_cache(changes: bool) -> Option<PathBuf> {
+    let dir = Layout::default().cache_dir;
+    if changes && !dkms_sys::fs::exists(&dir) {
+        let _ = dkms_sys::fs::create_dir_all(&dir);
+    }
+    Some(dir).filter(|dir| dkms_sys::fs::is_real_dir(dir))
+}
+
+/// The machine's directories that stay writable: the system itself, that of the archive to write, that of the
+/// cache, and temporary ones.
+fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<PathBuf> {
     let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
     let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
-    std::iter::once(path.to_owned()).chain(archive).chain(temporary).collect()
+    std::iter::once(path.to_owned()).chain(archive).chain(cache).chain(temporary).collect()
 }
 
-/// Makes that system the root directory, and mounts the machine's files that the command line names in it.
+/// Makes that system the root directory, and mounts the machine's files that the command line names in it,
+/// and the machine's cache. Returns where the cache is then.
 fn with_its_programs(
     system: Root,
     arguments: &mut Arguments,
     layout: &Layout,
     credentials: &mut Option<PathBuf>,
-) -> Result<()> {
+    cache: Option<PathBuf>,
+) -> Result<Option<PathBuf>> {
     let own: Vec<&Path> = SYSTEM_PLACES.map(Path::new).into_iter().chain(trees(layout)).collect();
     let mut moved = Vec::new();
     let mut moving = |path: &Path| {
@@ -129,7 +145,10 @@ fn with_its_programs(
     };
     arguments.map_paths(&mut moving);
     *credentials = credentials.as_deref().map(moving);
-    change_root(system, &moved)
+    let inside = cache.as_deref().map(|dir| Path::new(HOST).join(dir.strip_prefix("/").unwrap_or(dir)));
+    moved.extend(cache);
+    change_root(system, &moved)?;
+    Ok(inside)
 }
 
 /// Mounts the places of that system over the machine's, and returns them.

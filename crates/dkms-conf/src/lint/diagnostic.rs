@@ -10,7 +10,8 @@ use std::ops::Range;
 pub struct Diagnostic {
     /// Its kind.
     pub code: Code,
-    /// Error means that add, build or install refuse the package.
+    /// Error means that add, build or install refuse the package. A note has no effect on the result of the
+    /// check.
     pub severity: Severity,
     /// Its position; `None` if it concerns the whole file.
     pub at: Option<Location>,
@@ -48,6 +49,10 @@ pub(super) fn warning(
         edits: Vec::new(),
         changes: None,
     }
+}
+
+pub(super) fn note(code: Code, at: Option<Location>, message: String, help: impl Into<String>) -> Diagnostic {
+    Diagnostic { severity: Severity::Note, ..warning(code, at, message, help) }
 }
 
 pub(super) fn edit(range: Range<usize>, with: impl Into<String>) -> Edit {

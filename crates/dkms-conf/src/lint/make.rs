@@ -1,6 +1,6 @@
 //! Commands: a MAKE that installs or ignores the kernel, and shell code where a variable is enough.
 
-use super::diagnostic::{Diagnostic, edit, warning};
+use super::diagnostic::{Diagnostic, edit, note, warning};
 use super::file::{Facts, File};
 use crate::code::Code;
 use crate::directives::Directives;
@@ -36,11 +36,12 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnost
         let len = u32::try_from(rest.trim_end().chars().count()).unwrap_or(u32::MAX).max(1);
         let at = Location { line: declined.line, column: declined.column, len, text };
         let message = format!("only bash can evaluate this: {}", declined.construct);
-        found.push(warning(Code::NeedsBash, Some(at), message, instead(&declined.construct)));
+        found.push(note(Code::NeedsBash, Some(at), message, instead(&declined.construct)));
     }
 }
 
-/// An alternative without shell code for a construct that needs bash.
+/// What often replaces a construct that needs bash. Whether it does here depends on what the author needs, so
+/// it is only a note.
 fn instead(construct: &str) -> &'static str {
     match construct {
         "command substitution" | "pipe" => {

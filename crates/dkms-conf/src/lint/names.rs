@@ -1,6 +1,6 @@
 //! Names that are misspelt, unknown or obsolete, and values that are neither yes nor no.
 
-use super::diagnostic::{Diagnostic, Edit, edit, warning};
+use super::diagnostic::{Diagnostic, Edit, edit, note, warning};
 use super::file::File;
 use super::scan::{Assigned, literal};
 use crate::code::Code;
@@ -95,7 +95,7 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Dia
     let by_hand = name == "OBSOLETE_BY";
     let correction =
         if by_hand { "BUILD_EXCLUSIVE_KERNEL_MAX=…".to_owned() } else { format!("remove {name}") };
-    let mut diagnostic = warning(Code::Deprecated, file.at_assignment(first), message, correction);
+    let mut diagnostic = note(Code::Deprecated, file.at_assignment(first), message, correction);
     if !by_hand && all.len() <= MAX_EDITS && all.iter().all(|a| a.alone && file.own(a)) {
         diagnostic.changes = Some(info.name);
         diagnostic.edits = all.iter().map(|a| whole_lines(file.text, a)).collect();

@@ -94,8 +94,10 @@ fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Diagno
         found.push(diagnostic);
         return;
     }
+    // One that is set in an if and matches nothing is the way to exclude the package there.
+    let excludes = file.scan.find(p.name, Some(p.index)).is_some_and(|a| !a.alone);
     if p.against == Against::Arch {
-        if !ARCHES.iter().any(|a| m(p.text, a) == Ok(true)) {
+        if !excludes && !ARCHES.iter().any(|a| m(p.text, a) == Ok(true)) {
             found.push(warning(
                 Code::RegexNothing,
                 at(),
@@ -106,6 +108,9 @@ fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Diagno
         return;
     }
     if matches_nothing(p.text, m) {
+        if excludes {
+            return;
+        }
         let help = "use ^6\\.1\\. for 6.1 and its updates, or BUILD_EXCLUSIVE_CONFIG for kernel options";
         found.push(warning(Code::RegexNothing, at(), format!("{said} matches no kernel"), help));
         return;

@@ -24,6 +24,11 @@ pub(super) fn yes_no(directives: &Directives, name: &str, problems: &mut Vec<Pro
     false
 }
 
+/// Whether CACHE is set to no. Unset means yes.
+pub(super) fn no_cache(directives: &Directives, problems: &mut Vec<Problem>) -> bool {
+    !directives.scalar("CACHE").is_empty() && !yes_no(directives, "CACHE", problems)
+}
+
 /// CONFINE, CONFINE_NETWORK, CONFINE_WRITE.
 pub(super) fn confine(directives: &Directives, problems: &mut Vec<Problem>) -> Confine {
     let word = directives.scalar("CONFINE");
@@ -205,7 +210,7 @@ pub(super) fn deprecated(directives: &Directives, problems: &mut Vec<Problem>) {
             continue;
         }
         let message = format!("{} is obsolete: {}", d.name, d.help);
-        problems.push(Problem::warning(
+        problems.push(Problem::note(
             Code::Deprecated,
             d.name,
             Some(index),

@@ -41,6 +41,7 @@ impl ModuleConf {
                 config: entries(directives, "BUILD_EXCLUSIVE_CONFIG"),
             },
             confine: check::confine(directives, &mut problems),
+            no_cache: check::no_cache(directives, &mut problems),
         };
         conf.apply_obsolete_by();
         check::package(&conf, &mut problems);

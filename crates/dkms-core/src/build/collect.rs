@@ -125,14 +125,21 @@ fn collect_module(
     let bytes = if entry.strip { strip(context, &entry.dest_name, bytes)? } else { bytes };
     let path = staging.modules().join(format!("{}.ko", entry.dest_name));
     dkms_sys::fs::create_new(&path, &bytes, 0o644)?;
-    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
-    Ok(CollectedModule {
-        name: entry.dest_name.clone(),
-        destination: destination(session, &entry.dest_location),
-        vermagic: text(module.modinfo.vermagic()),
-        version: text(module.modinfo.version()),
-        srcversion: text(module.modinfo.srcversion()),
-    })
+    Ok(CollectedModule::new(session, entry, &module))
+}
+
+impl CollectedModule {
+    /// What is recorded of a module that passed [`check`].
+    pub(crate) fn new(session: &Session<'_>, entry: &ModuleEntry, module: &Module) -> Self {
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        Self {
+            name: entry.dest_name.clone(),
+            destination: destination(session, &entry.dest_location),
+            vermagic: text(module.modinfo.vermagic()),
+            version: text(module.modinfo.version()),
+            srcversion: text(module.modinfo.srcversion()),
+        }
+    }
 }
 
 /// Where a module goes below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.

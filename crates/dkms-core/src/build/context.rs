@@ -1,9 +1,10 @@
 //! What every step of a build gets.
 
+use super::environment::Variables;
 use super::fingerprint::Subject;
 use super::log::MakeLog;
 use super::mark::Mark;
-use super::recipe::{self, Variables};
+use super::recipe;
 use super::sandbox::BuildSandbox;
 use super::target::Target;
 use crate::conf::load::{Exclusion, Loaded};
@@ -28,6 +29,8 @@ pub(crate) struct Context<'a> {
     pub sandbox: &'a BuildSandbox,
     pub pool: Option<&'a Jobserver>,
     pub held: &'a Held,
+    /// `--force` replaces a build that exists: it is compiled, whatever the cache has.
+    pub rebuild: bool,
     pub log: &'a MakeLog,
     pub started: Instant,
     pub(super) mark: Mutex<Mark>,
@@ -40,7 +43,13 @@ impl Context<'_> {
 
     /// The build, as its fingerprint describes it.
     pub(super) fn subject(&self) -> Subject<'_> {
-        Subject { session: self.session, target: self.target, build: self.build, loaded: self.loaded }
+        Subject {
+            session: self.session,
+            target: self.target,
+            build: self.build,
+            loaded: self.loaded,
+            keep: true,
+        }
     }
 
     /// Variables for the package's scripts, while these locks are held in addition to that of the package.

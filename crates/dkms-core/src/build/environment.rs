@@ -5,7 +5,6 @@
 //! can name more (`build_variables`). Everything that is passed on counts in the fingerprint, except
 //! [`NO_INPUT`].
 
-use super::recipe::Variables;
 use crate::confine::HOMES;
 use crate::session::Session;
 use std::collections::BTreeMap;
@@ -13,13 +12,16 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+/// Variables for a child of a build.
+pub(crate) type Variables = Vec<(OsString, OsString)>;
+
 /// The variables of the caller that builds get. A name that ends in `*` stands for all names that begin so.
 /// dkms-framework.conf(5) documents the list.
 const PASSED: &str = "\
     ARCH SUBARCH SRCARCH CROSS_COMPILE CROSS_COMPILE_COMPAT LLVM LLVM_IAS \
     KCFLAGS KCPPFLAGS KAFLAGS KRUSTFLAGS CFLAGS_* AFLAGS_* LDFLAGS_* RUSTFLAGS_* \
     HOST* USERCFLAGS USERLDFLAGS KBUILD_* KCONFIG_* KERNEL* KERN_* KVER* KDIR KSRC MODLIB INSTALL_MOD_* \
-    V W C CF CHECK PAHOLE* AR NM OBJCOPY OBJDUMP READELF STRIP RUSTC BINDGEN PYTHON* PERL \
+    V W C CF CHECK PAHOLE* AR NM OBJCOPY OBJDUMP READELF STRIP RUSTC BINDGEN PYTHON PYTHON3 PERL \
     CPATH C_INCLUDE_PATH LIBRARY_PATH LD_LIBRARY_PATH LD_PRELOAD COMPILER_PATH GCC_EXEC_PREFIX PKG_CONFIG_* \
     CCACHE_* DISTCC_* ICECC_* DEBIAN_KERNEL_USE_CCACHE SYSSRC SYSOUT NV_* IGNORE_* \
     SOURCE_DATE_EPOCH TMPDIR FAKE* DKMS_LOCKS_HELD";
@@ -124,7 +126,7 @@ pub(crate) fn of_build(session: &Session<'_>, dir: &Path) -> Variables {
     let mut variables = inherited(session);
     let set = variables.iter().any(|(name, value)| name == TIMESTAMP && !value.is_empty());
     if !set {
-        let seconds = session.source_date_epoch().unwrap_or_else(|| newest(dir));
+        let seconds = session.host.source_date_epoch().unwrap_or_else(|| newest(dir));
         variables.retain(|(name, _)| name != TIMESTAMP);
         variables.push((TIMESTAMP.into(), crate::time::utc(seconds).into()));
     }

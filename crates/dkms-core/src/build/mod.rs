@@ -5,15 +5,17 @@
 //! 1. `prepare::prepare`: a fresh copy of the source with its patches (`prepare::Prepared`).
 //! 2. `fingerprint::describe`: the inputs of the build (`fingerprint::Fingerprint`), read from that
 //!    copy before any code of the package runs.
-//! 3. `obtain`: the modules for this fingerprint (`collect::Collected`). Today they are always compiled:
-//!    `compile::compile` runs PRE_BUILD and make (`compile::Compiled`), `collect::collect` checks and
-//!    strips the modules. A cache needs to produce the same value, nothing else.
+//! 3. `obtain`: the modules for this fingerprint (`collect::Collected`), from the cache of builds
+//!    (`cached::find`), or compiled: `compile::compile` runs PRE_BUILD and make (`compile::Compiled`),
+//!    `collect::collect` checks and strips the modules.
 //! 4. `sign::sign`: signed and compressed for this machine (`sign::Signed`).
 //! 5. `place::place`: moved to `K/A` with one rename, with a manifest; then POST_BUILD, which may look into
-//!    `K/A`.
+//!    `K/A`. A build from the cache has the result of POST_BUILD already.
+//! 6. `cached::keep`: a compiled build is stored in the cache.
 //!
 //! Every child that a build starts is assembled in one place, `sandbox::BuildSandbox::command_with`.
 
+mod cached;
 pub mod collect;
 mod compile;
 mod context;
@@ -22,17 +24,21 @@ pub mod diagnose;
 pub(crate) mod environment;
 mod error;
 mod fingerprint;
+mod inputs;
 pub mod jobs;
 pub mod log;
 pub(crate) mod mark;
 mod place;
 pub mod prepare;
+pub mod preview;
+mod published;
 pub mod recipe;
 pub(crate) mod sandbox;
 mod script;
 pub(crate) mod sign;
 mod target;
 
+use crate::cache::Draft;
 use crate::conf::load::{self, Exclusion, Loaded};
 use crate::error::{Error, Result};
 use crate::event::{BuiltModule, Event};
@@ -43,9 +49,10 @@ use collect::Collected;
 use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use dkms_tree::ids::Build;
-use dkms_tree::manifest::Manifest;
+use dkms_tree::manifest::{BuildOrigin, Manifest};
 use dkms_tree::state;
 pub use error::{BuildError, Diagnosis};
+use fingerprint::Fingerprint;
 use log::MakeLog;
 use mark::Mark;
 use recipe::Recipe;
@@ -69,12 +76,12 @@ pub struct BuildOptions<'a> {
     pub held: &'a Held,
 }
 
-/// Loads and checks a package's configuration before anything is changed.
+/// Loads and checks a package's configuration before anything is changed. `conf` is its dkms.conf.
 ///
 /// # Errors
 /// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
-pub fn configuration(session: &Session<'_>, build: &Build) -> Result<(Loaded, Exclusion)> {
-    let loaded = load::load(session, &build.package, &build.kernel)?.strict()?;
+pub fn configuration(session: &Session<'_>, build: &Build, conf: &Path) -> Result<(Loaded, Exclusion)> {
+    let loaded = load::load_file(session, conf, Some(&build.package), &build.kernel)?.strict()?;
     let config = headers::KernelConfig::read(&headers::config_path(session, &build.kernel.release));
     let exclusion = load::exclusion(&loaded, &build.kernel, config.as_ref())?;
     if let Some(reason) = &exclusion.whole {
@@ -100,7 +107,7 @@ pub fn build(
     let (loaded, exclusion) = configuration;
     require_dependencies(session, build, loaded)?;
     // While this dkms waited for the lock, another one may have built the package or removed it.
-    crate::add::require_added(session, &build.package)?;
+    crate::add::require_added(session.layout, &build.package)?;
     if !options.replace && session.layout.module_dir(build).is_dir() {
         let reason = "another dkms built it meanwhile".into();
         session.report(Event::Nothing { about: build.to_string(), reason });
@@ -115,7 +122,7 @@ pub fn build(
     if options.private {
         dkms_sys::fs::create_dir_all(&mount_point)?;
     }
-    let sandbox = sandbox_of(session, target, build, loaded, &dir)?;
+    let sandbox = sandbox_of(session, target, loaded, &dir, &mount_point)?;
     sandbox.hand_over()?;
     let shown = dir.join("make.log");
     let kept = if options.private { session.layout.failed_log(build) } else { shown.clone() };
@@ -132,6 +139,7 @@ pub fn build(
         sandbox: &sandbox,
         pool: options.pool,
         held: options.held,
+        rebuild: options.replace && session.options.force,
         log: &log,
         started,
         mark: Mutex::new(mark),
@@ -145,7 +153,7 @@ pub fn build(
             Err(interrupted)
         }
         Err(failed) => {
-            crate::owner::take_back(&dir);
+            crate::owner::give_to_root(&dir);
             keep_log(session, build, &log, &shown);
             Err(failed)
         }
@@ -157,16 +165,46 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     let prepared = prepare::prepare(context)?;
     let recipe = Recipe::new(context.session, context.target, context.build, context.loaded)?;
     let fingerprint = fingerprint::describe(&context.subject(), &prepared, &recipe)?;
-    let collected = obtain(context, &recipe, slot)?;
-    let signed = sign::sign(context, collected)?;
-    place::place(context, signed, fingerprint)
+    let obtained = obtain(context, &recipe, &fingerprint, slot)?;
+    let signed = sign::sign(context, obtained.collected)?;
+    let lines = fingerprint.lines();
+    let placed = place::place(context, signed, fingerprint, obtained.origin, obtained.added)?;
+    if let Some(draft) = obtained.draft {
+        cached::keep(context, draft, lines, &placed);
+    }
+    Ok(placed.manifest)
 }
 
-/// Provides the modules of a build, unsigned. Any other source of modules would be queried here, by the
-/// fingerprint, before anything is compiled.
-fn obtain(context: &Context<'_>, recipe: &Recipe, slot: Option<Slots<'_>>) -> Result<Collected> {
+/// The modules of a build, unsigned.
+struct Obtained {
+    collected: Collected,
+    /// Where they come from.
+    origin: BuildOrigin,
+    /// The files that POST_BUILD added to `K/A`, if the build is complete already.
+    added: Option<Vec<(PathBuf, Vec<u8>)>>,
+    /// What is stored in the cache when the build is in place.
+    draft: Option<Draft>,
+}
+
+/// Provides the modules of a build: from the local cache, from a registry, or compiled.
+fn obtain(
+    context: &Context<'_>,
+    recipe: &Recipe,
+    fingerprint: &Fingerprint,
+    slot: Option<Slots<'_>>,
+) -> Result<Obtained> {
+    if let Some(taken) = cached::find(context, fingerprint)? {
+        let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
+        return Ok(Obtained { collected, origin, added, draft: None });
+    }
+    if let Some(taken) = published::find(context, fingerprint)? {
+        let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
+        return Ok(Obtained { collected, origin, added, draft: None });
+    }
     let compiled = compile::compile(context, recipe, slot)?;
-    collect::collect(context, &compiled)
+    let collected = collect::collect(context, &compiled)?;
+    let draft = cached::draft(context, &collected)?;
+    Ok(Obtained { collected, origin: BuildOrigin::Built, added: None, draft })
 }
 
 /// Makes sure that all BUILD_DEPENDS are installed for the same kernel.
@@ -192,17 +230,18 @@ pub fn missing_dependencies(session: &Session<'_>, build: &Build, loaded: &Loade
     loaded.conf.build_depends.iter().filter(missing).cloned().collect()
 }
 
-/// The confinement of a build: what it sees, what it may write, and as which user it runs.
+/// The confinement of a build in `dir`, which its commands see as `seen`: what it sees, what it may write, and
+/// as which user it runs.
 fn sandbox_of(
     session: &Session<'_>,
     target: &Target,
-    build: &Build,
     loaded: &Loaded,
     dir: &Path,
+    seen: &Path,
 ) -> Result<BuildSandbox> {
     let layout = session.layout;
     let headers = &target.headers.dir;
-    let modules_of_kernel = layout.kernel_modules(&build.kernel.release);
+    let modules_of_kernel = layout.kernel_modules(&target.kernel.release);
     let mut visible: Vec<PathBuf> = vec![
         layout.dkms_tree.clone(),
         layout.source_tree.clone(),
@@ -214,10 +253,10 @@ fn sandbox_of(
     visible.extend(dkms_sys::fs::canonicalize(headers));
     visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
     visible.extend(session.options.kernel_config.clone());
-    let (seen, policy) = (layout.build_dir(&build.package), &loaded.conf.confine);
+    let policy = &loaded.conf.confine;
     let environment = environment::of_build(session, dir);
     let hidden = target.hidden(session);
-    let wanted = sandbox::Wanted { dir, seen: &seen, hidden, visible, policy, environment };
+    let wanted = sandbox::Wanted { dir, seen, hidden, visible, policy, environment };
     BuildSandbox::new(session, wanted)
 }
 
@@ -230,7 +269,8 @@ fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<()> {
     let modules = manifest.modules.into_iter();
     let modules =
         modules.map(|m| BuiltModule { file: m.file, size: m.size, signature: m.signature }).collect();
-    session.report(Event::Built { build: build.clone(), modules, elapsed: context.started.elapsed() });
+    let (build, origin) = (build.clone(), manifest.origin);
+    session.report(Event::Built { build, modules, elapsed: context.started.elapsed(), origin });
     Ok(())
 }
 

@@ -1,31 +1,55 @@
 //! Moves a finished build to `K/A` with one rename, and runs POST_BUILD, which may look into it.
 
 use super::context::Context;
+use super::environment::Variables;
 use super::fingerprint::Fingerprint;
-use super::recipe::Variables;
 use super::script;
 use super::sign::Signed;
 use crate::error::Result;
 use crate::lock::Held;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::sandbox::{Access, Part, Place};
-use dkms_tree::manifest::{Excluded, Manifest, ModuleRecord, SCHEMA};
+use dkms_tree::manifest::{BuildOrigin, Excluded, Manifest, ModuleRecord, SCHEMA};
 use dkms_tree::state;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A build in the tree.
+pub(crate) struct Placed {
+    /// Its record.
+    pub manifest: Manifest,
+    /// The files that POST_BUILD added, below `K/A`. The error says why they cannot be told, or why no other
+    /// build may use them.
+    pub added: std::result::Result<Vec<PathBuf>, String>,
+}
 
 /// Places the modules of a build, with their manifest and log, in the tree. An earlier build is replaced; if
-/// anything fails, it is restored.
+/// anything fails, it is restored. `added`: the files that POST_BUILD added to this build, which then does
+/// not run.
 ///
 /// # Errors
 /// The tree cannot be written; POST_BUILD failed.
-pub(crate) fn place(context: &Context<'_>, signed: Signed, fingerprint: Fingerprint) -> Result<Manifest> {
+pub(crate) fn place(
+    context: &Context<'_>,
+    signed: Signed,
+    fingerprint: Fingerprint,
+    origin: BuildOrigin,
+    added: Option<Vec<(PathBuf, Vec<u8>)>>,
+) -> Result<Placed> {
     let Signed { staging, modules } = signed;
-    let manifest = describe(context, modules, fingerprint);
+    let manifest = Manifest { origin, ..describe(context, modules, fingerprint) };
+    let is_complete = added.is_some();
+    for (name, bytes) in added.into_iter().flatten() {
+        let path = staging.path().join(name);
+        if !fs::exists(&path) {
+            path.parent().map(fs::create_dir_all).transpose()?;
+            fs::create_new(&path, &bytes, 0o644)?;
+        }
+    }
     fs::create_dir_all(staging.path().join("log"))?;
     fs::copy_file(&context.log.path, staging.path().join("log/make.log"))?;
     manifest.store(&staging.path().join(".manifest.json"))?;
     fs::set_mode(staging.path(), 0o755)?;
-    exchange(context, staging.path(), manifest)
+    exchange(context, staging.path(), manifest, is_complete)
 }
 
 fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fingerprint) -> Manifest {
@@ -38,6 +62,7 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
         kernel: build.kernel.release.clone(),
         arch: build.kernel.arch.clone(),
         fingerprint: fingerprint.digest(),
+        origin: BuildOrigin::Built,
         inputs: fingerprint.inputs,
         built_at: context.session.host.recorded_time(),
         build_seconds: 0.0,
@@ -58,7 +83,7 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
 
 /// Renames `staging` to `K/A`, in exchange for an earlier build if there is one. A failure from here on
 /// undoes it.
-fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest) -> Result<Manifest> {
+fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest, is_complete: bool) -> Result<Placed> {
     let (session, build) = (context.session, context.build);
     let built = session.layout.built_dir(build);
     // No other process may install from it while it changes.
@@ -72,7 +97,9 @@ fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest) -> Result
     });
     let installed = earlier.and_then(|manifest| manifest.installed);
     let swapped = replaced && fs::exists(&built);
-    if context.loaded.conf.post_build.as_deref().is_some_and(|line| !line.is_empty()) {
+    let post_build =
+        context.loaded.conf.post_build.as_deref().filter(|line| !line.is_empty() && !is_complete);
+    if post_build.is_some() {
         context.mark().unfinished(staging)?;
     }
     if swapped {
@@ -80,7 +107,7 @@ fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest) -> Result
     } else {
         fs::rename_noreplace(staging, &built)?;
     }
-    let finished = finish(context, Manifest { installed, ..manifest }, &locks);
+    let finished = finish(context, Manifest { installed, ..manifest }, post_build, &locks);
     if finished.is_ok() && context.mark().is_unfinished() {
         context.mark().finished()?;
     }
@@ -98,10 +125,19 @@ fn exchange(context: &Context<'_>, staging: &Path, manifest: Manifest) -> Result
 }
 
 /// Runs POST_BUILD and completes the records of the build.
-fn finish(context: &Context<'_>, mut manifest: Manifest, locks: &[Held]) -> Result<Manifest> {
+fn finish(
+    context: &Context<'_>,
+    mut manifest: Manifest,
+    post_build: Option<&str>,
+    locks: &[Held],
+) -> Result<Placed> {
     let (session, build, conf) = (context.session, context.build, &context.loaded.conf);
     fs::sync_dir(session.layout.kernel_dir(build))?;
-    post_build(context, conf.post_build.as_deref(), &context.script_variables(locks))?;
+    let variables = context.script_variables(locks);
+    let added = match post_build {
+        Some(line) => run_post_build(context, line, &variables)?,
+        None => Ok(Vec::new()),
+    };
     fs::copy_file(&context.log.path, session.layout.make_log(build))?;
     if conf.build_depends_rebuild {
         remember_dependencies(context)?;
@@ -109,16 +145,21 @@ fn finish(context: &Context<'_>, mut manifest: Manifest, locks: &[Held]) -> Resu
     let reproducible = session.host.source_date_epoch().is_some();
     manifest.build_seconds = if reproducible { 0.0 } else { context.started.elapsed().as_secs_f64() };
     manifest.store(&session.layout.manifest(build))?;
-    Ok(manifest)
+    Ok(Placed { manifest, added })
 }
 
 /// Runs POST_BUILD. It sees `K/A` as a copy that it may write, because ZFS puts headers for other packages
 /// there. New files in the copy are added to `K/A`; files that were there stay as they were checked and
 /// signed.
-fn post_build(context: &Context<'_>, line: Option<&str>, variables: &Variables) -> Result<()> {
-    let run = |places: &[Place]| script::run(context, "POST_BUILD", line, variables, places);
-    if line.is_none_or(str::is_empty) || !context.sandbox.is_on() {
-        return run(&[]);
+fn run_post_build(
+    context: &Context<'_>,
+    line: &str,
+    variables: &Variables,
+) -> Result<std::result::Result<Vec<PathBuf>, String>> {
+    let run = |places: &[Place]| script::run(context, "POST_BUILD", Some(line), variables, places);
+    if !context.sandbox.is_on() {
+        run(&[])?;
+        return Ok(Err("POST_BUILD was not confined".into()));
     }
     let built = context.session.layout.built_dir(context.build);
     let copy = TempDir::new_in(&context.session.options.tmp_location, "dkms-built")?;
@@ -127,27 +168,46 @@ fn post_build(context: &Context<'_>, line: Option<&str>, variables: &Variables) 
     context.sandbox.give(&dir)?;
     if dkms_sys::sandbox::lacks(Part::Mounts) {
         // The copy cannot be shown at the path of K/A, so what the script writes there is refused.
-        return run(&[]);
+        run(&[])?;
+        return Ok(Err("POST_BUILD could not write to its copy".into()));
     }
     run(&[Place { source: dir.clone(), target: built.clone(), access: Access::Write }])?;
-    add_new_files(context, &dir, Path::new(""), &built)
+    let mut added = Ok(Vec::new());
+    add_new_files(context, &dir, Path::new(""), &built, &mut added)?;
+    Ok(added)
 }
 
-/// Copies the files of `dir` that `built` does not have. `below` is the directory in both.
-fn add_new_files(context: &Context<'_>, dir: &Path, below: &Path, built: &Path) -> Result<()> {
+/// Copies the files of `dir` that `built` does not have. `below` is the directory in both. Adds their names to
+/// `added`, which becomes an error if another build cannot have the same.
+fn add_new_files(
+    context: &Context<'_>,
+    dir: &Path,
+    below: &Path,
+    built: &Path,
+    added: &mut std::result::Result<Vec<PathBuf>, String>,
+) -> Result<()> {
     for name in fs::list_dir(dir.join(below))? {
         let name = below.join(name);
         let (from, to) = (dir.join(&name), built.join(&name));
         if fs::is_real_dir(&from) {
             if !fs::exists(&to) {
                 fs::create_dir_all(&to)?;
+                if fs::list_dir(&from)?.is_empty() {
+                    *added = Err(format!("POST_BUILD added the empty directory {}", name.display()));
+                }
             }
             if fs::is_real_dir(&to) {
-                add_new_files(context, dir, &name, built)?;
+                add_new_files(context, dir, &name, built, added)?;
             }
         } else if !fs::exists(&to) {
             let bytes = fs::read_untrusted(dir, &name, context.sandbox.owner())?;
             fs::create_new(&to, &bytes, 0o644)?;
+            if name.to_string_lossy().contains(".ko") {
+                // It may be signed or compressed, as this machine wants it.
+                *added = Err(format!("POST_BUILD added the module {}", name.display()));
+            } else if let Ok(added) = added {
+                added.push(name);
+            }
         }
     }
     Ok(())

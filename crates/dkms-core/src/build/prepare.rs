@@ -37,13 +37,17 @@ pub(crate) fn prepare<'a>(context: &'a Context<'_>) -> Result<Prepared<'a>> {
 /// # Errors
 /// [`BuildError::EmptySource`], or copying fails; then nothing is left of the copy.
 pub fn fresh_copy(session: &Session<'_>, build: &Build, dir: &Path) -> Result<()> {
-    let source = session.layout.source_link(&build.package);
-    let entries = dkms_sys::fs::list_dir(&source)?;
+    copy_of(session, &session.layout.source_link(&build.package), dir)
+}
+
+/// As [`fresh_copy`], of the source in this directory.
+pub(super) fn copy_of(session: &Session<'_>, source: &Path, dir: &Path) -> Result<()> {
+    let entries = dkms_sys::fs::list_dir(source)?;
     if entries.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count() < 2 {
-        return Err(BuildError::EmptySource(source).into());
+        return Err(BuildError::EmptySource(source.to_owned()).into());
     }
     dkms_sys::fs::remove_tree(dir)?;
-    match dkms_sys::fs::copy_tree(&source, dir) {
+    match dkms_sys::fs::copy_tree(source, dir) {
         Ok(left_out) => session.note_left_out(&left_out),
         Err(e) => {
             let _ = dkms_sys::fs::remove_tree(dir);

@@ -1,8 +1,9 @@
 //! What a build runs: the make command as dkms.conf has it, and the environment of make and of the package's
 //! scripts.
 
+use super::environment::{self, Variables};
+use super::jobs;
 use super::target::Target;
-use super::{environment, jobs};
 use crate::conf::load::{Loaded, bad_regex};
 use crate::error::Result;
 use crate::hooks;
@@ -13,9 +14,6 @@ use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::{manifest::Manifest, state};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// Variables for a child of a build.
-pub(crate) type Variables = Vec<(OsString, OsString)>;
 
 /// The commands of one build, decided before any of them runs.
 pub(crate) struct Recipe {
@@ -151,7 +149,7 @@ fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables
         .stdout(Stream::Capture)
         .stderr(Stream::Null)
         .run()
-        .map_err(|e| hooks::process_error(session, e, "read build_environment"))?;
+        .map_err(|e| hooks::process_error(session.host, e, "read build_environment"))?;
     let variables = done.stdout.split(|b| *b == 0).filter_map(|record| {
         let at = record.iter().position(|b| *b == b'=')?;
         let (name, value) = record.split_at(at);

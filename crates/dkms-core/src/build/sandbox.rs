@@ -2,7 +2,7 @@
 //! started by [`BuildSandbox::run`], so that no code of a package runs in any other way before its modules
 //! are installed.
 
-use super::recipe::Variables;
+use super::environment::Variables;
 use crate::build::BuildError;
 use crate::confine::{self, BuildUser};
 use crate::error::Result;
@@ -168,8 +168,10 @@ impl BuildSandbox {
     /// # Errors
     /// It cannot be started; an interrupt; `build_confinement=require` refuses what could not be enforced.
     pub(crate) fn run(&self, session: &Session<'_>, command: Command, purpose: &str) -> Result<Finished> {
-        let done =
-            command.env("PWD", &self.seen).run().map_err(|e| hooks::process_error(session, e, purpose))?;
+        let done = command
+            .env("PWD", &self.seen)
+            .run()
+            .map_err(|e| hooks::process_error(session.host, e, purpose))?;
         if self.is_on() {
             self.note(&done.enforced);
             confine::judge(&session.options.framework, session.sink, "the build", &done.enforced)

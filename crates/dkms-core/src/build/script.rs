@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::denied;
-use super::recipe::Variables;
+use super::environment::Variables;
 use crate::error::Result;
 use crate::hooks::{self, Script};
 use crate::program::ProgramError;
@@ -30,11 +30,11 @@ pub(crate) fn run(
     let directory = session.layout.build_dir(package);
     let script = Script { directive, line, directory: &directory, environment: &[] };
     let Some(program) = hooks::find(session, package, &script, context.dir) else { return Ok(()) };
-    hooks::announce(session, package, &script);
+    hooks::announce(session.sink, package, &script);
     let shell_line = format!("{} {}", dkms_sys::process::quote(program.as_os_str()), hooks::arguments(line));
     let command = context
         .sandbox
-        .command_with(hooks::shell(session), places)
+        .command_with(hooks::shell(session.host), places)
         .args(["-c", &shell_line])
         .envs(variables.iter().cloned())
         .stdout(context.log.stream()?)

@@ -37,7 +37,7 @@ fn sign_module(context: &Context<'_>, staging: &Staging, module: CollectedModule
         Signing::With(signer) => {
             let stage = format!("signing {}.ko", module.name);
             session.report(Event::BuildStage { build: context.build.clone(), stage });
-            signer.sign(session, &plain)?
+            signer.sign(session.host, &plain)?
         }
         Signing::Not(why) => why.clone(),
     };

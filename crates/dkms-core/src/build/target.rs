@@ -1,5 +1,6 @@
 //! What all builds of one command for the same kernel share.
 
+use super::inputs::{self, tools::Tools, tree::Identity};
 use crate::error::Result;
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
@@ -28,6 +29,8 @@ pub struct Target {
     /// Held while one thread decides about signing, or hashes the kernel's files.
     once: Mutex<()>,
     inputs: OnceLock<KernelInputs>,
+    /// The programs that compile.
+    pub(crate) tools: Tools,
 }
 
 /// Files of the kernel that decide how modules for it are compiled: SHA-256 of each, or `absent`.
@@ -43,6 +46,10 @@ pub(crate) struct KernelInputs {
     pub utsrelease: String,
     /// Whether `vmlinux` is there, from which BTF of modules is generated.
     pub btf: bool,
+    /// `tools/objtool/objtool`
+    pub objtool: String,
+    /// All files of the headers.
+    pub headers: Identity,
 }
 
 impl Target {
@@ -54,13 +61,14 @@ impl Target {
         let headers = headers::find(session, kernel)?;
         Ok(Self {
             kernel: kernel.clone(),
-            toolchain: toolchain::detect(session, &headers, &kernel.release)?,
+            toolchain: toolchain::detect(session.host, &headers, &kernel.release)?,
             framework: crate::conf::framework::load(session, Some(&kernel.release))?,
             index: ModuleIndex::scan(&session.layout.kernel_modules(&kernel.release)),
             headers,
             signing: OnceLock::new(),
             once: Mutex::new(()),
             inputs: OnceLock::new(),
+            tools: Tools::default(),
         })
     }
 
@@ -82,7 +90,7 @@ impl Target {
     ///
     /// # Errors
     /// A file that is there and cannot be read.
-    pub(crate) fn inputs(&self) -> Result<&KernelInputs> {
+    pub(crate) fn inputs(&self, session: &Session<'_>, keep: bool) -> Result<&KernelInputs> {
         let _once = self.once.lock();
         if let Some(known) = self.inputs.get() {
             return Ok(known);
@@ -99,6 +107,13 @@ impl Target {
             autoconf: digest("include/generated/autoconf.h")?,
             utsrelease: digest("include/generated/utsrelease.h")?,
             btf: dkms_sys::fs::exists_followed(headers.dir.join("vmlinux")),
+            objtool: digest("tools/objtool/objtool")?,
+            headers: if dkms_sys::fs::is_dir(&headers.dir) {
+                inputs::headers::identify(session, &self.kernel, headers, &self.tools, keep)?
+            } else {
+                // Allowed only where nothing is compiled.
+                inputs::tree::Identity { headers: "absent".into(), kbuild: None }
+            },
         };
         Ok(self.inputs.get_or_init(|| read))
     }

@@ -6,7 +6,6 @@ use crate::conf::{ConfDiagnostic, ConfError};
 use crate::error::{Error, Result};
 use crate::kernel::headers;
 use crate::session::Session;
-use dkms_conf::lint::Code;
 use dkms_conf::module_conf::{KernelFacts, ModuleConf, Problem, Severity};
 use dkms_conf::{Dialect, Directives, State};
 use dkms_tree::ids::{Kernel, PackageId};
@@ -96,8 +95,12 @@ pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathB
 /// [`ConfError::Missing`], or [`ConfError::Invalid`] if a file cannot be evaluated at all. Problems with its
 /// contents are in the result.
 pub fn load(session: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
-    let path = session.options.conf_file.clone().unwrap_or_else(|| session.layout.conf(package));
-    load_file(session, &path, Some(package), kernel)
+    load_file(session, &conf_file(session, package), Some(package), kernel)
+}
+
+/// The dkms.conf of a registered package: `-c FILE`, or the one in its source.
+pub fn conf_file(session: &Session<'_>, package: &PackageId) -> PathBuf {
+    session.options.conf_file.clone().unwrap_or_else(|| session.layout.conf(package))
 }
 
 fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfDiagnostic {
@@ -200,7 +203,7 @@ pub fn load_file(
         match (problem.severity, problem.strict_only) {
             // The build reports a patch that leaves its directory, with an exit code of its own.
             (Severity::Error, true) if problem.directive == "PATCH" => loaded.warnings.push(placed),
-            (Severity::Warning, _) if problem.code == Code::Deprecated => loaded.remarks.push(placed),
+            (Severity::Note, _) => loaded.remarks.push(placed),
             (Severity::Warning, _) => loaded.warnings.push(placed),
             (Severity::Error, true) => loaded.strict_errors.push(placed),
             (Severity::Error, false) => loaded.errors.push(placed),

@@ -1,6 +1,7 @@
 //! Removes directories that are empty after a change.
 
 use crate::distro::Family;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream, which};
@@ -28,7 +29,7 @@ pub fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
         if !dir.starts_with(&stop) || std::fs::read_dir(dir).map_or(true, |mut d| d.next().is_some()) {
             continue;
         }
-        if by_rpm && owned_by_rpm(s, dir) {
+        if by_rpm && owned_by_rpm(s.host, dir) {
             continue;
         }
         let _ = fs::remove_empty_dirs(dir, &stop);
@@ -37,12 +38,12 @@ pub fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
     let _ = std::fs::remove_dir(&stop);
 }
 
-fn owned_by_rpm(s: &Session<'_>, dir: &Path) -> bool {
-    let Some(rpm) = which("rpm", &s.host.path) else { return false };
+fn owned_by_rpm(host: &Host, dir: &Path) -> bool {
+    let Some(rpm) = which("rpm", &host.path) else { return false };
     Command::new(rpm)
         .arg("-qf")
         .arg(dir)
-        .envs(s.host.environment.iter().cloned())
+        .envs(host.environment.iter().cloned())
         .stdout(Stream::Null)
         .stderr(Stream::Null)
         .run()

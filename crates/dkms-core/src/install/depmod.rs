@@ -1,5 +1,6 @@
 //! depmod(8): runs once per kernel and command, and only if there is something to index.
 
+use super::index::Update;
 use crate::error::Result;
 use crate::event::Event;
 use crate::hooks;
@@ -76,7 +77,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     keep_index(&modules);
     let before = Stat::of(&index);
     let started = Instant::now();
-    let done = match super::index::make(s, kernel, &modules, &program) {
+    let done = match super::index::make(s, kernel, &modules, &program, Update::Cache) {
         Ok(files) => place(&modules, &files).map(|empty| (empty, started.elapsed())),
         Err(reason) => {
             s.report(Event::Detail { text: format!("depmod writes the index: {reason}") });
@@ -92,7 +93,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     let (empty, elapsed) = done?;
     s.report(Event::DepmodDone { kernel: kernel.clone(), elapsed });
     if empty {
-        super::index::forget(s, kernel);
+        super::index::forget(s.layout, kernel);
         drop_empty_index(&modules)?;
     }
     Ok(())
@@ -135,7 +136,7 @@ fn index_now(
         // A torn index is worse than a late reaction to Ctrl-C.
         .ignore_interrupt()
         .run()
-        .map_err(|e| hooks::process_error(s, e, "index a kernel's modules"))?;
+        .map_err(|e| hooks::process_error(s.host, e, "index a kernel's modules"))?;
     let said = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
         let last = said.lines().last().unwrap_or("it said nothing");

@@ -3,11 +3,13 @@
 //! depmod reads all modules of the kernel, 4,000 files or more. We cache what the index needs from each file
 //! in `/var/lib/dkms/.index/K-A`, with the file's size, inode and times, so that only new modules are read.
 
+use crate::event::Sink;
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
 use dkms_sys::fs::{self, Limit, Stat};
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Kernel;
+use dkms_tree::layout::Layout;
 use kmodule::index::{self, Cache, Config, Decline, Facts, IndexFile, Lists, Module, NewCache, Version};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,8 +18,36 @@ use std::path::Path;
 const CONFIG_DIRS: [&str; 5] =
     ["/lib/depmod.d", "/usr/lib/depmod.d", "/usr/local/lib/depmod.d", "/run/depmod.d", "/etc/depmod.d"];
 
-/// Returns the files that `depmod` at `program` would write into `dir`, the kernel's directory. Changes only
-/// the cache.
+/// Whether [`make`] updates the cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Update {
+    Cache,
+    Nothing,
+}
+
+/// Returns the names of the index files that differ from those that depmod would write now. There are none if
+/// nothing is known about this kernel: then reading all of its modules would take seconds. Changes nothing.
+pub(crate) fn differences(s: &Session<'_>, kernel: &Kernel) -> Vec<&'static str> {
+    let dir = s.layout.kernel_modules(&kernel.release);
+    let known = fs::is_file(s.layout.index_cache(kernel)) && fs::is_file(dir.join("modules.dep"));
+    let Some(program) = dkms_sys::process::which("depmod", &s.host.path).filter(|_| known) else {
+        return Vec::new();
+    };
+    let differs = |file: &IndexFile| {
+        !fs::read_bounded(dir.join(file.name), Limit::INDEX).is_ok_and(|bytes| bytes == file.bytes)
+    };
+    match make(s, kernel, &dir, &program, Update::Nothing) {
+        Ok(files) => files.iter().filter(|file| differs(file)).map(|file| file.name).collect(),
+        Err(reason) => {
+            let text = format!("the index of kernel {} is not compared: {reason}", kernel.release);
+            s.report(crate::event::Event::Detail { text });
+            Vec::new()
+        }
+    }
+}
+
+/// Returns the files that `depmod` at `program` would write into `dir`, the kernel's directory. Changes at
+/// most the cache.
 ///
 /// # Errors
 /// The reason why depmod has to run: a version, a setting or a file for which our index was not compared with
@@ -27,6 +57,7 @@ pub(super) fn make(
     kernel: &Kernel,
     dir: &Path,
     program: &Path,
+    update: Update,
 ) -> Result<Vec<IndexFile>, Decline> {
     if s.options.framework.depmod == Some(true) {
         return Err(decline("depmod=program in framework.conf"));
@@ -48,28 +79,31 @@ pub(super) fn make(
         records.iter().zip(&facts).map(|(record, facts)| Module { path: &record.file.path, facts }).collect();
     let lists = ListTexts::read(dir)?;
     let files = index::write(tool.version, &modules, &lists.borrow())?;
-    if records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool() {
-        keep(s, &path, &tool, &records);
+    let changed =
+        records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool();
+    if changed && update == Update::Cache {
+        keep(s.sink, &path, &tool, &records);
     }
     Ok(files)
 }
 
-/// Removes the cache of a kernel that is no longer installed.
-pub(super) fn forget(s: &Session<'_>, kernel: &Kernel) {
-    // A cache that stays behind only uses disk space.
-    let path = s.layout.index_cache(kernel);
-    let _ = refuse_link(&path).and_then(|()| fs::remove_file(path));
+/// Removes the caches of a kernel that is no longer installed: that of its index, and that of its headers.
+pub(super) fn forget(layout: &Layout, kernel: &Kernel) {
+    for path in [layout.index_cache(kernel), layout.headers_cache(kernel)] {
+        // A cache that stays behind only uses disk space.
+        let _ = refuse_link(&path).and_then(|()| fs::remove_file(path));
+    }
 }
 
 /// Writes the cache. A failure is ignored, because it only costs time.
-fn keep(s: &Session<'_>, path: &Path, tool: &Tool, records: &[Record<'_>]) {
+fn keep(sink: &dyn Sink, path: &Path, tool: &Tool, records: &[Record<'_>]) {
     let mut new = NewCache::new(&tool.line);
     for record in records {
         new.add(&record.file.path, &record.file.stamp, record.facts());
     }
     let made = path.parent().map(fs::create_dir_all).transpose().map(|_| ());
     if let Err(e) = made.and_then(|()| fs::write_atomic(path, new.finish().as_bytes(), 0o644)) {
-        s.report(crate::event::Event::Detail { text: format!("the cache of the index is not kept: {e}") });
+        sink.event(crate::event::Event::Detail { text: format!("the cache of the index is not kept: {e}") });
     }
 }
 

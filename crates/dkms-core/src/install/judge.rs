@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::install::InstallError;
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::look::verify::{Facts, Resolver};
-use crate::session::Session;
+use crate::session::Host;
 use dkms_tree::state::module_stem;
 use kmodule::ModuleName;
 use kmodule::verdict::{Cause, File, Reason};
@@ -28,13 +28,13 @@ pub(crate) struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// Creates the judge for the modules of one package, given their files. With `force`, there are only
     /// warnings.
-    pub(crate) fn new(s: &Session<'_>, facts: &'a Facts, modules: &[&Path], force: bool) -> Self {
+    pub(crate) fn new(host: &Host, facts: &'a Facts, modules: &[&Path], force: bool) -> Self {
         // The symbols that a module exports matter only to other modules.
         let together = if modules.len() > 1 { modules } else { &[] };
         Self {
             facts,
             resolver: Resolver::new(facts, together.iter().copied()),
-            policy_is_ours: s.host.chroot == Some(false),
+            policy_is_ours: host.chroot == Some(false),
             force,
             said: RefCell::default(),
         }
@@ -74,8 +74,8 @@ impl<'a> Judge<'a> {
                 Reason::NoSymvers
             ));
         }
-        let told = open.iter().filter(|reason| self.first(reason));
-        for reason in told.chain(certain.iter().filter(|_| self.force)).take(3) {
+        let shown = open.iter().filter(|reason| self.first(reason));
+        for reason in shown.chain(certain.iter().filter(|_| self.force)).take(3) {
             warnings.push(format!(
                 "kernel {release} would not load {} as things stand: {reason}\n{}",
                 path.display(),

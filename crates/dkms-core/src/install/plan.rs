@@ -10,6 +10,7 @@ use crate::session::Session;
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
+use dkms_tree::layout::Layout;
 use dkms_tree::manifest::Manifest;
 use dkms_tree::{originals, state};
 use kmodule::elf::Module;
@@ -90,7 +91,7 @@ pub fn plan(
     force: Force,
 ) -> Result<InstallChanges> {
     let modules: Vec<&Path> = sources.iter().map(|source| source.path.as_path()).collect();
-    let judge = Judge::new(s, facts, &modules, force.all);
+    let judge = Judge::new(s.host, facts, &modules, force.all);
     let mut plan = InstallChanges::default();
     let owned = owned_files(s, b)?;
     let link = s.layout.active_link(&b.package.name, &b.kernel);
@@ -177,7 +178,7 @@ fn one(
         ));
     }
     judge.module(&bytes, &source.path, &mut plan.warnings)?;
-    make_room(s, b, source, existing, owned, active, plan);
+    make_room(s.layout, b, source, existing, owned, active, plan);
     let vacated = plan.archived.iter().find(|(from, _)| *from == target).map(|(_, to)| to.clone());
     if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
         return Err(InstallError::Refused(format!(
@@ -199,7 +200,7 @@ fn one(
 /// Archives the files of that name that are not ours. The original is the first one found in extra, updates
 /// or the destination, or the only one. The others are archived as collisions.
 fn make_room(
-    s: &Session<'_>,
+    layout: &Layout,
     b: &Build,
     source: &Source,
     existing: &[PathBuf],
@@ -207,7 +208,7 @@ fn make_room(
     active: bool,
     plan: &mut InstallChanges,
 ) {
-    let modules = s.layout.kernel_modules(&b.kernel.release);
+    let modules = layout.kernel_modules(&b.kernel.release);
     let in_dest = |p: &PathBuf| p.parent() == Some(source.destination.as_path());
     let mut foreign: Vec<&PathBuf> = existing
         .iter()
@@ -228,14 +229,14 @@ fn make_room(
     };
     if let Some(n) = preferred {
         let from = foreign.remove(n);
-        let to = originals::archive_path(s.layout, &b.package.name, &b.kernel, from);
+        let to = originals::archive_path(layout, &b.package.name, &b.kernel, from);
         match to {
             Some(to) if !dkms_sys::fs::exists(&to) => archive(from, Some(to)),
-            _ => archive(from, originals::collision_path(s.layout, &b.package.name, &b.kernel, from)),
+            _ => archive(from, originals::collision_path(layout, &b.package.name, &b.kernel, from)),
         }
     }
     for from in foreign {
-        archive(from, originals::collision_path(s.layout, &b.package.name, &b.kernel, from));
+        archive(from, originals::collision_path(layout, &b.package.name, &b.kernel, from));
     }
 }
 

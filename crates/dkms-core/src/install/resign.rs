@@ -7,6 +7,7 @@ use crate::session::Session;
 use dkms_sys::fs;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
+use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Manifest, Stamp};
 use dkms_tree::state;
 use std::cell::RefCell;
@@ -87,7 +88,7 @@ impl Change {
             })
         };
         let record = || match manifest {
-            Some(m) => write_record(&path, &updated(s, b, m, &items, &signatures.borrow())?),
+            Some(m) => write_record(&path, &updated(s.layout, b, m, &items, &signatures.borrow())?),
             None => Ok(()),
         };
         self.note(s, &b.package.name)?;
@@ -140,13 +141,13 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
 
 /// Returns the manifest with the digests and stamps of the new files.
 fn updated(
-    s: &Session<'_>,
+    layout: &Layout,
     b: &Build,
     mut m: Manifest,
     items: &[Item],
     signatures: &BTreeMap<PathBuf, String>,
 ) -> Result<Manifest> {
-    let dir = s.layout.module_dir(b);
+    let dir = layout.module_dir(b);
     for record in &mut m.modules {
         let path = dir.join(&record.file);
         if let Some(signature) = signatures.get(&path) {

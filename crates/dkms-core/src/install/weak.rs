@@ -6,6 +6,7 @@ use crate::distro::Family;
 use crate::event::Event;
 use crate::look::status::{self, WeakLink};
 use crate::look::verify::Facts;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::process::{Command, Stdin, Stream};
 use dkms_tree::ids::Kernel;
@@ -92,7 +93,7 @@ fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
         let facts = Facts::gather(s, &other);
         let mut removed = false;
         for link in links {
-            let Some(why) = refusal(s, &facts, &link) else { continue };
+            let Some(why) = refusal(s.host, &facts, &link) else { continue };
             match dkms_sys::fs::remove_file(&link.path) {
                 Ok(_) => {
                     removed = true;
@@ -114,7 +115,7 @@ fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
 }
 
 /// Why a kernel would not load the module that a link points to; `None` if it would.
-fn refusal(s: &Session<'_>, facts: &Facts, link: &WeakLink) -> Option<String> {
+fn refusal(host: &Host, facts: &Facts, link: &WeakLink) -> Option<String> {
     let bytes = match dkms_sys::fs::read(&link.target) {
         Ok(bytes) => bytes,
         Err(e) => return Some(e.to_string()),
@@ -122,6 +123,6 @@ fn refusal(s: &Session<'_>, facts: &Facts, link: &WeakLink) -> Option<String> {
     if facts.symbols_from.is_none() {
         return Some(Reason::NoSymvers.to_string());
     }
-    let judged = Judge::new(s, facts, &[], false).module(&bytes, &link.path, &mut Vec::new());
+    let judged = Judge::new(host, facts, &[], false).module(&bytes, &link.path, &mut Vec::new());
     judged.err().map(|e| e.to_string())
 }

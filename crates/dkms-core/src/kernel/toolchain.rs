@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::kernel::compiler::{Compiler, Llvm};
 use crate::kernel::headers::Headers;
-use crate::session::Session;
+use crate::session::Host;
 use dkms_sys::process::{Command, Stdin, Stream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,10 +39,10 @@ pub struct Missing {
 ///
 /// # Errors
 /// An interrupt.
-pub fn detect(session: &Session<'_>, headers: &Headers, release: &str) -> Result<Toolchain> {
+pub fn detect(host: &Host, headers: &Headers, release: &str) -> Result<Toolchain> {
     let mut tools = Toolchain::default();
-    let find = |program: &str| dkms_sys::process::which(program, &session.host.path);
-    if let Some(cc) = kernel_variables_cc(session, headers) {
+    let find = |program: &str| dkms_sys::process::which(program, &host.path);
+    if let Some(cc) = kernel_variables_cc(host, headers) {
         tools.set("CC", &cc);
     }
     let config = |name: &str| headers.config.as_ref().and_then(|c| c.value(name)).unwrap_or_default();
@@ -126,16 +126,16 @@ fn comment_of_vmlinux(headers: &Headers) -> Option<String> {
 
 /// The compiler in `.kernelvariables`, a makefile that Debian's headers of old kernels have. make evaluates
 /// it.
-fn kernel_variables_cc(session: &Session<'_>, headers: &Headers) -> Option<String> {
+fn kernel_variables_cc(host: &Host, headers: &Headers) -> Option<String> {
     let file = headers.dir.join(".kernelvariables");
     if !file.is_file() {
         return None;
     }
-    let program: PathBuf = dkms_sys::process::which("make", &session.host.path)?;
+    let program: PathBuf = dkms_sys::process::which("make", &host.path)?;
     let makefile = format!("include {}\ndkms-print-cc:\n\t@printf '%s' '$(CC)'\n", file.display());
     let done = Command::new(program)
         .args(["-s", "-f", "-", "dkms-print-cc"])
-        .env("PATH", &session.host.path)
+        .env("PATH", &host.path)
         .stdin(Stdin::Bytes(makefile.into_bytes()))
         .stdout(Stream::Capture)
         .stderr(Stream::Null)

@@ -139,7 +139,7 @@ pub fn describe(
     let found = headers::find(s, kernel).ok();
     let make = recipe::command_line(s, &b, &loaded)?;
     let make = match &found {
-        Some(h) => crate::kernel::toolchain::detect(s, h, &kernel.release)?.as_typed(&make),
+        Some(h) => crate::kernel::toolchain::detect(s.host, h, &kernel.release)?.as_typed(&make),
         None => make,
     };
     let patches = loaded
@@ -213,6 +213,6 @@ fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
     let mut all = of("error", &loaded.errors);
     all.extend(of("error", &loaded.strict_errors));
     all.extend(of("warning", &loaded.warnings));
-    all.extend(of("warning", &loaded.remarks));
+    all.extend(of("note", &loaded.remarks));
     all
 }

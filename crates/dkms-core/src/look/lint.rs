@@ -4,6 +4,8 @@
 //! directory, the Makefile. The administrator's files in /etc/dkms are ignored, because only the package is
 //! checked.
 
+mod makefile;
+
 use crate::conf::ConfDiagnostic;
 use crate::conf::ConfError;
 use crate::conf::load;
@@ -33,6 +35,13 @@ pub struct Report {
     pub fixed: Vec<Diagnostic>,
     /// Why nothing was fixed although something could have been.
     pub not_fixed: Option<String>,
+}
+
+impl Report {
+    /// The number of diagnostics that are more than notes.
+    pub fn problems(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity > Severity::Note).count()
+    }
 }
 
 /// A file as it was checked.
@@ -127,15 +136,16 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Checks a file's text. `lies` is the path at which bash finds it, if it differs from `path`.
-fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kernel: &Kernel) -> Looked {
+/// Checks a file's text. `shown_at` is the path at which bash finds it, if it differs from `path`.
+fn examine(s: &Session<'_>, path: &Path, shown_at: Option<&Path>, bytes: &[u8], kernel: &Kernel) -> Looked {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let state = State { variables: load::variables(s, None, kernel), directives: Directives::new() };
     let declined = dkms_conf::evaluate(bytes, &state, Dialect::Module, &dkms_sys::regex::matches).err();
     // bash runs in another directory, so the path is made absolute.
-    let lies = lies.unwrap_or(path);
-    let lies = std::path::absolute(lies).unwrap_or_else(|_| lies.to_path_buf());
-    let (directives, refused) = match load::evaluate_one(&s.into(), &lies, bytes, &state, Dialect::Module) {
+    let shown_at = shown_at.unwrap_or(path);
+    let shown_at = std::path::absolute(shown_at).unwrap_or_else(|_| shown_at.to_path_buf());
+    let (directives, refused) = match load::evaluate_one(&s.into(), &shown_at, bytes, &state, Dialect::Module)
+    {
         Ok((directives, _)) => (Some(directives), None),
         Err(e) => (None, Some(e)),
     };
@@ -156,7 +166,7 @@ fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kern
         // Elsewhere, for example in Debian's debian/PACKAGE.dkms, the source is not next to the file.
         if path.file_name().is_some_and(|n| n == "dkms.conf") {
             let source = Source { directory: path.parent().unwrap_or(Path::new(".")), text: &text };
-            source.makefile(&mut diagnostics);
+            source.makefile(directives, &mut diagnostics);
             source.patches(directives, &mut diagnostics);
             source.scripts(directives, &mut diagnostics);
             source.name(s.layout, directives, &mut diagnostics);
@@ -209,14 +219,15 @@ impl Source<'_> {
         }
     }
 
-    /// dkms passes KERNELRELEASE to make; a Makefile that uses it needs nothing else.
-    fn makefile(&self, diagnostics: &mut Vec<Diagnostic>) {
-        let names = ["GNUmakefile", "makefile", "Makefile"];
-        let read = |n: &&str| fs::read_optional(self.directory.join(n), fs::Limit::CONFIG).ok().flatten();
-        let Some(text) = names.iter().find_map(read) else { return };
-        let text = String::from_utf8_lossy(&text);
-        if text.contains("modules/$(KERNELRELEASE)") || text.contains("modules/${KERNELRELEASE}") {
-            diagnostics.retain(|f| f.code != Code::MakeIgnoresKernel);
+    /// Whether a MAKE line without the kernel's name is one that uses the kernel elsewhere.
+    fn makefile(&self, directives: &Directives, diagnostics: &mut Vec<Diagnostic>) {
+        if !diagnostics.iter().any(|d| d.code == Code::MakeIgnoresKernel) {
+            return;
+        }
+        let lines = directives.indices("MAKE").take(200).filter_map(|i| directives.get("MAKE", i));
+        let lines: Vec<&str> = lines.collect();
+        if makefile::uses_kernel(self.directory, &lines.join(";"), directives) {
+            diagnostics.retain(|d| d.code != Code::MakeIgnoresKernel);
         }
     }
 

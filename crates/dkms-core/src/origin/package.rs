@@ -10,6 +10,7 @@ use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::origin::OriginError;
 use crate::pack::tarball::archive_error;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_archive::{self, Limits, Unpacked};
 use dkms_sys::fs::{self, TempDir};
@@ -37,7 +38,7 @@ pub(super) fn stage_deb(session: &Session<'_>, file: &Path, kernel: &Kernel) -> 
 pub(super) fn stage_rpm(session: &Session<'_>, file: &Path, kernel: &Kernel) -> Result<Staged> {
     let scratch = TempDir::new_in(&session.options.tmp_location, "dkms-ldtarball")?;
     let tarball = scratch.path().join("content.tar.gz");
-    convert_rpm(session, file, &tarball)?;
+    convert_rpm(session.host, file, &tarball)?;
     let root = scratch.path().join("content");
     let unpacked = dkms_archive::unpack_payload(&tarball, &root, &Limits::default())
         .map_err(|e| archive_error(file, e))?;
@@ -107,9 +108,9 @@ fn built_tarballs(root: &Path, package: &PackageId) -> Vec<PathBuf> {
 }
 
 /// Writes the files of a package of rpm as a tarball, with rpm's own program.
-fn convert_rpm(session: &Session<'_>, file: &Path, to: &Path) -> Result<()> {
+fn convert_rpm(host: &Host, file: &Path, to: &Path) -> Result<()> {
     let failed = |cause: Cause| Error::Origin(OriginError::RpmFailed { path: file.to_owned(), cause });
-    let path = &session.host.path;
+    let path = &host.path;
     let Some(program) = process::which("rpm2archive", path) else {
         return Err(failed("rpm2archive, which unpacks it, is not installed (package rpm)".into()));
     };
@@ -119,7 +120,7 @@ fn convert_rpm(session: &Session<'_>, file: &Path, to: &Path) -> Result<()> {
         .args(["-c", "exec \"$0\" - <\"$1\""])
         .arg(program)
         .arg(file)
-        .envs(session.host.environment.iter().cloned())
+        .envs(host.environment.iter().cloned())
         .stdout(Stream::File(fs::create_truncated(to)?))
         .stderr(Stream::Capture)
         .run()
@@ -133,10 +134,10 @@ fn convert_rpm(session: &Session<'_>, file: &Path, to: &Path) -> Result<()> {
 
 /// Whether packages of rpm are installed by rpm here: on its own distributions, and on unknown ones that have
 /// it. Debian and others have rpm too, with nothing in its database.
-pub fn is_installed_by_rpm(session: &Session<'_>) -> bool {
-    match session.host.distribution.as_ref().map(|d| d.family()) {
+pub fn is_installed_by_rpm(host: &Host) -> bool {
+    match host.distribution.as_ref().map(|d| d.family()) {
         Some(Family::Fedora | Family::Rhel | Family::Suse) => true,
-        Some(Family::Other) | None => process::which("rpm", &session.host.path).is_some(),
+        Some(Family::Other) | None => process::which("rpm", &host.path).is_some(),
         Some(_) => false,
     }
 }

@@ -9,6 +9,7 @@ use crate::package::PackageError;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, Registration};
 use std::path::{Path, PathBuf};
 
@@ -34,7 +35,7 @@ pub(super) fn provide(session: &Session<'_>, staged: &Staged) -> Result<()> {
     let added = state::registration(session.layout, package) == Registration::Added;
     match staged.kind {
         Kind::Directory | Kind::Archive => {
-            if is_place_of(session, package, &staged.source) {
+            if is_place_of(session.layout, package, &staged.source) {
                 return Ok(());
             }
             if added && !force {
@@ -57,8 +58,7 @@ pub(super) fn provide(session: &Session<'_>, staged: &Staged) -> Result<()> {
 }
 
 /// Whether dkms already keeps the source of this package in a directory, or builds it there.
-pub(crate) fn is_place_of(session: &Session<'_>, package: &PackageId, source: &Path) -> bool {
-    let layout = session.layout;
+pub(crate) fn is_place_of(layout: &Layout, package: &PackageId, source: &Path) -> bool {
     let places = [layout.source_dir(package), layout.source_link(package), layout.build_dir(package)];
     places.iter().any(|place| fs::canonicalize(place).is_ok_and(|p| p == source))
 }
@@ -69,7 +69,7 @@ fn copy(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
     // The error names the directory, and not a temporary name in it.
     fs::require_writable_below(&session.layout.source_tree)?;
     let _held = crate::lock::build(session, package)?;
-    let staged = new_staging(session, package)?;
+    let staged = new_staging(session.layout, package)?;
     dkms_tree::layers::recover(&to)?;
     let copied = fs::copy_tree(from, &staged).and_then(|left_out| {
         session.note_left_out(&left_out);
@@ -85,7 +85,7 @@ fn copy(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
 /// Makes a `/usr/src/M-V` that has only a dkms.conf.
 fn copy_conf(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<()> {
     let _held = crate::lock::build(session, package)?;
-    let staged = new_staging(session, package)?;
+    let staged = new_staging(session.layout, package)?;
     fs::create_dir_all(&staged)?;
     let done = fs::copy_file(from.join("dkms.conf"), staged.join("dkms.conf"))
         .and_then(|_| fs::rename(&staged, session.layout.source_dir(package)));
@@ -96,9 +96,9 @@ fn copy_conf(session: &Session<'_>, package: &PackageId, from: &Path) -> Result<
 }
 
 /// A name beside `/usr/src/M-V` that does not exist yet.
-fn new_staging(session: &Session<'_>, package: &PackageId) -> Result<PathBuf> {
-    fs::create_dir_all(&session.layout.source_tree)?;
-    let staged = session.layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
+fn new_staging(layout: &Layout, package: &PackageId) -> Result<PathBuf> {
+    fs::create_dir_all(&layout.source_tree)?;
+    let staged = layout.source_tree.join(format!(".{}-{}.adding", package.name, package.version));
     fs::remove_tree(&staged)?;
     Ok(staged)
 }

@@ -4,8 +4,8 @@ use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::install::InstallError;
 use crate::kernel::installed::decompressed;
-use crate::session::Session;
 use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use kmodule::elf::Module;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +26,11 @@ impl Inside {
     ///
     /// # Errors
     /// Nothing is built for one of them, or a file is not a module.
-    pub(crate) fn read(s: &Session<'_>, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
+    pub(crate) fn read(layout: &Layout, package: &PackageId, kernels: &[Kernel]) -> Result<Self> {
         let mut inside = Self::default();
         for kernel in kernels {
             let b = Build::new(package, kernel);
-            let files = state::module_files(s.layout, &b);
+            let files = state::module_files(layout, &b);
             if files.is_empty() {
                 return Err(InstallError::NothingBuilt(b).into());
             }

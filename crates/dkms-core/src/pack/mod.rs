@@ -3,8 +3,12 @@
 
 pub mod debian;
 mod error;
+pub mod image;
 mod inside;
+mod modules;
+mod output;
 pub mod rpm;
+pub mod sysext;
 pub mod tarball;
 
 use crate::error::{Cause, Error, Result};
@@ -15,6 +19,7 @@ use dkms_archive::Member;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::layout::Layout;
 pub use error::PackError;
 pub(crate) use inside::Inside;
 use std::path::{Path, PathBuf};
@@ -60,20 +65,20 @@ impl Request<'_> {
     }
 
     /// SOURCE_DATE_EPOCH, or the time of the newest included file.
-    pub(crate) fn time(&self, s: &Session<'_>) -> Result<u64> {
+    pub(crate) fn time(&self, layout: &Layout) -> Result<u64> {
         if let Some(epoch) = self.epoch {
             return Ok(epoch);
         }
-        let source = fs::canonicalize(s.layout.source_link(self.package))?;
-        let built = self.binaries().iter().map(|k| s.layout.module_dir(&Build::new(self.package, k)));
+        let source = fs::canonicalize(layout.source_link(self.package))?;
+        let built = self.binaries().iter().map(|k| layout.module_dir(&Build::new(self.package, k)));
         let mut from: Vec<PathBuf> = built.collect();
         from.push(if self.with_source() { source } else { source.join("dkms.conf") });
         Ok(newest(&from))
     }
 
     /// The directory and file name: those requested, otherwise `M/V/folder` and `file`.
-    pub(crate) fn place(&self, s: &Session<'_>, folder: &str, file: String) -> (PathBuf, PathBuf) {
-        let default = s.layout.version_dir(self.package).join(folder);
+    pub(crate) fn place(&self, layout: &Layout, folder: &str, file: String) -> (PathBuf, PathBuf) {
+        let default = layout.version_dir(self.package).join(folder);
         match self.named {
             Some(named) => tarball::named_place(named, default),
             None => (default, file.into()),

@@ -11,6 +11,7 @@ use crate::session::Session;
 use dkms_archive::{self, ArchiveError, Member};
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -44,10 +45,10 @@ pub fn make(
     path: &Path,
     source_date_epoch: Option<u64>,
 ) -> Result<()> {
-    add::require_added(s, package)?;
+    add::require_added(s.layout, package)?;
     let kernels = if content == Content::SourceOnly { &[] } else { kernels };
     let empty = TempDir::new_in(&s.options.tmp_location, "dkms-tarball").map_err(Error::Io)?;
-    let mut members = built(s, package, kernels, &["module", "log"])?;
+    let mut members = built(s.layout, package, kernels, &["module", "log"])?;
     if members.is_empty() {
         let mut main = Member::path("dkms_main_tree", empty.path());
         main.mode = Some(0o755);
@@ -86,15 +87,15 @@ pub(crate) fn require_writable(directory: &Path) -> Result<()> {
 }
 
 /// The built files for these kernels, selected by part, in the layout of a tarball.
-fn built(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], parts: &[&str]) -> Result<Vec<Member>> {
+fn built(layout: &Layout, package: &PackageId, kernels: &[Kernel], parts: &[&str]) -> Result<Vec<Member>> {
     let mut members = Vec::new();
     for kernel in kernels {
         let b = Build::new(package, kernel);
-        if !s.layout.module_dir(&b).is_dir() {
+        if !layout.module_dir(&b).is_dir() {
             return Err(InstallError::NothingBuilt(b).into());
         }
         for part in parts {
-            let path = s.layout.built_dir(&b).join(part);
+            let path = layout.built_dir(&b).join(part);
             if path.is_dir() {
                 let inside = format!("dkms_main_tree/{}/{}/{part}", kernel.release, kernel.arch);
                 members.push(Member::path(inside, path));
@@ -127,7 +128,7 @@ pub(crate) fn write_modules(
     path: &Path,
     epoch: u64,
 ) -> Result<()> {
-    let mut members = built(s, package, kernels, &["module"])?;
+    let mut members = built(s.layout, package, kernels, &["module"])?;
     members.extend(binaries_only(s, package, epoch));
     dkms_archive::write(path, &members, Some(epoch)).map_err(|e| archive_error(path, e))?;
     Ok(())
@@ -135,13 +136,13 @@ pub(crate) fn write_modules(
 
 /// The path of a tarball. `named` is `--archive`: a file name in the default directory, or a path.
 pub fn place(
-    s: &Session<'_>,
+    layout: &Layout,
     package: &PackageId,
     kernels: &[Kernel],
     content: Content,
     named: Option<&Path>,
 ) -> PathBuf {
-    let (directory, name) = destination(s, package, kernels, content, named);
+    let (directory, name) = destination(layout, package, kernels, content, named);
     directory.join(name)
 }
 
@@ -155,13 +156,13 @@ pub(crate) fn named_place(named: &Path, default: PathBuf) -> (PathBuf, PathBuf) 
 }
 
 fn destination(
-    s: &Session<'_>,
+    layout: &Layout,
     package: &PackageId,
     kernels: &[Kernel],
     content: Content,
     named: Option<&Path>,
 ) -> (PathBuf, PathBuf) {
-    let default = s.layout.tarball_dir(package);
+    let default = layout.tarball_dir(package);
     if let Some(named) = named {
         return named_place(named, default);
     }

@@ -1,20 +1,20 @@
 //! Estimates how long builds take.
 
-use crate::session::Session;
 use dkms_tree::ids::PackageId;
+use dkms_tree::layout::Layout;
 use dkms_tree::manifest::Manifest;
 use dkms_tree::state;
 use std::path::Path;
 use std::time::Duration;
 
 /// The duration of the last recorded build of a package: of this version, or else of another.
-pub(super) fn last_build(s: &Session<'_>, package: &PackageId) -> Option<Duration> {
+pub(super) fn last_build(layout: &Layout, package: &PackageId) -> Option<Duration> {
     let of = |p: &PackageId| {
-        let manifests = state::builds(s.layout, p).into_iter().filter_map(|b| Manifest::load(s.layout, &b));
+        let manifests = state::builds(layout, p).into_iter().filter_map(|b| Manifest::load(layout, &b));
         manifests.filter(|m| m.build_seconds > 0.0).max_by_key(|m| m.built_at)
     };
     let others = || {
-        let versions = state::versions(s.layout, &package.name).into_iter().filter(|p| p != package);
+        let versions = state::versions(layout, &package.name).into_iter().filter(|p| p != package);
         versions.filter_map(|p| of(&p)).max_by_key(|m| m.built_at)
     };
     let seconds = of(package).or_else(others)?.build_seconds;
@@ -23,9 +23,9 @@ pub(super) fn last_build(s: &Session<'_>, package: &PackageId) -> Option<Duratio
 
 /// Estimates a build from the size of its source: a compiler reads about 50 kB of a driver's C code per
 /// second, and every build takes at least a second. Used only to order builds.
-pub(super) fn source_weight(s: &Session<'_>, package: &PackageId) -> f64 {
-    let link = s.layout.source_link(package);
-    let root = if link.is_dir() { link } else { s.layout.source_dir(package) };
+pub(super) fn source_weight(layout: &Layout, package: &PackageId) -> f64 {
+    let link = layout.source_link(package);
+    let root = if link.is_dir() { link } else { layout.source_dir(package) };
     1.0 + c_bytes(&root, 0) as f64 / 50_000.0
 }
 

@@ -19,10 +19,11 @@ use crate::origin;
 use crate::origin::OriginError;
 use crate::package::PackageError;
 use crate::request::RequestError;
-use crate::session::{Options, Session};
+use crate::session::Session;
 use crate::trust::signing;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::op::Op;
+use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, BuildState, Registration};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -31,19 +32,19 @@ use std::time::Duration;
 
 /// Whether a package version is registered.
 #[must_use]
-pub fn is_added(s: &Session<'_>, package: &PackageId) -> bool {
-    state::registration(s.layout, package) == Registration::Added
+pub fn is_added(layout: &Layout, package: &PackageId) -> bool {
+    state::registration(layout, package) == Registration::Added
 }
 
 /// The plan that registers a package version, unless it is registered already.
 ///
 /// # Errors
 /// There is no source.
-pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Plan> {
-    if is_added(s, package) {
+pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel) -> Result<Plan> {
+    if is_added(layout, package) {
         return Ok(Plan::default());
     }
-    let source = s.layout.source_dir(package);
+    let source = layout.source_dir(package);
     if !source.is_dir() {
         return Err(OriginError::SourceMissing(source).into());
     }
@@ -61,8 +62,8 @@ pub fn add_directory(s: &Session<'_>, directory: &Path, kernel: &Kernel) -> Resu
     let from =
         directory.canonicalize().map_err(|_| OriginError::DirectoryWithoutConf(directory.to_owned()))?;
     let package = add::identify(s, &from, kernel)?;
-    let is_in_place = origin::is_place_of(s, &package, &from);
-    if is_added(s, &package) && (is_in_place || !s.options.force) {
+    let is_in_place = origin::is_place_of(s.layout, &package, &from);
+    if is_added(s.layout, &package) && (is_in_place || !s.options.force) {
         return Err(PackageError::AlreadyAdded(package).into());
     }
     let mut plan = Plan::default();
@@ -117,7 +118,7 @@ pub fn matching(s: &Session<'_>, template: &Kernel, kernel: &Kernel, name: Optio
         if state::build_state(s.layout, &Build::new(&package, template)) != BuildState::Installed {
             continue;
         }
-        match add::refuse_broken(s, &package) {
+        match add::refuse_broken(s.layout, &package) {
             Ok(()) => wanted.push(Build::new(&package, kernel)),
             Err(e) => s.warn(e.to_string()),
         }
@@ -155,7 +156,7 @@ pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
 
 /// The plan of `dkms uninstall`, `dkms unbuild` and `dkms remove`.
 #[must_use]
-pub fn take_back(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
+pub fn removal(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
     let mut gatherer = Gatherer::new(s);
     for kernel in kernels {
         gatherer.changing(kernel);
@@ -166,7 +167,7 @@ pub fn take_back(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth
     if state::builds(s.layout, package).iter().any(|build| !kernels.contains(&build.kernel)) {
         gatherer.state.kept.insert(package.clone());
     }
-    removal::take_back(&gatherer.state, package, kernels, depth, why)
+    removal::plan(&gatherer.state, package, kernels, depth, why)
 }
 
 /// The plan of `dkms kernel_prerm`, which removes everything for a kernel, and of `dkms kernel_preinst`,
@@ -180,7 +181,7 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
         if !state::is_active(s.layout, &build) && !s.layout.built_dir(&build).is_dir() {
             continue;
         }
-        if let Err(e) = add::refuse_broken(s, &package) {
+        if let Err(e) = add::refuse_broken(s.layout, &package) {
             s.warn(format!("{e}; left as it is"));
             continue;
         }
@@ -205,11 +206,11 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
     removal::clear_kernel(&gatherer.state, kernel, why)
 }
 
-/// Every kernel with headers, sorted as dkms orders versions, for this architecture.
+/// Every kernel with headers (with `prebuilt=only`, every kernel), sorted as dkms orders versions, for this architecture.
 #[must_use]
 pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
     let mut found: Vec<String> = state::subdirectories(&s.layout.install_tree);
-    found.retain(|release| headers::present(s, release));
+    found.retain(|release| headers::suffice(s, release));
     found.sort_by(|a, b| dkms_conf::kernel_match::compare_versions(a, b).then_with(|| a.cmp(b)));
     found.iter().filter_map(|release| Kernel::new(release, arch).ok()).collect()
 }
@@ -291,7 +292,7 @@ impl<'a> Gatherer<'a> {
         let (mut sound, mut known) = (Vec::new(), Vec::new());
         for package in state::all_packages(s.layout) {
             known.push(package.name.clone());
-            match add::refuse_broken(s, &package) {
+            match add::refuse_broken(s.layout, &package) {
                 Ok(()) => sound.push(package),
                 Err(e) => s.warn(e.to_string()),
             }
@@ -333,7 +334,7 @@ impl<'a> Gatherer<'a> {
         for package in state::all_packages(self.s.layout) {
             for kernel in &kernels {
                 let build = Build::new(&package, kernel);
-                if self.state.builds.contains_key(&build) || built_against(self.s, &build).is_empty() {
+                if self.state.builds.contains_key(&build) || built_against(self.s.layout, &build).is_empty() {
                     continue;
                 }
                 let facts = self.facts(&build, purpose, false);
@@ -370,19 +371,21 @@ impl<'a> Gatherer<'a> {
     }
 
     fn facts(&mut self, build: &Build, purpose: Purpose, with_depends: bool) -> BuildFacts {
-        let conf = self.added_first.filter(|(package, _)| **package == build.package);
-        let conf = conf.map(|(_, path)| path.to_owned());
-        let conf_file = self.s.options.conf_file.clone().or(conf);
-        let options = Options { conf_file, ..self.s.options.clone() };
-        let s = &Session { options: &options, ..*self.s };
+        let s = self.s;
+        // A package that this command adds first has no registered dkms.conf yet.
+        let added = self.added_first.filter(|(package, _)| **package == build.package);
+        let conf = match (&s.options.conf_file, added) {
+            (None, Some((_, path))) => path.to_owned(),
+            _ => load::conf_file(s, &build.package),
+        };
         let mut facts = self.presence(build);
-        facts.built_against = built_against(s, build);
+        facts.built_against = built_against(s.layout, build);
         // A build that is installed already needs no further facts, unless it may have to be rebuilt.
         if facts.state == BuildState::NotBuilt || s.options.force || !facts.built_against.is_empty() {
-            self.look_at_build(s, build, &mut facts);
+            self.look_at_build(build, &conf, &mut facts);
         } else if with_depends && facts.state == BuildState::Built {
             // Errors in a dkms.conf are reported when it is used.
-            facts.depends = load::load(s, &build.package, &build.kernel)
+            facts.depends = load::load_file(s, &conf, Some(&build.package), &build.kernel)
                 .map(|loaded| loaded.conf.build_depends)
                 .unwrap_or_default();
         }
@@ -409,8 +412,9 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Gathers whether it can be built, and how long that takes.
-    fn look_at_build(&mut self, s: &Session<'_>, build: &Build, facts: &mut BuildFacts) {
-        match build::configuration(s, build) {
+    fn look_at_build(&mut self, build: &Build, conf: &Path, facts: &mut BuildFacts) {
+        let s = self.s;
+        match build::configuration(s, build, conf) {
             Ok((loaded, _)) => {
                 facts.missing = build::missing_dependencies(s, build, &loaded);
                 facts.depends = loaded.conf.build_depends;
@@ -422,9 +426,9 @@ impl<'a> Gatherer<'a> {
             self.missing_key(&build.kernel);
         }
         let (expected, weight) = self.durations.entry(build.package.clone()).or_insert_with(|| {
-            let expected = estimate::last_build(s, &build.package);
-            let weight =
-                expected.map_or_else(|| estimate::source_weight(s, &build.package), |d| d.as_secs_f64());
+            let expected = estimate::last_build(s.layout, &build.package);
+            let weight = expected
+                .map_or_else(|| estimate::source_weight(s.layout, &build.package), |d| d.as_secs_f64());
             (expected, weight)
         });
         (facts.expected, facts.weight) = (*expected, *weight);
@@ -470,8 +474,8 @@ fn candidate(
 }
 
 /// The versions of packages against which a build was made, which it records for BUILD_DEPENDS_REBUILD.
-fn built_against(s: &Session<'_>, build: &Build) -> BTreeMap<String, String> {
-    let dir = s.layout.built_dir(build);
+fn built_against(layout: &Layout, build: &Build) -> BTreeMap<String, String> {
+    let dir = layout.built_dir(build);
     let mut versions = BTreeMap::new();
     for file in dkms_sys::fs::list_dir_optional(&dir).unwrap_or_default() {
         let Some(name) = file.to_str().and_then(|file| file.strip_prefix(".dep_")) else { continue };

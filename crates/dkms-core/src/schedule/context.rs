@@ -5,6 +5,7 @@ use crate::build::BuildError;
 use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
 use crate::lock::{self, Held};
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::jobserver::Jobserver;
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -55,12 +56,13 @@ impl<'a> BuildContext<'a> {
     /// Runs one build, in the thread of its task.
     pub(super) fn build(&self, b: &Build, replace: bool) -> Result<()> {
         // BUILD_EXCLUSIVE and errors in dkms.conf are reported before missing headers.
-        let configuration = build::configuration(self.s, b)?;
+        let configuration =
+            build::configuration(self.s, b, &crate::conf::load::conf_file(self.s, &b.package))?;
         self.s.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
         let held = self.package_lock(&b.package)?;
         let how = BuildOptions { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
-        build::build(self.s, &target, b, &configuration, &how).inspect_err(|e| report(self.s, b, e))
+        build::build(self.s, &target, b, &configuration, &how).inspect_err(|e| report(self.s.host, b, e))
     }
 
     fn target(&self, kernel: &Kernel) -> Result<Arc<Target>> {
@@ -118,7 +120,7 @@ impl<'a> BuildContext<'a> {
 }
 
 /// Reports a failed build to Ubuntu's crash reporter.
-fn report(s: &Session<'_>, b: &Build, e: &Error) {
+fn report(host: &Host, b: &Build, e: &Error) {
     if matches!(
         e,
         Error::Build(BuildError::MakeFailed { .. })
@@ -126,6 +128,6 @@ fn report(s: &Session<'_>, b: &Build, e: &Error) {
             | Error::Build(BuildError::PatchName(_))
             | Error::Build(BuildError::ModuleFileMissing(_))
     ) {
-        crate::hooks::apport(s, b);
+        crate::hooks::apport(host, b);
     }
 }

@@ -18,6 +18,7 @@ use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::kernel::headers::Headers;
 use crate::secret::Secret;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
@@ -120,21 +121,21 @@ pub fn prepare(
     };
     let pair = key_pair(session, framework, Some(headers))?;
     ensure(session, &pair)?;
-    let method = choose(session, &pair, &hash, headers, release, framework)?;
+    let method = choose(session.host, &pair, &hash, headers, release, framework)?;
     session.report(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
 }
 
 /// Chooses what computes the signatures: this process if it supports the key, else the kernel's sign-file.
 fn choose(
-    session: &Session<'_>,
+    host: &Host,
     pair: &KeyPair,
     hash: &str,
     headers: &Headers,
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Method> {
-    let external = |why: &str| sign_file(session, pair, headers, release, framework, why);
+    let external = |why: &str| sign_file(host, pair, headers, release, framework, why);
     if named_sign_file(framework).is_some() {
         return external("framework.conf names it as sign_file");
     }
@@ -144,7 +145,7 @@ fn choose(
     let key_path = Path::new(&pair.key);
     let (key, hash) = match (Key::parse(&pair::read_key(key_path)?), Hash::from_config_name(hash)) {
         (Ok(key), Some(hash)) => (key, hash),
-        (Err(KeyError::Encrypted), _) if pin::find(session)?.is_none() => {
+        (Err(KeyError::Encrypted), _) if pin::find(host)?.is_none() => {
             return Err(refuse(
                 key_path,
                 "the private key is encrypted, and there is no pass phrase for it",
@@ -192,7 +193,7 @@ pub(crate) fn named_sign_file(framework: &FrameworkConf) -> Option<&str> {
 /// Signs with the program that framework.conf names, else with the kernel's own sign-file from the
 /// distribution.
 fn sign_file(
-    session: &Session<'_>,
+    host: &Host,
     pair: &KeyPair,
     headers: &Headers,
     release: &str,
@@ -215,7 +216,7 @@ fn sign_file(
     }
     let candidates: Vec<PathBuf> = match named {
         Some(named) => vec![named.into()],
-        None => match &session.host.distribution {
+        None => match &host.distribution {
             Some(d) => d.sign_file_candidates(release, &headers.dir),
             None => vec![headers.dir.join("scripts/sign-file")],
         },
@@ -224,7 +225,7 @@ fn sign_file(
         Some(program) => Ok(Method::SignFile {
             program: program.clone(),
             key: pair.key.clone(),
-            pin: pin::find(session)?,
+            pin: pin::find(host)?,
             why: why.into(),
         }),
         None if named.is_some() => Err(refuse(
@@ -248,7 +249,7 @@ impl Signer {
     ///
     /// # Errors
     /// [`SigningError::SignFailed`].
-    pub fn sign(&self, session: &Session<'_>, module: &Path) -> Result<String> {
+    pub fn sign(&self, host: &Host, module: &Path) -> Result<String> {
         let failed = |cause: Cause| {
             let help =
                 "the build was not kept; try_sign_modules=false in framework.conf builds without signatures";
@@ -269,7 +270,7 @@ impl Signer {
                     .arg(&self.certificate)
                     .arg(module)
                     // Environment variables configure the token's driver.
-                    .envs(session.host.environment.iter().cloned());
+                    .envs(host.environment.iter().cloned());
                 if let Some(pin) = pin {
                     command = command.env("KBUILD_SIGN_PIN", pin.reveal());
                 }

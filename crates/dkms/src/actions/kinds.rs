@@ -8,6 +8,8 @@ pub(crate) enum Operand {
     None,
     /// A module that is registered.
     Package,
+    /// One or more registered modules.
+    Packages,
     /// A registered module, a source in /usr/src, a directory or an archive.
     Source,
     /// A module or module files.

@@ -1,37 +1,77 @@
-//! `config`: prints a dkms.conf as dkms interprets it.
+//! `config`: prints a dkms.conf as dkms interprets it, or what a build of it would be made of.
 
 use super::call::Call;
 use crate::answer::Answer;
 use crate::request;
+use dkms_core::build::preview;
 use dkms_core::conf::ConfError;
+use dkms_core::conf::load;
 use dkms_core::error::Result;
 use dkms_core::look::describe;
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use std::path::{Path, PathBuf};
 
-/// `dkms config [M/V | DIR] [-k K]`; without an operand, the dkms.conf of the current directory.
+/// `dkms config [M/V | DIR] [-k K] [--fingerprint]`; without an operand, the dkms.conf of the current
+/// directory.
 pub(super) fn config(call: &Call<'_>) -> Result<Answer> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let explicit = call.arguments.conf.clone();
-    let description = match (&call.subject.name, &call.subject.directory) {
+    let (conf, source, package) = match (&call.subject.name, &call.subject.directory) {
         (Some(_), _) => {
             let package = call.subject.package("config")?;
             let registered = call.s.layout.conf(&package);
-            let source = call.s.layout.source_dir(&package).join("dkms.conf");
-            let conf = explicit.unwrap_or(if registered.exists() { registered } else { source });
-            describe::describe(call.s, &conf, Some(&package), &kernel)?
+            let source = call.s.layout.source_dir(&package);
+            let (source, conf) = if registered.exists() {
+                (call.s.layout.source_link(&package), registered)
+            } else {
+                let conf = source.join("dkms.conf");
+                (source, conf)
+            };
+            (explicit.unwrap_or(conf), source, Some(package))
         }
         (None, directory) => {
-            let here = std::path::PathBuf::from(".");
-            let directory = directory.as_ref().unwrap_or(&here);
+            let directory = directory.clone().unwrap_or_else(|| PathBuf::from("."));
             let conf = explicit.unwrap_or_else(|| directory.join("dkms.conf"));
             let conf = std::path::absolute(&conf).unwrap_or(conf);
             if !conf.exists() {
                 return Err(ConfError::Missing(conf).into());
             }
-            describe::describe(call.s, &conf, None, &kernel)?
+            (conf, directory, None)
         }
     };
+    if call.arguments.fingerprint {
+        return fingerprint(call, &conf, &source, package, &kernel);
+    }
+    let description = describe::describe(call.s, &conf, package.as_ref(), &kernel)?;
     let mut text = serde_json::to_string_pretty(&description).unwrap_or_default();
     text.push('\n');
     call.ui.data(&text);
+    Ok(Answer::Yes)
+}
+
+/// Prints the lines of a build's fingerprint and its digest.
+fn fingerprint(
+    call: &Call<'_>,
+    conf: &Path,
+    source: &Path,
+    package: Option<PackageId>,
+    kernel: &Kernel,
+) -> Result<Answer> {
+    let package = match package {
+        Some(package) => package,
+        None => {
+            let named = load::load_file(call.s, conf, None, kernel)?.strict()?;
+            PackageId::new(&named.conf.package_name, &named.conf.package_version)?
+        }
+    };
+    // Loaded by its name, so that the administrator's overrides count.
+    let loaded = load::load_file(call.s, conf, Some(&package), kernel)?.strict()?;
+    let preview = preview::preview(call.s, &Build::new(&package, kernel), &loaded, source)?;
+    let text = if call.arguments.json {
+        serde_json::to_string_pretty(&preview).unwrap_or_default()
+    } else {
+        format!("{}\nfingerprint={}", preview.lines.join("\n"), preview.fingerprint)
+    };
+    call.ui.data(&(text + "\n"));
     Ok(Answer::Yes)
 }

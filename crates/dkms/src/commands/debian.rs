@@ -14,7 +14,7 @@ use dkms_core::request::RequestError;
 
 fn wanted(call: &Call<'_>, action: Action) -> Result<Wanted> {
     let package = call.subject.package(action.word())?;
-    add::require_added(call.s, &package)?;
+    add::require_added(call.s.layout, &package)?;
     let all = call.arguments.all;
     let named = all || !call.words.releases.is_empty();
     let content = super::tarball::content(call);
@@ -50,14 +50,15 @@ fn plan(call: &Call<'_>, action: Action, request: &Request<'_>) -> Result<Plan> 
     let (path, kind) = match action {
         Action::Mkbmdeb => {
             let mut plan = Plan::default();
-            for (kernel, path) in request.kernels.iter().zip(debian::mkbmdeb_places(call.s, request)?) {
+            for (kernel, path) in request.kernels.iter().zip(debian::mkbmdeb_places(call.s.layout, request)?)
+            {
                 let reason = format!("what is built of {package} for kernel {}", kernel.release);
                 plan.push(Step::new(Operation::WriteArchive(path), reason), []);
             }
             return Ok(plan);
         }
-        Action::Mkdsc => (debian::mkdsc_place(call.s, request)?, "source package"),
-        _ => (debian::mkdeb_place(call.s, request)?, "package"),
+        Action::Mkdsc => (debian::mkdsc_place(call.s.layout, request)?, "source package"),
+        _ => (debian::mkdeb_place(call.s.layout, request)?, "package"),
     };
     Ok(Plan::of(Operation::WriteArchive(path), format!("a Debian {kind} of {package}")))
 }

@@ -21,7 +21,7 @@ pub(super) fn lint(call: &Call<'_>) -> Result<Answer> {
     } else {
         call.ui.data(&render::text(&report, call.arguments.fix));
     }
-    match report.diagnostics.len() {
+    match report.problems() {
         0 => Ok(Answer::Yes),
         n => Ok(Answer::No(Summary::new(render::verdict(&report, n, fixing)))),
     }

@@ -155,7 +155,7 @@ pub(super) fn generate(call: &Call<'_>) -> Result<()> {
         Plan::of(make, "there is none")
     };
     call.print_or_execute(plan, |plan| {
-        actions::report_nothing(call.s, &plan);
+        actions::report_nothing(call.s.sink, &plan);
         signing::ensure(call.s, &pair).map(|_| ())
     })
 }

@@ -63,16 +63,16 @@ fn plan(call: &Call<'_>, action: Action, origin: &Origin, kernels: &[Kernel]) ->
         }
         Origin::Registered(package) => {
             if action == Action::Add {
-                registry::refuse_unless_addable(call.s, package)?;
+                registry::refuse_unless_addable(call.s.layout, package)?;
             } else {
-                registry::refuse_broken(call.s, package)?;
+                registry::refuse_broken(call.s.layout, package)?;
             }
-            let is_added = gather::is_added(call.s, package);
+            let is_added = gather::is_added(call.s.layout, package);
             if !is_added {
                 call.require_writable_tree()?;
             }
             let conf = (!is_added).then(|| call.s.layout.source_dir(package).join("dkms.conf"));
-            (gather::add(call.s, package, kernel)?, package.clone(), conf)
+            (gather::add(call.s.layout, package, kernel)?, package.clone(), conf)
         }
     };
     plan.append(changes(call, action, &package, kernels, conf.as_deref()));
@@ -95,9 +95,9 @@ fn changes(
 }
 
 /// `dkms uninstall`, `dkms unbuild`, `dkms remove`
-pub(super) fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
+pub(super) fn uninstall_or_remove(call: &Call<'_>, action: Action) -> Result<()> {
     let package = call.subject.package(action.word())?;
-    registry::require_added(call.s, &package)?;
+    registry::require_added(call.s.layout, &package)?;
     let depth = depth(action);
     let kernels = match call.arguments.all {
         true => None,

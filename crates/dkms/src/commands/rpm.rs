@@ -17,7 +17,7 @@ use dkms_core::tree::state;
 fn wanted(call: &Call<'_>) -> Result<Wanted> {
     let action = call.arguments.action();
     let package = call.subject.package(call.arguments.action_word())?;
-    add::require_added(call.s, &package)?;
+    add::require_added(call.s.layout, &package)?;
     let content = super::tarball::content(call);
     let built = || state::builds(call.s.layout, &package).into_iter().map(|b| b.kernel).collect::<Vec<_>>();
     let named = call.arguments.all || !call.words.releases.is_empty();
@@ -69,15 +69,15 @@ fn plan(call: &Call<'_>, action: Action, request: &Request<'_>) -> Result<Plan> 
     let package = request.package;
     let (path, reason) = match action {
         Action::Mkkmp => {
-            let spec = rpm::mkkmp_spec(call.s, request, call.arguments.spec.as_deref())?;
+            let spec = rpm::mkkmp_spec(call.s.layout, request, call.arguments.spec.as_deref())?;
             let reason = format!("the source package of {package} that {} describes", spec.display());
-            (rpm::mkkmp_place(call.s, request), reason)
+            (rpm::mkkmp_place(call.s.layout, request), reason)
         }
         Action::Mkdriverdisk => (
-            rpm::mkdriverdisk_place(call.s, request),
+            rpm::mkdriverdisk_place(call.s.layout, request),
             format!("what is built of {package}, for an installer"),
         ),
-        _ => (rpm::mkrpm_place(call.s, request)?, format!("an rpm package of {package}")),
+        _ => (rpm::mkrpm_place(call.s.layout, request)?, format!("an rpm package of {package}")),
     };
     Ok(Plan::of(Operation::WriteArchive(path), reason))
 }

@@ -23,7 +23,7 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
     }
     call.ui.data(&text);
     for entry in entries.iter().filter(|e| e.kind == State::Broken) {
-        if let Err(e) = dkms_core::add::refuse_broken(call.s, &entry.package) {
+        if let Err(e) = dkms_core::add::refuse_broken(call.s.layout, &entry.package) {
             call.s.warn(e.to_string());
         }
     }

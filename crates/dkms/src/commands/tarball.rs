@@ -15,12 +15,12 @@ use std::path::Path;
 /// `dkms mktarball`
 pub(super) fn make(call: &Call<'_>) -> Result<()> {
     let package = call.subject.package("mktarball")?;
-    add::require_added(call.s, &package)?;
+    add::require_added(call.s.layout, &package)?;
     let content = content(call);
     let all_of = call.arguments.all.then_some(&package);
     let kernels = request::kernels(call.s, call.words, all_of)?;
     let named = call.subject.archive.as_deref();
-    let path = tarball::place(call.s, &package, &kernels, content, named);
+    let path = tarball::place(call.s.layout, &package, &kernels, content, named);
     let reason = match content {
         Content::SourceOnly => format!("the source of {package}"),
         Content::BinariesOnly => format!("what is built of {package}"),
@@ -87,7 +87,7 @@ fn needs_archive(directory: &Path) -> Error {
 
 /// Whether rpm installs this package.
 fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
-    matches!(origin, Origin::Rpm(_)) && origin::is_installed_by_rpm(call.s)
+    matches!(origin, Origin::Rpm(_)) && origin::is_installed_by_rpm(call.s.host)
 }
 
 /// Adds the contents of a directory or file to the tree and returns the package; `None` if rpm has done

@@ -131,8 +131,9 @@ pub(crate) fn event(e: &Event) -> String {
             of(&mut put, "build-stage", build);
             put("stage", json!(stage));
         }
-        Event::Built { build, modules, elapsed } => {
+        Event::Built { build, modules, elapsed, origin } => {
             of(&mut put, "built", build);
+            put("origin", json!(origin));
             put("seconds", json!(elapsed.as_secs_f64()));
             let list: Vec<Value> = modules
                 .iter()

@@ -13,6 +13,7 @@ fn severity(f: &Diagnostic) -> &'static str {
     match f.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
+        Severity::Note => "note",
     }
 }
 
@@ -25,7 +26,8 @@ pub(crate) fn json(report: &Report) -> String {
         "path": report.path,
         "findings": fixed.chain(left).collect::<Vec<Value>>(),
         "fixed": report.fixed.len(),
-        "left": report.diagnostics.len(),
+        "left": report.problems(),
+        "notes": report.diagnostics.len() - report.problems(),
         "not_fixed": report.not_fixed,
     });
     format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
@@ -66,8 +68,14 @@ pub(crate) fn text(report: &Report, asked_to_fix: bool) -> String {
     if let Some(why) = &report.not_fixed {
         out.push_str(&format!("{}: nothing was changed: {why}\n", report.path.display()));
     }
-    if report.diagnostics.is_empty() {
-        out.push_str(&format!("{} is clean{}\n", report.path.display(), now(report)));
+    let notes = report.diagnostics.len() - report.problems();
+    if report.problems() == 0 {
+        let apart = match notes {
+            0 => String::new(),
+            1 => ", with 1 note".to_owned(),
+            n => format!(", with {n} notes"),
+        };
+        out.push_str(&format!("{} is clean{}{apart}\n", report.path.display(), now(report)));
     } else if asked_to_fix && report.fixed.is_empty() && report.not_fixed.is_none() {
         out.push_str(&format!("{}: nothing was changed\n", report.path.display()));
     }
@@ -104,7 +112,12 @@ fn one(path: &Path, f: &Diagnostic, out: &mut String) {
 /// The number of remaining diagnostics, and the next step.
 pub(crate) fn verdict(report: &Report, left: usize, fixed: bool) -> String {
     let fixable = report.diagnostics.iter().filter(|f| !f.edits.is_empty()).count();
-    let count = if left == 1 { "1 finding".to_owned() } else { format!("{left} findings") };
+    let number = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    let mut count = number(left, "finding");
+    let notes = report.diagnostics.len() - report.problems();
+    if notes > 0 {
+        count.push_str(&format!(" and {}", number(notes, "note")));
+    }
     let rest = match (fixed, fixable) {
         (true, _) => " left, which --fix cannot fix".to_owned(),
         (false, 0) => String::new(),

@@ -11,6 +11,7 @@ use dkms_core::event::{BuiltModule, Event};
 use dkms_core::ids::PackageId;
 use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
+use dkms_core::tree::manifest::BuildOrigin;
 use std::time::Duration;
 
 /// A line and its stream.
@@ -59,8 +60,13 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
             }
         }
         Event::BuildStage { stage, .. } => detail(format!("  {stage}")),
-        Event::Built { build, modules: list, elapsed } => {
-            Some(Line::Out(format!("Built {build} in {}\n{}", took(*elapsed), modules(list))))
+        Event::Built { build, modules: list, elapsed, origin } => {
+            let from = match origin {
+                BuildOrigin::Cache => format!("Took {build} from the cache"),
+                BuildOrigin::Registry(from) => format!("Took {build} from {from}"),
+                _ => format!("Built {build}"),
+            };
+            Some(Line::Out(format!("{from} in {}\n{}", took(*elapsed), modules(list))))
         }
         Event::ModuleInstalled { path, .. } => out(format!("Installed {}", path.display())),
         Event::ModuleKept { path, reason, .. } => out(format!("Kept {}: {reason}", path.display())),

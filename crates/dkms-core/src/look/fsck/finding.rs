@@ -39,6 +39,8 @@ pub enum Kind {
     OriginalPlaceTaken,
     /// The journal of an interrupted change.
     StaleJournal,
+    /// The index of a kernel's modules is not the one of the modules that are there.
+    IndexDiffers,
 }
 
 impl Kind {
@@ -59,6 +61,7 @@ impl Kind {
             Self::OriginalStranded => "original-stranded",
             Self::OriginalPlaceTaken => "original-place-taken",
             Self::StaleJournal => "stale-journal",
+            Self::IndexDiffers => "index-differs",
         }
     }
 }
@@ -114,15 +117,17 @@ pub(super) enum Remedy {
     /// Reinstall a build.
     Reinstall(Build),
     /// Uninstall a build from a kernel that no longer exists, and delete it.
-    TakeBack(Build),
+    Unbuild(Build),
     /// Clear the record that a build is installed.
     ClearRecord(Build),
     /// Move an original back to this path.
-    GiveBack(Original, PathBuf),
+    RestoreOriginal(Original, PathBuf),
     /// Delete an archived original that is already in its place.
     DropOriginal(Original),
     /// Complete or roll back the changes in the journals.
     Recover,
+    /// Write the index of the kernel's modules again.
+    Reindex,
 }
 
 impl Finding {

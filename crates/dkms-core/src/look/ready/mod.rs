@@ -13,6 +13,7 @@ pub use report::{Check, Report};
 use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
+use crate::kernel::headers;
 use crate::kernel::installed::{self, has_modules};
 use crate::look::status::{self, Filter, State};
 use crate::look::verify::{self, Judged};
@@ -67,11 +68,18 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
         report.note(None, Outcome::Refused, what, Some("install the kernel's own package"));
     }
     unfinished(s.layout, kernel, &mut report);
-    let here = entries(s, &running);
+    let reference = Reference::of(s, &running);
     let there = entries(s, kernel);
-    let required = required(s, &here, &running)?;
+    let here = match reference {
+        Reference::Running => entries(s, &running),
+        Reference::Tree => there.clone(),
+    };
+    let required = required(s, &reference, &here, kernel)?;
     if required.is_empty() {
-        let who = if s.host.other_root.is_some() { "that system" } else { "the running kernel" };
+        let who = match reference {
+            Reference::Running => "the running kernel",
+            Reference::Tree => "that system",
+        };
         let what = format!("{who} has no module of dkms that is required");
         report.note(None, Outcome::Loads, what, None);
     }
@@ -90,8 +98,27 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
             }
         }
     }
-    initramfs::compare(s.layout, &running, kernel, &early, &mut report);
+    if matches!(reference, Reference::Running) {
+        initramfs::compare(s.layout, &running, kernel, &early, &mut report);
+    }
     Ok(report)
+}
+
+/// What tells which packages are required, if the administrator does not.
+#[derive(Debug)]
+enum Reference {
+    /// What is installed for the running kernel.
+    Running,
+    /// Everything in the tree: none of its kernels is running, because this is another root, or because the
+    /// running kernel's modules were removed.
+    Tree,
+}
+
+impl Reference {
+    fn of(s: &Session<'_>, running: &Kernel) -> Self {
+        let runs = s.host.other_root.is_none() && has_modules(&s.layout.kernel_modules(&running.release));
+        if runs { Self::Running } else { Self::Tree }
+    }
 }
 
 /// Reports interrupted changes of this kernel's modules.
@@ -109,7 +136,7 @@ fn unfinished(layout: &Layout, kernel: &Kernel, report: &mut Report) {
                         j.begin.command, j.begin.pid
                     );
                     report.note(None, Outcome::Unknown, what, Some("ask again when that is done"));
-                } else if j.owed {
+                } else if j.depmod_pending {
                     let what = format!("'{}' did not come to its depmod", j.begin.command);
                     report.note(
                         None,
@@ -141,8 +168,14 @@ fn entries(s: &Session<'_>, kernel: &Kernel) -> Vec<Entry> {
 }
 
 /// The modules in `required_modules`; if it is not set, every package with AUTOINSTALL that the running
-/// kernel has. If no kernel is running (another root), every such package in the tree.
-fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Required>> {
+/// kernel has, or, without one, every such package in the tree; and every one whose last build for this kernel
+/// failed.
+fn required(
+    s: &Session<'_>,
+    reference: &Reference,
+    here: &[Entry],
+    kernel: &Kernel,
+) -> Result<Vec<Required>> {
     let framework = crate::conf::framework::load(s, None)?;
     let mut required = Vec::new();
     match framework.required_modules.as_deref().filter(|v| !v.trim().is_empty()) {
@@ -160,21 +193,43 @@ fn required(s: &Session<'_>, here: &[Entry], running: &Kernel) -> Result<Vec<Req
             }
         }
         None => {
-            let mut packages: Vec<PackageId> = match s.host.other_root {
-                None => here.iter().map(|entry| entry.package.clone()).collect(),
-                Some(_) => state::all_packages(s.layout),
+            let mut packages: Vec<PackageId> = match reference {
+                Reference::Running => here.iter().map(|entry| entry.package.clone()).collect(),
+                Reference::Tree => state::all_packages(s.layout),
             };
+            let all = state::all_packages(s.layout).into_iter();
+            packages.extend(all.filter(|p| build_failed(s.layout, p, kernel)));
+            packages.sort_by(|a, b| a.name.cmp(&b.name));
             packages.dedup_by(|a, b| a.name == b.name);
             for package in packages {
-                // A package whose dkms.conf cannot be read is treated as required.
-                let conf = load::load(s, &package, running).and_then(load::Loaded::lenient);
-                if conf.map_or(true, |loaded| loaded.conf.autoinstall) {
+                if is_wanted(s, reference, &package, kernel) {
                     required.push(Required::Package(package.name));
                 }
             }
         }
     }
     Ok(required)
+}
+
+/// Whether a package is one that autoinstall installs, if its dkms.conf can be read; otherwise it is. One that
+/// only lies in the tree may also be excluded for this kernel.
+fn is_wanted(s: &Session<'_>, reference: &Reference, package: &PackageId, kernel: &Kernel) -> bool {
+    let newest = state::versions(s.layout, &package.name).pop();
+    let package = newest.as_ref().unwrap_or(package);
+    let Ok(loaded) = load::load(s, package, kernel).and_then(load::Loaded::lenient) else { return true };
+    let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
+    let excluded = matches!(reference, Reference::Tree)
+        && load::exclusion(&loaded, kernel, config.as_ref()).is_ok_and(|e| e.whole.is_some());
+    loaded.conf.autoinstall && !excluded
+}
+
+/// Whether the newest version is not installed for a kernel because its last build for it failed.
+fn build_failed(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
+    let newest = state::versions(layout, &package.name).pop();
+    newest.is_some_and(|newest| {
+        let build = Build::new(&newest, kernel);
+        layout.failed_log(&build).is_file() && !layout.module_dir(&build).is_dir()
+    })
 }
 
 /// The modules of a package, by the kernel's names for them.
@@ -203,6 +258,10 @@ fn package(
         let (what, help) = absent(s, name, &report.kernel);
         return report.note(Some(name), Outcome::Refused, what, Some(&help));
     };
+    if build_failed(s.layout, &entry.package, &report.kernel) {
+        let (what, help) = absent(s, name, &report.kernel);
+        return report.note(Some(name), Outcome::Refused, what, Some(&help));
+    }
     let id = entry.package.to_string();
     if entry.built_missing || entry.differs {
         let what = if entry.built_missing {

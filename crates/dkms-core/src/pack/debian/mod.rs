@@ -10,14 +10,17 @@ mod text;
 use crate::add;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
 use crate::pack::tarball::{self, archive_error};
 use crate::pack::{self, Inside, Request, newest};
 use crate::request::RequestError;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_archive::{self, Deb, Member};
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command, Stream};
 use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use std::path::{Path, PathBuf};
 
@@ -72,8 +75,8 @@ impl Request<'_> {
 ///
 /// # Errors
 /// The name or architecture has no Debian form.
-pub fn mkdeb_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    let (directory, name) = request.place(s, "deb", request.deb()?.file());
+pub fn mkdeb_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
+    let (directory, name) = request.place(layout, "deb", request.deb()?.file());
     Ok(directory.join(name))
 }
 
@@ -81,10 +84,10 @@ pub fn mkdeb_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
 ///
 /// # Errors
 /// As for [`mkdeb_place`].
-pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+pub fn mkbmdeb_places(layout: &Layout, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     request.refuse_one_name_for_several()?;
     let one = |kernel| {
-        let (directory, name) = request.place(s, "bmdeb", request.bmdeb(kernel)?.file());
+        let (directory, name) = request.place(layout, "bmdeb", request.bmdeb(kernel)?.file());
         Ok(directory.join(name))
     };
     request.kernels.iter().map(one).collect()
@@ -99,16 +102,16 @@ pub fn mkbmdeb_places(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<Path
 /// The package is not in the tree, nothing is built for a kernel, a name has no Debian form, or the
 /// destination is not writable.
 pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    add::require_added(s, request.package)?;
+    add::require_added(s.layout, request.package)?;
     let planned = request.deb()?;
-    let epoch = request.time(s)?;
-    let place = request.place(s, "deb", planned.file());
-    if let Some(template) = template::find(s, request, "mkdeb") {
+    let epoch = request.time(s.layout)?;
+    let place = request.place(s.layout, "deb", planned.file());
+    if let Some(template) = template::find(s.layout, request, "mkdeb") {
         let kernels = request.binaries();
-        return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
+        return report_written(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
     }
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdeb")?;
-    write(s, place, &payload(s, request, &planned, "mkdeb", scratch.path(), epoch)?)
+    write(s.sink, place, &payload(s, request, &planned, "mkdeb", scratch.path(), epoch)?)
 }
 
 /// The contents of the package of `mkdeb`; generated files are written to `scratch`.
@@ -121,7 +124,7 @@ fn payload(
     epoch: u64,
 ) -> Result<Deb> {
     let (package, kernels) = (request.package, request.binaries());
-    let inside = Inside::read(s, package, kernels)?;
+    let inside = Inside::read(s.layout, package, kernels)?;
     let source = fs::canonicalize(s.layout.source_link(package))?;
     let mut members = pack::for_dkms(s, request, &planned.name, scratch, epoch)?;
     let synopsis = match (request.with_source(), kernels) {
@@ -159,12 +162,12 @@ fn payload(
 /// # Errors
 /// As for [`mkdeb`]; also `--archive` with several kernels.
 pub fn mkbmdeb(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
-    add::require_added(s, request.package)?;
+    add::require_added(s.layout, request.package)?;
     request.refuse_one_name_for_several()?;
     // Check everything before the first package is written.
     for kernel in request.kernels {
         request.bmdeb(kernel)?;
-        Inside::read(s, request.package, std::slice::from_ref(kernel))?;
+        Inside::read(s.layout, request.package, std::slice::from_ref(kernel))?;
     }
     request.kernels.iter().map(|kernel| one_bmdeb(s, request, kernel)).collect()
 }
@@ -172,15 +175,16 @@ pub fn mkbmdeb(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
 fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<PathBuf> {
     let package = request.package;
     let planned = request.bmdeb(kernel)?;
-    let inside = Inside::read(s, package, std::slice::from_ref(kernel))?;
+    let inside = Inside::read(s.layout, package, std::slice::from_ref(kernel))?;
     let source = fs::canonicalize(s.layout.source_link(package))?;
     let b = Build::new(package, kernel);
     let epoch = request.epoch.unwrap_or_else(|| newest(&[s.layout.module_dir(&b)]));
-    if let Some(template) = template::find(s, request, "mkbmdeb") {
-        let (place, kernels) = (request.place(s, "bmdeb", planned.file()), std::slice::from_ref(kernel));
-        return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
+    if let Some(template) = template::find(s.layout, request, "mkbmdeb") {
+        let (place, kernels) =
+            (request.place(s.layout, "bmdeb", planned.file()), std::slice::from_ref(kernel));
+        return report_written(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
     }
-    let home = modules_home(s, kernel);
+    let home = modules_home(s.host, kernel);
     let mut members: Vec<Member> = state::module_files(s.layout, &b)
         .into_iter()
         .map(|f| Member::path(format!("{home}/{}/{DESTINATION}/{}", kernel.release, f.file), f.path))
@@ -208,20 +212,20 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
     ];
     members.extend(documents(request, &planned, "mkbmdeb", &source, &inside, epoch)?);
     let deb = Deb { control: control.text(), scripts, members, mtime: epoch };
-    write(s, request.place(s, "bmdeb", planned.file()), &deb)
+    write(s.sink, request.place(s.layout, "bmdeb", planned.file()), &deb)
 }
 
 /// The directory in which this kernel's packages install modules. Some suites use `/lib`, newer ones
 /// `/usr/lib`. dpkg does not know that these are the same directory, so files of one package must not appear
 /// under the other path. What dpkg reports for the packages installed here decides; without them it is
 /// `/lib`, which works on every suite.
-fn modules_home(s: &Session<'_>, kernel: &Kernel) -> &'static str {
+fn modules_home(host: &Host, kernel: &Kernel) -> &'static str {
     let merged = format!("/usr/lib/modules/{}", kernel.release);
-    let Some(query) = process::which("dpkg-query", &s.host.path) else { return "lib/modules" };
+    let Some(query) = process::which("dpkg-query", &host.path) else { return "lib/modules" };
     let in_usr = |kind: &str| {
         let asked = Command::new(&query)
             .args(["--listfiles", &format!("linux-{kind}-{}", kernel.release)])
-            .envs(s.host.environment.iter().cloned())
+            .envs(host.environment.iter().cloned())
             .stdout(Stream::Capture)
             .stderr(Stream::Null)
             .run();
@@ -230,15 +234,15 @@ fn modules_home(s: &Session<'_>, kernel: &Kernel) -> &'static str {
     if in_usr("image") || in_usr("headers") { "usr/lib/modules" } else { "lib/modules" }
 }
 
-fn write(s: &Session<'_>, (directory, name): (PathBuf, PathBuf), deb: &Deb) -> Result<PathBuf> {
+fn write(sink: &dyn Sink, (directory, name): (PathBuf, PathBuf), deb: &Deb) -> Result<PathBuf> {
     tarball::require_writable(&directory)?;
     let path = directory.join(name);
     dkms_archive::write_deb(&path, deb).map_err(|e| archive_error(&path, e))?;
-    told(s, path)
+    report_written(sink, path)
 }
 
-fn told(s: &Session<'_>, path: PathBuf) -> Result<PathBuf> {
-    s.report(Event::ArchiveWritten { path: path.clone() });
+fn report_written(sink: &dyn Sink, path: PathBuf) -> Result<PathBuf> {
+    sink.event(Event::ArchiveWritten { path: path.clone() });
     Ok(path)
 }
 

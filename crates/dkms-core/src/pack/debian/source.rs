@@ -2,7 +2,7 @@
 //! `mkdeb` from it; this needs only dpkg-dev.
 
 use super::planned::Planned;
-use super::{payload, told};
+use super::{payload, report_written};
 use crate::add;
 use crate::digest;
 use crate::error::Result;
@@ -11,6 +11,7 @@ use crate::pack::tarball::{self, archive_error};
 use crate::session::Session;
 use dkms_archive::{self, Deb, Member};
 use dkms_sys::fs::{self, TempDir};
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// The version of Debian policy that the source package follows.
@@ -24,16 +25,16 @@ impl Request<'_> {
     }
 }
 
-fn place(s: &Session<'_>, request: &Request<'_>, planned: &Planned) -> (PathBuf, PathBuf) {
-    request.place(s, "dsc", format!("{}_{}.dsc", planned.name, planned.version))
+fn place(layout: &Layout, request: &Request<'_>, planned: &Planned) -> (PathBuf, PathBuf) {
+    request.place(layout, "dsc", format!("{}_{}.dsc", planned.name, planned.version))
 }
 
 /// The path of the `.dsc` that [`mkdsc`] writes.
 ///
 /// # Errors
 /// The name or architecture has no Debian form.
-pub fn mkdsc_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    let (directory, name) = place(s, request, &request.dsc()?);
+pub fn mkdsc_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
+    let (directory, name) = place(layout, request, &request.dsc()?);
     Ok(directory.join(name))
 }
 
@@ -42,13 +43,13 @@ pub fn mkdsc_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
 /// # Errors
 /// As for [`super::mkdeb`].
 pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    add::require_added(s, request.package)?;
+    add::require_added(s.layout, request.package)?;
     let planned = request.dsc()?;
-    let epoch = request.time(s)?;
-    let (directory, name) = place(s, request, &planned);
-    if let Some(template) = super::template::find(s, request, "mkdsc") {
+    let epoch = request.time(s.layout)?;
+    let (directory, name) = place(s.layout, request, &planned);
+    if let Some(template) = super::template::find(s.layout, request, "mkdsc") {
         let (place, kernels) = ((directory, name), request.binaries());
-        return told(s, template.build(s, request, &planned, kernels, place, epoch)?);
+        return report_written(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
     }
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdsc")?;
     let deb = payload(s, request, &planned, "mkdsc", scratch.path(), epoch)?;
@@ -72,7 +73,7 @@ pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     );
     let path = directory.join(name);
     fs::write_atomic(&path, text.as_bytes(), 0o644)?;
-    told(s, path)
+    report_written(s.sink, path)
 }
 
 /// The source tree: `root/` has the files that the package installs, `debian/` the packaging.

@@ -11,6 +11,7 @@ use crate::time;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command};
 use dkms_tree::ids::Kernel;
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// A template and the package to build from it.
@@ -21,9 +22,9 @@ pub(super) struct Template<'a> {
 }
 
 /// The template for an action, if there is one: the module's template takes precedence over the machine's.
-pub(super) fn find<'a>(s: &Session<'_>, request: &Request<'_>, action: &'a str) -> Option<Template<'a>> {
-    let own = s.layout.source_link(request.package).join(format!("{}-dkms-{action}", request.package.name));
-    let places = [own, s.layout.config_dir.join(format!("template-dkms-{action}"))];
+pub(super) fn find<'a>(layout: &Layout, request: &Request<'_>, action: &'a str) -> Option<Template<'a>> {
+    let own = layout.source_link(request.package).join(format!("{}-dkms-{action}", request.package.name));
+    let places = [own, layout.config_dir.join(format!("template-dkms-{action}"))];
     let path = places.into_iter().find(|p| p.join("debian/rules").is_file())?;
     Some(Template { path, action })
 }

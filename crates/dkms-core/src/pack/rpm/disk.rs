@@ -16,11 +16,13 @@ use crate::kernel::installed::decompressed;
 use crate::pack::tarball;
 use crate::pack::{Inside, Request};
 use crate::program::ProgramError;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_archive::Member;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command};
 use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,22 +36,26 @@ const WRITERS: [(&str, &[&str]); 3] =
     [("xorriso", &["-as", "mkisofs"]), ("mkisofs", &[]), ("genisoimage", &[])];
 
 /// The path that [`mkdriverdisk`] writes.
-pub fn mkdriverdisk_place(s: &Session<'_>, request: &Request<'_>) -> PathBuf {
-    let (directory, name) = place(s, request);
+pub fn mkdriverdisk_place(layout: &Layout, request: &Request<'_>) -> PathBuf {
+    let (directory, name) = place(layout, request);
     directory.join(name)
 }
 
-fn place(s: &Session<'_>, request: &Request<'_>) -> (PathBuf, PathBuf) {
-    request.place(s, "driver_disk", format!("{}-{}-dd.iso", request.package.name, request.package.version))
+fn place(layout: &Layout, request: &Request<'_>) -> (PathBuf, PathBuf) {
+    request.place(
+        layout,
+        "driver_disk",
+        format!("{}-{}-dd.iso", request.package.name, request.package.version),
+    )
 }
 
 /// The user's spec file for module packages: `--spec FILE`, relative to the source tree or any path;
 /// otherwise `/etc/dkms/template-dkms-redhat-kmod.spec`.
-fn template(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<Option<PathBuf>> {
+fn template(layout: &Layout, request: &Request<'_>, named: Option<&Path>) -> Result<Option<PathBuf>> {
     if named.is_some() {
-        return kmp::find(s, request, named).map(Some);
+        return kmp::find(layout, request, named).map(Some);
     }
-    Ok(Some(s.layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|p| p.exists()))
+    Ok(Some(layout.config_dir.join("template-dkms-redhat-kmod.spec")).filter(|p| p.exists()))
 }
 
 /// Writes `M-V-dd.iso`. For each architecture it contains a package `kmod-M` with the modules built for the
@@ -61,11 +67,11 @@ fn template(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
 /// The package is not in the tree, nothing is built for a kernel, rpm does not accept a name, rpmbuild or a
 /// program that writes ISO images is missing or fails, or the destination is not writable.
 pub fn mkdriverdisk(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<PathBuf> {
-    add::require_added(s, request.package)?;
-    let (directory, name) = place(s, request);
-    let (writer, words) = writer(s)?;
-    let template = template(s, request, named)?;
-    let epoch = request.time(s)?;
+    add::require_added(s.layout, request.package)?;
+    let (directory, name) = place(s.layout, request);
+    let (writer, words) = writer(s.host)?;
+    let template = template(s.layout, request, named)?;
+    let epoch = request.time(s.layout)?;
     tarball::require_writable(&directory)?;
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-disk")?;
     let disk = scratch.path().join("disk");
@@ -95,8 +101,8 @@ pub fn mkdriverdisk(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>
     Ok(path)
 }
 
-fn writer(s: &Session<'_>) -> Result<(PathBuf, &'static [&'static str])> {
-    let found = WRITERS.iter().find_map(|(name, words)| Some((process::which(name, &s.host.path)?, *words)));
+fn writer(host: &Host) -> Result<(PathBuf, &'static [&'static str])> {
+    let found = WRITERS.iter().find_map(|(name, words)| Some((process::which(name, &host.path)?, *words)));
     found.ok_or_else(|| {
         Error::Program(ProgramError::Missing {
             program: "xorriso".into(),
@@ -142,7 +148,7 @@ fn own_package(
     let package = request.package;
     let (m, version) = (names::package(&package.name)?, names::version(&package.version)?);
     let owned: Vec<Kernel> = kernels.iter().map(|k| (*k).clone()).collect();
-    let inside = Inside::read(s, package, &owned)?;
+    let inside = Inside::read(s.layout, package, &owned)?;
     let rpmbuild = Rpmbuild::new(s, "make a package of modules", epoch)?;
     let name = format!("kmod-{m}");
     let (mut members, mut files, mut description) = (Vec::new(), Vec::new(), Vec::new());

@@ -12,6 +12,7 @@ use crate::session::Session;
 use dkms_archive::{self, Member};
 use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// The spec file: `--spec FILE`, relative to the source tree or any path; otherwise `M-kmp.spec` or `M.spec`
@@ -19,8 +20,8 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// [`PackError::SpecMissing`].
-pub fn find(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Result<PathBuf> {
-    let source = s.layout.source_link(request.package);
+pub fn find(layout: &Layout, request: &Request<'_>, named: Option<&Path>) -> Result<PathBuf> {
+    let source = layout.source_link(request.package);
     let m = &request.package.name;
     let places = match named {
         Some(named) => vec![source.join(named), named.to_owned()],
@@ -34,8 +35,8 @@ pub fn find(s: &Session<'_>, request: &Request<'_>, named: Option<&Path>) -> Res
 }
 
 /// Where [`mkkmp`] writes: a directory, unless a file is given; the spec file decides the name.
-pub fn mkkmp_place(s: &Session<'_>, request: &Request<'_>) -> PathBuf {
-    let (directory, name) = request.place(s, "rpm", String::new());
+pub fn mkkmp_place(layout: &Layout, request: &Request<'_>) -> PathBuf {
+    let (directory, name) = request.place(layout, "rpm", String::new());
     if request.named.is_some() { directory.join(name) } else { directory }
 }
 
@@ -53,10 +54,10 @@ pub fn mkkmp(
     named: Option<&Path>,
     kernel: &Kernel,
 ) -> Result<Vec<PathBuf>> {
-    add::require_added(s, request.package)?;
-    let spec = find(s, request, named)?;
-    let (directory, name) = request.place(s, "rpm", String::new());
-    let epoch = request.time(s)?;
+    add::require_added(s.layout, request.package)?;
+    let spec = find(s.layout, request, named)?;
+    let (directory, name) = request.place(s.layout, "rpm", String::new());
+    let epoch = request.time(s.layout)?;
     let mut rpmbuild = Rpmbuild::new(s, "make a kernel module package", epoch)?;
     tarball::require_writable(&directory)?;
     let (m, v) = (&request.package.name, &request.package.version);
@@ -76,7 +77,7 @@ pub fn mkkmp(
         rpmbuild.define("flavors", &all(&|k| k.release.rsplit('-').next().unwrap_or_default().to_owned()));
     }
     let made = rpmbuild.run(s, &file, Make::Source, Some(names::architecture(kernel)))?;
-    take(s, &made, &directory, request.named.map(|_| name))
+    take(s.sink, &made, &directory, request.named.map(|_| name))
 }
 
 /// Adds `M-V.tar.bz2` to the sources; its top directory is `M-V/`. It contains the source, patched for a

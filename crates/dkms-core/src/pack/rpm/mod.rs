@@ -16,6 +16,7 @@ use crate::build::sandbox::{BuildSandbox, Wanted};
 use crate::conf::load::Loaded;
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Sink;
 use crate::owner;
 use crate::pack::tarball::{self, archive_error};
 use crate::pack::{self, Inside, Request};
@@ -24,6 +25,7 @@ use build::{Make, Rpmbuild};
 use dkms_archive::{self, Member};
 use dkms_sys::fs;
 use dkms_tree::ids::Build;
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 pub use disk::{mkdriverdisk, mkdriverdisk_place};
@@ -47,9 +49,9 @@ impl Request<'_> {
 ///
 /// # Errors
 /// rpm does not accept the name or version.
-pub fn mkrpm_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
-    let (directory, name) = request.place(s, "rpm", request.mkrpm_file()?);
-    let free = template::find(s, request).is_some() && request.named.is_none();
+pub fn mkrpm_place(layout: &Layout, request: &Request<'_>) -> Result<PathBuf> {
+    let (directory, name) = request.place(layout, "rpm", request.mkrpm_file()?);
+    let free = template::find(layout, request).is_some() && request.named.is_none();
     Ok(if free { directory } else { directory.join(name) })
 }
 
@@ -62,19 +64,19 @@ pub fn mkrpm_place(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
 /// The package is not in the tree, nothing is built for a kernel, rpm does not accept a name, rpmbuild is
 /// missing or fails, or the destination is not writable.
 pub fn mkrpm(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
-    add::require_added(s, request.package)?;
-    let (directory, name) = request.place(s, "rpm", request.mkrpm_file()?);
-    let inside = Inside::read(s, request.package, request.binaries())?;
-    let epoch = request.time(s)?;
+    add::require_added(s.layout, request.package)?;
+    let (directory, name) = request.place(s.layout, "rpm", request.mkrpm_file()?);
+    let inside = Inside::read(s.layout, request.package, request.binaries())?;
+    let epoch = request.time(s.layout)?;
     let rpmbuild = Rpmbuild::new(s, "make rpm packages", epoch)?;
     tarball::require_writable(&directory)?;
-    if let Some(template) = template::find(s, request) {
+    if let Some(template) = template::find(s.layout, request) {
         let (made, _kept) = template::build(s, request, &template, rpmbuild)?;
-        return take(s, &made, &directory, request.named.map(|_| name));
+        return take(s.sink, &made, &directory, request.named.map(|_| name));
     }
     let text = own_spec(s, request, &inside, &rpmbuild, epoch)?;
     let made = run(s, &rpmbuild, &format!("{}.spec", request.package.name), &text, request.architecture())?;
-    take(s, &made, &directory, Some(name))
+    take(s.sink, &made, &directory, Some(name))
 }
 
 /// Writes our own spec file and runs rpmbuild on it.
@@ -176,13 +178,13 @@ fn sandboxed_patch(
     let sandbox = BuildSandbox::new(s, wanted)?;
     sandbox.hand_over()?;
     let done = prepare::patch(s, b, &sandbox, dir, names, log);
-    owner::take_back(dir);
+    owner::give_to_root(dir);
     done.map(|_| ())
 }
 
 /// Puts packages into their directory: the first one as `name`, if given.
 fn take(
-    s: &Session<'_>,
+    sink: &dyn Sink,
     made: &[PathBuf],
     directory: &Path,
     mut name: Option<PathBuf>,
@@ -192,7 +194,7 @@ fn take(
         let own = || from.file_name().map(PathBuf::from).unwrap_or_default();
         let to = directory.join(name.take().unwrap_or_else(own));
         fs::write_atomic(&to, &fs::read_bounded(from, fs::Limit::CONFIG)?, 0o644)?;
-        s.report(Event::ArchiveWritten { path: to.clone() });
+        sink.event(Event::ArchiveWritten { path: to.clone() });
         taken.push(to);
     }
     Ok(taken)

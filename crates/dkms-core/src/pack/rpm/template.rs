@@ -11,9 +11,9 @@ use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// The spec file to use, if there is one: the module's takes precedence over the machine's.
-pub(super) fn find(s: &Session<'_>, request: &Request<'_>) -> Option<PathBuf> {
-    let own = s.layout.source_link(request.package).join(format!("{}-dkms-mkrpm.spec", request.package.name));
-    [own, s.layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.exists())
+pub(super) fn find(layout: &Layout, request: &Request<'_>) -> Option<PathBuf> {
+    let own = layout.source_link(request.package).join(format!("{}-dkms-mkrpm.spec", request.package.name));
+    [own, layout.config_dir.join("template-dkms-mkrpm.spec")].into_iter().find(|p| p.exists())
 }
 
 /// Runs rpmbuild on the spec file. As in 2.6.1, it gets the macros `module_name`, `version`,
@@ -47,13 +47,13 @@ pub(super) fn build(
     if releases.is_empty() {
         releases.push(&s.host.release);
     }
-    let inside = Inside::read(s, request.package, kernels)?;
+    let inside = Inside::read(s.layout, request.package, kernels)?;
     let provides = provides(&rpmbuild, &spec::modaliases(&inside, &names::version(v)?))?;
     for (name, value) in [
         ("version", v.as_str()),
         ("module_name", m.as_str()),
         ("kernel_versions", releases.join(" ").as_str()),
-        ("mktarball_line", mktarball_line(s, request).as_str()),
+        ("mktarball_line", mktarball_line(s.layout, request).as_str()),
         ("_dkmsdir", s.layout.dkms_tree.to_string_lossy().as_ref()),
         ("__find_provides", provides.to_string_lossy().as_ref()),
     ] {
@@ -71,7 +71,7 @@ pub(super) fn build(
 }
 
 /// The arguments that a template appends to `dkms mktarball -m M -v V`.
-fn mktarball_line(s: &Session<'_>, request: &Request<'_>) -> String {
+fn mktarball_line(layout: &Layout, request: &Request<'_>) -> String {
     let kernels = request.binaries();
     if kernels.is_empty() {
         return "none".into();
@@ -81,8 +81,8 @@ fn mktarball_line(s: &Session<'_>, request: &Request<'_>) -> String {
         line.push_str(&format!("-k {} -a {} ", kernel.release, kernel.arch));
     }
     let usual = Layout::default();
-    if s.layout.dkms_tree != usual.dkms_tree {
-        line.push_str(&format!("--dkmstree {} ", s.layout.dkms_tree.display()));
+    if layout.dkms_tree != usual.dkms_tree {
+        line.push_str(&format!("--dkmstree {} ", layout.dkms_tree.display()));
     }
     line + "--binaries-only"
 }

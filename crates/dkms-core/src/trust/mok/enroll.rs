@@ -151,7 +151,7 @@ fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
             ));
         }
     };
-    let done = done.map_err(|e| hooks::process_error(s, e, "ask for the enrolment of a key"))?;
+    let done = done.map_err(|e| hooks::process_error(s.host, e, "ask for the enrolment of a key"))?;
     if done.status.success() { Ok(()) } else { Err(refuse(said(&done), "")) }
 }
 

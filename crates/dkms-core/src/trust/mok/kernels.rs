@@ -1,15 +1,17 @@
 //! The kernels that a key is for.
 
 use super::config_of;
+use crate::session::Host;
 use crate::session::Session;
 use crate::trust::machine::{Enforce, Machine, policy};
 use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::layout::Layout;
 use dkms_tree::state;
 
 /// Kernels that require signatures or may require them, among those with modules of ours and the running one.
 pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
-    let mut kernels: Vec<Kernel> = builds(s).into_iter().map(|b| b.kernel).collect();
-    kernels.extend(running(s));
+    let mut kernels: Vec<Kernel> = builds(s.layout).into_iter().map(|b| b.kernel).collect();
+    kernels.extend(running(s.host));
     kernels.sort();
     kernels.dedup();
     kernels.retain(|k| {
@@ -20,10 +22,10 @@ pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
     kernels
 }
 
-fn running(s: &Session<'_>) -> Option<Kernel> {
-    Kernel::new(&s.host.release, &s.host.machine).ok()
+fn running(host: &Host) -> Option<Kernel> {
+    Kernel::new(&host.release, &host.machine).ok()
 }
 
-pub(super) fn builds(s: &Session<'_>) -> Vec<Build> {
-    state::all_packages(s.layout).iter().flat_map(|p| state::builds(s.layout, p)).collect()
+pub(super) fn builds(layout: &Layout) -> Vec<Build> {
+    state::all_packages(layout).iter().flat_map(|p| state::builds(layout, p)).collect()
 }

@@ -145,7 +145,7 @@ fn require_replaceable(pair: &KeyPair) -> Result<()> {
 /// The builds whose kernels use this pair. With `$kernelver` in the path, other kernels may use another one.
 fn with_this_pair(s: &Session<'_>, pair: &KeyPair) -> Result<Vec<Build>> {
     let mut found = Vec::new();
-    for b in builds(s) {
+    for b in builds(s.layout) {
         if status::pair_for(s, &b.kernel)? == *pair {
             found.push(b);
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 /// Asks for what the keys of these kernels need, if there is a terminal to ask on. Whatever cannot be read
 /// here is an error when the first module is signed.
 pub(crate) fn ask_before<'k>(session: &Session<'_>, kernels: impl Iterator<Item = &'k Kernel>) {
-    if !session.sink.can_ask() || pin::find(session).is_ok_and(|pin| pin.is_some()) {
+    if !session.sink.can_ask() || pin::find(session.host).is_ok_and(|pin| pin.is_some()) {
         return;
     }
     let mut kernels: Vec<&Kernel> = kernels.collect();
@@ -29,7 +29,7 @@ pub(crate) fn ask_before<'k>(session: &Session<'_>, kernels: impl Iterator<Item 
         question(&key_pair(session, &framework, Some(&headers)).ok()?)
     });
     if let Some(question) = question {
-        session.host.secrets.answered.get_or_init(|| session.sink.ask(&question));
+        session.host.secrets.answer.get_or_init(|| session.sink.ask(&question));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::distro::Family;
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;
 use crate::kernel::headers::{self, Headers};
+use crate::session::Host;
 use crate::session::Session;
 use crate::trust::signing::SigningError;
 use dkms_conf::framework_conf::FrameworkConf;
@@ -98,7 +99,7 @@ pub fn key_pair(
                 key = Some("/var/lib/shim-signed/mok/MOK.priv".into());
                 certificate = certificate.or_else(|| Some("/var/lib/shim-signed/mok/MOK.der".into()));
             }
-            Some(Family::Gentoo) => (key, certificate) = gentoo_keys(session, headers, certificate),
+            Some(Family::Gentoo) => (key, certificate) = gentoo_keys(session.host, headers, certificate),
             _ => {}
         }
     }
@@ -121,12 +122,12 @@ pub fn key_pair(
 /// Finds the key in Portage's variables, else the kernel's own key (one PEM file with both halves, relative
 /// to its sources).
 fn gentoo_keys(
-    session: &Session<'_>,
+    host: &Host,
     headers: Option<&Headers>,
     certificate: Option<String>,
 ) -> (Option<String>, Option<String>) {
     let inherited = |name: &str| {
-        let found = session.host.environment.iter().find(|(k, _)| k == name)?;
+        let found = host.environment.iter().find(|(k, _)| k == name)?;
         found.1.to_str().map(str::to_owned).filter(|v| !v.is_empty())
     };
     let make_conf =
@@ -198,7 +199,7 @@ pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
     }
     if session.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Ubuntu)
         && pair.key == "/var/lib/shim-signed/mok/MOK.priv"
-        && create_with_ubuntu_tool(session)
+        && create_with_ubuntu_tool(session.host)
         && key_exists(key)
         && pair.certificate.is_file()
     {
@@ -313,14 +314,14 @@ fn missing_half(path: &Path, what: &str) -> Error {
 }
 
 /// Runs Ubuntu's own tool, which creates the pair where shim expects it and requests its enrolment.
-fn create_with_ubuntu_tool(session: &Session<'_>) -> bool {
-    let Some(tool) = dkms_sys::process::which("update-secureboot-policy", &session.host.path) else {
+fn create_with_ubuntu_tool(host: &Host) -> bool {
+    let Some(tool) = dkms_sys::process::which("update-secureboot-policy", &host.path) else {
         return false;
     };
     let run = |argument: &str| {
         Command::new(&tool)
             .arg(argument)
-            .envs(session.host.environment.iter().cloned())
+            .envs(host.environment.iter().cloned())
             .env("SHIM_NOTRIGGER", "y")
             .stdout(Stream::Null)
             .stderr(Stream::Null)

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::secret::Secret;
-use crate::session::Session;
+use crate::session::Host;
 
 /// The name of the systemd credential.
 pub(super) const CREDENTIAL: &str = "dkms.signing-pin";
@@ -13,11 +13,11 @@ pub(super) const CREDENTIAL: &str = "dkms.signing-pin";
 ///
 /// # Errors
 /// The credential exists and cannot be read.
-pub(super) fn find(session: &Session<'_>) -> Result<Option<Secret>> {
-    let secrets = &session.host.secrets;
+pub(super) fn find(host: &Host) -> Result<Option<Secret>> {
+    let secrets = &host.secrets;
     if let Some(pin) = secrets.credential(CREDENTIAL)? {
         return Ok(Some(pin));
     }
-    let answered = || secrets.answered.get().cloned().flatten();
-    Ok(secrets.sign_pin.clone().or_else(answered))
+    let answer = || secrets.answer.get().cloned().flatten();
+    Ok(secrets.sign_pin.clone().or_else(answer))
 }

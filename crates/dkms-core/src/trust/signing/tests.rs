@@ -79,7 +79,7 @@ fn the_credential_comes_before_the_variable() {
         let with = |credentials: Option<PathBuf>, sign_pin: Option<&str>| {
             let secrets = crate::secret::Secrets::new(credentials, sign_pin.map(Secret::new));
             let host = Host { secrets, ..Host::default() };
-            pin::find(&Session { host: &host, ..*session }).unwrap()
+            pin::find(Session { host: &host, ..*session }.host).unwrap()
         };
         fs::write(dir.path().join(pin::CREDENTIAL), "one\n").unwrap();
         let here = Some(dir.path().to_owned());

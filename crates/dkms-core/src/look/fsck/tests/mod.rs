@@ -55,6 +55,7 @@ impl World {
             config_dir: root.join("etc"),
             boot_dir: root.join("boot"),
             force_dir: root.join("force"),
+            cache_dir: root.join("cache"),
         };
         let host = Host { machine: A.into(), release: K.into(), ..Host::default() };
         let options = Options { no_depmod: true, tmp_location: root.join("tmp"), ..Options::default() };
@@ -109,7 +110,7 @@ impl World {
     }
 
     /// Asserts that exactly this is found, and that the repair changes nothing.
-    fn only_tells(&self, kind: &'static str, path: &str) {
+    fn only_reports(&self, kind: &'static str, path: &str) {
         let expected = [(kind, path.to_owned(), false)];
         assert_eq!(self.found(), expected);
         assert!(self.repair().repaired.is_empty());

@@ -1,10 +1,11 @@
 //! The inputs of a build, described before make runs, from the very copy that is compiled.
 //!
 //! A fingerprint is the SHA-256 of sorted lines `name=value`. Two builds with the same fingerprint have the
-//! same inputs, as far as these lines describe them: the source after patches, the configuration, the
-//! commands, their environment, the kernel's configuration and symbols, and the tools by path, size and time.
-//! The headers themselves are represented by three files, which change with every kernel package. Inputs that
-//! do not change the compiled modules are left out: key, compression, destination, number of jobs, locks.
+//! same inputs, as far as these lines describe them: the source after patches, the directives, the commands
+//! and scripts, their environment, the kernel's headers (`inputs::headers`), and the programs that compile
+//! (`inputs::tools`). No value depends on where or when files were unpacked, so machines with the same
+//! packages have the same lines. What does not change the compiled modules is left out: key, compression,
+//! destination, number of jobs, times, the user.
 
 use super::prepare::Prepared;
 use super::recipe::Recipe;
@@ -16,14 +17,28 @@ use crate::error::Result;
 use crate::hooks;
 use crate::session::Session;
 use dkms_tree::ids::Build;
-use dkms_tree::manifest::{Inputs, Stamp};
+use dkms_tree::manifest::Inputs;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Must be increased whenever a change in dkms changes the result of builds.
 const BUILDER: u32 = 1;
+
+/// Directives that do not count: MAKE has a line of its own, because it often contains the number of jobs.
+/// The others decide when a build is made, where its modules are installed, and what happens then.
+const OTHERWISE: [&str; 10] = [
+    "MAKE",
+    "DEST_MODULE_LOCATION",
+    "AUTOINSTALL",
+    "BUILD_DEPENDS_REBUILD",
+    "NO_WEAK_MODULES",
+    "REMAKE_INITRD",
+    "PRE_INSTALL",
+    "POST_INSTALL",
+    "POST_ADD",
+    "POST_REMOVE",
+];
 
 /// The build whose inputs are described.
 #[derive(Clone, Copy)]
@@ -32,6 +47,8 @@ pub(crate) struct Subject<'a> {
     pub target: &'a Target,
     pub build: &'a Build,
     pub loaded: &'a Loaded,
+    /// Whether digests that took time may be kept in the dkms tree.
+    pub keep: bool,
 }
 
 /// What decides the result of one build.
@@ -72,7 +89,7 @@ pub(crate) fn describe(
     prepared: &Prepared<'_>,
     recipe: &Recipe,
 ) -> Result<Fingerprint> {
-    let kernel = subject.target.inputs()?;
+    let kernel = subject.target.inputs(subject.session, subject.keep)?;
     let inputs = Inputs {
         source: digest_of_copy(prepared.dir)?,
         directives: directives(subject.loaded, |_| true),
@@ -84,7 +101,7 @@ pub(crate) fn describe(
         evaluated: subject.loaded.evaluation(),
     };
     let mut lines = package_lines(subject, prepared.dir, recipe, &inputs)?;
-    lines.extend(kernel_lines(subject, kernel));
+    lines.extend(kernel_lines(subject, recipe, kernel));
     Ok(Fingerprint { lines, inputs })
 }
 
@@ -99,8 +116,7 @@ fn package_lines(
         ("schema".to_owned(), "1".to_owned()),
         ("builder".to_owned(), BUILDER.to_string()),
         ("source".to_owned(), inputs.source.clone()),
-        // MAKE has its own line, because it often contains the number of jobs.
-        ("directives".to_owned(), directives(subject.loaded, |name| name != "MAKE")),
+        ("directives".to_owned(), directives(subject.loaded, |name| !OTHERWISE.contains(&name))),
         ("make".to_owned(), jobs::without_jobs(&recipe.line)),
     ]);
     lines.extend(environment::lines(&environment::inherited(subject.session), &recipe.environment));
@@ -123,40 +139,68 @@ fn package_lines(
     Ok(lines)
 }
 
-fn kernel_lines(subject: &Subject<'_>, inputs: &target::KernelInputs) -> Vec<(String, String)> {
-    let toolchain = &subject.target.toolchain;
+fn kernel_lines(
+    subject: &Subject<'_>,
+    recipe: &Recipe,
+    inputs: &target::KernelInputs,
+) -> Vec<(String, String)> {
     let kernel = &subject.build.kernel;
     let mut lines = vec![
-        ("arch".to_owned(), kernel.arch.clone()),
-        ("kernel".to_owned(), kernel.release.clone()),
-        ("config".to_owned(), inputs.config.clone()),
-        ("symvers".to_owned(), inputs.symvers.clone()),
-        ("autoconf".to_owned(), inputs.autoconf.clone()),
-        ("utsrelease".to_owned(), inputs.utsrelease.clone()),
-        ("btf".to_owned(), inputs.btf.to_string()),
-        ("compiler".to_owned(), toolchain.compiler.clone()),
+        ("arch", kernel.arch.clone()),
+        ("kernel", kernel.release.clone()),
+        ("headers", inputs.headers.headers.clone()),
+        ("config", inputs.config.clone()),
+        ("symvers", inputs.symvers.clone()),
+        ("autoconf", inputs.autoconf.clone()),
+        ("utsrelease", inputs.utsrelease.clone()),
+        ("btf", inputs.btf.to_string()),
+        ("objtool", inputs.objtool.clone()),
     ];
-    let variable = |name: &str, default: &'static str| {
-        let set = toolchain.environment.iter().find(|(n, _)| n == name);
-        set.map_or(default, |(_, value)| value.as_str())
-    };
-    let tools =
-        [variable("CC", "gcc"), variable("LD", "ld"), "as", "make", "pahole", toolchain.strip_program()];
-    for tool in tools {
-        lines.push((format!("tool={tool}"), stamp_of_tool(tool, &subject.session.host.path)));
-    }
-    lines
+    lines.extend(inputs.headers.kbuild.clone().map(|kbuild| ("kbuild", kbuild)));
+    lines.extend(tool_lines(subject, recipe));
+    lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Which file a program is: a package manager gives all files of a package version the same size and time
-/// everywhere.
-fn stamp_of_tool(name: &str, path: &OsStr) -> String {
-    let found = dkms_sys::process::which(name, path).and_then(|p| dkms_sys::fs::canonicalize(p).ok());
-    let stamp = found.and_then(|file: PathBuf| Stamp::of(&file).map(|stamp| (file, stamp)));
-    stamp.map_or_else(
-        || "absent".into(),
-        |(file, stamp)| format!("{} {} {}", file.display(), stamp.size, stamp.mtime),
-    )
+/// The programs that compile. A kernel's Makefile chooses its compiler itself, with `CROSS_COMPILE` and
+/// `LLVM`; packages and Debian's headers take the one of `CC`. Both count.
+fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, String)> {
+    let inherited = environment::inherited(subject.session);
+    let variable = |name: &str| {
+        let mut all = recipe.environment.iter().rev().chain(&inherited);
+        let (_, value) = all.find(|(n, value)| n == name && !value.is_empty())?;
+        Some(value.to_string_lossy().into_owned())
+    };
+    let path = variable("PATH").unwrap_or_default();
+    let cross = variable("CROSS_COMPILE").unwrap_or_default();
+    let llvm = variable("LLVM").or_else(|| subject.target.toolchain.llvm.clone());
+    // LLVM is 1, a directory with a slash at its end, or a suffix such as -18.
+    let of_llvm = |name: &str| {
+        llvm.as_deref().map(|llvm| match llvm {
+            directory if directory.ends_with('/') => format!("{directory}{name}"),
+            suffix if suffix.starts_with('-') => format!("{name}{suffix}"),
+            _ => name.to_owned(),
+        })
+    };
+    let describe = |own: Option<String>, usual: String| {
+        // CC may be `ccache gcc`: all of its words that are programs count.
+        let words = own.as_deref().unwrap_or_default().split_whitespace();
+        let mut programs: Vec<&str> = words.filter(|word| !word.starts_with('-')).collect();
+        programs.push(&usual);
+        let mut texts: Vec<String> =
+            programs.iter().map(|p| subject.target.tools.describe(p, path.as_ref())).collect();
+        texts.dedup();
+        texts.join("; ")
+    };
+    let usual = |name: &str, llvm: &str| of_llvm(llvm).unwrap_or_else(|| format!("{cross}{name}"));
+    let strip = subject.target.toolchain.strip_program();
+    vec![
+        ("compiler", describe(variable("CC"), usual("gcc", "clang"))),
+        ("ld", describe(variable("LD"), usual("ld", "ld.lld"))),
+        ("as", describe(None, format!("{cross}as"))),
+        ("pahole", describe(None, variable("PAHOLE").unwrap_or_else(|| "pahole".into()))),
+        ("strip", describe(None, strip.to_owned())),
+        ("tool=make", describe(None, "make".to_owned())),
+    ]
 }
 
 /// Digest of the final directives whose names are wanted.

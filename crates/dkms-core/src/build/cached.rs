@@ -1,0 +1,310 @@
+//! Builds from the cache of builds, and builds for it.
+//!
+//! The result of [`take`] equals that of a compilation: the same files in `K/A`, the same log. PRE_BUILD and
+//! POST_BUILD do not run; what POST_BUILD added to `K/A` is part of the entry.
+
+use super::collect::{self, Collected, CollectedModule, Staging};
+use super::context::Context;
+use super::fingerprint::Fingerprint;
+use super::place::Placed;
+use crate::cache::{ADDED, Cache, Damaged, Draft, Entry, LOG, Record, StoreError};
+use crate::error::Result;
+use crate::event::Event;
+use dkms_bundle::record::SCHEMA;
+use dkms_conf::module_conf::ModuleEntry;
+use dkms_sys::fs::{self, Limit};
+use dkms_tree::manifest::BuildOrigin;
+use kmodule::Compression;
+use kmodule::compress::Options;
+use std::path::{Path, PathBuf};
+
+/// The file of the exported symbols, in an entry and in `K/A/module`.
+const SYMBOLS: &str = "Module.symvers";
+
+/// The longest log that is restored, in bytes.
+const LONGEST_LOG: usize = 64 << 20;
+
+/// The modules of a build that did not have to be compiled.
+pub(crate) struct Taken {
+    /// As if they had been compiled here.
+    pub collected: Collected,
+    /// The files that POST_BUILD added to `K/A`.
+    pub added: Vec<(PathBuf, Vec<u8>)>,
+    /// Where they come from.
+    pub origin: BuildOrigin,
+}
+
+/// The cache that this build may use; `None` if it is switched off for this command or this package.
+fn cache(context: &Context<'_>) -> Option<Cache> {
+    let cache = Cache::of(context.session).filter(|_| !context.loaded.conf.no_cache)?;
+    match cache.distrust() {
+        None => Some(cache),
+        Some(why) => {
+            // The files of another user say nothing to a user who cannot change this.
+            if context.session.host.root {
+                context.session.warn_about_cache(format!("the cache of builds is not used: {why}"));
+            }
+            None
+        }
+    }
+}
+
+/// Finds a build in the local cache. A damaged entry is dropped.
+///
+/// # Errors
+/// The tree cannot be written. Nothing that is wrong with the cache is an error.
+pub(crate) fn find(context: &Context<'_>, fingerprint: &Fingerprint) -> Result<Option<Taken>> {
+    // `--force` on a build that exists already asks for a new compilation.
+    if context.rebuild {
+        return Ok(None);
+    }
+    let Some(cache) = cache(context) else { return Ok(None) };
+    let found = cache.find(&fingerprint.digest());
+    let taken = match found {
+        Ok(None) => {
+            report_miss(context, &cache, fingerprint);
+            return Ok(None);
+        }
+        Ok(Some(entry)) => take(context, &entry, BuildOrigin::Cache)?.inspect(|_| entry.touch()),
+        Err(damaged) => Err(damaged),
+    };
+    Ok(taken.map_err(|damaged| drop_damaged(context, &cache, &damaged)).ok())
+}
+
+/// Takes the modules of this build from an entry. Every file is compared with the record, and every module
+/// is checked like one that was compiled here. The log of the build becomes this build's log.
+///
+/// # Errors
+/// The tree cannot be written. The inner error says why the entry is not usable.
+pub(crate) fn take(
+    context: &Context<'_>,
+    entry: &Entry,
+    origin: BuildOrigin,
+) -> Result<std::result::Result<Taken, Damaged>> {
+    let contents = match contents(context, entry) {
+        Ok(contents) => contents,
+        Err(damaged) => return Ok(Err(damaged)),
+    };
+    let stage = match &origin {
+        BuildOrigin::Registry(_) => "from the registry",
+        _ => "from the cache",
+    };
+    context.session.report(Event::BuildStage { build: context.build.clone(), stage: stage.into() });
+    let staging = Staging::new(context.session, context.build)?;
+    if let Some(symbols) = &contents.symbols {
+        fs::create_new(staging.modules().join(SYMBOLS), symbols, 0o644)?;
+    }
+    let mut modules = Vec::new();
+    for (module, bytes) in contents.modules {
+        fs::create_new(staging.modules().join(format!("{}.ko", module.name)), &bytes, 0o644)?;
+        modules.push(module);
+    }
+    let first = format!("Not compiled here: {origin}, fingerprint {}", entry.record.fingerprint);
+    context.log.restart(&first, &contents.log)?;
+    Ok(Ok(Taken { collected: Collected { staging, modules }, added: contents.added, origin }))
+}
+
+/// The checked files of an entry.
+struct Contents {
+    modules: Vec<(CollectedModule, Vec<u8>)>,
+    symbols: Option<Vec<u8>>,
+    added: Vec<(PathBuf, Vec<u8>)>,
+    log: Vec<u8>,
+}
+
+fn contents(context: &Context<'_>, entry: &Entry) -> std::result::Result<Contents, Damaged> {
+    let modules = wanted(context).map(|wanted| module(context, entry, wanted));
+    let mut added = Vec::new();
+    for file in &entry.record.files {
+        if let Ok(below) = Path::new(&file.path).strip_prefix(ADDED) {
+            added.push((below.to_owned(), entry.read(file)?));
+        }
+    }
+    let damaged = |reason: String| Damaged { path: entry.dir.clone(), reason };
+    let log = entry.file(LOG).map(|file| entry.read(file)).transpose()?.unwrap_or_default();
+    let log = kmodule::compress::decompress(&log, LONGEST_LOG);
+    Ok(Contents {
+        modules: modules.collect::<std::result::Result<_, _>>()?,
+        symbols: entry.file(SYMBOLS).map(|file| entry.read(file)).transpose()?,
+        added,
+        log: log.map_err(|e| damaged(format!("{LOG}: {e}")))?,
+    })
+}
+
+/// Reads and checks one module.
+fn module(
+    context: &Context<'_>,
+    entry: &Entry,
+    wanted: &ModuleEntry,
+) -> std::result::Result<(CollectedModule, Vec<u8>), Damaged> {
+    let path = in_entry(&wanted.dest_name);
+    let damaged = |reason: String| Damaged { path: entry.dir.clone(), reason };
+    let file = entry.file(&path).ok_or_else(|| damaged(format!("it has no {path}")))?;
+    let bytes = entry.read(file)?;
+    let module =
+        collect::check(&bytes, context.build, false).map_err(|why| damaged(format!("{path}: {why}")))?;
+    Ok((CollectedModule::new(context.session, wanted, &module), bytes))
+}
+
+/// The modules of dkms.conf for this kernel.
+fn wanted<'a>(context: &'a Context<'_>) -> impl Iterator<Item = &'a ModuleEntry> {
+    let entries = context.loaded.conf.modules.iter().zip(&context.exclusion.modules);
+    entries.filter_map(|(entry, excluded)| excluded.is_none().then_some(entry))
+}
+
+fn in_entry(module: &str) -> String {
+    format!("module/{module}.ko")
+}
+
+fn drop_damaged(context: &Context<'_>, cache: &Cache, damaged: &Damaged) {
+    let session = context.session;
+    session.warn(format!(
+        "{}: the cache of builds has a damaged entry, which is dropped: {damaged}",
+        context.build
+    ));
+    if let Err(e) = cache.drop_entry(&damaged.path) {
+        session.warn_about_cache(format!("the damaged entry cannot be dropped: {e}"));
+    }
+}
+
+/// With `--verbose`: the inputs that differ from the nearest entry.
+fn report_miss(context: &Context<'_>, cache: &Cache, fingerprint: &Fingerprint) {
+    if !context.session.options.verbose {
+        return;
+    }
+    let nearest = cache.nearest(&context.build.package.name, &fingerprint.lines()).ok().flatten();
+    let text = match nearest {
+        Some(nearest) => {
+            let names: Vec<&str> = nearest.differences.iter().map(|d| d.name.as_str()).collect();
+            format!("not in the cache; the nearest build there differs in {}", names.join(", "))
+        }
+        None => "not in the cache, which has no build of this package".into(),
+    };
+    context.session.report(Event::Detail { text: format!("{}: {text}", context.build) });
+}
+
+/// Reads what a compiled build contributes to the cache, before it is signed; `None` if it is not stored.
+pub(crate) fn draft(context: &Context<'_>, collected: &Collected) -> Result<Option<Draft>> {
+    let confine = &context.loaded.conf.confine;
+    // Such a build may depend on, or change, what the fingerprint does not describe.
+    let reaches_out = confine.network || !confine.write.is_empty();
+    // With --force, a module for another kernel is accepted.
+    let release = &context.build.kernel.release;
+    let is_foreign = |module: &CollectedModule| module.vermagic.split(' ').next() != Some(release.as_str());
+    if reaches_out || collected.modules.iter().any(is_foreign) || cache(context).is_none() {
+        return Ok(None);
+    }
+    let modules = collected.staging.modules();
+    let mut draft = Draft::default();
+    for module in &collected.modules {
+        draft.add(in_entry(&module.name), fs::read(modules.join(format!("{}.ko", module.name)))?);
+    }
+    if let Some(symbols) = fs::read_optional(modules.join(SYMBOLS), Limit::INDEX)? {
+        draft.add(SYMBOLS, symbols);
+    }
+    Ok(Some(draft))
+}
+
+/// Stores a build that is in place. It never fails: a cache that cannot be written is a warning.
+pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, placed: &Placed) {
+    let session = context.session;
+    let Some(cache) = cache(context).filter(|cache| session.host.root || may_write(cache)) else { return };
+    let result = match check(context, placed) {
+        Ok(()) => store(context, &cache, draft, lines, placed),
+        Err(why) => Err(Kept::Not(why)),
+    };
+    match result {
+        Ok(()) => {}
+        Err(Kept::Not(why)) => {
+            session
+                .report(Event::Detail { text: format!("{}: not stored in the cache: {why}", context.build) });
+        }
+        Err(Kept::Failed(e)) => {
+            session.warn_about_cache(format!(
+                "the cache of builds cannot be written, so builds are not stored: {e}"
+            ));
+        }
+    }
+}
+
+/// Why a build is not in the cache.
+enum Kept {
+    /// It cannot be.
+    Not(String),
+    /// Something is wrong with the cache.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Kept {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::TooLarge { .. } | StoreError::Record(_) => Self::Not(e.to_string()),
+            other => Self::Failed(other),
+        }
+    }
+}
+
+fn may_write(cache: &Cache) -> bool {
+    fs::require_writable_below(cache.dir()).is_ok()
+}
+
+/// Why the fingerprint may not describe everything that this build depended on, or what it left.
+fn check(context: &Context<'_>, placed: &Placed) -> std::result::Result<(), String> {
+    let conf = &context.loaded.conf;
+    let runs = |line: &Option<String>| line.as_deref().is_some_and(|line| !line.is_empty());
+    let reads_more = [
+        (runs(&conf.pre_build), "PRE_BUILD ran"),
+        (runs(&conf.post_build), "POST_BUILD ran"),
+        (context.loaded.evaluation() != "native", "dkms.conf needed a shell"),
+    ];
+    if let Some((_, what)) = reads_more.iter().find(|(is, _)| *is) {
+        if let Some(missing) = placed.manifest.unconfined.first() {
+            return Err(format!("{what} and the build was not confined completely ({missing})"));
+        }
+    }
+    placed.added.as_ref().map(drop).map_err(String::clone)
+}
+
+fn store(
+    context: &Context<'_>,
+    cache: &Cache,
+    mut draft: Draft,
+    lines: Vec<String>,
+    placed: &Placed,
+) -> std::result::Result<(), Kept> {
+    let built = context.session.layout.built_dir(context.build);
+    let io = |e: dkms_sys::IoError| Kept::Failed(StoreError::Io(e));
+    for name in placed.added.iter().flatten() {
+        let path = Path::new(ADDED).join(name);
+        let Some(path) = path.to_str() else { return Err(Kept::Not("POST_BUILD added odd names".into())) };
+        draft.add(path, fs::read_untrusted(&built, name, None).map_err(io)?);
+    }
+    let log = fs::read_start(&context.log.path, Limit::LOG).map_err(io)?;
+    draft.add(LOG, zstd(&log).map_err(Kept::Not)?);
+    let build = context.build;
+    let milliseconds = if context.session.host.source_date_epoch().is_some() {
+        0
+    } else {
+        context.started.elapsed().as_millis()
+    };
+    let record = Record {
+        schema: SCHEMA,
+        fingerprint: placed.manifest.fingerprint.clone(),
+        lines,
+        package: build.package.name.clone(),
+        version: build.package.version.clone(),
+        kernel: build.kernel.release.clone(),
+        arch: build.kernel.arch.clone(),
+        builder: env!("CARGO_PKG_VERSION").into(),
+        unconfined: placed.manifest.unconfined.clone(),
+        build_ms: u64::try_from(milliseconds).unwrap_or(u64::MAX),
+        files: Vec::new(),
+        layer: None,
+    };
+    Ok(cache.store(record, draft, context.rebuild)?)
+}
+
+fn zstd(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    let options = Options::parse(Compression::Zstd, "").map_err(|e| e.to_string())?;
+    kmodule::compress::compress(bytes, &options).map_err(|e| e.to_string())
+}

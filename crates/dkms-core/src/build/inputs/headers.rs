@@ -1,0 +1,126 @@
+//! What a kernel's headers and build tools are, in one short value each that is the same on every machine
+//! that has the same packages.
+//!
+//! 16,000 files are too many to read for each command. So:
+//!
+//! - If a package of the distribution owns a directory, the package's own list of digests stands for it. A
+//!   file that may have changed since it was unpacked is read: one that is newer than the package, or that
+//!   was written after the package's files were complete. What differs from the package is a part of the
+//!   value.
+//! - Otherwise all files are read.
+//! - The value is remembered in the dkms tree, with the stamps of all files.
+//!
+//! Decision 22 has the reasons and the measurements.
+
+use super::contents;
+use super::dpkg::Dpkg;
+use super::memory::Memory;
+use super::package::{self, Package};
+use super::tools::Tools;
+use super::tree::{Identity, Tree};
+use crate::kernel::headers::Headers;
+use crate::session::Session;
+use dkms_sys::fs::{self, Limit, ScannedKind};
+use dkms_tree::ids::Kernel;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// The most files of one tree. A kernel's source with all objects has 100,000.
+const FILES: usize = 1_000_000;
+
+/// The most trees: Ubuntu's headers link to thirty directories of another package.
+const TREES: usize = 200;
+
+/// Identifies a kernel's headers.
+///
+/// # Errors
+/// A directory cannot be read.
+pub(crate) fn identify(
+    session: &Session<'_>,
+    kernel: &Kernel,
+    headers: &Headers,
+    tools: &Tools,
+    keep: bool,
+) -> Result<Identity, dkms_sys::IoError> {
+    let trees = trees(session, kernel, headers)?;
+    let memory = Memory::of(session, kernel, &trees);
+    if let Some(known) = memory.recall() {
+        return Ok(known);
+    }
+    let identity = examine(session, &trees, tools.dpkg())?;
+    if keep {
+        memory.keep(session, &trees, &identity);
+    }
+    Ok(identity)
+}
+
+/// Reads what is needed to identify the trees.
+fn examine(
+    session: &Session<'_>,
+    trees: &[Tree],
+    dpkg: Option<&Dpkg>,
+) -> Result<Identity, dkms_sys::IoError> {
+    let mut packages: BTreeMap<String, Package<'_>> = BTreeMap::new();
+    let mut values: Vec<(bool, String)> = Vec::new();
+    for tree in trees {
+        match package::owner(session, dpkg, &tree.path) {
+            Some(package) => packages.entry(package.label.clone()).or_insert(package).trees.push(tree),
+            None => values.push((false, format!("tree:{}", contents::digest_of(tree)?))),
+        }
+    }
+    for package in packages.into_values() {
+        values.push((package.label.contains("kbuild"), package.value()?));
+    }
+    let join = |kbuild: bool| {
+        let chosen = values.iter().filter(|(of_kbuild, _)| *of_kbuild == kbuild);
+        let mut chosen: Vec<&str> = chosen.map(|(_, value)| value.as_str()).collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen.join(" ")
+    };
+    Ok(Identity { headers: join(false), kbuild: Some(join(true)).filter(|value| !value.is_empty()) })
+}
+
+/// All trees of a kernel's headers: the directory itself, what it includes, and where links in it lead.
+fn trees(session: &Session<'_>, kernel: &Kernel, headers: &Headers) -> Result<Vec<Tree>, dkms_sys::IoError> {
+    let mut pending = vec![fs::canonicalize(&headers.dir)?];
+    if session.options.kernel_source_dir.is_none() {
+        pending.extend(fs::canonicalize(session.layout.kernel_modules(&kernel.release).join("source")));
+    }
+    let mut trees: Vec<Tree> = Vec::new();
+    while let Some(path) = pending.pop() {
+        let known = |path: &Path| trees.iter().any(|tree| path.starts_with(&tree.path));
+        if known(&path) || trees.len() >= TREES {
+            continue;
+        }
+        let entries = fs::scan(&path, &is_scanned, FILES)?;
+        pending.extend(included(&path));
+        for link in entries.iter().filter(|entry| entry.kind == ScannedKind::Link) {
+            let Ok(target) = fs::canonicalize(&link.path) else { continue };
+            // A link to the machine's `/usr` or the like is no part of the headers.
+            if !target.starts_with(&path) && target.iter().count() > 3 {
+                pending.push(target);
+            }
+        }
+        trees.push(Tree { path, entries });
+    }
+    trees.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(trees)
+}
+
+/// The history of a source is large, and no build reads it.
+fn is_scanned(_: &Path, name: &OsStr) -> bool {
+    name != ".git"
+}
+
+/// The directories of makefiles that a Makefile of headers includes: it is often a single line.
+fn included(dir: &Path) -> Vec<PathBuf> {
+    let text = fs::read_text(dir.join("Makefile"), Limit::CONFIG).unwrap_or_default();
+    if text.len() > 4096 {
+        return Vec::new();
+    }
+    let files = text.lines().filter_map(|line| line.strip_prefix("include "));
+    let found = files.filter_map(|file| fs::canonicalize(dir.join(file.trim())).ok());
+    found.filter_map(|file| Some(file.parent()?.to_owned())).collect()
+}

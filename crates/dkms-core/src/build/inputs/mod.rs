@@ -1,0 +1,12 @@
+//! What a build reads besides its source: the kernel's headers, and the programs that compile. Each is
+//! described by a short value that is the same on every machine that has the same packages.
+
+mod contents;
+mod dpkg;
+pub(super) mod headers;
+mod memory;
+mod package;
+mod rpm;
+mod sums;
+pub(super) mod tools;
+pub(super) mod tree;

@@ -1,0 +1,161 @@
+//! The programs that compile modules: which package and version, or which file.
+
+use super::dpkg::{Dpkg, Owner};
+use super::sums;
+use crate::digest;
+use dkms_sys::fs::{self, Stat};
+use dkms_sys::process::{Command, Stream};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// Descriptions of programs, made once per command, and the package manager's database.
+#[derive(Default)]
+pub(crate) struct Tools {
+    dpkg: OnceLock<Option<Dpkg>>,
+    known: Mutex<HashMap<PathBuf, String>>,
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tools").finish_non_exhaustive()
+    }
+}
+
+impl Tools {
+    /// dpkg's database, if this system has one.
+    pub(super) fn dpkg(&self) -> Option<&Dpkg> {
+        self.dpkg.get_or_init(Dpkg::here).as_ref()
+    }
+
+    /// Describes a program that is found in `path`: the file's name, with the package and its version if
+    /// dpkg has the file, and otherwise with the first line of `--version`, the size and the time. A package
+    /// manager gives a file the same size and time everywhere.
+    pub(crate) fn describe(&self, program: &str, path: &OsStr) -> String {
+        let found = dkms_sys::process::which(program, path);
+        let Some(file) = found.as_ref().and_then(|found| fs::canonicalize(found).ok()) else {
+            return "absent".into();
+        };
+        // A wrapper such as ccache runs another compiler under each of its names.
+        let asked = found.unwrap_or_else(|| file.clone());
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
+            return known.clone();
+        }
+        let text = self.description(program, &file, &asked, path);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, text.clone());
+        text
+    }
+
+    fn description(&self, program: &str, file: &Path, asked: &Path, path: &OsStr) -> String {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let owner = self.dpkg().and_then(|dpkg| dpkg.owner(file, &package_names(file)));
+        let package = owner.filter(|owner| is_unchanged(file, owner));
+        let package = package.map(|owner| format!("{}={}", owner.name, owner.version));
+        let stem = program.rsplit('/').next().unwrap_or(program);
+        match package {
+            // The version of the package is that of the program.
+            Some(package) if is_itself(file, &name, stem) => format!("{name} {package}"),
+            Some(package) => format!("{name} {package} {}", version_line(asked, path)),
+            None => {
+                let stat = Stat::of(file).map_or((0, 0), |stat| (stat.size, stat.mtime / 1_000_000_000));
+                format!("{name} {} size {} time {}", version_line(asked, path), stat.0, stat.1)
+            }
+        }
+    }
+}
+
+/// The packages that may have a program: named like it, like its directory, or after what contains it.
+fn package_names(file: &Path) -> Vec<String> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut names = vec![name.clone()];
+    // x86_64-linux-gnu-gcc-12 is in gcc-12, or gcc-12-x86-64-linux-gnu.
+    let triple = name.find("-linux-").map(|at| {
+        let after = name.get(at + 1..).unwrap_or_default();
+        let end = after.match_indices('-').nth(1).map_or(name.len(), |(n, _)| at + 1 + n);
+        name.split_at_checked(end).unwrap_or((&name, ""))
+    });
+    if let Some((triple, rest)) = triple {
+        let (triple, rest) = (triple.replace('_', "-"), rest.trim_start_matches('-'));
+        names.extend([rest.to_owned(), format!("{rest}-{triple}"), format!("binutils-{triple}")]);
+    }
+    // /usr/lib/llvm-18/bin/clang is in clang-18, and most others in llvm-18.
+    let llvm = file.iter().filter_map(OsStr::to_str).find_map(|c| c.strip_prefix("llvm-"));
+    if let Some(version) = llvm {
+        names.extend([format!("{name}-{version}"), format!("llvm-{version}")]);
+    }
+    names.extend(["binutils", "dwarves", "make-guile"].map(str::to_owned));
+    names
+}
+
+/// Whether a file is as in its package.
+fn is_unchanged(file: &Path, owner: &Owner) -> bool {
+    let Some(stat) = Stat::of(file) else { return false };
+    if stat.mtime <= owner.made && stat.ctime <= owner.unpacked {
+        return true;
+    }
+    let known = sums::digests(&owner.md5sums);
+    let expected = sums::names_of(file).find_map(|name| known.get(name));
+    let actual = digest::md5_of_file(file).ok().flatten();
+    expected.is_some_and(|expected| actual.as_deref() == Some(*expected))
+}
+
+/// Whether a file is the program itself, and not a wrapper that runs another one.
+fn is_itself(file: &Path, name: &str, program: &str) -> bool {
+    let word = program.split('-').next().unwrap_or(program);
+    let elf = fs::open_untrusted(file.parent().unwrap_or(file), name, None).is_ok_and(|mut file| {
+        let mut magic = [0u8; 4];
+        std::io::Read::read_exact(&mut file, &mut magic).is_ok() && &magic == b"\x7fELF"
+    });
+    elf && (name.contains(word) || name.contains(program))
+}
+
+/// The first line of `PROGRAM --version`.
+fn version_line(program: &Path, path: &OsStr) -> String {
+    let done = Command::new(program)
+        .arg("--version")
+        .env("PATH", path)
+        .env("LC_ALL", "C")
+        .stdout(Stream::Capture)
+        .stderr(Stream::Null)
+        .timeout(Duration::from_secs(10))
+        .run();
+    let text = done.map(|done| done.stdout_text()).unwrap_or_default();
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_of_programs() {
+        for (file, package) in [
+            ("/usr/bin/x86_64-linux-gnu-gcc-12", "gcc-12"),
+            ("/usr/bin/x86_64-linux-gnu-gcc-14", "gcc-14-x86-64-linux-gnu"),
+            ("/usr/bin/arm-linux-gnueabihf-gcc-12", "gcc-12-arm-linux-gnueabihf"),
+            ("/usr/bin/x86_64-linux-gnu-ld.bfd", "binutils-x86-64-linux-gnu"),
+            ("/usr/lib/llvm-18/bin/clang", "clang-18"),
+            ("/usr/lib/llvm-18/bin/llvm-strip", "llvm-18"),
+            ("/usr/bin/make", "make"),
+            ("/usr/bin/pahole", "dwarves"),
+        ] {
+            assert!(package_names(Path::new(file)).contains(&package.to_owned()), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_program_of_no_package_is_described_by_version_size_and_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tool");
+        std::fs::write(&file, "#!/bin/sh\necho tool 3 \"$1\"\necho more\n").unwrap();
+        fs::set_mode(&file, 0o755).unwrap();
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(5);
+        fs::set_modified(&file, time).unwrap();
+        let tools = Tools::default();
+        let path = std::env::join_paths([dir.path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+        assert_eq!(tools.describe("tool", &path), "tool tool 3 --version size 43 time 5");
+        assert_eq!(tools.describe("no-such-tool", &path), "absent");
+    }
+}

@@ -1,0 +1,169 @@
+//! The local cache of builds: `v1/<2 hex>/<62 hex>/{record.json, module/*.ko, Module.symvers, ...}`.
+//!
+//! The name of an entry is the fingerprint of its build, and `record.json` ([`Record`]) lists its files with
+//! size and digest. Modules are stripped, unsigned and uncompressed; `built/` has the files that POST_BUILD
+//! added to `K/A`, and `make.log.zst` is the log of the build.
+//!
+//! Readers take no lock. An entry appears with one rename and disappears with one rename, so it is complete
+//! or absent; every byte that is used is checked against the record first. Writers take an exclusive lock,
+//! so whatever temporary directory they find is that of a killed process, and is removed. Nothing is synced:
+//! an entry that a crash of the machine damaged fails its check and is dropped.
+//!
+//! The cache never fails a build: callers turn every error here into a warning.
+
+mod entry;
+mod list;
+mod store;
+#[cfg(test)]
+mod tests;
+mod why;
+
+pub use dkms_bundle::record::{File, Record};
+pub use entry::{Damaged, Entry};
+pub use list::{Filter, Listed};
+pub use store::{Draft, StoreError};
+pub use why::{Difference, Nearest};
+
+use crate::session::Session;
+use dkms_bundle::record;
+use dkms_sys::fs;
+use std::path::{Path, PathBuf};
+
+/// The limit without `cache_size` in framework.conf: 1 GiB.
+pub const DEFAULT_SIZE: u64 = 1 << 30;
+
+/// The name of the record in an entry.
+pub const RECORD: &str = "record.json";
+
+/// The log of a build in an entry.
+pub const LOG: &str = "make.log.zst";
+
+/// The directory in an entry of files that POST_BUILD added to `K/A`.
+pub const ADDED: &str = "built";
+
+/// The lock of writers.
+const LOCK: &str = ".lock";
+
+/// What the names of temporary directories begin with.
+const TEMPORARY: &str = ".tmp-";
+
+/// One cache.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// The directory of the entries. Its parent is that of the cache.
+    dir: PathBuf,
+    /// A second one that is only read.
+    also: Option<PathBuf>,
+    /// The most bytes that it keeps.
+    limit: u64,
+}
+
+impl Cache {
+    /// A cache in this directory, of at most `limit` bytes. `also` is the directory of a second one, which is
+    /// only read.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, also: Option<PathBuf>, limit: u64) -> Self {
+        Self { dir: dir.into(), also, limit }
+    }
+
+    /// The cache of a session; `None` if it is switched off (`cache_size=0`, `--no-cache`).
+    ///
+    /// Builds for other roots have a cache of their own: what an image's compiler and headers produce must
+    /// not get into the modules of this machine. They may use what this machine built.
+    #[must_use]
+    pub fn of(session: &Session<'_>) -> Option<Self> {
+        (!session.options.no_cache).then(|| Self::to_inspect(session)).filter(|cache| cache.limit > 0)
+    }
+
+    /// The same for actions that inspect or clear it, even if it is switched off.
+    #[must_use]
+    pub fn to_inspect(session: &Session<'_>) -> Self {
+        let layout = session.layout;
+        let limit = session.options.framework.cache_size.unwrap_or(DEFAULT_SIZE);
+        match session.host.other_root {
+            Some(_) => Self::new(layout.cache_of_roots(), Some(layout.cache()), limit),
+            None => Self::new(layout.cache(), None, limit),
+        }
+    }
+
+    /// The directory of its entries.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The most bytes that it keeps; 0 if it is switched off.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Finds the entry of a fingerprint. Its record is checked, and its files exist with their sizes; each
+    /// read of a file ([`Entry::read`]) compares the digest.
+    ///
+    /// # Errors
+    /// The entry is damaged. [`Cache::drop_entry`] removes it.
+    pub fn find(&self, fingerprint: &str) -> Result<Option<Entry>, Damaged> {
+        if !record::is_sha256(fingerprint) {
+            return Ok(None);
+        }
+        for top in [Some(&self.dir), self.also.as_ref()].into_iter().flatten() {
+            if untrusted(top).is_some() {
+                continue;
+            }
+            let dir = entry_dir(top, fingerprint);
+            match Entry::open(&dir, fingerprint) {
+                Ok(Some(entry)) => return Ok(Some(entry)),
+                // Another process evicted it in the meantime.
+                Err(_) if !fs::exists(&dir) => {}
+                Ok(None) => {}
+                Err(damaged) => return Err(damaged),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Like [`Cache::find`], and compares all digests.
+    ///
+    /// # Errors
+    /// The entry is damaged.
+    pub fn lookup(&self, fingerprint: &str) -> Result<Option<Entry>, Damaged> {
+        let Some(entry) = self.find(fingerprint)? else { return Ok(None) };
+        match entry.check() {
+            Err(_) if !fs::exists(&entry.dir) => Ok(None),
+            checked => checked.map(|()| Some(entry)),
+        }
+    }
+
+    /// Why the cache cannot be trusted: its directory is a link or a file, or other users can write to it.
+    #[must_use]
+    pub fn distrust(&self) -> Option<String> {
+        untrusted(&self.dir)
+    }
+}
+
+/// Where the entry of a fingerprint is.
+fn entry_dir(top: &Path, fingerprint: &str) -> PathBuf {
+    let (start, rest) = fingerprint.split_at_checked(2).unwrap_or((fingerprint, ""));
+    top.join(start).join(rest)
+}
+
+/// Why the directory of a cache, or the one above it, is not trusted. One that does not exist is.
+fn untrusted(top: &Path) -> Option<String> {
+    top.parent()
+        .into_iter()
+        .chain([top])
+        .find_map(|dir| Some(format!("{}: {}", dir.display(), foreign(dir)?)))
+}
+
+/// Why a directory of the cache is not one that only root can change.
+fn foreign(dir: &Path) -> Option<String> {
+    let meta = fs::symlink_metadata(dir).ok()?;
+    if meta.is_symlink() {
+        Some("it is a symbolic link".into())
+    } else if !meta.is_dir() {
+        Some("it is not a directory".into())
+    } else {
+        fs::written_by_others(&meta)
+    }
+}

@@ -1,0 +1,269 @@
+//! Stores, evicts and drops entries.
+
+use super::{Cache, Entry, File, LOCK, RECORD, Record, TEMPORARY, entry_dir, foreign, untrusted};
+use crate::digest;
+use dkms_bundle::record::RecordError;
+use dkms_sys::IoError;
+use dkms_sys::fs::{self, TempDir};
+use dkms_sys::lock::{Lock, LockError, Mode};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// How long a store waits for another process that changes the cache.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a store leaves free on its file system, because an installation needs space too.
+const RESERVE: u64 = 32 << 20;
+
+/// Why a build was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory of the cache is not trusted.
+    #[error("{0}")]
+    Untrusted(String),
+    /// It cannot be written.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Another process holds the lock for too long.
+    #[error(transparent)]
+    Busy(#[from] LockError),
+    /// The file system is nearly full.
+    #[error("{}: only {free} bytes are free, and storing {size} bytes would leave less than {RESERVE}", .path.display())]
+    Full {
+        /// The cache.
+        path: PathBuf,
+        /// Free bytes.
+        free: u64,
+        /// Bytes of the entry.
+        size: u64,
+    },
+    /// The build is larger than the whole cache may be.
+    #[error("it has {size} bytes, more than cache_size ({limit})")]
+    TooLarge {
+        /// Bytes of the build.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The record would be refused when it is read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A file is not the one that the record describes.
+    #[error(transparent)]
+    Damaged(#[from] super::Damaged),
+}
+
+/// The files of a build that will be stored when the build is in place.
+#[derive(Debug, Default)]
+pub struct Draft {
+    files: Vec<(File, Vec<u8>)>,
+}
+
+impl Draft {
+    /// Adds a file. `path` is below the entry.
+    pub fn add(&mut self, path: impl Into<String>, bytes: Vec<u8>) {
+        let (size, sha256) = (bytes.len() as u64, digest::bytes(&bytes));
+        self.files.push((File { path: path.into(), size, sha256, executable: false }, bytes));
+    }
+
+    /// The sum of the sizes, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.files.iter().fold(0, |sum, (file, _)| sum.saturating_add(file.size))
+    }
+}
+
+impl Cache {
+    /// Stores a build. The files of `record` are those of the draft.
+    ///
+    /// # Errors
+    /// Each variant of [`StoreError`]. Nothing is left behind.
+    pub fn store(&self, mut record: Record, mut draft: Draft, replace: bool) -> Result<(), StoreError> {
+        draft.files.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+        record.files = draft.files.iter().map(|(file, _)| file.clone()).collect();
+        let mut files = draft.files.into_iter().map(|(_, bytes)| Ok(bytes));
+        self.insert(&record, replace, |_| files.next().unwrap_or_else(|| Ok(Vec::new())))
+    }
+
+    /// Stores a build that comes from elsewhere: its files are in `dir`, at the paths of its record. Each is
+    /// compared with the record while it is copied. An entry that is there already stays.
+    ///
+    /// # Errors
+    /// Each variant of [`StoreError`]. Nothing is left behind.
+    pub fn store_from(&self, dir: &Path, record: &Record) -> Result<(), StoreError> {
+        let source = Entry { record: record.clone(), dir: dir.to_owned() };
+        // The layer is that of a registry; the local record is the same wherever the build comes from.
+        let local = Record { layer: None, ..record.clone() };
+        self.insert(&local, false, |file| Ok(source.read(file)?))
+    }
+
+    fn insert(
+        &self,
+        record: &Record,
+        replace: bool,
+        mut read: impl FnMut(&File) -> Result<Vec<u8>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let json = record.to_json()?;
+        let size = record.total_size().saturating_add(json.len() as u64);
+        if size > self.limit {
+            return Err(StoreError::TooLarge { size, limit: self.limit });
+        }
+        let _lock = self.lock()?;
+        let free = fs::free_space(&self.dir)?;
+        if free < size.saturating_add(RESERVE) {
+            return Err(StoreError::Full { path: self.dir.clone(), free, size });
+        }
+        self.remove_leftovers()?;
+        let staged = TempDir::new_in(&self.dir, TEMPORARY)?;
+        for file in &record.files {
+            let path = staged.path().join(&file.path);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            fs::create_new(&path, &read(file)?, if file.executable { 0o755 } else { 0o644 })?;
+        }
+        fs::create_new(staged.path().join(RECORD), &json, 0o644)?;
+        fs::set_mode(staged.path(), 0o755)?;
+        let place = entry_dir(&self.dir, &record.fingerprint);
+        if replace && fs::exists(&place) {
+            self.discard(&place)?;
+        }
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        if !fs::exists(&place) {
+            fs::rename_noreplace(staged.path(), &place)?;
+            let _ = staged.keep();
+        }
+        self.evict(&record.fingerprint)
+    }
+
+    /// Removes an entry. Readers either have the whole entry or none.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn drop_entry(&self, dir: &Path) -> Result<(), StoreError> {
+        // An entry of the machine's cache is not removed by a command that works on another root.
+        if !dir.starts_with(&self.dir) {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        self.discard(dir)
+    }
+
+    /// Removes whole entries, the least recently used first, until the rest is within the limit. The entry
+    /// `kept` stays.
+    fn evict(&self, kept: &str) -> Result<(), StoreError> {
+        let mut entries = self.sizes()?;
+        let mut total = entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
+        entries.sort_by_key(|entry| entry.used);
+        for entry in entries {
+            if total <= self.limit {
+                break;
+            }
+            if entry.fingerprint != kept {
+                self.discard(&entry.dir)?;
+                total = total.saturating_sub(entry.size);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes entries until the cache is within its limit, and what killed processes left.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn shrink(&self) -> Result<(), StoreError> {
+        let _lock = self.lock()?;
+        self.remove_leftovers()?;
+        self.evict("")
+    }
+
+    /// The exclusive lock; creates the directory.
+    pub(super) fn lock(&self) -> Result<Lock, StoreError> {
+        if let Some(why) = untrusted(&self.dir) {
+            return Err(StoreError::Untrusted(why));
+        }
+        fs::create_dir_all(&self.dir)?;
+        Ok(Lock::acquire(
+            self.dir.join(LOCK),
+            Mode::Exclusive,
+            "changes the cache of builds",
+            Some(PATIENCE),
+            &mut |_| {},
+        )?)
+    }
+
+    /// Removes temporary directories. The caller holds the lock, so nobody uses them.
+    pub(super) fn remove_leftovers(&self) -> Result<(), StoreError> {
+        for name in fs::list_dir(&self.dir)? {
+            if name.to_string_lossy().starts_with(TEMPORARY) {
+                fs::remove_tree(self.dir.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames an entry aside and removes it. The caller holds the lock.
+    pub(super) fn discard(&self, dir: &Path) -> Result<(), StoreError> {
+        let grave = TempDir::new_in(&self.dir, TEMPORARY)?;
+        match fs::rename(dir, grave.path().join("entry")) {
+            Err(e) if e.is_not_found() => return Ok(()),
+            renamed => renamed?,
+        }
+        // Fails while there are other entries.
+        let _ = dir.parent().map(std::fs::remove_dir);
+        Ok(grave.remove()?)
+    }
+
+    /// All entries with size and last use, without reading them.
+    pub(super) fn sizes(&self) -> Result<Vec<Measured>, StoreError> {
+        let mut found = Vec::new();
+        for start in fs::list_dir_optional(&self.dir)? {
+            let above = self.dir.join(&start);
+            if start.len() != 2 || foreign(&above).is_some() || !fs::is_real_dir(&above) {
+                continue;
+            }
+            for rest in fs::list_dir_optional(&above)? {
+                let fingerprint = format!("{}{}", start.to_string_lossy(), rest.to_string_lossy());
+                let dir = above.join(&rest);
+                if dkms_bundle::record::is_sha256(&fingerprint) && fs::is_real_dir(&dir) {
+                    let (size, used) = measure(&dir);
+                    found.push(Measured { fingerprint, dir, size, used });
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// An entry as far as its directory shows it.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub fingerprint: String,
+    pub dir: PathBuf,
+    pub size: u64,
+    pub used: SystemTime,
+}
+
+/// The bytes in a directory, and the time of its record. What cannot be examined counts as nothing.
+fn measure(dir: &Path) -> (u64, SystemTime) {
+    let mut used = SystemTime::UNIX_EPOCH;
+    let mut size = 0u64;
+    let mut left = vec![dir.to_owned()];
+    while let Some(below) = left.pop() {
+        for name in fs::list_dir_optional(&below).unwrap_or_default() {
+            let path = below.join(&name);
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            if meta.is_dir() {
+                left.push(path);
+            } else {
+                size = size.saturating_add(meta.len());
+                if below == dir && name == RECORD {
+                    used = meta.modified().unwrap_or(used);
+                }
+            }
+        }
+    }
+    (size, used)
+}

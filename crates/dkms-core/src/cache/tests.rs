@@ -1,0 +1,265 @@
+use super::*;
+use proptest::prelude::*;
+use std::time::{Duration, SystemTime};
+
+struct World {
+    _dir: tempfile::TempDir,
+    cache: Cache,
+}
+
+fn world(limit: u64) -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::new(dir.path().join("cache/v1"), None, limit);
+    World { _dir: dir, cache }
+}
+
+fn record(package: &str, lines: &[&str]) -> Record {
+    let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    lines.push(format!("directives={package}"));
+    lines.sort();
+    Record {
+        schema: record::SCHEMA,
+        fingerprint: record::fingerprint(&lines),
+        lines,
+        package: package.into(),
+        version: "1.0".into(),
+        kernel: "6.1.0-1-amd64".into(),
+        arch: "x86_64".into(),
+        builder: "4.0.0".into(),
+        unconfined: Vec::new(),
+        build_ms: 1500,
+        files: Vec::new(),
+        layer: None,
+    }
+}
+
+fn draft(bytes: usize) -> Draft {
+    let mut draft = Draft::default();
+    draft.add("module/hello.ko", vec![7; bytes]);
+    draft.add("Module.symvers", b"symbols".to_vec());
+    draft.add(LOG, b"log".to_vec());
+    draft
+}
+
+fn store(cache: &Cache, package: &str, bytes: usize) -> String {
+    let record = record(package, &["kernel=6.1"]);
+    let fingerprint = record.fingerprint.clone();
+    cache.store(record, draft(bytes), false).unwrap();
+    fingerprint
+}
+
+#[test]
+fn an_entry_is_found_as_it_was_stored() {
+    let w = world(DEFAULT_SIZE);
+    assert!(w.cache.lookup(&"0".repeat(64)).unwrap().is_none());
+    let fingerprint = store(&w.cache, "hello", 100);
+    let entry = w.cache.lookup(&fingerprint).unwrap().unwrap();
+    let paths: Vec<_> = entry.record.files.iter().map(|f| f.path.as_str()).collect();
+    assert_eq!(paths, ["Module.symvers", "make.log.zst", "module/hello.ko"]);
+    assert_eq!(entry.read(entry.file("module/hello.ko").unwrap()).unwrap(), vec![7; 100]);
+    assert_eq!(entry.foreign_files().unwrap(), Vec::<PathBuf>::new());
+    std::fs::write(entry.dir.join("module/other.ko"), "x").unwrap();
+    assert_eq!(entry.foreign_files().unwrap(), [PathBuf::from("module/other.ko")]);
+    let second = world(DEFAULT_SIZE);
+    second.cache.store_from(&entry.dir, &entry.record).unwrap();
+    assert_eq!(second.cache.lookup(&fingerprint).unwrap().unwrap().record, entry.record);
+    assert!(w.cache.find("../../etc").unwrap().is_none());
+}
+
+#[test]
+fn a_build_from_elsewhere_is_compared_with_its_record() {
+    let (w, second) = (world(DEFAULT_SIZE), world(DEFAULT_SIZE));
+    let fingerprint = store(&w.cache, "hello", 100);
+    let entry = w.cache.lookup(&fingerprint).unwrap().unwrap();
+    std::fs::write(entry.dir.join("module/hello.ko"), vec![8; 100]).unwrap();
+    assert!(matches!(second.cache.store_from(&entry.dir, &entry.record), Err(StoreError::Damaged(_))));
+    assert!(second.cache.lookup(&fingerprint).unwrap().is_none());
+    assert_eq!(names(&second.cache), [LOCK]);
+}
+
+#[test]
+fn a_damaged_entry_is_dropped() {
+    let w = world(DEFAULT_SIZE);
+    let fingerprint = store(&w.cache, "hello", 100);
+    let dir = w.cache.find(&fingerprint).unwrap().unwrap().dir;
+    std::fs::write(dir.join("module/hello.ko"), vec![8; 100]).unwrap();
+    assert!(w.cache.find(&fingerprint).unwrap().is_some(), "only a read finds it");
+    let damaged = w.cache.lookup(&fingerprint).unwrap_err();
+    assert!(damaged.to_string().contains("module/hello.ko differs"), "{damaged}");
+    w.cache.drop_entry(&damaged.path).unwrap();
+    assert!(w.cache.lookup(&fingerprint).unwrap().is_none());
+    assert_eq!(names(&w.cache), [LOCK]);
+    store(&w.cache, "hello", 100);
+    assert!(w.cache.lookup(&fingerprint).unwrap().is_some());
+}
+
+fn names(cache: &Cache) -> Vec<String> {
+    let names = fs::list_dir(cache.dir()).unwrap();
+    names.into_iter().map(|n| n.to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn the_least_recently_used_entries_go_first() {
+    let w = world(10_000);
+    let all: Vec<String> = ["a", "b", "c"].iter().map(|name| store(&w.cache, name, 2000)).collect();
+    let now = SystemTime::now();
+    for (age, fingerprint) in [(20, &all[0]), (30, &all[1]), (10, &all[2])] {
+        let dir = w.cache.find(fingerprint).unwrap().unwrap().dir;
+        fs::set_modified(dir.join(RECORD), now - Duration::from_secs(age)).unwrap();
+    }
+    w.cache.find(&all[1]).unwrap().unwrap().touch();
+    let fourth = store(&w.cache, "d", 4000);
+    let there = |fingerprint: &String| w.cache.find(fingerprint).unwrap().is_some();
+    assert_eq!((there(&all[0]), there(&all[1]), there(&all[2]), there(&fourth)), (false, true, true, true));
+    let large = record("large", &[]);
+    assert!(matches!(w.cache.store(large, draft(10_001), false), Err(StoreError::TooLarge { .. })));
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed() {
+    let w = world(DEFAULT_SIZE);
+    store(&w.cache, "hello", 10);
+    let left = w.cache.dir().join(".tmp-killed/module");
+    std::fs::create_dir_all(&left).unwrap();
+    store(&w.cache, "other", 10);
+    assert!(!left.exists());
+}
+
+#[test]
+fn a_directory_that_others_can_change_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let w = world(DEFAULT_SIZE);
+    let fingerprint = store(&w.cache, "hello", 10);
+    let mode = |dir: &Path, mode| {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let entry = w.cache.find(&fingerprint).unwrap().unwrap().dir;
+    mode(&entry, 0o777);
+    assert!(w.cache.find(&fingerprint).is_err());
+    mode(&entry, 0o755);
+    mode(w.cache.dir(), 0o777);
+    assert!(w.cache.distrust().unwrap().contains("all users"));
+    assert!(w.cache.find(&fingerprint).unwrap().is_none());
+    let stored = w.cache.store(record("other", &[]), draft(1), false);
+    assert!(matches!(stored, Err(StoreError::Untrusted(_))));
+    mode(w.cache.dir(), 0o755);
+    let moved = w.cache.dir().with_file_name("moved");
+    std::fs::rename(w.cache.dir(), &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, w.cache.dir()).unwrap();
+    assert!(w.cache.distrust().unwrap().contains("symbolic link"));
+    assert!(w.cache.find(&fingerprint).unwrap().is_none());
+}
+
+#[test]
+fn replaced_or_kept() {
+    let w = world(DEFAULT_SIZE);
+    let fingerprint = store(&w.cache, "hello", 10);
+    let size = || {
+        let entry = w.cache.lookup(&fingerprint).unwrap().unwrap();
+        entry.file("module/hello.ko").unwrap().size
+    };
+    w.cache.store(record("hello", &["kernel=6.1"]), draft(20), false).unwrap();
+    assert_eq!(size(), 10);
+    w.cache.store(record("hello", &["kernel=6.1"]), draft(20), true).unwrap();
+    assert_eq!(size(), 20);
+}
+
+#[test]
+fn a_second_cache_is_only_read() {
+    let (machine, roots) = (world(DEFAULT_SIZE), world(DEFAULT_SIZE));
+    let fingerprint = store(&machine.cache, "hello", 10);
+    let both = Cache::new(roots.cache.dir(), Some(machine.cache.dir().to_owned()), DEFAULT_SIZE);
+    let entry = both.lookup(&fingerprint).unwrap().unwrap();
+    both.drop_entry(&entry.dir).unwrap();
+    assert!(machine.cache.lookup(&fingerprint).unwrap().is_some());
+    store(&both, "other", 10);
+    assert_eq!(machine.cache.entries(&Filter::default()).unwrap().len(), 1);
+}
+
+#[test]
+fn lists_and_clears_what_is_asked_for() {
+    let w = world(DEFAULT_SIZE);
+    store(&w.cache, "a", 10);
+    store(&w.cache, "b", 10);
+    let only = |package: &str| Filter { package: Some(package.into()), ..Filter::default() };
+    assert_eq!(w.cache.entries(&Filter::default()).unwrap().len(), 2);
+    assert_eq!(w.cache.clear(&only("a")).unwrap().0, 1);
+    let left = w.cache.entries(&Filter::default()).unwrap();
+    assert_eq!(left.iter().map(|l| l.record.as_ref().unwrap().package.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(w.cache.clear(&Filter::default()).unwrap().0, 1);
+    assert_eq!(world(1).cache.clear(&Filter::default()).unwrap(), (0, 0));
+}
+
+#[test]
+fn the_nearest_entry_names_the_lines_that_differ() {
+    let w = world(DEFAULT_SIZE);
+    for lines in
+        [["kernel=6.1", "compiler=gcc-12", "depends=base=1"], ["kernel=6.2", "compiler=gcc-13", "btf=true"]]
+    {
+        w.cache.store(record("hello", &lines), draft(1), false).unwrap();
+    }
+    let wanted = record("hello", &["kernel=6.1", "compiler=gcc-12", "depends=base=2"]).lines;
+    let nearest = w.cache.nearest("hello", &wanted).unwrap().unwrap();
+    let difference =
+        Difference { name: "depends=base".into(), cached: Some("1".into()), wanted: Some("2".into()) };
+    assert_eq!(nearest.differences, [difference]);
+    assert!(w.cache.nearest("other", &wanted).unwrap().is_none());
+}
+
+#[test]
+fn many_writers_and_readers_at_once() {
+    let w = world(30_000);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let cache = &w.cache;
+            scope.spawn(move || {
+                for round in 0..10 {
+                    let name = format!("p{}", (thread + round) % 5);
+                    let fingerprint = store(cache, &name, 4000 + round);
+                    if let Some(entry) = cache.lookup(&fingerprint).unwrap() {
+                        assert_eq!(entry.record.package, name);
+                    }
+                }
+            });
+        }
+    });
+    let left = w.cache.entries(&Filter::default()).unwrap();
+    assert!(left.iter().all(|listed| listed.record.is_ok()) && !left.is_empty());
+    assert!(left.iter().map(|listed| listed.size).sum::<u64>() <= 30_000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damage_is_never_used(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        file in 0..4usize,
+        keep in 0..120usize,
+    ) {
+        let w = world(DEFAULT_SIZE);
+        let fingerprint = store(&w.cache, "hello", 100);
+        let entry = w.cache.find(&fingerprint).unwrap().unwrap();
+        let name = [RECORD, LOG, "Module.symvers", "module/hello.ko"][file];
+        let path = entry.dir.join(name);
+        let before = std::fs::read(&path).unwrap();
+        let mut after: Vec<u8> = before.iter().copied().take(keep).collect();
+        after.extend_from_slice(&bytes);
+        std::fs::write(&path, &after).unwrap();
+        match w.cache.lookup(&fingerprint) {
+            Ok(Some(found)) => prop_assert!(before == after, "{:?}", found.record),
+            Ok(None) => prop_assert!(false, "it is there"),
+            Err(damaged) => {
+                prop_assert!(before != after);
+                w.cache.drop_entry(&damaged.path).unwrap();
+                prop_assert!(w.cache.lookup(&fingerprint).unwrap().is_none());
+            }
+        }
+        std::fs::create_dir_all(entry.dir.join("module")).unwrap();
+        for left in fs::list_dir(&entry.dir).unwrap() {
+            prop_assert!(w.cache.lookup(&fingerprint).is_err());
+            fs::remove_tree(entry.dir.join(left)).unwrap();
+        }
+        prop_assert!(w.cache.lookup(&fingerprint).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! Why a build is not in the cache: the nearest entry of the same package, and the lines that differ.
+
+use super::{Cache, Filter, Listed, Record, StoreError};
+use std::collections::BTreeMap;
+
+/// One input that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The name of the line.
+    pub name: String,
+    /// The value in the cache; `None` if the entry has no such line.
+    pub cached: Option<String>,
+    /// The value now; `None` if it has no such line.
+    pub wanted: Option<String>,
+}
+
+/// The entry that has the fewest differing lines.
+#[derive(Clone, Debug)]
+pub struct Nearest {
+    /// What it contains.
+    pub record: Record,
+    /// The lines that differ; empty if this is the build itself.
+    pub differences: Vec<Difference>,
+}
+
+impl Cache {
+    /// Finds the entry of a package whose inputs are nearest to these lines. Of equally near ones, it is the
+    /// one that was used last.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn nearest(&self, package: &str, lines: &[String]) -> Result<Option<Nearest>, StoreError> {
+        let filter = Filter { package: Some(package.to_owned()), ..Filter::default() };
+        let usable = |listed: Listed| listed.record.ok();
+        let all = self.entries(&filter)?.into_iter().filter_map(usable);
+        let all = all.map(|record| Nearest { differences: differences(&record.lines, lines), record });
+        Ok(all.min_by_key(|nearest| nearest.differences.len()))
+    }
+}
+
+/// The lines `name=value` that are not in both lists, by name.
+fn differences(cached: &[String], wanted: &[String]) -> Vec<Difference> {
+    let by_name = |lines: &[String]| -> BTreeMap<String, String> {
+        lines.iter().map(|line| split(line)).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
+    };
+    let (cached, wanted) = (by_name(cached), by_name(wanted));
+    let names = cached.keys().chain(wanted.keys().filter(|name| !cached.contains_key(*name)));
+    let compare = |name: &String| Difference {
+        name: name.clone(),
+        cached: cached.get(name).cloned(),
+        wanted: wanted.get(name).cloned(),
+    };
+    let mut found: Vec<_> = names.map(compare).filter(|d| d.cached != d.wanted).collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// Name and value of a line. `depends=NAME=value` and `script=NAME=value` have names with an equals sign,
+/// but no value has one before its digest.
+fn split(line: &str) -> (&str, &str) {
+    let prefixes = ["depends=", "script=", "tool="];
+    let start = prefixes.iter().find(|p| line.starts_with(*p)).map_or(0, |p| p.len());
+    match line.get(start..).and_then(|rest| rest.find('=')) {
+        Some(at) => (line.get(..start + at).unwrap_or(line), line.get(start + at + 1..).unwrap_or("")),
+        None => (line, ""),
+    }
+}
