@@ -36,7 +36,8 @@ function __dkms_actions -d 'Every action'
     printf '%s\n' \
         add build install uninstall unbuild remove status autoinstall match config lint verify ready \
         pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage \
-        mksysext generate_mok mok kernel_preinst kernel_postinst kernel_prerm help
+        mksysext generate_mok mok push pull matrix registry-key kernel_preinst kernel_postinst \
+        kernel_prerm help
 end
 
 complete -c dkms -n 'not __dkms_action' -a add -d 'register a module'
@@ -66,23 +67,28 @@ complete -c dkms -n 'not __dkms_action' -a mkimage -d 'write container images of
 complete -c dkms -n 'not __dkms_action' -a mksysext -d 'write a system extension of built modules'
 complete -c dkms -n 'not __dkms_action' -a generate_mok -d 'create the signing key if there is none'
 complete -c dkms -n 'not __dkms_action' -a mok -d 'show, enroll or rotate the signing key'
+complete -c dkms -n 'not __dkms_action' -a push -d 'publish builds in a registry'
+complete -c dkms -n 'not __dkms_action' -a pull -d 'fetch builds from a registry into the cache'
+complete -c dkms -n 'not __dkms_action' -a matrix -d 'list the builds that the registry lacks'
+complete -c dkms -n 'not __dkms_action' -a registry-key -d 'create the key that signs published builds'
 complete -c dkms -n 'not __dkms_action' -a kernel_preinst -d 'for package scripts: before a kernel is unpacked'
 complete -c dkms -n 'not __dkms_action' -a kernel_postinst -d 'for package scripts: after a kernel is installed'
 complete -c dkms -n 'not __dkms_action' -a kernel_prerm -d 'for package scripts: before a kernel is removed'
 complete -c dkms -n 'not __dkms_action' -a help -d 'print help, for one action if one is given'
 
-complete -c dkms -n '__dkms_action uninstall unbuild remove status match verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext' -a '(__dkms_packages)'
+complete -c dkms -n '__dkms_action uninstall unbuild remove status match verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull' -a '(__dkms_packages)'
 complete -c dkms -n '__dkms_action add build install config lint' -a '(__dkms_sources)'
 complete -c dkms -n '__dkms_action add build install config lint verify ldtarball' -F
 complete -c dkms -n '__dkms_action mok; and not __fish_seen_subcommand_from status enroll rotate' -a 'status enroll rotate'
+complete -c dkms -n '__dkms_action registry-key; and not __fish_seen_subcommand_from generate' -a 'generate'
 complete -c dkms -n '__dkms_action help' -a '(__dkms_actions)'
 
-complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status match config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext' -s m -l module -x -a '(__dkms_sources)' -d 'The module, or module and version'
-complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext' -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'The version of the module'
-complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext mok kernel_preinst kernel_postinst kernel_prerm' -s k -l kernelver -x -a '(__dkms_kernels)' -d 'The kernel'
-complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext kernel_preinst kernel_postinst kernel_prerm' -s a -l arch -x -a '(uname -m)' -d 'The architecture'
-complete -c dkms -n '__dkms_action autoinstall kernel_postinst' -l all-kernels -d 'Every kernel that has headers'
-complete -c dkms -n '__dkms_action uninstall unbuild remove mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext' -l all -d 'Every kernel that the module is built for'
+complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status match config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull' -s m -l module -x -a '(__dkms_sources)' -d 'The module, or module and version'
+complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull' -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'The version of the module'
+complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext mok push pull matrix kernel_preinst kernel_postinst kernel_prerm' -s k -l kernelver -x -a '(__dkms_kernels)' -d 'The kernel'
+complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull matrix kernel_preinst kernel_postinst kernel_prerm' -s a -l arch -x -a '(uname -m)' -d 'The architecture'
+complete -c dkms -n '__dkms_action autoinstall pull kernel_postinst' -l all-kernels -d 'Every kernel that has headers'
+complete -c dkms -n '__dkms_action uninstall unbuild remove mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push' -l all -d 'Every kernel that the module is built for'
 complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'The kernel whose installed modules are matched'
 complete -c dkms -n '__dkms_action add build install config lint' -s c -r -F -d 'Use this dkms.conf instead of the module\'s'
 complete -c dkms -n '__dkms_action add build install config' -l directive -x -d 'Override a directive of dkms.conf'
@@ -92,6 +98,8 @@ complete -c dkms -n '__dkms_action build install config' -l config -r -F -d 'The
 complete -c dkms -n '__dkms_action build install autoinstall match kernel_postinst' -s j -x -d 'How many jobs may run at once; 0 means no limit'
 complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match ldtarball mkimage mksysext mok kernel_postinst' -l force -d 'Override safety checks'
 complete -c dkms -n '__dkms_action build install autoinstall match kernel_postinst' -l no-cache -d 'Neither use nor fill the cache of builds'
+complete -c dkms -n '__dkms_action build install autoinstall match push pull matrix kernel_postinst' -l registry -x -d 'Use this registry of builds instead of those of framework.conf'
+complete -c dkms -n '__dkms_action build install autoinstall match kernel_postinst' -l prebuilt -x -d 'Whether builds of a registry are used'
 complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -l lock-timeout -x -d 'How long to wait for another dkms'
 complete -c dkms -n '__dkms_action build install autoinstall match mok kernel_postinst' -l mok-signing-key -r -F -d 'Sign with this private key'
 complete -c dkms -n '__dkms_action build install autoinstall match mok kernel_postinst' -l mok-certificate -r -F -d 'The certificate that belongs to --mok-signing-key'
