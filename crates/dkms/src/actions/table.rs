@@ -126,7 +126,7 @@ const BASE: ActionRow = ActionRow {
 };
 
 /// Every action.
-pub(crate) static ACTIONS: [ActionRow; 34] = [
+pub(crate) static ACTIONS: &[ActionRow] = &[
     ActionRow {
         action: Action::Add,
         word: "add",

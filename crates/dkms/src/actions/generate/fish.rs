@@ -34,7 +34,7 @@ fn operands() -> String {
         let words = words_where(|row| kinds.contains(&row.operand)).join(" ");
         text.push_str(&format!("complete -c dkms -n '__dkms_action {words}' {offered}\n"));
     }
-    for row in &ACTIONS {
+    for row in ACTIONS {
         if let Operand::Words(words) = row.operand {
             let words = words.join(" ");
             text.push_str(&format!(
