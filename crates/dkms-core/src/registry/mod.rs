@@ -21,6 +21,8 @@ mod pull;
 mod push;
 mod slot;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use connection::Pushed;
 pub use error::{Failure, RegistryError};
