@@ -31,7 +31,7 @@ __dkms_tables() {
     actions='
         add build install uninstall unbuild remove status autoinstall match config lint verify ready
         pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage
-        mksysext generate_mok mok push pull matrix registry-key kernel_preinst kernel_postinst
+        mksysext generate_mok mok push pull matrix registry-key cache kernel_preinst kernel_postinst
         kernel_prerm help'
     common='--dkmstree --sourcetree --installtree --root --json -q --quiet --verbose --debug -V --version -h --help'
 }
@@ -183,6 +183,11 @@ __dkms_options() {
         options='
 '
         ;;
+    cache)
+        options='
+            -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config
+            --dry-run'
+        ;;
     kernel_preinst)
         options='
             -k --kernelver -a --arch --lock-timeout --no-depmod --dry-run'
@@ -229,6 +234,7 @@ __dkms_operands() {
     ldtarball) operands='file' ;;
     mok) operands='status enroll rotate' ;;
     registry-key) operands='generate' ;;
+    cache) operands='show size clear why' ;;
     help) operands=$actions ;;
     *) operands='' ;;
     esac

@@ -36,7 +36,7 @@ function __dkms_actions -d 'Every action'
     printf '%s\n' \
         add build install uninstall unbuild remove status autoinstall match config lint verify ready \
         pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage \
-        mksysext generate_mok mok push pull matrix registry-key kernel_preinst kernel_postinst \
+        mksysext generate_mok mok push pull matrix registry-key cache kernel_preinst kernel_postinst \
         kernel_prerm help
 end
 
@@ -71,6 +71,7 @@ complete -c dkms -n 'not __dkms_action' -a push -d 'publish builds in a registry
 complete -c dkms -n 'not __dkms_action' -a pull -d 'fetch builds from a registry into the cache'
 complete -c dkms -n 'not __dkms_action' -a matrix -d 'list the builds that the registry lacks'
 complete -c dkms -n 'not __dkms_action' -a registry-key -d 'create the key that signs published builds'
+complete -c dkms -n 'not __dkms_action' -a cache -d 'show or clear the cache of builds, or why a build is not in it'
 complete -c dkms -n 'not __dkms_action' -a kernel_preinst -d 'for package scripts: before a kernel is unpacked'
 complete -c dkms -n 'not __dkms_action' -a kernel_postinst -d 'for package scripts: after a kernel is installed'
 complete -c dkms -n 'not __dkms_action' -a kernel_prerm -d 'for package scripts: before a kernel is removed'
@@ -81,20 +82,21 @@ complete -c dkms -n '__dkms_action add build install config lint' -a '(__dkms_so
 complete -c dkms -n '__dkms_action add build install config lint verify ldtarball' -F
 complete -c dkms -n '__dkms_action mok; and not __fish_seen_subcommand_from status enroll rotate' -a 'status enroll rotate'
 complete -c dkms -n '__dkms_action registry-key; and not __fish_seen_subcommand_from generate' -a 'generate'
+complete -c dkms -n '__dkms_action cache; and not __fish_seen_subcommand_from show size clear why' -a 'show size clear why'
 complete -c dkms -n '__dkms_action help' -a '(__dkms_actions)'
 
-complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status match config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull' -s m -l module -x -a '(__dkms_sources)' -d 'The module, or module and version'
-complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull' -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'The version of the module'
-complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext mok push pull matrix kernel_preinst kernel_postinst kernel_prerm' -s k -l kernelver -x -a '(__dkms_kernels)' -d 'The kernel'
-complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull matrix kernel_preinst kernel_postinst kernel_prerm' -s a -l arch -x -a '(uname -m)' -d 'The architecture'
+complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status match config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull cache' -s m -l module -x -a '(__dkms_sources)' -d 'The module, or module and version'
+complete -c dkms -n 'not __dkms_action; or __dkms_action add build install uninstall unbuild remove status config lint verify fsck mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull cache' -s v -x -a '(__dkms_packages | string replace -r ".*/" "")' -d 'The version of the module'
+complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext mok push pull matrix cache kernel_preinst kernel_postinst kernel_prerm' -s k -l kernelver -x -a '(__dkms_kernels)' -d 'The kernel'
+complete -c dkms -n 'not __dkms_action; or __dkms_action build install uninstall unbuild remove status autoinstall match config lint verify ready pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push pull matrix cache kernel_preinst kernel_postinst kernel_prerm' -s a -l arch -x -a '(uname -m)' -d 'The architecture'
 complete -c dkms -n '__dkms_action autoinstall pull kernel_postinst' -l all-kernels -d 'Every kernel that has headers'
 complete -c dkms -n '__dkms_action uninstall unbuild remove mktarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext push' -l all -d 'Every kernel that the module is built for'
 complete -c dkms -n '__dkms_action match' -l templatekernel -x -a '(__dkms_kernels)' -d 'The kernel whose installed modules are matched'
-complete -c dkms -n '__dkms_action add build install config lint' -s c -r -F -d 'Use this dkms.conf instead of the module\'s'
-complete -c dkms -n '__dkms_action add build install config' -l directive -x -d 'Override a directive of dkms.conf'
+complete -c dkms -n '__dkms_action add build install config lint cache' -s c -r -F -d 'Use this dkms.conf instead of the module\'s'
+complete -c dkms -n '__dkms_action add build install config cache' -l directive -x -d 'Override a directive of dkms.conf'
 complete -c dkms -n '__dkms_action config' -l fingerprint -d 'Print the inputs of a build, one a line, and their digest'
-complete -c dkms -n '__dkms_action build install config' -l kernelsourcedir -x -a '(__fish_complete_directories)' -d 'The kernel\'s headers'
-complete -c dkms -n '__dkms_action build install config' -l config -r -F -d 'The kernel\'s configuration'
+complete -c dkms -n '__dkms_action build install config cache' -l kernelsourcedir -x -a '(__fish_complete_directories)' -d 'The kernel\'s headers'
+complete -c dkms -n '__dkms_action build install config cache' -l config -r -F -d 'The kernel\'s configuration'
 complete -c dkms -n '__dkms_action build install autoinstall match kernel_postinst' -s j -x -d 'How many jobs may run at once; 0 means no limit'
 complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match ldtarball mkimage mksysext mok kernel_postinst' -l force -d 'Override safety checks'
 complete -c dkms -n '__dkms_action build install autoinstall match kernel_postinst' -l no-cache -d 'Neither use nor fill the cache of builds'
@@ -110,7 +112,7 @@ complete -c dkms -n '__dkms_action install autoinstall match kernel_postinst' -l
 complete -c dkms -n '__dkms_action add install remove' -l rpm_safe_upgrade -d 'For the scriptlets of RPM packages'
 complete -c dkms -n '__dkms_action fsck' -l repair -d 'Repair what is safe to repair'
 complete -c dkms -n '__dkms_action lint' -l fix -d 'Fix in the file what is safe to fix'
-complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match lint fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext generate_mok mok kernel_preinst kernel_postinst kernel_prerm' -l dry-run -d 'Print step by step what would be done, and do not change anything'
+complete -c dkms -n '__dkms_action add build install uninstall unbuild remove autoinstall match lint fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage mksysext generate_mok mok cache kernel_preinst kernel_postinst kernel_prerm' -l dry-run -d 'Print step by step what would be done, and do not change anything'
 complete -c dkms -n '__dkms_action add mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk' -l archive -r -F -d 'The archive or package to write or to load'
 complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l binaries-only -d 'Leave out the sources'
 complete -c dkms -n '__dkms_action mktarball mkdeb mkdsc mkrpm' -l source-only -d 'Leave out the built modules'

@@ -39,7 +39,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Signing(_) | Error::Program(ProgramError::Missing { .. } | ProgramError::Failed { .. }) => 10,
         Error::Look(_) => 2,
         Error::Registry(e) => registry(e),
-        Error::Io(_) | Error::TreeNotWritable(_) => 1,
+        Error::Io(_) | Error::Cache(_) | Error::TreeNotWritable(_) => 1,
         Error::NoOsRelease => 4,
         Error::AutoinstallFailed { .. } => 11,
         Error::KernelHookFailed { .. } => 14,

@@ -99,7 +99,7 @@ fn operands() -> String {
         text.push_str(&format!("    {words}) operands=({spec}) ;;\n"));
     }
     for row in ACTIONS {
-        if let Operand::Words(words) = row.operand {
+        if let Operand::Words(words) | Operand::WordAndPackage(words) = row.operand {
             text.push_str(&format!("    {}) operands=('2:what:({})') ;;\n", row.word, words.join(" ")));
         }
     }
