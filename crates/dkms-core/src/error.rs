@@ -48,6 +48,8 @@ pub enum Error {
     Registry(#[from] RegistryError),
     #[error(transparent)]
     Look(#[from] LookError),
+    #[error("the cache of builds: {0}")]
+    Cache(#[from] crate::cache::StoreError),
     #[error(transparent)]
     Io(#[from] IoError),
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
@@ -117,6 +119,7 @@ impl Error {
             Self::Tree(e) => e.help(),
             Self::Conf(_)
             | Self::Look(_)
+            | Self::Cache(_)
             | Self::Io(_)
             | Self::Interrupted(_)
             | Self::KernelHookFailed { .. } => Vec::new(),

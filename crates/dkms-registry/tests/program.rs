@@ -115,6 +115,7 @@ impl Program {
             tag: tag.into(),
             manifest: manifest(&blob.digest, blob.size, version),
             blobs: vec![blob],
+            replace: false,
         })
     }
 }
@@ -434,6 +435,7 @@ fn requests_that_make_no_sense_fail() {
         tag: "a/b".into(),
         manifest: String::new(),
         blobs: Vec::new(),
+        replace: false,
     });
     assert!(matches!(reply, Reply::Failed { .. }));
 }

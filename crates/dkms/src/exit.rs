@@ -39,7 +39,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Signing(_) | Error::Program(ProgramError::Missing { .. } | ProgramError::Failed { .. }) => 10,
         Error::Look(_) => 2,
         Error::Registry(e) => registry(e),
-        Error::Io(_) | Error::TreeNotWritable(_) => 1,
+        Error::Io(_) | Error::Cache(_) | Error::TreeNotWritable(_) => 1,
         Error::NoOsRelease => 4,
         Error::AutoinstallFailed { .. } => 11,
         Error::KernelHookFailed { .. } => 14,
@@ -130,6 +130,7 @@ fn registry(error: &RegistryError) -> u8 {
         | RegistryError::KeyExists(_)
         | RegistryError::Unconfined { .. }
         | RegistryError::BadRecord { .. } => 6,
+        RegistryError::NoCache | RegistryError::NotStored(_) => 9,
         RegistryError::Failed { .. } => 10,
     }
 }

@@ -39,7 +39,9 @@ impl Subject {
         if let Some(version) = &arguments.module_version {
             subject.version = Some(version.clone());
         }
-        for word in &arguments.words {
+        let has_verb = |action: Action| matches!(action.row().operand, Operand::WordAndPackage(_));
+        let verbs = usize::from(arguments.action().is_some_and(has_verb));
+        for word in arguments.words.iter().skip(verbs) {
             let path = Path::new(word);
             if path.exists() && !path.is_dir() && word.ends_with("dkms.conf") {
                 let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -190,8 +192,13 @@ pub(crate) fn without_effect(arguments: &Arguments) -> Option<String> {
 /// Checks the operand of an action that takes one of a few words.
 fn check_word(arguments: &Arguments) -> Result<()> {
     let Some(action) = arguments.action().map(Action::row) else { return Ok(()) };
-    let Operand::Words(known) = action.operand else { return Ok(()) };
-    let Some(word) = arguments.words.iter().find(|word| !known.contains(&word.as_str())) else {
+    let (known, words) = match action.operand {
+        Operand::Words(known) => (known, arguments.words.as_slice()),
+        // A module follows.
+        Operand::WordAndPackage(known) => (known, arguments.words.get(..1).unwrap_or_default()),
+        _ => return Ok(()),
+    };
+    let Some(word) = words.iter().find(|word| !known.contains(&word.as_str())) else {
         return Ok(());
     };
     let all = known.join(", ");

@@ -118,7 +118,13 @@ pub fn build(
     let mount_point = session.layout.build_dir(&build.package);
     let dir = if options.private { session.layout.private_build_dir(build) } else { mount_point.clone() };
     let mark = Mark::new(session, build, &dir)?;
-    prepare::fresh_copy(session, build, &dir)?;
+    std::thread::scope(|scope| {
+        // The kernel's headers are examined while the source is copied. An error comes again when the
+        // fingerprint needs them.
+        let headers = std::thread::Builder::new();
+        let _ = headers.spawn_scoped(scope, || target.inputs(session, true).map(drop));
+        prepare::fresh_copy(session, build, &dir)
+    })?;
     if options.private {
         dkms_sys::fs::create_dir_all(&mount_point)?;
     }

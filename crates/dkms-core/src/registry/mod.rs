@@ -20,6 +20,7 @@ mod program;
 mod pull;
 mod push;
 mod slot;
+mod survey;
 
 pub use connection::Pushed;
 pub use error::{Failure, RegistryError};
@@ -28,6 +29,7 @@ pub(crate) use pull::{Fetched, fetch, find_stored};
 pub use pull::{Offer, Wanted, find};
 pub use push::{Published, push};
 pub use slot::Slot;
+pub use survey::{Availability, Pulled, look_up, pull, wanted};
 
 use crate::session::Session;
 use dkms_conf::framework_conf::Prebuilt;
