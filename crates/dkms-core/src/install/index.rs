@@ -50,7 +50,9 @@ pub(super) fn make(
         records.iter().zip(&facts).map(|(record, facts)| Module { path: &record.file.path, facts }).collect();
     let lists = ListTexts::read(dir)?;
     let files = index::write(tool.version, &modules, &lists.borrow())?;
-    if records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool() {
+    let is_new =
+        records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool();
+    if is_new && s.host.records_stamps() {
         keep(s.sink, &path, &tool, &records);
     }
     Ok(files)
