@@ -56,6 +56,8 @@ install: release
 	$(call script,hooks/dkms_autoinstaller,$(LIBDIR)/dkms_autoinstaller,0755)
 	$(call script,hooks/ready_warn,$(LIBDIR)/ready_warn,0755)
 	$(call script,systemd/dkms-ready.service,$(SYSTEMD)/dkms-ready.service,0644)
+	$(call script,systemd/dkms-sysext.service,$(SYSTEMD)/dkms-sysext.service,0644)
+	$(call script,systemd/sysext-index,$(LIBDIR)/sysext-index,0755)
 	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.bash $(DESTDIR)$(BASHDIR)/dkms
 	$(INSTALL) -D -m 0644 $(HERE)/completions/_dkms $(DESTDIR)$(ZSHDIR)/_dkms
 	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.fish $(DESTDIR)$(FISHDIR)/dkms.fish
@@ -89,8 +91,8 @@ install-doc:
 
 # A changed framework.conf is kept, and so are built modules. Remove these before, with "dkms remove M/V --all".
 uninstall:
-	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(KINSTALL)/40-dkms.install
-	$(RM) $(DESTDIR)$(LIBDIR)/common.postinst $(DESTDIR)$(LIBDIR)/dkms_autoinstaller $(DESTDIR)$(LIBDIR)/ready_warn
+	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(SYSTEMD)/dkms-sysext.service $(DESTDIR)$(KINSTALL)/40-dkms.install
+	$(RM) $(DESTDIR)$(LIBDIR)/common.postinst $(DESTDIR)$(LIBDIR)/dkms_autoinstaller $(DESTDIR)$(LIBDIR)/ready_warn $(DESTDIR)$(LIBDIR)/sysext-index
 	$(RM) $(foreach hook,postinst header_postinst preinst prerm,$(DESTDIR)$(KCONF)/$(hook).d/dkms)
 	$(RM) $(DESTDIR)$(SHAREDIR)/apport/package-hooks/dkms_packages.py
 	$(RM) $(DESTDIR)$(BASHDIR)/dkms $(DESTDIR)$(ZSHDIR)/_dkms $(DESTDIR)/usr/share/zsh/vendor-completions/_dkms $(DESTDIR)$(FISHDIR)/dkms.fish

@@ -1,53 +1,48 @@
 #!/bin/bash
-# Everything that CI runs, one section after the other. The last lines say what passed, failed and was skipped.
+# Everything that CI runs. The last lines say what passed, failed and was skipped.
 #
 #   tests/ci.sh [SECTION...]     default: all of them
 #
-# A section is a cargo command, or the end-to-end tests whose names begin with SECTION:: (see README.md). One with "&" after
-# its name starts there, beside the next ones, and is waited for where its name comes again: the crash tests use one
-# processor only.
+# A section is a function below, or the end-to-end tests whose names begin with SECTION:: (see README.md). Those that compile
+# come first, while the downloads run. Then there are always as many sections at a time as processors, each with one thread,
+# the longest ones first.
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms} FUZZ_SECONDS=${FUZZ_SECONDS:-20}
-all=(fetch format clippy unit docs build workspace::shellcheck harness takeover attacks confined scenarios pages 'crash&' full_disk concurrency
-    interrupt jobserver mok rpm vm mutations fuzz crash packages workspace::deny workspace::msrv packaging)
-sections=("${@:-${all[@]}}")
-summary=() failed=0 besides=0
-declare -A beside=() begun=()
+compiling=(fetch build format clippy compile docs)
+testing=(scenarios vm crash packages fuzz unit attacks interrupt mutations jobserver full_disk concurrency workspace::msrv mok pages
+    takeover confined rpm workspace::shellcheck harness packaging workspace::deny)
 
 fetch() { tests/fetch.sh --msrv; }
 format() { cargo fmt --all -- --check; }
 clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
-unit() { cargo test --workspace --exclude dkms-tests --locked && cargo test --release --locked -p dkms-tests --lib; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
 build() { cargo build --release --locked -p dkms; }
-scenarios() { cargo test --release --locked --quiet -p dkms-tests --test scenarios -- --nocapture; }
-# e2e PREFIX THREADS
-e2e() { cargo test --release --locked --quiet -p dkms-tests --test e2e -- --nocapture --test-threads "$2" "$1"; }
-
-# section NAME: runs it. Its end-to-end tests report to $scratch/NAME.tests.
-section() {
-    local threads=2
-    case $1 in fetch | format | clippy | unit | docs | build | scenarios) ;; *) set -- "$1" e2e ;; esac
-    export DKMS_TEST_REPORT=$scratch/$1.tests
-    if [[ ${2-} != e2e ]]; then "$1"; return; fi
-    # Beside others it has one processor.
-    if [[ $1 == crash ]] || ((besides)); then threads=1; fi
-    if [[ $1 == *::* ]]; then e2e "$1" 1; else e2e "$1::" "$threads"; fi
+# The tests, and where those are that run end to end.
+compile() {
+    cargo test --workspace --exclude dkms-tests --locked --no-run &&
+        cargo test -p dkms-tests --locked --no-run --message-format json-render-diagnostics >"$scratch/compiled" &&
+        sed -n 's/.*"executable":"\([^"]*\/\(e2e\|scenarios\)-[^"]*\)".*/\2=\1/p' "$scratch/compiled" >"$scratch/programs"
 }
+unit() { cargo test --workspace --exclude dkms-tests --locked && cargo test --locked -p dkms-tests --lib; }
+# program NAME ARGUMENT...: runs one of them where cargo would. A name that no test has is an error.
+program() (
+    cd tests && "$(sed -n "s/^$1=//p" "$scratch/programs")" --quiet --nocapture --test-threads "$threads" "${@:2}" &&
+        [[ -s $DKMS_TEST_REPORT ]]
+)
+scenarios() { program scenarios; }
 
-# run NAME: runs a section, or waits for it if it runs already; its output is kept in $scratch/NAME.
-run() {
-    local code=0
-    if [[ -z ${beside[$1]-} ]]; then
-        section "$1" 2>&1 | tee "$scratch/$1"
-        return "${PIPESTATUS[0]}"
-    fi
-    wait "${beside[$1]}" || code=$?
-    besides=$((besides - 1))
-    cat "$scratch/$1"
-    return "$code"
+# section NAME: runs it. Its end-to-end tests report to $scratch/NAME.tests, its times go to $scratch/NAME.times.
+section() {
+    export DKMS_TEST_REPORT=$scratch/$1.tests TIMEFORMAT='%R %U %S'
+    local words
+    case $1 in
+        fetch | format | clippy | docs | build | compile | unit | scenarios) words=("$1") ;;
+        *::*) words=(program e2e "$1") ;;
+        *) words=(program e2e "$1::") ;;
+    esac
+    { time "${words[@]}" 2>&3; } 3>&2 2>"$scratch/$1.times"
 }
 
 # What became of the tests of a section: "12 passed, 1 skipped (first reason)".
@@ -67,27 +62,64 @@ tests_of() {
         }' "$scratch/$1.tests"
 }
 
-scratch=$(mktemp -d)
-trap 'kill "${beside[@]}" 2>/dev/null; rm -rf "$scratch"' EXIT
-for name in "${sections[@]}"; do
-    if [[ $name == *'&' ]]; then
-        name=${name%&}
-        section "$name" >"$scratch/$name" 2>&1 &
-        beside[$name]=$! begun[$name]=$SECONDS besides=$((besides + 1))
-        continue
-    fi
+summary=() failed=0
+declare -A running=()
+
+# begin NAME: starts a section beside the others.
+begin() {
+    section "$1" >"$scratch/$1" 2>&1 &
+    running[$!]=$1
+}
+
+# finish: waits until one of the running sections ends, and shows its output.
+finish() {
+    local pid='' code=0 name times word
+    wait -n -p pid "${!running[@]}" || code=$?
+    name=${running[$pid]}
+    unset "running[$pid]"
     printf '\n===== %s =====\n' "$name"
-    start=${begun[$name]-$SECONDS}
-    if run "$name"; then
+    cat "$scratch/$name"
+    if ((code == 0)); then
         word="passed$(tests_of "$name")"
     else
         # Its last lines, again where the summary is read.
         word="FAILED$(tests_of "$name"; printf '\n'; tail -n 12 "$scratch/$name" | cut -c -200 | sed 's/^/    | /')"
         failed=1
     fi
-    summary+=("$(printf '%-22s %4d s  %s' "$name" $((SECONDS - start)) "$word")")
+    times=$(awk '{ printf "%4d s (%4d s of processor)", $1, $2 + $3 }' "$scratch/$name.times")
+    summary+=("$(printf '%-22s %s  %s' "$name" "$times" "$word")")
+}
+
+# complete NAME: waits for this section.
+complete() {
+    while [[ " ${running[*]} " == *" $1 "* ]]; do finish; done
+}
+
+scratch=$(mktemp -d)
+trap 'kill "${!running[@]}" 2>/dev/null; rm -rf "$scratch"' EXIT
+slots=$(nproc) threads=1 first=() then=() all=("$@")
+((${#all[@]})) || all=("${compiling[@]}" "${testing[@]}")
+for name in "${all[@]}"; do
+    if [[ " ${compiling[*]} " == *" $name "* ]]; then first+=("$name"); else then+=("$name"); fi
 done
+((slots >= 2)) || slots=2
+((${#then[@]} > 1)) || threads=$slots
+# Without this there is nothing to run.
+if ((${#then[@]})) && [[ " ${first[*]} " != *' compile '* ]]; then first+=(compile); fi
+
+for name in "${first[@]}"; do
+    begin "$name"
+    # Downloads wait for the network, and the program has a target directory of its own: they run beside the others, unless
+    # the compiler has to be fetched.
+    case $name in fetch) command -v cc >/dev/null || complete fetch ;; build) ;; *) complete "$name" ;; esac
+done
+while ((${#running[@]})); do finish; done
+for name in "${then[@]}"; do
+    while ((${#running[@]} >= slots)); do finish; done
+    begin "$name"
+done
+while ((${#running[@]})); do finish; done
 
 printf '\n===== summary =====\n'
-printf '%s\n' "${summary[@]}"
+printf '%s\n' "${summary[@]}" "$(printf '%-22s %4d s' together "$SECONDS")"
 exit "$failed"

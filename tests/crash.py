@@ -6,19 +6,28 @@ that before or that after: files, archive, links, manifests, modules.dep and `dk
 between the crash and the recovery must show one of the two as well. Then the same with the recovery killed too, and with a disk
 that is full or fails from the n-th call on: the command reports it, and does not panic.
 
-CRASH_ALL=1 takes every point of the second half, not a sample.
+Many calls do the same to another file: ten files of the index are saved, written and renamed alike. So a run takes a sample:
+every call on the journal, the first and the last call of each kind (system call and kind of path), and one in SHARE of the
+others, which CRASH_SEED chooses (printed; each run chooses another one). Of the failing calls it takes the first of each
+kind: all of them with a full disk, half of them with one that fails. DKMS_TEST_LONG=1 takes every call.
 """
 
 import errno
 import os
+import random
+import re
 import subprocess
 import sys
 import time
 
 from state import KERNELS, LIB, complain, difference, dkms, each, must, panicked, prepare, restore, save, state, status, sum_up, settled
 
-K1, K2 = KERNELS
-ALL = os.environ.get("CRASH_ALL", "") not in ("", "0")
+K1 = KERNELS[0]
+ALL = os.environ.get("DKMS_TEST_LONG", "") not in ("", "0")
+SEED = os.environ.get("CRASH_SEED") or str(int(time.time()))
+CHOICE = random.Random(SEED)
+# One of so many calls that are like others.
+SHARE = 10
 RECOVER = ["generate_mok"]  # changes nothing by itself, the key is there
 AT, LOG = "/run/syscall-at", "/run/syscalls"
 # Any of the commands changes more than this.
@@ -67,10 +76,52 @@ def only_status(lines):
     return [l for l in lines if l.startswith("status: ")]
 
 
+# Names that are made from a process, a time or random digits; the ten files of an index; the modules of the fixtures.
+SAME = [
+    (re.compile("|".join(map(re.escape, KERNELS))), "K"),
+    (re.compile(r"^/usr/lib/"), "/lib/"),
+    (re.compile(r"modules\.[a-z]+(\.[a-z]+)*"), "modules.X"),
+    (re.compile(r"alpha|beta_renamed|single|multi"), "M"),
+    (re.compile(r"\b[0-9a-f]{8,}\b|\d+"), "N"),
+]
+
+
+def kind(call):
+    """The system call and the kind of path of a line of the log."""
+    call = call.split(" ", 1)[1]
+    for pattern, word in SAME:
+        call = pattern.sub(word, call)
+    return call
+
+
+def sample(made, how):
+    """The numbers, from 1, of those of these calls that are interfered with."""
+    every = range(1, len(made) + 1)
+    if ALL:
+        return list(every)
+    kinds = [kind(call) for call in made]
+    first = {kinds.index(what) + 1 for what in kinds}
+    if how == "EIO":
+        return sorted(CHOICE.sample(sorted(first), len(first) // 2))
+    if how == "ENOSPC":
+        return sorted(first)
+    last = {len(made) - kinds[::-1].index(what) for what in kinds}
+    chosen = first | last | {n for n in every if "/.journal" in kinds[n - 1]}
+    others = [n for n in every if n not in chosen]
+    return sorted(chosen | set(CHOICE.sample(others, len(others) // SHARE)))
+
+
+def traced(name, how, words):
+    """The calls of a command that is not interfered with."""
+    restore(name)
+    interfered(how, 0, words)
+    return calls()
+
+
 def kills(words, name, before, after, points):
-    """Kill at every call, run status, recover, compare."""
+    """Kill at these calls, run status, recover, compare."""
     seen = {"before": 0, "after": 0, None: 0}
-    for n in range(1, points + 1):
+    for n in points:
         restore(name)
         interfered("kill", n, words)
         at = (calls() or ["nothing"])[-1].split(" ", 1)[-1]
@@ -82,17 +133,16 @@ def kills(words, name, before, after, points):
 
 
 def double_kills(words, name, before, after, points):
-    """Kill the command, then kill the recovery at each of its calls, and recover after that."""
+    """Kill the command, then kill the recovery at some of its calls, and recover after that."""
     done = 0
-    step = 1 if ALL else max(1, points // 8)
-    for n in range(1 if ALL else step // 2 + 1, points + 1, step):
+    for n in range(1, points + 1) if ALL else sorted(CHOICE.sample(range(1, points + 1), 5)):
         restore(name)
         interfered("kill", n, words)
         settled()
         save("crashed")
         interfered("kill", 0, RECOVER)
         total = len(calls())
-        for k in range(1 if ALL else n % 3 + 1, total + 1, 1 if ALL else max(2, total // 8)):
+        for k in range(1, total + 1) if ALL else sorted(CHOICE.sample(range(1, total + 1), min(5, total))):
             restore("crashed")
             interfered("kill", k, RECOVER)
             recovered(f"killed at {n}, recovery killed at {k}", before, after)
@@ -100,13 +150,10 @@ def double_kills(words, name, before, after, points):
     return done
 
 
-def errors(how, words, name, before, after, step):
+def errors(how, words, name, before, after):
     """Every call from the n-th on fails. A command that reports success must have worked."""
-    restore(name)
-    interfered(how, 0, words)
-    points = len(calls())
-    done = 0
-    for n in range(1, points + 1, step):
+    points = sample(traced(name, how, words), how)
+    for n in points:
         restore(name)
         ended = interfered(how, n, words)
         at = next(iter(calls()[n - 1 : n]), "nothing").split(" ", 1)[-1]
@@ -119,8 +166,7 @@ def errors(how, words, name, before, after, step):
         found = recovered(what, before, after)
         if ended.returncode == 0 and found == "before" and before != after:
             complain("it reported success, but everything is as before", what)
-        done += 1
-    return done
+    return len(points)
 
 
 def scenario(name, *words):
@@ -128,20 +174,21 @@ def scenario(name, *words):
     started = time.monotonic()
     restore(name)
     before = state()
-    interfered("kill", 0, words)
-    points, threads = len(calls()), len({c.split()[0] for c in calls()})
+    made = traced(name, "kill", words)
     after = state()
+    points = sample(made, "kill")
     seen = kills(words, name, before, after, points)
-    double = double_kills(words, name, before, after, points)
-    room = errors("ENOSPC", words, name, before, after, 1)
-    disk = errors("EIO", words, name, before, after, 1 if ALL else 3)
+    double = double_kills(words, name, before, after, len(made))
+    room = errors("ENOSPC", words, name, before, after)
+    disk = errors("EIO", words, name, before, after)
     print(
-        f"dkms {' '.join(words)}: {points} crash points in {threads} thread(s) ({seen['before']} before, {seen['after']} after), "
-        f"{double} double crashes, {room} ENOSPC, {disk} EIO, {time.monotonic() - started:.0f} s",
+        f"dkms {' '.join(words)}: {len(points)} of {len(made)} crash points in {len({c.split()[0] for c in made})} thread(s) "
+        f"({seen['before']} before, {seen['after']} after), {double} double crashes, {room} ENOSPC, {disk} EIO, "
+        f"{time.monotonic() - started:.0f} s",
         flush=True,
     )
-    if points < FEWEST:
-        complain("too few system calls were seen", f"{points}")
+    if len(made) < FEWEST:
+        complain("too few system calls were seen", f"{len(made)}")
 
 
 def with_odd_name():
@@ -169,26 +216,28 @@ def two():
     must("install", "single/1.0", *each("-k"))
 
 
-# What is done before, and the command.
+# What is built, for how many kernels; what is done before, and the command.
+ONE, ALSO_2, ALSO_SINGLE = ["multi/1.0"], ["multi/1.0", "multi/2.0"], ["multi/1.0", "single/1.0"]
 CASES = {
-    "install": (None, ["install", "multi/1.0", "-k", K1]),
-    "install_for_two_kernels": (None, ["install", "multi/1.0", *each("-k")]),
-    "uninstall": (installed, ["uninstall", "multi/1.0", *each("-k")]),
-    "upgrade": (installed, ["install", "multi/2.0", *each("-k")]),
-    "remove": (installed, ["remove", "multi/1.0", "--all"]),
-    "kernel_prerm": (two, ["kernel_prerm", "-k", K1]),
-    "install_with_odd_file_name": (with_odd_name, ["install", "multi/1.0", "-k", K1]),
-    "uninstall_with_odd_file_name": (with_odd_name_installed, ["uninstall", "multi/1.0", "-k", K1]),
+    "install": (ONE, 1, None, ["install", "multi/1.0", "-k", K1]),
+    "install_for_two_kernels": (ONE, 2, None, ["install", "multi/1.0", *each("-k")]),
+    "uninstall": (ONE, 2, installed, ["uninstall", "multi/1.0", *each("-k")]),
+    "upgrade": (ALSO_2, 2, installed, ["install", "multi/2.0", *each("-k")]),
+    "remove": (ONE, 2, installed, ["remove", "multi/1.0", "--all"]),
+    "kernel_prerm": (ALSO_SINGLE, 2, two, ["kernel_prerm", "-k", K1]),
+    "install_with_odd_file_name": (ONE, 1, with_odd_name, ["install", "multi/1.0", "-k", K1]),
+    "uninstall_with_odd_file_name": (ONE, 1, with_odd_name_installed, ["uninstall", "multi/1.0", "-k", K1]),
 }
 
 started = time.monotonic()
-before, words = CASES[sys.argv[1]]
+versions, kernels, before, words = CASES[sys.argv[1]]
+del KERNELS[kernels:]
 compile_tracer()
-prepare()
+prepare(versions)
 if before:
     before()
 save("start")
-print(f"prepared in {time.monotonic() - started:.0f} s", flush=True)
+print(f"CRASH_SEED={SEED}; prepared in {time.monotonic() - started:.0f} s", flush=True)
 scenario("start", *words)
 wrong = sum_up()
 print(f"{wrong} wrong, {time.monotonic() - started:.0f} s in all")

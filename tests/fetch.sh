@@ -143,6 +143,11 @@ rpmbuild rpm
 rpmlint rpmlint
 createrepo_c createrepo-c
 xorriso xorriso
+skopeo skopeo
+umoci umoci
+busybox busybox-static
+mksquashfs squashfs-tools
+mkfs.erofs erofs-utils
 LIST
     if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
     # Recommended by gcc, and needed to link anything.
@@ -254,6 +259,38 @@ packages() {
     say "corpus: $(find "$build/corpus" -mindepth 1 -maxdepth 1 -type d | wc -l) packages"
 }
 
+# The depmod of Debian 13, which writes the index as newer versions of kmod do: build/layers/depmod-34/depmod, with the
+# libraries and the loader of that release beside it.
+depmod_34() {
+    local dir=$layers/depmod-34 apt list file
+    if [[ -x $dir/depmod && -n $(find "$dir/stamp" -mtime -7 2>/dev/null) ]]; then say 'depmod-34: up to date'; return; fi
+    list=$(apt-get indextargets --format "\$(ORIGIN) \$(REPO_URI)" 'Created-By: Packages' | sed -n 's/^Debian //p' | grep -v security | head -n 1)
+    if [[ -z $list ]]; then say 'depmod-34: no archive of Debian is configured here'; return; fi
+    mkdir -p "$dir"/{lists/partial,debs,cache/archives/partial}
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$list" >"$dir/sources"
+    : >"$dir/status"
+    apt=(-qq -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$dir/sources" -o Dir::Etc::SourceParts=-
+        -o Dir::State::Lists="$dir/lists" -o Dir::State::Status="$dir/status" -o Dir::Cache="$dir/cache" -o Acquire::Languages=none)
+    if ! apt-get "${apt[@]}" update || ! (cd "$dir/debs" && rm -f ./*.deb && apt-get "${apt[@]}" download kmod libkmod2 libc6 liblzma5 libzstd1 libssl3t64 zlib1g); then
+        say 'depmod-34: not available'
+        return
+    fi
+    rm -rf "$dir/root"
+    mkdir "$dir/root"
+    for file in "$dir"/debs/*.deb; do dpkg -x "$file" "$dir/root"; done
+    merge_usr "$dir/root"
+    cat >"$dir/depmod" <<'END'
+#!/bin/sh
+root=$(dirname "$(readlink -f "$0")")/root
+lib=$root/usr/lib/x86_64-linux-gnu
+exec "$lib/ld-linux-x86-64.so.2" --argv0 depmod --library-path "$lib" "$root/usr/bin/kmod" "$@"
+END
+    chmod +x "$dir/depmod"
+    rm -rf "$dir"/{lists,debs,cache}
+    "$dir/depmod" --version | head -n 1 >"$dir/stamp"
+    say "depmod-34: $(<"$dir/stamp")"
+}
+
 # The oldest supported Rust, as Debian packages it next to the newer one.
 msrv_toolchain() {
     local oldest=1.85.0 dir=$build/msrv version package file
@@ -309,6 +346,7 @@ kernel_layers
 if [[ $vm == yes ]]; then vm_layers; fi
 if [[ $debian == yes ]]; then debian_disk; fi
 layer dkms-debian '' dkms
+depmod_34
 packages
 if [[ $msrv == yes ]]; then msrv_toolchain; fi
 say "done, $(du -sh "$build" | cut -f1) in ${build##*/}/"

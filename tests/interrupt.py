@@ -106,7 +106,7 @@ def interrupt(title, words, number, group=False, twice=False, name="built", allo
     print(f"{title}: code {code}, {time.monotonic() - began:.1f} s", flush=True)
 
 
-prepare()
+prepare(["single/1.0", "multi/1.0"] if sys.argv[1] == "depmod" else ["single/1.0"])
 slow = "/usr/src/slow-1.0"
 os.mkdir(slow)
 for kernel in KERNELS:

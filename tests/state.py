@@ -184,17 +184,14 @@ def shell(script):
     subprocess.run(["bash", "-euc", ". /e2e/prelude.sh\n" + script], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
-def prepare():
-    """multi 1.0 and 2.0 and single 1.0 built for all kernels, which have an alpha and a single of their own."""
+def prepare(versions=("multi/1.0", "multi/2.0", "single/1.0")):
+    """These versions built for all kernels, which have an alpha and a single of their own."""
     shell("fixture multi-1.0 single-1.0; cp -r /usr/src/multi-1.0 /usr/src/multi-2.0")
     shell("sed -i 's/\"1.0\"/\"2.0\"/' /usr/src/multi-2.0/{dkms.conf,*/*.c}")
     must("generate_mok")
-    for version in ("multi/1.0", "multi/2.0", "single/1.0"):
+    for version in versions:
         must("add", version)
-    running = [
-        subprocess.Popen(["dkms", "build", version, *each("-k")], stdout=subprocess.DEVNULL)
-        for version in ("multi/1.0", "multi/2.0", "single/1.0")
-    ]
+    running = [subprocess.Popen(["dkms", "build", version, *each("-k")], stdout=subprocess.DEVNULL) for version in versions]
     if any([p.wait() for p in running]):
         sys.exit("a fixture does not build")
     # The kernel's own alpha and single, older versions, and the indexes that make it a complete kernel.

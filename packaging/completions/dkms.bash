@@ -30,8 +30,9 @@ __dkms_kernels() {
 __dkms_tables() {
     actions='
         add build install uninstall unbuild remove status autoinstall match config lint verify ready
-        pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk generate_mok
-        mok kernel_preinst kernel_postinst kernel_prerm help'
+        pending fsck mktarball ldtarball mkdeb mkdsc mkbmdeb mkrpm mkkmp mkdriverdisk mkimage
+        mksysext generate_mok mok push pull matrix registry-key cache kernel_preinst kernel_postinst
+        kernel_prerm help'
     common='--dkmstree --sourcetree --installtree --root --json -q --quiet --verbose --debug -V --version -h --help'
 }
 
@@ -46,13 +47,15 @@ __dkms_options() {
     build)
         options='
             -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config -j
-            --force --lock-timeout --mok-signing-key --mok-certificate --dry-run'
+            --force --no-cache --registry --prebuilt --lock-timeout --mok-signing-key
+            --mok-certificate --dry-run'
         ;;
     install)
         options='
             -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config -j
-            --force --lock-timeout --mok-signing-key --mok-certificate --force-version-override
-            --no-depmod --modprobe-on-install --symlink-modules --rpm_safe_upgrade --dry-run'
+            --force --no-cache --registry --prebuilt --lock-timeout --mok-signing-key
+            --mok-certificate --force-version-override --no-depmod --modprobe-on-install
+            --symlink-modules --rpm_safe_upgrade --dry-run'
         ;;
     uninstall)
         options='
@@ -75,15 +78,15 @@ __dkms_options() {
         ;;
     autoinstall)
         options='
-            -k --kernelver -a --arch --all-kernels -j --force --lock-timeout --mok-signing-key
-            --mok-certificate --force-version-override --no-depmod --modprobe-on-install
-            --symlink-modules --dry-run'
+            -k --kernelver -a --arch --all-kernels -j --force --no-cache --registry --prebuilt
+            --lock-timeout --mok-signing-key --mok-certificate --force-version-override --no-depmod
+            --modprobe-on-install --symlink-modules --dry-run'
         ;;
     match)
         options='
-            -m --module -k --kernelver -a --arch --templatekernel -j --force --lock-timeout
-            --mok-signing-key --mok-certificate --force-version-override --no-depmod
-            --modprobe-on-install --symlink-modules --dry-run'
+            -m --module -k --kernelver -a --arch --templatekernel -j --force --no-cache --registry
+            --prebuilt --lock-timeout --mok-signing-key --mok-certificate --force-version-override
+            --no-depmod --modprobe-on-install --symlink-modules --dry-run'
         ;;
     config)
         options='
@@ -146,6 +149,16 @@ __dkms_options() {
         options='
             -m --module -v -k --kernelver -a --arch --all --lock-timeout --dry-run --archive --spec'
         ;;
+    mkimage)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --force --lock-timeout --dry-run -o
+            --output --image --base --prefix --kmm'
+        ;;
+    mksysext)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --force --lock-timeout --dry-run -o
+            --output --format --os --sysext-level --load'
+        ;;
     generate_mok)
         options='
             --lock-timeout --dry-run'
@@ -154,15 +167,36 @@ __dkms_options() {
         options='
             -k --kernelver --force --lock-timeout --mok-signing-key --mok-certificate --dry-run'
         ;;
+    push)
+        options='
+            -m --module -v -k --kernelver -a --arch --all --registry'
+        ;;
+    pull)
+        options='
+            -m --module -v -k --kernelver -a --arch --all-kernels --registry'
+        ;;
+    matrix)
+        options='
+            -k --kernelver -a --arch --registry'
+        ;;
+    registry-key)
+        options='
+'
+        ;;
+    cache)
+        options='
+            -m --module -v -k --kernelver -a --arch -c --directive --kernelsourcedir --config
+            --dry-run'
+        ;;
     kernel_preinst)
         options='
             -k --kernelver -a --arch --lock-timeout --no-depmod --dry-run'
         ;;
     kernel_postinst)
         options='
-            -k --kernelver -a --arch --all-kernels -j --force --lock-timeout --mok-signing-key
-            --mok-certificate --force-version-override --no-depmod --modprobe-on-install
-            --symlink-modules --dry-run'
+            -k --kernelver -a --arch --all-kernels -j --force --no-cache --registry --prebuilt
+            --lock-timeout --mok-signing-key --mok-certificate --force-version-override --no-depmod
+            --modprobe-on-install --symlink-modules --dry-run'
         ;;
     kernel_prerm)
         options='
@@ -180,12 +214,12 @@ __dkms_value() {
     -v) value='version' ;;
     -k | --kernelver | --templatekernel) value='kernel' ;;
     -a | --arch) value='arch' ;;
-    -c | --config | --mok-signing-key | --mok-certificate | --archive | --spec) value='file' ;;
-    --kernelsourcedir | --dkmstree | --sourcetree | --installtree | --root) value='directory' ;;
+    -c | --config | --mok-signing-key | --mok-certificate | --archive | --spec | -o | --output | --base) value='file' ;;
+    --kernelsourcedir | --prefix | --dkmstree | --sourcetree | --installtree | --root) value='directory' ;;
     --directive) value='directive' ;;
     -j) value='jobs' ;;
     --lock-timeout) value='seconds' ;;
-    -d | --distro | --media | -r | --release | --legacy-postinst) value='text' ;;
+    --registry | --prebuilt | --image | --format | --os | --sysext-level | -d | --distro | --media | -r | --release | --legacy-postinst) value='text' ;;
     *) value='' ;;
     esac
 }
@@ -193,11 +227,14 @@ __dkms_value() {
 # Sets operands: what the action $1 works on.
 __dkms_operands() {
     case $1 in
-    uninstall | unbuild | remove | status | match | fsck | mktarball | mkdeb | mkdsc | mkbmdeb | mkrpm | mkkmp | mkdriverdisk) operands='package' ;;
+    uninstall | unbuild | remove | status | match | fsck | mktarball | mkdeb | mkdsc | mkbmdeb | mkrpm | mkkmp | mkdriverdisk | push | pull) operands='package' ;;
+    mkimage | mksysext) operands='package' ;;
     add | build | install | config | lint) operands='source' ;;
     verify) operands='package-or-file' ;;
     ldtarball) operands='file' ;;
     mok) operands='status enroll rotate' ;;
+    registry-key) operands='generate' ;;
+    cache) operands='show size clear why' ;;
     help) operands=$actions ;;
     *) operands='' ;;
     esac

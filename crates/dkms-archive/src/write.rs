@@ -21,6 +21,10 @@ pub enum Source {
     Path(PathBuf),
     /// These bytes.
     Bytes(Vec<u8>),
+    /// A directory, without any contents.
+    Directory,
+    /// A symbolic link with this target.
+    Link(PathBuf),
 }
 
 /// Something to be archived.
@@ -30,9 +34,10 @@ pub struct Member {
     pub name: String,
     /// Its contents.
     pub source: Source,
-    /// Its permission bits; `None` keeps those of the file, and means 0644 for bytes.
+    /// Its permission bits; `None` keeps those of the file, and means 0644 for bytes and 0755 for a directory.
     pub mode: Option<u32>,
-    /// Its modification time in seconds since 1970; `None` keeps that of the file, and means 0 for bytes.
+    /// Its modification time in seconds since 1970; `None` keeps that of the file, and means 0 for anything
+    /// else.
     pub mtime: Option<u64>,
 }
 
@@ -45,6 +50,22 @@ impl Member {
     /// A generated file with mode 0644.
     pub fn bytes(name: impl Into<String>, bytes: impl Into<Vec<u8>>, mtime: u64) -> Self {
         Member { name: name.into(), source: Source::Bytes(bytes.into()), mode: None, mtime: Some(mtime) }
+    }
+
+    /// A file with exactly this mode and time, whatever those of `path` are.
+    pub fn file(name: impl Into<String>, path: impl Into<PathBuf>, mode: u32, mtime: u64) -> Self {
+        let source = Source::Path(path.into());
+        Member { name: name.into(), source, mode: Some(mode), mtime: Some(mtime) }
+    }
+
+    /// A directory with mode 0755.
+    pub fn directory(name: impl Into<String>, mtime: u64) -> Self {
+        Member { name: name.into(), source: Source::Directory, mode: None, mtime: Some(mtime) }
+    }
+
+    /// A symbolic link.
+    pub fn link(name: impl Into<String>, target: impl Into<PathBuf>, mtime: u64) -> Self {
+        Member { name: name.into(), source: Source::Link(target.into()), mode: None, mtime: Some(mtime) }
     }
 }
 
@@ -138,20 +159,18 @@ fn plan_member(plan: &mut Plan, member: &Member, left_out: &mut Vec<PathBuf>) ->
             "its name in the archive must be relative and without dots",
         ));
     }
-    match &member.source {
-        Source::Bytes(bytes) => {
-            let item = Item {
-                what: What::Bytes(bytes.clone()),
-                mode: member.mode.unwrap_or(0o644) & 0o777,
-                mtime: member.mtime.unwrap_or(0),
-            };
-            put(plan, name.as_bytes().to_vec(), item, Path::new(name))
-        }
+    let (what, mode) = match &member.source {
+        Source::Bytes(bytes) => (What::Bytes(bytes.clone()), 0o644),
+        Source::Directory => (What::Directory, 0o755),
+        Source::Link(target) => (What::Symlink(target.clone()), 0o777),
         Source::Path(path) => {
             let real = fs::canonicalize(path)?;
-            plan_path(plan, name.as_bytes().to_vec(), &real, Some(member), left_out)
+            return plan_path(plan, name.as_bytes().to_vec(), &real, Some(member), left_out);
         }
-    }
+    };
+    let mode = member.mode.unwrap_or(mode) & 0o777;
+    let item = Item { what, mode, mtime: member.mtime.unwrap_or(0) };
+    put(plan, name.as_bytes().to_vec(), item, Path::new(name))
 }
 
 fn plan_path(

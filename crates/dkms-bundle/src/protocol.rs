@@ -69,6 +69,9 @@ pub enum Request {
         manifest: String,
         /// What the manifest refers to.
         blobs: Vec<Blob>,
+        /// A tag that exists is changed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        replace: bool,
     },
 }
 

@@ -59,7 +59,7 @@ impl Glob {
     }
 
     /// Whether the pattern can be tried at every position of a text of this length within the limit.
-    pub(crate) fn is_bearable(&self, length: usize) -> bool {
+    pub(crate) fn is_within_limit(&self, length: usize) -> bool {
         length.saturating_mul(length).saturating_mul(self.tokens.len().max(1)) <= MAX_WORK
     }
 

@@ -12,6 +12,7 @@ use crate::origin::OriginError;
 use crate::pack::PackError;
 use crate::package::PackageError;
 use crate::program::ProgramError;
+use crate::registry::RegistryError;
 use crate::request::RequestError;
 use crate::trust::signing::SigningError;
 use dkms_sys::IoError;
@@ -44,7 +45,11 @@ pub enum Error {
     #[error(transparent)]
     Program(#[from] ProgramError),
     #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
     Look(#[from] LookError),
+    #[error("the cache of builds: {0}")]
+    Cache(#[from] crate::cache::StoreError),
     #[error(transparent)]
     Io(#[from] IoError),
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
@@ -104,6 +109,8 @@ impl Error {
             Self::Install(e) => e.help(),
             Self::Signing(e) => e.help(),
             Self::Program(e) => e.help(),
+            Self::Registry(e) => e.help(),
+            Self::Pack(e) => e.help(),
             Self::NoOsRelease => one("put a file /etc/os-release there that says ID=..."),
             Self::TreeNotWritable(_) => one("--dkmstree names another tree"),
             Self::SeveralFailed { failed, of, .. } if failed == of => one("the errors are above"),
@@ -111,8 +118,8 @@ impl Error {
             Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
             Self::Tree(e) => e.help(),
             Self::Conf(_)
-            | Self::Pack(_)
             | Self::Look(_)
+            | Self::Cache(_)
             | Self::Io(_)
             | Self::Interrupted(_)
             | Self::KernelHookFailed { .. } => Vec::new(),

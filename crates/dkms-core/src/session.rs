@@ -2,6 +2,7 @@
 
 use crate::distro::Distribution;
 use crate::event::{Event, Sink};
+use crate::registry::Slot;
 use crate::secret::Secrets;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::beneath::Trees;
@@ -117,6 +118,8 @@ pub struct Options {
     pub cache_warned: Arc<AtomicBool>,
     /// framework.conf, evaluated without a kernel.
     pub framework: FrameworkConf,
+    /// The command's conversation with `dkms-registry`, which begins when it is needed.
+    pub registry: Arc<Slot>,
 }
 
 /// What one command works with.

@@ -163,6 +163,7 @@ impl Layout {
     pub fn cache_of_roots(&self) -> PathBuf {
         self.cache_dir.join("roots").join("v1")
     }
+
     /// `.headers/K-A`: what a kernel's headers are in fingerprints, and the stamps of their files.
     pub fn headers_cache(&self, k: &Kernel) -> PathBuf {
         self.dkms_tree.join(".headers").join(format!("{}-{}", k.release, k.arch))

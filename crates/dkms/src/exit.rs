@@ -9,6 +9,7 @@ use dkms_core::origin::OriginError;
 use dkms_core::pack::PackError;
 use dkms_core::package::PackageError;
 use dkms_core::program::ProgramError;
+use dkms_core::registry::RegistryError;
 use dkms_core::request::RequestError;
 use dkms_tree::Error as TreeError;
 
@@ -33,12 +34,12 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Conf(ConfError::Invalid(_)) => 8,
         Error::Build(e) => build(e),
         Error::Install(e) => install(e),
-        Error::Pack(PackError::SpecMissing { .. }) => 5,
-        Error::Pack(PackError::DestinationNotWritable(_)) => 9,
+        Error::Pack(e) => pack(e),
         Error::Program(ProgramError::ScriptFailed { code, .. }) => u8::try_from(*code).unwrap_or(1).max(1),
         Error::Signing(_) | Error::Program(ProgramError::Missing { .. } | ProgramError::Failed { .. }) => 10,
         Error::Look(_) => 2,
-        Error::Io(_) | Error::TreeNotWritable(_) => 1,
+        Error::Registry(e) => registry(e),
+        Error::Io(_) | Error::Cache(_) | Error::TreeNotWritable(_) => 1,
         Error::NoOsRelease => 4,
         Error::AutoinstallFailed { .. } => 11,
         Error::KernelHookFailed { .. } => 14,
@@ -115,7 +116,34 @@ fn build(error: &BuildError) -> u8 {
         | BuildError::DependencyFailed { .. }
         | BuildError::DependsNever { .. } => 13,
         BuildError::HeadersMissing { .. } => 21,
+        BuildError::NotPublished { .. } => 12,
         BuildError::Excluded { .. } => 77,
+    }
+}
+
+fn registry(error: &RegistryError) -> u8 {
+    match error {
+        RegistryError::NoRegistry | RegistryError::BadName { .. } => 2,
+        RegistryError::NotBuilt(_) | RegistryError::NotInCache { .. } | RegistryError::Missing { .. } => 3,
+        RegistryError::NoKey(_)
+        | RegistryError::BadKey { .. }
+        | RegistryError::KeyExists(_)
+        | RegistryError::Unconfined { .. }
+        | RegistryError::BadRecord { .. } => 6,
+        RegistryError::NoCache | RegistryError::NotStored(_) => 9,
+        RegistryError::Failed { .. } => 10,
+    }
+}
+
+fn pack(error: &PackError) -> u8 {
+    match error {
+        PackError::Encoding(_) => 1,
+        PackError::ModuleTwice { .. } => 2,
+        PackError::SpecMissing { .. } => 5,
+        PackError::BadBase { .. } => 7,
+        PackError::DestinationNotWritable(_) | PackError::OutputExists(_) => 9,
+        PackError::NoTools { .. } => 10,
+        PackError::DependencyMissing { .. } => 13,
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Subject {
     pub directory: Option<PathBuf>,
     /// An archive.
     pub archive: Option<PathBuf>,
+    /// More packages, for an action that takes several.
+    pub others: Vec<String>,
 }
 
 impl Subject {
@@ -30,13 +32,16 @@ impl Subject {
     pub(crate) fn of(arguments: &Arguments) -> Result<Self> {
         let archive = arguments.archive.clone();
         let mut subject = Self { archive, empty_version: arguments.empty_version, ..Self::default() };
+        let takes_several = arguments.action().is_some_and(|a| a.row().operand == Operand::Packages);
         if let Some(module) = &arguments.module {
             subject.module_version(module);
         }
         if let Some(version) = &arguments.module_version {
             subject.version = Some(version.clone());
         }
-        for word in &arguments.words {
+        let has_verb = |action: Action| matches!(action.row().operand, Operand::WordAndPackage(_));
+        let verbs = usize::from(arguments.action().is_some_and(has_verb));
+        for word in arguments.words.iter().skip(verbs) {
             let path = Path::new(word);
             if path.exists() && !path.is_dir() && word.ends_with("dkms.conf") {
                 let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -52,6 +57,8 @@ impl Subject {
                 subject.archive = Some(path.to_owned());
             } else if subject.name.is_none() {
                 subject.module_version(word);
+            } else if takes_several {
+                subject.others.push(word.clone());
             } else {
                 return Err(RequestError::Usage(format!(
                     "'{word}' is neither an action nor a file or directory, and a module is named already"
@@ -80,6 +87,23 @@ impl Subject {
             (name, version) => Ok(PackageId::new(name, version)?),
         }
     }
+}
+
+/// The packages of an action that takes several, each once.
+///
+/// # Errors
+/// A name or version is missing or not legal.
+pub(crate) fn packages(subject: &Subject, action: &str) -> Result<Vec<PackageId>> {
+    let mut packages = vec![subject.package(action)?];
+    for word in &subject.others {
+        let mut other = Subject::default();
+        other.module_version(word);
+        let package = other.package(action)?;
+        if !packages.contains(&package) {
+            packages.push(package);
+        }
+    }
+    Ok(packages)
 }
 
 /// The kernels and architectures of the command line.
@@ -168,8 +192,13 @@ pub(crate) fn without_effect(arguments: &Arguments) -> Option<String> {
 /// Checks the operand of an action that takes one of a few words.
 fn check_word(arguments: &Arguments) -> Result<()> {
     let Some(action) = arguments.action().map(Action::row) else { return Ok(()) };
-    let Operand::Words(known) = action.operand else { return Ok(()) };
-    let Some(word) = arguments.words.iter().find(|word| !known.contains(&word.as_str())) else {
+    let (known, words) = match action.operand {
+        Operand::Words(known) => (known, arguments.words.as_slice()),
+        // A module follows.
+        Operand::WordAndPackage(known) => (known, arguments.words.get(..1).unwrap_or_default()),
+        _ => return Ok(()),
+    };
+    let Some(word) = words.iter().find(|word| !known.contains(&word.as_str())) else {
         return Ok(());
     };
     let all = known.join(", ");

@@ -20,8 +20,10 @@ pub(crate) struct Ui {
     mode: Mode,
     debug: bool,
     verbose: AtomicBool,
-    /// Whether the action only prints something.
+    /// Whether standard output is one document.
     is_document: bool,
+    /// Whether the command prints a document besides what it does.
+    prints_resource: bool,
     /// Held while something is printed, so that the lines of threads do not mix.
     out: Mutex<()>,
     /// Data could not be written, for another reason than a closed pipe.
@@ -44,8 +46,9 @@ enum Mode {
 impl Ui {
     /// Chooses between no output, JSON, a live view on a terminal, and plain lines.
     pub(crate) fn new(arguments: &Arguments) -> Self {
-        let one_document =
-            arguments.dry_run || arguments.action().is_some_and(|action| action.row().is_document());
+        let one_document = arguments.dry_run
+            || arguments.kmm
+            || arguments.action().is_some_and(|action| action.row().is_document());
         let mode = if arguments.quiet {
             Mode::Quiet
         } else if arguments.json && one_document {
@@ -66,6 +69,7 @@ impl Ui {
         Self {
             mode,
             is_document: one_document,
+            prints_resource: arguments.kmm && !arguments.dry_run,
             debug: arguments.debug,
             verbose: AtomicBool::new(arguments.verbose || arguments.debug),
             out: Mutex::new(()),
@@ -130,6 +134,10 @@ impl Ui {
 
     fn print_lines(&self, event: &Event) {
         let Some(line) = plain::line(event, self.verbose.load(Ordering::Relaxed)) else { return };
+        let line = match line {
+            plain::Line::Out(text) if self.prints_resource => plain::Line::Err(text),
+            line => line,
+        };
         match (&self.mode, line) {
             (Mode::Live(p), plain::Line::Out(text)) => p.above(|| self.data(&text)),
             (Mode::Live(p), plain::Line::Err(text)) => p.above(|| self.message(&text)),

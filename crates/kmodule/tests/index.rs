@@ -1,7 +1,7 @@
-//! Compares the index byte for byte with the one written by the depmod of this machine.
+//! Compares the index byte for byte with the one written by the depmod of this machine, and by that of Debian 13.
 //!
-//! The modules are from Debian's kernel packages in the test layers (`tests/fetch.sh`). If the layers are
-//! missing, or the version of depmod is unknown, a test prints that it is skipped.
+//! The modules and Debian 13's depmod are from the test layers (`tests/fetch.sh`). If the layers are missing, or
+//! the version of depmod is unknown, a test prints that it is skipped.
 
 #![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 
@@ -18,8 +18,9 @@ use std::process::Command;
 struct Tree {
     base: tempfile::TempDir,
     release: String,
-    version: Version,
-    depmod: PathBuf,
+    depmods: Vec<(PathBuf, Version)>,
+    /// The configuration of depmod. Without it, that of this machine applies.
+    config: Option<String>,
     /// The data read so far, kept as dkms keeps it.
     cache: RefCell<String>,
 }
@@ -31,18 +32,20 @@ impl Tree {
         let build = std::env::var_os("DKMS_TEST_BUILD")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../build"), PathBuf::from);
         let modules = build.join("layers").join(layer).join("root/usr/lib/modules");
-        // DKMS_TEST_DEPMOD selects the depmod of another version of kmod.
-        let depmod =
-            std::env::var_os("DKMS_TEST_DEPMOD").map_or_else(|| PathBuf::from("depmod"), PathBuf::from);
-        let version = version_of(&depmod);
+        let known = |depmod: PathBuf| version_of(&depmod).map(|version| (depmod, version));
+        let depmods = [PathBuf::from("depmod"), build.join("layers/depmod-34/depmod")];
+        let depmods: Vec<_> = depmods.into_iter().filter_map(known).collect();
+        if depmods.len() < 2 {
+            common::skip("one of the two versions of depmod is missing");
+        }
         let found = std::fs::read_dir(&modules).ok().and_then(|mut entries| entries.next()?.ok());
-        let (Some(source), Some(version)) = (found, version) else {
+        let Some(source) = found.filter(|_| !depmods.is_empty()) else {
             common::skip(&format!("no {} or no depmod of a known version", modules.display()));
             return None;
         };
         let base = tempfile::tempdir_in(&build).expect("temporary directory");
         let release = source.file_name().into_string().expect("release");
-        let tree = Self { base, release, version, depmod, cache: RefCell::default() };
+        let tree = Self { base, release, depmods, config: None, cache: RefCell::default() };
         link_tree(&source.path(), &tree.dir());
         Some(tree)
     }
@@ -51,22 +54,38 @@ impl Tree {
         self.base.path().join("lib/modules").join(&self.release)
     }
 
-    /// Runs depmod, then writes our own index, and compares all files.
+    /// Runs each depmod, then writes our own index for its version, and compares all files.
     fn compare(&self, what: &str) {
-        let said =
-            Command::new(&self.depmod).arg("-a").arg("-b").arg(self.base.path()).arg(&self.release).output();
-        let said = said.expect("depmod");
+        for (depmod, version) in &self.depmods {
+            self.compare_with(depmod, *version, what);
+        }
+    }
+
+    fn compare_with(&self, depmod: &Path, version: Version, what: &str) {
+        let mut command = Command::new(depmod);
+        command.arg("-a").arg("-b").arg(self.base.path());
+        if let Some(config) = &self.config {
+            let file = self.base.path().join("depmod.conf");
+            std::fs::write(&file, config).expect("write");
+            command.arg("-C").arg(file);
+        }
+        let said = command.arg(&self.release).output().expect("depmod");
         assert!(said.status.success() && said.stderr.is_empty(), "{what}: {said:?}");
-        let ours = self.index().unwrap_or_else(|e| panic!("{what}: {e}"));
+        let ours = self.index_of(version).unwrap_or_else(|e| panic!("{what}: {e}"));
         for (name, bytes) in &ours {
             let theirs =
                 std::fs::read(self.dir().join(name)).unwrap_or_else(|e| panic!("{what}: {name}: {e}"));
-            assert!(&theirs == bytes, "{what}: {name} differs: {} and {} bytes", theirs.len(), bytes.len());
+            let (have, want) = (bytes.len(), theirs.len());
+            assert!(&theirs == bytes, "{what}: {name} differs from {version:?}'s: {have} and {want} bytes");
         }
         assert!(ours.len() >= 10);
     }
 
     fn index(&self) -> Result<BTreeMap<&'static str, Vec<u8>>, index::Decline> {
+        self.index_of(self.depmods[0].1)
+    }
+
+    fn index_of(&self, version: Version) -> Result<BTreeMap<&'static str, Vec<u8>>, index::Decline> {
         let mut paths = Vec::new();
         let config = self.config()?;
         walk(&self.dir(), "", &config, &mut paths);
@@ -100,14 +119,14 @@ impl Tree {
         let modinfo = std::fs::read(self.dir().join("modules.builtin.modinfo")).unwrap_or_default();
         let (order, builtin) = (text("modules.order"), text("modules.builtin"));
         let lists = Lists { order: &order, builtin: &builtin, builtin_modinfo: &modinfo };
-        Ok(index::write(self.version, &modules, &lists)?
-            .into_iter()
-            .map(|file| (file.name, file.bytes))
-            .collect())
+        Ok(index::write(version, &modules, &lists)?.into_iter().map(|file| (file.name, file.bytes)).collect())
     }
 
-    /// The configuration of this machine, which depmod also reads.
+    /// The configuration that depmod also reads. `5.10` stands for another kernel in it.
     fn config(&self) -> Result<Config, index::Decline> {
+        if let Some(config) = &self.config {
+            return Config::parse([config.as_str()].into_iter(), &|pattern| pattern != "5.10");
+        }
         let mut files = BTreeMap::new();
         for dir in ["/lib/depmod.d", "/usr/local/lib/depmod.d", "/run/depmod.d", "/etc/depmod.d"] {
             for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -224,73 +243,269 @@ fn lists_may_be_empty() {
 
 #[test]
 fn what_could_differ_is_left_to_depmod() {
-    let Some(tree) = Tree::of_layer("vm-6.1") else { return };
-    let declines = |what: &str| assert!(tree.index().is_err(), "{what}");
+    let Some(mut tree) = Tree::of_layer("vm-6.1") else { return };
     let file = tree.base.path().join("text");
     std::fs::write(&file, "not a module").expect("write");
     tree.place("updates/text.ko", &file);
-    declines("not an ELF file");
+    assert!(tree.index().is_err(), "not an ELF file");
     std::fs::remove_file(tree.dir().join("updates/text.ko")).expect("remove");
     tree.place("updates/dotted.name.ko", &tree.module("dummy"));
-    declines("a name with a dot");
+    assert!(tree.index().is_err(), "a name with a dot");
     std::fs::remove_file(tree.dir().join("updates/dotted.name.ko")).expect("remove");
     tree.place("updates/zipped.ko.gz", &file);
-    declines("gzip");
+    assert!(tree.index().is_err(), "gzip");
     std::fs::remove_file(tree.dir().join("updates/zipped.ko.gz")).expect("remove");
+    let mut foreign = std::fs::read(tree.module("dummy")).expect("module");
+    // e_machine: AArch64.
+    foreign[18..20].copy_from_slice(&[183, 0]);
+    std::fs::write(&file, foreign).expect("write");
+    tree.place("updates/foreign.ko", &file);
+    tree.compare("a module for another type of machine");
+    std::fs::remove_file(tree.dir().join("updates/foreign.ko")).expect("remove");
+    tree.config = Some("external * /root/modules\nsearch external updates built-in\n".to_owned());
+    assert!(tree.index().is_err(), "external directories");
+    tree.config = None;
     tree.compare("nothing odd is left");
 }
 
-/// Places, replaces, moves and removes modules at random. The seed is fixed, so that a failure is
-/// reproducible.
-#[test]
-fn a_random_walk_of_changes_never_differs() {
-    const STEPS: usize = 60;
-    let Some(tree) = Tree::of_layer("vm-6.1") else { return };
+/// What one step of the walk does.
+const KINDS: [Kind; 12] = [
+    Kind::NewName,
+    Kind::SameName,
+    Kind::Override,
+    Kind::Dependents,
+    Kind::Move,
+    Kind::Compress,
+    Kind::Uncompress,
+    Kind::RemoveOwn,
+    Kind::RemoveKernels,
+    Kind::Configure,
+    Kind::DamageCache,
+    Kind::ChangeFile,
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// A package's module, under a name of its own.
+    NewName,
+    /// Another copy of a module, anywhere.
+    SameName,
+    /// In the place where it overrides one of the kernel's modules.
+    Override,
+    /// A module that others depend on, or one that depends on others.
+    Dependents,
+    Move,
+    Compress,
+    Uncompress,
+    RemoveOwn,
+    RemoveKernels,
+    /// Another depmod.d.
+    Configure,
+    DamageCache,
+    /// A file is replaced behind our back.
+    ChangeFile,
+}
+
+/// The lines of depmod.d that the walk chooses from.
+const CONFIGURATIONS: [&str; 7] = [
+    "",
+    "search extra updates built-in\n",
+    "search built-in updates\n",
+    "search updates built-in\noverride dummy * extra\noverride xor * kernel/drivers/misc\n",
+    "override dummy 5.10 extra\nsearch updates extra built-in\n",
+    "exclude extra\n",
+    "search updates/dkms updates built-in\nexclude .debug misc\nmake_map_files no\n",
+];
+
+/// Numbers that are the same in each run, so that a failure is reproducible.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).expect("small")
+    }
+
+    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+}
+
+struct Walk {
+    tree: Tree,
+    numbers: Numbers,
+    /// The kernel's modules: path and content.
+    kernels: Vec<(PathBuf, Vec<u8>)>,
+    /// Modules of another kernel.
+    foreign: Vec<(PathBuf, Vec<u8>)>,
+    placed: Vec<PathBuf>,
+}
+
+impl Walk {
+    fn start() -> Option<Self> {
+        let (tree, other) = (Tree::of_layer("vm-6.1")?, Tree::of_layer("vm-6.12")?);
+        // A smaller kernel, because depmod runs 400 times.
+        for part in
+            ["fs", "net", "sound", "drivers/media", "drivers/infiniband", "drivers/scsi", "drivers/comedi"]
+        {
+            let _ = std::fs::remove_dir_all(tree.dir().join("kernel").join(part));
+        }
+        let (kernels, foreign) = (contents(&tree), contents(&other));
+        Some(Self { tree, numbers: Numbers(0x2545_f491_4f6c_dd1d), kernels, foreign, placed: Vec::new() })
+    }
+
+    /// Takes one step, and describes it; `None` if there is nothing to do it with.
+    fn step(&mut self, kind: Kind) -> Option<String> {
+        let source = self.numbers.below(self.kernels.len());
+        let name = name_of(&self.kernels[source].0).to_owned();
+        let anywhere = ["updates/dkms", "updates", "extra", "kernel/drivers/misc"];
+        match kind {
+            Kind::NewName => {
+                // Every other one was built for another kernel.
+                let (from, bytes) = match self.numbers.below(2) {
+                    0 => self.kernels[source].clone(),
+                    _ => self.numbers.of(&self.foreign).clone(),
+                };
+                let name = format!("{}-{}", name_of(&from), self.numbers.below(9));
+                let dir = *self.numbers.of(&anywhere);
+                Some(self.put(dir, &name, &bytes))
+            }
+            Kind::SameName | Kind::Override => {
+                let dir = if kind == Kind::Override { "updates/dkms" } else { *self.numbers.of(&anywhere) };
+                let bytes = self.kernels[source].1.clone();
+                Some(self.put(dir, &name, &bytes))
+            }
+            Kind::Dependents => {
+                let name = *self.numbers.of(&["xor", "raid456", "raid6_pq", "async_tx", "dm-raid", "dummy"]);
+                let file = format!("{name}.ko");
+                let (_, bytes) = self.kernels.iter().find(|(path, _)| path.ends_with(&file))?;
+                let (bytes, dir) = (bytes.clone(), *self.numbers.of(&anywhere));
+                Some(self.put(dir, name, &bytes))
+            }
+            Kind::Move => {
+                let from = self.present()?;
+                let to = self.tree.dir().join(self.numbers.of(&anywhere)).join(from.file_name()?);
+                std::fs::create_dir_all(to.parent()?).expect("directory");
+                std::fs::rename(&from, &to).expect("rename");
+                self.placed.push(to.clone());
+                Some(format!("moved {} to {}", from.display(), to.display()))
+            }
+            Kind::Compress | Kind::Uncompress => self.recode(kind == Kind::Compress),
+            Kind::RemoveOwn if self.placed.is_empty() => None,
+            Kind::RemoveOwn => {
+                let target = self.placed.swap_remove(self.numbers.below(self.placed.len()));
+                std::fs::remove_file(&target).ok()?;
+                Some(format!("removed {}", target.display()))
+            }
+            Kind::RemoveKernels => {
+                std::fs::remove_file(&self.kernels[source].0).ok()?;
+                Some(format!("removed {}", self.kernels[source].0.display()))
+            }
+            Kind::Configure => {
+                self.tree.config = Some((*self.numbers.of(&CONFIGURATIONS)).to_owned());
+                Some(format!("configured {:?}", self.tree.config))
+            }
+            Kind::DamageCache => {
+                let mut text = self.tree.cache.borrow().clone();
+                let at =
+                    (0..text.len()).rev().find(|at| text.is_char_boundary(*at) && *at <= text.len() / 2)?;
+                if self.numbers.below(2) == 0 {
+                    text.truncate(at)
+                } else {
+                    text.insert(at, 'x')
+                }
+                self.tree.cache.replace(text);
+                Some("damaged the cache".to_owned())
+            }
+            Kind::ChangeFile => {
+                let target = self.present()?;
+                let bytes = encoded(&target, &self.kernels[source].1);
+                // The file may be a link to the layer's.
+                std::fs::remove_file(&target).expect("remove");
+                std::fs::write(&target, bytes).expect("write");
+                Some(format!("another module in {}", target.display()))
+            }
+        }
+    }
+
+    /// A module that is there: one that the walk placed, or one of the kernel's.
+    fn present(&mut self) -> Option<PathBuf> {
+        let all: Vec<_> = self.placed.iter().chain(self.kernels.iter().map(|(path, _)| path)).collect();
+        let found = (0..9).map(|_| (*self.numbers.of(&all)).clone()).find(|path| path.exists());
+        found
+    }
+
+    fn put(&mut self, dir: &str, name: &str, bytes: &[u8]) -> String {
+        let suffix = *self.numbers.of(&["ko", "ko.xz", "ko.zst"]);
+        let target = self.tree.dir().join(dir).join(format!("{name}.{suffix}"));
+        std::fs::create_dir_all(target.parent().expect("parent")).expect("directory");
+        let _ = std::fs::remove_file(&target);
+        std::fs::write(&target, encoded(&target, bytes)).expect("write");
+        self.placed.push(target.clone());
+        format!("placed {}", target.display())
+    }
+
+    /// Compresses a module where it lies, or the other way round.
+    fn recode(&mut self, compress: bool) -> Option<String> {
+        let from = self.present()?;
+        let text = from.to_str()?.to_owned();
+        let plain = text.trim_end_matches(".xz").trim_end_matches(".zst");
+        let to = PathBuf::from(match compress {
+            true => format!("{plain}{}", self.numbers.of(&[".xz", ".zst"])),
+            false => plain.to_owned(),
+        });
+        let bytes = std::fs::read(&from).expect("module");
+        let bytes = kmodule::compress::decompress(&bytes, 1 << 30).expect("decompress");
+        std::fs::remove_file(&from).expect("remove");
+        let _ = std::fs::remove_file(&to);
+        std::fs::write(&to, encoded(&to, &bytes)).expect("write");
+        self.placed.push(to.clone());
+        Some(format!("{} became {}", from.display(), to.display()))
+    }
+}
+
+fn name_of(module: &Path) -> &str {
+    let name = module.file_name().and_then(|name| name.to_str()).expect("name");
+    name.split('.').next().expect("name")
+}
+
+/// The modules of a tree, not compressed.
+fn contents(tree: &Tree) -> Vec<(PathBuf, Vec<u8>)> {
     let mut paths = Vec::new();
     walk(&tree.dir(), "", &Config::default(), &mut paths);
     paths.sort();
-    let sources: Vec<PathBuf> = paths.iter().map(|path| tree.dir().join(path)).collect();
-    let contents: Vec<Vec<u8>> = sources.iter().map(|path| std::fs::read(path).expect("module")).collect();
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % below as u64).expect("small")
+    let read = |path: PathBuf| {
+        let bytes = std::fs::read(&path).expect("module");
+        (path, kmodule::compress::decompress(&bytes, 1 << 30).expect("decompress"))
     };
-    let mut placed: Vec<PathBuf> = Vec::new();
-    for step in 0..STEPS {
-        let from = random(contents.len());
-        let name = sources[from].file_stem().and_then(|stem| stem.to_str()).expect("name").to_owned();
-        let what = match random(5) {
-            // Copy another module: under a new name, under its own name, or in the place of one of the
-            // kernel's modules.
-            choice @ 0..=2 => {
-                let dir = ["updates/dkms", "updates", "extra", "kernel/drivers/misc"][random(4)];
-                let name = if choice == 0 { format!("{name}-{}", random(9)) } else { name };
-                let suffix = if random(3) == 0 { ".ko.xz" } else { ".ko" };
-                let target = tree.dir().join(dir).join(format!("{name}{suffix}"));
-                let bytes = match suffix {
-                    ".ko" => contents[from].clone(),
-                    _ => xz_of(&contents[from]),
-                };
-                std::fs::create_dir_all(target.parent().expect("parent")).expect("directory");
-                let _ = std::fs::remove_file(&target);
-                std::fs::write(&target, bytes).expect("write");
-                placed.push(target.clone());
-                format!("placed {}", target.display())
-            }
-            3 => {
-                let _ = std::fs::remove_file(&sources[from]);
-                format!("removed {}", sources[from].display())
-            }
-            _ if placed.is_empty() => continue,
-            _ => {
-                let target = placed.swap_remove(random(placed.len()));
-                let _ = std::fs::remove_file(&target);
-                format!("removed {}", target.display())
-            }
-        };
-        tree.compare(&format!("step {step}: {what}"));
+    paths.into_iter().map(|path| read(tree.dir().join(path))).collect()
+}
+
+/// A module as a file of this name contains it.
+fn encoded(file: &Path, module: &[u8]) -> Vec<u8> {
+    let compression = match file.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => kmodule::Compression::Xz,
+        Some("zst") => kmodule::Compression::Zstd,
+        _ => return module.to_vec(),
+    };
+    let options = kmodule::compress::Options::parse(compression, "").expect("options");
+    kmodule::compress::compress(module, &options).expect("compress")
+}
+
+/// All kinds of changes, in an order that looks random.
+#[test]
+fn a_random_walk_of_changes_never_differs() {
+    const STEPS: usize = 200;
+    let Some(mut walk) = Walk::start() else { return };
+    let (mut steps, mut seen) = (0, std::collections::BTreeMap::new());
+    while steps < STEPS {
+        let kind = *walk.numbers.of(&KINDS);
+        let Some(what) = walk.step(kind) else { continue };
+        walk.tree.compare(&format!("step {steps}: {what}"));
+        *seen.entry(kind).or_insert(0) += 1;
+        steps += 1;
     }
+    assert!(KINDS.iter().all(|kind| seen.get(kind).is_some_and(|times| *times >= 5)), "{seen:?}");
 }

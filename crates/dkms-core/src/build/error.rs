@@ -42,6 +42,10 @@ pub enum BuildError {
         #[source]
         cause: Cause,
     },
+    #[error(
+        "{build} is not compiled here (prebuilt=only), and no registry has a build with fingerprint {fingerprint}"
+    )]
+    NotPublished { build: Build, fingerprint: String },
     #[error("{0}: dkms itself failed here; this is a bug in dkms")]
     ThreadDied(Build),
 }
@@ -88,6 +92,14 @@ impl BuildError {
                 let meaning = diagnosis.meaning.iter().map(|meaning| format!("that is: {meaning}"));
                 diagnosis.errors.iter().cloned().chain(meaning).chain([full_output(log)]).collect()
             }
+            Self::NotPublished { build, .. } => vec![
+                format!(
+                    "on a machine that builds: dkms build {p} -k {k} && dkms push {p} -k {k}",
+                    p = build.package,
+                    k = build.kernel.release
+                ),
+                "'dkms cache why' shows which inputs differ from the nearest build".into(),
+            ],
             Self::DependencyFailed { .. }
             | Self::DependsNever { .. }
             | Self::PatchName(_)

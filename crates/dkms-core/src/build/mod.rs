@@ -31,6 +31,7 @@ pub(crate) mod mark;
 mod place;
 pub mod prepare;
 pub mod preview;
+mod published;
 pub mod recipe;
 mod repeat;
 pub(crate) mod sandbox;
@@ -118,7 +119,13 @@ pub fn build(
     let mount_point = session.layout.build_dir(&build.package);
     let dir = if options.private { session.layout.private_build_dir(build) } else { mount_point.clone() };
     let mark = Mark::new(session, build, &dir)?;
-    prepare::fresh_copy(session, build, &dir)?;
+    std::thread::scope(|scope| {
+        // The kernel's headers are examined while the source is copied. An error comes again when the
+        // fingerprint needs them.
+        let headers = std::thread::Builder::new();
+        let _ = headers.spawn_scoped(scope, || target.inputs(session, true).map(drop));
+        prepare::fresh_copy(session, build, &dir)
+    })?;
     if options.private {
         dkms_sys::fs::create_dir_all(&mount_point)?;
     }
@@ -153,14 +160,14 @@ pub fn build(
             Err(interrupted)
         }
         Err(failed @ Error::Build(BuildError::FailedBefore { .. })) => {
-            crate::owner::take_back(&dir);
+            crate::owner::give_to_root(&dir);
             let _ = remove_log(&log);
             let _ = dkms_sys::fs::remove_tree(&shown);
             let _ = dkms_sys::fs::hard_link(&session.layout.failed_log(build), &shown);
             Err(failed)
         }
         Err(failed) => {
-            crate::owner::take_back(&dir);
+            crate::owner::give_to_root(&dir);
             keep_log(session, build, &log, &shown);
             Err(failed)
         }
@@ -193,8 +200,7 @@ struct Obtained {
     draft: Option<Draft>,
 }
 
-/// Provides the modules of a build: from the local cache, or compiled. Any other source of builds is queried
-/// between the two, by the fingerprint, and its entry goes through `cached::take`.
+/// Provides the modules of a build: from the local cache, from a registry, or compiled.
 fn obtain(
     context: &Context<'_>,
     recipe: &Recipe,
@@ -202,6 +208,10 @@ fn obtain(
     slot: Option<Slots<'_>>,
 ) -> Result<Obtained> {
     if let Some(taken) = cached::find(context, fingerprint)? {
+        let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
+        return Ok(Obtained { collected, origin, added, draft: None });
+    }
+    if let Some(taken) = published::find(context, fingerprint)? {
         let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
         return Ok(Obtained { collected, origin, added, draft: None });
     }

@@ -11,6 +11,7 @@
 //!
 //! The cache never fails a build: callers turn every error here into a warning.
 
+mod check;
 mod entry;
 mod list;
 mod store;
@@ -18,6 +19,7 @@ mod store;
 mod tests;
 mod why;
 
+pub use check::Problem;
 pub use dkms_bundle::record::{File, Record};
 pub use entry::{Damaged, Entry};
 pub use list::{Filter, Listed};

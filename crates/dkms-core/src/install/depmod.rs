@@ -1,5 +1,6 @@
 //! depmod(8): runs once per kernel and command, and only if there is something to index.
 
+use super::index::Update;
 use crate::error::Result;
 use crate::event::Event;
 use crate::hooks;
@@ -76,7 +77,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     keep_index(&modules);
     let before = Stat::of(&index);
     let started = Instant::now();
-    let done = match super::index::make(s, kernel, &modules, &program) {
+    let done = match super::index::make(s, kernel, &modules, &program, Update::Cache) {
         Ok(files) => place(&modules, &files).map(|empty| (empty, started.elapsed())),
         Err(reason) => {
             s.report(Event::Detail { text: format!("depmod writes the index: {reason}") });

@@ -18,8 +18,36 @@ use std::path::Path;
 const CONFIG_DIRS: [&str; 5] =
     ["/lib/depmod.d", "/usr/lib/depmod.d", "/usr/local/lib/depmod.d", "/run/depmod.d", "/etc/depmod.d"];
 
-/// Returns the files that `depmod` at `program` would write into `dir`, the kernel's directory. Changes only
-/// the cache.
+/// Whether [`make`] updates the cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Update {
+    Cache,
+    Nothing,
+}
+
+/// Returns the names of the index files that differ from those that depmod would write now. There are none if
+/// nothing is known about this kernel: then reading all of its modules would take seconds. Changes nothing.
+pub(crate) fn differences(s: &Session<'_>, kernel: &Kernel) -> Vec<&'static str> {
+    let dir = s.layout.kernel_modules(&kernel.release);
+    let known = fs::is_file(s.layout.index_cache(kernel)) && fs::is_file(dir.join("modules.dep"));
+    let Some(program) = dkms_sys::process::which("depmod", &s.host.path).filter(|_| known) else {
+        return Vec::new();
+    };
+    let differs = |file: &IndexFile| {
+        !fs::read_bounded(dir.join(file.name), Limit::INDEX).is_ok_and(|bytes| bytes == file.bytes)
+    };
+    match make(s, kernel, &dir, &program, Update::Nothing) {
+        Ok(files) => files.iter().filter(|file| differs(file)).map(|file| file.name).collect(),
+        Err(reason) => {
+            let text = format!("the index of kernel {} is not compared: {reason}", kernel.release);
+            s.report(crate::event::Event::Detail { text });
+            Vec::new()
+        }
+    }
+}
+
+/// Returns the files that `depmod` at `program` would write into `dir`, the kernel's directory. Changes at
+/// most the cache.
 ///
 /// # Errors
 /// The reason why depmod has to run: a version, a setting or a file for which our index was not compared with
@@ -29,6 +57,7 @@ pub(super) fn make(
     kernel: &Kernel,
     dir: &Path,
     program: &Path,
+    update: Update,
 ) -> Result<Vec<IndexFile>, Decline> {
     if s.options.framework.depmod == Some(true) {
         return Err(decline("depmod=program in framework.conf"));
@@ -50,9 +79,9 @@ pub(super) fn make(
         records.iter().zip(&facts).map(|(record, facts)| Module { path: &record.file.path, facts }).collect();
     let lists = ListTexts::read(dir)?;
     let files = index::write(tool.version, &modules, &lists.borrow())?;
-    let is_new =
+    let changed =
         records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool();
-    if is_new && s.host.records_stamps() {
+    if changed && update == Update::Cache && s.host.records_stamps() {
         keep(s.sink, &path, &tool, &records);
     }
     Ok(files)

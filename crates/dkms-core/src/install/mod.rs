@@ -1,10 +1,11 @@
 //! Installs built modules into `/lib/modules/K`, and uninstalls them.
 
+mod built;
 pub mod change;
 pub mod clean;
 pub mod depmod;
 mod error;
-mod index;
+pub(crate) mod index;
 pub(crate) mod judge;
 pub mod plan;
 pub mod recover;

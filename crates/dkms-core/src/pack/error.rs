@@ -1,5 +1,7 @@
 //! Why an archive or a package cannot be created.
 
+use crate::cause::Cause;
+use dkms_tree::ids::{Kernel, PackageId};
 use std::path::PathBuf;
 
 /// A tarball or a package cannot be created.
@@ -10,4 +12,46 @@ pub enum PackError {
     SpecMissing { action: String, places: String },
     #[error("{0} is not writable")]
     DestinationNotWritable(PathBuf),
+    #[error("{0} exists already, and nothing was written")]
+    OutputExists(PathBuf),
+    #[error("{} and {} both have a module '{module}', and one image or extension has one of them", .packages[0], .packages[1])]
+    ModuleTwice { module: String, packages: [PackageId; 2] },
+    #[error(
+        "{module} needs the module '{needs}', which is neither in the packages named nor among the modules of kernel {kernel} on this machine"
+    )]
+    DependencyMissing { module: String, needs: String, kernel: Kernel },
+    #[error(
+        "an image needs /bin/sh, mkdir and cp, and this machine has no static busybox for {machine}{found}"
+    )]
+    NoTools { machine: String, found: String },
+    #[error("a document of the image cannot be encoded: {0}")]
+    Encoding(#[source] Cause),
+    #[error("{path} cannot be the base of an image: {cause}")]
+    BadBase {
+        path: PathBuf,
+        #[source]
+        cause: Cause,
+    },
+}
+
+impl PackError {
+    /// What to do about it; empty if the message says it.
+    pub fn help(&self) -> Vec<String> {
+        match self {
+            Self::OutputExists(_) => vec!["--force replaces it".into()],
+            Self::DependencyMissing { kernel, .. } => vec![
+                format!("if it is a module of the kernel, install the modules of kernel {}", kernel.release),
+                "if another package provides it, name that package as well".into(),
+            ],
+            Self::NoTools { .. } => vec![
+                "install a static busybox (Debian: busybox-static)".into(),
+                "or name an image that has these programs: --base LAYOUT".into(),
+            ],
+            Self::SpecMissing { .. }
+            | Self::DestinationNotWritable(_)
+            | Self::ModuleTwice { .. }
+            | Self::Encoding(_)
+            | Self::BadBase { .. } => Vec::new(),
+        }
+    }
 }

@@ -3,8 +3,12 @@
 
 pub mod debian;
 mod error;
+pub mod image;
 mod inside;
+mod modules;
+mod output;
 pub mod rpm;
+pub mod sysext;
 pub mod tarball;
 
 use crate::error::{Cause, Error, Result};

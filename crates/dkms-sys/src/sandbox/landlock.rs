@@ -86,7 +86,25 @@ impl Rules {
         Ok(Some(Rules { set, rules: rules.collect() }))
     }
 
-    /// Adds the rules and restricts this process. Only in the child, with no_new_privs set. A path that does
+    /// Allows reading `read` and everything below it, and using `write`, and nothing else: no file can be
+    /// executed. `None` if this kernel enforces nothing.
+    pub(super) fn only(read: &[PathBuf], write: &[PathBuf]) -> Result<Option<Self>, RulesetError> {
+        let all = AccessFs::from_all(KNOWN);
+        let set = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?;
+        let set: Option<OwnedFd> = set.create()?.into();
+        let Some(set) = set else { return Ok(None) };
+        let handled = all & AccessFs::from_all(ABI::from(i32::try_from(abi()).unwrap_or(i32::MAX)));
+        let usable = handled & !AccessFs::Execute;
+        let readable = AccessFs::from_read(KNOWN) & usable;
+        let paths = read.iter().map(|path| (path, readable)).chain(write.iter().map(|path| (path, usable)));
+        let rules = paths.filter_map(|(path, access)| {
+            let access = if path.is_dir() { access } else { access & AccessFs::from_file(KNOWN) };
+            Some((CString::new(path.as_os_str().as_bytes()).ok()?, access.bits()))
+        });
+        Ok(Some(Rules { set, rules: rules.collect() }))
+    }
+
+    /// Adds the rules and restricts this thread. Only with no_new_privs set. A path that does
     /// not exist gets no rule, so it is not accessible.
     pub(super) fn enforce(&self) -> std::io::Result<()> {
         const PATH_BENEATH: libc::c_int = 1;

@@ -7,6 +7,8 @@
 //! writing is restricted by read-only mounts, by Landlock, and by the user's permissions.
 
 mod landlock;
+mod operation;
+mod own;
 pub(crate) mod parts;
 mod seccomp;
 mod view;
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use crate::mount;
 use landlock::Rules;
 pub use landlock::abi as landlock_abi;
+pub use own::{Own, confine_own_process};
 use parts::{Capability, Parts};
 pub use parts::{Part, can_become, is_mapped, lacks};
 use seccomp::Sockets;
@@ -310,23 +313,13 @@ impl Prepared {
 
     /// Sets limits. Only in the child.
     pub(crate) fn set_limits(&self) -> std::io::Result<()> {
-        for (resource, value) in &self.limits {
-            let limit = libc::rlimit { rlim_cur: *value, rlim_max: *value };
-            // SAFETY: the structure is complete; the call changes nothing but this process's limit.
-            check(unsafe { libc::setrlimit(*resource, &limit) })?;
-        }
-        Ok(())
+        self.limits.iter().try_for_each(|(resource, value)| set_limit(*resource, *value))
     }
 
     /// Changes user and groups. Only in the child; uses raw system calls, because there is only one thread.
     pub(crate) fn become_user(&self) -> std::io::Result<()> {
         let Some((uid, gid)) = self.user else { return Ok(()) };
-        // SAFETY: an empty group list needs no pointer; the other calls take plain numbers.
-        unsafe {
-            check(libc::setgroups(0, std::ptr::null()))?;
-            check(libc::setresgid(gid, gid, gid))?;
-            check(libc::setresuid(uid, uid, uid))
-        }
+        become_user(uid, gid)
     }
 
     /// Drops privileges and capabilities, enables Landlock and the system call filter. The filter is stricter
@@ -334,8 +327,7 @@ impl Prepared {
     /// Returns further missing parts.
     pub(crate) fn lock_down(&self, missing: u32) -> std::io::Result<u32> {
         let mut more = 0;
-        // SAFETY: prctl with these arguments only sets a flag.
-        check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+        forbid_new_privileges()?;
         parts::drop_capabilities()?;
         if let Some(rules) = &self.rules {
             if rules.enforce().is_err() {
@@ -399,6 +391,27 @@ impl Prepared {
         enforced.missing = sentences.map(|(_, sentence)| sentence.to_owned()).collect();
         enforced
     }
+}
+
+fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> std::io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: the structure is complete; the call changes nothing but this process's limit.
+    check(unsafe { libc::setrlimit(resource, &limit) })
+}
+
+/// Changes user and group, and drops all other groups.
+fn become_user(uid: u32, gid: u32) -> std::io::Result<()> {
+    // SAFETY: an empty group list needs no pointer; the other calls take plain numbers.
+    unsafe {
+        check(libc::setgroups(0, std::ptr::null()))?;
+        check(libc::setresgid(gid, gid, gid))?;
+        check(libc::setresuid(uid, uid, uid))
+    }
+}
+
+fn forbid_new_privileges() -> std::io::Result<()> {
+    // SAFETY: prctl with these arguments only sets a flag.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
 }
 
 fn unshare(flags: libc::c_int) -> std::io::Result<()> {

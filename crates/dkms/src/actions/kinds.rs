@@ -8,6 +8,8 @@ pub(crate) enum Operand {
     None,
     /// A module that is registered.
     Package,
+    /// One or more registered modules.
+    Packages,
     /// A registered module, a source in /usr/src, a directory or an archive.
     Source,
     /// A module or module files.
@@ -15,6 +17,8 @@ pub(crate) enum Operand {
     Archive,
     /// One of these words.
     Words(&'static [&'static str]),
+    /// One of these words, and a module after it.
+    WordAndPackage(&'static [&'static str]),
 }
 
 /// Whether an action changes anything.
@@ -28,6 +32,8 @@ pub(crate) enum Effect {
     QueriesUnless(Opt),
     /// Its operand decides: this word, or none, only prints something.
     QueriesFor(&'static str),
+    /// It only prints something, unless its first operand is one of these words.
+    QueriesExceptFor(&'static [&'static str]),
     Changes,
 }
 

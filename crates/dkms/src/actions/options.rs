@@ -16,27 +16,38 @@ pub(crate) enum Opt {
     TemplateKernel,
     Conf,
     Directive,
+    Fingerprint,
     KernelSourceDir,
     KernelConfig,
     Jobs,
     Force,
+    NoCache,
     LockTimeout,
     MokSigningKey,
     MokCertificate,
     ForceVersionOverride,
     NoDepmod,
-    NoCache,
+    Registry,
+    Prebuilt,
     ModprobeOnInstall,
     SymlinkModules,
     RpmSafeUpgrade,
     Repair,
     Fix,
-    Fingerprint,
     DryRun,
     Archive,
     BinariesOnly,
     SourceOnly,
     Spec,
+    Output,
+    Image,
+    Base,
+    Prefix,
+    Kmm,
+    Format,
+    Os,
+    SysextLevel,
+    Load,
     DkmsTree,
     SourceTree,
     InstallTree,
@@ -234,7 +245,7 @@ impl OptionRow {
 }
 
 /// Every option, in the order of dkms(8).
-pub(crate) static OPTIONS: [OptionRow; 46] = [
+pub(crate) static OPTIONS: &[OptionRow] = &[
     valued(
         Opt::Module,
         "module",
@@ -330,6 +341,32 @@ pub(crate) static OPTIONS: [OptionRow; 46] = [
          `BUILD_DEPENDS` names, overwrites when loading an archive, and removes installed files that were changed. \
          With `mok rotate`, uses the new key although it is not trusted yet.",
     ),
+    flag(Opt::NoCache, "no-cache", Group::Building, "Neither use nor fill the cache of builds").details(
+        "Everything is compiled. Without it, a build whose inputs are those of an earlier one is taken from \
+         `/var/cache/dkms`; `--force` compiles an existing build again and replaces it there.",
+    ),
+    valued(
+        Opt::Registry,
+        "registry",
+        (Value::Text, "REGISTRY"),
+        Group::Building,
+        "Use this registry of builds instead of those of framework.conf",
+    )
+    .repeatable()
+    .misplaced(Misplaced::Refuse)
+    .details("Written as `HOST[:PORT]/PREFIX`. Several are asked in the order given."),
+    valued(
+        Opt::Prebuilt,
+        "prebuilt",
+        (Value::Text, "prefer|only|off"),
+        Group::Building,
+        "Whether builds of a registry are used",
+    )
+    .misplaced(Misplaced::Refuse)
+    .details(
+        "`prefer` takes what a registry has and compiles the rest, `only` compiles nothing, and `off` asks no \
+         registry.",
+    ),
     valued(
         Opt::LockTimeout,
         "lock-timeout",
@@ -421,6 +458,67 @@ pub(crate) static OPTIONS: [OptionRow; 46] = [
     flag(Opt::SourceOnly, "source-only", Group::Archives, "Leave out the built modules"),
     valued(Opt::Spec, "spec", (Value::File, "FILE"), Group::Archives, "The spec file to use")
         .details("It is looked for in the sources first."),
+    valued(
+        Opt::Output,
+        "output",
+        (Value::File, "PATH"),
+        Group::Archives,
+        "The image or system extension to write",
+    )
+    .short('o')
+    .misplaced(Misplaced::Refuse)
+    .details("Without it, the result is in /var/lib/dkms/MODULE/VERSION. `mkimage` takes it with one kernel only."),
+    valued(Opt::Image, "image", (Value::Text, "NAME[:TAG]"), Group::Archives, "The name of the image [default: that of the module]")
+        .misplaced(Misplaced::Refuse)
+        .details("`${KERNEL_FULL_VERSION}` in it stands for the kernel, and is the tag if there is none."),
+    valued(
+        Opt::Base,
+        "base",
+        (Value::File, "LAYOUT"),
+        Group::Archives,
+        "The OCI layout whose image is the base [default: a static busybox of this machine]",
+    )
+    .misplaced(Misplaced::Refuse)
+    .details("It is a directory or an archive. Its image must have /bin/sh, mkdir and cp, which KMM runs."),
+    valued(
+        Opt::Prefix,
+        "prefix",
+        (Value::Directory, "DIRECTORY"),
+        Group::Archives,
+        "The directory above lib/modules in the image [default: /opt]",
+    )
+    .misplaced(Misplaced::Refuse),
+    flag(Opt::Kmm, "kmm", Group::Archives, "Print the resource Module for KMM, too")
+        .misplaced(Misplaced::Refuse)
+        .details("It is YAML, or JSON with `--json`, and the only thing on standard output. It needs `--image`."),
+    valued(
+        Opt::Format,
+        "format",
+        (Value::Text, "FORMAT"),
+        Group::Archives,
+        "The form: directory, squashfs or erofs [default: directory]",
+    )
+    .misplaced(Misplaced::Refuse)
+    .details("The last two need mksquashfs(1) or mkfs.erofs(1)."),
+    valued(
+        Opt::Os,
+        "os",
+        (Value::Text, "ID[:VERSION_ID]"),
+        Group::Archives,
+        "The systems that may merge the extension [default: this one]",
+    )
+    .misplaced(Misplaced::Refuse)
+    .details("`_any` means every distribution."),
+    valued(
+        Opt::SysextLevel,
+        "sysext-level",
+        (Value::Text, "LEVEL"),
+        Group::Archives,
+        "The SYSEXT_LEVEL of these systems, instead of a version",
+    )
+    .misplaced(Misplaced::Refuse),
+    flag(Opt::Load, "load", Group::Archives, "Load the modules of the extension at boot")
+        .misplaced(Misplaced::Refuse),
     valued(
         Opt::DkmsTree,
         "dkmstree",

@@ -1,22 +1,26 @@
 //! One file per group of actions. Each translates the command line into a call of dkms-core.
 
+mod cache;
 mod call;
 mod config;
 mod debian;
 mod fsck;
+mod image;
 mod kernel;
 mod lint;
 mod mok;
 mod package;
 mod packaging;
 mod ready;
+mod registry;
 mod rpm;
 mod status;
+mod sysext;
 mod tarball;
 mod verify;
 
 use self::call::Call;
-use crate::actions::{Action, Effect, Root};
+use crate::actions::{Action, Effect, Operand, Root};
 use crate::answer::Answer;
 use crate::cli::{self, Arguments};
 use crate::default_version;
@@ -40,8 +44,12 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
-    // The operands of 'mok' are not package names.
-    let mut subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
+    // Such words are not package names.
+    let mut subject = if matches!(action.row().operand, Operand::Words(_)) {
+        Subject::default()
+    } else {
+        Subject::of(arguments)?
+    };
     let words = request::check(arguments)?;
     let (mut layout, mut options) = settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
@@ -89,16 +97,23 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Ready => return ready::ready(&call),
         Action::Pending => return ready::pending(&call),
         Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
-        Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
+        Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
         Action::Match => kernel::match_kernel(&call),
         Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
+        Action::Cache => cache::cache(&call),
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
+        Action::Mkimage => image::make(&call),
+        Action::Mksysext => sysext::make(&call),
         Action::Ldtarball => tarball::load(&call),
+        Action::Push => registry::push(&call),
+        Action::Pull => registry::pull(&call),
+        Action::Matrix => registry::matrix(&call),
+        Action::RegistryKey => registry::key(&call),
     }
     .map(|()| Answer::Yes)
 }

@@ -95,7 +95,7 @@ fn changes(
 }
 
 /// `dkms uninstall`, `dkms unbuild`, `dkms remove`
-pub(super) fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
+pub(super) fn uninstall_or_remove(call: &Call<'_>, action: Action) -> Result<()> {
     let package = call.subject.package(action.word())?;
     registry::require_added(call.s.layout, &package)?;
     let depth = depth(action);

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 /// The schema version of all JSON output.
 pub(super) const SCHEMA: u32 = 1;
 
-fn line(value: &Value) -> String {
+pub(super) fn line(value: &Value) -> String {
     format!("{value}\n")
 }
 

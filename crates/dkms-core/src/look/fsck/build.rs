@@ -125,7 +125,7 @@ fn kernel_gone(l: &Look<'_>, b: &Build, recorded: bool) -> Finding {
     } else if !originals::list(layout, &b.package.name, &b.kernel).is_empty() {
         "modules of that kernel are still archived"
     } else {
-        return f.safely(Remedy::TakeBack(b.clone()), format!("delete it ({unbuild})"));
+        return f.safely(Remedy::Unbuild(b.clone()), format!("delete it ({unbuild})"));
     };
     f.by_hand(format!("{kept}; if it is not needed any more: {unbuild}"))
 }

@@ -6,6 +6,7 @@ use super::names;
 use super::spot::Look;
 use super::traces::{aside, stale};
 use crate::error::Error;
+use crate::install;
 use dkms_tree::ids::Kernel;
 use dkms_tree::journal::{self, Journal};
 
@@ -34,7 +35,25 @@ pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
     }
     let guards: Vec<Guard> = kernels(l, release).into_iter().map(Guard::Install).collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    found.into_iter().map(|f| f.guarded(guards.clone())).collect()
+    let leftovers = found.into_iter().map(|f| f.guarded(guards.clone()));
+    leftovers.chain(kernels(l, release).iter().filter_map(|kernel| index(l, kernel))).collect()
+}
+
+/// Compares the index of a kernel's modules with the modules. Only kernels for which dkms has written the index are
+/// compared, because then all but changed modules are in its cache.
+fn index(l: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
+    let files = install::index::differences(l.s, kernel);
+    let (first, others) = files.split_first()?;
+    let path = l.s.layout.kernel_modules(&kernel.release).join(first);
+    let mut what = "is not what depmod would write for the modules that are there".to_owned();
+    if !others.is_empty() {
+        what += &format!(" (the same for {})", others.join(", "));
+    }
+    Some(
+        Finding::new(Kind::IndexDiffers, About::default().on(kernel), path, what)
+            .safely(Remedy::Reindex, "write the index again")
+            .guarded([Guard::Install(kernel.clone())]),
+    )
 }
 
 /// The kernels of that release whose modules have ever been changed; if there are none, the kernel of this

@@ -19,6 +19,8 @@ pub(super) enum Spot {
     Journals,
     /// `/usr/src`
     Sources,
+    /// `/var/cache/dkms`
+    Cache,
     /// `M`, without the contents of its versions.
     Package(String),
     /// `M/V`, without the contents of `K/A`.
@@ -88,7 +90,7 @@ impl<'a> Look<'a> {
     pub(super) fn spots(&self) -> Vec<Spot> {
         let mut spots = Vec::new();
         if !self.names_a_package() {
-            spots.extend([Spot::Tree, Spot::Journals]);
+            spots.extend([Spot::Tree, Spot::Journals, Spot::Cache]);
         }
         spots.push(Spot::Sources);
         for name in subdirectories(&self.s.layout.dkms_tree) {

@@ -29,7 +29,7 @@ fn names(rows: impl Iterator<Item = &'static OptionRow>) -> Vec<String> {
 fn options() -> String {
     let mut text =
         String::from("# Sets options: those of the action $1.\n__dkms_options() {\n    case $1 in\n");
-    for action in &ACTIONS {
+    for action in ACTIONS {
         let own = names(action.own_options().filter(|row| !row.is_hidden()));
         text.push_str(&format!(
             "    {})\n        options='\n{}'\n        ;;\n",
@@ -71,6 +71,7 @@ fn operands() -> String {
         String::from("# Sets operands: what the action $1 works on.\n__dkms_operands() {\n    case $1 in\n");
     let kinds = [
         (Operand::Package, "package"),
+        (Operand::Packages, "package"),
         (Operand::Source, "source"),
         (Operand::PackageOrFiles, "package-or-file"),
         (Operand::Archive, "file"),
@@ -81,8 +82,8 @@ fn operands() -> String {
             words_where(|row| row.operand == kind).join(" | ")
         ));
     }
-    for row in &ACTIONS {
-        if let Operand::Words(words) = row.operand {
+    for row in ACTIONS {
+        if let Operand::Words(words) | Operand::WordAndPackage(words) = row.operand {
             text.push_str(&format!("    {}) operands='{}' ;;\n", row.word, words.join(" ")));
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn text() -> String {
 fn operands() -> String {
     let mut text = String::new();
     let kinds: [(&[Operand], &str); 3] = [
-        (&[Operand::Package, Operand::PackageOrFiles], "-a '(__dkms_packages)'"),
+        (&[Operand::Package, Operand::Packages, Operand::PackageOrFiles], "-a '(__dkms_packages)'"),
         (&[Operand::Source], "-a '(__dkms_sources)'"),
         (&[Operand::Source, Operand::PackageOrFiles, Operand::Archive], "-F"),
     ];
@@ -34,8 +34,8 @@ fn operands() -> String {
         let words = words_where(|row| kinds.contains(&row.operand)).join(" ");
         text.push_str(&format!("complete -c dkms -n '__dkms_action {words}' {offered}\n"));
     }
-    for row in &ACTIONS {
-        if let Operand::Words(words) = row.operand {
+    for row in ACTIONS {
+        if let Operand::Words(words) | Operand::WordAndPackage(words) = row.operand {
             let words = words.join(" ");
             text.push_str(&format!(
                 "complete -c dkms -n '__dkms_action {}; and not __fish_seen_subcommand_from {words}' -a '{words}'\n",

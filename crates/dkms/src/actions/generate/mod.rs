@@ -51,7 +51,7 @@ fn the_manual_describes_each_action() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/man/dkms.8");
     let page = std::fs::read_to_string(page).unwrap_or_default();
     let tags: Vec<&str> = page.lines().filter(|line| line.starts_with(".It Cm ")).collect();
-    for row in &ACTIONS {
+    for row in ACTIONS {
         let named = tags.iter().any(|tag| tag.split([' ', ',']).any(|word| word == row.word));
         assert!(named, "{} has no item in the section Actions of packaging/man/dkms.8", row.word);
     }

@@ -1,0 +1,111 @@
+//! The layer with the modules: `PREFIX/lib/modules/K` with an index of its own, and firmware.
+//!
+//! KMM loads with `modprobe -d PREFIX`, which finds only what the index below PREFIX lists. The modules of
+//! the kernel itself, which ours may depend on, are therefore in it too: through the link `host`, which leads
+//! to the node's `/lib/modules/K`.
+
+use crate::error::Result;
+use crate::pack::modules::Modules;
+use crate::pack::{last_line, tool};
+use crate::program::ProgramError;
+use crate::session::Session;
+use dkms_archive::Member;
+use dkms_sys::fs::{self, Limit, TempDir};
+use dkms_sys::process::{self, Command};
+use std::path::Path;
+
+/// Where firmware is in an image, which is what `firmwarePath` of a Module names.
+pub(super) const FIRMWARE: &str = "firmware";
+/// depmod's default prefers `updates` to anything else, whatever this machine's depmod.d(5) says.
+const DEPMOD_CONF: &str = "search updates built-in\n";
+/// The folder of our modules below `PREFIX/lib/modules/K`.
+const FOLDER: &str = "updates";
+
+/// The members of the layer. `prefix` is relative: `opt`.
+///
+/// # Errors
+/// depmod is missing or fails; a file cannot be read.
+pub(super) fn members(
+    s: &Session<'_>,
+    modules: &Modules,
+    prefix: &str,
+    scratch: &Path,
+    epoch: u64,
+) -> Result<Vec<Member>> {
+    let release = &modules.kernel.release;
+    let kernel_modules = s.layout.kernel_modules(release);
+    let home = format!("{prefix}/lib/modules/{release}");
+    let mut members = Vec::new();
+    for module in &modules.modules {
+        let name = format!("{home}/{FOLDER}/{}", module.file.file);
+        members.push(Member::file(name, &module.file.path, 0o644, epoch));
+    }
+    for (name, bytes) in index(s, modules, &kernel_modules, scratch, epoch)? {
+        members.push(Member::bytes(format!("{home}/{name}"), bytes, epoch));
+    }
+    members.push(Member::link(format!("{home}/host"), format!("/lib/modules/{release}"), epoch));
+    for (name, bytes) in &modules.firmware {
+        members.push(Member::bytes(format!("{FIRMWARE}/{name}"), bytes.clone(), epoch));
+    }
+    Ok(members)
+}
+
+/// The index and the lists that modprobe reads, by name.
+fn index(
+    s: &Session<'_>,
+    modules: &Modules,
+    kernel_modules: &Path,
+    scratch: &Path,
+    epoch: u64,
+) -> Result<Vec<(String, Vec<u8>)>> {
+    let Some(depmod) = process::which("depmod", &s.host.path) else {
+        return Err(ProgramError::Missing {
+            program: "depmod".into(),
+            purpose: "index the modules of an image".into(),
+            package: "kmod".into(),
+        }
+        .into());
+    };
+    let scratch = TempDir::new_in(scratch, "index")?;
+    let release = &modules.kernel.release;
+    let dir = scratch.path().join("lib/modules").join(release);
+    let (updates, host) = (dir.join(FOLDER), scratch.path().join("host"));
+    fs::create_dir_all(&updates)?;
+    for module in &modules.modules {
+        fs::copy_file(&module.file.path, updates.join(&module.file.file))?;
+    }
+    // Only what every machine with this kernel has: not what dkms installed on this one.
+    fs::create_dir_all(&host)?;
+    let own = kernel_modules.join("kernel");
+    if own.is_dir() {
+        fs::symlink(fs::canonicalize(own)?, host.join("kernel"))?;
+    }
+    fs::symlink(&host, dir.join("host"))?;
+    lists(kernel_modules, &dir)?;
+    let conf = scratch.path().join("depmod.conf");
+    fs::write_atomic(&conf, DEPMOD_CONF.as_bytes(), 0o644)?;
+    let command = Command::new(depmod).arg("-b").arg(scratch.path()).arg("-C").arg(&conf).arg(release);
+    let shown = format!("depmod -b DIR {release}");
+    tool(s, command, &shown, epoch, last_line)?;
+    let mut files = Vec::new();
+    for name in fs::list_dir(&dir)? {
+        if let Some(name) = name.to_str().filter(|name| name.starts_with("modules.")) {
+            files.push((name.to_owned(), fs::read_bounded(dir.join(name), Limit::INDEX)?));
+        }
+    }
+    Ok(files)
+}
+
+/// Copies the lists of the kernel's package: which modules are built in, and the order of the others, whose
+/// paths begin with `host` here.
+fn lists(kernel_modules: &Path, dir: &Path) -> Result<()> {
+    for name in ["modules.builtin", "modules.builtin.modinfo"] {
+        let bytes = fs::read_optional(kernel_modules.join(name), Limit::RECORD)?.unwrap_or_default();
+        fs::write_atomic(dir.join(name), &bytes, 0o644)?;
+    }
+    let order = fs::read_optional(kernel_modules.join("modules.order"), Limit::RECORD)?.unwrap_or_default();
+    let order: String =
+        String::from_utf8_lossy(&order).lines().map(|line| format!("host/{line}\n")).collect();
+    fs::write_atomic(dir.join("modules.order"), order.as_bytes(), 0o644)?;
+    Ok(())
+}

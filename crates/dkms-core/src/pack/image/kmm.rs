@@ -1,0 +1,204 @@
+//! The resource `Module` of KMM (kmm.sigs.x-k8s.io/v1beta1), which makes its nodes load what an image has.
+
+use super::ImageRequest;
+use super::content::FIRMWARE;
+use super::names::{Platform, object};
+use crate::error::Result;
+use crate::pack::modules::Modules;
+use crate::request::RequestError;
+use crate::session::Session;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The resources for the images of a request: one for each module that no other one depends on, because KMM
+/// loads one module, and what it depends on, for each resource.
+///
+/// # Errors
+/// `--image` is not given, because nodes cannot pull an image without a registry; or as for
+/// [`super::make`].
+pub fn resources(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<Value>> {
+    if request.name.is_none() {
+        return Err(RequestError::Usage(
+            "--kmm needs the name by which the cluster pulls the image: --image REGISTRY/NAME".into(),
+        )
+        .into());
+    }
+    let mut roots: BTreeMap<String, Mappings> = BTreeMap::new();
+    let mut arches: Vec<&'static str> = Vec::new();
+    for kernel in request.kernels {
+        let modules = Modules::read(s, request.packages, kernel)?;
+        let image = request.reference(kernel)?.to_string();
+        arches.push(Platform::of(kernel)?.architecture);
+        for module in modules.roots() {
+            let entry = roots.entry(module.name.to_string()).or_default();
+            entry.kernels.push((kernel.release.clone(), image.clone()));
+            entry.firmware |= !modules.firmware.is_empty();
+        }
+    }
+    arches.dedup();
+    let selector = match arches.as_slice() {
+        [one] => json!({ "kubernetes.io/arch": one }),
+        _ => json!({ "kubernetes.io/os": "linux" }),
+    };
+    let single = roots.len() == 1;
+    let mut names = Names::default();
+    let package = request.packages.first().map(|p| p.name.clone()).unwrap_or_default();
+    let one = |(module, mappings): (String, Mappings)| {
+        let name = names.unused(if single { &package } else { &module });
+        resource(&name, &module, request.prefix, &mappings, &selector)
+    };
+    Ok(roots.into_iter().map(one).collect())
+}
+
+#[derive(Default)]
+struct Mappings {
+    /// Releases of kernels, and the images for them.
+    kernels: Vec<(String, String)>,
+    firmware: bool,
+}
+
+fn resource(name: &str, module: &str, prefix: &str, mappings: &Mappings, selector: &Value) -> Value {
+    let mut modprobe = Map::new();
+    modprobe.insert("moduleName".into(), module.into());
+    modprobe.insert("dirName".into(), format!("/{prefix}").into());
+    if mappings.firmware {
+        modprobe.insert("firmwarePath".into(), format!("/{FIRMWARE}").into());
+    }
+    let kernels: Vec<Value> = mappings
+        .kernels
+        .iter()
+        .map(|(release, image)| json!({ "literal": release, "containerImage": image }))
+        .collect();
+    json!({
+        "apiVersion": "kmm.sigs.x-k8s.io/v1beta1",
+        "kind": "Module",
+        "metadata": { "name": name },
+        "spec": {
+            "moduleLoader": { "container": { "modprobe": modprobe, "kernelMappings": kernels } },
+            "selector": selector,
+        },
+    })
+}
+
+/// Names that are used once: two names of modules may become the same name of an object.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn unused(&mut self, word: &str) -> String {
+        let name = object(word);
+        let mut chosen = name.clone();
+        let mut number = 2;
+        while self.0.contains(&chosen) {
+            let end = format!("-{number}");
+            let kept: String = name.chars().take(name.len().min(39 - end.len())).collect();
+            chosen = format!("{}{end}", kept.trim_end_matches('-'));
+            number += 1;
+        }
+        self.0.push(chosen.clone());
+        chosen
+    }
+}
+
+/// Resources as one JSON document: the only one, or a list, which kubectl accepts as well.
+#[must_use]
+pub fn as_json(resources: &[Value]) -> Value {
+    match resources {
+        [one] => one.clone(),
+        many => json!({ "apiVersion": "v1", "kind": "List", "items": many }),
+    }
+}
+
+/// Resources as YAML documents.
+#[must_use]
+pub fn as_yaml(resources: &[Value]) -> String {
+    let mut text = String::new();
+    for resource in resources {
+        text.push_str("---\n");
+        yaml(resource, 0, &mut text);
+    }
+    text
+}
+
+/// Appends a value in block style. Strings are quoted as in JSON, of which YAML is a superset.
+fn yaml(value: &Value, depth: usize, text: &mut String) {
+    let pad = "  ".repeat(depth);
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                text.push_str(&format!("{pad}{key}:"));
+                yaml_after(value, depth + 1, text);
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                let mut item = String::new();
+                yaml(value, depth + 1, &mut item);
+                let item = item.get(pad.len() + 2..).unwrap_or_default();
+                text.push_str(&format!("{pad}- {item}"));
+            }
+        }
+        plain => text.push_str(&format!("{pad}{plain}\n")),
+    }
+}
+
+fn yaml_after(value: &Value, depth: usize, text: &mut String) {
+    match value {
+        Value::Object(_) | Value::Array(_) => {
+            text.push('\n');
+            yaml(value, depth, text);
+        }
+        plain => text.push_str(&format!(" {plain}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_resource_as_yaml() {
+        let mappings = Mappings {
+            kernels: vec![
+                ("6.1.0-9-amd64".into(), "quay.io/x/hello:6.1.0-9-amd64".into()),
+                ("6.12+x".into(), "quay.io/x/hello:6.12_x".into()),
+            ],
+            firmware: true,
+        };
+        let value =
+            resource("hello", "hello_world", "opt", &mappings, &json!({ "kubernetes.io/arch": "amd64" }));
+        let want = r#"---
+apiVersion: "kmm.sigs.x-k8s.io/v1beta1"
+kind: "Module"
+metadata:
+  name: "hello"
+spec:
+  moduleLoader:
+    container:
+      kernelMappings:
+        - containerImage: "quay.io/x/hello:6.1.0-9-amd64"
+          literal: "6.1.0-9-amd64"
+        - containerImage: "quay.io/x/hello:6.12_x"
+          literal: "6.12+x"
+      modprobe:
+        dirName: "/opt"
+        firmwarePath: "/firmware"
+        moduleName: "hello_world"
+  selector:
+    kubernetes.io/arch: "amd64"
+"#;
+        assert_eq!(as_yaml(&[value.clone()]), want);
+        assert_eq!(as_json(&[value.clone()]), value);
+        assert_eq!(as_json(&[value.clone(), value])["items"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn names_are_used_once() {
+        let mut names = Names::default();
+        assert_eq!(names.unused("a_b"), "a-b");
+        assert_eq!(names.unused("a.b"), "a-b-2");
+        let long = "x".repeat(60);
+        assert_eq!(names.unused(&long).len(), 39);
+        assert!(names.unused(&long).ends_with("x-2"));
+    }
+}

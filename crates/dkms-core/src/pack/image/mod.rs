@@ -1,0 +1,387 @@
+//! `mkimage`: container images of built modules, as KMM (Kernel Module Management of Kubernetes) loads them.
+//!
+//! Each image is one file that is an OCI image layout and a docker archive at the same time, and its bytes
+//! depend only on its content. It needs no container engine. Layers are compressed here, because a tool that
+//! pushes an image compresses the others itself, which changes their digests.
+
+mod base;
+mod content;
+mod kmm;
+mod names;
+mod oci;
+mod programs;
+mod tools;
+
+use crate::digest;
+use crate::error::Result;
+use crate::event::Event;
+use crate::pack::modules::{Modules, of_the_kernel};
+use crate::pack::tarball::{self, archive_error};
+use crate::pack::{PackError, output};
+use crate::request::RequestError;
+use crate::session::Session;
+use crate::time;
+use base::Base;
+use dkms_archive::Member;
+use dkms_sys::fs::{self, TempDir};
+use dkms_tree::ids::{Kernel, PackageId};
+pub use kmm::{as_json, as_yaml, resources};
+use names::{Platform, Reference};
+use oci::{Descriptor, PlatformField};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Images to be written: one for each kernel.
+#[derive(Clone, Debug)]
+pub struct ImageRequest<'a> {
+    /// The packages whose modules are included.
+    pub packages: &'a [PackageId],
+    /// The kernels.
+    pub kernels: &'a [Kernel],
+    /// The file to write; only for one kernel.
+    pub output: Option<&'a Path>,
+    /// The OCI layout whose layers the image begins with, instead of programs of this machine.
+    pub base: Option<&'a Path>,
+    /// The name of the image. `${KERNEL_FULL_VERSION}` in it stands for the kernel, and is the tag if there
+    /// is none.
+    pub name: Option<&'a str>,
+    /// The directory above `lib/modules`, relative to the root of the image: `opt`.
+    pub prefix: &'a str,
+    /// SOURCE_DATE_EPOCH; if unset, the time of the newest module.
+    pub epoch: Option<u64>,
+}
+
+impl ImageRequest<'_> {
+    fn reference(&self, kernel: &Kernel) -> Result<Reference> {
+        match (self.name, self.packages.first()) {
+            (Some(name), _) => Reference::of_option(name, kernel),
+            (None, Some(package)) => Reference::of_package(&package.name, kernel),
+            (None, None) => Err(RequestError::ModuleNotNamed { action: "mkimage".into() }.into()),
+        }
+    }
+
+    fn place(&self, s: &Session<'_>, kernel: &Kernel) -> PathBuf {
+        match (self.output, self.packages.first()) {
+            (Some(path), _) => path.to_owned(),
+            (None, Some(p)) => {
+                let file =
+                    format!("{}-{}-kernel{}-{}.oci.tar", p.name, p.version, kernel.release, kernel.arch);
+                s.layout.version_dir(p).join("image").join(file)
+            }
+            (None, None) => PathBuf::new(),
+        }
+    }
+
+    fn check_names(&self) -> Result<()> {
+        if self.output.is_some() && self.kernels.len() > 1 {
+            return Err(RequestError::Usage(
+                "mkimage writes one image per kernel: -o names only one file".into(),
+            )
+            .into());
+        }
+        let mut seen = BTreeSet::new();
+        for kernel in self.kernels {
+            let reference = self.reference(kernel)?.to_string();
+            if !seen.insert(reference.clone()) {
+                return Err(RequestError::Usage(format!(
+                    "two images would be named {reference}: put {} into --image",
+                    names::PLACEHOLDER
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The prefix without slashes at its ends.
+///
+/// # Errors
+/// It is no path in an image.
+pub fn prefix(text: &str) -> Result<&str> {
+    let prefix = text.trim_matches('/');
+    let legal = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_control());
+    if prefix.split('/').all(legal) {
+        Ok(prefix)
+    } else {
+        Err(RequestError::Usage(format!("'{text}' is no directory of an image, such as /opt")).into())
+    }
+}
+
+/// The paths that [`make`] writes, by kernel.
+///
+/// # Errors
+/// A name is not legal, or two images would have the same name or file.
+pub fn places(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
+    request.check_names()?;
+    Ok(request.kernels.iter().map(|kernel| request.place(s, kernel)).collect())
+}
+
+/// Writes an image for each kernel. Everything is checked before the first file is written.
+///
+/// # Errors
+/// A package is not in the tree, or nothing is built for a kernel; a name is not legal; a module that ours
+/// depend on is not there; there are no programs for the image; the file exists, and `--force` is not given;
+/// the destination is not writable.
+pub fn make(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
+    let places = places(s, request)?;
+    let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkimage")?;
+    let mut starts = Vec::new();
+    for (kernel, place) in request.kernels.iter().zip(&places) {
+        output::refuse_existing(s, place)?;
+        let modules = Modules::read(s, request.packages, kernel)?;
+        modules.require_dependencies(&of_the_kernel(&s.layout.kernel_modules(&kernel.release))?)?;
+        starts.push(Start::new(s, request, &Platform::of(kernel)?, scratch.path())?);
+    }
+    for ((kernel, place), start) in request.kernels.iter().zip(&places).zip(starts) {
+        let scratch = TempDir::new_in(scratch.path(), "image")?;
+        let modules = Modules::read(s, request.packages, kernel)?;
+        let platform = Platform::of(kernel)?;
+        let epoch = request.epoch.unwrap_or_else(|| modules.time());
+        let members = content::members(s, &modules, request.prefix, scratch.path(), epoch)?;
+        let reference = request.reference(kernel)?;
+        tarball::require_writable(output::directory(place))?;
+        Image { modules, platform, epoch, start, members, reference }.write(place, scratch.path())?;
+        s.report(Event::ArchiveWritten { path: place.clone() });
+    }
+    Ok(places)
+}
+
+/// What is below the modules.
+enum Start {
+    Base(Base),
+    Busybox(PathBuf),
+}
+
+impl Start {
+    fn new(s: &Session<'_>, request: &ImageRequest<'_>, platform: &Platform, scratch: &Path) -> Result<Self> {
+        match request.base {
+            Some(path) => Ok(Self::Base(base::open(path, platform, scratch)?)),
+            None => Ok(Self::Busybox(tools::find(s, platform)?)),
+        }
+    }
+}
+
+/// An image before it is written.
+struct Image {
+    modules: Modules,
+    platform: Platform,
+    epoch: u64,
+    start: Start,
+    /// The layer with the modules.
+    members: Vec<Member>,
+    reference: Reference,
+}
+
+/// The parts of an image that are written.
+#[derive(Default)]
+struct Parts {
+    layers: Vec<Descriptor>,
+    diff_ids: Vec<String>,
+    history: Vec<Value>,
+    /// Files by their names in the archive.
+    files: BTreeMap<String, Member>,
+}
+
+impl Image {
+    fn write(&self, place: &Path, scratch: &Path) -> Result<()> {
+        let mut parts = Parts::default();
+        let mut config = Map::new();
+        match &self.start {
+            Start::Busybox(busybox) => {
+                let members = tools::members(busybox, self.epoch);
+                parts.add_layer(members, scratch.join("programs"), self.epoch, "busybox")?;
+            }
+            Start::Base(base) => {
+                config = base.config.clone();
+                parts.add_base(base, self.epoch);
+            }
+        }
+        parts.add_layer(self.members.clone(), scratch.join("modules"), self.epoch, &self.title())?;
+        self.fill_config(&mut config, &parts);
+        let config = parts.add_document(oci::CONFIG, &config, self.epoch)?;
+        let manifest = oci::Manifest {
+            schema_version: 2,
+            media_type: Some(oci::MANIFEST.into()),
+            config: config.clone(),
+            layers: parts.layers.clone(),
+            annotations: self.annotations(),
+        };
+        let mut manifest = parts.add_document(oci::MANIFEST, &manifest, self.epoch)?;
+        manifest.platform = Some(PlatformField {
+            architecture: self.platform.architecture.into(),
+            os: "linux".into(),
+            variant: self.platform.variant.map(str::to_owned),
+        });
+        // skopeo selects an image by the first one, and containerd takes its name from the second.
+        manifest.annotations = BTreeMap::from([
+            ("org.opencontainers.image.ref.name".to_owned(), self.reference.tag.clone()),
+            ("io.containerd.image.name".to_owned(), self.reference.to_string()),
+        ]);
+        let index =
+            oci::Index { schema_version: 2, media_type: Some(oci::INDEX.into()), manifests: vec![manifest] };
+        parts.add_file("index.json", json_bytes(&index)?, self.epoch);
+        parts.add_file("oci-layout", oci::LAYOUT.as_bytes().to_vec(), self.epoch);
+        let entry = oci::DockerEntry {
+            config: config.file().unwrap_or_default(),
+            repo_tags: vec![self.reference.to_string()],
+            layers: parts.layers.iter().filter_map(Descriptor::file).collect(),
+        };
+        parts.add_file("manifest.json", json_bytes(&[entry])?, self.epoch);
+        let mut members: Vec<Member> = parts.files.into_values().collect();
+        members.extend(["blobs", "blobs/sha256"].map(|name| Member::directory(name, self.epoch)));
+        dkms_archive::write(place, &members, None).map_err(|e| archive_error(place, e))?;
+        Ok(())
+    }
+
+    /// The packages and the kernel, for the history.
+    fn title(&self) -> String {
+        format!("{}, kernel {}", self.packages().join(", "), self.modules.kernel.release)
+    }
+
+    fn packages(&self) -> Vec<String> {
+        let names: BTreeSet<String> = self.modules.modules.iter().map(|m| m.package.to_string()).collect();
+        names.into_iter().collect()
+    }
+
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let first = self.modules.modules.first();
+        let mut annotations = BTreeMap::from([
+            ("org.opencontainers.image.created".to_owned(), rfc3339(self.epoch)),
+            ("org.opencontainers.image.title".to_owned(), self.packages().join(", ")),
+            ("dev.dkms.kernel".to_owned(), self.modules.kernel.release.clone()),
+        ]);
+        if let (Some(module), [_]) = (first, self.packages().as_slice()) {
+            let version = module.package.version.clone();
+            annotations.insert("org.opencontainers.image.version".to_owned(), version);
+        }
+        annotations
+    }
+
+    /// Completes the configuration, which is that of the base or empty.
+    fn fill_config(&self, config: &mut Map<String, Value>, parts: &Parts) {
+        config.insert("created".into(), rfc3339(self.epoch).into());
+        config.insert("architecture".into(), self.platform.architecture.into());
+        if let Some(variant) = self.platform.variant {
+            config.insert("variant".into(), variant.into());
+        }
+        config.insert("os".into(), "linux".into());
+        if matches!(self.start, Start::Busybox(_)) {
+            config.insert("config".into(), json!({ "Env": ["PATH=/bin"] }));
+        }
+        let mut ids: Vec<Value> = old(config.get("rootfs").and_then(|r| r.get("diff_ids")));
+        ids.extend(parts.diff_ids.iter().map(|id| Value::from(id.as_str())));
+        config.insert("rootfs".into(), json!({ "type": "layers", "diff_ids": ids }));
+        let mut history = old(config.get("history"));
+        history.extend(parts.history.iter().cloned());
+        config.insert("history".into(), history.into());
+    }
+}
+
+fn old(list: Option<&Value>) -> Vec<Value> {
+    list.and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+impl Parts {
+    fn add_base(&mut self, base: &Base, epoch: u64) {
+        for layer in &base.layers {
+            if let Some(name) = layer.descriptor.file() {
+                self.files.insert(name.clone(), Member::file(name, &layer.path, 0o644, epoch));
+            }
+            self.layers.push(layer.descriptor.clone());
+        }
+    }
+
+    /// Writes a layer to `path`, uncompressed for its identity and compressed for the archive.
+    fn add_layer(&mut self, mut members: Vec<Member>, path: PathBuf, epoch: u64, title: &str) -> Result<()> {
+        add_parents(&mut members, epoch);
+        let write = |suffix: &str| -> Result<(PathBuf, String)> {
+            let path = path.with_extension(suffix);
+            dkms_archive::write(&path, &members, None).map_err(|e| archive_error(&path, e))?;
+            let digest = digest::file(&path)?.unwrap_or_default();
+            Ok((path, digest))
+        };
+        let (plain, diff_id) = write("tar")?;
+        fs::remove_file(plain)?;
+        let (packed, digest) = write("tar.gz")?;
+        let name = format!("blobs/sha256/{digest}");
+        self.layers.push(Descriptor {
+            media_type: oci::LAYER.into(),
+            digest: format!("sha256:{digest}"),
+            size: fs::metadata(&packed)?.len(),
+            platform: None,
+            annotations: BTreeMap::new(),
+        });
+        self.files.insert(name.clone(), Member::file(name, packed, 0o644, epoch));
+        self.diff_ids.push(format!("sha256:{diff_id}"));
+        self.history
+            .push(json!({ "created": rfc3339(epoch), "created_by": format!("dkms mkimage: {title}") }));
+        Ok(())
+    }
+
+    fn add_document(
+        &mut self,
+        media_type: &str,
+        document: &impl Serialize,
+        epoch: u64,
+    ) -> Result<Descriptor> {
+        let bytes = json_bytes(document)?;
+        let (hex, size) = (digest::bytes(&bytes), bytes.len() as u64);
+        self.add_file(&format!("blobs/sha256/{hex}"), bytes, epoch);
+        Ok(Descriptor {
+            media_type: media_type.to_owned(),
+            digest: format!("sha256:{hex}"),
+            size,
+            platform: None,
+            annotations: BTreeMap::new(),
+        })
+    }
+
+    fn add_file(&mut self, name: &str, bytes: Vec<u8>, epoch: u64) {
+        self.files.insert(name.to_owned(), Member::bytes(name, bytes, epoch));
+    }
+}
+
+fn json_bytes(document: &(impl Serialize + ?Sized)) -> Result<Vec<u8>> {
+    serde_json::to_vec(document).map_err(|e| PackError::Encoding(e.into()).into())
+}
+
+/// Adds the directories above the members, which would otherwise get the time of unpacking.
+fn add_parents(members: &mut Vec<Member>, epoch: u64) {
+    let mut above = BTreeSet::new();
+    for member in members.iter() {
+        above.extend(member.name.match_indices('/').filter_map(|(at, _)| member.name.get(..at)));
+    }
+    let above: Vec<Member> = above.into_iter().map(|name| Member::directory(name, epoch)).collect();
+    members.extend(above);
+}
+
+/// Seconds since 1970 as `2026-11-23T07:12:01Z`.
+fn rfc3339(seconds: u64) -> String {
+    time::utc(seconds).replacen(' ', "T", 1).replace(" UTC", "Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes() {
+        assert_eq!(prefix("/opt").unwrap(), "opt");
+        assert_eq!(prefix("usr/local/").unwrap(), "usr/local");
+        for bad in ["", "/", "/a/../b", "a//b", "."] {
+            assert!(prefix(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn directories_are_named_once() {
+        let mut members = vec![Member::bytes("a/b/c", "", 1), Member::bytes("a/d", "", 1)];
+        add_parents(&mut members, 7);
+        let names: Vec<&str> = members.iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(names, ["a/b/c", "a/d", "a", "a/b"]);
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+    }
+}

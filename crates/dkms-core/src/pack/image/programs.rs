@@ -1,0 +1,193 @@
+//! Checks that the layers of a base have the programs that KMM runs.
+
+use super::tools::PROGRAMS;
+use crate::cause::Cause;
+use dkms_archive::{ListedKind, list};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The most that a layer may unpack to.
+const UNPACKED: u64 = 16 << 30;
+/// The most files of a layer.
+const ENTRIES: usize = 1_000_000;
+/// The most links that are followed, as in the kernel.
+const LINKS: u32 = 40;
+/// The search path of an image that sets none.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What matters of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Entry {
+    Directory,
+    /// A file, and whether it can be executed.
+    File(bool),
+    Link(String),
+}
+
+/// The files of an image, by their names without a slash in front.
+#[derive(Default)]
+struct Files(BTreeMap<String, Entry>);
+
+/// Checks the layers of a base, the lowest first, and its configuration.
+///
+/// # Errors
+/// A layer cannot be read; one of the programs is missing.
+pub(super) fn require<'a>(
+    layers: impl Iterator<Item = &'a Path>,
+    config: &Map<String, Value>,
+) -> Result<(), Cause> {
+    let mut files = Files::default();
+    for layer in layers {
+        let mut upper = Vec::new();
+        list(layer, UNPACKED, |name, kind, mode| {
+            if let Some(entry) = of_listed(kind, mode).filter(|_| upper.len() <= ENTRIES) {
+                upper.push((clean(&String::from_utf8_lossy(name)), entry));
+            }
+        })?;
+        if upper.len() > ENTRIES {
+            return Err(format!("a layer has more than {ENTRIES} files").into());
+        }
+        files.stack(upper);
+    }
+    let path = path_of(config);
+    for program in PROGRAMS {
+        let places: Vec<String> = match program {
+            "sh" => vec!["bin/sh".to_owned()],
+            _ => path.split(':').map(|dir| format!("{dir}/{program}")).collect(),
+        };
+        if !places.iter().any(|place| files.has_program(place)) {
+            let shown = if program == "sh" { "/bin/sh" } else { program };
+            return Err(format!("it has no {shown}, and KMM runs /bin/sh, mkdir and cp in an image").into());
+        }
+    }
+    Ok(())
+}
+
+fn of_listed(kind: ListedKind<'_>, mode: u32) -> Option<Entry> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some(match kind {
+        ListedKind::Directory => Entry::Directory,
+        ListedKind::File => Entry::File(mode & 0o111 != 0),
+        ListedKind::Symlink(target) => Entry::Link(text(target)),
+        // The same file under an absolute name.
+        ListedKind::HardLink(of) => Entry::Link(format!("/{}", clean(&text(of)))),
+        ListedKind::Other => return None,
+    })
+}
+
+fn path_of(config: &Map<String, Value>) -> &str {
+    let env = config.get("config").and_then(|c| c.get("Env")).and_then(Value::as_array);
+    let mut all = env.into_iter().flatten().filter_map(Value::as_str);
+    all.find_map(|line| line.strip_prefix("PATH=")).unwrap_or(PATH)
+}
+
+/// A name without `./`, slashes at its ends, and double slashes.
+fn clean(name: &str) -> String {
+    name.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
+}
+
+impl Files {
+    /// Puts a layer on top. `.wh.NAME` deletes NAME of the layers below, and `.wh..wh..opq` the contents of
+    /// its directory.
+    fn stack(&mut self, upper: Vec<(String, Entry)>) {
+        for (name, _) in &upper {
+            let (dir, last) = name.rsplit_once('/').unwrap_or(("", name));
+            let below = |last: &str| if dir.is_empty() { last.to_owned() } else { format!("{dir}/{last}") };
+            if last == ".wh..wh..opq" {
+                self.remove_below(dir);
+            } else if let Some(gone) = last.strip_prefix(".wh.") {
+                let gone = below(gone);
+                self.0.remove(&gone);
+                self.remove_below(&gone);
+            }
+        }
+        let is_mark = |name: &str| name.rsplit('/').next().is_some_and(|last| last.starts_with(".wh."));
+        self.0.extend(upper.into_iter().filter(|(name, _)| !is_mark(name)));
+    }
+
+    fn remove_below(&mut self, dir: &str) {
+        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        self.0.retain(|name, _| !name.starts_with(&prefix));
+    }
+
+    /// Whether a path leads to a file that can be executed.
+    fn has_program(&self, path: &str) -> bool {
+        let mut left: Vec<String> = parts(path);
+        let mut at: Vec<String> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = left.pop() {
+            if part == ".." {
+                at.pop();
+                continue;
+            }
+            at.push(part);
+            match self.0.get(&at.join("/")) {
+                Some(Entry::Link(target)) => {
+                    links += 1;
+                    if links > LINKS {
+                        return false;
+                    }
+                    at.pop();
+                    if target.starts_with('/') {
+                        at.clear();
+                    }
+                    left.extend(parts(target));
+                }
+                Some(Entry::File(executable)) => return *executable && left.is_empty(),
+                // Archives may leave out directories.
+                Some(Entry::Directory) | None => {}
+            }
+        }
+        false
+    }
+}
+
+/// The parts of a path, the last one first.
+fn parts(path: &str) -> Vec<String> {
+    path.split('/').rev().filter(|p| !matches!(*p, "" | ".")).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(entries: &[(&str, Entry)]) -> Vec<(String, Entry)> {
+        entries.iter().map(|(name, entry)| (clean(name), entry.clone())).collect()
+    }
+
+    fn link(target: &str) -> Entry {
+        Entry::Link(target.to_owned())
+    }
+
+    #[test]
+    fn programs_are_found_through_links() {
+        let mut files = Files::default();
+        files.stack(layer(&[
+            ("./bin", link("usr/bin")),
+            ("./usr/bin/", Entry::Directory),
+            ("usr/bin/dash", Entry::File(true)),
+            ("usr/bin/sh", link("dash")),
+            ("usr/bin/cp", link("/bin/../bin/busybox")),
+            ("usr/bin/text", Entry::File(false)),
+            ("usr/bin/loop", link("loop")),
+        ]));
+        assert!(files.has_program("/bin/sh"));
+        assert!(!files.has_program("/bin/cp"));
+        assert!(!files.has_program("/bin/text"));
+        assert!(!files.has_program("/bin/loop"));
+        assert!(!files.has_program("/bin/sh/x"));
+        files.stack(layer(&[("usr/bin/busybox", Entry::File(true))]));
+        assert!(files.has_program("/bin/cp"));
+    }
+
+    #[test]
+    fn a_layer_can_delete() {
+        let mut files = Files::default();
+        files.stack(layer(&[("bin/sh", Entry::File(true)), ("bin/cp", Entry::File(true))]));
+        files.stack(layer(&[("bin/.wh.sh", Entry::File(false))]));
+        assert!(!files.has_program("/bin/sh") && files.has_program("/bin/cp"));
+        files.stack(layer(&[("bin/.wh..wh..opq", Entry::File(false)), ("bin/mkdir", Entry::File(true))]));
+        assert!(!files.has_program("/bin/cp") && files.has_program("/bin/mkdir"));
+    }
+}

@@ -1,0 +1,209 @@
+//! The built modules of several packages for one kernel, with their firmware, as container images and system
+//! extensions contain them.
+
+use crate::add;
+use crate::build::BuildError;
+use crate::error::{Error, Result};
+use crate::install::InstallError;
+use crate::kernel::installed::decompressed;
+use crate::pack::{PackError, newest};
+use crate::session::Session;
+use dkms_sys::fs::{self, Limit};
+use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::state::{self, ModuleFile};
+use kmodule::ModuleName;
+use kmodule::elf::Module;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+/// What several packages have for one kernel.
+#[derive(Debug)]
+pub(crate) struct Modules {
+    pub kernel: Kernel,
+    /// The modules, sorted by name.
+    pub modules: Vec<BuiltModule>,
+    /// The firmware files that the modules name and their packages contain, by the name that the kernel
+    /// requests.
+    pub firmware: BTreeMap<String, Vec<u8>>,
+    /// The directories of the builds.
+    directories: Vec<PathBuf>,
+}
+
+/// A built module.
+#[derive(Debug)]
+pub(crate) struct BuiltModule {
+    pub package: PackageId,
+    pub name: ModuleName,
+    pub file: ModuleFile,
+    /// The modules whose symbols it uses.
+    pub depends: Vec<ModuleName>,
+}
+
+impl Modules {
+    /// Reads what is built for a kernel.
+    ///
+    /// # Errors
+    /// A package is not in the tree, or nothing is built for the kernel; two packages have a module of the
+    /// same name; a file is not a module.
+    pub(crate) fn read(s: &Session<'_>, packages: &[PackageId], kernel: &Kernel) -> Result<Self> {
+        let mut all = Self {
+            kernel: kernel.clone(),
+            modules: Vec::new(),
+            firmware: BTreeMap::new(),
+            directories: Vec::new(),
+        };
+        for package in packages {
+            add::require_added(s.layout, package)?;
+            all.add(s, package)?;
+        }
+        all.modules.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    fn add(&mut self, s: &Session<'_>, package: &PackageId) -> Result<()> {
+        let build = Build::new(package, &self.kernel);
+        let files = state::module_files(s.layout, &build);
+        if files.is_empty() {
+            return Err(InstallError::NothingBuilt(build).into());
+        }
+        let source = s.layout.source_link(package);
+        for file in files {
+            let bytes = fs::read(&file.path)?;
+            let module = decompressed(&bytes)
+                .and_then(|plain| Module::parse(&plain).map_err(|e| e.to_string()))
+                .map_err(|reason| {
+                    Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
+                })?;
+            let name = ModuleName::new(&file.name);
+            if let Some(other) = self.modules.iter().find(|other| other.name == name) {
+                return Err(PackError::ModuleTwice {
+                    module: name.to_string(),
+                    packages: [other.package.clone(), package.clone()],
+                }
+                .into());
+            }
+            for wanted in module.modinfo.all("firmware").filter(|name| is_plain(name)) {
+                if let Some(bytes) = firmware(&source, wanted) {
+                    self.firmware.insert(wanted.to_owned(), bytes);
+                }
+            }
+            let depends = module.modinfo.depends().collect();
+            self.modules.push(BuiltModule { package: package.clone(), name, file, depends });
+        }
+        self.directories.push(s.layout.module_dir(&build));
+        Ok(())
+    }
+
+    /// The time of the newest module, in seconds since 1970.
+    pub(crate) fn time(&self) -> u64 {
+        newest(&self.directories)
+    }
+
+    /// The modules that no other of them depends on: loading these loads all.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &BuiltModule> {
+        let needed: BTreeSet<&ModuleName> = self.modules.iter().flat_map(|m| &m.depends).collect();
+        self.modules.iter().filter(move |m| !needed.contains(&m.name))
+    }
+
+    /// Checks that each module that they depend on is among them or in `present`.
+    ///
+    /// # Errors
+    /// [`PackError::DependencyMissing`].
+    pub(crate) fn require_dependencies(&self, present: &BTreeSet<ModuleName>) -> Result<()> {
+        let own: BTreeSet<&ModuleName> = self.modules.iter().map(|m| &m.name).collect();
+        for module in &self.modules {
+            if let Some(needs) = module.depends.iter().find(|n| !own.contains(n) && !present.contains(n)) {
+                return Err(PackError::DependencyMissing {
+                    module: module.name.to_string(),
+                    needs: needs.to_string(),
+                    kernel: self.kernel.clone(),
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the name of a firmware file, which a module may choose freely, is a path below a directory.
+fn is_plain(name: &str) -> bool {
+    let path = Path::new(name);
+    path.components().count() > 0
+        && path.components().all(|part| matches!(part, Component::Normal(_)))
+        && !name.contains(|c: char| c.is_control() || c.is_whitespace())
+        && !name.ends_with('/')
+}
+
+/// A firmware file in the source of a package: in its folder `firmware`, or at the top.
+fn firmware(source: &Path, name: &str) -> Option<Vec<u8>> {
+    let source = fs::canonicalize(source).ok()?;
+    let places = [Path::new("firmware").join(name), PathBuf::from(name)];
+    places.iter().find_map(|place| fs::read_untrusted(&source, place, None).ok())
+}
+
+/// The modules of the kernel itself, below `kernel/`, and those that are built into it. Modules that dkms or
+/// anything else has added are not there on other machines.
+pub(crate) fn of_the_kernel(kernel_modules: &Path) -> Result<BTreeSet<ModuleName>> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![kernel_modules.join("kernel")];
+    while let Some(dir) = left.pop() {
+        for name in fs::list_dir_optional(&dir)? {
+            let path = dir.join(&name);
+            if fs::is_real_dir(&path) {
+                left.push(path);
+            } else {
+                found.extend(name.to_str().and_then(ModuleName::from_file_name));
+            }
+        }
+    }
+    let builtin = fs::read_optional(kernel_modules.join("modules.builtin"), Limit::RECORD)?;
+    for line in String::from_utf8_lossy(&builtin.unwrap_or_default()).lines() {
+        found.extend(line.rsplit('/').next().and_then(ModuleName::from_file_name));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn firmware_names_stay_below_the_directory() {
+        for good in ["a.bin", "vendor/a.bin"] {
+            assert!(is_plain(good), "{good}");
+        }
+        for bad in ["", "/etc/shadow", "../x", "a/../../x", "a b", "a\nb", ".", "dir/"] {
+            assert!(!is_plain(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn firmware_is_read_below_the_source_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("source");
+        std::fs::create_dir_all(source.join("firmware/v")).unwrap();
+        std::fs::write(source.join("firmware/v/a"), "1").unwrap();
+        std::fs::write(source.join("b"), "2").unwrap();
+        std::fs::write(dir.path().join("secret"), "3").unwrap();
+        std::os::unix::fs::symlink("../secret", source.join("c")).unwrap();
+        assert_eq!(firmware(&source, "v/a"), Some(b"1".to_vec()));
+        assert_eq!(firmware(&source, "b"), Some(b"2".to_vec()));
+        assert_eq!(firmware(&source, "c"), None);
+        assert_eq!(firmware(&source, "d"), None);
+    }
+
+    #[test]
+    fn what_a_kernel_has_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = |path: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        below("kernel/drivers/snd-hda.ko.xz");
+        below("updates/dkms/hello.ko");
+        std::fs::write(dir.path().join("modules.builtin"), "kernel/lib/crc-t10.ko\n").unwrap();
+        let names: Vec<String> = of_the_kernel(dir.path()).unwrap().into_iter().map(String::from).collect();
+        assert_eq!(names, ["crc_t10", "snd_hda"]);
+    }
+}

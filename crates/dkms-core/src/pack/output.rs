@@ -1,0 +1,23 @@
+//! Where an image or a system extension is written.
+
+use crate::error::Result;
+use crate::pack::PackError;
+use crate::session::Session;
+use dkms_sys::fs;
+use std::path::Path;
+
+/// Refuses to replace something, unless `--force` is given.
+///
+/// # Errors
+/// [`PackError::OutputExists`].
+pub(crate) fn refuse_existing(s: &Session<'_>, path: &Path) -> Result<()> {
+    if fs::exists(path) && !s.options.force {
+        return Err(PackError::OutputExists(path.to_owned()).into());
+    }
+    Ok(())
+}
+
+/// The directory of a path; that of a bare name is the current one.
+pub(crate) fn directory(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,0 +1,135 @@
+//! Puts an extension into its form: a directory, or a file system image whose bytes depend only on the files.
+
+use super::Format;
+use crate::digest;
+use crate::error::Result;
+use crate::pack::{last_line, tool};
+use crate::program::ProgramError;
+use crate::session::Session;
+use dkms_sys::fs;
+use dkms_sys::process::{self, Command};
+use std::path::{Path, PathBuf};
+
+/// What writes an extension.
+pub(super) enum Writer {
+    Directory,
+    Squashfs(PathBuf),
+    Erofs(PathBuf),
+}
+
+impl Writer {
+    /// Finds the program for a format.
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub(super) fn new(s: &Session<'_>, format: Format) -> Result<Self> {
+        let find = |program: &str, package: &str| {
+            process::which(program, &s.host.path).ok_or_else(|| ProgramError::Missing {
+                program: program.into(),
+                purpose: "write this format of a system extension".into(),
+                package: package.into(),
+            })
+        };
+        Ok(match format {
+            Format::Directory => Self::Directory,
+            Format::Squashfs => Self::Squashfs(find("mksquashfs", "squashfs-tools")?),
+            Format::Erofs => Self::Erofs(find("mkfs.erofs", "erofs-utils")?),
+        })
+    }
+
+    /// Writes the extension `name`, which is in `content`, to `path`. `content` is in a temporary directory
+    /// beside it.
+    pub(super) fn write(
+        &self,
+        s: &Session<'_>,
+        content: &Path,
+        name: &str,
+        path: &Path,
+        epoch: u64,
+    ) -> Result<()> {
+        let image = content.with_extension("raw.new");
+        let command = match self {
+            Self::Directory => return place(content, path, s.options.force),
+            // The times come from SOURCE_DATE_EPOCH and the files themselves.
+            Self::Squashfs(program) => Command::new(program)
+                .arg(content)
+                .arg(&image)
+                .args(["-noappend", "-all-root", "-no-xattrs", "-no-progress", "-quiet", "-processors", "1"])
+                .args(["-comp", "gzip"]),
+            Self::Erofs(program) => Command::new(program)
+                .args(["--quiet", "--all-root", "-x-1"])
+                .arg(format!("-T{epoch}"))
+                .arg("-U")
+                .arg(uuid(name))
+                .arg(&image)
+                .arg(content),
+        };
+        let shown = match self {
+            Self::Erofs(_) => format!("mkfs.erofs {}", path.display()),
+            _ => format!("mksquashfs {}", path.display()),
+        };
+        tool(s, command, &shown, epoch, last_line)?;
+        fs::set_mode(&image, 0o644)?;
+        fs::sync_file(&image)?;
+        place(&image, path, s.options.force)
+    }
+}
+
+/// Renames the new extension to its path. One that is there already is replaced if that is wanted.
+fn place(new: &Path, path: &Path, replace: bool) -> Result<()> {
+    if !replace || !fs::exists(path) {
+        fs::rename_noreplace(new, path)?;
+    } else {
+        fs::sync_file_system(new)?;
+        match fs::exchange(new, path) {
+            // The old one is now in the temporary directory.
+            Ok(()) => {}
+            Err(_) => {
+                let old = new.with_extension("old");
+                fs::rename(path, &old)?;
+                if let Err(e) = fs::rename_noreplace(new, path) {
+                    fs::rename(&old, path)?;
+                    return Err(e.into());
+                }
+            }
+        }
+    }
+    Ok(fs::sync_dir(crate::pack::output::directory(path))?)
+}
+
+/// A UUID (version 8) that depends on the name only.
+fn uuid(name: &str) -> String {
+    let hex = digest::bytes(format!("dkms mksysext {name}").as_bytes());
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-8{}-8{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_are_well_formed() {
+        let parts: Vec<usize> = uuid("hello-1.0").split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+        assert_eq!(uuid("a"), uuid("a"));
+        assert_ne!(uuid("a"), uuid("b"));
+    }
+
+    #[test]
+    fn an_extension_is_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, path) = (dir.path().join("new"), dir.path().join("name"));
+        let make = |at: &Path, file: &str| {
+            std::fs::create_dir(at).unwrap();
+            std::fs::write(at.join(file), "").unwrap();
+        };
+        make(&new, "a");
+        place(&new, &path, false).unwrap();
+        make(&new, "b");
+        assert!(place(&new, &path, false).is_err());
+        assert!(path.join("a").exists());
+        place(&new, &path, true).unwrap();
+        assert!(path.join("b").exists() && !path.join("a").exists());
+    }
+}

@@ -1,0 +1,138 @@
+//! The keys of registries: those that are trusted, and those that sign what is pushed.
+
+use super::error::RegistryError;
+use crate::error::Result;
+use crate::session::Session;
+use dkms_bundle::signature::{PublicKey, SigningKey};
+use dkms_sys::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A new key pair.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// The file with the private key.
+    pub private: PathBuf,
+    /// The file with the public key.
+    pub public: PathBuf,
+    /// The key's id.
+    pub id: String,
+}
+
+/// The directory of the trusted public keys.
+pub fn trusted_dir(session: &Session<'_>) -> PathBuf {
+    session.layout.config_dir.join("registry.d")
+}
+
+/// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than root
+/// can change, is reported and trusted as little as if it were not there.
+pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
+    let dir = trusted_dir(session);
+    let names = match fs::list_dir_optional(&dir) {
+        Ok(names) => names,
+        Err(e) => {
+            super::warn(session, format!("no key for registries is trusted: {e}"));
+            return Vec::new();
+        }
+    };
+    if let Some(reason) = fs::metadata(&dir).ok().and_then(|meta| fs::written_by_others(&meta)) {
+        super::warn(session, format!("no key in {} is trusted: {reason}", dir.display()));
+        return Vec::new();
+    }
+    let files = names.iter().map(|name| dir.join(name)).filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".pub") && !name.starts_with('.')
+    });
+    let read = |path: PathBuf| {
+        read_public(&path)
+            .map_err(|reason| super::warn(session, format!("{} is not trusted: {reason}", path.display())))
+            .ok()
+    };
+    files.filter_map(read).collect()
+}
+
+fn read_public(path: &Path) -> std::result::Result<PublicKey, String> {
+    let bytes = fs::read_trusted(path).map_err(|e| e.to_string())??;
+    PublicKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| e.to_string())
+}
+
+/// The private keys that sign what is pushed.
+///
+/// # Errors
+/// There is none, or one cannot be used.
+pub(super) fn signing(session: &Session<'_>) -> Result<Vec<SigningKey>> {
+    let files = private_files(session);
+    if files.is_empty() {
+        return Err(RegistryError::NoKey(default_file(session)).into());
+    }
+    files.iter().map(|file| read_private(file)).collect()
+}
+
+/// The files that `registry_key` names, otherwise the default one if it exists.
+fn private_files(session: &Session<'_>) -> Vec<PathBuf> {
+    let named = &session.options.framework.registry_keys;
+    if !named.is_empty() {
+        return named.iter().map(PathBuf::from).collect();
+    }
+    let default = default_file(session);
+    if fs::exists(&default) { vec![default] } else { Vec::new() }
+}
+
+fn default_file(session: &Session<'_>) -> PathBuf {
+    session.layout.config_dir.join("registry.key")
+}
+
+fn read_private(path: &Path) -> Result<SigningKey> {
+    let unusable =
+        |reason: String| crate::Error::from(RegistryError::BadKey { path: path.to_owned(), reason });
+    let meta = fs::symlink_metadata(path)?;
+    let owner = meta.uid();
+    if owner != dkms_sys::sys::effective_uid() && owner != 0 {
+        return Err(unusable(format!("it belongs to user {owner}")));
+    }
+    if meta.permissions().mode() & 0o077 != 0 {
+        return Err(unusable("other users may read it: chmod 600".into()));
+    }
+    let bytes = fs::read_trusted(path)?.map_err(unusable)?;
+    SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| unusable(e.to_string()))
+}
+
+/// Where [`generate`] writes a key pair: the first file of `registry_key` that does not exist, otherwise the
+/// default one.
+///
+/// # Errors
+/// All of them exist.
+pub fn place_for_new(session: &Session<'_>) -> Result<NewKey> {
+    let named = session.options.framework.registry_keys.iter().map(PathBuf::from);
+    let files: Vec<PathBuf> = match &session.options.framework.registry_keys[..] {
+        [] => vec![default_file(session)],
+        _ => named.collect(),
+    };
+    let is_free = |file: &&PathBuf| !fs::exists(file) && !fs::exists(public_file(file));
+    match files.iter().find(is_free) {
+        Some(file) => Ok(NewKey { private: file.clone(), public: public_file(file), id: String::new() }),
+        None => Err(RegistryError::KeyExists(files).into()),
+    }
+}
+
+fn public_file(private: &Path) -> PathBuf {
+    private.with_extension("pub")
+}
+
+/// Creates a key pair in files that do not exist yet.
+///
+/// # Errors
+/// A file exists or cannot be written.
+pub fn generate(place: &NewKey) -> Result<NewKey> {
+    let failed = |e: dkms_bundle::signature::KeyError| {
+        crate::Error::from(RegistryError::BadKey { path: place.private.clone(), reason: e.to_string() })
+    };
+    let key = SigningKey::generate().map_err(failed)?;
+    let public = key.public().map_err(failed)?;
+    if let Some(dir) = place.private.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    fs::create_new(&place.private, key.to_pem().map_err(failed)?.as_bytes(), 0o600)?;
+    fs::create_new(&place.public, public.to_pem().map_err(failed)?.as_bytes(), 0o644)?;
+    Ok(NewKey { id: public.id().to_string(), ..place.clone() })
+}

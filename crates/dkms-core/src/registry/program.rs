@@ -1,0 +1,91 @@
+//! Where the program `dkms-registry` is, and how it is started.
+
+use super::connection::{Connection, Start};
+use super::error::Failure;
+use crate::session::Session;
+use dkms_sys::fs::{self, Limit};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The name of the program and of its package.
+pub const PROGRAM: &str = "dkms-registry";
+
+/// Where its package installs it.
+const PLACE: &str = "/usr/libexec/dkms-registry";
+
+/// The largest archive that is fetched, in bytes.
+pub(super) const LARGEST: u64 = 1 << 30;
+
+/// Variables of the caller that it gets.
+const VARIABLES: [&str; 13] = [
+    "PATH",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "LANG",
+    "LC_ALL",
+];
+
+/// The name of the file with passwords in the spool.
+const AUTH: &str = "auth.json";
+
+/// The command's conversation with the program, which is started if it does not run yet.
+///
+/// # Errors
+/// It is not installed, not trusted, or does not start.
+pub(super) fn connect(session: &Session<'_>) -> Result<Arc<Connection>, Failure> {
+    session.options.registry.connection(|| Connection::start(prepare(session)?))
+}
+
+fn prepare(session: &Session<'_>) -> Result<Start, Failure> {
+    let program = find(session)?;
+    let temporary = session.options.tmp_location.clone();
+    let files = passwords(session).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
+    Ok(Start { program, environment: environment(session), files, temporary })
+}
+
+/// The program: at its place, or in PATH.
+fn find(session: &Session<'_>) -> Result<PathBuf, Failure> {
+    let in_path = || dkms_sys::process::which(PROGRAM, &session.host.path);
+    let place = PathBuf::from(PLACE);
+    let found = if fs::is_executable(&place) { Some(place) } else { in_path() };
+    let program = found.ok_or(Failure::NotInstalled)?;
+    let meta = fs::metadata(&program).map_err(|e| Failure::Local(e.to_string()))?;
+    match fs::written_by_others(&meta) {
+        None => Ok(program),
+        Some(reason) => Err(Failure::NotTrusted(program.display().to_string(), reason)),
+    }
+}
+
+fn environment(session: &Session<'_>) -> Vec<(OsString, OsString)> {
+    let wanted = |name: &OsStr| VARIABLES.iter().any(|variable| name == *variable);
+    session.host.environment.iter().filter(|(name, _)| wanted(name)).cloned().collect()
+}
+
+/// The file with the passwords for registries, which clients of containers share. The program's user may not
+/// read it, so it gets a copy.
+fn passwords(session: &Session<'_>) -> Option<Vec<u8>> {
+    let variable = |name: &str| {
+        let (_, value) = session.host.environment.iter().find(|(n, _)| n == name)?;
+        Some(PathBuf::from(value)).filter(|path| path.is_absolute())
+    };
+    let places = [
+        variable("REGISTRY_AUTH_FILE"),
+        Some("/run/containers/0/auth.json".into()),
+        variable("DOCKER_CONFIG").map(|dir| dir.join("config.json")),
+        variable("HOME").map(|home| home.join(".docker/config.json")),
+    ];
+    places.into_iter().flatten().find_map(|path| read_passwords(&path))
+}
+
+fn read_passwords(path: &Path) -> Option<Vec<u8>> {
+    fs::read_optional(path, Limit::CONFIG).ok().flatten()
+}

@@ -1,0 +1,241 @@
+//! Finds a build in a registry, verifies it, and fetches it.
+
+use super::connection::{Connection, Found};
+use super::error::Failure;
+use super::{describe, keys, mode, portable, program, repository, sources, warn};
+use crate::cache::{Cache, Entry, Filter};
+use crate::error::{Error, Result};
+use crate::session::Session;
+use dkms_bundle::layer;
+use dkms_bundle::manifest::{self, ManifestError};
+use dkms_bundle::record::{File, Record};
+use dkms_bundle::signature::PublicKey;
+use dkms_conf::framework_conf::Prebuilt;
+use dkms_sys::fs::{self, TempDir};
+use dkms_tree::ids::Build;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The most bytes of the files of one build.
+const LARGEST_BUILD: u64 = 4 << 30;
+
+/// A build that is missing here.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Which build.
+    pub build: &'a Build,
+    /// The lines of its fingerprint, sorted.
+    pub lines: Vec<String>,
+}
+
+/// A build that a registry has, verified except for its files.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// What it contains.
+    pub record: Record,
+    /// The registry that has it.
+    pub registry: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Whose signature it has.
+    pub key: String,
+}
+
+impl Offer {
+    /// Its name: `REGISTRY/REPOSITORY@DIGEST`.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        let repository = repository(&self.record.package);
+        format!("{}/{repository}@{}", self.registry, self.digest)
+    }
+}
+
+/// A build that was fetched and verified.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// Its files, and nothing else, as the record lists them.
+    pub dir: TempDir,
+    /// What it is.
+    pub offer: Offer,
+}
+
+/// Looks for a build in the registries. `None`: none has it, or something failed and was reported.
+///
+/// # Errors
+/// An interrupt.
+pub fn find(session: &Session<'_>, wanted: &Wanted<'_>) -> Result<Option<Offer>> {
+    if mode(session) == Prebuilt::Off || sources(session).is_empty() {
+        return Ok(None);
+    }
+    attempt(session, |connection| look_up(session, connection, wanted))
+}
+
+/// An entry of the local cache that a machine without tools may use: a registry had it earlier.
+pub(crate) fn find_stored(session: &Session<'_>, cache: &Cache, wanted: &Wanted<'_>) -> Option<Entry> {
+    if mode(session) != Prebuilt::Only {
+        return None;
+    }
+    let package = &wanted.build.package;
+    let filter = Filter {
+        package: Some(package.name.clone()),
+        version: Some(package.version.clone()),
+        kernels: vec![wanted.build.kernel.release.clone()],
+    };
+    let tag = portable::tag(&package.name, &package.version, &wanted.lines);
+    let fits = |record: &Record| {
+        portable::tag(&record.package, &record.version, &record.lines) == tag
+            && portable::difference(&wanted.lines, &record.lines).is_none()
+    };
+    let entries = cache.entries(&filter).ok()?;
+    let records = entries.into_iter().filter_map(|entry| entry.record.ok());
+    records.filter(fits).find_map(|record| cache.find(&record.fingerprint).ok().flatten())
+}
+
+/// Fetches the build of an offer.
+///
+/// # Errors
+/// An interrupt.
+pub(crate) fn fetch(session: &Session<'_>, offer: Offer) -> Result<Option<Fetched>> {
+    attempt(session, |connection| {
+        let dir = TempDir::new_in(&session.options.tmp_location, "dkms-pulled").map_err(local)?;
+        fetch_to(connection, &offer, dir.path())?;
+        Ok(Some(Fetched { dir, offer }))
+    })
+}
+
+/// Runs something that needs the program. Every failure is a miss and reported once, except an interrupt.
+fn attempt<T>(
+    session: &Session<'_>,
+    run: impl FnOnce(&Connection) -> std::result::Result<Option<T>, Failure>,
+) -> Result<Option<T>> {
+    let result = program::connect(session).and_then(|connection| {
+        let result = run(&connection);
+        for warning in connection.take_warnings() {
+            warn(session, format!("the registry is not used: {warning}"));
+        }
+        result
+    });
+    match result {
+        Err(Failure::Interrupted(signal)) => Err(Error::Interrupted(signal)),
+        Err(failure) => {
+            warn(session, describe(&failure));
+            Ok(None)
+        }
+        Ok(found) => Ok(found),
+    }
+}
+
+fn look_up(
+    session: &Session<'_>,
+    connection: &Connection,
+    wanted: &Wanted<'_>,
+) -> std::result::Result<Option<Offer>, Failure> {
+    let package = &wanted.build.package;
+    let repository = repository(&package.name);
+    let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
+    let exact = manifest::tag(&fingerprint);
+    if let Some(found) = connection.lookup(sources(session), &repository, &exact)? {
+        let accept =
+            |trusted: &[PublicKey]| manifest::accept(found.manifest.as_bytes(), &fingerprint, trusted);
+        return judge(session, wanted.build, &found, &accept(&keys::trusted(session)), None);
+    }
+    if mode(session) != Prebuilt::Only {
+        return Ok(None);
+    }
+    let tag = portable::tag(&package.name, &package.version, &wanted.lines);
+    let Some(found) = connection.lookup(sources(session), &repository, &tag)? else { return Ok(None) };
+    let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(session));
+    judge(session, wanted.build, &found, &accepted, Some(&wanted.lines))
+}
+
+/// Like [`manifest::accept`], for a tag that names only what this machine knows.
+fn accept_portable(
+    json: &[u8],
+    tag: &str,
+    trusted: &[PublicKey],
+) -> std::result::Result<(Record, dkms_bundle::signature::KeyId), ManifestError> {
+    let (record, key) = manifest::accept_any(json, trusted)?;
+    let found = portable::tag(&record.package, &record.version, &record.lines);
+    if found == tag {
+        return Ok((record, key));
+    }
+    Err(ManifestError::Fingerprint { found, wanted: tag.to_owned() })
+}
+
+type Accepted = std::result::Result<(Record, dkms_bundle::signature::KeyId), ManifestError>;
+
+/// Whether a manifest is what is wanted. `ours`: the lines of this machine, if they are not all equal.
+fn judge(
+    session: &Session<'_>,
+    build: &Build,
+    found: &Found,
+    accepted: &Accepted,
+    ours: Option<&[String]>,
+) -> std::result::Result<Option<Offer>, Failure> {
+    let refused = |reason: String| {
+        Err(Failure::Reported(format!("{} offers {build}, which is refused: {reason}", found.source)))
+    };
+    let (record, key) = match accepted {
+        Ok(accepted) => accepted,
+        Err(e) => return refused(e.to_string()),
+    };
+    if let Some(reason) = other_build(record, build) {
+        return refused(reason);
+    }
+    if let Some(line) = ours.and_then(|ours| portable::difference(ours, &record.lines)) {
+        // It is a build for another revision of this kernel, which is no fault of the registry.
+        let text = format!("{build}: the build in {} is for other headers: here, {line}", found.source);
+        session.report(crate::event::Event::Detail { text });
+        return Ok(None);
+    }
+    Ok(Some(Offer {
+        record: record.clone(),
+        registry: found.source.clone(),
+        digest: found.digest.clone(),
+        key: key.to_string(),
+    }))
+}
+
+/// Why a record is not the one of a build.
+fn other_build(record: &Record, build: &Build) -> Option<String> {
+    let pairs = [
+        ("package", &record.package, &build.package.name),
+        ("version", &record.version, &build.package.version),
+        ("kernel", &record.kernel, &build.kernel.release),
+        ("architecture", &record.arch, &build.kernel.arch),
+    ];
+    let (what, found, _) = pairs.into_iter().find(|(_, found, wanted)| found != wanted)?;
+    Some(format!("its {what} is {found}"))
+}
+
+/// Fetches the archive of an offer and unpacks it to `dir`.
+fn fetch_to(connection: &Connection, offer: &Offer, dir: &Path) -> std::result::Result<(), Failure> {
+    let record = &offer.record;
+    let refused = |reason: String| {
+        Failure::Reported(format!("{}: the build of {}: {reason}", offer.registry, record.package))
+    };
+    let layer = record.layer.as_ref().ok_or_else(|| refused("its record names no archive".into()))?;
+    if layer.size > program::LARGEST || record.total_size() > LARGEST_BUILD {
+        return Err(refused(format!("its files have {} bytes, more than any build", record.total_size())));
+    }
+    let repository = repository(&record.package);
+    let archive = connection.fetch(&offer.registry, &repository, &layer.digest, layer.size)?;
+    layer::unpack(record, archive, |file, contents| store(dir, file, contents))
+        .map_err(|e| refused(e.to_string()))
+}
+
+/// Writes one file of a build.
+fn store(dir: &Path, file: &File, contents: &mut dyn Read) -> io::Result<()> {
+    let path = dir.join(&file.path);
+    let error = |e: dkms_sys::IoError| io::Error::other(e.to_string());
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(error)?;
+    }
+    let mut out = fs::create_truncated(&path).map_err(error)?;
+    io::copy(contents, &mut out)?;
+    fs::set_mode(&path, if file.executable { 0o755 } else { 0o644 }).map_err(error)
+}
+
+fn local(e: dkms_sys::IoError) -> Failure {
+    Failure::Local(e.to_string())
+}

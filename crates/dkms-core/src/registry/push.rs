@@ -1,0 +1,131 @@
+//! Publishes builds.
+
+use super::connection::{Connection, Pushed};
+use super::error::{Failure, RegistryError};
+use super::{keys, portable, program, repository};
+use crate::cache::{Cache, Entry};
+use crate::error::{Error, Result};
+use crate::session::Session;
+use dkms_bundle::digest::digest;
+use dkms_bundle::layer;
+use dkms_bundle::manifest::{self, Manifest};
+use dkms_bundle::record::Record;
+use dkms_bundle::signature::SigningKey;
+use dkms_tree::ids::Build;
+use std::io;
+
+/// What became of a build that was to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The build.
+    pub build: Build,
+    /// Its name in the registry: `REGISTRY/REPOSITORY:TAG`.
+    pub reference: String,
+    /// Whether it is new there.
+    pub result: Pushed,
+}
+
+/// Publishes builds in a registry. Everything is checked before anything is sent.
+///
+/// # Errors
+/// Each variant of [`RegistryError`] about pushing; an interrupt.
+pub fn push(session: &Session<'_>, builds: &[Build], registry: &str) -> Result<Vec<Published>> {
+    let keys = keys::signing(session)?;
+    let entries: Vec<(&Build, Entry)> =
+        builds.iter().map(|build| Ok((build, entry(session, build)?))).collect::<Result<_>>()?;
+    let failed = |failure| match failure {
+        Failure::Interrupted(signal) => Error::Interrupted(signal),
+        failure => RegistryError::Failed { registry: registry.to_owned(), failure }.into(),
+    };
+    let connection = program::connect(session).map_err(failed)?;
+    let mut published = Vec::new();
+    for (build, entry) in entries {
+        let package = Package::new(build, entry, &keys)?;
+        let result = package.send(&connection, registry).map_err(failed);
+        for warning in connection.take_warnings() {
+            super::warn(session, warning);
+        }
+        let reference = format!("{registry}/{}:{}", repository(&build.package.name), package.tag);
+        published.push(Published { build: build.clone(), reference, result: result? });
+    }
+    Ok(published)
+}
+
+/// The cache's entry of a build in the tree.
+fn entry(session: &Session<'_>, build: &Build) -> Result<Entry> {
+    if !session.layout.module_dir(build).is_dir() {
+        return Err(RegistryError::NotBuilt(build.clone()).into());
+    }
+    let missing = |reason: String| Error::from(RegistryError::NotInCache { build: build.clone(), reason });
+    let manifest = dkms_tree::manifest::Manifest::load(session.layout, build);
+    let manifest = manifest.ok_or_else(|| missing("an older dkms built it".into()))?;
+    let unconfined = |parts: &[String]| {
+        let (build, what) = (build.clone(), parts.join("; "));
+        Error::from(RegistryError::Unconfined { build, what })
+    };
+    if !manifest.unconfined.is_empty() {
+        return Err(unconfined(&manifest.unconfined));
+    }
+    let found = Cache::to_inspect(session).lookup(&manifest.fingerprint);
+    let found = found.map_err(|damaged| missing(damaged.to_string()))?;
+    let entry =
+        found.ok_or_else(|| missing(format!("there is none for fingerprint {}", manifest.fingerprint)))?;
+    if entry.record.unconfined.is_empty() { Ok(entry) } else { Err(unconfined(&entry.record.unconfined)) }
+}
+
+/// Everything that is sent for one build.
+struct Package {
+    repository: String,
+    tag: String,
+    /// A second tag, for machines that do not know the tools.
+    portable: String,
+    record: Vec<u8>,
+    fingerprint: String,
+    layer: (String, Vec<u8>),
+    manifest: String,
+}
+
+impl Package {
+    fn new(build: &Build, entry: Entry, keys: &[SigningKey]) -> Result<Self> {
+        let unfit = |reason: String| Error::from(RegistryError::BadRecord { build: build.clone(), reason });
+        let mut archive = Vec::new();
+        let open = |file: &dkms_bundle::record::File| {
+            entry.read(file).map(io::Cursor::new).map_err(|damaged| io::Error::other(damaged.to_string()))
+        };
+        let layer =
+            layer::write(&entry.record.files, open, &mut archive).map_err(|e| unfit(e.to_string()))?;
+        let record = Record { layer: Some(layer.clone()), ..entry.record };
+        let json = record.to_json().map_err(|e| unfit(e.to_string()))?;
+        let sign = |key: &SigningKey| key.sign(&json).map_err(|e| unfit(e.to_string()));
+        let annotations = keys.iter().map(sign).collect::<Result<_>>()?;
+        let manifest = Manifest::new(json.clone(), annotations).and_then(|manifest| manifest.to_json());
+        let manifest = manifest.map_err(|e| unfit(e.to_string()))?;
+        Ok(Self {
+            repository: repository(&record.package),
+            tag: manifest::tag(&record.fingerprint),
+            portable: portable::tag(&record.package, &record.version, &record.lines),
+            fingerprint: record.fingerprint,
+            record: json,
+            layer: (layer.digest, archive),
+            manifest: String::from_utf8(manifest).map_err(|e| unfit(e.to_string()))?,
+        })
+    }
+
+    /// The first build under a fingerprint wins. The second tag follows the newest build.
+    fn send(&self, connection: &Connection, registry: &str) -> std::result::Result<Pushed, Failure> {
+        let config = digest(&self.record);
+        let blobs: [(&str, &[u8]); 2] = [(&self.layer.0, &self.layer.1), (&config, &self.record)];
+        let push = |tag: &str, replace| {
+            connection.push(registry, &self.repository, tag, &self.manifest, &blobs, replace)
+        };
+        let lookup = |tag: &str| connection.lookup(&[registry.to_owned()], &self.repository, tag);
+        let pushed = if lookup(&self.tag)?.is_some() { Pushed::Exists } else { push(&self.tag, false)? };
+        let known = lookup(&self.portable)?;
+        let known = known.and_then(|found| Manifest::parse(found.manifest.as_bytes()).ok());
+        let known = known.and_then(|manifest| Record::parse(&manifest.record).ok());
+        if known.is_none_or(|record| record.fingerprint != self.fingerprint) {
+            push(&self.portable, true)?;
+        }
+        Ok(pushed)
+    }
+}

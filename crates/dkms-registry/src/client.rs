@@ -1,0 +1,183 @@
+//! Single HTTP requests, with their limits. One agent for each server keeps its connections.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::crypto::CryptoProvider;
+use ureq::http::{HeaderMap, Request};
+use ureq::tls::{TlsConfig, TlsProvider};
+use ureq::{Agent, Body, Timeout};
+
+use crate::address::{Address, Server};
+use crate::certificates::Certificates;
+use crate::deadline::{CONNECT, Deadline, FIRST_BYTE};
+use crate::failure::{Failure, printable};
+use crate::proxy::Proxies;
+
+/// What is sent along.
+#[derive(Clone, Copy)]
+pub(crate) enum Payload<'a> {
+    /// Nothing.
+    None,
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// A file of this size.
+    File(&'a File, u64),
+}
+
+/// An answer whose body is not read yet.
+pub(crate) struct Answer {
+    /// Status code.
+    pub(crate) status: u16,
+    headers: HeaderMap,
+    /// The rest.
+    pub(crate) body: Body,
+}
+
+impl Answer {
+    /// A header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// All headers of a name.
+    pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// The body, if it is not longer than this.
+    pub(crate) fn read(mut self, limit: u64) -> Result<Vec<u8>, Failure> {
+        if self.body.content_length().is_some_and(|length| length > limit) {
+            return Err(Failure::Content(format!("it sends more than {limit} bytes")));
+        }
+        self.body.with_config().limit(limit.saturating_add(1)).read_to_vec().map_err(|error| match error {
+            ureq::Error::BodyExceedsLimit(_) => Failure::Content(format!("it sends more than {limit} bytes")),
+            error => unusable(&error),
+        })
+    }
+}
+
+/// Sends requests.
+pub(crate) struct Client {
+    certificates: Certificates,
+    proxies: Proxies,
+    provider: Arc<CryptoProvider>,
+    agents: Mutex<HashMap<Server, Agent>>,
+}
+
+impl Client {
+    /// Without any connection yet.
+    pub(crate) fn new(certificates: Certificates, proxies: Proxies) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Self { certificates, proxies, provider, agents: Mutex::default() }
+    }
+
+    /// Sends one request. Redirects and refusals are answers.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        address: &Address,
+        headers: &[(&str, &str)],
+        payload: Payload<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        let left = deadline.left().ok_or_else(|| Failure::Unusable("it did not finish in time".into()))?;
+        let agent = self.agent(&address.server)?;
+        let mut request = Request::builder().method(method).uri(address.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let nonsense = |e: ureq::http::Error| Failure::Content(format!("the request cannot be sent: {e}"));
+        let sent = match payload {
+            Payload::None => {
+                let request = request.body(()).map_err(nonsense)?;
+                agent.run(limit(&agent, request, left))
+            }
+            Payload::Bytes(bytes) => {
+                let request = request.body(bytes).map_err(nonsense)?;
+                agent.run(limit(&agent, request, left))
+            }
+            Payload::File(mut file, size) => {
+                file.seek(SeekFrom::Start(0)).map_err(|e| Failure::Local(e.to_string()))?;
+                let request = request.header("content-length", size).body(file).map_err(nonsense)?;
+                agent.run(limit(&agent, request, left))
+            }
+        };
+        let (parts, body) = sent.map_err(|error| unusable(&error))?.into_parts();
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    fn agent(&self, server: &Server) -> Result<Agent, Failure> {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(server) {
+            return Ok(agent.clone());
+        }
+        let proxy = self.proxies.find(server).map_err(Failure::Unusable)?;
+        let mut tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(self.provider.clone());
+        let needs_certificates =
+            server.secure || proxy.as_ref().is_some_and(|p| p.uri().scheme_str() == Some("https"));
+        if needs_certificates {
+            tls = tls.root_certs(self.certificates.find(server).map_err(Failure::Unusable)?);
+        }
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(proxy)
+            .tls_config(tls.build())
+            .user_agent(concat!("dkms-registry/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .timeout_resolve(Some(CONNECT))
+            .timeout_connect(Some(CONNECT))
+            .timeout_send_request(Some(FIRST_BYTE))
+            .timeout_recv_response(Some(FIRST_BYTE))
+            .max_idle_connections(8)
+            .max_idle_connections_per_host(8)
+            .build();
+        let agent = Agent::new_with_config(config);
+        agents.insert(server.clone(), agent.clone());
+        Ok(agent)
+    }
+}
+
+fn limit<B: ureq::AsSendBody>(agent: &Agent, request: Request<B>, left: std::time::Duration) -> Request<B> {
+    agent.configure_request(request).timeout_global(Some(left)).build()
+}
+
+/// What an error of the connection means, in words.
+fn unusable(error: &ureq::Error) -> Failure {
+    let text = match error {
+        ureq::Error::Timeout(Timeout::Resolve) => "its name was not resolved within 2 s".into(),
+        ureq::Error::Timeout(Timeout::Connect) => "it did not accept a connection within 2 s".into(),
+        ureq::Error::Timeout(Timeout::RecvResponse) => "it did not begin to answer within 3 s".into(),
+        ureq::Error::Timeout(_) => "it did not finish in time".into(),
+        ureq::Error::HostNotFound => "its name cannot be resolved".into(),
+        ureq::Error::Io(e) => describe(e),
+        error => printable(&error.to_string(), 200),
+    };
+    Failure::Unusable(text)
+}
+
+/// What an error in the middle of a transfer means.
+pub(crate) fn interrupted(error: &std::io::Error) -> Failure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        Some(inner) => unusable(inner),
+        None => Failure::Unusable(describe(error)),
+    }
+}
+
+fn describe(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "it refuses connections".into(),
+        ErrorKind::TimedOut => "it did not finish in time".into(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            "it closed the connection early".into()
+        }
+        _ => printable(&error.to_string(), 200),
+    }
+}

@@ -1,0 +1,118 @@
+//! What this process gives up before it handles the first request.
+
+use std::ffi::OsString;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use dkms_sys::fs::{self, Limit};
+use dkms_sys::sandbox::{Limits, Own, confine_own_process};
+
+/// The user of the package.
+const USER: &str = "_dkms-registry";
+/// The user for a machine without it. Nobody can take this process over through it: a process that has changed
+/// its user cannot be traced by others of that user.
+const FALLBACK: (u32, u32) = (65534, 65534);
+
+/// What name resolution reads. `/etc/resolv.conf` often is a link to one of the others.
+const READABLE: [&str; 16] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
+    "/run/nscd",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+];
+
+const LIMITS: Limits = Limits {
+    memory: None,
+    // Each thread's allocator reserves 64 MiB of addresses.
+    address_space: Some(2 << 30),
+    processes: None,
+    file_size: Some(4 << 30),
+};
+
+/// Enters the spool directory, and checks that nobody else can use it.
+///
+/// # Errors
+/// It is not a private directory.
+pub(crate) fn enter(spool: &Path) -> std::io::Result<()> {
+    let wrong = |text: &str| std::io::Error::other(format!("{}: {text}", spool.display()));
+    let meta = fs::symlink_metadata(spool).map_err(|e| std::io::Error::other(e.to_string()))?;
+    if !meta.is_dir() {
+        return Err(wrong("the spool is not a directory"));
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err(wrong("the spool is not private (mode 700 is needed)"));
+    }
+    // It is given to another user, which must not happen to root's home directory.
+    let is_ours = |name: &OsString| name == "auth.json" || name.as_encoded_bytes().starts_with(b"push-");
+    let names = fs::list_dir(spool).map_err(|e| std::io::Error::other(e.to_string()))?;
+    if let Some(name) = names.iter().find(|name| !is_ours(name)) {
+        return Err(wrong(&format!("the spool contains something else already: {}", name.to_string_lossy())));
+    }
+    std::env::set_current_dir(spool).map_err(|e| wrong(&e.to_string()))
+}
+
+/// Gives up everything but the network and the current directory. Returns what this machine cannot enforce.
+///
+/// # Errors
+/// The user cannot be changed, or the spool cannot be given to it.
+pub(crate) fn confine() -> std::io::Result<Vec<&'static str>> {
+    let user = (dkms_sys::sys::effective_uid() == 0).then(user);
+    let (mut limits, mut read) = (LIMITS, Vec::new());
+    if let Some((uid, gid)) = user {
+        if dkms_sys::sandbox::can_become(uid) {
+            fs::set_owner(".", uid, gid).map_err(|e| std::io::Error::other(e.to_string()))?;
+            // Only the package's own user has no other processes.
+            limits.processes = (uid != FALLBACK.0).then_some(64);
+        }
+    }
+    read.extend(READABLE.iter().map(PathBuf::from));
+    // Reading the system's random numbers needs no file, but old kernels' libraries open one.
+    read.push("/dev/urandom".into());
+    confine_own_process(&Own { user, read, write: vec![".".into()], limits })
+}
+
+fn user() -> (u32, u32) {
+    let passwd = fs::read_text("/etc/passwd", Limit::CONFIG).unwrap_or_default();
+    find_user(&passwd).unwrap_or(FALLBACK)
+}
+
+fn find_user(passwd: &str) -> Option<(u32, u32)> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let ids = (uid.parse().ok()?, gid.parse().ok()?);
+        (name == USER && ids.0 != 0).then_some(ids)
+    })
+}
+
+/// Whether standard input is a terminal: then a person is talking to this program.
+pub(crate) fn is_by_hand() -> bool {
+    dkms_sys::sys::is_terminal(std::io::stdin().as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_found() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n_dkms-registry:x:812:813:x:/:/usr/sbin/nologin\n";
+        assert_eq!(find_user(passwd), Some((812, 813)));
+        assert_eq!(find_user("root:x:0:0\n"), None);
+        assert_eq!(find_user("_dkms-registry:x:0:0\n"), None);
+        assert_eq!(find_user("_dkms-registry\n"), None);
+    }
+}

@@ -1,0 +1,242 @@
+//! Passwords for registries, from the files that clients of containers share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64ct::{Base64, Encoding};
+use dkms_sys::fs::{self, Limit};
+use serde::Deserialize;
+
+use crate::address::Registry;
+
+/// What identifies this machine to a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// User and password.
+    Password {
+        /// User.
+        user: String,
+        /// Password.
+        password: String,
+    },
+    /// A long-lived token that is exchanged for others.
+    IdentityToken(String),
+}
+
+impl Credentials {
+    /// The value of the header `Authorization`.
+    pub(crate) fn basic(&self) -> Option<String> {
+        match self {
+            Self::Password { user, password } => {
+                Some(format!("Basic {}", Base64::encode_string(format!("{user}:{password}").as_bytes())))
+            }
+            Self::IdentityToken(_) => None,
+        }
+    }
+}
+
+/// `config.json` of Docker and `auth.json` of containers-auth.json(5), as far as it matters here.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct File {
+    auths: BTreeMap<String, Entry>,
+    cred_helpers: BTreeMap<String, String>,
+    creds_store: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    auth: String,
+    username: String,
+    password: String,
+    identitytoken: String,
+}
+
+/// All known passwords.
+#[derive(Default)]
+pub(crate) struct Vault {
+    entries: BTreeMap<String, Credentials>,
+    helpers: BTreeMap<String, String>,
+    store: Option<String>,
+    /// Files that cannot be read, for the warning if a registry refuses access.
+    pub(crate) problems: Vec<String>,
+}
+
+/// Where such files are, the most important first. The spool has the copy that dkms makes.
+fn places() -> Vec<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let places = [
+        Some(PathBuf::from("auth.json")),
+        variable("REGISTRY_AUTH_FILE"),
+        variable("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json")),
+        Some(PathBuf::from("/run/containers/0/auth.json")),
+        variable("DOCKER_CONFIG").map(|dir| dir.join("config.json")),
+        variable("HOME").map(|dir| dir.join(".docker/config.json")),
+    ];
+    places.into_iter().flatten().collect()
+}
+
+impl Vault {
+    /// Reads the files of this machine. The current directory is the spool.
+    pub(crate) fn read() -> Self {
+        let mut vault = Self::default();
+        for place in places() {
+            vault.add_file(&place);
+        }
+        vault
+    }
+
+    fn add_file(&mut self, path: &Path) {
+        match fs::read_optional(path, Limit::CONFIG) {
+            // The file of another user.
+            Err(e) if e.source.kind() == std::io::ErrorKind::PermissionDenied => {}
+            Err(e) => self.problems.push(e.to_string()),
+            Ok(None) => {}
+            Ok(Some(bytes)) => {
+                if let Err(e) = self.add(&bytes) {
+                    self.problems.push(format!("{}: {e}", path.display()));
+                }
+            }
+        }
+    }
+
+    /// Adds the contents of a file. What is known already stays.
+    fn add(&mut self, json: &[u8]) -> Result<(), String> {
+        let file: File = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+        for (name, entry) in file.auths {
+            if let Some(credentials) = entry.understand().map_err(|e| format!("{name}: {e}"))? {
+                self.entries.entry(key(&name)).or_insert(credentials);
+            }
+        }
+        for (name, helper) in file.cred_helpers {
+            self.helpers.entry(key(&name)).or_insert(helper);
+        }
+        self.store = self.store.take().or(file.creds_store.filter(|store| !store.is_empty()));
+        Ok(())
+    }
+
+    /// Adds what a helper has answered.
+    pub(crate) fn insert(&mut self, name: &str, credentials: Credentials) {
+        self.entries.insert(key(name), credentials);
+    }
+
+    /// What identifies this machine to a registry: the entry with the longest prefix.
+    pub(crate) fn find(&self, registry: &Registry) -> Option<&Credentials> {
+        names(registry).iter().find_map(|name| self.entries.get(name))
+    }
+
+    /// The program that knows the password for a registry, and the name that it knows the registry by.
+    pub(crate) fn helper(&self, registry: &Registry) -> Option<(String, String)> {
+        let names = names(registry);
+        let own = names.iter().find_map(|name| Some((self.helpers.get(name)?.clone(), name.clone())));
+        let shared = || Some((self.store.clone()?, names.last()?.clone()));
+        let (helper, name) = own.or_else(shared)?;
+        // Docker's own name of its registry.
+        let name = if name == "docker.io" { "https://index.docker.io/v1/".to_owned() } else { name };
+        Some((helper, name))
+    }
+}
+
+/// The names under which a registry may be listed, the longest first: with parts of the prefix, with the port,
+/// and without, if it is the usual one.
+fn names(registry: &Registry) -> Vec<String> {
+    let mut servers = registry.server.names();
+    if registry.server.host == "registry-1.docker.io" {
+        servers.push("docker.io".into());
+    }
+    let mut prefix = registry.prefix.as_str();
+    let mut found = Vec::new();
+    while !prefix.is_empty() {
+        found.extend(servers.iter().map(|server| format!("{server}/{prefix}")));
+        prefix = prefix.rsplit_once('/').map_or("", |(parent, _)| parent);
+    }
+    found.extend(servers);
+    found
+}
+
+/// A name without what only Docker writes: `https://index.docker.io/v1/`.
+fn key(name: &str) -> String {
+    let bare = name.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
+    let bare = bare.strip_suffix("/v1").or(bare.strip_suffix("/v2")).unwrap_or(bare);
+    if bare == "index.docker.io" { "docker.io".into() } else { bare.to_ascii_lowercase() }
+}
+
+impl Entry {
+    fn understand(self) -> Result<Option<Credentials>, String> {
+        if !self.identitytoken.is_empty() {
+            return Ok(Some(Credentials::IdentityToken(self.identitytoken)));
+        }
+        if !self.auth.is_empty() {
+            let bytes = Base64::decode_vec(&self.auth).map_err(|_| "'auth' is not base64".to_owned())?;
+            let text = String::from_utf8(bytes).map_err(|_| "'auth' is not text".to_owned())?;
+            // Docker for Windows pads with NUL.
+            let text = text.trim_end_matches('\0');
+            let (user, password) = text.split_once(':').ok_or("'auth' is not USER:PASSWORD in base64")?;
+            return Ok(Some(Credentials::Password { user: user.into(), password: password.into() }));
+        }
+        let given = !self.username.is_empty();
+        Ok(given.then_some(Credentials::Password { user: self.username, password: self.password }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vault(json: &str) -> Vault {
+        let mut vault = Vault::default();
+        vault.add(json.as_bytes()).expect("add");
+        vault
+    }
+
+    fn user(vault: &Vault, registry: &str) -> Option<String> {
+        match vault.find(&Registry::parse(registry).expect("parse"))? {
+            Credentials::Password { user, password } => Some(format!("{user}:{password}")),
+            Credentials::IdentityToken(token) => Some(token.clone()),
+        }
+    }
+
+    #[test]
+    fn passwords_are_found() {
+        let vault = vault(
+            r#"{"auths": {
+                "registry.example": {"auth": "YTpi"},
+                "registry.example/team": {"auth": "Yzpk"},
+                "registry.example:5000": {"username": "e", "password": "f"},
+                "https://index.docker.io/v1/": {"auth": "Zzpo"},
+                "token.example": {"auth": "eDo=", "identitytoken": "secret"},
+                "empty.example": {}
+            }, "unknown": [1]}"#,
+        );
+        for (registry, expected) in [
+            ("registry.example/x", Some("a:b")),
+            ("registry.example/team/x", Some("c:d")),
+            ("registry.example/team2", Some("a:b")),
+            ("registry.example:5000/x", Some("e:f")),
+            ("registry.example:5001/x", None),
+            ("docker.io/me", Some("g:h")),
+            ("token.example/x", Some("secret")),
+            ("empty.example/x", None),
+            ("evil.registry.example/x", None),
+        ] {
+            assert_eq!(user(&vault, registry).as_deref(), expected, "{registry}");
+        }
+    }
+
+    #[test]
+    fn helpers_are_found() {
+        let vault = vault(r#"{"credHelpers": {"gcr.example": "gcloud"}, "credsStore": "pass"}"#);
+        let helper = |registry: &str| vault.helper(&Registry::parse(registry).expect("parse"));
+        assert_eq!(helper("gcr.example/x"), Some(("gcloud".into(), "gcr.example".into())));
+        assert_eq!(helper("other.example/x"), Some(("pass".into(), "other.example".into())));
+        assert_eq!(helper("docker.io/x"), Some(("pass".into(), "https://index.docker.io/v1/".into())));
+    }
+
+    #[test]
+    fn damaged_files_are_reported() {
+        for json in ["", "7", r#"{"auths": {"a": {"auth": "?"}}}"#, r#"{"auths": {"a": {"auth": "YQ=="}}}"#] {
+            assert!(Vault::default().add(json.as_bytes()).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! How long a registry may take.
+
+use std::time::{Duration, Instant};
+
+/// To connect, with TLS.
+pub(crate) const CONNECT: Duration = Duration::from_secs(2);
+/// Until the answer begins.
+pub(crate) const FIRST_BYTE: Duration = Duration::from_secs(3);
+/// For a request with everything that belongs to it: redirects, tokens, and the answer...
+const TOTAL: Duration = Duration::from_secs(8);
+/// ...and the time that its size takes at this speed, in bytes per second.
+const SLOWEST: u64 = 1_000_000;
+
+/// The end of the time for a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    /// For a transfer of this size, starting now.
+    pub(crate) fn for_size(bytes: u64) -> Self {
+        Self(Instant::now() + TOTAL + Duration::from_millis(bytes.min(1 << 40) / (SLOWEST / 1000)))
+    }
+
+    /// What is left. `None` if nothing is.
+    pub(crate) fn left(self) -> Option<Duration> {
+        Some(self.0.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+}

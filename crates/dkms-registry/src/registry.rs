@@ -1,0 +1,231 @@
+//! The three operations: look a tag up, fetch a blob, push.
+
+use std::io::{Read, Write};
+
+use dkms_bundle::digest::{Hashing, digest};
+use dkms_bundle::manifest;
+use dkms_bundle::protocol::Blob;
+use dkms_bundle::record::is_sha256;
+use dkms_sys::fs::{self, Limit};
+use serde::Deserialize;
+
+use crate::address::{Address, Registry};
+use crate::client::{Answer, Payload, interrupted};
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::session::{Access, Context, Session};
+
+/// The kinds of manifests that are understood here; a registry may convert others.
+const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json";
+const MAX_MANIFEST: u64 = manifest::MAX_BYTES as u64;
+
+/// A manifest.
+pub(crate) struct Found {
+    /// Its digest, computed here.
+    pub(crate) digest: String,
+    /// Its text.
+    pub(crate) manifest: String,
+}
+
+/// The manifest of a tag.
+pub(crate) fn look_up(
+    context: &Context,
+    registry: &Registry,
+    repository: &str,
+    tag: &str,
+) -> Result<Found, Failure> {
+    require_tag(tag)?;
+    let session = Session::new(context, registry, repository, Access::Pull, Deadline::for_size(0))?;
+    let address = session.address(&format!("manifests/{tag}"));
+    let answer = session.send("GET", &address, &[("accept", ACCEPT)], Payload::None)?;
+    if answer.status != 200 {
+        return Err(session.failure(answer.status));
+    }
+    let bytes = answer.read(MAX_MANIFEST)?;
+    let digest = digest(&bytes);
+    let manifest =
+        String::from_utf8(bytes).map_err(|_| Failure::Content("its manifest is not text".into()))?;
+    Ok(Found { digest, manifest })
+}
+
+/// Fetches a blob to a new file in the spool.
+pub(crate) fn fetch(
+    context: &Context,
+    registry: &Registry,
+    repository: &str,
+    wanted: (&str, u64),
+    file: &str,
+) -> Result<(), Failure> {
+    let (digest, size) = wanted;
+    require_digest(digest)?;
+    let session = Session::new(context, registry, repository, Access::Pull, Deadline::for_size(size))?;
+    let address = session.address(&format!("blobs/{digest}"));
+    let answer = session.send("GET", &address, &[], Payload::None)?;
+    if answer.status != 200 {
+        return Err(session.failure(answer.status));
+    }
+    let result = save(answer, wanted, file);
+    if result.is_err() {
+        let _ = fs::remove_file(file);
+    }
+    result
+}
+
+fn save(mut answer: Answer, (digest, size): (&str, u64), name: &str) -> Result<(), Failure> {
+    let differs = || Failure::Content(format!("it sent something else than {digest}"));
+    if answer.body.content_length().is_some_and(|length| length != size) {
+        return Err(differs());
+    }
+    let local = |e: dkms_sys::IoError| Failure::Local(e.to_string());
+    let mut file = fs::create_truncated(name).map_err(local)?;
+    let mut reader = Hashing::new(answer.body.as_reader().take(size.saturating_add(1)));
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = reader.read(&mut buffer).map_err(|e| interrupted(&e))?;
+        if count == 0 {
+            break;
+        }
+        let bytes = buffer.get(..count).unwrap_or_default();
+        file.write_all(bytes).map_err(|e| Failure::Local(format!("{name}: {e}")))?;
+    }
+    let (sha256, count, _) = reader.finish();
+    if count != size || digest.strip_prefix("sha256:") != Some(&sha256) {
+        return Err(differs());
+    }
+    Ok(())
+}
+
+/// What a push has done.
+pub(crate) enum Pushed {
+    /// The tag refers to the manifest with this digest now.
+    New(String),
+    /// The tag existed.
+    Exists,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kind {
+    media_type: Option<String>,
+}
+
+/// What a push publishes.
+pub(crate) struct Publication<'a> {
+    pub tag: &'a str,
+    pub manifest: &'a str,
+    pub blobs: &'a [Blob],
+    /// A tag that exists is changed.
+    pub replace: bool,
+}
+
+/// Uploads blobs and then the manifest, unless the tag exists.
+pub(crate) fn push(
+    context: &Context,
+    registry: &Registry,
+    repository: &str,
+    publication: &Publication<'_>,
+) -> Result<Pushed, Failure> {
+    let Publication { tag, manifest, blobs, replace } = *publication;
+    require_tag(tag)?;
+    let total = blobs.iter().fold(manifest.len() as u64, |sum, blob| sum.saturating_add(blob.size));
+    let session = Session::new(context, registry, repository, Access::Push, Deadline::for_size(total))?;
+    if !replace && has_tag(&session, tag)? {
+        return Ok(Pushed::Exists);
+    }
+    for blob in blobs {
+        upload(&session, blob)?;
+    }
+    // Another builder may have been faster: its push is the one that counts.
+    if !replace && has_tag(&session, tag)? {
+        return Ok(Pushed::Exists);
+    }
+    let kind: Kind =
+        serde_json::from_str(manifest).map_err(|e| Failure::Local(format!("the manifest: {e}")))?;
+    let kind = kind.media_type.unwrap_or_else(|| ACCEPT.to_owned());
+    let address = session.address(&format!("manifests/{tag}"));
+    let answer =
+        session.send("PUT", &address, &[("content-type", &kind)], Payload::Bytes(manifest.as_bytes()))?;
+    match answer.status {
+        201 => Ok(Pushed::New(digest(manifest.as_bytes()))),
+        400 | 413 => Err(Failure::Content(format!("it does not accept the manifest ({})", answer.status))),
+        status => Err(session.failure(status)),
+    }
+}
+
+fn has_tag(session: &Session<'_>, tag: &str) -> Result<bool, Failure> {
+    let address = session.address(&format!("manifests/{tag}"));
+    let answer = session.send("HEAD", &address, &[("accept", ACCEPT)], Payload::None)?;
+    match answer.status {
+        200 => Ok(true),
+        404 => Ok(false),
+        status => Err(session.failure(status)),
+    }
+}
+
+fn upload(session: &Session<'_>, blob: &Blob) -> Result<(), Failure> {
+    require_digest(&blob.digest)?;
+    let file = open(blob)?;
+    let known =
+        session.send("HEAD", &session.address(&format!("blobs/{}", blob.digest)), &[], Payload::None)?;
+    match known.status {
+        200 => return Ok(()),
+        404 => {}
+        status => return Err(session.failure(status)),
+    }
+    let start = session.address("blobs/uploads/");
+    let answer = session.send("POST", &start, &[("content-length", "0")], Payload::Bytes(b""))?;
+    if answer.status != 202 {
+        return Err(session.failure(answer.status));
+    }
+    let place = upload_address(&start, answer.header("location").unwrap_or_default())?;
+    let place = place.with_parameter("digest", &blob.digest);
+    let headers = [("content-type", "application/octet-stream")];
+    let answer = session.send("PUT", &place, &headers, Payload::File(&file, blob.size))?;
+    match answer.status {
+        201 => Ok(()),
+        400 => Err(Failure::Content("it received something else than was sent".into())),
+        status => Err(session.failure(status)),
+    }
+}
+
+fn upload_address(from: &Address, location: &str) -> Result<Address, Failure> {
+    let address = from.follow(location).filter(|to| to.server.may_follow(&from.server));
+    address.ok_or_else(|| Failure::Unusable("it names no place for an upload".into()))
+}
+
+/// Opens a blob in the spool and checks that it is the announced one.
+fn open(blob: &Blob) -> Result<std::fs::File, Failure> {
+    let is_name = !blob.file.is_empty() && !blob.file.starts_with('.') && !blob.file.contains('/');
+    if !is_name {
+        return Err(Failure::Local(format!("'{}' is not the name of a file in the spool", blob.file)));
+    }
+    let file =
+        fs::open_bounded(&blob.file, Limit::bytes(blob.size)).map_err(|e| Failure::Local(e.to_string()))?;
+    let mut reader = Hashing::new(&file);
+    std::io::copy(&mut reader, &mut std::io::sink())
+        .map_err(|e| Failure::Local(format!("{}: {e}", blob.file)))?;
+    let (sha256, size, _) = reader.finish();
+    if size != blob.size || blob.digest.strip_prefix("sha256:") != Some(&sha256) {
+        return Err(Failure::Local(format!(
+            "{} is not the announced file: its size or digest differs",
+            blob.file
+        )));
+    }
+    Ok(file)
+}
+
+/// A tag goes into an address, so it has only the characters that the specification allows.
+fn require_tag(tag: &str) -> Result<(), Failure> {
+    let is_tag = !tag.is_empty()
+        && tag.len() <= 128
+        && !tag.starts_with(['.', '-'])
+        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if is_tag { Ok(()) } else { Err(Failure::Local(format!("'{tag}' cannot be a tag"))) }
+}
+
+fn require_digest(digest: &str) -> Result<(), Failure> {
+    if digest.strip_prefix("sha256:").is_some_and(is_sha256) {
+        return Ok(());
+    }
+    Err(Failure::Local(format!("'{digest}' is not a SHA-256 digest")))
+}

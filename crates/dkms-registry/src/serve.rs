@@ -1,0 +1,225 @@
+//! The conversation with dkms: [`dkms_bundle::protocol`].
+
+use std::io::{BufRead, Read, Write};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use dkms_bundle::protocol::{Greeting, MAX_LINE, Reply, Request, VERSION};
+
+use crate::address::Registry;
+use crate::certificates::Certificates;
+use crate::client::Client;
+use crate::credentials::Vault;
+use crate::failure::Failure;
+use crate::proxy::Proxies;
+use crate::registry::{self, Publication, Pushed};
+use crate::session::{Context, Logins};
+use crate::sources::Sources;
+use crate::{confine, helpers, words};
+
+/// Requests that are handled at the same time.
+const WORKERS: usize = 4;
+/// Requests that wait.
+const QUEUE: usize = 64;
+const PROTOCOL: &str = "dkms-registry";
+
+/// Why the conversation ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// Reading or writing failed, or the process cannot be confined.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The other side is not a dkms that this program understands.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+/// Serves until the input ends.
+///
+/// # Errors
+/// The spool is not usable, the process cannot be confined, or the input is not understood.
+pub(crate) fn run(spool: &Path) -> Result<(), ServeError> {
+    confine::enter(spool)?;
+    if confine::is_by_hand() {
+        words::complain("reading requests, one JSON value per line; see dkms-registry(8)", 0);
+    }
+    let mut input = std::io::stdin().lock();
+    let output = Output::default();
+    output.line(&Greeting { protocol: PROTOCOL.into(), version: VERSION });
+    let Some(line) = read_line(&mut input)? else { return Ok(()) };
+    greet(&line)?;
+    // Everything that needs this process's rights happens before the first request is handled.
+    let Some(first) = read_line(&mut input)? else { return Ok(()) };
+    let first: Request = parse(&first)?;
+    let mut vault = Vault::read();
+    for (source, reason) in helpers::ask(&mut vault, sources_of(&first)) {
+        output.line(&Reply::Warning { source, reason });
+    }
+    let certificates = Certificates::read().map_err(ServeError::Protocol)?;
+    let client = Client::new(certificates, Proxies::from_environment());
+    for missing in confine::confine()? {
+        words::complain(missing, 0);
+    }
+    let context = Context { client, vault, logins: Logins::default() };
+    converse(&Server { context, sources: Sources::default(), output }, first, &mut input)
+}
+
+fn greet(line: &[u8]) -> Result<(), ServeError> {
+    let greeting: Greeting = parse(line)?;
+    if greeting.protocol != PROTOCOL || greeting.version != VERSION {
+        return Err(ServeError::Protocol(format!(
+            "it was greeted with '{}' version {}; this is {PROTOCOL} version {VERSION}. Install the packages dkms \
+             and dkms-registry in the same version.",
+            greeting.protocol, greeting.version
+        )));
+    }
+    Ok(())
+}
+
+fn sources_of(request: &Request) -> &[String] {
+    match request {
+        Request::Lookup { sources, .. } => sources,
+        Request::Fetch { source, .. } | Request::Push { source, .. } => std::slice::from_ref(source),
+    }
+}
+
+/// One line without its end; `None` at the end of the input.
+fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, ServeError> {
+    let mut line = Vec::new();
+    input.take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)?;
+    if line.len() > MAX_LINE {
+        return Err(ServeError::Protocol(format!("a line of the input is longer than {MAX_LINE} bytes")));
+    }
+    if line.is_empty() { Ok(None) } else { Ok(Some(line)) }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, ServeError> {
+    serde_json::from_slice(line)
+        .map_err(|e| ServeError::Protocol(format!("a line of the input is not understood: {e}")))
+}
+
+/// Hands requests to the workers, and waits for them at the end.
+fn converse(server: &Server, first: Request, input: &mut impl BufRead) -> Result<(), ServeError> {
+    let (sender, receiver) = mpsc::sync_channel::<Request>(QUEUE);
+    let receiver = Arc::new(Mutex::new(receiver));
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            let receiver = receiver.clone();
+            std::thread::Builder::new().spawn_scoped(scope, move || {
+                loop {
+                    let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(request) = next else { return };
+                    server.handle(request);
+                }
+            })?;
+        }
+        let mut next = Some(first);
+        while let Some(request) = next {
+            if sender.send(request).is_err() {
+                break;
+            }
+            next = read_line(input)?.map(|line| parse(&line)).transpose()?;
+        }
+        drop(sender);
+        Ok(())
+    })
+}
+
+/// Standard output, one line at a time.
+#[derive(Default)]
+struct Output(Mutex<()>);
+
+impl Output {
+    fn line(&self, value: &impl serde::Serialize) {
+        let _guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(mut line) = serde_json::to_vec(value) else { return };
+        line.push(b'\n');
+        let mut stdout = std::io::stdout().lock();
+        if stdout.write_all(&line).and_then(|()| stdout.flush()).is_err() {
+            // Nobody listens any more.
+            std::process::exit(0);
+        }
+    }
+}
+
+struct Server {
+    context: Context,
+    sources: Sources,
+    output: Output,
+}
+
+impl Server {
+    fn handle(&self, request: Request) {
+        let id = match &request {
+            Request::Lookup { id, .. } | Request::Fetch { id, .. } | Request::Push { id, .. } => *id,
+        };
+        // A bug in a library must cost this request, not the conversation.
+        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(request)));
+        let reply = answer.unwrap_or_else(|_| Reply::Failed { id, reason: "an internal error".into() });
+        self.output.line(&reply);
+    }
+
+    fn answer(&self, request: Request) -> Reply {
+        match request {
+            Request::Lookup { id, sources, repository, tag } => self.look_up(id, sources, &repository, &tag),
+            Request::Fetch { id, source, repository, digest, size } => {
+                let file = format!("fetched-{id}");
+                let result = self.use_source(&source, |registry| {
+                    registry::fetch(&self.context, registry, &repository, (&digest, size), &file)
+                });
+                match result {
+                    Ok(()) => Reply::Fetched { id, file },
+                    Err(reason) => Reply::Failed { id, reason },
+                }
+            }
+            Request::Push { id, source, repository, tag, manifest, blobs, replace } => {
+                let publication = Publication { tag: &tag, manifest: &manifest, blobs: &blobs, replace };
+                let result = self.use_source(&source, |registry| {
+                    registry::push(&self.context, registry, &repository, &publication)
+                });
+                match result {
+                    Ok(Pushed::New(digest)) => Reply::Pushed { id, digest },
+                    Ok(Pushed::Exists) => Reply::Exists { id },
+                    Err(reason) => Reply::Failed { id, reason },
+                }
+            }
+        }
+    }
+
+    /// The first source that has the tag. A source that fails does not have it.
+    fn look_up(&self, id: u64, sources: Vec<String>, repository: &str, tag: &str) -> Reply {
+        for source in sources {
+            let result = self.sources.use_one(&source, || {
+                let registry = Registry::parse(&source).map_err(Failure::Local)?;
+                registry::look_up(&self.context, &registry, repository, tag)
+            });
+            match result {
+                Some(Ok(found)) => {
+                    return Reply::Found { id, source, digest: found.digest, manifest: found.manifest };
+                }
+                None | Some(Err(Failure::Missing(_))) => {}
+                Some(Err(failure)) => self.warn(source, &failure),
+            }
+        }
+        Reply::Missing { id }
+    }
+
+    fn warn(&self, source: String, failure: &Failure) {
+        if self.sources.is_first_warning(&source) {
+            self.output.line(&Reply::Warning { source, reason: failure.to_string() });
+        }
+    }
+
+    fn use_source<T>(
+        &self,
+        source: &str,
+        work: impl FnOnce(&Registry) -> Result<T, Failure>,
+    ) -> Result<T, String> {
+        let registry = Registry::parse(source)?;
+        match self.sources.use_one(source, || work(&registry)) {
+            Some(result) => result.map_err(|failure| failure.to_string()),
+            None => Err("it failed before and is not contacted again".into()),
+        }
+    }
+}

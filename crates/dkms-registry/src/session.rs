@@ -1,0 +1,257 @@
+//! Requests to one repository of a registry: redirects, and the login that a registry asks for.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Deserialize;
+
+use crate::address::{Address, Registry, Server, encode};
+use crate::challenge::{self, Challenge};
+use crate::client::{Answer, Client, Payload};
+use crate::credentials::{Credentials, Vault};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, printable};
+
+/// More are a loop.
+const MAX_REDIRECTS: usize = 5;
+/// Tokens contain certificates sometimes.
+const MAX_TOKEN: u64 = 256 * 1024;
+
+/// What a login is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Access {
+    /// To read.
+    Pull,
+    /// To write.
+    Push,
+}
+
+/// Values of the header `Authorization` that worked, by server, repository and access.
+#[derive(Default)]
+pub(crate) struct Logins(Mutex<HashMap<(Server, String, Access), String>>);
+
+/// Everything that requests share.
+pub(crate) struct Context {
+    /// Sends them.
+    pub(crate) client: Client,
+    /// Passwords.
+    pub(crate) vault: Vault,
+    /// What worked before.
+    pub(crate) logins: Logins,
+}
+
+/// One repository.
+pub(crate) struct Session<'a> {
+    context: &'a Context,
+    registry: &'a Registry,
+    repository: String,
+    access: Access,
+    /// When everything must be done.
+    pub(crate) deadline: Deadline,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    access_token: String,
+}
+
+impl<'a> Session<'a> {
+    /// Starts no connection yet.
+    pub(crate) fn new(
+        context: &'a Context,
+        registry: &'a Registry,
+        repository: &str,
+        access: Access,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
+        let repository = registry.repository(repository).map_err(Failure::Local)?;
+        Ok(Self { context, registry, repository, access, deadline })
+    }
+
+    /// The address of something in the repository.
+    pub(crate) fn address(&self, rest: &str) -> Address {
+        self.registry.address(&self.repository, rest)
+    }
+
+    /// Sends a request, logs in if the registry asks for it, and follows redirects of requests without a body.
+    /// Only the registry's own server gets a password or a token.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        address: &Address,
+        headers: &[(&str, &str)],
+        payload: Payload<'_>,
+    ) -> Result<Answer, Failure> {
+        let mut address = address.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let answer = self.send_with_login(method, &address, headers, payload)?;
+            let redirected = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
+            if !redirected || !matches!(payload, Payload::None) || method == "POST" {
+                return Ok(answer);
+            }
+            let location = answer.header("location").unwrap_or_default();
+            let next = address.follow(location).ok_or_else(|| {
+                Failure::Unusable(format!(
+                    "it redirects to '{}', which is not an address",
+                    printable(location, 100)
+                ))
+            })?;
+            if !next.server.may_follow(&address.server) {
+                return Err(Failure::Unusable(format!(
+                    "it redirects to {}, which has no TLS",
+                    printable(&next.to_string(), 100)
+                )));
+            }
+            address = next;
+        }
+        Err(Failure::Unusable(format!("it redirects more than {MAX_REDIRECTS} times")))
+    }
+
+    fn send_with_login(
+        &self,
+        method: &str,
+        address: &Address,
+        headers: &[(&str, &str)],
+        payload: Payload<'_>,
+    ) -> Result<Answer, Failure> {
+        let is_own = address.server == self.registry.server;
+        let known = if is_own { self.context.logins.get(self) } else { None };
+        let send = |authorization: Option<&str>| {
+            let login = authorization.map(|value| ("authorization", value));
+            let headers: Vec<(&str, &str)> = headers.iter().copied().chain(login).collect();
+            self.context.client.send(method, address, &headers, payload, self.deadline)
+        };
+        let answer = send(known.as_deref())?;
+        if answer.status != 401 || !is_own {
+            return Ok(answer);
+        }
+        let challenge = challenge::parse(answer.headers("www-authenticate"));
+        let challenge =
+            challenge.ok_or_else(|| Failure::Denied("it asks for an unknown kind of login".into()))?;
+        let Some(authorization) = self.log_in(&challenge)? else {
+            return Ok(answer);
+        };
+        // The same again would be refused again.
+        if known.as_ref() == Some(&authorization) {
+            return Ok(answer);
+        }
+        let answer = send(Some(&authorization))?;
+        if answer.status != 401 {
+            self.context.logins.put(self, authorization);
+        }
+        Ok(answer)
+    }
+
+    /// `None`: it wants a password, and there is none.
+    fn log_in(&self, challenge: &Challenge) -> Result<Option<String>, Failure> {
+        let credentials = self.context.vault.find(self.registry);
+        match challenge {
+            Challenge::Basic => Ok(credentials.and_then(Credentials::basic)),
+            Challenge::Bearer { realm, service, scope } => {
+                let realm = Address::parse(realm)
+                    .filter(|realm| realm.server.may_follow(&self.registry.server))
+                    .ok_or_else(|| {
+                        Failure::Unusable(format!("it sends to '{}' for a token", printable(realm, 100)))
+                    })?;
+                self.fetch_token(&realm, service.as_deref(), scope.as_deref(), credentials).map(Some)
+            }
+        }
+    }
+
+    fn fetch_token(
+        &self,
+        realm: &Address,
+        service: Option<&str>,
+        scope: Option<&str>,
+        credentials: Option<&Credentials>,
+    ) -> Result<String, Failure> {
+        // A token for pushing is needed from the first request on, although that only reads.
+        let own_scope = match self.access {
+            Access::Push => format!("repository:{}:pull,push", self.repository),
+            Access::Pull => format!("repository:{}:pull", self.repository),
+        };
+        let scope = scope.filter(|_| self.access == Access::Pull).unwrap_or(&own_scope);
+        let answer = match credentials {
+            Some(Credentials::IdentityToken(token)) => {
+                let form = format!(
+                    "grant_type=refresh_token&client_id=dkms&service={}&scope={}&refresh_token={}",
+                    encode(service.unwrap_or_default()),
+                    encode(scope),
+                    encode(token)
+                );
+                let headers = [("content-type", "application/x-www-form-urlencoded")];
+                self.context.client.send(
+                    "POST",
+                    realm,
+                    &headers,
+                    Payload::Bytes(form.as_bytes()),
+                    self.deadline,
+                )?
+            }
+            credentials => {
+                let mut address = realm.clone();
+                if let Some(service) = service {
+                    address = address.with_parameter("service", service);
+                }
+                let address = address.with_parameter("scope", scope);
+                let basic = credentials.and_then(Credentials::basic);
+                let headers: Vec<(&str, &str)> =
+                    basic.iter().map(|value| ("authorization", value.as_str())).collect();
+                self.context.client.send("GET", &address, &headers, Payload::None, self.deadline)?
+            }
+        };
+        match answer.status {
+            200 => {}
+            400..=499 => return Err(Failure::Denied(self.refusal(answer.status))),
+            status => return Err(Failure::Unusable(format!("its token server answers {status}"))),
+        }
+        let unclear = || Failure::Unusable("its token server's answer is not understood".into());
+        let token: Token = serde_json::from_slice(&answer.read(MAX_TOKEN)?).map_err(|_| unclear())?;
+        let token = if token.token.is_empty() { token.access_token } else { token.token };
+        let is_clean = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+        if is_clean { Ok(format!("Bearer {token}")) } else { Err(unclear()) }
+    }
+
+    /// Why access was refused, with what could be the reason.
+    pub(crate) fn refusal(&self, status: u16) -> String {
+        let name = format!("{}/{}", self.registry.server.host, self.repository);
+        let mut text = match self.context.vault.find(self.registry) {
+            Some(_) => format!("it refuses access to {name} ({status}): the password is not accepted"),
+            None => format!(
+                "it refuses access to {name} ({status}): log in with 'docker login' or 'podman login'"
+            ),
+        };
+        for problem in &self.context.vault.problems {
+            text.push_str("; ");
+            text.push_str(problem);
+        }
+        text
+    }
+
+    /// The failure that a status means which nothing else explains.
+    pub(crate) fn failure(&self, status: u16) -> Failure {
+        match status {
+            401 | 403 => Failure::Denied(self.refusal(status)),
+            404 => Failure::Missing("it does not have this".into()),
+            429 => Failure::Unusable("it answers only later: too many requests (429)".into()),
+            status => Failure::Unusable(format!("it answers {status}")),
+        }
+    }
+}
+
+impl Logins {
+    fn get(&self, session: &Session<'_>) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&Self::key(session)).cloned()
+    }
+
+    fn put(&self, session: &Session<'_>, authorization: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(Self::key(session), authorization);
+    }
+
+    fn key(session: &Session<'_>) -> (Server, String, Access) {
+        (session.registry.server.clone(), session.repository.clone(), session.access)
+    }
+}

@@ -1,0 +1,111 @@
+//! Which registries can be used. A dead one is contacted once by this process, not once per request, even if
+//! several requests come at the same time: all wait for the first one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::failure::Failure;
+
+/// What is known about a registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Nobody has asked it yet.
+    #[default]
+    Unknown,
+    /// It has answered.
+    Works,
+    /// It cannot be used.
+    Dead,
+}
+
+#[derive(Default)]
+struct Source {
+    state: Mutex<State>,
+    warned: Mutex<bool>,
+}
+
+/// All registries that were named so far.
+#[derive(Default)]
+pub(crate) struct Sources(Mutex<HashMap<String, Arc<Source>>>);
+
+impl Sources {
+    /// Does something with a registry, unless it is dead: then the result is `None`.
+    pub(crate) fn use_one<T>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Option<Result<T, Failure>> {
+        let source = self.get(name);
+        let mut state = lock(&source.state);
+        match *state {
+            State::Dead => return None,
+            State::Works => drop(state),
+            State::Unknown => {
+                let result = work();
+                *state = if is_dead(&result) { State::Dead } else { State::Works };
+                return Some(result);
+            }
+        }
+        let result = work();
+        if is_dead(&result) {
+            *lock(&source.state) = State::Dead;
+        }
+        Some(result)
+    }
+
+    /// Whether this is the first warning about a registry.
+    pub(crate) fn is_first_warning(&self, name: &str) -> bool {
+        !std::mem::replace(&mut *lock(&self.get(name).warned), true)
+    }
+
+    fn get(&self, name: &str) -> Arc<Source> {
+        lock(&self.0).entry(name.to_owned()).or_default().clone()
+    }
+}
+
+fn is_dead<T>(result: &Result<T, Failure>) -> bool {
+    matches!(result, Err(Failure::Unusable(_)))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_registry_is_asked_once() {
+        let sources = Sources::default();
+        let dead = || Err::<(), _>(Failure::Unusable("down".into()));
+        assert!(sources.use_one("a", dead).is_some());
+        assert!(sources.use_one("a", dead).is_none());
+        let missing = || Err::<(), _>(Failure::Missing("404".into()));
+        for _ in 0..3 {
+            assert!(sources.use_one("b", missing).is_some());
+        }
+        assert!(sources.use_one("b", dead).is_some());
+        assert!(sources.use_one("b", || Ok(())).is_none());
+        assert!(sources.is_first_warning("a"));
+        assert!(!sources.is_first_warning("a"));
+        assert!(sources.is_first_warning("b"));
+    }
+
+    #[test]
+    fn requests_at_the_same_time_wait_for_the_first() {
+        let (sources, asked) = (Sources::default(), std::sync::atomic::AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    sources.use_one("a", || {
+                        asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        std::thread::yield_now();
+                        Err::<(), _>(Failure::Unusable("down".into()))
+                    })
+                });
+            }
+        });
+        assert_eq!(asked.into_inner(), 1);
+    }
+}

@@ -1,0 +1,474 @@
+//! The program against a real registry (Debian's docker-registry), and against registries that misbehave.
+#![allow(clippy::disallowed_methods, clippy::print_stderr)]
+
+mod server;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dkms_bundle::digest::digest;
+use dkms_bundle::protocol::{Blob, Greeting, Reply, Request, VERSION};
+use server::{Reaction, Server};
+
+/// A running dkms-registry and its spool.
+struct Program {
+    spool: tempfile::TempDir,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    last: u64,
+    warnings: Vec<String>,
+}
+
+fn private() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("tempdir");
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).expect("chmod");
+    dir
+}
+
+impl Program {
+    fn start() -> Self {
+        Self::start_with(None, |_| ())
+    }
+
+    fn start_with(auth: Option<&str>, prepare: impl FnOnce(&mut Command)) -> Self {
+        let spool = private();
+        if let Some(auth) = auth {
+            std::fs::write(spool.path().join("auth.json"), auth).expect("write");
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dkms-registry"));
+        command.arg(spool.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).env_clear();
+        prepare(&mut command);
+        let mut child = command.spawn().expect("dkms-registry starts");
+        let output = BufReader::new(child.stdout.take().expect("stdout"));
+        let input = child.stdin.take();
+        let mut program = Self { spool, child, input, output, last: 0, warnings: Vec::new() };
+        program.write(&Greeting { protocol: "dkms-registry".into(), version: VERSION });
+        let line = program.read();
+        assert_eq!(line, r#"{"protocol":"dkms-registry","version":1}"#);
+        program
+    }
+
+    fn write(&mut self, value: &impl serde::Serialize) {
+        let mut line = serde_json::to_vec(value).expect("json");
+        line.push(b'\n');
+        self.input.as_mut().expect("input").write_all(&line).expect("write");
+    }
+
+    fn read(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("read");
+        line.trim_end().to_owned()
+    }
+
+    fn ask(&mut self, request: impl FnOnce(u64) -> Request) -> Reply {
+        self.last += 1;
+        self.write(&request(self.last));
+        loop {
+            let line = self.read();
+            match serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}")) {
+                Reply::Warning { source, reason } => self.warnings.push(format!("{source}: {reason}")),
+                reply => return reply,
+            }
+        }
+    }
+
+    fn look_up(&mut self, sources: &[&str], tag: &str) -> Reply {
+        let sources = sources.iter().map(|source| (*source).to_owned()).collect();
+        self.ask(|id| Request::Lookup { id, sources, repository: "hello".into(), tag: tag.into() })
+    }
+
+    fn fetch(&mut self, source: &str, digest: &str, size: u64) -> Result<Vec<u8>, String> {
+        let reply = self.ask(|id| Request::Fetch {
+            id,
+            source: source.into(),
+            repository: "hello".into(),
+            digest: digest.into(),
+            size,
+        });
+        match reply {
+            Reply::Fetched { file, .. } => Ok(std::fs::read(self.spool.path().join(file)).expect("read")),
+            Reply::Failed { reason, .. } => {
+                let names = std::fs::read_dir(self.spool.path()).expect("list");
+                let mut names = names.map(|entry| entry.expect("entry").file_name());
+                let last = format!("fetched-{}", self.last);
+                assert!(!names.any(|name| name == *last), "a failed transfer leaves no file");
+                Err(reason)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn push(&mut self, source: &str, tag: &str, blob: &[u8], version: &str) -> Reply {
+        let path = self.spool.path().join("push-0");
+        std::fs::write(&path, blob).expect("write");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).expect("chmod");
+        let blob = Blob { file: "push-0".into(), digest: digest(blob), size: blob.len() as u64 };
+        self.ask(|id| Request::Push {
+            id,
+            source: source.into(),
+            repository: "hello".into(),
+            tag: tag.into(),
+            manifest: manifest(&blob.digest, blob.size, version),
+            blobs: vec![blob],
+            replace: false,
+        })
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let status = self.child.wait().expect("wait");
+        assert!(std::thread::panicking() || status.success(), "{status}");
+    }
+}
+
+fn manifest(digest: &str, size: u64, version: &str) -> String {
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.dkms.build.v1+json","digest":"{digest}","size":{size}}},"layers":[],"annotations":{{"v":"{version}"}}}}"#
+    )
+}
+
+/// Debian's registry on a free port.
+struct Registry {
+    child: Child,
+    port: u16,
+    _data: tempfile::TempDir,
+}
+
+impl Registry {
+    /// `None`: it is not installed.
+    fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// With TLS, if a directory has `cert.pem` and `key.pem`.
+    fn start_with(tls: Option<&Path>) -> Option<Self> {
+        if !Path::new("/usr/bin/docker-registry").exists() {
+            eprintln!("skipped: docker-registry is not installed");
+            return None;
+        }
+        let data = tempfile::tempdir().expect("tempdir");
+        let port = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port();
+        let config = data.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+            data.path().join("data").display()
+        );
+        let tls = tls.map_or(String::new(), |dir| {
+            let dir = dir.display();
+            format!("  tls: {{certificate: {dir}/cert.pem, key: {dir}/key.pem}}\n")
+        });
+        let text = text + &tls;
+        std::fs::write(&config, text).expect("write");
+        let mut command = Command::new("/usr/bin/docker-registry");
+        let child = command
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start");
+        let start = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(30), "docker-registry does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(Self { child, port, _data: data })
+    }
+
+    fn source(&self) -> String {
+        format!("127.0.0.1:{}/dkms", self.port)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_build_goes_into_a_real_registry_and_comes_back() {
+    let Some(registry) = Registry::start() else { return };
+    let source = registry.source();
+    let mut program = Program::start();
+    assert_eq!(program.look_up(&[&source], "f1-a"), Reply::Missing { id: 1 });
+    let blob: Vec<u8> = (0..3_000_000u32).map(|i| i.wrapping_mul(i) as u8).collect();
+    let expected = digest(manifest(&digest(&blob), blob.len() as u64, "1").as_bytes());
+    assert_eq!(program.push(&source, "f1-a", &blob, "1"), Reply::Pushed { id: 2, digest: expected.clone() });
+    assert_eq!(program.push(&source, "f1-a", &blob, "2"), Reply::Exists { id: 3 }, "the first push wins");
+    // A mirror that is down comes first.
+    match program.look_up(&["127.0.0.1:9/dkms", &source], "f1-a") {
+        Reply::Found { source: from, digest: found, manifest: text, .. } => {
+            assert_eq!((from, found), (source.clone(), expected));
+            assert_eq!(text, manifest(&digest(&blob), blob.len() as u64, "1"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(program.warnings, ["127.0.0.1:9/dkms: it refuses connections"]);
+    assert_eq!(program.look_up(&["127.0.0.1:9/dkms", &source], "f1-b"), Reply::Missing { id: 5 });
+    assert_eq!(program.warnings.len(), 1, "one warning for each registry");
+    assert_eq!(program.fetch(&source, &digest(&blob), blob.len() as u64).as_ref(), Ok(&blob));
+    assert!(program.fetch(&source, &digest(&blob), 5).is_err());
+    assert!(program.fetch(&source, &digest(b"unknown"), 7).is_err());
+    let empty = program.push(&source, "f1-c", b"", "1");
+    assert!(matches!(empty, Reply::Pushed { .. }), "{empty:?}");
+}
+
+/// A certificate for 127.0.0.1 and its key.
+fn certificate(dir: &Path) -> bool {
+    let done = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args([
+            "-days",
+            "2",
+            "-subj",
+            "/CN=test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(dir)
+        .output();
+    done.is_ok_and(|done| done.status.success())
+}
+
+#[test]
+fn a_registry_with_tls_is_verified() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    if !certificate(dir.path()) {
+        eprintln!("skipped: openssl is not installed");
+        return;
+    }
+    let Some(registry) = Registry::start_with(Some(dir.path())) else { return };
+    let source = format!("https://{}", registry.source());
+    let mut program = Program::start_with(None, |command| {
+        command.env("SSL_CERT_FILE", dir.path().join("cert.pem"));
+    });
+    let pushed = program.push(&source, "f1-a", b"blob", "1");
+    assert!(matches!(pushed, Reply::Pushed { .. }), "{pushed:?}");
+    assert!(matches!(program.look_up(&[&source], "f1-a"), Reply::Found { .. }), "{:?}", program.warnings);
+    // The system's authorities do not know it.
+    let mut program = Program::start();
+    assert_eq!(program.look_up(&[&source], "f1-a"), Reply::Missing { id: 1 });
+    assert!(program.warnings[0].contains("certificate"), "{:?}", program.warnings);
+    // Without TLS, it is not spoken to.
+    let mut program = Program::start();
+    assert_eq!(program.look_up(&[&registry.source()], "f1-a"), Reply::Missing { id: 1 });
+    assert_eq!(program.warnings.len(), 1);
+}
+
+/// A lookup at a registry that misbehaves is a miss with one warning, and nothing is asked twice of a dead one.
+fn lookup_fails(reaction: Reaction, expected: &str, is_dead: bool) {
+    let name = format!("{reaction:?}");
+    let server = Server::start(move |_, _| reaction.clone());
+    let source = format!("{}/dkms", server.address());
+    let mut program = Program::start();
+    let start = Instant::now();
+    assert_eq!(program.look_up(&[&source], "f1-a"), Reply::Missing { id: 1 }, "{name}");
+    assert!(start.elapsed() < Duration::from_secs(60), "{name}");
+    eprintln!("{name}: {:?}, {:?}", start.elapsed(), program.warnings);
+    assert_eq!(program.warnings.len(), 1, "{name}");
+    assert!(program.warnings[0].contains(expected), "{name}: {:?}", program.warnings);
+    let requests = server.requests().len();
+    assert_eq!(program.look_up(&[&source], "f1-b"), Reply::Missing { id: 2 }, "{name}");
+    assert_eq!(program.warnings.len(), 1, "{name}");
+    assert_eq!(server.requests().len() == requests, is_dead, "{name}");
+}
+
+#[test]
+fn bad_registries_are_misses() {
+    let huge = vec![b' '; 2 << 20];
+    lookup_fails(Reaction::Silent, "did not begin to answer", true);
+    lookup_fails(Reaction::Close, "", true);
+    lookup_fails(Reaction::Trickle, "in time", true);
+    lookup_fails(Reaction::TrickleHeaders, "answer", true);
+    lookup_fails(Reaction::EndlessHeaders, "", true);
+    lookup_fails(Reaction::Raw(b"nonsense\r\n\r\n".to_vec()), "", true);
+    lookup_fails(Reaction::status(500), "500", true);
+    lookup_fails(Reaction::status(429), "429", true);
+    lookup_fails(Reaction::status(403), "403", false);
+    lookup_fails(Reaction::status(401), "login", false);
+    lookup_fails(Reaction::Answer(200, Vec::new(), huge), "more than", false);
+    lookup_fails(Reaction::Endless, "more than", false);
+    lookup_fails(Reaction::Truncated(b"{}".to_vec()), "", true);
+    lookup_fails(Reaction::Answer(200, Vec::new(), vec![0xff, 0xfe]), "not text", false);
+    lookup_fails(Reaction::redirect("/v2/again"), "redirects more than 5 times", true);
+    lookup_fails(Reaction::redirect("http://registry.example/"), "no TLS", true);
+    lookup_fails(Reaction::redirect("file:///etc/passwd"), "not an address", true);
+}
+
+#[test]
+fn damaged_blobs_are_refused() {
+    let blob = vec![7u8; 100_000];
+    let mut wrong = blob.clone();
+    wrong[500] ^= 1;
+    let cases = [
+        Reaction::Answer(200, Vec::new(), wrong),
+        Reaction::Answer(200, Vec::new(), blob[1..].to_vec()),
+        Reaction::Truncated(blob.clone()),
+        Reaction::Endless,
+        Reaction::Trickle,
+        Reaction::Silent,
+        Reaction::status(404),
+        Reaction::status(500),
+    ];
+    for reaction in cases {
+        let kept = reaction.clone();
+        let server = Server::start(move |_, _| kept.clone());
+        let mut program = Program::start();
+        let start = Instant::now();
+        let result = program.fetch(&server.address(), &digest(&blob), blob.len() as u64);
+        let text = format!("{reaction:?}").chars().take(30).collect::<String>();
+        eprintln!("{text}: {:?}, {result:?}", start.elapsed());
+        assert!(result.is_err(), "{text}");
+    }
+    let good = blob.clone();
+    let server = Server::start(move |_, _| Reaction::Answer(200, Vec::new(), good.clone()));
+    let mut program = Program::start();
+    assert_eq!(program.fetch(&server.address(), &digest(&blob), blob.len() as u64), Ok(blob));
+}
+
+const AUTH: &str = r#"{"auths":{"HOST":{"auth":"dXNlcjpzZWNyZXQ="}}}"#;
+
+#[test]
+fn a_token_is_fetched_and_used_again() {
+    let tokens = Server::start(|_, request| match request.header("authorization").as_deref() {
+        Some("Basic dXNlcjpzZWNyZXQ=") => Reaction::Answer(200, Vec::new(), br#"{"token":"abc"}"#.to_vec()),
+        _ => Reaction::status(401),
+    });
+    let realm = format!(
+        "Bearer realm=\"http://{}/token\",service=\"s\",scope=\"repository:dkms/hello:pull\"",
+        tokens.address()
+    );
+    let registry = Server::start(move |_, request| match request.header("authorization").as_deref() {
+        Some("Bearer abc") => Reaction::Answer(200, Vec::new(), b"{}".to_vec()),
+        _ => Reaction::Answer(401, vec![("WWW-Authenticate".into(), realm.clone())], Vec::new()),
+    });
+    let source = format!("{}/dkms", registry.address());
+    let auth = AUTH.replace("HOST", &registry.address());
+    let mut program = Program::start_with(Some(&auth), |_| ());
+    for _ in 0..2 {
+        assert!(matches!(program.look_up(&[&source], "f1-a"), Reply::Found { .. }), "{:?}", program.warnings);
+    }
+    assert_eq!(registry.requests().len(), 3, "the token is used again");
+    let asked = tokens.requests();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].path, "/token?service=s&scope=repository%3Adkms%2Fhello%3Apull");
+    // Without a password, the registry refuses.
+    let mut program = Program::start();
+    assert_eq!(program.look_up(&[&source], "f1-a"), Reply::Missing { id: 1 });
+    assert!(program.warnings[0].contains("docker login"), "{:?}", program.warnings);
+}
+
+#[test]
+fn a_password_goes_only_to_the_registry() {
+    let blob = b"blob".to_vec();
+    let other = Server::start(|_, request| {
+        let leaked = request.header("authorization").is_some();
+        Reaction::Answer(if leaked { 500 } else { 200 }, Vec::new(), b"blob".to_vec())
+    });
+    let target = format!("http://{}/elsewhere", other.address().replace("127.0.0.1", "localhost"));
+    let registry = Server::start(move |_, request| match request.header("authorization").as_deref() {
+        Some("Basic dXNlcjpzZWNyZXQ=") => Reaction::redirect(&target),
+        _ => Reaction::Answer(401, vec![("WWW-Authenticate".into(), "Basic realm=\"x\"".into())], Vec::new()),
+    });
+    let auth = AUTH.replace("HOST", &registry.address());
+    let mut program = Program::start_with(Some(&auth), |_| ());
+    assert_eq!(program.fetch(&registry.address(), &digest(&blob), 4), Ok(blob));
+    assert_eq!(other.requests().len(), 1);
+    // A server that asks for the password of another one does not get it.
+    let thief = Server::start(|_, _| {
+        Reaction::Answer(401, vec![("WWW-Authenticate".into(), "Basic realm=\"x\"".into())], Vec::new())
+    });
+    let to_thief = format!("http://{}/x", thief.address());
+    let registry = Server::start(move |_, _| Reaction::redirect(&to_thief));
+    let auth = AUTH.replace("HOST", &registry.address());
+    let mut program = Program::start_with(Some(&auth), |_| ());
+    assert!(program.fetch(&registry.address(), &digest(b"blob"), 4).is_err());
+    assert_eq!(thief.requests().len(), 1);
+    assert_eq!(thief.requests()[0].header("authorization"), None);
+}
+
+#[test]
+fn a_proxy_is_used() {
+    let proxy = Server::start(|_, _| Reaction::status(502));
+    let address = proxy.address();
+    let mut program = Program::start_with(None, |command| {
+        command.env("https_proxy", format!("http://{address}"));
+    });
+    assert_eq!(program.look_up(&["registry.invalid/dkms"], "f1-a"), Reply::Missing { id: 1 });
+    assert_eq!(program.warnings.len(), 1);
+    let requests = proxy.requests();
+    assert_eq!((requests[0].method.as_str(), requests[0].path.as_str()), ("CONNECT", "registry.invalid:443"));
+}
+
+#[test]
+fn a_missing_credential_helper_is_a_warning() {
+    let server = Server::start(|_, _| Reaction::status(404));
+    let mut program = Program::start_with(Some(r#"{"credsStore":"nowhere"}"#), |_| ());
+    assert_eq!(program.look_up(&[&server.address()], "f1-a"), Reply::Missing { id: 1 });
+    assert!(program.warnings[0].contains("docker-credential-nowhere"), "{:?}", program.warnings);
+}
+
+#[test]
+fn requests_that_make_no_sense_fail() {
+    let mut program = Program::start();
+    assert!(matches!(program.look_up(&["not a registry"], "f1-a"), Reply::Missing { .. }));
+    assert!(program.warnings[0].contains("HOST[:PORT]/PREFIX"));
+    assert!(program.fetch("127.0.0.1:9", "sha256:../x", 1).is_err());
+    assert!(program.fetch("127.0.0.1:9/../x", &digest(b""), 1).is_err());
+    let reply = program.ask(|id| Request::Push {
+        id,
+        source: "127.0.0.1:9".into(),
+        repository: "../x".into(),
+        tag: "a/b".into(),
+        manifest: String::new(),
+        blobs: Vec::new(),
+        replace: false,
+    });
+    assert!(matches!(reply, Reply::Failed { .. }));
+}
+
+#[test]
+fn the_spool_must_be_private_and_new() {
+    let run = |spool: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dkms-registry"));
+        command.arg(spool).stdin(Stdio::null()).output().expect("run")
+    };
+    let spool = private();
+    assert!(run(spool.path()).status.success());
+    std::fs::write(spool.path().join("letter"), "").expect("write");
+    let refused = run(spool.path());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("letter"));
+    std::fs::remove_file(spool.path().join("letter")).expect("remove");
+    std::fs::set_permissions(spool.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
+    assert!(String::from_utf8_lossy(&run(spool.path()).stderr).contains("not private"));
+    assert!(!run(Path::new("/nonexistent")).status.success());
+    let help = Command::new(env!("CARGO_BIN_EXE_dkms-registry")).arg("--help").output().expect("run");
+    assert!(help.status.success() && help.stdout.starts_with(b"Usage: dkms-registry SPOOL"));
+}
+
+#[test]
+fn another_version_ends_the_conversation() {
+    let spool = private();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkms-registry"));
+    command.arg(spool.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("start");
+    let greeting = b"{\"protocol\":\"dkms-registry\",\"version\":99}\n";
+    child.stdin.take().expect("stdin").write_all(greeting).expect("write");
+    let done = child.wait_with_output().expect("wait");
+    assert_eq!(done.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("same version"));
+}

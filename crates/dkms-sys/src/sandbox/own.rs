@@ -1,0 +1,61 @@
+//! Confinement of the own process: for a program that gives up what it does not need before it handles input
+//! that nobody trusts. It needs no supervisor and no namespaces, so it costs a millisecond less, and works
+//! wherever the program is started from.
+
+use std::path::PathBuf;
+
+use super::landlock::Rules;
+use super::parts::{can_become, drop_capabilities};
+use super::seccomp::{self, Sockets};
+use super::{Limits, become_user, forbid_new_privileges, install, set_limit};
+
+/// What the process keeps. The network is always among it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Own {
+    /// The user and group to become; supplementary groups are dropped.
+    pub user: Option<(u32, u32)>,
+    /// Files and directories that stay readable.
+    pub read: Vec<PathBuf>,
+    /// Directories that stay writable.
+    pub write: Vec<PathBuf>,
+    /// [`Limits::memory`] is not enforced: nobody watches this process.
+    pub limits: Limits,
+}
+
+/// Gives up everything that is not in `own`, for good, including executing programs (if the kernel has
+/// Landlock). Must be called before the process starts threads: a thread that exists already keeps its rights.
+/// Returns what is not enforced, one sentence each.
+///
+/// # Errors
+/// Limits or the user cannot be set. The process must not continue then.
+pub fn confine_own_process(own: &Own) -> std::io::Result<Vec<&'static str>> {
+    let mut missing = Vec::new();
+    let limits = [
+        (libc::RLIMIT_AS, own.limits.address_space),
+        (libc::RLIMIT_NPROC, own.limits.processes),
+        (libc::RLIMIT_FSIZE, own.limits.file_size),
+        (libc::RLIMIT_CORE, Some(0)),
+    ];
+    for (resource, value) in limits {
+        if let Some(value) = value {
+            set_limit(resource, value)?;
+        }
+    }
+    forbid_new_privileges()?;
+    // Before the change of the user, who may not be able to reach the directories.
+    let rules = Rules::only(&own.read, &own.write).ok().flatten();
+    if rules.is_none_or(|rules| rules.enforce().is_err()) {
+        missing.push("it can read and write all files that its user can: Landlock is unavailable");
+    }
+    match own.user {
+        Some((uid, gid)) if can_become(uid) && can_become(gid) => become_user(uid, gid)?,
+        Some(_) => missing.push("it keeps its user: no other user is available"),
+        None => {}
+    }
+    drop_capabilities()?;
+    let filter = seccomp::filter(Sockets::Network);
+    if filter.is_empty() || install(&filter).is_err() {
+        missing.push("it can use all system calls: system call filters are unavailable");
+    }
+    Ok(missing)
+}

@@ -1,0 +1,28 @@
+//! `mksysext`.
+
+use super::Call;
+use crate::request;
+use dkms_core::error::Result;
+use dkms_core::pack::sysext::{self, Format, SysextRequest};
+use dkms_core::plan::{Operation, Plan};
+
+/// `dkms mksysext`
+pub(super) fn make(call: &Call<'_>) -> Result<()> {
+    let a = call.arguments;
+    let packages = request::packages(call.subject, "mksysext")?;
+    let kernels = request::kernels(call.s, call.words, packages.first().filter(|_| a.all))?;
+    let request = SysextRequest {
+        packages: &packages,
+        kernels: &kernels,
+        output: a.output.as_deref(),
+        format: a.format.as_deref().map_or(Ok(Format::Directory), Format::from_word)?,
+        os: a.os.as_deref(),
+        level: a.sysext_level.as_deref(),
+        load: a.load,
+        epoch: super::tarball::source_date_epoch(),
+    };
+    let names: Vec<String> = packages.iter().map(ToString::to_string).collect();
+    let reason = format!("a system extension of {}", names.join(", "));
+    let plan = Plan::of(Operation::WriteArchive(sysext::place(call.s, &request)?), reason);
+    call.print_or_execute(plan, |_| sysext::make(call.s, &request).map(|_| ()))
+}
