@@ -257,7 +257,7 @@ impl Plan {
 
     /// Adds the step that runs `post_transaction`.
     pub(super) fn push_post_transaction(&mut self, command: String) {
-        let reason = "framework.conf has it run after every change";
+        let reason = "framework.conf lists it, to run after every change";
         self.push(Step::new(Operation::PostTransaction(command), reason), []);
     }
 }
