@@ -121,7 +121,7 @@ fn build(error: &BuildError) -> u8 {
         BuildError::PatchFailed { .. } => 6,
         BuildError::ModuleFileMissing(_) | BuildError::BadModule { .. } => 7,
         BuildError::ConfineWriteMissing(_) | BuildError::EmptySource(_) => 8,
-        BuildError::CannotConfine(_) | BuildError::MakeFailed { .. } => 10,
+        BuildError::CannotConfine(_) | BuildError::MakeFailed { .. } | BuildError::FailedBefore { .. } => 10,
         BuildError::DependsMissing { .. }
         | BuildError::DependencyFailed { .. }
         | BuildError::DependsNever { .. } => 13,

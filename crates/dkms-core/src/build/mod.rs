@@ -34,6 +34,7 @@ mod prepared;
 pub mod preview;
 mod published;
 pub mod recipe;
+mod repeat;
 pub(crate) mod sandbox;
 mod script;
 pub(crate) mod sign;
@@ -159,6 +160,13 @@ pub fn build(
             let _ = remove_log(&log);
             Err(interrupted)
         }
+        Err(failed @ Error::Build(BuildError::FailedBefore { .. })) => {
+            crate::owner::give_to_root(&dir);
+            let _ = remove_log(&log);
+            let _ = dkms_sys::fs::remove_tree(&shown);
+            let _ = dkms_sys::fs::hard_link(&session.layout.failed_log(build), &shown);
+            Err(failed)
+        }
         Err(failed) => {
             crate::owner::give_to_root(&dir);
             keep_log(session, build, &log, &shown);
@@ -208,8 +216,10 @@ fn obtain(
         let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
         return Ok(Obtained { collected, origin, added, draft: None });
     }
-    let compiled = compile::compile(context, recipe, slot)?;
-    let collected = collect::collect(context, &compiled)?;
+    repeat::check(context, fingerprint)?;
+    let compiled = compile::compile(context, recipe, slot);
+    let collected = compiled.and_then(|compiled| collect::collect(context, &compiled));
+    let collected = collected.inspect_err(|error| repeat::remember(context, fingerprint, error))?;
     let draft = cached::draft(context, &collected)?;
     Ok(Obtained { collected, origin: BuildOrigin::Built, added: None, draft })
 }
@@ -272,6 +282,7 @@ fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<()> {
     let (session, build) = (context.session, context.build);
     dkms_sys::fs::remove_tree(context.dir)?;
     dkms_sys::fs::remove_file(session.layout.failed_log(build))?;
+    dkms_sys::fs::remove_file(session.layout.failed_inputs(build))?;
     remove_log(context.log)?;
     let modules = manifest.modules.into_iter();
     let modules =

@@ -199,6 +199,17 @@ impl Plan {
         plan
     }
 
+    /// Adds to the reason of each build what is known about it.
+    pub fn annotate_builds(&mut self, mut note: impl FnMut(&Build) -> Option<String>) {
+        for step in &mut self.steps {
+            let Operation::Build { build, .. } = &step.operation else { continue };
+            if let Some(note) = note(build) {
+                let separator = if step.reason.is_empty() { "" } else { "; " };
+                step.reason = format!("{}{separator}{note}", step.reason);
+            }
+        }
+    }
+
     /// Adds a step that follows some of the existing ones.
     pub fn push(&mut self, step: Step, after: impl IntoIterator<Item = StepId>) -> StepId {
         let id = StepId(self.steps.len());
