@@ -13,6 +13,7 @@
 
 mod check;
 mod entry;
+mod error;
 mod list;
 mod store;
 #[cfg(test)]
@@ -22,8 +23,9 @@ mod why;
 pub use check::Problem;
 pub use dkms_bundle::record::{File, Record};
 pub use entry::{Damaged, Entry, RECORD};
+pub use error::StoreError;
 pub use list::{Filter, Listed};
-pub use store::{Draft, StoreError};
+pub use store::Draft;
 pub use why::{Difference, Nearest};
 
 use crate::session::Session;
