@@ -71,7 +71,7 @@ complete -c dkms -n 'not __dkms_action' -a push -d 'publish builds in a registry
 complete -c dkms -n 'not __dkms_action' -a pull -d 'fetch builds from a registry into the cache'
 complete -c dkms -n 'not __dkms_action' -a matrix -d 'list the builds that the registry lacks'
 complete -c dkms -n 'not __dkms_action' -a registry-key -d 'create the key that signs published builds'
-complete -c dkms -n 'not __dkms_action' -a cache -d 'show or clear the cache of builds, or why a build is not in it'
+complete -c dkms -n 'not __dkms_action' -a cache -d 'show or clear the cache of builds'
 complete -c dkms -n 'not __dkms_action' -a kernel_preinst -d 'for package scripts: before a kernel is unpacked'
 complete -c dkms -n 'not __dkms_action' -a kernel_postinst -d 'for package scripts: after a kernel is installed'
 complete -c dkms -n 'not __dkms_action' -a kernel_prerm -d 'for package scripts: before a kernel is removed'
