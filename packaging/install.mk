@@ -10,6 +10,7 @@
 SBIN     ?= /usr/sbin
 ETC      ?= /etc/dkms
 VAR      ?= /var/lib/dkms
+CACHE    ?= /var/cache/dkms
 LIBDIR   ?= /usr/lib/dkms
 MODDIR   ?= /lib/modules
 KCONF    ?= /etc/kernel
@@ -41,6 +42,13 @@ sed -e 's,/usr/sbin/dkms,$(SBIN)/dkms,g' -e 's,/lib/modules,$(MODDIR),g' -e 's,/
 chmod $(3) $(DESTDIR)$(2)
 endef
 
+# $(call completion,shell,to): installs the completions for a shell.
+override define completion
+$(INSTALL) -d $(dir $(DESTDIR)$(2))
+$(HERE)/completions/assemble $(1) > $(DESTDIR)$(2)
+chmod 0644 $(DESTDIR)$(2)
+endef
+
 override PAGES := dkms.8 dkms.conf.5 dkms-framework.conf.5
 override DOCS  := README.md CHANGELOG.md LICENSE $(patsubst $(TOP)/%,%,$(filter-out %/architecture.md,$(wildcard $(TOP)/docs/*.md)))
 
@@ -64,7 +72,7 @@ install-registry: release-registry
 
 install: release
 	$(INSTALL) -D -m 0755 $(BINARY) $(DESTDIR)$(SBIN)/dkms
-	$(INSTALL) -d $(DESTDIR)$(ETC)/framework.conf.d $(DESTDIR)$(VAR)
+	$(INSTALL) -d $(DESTDIR)$(ETC)/framework.conf.d $(DESTDIR)$(VAR) $(DESTDIR)$(CACHE)
 	test -e $(DESTDIR)$(ETC)/framework.conf || $(INSTALL) -m 0644 $(HERE)/framework.conf $(DESTDIR)$(ETC)/framework.conf
 	$(call script,hooks/common.postinst,$(LIBDIR)/common.postinst,0755)
 	$(call script,hooks/dkms_autoinstaller,$(LIBDIR)/dkms_autoinstaller,0755)
@@ -72,9 +80,9 @@ install: release
 	$(call script,systemd/dkms-ready.service,$(SYSTEMD)/dkms-ready.service,0644)
 	$(call script,systemd/dkms-sysext.service,$(SYSTEMD)/dkms-sysext.service,0644)
 	$(call script,systemd/sysext-index,$(LIBDIR)/sysext-index,0755)
-	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.bash $(DESTDIR)$(BASHDIR)/dkms
-	$(INSTALL) -D -m 0644 $(HERE)/completions/_dkms $(DESTDIR)$(ZSHDIR)/_dkms
-	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.fish $(DESTDIR)$(FISHDIR)/dkms.fish
+	$(call completion,bash,$(BASHDIR)/dkms)
+	$(call completion,zsh,$(ZSHDIR)/_dkms)
+	$(call completion,fish,$(FISHDIR)/dkms.fish)
 	for page in $(PAGES); do \
 	    $(INSTALL) -D -m 0644 $(HERE)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; \
 	done
@@ -115,6 +123,6 @@ uninstall:
 	$(RM) $(foreach doc,$(DOCS),$(DESTDIR)$(DOCDIR)/$(doc))
 	$(RM) -r $(DESTDIR)$(DOCDIR)/examples
 	! cmp -s $(HERE)/framework.conf $(DESTDIR)$(ETC)/framework.conf || $(RM) $(DESTDIR)$(ETC)/framework.conf
-	for dir in $(DOCDIR)/docs $(DOCDIR) $(LIBDIR) $(ETC)/framework.conf.d $(ETC) $(VAR); do \
+	for dir in $(DOCDIR)/docs $(DOCDIR) $(LIBDIR) $(ETC)/framework.conf.d $(ETC) $(VAR) $(CACHE); do \
 	    test ! -d $(DESTDIR)$$dir || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$dir; \
 	done

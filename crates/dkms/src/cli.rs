@@ -119,7 +119,7 @@ impl Arguments {
         for word in std::mem::take(&mut self.words) {
             // In 'dkms mok status', the second word is no action.
             let is_operand = self.action.is_some_and(
-                |action| matches!(action.row().operand, Operand::Words(words) if words.contains(&&*word)),
+                |action| matches!(action.row().operand, Operand::Words(words) | Operand::WordAndPackage(words) if words.contains(&&*word)),
             );
             match Action::from_word(&word).filter(|_| !is_operand) {
                 Some(action) if self.action.is_none() => self.action = Some(action),
@@ -166,6 +166,7 @@ impl Arguments {
             Effect::Queries => true,
             Effect::QueriesUnless(opt) => !self.given.contains(&opt),
             Effect::QueriesFor(word) => self.words.iter().all(|w| w == word),
+            Effect::QueriesExceptFor(words) => !self.words.first().is_some_and(|w| words.contains(&&**w)),
             Effect::Evaluates | Effect::Changes => false,
         })
     }

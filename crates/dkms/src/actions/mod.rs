@@ -76,6 +76,7 @@ impl ActionRow {
             Operand::PackageOrFiles => "[MODULE[/VERSION] | FILE...]".into(),
             Operand::Archive => "ARCHIVE".into(),
             Operand::Words(words) => format!("[{}]", words.join(" | ")),
+            Operand::WordAndPackage(words) => format!("[{} [MODULE[/VERSION]]]", words.join(" | ")),
         }
     }
 }

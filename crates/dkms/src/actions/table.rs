@@ -40,6 +40,7 @@ pub(crate) enum Action {
     Pull,
     Matrix,
     RegistryKey,
+    Cache,
     KernelPreinst,
     KernelPostinst,
     KernelPrerm,
@@ -521,6 +522,21 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
         examples: &["dkms registry-key generate"],
         root: Root::Always,
         kernels: Kernels::None,
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Cache,
+        word: "cache",
+        purpose: "show or clear the cache of builds",
+        about: "`show`, the default, lists the builds in `/var/cache/dkms`, the most recently used first, and `size` their \
+                size. `clear` removes them, or those of a module or a kernel. `why` prints which inputs of a build differ \
+                from the nearest one there.",
+        operand: Operand::WordAndPackage(&["show", "size", "clear", "why"]),
+        examples: &["dkms cache", "dkms cache clear hello", "dkms cache why hello/1.0 -k 6.1.0-9-amd64"],
+        effect: Effect::QueriesExceptFor(&["clear", "why"]),
+        root: Root::Sometimes,
+        runs_programs: true,
+        options: &[PACKAGE, KERNELS, CONF, HEADERS, &[Opt::DryRun]],
         ..BASE
     },
     ActionRow {

@@ -1,5 +1,6 @@
 //! One file per group of actions. Each translates the command line into a call of dkms-core.
 
+mod cache;
 mod call;
 mod config;
 mod debian;
@@ -64,6 +65,9 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         host.other_root = Some("/".into());
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
+    if action == Action::KernelPostinst {
+        host.package_manager_run = crate::managed::run();
+    }
     ui.set_verbose(options.verbose);
     prepare(arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };
@@ -99,6 +103,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
+        Action::Cache => cache::cache(&call),
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),

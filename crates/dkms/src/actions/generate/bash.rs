@@ -83,7 +83,7 @@ fn operands() -> String {
         ));
     }
     for row in ACTIONS {
-        if let Operand::Words(words) = row.operand {
+        if let Operand::Words(words) | Operand::WordAndPackage(words) = row.operand {
             text.push_str(&format!("    {}) operands='{}' ;;\n", row.word, words.join(" ")));
         }
     }

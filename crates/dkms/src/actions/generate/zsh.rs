@@ -1,5 +1,4 @@
-//! zsh: an array of specifications for each option, and functions that set variables of their caller, `_dkms`
-//! in
+//! zsh: an array of specifications for each option, and functions that set variables of their caller, `_dkms` in
 //! `packaging/completions/_dkms`.
 
 use super::text::{description, filled, words_where};
@@ -99,7 +98,7 @@ fn operands() -> String {
         text.push_str(&format!("    {words}) operands=({spec}) ;;\n"));
     }
     for row in ACTIONS {
-        if let Operand::Words(words) = row.operand {
+        if let Operand::Words(words) | Operand::WordAndPackage(words) = row.operand {
             text.push_str(&format!("    {}) operands=('2:what:({})') ;;\n", row.word, words.join(" ")));
         }
     }
