@@ -143,6 +143,11 @@ rpmbuild rpm
 rpmlint rpmlint
 createrepo_c createrepo-c
 xorriso xorriso
+skopeo skopeo
+umoci umoci
+busybox busybox-static
+mksquashfs squashfs-tools
+mkfs.erofs erofs-utils
 LIST
     if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
     # Recommended by gcc, and needed to link anything.

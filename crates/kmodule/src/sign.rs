@@ -30,12 +30,23 @@ pub use signed::{SignatureInfo, Signed, signature, verify};
 /// # Errors
 /// [`SignError`]. Key types other than RSA are refused when the key is read.
 pub fn sign(module: &[u8], key: &Key, certificate: &Certificate, hash: Hash) -> Result<Vec<u8>, SignError> {
-    if !certificate.matches(key) {
-        return Err(SignError::KeyMismatch { subject: certificate.subject_cn().to_owned() });
-    }
+    sign_with(module, &[(key, certificate)], hash)
+}
+
+/// Signs a module with several keys in one message. A kernel that trusts any of them accepts the module.
+///
+/// # Errors
+/// As [`sign`].
+pub fn sign_with(module: &[u8], signers: &[(&Key, &Certificate)], hash: Hash) -> Result<Vec<u8>, SignError> {
     let module = strip_signature(module);
-    let signature = key.sign(module, hash)?;
-    let message = pkcs7::build(certificate, hash, &signature)?;
+    let mut signatures = Vec::new();
+    for (key, certificate) in signers {
+        if !certificate.matches(key) {
+            return Err(SignError::KeyMismatch { subject: certificate.subject_cn().to_owned() });
+        }
+        signatures.push((*certificate, key.sign(module, hash)?));
+    }
+    let message = pkcs7::build(&signatures, hash)?;
     let length = u32::try_from(message.len()).map_err(|_| der::Error::from(der::ErrorKind::Overflow))?;
     Ok([module, &message, &appended::trailer(length)].concat())
 }

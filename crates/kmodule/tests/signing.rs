@@ -112,6 +112,46 @@ fn unusual_certificates() {
     }
 }
 
+/// The same bytes as OpenSSL's for two keys; each of them verifies, a third one does not.
+#[test]
+fn two_signers_in_one_message() {
+    if !has("openssl") {
+        return skip("needs openssl");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path();
+    for name in ["old", "new", "third"] {
+        make_pair(directory, name, "rsa:2048", "");
+        openssl(directory, &format!("x509 -inform DER -in {name}.der -out {name}.crt"));
+    }
+    let pairs = ["old", "new", "third"].map(|name| pair(directory, name));
+    let [(old, old_certificate), (new, new_certificate), (_, third)] = &pairs;
+    fs::write(directory.join("module"), b"a module").unwrap();
+    for order in
+        [[(old, old_certificate), (new, new_certificate)], [(new, new_certificate), (old, old_certificate)]]
+    {
+        let signed = sign::sign_with(b"a module", &order, Hash::Sha256).unwrap();
+        let info = sign::signature(&signed).unwrap();
+        openssl(
+            directory,
+            "cms -sign -binary -noattr -nocerts -md sha256 -in module -outform DER -out theirs -signer old.crt -inkey old.key \
+             -signer new.crt -inkey new.key",
+        );
+        assert!(signed[info.pkcs7.clone()] == fs::read(directory.join("theirs")).unwrap());
+        let mut names = [info.signer, info.others.concat()];
+        names.sort();
+        assert_eq!(names, ["Key_new", "Key_old"]);
+        for certificate in [old_certificate, new_certificate] {
+            assert_eq!(sign::verify(&signed, certificate), Ok(()));
+            let changed = [b"A", &signed[1..]].concat();
+            assert_eq!(sign::verify(&changed, certificate), Err(VerifyError::BadSignature));
+        }
+        assert!(matches!(sign::verify(&signed, third), Err(VerifyError::OtherSigner { .. })));
+        // Signing again replaces both.
+        assert_eq!(sign::strip_signature(&signed), b"a module");
+    }
+}
+
 #[test]
 fn a_changed_byte_is_detected() {
     let tools = sign_files();

@@ -6,7 +6,7 @@ use crate::asn1::{Raw, RawInteger, RawSet, first, unsigned};
 use crate::x509::{Name, RSA_ENCRYPTION};
 use der::asn1::{AnyRef, OctetStringRef};
 use der::oid::ObjectIdentifier;
-use der::{Choice, Encode, Sequence};
+use der::{Choice, Decode, Encode, Reader, Sequence, SliceReader};
 use spki::AlgorithmIdentifierRef;
 
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
@@ -78,21 +78,45 @@ pub(super) enum Signer<'a> {
 /// What a message says.
 #[derive(Debug)]
 pub(super) struct Message<'a> {
+    /// At least one.
+    pub(super) signatures: Vec<Signature<'a>>,
+    /// The message contains the data that it signs.
+    pub(super) has_content: bool,
+}
+
+/// The signature of one of the signers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Signature<'a> {
     pub(super) signer: Signer<'a>,
     /// `None`: a digest that [`Hash`] does not know.
     pub(super) hash: Option<Hash>,
     pub(super) has_signed_attributes: bool,
-    /// The message contains the data that it signs.
-    pub(super) has_content: bool,
     pub(super) signature: &'a [u8],
 }
 
-/// The detached message for `signature`. Digest identifiers have no parameters, the RSA one has NULL, as
-/// OpenSSL writes them.
-pub(super) fn build(certificate: &Certificate, hash: Hash, signature: &[u8]) -> der::Result<Vec<u8>> {
+/// The detached message for the signatures that belong to these certificates, as `sign-file` and OpenSSL write it.
+pub(super) fn build(signatures: &[(&Certificate, Vec<u8>)], hash: Hash) -> der::Result<Vec<u8>> {
+    let infos = signatures.iter().map(|(certificate, signature)| signer_info(certificate, hash, signature));
+    let mut infos = infos.collect::<der::Result<Vec<_>>>()?;
+    // The elements of a SET OF are sorted.
+    infos.sort();
+    let digest = AlgorithmIdentifierRef { oid: hash.oid(), parameters: None }.to_der()?;
+    let content = SignedData {
+        version: 1,
+        digests: Raw(&digest),
+        content: Encapsulated { kind: DATA, content: None },
+        certificates: None,
+        revoked: None,
+        signers: Raw(&infos.concat()),
+    };
+    ContentInfo { kind: SIGNED_DATA, content }.to_der()
+}
+
+/// Digest identifiers have no parameters, the RSA one has NULL, as OpenSSL writes them.
+fn signer_info(certificate: &Certificate, hash: Hash, signature: &[u8]) -> der::Result<Vec<u8>> {
     let digest = AlgorithmIdentifierRef { oid: hash.oid(), parameters: None };
     let id = CertificateId { issuer: Raw(certificate.issuer()), serial: Raw(certificate.raw_serial()) };
-    let signer = SignerInfo {
+    SignerInfo {
         version: 1,
         signer: SignerId::Certificate(id),
         digest,
@@ -100,34 +124,34 @@ pub(super) fn build(certificate: &Certificate, hash: Hash, signature: &[u8]) -> 
         algorithm: AlgorithmIdentifierRef { oid: RSA_ENCRYPTION, parameters: Some(AnyRef::NULL) },
         signature: OctetStringRef::new(signature)?,
         unsigned_attributes: None,
-    };
-    let (digests, signers) = (digest.to_der()?, signer.to_der()?);
-    let content = SignedData {
-        version: 1,
-        digests: Raw(&digests),
-        content: Encapsulated { kind: DATA, content: None },
-        certificates: None,
-        revoked: None,
-        signers: Raw(&signers),
-    };
-    ContentInfo { kind: SIGNED_DATA, content }.to_der()
+    }
+    .to_der()
 }
 
-/// Reads a message; of several signers the first. `None` when the bytes are anything else.
+/// Reads a message with all of its signers. `None` when the bytes are anything else.
 pub(super) fn parse(bytes: &[u8]) -> Option<Message<'_>> {
     let outer: ContentInfo<'_> = first(bytes).ok()?;
     let signed = Some(outer).filter(|outer| outer.kind == SIGNED_DATA)?.content;
-    let info: SignerInfo<'_> = first(signed.signers.0).ok()?;
-    Some(Message {
-        signer: match info.signer {
-            SignerId::Certificate(id) => {
-                Signer::Certificate { issuer: id.issuer.0, serial: unsigned(id.serial.0) }
-            }
-            SignerId::Key(id) => Signer::KeyId(id.as_bytes()),
-        },
-        hash: Hash::from_oid(info.digest.oid),
-        has_signed_attributes: info.signed_attributes.is_some(),
-        has_content: signed.content.content.is_some(),
-        signature: info.signature.as_bytes(),
-    })
+    let (mut signatures, mut reader) = (Vec::new(), SliceReader::new(signed.signers.0).ok()?);
+    while !reader.is_finished() {
+        signatures.push(Signature::from(SignerInfo::decode(&mut reader).ok()?));
+    }
+    let has_content = signed.content.content.is_some();
+    (!signatures.is_empty()).then_some(Message { signatures, has_content })
+}
+
+impl<'a> From<SignerInfo<'a>> for Signature<'a> {
+    fn from(info: SignerInfo<'a>) -> Self {
+        Self {
+            signer: match info.signer {
+                SignerId::Certificate(id) => {
+                    Signer::Certificate { issuer: id.issuer.0, serial: unsigned(id.serial.0) }
+                }
+                SignerId::Key(id) => Signer::KeyId(id.as_bytes()),
+            },
+            hash: Hash::from_oid(info.digest.oid),
+            has_signed_attributes: info.signed_attributes.is_some(),
+            signature: info.signature.as_bytes(),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::certificate::Certificate;
 use super::error::{SignatureFault, VerifyError};
 use super::hash::Hash;
 use super::hex::hex;
-use super::pkcs7::{self, Message, Signer};
+use super::pkcs7::{self, Signature, Signer};
 use crate::asn1::Raw;
 use crate::x509::common_name;
 use std::ops::Range;
@@ -21,6 +21,8 @@ pub struct SignatureInfo {
     pub serial: Vec<u8>,
     /// The digest that was signed; `None`: one that [`enum@Hash`] does not know.
     pub hash: Option<Hash>,
+    /// The names of further signers.
+    pub others: Vec<String>,
     /// Position of the PKCS#7 message in the file.
     pub pkcs7: Range<usize>,
 }
@@ -38,10 +40,12 @@ impl SignatureInfo {
 pub fn signature(data: &[u8]) -> Option<SignatureInfo> {
     let found = Appended::locate(data)?.ok().filter(Appended::is_pkcs7)?;
     let message = pkcs7::parse(data.get(found.message.clone())?)?;
+    let (signature, others) = message.signatures.split_first()?;
     Some(SignatureInfo {
-        signer: message.signer.common_name(),
-        serial: message.signer.serial().to_vec(),
-        hash: message.hash,
+        signer: signature.signer.common_name(),
+        serial: signature.signer.serial().to_vec(),
+        hash: signature.hash,
+        others: others.iter().map(|other| other.signer.common_name()).collect(),
         pkcs7: found.message,
     })
 }
@@ -64,19 +68,19 @@ impl<'a> Signer<'a> {
     }
 }
 
-/// The end of a signed module, read as the kernel reads it (mod_verify_sig and mod_check_sig).
-#[derive(Debug)]
+/// The signature of one signer of a module, read as the kernel reads it (mod_verify_sig and mod_check_sig).
+#[derive(Debug, Clone, Copy)]
 pub struct Signed<'a> {
     content: &'a [u8],
-    message: Message<'a>,
+    message: Signature<'a>,
 }
 
 impl<'a> Signed<'a> {
-    /// Reads the (last) signature of a module.
+    /// Reads the (last) signature of a module: at least one signer.
     ///
     /// # Errors
     /// [`VerifyError::NotSigned`], [`VerifyError::OtherKind`] and [`VerifyError::Malformed`].
-    pub fn read(module: &'a [u8]) -> Result<Signed<'a>, VerifyError> {
+    pub fn read(module: &'a [u8]) -> Result<Vec<Signed<'a>>, VerifyError> {
         let found = Appended::locate(module).ok_or(VerifyError::NotSigned)??;
         if !found.is_pkcs7() {
             return Err(VerifyError::OtherKind);
@@ -89,7 +93,7 @@ impl<'a> Signed<'a> {
         if message.has_content {
             return Err(SignatureFault::HoldsData.into());
         }
-        Ok(Signed { content, message })
+        Ok(message.signatures.into_iter().map(|message| Signed { content, message }).collect())
     }
 
     /// The digest that was signed; `None`: one that [`enum@Hash`] does not know.
@@ -153,11 +157,14 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// Checks a module's (last) signature against the certificate it should have been made with.
+/// Checks a module's (last) signature against a certificate that it should have been made with. Other signers do not
+/// matter.
 ///
 /// # Errors
 /// [`VerifyError`]: the module is not signed, its signature is unreadable or by another signer, or the module
 /// was changed afterwards.
 pub fn verify(module: &[u8], certificate: &Certificate) -> Result<(), VerifyError> {
-    Signed::read(module)?.verify(certificate)
+    let signers = Signed::read(module)?;
+    let named = signers.iter().find(|signed| signed.names(certificate));
+    named.or(signers.first()).ok_or(VerifyError::NotSigned)?.verify(certificate)
 }

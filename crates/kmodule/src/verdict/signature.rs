@@ -19,37 +19,71 @@ pub(super) fn check(bytes: &[u8], signatures: &Signatures<'_>, verdict: &mut Ver
         }
         Err(_) => return,
     };
-    if signed.has_signed_attributes() {
+    // Some signers with signed attributes and some without are refused too.
+    if signed.iter().any(Signed::has_signed_attributes) {
         return verdict.refusals.push(Reason::SignedAttributes);
     }
-    let key = signatures.keys.find(&signed);
-    if let Key::Revoked = key {
-        return verdict.refusals.push(Reason::Revoked { signer: signed.signer() });
+    let revoked = |one: &&Signed<'_>| matches!(signatures.keys.find(one), Key::Revoked);
+    if let Some(one) = signed.iter().find(revoked) {
+        return verdict.refusals.push(Reason::Revoked { signer: one.signer() });
     }
-    let digest = signed.hash().map(|hash| (hash, signatures.keys.digest(hash)));
-    match digest {
-        None => {
-            return weigh(Cause::Crypto(Unsupported::UnknownDigest), signatures.enforcement, verdict);
+    let usable: Vec<&Signed<'_>> =
+        signed.iter().filter(|one| unsupported(one, signatures).is_none()).collect();
+    if usable.is_empty() {
+        if let Some(unsupported) = signed.first().and_then(|one| unsupported(one, signatures)) {
+            weigh(Cause::Crypto(unsupported), signatures.enforcement, verdict);
         }
-        Some((hash, Some(false))) => {
-            return weigh(Cause::Crypto(Unsupported::Digest(hash)), signatures.enforcement, verdict);
-        }
-        Some((hash, None)) if signatures.enforcement != Enforcement::Off => {
-            verdict.doubts.push(Reason::DigestUnknown { hash });
-        }
-        Some(_) => {}
+        return;
     }
-    match key {
-        Key::Trusted(certificate) => {
-            if let Err(VerifyError::BadSignature) = signed.verify(certificate) {
-                verdict.refusals.push(Reason::BadSignature { signer: signed.signer() });
+    trust(&usable, signatures, verdict);
+}
+
+/// Why the kernel ignores this signer.
+fn unsupported(signed: &Signed<'_>, signatures: &Signatures<'_>) -> Option<Unsupported> {
+    let Some(hash) = signed.hash() else { return Some(Unsupported::UnknownDigest) };
+    (signatures.keys.digest(hash) == Some(false)).then_some(Unsupported::Digest(hash))
+}
+
+/// One trusted signer is enough, but a wrong signature by any trusted key is fatal (pkcs7_validate_trust).
+fn trust(signed: &[&Signed<'_>], signatures: &Signatures<'_>, verdict: &mut Verdict) {
+    let (mut trusted, mut certain, mut unknown) = (false, false, false);
+    for one in signed {
+        match signatures.keys.find(one) {
+            Key::Trusted(certificate) => {
+                if let Err(VerifyError::BadSignature) = one.verify(certificate) {
+                    return verdict.refusals.push(Reason::BadSignature { signer: one.signer() });
+                }
             }
+            Key::Unseen => {}
+            Key::Unknown => {
+                unknown = true;
+                continue;
+            }
+            Key::Absent | Key::Revoked => continue,
         }
-        Key::Unseen | Key::Revoked => {}
-        Key::Absent => weigh(Cause::Key { signer: signed.signer() }, signatures.enforcement, verdict),
-        Key::Unknown if signatures.enforcement == Enforcement::Off => {}
-        Key::Unknown => verdict.doubts.push(Reason::KeyUnknown { signer: signed.signer() }),
+        trusted = true;
+        certain |= one.hash().and_then(|hash| signatures.keys.digest(hash)) == Some(true);
     }
+    let enforced = signatures.enforcement != Enforcement::Off;
+    if !certain && enforced {
+        doubt_digests(signed, signatures, verdict);
+    }
+    if trusted {
+        return;
+    }
+    let signer = signed.iter().map(|one| one.signer()).collect::<Vec<_>>().join(" and ");
+    match unknown {
+        true if enforced => verdict.doubts.push(Reason::KeyUnknown { signer }),
+        true => {}
+        false => weigh(Cause::Key { signer }, signatures.enforcement, verdict),
+    }
+}
+
+fn doubt_digests(signed: &[&Signed<'_>], signatures: &Signatures<'_>, verdict: &mut Verdict) {
+    let mut hashes: Vec<_> = signed.iter().filter_map(|one| one.hash()).collect();
+    hashes.dedup();
+    let unknown = hashes.into_iter().filter(|hash| signatures.keys.digest(*hash).is_none());
+    verdict.doubts.extend(unknown.map(|hash| Reason::DigestUnknown { hash }));
 }
 
 /// Adds a fault that the kernel ignores where signatures are not enforced.

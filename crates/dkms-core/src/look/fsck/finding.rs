@@ -41,6 +41,8 @@ pub enum Kind {
     StaleJournal,
     /// The index of a kernel's modules is not the one of the modules that are there.
     IndexDiffers,
+    /// Something in the cache of builds that is damaged or does not belong there.
+    CacheDamaged,
 }
 
 impl Kind {
@@ -62,6 +64,7 @@ impl Kind {
             Self::OriginalPlaceTaken => "original-place-taken",
             Self::StaleJournal => "stale-journal",
             Self::IndexDiffers => "index-differs",
+            Self::CacheDamaged => "cache-damaged",
         }
     }
 }
@@ -128,6 +131,8 @@ pub(super) enum Remedy {
     Recover,
     /// Write the index of the kernel's modules again.
     Reindex,
+    /// Remove this from the cache of builds.
+    DropFromCache(PathBuf),
 }
 
 impl Finding {

@@ -198,6 +198,9 @@ impl Round<'_> {
                 }
             }
             (Some(Remedy::Relink(target)), _) => fs::symlink_replace(target, path)?,
+            (Some(Remedy::DropFromCache(path)), _) => {
+                crate::cache::Cache::to_inspect(s).remove_problem(path)?
+            }
             (Some(Remedy::ClearRecord(b)), _) => clear_record(s.layout, b)?,
             (Some(Remedy::Reinstall(b)), Some((change, _))) => {
                 change.install(s, b)?;
