@@ -38,6 +38,7 @@ mod repeat;
 pub(crate) mod sandbox;
 mod script;
 pub(crate) mod sign;
+mod subject;
 mod target;
 
 use crate::cache::Draft;
