@@ -47,12 +47,13 @@ same "$(build multi)" cache
 cp -r /usr/src/single-1.0 /usr/src/post-1.0
 cd /usr/src/post-1.0
 mv single.c post.c
-sed -i 's/single/post/g' Makefile Kbuild dkms.conf 2>/dev/null || true
-sed -i 's/single/post/g' dkms.conf
+sed -i 's/single/post/g' ./*
 echo 'PRE_BUILD="pre.sh"' >>dkms.conf
-echo 'POST_BUILD="post.sh"' >>dkms.conf
+# As those of ZFS: $kernelver and the like are dkms's.
+# shellcheck disable=SC2016
+echo 'POST_BUILD="post.sh $dkms_tree/post/1.0/$kernelver/$arch"' >>dkms.conf
 printf '#!/bin/sh\necho "#define FOUND 1" >found.h\n' >pre.sh
-printf '#!/bin/sh\nmkdir -p "$dkms_tree/post/1.0/$kernelver/$arch/extra"\ncp found.h "$dkms_tree/post/1.0/$kernelver/$arch/extra/"\n' >post.sh
+printf '#!/bin/sh\nmkdir -p "$1/extra"\ncp found.h "$1/extra/"\n' >post.sh
 chmod +x pre.sh post.sh
 files() { (cd "/var/lib/dkms/post/1.0/$K/$A" && find . -printf '%y %m %P\n' | sort); }
 same "$(build post)" built
@@ -134,6 +135,7 @@ same "$(build single)" built
 warned
 umount /var/cache/dkms
 mount -t tmpfs -o size=64k,mode=755 none /var/cache/dkms
+for name in single multi; do dkms unbuild "$name/1.0" -k "$K" >/dev/null; done
 dkms autoinstall -k "$K" >/run/out 2>&1
 warned
 umount /var/cache/dkms

@@ -2,7 +2,7 @@
 //!
 //! A build is a pipeline. Each step is one function, and later steps know of it only what it returns:
 //!
-//! 1. `prepare::prepare`: a fresh copy of the source with its patches (`prepare::Prepared`).
+//! 1. `prepare::prepare`: a fresh copy of the source with its patches (`prepared::Prepared`).
 //! 2. `fingerprint::describe`: the inputs of the build (`fingerprint::Fingerprint`), read from that
 //!    copy before any code of the package runs.
 //! 3. `obtain`: the modules for this fingerprint (`collect::Collected`), from the cache of builds
@@ -30,6 +30,7 @@ pub mod log;
 pub(crate) mod mark;
 mod place;
 pub mod prepare;
+mod prepared;
 pub mod preview;
 mod published;
 pub mod recipe;

@@ -527,7 +527,7 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
     ActionRow {
         action: Action::Cache,
         word: "cache",
-        purpose: "show or clear the cache of builds, or why a build is not in it",
+        purpose: "show or clear the cache of builds",
         about: "`show`, the default, lists the builds in `/var/cache/dkms`, the most recently used first, and `size` their \
                 size. `clear` removes them, or those of a module or a kernel. `why` prints which inputs of a build differ \
                 from the nearest one there.",
