@@ -143,6 +143,7 @@ rpmbuild rpm
 rpmlint rpmlint
 createrepo_c createrepo-c
 xorriso xorriso
+docker-registry docker-registry
 LIST
     if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
     # Recommended by gcc, and needed to link anything.
