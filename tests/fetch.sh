@@ -144,6 +144,11 @@ rpmlint rpmlint
 createrepo_c createrepo-c
 xorriso xorriso
 docker-registry docker-registry
+skopeo skopeo
+umoci umoci
+busybox busybox-static
+mksquashfs squashfs-tools
+mkfs.erofs erofs-utils
 LIST
     if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
     # Recommended by gcc, and needed to link anything.

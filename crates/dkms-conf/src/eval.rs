@@ -238,7 +238,7 @@ impl Shell<'_> {
             return stop(pattern.at, "pattern match on non-ASCII text");
         }
         let chars: Vec<char> = text.chars().collect();
-        if !glob.is_bearable(chars.len()) {
+        if !glob.is_within_limit(chars.len()) {
             return stop(pattern.at, "pattern match on long text");
         }
         Ok(glob.matches(&chars))

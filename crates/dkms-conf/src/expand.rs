@@ -397,11 +397,11 @@ fn push_escaped(out: &mut String, text: &str) {
     }
 }
 
-fn check_bearable(at: usize, glob: &Glob, value: &str) -> Parsed<()> {
+fn check_work(at: usize, glob: &Glob, value: &str) -> Parsed<()> {
     if glob.depends_on_locale(value) {
         return stop(at, "pattern match on non-ASCII text");
     }
-    if !glob.is_bearable(value.len()) {
+    if !glob.is_within_limit(value.len()) {
         return stop(at, "pattern match on long text");
     }
     Ok(())
@@ -409,7 +409,7 @@ fn check_bearable(at: usize, glob: &Glob, value: &str) -> Parsed<()> {
 
 /// `value` without the matching part at its start or end.
 fn cut(at: usize, glob: &Glob, value: &str, start: bool, longest: bool) -> Parsed<String> {
-    check_bearable(at, glob, value)?;
+    check_work(at, glob, value)?;
     let chars: Vec<char> = value.chars().collect();
     let n = chars.len();
     let fits = |size: &usize| {
@@ -430,7 +430,7 @@ fn replace(at: usize, glob: &Glob, value: &str, with: &str, all: bool) -> Parsed
     if glob.is_empty() {
         return stop(at, "replacement of an empty pattern");
     }
-    check_bearable(at, glob, value)?;
+    check_work(at, glob, value)?;
     let chars: Vec<char> = value.chars().collect();
     // With a star, every position tries every length.
     if glob.fixed_length().is_none() && chars.len() > 200 {

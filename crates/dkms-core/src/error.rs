@@ -48,6 +48,8 @@ pub enum Error {
     Registry(#[from] RegistryError),
     #[error(transparent)]
     Look(#[from] LookError),
+    #[error("the cache of builds: {0}")]
+    Cache(#[from] crate::cache::StoreError),
     #[error(transparent)]
     Io(#[from] IoError),
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
@@ -59,7 +61,7 @@ pub enum Error {
     #[error(transparent)]
     Tree(dkms_tree::Error),
     #[error("{} of {of} modules failed for kernel {kernel}", .failed.len())]
-    AutoinstallFailed { kernel: Kernel, failed: Vec<PackageId>, of: usize },
+    AutoinstallFailed { kernel: Kernel, failed: Vec<PackageId>, of: usize, known: bool },
     #[error("{failed} of {of} failed")]
     SeveralFailed { first: Arc<Error>, failed: usize, of: usize },
     #[error("{action} for kernel {kernel} failed for {}", .failed.join(", "))]
@@ -117,6 +119,7 @@ impl Error {
             Self::Tree(e) => e.help(),
             Self::Conf(_)
             | Self::Look(_)
+            | Self::Cache(_)
             | Self::Io(_)
             | Self::Interrupted(_)
             | Self::KernelHookFailed { .. } => Vec::new(),

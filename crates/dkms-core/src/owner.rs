@@ -21,6 +21,6 @@ pub(crate) fn give(path: &Path, user: Option<(u32, u32)>) -> Result<(), dkms_sys
 }
 
 /// Gives the files that a build left back to root. Best effort, because nothing in them is ever trusted.
-pub(crate) fn take_back(path: &Path) {
+pub(crate) fn give_to_root(path: &Path) {
     let _ = give(path, Some((0, 0)));
 }

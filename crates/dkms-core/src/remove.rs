@@ -38,7 +38,7 @@ pub fn plan(s: &Session<'_>, request: &Request<'_>) -> Result<Plan> {
     let built = || state::builds(s.layout, request.package).into_iter().map(|b| b.kernel).collect();
     let kernels = request.kernels.map_or_else(built, <[Kernel]>::to_vec);
     let why = format!("'{}' asks for it", request.action);
-    Ok(gather::take_back(s, request.package, &kernels, request.depth, &why))
+    Ok(gather::removal(s, request.package, &kernels, request.depth, &why))
 }
 
 /// Executes such a plan as a single transaction. Returns the kernels whose modules changed.
@@ -84,7 +84,7 @@ fn transact(s: &Session<'_>, plan: Plan) -> Result<Vec<Kernel>> {
         kernels.push(Kernel { release: s.host.release.clone(), arch: s.host.machine.clone() });
     }
     let mut change = Change::begin(s, &kernels)?;
-    let done = plan.operations().try_for_each(|operation| take_back(s, &mut change, operation));
+    let done = plan.operations().try_for_each(|operation| execute_step(s, &mut change, operation));
     if let Err(e) = done {
         return Err(change.abandon_because(s, e));
     }
@@ -96,7 +96,7 @@ fn transact(s: &Session<'_>, plan: Plan) -> Result<Vec<Kernel>> {
 }
 
 /// Executes one step.
-fn take_back(s: &Session<'_>, change: &mut Change, operation: &Operation) -> Result<()> {
+fn execute_step(s: &Session<'_>, change: &mut Change, operation: &Operation) -> Result<()> {
     if let Some(signal) = dkms_sys::signal::interrupted() {
         return Err(Error::Interrupted(signal));
     }
@@ -147,7 +147,7 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, action: &str, plan: &Plan)
         let mut given_up: Option<&Build> = None;
         for operation in steps {
             let Some(build) = operation.build().filter(|build| given_up != Some(*build)) else { continue };
-            match take_back(s, &mut change, operation) {
+            match execute_step(s, &mut change, operation) {
                 Ok(()) => changed |= matches!(operation, Operation::Uninstall(_)),
                 Err(e @ Error::Interrupted(_)) => return Err(change.abandon_because(s, e)),
                 Err(e) => {

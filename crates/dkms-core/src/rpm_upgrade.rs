@@ -26,7 +26,7 @@ fn record(package: &PackageId, start: u64) -> String {
 /// The file cannot be written.
 pub fn remember(s: &Session<'_>, package: &PackageId) -> Result<()> {
     let Some((pid, start)) = transaction() else {
-        s.warn("--rpm_safe_upgrade has no effect: /proc does not tell which transaction this is");
+        s.warn("--rpm_safe_upgrade has no effect: /proc does not show which transaction this is");
         return Ok(());
     };
     clear_stale(s.options);

@@ -55,7 +55,7 @@ pub struct Secrets {
     /// `$KBUILD_SIGN_PIN`
     pub sign_pin: Option<Secret>,
     /// The answer given on the terminal.
-    pub(crate) answered: Arc<OnceLock<Option<Secret>>>,
+    pub(crate) answer: Arc<OnceLock<Option<Secret>>>,
 }
 
 impl Secrets {

@@ -109,26 +109,34 @@ struct Kind {
     media_type: Option<String>,
 }
 
+/// What a push publishes.
+pub(crate) struct Publication<'a> {
+    pub tag: &'a str,
+    pub manifest: &'a str,
+    pub blobs: &'a [Blob],
+    /// A tag that exists is changed.
+    pub replace: bool,
+}
+
 /// Uploads blobs and then the manifest, unless the tag exists.
 pub(crate) fn push(
     context: &Context,
     registry: &Registry,
     repository: &str,
-    tag: &str,
-    manifest: &str,
-    blobs: &[Blob],
+    publication: &Publication<'_>,
 ) -> Result<Pushed, Failure> {
+    let Publication { tag, manifest, blobs, replace } = *publication;
     require_tag(tag)?;
     let total = blobs.iter().fold(manifest.len() as u64, |sum, blob| sum.saturating_add(blob.size));
     let session = Session::new(context, registry, repository, Access::Push, Deadline::for_size(total))?;
-    if has_tag(&session, tag)? {
+    if !replace && has_tag(&session, tag)? {
         return Ok(Pushed::Exists);
     }
     for blob in blobs {
         upload(&session, blob)?;
     }
     // Another builder may have been faster: its push is the one that counts.
-    if has_tag(&session, tag)? {
+    if !replace && has_tag(&session, tag)? {
         return Ok(Pushed::Exists);
     }
     let kind: Kind =

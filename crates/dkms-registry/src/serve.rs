@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::credentials::Vault;
 use crate::failure::Failure;
 use crate::proxy::Proxies;
-use crate::registry::{self, Pushed};
+use crate::registry::{self, Publication, Pushed};
 use crate::session::{Context, Logins};
 use crate::sources::Sources;
 use crate::{confine, helpers, words};
@@ -173,9 +173,10 @@ impl Server {
                     Err(reason) => Reply::Failed { id, reason },
                 }
             }
-            Request::Push { id, source, repository, tag, manifest, blobs } => {
+            Request::Push { id, source, repository, tag, manifest, blobs, replace } => {
+                let publication = Publication { tag: &tag, manifest: &manifest, blobs: &blobs, replace };
                 let result = self.use_source(&source, |registry| {
-                    registry::push(&self.context, registry, &repository, &tag, &manifest, &blobs)
+                    registry::push(&self.context, registry, &repository, &publication)
                 });
                 match result {
                     Ok(Pushed::New(digest)) => Reply::Pushed { id, digest },

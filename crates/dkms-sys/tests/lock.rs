@@ -53,13 +53,13 @@ fn a_waiter_learns_the_holder_and_a_dead_holder_releases_the_lock() {
     }
     assert!(matches!(take(&path, Mode::Shared, TRY), Err(LockError::Busy { .. })));
 
-    let mut told: Vec<Holder> = Vec::new();
+    let mut reported: Vec<Holder> = Vec::new();
     let start = Instant::now();
     let limit = Some(Duration::from_millis(300));
-    let busy = Lock::acquire(&path, Mode::Exclusive, "x", limit, &mut |h| told.push(h.clone()));
+    let busy = Lock::acquire(&path, Mode::Exclusive, "x", limit, &mut |h| reported.push(h.clone()));
     assert!(busy.is_err_and(|e| e.to_string().contains("build of a/1")));
     assert!(start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_secs(3));
-    assert_eq!(told.len(), 1, "told once");
+    assert_eq!(reported.len(), 1, "reported once");
 
     let killer = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(200));

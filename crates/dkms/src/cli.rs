@@ -47,6 +47,8 @@ pub(crate) struct Arguments {
     pub force_version_override: bool,
     pub no_depmod: bool,
     pub no_cache: bool,
+    pub registries: Vec<String>,
+    pub prebuilt: Option<String>,
     pub modprobe_on_install: bool,
     pub symlink_modules: bool,
     pub rpm_safe_upgrade: bool,
@@ -117,7 +119,7 @@ impl Arguments {
         for word in std::mem::take(&mut self.words) {
             // In 'dkms mok status', the second word is no action.
             let is_operand = self.action.is_some_and(
-                |action| matches!(action.row().operand, Operand::Words(words) if words.contains(&&*word)),
+                |action| matches!(action.row().operand, Operand::Words(words) | Operand::WordAndPackage(words) if words.contains(&&*word)),
             );
             match Action::from_word(&word).filter(|_| !is_operand) {
                 Some(action) if self.action.is_none() => self.action = Some(action),
@@ -164,6 +166,7 @@ impl Arguments {
             Effect::Queries => true,
             Effect::QueriesUnless(opt) => !self.given.contains(&opt),
             Effect::QueriesFor(word) => self.words.iter().all(|w| w == word),
+            Effect::QueriesExceptFor(words) => !self.words.first().is_some_and(|w| words.contains(&&**w)),
             Effect::Evaluates | Effect::Changes => false,
         })
     }
@@ -413,6 +416,8 @@ impl Given {
             force_version_override: self.flag(Opt::ForceVersionOverride),
             no_depmod: self.flag(Opt::NoDepmod),
             no_cache: self.flag(Opt::NoCache),
+            registries: self.texts(Opt::Registry),
+            prebuilt: self.text(Opt::Prebuilt),
             modprobe_on_install: self.flag(Opt::ModprobeOnInstall),
             symlink_modules: self.flag(Opt::SymlinkModules),
             rpm_safe_upgrade: self.flag(Opt::RpmSafeUpgrade),

@@ -39,7 +39,9 @@ impl Subject {
         if let Some(version) = &arguments.module_version {
             subject.version = Some(version.clone());
         }
-        for word in &arguments.words {
+        let has_verb = |action: Action| matches!(action.row().operand, Operand::WordAndPackage(_));
+        let verbs = usize::from(arguments.action().is_some_and(has_verb));
+        for word in arguments.words.iter().skip(verbs) {
             let path = Path::new(word);
             if path.exists() && !path.is_dir() && word.ends_with("dkms.conf") {
                 let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -125,20 +127,17 @@ pub(crate) fn check(arguments: &Arguments) -> Result<KernelWords> {
         return Err(RequestError::BothOnly.into());
     }
     if words.arches.len() > 1 && words.arches.len() != words.releases.len() {
-        return Err(RequestError::KernelArchPairing(format!(
-            "{} architectures for {} kernels: give one for all kernels, or one for each",
-            words.arches.len(),
-            words.releases.len()
-        ))
+        return Err(RequestError::ArchesForKernels {
+            arches: words.arches.len(),
+            kernels: words.releases.len(),
+        }
         .into());
     }
     if arguments.all_kernels && (arguments.all || !words.releases.is_empty()) {
-        return Err(
-            RequestError::Conflict("--all-kernels, --all and a kernel exclude each other".into()).into()
-        );
+        return Err(RequestError::Exclusive("--all-kernels, --all and a kernel").into());
     }
     if arguments.all && !words.releases.is_empty() {
-        return Err(RequestError::Conflict("--all and a kernel exclude each other".into()).into());
+        return Err(RequestError::Exclusive("--all and a kernel").into());
     }
     if arguments.all && !words.arches.is_empty() {
         return Err(RequestError::AllWithArch.into());
@@ -190,8 +189,13 @@ pub(crate) fn without_effect(arguments: &Arguments) -> Option<String> {
 /// Checks the operand of an action that takes one of a few words.
 fn check_word(arguments: &Arguments) -> Result<()> {
     let Some(action) = arguments.action().map(Action::row) else { return Ok(()) };
-    let Operand::Words(known) = action.operand else { return Ok(()) };
-    let Some(word) = arguments.words.iter().find(|word| !known.contains(&word.as_str())) else {
+    let (known, words) = match action.operand {
+        Operand::Words(known) => (known, arguments.words.as_slice()),
+        // A module follows.
+        Operand::WordAndPackage(known) => (known, arguments.words.get(..1).unwrap_or_default()),
+        _ => return Ok(()),
+    };
+    let Some(word) = words.iter().find(|word| !known.contains(&word.as_str())) else {
         return Ok(());
     };
     let all = known.join(", ");
@@ -214,12 +218,8 @@ pub(crate) fn kernels(
     }
     let running = [s.host.release.clone()];
     if let (Some(root), true, "") = (&s.host.other_root, words.releases.is_empty(), &*s.host.release) {
-        let tree = s.layout.install_tree.display();
-        return Err(RequestError::KernelCount(format!(
-            "there is no kernel in {tree} of {}: name one with -k",
-            root.display()
-        ))
-        .into());
+        let tree = s.layout.install_tree.clone();
+        return Err(RequestError::NoKernelIn { tree, root: root.clone() }.into());
     }
     let releases: &[String] = if words.releases.is_empty() { &running } else { &words.releases };
     let mut kernels = Vec::new();
@@ -242,17 +242,14 @@ pub(crate) fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelW
     let action = arguments.action_word();
     let must_name = arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named);
     if must_name && words.releases.len() != 1 {
-        return Err(RequestError::KernelCount(format!(
-            "{action} takes exactly one kernel: dkms {action} -k KERNEL"
-        ))
-        .into());
+        return Err(RequestError::KernelNotNamed(action.to_owned()).into());
     }
     let mut all = kernels(s, words, None)?;
     match (all.pop(), all.is_empty()) {
         (Some(kernel), true) => Ok(kernel),
         _ => {
             let count = words.releases.len();
-            Err(RequestError::KernelCount(format!("{action} takes one kernel, but {count} are given")).into())
+            Err(RequestError::SeveralKernels { action: action.to_owned(), count }.into())
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::actions::Opt;
 use crate::cli::Arguments;
-use dkms_conf::framework_conf::FrameworkConf;
+use dkms_conf::framework_conf::{FrameworkConf, Prebuilt};
 use dkms_core::conf::bash::Evaluator;
 use dkms_core::conf::framework;
 use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
+use dkms_core::registry::RegistryError;
 use dkms_core::request::RequestError;
 use dkms_core::session::{Host, Options};
 use dkms_core::tree::layout::Layout;
@@ -39,7 +40,9 @@ pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Re
     options.modprobe_on_install = arguments.modprobe_on_install || is_set(framework.modprobe_on_install);
     options.jobs = arguments.jobs.or(framework.parallel_jobs);
     let lock_timeout = arguments.lock_timeout.or(framework.lock_timeout);
-    options.framework = FrameworkConf { lock_timeout, ..framework };
+    let registries = registries(arguments)?.or(framework.registries);
+    let prebuilt = prebuilt(arguments)?.or(framework.prebuilt);
+    options.framework = FrameworkConf { lock_timeout, registries, prebuilt, ..framework };
     Ok((layout, options))
 }
 
@@ -63,6 +66,23 @@ fn from_command_line(arguments: &Arguments, host: &Host) -> Result<Options> {
         directives: directives(arguments)?,
         ..Options::default()
     })
+}
+
+/// The registries of the command line.
+fn registries(arguments: &Arguments) -> Result<Option<Vec<String>>> {
+    for name in &arguments.registries {
+        if let Err(reason) = dkms_conf::registry::check(name) {
+            return Err(RegistryError::BadName { name: name.clone(), reason }.into());
+        }
+    }
+    Ok(Some(arguments.registries.clone()).filter(|names| !names.is_empty()))
+}
+
+/// `--prebuilt` of the command line.
+fn prebuilt(arguments: &Arguments) -> Result<Option<Prebuilt>> {
+    let Some(word) = arguments.prebuilt.as_deref() else { return Ok(None) };
+    let unknown = || RequestError::Usage(format!("--prebuilt={word}: write prefer, only or off"));
+    Ok(Some(Prebuilt::from_word(word).ok_or_else(unknown)?))
 }
 
 fn directives(arguments: &Arguments) -> Result<Vec<(String, String)>> {

@@ -99,7 +99,11 @@ pub(crate) fn take(
         fs::create_new(staging.modules().join(format!("{}.ko", module.name)), &bytes, 0o644)?;
         modules.push(module);
     }
-    let first = format!("Not compiled here: {origin}, fingerprint {}", entry.record.fingerprint);
+    let from = match &origin {
+        BuildOrigin::Registry(from) => format!("from {from}"),
+        _ => "from the cache".to_owned(),
+    };
+    let first = format!("Not compiled: taken {from}, fingerprint {}", entry.record.fingerprint);
     context.log.restart(&first, &contents.log)?;
     Ok(Ok(Taken { collected: Collected { staging, modules }, added: contents.added, origin }))
 }

@@ -108,7 +108,12 @@ impl Target {
             utsrelease: digest("include/generated/utsrelease.h")?,
             btf: dkms_sys::fs::exists_followed(headers.dir.join("vmlinux")),
             objtool: digest("tools/objtool/objtool")?,
-            headers: inputs::headers::identify(session, &self.kernel, headers, &self.tools, keep)?,
+            headers: if dkms_sys::fs::is_dir(&headers.dir) {
+                inputs::headers::identify(session, &self.kernel, headers, &self.tools, keep)?
+            } else {
+                // Allowed only where nothing is compiled.
+                inputs::tree::Identity { headers: "absent".into(), kbuild: None }
+            },
         };
         Ok(self.inputs.get_or_init(|| read))
     }

@@ -151,6 +151,31 @@ fn a_directory_that_others_can_change_is_not_used() {
 }
 
 #[test]
+fn problems_are_found_and_removed() {
+    let w = world(DEFAULT_SIZE);
+    assert_eq!(w.cache.problems().unwrap(), []);
+    let fingerprint = store(&w.cache, "hello", 100);
+    let other = store(&w.cache, "other", 100);
+    assert_eq!(w.cache.problems().unwrap(), []);
+    let at = |name: &str| w.cache.dir().join(name);
+    std::fs::write(at("file"), "x").unwrap();
+    std::fs::create_dir_all(at("aa/bb")).unwrap();
+    std::fs::create_dir_all(at(".tmp-left")).unwrap();
+    std::os::unix::fs::symlink("/etc", at("zz")).unwrap();
+    let dir = |fingerprint: &str| entry_dir(w.cache.dir(), fingerprint);
+    std::fs::write(dir(&fingerprint).join("module/hello.ko"), vec![8; 100]).unwrap();
+    std::fs::write(dir(&other).join("more"), "").unwrap();
+    let small = Cache::new(w.cache.dir(), None, 300);
+    let problems = small.problems().unwrap();
+    assert_eq!(problems.len(), 7, "{problems:?}");
+    for problem in problems {
+        small.remove_problem(&problem.path).unwrap();
+    }
+    assert_eq!(small.problems().unwrap(), []);
+    assert!(Path::new("/etc/passwd").exists());
+}
+
+#[test]
 fn replaced_or_kept() {
     let w = world(DEFAULT_SIZE);
     let fingerprint = store(&w.cache, "hello", 10);

@@ -1,6 +1,7 @@
 //! Everything one command changes in the modules of kernels: one lock and one depmod for each kernel, one
 //! journal for all kernels.
 
+use super::built::Built;
 use super::plan::{self, Source};
 use super::recover::{self, Left};
 use super::{clean, uninstall, weak};
@@ -14,8 +15,7 @@ use crate::lock::{self, Held};
 use crate::look::status;
 use crate::look::verify::Facts;
 use crate::request::RequestError;
-use crate::session::Options;
-use crate::session::Session;
+use crate::session::{Host, Options, Session};
 use dkms_sys::fs;
 use dkms_tree::beneath;
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -34,7 +34,7 @@ pub struct Change {
     /// Events to report when the change is final, each with its kernel.
     pub(super) results: Vec<(Kernel, Event)>,
     /// Journals that need only a depmod, which this change runs.
-    pub(super) owed: Vec<recover::Owed>,
+    pub(super) pending_depmod: Vec<recover::PendingDepmod>,
 }
 
 /// The state of one of the kernels.
@@ -45,7 +45,7 @@ pub(super) struct OfKernel {
     /// Facts about the kernel, used to judge whether it would load a module.
     facts: Option<Facts>,
     /// Builds that an earlier change of the same command installed; see [`Change::answer_for`].
-    pub(super) answered: Vec<Build>,
+    pub(super) installed_before: Vec<Build>,
     /// Directories that may be empty after the change.
     pub(super) emptied: Vec<PathBuf>,
     /// Installed files to report to weak-modules, once.
@@ -74,20 +74,20 @@ impl Change {
         let mut sorted = kernels.to_vec();
         sorted.sort();
         sorted.dedup();
-        let (held, owed) = take_over(s, &sorted)?;
+        let (held, pending_depmod) = take_over(s, &sorted)?;
         let transaction = Transaction::begin(s.layout, &sorted, &s.host.command)?;
         let of = |kernel: Kernel| OfKernel {
-            dirty: owed.iter().any(|(k, _)| *k == kernel),
+            dirty: pending_depmod.iter().any(|(k, _)| *k == kernel),
             kernel,
             index: None,
             facts: None,
-            answered: Vec::new(),
+            installed_before: Vec::new(),
             emptied: Vec::new(),
             weak: Vec::new(),
             weak_gone: Vec::new(),
         };
         let kernels = sorted.into_iter().map(of).collect();
-        Ok(Self { held, transaction, kernels, results: Vec::new(), owed })
+        Ok(Self { held, transaction, kernels, results: Vec::new(), pending_depmod })
     }
 
     pub(super) fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
@@ -103,7 +103,7 @@ impl Change {
     /// # Errors
     /// Its kernel is not part of this change.
     pub fn answer_for(&mut self, b: &Build) -> Result<()> {
-        self.of(&b.kernel)?.answered.push(b.clone());
+        self.of(&b.kernel)?.installed_before.push(b.clone());
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl Change {
         let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
         let facts = of.facts.get_or_insert_with(|| Facts::gather(s, &b.kernel));
         // The same command may have installed a module that this build depends on.
-        facts.look_again(s);
+        facts.refresh(s);
         let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
         let Built { loaded, manifest, .. } = built;
         for w in &planned.warnings {
@@ -232,10 +232,9 @@ impl Change {
         let staging = || planned.placed.iter().try_for_each(|p| stage(s.options, p));
         // The change times of the files are final only after the files are in place.
         let record = || match &manifest {
-            Some(m) => write_record(
-                &path,
-                &Manifest { installed: Some(record_of(s.host.recorded_time(), &files)), ..m.clone() },
-            ),
+            Some(m) => {
+                write_record(&path, &Manifest { installed: Some(record_of(s.host, &files)), ..m.clone() })
+            }
             None => Ok(()),
         };
         self.note(s, &b.package.name)?;
@@ -392,51 +391,6 @@ impl Change {
     }
 }
 
-/// What was built, and which checks are overridden when it is installed.
-struct Built {
-    loaded: load::Loaded,
-    manifest: Option<Manifest>,
-    sources: Vec<Source>,
-    force: plan::Force,
-}
-
-impl Built {
-    fn read(s: &Session<'_>, b: &Build) -> Result<Self> {
-        let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
-        let manifest = Manifest::read(s.layout, b)?;
-        let written = |name: &str| {
-            loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
-        };
-        let sources = plan::sources(s, b, manifest.as_ref(), &written);
-        let force = plan::force_for(s, &b.package.name);
-        Ok(Self { loaded, manifest, sources, force })
-    }
-
-    /// Checks that every module that was built, and that BUILD_EXCLUSIVE allows, exists.
-    fn require_all(&self, s: &Session<'_>, b: &Build) -> Result<()> {
-        let expected: Vec<String> = match &self.manifest {
-            Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
-            None => {
-                let config = crate::kernel::headers::config_path(s, &b.kernel.release);
-                let config = crate::kernel::headers::KernelConfig::read(&config);
-                let exclusion = load::exclusion(&self.loaded, &b.kernel, config.as_ref())?;
-                let wanted = self.loaded.conf.modules.iter().zip(&exclusion.modules);
-                wanted.filter(|(_, out)| out.is_none()).map(|(e, _)| e.dest_name.clone()).collect()
-            }
-        };
-        for name in expected {
-            if !self.sources.iter().any(|f| f.name == name) {
-                return Err(InstallError::Refused(format!(
-                    "the built module {name} is missing in {}; rebuild it (dkms build --force)",
-                    s.layout.module_dir(b).display()
-                ))
-                .into());
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Returns what installing a build would change, as far as this is known without the kernel's lock and before
 /// PRE_INSTALL has run.
 ///
@@ -459,7 +413,7 @@ pub(crate) fn preview(
 }
 
 /// Takes the kernels' locks, and recovers what interrupted commands left.
-fn take_over(s: &Session<'_>, kernels: &[Kernel]) -> Result<(Vec<Held>, Vec<recover::Owed>)> {
+fn take_over(s: &Session<'_>, kernels: &[Kernel]) -> Result<(Vec<Held>, Vec<recover::PendingDepmod>)> {
     loop {
         let held = lock::install(s, kernels)?;
         // A journal that a calling dkms has open was not left by an interrupted command.
@@ -467,7 +421,7 @@ fn take_over(s: &Session<'_>, kernels: &[Kernel]) -> Result<(Vec<Held>, Vec<reco
             return Ok((held, Vec::new()));
         }
         match recover::recover(s, kernels)? {
-            Left::Depmod(owed) => return Ok((held, owed)),
+            Left::Depmod(pending) => return Ok((held, pending)),
             Left::More(all) => {
                 // All locks are taken in one fixed order, so those that we hold are released first.
                 drop(held);
@@ -482,13 +436,14 @@ pub(super) fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
     Ok(write_text(path, &manifest.to_bytes(path)?)?)
 }
 
-fn record_of(at: u64, files: &[&Source]) -> Installed {
+/// What is installed. Without stamps, later commands compare the contents of the files.
+fn record_of(host: &Host, files: &[&Source]) -> Installed {
     let one = |f: &&Source| {
         let path = f.destination.join(&f.file);
-        let stamp = |p: &Path| Stamp::of(p).unwrap_or_default();
+        let stamp = |p: &Path| Stamp::of(p).filter(|_| host.records_stamps()).unwrap_or_default();
         InstalledFile { file: f.file.clone(), stamp: stamp(&path), built: stamp(&f.path), path }
     };
-    Installed { at, files: files.iter().map(one).collect() }
+    Installed { at: host.recorded_time(), files: files.iter().map(one).collect() }
 }
 
 /// Creates a complete copy of a file beside its destination.

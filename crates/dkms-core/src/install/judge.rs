@@ -74,8 +74,8 @@ impl<'a> Judge<'a> {
                 Reason::NoSymvers
             ));
         }
-        let told = open.iter().filter(|reason| self.first(reason));
-        for reason in told.chain(certain.iter().filter(|_| self.force)).take(3) {
+        let shown = open.iter().filter(|reason| self.first(reason));
+        for reason in shown.chain(certain.iter().filter(|_| self.force)).take(3) {
             warnings.push(format!(
                 "kernel {release} would not load {} as things stand: {reason}\n{}",
                 path.display(),

@@ -11,13 +11,13 @@ use dkms_tree::journal::{self, Journal};
 use std::path::{Path, PathBuf};
 
 /// A kernel that needs a depmod, and the journal that says so.
-pub type Owed = (Kernel, PathBuf);
+pub type PendingDepmod = (Kernel, PathBuf);
 
 /// What is left to do for the holder of the locks.
 #[derive(Debug)]
 pub enum Left {
     /// Run depmod for these kernels at the end, and then delete these journals.
-    Depmod(Vec<Owed>),
+    Depmod(Vec<PendingDepmod>),
     /// A journal concerns these kernels too, so their locks are needed.
     More(Vec<Kernel>),
 }
@@ -47,7 +47,7 @@ pub fn pending(s: &Session<'_>) -> Result<()> {
 /// Recovers one journal, unless another process is changing its kernels.
 fn settle(s: &Session<'_>, path: &Path) -> Result<()> {
     let Some(journal) = read(path)? else { return Ok(()) };
-    if journal.owed && journal.writer_is_alive() {
+    if journal.depmod_pending && journal.writer_is_alive() {
         return Ok(());
     }
     // A process that holds one of the locks is still working, or is a calling dkms.
@@ -55,7 +55,7 @@ fn settle(s: &Session<'_>, path: &Path) -> Result<()> {
     // The journal may have changed or disappeared before the locks were taken.
     let Some(journal) = read(path)? else { return Ok(()) };
     one(s, &journal)?;
-    if journal.owed {
+    if journal.depmod_pending {
         journal.begin.kernels.iter().try_for_each(|kernel| depmod::run(s, kernel))?;
         fs::remove_file(path)?;
         let command = &journal.begin.command;
@@ -103,16 +103,16 @@ pub fn recover(s: &Session<'_>, kernels: &[Kernel]) -> Result<Left> {
         wanted.extend(kernels.iter().cloned());
         return Ok(Left::More(wanted));
     }
-    let mut owed = Vec::new();
+    let mut pending = Vec::new();
     // The latest comes first: a script of a command makes its changes on top of those that the command has
     // made.
     for journal in found.iter().rev() {
         one(s, journal)?;
-        if journal.owed {
-            owed.extend(journal.begin.kernels.iter().map(|k| (k.clone(), journal.path.clone())));
+        if journal.depmod_pending {
+            pending.extend(journal.begin.kernels.iter().map(|k| (k.clone(), journal.path.clone())));
         }
     }
-    Ok(Left::Depmod(owed))
+    Ok(Left::Depmod(pending))
 }
 
 /// The error of a journal, with its path and what to do about it.
@@ -144,7 +144,7 @@ fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
             }
         }
     }
-    if journal.owed {
+    if journal.depmod_pending {
         return Ok(());
     }
     fs::remove_file(&journal.path)?;

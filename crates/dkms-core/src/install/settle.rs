@@ -61,7 +61,7 @@ impl Change {
                 }
                 Err(e) if ending == Ending::Whole => return self.give_up(s, &dirty, e),
                 Err(e) => {
-                    self.take_back(s, &kernel)?;
+                    self.roll_back_kernel(s, &kernel)?;
                     finished.failed.push((kernel, e));
                 }
             }
@@ -71,7 +71,7 @@ impl Change {
             return self.give_up(s, &dirty, e);
         }
         self.commit(s, false)?;
-        for (_, path) in &self.owed {
+        for (_, path) in &self.pending_depmod {
             fs::remove_file(path)?;
         }
         for of in &self.kernels {
@@ -92,13 +92,13 @@ impl Change {
     }
 
     /// Restores one kernel to its state before the command.
-    fn take_back(&mut self, s: &Session<'_>, kernel: &Kernel) -> Result<()> {
+    fn roll_back_kernel(&mut self, s: &Session<'_>, kernel: &Kernel) -> Result<()> {
         let of = self.of(kernel)?;
         of.weak.clear();
-        let answered = std::mem::take(&mut of.answered);
+        let installed_before = std::mem::take(&mut of.installed_before);
         self.transaction.rollback_kernel(kernel)?;
         self.results.retain(|(of, _)| of != kernel);
-        for b in answered.iter().rev() {
+        for b in installed_before.iter().rev() {
             self.uninstall(s, b)?;
         }
         self.remove_empty(s);
@@ -132,10 +132,10 @@ impl Change {
         self.results.push((kernel.clone(), event));
     }
 
-    fn commit(&mut self, s: &Session<'_>, owed: bool) -> Result<()> {
+    fn commit(&mut self, s: &Session<'_>, depmod_pending: bool) -> Result<()> {
         let kernels = &self.kernels;
         let clean_up = || kernels.iter().for_each(|k| clean::remove_empty(s, &k.kernel, &k.emptied));
-        let done = self.transaction.commit(owed, clean_up);
+        let done = self.transaction.commit(depmod_pending, clean_up);
         if done.is_err() {
             for kernel in self.kernels.iter().map(|k| k.kernel.clone()).collect::<Vec<_>>() {
                 if let Err(further) = self.transaction.rollback_kernel(&kernel) {

@@ -3,6 +3,7 @@
 use crate::build::BuildError;
 use crate::error::Result;
 use crate::session::Session;
+use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::ids::Kernel;
 use std::path::{Path, PathBuf};
 
@@ -64,18 +65,35 @@ pub fn config_path(session: &Session<'_>, release: &str) -> PathBuf {
     if auto.exists() { auto } else { dir.join(".config") }
 }
 
+/// Whether modules for a kernel can be made: its headers are installed, or they come from a registry.
+pub fn suffice(session: &Session<'_>, release: &str) -> bool {
+    let only = session.options.framework.prebuilt == Some(Prebuilt::Only);
+    present(session, release) || only && session.layout.kernel_modules(release).is_dir()
+}
+
 /// Whether the headers of a kernel are installed.
 pub fn present(session: &Session<'_>, release: &str) -> bool {
     source_dir(session, release).join("include").exists()
 }
 
-/// Finds a kernel's headers.
+/// The configuration that kernel packages install beside the kernel.
+fn installed_config(session: &Session<'_>, release: &str) -> Option<KernelConfig> {
+    let modules = session.layout.kernel_modules(release).join("config");
+    [modules, PathBuf::from(format!("/boot/config-{release}"))]
+        .iter()
+        .find_map(|path| KernelConfig::read(path))
+}
+
+/// Finds a kernel's headers. With `prebuilt=only`, nothing is compiled, and they may be missing.
 ///
 /// # Errors
 /// [`BuildError::HeadersMissing`] with the package that has them.
 pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
     let dir = source_dir(session, &kernel.release);
     if !present(session, &kernel.release) {
+        if session.options.framework.prebuilt == Some(Prebuilt::Only) {
+            return Ok(Headers { dir, config: installed_config(session, &kernel.release) });
+        }
         let package = session.host.distribution.as_ref().map_or_else(
             || format!("the headers of kernel {}", kernel.release),
             |d| d.headers_package(&kernel.release, &session.layout.kernel_modules(&kernel.release)),

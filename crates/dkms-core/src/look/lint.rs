@@ -136,15 +136,16 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Checks a file's text. `lies` is the path at which bash finds it, if it differs from `path`.
-fn examine(s: &Session<'_>, path: &Path, lies: Option<&Path>, bytes: &[u8], kernel: &Kernel) -> Looked {
+/// Checks a file's text. `shown_at` is the path at which bash finds it, if it differs from `path`.
+fn examine(s: &Session<'_>, path: &Path, shown_at: Option<&Path>, bytes: &[u8], kernel: &Kernel) -> Looked {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let state = State { variables: load::variables(s, None, kernel), directives: Directives::new() };
     let declined = dkms_conf::evaluate(bytes, &state, Dialect::Module, &dkms_sys::regex::matches).err();
     // bash runs in another directory, so the path is made absolute.
-    let lies = lies.unwrap_or(path);
-    let lies = std::path::absolute(lies).unwrap_or_else(|_| lies.to_path_buf());
-    let (directives, refused) = match load::evaluate_one(&s.into(), &lies, bytes, &state, Dialect::Module) {
+    let shown_at = shown_at.unwrap_or(path);
+    let shown_at = std::path::absolute(shown_at).unwrap_or_else(|_| shown_at.to_path_buf());
+    let (directives, refused) = match load::evaluate_one(&s.into(), &shown_at, bytes, &state, Dialect::Module)
+    {
         Ok((directives, _)) => (Some(directives), None),
         Err(e) => (None, Some(e)),
     };

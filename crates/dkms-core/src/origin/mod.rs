@@ -43,7 +43,7 @@ pub enum Origin {
     Rpm(PathBuf),
 }
 
-/// Enough bytes to tell the formats apart: the magic number of tar is at 257.
+/// Enough bytes to distinguish the formats: the magic number of tar is at 257.
 const START: Limit = Limit::bytes(512);
 
 impl Origin {

@@ -156,7 +156,7 @@ pub fn autoinstall(s: &Session<'_>, kernels: &[Kernel]) -> Plan {
 
 /// The plan of `dkms uninstall`, `dkms unbuild` and `dkms remove`.
 #[must_use]
-pub fn take_back(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
+pub fn removal(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
     let mut gatherer = Gatherer::new(s);
     for kernel in kernels {
         gatherer.changing(kernel);
@@ -167,7 +167,7 @@ pub fn take_back(s: &Session<'_>, package: &PackageId, kernels: &[Kernel], depth
     if state::builds(s.layout, package).iter().any(|build| !kernels.contains(&build.kernel)) {
         gatherer.state.kept.insert(package.clone());
     }
-    removal::take_back(&gatherer.state, package, kernels, depth, why)
+    removal::plan(&gatherer.state, package, kernels, depth, why)
 }
 
 /// The plan of `dkms kernel_prerm`, which removes everything for a kernel, and of `dkms kernel_preinst`,
@@ -198,19 +198,16 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
         let facts = gatherer.presence(&build);
         gatherer.state.builds.insert(build, facts);
     }
-    let why = if autoinstall_only {
-        "autoinstall brings it back for the new files"
-    } else {
-        "the kernel is removed"
-    };
+    let why =
+        if autoinstall_only { "autoinstall rebuilds it for the new files" } else { "the kernel is removed" };
     removal::clear_kernel(&gatherer.state, kernel, why)
 }
 
-/// Every kernel with headers, sorted as dkms orders versions, for this architecture.
+/// Every kernel with headers (with `prebuilt=only`, every kernel), sorted as dkms orders versions, for this architecture.
 #[must_use]
 pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
     let mut found: Vec<String> = state::subdirectories(&s.layout.install_tree);
-    found.retain(|release| headers::present(s, release));
+    found.retain(|release| headers::suffice(s, release));
     found.sort_by(|a, b| dkms_conf::kernel_match::compare_versions(a, b).then_with(|| a.cmp(b)));
     found.iter().filter_map(|release| Kernel::new(release, arch).ok()).collect()
 }

@@ -19,7 +19,7 @@ pub enum Depth {
 
 /// Removes a package version for some kernels.
 #[must_use]
-pub fn take_back(state: &State, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
+pub fn plan(state: &State, package: &PackageId, kernels: &[Kernel], depth: Depth, why: &str) -> Plan {
     let mut plan = Plan::default();
     let mut seen: Vec<&Kernel> = Vec::new();
     for kernel in kernels {

@@ -261,7 +261,7 @@ fn what_autoinstall_does() {
 }
 
 #[test]
-fn what_is_taken_back() {
+fn what_is_removed() {
     let cases: &[(&str, BuildFacts, Depth, &str)] = &[
         ("uninstall", installed(), Depth::Uninstall, "0 uninstall a/1; 1 depmod k <0>"),
         ("not installed", built(), Depth::Uninstall, "0 nothing about a/1"),
@@ -272,11 +272,11 @@ fn what_is_taken_back() {
     ];
     for (name, facts, depth, expected) in cases {
         let state = state(&[("a", facts.clone())]);
-        check(name, &removal::take_back(&state, &package("a"), &[kernel("k")], *depth, ""), expected);
+        check(name, &removal::plan(&state, &package("a"), &[kernel("k")], *depth, ""), expected);
     }
     let mut state = state(&[("a", built()), ("b", installed())]);
     state.kept.insert(package("a"));
-    let plan = removal::take_back(&state, &package("a"), &[kernel("k")], Depth::Remove, "");
+    let plan = removal::plan(&state, &package("a"), &[kernel("k")], Depth::Remove, "");
     check("built for others", &plan, "0 unbuild a/1; 1 nothing about a/1");
     let plan = removal::clear_kernel(&state, &kernel("k"), "");
     check("a kernel", &plan, "0 unbuild a/1; 1 uninstall b/1; 2 unbuild b/1 <1>; 3 depmod k <1>");

@@ -1,6 +1,7 @@
 //! A conversation with the program `dkms-registry`, which is the only one that uses the network.
 //!
-//! Nothing that it answers is trusted. A line that is too long, an answer that is not understood or was not
+//! The program confines itself and changes to its own user before it answers the first request. Nothing that it
+//! answers is trusted. A line that is too long, an answer that is not understood or was not
 //! asked for, and silence end the conversation: from then on every request fails at once. The threads of
 //! builds share one conversation. Each waits for the reply with the number of its request.
 
@@ -8,13 +9,12 @@ use super::error::Failure;
 use dkms_bundle::protocol::{Blob, Greeting, MAX_LINE, Reply, Request, VERSION};
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{Command, Stdin, Stream};
-use dkms_sys::sandbox::{Access, Place, Profile};
-use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,10 +40,6 @@ const KEPT_ERRORS: usize = 400;
 pub(crate) struct Start {
     /// The program.
     pub program: PathBuf,
-    /// Its confinement without its spool; `None` if confinement is disabled.
-    pub profile: Option<Profile>,
-    /// What reserves its user and its scratch directory, kept while it runs.
-    pub claim: Box<dyn Any + Send + Sync>,
     /// Its environment.
     pub environment: Vec<(OsString, OsString)>,
     /// Files that are copied to the spool before it starts, by the name there. They may contain passwords.
@@ -75,11 +71,9 @@ pub enum Pushed {
 /// A running program.
 pub(crate) struct Connection {
     spool: TempDir,
-    owner: Option<(u32, u32)>,
     input: Mutex<UnixStream>,
     shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
-    _claim: Box<dyn Any + Send + Sync>,
 }
 
 /// What the thread that reads and those that ask have in common.
@@ -108,8 +102,7 @@ impl Connection {
     /// # Errors
     /// It cannot be started, or does not answer as it should.
     pub(crate) fn start(start: Start) -> Result<Self, Failure> {
-        let owner = start.profile.as_ref().and_then(|profile| profile.user);
-        let spool = spool(&start, owner).map_err(|e| Failure::Local(e.to_string()))?;
+        let spool = spool(&start).map_err(|e| Failure::Local(e.to_string()))?;
         let (input, theirs) = UnixStream::pair().map_err(|e| Failure::Local(e.to_string()))?;
         let _ = input.set_write_timeout(Some(PATIENCE));
         let shared = Arc::new(Shared::default());
@@ -120,7 +113,7 @@ impl Connection {
             .name("dkms-registry".into())
             .spawn(move || watched.end(command.run().map(|done| done.status.to_string())))
             .map_err(|e| Failure::Local(e.to_string()))?;
-        let connection = Self { spool, owner, input: Mutex::new(input), shared, stop, _claim: start.claim };
+        let connection = Self { spool, input: Mutex::new(input), shared, stop };
         connection.greet()?;
         Ok(connection)
     }
@@ -189,7 +182,8 @@ impl Connection {
         }
     }
 
-    /// Pushes blobs and then the manifest, unless the tag exists and is not to be replaced.
+    /// Pushes blobs and then the manifest, unless the tag exists and is not to be replaced. A lookup comes first,
+    /// so that the program has its user already.
     ///
     /// # Errors
     /// As for [`Connection::lookup`].
@@ -299,8 +293,8 @@ impl Connection {
         if !is_name {
             return Err("the name of a file that is not in its spool directory".into());
         }
-        let owner = self.owner.map(|(uid, _)| uid);
-        let file = fs::open_untrusted(self.spool.path(), name, owner).map_err(|e| e.to_string())?;
+        let (owner, _) = self.owner().map_err(|e| e.to_string())?;
+        let file = fs::open_untrusted(self.spool.path(), name, Some(owner)).map_err(|e| e.to_string())?;
         fs::remove_file(self.spool.path().join(name)).map_err(|e| e.to_string())?;
         let found = file.metadata().map_err(|e| e.to_string())?.len();
         if found != size {
@@ -309,8 +303,21 @@ impl Connection {
         Ok(file)
     }
 
+    /// Gives a file to the program.
     fn put_file(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        write_file(self.spool.path(), name, bytes, self.owner).map_err(|e| Failure::Local(e.to_string()))
+        let path = self.spool.path().join(name);
+        let put = || {
+            fs::create_new(&path, bytes, 0o600)?;
+            let (uid, gid) = self.owner()?;
+            if uid == dkms_sys::sys::effective_uid() { Ok(()) } else { fs::set_owner(&path, uid, gid) }
+        };
+        put().map_err(|e: dkms_sys::IoError| Failure::Local(e.to_string()))
+    }
+
+    /// The user and group of the program, which takes its spool directory before it answers the first request.
+    fn owner(&self) -> dkms_sys::Result<(u32, u32)> {
+        let meta = fs::symlink_metadata(self.spool.path())?;
+        Ok((meta.uid(), meta.gid()))
     }
 
     fn unexpected(&self, reply: Reply) -> Failure {
@@ -417,7 +424,7 @@ impl Talk {
 fn command(start: &Start, spool: &Path, input: UnixStream, shared: &Arc<Shared>) -> Command {
     let (listener, errors) = (shared.clone(), shared.clone());
     let mut lines = Lines::default();
-    let command = Command::new(&start.program)
+    Command::new(&start.program)
         .arg(spool)
         .cwd(spool)
         .envs(start.environment.iter().cloned())
@@ -430,15 +437,7 @@ fn command(start: &Start, spool: &Path, input: UnixStream, shared: &Arc<Shared>)
             talk.errors.push_str(&text);
         })))
         .grace(Duration::ZERO)
-        .end_leftovers();
-    match &start.profile {
-        Some(profile) => {
-            let mut profile = profile.clone();
-            profile.places.push(Place::new(spool, Access::Write));
-            command.confine(profile)
-        }
-        None => command,
-    }
+        .end_leftovers()
 }
 
 /// Splits a stream into lines of a limited length.
@@ -470,20 +469,13 @@ impl Lines {
     }
 }
 
-/// Creates the spool directory, which belongs to the program's user.
-fn spool(start: &Start, owner: Option<(u32, u32)>) -> dkms_sys::Result<TempDir> {
+/// Creates the spool directory.
+fn spool(start: &Start) -> dkms_sys::Result<TempDir> {
     let spool = TempDir::new_in(&start.temporary, "dkms-registry")?;
     for (name, bytes) in &start.files {
-        write_file(spool.path(), name, bytes, owner)?;
+        fs::create_new(spool.path().join(name), bytes, 0o600)?;
     }
-    crate::owner::give(spool.path(), owner)?;
     Ok(spool)
-}
-
-fn write_file(dir: &Path, name: &str, bytes: &[u8], owner: Option<(u32, u32)>) -> dkms_sys::Result<()> {
-    let path = dir.join(name);
-    fs::create_new(&path, bytes, 0o600)?;
-    crate::owner::give(&path, owner)
 }
 
 fn transfer_time(size: u64) -> Duration {

@@ -67,6 +67,10 @@ pub enum RegistryError {
     Failed { registry: String, failure: Failure },
     #[error("no registry has {}", .missing.iter().map(Build::to_string).collect::<Vec<_>>().join(", "))]
     Missing { missing: Vec<Build> },
+    #[error("there is no cache to pull into: it is switched off")]
+    NoCache,
+    #[error("what the registry has cannot be stored in the cache: {0}")]
+    NotStored(String),
 }
 
 fn list(paths: &[PathBuf]) -> String {
@@ -105,7 +109,10 @@ impl RegistryError {
             Self::Missing { .. } => {
                 one("'dkms cache why' shows which inputs differ; a builder publishes with 'dkms push'".into())
             }
-            Self::BadKey { .. } | Self::BadRecord { .. } | Self::Failed { .. } => Vec::new(),
+            Self::NoCache => one("set cache_size in framework.conf, and do not use --no-cache".into()),
+            Self::NotStored(_) | Self::BadKey { .. } | Self::BadRecord { .. } | Self::Failed { .. } => {
+                Vec::new()
+            }
         }
     }
 }

@@ -2,11 +2,8 @@
 
 use super::connection::{Connection, Start};
 use super::error::Failure;
-use crate::confine::{self, BuildUser};
 use crate::session::Session;
-use dkms_conf::framework_conf::Confinement;
-use dkms_sys::fs::{self, Limit, TempDir};
-use dkms_sys::sandbox::Limits;
+use dkms_sys::fs::{self, Limit};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +14,7 @@ pub const PROGRAM: &str = "dkms-registry";
 /// Where its package installs it.
 const PLACE: &str = "/usr/libexec/dkms-registry";
 
-/// The largest file that it may write, in bytes.
+/// The largest archive that is fetched, in bytes.
 pub(super) const LARGEST: u64 = 1 << 30;
 
 /// Variables of the caller that it gets.
@@ -50,23 +47,9 @@ pub(super) fn connect(session: &Session<'_>) -> Result<Arc<Connection>, Failure>
 
 fn prepare(session: &Session<'_>) -> Result<Start, Failure> {
     let program = find(session)?;
-    let local = |e: dkms_sys::IoError| Failure::Local(e.to_string());
     let temporary = session.options.tmp_location.clone();
-    let files: Vec<(String, Vec<u8>)> =
-        passwords(session).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
-    let environment = environment(session);
-    if session.options.framework.build_confinement == Some(Confinement::Off) {
-        return Ok(Start { program, profile: None, claim: Box::new(()), environment, files, temporary });
-    }
-    let user = BuildUser::claim(&session.options.framework);
-    let scratch = TempDir::new_in(&temporary, "dkms-registry-view").map_err(local)?;
-    let mut profile = confine::profile(scratch.path(), user.ids());
-    profile.network = true;
-    profile.temporary = 16 << 20;
-    profile.limits =
-        Limits { memory: Some(1 << 30), address_space: None, processes: Some(64), file_size: Some(LARGEST) };
-    let claim = Box::new((user, scratch));
-    Ok(Start { program, profile: Some(profile), claim, environment, files, temporary })
+    let files = passwords(session).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
+    Ok(Start { program, environment: environment(session), files, temporary })
 }
 
 /// The program: at its place, or in PATH.

@@ -118,8 +118,9 @@ impl Package {
         let push = |tag: &str, replace| {
             connection.push(registry, &self.repository, tag, &self.manifest, &blobs, replace)
         };
-        let pushed = push(&self.tag, false)?;
-        let known = connection.lookup(&[registry.to_owned()], &self.repository, &self.portable)?;
+        let lookup = |tag: &str| connection.lookup(&[registry.to_owned()], &self.repository, tag);
+        let pushed = if lookup(&self.tag)?.is_some() { Pushed::Exists } else { push(&self.tag, false)? };
+        let known = lookup(&self.portable)?;
         let known = known.and_then(|found| Manifest::parse(found.manifest.as_bytes()).ok());
         let known = known.and_then(|manifest| Record::parse(&manifest.record).ok());
         if known.is_none_or(|record| record.fingerprint != self.fingerprint) {

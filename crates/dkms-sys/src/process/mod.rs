@@ -20,6 +20,7 @@ mod child;
 mod notes;
 mod quote;
 mod run;
+mod streams;
 mod supervisor;
 
 use std::ffi::{OsStr, OsString};

@@ -7,6 +7,7 @@
 //! writing is restricted by read-only mounts, by Landlock, and by the user's permissions.
 
 mod landlock;
+mod operation;
 mod own;
 pub(crate) mod parts;
 mod seccomp;

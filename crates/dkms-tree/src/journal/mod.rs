@@ -86,10 +86,11 @@ enum Line {
     Done,
     /// depmod starts for a kernel; from here on the kernel's index may have changed.
     Depmod(KernelIndex),
-    /// Everything is complete except the deletions. With `owed`, depmod is still pending for its kernels; the
+    /// Everything is complete except the deletions. With `depmod_pending`, depmod is still pending for its kernels; the
     /// next command that changes them has to run it.
     Commit {
-        owed: bool,
+        #[serde(rename = "owed")]
+        depmod_pending: bool,
     },
 }
 
@@ -253,16 +254,16 @@ impl Transaction {
     }
 
     /// Commits: deletes the files that were renamed aside, calls `clean_up` for the rest, and removes the
-    /// journal. With `owed`, the journal stays and records that depmod is pending for the kernels.
+    /// journal. With `depmod_pending`, the journal stays and records that depmod is pending for the kernels.
     ///
     /// # Errors
     /// The commit cannot be recorded. Then nothing is committed, and the transaction can be rolled back.
-    pub fn commit(&mut self, owed: bool, clean_up: impl FnOnce()) -> Result<()> {
+    pub fn commit(&mut self, depmod_pending: bool, clean_up: impl FnOnce()) -> Result<()> {
         op::sync(self.ops.iter().map(|(_, op)| op))?;
-        self.append(&[Line::Commit { owed }])?;
+        self.append(&[Line::Commit { depmod_pending }])?;
         op::finish(self.ops.iter().map(|(_, op)| op));
         clean_up();
-        if !owed {
+        if !depmod_pending {
             // The transaction is committed; if the journal stays, the next command cleans it up.
             let _ = fs::remove_file(&self.path);
         }

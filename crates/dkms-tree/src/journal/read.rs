@@ -39,7 +39,7 @@ pub struct Journal {
     /// Whether it is committed.
     pub committed: bool,
     /// Whether depmod is still pending.
-    pub owed: bool,
+    pub depmod_pending: bool,
 }
 
 impl Journal {
@@ -82,7 +82,7 @@ impl Journal {
             ops: Vec::new(),
             indexed: Vec::new(),
             committed: false,
-            owed: false,
+            depmod_pending: false,
         };
         for (line, bytes) in (2..).zip(rest) {
             let parsed = serde_json::from_slice(bytes).map_err(|e| damaged(path, line, e))?;
@@ -102,7 +102,7 @@ impl Journal {
                 check_names(&before)?;
                 self.before.push(before);
             }
-            Line::Commit { owed } => (self.committed, self.owed) = (true, owed),
+            Line::Commit { depmod_pending } => (self.committed, self.depmod_pending) = (true, depmod_pending),
             Line::Done => {}
             Line::Begin(_) => return Err("a journal begins once".into()),
         }

@@ -47,7 +47,7 @@ fn a_journal_is_read_back_as_it_was_written() {
     assert!(read.writer_is_alive());
     assert_eq!(read.ops.iter().map(|r| r.kernel.clone()).collect::<Vec<_>>(), kernels);
     assert_eq!(read.indexed, [kernel(2)]);
-    assert_eq!((read.before.len(), read.committed, read.owed), (1, false, false));
+    assert_eq!((read.before.len(), read.committed, read.depmod_pending), (1, false, false));
     // The journal that a dead process would leave behind.
     read.ops.iter().rev().for_each(|r| r.op.undo().unwrap());
     assert!(there(&t, "a") && there(&t, "b") && !there(&t, "a.moved"));
@@ -68,17 +68,17 @@ fn kernels_are_rolled_back_one_by_one_or_together() {
 }
 
 #[test]
-fn a_commit_leaves_no_journal_unless_depmod_is_owed() {
-    for owed in [false, true] {
+fn a_commit_leaves_no_journal_unless_depmod_is_pending() {
+    for pending in [false, true] {
         let t = fixture();
         let mut tx = Transaction::begin(&layout(t.path()), &[kernel(1)], "").unwrap();
         tx.perform(&kernel(1), moving(&t, "a"), nothing, nothing).unwrap();
-        tx.commit(owed, || ()).unwrap();
+        tx.commit(pending, || ()).unwrap();
         let left = list(&layout(t.path())).unwrap();
-        assert_eq!(left.len(), usize::from(owed));
+        assert_eq!(left.len(), usize::from(pending));
         for path in left {
             let read = Journal::read(&path).unwrap().unwrap();
-            assert!(read.committed && read.owed);
+            assert!(read.committed && read.depmod_pending);
         }
     }
 }

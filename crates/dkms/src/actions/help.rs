@@ -19,7 +19,7 @@ pub(crate) fn overview() -> String {
          Usage: dkms ACTION [OPTIONS] [MODULE/VERSION | DIRECTORY | FILE]\n\n\
          Actions:\n",
     );
-    for row in &ACTIONS {
+    for row in ACTIONS {
         text.push_str(&format!("  {:<16} {}\n", row.word, row.purpose));
     }
     text.push_str(&format!("  {HELP:<16} {HELP_PURPOSE}\n"));
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_overview_names_every_action_and_option() {
         let text = overview();
-        for row in &ACTIONS {
+        for row in ACTIONS {
             assert!(text.contains(&format!("\n  {:<16} {}\n", row.word, row.purpose)), "{}", row.word);
         }
         for row in OPTIONS {

@@ -17,6 +17,8 @@ pub(crate) enum Operand {
     Archive,
     /// One of these words.
     Words(&'static [&'static str]),
+    /// One of these words, and a module after it.
+    WordAndPackage(&'static [&'static str]),
 }
 
 /// Whether an action changes anything.
@@ -30,6 +32,8 @@ pub(crate) enum Effect {
     QueriesUnless(Opt),
     /// Its operand decides: this word, or none, only prints something.
     QueriesFor(&'static str),
+    /// It only prints something, unless its first operand is one of these words.
+    QueriesExceptFor(&'static [&'static str]),
     Changes,
 }
 

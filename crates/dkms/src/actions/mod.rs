@@ -76,6 +76,7 @@ impl ActionRow {
             Operand::PackageOrFiles => "[MODULE[/VERSION] | FILE...]".into(),
             Operand::Archive => "ARCHIVE".into(),
             Operand::Words(words) => format!("[{}]", words.join(" | ")),
+            Operand::WordAndPackage(words) => format!("[{} [MODULE[/VERSION]]]", words.join(" | ")),
         }
     }
 }
@@ -115,7 +116,7 @@ mod tests {
             let listed = ACTIONS.iter().any(|a| a.relation(row.opt) == Relation::Listed);
             assert!(listed, "{} belongs to no action", row.name());
         }
-        for action in &ACTIONS {
+        for action in ACTIONS {
             let both = OPTIONS.iter().filter(|row| {
                 contains(action.options, row.opt)
                     && (contains(action.accepts, row.opt) || COMMON.contains(&row.opt))
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn texts_are_written_alike() {
-        for row in &ACTIONS {
+        for row in ACTIONS {
             assert!(
                 row.purpose.starts_with(char::is_lowercase) && !row.purpose.ends_with('.'),
                 "{}",
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn examples_only_use_options_of_their_action() {
-        for action in &ACTIONS {
+        for action in ACTIONS {
             for example in action.examples {
                 for word in example.split_whitespace().filter(|word| word.starts_with('-')) {
                     let named = |row: &&OptionRow| {

@@ -16,22 +16,24 @@ pub(crate) enum Opt {
     TemplateKernel,
     Conf,
     Directive,
+    Fingerprint,
     KernelSourceDir,
     KernelConfig,
     Jobs,
     Force,
+    NoCache,
+    Registry,
+    Prebuilt,
     LockTimeout,
     MokSigningKey,
     MokCertificate,
     ForceVersionOverride,
     NoDepmod,
-    NoCache,
     ModprobeOnInstall,
     SymlinkModules,
     RpmSafeUpgrade,
     Repair,
     Fix,
-    Fingerprint,
     DryRun,
     Archive,
     BinariesOnly,
@@ -342,6 +344,28 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
     flag(Opt::NoCache, "no-cache", Group::Building, "Neither use nor fill the cache of builds").details(
         "Everything is compiled. Without it, a build whose inputs are those of an earlier one is taken from \
          `/var/cache/dkms`; `--force` compiles an existing build again and replaces it there.",
+    ),
+    valued(
+        Opt::Registry,
+        "registry",
+        (Value::Text, "REGISTRY"),
+        Group::Building,
+        "Use this registry of builds instead of those of framework.conf",
+    )
+    .repeatable()
+    .misplaced(Misplaced::Refuse)
+    .details("Written as `HOST[:PORT]/PREFIX`. Several are asked in the order given."),
+    valued(
+        Opt::Prebuilt,
+        "prebuilt",
+        (Value::Text, "prefer|only|off"),
+        Group::Building,
+        "Whether builds of a registry are used",
+    )
+    .misplaced(Misplaced::Refuse)
+    .details(
+        "`prefer` takes what a registry has and compiles the rest, `only` compiles nothing, and `off` asks no \
+         registry.",
     ),
     valued(
         Opt::LockTimeout,

@@ -36,6 +36,11 @@ pub(crate) enum Action {
     Mksysext,
     GenerateMok,
     Mok,
+    Push,
+    Pull,
+    Matrix,
+    RegistryKey,
+    Cache,
     KernelPreinst,
     KernelPostinst,
     KernelPrerm,
@@ -92,12 +97,12 @@ const KERNELS: &[Opt] = &[Opt::Kernel, Opt::Arch];
 /// Which dkms.conf counts, and how it is evaluated for a kernel.
 const CONF: &[Opt] = &[Opt::Conf, Opt::Directive];
 const HEADERS: &[Opt] = &[Opt::KernelSourceDir, Opt::KernelConfig];
-const BUILD: &[Opt] = &[Opt::Jobs, Opt::Force, Opt::NoCache];
+const BUILD: &[Opt] = &[Opt::Jobs, Opt::Force, Opt::NoCache, Opt::Registry, Opt::Prebuilt];
 const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
 const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];
 const CHANGE: &[Opt] = &[Opt::DryRun, Opt::LockTimeout];
-const TAKE_BACK: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
+const REMOVAL: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
 const ONLY: &[Opt] = &[Opt::BinariesOnly, Opt::SourceOnly];
 const IMAGE: &[Opt] = &[Opt::Output, Opt::Image, Opt::Base, Opt::Prefix, Opt::Kmm];
 const SYSEXT: &[Opt] = &[Opt::Output, Opt::Format, Opt::Os, Opt::SysextLevel, Opt::Load];
@@ -122,7 +127,7 @@ const BASE: ActionRow = ActionRow {
 };
 
 /// Every action.
-pub(crate) static ACTIONS: [ActionRow; 30] = [
+pub(crate) static ACTIONS: &[ActionRow] = &[
     ActionRow {
         action: Action::Add,
         word: "add",
@@ -173,7 +178,7 @@ pub(crate) static ACTIONS: [ActionRow; 30] = [
         examples: &["dkms uninstall hello/1.0", "dkms uninstall hello/1.0 --all"],
         root: Root::Always,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -185,7 +190,7 @@ pub(crate) static ACTIONS: [ActionRow; 30] = [
         examples: &["dkms unbuild hello/1.0", "dkms unbuild hello/1.0 --all"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -197,7 +202,7 @@ pub(crate) static ACTIONS: [ActionRow; 30] = [
         examples: &["dkms remove hello/1.0 --all", "dkms remove hello/1.0 -k 6.1.0-9-amd64"],
         root: Root::Sometimes,
         runs_programs: true,
-        options: &[PACKAGE, KERNELS, TAKE_BACK, &[Opt::RpmSafeUpgrade], CHANGE],
+        options: &[PACKAGE, KERNELS, REMOVAL, &[Opt::RpmSafeUpgrade], CHANGE],
         accepts: &[CONF, HEADERS],
         ..BASE
     },
@@ -472,6 +477,66 @@ pub(crate) static ACTIONS: [ActionRow; 30] = [
         runs_programs: true,
         options: &[&[Opt::Kernel, Opt::Force], SIGN, CHANGE],
         accepts: &[PACKAGE, &[Opt::Arch]],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Push,
+        word: "push",
+        purpose: "publish builds in a registry",
+        about: "Signs the builds of a module for the kernels that are given, and publishes them in the first registry. \
+                What is there already stays. Modules are published unsigned; each machine signs them itself.",
+        examples: &["dkms push hello/1.0", "dkms push hello/1.0 --registry registry.example.org/dkms"],
+        options: &[PACKAGE, KERNELS, &[Opt::All, Opt::Registry]],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Pull,
+        word: "pull",
+        purpose: "fetch builds from a registry into the cache",
+        about: "Fetches and verifies what the registries have of a module, or of every module with `AUTOINSTALL=yes`, for \
+                the kernels that are given. `install` then takes it from the cache.",
+        examples: &["dkms pull", "dkms pull hello/1.0 -k 6.1.0-9-amd64"],
+        root: Root::Always,
+        options: &[PACKAGE, KERNELS, &[Opt::AllKernels, Opt::Registry]],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Matrix,
+        word: "matrix",
+        purpose: "list the builds that the registry lacks",
+        about: "Lists the builds of every module with `AUTOINSTALL=yes`, for every kernel with headers or those given, that \
+                the registries do not have. With `--json`, in the form of a matrix of jobs for build services.",
+        operand: Operand::None,
+        examples: &["dkms matrix", "dkms matrix --json -k 6.1.0-9-amd64"],
+        effect: Effect::Evaluates,
+        options: &[KERNELS, &[Opt::Registry]],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::RegistryKey,
+        word: "registry-key",
+        purpose: "create the key that signs published builds",
+        about: "`generate` creates the key pair with which this machine signs what it publishes, and prints where the \
+                public key belongs. It never overwrites a key.",
+        operand: Operand::Words(&["generate"]),
+        examples: &["dkms registry-key generate"],
+        root: Root::Always,
+        kernels: Kernels::None,
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Cache,
+        word: "cache",
+        purpose: "show or clear the cache of builds",
+        about: "`show`, the default, lists the builds in `/var/cache/dkms`, the most recently used first, and `size` their \
+                size. `clear` removes them, or those of a module or a kernel. `why` prints which inputs of a build differ \
+                from the nearest one there.",
+        operand: Operand::WordAndPackage(&["show", "size", "clear", "why"]),
+        examples: &["dkms cache", "dkms cache clear hello", "dkms cache why hello/1.0 -k 6.1.0-9-amd64"],
+        effect: Effect::QueriesExceptFor(&["clear", "why"]),
+        root: Root::Sometimes,
+        runs_programs: true,
+        options: &[PACKAGE, KERNELS, CONF, HEADERS, &[Opt::DryRun]],
         ..BASE
     },
     ActionRow {

@@ -104,7 +104,7 @@ fn help_is_about_everything_or_about_one_action() {
     for words in ["--help", "-h", "help", "help help", "-q --help", "--help --no-such-option"] {
         assert_eq!(text(words), help::overview(), "{words}");
     }
-    for row in &ACTIONS {
+    for row in ACTIONS {
         let expected = help::of_action(row);
         for words in ["help ACTION", "ACTION --help", "--help ACTION", "-h ACTION", "-k 6.1 ACTION a/1 -h"] {
             assert_eq!(text(&words.replace("ACTION", row.word)), expected, "{words}");

@@ -1,5 +1,6 @@
 //! One file per group of actions. Each translates the command line into a call of dkms-core.
 
+mod cache;
 mod call;
 mod config;
 mod debian;
@@ -11,6 +12,7 @@ mod mok;
 mod package;
 mod packaging;
 mod ready;
+mod registry;
 mod rpm;
 mod status;
 mod sysext;
@@ -18,7 +20,7 @@ mod tarball;
 mod verify;
 
 use self::call::Call;
-use crate::actions::{Action, Effect, Root};
+use crate::actions::{Action, Effect, Operand, Root};
 use crate::answer::Answer;
 use crate::cli::{self, Arguments};
 use crate::default_version;
@@ -42,8 +44,12 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
-    // The operands of 'mok' are not package names.
-    let mut subject = if action == Action::Mok { Subject::default() } else { Subject::of(arguments)? };
+    // Such words are not package names.
+    let mut subject = if matches!(action.row().operand, Operand::Words(_)) {
+        Subject::default()
+    } else {
+        Subject::of(arguments)?
+    };
     let words = request::check(arguments)?;
     let (mut layout, mut options) = settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
@@ -58,6 +64,9 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         // The running kernel and its keyrings are those of another system, as with --root.
         host.other_root = Some("/".into());
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+    }
+    if action == Action::KernelPostinst {
+        host.package_manager_run = crate::managed::run();
     }
     ui.set_verbose(options.verbose);
     prepare(arguments, &mut host, ui)?;
@@ -88,18 +97,23 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Ready => return ready::ready(&call),
         Action::Pending => return ready::pending(&call),
         Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
-        Action::Uninstall | Action::Unbuild | Action::Remove => package::take_back(&call, action),
+        Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
         Action::Match => kernel::match_kernel(&call),
         Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
+        Action::Cache => cache::cache(&call),
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
         Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
         Action::Mkimage => image::make(&call),
         Action::Mksysext => sysext::make(&call),
         Action::Ldtarball => tarball::load(&call),
+        Action::Push => registry::push(&call),
+        Action::Pull => registry::pull(&call),
+        Action::Matrix => registry::matrix(&call),
+        Action::RegistryKey => registry::key(&call),
     }
     .map(|()| Answer::Yes)
 }

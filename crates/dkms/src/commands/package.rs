@@ -95,7 +95,7 @@ fn changes(
 }
 
 /// `dkms uninstall`, `dkms unbuild`, `dkms remove`
-pub(super) fn take_back(call: &Call<'_>, action: Action) -> Result<()> {
+pub(super) fn uninstall_or_remove(call: &Call<'_>, action: Action) -> Result<()> {
     let package = call.subject.package(action.word())?;
     registry::require_added(call.s.layout, &package)?;
     let depth = depth(action);
@@ -133,5 +133,5 @@ fn origin(call: &Call<'_>) -> Result<Origin> {
 }
 
 fn first(kernels: &[Kernel]) -> Result<&Kernel> {
-    kernels.first().ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into())))
+    kernels.first().ok_or_else(|| Error::Request(RequestError::NoKernel))
 }

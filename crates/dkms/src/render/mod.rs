@@ -1,5 +1,6 @@
 //! Renders events as lines, as a live view, or as JSON.
 
+pub(crate) mod cache;
 pub(crate) mod json;
 pub(crate) mod lint;
 pub(crate) mod mok;

@@ -55,7 +55,7 @@ impl Certificate {
     /// Reads the first certificate of a PEM file (which may contain keys as well), or a DER file.
     ///
     /// # Errors
-    /// [`CertificateError`] tells a damaged certificate from a file that is none.
+    /// [`CertificateError`] distinguishes a damaged certificate from a file that is none.
     pub fn parse(data: &[u8]) -> Result<Certificate, CertificateError> {
         if !pem::is_pem(data) {
             return read(data);

@@ -100,7 +100,7 @@ impl Key {
     }
 }
 
-/// Reads a DER file. The first two elements of its outer SEQUENCE tell which format it has.
+/// Reads a DER file. The first two elements of its outer SEQUENCE show which format it has.
 fn from_der(data: &[u8]) -> Result<Key, KeyError> {
     // A key of MAX_BITS has some 9,400 bytes; more would only keep the arithmetic busy.
     const LONGEST: usize = 16 * 1024;

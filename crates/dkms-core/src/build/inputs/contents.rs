@@ -55,15 +55,32 @@ pub(super) fn of_each<T: Send>(
     let read = |part: &[&Scanned]| -> Result<Vec<T>, IoError> {
         part.iter().map(|file| examine(&Content(file))).collect()
     };
-    let parts: Vec<Result<Vec<T>, IoError>> = std::thread::scope(|scope| {
-        let running: Vec<_> = files.chunks(size).map(|part| scope.spawn(move || read(part))).collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;
-    Ok(parts.into_iter().flatten().collect())
+    std::thread::scope(|scope| {
+        // In the order of the files: what a thread reads, or what was read here.
+        let mut parts = Vec::new();
+        for part in files.chunks(size) {
+            parts.push(match std::thread::Builder::new().spawn_scoped(scope, move || read(part)) {
+                Ok(thread) => Part::Running(thread),
+                // There are too many threads already.
+                Err(_) => Part::Read(read(part)?),
+            });
+        }
+        let mut all = Vec::with_capacity(files.len());
+        for part in parts {
+            all.extend(match part {
+                Part::Running(thread) => {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?
+                }
+                Part::Read(results) => results,
+            });
+        }
+        Ok(all)
+    })
+}
+
+enum Part<'scope, T> {
+    Running(std::thread::ScopedJoinHandle<'scope, Result<Vec<T>, IoError>>),
+    Read(Vec<T>),
 }
 
 /// Digest of a tree: names, kinds, execute bits, contents, link targets. The path of the tree itself does not

@@ -88,25 +88,59 @@ fn trees(session: &Session<'_>, kernel: &Kernel, headers: &Headers) -> Result<Ve
     if session.options.kernel_source_dir.is_none() {
         pending.extend(fs::canonicalize(session.layout.kernel_modules(&kernel.release).join("source")));
     }
+    pending.extend(pending.clone().iter().flat_map(|dir| included(dir)));
     let mut trees: Vec<Tree> = Vec::new();
-    while let Some(path) = pending.pop() {
+    loop {
         let known = |path: &Path| trees.iter().any(|tree| path.starts_with(&tree.path));
-        if known(&path) || trees.len() >= TREES {
-            continue;
+        pending.retain(|path| !known(path));
+        pending.sort_unstable();
+        pending.dedup();
+        // Sorted: a directory comes before those in it.
+        pending.dedup_by(|inner, outer| inner.starts_with(&*outer));
+        pending.truncate(TREES.saturating_sub(trees.len()));
+        if pending.is_empty() {
+            break;
         }
-        let entries = fs::scan(&path, &is_scanned, FILES)?;
-        pending.extend(included(&path));
-        for link in entries.iter().filter(|entry| entry.kind == ScannedKind::Link) {
-            let Ok(target) = fs::canonicalize(&link.path) else { continue };
-            // A link to the machine's `/usr` or the like is no part of the headers.
-            if !target.starts_with(&path) && target.iter().count() > 3 {
-                pending.push(target);
-            }
-        }
-        trees.push(Tree { path, entries });
+        let found = scan_all(&pending)?;
+        pending = found.iter().flat_map(leads_to).collect();
+        trees.extend(found);
     }
     trees.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(trees)
+}
+
+/// Scans several directories at once: most of the time is system calls.
+fn scan_all(paths: &[PathBuf]) -> Result<Vec<Tree>, dkms_sys::IoError> {
+    let scan = |path: &PathBuf| -> Result<Tree, dkms_sys::IoError> {
+        Ok(Tree { path: path.clone(), entries: fs::scan(path, &is_scanned, FILES)? })
+    };
+    let threads = dkms_sys::sys::nproc().clamp(1, 4);
+    let size = paths.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let part = |paths: &[PathBuf]| paths.iter().map(scan).collect::<Result<Vec<_>, _>>();
+        let mut running = Vec::new();
+        let mut all = Vec::new();
+        for paths in paths.chunks(size) {
+            match std::thread::Builder::new().spawn_scoped(scope, move || part(paths)) {
+                Ok(thread) => running.push(thread),
+                // There are too many threads already.
+                Err(_) => all.extend(part(paths)?),
+            }
+        }
+        for thread in running {
+            all.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
+}
+
+/// Where links lead that leave a tree, and the makefiles that it includes.
+fn leads_to(tree: &Tree) -> Vec<PathBuf> {
+    let links = tree.entries.iter().filter(|entry| entry.kind == ScannedKind::Link);
+    let targets = links.filter_map(|link| fs::canonicalize(&link.path).ok());
+    // A link to the machine's `/usr` or the like is no part of the headers.
+    let outside = targets.filter(|target| !target.starts_with(&tree.path) && target.iter().count() > 3);
+    outside.chain(included(&tree.path)).collect()
 }
 
 /// The history of a source is large, and no build reads it.

@@ -125,7 +125,7 @@ fn kernel_gone(l: &Look<'_>, b: &Build, recorded: bool) -> Finding {
     } else if !originals::list(layout, &b.package.name, &b.kernel).is_empty() {
         "modules of that kernel are still archived"
     } else {
-        return f.safely(Remedy::TakeBack(b.clone()), format!("delete it ({unbuild})"));
+        return f.safely(Remedy::Unbuild(b.clone()), format!("delete it ({unbuild})"));
     };
     f.by_hand(format!("{kept}; if it is not needed any more: {unbuild}"))
 }
@@ -249,7 +249,8 @@ fn record(l: &Look<'_>, b: &Build, m: &Manifest, sound: bool) -> Option<Finding>
     if dkms_sys::fs::is_symlink(&link) {
         return None;
     }
-    let untouched = |f: &InstalledFile| Stamp::of(&f.path) == Some(f.stamp);
+    let built = |f: &InstalledFile| l.s.layout.module_dir(b).join(&f.file);
+    let untouched = |f: &InstalledFile| Stamp::of(&f.path) == Some(f.stamp) || same(&f.path, &built(f));
     if !recorded.files.is_empty() && recorded.files.iter().all(untouched) {
         let what = format!("is missing although the modules of {} are in place", b.package);
         let f = Finding::new(Kind::ActiveLinkMissing, About::build(b), link, what).guarded(both(b));

@@ -41,6 +41,8 @@ pub enum Kind {
     StaleJournal,
     /// The index of a kernel's modules is not the one of the modules that are there.
     IndexDiffers,
+    /// Something in the cache of builds that is damaged or does not belong there.
+    CacheDamaged,
 }
 
 impl Kind {
@@ -62,6 +64,7 @@ impl Kind {
             Self::OriginalPlaceTaken => "original-place-taken",
             Self::StaleJournal => "stale-journal",
             Self::IndexDiffers => "index-differs",
+            Self::CacheDamaged => "cache-damaged",
         }
     }
 }
@@ -117,17 +120,19 @@ pub(super) enum Remedy {
     /// Reinstall a build.
     Reinstall(Build),
     /// Uninstall a build from a kernel that no longer exists, and delete it.
-    TakeBack(Build),
+    Unbuild(Build),
     /// Clear the record that a build is installed.
     ClearRecord(Build),
     /// Move an original back to this path.
-    GiveBack(Original, PathBuf),
+    RestoreOriginal(Original, PathBuf),
     /// Delete an archived original that is already in its place.
     DropOriginal(Original),
     /// Complete or roll back the changes in the journals.
     Recover,
     /// Write the index of the kernel's modules again.
     Reindex,
+    /// Remove this from the cache of builds.
+    DropFromCache(PathBuf),
 }
 
 impl Finding {

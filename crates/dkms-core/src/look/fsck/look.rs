@@ -43,6 +43,7 @@ impl Look<'_> {
             Spot::Tree => tree::root(self),
             Spot::Journals => kernel::journals(self),
             Spot::Sources => tree::sources(self),
+            Spot::Cache => self.cache(),
             Spot::Package(name) => tree::package(self, name),
             Spot::Version(id) => tree::version(self, id),
             Spot::Build(b) => build::look(self, b),

@@ -14,6 +14,7 @@
 
 mod about;
 mod build;
+mod cache;
 mod finding;
 mod kernel;
 mod look;

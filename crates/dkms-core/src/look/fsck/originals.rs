@@ -139,14 +139,19 @@ fn stranded(l: &Look<'_>, about: &About, kernel: &Kernel, o: Original) -> Option
         );
         return Some(finding(Kind::OriginalStranded, what).by_hand(repair));
     };
-    Some(give_back(&place, finding, idle, o.clone()))
+    Some(original_without_owner(&place, finding, idle, o.clone()))
 }
 
-fn give_back(place: &Path, finding: impl Fn(Kind, String) -> Finding, idle: &str, o: Original) -> Finding {
+fn original_without_owner(
+    place: &Path,
+    finding: impl Fn(Kind, String) -> Finding,
+    idle: &str,
+    o: Original,
+) -> Finding {
     let to: PathBuf = place.to_owned();
     if !dkms_sys::fs::exists(place) {
         let text = format!("move it back to {}", to.display());
-        finding(Kind::OriginalStranded, idle.to_owned()).safely(Remedy::GiveBack(o, to), text)
+        finding(Kind::OriginalStranded, idle.to_owned()).safely(Remedy::RestoreOriginal(o, to), text)
     } else if same(place, &o.archived) {
         let what = format!("{idle}, and the same file is at {} already", to.display());
         finding(Kind::OriginalStranded, what).safely(Remedy::DropOriginal(o), "delete it")

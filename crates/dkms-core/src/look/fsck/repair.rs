@@ -198,17 +198,20 @@ impl Round<'_> {
                 }
             }
             (Some(Remedy::Relink(target)), _) => fs::symlink_replace(target, path)?,
+            (Some(Remedy::DropFromCache(path)), _) => {
+                crate::cache::Cache::to_inspect(s).remove_problem(path)?
+            }
             (Some(Remedy::ClearRecord(b)), _) => clear_record(s.layout, b)?,
             (Some(Remedy::Reinstall(b)), Some((change, _))) => {
                 change.install(s, b)?;
                 self.changed.push(b.kernel.clone());
             }
-            (Some(Remedy::TakeBack(b)), Some((change, _))) => {
-                take_back(s, b, change)?;
+            (Some(Remedy::Unbuild(b)), Some((change, _))) => {
+                uninstall_and_unbuild(s, b, change)?;
                 self.changed.push(b.kernel.clone());
             }
-            (Some(Remedy::GiveBack(o, to)), Some((change, kernel))) => {
-                change.perform(s, kernel, package, give_back(o, to))?;
+            (Some(Remedy::RestoreOriginal(o, to)), Some((change, kernel))) => {
+                change.perform(s, kernel, package, restore_original(o, to))?;
                 self.changed.push(kernel.clone());
             }
             (Some(Remedy::DropOriginal(o)), Some((change, kernel))) => {
@@ -237,7 +240,7 @@ fn clear_record(layout: &Layout, b: &Build) -> Result<()> {
     Ok(())
 }
 
-fn take_back(s: &Session<'_>, b: &Build, change: &mut Change) -> Result<()> {
+fn uninstall_and_unbuild(s: &Session<'_>, b: &Build, change: &mut Change) -> Result<()> {
     if dkms_tree::state::is_active(s.layout, b) {
         change.uninstall(s, b)?;
     }
@@ -245,7 +248,7 @@ fn take_back(s: &Session<'_>, b: &Build, change: &mut Change) -> Result<()> {
 }
 
 /// Moves the original back, and removes the file that records its path.
-fn give_back(o: &Original, to: &Path) -> Vec<Op> {
+fn restore_original(o: &Original, to: &Path) -> Vec<Op> {
     let back = Op::Move { from: o.archived.clone(), to: to.to_owned() };
     std::iter::once(back).chain(forget_origin(o)).collect()
 }

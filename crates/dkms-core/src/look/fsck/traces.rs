@@ -22,7 +22,7 @@ pub(super) fn aside(l: &Look<'_>, about: About, path: &Path, inside: &str, word:
         return None;
     }
     if word == "old" && !dkms_sys::fs::exists(path.with_file_name(inside)) {
-        let what = format!("was put aside by a change of which no journal tells, and there is no {inside}");
+        let what = format!("was put aside by a change that no journal records, and there is no {inside}");
         let repair =
             format!("it may be the only copy: rename it to {inside} if the kernel needs it, else delete it");
         return Some(Finding::new(Kind::Leftover, about, path, what).by_hand(repair));

@@ -157,7 +157,7 @@ fn source(l: &Look<'_>, id: &PackageId) -> Option<Finding> {
         f.safely(Remedy::Relink(source), text)
     } else {
         f.by_hand(format!(
-            "reinstall the package that brought {}, or delete {} if nobody needs it any more",
+            "reinstall the package that brought {}, or delete {} if it is not needed any more",
             source.display(),
             l.s.layout.version_dir(id).display()
         ))

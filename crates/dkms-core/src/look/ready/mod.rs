@@ -136,7 +136,7 @@ fn unfinished(layout: &Layout, kernel: &Kernel, report: &mut Report) {
                         j.begin.command, j.begin.pid
                     );
                     report.note(None, Outcome::Unknown, what, Some("ask again when that is done"));
-                } else if j.owed {
+                } else if j.depmod_pending {
                     let what = format!("'{}' did not come to its depmod", j.begin.command);
                     report.note(
                         None,

@@ -150,7 +150,7 @@ fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
     for j in journals {
         for kernel in kernels.iter().filter(|k| j.begin.kernels.contains(k)) {
             let command = &j.begin.command;
-            let what = if j.owed {
+            let what = if j.depmod_pending {
                 format!("'{command}' did not come to its depmod")
             } else {
                 format!("'{command}' was cut off")

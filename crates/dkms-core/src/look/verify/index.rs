@@ -148,7 +148,7 @@ mod tests {
         let name = ModuleName::new;
         assert_eq!(index.file(&name("a_b")), Some(dir.join("updates/a-b.ko.xz").as_path()));
         assert_eq!(index.depends(&name("a_b")).collect::<Vec<_>>(), names(&["c", "d_e"]));
-        assert_eq!(index.depends(&name("c")).count() + index.depends(&name("nobody")).count(), 0);
+        assert_eq!(index.depends(&name("c")).count() + index.depends(&name("absent")).count(), 0);
         assert_eq!((index.exporter("give"), index.exporter("none")), (Some(&name("a_b")), None));
         let soft = index.softdeps(&name("a-b")).unwrap();
         assert_eq!((&soft.pre, &soft.post), (&names(&["c", "x_y"]), &names(&["z"])));

@@ -95,7 +95,7 @@ impl Facts {
     }
 
     /// Refreshes the list of modules that dkms installed for the kernel.
-    pub fn look_again(&mut self, s: &Session<'_>) {
+    pub fn refresh(&mut self, s: &Session<'_>) {
         self.dkms = installed_by_dkms(s, &self.kernel);
         self.index = OnceLock::new();
         self.owners = Mutex::default();

@@ -7,6 +7,7 @@ mod kernel;
 mod resolver;
 mod sources;
 mod trust;
+mod unit;
 
 pub(crate) use index::indexed_files;
 pub use kernel::Facts;

@@ -16,27 +16,14 @@
 
 use super::index::SoftDeps;
 use super::kernel::Facts;
+use super::unit::{Unit, own_softdeps};
 use crate::kernel::installed::MODULE_LIMIT;
-use dkms_tree::state::module_stem;
 use kmodule::ModuleName;
-use kmodule::elf::Module;
 use kmodule::symvers::{Entry, Symvers};
 use kmodule::verdict::{File, Found, KERNEL, Reason, Symbols, Verdict};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-/// A module file that is not the kernel's own, or is judged as if it were not.
-#[derive(Debug)]
-struct Unit {
-    name: ModuleName,
-    path: PathBuf,
-    exports: Symvers,
-    /// Whether none of its exports has a CRC.
-    without_crc: bool,
-    undefined: Vec<String>,
-    softdeps: SoftDeps,
-}
 
 /// The result of loading a module with its dependencies.
 #[derive(Debug, Clone, Default)]
@@ -446,36 +433,6 @@ fn base(owner: &str) -> ModuleName {
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The soft dependencies that the module itself lists.
-fn own_softdeps(module: &Module) -> SoftDeps {
-    let mut softdeps = SoftDeps::default();
-    module.modinfo.all("softdep").for_each(|words| softdeps.add(words));
-    softdeps
-}
-
-impl Unit {
-    fn read(path: &Path) -> Option<Self> {
-        let stem = module_stem(path.file_name()?.to_str()?)?;
-        let bytes = dkms_sys::fs::read(path).ok()?;
-        let file = File::read(&bytes, MODULE_LIMIT);
-        let module = file.module()?;
-        let exports = if module.exports.is_empty() {
-            Symvers::default()
-        } else {
-            kmodule::exports::of_module(file.plain(), stem).ok()?
-        };
-        let without_crc = exports.iter().all(|entry| entry.crc == 0);
-        Some(Self {
-            name: ModuleName::new(stem),
-            path: path.to_owned(),
-            without_crc,
-            exports,
-            undefined: module.undefined.iter().map(|needed| needed.name.clone()).collect(),
-            softdeps: own_softdeps(module),
-        })
-    }
 }
 
 /// The symbols that one module can use.

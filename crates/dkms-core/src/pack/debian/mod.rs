@@ -36,9 +36,10 @@ impl Request<'_> {
         for kernel in self.binaries() {
             let one = names::architecture(kernel)?;
             if architecture != "all" && architecture != one {
-                return Err(RequestError::KernelArchPairing(format!(
-                    "one package is for one architecture, and these kernels are for {architecture} and {one}"
-                ))
+                return Err(RequestError::SeveralArches {
+                    what: "one package",
+                    arches: [architecture.into(), one.into()],
+                }
                 .into());
             }
             architecture = one;
@@ -108,7 +109,7 @@ pub fn mkdeb(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     let place = request.place(s.layout, "deb", planned.file());
     if let Some(template) = template::find(s.layout, request, "mkdeb") {
         let kernels = request.binaries();
-        return told(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
+        return report_written(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
     }
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdeb")?;
     write(s.sink, place, &payload(s, request, &planned, "mkdeb", scratch.path(), epoch)?)
@@ -182,7 +183,7 @@ fn one_bmdeb(s: &Session<'_>, request: &Request<'_>, kernel: &Kernel) -> Result<
     if let Some(template) = template::find(s.layout, request, "mkbmdeb") {
         let (place, kernels) =
             (request.place(s.layout, "bmdeb", planned.file()), std::slice::from_ref(kernel));
-        return told(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
+        return report_written(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
     }
     let home = modules_home(s.host, kernel);
     let mut members: Vec<Member> = state::module_files(s.layout, &b)
@@ -238,10 +239,10 @@ fn write(sink: &dyn Sink, (directory, name): (PathBuf, PathBuf), deb: &Deb) -> R
     tarball::require_writable(&directory)?;
     let path = directory.join(name);
     dkms_archive::write_deb(&path, deb).map_err(|e| archive_error(&path, e))?;
-    told(sink, path)
+    report_written(sink, path)
 }
 
-fn told(sink: &dyn Sink, path: PathBuf) -> Result<PathBuf> {
+fn report_written(sink: &dyn Sink, path: PathBuf) -> Result<PathBuf> {
     sink.event(Event::ArchiveWritten { path: path.clone() });
     Ok(path)
 }

@@ -2,7 +2,7 @@
 //! `mkdeb` from it; this needs only dpkg-dev.
 
 use super::planned::Planned;
-use super::{payload, told};
+use super::{payload, report_written};
 use crate::add;
 use crate::digest;
 use crate::error::Result;
@@ -49,7 +49,7 @@ pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     let (directory, name) = place(s.layout, request, &planned);
     if let Some(template) = super::template::find(s.layout, request, "mkdsc") {
         let (place, kernels) = ((directory, name), request.binaries());
-        return told(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
+        return report_written(s.sink, template.build(s, request, &planned, kernels, place, epoch)?);
     }
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkdsc")?;
     let deb = payload(s, request, &planned, "mkdsc", scratch.path(), epoch)?;
@@ -73,7 +73,7 @@ pub fn mkdsc(s: &Session<'_>, request: &Request<'_>) -> Result<PathBuf> {
     );
     let path = directory.join(name);
     fs::write_atomic(&path, text.as_bytes(), 0o644)?;
-    told(s.sink, path)
+    report_written(s.sink, path)
 }
 
 /// The source tree: `root/` has the files that the package installs, `debian/` the packaging.

@@ -178,7 +178,7 @@ fn sandboxed_patch(
     let sandbox = BuildSandbox::new(s, wanted)?;
     sandbox.hand_over()?;
     let done = prepare::patch(s, b, &sandbox, dir, names, log);
-    owner::take_back(dir);
+    owner::give_to_root(dir);
     done.map(|_| ())
 }
 

@@ -39,30 +39,34 @@ pub fn policy(machine: &Machine, config: Option<&str>, running: bool) -> Policy 
     if running { of_running(machine, config) } else { of_other(machine, config) }
 }
 
-fn told(enforce: Enforce, why: impl Into<String>) -> Policy {
+fn enforced(enforce: Enforce, why: impl Into<String>) -> Policy {
     Policy { enforce, why: why.into() }
 }
 
 fn of_running(machine: &Machine, config: Option<&str>) -> Policy {
     match &machine.sig_enforce {
-        Ok(Some(true)) => return told(Enforce::SigEnforce, "the running kernel has module.sig_enforce on"),
-        Ok(None) => return told(Enforce::No, "the running kernel is built without module signatures"),
+        Ok(Some(true)) => {
+            return enforced(Enforce::SigEnforce, "the running kernel has module.sig_enforce on");
+        }
+        Ok(None) => return enforced(Enforce::No, "the running kernel is built without module signatures"),
         Ok(Some(false)) => {}
         // If the kernel does not show its state, its configuration may still determine it.
         Err(why) => return or_unknown(of_other(machine, config), why),
     }
     match &machine.lockdown {
         Ok(Lockdown::None) => {
-            told(Enforce::No, "the running kernel neither enforces signatures nor is it locked down")
+            enforced(Enforce::No, "the running kernel neither enforces signatures nor is it locked down")
         }
-        Ok(level) => told(Enforce::Lockdown, format!("the running kernel is locked down ({})", level.word())),
+        Ok(level) => {
+            enforced(Enforce::Lockdown, format!("the running kernel is locked down ({})", level.word()))
+        }
         Err(why) => or_unknown(of_other(machine, config), why),
     }
 }
 
 fn or_unknown(guess: Policy, why: &str) -> Policy {
     match guess.enforce {
-        Enforce::Unknown => told(Enforce::Unknown, why),
+        Enforce::Unknown => enforced(Enforce::Unknown, why),
         _ => guess,
     }
 }
@@ -72,52 +76,52 @@ fn of_other(machine: &Machine, config: Option<&str>) -> Policy {
     let asked = cmdline.is_ok_and(|line| module_parameter(line, "module.sig_enforce"));
     let Some(config) = config.map(Config) else {
         return if asked {
-            told(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce")
+            enforced(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce")
         } else {
-            told(Enforce::Unknown, "the kernel's configuration is not there")
+            enforced(Enforce::Unknown, "the kernel's configuration is not there")
         };
     };
     if !config.on("CONFIG_MODULE_SIG") {
-        return told(Enforce::No, "the kernel is built without module signatures (CONFIG_MODULE_SIG)");
+        return enforced(Enforce::No, "the kernel is built without module signatures (CONFIG_MODULE_SIG)");
     }
     if config.on("CONFIG_MODULE_SIG_FORCE") {
-        return told(
+        return enforced(
             Enforce::SigEnforce,
             "the kernel is built to insist on signatures (CONFIG_MODULE_SIG_FORCE)",
         );
     }
     if asked {
-        return told(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce");
+        return enforced(Enforce::SigEnforce, "the kernel's command line has module.sig_enforce");
     }
     let secure = &machine.secure_boot;
     // security/integrity/ima/ima_efi.c enables sig_enforce.
     let ima = config.on("CONFIG_IMA_ARCH_POLICY");
     if ima && *secure == SecureBoot::On {
-        return told(Enforce::SigEnforce, "Secure Boot is on, and the kernel then insists on signatures");
+        return enforced(Enforce::SigEnforce, "Secure Boot is on, and the kernel then insists on signatures");
     }
     let lsm = locks_down(&config, cmdline.unwrap_or_default());
     if lsm {
         let forced =
             ["CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "CONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"];
         if let Some(name) = forced.into_iter().find(|name| config.on(name)) {
-            return told(Enforce::Lockdown, format!("the kernel is built to lock itself down ({name})"));
+            return enforced(Enforce::Lockdown, format!("the kernel is built to lock itself down ({name})"));
         }
         if let Some(level) = cmdline.ok().and_then(|line| last(line, "lockdown")).filter(|l| asks_lockdown(l))
         {
-            return told(Enforce::Lockdown, format!("the kernel's command line has lockdown={level}"));
+            return enforced(Enforce::Lockdown, format!("the kernel's command line has lockdown={level}"));
         }
     }
     let efi = lsm && config.on("CONFIG_LOCK_DOWN_IN_EFI_SECURE_BOOT");
     match secure {
         SecureBoot::On if efi => {
-            told(Enforce::Lockdown, "Secure Boot is on, and the kernel then locks itself down")
+            enforced(Enforce::Lockdown, "Secure Boot is on, and the kernel then locks itself down")
         }
         SecureBoot::Unknown(why) if efi || ima => {
-            told(Enforce::Unknown, format!("that depends on Secure Boot: {why}"))
+            enforced(Enforce::Unknown, format!("that depends on Secure Boot: {why}"))
         }
         _ => match &machine.cmdline {
-            Ok(_) => told(Enforce::No, "nothing makes the kernel insist on signatures"),
-            Err(why) => told(Enforce::Unknown, why.clone()),
+            Ok(_) => enforced(Enforce::No, "nothing makes the kernel insist on signatures"),
+            Err(why) => enforced(Enforce::Unknown, why.clone()),
         },
     }
 }

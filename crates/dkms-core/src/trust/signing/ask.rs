@@ -29,7 +29,7 @@ pub(crate) fn ask_before<'k>(session: &Session<'_>, kernels: impl Iterator<Item 
         question(&key_pair(session, &framework, Some(&headers)).ok()?)
     });
     if let Some(question) = question {
-        session.host.secrets.answered.get_or_init(|| session.sink.ask(&question));
+        session.host.secrets.answer.get_or_init(|| session.sink.ask(&question));
     }
 }
 

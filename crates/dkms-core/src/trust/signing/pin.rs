@@ -18,6 +18,6 @@ pub(super) fn find(host: &Host) -> Result<Option<Secret>> {
     if let Some(pin) = secrets.credential(CREDENTIAL)? {
         return Ok(Some(pin));
     }
-    let answered = || secrets.answered.get().cloned().flatten();
-    Ok(secrets.sign_pin.clone().or_else(answered))
+    let answer = || secrets.answer.get().cloned().flatten();
+    Ok(secrets.sign_pin.clone().or_else(answer))
 }

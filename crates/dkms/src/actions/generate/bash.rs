@@ -29,7 +29,7 @@ fn names(rows: impl Iterator<Item = &'static OptionRow>) -> Vec<String> {
 fn options() -> String {
     let mut text =
         String::from("# Sets options: those of the action $1.\n__dkms_options() {\n    case $1 in\n");
-    for action in &ACTIONS {
+    for action in ACTIONS {
         let own = names(action.own_options().filter(|row| !row.is_hidden()));
         text.push_str(&format!(
             "    {})\n        options='\n{}'\n        ;;\n",
@@ -82,8 +82,8 @@ fn operands() -> String {
             words_where(|row| row.operand == kind).join(" | ")
         ));
     }
-    for row in &ACTIONS {
-        if let Operand::Words(words) = row.operand {
+    for row in ACTIONS {
+        if let Operand::Words(words) | Operand::WordAndPackage(words) = row.operand {
             text.push_str(&format!("    {}) operands='{}' ;;\n", row.word, words.join(" ")));
         }
     }

@@ -34,8 +34,8 @@ fn operands() -> String {
         let words = words_where(|row| kinds.contains(&row.operand)).join(" ");
         text.push_str(&format!("complete -c dkms -n '__dkms_action {words}' {offered}\n"));
     }
-    for row in &ACTIONS {
-        if let Operand::Words(words) = row.operand {
+    for row in ACTIONS {
+        if let Operand::Words(words) | Operand::WordAndPackage(words) = row.operand {
             let words = words.join(" ");
             text.push_str(&format!(
                 "complete -c dkms -n '__dkms_action {}; and not __fish_seen_subcommand_from {words}' -a '{words}'\n",

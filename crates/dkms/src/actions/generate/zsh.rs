@@ -1,5 +1,4 @@
-//! zsh: an array of specifications for each option, and functions that set variables of their caller, `_dkms`
-//! in
+//! zsh: an array of specifications for each option, and functions that set variables of their caller, `_dkms` in
 //! `packaging/completions/_dkms`.
 
 use super::text::{description, filled, words_where};
@@ -17,7 +16,7 @@ pub(super) fn text() -> String {
     }
     let common = OPTIONS.iter().filter(|row| COMMON.contains(&row.opt));
     text.push_str(&format!("  specs=(\n{}\n  )\n  operands=()\n  case $1 in\n", arrays(common)));
-    for action in &ACTIONS {
+    for action in ACTIONS {
         let own = arrays(action.own_options().filter(|row| !row.is_hidden()));
         text.push_str(&format!("    {})\n      specs+=(\n{own}\n      ) ;;\n", action.word));
     }
@@ -98,8 +97,8 @@ fn operands() -> String {
         let words = words_where(|row| row.operand == kind).join("|");
         text.push_str(&format!("    {words}) operands=({spec}) ;;\n"));
     }
-    for row in &ACTIONS {
-        if let Operand::Words(words) = row.operand {
+    for row in ACTIONS {
+        if let Operand::Words(words) | Operand::WordAndPackage(words) = row.operand {
             text.push_str(&format!("    {}) operands=('2:what:({})') ;;\n", row.word, words.join(" ")));
         }
     }

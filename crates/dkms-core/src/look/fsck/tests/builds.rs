@@ -33,23 +33,23 @@ fn builds_that_cannot_be_had_again_stay() {
     let w = World::new();
     let b = w.built(GONE);
     fs::remove_file(w.layout.manifest(&b)).unwrap();
-    w.only_tells("kernel-gone", &path);
+    w.only_reports("kernel-gone", &path);
     // The source is missing.
     let w = World::new();
     w.built(GONE);
     fs::remove_file(w.layout.source_dir(&foo()).join("foo.c")).unwrap();
-    w.only_tells("kernel-gone", &path);
+    w.only_reports("kernel-gone", &path);
     // There is no kernel at all: /lib/modules may not be mounted.
     let w = World::new();
     w.built(GONE);
     fs::remove_dir_all(w.layout.kernel_modules(K)).unwrap();
-    w.only_tells("kernel-gone", &path);
+    w.only_reports("kernel-gone", &path);
     // A module of that kernel is archived.
     let w = World::new();
     w.installed(GONE);
     let archived = w.original(GONE, Some(&w.layout.kernel_modules(GONE).join("kernel/foo.ko")));
     fs::remove_dir_all(w.layout.kernel_modules(GONE)).unwrap();
-    w.only_tells("kernel-gone", &path);
+    w.only_reports("kernel-gone", &path);
     assert!(archived.exists());
 }
 
@@ -69,7 +69,7 @@ fn links_that_lead_nowhere() {
     // The link points to a version that can be reinstalled, which replaces the files in /lib/modules.
     let w = World::new();
     to(&w, &format!("1.0/{K}/{A}"));
-    w.only_tells("dangling-active-link", &link);
+    w.only_reports("dangling-active-link", &link);
     // The link points to the right build through another path.
     let w = World::new();
     let b = w.installed(K);
@@ -100,16 +100,16 @@ fn a_link_that_is_missing_is_made_again() {
 }
 
 #[test]
-fn files_that_somebody_changed_are_only_told() {
+fn files_that_were_changed_since_are_only_reported() {
     let w = World::new();
     w.installed(K);
     fs::write(w.module(K), "theirs").unwrap();
-    w.only_tells("installed-differs", &format!("lib/modules/{K}/updates/foo.ko"));
+    w.only_reports("installed-differs", &format!("lib/modules/{K}/updates/foo.ko"));
     assert_eq!(fs::read(w.module(K)).unwrap(), b"theirs");
 }
 
 #[test]
-fn built_files_that_are_missing_or_changed_are_only_told() {
+fn built_files_that_are_missing_or_changed_are_only_reported() {
     let path = format!("tree/foo/1.0/{K}/{A}/module/foo.ko");
     let w = World::new();
     let b = w.built(K);
@@ -122,17 +122,17 @@ fn built_files_that_are_missing_or_changed_are_only_told() {
     let mut other = module();
     other[100] ^= 1;
     fs::write(&file, other).unwrap();
-    w.only_tells("module-differs", &path);
+    w.only_reports("module-differs", &path);
     fs::write(&file, "short").unwrap();
-    w.only_tells("module-differs", &path);
+    w.only_reports("module-differs", &path);
     fs::remove_file(&file).unwrap();
-    w.only_tells("module-missing", &path);
+    w.only_reports("module-missing", &path);
     fs::remove_dir_all(w.layout.module_dir(&b)).unwrap();
-    w.only_tells("module-missing", &format!("tree/foo/1.0/{K}/{A}/module"));
+    w.only_reports("module-missing", &format!("tree/foo/1.0/{K}/{A}/module"));
 }
 
 #[test]
-fn manifests_that_do_not_match_are_only_told() {
+fn manifests_that_do_not_match_are_only_reported() {
     let w = World::new();
     let b = w.built(K);
     let m = Manifest::load(&w.layout, &b).unwrap();
@@ -143,10 +143,10 @@ fn manifests_that_do_not_match_are_only_told() {
         Manifest { schema: 0, ..m },
     ] {
         other.store(&w.layout.manifest(&b)).unwrap();
-        w.only_tells("manifest-mismatch", &path);
+        w.only_reports("manifest-mismatch", &path);
     }
     write(w.layout.manifest(&b), "{");
-    w.only_tells("manifest-mismatch", &path);
+    w.only_reports("manifest-mismatch", &path);
 }
 
 #[test]
@@ -184,15 +184,15 @@ fn originals_that_are_stranded_go_home() {
     // Another file is there.
     w.original(K, Some(&home));
     fs::write(&home, "a newer one").unwrap();
-    w.only_tells("original-place-taken", &archived);
+    w.only_reports("original-place-taken", &archived);
     // The original path is unknown.
     let w = World::new();
     w.original(K, None);
-    w.only_tells("original-stranded", &archived);
+    w.only_reports("original-stranded", &archived);
     // The kernel no longer exists.
     let w = World::new();
     w.original(GONE, Some(&w.layout.kernel_modules(GONE).join("kernel/foo.ko")));
-    w.only_tells("original-stranded", &format!("tree/foo/original_module/{GONE}/{A}/foo.ko"));
+    w.only_reports("original-stranded", &format!("tree/foo/original_module/{GONE}/{A}/foo.ko"));
     assert!(!w.layout.kernel_modules(GONE).exists());
 }
 
@@ -205,7 +205,7 @@ fn originals_of_an_installed_package_whose_place_is_taken() {
     write(&home, "the kernel's own");
     assert_eq!(w.found(), []);
     write(&home, "a newer one");
-    w.only_tells("original-place-taken", &format!("tree/foo/original_module/{K}/{A}/foo.ko"));
+    w.only_reports("original-place-taken", &format!("tree/foo/original_module/{K}/{A}/foo.ko"));
     // The path is used by our own module, as it should be.
     let w = World::new();
     w.installed(K);

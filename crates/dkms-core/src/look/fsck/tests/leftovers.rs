@@ -15,7 +15,7 @@ fn a_source_link_is_made_again_where_the_source_is() {
     }
     let w = World::new();
     fs::remove_dir_all(w.layout.source_dir(&foo())).unwrap();
-    w.only_tells("source-missing", "tree/foo/1.0/source");
+    w.only_reports("source-missing", "tree/foo/1.0/source");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn files_put_aside_in_a_kernel() {
     }
     let w = World::new();
     write(w.layout.destination(K, "/updates").join(".foo.ko.dkms-old"), "");
-    w.only_tells("leftover", &format!("lib/modules/{K}/updates/.foo.ko.dkms-old"));
+    w.only_reports("leftover", &format!("lib/modules/{K}/updates/.foo.ko.dkms-old"));
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl World {
     }
 
     /// Asserts that exactly this is found, and that the repair changes nothing.
-    fn only_tells(&self, kind: &'static str, path: &str) {
+    fn only_reports(&self, kind: &'static str, path: &str) {
         let expected = [(kind, path.to_owned(), false)];
         assert_eq!(self.found(), expected);
         assert!(self.repair().repaired.is_empty());

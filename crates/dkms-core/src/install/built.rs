@@ -1,0 +1,54 @@
+//! What a build left for the installation.
+
+use super::InstallError;
+use super::plan::{self, Source};
+use crate::conf::load;
+use crate::error::Result;
+use crate::session::Session;
+use dkms_tree::ids::Build;
+use dkms_tree::manifest::Manifest;
+
+/// What was built, and which checks are overridden when it is installed.
+pub(super) struct Built {
+    pub(super) loaded: load::Loaded,
+    pub(super) manifest: Option<Manifest>,
+    pub(super) sources: Vec<Source>,
+    pub(super) force: plan::Force,
+}
+
+impl Built {
+    pub(super) fn read(s: &Session<'_>, b: &Build) -> Result<Self> {
+        let loaded = load::load(s, &b.package, &b.kernel)?.strict()?;
+        let manifest = Manifest::read(s.layout, b)?;
+        let written = |name: &str| {
+            loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
+        };
+        let sources = plan::sources(s, b, manifest.as_ref(), &written);
+        let force = plan::force_for(s, &b.package.name);
+        Ok(Self { loaded, manifest, sources, force })
+    }
+
+    /// Checks that every module that was built, and that BUILD_EXCLUSIVE allows, exists.
+    pub(super) fn require_all(&self, s: &Session<'_>, b: &Build) -> Result<()> {
+        let expected: Vec<String> = match &self.manifest {
+            Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
+            None => {
+                let config = crate::kernel::headers::config_path(s, &b.kernel.release);
+                let config = crate::kernel::headers::KernelConfig::read(&config);
+                let exclusion = load::exclusion(&self.loaded, &b.kernel, config.as_ref())?;
+                let wanted = self.loaded.conf.modules.iter().zip(&exclusion.modules);
+                wanted.filter(|(_, out)| out.is_none()).map(|(e, _)| e.dest_name.clone()).collect()
+            }
+        };
+        for name in expected {
+            if !self.sources.iter().any(|f| f.name == name) {
+                return Err(InstallError::Refused(format!(
+                    "the built module {name} is missing in {}; rebuild it (dkms build --force)",
+                    s.layout.module_dir(b).display()
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+}

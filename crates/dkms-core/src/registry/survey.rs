@@ -1,0 +1,119 @@
+//! Which builds of this machine's packages the registries have, without building anything.
+
+use super::error::RegistryError;
+use super::mode;
+use super::pull::{self, Fetched, Offer, Wanted};
+use crate::build::{self, BuildError, preview};
+use crate::cache::Cache;
+use crate::conf::load;
+use crate::error::{Error, Result};
+use crate::plan::order;
+use crate::session::Session;
+use dkms_conf::framework_conf::Prebuilt;
+use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::state;
+
+/// What is known about a build.
+#[derive(Clone, Debug)]
+pub enum Availability {
+    /// The local cache has it.
+    Cached,
+    /// A registry has it.
+    Offered(Box<Offer>),
+    /// Neither has it.
+    Missing,
+    /// It is not meant for this kernel, or waits for something, for this reason.
+    NotNow(String),
+}
+
+/// The result of a pull.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pulled {
+    /// Fetched from here: `REGISTRY/REPOSITORY@DIGEST`.
+    From(String),
+    /// The local cache had it already.
+    Cached,
+    /// It is not meant for this kernel, or waits for something, for this reason.
+    NotNow(String),
+}
+
+/// Looks for a build in the registries, and before that in the local cache if there is one.
+///
+/// # Errors
+/// Its configuration or its source is not usable; an interrupt.
+pub fn look_up(session: &Session<'_>, build: &Build, cache: Option<&Cache>) -> Result<Availability> {
+    let (loaded, _) = match build::configuration(session, build, &session.layout.conf(&build.package)) {
+        Err(Error::Build(BuildError::Excluded { reason, .. })) => return Ok(Availability::NotNow(reason)),
+        configuration => configuration?,
+    };
+    let missing = build::missing_dependencies(session, build, &loaded);
+    if !missing.is_empty() {
+        let reason = format!("needs {}, which is not installed for this kernel yet", missing.join(", "));
+        return Ok(Availability::NotNow(reason));
+    }
+    let source = session.layout.source_link(&build.package);
+    let preview = preview::preview(session, build, &loaded, &source)?;
+    let wanted = Wanted { build, lines: preview.lines };
+    if let Some(cache) = cache {
+        let stored = || pull::find_stored(session, cache, &wanted);
+        if cache.find(&preview.fingerprint).ok().flatten().or_else(stored).is_some() {
+            return Ok(Availability::Cached);
+        }
+    }
+    let offer = pull::find(session, &wanted)?;
+    Ok(offer.map_or(Availability::Missing, |offer| Availability::Offered(Box::new(offer))))
+}
+
+/// Where the modules of a build would come from, for a plan; `None` if it would be compiled, or if that is not
+/// known, because it is not registered yet.
+///
+/// # Errors
+/// An interrupt.
+pub fn foresee(session: &Session<'_>, build: &Build) -> Result<Option<String>> {
+    let cache = Cache::of(session);
+    match look_up(session, build, cache.as_ref()) {
+        Ok(Availability::Cached) => Ok(Some("from the cache".into())),
+        Ok(Availability::Offered(offer)) => Ok(Some(format!("from {}", offer.reference()))),
+        Ok(Availability::Missing) if mode(session) == Prebuilt::Only => {
+            Ok(Some("no registry has it, and prebuilt=only".into()))
+        }
+        Err(Error::Interrupted(signal)) => Err(Error::Interrupted(signal)),
+        Ok(Availability::Missing | Availability::NotNow(_)) | Err(_) => Ok(None),
+    }
+}
+
+/// Fetches builds into the local cache. `None`: no registry has it.
+///
+/// # Errors
+/// The cache is switched off or cannot be written; as [`look_up`].
+pub fn pull(session: &Session<'_>, build: &Build) -> Result<Option<Pulled>> {
+    let cache = Cache::of(session).ok_or(RegistryError::NoCache)?;
+    match look_up(session, build, Some(&cache))? {
+        Availability::Cached => Ok(Some(Pulled::Cached)),
+        Availability::NotNow(reason) => Ok(Some(Pulled::NotNow(reason))),
+        Availability::Missing => Ok(None),
+        Availability::Offered(offer) => fetch_into(session, &cache, *offer),
+    }
+}
+
+fn fetch_into(session: &Session<'_>, cache: &Cache, offer: Offer) -> Result<Option<Pulled>> {
+    let Some(Fetched { dir, offer }) = pull::fetch(session, offer)? else { return Ok(None) };
+    let stored = cache.store_from(dir.path(), &offer.record);
+    stored.map_err(|e| RegistryError::NotStored(e.to_string()))?;
+    Ok(Some(Pulled::From(offer.reference())))
+}
+
+/// The newest version of every package with `AUTOINSTALL=yes`, for a kernel.
+///
+/// # Errors
+/// A configuration is not usable.
+pub fn wanted(session: &Session<'_>, kernel: &Kernel) -> Result<Vec<Build>> {
+    let packages = order::newest(&state::all_packages(session.layout));
+    let mut builds = Vec::new();
+    for package in packages {
+        if load::load(session, &package, kernel)?.strict()?.conf.autoinstall {
+            builds.push(Build::new(&package, kernel));
+        }
+    }
+    Ok(builds)
+}

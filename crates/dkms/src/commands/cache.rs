@@ -1,0 +1,94 @@
+//! `cache`: shows and clears the cache of builds, and why a build is not in it.
+
+use super::call::Call;
+use crate::printable::on_one_line;
+use crate::render::cache as render;
+use crate::request;
+use dkms_core::build::preview;
+use dkms_core::cache::{Cache, Filter};
+use dkms_core::conf::load;
+use dkms_core::error::Result;
+use dkms_core::ids::Build;
+use dkms_core::request::RequestError;
+
+/// `dkms cache [show | size | clear | why] [M[/V]] [-k K]`; without a word, `show`.
+pub(super) fn cache(call: &Call<'_>) -> Result<()> {
+    match call.arguments.words.first().map(String::as_str) {
+        Some("why") => why(call),
+        Some("clear") => clear(call),
+        Some("size") => size(call),
+        _ => show(call),
+    }
+}
+
+fn filter(call: &Call<'_>) -> Filter {
+    let subject = call.subject;
+    Filter {
+        package: subject.name.clone(),
+        version: subject.version.clone(),
+        kernels: call.words.releases.clone(),
+    }
+}
+
+fn show(call: &Call<'_>) -> Result<()> {
+    let cache = Cache::to_inspect(call.s);
+    let entries = cache.entries(&filter(call))?;
+    let json = call.arguments.json;
+    call.ui.data(&if json { render::show_json(&cache, &entries) } else { render::show(&cache, &entries) });
+    Ok(())
+}
+
+fn size(call: &Call<'_>) -> Result<()> {
+    let cache = Cache::to_inspect(call.s);
+    let entries = cache.entries(&filter(call))?;
+    let json = call.arguments.json;
+    call.ui.data(&if json { render::size_json(&cache, &entries) } else { render::size(&cache, &entries) });
+    Ok(())
+}
+
+fn clear(call: &Call<'_>) -> Result<()> {
+    let cache = Cache::to_inspect(call.s);
+    let filter = filter(call);
+    let (count, bytes) = if call.arguments.dry_run {
+        let entries = cache.entries(&filter)?;
+        (entries.len(), entries.iter().fold(0, |sum, entry| entry.size.saturating_add(sum)))
+    } else {
+        call.require_root()?;
+        cache.clear(&filter)?
+    };
+    let json = call.arguments.json;
+    let done = !call.arguments.dry_run;
+    call.ui.data(&if json {
+        render::cleared_json(count, bytes)
+    } else {
+        render::cleared(count, bytes, done)
+    });
+    Ok(())
+}
+
+fn why(call: &Call<'_>) -> Result<()> {
+    let package = call.subject.package("cache why")?;
+    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
+    let layout = call.s.layout;
+    if !layout.conf(&package).exists() {
+        let text = format!("{package} is not added, so it is not built: see 'dkms add'");
+        return Err(RequestError::Usage(on_one_line(&text).into_owned()).into());
+    }
+    let conf = call.arguments.conf.clone().unwrap_or_else(|| layout.conf(&package));
+    let loaded = load::load_file(call.s, &conf, Some(&package), &kernel)?.strict()?;
+    let build = Build::new(&package, &kernel);
+    let preview = preview::preview(call.s, &build, &loaded, &layout.source_link(&package))?;
+    let cache = Cache::to_inspect(call.s);
+    let found = cache.lookup(&preview.fingerprint);
+    let nearest = cache.nearest(&package.name, &preview.lines)?;
+    let off = if cache.limit() == 0 {
+        Some("cache_size is 0 in framework.conf")
+    } else if loaded.conf.no_cache {
+        Some("CACHE is set to no for this package")
+    } else {
+        None
+    };
+    let answer = render::Why { build: &build, fingerprint: &preview.fingerprint, off, found, nearest };
+    call.ui.data(&if call.arguments.json { answer.json() } else { answer.text() });
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! `push`, `pull`, `matrix` and `registry-key`: builds in registries.
+
+use super::call::Call;
+use crate::request;
+use dkms_core::error::Result;
+use dkms_core::event::Event;
+use dkms_core::plan::gather;
+use dkms_core::registry::{self, Availability, Pulled, Pushed, RegistryError, keys};
+use dkms_core::request::RequestError;
+use dkms_tree::ids::{Build, Kernel};
+use serde_json::json;
+
+/// `dkms push M/V [-k K]...`
+pub(super) fn push(call: &Call<'_>) -> Result<()> {
+    let package = call.subject.package("push")?;
+    dkms_core::add::require_added(call.s.layout, &package)?;
+    let kernels = request::kernels(call.s, call.words, call.arguments.all.then_some(&package))?;
+    let builds: Vec<Build> = kernels.iter().map(|kernel| Build::new(&package, kernel)).collect();
+    let registry = registry::sources(call.s).first().ok_or(RegistryError::NoRegistry)?;
+    let published = registry::push(call.s, &builds, registry)?;
+    if call.arguments.json {
+        let row = |p: &registry::Published| {
+            let digest = match &p.result {
+                Pushed::New(digest) => Some(digest),
+                Pushed::Exists => None,
+            };
+            json!({"build": p.build.to_string(), "reference": p.reference, "digest": digest, "new": digest.is_some()})
+        };
+        return document(
+            call,
+            &json!({"schema": 1, "pushed": published.iter().map(row).collect::<Vec<_>>()}),
+        );
+    }
+    for one in published {
+        let text = match one.result {
+            Pushed::New(digest) => format!("Pushed {}: {} ({digest})\n", one.build, one.reference),
+            Pushed::Exists => format!("{} is in the registry already: {}\n", one.build, one.reference),
+        };
+        call.ui.data(&text);
+    }
+    Ok(())
+}
+
+/// `dkms pull [M/V] [-k K]...`
+pub(super) fn pull(call: &Call<'_>) -> Result<()> {
+    require_registry(call)?;
+    let kernels = kernels(call, call.arguments.all_kernels)?;
+    let builds = match &call.subject.name {
+        Some(_) => {
+            let package = call.subject.package("pull")?;
+            dkms_core::add::require_added(call.s.layout, &package)?;
+            kernels.iter().map(|kernel| Build::new(&package, kernel)).collect()
+        }
+        None => wanted(call, &kernels)?,
+    };
+    let (mut rows, mut missing) = (Vec::new(), Vec::new());
+    for build in builds {
+        let (word, text) = match registry::pull(call.s, &build)? {
+            Some(Pulled::From(reference)) => ("pulled", format!("Pulled {build} from {reference}")),
+            Some(Pulled::Cached) => ("cached", format!("{build} is in the cache already")),
+            Some(Pulled::NotNow(reason)) => ("skipped", format!("{build} is not needed: {reason}")),
+            None => {
+                missing.push(build.clone());
+                ("missing", format!("No registry has {build}"))
+            }
+        };
+        rows.push(json!({"build": build.to_string(), "result": word}));
+        if !call.arguments.json {
+            call.ui.data(&(text + "\n"));
+        }
+    }
+    if call.arguments.json {
+        document(call, &json!({"schema": 1, "pulled": rows}))?;
+    }
+    if missing.is_empty() { Ok(()) } else { Err(RegistryError::Missing { missing }.into()) }
+}
+
+/// `dkms matrix [-k K]...`
+pub(super) fn matrix(call: &Call<'_>) -> Result<()> {
+    require_registry(call)?;
+    let kernels = kernels(call, call.words.releases.is_empty())?;
+    let mut missing = Vec::new();
+    for build in wanted(call, &kernels)? {
+        match registry::look_up(call.s, &build, None)? {
+            Availability::Missing => missing.push(build),
+            Availability::Offered(_) | Availability::Cached => {}
+            Availability::NotNow(reason) => {
+                call.s.report(Event::Detail { text: format!("{build} is not listed: {reason}") });
+            }
+        }
+    }
+    if call.arguments.json {
+        let row = |b: &Build| {
+            json!({
+                "package": b.package.name, "version": b.package.version,
+                "kernel": b.kernel.release, "arch": b.kernel.arch,
+            })
+        };
+        return document(call, &json!({"include": missing.iter().map(row).collect::<Vec<_>>()}));
+    }
+    for build in missing {
+        call.ui.data(&format!("{} -k {}/{}\n", build.package, build.kernel.release, build.kernel.arch));
+    }
+    Ok(())
+}
+
+/// `dkms registry-key generate`
+pub(super) fn key(call: &Call<'_>) -> Result<()> {
+    if call.arguments.words.is_empty() {
+        let text = "write dkms registry-key generate; it creates a new key and never replaces one";
+        return Err(RequestError::Usage(text.into()).into());
+    }
+    let key = keys::generate(&keys::place_for_new(call.s)?)?;
+    let (private, public) = (key.private.display(), key.public.display());
+    if call.arguments.json {
+        let value = json!({
+            "schema": 1, "id": key.id, "private": private.to_string(), "public": public.to_string(),
+        });
+        return document(call, &value);
+    }
+    let trusted = keys::trusted_dir(call.s);
+    call.ui.data(&format!(
+        "Created key {}\n  private: {private} (stays on this machine, and in a safe copy)\n  public:  {public}\n\
+         Next: copy {public} to {}/NAME.pub on every machine that takes these builds\n",
+        key.id,
+        trusted.display(),
+    ));
+    Ok(())
+}
+
+fn require_registry(call: &Call<'_>) -> Result<()> {
+    if registry::sources(call.s).is_empty() { Err(RegistryError::NoRegistry.into()) } else { Ok(()) }
+}
+
+/// The given kernels, or every kernel that modules can be made for.
+fn kernels(call: &Call<'_>, all: bool) -> Result<Vec<Kernel>> {
+    if !all {
+        return request::kernels(call.s, call.words, None);
+    }
+    let arch = match call.words.arches.as_slice() {
+        [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
+        [one, ..] => one.clone(),
+    };
+    Ok(gather::kernels_with_headers(call.s, &arch))
+}
+
+fn wanted(call: &Call<'_>, kernels: &[Kernel]) -> Result<Vec<Build>> {
+    let mut all = Vec::new();
+    for kernel in kernels {
+        all.extend(registry::wanted(call.s, kernel)?);
+    }
+    Ok(all)
+}
+
+fn document(call: &Call<'_>, value: &serde_json::Value) -> Result<()> {
+    let mut text = serde_json::to_string(value).unwrap_or_default();
+    text.push('\n');
+    call.ui.data(&text);
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! What `dkms cache` prints. The JSON is described in docs/json-schema.md.
+
+use super::json::line as document;
+use crate::printable::on_one_line;
+use dkms_core::cache::{Cache, Damaged, Entry, Listed, Nearest};
+use dkms_core::ids::Build;
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn total(entries: &[Listed]) -> u64 {
+    entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.size))
+}
+
+/// Bytes as people read them.
+fn bytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+    let scaled = |power: u32| bytes as f64 / 1024f64.powi(power.cast_signed());
+    match bytes {
+        0..=9_999 => format!("{bytes} bytes"),
+        10_000..=999_999 => format!("{:.0} KiB", scaled(1)),
+        1_000_000..=999_999_999 => format!("{:.1} MiB", scaled(2)),
+        _ => format!("{:.1} GiB", scaled(3)),
+    }
+}
+
+fn entries_of(count: usize) -> String {
+    if count == 1 { "1 build".into() } else { format!("{count} builds") }
+}
+
+/// `dkms cache size`
+pub(crate) fn size(cache: &Cache, entries: &[Listed]) -> String {
+    let limit =
+        if cache.limit() == 0 { "switched off".into() } else { format!("of {}", bytes(cache.limit())) };
+    let dir = cache.dir().display();
+    format!("{} {limit}, {} in {dir}\n", bytes(total(entries)), entries_of(entries.len()))
+}
+
+/// The same as JSON.
+pub(crate) fn size_json(cache: &Cache, entries: &[Listed]) -> String {
+    document(&json!({
+        "schema": 1,
+        "directory": cache.dir(),
+        "limit": cache.limit(),
+        "bytes": total(entries),
+        "count": entries.len(),
+    }))
+}
+
+/// `dkms cache show`
+pub(crate) fn show(cache: &Cache, entries: &[Listed]) -> String {
+    let line = |entry: &Listed| {
+        let used = dkms_core::time::utc(seconds(entry.used));
+        let what = match &entry.record {
+            Ok(record) => {
+                format!("{}/{}, {}, {}", record.package, record.version, record.kernel, record.arch)
+            }
+            Err(damaged) => format!("damaged: {damaged}"),
+        };
+        let short = entry.fingerprint.get(..12).unwrap_or_default();
+        format!("{}\n", on_one_line(&format!("{what}: {}, last used {used}, {short}", bytes(entry.size))))
+    };
+    entries.iter().map(line).collect::<String>() + &size(cache, entries)
+}
+
+/// The same as JSON.
+pub(crate) fn show_json(cache: &Cache, entries: &[Listed]) -> String {
+    let entry = |entry: &Listed| {
+        let mut value = json!({
+            "fingerprint": entry.fingerprint,
+            "bytes": entry.size,
+            "used": seconds(entry.used),
+        });
+        match &entry.record {
+            Ok(record) => {
+                value["package"] = json!(record.package);
+                value["version"] = json!(record.version);
+                value["kernel"] = json!(record.kernel);
+                value["arch"] = json!(record.arch);
+                value["build_ms"] = json!(record.build_ms);
+            }
+            Err(damaged) => value["damaged"] = json!(damaged.reason),
+        }
+        value
+    };
+    let entries_json: Vec<Value> = entries.iter().map(entry).collect();
+    document(&json!({
+        "schema": 1,
+        "directory": cache.dir(),
+        "limit": cache.limit(),
+        "bytes": total(entries),
+        "count": entries.len(),
+        "entries": entries_json,
+    }))
+}
+
+/// `dkms cache clear`
+pub(crate) fn cleared(count: usize, size: u64, done: bool) -> String {
+    let verb = if done { "Removed" } else { "Would remove" };
+    format!("{verb} {} ({})\n", entries_of(count), bytes(size))
+}
+
+/// The same as JSON.
+pub(crate) fn cleared_json(count: usize, bytes: u64) -> String {
+    document(&json!({ "schema": 1, "count": count, "bytes": bytes }))
+}
+
+/// The answer of `dkms cache why`.
+pub(crate) struct Why<'a> {
+    pub build: &'a Build,
+    pub fingerprint: &'a str,
+    /// Why the cache is not used.
+    pub off: Option<&'static str>,
+    pub found: Result<Option<Entry>, Damaged>,
+    pub nearest: Option<Nearest>,
+}
+
+impl Why<'_> {
+    /// Its text.
+    pub(crate) fn text(&self) -> String {
+        let mut lines = Vec::new();
+        if let Some(why) = self.off {
+            lines.push(format!("The cache is not used: {why}"));
+        }
+        match (&self.found, &self.nearest) {
+            (Ok(Some(_)), _) => {
+                lines.push(format!("{} is in the cache, fingerprint {}", self.build, self.fingerprint));
+            }
+            (Err(damaged), _) => lines.push(format!("Its entry is damaged, so it is rebuilt: {damaged}")),
+            (Ok(None), None) => {
+                let package = &self.build.package.name;
+                lines.push(format!("{} is not in the cache, which has no build of {package}", self.build));
+            }
+            (Ok(None), Some(nearest)) => {
+                let record = &nearest.record;
+                lines.push(format!(
+                    "{} is not in the cache. The nearest build there is {}/{} for kernel {} ({}), which differs in:",
+                    self.build, record.package, record.version, record.kernel, record.arch
+                ));
+                for difference in &nearest.differences {
+                    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
+                    let (cached, wanted) = (value(&difference.cached), value(&difference.wanted));
+                    lines.push(format!("  {}: {cached} there, {wanted} now", difference.name));
+                }
+            }
+        }
+        lines.iter().map(|line| format!("{}\n", on_one_line(line))).collect()
+    }
+
+    /// The same as JSON.
+    pub(crate) fn json(&self) -> String {
+        let nearest = self.nearest.as_ref().filter(|_| !matches!(self.found, Ok(Some(_)))).map(|nearest| {
+            let difference = |d: &dkms_core::cache::Difference| {
+                json!({ "name": d.name, "cached": d.cached, "wanted": d.wanted })
+            };
+            let record = &nearest.record;
+            json!({
+                "fingerprint": record.fingerprint,
+                "version": record.version,
+                "kernel": record.kernel,
+                "arch": record.arch,
+                "differences": nearest.differences.iter().map(difference).collect::<Vec<_>>(),
+            })
+        });
+        document(&json!({
+            "schema": 1,
+            "package": self.build.package.name,
+            "version": self.build.package.version,
+            "kernel": self.build.kernel.release,
+            "arch": self.build.kernel.arch,
+            "fingerprint": self.fingerprint,
+            "cached": matches!(self.found, Ok(Some(_))),
+            "off": self.off,
+            "damaged": self.found.as_ref().err().map(|damaged| damaged.reason.clone()),
+            "nearest": nearest,
+        }))
+    }
+}

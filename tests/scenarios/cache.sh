@@ -1,0 +1,160 @@
+# The cache of builds: what is a hit, what is not, and what happens to a cache that cannot be used.
+#: step remove-and-install-again 0 ours
+fixture single-1.0 multi-1.0 scripts-1.0
+cat >/run/functions <<'END'
+origin() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["origin"])' "/var/lib/dkms/$1/1.0/$K/$A/.manifest.json"; }
+# Builds a package that is not built, and says where the modules came from.
+build() { dkms unbuild "$1/1.0" -k "$K" >/dev/null 2>&1 || true; dkms build "$@" -k "$K" >/run/out 2>&1 && origin "$1"; }
+entries() { dkms cache --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["count"])'; }
+END
+. /run/functions
+dkms install single/1.0 -k "$K"
+same "$(origin single)" built
+sha256sum "/lib/modules/$K/updates/dkms/single.ko" >/run/sum
+dkms remove single/1.0 --all
+dkms install single/1.0 -k "$K" >/run/out
+grep -q '^Took single/1.0 for kernel .* from the cache' /run/out
+same "$(origin single)" cache
+sha256sum -c /run/sum
+log=/var/lib/dkms/single/1.0/$K/$A/log/make.log
+head -n1 "$log" | grep -q '^Not compiled: taken from the cache'
+grep -q '^Building module' "$log"
+dkms verify single
+dkms unbuild single/1.0 -k "$K"
+same "$(dkms build single/1.0 -k "$K" --json | grep -c '"origin":"cache"')" 1
+#: step switched-off 0 ours
+. /run/functions
+same "$(build single --no-cache)" built
+same "$(build single)" cache
+dkms build single/1.0 -k "$K" --force
+same "$(origin single)" built
+mkdir -p /etc/dkms/framework.conf.d
+echo 'cache_size=0' >/etc/dkms/framework.conf.d/cache.conf
+same "$(build single)" built
+rm /etc/dkms/framework.conf.d/cache.conf
+same "$(build single)" cache
+before=$(entries)
+echo 'CACHE=no' >/etc/dkms/multi.conf
+same "$(build multi)" built
+same "$(build multi)" built
+same "$(entries)" "$before"
+rm /etc/dkms/multi.conf
+same "$(build multi)" built
+same "$(build multi)" cache
+#: step scripts-of-a-build 0 ours
+# What POST_BUILD adds to K/A is there after a hit as after a build, and it does not run again.
+. /run/functions
+cp -r /usr/src/single-1.0 /usr/src/post-1.0
+cd /usr/src/post-1.0
+mv single.c post.c
+sed -i 's/single/post/g' ./*
+echo 'PRE_BUILD="pre.sh"' >>dkms.conf
+# As those of ZFS: $kernelver and the like are dkms's.
+# shellcheck disable=SC2016
+echo 'POST_BUILD="post.sh $dkms_tree/post/1.0/$kernelver/$arch"' >>dkms.conf
+printf '#!/bin/sh\necho "#define FOUND 1" >found.h\n' >pre.sh
+printf '#!/bin/sh\nmkdir -p "$1/extra"\ncp found.h "$1/extra/"\n' >post.sh
+chmod +x pre.sh post.sh
+files() { (cd "/var/lib/dkms/post/1.0/$K/$A" && find . -printf '%y %m %P\n' | sort); }
+same "$(build post)" built
+files >/run/built
+grep -q 'extra/found.h' /run/built
+same "$(build post)" cache
+same "$(files)" "$(cat /run/built)"
+same "$(cat "/var/lib/dkms/post/1.0/$K/$A/extra/found.h")" '#define FOUND 1'
+# Without the confinement, such a package may read anything, so it is not stored.
+dkms cache clear post
+mkdir -p /etc/dkms
+echo 'CONFINE=off' >/etc/dkms/post.conf
+same "$(build post)" built
+same "$(dkms cache show post | grep -c '^post')" 0
+rm /etc/dkms/post.conf
+#: step a-damaged-entry-is-dropped 0 ours
+. /run/functions
+same "$(build single)" cache
+file=$(find /var/cache/dkms/v1 -name single.ko)
+printf X | dd of="$file" bs=1 seek=1000 conv=notrunc status=none
+dkms fsck >/run/fsck || true
+grep -q 'single.ko differs from its record' /run/fsck
+same "$(build single)" built
+grep -q 'damaged entry, which is dropped' /run/out
+same "$(build single)" cache
+file=$(find /var/cache/dkms/v1 -name single.ko)
+rm "$file"
+mkdir /var/cache/dkms/v1/.tmp-left
+code 1 dkms fsck
+dkms fsck --repair
+dkms fsck
+test ! -e /var/cache/dkms/v1/.tmp-left
+same "$(build single)" built
+#: step the-least-recently-used-goes-first 0 ours
+. /run/functions
+dkms cache clear
+same "$(entries)" 0
+for name in single multi post; do build "$name"; done
+same "$(build single)" cache
+size=$(dkms cache size --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["bytes"])')
+echo "cache_size=$size" >/etc/dkms/framework.conf.d/cache.conf
+build scripts
+rm /etc/dkms/framework.conf.d/cache.conf
+dkms cache show >/run/list
+same "$(grep -c '^multi/' /run/list || true) $(grep -c '^single/' /run/list) $(grep -c '^scripts/' /run/list)" '0 1 1'
+#: step why 0 ours
+. /run/functions
+dkms build single/1.0 -k "$K" --force
+dkms cache why single/1.0 -k "$K" >/run/why
+grep -q 'is in the cache' /run/why
+echo '/* edited */' >>/usr/src/single-1.0/single.c
+dkms cache why single/1.0 -k "$K" >/run/why
+same "$(grep -c '^  ' /run/why)" 1
+grep -q '^  source: ' /run/why
+sed -i '$d' /usr/src/single-1.0/single.c
+same "$(build single)" cache
+#: step a-cache-that-cannot-be-used 0 ours
+# One warning, and the build continues.
+. /run/functions
+warned() { same "$(grep -c 'cache of builds' /run/out)" 1; }
+rm -rf /var/cache/dkms
+echo file >/var/cache/dkms
+same "$(build single)" built
+warned
+rm /var/cache/dkms
+mkdir /root/elsewhere
+ln -s /root/elsewhere /var/cache/dkms
+same "$(build single)" built
+warned
+same "$(ls -A /root/elsewhere)" ''
+rm /var/cache/dkms
+mkdir -p /var/cache/dkms/v1
+chmod 777 /var/cache/dkms/v1
+same "$(build single)" built
+warned
+chmod 755 /var/cache/dkms/v1
+mount -t tmpfs -o ro,mode=755 none /var/cache/dkms
+same "$(build single)" built
+warned
+umount /var/cache/dkms
+mount -t tmpfs -o size=64k,mode=755 none /var/cache/dkms
+for name in single multi; do dkms unbuild "$name/1.0" -k "$K" >/dev/null; done
+dkms autoinstall -k "$K" >/run/out 2>&1
+warned
+umount /var/cache/dkms
+same "$(build single)" built
+same "$(build single)" cache
+#: step several-at-once 0 ours
+. /run/functions
+dkms cache clear
+for name in single multi post scripts; do dkms unbuild "$name/1.0" -k "$K" >/dev/null 2>&1 || true; done
+for name in single multi post scripts; do dkms build "$name/1.0" -k "$K" >/dev/null & done
+wait
+same "$(entries)" 4
+# Killed while it stores: the next store removes what was left.
+for delay in 0.05 0.1 0.2 0.4; do
+    dkms cache clear >/dev/null
+    dkms unbuild single/1.0 -k "$K" >/dev/null
+    timeout -s KILL "$(python3 -c "print(1.2 + $delay)")" dkms build single/1.0 -k "$K" >/dev/null 2>&1 || true
+done
+build single
+build multi --force
+same "$(find /var/cache/dkms/v1 -name '.tmp-*')" ''
+dkms fsck >/dev/null || dkms fsck --repair
