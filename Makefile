@@ -48,10 +48,10 @@ test-vm: build ## The verdicts of `dkms verify` against real kernels, all boots;
 	tests/fetch.sh --vm-debian
 	DKMS_TEST_LONG=1 tests/ci.sh vm mutations secure_boot
 
-debs: ## The Debian package, into dist/
+debs: ## The Debian packages, into dist/
 	packaging/deb.sh dist
 
-rpm: ## The rpm package for Fedora, RHEL, SUSE and others, into dist/
+rpm: ## The rpm packages for Fedora, RHEL, SUSE and others, into dist/
 	packaging/rpm.sh dist
 
 test-rpm: build fetch ## Our rpm package, and those that dkms makes of modules, with Debian's rpm in a private root (root)

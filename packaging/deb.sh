@@ -1,8 +1,9 @@
 #!/bin/bash
-# The Debian package: dist/dkms_VERSION_ARCHITECTURE.deb. Prints its path.
+# The Debian packages: dist/dkms_VERSION_ARCHITECTURE.deb and dist/dkms-registry_VERSION_ARCHITECTURE.deb. Prints their paths.
 #
 #   packaging/deb.sh [DIRECTORY]      default: dist
-#   BINARY=file                       the program to package, instead of building one
+#   BINARY=file                       the program to package, instead of building both
+#   REGISTRY=file                     the program dkms-registry; without it, a given BINARY is packaged alone
 #   SOURCE_DATE_EPOCH=seconds         the time stamp of every file (default: that of the last commit)
 #   DEBFULLNAME, DEBEMAIL             the maintainer, as for Debian's own tools (default: a placeholder)
 #   DEB_REVISION=text                 appended to the version (default: 1)
@@ -53,22 +54,43 @@ install -D -m 0644 "$here/debian/lintian-overrides" "$root/usr/share/lintian/ove
     printf '\n -- %s  %s\n' "$maintainer" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } | gzip -9n >"$doc/NEWS.Debian.gz"
 
-# Dependencies on libraries, from the symbols that the program uses.
-mkdir -p "$work/shlibs/debian"
-printf 'Source: dkms\n\nPackage: dkms\nArchitecture: any\n' >"$work/shlibs/debian/control"
-shlibs=$(cd "$work/shlibs" && dpkg-shlibdeps -O --warnings=0 "$root/usr/sbin/dkms" | sed -n 's/^shlibs:Depends=//p')
-[[ $shlibs == *libc6* ]] || { echo "deb.sh: cannot determine the needed version of libc (dpkg-shlibdeps: '$shlibs')" >&2; exit 1; }
+# The libraries that a program needs, from its symbols.
+library_packages() { # PROGRAM
+    local found
+    mkdir -p "$work/shlibs/debian"
+    printf 'Source: dkms\n\nPackage: dkms\nArchitecture: any\n' >"$work/shlibs/debian/control"
+    found=$(cd "$work/shlibs" && dpkg-shlibdeps -O --warnings=0 "$1" | sed -n 's/^shlibs:Depends=//p')
+    [[ $found == *libc6* ]] || { echo "deb.sh: cannot determine the needed version of libc (dpkg-shlibdeps: '$found')" >&2; return 1; }
+    printf '%s\n' "$found"
+}
 
-size=$(find "$root" -path "$root/DEBIAN" -prune -o -type f -printf '%s\n' | awk '{ kib += int(($1 + 1023) / 1024) } END { print kib }')
-sed -e "s/@VERSION@/$deb_version/; s/@ARCH@/$arch/; s/@SIZE@/$size/; s/@SHLIBS@/$shlibs/; s/@MAINTAINER@/$maintainer/" \
-    "$here/debian/control.in" >"$root/DEBIAN/control"
+# Makes the package of a directory with everything but DEBIAN/control and DEBIAN/md5sums.
+package() { # NAME ROOT CONTROL PROGRAM
+    local name=$1 root=$2 control=$3 shlibs size deb
+    shlibs=$(library_packages "$root/$4")
+    size=$(find "$root" -path "$root/DEBIAN" -prune -o -type f -printf '%s\n' | awk '{ kib += int(($1 + 1023) / 1024) } END { print kib }')
+    sed -e "s/@VERSION@/$deb_version/g; s/@ARCH@/$arch/; s/@SIZE@/$size/; s/@SHLIBS@/$shlibs/; s/@MAINTAINER@/$maintainer/" \
+        "$control" >"$root/DEBIAN/control"
+    (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+    find "$root" -depth -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    mkdir -p "$dist"
+    deb=$dist/${name}_${deb_version}_$arch.deb
+    # One thread, because xz's output depends on the number of threads.
+    dpkg-deb --root-owner-group --threads-max=1 -Zxz --build "$root" "$work/deb" >/dev/null
+    install -m 0644 "$work/deb" "$deb"
+    printf '%s\n' "$deb"
+}
+
 (cd "$root" && find etc -type f -printf '/%p\n' | sort) >"$root/DEBIAN/conffiles"
-(cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+package dkms "$root" "$here/debian/control.in" usr/sbin/dkms
+[[ -z ${BINARY:-} || -n ${REGISTRY:-} ]] || exit 0
 
-find "$root" -depth -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-mkdir -p "$dist"
-deb=$dist/dkms_${deb_version}_$arch.deb
-# One thread, because xz's output depends on the number of threads.
-dpkg-deb --root-owner-group --threads-max=1 -Zxz --build "$root" "$work/deb" >/dev/null
-install -m 0644 "$work/deb" "$deb"
-printf '%s\n' "$deb"
+root=$work/registry
+make -s -f "$here/install.mk" install-registry DESTDIR="$root" ${REGISTRY:+REGISTRY="$REGISTRY"} >&2
+find "$root/usr/share/man" -type f -exec gzip -9n {} +
+doc=$root/usr/share/doc/dkms-registry
+mkdir -p "$doc" "$root/DEBIAN"
+cp "$work/root/usr/share/doc/dkms/changelog.Debian.gz" "$doc/"
+install -m 0644 "$here/debian/registry.copyright" "$doc/copyright"
+install -m 0755 "$here/debian/registry.postinst" "$root/DEBIAN/postinst"
+package dkms-registry "$root" "$here/debian/registry.control.in" usr/libexec/dkms-registry

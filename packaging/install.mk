@@ -3,8 +3,9 @@
 #   make -f packaging/install.mk install-debian     the same, and the kernel hooks of Debian and its family
 #   make -f packaging/install.mk install-redhat     the same, and the kernel-install hook and the boot service
 #   make -f packaging/install.mk uninstall          removes all of it; built modules and changed settings stay
+#   make -f packaging/install.mk install-registry   dkms-registry, which fetches builds; it is a package of its own
 # DESTDIR=dir installs everything below dir. Every directory below can be set, without DESTDIR in it.
-# BINARY=file installs that program instead of building one.
+# BINARY=file, REGISTRY=file install these programs instead of building them.
 
 SBIN     ?= /usr/sbin
 ETC      ?= /etc/dkms
@@ -21,6 +22,8 @@ ZSHDIR   ?= /usr/share/zsh/site-functions
 FISHDIR  ?= /usr/share/fish/vendor_completions.d
 SHAREDIR ?= /usr/share
 DOCDIR   ?= /usr/share/doc/dkms
+LIBEXEC  ?= /usr/libexec
+SYSUSERS ?= /usr/lib/sysusers.d
 
 CARGO   ?= cargo
 INSTALL ?= install
@@ -28,6 +31,7 @@ INSTALL ?= install
 override HERE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 override TOP  := $(HERE)/..
 BINARY ?= $(or $(CARGO_TARGET_DIR),$(TOP)/target)/release/dkms
+REGISTRY ?= $(or $(CARGO_TARGET_DIR),$(TOP)/target)/release/dkms-registry
 
 # $(call script,from,to,mode): installs a text file, with the directories in it replaced by those chosen here.
 override define script
@@ -38,16 +42,33 @@ sed -e 's,/usr/sbin/dkms,$(SBIN)/dkms,g' -e 's,/lib/modules,$(MODDIR),g' -e 's,/
 chmod $(3) $(DESTDIR)$(2)
 endef
 
+# $(call completion,shell,to): installs the completions for a shell.
+override define completion
+$(INSTALL) -d $(dir $(DESTDIR)$(2))
+$(HERE)/completions/assemble $(1) > $(DESTDIR)$(2)
+chmod 0644 $(DESTDIR)$(2)
+endef
+
 override PAGES := dkms.8 dkms.conf.5 dkms-framework.conf.5
 override DOCS  := README.md CHANGELOG.md LICENSE $(patsubst $(TOP)/%,%,$(filter-out %/architecture.md,$(wildcard $(TOP)/docs/*.md)))
 
-.PHONY: release install install-redhat install-debian install-doc uninstall
+.PHONY: release release-registry install install-redhat install-debian install-registry install-doc uninstall
 
 # cargo decides what to rebuild; a BINARY is installed as it is.
 release:
 ifeq ($(origin BINARY),file)
 	cd $(TOP) && $(CARGO) build --release --locked -p dkms
 endif
+
+release-registry:
+ifeq ($(origin REGISTRY),file)
+	cd $(TOP) && $(CARGO) build --release --locked -p dkms-registry
+endif
+
+install-registry: release-registry
+	$(INSTALL) -D -m 0755 $(REGISTRY) $(DESTDIR)$(LIBEXEC)/dkms-registry
+	$(INSTALL) -D -m 0644 $(HERE)/sysusers/dkms-registry.conf $(DESTDIR)$(SYSUSERS)/dkms-registry.conf
+	$(INSTALL) -D -m 0644 $(HERE)/man/dkms-registry.8 $(DESTDIR)$(MANDIR)/man8/dkms-registry.8
 
 install: release
 	$(INSTALL) -D -m 0755 $(BINARY) $(DESTDIR)$(SBIN)/dkms
@@ -59,9 +80,9 @@ install: release
 	$(call script,systemd/dkms-ready.service,$(SYSTEMD)/dkms-ready.service,0644)
 	$(call script,systemd/dkms-sysext.service,$(SYSTEMD)/dkms-sysext.service,0644)
 	$(call script,systemd/sysext-index,$(LIBDIR)/sysext-index,0755)
-	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.bash $(DESTDIR)$(BASHDIR)/dkms
-	$(INSTALL) -D -m 0644 $(HERE)/completions/_dkms $(DESTDIR)$(ZSHDIR)/_dkms
-	$(INSTALL) -D -m 0644 $(HERE)/completions/dkms.fish $(DESTDIR)$(FISHDIR)/dkms.fish
+	$(call completion,bash,$(BASHDIR)/dkms)
+	$(call completion,zsh,$(ZSHDIR)/_dkms)
+	$(call completion,fish,$(FISHDIR)/dkms.fish)
 	for page in $(PAGES); do \
 	    $(INSTALL) -D -m 0644 $(HERE)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; \
 	done
@@ -93,6 +114,7 @@ install-doc:
 # A changed framework.conf is kept, and so are built modules. Remove these before, with "dkms remove M/V --all".
 uninstall:
 	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(SYSTEMD)/dkms-sysext.service $(DESTDIR)$(KINSTALL)/40-dkms.install
+	$(RM) $(DESTDIR)$(LIBEXEC)/dkms-registry $(DESTDIR)$(SYSUSERS)/dkms-registry.conf $(DESTDIR)$(MANDIR)/man8/dkms-registry.8
 	$(RM) $(DESTDIR)$(LIBDIR)/common.postinst $(DESTDIR)$(LIBDIR)/dkms_autoinstaller $(DESTDIR)$(LIBDIR)/ready_warn $(DESTDIR)$(LIBDIR)/sysext-index
 	$(RM) $(foreach hook,postinst header_postinst preinst prerm,$(DESTDIR)$(KCONF)/$(hook).d/dkms)
 	$(RM) $(DESTDIR)$(SHAREDIR)/apport/package-hooks/dkms_packages.py

@@ -1,8 +1,9 @@
 #!/bin/bash
-# The rpm package: dist/dkms-VERSION-RELEASE.ARCHITECTURE.rpm. Prints its path.
+# The rpm packages: dist/dkms-VERSION-RELEASE.ARCHITECTURE.rpm and dist/dkms-registry-... Prints their paths.
 #
 #   packaging/rpm.sh [DIRECTORY]      default: dist
-#   BINARY=file                       the program to package, instead of building one
+#   BINARY=file                       the program to package, instead of building both
+#   REGISTRY=file                     the program dkms-registry; without it, a given BINARY is packaged alone
 #   SOURCE_DATE_EPOCH=seconds         the time stamp of every file (default: that of the last commit)
 #   PACKAGER='Name <address>'         the packager (default: a placeholder)
 #   RPM_RELEASE=text                  appended to the version (default: 1)
@@ -28,10 +29,13 @@ unset MAKEFLAGS MFLAGS DESTDIR
 umask 022
 
 if [[ -z ${BINARY:-} ]]; then
-    (cd "$top" && "${CARGO:-cargo}" build --release --locked -p dkms >&2)
+    (cd "$top" && "${CARGO:-cargo}" build --release --locked -p dkms -p dkms-registry >&2)
     BINARY=${CARGO_TARGET_DIR:-$top/target}/release/dkms
+    REGISTRY=${CARGO_TARGET_DIR:-$top/target}/release/dkms-registry
 fi
 binary=$(realpath "$BINARY")
+registry=()
+[[ -z ${REGISTRY:-} ]] || registry=(--define "registry_binary $(realpath "$REGISTRY")")
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -50,7 +54,7 @@ sed -e "s/@VERSION@/$rpm_version/g; s/@RELEASE@/$release/g; s/@DATE@/$date/; s/@
 # Build dependencies are not checked, because rpm may not know the packages of this machine. No source package is created,
 # because rpm writes the build directory into it.
 LC_ALL=C rpmbuild --nodeps -bb \
-    --define "_topdir $work" --define "_tmppath $work" --define "_dbpath $work/db" --define "dkms_binary $binary" \
+    --define "_topdir $work" --define "_tmppath $work" --define "_dbpath $work/db" --define "dkms_binary $binary" "${registry[@]}" \
     --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \
     --define 'clamp_mtime_to_source_date_epoch 1' --define 'build_mtime_policy clamp_to_source_date_epoch' \
     --define '_binary_payload w6.xzdio' --define '_build_id_links none' \

@@ -15,6 +15,11 @@ echo 'kmod, 3, 6.1.0-9, x86_64: installed-weak from 6.1.0-8'
 FAKE
 chmod +x "$bin/dkms"
 PATH=$bin:$PATH
+completions=$bin/completions
+mkdir "$completions"
+"$here/completions/assemble" bash >"$completions/dkms.bash"
+"$here/completions/assemble" zsh >"$completions/_dkms"
+"$here/completions/assemble" fish >"$completions/dkms.fish"
 passed=0 failed=0
 
 verdict() { # TITLE EXPECTED GOT
@@ -33,7 +38,7 @@ complete_line() {
         shift; source "$1"; shift
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=${#COMP_LINE}
         _dkms dkms "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
-        printf "%s\n" "${COMPREPLY[@]}" | sort -u | paste -sd " "' - "$library" "$here/completions/dkms.bash" "$@" 2>&1
+        printf "%s\n" "${COMPREPLY[@]}" | sort -u | paste -sd " "' - "$library" "$completions/dkms.bash" "$@" 2>&1
 }
 offers() { # EXPECTED WORD ...
     local expected=$1
@@ -77,7 +82,7 @@ mkdir "$bin/empty"
 cd "$bin/empty" || exit 1
 library=''
 lines=()
-for action in $(bash -c 'source "$1" 2>/dev/null; __dkms_tables; echo $actions' - "$here/completions/dkms.bash"); do
+for action in $(bash -c 'source "$1" 2>/dev/null; __dkms_tables; echo $actions' - "$completions/dkms.bash"); do
     lines+=("dkms $action -" "dkms $action hel")
 done
 lines+=('dkms un' 'dkms kernel' 'dkms -' 'dkms mok e' 'dkms mok status --f' 'dkms help mkd' 'dkms lint --f' 'dkms -m hello/1.0 sta')
@@ -86,13 +91,13 @@ for line in "${lines[@]}"; do
     complete_line "${words[@]}"
 done >"$bin/bash"
 # Reads command lines, and prints the sorted completions of each on one line.
-by_zsh() { timeout 120 zsh -f "$here/tests/complete.zsh" "$here/completions"; }
+by_zsh() { timeout 120 zsh -f "$here/tests/complete.zsh" "$completions"; }
 by_fish() {
-    timeout 120 fish --no-config -c "source '$here/completions/dkms.fish'
+    timeout 120 fish --no-config -c "source '$completions/dkms.fish'
         while read -l line; complete -C \$line | cut -f1 | sort -u | paste -sd ' '; end"
 }
 export LC_ALL=C
-verdict 'zsh reads its file' '' "$(! command -v zsh >/dev/null || zsh -fn "$here/completions/_dkms" 2>&1)"
+verdict 'zsh reads its file' '' "$(! command -v zsh >/dev/null || zsh -fn "$completions/_dkms" 2>&1)"
 for shell in zsh fish; do
     command -v "$shell" >/dev/null || { echo "skipped: $shell is not installed"; continue; }
     printf '%s\n' "${lines[@]}" | "by_$shell" >"$bin/$shell" 2>"$bin/$shell.errors"

@@ -6,6 +6,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 top=$here/..
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+"$here/completions/assemble" bash >"$scratch/dkms.bash"
 passed=0 failed=0
 
 same() { # TITLE FILE FILE: two lists
@@ -23,7 +24,7 @@ same() { # TITLE FILE FILE: two lists
 # What bash offers for a command line. Which actions and options it offers is generated and compared by a unit test.
 offered() {
     bash --norc --noprofile -c 'source "$1"; shift; dkms() { :; }
-        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _dkms 2>/dev/null; printf "%s\n" "${COMPREPLY[@]}"' - "$here/completions/dkms.bash" "$@"
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _dkms 2>/dev/null; printf "%s\n" "${COMPREPLY[@]}"' - "$scratch/dkms.bash" "$@"
 }
 
 # --- the settings

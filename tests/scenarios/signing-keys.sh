@@ -118,6 +118,21 @@ same "$(cat /run/pin)" 5678
 #: step a-sign-file-that-signs-nothing 10 ours
 printf '#!/bin/sh\nexit 0\n' >/root/keys/sign-file
 KBUILD_SIGN_PIN=1 dkms build single/1.0 -k "$K" --force
+#: step a-second-signer 0 ours
+printf '%s\n' mok_signing_key=/root/keys/k.pem mok_certificate=/root/keys/c 'mok_signing_key_2="/root/keys/$kernelver/both.pem"' >/etc/dkms/framework.conf.d/own.conf
+openssl req -x509 -newkey rsa:2048 -nodes -keyout /root/keys/k.pem -outform DER -out /root/keys/c -subj "/CN=Old key" 2>/dev/null
+code 10 dkms build single/1.0 -k "$K" --force >/run/out 2>&1
+grep -q 'mok_signing_key_2 and mok_certificate_2 belong together' /run/out
+echo 'mok_certificate_2="/root/keys/$kernelver/both.pem"' >>/etc/dkms/framework.conf.d/own.conf
+dkms build single/1.0 -k "$K" --force >/run/out
+grep -q 'signed by Old key and ' /run/out
+module=/var/lib/dkms/single/1.0/$K/$A/module/single.ko
+# Both signatures are good.
+{ openssl x509 -inform DER -in /root/keys/c; openssl x509 -in "/root/keys/$K/both.pem"; } >/root/keys/two.crt
+/root/keys/verify "$module" /root/keys/two.crt
+echo sign_file=/root/keys/sign-file >>/etc/dkms/framework.conf.d/own.conf
+code 10 dkms build single/1.0 -k "$K" --force >/run/out 2>&1
+grep -q 'with a second signer (mok_signing_key_2) both keys have to be RSA keys in files' /run/out
 #: step what-a-build-does-not-see 0 ours
 # It notes down in /run what it sees; such a build has root's user.
 echo 'CONFINE_WRITE="/run"' >/etc/dkms/scripts.conf

@@ -22,10 +22,11 @@ SIGNATURE_INFO = struct.Struct(">5B3xI")
 
 # Keys -----------------------------------------------------------------------------------------------------------------
 
-# Name, openssl's key and digest, and validity. All but the stranger's are trusted where there is Secure Boot.
+# Name, openssl's key and digest, and validity. All but the strangers' are trusted where there is Secure Boot.
 KEYS = {
     "ours": (["rsa:2048"], "sha256", None),
     "stranger": (["rsa:2048"], "sha256", None),
+    "stranger2": (["rsa:2048"], "sha256", None),
     "rsa4096": (["rsa:4096"], "sha256", None),
     "ec": (["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "sha256", None),
     "sha512": (["rsa:2048"], "sha512", None),
@@ -66,7 +67,7 @@ def make_keys(folder):
         run("openssl", "x509", "-in", f"{name}.pem", "-outform", "der", "-out", f"{name}.der", cwd=folder)
     enrolled = []
     for name in KEYS:
-        if name != "stranger":
+        if "stranger" not in name:
             with open(f"{folder}/{name}.der", "rb") as f:
                 enrolled.append(f.read())
     return enrolled
@@ -189,14 +190,19 @@ class Variants:
         with open(path, "rb") as f:
             return f.read()
 
-    def cms(self, data, *options):
+    def cms(self, data, *options, key="ours"):
         """Signed by openssl, with what sign-file does not do."""
         with open(f"{self.folder}/to-sign", "wb") as f:
             f.write(data)
         words = ["openssl", "cms", "-sign", "-binary", "-md", "sha256", "-outform", "der", "-in", "to-sign", "-out", "signature"]
-        run(*words, "-signer", f"{self.keys}/ours.pem", "-inkey", f"{self.keys}/ours.key", *options, cwd=self.folder)
+        run(*words, "-signer", f"{self.keys}/{key}.pem", "-inkey", f"{self.keys}/{key}.key", *options, cwd=self.folder)
         with open(f"{self.folder}/signature", "rb") as f:
             return appended(data, f.read())
+
+    def both(self, data, one, other):
+        """Signed by two keys in one message."""
+        second = ["-signer", f"{self.keys}/{other}.pem", "-inkey", f"{self.keys}/{other}.key"]
+        return self.cms(data, "-noattr", "-nocerts", *second, key=one)
 
     def all(self, kernel):
         """Every variant for this kernel: {file name: bytes}."""
@@ -229,7 +235,7 @@ class Variants:
         add("blacklisted", sign(kernel, plain("blacklisted")))
         add("unsigned", plain("unsigned"))
         for key in KEYS:
-            if key != "ours":
+            if key not in ("ours", "stranger2"):
                 add(f"key_{key}", sign(kernel, plain(f"key_{key}"), key))
         for digest in ("md5", "sha1", "sha224", "sha384", "sha512"):
             add(f"hash_{digest}", sign(kernel, plain(f"hash_{digest}"), digest=digest))
@@ -239,6 +245,15 @@ class Variants:
         add("sig_certs", self.cms(plain("sig_certs"), "-noattr"))
         add("sig_attributes", self.cms(plain("sig_attributes"), "-nocerts", "-nosmimecap"))
         add("sig_content", self.cms(plain("sig_content"), "-noattr", "-nocerts", "-nodetach"))
+        for name, one, other in (
+            ("signers_old_new", "ours", "stranger"),
+            ("signers_new_old", "stranger", "sha512"),
+            ("signers_trusted", "ours", "rsa4096"),
+            ("signers_strangers", "stranger", "stranger2"),
+        ):
+            add(name, self.both(plain(name), one, other))
+        changed = self.both(plain("signers_changed"), "stranger", "ours")
+        add("signers_changed", replaced(changed, ".modinfo", b"What the variants", b"What my variants "))
         # The last bytes of the message are the RSA value.
         module, message, info = signature_parts(sign(kernel, plain("sig_value")))
         add("sig_value", module + put(message, len(message) - 9, bytes([message[-9] ^ 1])) + info + MAGIC)

@@ -7,7 +7,9 @@
 //!
 //! The program transports bytes and trusts nothing. `dkms` verifies the signature and the record between
 //! [`Request::Lookup`] and [`Request::Fetch`], and the archive afterwards. Files are exchanged by their names in
-//! the spool directory, which contain no slash.
+//! the spool directory, which contain no slash. The directory is private (mode 700), and empty except for
+//! `auth.json`, the passwords for registries, if there are any. Files that `dkms` adds are named `push-…` and
+//! readable by all users, because the program may have changed its user.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,8 @@ pub struct Greeting {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
-    /// The manifest of a tag, from the first source that answers. Reply: found, missing or failed.
+    /// The manifest of a tag, from the first source that has it. A source that fails does not have it; a warning
+    /// reports why. Reply: found or missing.
     Lookup {
         /// Number of the request.
         id: u64,
@@ -132,7 +135,8 @@ pub enum Reply {
         /// What happened, for people.
         reason: String,
     },
-    /// A source cannot be used and is not contacted again by this process.
+    /// A source failed. There is at most one for each source; one that cannot be used at all is not contacted
+    /// again by this process.
     Warning {
         /// The source.
         source: String,

@@ -124,6 +124,8 @@ static FRAMEWORK: &[DirectiveInfo] = &[
     row("sign_file", Kind::Scalar, "the kernel's sign-file program"),
     row("mok_signing_key", Kind::Scalar, "private key that signs modules"),
     row("mok_certificate", Kind::Scalar, "certificate of that key"),
+    row("mok_signing_key_2", Kind::Scalar, "private key of a second signer"),
+    row("mok_certificate_2", Kind::Scalar, "certificate of the second key"),
     row("try_sign_modules", Kind::Scalar, "whether to sign: true, false or not_in_chroot"),
     row("lock_timeout", Kind::Number, "seconds to wait for another dkms; 0: do not wait"),
     row("min_free_memory", Kind::Number, "available MiB of memory to start another build in parallel (512)"),

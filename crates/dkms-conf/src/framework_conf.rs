@@ -44,6 +44,10 @@ pub struct FrameworkConf {
     pub mok_signing_key: Option<String>,
     /// The key's certificate.
     pub mok_certificate: Option<String>,
+    /// The private key of a second signer of each module.
+    pub mok_signing_key_2: Option<String>,
+    /// The certificate of that key.
+    pub mok_certificate_2: Option<String>,
     /// `true`, `false` or `not_in_chroot`; another value is a problem and left unset.
     pub try_sign_modules: Option<String>,
     /// Seconds to wait for another dkms; 0 means not to wait, unset means no limit.
@@ -136,6 +140,8 @@ impl FrameworkConf {
             sign_file: text("sign_file"),
             mok_signing_key: text("mok_signing_key"),
             mok_certificate: text("mok_certificate"),
+            mok_signing_key_2: text("mok_signing_key_2"),
+            mok_certificate_2: text("mok_certificate_2"),
             try_sign_modules: word(
                 directives,
                 "try_sign_modules",

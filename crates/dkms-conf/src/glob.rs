@@ -1,4 +1,5 @@
-//! The patterns of `==`, `case` and `${x#…}`: exactly `*`, `?` and simple `[…]`. Everything else is declined.
+//! Patterns as the shell matches them. Those of `==`, `case` and `${x#…}` in a dkms.conf are exactly `*`, `?` and
+//! simple `[…]`, and everything else is declined. Those of the command line are file name patterns.
 
 /// The maximum number of steps for one use of a pattern.
 const MAX_WORK: usize = 20_000_000;
@@ -16,6 +17,53 @@ enum Token {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Glob {
     tokens: Vec<Token>,
+}
+
+/// Whether a text matches a file name pattern of the command line: `*`, `?`, `[...]`, backslash.
+#[must_use]
+pub fn matches_name(pattern: &str, text: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    Glob { tokens: name_tokens(&pattern.chars().collect::<Vec<_>>()) }.matches(&text)
+}
+
+/// The elements of a file name pattern. A bracket that is not closed and a backslash at the end are literal.
+fn name_tokens(mut pattern: &[char]) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    while let Some((first, rest)) = pattern.split_first() {
+        let (token, rest) = match (first, rest) {
+            ('*', rest) => (Token::Star, rest),
+            ('?', rest) => (Token::Any, rest),
+            ('\\', [escaped, rest @ ..]) => (Token::One(*escaped), rest),
+            ('[', rest) => name_set(rest).unwrap_or((Token::One('['), rest)),
+            (literal, rest) => (Token::One(*literal), rest),
+        };
+        tokens.push(token);
+        pattern = rest;
+    }
+    tokens
+}
+
+/// The contents of `[...]`, after the bracket, and what follows it; `None` if it is not closed.
+fn name_set(pattern: &[char]) -> Option<(Token, &[char])> {
+    let negated = matches!(pattern.first(), Some('!' | '^'));
+    let body = pattern.get(usize::from(negated)..)?;
+    // A closing bracket right at the beginning is a member of the set.
+    let close = body.iter().skip(1).position(|c| *c == ']')? + 1;
+    let (mut members, rest) = (body.get(..close)?, body.get(close + 1..)?);
+    let mut ranges = Vec::new();
+    while let Some((first, others)) = members.split_first() {
+        members = match others {
+            ['-', last, others @ ..] => {
+                ranges.push((*first, *last));
+                others
+            }
+            others => {
+                ranges.push((*first, *first));
+                others
+            }
+        };
+    }
+    Some((Token::Set { negated, ranges }, rest))
 }
 
 impl Glob {
@@ -180,5 +228,29 @@ mod tests {
     fn many_stars_end_soon() {
         let pattern = "a*".repeat(300) + "b";
         assert_eq!(like(&pattern, &"a".repeat(5000)), Some(false));
+    }
+
+    #[test]
+    fn names_match_as_in_the_shell() {
+        let table = [
+            ("6.1.0-56-amd64", "6.1.0-56-amd64", true),
+            ("6.1*", "6.1.0-56-amd64", true),
+            ("6.1*amd64", "6.1.0-56-amd64", true),
+            ("6.1?0*", "6.1.0-56", true),
+            ("6.[12].*", "6.2.0", true),
+            ("6.[!12].*", "6.2.0", false),
+            ("6.[0-9].*", "6.2.0", true),
+            ("*", "", true),
+            ("", "", true),
+            ("", "x", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+            ("[", "[", true),
+            ("\\*", "*", true),
+            ("\\*", "x", false),
+        ];
+        for (pattern, text, expected) in table {
+            assert_eq!(matches_name(pattern, text), expected, "{pattern} {text}");
+        }
     }
 }

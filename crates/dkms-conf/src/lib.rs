@@ -25,7 +25,7 @@ pub mod eval;
 mod expand;
 pub mod framework_conf;
 mod fuzz;
-mod glob;
+pub mod glob;
 pub mod kernel_match;
 pub mod lexer;
 pub mod lint;

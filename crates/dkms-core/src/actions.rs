@@ -125,6 +125,8 @@ pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()
             continue;
         }
         let headers = headers_missing(kernel, &results.finished);
+        let is_known = |f: &FailedPackage| matches!(*f.error, Error::Build(BuildError::FailedBefore { .. }));
+        let known = summary.failed.iter().all(is_known);
         let failed: Vec<PackageId> = summary.failed.iter().map(|f| f.package.clone()).collect();
         if headers.is_none() || summary.says_something() {
             s.report(summary.event());
@@ -135,7 +137,7 @@ pub fn autoinstall(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Result<()
             }
             None if failed.is_empty() => {}
             None => {
-                first.get_or_insert(Error::AutoinstallFailed { kernel: kernel.clone(), failed, of });
+                first.get_or_insert(Error::AutoinstallFailed { kernel: kernel.clone(), failed, of, known });
             }
         }
     }
@@ -154,12 +156,16 @@ pub fn kernel_postinst(s: &Session<'_>, plan: Plan, kernels: &[Kernel]) -> Resul
         Err(e @ Error::AutoinstallFailed { .. }) => e,
         other => return other,
     };
-    let Error::AutoinstallFailed { kernel, failed, .. } = &e else { return Err(e) };
+    let Error::AutoinstallFailed { kernel, failed, known, .. } = &e else { return Err(e) };
     let framework = &s.options.framework;
     let required = framework.required_modules.as_deref().unwrap_or_default();
     let required: Vec<&str> = required.split_whitespace().collect();
     if framework.hook_failure == Some(true) || failed.iter().any(|p| is_one_of(s, p, kernel, &required)) {
         return Err(e);
+    }
+    if *known {
+        // The hook that built them has reported it.
+        return Ok(());
     }
     let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
     s.warn(format!(

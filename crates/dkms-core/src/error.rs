@@ -61,7 +61,7 @@ pub enum Error {
     #[error(transparent)]
     Tree(dkms_tree::Error),
     #[error("{} of {of} modules failed for kernel {kernel}", .failed.len())]
-    AutoinstallFailed { kernel: Kernel, failed: Vec<PackageId>, of: usize },
+    AutoinstallFailed { kernel: Kernel, failed: Vec<PackageId>, of: usize, known: bool },
     #[error("{failed} of {of} failed")]
     SeveralFailed { first: Arc<Error>, failed: usize, of: usize },
     #[error("{action} for kernel {kernel} failed for {}", .failed.join(", "))]

@@ -20,7 +20,6 @@ pub mod distro;
 pub mod error;
 pub mod event;
 pub mod finally;
-pub mod glob;
 pub mod hooks;
 pub mod install;
 mod installed;

@@ -24,8 +24,16 @@ pub enum RequestError {
     ModuleNotNamed { action: String },
     #[error("{action} needs a version: {name} has {}", .versions.join(", "))]
     VersionNotNamed { action: String, name: String, versions: Vec<String> },
-    #[error("{0}")]
-    KernelArchPairing(String),
+    #[error("{arches} architectures for {kernels} kernels: give one for all kernels, or one for each")]
+    ArchesForKernels { arches: usize, kernels: usize },
+    #[error("{what} is for one architecture, and these kernels are for {} and {}", .arches[0], .arches[1])]
+    SeveralArches { what: &'static str, arches: [String; 2] },
+    #[error("match needs the kernel to be matched: dkms match --templatekernel KERNEL [-k KERNEL]")]
+    NoTemplate,
+    #[error("{0} exclude each other")]
+    Exclusive(&'static str),
+    #[error("{0} packs built modules: --source-only leaves nothing")]
+    NothingBuilt(&'static str),
     #[error("{0}")]
     Conflict(String),
     #[error("template kernel and target kernel are both {0}")]
@@ -34,8 +42,14 @@ pub enum RequestError {
     AllWithArch,
     #[error("more than one action: {0} and {1}")]
     TwoActions(String, String),
-    #[error("{0}")]
-    KernelCount(String),
+    #[error("no kernel is given")]
+    NoKernel,
+    #[error("there is no kernel in {tree} of {root}: name one with -k")]
+    NoKernelIn { tree: PathBuf, root: PathBuf },
+    #[error("{0} takes exactly one kernel: dkms {0} -k KERNEL")]
+    KernelNotNamed(String),
+    #[error("{action} takes one kernel, but {count} are given")]
+    SeveralKernels { action: String, count: usize },
     #[error("{0} does not take --all")]
     AllBanned(String),
     #[error("--binaries-only and --source-only exclude each other")]
@@ -61,12 +75,19 @@ impl RequestError {
                 versions.iter().map(|version| format!("dkms {action} {name}/{version}")).collect()
             }
             Self::BadName(_)
-            | Self::KernelArchPairing(_)
+            | Self::ArchesForKernels { .. }
+            | Self::SeveralArches { .. }
+            | Self::NoTemplate
+            | Self::Exclusive(_)
+            | Self::NothingBuilt(_)
             | Self::Conflict(_)
             | Self::SameKernel(_)
             | Self::AllWithArch
             | Self::TwoActions(..)
-            | Self::KernelCount(_)
+            | Self::NoKernel
+            | Self::NoKernelIn { .. }
+            | Self::KernelNotNamed(_)
+            | Self::SeveralKernels { .. }
             | Self::AllBanned(_)
             | Self::BothOnly => Vec::new(),
         }

@@ -41,6 +41,8 @@ pub struct Host {
     pub command: String,
     /// Secrets, which builds and scripts do not inherit.
     pub secrets: Secrets,
+    /// The run of the package manager whose kernel hook started this dkms, if that is known.
+    pub package_manager_run: Option<String>,
     /// `ADDON_MODULES_DIR`, which overrides the distribution's destination.
     pub addon_modules_dir: Option<String>,
 }
@@ -57,6 +59,12 @@ impl Host {
     pub fn recorded_time(&self) -> u64 {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         self.source_date_epoch().unwrap_or_else(now)
+    }
+
+    /// Whether records contain inodes and change times, which let dkms skip the comparison of files. They differ
+    /// between two images that are made alike, and mean nothing in a copy of one.
+    pub fn records_stamps(&self) -> bool {
+        self.source_date_epoch().is_none()
     }
 
     /// Whether a kernel is the one that runs on this system.

@@ -104,6 +104,10 @@ impl Program {
     }
 
     fn push(&mut self, source: &str, tag: &str, blob: &[u8], version: &str) -> Reply {
+        self.push_with(source, tag, blob, version, false)
+    }
+
+    fn push_with(&mut self, source: &str, tag: &str, blob: &[u8], version: &str, replace: bool) -> Reply {
         let path = self.spool.path().join("push-0");
         std::fs::write(&path, blob).expect("write");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).expect("chmod");
@@ -115,7 +119,7 @@ impl Program {
             tag: tag.into(),
             manifest: manifest(&blob.digest, blob.size, version),
             blobs: vec![blob],
-            replace: false,
+            replace,
         })
     }
 }
@@ -219,6 +223,8 @@ fn a_build_goes_into_a_real_registry_and_comes_back() {
     assert_eq!(program.fetch(&source, &digest(&blob), blob.len() as u64).as_ref(), Ok(&blob));
     assert!(program.fetch(&source, &digest(&blob), 5).is_err());
     assert!(program.fetch(&source, &digest(b"unknown"), 7).is_err());
+    let replaced = program.push_with(&source, "f1-a", &blob, "2", true);
+    assert!(matches!(replaced, Reply::Pushed { .. }), "{replaced:?}");
     let empty = program.push(&source, "f1-c", b"", "1");
     assert!(matches!(empty, Reply::Pushed { .. }), "{empty:?}");
 }

@@ -119,7 +119,7 @@ pub enum LockError {
     Io(#[from] IoError),
 }
 
-/// A held lock, released when dropped. The file stays.
+/// A held lock, released when dropped. The file stays, empty.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -247,6 +247,8 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         forget(self.file.as_raw_fd());
+        // Whoever held it last is nobody's business, and would make two images differ.
+        let _ = self.file.set_len(0);
         // Closing is not enough, because a supervisor may have the descriptor too.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }

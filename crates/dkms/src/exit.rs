@@ -76,10 +76,20 @@ fn request(error: &RequestError) -> u8 {
         | RequestError::CannotEnter { .. }
         | RequestError::ModuleNotNamed { .. }
         | RequestError::VersionNotNamed { .. }
-        | RequestError::KernelArchPairing(_) => 1,
-        RequestError::Usage(_) | RequestError::SameKernel(_) | RequestError::Conflict(_) => 2,
+        | RequestError::ArchesForKernels { .. }
+        | RequestError::SeveralArches { .. }
+        | RequestError::NoTemplate => 1,
+        RequestError::Usage(_)
+        | RequestError::SameKernel(_)
+        | RequestError::Exclusive(_)
+        | RequestError::NothingBuilt(_)
+        | RequestError::Conflict(_) => 2,
         RequestError::AllWithArch => 3,
-        RequestError::TwoActions(..) | RequestError::KernelCount(_) => 4,
+        RequestError::TwoActions(..)
+        | RequestError::NoKernel
+        | RequestError::NoKernelIn { .. }
+        | RequestError::KernelNotNamed(_)
+        | RequestError::SeveralKernels { .. } => 4,
         RequestError::AllBanned(_) => 5,
         RequestError::BothOnly => 8,
     }
@@ -111,7 +121,7 @@ fn build(error: &BuildError) -> u8 {
         BuildError::PatchFailed { .. } => 6,
         BuildError::ModuleFileMissing(_) | BuildError::BadModule { .. } => 7,
         BuildError::ConfineWriteMissing(_) | BuildError::EmptySource(_) => 8,
-        BuildError::CannotConfine(_) | BuildError::MakeFailed { .. } => 10,
+        BuildError::CannotConfine(_) | BuildError::MakeFailed { .. } | BuildError::FailedBefore { .. } => 10,
         BuildError::DependsMissing { .. }
         | BuildError::DependencyFailed { .. }
         | BuildError::DependsNever { .. } => 13,

@@ -77,6 +77,7 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
         other_root: other.map(|o| o.path.clone()),
         command: command(),
         secrets,
+        package_manager_run: None,
         addon_modules_dir: addon_modules_dir(),
     }
 }

@@ -51,10 +51,24 @@ pub(crate) fn by_package_manager() -> bool {
     VARIABLES.iter().any(set) || ancestors().any(|name| PROGRAMS.contains(&name.as_str()))
 }
 
+/// A name for the run of the package manager that started dkms: the outermost of the parent processes that is
+/// one, because apt starts dpkg several times, with its start time.
+pub(crate) fn run() -> Option<String> {
+    let is_manager = |pid: &u32| {
+        let name = sys::process_name(*pid);
+        name.is_some_and(|name| name != "run-parts" && PROGRAMS.contains(&name.as_str()))
+    };
+    let pid = parents().filter(is_manager).last()?;
+    Some(format!("{pid} {}", sys::process_start_time(pid)?))
+}
+
 /// The names of the parent processes, nearest first.
 fn ancestors() -> impl Iterator<Item = String> {
+    parents().filter_map(sys::process_name)
+}
+
+/// The parent processes, nearest first.
+fn parents() -> impl Iterator<Item = u32> {
     let first = sys::parent_of(sys::own_pid());
-    std::iter::successors(first, |pid| sys::parent_of(*pid).filter(|p| *p > 1))
-        .take(MOST_ANCESTORS)
-        .filter_map(sys::process_name)
+    std::iter::successors(first, |pid| sys::parent_of(*pid).filter(|p| *p > 1)).take(MOST_ANCESTORS)
 }

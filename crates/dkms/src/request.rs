@@ -127,20 +127,17 @@ pub(crate) fn check(arguments: &Arguments) -> Result<KernelWords> {
         return Err(RequestError::BothOnly.into());
     }
     if words.arches.len() > 1 && words.arches.len() != words.releases.len() {
-        return Err(RequestError::KernelArchPairing(format!(
-            "{} architectures for {} kernels: give one for all kernels, or one for each",
-            words.arches.len(),
-            words.releases.len()
-        ))
+        return Err(RequestError::ArchesForKernels {
+            arches: words.arches.len(),
+            kernels: words.releases.len(),
+        }
         .into());
     }
     if arguments.all_kernels && (arguments.all || !words.releases.is_empty()) {
-        return Err(
-            RequestError::Conflict("--all-kernels, --all and a kernel exclude each other".into()).into()
-        );
+        return Err(RequestError::Exclusive("--all-kernels, --all and a kernel").into());
     }
     if arguments.all && !words.releases.is_empty() {
-        return Err(RequestError::Conflict("--all and a kernel exclude each other".into()).into());
+        return Err(RequestError::Exclusive("--all and a kernel").into());
     }
     if arguments.all && !words.arches.is_empty() {
         return Err(RequestError::AllWithArch.into());
@@ -221,12 +218,8 @@ pub(crate) fn kernels(
     }
     let running = [s.host.release.clone()];
     if let (Some(root), true, "") = (&s.host.other_root, words.releases.is_empty(), &*s.host.release) {
-        let tree = s.layout.install_tree.display();
-        return Err(RequestError::KernelCount(format!(
-            "there is no kernel in {tree} of {}: name one with -k",
-            root.display()
-        ))
-        .into());
+        let tree = s.layout.install_tree.clone();
+        return Err(RequestError::NoKernelIn { tree, root: root.clone() }.into());
     }
     let releases: &[String] = if words.releases.is_empty() { &running } else { &words.releases };
     let mut kernels = Vec::new();
@@ -249,17 +242,14 @@ pub(crate) fn one_kernel(s: &Session<'_>, arguments: &Arguments, words: &KernelW
     let action = arguments.action_word();
     let must_name = arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named);
     if must_name && words.releases.len() != 1 {
-        return Err(RequestError::KernelCount(format!(
-            "{action} takes exactly one kernel: dkms {action} -k KERNEL"
-        ))
-        .into());
+        return Err(RequestError::KernelNotNamed(action.to_owned()).into());
     }
     let mut all = kernels(s, words, None)?;
     match (all.pop(), all.is_empty()) {
         (Some(kernel), true) => Ok(kernel),
         _ => {
             let count = words.releases.len();
-            Err(RequestError::KernelCount(format!("{action} takes one kernel, but {count} are given")).into())
+            Err(RequestError::SeveralKernels { action: action.to_owned(), count }.into())
         }
     }
 }

@@ -268,7 +268,7 @@ fn what_could_differ_is_left_to_depmod() {
     tree.compare("nothing odd is left");
 }
 
-/// What one step of the walk does.
+/// One step of the walk.
 const KINDS: [Kind; 12] = [
     Kind::NewName,
     Kind::SameName,
@@ -290,7 +290,7 @@ enum Kind {
     NewName,
     /// Another copy of a module, anywhere.
     SameName,
-    /// In the place where it overrides one of the kernel's modules.
+    /// Installed where it overrides one of the kernel's modules.
     Override,
     /// A module that others depend on, or one that depends on others.
     Dependents,
@@ -356,7 +356,7 @@ impl Walk {
         Some(Self { tree, numbers: Numbers(0x2545_f491_4f6c_dd1d), kernels, foreign, placed: Vec::new() })
     }
 
-    /// Takes one step, and describes it; `None` if there is nothing to do it with.
+    /// Executes one step and describes it; `None` if there is no module that it could change.
     fn step(&mut self, kind: Kind) -> Option<String> {
         let source = self.numbers.below(self.kernels.len());
         let name = name_of(&self.kernels[source].0).to_owned();

@@ -5,6 +5,7 @@ mod harness;
 mod packages;
 mod pages;
 mod takeover;
+mod twice;
 
 use dkms_tests::check;
 use dkms_tests::layers::workspace;
@@ -29,6 +30,7 @@ fn all() -> Result<Vec<Test>, String> {
     tests.extend(pages::tests()?);
     let packages = packages::table()?;
     tests.extend(confined::tests(&packages));
+    tests.extend(twice::tests(&packages));
     tests.extend(packages::tests(packages));
     Ok(tests)
 }

@@ -7,6 +7,15 @@ use crate::session::Session;
 const CONTEXT: usize = 3;
 const ERRORS: usize = 3;
 
+/// Errors whose cause may be gone soon.
+const PASSING: [&str; 5] = [
+    "No space left on device",
+    "Killed",
+    "Cannot allocate memory",
+    "Resource temporarily unavailable",
+    "Too many open files",
+];
+
 /// Diagnoses the text of a make.log.
 pub fn diagnose(session: &Session<'_>, log: &str) -> Diagnosis {
     let lines: Vec<&str> = log.lines().collect();
@@ -40,6 +49,8 @@ pub fn diagnose(session: &Session<'_>, log: &str) -> Diagnosis {
         out.errors = tail;
     }
     out.meaning = meaning(session, &lines);
+    let is_passing = |line: &&str| PASSING.iter().any(|text| line.contains(text));
+    out.is_passing = lines.iter().any(is_passing);
     out
 }
 

@@ -169,6 +169,22 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_page_lists_what_is_passed() {
+        let page = include_str!("../../../../packaging/man/dkms-framework.conf.5");
+        let (_, section) = page.split_once(".Sh ENVIRONMENT").unwrap();
+        let (_, listed) = section.split_once(".It from the caller").unwrap();
+        let (listed, _) = listed.split_once(".It from framework.conf").unwrap();
+        let words = |line: &str| line.split([' ', ',']).map(str::to_owned).collect::<Vec<_>>();
+        let lines = listed.lines().filter_map(|line| line.strip_prefix(".Ev "));
+        let mut documented: Vec<String> =
+            lines.flat_map(words).filter(|word| !word.is_empty() && word != ".").collect();
+        let mut passed: Vec<String> = PASSED.split_whitespace().map(str::to_owned).collect();
+        documented.sort();
+        passed.sort();
+        assert_eq!(documented, passed);
+    }
+
+    #[test]
     fn search_paths_that_differ_in_the_usual_order_are_equal() {
         let standard = STANDARD_PATH.join(":");
         let path = |text: &str| search_path(OsStr::new(text), true).into_string().unwrap();

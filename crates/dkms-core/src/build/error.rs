@@ -30,6 +30,10 @@ pub enum BuildError {
     ConfineWriteMissing(PathBuf),
     #[error("{build}: make ended with {status}")]
     MakeFailed { build: Build, status: String, log: PathBuf, diagnosis: Diagnosis },
+    #[error(
+        "{build} failed a moment ago with the same inputs, and is not built again in this run of the package manager"
+    )]
+    FailedBefore { build: Build, log: PathBuf },
     #[error("{0}")]
     ModuleFileMissing(String),
     #[error("{path} cannot be used: {cause}")]
@@ -51,6 +55,8 @@ pub enum BuildError {
 pub struct Diagnosis {
     /// The first real errors, with their lines of context.
     pub errors: Vec<String>,
+    /// Whether the cause may be gone soon, as a full disk may.
+    pub is_passing: bool,
     /// The explanation, if it is certain.
     pub meaning: Option<String>,
 }
@@ -73,6 +79,7 @@ impl BuildError {
                 "this came from a tarball without source; it can be installed for the kernels that it was built for, not rebuilt"
                     .into(),
             ],
+            Self::FailedBefore { log, .. } => vec![full_output(log)],
             Self::PatchFailed { log, tail, .. } => tail.iter().cloned().chain([full_output(log)]).collect(),
             Self::CannotConfine(_) => vec![
                 "build_confinement=auto builds with what this machine can enforce, and reports what it cannot"

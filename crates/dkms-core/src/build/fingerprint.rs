@@ -7,7 +7,7 @@
 //! packages have the same lines. What does not change the compiled modules is left out: key, compression,
 //! destination, number of jobs, times, the user.
 
-use super::prepare::Prepared;
+use super::prepared::Prepared;
 use super::recipe::Recipe;
 use super::target::{self, Target};
 use super::{environment, jobs};

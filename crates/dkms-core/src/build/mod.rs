@@ -2,7 +2,7 @@
 //!
 //! A build is a pipeline. Each step is one function, and later steps know of it only what it returns:
 //!
-//! 1. `prepare::prepare`: a fresh copy of the source with its patches (`prepare::Prepared`).
+//! 1. `prepare::prepare`: a fresh copy of the source with its patches (`prepared::Prepared`).
 //! 2. `fingerprint::describe`: the inputs of the build (`fingerprint::Fingerprint`), read from that
 //!    copy before any code of the package runs.
 //! 3. `obtain`: the modules for this fingerprint (`collect::Collected`), from the cache of builds
@@ -30,9 +30,11 @@ pub mod log;
 pub(crate) mod mark;
 mod place;
 pub mod prepare;
+mod prepared;
 pub mod preview;
 mod published;
 pub mod recipe;
+mod repeat;
 pub(crate) mod sandbox;
 mod script;
 pub(crate) mod sign;
@@ -158,6 +160,13 @@ pub fn build(
             let _ = remove_log(&log);
             Err(interrupted)
         }
+        Err(failed @ Error::Build(BuildError::FailedBefore { .. })) => {
+            crate::owner::give_to_root(&dir);
+            let _ = remove_log(&log);
+            let _ = dkms_sys::fs::remove_tree(&shown);
+            let _ = dkms_sys::fs::hard_link(&session.layout.failed_log(build), &shown);
+            Err(failed)
+        }
         Err(failed) => {
             crate::owner::give_to_root(&dir);
             keep_log(session, build, &log, &shown);
@@ -207,8 +216,10 @@ fn obtain(
         let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
         return Ok(Obtained { collected, origin, added, draft: None });
     }
-    let compiled = compile::compile(context, recipe, slot)?;
-    let collected = collect::collect(context, &compiled)?;
+    repeat::check(context, fingerprint)?;
+    let compiled = compile::compile(context, recipe, slot);
+    let collected = compiled.and_then(|compiled| collect::collect(context, &compiled));
+    let collected = collected.inspect_err(|error| repeat::remember(context, fingerprint, error))?;
     let draft = cached::draft(context, &collected)?;
     Ok(Obtained { collected, origin: BuildOrigin::Built, added: None, draft })
 }
@@ -271,6 +282,7 @@ fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<()> {
     let (session, build) = (context.session, context.build);
     dkms_sys::fs::remove_tree(context.dir)?;
     dkms_sys::fs::remove_file(session.layout.failed_log(build))?;
+    dkms_sys::fs::remove_file(session.layout.failed_inputs(build))?;
     remove_log(context.log)?;
     let modules = manifest.modules.into_iter();
     let modules =

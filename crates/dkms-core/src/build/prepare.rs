@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::log::MakeLog;
+use super::prepared::Prepared;
 use super::sandbox::BuildSandbox;
 use crate::build::BuildError;
 use crate::conf::load::{Loaded, bad_regex};
@@ -12,14 +13,6 @@ use dkms_sys::fs::Limit;
 use dkms_sys::process::{Stdin, Stream};
 use dkms_tree::ids::Build;
 use std::path::{Component, Path, PathBuf};
-
-/// The source as it will be compiled.
-pub(crate) struct Prepared<'a> {
-    /// The build directory that holds it.
-    pub dir: &'a Path,
-    /// The patches that were applied, in order, each with its SHA-256.
-    pub patches: Vec<(String, String)>,
-}
 
 /// Prepares the source of a build.
 ///

@@ -2,7 +2,8 @@
 
 use super::fingerprint::{self, Fingerprint, Subject};
 use super::log::MakeLog;
-use super::prepare::{self, Prepared};
+use super::prepare;
+use super::prepared::Prepared;
 use super::recipe::Recipe;
 use super::target::Target;
 use crate::conf::load::Loaded;

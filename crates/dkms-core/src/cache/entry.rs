@@ -1,12 +1,15 @@
 //! One entry. Nothing in it is used before it is checked against its record.
 
-use super::{File, RECORD, Record, foreign};
 use crate::digest;
 use dkms_bundle::record::MAX_BYTES;
+use dkms_bundle::record::{File, Record};
 use dkms_sys::fs;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// The name of the record in an entry.
+pub const RECORD: &str = "record.json";
 
 /// A complete build in a directory: that of an entry, or one that comes from elsewhere.
 #[derive(Clone, Debug)]
@@ -136,4 +139,16 @@ fn read(dir: &Path, name: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let read = open(dir, name)?.take(limit + 1).read_to_end(&mut bytes);
     read.map_err(|e| format!("{} cannot be read: {e}", name.display()))?;
     Ok(bytes)
+}
+
+/// Why a directory of the cache is not one that only root can change.
+pub(super) fn foreign(dir: &Path) -> Option<String> {
+    let meta = fs::symlink_metadata(dir).ok()?;
+    if meta.is_symlink() {
+        Some("it is a symbolic link".into())
+    } else if !meta.is_dir() {
+        Some("it is not a directory".into())
+    } else {
+        fs::written_by_others(&meta)
+    }
 }

@@ -21,7 +21,7 @@ mod why;
 
 pub use check::Problem;
 pub use dkms_bundle::record::{File, Record};
-pub use entry::{Damaged, Entry};
+pub use entry::{Damaged, Entry, RECORD};
 pub use list::{Filter, Listed};
 pub use store::{Draft, StoreError};
 pub use why::{Difference, Nearest};
@@ -29,13 +29,11 @@ pub use why::{Difference, Nearest};
 use crate::session::Session;
 use dkms_bundle::record;
 use dkms_sys::fs;
+use entry::foreign;
 use std::path::{Path, PathBuf};
 
 /// The limit without `cache_size` in framework.conf: 1 GiB.
 pub const DEFAULT_SIZE: u64 = 1 << 30;
-
-/// The name of the record in an entry.
-pub const RECORD: &str = "record.json";
 
 /// The log of a build in an entry.
 pub const LOG: &str = "make.log.zst";
@@ -156,16 +154,4 @@ fn untrusted(top: &Path) -> Option<String> {
         .into_iter()
         .chain([top])
         .find_map(|dir| Some(format!("{}: {}", dir.display(), foreign(dir)?)))
-}
-
-/// Why a directory of the cache is not one that only root can change.
-fn foreign(dir: &Path) -> Option<String> {
-    let meta = fs::symlink_metadata(dir).ok()?;
-    if meta.is_symlink() {
-        Some("it is a symbolic link".into())
-    } else if !meta.is_dir() {
-        Some("it is not a directory".into())
-    } else {
-        fs::written_by_others(&meta)
-    }
 }

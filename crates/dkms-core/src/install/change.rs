@@ -15,8 +15,7 @@ use crate::lock::{self, Held};
 use crate::look::status;
 use crate::look::verify::Facts;
 use crate::request::RequestError;
-use crate::session::Options;
-use crate::session::Session;
+use crate::session::{Host, Options, Session};
 use dkms_sys::fs;
 use dkms_tree::beneath;
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -233,10 +232,9 @@ impl Change {
         let staging = || planned.placed.iter().try_for_each(|p| stage(s.options, p));
         // The change times of the files are final only after the files are in place.
         let record = || match &manifest {
-            Some(m) => write_record(
-                &path,
-                &Manifest { installed: Some(record_of(s.host.recorded_time(), &files)), ..m.clone() },
-            ),
+            Some(m) => {
+                write_record(&path, &Manifest { installed: Some(record_of(s.host, &files)), ..m.clone() })
+            }
             None => Ok(()),
         };
         self.note(s, &b.package.name)?;
@@ -438,13 +436,14 @@ pub(super) fn write_record(path: &Path, manifest: &Manifest) -> Result<()> {
     Ok(write_text(path, &manifest.to_bytes(path)?)?)
 }
 
-fn record_of(at: u64, files: &[&Source]) -> Installed {
+/// What is installed. Without stamps, later commands compare the contents of the files.
+fn record_of(host: &Host, files: &[&Source]) -> Installed {
     let one = |f: &&Source| {
         let path = f.destination.join(&f.file);
-        let stamp = |p: &Path| Stamp::of(p).unwrap_or_default();
+        let stamp = |p: &Path| Stamp::of(p).filter(|_| host.records_stamps()).unwrap_or_default();
         InstalledFile { file: f.file.clone(), stamp: stamp(&path), built: stamp(&f.path), path }
     };
-    Installed { at, files: files.iter().map(one).collect() }
+    Installed { at: host.recorded_time(), files: files.iter().map(one).collect() }
 }
 
 /// Creates a complete copy of a file beside its destination.

@@ -81,7 +81,7 @@ pub(super) fn make(
     let files = index::write(tool.version, &modules, &lists.borrow())?;
     let changed =
         records.len() != cache.len() || records.iter().any(Record::is_new) || tool.line != cache.tool();
-    if changed && update == Update::Cache {
+    if changed && update == Update::Cache && s.host.records_stamps() {
         keep(s.sink, &path, &tool, &records);
     }
     Ok(files)

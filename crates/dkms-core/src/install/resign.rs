@@ -7,7 +7,6 @@ use crate::session::Session;
 use dkms_sys::fs;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
-use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Manifest, Stamp};
 use dkms_tree::state;
 use std::cell::RefCell;
@@ -88,7 +87,7 @@ impl Change {
             })
         };
         let record = || match manifest {
-            Some(m) => write_record(&path, &updated(s.layout, b, m, &items, &signatures.borrow())?),
+            Some(m) => write_record(&path, &updated(s, b, m, &items, &signatures.borrow())?),
             None => Ok(()),
         };
         self.note(s, &b.package.name)?;
@@ -141,13 +140,14 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
 
 /// Returns the manifest with the digests and stamps of the new files.
 fn updated(
-    layout: &Layout,
+    s: &Session<'_>,
     b: &Build,
     mut m: Manifest,
     items: &[Item],
     signatures: &BTreeMap<PathBuf, String>,
 ) -> Result<Manifest> {
-    let dir = layout.module_dir(b);
+    let dir = s.layout.module_dir(b);
+    let stamp = |path: &Path| Stamp::of(path).filter(|_| s.host.records_stamps()).unwrap_or_default();
     for record in &mut m.modules {
         let path = dir.join(&record.file);
         if let Some(signature) = signatures.get(&path) {
@@ -159,9 +159,9 @@ fn updated(
     }
     for file in m.installed.iter_mut().flat_map(|installed| &mut installed.files) {
         if items.iter().any(|item| item.path == file.path) {
-            file.stamp = Stamp::of(&file.path).unwrap_or_default();
+            file.stamp = stamp(&file.path);
         }
-        file.built = Stamp::of(&dir.join(&file.file)).unwrap_or_default();
+        file.built = stamp(&dir.join(&file.file));
     }
     Ok(m)
 }

@@ -3,8 +3,8 @@
 mod filter;
 mod unfinished;
 
-use crate::glob::glob;
 use crate::session::Session;
+use dkms_conf::glob::matches_name;
 use dkms_sys::fs::{Dir, Kind};
 pub use dkms_tree::entry::{Entry, State};
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -258,7 +258,7 @@ fn weak(layout: &Layout, filter: &Filter) -> Vec<Entry> {
     let mut found = Vec::new();
     for release in state::subdirectories(&layout.install_tree) {
         let dir = layout.kernel_modules(&release).join("weak-updates");
-        if !filter.release.as_deref().is_none_or(|p| glob(p, &release)) || !dir.is_dir() {
+        if !filter.release.as_deref().is_none_or(|p| matches_name(p, &release)) || !dir.is_dir() {
             continue;
         }
         let links = weak_links(&dir);
@@ -277,9 +277,9 @@ fn weak(layout: &Layout, filter: &Filter) -> Vec<Entry> {
                             && dkms_sys::fs::same_contents(&link.target, &f.path).unwrap_or(false)
                     })
                 };
-                let asked = filter.name.as_deref().is_none_or(|x| glob(x, &p.name))
-                    && filter.version.as_deref().is_none_or(|x| glob(x, &p.version))
-                    && filter.arch.as_deref().is_none_or(|x| glob(x, &b.kernel.arch));
+                let asked = filter.name.as_deref().is_none_or(|x| matches_name(x, &p.name))
+                    && filter.version.as_deref().is_none_or(|x| matches_name(x, &p.version))
+                    && filter.arch.as_deref().is_none_or(|x| matches_name(x, &b.kernel.arch));
                 if asked && !files.is_empty() && files.iter().all(linked) {
                     let kernel = Kernel { release: release.clone(), arch: b.kernel.arch.clone() };
                     found.push(Entry::new(

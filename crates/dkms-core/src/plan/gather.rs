@@ -198,11 +198,8 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
         let facts = gatherer.presence(&build);
         gatherer.state.builds.insert(build, facts);
     }
-    let why = if autoinstall_only {
-        "autoinstall brings it back for the new files"
-    } else {
-        "the kernel is removed"
-    };
+    let why =
+        if autoinstall_only { "autoinstall rebuilds it for the new files" } else { "the kernel is removed" };
     removal::clear_kernel(&gatherer.state, kernel, why)
 }
 

@@ -199,6 +199,17 @@ impl Plan {
         plan
     }
 
+    /// Adds to the reason of each build what is known about it.
+    pub fn annotate_builds(&mut self, mut note: impl FnMut(&Build) -> Option<String>) {
+        for step in &mut self.steps {
+            let Operation::Build { build, .. } = &step.operation else { continue };
+            if let Some(note) = note(build) {
+                let separator = if step.reason.is_empty() { "" } else { "; " };
+                step.reason = format!("{}{separator}{note}", step.reason);
+            }
+        }
+    }
+
     /// Adds a step that follows some of the existing ones.
     pub fn push(&mut self, step: Step, after: impl IntoIterator<Item = StepId>) -> StepId {
         let id = StepId(self.steps.len());
@@ -246,7 +257,7 @@ impl Plan {
 
     /// Adds the step that runs `post_transaction`.
     pub(super) fn push_post_transaction(&mut self, command: String) {
-        let reason = "framework.conf has it run after every change";
+        let reason = "framework.conf lists it, to run after every change";
         self.push(Step::new(Operation::PostTransaction(command), reason), []);
     }
 }

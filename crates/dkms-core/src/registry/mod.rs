@@ -21,6 +21,8 @@ mod pull;
 mod push;
 mod slot;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use connection::Pushed;
 pub use error::{Failure, RegistryError};
@@ -29,7 +31,7 @@ pub(crate) use pull::{Fetched, fetch, find_stored};
 pub use pull::{Offer, Wanted, find};
 pub use push::{Published, push};
 pub use slot::Slot;
-pub use survey::{Availability, Pulled, look_up, pull, wanted};
+pub use survey::{Availability, Pulled, foresee, look_up, pull, wanted};
 
 use crate::session::Session;
 use dkms_conf::framework_conf::Prebuilt;

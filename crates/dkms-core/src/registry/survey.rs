@@ -1,6 +1,7 @@
 //! Which builds of this machine's packages the registries have, without building anything.
 
 use super::error::RegistryError;
+use super::mode;
 use super::pull::{self, Fetched, Offer, Wanted};
 use crate::build::{self, BuildError, preview};
 use crate::cache::Cache;
@@ -8,6 +9,7 @@ use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::plan::order;
 use crate::session::Session;
+use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::state;
 
@@ -60,6 +62,24 @@ pub fn look_up(session: &Session<'_>, build: &Build, cache: Option<&Cache>) -> R
     }
     let offer = pull::find(session, &wanted)?;
     Ok(offer.map_or(Availability::Missing, |offer| Availability::Offered(Box::new(offer))))
+}
+
+/// Where the modules of a build would come from, for a plan; `None` if it would be compiled, or if that is not
+/// known, because it is not registered yet.
+///
+/// # Errors
+/// An interrupt.
+pub fn foresee(session: &Session<'_>, build: &Build) -> Result<Option<String>> {
+    let cache = Cache::of(session);
+    match look_up(session, build, cache.as_ref()) {
+        Ok(Availability::Cached) => Ok(Some("from the cache".into())),
+        Ok(Availability::Offered(offer)) => Ok(Some(format!("from {}", offer.reference()))),
+        Ok(Availability::Missing) if mode(session) == Prebuilt::Only => {
+            Ok(Some("no registry has it, and prebuilt=only".into()))
+        }
+        Err(Error::Interrupted(signal)) => Err(Error::Interrupted(signal)),
+        Ok(Availability::Missing | Availability::NotNow(_)) | Err(_) => Ok(None),
+    }
 }
 
 /// Fetches builds into the local cache. `None`: no registry has it.

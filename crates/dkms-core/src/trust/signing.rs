@@ -45,8 +45,17 @@ pub struct Signer {
 
 #[derive(Debug)]
 enum Method {
-    InProcess { key: Box<Key>, certificate: Box<Certificate>, hash: Hash },
-    SignFile { program: PathBuf, key: String, pin: Option<Secret>, why: String },
+    /// All pairs sign one message.
+    InProcess {
+        pairs: Vec<(Key, Certificate)>,
+        hash: Hash,
+    },
+    SignFile {
+        program: PathBuf,
+        key: String,
+        pin: Option<Secret>,
+        why: String,
+    },
 }
 
 /// Decides whether the modules of a kernel are signed: returns the hash, or the reason why not.
@@ -97,12 +106,10 @@ pub(crate) fn private_files(
     headers: &Headers,
     framework: &FrameworkConf,
 ) -> Vec<PathBuf> {
-    let Ok(pair) = key_pair(session, framework, Some(headers)) else { return Vec::new() };
-    if pair.is_token() {
-        Vec::new()
-    } else {
-        pair.private_files().into_iter().filter(|f| f.is_file()).collect()
-    }
+    let pairs = key_pair(session, framework, Some(headers)).into_iter().filter(|pair| !pair.is_token());
+    let second = framework.mok_signing_key_2.iter().map(PathBuf::from);
+    let files = pairs.flat_map(|pair| pair.private_files()).chain(second);
+    files.filter(|f| f.is_file()).collect()
 }
 
 /// Decides whether and how the modules of a kernel are signed, and creates the key pair if there is none.
@@ -121,7 +128,8 @@ pub fn prepare(
     };
     let pair = key_pair(session, framework, Some(headers))?;
     ensure(session, &pair)?;
-    let method = choose(session.host, &pair, &hash, headers, release, framework)?;
+    let second = second_signer(session, framework)?;
+    let method = choose(session.host, &pair, second, &hash, headers, release, framework)?;
     session.report(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
 }
@@ -130,12 +138,22 @@ pub fn prepare(
 fn choose(
     host: &Host,
     pair: &KeyPair,
+    second: Option<(Key, Certificate)>,
     hash: &str,
     headers: &Headers,
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Method> {
-    let external = |why: &str| sign_file(host, pair, headers, release, framework, why);
+    let external = |why: &str| match second {
+        None => sign_file(host, pair, headers, release, framework, why),
+        Some(_) => Err(refuse(
+            Path::new(&pair.key),
+            format!(
+                "{why}, and with a second signer (mok_signing_key_2) both keys have to be RSA keys in files"
+            ),
+            "remove mok_signing_key_2 and mok_certificate_2 from framework.conf, or use such a key without sign_file",
+        )),
+    };
     if named_sign_file(framework).is_some() {
         return external("framework.conf names it as sign_file");
     }
@@ -161,15 +179,52 @@ fn choose(
         }
         (Ok(_), None) => return external(&format!("the hash {hash} needs it")),
     };
+    let certificate = certificate_for(pair, &key)?;
+    let pairs = std::iter::once((key, certificate)).chain(second).collect();
+    Ok(Method::InProcess { pairs, hash })
+}
+
+/// Reads the certificate of a pair, and checks that it belongs to the key.
+fn certificate_for(pair: &KeyPair, key: &Key) -> Result<Certificate> {
     let certificate = read_certificate(&pair.certificate)?;
-    if !certificate.matches(&key) {
+    if !certificate.matches(key) {
         return Err(refuse(
             &pair.certificate,
             format!("the certificate does not belong to the key {}", pair.key),
             "the kernel would refuse such a signature; configure a key and the certificate for it",
         ));
     }
-    Ok(Method::InProcess { key: Box::new(key), certificate: Box::new(certificate), hash })
+    Ok(certificate)
+}
+
+/// Reads the second key pair that framework.conf names.
+///
+/// # Errors
+/// It is not a complete RSA key pair in files.
+pub(crate) fn second_signer(
+    session: &Session<'_>,
+    framework: &FrameworkConf,
+) -> Result<Option<(Key, Certificate)>> {
+    let Some(pair) = pair::second(session, framework)? else { return Ok(None) };
+    let path = Path::new(&pair.key);
+    let key = Key::parse(&pair::read_key(path)?)
+        .map_err(|e| refuse(path, e, "the second signing key has to be an RSA key that is not encrypted"))?;
+    let certificate = certificate_for(&pair, &key)?;
+    Ok(Some((key, certificate)))
+}
+
+/// Signs a module with all pairs, and returns it with a description of the signers.
+///
+/// # Errors
+/// A key cannot sign.
+pub(crate) fn sign_with(
+    module: &[u8],
+    pairs: &[(&Key, &Certificate)],
+    hash: Hash,
+) -> std::result::Result<(Vec<u8>, String), kmodule::sign::SignError> {
+    let signed = kmodule::sign::sign_with(module, pairs, hash)?;
+    let names: Vec<_> = pairs.iter().map(|(_, certificate)| certificate.subject_cn()).collect();
+    Ok((signed, format!("signed by {}", names.join(" and "))))
 }
 
 fn refuse(path: &Path, cause: impl Into<Cause>, help: &str) -> Error {
@@ -256,12 +311,12 @@ impl Signer {
             refuse(module, cause, help)
         };
         match &self.method {
-            Method::InProcess { key, certificate, hash } => {
+            Method::InProcess { pairs, hash } => {
                 let bytes = dkms_sys::fs::read(module)?;
-                let signed =
-                    kmodule::sign::sign(&bytes, key, certificate, *hash).map_err(|e| failed(e.into()))?;
+                let pairs: Vec<_> = pairs.iter().map(|(key, certificate)| (key, certificate)).collect();
+                let (signed, signers) = sign_with(&bytes, &pairs, *hash).map_err(|e| failed(e.into()))?;
                 dkms_sys::fs::write_atomic(module, &signed, 0o644)?;
-                Ok(format!("signed by {}", certificate.subject_cn()))
+                Ok(signers)
             }
             Method::SignFile { program, key, pin, why } => {
                 let mut command = Command::new(program)

@@ -4,8 +4,10 @@ use crate::cli::Arguments;
 use crate::render;
 use crate::request::{KernelWords, Subject};
 use crate::ui::Ui;
+use dkms_conf::framework_conf::Prebuilt;
 use dkms_core::error::Result;
 use dkms_core::plan::Plan;
+use dkms_core::registry;
 use dkms_core::request::RequestError;
 use dkms_core::session::Session;
 
@@ -27,11 +29,24 @@ impl Call<'_> {
     /// Prints a plan with `--dry-run`, else executes it.
     pub(super) fn print_or_execute(
         &self,
-        plan: Plan,
+        mut plan: Plan,
         execute: impl FnOnce(Plan) -> Result<()>,
     ) -> Result<()> {
         if !self.arguments.dry_run {
             return execute(plan);
+        }
+        if registry::mode(self.s) != Prebuilt::Off {
+            let mut interrupted = Ok(());
+            plan.annotate_builds(|build| {
+                if interrupted.is_err() {
+                    return None;
+                }
+                registry::foresee(self.s, build).unwrap_or_else(|e| {
+                    interrupted = Err(e);
+                    None
+                })
+            });
+            interrupted?;
         }
         let text = if self.arguments.json { render::json::plan(&plan) } else { render::plain::plan(&plan) };
         self.ui.data(&text);

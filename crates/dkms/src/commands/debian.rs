@@ -19,10 +19,7 @@ fn wanted(call: &Call<'_>, action: Action) -> Result<Wanted> {
     let named = all || !call.words.releases.is_empty();
     let content = super::tarball::content(call);
     if action == Action::Mkbmdeb && content == Content::SourceOnly {
-        return Err(RequestError::Conflict(
-            "mkbmdeb packs built modules: --source-only leaves nothing".into(),
-        )
-        .into());
+        return Err(RequestError::NothingBuilt("mkbmdeb").into());
     }
     // A source-only package works for any kernel, so the running kernel is not the default.
     let source_alone = action != Action::Mkbmdeb && content == Content::Both && !named;

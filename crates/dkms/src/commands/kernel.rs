@@ -48,10 +48,7 @@ pub(super) fn match_kernel(call: &Call<'_>) -> Result<()> {
 /// The kernel to match.
 fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
     let Some(template) = call.arguments.templatekernel.as_deref().filter(|t| !t.is_empty()) else {
-        return Err(RequestError::KernelArchPairing(
-            "match needs the kernel to be matched: dkms match --templatekernel KERNEL [-k KERNEL]".into(),
-        )
-        .into());
+        return Err(RequestError::NoTemplate.into());
     };
     Ok(Kernel::new(template, &kernel.arch)?)
 }

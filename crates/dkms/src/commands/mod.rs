@@ -65,6 +65,9 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         host.other_root = Some("/".into());
         host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
     }
+    if action == Action::KernelPostinst {
+        host.package_manager_run = crate::managed::run();
+    }
     ui.set_verbose(options.verbose);
     prepare(arguments, &mut host, ui)?;
     let s = Session { layout: &layout, host: &host, options: &options, sink: ui };

@@ -133,5 +133,5 @@ fn origin(call: &Call<'_>) -> Result<Origin> {
 }
 
 fn first(kernels: &[Kernel]) -> Result<&Kernel> {
-    kernels.first().ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into())))
+    kernels.first().ok_or_else(|| Error::Request(RequestError::NoKernel))
 }

@@ -22,10 +22,7 @@ fn wanted(call: &Call<'_>) -> Result<Wanted> {
     let built = || state::builds(call.s.layout, &package).into_iter().map(|b| b.kernel).collect::<Vec<_>>();
     let named = call.arguments.all || !call.words.releases.is_empty();
     if action == Some(Action::Mkdriverdisk) && content == Content::SourceOnly {
-        return Err(RequestError::Conflict(
-            "mkdriverdisk packs built modules: --source-only leaves nothing".into(),
-        )
-        .into());
+        return Err(RequestError::NothingBuilt("mkdriverdisk").into());
     }
     let modules_only = content == Content::BinariesOnly || action == Some(Action::Mkdriverdisk);
     // If no kernel is given, include everything that is built.
@@ -48,7 +45,7 @@ fn first(wanted: &Wanted, call: &Call<'_>) -> Result<Kernel> {
         None => request::kernels(call.s, call.words, None)?
             .into_iter()
             .next()
-            .ok_or_else(|| Error::Request(RequestError::KernelCount("no kernel is given".into()))),
+            .ok_or_else(|| Error::Request(RequestError::NoKernel)),
     }
 }
 

@@ -7,13 +7,15 @@ use crate::render::json;
 use dkms_core::error::Result;
 use dkms_core::look::status::{self, Filter, State};
 use dkms_core::request::RequestError;
+use dkms_tree::ids::Build;
+use dkms_tree::manifest::Manifest;
 
 /// `dkms status`
 pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
     let filters = filters(call)?;
     let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
     if call.arguments.json {
-        call.ui.data(&json::status(&entries));
+        call.ui.data(&json::status(&entries, &|build| origin(call, build)));
         return Ok(Answer::Yes);
     }
     let mut text = String::new();
@@ -28,6 +30,12 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
         }
     }
     Ok(Answer::Yes)
+}
+
+/// Where the modules of a build come from, if that is recorded.
+fn origin(call: &Call<'_>, build: &Build) -> Option<String> {
+    let manifest = Manifest::load(call.s.layout, build)?;
+    (!manifest.origin.is_unknown()).then(|| manifest.origin.to_string())
 }
 
 /// The entries that the operands, `-k` and `-a` select, with shell patterns.

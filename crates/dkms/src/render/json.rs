@@ -20,8 +20,8 @@ pub(super) fn line(value: &Value) -> String {
 }
 
 /// `dkms status --json`: one document.
-pub(crate) fn status(entries: &[Entry]) -> String {
-    let list: Vec<Value> = entries.iter().map(entry).collect();
+pub(crate) fn status(entries: &[Entry], origin: &dyn Fn(&Build) -> Option<String>) -> String {
+    let list: Vec<Value> = entries.iter().map(|e| entry(e, origin)).collect();
     let text =
         serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "entries": list })).unwrap_or_default();
     format!("{text}\n")
@@ -59,7 +59,7 @@ fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
     })
 }
 
-fn entry(e: &Entry) -> Value {
+fn entry(e: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
     let (state, kernel, from) = match &e.kind {
         State::Added => ("added", None, None),
         State::Broken => ("broken", None, None),
@@ -67,6 +67,12 @@ fn entry(e: &Entry) -> Value {
         State::Installed(k) => ("installed", Some(k), None),
         State::InstalledWeak { kernel, from } => ("installed-weak", Some(kernel), Some(from)),
     };
+    // A weak module belongs to the build for the other kernel.
+    let built_for = match (kernel, from) {
+        (Some(kernel), Some(from)) => Kernel::new(from, &kernel.arch).ok(),
+        (kernel, _) => kernel.cloned(),
+    };
+    let origin = built_for.and_then(|kernel| origin(&Build::new(&e.package, &kernel)));
     json!({
         "package": e.package.name,
         "version": e.package.version,
@@ -77,6 +83,7 @@ fn entry(e: &Entry) -> Value {
         "original_modules": e.originals,
         "built_missing": e.built_missing,
         "differs": e.differs,
+        "origin": origin,
     })
 }
 

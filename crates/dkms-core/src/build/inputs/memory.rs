@@ -49,7 +49,7 @@ impl Memory {
 
     /// Remembers what was found. A failure only costs time: the tree may be read-only.
     pub(super) fn keep(&self, session: &Session<'_>, trees: &[Tree], identity: &Identity) {
-        if !is_settled(trees) {
+        if !is_settled(trees) || !session.host.records_stamps() {
             return;
         }
         let kbuild = identity.kbuild.as_deref().unwrap_or_default();

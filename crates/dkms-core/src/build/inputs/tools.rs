@@ -155,7 +155,7 @@ mod tests {
         fs::set_modified(&file, time).unwrap();
         let tools = Tools::default();
         let path = std::env::join_paths([dir.path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
-        assert_eq!(tools.describe("tool", &path), "tool tool 3 --version size 43 time 5");
+        assert_eq!(tools.describe("tool", &path), "tool tool 3 --version size 37 time 5");
         assert_eq!(tools.describe("no-such-tool", &path), "absent");
     }
 }

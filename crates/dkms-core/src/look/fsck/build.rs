@@ -249,7 +249,8 @@ fn record(l: &Look<'_>, b: &Build, m: &Manifest, sound: bool) -> Option<Finding>
     if dkms_sys::fs::is_symlink(&link) {
         return None;
     }
-    let untouched = |f: &InstalledFile| Stamp::of(&f.path) == Some(f.stamp);
+    let built = |f: &InstalledFile| l.s.layout.module_dir(b).join(&f.file);
+    let untouched = |f: &InstalledFile| Stamp::of(&f.path) == Some(f.stamp) || same(&f.path, &built(f));
     if !recorded.files.is_empty() && recorded.files.iter().all(untouched) {
         let what = format!("is missing although the modules of {} are in place", b.package);
         let f = Finding::new(Kind::ActiveLinkMissing, About::build(b), link, what).guarded(both(b));

@@ -1,9 +1,9 @@
 //! The spots: the tree is divided into places, and each is checked as a whole.
 
 use super::about::About;
-use crate::glob::glob;
 use crate::look::status::Filter;
 use crate::session::Session;
+use dkms_conf::glob::matches_name;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state::{looks_like_release, subdirectories};
 use std::cell::RefCell;
@@ -74,7 +74,7 @@ impl<'a> Look<'a> {
     pub(super) fn wants(&self, about: &About) -> bool {
         let fits = |pattern: &Option<String>, text: &Option<String>, unknown: bool| match (pattern, text) {
             (None, _) => true,
-            (Some(p), Some(t)) => glob(p, t),
+            (Some(p), Some(t)) => matches_name(p, t),
             (Some(_), None) => unknown,
         };
         self.filters.is_empty()
@@ -136,7 +136,8 @@ impl<'a> Look<'a> {
     }
 
     fn wants_all_versions(&self, name: &str) -> bool {
-        let fits = |f: &Filter| f.version.is_none() && f.name.as_deref().is_none_or(|p| glob(p, name));
+        let fits =
+            |f: &Filter| f.version.is_none() && f.name.as_deref().is_none_or(|p| matches_name(p, name));
         self.filters.is_empty() || self.filters.iter().any(fits)
     }
 

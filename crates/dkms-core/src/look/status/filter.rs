@@ -1,6 +1,6 @@
 //! Selects entries of the status.
 
-use crate::glob::glob;
+use dkms_conf::glob::matches_name;
 
 /// Selects entries. All patterns are shell file name patterns.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,7 @@ impl Filter {
 }
 
 pub(super) fn fits(pattern: &Option<String>, text: &str) -> bool {
-    pattern.as_deref().is_none_or(|p| glob(p, text))
+    pattern.as_deref().is_none_or(|p| matches_name(p, text))
 }
 
 /// A pattern that matches only `text`.

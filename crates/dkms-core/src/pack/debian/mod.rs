@@ -36,9 +36,10 @@ impl Request<'_> {
         for kernel in self.binaries() {
             let one = names::architecture(kernel)?;
             if architecture != "all" && architecture != one {
-                return Err(RequestError::KernelArchPairing(format!(
-                    "one package is for one architecture, and these kernels are for {architecture} and {one}"
-                ))
+                return Err(RequestError::SeveralArches {
+                    what: "one package",
+                    arches: [architecture.into(), one.into()],
+                }
                 .into());
             }
             architecture = one;

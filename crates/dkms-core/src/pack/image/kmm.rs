@@ -187,8 +187,8 @@ spec:
   selector:
     kubernetes.io/arch: "amd64"
 "#;
-        assert_eq!(as_yaml(&[value.clone()]), want);
-        assert_eq!(as_json(&[value.clone()]), value);
+        assert_eq!(as_yaml(std::slice::from_ref(&value)), want);
+        assert_eq!(as_json(std::slice::from_ref(&value)), value);
         assert_eq!(as_json(&[value.clone(), value])["items"].as_array().map(Vec::len), Some(2));
     }
 

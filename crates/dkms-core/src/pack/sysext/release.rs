@@ -1,6 +1,6 @@
 //! `extension-release`, which says on which systems an extension may be merged (os-release(5)).
 
-use super::SysextRequest;
+use super::request::SysextRequest;
 use crate::error::{Error, Result};
 use crate::request::RequestError;
 use crate::session::Session;
@@ -73,7 +73,7 @@ fn value<'a>(key: &str, value: &'a str) -> Result<&'a str> {
 
 /// The architecture of all kernels, as systemd names it.
 fn architecture(request: &SysextRequest<'_>) -> Result<&'static str> {
-    let mut found = None;
+    let mut found: Option<&str> = None;
     for kernel in request.kernels {
         let name = match kernel.arch.as_str() {
             "x86_64" | "amd64" => "x86-64",
@@ -98,15 +98,16 @@ fn architecture(request: &SysextRequest<'_>) -> Result<&'static str> {
                 .into());
             }
         };
-        if found.is_some_and(|other| other != name) {
-            return Err(RequestError::KernelArchPairing(
-                "one system extension is for one architecture, and these kernels are for several".into(),
-            )
+        if let Some(other) = found.filter(|other| *other != name) {
+            return Err(RequestError::SeveralArches {
+                what: "one system extension",
+                arches: [other.to_owned(), name.to_owned()],
+            }
             .into());
         }
         found = Some(name);
     }
-    found.ok_or_else(|| RequestError::KernelCount("no kernel is given".into()).into())
+    found.ok_or_else(|| RequestError::NoKernel.into())
 }
 
 #[cfg(test)]

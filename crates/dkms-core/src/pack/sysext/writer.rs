@@ -1,6 +1,6 @@
 //! Puts an extension into its form: a directory, or a file system image whose bytes depend only on the files.
 
-use super::Format;
+use super::request::Format;
 use crate::digest;
 use crate::error::Result;
 use crate::pack::{last_line, tool};

@@ -263,10 +263,15 @@ impl Resigner for Resign<'_> {
                 help: "nothing was changed; the old key is in use as before".into(),
             })
         };
-        let signed = sign::sign(&plain, &self.key, &self.new, hash).map_err(|e| failed(e.into()))?;
         let framework = framework::load(self.s, Some(&b.kernel.release))?;
+        // A second signer remains one.
+        let second = signing::second_signer(self.s, &framework)?;
+        let first = std::iter::once((&self.key, &self.new));
+        let pairs: Vec<_> =
+            first.chain(second.as_ref().map(|(key, certificate)| (key, certificate))).collect();
+        let (signed, signers) = signing::sign_with(&plain, &pairs, hash).map_err(|e| failed(e.into()))?;
         let packed =
             crate::build::sign::compressed(format, &framework, &signed).map_err(|e| failed(e.into()))?;
-        Ok((packed, format!("signed by {}", self.new.subject_cn())))
+        Ok((packed, signers))
     }
 }

@@ -119,6 +119,38 @@ pub fn key_pair(
     Ok(KeyPair { key, certificate })
 }
 
+/// The key pair of a second signer that framework.conf names. A key pair on the command line is used alone.
+///
+/// # Errors
+/// Only one half is named, or a path is not that of a file.
+pub(super) fn second(session: &Session<'_>, framework: &FrameworkConf) -> Result<Option<KeyPair>> {
+    let value = |text: &Option<String>| text.clone().filter(|v| !v.is_empty());
+    let halves = (value(&framework.mok_signing_key_2), value(&framework.mok_certificate_2));
+    let (key, certificate) = match halves {
+        (None, None) => return Ok(None),
+        _ if session.options.signing.is_some() => return Ok(None),
+        (Some(key), Some(certificate)) => (key, certificate),
+        (Some(one), None) | (None, Some(one)) => {
+            return Err(SigningError::SignFailed {
+                path: PathBuf::from(one),
+                cause: "mok_signing_key_2 and mok_certificate_2 belong together, and one of them is missing"
+                    .into(),
+                help: "set both in framework.conf, or neither".into(),
+            }
+            .into());
+        }
+    };
+    if let Some(path) = [&key, &certificate].into_iter().find(|path| !path.starts_with('/')) {
+        return Err(SigningError::SignFailed {
+            path: PathBuf::from(path),
+            cause: "the second signing key and its certificate have to be files with absolute paths".into(),
+            help: "write the full paths in framework.conf".into(),
+        }
+        .into());
+    }
+    Ok(Some(KeyPair { key, certificate: certificate.into() }))
+}
+
 /// Finds the key in Portage's variables, else the kernel's own key (one PEM file with both halves, relative
 /// to its sources).
 fn gentoo_keys(

@@ -1,7 +1,7 @@
-//! The files in `packaging/` that are generated from the tables.
+//! The files in `packaging/` that are generated from the tables: the tables of the completions, and the lists of
+//! options in dkms(8) between two marks.
 //!
-//! Each has its generated text between two marks. The test fails if it differs from the tables, and writes it if
-//! `DKMS_REGENERATE` is set:
+//! The test fails if a file differs from the tables, and writes it if `DKMS_REGENERATE` is set:
 //!
 //! ```text
 //! DKMS_REGENERATE=1 cargo test -p dkms generated_files
@@ -18,32 +18,37 @@ use std::path::Path;
 
 const COMMAND: &str = "DKMS_REGENERATE=1 cargo test -p dkms generated_files";
 
-/// A file with the beginning of its comments, and what is generated for it.
-type Generated = (&'static str, &'static str, fn() -> String);
-
-const FILES: [Generated; 4] = [
-    ("completions/dkms.bash", "# ", bash::text),
-    ("completions/_dkms", "# ", zsh::text),
-    ("completions/dkms.fish", "# ", fish::text),
-    ("man/dkms.8", ".\\\" ", man::text),
-];
-
 #[test]
 fn generated_files_match_the_tables() {
-    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging");
-    for (name, comment, generate) in FILES {
-        let path = packaging.join(name);
-        let old = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let new = with_generated(&old, comment, &generate()).unwrap_or_else(|| panic!("{name} has no marks"));
-        if std::env::var_os("DKMS_REGENERATE").is_some() {
-            std::fs::write(&path, new).unwrap_or_else(|e| panic!("{name}: {e}"));
-        } else if old != new {
-            let line = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count() + 1;
-            panic!(
-                "packaging/{name} differs from the tables in line {line}; this command writes it:\n  {COMMAND}"
-            );
-        }
+    compare("completions/tables", |_| completion_tables());
+    compare("man/dkms.8", |old| with_generated(old, ".\\\" ", &man::text()).expect("dkms.8 has marks"));
+}
+
+/// Compares a file with its text from the tables, or writes it.
+fn compare(name: &str, generate: impl FnOnce(&str) -> String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(name);
+    let old = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let new = generate(&old);
+    if std::env::var_os("DKMS_REGENERATE").is_some() {
+        std::fs::write(&path, new).unwrap_or_else(|e| panic!("{name}: {e}"));
+    } else if old != new {
+        let line = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count() + 1;
+        panic!(
+            "packaging/{name} differs from the tables in line {line}; this command writes it:\n  {COMMAND}"
+        );
     }
+}
+
+/// The tables for all shells in one file. `packaging/completions/assemble` puts each part in its shell's file.
+fn completion_tables() -> String {
+    let mut text = format!(
+        "# The actions and options in the completions of each shell. This command writes the file from the tables of the program:\n\
+         #   {COMMAND}\n"
+    );
+    for (shell, part) in [("bash", bash::text()), ("zsh", zsh::text()), ("fish", fish::text())] {
+        text.push_str(&format!("# --- {shell}\n{part}"));
+    }
+    text
 }
 
 #[test]

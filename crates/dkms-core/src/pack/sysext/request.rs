@@ -1,0 +1,61 @@
+//! What is asked for: the form of an extension, and its contents.
+
+use crate::error::Result;
+use crate::request::RequestError;
+use dkms_tree::ids::{Kernel, PackageId};
+use std::path::Path;
+
+/// The form of an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A directory.
+    Directory,
+    /// A file system image of mksquashfs(1).
+    Squashfs,
+    /// A file system image of mkfs.erofs(1).
+    Erofs,
+}
+
+impl Format {
+    /// The format that a word names.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn from_word(word: &str) -> Result<Self> {
+        match word {
+            "directory" => Ok(Self::Directory),
+            "squashfs" => Ok(Self::Squashfs),
+            "erofs" => Ok(Self::Erofs),
+            _ => Err(RequestError::Usage(format!(
+                "'{word}' is no format of a system extension: directory, squashfs or erofs"
+            ))
+            .into()),
+        }
+    }
+
+    /// The end of the name of an image.
+    pub(super) fn suffix(self) -> &'static str {
+        if self == Self::Directory { "" } else { ".raw" }
+    }
+}
+
+/// An extension to be written.
+#[derive(Clone, Debug)]
+pub struct SysextRequest<'a> {
+    /// The packages whose modules are included.
+    pub packages: &'a [PackageId],
+    /// The kernels, all of one architecture.
+    pub kernels: &'a [Kernel],
+    /// The file or directory to write. Its name, without `.raw`, is the name of the extension.
+    pub output: Option<&'a Path>,
+    /// The form.
+    pub format: Format,
+    /// `ID`, `ID:VERSION_ID` or `_any` of the systems that may merge it, instead of this one's.
+    pub os: Option<&'a str>,
+    /// SYSEXT_LEVEL, instead of a version.
+    pub level: Option<&'a str>,
+    /// Whether the modules are loaded at boot.
+    pub load: bool,
+    /// SOURCE_DATE_EPOCH; if unset, the time of the newest module.
+    pub epoch: Option<u64>,
+}
