@@ -13,6 +13,7 @@
 
 mod check;
 mod entry;
+pub(crate) mod error;
 mod list;
 mod store;
 #[cfg(test)]
@@ -21,9 +22,10 @@ mod why;
 
 pub use check::Problem;
 pub use dkms_bundle::record::{File, Record};
-pub use entry::{Damaged, Entry, RECORD};
+pub use entry::{Entry, RECORD};
+pub use error::{Damaged, StoreError};
 pub use list::{Filter, Listed};
-pub use store::{Draft, StoreError};
+pub use store::Draft;
 pub use why::{Difference, Nearest};
 
 use crate::session::Session;

@@ -1,57 +1,15 @@
 //! Stores, evicts and drops entries.
 
+use super::error::{RESERVE, StoreError};
 use super::{Cache, Entry, File, LOCK, RECORD, Record, TEMPORARY, entry_dir, foreign, untrusted};
 use crate::digest;
-use dkms_bundle::record::RecordError;
-use dkms_sys::IoError;
 use dkms_sys::fs::{self, TempDir};
-use dkms_sys::lock::{Lock, LockError, Mode};
+use dkms_sys::lock::{Lock, Mode};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// How long a store waits for another process that changes the cache.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What a store leaves free on its file system, because an installation needs space too.
-const RESERVE: u64 = 32 << 20;
-
-/// Why a build was not stored.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The directory of the cache is not trusted.
-    #[error("{0}")]
-    Untrusted(String),
-    /// It cannot be written.
-    #[error(transparent)]
-    Io(#[from] IoError),
-    /// Another process holds the lock for too long.
-    #[error(transparent)]
-    Busy(#[from] LockError),
-    /// The file system is nearly full.
-    #[error("{}: only {free} bytes are free, and storing {size} bytes would leave less than {RESERVE}", .path.display())]
-    Full {
-        /// The cache.
-        path: PathBuf,
-        /// Free bytes.
-        free: u64,
-        /// Bytes of the entry.
-        size: u64,
-    },
-    /// The build is larger than the whole cache may be.
-    #[error("it has {size} bytes, more than cache_size ({limit})")]
-    TooLarge {
-        /// Bytes of the build.
-        size: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// The record would be refused when it is read.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// A file is not the one that the record describes.
-    #[error(transparent)]
-    Damaged(#[from] super::Damaged),
-}
 
 /// The files of a build that will be stored when the build is in place.
 #[derive(Debug, Default)]

@@ -1,0 +1,57 @@
+//! Why an entry of the cache cannot be used, or a build cannot be stored.
+
+use dkms_bundle::record::RecordError;
+use dkms_sys::IoError;
+use dkms_sys::lock::LockError;
+use std::path::PathBuf;
+
+/// What a store leaves free on its file system, because an installation needs space too.
+pub(super) const RESERVE: u64 = 32 << 20;
+
+/// An entry that cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {reason}", .path.display())]
+pub struct Damaged {
+    /// The entry.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Why a build was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory of the cache is not trusted.
+    #[error("{0}")]
+    Untrusted(String),
+    /// It cannot be written.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Another process holds the lock for too long.
+    #[error(transparent)]
+    Busy(#[from] LockError),
+    /// The file system is nearly full.
+    #[error("{}: only {free} bytes are free, and storing {size} bytes would leave less than {RESERVE}", .path.display())]
+    Full {
+        /// The cache.
+        path: PathBuf,
+        /// Free bytes.
+        free: u64,
+        /// Bytes of the entry.
+        size: u64,
+    },
+    /// The build is larger than the whole cache may be.
+    #[error("it has {size} bytes, more than cache_size ({limit})")]
+    TooLarge {
+        /// Bytes of the build.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The record would be refused when it is read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A file is not the one that the record describes.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
