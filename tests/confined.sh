@@ -11,7 +11,7 @@ package=${folder%-*}/${folder##*-}
 # build CONFINEMENT: its exit code
 build() {
     local code=0
-    printf 'build_confinement=%s\ntry_sign_modules=true\n' "$1" >/etc/dkms/framework.conf
+    printf 'build_confinement=%s\ntry_sign_modules=true\ncache_size=0\n' "$1" >/etc/dkms/framework.conf
     dkms build "$package" -k "$K" >"/run/$1" 2>&1 || code=$?
     cp -r "/var/lib/dkms/$package/$K/$A/module" "/run/built.$1" 2>/dev/null || true
     dkms unbuild "$package" -k "$K" >/dev/null 2>&1 || true

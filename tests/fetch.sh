@@ -143,6 +143,7 @@ rpmbuild rpm
 rpmlint rpmlint
 createrepo_c createrepo-c
 xorriso xorriso
+docker-registry docker-registry
 skopeo skopeo
 umoci umoci
 busybox busybox-static

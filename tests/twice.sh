@@ -14,7 +14,7 @@ kernels=("$K" ${K612:+"$K612"})
 build() {
     local round=$1 kernel=$2 to=/run/$2.$1
     shift 2
-    dkms build "$package" -k "$kernel" "$@" >"$to.log" 2>&1 || return 0
+    dkms build "$package" -k "$kernel" --no-cache "$@" >"$to.log" 2>&1 || return 0
     cp -r "/var/lib/dkms/$package/$kernel/$A/module" "$to"
     for module in "$to"/*.ko*; do
         case $module in *.xz) unxz "$module" ;; *.zst) unzstd -q --rm "$module" ;; esac

@@ -154,7 +154,7 @@ echo 'PRE_BUILD="pre.sh"
 MAKE="env >env.make; cp env.pre env.make /run; make -C $kernel_source_dir M=$dkms_tree/single/2.0/build"' >>/usr/src/single-2.0/dkms.conf
 echo 'CONFINE_WRITE="/run"' >/etc/dkms/single.conf
 touch -d '2001-02-03 04:05:06 UTC' /usr/src/single-2.0/*
-FOO=bar KCFLAGS=-DX LANG=de_DE.UTF-8 dkms build single/2.0 -k "$K"
+FOO=bar KCFLAGS=-DX LANG=de_DE.UTF-8 dkms build single/2.0 -k "$K" --no-cache
 for file in /run/env.pre /run/env.make; do
     grep -qx 'KBUILD_BUILD_TIMESTAMP=2001-02-03 04:05:06 UTC' $file
     grep -qx KCFLAGS=-DX $file
@@ -163,9 +163,9 @@ for file in /run/env.pre /run/env.make; do
     grep -qx PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $file
     code 1 grep -e ^FOO= -e ^LANG= -e ^USER= $file
 done
-SOURCE_DATE_EPOCH=0 dkms build single/2.0 -k "$K" --force
+SOURCE_DATE_EPOCH=0 dkms build single/2.0 -k "$K" --force --no-cache
 grep -qx 'KBUILD_BUILD_TIMESTAMP=1970-01-01 00:00:00 UTC' /run/env.make
-KBUILD_BUILD_TIMESTAMP=mine dkms build single/2.0 -k "$K" --force
+KBUILD_BUILD_TIMESTAMP=mine dkms build single/2.0 -k "$K" --force --no-cache
 grep -qx 'KBUILD_BUILD_TIMESTAMP=mine' /run/env.make
 rm -r /etc/dkms/single.conf
 #: step what-is-no-input 0 ours
@@ -193,7 +193,7 @@ umount /var/lib/dkms
 . /run/functions
 rm /var/lib/dpkg/info/linux-headers-* /var/lib/dpkg/info/linux-kbuild-*
 rm -r /var/lib/dkms/.headers
-dkms build single/1.0 -k "$K" --force
+dkms build single/1.0 -k "$K" --force --no-cache
 test -s "/var/lib/dkms/.headers/$K-$A"
 lines >/run/base
 grep -q '^headers=tree:[0-9a-f]\{64\}' /run/base

@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn ci_runs_every_check_that_is_not_long() {
+        let read = |file: &str| fs::read_to_string(workspace().join("tests").join(file)).unwrap();
+        let table: Table = toml::from_str(&read("checks.toml")).unwrap();
+        let ci = read("ci.sh");
+        let (_, sections) = ci.split_once("testing=(").unwrap();
+        let (sections, _) = sections.split_once(')').unwrap();
+        for check in table.check.iter().filter(|check| !check.long) {
+            let runs = |section: &str| section.split("::").next() == Some(check.name.as_str());
+            assert!(sections.split_whitespace().any(runs), "tests/ci.sh does not run {}", check.name);
+        }
+    }
+
+    #[test]
     fn the_arguments_of_a_case_follow_the_driver_unless_it_is_part_of_a_word() {
         let words = |run: &str, args: &str| {
             let text = format!(

@@ -246,14 +246,14 @@ class Variants:
         add("sig_attributes", self.cms(plain("sig_attributes"), "-nocerts", "-nosmimecap"))
         add("sig_content", self.cms(plain("sig_content"), "-noattr", "-nocerts", "-nodetach"))
         for name, one, other in (
-            ("signers_old_new", "ours", "stranger"),
-            ("signers_new_old", "stranger", "sha512"),
-            ("signers_trusted", "ours", "rsa4096"),
-            ("signers_strangers", "stranger", "stranger2"),
+            ("signers_one", "ours", "stranger"),
+            ("signers_other", "stranger", "sha512"),
+            ("signers_both", "ours", "rsa4096"),
+            ("signers_none", "stranger", "stranger2"),
         ):
             add(name, self.both(plain(name), one, other))
-        changed = self.both(plain("signers_changed"), "stranger", "ours")
-        add("signers_changed", replaced(changed, ".modinfo", b"What the variants", b"What my variants "))
+        changed = self.both(plain("signers_broken"), "stranger", "ours")
+        add("signers_broken", replaced(changed, ".modinfo", b"What the variants", b"What my variants "))
         # The last bytes of the message are the RSA value.
         module, message, info = signature_parts(sign(kernel, plain("sig_value")))
         add("sig_value", module + put(message, len(message) - 9, bytes([message[-9] ^ 1])) + info + MAGIC)

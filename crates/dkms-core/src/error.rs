@@ -49,7 +49,7 @@ pub enum Error {
     #[error(transparent)]
     Look(#[from] LookError),
     #[error("the cache of builds: {0}")]
-    Cache(#[from] crate::cache::StoreError),
+    Cache(#[from] crate::cache::error::StoreError),
     #[error(transparent)]
     Io(#[from] IoError),
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]

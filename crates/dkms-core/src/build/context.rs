@@ -1,11 +1,11 @@
 //! What every step of a build gets.
 
 use super::environment::Variables;
-use super::fingerprint::Subject;
 use super::log::MakeLog;
 use super::mark::Mark;
 use super::recipe;
 use super::sandbox::BuildSandbox;
+use super::subject::Subject;
 use super::target::Target;
 use crate::conf::load::{Exclusion, Loaded};
 use crate::lock::Held;

@@ -9,14 +9,13 @@
 
 use super::prepared::Prepared;
 use super::recipe::Recipe;
-use super::target::{self, Target};
+use super::subject::Subject;
+use super::target;
 use super::{environment, jobs};
 use crate::conf::load::Loaded;
 use crate::digest;
 use crate::error::Result;
 use crate::hooks;
-use crate::session::Session;
-use dkms_tree::ids::Build;
 use dkms_tree::manifest::Inputs;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -39,17 +38,6 @@ const OTHERWISE: [&str; 10] = [
     "POST_ADD",
     "POST_REMOVE",
 ];
-
-/// The build whose inputs are described.
-#[derive(Clone, Copy)]
-pub(crate) struct Subject<'a> {
-    pub session: &'a Session<'a>,
-    pub target: &'a Target,
-    pub build: &'a Build,
-    pub loaded: &'a Loaded,
-    /// Whether digests that took time may be kept in the dkms tree.
-    pub keep: bool,
-}
 
 /// What decides the result of one build.
 pub(crate) struct Fingerprint {

@@ -38,6 +38,7 @@ mod repeat;
 pub(crate) mod sandbox;
 mod script;
 pub(crate) mod sign;
+mod subject;
 mod target;
 
 use crate::cache::Draft;
@@ -164,7 +165,7 @@ pub fn build(
             crate::owner::give_to_root(&dir);
             let _ = remove_log(&log);
             let _ = dkms_sys::fs::remove_tree(&shown);
-            let _ = dkms_sys::fs::hard_link(&session.layout.failed_log(build), &shown);
+            let _ = dkms_sys::fs::hard_link(session.layout.failed_log(build), &shown);
             Err(failed)
         }
         Err(failed) => {

@@ -1,10 +1,11 @@
 //! The fingerprint that a build would have, without the build. The dkms tree is only read.
 
-use super::fingerprint::{self, Fingerprint, Subject};
+use super::fingerprint::{self, Fingerprint};
 use super::log::MakeLog;
 use super::prepare;
 use super::prepared::Prepared;
 use super::recipe::Recipe;
+use super::subject::Subject;
 use super::target::Target;
 use crate::conf::load::Loaded;
 use crate::error::Result;

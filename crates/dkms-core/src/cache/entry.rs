@@ -1,5 +1,6 @@
 //! One entry. Nothing in it is used before it is checked against its record.
 
+use super::error::Damaged;
 use crate::digest;
 use dkms_bundle::record::MAX_BYTES;
 use dkms_bundle::record::{File, Record};
@@ -18,16 +19,6 @@ pub struct Entry {
     pub record: Record,
     /// Where its files are.
     pub dir: PathBuf,
-}
-
-/// An entry that cannot be used.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{}: {reason}", .path.display())]
-pub struct Damaged {
-    /// The entry.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 impl Entry {

@@ -1,6 +1,5 @@
-//! Errors of the cache.
+//! Why an entry of the cache cannot be used, or a build cannot be stored.
 
-use super::entry::Damaged;
 use dkms_bundle::record::RecordError;
 use dkms_sys::IoError;
 use dkms_sys::lock::LockError;
@@ -8,6 +7,16 @@ use std::path::PathBuf;
 
 /// What a store leaves free on its file system, because an installation needs space too.
 pub(super) const RESERVE: u64 = 32 << 20;
+
+/// An entry that cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {reason}", .path.display())]
+pub struct Damaged {
+    /// The entry.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
 
 /// Why a build was not stored.
 #[derive(Debug, thiserror::Error)]

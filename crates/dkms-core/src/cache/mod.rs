@@ -13,7 +13,7 @@
 
 mod check;
 mod entry;
-mod error;
+pub(crate) mod error;
 mod list;
 mod store;
 #[cfg(test)]
@@ -22,8 +22,8 @@ mod why;
 
 pub use check::Problem;
 pub use dkms_bundle::record::{File, Record};
-pub use entry::{Damaged, Entry, RECORD};
-pub use error::StoreError;
+pub use entry::{Entry, RECORD};
+pub use error::{Damaged, StoreError};
 pub use list::{Filter, Listed};
 pub use store::Draft;
 pub use why::{Difference, Nearest};

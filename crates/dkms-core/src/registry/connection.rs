@@ -293,7 +293,8 @@ impl Connection {
         if !is_name {
             return Err("the name of a file that is not in its spool directory".into());
         }
-        let (owner, _) = self.owner().map_err(|e| e.to_string())?;
+        // The program has taken its spool directory before it answers the first request.
+        let owner = fs::symlink_metadata(self.spool.path()).map_err(|e| e.to_string())?.uid();
         let file = fs::open_untrusted(self.spool.path(), name, Some(owner)).map_err(|e| e.to_string())?;
         fs::remove_file(self.spool.path().join(name)).map_err(|e| e.to_string())?;
         let found = file.metadata().map_err(|e| e.to_string())?.len();
@@ -303,21 +304,10 @@ impl Connection {
         Ok(file)
     }
 
-    /// Gives a file to the program.
+    /// Gives a file to the program. All may read it, but only the program's user can enter the spool directory.
+    /// Its owner is not changed: by its name, in a directory of the program, that could be another file by then.
     fn put_file(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let path = self.spool.path().join(name);
-        let put = || {
-            fs::create_new(&path, bytes, 0o600)?;
-            let (uid, gid) = self.owner()?;
-            if uid == dkms_sys::sys::effective_uid() { Ok(()) } else { fs::set_owner(&path, uid, gid) }
-        };
-        put().map_err(|e: dkms_sys::IoError| Failure::Local(e.to_string()))
-    }
-
-    /// The user and group of the program, which takes its spool directory before it answers the first request.
-    fn owner(&self) -> dkms_sys::Result<(u32, u32)> {
-        let meta = fs::symlink_metadata(self.spool.path())?;
-        Ok((meta.uid(), meta.gid()))
+        fs::create_new(self.spool.path().join(name), bytes, 0o644).map_err(|e| Failure::Local(e.to_string()))
     }
 
     fn unexpected(&self, reply: Reply) -> Failure {

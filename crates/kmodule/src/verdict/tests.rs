@@ -322,6 +322,38 @@ fn signatures_under_every_policy() {
 }
 
 #[test]
+fn one_trusted_signer_of_two_is_enough() {
+    let pair = |name| {
+        let (key, certificate) =
+            crate::mok::generate(name, 1, &mut crate::mok::OsRng, 1_700_000_000).unwrap();
+        (crate::sign::Key::parse(&key).unwrap(), Certificate::parse(&certificate).unwrap())
+    };
+    let (old, new, third) = (pair("old"), pair("new"), pair("third"));
+    let both = [(&old.0, &old.1), (&new.0, &new.1)];
+    let signed = crate::sign::sign_with(b"a module", &both, Hash::Sha256).unwrap();
+    let changed = [b"A", &signed[1..]].concat();
+    let ring = |(_, certificate): &(crate::sign::Key, Certificate), what| Ring {
+        certificate: certificate.clone(),
+        what,
+        digest: Some(true),
+    };
+    let cases = [
+        (ring(&old, "trusted"), Outcome::Loads, Outcome::Refused),
+        (ring(&new, "trusted"), Outcome::Loads, Outcome::Refused),
+        (ring(&third, "trusted"), Outcome::Refused, Outcome::Refused),
+        (ring(&old, "revoked"), Outcome::Refused, Outcome::Refused),
+    ];
+    for (keys, good, wrong) in &cases {
+        for (file, expected) in [(&signed, good), (&changed, wrong)] {
+            let mut verdict = Verdict::default();
+            let signatures = super::Signatures { enforcement: Enforcement::SigEnforce, keys };
+            super::signature::check(file, &signatures, &mut verdict);
+            assert_eq!(verdict.outcome(), *expected, "{}: {verdict:?}", keys.what);
+        }
+    }
+}
+
+#[test]
 fn formats_that_kmod_or_the_kernel_decompresses() {
     use crate::compress::{Options, compress};
     use crate::compression::Compression;

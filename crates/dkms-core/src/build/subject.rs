@@ -1,0 +1,17 @@
+//! What is built, for steps that need no running build.
+
+use super::target::Target;
+use crate::conf::load::Loaded;
+use crate::session::Session;
+use dkms_tree::ids::Build;
+
+/// The build whose inputs are described.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub session: &'a Session<'a>,
+    pub target: &'a Target,
+    pub build: &'a Build,
+    pub loaded: &'a Loaded,
+    /// Whether digests that took time may be kept in the dkms tree.
+    pub keep: bool,
+}
