@@ -18,7 +18,7 @@ fn total(entries: &[Listed]) -> u64 {
 /// Bytes as people read them.
 fn bytes(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-    let scaled = |power: u32| bytes as f64 / 1024f64.powi(power.cast_signed());
+    let scaled = |power: i32| bytes as f64 / 1024f64.powi(power);
     match bytes {
         0..=9_999 => format!("{bytes} bytes"),
         10_000..=999_999 => format!("{:.0} KiB", scaled(1)),
