@@ -41,6 +41,7 @@ echo >>"/lib/modules/$K/modules.dep"
 dkms fsck
 depmod "$K"
 #: step a-damaged-cache-is-not-used 0 ours
+dkms uninstall multi/1.0 -k "$K"
 sed -i '3s/./X/' "/var/lib/dkms/.index/$K-$A"
 dkms install single/1.0 -k "$K"
 sh /usr/local/bin/is-depmods "$K"

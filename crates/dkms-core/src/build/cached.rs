@@ -34,8 +34,12 @@ pub(crate) struct Taken {
     pub origin: BuildOrigin,
 }
 
-/// The cache that this build may use; `None` if it is switched off for this command or this package.
+/// The cache that this build may use; `None` if it is switched off for this command or this package, or if
+/// SOURCE_DATE_EPOCH is set: then the records of a build must not depend on what was built before.
 fn cache(context: &Context<'_>) -> Option<Cache> {
+    if context.session.host.source_date_epoch().is_some() {
+        return None;
+    }
     let cache = Cache::of(context.session).filter(|_| !context.loaded.conf.no_cache)?;
     match cache.distrust() {
         None => Some(cache),
@@ -286,11 +290,7 @@ fn store(
     let log = fs::read_start(&context.log.path, Limit::LOG).map_err(io)?;
     draft.add(LOG, zstd(&log).map_err(Kept::Not)?);
     let build = context.build;
-    let milliseconds = if context.session.host.source_date_epoch().is_some() {
-        0
-    } else {
-        context.started.elapsed().as_millis()
-    };
+    let milliseconds = context.started.elapsed().as_millis();
     let record = Record {
         schema: SCHEMA,
         fingerprint: placed.manifest.fingerprint.clone(),
