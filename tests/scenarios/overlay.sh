@@ -10,6 +10,8 @@ cp -r /usr/src/single-1.0 /run/o/single
 # An overlay may not lie over others of others: the lower layers are copies in memory, of the kernel's modules only a few.
 mkdir -p "/run/o/low/_usr_lib_modules/$K/kernel/drivers/net"; cp -a /var/lib/dkms /run/o/low/_var_lib_dkms; cp -a /usr/src /run/o/low/_usr_src
 cp -a "/usr/lib/modules/$K"/{build,updates,modules.*} "/run/o/low/_usr_lib_modules/$K/"
+# The index there is of all modules of the kernel: fsck must not compare it with the few that are copied.
+rm -r /run/o/low/_var_lib_dkms/.index
 cat >/root/upper <<'S'
 # bash upper REDIRECT: what is read from standard input runs in an upper layer over the three trees.
 set -e
