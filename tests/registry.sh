@@ -10,6 +10,7 @@ step() { echo "-- $*"; }
 json() { python3 -c "import json, sys; d = json.load(sys.stdin); print($1)"; }
 R=127.0.0.1:5000/fleet/dkms # a prefix with two parts
 mkdir -p /usr/libexec
+touch /run/out /run/messages
 install -m 755 /run/in/dkms-registry /usr/libexec/dkms-registry
 
 # NAME LINE...: a new machine with these lines in framework.conf.
@@ -77,6 +78,7 @@ reachable() {
         sleep 0.1
     done
     echo "nothing listens on port $1" >&2
+    cat /run/registry.log >&2
     return 94
 }
 # A machine with a key, and a build that it has pushed.
@@ -270,6 +272,136 @@ refuse() {
     one_warning "$3"
     [[ ! -e $(module bare single) && ! -e /srv/bare/tree/single/1.0/$K ]]
     clean
+}
+
+# A certificate of an authority that only this test knows, for a name that only this root knows.
+NAME=registry.example.org
+certificates() {
+    mkdir -p /run/tls
+    cd /run/tls
+    echo "127.0.0.1 $NAME" >>/etc/hosts
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.crt 2>/dev/null
+    openssl req -newkey rsa:2048 -nodes -subj "/CN=$NAME" -keyout server.key -out server.csr 2>/dev/null
+    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out server.crt 2>/dev/null \
+        -extfile <(printf 'subjectAltName=DNS:%s\nextendedKeyUsage=serverAuth\n' "$NAME")
+    cd /
+}
+TLS="http: {addr: '127.0.0.1:5000', tls: {certificate: /run/tls/server.crt, key: /run/tls/server.key}}"
+trust_authority() { tee "/srv/$1/etc/registry.d/$NAME:"{5000,5002}.crt </run/tls/ca.crt >/dev/null; }
+# NAME USER:PASSWORD
+login() { printf '{"auths":{"%s:5000":{"auth":"%s"}}}' "$NAME" "$(printf %s "$2" | base64)" >"/srv/$1/etc/auth.json"; }
+
+tls_and_token() {
+    export REGISTRY_AUTH_FILE=/etc/dkms/auth.json
+    certificates
+    serve_registry "$TLS" \
+        "auth: {token: {realm: 'https://$NAME:5002/token', service: test, issuer: test, rootcertbundle: /run/tls/ca.crt}}"
+    python3 /e2e/token-server.py 5002 /run/tls/server.crt /run/tls/server.key build:er:pull,push fleet:word:pull >/run/tokens 2>&1 &
+    server=$!
+    reachable 5002
+    fixture single-1.0
+    machine builder "registry=\"$NAME:5000/dkms\""
+    on builder dkms registry-key generate >/dev/null
+    trust registry.pub builder
+    on builder dkms add single/1.0 >/dev/null
+    on builder dkms build single/1.0 -k "$K" --prebuilt=off >/dev/null
+    refused() { # WORDS
+        code 10 on builder dkms push single/1.0 -k "$K" >/run/out 2>/run/messages
+        grep -q "$NAME:5000/dkms: .*$1" /run/messages || { cat /run/messages; return 1; }
+    }
+    step 'an authority that is not trusted'
+    refused certificate
+    trust_authority builder
+    step 'no password, a wrong one, and one that may only pull'
+    refused .
+    login builder build:wrong
+    refused .
+    login builder fleet:word
+    refused .
+    grep -q '^fleet repository:dkms/single:.*push' /run/tokens
+    same "$(find /srv/storage -name link)" ''
+    step 'the right password'
+    login builder build:er
+    quiet builder dkms push single/1.0 -k "$K"
+    step 'another machine may pull'
+    machine taker "registry=\"$NAME:5000/dkms\""
+    trust registry.pub taker
+    on taker dkms add single/1.0 >/dev/null
+    misses() { # WORDS
+        forget taker single/1.0
+        on taker dkms build single/1.0 -k "$K" >/run/out 2>/run/messages
+        one_warning "$1"
+        same "$(origin taker single/1.0)" built
+    }
+    login taker fleet:word
+    misses certificate
+    trust_authority taker
+    login taker fleet:wrong
+    misses .
+    login taker fleet:word
+    forget taker single/1.0
+    quiet taker dkms install single/1.0 -k "$K"
+    same "$(origin taker single/1.0 | cut -d@ -f1)" "registry $NAME:5000/dkms/single"
+    not grep -rqE 'ZmxlZXQ6|word' /srv/taker/tree /srv/taker/cache
+    clean
+    kill "$server" "$registry"
+}
+
+# HEADING: the commands of a section of docs/fleet.md, for this kernel.
+commands() {
+    awk -v heading="## $1" '/^## / { inside = $0 == heading } /^```/ { block = $0 == "```console" } inside && block && /^# /' \
+        /docs/fleet.md | sed -E "s/^# //; s/ {2,}#.*//; s/6\.1\.0-[0-9]+-amd64/$K/; s/^dkms autoinstall$/& -k $K/"
+}
+# MACHINE HEADING: runs them in a directory with the package hello. The kernel that runs is that of the tests' machine.
+follow() {
+    commands "$2" >/run/commands
+    [[ -s /run/commands ]]
+    while read -r command; do
+        echo "$1: # $command"
+        (cd /run/work && on "$1" bash -o pipefail -ec "$command" </dev/null >>/run/out 2>>/run/messages)
+    done </run/commands
+    same "$(grep -i warning /run/messages)" ''
+}
+
+page() {
+    certificates
+    serve_registry "$TLS"
+    : >/run/out >/run/messages
+    mkdir /run/work
+    cp -r /examples/1-smallest /run/work/hello
+    line=$(grep -x 'registry=.*' /docs/fleet.md)
+    for name in builder taker; do
+        machine "$name" "$line"
+        trust_authority "$name"
+    done
+    bare_machine bare "$line"
+    trust_authority bare
+    follow builder 'One builder'
+    cp /srv/builder/etc/registry.pub /srv/taker/etc/registry.d/builder.pub
+    cp /srv/builder/etc/registry.pub /srv/bare/etc/registry.d/builder.pub
+    on taker dkms add hello/1.0 >/dev/null
+    follow taker 'A thousand machines'
+    same "$(origin taker hello/1.0 | cut -d@ -f1)" "registry $NAME:5000/dkms/hello"
+    fixture single-1.0
+    on builder dkms add single/1.0 >/dev/null
+    same "$(on builder dkms matrix)" "single/1.0 -k $K/$A"
+    step 'the expressions for GitLab and Kubernetes'
+    on builder dkms matrix --json >/run/matrix.json
+    sed -n "/dkms matrix --json | jq '/,/child.yml/p" /docs/fleet.md | sed "s/.*jq '//; s/' > child.yml//" >/run/gitlab.jq
+    # shellcheck disable=SC2016  # for the shell of GitLab
+    same "$(jq -c -f /run/gitlab.jq /run/matrix.json)" \
+        '{"build":{"parallel":{"matrix":[{"P":"single/1.0","K":"'"$K"'"}]},"script":["dkms build $P -k $K && dkms push $P -k $K"]}}'
+    sed -n 's,.*\(row=$(jq .*)\)$,\1,p' /docs/fleet.md | sed 's,/matrix/,/run/,' >/run/kubernetes
+    same "$(JOB_COMPLETION_INDEX=0 bash -ec ". /run/kubernetes; echo \"\$row\"")" "single/1.0 -k $K"
+    follow builder 'Build farms'
+    quiet builder dkms matrix --json
+    same "$(</run/out)" '{"include":[]}'
+    step 'without a compiler'
+    on bare dkms add hello/1.0 >/dev/null
+    on bare dkms add single/1.0 >/dev/null
+    on bare bash -ec "$(sed -n 's/^RUN //p' /docs/fleet.md)" >/run/out 2>/run/messages
+    [[ -f $(module bare hello) && -f $(module bare single) ]]
+    kill "$registry"
 }
 
 "$1"
