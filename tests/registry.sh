@@ -292,10 +292,10 @@ trust_authority() { tee "/srv/$1/etc/registry.d/$NAME:"{5000,5002}.crt </run/tls
 login() { printf '{"auths":{"%s:5000":{"auth":"%s"}}}' "$NAME" "$(printf %s "$2" | base64)" >"/srv/$1/etc/auth.json"; }
 
 tls_and_token() {
-    export REGISTRY_AUTH_FILE=/etc/dkms/auth.json
     certificates
     serve_registry "$TLS" \
         "auth: {token: {realm: 'https://$NAME:5002/token', service: test, issuer: test, rootcertbundle: /run/tls/ca.crt}}"
+    export REGISTRY_AUTH_FILE=/etc/dkms/auth.json # docker-registry would take it for a setting of its own
     python3 /e2e/token-server.py 5002 /run/tls/server.crt /run/tls/server.key build:er:pull,push fleet:word:pull >/run/tokens 2>&1 &
     server=$!
     reachable 5002
@@ -313,11 +313,11 @@ tls_and_token() {
     refused certificate
     trust_authority builder
     step 'no password, a wrong one, and one that may only pull'
-    refused .
+    refused '401.*log in'
     login builder build:wrong
-    refused .
+    refused '401.*the password'
     login builder fleet:word
-    refused .
+    refused '401.*does not permit'
     grep -q '^fleet repository:dkms/single:.*push' /run/tokens
     same "$(find /srv/storage -name link)" ''
     step 'the right password'
@@ -337,7 +337,7 @@ tls_and_token() {
     misses certificate
     trust_authority taker
     login taker fleet:wrong
-    misses .
+    misses '401.*the password'
     login taker fleet:word
     forget taker single/1.0
     quiet taker dkms install single/1.0 -k "$K"
@@ -366,7 +366,6 @@ follow() {
 page() {
     certificates
     serve_registry "$TLS"
-    : >/run/out >/run/messages
     mkdir /run/work
     cp -r /examples/1-smallest /run/work/hello
     line=$(grep -x 'registry=.*' /docs/fleet.md)
@@ -391,6 +390,7 @@ page() {
     # shellcheck disable=SC2016  # for the shell of GitLab
     same "$(jq -c -f /run/gitlab.jq /run/matrix.json)" \
         '{"build":{"parallel":{"matrix":[{"P":"single/1.0","K":"'"$K"'"}]},"script":["dkms build $P -k $K && dkms push $P -k $K"]}}'
+    # shellcheck disable=SC2016  # for the shell of the job
     sed -n 's,.*\(row=$(jq .*)\)$,\1,p' /docs/fleet.md | sed 's,/matrix/,/run/,' >/run/kubernetes
     same "$(JOB_COMPLETION_INDEX=0 bash -ec ". /run/kubernetes; echo \"\$row\"")" "single/1.0 -k $K"
     follow builder 'Build farms'
