@@ -12,13 +12,13 @@ cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms} FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 compiling=(fetch build format clippy compile docs)
 testing=(scenarios vm crash packages fuzz unit attacks interrupt mutations image jobserver full_disk concurrency workspace::msrv mok
-    pages takeover confined clang rpm workspace::shellcheck harness packaging workspace::deny)
+    pages takeover confined clang rpm registry workspace::shellcheck harness packaging workspace::deny)
 
 fetch() { tests/fetch.sh --msrv; }
 format() { cargo fmt --all -- --check; }
 clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet; }
-build() { cargo build --release --locked -p dkms; }
+build() { cargo build --release --locked -p dkms -p dkms-registry; }
 # The tests, and where those are that run end to end.
 compile() {
     cargo test --workspace --exclude dkms-tests --locked --no-run &&

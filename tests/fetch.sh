@@ -144,6 +144,8 @@ rpmlint rpmlint
 createrepo_c createrepo-c
 xorriso xorriso
 docker-registry docker-registry
+ip iproute2
+jq jq
 skopeo skopeo
 umoci umoci
 busybox busybox-static

@@ -12,7 +12,7 @@ kernels=("$K" ${K612:+"$K612"})
 
 # build ROUND KERNEL [OPTION...]: keeps its modules and fingerprint in /run/KERNEL.ROUND, or nothing if it fails.
 build() {
-    local round=$1 kernel=$2 to=/run/$2.$1
+    local kernel=$2 to=/run/$2.$1
     shift 2
     dkms build "$package" -k "$kernel" --no-cache "$@" >"$to.log" 2>&1 || return 0
     cp -r "/var/lib/dkms/$package/$kernel/$A/module" "$to"

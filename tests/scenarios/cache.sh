@@ -158,3 +158,22 @@ build single
 build multi --force
 same "$(find /var/cache/dkms/v1 -name '.tmp-*')" ''
 dkms fsck >/dev/null || dkms fsck --repair
+#: step second-root 0 ours
+# Two images of one distribution: what is built for the first one is not compiled again for the second one.
+rm -rf /var/cache/dkms
+for image in a b; do
+    mkdir -p "/img/$image"/{etc,var/lib,usr/lib/modules,usr/src}
+    ln -s usr/lib "/img/$image/lib"
+    cp -a /usr/lib/os-release "/img/$image/etc/os-release"
+    cp -a "/usr/lib/modules/$K" "/img/$image/usr/lib/modules/"
+    cp -a /usr/src/linux-headers-* "/img/$image/usr/src/"
+    cp -a /usr/lib/linux-kbuild-* "/img/$image/usr/lib/"
+    cp -r /e2e/fixtures/single-1.0 "/img/$image/usr/src/"
+    find "/img/$image/usr/lib/modules" -name 'single.ko*' -delete
+done
+dkms --root /img/a install single/1.0 -k "$K"
+dkms --root /img/b install single/1.0 -k "$K" >/run/out
+grep -q '^Took single/1.0 for kernel .* from the cache' /run/out
+root_origin() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["origin"])' "$1/var/lib/dkms/single/1.0/$K/$A/.manifest.json"; }
+same "$(root_origin /img/a) $(root_origin /img/b)" 'built cache'
+test -f "/img/b/usr/lib/modules/$K/updates/dkms/single.ko"

@@ -219,7 +219,9 @@ impl<'a> Session<'a> {
     pub(crate) fn refusal(&self, status: u16) -> String {
         let name = format!("{}/{}", self.registry.server.host, self.repository);
         let mut text = match self.context.vault.find(self.registry) {
-            Some(_) => format!("it refuses access to {name} ({status}): the password is not accepted"),
+            Some(_) => format!(
+                "it refuses access to {name} ({status}): the password is wrong, or does not permit this"
+            ),
             None => format!(
                 "it refuses access to {name} ({status}): log in with 'docker login' or 'podman login'"
             ),

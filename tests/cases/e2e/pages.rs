@@ -27,7 +27,7 @@ pub fn tests() -> Result<Vec<Test>, String> {
 }
 
 fn has_commands(page: &Path) -> bool {
-    fs::read_to_string(page).is_ok_and(|text| text.lines().any(|line| line.starts_with("```console")))
+    fs::read_to_string(page).is_ok_and(|text| text.lines().any(|line| line.starts_with("$ ")))
 }
 
 fn run(name: &str, file: &str) -> Result<Outcome, Failure> {

@@ -219,7 +219,11 @@ fn fetch_to(connection: &Connection, offer: &Offer, dir: &Path) -> std::result::
         return Err(refused(format!("its files have {} bytes, more than any build", record.total_size())));
     }
     let repository = repository(&record.package);
-    let archive = connection.fetch(&offer.registry, &repository, &layer.digest, layer.size)?;
+    let archive = connection.fetch(&offer.registry, &repository, &layer.digest, layer.size);
+    let archive = archive.map_err(|failure| match failure {
+        Failure::Reported(reason) => refused(reason),
+        failure => failure,
+    })?;
     layer::unpack(record, archive, |file, contents| store(dir, file, contents))
         .map_err(|e| refused(e.to_string()))
 }

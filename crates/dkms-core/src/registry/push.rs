@@ -41,14 +41,25 @@ pub fn push(session: &Session<'_>, builds: &[Build], registry: &str) -> Result<V
     let mut published = Vec::new();
     for (build, entry) in entries {
         let package = Package::new(build, entry, &keys)?;
-        let result = package.send(&connection, registry).map_err(failed);
-        for warning in connection.take_warnings() {
+        let result = package.send(&connection, registry);
+        let warnings = connection.take_warnings();
+        let result = result.map_err(|failure| failed(explain(failure, &warnings, registry)))?;
+        for warning in warnings {
             super::warn(session, warning);
         }
         let reference = format!("{registry}/{}:{}", repository(&build.package.name), package.tag);
-        published.push(Published { build: build.clone(), reference, result: result? });
+        published.push(Published { build: build.clone(), reference, result });
     }
     Ok(published)
+}
+
+/// What a lookup warns of is why the request after it fails, which says less.
+fn explain(failure: Failure, warnings: &[String], registry: &str) -> Failure {
+    let reason = warnings.iter().find_map(|warning| warning.strip_prefix(registry)?.strip_prefix(": "));
+    match (failure, reason) {
+        (Failure::Reported(_), Some(reason)) => Failure::Reported(reason.to_owned()),
+        (failure, _) => failure,
+    }
 }
 
 /// The cache's entry of a build in the tree.
