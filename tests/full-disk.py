@@ -64,6 +64,8 @@ COMMANDS = [
     ("built", ["install", "multi/1.0", "-k", K]),
     ("installed", ["install", "multi/2.0", "-k", K]),
     ("installed", ["uninstall", "multi/1.0", "-k", K]),
+    ("built", ["build", "quick/1.0", "-k", K, "--no-cache"]),
+    # From the cache, after the first time.
     ("built", ["build", "quick/1.0", "-k", K]),
 ]
 PLACES = {"tree": TREE, "modules": f"{LIB}/{K}"}
