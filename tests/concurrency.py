@@ -96,11 +96,13 @@ def command(rng):
     name, kernel = rng.choice(PACKAGES), rng.choice(KERNELS)
     kernels = each("-k") if rng.random() < 0.25 else ["-k", kernel]
     force = ["--force"] if rng.random() < 0.2 else []
+    # Without it, most builds would come from the cache.
+    no_cache = ["--no-cache"] if rng.random() < 0.5 else []
     action = rng.choices(
         ("add", "build", "install", "uninstall", "unbuild", "remove", "autoinstall", "all", "status"), (6, 5, 9, 5, 4, 3, 3, 1, 3)
     )[0]
     if action == "autoinstall":
-        return ["autoinstall", "-k", kernel, *force]
+        return ["autoinstall", "-k", kernel, *force, *no_cache]
     if action == "all":
         return ["autoinstall", "--all-kernels"] if ALL_KERNELS else ["autoinstall", "-k", K2]
     if action == "status":
@@ -109,6 +111,8 @@ def command(rng):
         return ["remove", f"{name}/1.0", *(["--all"] if rng.random() < 0.7 else kernels)]
     if action == "add":
         return ["add", f"{name}/1.0", *force]
+    if action in ("build", "install"):
+        force += no_cache
     return [action, f"{name}/1.0", *kernels, *force]
 
 

@@ -64,6 +64,8 @@ COMMANDS = [
     ("built", ["install", "multi/1.0", "-k", K]),
     ("installed", ["install", "multi/2.0", "-k", K]),
     ("installed", ["uninstall", "multi/1.0", "-k", K]),
+    ("built", ["build", "quick/1.0", "-k", K, "--no-cache"]),
+    # From the cache.
     ("built", ["build", "quick/1.0", "-k", K]),
 ]
 PLACES = {"tree": TREE, "modules": f"{LIB}/{K}"}
@@ -160,6 +162,9 @@ DEST_MODULE_LOCATION=/extra
 CONF"""
     )
     must("add", "quick/1.0")
+    # It is in the cache, which is on another disk.
+    must("build", "quick/1.0", "-k", K)
+    must("unbuild", "quick/1.0", "-k", K)
     save("built")
     must("install", "multi/1.0", "-k", K)
     save("installed")

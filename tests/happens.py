@@ -84,6 +84,11 @@ if any(step["step"] == "load-archive" for step in steps):
 assert not open_events, ("not in the plan", open_events, shown)
 if not any(step["step"] in ("post-transaction", "load-archive") for step in steps):
     assert transactions() == ran, shown
+# A build that comes from elsewhere is announced as one that may.
+origins = {about(e): e["origin"] for e in events if e["event"] == "built"}
+for step in steps:
+    if step["step"] == "build" and origins.get(about(step), "built") != "built":
+        assert "asked first" in step["reason"] or "; from " in step["reason"], (step, shown)
 # Nothing is built before what it follows is built.
 at = {about(e): n for n, e in enumerate(events) if e["event"] == "built"}
 begun = {about(e): n for n, e in enumerate(events) if e["event"] == "build-started"}

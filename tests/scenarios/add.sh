@@ -75,3 +75,26 @@ dkms remove crlf/1.0 --all
 #: step broken-fixed-by-source 0
 fixture crlf-1.0
 dkms remove crlf/1.0 --all
+#: step another-split-of-name-and-version 0
+cp -r /e2e/fixtures/single-1.0 /usr/src/split-me-1.0
+sed -i 's/^PACKAGE_NAME=.*/PACKAGE_NAME=split/; s/^PACKAGE_VERSION=.*/PACKAGE_VERSION=me-1.0/' /usr/src/split-me-1.0/dkms.conf
+dkms add -m split-me -v 1.0
+#: step the-other-split-is-not-added 3
+dkms remove split/me-1.0 --all
+#: step a-wrong-split-is-reported 0 ours
+code 3 dkms remove split/me-1.0 --all 2>/run/said
+grep -q 'split/me-1.0 is not in the dkms tree, but split-me/1.0 is' /run/said
+dkms remove split-me/1.0 --all
+for words in 'add split-me/1.0' 'add -m split-me -v 1.0' "build split-me/1.0 -k $K" "install split-me/1.0 -k $K"; do
+    # shellcheck disable=SC2086
+    dkms $words 2>/run/said >/dev/null
+    grep -q '/usr/src/split-me-1.0/dkms.conf is the dkms.conf of split/me-1.0, and is registered as split-me/1.0' /run/said
+    grep -q 'dkms remove split-me/1.0 --all; dkms add split/me-1.0' /run/said
+    dkms remove split-me/1.0 --all
+done
+for words in 'split/me-1.0' '-m split -v me-1.0' '/usr/src/split-me-1.0'; do
+    # shellcheck disable=SC2086
+    dkms add $words 2>/run/said
+    same "$(cat /run/said)" ''
+    dkms remove split/me-1.0 --all
+done

@@ -22,6 +22,72 @@ grep -q '^Building module' "$log"
 dkms verify single
 dkms unbuild single/1.0 -k "$K"
 same "$(dkms build single/1.0 -k "$K" --json | grep -c '"origin":"cache"')" 1
+#: step where-builds-come-from 0 ours
+# --dry-run says where a build is looked for, the summary where the builds came from.
+. /run/functions
+dkms unbuild single/1.0 -k "$K"
+dkms add multi/1.0
+asked() { dkms autoinstall -k "$K" --dry-run "$@" | grep -c 'the cache is asked first' || true; }
+same "$(asked)" 2
+same "$(asked --no-cache)" 0
+mkdir -p /etc/dkms/framework.conf.d
+echo 'cache_size=0' >/etc/dkms/framework.conf.d/cache.conf
+same "$(asked)" 0
+rm /etc/dkms/framework.conf.d/cache.conf
+echo 'CACHE=no' >/etc/dkms/multi.conf
+same "$(asked)" 1
+rm /etc/dkms/multi.conf
+dkms autoinstall -k "$K" >/run/out
+grep -q ': 2 installed (1 built, 1 from the cache)$' /run/out
+same "$(dkms build single/1.0 -k "$K" --force --dry-run | grep -c 'asked first' || true)" 0
+dkms status --json | python3 -c '
+import json, sys
+print(*sorted(e["package"] + " " + str(e["origin"]) for e in json.load(sys.stdin)["entries"]))' >/run/origins
+same "$(cat /run/origins)" 'multi built single cache'
+for name in single multi; do dkms unbuild "$name/1.0" -k "$K"; done
+dkms autoinstall -k "$K" --json | python3 -c '
+import json, sys
+(end,) = [e for e in map(json.loads, sys.stdin) if e["event"] == "summary"]
+print(end["compiled"], end["from_cache"], end["from_registry"])' >/run/counts
+same "$(cat /run/counts)" '0 2 0'
+dkms unbuild single/1.0 -k "$K"
+dkms autoinstall -k "$K" --no-cache >/run/out
+grep -q ': 1 installed$' /run/out
+for name in single multi; do dkms remove "$name/1.0" --all; done
+dkms cache clear multi
+#: step a-hit-runs-no-make 0 ours
+# The fingerprint does not know the file on which this Kbuild depends, which is what a test of it needs.
+. /run/functions
+cp -r /usr/src/single-1.0 /usr/src/once-1.0
+cd /usr/src/once-1.0
+mv single.c once.c
+sed -i 's/single/once/g' ./*
+# shellcheck disable=SC2016
+printf '$(if $(wildcard /etc/no-more-builds),$(error compiled again))\n%s\n' "$(cat Kbuild)" >Kbuild
+same "$(build once)" built
+touch /etc/no-more-builds
+same "$(build once)" cache
+dkms unbuild once/1.0 -k "$K"
+code 10 dkms build once/1.0 -k "$K" --no-cache
+same "$(build once)" cache
+rm /etc/no-more-builds
+dkms remove once/1.0 --all
+dkms cache clear once
+#: step two-packages-with-one-module-name 0 ours
+. /run/functions
+cp -r /usr/src/single-1.0 /usr/src/twin-1.0
+sed -i 's/^PACKAGE_NAME=.*/PACKAGE_NAME="twin"/' /usr/src/twin-1.0/dkms.conf
+echo 'MODULE_INFO(twin, "yes");' >>/usr/src/twin-1.0/single.c
+module() { sha256sum <"/var/lib/dkms/$1/1.0/$K/$A/module/single.ko"; }
+same "$(build twin)" built
+build single >/dev/null
+twin=$(module twin) single=$(module single)
+test "$twin" != "$single"
+for name in twin single; do dkms remove "$name/1.0" --all; done
+same "$(build twin) $(build single)" 'cache cache'
+same "$(module twin) $(module single)" "$twin $single"
+dkms remove twin/1.0 --all
+dkms cache clear twin
 #: step switched-off 0 ours
 . /run/functions
 same "$(build single --no-cache)" built

@@ -6,7 +6,7 @@ use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Sink;
-use crate::event::{Event, FailedPackage};
+use crate::event::{Event, FailedPackage, Sources};
 use crate::origin;
 use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
@@ -81,7 +81,7 @@ fn conclude(results: Results, of: usize) -> Result<()> {
         return Err(e);
     }
     let mut failures: Vec<Arc<Error>> = Vec::new();
-    for Finished { build, optional, done } in results.finished {
+    for Finished { build, optional, done, .. } in results.finished {
         match done {
             Done::Failed(e) if !optional => failures.push(e),
             Done::Skipped(reason) if !optional => {
@@ -194,6 +194,7 @@ fn is_one_of(s: &Session<'_>, package: &PackageId, kernel: &Kernel, names: &[&st
 struct Summary {
     kernel: Kernel,
     installed: Vec<PackageId>,
+    sources: Sources,
     skipped: Vec<PackageId>,
     failed: Vec<FailedPackage>,
     deferred: Vec<PackageId>,
@@ -203,9 +204,11 @@ impl Summary {
     fn of(kernel: &Kernel, finished: &[Finished], deferred: &[Build]) -> Self {
         let deferred = deferred.iter().filter(|b| b.kernel == *kernel).map(|b| b.package.clone()).collect();
         let (installed, skipped, failed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut sum = Self { kernel: kernel.clone(), installed, skipped, failed, deferred };
+        let sources = Sources::default();
+        let mut sum = Self { kernel: kernel.clone(), installed, sources, skipped, failed, deferred };
         for one in finished.iter().filter(|f| f.build.kernel == *kernel) {
             let package = one.build.package.clone();
+            sum.sources.count(one.origin.as_ref());
             match &one.done {
                 Done::Installed => sum.installed.push(package),
                 Done::Skipped(_) => sum.skipped.push(package),
@@ -228,6 +231,7 @@ impl Summary {
         Event::Summary {
             kernel: self.kernel,
             installed: self.installed,
+            sources: self.sources,
             skipped: self.skipped,
             failed: self.failed,
             deferred: self.deferred,

@@ -44,6 +44,13 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
         let help = if w.help.is_empty() { String::new() } else { format!(" ({})", w.help) };
         s.warn(format!("{at}: {}{help}", w.message));
     }
+    if let Some(named) = named_by_conf(package, &loaded.conf.package_name, &loaded.conf.package_version) {
+        s.warn(format!(
+            "{} is the dkms.conf of {named}, and is registered as {package}\n\
+             unless that is intended: dkms remove {package} --all; dkms add {named}",
+            conf.display()
+        ));
+    }
     register(s, package, &source)?;
     s.report(Event::Added { package: package.clone(), source: source.clone() });
     post_add(s, package, loaded.conf.post_add.as_deref())
@@ -66,6 +73,21 @@ fn post_add(s: &Session<'_>, package: &PackageId, line: Option<&str>) -> Result<
         .into()),
         _ => Ok(()),
     }
+}
+
+/// The package that dkms.conf names, if the command line splits the same NAME-VERSION at another hyphen.
+fn named_by_conf(package: &PackageId, name: &str, version: &str) -> Option<PackageId> {
+    let named = PackageId::new(name, version).ok()?;
+    is_other_split(package, &named).then_some(named)
+}
+
+/// Whether the sources of two packages have the same name NAME-VERSION.
+fn is_other_split(one: &PackageId, other: &PackageId) -> bool {
+    one != other && directory_name(one) == directory_name(other)
+}
+
+fn directory_name(package: &PackageId) -> String {
+    format!("{}-{}", package.name, package.version)
 }
 
 /// Creates `M/V` with `build/` and `source` by one rename.
@@ -126,12 +148,21 @@ pub fn refuse_broken(layout: &Layout, package: &PackageId) -> Result<()> {
 /// Fails if a package is not registered.
 ///
 /// # Errors
-/// [`PackageError::Broken`], [`PackageError::NotAdded`].
+/// [`PackageError::Broken`], [`PackageError::NotAdded`], [`PackageError::OtherSplit`].
 pub fn require_added(layout: &Layout, package: &PackageId) -> Result<()> {
     refuse_broken(layout, package)?;
     match state::registration(layout, package) {
         Registration::Added => Ok(()),
-        _ => Err(PackageError::NotAdded(package.clone()).into()),
+        _ => Err(not_added(layout, package).into()),
+    }
+}
+
+/// A package that is not registered, unless it is, as another split of the same NAME-VERSION.
+fn not_added(layout: &Layout, package: &PackageId) -> PackageError {
+    let package = package.clone();
+    match state::all_packages(layout).into_iter().find(|other| is_other_split(&package, other)) {
+        Some(added) => PackageError::OtherSplit { package, added },
+        None => PackageError::NotAdded(package),
     }
 }
 
@@ -143,5 +174,34 @@ pub fn refuse_unless_addable(layout: &Layout, package: &PackageId) -> Result<()>
     match state::registration(layout, package) {
         Registration::Added => Err(PackageError::AlreadyAdded(package.clone()).into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_split_of_name_and_version() {
+        let package = |text: &str| {
+            let (name, version) = text.split_once('/').unwrap();
+            PackageId::new(name, version).unwrap()
+        };
+        // The command line, dkms.conf, and what is reported.
+        for (given, conf, reported) in [
+            ("foo-bar/1.0", "foo/bar-1.0", true),
+            ("foo/bar-1.0", "foo-bar/1.0", true),
+            ("a/b-c-1", "a-b-c/1", true),
+            ("foo-bar/1.0", "foo-bar/1.0", false),
+            // Names that differ in more than the split are used as they are given, as dkms 3.x does.
+            ("foo-bar/1.0", "foo/1.0", false),
+            ("foo/1.0", "Foo/1.0", false),
+            ("foo/1.0", "foo/2.0", false),
+        ] {
+            let (name, version) = conf.split_once('/').unwrap();
+            let named = named_by_conf(&package(given), name, version);
+            assert_eq!(named, reported.then(|| package(conf)), "{given} {conf}");
+        }
+        assert_eq!(named_by_conf(&package("foo/1.0"), "", "foo-1.0"), None);
     }
 }

@@ -89,6 +89,7 @@ pub enum Event {
     Summary {
         kernel: Kernel,
         installed: Vec<PackageId>,
+        sources: Sources,
         skipped: Vec<PackageId>,
         failed: Vec<FailedPackage>,
         deferred: Vec<PackageId>,
@@ -108,6 +109,29 @@ pub struct Queued {
     pub build: Build,
     /// How long it took the last time.
     pub expected: Option<Duration>,
+}
+
+/// How many of the builds of a command came from where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// They were compiled.
+    pub compiled: usize,
+    /// From the cache of builds.
+    pub cache: usize,
+    /// From a registry.
+    pub registry: usize,
+}
+
+impl Sources {
+    /// Counts one build.
+    pub(crate) fn count(&mut self, origin: Option<&BuildOrigin>) {
+        match origin {
+            Some(BuildOrigin::Built) => self.compiled += 1,
+            Some(BuildOrigin::Cache) => self.cache += 1,
+            Some(BuildOrigin::Registry(_)) => self.registry += 1,
+            Some(BuildOrigin::Unknown) | None => {}
+        }
+    }
 }
 
 /// One module of a completed build.

@@ -12,6 +12,8 @@ pub enum PackageError {
     WouldBeReplaced(PackageId),
     #[error("{0} is not in the dkms tree")]
     NotAdded(PackageId),
+    #[error("{package} is not in the dkms tree, but {added} is")]
+    OtherSplit { package: PackageId, added: PackageId },
     #[error("package {0} is not in the dkms tree")]
     Unknown(String),
     #[error("{package} is broken: {what}")]
@@ -33,6 +35,7 @@ impl PackageError {
             Self::Broken { package, .. } => vec![format!(
                 "restore the source (reinstall the package that contained {package}), then: dkms add {package}"
             )],
+            Self::OtherSplit { added, .. } => vec![format!("write: {added}")],
             Self::Unknown(_) | Self::RemoveCancelled(_) => Vec::new(),
         }
     }

@@ -99,7 +99,10 @@ fn package(error: &PackageError) -> u8 {
     match error {
         // Not a failure: the package is wanted after all.
         PackageError::RemoveCancelled(_) => 0,
-        PackageError::AlreadyAdded(_) | PackageError::NotAdded(_) | PackageError::Unknown(_) => 3,
+        PackageError::AlreadyAdded(_)
+        | PackageError::NotAdded(_)
+        | PackageError::OtherSplit { .. }
+        | PackageError::Unknown(_) => 3,
         PackageError::Broken { .. } => 4,
         PackageError::WouldBeReplaced(_) => 8,
     }

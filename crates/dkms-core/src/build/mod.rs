@@ -93,7 +93,8 @@ pub fn configuration(session: &Session<'_>, build: &Build, conf: &Path) -> Resul
     Ok((loaded, exclusion))
 }
 
-/// Builds a registered package. `configuration` is what [`configuration()`] returns for it.
+/// Builds a registered package, and returns where its modules come from; `None` if another dkms built it
+/// meanwhile. `configuration` is what [`configuration()`] returns for it.
 ///
 /// A failure leaves the build directory with its make.log, and a copy of the log in `M/V/.log/`; nothing
 /// else.
@@ -106,7 +107,7 @@ pub fn build(
     build: &Build,
     configuration: &(Loaded, Exclusion),
     options: &BuildOptions<'_>,
-) -> Result<()> {
+) -> Result<Option<BuildOrigin>> {
     let (loaded, exclusion) = configuration;
     require_dependencies(session, build, loaded)?;
     // While this dkms waited for the lock, another one may have built the package or removed it.
@@ -114,7 +115,7 @@ pub fn build(
     if !options.replace && session.layout.module_dir(build).is_dir() {
         let reason = "another dkms built it meanwhile".into();
         session.report(Event::Nothing { about: build.to_string(), reason });
-        return Ok(());
+        return Ok(None);
     }
     let slot = options.pool.map(Jobserver::acquire).transpose().map_err(|e| Error::Interrupted(e.0))?;
     let started = Instant::now();
@@ -154,7 +155,7 @@ pub fn build(
         mark: Mutex::new(mark),
     };
     match run(&context, slot) {
-        Ok(manifest) => clean_up(&context, manifest),
+        Ok(manifest) => clean_up(&context, manifest).map(Some),
         // A user who interrupts a build does not need its log.
         Err(interrupted @ Error::Interrupted(_)) => {
             let _ = dkms_sys::fs::remove_tree(&dir);
@@ -279,7 +280,7 @@ fn sandbox_of(
 }
 
 /// Removes what a successful build no longer needs, and reports it.
-fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<()> {
+fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<BuildOrigin> {
     let (session, build) = (context.session, context.build);
     dkms_sys::fs::remove_tree(context.dir)?;
     dkms_sys::fs::remove_file(session.layout.failed_log(build))?;
@@ -289,8 +290,9 @@ fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<()> {
     let modules =
         modules.map(|m| BuiltModule { file: m.file, size: m.size, signature: m.signature }).collect();
     let (build, origin) = (build.clone(), manifest.origin);
-    session.report(Event::Built { build, modules, elapsed: context.started.elapsed(), origin });
-    Ok(())
+    let (elapsed, from) = (context.started.elapsed(), origin.clone());
+    session.report(Event::Built { build, modules, elapsed, origin });
+    Ok(from)
 }
 
 /// Removes the log of a build that has ended, and its directory unless other builds have theirs in it.

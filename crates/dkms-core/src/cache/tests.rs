@@ -216,6 +216,17 @@ fn lists_and_clears_what_is_asked_for() {
 }
 
 #[test]
+fn packages_with_equal_module_names_are_kept_apart() {
+    let w = world(DEFAULT_SIZE);
+    let (one, other) = (store(&w.cache, "one", 10), store(&w.cache, "other", 20));
+    for (fingerprint, package, size) in [(&one, "one", 10), (&other, "other", 20)] {
+        let entry = w.cache.lookup(fingerprint).unwrap().unwrap();
+        assert_eq!(entry.record.package, package);
+        assert_eq!(entry.read(entry.file("module/hello.ko").unwrap()).unwrap(), vec![7; size]);
+    }
+}
+
+#[test]
 fn the_nearest_entry_names_the_lines_that_differ() {
     let w = world(DEFAULT_SIZE);
     for lines in
@@ -270,21 +281,47 @@ proptest! {
         let before = std::fs::read(&path).unwrap();
         let mut after: Vec<u8> = before.iter().copied().take(keep).collect();
         after.extend_from_slice(&bytes);
+        prop_assume!(before != after);
         std::fs::write(&path, &after).unwrap();
-        match w.cache.lookup(&fingerprint) {
-            Ok(Some(found)) => prop_assert!(before == after, "{:?}", found.record),
-            Ok(None) => prop_assert!(false, "it is there"),
-            Err(damaged) => {
-                prop_assert!(before != after);
-                w.cache.drop_entry(&damaged.path).unwrap();
-                prop_assert!(w.cache.lookup(&fingerprint).unwrap().is_none());
-            }
-        }
+        let damaged = w.cache.lookup(&fingerprint).unwrap_err();
+        w.cache.drop_entry(&damaged.path).unwrap();
+        prop_assert!(w.cache.lookup(&fingerprint).unwrap().is_none());
         std::fs::create_dir_all(entry.dir.join("module")).unwrap();
         for left in fs::list_dir(&entry.dir).unwrap() {
             prop_assert!(w.cache.lookup(&fingerprint).is_err());
             fs::remove_tree(entry.dir.join(left)).unwrap();
         }
         prop_assert!(w.cache.lookup(&fingerprint).is_err());
+    }
+
+    #[test]
+    fn any_bytes_as_a_record_are_a_miss(
+        bytes in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..4000),
+            "[\\[\\]{}:,\"a-z0-9 \\-]{0,400}".prop_map(String::into_bytes),
+            (1..3000usize).prop_map(|depth| vec![b'['; depth]),
+        ],
+        at in any::<proptest::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let w = world(DEFAULT_SIZE);
+        let fingerprint = store(&w.cache, "hello", 100);
+        let path = w.cache.find(&fingerprint).unwrap().unwrap().dir.join(RECORD);
+        let before = std::fs::read(&path).unwrap();
+        let mut one_byte = before.clone();
+        one_byte[at.index(before.len())] = byte;
+        for record in [bytes, one_byte] {
+            std::fs::write(&path, &record).unwrap();
+            match w.cache.lookup(&fingerprint) {
+                // What is not part of the identity of a build may differ, as the name of its builder.
+                Ok(found) => prop_assert_eq!(found.unwrap().record.fingerprint, fingerprint.clone()),
+                Err(damaged) => prop_assert_eq!(&damaged.path, path.parent().unwrap()),
+            }
+            prop_assert_eq!(w.cache.entries(&Filter::default()).unwrap().len(), 1);
+            prop_assert!(w.cache.nearest("hello", &[]).is_ok());
+            prop_assert!(w.cache.problems().is_ok());
+        }
+        w.cache.drop_entry(path.parent().unwrap()).unwrap();
+        prop_assert!(w.cache.find(&fingerprint).unwrap().is_none());
     }
 }

@@ -292,7 +292,9 @@ impl<'a> Planner<'a> {
             self.make_key(&build.kernel);
             let (replace, weight) = (work.replace, facts.weight);
             let step = Step::new(Operation::Build { build: build.clone(), replace, weight }, why);
-            let step = Step { expected: facts.expected, optional: work.optional, ..step };
+            let compiled_again = replace && self.force;
+            let reusable = !facts.no_cache && !compiled_again;
+            let step = Step { expected: facts.expected, optional: work.optional, reusable, ..step };
             let id = self.plan.push(step, std::mem::take(&mut after));
             after.push(id);
             last = Some(id);

@@ -38,6 +38,8 @@ pub struct BuildFacts {
     pub missing: Vec<String>,
     /// The versions of other packages that it was built against (BUILD_DEPENDS_REBUILD).
     pub built_against: BTreeMap<String, String>,
+    /// CACHE=no in its configuration: it is always compiled.
+    pub no_cache: bool,
     /// Why it cannot be built, independent of what else is installed: BUILD_EXCLUSIVE, its configuration,
     /// headers.
     pub obstacle: Option<Arc<Error>>,
@@ -63,6 +65,7 @@ impl Default for BuildFacts {
             depends: Vec::new(),
             missing: Vec::new(),
             built_against: BTreeMap::new(),
+            no_cache: false,
             obstacle: None,
             expected: None,
             weight: 0.0,

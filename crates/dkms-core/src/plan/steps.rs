@@ -29,6 +29,9 @@ pub struct Step {
     pub expected: Option<Duration>,
     /// Module files that it installs, removes or moves, as far as this is known in advance.
     pub files: Vec<PathBuf>,
+    /// A build that may be taken from elsewhere instead of compiling it: not with CACHE=no, nor with --force for
+    /// a build that exists.
+    pub reusable: bool,
     /// Its failure is only a warning, and not a failure of the command: what was there before stays.
     pub optional: bool,
 }
@@ -36,7 +39,14 @@ pub struct Step {
 impl Step {
     /// A step that is needed, without further facts.
     pub fn new(operation: Operation, reason: impl Into<String>) -> Self {
-        Self { operation, reason: reason.into(), expected: None, files: Vec::new(), optional: false }
+        Self {
+            operation,
+            reason: reason.into(),
+            expected: None,
+            files: Vec::new(),
+            reusable: false,
+            optional: false,
+        }
     }
 }
 
@@ -199,11 +209,12 @@ impl Plan {
         plan
     }
 
-    /// Adds to the reason of each build what is known about it.
-    pub fn annotate_builds(&mut self, mut note: impl FnMut(&Build) -> Option<String>) {
+    /// Adds to the reason of each build what is known about it. The function is told whether the build may be
+    /// taken from elsewhere.
+    pub fn annotate_builds(&mut self, mut note: impl FnMut(&Build, bool) -> Option<String>) {
         for step in &mut self.steps {
             let Operation::Build { build, .. } = &step.operation else { continue };
-            if let Some(note) = note(build) {
+            if let Some(note) = note(build, step.reusable) {
                 let separator = if step.reason.is_empty() { "" } else { "; " };
                 step.reason = format!("{}{separator}{note}", step.reason);
             }

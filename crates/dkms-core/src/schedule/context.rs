@@ -9,6 +9,7 @@ use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::jobserver::Jobserver;
 use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::manifest::BuildOrigin;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -53,8 +54,8 @@ impl<'a> BuildContext<'a> {
         }
     }
 
-    /// Runs one build, in the thread of its task.
-    pub(super) fn build(&self, b: &Build, replace: bool) -> Result<()> {
+    /// Runs one build, in the thread of its task. Returns where its modules come from.
+    pub(super) fn build(&self, b: &Build, replace: bool) -> Result<Option<BuildOrigin>> {
         // BUILD_EXCLUSIVE and errors in dkms.conf are reported before missing headers.
         let configuration =
             build::configuration(self.s, b, &crate::conf::load::conf_file(self.s, &b.package))?;

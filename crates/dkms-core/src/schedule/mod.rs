@@ -33,10 +33,11 @@ use crate::plan::Plan;
 use crate::session::Session;
 use context::BuildContext;
 use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::manifest::BuildOrigin;
 use dkms_tree::state::{self, BuildState};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-use task::{Foreseen, Group, Progress, Task, TaskId, Tasks};
+use task::{Foreseen, Group, Progress, Task, TaskId, Tasks, is_found_late};
 
 /// How often running builds are reported.
 const REPEAT_MESSAGE: Duration = Duration::from_secs(30);
@@ -152,6 +153,7 @@ impl<'a> Scheduler<'a> {
         let finished = |task: Task<'_>| Finished {
             build: task.build.clone(),
             optional: task.optional,
+            origin: task.origin,
             done: match task.progress {
                 Progress::Ended(done) => done,
                 _ => Done::Dropped,
@@ -240,10 +242,13 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Handles the end of a build.
-    fn built(&mut self, id: TaskId, made: Result<()>) {
+    fn built(&mut self, id: TaskId, made: Result<Option<BuildOrigin>>) {
+        if let (Ok(origin), Some(task)) = (&made, self.tasks.get_mut(id)) {
+            task.origin.clone_from(origin);
+        }
         match made {
-            Ok(()) if self.is(id, |task| !task.install) => self.end(id, Done::Built),
-            Ok(()) => {
+            Ok(_) if self.is(id, |task| !task.install) => self.end(id, Done::Built),
+            Ok(_) => {
                 self.set(id, Progress::Built);
                 if self.tasks.is_awaited(id) {
                     self.install_early(id);
@@ -466,16 +471,6 @@ impl From<Outcome> for Done {
             Outcome::Nothing => Self::Nothing,
         }
     }
-}
-
-/// Whether a build reports this error only after it has checked that the tree is writable.
-fn is_found_late(e: &Error) -> bool {
-    matches!(
-        e,
-        Error::Build(BuildError::HeadersMissing { .. })
-            | Error::Build(BuildError::DependsMissing { .. })
-            | Error::Build(BuildError::DependencyFailed { .. })
-    )
 }
 
 /// Whether the task is known to fail for a reason other than missing headers.

@@ -3,6 +3,7 @@
 use super::task::Done;
 use crate::error::Error;
 use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::manifest::BuildOrigin;
 
 /// The result of one build of a plan.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub struct Finished {
     pub build: Build,
     /// Its failure is not a failure of the command.
     pub optional: bool,
+    /// Where its modules come from, if this command built it.
+    pub origin: Option<BuildOrigin>,
     /// How it ended.
     pub done: Done,
 }

@@ -1,8 +1,10 @@
 //! A task of the scheduler: the steps of the plan for one build, and its progress.
 
+use crate::build::BuildError;
 use crate::error::Error;
 use crate::plan::{Operation, Plan, StepId, Transactions};
 use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::manifest::BuildOrigin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,6 +76,8 @@ pub(super) struct Task<'a> {
     pub(super) critical_path: f64,
     /// It was installed before the rest of its transaction, because others had to be built against it.
     pub(super) installed_early: bool,
+    /// Where its modules come from, once it is built.
+    pub(super) origin: Option<BuildOrigin>,
     pub(super) progress: Progress,
 }
 
@@ -223,9 +227,20 @@ impl<'a> Task<'a> {
             weight: 0.0,
             critical_path: 0.0,
             installed_early: false,
+            origin: None,
             progress: Progress::Waiting,
         }
     }
+}
+
+/// Whether a build reports this error only after it has checked that the tree is writable.
+pub(super) fn is_found_late(e: &Error) -> bool {
+    matches!(
+        e,
+        Error::Build(BuildError::HeadersMissing { .. })
+            | Error::Build(BuildError::DependsMissing { .. })
+            | Error::Build(BuildError::DependencyFailed { .. })
+    )
 }
 
 /// Tasks whose installs are one transaction.

@@ -5,6 +5,7 @@ use crate::render;
 use crate::request::{KernelWords, Subject};
 use crate::ui::Ui;
 use dkms_conf::framework_conf::Prebuilt;
+use dkms_core::cache::Cache;
 use dkms_core::error::Result;
 use dkms_core::plan::Plan;
 use dkms_core::registry;
@@ -35,22 +36,37 @@ impl Call<'_> {
         if !self.arguments.dry_run {
             return execute(plan);
         }
-        if registry::mode(self.s) != Prebuilt::Off {
-            let mut interrupted = Ok(());
-            plan.annotate_builds(|build| {
-                if interrupted.is_err() {
-                    return None;
-                }
-                registry::foresee(self.s, build).unwrap_or_else(|e| {
-                    interrupted = Err(e);
-                    None
-                })
-            });
-            interrupted?;
-        }
+        self.annotate(&mut plan)?;
         let text = if self.arguments.json { render::json::plan(&plan) } else { render::plain::plan(&plan) };
         self.ui.data(&text);
         Ok(())
+    }
+
+    /// Adds to each build of a plan where its modules come from, or where they are looked for.
+    fn annotate(&self, plan: &mut Plan) -> Result<()> {
+        let mode = registry::mode(self.s);
+        let has_cache = Cache::of(self.s).is_some_and(|cache| cache.distrust().is_none());
+        let asked = match (has_cache, mode) {
+            (false, Prebuilt::Off) => return Ok(()),
+            (true, Prebuilt::Off) => "the cache is asked first",
+            (false, _) => "the registry is asked first",
+            (true, _) => "the cache and the registry are asked first",
+        };
+        let mut interrupted = Ok(());
+        plan.annotate_builds(|build, reusable| {
+            if interrupted.is_err() || !(reusable || mode == Prebuilt::Only) {
+                return None;
+            }
+            let known = if mode == Prebuilt::Off { Ok(None) } else { registry::foresee(self.s, build) };
+            match known {
+                Ok(from) => from.or_else(|| Some(asked.to_owned())),
+                Err(e) => {
+                    interrupted = Err(e);
+                    None
+                }
+            }
+        });
+        interrupted
     }
 
     /// Refuses users other than root. Printing a plan needs no privileges.

@@ -229,10 +229,13 @@ pub(crate) fn event(e: &Event) -> String {
                 kernels.iter().map(|k| json!({ "kernel": k.release, "arch": k.arch })).collect();
             put("kernels", json!(list));
         }
-        Event::Summary { kernel, installed, skipped, failed, deferred } => {
+        Event::Summary { kernel, installed, sources, skipped, failed, deferred } => {
             let names = |list: &[PackageId]| json!(list.iter().map(ToString::to_string).collect::<Vec<_>>());
             on_kernel(&mut put, "summary", kernel);
             put("installed", names(installed));
+            put("compiled", json!(sources.compiled));
+            put("from_cache", json!(sources.cache));
+            put("from_registry", json!(sources.registry));
             put("skipped", names(skipped));
             put("failed", json!(failed.iter().map(with_code).collect::<Vec<_>>()));
             put("deferred", names(deferred));

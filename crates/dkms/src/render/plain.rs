@@ -7,7 +7,7 @@ use crate::printable::on_one_line;
 use dkms_core::build::BuildError;
 use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
-use dkms_core::event::{BuiltModule, Event};
+use dkms_core::event::{BuiltModule, Event, Sources};
 use dkms_core::ids::PackageId;
 use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
@@ -125,8 +125,9 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
                 some => format!("Loaded {package}, built for {}", some.join(", ")),
             })
         }
-        Event::Summary { kernel, installed, skipped, failed, deferred } => {
-            let mut text = format!("Kernel {}: {} installed", kernel.release, installed.len());
+        Event::Summary { kernel, installed, sources, skipped, failed, deferred } => {
+            let mut text =
+                format!("Kernel {}: {} installed{}", kernel.release, installed.len(), origins(*sources));
             let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
             let failed = failed.iter().map(with_code).collect();
             for (word, list) in
@@ -155,6 +156,20 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
         Event::Detail { text } => detail(format!("  {text}")),
         _ => None,
     }
+}
+
+/// Where the builds of an autoinstall came from, unless all of them were compiled.
+fn origins(sources: Sources) -> String {
+    if sources.cache + sources.registry == 0 {
+        return String::new();
+    }
+    let counted = [
+        (sources.compiled, "built"),
+        (sources.cache, "from the cache"),
+        (sources.registry, "from the registry"),
+    ];
+    let parts = counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+    format!(" ({})", parts.collect::<Vec<_>>().join(", "))
 }
 
 /// The text of `--dry-run`: numbered steps, each with its reason.
