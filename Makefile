@@ -13,8 +13,8 @@ export DKMS_BIN
 
 all: build
 
-build: ## The program: target/release/dkms
-	$(CARGO) build --release --locked -p dkms
+build: ## The programs: target/release/dkms and dkms-registry
+	$(CARGO) build --release --locked -p dkms -p dkms-registry
 
 test: ## Everything that CI runs
 	tests/ci.sh

@@ -33,8 +33,8 @@ def must(*words):
 
 # What is compared -----------------------------------------------------------------------------------------------------
 
-# .index is a cache; the others are compared by themselves, or differ each time.
-UNCOMPARED = (".lock", ".journal", ".building", ".recovery.log", ".index")
+# .index and .headers are caches; the others are compared by themselves, or differ each time.
+UNCOMPARED = (".lock", ".journal", ".building", ".recovery.log", ".index", ".headers")
 VOLATILE = {"built_at", "build_seconds", "at", "stamp", "built"}
 
 

@@ -111,7 +111,7 @@ same "$(build multi)" cache
 # What POST_BUILD adds to K/A is there after a hit as after a build, and it does not run again.
 . /run/functions
 cp -r /usr/src/single-1.0 /usr/src/post-1.0
-cd /usr/src/post-1.0
+cd /usr/src/post-1.0 || exit
 mv single.c post.c
 sed -i 's/single/post/g' ./*
 echo 'PRE_BUILD="pre.sh"' >>dkms.conf

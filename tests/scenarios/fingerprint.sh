@@ -15,6 +15,7 @@ BASH
 . /run/functions
 fixture single-1.0
 # The headers belong to packages, as if dpkg had unpacked them here.
+# shellcheck disable=SC2154  # from /run/functions
 for dir in "$headers" "$common" "$kbuild"; do
     name=$(basename "$dir")
     info=/var/lib/dpkg/info/$name
@@ -36,7 +37,7 @@ same "$(ls -A /var/lib/dkms | grep -v '^mok' || true)" ""
 . /run/functions
 dkms build single/1.0 -k "$K"
 manifest=/var/lib/dkms/single/1.0/$K/$A/.manifest.json
-same "fingerprint=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["fingerprint"])' $manifest)" "$(tail -1 /run/base)"
+same "fingerprint=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["fingerprint"])' "$manifest")" "$(tail -1 /run/base)"
 only ''
 #: step headers-that-change 0 ours
 . /run/functions
@@ -62,7 +63,7 @@ ln -sfn other "$link"
 only headers
 ln -sfn "$target" "$link"
 only ''
-file=$(echo "$kbuild"/scripts/Makefile.build)
+file=$kbuild/scripts/Makefile.build
 cp -a "$file" /run/saved
 echo '# x' >>"$file"
 only kbuild
