@@ -83,15 +83,15 @@ BUILD_DEPENDS BUILD_EXCLUSIVE_ARCH BUILD_EXCLUSIVE_CONFIG BUILD_EXCLUSIVE_KERNEL
 BUILD_EXCLUSIVE_KERNEL_MAX OBSOLETE_BY MAKE MAKE_MATCH PATCH PATCH_MATCH BUILT_MODULE_NAME BUILT_MODULE_LOCATION
 DEST_MODULE_NAME DEST_MODULE_LOCATION STRIP AUTOINSTALL NO_WEAK_MODULES BUILD_DEPENDS_REBUILD CLEAN REMAKE_INITRD
 MODULES_CONF MODULES_CONF_OBSOLETES MODULES_CONF_ALIAS_TYPE MODULES_CONF_OBSOLETE_ONLY
-CONFINE CONFINE_NETWORK CONFINE_WRITE"
+CACHE CONFINE CONFINE_NETWORK CONFINE_WRITE"
 );
 
 static FRAMEWORK_PROGRAM: &str = program!(
     "source_tree dkms_tree install_tree tmp_location verbose symlink_modules autoinstall_all_kernels
 modprobe_on_install parallel_jobs compress_gzip_opts compress_xz_opts compress_zstd_opts build_environment
-post_transaction sign_file mok_signing_key mok_certificate mok_signing_key_2 mok_certificate_2 try_sign_modules
-lock_timeout min_free_memory required_modules hook_failure depmod continue_on_error build_confinement build_users build_variables
-registry prebuilt registry_key"
+build_variables post_transaction sign_file mok_signing_key mok_certificate mok_signing_key_2 mok_certificate_2
+try_sign_modules lock_timeout min_free_memory required_modules hook_failure depmod continue_on_error cache_size
+build_confinement build_users registry prebuilt registry_key"
 );
 
 /// The bash program for a kind of file. The module's documentation describes how to run it.
