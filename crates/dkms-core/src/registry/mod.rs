@@ -1,9 +1,9 @@
 //! Builds that other machines made, from a registry.
 //!
 //! 1. A build whose fingerprint is not in the local cache is looked up under the tag `f1-<fingerprint>`
-//!    ([`pull`]). A machine without compiler or headers (`prebuilt=only`) cannot compute that fingerprint. It
+//!    (`pull`). A machine without compiler or headers (`prebuilt=only`) cannot compute that fingerprint. It
 //!    looks up the tag `k1-<digest>` of the inputs that it knows (`portable`, decision 24).
-//! 2. The manifest has a signature of a trusted key ([`keys`]), and its record describes the build that is
+//! 2. The manifest has a signature of a trusted key (`keys`), and its record describes the build that is
 //!    wanted. Only then the archive is fetched, of the size that the record states, and compared with it.
 //! 3. The result is a build like one of the local cache: it is stored there, signed, checked and installed like
 //!    any other.
