@@ -75,6 +75,21 @@ dkms remove crlf/1.0 --all
 #: step broken-fixed-by-source 0
 fixture crlf-1.0
 dkms remove crlf/1.0 --all
+#: step reads-a-file-beside-it 0
+cp -r /e2e/fixtures/single-1.0 /root/beside
+echo 2.7 >/root/beside/VERSION
+sed -i 's/^PACKAGE_NAME=.*/PACKAGE_NAME=beside/; s/^PACKAGE_VERSION=.*/PACKAGE_VERSION="$(cat VERSION)"/' /root/beside/dkms.conf
+cd /root/beside || exit
+dkms add .
+dkms build beside/2.7 -k "$K"
+dkms remove beside/2.7 --all
+cd /root || exit
+rm -rf /usr/src/beside-2.7
+#: step reads-a-file-beside-it-from-anywhere 0 ours
+dkms add /root/beside
+dkms build beside/2.7 -k "$K"
+dkms remove beside/2.7 --all
+rm -rf /usr/src/beside-2.7
 #: step another-split-of-name-and-version 0
 cp -r /e2e/fixtures/single-1.0 /usr/src/split-me-1.0
 sed -i 's/^PACKAGE_NAME=.*/PACKAGE_NAME=split/; s/^PACKAGE_VERSION=.*/PACKAGE_VERSION=me-1.0/' /usr/src/split-me-1.0/dkms.conf

@@ -69,7 +69,8 @@ pub fn evaluate(
     // evaluation.
     let scratch = TempDir::new_in(evaluator.tmp_location, "dkms-conf").map_err(|e| e.to_string())?;
     let user = BuildUser::claim(evaluator.framework);
-    let task = Evaluation {
+    let mut task = Evaluation {
+        in_source: false,
         evaluator,
         bash,
         path: std::path::absolute(path).map_err(|e| e.to_string())?,
@@ -79,18 +80,24 @@ pub fn evaluate(
         user,
         scratch,
     };
-    // If private mounts or layers turn out to be unavailable, it is tried again without them.
-    for _ in 0..3 {
-        match task.run() {
-            Err(ProcessError::NoView { .. }) => continue,
-            Err(e) => return Err(explained(&e)),
-            Ok((done, shown)) => return task.answer(&done, shown.as_deref()),
-        }
+    let directives = task.result()?;
+    if names_package(&directives) || task.source().is_none() {
+        return Ok(directives);
     }
-    Err("this machine cannot run it confined".to_owned())
+    // It may read a file beside it by its bare name, as in PACKAGE_VERSION="$(cat VERSION)". With dkms 3 that
+    // works for whoever calls dkms in that directory.
+    task.in_source = true;
+    Ok(task.result().ok().filter(names_package).unwrap_or(directives))
+}
+
+/// Whether a package's name and version are set.
+fn names_package(directives: &Directives) -> bool {
+    ["PACKAGE_NAME", "PACKAGE_VERSION"].iter().all(|name| !directives.scalar(name).is_empty())
 }
 
 struct Evaluation<'a> {
+    /// Whether the working directory is the one of the file, not an empty one.
+    in_source: bool,
     evaluator: &'a Evaluator<'a>,
     bash: PathBuf,
     path: PathBuf,
@@ -112,6 +119,19 @@ struct Source {
 }
 
 impl Evaluation<'_> {
+    /// Runs bash and reads its answer.
+    fn result(&self) -> Result<Directives, String> {
+        // If private mounts or layers turn out to be unavailable, it is tried again without them.
+        for _ in 0..3 {
+            match self.run() {
+                Err(ProcessError::NoView { .. }) => continue,
+                Err(e) => return Err(explained(&e)),
+                Ok((done, shown)) => return self.answer(&done, shown.as_deref()),
+            }
+        }
+        Err("this machine cannot run it confined".to_owned())
+    }
+
     /// Runs bash. Returns the result and, if the file was evaluated in another directory, that directory.
     fn run(&self) -> Result<(Finished, Option<PathBuf>), ProcessError> {
         let mounts = !sandbox::lacks(Part::Mounts);
@@ -129,6 +149,7 @@ impl Evaluation<'_> {
         if let Some(dir) = &shown {
             profile.places.push(Place::new(dir, Access::Write));
         }
+        let cwd = file.parent().filter(|_| self.in_source).unwrap_or(&home).to_owned();
         let done = Command::new(&self.bash)
             .args(["--noprofile", "--norc", "-c", dkms_conf::bash_program(self.dialect), "dkms"])
             .arg(&file)
@@ -137,7 +158,7 @@ impl Evaluation<'_> {
             .env("HOME", &home)
             .env("TMPDIR", &home)
             .env("LC_ALL", "C")
-            .cwd(&home)
+            .cwd(cwd)
             .private_home()
             .stdin(Stdin::Null)
             .stdout(Stream::Capture)

@@ -353,8 +353,8 @@ impl Command {
         self
     }
 
-    /// If the sandbox has private temporary directories, an empty one of these is its working directory,
-    /// `HOME` and `TMPDIR`, overriding other settings.
+    /// If the sandbox has private temporary directories, an empty one of these is its `HOME` and `TMPDIR`,
+    /// overriding other settings, and also its working directory if that was to be `HOME`.
     pub fn private_home(mut self) -> Self {
         self.private_home = true;
         self

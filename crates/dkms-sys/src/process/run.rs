@@ -168,7 +168,8 @@ fn try_to_start(
     if let (Some(home), true) = (&home, command.private_home) {
         std_command.env("HOME", home).env("TMPDIR", home);
     }
-    let cwd = home.filter(|_| command.private_home).or_else(|| command.cwd.clone());
+    let at_home = command.cwd.as_ref().map(|dir| dir.as_os_str()) == command.env_value("HOME");
+    let cwd = home.filter(|_| command.private_home && at_home).or_else(|| command.cwd.clone());
     // Its mounts are prepared in a directory that it must not see.
     let cwd = cwd.or_else(|| sandbox.as_ref().map(|_| "/".into()));
     streams.give_to(&mut std_command).map_err(plain)?;
