@@ -58,8 +58,8 @@ pub struct FrameworkConf {
     pub required_modules: Option<String>,
     /// Whether a failing module fails the installation of a kernel. Written as `warn` or `fail`.
     pub hook_failure: Option<bool>,
-    /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if the
-    /// result is identical.
+    /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if
+    /// the result is identical.
     pub depmod: Option<bool>,
     /// The most bytes of the cache of builds; 0 means there is none. Written like `500M` or `2G`.
     pub cache_size: Option<u64>,

@@ -24,8 +24,8 @@ pub fn trusted_dir(session: &Session<'_>) -> PathBuf {
     session.layout.config_dir.join("registry.d")
 }
 
-/// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than root
-/// can change, is reported and trusted as little as if it were not there.
+/// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than
+/// root can change, is reported and trusted as little as if it were not there.
 pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
     let dir = trusted_dir(session);
     let names = match fs::list_dir_optional(&dir) {

@@ -94,7 +94,8 @@ pub(super) struct Signature<'a> {
     pub(super) signature: &'a [u8],
 }
 
-/// The detached message for the signatures that belong to these certificates, as `sign-file` and OpenSSL write it.
+/// The detached message for the signatures that belong to these certificates, as `sign-file` and OpenSSL
+/// write it.
 pub(super) fn build(signatures: &[(&Certificate, Vec<u8>)], hash: Hash) -> der::Result<Vec<u8>> {
     let infos = signatures.iter().map(|(certificate, signature)| signer_info(certificate, hash, signature));
     let mut infos = infos.collect::<der::Result<Vec<_>>>()?;
