@@ -145,8 +145,7 @@ impl<R: Read> Read for Contents<'_, R> {
 }
 
 /// The archive's blocks in front of a file's contents: owner root, time 0, mode 644 or 755. A path of more
-/// than
-/// 100 bytes has GNU's additional entry.
+/// than 100 bytes has GNU's additional entry.
 fn header(file: &File) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);

@@ -6,8 +6,7 @@
 //! 2. The manifest has a signature of a trusted key (`keys`), and its record describes the build that is
 //!    wanted. Only then the archive is fetched, of the size that the record states, and compared with it.
 //! 3. The result is a build like one of the local cache: it is stored there, signed, checked and installed
-//!    like
-//!    any other.
+//!    like any other.
 //!
 //! The network is used by the program `dkms-registry` only (`program`), which is started when something is
 //! missing for the first time, and which is not trusted (`connection`). Whatever fails here is a miss: one
