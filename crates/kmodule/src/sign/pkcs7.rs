@@ -102,13 +102,14 @@ pub(super) fn build(signatures: &[(&Certificate, Vec<u8>)], hash: Hash) -> der::
     // The elements of a SET OF are sorted.
     infos.sort();
     let digest = AlgorithmIdentifierRef { oid: hash.oid(), parameters: None }.to_der()?;
+    let signers = infos.concat();
     let content = SignedData {
         version: 1,
         digests: Raw(&digest),
         content: Encapsulated { kind: DATA, content: None },
         certificates: None,
         revoked: None,
-        signers: Raw(&infos.concat()),
+        signers: Raw(&signers),
     };
     ContentInfo { kind: SIGNED_DATA, content }.to_der()
 }
