@@ -38,7 +38,7 @@ use dkms_conf::framework_conf::Prebuilt;
 
 /// The registries that are asked, in order.
 pub fn sources<'a>(session: &Session<'a>) -> &'a [String] {
-    session.options.framework.registries.as_deref().unwrap_or_default()
+    session.options.framework.registry.as_deref().unwrap_or_default()
 }
 
 /// Whether builds of registries are used.
