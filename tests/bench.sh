@@ -5,6 +5,8 @@
 #   autoinstall-0    the real packages, nothing to do
 #   install-1        a package of one file, beyond bare make + depmod
 #   autoinstall      12 real packages (those that build) to build and install, against their makes one by one + depmod
+#   cached           autoinstall of the same packages, and install of one file, when all of it is in the cache of builds
+#   kernel_prerm     of the same packages: processor time
 #   memory           of dkms itself meanwhile
 #   verify           the verdicts on all that is installed for one kernel, in processor time
 #   speed            the same against the limit: one make with a job server over all the packages' own make commands
@@ -155,6 +157,27 @@ awk -v m="$bare_us" -v d="$all_d" -v o="$all_o" \
 awk -v m="$limit_us" -v d="$all_d" -v o="$all_o" \
     'BEGIN { printf "%-16s one make with a job server %.1f ms; Debian is %.2f of it, ours %.2f (asked: 1.15)\n", "speed", m / 1000, d / m, o / m }'
 show autoinstall-0 "$(best 3 $debian autoinstall -k "$K")" "$(best 10 $ours autoinstall -k "$K")"
+# Milliseconds of processor time, own and children's, of one command.
+processor() { # COMMAND...
+    local TIMEFORMAT='%U %S'
+    { time "$@" >/dev/null 2>&1; } 2>&1 | awk '{ printf "%.0f\n", ($1 + $2) * 1000 }'
+}
+# The first command fills the cache.
+rm /etc/dkms/framework.conf.d/no-cache.conf
+clean >/dev/null 2>&1
+$ours autoinstall -k "$K" >/dev/null
+show "cached-${#packages[@]}" "$all_d" "$(PREPARE=clean best 3 $ours autoinstall -k "$K")"
+again() { $ours remove single/1.0 --all; $ours add single/1.0; }
+again >/dev/null 2>&1
+$ours install single/1.0 -k "$K" >/dev/null
+show cached-1 "$install_d" "$(PREPARE=again best 3 $ours install single/1.0 -k "$K")"
+again >/dev/null 2>&1
+printf '%-16s %s ms of processor time to install one module from the cache\n' cached-1-cpu "$(processor $ours install single/1.0 -k "$K")"
+$ours remove single/1.0 --all >/dev/null
+$ours autoinstall -k "$K" >/dev/null
+printf '%-16s %s ms of processor time for %d packages\n' kernel_prerm "$(processor $ours kernel_prerm -k "$K")" "${#packages[@]}"
+$ours autoinstall -k "$K" >/dev/null
+echo cache_size=0 >/etc/dkms/framework.conf.d/no-cache.conf
 
 # Processor time of the verdicts on everything that is installed for one kernel.
 python3 - "$ours" "$K" <<'PYTHON'

@@ -28,11 +28,11 @@ offered() {
 }
 
 # --- the settings
-sed -n 's/^    pub \([a-z_]*\): Option<.*/\1/p' "$top/crates/dkms-conf/src/framework_conf.rs" >"$scratch/settings"
+sed -n 's/^    pub \([a-z_0-9]*\): \(Option\|Vec\)<.*/\1/p' "$top/crates/dkms-conf/src/framework_conf.rs" >"$scratch/settings"
 # Read by common.postinst, not by the program.
 echo continue_on_error >>"$scratch/settings"
 sed -n 's/^\.It Cm //p' "$here/man/dkms-framework.conf.5" | tr -d ' ' | tr ',' '\n' >"$scratch/man-settings"
-sed -n 's/^#\([a-z_]*\)=.*/\1/p' "$here/framework.conf" >"$scratch/file-settings"
+sed -n 's/^#\([a-z_0-9]*\)=.*/\1/p' "$here/framework.conf" >"$scratch/file-settings"
 same 'settings: program, dkms-framework.conf(5)' "$scratch/settings" "$scratch/man-settings"
 same 'settings: program, framework.conf' "$scratch/settings" "$scratch/file-settings"
 
@@ -48,12 +48,12 @@ same 'directives: program, bash' "$scratch/offered-directives" "$scratch/bash-di
 table MODULE | tr -d '\n' | sed 's/\(row\|old\)(/\n&/g' | grep 'Kind::Array' | grep -oE '"[A-Z_]+"' | tr -d '"' >"$scratch/arrays"
 sed -n '/^\.Sh DIRECTIVES/,/^\.Sh VARIABLES/s/^\.It Cm //p' "$here/man/dkms.conf.5" | tr -d ' ' | tr ',' '\n' | sed -n 's/\[#\]$//p' >"$scratch/man-arrays"
 same 'arrays: program, dkms.conf(5)' "$scratch/arrays" "$scratch/man-arrays"
-# The sample with everything has all directives except obsolete ones and those of the sandbox, which only administrators set.
-{ grep -v '^CONFINE' "$scratch/offered-directives"; printf 'PACKAGE_%s\n' NAME VERSION; } >"$scratch/current"
+# The sample with everything has all directives except obsolete ones and those that only administrators set.
+{ grep -vE '^(CONFINE|CACHE$)' "$scratch/offered-directives"; printf 'PACKAGE_%s\n' NAME VERSION; } >"$scratch/current"
 grep -oE '^[A-Z_]+' "$top/examples/6-everything/dkms.conf" >"$scratch/sample"
 same 'directives: program, examples/6-everything' "$scratch/current" "$scratch/sample"
 # framework.conf: the table of settings and the page.
-table FRAMEWORK | tr -d '\n' | grep -oE 'row\( *"[a-z_]+"' | grep -oE '[a-z_]+"' | tr -d '"' >"$scratch/read-settings"
+table FRAMEWORK | tr -d '\n' | grep -oE 'row\( *"[a-z_0-9]+"' | grep -oE '[a-z_0-9]+"' | tr -d '"' >"$scratch/read-settings"
 same 'settings: table, dkms-framework.conf(5)' "$scratch/read-settings" "$scratch/man-settings"
 
 # --- the kinds of JSON lines

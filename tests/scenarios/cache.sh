@@ -59,7 +59,7 @@ dkms cache clear multi
 # The fingerprint does not know the file on which this Kbuild depends, which is what a test of it needs.
 . /run/functions
 cp -r /usr/src/single-1.0 /usr/src/once-1.0
-cd /usr/src/once-1.0
+cd /usr/src/once-1.0 || exit
 mv single.c once.c
 sed -i 's/single/once/g' ./*
 # shellcheck disable=SC2016

@@ -34,7 +34,8 @@ pub struct Member {
     pub name: String,
     /// Its contents.
     pub source: Source,
-    /// Its permission bits; `None` keeps those of the file, and means 0644 for bytes and 0755 for a directory.
+    /// Its permission bits; `None` keeps those of the file, and means 0644 for bytes and 0755 for a
+    /// directory.
     pub mode: Option<u32>,
     /// Its modification time in seconds since 1970; `None` keeps that of the file, and means 0 for anything
     /// else.

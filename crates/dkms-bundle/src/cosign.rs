@@ -2,7 +2,8 @@
 //! --insecure-ignore-tlog=true REPOSITORY@DIGEST` then accepts a build.
 //!
 //! The signature of the manifest `sha256:<hex>` is another manifest in the same repository, with the tag
-//! `sha256-<hex>.sig`. Its layer is a JSON text that names the digest; an annotation of the layer signs the text.
+//! `sha256-<hex>.sig`. Its layer is a JSON text that names the digest; an annotation of the layer signs the
+//! text.
 
 use std::collections::BTreeMap;
 
@@ -124,8 +125,9 @@ pub fn payloads(manifest: &[u8]) -> Result<Vec<(String, u64)>, ManifestError> {
     Ok(layers.take(MAX_SIGNATURES).map(|layer| (layer.digest, layer.size)).collect())
 }
 
-/// Whether one of the trusted keys signed the manifest with this digest: `payload` is a text of the signature's
-/// manifest. Which repository the text names does not matter, because builds are copied to mirrors.
+/// Whether one of the trusted keys signed the manifest with this digest: `payload` is a text of the
+/// signature's manifest. Which repository the text names does not matter, because builds are copied to
+/// mirrors.
 ///
 /// # Errors
 /// The signature's manifest cannot be read.

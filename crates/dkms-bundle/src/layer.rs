@@ -2,8 +2,8 @@
 //!
 //! The record is the only authority. It determines every byte of the uncompressed archive except the files'
 //! contents, and their digests. So unpacking interprets nothing: it computes the archive that the record
-//! describes and compares. An archive with another file, another order, a link, a device, other permissions or
-//! trailing bytes is not that archive. Memory is bounded by zstd's window, and the output by the record.
+//! describes and compares. An archive with another file, another order, a link, a device, other permissions
+//! or trailing bytes is not that archive. Memory is bounded by zstd's window, and the output by the record.
 
 use std::io::{self, Read, Write};
 
@@ -87,8 +87,8 @@ pub fn write<R: Read>(
 }
 
 /// Unpacks the archive of a record. `each` gets every file and its contents, in the order of the record. The
-/// reader fails at the end if the contents are not the recorded ones. What `each` stored may only be used after
-/// this function has succeeded.
+/// reader fails at the end if the contents are not the recorded ones. What `each` stored may only be used
+/// after this function has succeeded.
 ///
 /// # Errors
 /// The archive is not exactly the one that the record describes; `each` failed.
@@ -144,8 +144,8 @@ impl<R: Read> Read for Contents<'_, R> {
     }
 }
 
-/// The archive's blocks in front of a file's contents: owner root, time 0, mode 644 or 755. A path of more than
-/// 100 bytes has GNU's additional entry.
+/// The archive's blocks in front of a file's contents: owner root, time 0, mode 644 or 755. A path of more
+/// than 100 bytes has GNU's additional entry.
 fn header(file: &File) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);

@@ -1,5 +1,5 @@
-//! A build as an OCI image manifest, version 1: the record is the config, embedded in the manifest, so that one
-//! request is enough to look a build up; its files are one layer.
+//! A build as an OCI image manifest, version 1: the record is the config, embedded in the manifest, so that
+//! one request is enough to look a build up; its files are one layer.
 
 use std::collections::BTreeMap;
 

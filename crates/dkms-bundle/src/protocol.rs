@@ -1,13 +1,13 @@
 //! What `dkms` and the program `dkms-registry` say to each other: JSON, one value per line.
 //!
 //! `dkms` starts the program with the path of a spool directory, writes requests to its standard input and
-//! reads replies from its standard output. The first line of each side is a [`Greeting`]; a side that does not
-//! know the other's version ends the conversation. Every request gets exactly one final reply with its number,
-//! in any order; [`Reply::Warning`] may come at any time. The program ends when its input ends.
+//! reads replies from its standard output. The first line of each side is a [`Greeting`]; a side that does
+//! not know the other's version ends the conversation. Every request gets exactly one final reply with its
+//! number, in any order; [`Reply::Warning`] may come at any time. The program ends when its input ends.
 //!
 //! The program transports bytes and trusts nothing. `dkms` verifies the signature and the record between
-//! [`Request::Lookup`] and [`Request::Fetch`], and the archive afterwards. Files are exchanged by their names in
-//! the spool directory, which contain no slash. The directory is private (mode 700), and empty except for
+//! [`Request::Lookup`] and [`Request::Fetch`], and the archive afterwards. Files are exchanged by their names
+//! in the spool directory, which contain no slash. The directory is private (mode 700), and empty except for
 //! `auth.json`, the passwords for registries, if there are any. Files that `dkms` adds are named `push-…` and
 //! readable by all users, because the program may have changed its user.
 
@@ -32,13 +32,13 @@ pub struct Greeting {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
-    /// The manifest of a tag, from the first source that has it. A source that fails does not have it; a warning
-    /// reports why. Reply: found or missing.
+    /// The manifest of a tag, from the first source that has it. A source that fails does not have it; a
+    /// warning reports why. Reply: found or missing.
     Lookup {
         /// Number of the request.
         id: u64,
-        /// Registries in the order of the configuration: `HOST[:PORT]/PREFIX`, with `http://` in front for one
-        /// without TLS.
+        /// Registries in the order of the configuration: `HOST[:PORT]/PREFIX`, with `http://` in front for
+        /// one without TLS.
         sources: Vec<String>,
         /// The name below the prefix.
         repository: String,

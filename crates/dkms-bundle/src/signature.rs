@@ -1,7 +1,8 @@
 //! Signatures of records: ECDSA with P-256 and SHA-256, the key type of cosign.
 //!
-//! What is signed is DSSE's pre-authentication encoding ([`pae`]) of the record's bytes, so that a signature of
-//! a record can never be taken for one of something else. A manifest carries each signature in the annotation
+//! What is signed is DSSE's pre-authentication encoding ([`pae`]) of the record's bytes, so that a signature
+//! of a record can never be taken for one of something else. A manifest carries each signature in the
+//! annotation
 //! `dev.dkms.signature.<key id>`, as base64 of its ASN.1 form. To verify one with openssl:
 //!
 //! ```text
@@ -267,8 +268,8 @@ pub fn annotation(key: &KeyId, der: &[u8]) -> (String, String) {
 }
 
 /// Finds a valid signature of a trusted key. Signatures of other keys are ignored, so that a record can be
-/// signed with an old and a new key while keys are exchanged. The id in an annotation is only a hint which key
-/// to use.
+/// signed with an old and a new key while keys are exchanged. The id in an annotation is only a hint which
+/// key to use.
 ///
 /// # Errors
 /// There is none.

@@ -58,8 +58,8 @@ pub struct FrameworkConf {
     pub required_modules: Option<String>,
     /// Whether a failing module fails the installation of a kernel. Written as `warn` or `fail`.
     pub hook_failure: Option<bool>,
-    /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if the
-    /// result is identical.
+    /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if
+    /// the result is identical.
     pub depmod: Option<bool>,
     /// The most bytes of the cache of builds; 0 means there is none. Written like `500M` or `2G`.
     pub cache_size: Option<u64>,
@@ -69,11 +69,11 @@ pub struct FrameworkConf {
     pub build_users: Option<(u32, u32)>,
     /// Registries of finished builds, in the order in which they are asked. Invalid names are problems and
     /// left out.
-    pub registries: Option<Vec<String>>,
+    pub registry: Option<Vec<String>>,
     /// Whether builds of a registry are used.
     pub prebuilt: Option<Prebuilt>,
     /// The files of the private keys that sign what is pushed to a registry.
-    pub registry_keys: Vec<String>,
+    pub registry_key: Vec<String>,
 }
 
 /// Whether builds of a registry are used.
@@ -168,10 +168,10 @@ impl FrameworkConf {
                 _ => Confinement::Auto,
             }),
             build_users: user_ids(directives, &mut problems),
-            registries: registries(directives, &mut problems),
+            registry: registries(directives, &mut problems),
             prebuilt: word(directives, "prebuilt", &Prebuilt::WORDS, &mut problems)
                 .and_then(|word| Prebuilt::from_word(&word)),
-            registry_keys: key_files(directives, &mut problems),
+            registry_key: key_files(directives, &mut problems),
         };
         (conf, problems)
     }
@@ -330,16 +330,16 @@ mod tests {
     fn registries_in_order() {
         let (c, p) = conf(&[("registry", "r.example/dkms\n http://localhost:5000/a/b ")]);
         assert_eq!(
-            c.registries.as_deref(),
+            c.registry.as_deref(),
             Some(&["r.example/dkms".to_owned(), "http://localhost:5000/a/b".to_owned()][..])
         );
         assert_eq!(p, vec![]);
-        assert_eq!(conf(&[("registry", "")]).0.registries, Some(vec![]));
+        assert_eq!(conf(&[("registry", "")]).0.registry, Some(vec![]));
         let (c, p) = conf(&[("registry", "r.example/dkms ftp://x/y")]);
-        assert_eq!(c.registries.map(|r| r.len()), Some(1));
+        assert_eq!(c.registry.map(|r| r.len()), Some(1));
         assert_eq!(p.iter().map(|p| p.directive.as_str()).collect::<Vec<_>>(), ["registry"]);
         let (c, _) = conf(&[("prebuilt", "only"), ("registry_key", "/a.key /b.key")]);
-        assert_eq!((c.prebuilt, c.registry_keys.len()), (Some(Prebuilt::Only), 2));
+        assert_eq!((c.prebuilt, c.registry_key.len()), (Some(Prebuilt::Only), 2));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Patterns as the shell matches them. Those of `==`, `case` and `${x#…}` in a dkms.conf are exactly `*`, `?` and
-//! simple `[…]`, and everything else is declined. Those of the command line are file name patterns.
+//! Patterns as the shell matches them. Those of `==`, `case` and `${x#…}` in a dkms.conf are exactly `*`, `?`
+//! and simple `[…]`, and everything else is declined. Those of the command line are file name patterns.
 
 /// The maximum number of steps for one use of a pattern.
 const MAX_WORK: usize = 20_000_000;

@@ -9,8 +9,8 @@
 //!
 //! The modules: [`lexer`] and [`parser`] build a tree with positions; [`eval`] evaluates it twice;
 //! [`directives`] is the table of names; [`module_conf`] and [`framework_conf`] convert the directives to
-//! types and report problems; [`kernel_match`] orders versions; [`registry`] checks names of registries; [`lint`] checks a
-//! file for its author.
+//! types and report problems; [`kernel_match`] orders versions; [`registry`] checks names of registries;
+//! [`lint`] checks a file for its author.
 //! Nothing here starts a process, opens a file or reads a clock.
 
 #![forbid(unsafe_code)]

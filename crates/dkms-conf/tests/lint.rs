@@ -129,7 +129,8 @@ fn each_kind() {
     assert_eq!(codes(&with("").replace("\"1.0\"", "\"#MODULE_VERSION#\"")), Vec::<&str>::new());
 }
 
-/// Notes are no reason to disable the check: obsolete directives, and shell code, which often has no replacement.
+/// Notes are no reason to disable the check: obsolete directives, and shell code, which often has no
+/// replacement.
 #[test]
 fn notes() {
     let severities =

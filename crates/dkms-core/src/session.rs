@@ -61,8 +61,8 @@ impl Host {
         self.source_date_epoch().unwrap_or_else(now)
     }
 
-    /// Whether records contain inodes and change times, which let dkms skip the comparison of files. They differ
-    /// between two images that are made alike, and mean nothing in a copy of one.
+    /// Whether records contain inodes and change times, which let dkms skip the comparison of files. They
+    /// differ between two images that are made alike, and mean nothing in a copy of one.
     pub fn records_stamps(&self) -> bool {
         self.source_date_epoch().is_none()
     }

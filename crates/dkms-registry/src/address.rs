@@ -30,8 +30,8 @@ impl Server {
         if self.secure { 443 } else { 80 }
     }
 
-    /// Whether a server may send a client to this one: to one without TLS only from one without TLS, and only to
-    /// the same machine.
+    /// Whether a server may send a client to this one: to one without TLS only from one without TLS, and only
+    /// to the same machine.
     pub(crate) fn may_follow(&self, from: &Server) -> bool {
         self.secure
             || (!from.secure && (self.host == from.host || (self.is_loopback() && from.is_loopback())))
@@ -155,7 +155,8 @@ impl Registry {
     }
 }
 
-/// Names of lower-case letters, digits and separators, between slashes, as the distribution specification has it.
+/// Names of lower-case letters, digits and separators, between slashes, as the distribution specification has
+/// it.
 fn is_repository(name: &str) -> bool {
     let is_part = |part: &str| {
         let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();

@@ -138,8 +138,8 @@ impl Vault {
     }
 }
 
-/// The names under which a registry may be listed, the longest first: with parts of the prefix, with the port,
-/// and without, if it is the usual one.
+/// The names under which a registry may be listed, the longest first: with parts of the prefix, with the
+/// port, and without, if it is the usual one.
 fn names(registry: &Registry) -> Vec<String> {
     let mut servers = registry.server.names();
     if registry.server.host == "registry-1.docker.io" {

@@ -76,8 +76,8 @@ impl<'a> Session<'a> {
         self.registry.address(&self.repository, rest)
     }
 
-    /// Sends a request, logs in if the registry asks for it, and follows redirects of requests without a body.
-    /// Only the registry's own server gets a password or a token.
+    /// Sends a request, logs in if the registry asks for it, and follows redirects of requests without a
+    /// body. Only the registry's own server gets a password or a token.
     pub(crate) fn send(
         &self,
         method: &str,

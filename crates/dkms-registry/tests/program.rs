@@ -274,7 +274,8 @@ fn a_registry_with_tls_is_verified() {
     assert_eq!(program.warnings.len(), 1);
 }
 
-/// A lookup at a registry that misbehaves is a miss with one warning, and nothing is asked twice of a dead one.
+/// A lookup at a registry that misbehaves is a miss with one warning, and nothing is asked twice of a dead
+/// one.
 fn lookup_fails(reaction: Reaction, expected: &str, is_dead: bool) {
     let name = format!("{reaction:?}");
     let server = Server::start(move |_, _| reaction.clone());

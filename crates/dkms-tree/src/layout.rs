@@ -79,7 +79,8 @@ impl Layout {
             .join(".log")
             .join(format!("make-{}-{}.log", b.kernel.release, b.kernel.arch))
     }
-    /// `M/V/.log/failed-K-A.inputs`: what the failed build was made from, and in which run of a package manager.
+    /// `M/V/.log/failed-K-A.inputs`: what the failed build was made from, and in which run of a package
+    /// manager.
     pub fn failed_inputs(&self, b: &Build) -> PathBuf {
         let name = format!("failed-{}-{}.inputs", b.kernel.release, b.kernel.arch);
         self.version_dir(&b.package).join(".log").join(name)

@@ -1,5 +1,5 @@
-//! Text that is safe to print. Names, files and the output of children may hold anything, such as a sequence that
-//! changes the title of a terminal or hides the line above it.
+//! Text that is safe to print. Names, files and the output of children may hold anything, such as a sequence
+//! that changes the title of a terminal or hides the line above it.
 
 use dkms_conf::is_unprintable;
 use std::borrow::Cow;

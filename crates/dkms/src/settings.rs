@@ -40,9 +40,9 @@ pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Re
     options.modprobe_on_install = arguments.modprobe_on_install || is_set(framework.modprobe_on_install);
     options.jobs = arguments.jobs.or(framework.parallel_jobs);
     let lock_timeout = arguments.lock_timeout.or(framework.lock_timeout);
-    let registries = registries(arguments)?.or(framework.registries);
+    let registry = registries(arguments)?.or(framework.registry);
     let prebuilt = prebuilt(arguments)?.or(framework.prebuilt);
-    options.framework = FrameworkConf { lock_timeout, registries, prebuilt, ..framework };
+    options.framework = FrameworkConf { lock_timeout, registry, prebuilt, ..framework };
     Ok((layout, options))
 }
 

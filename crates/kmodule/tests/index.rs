@@ -1,7 +1,8 @@
-//! Compares the index byte for byte with the one written by the depmod of this machine, and by that of Debian 13.
+//! Compares the index byte for byte with the one written by the depmod of this machine, and by that of Debian
+//! 13.
 //!
-//! The modules and Debian 13's depmod are from the test layers (`tests/fetch.sh`). If the layers are missing, or
-//! the version of depmod is unknown, a test prints that it is skipped.
+//! The modules and Debian 13's depmod are from the test layers (`tests/fetch.sh`). If the layers are missing,
+//! or the version of depmod is unknown, a test prints that it is skipped.
 
 #![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 

@@ -249,8 +249,8 @@ pub fn missing_dependencies(session: &Session<'_>, build: &Build, loaded: &Loade
     loaded.conf.build_depends.iter().filter(missing).cloned().collect()
 }
 
-/// The confinement of a build in `dir`, which its commands see as `seen`: what it sees, what it may write, and
-/// as which user it runs.
+/// The confinement of a build in `dir`, which its commands see as `seen`: what it sees, what it may write,
+/// and as which user it runs.
 fn sandbox_of(
     session: &Session<'_>,
     target: &Target,

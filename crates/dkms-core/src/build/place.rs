@@ -177,8 +177,8 @@ fn run_post_build(
     Ok(added)
 }
 
-/// Copies the files of `dir` that `built` does not have. `below` is the directory in both. Adds their names to
-/// `added`, which becomes an error if another build cannot have the same.
+/// Copies the files of `dir` that `built` does not have. `below` is the directory in both. Adds their names
+/// to `added`, which becomes an error if another build cannot have the same.
 fn add_new_files(
     context: &Context<'_>,
     dir: &Path,

@@ -49,7 +49,8 @@ impl Recipe {
     }
 }
 
-/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default. A leading bare `make` is followed by `-jN KERNELRELEASE=K`.
+/// The command line for a kernel: MAKE as dkms.conf chooses it, or the default. A leading bare `make` is
+/// followed by `-jN KERNELRELEASE=K`.
 ///
 /// # Errors
 /// A MAKE_MATCH that does not compile.

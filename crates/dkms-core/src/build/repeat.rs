@@ -1,8 +1,8 @@
 //! A build that failed is not repeated by the next hook of the same package manager run.
 //!
 //! A kernel upgrade calls the hook of the image and that of the headers. Both build what is missing, so a
-//! package that does not compile would fail twice within a minute. The record of a failed build has the run of
-//! the package manager and the inputs. If anything differs, the build runs again.
+//! package that does not compile would fail twice within a minute. The record of a failed build has the run
+//! of the package manager and the inputs. If anything differs, the build runs again.
 
 use super::BuildError;
 use super::context::Context;

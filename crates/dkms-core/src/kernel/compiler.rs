@@ -57,9 +57,9 @@ pub(super) struct Llvm {
 }
 
 impl Llvm {
-    /// Chooses the clang of the kernel's own version (`LLVM=-18`) before the one without a version in its name
-    /// (`LLVM=1`), unless both are the same program or kbuild does not know suffixes yet; and a complete one
-    /// before an incomplete one.
+    /// Chooses the clang of the kernel's own version (`LLVM=-18`) before the one without a version in its
+    /// name (`LLVM=1`), unless both are the same program or kbuild does not know suffixes yet; and a complete
+    /// one before an incomplete one.
     pub(super) fn choose(major: Option<&str>, release: &str, find: impl Fn(&str) -> Option<PathBuf>) -> Self {
         let with_suffix = |suffix: &str| -> Self {
             let names = PROGRAMS.iter().map(|program| format!("{program}{suffix}"));

@@ -203,7 +203,8 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
     removal::clear_kernel(&gatherer.state, kernel, why)
 }
 
-/// Every kernel with headers (with `prebuilt=only`, every kernel), sorted as dkms orders versions, for this architecture.
+/// Every kernel with headers (with `prebuilt=only`, every kernel), sorted as dkms orders versions, for this
+/// architecture.
 #[must_use]
 pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
     let mut found: Vec<String> = state::subdirectories(&s.layout.install_tree);

@@ -29,8 +29,8 @@ pub struct Step {
     pub expected: Option<Duration>,
     /// Module files that it installs, removes or moves, as far as this is known in advance.
     pub files: Vec<PathBuf>,
-    /// A build that may be taken from elsewhere instead of compiling it: not with CACHE=no, nor with --force for
-    /// a build that exists.
+    /// A build that may be taken from elsewhere instead of compiling it: not with CACHE=no, nor with --force
+    /// for a build that exists.
     pub reusable: bool,
     /// Its failure is only a warning, and not a failure of the command: what was there before stays.
     pub optional: bool,

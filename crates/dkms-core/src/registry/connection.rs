@@ -1,7 +1,7 @@
 //! A conversation with the program `dkms-registry`, which is the only one that uses the network.
 //!
-//! The program confines itself and changes to its own user before it answers the first request. Nothing that it
-//! answers is trusted. A line that is too long, an answer that is not understood or was not
+//! The program confines itself and changes to its own user before it answers the first request. Nothing that
+//! it answers is trusted. A line that is too long, an answer that is not understood or was not
 //! asked for, and silence end the conversation: from then on every request fails at once. The threads of
 //! builds share one conversation. Each waits for the reply with the number of its request.
 
@@ -182,8 +182,8 @@ impl Connection {
         }
     }
 
-    /// Pushes blobs and then the manifest, unless the tag exists and is not to be replaced. A lookup comes first,
-    /// so that the program has its user already.
+    /// Pushes blobs and then the manifest, unless the tag exists and is not to be replaced. A lookup comes
+    /// first, so that the program has its user already.
     ///
     /// # Errors
     /// As for [`Connection::lookup`].
@@ -304,8 +304,9 @@ impl Connection {
         Ok(file)
     }
 
-    /// Gives a file to the program. All may read it, but only the program's user can enter the spool directory.
-    /// Its owner is not changed: by its name, in a directory of the program, that could be another file by then.
+    /// Gives a file to the program. All may read it, but only the program's user can enter the spool
+    /// directory. Its owner is not changed: by its name, in a directory of the program, that could be another
+    /// file by then.
     fn put_file(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         fs::create_new(self.spool.path().join(name), bytes, 0o644).map_err(|e| Failure::Local(e.to_string()))
     }

@@ -24,8 +24,8 @@ pub fn trusted_dir(session: &Session<'_>) -> PathBuf {
     session.layout.config_dir.join("registry.d")
 }
 
-/// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than root
-/// can change, is reported and trusted as little as if it were not there.
+/// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than
+/// root can change, is reported and trusted as little as if it were not there.
 pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
     let dir = trusted_dir(session);
     let names = match fs::list_dir_optional(&dir) {
@@ -70,7 +70,7 @@ pub(super) fn signing(session: &Session<'_>) -> Result<Vec<SigningKey>> {
 
 /// The files that `registry_key` names, otherwise the default one if it exists.
 fn private_files(session: &Session<'_>) -> Vec<PathBuf> {
-    let named = &session.options.framework.registry_keys;
+    let named = &session.options.framework.registry_key;
     if !named.is_empty() {
         return named.iter().map(PathBuf::from).collect();
     }
@@ -103,8 +103,8 @@ fn read_private(path: &Path) -> Result<SigningKey> {
 /// # Errors
 /// All of them exist.
 pub fn place_for_new(session: &Session<'_>) -> Result<NewKey> {
-    let named = session.options.framework.registry_keys.iter().map(PathBuf::from);
-    let files: Vec<PathBuf> = match &session.options.framework.registry_keys[..] {
+    let named = session.options.framework.registry_key.iter().map(PathBuf::from);
+    let files: Vec<PathBuf> = match &session.options.framework.registry_key[..] {
         [] => vec![default_file(session)],
         _ => named.collect(),
     };

@@ -5,8 +5,8 @@
 //!    looks up the tag `k1-<digest>` of the inputs that it knows (`portable`, decision 24).
 //! 2. The manifest has a signature of a trusted key (`keys`), and its record describes the build that is
 //!    wanted. Only then the archive is fetched, of the size that the record states, and compared with it.
-//! 3. The result is a build like one of the local cache: it is stored there, signed, checked and installed like
-//!    any other.
+//! 3. The result is a build like one of the local cache: it is stored there, signed, checked and installed
+//!    like any other.
 //!
 //! The network is used by the program `dkms-registry` only (`program`), which is started when something is
 //! missing for the first time, and which is not trusted (`connection`). Whatever fails here is a miss: one
@@ -38,7 +38,7 @@ use dkms_conf::framework_conf::Prebuilt;
 
 /// The registries that are asked, in order.
 pub fn sources<'a>(session: &Session<'a>) -> &'a [String] {
-    session.options.framework.registries.as_deref().unwrap_or_default()
+    session.options.framework.registry.as_deref().unwrap_or_default()
 }
 
 /// Whether builds of registries are used.

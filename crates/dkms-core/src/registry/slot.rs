@@ -5,7 +5,8 @@ use super::error::Failure;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Starts the program when something is missing locally for the first time. All threads of a command share it.
+/// Starts the program when something is missing locally for the first time. All threads of a command share
+/// it.
 #[derive(Default)]
 pub struct Slot {
     state: Mutex<State>,

@@ -64,8 +64,8 @@ pub fn look_up(session: &Session<'_>, build: &Build, cache: Option<&Cache>) -> R
     Ok(offer.map_or(Availability::Missing, |offer| Availability::Offered(Box::new(offer))))
 }
 
-/// Where the modules of a build would come from, for a plan; `None` if it would be compiled, or if that is not
-/// known, because it is not registered yet.
+/// Where the modules of a build would come from, for a plan; `None` if it would be compiled, or if that is
+/// not known, because it is not registered yet.
 ///
 /// # Errors
 /// An interrupt.

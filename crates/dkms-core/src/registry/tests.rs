@@ -82,7 +82,7 @@ impl Machine {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display()).into();
         let host = Host { path, ..Host::default() };
         let framework = FrameworkConf {
-            registries: Some(vec![REGISTRY.into()]),
+            registry: Some(vec![REGISTRY.into()]),
             prebuilt: Some(mode),
             ..FrameworkConf::default()
         };

@@ -1,5 +1,5 @@
-//! Runs programs: with an argument list instead of a shell string, a clean environment, a destination for every
-//! stream, and without leaving processes behind after a timeout, an interrupt or the death of dkms.
+//! Runs programs: with an argument list instead of a shell string, a clean environment, a destination for
+//! every stream, and without leaving processes behind after a timeout, an interrupt or the death of dkms.
 //!
 //! Between dkms and the program there is a small *supervisor*, a fork of dkms that never calls exec:
 //!
@@ -7,10 +7,10 @@
 //! dkms ── supervisor ── the program (its own process group) ── whatever it starts
 //! ```
 //!
-//! It is the subreaper of all its descendants: a grandchild that called `setsid` and lost its parent becomes its
-//! child and can be found. SIGTERM makes it end everything with SIGTERM, SIGUSR1 with SIGKILL. The kernel sends it
-//! SIGUSR1 when dkms dies, even by SIGKILL (`PR_SET_PDEATHSIG`). Its only descriptors are those of locks and a
-//! pipe, on which it reports how the program ended.
+//! It is the subreaper of all its descendants: a grandchild that called `setsid` and lost its parent becomes
+//! its child and can be found. SIGTERM makes it end everything with SIGTERM, SIGUSR1 with SIGKILL. The kernel
+//! sends it SIGUSR1 when dkms dies, even by SIGKILL (`PR_SET_PDEATHSIG`). Its only descriptors are those of
+//! locks and a pipe, on which it reports how the program ended.
 //!
 //! Processes that the program leaves running when it exits (a daemon started by a script) survive, unless
 //! [`Command::end_leftovers`] or a sandbox is used.
@@ -51,7 +51,8 @@ pub enum Stdin {
     Null,
     /// These bytes.
     Bytes(Vec<u8>),
-    /// The reading end of a pipe or one end of a pair of sockets: the caller talks to the program while it runs.
+    /// The reading end of a pipe or one end of a pair of sockets: the caller talks to the program while it
+    /// runs.
     Stream(OwnedFd),
     /// The standard input of dkms. If it is a terminal, the program stays in dkms's process group, otherwise
     /// it could not read.
@@ -360,8 +361,8 @@ impl Command {
         self
     }
 
-    /// When the flag becomes true, the program is ended with everything it started, as after a timeout; this is
-    /// no error.
+    /// When the flag becomes true, the program is ended with everything it started, as after a timeout; this
+    /// is no error.
     pub fn stop_on(mut self, flag: Arc<AtomicBool>) -> Self {
         self.stop = Some(flag);
         self

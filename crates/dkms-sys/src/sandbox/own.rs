@@ -23,8 +23,8 @@ pub struct Own {
 }
 
 /// Gives up everything that is not in `own`, for good, including executing programs (if the kernel has
-/// Landlock). Must be called before the process starts threads: a thread that exists already keeps its rights.
-/// Returns what is not enforced, one sentence each.
+/// Landlock). Must be called before the process starts threads: a thread that exists already keeps its
+/// rights. Returns what is not enforced, one sentence each.
 ///
 /// # Errors
 /// Limits or the user cannot be set. The process must not continue then.

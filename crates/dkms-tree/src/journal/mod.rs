@@ -86,8 +86,8 @@ enum Line {
     Done,
     /// depmod starts for a kernel; from here on the kernel's index may have changed.
     Depmod(KernelIndex),
-    /// Everything is complete except the deletions. With `depmod_pending`, depmod is still pending for its kernels; the
-    /// next command that changes them has to run it.
+    /// Everything is complete except the deletions. With `depmod_pending`, depmod is still pending for its
+    /// kernels; the next command that changes them has to run it.
     Commit {
         #[serde(rename = "owed")]
         depmod_pending: bool,

@@ -343,7 +343,8 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
     ),
     flag(Opt::NoCache, "no-cache", Group::Building, "Neither use nor fill the cache of builds").details(
         "Everything is compiled. Without it, a build whose inputs are those of an earlier one is taken from \
-         `/var/cache/dkms`; `--force` compiles an existing build again and replaces it there. It is not used either if SOURCE_DATE_EPOCH is set.",
+         `/var/cache/dkms`; `--force` compiles an existing build again and replaces it there. \
+         It is not used either if `SOURCE_DATE_EPOCH` is set.",
     ),
     valued(
         Opt::Registry,

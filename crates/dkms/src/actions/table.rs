@@ -62,7 +62,8 @@ pub(crate) struct ActionRow {
     pub examples: &'static [&'static str],
     pub effect: Effect,
     pub root: Root,
-    /// Whether the tree must be writable from the start. Other actions need that only if there is something to change.
+    /// Whether the tree must be writable from the start. Other actions need that only if there is something
+    /// to change.
     pub writable_tree: bool,
     pub kernels: Kernels,
     /// Whether it may run programs of the system: compilers, depmod, scripts of modules.

@@ -94,20 +94,22 @@ pub(super) struct Signature<'a> {
     pub(super) signature: &'a [u8],
 }
 
-/// The detached message for the signatures that belong to these certificates, as `sign-file` and OpenSSL write it.
+/// The detached message for the signatures that belong to these certificates, as `sign-file` and OpenSSL
+/// write it.
 pub(super) fn build(signatures: &[(&Certificate, Vec<u8>)], hash: Hash) -> der::Result<Vec<u8>> {
     let infos = signatures.iter().map(|(certificate, signature)| signer_info(certificate, hash, signature));
     let mut infos = infos.collect::<der::Result<Vec<_>>>()?;
     // The elements of a SET OF are sorted.
     infos.sort();
     let digest = AlgorithmIdentifierRef { oid: hash.oid(), parameters: None }.to_der()?;
+    let signers = infos.concat();
     let content = SignedData {
         version: 1,
         digests: Raw(&digest),
         content: Encapsulated { kind: DATA, content: None },
         certificates: None,
         revoked: None,
-        signers: Raw(&infos.concat()),
+        signers: Raw(&signers),
     };
     ContentInfo { kind: SIGNED_DATA, content }.to_der()
 }

@@ -157,8 +157,8 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// Checks a module's (last) signature against a certificate that it should have been made with. Other signers do not
-/// matter.
+/// Checks a module's (last) signature against a certificate that it should have been made with. Other signers
+/// do not matter.
 ///
 /// # Errors
 /// [`VerifyError`]: the module is not signed, its signature is unreadable or by another signer, or the module

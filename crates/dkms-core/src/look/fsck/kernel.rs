@@ -39,8 +39,8 @@ pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
     leftovers.chain(kernels(l, release).iter().filter_map(|kernel| index(l, kernel))).collect()
 }
 
-/// Compares the index of a kernel's modules with the modules. Only kernels for which dkms has written the index are
-/// compared, because then all but changed modules are in its cache.
+/// Compares the index of a kernel's modules with the modules. Only kernels for which dkms has written the
+/// index are compared, because then all but changed modules are in its cache.
 fn index(l: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
     let files = install::index::differences(l.s, kernel);
     let (first, others) = files.split_first()?;

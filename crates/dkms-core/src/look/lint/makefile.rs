@@ -10,8 +10,8 @@ const NAMES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 /// The maximum number of files that are read.
 const MAX_FILES: usize = 20;
 
-/// Whether a makefile or script uses the kernel. dkms passes KERNELRELEASE to make, and exports kernelver: what uses
-/// either needs nothing in the MAKE line. `make` is the line, `directory` the source.
+/// Whether a makefile or script uses the kernel. dkms passes KERNELRELEASE to make, and exports kernelver:
+/// what uses either needs nothing in the MAKE line. `make` is the line, `directory` the source.
 pub(super) fn uses_kernel(directory: &Path, make: &str, directives: &Directives) -> bool {
     let mut files = named(directory, make);
     files.extend(named(directory, directives.scalar("PRE_BUILD")));
@@ -57,8 +57,8 @@ fn includes(text: &str) -> impl Iterator<Item = &str> {
     lines.flatten().filter(|name| !name.starts_with('/') && !name.contains('$'))
 }
 
-/// Whether a line uses the release that dkms passes. `ifneq ($(KERNELRELEASE),)` does not: it only tells kbuild's
-/// call from the first one.
+/// Whether a line uses the release that dkms passes. `ifneq ($(KERNELRELEASE),)` does not: it only tells
+/// kbuild's call from the first one.
 fn mentions_kernel(text: &str) -> bool {
     let is_test = |line: &str| {
         ["ifeq", "ifneq", "ifdef", "ifndef", "else if"].iter().any(|word| line.starts_with(word))

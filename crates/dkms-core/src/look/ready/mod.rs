@@ -168,8 +168,8 @@ fn entries(s: &Session<'_>, kernel: &Kernel) -> Vec<Entry> {
 }
 
 /// The modules in `required_modules`; if it is not set, every package with AUTOINSTALL that the running
-/// kernel has, or, without one, every such package in the tree; and every one whose last build for this kernel
-/// failed.
+/// kernel has, or, without one, every such package in the tree; and every one whose last build for this
+/// kernel failed.
 fn required(
     s: &Session<'_>,
     reference: &Reference,
@@ -211,8 +211,8 @@ fn required(
     Ok(required)
 }
 
-/// Whether a package is one that autoinstall installs, if its dkms.conf can be read; otherwise it is. One that
-/// only lies in the tree may also be excluded for this kernel.
+/// Whether a package is one that autoinstall installs, if its dkms.conf can be read; otherwise it is. One
+/// that only lies in the tree may also be excluded for this kernel.
 fn is_wanted(s: &Session<'_>, reference: &Reference, package: &PackageId, kernel: &Kernel) -> bool {
     let newest = state::versions(s.layout, &package.name).pop();
     let package = newest.as_ref().unwrap_or(package);

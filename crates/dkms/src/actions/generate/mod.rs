@@ -1,5 +1,5 @@
-//! The files in `packaging/` that are generated from the tables: the tables of the completions, and the lists of
-//! options in dkms(8) between two marks.
+//! The files in `packaging/` that are generated from the tables: the tables of the completions, and the lists
+//! of options in dkms(8) between two marks.
 //!
 //! The test fails if a file differs from the tables, and writes it if `DKMS_REGENERATE` is set:
 //!
@@ -39,7 +39,8 @@ fn compare(name: &str, generate: impl FnOnce(&str) -> String) {
     }
 }
 
-/// The tables for all shells in one file. `packaging/completions/assemble` puts each part in its shell's file.
+/// The tables for all shells in one file. `packaging/completions/assemble` puts each part in its shell's
+/// file.
 fn completion_tables() -> String {
     let mut text = format!(
         "# The actions and options in the completions of each shell. This command writes the file from the tables of the program:\n\

@@ -1,5 +1,5 @@
-//! zsh: an array of specifications for each option, and functions that set variables of their caller, `_dkms` in
-//! `packaging/completions/_dkms`.
+//! zsh: an array of specifications for each option, and functions that set variables of their caller, `_dkms`
+//! in `packaging/completions/_dkms`.
 
 use super::text::{description, filled, words_where};
 use crate::actions::help::{HELP, HELP_PURPOSE};
