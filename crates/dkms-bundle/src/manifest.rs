@@ -193,8 +193,8 @@ impl Manifest {
 }
 
 /// Decides whether a manifest that was looked up may be used: it has a valid signature of a trusted key, its
-/// record has the wanted fingerprint, and its layer is the record's. The signature comes first: what nobody
-/// trusted has signed is not parsed. Returns the record and the key that signed it.
+/// record has the wanted fingerprint, and its layer is the record's. The signature comes first: a record
+/// without a trusted signature is not parsed. Returns the record and the key that signed it.
 ///
 /// # Errors
 /// One of the conditions does not hold.

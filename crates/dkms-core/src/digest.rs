@@ -36,6 +36,15 @@ pub fn file(path: &Path) -> Result<Option<String>, IoError> {
     Ok(Some(hash.finish()))
 }
 
+/// SHA-256 of the content of a file that must exist.
+///
+/// # Errors
+/// As [`file`], or it does not exist.
+pub(crate) fn existing_file(path: &Path) -> Result<String, IoError> {
+    let not_found = || IoError::new("read", path, std::io::Error::from(std::io::ErrorKind::NotFound));
+    file(path)?.ok_or_else(not_found)
+}
+
 /// MD5 of a file's content; `None` if it does not exist.
 ///
 /// # Errors

@@ -42,7 +42,7 @@ const LIMITS: Limits = Limits {
     file_size: Some(4 << 30),
 };
 
-/// Enters the spool directory, and checks that nobody else can use it.
+/// Enters the spool directory, and checks that no other user can use it.
 ///
 /// # Errors
 /// It is not a private directory.

@@ -247,7 +247,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         forget(self.file.as_raw_fd());
-        // Whoever held it last is nobody's business, and would make two images differ.
+        // The last holder's name is of no use, and would make two images differ.
         let _ = self.file.set_len(0);
         // Closing is not enough, because a supervisor may have the descriptor too.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);

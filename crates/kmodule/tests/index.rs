@@ -450,7 +450,7 @@ impl Walk {
         format!("placed {}", target.display())
     }
 
-    /// Compresses a module where it lies, or the other way round.
+    /// Compresses a module in place, or the other way round.
     fn recode(&mut self, compress: bool) -> Option<String> {
         let from = self.present()?;
         let text = from.to_str()?.to_owned();

@@ -1,11 +1,10 @@
 //! Every end-to-end test but the scenarios: `cargo test -p dkms-tests --test e2e [NAME]`. See `tests/README.md`.
 
-mod confined;
+mod each_package;
 mod harness;
 mod packages;
 mod pages;
 mod takeover;
-mod twice;
 
 use dkms_tests::check;
 use dkms_tests::layers::workspace;
@@ -29,8 +28,7 @@ fn all() -> Result<Vec<Test>, String> {
     tests.extend(takeover::tests());
     tests.extend(pages::tests()?);
     let packages = packages::table()?;
-    tests.extend(confined::tests(&packages));
-    tests.extend(twice::tests(&packages));
+    tests.extend(each_package::tests(&packages));
     tests.extend(packages::tests(packages));
     Ok(tests)
 }

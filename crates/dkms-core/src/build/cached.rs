@@ -125,6 +125,10 @@ fn contents(context: &Context<'_>, entry: &Entry) -> std::result::Result<Content
     let mut added = Vec::new();
     for file in &entry.record.files {
         if let Ok(below) = Path::new(&file.path).strip_prefix(ADDED) {
+            if !is_addition(below) {
+                let reason = format!("POST_BUILD cannot have added {}", below.display());
+                return Err(Damaged { path: entry.dir.clone(), reason });
+            }
             added.push((below.to_owned(), entry.read(file)?));
         }
     }
@@ -137,6 +141,13 @@ fn contents(context: &Context<'_>, entry: &Entry) -> std::result::Result<Content
         added,
         log: log.map_err(|e| damaged(format!("{LOG}: {e}")))?,
     })
+}
+
+/// Whether POST_BUILD may add a file at this place below `K/A`: not among the modules and logs, which dkms
+/// writes itself. A registry could have put it there.
+fn is_addition(below: &Path) -> bool {
+    let first = below.iter().next();
+    first.is_some_and(|name| name != "module" && name != "log")
 }
 
 /// Reads and checks one module.
@@ -311,4 +322,19 @@ fn store(
 fn zstd(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
     let options = Options::parse(Compression::Zstd, "").map_err(|e| e.to_string())?;
     kmodule::compress::compress(bytes, &options).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn additions_are_beside_the_modules_and_the_log() {
+        for place in ["zfs_config.h", "include/a.h", "modules", "logs/x", "x/module/a.ko"] {
+            assert!(is_addition(Path::new(place)), "{place}");
+        }
+        for place in ["", "module", "module/a.ko", "log/make.log"] {
+            assert!(!is_addition(Path::new(place)), "{place}");
+        }
+    }
 }

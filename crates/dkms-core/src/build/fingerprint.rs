@@ -119,9 +119,7 @@ fn package_lines(
     }
     for (name, symvers) in &recipe.symbols {
         // It existed when the recipe was made. Without it, make would fail.
-        let not_found = std::io::Error::from(std::io::ErrorKind::NotFound);
-        let gone = || dkms_sys::IoError::new("read", symvers, not_found);
-        let digest = digest::file(symvers)?.ok_or_else(gone)?;
+        let digest = digest::existing_file(symvers)?;
         lines.insert(format!("depends={name}"), digest);
     }
     Ok(lines)

@@ -152,7 +152,7 @@ impl Cache {
         )?)
     }
 
-    /// Removes temporary directories. The caller holds the lock, so nobody uses them.
+    /// Removes temporary directories. The caller holds the lock, so they are not in use.
     pub(super) fn remove_leftovers(&self) -> Result<(), StoreError> {
         for name in fs::list_dir(&self.dir)? {
             if name.to_string_lossy().starts_with(TEMPORARY) {

@@ -85,7 +85,7 @@ pub fn evaluate(
         return Ok(directives);
     }
     // It may read a file beside it by its bare name, as in PACKAGE_VERSION="$(cat VERSION)". With dkms 3 that
-    // works for whoever calls dkms in that directory.
+    // works if dkms is called in that directory.
     task.in_source = true;
     Ok(task.result().ok().filter(names_package).unwrap_or(directives))
 }

@@ -55,7 +55,7 @@ pub(crate) struct Found {
     pub source: String,
     /// Digest of the manifest, computed here.
     pub digest: String,
-    /// The manifest, which nobody has verified yet.
+    /// The manifest, not yet verified.
     pub manifest: String,
 }
 

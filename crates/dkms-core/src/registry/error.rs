@@ -49,7 +49,7 @@ pub enum RegistryError {
     NoRegistry,
     #[error("registry '{name}': {reason}")]
     BadName { name: String, reason: &'static str },
-    #[error("there is no key to sign with, and nobody accepts an unsigned build")]
+    #[error("there is no key to sign with, and no machine accepts an unsigned build")]
     NoKey(PathBuf),
     #[error("the key {path} cannot be used: {reason}")]
     BadKey { path: PathBuf, reason: String },

@@ -30,7 +30,7 @@ pub enum ScannedKind {
     Directory,
     /// A symbolic link.
     Link,
-    /// A regular file that somebody may execute.
+    /// A regular file with an execute bit.
     Executable,
     /// Another regular file.
     File,

@@ -1,5 +1,5 @@
-//! Confinement of the own process: for a program that gives up what it does not need before it handles input
-//! that nobody trusts. It needs no supervisor and no namespaces, so it costs a millisecond less, and works
+//! Confinement of the own process: for a program that gives up what it does not need before it handles
+//! untrusted input. It needs no supervisor and no namespaces, so it costs a millisecond less, and works
 //! wherever the program is started from.
 
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub struct Own {
     pub read: Vec<PathBuf>,
     /// Directories that stay writable.
     pub write: Vec<PathBuf>,
-    /// [`Limits::memory`] is not enforced: nobody watches this process.
+    /// [`Limits::memory`] is not enforced: no other process watches this one.
     pub limits: Limits,
 }
 
@@ -43,9 +43,9 @@ pub fn confine_own_process(own: &Own) -> std::io::Result<Vec<&'static str>> {
     }
     forbid_new_privileges()?;
     // Before the change of the user, who may not be able to reach the directories.
-    let rules = Rules::only(&own.read, &own.write).ok().flatten();
-    if rules.is_none_or(|rules| rules.enforce().is_err()) {
-        missing.push("it can read and write all files that its user can: Landlock is unavailable");
+    match Rules::only(&own.read, &own.write).map_err(std::io::Error::other)? {
+        Some(rules) => rules.enforce()?,
+        None => missing.push("it can read and write all files that its user can: Landlock is unavailable"),
     }
     match own.user {
         Some((uid, gid)) if can_become(uid) && can_become(gid) => become_user(uid, gid)?,

@@ -88,7 +88,8 @@ fn trees(session: &Session<'_>, kernel: &Kernel, headers: &Headers) -> Result<Ve
     if session.options.kernel_source_dir.is_none() {
         pending.extend(fs::canonicalize(session.layout.kernel_modules(&kernel.release).join("source")));
     }
-    pending.extend(pending.clone().iter().flat_map(|dir| included(dir)));
+    let included = pending.iter().map(|dir| included(dir)).collect::<Result<Vec<_>, _>>()?;
+    pending.extend(included.concat());
     let mut trees: Vec<Tree> = Vec::new();
     loop {
         let known = |path: &Path| trees.iter().any(|tree| path.starts_with(&tree.path));
@@ -102,7 +103,7 @@ fn trees(session: &Session<'_>, kernel: &Kernel, headers: &Headers) -> Result<Ve
             break;
         }
         let found = scan_all(&pending)?;
-        pending = found.iter().flat_map(leads_to).collect();
+        pending = found.iter().map(leads_to).collect::<Result<Vec<_>, _>>()?.concat();
         trees.extend(found);
     }
     trees.sort_by(|a, b| a.path.cmp(&b.path));
@@ -135,12 +136,12 @@ fn scan_all(paths: &[PathBuf]) -> Result<Vec<Tree>, dkms_sys::IoError> {
 }
 
 /// Where links lead that leave a tree, and the makefiles that it includes.
-fn leads_to(tree: &Tree) -> Vec<PathBuf> {
+fn leads_to(tree: &Tree) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
     let links = tree.entries.iter().filter(|entry| entry.kind == ScannedKind::Link);
     let targets = links.filter_map(|link| fs::canonicalize(&link.path).ok());
     // A link to the machine's `/usr` or the like is no part of the headers.
     let outside = targets.filter(|target| !target.starts_with(&tree.path) && target.iter().count() > 3);
-    outside.chain(included(&tree.path)).collect()
+    Ok(outside.chain(included(&tree.path)?).collect())
 }
 
 /// The history of a source is large, and no build reads it.
@@ -149,12 +150,11 @@ fn is_scanned(_: &Path, name: &OsStr) -> bool {
 }
 
 /// The directories of makefiles that a Makefile of headers includes: it is often a single line.
-fn included(dir: &Path) -> Vec<PathBuf> {
-    let text = fs::read_text(dir.join("Makefile"), Limit::CONFIG).unwrap_or_default();
-    if text.len() > 4096 {
-        return Vec::new();
-    }
+fn included(dir: &Path) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
+    let text = fs::read_optional(dir.join("Makefile"), Limit::CONFIG)?;
+    let text = text.filter(|text| text.len() <= 4096).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let files = text.lines().filter_map(|line| line.strip_prefix("include "));
     let found = files.filter_map(|file| fs::canonicalize(dir.join(file.trim())).ok());
-    found.filter_map(|file| Some(file.parent()?.to_owned())).collect()
+    Ok(found.filter_map(|file| Some(file.parent()?.to_owned())).collect())
 }

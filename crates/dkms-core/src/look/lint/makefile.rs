@@ -57,8 +57,8 @@ fn includes(text: &str) -> impl Iterator<Item = &str> {
     lines.flatten().filter(|name| !name.starts_with('/') && !name.contains('$'))
 }
 
-/// Whether a line uses the release that dkms passes. `ifneq ($(KERNELRELEASE),)` does not: it only tells
-/// kbuild's call from the first one.
+/// Whether a line uses the release that dkms passes. `ifneq ($(KERNELRELEASE),)` does not: it only
+/// distinguishes kbuild's call from the first one.
 fn mentions_kernel(text: &str) -> bool {
     let is_test = |line: &str| {
         ["ifeq", "ifneq", "ifdef", "ifndef", "else if"].iter().any(|word| line.starts_with(word))

@@ -104,7 +104,7 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
     Ok(report)
 }
 
-/// What tells which packages are required, if the administrator does not.
+/// What determines which packages are required, if the administrator does not.
 #[derive(Debug)]
 enum Reference {
     /// What is installed for the running kernel.
@@ -212,7 +212,7 @@ fn required(
 }
 
 /// Whether a package is one that autoinstall installs, if its dkms.conf can be read; otherwise it is. One
-/// that only lies in the tree may also be excluded for this kernel.
+/// that is only in the tree may also be excluded for this kernel.
 fn is_wanted(s: &Session<'_>, reference: &Reference, package: &PackageId, kernel: &Kernel) -> bool {
     let newest = state::versions(s.layout, &package.name).pop();
     let package = newest.as_ref().unwrap_or(package);

@@ -300,7 +300,7 @@ impl Parts {
         let write = |suffix: &str| -> Result<(PathBuf, String)> {
             let path = path.with_extension(suffix);
             dkms_archive::write(&path, &members, None).map_err(|e| archive_error(&path, e))?;
-            let digest = digest::file(&path)?.unwrap_or_default();
+            let digest = digest::existing_file(&path)?;
             Ok((path, digest))
         };
         let (plain, diff_id) = write("tar")?;
