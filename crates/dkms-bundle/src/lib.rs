@@ -4,7 +4,7 @@
 //! - [`signature`]: keys, and who signed a record.
 //! - [`layer`]: the archive of the files that a record lists.
 //! - [`manifest`]: record, signatures and archive as an OCI manifest. [`manifest::accept`] makes all checks.
-//! - [`cosign`]: additional signatures in cosign's form.
+//! - [`oci`]: the documents of OCI images, also those that `dkms mkimage` writes.
 //! - [`protocol`]: what `dkms` and the program `dkms-registry` say to each other.
 //!
 //! Bytes in, bytes out: nothing here opens a file or a connection. `dkms` verifies signatures and records
@@ -12,10 +12,10 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
-pub mod cosign;
 pub mod digest;
 pub mod layer;
 pub mod manifest;
+pub mod oci;
 pub mod protocol;
 pub mod record;
 pub mod signature;

@@ -4,15 +4,13 @@
 use std::collections::BTreeMap;
 
 use base64ct::{Base64, Encoding};
-use serde::{Deserialize, Serialize};
 
 use crate::digest::digest;
 use crate::layer;
+use crate::oci::{self, Descriptor};
 use crate::record::{self, Layer, Record, RecordError};
 use crate::signature::{self, KeyId, PublicKey, SignatureError};
 
-/// Media type of the manifest itself.
-pub const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// What kind of artifact it is.
 pub const ARTIFACT_TYPE: &str = "application/vnd.dkms.build.v1";
 /// A longer manifest is refused.
@@ -30,61 +28,6 @@ pub fn tag(fingerprint: &str) -> String {
 #[must_use]
 pub fn fingerprint_of(tag: &str) -> Option<&str> {
     tag.strip_prefix(TAG_PREFIX).filter(|text| record::is_sha256(text))
-}
-
-/// Refers to a blob.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
-    pub(crate) media_type: String,
-    pub(crate) digest: String,
-    pub(crate) size: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) annotations: BTreeMap<String, String>,
-}
-
-impl Descriptor {
-    pub(crate) fn new(media_type: &str, bytes: &[u8]) -> Self {
-        Descriptor {
-            media_type: media_type.to_owned(),
-            digest: digest(bytes),
-            size: bytes.len() as u64,
-            data: None,
-            annotations: BTreeMap::new(),
-        }
-    }
-}
-
-/// The JSON of a manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Document {
-    pub(crate) schema_version: u32,
-    #[serde(default)]
-    pub(crate) media_type: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) artifact_type: Option<String>,
-    pub(crate) config: Descriptor,
-    pub(crate) layers: Vec<Descriptor>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) annotations: BTreeMap<String, String>,
-}
-
-impl Document {
-    /// Reads a manifest of any artifact.
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, ManifestError> {
-        if json.len() > MAX_BYTES {
-            return Err(ManifestError::TooLong(json.len()));
-        }
-        let document: Self =
-            serde_json::from_slice(json).map_err(|e| ManifestError::Syntax(e.to_string()))?;
-        require(document.schema_version == 2, "schemaVersion", &document.schema_version.to_string())?;
-        let media_type = document.media_type.as_deref().unwrap_or(MEDIA_TYPE);
-        require(media_type == MEDIA_TYPE, "mediaType", media_type)?;
-        Ok(document)
-    }
 }
 
 /// Why a manifest is refused.
@@ -152,12 +95,19 @@ impl Manifest {
     /// # Errors
     /// It is too long, or not the manifest of a build.
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
-        let document = Document::parse(json)?;
+        if json.len() > MAX_BYTES {
+            return Err(ManifestError::TooLong(json.len()));
+        }
+        let document: oci::Manifest =
+            serde_json::from_slice(json).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        require(document.schema_version == 2, "schemaVersion", &document.schema_version.to_string())?;
+        let media_type = document.media_type.as_deref().unwrap_or(oci::MANIFEST);
+        require(media_type == oci::MANIFEST, "mediaType", media_type)?;
         let artifact_type = document.artifact_type.as_deref().unwrap_or("missing");
         require(artifact_type == ARTIFACT_TYPE, "artifactType", artifact_type)?;
         let config = &document.config;
         require(config.media_type == signature::PAYLOAD_TYPE, "config.mediaType", &config.media_type)?;
-        let data = config.data.as_deref().unwrap_or_default();
+        let data = config.data.as_deref().ok_or(ManifestError::Config)?;
         let record = Base64::decode_vec(data).map_err(|_| ManifestError::Config)?;
         if record.len() as u64 != config.size || digest(&record) != config.digest {
             return Err(ManifestError::Config);
@@ -175,13 +125,12 @@ impl Manifest {
     /// # Errors
     /// It is longer than [`MAX_BYTES`].
     pub fn to_json(&self) -> Result<Vec<u8>, ManifestError> {
-        let mut config = Descriptor::new(signature::PAYLOAD_TYPE, &self.record);
+        let mut config = Descriptor::of(signature::PAYLOAD_TYPE, &self.record);
         config.data = Some(Base64::encode_string(&self.record));
-        let mut layer = Descriptor::new(layer::MEDIA_TYPE, &[]);
-        (layer.digest, layer.size) = (self.layer.digest.clone(), self.layer.size);
-        let document = Document {
+        let layer = Descriptor::new(layer::MEDIA_TYPE, &self.layer.digest, self.layer.size);
+        let document = oci::Manifest {
             schema_version: 2,
-            media_type: Some(MEDIA_TYPE.to_owned()),
+            media_type: Some(oci::MANIFEST.to_owned()),
             artifact_type: Some(ARTIFACT_TYPE.to_owned()),
             config,
             layers: vec![layer],

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
+use dkms_bundle::digest;
 use dkms_bundle::digest::sha256_hex;
 use dkms_bundle::layer::{self, LayerError};
 use dkms_bundle::manifest::{self, Manifest, ManifestError};
 use dkms_bundle::record::{self, File, Layer, Record};
 use dkms_bundle::signature::{PublicKey, SigningKey};
-use dkms_bundle::{cosign, digest};
 use proptest::prelude::*;
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -275,34 +275,6 @@ fn a_changed_manifest_is_refused() {
     assert!(matches!(Manifest::parse(deep.as_bytes()), Err(ManifestError::Syntax(_))));
 }
 
-#[test]
-fn the_form_of_cosign() {
-    let ((key, public), (_, other)) = (key(), key());
-    let digest = digest::digest(b"manifest");
-    let signed = cosign::sign(&key, "registry.example/dkms/hello", &digest).unwrap();
-    let text = String::from_utf8(signed.payload.clone()).unwrap();
-    assert_eq!(
-        text,
-        format!(
-            r#"{{"critical":{{"identity":{{"docker-reference":"registry.example/dkms/hello"}},"image":{{"docker-manifest-digest":"{digest}"}},"type":"cosign container image signature"}},"optional":null}}"#
-        )
-    );
-    let verify = |payload: &[u8], digest: &str, key: &PublicKey| {
-        cosign::verify(&signed.manifest, payload, digest, std::slice::from_ref(key)).unwrap()
-    };
-    assert_eq!(verify(&signed.payload, &digest, &public).as_ref(), Some(public.id()));
-    assert_eq!(verify(&signed.payload, &digest::digest(b"other"), &public), None);
-    assert_eq!(verify(&signed.payload, &digest, &other), None);
-    assert_eq!(verify(b"{}", &digest, &public), None);
-    let size = signed.payload.len() as u64;
-    assert_eq!(cosign::payloads(&signed.manifest).unwrap(), [(digest::digest(&signed.payload), size)]);
-    assert_eq!(
-        cosign::tag(&digest).unwrap(),
-        format!("sha256-{}.sig", digest.strip_prefix("sha256:").unwrap())
-    );
-    assert_eq!(cosign::tag("sha256:../x"), None);
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -333,7 +305,7 @@ proptest! {
         let (record, _) = pack(&files());
         let _ = (Manifest::parse(&bytes), Manifest::parse(text.as_bytes()), Record::parse(&bytes));
         let _ = (unpack(&record, &bytes), SigningKey::from_pem(&text), PublicKey::from_pem(&text));
-        let _ = (PublicKey::from_der(&bytes), cosign::payloads(&bytes), cosign::tag(&text));
+        let _ = PublicKey::from_der(&bytes);
         let tar = zstd::bulk::compress(&bytes, 1).unwrap();
         prop_assert!(unpack(&record, &tar).is_err());
     }

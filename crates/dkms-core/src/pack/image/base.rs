@@ -1,13 +1,13 @@
 //! The base of an image: the layers of another image, from an OCI layout.
 
 use super::names::Platform;
-use super::oci::{Descriptor, INDEX, Index, LAYER_FAMILY, MANIFEST, Manifest};
 use super::programs;
 use crate::cause::Cause;
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::pack::PackError;
 use dkms_archive::Limits;
+use dkms_bundle::oci::{Descriptor, INDEX, Index, LAYER_FAMILY, MANIFEST, Manifest};
 use dkms_sys::fs::{self, Limit};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

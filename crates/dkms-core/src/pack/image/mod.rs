@@ -8,7 +8,6 @@ mod base;
 mod content;
 mod kmm;
 mod names;
-mod oci;
 mod programs;
 mod tools;
 
@@ -23,11 +22,11 @@ use crate::session::Session;
 use crate::time;
 use base::Base;
 use dkms_archive::Member;
+use dkms_bundle::oci::{self, Descriptor};
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::ids::{Kernel, PackageId};
 pub use kmm::{as_json, as_yaml, resources};
 use names::{Platform, Reference};
-use oci::{Descriptor, PlatformField};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -205,12 +204,13 @@ impl Image {
         let manifest = oci::Manifest {
             schema_version: 2,
             media_type: Some(oci::MANIFEST.into()),
+            artifact_type: None,
             config: config.clone(),
             layers: parts.layers.clone(),
             annotations: self.annotations(),
         };
         let mut manifest = parts.add_document(oci::MANIFEST, &manifest, self.epoch)?;
-        manifest.platform = Some(PlatformField {
+        manifest.platform = Some(oci::Platform {
             architecture: self.platform.architecture.into(),
             os: "linux".into(),
             variant: self.platform.variant.map(str::to_owned),
@@ -307,13 +307,8 @@ impl Parts {
         fs::remove_file(plain)?;
         let (packed, digest) = write("tar.gz")?;
         let name = format!("blobs/sha256/{digest}");
-        self.layers.push(Descriptor {
-            media_type: oci::LAYER.into(),
-            digest: format!("sha256:{digest}"),
-            size: fs::metadata(&packed)?.len(),
-            platform: None,
-            annotations: BTreeMap::new(),
-        });
+        let size = fs::metadata(&packed)?.len();
+        self.layers.push(Descriptor::new(oci::LAYER, format!("sha256:{digest}"), size));
         self.files.insert(name.clone(), Member::file(name, packed, 0o644, epoch));
         self.diff_ids.push(format!("sha256:{diff_id}"));
         self.history
@@ -328,15 +323,9 @@ impl Parts {
         epoch: u64,
     ) -> Result<Descriptor> {
         let bytes = json_bytes(document)?;
-        let (hex, size) = (digest::bytes(&bytes), bytes.len() as u64);
-        self.add_file(&format!("blobs/sha256/{hex}"), bytes, epoch);
-        Ok(Descriptor {
-            media_type: media_type.to_owned(),
-            digest: format!("sha256:{hex}"),
-            size,
-            platform: None,
-            annotations: BTreeMap::new(),
-        })
+        let descriptor = Descriptor::of(media_type, &bytes);
+        self.files.extend(descriptor.file().map(|name| (name.clone(), Member::bytes(name, bytes, epoch))));
+        Ok(descriptor)
     }
 
     fn add_file(&mut self, name: &str, bytes: Vec<u8>, epoch: u64) {
