@@ -22,6 +22,20 @@ grep -q '^Building module' "$log"
 dkms verify single
 dkms unbuild single/1.0 -k "$K"
 same "$(dkms build single/1.0 -k "$K" --json | grep -c '"origin":"cache"')" 1
+#: step another-tree-has-its-own-cache 0 ours
+. /run/functions
+before=$(find /var/cache/dkms -ls)
+other() { dkms "$@" --dkmstree /run/other; }
+other add single/1.0
+other build single/1.0 -k "$K" >/run/out
+code 1 grep 'from the cache' /run/out
+same "$(find /var/cache/dkms -ls)" "$before"
+other unbuild single/1.0 -k "$K"
+other build single/1.0 -k "$K" | grep -q 'from the cache'
+other remove single/1.0 --all
+same "$(other status)" ''
+other fsck
+rm -r /run/other
 #: step where-builds-come-from 0 ours
 # --dry-run says where a build is looked for, the summary where the builds came from.
 . /run/functions

@@ -8,18 +8,18 @@ dkms install single/1.0 -k "$K"; dkms install dummy/9.0 -k "$K"; dkms build ver/
 dkms mktarball single/1.0 -k "$K" --archive /run/o/single.dkms.tar.gz
 cp -r /usr/src/single-1.0 /run/o/single
 # An overlay may not lie over others of others: the lower layers are copies in memory, of the kernel's modules only a few.
-mkdir -p "/run/o/low/_usr_lib_modules/$K/kernel/drivers/net"; cp -a /var/lib/dkms /run/o/low/_var_lib_dkms; cp -a /usr/src /run/o/low/_usr_src
+mkdir -p "/run/o/low/_usr_lib_modules/$K/kernel/drivers/net"; cp -a /var/lib/dkms /run/o/low/_var_lib_dkms; cp -a /var/cache/dkms /run/o/low/_var_cache_dkms; cp -a /usr/src /run/o/low/_usr_src
 cp -a "/usr/lib/modules/$K"/{build,updates,modules.*} "/run/o/low/_usr_lib_modules/$K/"
 # The index there is of all modules of the kernel: fsck must not compare it with the few that are copied.
 rm -r /run/o/low/_var_lib_dkms/.index
 cat >/root/upper <<'S'
-# bash upper REDIRECT: what is read from standard input runs in an upper layer over the three trees.
+# bash upper REDIRECT: what is read from standard input runs in an upper layer over the three trees and the cache.
 set -e
-for d in /var/lib/dkms /usr/src /usr/lib/modules; do
+for d in /var/lib/dkms /var/cache/dkms /usr/src /usr/lib/modules; do
 	n=$(echo $d | tr / _); rm -rf /run/o/$n; mkdir -p /run/o/$n/u /run/o/$n/w
 	mount -t overlay -o "lowerdir=/run/o/low/$n,upperdir=/run/o/$n/u,workdir=/run/o/$n/w,redirect_dir=$1" o $d
 done
-trap 'cd /; umount /var/lib/dkms /usr/src /usr/lib/modules' EXIT
+trap 'cd /; umount /var/lib/dkms /var/cache/dkms /usr/src /usr/lib/modules' EXIT
 . /e2e/prelude.sh
 . /dev/stdin
 S
@@ -59,6 +59,13 @@ dkms ldtarball /run/o/single.dkms.tar.gz --force
 dkms uninstall single/1.0 -k "$K"; dkms add /run/o/single --force || true
 dkms remove single/1.0 --all; dkms add /run/o/single; dkms build single/1.0 -k "$K"
 echo '/* other */' >>/run/o/single/single.c; dkms remove single/1.0 --all; dkms add /run/o/single --force; grep -q other /usr/src/single-1.0/single.c
+X
+#: step cache 0 ours
+bash /root/both <<'X'
+dkms unbuild ver/1.9 -k "$K"; dkms build ver/1.9 -k "$K" | grep -q 'from the cache'
+dkms build ver/1.9 -k "$K" --force; dkms unbuild ver/1.9 -k "$K"; dkms build ver/1.9 -k "$K" | grep -q 'from the cache'
+dkms cache clear ver; dkms cache clear; same "$(dkms cache --json | tr -dc '[:alnum:]:,' | grep -o 'count:[0-9]*')" count:0
+dkms unbuild ver/1.9 -k "$K"; dkms build ver/1.9 -k "$K"; dkms unbuild ver/1.9 -k "$K"; dkms build ver/1.9 -k "$K" | grep -q 'from the cache'
 X
 #: step failed-build 0 ours
 bash /root/both <<'X'

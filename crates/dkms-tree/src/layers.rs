@@ -43,7 +43,9 @@ pub fn exchange(new: &Path, old: &Path) -> Result<(), IoError> {
     done
 }
 
-fn is_of_lower_layer(e: &IoError, from: &Path) -> bool {
+/// Whether a rename of `from` failed because it is a directory of a lower layer.
+#[must_use]
+pub fn is_of_lower_layer(e: &IoError, from: &Path) -> bool {
     e.errno() == Some(EXDEV) && fs::is_real_dir(from)
 }
 

@@ -221,6 +221,10 @@ impl Arguments {
                 *to = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             }
         }
+        // Another tree is not the machine's: what is built there does not go into the machine's cache.
+        if self.dkmstree.is_some() {
+            layout.cache_dir = layout.dkms_tree.join(".cache");
+        }
     }
 }
 

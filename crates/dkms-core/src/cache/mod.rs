@@ -4,8 +4,8 @@
 //! size and digest. Modules are stripped, unsigned and uncompressed; `built/` has the files that POST_BUILD
 //! added to `K/A`, and `make.log.zst` is the log of the build.
 //!
-//! Readers take no lock. An entry appears with one rename and disappears with one rename, so it is complete
-//! or absent; every byte that is used is checked against the record first. Writers take an exclusive lock,
+//! Readers take no lock. An entry appears with one rename and disappears with one rename, or by losing its
+//! record first if it is in a lower layer of an overlay. So it is complete or absent; every byte that is used is checked against the record first. Writers take an exclusive lock,
 //! so whatever temporary directory they find is that of a killed process, and is removed. Nothing is synced:
 //! an entry that a crash of the machine damaged fails its check and is dropped.
 //!

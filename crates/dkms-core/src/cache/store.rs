@@ -5,6 +5,7 @@ use super::{Cache, Entry, File, LOCK, RECORD, Record, TEMPORARY, entry_dir, fore
 use crate::digest;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::lock::{Lock, Mode};
+use dkms_tree::layers;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -167,6 +168,11 @@ impl Cache {
         let grave = TempDir::new_in(&self.dir, TEMPORARY)?;
         match fs::rename(dir, grave.path().join("entry")) {
             Err(e) if e.is_not_found() => return Ok(()),
+            // An earlier step of a container image stored it. Without its record, what is left is no entry.
+            Err(e) if layers::is_of_lower_layer(&e, dir) => {
+                fs::remove_file(dir.join(RECORD))?;
+                fs::remove_tree(dir)?;
+            }
             renamed => renamed?,
         }
         // Fails while there are other entries.

@@ -526,7 +526,8 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
         (Value::Directory, "DIRECTORY"),
         Group::Places,
         "Where dkms keeps its tree [default: /var/lib/dkms]",
-    ),
+    )
+    .details("Its cache of builds is then `.cache` in this directory."),
     valued(
         Opt::SourceTree,
         "sourcetree",
