@@ -308,7 +308,7 @@ fn store(
         lines,
         package: build.package.name.clone(),
         version: build.package.version.clone(),
-        kernel: build.kernel.release.clone(),
+        kernel: build.kernel.release.to_string(),
         arch: build.kernel.arch.clone(),
         builder: env!("CARGO_PKG_VERSION").into(),
         unconfined: placed.manifest.unconfined.clone(),

@@ -133,7 +133,7 @@ fn kernel_lines(
     let kernel = &subject.build.kernel;
     let mut lines = vec![
         ("arch", kernel.arch.clone()),
-        ("kernel", kernel.release.clone()),
+        ("kernel", kernel.release.to_string()),
         ("headers", inputs.headers.headers.clone()),
         ("config", inputs.config.clone()),
         ("symvers", inputs.symvers.clone()),
