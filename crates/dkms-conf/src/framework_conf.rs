@@ -61,6 +61,8 @@ pub struct FrameworkConf {
     /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if
     /// the result is identical.
     pub depmod: Option<bool>,
+    /// Whether dkms adds BTF to modules if kbuild cannot. Written as `auto` or `off`.
+    pub btf: Option<bool>,
     /// The most bytes of the cache of builds; 0 means there is none. Written like `500M` or `2G`.
     pub cache_size: Option<u64>,
     /// Whether builds are confined.
@@ -155,6 +157,7 @@ impl FrameworkConf {
                 .map(|w| w == "fail"),
             depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
                 .map(|word| word == "program"),
+            btf: word(directives, "btf", &["auto", "off"], &mut problems).map(|word| word == "auto"),
             cache_size: size(directives, "cache_size", &mut problems),
             build_confinement: word(
                 directives,
@@ -388,6 +391,7 @@ mod tests {
             ("try_sign_modules", "yes"),
             ("hook_failure", "never"),
             ("depmod", "never"),
+            ("btf", "yes"),
             ("build_confinement", "yes"),
             ("build_users", "64200"),
             ("build_users", "0-10"),
