@@ -9,5 +9,5 @@
 mod html;
 mod page;
 
-pub use html::{Html, visible};
+pub use html::{Attribute, Html, visible};
 pub use page::Page;
