@@ -152,6 +152,12 @@ fn is_hook(arguments: &Arguments) -> bool {
     arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named)
 }
 
+/// The text as it may be printed or written to a file that people look at: unprintable characters are
+/// escaped, and PINs are omitted.
+pub(crate) fn clean(text: &str) -> String {
+    without_pins(&printable(text)).into_owned()
+}
+
 /// Prints to standard output. Unprintable characters are escaped, and PINs are omitted.
 ///
 /// # Errors

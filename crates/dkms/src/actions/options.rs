@@ -48,10 +48,13 @@ pub(crate) enum Opt {
     Os,
     SysextLevel,
     Load,
+    Fleet,
+    Metrics,
     DkmsTree,
     SourceTree,
     InstallTree,
     Root,
+    Table,
     Json,
     Quiet,
     Verbose,
@@ -94,6 +97,7 @@ pub(crate) enum Group {
     Repairing,
     Planning,
     Archives,
+    Reports,
     Places,
     Output,
     /// Options of former versions, which are accepted but not listed.
@@ -164,7 +168,7 @@ impl Opt {
 
 impl Group {
     /// All with a heading, in the order of dkms(8).
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Selection,
         Self::Building,
         Self::Signing,
@@ -172,6 +176,7 @@ impl Group {
         Self::Repairing,
         Self::Planning,
         Self::Archives,
+        Self::Reports,
         Self::Places,
         Self::Output,
     ];
@@ -186,6 +191,7 @@ impl Group {
             Self::Repairing => "Repair options",
             Self::Planning => "Planning options",
             Self::Archives => "Archive options",
+            Self::Reports => "Report options",
             Self::Places => "Location options",
             Self::Output => "Output options",
             Self::Former => "Former options",
@@ -521,6 +527,27 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
     flag(Opt::Load, "load", Group::Archives, "Load the modules of the extension at boot")
         .misplaced(Misplaced::Refuse),
     valued(
+        Opt::Fleet,
+        "fleet",
+        (Value::Directory, "DIRECTORY"),
+        Group::Reports,
+        "Report on the machines whose JSON files are in this directory",
+    )
+    .misplaced(Misplaced::Refuse)
+    .details(
+        "Every file in it is that of one machine: the output of `dkms report --json`, `dkms status --json` or \
+         `dkms ready --json`. A file that cannot be used is listed with the reason.",
+    ),
+    valued(
+        Opt::Metrics,
+        "metrics",
+        (Value::File, "FILE"),
+        Group::Reports,
+        "Write metrics for Prometheus, in the format of text files for node_exporter",
+    )
+    .misplaced(Misplaced::Refuse)
+    .details("`-` stands for standard output. The page is only written if a FILE for it is given, too."),
+    valued(
         Opt::DkmsTree,
         "dkmstree",
         (Value::Directory, "DIRECTORY"),
@@ -550,6 +577,8 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
         "Work on the system in this directory, such as an image or a chroot",
     )
     .details("Its newest kernel takes the place of the running one. See `OTHER SYSTEMS`."),
+    flag(Opt::Table, "table", Group::Output, "Print a table of packages and kernels")
+        .misplaced(Misplaced::Refuse),
     flag(Opt::Json, "json", Group::Output, "Print JSON instead of text").details("See `JSON`."),
     flag(Opt::Quiet, "quiet", Group::Output, "Print nothing, not even errors")
         .short('q')

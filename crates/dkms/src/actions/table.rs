@@ -24,6 +24,7 @@ pub(crate) enum Action {
     Ready,
     Pending,
     Fsck,
+    Report,
     Mktarball,
     Ldtarball,
     Mkdeb,
@@ -215,7 +216,7 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
                 Module, version, kernel and architecture may be patterns.",
         examples: &["dkms status", "dkms status 'zfs*' -k 6.1.0-9-amd64"],
         effect: Effect::Queries,
-        options: &[PACKAGE, KERNELS],
+        options: &[PACKAGE, KERNELS, &[Opt::Table]],
         accepts: &[&[Opt::All, Opt::DryRun]],
         ..BASE
     },
@@ -331,6 +332,24 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
         root: Root::Sometimes,
         runs_programs: true,
         options: &[PACKAGE, KERNELS, &[Opt::Repair], CHANGE],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Report,
+        word: "report",
+        purpose: "write a page about this machine, or about many",
+        about: "Writes one HTML page with the state of every package for every kernel, what is not in order, and the \
+                commands that fix it. Without FILE, it goes to standard output, or on a terminal to `dkms-report.html`.",
+        operand: Operand::Output,
+        examples: &[
+            "dkms report",
+            "dkms report --json /var/lib/fleet/this-machine.json",
+            "dkms report --fleet /var/lib/fleet fleet.html",
+            "dkms report --metrics /var/lib/prometheus/node-exporter/dkms.prom",
+        ],
+        effect: Effect::Queries,
+        options: &[&[Opt::Fleet, Opt::Metrics], KERNELS],
+        accepts: &[&[Opt::DryRun]],
         ..BASE
     },
     ActionRow {
