@@ -22,14 +22,17 @@ impl Facts {
     /// Reads a module file; nothing is known about one that cannot be read.
     #[must_use]
     pub fn read(path: &Path) -> Self {
-        let Ok(bytes) = dkms_sys::fs::read(path).map_err(|e| e.to_string()).and_then(|b| decompressed(&b)) else {
+        let Ok(bytes) = dkms_sys::fs::read(path).map_err(|e| e.to_string()).and_then(|b| decompressed(&b))
+        else {
             return Self::default();
         };
         let signer = kmodule::sign::signature(&bytes).map(|signature| match signature.signer.as_str() {
             "" => format!("key {}", signature.serial_hex()),
             name => name.to_owned(),
         });
-        let Ok(module) = kmodule::elf::Module::parse(&bytes) else { return Self { signer, ..Self::default() } };
+        let Ok(module) = kmodule::elf::Module::parse(&bytes) else {
+            return Self { signer, ..Self::default() };
+        };
         Self {
             signer,
             version: module.modinfo.version().map(str::to_owned),

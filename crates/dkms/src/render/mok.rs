@@ -210,7 +210,13 @@ pub(crate) fn key_word(key: &KeyFile) -> &'static str {
 /// Whether the machine trusts a certificate; none if that is unknown.
 pub(crate) fn trusted(c: &Certified) -> Option<bool> {
     let e = &c.enrolment;
-    if e.is_trusted() { Some(true) } else if e.is_known_untrusted() { Some(false) } else { None }
+    if e.is_trusted() {
+        Some(true)
+    } else if e.is_known_untrusted() {
+        Some(false)
+    } else {
+        None
+    }
 }
 
 fn certified(c: &Certified) -> Value {

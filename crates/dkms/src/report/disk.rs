@@ -22,7 +22,12 @@ pub(super) fn usage(s: &Session<'_>, builds: &[BuildState]) -> Disk {
         sources: packages.iter().map(|p| p.sources).sum(),
         cache: entries.map(|list| list.iter().map(|entry| entry.size).sum()),
         cache_limit: cache.limit(),
-        installed: builds.iter().flat_map(|b| &b.modules).filter_map(|m| Stat::of(&m.path)).map(|f| f.size).sum(),
+        installed: builds
+            .iter()
+            .flat_map(|b| &b.modules)
+            .filter_map(|m| Stat::of(&m.path))
+            .map(|f| f.size)
+            .sum(),
         free: dkms_sys::fs::free_space(&s.layout.dkms_tree).ok(),
         packages,
     }

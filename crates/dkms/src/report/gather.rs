@@ -2,7 +2,7 @@
 //! own, and modules are read and judged once.
 
 use super::data::{
-    BuildState, Check, Finding, Fsck, Key, KernelState, MACHINE, Machine, Module, Pending, Reason, SecureBoot,
+    BuildState, Check, Finding, Fsck, KernelState, Key, MACHINE, Machine, Module, Pending, Reason, SecureBoot,
 };
 use super::{disk, problems};
 use crate::render::{json::SCHEMA, mok as words, verdicts};
@@ -15,9 +15,9 @@ use dkms_core::look::ready::{self, Item};
 use dkms_core::look::status::{self, Entry, Filter, State};
 use dkms_core::look::verify::{self, Judged};
 use dkms_core::session::Session;
-use dkms_core::trust::mok;
 use dkms_core::tree::manifest::Manifest;
 use dkms_core::tree::state;
+use dkms_core::trust::mok;
 use dkms_sys::fs::Limit;
 use std::collections::BTreeSet;
 
@@ -123,7 +123,8 @@ fn builds(s: &Session<'_>, entries: &[Entry], kernels: &[KernelState], judged: &
     for entry in entries.iter().filter(|e| e.kernel().is_none_or(is_there)) {
         let mut state = build_state(s, entry);
         if let Some(kernel) = entry.kernel() {
-            let of = judged.iter().filter(|j| j.package.as_ref() == Some(&entry.package) && j.kernel == *kernel);
+            let of =
+                judged.iter().filter(|j| j.package.as_ref() == Some(&entry.package) && j.kernel == *kernel);
             let of: Vec<&Judged> = of.collect();
             if matches!(entry.kind, State::Installed(_) | State::InstalledWeak { .. }) {
                 state.verdict = verdict(&of);

@@ -13,18 +13,24 @@ const TIME: Family = ("dkms_report_timestamp_seconds", "When these metrics were 
 const RUNNING: Family = ("dkms_kernel_running", "Whether the kernel is running (1) or not (0).");
 const NEWEST: Family =
     ("dkms_kernel_newest", "Whether the kernel is the newest, which is started by default (1), or not (0).");
-const READY: Family =
-    ("dkms_kernel_ready", "Whether the kernel can be started with every required module (1); 0: no, or unknown.");
+const READY: Family = (
+    "dkms_kernel_ready",
+    "Whether the kernel can be started with every required module (1); 0: no, or unknown.",
+);
 const READY_UNKNOWN: Family =
     ("dkms_kernel_ready_unknown", "Whether dkms could not determine if the kernel is ready (1).");
-const PENDING: Family = ("dkms_pending_modules", "Packages that are not installed yet, by what they wait for.");
-const INSTALLED: Family =
-    ("dkms_module_installed", "Whether a package that is built or failed is installed for the kernel (1) or not (0).");
+const PENDING: Family =
+    ("dkms_pending_modules", "Packages that are not installed yet, by what they wait for.");
+const INSTALLED: Family = (
+    "dkms_module_installed",
+    "Whether a package that is built or failed is installed for the kernel (1) or not (0).",
+);
 const LOADABLE: Family = (
     "dkms_module_loadable",
     "Whether the kernel would load the modules of an installed package (1); 0: no, or unknown.",
 );
-const FAILED: Family = ("dkms_build_failed", "Whether the last build of the package for the kernel failed (1) or not (0).");
+const FAILED: Family =
+    ("dkms_build_failed", "Whether the last build of the package for the kernel failed (1) or not (0).");
 const FAILED_COUNT: Family = ("dkms_failed_builds", "Packages whose last build for the kernel failed.");
 const DURATION: Family = (
     "dkms_build_duration_seconds",
@@ -32,9 +38,12 @@ const DURATION: Family = (
 );
 const BUILT_AT: Family = ("dkms_build_timestamp_seconds", "When the last build ended.");
 const BUILDS: Family = ("dkms_builds", "Builds in the tree by the origin of their modules.");
-const EXPIRY: Family =
-    ("dkms_key_expiry_timestamp_seconds", "When the validity of the signing certificate ends; kernels do not check it.");
-const TRUSTED: Family = ("dkms_key_trusted", "Whether the machine trusts the signing certificate (1) or not (0).");
+const EXPIRY: Family = (
+    "dkms_key_expiry_timestamp_seconds",
+    "When the validity of the signing certificate ends; kernels do not check it.",
+);
+const TRUSTED: Family =
+    ("dkms_key_trusted", "Whether the machine trusts the signing certificate (1) or not (0).");
 const SECURE_BOOT: Family = ("dkms_secure_boot_enabled", "Whether Secure Boot is on (1) or off (0).");
 const FSCK: Family = ("dkms_fsck_findings", "Inconsistencies in the tree and the modules of the kernels.");
 const PROBLEMS: Family = ("dkms_problems", "Problems in the report, by their severity.");
@@ -67,7 +76,8 @@ pub(super) fn text(machine: &Machine) -> String {
         ("cache", disk.cache),
         ("installed", Some(disk.installed)),
     ];
-    let known = usage.into_iter().filter_map(|(what, bytes)| Some((vec![("what", what)], Value::Count(bytes?))));
+    let known =
+        usage.into_iter().filter_map(|(what, bytes)| Some((vec![("what", what)], Value::Count(bytes?))));
     out.family(DISK, known);
     out.0
 }
@@ -89,13 +99,15 @@ fn kernels(out: &mut Out, machine: &Machine) {
     each(READY, &|k| k.ready.as_deref() == Some("yes"));
     each(READY_UNKNOWN, &|k| k.ready.as_deref() == Some("unknown"));
     let waiting = present().flat_map(|k| WAITS.map(|wait| (k, wait))).map(|(k, wait)| {
-        let waits = |p: &&super::data::Pending| p.kernel == k.kernel && p.arch == k.arch && p.waits_for == wait;
+        let waits =
+            |p: &&super::data::Pending| p.kernel == k.kernel && p.arch == k.arch && p.waits_for == wait;
         let count = machine.pending.iter().filter(waits).count();
         (vec![("kernel", &*k.kernel), ("arch", &*k.arch), ("waits_for", wait)], Value::count(count))
     });
     out.family(PENDING, waiting);
     let failed = present().map(|k| {
-        let is_it = |b: &&BuildState| b.kernel.as_ref() == Some(&k.kernel) && b.arch.as_ref() == Some(&k.arch);
+        let is_it =
+            |b: &&BuildState| b.kernel.as_ref() == Some(&k.kernel) && b.arch.as_ref() == Some(&k.arch);
         let count = machine.builds.iter().filter(is_it).filter(|b| b.failed_log.is_some()).count();
         (vec![("kernel", &*k.kernel), ("arch", &*k.arch)], Value::count(count))
     });
@@ -108,7 +120,8 @@ fn packages(out: &mut Out, machine: &Machine) {
         with_kernel().map(|b| (labels(b), Value::from(value(b)))).collect::<Vec<_>>()
     };
     out.family(INSTALLED, each(&|b| b.state.starts_with("installed")));
-    let loadable = with_kernel().filter_map(|b| Some((labels(b), Value::from(b.verdict.as_deref()? == "loads"))));
+    let loadable =
+        with_kernel().filter_map(|b| Some((labels(b), Value::from(b.verdict.as_deref()? == "loads"))));
     out.family(LOADABLE, loadable);
     out.family(FAILED, each(&|b| b.failed_log.is_some()));
 }
@@ -226,7 +239,7 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::data::{Key, KernelState};
+    use crate::report::data::{KernelState, Key};
     use std::collections::BTreeSet;
 
     fn machine() -> Machine {
@@ -266,7 +279,9 @@ mod tests {
         for line in [
             format!("dkms_kernel_ready{{{label}}} 0"),
             format!("dkms_pending_modules{{{label},waits_for=\"headers\"}} 0"),
-            format!("dkms_build_duration_seconds{{package=\"hello\",version=\"1.0\",{label},origin=\"registry\"}} 1.250"),
+            format!(
+                "dkms_build_duration_seconds{{package=\"hello\",version=\"1.0\",{label},origin=\"registry\"}} 1.250"
+            ),
             "dkms_builds{origin=\"registry\"} 1".to_owned(),
             "dkms_key_expiry_timestamp_seconds{certificate=\"\"} -1".to_owned(),
             "dkms_secure_boot_enabled 1".to_owned(),
@@ -281,7 +296,8 @@ mod tests {
     #[test]
     fn the_dashboard_only_uses_metrics_that_exist() {
         let text = text(&machine());
-        let known: BTreeSet<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let known: BTreeSet<&str> =
+            text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/grafana-dashboard.json");
         let dashboard = std::fs::read_to_string(path).unwrap();
         serde_json::from_str::<serde_json::Value>(&dashboard).unwrap();

@@ -11,7 +11,8 @@ const SOON: i64 = 30 * 86_400;
 
 /// All problems, the most important first.
 pub(super) fn of(s: &Session<'_>, machine: &Machine) -> Vec<Problem> {
-    let mut found = Found { machine, family: s.host.distribution.as_ref().map(|d| d.family()), all: Vec::new() };
+    let mut found =
+        Found { machine, family: s.host.distribution.as_ref().map(|d| d.family()), all: Vec::new() };
     for kernel in &machine.kernels {
         found.not_ready(kernel);
     }
@@ -36,9 +37,11 @@ impl Found<'_> {
         let severity = if kernel.running || kernel.newest { Severity::Error } else { Severity::Warning };
         for check in kernel.checks.iter().filter(|c| c.answer != "yes") {
             let (package, version, _) = about(check);
-            let pending = self.machine.pending.iter().find(|p| {
-                p.kernel == kernel.kernel && package.is_some() && p.package == package
-            });
+            let pending = self
+                .machine
+                .pending
+                .iter()
+                .find(|p| p.kernel == kernel.kernel && package.is_some() && p.package == package);
             let refused = self.refusal(&kernel.kernel, package.as_deref());
             let cause = match (pending, refused) {
                 (_, Some(code)) => code,
@@ -168,7 +171,12 @@ impl Found<'_> {
         };
         if key.exposed {
             let what = format!("others than root can read the signing key {}", key.path);
-            self.all.push(new(Severity::Error, "key-exposed", what, &[format!("chmod 600 {}", quote(&key.path))]));
+            self.all.push(new(
+                Severity::Error,
+                "key-exposed",
+                what,
+                &[format!("chmod 600 {}", quote(&key.path))],
+            ));
         }
         let insists = matches!(self.machine.secure_boot.enforcement.as_str(), "sig-enforce" | "lockdown");
         let untrusted = key.trusted == Some(false);
@@ -184,7 +192,10 @@ impl Found<'_> {
         }
         if key.not_after.is_some_and(|end| end < now.saturating_add(SOON)) {
             let word = if key.not_after.is_some_and(|end| end < now) { "has ended" } else { "ends soon" };
-            let what = format!("the validity of the certificate {} {word}; kernels do not check that", key.certificate);
+            let what = format!(
+                "the validity of the certificate {} {word}; kernels do not check that",
+                key.certificate
+            );
             self.all.push(new(Severity::Note, "key-expires", what, &["dkms mok rotate".to_owned()]));
         }
     }
@@ -226,8 +237,8 @@ impl Found<'_> {
             "configuration" => vec![format!("dkms lint {package}{kernel}")],
             "enrolment" | "key-not-trusted" => vec!["dkms mok enroll".to_owned()],
             "broken" => vec![format!("dkms add {package}")],
-            "unsigned" | "missing" | "unreadable" | "damaged" | "vermagic" | "other-release" | "symbol-version"
-            | "unknown-symbol" => vec![format!("dkms install --force {package}{kernel}")],
+            "unsigned" | "missing" | "unreadable" | "damaged" | "vermagic" | "other-release"
+            | "symbol-version" | "unknown-symbol" => vec![format!("dkms install --force {package}{kernel}")],
             "differs" => vec![format!("dkms fsck {package}{kernel}")],
             "not-ready" if package.is_empty() => vec![format!("dkms ready{kernel}")],
             "not-ready" => vec![format!("dkms install {package}{kernel}")],
@@ -249,8 +260,12 @@ impl Found<'_> {
     fn headers(&self, problem: &Problem) -> Vec<String> {
         let Some(release) = &problem.kernel else { return Vec::new() };
         let package = match self.family {
-            Some(Family::Debian | Family::Ubuntu) => format!("apt install {}", quote(format!("linux-headers-{release}"))),
-            Some(Family::Fedora | Family::Rhel) => format!("dnf install {}", quote(format!("kernel-devel-{release}"))),
+            Some(Family::Debian | Family::Ubuntu) => {
+                format!("apt install {}", quote(format!("linux-headers-{release}")))
+            }
+            Some(Family::Fedora | Family::Rhel) => {
+                format!("dnf install {}", quote(format!("kernel-devel-{release}")))
+            }
             // The names of these depend on the kernel's flavour; the text has them.
             _ => return vec![format!("dkms autoinstall -k {}", quote(release))],
         };
@@ -261,7 +276,8 @@ impl Found<'_> {
 /// Package, version and module of a check: `M`, `M/V` or `M/V: NAME`.
 fn about(check: &Check) -> (Option<String>, Option<String>, Option<String>) {
     let Some(text) = &check.about else { return (None, None, None) };
-    let (id, module) = text.split_once(": ").map_or((text.as_str(), None), |(id, m)| (id, Some(m.to_owned())));
+    let (id, module) =
+        text.split_once(": ").map_or((text.as_str(), None), |(id, m)| (id, Some(m.to_owned())));
     let (name, version) = id.split_once('/').map_or((id, None), |(n, v)| (n, Some(v.to_owned())));
     (Some(name.to_owned()), version, module)
 }

@@ -11,8 +11,20 @@ const MOST: usize = 20_000;
 ///
 /// # Errors
 /// It has more, or one of them cannot be read.
-pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     deserializer.deserialize_any(List(PhantomData))
+}
+
+/// Like [`list`], of a list that need not be there.
+///
+/// # Errors
+/// As of [`list`].
+pub(super) fn some_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    list(deserializer).map(Some)
 }
 
 struct List<T>(PhantomData<T>);
