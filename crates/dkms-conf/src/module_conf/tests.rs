@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Diagnostic, Severity};
 use crate::{Dialect, State, evaluate};
 
 /// The configuration and, for each problem, "E" or "W", "s" if it is strict only, directive and index.
@@ -6,7 +7,7 @@ fn conf(text: &str) -> (ModuleConf, Vec<String>) {
     let no_regex = |_: &str, _: &str| Err("none here".to_owned());
     let directives = evaluate(text.as_bytes(), &State::default(), Dialect::Module, &no_regex).expect(text);
     let (conf, problems) = ModuleConf::from_directives(&directives);
-    let short = |p: &Problem| {
+    let short = |p: &Diagnostic| {
         let kind = if p.severity == Severity::Error { "E" } else { "W" };
         let strict = if p.strict_only { "s" } else { "" };
         let index = p.index.map_or_else(String::new, |i| format!("[{i}]"));

@@ -139,7 +139,7 @@ fn kernel_lines(
         ("symvers", inputs.symvers.clone()),
         ("autoconf", inputs.autoconf.clone()),
         ("utsrelease", inputs.utsrelease.clone()),
-        ("btf", inputs.btf.to_string()),
+        ("btf", inputs.btf.clone()),
         ("objtool", inputs.objtool.clone()),
     ];
     lines.extend(inputs.headers.kbuild.clone().map(|kbuild| ("kbuild", kbuild)));

@@ -15,6 +15,7 @@
 //!
 //! Every child that a build starts is assembled in one place, `sandbox::BuildSandbox::command_with`.
 
+mod btf;
 mod cached;
 pub mod collect;
 mod compile;

@@ -53,6 +53,15 @@ pub(crate) struct Wanted<'a> {
     pub environment: Variables,
 }
 
+/// What changes a file.
+pub(crate) struct Change<'a> {
+    pub program: &'a Path,
+    /// What it does, for an error.
+    pub purpose: &'a str,
+    /// What it may access in addition.
+    pub places: &'a [Place],
+}
+
 impl BuildSandbox {
     /// Prepares the confinement. [`BuildSandbox::hand_over`] gives the build directory to the build's user
     /// later.
@@ -195,15 +204,16 @@ impl BuildSandbox {
         name: &str,
         bytes: &[u8],
         prepare: impl FnOnce(Command) -> Command,
-        program: &Path,
+        change: &Change<'_>,
     ) -> Result<(Finished, Vec<u8>)> {
         let place = TempDir::new_in(&session.options.tmp_location, "dkms-file")?;
         let file = place.path().join(name);
         dkms_sys::fs::create_new(&file, bytes, 0o600)?;
         self.give(place.path())?;
-        let writable = Place::new(place.path(), Access::Write);
-        let command = prepare(self.command_with(program, &[writable])).arg(&file);
-        let done = self.run(session, command, "strip debugging symbols")?;
+        let mut places = change.places.to_vec();
+        places.push(Place::new(place.path(), Access::Write));
+        let command = prepare(self.command_with(change.program, &places)).arg(&file);
+        let done = self.run(session, command, change.purpose)?;
         let changed = dkms_sys::fs::read_untrusted(place.path(), name, self.owner())?;
         Ok((done, changed))
     }

@@ -1,7 +1,8 @@
 //! What all builds of one command for the same kernel share.
 
+use super::btf::{Base, Btf};
 use super::inputs::{self, tools::Tools, tree::Identity};
-use crate::error::Result;
+use crate::error::Error;
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
@@ -10,7 +11,7 @@ use crate::trust::signing::{self, Signing};
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::ids::Kernel;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// One kernel, prepared once per command for all packages that are built for it.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ pub struct Target {
     /// Held while one thread decides about signing, or hashes the kernel's files.
     once: Mutex<()>,
     inputs: OnceLock<KernelInputs>,
+    pub(super) btf: OnceLock<Btf>,
+    /// The kernel's BTF, unpacked for the first module that needs it, or why that is impossible.
+    base: Mutex<Option<Arc<Result<Base, String>>>>,
     /// The programs that compile.
     pub(crate) tools: Tools,
 }
@@ -44,8 +48,8 @@ pub(crate) struct KernelInputs {
     pub autoconf: String,
     /// `include/generated/utsrelease.h`
     pub utsrelease: String,
-    /// Whether `vmlinux` is there, from which BTF of modules is generated.
-    pub btf: bool,
+    /// What BTF of modules is generated from.
+    pub btf: String,
     /// `tools/objtool/objtool`
     pub objtool: String,
     /// All files of the headers.
@@ -57,7 +61,7 @@ impl Target {
     ///
     /// # Errors
     /// [`crate::build::BuildError::HeadersMissing`], an invalid framework.conf.
-    pub fn prepare(session: &Session<'_>, kernel: &Kernel) -> Result<Self> {
+    pub fn prepare(session: &Session<'_>, kernel: &Kernel) -> Result<Self, Error> {
         let headers = headers::find(session, kernel)?;
         Ok(Self {
             kernel: kernel.clone(),
@@ -68,6 +72,8 @@ impl Target {
             signing: OnceLock::new(),
             once: Mutex::new(()),
             inputs: OnceLock::new(),
+            btf: OnceLock::new(),
+            base: Mutex::default(),
             tools: Tools::default(),
         })
     }
@@ -76,7 +82,7 @@ impl Target {
     ///
     /// # Errors
     /// As [`signing::prepare`].
-    pub fn signing(&self, session: &Session<'_>) -> Result<&Signing> {
+    pub fn signing(&self, session: &Session<'_>) -> Result<&Signing, Error> {
         // One thread decides, and creates the key if there is none; the others wait for it.
         let _once = self.once.lock();
         if let Some(decided) = self.signing.get() {
@@ -90,13 +96,13 @@ impl Target {
     ///
     /// # Errors
     /// A file that is there and cannot be read.
-    pub(crate) fn inputs(&self, session: &Session<'_>, keep: bool) -> Result<&KernelInputs> {
+    pub(crate) fn inputs(&self, session: &Session<'_>, keep: bool) -> Result<&KernelInputs, Error> {
         let _once = self.once.lock();
         if let Some(known) = self.inputs.get() {
             return Ok(known);
         }
         let headers = &self.headers;
-        let digest = |name: &str| -> Result<String> {
+        let digest = |name: &str| -> Result<String, Error> {
             let digest = crate::digest::file(&headers.dir.join(name))?;
             Ok(digest.unwrap_or_else(|| "absent".into()))
         };
@@ -106,7 +112,7 @@ impl Target {
             symvers: digest("Module.symvers")?,
             autoconf: digest("include/generated/autoconf.h")?,
             utsrelease: digest("include/generated/utsrelease.h")?,
-            btf: dkms_sys::fs::exists_followed(headers.dir.join("vmlinux")),
+            btf: self.btf(session).fingerprint(),
             objtool: digest("tools/objtool/objtool")?,
             headers: if dkms_sys::fs::is_dir(&headers.dir) {
                 inputs::headers::identify(session, &self.kernel, headers, &self.tools, keep)?
@@ -116,6 +122,21 @@ impl Target {
             },
         };
         Ok(self.inputs.get_or_init(|| read))
+    }
+
+    /// The kernel's BTF, which `unpack` provides for the first module.
+    ///
+    /// # Errors
+    /// Those of `unpack`; the next module tries again.
+    pub(super) fn btf_base(
+        &self,
+        unpack: impl FnOnce() -> Result<Result<Base, String>, Error>,
+    ) -> Result<Arc<Result<Base, String>>, Error> {
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(base) = &*base {
+            return Ok(Arc::clone(base));
+        }
+        Ok(Arc::clone(base.insert(Arc::new(unpack()?))))
     }
 
     /// Files that a build must not read: the private key.

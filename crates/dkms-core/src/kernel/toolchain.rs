@@ -95,6 +95,15 @@ impl Toolchain {
         if self.strip.is_empty() { "strip" } else { &self.strip }
     }
 
+    /// The objcopy that kbuild uses.
+    pub(crate) fn objcopy(&self) -> String {
+        match self.llvm.as_deref() {
+            Some(suffix) if suffix.starts_with('-') => format!("llvm-objcopy{suffix}"),
+            Some(_) => "llvm-objcopy".into(),
+            None => "objcopy".into(),
+        }
+    }
+
     /// A command line as one would type it, with the variables that matter most.
     pub(crate) fn as_typed(&self, line: &str) -> String {
         self.llvm.as_ref().map_or_else(|| line.to_owned(), |value| format!("LLVM={value} {line}"))

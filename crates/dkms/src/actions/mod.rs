@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod generate;
 pub(crate) mod help;
+mod join;
 mod kinds;
 mod options;
 mod table;

@@ -105,7 +105,13 @@ pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String 
     let problems = match result {
         Err(Error::Conf(ConfError::Invalid(list))) => list
             .iter()
-            .map(|p| json!({ "path": p.path, "line": p.line, "column": p.column, "message": p.message, "help": p.help }))
+            .map(|found| {
+                let (line, column) = found.at.as_ref().map_or((0, 0), |at| (at.line, at.column));
+                json!({
+                    "path": found.path, "line": line, "column": column,
+                    "message": found.message, "help": found.help,
+                })
+            })
             .collect(),
         _ => Vec::new(),
     };
