@@ -87,6 +87,8 @@ pub(crate) struct BuildState {
     pub build_seconds: Option<f64>,
     /// The log of a failed build.
     pub failed_log: Option<String>,
+    /// The first error in it.
+    pub first_error: Option<String>,
     /// The worst verdict of its modules.
     pub verdict: Option<String>,
     pub modules: Vec<Module>,

@@ -6,6 +6,7 @@ use super::data::{
 };
 use super::{disk, problems};
 use crate::render::{json::SCHEMA, mok as words, verdicts};
+use dkms_core::build::diagnose::diagnose;
 use dkms_core::error::Result;
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::kernel::headers;
@@ -20,6 +21,7 @@ use dkms_core::tree::state;
 use dkms_core::trust::mok;
 use dkms_sys::fs::Limit;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Everything about the machine, or about the kernels with these releases. `arch` is the architecture of its
 /// kernels. Changes nothing and takes no lock.
@@ -148,6 +150,7 @@ fn note_failure(s: &Session<'_>, package: &PackageId, kernel: &Kernel, all: &mut
     if !dkms_sys::fs::is_real_file(&log) {
         return;
     }
+    let first_error = first_error(s, &log);
     let log = Some(log.display().to_string());
     let is_it = |b: &&mut BuildState| {
         b.package == package.name
@@ -157,6 +160,7 @@ fn note_failure(s: &Session<'_>, package: &PackageId, kernel: &Kernel, all: &mut
     };
     if let Some(build) = all.iter_mut().find(is_it) {
         build.failed_log = log;
+        build.first_error = first_error;
         return;
     }
     all.push(BuildState {
@@ -166,8 +170,15 @@ fn note_failure(s: &Session<'_>, package: &PackageId, kernel: &Kernel, all: &mut
         arch: Some(kernel.arch.clone()),
         state: "failed".to_owned(),
         failed_log: log,
+        first_error,
         ..BuildState::default()
     });
+}
+
+/// The first error in the log of a build.
+fn first_error(s: &Session<'_>, log: &Path) -> Option<String> {
+    let text = dkms_sys::fs::read_text(log, Limit::LOG).ok()?;
+    diagnose(s, &text).errors.into_iter().next().map(|line| line.trim().to_owned())
 }
 
 fn build_state(s: &Session<'_>, entry: &Entry) -> BuildState {

@@ -14,8 +14,8 @@ pub(super) fn render(machine: &Machine) -> String {
     html.element("p", &[("class", "muted")], &about(machine));
     facts(&mut html, machine);
     contents(&mut html);
-    problems(&mut html, machine);
     tables::matrix(&mut html, machine);
+    problems(&mut html, machine);
     kernels(&mut html, machine);
     tables::modules(&mut html, machine);
     tables::pending(&mut html, machine);
@@ -86,8 +86,8 @@ fn fact(html: &mut Html, name: &str, value: &str, tone: Tone) {
 
 /// The sections and their names on the page.
 const SECTIONS: [(&str, &str, &str); 8] = [
-    ("problems", "#problems", "Problems"),
     ("packages", "#packages", "Packages and kernels"),
+    ("problems", "#problems", "Problems"),
     ("kernels", "#kernels", "Ready to be started"),
     ("modules", "#modules", "Installed modules"),
     ("pending", "#pending", "Pending"),

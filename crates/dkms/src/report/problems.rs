@@ -36,36 +36,46 @@ impl Found<'_> {
         // Other kernels are only started on purpose.
         let severity = if kernel.running || kernel.newest { Severity::Error } else { Severity::Warning };
         for check in kernel.checks.iter().filter(|c| c.answer != "yes") {
-            let (package, version, _) = about(check);
-            let pending = self
-                .machine
-                .pending
-                .iter()
-                .find(|p| p.kernel == kernel.kernel && package.is_some() && p.package == package);
-            let refused = self.refusal(&kernel.kernel, package.as_deref());
-            let cause = match (pending, refused) {
-                (_, Some(code)) => code,
-                (Some(pending), None) => pending.waits_for.clone(),
-                (None, None) => "not-ready".to_owned(),
+            let severity = if check.answer == "no" { severity } else { Severity::Warning };
+            let problem = match check.help.as_deref().filter(|help| help.starts_with("depmod ")) {
+                Some(command) => index(kernel, check, command),
+                None => self.of_check(kernel, check),
             };
-            let mut problem = Problem {
-                severity: if check.answer == "no" { severity } else { Severity::Warning },
-                cause,
-                version: version.or_else(|| pending.and_then(|p| p.version.clone())),
-                kernel: Some(kernel.kernel.clone()),
-                what: sentence(check),
-                help: check.help.clone().into_iter().collect(),
-                fix: check.help.clone().into_iter().filter(|help| help.starts_with("depmod ")).collect(),
-                package,
-            };
-            if let Some(pending) = pending {
-                problem.help.clone_from(&pending.help);
-                if !problem.what.contains(&pending.what) && pending.waits_for != "autoinstall" {
-                    problem.what = format!("{}: {}", problem.what, pending.what);
-                }
-            }
-            self.add(problem);
+            self.add(Problem { severity, ..problem });
         }
+    }
+
+    fn of_check(&self, kernel: &KernelState, check: &Check) -> Problem {
+        let (package, version, _) = about(check);
+        let is_it = |p: &&Pending| p.kernel == kernel.kernel && package.is_some() && p.package == package;
+        let pending = self.machine.pending.iter().find(is_it);
+        let build = self.machine.builds.iter().find(|b| {
+            b.kernel.as_ref() == Some(&kernel.kernel)
+                && Some(&b.package) == package.as_ref()
+                && b.state != "failed"
+        });
+        let cause = match (pending, self.refusal(&kernel.kernel, package.as_deref())) {
+            (_, Some(code)) => code,
+            (Some(pending), None) => pending.waits_for.clone(),
+            _ if build.is_some_and(|b| b.built_missing) => "missing".to_owned(),
+            _ if build.is_some_and(|b| b.differs) => "differs".to_owned(),
+            (None, None) => "not-ready".to_owned(),
+        };
+        let mut problem = Problem {
+            cause,
+            version: version.or_else(|| pending.and_then(|p| p.version.clone())),
+            kernel: Some(kernel.kernel.clone()),
+            what: sentence(check),
+            help: pending.map_or_else(|| check.help.clone().into_iter().collect(), |p| p.help.clone()),
+            package,
+            ..Problem::default()
+        };
+        if let Some(pending) = pending.filter(|p| !matches!(p.waits_for.as_str(), "autoinstall" | "build")) {
+            if !problem.what.contains(&pending.what) {
+                problem.what = format!("{}: {}", problem.what, pending.what);
+            }
+        }
+        problem
     }
 
     /// The reason why a module of a package would be refused by a kernel.
@@ -145,6 +155,14 @@ impl Found<'_> {
 
     fn fsck(&mut self) {
         for finding in &self.machine.fsck.findings {
+            // The status says so, too.
+            let is_known = |p: &Problem| {
+                let same = p.package == finding.package && p.kernel == finding.kernel;
+                same && matches!(p.cause.as_str(), "differs" | "missing")
+            };
+            if finding.kind.starts_with("installed-") && self.all.iter().any(is_known) {
+                continue;
+            }
             let fix = if finding.safe { vec!["dkms fsck --repair".to_owned()] } else { Vec::new() };
             self.all.push(Problem {
                 severity: Severity::Warning,
@@ -205,16 +223,31 @@ impl Found<'_> {
         self.all.iter().any(|p| p.package.as_deref() == package && p.kernel.as_deref() == Some(kernel))
     }
 
-    /// Adds a problem with the commands for its cause, unless it is there.
+    /// Adds a problem with the commands for its cause. What is fixed in the same way is one problem.
     fn add(&mut self, mut problem: Problem) {
+        if problem.cause == "build" {
+            problem.help.retain(|help| !help.starts_with("see ") && !help.starts_with("then: "));
+            problem.help.extend(self.failed(&problem).and_then(|b| b.first_error.clone()));
+        }
         if problem.fix.is_empty() {
             problem.fix = self.commands(&problem);
         }
         // The commands say it already.
         let fix = &problem.fix;
-        problem.help.retain(|text| !fix.iter().any(|command| text.ends_with(command.as_str())));
-        if !self.all.contains(&problem) {
-            self.all.push(problem);
+        problem.help.retain(|text| !fix.iter().any(|command| text == command));
+        let is_same = |p: &&mut Problem| {
+            let about =
+                p.package == problem.package && p.version == problem.version && p.kernel == problem.kernel;
+            about && p.cause == problem.cause && p.fix == problem.fix
+        };
+        match self.all.iter_mut().find(is_same) {
+            Some(known) => {
+                let more = std::iter::once(problem.what).chain(problem.help);
+                let new: Vec<String> =
+                    more.filter(|text| known.what != *text && !known.help.contains(text)).collect();
+                known.help.extend(new);
+            }
+            None => self.all.push(problem),
         }
     }
 
@@ -228,32 +261,31 @@ impl Found<'_> {
         let kernel = problem.kernel.as_ref().map_or_else(String::new, |k| format!(" -k {}", quote(k)));
         match problem.cause.as_str() {
             "headers" => self.headers(problem),
-            "autoinstall" | "recovery" => vec![format!("dkms autoinstall{kernel}")],
+            "autoinstall" | "recovery" | "dependency" => vec![format!("dkms autoinstall{kernel}")],
             "build" => {
-                let log = self.log(problem).map(|log| format!("less {}", quote(log)));
+                let log = self.failed(problem).and_then(|b| b.failed_log.as_ref());
+                let log = log.map(|log| format!("less {}", quote(log)));
                 log.into_iter().chain([format!("dkms install {package}{kernel}")]).collect()
             }
-            "dependency" => vec![format!("dkms pending{kernel}")],
             "configuration" => vec![format!("dkms lint {package}{kernel}")],
             "enrolment" | "key-not-trusted" => vec!["dkms mok enroll".to_owned()],
             "broken" => vec![format!("dkms add {package}")],
-            "unsigned" | "missing" | "unreadable" | "damaged" | "vermagic" | "other-release"
+            "unsigned" | "missing" | "differs" | "unreadable" | "damaged" | "vermagic" | "other-release"
             | "symbol-version" | "unknown-symbol" => vec![format!("dkms install --force {package}{kernel}")],
-            "differs" => vec![format!("dkms fsck {package}{kernel}")],
             "not-ready" if package.is_empty() => vec![format!("dkms ready{kernel}")],
             "not-ready" => vec![format!("dkms install {package}{kernel}")],
             _ => vec![format!("dkms verify {package}{kernel}")],
         }
     }
 
-    /// The log of the failed build.
-    fn log(&self, problem: &Problem) -> Option<String> {
+    /// The failed build that a problem is about.
+    fn failed(&self, problem: &Problem) -> Option<&BuildState> {
         let is_it = |b: &&BuildState| {
             Some(&b.package) == problem.package.as_ref()
                 && b.kernel == problem.kernel
                 && problem.version.as_ref().is_none_or(|version| *version == b.version)
         };
-        self.machine.builds.iter().filter(is_it).find_map(|b| b.failed_log.clone())
+        self.machine.builds.iter().filter(is_it).find(|b| b.failed_log.is_some())
     }
 
     /// Installing the headers, which starts the build on most distributions.
@@ -270,6 +302,18 @@ impl Found<'_> {
             _ => return vec![format!("dkms autoinstall -k {}", quote(release))],
         };
         vec![package, format!("dkms autoinstall -k {}", quote(release))]
+    }
+}
+
+/// The index of a kernel's modules is not that of the modules that are there.
+fn index(kernel: &KernelState, check: &Check, command: &str) -> Problem {
+    Problem {
+        cause: "index".to_owned(),
+        kernel: Some(kernel.kernel.clone()),
+        what: "its modules.dep does not list modules of dkms as they are installed".to_owned(),
+        help: vec![sentence(check)],
+        fix: vec![command.to_owned()],
+        ..Problem::default()
     }
 }
 

@@ -64,7 +64,7 @@ mod tests {
     fn a_list_has_a_limit() {
         let read = |text: &str| serde_json::from_str::<Document>(text).map(|d| d.list);
         assert_eq!(read("{\"list\":[1,2]}").unwrap(), [1, 2]);
-        assert_eq!(read("{\"list\":null}").unwrap(), []);
+        assert!(read("{\"list\":null}").unwrap().is_empty());
         assert!(read("{\"list\":{}}").is_err());
         let long = format!("{{\"list\":[{}1]}}", "1,".repeat(super::MOST));
         assert!(read(&long).unwrap_err().to_string().contains("more than"));

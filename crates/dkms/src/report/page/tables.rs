@@ -151,7 +151,7 @@ pub(super) fn modules(html: &mut Html, machine: &Machine) {
                 html.element("td", &[], build.kernel.as_deref().unwrap_or_default());
                 html.within("td", &[], |html| {
                     html.element("span", &[("class", tone.badge())], word);
-                    for reason in &module.reasons {
+                    if let Some(reason) = module.reasons.first() {
                         html.element("p", &[("class", "muted")], &reason.text);
                     }
                 });
