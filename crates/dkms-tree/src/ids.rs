@@ -181,6 +181,12 @@ impl PartialEq<str> for Release {
     }
 }
 
+impl PartialEq<&str> for Release {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
 impl PartialEq<String> for Release {
     fn eq(&self, other: &String) -> bool {
         self.0 == *other

@@ -59,7 +59,7 @@ impl Fingerprint {
         sorted_lines(&self.lines)
     }
 
-    /// Adds who has signed the modules.
+    /// Adds the signer of the modules.
     pub(crate) fn add_signer(&mut self, fleet: &Fleet) {
         self.lines.insert(fleet::LINE.to_owned(), fleet.id());
     }

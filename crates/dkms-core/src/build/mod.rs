@@ -205,7 +205,7 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
 /// The modules of a build.
 struct Obtained {
     collected: Collected,
-    /// Who has signed them already.
+    /// The signer, if they are signed already.
     signer: Option<Fleet>,
     /// Where they come from.
     origin: BuildOrigin,
