@@ -282,6 +282,15 @@ bad_mirror() {
     kill "$registry" "$server"
 }
 
+# CLIENTS...: so many at the same time; none fails.
+load() {
+    serve_registry 'http: {addr: "127.0.0.1:5000"}'
+    builder 'http://127.0.0.1:5000/dkms'
+    ulimit -n "$(ulimit -H -n)"
+    python3 /e2e/registry-clients.py /usr/libexec/dkms-registry 127.0.0.1:5000/dkms single 5 "$@"
+    kill "$registry"
+}
+
 # All connections go through a proxy: for a registry with TLS, and for one without. Only the proxy knows their names.
 proxy() {
     certificates
@@ -485,4 +494,4 @@ page() {
 }
 
 # fleet-key.sh sources this file.
-[[ ${BASH_SOURCE[0]} != "$0" ]] || "$1"
+[[ ${BASH_SOURCE[0]} != "$0" ]] || "$@"
