@@ -127,6 +127,7 @@ python3 python3
 pgrep procps
 setpriv util-linux
 mandoc mandoc
+dh_testdir debhelper
 man man-db
 groff groff-base
 qemu-system-x86_64 qemu-system-x86

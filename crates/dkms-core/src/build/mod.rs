@@ -34,6 +34,7 @@ mod place;
 pub mod prepare;
 mod prepared;
 pub mod preview;
+mod programs;
 mod published;
 pub mod recipe;
 mod repeat;
@@ -291,7 +292,9 @@ fn sandbox_of(
     let policy = &loaded.conf.confine;
     let environment = environment::of_build(session, dir);
     let hidden = target.hidden(session);
-    let wanted = sandbox::Wanted { dir, seen, hidden, visible, policy, environment };
+    // What is missing is an error when something is compiled.
+    let replaced = target.host_programs(session).map_or_else(Vec::new, |programs| programs.places.clone());
+    let wanted = sandbox::Wanted { dir, seen, hidden, visible, replaced, policy, environment };
     BuildSandbox::new(session, wanted)
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Operand {
     /// A module or module files.
     PackageOrFiles,
     Archive,
+    /// A file to write.
+    Output,
     /// One of these words.
     Words(&'static [&'static str]),
     /// One of these words, and a module after it.

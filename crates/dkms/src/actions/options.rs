@@ -7,6 +7,7 @@
 mod archives;
 mod changes;
 mod general;
+mod reports;
 
 use super::join::{join, total};
 
@@ -54,10 +55,13 @@ pub(crate) enum Opt {
     Os,
     SysextLevel,
     Load,
+    Fleet,
+    Metrics,
     DkmsTree,
     SourceTree,
     InstallTree,
     Root,
+    Table,
     Json,
     Quiet,
     Verbose,
@@ -100,6 +104,7 @@ pub(crate) enum Group {
     Repairing,
     Planning,
     Archives,
+    Reports,
     Places,
     Output,
     /// Options of former versions, which are accepted but not listed.
@@ -170,7 +175,7 @@ impl Opt {
 
 impl Group {
     /// All with a heading, in the order of dkms(8).
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Selection,
         Self::Building,
         Self::Signing,
@@ -178,6 +183,7 @@ impl Group {
         Self::Repairing,
         Self::Planning,
         Self::Archives,
+        Self::Reports,
         Self::Places,
         Self::Output,
     ];
@@ -192,6 +198,7 @@ impl Group {
             Self::Repairing => "Repair options",
             Self::Planning => "Planning options",
             Self::Archives => "Archive options",
+            Self::Reports => "Report options",
             Self::Places => "Location options",
             Self::Output => "Output options",
             Self::Former => "Former options",
@@ -251,7 +258,7 @@ impl OptionRow {
 }
 
 /// The rows, file by file.
-const FILES: &[&[OptionRow]] = &[changes::CHANGES, archives::ARCHIVES, general::GENERAL];
+const FILES: &[&[OptionRow]] = &[changes::CHANGES, archives::ARCHIVES, reports::REPORTS, general::GENERAL];
 
 /// Every option, in the order of [`Opt`] and of dkms(8).
 pub(crate) static OPTIONS: &[OptionRow] =

@@ -31,6 +31,7 @@ pub(crate) enum Action {
     Ready,
     Pending,
     Fsck,
+    Report,
     Mktarball,
     Ldtarball,
     Mkdeb,

@@ -153,7 +153,7 @@ fn kernels(call: &Call<'_>, all: bool) -> Result<Vec<Kernel>> {
         return request::kernels(call.s, call.words, None);
     }
     let arch = match call.words.arches.as_slice() {
-        [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
+        [] => crate::host::arch_of(call.s, &call.s.host.release),
         [one, ..] => one.clone(),
     };
     Ok(gather::kernels_with_headers(call.s, &arch))

@@ -76,6 +76,7 @@ fn operands() -> String {
         (Operand::Source, "source"),
         (Operand::PackageOrFiles, "package-or-file"),
         (Operand::Archive, "file"),
+        (Operand::Output, "file"),
     ];
     for (kind, word) in kinds {
         text.push_str(&format!(

@@ -31,7 +31,7 @@ fn operands() -> String {
             "-a '(__dkms_packages)'",
         ),
         (&[Operand::Source], "-a '(__dkms_sources)'"),
-        (&[Operand::Source, Operand::PackageOrFiles, Operand::Archive], "-F"),
+        (&[Operand::Source, Operand::PackageOrFiles, Operand::Archive, Operand::Output], "-F"),
     ];
     for (kinds, offered) in kinds {
         let words = words_where(|row| kinds.contains(&row.operand)).join(" ");

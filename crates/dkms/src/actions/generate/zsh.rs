@@ -93,6 +93,7 @@ fn operands() -> String {
             "'*:module:_alternative \"packages:package:_dkms_packages\" \"files:module file:_files -g \\\"*.ko*\\\"\"'",
         ),
         (Operand::Archive, "'*:archive:_files'"),
+        (Operand::Output, "'*:file:_files'"),
     ];
     for (kind, spec) in kinds {
         let words = words_where(|row| row.operand == kind).join("|");

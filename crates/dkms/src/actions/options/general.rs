@@ -34,6 +34,8 @@ pub(super) const GENERAL: &[OptionRow] = &[
         "Work on the system in this directory, such as an image or a chroot",
     )
     .details("Its newest kernel takes the place of the running one. See `OTHER SYSTEMS`."),
+    flag(Opt::Table, "table", Group::Output, "Print a table of packages and kernels")
+        .misplaced(Misplaced::Refuse),
     flag(Opt::Json, "json", Group::Output, "Print JSON instead of text").details("See `JSON`."),
     flag(Opt::Quiet, "quiet", Group::Output, "Print nothing, not even errors")
         .short('q')
