@@ -17,14 +17,15 @@ registry_rows() {
     registry=$!
     until (: </dev/tcp/127.0.0.1/5000) 2>/dev/null; do sleep 0.1; done
     echo "registry=$R" >/etc/dkms/framework.conf.d/registry.conf
-    $dkms registry-key generate >/dev/null
+    "$dkms" registry-key generate >/dev/null
     cp /etc/dkms/registry.pub /etc/dkms/registry.d/
     for p; do
-        if $dkms push "$p" -k "$K" >/dev/null; then pushed=$((pushed + 1)); fi
+        if "$dkms" push "$p" -k "$K" >/dev/null; then pushed=$((pushed + 1)); fi
     done
     echo cache_size=0 >/etc/dkms/framework.conf.d/no-cache.conf
-    from_registry() { local p; for p in "$@"; do $dkms unbuild "$p" -k "$K"; done; }
-    show "registry-$#" "$debian" "$(PREPARE="from_registry $*" best 3 $dkms autoinstall -k "$K")"
+    # shellcheck disable=SC2317  # best calls it
+    from_registry() { local p; for p; do "$dkms" unbuild "$p" -k "$K"; done; }
+    show "registry-$#" "$debian" "$(PREPARE="from_registry $*" best 3 "$dkms" autoinstall -k "$K")"
     echo "registry         $pushed of $# packages are in the registry, and $(grep -l '"origin": *"registry' /var/lib/dkms/*/*/"$K"/*/.manifest.json | wc -l) came from there"
     ulimit -n "$(ulimit -H -n)"
     python3 /e2e/registry-clients.py /usr/libexec/dkms-registry "$R" "${1%/*}" 5 200 || true
