@@ -290,7 +290,10 @@ fn sandbox_of(
     visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
     visible.extend(session.options.kernel_config.clone());
     let policy = &loaded.conf.confine;
-    let environment = environment::of_build(session, dir);
+    let mut environment = environment::of_build(session, dir);
+    if policy.network {
+        environment.extend(environment::proxies(session.host));
+    }
     let hidden = target.hidden(session);
     // What is missing is an error when something is compiled.
     let replaced = target.host_programs(session).map_or_else(Vec::new, |programs| programs.places.clone());
