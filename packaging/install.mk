@@ -9,6 +9,7 @@
 #   make -f packaging/install.mk install-gentoo     the same, and the plugins of installkernel and kernel-install
 #   make -f packaging/install.mk uninstall          removes all of it; built modules and changed settings stay
 #   make -f packaging/install.mk install-registry   dkms-registry, which fetches builds; it is a package of its own
+#   make -f packaging/install.mk install-dh-dkms    dh_dkms, for those who make Debian packages; it is a package of its own
 # DESTDIR=dir installs everything below dir. Every directory below can be set, without DESTDIR in it.
 # BINARY=file, REGISTRY=file install these programs instead of building them.
 
@@ -33,6 +34,9 @@ SHAREDIR ?= /usr/share
 DOCDIR   ?= /usr/share/doc/dkms
 LIBEXEC  ?= /usr/libexec
 SYSUSERS ?= /usr/lib/sysusers.d
+BINDIR   ?= /usr/bin
+DEBHELPER ?= /usr/share/debhelper
+PERLDIR  ?= /usr/share/perl5
 
 CARGO   ?= cargo
 INSTALL ?= install
@@ -63,7 +67,7 @@ override DOCS  := README.md CHANGELOG.md LICENSE $(patsubst $(TOP)/%,%,$(filter-
 
 override HOOKS := 70-dkms-install.hook 70-dkms-upgrade.hook 71-dkms-remove.hook
 
-.PHONY: release release-registry install install-redhat install-suse install-arch install-alpine install-void install-gentoo install-debian install-registry install-doc uninstall
+.PHONY: release release-registry install install-redhat install-suse install-arch install-alpine install-void install-gentoo install-debian install-registry install-dh-dkms install-doc uninstall
 
 # cargo decides what to rebuild; a BINARY is installed as it is.
 release:
@@ -148,7 +152,21 @@ install-debian: install
 	$(call script,hooks/debian/preinst,$(KCONF)/preinst.d/dkms,0755)
 	$(call script,hooks/debian/prerm,$(KCONF)/prerm.d/dkms,0755)
 	$(call script,hooks/debian/install.d,$(KINSTALL)/40-dkms.install,0755)
+	$(call script,debian/dkms-autopkgtest,$(LIBDIR)/dkms-autopkgtest,0755)
 	$(call script,hooks/apport/dkms_packages.py,$(SHAREDIR)/apport/package-hooks/dkms_packages.py,0755)
+
+# DH_VERSION is written into the scripts that dh_dkms generates.
+install-dh-dkms: DH_VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' $(TOP)/Cargo.toml | head -n 1)
+install-dh-dkms:
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DEBHELPER)/autoscripts
+	sed -e 's/@VERSION@/$(DH_VERSION)/' $(HERE)/debian/dh-dkms/dh_dkms > $(DESTDIR)$(BINDIR)/dh_dkms
+	chmod 0755 $(DESTDIR)$(BINDIR)/dh_dkms
+	$(INSTALL) -D -m 0644 $(HERE)/debian/dh-dkms/dkms.pm $(DESTDIR)$(PERLDIR)/Debian/Debhelper/Sequence/dkms.pm
+	$(INSTALL) -D -m 0644 $(HERE)/man/dh_dkms.1 $(DESTDIR)$(MANDIR)/man1/dh_dkms.1
+	for script in postinst prerm; do \
+	    sed -e '/^##/d' $(HERE)/debian/dh-dkms/$$script-dkms > $(DESTDIR)$(DEBHELPER)/autoscripts/$$script-dkms || exit; \
+	    chmod 0644 $(DESTDIR)$(DEBHELPER)/autoscripts/$$script-dkms || exit; \
+	done
 
 install-doc:
 	for doc in $(DOCS); do $(INSTALL) -D -m 0644 $(TOP)/$$doc $(DESTDIR)$(DOCDIR)/$$doc || exit; done
@@ -161,6 +179,9 @@ install-doc:
 uninstall:
 	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(SYSTEMD)/dkms-sysext.service $(DESTDIR)$(KINSTALL)/40-dkms.install
 	$(RM) $(DESTDIR)$(LIBEXEC)/dkms-registry $(DESTDIR)$(SYSUSERS)/dkms-registry.conf $(DESTDIR)$(MANDIR)/man8/dkms-registry.8
+	$(RM) $(DESTDIR)$(BINDIR)/dh_dkms $(DESTDIR)$(PERLDIR)/Debian/Debhelper/Sequence/dkms.pm $(DESTDIR)$(MANDIR)/man1/dh_dkms.1
+	$(RM) $(DESTDIR)$(DEBHELPER)/autoscripts/postinst-dkms $(DESTDIR)$(DEBHELPER)/autoscripts/prerm-dkms
+	$(RM) $(DESTDIR)$(LIBDIR)/dkms-autopkgtest
 	$(RM) $(DESTDIR)$(LIBDIR)/common.postinst $(DESTDIR)$(LIBDIR)/dkms_autoinstaller $(DESTDIR)$(LIBDIR)/ready_warn $(DESTDIR)$(LIBDIR)/sysext-index
 	$(RM) $(foreach script,headers_package package_files kernel_gone kernels,$(DESTDIR)$(LIBDIR)/$(script))
 	$(RM) $(DESTDIR)$(ALPM)/scripts/dkms $(foreach hook,$(HOOKS),$(DESTDIR)$(ALPM)/hooks/$(hook))
