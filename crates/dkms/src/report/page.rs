@@ -62,7 +62,7 @@ fn facts(html: &mut Html, machine: &Machine) {
         let both = format!("{}, {}", words::count(errors, "error"), words::count(warnings, "warning"));
         fact(html, "problems", if errors + warnings == 0 { "none" } else { &both }, tone);
         fact(html, "waiting to be installed", &machine.pending.len().to_string(), Tone::Plain);
-        fact(html, "Secure Boot", &machine.secure_boot.state, Tone::Plain);
+        fact(html, "Secure Boot", words::secure_boot(&machine.secure_boot.state), Tone::Plain);
         fact(html, "disk", &words::counted(used(machine)), Tone::Plain);
     });
 }
@@ -215,7 +215,7 @@ fn trust(html: &mut Html, machine: &Machine) {
     heading(html, "trust");
     let boot = &machine.secure_boot;
     html.within("dl", &[], |html| {
-        entry(html, "Secure Boot", &boot.state);
+        entry(html, "Secure Boot", words::secure_boot(&boot.state));
         let word = match boot.enforcement.as_str() {
             "no" => "are loaded",
             "unknown" => "may be refused",

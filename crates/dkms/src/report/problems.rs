@@ -229,6 +229,9 @@ impl Found<'_> {
             problem.help.retain(|help| !help.starts_with("see ") && !help.starts_with("then: "));
             problem.help.extend(self.failed(&problem).and_then(|b| b.first_error.clone()));
         }
+        if matches!(problem.cause.as_str(), "missing" | "differs" | "unreadable") {
+            problem.help.retain(|help| !help.starts_with("dkms install --force"));
+        }
         if problem.fix.is_empty() {
             problem.fix = self.commands(&problem);
         }
