@@ -133,6 +133,15 @@ impl Arguments {
         }
     }
 
+    /// A registry may follow the module: it is the same as that of `--registry`.
+    fn take_registry(&mut self) {
+        let takes_one = |action: Action| action.row().operand == Operand::PackageAndRegistry;
+        if self.action.is_some_and(takes_one) {
+            let modules = usize::from(self.module.is_none()).min(self.words.len());
+            self.registries.extend(self.words.drain(modules..));
+        }
+    }
+
     /// The action, if one was named.
     pub(crate) fn action(&self) -> Option<Action> {
         self.action
@@ -402,6 +411,7 @@ impl Given {
         arguments.empty_version = has_version && arguments.module_version.is_none();
         arguments.words = words;
         arguments.sort_words();
+        arguments.take_registry();
         Ok(arguments)
     }
 

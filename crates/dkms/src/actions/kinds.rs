@@ -10,6 +10,8 @@ pub(crate) enum Operand {
     Package,
     /// One or more registered modules.
     Packages,
+    /// A registered module, and a registry after it.
+    PackageAndRegistry,
     /// A registered module, a source in /usr/src, a directory or an archive.
     Source,
     /// A module or module files.

@@ -72,6 +72,7 @@ impl ActionRow {
             Operand::Package if self.kernels == Kernels::One => "[MODULE]".into(),
             Operand::Package => "MODULE/VERSION".into(),
             Operand::Packages => "MODULE/VERSION...".into(),
+            Operand::PackageAndRegistry => "MODULE/VERSION [REGISTRY]".into(),
             Operand::Source if self.is_document() => "[MODULE/VERSION | DIRECTORY]".into(),
             Operand::Source => "MODULE/VERSION | DIRECTORY | ARCHIVE".into(),
             Operand::PackageOrFiles => "[MODULE[/VERSION] | FILE...]".into(),

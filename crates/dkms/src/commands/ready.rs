@@ -73,6 +73,6 @@ fn newest(call: &Call<'_>) -> Result<Kernel> {
 pub(super) fn arch(call: &Call<'_>) -> String {
     match call.words.arches.as_slice() {
         [one, ..] => one.clone(),
-        [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
+        [] => crate::host::arch_of(call.s, &call.s.host.release),
     }
 }

@@ -72,6 +72,7 @@ fn operands() -> String {
     let kinds = [
         (Operand::Package, "package"),
         (Operand::Packages, "package"),
+        (Operand::PackageAndRegistry, "package"),
         (Operand::Source, "source"),
         (Operand::PackageOrFiles, "package-or-file"),
         (Operand::Archive, "file"),

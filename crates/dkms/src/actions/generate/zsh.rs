@@ -86,6 +86,7 @@ fn operands() -> String {
     let kinds = [
         (Operand::Package, "'*:package:_dkms_packages'"),
         (Operand::Packages, "'*:package:_dkms_packages'"),
+        (Operand::PackageAndRegistry, "'*:package:_dkms_packages'"),
         (Operand::Source, "'*:source:_dkms_sources'"),
         (
             Operand::PackageOrFiles,
