@@ -199,7 +199,7 @@ def generated(number, now):
     """The document of a machine with twelve packages for three kernels; every eighth is not ready."""
     kernels = [f"6.1.0-{20 + number % 3 + n}-amd64" for n in range(3)]
     newest, bad = kernels[-1], number % 8 == 0
-    package, version = PACKAGES[number // 8 % len(PACKAGES)]
+    package, version = PACKAGES[number // 8 % 3]
     builds = []
     for kernel in kernels:
         for name, of in PACKAGES:
@@ -237,7 +237,7 @@ def hostile_files(directory):
     write("deep.json", "[" * 1_000_000)
     write("list.json", "{\"schema\":1,\"report\":\"machine\",\"builds\":[" + "{}," * 2_000_000 + "{}]}")
     write("types.json", "{\"schema\":1,\"report\":\"machine\",\"kernels\":\"secret\"}")
-    write(".hidden", "not read")
+    write(".unfinished.json", "not read")
     write(f"{HOSTILE.replace('/', '')}.json", "{")
     return {"fifo.json": "named pipe", "link.json": "symbolic link", "link-to-fifo.json": "symbolic link",
             "directory.json": "directory", "huge.json": "larger than", "cut.json": "ends too early",
@@ -273,7 +273,7 @@ def fleet():
         text = open(page, encoding="utf-8").read()
         for name, why in reasons.items():
             check(re.search(rf"<li>{re.escape(name)} could not be read: [^<]*{why}", text), f"{name}: {why}")
-        check("secret" not in text and ".hidden" not in text, "contents of files are not quoted")
+        check("secret" not in text and ".unfinished" not in text, "contents of files are not quoted")
         check(run("report", "--fleet", os.path.join(directory, "no"), "-", code=1) == "", "no directory is an error")
         inspect(page, lambda shown: look_at_fleet(shown, machines))
 
