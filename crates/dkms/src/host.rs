@@ -40,6 +40,11 @@ pub(crate) fn take_pin() -> Option<Secret> {
     (!pin.bytes().is_empty()).then(|| pin.into())
 }
 
+/// Whether the terminal cannot move its cursor, so that a live view would fill it with lines.
+pub(crate) fn has_dumb_terminal() -> bool {
+    std::env::var_os("TERM").is_none_or(|kind| kind.is_empty() || kind == "dumb")
+}
+
 /// Gathers the facts about this machine, or about the other root.
 pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     let uname = dkms_sys::sys::uname();

@@ -20,6 +20,7 @@ pub(crate) enum Opt {
     KernelSourceDir,
     KernelConfig,
     Jobs,
+    Timings,
     Force,
     NoCache,
     Registry,
@@ -56,6 +57,7 @@ pub(crate) enum Opt {
     Quiet,
     Verbose,
     Debug,
+    Plain,
     Version,
     Help,
     Distro,
@@ -77,6 +79,8 @@ pub(crate) enum Value {
     Kernel,
     Arch,
     File,
+    /// A file, which can be omitted: `--option[=FILE]`.
+    OptionalFile,
     Directory,
     Directive,
     Jobs,
@@ -336,6 +340,18 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
         "All builds of a command share them: that many builds run in parallel, and together they never run more \
          compilers than that.",
     ),
+    valued(
+        Opt::Timings,
+        "timings",
+        (Value::OptionalFile, "FILE"),
+        Group::Building,
+        "Write a page (HTML) that shows where the time went",
+    )
+    .details(
+        "The page shows every build on a time axis, what it waited for, and what would make the command faster. \
+         Without FILE, the page that dkms keeps anyway is named: those of the last five commands that built \
+         something are in `/var/lib/dkms/.timings`.",
+    ),
     flag(Opt::Force, "force", Group::Building, "Override safety checks").details(
         "Rebuilds and reinstalls what is there already, installs over a newer module, builds without what \
          `BUILD_DEPENDS` names, overwrites when loading an archive, and removes installed files that were changed. \
@@ -559,6 +575,10 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
          The output of a build is in its log.",
     ),
     flag(Opt::Debug, "debug", Group::Output, "Print every event, on standard error"),
+    flag(Opt::Plain, "plain", Group::Output, "Print lines, never a live view").details(
+        "For screen readers, and for terminals on which the live view is a nuisance. A terminal of type `dumb` gets \
+         lines in any case.",
+    ),
     flag(Opt::Version, "version", Group::Output, "Print the version").short('V'),
     flag(Opt::Help, "help", Group::Output, "Print help, for one action if one is given").short('h'),
     former(Opt::Distro, Some('d'), "distro", Value::Text),

@@ -98,7 +98,7 @@ const KERNELS: &[Opt] = &[Opt::Kernel, Opt::Arch];
 /// Which dkms.conf counts, and how it is evaluated for a kernel.
 const CONF: &[Opt] = &[Opt::Conf, Opt::Directive];
 const HEADERS: &[Opt] = &[Opt::KernelSourceDir, Opt::KernelConfig];
-const BUILD: &[Opt] = &[Opt::Jobs, Opt::Force, Opt::NoCache, Opt::Registry, Opt::Prebuilt];
+const BUILD: &[Opt] = &[Opt::Jobs, Opt::Timings, Opt::Force, Opt::NoCache, Opt::Registry, Opt::Prebuilt];
 const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
 const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];
@@ -140,7 +140,7 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
         writable_tree: true,
         runs_programs: true,
         options: &[PACKAGE, CONF, &[Opt::Archive, Opt::Force, Opt::RpmSafeUpgrade], CHANGE],
-        accepts: &[KERNELS, HEADERS, SIGN, INSTALL, &[Opt::Jobs]],
+        accepts: &[KERNELS, HEADERS, SIGN, INSTALL, &[Opt::Jobs, Opt::Timings]],
         ..BASE
     },
     ActionRow {
@@ -355,7 +355,7 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
         root: Root::Sometimes,
         runs_programs: true,
         options: &[KERNELS, &[Opt::Archive, Opt::Force], CHANGE],
-        accepts: &[PACKAGE, CONF, HEADERS, SIGN, INSTALL, &[Opt::All, Opt::Jobs]],
+        accepts: &[PACKAGE, CONF, HEADERS, SIGN, INSTALL, &[Opt::All, Opt::Jobs, Opt::Timings]],
         ..BASE
     },
     ActionRow {
@@ -552,7 +552,7 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
         kernels: Kernels::Named,
         runs_programs: true,
         options: &[KERNELS, &[Opt::NoDepmod], CHANGE],
-        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Force]],
+        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Timings, Opt::Force]],
         ..BASE
     },
     ActionRow {
@@ -581,7 +581,7 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
         kernels: Kernels::Named,
         runs_programs: true,
         options: &[KERNELS, &[Opt::NoDepmod], CHANGE],
-        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Force]],
+        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Timings, Opt::Force]],
         ..BASE
     },
 ];
