@@ -188,7 +188,8 @@ class Browser:
               seen.add(element.id);
             }
             for (const link of document.querySelectorAll("a[href^='#']"))
-              if (!document.getElementById(decodeURIComponent(link.hash.slice(1)))) found.push("dead link " + link.hash);
+              if (!document.getElementById(decodeURIComponent(link.getAttribute("href").slice(1))))
+                found.push("dead link " + link.getAttribute("href"));
             for (const element of document.querySelectorAll("[src], link, iframe, object, embed, base"))
               found.push("loads something: " + element.outerHTML.slice(0, 80));
             if (!document.title || document.documentElement.lang !== "en") found.push("no title or language");
