@@ -135,6 +135,7 @@ impl<'a> Scheduler<'a> {
                 }
             }
         });
+        self.watch.measure(context.pool.as_ref(), self.tasks.iter());
         self.close_groups();
     }
 

@@ -108,8 +108,17 @@ impl<'a> Chart<'a> {
                 if self.run.path.iter().any(|part| part.item == Item::Build(n)) {
                     self.bar(html, "critical", (from, to), y + self.lane - 6.0, 3.0);
                 }
-                self.label(html, &step.build.package.to_string(), from, to, y + self.lane - 9.0);
+                self.label(html, &self.name(step), from, to, y + self.lane - 9.0);
             });
+        }
+    }
+
+    /// The package, and the kernel if there are several.
+    fn name(&self, step: &Step) -> String {
+        let kernel = &step.build.kernel;
+        match self.run.builds.iter().any(|other| other.build.kernel != *kernel) {
+            true => format!("{} {}", step.build.package, kernel.release),
+            false => step.build.package.to_string(),
         }
     }
 

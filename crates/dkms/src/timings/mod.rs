@@ -14,6 +14,9 @@ mod record;
 mod run;
 mod waits;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use record::Recorder;
 
 use crate::cli::Arguments;
@@ -70,6 +73,7 @@ fn seconds(seconds: f64) -> String {
     match whole {
         _ if total < 0.095 => format!("{} ms", (total * 1000.0).round() as u64),
         _ if total < 60.0 => format!("{total:.1} s"),
+        _ if whole < 3600 && whole % 60 == 0 => format!("{} min", whole / 60),
         _ if whole < 3600 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
     }

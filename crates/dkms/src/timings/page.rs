@@ -53,10 +53,13 @@ fn facts(html: &mut Html, run: &Run) {
     let count =
         |chosen: &dyn Fn(&Step) -> bool| run.builds.iter().filter(|step| chosen(step)).count().to_string();
     let built = |step: &Step| step.outcome == Outcome::Built;
-    let expected: f64 =
-        run.builds.iter().filter_map(|step| step.last).map(|last| last.duration.as_secs_f64()).sum();
-    let known = run.builds.iter().filter(|step| step.last.is_some());
-    let actual: f64 = known.map(Step::duration).sum();
+    let known: Vec<(f64, f64)> = run
+        .builds
+        .iter()
+        .filter(|step| built(step) && step.is_compiled())
+        .filter_map(|step| Some((step.duration(), step.last?.duration.as_secs_f64())))
+        .collect();
+    let (actual, expected) = known.iter().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
     let mut list = vec![
         (seconds(run.facts.total), "in total".to_owned()),
         (count(&|step| built(step) && step.is_compiled()), "compiled".into()),
@@ -70,7 +73,7 @@ fn facts(html: &mut Html, run: &Run) {
     if expected > 0.0 {
         list.push((
             percent(actual, expected),
-            format!("of the expected time of the builds ({})", seconds(expected)),
+            format!("of what the compiled builds took the last time ({})", seconds(expected)),
         ));
     }
     if run.slots > 0 {
@@ -79,7 +82,9 @@ fn facts(html: &mut Html, run: &Run) {
     }
     list.push((run.facts.cpus.to_string(), "processor(s)".into()));
     html.within("ul", &[("class", "facts")], |html| {
-        for (value, name) in list {
+        for (value, name) in
+            list.into_iter().filter(|(value, name)| value != "0" || !name.starts_with("from"))
+        {
             let class = if name == "failed" && value != "0" { "bad" } else { "" };
             html.within("li", &[], |html| {
                 html.element("b", &[("class", class)], &value).text(" ").text(&name);

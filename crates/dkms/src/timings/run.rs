@@ -19,6 +19,9 @@ const LOGS: usize = 1_000_000;
 const LOG_OF_SUCCESS: usize = 8_000;
 const LOG_OF_FAILURE: usize = 32_000;
 
+/// What takes less is not shown.
+const NOTHING: f64 = 0.001;
+
 /// What is known about the command besides its events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
@@ -270,6 +273,7 @@ impl Reading {
     fn happened(&mut self, at: f64, thread: ThreadId, event: &Event) {
         match event {
             Event::Queue { builds } => {
+                self.span("planning".into(), Kind::Command, self.idle_since, at);
                 for queued in builds {
                     let after: Vec<usize> = queued.after.iter().map(|other| self.number(other, at)).collect();
                     self.change(&queued.build, at, |step| (step.last, step.after) = (queued.last, after));
@@ -299,7 +303,7 @@ impl Reading {
                 if let Some(step) = self.index.get(build).and_then(|n| self.run.builds.get_mut(*n)) {
                     step.installed = Some(at);
                 }
-                self.span(format!("installing {build}"), Kind::Install, self.idle_since, at);
+                self.span("installing".into(), Kind::Install, self.idle_since, at);
             }
             Event::DepmodDone { kernel, elapsed } => {
                 let from = at - elapsed.as_secs_f64();
@@ -308,7 +312,7 @@ impl Reading {
             Event::CommandRun { what, elapsed, .. } => {
                 self.span(what.clone(), Kind::Command, at - elapsed.as_secs_f64(), at);
             }
-            Event::DepmodStarted { .. } => self.idle_since = at,
+            Event::DepmodStarted { .. } => self.span("installing".into(), Kind::Install, self.idle_since, at),
             _ => {}
         }
     }
@@ -324,7 +328,10 @@ impl Reading {
     }
 
     fn span(&mut self, name: String, kind: Kind, from: f64, to: f64) {
-        self.run.spans.push(Span { name, kind, from: from.clamp(0.0, to), to });
+        let from = from.clamp(0.0, to);
+        if to - from >= NOTHING {
+            self.run.spans.push(Span { name, kind, from, to });
+        }
         self.idle_since = to;
     }
 

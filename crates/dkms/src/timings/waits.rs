@@ -7,6 +7,9 @@ use dkms_core::event::Event;
 /// Shorter waits are not worth a word.
 const SHORT: f64 = 0.05;
 
+/// A build that waits for memory waits at least until it is checked again.
+const MEMORY: f64 = 0.5;
+
 /// A time during which a build waited.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Wait {
@@ -91,7 +94,7 @@ fn of_step(run: &Run, step: &Step, most: usize, locks: &[Lock<'_>]) -> Vec<Wait>
     let of_step = |lock: &&Lock<'_>| step.thread == Some(lock.entry.thread) && lock.from >= from;
     let lock = locks.iter().find(|lock| of_step(lock) && lock.from < start);
     let to = lock.map_or(start, |lock| lock.from);
-    waits.push(Wait { from, to, reason: for_slot(run, step, from, to, most) });
+    waits.extend(for_slot(run, step, from, to, most).map(|reason| Wait { from, to, reason }));
     waits.extend(lock.map(|lock| Wait {
         from: lock.from,
         to: start,
@@ -101,22 +104,23 @@ fn of_step(run: &Run, step: &Step, most: usize, locks: &[Lock<'_>]) -> Vec<Wait>
     waits
 }
 
-/// Why a build that could have begun did not.
-fn for_slot(run: &Run, step: &Step, from: f64, to: f64, most: usize) -> Reason {
+/// Why a build that could have begun did not; `None` if there was no reason but the work of starting it.
+fn for_slot(run: &Run, step: &Step, from: f64, to: f64, most: usize) -> Option<Reason> {
     let middle = f64::midpoint(from, to);
     let runs = |other: &Step| {
         other.from.is_some_and(|from| from <= middle) && other.to.is_some_and(|to| to >= middle)
     };
-    let running = run.builds.iter().enumerate().filter(|(_, other)| runs(other));
-    let running: Vec<(usize, &Step)> = running.collect();
+    let running: Vec<(usize, &Step)> =
+        run.builds.iter().enumerate().filter(|(_, other)| runs(other)).collect();
     if running.len() >= most {
-        return Reason::Slot;
+        return Some(Reason::Slot);
     }
     match running.iter().find(|(_, other)| other.build.package == step.build.package) {
-        Some((n, _)) => Reason::SamePackage(*n),
+        Some((n, _)) => Some(Reason::SamePackage(*n)),
         // One build may use all slots while another waits for one.
-        None if slots_at(run, middle) >= run.slots => Reason::Slot,
-        None => Reason::Memory,
+        None if run.slots > 0 && slots_at(run, middle) >= run.slots => Some(Reason::Slot),
+        // The first build begins however little memory is free, and free memory is checked twice per second.
+        None => (!running.is_empty() && to - from > MEMORY).then_some(Reason::Memory),
     }
 }
 
