@@ -1,9 +1,7 @@
 //! What would make a command faster.
 
-use super::path::Item;
-use super::run::{Kind, Run, Step};
-use super::waits::{Reason, Wait};
-use super::{percent, seconds};
+use super::run::{Item, Kind, Reason, Run, Step, Wait};
+use super::text::{percent, seconds};
 use dkms_core::tree::manifest::BuildOrigin;
 
 /// Below this, nothing is worth a word.

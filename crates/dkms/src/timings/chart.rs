@@ -1,8 +1,7 @@
 //! The time axis: lanes with bars, and the job slots in use below them. SVG without a script.
 
-use super::path::Item;
-use super::run::{Kind, Outcome, Run, Step};
-use super::{page, seconds};
+use super::run::{Item, Kind, Outcome, Run, Step};
+use super::text::{id, seconds};
 use dkms_pages::{Attribute, Html};
 
 /// The width of the drawing, of its left margin, and of the time axis.
@@ -98,8 +97,8 @@ impl<'a> Chart<'a> {
             let Some(from) = step.from else { continue };
             let to = step.to.unwrap_or(self.run.facts.total);
             let y = 2.0 + step.lane as f64 * self.lane;
-            let id = format!("#{}", page::id(n));
-            html.within("a", &[("href", id.as_str()), ("tabindex", "-1")], |html| {
+            let target = format!("#{}", id(n));
+            html.within("a", &[("href", target.as_str()), ("tabindex", "-1")], |html| {
                 html.element("title", &[], &title(step));
                 self.bar(html, class(step), (from, to), y, self.lane - 4.0);
                 if let Some(make) = step.make().filter(|_| matches!(step.outcome, Outcome::Built)) {
@@ -209,7 +208,7 @@ fn class(step: &Step) -> &'static str {
 }
 
 fn title(step: &Step) -> String {
-    format!("{}: {}, {}", step.build, page::state(step), seconds(step.duration()))
+    format!("{}: {}, {}", step.build, step.state(), seconds(step.duration()))
 }
 
 fn number(value: f64) -> String {

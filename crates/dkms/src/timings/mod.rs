@@ -1,8 +1,8 @@
 //! The page of `--timings`: where the time of a command went, and what would make it faster.
 //!
-//! Nothing is measured for it. [`Recorder`] keeps the events of a command with their times, `run` turns them
-//! into builds, waits and lanes, `path` finds the critical path, `advice` says what to do, `chart` and `page`
-//! draw. The pages of the last commands are kept in the tree (`keep`). All of this is best effort: it never
+//! Nothing is measured for it. [`Recorder`] keeps the events of a command with their times, `read` makes builds
+//! (`run`) of them, `waits` and `path` find what they waited for and the critical path, `advice` says what to do,
+//! `chart` and `page` draw. The pages of the last commands are kept in the tree (`keep`). All of this is best effort: it never
 //! fails a command.
 
 mod advice;
@@ -10,8 +10,10 @@ mod chart;
 mod keep;
 mod page;
 mod path;
+mod read;
 mod record;
 mod run;
+mod text;
 mod waits;
 
 #[cfg(test)]
@@ -23,6 +25,7 @@ use crate::cli::Arguments;
 use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::session::Session;
+use record::Entry;
 use run::{Facts, Run};
 use std::io::Write;
 
@@ -44,7 +47,7 @@ pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>
         has_registry: s.options.framework.registry.as_ref().is_some_and(|list| !list.is_empty()),
         error: result.as_ref().err().map(|e| (e.to_string(), e.help())),
     };
-    let mut run = recorder.with_entries(|entries| Run::new(entries, facts));
+    let mut run = recorder.with_entries(|entries| analyse(entries, facts));
     run.read_logs(s.layout);
     let page = page::render(&run);
     let kept = is_kept.then(|| keep::keep(s, arguments.action_word(), &page));
@@ -66,20 +69,10 @@ pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>
     });
 }
 
-/// Seconds as a person reads them.
-fn seconds(seconds: f64) -> String {
-    let total = seconds.max(0.0);
-    let whole = total.round() as u64;
-    match whole {
-        _ if total < 0.095 => format!("{} ms", (total * 1000.0).round() as u64),
-        _ if total < 60.0 => format!("{total:.1} s"),
-        _ if whole < 3600 && whole % 60 == 0 => format!("{} min", whole / 60),
-        _ if whole < 3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
-    }
-}
-
-/// A share as a person reads it.
-fn percent(part: f64, whole: f64) -> String {
-    format!("{:.0} %", if whole > 0.0 { part / whole * 100.0 } else { 0.0 })
+/// What the events of a command mean.
+fn analyse(entries: &[Entry], facts: Facts) -> Run {
+    let mut run = read::read(entries, facts);
+    waits::find(&mut run, entries);
+    run.path = path::find(&run);
+    run
 }

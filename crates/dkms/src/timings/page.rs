@@ -1,10 +1,9 @@
 //! The page as a whole.
 
 use super::advice;
-use super::path::Item;
-use super::run::{Outcome, Run, Step};
-use super::waits::Reason;
-use super::{chart, percent, seconds};
+use super::chart;
+use super::run::{Item, Outcome, Reason, Run, Step};
+use super::text::{id, percent, seconds};
 use crate::printable::without_pins;
 use dkms_core::tree::manifest::BuildOrigin;
 use dkms_pages::{Html, Page};
@@ -29,24 +28,6 @@ pub(super) fn render(run: &Run) -> String {
     let title = format!("dkms {}: timings", run.facts.action);
     let page = Page { title: &title, style: include_str!("timings.css"), script: include_str!("timings.js") };
     page.render(&main)
-}
-
-/// The id of a build's entry.
-pub(super) fn id(number: usize) -> String {
-    format!("build-{number}")
-}
-
-/// How a build ended, and where its modules come from.
-pub(super) fn state(step: &Step) -> String {
-    match (&step.outcome, &step.origin) {
-        (Outcome::Failed(..), _) => "failed".into(),
-        (Outcome::Skipped(_), _) => "skipped".into(),
-        (Outcome::Unfinished, _) if step.from.is_some() => "interrupted".into(),
-        (Outcome::Unfinished, _) => "not begun".into(),
-        (Outcome::Built, BuildOrigin::Cache) => "from the cache".into(),
-        (Outcome::Built, BuildOrigin::Registry(_)) => "from a registry".into(),
-        (Outcome::Built, _) => "compiled".into(),
-    }
 }
 
 fn facts(html: &mut Html, run: &Run) {
@@ -244,7 +225,7 @@ fn build(html: &mut Html, run: &Run, n: usize, step: &Step, longest: f64) {
                 Outcome::Unfinished | Outcome::Skipped(_) => "badge warn",
                 Outcome::Built => "badge good",
             };
-            html.element("span", &[("class", class)], &state(step)).text(" ");
+            html.element("span", &[("class", class)], step.state()).text(" ");
             html.element("span", &[("class", "took")], &compared(step));
             meter(html, step, longest);
         });

@@ -1,28 +1,10 @@
 //! The critical path: what had to happen one after the other, so that only a shorter part of it makes the
 //! command shorter.
 
-use super::run::Run;
-use super::waits::Reason;
+use super::run::{Item, Part, Reason, Run, Step};
 
 /// Two things with less time between them follow each other.
 const GAP: f64 = 0.3;
-
-/// A part of the critical path.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Part {
-    pub(super) item: Item,
-    pub(super) from: f64,
-    pub(super) to: f64,
-}
-
-/// What takes time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Item {
-    /// A build, by its index.
-    Build(usize),
-    /// Something else, by its index.
-    Span(usize),
-}
 
 /// The critical path, from the beginning of the command to its end.
 pub(super) fn find(run: &Run) -> Vec<Part> {
@@ -42,9 +24,8 @@ pub(super) fn find(run: &Run) -> Vec<Part> {
 }
 
 fn items(run: &Run) -> Vec<Part> {
-    let build = |(n, step): (usize, &super::run::Step)| {
-        Some(Part { item: Item::Build(n), from: step.from?, to: step.to? })
-    };
+    let build =
+        |(n, step): (usize, &Step)| Some(Part { item: Item::Build(n), from: step.from?, to: step.to? });
     let builds = run.builds.iter().enumerate().filter_map(build);
     let spans = run.spans.iter().enumerate();
     let spans = spans.map(|(n, span)| Part { item: Item::Span(n), from: span.from, to: span.to });

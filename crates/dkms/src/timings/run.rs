@@ -1,15 +1,10 @@
-//! The builds of a command, made from its events.
+//! A command: its builds, what they waited for, and what else took time.
 
-use super::path;
-use super::record::{Entry, What};
-use super::waits::{self, Wait};
-use dkms_core::error::Error;
-use dkms_core::event::{Event, LastBuild, Progress};
+use dkms_core::event::LastBuild;
 use dkms_core::ids::Build;
 use dkms_core::tree::layout::Layout;
 use dkms_core::tree::manifest::BuildOrigin;
 use dkms_sys::fs::Limit;
-use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::thread::ThreadId;
@@ -18,9 +13,6 @@ use std::thread::ThreadId;
 const LOGS: usize = 1_000_000;
 const LOG_OF_SUCCESS: usize = 8_000;
 const LOG_OF_FAILURE: usize = 32_000;
-
-/// What takes less is not shown.
-const NOTHING: f64 = 0.001;
 
 /// What is known about the command besides its events.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +46,7 @@ pub(super) struct Run {
     /// The number of lanes of the builds.
     pub(super) lanes: usize,
     /// What had to happen one after the other, from first to last.
-    pub(super) path: Vec<path::Part>,
+    pub(super) path: Vec<Part>,
 }
 
 /// One build.
@@ -120,8 +112,48 @@ pub(super) enum Kind {
     Lock,
 }
 
+/// A time during which a build waited.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Wait {
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) reason: Reason,
+}
+
+/// Why a build waited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Until this build, which it depends on, was installed.
+    Dependency(usize),
+    /// All job slots were in use.
+    Slot,
+    /// Until this build of the same package ended, because they use the same directory.
+    SamePackage(usize),
+    /// A slot was free, but little memory was.
+    Memory,
+    /// Another dkms held a lock.
+    Lock(String),
+}
+
+/// A part of the critical path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Part {
+    pub(super) item: Item,
+    pub(super) from: f64,
+    pub(super) to: f64,
+}
+
+/// What takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// A build, by its index.
+    Build(usize),
+    /// Something else, by its index.
+    Span(usize),
+}
+
 impl Step {
-    fn new(build: Build, queued: f64) -> Self {
+    pub(super) fn new(build: Build, queued: f64) -> Self {
         Self {
             build,
             queued,
@@ -151,6 +183,19 @@ impl Step {
         matches!(self.outcome, Outcome::Failed(..))
     }
 
+    /// How a build ended, and where its modules come from.
+    pub(super) fn state(&self) -> &'static str {
+        match (&self.outcome, &self.origin) {
+            (Outcome::Failed(..), _) => "failed",
+            (Outcome::Skipped(_), _) => "skipped",
+            (Outcome::Unfinished, _) if self.from.is_some() => "interrupted",
+            (Outcome::Unfinished, _) => "not begun",
+            (Outcome::Built, BuildOrigin::Cache) => "from the cache",
+            (Outcome::Built, BuildOrigin::Registry(_)) => "from a registry",
+            (Outcome::Built, _) => "compiled",
+        }
+    }
+
     /// Whether its modules were compiled, as far as is known.
     pub(super) fn is_compiled(&self) -> bool {
         self.from.is_some() && !matches!(self.origin, BuildOrigin::Cache | BuildOrigin::Registry(_))
@@ -171,28 +216,8 @@ impl Step {
 }
 
 impl Run {
-    /// The command with these events.
-    pub(super) fn new(entries: &[Entry], facts: Facts) -> Self {
-        let mut reading = Reading { run: Self { facts, ..Self::default() }, ..Reading::default() };
-        entries.iter().for_each(|entry| reading.read(entry));
-        let mut run = reading.run;
-        let total = run.facts.total;
-        for step in &mut run.builds {
-            if step.from.is_some() {
-                let end = *step.to.get_or_insert(total);
-                if let Some(stage) = step.stages.last_mut() {
-                    stage.to = end;
-                }
-            }
-        }
-        run.assign_lanes();
-        waits::find(&mut run, entries);
-        run.path = path::find(&run);
-        run
-    }
-
     /// Gives each build a lane in which no other one runs at the same time.
-    fn assign_lanes(&mut self) {
+    pub(super) fn assign_lanes(&mut self) {
         let mut order: Vec<usize> = (0..self.builds.len()).collect();
         let start = |run: &Self, n: usize| run.builds.get(n).and_then(|step| step.from);
         order.retain(|n| start(self, *n).is_some());
@@ -234,122 +259,6 @@ impl Run {
         let ends = self.in_use.iter().skip(1).map(|(at, _)| *at).chain([self.facts.total]);
         let parts = self.in_use.iter().zip(ends);
         parts.map(|((at, used), end)| (end.min(to) - at.max(from)).max(0.0) * f64::from(*used)).sum()
-    }
-}
-
-/// The state while the events are read.
-#[derive(Default)]
-struct Reading {
-    run: Run,
-    index: HashMap<Build, usize>,
-    /// The last moment at which the installing thread can have begun something.
-    idle_since: f64,
-}
-
-impl Reading {
-    fn read(&mut self, entry: &Entry) {
-        let at = entry.at.as_secs_f64();
-        match &entry.what {
-            What::Progress(progress) => self.measured(at, progress),
-            What::Since(event) | What::Event(event) => self.happened(at, entry.thread, event),
-        }
-    }
-
-    fn measured(&mut self, at: f64, progress: &Progress) {
-        if let Some(slots) = progress.slots {
-            self.run.slots = slots.of;
-            if self.run.in_use.last().is_none_or(|(_, used)| *used != slots.used) {
-                self.run.in_use.push((at, slots.used));
-            }
-        }
-        for compiled in &progress.compiled {
-            self.change(&compiled.build, at, |step| {
-                step.objects = compiled.objects;
-                step.compiled.push((at, compiled.last.clone()));
-            });
-        }
-    }
-
-    fn happened(&mut self, at: f64, thread: ThreadId, event: &Event) {
-        match event {
-            Event::Queue { builds } => {
-                self.span("planning".into(), Kind::Command, self.idle_since, at);
-                for queued in builds {
-                    let after: Vec<usize> = queued.after.iter().map(|other| self.number(other, at)).collect();
-                    self.change(&queued.build, at, |step| (step.last, step.after) = (queued.last, after));
-                }
-            }
-            Event::BuildStarted { build, .. } => self.change(build, at, |step| {
-                (step.from, step.thread) = (Some(at), Some(thread));
-                step.stages.push(Stage { name: "preparing".into(), from: at, to: at });
-            }),
-            Event::BuildStage { build, stage } => self.change(build, at, |step| {
-                if let Some(last) = step.stages.last_mut() {
-                    last.to = at;
-                }
-                step.stages.push(Stage { name: stage.clone(), from: at, to: at });
-            }),
-            Event::Built { build, origin, .. } => {
-                self.idle_since = at;
-                self.change(build, at, |step| {
-                    (step.to, step.outcome, step.origin) = (Some(at), Outcome::Built, origin.clone());
-                });
-            }
-            Event::Failed { build, error } => self.failed(build, at, error),
-            Event::Skipped { build, reason } | Event::Deferred { build, reason } => {
-                self.change(build, at, |step| step.outcome = Outcome::Skipped(reason.clone()));
-            }
-            Event::Installed { build } => {
-                if let Some(step) = self.index.get(build).and_then(|n| self.run.builds.get_mut(*n)) {
-                    step.installed = Some(at);
-                }
-                self.span("installing".into(), Kind::Install, self.idle_since, at);
-            }
-            Event::DepmodDone { kernel, elapsed } => {
-                let from = at - elapsed.as_secs_f64();
-                self.span(format!("depmod for kernel {}", kernel.release), Kind::Depmod, from, at);
-            }
-            Event::CommandRun { what, elapsed, .. } => {
-                self.span(what.clone(), Kind::Command, at - elapsed.as_secs_f64(), at);
-            }
-            Event::DepmodStarted { .. } => self.span("installing".into(), Kind::Install, self.idle_since, at),
-            _ => {}
-        }
-    }
-
-    fn failed(&mut self, build: &Build, at: f64, error: &Error) {
-        self.idle_since = at;
-        self.change(build, at, |step| {
-            if step.from.is_some() && step.to.is_none() {
-                step.to = Some(at);
-            }
-            step.outcome = Outcome::Failed(error.to_string(), error.help());
-        });
-    }
-
-    fn span(&mut self, name: String, kind: Kind, from: f64, to: f64) {
-        let from = from.clamp(0.0, to);
-        if to - from >= NOTHING {
-            self.run.spans.push(Span { name, kind, from, to });
-        }
-        self.idle_since = to;
-    }
-
-    fn number(&mut self, build: &Build, at: f64) -> usize {
-        if let Some(n) = self.index.get(build) {
-            return *n;
-        }
-        self.index.insert(build.clone(), self.run.builds.len());
-        self.run.builds.push(Step::new(build.clone(), at));
-        self.run.builds.len() - 1
-    }
-
-    /// Changes the step of a build, which is new if its build was not announced.
-    fn change(&mut self, build: &Build, at: f64, change: impl FnOnce(&mut Step)) {
-        let number = self.number(build, at);
-        if let Some(step) = self.run.builds.get_mut(number) {
-            change(step);
-        }
     }
 }
 

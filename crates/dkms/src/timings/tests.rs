@@ -1,9 +1,7 @@
-use super::advice;
 use super::page;
-use super::path::Item;
 use super::record::{Entry, What};
-use super::run::{Facts, Kind, Outcome, Run};
-use super::waits::Reason;
+use super::run::{Facts, Item, Kind, Outcome, Reason, Run};
+use super::{advice, analyse};
 use dkms_core::error::Error;
 use dkms_core::event::{Compiled, Event, LastBuild, Progress, Queued, SlotsInUse};
 use dkms_core::ids::{Build, Kernel, PackageId};
@@ -70,7 +68,7 @@ impl Story {
 
     fn run(mut self, total: f64) -> Run {
         self.entries.sort_by_key(|entry| entry.at);
-        Run::new(&self.entries, facts(total))
+        analyse(&self.entries, facts(total))
     }
 }
 
@@ -172,7 +170,7 @@ fn an_interrupted_command_has_a_page_too() {
     let step = run.builds.first().unwrap();
     assert_eq!((step.outcome.clone(), step.to), (Outcome::Unfinished, Some(3.0)));
     assert!(page::render(&run).contains("interrupted"));
-    assert!(page::render(&Run::new(&[], facts(0.0))).contains("Builds (0)"));
+    assert!(page::render(&analyse(&[], facts(0.0))).contains("Builds (0)"));
 }
 
 /// A page whose texts all try to be more than text.

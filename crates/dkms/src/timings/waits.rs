@@ -1,7 +1,7 @@
 //! What each build waited for. The scheduler's rules are those of `dkms_core::schedule`.
 
 use super::record::{Entry, What};
-use super::run::{Kind, Run, Span, Step};
+use super::run::{Kind, Reason, Run, Span, Step, Wait};
 use dkms_core::event::Event;
 
 /// Shorter waits are not worth a word.
@@ -9,29 +9,6 @@ const SHORT: f64 = 0.05;
 
 /// A build that waits for memory waits at least until it is checked again.
 const MEMORY: f64 = 0.5;
-
-/// A time during which a build waited.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Wait {
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) reason: Reason,
-}
-
-/// Why a build waited.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// Until this build, which it depends on, was installed.
-    Dependency(usize),
-    /// All job slots were in use.
-    Slot,
-    /// Until this build of the same package ended, because they use the same directory.
-    SamePackage(usize),
-    /// A slot was free, but little memory was.
-    Memory,
-    /// Another dkms held a lock.
-    Lock(String),
-}
 
 /// Finds the waits of all builds, and those of the thread that installs.
 pub(super) fn find(run: &mut Run, entries: &[Entry]) {
