@@ -61,7 +61,8 @@ def run():
 def become_history():
     """Makes the builds those of an older kernel, as they are after an upgrade."""
     kernel, old = os.environ["K"], "5.10.0-1-amd64"
-    for directory in glob.glob(f"/var/lib/dkms/*/*/{kernel}"):
+    for directory in {os.path.dirname(os.path.dirname(path)) for path in
+                      glob.glob(f"/var/lib/dkms/*/*/{kernel}/*/.manifest.json")}:
         shutil.copytree(directory, f"{os.path.dirname(directory)}/{old}", symlinks=True)
         for path in glob.glob(f"{os.path.dirname(directory)}/{old}/*/.manifest.json"):
             with open(path, encoding="utf-8") as file:

@@ -43,7 +43,7 @@ enum Mode {
     /// Plain lines for the log of a package manager. Failures are printed at the end, where people look for
     /// them.
     Managed(Mutex<Vec<String>>),
-    Live(Progress),
+    Live(Box<Progress>),
 }
 
 impl Ui {
@@ -67,7 +67,7 @@ impl Ui {
             && dkms_sys::sys::is_terminal(2)
             && !crate::host::has_dumb_terminal()
         {
-            Mode::Live(Progress::new())
+            Mode::Live(Box::new(Progress::new()))
         } else {
             Mode::Plain
         };
