@@ -5,8 +5,10 @@ mod estimate;
 pub(crate) mod json;
 pub(crate) mod lint;
 pub(crate) mod mok;
+pub(crate) mod paint;
 pub(crate) mod plain;
 pub(crate) mod progress;
+pub(crate) mod status;
 mod terminal;
 pub(crate) mod verdicts;
 
