@@ -4,7 +4,7 @@ use super::run::{Facts, Item, Kind, Outcome, Reason, Run};
 use super::{advice, analyse};
 use dkms_core::error::Error;
 use dkms_core::event::{Compiled, Event, LastBuild, Progress, Queued, SlotsInUse};
-use dkms_core::ids::{Build, Kernel, PackageId};
+use dkms_core::ids::{Build, Kernel, PackageId, Release};
 use dkms_core::tree::manifest::BuildOrigin;
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -14,7 +14,7 @@ const HOSTILE: &str =
     "</pre></script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\x1b[31m\u{202e}";
 
 fn kernel(release: &str) -> Kernel {
-    Kernel { release: release.into(), arch: "x86_64".into() }
+    Kernel { release: Release::new(release).unwrap(), arch: "x86_64".into() }
 }
 
 fn build(name: &str, release: &str) -> Build {
