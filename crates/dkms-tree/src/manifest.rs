@@ -41,6 +41,9 @@ pub struct Manifest {
     pub built_at: u64,
     /// How long it took.
     pub build_seconds: f64,
+    /// How many object files were compiled; 0 if none were, or if it is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub objects: u32,
     /// The built module files.
     pub modules: Vec<ModuleRecord>,
     /// Modules that BUILD_EXCLUSIVE left out, with the reason.
@@ -79,6 +82,10 @@ impl BuildOrigin {
     pub fn is_unknown(&self) -> bool {
         *self == Self::Unknown
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl From<String> for BuildOrigin {

@@ -81,7 +81,8 @@ pub(super) const KERNELS: &[Opt] = &[Opt::Kernel, Opt::Arch];
 /// Which dkms.conf counts, and how it is evaluated for a kernel.
 pub(super) const CONF: &[Opt] = &[Opt::Conf, Opt::Directive];
 pub(super) const HEADERS: &[Opt] = &[Opt::KernelSourceDir, Opt::KernelConfig];
-pub(super) const BUILD: &[Opt] = &[Opt::Jobs, Opt::Force, Opt::NoCache, Opt::Registry, Opt::Prebuilt];
+pub(super) const BUILD: &[Opt] =
+    &[Opt::Jobs, Opt::Timings, Opt::Force, Opt::NoCache, Opt::Registry, Opt::Prebuilt];
 pub(super) const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
 pub(super) const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];

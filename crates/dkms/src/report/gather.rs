@@ -21,6 +21,7 @@ use dkms_core::tree::state;
 use dkms_core::trust::mok;
 use dkms_sys::fs::Limit;
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
 
 /// Everything about the machine, or about the kernels with these releases. `arch` is the architecture of its
@@ -65,16 +66,21 @@ pub(super) fn machine(s: &Session<'_>, releases: &[String], arch: &str) -> Resul
         builds,
         problems: Vec::new(),
     };
-    machine.problems = problems::of(s, &machine);
+    machine.problems = problems::of(&machine, s.host.distribution.as_ref().map(|d| d.family()));
     Ok(machine)
 }
 
 /// The name of the machine, or of the system in another root.
 fn host_name(s: &Session<'_>) -> Option<String> {
-    let name = if s.host.other_root.is_some() {
-        dkms_sys::fs::read_text("/etc/hostname", Limit::CONFIG).ok()?
-    } else {
-        dkms_sys::sys::hostname().to_string_lossy().into_owned()
+    let name = match &s.host.other_root {
+        // The file may be a link to one of this machine.
+        Some(root) => {
+            let mut name = Vec::new();
+            let file = dkms_sys::fs::open_untrusted(root, "etc/hostname", None).ok()?;
+            file.take(256).read_to_end(&mut name).ok()?;
+            String::from_utf8_lossy(&name).into_owned()
+        }
+        None => dkms_sys::sys::hostname().to_string_lossy().into_owned(),
     };
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
