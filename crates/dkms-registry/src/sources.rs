@@ -9,7 +9,7 @@ use crate::failure::Failure;
 /// What is known about a registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum State {
-    /// Nobody has asked it yet.
+    /// It has not been asked yet.
     #[default]
     Unknown,
     /// It has answered.

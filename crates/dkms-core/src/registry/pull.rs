@@ -89,7 +89,7 @@ pub(crate) fn find_stored(session: &Session<'_>, cache: &Cache, wanted: &Wanted<
     let filter = Filter {
         package: Some(package.name.clone()),
         version: Some(package.version.clone()),
-        kernels: vec![wanted.build.kernel.release.clone()],
+        kernels: vec![wanted.build.kernel.release.to_string()],
     };
     let tag = portable::tag(&package.name, &package.version, &wanted.lines);
     let fits = |record: &Record| {
@@ -242,7 +242,7 @@ fn judge(
 /// Why a record is not the one of a build.
 fn other_build(record: &Record, build: &Build) -> Option<String> {
     let pairs = [
-        ("package", &record.package, &build.package.name),
+        ("package", &record.package, build.package.name.as_str()),
         ("version", &record.version, &build.package.version),
         ("kernel", &record.kernel, &build.kernel.release),
         ("architecture", &record.arch, &build.kernel.arch),
