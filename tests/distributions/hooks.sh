@@ -79,7 +79,7 @@ void() {
     local place=kernel/drivers/misc/single.ko shell
     printf '%s\n' 'ID="void"' >/etc/os-release
     install_kit void
-    for shell in dash busybox; do
+    for shell in $(long && echo dash) busybox; do
         mount --bind "$(type -P $shell)" /bin/sh
         step "$shell: a kernel without headers"
         cp -r "$(source_of 1.0)" /usr/src/
@@ -152,19 +152,22 @@ gentoo() {
     is_installed 1.0 "$K" $place
     same "$(in_order)" "initramfs $K 1"
 
-    step 'a module that does not build stops the installation only if it should'
-    cp -r "$(source_of 1.1 'error here')" /usr/src/
-    dkms add single/1.1 >/run/out
-    kernel "$NEW"
-    headers "$NEW"
-    run installkernel "$NEW" bzImage
-    grep -q 'make ended with exit code 2' /run/out
-    echo 'hook_failure=fail' >>/etc/dkms/framework.conf
-    code 11 run installkernel "$NEW" bzImage
+    if long; then
+        step 'a module that does not build stops the installation only if it should'
+        cp -r "$(source_of 1.1 'error here')" /usr/src/
+        dkms add single/1.1 >/run/out
+        kernel "$NEW"
+        headers "$NEW"
+        run installkernel "$NEW" bzImage
+        grep -q 'make ended with exit code 2' /run/out
+        echo 'hook_failure=fail' >>/etc/dkms/framework.conf
+        code 11 run installkernel "$NEW" bzImage
+        dkms remove single/1.1 --all >/run/out
+    fi
 
     step 'kernel-install, for USE=systemd'
     run /usr/lib/kernel/install.d/40-dkms.install remove "$K"
-    status_is 'single/1.0: added' 'single/1.1: added'
+    status_is 'single/1.0: added'
 }
 
 missing() {
@@ -195,7 +198,6 @@ missing() {
     says 'install kernel-devel-6.9.4-200.fc40.x86_64' 21 dkms install single/1.0 -k 6.9.4-200.fc40.x86_64
     make -s -f /packaging/install.mk install-redhat BINARY=/run/in/dkms >/run/out 2>&1
     says 'install kernel-devel-6.9.4-200.fc40.x86_64,' 0 /usr/lib/dkms/dkms_autoinstaller start 6.9.4-200.fc40.x86_64
-    says 'Install kernel-devel-6.9.4-200.fc40.x86_64,' 0 env autoinstall_all_kernels=1 /usr/lib/dkms/common.postinst single 1.0
     rm -r /lib/modules/6.9.4-200.fc40.x86_64
 
     step 'no depmod'
