@@ -156,6 +156,8 @@ ip iproute2
 jq jq
 skopeo skopeo
 umoci umoci
+chromium chromium
+chromedriver chromium-driver
 busybox busybox-static
 mksquashfs squashfs-tools
 mkfs.erofs erofs-utils

@@ -62,7 +62,7 @@ fn facts(html: &mut Html, machine: &Machine) {
         let both = format!("{}, {}", words::count(errors, "error"), words::count(warnings, "warning"));
         fact(html, "problems", if errors + warnings == 0 { "none" } else { &both }, tone);
         fact(html, "waiting to be installed", &machine.pending.len().to_string(), Tone::Plain);
-        fact(html, "Secure Boot", &machine.secure_boot.state, Tone::Plain);
+        fact(html, "Secure Boot", words::secure_boot(&machine.secure_boot.state), Tone::Plain);
         fact(html, "disk", &words::counted(used(machine)), Tone::Plain);
     });
 }
@@ -215,7 +215,7 @@ fn trust(html: &mut Html, machine: &Machine) {
     heading(html, "trust");
     let boot = &machine.secure_boot;
     html.within("dl", &[], |html| {
-        entry(html, "Secure Boot", &boot.state);
+        entry(html, "Secure Boot", words::secure_boot(&boot.state));
         let word = match boot.enforcement.as_str() {
             "no" => "are loaded",
             "unknown" => "may be refused",
@@ -255,4 +255,67 @@ fn key(html: &mut Html, key: &Key) {
 
 fn entry(html: &mut Html, name: &str, text: &str) {
     html.element("dt", &[], name).element("dd", &[], text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::data::{BuildState, Finding, Module, Pending, Reason};
+
+    #[test]
+    fn names_stay_text() {
+        let word = || "<b>\"'&\u{1b}[31m\u{202e}".to_owned();
+        let some = || Some(word());
+        let module = Module {
+            module: word(),
+            verdict: "refused".into(),
+            reasons: vec![Reason { code: word(), text: word(), help: word() }],
+            signer: some(),
+            version: some(),
+            loaded: Some("other".into()),
+            loaded_version: some(),
+            ..Module::default()
+        };
+        let build = BuildState {
+            package: word(),
+            version: word(),
+            kernel: some(),
+            origin: some(),
+            modules: vec![module],
+            ..BuildState::default()
+        };
+        let item = Pending {
+            package: some(),
+            kernel: word(),
+            what: word(),
+            help: vec![word()],
+            ..Pending::default()
+        };
+        let finding = Finding { path: word(), what: word(), repair: word(), ..Finding::default() };
+        let problem = Problem {
+            package: some(),
+            kernel: some(),
+            what: word(),
+            fix: vec![word()],
+            ..Problem::default()
+        };
+        let mut machine =
+            Machine { host: some(), builds: vec![build], pending: vec![item], ..Machine::default() };
+        machine.kernels = vec![KernelState { kernel: word(), policy: some(), ..KernelState::default() }];
+        machine.fsck.findings = vec![finding];
+        machine.fsck.unreadable = vec![word()];
+        machine.problems = vec![problem];
+        machine.key = Some(Key { path: word(), error: some(), next: word(), ..Key::default() });
+        let text = render(&machine);
+        assert!(!text.contains("<b>\"") && !text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
+        assert!(text.matches("&lt;b&gt;&quot;&#39;&amp;\\u001b[31m\\u202e").count() > 20, "{text}");
+    }
+
+    #[test]
+    fn sentences_begin_with_a_capital_letter_and_commands_do_not() {
+        assert_eq!(capitalised("its last build failed"), "Its last build failed");
+        assert_eq!(capitalised("dkms autoinstall -k 6.1"), "dkms autoinstall -k 6.1");
+        assert_eq!(capitalised("/lib/modules is not there"), "/lib/modules is not there");
+        assert_eq!(capitalised(""), "");
+    }
 }
