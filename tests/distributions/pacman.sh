@@ -15,7 +15,7 @@ package() {
         printf '%s\n' "pkgname = $name" "pkgbase = $name" "pkgver = $version" "pkgdesc = $name" 'arch = any' "size = 1" 'builddate = 1700000000'
         for word in "$@"; do printf '%s\n' "${word/=/ = }"; done
     } >"$folder/.PKGINFO"
-    (cd "$folder" && tar --owner=0 --group=0 -cf "$file" .PKGINFO $(ls))
+    (cd "$folder" && tar --owner=0 --group=0 -cf "$file" .PKGINFO --null -T <(find . -mindepth 1 -maxdepth 1 ! -name .PKGINFO -print0))
     rm -r "$folder"
     repo-add -q "$repository/test.db.tar" "$file"
 }
@@ -50,7 +50,7 @@ hook() { # NAME DESCRIPTION TARGET SCRIPT
     printf '%s\n' '[Trigger]' 'Type = Path' 'Operation = Install' 'Operation = Upgrade' 'Operation = Remove' "Target = $3" '[Action]' \
         "Description = $2" 'When = PostTransaction' "Exec = $4" 'NeedsTargets' >"/usr/share/libalpm/hooks/$1.hook"
 }
-cat >/usr/local/sbin/each-kernel <<'S'
+cat >/usr/sbin/each-kernel <<'S'
 #!/bin/bash
 # For each kernel among the targets that is still there: COMMAND KERNEL.
 sed -n 's,^usr/lib/modules/\([^/]*\)/.*,\1,p; s,^usr/src/.*,all,p' | sort -u | while read -r kernel; do
@@ -58,11 +58,11 @@ sed -n 's,^usr/lib/modules/\([^/]*\)/.*,\1,p; s,^usr/src/.*,all,p' | sort -u | w
     for k in $kernel; do [[ ! -d /usr/lib/modules/$k/kernel ]] || "$@" "$k"; done
 done
 S
-printf '%s\n' '#!/bin/bash' 'echo "depmod $1" >>/run/order' 'depmod "$1"' >/usr/local/sbin/record-depmod
-chmod +x /usr/local/sbin/*
-hook 60-depmod 'Updating module dependencies...' 'usr/lib/modules/*/' '/usr/local/sbin/each-kernel /usr/local/sbin/record-depmod'
+printf '%s\n' '#!/bin/bash' 'echo "depmod $1" >>/run/order' 'depmod "$1"' >/usr/sbin/record-depmod
+chmod +x /usr/sbin/each-kernel /usr/sbin/record-depmod
+hook 60-depmod 'Updating module dependencies...' 'usr/lib/modules/*/' '/usr/sbin/each-kernel /usr/sbin/record-depmod'
 hook 90-mkinitcpio-install 'Updating linux initcpios...' $'usr/lib/modules/*/vmlinuz\nTarget = usr/src/*/dkms.conf' \
-    '/usr/local/sbin/each-kernel /usr/local/sbin/record-initramfs'
+    '/usr/sbin/each-kernel /usr/sbin/record-initramfs'
 package base 1-1 "$(mktemp -d)" provides=glibc provides=gcc provides=kmod provides=make provides=patch
 kernel_packages linux 6.1.47-1 "$OLD"
 module_package 1.0 1
@@ -166,7 +166,7 @@ not test -e "/usr/lib/modules/$NEW/updates"
 
 step 'dkms itself is removed'
 pac -Rs single-dkms dkms
-not type -P dkms
+not test -e /usr/sbin/dkms -o -e /usr/bin/dkms
 same "$(find /usr/lib/dkms /usr/share/libalpm -name '*dkms*' 2>/dev/null)" ''
 same "$(find /var/lib/dkms -mindepth 1 ! -name '.*' ! -path '*/.*' ! -name 'mok.*')" ''
 echo 'pacman: all as it should be'

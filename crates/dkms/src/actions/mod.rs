@@ -27,6 +27,7 @@ pub(crate) const COMMON: &[Opt] = &[
     Opt::Quiet,
     Opt::Verbose,
     Opt::Debug,
+    Opt::Plain,
     Opt::Version,
     Opt::Help,
 ];

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn kernel(release: &str) -> Kernel {
-        Kernel { release: release.into(), arch: "x86_64".into() }
+        Kernel::new(release, "x86_64").unwrap()
     }
 
     fn entries() -> Vec<Entry> {

@@ -19,7 +19,7 @@ pub(super) const MODULES: &[ActionRow] = &[
         writable_tree: true,
         runs_programs: true,
         options: &[PACKAGE, CONF, &[Opt::Archive, Opt::Force, Opt::RpmSafeUpgrade], CHANGE],
-        accepts: &[KERNELS, HEADERS, SIGN, INSTALL, &[Opt::Jobs]],
+        accepts: &[KERNELS, HEADERS, SIGN, INSTALL, &[Opt::Jobs, Opt::Timings]],
         ..BASE
     },
     ActionRow {
