@@ -272,7 +272,7 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
         "arch",
         (Value::Arch, "ARCH"),
         Group::Selection,
-        "The architecture [default: this machine's]",
+        "The architecture [default: the kernel's]",
     )
     .short('a')
     .repeatable()
