@@ -12,7 +12,8 @@ cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms} FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 compiling=(fetch build format clippy compile docs)
 testing=(scenarios vm crash packages fuzz unit attacks interrupt mutations image btf foreign jobserver full_disk concurrency
-    workspace::msrv mok pages takeover confined twice clang rpm registry workspace::shellcheck harness packaging workspace::deny)
+    workspace::msrv mok pages takeover confined twice clang rpm registry fleet_key workspace::shellcheck harness
+    packaging workspace::deny debian_kit)
 
 fetch() { tests/fetch.sh --msrv; }
 format() { cargo fmt --all -- --check; }
@@ -31,7 +32,8 @@ program() (
     cd tests && "$(sed -n "s/^$1=//p" "$scratch/programs")" --quiet --nocapture --test-threads "$threads" "${@:2}" &&
         [[ -s $DKMS_TEST_REPORT ]]
 )
-scenarios() { program scenarios; }
+# The longest section: two at a time, so that it ends with the others.
+scenarios() { threads=2 program scenarios; }
 
 # section NAME: runs it. Its end-to-end tests report to $scratch/NAME.tests, its times go to $scratch/NAME.times.
 section() {
@@ -97,7 +99,7 @@ complete() {
 
 scratch=$(mktemp -d)
 trap 'kill "${!running[@]}" 2>/dev/null; rm -rf "$scratch"' EXIT
-slots=$(nproc) threads=1 first=() then=() all=("$@")
+slots=$(($(nproc) + 1)) threads=1 first=() then=() all=("$@")
 ((${#all[@]})) || all=("${compiling[@]}" "${testing[@]}")
 for name in "${all[@]}"; do
     if [[ " ${compiling[*]} " == *" $name "* ]]; then first+=("$name"); else then+=("$name"); fi

@@ -132,6 +132,7 @@ python3 python3
 pgrep procps
 setpriv util-linux
 mandoc mandoc
+dh_testdir debhelper
 man man-db
 groff groff-base
 qemu-system-x86_64 qemu-system-x86
@@ -149,6 +150,7 @@ rpmlint rpmlint
 createrepo_c createrepo-c
 xorriso xorriso
 docker-registry docker-registry
+softhsm2-util softhsm2
 ip iproute2
 jq jq
 skopeo skopeo
@@ -164,6 +166,8 @@ LIST
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
     [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)
+    # What OpenSSL needs to use keys in tokens.
+    if ! compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null; then want+=(libengine-pkcs11-openssl); fi
     if ((${#want[@]})); then
         say "installing ${want[*]}"
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${want[@]}" >/dev/null

@@ -404,4 +404,5 @@ page() {
     kill "$registry"
 }
 
-"$1"
+# fleet-key.sh sources this file.
+[[ ${BASH_SOURCE[0]} != "$0" ]] || "$1"

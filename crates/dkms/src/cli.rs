@@ -68,6 +68,9 @@ pub(crate) struct Arguments {
     pub os: Option<String>,
     pub sysext_level: Option<String>,
     pub load: bool,
+    pub fleet: Option<PathBuf>,
+    pub metrics: Option<PathBuf>,
+    pub table: bool,
     pub dkmstree: Option<PathBuf>,
     pub sourcetree: Option<PathBuf>,
     pub installtree: Option<PathBuf>,
@@ -127,6 +130,15 @@ impl Arguments {
                 Some(_) => {}
                 None => self.words.push(word),
             }
+        }
+    }
+
+    /// A registry may follow the module: it is the same as that of `--registry`.
+    fn take_registry(&mut self) {
+        let takes_one = |action: Action| action.row().operand == Operand::PackageAndRegistry;
+        if self.action.is_some_and(takes_one) {
+            let modules = usize::from(self.module.is_none()).min(self.words.len());
+            self.registries.extend(self.words.drain(modules..));
         }
     }
 
@@ -203,11 +215,20 @@ impl Arguments {
         for path in options.into_iter().flatten().filter(|p| !p.to_string_lossy().starts_with("pkcs11:")) {
             *path = f(path);
         }
-        for word in self.words.iter_mut().filter(|w| names_a_path(w)) {
+        // The files that a report writes are the machine's.
+        let are_outputs = self.action.is_some_and(|action| action.row().operand == Operand::Output);
+        for word in self.words.iter_mut().filter(|w| !are_outputs && names_a_path(w)) {
             if let Ok(path) = f(Path::new(word)).into_os_string().into_string() {
                 *word = path;
             }
         }
+    }
+
+    /// The files that a report writes.
+    pub(crate) fn report_files(&self) -> impl Iterator<Item = &Path> {
+        let is_report = self.action == Some(Action::Report);
+        let words = self.words.iter().filter(move |_| is_report).map(Path::new);
+        words.chain(self.metrics.as_deref()).filter(|path| *path != Path::new("-"))
     }
 
     /// Replaces the trees that the command line names.
@@ -390,6 +411,7 @@ impl Given {
         arguments.empty_version = has_version && arguments.module_version.is_none();
         arguments.words = words;
         arguments.sort_words();
+        arguments.take_registry();
         Ok(arguments)
     }
 
@@ -442,6 +464,9 @@ impl Given {
             os: self.text(Opt::Os),
             sysext_level: self.text(Opt::SysextLevel),
             load: self.flag(Opt::Load),
+            fleet: self.path(Opt::Fleet),
+            metrics: self.path(Opt::Metrics),
+            table: self.flag(Opt::Table),
             dkmstree: self.path(Opt::DkmsTree),
             sourcetree: self.path(Opt::SourceTree),
             installtree: self.path(Opt::InstallTree),

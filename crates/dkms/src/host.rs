@@ -83,6 +83,14 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     }
 }
 
+/// Whether standard output is a terminal that shows colours, and nobody has switched them off
+/// (<https://no-color.org>).
+pub(crate) fn shows_colours() -> bool {
+    let value = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+    let can = value("TERM").is_some_and(|term| term != "dumb");
+    can && value("NO_COLOR").is_none() && dkms_sys::sys::is_terminal(1)
+}
+
 /// Whether this is a system that another one prepares: a chroot, or a container whose image is made.
 pub(crate) fn is_image(layout: &Layout, running: &str) -> bool {
     let exists = |path: &str| dkms_sys::fs::exists_followed(path);

@@ -14,6 +14,7 @@ mod managed;
 mod operand;
 mod printable;
 mod render;
+mod report;
 mod request;
 mod root;
 mod settings;

@@ -117,12 +117,14 @@ fn machines_cache(changes: bool) -> Option<PathBuf> {
     Some(dir).filter(|dir| dkms_sys::fs::is_real_dir(dir))
 }
 
-/// The machine's directories that stay writable: the system itself, that of the archive to write, that of the
-/// cache, and temporary ones.
+/// The machine's directories that stay writable: the system itself, that of the archive or report to write, that
+/// of the cache, and temporary ones.
 fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<PathBuf> {
     let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
     let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
-    std::iter::once(path.to_owned()).chain(archive).chain(cache).chain(temporary).collect()
+    let absolute = |file: &Path| std::path::absolute(file).ok()?.parent()?.canonicalize().ok();
+    let reports = arguments.report_files().filter_map(absolute);
+    std::iter::once(path.to_owned()).chain(archive).chain(reports).chain(cache).chain(temporary).collect()
 }
 
 /// Makes that system the root directory, and mounts the machine's files that the command line names in it,

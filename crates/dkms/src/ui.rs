@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::cli::Arguments;
 use crate::exit;
 use crate::printable::{on_one_line, printable, without_pins};
-use crate::render::{json, plain, progress::Progress};
+use crate::render::{json, paint::Painted, plain, progress::Progress};
 use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
 use dkms_core::secret::Secret;
@@ -84,11 +84,24 @@ impl Ui {
 
     /// Prints data to standard output.
     pub(crate) fn data(&self, text: &str) {
+        self.print(|| to_stdout(text));
+    }
+
+    fn print(&self, write: impl FnOnce() -> std::io::Result<()>) {
         if !matches!(self.mode, Mode::Quiet) {
             // A reader that closed the pipe has seen enough.
-            if to_stdout(text).is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
+            if write().is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
                 self.unwritten.store(true, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Prints data that has colours if standard output is a terminal that shows them.
+    pub(crate) fn painted(&self, painted: &Painted) {
+        if crate::host::shows_colours() {
+            self.print(|| to_terminal(&painted.with_colours()));
+        } else {
+            self.data(&painted.plain());
         }
     }
 
@@ -152,13 +165,25 @@ fn is_hook(arguments: &Arguments) -> bool {
     arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named)
 }
 
+/// The text as it may be printed or written to a file that people look at: unprintable characters are
+/// escaped, and PINs are omitted.
+pub(crate) fn clean(text: &str) -> String {
+    without_pins(&printable(text)).into_owned()
+}
+
 /// Prints to standard output. Unprintable characters are escaped, and PINs are omitted.
 ///
 /// # Errors
 /// It cannot be written; after a broken pipe the reader does not want more.
 pub(crate) fn to_stdout(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout();
-    out.write_all(without_pins(&printable(text)).as_bytes()).and_then(|()| out.flush())
+    out.write_all(clean(text).as_bytes()).and_then(|()| out.flush())
+}
+
+/// Prints what [`Painted`] escaped.
+fn to_terminal(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// Prints to standard error. Unprintable characters are escaped, and PINs are omitted.

@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod generate;
 pub(crate) mod help;
+mod join;
 mod kinds;
 mod options;
 mod table;
@@ -71,10 +72,12 @@ impl ActionRow {
             Operand::Package if self.kernels == Kernels::One => "[MODULE]".into(),
             Operand::Package => "MODULE/VERSION".into(),
             Operand::Packages => "MODULE/VERSION...".into(),
+            Operand::PackageAndRegistry => "MODULE/VERSION [REGISTRY]".into(),
             Operand::Source if self.is_document() => "[MODULE/VERSION | DIRECTORY]".into(),
             Operand::Source => "MODULE/VERSION | DIRECTORY | ARCHIVE".into(),
             Operand::PackageOrFiles => "[MODULE[/VERSION] | FILE...]".into(),
             Operand::Archive => "ARCHIVE".into(),
+            Operand::Output => "[FILE]".into(),
             Operand::Words(words) => format!("[{}]", words.join(" | ")),
             Operand::WordAndPackage(words) => format!("[{} [MODULE[/VERSION]]]", words.join(" | ")),
         }

@@ -13,6 +13,7 @@ mod package;
 mod packaging;
 mod ready;
 mod registry;
+mod report;
 mod rpm;
 mod status;
 mod sysext;
@@ -45,7 +46,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
     // Such words are not package names.
-    let mut subject = if matches!(action.row().operand, Operand::Words(_)) {
+    let mut subject = if matches!(action.row().operand, Operand::Words(_) | Operand::Output) {
         Subject::default()
     } else {
         Subject::of(arguments)?
@@ -96,6 +97,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Verify => return verify::verify(&call),
         Action::Ready => return ready::ready(&call),
         Action::Pending => return ready::pending(&call),
+        Action::Report => return report::report(&call),
         Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
         Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
         Action::Match => kernel::match_kernel(&call),

@@ -13,7 +13,7 @@ use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
 use serde_json::{Map, Value, json};
 
 /// The schema version of all JSON output.
-pub(super) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 pub(super) fn line(value: &Value) -> String {
     format!("{value}\n")
@@ -59,13 +59,22 @@ fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
     })
 }
 
+/// The word of a state.
+pub(crate) fn state_word(state: &State) -> &'static str {
+    match state {
+        State::Added => "added",
+        State::Broken => "broken",
+        State::Built(_) => "built",
+        State::Installed(_) => "installed",
+        State::InstalledWeak { .. } => "installed-weak",
+    }
+}
+
 fn entry(e: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
-    let (state, kernel, from) = match &e.kind {
-        State::Added => ("added", None, None),
-        State::Broken => ("broken", None, None),
-        State::Built(k) => ("built", Some(k), None),
-        State::Installed(k) => ("installed", Some(k), None),
-        State::InstalledWeak { kernel, from } => ("installed-weak", Some(kernel), Some(from)),
+    let kernel = e.kernel();
+    let from = match &e.kind {
+        State::InstalledWeak { from, .. } => Some(from),
+        _ => None,
     };
     // A weak module belongs to the build for the other kernel.
     let built_for = match (kernel, from) {
@@ -76,7 +85,7 @@ fn entry(e: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
     json!({
         "package": e.package.name,
         "version": e.package.version,
-        "state": state,
+        "state": state_word(&e.kind),
         "kernel": kernel.map(|k| &k.release),
         "arch": kernel.map(|k| &k.arch),
         "from_kernel": from,
@@ -96,7 +105,13 @@ pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String 
     let problems = match result {
         Err(Error::Conf(ConfError::Invalid(list))) => list
             .iter()
-            .map(|p| json!({ "path": p.path, "line": p.line, "column": p.column, "message": p.message, "help": p.help }))
+            .map(|found| {
+                let (line, column) = found.at.as_ref().map_or((0, 0), |at| (at.line, at.column));
+                json!({
+                    "path": found.path, "line": line, "column": column,
+                    "message": found.message, "help": found.help,
+                })
+            })
             .collect(),
         _ => Vec::new(),
     };

@@ -4,8 +4,10 @@ pub(crate) mod cache;
 pub(crate) mod json;
 pub(crate) mod lint;
 pub(crate) mod mok;
+pub(crate) mod paint;
 pub(crate) mod plain;
 pub(crate) mod progress;
+pub(crate) mod status;
 mod terminal;
 pub(crate) mod verdicts;
 

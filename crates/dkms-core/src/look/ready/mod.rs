@@ -7,7 +7,7 @@ mod initramfs;
 mod pending;
 mod report;
 
-pub use pending::{Item, Wait, pending};
+pub use pending::{Item, Wait, pending, pending_given};
 pub use report::{Check, Report};
 
 use crate::build::BuildError;
@@ -55,6 +55,23 @@ enum Required {
 /// # Errors
 /// framework.conf cannot be read.
 pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
+    let verdicts = || verify::verify(s, &[Filter::of_kernel(&kernel.release)]);
+    check(s, kernel, &verdicts)
+}
+
+/// Like [`ready`], with the verdicts on at least the modules that are installed for this kernel.
+///
+/// # Errors
+/// framework.conf cannot be read.
+pub fn ready_given(s: &Session<'_>, kernel: &Kernel, verdicts: &verify::Report) -> Result<Report> {
+    let of_kernel = || {
+        let modules = verdicts.modules.iter().filter(|m| m.kernel == *kernel).cloned().collect();
+        verify::Report { modules, kernels: Vec::new() }
+    };
+    check(s, kernel, &of_kernel)
+}
+
+fn check(s: &Session<'_>, kernel: &Kernel, verdicts: &dyn Fn() -> verify::Report) -> Result<Report> {
     let running = Kernel { release: s.host.release.clone(), arch: kernel.arch.clone() };
     let mut report = Report { kernel: kernel.clone(), running: running.release.clone(), checks: Vec::new() };
     let modules = s.layout.kernel_modules(&kernel.release);
@@ -83,7 +100,7 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
         let what = format!("{who} has no module of dkms that is required");
         report.note(None, Outcome::Loads, what, None);
     }
-    let verdicts = verify::verify(s, &[Filter::of_kernel(&kernel.release)]);
+    let verdicts = verdicts();
     let index = verify::indexed_files(&modules);
     let mut early = Vec::new();
     for item in &required {

@@ -86,12 +86,14 @@ fn operands() -> String {
     let kinds = [
         (Operand::Package, "'*:package:_dkms_packages'"),
         (Operand::Packages, "'*:package:_dkms_packages'"),
+        (Operand::PackageAndRegistry, "'*:package:_dkms_packages'"),
         (Operand::Source, "'*:source:_dkms_sources'"),
         (
             Operand::PackageOrFiles,
             "'*:module:_alternative \"packages:package:_dkms_packages\" \"files:module file:_files -g \\\"*.ko*\\\"\"'",
         ),
         (Operand::Archive, "'*:archive:_files'"),
+        (Operand::Output, "'*:file:_files'"),
     ];
     for (kind, spec) in kinds {
         let words = words_where(|row| row.operand == kind).join("|");
