@@ -30,7 +30,7 @@ pub(super) const CHANGES: &[OptionRow] = &[
         "arch",
         (Value::Arch, "ARCH"),
         Group::Selection,
-        "The architecture [default: this machine's]",
+        "The architecture [default: the kernel's]",
     )
     .short('a')
     .repeatable()
