@@ -175,7 +175,10 @@ fn an_interrupted_command_has_a_page_too() {
 
 /// A page whose texts all try to be more than text.
 fn hostile() -> Run {
-    let build = build(HOSTILE, HOSTILE);
+    // A kernel release is the name of a directory.
+    let release: String =
+        HOSTILE.chars().filter(|c| *c != '/' && (*c == ' ' || c.is_ascii_graphic())).collect();
+    let build = build(HOSTILE, &release);
     let mut story = Story::new();
     story.main(0.0, Event::Queue { builds: vec![queued(&build, 5, &[])] });
     let thread = story.built(&build, 0.1, 4.0, BuildOrigin::Registry(HOSTILE.into()));
