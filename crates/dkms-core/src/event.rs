@@ -94,6 +94,8 @@ pub enum Event {
         failed: Vec<FailedPackage>,
         deferred: Vec<PackageId>,
     },
+    /// The command works on these kernels of an image because it names none. `all` are those that it has.
+    KernelsOfImage { chosen: Vec<Kernel>, all: Vec<String>, tree: PathBuf },
     /// dkms waits for another dkms.
     Waiting { what: String, holder: String },
     /// Something the administrator should know, which does not stop the command.

@@ -17,6 +17,7 @@ mod render;
 mod request;
 mod root;
 mod settings;
+mod surroundings;
 mod ui;
 
 use std::process::ExitCode;

@@ -2,5 +2,6 @@
 
 mod compiler;
 pub mod headers;
+pub mod image;
 pub mod installed;
 pub mod toolchain;

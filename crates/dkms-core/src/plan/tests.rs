@@ -76,6 +76,7 @@ fn failing(error: Error) -> BuildFacts {
 
 fn without_headers() -> BuildFacts {
     failing(Error::Build(BuildError::HeadersMissing {
+        others: Vec::new(),
         release: "k".into(),
         path: "/h".into(),
         package: "headers".into(),
