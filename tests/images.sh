@@ -162,7 +162,65 @@ keys() {
     not grep -q Using /run/out
 }
 
+# A block of docs/images.md, by the second word of its first line.
+block() { sed -n "/^\`\`\`[a-z]* $1\$/,/^\`\`\`\$/p" /docs/images.md | sed '1d;$d'; }
+# buildah without a policy of this machine and with its storage in memory.
+buildah() { command buildah --root /run/storage --runroot /run/storage-run --storage-driver vfs "$@"; }
+# The files that a layer above the base has: names, modes, times, contents.
+files_of() { # IMAGE
+    local container
+    container=$(buildah from "$1")
+    (cd "$(buildah mount "$container")" && find usr/lib/modules var/lib/dkms -printf '%p %M %T@ %l\n' | sort && find usr/lib/modules var/lib/dkms -type f -exec sha256sum {} + | sort)
+    buildah rm "$container" >/dev/null
+}
+
+# The recipe of docs/images.md, on a base whose programs and headers are those of this root.
+containerfile() {
+    local volumes=() path
+    mkdir -p /run/base/{etc/dkms,usr/{bin,sbin,include,share,src,libexec},"usr/lib/modules/$K/kernel",usr/lib64,var/lib/dkms,var/tmp,tmp,proc,sys,dev,run,root} /run/context
+    cp -a /etc/{alternatives,ld.so.cache,passwd,group} /run/base/etc/
+    cp -L /etc/os-release /run/base/etc/
+    for path in bin sbin lib lib64; do cp -a "/$path" /run/base/; done
+    cp -a "/usr/lib/modules/$K/build" "/run/base/usr/lib/modules/$K/"
+    depmod -b /run/base/usr "$K" 2>/dev/null
+    for path in /usr/{bin,sbin,include,share,libexec,lib64,lib/x86_64-linux-gnu,lib/gcc} /usr/lib/linux-kbuild-6.1 /usr/src/linux-headers-*; do
+        mkdir -p "/run/base$path"
+        volumes+=(--volume "$path:$path:ro")
+    done
+    printf 'FROM scratch\nADD base.tar /\n' >/run/base.containerfile
+    tar -C /run/base --sort=name -cf /run/context/base.tar .
+    buildah build -q --isolation chroot -f /run/base.containerfile -t localhost/base /run/context >/run/out 2>&1
+    cp -r /examples/1-smallest /run/context/hello
+    dkms generate_mok --dkmstree /run/context >/run/out
+    block module >/run/context/Containerfile
+    step 'twice, with a key from a secret'
+    cd /run/context
+    for name in one two; do
+        buildah build --isolation chroot "${volumes[@]}" --timestamp 0 --build-arg SOURCE_DATE_EPOCH=1700000000 \
+            --secret id=mok.key,src=mok.key --secret id=mok.pub,src=mok.pub -t "$name" . >/run/out 2>&1
+        says "Using kernel $K, the only one in /lib/modules"
+        says "Kernel $K is ready to be booted"
+        files_of "$name" >"/run/$name.files"
+        if [[ $name == one ]]; then sleep 1; fi
+    done
+    diff /run/one.files /run/two.files
+    grep -q "updates/dkms/hello.ko" /run/one.files
+    not grep -q 'mok\.' /run/one.files
+    step 'a later layer changes what an earlier one installed, and has no key'
+    printf 'FROM one\nRUN dkms build hello/1.0 --force && dkms install hello/1.0 --force && dkms ready\nRUN dkms uninstall hello/1.0\n' >later
+    buildah build --isolation chroot "${volumes[@]}" -f later -t later . >/run/out 2>&1
+    says 'not signed: this is a chroot'
+    says 'depends on the machine'
+    files_of later >/run/later.files
+    not grep -q 'updates/dkms/hello.ko' /run/later.files
+    not grep -q 'mok\.' /run/later.files
+    step 'a build that fails fails the image'
+    echo broken >>hello/hello.c
+    not buildah build --isolation chroot "${volumes[@]}" --secret id=mok.key,src=mok.key --secret id=mok.pub,src=mok.pub -t bad . >/run/out 2>&1
+}
+
 fixture single-1.0
-trap 'echo "line $LINENO: $BASH_COMMAND"; cat /run/out' ERR
+exec 3>&1
+trap '{ echo "line $LINENO: $BASH_COMMAND"; cat /run/out; } >&3' ERR
 set -E
 "$1"
