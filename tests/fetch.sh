@@ -143,12 +143,21 @@ dh_dkms dh-dkms
 rpmbuild rpm
 rpmlint rpmlint
 createrepo_c createrepo-c
+dnf dnf
+zypper zypper
+pacman pacman-package-manager
+makepkg makepkg
+bsdtar libarchive-tools
+fakeroot fakeroot
 xorriso xorriso
 docker-registry docker-registry
+softhsm2-util softhsm2
 ip iproute2
 jq jq
 skopeo skopeo
 umoci umoci
+chromium chromium
+chromedriver chromium-driver
 busybox busybox-static
 mksquashfs squashfs-tools
 mkfs.erofs erofs-utils
@@ -157,6 +166,8 @@ LIST
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
     [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)
+    # What OpenSSL needs to use keys in tokens.
+    if ! compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null; then want+=(libengine-pkcs11-openssl); fi
     if ((${#want[@]})); then
         say "installing ${want[*]}"
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${want[@]}" >/dev/null

@@ -151,7 +151,12 @@ static FRAMEWORK: &[DirectiveInfo] = &[
     row("build_users", Kind::Scalar, "user IDs reserved for builds: FIRST-LAST (64200-64455)"),
     row("registry", Kind::Scalar, "registries of finished builds, in order: HOST[:PORT]/PREFIX ..."),
     row("prebuilt", Kind::Scalar, "whether builds of a registry are used: prefer, only or off"),
-    row("registry_key", Kind::Scalar, "the private keys that sign what is pushed: FILE ..."),
+    row("registry_key", Kind::Scalar, "the private keys that sign what is pushed: FILE or pkcs11: ..."),
+    row(
+        "registry_signer",
+        Kind::Scalar,
+        "certificate of the key that signs modules for machines without one",
+    ),
 ];
 
 impl Dialect {

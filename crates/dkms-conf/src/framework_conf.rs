@@ -74,8 +74,10 @@ pub struct FrameworkConf {
     pub registry: Option<Vec<String>>,
     /// Whether builds of a registry are used.
     pub prebuilt: Option<Prebuilt>,
-    /// The files of the private keys that sign what is pushed to a registry.
+    /// The private keys that sign what is pushed to a registry: files, or `pkcs11:` URIs.
     pub registry_key: Vec<String>,
+    /// The certificate of the key that signs the modules of a fleet whose machines have no key.
+    pub registry_signer: Option<String>,
 }
 
 /// Whether builds of a registry are used.
@@ -124,10 +126,10 @@ impl FrameworkConf {
         let text = |name: &str| directives.get(name, 0).map(str::to_owned);
         let switch = |name: &str| directives.get(name, 0).map(|v| !v.is_empty());
         let conf = FrameworkConf {
-            source_tree: tree(directives, "source_tree", &mut problems),
-            dkms_tree: tree(directives, "dkms_tree", &mut problems),
-            install_tree: tree(directives, "install_tree", &mut problems),
-            tmp_location: tree(directives, "tmp_location", &mut problems),
+            source_tree: path(directives, "source_tree", &mut problems),
+            dkms_tree: path(directives, "dkms_tree", &mut problems),
+            install_tree: path(directives, "install_tree", &mut problems),
+            tmp_location: path(directives, "tmp_location", &mut problems),
             verbose: switch("verbose"),
             symlink_modules: switch("symlink_modules"),
             autoinstall_all_kernels: switch("autoinstall_all_kernels"),
@@ -174,7 +176,8 @@ impl FrameworkConf {
             registry: registries(directives, &mut problems),
             prebuilt: word(directives, "prebuilt", &Prebuilt::WORDS, &mut problems)
                 .and_then(|word| Prebuilt::from_word(&word)),
-            registry_key: key_files(directives, &mut problems),
+            registry_key: keys(directives, &mut problems),
+            registry_signer: path(directives, "registry_signer", &mut problems),
         };
         (conf, problems)
     }
@@ -197,22 +200,23 @@ fn registries(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Option
     Some(names)
 }
 
-/// Absolute paths, separated by blanks.
-fn key_files(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Vec<String> {
+/// Absolute paths and URIs of tokens, separated by blanks.
+fn keys(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Vec<String> {
     let value = directives.get("registry_key", 0).unwrap_or_default();
-    let (files, wrong): (Vec<&str>, Vec<&str>) =
-        value.split_whitespace().partition(|file| file.starts_with('/'));
-    for file in wrong {
-        let message = format!("registry_key names '{file}', which is not an absolute path");
+    let (keys, wrong): (Vec<&str>, Vec<&str>) =
+        value.split_whitespace().partition(|key| key.starts_with('/') || key.starts_with("pkcs11:"));
+    for key in wrong {
+        let message =
+            format!("registry_key names '{key}', which is neither an absolute path nor a pkcs11: URI");
         problems.push(
             Diagnostic::error(Code::Setting, message, "begin the path with '/'").about("registry_key", None),
         );
     }
-    files.into_iter().map(str::to_owned).collect()
+    keys.into_iter().map(str::to_owned).collect()
 }
 
 /// An absolute path; an empty one counts as not set.
-fn tree(directives: &Directives, name: &str, problems: &mut Vec<Diagnostic>) -> Option<String> {
+fn path(directives: &Directives, name: &str, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
     if value.starts_with('/') {
         return Some(value.to_owned());
@@ -340,8 +344,8 @@ mod tests {
         let (c, p) = conf(&[("registry", "r.example/dkms ftp://x/y")]);
         assert_eq!(c.registry.map(|r| r.len()), Some(1));
         assert_eq!(p.iter().map(|p| p.directive.as_str()).collect::<Vec<_>>(), ["registry"]);
-        let (c, _) = conf(&[("prebuilt", "only"), ("registry_key", "/a.key /b.key")]);
-        assert_eq!((c.prebuilt, c.registry_key.len()), (Some(Prebuilt::Only), 2));
+        let (c, _) = conf(&[("prebuilt", "only"), ("registry_key", "/a.key /b.key pkcs11:token=t;object=k")]);
+        assert_eq!((c.prebuilt, c.registry_key.len()), (Some(Prebuilt::Only), 3));
     }
 
     #[test]
@@ -402,6 +406,7 @@ mod tests {
             ("build_users", "64200-4294967295"),
             ("prebuilt", "yes"),
             ("registry_key", "key.pem"),
+            ("registry_signer", "fleet.der"),
         ] {
             let (c, p) = conf(&[(name, value)]);
             assert_eq!(c, FrameworkConf::default(), "{name}");

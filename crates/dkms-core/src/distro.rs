@@ -130,7 +130,9 @@ impl Distribution {
             p if p.starts_with("llvm-") || p.starts_with("ld.lld") || p.starts_with("clang-") => {
                 llvm_package(p, debian)
             }
+            p if p.starts_with("qemu-") => "qemu-user".into(),
             p if p.starts_with("gcc-") => p.into(),
+            p if is_cross(p) => cross_package(p, debian),
             p if debian && p.contains("-gcc-") => {
                 p.rsplit_once("-gcc-").map_or(p.into(), |(_, n)| format!("gcc-{n}"))
             }
@@ -163,6 +165,18 @@ impl Distribution {
         found.push(headers.join("scripts/sign-file"));
         found
     }
+}
+
+/// Whether a compiler is for another machine, by its name.
+fn is_cross(program: &str) -> bool {
+    let machine = program.split_once("-linux-").map(|(machine, _)| machine);
+    machine.is_some_and(|machine| machine != std::env::consts::ARCH) && program.contains("-gcc")
+}
+
+/// The package with a compiler for another machine. Only Debian's have its version.
+fn cross_package(program: &str, debian: bool) -> String {
+    let (triple, version) = program.split_once("-gcc").unwrap_or((program, ""));
+    if debian { format!("gcc{version}-{}", triple.replace('_', "-")) } else { format!("gcc-{triple}") }
 }
 
 /// The package with a program of LLVM. Only Debian's have the version that the program's name may end in.
@@ -231,6 +245,9 @@ mod tests {
             ("ld.lld-18", "lld-18", "lld"),
             ("llvm-ar", "llvm", "llvm"),
             ("llvm-objcopy-18", "llvm-18", "llvm"),
+            ("s390x-linux-gnu-gcc-12", "gcc-12-s390x-linux-gnu", "gcc-s390x-linux-gnu"),
+            ("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu", "gcc-riscv64-linux-gnu"),
+            ("qemu-s390x", "qemu-user", "qemu-user"),
         ];
         for (program, debian, fedora) in table {
             assert_eq!(

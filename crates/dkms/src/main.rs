@@ -14,10 +14,12 @@ mod managed;
 mod operand;
 mod printable;
 mod render;
+mod report;
 mod request;
 mod root;
 mod settings;
 mod surroundings;
+mod timings;
 mod ui;
 
 use std::process::ExitCode;

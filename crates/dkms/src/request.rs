@@ -2,6 +2,7 @@
 
 use crate::actions::{ACTIONS, Action, Effect, Kernels, Misplaced, Operand, Opt, OptionRow, Relation};
 use crate::cli::Arguments;
+use crate::host::{arch_of_config, arch_of_package};
 use crate::operand::{is_archive, is_path};
 use dkms_core::error::Result;
 use dkms_core::event::Event;
@@ -272,14 +273,17 @@ fn require_kernel_in_image(s: &Session<'_>) -> Result<()> {
 }
 
 /// Kernels with their architectures: none is given, one for all, or one for each.
-fn with_arches(s: &Session<'_>, releases: &[String], arches: &[String]) -> Result<Vec<Kernel>> {
+fn with_arches(s: &Session<'_>, releases: &[impl AsRef<str>], arches: &[String]) -> Result<Vec<Kernel>> {
     let mut kernels = Vec::new();
-    let mut arch = None;
-    for (n, release) in releases.iter().enumerate() {
+    let mut usual = None;
+    for (n, release) in releases.iter().map(AsRef::as_ref).enumerate() {
         let a = match arches {
-            [] => arch
-                .get_or_insert_with(|| crate::host::arch_of(s.host, &s.layout.install_tree, release))
-                .clone(),
+            [] => {
+                // One process for all of them.
+                let usual =
+                    usual.get_or_insert_with(|| arch_of_package(s.host, &s.layout.install_tree, release));
+                arch_of_config(s, release, usual.clone())
+            }
             [one] => one.clone(),
             many => many.get(n).cloned().unwrap_or_default(),
         };

@@ -90,7 +90,7 @@ pub(crate) fn recognise_image(host: &mut Host, layout: &Layout, action: Action) 
     }
     let kernels = ImageKernels::of(layout);
     if let Some(newest) = kernels.newest() {
-        newest.clone_into(&mut host.release);
+        host.release = newest.to_string();
     }
     host.image = Some(kernels);
 }

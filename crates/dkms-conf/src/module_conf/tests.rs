@@ -72,22 +72,22 @@ fn problems() {
             &["Es DEST_MODULE_NAME[1]"],
         ),
         ("BUILT_MODULE_NAME=src/a", &["Es BUILT_MODULE_NAME[0]"]),
-        ("BUILT_MODULE_NAME=src/a\nDEST_MODULE_NAME=a", &["Ws BUILT_MODULE_NAME[0]"]),
+        ("BUILT_MODULE_NAME=src/a\nDEST_MODULE_NAME=a", &["W BUILT_MODULE_NAME[0]"]),
         ("PACKAGE_NAME=a/b\nBUILT_MODULE_NAME=a", &["Es PACKAGE_NAME"]),
         ("AUTOINSTALL=true", &["E AUTOINSTALL"]),
         ("AUTOINSTALL=YeS\nNO_WEAK_MODULES=No\nBUILD_DEPENDS_REBUILD=", &[]),
         ("PATCH=../x", &["Es PATCH[0]"]),
         ("PATCH=a..b", &[]),
-        ("STRIP=maybe", &["Ws STRIP[0]"]),
+        ("STRIP=maybe", &["W STRIP[0]"]),
         ("CLEAN=true", &[]),
-        ("CLEAN='make clean'\nREMAKE_INITRD=no", &["Ws CLEAN[0]", "Ws REMAKE_INITRD[0]"]),
-        ("BUILT_MODULE_LOCATION=/tmp", &["Ws BUILT_MODULE_LOCATION[0]"]),
+        ("CLEAN='make clean'\nREMAKE_INITRD=no", &["W CLEAN[0]", "W REMAKE_INITRD[0]"]),
+        ("BUILT_MODULE_LOCATION=/tmp", &["W BUILT_MODULE_LOCATION[0]"]),
     ] {
         let prefix =
             if text.is_empty() { "DEST_MODULE_LOCATION=/extra\nBUILT_MODULE_NAME=x\n" } else { GOOD };
         assert_eq!(conf(&format!("{prefix}{text}")).1, expected, "{text:?}");
     }
-    assert_eq!(conf("PACKAGE_NAME=p\nPACKAGE_VERSION=1").1, ["Ws BUILT_MODULE_NAME"]);
+    assert_eq!(conf("PACKAGE_NAME=p\nPACKAGE_VERSION=1").1, ["W BUILT_MODULE_NAME"]);
     let (many, problems) = conf(&format!("{GOOD}DEST_MODULE_NAME[99999]=x"));
     assert_eq!(many.modules.len(), MAX_MODULES);
     assert_eq!(problems.first().map(String::as_str), Some("E BUILT_MODULE_NAME[99999]"));

@@ -1,7 +1,7 @@
 //! Errors of builds.
 
 use crate::cause::Cause;
-use dkms_tree::ids::{Build, PackageId};
+use dkms_tree::ids::{Build, PackageId, Release};
 use std::path::PathBuf;
 
 /// A build failed, or cannot be made.
@@ -10,11 +10,11 @@ use std::path::PathBuf;
 pub enum BuildError {
     #[error("the headers of kernel {release} are not at {path}")]
     HeadersMissing {
-        release: String,
+        release: Release,
         path: PathBuf,
         package: String,
         /// Kernels whose headers are installed.
-        others: Vec<String>,
+        others: Vec<Release>,
     },
     #[error("{build} is not built: {reason}")]
     Excluded { build: Build, reason: String },

@@ -32,6 +32,8 @@ pub(crate) struct BuildSandbox {
     seen: PathBuf,
     /// Files to hide when there is no profile that hides them.
     hidden: Vec<PathBuf>,
+    /// Files to replace when there is no profile that replaces them.
+    replaced: Vec<Place>,
     /// Variables that every command has.
     environment: Variables,
     missing: Mutex<Vec<String>>,
@@ -47,6 +49,8 @@ pub(crate) struct Wanted<'a> {
     pub hidden: Vec<PathBuf>,
     /// Directories that it must see, wherever they are: trees, headers.
     pub visible: Vec<PathBuf>,
+    /// Files that it must see in place of others.
+    pub replaced: Vec<Place>,
     /// CONFINE and the like, from /etc/dkms.
     pub policy: &'a Confine,
     /// Variables that every command has: `environment::of_build`.
@@ -96,6 +100,7 @@ impl BuildSandbox {
             profile.places.extend(visible.map(|p| Place::new(p, Access::Read)));
             let write = wanted.policy.write.iter().map(|p| Place::new(p, Access::Write));
             profile.places.extend(write);
+            profile.places.extend(wanted.replaced.iter().cloned());
             profile
         });
         for path in &wanted.policy.write {
@@ -111,6 +116,7 @@ impl BuildSandbox {
             dir,
             seen,
             hidden: wanted.hidden,
+            replaced: wanted.replaced,
             environment: wanted.environment,
             missing: Mutex::new(Vec::new()),
         };
@@ -168,7 +174,11 @@ impl BuildSandbox {
                 profile.places.extend(more.iter().cloned());
                 command.confine(profile)
             }
-            None => self.hidden.iter().fold(command, |command, file| command.hide(file)),
+            None => {
+                let command = self.hidden.iter().fold(command, |command, file| command.hide(file));
+                let replaced = self.replaced.iter().filter(|place| place.source != place.target);
+                replaced.fold(command, |command, place| command.bind(&place.source, &place.target))
+            }
         }
     }
 

@@ -2,10 +2,12 @@
 
 use super::btf::{Base, Btf};
 use super::inputs::{self, tools::Tools, tree::Identity};
+use super::programs::HostPrograms;
 use crate::error::Error;
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
+use crate::program::ProgramError;
 use crate::session::Session;
 use crate::trust::signing::{self, Signing};
 use dkms_conf::framework_conf::FrameworkConf;
@@ -33,6 +35,9 @@ pub struct Target {
     pub(super) btf: OnceLock<Btf>,
     /// The kernel's BTF, unpacked for the first module that needs it, or why that is impossible.
     base: Mutex<Option<Arc<Result<Base, String>>>>,
+    /// Replacements for programs of headers for another machine; the inner `None`: there are none, or they
+    /// cannot be made.
+    programs: OnceLock<Option<HostPrograms>>,
     /// The programs that compile.
     pub(crate) tools: Tools,
 }
@@ -74,6 +79,7 @@ impl Target {
             inputs: OnceLock::new(),
             btf: OnceLock::new(),
             base: Mutex::default(),
+            programs: OnceLock::new(),
             tools: Tools::default(),
         })
     }
@@ -137,6 +143,35 @@ impl Target {
             return Ok(Arc::clone(base));
         }
         Ok(Arc::clone(base.insert(Arc::new(unpack()?))))
+    }
+
+    /// What replaces the programs in the headers that do not run on this machine, prepared once per command.
+    pub(super) fn host_programs(&self, session: &Session<'_>) -> Option<&HostPrograms> {
+        let prepare = || HostPrograms::prepare(session, &self.headers).ok().flatten();
+        self.toolchain.foreign.as_ref()?;
+        self.programs.get_or_init(prepare).as_ref()
+    }
+
+    /// Makes sure that modules for a kernel of another machine can be compiled here.
+    ///
+    /// # Errors
+    /// [`ProgramError::Missing`]: the compiler for it, or what runs the programs in its headers.
+    pub(super) fn require_foreign_tools(&self, session: &Session<'_>) -> Result<(), Error> {
+        let Some(foreign) = &self.toolchain.foreign else { return Ok(()) };
+        if let Some(program) = foreign.missing.clone() {
+            let distribution = session.host.distribution.as_ref();
+            let package = distribution.map_or_else(|| program.clone(), |d| d.program_package(&program));
+            let purpose = format!(
+                "compile modules for {}, the machine of kernel {}",
+                foreign.machine, self.kernel.release
+            );
+            return Err(ProgramError::Missing { program, purpose, package }.into());
+        }
+        if self.host_programs(session).is_none() {
+            // Either there are none, or the reason comes again.
+            HostPrograms::prepare(session, &self.headers)?;
+        }
+        Ok(())
     }
 
     /// Files that a build must not read: the private key.

@@ -4,12 +4,13 @@
 use super::{headers, installed};
 use crate::distro::{Distribution, Family};
 use crate::session::Session;
+use dkms_tree::ids::Release;
 use dkms_tree::layout::Layout;
 
 /// The kernels of an image, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageKernels {
-    releases: Vec<String>,
+    releases: Vec<Release>,
 }
 
 impl ImageKernels {
@@ -24,23 +25,23 @@ impl ImageKernels {
 
     /// All of them, oldest first.
     #[must_use]
-    pub fn releases(&self) -> &[String] {
+    pub fn releases(&self) -> &[Release] {
         &self.releases
     }
 
     /// The newest one.
     #[must_use]
-    pub fn newest(&self) -> Option<&str> {
-        self.releases.last().map(String::as_str)
+    pub fn newest(&self) -> Option<&Release> {
+        self.releases.last()
     }
 }
 
 /// The kernels that modules are built for in an image if the command line names none: the newest one, or with
 /// `autoinstall_all_kernels` all of them that have headers. `None`: this is not an image.
 #[must_use]
-pub fn chosen(session: &Session<'_>) -> Option<Vec<String>> {
+pub fn chosen(session: &Session<'_>) -> Option<Vec<Release>> {
     let kernels = session.host.image.as_ref()?;
-    let newest: Vec<String> = kernels.newest().into_iter().map(str::to_owned).collect();
+    let newest: Vec<Release> = kernels.newest().into_iter().cloned().collect();
     if session.options.framework.autoinstall_all_kernels != Some(true) {
         return Some(newest);
     }

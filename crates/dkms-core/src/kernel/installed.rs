@@ -1,6 +1,7 @@
 //! The module files that a kernel already has below `/lib/modules/K`.
 
 use dkms_conf::kernel_match::compare_versions;
+use dkms_tree::ids::Release;
 use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use dkms_tree::state::module_stem;
@@ -95,13 +96,13 @@ pub fn decompressed(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
 }
 /// The kernels that have modules, oldest first. Headers alone do not count.
 #[must_use]
-pub fn releases(layout: &Layout) -> Vec<String> {
+pub fn releases(layout: &Layout) -> Vec<Release> {
     in_order(layout, has_modules)
 }
 
 /// The kernels that have headers, oldest first.
 #[must_use]
-pub fn with_headers(layout: &Layout) -> Vec<String> {
+pub fn with_headers(layout: &Layout) -> Vec<Release> {
     in_order(layout, |dir| dir.join("build").exists())
 }
 
@@ -112,8 +113,8 @@ pub fn is_installed(layout: &Layout, release: &str) -> bool {
     has_modules(&dir) || dir.join("build").exists()
 }
 
-fn in_order(layout: &Layout, wanted: impl Fn(&Path) -> bool) -> Vec<String> {
-    let mut found = state::subdirectories(&layout.install_tree);
+fn in_order(layout: &Layout, wanted: impl Fn(&Path) -> bool) -> Vec<Release> {
+    let mut found = state::releases(layout);
     found.retain(|release| wanted(&layout.kernel_modules(release)));
     found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
     found

@@ -4,4 +4,5 @@ mod compiler;
 pub mod headers;
 pub mod image;
 pub mod installed;
+pub mod machine;
 pub mod toolchain;

@@ -10,11 +10,15 @@ pub(crate) enum Operand {
     Package,
     /// One or more registered modules.
     Packages,
+    /// A registered module, and a registry after it.
+    PackageAndRegistry,
     /// A registered module, a source in /usr/src, a directory or an archive.
     Source,
     /// A module or module files.
     PackageOrFiles,
     Archive,
+    /// A file to write.
+    Output,
     /// One of these words.
     Words(&'static [&'static str]),
     /// One of these words, and a module after it.

@@ -27,6 +27,7 @@ pub(crate) const COMMON: &[Opt] = &[
     Opt::Quiet,
     Opt::Verbose,
     Opt::Debug,
+    Opt::Plain,
     Opt::Version,
     Opt::Help,
 ];
@@ -72,10 +73,12 @@ impl ActionRow {
             Operand::Package if self.kernels == Kernels::One => "[MODULE]".into(),
             Operand::Package => "MODULE/VERSION".into(),
             Operand::Packages => "MODULE/VERSION...".into(),
+            Operand::PackageAndRegistry => "MODULE/VERSION [REGISTRY]".into(),
             Operand::Source if self.is_document() => "[MODULE/VERSION | DIRECTORY]".into(),
             Operand::Source => "MODULE/VERSION | DIRECTORY | ARCHIVE".into(),
             Operand::PackageOrFiles => "[MODULE[/VERSION] | FILE...]".into(),
             Operand::Archive => "ARCHIVE".into(),
+            Operand::Output => "[FILE]".into(),
             Operand::Words(words) => format!("[{}]", words.join(" | ")),
             Operand::WordAndPackage(words) => format!("[{} [MODULE[/VERSION]]]", words.join(" | ")),
         }

@@ -7,6 +7,7 @@
 mod archives;
 mod changes;
 mod general;
+mod reports;
 
 use super::join::{join, total};
 
@@ -26,6 +27,7 @@ pub(crate) enum Opt {
     KernelSourceDir,
     KernelConfig,
     Jobs,
+    Timings,
     Force,
     NoCache,
     Registry,
@@ -54,14 +56,18 @@ pub(crate) enum Opt {
     Os,
     SysextLevel,
     Load,
+    Fleet,
+    Metrics,
     DkmsTree,
     SourceTree,
     InstallTree,
     Root,
+    Table,
     Json,
     Quiet,
     Verbose,
     Debug,
+    Plain,
     Version,
     Help,
     Distro,
@@ -83,6 +89,8 @@ pub(crate) enum Value {
     Kernel,
     Arch,
     File,
+    /// A file, which can be omitted: `--option[=FILE]`.
+    OptionalFile,
     Directory,
     Directive,
     Jobs,
@@ -100,6 +108,7 @@ pub(crate) enum Group {
     Repairing,
     Planning,
     Archives,
+    Reports,
     Places,
     Output,
     /// Options of former versions, which are accepted but not listed.
@@ -170,7 +179,7 @@ impl Opt {
 
 impl Group {
     /// All with a heading, in the order of dkms(8).
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Selection,
         Self::Building,
         Self::Signing,
@@ -178,6 +187,7 @@ impl Group {
         Self::Repairing,
         Self::Planning,
         Self::Archives,
+        Self::Reports,
         Self::Places,
         Self::Output,
     ];
@@ -192,6 +202,7 @@ impl Group {
             Self::Repairing => "Repair options",
             Self::Planning => "Planning options",
             Self::Archives => "Archive options",
+            Self::Reports => "Report options",
             Self::Places => "Location options",
             Self::Output => "Output options",
             Self::Former => "Former options",
@@ -251,7 +262,7 @@ impl OptionRow {
 }
 
 /// The rows, file by file.
-const FILES: &[&[OptionRow]] = &[changes::CHANGES, archives::ARCHIVES, general::GENERAL];
+const FILES: &[&[OptionRow]] = &[changes::CHANGES, archives::ARCHIVES, reports::REPORTS, general::GENERAL];
 
 /// Every option, in the order of [`Opt`] and of dkms(8).
 pub(crate) static OPTIONS: &[OptionRow] =

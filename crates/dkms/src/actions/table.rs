@@ -31,6 +31,7 @@ pub(crate) enum Action {
     Ready,
     Pending,
     Fsck,
+    Report,
     Mktarball,
     Ldtarball,
     Mkdeb,
@@ -105,7 +106,7 @@ const KERNELS: &[Opt] = &[Opt::Kernel, Opt::Arch];
 /// Which dkms.conf counts, and how it is evaluated for a kernel.
 const CONF: &[Opt] = &[Opt::Conf, Opt::Directive];
 const HEADERS: &[Opt] = &[Opt::KernelSourceDir, Opt::KernelConfig];
-const BUILD: &[Opt] = &[Opt::Jobs, Opt::Force, Opt::NoCache, Opt::Registry, Opt::Prebuilt];
+const BUILD: &[Opt] = &[Opt::Jobs, Opt::Timings, Opt::Force, Opt::NoCache, Opt::Registry, Opt::Prebuilt];
 const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
 const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];

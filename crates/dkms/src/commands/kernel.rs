@@ -29,7 +29,7 @@ fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
         return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
     }
     let arch = match call.words.arches.as_slice() {
-        [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
+        [] => crate::host::arch_of(call.s, &call.s.host.release),
         [one, ..] => one.clone(),
     };
     let kernels = gather::kernels_with_headers(call.s, &arch);

@@ -13,6 +13,7 @@ mod package;
 mod packaging;
 mod ready;
 mod registry;
+mod report;
 mod rpm;
 mod status;
 mod sysext;
@@ -45,7 +46,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
     // Such words are not package names.
-    let mut subject = if matches!(action.row().operand, Operand::Words(_)) {
+    let mut subject = if matches!(action.row().operand, Operand::Words(_) | Operand::Output) {
         Subject::default()
     } else {
         Subject::of(arguments)?
@@ -82,7 +83,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }
-    match action {
+    let result = match action {
         Action::Status => return status::status(&call),
         Action::Config => return config::config(&call),
         Action::Lint => return lint::lint(&call),
@@ -91,6 +92,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Verify => return verify::verify(&call),
         Action::Ready => return ready::ready(&call),
         Action::Pending => return ready::pending(&call),
+        Action::Report => return report::report(&call),
         Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
         Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
         Action::Match => kernel::match_kernel(&call),
@@ -109,8 +111,11 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Pull => registry::pull(&call),
         Action::Matrix => registry::matrix(&call),
         Action::RegistryKey => registry::key(&call),
+    };
+    if let Some(recorder) = ui.recorder().filter(|_| !arguments.dry_run) {
+        crate::timings::finish(recorder, arguments, &s, &result);
     }
-    .map(|()| Answer::Yes)
+    result.map(|()| Answer::Yes)
 }
 
 /// Warns about options without effect, and does the setup for actions that change something.

@@ -69,9 +69,10 @@ fn newest(call: &Call<'_>) -> Result<Kernel> {
     Ok(Kernel::new(&release, &arch(call))?)
 }
 
-fn arch(call: &Call<'_>) -> String {
+/// The architecture of the kernels: the one that is given, or that of the running kernel.
+pub(super) fn arch(call: &Call<'_>) -> String {
     match call.words.arches.as_slice() {
         [one, ..] => one.clone(),
-        [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
+        [] => crate::host::arch_of(call.s, &call.s.host.release),
     }
 }

@@ -8,7 +8,7 @@ use dkms_core::build::BuildError;
 use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event, Sources};
-use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::ids::{Kernel, PackageId, Release};
 use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
 use dkms_core::tree::manifest::BuildOrigin;
@@ -53,7 +53,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
     match event {
         Event::Added { package, source } => out(format!("Added {package} from {}", source.display())),
         Event::SourceCopied { from, to, .. } => out(format!("Copied {} to {}", from.display(), to.display())),
-        Event::BuildStarted { build, log } => {
+        Event::BuildStarted { build, log, .. } => {
             if verbose {
                 out(format!("Building {build}, log: {}", log.display()))
             } else {
@@ -118,6 +118,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
             let list: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
             out(format!("Re-signed {build}: {}", list.join(", ")))
         }
+        Event::PageWritten { path } => out(format!("Wrote {}", path.display())),
         Event::ArchiveWritten { path } => out(format!("Wrote {}", path.display())),
         Event::ArchiveLoaded { package, kernels } => {
             let list: Vec<String> = kernels.iter().map(ToString::to_string).collect();
@@ -161,7 +162,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
 }
 
 /// Which kernels of an image a command works on.
-fn kernels_of_image(chosen: &[Kernel], all: &[String], tree: &Path) -> String {
+fn kernels_of_image(chosen: &[Kernel], all: &[Release], tree: &Path) -> String {
     let tree = tree.display();
     match (chosen, all.len()) {
         ([one], 1) => format!("Using kernel {}, the only one in {tree}", one.release),
@@ -170,7 +171,7 @@ fn kernels_of_image(chosen: &[Kernel], all: &[String], tree: &Path) -> String {
             one.release
         ),
         (several, _) => {
-            let releases: Vec<&str> = several.iter().map(|kernel| kernel.release.as_str()).collect();
+            let releases: Vec<&str> = several.iter().map(|kernel| &*kernel.release).collect();
             format!("Using the kernels in {tree}: {}", releases.join(", "))
         }
     }
@@ -195,7 +196,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
     let mut text = String::new();
     for (id, step) in plan.steps() {
         text.push_str(&format!("{:>3}  {}: {}", id.position() + 1, what(&step.operation), step.reason));
-        if let Some(d) = step.expected {
+        if let Some(d) = step.last.map(|last| last.duration) {
             text.push_str(&format!(" (took {} the last time)", took(d)));
         }
         let before: Vec<String> = plan.before(id).map(|id| (id.position() + 1).to_string()).collect();

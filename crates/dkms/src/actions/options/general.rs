@@ -34,6 +34,8 @@ pub(super) const GENERAL: &[OptionRow] = &[
         "Work on the system in this directory, such as an image or a chroot",
     )
     .details("Its newest kernel takes the place of the running one. See `OTHER SYSTEMS`."),
+    flag(Opt::Table, "table", Group::Output, "Print a table of packages and kernels")
+        .misplaced(Misplaced::Refuse),
     flag(Opt::Json, "json", Group::Output, "Print JSON instead of text").details("See `JSON`."),
     flag(Opt::Quiet, "quiet", Group::Output, "Print nothing, not even errors")
         .short('q')
@@ -43,6 +45,10 @@ pub(super) const GENERAL: &[OptionRow] = &[
          The output of a build is in its log.",
     ),
     flag(Opt::Debug, "debug", Group::Output, "Print every event, on standard error"),
+    flag(Opt::Plain, "plain", Group::Output, "Print lines without colours, never a live view").details(
+        "For screen readers, and for terminals on which the live view is a nuisance. A terminal of type `dumb` gets \
+         lines in any case.",
+    ),
     flag(Opt::Version, "version", Group::Output, "Print the version").short('V'),
     flag(Opt::Help, "help", Group::Output, "Print help, for one action if one is given").short('h'),
     former(Opt::Distro, Some('d'), "distro", Value::Text),

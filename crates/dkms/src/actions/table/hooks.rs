@@ -18,7 +18,7 @@ pub(super) const HOOKS: &[ActionRow] = &[
         kernels: Kernels::Named,
         runs_programs: true,
         options: &[KERNELS, &[Opt::NoDepmod], CHANGE],
-        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Force]],
+        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Timings, Opt::Force]],
         ..BASE
     },
     ActionRow {
@@ -47,7 +47,7 @@ pub(super) const HOOKS: &[ActionRow] = &[
         kernels: Kernels::Named,
         runs_programs: true,
         options: &[KERNELS, &[Opt::NoDepmod], CHANGE],
-        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Force]],
+        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Timings, Opt::Force]],
         ..BASE
     },
 ];

@@ -38,9 +38,12 @@ pub(super) const KEYS: &[ActionRow] = &[
         action: Action::Push,
         word: "push",
         purpose: "publish builds in a registry",
-        about: "Signs the builds of a module for the kernels that are given, and publishes them in the first registry. \
-                What is there already stays. Modules are published unsigned; each machine signs them itself.",
-        examples: &["dkms push hello/1.0", "dkms push hello/1.0 --registry registry.example.org/dkms"],
+        about: "Signs the builds of a module for the kernels that are given, and publishes them in the registry that is \
+                named, or in the first of framework.conf. What is there already stays. Modules are published unsigned, \
+                because each machine signs them itself; with `registry_signer`, also signed for machines without a key.",
+        operand: Operand::PackageAndRegistry,
+        examples: &["dkms push hello/1.0", "dkms push hello/1.0 registry.example.org/dkms -k 6.1.0-9-amd64"],
+        effect: Effect::Evaluates,
         options: &[PACKAGE, KERNELS, &[Opt::All, Opt::Registry]],
         ..BASE
     },
@@ -52,6 +55,7 @@ pub(super) const KEYS: &[ActionRow] = &[
                 the kernels that are given. `install` then takes it from the cache.",
         examples: &["dkms pull", "dkms pull hello/1.0 -k 6.1.0-9-amd64"],
         root: Root::Always,
+        effect: Effect::Evaluates,
         options: &[PACKAGE, KERNELS, &[Opt::AllKernels, Opt::Registry]],
         ..BASE
     },
@@ -74,6 +78,7 @@ pub(super) const KEYS: &[ActionRow] = &[
         about: "`generate` creates the key pair with which this machine signs what it publishes, and prints where the \
                 public key belongs. It never overwrites a key.",
         operand: Operand::Words(&["generate"]),
+        effect: Effect::Evaluates,
         examples: &["dkms registry-key generate"],
         root: Root::Always,
         kernels: Kernels::None,

@@ -19,7 +19,7 @@ pub(super) const MODULES: &[ActionRow] = &[
         writable_tree: true,
         runs_programs: true,
         options: &[PACKAGE, CONF, &[Opt::Archive, Opt::Force, Opt::RpmSafeUpgrade], CHANGE],
-        accepts: &[KERNELS, HEADERS, SIGN, INSTALL, &[Opt::Jobs]],
+        accepts: &[KERNELS, HEADERS, SIGN, INSTALL, &[Opt::Jobs, Opt::Timings]],
         ..BASE
     },
     ActionRow {
@@ -94,7 +94,7 @@ pub(super) const MODULES: &[ActionRow] = &[
                 Module, version, kernel and architecture may be patterns.",
         examples: &["dkms status", "dkms status 'zfs*' -k 6.1.0-9-amd64"],
         effect: Effect::Queries,
-        options: &[PACKAGE, KERNELS],
+        options: &[PACKAGE, KERNELS, &[Opt::Table]],
         accepts: &[&[Opt::All, Opt::DryRun]],
         ..BASE
     },

@@ -34,7 +34,7 @@ pub(super) const PACKAGES: &[ActionRow] = &[
         root: Root::Sometimes,
         runs_programs: true,
         options: &[KERNELS, &[Opt::Archive, Opt::Force], CHANGE],
-        accepts: &[PACKAGE, CONF, HEADERS, SIGN, INSTALL, &[Opt::All, Opt::Jobs]],
+        accepts: &[PACKAGE, CONF, HEADERS, SIGN, INSTALL, &[Opt::All, Opt::Jobs, Opt::Timings]],
         ..BASE
     },
     ActionRow {

@@ -91,4 +91,22 @@ pub(super) const QUERIES: &[ActionRow] = &[
         options: &[PACKAGE, KERNELS, &[Opt::Repair], CHANGE],
         ..BASE
     },
+    ActionRow {
+        action: Action::Report,
+        word: "report",
+        purpose: "write a page about this machine, or about many",
+        about: "Writes one HTML page with the state of every package for every kernel, what is not in order, and the \
+                commands that fix it. Without FILE, it goes to standard output, or on a terminal to `dkms-report.html`.",
+        operand: Operand::Output,
+        examples: &[
+            "dkms report",
+            "dkms report --json /var/lib/fleet/this-machine.json",
+            "dkms report --fleet /var/lib/fleet fleet.html",
+            "dkms report --metrics /var/lib/prometheus/node-exporter/dkms.prom",
+        ],
+        effect: Effect::Queries,
+        options: &[&[Opt::Fleet, Opt::Metrics], KERNELS],
+        accepts: &[&[Opt::DryRun]],
+        ..BASE
+    },
 ];
