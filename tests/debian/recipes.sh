@@ -2,7 +2,7 @@
 # The recipes of docs/images.md as they stand there, with the archive's kernels: Containerfiles through buildah, mmdebstrap,
 # debootstrap and mkosi.
 #
-#   tests/debian/recipes.sh [PART...]  base (which the next two need), module, bootc, kmm, mmdebstrap, debootstrap, mkosi;
+#   tests/debian/recipes.sh [PART...]  base (which the next three need), module, bootc, kmm, mmdebstrap, debootstrap, mkosi;
 #                                    default: all. Needs root, buildah, mmdebstrap, debootstrap and the archive that apt is set up for
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #
@@ -91,7 +91,7 @@ recipe_bootc() {
 }
 recipe_kmm() {
     local kernel
-    kernel=$(apt-cache depends linux-headers-cloud-amd64 | sed -n 's/.*Depends: linux-headers-\([0-9]\)/\1/p' | head -n 1)
+    kernel=$(in_image base ls usr/lib/modules | sort -V | tail -n 1)
     image kmm --build-arg BASE=localhost/debian --build-arg "KERNEL_FULL_VERSION=$kernel" || return
     says kmm "Using kernel $kernel, the only one"
     in_image kmm modprobe -n -v -d ./opt -S "$kernel" hello | grep -q 'hello.ko' || fail 'kmm: modprobe does not find the module'
