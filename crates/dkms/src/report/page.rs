@@ -1,10 +1,12 @@
 //! The page about one machine.
 
+mod parts;
 mod tables;
 
 use super::data::{KernelState, Key, Machine, Problem, Severity};
 use super::words::{self, Tone};
 use dkms_pages::{Html, Page};
+use parts::{SECTIONS, entry, heading};
 
 /// The whole page.
 pub(super) fn render(machine: &Machine) -> String {
@@ -84,18 +86,6 @@ fn fact(html: &mut Html, name: &str, value: &str, tone: Tone) {
     });
 }
 
-/// The sections and their names on the page.
-const SECTIONS: [(&str, &str, &str); 8] = [
-    ("packages", "#packages", "Packages and kernels"),
-    ("problems", "#problems", "Problems"),
-    ("kernels", "#kernels", "Ready to be started"),
-    ("modules", "#modules", "Installed modules"),
-    ("pending", "#pending", "Pending"),
-    ("fsck", "#fsck", "Consistency"),
-    ("trust", "#trust", "Key and Secure Boot"),
-    ("disk", "#disk", "Disk"),
-];
-
 fn contents(html: &mut Html) {
     html.within("nav", &[("aria-label", "Sections")], |html| {
         html.within("ul", &[], |html| {
@@ -106,12 +96,6 @@ fn contents(html: &mut Html) {
             }
         });
     });
-}
-
-/// The heading of a section.
-fn heading(html: &mut Html, id: &str) {
-    let title = SECTIONS.iter().find(|(name, ..)| *name == id).map_or(id, |(_, _, title)| title);
-    html.element("h2", &[("id", id)], title);
 }
 
 fn problems(html: &mut Html, machine: &Machine) {
@@ -251,10 +235,6 @@ fn key(html: &mut Html, key: &Key) {
     };
     entry(html, "Trusted by this machine", trusted);
     entry(html, "Next", &key.next);
-}
-
-fn entry(html: &mut Html, name: &str, text: &str) {
-    html.element("dt", &[], name).element("dd", &[], text);
 }
 
 #[cfg(test)]

@@ -56,9 +56,9 @@ impl Found<'_> {
             self.machine.builds.iter().find(|b| Some(&b.package) == package.as_ref() && b.state == "broken");
         let cause = match (pending, self.refusal(&kernel.kernel, package.as_deref())) {
             _ if broken.is_some() => "broken".to_owned(),
+            _ if build.is_some_and(|b| b.built_missing) => "missing".to_owned(),
             (_, Some(code)) => code,
             (Some(pending), None) => pending.waits_for.clone(),
-            _ if build.is_some_and(|b| b.built_missing) => "missing".to_owned(),
             _ if build.is_some_and(|b| b.differs) => "differs".to_owned(),
             (None, None) => "not-ready".to_owned(),
         };
@@ -241,6 +241,9 @@ impl Found<'_> {
         }
         if matches!(problem.cause.as_str(), "missing" | "differs" | "unreadable") {
             problem.help.retain(|help| !help.starts_with("dkms install --force"));
+        }
+        if problem.cause == "broken" {
+            problem.help = vec!["if its sources are gone, restore them first".to_owned()];
         }
         if problem.fix.is_empty() {
             problem.fix = self.commands(&problem);
