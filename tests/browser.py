@@ -11,10 +11,13 @@
 Chromium gets a profile of its own in a temporary directory and no network: names resolve to nothing.
 """
 import base64
+import fcntl
 import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -40,12 +43,22 @@ def require():
         sys.exit(SKIPPED)
 
 
+def raise_loopback():
+    """Switches the loopback device on, which is off in a new network namespace (netdevice(7))."""
+    get, put, up = 0x8913, 0x8914, 1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        flags = struct.unpack("16sh", fcntl.ioctl(control, get, struct.pack("16sh", b"lo", 0)))[1]
+        if not flags & up:
+            fcntl.ioctl(control, put, struct.pack("16sh", b"lo", flags | up))
+
+
 class Browser:
     """A headless Chromium with one page."""
 
     def __init__(self, dark=False):
         self.directory = tempfile.mkdtemp(prefix="dkms-browser-")
         self.port, self.session = None, None
+        raise_loopback()
         # chromedriver and every process of Chromium are one process group, which is ended together.
         self.driver = subprocess.Popen(
             ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -140,7 +153,9 @@ class Browser:
 
     def log(self):
         """The lines of the console since the last call."""
-        return [entry["message"] for entry in self.call("/se/log", {"type": "browser"})]
+        lines = [entry["message"] for entry in self.call("/se/log", {"type": "browser"})]
+        # Chromium's own first page, which is gone.
+        return [line for line in lines if not line.startswith("chrome://")]
 
     def screenshot(self, path, full=False):
         """Writes a PNG of the window, or of the whole page."""
@@ -188,7 +203,8 @@ class Browser:
               seen.add(element.id);
             }
             for (const link of document.querySelectorAll("a[href^='#']"))
-              if (!document.getElementById(decodeURIComponent(link.hash.slice(1)))) found.push("dead link " + link.hash);
+              if (!document.getElementById(decodeURIComponent(link.getAttribute("href").slice(1))))
+                found.push("dead link " + link.getAttribute("href"));
             for (const element of document.querySelectorAll("[src], link, iframe, object, embed, base"))
               found.push("loads something: " + element.outerHTML.slice(0, 80));
             if (!document.title || document.documentElement.lang !== "en") found.push("no title or language");

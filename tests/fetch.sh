@@ -148,6 +148,12 @@ dh_dkms dh-dkms
 rpmbuild rpm
 rpmlint rpmlint
 createrepo_c createrepo-c
+dnf dnf
+zypper zypper
+pacman pacman-package-manager
+makepkg makepkg
+bsdtar libarchive-tools
+fakeroot fakeroot
 xorriso xorriso
 docker-registry docker-registry
 softhsm2-util softhsm2
@@ -155,6 +161,8 @@ ip iproute2
 jq jq
 skopeo skopeo
 umoci umoci
+chromium chromium
+chromedriver chromium-driver
 busybox busybox-static
 mksquashfs squashfs-tools
 mkfs.erofs erofs-utils

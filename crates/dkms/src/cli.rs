@@ -40,6 +40,8 @@ pub(crate) struct Arguments {
     pub kernelsourcedir: Option<PathBuf>,
     pub config: Option<PathBuf>,
     pub jobs: Option<u32>,
+    pub timings: bool,
+    pub timings_file: Option<PathBuf>,
     pub force: bool,
     pub lock_timeout: Option<u64>,
     pub mok_signing_key: Option<PathBuf>,
@@ -80,6 +82,7 @@ pub(crate) struct Arguments {
     pub quiet: bool,
     pub verbose: bool,
     pub debug: bool,
+    pub plain: bool,
     /// Formerly of mkdriverdisk: for which system.
     pub distro: Option<String>,
     /// Formerly of mkdriverdisk: which kind of image.
@@ -224,13 +227,6 @@ impl Arguments {
         }
     }
 
-    /// The files that a report writes.
-    pub(crate) fn report_files(&self) -> impl Iterator<Item = &Path> {
-        let is_report = self.action == Some(Action::Report);
-        let words = self.words.iter().filter(move |_| is_report).map(Path::new);
-        words.chain(self.metrics.as_deref()).filter(|path| *path != Path::new("-"))
-    }
-
     /// Replaces the trees that the command line names.
     pub(crate) fn set_trees(&self, layout: &mut Layout) {
         for (to, from) in [
@@ -289,12 +285,16 @@ fn argument(row: &'static OptionRow) -> Arg {
         return arg.action(ArgAction::SetTrue);
     }
     let arg = arg.value_name(row.value_name);
+    let arg = match row.value {
+        Value::OptionalFile => arg.num_args(0..=1).require_equals(true).default_missing_value(""),
+        _ => arg,
+    };
     let arg = if row.repeatable { arg.action(ArgAction::Append) } else { arg };
     match row.value {
         // An empty variable would turn a command for an image into one for this machine, so it is an error
         // here.
         Value::Directory if row.opt == Opt::Root => arg.value_parser(PathBufValueParser::new()),
-        Value::File | Value::Directory => arg.value_parser(OsStringValueParser::new()),
+        Value::File | Value::OptionalFile | Value::Directory => arg.value_parser(OsStringValueParser::new()),
         Value::Jobs => arg.value_parser(number::<u32>),
         Value::Seconds => arg.value_parser(number::<u64>),
         _ => arg.value_parser(StringValueParser::new()),
@@ -415,6 +415,13 @@ impl Given {
         Ok(arguments)
     }
 
+    /// Whether an option is given, and its file if it has one.
+    fn optional_path(&mut self, opt: Opt) -> (bool, Option<PathBuf>) {
+        let value: Option<OsString> = self.matches.try_remove_one(opt.row().id()).ok().flatten();
+        self.note(opt, value.is_some());
+        (value.is_some(), value.filter(|path| !path.is_empty()).map(PathBuf::from))
+    }
+
     fn options(mut self) -> Arguments {
         for opt in DEPRECATED {
             match opt.row().value {
@@ -422,7 +429,10 @@ impl Given {
                 _ => drop(self.text(opt)),
             }
         }
+        let (timings, timings_file) = self.optional_path(Opt::Timings);
         Arguments {
+            timings,
+            timings_file,
             module: self.text(Opt::Module),
             module_version: self.text(Opt::ModuleVersion),
             kernels: self.texts(Opt::Kernel),
@@ -475,6 +485,7 @@ impl Given {
             quiet: self.flag(Opt::Quiet),
             verbose: self.flag(Opt::Verbose),
             debug: self.flag(Opt::Debug),
+            plain: self.flag(Opt::Plain),
             distro: self.text(Opt::Distro),
             media: self.text(Opt::Media),
             release: self.text(Opt::Release),

@@ -41,6 +41,11 @@ pub(crate) fn take_pin() -> Option<Secret> {
     (!pin.bytes().is_empty()).then(|| pin.into())
 }
 
+/// Whether the terminal cannot move its cursor, so that a live view would fill it with lines.
+pub(crate) fn has_dumb_terminal() -> bool {
+    std::env::var_os("TERM").is_none_or(|kind| kind.is_empty() || kind == "dumb")
+}
+
 /// Gathers the facts about this machine, or about the other root.
 pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     let uname = dkms_sys::sys::uname();
@@ -86,9 +91,8 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
 /// Whether standard output is a terminal that shows colours, and nobody has switched them off
 /// (<https://no-color.org>).
 pub(crate) fn shows_colours() -> bool {
-    let value = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-    let can = value("TERM").is_some_and(|term| term != "dumb");
-    can && value("NO_COLOR").is_none() && dkms_sys::sys::is_terminal(1)
+    let off = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !off && !has_dumb_terminal() && dkms_sys::sys::is_terminal(1)
 }
 
 /// Whether this is a system that another one prepares: a chroot, or a container whose image is made.

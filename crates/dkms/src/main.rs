@@ -18,6 +18,7 @@ mod report;
 mod request;
 mod root;
 mod settings;
+mod timings;
 mod ui;
 
 use std::process::ExitCode;

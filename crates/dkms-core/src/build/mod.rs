@@ -30,6 +30,7 @@ mod inputs;
 pub mod jobs;
 pub mod log;
 pub(crate) mod mark;
+pub(crate) mod objects;
 mod place;
 pub mod prepare;
 mod prepared;
@@ -142,7 +143,7 @@ pub fn build(
     let kept = if options.private { session.layout.failed_log(build) } else { shown.clone() };
     let log = MakeLog::create(session, &session.layout.running_log(build), &kept, build)?;
     log.show_at(&shown);
-    session.report(Event::BuildStarted { build: build.clone(), log: shown.clone() });
+    session.report(Event::BuildStarted { build: build.clone(), log: shown.clone(), since: started });
     let context = Context {
         session,
         target,
@@ -185,6 +186,7 @@ pub fn build(
 fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     let prepared = prepare::prepare(context)?;
     let recipe = Recipe::new(context.session, context.target, context.build, context.loaded)?;
+    context.stage("reading the inputs");
     let mut fingerprint = fingerprint::describe(&context.subject(), &prepared, &recipe)?;
     let obtained = obtain(context, &recipe, &fingerprint, slot)?;
     let signed = match obtained.signer {
@@ -195,6 +197,7 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
         None => sign::sign(context, obtained.collected)?,
     };
     let lines = fingerprint.lines();
+    context.stage("placing the modules");
     let placed = place::place(context, signed, fingerprint, obtained.origin, obtained.added)?;
     if let Some(draft) = obtained.draft {
         cached::keep(context, draft, lines, &placed);
@@ -205,7 +208,7 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
 /// The modules of a build.
 struct Obtained {
     collected: Collected,
-    /// Who has signed them already.
+    /// The signer, if they are signed already.
     signer: Option<Fleet>,
     /// Where they come from.
     origin: BuildOrigin,
@@ -237,7 +240,10 @@ fn obtain(
     }
     repeat::check(context, fingerprint)?;
     let compiled = compile::compile(context, recipe, slot);
-    let collected = compiled.and_then(|compiled| collect::collect(context, &compiled));
+    let collected = compiled.and_then(|compiled| {
+        context.stage("checking the modules");
+        collect::collect(context, &compiled)
+    });
     let collected = collected.inspect_err(|error| repeat::remember(context, fingerprint, error))?;
     let draft = cached::draft(context, &collected)?;
     Ok(Obtained { collected, signer: None, origin: BuildOrigin::Built, added: None, draft })
@@ -290,7 +296,10 @@ fn sandbox_of(
     visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
     visible.extend(session.options.kernel_config.clone());
     let policy = &loaded.conf.confine;
-    let environment = environment::of_build(session, dir);
+    let mut environment = environment::of_build(session, dir);
+    if policy.network {
+        environment.extend(environment::proxies(session.host));
+    }
     let hidden = target.hidden(session);
     // What is missing is an error when something is compiled.
     let replaced = target.host_programs(session).map_or_else(Vec::new, |programs| programs.places.clone());

@@ -59,12 +59,12 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
             Some(dir) => layout.cache_dir.clone_from(dir),
             None => options.no_cache = true,
         }
-        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+        host.release = dkms_core::kernel::installed::newest(&layout).map(String::from).unwrap_or_default();
     }
     if action == Action::Ready && host.other_root.is_none() && crate::host::is_image(&layout, &host.release) {
         // The running kernel and its keyrings are those of another system, as with --root.
         host.other_root = Some("/".into());
-        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+        host.release = dkms_core::kernel::installed::newest(&layout).map(String::from).unwrap_or_default();
     }
     if action == Action::KernelPostinst {
         host.package_manager_run = crate::managed::run();
@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }
-    match action {
+    let result = match action {
         Action::Status => return status::status(&call),
         Action::Config => return config::config(&call),
         Action::Lint => return lint::lint(&call),
@@ -116,8 +116,11 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Pull => registry::pull(&call),
         Action::Matrix => registry::matrix(&call),
         Action::RegistryKey => registry::key(&call),
+    };
+    if let Some(recorder) = ui.recorder().filter(|_| !arguments.dry_run) {
+        crate::timings::finish(recorder, arguments, &s, &result);
     }
-    .map(|()| Answer::Yes)
+    result.map(|()| Answer::Yes)
 }
 
 /// Warns about options without effect, and does the setup for actions that change something.

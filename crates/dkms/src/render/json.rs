@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::exit;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
-use dkms_core::event::Event;
+use dkms_core::event::{Event, LastBuild};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::fsck::{Finding, Repaired};
 use dkms_core::look::status::{Entry, State};
@@ -142,10 +142,10 @@ pub(crate) fn event(e: &Event) -> String {
         }
         Event::Queue { builds } => {
             put("event", "queue".into());
-            let list: Vec<Value> = builds.iter().map(|q| build_value(&q.build, q.expected)).collect();
+            let list: Vec<Value> = builds.iter().map(|q| build_value(&q.build, q.last)).collect();
             put("builds", json!(list));
         }
-        Event::BuildStarted { build, log } => {
+        Event::BuildStarted { build, log, .. } => {
             of(&mut put, "build-started", build);
             put("log", json!(log));
         }
@@ -233,6 +233,10 @@ pub(crate) fn event(e: &Event) -> String {
             of(&mut put, "resigned", build);
             put("files", json!(files));
         }
+        Event::PageWritten { path } => {
+            put("event", "page-written".into());
+            put("path", json!(path));
+        }
         Event::ArchiveWritten { path } => {
             put("event", "archive-written".into());
             put("path", json!(path));
@@ -282,13 +286,14 @@ pub(crate) fn event(e: &Event) -> String {
     line(&Value::Object(map))
 }
 
-fn build_value(b: &Build, expected: Option<std::time::Duration>) -> Value {
+fn build_value(b: &Build, last: Option<LastBuild>) -> Value {
     json!({
         "package": b.package.name,
         "version": b.package.version,
         "kernel": b.kernel.release,
         "arch": b.kernel.arch,
-        "expected_seconds": expected.map(|d| d.as_secs_f64()),
+        "expected_seconds": last.map(|last| last.duration.as_secs_f64()),
+        "expected_objects": last.and_then(|last| last.objects),
     })
 }
 
@@ -308,7 +313,7 @@ fn step(step: &Step, after: &[usize]) -> Value {
         "step": word(&step.operation),
         "reason": step.reason,
         "after": after,
-        "expected_seconds": step.expected.map(|d| d.as_secs_f64()),
+        "expected_seconds": step.last.map(|last| last.duration.as_secs_f64()),
         "files": step.files,
     });
     let mut put = |key: &str, v: Value| {

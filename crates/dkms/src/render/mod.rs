@@ -1,6 +1,7 @@
 //! Renders events as lines, as a live view, or as JSON.
 
 pub(crate) mod cache;
+mod estimate;
 pub(crate) mod json;
 pub(crate) mod lint;
 pub(crate) mod mok;

@@ -71,6 +71,7 @@ fn option(row: &OptionRow) -> String {
         Value::Kernel => " -x -a '(__dkms_kernels)'",
         Value::Arch => " -x -a '(uname -m)'",
         Value::File => " -r -F",
+        Value::OptionalFile => " -F",
         Value::Directory => " -x -a '(__fish_complete_directories)'",
         Value::Directive | Value::Jobs | Value::Seconds | Value::Text => " -x",
     });

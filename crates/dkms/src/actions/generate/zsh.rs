@@ -44,6 +44,7 @@ fn array(row: &OptionRow) -> String {
 
 fn spec(row: &OptionRow) -> String {
     let (short, long) = match (row.takes_value(), row.long) {
+        (_, long) if row.value == Value::OptionalFile => ("-", format!("--{long}=-")),
         (true, long) => ("+", format!("--{long}=")),
         (false, long) => ("", format!("--{long}")),
     };
@@ -69,6 +70,7 @@ fn spec(row: &OptionRow) -> String {
         Value::Kernel => ":kernel:_dkms_kernels",
         Value::Arch => ":architecture:($(uname -m))",
         Value::File => ":file:_files",
+        Value::OptionalFile => "::file:_files",
         Value::Directory => ":directory:_directories",
         Value::Directive => ":NAME=value:",
         Value::Jobs => ":number:",

@@ -1,6 +1,6 @@
 //! Options that select modules and kernels, and those for building, signing, installing and repairing.
 
-use super::{Group, Misplaced, Opt, OptionRow, Value, flag, valued};
+use crate::actions::option::{Group, Misplaced, Opt, OptionRow, Value, flag, valued};
 
 /// Their rows, in the order of [`Opt`].
 pub(super) const CHANGES: &[OptionRow] = &[
@@ -93,6 +93,18 @@ pub(super) const CHANGES: &[OptionRow] = &[
     .details(
         "All builds of a command share them: that many builds run in parallel, and together they never run more \
          compilers than that.",
+    ),
+    valued(
+        Opt::Timings,
+        "timings",
+        (Value::OptionalFile, "FILE"),
+        Group::Building,
+        "Write a page (HTML) that shows where the time went",
+    )
+    .details(
+        "The page shows every build on a time axis, what it waited for, and what would make the command faster. \
+         Without FILE, the page that dkms keeps anyway is named: those of the last five commands that built \
+         something are in `/var/lib/dkms/.timings`.",
     ),
     flag(Opt::Force, "force", Group::Building, "Override safety checks").details(
         "Rebuilds and reinstalls what is there already, installs over a newer module, builds without what \

@@ -1,6 +1,6 @@
 //! Options that most actions have, and those of former versions.
 
-use super::{Group, Misplaced, Opt, OptionRow, Value, flag, former, valued};
+use crate::actions::option::{Group, Misplaced, Opt, OptionRow, Value, flag, former, valued};
 
 /// Their rows, in the order of [`Opt`].
 pub(super) const GENERAL: &[OptionRow] = &[
@@ -45,6 +45,10 @@ pub(super) const GENERAL: &[OptionRow] = &[
          The output of a build is in its log.",
     ),
     flag(Opt::Debug, "debug", Group::Output, "Print every event, on standard error"),
+    flag(Opt::Plain, "plain", Group::Output, "Print lines without colours, never a live view").details(
+        "For screen readers, and for terminals on which the live view is a nuisance. A terminal of type `dumb` gets \
+         lines in any case.",
+    ),
     flag(Opt::Version, "version", Group::Output, "Print the version").short('V'),
     flag(Opt::Help, "help", Group::Output, "Print help, for one action if one is given").short('h'),
     former(Opt::Distro, Some('d'), "distro", Value::Text),

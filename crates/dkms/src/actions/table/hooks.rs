@@ -1,8 +1,8 @@
 //! The actions that the scripts of kernel packages call.
 
-use super::{Action, ActionRow, BASE, BUILD, CHANGE, CONF, HEADERS, INSTALL, KERNELS, SIGN};
+use crate::actions::action::{Action, ActionRow, BASE, BUILD, CHANGE, CONF, HEADERS, INSTALL, KERNELS, SIGN};
 use crate::actions::kinds::{Kernels, Operand, Root};
-use crate::actions::options::Opt;
+use crate::actions::option::Opt;
 
 /// Their rows, in the order of [`Action`].
 pub(super) const HOOKS: &[ActionRow] = &[
@@ -18,7 +18,7 @@ pub(super) const HOOKS: &[ActionRow] = &[
         kernels: Kernels::Named,
         runs_programs: true,
         options: &[KERNELS, &[Opt::NoDepmod], CHANGE],
-        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Force]],
+        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Timings, Opt::Force]],
         ..BASE
     },
     ActionRow {
@@ -47,7 +47,7 @@ pub(super) const HOOKS: &[ActionRow] = &[
         kernels: Kernels::Named,
         runs_programs: true,
         options: &[KERNELS, &[Opt::NoDepmod], CHANGE],
-        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Force]],
+        accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Timings, Opt::Force]],
         ..BASE
     },
 ];

@@ -1,8 +1,10 @@
 //! The actions that change or show modules, kernel by kernel.
 
-use super::{Action, ActionRow, BASE, BUILD, CHANGE, CONF, HEADERS, INSTALL, KERNELS, PACKAGE, SIGN};
+use crate::actions::action::{
+    Action, ActionRow, BASE, BUILD, CHANGE, CONF, HEADERS, INSTALL, KERNELS, PACKAGE, SIGN,
+};
 use crate::actions::kinds::{Effect, Kernels, Operand, Root};
-use crate::actions::options::Opt;
+use crate::actions::option::Opt;
 
 const REMOVAL: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
 
@@ -19,7 +21,7 @@ pub(super) const MODULES: &[ActionRow] = &[
         writable_tree: true,
         runs_programs: true,
         options: &[PACKAGE, CONF, &[Opt::Archive, Opt::Force, Opt::RpmSafeUpgrade], CHANGE],
-        accepts: &[KERNELS, HEADERS, SIGN, INSTALL, &[Opt::Jobs]],
+        accepts: &[KERNELS, HEADERS, SIGN, INSTALL, &[Opt::Jobs, Opt::Timings]],
         ..BASE
     },
     ActionRow {

@@ -1,8 +1,10 @@
 //! The actions that write archives, packages and images, and the one that loads them.
 
-use super::{Action, ActionRow, BASE, CHANGE, CONF, HEADERS, INSTALL, KERNELS, PACKAGE, SIGN};
+use crate::actions::action::{
+    Action, ActionRow, BASE, CHANGE, CONF, HEADERS, INSTALL, KERNELS, PACKAGE, SIGN,
+};
 use crate::actions::kinds::{Operand, Root};
-use crate::actions::options::Opt;
+use crate::actions::option::Opt;
 
 const ONLY: &[Opt] = &[Opt::BinariesOnly, Opt::SourceOnly];
 const IMAGE: &[Opt] = &[Opt::Output, Opt::Image, Opt::Base, Opt::Prefix, Opt::Kmm];
@@ -34,7 +36,7 @@ pub(super) const PACKAGES: &[ActionRow] = &[
         root: Root::Sometimes,
         runs_programs: true,
         options: &[KERNELS, &[Opt::Archive, Opt::Force], CHANGE],
-        accepts: &[PACKAGE, CONF, HEADERS, SIGN, INSTALL, &[Opt::All, Opt::Jobs]],
+        accepts: &[PACKAGE, CONF, HEADERS, SIGN, INSTALL, &[Opt::All, Opt::Jobs, Opt::Timings]],
         ..BASE
     },
     ActionRow {
