@@ -61,12 +61,12 @@ is_installed() {
 
 # A stand-in for the programs that make an initramfs: it records, for the kernel, which modules of dkms modprobe finds.
 # Its last word is the kernel.
-cat >/usr/local/sbin/record-initramfs <<'S'
+cat >/usr/sbin/record-initramfs <<'S'
 #!/bin/bash
 kernel=${*: -1}
 echo "initramfs $kernel $(modprobe -S "$kernel" --show-depends single 2>/dev/null | wc -l)" >>/run/order
 S
-chmod +x /usr/local/sbin/record-initramfs
+chmod +x /usr/sbin/record-initramfs
 # The order of events since the last call: "depmod K" of the distribution itself, "initramfs K N", N modules in it.
 events() { sort -u /run/order 2>/dev/null | cat; rm -f /run/order; }
 in_order() { cat /run/order 2>/dev/null || true; rm -f /run/order; }

@@ -15,7 +15,7 @@ package() {
         printf '%s\n' "pkgname = $name" "pkgbase = $name" "pkgver = $version" "pkgdesc = $name" 'arch = any' "size = 1" 'builddate = 1700000000'
         for word in "$@"; do printf '%s\n' "${word/=/ = }"; done
     } >"$folder/.PKGINFO"
-    (cd "$folder" && tar --owner=0 --group=0 -cf "$file" .PKGINFO $(ls))
+    (cd "$folder" && tar --owner=0 --group=0 -cf "$file" .PKGINFO --null -T <(find . -mindepth 1 -maxdepth 1 ! -name .PKGINFO -print0))
     rm -r "$folder"
     repo-add -q "$repository/test.db.tar" "$file"
 }
@@ -50,7 +50,7 @@ hook() { # NAME DESCRIPTION TARGET SCRIPT
     printf '%s\n' '[Trigger]' 'Type = Path' 'Operation = Install' 'Operation = Upgrade' 'Operation = Remove' "Target = $3" '[Action]' \
         "Description = $2" 'When = PostTransaction' "Exec = $4" 'NeedsTargets' >"/usr/share/libalpm/hooks/$1.hook"
 }
-cat >/usr/local/sbin/each-kernel <<'S'
+cat >/usr/sbin/each-kernel <<'S'
 #!/bin/bash
 # For each kernel among the targets that is still there: COMMAND KERNEL.
 sed -n 's,^usr/lib/modules/\([^/]*\)/.*,\1,p; s,^usr/src/.*,all,p' | sort -u | while read -r kernel; do
@@ -58,11 +58,11 @@ sed -n 's,^usr/lib/modules/\([^/]*\)/.*,\1,p; s,^usr/src/.*,all,p' | sort -u | w
     for k in $kernel; do [[ ! -d /usr/lib/modules/$k/kernel ]] || "$@" "$k"; done
 done
 S
-printf '%s\n' '#!/bin/bash' 'echo "depmod $1" >>/run/order' 'depmod "$1"' >/usr/local/sbin/record-depmod
-chmod +x /usr/local/sbin/*
-hook 60-depmod 'Updating module dependencies...' 'usr/lib/modules/*/' '/usr/local/sbin/each-kernel /usr/local/sbin/record-depmod'
+printf '%s\n' '#!/bin/bash' 'echo "depmod $1" >>/run/order' 'depmod "$1"' >/usr/sbin/record-depmod
+chmod +x /usr/sbin/each-kernel /usr/sbin/record-depmod
+hook 60-depmod 'Updating module dependencies...' 'usr/lib/modules/*/' '/usr/sbin/each-kernel /usr/sbin/record-depmod'
 hook 90-mkinitcpio-install 'Updating linux initcpios...' $'usr/lib/modules/*/vmlinuz\nTarget = usr/src/*/dkms.conf' \
-    '/usr/local/sbin/each-kernel /usr/local/sbin/record-initramfs'
+    '/usr/sbin/each-kernel /usr/sbin/record-initramfs'
 package base 1-1 "$(mktemp -d)" provides=glibc provides=gcc provides=kmod provides=make provides=patch
 kernel_packages linux 6.1.47-1 "$OLD"
 module_package 1.0 1
@@ -111,62 +111,67 @@ same "$(in_order | tr '\n' ';')" "depmod $NEW;initramfs $NEW 1;"
 # The old kernel is gone with its modules.
 not test -e "/usr/lib/modules/$OLD/updates"
 
-step 'the module is upgraded, rebuilt with the same version, and downgraded'
-module_package 1.1 1
-pac -Syu
-status_is "single/1.1, $NEW: installed"
-is_installed 1.1 "$NEW" $place
-before=$(modinfo -F srcversion "/lib/modules/$NEW/$place")
-rm -r /srv/source/single-1.1
-module_package 1.1 2 'MODULE_INFO(second, "release");'
-pac -Syu
-is_installed 1.1 "$NEW" $place
-not test "$before" = "$(modinfo -F srcversion "/lib/modules/$NEW/$place")"
-pac -U $repository/single-dkms-1.0-1-any.pkg.tar
-status_is "single/1.0, $NEW: installed"
-is_installed 1.0 "$NEW" $place
+version=1.0
+if long; then
+    step 'the module is upgraded, rebuilt with the same version, and downgraded'
+    module_package 1.1 1
+    pac -Syu
+    status_is "single/1.1, $NEW: installed"
+    is_installed 1.1 "$NEW" $place
+    before=$(modinfo -F srcversion "/lib/modules/$NEW/$place")
+    rm -r /srv/source/single-1.1
+    module_package 1.1 2 'MODULE_INFO(second, "release");'
+    pac -Syu
+    is_installed 1.1 "$NEW" $place
+    not test "$before" = "$(modinfo -F srcversion "/lib/modules/$NEW/$place")"
+    pac -U $repository/single-dkms-1.0-1-any.pkg.tar
+    status_is "single/1.0, $NEW: installed"
+    is_installed 1.0 "$NEW" $place
 
-step 'a module that does not build: pacman reports it and completes; the others work; the fixed one installs'
-module_package 1.2 1 'error here'
-pac -Syu
-grep -q 'single/1.2 .*make ended with exit code 2' /run/out
-grep -q 'command failed to execute correctly' /run/out
-status_is 'single/1.2: added'
-same "$(pacman -Q single-dkms)" 'single-dkms 1.2-1'
-module_package 1.3 1
-pac -Syu
-status_is "single/1.3, $NEW: installed"
+    step 'a module that does not build: pacman reports it and completes; the others work; the fixed one installs'
+    module_package 1.2 1 'error here'
+    pac -Syu
+    grep -q 'single/1.2 .*make ended with exit code 2' /run/out
+    grep -q 'command failed to execute correctly' /run/out
+    status_is 'single/1.2: added'
+    same "$(pacman -Q single-dkms)" 'single-dkms 1.2-1'
+    module_package 1.3 1
+    pac -Syu
+    status_is "single/1.3, $NEW: installed"
 
-step 'Ctrl-C while it builds: nothing keeps running, and the next transaction completes it'
-printf '#!/bin/sh\nexec sleep 61\n' >"$(source_of 1.4)/wait.sh"
-chmod +x /srv/source/single-1.4/wait.sh
-module_package 1.4 1
-echo 'PRE_BUILD="wait.sh"' >/etc/dkms/single-1.4.conf
-interrupt '^sleep 61$' pacman --noconfirm --noprogressbar -Syu
-not test -e /var/lib/pacman/db.lck
-status_is 'single/1.4: added'
-same "$(installed single "$NEW")" ''
-rm /etc/dkms/single-1.4.conf
-pac -S single-dkms
-is_installed 1.4 "$NEW" $place
+    step 'Ctrl-C while it builds: nothing keeps running, and the next transaction completes it'
+    printf '#!/bin/sh\nexec sleep 61\n' >"$(source_of 1.4)/wait.sh"
+    chmod +x /srv/source/single-1.4/wait.sh
+    module_package 1.4 1
+    echo 'PRE_BUILD="wait.sh"' >/etc/dkms/single-1.4.conf
+    interrupt '^sleep 61$' pacman --noconfirm --noprogressbar -Syu
+    not test -e /var/lib/pacman/db.lck
+    status_is 'single/1.4: added'
+    same "$(installed single "$NEW")" ''
+    rm /etc/dkms/single-1.4.conf
+    pac -S single-dkms
+    is_installed 1.4 "$NEW" $place
+
+    version=1.4
+fi
 
 step 'headers and module are removed'
 pac -R linux-headers
-is_installed 1.4 "$NEW" $place
+is_installed $version "$NEW" $place
 pac -R single-dkms
 nothing_is_registered
 same "$(installed single "$NEW")" ''
 pac -S linux-headers single-dkms
-is_installed 1.4 "$NEW" $place
+is_installed $version "$NEW" $place
 
 step 'the kernel is removed'
 pac -R linux linux-headers
-status_is 'single/1.4: added'
+status_is "single/$version: added"
 not test -e "/usr/lib/modules/$NEW/updates"
 
 step 'dkms itself is removed'
 pac -Rs single-dkms dkms
-not type -P dkms
+not test -e /usr/sbin/dkms -o -e /usr/bin/dkms
 same "$(find /usr/lib/dkms /usr/share/libalpm -name '*dkms*' 2>/dev/null)" ''
 same "$(find /var/lib/dkms -mindepth 1 ! -name '.*' ! -path '*/.*' ! -name 'mok.*')" ''
 echo 'pacman: all as it should be'

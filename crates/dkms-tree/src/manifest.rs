@@ -268,9 +268,9 @@ impl Manifest {
             return Err("it has no schema".into());
         }
         let m: Self = serde_json::from_slice(bytes).map_err(no_record)?;
-        let of = (&m.package, &m.version, &m.kernel, &m.arch);
-        if of != (&build.package.name, &build.package.version, &build.kernel.release, &build.kernel.arch) {
-            let (package, version, kernel, arch) = of;
+        let of: [&str; 4] = [&m.package, &m.version, &m.kernel, &m.arch];
+        if of != [&build.package.name, &build.package.version, &*build.kernel.release, &build.kernel.arch] {
+            let [package, version, kernel, arch] = of;
             return Err(format!("it is about {package}/{version} for kernel {kernel} ({arch}), not {build}"));
         }
         match m.modules.iter().find(|r| !plain_file_name(&r.file)) {
@@ -359,7 +359,7 @@ impl<'a> Glance<'a> {
             && g.schema <= SCHEMA
             && g.package == build.package.name
             && g.version == build.package.version
-            && g.kernel == build.kernel.release
+            && g.kernel == build.kernel.release.as_str()
             && g.arch == build.kernel.arch
             && g.modules.iter().all(|r| plain_file_name(&r.file));
         ours.then_some(g)

@@ -227,13 +227,6 @@ impl Arguments {
         }
     }
 
-    /// The files that a report writes.
-    pub(crate) fn report_files(&self) -> impl Iterator<Item = &Path> {
-        let is_report = self.action == Some(Action::Report);
-        let words = self.words.iter().filter(move |_| is_report).map(Path::new);
-        words.chain(self.metrics.as_deref()).filter(|path| *path != Path::new("-"))
-    }
-
     /// Replaces the trees that the command line names.
     pub(crate) fn set_trees(&self, layout: &mut Layout) {
         for (to, from) in [

@@ -122,9 +122,18 @@ fn machines_cache(changes: bool) -> Option<PathBuf> {
 fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<PathBuf> {
     let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
     let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
-    let absolute = |file: &Path| std::path::absolute(file).ok()?.parent()?.canonicalize().ok();
-    let reports = arguments.report_files().filter_map(absolute);
+    let reports = report_dirs(arguments);
     std::iter::once(path.to_owned()).chain(archive).chain(reports).chain(cache).chain(temporary).collect()
+}
+
+/// The directories of the files that a report writes: those it names, and the current one.
+fn report_dirs(arguments: &Arguments) -> Vec<PathBuf> {
+    if arguments.action() != Some(Action::Report) {
+        return Vec::new();
+    }
+    let files = arguments.words.iter().map(Path::new).chain(arguments.metrics.as_deref());
+    let dir = |file: &Path| std::path::absolute(file).ok()?.parent()?.canonicalize().ok();
+    files.filter_map(dir).chain(std::env::current_dir()).collect()
 }
 
 /// Makes that system the root directory, and mounts the machine's files that the command line names in it,

@@ -53,8 +53,8 @@ fn cache(context: &Context<'_>) -> Option<Cache> {
     }
 }
 
-/// Finds the build with these lines in the local cache. A damaged entry is dropped. `fleet`: who has to have
-/// signed its modules.
+/// Finds the build with these lines in the local cache. A damaged entry is dropped. Only an entry
+/// whose modules `fleet` has signed counts.
 ///
 /// # Errors
 /// The tree cannot be written. Nothing that is wrong with the cache is an error.
@@ -79,8 +79,8 @@ pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet
 }
 
 /// Takes the modules of this build from an entry. Every file is compared with the record, and every module
-/// is checked like one that was compiled here. The log of the build becomes this build's log. `fleet`: who has
-/// to have signed its modules.
+/// is checked like one that was compiled here. The log of the build becomes this build's log. `fleet` must
+/// have signed its modules.
 ///
 /// # Errors
 /// The tree cannot be written. The inner error says why the entry is not usable.
@@ -321,7 +321,7 @@ fn store(
         lines,
         package: build.package.name.clone(),
         version: build.package.version.clone(),
-        kernel: build.kernel.release.clone(),
+        kernel: build.kernel.release.to_string(),
         arch: build.kernel.arch.clone(),
         builder: env!("CARGO_PKG_VERSION").into(),
         unconfined: placed.manifest.unconfined.clone(),

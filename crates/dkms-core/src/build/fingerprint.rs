@@ -59,7 +59,7 @@ impl Fingerprint {
         sorted_lines(&self.lines)
     }
 
-    /// Adds who has signed the modules.
+    /// Adds the signer of the modules.
     pub(crate) fn add_signer(&mut self, fleet: &Fleet) {
         self.lines.insert(fleet::LINE.to_owned(), fleet.id());
     }
@@ -147,7 +147,7 @@ fn kernel_lines(
     let kernel = &subject.build.kernel;
     let mut lines = vec![
         ("arch", kernel.arch.clone()),
-        ("kernel", kernel.release.clone()),
+        ("kernel", kernel.release.to_string()),
         ("headers", inputs.headers.headers.clone()),
         ("config", inputs.config.clone()),
         ("symvers", inputs.symvers.clone()),

@@ -208,7 +208,7 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
 /// The modules of a build.
 struct Obtained {
     collected: Collected,
-    /// Who has signed them already.
+    /// The signer, if they are signed already.
     signer: Option<Fleet>,
     /// Where they come from.
     origin: BuildOrigin,
@@ -296,7 +296,10 @@ fn sandbox_of(
     visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
     visible.extend(session.options.kernel_config.clone());
     let policy = &loaded.conf.confine;
-    let environment = environment::of_build(session, dir);
+    let mut environment = environment::of_build(session, dir);
+    if policy.network {
+        environment.extend(environment::proxies(session.host));
+    }
     let hidden = target.hidden(session);
     // What is missing is an error when something is compiled.
     let replaced = target.host_programs(session).map_or_else(Vec::new, |programs| programs.places.clone());

@@ -62,7 +62,7 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
         schema: SCHEMA,
         package: build.package.name.clone(),
         version: build.package.version.clone(),
-        kernel: build.kernel.release.clone(),
+        kernel: build.kernel.release.to_string(),
         arch: build.kernel.arch.clone(),
         fingerprint: fingerprint.digest(),
         origin: BuildOrigin::Built,

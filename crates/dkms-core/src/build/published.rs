@@ -36,11 +36,12 @@ fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Resul
         return usable(&entry, BuildOrigin::Cache);
     }
     let Some(offer) = registry::find(session, &wanted)? else { return Ok(None) };
-    let origin = BuildOrigin::Registry(offer.reference());
     if let Some(entry) = stored(cache.as_ref(), &offer) {
-        return usable(&entry, origin);
+        return usable(&entry, BuildOrigin::Registry(offer.reference()));
     }
-    let Some(Fetched { dir, offer }) = registry::fetch(session, offer)? else { return Ok(None) };
+    let fetched = registry::fetch(session, context.build, offer)?;
+    let Some(Fetched { dir, offer }) = fetched else { return Ok(None) };
+    let origin = BuildOrigin::Registry(offer.reference());
     if let Some(cache) = &cache {
         if let Err(e) = cache.store_from(dir.path(), &offer.record) {
             session

@@ -256,7 +256,7 @@ pub fn variables(
     let distribution = session.host.distribution.as_ref().map_or("", |d| d.word());
     let (module, version) = package.map_or(("", ""), |p| (p.name.as_str(), p.version.as_str()));
     [
-        ("kernelver", kernel.release.clone()),
+        ("kernelver", kernel.release.to_string()),
         ("arch", kernel.arch.clone()),
         ("kernel_source_dir", path(&headers::source_dir(session, &kernel.release))),
         ("kernel_config", path(&headers::config_path(session, &kernel.release))),

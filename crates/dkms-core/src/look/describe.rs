@@ -150,7 +150,7 @@ pub fn describe(
         schema: 1,
         package: package.name.clone(),
         version: package.version.clone(),
-        kernel: kernel.release.clone(),
+        kernel: kernel.release.to_string(),
         arch: kernel.arch.clone(),
         files: files(&loaded),
         directives: directives(&loaded),

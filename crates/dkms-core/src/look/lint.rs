@@ -149,7 +149,7 @@ fn examine(s: &Session<'_>, path: &Path, shown_at: Option<&Path>, bytes: &[u8], 
         Err(e) => (None, Some(e)),
     };
     let words =
-        [kernel.release.clone(), headers::source_dir(s, &kernel.release).to_string_lossy().into_owned()];
+        [kernel.release.to_string(), headers::source_dir(s, &kernel.release).to_string_lossy().into_owned()];
     let facts = Facts {
         directives: directives.as_ref(),
         // A file that cannot be evaluated at all is reported once.

@@ -116,7 +116,7 @@ mod tests {
         let loaded = Loaded { dir: Some(sys.path().to_owned()), running: "6.1".into() };
         let judged = |name: &str, release: &str| Judged {
             package: None,
-            kernel: Kernel { release: release.into(), arch: "x86_64".into() },
+            kernel: Kernel::new(release, "x86_64").unwrap(),
             name: name.into(),
             path: PathBuf::new(),
             verdict: Verdict::default(),

@@ -207,10 +207,10 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
 /// architecture.
 #[must_use]
 pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
-    let mut found: Vec<String> = state::subdirectories(&s.layout.install_tree);
+    let mut found = state::releases(s.layout);
     found.retain(|release| headers::suffice(s, release));
     found.sort_by(|a, b| dkms_conf::kernel_match::compare_versions(a, b).then_with(|| a.cmp(b)));
-    found.iter().filter_map(|release| Kernel::new(release, arch).ok()).collect()
+    found.into_iter().filter_map(|release| Kernel::of(release, arch).ok()).collect()
 }
 
 /// `post_transaction` of framework.conf, as evaluated for a kernel.

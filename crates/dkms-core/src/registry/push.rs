@@ -25,7 +25,7 @@ pub struct Published {
     pub reference: String,
     /// Whether it is new there.
     pub result: Pushed,
-    /// Who has signed its modules; `None`: they are not signed.
+    /// The signer of its modules; `None` if they are not signed.
     pub signer: Option<String>,
 }
 

@@ -119,12 +119,12 @@ pub fn pull(session: &Session<'_>, build: &Build) -> Result<Option<Pulled>> {
         Availability::Cached => Ok(Some(Pulled::Cached)),
         Availability::NotNow(reason) => Ok(Some(Pulled::NotNow(reason))),
         Availability::Missing => Ok(None),
-        Availability::Offered(offer) => fetch_into(session, &cache, *offer),
+        Availability::Offered(offer) => fetch_into(session, &cache, build, *offer),
     }
 }
 
-fn fetch_into(session: &Session<'_>, cache: &Cache, offer: Offer) -> Result<Option<Pulled>> {
-    let Some(Fetched { dir, offer }) = pull::fetch(session, offer)? else { return Ok(None) };
+fn fetch_into(session: &Session<'_>, cache: &Cache, build: &Build, offer: Offer) -> Result<Option<Pulled>> {
+    let Some(Fetched { dir, offer }) = pull::fetch(session, build, offer)? else { return Ok(None) };
     let stored = cache.store_from(dir.path(), &offer.record);
     stored.map_err(|e| RegistryError::NotStored(e.to_string()))?;
     Ok(Some(Pulled::From(offer.reference())))

@@ -48,7 +48,7 @@ impl Token {
         let der = self.openssl.run("dgst", &["-sha256", "-sign", &self.openssl.uri], message)?;
         let annotation = signature::annotation(self.public.id(), &der);
         let annotations = [annotation.clone()].into();
-        // A token whose two halves do not belong together makes signatures that nobody accepts.
+        // If the two keys in the token do not belong together, no machine accepts the signature.
         signature::verify(record, &annotations, std::slice::from_ref(&self.public))
             .map_err(|_| "its signature does not belong to its public key".to_owned())?;
         Ok(annotation)

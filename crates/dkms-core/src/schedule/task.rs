@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_longest_critical_path_begins() {
-        let kernel = Kernel { release: "6.1".into(), arch: "x86_64".into() };
+        let kernel = Kernel::new("6.1", "x86_64").unwrap();
         let build = |name: &str| Build::new(&PackageId { name: name.into(), version: "1".into() }, &kernel);
         let mut plan = Plan::default();
         let mut add = |name: &str, weight: f64, after: Option<StepId>| {

@@ -59,12 +59,12 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
             Some(dir) => layout.cache_dir.clone_from(dir),
             None => options.no_cache = true,
         }
-        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+        host.release = dkms_core::kernel::installed::newest(&layout).map(String::from).unwrap_or_default();
     }
     if action == Action::Ready && host.other_root.is_none() && crate::host::is_image(&layout, &host.release) {
         // The running kernel and its keyrings are those of another system, as with --root.
         host.other_root = Some("/".into());
-        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+        host.release = dkms_core::kernel::installed::newest(&layout).map(String::from).unwrap_or_default();
     }
     if action == Action::KernelPostinst {
         host.package_manager_run = crate::managed::run();

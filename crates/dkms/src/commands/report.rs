@@ -75,6 +75,8 @@ fn write(call: &Call<'_>, file: Option<&Path>, text: &str) -> Result<()> {
         call.ui.data(text);
         return Ok(());
     };
+    // After --root, a relative path is that of a directory that is read-only by now.
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     // A new file takes the place of the old one, which must not be a device.
     let special = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
     if special {

@@ -9,7 +9,7 @@ use dkms_core::error::Result;
 use dkms_core::look::ready;
 use dkms_core::look::status::{self, Entry, Filter, State};
 use dkms_core::request::RequestError;
-use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::ids::{Build, Kernel, Release};
 use dkms_tree::manifest::Manifest;
 
 /// `dkms status`
@@ -40,11 +40,11 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
 fn table(call: &Call<'_>, filters: &[Filter], entries: &[Entry]) -> Painted {
     let layout = call.s.layout;
     let arch = super::ready::arch(call);
-    let selected = |release: &String| {
+    let selected = |release: &Release| {
         filters.iter().any(|f| f.release.as_deref().is_none_or(|pattern| matches_name(pattern, release)))
     };
     let here = ready::kernels(layout).into_iter().filter(selected);
-    let present: Vec<Kernel> = here.filter_map(|release| Kernel::new(&release, &arch).ok()).collect();
+    let present: Vec<Kernel> = here.filter_map(|release| Kernel::of(release, &arch).ok()).collect();
     let running = if call.s.host.other_root.is_none() { call.s.host.release.as_str() } else { "" };
     let failed = |build: &Build| dkms_sys::fs::is_real_file(layout.failed_log(build));
     render::Table::new(entries, &present, running, &failed)

@@ -218,10 +218,10 @@ impl Work {
 mod tests {
     use super::*;
     use dkms_core::event::{Compiled, LastBuild, SlotsInUse};
-    use dkms_core::ids::{Kernel, PackageId};
+    use dkms_core::ids::{Kernel, PackageId, Release};
 
     fn build(name: &str) -> Build {
-        let kernel = Kernel { release: "6.1".into(), arch: "x86_64".into() };
+        let kernel = Kernel { release: Release::new("6.1").unwrap(), arch: "x86_64".into() };
         Build::new(&PackageId { name: name.into(), version: "1".into() }, &kernel)
     }
 

@@ -33,27 +33,23 @@ impl Colour {
 pub(crate) struct Painted(Vec<(Colour, String)>);
 
 impl Painted {
-    /// Adds text without a colour. A line feed that is alone ends the line.
+    /// Adds text without a colour.
     pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.coloured(Colour::None, text)
     }
 
     /// Adds text with a colour.
     pub(crate) fn coloured(&mut self, colour: Colour, text: &str) -> &mut Self {
-        let (line, end) = text.strip_suffix('\n').map_or((text, ""), |line| (line, "\n"));
-        self.0.push((colour, on_one_line(&without_pins(line)).into_owned()));
-        if !end.is_empty() {
-            self.0.push((Colour::None, end.to_owned()));
-        }
+        self.0.push((colour, on_one_line(&without_pins(text)).into_owned()));
         self
     }
 
     /// Ends the line, without the spaces at its end.
     pub(crate) fn end_line(&mut self) {
-        while self.0.last().is_some_and(|(_, text)| text.trim_end_matches(' ').is_empty() && text != "\n") {
+        while self.0.last().is_some_and(|(_, text)| text.trim_end_matches(' ').is_empty()) {
             self.0.pop();
         }
-        self.text("\n");
+        self.0.push((Colour::None, "\n".to_owned()));
     }
 
     /// Without colours.
@@ -80,7 +76,8 @@ mod tests {
     fn only_our_own_sequences_are_written() {
         let mut painted = Painted::default();
         painted.text("a\u{1b}[2J\nb").coloured(Colour::Red, "\u{202e}\n").text("  ").text(" ").end_line();
-        assert_eq!(painted.plain(), "a\\u001b[2J\\u000ab\\u202e\n\n");
-        assert_eq!(painted.with_colours(), "a\\u001b[2J\\u000ab\u{1b}[31m\\u202e\u{1b}[0m\n\n");
+        painted.end_line();
+        assert_eq!(painted.plain(), "a\\u001b[2J\\u000ab\\u202e\\u000a\n\n");
+        assert_eq!(painted.with_colours(), "a\\u001b[2J\\u000ab\u{1b}[31m\\u202e\\u000a\u{1b}[0m\n\n");
     }
 }

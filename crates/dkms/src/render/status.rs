@@ -21,7 +21,7 @@ pub(crate) fn lines(entries: &[Entry]) -> Painted {
         let word_end = state.find(' ').unwrap_or(state.len());
         let (word, remarks) = state.split_at(word_end);
         out.text(subject).text(": ").coloured(colour(entry), word);
-        out.coloured(Colour::Yellow, remarks).text("\n");
+        out.coloured(Colour::Yellow, remarks).end_line();
     }
     out
 }
@@ -98,7 +98,7 @@ impl Table {
             _ => self.table(first, &columns),
         };
         if self.kernels.iter().any(|(_, name)| name.ends_with('*')) {
-            out.coloured(Colour::Dim, "* the running kernel\n");
+            out.coloured(Colour::Dim, "* the running kernel").end_line();
         }
         out
     }
@@ -126,9 +126,9 @@ impl Table {
     fn list(&self) -> Painted {
         let mut out = Painted::default();
         for (package, cells) in &self.rows {
-            out.coloured(Colour::Bold, &package.to_string()).text("\n");
+            out.coloured(Colour::Bold, &package.to_string()).end_line();
             for (cell, (_, name)) in cells.iter().zip(&self.kernels) {
-                out.text("  ").text(name).text(": ").coloured(cell.colour, &cell.text).text("\n");
+                out.text("  ").text(name).text(": ").coloured(cell.colour, &cell.text).end_line();
             }
         }
         out
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn kernel(release: &str) -> Kernel {
-        Kernel { release: release.into(), arch: "x86_64".into() }
+        Kernel::new(release, "x86_64").unwrap()
     }
 
     fn entries() -> Vec<Entry> {

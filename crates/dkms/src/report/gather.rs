@@ -21,6 +21,7 @@ use dkms_core::tree::state;
 use dkms_core::trust::mok;
 use dkms_sys::fs::Limit;
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
 
 /// Everything about the machine, or about the kernels with these releases. `arch` is the architecture of its
@@ -31,8 +32,8 @@ use std::path::Path;
 pub(super) fn machine(s: &Session<'_>, releases: &[String], arch: &str) -> Result<Machine> {
     let selected = |release: &str| releases.is_empty() || releases.iter().any(|r| r == release);
     let entries = status::status(s, &Filter::default());
-    let installed: Vec<String> = ready::kernels(s.layout).into_iter().filter(|r| selected(r)).collect();
-    let known: Vec<Kernel> = installed.iter().filter_map(|r| Kernel::new(r, arch).ok()).collect();
+    let installed = ready::kernels(s.layout).into_iter().filter(|r| selected(r));
+    let known: Vec<Kernel> = installed.filter_map(|r| Kernel::of(r, arch).ok()).collect();
     let filters: Vec<Filter> = match releases {
         [] => vec![Filter::default()],
         some => some.iter().map(|r| Filter::of_kernel(r)).collect(),
@@ -65,16 +66,21 @@ pub(super) fn machine(s: &Session<'_>, releases: &[String], arch: &str) -> Resul
         builds,
         problems: Vec::new(),
     };
-    machine.problems = problems::of(s, &machine);
+    machine.problems = problems::of(&machine, s.host.distribution.as_ref().map(|d| d.family()));
     Ok(machine)
 }
 
 /// The name of the machine, or of the system in another root.
 fn host_name(s: &Session<'_>) -> Option<String> {
-    let name = if s.host.other_root.is_some() {
-        dkms_sys::fs::read_text("/etc/hostname", Limit::CONFIG).ok()?
-    } else {
-        dkms_sys::sys::hostname().to_string_lossy().into_owned()
+    let name = match &s.host.other_root {
+        // The file may be a link to one of this machine.
+        Some(root) => {
+            let mut name = Vec::new();
+            let file = dkms_sys::fs::open_untrusted(root, "etc/hostname", None).ok()?;
+            file.take(256).read_to_end(&mut name).ok()?;
+            String::from_utf8_lossy(&name).into_owned()
+        }
+        None => dkms_sys::sys::hostname().to_string_lossy().into_owned(),
     };
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
@@ -105,7 +111,7 @@ fn kernel_state(
     };
     let policy = verdicts.kernels.iter().find(|k| k.kernel == *kernel).map(|k| k.policy.clone());
     Ok(KernelState {
-        kernel: kernel.release.clone(),
+        kernel: kernel.release.to_string(),
         arch: kernel.arch.clone(),
         running: s.host.runs(&kernel.release),
         newest,
@@ -155,7 +161,7 @@ fn note_failure(s: &Session<'_>, package: &PackageId, kernel: &Kernel, all: &mut
     let is_it = |b: &&mut BuildState| {
         b.package == package.name
             && b.version == package.version
-            && b.kernel.as_ref() == Some(&kernel.release)
+            && b.kernel.as_deref() == Some(&*kernel.release)
             && b.arch.as_ref() == Some(&kernel.arch)
     };
     if let Some(build) = all.iter_mut().find(is_it) {
@@ -166,7 +172,7 @@ fn note_failure(s: &Session<'_>, package: &PackageId, kernel: &Kernel, all: &mut
     all.push(BuildState {
         package: package.name.clone(),
         version: package.version.clone(),
-        kernel: Some(kernel.release.clone()),
+        kernel: Some(kernel.release.to_string()),
         arch: Some(kernel.arch.clone()),
         state: "failed".to_owned(),
         failed_log: log,
@@ -192,11 +198,11 @@ fn build_state(s: &Session<'_>, entry: &Entry) -> BuildState {
     BuildState {
         package: entry.package.name.clone(),
         version: entry.package.version.clone(),
-        kernel: entry.kernel().map(|k| k.release.clone()),
+        kernel: entry.kernel().map(|k| k.release.to_string()),
         arch: entry.kernel().map(|k| k.arch.clone()),
         state: word.to_owned(),
         from_kernel: match &entry.kind {
-            State::InstalledWeak { from, .. } => Some(from.clone()),
+            State::InstalledWeak { from, .. } => Some(from.to_string()),
             _ => None,
         },
         original_modules: entry.originals,
@@ -257,7 +263,7 @@ fn pending(item: &Item) -> Pending {
     Pending {
         package: item.package.as_ref().map(|p| p.name.clone()),
         version: item.package.as_ref().map(|p| p.version.clone()),
-        kernel: item.kernel.release.clone(),
+        kernel: item.kernel.release.to_string(),
         arch: item.kernel.arch.clone(),
         waits_for: item.wait.word().to_owned(),
         what: item.what.clone(),

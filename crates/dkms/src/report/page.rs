@@ -1,10 +1,12 @@
 //! The page about one machine.
 
+mod parts;
 mod tables;
 
 use super::data::{KernelState, Key, Machine, Problem, Severity};
 use super::words::{self, Tone};
 use dkms_pages::{Html, Page};
+use parts::{SECTIONS, entry, heading};
 
 /// The whole page.
 pub(super) fn render(machine: &Machine) -> String {
@@ -62,7 +64,7 @@ fn facts(html: &mut Html, machine: &Machine) {
         let both = format!("{}, {}", words::count(errors, "error"), words::count(warnings, "warning"));
         fact(html, "problems", if errors + warnings == 0 { "none" } else { &both }, tone);
         fact(html, "waiting to be installed", &machine.pending.len().to_string(), Tone::Plain);
-        fact(html, "Secure Boot", &machine.secure_boot.state, Tone::Plain);
+        fact(html, "Secure Boot", words::secure_boot(&machine.secure_boot.state), Tone::Plain);
         fact(html, "disk", &words::counted(used(machine)), Tone::Plain);
     });
 }
@@ -84,18 +86,6 @@ fn fact(html: &mut Html, name: &str, value: &str, tone: Tone) {
     });
 }
 
-/// The sections and their names on the page.
-const SECTIONS: [(&str, &str, &str); 8] = [
-    ("packages", "#packages", "Packages and kernels"),
-    ("problems", "#problems", "Problems"),
-    ("kernels", "#kernels", "Ready to be started"),
-    ("modules", "#modules", "Installed modules"),
-    ("pending", "#pending", "Pending"),
-    ("fsck", "#fsck", "Consistency"),
-    ("trust", "#trust", "Key and Secure Boot"),
-    ("disk", "#disk", "Disk"),
-];
-
 fn contents(html: &mut Html) {
     html.within("nav", &[("aria-label", "Sections")], |html| {
         html.within("ul", &[], |html| {
@@ -106,12 +96,6 @@ fn contents(html: &mut Html) {
             }
         });
     });
-}
-
-/// The heading of a section.
-fn heading(html: &mut Html, id: &str) {
-    let title = SECTIONS.iter().find(|(name, ..)| *name == id).map_or(id, |(_, _, title)| title);
-    html.element("h2", &[("id", id)], title);
 }
 
 fn problems(html: &mut Html, machine: &Machine) {
@@ -215,7 +199,7 @@ fn trust(html: &mut Html, machine: &Machine) {
     heading(html, "trust");
     let boot = &machine.secure_boot;
     html.within("dl", &[], |html| {
-        entry(html, "Secure Boot", &boot.state);
+        entry(html, "Secure Boot", words::secure_boot(&boot.state));
         let word = match boot.enforcement.as_str() {
             "no" => "are loaded",
             "unknown" => "may be refused",
@@ -253,6 +237,65 @@ fn key(html: &mut Html, key: &Key) {
     entry(html, "Next", &key.next);
 }
 
-fn entry(html: &mut Html, name: &str, text: &str) {
-    html.element("dt", &[], name).element("dd", &[], text);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::data::{BuildState, Finding, Module, Pending, Reason};
+
+    #[test]
+    fn names_stay_text() {
+        let word = || "<b>\"'&\u{1b}[31m\u{202e}".to_owned();
+        let some = || Some(word());
+        let module = Module {
+            module: word(),
+            verdict: "refused".into(),
+            reasons: vec![Reason { code: word(), text: word(), help: word() }],
+            signer: some(),
+            version: some(),
+            loaded: Some("other".into()),
+            loaded_version: some(),
+            ..Module::default()
+        };
+        let build = BuildState {
+            package: word(),
+            version: word(),
+            kernel: some(),
+            origin: some(),
+            modules: vec![module],
+            ..BuildState::default()
+        };
+        let item = Pending {
+            package: some(),
+            kernel: word(),
+            what: word(),
+            help: vec![word()],
+            ..Pending::default()
+        };
+        let finding = Finding { path: word(), what: word(), repair: word(), ..Finding::default() };
+        let problem = Problem {
+            package: some(),
+            kernel: some(),
+            what: word(),
+            fix: vec![word()],
+            ..Problem::default()
+        };
+        let mut machine =
+            Machine { host: some(), builds: vec![build], pending: vec![item], ..Machine::default() };
+        machine.kernels = vec![KernelState { kernel: word(), policy: some(), ..KernelState::default() }];
+        machine.fsck.findings = vec![finding];
+        machine.fsck.unreadable = vec![word()];
+        machine.problems = vec![problem];
+        machine.key = Some(Key { path: word(), error: some(), next: word(), ..Key::default() });
+        let text = render(&machine);
+        assert!(!text.contains("<b>\"") && !text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
+        assert!(text.matches("&lt;b&gt;&quot;&#39;&amp;\\u001b[31m\\u202e").count() > 20, "{text}");
+    }
+
+    #[test]
+    fn sentences_begin_with_a_capital_letter_and_commands_do_not() {
+        assert_eq!(capitalised("its last build failed"), "Its last build failed");
+        assert_eq!(capitalised("dkms autoinstall -k 6.1"), "dkms autoinstall -k 6.1");
+        assert_eq!(capitalised("/lib/modules is not there"), "/lib/modules is not there");
+        assert_eq!(capitalised(""), "");
+    }
 }

@@ -3,23 +3,21 @@
 
 use super::data::{BuildState, Check, KernelState, Machine, Pending, Problem, Severity};
 use dkms_core::distro::Family;
-use dkms_core::session::Session;
 use dkms_sys::process::quote;
 
 /// Certificates that end within this time are mentioned.
 const SOON: i64 = 30 * 86_400;
 
 /// All problems, the most important first.
-pub(super) fn of(s: &Session<'_>, machine: &Machine) -> Vec<Problem> {
-    let mut found =
-        Found { machine, family: s.host.distribution.as_ref().map(|d| d.family()), all: Vec::new() };
+pub(super) fn of(machine: &Machine, family: Option<Family>) -> Vec<Problem> {
+    let mut found = Found { machine, family, all: Vec::new() };
     for kernel in &machine.kernels {
         found.not_ready(kernel);
     }
     machine.pending.iter().for_each(|item| found.pending(item));
     machine.builds.iter().for_each(|build| found.build(build));
     found.fsck();
-    found.key(s.host.recorded_time());
+    found.key(machine.generated);
     found.all.sort_by_key(|problem| problem.severity);
     found.all
 }
@@ -54,16 +52,21 @@ impl Found<'_> {
                 && Some(&b.package) == package.as_ref()
                 && b.state != "failed"
         });
+        let broken =
+            self.machine.builds.iter().find(|b| Some(&b.package) == package.as_ref() && b.state == "broken");
         let cause = match (pending, self.refusal(&kernel.kernel, package.as_deref())) {
+            _ if broken.is_some() => "broken".to_owned(),
+            _ if build.is_some_and(|b| b.built_missing) => "missing".to_owned(),
             (_, Some(code)) => code,
             (Some(pending), None) => pending.waits_for.clone(),
-            _ if build.is_some_and(|b| b.built_missing) => "missing".to_owned(),
             _ if build.is_some_and(|b| b.differs) => "differs".to_owned(),
             (None, None) => "not-ready".to_owned(),
         };
         let mut problem = Problem {
             cause,
-            version: version.or_else(|| pending.and_then(|p| p.version.clone())),
+            version: version
+                .or_else(|| broken.map(|b| b.version.clone()))
+                .or_else(|| pending.and_then(|p| p.version.clone())),
             kernel: Some(kernel.kernel.clone()),
             what: sentence(check),
             help: pending.map_or_else(|| check.help.clone().into_iter().collect(), |p| p.help.clone()),
@@ -117,7 +120,8 @@ impl Found<'_> {
             what,
             ..Problem::default()
         };
-        if build.state == "broken" {
+        let is_known = |p: &Problem| p.cause == "broken" && p.package.as_ref() == Some(&build.package);
+        if build.state == "broken" && !self.all.iter().any(is_known) {
             let what = "its source, or the link to it, is missing";
             self.add(problem(Severity::Error, "broken", what.to_owned()));
         }
@@ -157,10 +161,16 @@ impl Found<'_> {
         for finding in &self.machine.fsck.findings {
             // The status says so, too.
             let is_known = |p: &Problem| {
-                let same = p.package == finding.package && p.kernel == finding.kernel;
-                same && matches!(p.cause.as_str(), "differs" | "missing")
+                let same = p.package == finding.package;
+                match p.cause.as_str() {
+                    "differs" | "missing" => {
+                        same && p.kernel == finding.kernel && finding.kind.starts_with("installed-")
+                    }
+                    "broken" => same && finding.kind == "source-missing",
+                    _ => false,
+                }
             };
-            if finding.kind.starts_with("installed-") && self.all.iter().any(is_known) {
+            if self.all.iter().any(is_known) {
                 continue;
             }
             let fix = if finding.safe { vec!["dkms fsck --repair".to_owned()] } else { Vec::new() };
@@ -228,6 +238,12 @@ impl Found<'_> {
         if problem.cause == "build" {
             problem.help.retain(|help| !help.starts_with("see ") && !help.starts_with("then: "));
             problem.help.extend(self.failed(&problem).and_then(|b| b.first_error.clone()));
+        }
+        if matches!(problem.cause.as_str(), "missing" | "differs" | "unreadable") {
+            problem.help.retain(|help| !help.starts_with("dkms install --force"));
+        }
+        if problem.cause == "broken" {
+            problem.help = vec!["if its sources are gone, restore them first".to_owned()];
         }
         if problem.fix.is_empty() {
             problem.fix = self.commands(&problem);
@@ -331,5 +347,130 @@ fn sentence(check: &Check) -> String {
     match about(check) {
         (_, _, Some(module)) => format!("{module}: {}", check.what),
         _ => check.what.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::data::{Finding, Fsck, Key, Module, Reason, SecureBoot};
+
+    fn check(about: &str, what: &str, help: &str) -> Check {
+        let help = Some(help.to_owned()).filter(|h| !h.is_empty());
+        Check { about: Some(about.into()), answer: "no".into(), what: what.into(), help }
+    }
+
+    fn build(package: &str, state: &str) -> BuildState {
+        BuildState {
+            package: package.into(),
+            version: "1".into(),
+            kernel: Some("6.1".into()),
+            state: state.into(),
+            ..BuildState::default()
+        }
+    }
+
+    /// Severity, cause, package, and commands of each problem.
+    fn summary(machine: &Machine) -> Vec<(&'static str, String, String, String)> {
+        let all = of(machine, Some(Family::Debian));
+        let one = |p: Problem| (p.severity.word(), p.cause, p.package.unwrap_or_default(), p.fix.join("; "));
+        all.into_iter().map(one).collect()
+    }
+
+    fn row(
+        severity: &'static str,
+        cause: &str,
+        package: &str,
+        fix: &str,
+    ) -> (&'static str, String, String, String) {
+        (severity, cause.into(), package.into(), fix.into())
+    }
+
+    #[test]
+    fn each_problem_once_with_its_commands() {
+        let mut failed = build("a", "failed");
+        failed.failed_log = Some("/var/lib/dkms/a/1/.log/x y".into());
+        failed.first_error = Some("a.c:1: error: x".into());
+        let mut changed = build("b", "installed");
+        changed.differs = true;
+        let mut refused = build("c", "installed");
+        let reason = Reason { code: "unsigned".into(), ..Reason::default() };
+        let module = Module {
+            module: "c-1".into(),
+            verdict: "refused".into(),
+            reasons: vec![reason],
+            ..Module::default()
+        };
+        refused.modules = vec![Module { loaded: Some("other".into()), ..module }];
+        let pending = |package: &str, word: &str| Pending {
+            package: Some(package.into()),
+            version: Some("1".into()),
+            kernel: "6.1".into(),
+            waits_for: word.into(),
+            what: "x".into(),
+            ..Pending::default()
+        };
+        let finding = |kind: &str, package: &str| Finding {
+            kind: kind.into(),
+            package: Some(package.into()),
+            kernel: Some("6.1".into()),
+            safe: kind == "leftover",
+            ..Finding::default()
+        };
+        let machine = Machine {
+            kernels: vec![KernelState {
+                kernel: "6.1".into(),
+                newest: true,
+                checks: vec![
+                    check("a", "did not build for 6.1", "see /var/lib/dkms/a/1/.log/x y"),
+                    check("b/1", "installed module files differ", "dkms install --force puts them back"),
+                    check("b/1: b", "modules.dep does not list it", "depmod 6.1"),
+                    check("d", "is not installed for 6.1, whose headers are missing", ""),
+                ],
+                ..KernelState::default()
+            }],
+            builds: vec![failed, changed, refused],
+            pending: vec![pending("a", "build"), pending("d", "headers"), pending("e", "autoinstall")],
+            fsck: Fsck {
+                findings: vec![finding("installed-differs", "b"), finding("leftover", "b")],
+                ..Fsck::default()
+            },
+            ..Machine::default()
+        };
+        let expected = [
+            row("error", "build", "a", "less '/var/lib/dkms/a/1/.log/x y'; dkms install a/1 -k 6.1"),
+            row("error", "differs", "b", "dkms install --force b/1 -k 6.1"),
+            row("error", "index", "", "depmod 6.1"),
+            row("error", "headers", "d", "apt install linux-headers-6.1; dkms autoinstall -k 6.1"),
+            row("error", "unsigned", "c", "dkms install --force c/1 -k 6.1"),
+            row("warning", "leftover", "b", "dkms fsck --repair"),
+            row("note", "autoinstall", "e", "dkms autoinstall -k 6.1"),
+            row("note", "loaded-other", "c", "modprobe -r c_1; modprobe c_1"),
+        ];
+        assert_eq!(summary(&machine), expected);
+        let first = of(&machine, None).into_iter().next().unwrap();
+        assert_eq!(first.help, ["a.c:1: error: x"]);
+    }
+
+    #[test]
+    fn keys() {
+        let key = Key {
+            path: "/k".into(),
+            state: "there".into(),
+            exposed: true,
+            not_after: Some(86_400),
+            trusted: Some(false),
+            step: "enroll".into(),
+            ..Key::default()
+        };
+        let secure_boot = SecureBoot { enforcement: "lockdown".into(), ..SecureBoot::default() };
+        let machine = Machine { key: Some(key), secure_boot, ..Machine::default() };
+        let expected = [
+            row("error", "key-exposed", "", "chmod 600 /k"),
+            row("error", "key-not-enrolled", "", "dkms mok enroll"),
+            row("note", "key-expires", "", "dkms mok rotate"),
+        ];
+        assert_eq!(summary(&machine), expected);
+        assert_eq!(summary(&Machine::default()), []);
     }
 }

@@ -74,6 +74,28 @@ pub(super) fn ready(answer: Option<&str>) -> (&'static str, Tone) {
     }
 }
 
+/// The cause of a problem.
+pub(super) fn cause(word: &str) -> String {
+    match word {
+        "build" => "failed build".to_owned(),
+        "headers" => "headers are missing".to_owned(),
+        "dependency" => "a dependency is missing".to_owned(),
+        "autoinstall" => "not installed yet".to_owned(),
+        "index" => "index of modules".to_owned(),
+        other => other.replace('-', " "),
+    }
+}
+
+/// The state of Secure Boot.
+pub(super) fn secure_boot(word: &str) -> &str {
+    match word {
+        "not-efi" => "none (no EFI)",
+        "setup-mode" => "off (setup mode)",
+        "" => "unknown",
+        other => other,
+    }
+}
+
 /// A verdict.
 pub(super) fn verdict(word: &str) -> (&'static str, Tone) {
     match word {

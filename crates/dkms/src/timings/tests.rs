@@ -4,7 +4,7 @@ use super::run::{Facts, Item, Kind, Outcome, Reason, Run};
 use super::{advice, analyse};
 use dkms_core::error::Error;
 use dkms_core::event::{Compiled, Event, LastBuild, Progress, Queued, SlotsInUse};
-use dkms_core::ids::{Build, Kernel, PackageId};
+use dkms_core::ids::{Build, Kernel, PackageId, Release};
 use dkms_core::tree::manifest::BuildOrigin;
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -14,7 +14,7 @@ const HOSTILE: &str =
     "</pre></script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\x1b[31m\u{202e}";
 
 fn kernel(release: &str) -> Kernel {
-    Kernel { release: release.into(), arch: "x86_64".into() }
+    Kernel { release: Release::new(release).unwrap(), arch: "x86_64".into() }
 }
 
 fn build(name: &str, release: &str) -> Build {
@@ -175,7 +175,10 @@ fn an_interrupted_command_has_a_page_too() {
 
 /// A page whose texts all try to be more than text.
 fn hostile() -> Run {
-    let build = build(HOSTILE, HOSTILE);
+    // A kernel release is the name of a directory.
+    let release: String =
+        HOSTILE.chars().filter(|c| *c != '/' && (*c == ' ' || c.is_ascii_graphic())).collect();
+    let build = build(HOSTILE, &release);
     let mut story = Story::new();
     story.main(0.0, Event::Queue { builds: vec![queued(&build, 5, &[])] });
     let thread = story.built(&build, 0.1, 4.0, BuildOrigin::Registry(HOSTILE.into()));

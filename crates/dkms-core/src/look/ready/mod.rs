@@ -19,7 +19,7 @@ use crate::look::status::{self, Filter, State};
 use crate::look::verify::{self, Judged};
 use crate::session::Session;
 use dkms_tree::entry::Entry;
-use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use dkms_tree::journal::{self, Journal};
 use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, module_stem};
@@ -33,13 +33,13 @@ type Index = HashMap<ModuleName, PathBuf>;
 
 /// The kernel that a boot loader starts by default: the newest one with modules, in dkms's version order.
 #[must_use]
-pub fn newest_kernel(layout: &Layout) -> Option<String> {
+pub fn newest_kernel(layout: &Layout) -> Option<Release> {
     kernels(layout).pop()
 }
 
 /// The kernels that have modules, oldest first. A directory with headers only is not a kernel.
 #[must_use]
-pub fn kernels(layout: &Layout) -> Vec<String> {
+pub fn kernels(layout: &Layout) -> Vec<Release> {
     installed::releases(layout)
 }
 
@@ -72,8 +72,7 @@ pub fn ready_given(s: &Session<'_>, kernel: &Kernel, verdicts: &verify::Report) 
 }
 
 fn check(s: &Session<'_>, kernel: &Kernel, verdicts: &dyn Fn() -> verify::Report) -> Result<Report> {
-    let running = Kernel { release: s.host.release.clone(), arch: kernel.arch.clone() };
-    let mut report = Report { kernel: kernel.clone(), running: running.release.clone(), checks: Vec::new() };
+    let mut report = Report { kernel: kernel.clone(), running: s.host.release.clone(), checks: Vec::new() };
     let modules = s.layout.kernel_modules(&kernel.release);
     if !modules.is_dir() {
         let what = format!("there is no {}: this kernel is not installed", modules.display());
@@ -82,19 +81,23 @@ fn check(s: &Session<'_>, kernel: &Kernel, verdicts: &dyn Fn() -> verify::Report
     }
     if !has_modules(&modules) {
         let what = format!("{} holds no modules of the kernel itself", modules.display());
-        report.note(None, Outcome::Refused, what, Some("install the kernel's own package"));
+        let package = s.host.distribution.as_ref().map_or_else(
+            || "the kernel's own package".into(),
+            |known| known.kernel_package(&kernel.release, &modules),
+        );
+        report.note(None, Outcome::Refused, what, Some(&format!("install {package}")));
     }
     unfinished(s.layout, kernel, &mut report);
-    let reference = Reference::of(s, &running);
+    let reference = Reference::of(s, &kernel.arch);
     let there = entries(s, kernel);
-    let here = match reference {
-        Reference::Running => entries(s, &running),
+    let here = match &reference {
+        Reference::Running(running) => entries(s, running),
         Reference::Tree => there.clone(),
     };
     let required = required(s, &reference, &here, kernel)?;
     if required.is_empty() {
         let who = match reference {
-            Reference::Running => "the running kernel",
+            Reference::Running(_) => "the running kernel",
             Reference::Tree => "that system",
         };
         let what = format!("{who} has no module of dkms that is required");
@@ -115,8 +118,8 @@ fn check(s: &Session<'_>, kernel: &Kernel, verdicts: &dyn Fn() -> verify::Report
             }
         }
     }
-    if matches!(reference, Reference::Running) {
-        initramfs::compare(s.layout, &running, kernel, &early, &mut report);
+    if let Reference::Running(running) = &reference {
+        initramfs::compare(s.layout, running, kernel, &early, &mut report);
     }
     Ok(report)
 }
@@ -125,16 +128,18 @@ fn check(s: &Session<'_>, kernel: &Kernel, verdicts: &dyn Fn() -> verify::Report
 #[derive(Debug)]
 enum Reference {
     /// What is installed for the running kernel.
-    Running,
+    Running(Kernel),
     /// Everything in the tree: none of its kernels is running, because this is another root, or because the
     /// running kernel's modules were removed.
     Tree,
 }
 
 impl Reference {
-    fn of(s: &Session<'_>, running: &Kernel) -> Self {
-        let runs = s.host.other_root.is_none() && has_modules(&s.layout.kernel_modules(&running.release));
-        if runs { Self::Running } else { Self::Tree }
+    fn of(s: &Session<'_>, arch: &str) -> Self {
+        let running = Kernel::new(&s.host.release, arch).ok().filter(|running| {
+            s.host.other_root.is_none() && has_modules(&s.layout.kernel_modules(&running.release))
+        });
+        running.map_or(Self::Tree, Self::Running)
     }
 }
 
@@ -211,7 +216,7 @@ fn required(
         }
         None => {
             let mut packages: Vec<PackageId> = match reference {
-                Reference::Running => here.iter().map(|entry| entry.package.clone()).collect(),
+                Reference::Running(_) => here.iter().map(|entry| entry.package.clone()).collect(),
                 Reference::Tree => state::all_packages(s.layout),
             };
             let all = state::all_packages(s.layout).into_iter();
@@ -252,15 +257,14 @@ fn build_failed(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
 /// The modules of a package, by the kernel's names for them.
 fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<ModuleName> {
     let of = |e: &Entry| {
-        let release = match &e.kind {
-            State::InstalledWeak { from, .. } => from.clone(),
-            _ => e.kernel().map(|k| k.release.clone()).unwrap_or_default(),
-        };
-        let arch = e.kernel().map(|k| k.arch.clone()).unwrap_or_default();
-        let files = state::module_files(layout, &Build::new(&e.package, &Kernel { release, arch }));
-        files.into_iter().map(|f| ModuleName::new(&f.name)).collect::<Vec<_>>()
+        let mut built_for = e.kernel()?.clone();
+        if let State::InstalledWeak { from, .. } = &e.kind {
+            built_for.release = from.clone();
+        }
+        let files = state::module_files(layout, &Build::new(&e.package, &built_for));
+        Some(files.into_iter().map(|f| ModuleName::new(&f.name)).collect::<Vec<_>>())
     };
-    entries.iter().filter(|e| e.package.name == name).flat_map(of).collect()
+    entries.iter().filter(|e| e.package.name == name).filter_map(of).flatten().collect()
 }
 
 fn package(

@@ -1,6 +1,6 @@
 //! Options for reports.
 
-use super::{Group, Misplaced, Opt, OptionRow, Value, valued};
+use crate::actions::option::{Group, Misplaced, Opt, OptionRow, Value, valued};
 
 /// Their rows, in the order of [`Opt`].
 pub(super) const REPORTS: &[OptionRow] = &[
@@ -24,5 +24,5 @@ pub(super) const REPORTS: &[OptionRow] = &[
         "Write metrics for Prometheus, in the format of text files for node_exporter",
     )
     .misplaced(Misplaced::Refuse)
-    .details("`-` stands for standard output. The page is only written if a FILE for it is given, too."),
+    .details("With - it is standard output. The page is only written if a FILE for it is given, too."),
 ];

@@ -1,7 +1,7 @@
 //! The problems of a fleet, grouped: the same cause, package and kernel are one problem of many machines.
 
+use super::bounded::short;
 use super::document::{Machine, Problem};
-use super::summary::short;
 use std::collections::BTreeMap;
 
 /// More groups are counted together.
@@ -34,6 +34,8 @@ pub(super) enum Severity {
 pub(super) struct Group {
     /// The text of the first of them.
     pub what: String,
+    /// What to do about it, or the error of the compiler.
+    pub help: Vec<String>,
     /// Its commands.
     pub fix: Vec<String>,
     /// The number of machines.
@@ -63,6 +65,7 @@ impl Causes {
             let group = self.groups.entry(key).or_default();
             if group.machines == 0 {
                 group.what = short(&problem.what, 400);
+                group.help = problem.help.iter().take(2).map(|text| short(text, 300)).collect();
                 group.fix = problem.fix.iter().take(8).map(|command| short(command, 200)).collect();
             } else if group.names.last().is_some_and(|(last, _)| *last == number) {
                 // The same, of another module of the package.

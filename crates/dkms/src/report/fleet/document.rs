@@ -68,6 +68,8 @@ pub(super) struct Problem {
     pub what: String,
     #[serde(deserialize_with = "bounded::list")]
     pub fix: Vec<String>,
+    #[serde(deserialize_with = "bounded::list")]
+    pub help: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -168,6 +170,7 @@ fn problems(checks: Vec<Check>, kernel: &str) -> Vec<Problem> {
             kernel: Some(kernel.to_owned()),
             what: check.what,
             fix: Vec::new(),
+            help: Vec::new(),
         }
     };
     failed.map(problem).collect()

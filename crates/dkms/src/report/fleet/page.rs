@@ -101,6 +101,9 @@ fn cause(html: &mut Html, key: &Key, group: &Group) {
             html.text(&format!(" {subject}: {}", words::count(group.machines, "machine")));
         });
         html.element("p", &[], &group.what);
+        for help in &group.help {
+            html.element("p", &[("class", "muted")], help);
+        }
         if !group.fix.is_empty() {
             html.within("pre", &[], |html| {
                 html.element("code", &[], &group.fix.join("\n"));
@@ -126,7 +129,7 @@ fn subject(key: &Key) -> String {
     let package = key.package.as_ref().map(|p| format!("{p}{version}"));
     let kernel = key.kernel.as_ref().map(|k| format!("kernel {k}"));
     let about: Vec<String> = package.into_iter().chain(kernel).collect();
-    let cause = key.cause.replace('-', " ");
+    let cause = words::cause(&key.cause);
     if about.is_empty() { cause } else { format!("{cause}, {}", about.join(", ")) }
 }
 

@@ -1,6 +1,7 @@
 //! What the page says about all machines, and their rows, which are made while the documents are read.
 
 use super::super::words::{self, Tone};
+use super::bounded::short;
 use super::causes::Causes;
 use super::document::{Build, Machine};
 use dkms_pages::Html;
@@ -55,14 +56,6 @@ pub(super) struct KernelCount {
 pub(super) struct PackageCount {
     pub machines: usize,
     pub installed: usize,
-}
-
-/// At most this many characters of a text.
-pub(super) fn short(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
 }
 
 impl Summary {
@@ -267,5 +260,42 @@ fn problems(html: &mut Html, machine: &Machine) {
     }
     if listed.len() > SHOWN {
         html.element("p", &[], &format!("and {} more", listed.len() - SHOWN));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::Kernel;
+    use super::*;
+
+    fn machine(packages: usize) -> Machine {
+        let build = |n: usize| Build {
+            package: format!("package-{n}"),
+            version: "1.0".into(),
+            kernel: Some("6.1.0-1-amd64".into()),
+            state: "installed".into(),
+            ..Build::default()
+        };
+        Machine {
+            host: "machine".into(),
+            kernels: vec![Kernel { kernel: "6.1.0-1-amd64".into(), newest: true, ..Kernel::default() }],
+            builds: (0..packages).map(build).collect(),
+            ..Machine::default()
+        }
+    }
+
+    #[test]
+    fn the_page_stays_small() {
+        let mut summary = Summary::new(0);
+        summary.add(&machine(20_000), "large.json");
+        assert_eq!(summary.without_packages, 1, "one machine does not fill the page");
+        let (few, many) = (machine(0), machine(1_500));
+        (0..150).for_each(|_| summary.add(&many, "many.json"));
+        assert!(summary.without_packages > 1, "{}", summary.without_packages);
+        (0..6_000).for_each(|_| summary.add(&few, "few.json"));
+        assert!(summary.without_row > 0);
+        assert!(summary.packages.len() <= PACKAGES);
+        let size = super::super::page::render(&summary, true).len();
+        assert!(size < 5 << 20, "{size} bytes");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::data::{BuildState, KernelState, Machine};
 use super::super::words::{self, Tone};
-use super::heading;
+use super::parts::{entry, heading};
 use dkms_pages::Html;
 use std::collections::BTreeMap;
 
@@ -243,7 +243,7 @@ pub(super) fn disk(html: &mut Html, machine: &Machine) {
             ("Installed modules", words::bytes(disk.installed)),
             ("Free beside the tree", words::counted(disk.free)),
         ] {
-            super::entry(html, name, &text);
+            entry(html, name, &text);
         }
     });
     if disk.packages.is_empty() {
