@@ -1,8 +1,11 @@
 //! The page about one machine.
 
+mod sections;
 mod tables;
 
+use self::sections::{contents, heading};
 use super::data::{KernelState, Key, Machine, Problem, Severity};
+use super::parts::entry;
 use super::words::{self, Tone};
 use dkms_pages::{Html, Page};
 
@@ -82,36 +85,6 @@ fn fact(html: &mut Html, name: &str, value: &str, tone: Tone) {
     html.within("li", &[], |html| {
         html.element("b", &[("class", class)], value).text(name);
     });
-}
-
-/// The sections and their names on the page.
-const SECTIONS: [(&str, &str, &str); 8] = [
-    ("packages", "#packages", "Packages and kernels"),
-    ("problems", "#problems", "Problems"),
-    ("kernels", "#kernels", "Ready to be started"),
-    ("modules", "#modules", "Installed modules"),
-    ("pending", "#pending", "Pending"),
-    ("fsck", "#fsck", "Consistency"),
-    ("trust", "#trust", "Key and Secure Boot"),
-    ("disk", "#disk", "Disk"),
-];
-
-fn contents(html: &mut Html) {
-    html.within("nav", &[("aria-label", "Sections")], |html| {
-        html.within("ul", &[], |html| {
-            for (_, address, title) in SECTIONS {
-                html.within("li", &[], |html| {
-                    html.element("a", &[("href", address)], title);
-                });
-            }
-        });
-    });
-}
-
-/// The heading of a section.
-fn heading(html: &mut Html, id: &str) {
-    let title = SECTIONS.iter().find(|(name, ..)| *name == id).map_or(id, |(_, _, title)| title);
-    html.element("h2", &[("id", id)], title);
 }
 
 fn problems(html: &mut Html, machine: &Machine) {
@@ -251,10 +224,6 @@ fn key(html: &mut Html, key: &Key) {
     };
     entry(html, "Trusted by this machine", trusted);
     entry(html, "Next", &key.next);
-}
-
-fn entry(html: &mut Html, name: &str, text: &str) {
-    html.element("dt", &[], name).element("dd", &[], text);
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The problems of a fleet, grouped: the same cause, package and kernel are one problem of many machines.
 
+use super::super::words::short;
 use super::document::{Machine, Problem};
-use super::summary::short;
 use std::collections::BTreeMap;
 
 /// More groups are counted together.

@@ -1,6 +1,6 @@
 //! What the page says about all machines, and their rows, which are made while the documents are read.
 
-use super::super::words::{self, Tone};
+use super::super::words::{self, Tone, short};
 use super::causes::Causes;
 use super::document::{Build, Machine};
 use dkms_pages::Html;
@@ -55,14 +55,6 @@ pub(super) struct KernelCount {
 pub(super) struct PackageCount {
     pub machines: usize,
     pub installed: usize,
-}
-
-/// At most this many characters of a text.
-pub(super) fn short(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
 }
 
 impl Summary {
