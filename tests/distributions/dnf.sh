@@ -79,44 +79,49 @@ status_is "single/1.0, $OLD: installed" "single/1.0, $NEW: installed"
 is_installed 1.0 "$NEW" $place
 same "$(in_order | grep -F "$NEW" | sort -u | tr '\n' ';')" "depmod $NEW;initramfs $NEW 1;"
 
-step 'the module is upgraded and downgraded'
-module_package 1.1
-index
-run upgrade single
-is_installed 1.1 "$NEW" $place
-status_is "single/1.1, $NEW: installed"
-run downgrade single
-is_installed 1.0 "$NEW" $place
+version=1.0
+if long; then
+    step 'the module is upgraded and downgraded'
+    module_package 1.1
+    index
+    run upgrade single
+    is_installed 1.1 "$NEW" $place
+    status_is "single/1.1, $NEW: installed"
+    run downgrade single
+    is_installed 1.0 "$NEW" $place
 
-step 'a module that does not build: dnf reports the scriptlet, and the transaction completes'
-source_of 1.2 'error here' >/dev/null
-module_package 1.2
-index
-run upgrade single
-grep -q 'single/1.2 .*make ended with exit code 2' /run/out
-status_is 'single/1.2: added'
-module_package 1.3
-index
-run upgrade single
-is_installed 1.3 "$NEW" $place
+    step 'a module that does not build: dnf reports the scriptlet, and the transaction completes'
+    source_of 1.2 'error here' >/dev/null
+    module_package 1.2
+    index
+    run upgrade single
+    grep -q 'single/1.2 .*make ended with exit code 2' /run/out
+    status_is 'single/1.2: added'
+    module_package 1.3
+    index
+    run upgrade single
+    is_installed 1.3 "$NEW" $place
 
-step 'Ctrl-C while it builds'
-printf '#!/bin/sh\nexec sleep 61\n' >"$(source_of 1.4)/wait.sh"
-chmod +x /srv/source/single-1.4/wait.sh
-module_package 1.4
-index
-echo 'PRE_BUILD="wait.sh"' >/etc/dkms/single-1.4.conf
-interrupt '^sleep 61$' dnf -y --releasever 42 upgrade single
-rm /etc/dkms/single-1.4.conf
-status_is 'single/1.4: added'
-same "$(installed single "$NEW")" ''
-run reinstall single
-is_installed 1.4 "$NEW" $place
+    step 'Ctrl-C while it builds'
+    printf '#!/bin/sh\nexec sleep 61\n' >"$(source_of 1.4)/wait.sh"
+    chmod +x /srv/source/single-1.4/wait.sh
+    module_package 1.4
+    index
+    echo 'PRE_BUILD="wait.sh"' >/etc/dkms/single-1.4.conf
+    interrupt '^sleep 61$' dnf -y --releasever 42 upgrade single
+    rm /etc/dkms/single-1.4.conf
+    status_is 'single/1.4: added'
+    same "$(installed single "$NEW")" ''
+    run reinstall single
+    is_installed 1.4 "$NEW" $place
+
+    version=1.4
+fi
 
 step 'a kernel is removed, then the headers, then the module'
 run remove kernel-core-6.1.47 kernel-devel-6.1.47
 not test -e "/lib/modules/$OLD/extra"
-status_is "single/1.4, $NEW: installed"
+status_is "single/$version, $NEW: installed"
 run remove single
 nothing_is_registered
 same "$(installed single "$NEW")" ''

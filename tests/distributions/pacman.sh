@@ -111,57 +111,62 @@ same "$(in_order | tr '\n' ';')" "depmod $NEW;initramfs $NEW 1;"
 # The old kernel is gone with its modules.
 not test -e "/usr/lib/modules/$OLD/updates"
 
-step 'the module is upgraded, rebuilt with the same version, and downgraded'
-module_package 1.1 1
-pac -Syu
-status_is "single/1.1, $NEW: installed"
-is_installed 1.1 "$NEW" $place
-before=$(modinfo -F srcversion "/lib/modules/$NEW/$place")
-rm -r /srv/source/single-1.1
-module_package 1.1 2 'MODULE_INFO(second, "release");'
-pac -Syu
-is_installed 1.1 "$NEW" $place
-not test "$before" = "$(modinfo -F srcversion "/lib/modules/$NEW/$place")"
-pac -U $repository/single-dkms-1.0-1-any.pkg.tar
-status_is "single/1.0, $NEW: installed"
-is_installed 1.0 "$NEW" $place
+version=1.0
+if long; then
+    step 'the module is upgraded, rebuilt with the same version, and downgraded'
+    module_package 1.1 1
+    pac -Syu
+    status_is "single/1.1, $NEW: installed"
+    is_installed 1.1 "$NEW" $place
+    before=$(modinfo -F srcversion "/lib/modules/$NEW/$place")
+    rm -r /srv/source/single-1.1
+    module_package 1.1 2 'MODULE_INFO(second, "release");'
+    pac -Syu
+    is_installed 1.1 "$NEW" $place
+    not test "$before" = "$(modinfo -F srcversion "/lib/modules/$NEW/$place")"
+    pac -U $repository/single-dkms-1.0-1-any.pkg.tar
+    status_is "single/1.0, $NEW: installed"
+    is_installed 1.0 "$NEW" $place
 
-step 'a module that does not build: pacman reports it and completes; the others work; the fixed one installs'
-module_package 1.2 1 'error here'
-pac -Syu
-grep -q 'single/1.2 .*make ended with exit code 2' /run/out
-grep -q 'command failed to execute correctly' /run/out
-status_is 'single/1.2: added'
-same "$(pacman -Q single-dkms)" 'single-dkms 1.2-1'
-module_package 1.3 1
-pac -Syu
-status_is "single/1.3, $NEW: installed"
+    step 'a module that does not build: pacman reports it and completes; the others work; the fixed one installs'
+    module_package 1.2 1 'error here'
+    pac -Syu
+    grep -q 'single/1.2 .*make ended with exit code 2' /run/out
+    grep -q 'command failed to execute correctly' /run/out
+    status_is 'single/1.2: added'
+    same "$(pacman -Q single-dkms)" 'single-dkms 1.2-1'
+    module_package 1.3 1
+    pac -Syu
+    status_is "single/1.3, $NEW: installed"
 
-step 'Ctrl-C while it builds: nothing keeps running, and the next transaction completes it'
-printf '#!/bin/sh\nexec sleep 61\n' >"$(source_of 1.4)/wait.sh"
-chmod +x /srv/source/single-1.4/wait.sh
-module_package 1.4 1
-echo 'PRE_BUILD="wait.sh"' >/etc/dkms/single-1.4.conf
-interrupt '^sleep 61$' pacman --noconfirm --noprogressbar -Syu
-not test -e /var/lib/pacman/db.lck
-status_is 'single/1.4: added'
-same "$(installed single "$NEW")" ''
-rm /etc/dkms/single-1.4.conf
-pac -S single-dkms
-is_installed 1.4 "$NEW" $place
+    step 'Ctrl-C while it builds: nothing keeps running, and the next transaction completes it'
+    printf '#!/bin/sh\nexec sleep 61\n' >"$(source_of 1.4)/wait.sh"
+    chmod +x /srv/source/single-1.4/wait.sh
+    module_package 1.4 1
+    echo 'PRE_BUILD="wait.sh"' >/etc/dkms/single-1.4.conf
+    interrupt '^sleep 61$' pacman --noconfirm --noprogressbar -Syu
+    not test -e /var/lib/pacman/db.lck
+    status_is 'single/1.4: added'
+    same "$(installed single "$NEW")" ''
+    rm /etc/dkms/single-1.4.conf
+    pac -S single-dkms
+    is_installed 1.4 "$NEW" $place
+
+    version=1.4
+fi
 
 step 'headers and module are removed'
 pac -R linux-headers
-is_installed 1.4 "$NEW" $place
+is_installed $version "$NEW" $place
 pac -R single-dkms
 nothing_is_registered
 same "$(installed single "$NEW")" ''
 pac -S linux-headers single-dkms
-is_installed 1.4 "$NEW" $place
+is_installed $version "$NEW" $place
 
 step 'the kernel is removed'
 pac -R linux linux-headers
-status_is 'single/1.4: added'
+status_is "single/$version: added"
 not test -e "/usr/lib/modules/$NEW/updates"
 
 step 'dkms itself is removed'

@@ -5,17 +5,21 @@
 //! "did you mean", the completions in `packaging/completions` and the option lists of dkms(8). The last two
 //! are committed files that a test of `generate` compares with the tables.
 
+mod action;
 #[cfg(test)]
 mod generate;
 pub(crate) mod help;
 mod join;
 mod kinds;
+mod option;
 mod options;
 mod table;
 
+pub(crate) use action::{Action, ActionRow};
 pub(crate) use kinds::{Effect, Kernels, Operand, Root};
-pub(crate) use options::{DEPRECATED, Group, Misplaced, OPTIONS, Opt, OptionRow, Value};
-pub(crate) use table::{ACTIONS, Action, ActionRow};
+pub(crate) use option::{Group, Misplaced, Opt, OptionRow, Value};
+pub(crate) use options::{DEPRECATED, OPTIONS};
+pub(crate) use table::ACTIONS;
 
 /// The options that every action has.
 pub(crate) const COMMON: &[Opt] = &[

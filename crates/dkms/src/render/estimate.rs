@@ -28,6 +28,8 @@ pub(super) struct Estimate {
 #[derive(Debug)]
 struct Work {
     weight: f64,
+    /// The weight is the duration of its last build.
+    has_history: bool,
     /// The object files of its last build.
     objects: Option<u32>,
     compiled: u32,
@@ -102,7 +104,7 @@ impl Estimate {
         (self.builds.values().filter(ended).count(), self.builds.len())
     }
 
-    /// The time until the last build has ended; `None` if nothing is known about any of them, or none is left.
+    /// The time until the last build has ended; `None` if too little is known, or none is left.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         let pace = self.pace(now);
         let mut lanes = vec![0.0f64; self.lanes.max(1)];
@@ -117,7 +119,7 @@ impl Estimate {
                 State::Compiled(_) | State::Other => {}
             }
         }
-        if waiting.is_empty() && running.is_empty() {
+        if (waiting.is_empty() && running.is_empty()) || !self.is_founded() {
             return None;
         }
         // Those that run have their lanes, and the longest of the others begin first.
@@ -128,6 +130,20 @@ impl Estimate {
             first.into_iter().for_each(|lane| *lane += rest);
         }
         Duration::try_from_secs_f64(lanes.into_iter().fold(0.0, f64::max)).ok()
+    }
+
+    /// Whether something is known besides the sizes of sources: earlier builds, or one of this command.
+    fn is_founded(&self) -> bool {
+        let (mut known, mut unknown) = (0.0, 0.0);
+        for work in self.builds.values() {
+            match work.state {
+                State::Compiled(_) => return true,
+                State::Waiting | State::Running { .. } if work.has_history => known += work.weight,
+                State::Waiting | State::Running { .. } => unknown += work.weight,
+                State::Other => {}
+            }
+        }
+        known >= unknown
     }
 
     /// Real seconds for a second of weight.
@@ -156,6 +172,7 @@ impl Estimate {
     fn add(&mut self, queued: &Queued) {
         let work = Work {
             weight: queued.weight.max(0.05),
+            has_history: queued.last.is_some(),
             objects: queued.last.and_then(|last| last.objects),
             compiled: 0,
             state: State::Waiting,
@@ -259,6 +276,18 @@ mod tests {
         let reason = String::new();
         estimate.follow(&Event::Skipped { build: build("b"), reason }, begun);
         assert_eq!((estimate.remaining(begun), estimate.count()), (None, (2, 2)));
+    }
+
+    #[test]
+    fn a_guess_from_the_size_of_sources_is_not_shown_before_a_build_has_ended() {
+        let begun = Instant::now();
+        let mut estimate = Estimate::default();
+        let new = |name| Queued { last: None, ..queued(name, 10, None) };
+        estimate.follow(&Event::Queue { builds: vec![new("a"), new("b")] }, begun);
+        assert_eq!(estimate.remaining(begun), None);
+        estimate.follow(&started("a", begun), begun);
+        estimate.follow(&built("a", 20, BuildOrigin::Built), begun);
+        about(estimate.remaining(begun), 18.0);
     }
 
     #[test]

@@ -81,7 +81,11 @@ fn check(s: &Session<'_>, kernel: &Kernel, verdicts: &dyn Fn() -> verify::Report
     }
     if !has_modules(&modules) {
         let what = format!("{} holds no modules of the kernel itself", modules.display());
-        report.note(None, Outcome::Refused, what, Some("install the kernel's own package"));
+        let package = s.host.distribution.as_ref().map_or_else(
+            || "the kernel's own package".into(),
+            |known| known.kernel_package(&kernel.release, &modules),
+        );
+        report.note(None, Outcome::Refused, what, Some(&format!("install {package}")));
     }
     unfinished(s.layout, kernel, &mut report);
     let reference = Reference::of(s, &kernel.arch);

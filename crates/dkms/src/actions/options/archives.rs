@@ -1,6 +1,6 @@
 //! Options for archives, packages, images and system extensions.
 
-use super::{Group, Misplaced, Opt, OptionRow, Value, flag, valued};
+use crate::actions::option::{Group, Misplaced, Opt, OptionRow, Value, flag, valued};
 
 /// Their rows, in the order of [`Opt`].
 pub(super) const ARCHIVES: &[OptionRow] = &[

@@ -1,6 +1,6 @@
 //! Options that select modules and kernels, and those for building, signing, installing and repairing.
 
-use super::{Group, Misplaced, Opt, OptionRow, Value, flag, valued};
+use crate::actions::option::{Group, Misplaced, Opt, OptionRow, Value, flag, valued};
 
 /// Their rows, in the order of [`Opt`].
 pub(super) const CHANGES: &[OptionRow] = &[
@@ -30,7 +30,7 @@ pub(super) const CHANGES: &[OptionRow] = &[
         "arch",
         (Value::Arch, "ARCH"),
         Group::Selection,
-        "The architecture [default: this machine's]",
+        "The architecture [default: the kernel's]",
     )
     .short('a')
     .repeatable()

@@ -1,6 +1,6 @@
 //! Options that most actions have, and those of former versions.
 
-use super::{Group, Misplaced, Opt, OptionRow, Value, flag, former, valued};
+use crate::actions::option::{Group, Misplaced, Opt, OptionRow, Value, flag, former, valued};
 
 /// Their rows, in the order of [`Opt`].
 pub(super) const GENERAL: &[OptionRow] = &[

@@ -1,6 +1,6 @@
 //! Options for reports.
 
-use super::{Group, Misplaced, Opt, OptionRow, Value, valued};
+use crate::actions::option::{Group, Misplaced, Opt, OptionRow, Value, valued};
 
 /// Their rows, in the order of [`Opt`].
 pub(super) const REPORTS: &[OptionRow] = &[

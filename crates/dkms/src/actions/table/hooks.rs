@@ -1,8 +1,8 @@
 //! The actions that the scripts of kernel packages call.
 
-use super::{Action, ActionRow, BASE, BUILD, CHANGE, CONF, HEADERS, INSTALL, KERNELS, SIGN};
+use crate::actions::action::{Action, ActionRow, BASE, BUILD, CHANGE, CONF, HEADERS, INSTALL, KERNELS, SIGN};
 use crate::actions::kinds::{Kernels, Operand, Root};
-use crate::actions::options::Opt;
+use crate::actions::option::Opt;
 
 /// Their rows, in the order of [`Action`].
 pub(super) const HOOKS: &[ActionRow] = &[

@@ -1,8 +1,8 @@
 //! The actions for keys, registries and the cache of builds.
 
-use super::{Action, ActionRow, BASE, CHANGE, CONF, HEADERS, KERNELS, PACKAGE, SIGN};
+use crate::actions::action::{Action, ActionRow, BASE, CHANGE, CONF, HEADERS, KERNELS, PACKAGE, SIGN};
 use crate::actions::kinds::{Effect, Kernels, Operand, Root};
-use crate::actions::options::Opt;
+use crate::actions::option::Opt;
 
 /// Their rows, in the order of [`Action`].
 pub(super) const KEYS: &[ActionRow] = &[

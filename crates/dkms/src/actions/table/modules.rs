@@ -1,8 +1,10 @@
 //! The actions that change or show modules, kernel by kernel.
 
-use super::{Action, ActionRow, BASE, BUILD, CHANGE, CONF, HEADERS, INSTALL, KERNELS, PACKAGE, SIGN};
+use crate::actions::action::{
+    Action, ActionRow, BASE, BUILD, CHANGE, CONF, HEADERS, INSTALL, KERNELS, PACKAGE, SIGN,
+};
 use crate::actions::kinds::{Effect, Kernels, Operand, Root};
-use crate::actions::options::Opt;
+use crate::actions::option::Opt;
 
 const REMOVAL: &[Opt] = &[Opt::All, Opt::Force, Opt::NoDepmod];
 

@@ -1,8 +1,10 @@
 //! The actions that write archives, packages and images, and the one that loads them.
 
-use super::{Action, ActionRow, BASE, CHANGE, CONF, HEADERS, INSTALL, KERNELS, PACKAGE, SIGN};
+use crate::actions::action::{
+    Action, ActionRow, BASE, CHANGE, CONF, HEADERS, INSTALL, KERNELS, PACKAGE, SIGN,
+};
 use crate::actions::kinds::{Operand, Root};
-use crate::actions::options::Opt;
+use crate::actions::option::Opt;
 
 const ONLY: &[Opt] = &[Opt::BinariesOnly, Opt::SourceOnly];
 const IMAGE: &[Opt] = &[Opt::Output, Opt::Image, Opt::Base, Opt::Prefix, Opt::Kmm];

@@ -1,8 +1,8 @@
 //! The actions that check and explain.
 
-use super::{Action, ActionRow, BASE, CHANGE, CONF, HEADERS, KERNELS, PACKAGE};
+use crate::actions::action::{Action, ActionRow, BASE, CHANGE, CONF, HEADERS, KERNELS, PACKAGE};
 use crate::actions::kinds::{Effect, Kernels, Operand, Root};
-use crate::actions::options::Opt;
+use crate::actions::option::Opt;
 
 /// Their rows, in the order of [`Action`].
 pub(super) const QUERIES: &[ActionRow] = &[

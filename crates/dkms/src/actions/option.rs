@@ -1,15 +1,7 @@
-//! The table of options: the command line is read by it, and help, completions and the option lists of
-//! dkms(8) are generated from it.
+//! An option as data: everything that the table of options says about it.
 //!
-//! To add an option: a variant of [`Opt`], its row in the same place in one of the files below, the actions
-//! that it applies to in `table/`, and a field of [`crate::cli::Arguments`] that receives its value.
-
-mod archives;
-mod changes;
-mod general;
-mod reports;
-
-use super::join::{join, total};
+//! To add an option: a variant of [`Opt`], its row in the same place in one of the files of `options/`, the
+//! actions that it applies to in `table/`, and a field of [`crate::cli::Arguments`] that receives its value.
 
 /// An option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,14 +161,6 @@ impl OptionRow {
     }
 }
 
-impl Opt {
-    /// Its row in the table.
-    pub(crate) fn row(self) -> &'static OptionRow {
-        // A test checks that each option has a row.
-        OPTIONS.iter().find(|row| row.opt == self).unwrap_or(&OPTIONS[0])
-    }
-}
-
 impl Group {
     /// All with a heading, in the order of dkms(8).
     pub(crate) const ALL: [Self; 10] = [
@@ -211,7 +195,7 @@ impl Group {
 }
 
 /// A flag that only has a long name.
-const fn flag(opt: Opt, long: &'static str, group: Group, about: &'static str) -> OptionRow {
+pub(super) const fn flag(opt: Opt, long: &'static str, group: Group, about: &'static str) -> OptionRow {
     OptionRow {
         opt,
         short: None,
@@ -227,7 +211,7 @@ const fn flag(opt: Opt, long: &'static str, group: Group, about: &'static str) -
 }
 
 /// An option with a value that only has a long name.
-const fn valued(
+pub(super) const fn valued(
     opt: Opt,
     long: &'static str,
     (value, value_name): (Value, &'static str),
@@ -238,36 +222,25 @@ const fn valued(
 }
 
 /// An option of former versions, without a description.
-const fn former(opt: Opt, short: Option<char>, long: &'static str, value: Value) -> OptionRow {
+pub(super) const fn former(opt: Opt, short: Option<char>, long: &'static str, value: Value) -> OptionRow {
     let row = flag(opt, long, Group::Former, "");
     OptionRow { short, value, value_name: if matches!(value, Value::Flag) { "" } else { "WORD" }, ..row }
 }
 
 impl OptionRow {
-    const fn short(self, short: char) -> Self {
+    pub(super) const fn short(self, short: char) -> Self {
         Self { short: Some(short), ..self }
     }
 
-    const fn repeatable(self) -> Self {
+    pub(super) const fn repeatable(self) -> Self {
         Self { repeatable: true, ..self }
     }
 
-    const fn misplaced(self, misplaced: Misplaced) -> Self {
+    pub(super) const fn misplaced(self, misplaced: Misplaced) -> Self {
         Self { misplaced, ..self }
     }
 
-    const fn details(self, details: &'static str) -> Self {
+    pub(super) const fn details(self, details: &'static str) -> Self {
         Self { details, ..self }
     }
 }
-
-/// The rows, file by file.
-const FILES: &[&[OptionRow]] = &[changes::CHANGES, archives::ARCHIVES, reports::REPORTS, general::GENERAL];
-
-/// Every option, in the order of [`Opt`] and of dkms(8).
-pub(crate) static OPTIONS: &[OptionRow] =
-    &join::<_, { total(FILES) }>(flag(Opt::Module, "", Group::Former, ""), FILES);
-
-/// Options without any effect, each of which is reported as deprecated when it is given.
-pub(crate) const DEPRECATED: [Opt; 4] =
-    [Opt::LegacyPostinst, Opt::NoInitrd, Opt::NoCleanKernel, Opt::NoPrepareKernel];

@@ -1,17 +1,10 @@
-//! The table of actions.
+//! An action as data: everything that the table of actions says about it.
 //!
-//! To add an action: a variant of [`Action`], its row in the same place in one of the files below, its file in
-//! `commands/`, and its arm in `commands/mod.rs`. CONTRIBUTING.md has the steps.
+//! To add an action: a variant of [`Action`], its row in the same place in one of the files of `table/`, its
+//! file in `commands/`, and its arm in `commands/mod.rs`. CONTRIBUTING.md has the steps.
 
-mod hooks;
-mod keys;
-mod modules;
-mod packages;
-mod queries;
-
-use super::join::{join, total};
 use super::kinds::{Effect, Kernels, Operand, Root};
-use super::options::Opt;
+use super::option::Opt;
 
 /// The actions, in the order in which help lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,37 +76,20 @@ pub(crate) struct ActionRow {
     pub accepts: &'static [&'static [Opt]],
 }
 
-impl Action {
-    /// The action that a word names.
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        ACTIONS.iter().find(|row| row.word == word).map(|row| row.action)
-    }
-
-    /// Its row in the table.
-    pub(crate) fn row(self) -> &'static ActionRow {
-        // A test checks that each action has a row.
-        ACTIONS.iter().find(|row| row.action == self).unwrap_or(&ACTIONS[0])
-    }
-
-    /// The word it is called by.
-    pub(crate) fn word(self) -> &'static str {
-        self.row().word
-    }
-}
-
-const PACKAGE: &[Opt] = &[Opt::Module, Opt::ModuleVersion];
-const KERNELS: &[Opt] = &[Opt::Kernel, Opt::Arch];
+pub(super) const PACKAGE: &[Opt] = &[Opt::Module, Opt::ModuleVersion];
+pub(super) const KERNELS: &[Opt] = &[Opt::Kernel, Opt::Arch];
 /// Which dkms.conf counts, and how it is evaluated for a kernel.
-const CONF: &[Opt] = &[Opt::Conf, Opt::Directive];
-const HEADERS: &[Opt] = &[Opt::KernelSourceDir, Opt::KernelConfig];
-const BUILD: &[Opt] = &[Opt::Jobs, Opt::Timings, Opt::Force, Opt::NoCache, Opt::Registry, Opt::Prebuilt];
-const INSTALL: &[Opt] =
+pub(super) const CONF: &[Opt] = &[Opt::Conf, Opt::Directive];
+pub(super) const HEADERS: &[Opt] = &[Opt::KernelSourceDir, Opt::KernelConfig];
+pub(super) const BUILD: &[Opt] =
+    &[Opt::Jobs, Opt::Timings, Opt::Force, Opt::NoCache, Opt::Registry, Opt::Prebuilt];
+pub(super) const INSTALL: &[Opt] =
     &[Opt::ForceVersionOverride, Opt::NoDepmod, Opt::ModprobeOnInstall, Opt::SymlinkModules];
-const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];
-const CHANGE: &[Opt] = &[Opt::DryRun, Opt::LockTimeout];
+pub(super) const SIGN: &[Opt] = &[Opt::MokSigningKey, Opt::MokCertificate];
+pub(super) const CHANGE: &[Opt] = &[Opt::DryRun, Opt::LockTimeout];
 
 /// What most actions have in common.
-const BASE: ActionRow = ActionRow {
+pub(super) const BASE: ActionRow = ActionRow {
     action: Action::Add,
     word: "",
     purpose: "",
@@ -128,10 +104,3 @@ const BASE: ActionRow = ActionRow {
     options: &[],
     accepts: &[],
 };
-
-/// The rows, file by file.
-const FILES: &[&[ActionRow]] =
-    &[modules::MODULES, queries::QUERIES, packages::PACKAGES, keys::KEYS, hooks::HOOKS];
-
-/// Every action, in the order of [`Action`].
-pub(crate) static ACTIONS: &[ActionRow] = &join::<_, { total(FILES) }>(BASE, FILES);
