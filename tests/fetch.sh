@@ -3,6 +3,7 @@
 # dkms and every *-dkms package of the configured Debian archive.
 #
 #   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--vm-arm64] [--with-image-6.12] [--msrv] [--clang]
+#                  [--non-free]
 #
 # Nothing but a few build tools is installed: packages are downloaded, unpacked below
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
@@ -15,6 +16,7 @@
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
 # --clang installs clang, lld and llvm as well, for clang::*.
+# --non-free adds the packages of contrib and non-free to the corpus (400 MB), for the long packages::* tests.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,7 +24,7 @@ build=${DKMS_TEST_BUILD:-$here/build}
 layers=$build/layers
 debs=$build/debs
 
-tools=yes image612=no msrv=no vm=yes debian=no clang=no arm64=no
+tools=yes image612=no msrv=no vm=yes debian=no clang=no arm64=no nonfree=no
 for arg in "$@"; do
     case $arg in
         --no-tools) tools=no ;;
@@ -33,7 +35,8 @@ for arg in "$@"; do
         --with-image-6.12) image612=yes ;;
         --msrv) msrv=yes ;;
         --clang) clang=yes ;;
-        -h | --help) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        --non-free) nonfree=yes ;;
+        -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
     esac
 done
@@ -282,6 +285,30 @@ packages() {
     say "corpus: $(find "$build/corpus" -mindepth 1 -maxdepth 1 -type d | wc -l) packages"
 }
 
+# The packages of contrib and non-free, from lists of their own: this machine's apt stays as it is.
+non_free_packages() {
+    local dir=$layers/.non-free apt package version file names
+    mkdir -p "$dir"/{lists/partial,cache/archives/partial} "$build/corpus"
+    apt-get indextargets --format "\$(ORIGIN) deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \$(REPO_URI) \$(RELEASE) contrib non-free" \
+        'Created-By: Packages' | sed -n 's/^Debian //p' | sort -u >"$dir/sources"
+    : >"$dir/status"
+    apt=(-qq -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$dir/sources" -o Dir::Etc::SourceParts=-
+        -o Dir::State::Lists="$dir/lists" -o Dir::State::Status="$dir/status" -o Dir::Cache="$dir/cache" -o Acquire::Languages=none)
+    if [[ ! -s $dir/sources ]] || ! apt-get "${apt[@]}" update; then say 'non-free: not available'; return; fi
+    mapfile -t names < <(apt-cache "${apt[@]}" pkgnames | grep -e '-dkms$' | grep -vx dh-dkms)
+    while read -r package version; do
+        if [[ -f $build/corpus/$package/.version && $(<"$build/corpus/$package/.version") == "$version" ]]; then continue; fi
+        say "corpus: $package $version"
+        rm -rf "$build/corpus/$package"
+        mkdir -p "$build/corpus/$package"
+        (cd "$dir" && rm -f ./*.deb && apt-get "${apt[@]}" download "$package=$version")
+        for file in "$dir"/*.deb; do dpkg -x "$file" "$build/corpus/$package"; done
+        merge_usr "$build/corpus/$package"
+        printf '%s' "$version" >"$build/corpus/$package/.version"
+    done < <(apt-cache "${apt[@]}" policy "${names[@]}" | awk '/^[^ ]/ { name = $1; sub(/:$/, "", name) } $1 == "Candidate:" && $2 != "(none)" { print name, $2 }')
+    rm -rf "$dir"
+}
+
 # The depmod of Debian 13, which writes the index as newer versions of kmod do: build/layers/depmod-34/depmod, with the
 # libraries and the loader of that release beside it.
 depmod_34() {
@@ -420,5 +447,6 @@ arm64_layers
 layer dkms-debian '' dkms
 depmod_34
 packages
+if [[ $nonfree == yes ]]; then non_free_packages; fi
 if [[ $msrv == yes ]]; then msrv_toolchain; fi
 say "done, $(du -sh "$build" | cut -f1) in ${build##*/}/"

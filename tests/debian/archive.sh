@@ -5,6 +5,7 @@
 #   tests/debian/archive.sh [SIDE...]       debian, ours; default: both. One alone is compared with what the last run kept of the other.
 #                                    Needs root, debootstrap and the archive that apt is set up for
 #   ARCHIVE_PACKAGES='a-dkms ...'    other packages than those below
+#   ARCHIVE_COMPONENTS='contrib non-free'   components of the archive besides those that apt is set up for here
 #   DEB_SUITE=trixie                 another Debian than the machine's (default: the machine's)
 #   DKMS_BIN=file                    the program under test (default: target/release/dkms)
 #

@@ -105,7 +105,7 @@ in_chroot() { # NAME DEBS WORD...
     mkdir -p "$dir"/{upper,work,root,result}
     exec 9>"$chroots/.lock" # one at a time: they share the downloads
     flock 9
-    PACKAGES=$build/debs DIR=$dir BASE=$base ARCHIVES=$chroots/archives DEBS=$debs SELF=$self MACHINE=$machine SUITE=$suite \
+    PACKAGES=$build/debs DIR=$dir BASE=$base ARCHIVES=$chroots/archives DEBS=$debs SELF=$self MACHINE=$machine SUITE=$suite MIRROR=$mirror \
         unshare --mount --pid --fork --kill-child bash -euo pipefail -s "$@" <<'INSIDE' &
 mount -t overlay -o "lowerdir=$BASE,upperdir=$DIR/upper,workdir=$DIR/work,volatile" overlay "$DIR/root"
 cd "$DIR/root"
@@ -128,6 +128,9 @@ for sources in sources.list sources.list.d; do
     [[ ! -e /etc/apt/$sources ]] || cp -r "/etc/apt/$sources" etc/apt/
 done
 find etc/apt/sources.list* -type f -exec sed -i "s/\b$MACHINE\b/$SUITE/g" {} +
+if [[ ${ARCHIVE_COMPONENTS:-} ]]; then
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $MIRROR $SUITE $ARCHIVE_COMPONENTS" >etc/apt/sources.list.d/components.list
+fi
 # Kept for the next; and nothing of the machine's own that cleans up after apt.
 printf '#clear DPkg::Post-Invoke;\n#clear APT::Update::Post-Invoke;\nBinary::apt-get::APT::Keep-Downloaded-Packages "true";\n' >etc/apt/apt.conf.d/zz-dkms-test
 echo force-unsafe-io >etc/dpkg/dpkg.cfg.d/dkms-test # nothing here is to survive a power cut
