@@ -1,6 +1,7 @@
 //! Facts about kernels: headers, configuration, toolchain, where modules go.
 
 mod compiler;
+pub mod default;
 pub mod headers;
 pub mod image;
 pub mod installed;
