@@ -103,6 +103,7 @@ impl<'a> Scheduler<'a> {
         std::thread::scope(|scope| {
             let (sender, ended) = mpsc::channel();
             loop {
+                self.watch.measure(context.pool.as_ref(), self.tasks.iter());
                 self.close_groups();
                 while let Some((id, build, replace)) = self.next() {
                     self.set(id, Progress::Running { since: Instant::now() });
@@ -124,7 +125,6 @@ impl<'a> Scheduler<'a> {
                     break;
                 }
                 let interval = if self.watch.is_followed() { MEASURE_AGAIN } else { CHECK_AGAIN };
-                self.watch.measure(context.pool.as_ref(), self.tasks.iter());
                 match ended.recv_timeout(interval) {
                     Ok((id, made)) => self.built(id, made),
                     Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -135,7 +135,6 @@ impl<'a> Scheduler<'a> {
                 }
             }
         });
-        self.watch.measure(context.pool.as_ref(), self.tasks.iter());
         self.close_groups();
     }
 
