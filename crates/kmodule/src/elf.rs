@@ -12,6 +12,9 @@ pub use error::{Class, ElfError};
 use reader::{Reader, SHT_SYMTAB, string_at};
 use std::collections::HashSet;
 
+/// `e_machine` of arm64.
+pub(crate) const AARCH64: u16 = 183;
+
 /// A symbol that the module needs from the kernel or from another module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndefinedSymbol {
