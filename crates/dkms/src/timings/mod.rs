@@ -1,9 +1,9 @@
 //! The page of `--timings`: where the time of a command went, and what would make it faster.
 //!
-//! Nothing is measured for it. [`Recorder`] keeps the events of a command with their times, `read` makes builds
-//! (`run`) of them, `waits` and `path` find what they waited for and the critical path, `advice` says what to do,
-//! `chart` and `page` draw. The pages of the last commands are kept in the tree (`keep`). All of this is best effort: it never
-//! fails a command.
+//! Nothing is measured for it. [`Recorder`] keeps the events of a command with their times, `read` makes
+//! builds (`run`) of them, `waits` and `path` find what they waited for and the critical path, `advice` says
+//! what to do, `chart` and `page` draw. The pages of the last commands are kept in the tree (`keep`). All of
+//! this is best effort: it never fails a command.
 
 mod advice;
 mod chart;
