@@ -46,6 +46,10 @@ pub enum Event {
     Installed { build: Build },
     /// An installed module file was removed.
     ModuleRemoved { build: Build, path: PathBuf },
+    /// A module of the running kernel was unloaded.
+    ModuleUnloaded { module: String },
+    /// A module was loaded into the running kernel.
+    ModuleLoaded { module: String },
     /// A build was uninstalled.
     Uninstalled { build: Build },
     /// The built files of one kernel were deleted.

@@ -33,6 +33,7 @@ pub mod package;
 pub mod plan;
 pub mod program;
 pub mod registry;
+pub mod reload;
 pub mod remove;
 pub mod request;
 pub mod rpm_upgrade;

@@ -10,6 +10,7 @@ use dkms_core::pack::PackError;
 use dkms_core::package::PackageError;
 use dkms_core::program::ProgramError;
 use dkms_core::registry::RegistryError;
+use dkms_core::reload::ReloadError;
 use dkms_core::request::RequestError;
 use dkms_tree::Error as TreeError;
 
@@ -38,6 +39,8 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Program(ProgramError::ScriptFailed { code, .. }) => u8::try_from(*code).unwrap_or(1).max(1),
         Error::Signing(_) | Error::Program(ProgramError::Missing { .. } | ProgramError::Failed { .. }) => 10,
         Error::Look(_) => 2,
+        Error::Reload(ReloadError::InUse(_)) => 75,
+        Error::Reload(_) => 6,
         Error::Registry(e) => registry(e),
         Error::Io(_) | Error::Cache(_) | Error::TreeNotWritable(_) => 1,
         Error::NoOsRelease => 4,

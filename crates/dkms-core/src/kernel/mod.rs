@@ -3,4 +3,5 @@
 mod compiler;
 pub mod headers;
 pub mod installed;
+pub mod running;
 pub mod toolchain;

@@ -52,6 +52,7 @@ pub(crate) enum Opt {
     SourceTree,
     InstallTree,
     Root,
+    Loaded,
     Json,
     Quiet,
     Verbose,
@@ -550,6 +551,9 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
         "Work on the system in this directory, such as an image or a chroot",
     )
     .details("Its newest kernel takes the place of the running one. See `OTHER SYSTEMS`."),
+    flag(Opt::Loaded, "loaded", Group::Output, "Show what the running kernel has loaded of each module")
+        .details("Compares the source checksums, or else the build IDs, of the loaded and the installed modules.")
+        .misplaced(Misplaced::Refuse),
     flag(Opt::Json, "json", Group::Output, "Print JSON instead of text").details("See `JSON`."),
     flag(Opt::Quiet, "quiet", Group::Output, "Print nothing, not even errors")
         .short('q')

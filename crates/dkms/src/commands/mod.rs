@@ -13,6 +13,7 @@ mod package;
 mod packaging;
 mod ready;
 mod registry;
+mod reload;
 mod rpm;
 mod status;
 mod sysext;
@@ -103,6 +104,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
         Action::GenerateMok => mok::generate(&call),
         Action::Mok => mok::mok(&call),
+        Action::Reload => reload::reload(&call),
         Action::Cache => cache::cache(&call),
         Action::Mktarball => tarball::make(&call),
         Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),

@@ -5,6 +5,8 @@ use crate::answer::Answer;
 use crate::printable::on_one_line;
 use crate::render::json;
 use dkms_core::error::Result;
+use dkms_core::kernel::running::Running;
+use dkms_core::look::loaded;
 use dkms_core::look::status::{self, Filter, State};
 use dkms_core::request::RequestError;
 use dkms_tree::ids::Build;
@@ -14,13 +16,20 @@ use dkms_tree::manifest::Manifest;
 pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
     let filters = filters(call)?;
     let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
+    let running = call.arguments.loaded.then(Running::read);
     if call.arguments.json {
-        call.ui.data(&json::status(&entries, &|build| origin(call, build)));
+        let loaded = running.as_ref().map(|running| move |entry: &_| loaded::compare(call.s, running, entry));
+        let loaded = loaded.as_ref().map(|f| f as &dyn Fn(&_) -> _);
+        call.ui.data(&json::status(&entries, &|build| origin(call, build), loaded));
         return Ok(Answer::Yes);
     }
     let mut text = String::new();
     for entry in &entries {
-        text.push_str(&on_one_line(&entry.line()));
+        let mut line = entry.line();
+        if let Some(modules) = running.as_ref().and_then(|r| loaded::compare(call.s, r, entry)) {
+            line.push_str(&loaded::remark(&modules));
+        }
+        text.push_str(&on_one_line(&line));
         text.push('\n');
     }
     call.ui.data(&text);

@@ -8,6 +8,7 @@ use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::fsck::{Finding, Repaired};
+use dkms_core::look::loaded::Compared;
 use dkms_core::look::status::{Entry, State};
 use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
 use serde_json::{Map, Value, json};
@@ -19,9 +20,21 @@ pub(super) fn line(value: &Value) -> String {
     format!("{value}\n")
 }
 
-/// `dkms status --json`: one document.
-pub(crate) fn status(entries: &[Entry], origin: &dyn Fn(&Build) -> Option<String>) -> String {
-    let list: Vec<Value> = entries.iter().map(|e| entry(e, origin)).collect();
+/// `dkms status --json`: one document. With `loaded`, it has what the running kernel has loaded.
+pub(crate) fn status(
+    entries: &[Entry],
+    origin: &dyn Fn(&Build) -> Option<String>,
+    loaded: Option<&dyn Fn(&Entry) -> Option<Vec<Compared>>>,
+) -> String {
+    let one = |e: &Entry| {
+        let mut value = entry(e, origin);
+        if let (Some(loaded), Some(map)) = (loaded, value.as_object_mut()) {
+            let modules = loaded(e).map(|modules| modules.iter().map(compared).collect::<Vec<_>>());
+            map.insert("loaded".into(), json!(modules));
+        }
+        value
+    };
+    let list: Vec<Value> = entries.iter().map(one).collect();
     let text =
         serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "entries": list })).unwrap_or_default();
     format!("{text}\n")
@@ -56,6 +69,18 @@ fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
         "safe": f.safe(),
         "repaired": repaired,
         "error": error,
+    })
+}
+
+fn compared(module: &Compared) -> Value {
+    json!({
+        "module": module.name.as_str(),
+        "state": module.state.word(),
+        "path": module.path,
+        "srcversion": module.loaded.srcversion,
+        "build_id": module.loaded.build_id,
+        "installed_srcversion": module.installed.srcversion,
+        "installed_build_id": module.installed.build_id,
     })
 }
 
@@ -159,6 +184,14 @@ pub(crate) fn event(e: &Event) -> String {
             of(&mut put, "original-archived", build);
             put("from", json!(from));
             put("to", json!(to));
+        }
+        Event::ModuleUnloaded { module } => {
+            put("event", "module-unloaded".into());
+            put("module", json!(module));
+        }
+        Event::ModuleLoaded { module } => {
+            put("event", "module-loaded".into());
+            put("module", json!(module));
         }
         Event::Installed { build } => of(&mut put, "installed", build),
         Event::Uninstalled { build } => of(&mut put, "uninstalled", build),

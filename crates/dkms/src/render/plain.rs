@@ -76,6 +76,8 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
         Event::OriginalRestored { to, .. } => out(format!("Restored the kernel's own {}", to.display())),
         Event::Installed { build } => detail(format!("Installed {build}")),
         Event::ModuleRemoved { path, .. } => out(format!("Removed {}", path.display())),
+        Event::ModuleUnloaded { module } => out(format!("Unloaded {module}")),
+        Event::ModuleLoaded { module } => out(format!("Loaded {module}")),
         Event::Uninstalled { build } => out(format!("Uninstalled {build}")),
         Event::Unbuilt { build } => out(format!("Deleted what was built of {build}")),
         Event::Forgotten { package } => out(format!("Removed {package} from the dkms tree")),

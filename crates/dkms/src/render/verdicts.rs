@@ -150,7 +150,7 @@ pub(crate) fn ready_json(report: &ready::Report) -> String {
         .map(|c| {
             json!({
                 "about": c.about, "answer": answer(c.answer), "what": c.what, "help": c.help,
-                "reasons": reasons(&c.reasons, c.answer == Outcome::Refused),
+                "reasons": reasons(&c.reasons, c.answer == Outcome::Refused), "remark": c.remark,
             })
         })
         .collect();
@@ -172,7 +172,7 @@ pub(crate) fn ready_text(report: &ready::Report, verbose: bool) -> String {
         Outcome::Unknown => "may be ready to be booted; not everything could be checked",
     };
     let mut text = format!("Kernel {} {head}\n", report.kernel.release);
-    for c in report.checks.iter().filter(|c| verbose || c.answer != Outcome::Loads) {
+    for c in report.checks.iter().filter(|c| verbose || c.remark || c.answer != Outcome::Loads) {
         let about = c.about.as_ref().map_or_else(String::new, |a| format!("{a} "));
         let colon = if about.is_empty() || c.reasons.is_empty() { "" } else { "would not load: " };
         let colon = if c.answer == Outcome::Unknown && !c.reasons.is_empty() { "may load: " } else { colon };

@@ -15,6 +15,8 @@ use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::kernel::headers;
 use crate::kernel::installed::{self, has_modules};
+use crate::kernel::running::{Identity, Running};
+use crate::look::loaded::{self, InMemory};
 use crate::look::status::{self, Filter, State};
 use crate::look::verify::{self, Judged};
 use crate::session::Session;
@@ -99,6 +101,7 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
         }
     }
     if matches!(reference, Reference::Running) {
+        in_memory(s, &here, &required, &mut report);
         initramfs::compare(s.layout, &running, kernel, &early, &mut report);
     }
     Ok(report)
@@ -314,8 +317,31 @@ fn module(id: &str, judged: &Judged, index: &Index, report: &mut Report) -> bool
         what: reasons.first().map_or_else(String::new, ToString::to_string),
         help: reasons.first().map(|r| r.help().to_owned()),
         reasons: reasons.clone(),
+        remark: false,
     });
     false
+}
+
+/// Remarks on required packages of which the running kernel has loaded another build than the installed one.
+/// That is no reason against a reboot, which is one way to change it.
+fn in_memory(s: &Session<'_>, here: &[Entry], required: &[Required], report: &mut Report) {
+    let running = Running::read();
+    let is_required = |entry: &&Entry| {
+        required.iter().any(|r| matches!(r, Required::Package(n) if *n == entry.package.name))
+    };
+    for entry in here.iter().filter(is_required) {
+        let modules = loaded::compare(s, &running, entry).unwrap_or_default();
+        for module in modules.iter().filter(|m| m.state == InMemory::Other) {
+            let word = |identity: &Identity| identity.word().unwrap_or("unknown").to_owned();
+            let (now, then) = (word(&module.loaded), word(&module.installed));
+            let name = module.name.as_str();
+            let what = format!(
+                "the running kernel has another build of {name} loaded ({now}) than is installed ({then})"
+            );
+            let help = format!("dkms reload {}, or the reboot, loads the installed one", entry.package.name);
+            report.remark(&entry.package.to_string(), what, Some(&help));
+        }
+    }
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
