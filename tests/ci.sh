@@ -31,7 +31,8 @@ program() (
     cd tests && "$(sed -n "s/^$1=//p" "$scratch/programs")" --quiet --nocapture --test-threads "$threads" "${@:2}" &&
         [[ -s $DKMS_TEST_REPORT ]]
 )
-scenarios() { program scenarios; }
+# The longest section: two at a time, so that it ends with the others.
+scenarios() { threads=2 program scenarios; }
 
 # section NAME: runs it. Its end-to-end tests report to $scratch/NAME.tests, its times go to $scratch/NAME.times.
 section() {
@@ -97,7 +98,7 @@ complete() {
 
 scratch=$(mktemp -d)
 trap 'kill "${!running[@]}" 2>/dev/null; rm -rf "$scratch"' EXIT
-slots=$(nproc) threads=1 first=() then=() all=("$@")
+slots=$(($(nproc) + 1)) threads=1 first=() then=() all=("$@")
 ((${#all[@]})) || all=("${compiling[@]}" "${testing[@]}")
 for name in "${all[@]}"; do
     if [[ " ${compiling[*]} " == *" $name "* ]]; then first+=("$name"); else then+=("$name"); fi
