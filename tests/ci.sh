@@ -11,7 +11,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms} FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 compiling=(fetch build format clippy compile docs)
-testing=(scenarios vm reload crash packages fuzz unit attacks interrupt mutations image jobserver full_disk concurrency workspace::msrv mok
+testing=(scenarios vm reload boot crash packages fuzz unit attacks interrupt mutations image jobserver full_disk concurrency workspace::msrv mok
     pages takeover confined twice clang rpm registry workspace::shellcheck harness packaging workspace::deny)
 
 fetch() { tests/fetch.sh --msrv; }

@@ -58,6 +58,9 @@ pub struct FrameworkConf {
     pub required_modules: Option<String>,
     /// Whether a failing module fails the installation of a kernel. Written as `warn` or `fail`.
     pub hook_failure: Option<bool>,
+    /// Whether autoinstall installs an older version of a package if the newest does not build. Written as
+    /// `yes` or `no`.
+    pub fallback: Option<bool>,
     /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if
     /// the result is identical.
     pub depmod: Option<bool>,
@@ -153,6 +156,7 @@ impl FrameworkConf {
             required_modules: text("required_modules"),
             hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
                 .map(|w| w == "fail"),
+            fallback: word(directives, "fallback", &["yes", "no"], &mut problems).map(|w| w == "yes"),
             depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
                 .map(|word| word == "program"),
             cache_size: size(directives, "cache_size", &mut problems),
@@ -388,6 +392,7 @@ mod tests {
             ("install_tree", "lib"),
             ("try_sign_modules", "yes"),
             ("hook_failure", "never"),
+            ("fallback", "maybe"),
             ("depmod", "never"),
             ("build_confinement", "yes"),
             ("build_users", "64200"),

@@ -17,6 +17,15 @@ pub struct FailedPackage {
     pub error: Arc<Error>,
 }
 
+/// An older version that is installed because the newest one cannot be built.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// The installed version.
+    pub package: PackageId,
+    /// The newest version.
+    pub instead_of: PackageId,
+}
+
 /// One thing that began or ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -97,6 +106,7 @@ pub enum Event {
         skipped: Vec<PackageId>,
         failed: Vec<FailedPackage>,
         deferred: Vec<PackageId>,
+        fallbacks: Vec<Fallback>,
     },
     /// dkms waits for another dkms.
     Waiting { what: String, holder: String },

@@ -18,6 +18,7 @@
 //! those, and no build waits for a build lock while we hold a kernel's lock: see `lock.rs`.
 
 mod context;
+mod fallback;
 mod results;
 mod task;
 
@@ -51,7 +52,7 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
     let context = BuildContext::new(s, &tasks);
     crate::trust::signing::ask::ask_before(s, tasks.to_build().map(|task| &task.build.kernel));
     let queued = |task: &Task<'_>| Queued { build: task.build.clone(), expected: task.expected };
-    let queue: Vec<Queued> = tasks.to_build().map(queued).collect();
+    let queue: Vec<Queued> = tasks.to_build().filter(|task| task.instead_of.is_none()).map(queued).collect();
     if queue.len() > 1 {
         s.report(Event::Queue { builds: queue });
     }
@@ -97,8 +98,10 @@ impl<'a> Scheduler<'a> {
         std::thread::scope(|scope| {
             let (sender, ended) = mpsc::channel();
             loop {
+                self.begin_fallbacks();
                 self.close_groups();
                 while let Some((id, build, replace)) = self.next() {
+                    self.report_fallback(id);
                     self.set(id, Progress::Running { since: Instant::now() });
                     let sender = sender.clone();
                     scope.spawn(move || {
@@ -149,7 +152,14 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn results(self) -> Results {
+    fn results(mut self) -> Results {
+        for id in self.tasks.ids() {
+            // What became of the newest version decides; the versions between are only attempts.
+            if let Some(older) = self.tasks.replacement(id).cloned() {
+                let is_newest = self.is(id, |task| task.instead_of.is_none());
+                self.end(id, if is_newest { Done::Replaced(older) } else { Done::Dropped });
+            }
+        }
         let finished = |task: Task<'_>| Finished {
             build: task.build.clone(),
             optional: task.optional,
@@ -159,7 +169,10 @@ impl<'a> Scheduler<'a> {
                 _ => Done::Dropped,
             },
         };
-        let finished = self.tasks.into_vec().into_iter().map(finished).collect();
+        let is_result = |task: &Task<'_>| {
+            task.instead_of.is_none() || !matches!(task.progress, Progress::Ended(Done::Dropped))
+        };
+        let finished = self.tasks.into_vec().into_iter().filter(is_result).map(finished).collect();
         Results { finished, changed: self.changed, stopped: self.stopped }
     }
 
@@ -236,7 +249,9 @@ impl<'a> Scheduler<'a> {
     }
 
     fn may_begin(&self, task: &Task<'_>) -> bool {
-        let is_ready = task.make.is_some() && task.after.iter().all(|id| self.is(*id, Task::succeeded));
+        let is_ready = task.make.is_some()
+            && task.instead_of.is_none_or(|newer| self.is(newer, Task::cannot_be_built))
+            && task.after.iter().all(|id| self.tasks.outcome(*id) == Some(true));
         let beside = |other: &Task<'_>| other.is_running() && other.build.package == task.build.package;
         is_ready && (self.context.private || !self.tasks.iter().any(beside))
     }
@@ -304,10 +319,12 @@ impl<'a> Scheduler<'a> {
 
     /// Fails the dependents of a task that failed or was skipped.
     fn fail_dependents(&mut self, id: TaskId) {
-        let Some(failed) = self.tasks.get(id).filter(|task| task.done().is_some() && !task.succeeded())
-        else {
+        let versions = self.tasks.versions(id);
+        // As long as an older version may be installed instead, nothing has failed.
+        if versions.first().is_none_or(|first| self.tasks.outcome(*first) != Some(false)) {
             return;
-        };
+        }
+        let Some(failed) = self.tasks.get(id) else { return };
         let (dependency, optional) = (failed.build.package.clone(), failed.optional);
         let what = match failed.done() {
             Some(Done::Skipped(_)) => "is not meant for this kernel",
@@ -315,7 +332,9 @@ impl<'a> Scheduler<'a> {
         };
         for dependent in self.tasks.ids() {
             let Some(task) = self.tasks.get(dependent) else { continue };
-            if !(task.is_waiting() || task.is_built()) || !task.after.contains(&id) {
+            if !(task.is_waiting() || task.is_built())
+                || !task.after.iter().any(|other| versions.contains(other))
+            {
                 continue;
             }
             if optional || task.optional {

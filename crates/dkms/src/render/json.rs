@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::exit;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
-use dkms_core::event::Event;
+use dkms_core::event::{Event, Fallback};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::fsck::{Finding, Repaired};
 use dkms_core::look::loaded::Compared;
@@ -109,6 +109,7 @@ fn entry(e: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
         "built_missing": e.built_missing,
         "differs": e.differs,
         "origin": origin,
+        "fallback_for": e.fallback_for,
     })
 }
 
@@ -262,7 +263,7 @@ pub(crate) fn event(e: &Event) -> String {
                 kernels.iter().map(|k| json!({ "kernel": k.release, "arch": k.arch })).collect();
             put("kernels", json!(list));
         }
-        Event::Summary { kernel, installed, sources, skipped, failed, deferred } => {
+        Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } => {
             let names = |list: &[PackageId]| json!(list.iter().map(ToString::to_string).collect::<Vec<_>>());
             on_kernel(&mut put, "summary", kernel);
             put("installed", names(installed));
@@ -272,6 +273,8 @@ pub(crate) fn event(e: &Event) -> String {
             put("skipped", names(skipped));
             put("failed", json!(failed.iter().map(with_code).collect::<Vec<_>>()));
             put("deferred", names(deferred));
+            let fallback = |f: &Fallback| json!({ "package": f.package.name, "version": f.package.version, "instead_of": f.instead_of.version });
+            put("fallbacks", fallbacks.iter().map(fallback).collect());
         }
         Event::StillBuilding { builds } => {
             put("event", "still-building".into());
@@ -350,6 +353,10 @@ fn step(step: &Step, after: &[usize]) -> Value {
         | Operation::Skip(build)
         | Operation::Defer { build, .. }
         | Operation::Fail { build, .. } => about(&mut put, &build.package, Some(&build.kernel)),
+        Operation::Fallback { build, instead_of } => {
+            about(&mut put, &build.package, Some(&build.kernel));
+            put("instead_of", json!(instead_of.version));
+        }
         Operation::Depmod(kernel) => {
             put("kernel", json!(kernel.release));
             put("arch", json!(kernel.arch));
@@ -386,6 +393,7 @@ fn word(operation: &Operation) -> &'static str {
         Operation::LoadArchive(_) => "load-archive",
         Operation::Skip(_) => "skip",
         Operation::Defer { .. } => "defer",
+        Operation::Fallback { .. } => "fallback",
         Operation::Fail { .. } | Operation::Install { outlook: Outlook::Refused(_), .. } => "fail",
         Operation::Install { outlook: Outlook::Same(_), .. }
         | Operation::KeepKey(_)

@@ -263,7 +263,13 @@ fn package(
     };
     if build_failed(s.layout, &entry.package, &report.kernel) {
         let (what, help) = absent(s, name, &report.kernel);
-        return report.note(Some(name), Outcome::Refused, what, Some(&help));
+        let newest = state::versions(s.layout, name).pop().filter(|newest| *newest != entry.package);
+        let newest = newest.filter(|_| s.options.framework.fallback == Some(true));
+        let Some(newest) = newest else {
+            return report.note(Some(name), Outcome::Refused, what, Some(&help));
+        };
+        let what = format!("is installed instead of {}, which {what} (fallback=yes)", newest.version);
+        report.remark(&entry.package.to_string(), what, Some(&help));
     }
     let id = entry.package.to_string();
     if entry.built_missing || entry.differs {
