@@ -81,4 +81,119 @@ fallback() {
     grep -q '2 failed' /run/out
 }
 
+# A signed repository of the packages in a directory, and an apt that knows nothing else. Installed there is what the file
+# STATUS says. With "unsigned", its signature is of a key that nobody trusts.
+apt_root() { # DIRECTORY STATUS [unsigned]
+    mkdir -p /run/repo /run/apt/{trusted.gpg.d,apt.conf.d,preferences.d,sources.list.d,auth.conf.d} /run/gnupg
+    chmod 700 /run/gnupg
+    export GNUPGHOME=/run/gnupg
+    gpg --quiet --list-secret-keys "repo${3-}@example.org" >/run/keys 2>&1 ||
+        gpg --quiet --batch --passphrase '' --quick-generate-key "repo${3-}@example.org" rsa2048 sign 2>/dev/null
+    [[ ${3-} ]] || gpg --quiet --export >/run/apt/trusted.gpg.d/repo.gpg
+    cp -n "$1"/linux-*.deb /run/repo/
+    (
+        cd /run/repo
+        dpkg-scanpackages --multiversion . 2>/dev/null >Packages
+        {
+            printf 'Suite: stable\nCodename: stable\nDate: %s\nArchitectures: amd64 all\nComponents: main\nSHA256:\n' \
+                "$(LC_ALL=C date -Ru)"
+            printf ' %s %s Packages\n' "$(sha256sum <Packages | cut -d' ' -f1)" "$(stat -c %s Packages)"
+        } >Release
+        rm -f InRelease
+        gpg --quiet --batch --local-user "repo${3-}@example.org" --clearsign --output InRelease Release
+    )
+    chmod -R a+rX /run/repo
+    echo 'deb file:/run/repo ./' >/run/apt/sources.list
+    printf '%s' "${2:+$2$'\n'}" >/run/apt/status
+    cat >/run/apt/apt.conf <<'END'
+Dir::Etc "/run/apt/";
+Dir::Etc::trustedparts "/run/apt/trusted.gpg.d/";
+Dir::State::status "/run/apt/status";
+APT::Architecture "amd64";
+APT::Update::Post-Invoke { "touch /run/hook-ran"; };
+END
+    export APT_CONFIG=/run/apt/apt.conf
+    mkdir -p /var/lib/dpkg
+    touch /var/lib/dpkg/status
+}
+
+# The packages of fetch.sh have two kernels of 6.1. In the newer one, a type that librem_ec_acpi uses has changed; the older
+# one has no support for its hardware.
+preflight() {
+    local new=$K old
+    old=$(find /run/in -name 'linux-headers-6.1.0-*-cloud-amd64_*' | sort -V | head -n1)
+    old=${old##*/linux-headers-} old=${old%%_*}
+    apt_root /run/in "Package: linux-image-cloud-amd64
+Status: install ok installed
+Version: 6.0
+Architecture: amd64
+Maintainer: nobody <nobody@example.org>
+Description: a kernel"
+    dkms add librem_ec_acpi/0.9.1 >/dev/null
+    fixture single-1.0
+    dkms add single/1.0 >/dev/null
+    echo 'POST_INSTALL=post.sh' >>/usr/src/single-1.0/dkms.conf
+    printf '#!/bin/sh\ntouch /run/script-ran /tmp/script-ran\n' >/usr/src/single-1.0/post.sh
+    chmod 755 /usr/src/single-1.0/post.sh
+    find /var/lib/dkms /usr/src /lib/modules /var/lib/apt /var/cache/apt /etc | sort >/run/before
+
+    step 'a kernel for which everything builds that it supports, and one for which one module does not'
+    code 1 dkms preflight "$old" "$new" --verbose >/run/out 2>&1 || { cat /run/out; false; }
+    grep -q "^Kernel $old would get its modules" /run/out
+    grep -q "^Kernel $new would not get all modules that it needs" /run/out
+    grep -q '^  librem_ec_acpi/0.9.1 does not build: .*make ended' /run/out
+    grep -q '^  librem_ec_acpi/0.9.1 does not support it: .*CONFIG_HWMON' /run/out
+    same "$(grep -c '^  single/1.0 builds' /run/out)" 2
+    step 'nothing is left, and nothing of the system ran'
+    find /var/lib/dkms /usr/src /lib/modules /var/lib/apt /var/cache/apt /etc | sort | diff /run/before -
+    same "$(ls -d /tmp/dkms-preflight* /run/hook-ran /run/script-ran /tmp/script-ran 2>/dev/null || true)" ''
+    step 'the answer for programs, also of the kernel that an upgrade would install'
+    cat >/run/image.control <<END
+Package: linux-image-$old
+Version: 6.1
+Architecture: amd64
+Maintainer: nobody <nobody@example.org>
+Description: a kernel
+END
+    stub "$(cat /run/image.control)"
+    stub "$(sed 's/^Package:.*/Package: linux-image-cloud-amd64/; /^Version/a Depends: linux-image-'"$old" /run/image.control)"
+    apt_root /run/in "$(cat /run/apt/status)"
+    dkms preflight --json >/run/json
+    same "$(json 'd["answer"], d["manager"], [k["kernel"] for k in d["kernels"]]' </run/json)" "yes apt ['$old']"
+    same "$(json '[(p["package"], p["state"]) for p in d["kernels"][0]["packages"]]' </run/json)" \
+        "[('librem_ec_acpi', 'unsupported'), ('single', 'builds')]"
+    step 'an unprivileged user'
+    mkdir -m 777 /run/user
+    (cd /run/user && TMPDIR=/run/user setpriv --reuid 1000 --regid 1000 --clear-groups dkms preflight "$old") | tee /run/out
+    grep -q "^Kernel $old would get its modules" /run/out
+    step 'a kernel that nobody offers'
+    code 2 dkms preflight 9.9.9-amd64 >/run/out 2>&1
+    grep -q 'Kernel 9.9.9-amd64 cannot be checked' /run/out
+    code 2 dkms preflight ../../etc | grep -q 'is not the release of a kernel'
+    step 'a repository whose signature is not trusted'
+    rm -f /run/apt/trusted.gpg.d/*
+    rm -r /run/gnupg
+    apt_root /run/in "$(cat /run/apt/status)" unsigned
+    code 2 dkms preflight "$old" >/run/out 2>&1
+    grep -q 'not signed\|NO_PUBKEY\|not available' /run/out
+}
+
+# A package without files, in the repository.
+stub() { # CONTROL
+    mkdir -p /run/stub/DEBIAN
+    echo "$1" >/run/stub/DEBIAN/control
+    dpkg-deb --root-owner-group -b /run/stub "/run/repo/$(sed -n 's/^Package: //p' /run/stub/DEBIAN/control)_stub.deb" >/dev/null
+}
+
+# The packages of four kernels, of which the last two fail.
+librem_ec_acpi() {
+    local kernels code=0 found
+    apt_root /run/in ''
+    dkms add librem_ec_acpi/0.9.1 >/dev/null
+    mapfile -t kernels < <(printf '6.1.0-%s-amd64\n' 53 54 55 56)
+    dkms preflight "${kernels[@]}" --json >/run/json || code=$?
+    found=$(json '*[k["packages"][0]["state"] for k in d["kernels"]]' </run/json)
+    same "$code $found" '1 builds builds fails fails'
+}
+
 "$1"

@@ -31,6 +31,7 @@ mod owner;
 pub mod pack;
 pub mod package;
 pub mod plan;
+pub mod preflight;
 pub mod program;
 pub mod registry;
 pub mod reload;

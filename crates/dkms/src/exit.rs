@@ -14,10 +14,10 @@ use dkms_core::reload::ReloadError;
 use dkms_core::request::RequestError;
 use dkms_tree::Error as TreeError;
 
-/// The exit code of a command. For `ready`, 1 means no, so that an error is 2, as unknown.
+/// The exit code of a command. For `ready` and `preflight`, 1 means no, so that an error is 2, as unknown.
 pub(crate) fn of_command(action: &str, result: &Result<Answer, Error>) -> u8 {
     match result {
-        Err(_) if action == "ready" => 2,
+        Err(_) if action == "ready" || action == "preflight" => 2,
         Ok(Answer::Yes) => 0,
         Ok(Answer::No(_)) => 1,
         Ok(Answer::Unknown(_)) => 2,

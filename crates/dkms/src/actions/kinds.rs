@@ -15,6 +15,8 @@ pub(crate) enum Operand {
     /// A module or module files.
     PackageOrFiles,
     Archive,
+    /// Releases of kernels, which do not have to be installed.
+    Kernels,
     /// One of these words.
     Words(&'static [&'static str]),
     /// One of these words, and a module after it.

@@ -24,6 +24,7 @@ pub(crate) enum Action {
     Verify,
     Ready,
     Pending,
+    Preflight,
     Fsck,
     Mktarball,
     Ldtarball,
@@ -334,6 +335,20 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
         effect: Effect::Queries,
         options: &[KERNELS],
         accepts: &[PACKAGE, HEADERS, &[Opt::DryRun]],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Preflight,
+        word: "preflight",
+        purpose: "check whether modules build for the next kernels",
+        about: "Before an upgrade: builds the modules for the kernels that the package manager offers next, or those given, \
+                in a temporary directory. The package manager fetches and checks their headers; nothing is installed. The \
+                exit status is 0 for yes, 1 for no, and 2 if that is unknown.",
+        operand: Operand::Kernels,
+        examples: &["dkms preflight", "dkms preflight 6.1.0-10-amd64"],
+        effect: Effect::Evaluates,
+        options: &[&[Opt::Kernel]],
+        accepts: &[&[Opt::DryRun]],
         ..BASE
     },
     ActionRow {

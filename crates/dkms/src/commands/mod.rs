@@ -11,6 +11,7 @@ mod lint;
 mod mok;
 mod package;
 mod packaging;
+mod preflight;
 mod ready;
 mod registry;
 mod reload;
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
     // Such words are not package names.
-    let mut subject = if matches!(action.row().operand, Operand::Words(_)) {
+    let mut subject = if matches!(action.row().operand, Operand::Words(_) | Operand::Kernels) {
         Subject::default()
     } else {
         Subject::of(arguments)?
@@ -97,6 +98,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         Action::Verify => return verify::verify(&call),
         Action::Ready => return ready::ready(&call),
         Action::Pending => return ready::pending(&call),
+        Action::Preflight => return preflight::preflight(&call),
         Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
         Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
         Action::Match => kernel::match_kernel(&call),

@@ -5,6 +5,7 @@ pub(crate) mod json;
 pub(crate) mod lint;
 pub(crate) mod mok;
 pub(crate) mod plain;
+pub(crate) mod preflight;
 pub(crate) mod progress;
 mod terminal;
 pub(crate) mod verdicts;
