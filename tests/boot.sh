@@ -178,6 +178,69 @@ END
     grep -q 'not signed\|NO_PUBKEY\|not available' /run/out
 }
 
+# Waits until a line is in the file of fake-login1.py as often as that.
+logged() { # LINE COUNT
+    local n
+    for n in {1..100}; do
+        [[ $(grep -cx "$1" /run/inhibitors) == "$2" ]] && return
+        sleep 0.05
+    done
+    cat /run/inhibitors
+    return 1
+}
+
+inhibitor() {
+    fixture single-1.0
+    # A build that takes a moment.
+    echo 'PRE_BUILD=wait.sh' >>/usr/src/single-1.0/dkms.conf
+    printf '#!/bin/sh\nsleep 1\n' >/usr/src/single-1.0/wait.sh
+    chmod 755 /usr/src/single-1.0/wait.sh
+    step 'without a bus, or with one that says nothing, builds go on'
+    dkms install single/1.0 -k "$K" --no-cache >/dev/null
+    mkdir -p /run/dbus
+    python3 -c 'import socket, time; s = socket.socket(socket.AF_UNIX); s.bind("/run/dbus/system_bus_socket"); s.listen(); time.sleep(60)' &
+    silent=$!
+    while [[ ! -S /run/dbus/system_bus_socket ]]; do sleep 0.05; done
+    dkms build single/1.0 -k "$K" --force --no-cache >/dev/null
+    kill "$silent"
+    rm /run/dbus/system_bus_socket
+    step 'logind'
+    cat >/run/bus.conf <<'END'
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
+  <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/><allow user="*"/></policy>
+</busconfig>
+END
+    dbus-daemon --config-file=/run/bus.conf --nofork --nopidfile &
+    daemon=$!
+    # The service ends with its bus.
+    trap 'kill "$daemon"' EXIT
+    while [[ ! -S /run/dbus/system_bus_socket ]]; do sleep 0.05; done
+    touch /run/inhibitors
+    python3 /e2e/fake-login1.py &
+    logged ready 1
+    step 'the lock is held during the build, and released after it'
+    dkms build single/1.0 -k "$K" --force --no-cache >/dev/null &
+    build=$!
+    logged 'inhibit shutdown:sleep dkms block' 1
+    same "$(grep -c released /run/inhibitors || true)" 0
+    wait "$build"
+    logged released 1
+    step 'also if dkms is killed'
+    dkms build single/1.0 -k "$K" --force --no-cache >/dev/null &
+    build=$!
+    logged 'inhibit shutdown:sleep dkms block' 2
+    kill -KILL "$build"
+    logged released 2
+    wait "$build" || true
+    step 'not if nothing is built'
+    dkms build single/1.0 -k "$K" >/dev/null
+    dkms build single/1.0 -k "$K" >/dev/null
+    logged 'inhibit shutdown:sleep dkms block' 3
+    logged released 3
+}
+
 # A package without files, in the repository.
 stub() { # CONTROL
     mkdir -p /run/stub/DEBIAN

@@ -33,9 +33,11 @@ use crate::install::{Change, Ending, Outcome};
 use crate::plan::Plan;
 use crate::session::Session;
 use context::BuildContext;
+use dkms_sys::inhibit::{Inhibitor, SYSTEM_BUS};
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::manifest::BuildOrigin;
 use dkms_tree::state::{self, BuildState};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use task::{Foreseen, Group, Progress, Task, TaskId, Tasks, is_found_late};
@@ -66,9 +68,18 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
         stopped: None,
         last_message: Instant::now(),
     };
+    let _shutdown_waits = delay_shutdown(s, &scheduler.tasks);
     scheduler.run();
     context.leave_failed_builds(&scheduler.tasks);
     scheduler.results()
+}
+
+/// Delays shutdown and sleep while modules of this machine are built and installed, where logind runs.
+fn delay_shutdown(s: &Session<'_>, tasks: &Tasks<'_>) -> Option<Inhibitor> {
+    let kernel = &tasks.to_build().next()?.build.kernel.release;
+    let is_machine = s.host.root && s.host.other_root.is_none() && s.host.chroot != Some(true);
+    let why = format!("kernel modules are being built for kernel {kernel}");
+    is_machine.then(|| Inhibitor::request(Path::new(SYSTEM_BUS), "dkms", &why))
 }
 
 /// Decides which task runs when.
