@@ -235,10 +235,116 @@ END
     logged released 2
     wait "$build" || true
     step 'not if nothing is built'
-    dkms build single/1.0 -k "$K" >/dev/null
-    dkms build single/1.0 -k "$K" >/dev/null
-    logged 'inhibit shutdown:sleep dkms block' 3
-    logged released 3
+    dkms build single/1.0 -k "$K" >/dev/null 2>&1
+    logged 'inhibit shutdown:sleep dkms block' 2
+}
+
+# A kernel without headers.
+new_kernel() { # RELEASE
+    mkdir -p "/lib/modules/$1/kernel" /boot
+    touch "/lib/modules/$1/modules."{order,builtin,builtin.modinfo} "/boot/vmlinuz-$1"
+    depmod "$1"
+}
+
+hold_kernel() {
+    local new=9.9.9-test grub=/etc/default/grub.d/zz-dkms-hold.cfg pin=/etc/apt/preferences.d/dkms-hold.pref
+    whole_kernel
+    fixture single-1.0
+    dkms install single/1.0 -k "$K" >/dev/null
+    new_kernel "$new"
+    mkdir -p /etc/default/grub.d /etc/apt/preferences.d /usr/lib/dkms /etc/kernel/{postinst,install}.d
+    printf '#!/bin/sh\necho x >>/run/update-grub.log\n' >/usr/sbin/update-grub
+    chmod 755 /usr/sbin/update-grub
+    cp /packaging/hooks/dkms_autoinstaller /usr/lib/dkms/
+    cp /packaging/hooks/debian/postinst /etc/kernel/postinst.d/dkms
+    mkdir -p /usr/lib/kernel/install.d
+    cp /packaging/hooks/debian/install.d /usr/lib/kernel/install.d/40-dkms.install
+    chmod 755 /usr/lib/dkms/dkms_autoinstaller /etc/kernel/postinst.d/dkms /usr/lib/kernel/install.d/40-dkms.install
+    printf '#!/bin/sh\n[ "$1" != add ] || touch /run/entry\n' >/etc/kernel/install.d/95-entry.install
+    chmod 755 /etc/kernel/install.d/95-entry.install
+    echo layout=other >/etc/kernel/install.conf
+    install_kernel() { rm -f /run/entry; kernel-install add "$1" "/boot/vmlinuz-$1" >/run/out 2>&1 || { cat /run/out; return 1; }; }
+
+    step 'without the setting, kernel-install makes an entry'
+    install_kernel "$new"
+    [[ -e /run/entry && ! -e $grub ]]
+    step 'kernel-install makes none, and grub keeps the kernel that has its modules'
+    setting hold hold_kernel=yes
+    install_kernel "$new"
+    [[ ! -e /run/entry ]]
+    grep -q "kernel $new is held back: it lacks single" /run/out
+    # shellcheck source=/dev/null
+    same "$(GRUB_DEVICE_UUID=abc-1; . "$grub"; echo "$GRUB_DEFAULT")" "gnulinux-advanced-abc-1>gnulinux-$K-advanced-abc-1"
+    # shellcheck source=/dev/null
+    same "$(GRUB_DEVICE=/dev/sda1 GRUB_DISABLE_UUID=true GRUB_DISABLE_SUBMENU=y; . "$grub"; echo "$GRUB_DEFAULT")" \
+        "gnulinux-$K-advanced-/dev/sda1"
+    code 77 dkms kernel_hold -k "$new" 2>/dev/null
+    dkms kernel_hold -k "$K"
+    same "$(spied update-grub)" 0
+    step 'the hook of a package does not fail'
+    /etc/kernel/postinst.d/dkms "$new" 2>/dev/null
+    step 'when the module is not required any more, or is there, nothing is held'
+    setting required required_modules=other
+    install_kernel "$new"
+    [[ -e /run/entry && ! -e $grub ]]
+    rm /etc/dkms/framework.conf.d/required.conf
+    install_kernel "$new"
+    [[ -e $grub ]]
+    ln -s "$(readlink -f "/lib/modules/$K/build")" "/lib/modules/$new/build"
+    dkms install single/1.0 -k "$new" --force >/run/out 2>&1 || { cat /run/out; false; }
+    [[ ! -e $grub ]]
+    same "$(spied update-grub)" 1
+    install_kernel "$new"
+    [[ -e /run/entry ]]
+    step 'apt'
+    apt_root /run/in ''
+    stub_kernel() { stub "Package: linux-image-$1
+Version: 1
+Architecture: amd64
+Maintainer: nobody <nobody@example.org>
+Description: a kernel"; }
+    for one in 6.1.0-60-amd64 6.5.13-1-amd64 6.6.1-1-amd64 6.12.94+deb13-amd64 7.0.1-amd64; do stub_kernel "$one"; done
+    apt_root /run/in ''
+    mkdir -p /run/state /run/cache
+    printf '%s\n' 'Dir::State::Lists "/run/state/";' 'Dir::Cache "/run/cache/";' 'Dir::Etc::preferencesparts "/etc/apt/preferences.d/";' \
+        >>/run/apt/apt.conf
+    sed -i /Post-Invoke/d /run/apt/apt.conf
+    apt-get -qq update 2>/dev/null
+    candidates() { # those that apt would install
+        apt-cache policy $(apt-cache pkgnames linux-image-) |
+            awk '/^linux-image/ { name = $1 } $1 == "Candidate:" && $2 != "(none)" { print name }' | sort | tr '\n' ' '
+    }
+    all='linux-image-6.1.0-60-amd64: linux-image-6.12.94+deb13-amd64: linux-image-6.5.13-1-amd64: linux-image-6.6.1-1-amd64: linux-image-7.0.1-amd64: '
+    same "$(candidates)" "$all"
+    sed -i '$aBUILD_EXCLUSIVE_KERNEL_MAX=6.5.999' /usr/src/single-1.0/dkms.conf
+    dkms status >/dev/null
+    dkms kernel_hold -k "$K"
+    grep -q 'single/1.0 supports kernels up to 6.5.999' "$pin"
+    same "$(candidates)" 'linux-image-6.1.0-60-amd64: linux-image-6.5.13-1-amd64: '
+    fixture_as single-1.0 2.0
+    sed -i '$aBUILD_EXCLUSIVE_KERNEL_MAX=6.12.999' /usr/src/single-2.0/dkms.conf
+    dkms add single/2.0 >/dev/null 2>&1
+    same "$(candidates)" "${all%linux-image-7.0.1-amd64: }"
+    sed -i /KERNEL_MAX/d /usr/src/single-2.0/dkms.conf
+    dkms autoinstall -k "$K" >/dev/null 2>&1 || true
+    [[ ! -e $pin ]]
+    same "$(candidates)" "$all"
+    step 'switched off, nothing is left'
+    sed -i '$aBUILD_EXCLUSIVE_KERNEL_MAX=6.5.999' /usr/src/single-2.0/dkms.conf
+    dkms kernel_hold -k "$K"
+    [[ -e $pin ]]
+    setting hold hold_kernel=no
+    dkms kernel_hold -k "$K"
+    [[ ! -e $pin ]]
+}
+
+boot_check() {
+    local unit=/usr/lib/systemd/system/dkms-boot-check.service
+    mkdir -p /usr/lib/systemd/system
+    cp /packaging/systemd/dkms-boot-check.service "$unit"
+    same "$(systemd-analyze verify --man=no "$unit" 2>&1 | grep dkms-boot || true)" ''
+    grep -q '^RequiredBy=boot-complete.target' "$unit"
+    code 2 dkms ready -k 9.9.9-test --loaded
 }
 
 # A package without files, in the repository.

@@ -89,6 +89,10 @@ def check(found):
     expect("former", 0, "Loaded modules differ from the installed ones: pair_base")
     expect("unknown", 3)
     expect("nothing", 0, "Nothing to do")
+    expect("loadable", 0)
+    expect("unloaded", 1, "pair/3.0 has no module that is loaded", "loop is not loaded")
+    if "pair/3.0" in found.get("half", (0, ""))[1]:
+        wrong.append(f"half: {found['half']}")
     entry = json.loads(found["json"][1])["entries"][0] if "json" in found else {}
     base = next((m for m in entry.get("loaded") or [] if m["module"] == "pair_base"), {})
     if base.get("state") != "other" or not base.get("srcversion") or base["srcversion"] == base["installed_srcversion"]:

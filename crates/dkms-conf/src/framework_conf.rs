@@ -61,6 +61,9 @@ pub struct FrameworkConf {
     /// Whether autoinstall installs an older version of a package if the newest does not build. Written as
     /// `yes` or `no`.
     pub fallback: Option<bool>,
+    /// Whether kernels that lack required modules are kept from being started by default. Written as `yes` or
+    /// `no`.
+    pub hold_kernel: Option<bool>,
     /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if
     /// the result is identical.
     pub depmod: Option<bool>,
@@ -157,6 +160,7 @@ impl FrameworkConf {
             hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
                 .map(|w| w == "fail"),
             fallback: word(directives, "fallback", &["yes", "no"], &mut problems).map(|w| w == "yes"),
+            hold_kernel: word(directives, "hold_kernel", &["yes", "no"], &mut problems).map(|w| w == "yes"),
             depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
                 .map(|word| word == "program"),
             cache_size: size(directives, "cache_size", &mut problems),

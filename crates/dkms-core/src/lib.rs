@@ -20,6 +20,7 @@ pub mod distro;
 pub mod error;
 pub mod event;
 pub mod finally;
+pub mod hold;
 pub mod hooks;
 pub mod install;
 mod installed;

@@ -225,7 +225,8 @@ impl Incoming {
     /// Reads the first message; `None` if it is not complete yet.
     fn parse(data: &[u8]) -> Result<Option<Self>> {
         let word = |at: usize| Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?) as usize);
-        let (Some(order), Some(kind), Some(body), Some(fields)) = (data.first(), data.get(1), word(4), word(12))
+        let (Some(order), Some(kind), Some(body), Some(fields)) =
+            (data.first(), data.get(1), word(4), word(12))
         else {
             return Ok(None);
         };
@@ -272,7 +273,10 @@ mod tests {
         let call = message(2, "/a", "b.c", "d.e", "F", &["xyz", ""]);
         // Header, and five fields in 8-byte steps; the body has two strings.
         assert_eq!(&call[..8], b"l\x01\0\x01\x0d\0\0\0");
-        assert_eq!(call.len(), (16 + u32::from_le_bytes(call[12..16].try_into().unwrap()) as usize).next_multiple_of(8) + 13);
+        assert_eq!(
+            call.len(),
+            (16 + u32::from_le_bytes(call[12..16].try_into().unwrap()) as usize).next_multiple_of(8) + 13
+        );
         assert!(call.ends_with(b"\x03\0\0\0xyz\0\0\0\0\0\0"));
         let parsed = Incoming::parse(&call).unwrap().unwrap();
         assert_eq!(parsed, Incoming { kind: METHOD_CALL, reply_to: None, size: call.len() });

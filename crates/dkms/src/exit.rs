@@ -19,6 +19,7 @@ pub(crate) fn of_command(action: &str, result: &Result<Answer, Error>) -> u8 {
     match result {
         Err(_) if action == "ready" || action == "preflight" => 2,
         Ok(Answer::Yes) => 0,
+        Ok(Answer::No(_)) if action == "kernel_hold" => 77,
         Ok(Answer::No(_)) => 1,
         Ok(Answer::Unknown(_)) => 2,
         Err(error) => code(error),

@@ -552,7 +552,8 @@ pub(crate) static OPTIONS: &[OptionRow] = &[
     )
     .details("Its newest kernel takes the place of the running one. See `OTHER SYSTEMS`."),
     flag(Opt::Loaded, "loaded", Group::Output, "Show what the running kernel has loaded of each module")
-        .details("Compares the source checksums, or else the build IDs, of the loaded and the installed modules.")
+        .details("Compares the source checksums, or else the build IDs, of the loaded and the installed modules. `ready` \
+         requires that what `required_modules` names is loaded.")
         .misplaced(Misplaced::Refuse),
     flag(Opt::Json, "json", Group::Output, "Print JSON instead of text").details("See `JSON`."),
     flag(Opt::Quiet, "quiet", Group::Output, "Print nothing, not even errors")

@@ -46,6 +46,7 @@ pub(crate) enum Action {
     KernelPreinst,
     KernelPostinst,
     KernelPrerm,
+    KernelHold,
 }
 
 /// Everything about an action.
@@ -320,7 +321,7 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
         examples: &["dkms ready", "dkms ready -k 6.1.0-10-amd64"],
         effect: Effect::Queries,
         kernels: Kernels::One,
-        options: &[KERNELS],
+        options: &[KERNELS, &[Opt::Loaded]],
         accepts: &[PACKAGE, HEADERS, &[Opt::DryRun]],
         ..BASE
     },
@@ -613,6 +614,19 @@ pub(crate) static ACTIONS: &[ActionRow] = &[
         runs_programs: true,
         options: &[KERNELS, &[Opt::NoDepmod], CHANGE],
         accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Force]],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::KernelHold,
+        word: "kernel_hold",
+        purpose: "for package scripts: whether a kernel is held back",
+        about: "For the scripts of kernel packages: with `hold_kernel=yes` in dkms-framework.conf(5), exits with 77 if the \
+                kernel lacks required modules, and updates what grub and apt hold.",
+        operand: Operand::None,
+        examples: &["dkms kernel_hold -k 6.1.0-9-amd64"],
+        root: Root::Always,
+        kernels: Kernels::Named,
+        options: &[KERNELS],
         ..BASE
     },
 ];

@@ -31,6 +31,7 @@ use crate::settings;
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
+use dkms_core::hold::Caller;
 use dkms_core::request::RequestError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
@@ -89,35 +90,49 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }
+    let answer = perform(&call, action);
+    if action.row().effect == Effect::Changes && !arguments.dry_run {
+        let caller = if action == Action::KernelPostinst { Caller::KernelHook } else { Caller::Command };
+        if let Err(e) = dkms_core::hold::refresh(&s, caller) {
+            s.warn(format!("what is held (hold_kernel) could not be updated: {e}"));
+        }
+    }
+    answer
+}
+
+/// Calls the function of an action.
+fn perform(call: &Call<'_>, action: Action) -> Result<Answer> {
+    let arguments = call.arguments;
     match action {
-        Action::Status => return status::status(&call),
-        Action::Config => return config::config(&call),
-        Action::Lint => return lint::lint(&call),
+        Action::Status => return status::status(call),
+        Action::Config => return config::config(call),
+        Action::Lint => return lint::lint(call),
         // fsck describes the repair of each finding in any case, so a dry run is the same as a check.
-        Action::Fsck => return fsck::fsck(&call, arguments.repair && !arguments.dry_run),
-        Action::Verify => return verify::verify(&call),
-        Action::Ready => return ready::ready(&call),
-        Action::Pending => return ready::pending(&call),
-        Action::Preflight => return preflight::preflight(&call),
-        Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
-        Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
-        Action::Match => kernel::match_kernel(&call),
-        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
-        Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
-        Action::GenerateMok => mok::generate(&call),
-        Action::Mok => mok::mok(&call),
-        Action::Reload => reload::reload(&call),
-        Action::Cache => cache::cache(&call),
-        Action::Mktarball => tarball::make(&call),
-        Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
-        Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
-        Action::Mkimage => image::make(&call),
-        Action::Mksysext => sysext::make(&call),
-        Action::Ldtarball => tarball::load(&call),
-        Action::Push => registry::push(&call),
-        Action::Pull => registry::pull(&call),
-        Action::Matrix => registry::matrix(&call),
-        Action::RegistryKey => registry::key(&call),
+        Action::Fsck => return fsck::fsck(call, arguments.repair && !arguments.dry_run),
+        Action::Verify => return verify::verify(call),
+        Action::Ready => return ready::ready(call),
+        Action::Pending => return ready::pending(call),
+        Action::Preflight => return preflight::preflight(call),
+        Action::Add | Action::Build | Action::Install => package::bring_in(call, action),
+        Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(call, action),
+        Action::Match => kernel::match_kernel(call),
+        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(call, action),
+        Action::KernelPreinst | Action::KernelPrerm => kernel::clear(call, action),
+        Action::GenerateMok => mok::generate(call),
+        Action::KernelHold => return kernel::hold(call),
+        Action::Mok => mok::mok(call),
+        Action::Reload => reload::reload(call),
+        Action::Cache => cache::cache(call),
+        Action::Mktarball => tarball::make(call),
+        Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(call, action),
+        Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(call, action),
+        Action::Mkimage => image::make(call),
+        Action::Mksysext => sysext::make(call),
+        Action::Ldtarball => tarball::load(call),
+        Action::Push => registry::push(call),
+        Action::Pull => registry::pull(call),
+        Action::Matrix => registry::matrix(call),
+        Action::RegistryKey => registry::key(call),
     }
     .map(|()| Answer::Yes)
 }

@@ -4,6 +4,7 @@
 //! without.
 
 mod initramfs;
+mod loaded;
 mod pending;
 mod report;
 
@@ -15,8 +16,6 @@ use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::kernel::headers;
 use crate::kernel::installed::{self, has_modules};
-use crate::kernel::running::{Identity, Running};
-use crate::look::loaded::{self, InMemory};
 use crate::look::status::{self, Filter, State};
 use crate::look::verify::{self, Judged};
 use crate::session::Session;
@@ -52,11 +51,12 @@ enum Required {
     Module(String),
 }
 
-/// Checks whether `kernel` can be booted. Changes nothing.
+/// Checks whether `kernel` can be booted. With `must_be_loaded`, also whether it, the running kernel, has loaded
+/// what `required_modules` names. Changes nothing.
 ///
 /// # Errors
 /// framework.conf cannot be read.
-pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
+pub fn ready(s: &Session<'_>, kernel: &Kernel, must_be_loaded: bool) -> Result<Report> {
     let running = Kernel { release: s.host.release.clone(), arch: kernel.arch.clone() };
     let mut report = Report { kernel: kernel.clone(), running: running.release.clone(), checks: Vec::new() };
     let modules = s.layout.kernel_modules(&kernel.release);
@@ -101,10 +101,37 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
         }
     }
     if matches!(reference, Reference::Running) {
-        in_memory(s, &here, &required, &mut report);
+        loaded::note_other_builds(s, &here, &required, &mut report);
         initramfs::compare(s.layout, &running, kernel, &early, &mut report);
     }
+    let is_named = s.options.framework.required_modules.as_deref().is_some_and(|v| !v.trim().is_empty());
+    if must_be_loaded && is_named && s.host.runs(&kernel.release) {
+        loaded::check(s, &here, &required, &mut report);
+    }
     Ok(report)
+}
+
+/// The required packages that are not installed for a kernel. Changes nothing, and examines no module files: a
+/// new kernel has neither an index nor an initramfs yet.
+///
+/// # Errors
+/// framework.conf cannot be read.
+pub fn missing(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<String>> {
+    let running = Kernel { release: s.host.release.clone(), arch: kernel.arch.clone() };
+    let reference = Reference::of(s, &running);
+    let there = entries(s, kernel);
+    let here = match reference {
+        Reference::Running => entries(s, &running),
+        Reference::Tree => there.clone(),
+    };
+    let is_there = |name: &str| there.iter().any(|e| e.package.name == name && !e.built_missing);
+    let required = required(s, &reference, &here, kernel)?.into_iter();
+    Ok(required
+        .filter_map(|item| match item {
+            Required::Package(name) if !is_there(&name) => Some(name),
+            Required::Package(_) | Required::Module(_) => None,
+        })
+        .collect())
 }
 
 /// What determines which packages are required, if the administrator does not.
@@ -328,28 +355,6 @@ fn module(id: &str, judged: &Judged, index: &Index, report: &mut Report) -> bool
     false
 }
 
-/// Remarks on required packages of which the running kernel has loaded another build than the installed one.
-/// That is no reason against a reboot, which is one way to change it.
-fn in_memory(s: &Session<'_>, here: &[Entry], required: &[Required], report: &mut Report) {
-    let running = Running::read();
-    let is_required = |entry: &&Entry| {
-        required.iter().any(|r| matches!(r, Required::Package(n) if *n == entry.package.name))
-    };
-    for entry in here.iter().filter(is_required) {
-        let modules = loaded::compare(s, &running, entry).unwrap_or_default();
-        for module in modules.iter().filter(|m| m.state == InMemory::Other) {
-            let word = |identity: &Identity| identity.word().unwrap_or("unknown").to_owned();
-            let (now, then) = (word(&module.loaded), word(&module.installed));
-            let name = module.name.as_str();
-            let what = format!(
-                "the running kernel has another build of {name} loaded ({now}) than is installed ({then})"
-            );
-            let help = format!("dkms reload {}, or the reboot, loads the installed one", entry.package.name);
-            report.remark(&entry.package.to_string(), what, Some(&help));
-        }
-    }
-}
-
 fn same_file(a: &Path, b: &Path) -> bool {
     a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
@@ -383,16 +388,20 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
     }
 }
 
-/// Checks a required module that does not belong to a dkms package.
-fn own_module(modules: &Path, name: &str, index: &Index, report: &mut Report) {
+/// The modules in a list of files such as `modules.builtin`.
+fn own_names(list: &Path) -> Vec<ModuleName> {
+    let text = dkms_sys::fs::read_text(list, dkms_sys::fs::Limit::INDEX).unwrap_or_default();
     let name_of = |line: &str| {
         let file = Path::new(line).file_name().and_then(|n| n.to_str());
         file.and_then(module_stem).map(ModuleName::new)
     };
+    text.lines().filter_map(name_of).collect()
+}
+
+/// Checks a required module that does not belong to a dkms package.
+fn own_module(modules: &Path, name: &str, index: &Index, report: &mut Report) {
     let wanted = ModuleName::new(name);
-    let builtin = dkms_sys::fs::read_text(modules.join("modules.builtin"), dkms_sys::fs::Limit::INDEX)
-        .unwrap_or_default();
-    if index.contains_key(&wanted) || builtin.lines().any(|line| name_of(line).as_ref() == Some(&wanted)) {
+    if index.contains_key(&wanted) || own_names(&modules.join("modules.builtin")).contains(&wanted) {
         report.note(Some(name), Outcome::Loads, "is a module of this kernel", None);
     } else {
         let what = "is neither a package of dkms nor a module of this kernel";
