@@ -9,7 +9,7 @@ E2E      = $(CARGO) test --release --locked -p dkms-tests --test e2e -- --nocapt
 
 export DKMS_BIN
 
-.PHONY: all tools build test check unit fetch attacks test-confined e2e packages robust debs rpm test-vm test-deb test-deb-packages test-archive test-rpm fuzz-smoke fuzz deny msrv bench demo clean help
+.PHONY: all tools build test check unit fetch attacks test-confined e2e packages robust debs rpm test-vm test-deb test-deb-packages test-archive test-rpm test-distributions fuzz-smoke fuzz deny msrv bench demo clean help
 
 all: build
 
@@ -57,6 +57,9 @@ rpm: ## The rpm packages for Fedora, RHEL, SUSE and others, into dist/
 test-rpm: build fetch ## Our rpm package, and those that dkms makes of modules, with Debian's rpm in a private root (root)
 	$(E2E) rpm::
 
+test-distributions: build fetch ## The packages for Fedora, openSUSE, Arch, Alpine, Void and Gentoo, with dnf, zypper, pacman and busybox (root)
+	DKMS_TEST_LONG=1 $(E2E) distributions::
+
 test-deb: build ## Our Debian package in place of Debian's own, in chroots of Debian (root, debootstrap, downloads kernels)
 	$(E2E) --exact debian::replacement
 
@@ -94,5 +97,5 @@ clean:
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
-# install, install-debian, install-redhat
+# install, install-debian, install-redhat, install-suse, install-arch, install-alpine, install-void, install-gentoo
 -include packaging/install.mk

@@ -1,9 +1,10 @@
 #!/bin/bash
-# The Debian packages: dist/dkms_VERSION_ARCHITECTURE.deb and dist/dkms-registry_VERSION_ARCHITECTURE.deb. Prints their paths.
+# The Debian packages: dist/dkms_VERSION_ARCHITECTURE.deb, dist/dh-dkms_VERSION_all.deb and
+# dist/dkms-registry_VERSION_ARCHITECTURE.deb. Prints their paths.
 #
 #   packaging/deb.sh [DIRECTORY]      default: dist
 #   BINARY=file                       the program to package, instead of building both
-#   REGISTRY=file                     the program dkms-registry; without it, a given BINARY is packaged alone
+#   REGISTRY=file                     the program dkms-registry; without it, a given BINARY is packaged without dkms-registry
 #   SOURCE_DATE_EPOCH=seconds         the time stamp of every file (default: that of the last commit)
 #   DEBFULLNAME, DEBEMAIL             the maintainer, as for Debian's own tools (default: a placeholder)
 #   DEB_REVISION=text                 appended to the version (default: 1)
@@ -64,10 +65,11 @@ library_packages() { # PROGRAM
     printf '%s\n' "$found"
 }
 
-# Makes the package of a directory with everything but DEBIAN/control and DEBIAN/md5sums.
-package() { # NAME ROOT CONTROL PROGRAM
-    local name=$1 root=$2 control=$3 shlibs size deb
-    shlibs=$(library_packages "$root/$4")
+# Makes the package of a directory with everything but DEBIAN/control and DEBIAN/md5sums. Without a PROGRAM, it is for all
+# architectures.
+package() { # NAME ROOT CONTROL [PROGRAM]
+    local name=$1 root=$2 control=$3 arch=$arch shlibs='' size deb
+    if [[ ${4:-} ]]; then shlibs=$(library_packages "$root/$4"); else arch=all; fi
     size=$(find "$root" -path "$root/DEBIAN" -prune -o -type f -printf '%s\n' | awk '{ kib += int(($1 + 1023) / 1024) } END { print kib }')
     sed -e "s/@VERSION@/$deb_version/g; s/@ARCH@/$arch/; s/@SIZE@/$size/; s/@SHLIBS@/$shlibs/; s/@MAINTAINER@/$maintainer/" \
         "$control" >"$root/DEBIAN/control"
@@ -83,6 +85,15 @@ package() { # NAME ROOT CONTROL PROGRAM
 
 (cd "$root" && find etc -type f -printf '/%p\n' | sort) >"$root/DEBIAN/conffiles"
 package dkms "$root" "$here/debian/control.in" usr/sbin/dkms
+
+root=$work/dh-dkms
+make -s -f "$here/install.mk" install-dh-dkms DESTDIR="$root" DH_VERSION="$deb_version" >&2
+find "$root/usr/share/man" -type f -exec gzip -9n {} +
+doc=$root/usr/share/doc/dh-dkms
+mkdir -p "$doc" "$root/DEBIAN"
+cp "$work/root/usr/share/doc/dkms/changelog.Debian.gz" "$doc/"
+install -m 0644 "$here/debian/dh-dkms.copyright" "$doc/copyright"
+package dh-dkms "$root" "$here/debian/dh-dkms.control.in"
 [[ -z ${BINARY:-} || -n ${REGISTRY:-} ]] || exit 0
 
 root=$work/registry

@@ -7,6 +7,8 @@
 #   SOURCE_DATE_EPOCH=seconds         the time stamp of every file (default: that of the last commit)
 #   PACKAGER='Name <address>'         the packager (default: a placeholder)
 #   RPM_RELEASE=text                  appended to the version (default: 1)
+#   RPM_FAMILY=fedora|rhel|suse       the distribution that it is for (default: the one that rpmbuild runs on)
+#   RPM_PAYLOAD=flags                 how it is compressed (default: w6.xzdio)
 #
 # Needs no root, no network (with BINARY), and does not use ~/rpmbuild. The package is reproducible.
 set -euo pipefail
@@ -37,6 +39,16 @@ binary=$(realpath "$BINARY")
 registry=()
 [[ -z ${REGISTRY:-} ]] || registry=(--define "registry_binary $(realpath "$REGISTRY")")
 
+# What the macros of these distributions define.
+family=()
+case ${RPM_FAMILY:-} in
+    '') ;;
+    fedora) family=(--define 'fedora 42') ;;
+    rhel) family=(--define 'rhel 10') ;;
+    suse) family=(--define 'suse_version 1600') ;;
+    *) echo "rpm.sh: RPM_FAMILY is $RPM_FAMILY, but may be fedora, rhel or suse" >&2; exit 2 ;;
+esac
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{SOURCES,SPECS}
@@ -54,10 +66,10 @@ sed -e "s/@VERSION@/$rpm_version/g; s/@RELEASE@/$release/g; s/@DATE@/$date/; s/@
 # Build dependencies are not checked, because rpm may not know the packages of this machine. No source package is created,
 # because rpm writes the build directory into it.
 LC_ALL=C rpmbuild --nodeps -bb \
-    --define "_topdir $work" --define "_tmppath $work" --define "_dbpath $work/db" --define "dkms_binary $binary" "${registry[@]}" \
+    --define "_topdir $work" --define "_tmppath $work" --define "_dbpath $work/db" --define "dkms_binary $binary" "${registry[@]}" "${family[@]}" \
     --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \
     --define 'clamp_mtime_to_source_date_epoch 1' --define 'build_mtime_policy clamp_to_source_date_epoch' \
-    --define '_binary_payload w6.xzdio' --define '_build_id_links none' \
+    --define "_binary_payload ${RPM_PAYLOAD:-w6.xzdio}" --define '_build_id_links none' \
     "$work/SPECS/dkms.spec" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 
 mkdir -p "$dist"

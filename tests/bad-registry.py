@@ -6,6 +6,7 @@
 The first part of a repository's name says how: `http://127.0.0.1:PORT/truncated/dkms` is `dkms` of the real registry, and its
 layers end too early. Each request is logged to standard output: WAY METHOD PATH.
 """
+import gzip
 import http.client
 import json
 import os
@@ -27,6 +28,16 @@ def real(path, accept=None):
     return answer.status, dict(answer.getheaders()), body
 
 
+def zstd_bomb(size):
+    """A frame of this many bytes that unpacks to 32,768 times as many: each block repeats one byte 131,072 times."""
+    header = bytes([0x28, 0xB5, 0x2F, 0xFD, 0, 13 << 3])  # a window of 8 MiB, no length, no checksum
+    block = (1 << 1 | (128 << 10) << 3).to_bytes(3, "little") + b"\0"
+    return (header + block * (size // 4 + 1))[:size]
+
+
+GZIP_BOMB = gzip.compress(bytes(16 << 20)) * 64
+
+
 class Bad(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -42,7 +53,7 @@ class Bad(BaseHTTPRequestHandler):
         kind, name = parts[-2], parts[-1]
         print(way, self.command, path, flush=True)
         # Those that do not even have a manifest.
-        if way in ("error_500", "redirect_loop", "silent", "trickle", "endless", "not_http", "huge_manifest"):
+        if way in ("error_500", "redirect_loop", "silent", "trickle", "endless", "not_http", "huge_manifest", "gzip_bomb"):
             getattr(self, way)()
             return
         if kind == "manifests" and way == "replayed":
@@ -52,6 +63,8 @@ class Bad(BaseHTTPRequestHandler):
             body = self.manifest(way, body)
         elif status == 200 and way == "one_bit":
             body = body[:-9] + bytes([body[-9] ^ 1]) + body[-8:]
+        elif status == 200 and way == "zstd_bomb":
+            body = zstd_bomb(len(body))
         elif status == 200 and way == "layer_of_another":
             body = os.urandom(len(body))
         if status == 200 and kind == "blobs" and way == "truncated":
@@ -106,6 +119,10 @@ class Bad(BaseHTTPRequestHandler):
 
     def huge_manifest(self):
         self.send(200, {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}, b" " * (64 << 20))
+
+    def gzip_bomb(self):
+        """1 GiB in a megabyte. Nobody asked for compression."""
+        self.send(200, {"Content-Type": "application/vnd.oci.image.manifest.v1+json", "Content-Encoding": "gzip"}, GZIP_BOMB)
 
     def silent(self):
         time.sleep(PATIENCE)

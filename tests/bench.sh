@@ -7,6 +7,7 @@
 #   autoinstall      12 real packages (those that build) to build and install, against their makes one by one + depmod
 #   cached           autoinstall of the same packages, and install of one file, when all of it is in the cache of builds
 #   kernel_prerm     of the same packages: processor time
+#   registry         autoinstall of the same packages from a registry on loopback, and 200 clients of it at once
 #   memory           of dkms itself meanwhile
 #   verify           the verdicts on all that is installed for one kernel, in processor time
 #   speed            the same against the limit: one make with a job server over all the packages' own make commands
@@ -30,6 +31,7 @@ trap 'rm -f "$inside"' EXIT
 cat >"$inside" <<'INSIDE'
 set -euo pipefail
 . /e2e/prelude.sh
+. /e2e/bench-registry.sh
 export HOME=/root LC_ALL=C.UTF-8
 cd /root
 debian=/usr/sbin/dkms ours=/run/ours
@@ -177,6 +179,7 @@ $ours remove single/1.0 --all >/dev/null
 $ours autoinstall -k "$K" >/dev/null
 printf '%-16s %s ms of processor time for %d packages\n' kernel_prerm "$(processor $ours kernel_prerm -k "$K")" "${#packages[@]}"
 $ours autoinstall -k "$K" >/dev/null
+registry_rows $ours "$all_d" "${packages[@]}"
 echo cache_size=0 >/etc/dkms/framework.conf.d/no-cache.conf
 
 # Processor time of the verdicts on everything that is installed for one kernel.
@@ -253,6 +256,10 @@ for name in acpi-call bbswitch digimend dm-writeboost dpdk-kmods evdi librem-ec-
     fi
     sources+=" cp -r $build/corpus/$name-dkms/usr/src/. run/src/;"
 done
+registry=''
+if [[ -x ${dkms%/*}/dkms-registry ]]; then
+    registry="mkdir -p usr/libexec; cp '${dkms%/*}/dkms-registry' usr/libexec/;"
+fi
 layers=()
 for name in dkms-debian headers-6.1 image-6.1 headers-6.12; do
     [[ ! -d $build/layers/$name/root ]] || layers+=("$build/layers/$name/root")
@@ -260,7 +267,7 @@ done
 # A root as the tests have it; process 1 runs the measurements instead of waiting.
 setup=$(mktemp)
 trap 'rm -f "$inside" "$setup"' EXIT
-sed "s#^pivot_root#cp '$inside' run/inside; cp '$dkms' run/ours; $sources\npivot_root#" tests/root-setup.sh >"$setup"
+sed "s#^pivot_root#cp '$inside' run/inside; cp '$dkms' run/ours; $registry $sources\npivot_root#" tests/root-setup.sh >"$setup"
 K612=$(cat "$build/layers/headers-6.12/kernel" 2>/dev/null || true)
 env A=x86_64 K="$(<"$build/layers/headers-6.1/kernel")" K612="$K612" E2E_RUN='bash /run/inside; exit $?' \
     unshare --mount --pid --net --ipc --fork --kill-child --propagation private \

@@ -2,7 +2,7 @@
 # Fill build/ with what the end-to-end tests read: kernel headers, one kernel image, Debian's own
 # dkms and every *-dkms package of the configured Debian archive.
 #
-#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--with-image-6.12] [--msrv] [--clang]
+#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--vm-arm64] [--with-image-6.12] [--msrv] [--clang]
 #
 # Nothing but a few build tools is installed: packages are downloaded, unpacked below
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
@@ -10,6 +10,8 @@
 #   build/layers/{headers-6.1,headers-6.12,image-6.1,dkms-debian}/{root,kernel,stamp}
 #   build/layers/vm-{6.1,6.1-old,6.12,tools}    what boots in tests/vm: cloud kernels with their headers; firmware, shim
 #   build/layers/vm-debian      the disk of a small Debian for secure_boot::enroll_and_rotate (--vm-debian)
+#   build/layers/{headers,kbuild}-arm64   headers of an arm64 kernel, and the arm64 programs that belong to them
+#   build/layers/vm-arm64       its image, and an arm64 userland in /srv/arm64, for vm::judge_arm64 (--vm-arm64)
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
 # --clang installs clang, lld and llvm as well, for clang::*.
@@ -20,17 +22,18 @@ build=${DKMS_TEST_BUILD:-$here/build}
 layers=$build/layers
 debs=$build/debs
 
-tools=yes image612=no msrv=no vm=yes debian=no clang=no
+tools=yes image612=no msrv=no vm=yes debian=no clang=no arm64=no
 for arg in "$@"; do
     case $arg in
         --no-tools) tools=no ;;
         --tools-only) tools=only ;;
         --no-vm) vm=no ;;
         --vm-debian) debian=yes ;;
+        --vm-arm64) arm64=yes ;;
         --with-image-6.12) image612=yes ;;
         --msrv) msrv=yes ;;
         --clang) clang=yes ;;
-        -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
     esac
 done
@@ -122,11 +125,14 @@ file file
 unshare util-linux
 valgrind valgrind
 pahole pahole
+aarch64-linux-gnu-gcc-12 gcc-12-aarch64-linux-gnu
+qemu-aarch64 qemu-user
 shellcheck shellcheck
 python3 python3
 pgrep procps
 setpriv util-linux
 mandoc mandoc
+dh_testdir debhelper
 man man-db
 groff groff-base
 qemu-system-x86_64 qemu-system-x86
@@ -142,20 +148,34 @@ dh_dkms dh-dkms
 rpmbuild rpm
 rpmlint rpmlint
 createrepo_c createrepo-c
+dnf dnf
+zypper zypper
+pacman pacman-package-manager
+makepkg makepkg
+bsdtar libarchive-tools
+fakeroot fakeroot
 xorriso xorriso
 docker-registry docker-registry
+softhsm2-util softhsm2
 ip iproute2
 jq jq
 skopeo skopeo
 umoci umoci
+chromium chromium
+chromedriver chromium-driver
 busybox busybox-static
 mksquashfs squashfs-tools
 mkfs.erofs erofs-utils
 LIST
     if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
+    if [[ $arm64 == yes ]]; then want+=(qemu-system-arm); fi
+    # Without it, gcc-12-aarch64-linux-gnu has no libraries for programs that qemu-user runs.
+    [[ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]] || want+=(libc6-arm64-cross)
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
     [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)
+    # What OpenSSL needs to use keys in tokens.
+    if ! compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null; then want+=(libengine-pkcs11-openssl); fi
     if ((${#want[@]})); then
         say "installing ${want[*]}"
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${want[@]}" >/dev/null
@@ -294,6 +314,54 @@ END
     say "depmod-34: $(<"$dir/stamp")"
 }
 
+# An arm64 kernel, from lists of that architecture: those of this machine stay as they are. The cloud flavour is the smallest.
+arm64_layers() {
+    local dir=$layers/.arm64 apt kernel common package version
+    kernel=$(cat "$layers/headers-arm64/kernel" 2>/dev/null || true)
+    if [[ -n $(find "$layers/kbuild-arm64/kernel" -mtime -7 2>/dev/null) && ( $arm64 == no || -e $layers/vm-arm64/kernel ) ]]; then
+        say "arm64: up to date ($kernel)"
+        return
+    fi
+    mkdir -p "$dir"/{lists/partial,cache/archives/partial}
+    apt-get indextargets --format "\$(ORIGIN) deb [arch=arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \$(REPO_URI) \$(RELEASE) \$(COMPONENT)" \
+        'Created-By: Packages' | sed -n 's/^Debian //p' >"$dir/sources"
+    : >"$dir/status"
+    apt=(-qq -o APT::Sandbox::User=root -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::Etc::SourceList="$dir/sources"
+        -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$dir/lists" -o Dir::State::Status="$dir/status" -o Dir::Cache="$dir/cache"
+        -o Acquire::Languages=none)
+    if [[ ! -s $dir/sources ]] || ! apt-get "${apt[@]}" update; then say 'arm64: not available'; return; fi
+    kernel=$(apt-cache "${apt[@]}" pkgnames linux-headers-6.1.0- | sed -n 's/^linux-headers-//p' | grep -xE '6\.1\.0-[0-9]+-cloud-arm64' | sort -V | tail -n 1)
+    common=linux-headers-${kernel%-cloud-arm64}-common
+    foreign() { # FOLDER PACKAGE...: unpacks them into an empty folder
+        local root=$1 file
+        shift
+        rm -rf "$root"
+        mkdir -p "$root"
+        for package in "$@"; do
+            version=$(apt-cache "${apt[@]}" policy "$package" | awk '$1 == "Candidate:" { print $2 }')
+            file=${package}_${version//:/%3a}
+            [[ -e $debs/${file}_arm64.deb || -e $debs/${file}_all.deb ]] || (cd "$debs" && apt-get "${apt[@]}" download "$package=$version") >&2
+            dpkg -x "$(find "$debs" -name "${file}_arm64.deb" -o -name "${file}_all.deb" | head -n 1)" "$root"
+        done
+        merge_usr "$root"
+    }
+    say "arm64: $kernel"
+    foreign "$layers/headers-arm64/root" "linux-headers-$kernel" "$common"
+    foreign "$layers/kbuild-arm64/root" linux-kbuild-6.1
+    if [[ $arm64 == yes ]]; then
+        foreign "$layers/vm-arm64/root" "linux-image-$kernel"
+        depmod -b "$layers/vm-arm64/root/usr" "$kernel"
+        foreign "$layers/vm-arm64/root/srv/arm64" busybox-static kmod libkmod2 libzstd1 liblzma5 libssl3 libc6
+    fi
+    for package in headers-arm64 kbuild-arm64 vm-arm64; do
+        [[ -d $layers/$package/root ]] || continue
+        printf '%s' "$kernel" >"$layers/$package/kernel"
+        version=$(apt-cache "${apt[@]}" policy "linux-headers-$kernel" | awk '$1 == "Candidate:" { print $2 }')
+        printf '%s=%s\n' "$kernel" "$version" >"$layers/$package/stamp"
+    done
+    rm -rf "$dir"
+}
+
 # The oldest supported Rust, as Debian packages it next to the newer one.
 msrv_toolchain() {
     local oldest=1.85.0 dir=$build/msrv version package file
@@ -348,6 +416,7 @@ if [[ $tools == only ]]; then exit 0; fi
 kernel_layers
 if [[ $vm == yes ]]; then vm_layers; fi
 if [[ $debian == yes ]]; then debian_disk; fi
+arm64_layers
 layer dkms-debian '' dkms
 depmod_34
 packages

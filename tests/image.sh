@@ -356,4 +356,15 @@ sysext_index() {
     for module in single v4l2loopback videodev mc; do finds "$stacked" "$module"; done
 }
 
+# systemd merges the extension, the service indexes it, and modules-load.d finds the module, in one boot.
+sysext_boot() {
+    K=${VM_KERNELS%% *}
+    K=${K#*=}
+    fixture single-1.0
+    build single/1.0
+    dkms mksysext single/1.0 -k "$K" -o /run/hello --load
+    rm -r /usr/src/single-1.0
+    python3 /e2e/vm/sysext.py "$K" /run/hello single
+}
+
 "$1"

@@ -33,8 +33,8 @@ def must(*words):
 
 # What is compared -----------------------------------------------------------------------------------------------------
 
-# .index and .headers are caches; the others are compared by themselves, or differ each time.
-UNCOMPARED = (".lock", ".journal", ".building", ".recovery.log", ".index", ".headers")
+# .index and .headers are caches, .timings pages for people; the others are compared by themselves, or differ each time.
+UNCOMPARED = (".lock", ".journal", ".building", ".recovery.log", ".index", ".headers", ".timings")
 VOLATILE = {"built_at", "build_seconds", "at", "stamp", "built"}
 
 

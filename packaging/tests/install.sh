@@ -54,6 +54,40 @@ for script in usr/libexec/dkms/common.postinst usr/libexec/dkms/dkms_autoinstall
 done
 expect 'uninstall' install_to "$root/rpm" uninstall SBIN=/usr/bin LIBDIR=/usr/libexec/dkms
 expect 'nothing is left' [ -z "$(find "$root/rpm" -type f)" ]
+# The kits of other distributions: what is executable, the paths in it, and that uninstall removes all of it.
+# kit NAME SCRIPT...
+kit() {
+    kit=$1
+    shift
+    expect "install-$kit" install_to "$root/$kit" "install-$kit"
+    for file in "$@"; do expect "$kit: $file is executable" mode "$root/$kit/$file" 755; done
+    for file in "$@"; do expect "$kit: $file is a shell script" sh -n "$root/$kit/$file"; done
+    case $kit in arch | void) sbin=/usr/bin ;; *) sbin=/usr/sbin ;; esac
+    expect "$kit: the program" mode "$root/$kit$sbin/dkms" 755
+    expect "$kit: every helper is there" [ -z "$(helpers "$root/$kit")" ]
+}
+# Scripts that the installed ones call, and that are not installed.
+helpers() {
+    find "$1" -type f -perm 755 -exec grep -ohE '/usr/lib/dkms/[a-z_-]+([.][a-z]+)?' {} + | sort -u | while read -r helper; do
+        if [ ! -e "$1$helper" ]; then echo "$helper"; fi
+    done
+}
+kit arch usr/share/libalpm/scripts/dkms usr/lib/dkms/package_files usr/lib/dkms/headers_package
+for hook in 70-dkms-install 70-dkms-upgrade 71-dkms-remove; do
+    expect "$hook" mode "$root/arch/usr/share/libalpm/hooks/$hook.hook" 644
+    expect "$hook calls the script" has '^Exec = /usr/share/libalpm/scripts/dkms ' "$root/arch/usr/share/libalpm/hooks/$hook.hook"
+done
+expect 'modules in /usr/lib' has '^modules_dir=/usr/lib/modules$' "$root/arch/usr/lib/dkms/package_files"
+kit alpine usr/share/kernel-hooks.d/dkms.hook usr/lib/dkms/kernel_gone usr/lib/dkms/package_files
+expect 'the link that kernel-hooks follows' [ "$(readlink "$root/alpine/etc/kernel-hooks.d/40-dkms.hook")" = /usr/share/kernel-hooks.d/dkms.hook ]
+kit void etc/kernel.d/post-install/10-dkms etc/kernel.d/pre-remove/10-dkms
+kit gentoo usr/lib/kernel/preinst.d/40-dkms.install usr/lib/kernel/install.d/40-dkms.install
+kit suse usr/lib/dkms/kernels usr/lib/dkms/kernel_gone usr/lib/dkms/package_files
+for kit in arch alpine void gentoo suse; do
+    case $kit in arch | void) sbin=/usr/bin ;; *) sbin=/usr/sbin ;; esac
+    expect "uninstall $kit" install_to "$root/$kit" uninstall SBIN=$sbin
+    expect "nothing is left of $kit" [ -z "$(find "$root/$kit" ! -type d)" ]
+done
 expect 'install-doc' install_to "$root/doc" install-doc
 expect 'README' mode "$root/doc/usr/share/doc/dkms/README.md" 644
 

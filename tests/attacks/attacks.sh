@@ -130,7 +130,10 @@ print(\"sockets\", [f for f in (16, 17, 38, 40) if libc.socket(f, 2, 0) >= 0], \
     ! grep -qx connected "/var/lib/dkms/online/1/$K/x86_64/log/make.log" || wrong 'connected'
     dkms remove online/1 --all >/dev/null 2>&1
     echo CONFINE_NETWORK=yes >/etc/dkms/online.conf
-    code 0 build online
+    # shellcheck disable=SC2016  # for the script
+    after online 'echo "proxy is $https_proxy"; bash -c "exec 3<>/dev/tcp/127.0.0.1/18765" && echo connected'
+    https_proxy=http://proxy.example:3128 code 0 build online
+    grep -qx 'proxy is http://proxy.example:3128' "/var/lib/dkms/online/1/$K/x86_64/log/make.log" || wrong 'the build does not know the proxy'
     grep -qx connected "/var/lib/dkms/online/1/$K/x86_64/log/make.log" || wrong 'CONFINE_NETWORK=yes does not help'
     kill $listener; rm /etc/dkms/online.conf
 }

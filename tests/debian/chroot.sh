@@ -80,8 +80,8 @@ say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
 fail() { printf 'FAILED: %s\n' "$*"; failed=1; }
 skip() { echo "skipped: $*"; exit 77; }
 
-# Our Debian package, in a directory of its own: prints its path.
-our_deb() { BINARY=$binary packaging/deb.sh "$build/deb-test/${1:-1}"; }
+# Our Debian packages, in a directory of their own: prints the path of that of dkms.
+our_deb() { BINARY=$binary packaging/deb.sh "$build/deb-test/${1:-1}" | sed -n 1p; }
 
 # A fresh Debian, kept.
 chroots_base() {

@@ -34,7 +34,7 @@ scenario() { # debian|ours
     modules >/result/before
     case $side in
     debian) step 02-replace apt --reinstall install dkms ;;
-    ours) step 02-replace dpkg --install --force-confold /deb/*.deb ;;
+    ours) step 02-replace dpkg --install --force-confold /deb/dkms_*.deb ;;
     esac
     modules >/result/after
     step 03-more apt install acpi-call-dkms ddcci-dkms
@@ -54,7 +54,7 @@ scenario() { # debian|ours
     step 11-kernel-there apt install "linux-image-$old" "linux-headers-$old"
     case $side in
     debian) step 12-again apt --reinstall install dkms ;;
-    ours) step 12-again dpkg --install --force-confold /deb/*.deb ;;
+    ours) step 12-again dpkg --install --force-confold /deb/dkms_*.deb ;;
     esac
     step 13-kernel-purged apt purge "linux-image-$old" "linux-headers-$old"
     cp /etc/dkms/framework.conf /result/framework.conf
@@ -63,7 +63,7 @@ scenario() { # debian|ours
     step 15-rest-purged apt purge v4l2loopback-dkms ddcci-dkms
     case $side in
     debian) step 16-fresh apt install dkms ;;
-    ours) step 16-fresh apt install /deb/*.deb ;;
+    ours) step 16-fresh apt install /deb/dkms_*.deb ;;
     esac
     step 17-fresh-module apt install v4l2loopback-dkms
 }

@@ -8,6 +8,9 @@ hint() {
     shift 2
     printf '%s\n' "$@" >/etc/os-release
     code 21 dkms build single/1.0 -k "$kernel" 2>/run/err
+    # The scripts of the package say the same.
+    sh /packaging/hooks/headers_package "$kernel" >/run/package
+    grep -qF -- "$text" /run/package || { cat /run/package; echo "no '$text' by headers_package for $*"; exit 98; } >&2
     grep -qF -- "$text" /run/err || { cat /run/err; echo "no '$text' for $*"; exit 98; } >&2
 }
 hint 6.1.0-99-amd64 linux-headers-6.1.0-99-amd64 'ID=debian'
@@ -21,4 +24,8 @@ hint 6.10.1-arch1-1 linux-headers 'ID=arch'
 mkdir -p /lib/modules/6.6.40-1-lts; echo linux-lts >/lib/modules/6.6.40-1-lts/pkgbase
 hint 6.6.40-1-lts linux-lts-headers 'ID=arch'
 hint 6.6.30-gentoo sys-kernel 'ID=gentoo'
-hint 6.12.1-0-lts 'the headers of kernel 6.12.1-0-lts' 'ID=alpine'
+hint 6.12.1-0-lts linux-lts-dev 'ID=alpine' 'VERSION_ID=3.22.1'
+hint 6.12.1-0-virt linux-virt-dev 'ID=postmarketos' 'ID_LIKE="alpine"'
+hint 6.12.40_1 linux6.12-headers 'ID="void"'
+hint 6.12.40 'the headers of kernel 6.12.40' 'ID=slackware'
+hint 6.6.40-desktop-1.mga9 'the headers of kernel 6.6.40-desktop-1.mga9' 'ID=mageia' 'ID_LIKE="mandriva fedora"'

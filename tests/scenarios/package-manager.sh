@@ -9,6 +9,12 @@ grep -c $'\e' /run/shown
 S
 #: step a-live-view-for-people 0 ours
 test "$(bash /root/on-a-terminal dkms build single/1.0 -k "$K" --force)" != 0
+#: step lines-for-dumb-terminals-and-screen-readers 0 ours
+sed 's/TERM=xterm/TERM=dumb/' /root/on-a-terminal >/root/on-a-dumb-terminal
+same "$(bash /root/on-a-dumb-terminal dkms build single/1.0 -k "$K" --force)" 0
+grep -q '^Built single/1.0' /run/shown
+same "$(bash /root/on-a-terminal dkms build single/1.0 -k "$K" --force --plain)" 0
+grep -q '^Built single/1.0' /run/shown
 #: step plain-for-dpkg 0 ours
 export DPKG_MAINTSCRIPT_PACKAGE=single-dkms DPKG_MAINTSCRIPT_NAME=postinst DPKG_RUNNING_VERSION=1.21
 same "$(bash /root/on-a-terminal dkms build single/1.0 -k "$K" --force)" 0

@@ -377,6 +377,7 @@ fn no_module_depends_on_one_that_depends_on_it() {
         "kmodule",
         "dkms-archive",
         "dkms-bundle",
+        "dkms-pages",
         "dkms-tree",
         "dkms-core",
         "dkms",

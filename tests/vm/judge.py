@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 import tomllib
@@ -116,6 +117,8 @@ class Court:
         self.enrolled = variants.make_keys(f"{WORK}/keys")
         self.variants = variants.Variants(WORK, kernels, f"{WORK}/keys")
         self.images, self.files = {}, {}
+        # What dkms printed here of the modules of a kernel, if it does not run in the guest.
+        self.printed = {}
         # Modules of a kernel that not every boot has: {path: bytes}.
         self.apart = {}
 
@@ -140,8 +143,12 @@ class Court:
                 tree.copy(f"{kernel.headers}/{file}")
         os.symlink(kernel.headers, f"{tree.top}{kernel.modules}/build")
         tree.write("guest", open(f"{machine.HERE}/guest").read(), 0o755)
-        if self.with_dkms:
+        if self.with_dkms and not kernel.is_arm64:
             tree.program(DKMS)
+        if self.with_dkms and kernel.is_arm64:
+            paths = [f"{tree.top}/lib/modules/{kernel.release}/updates/dkms/{file}" for file in files]
+            words = [DKMS, "verify", *paths, "--root", tree.top, "-k", kernel.release, "--json"]
+            self.printed[name] = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
         self.apart[name] = {}
         for path in Path(f"{tree.top}{kernel.modules}/kernel").rglob("*.ko*"):
             if path.name.partition(".")[0] in sometimes:
@@ -180,7 +187,8 @@ class Court:
             disk = machine.shim_disk(f"{folder}/disk", kernel, f"{folder}/initrd", f"quiet loglevel=1 {append}")
         done = machine.boot(kernel, f"{folder}/initrd", append, values, disk)
         shutil.rmtree(folder)
-        return *read_guest(done.lines), time.monotonic() - start
+        printed, messages, seen = read_guest(done.lines)
+        return self.printed.get(plan["kernel"], printed), messages, seen, time.monotonic() - start
 
 
 def main():

@@ -23,6 +23,10 @@ from dataclasses import dataclass
 import firmware
 
 QEMU = "qemu-system-x86_64"
+# For arm64: a processor without pointer authentication, whose emulation is slow.
+QEMU_ARM64 = ("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a57")
+# An arm64 system, with the programs and libraries of guests.
+ARM64 = "/srv/arm64"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -35,6 +39,19 @@ class Kernel:
     """A kernel of the layers, with its headers."""
 
     release: str
+
+    @property
+    def is_arm64(self):
+        return self.release.endswith("arm64")
+
+    @property
+    def make(self):
+        """What make needs to build for it."""
+        return ("ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-") if self.is_arm64 else ()
+
+    @property
+    def strip(self):
+        return "aarch64-linux-gnu-strip" if self.is_arm64 else "strip"
 
     @property
     def image(self):
@@ -75,9 +92,9 @@ class Tree:
         self.program(shutil.which("kmod"), "usr/bin/kmod")
         for name in ("depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod"):
             os.symlink("../bin/kmod", f"{top}/usr/sbin/{name}")
-        busybox = shutil.which("busybox")
+        busybox = f"{ARM64}/usr/bin/busybox" if kernel.is_arm64 else shutil.which("busybox")
         self.copy(busybox, "usr/bin/busybox")
-        for name in run(busybox, "--list").split():
+        for name in run(*(["qemu-aarch64"] if kernel.is_arm64 else []), busybox, "--list").split():
             if not any(os.path.lexists(f"{top}/usr/{place}/{name}") for place in ("bin", "sbin")):
                 os.symlink("busybox", f"{top}/usr/bin/{name}")
         for name in os.listdir(kernel.modules):
@@ -101,9 +118,21 @@ class Tree:
 
     def program(self, source, name=None):
         """A program and the libraries it is linked with."""
+        if self.kernel.is_arm64:
+            self.arm64_program(os.path.basename(source))
+            return
         self.copy(source, name)
         for library in re.findall(r"(/\S+) \(0x", run("ldd", source)):
             self.copy(library)
+
+    def arm64_program(self, name):
+        """A program of the arm64 system, and all of its libraries: ldd cannot say which it needs."""
+        self.copy(f"{ARM64}/usr/bin/{name}", f"usr/bin/{name}")
+        libraries = f"{ARM64}/usr/lib/aarch64-linux-gnu"
+        for file in os.listdir(libraries):
+            if re.fullmatch(r"(ld-linux-aarch64|libc|libcrypto|liblzma|libzstd)\.so\.[0-9]+", file):
+                self.copy(f"{libraries}/{file}", f"usr/lib/aarch64-linux-gnu/{file}")
+        self.copy(f"{libraries}/ld-linux-aarch64.so.1", "usr/lib/ld-linux-aarch64.so.1")
 
     def kernel_modules(self, *names):
         """Some of the kernel's own modules and what they depend on. Those that are built in are left out."""
@@ -158,7 +187,9 @@ class Machine:
     """A running machine. Its serial line is read all the time; leaving `with` ends it."""
 
     def __init__(self, *, kernel=None, initrd=None, append="", variables=None, disk=None, memory=512, more=()):
-        words = [QEMU, "-accel", "tcg", "-cpu", "max", "-m", str(memory), "-net", "none", "-no-reboot"]
+        arm64 = kernel is not None and kernel.is_arm64
+        words = [*(QEMU_ARM64 if arm64 else (QEMU, "-cpu", "max")), "-accel", "tcg"]
+        words += ["-m", str(memory), "-net", "none", "-no-reboot"]
         words += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
         if variables:
             words += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={firmware.CODE}"]
@@ -166,7 +197,8 @@ class Machine:
         if disk:
             words += ["-drive", f"if=virtio,format=raw,file={disk}"]
         if kernel:
-            words += ["-kernel", kernel.image, "-initrd", initrd, "-append", f"console=ttyS0 panic=-1 {append}"]
+            words += ["-kernel", kernel.image, "-initrd", initrd, "-append"]
+            words += [f"console={'ttyAMA0' if arm64 else 'ttyS0'} panic=-1 {append}"]
         self.text, self.seen, self.open = "", 0, True
         self.changed = threading.Condition()
         self.qemu = subprocess.Popen([*words, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -2,7 +2,7 @@
 
 import struct
 
-from variants import HEADER, header_field, put, sections
+from variants import HEADER, header_field, put, sections, without_section
 
 
 def section_field(name, at, layout, value):
@@ -62,6 +62,24 @@ VARIANTS = {
 }
 
 
-def add(signed):
-    for name, change in VARIANTS.items():
+# On arm64, relocations replace what is there: the module runs with the damage.
+X86_ONLY = {"st_occupied"}
+
+ARM64 = {
+    "st_no_plt": lambda data: without_section(data, ".plt"),
+    "st_no_init_plt": lambda data: without_section(data, ".init.plt"),
+    # R_AARCH64_TLSLE_ADD_TPREL_HI12, R_AARCH64_ABS16, R_AARCH64_ABS32: the kernel does not know the first one, and no
+    # address fits into the others.
+    "st_thread": first(".rela.gnu.linkonce.this_module", 8, "<I", 549),
+    "st_short": first(".rela.gnu.linkonce.this_module", 8, "<I", 259),
+    "st_word": first(".rela.gnu.linkonce.this_module", 8, "<I", 258),
+    "st_move": first(".rela.gnu.linkonce.this_module", 8, "<I", 263),
+    # R_AARCH64_NONE: the module has no function to start with.
+    "st_nothing": first(".rela.gnu.linkonce.this_module", 8, "<I", 256),
+}
+
+
+def add(signed, arm64):
+    variants = {name: change for name, change in VARIANTS.items() if not (arm64 and name in X86_ONLY)}
+    for name, change in (variants | ARM64 if arm64 else variants).items():
         signed(name, change)

@@ -173,9 +173,10 @@ class Variants:
     def make(self, kernel, folder, *more):
         headers = f"{self.kernels[kernel].modules}/build"
         # Warnings only for the symbols that are missing on purpose.
-        run("make", f"-j{os.cpu_count()}", "-C", headers, f"M={folder}", "KBUILD_MODPOST_WARN=1", *more, "modules")
+        more = (*self.kernels[kernel].make, "KBUILD_MODPOST_WARN=1", *more)
+        run("make", f"-j{os.cpu_count()}", "-C", headers, f"M={folder}", *more, "modules")
         modules = [f"{folder}/{file}" for file in os.listdir(folder) if file.endswith(".ko")]
-        run("strip", "--strip-debug", *modules)
+        run(self.kernels[kernel].strip, "--strip-debug", *modules)
 
     def template(self, kernel, kind, name):
         return renamed(self.source(kernel, f"template_{kind}"), f"template_{kind}", name)
@@ -222,10 +223,12 @@ class Variants:
         self.elf(signed)
         import structure  # which imports from here
 
-        structure.add(signed)
+        structure.add(signed, self.kernels[kernel].is_arm64)
         self.versions(kernel, add, signed)
         self.symbols(kernel, add, signed)
-        self.chains(kernel, add)
+        # Who provides a symbol is the same question on every machine, and these are many modules.
+        if not self.kernels[kernel].is_arm64:
+            self.chains(kernel, add)
         self.compressed(kernel, add, plain)
         return files
 
@@ -301,8 +304,10 @@ class Variants:
         signed("magic_release", lambda data: replaced(data, ".modinfo", b"vermagic=" + release, b"vermagic=" + other))
         signed("magic_crc_none", lambda data: without_section(replaced(data, ".modinfo", b"=" + release, b"=" + other), "__versions"))
         signed("magic_none", lambda data: replaced(data, ".modinfo", b"vermagic=", b"vermagik="))
+        if self.kernels[kernel].is_arm64:
+            add("for_amd64", kernel_module(self.kernels["6.1"], "dummy"))
         for built in self.kernels:
-            if built != kernel:
+            if built != kernel and not self.kernels[kernel].is_arm64:
                 name = f"for_{built}".replace(".", "_").replace("-", "_")
                 add(name, self.sign(kernel, self.template(built, "plain", name)))
 

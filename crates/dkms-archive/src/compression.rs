@@ -1,44 +1,32 @@
-//! The compression formats of archives.
+//! The compression of archives: a part of the formats that kmodule knows.
 
+use kmodule::Compression;
 use std::path::Path;
 
-/// How an archive is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// Not compressed.
-    None,
-    /// gzip (`.gz`, `.tgz`).
-    Gzip,
-    /// xz (`.xz`, `.txz`).
-    Xz,
-    /// Zstandard (`.zst`, `.tzst`).
-    Zstd,
-    /// bzip2 (`.bz2`, `.tbz2`, `.tbz`).
-    Bzip2,
+/// The formats of archives.
+const OF_ARCHIVES: [Compression; 4] =
+    [Compression::Gzip, Compression::Xz, Compression::Zstd, Compression::Bzip2];
+
+/// Chooses by the suffix of the file name, as `tar --auto-compress` does; an unknown suffix means no
+/// compression.
+pub(super) fn from_name(path: &Path) -> Option<Compression> {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("gz" | "tgz" | "taz") => Some(Compression::Gzip),
+        Some("xz" | "txz") => Some(Compression::Xz),
+        Some("zst" | "tzst") => Some(Compression::Zstd),
+        Some("bz2" | "tbz2" | "tbz" | "tz2") => Some(Compression::Bzip2),
+        _ => None,
+    }
 }
 
-impl Compression {
-    /// Chooses by the suffix of the file name, as `tar --auto-compress` does; an unknown suffix means no
-    /// compression.
-    pub fn from_name(path: &Path) -> Self {
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("gz" | "tgz" | "taz") => Compression::Gzip,
-            Some("xz" | "txz") => Compression::Xz,
-            Some("zst" | "tzst") => Compression::Zstd,
-            Some("bz2" | "tbz2" | "tbz" | "tz2") => Compression::Bzip2,
-            _ => Compression::None,
-        }
-    }
+/// The compression that the first bytes of an archive show; `None` if it is not compressed or in another
+/// format.
+pub(super) fn detect(start: &[u8]) -> Option<Compression> {
+    Compression::detect(start).filter(|format| OF_ARCHIVES.contains(format))
+}
 
-    /// Detects the compression from the first bytes of the file; `None` if it is not compressed or the format
-    /// is unknown.
-    pub(crate) fn from_magic(start: &[u8]) -> Self {
-        match start {
-            [0x1f, 0x8b, ..] => Compression::Gzip,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Compression::Bzip2,
-            _ => Compression::None,
-        }
-    }
+/// The error for a format that no archive has.
+pub(super) fn unsupported(format: Compression) -> std::io::Error {
+    let message = format!("archives compressed with {} are not supported", format.name());
+    std::io::Error::new(std::io::ErrorKind::Unsupported, message)
 }

@@ -11,7 +11,6 @@ use dkms_sys::{IoError, fs};
 use md5::Digest;
 use tar::{Builder, EntryType, Header};
 
-use super::compression::Compression;
 use super::error::ArchiveError;
 use super::write::{Encoder, Item, Member, Plan, What, bad, plan};
 
@@ -149,7 +148,7 @@ fn tar_xz(
     failed: &dyn Fn(std::io::Error) -> ArchiveError,
 ) -> Result<Vec<u8>, ArchiveError> {
     let mut out = Vec::new();
-    let mut encoder = Encoder::new(&mut out, Compression::Xz).map_err(failed)?;
+    let mut encoder = Encoder::new(&mut out, Some(kmodule::Compression::Xz)).map_err(failed)?;
     let mut builder = Builder::new(&mut encoder);
     let root = Item { what: What::Directory, mode: 0o755, mtime };
     entry(&mut builder, b"./", &root, &[]).map_err(failed)?;

@@ -5,7 +5,8 @@ use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read};
 use std::rc::Rc;
 
-use super::compression::Compression;
+use super::compression;
+use kmodule::Compression;
 
 /// The longest extension entry we accept. Names and other metadata are never longer in a valid archive.
 const EXTENSION_MAX: u64 = 64 * 1024;
@@ -39,7 +40,7 @@ pub(super) fn walk<E: From<Trouble>>(
     source: impl Read,
     limit: u64,
     mut each: impl FnMut(&RawEntry, &mut dyn Read) -> Result<(), E>,
-) -> Result<Compression, E> {
+) -> Result<Option<Compression>, E> {
     let ended = Rc::new(Cell::new(End::NotYet));
     let (plain, compression) = decompress(source).map_err(|e| damaged(&e))?;
     let guarded = Guarded { inner: plain, left: limit, end: ended.clone() };
@@ -47,7 +48,7 @@ pub(super) fn walk<E: From<Trouble>>(
     let trouble = |e: &std::io::Error, seen: usize| match ended.get() {
         End::Limit => Trouble::TooBig,
         // Each decompressor reports a truncated file in its own words.
-        _ if seen == 0 && compression == Compression::None => Trouble::NotTar,
+        _ if seen == 0 && compression.is_none() => Trouble::NotTar,
         _ => damaged(e),
     };
     let mut pending = Pending::default();
@@ -83,7 +84,7 @@ fn damaged(e: &std::io::Error) -> Trouble {
     Trouble::Damaged(e.to_string().trim_end_matches('.').to_owned())
 }
 
-fn decompress<'a>(source: impl Read + 'a) -> std::io::Result<(Box<dyn Read + 'a>, Compression)> {
+fn decompress<'a>(source: impl Read + 'a) -> std::io::Result<(Box<dyn Read + 'a>, Option<Compression>)> {
     let mut source = source;
     let mut start = [0u8; 8];
     let mut filled = 0;
@@ -96,23 +97,24 @@ fn decompress<'a>(source: impl Read + 'a) -> std::io::Result<(Box<dyn Read + 'a>
         }
     }
     let start = start.get(..filled).unwrap_or_default().to_vec();
-    let compression = Compression::from_magic(&start);
+    let compression = compression::detect(&start);
     let whole = BufReader::with_capacity(64 * 1024, std::io::Cursor::new(start).chain(source));
     let reader: Box<dyn Read + 'a> = match compression {
-        Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(Gzip::Member(flate2::bufread::GzDecoder::new(whole))),
-        Compression::Xz => {
+        None => Box::new(whole),
+        Some(Compression::Gzip) => Box::new(Gzip::Member(flate2::bufread::GzDecoder::new(whole))),
+        Some(Compression::Xz) => {
             let stream =
                 liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)
                     .map_err(std::io::Error::other)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(whole, stream))
         }
-        Compression::Zstd => {
+        Some(Compression::Zstd) => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
             Box::new(decoder)
         }
-        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
+        Some(Compression::Bzip2) => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
+        Some(other) => return Err(compression::unsupported(other)),
     };
     Ok((reader, compression))
 }

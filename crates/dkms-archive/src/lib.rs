@@ -22,7 +22,6 @@ mod read;
 mod tests;
 mod write;
 
-pub use compression::Compression;
 pub use deb::{Deb, gzip, write_deb, write_tar_xz};
 pub use error::ArchiveError;
 pub use list::{ListedKind, list};

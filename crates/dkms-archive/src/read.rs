@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use dkms_sys::{IoError, fs};
+use kmodule::Compression;
 use tar::EntryType;
 
-use super::compression::Compression;
 use super::entries::{RawEntry, Trouble, walk};
 use super::error::ArchiveError;
 use super::names::Refusal;
@@ -67,8 +67,8 @@ pub enum Format {
 pub struct Unpacked {
     /// The kind of archive, detected from its first bytes.
     pub format: Format,
-    /// The compression of the archive, or of the `data.tar` of a package.
-    pub compression: Compression,
+    /// The compression of the archive, or of the `data.tar` of a package; `None` if there is none.
+    pub compression: Option<Compression>,
     /// The entries in archive order; a name that appears twice in the archive appears twice here.
     pub entries: Vec<Entry>,
     /// Total bytes in files.
@@ -250,7 +250,7 @@ fn read_tar(
     sink: &mut dyn Sink,
 ) -> Result<Unpacked, Problem> {
     let mut tree = Tree::new(room_taken);
-    let mut unpacked = Unpacked { format, compression: Compression::None, entries: Vec::new(), bytes: 0 };
+    let mut unpacked = Unpacked { format, compression: None, entries: Vec::new(), bytes: 0 };
     // Headers and padding, and the same amount again for long names.
     let overhead = limits.max_entries.saturating_mul(4096).saturating_add(1 << 20);
     unpacked.compression = walk(source, limits.max_bytes.saturating_add(overhead), |raw, contents| {

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use dkms_sys::fs;
 use tar::{Builder, EntryType, Header};
 
-use super::compression::Compression;
+use super::compression;
 use super::error::ArchiveError;
+use kmodule::Compression;
 
 /// The contents of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +74,8 @@ impl Member {
 /// A summary of the written archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// Its compression.
-    pub compression: Compression,
+    /// Its compression; `None` if it has none.
+    pub compression: Option<Compression>,
     /// The number of files, directories and links in it.
     pub entries: u64,
     /// The size of the archive.
@@ -94,7 +95,7 @@ pub fn write(
     members: &[Member],
     source_date_epoch: Option<u64>,
 ) -> Result<Written, ArchiveError> {
-    let compression = Compression::from_name(dest);
+    let compression = compression::from_name(dest);
     let mut left_out = Vec::new();
     let plan = plan(members, &mut left_out)?;
     let mut failure = None;
@@ -308,18 +309,19 @@ pub(super) enum Encoder<W: Write> {
 }
 
 impl<W: Write> Encoder<W> {
-    pub(super) fn new(inner: W, compression: Compression) -> std::io::Result<Self> {
+    pub(super) fn new(inner: W, compression: Option<Compression>) -> std::io::Result<Self> {
         Ok(match compression {
-            Compression::None => Encoder::Plain(inner),
+            None => Encoder::Plain(inner),
             // No name and no time in the gzip header.
-            Compression::Gzip => {
+            Some(Compression::Gzip) => {
                 Encoder::Gzip(flate2::GzBuilder::new().write(inner, flate2::Compression::new(6)))
             }
-            Compression::Xz => Encoder::Xz(liblzma::write::XzEncoder::new(inner, 6)),
-            Compression::Zstd => Encoder::Zstd(zstd::stream::write::Encoder::new(inner, 9)?),
-            Compression::Bzip2 => {
+            Some(Compression::Xz) => Encoder::Xz(liblzma::write::XzEncoder::new(inner, 6)),
+            Some(Compression::Zstd) => Encoder::Zstd(zstd::stream::write::Encoder::new(inner, 9)?),
+            Some(Compression::Bzip2) => {
                 Encoder::Bzip2(bzip2::write::BzEncoder::new(inner, bzip2::Compression::best()))
             }
+            Some(other) => return Err(compression::unsupported(other)),
         })
     }
 

@@ -1,7 +1,7 @@
 //! A build that can be kept in a cache and sent through a registry.
 //!
 //! - [`record`]: what a build was made from and which files it produced.
-//! - [`signature`]: keys, and who signed a record.
+//! - [`signature`]: keys, and which of them signed a record.
 //! - [`layer`]: the archive of the files that a record lists.
 //! - [`manifest`]: record, signatures and archive as an OCI manifest. [`manifest::accept`] makes all checks.
 //! - [`oci`]: the documents of OCI images, also those that `dkms mkimage` writes.

@@ -61,7 +61,7 @@ pub enum ManifestError {
         /// What was looked up.
         wanted: String,
     },
-    /// Not signed by someone who is trusted.
+    /// No trusted key has signed it.
     #[error(transparent)]
     Signature(#[from] SignatureError),
     /// The record is not valid.

@@ -239,7 +239,7 @@ pub enum SignatureError {
     /// No signature at all.
     #[error("it is not signed")]
     Unsigned,
-    /// Nobody to trust.
+    /// This machine trusts no key.
     #[error("this machine trusts no key: put the builder's public key into /etc/dkms/registry.d/NAME.pub")]
     NoKeys,
     /// Signed, but not by a trusted key.

@@ -155,12 +155,18 @@ static FRAMEWORK: &[DirectiveInfo] = &[
         Kind::Scalar,
         "whether common.postinst, which reads this itself, continues after a failure (true)",
     ),
+    row("btf", Kind::Scalar, "whether dkms adds BTF to modules if kbuild cannot: auto or off"),
     row("cache_size", Kind::Scalar, "limit of the cache of builds, such as 500M or 2G; 0: no cache (1G)"),
     row("build_confinement", Kind::Scalar, "whether builds are confined: require, auto or off"),
     row("build_users", Kind::Scalar, "user IDs reserved for builds: FIRST-LAST (64200-64455)"),
     row("registry", Kind::Scalar, "registries of finished builds, in order: HOST[:PORT]/PREFIX ..."),
     row("prebuilt", Kind::Scalar, "whether builds of a registry are used: prefer, only or off"),
-    row("registry_key", Kind::Scalar, "the private keys that sign what is pushed: FILE ..."),
+    row("registry_key", Kind::Scalar, "the private keys that sign what is pushed: FILE or pkcs11: ..."),
+    row(
+        "registry_signer",
+        Kind::Scalar,
+        "certificate of the key that signs modules for machines without one",
+    ),
 ];
 
 impl Dialect {

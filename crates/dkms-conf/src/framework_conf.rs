@@ -1,8 +1,8 @@
 //! `framework.conf` with types, and its problems.
 
 use crate::code::Code;
+use crate::diagnostic::Diagnostic;
 use crate::directives::Directives;
-use crate::problem::Problem;
 use crate::registry;
 
 /// The machine's configuration. `None` means not set, so the default or an earlier file applies.
@@ -67,6 +67,8 @@ pub struct FrameworkConf {
     /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if
     /// the result is identical.
     pub depmod: Option<bool>,
+    /// Whether dkms adds BTF to modules if kbuild cannot. Written as `auto` or `off`.
+    pub btf: Option<bool>,
     /// The most bytes of the cache of builds; 0 means there is none. Written like `500M` or `2G`.
     pub cache_size: Option<u64>,
     /// Whether builds are confined.
@@ -78,8 +80,10 @@ pub struct FrameworkConf {
     pub registry: Option<Vec<String>>,
     /// Whether builds of a registry are used.
     pub prebuilt: Option<Prebuilt>,
-    /// The files of the private keys that sign what is pushed to a registry.
+    /// The private keys that sign what is pushed to a registry: files, or `pkcs11:` URIs.
     pub registry_key: Vec<String>,
+    /// The certificate of the key that signs the modules of a fleet whose machines have no key.
+    pub registry_signer: Option<String>,
 }
 
 /// Whether builds of a registry are used.
@@ -123,15 +127,15 @@ pub enum Confinement {
 impl FrameworkConf {
     /// Converts the options to types. Relative trees, invalid numbers and unknown words are problems, and
     /// those options are left unset.
-    pub fn from_directives(directives: &Directives) -> (FrameworkConf, Vec<Problem>) {
+    pub fn from_directives(directives: &Directives) -> (FrameworkConf, Vec<Diagnostic>) {
         let mut problems = Vec::new();
         let text = |name: &str| directives.get(name, 0).map(str::to_owned);
         let switch = |name: &str| directives.get(name, 0).map(|v| !v.is_empty());
         let conf = FrameworkConf {
-            source_tree: tree(directives, "source_tree", &mut problems),
-            dkms_tree: tree(directives, "dkms_tree", &mut problems),
-            install_tree: tree(directives, "install_tree", &mut problems),
-            tmp_location: tree(directives, "tmp_location", &mut problems),
+            source_tree: path(directives, "source_tree", &mut problems),
+            dkms_tree: path(directives, "dkms_tree", &mut problems),
+            install_tree: path(directives, "install_tree", &mut problems),
+            tmp_location: path(directives, "tmp_location", &mut problems),
             verbose: switch("verbose"),
             symlink_modules: switch("symlink_modules"),
             autoinstall_all_kernels: switch("autoinstall_all_kernels"),
@@ -163,6 +167,7 @@ impl FrameworkConf {
             hold_kernel: word(directives, "hold_kernel", &["yes", "no"], &mut problems).map(|w| w == "yes"),
             depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
                 .map(|word| word == "program"),
+            btf: word(directives, "btf", &["auto", "off"], &mut problems).map(|word| word == "auto"),
             cache_size: size(directives, "cache_size", &mut problems),
             build_confinement: word(
                 directives,
@@ -179,14 +184,15 @@ impl FrameworkConf {
             registry: registries(directives, &mut problems),
             prebuilt: word(directives, "prebuilt", &Prebuilt::WORDS, &mut problems)
                 .and_then(|word| Prebuilt::from_word(&word)),
-            registry_key: key_files(directives, &mut problems),
+            registry_key: keys(directives, &mut problems),
+            registry_signer: path(directives, "registry_signer", &mut problems),
         };
         (conf, problems)
     }
 }
 
 /// The registries that framework.conf names, separated by blanks or line breaks. An empty value means none.
-fn registries(directives: &Directives, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
+fn registries(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Option<Vec<String>> {
     let value = directives.get("registry", 0)?;
     let mut names = Vec::new();
     for name in value.split_whitespace() {
@@ -194,72 +200,67 @@ fn registries(directives: &Directives, problems: &mut Vec<Problem>) -> Option<Ve
             Ok(()) => names.push(name.to_owned()),
             Err(reason) => {
                 let message = format!("registry names '{name}': {reason}");
-                problems.push(Problem::error(Code::Setting, "registry", None, message, registry::HELP));
+                problems
+                    .push(Diagnostic::error(Code::Setting, message, registry::HELP).about("registry", None));
             }
         }
     }
     Some(names)
 }
 
-/// Absolute paths, separated by blanks.
-fn key_files(directives: &Directives, problems: &mut Vec<Problem>) -> Vec<String> {
+/// Absolute paths and URIs of tokens, separated by blanks.
+fn keys(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Vec<String> {
     let value = directives.get("registry_key", 0).unwrap_or_default();
-    let (files, wrong): (Vec<&str>, Vec<&str>) =
-        value.split_whitespace().partition(|file| file.starts_with('/'));
-    for file in wrong {
-        let message = format!("registry_key names '{file}', which is not an absolute path");
-        problems.push(Problem::error(
-            Code::Setting,
-            "registry_key",
-            None,
-            message,
-            "begin the path with '/'",
-        ));
+    let (keys, wrong): (Vec<&str>, Vec<&str>) =
+        value.split_whitespace().partition(|key| key.starts_with('/') || key.starts_with("pkcs11:"));
+    for key in wrong {
+        let message =
+            format!("registry_key names '{key}', which is neither an absolute path nor a pkcs11: URI");
+        problems.push(
+            Diagnostic::error(Code::Setting, message, "begin the path with '/'").about("registry_key", None),
+        );
     }
-    files.into_iter().map(str::to_owned).collect()
+    keys.into_iter().map(str::to_owned).collect()
 }
 
 /// An absolute path; an empty one counts as not set.
-fn tree(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> Option<String> {
+fn path(directives: &Directives, name: &str, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
     if value.starts_with('/') {
         return Some(value.to_owned());
     }
     let message = format!("{name} is '{value}', which is not an absolute path");
-    problems.push(Problem::error(Code::Setting, name, None, message, "begin the path with '/'"));
+    problems.push(Diagnostic::error(Code::Setting, message, "begin the path with '/'").about(name, None));
     None
 }
 
 fn number<T: std::str::FromStr>(
     directives: &Directives,
     name: &str,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<Diagnostic>,
 ) -> Option<T> {
     let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
     let digits = value.bytes().all(|b| b.is_ascii_digit());
     let parsed = value.parse().ok().filter(|_| digits);
     if parsed.is_none() {
         let message = format!("{name} is '{value}', which is not a valid number for this option");
-        problems.push(Problem::error(
-            Code::Setting,
-            name,
-            None,
-            message,
-            format!("a whole number, such as {name}=4"),
-        ));
+        problems.push(
+            Diagnostic::error(Code::Setting, message, format!("a whole number, such as {name}=4"))
+                .about(name, None),
+        );
     }
     parsed
 }
 
 /// Bytes: a whole number, with `K`, `M`, `G` or `T` for the powers of 1024. `KiB`, `MB` and the like mean the
 /// same, in any case.
-fn size(directives: &Directives, name: &str, problems: &mut Vec<Problem>) -> Option<u64> {
+fn size(directives: &Directives, name: &str, problems: &mut Vec<Diagnostic>) -> Option<u64> {
     let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
     let parsed = parse_size(value);
     if parsed.is_none() {
         let message = format!("{name} is '{value}', which is not a size");
         let help = format!("a whole number of bytes, or one with K, M, G or T, such as {name}=2G");
-        problems.push(Problem::error(Code::Setting, name, None, message, help));
+        problems.push(Diagnostic::error(Code::Setting, message, help).about(name, None));
     }
     parsed
 }
@@ -280,7 +281,7 @@ fn parse_size(text: &str) -> Option<u64> {
 
 /// `FIRST-LAST`: neither system users (below 1000) nor special IDs (65534 is nobody, 65535 is not a valid
 /// ID).
-fn user_ids(directives: &Directives, problems: &mut Vec<Problem>) -> Option<(u32, u32)> {
+fn user_ids(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Option<(u32, u32)> {
     let value = directives.get("build_users", 0).filter(|v| !v.is_empty())?;
     let ids = value.split_once('-').and_then(|(first, last)| Some((id(first)?, id(last)?)));
     let valid = |(first, last): &(u32, u32)| {
@@ -290,7 +291,7 @@ fn user_ids(directives: &Directives, problems: &mut Vec<Problem>) -> Option<(u32
     if ids.is_none() {
         let message = format!("build_users is '{value}', which is not a valid range of user IDs for builds");
         let help = "FIRST-LAST, at least 1000 and without 65534 and 65535, such as build_users=64200-64455";
-        problems.push(Problem::error(Code::Setting, "build_users", None, message, help));
+        problems.push(Diagnostic::error(Code::Setting, message, help).about("build_users", None));
     }
     ids
 }
@@ -300,7 +301,12 @@ fn id(text: &str) -> Option<u32> {
 }
 
 /// One of several words.
-fn word(directives: &Directives, name: &str, words: &[&str], problems: &mut Vec<Problem>) -> Option<String> {
+fn word(
+    directives: &Directives,
+    name: &str,
+    words: &[&str],
+    problems: &mut Vec<Diagnostic>,
+) -> Option<String> {
     let value = directives.get(name, 0).filter(|v| !v.is_empty())?;
     if words.contains(&value) {
         return Some(value.to_owned());
@@ -310,7 +316,7 @@ fn word(directives: &Directives, name: &str, words: &[&str], problems: &mut Vec<
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
         [] => String::new(),
     };
-    problems.push(Problem::error(Code::Setting, name, None, message, help));
+    problems.push(Diagnostic::error(Code::Setting, message, help).about(name, None));
     None
 }
 
@@ -318,7 +324,7 @@ fn word(directives: &Directives, name: &str, words: &[&str], problems: &mut Vec<
 mod tests {
     use super::*;
 
-    fn conf(pairs: &[(&str, &str)]) -> (FrameworkConf, Vec<Problem>) {
+    fn conf(pairs: &[(&str, &str)]) -> (FrameworkConf, Vec<Diagnostic>) {
         let mut d = Directives::new();
         for (name, value) in pairs {
             d.set(*name, 0, *value);
@@ -346,8 +352,8 @@ mod tests {
         let (c, p) = conf(&[("registry", "r.example/dkms ftp://x/y")]);
         assert_eq!(c.registry.map(|r| r.len()), Some(1));
         assert_eq!(p.iter().map(|p| p.directive.as_str()).collect::<Vec<_>>(), ["registry"]);
-        let (c, _) = conf(&[("prebuilt", "only"), ("registry_key", "/a.key /b.key")]);
-        assert_eq!((c.prebuilt, c.registry_key.len()), (Some(Prebuilt::Only), 2));
+        let (c, _) = conf(&[("prebuilt", "only"), ("registry_key", "/a.key /b.key pkcs11:token=t;object=k")]);
+        assert_eq!((c.prebuilt, c.registry_key.len()), (Some(Prebuilt::Only), 3));
     }
 
     #[test]
@@ -398,6 +404,7 @@ mod tests {
             ("hook_failure", "never"),
             ("fallback", "maybe"),
             ("depmod", "never"),
+            ("btf", "yes"),
             ("build_confinement", "yes"),
             ("build_users", "64200"),
             ("build_users", "0-10"),
@@ -408,6 +415,7 @@ mod tests {
             ("build_users", "64200-4294967295"),
             ("prebuilt", "yes"),
             ("registry_key", "key.pem"),
+            ("registry_signer", "fleet.der"),
         ] {
             let (c, p) = conf(&[(name, value)]);
             assert_eq!(c, FrameworkConf::default(), "{name}");

@@ -20,6 +20,7 @@ mod ast;
 mod bash;
 mod builtins;
 mod code;
+mod diagnostic;
 pub mod directives;
 pub mod eval;
 mod expand;
@@ -33,17 +34,16 @@ mod locate;
 pub mod module_conf;
 pub mod parser;
 mod printable;
-mod problem;
 pub mod registry;
 mod suggest;
 mod test_command;
 
 pub use bash::{bash_arguments, bash_program, explain_failure, parse_records};
+pub use diagnostic::{Diagnostic, Edit, Location, Severity};
 pub use directives::{Dialect, Directives, State};
 pub use eval::{Decline, Matcher, evaluate};
 #[doc(hidden)]
 pub use fuzz::fuzz_evaluate;
-pub use locate::{Location, Suspicion, locate, suspicious, unknown_confinement};
+pub use locate::{locate, suspicious, unknown_confinement};
 pub use printable::is_unprintable;
-pub use problem::{Problem, Severity};
 pub use suggest::nearest;

@@ -4,7 +4,6 @@
 //! and the evaluated directives. A diagnostic that can be fixed automatically contains its [`Edit`]s. [`apply`]
 //! applies them and changes no other byte.
 
-mod diagnostic;
 mod file;
 mod make;
 mod names;
@@ -14,10 +13,10 @@ mod scan;
 mod settings;
 
 pub use crate::code::Code;
-pub use diagnostic::{Diagnostic, Edit};
 pub use file::Facts;
 pub use settings::{UnknownSetting, unknown_settings};
 
+use crate::diagnostic::{Diagnostic, Edit};
 use crate::directives::{Dialect, Directives};
 use file::File;
 use scan::scan;

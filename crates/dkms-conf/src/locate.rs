@@ -5,33 +5,10 @@
 
 use crate::bash::is_name;
 use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Location};
 use crate::directives::{CONFINE, Dialect};
-use crate::problem::Problem;
 use crate::suggest::nearest;
 use std::collections::BTreeSet;
-
-/// A position in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// Line, from 1.
-    pub line: u32,
-    /// Column in characters, from 1.
-    pub column: u32,
-    /// The number of characters to mark: from the assignment to the end of the line, without a comment and
-    /// trailing blanks.
-    pub len: u32,
-    /// The line, without its end.
-    pub text: String,
-}
-
-/// A name that is probably a misspelt directive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suspicion {
-    /// A warning for the name as written.
-    pub problem: Problem,
-    /// Its position.
-    pub location: Location,
-}
 
 /// A `NAME=` or `NAME[i]=` in a line.
 struct Found<'a> {
@@ -120,7 +97,7 @@ fn assignment_at(line: &str, start: usize) -> Option<Found<'_>> {
 
 /// Finds assignments to names that begin with CONFINE but are not directives. The permissions of a build must
 /// not depend on a word that is ignored.
-pub fn unknown_confinement(text: &str) -> Vec<Suspicion> {
+pub fn unknown_confinement(text: &str) -> Vec<Diagnostic> {
     let mut out = Vec::new();
     for (number, line) in lines(text) {
         let indent = line.len() - line.trim_start().len();
@@ -130,17 +107,17 @@ pub fn unknown_confinement(text: &str) -> Vec<Suspicion> {
         }
         let message = format!("{} is not a directive, so it would have no effect", found.name);
         let help = CONFINE.join(", ");
-        out.push(Suspicion {
-            problem: Problem::error(Code::Confine, found.name, None, message, help).strict(),
-            location: location(number, line, found.start),
-        });
+        let at = location(number, line, found.start);
+        out.push(
+            Diagnostic::error(Code::Confine, message, help).about(found.name, None).at(Some(at)).strict(),
+        );
     }
     out
 }
 
 /// Finds upper-case names in a dkms.conf that are one or two letters away from a directive and that the file
 /// never reads (otherwise they are the file's own variables).
-pub fn suspicious(text: &str) -> Vec<Suspicion> {
+pub fn suspicious(text: &str) -> Vec<Diagnostic> {
     let mut out = Vec::new();
     // Each name only once, and a limited number, because each costs a search through the file.
     let mut seen = BTreeSet::new();
@@ -163,16 +140,9 @@ pub fn suspicious(text: &str) -> Vec<Suspicion> {
             None => meant.to_owned(),
         };
         let message = format!("{} is not a directive and has no effect", found.name);
-        out.push(Suspicion {
-            problem: Problem::warning(
-                Code::Misspelt,
-                found.name,
-                None,
-                message,
-                format!("did you mean {written}?"),
-            ),
-            location: location(number, line, found.start),
-        });
+        let at = location(number, line, found.start);
+        let help = format!("did you mean {written}?");
+        out.push(Diagnostic::warning(Code::Misspelt, message, help).about(found.name, None).at(Some(at)));
     }
     out
 }
@@ -222,7 +192,8 @@ mod tests {
     #[test]
     fn names_misspelt() {
         let text = "BUILD_MODULE_NAME[2]=x\nAUTO_INSTALL=yes\nMAKES=1\nA=$MAKES\nVERSION=1\nmake=1\nMAKE=1\n";
-        let found: Vec<_> = suspicious(text).into_iter().map(|s| (s.location.line, s.problem.help)).collect();
+        let found: Vec<_> =
+            suspicious(text).into_iter().map(|s| (s.at.map_or(0, |at| at.line), s.help)).collect();
         assert_eq!(
             found,
             [

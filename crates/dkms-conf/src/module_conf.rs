@@ -7,7 +7,6 @@ mod check;
 mod read;
 mod select;
 
-pub use crate::problem::{Problem, Severity};
 pub use read::MAX_MODULES;
 pub use select::{BadRegex, KernelFacts};
 

@@ -5,8 +5,8 @@
 
 mod common;
 
-use dkms_conf::lint::{Code, Diagnostic, Facts, apply, differing, lint};
-use dkms_conf::{Decline, Dialect, Directives, Severity, State, evaluate};
+use dkms_conf::lint::{Code, Facts, apply, differing, lint};
+use dkms_conf::{Decline, Diagnostic, Dialect, Directives, Severity, State, evaluate};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -8,6 +8,7 @@ use crate::origin::OriginError;
 use crate::package::PackageError;
 use crate::program::ProgramError;
 use crate::session::Session;
+use dkms_conf::Severity;
 use dkms_sys::fs;
 use dkms_tree::ids::{Kernel, PackageId};
 use dkms_tree::layout::Layout;
@@ -35,14 +36,10 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
     }
     let conf = s.options.conf_file.clone().unwrap_or_else(|| source.join("dkms.conf"));
     let loaded = load::load_file(s, &conf, Some(package), kernel)?.strict()?;
-    for w in &loaded.warnings {
-        let at = if w.line > 0 {
-            format!("{}:{}", w.path.display(), w.line)
-        } else {
-            w.path.display().to_string()
-        };
-        let help = if w.help.is_empty() { String::new() } else { format!(" ({})", w.help) };
-        s.warn(format!("{at}: {}{help}", w.message));
+    for found in loaded.of(Severity::Warning) {
+        let line = found.at.as_ref().map_or_else(String::new, |at| format!(":{}", at.line));
+        let help = if found.help.is_empty() { String::new() } else { format!(" ({})", found.help) };
+        s.warn(format!("{}{line}: {}{help}", found.path.display(), found.message));
     }
     if let Some(named) = named_by_conf(package, &loaded.conf.package_name, &loaded.conf.package_version) {
         s.warn(format!(

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+mod packages;
+
 /// The identity that dkms uses: `ID` if it is `ubuntu`, else `ID_LIKE` if there is one, else `ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
@@ -96,48 +98,6 @@ impl Distribution {
         }
     }
 
-    /// The package with the headers of a kernel, as an administrator would type it.
-    pub fn headers_package(&self, release: &str, kernel_modules: &Path) -> String {
-        match self.family() {
-            Family::Debian | Family::Ubuntu => format!("linux-headers-{release}"),
-            Family::Fedora | Family::Rhel => format!("kernel-devel-{release}"),
-            Family::Suse => match release.rsplit_once('-') {
-                Some((_, flavour))
-                    if !flavour.is_empty() && !flavour.starts_with(|c: char| c.is_ascii_digit()) =>
-                {
-                    format!("kernel-{flavour}-devel")
-                }
-                _ => "kernel-default-devel".into(),
-            },
-            Family::Arch => {
-                match dkms_sys::fs::read_text(kernel_modules.join("pkgbase"), dkms_sys::fs::Limit::CONFIG) {
-                    Ok(base) if !base.trim().is_empty() => format!("{}-headers", base.trim()),
-                    _ => "linux-headers".into(),
-                }
-            }
-            Family::Gentoo => "the sources of that kernel (sys-kernel/*-sources, prepared)".into(),
-            Family::Other => format!("the headers of kernel {release}"),
-        }
-    }
-
-    /// The package with a program.
-    pub fn program_package(&self, program: &str) -> String {
-        let debian = matches!(self.family(), Family::Debian | Family::Ubuntu);
-        match program {
-            "make" | "patch" | "kmod" | "bash" | "gcc" | "clang" => program.into(),
-            "depmod" | "modprobe" => "kmod".into(),
-            "strip" | "ld" => "binutils".into(),
-            p if p.starts_with("llvm-") || p.starts_with("ld.lld") || p.starts_with("clang-") => {
-                llvm_package(p, debian)
-            }
-            p if p.starts_with("gcc-") => p.into(),
-            p if debian && p.contains("-gcc-") => {
-                p.rsplit_once("-gcc-").map_or(p.into(), |(_, n)| format!("gcc-{n}"))
-            }
-            p => p.into(),
-        }
-    }
-
     /// The possible paths of the kernel's own `sign-file`, in the order in which they are tried.
     pub fn sign_file_candidates(&self, release: &str, headers: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
@@ -162,21 +122,6 @@ impl Distribution {
         }
         found.push(headers.join("scripts/sign-file"));
         found
-    }
-}
-
-/// The package with a program of LLVM. Only Debian's have the version that the program's name may end in.
-fn llvm_package(program: &str, debian: bool) -> String {
-    let package = match program {
-        p if p.starts_with("clang") => "clang",
-        p if p.starts_with("ld.lld") => "lld",
-        _ => "llvm",
-    };
-    let version = program.rsplit_once('-').map_or("", |(_, v)| v);
-    if debian && !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()) {
-        format!("{package}-{version}")
-    } else {
-        package.to_owned()
     }
 }
 
@@ -207,36 +152,6 @@ mod tests {
         for (text, family, destination) in table {
             let d = Distribution::from_os_release(text);
             assert_eq!((d.family(), d.destination()), (family, destination), "{text}");
-        }
-    }
-
-    #[test]
-    fn header_packages() {
-        let none = Path::new("/nonexistent");
-        let of = |t: &str, k: &str| Distribution::from_os_release(t).headers_package(k, none);
-        assert_eq!(of("ID=debian", "6.1.0-56-amd64"), "linux-headers-6.1.0-56-amd64");
-        assert_eq!(of("ID=fedora", "6.9.4-200.fc40.x86_64"), "kernel-devel-6.9.4-200.fc40.x86_64");
-        assert_eq!(of("ID=sles\nID_LIKE=suse", "6.4.0-150600.23.7-default"), "kernel-default-devel");
-        assert_eq!(of("ID=arch", "6.10.1-arch1-1"), "linux-headers");
-    }
-
-    #[test]
-    fn packages_of_compilers() {
-        let package = |id: &str, program: &str| Distribution::from_os_release(id).program_package(program);
-        let table = [
-            ("gcc-12", "gcc-12", "gcc-12"),
-            ("clang", "clang", "clang"),
-            ("clang-18", "clang-18", "clang"),
-            ("ld.lld", "lld", "lld"),
-            ("ld.lld-18", "lld-18", "lld"),
-            ("llvm-ar", "llvm", "llvm"),
-            ("llvm-objcopy-18", "llvm-18", "llvm"),
-        ];
-        for (program, debian, fedora) in table {
-            assert_eq!(
-                (package("ID=debian", program), package("ID=fedora", program)),
-                (debian.into(), fedora.into())
-            );
         }
     }
 }

@@ -121,8 +121,8 @@ impl Error {
             Self::SeveralFailed { .. } => one("the errors are above; the others are done"),
             Self::AutoinstallFailed { .. } => one("the errors are above; the other modules are in place"),
             Self::Tree(e) => e.help(),
+            Self::Look(e) => e.help(),
             Self::Conf(_)
-            | Self::Look(_)
             | Self::Cache(_)
             | Self::Io(_)
             | Self::Interrupted(_)

@@ -6,7 +6,7 @@ use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::manifest::BuildOrigin;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A package version that could not be installed.
 #[derive(Clone, Debug)]
@@ -35,10 +35,10 @@ pub enum Event {
     Added { package: PackageId, source: PathBuf },
     /// A source tree was copied below the source tree's root.
     SourceCopied { package: PackageId, from: PathBuf, to: PathBuf },
-    /// Several builds are about to start, in this order at the earliest.
+    /// These builds are about to start, in this order at the earliest.
     Queue { builds: Vec<Queued> },
-    /// A build started.
-    BuildStarted { build: Build, log: PathBuf },
+    /// A build started: it got its job slot at `since`, and its source has been copied.
+    BuildStarted { build: Build, log: PathBuf, since: Instant },
     /// A stage of a build began: "applying fix.patch", "make", "signing".
     BuildStage { build: Build, stage: String },
     /// A build succeeded.
@@ -93,6 +93,8 @@ pub enum Event {
     Resigned { build: Build, files: Vec<PathBuf> },
     /// An archive was written.
     ArchiveWritten { path: PathBuf },
+    /// The page of `--timings` was written.
+    PageWritten { path: PathBuf },
     /// An archive was loaded.
     ArchiveLoaded { package: PackageId, kernels: Vec<Kernel> },
     /// These builds are still running, each with its duration so far. Reported from time to time while builds
@@ -121,8 +123,50 @@ pub enum Event {
 pub struct Queued {
     /// The build.
     pub build: Build,
-    /// How long it took the last time.
-    pub expected: Option<Duration>,
+    /// The last build of its package.
+    pub last: Option<LastBuild>,
+    /// The estimated work, in seconds: the duration of the last build, or what the size of its source suggests.
+    pub weight: f64,
+    /// The builds that have to be installed before.
+    pub after: Vec<Build>,
+}
+
+/// What is known of the last build of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastBuild {
+    /// How long it took.
+    pub duration: Duration,
+    /// How many object files it compiled, if that is recorded.
+    pub objects: Option<u32>,
+}
+
+/// A measurement while builds run. It comes several times per second, so it is no event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The job slots in use; `None` if there is no limit.
+    pub slots: Option<SlotsInUse>,
+    /// What the running builds have begun to compile since the last measurement.
+    pub compiled: Vec<Compiled>,
+}
+
+/// Job slots: each running compiler has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotsInUse {
+    /// Those in use.
+    pub used: u32,
+    /// All of them.
+    pub of: u32,
+}
+
+/// How far a build is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// The build.
+    pub build: Build,
+    /// The object files that it has begun to compile.
+    pub objects: u32,
+    /// The name of the last one: text of the package.
+    pub last: String,
 }
 
 /// How many of the builds of a command came from where.
@@ -163,6 +207,16 @@ pub struct BuiltModule {
 pub trait Sink: Send + Sync {
     /// Receives one event.
     fn event(&self, event: Event);
+
+    /// Whether [`Sink::progress`] does something. Otherwise nothing is measured.
+    fn follows_progress(&self) -> bool {
+        false
+    }
+
+    /// Receives a measurement.
+    fn progress(&self, progress: Progress) {
+        let _ = progress;
+    }
 
     /// Receives a warning, which does not stop the command.
     fn warn(&self, text: String) {

@@ -1,7 +1,7 @@
 //! Errors in requests.
 
 use crate::cause::Cause;
-use dkms_tree::ids::BadName;
+use dkms_tree::ids::{BadName, Release};
 use std::path::PathBuf;
 
 /// A request that cannot be carried out as it is written.
@@ -37,7 +37,7 @@ pub enum RequestError {
     #[error("{0}")]
     Conflict(String),
     #[error("template kernel and target kernel are both {0}")]
-    SameKernel(String),
+    SameKernel(Release),
     #[error("--all and an architecture exclude each other")]
     AllWithArch,
     #[error("more than one action: {0} and {1}")]

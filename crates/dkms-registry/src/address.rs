@@ -20,6 +20,15 @@ impl Server {
         bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
+    /// `HOST`, with `:PORT` unless that is the usual one.
+    pub(crate) fn name(&self) -> String {
+        if self.port == self.default_port() {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
     /// `HOST` or `HOST:PORT`, as it is written in a configuration.
     pub(crate) fn names(&self) -> Vec<String> {
         let with_port = format!("{}:{}", self.host, self.port);

@@ -61,7 +61,7 @@ impl Certificates {
     /// # Errors
     /// There are none, or a file for this server is damaged.
     pub(crate) fn find(&self, server: &Server) -> Result<RootCerts, String> {
-        // One certificate of the system that cannot be read makes no difference to the others.
+        // An unreadable certificate of the system does not affect the others.
         let system = self.parsed.get_or_init(|| certificates(&self.system).filter_map(Result::ok).collect());
         let mut all = system.clone();
         for pem in server.names().iter().filter_map(|name| self.additional.get(name)) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::CryptoProvider;
 use ureq::http::{HeaderMap, Request};
@@ -74,8 +75,28 @@ impl Client {
         Self { certificates, proxies, provider, agents: Mutex::default() }
     }
 
-    /// Sends one request. Redirects and refusals are answers.
+    /// Sends one request. Redirects and refusals are answers. If the server is busy, a request without a body is
+    /// repeated once, if there is time for that: a thousand machines may ask at the same moment.
     pub(crate) fn send(
+        &self,
+        method: &str,
+        address: &Address,
+        headers: &[(&str, &str)],
+        payload: Payload<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        let first = self.send_once(method, address, headers, payload, deadline);
+        let repeatable = matches!(payload, Payload::None);
+        match busy(&first).filter(|pause| repeatable && deadline.has_time_after(*pause)) {
+            Some(pause) => {
+                std::thread::sleep(pause);
+                self.send_once(method, address, headers, payload, deadline)
+            }
+            None => first,
+        }
+    }
+
+    fn send_once(
         &self,
         method: &str,
         address: &Address,
@@ -144,7 +165,22 @@ impl Client {
     }
 }
 
-fn limit<B: ureq::AsSendBody>(agent: &Agent, request: Request<B>, left: std::time::Duration) -> Request<B> {
+/// How long to wait for a server that is busy; `None`: it is not. Clients that came together do not come back
+/// together.
+fn busy(result: &Result<Answer, Failure>) -> Option<Duration> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let spread = Duration::from_millis(u64::from(since.subsec_micros() ^ std::process::id()) % 500);
+    match result {
+        Err(Failure::Late) => Some(spread),
+        Ok(answer) if matches!(answer.status, 429 | 503) => {
+            let seconds = answer.header("retry-after").and_then(|text| text.parse().ok()).unwrap_or(1);
+            Some(Duration::from_secs(seconds).saturating_add(spread))
+        }
+        _ => None,
+    }
+}
+
+fn limit<B: ureq::AsSendBody>(agent: &Agent, request: Request<B>, left: Duration) -> Request<B> {
     agent.configure_request(request).timeout_global(Some(left)).build()
 }
 
@@ -153,7 +189,7 @@ fn unusable(error: &ureq::Error) -> Failure {
     let text = match error {
         ureq::Error::Timeout(Timeout::Resolve) => "its name was not resolved within 2 s".into(),
         ureq::Error::Timeout(Timeout::Connect) => "it did not accept a connection within 2 s".into(),
-        ureq::Error::Timeout(Timeout::RecvResponse) => "it did not begin to answer within 3 s".into(),
+        ureq::Error::Timeout(Timeout::RecvResponse) => return Failure::Late,
         ureq::Error::Timeout(_) => "it did not finish in time".into(),
         ureq::Error::HostNotFound => "its name cannot be resolved".into(),
         ureq::Error::Io(e) => describe(e),

@@ -21,6 +21,11 @@ impl Deadline {
         Self(Instant::now() + TOTAL + Duration::from_millis(bytes.min(1 << 40) / (SLOWEST / 1000)))
     }
 
+    /// Whether another attempt could succeed after this pause.
+    pub(crate) fn has_time_after(self, pause: Duration) -> bool {
+        self.left().is_some_and(|left| left > pause.saturating_add(FIRST_BYTE / 3))
+    }
+
     /// What is left. `None` if nothing is.
     pub(crate) fn left(self) -> Option<Duration> {
         Some(self.0.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())

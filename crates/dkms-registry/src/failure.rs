@@ -6,6 +6,9 @@ pub(crate) enum Failure {
     /// The registry cannot be used: it is not contacted again.
     #[error("{0}")]
     Unusable(String),
+    /// It accepts connections, but does not answer. It is not contacted again.
+    #[error("it did not begin to answer within 3 s")]
+    Late,
     /// It refuses this repository. Others may be readable.
     #[error("{0}")]
     Denied(String),

@@ -137,7 +137,7 @@ impl Output {
         line.push(b'\n');
         let mut stdout = std::io::stdout().lock();
         if stdout.write_all(&line).and_then(|()| stdout.flush()).is_err() {
-            // Nobody listens any more.
+            // dkms has closed the pipe.
             std::process::exit(0);
         }
     }

@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
 
     /// Why access was refused, with what could be the reason.
     pub(crate) fn refusal(&self, status: u16) -> String {
-        let name = format!("{}/{}", self.registry.server.host, self.repository);
+        let name = format!("{}/{}", self.registry.server.name(), self.repository);
         let mut text = match self.context.vault.find(self.registry) {
             Some(_) => format!(
                 "it refuses access to {name} ({status}): the password is wrong, or does not permit this"

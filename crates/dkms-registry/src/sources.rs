@@ -9,7 +9,7 @@ use crate::failure::Failure;
 /// What is known about a registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum State {
-    /// Nobody has asked it yet.
+    /// It has not been asked yet.
     #[default]
     Unknown,
     /// It has answered.
@@ -64,7 +64,7 @@ impl Sources {
 }
 
 fn is_dead<T>(result: &Result<T, Failure>) -> bool {
-    matches!(result, Err(Failure::Unusable(_)))
+    matches!(result, Err(Failure::Unusable(_) | Failure::Late))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -316,6 +316,28 @@ fn bad_registries_are_misses() {
 }
 
 #[test]
+fn a_busy_registry_is_asked_again() {
+    let later = Reaction::Answer(429, vec![("Retry-After".into(), "1".into())], Vec::new());
+    for busy in [later, Reaction::status(503), Reaction::Silent] {
+        let reaction = busy.clone();
+        let server = Server::start(move |number, _| match number {
+            1 => reaction.clone(),
+            _ => Reaction::Answer(200, Vec::new(), b"{}".to_vec()),
+        });
+        let mut program = Program::start();
+        let found = program.look_up(&[&format!("{}/dkms", server.address())], "f1-a");
+        assert!(matches!(found, Reply::Found { .. }), "{busy:?}: {found:?} {:?}", program.warnings);
+        assert_eq!(server.requests().len(), 2, "{busy:?}");
+    }
+    // It asks for more time than there is.
+    let long = Reaction::Answer(503, vec![("Retry-After".into(), "600".into())], Vec::new());
+    let server = Server::start(move |_, _| long.clone());
+    let mut program = Program::start();
+    assert_eq!(program.look_up(&[&format!("{}/dkms", server.address())], "f1-a"), Reply::Missing { id: 1 });
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
 fn damaged_blobs_are_refused() {
     let blob = vec![7u8; 100_000];
     let mut wrong = blob.clone();

@@ -80,6 +80,15 @@ impl Jobserver {
         self.slots
     }
 
+    /// The number of slots in use, by us and by all makes.
+    pub fn in_use(&self) -> u32 {
+        if *self.held() == 0 {
+            return 0;
+        }
+        let free = rustix::io::ioctl_fionread(&self.taker).unwrap_or_default();
+        self.slots.saturating_sub(u32::try_from(free).unwrap_or(u32::MAX))
+    }
+
     /// Waits for one slot.
     ///
     /// # Errors

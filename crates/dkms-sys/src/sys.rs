@@ -78,7 +78,7 @@ pub fn users_with_processes() -> std::collections::BTreeSet<u32> {
 /// The resources that a process and its descendants use together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Memory in bytes. A page that several of them share counts for each.
+    /// Memory in bytes. A page that several of them share is counted once for each.
     pub memory: u64,
     /// The number of processes.
     pub processes: u64,

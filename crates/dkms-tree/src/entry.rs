@@ -1,6 +1,6 @@
 //! One line of the status: a package version and its state for a kernel.
 
-use crate::ids::{Kernel, PackageId};
+use crate::ids::{Kernel, PackageId, Release};
 use serde::{Deserialize, Serialize};
 
 /// The state that an entry reports.
@@ -19,7 +19,7 @@ pub enum State {
         /// The kernel that uses it.
         kernel: Kernel,
         /// The kernel it was built for.
-        from: String,
+        from: Release,
     },
 }
 

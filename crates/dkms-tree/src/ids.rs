@@ -1,7 +1,11 @@
 //! Identifiers: a package version, a kernel, and a build of one for the other.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
+use std::ffi::OsStr;
 use std::fmt;
+use std::ops::Deref;
+use std::path::Path;
 
 /// A registered version of a package, identified by `PACKAGE_NAME/PACKAGE_VERSION`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -12,11 +16,17 @@ pub struct PackageId {
     pub version: String,
 }
 
+/// The release of a kernel, as printed by `uname -r` and used for the directory in `/lib/modules`. It is a
+/// valid directory name: it does not leave the trees, and is not hidden in them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Release(String);
+
 /// A kernel release and the architecture under which dkms stores it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kernel {
-    /// The release, as printed by `uname -r` and used for the directory in `/lib/modules`.
-    pub release: String,
+    /// The release.
+    pub release: Release,
     /// The architecture, as printed by `uname -m`.
     pub arch: String,
 }
@@ -88,9 +98,116 @@ impl Kernel {
     /// # Errors
     /// [`BadName`] for a name that would leave the tree or be hidden in it.
     pub fn new(release: &str, arch: &str) -> Result<Self, BadName> {
-        check("kernel release", release)?;
+        Self::of(Release::new(release)?, arch)
+    }
+
+    /// Checks that the architecture is a valid directory name.
+    ///
+    /// # Errors
+    /// [`BadName`] for a name that would leave the tree or be hidden in it.
+    pub fn of(release: Release, arch: &str) -> Result<Self, BadName> {
         check("architecture", arch)?;
-        Ok(Self { release: release.to_owned(), arch: arch.to_owned() })
+        Ok(Self { release, arch: arch.to_owned() })
+    }
+}
+
+impl Release {
+    /// Checks that the word is a valid directory name.
+    ///
+    /// # Errors
+    /// [`BadName`] for a name that would leave the tree or be hidden in it.
+    pub fn new(word: &str) -> Result<Self, BadName> {
+        check("kernel release", word)?;
+        Ok(Self(word.to_owned()))
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Release {
+    type Error = BadName;
+
+    fn try_from(word: String) -> Result<Self, BadName> {
+        check("kernel release", &word)?;
+        Ok(Self(word))
+    }
+}
+
+impl From<Release> for String {
+    fn from(release: Release) -> Self {
+        release.0
+    }
+}
+
+impl Deref for Release {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Release {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Release {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for Release {
+    fn as_ref(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+impl AsRef<OsStr> for Release {
+    fn as_ref(&self) -> &OsStr {
+        OsStr::new(&self.0)
+    }
+}
+
+impl PartialEq<str> for Release {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for Release {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialEq<String> for Release {
+    fn eq(&self, other: &String) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialEq<Release> for &str {
+    fn eq(&self, other: &Release) -> bool {
+        *self == other.0
+    }
+}
+
+impl PartialEq<Release> for String {
+    fn eq(&self, other: &Release) -> bool {
+        *self == other.0
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
     }
 }
 
@@ -140,5 +257,9 @@ mod tests {
         assert!(PackageId::new("v4l2loopback", "0.12.7").is_ok());
         assert!(Kernel::new("6.1.0-56-amd64", "x86_64").is_ok());
         assert!(Kernel::new("6.1/../..", "x86_64").is_err());
+        for word in ["", ".", "..", ".hidden", "a/b", "a\0", &"6".repeat(201)] {
+            assert!(Release::new(word).is_err(), "{word:?}");
+            assert!(Release::try_from(word.to_owned()).is_err(), "{word:?}");
+        }
     }
 }

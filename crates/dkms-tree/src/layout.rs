@@ -173,6 +173,10 @@ impl Layout {
     pub fn building_dir(&self) -> PathBuf {
         self.dkms_tree.join(".building")
     }
+    /// The directory of the pages of `--timings`.
+    pub fn timings_dir(&self) -> PathBuf {
+        self.dkms_tree.join(".timings")
+    }
     /// The file that records which interrupted changes were rolled back or completed.
     pub fn recovery_log(&self) -> PathBuf {
         self.dkms_tree.join(".recovery.log")

@@ -41,6 +41,9 @@ pub struct Manifest {
     pub built_at: u64,
     /// How long it took.
     pub build_seconds: f64,
+    /// How many object files were compiled; 0 if none were, or if it is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub objects: u32,
     /// The built module files.
     pub modules: Vec<ModuleRecord>,
     /// Modules that BUILD_EXCLUSIVE left out, with the reason.
@@ -79,6 +82,10 @@ impl BuildOrigin {
     pub fn is_unknown(&self) -> bool {
         *self == Self::Unknown
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl From<String> for BuildOrigin {
@@ -261,9 +268,9 @@ impl Manifest {
             return Err("it has no schema".into());
         }
         let m: Self = serde_json::from_slice(bytes).map_err(no_record)?;
-        let of = (&m.package, &m.version, &m.kernel, &m.arch);
-        if of != (&build.package.name, &build.package.version, &build.kernel.release, &build.kernel.arch) {
-            let (package, version, kernel, arch) = of;
+        let of: [&str; 4] = [&m.package, &m.version, &m.kernel, &m.arch];
+        if of != [&build.package.name, &build.package.version, &*build.kernel.release, &build.kernel.arch] {
+            let [package, version, kernel, arch] = of;
             return Err(format!("it is about {package}/{version} for kernel {kernel} ({arch}), not {build}"));
         }
         match m.modules.iter().find(|r| !plain_file_name(&r.file)) {
@@ -352,7 +359,7 @@ impl<'a> Glance<'a> {
             && g.schema <= SCHEMA
             && g.package == build.package.name
             && g.version == build.package.version
-            && g.kernel == build.kernel.release
+            && g.kernel == build.kernel.release.as_str()
             && g.arch == build.kernel.arch
             && g.modules.iter().all(|r| plain_file_name(&r.file));
         ours.then_some(g)

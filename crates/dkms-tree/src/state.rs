@@ -1,7 +1,7 @@
 //! The contents of the tree, determined cheaply from the file system. Runs no code and evaluates no
 //! dkms.conf.
 
-use crate::ids::{Build, Kernel, PackageId};
+use crate::ids::{Build, Kernel, PackageId, Release};
 use crate::layout::Layout;
 use std::path::{Path, PathBuf};
 
@@ -194,6 +194,12 @@ pub fn module_stem(file: &str) -> Option<&str> {
 fn names(dir: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect()
+}
+
+/// The kernels that have a directory in `/lib/modules`, sorted bytewise.
+#[must_use]
+pub fn releases(layout: &Layout) -> Vec<Release> {
+    subdirectories(&layout.install_tree).into_iter().filter_map(|name| Release::try_from(name).ok()).collect()
 }
 
 /// The names of the directories in `dir` (without links and dot names), sorted bytewise.

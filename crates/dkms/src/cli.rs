@@ -40,6 +40,8 @@ pub(crate) struct Arguments {
     pub kernelsourcedir: Option<PathBuf>,
     pub config: Option<PathBuf>,
     pub jobs: Option<u32>,
+    pub timings: bool,
+    pub timings_file: Option<PathBuf>,
     pub force: bool,
     pub lock_timeout: Option<u64>,
     pub mok_signing_key: Option<PathBuf>,
@@ -69,6 +71,9 @@ pub(crate) struct Arguments {
     pub sysext_level: Option<String>,
     pub load: bool,
     pub loaded: bool,
+    pub fleet: Option<PathBuf>,
+    pub metrics: Option<PathBuf>,
+    pub table: bool,
     pub dkmstree: Option<PathBuf>,
     pub sourcetree: Option<PathBuf>,
     pub installtree: Option<PathBuf>,
@@ -78,6 +83,7 @@ pub(crate) struct Arguments {
     pub quiet: bool,
     pub verbose: bool,
     pub debug: bool,
+    pub plain: bool,
     /// Formerly of mkdriverdisk: for which system.
     pub distro: Option<String>,
     /// Formerly of mkdriverdisk: which kind of image.
@@ -128,6 +134,15 @@ impl Arguments {
                 Some(_) => {}
                 None => self.words.push(word),
             }
+        }
+    }
+
+    /// A registry may follow the module: it is the same as that of `--registry`.
+    fn take_registry(&mut self) {
+        let takes_one = |action: Action| action.row().operand == Operand::PackageAndRegistry;
+        if self.action.is_some_and(takes_one) {
+            let modules = usize::from(self.module.is_none()).min(self.words.len());
+            self.registries.extend(self.words.drain(modules..));
         }
     }
 
@@ -204,7 +219,9 @@ impl Arguments {
         for path in options.into_iter().flatten().filter(|p| !p.to_string_lossy().starts_with("pkcs11:")) {
             *path = f(path);
         }
-        for word in self.words.iter_mut().filter(|w| names_a_path(w)) {
+        // The files that a report writes are the machine's.
+        let are_outputs = self.action.is_some_and(|action| action.row().operand == Operand::Output);
+        for word in self.words.iter_mut().filter(|w| !are_outputs && names_a_path(w)) {
             if let Ok(path) = f(Path::new(word)).into_os_string().into_string() {
                 *word = path;
             }
@@ -269,12 +286,16 @@ fn argument(row: &'static OptionRow) -> Arg {
         return arg.action(ArgAction::SetTrue);
     }
     let arg = arg.value_name(row.value_name);
+    let arg = match row.value {
+        Value::OptionalFile => arg.num_args(0..=1).require_equals(true).default_missing_value(""),
+        _ => arg,
+    };
     let arg = if row.repeatable { arg.action(ArgAction::Append) } else { arg };
     match row.value {
         // An empty variable would turn a command for an image into one for this machine, so it is an error
         // here.
         Value::Directory if row.opt == Opt::Root => arg.value_parser(PathBufValueParser::new()),
-        Value::File | Value::Directory => arg.value_parser(OsStringValueParser::new()),
+        Value::File | Value::OptionalFile | Value::Directory => arg.value_parser(OsStringValueParser::new()),
         Value::Jobs => arg.value_parser(number::<u32>),
         Value::Seconds => arg.value_parser(number::<u64>),
         _ => arg.value_parser(StringValueParser::new()),
@@ -391,7 +412,15 @@ impl Given {
         arguments.empty_version = has_version && arguments.module_version.is_none();
         arguments.words = words;
         arguments.sort_words();
+        arguments.take_registry();
         Ok(arguments)
+    }
+
+    /// Whether an option is given, and its file if it has one.
+    fn optional_path(&mut self, opt: Opt) -> (bool, Option<PathBuf>) {
+        let value: Option<OsString> = self.matches.try_remove_one(opt.row().id()).ok().flatten();
+        self.note(opt, value.is_some());
+        (value.is_some(), value.filter(|path| !path.is_empty()).map(PathBuf::from))
     }
 
     fn options(mut self) -> Arguments {
@@ -401,7 +430,10 @@ impl Given {
                 _ => drop(self.text(opt)),
             }
         }
+        let (timings, timings_file) = self.optional_path(Opt::Timings);
         Arguments {
+            timings,
+            timings_file,
             module: self.text(Opt::Module),
             module_version: self.text(Opt::ModuleVersion),
             kernels: self.texts(Opt::Kernel),
@@ -444,6 +476,9 @@ impl Given {
             sysext_level: self.text(Opt::SysextLevel),
             load: self.flag(Opt::Load),
             loaded: self.flag(Opt::Loaded),
+            fleet: self.path(Opt::Fleet),
+            metrics: self.path(Opt::Metrics),
+            table: self.flag(Opt::Table),
             dkmstree: self.path(Opt::DkmsTree),
             sourcetree: self.path(Opt::SourceTree),
             installtree: self.path(Opt::InstallTree),
@@ -452,6 +487,7 @@ impl Given {
             quiet: self.flag(Opt::Quiet),
             verbose: self.flag(Opt::Verbose),
             debug: self.flag(Opt::Debug),
+            plain: self.flag(Opt::Plain),
             distro: self.text(Opt::Distro),
             media: self.text(Opt::Media),
             release: self.text(Opt::Release),

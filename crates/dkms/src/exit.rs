@@ -144,6 +144,8 @@ fn registry(error: &RegistryError) -> u8 {
         RegistryError::NotBuilt(_) | RegistryError::NotInCache { .. } | RegistryError::Missing { .. } => 3,
         RegistryError::NoKey(_)
         | RegistryError::BadKey { .. }
+        | RegistryError::BadSigner { .. }
+        | RegistryError::NotSigner { .. }
         | RegistryError::KeyExists(_)
         | RegistryError::Unconfined { .. }
         | RegistryError::BadRecord { .. } => 6,

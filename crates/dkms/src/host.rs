@@ -3,8 +3,9 @@
 use crate::root::Entered;
 use dkms_core::distro::{Distribution, Family};
 use dkms_core::kernel::installed::has_modules;
+use dkms_core::kernel::machine;
 use dkms_core::secret::{Secret, Secrets};
-use dkms_core::session::Host;
+use dkms_core::session::{Host, Session};
 use dkms_core::tree::layout::Layout;
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Command, Stream};
@@ -38,6 +39,11 @@ const SECRET: [&str; 2] = ["KBUILD_SIGN_PIN", "CREDENTIALS_DIRECTORY"];
 pub(crate) fn take_pin() -> Option<Secret> {
     let pin = dkms_sys::secret::take_variable("KBUILD_SIGN_PIN")?;
     (!pin.bytes().is_empty()).then(|| pin.into())
+}
+
+/// Whether the terminal cannot move its cursor, so that a live view would fill it with lines.
+pub(crate) fn has_dumb_terminal() -> bool {
+    std::env::var_os("TERM").is_none_or(|kind| kind.is_empty() || kind == "dumb")
 }
 
 /// Gathers the facts about this machine, or about the other root.
@@ -82,6 +88,13 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     }
 }
 
+/// Whether standard output is a terminal that shows colours, and nobody has switched them off
+/// (<https://no-color.org>).
+pub(crate) fn shows_colours() -> bool {
+    let off = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !off && !has_dumb_terminal() && dkms_sys::sys::is_terminal(1)
+}
+
 /// Whether this is a system that another one prepares: a chroot, or a container whose image is made.
 pub(crate) fn is_image(layout: &Layout, running: &str) -> bool {
     let exists = |path: &str| dkms_sys::fs::exists_followed(path);
@@ -112,8 +125,20 @@ fn addon_modules_dir() -> Option<String> {
     })
 }
 
-/// The default architecture of a kernel: that of its rpm package if there is one, else the machine's.
-pub(crate) fn arch_of(host: &Host, install_tree: &Path, release: &str) -> String {
+/// The default architecture of a kernel: that of its configuration if it is for another machine; that of its
+/// rpm package if there is one; else the machine's.
+pub(crate) fn arch_of(session: &Session<'_>, release: &str) -> String {
+    arch_of_config(session, release, arch_of_package(session.host, &session.layout.install_tree, release))
+}
+
+/// The same, if `usual` is the one of its package or machine.
+pub(crate) fn arch_of_config(session: &Session<'_>, release: &str, usual: String) -> String {
+    let other = machine::of_kernel(session, release).filter(|machine| !machine.is_named(&usual));
+    other.map_or(usual, |machine| machine.name.to_owned())
+}
+
+/// The architecture of a kernel's rpm package; without one, the machine's.
+pub(crate) fn arch_of_package(host: &Host, install_tree: &Path, release: &str) -> String {
     let family = host.distribution.as_ref().map(|d| d.family());
     if matches!(family, Some(Family::Debian | Family::Ubuntu | Family::Arch | Family::Gentoo)) {
         return host.machine.clone();

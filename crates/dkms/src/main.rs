@@ -14,9 +14,11 @@ mod managed;
 mod operand;
 mod printable;
 mod render;
+mod report;
 mod request;
 mod root;
 mod settings;
+mod timings;
 mod ui;
 
 use std::process::ExitCode;

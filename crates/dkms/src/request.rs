@@ -2,6 +2,7 @@
 
 use crate::actions::{ACTIONS, Action, Effect, Kernels, Misplaced, Operand, Opt, OptionRow, Relation};
 use crate::cli::Arguments;
+use crate::host::{arch_of_config, arch_of_package};
 use crate::operand::{is_archive, is_path};
 use dkms_core::error::Result;
 use dkms_core::ids::{Kernel, PackageId};
@@ -223,12 +224,15 @@ pub(crate) fn kernels(
     }
     let releases: &[String] = if words.releases.is_empty() { &running } else { &words.releases };
     let mut kernels = Vec::new();
-    let mut arch = None;
+    let mut usual = None;
     for (n, release) in releases.iter().enumerate() {
         let a = match words.arches.as_slice() {
-            [] => arch
-                .get_or_insert_with(|| crate::host::arch_of(s.host, &s.layout.install_tree, release))
-                .clone(),
+            [] => {
+                // One process for all of them.
+                let usual =
+                    usual.get_or_insert_with(|| arch_of_package(s.host, &s.layout.install_tree, release));
+                arch_of_config(s, release, usual.clone())
+            }
             [one] => one.clone(),
             many => many.get(n).cloned().unwrap_or_default(),
         };

@@ -117,12 +117,23 @@ fn machines_cache(changes: bool) -> Option<PathBuf> {
     Some(dir).filter(|dir| dkms_sys::fs::is_real_dir(dir))
 }
 
-/// The machine's directories that stay writable: the system itself, that of the archive to write, that of the
-/// cache, and temporary ones.
+/// The machine's directories that stay writable: the system itself, that of the archive or report to write, that
+/// of the cache, and temporary ones.
 fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<PathBuf> {
     let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
     let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
-    std::iter::once(path.to_owned()).chain(archive).chain(cache).chain(temporary).collect()
+    let reports = report_dirs(arguments);
+    std::iter::once(path.to_owned()).chain(archive).chain(reports).chain(cache).chain(temporary).collect()
+}
+
+/// The directories of the files that a report writes: those it names, and the current one.
+fn report_dirs(arguments: &Arguments) -> Vec<PathBuf> {
+    if arguments.action() != Some(Action::Report) {
+        return Vec::new();
+    }
+    let files = arguments.words.iter().map(Path::new).chain(arguments.metrics.as_deref());
+    let dir = |file: &Path| std::path::absolute(file).ok()?.parent()?.canonicalize().ok();
+    files.filter_map(dir).chain(std::env::current_dir()).collect()
 }
 
 /// Makes that system the root directory, and mounts the machine's files that the command line names in it,
@@ -168,7 +179,11 @@ fn with_host_programs(system: &Root, layout: &Layout, changes: bool) -> Result<V
     if let Some(lib) = system.find(Path::new("/usr/lib"))? {
         let names = lib.names()?;
         let kbuild = names.iter().filter(|n| n.to_string_lossy().starts_with("linux-kbuild-"));
-        places.extend(kbuild.map(|n| Path::new("/usr/lib").join(n)));
+        for path in kbuild.map(|n| Path::new("/usr/lib").join(n)) {
+            if !has_better_programs(system, &path)? {
+                places.push(path);
+            }
+        }
     }
     mount_places(system, &places)?;
     Ok(places)
@@ -250,6 +265,16 @@ fn has_tools(system: &Root) -> Result<bool> {
     };
     let ours = dkms_sys::fs::open("/proc/self/exe").ok();
     Ok(compiler && ours.is_some_and(|ours| kind_of_program(ours) == kind_of_program(make)))
+}
+
+/// Whether the programs in this directory of the system do not run on this machine, while those in the
+/// machine's own directory do.
+fn has_better_programs(system: &Root, dir: &Path) -> Result<bool> {
+    let program = dir.join("scripts/basic/fixdep");
+    let ours = dkms_sys::fs::open("/proc/self/exe").ok().and_then(kind_of_program);
+    let theirs = system.read(&program)?.and_then(kind_of_program);
+    let of_machine = dkms_sys::fs::open(&program).ok().and_then(kind_of_program);
+    Ok(theirs != ours && of_machine.is_some() && of_machine == ours)
 }
 
 /// Word size, byte order and machine of an ELF file (elf(5): `e_ident`, `e_machine`).

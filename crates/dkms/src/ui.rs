@@ -1,13 +1,14 @@
 //! The only place that prints: data to standard output, messages to standard output or standard error.
 
-use crate::actions::Kernels;
+use crate::actions::{Action, Kernels, Opt, Relation};
 use crate::answer::Answer;
 use crate::cli::Arguments;
 use crate::exit;
 use crate::printable::{on_one_line, printable, without_pins};
-use crate::render::{json, plain, progress::Progress};
+use crate::render::{json, paint::Painted, plain, progress::Progress};
+use crate::timings::Recorder;
 use dkms_core::error::Result;
-use dkms_core::event::{Event, Sink};
+use dkms_core::event::{self, Event, Sink};
 use dkms_core::secret::Secret;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
@@ -19,6 +20,10 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Ui {
     mode: Mode,
     debug: bool,
+    /// `--plain`
+    plain: bool,
+    /// What `--timings` shows; `None` for commands that build nothing.
+    recorder: Option<Recorder>,
     verbose: AtomicBool,
     /// Whether standard output is one document.
     is_document: bool,
@@ -40,7 +45,7 @@ enum Mode {
     /// Plain lines for the log of a package manager. Failures are printed at the end, where people look for
     /// them.
     Managed(Mutex<Vec<String>>),
-    Live(Progress),
+    Live(Box<Progress>),
 }
 
 impl Ui {
@@ -59,22 +64,40 @@ impl Ui {
             Mode::Managed(Mutex::default())
         } else if !arguments.verbose
             && !arguments.debug
+            && !arguments.plain
             && dkms_sys::sys::is_terminal(1)
             && dkms_sys::sys::is_terminal(2)
+            && !crate::host::has_dumb_terminal()
         {
-            Mode::Live(Progress::new())
+            Mode::Live(Box::new(Progress::new()))
         } else {
             Mode::Plain
         };
-        Self {
+        let builds = |action: Action| action.row().relation(Opt::Timings) != Relation::Foreign;
+        let (recorder, failed) = match arguments.action().is_some_and(builds) {
+            true => Some(Recorder::start(arguments)).unzip(),
+            false => (None, None),
+        };
+        let ui = Self {
             mode,
+            recorder,
             is_document: one_document,
             prints_resource: arguments.kmm && !arguments.dry_run,
             debug: arguments.debug,
+            plain: arguments.plain,
             verbose: AtomicBool::new(arguments.verbose || arguments.debug),
             out: Mutex::new(()),
             unwritten: AtomicBool::new(false),
+        };
+        if let Some(e) = failed.flatten() {
+            ui.warn(format!("the page of --timings cannot be written: {e}"));
         }
+        ui
+    }
+
+    /// The record of a command that builds.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
     }
 
     /// Sets the verbosity, which framework.conf can increase.
@@ -84,11 +107,24 @@ impl Ui {
 
     /// Prints data to standard output.
     pub(crate) fn data(&self, text: &str) {
+        self.print(|| to_stdout(text));
+    }
+
+    fn print(&self, write: impl FnOnce() -> std::io::Result<()>) {
         if !matches!(self.mode, Mode::Quiet) {
             // A reader that closed the pipe has seen enough.
-            if to_stdout(text).is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
+            if write().is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
                 self.unwritten.store(true, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Prints data that has colours if standard output is a terminal that shows them.
+    pub(crate) fn painted(&self, painted: &Painted) {
+        if !self.plain && crate::host::shows_colours() {
+            self.print(|| to_terminal(&painted.with_colours()));
+        } else {
+            self.data(&painted.plain());
         }
     }
 
@@ -152,13 +188,25 @@ fn is_hook(arguments: &Arguments) -> bool {
     arguments.action().is_some_and(|action| action.row().kernels == Kernels::Named)
 }
 
+/// The text as it may be printed or written to a file that people look at: unprintable characters are
+/// escaped, and PINs are omitted.
+pub(crate) fn clean(text: &str) -> String {
+    without_pins(&printable(text)).into_owned()
+}
+
 /// Prints to standard output. Unprintable characters are escaped, and PINs are omitted.
 ///
 /// # Errors
 /// It cannot be written; after a broken pipe the reader does not want more.
 pub(crate) fn to_stdout(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout();
-    out.write_all(without_pins(&printable(text)).as_bytes()).and_then(|()| out.flush())
+    out.write_all(clean(text).as_bytes()).and_then(|()| out.flush())
+}
+
+/// Prints what [`Painted`] escaped.
+fn to_terminal(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// Prints to standard error. Unprintable characters are escaped, and PINs are omitted.
@@ -188,7 +236,23 @@ impl Sink for Ui {
         Some(Secret::new(std::ffi::OsString::from_vec(line?)))
     }
 
+    fn follows_progress(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    fn progress(&self, progress: event::Progress) {
+        if let Mode::Live(live) = &self.mode {
+            live.measured(&progress);
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.progress(&progress);
+        }
+    }
+
     fn event(&self, event: Event) {
+        if let Some(recorder) = &self.recorder {
+            recorder.event(&event);
+        }
         let _one = self.out.lock();
         if self.debug {
             self.message(&format!("debug: {event:?}\n"));

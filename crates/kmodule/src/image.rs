@@ -17,6 +17,9 @@ use crate::unpack::{self, Source};
 use std::borrow::Cow;
 use std::io::Read;
 
+mod btf;
+pub use btf::{btf, has_btf, has_section};
+
 /// The longest kernel that is accepted, in bytes (Debian's have 60 MiB; with every debug option, about 400).
 pub const LIMIT: usize = 512 << 20;
 
@@ -63,12 +66,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ImageError> {
 }
 
 pub(crate) fn unpack_within(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, ImageError> {
-    // The headers of bzImage and zboot contain the magic number of a flat image as well, so these are checked
-    // first.
-    let payload = match (bzimage(bytes)?, zboot(bytes)?) {
-        (Some(payload), _) | (None, Some(payload)) => payload,
-        (None, None) => bytes,
-    };
+    let payload = payload(bytes)?;
     if is_kernel(payload) {
         return Ok(Cow::Borrowed(payload));
     }
@@ -80,6 +78,20 @@ pub(crate) fn unpack_within(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>,
     } else {
         Err(ImageError::Unknown("its compressed data is not a kernel"))
     }
+}
+
+/// The part of an image that contains the kernel, compressed or not. A signature of the image is not part of
+/// it.
+///
+/// # Errors
+/// [`ImageError`], if its header is damaged.
+pub fn payload(bytes: &[u8]) -> Result<&[u8], ImageError> {
+    // The headers of bzImage and zboot contain the magic number of a flat image as well, so these are checked
+    // first.
+    Ok(match (bzimage(bytes)?, zboot(bytes)?) {
+        (Some(payload), _) | (None, Some(payload)) => payload,
+        (None, None) => bytes,
+    })
 }
 
 /// An ELF file or a flat image.

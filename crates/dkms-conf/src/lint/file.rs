@@ -1,9 +1,10 @@
 //! The input of the linter.
 
 use super::scan::{Assigned, Scan};
+use crate::diagnostic::Location;
 use crate::directives::Directives;
 use crate::eval::{Decline, Matcher};
-use crate::locate::{Location, location_of};
+use crate::locate::location_of;
 use std::ops::Range;
 
 /// The input besides the text.

@@ -1,10 +1,9 @@
 //! Commands: a MAKE that installs or ignores the kernel, and shell code where a variable is enough.
 
-use super::diagnostic::{Diagnostic, edit, note, warning};
 use super::file::{Facts, File};
 use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Location, edit};
 use crate::directives::Directives;
-use crate::locate::Location;
 
 /// The syntax around a command whose output is used.
 const FORMS: [(&str, &str); 2] = [("$(", ")"), ("`", "`")];
@@ -26,7 +25,7 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnost
             lines.extend(place.as_ref().map(|l| l.line));
             let message = format!("'{command}' is not needed, because dkms knows the value");
             let help = "make without -j: dkms adds it; ${parallel_jobs} is the number of jobs";
-            found.push(warning(Code::Nproc, place, message, help));
+            found.push(Diagnostic::warning(Code::Nproc, message, help).at(place));
         }
     }
     if let Some(declined) = facts.declined.filter(|d| !lines.contains(&d.line)) {
@@ -36,7 +35,7 @@ pub(super) fn shell(file: &File<'_>, facts: &Facts<'_>, found: &mut Vec<Diagnost
         let len = u32::try_from(rest.trim_end().chars().count()).unwrap_or(u32::MAX).max(1);
         let at = Location { line: declined.line, column: declined.column, len, text };
         let message = format!("only bash can evaluate this: {}", declined.construct);
-        found.push(note(Code::NeedsBash, Some(at), message, instead(&declined.construct)));
+        found.push(Diagnostic::note(Code::NeedsBash, message, instead(&declined.construct)).at(Some(at)));
     }
 }
 
@@ -78,7 +77,8 @@ fn uname(file: &File<'_>, at: usize, command: &str, variable: &str) -> Diagnosti
     let what = if variable == "arch" { "this machine's architecture" } else { "the running kernel" };
     let message = format!("'{command}' is {what}, not the one to build for");
     let range = form.clone().unwrap_or(at..end);
-    let mut diagnostic = warning(Code::Uname, file.at(range), message, format!("${{{variable}}}"));
+    let mut diagnostic =
+        Diagnostic::warning(Code::Uname, message, format!("${{{variable}}}")).at(file.at(range));
     if let Some(range) = form {
         let in_value = file.scan.assignments.iter().find(|a| a.value.contains(&range.start));
         let escaped = text.get(..range.start).is_some_and(|t| t.ends_with('\\'));
@@ -101,7 +101,7 @@ pub(super) fn look(file: &File<'_>, directives: &Directives, words: &[String], f
         if let Some(what) = installs(make) {
             let message = format!("MAKE[{i}] installs: {what}");
             let help = "only build; BUILT_MODULE_NAME and DEST_MODULE_LOCATION define what is installed";
-            found.push(warning(Code::MakeInstalls, at(), message, help));
+            found.push(Diagnostic::warning(Code::MakeInstalls, message, help).at(at()));
         }
         let nothing = matches!(make.trim(), "true" | "/bin/true" | "/usr/bin/true" | ":");
         if !nothing && !prepared && !knows(make) {
@@ -109,7 +109,7 @@ pub(super) fn look(file: &File<'_>, directives: &Directives, words: &[String], f
             let help = format!(
                 "MAKE[{i}]=\"make -C ${{kernel_source_dir}} M=${{dkms_tree}}/${{PACKAGE_NAME}}/${{PACKAGE_VERSION}}/build\", or pass ${{kernelver}} to the Makefile"
             );
-            found.push(warning(Code::MakeIgnoresKernel, at(), message, help));
+            found.push(Diagnostic::warning(Code::MakeIgnoresKernel, message, help).at(at()));
         }
     }
 }

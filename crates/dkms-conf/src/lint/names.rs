@@ -1,12 +1,11 @@
 //! Names that are misspelt, unknown or obsolete, and values that are neither yes nor no.
 
-use super::diagnostic::{Diagnostic, Edit, edit, note, warning};
 use super::file::File;
 use super::scan::{Assigned, literal};
 use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Edit, edit};
 use crate::directives::{Dialect, DirectiveInfo, Kind};
 use crate::locate::closest;
-use crate::problem::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that bash itself or many programs read.
@@ -56,7 +55,8 @@ fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Diagnostic>) {
     if let Some(meant) = closest(a.name) {
         let written = a.written().replacen(a.name, meant, 1);
         let message = format!("{} is not a directive and has no effect", a.name);
-        let mut diagnostic = warning(Code::Misspelt, file.at_assignment(a), message, format!("{written}=…"));
+        let mut diagnostic =
+            Diagnostic::warning(Code::Misspelt, message, format!("{written}=…")).at(file.at_assignment(a));
         // All assignments of that name and index, and only if the right name has no value.
         let taken = |b: &Assigned<'_>| b.name == meant && (b.subscript == a.subscript || b.whole || a.whole);
         if !file.scan.assignments.iter().any(taken) && !file.scan.runs_more {
@@ -75,7 +75,10 @@ fn stranger(file: &File<'_>, a: &Assigned<'_>, found: &mut Vec<Diagnostic>) {
         return;
     }
     let message = format!("{} is not a directive and has no effect", a.name);
-    found.push(warning(Code::Unknown, file.at_assignment(a), message, format!("remove {}", a.written())));
+    found.push(
+        Diagnostic::warning(Code::Unknown, message, format!("remove {}", a.written()))
+            .at(file.at_assignment(a)),
+    );
 }
 
 fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Diagnostic>) {
@@ -95,7 +98,8 @@ fn deprecated(file: &File<'_>, info: &'static DirectiveInfo, found: &mut Vec<Dia
     let by_hand = name == "OBSOLETE_BY";
     let correction =
         if by_hand { "BUILD_EXCLUSIVE_KERNEL_MAX=…".to_owned() } else { format!("remove {name}") };
-    let mut diagnostic = note(Code::Deprecated, file.at_assignment(first), message, correction);
+    let mut diagnostic =
+        Diagnostic::note(Code::Deprecated, message, correction).at(file.at_assignment(first));
     if !by_hand && all.len() <= MAX_EDITS && all.iter().all(|a| a.alone && file.own(a)) {
         diagnostic.changes = Some(info.name);
         diagnostic.edits = all.iter().map(|a| whole_lines(file.text, a)).collect();
@@ -123,8 +127,7 @@ fn yes_no(file: &File<'_>, name: &'static str, a: &Assigned<'_>, found: &mut Vec
     let help =
         meant.map_or_else(|| format!("{name}=\"yes\", or {name}=\"no\""), |m| format!("{name}=\"{m}\""));
     let message = format!("{name} is '{value}', which is neither yes nor no");
-    let mut diagnostic = warning(Code::YesNo, file.at_assignment(a), message, help);
-    diagnostic.severity = Severity::Error;
+    let mut diagnostic = Diagnostic::error(Code::YesNo, message, help).at(file.at_assignment(a));
     if let Some(meant) = meant.filter(|_| file.own(a) && !a.append) {
         diagnostic.changes = Some(name);
         diagnostic.edits = vec![edit(place, meant)];
@@ -148,5 +151,7 @@ fn twice<'a>(
     let at = file.at_assignment(before);
     let line = file.at_assignment(a).map_or(0, |at| at.line);
     let message = format!("{} is set again in line {line}, and this value is lost", before.written());
-    found.push(warning(Code::AssignedTwice, at, message, "remove one of them, or use another index"));
+    found.push(
+        Diagnostic::warning(Code::AssignedTwice, message, "remove one of them, or use another index").at(at),
+    );
 }

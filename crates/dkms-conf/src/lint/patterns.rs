@@ -2,12 +2,11 @@
 //!
 //! They are tried on the releases and architectures of real kernels, with the same matcher as in a build.
 
-use super::diagnostic::{Diagnostic, Edit, edit, warning};
 use super::file::File;
 use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Edit, edit};
 use crate::directives::Directives;
 use crate::eval::Matcher;
-use crate::problem::Severity;
 
 /// The texts on which patterns are tried.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,26 +83,22 @@ fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Diagno
     let said = format!("{named} '{}'", p.text);
     if let Err(why) = m(p.text, "6.1.0-5-amd64") {
         let message = format!("{said} is not a regular expression: {why}");
-        let mut diagnostic = warning(
-            Code::RegexInvalid,
-            at(),
-            message,
-            "see regex(7), extended form; write a backslash before a literal character",
-        );
-        diagnostic.severity = Severity::Error;
-        found.push(diagnostic);
+        let help = "see regex(7), extended form; write a backslash before a literal character";
+        found.push(Diagnostic::error(Code::RegexInvalid, message, help).at(at()));
         return;
     }
     // One that is set in an if and matches nothing is the way to exclude the package there.
     let excludes = file.scan.find(p.name, Some(p.index)).is_some_and(|a| !a.alone);
     if p.against == Against::Arch {
         if !excludes && !ARCHES.iter().any(|a| m(p.text, a) == Ok(true)) {
-            found.push(warning(
-                Code::RegexNothing,
-                at(),
-                format!("{said} matches no architecture"),
-                arch_help(p.text),
-            ));
+            found.push(
+                Diagnostic::warning(
+                    Code::RegexNothing,
+                    format!("{said} matches no architecture"),
+                    arch_help(p.text),
+                )
+                .at(at()),
+            );
         }
         return;
     }
@@ -112,26 +107,30 @@ fn one(file: &File<'_>, p: &Pattern<'_>, m: &Matcher<'_>, found: &mut Vec<Diagno
             return;
         }
         let help = "use ^6\\.1\\. for 6.1 and its updates, or BUILD_EXCLUSIVE_CONFIG for kernel options";
-        found.push(warning(Code::RegexNothing, at(), format!("{said} matches no kernel"), help));
+        found.push(
+            Diagnostic::warning(Code::RegexNothing, format!("{said} matches no kernel"), help).at(at()),
+        );
         return;
     }
     let dots = bare_dots(p.text);
     if !dots.is_empty() {
         let help = format!("{named}=\"{}\"", escaped(p.text, &dots));
         let message = format!("{said} has a dot between digits, which matches any character");
-        let mut diagnostic = warning(Code::RegexDot, at(), message, help);
+        let mut diagnostic = Diagnostic::warning(Code::RegexDot, message, help).at(at());
         diagnostic.changes = Some(p.name);
         diagnostic.edits = escape(file, p, dots.len());
         found.push(diagnostic);
     }
     if unanchored(p.text) {
         let message = format!("{said} is not anchored at the beginning of the release");
-        found.push(warning(Code::RegexUnanchored, at(), message, format!("{named}=\"^{}\"", p.text)));
+        found.push(
+            Diagnostic::warning(Code::RegexUnanchored, message, format!("{named}=\"^{}\"", p.text)).at(at()),
+        );
     }
     if let Some((meant, also)) = too_much(p.text, m) {
         let message = format!("{said} matches {meant}, and {also} as well");
         let help = format!("{}\\. ends the version", meant.replace('.', "\\."));
-        found.push(warning(Code::RegexTooMuch, at(), message, help));
+        found.push(Diagnostic::warning(Code::RegexTooMuch, message, help).at(at()));
     }
 }
 

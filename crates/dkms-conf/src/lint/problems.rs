@@ -1,13 +1,11 @@
 //! Problems of the typed configuration, with positions and fixes, and entries that are missing their
 //! counterpart.
 
-use super::diagnostic::{Diagnostic, Edit, edit, warning};
 use super::file::File;
 use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Edit, Location, edit};
 use crate::directives::{Dialect, Directives};
-use crate::locate::Location;
 use crate::module_conf::ModuleConf;
-use crate::problem::{Problem, Severity};
 
 pub(super) fn look(file: &File<'_>, directives: &Directives, found: &mut Vec<Diagnostic>) {
     let (conf, problems) = ModuleConf::from_directives(directives);
@@ -24,11 +22,8 @@ pub(super) fn look(file: &File<'_>, directives: &Directives, found: &mut Vec<Dia
             Code::ModuleSuffix => suffix(file, problem).into_iter().collect(),
             _ => Vec::new(),
         };
-        let mut diagnostic = warning(problem.code, at, problem.message.clone(), problem.help.clone());
-        diagnostic.severity = problem.severity;
-        diagnostic.changes = Dialect::Module.find(&problem.directive).map(|info| info.name);
-        diagnostic.edits = edits;
-        found.push(diagnostic);
+        let changes = Dialect::Module.find(&problem.directive).map(|info| info.name);
+        found.push(Diagnostic { at, edits, changes, ..problem.clone() });
     }
     odd_names(file, &conf, found);
     destinations(file, &conf, found);
@@ -36,7 +31,7 @@ pub(super) fn look(file: &File<'_>, directives: &Directives, found: &mut Vec<Dia
 }
 
 /// The position where the entry is set; if it is missing, the position of the module's name.
-fn place(file: &File<'_>, problem: &Problem) -> Option<Location> {
+fn place(file: &File<'_>, problem: &Diagnostic) -> Option<Location> {
     let exact = |name: &str| {
         let a = file.scan.find(name, problem.index)?;
         let hit = problem.index.is_none() || a.whole || a.index() == problem.index;
@@ -49,7 +44,7 @@ fn place(file: &File<'_>, problem: &Problem) -> Option<Location> {
 }
 
 /// Whether another diagnostic already reports it.
-fn repeated(p: &Problem, all: &[Problem], directives: &Directives, found: &[Diagnostic]) -> bool {
+fn repeated(p: &Diagnostic, all: &[Diagnostic], directives: &Directives, found: &[Diagnostic]) -> bool {
     match p.code {
         // The names in the text are checked separately.
         Code::Deprecated | Code::Misspelt => true,
@@ -66,7 +61,7 @@ fn repeated(p: &Problem, all: &[Problem], directives: &Directives, found: &[Diag
 }
 
 /// Removes `.ko` or `.o` from the end of a value.
-fn suffix(file: &File<'_>, problem: &Problem) -> Option<Edit> {
+fn suffix(file: &File<'_>, problem: &Diagnostic) -> Option<Edit> {
     let a = file.scan.find(&problem.directive, problem.index)?;
     // Not if the value may belong to another entry.
     if a.whole || a.append || a.index().is_none() || a.index() != problem.index || !file.own(a) {
@@ -98,7 +93,7 @@ fn odd_names(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Diagnostic>) {
                 }
             };
             let help = "letters, digits, '.', '-', '_', '+' and '~'";
-            found.push(warning(Code::NameOdd, file.place(name, None), message, help));
+            found.push(Diagnostic::warning(Code::NameOdd, message, help).at(file.place(name, None)));
         }
     }
 }
@@ -113,12 +108,14 @@ fn destinations(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Diagnostic>)
             let message =
                 format!("DEST_MODULE_LOCATION[{i}] is in /{first}, which depmod may not search first");
             let at = file.place("DEST_MODULE_LOCATION", Some(i));
-            found.push(warning(
-                Code::Destination,
-                at,
-                message,
-                format!("DEST_MODULE_LOCATION[{i}]=\"/{meant}\""),
-            ));
+            found.push(
+                Diagnostic::warning(
+                    Code::Destination,
+                    message,
+                    format!("DEST_MODULE_LOCATION[{i}]=\"/{meant}\""),
+                )
+                .at(at),
+            );
         }
     }
 }
@@ -127,9 +124,7 @@ fn destinations(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Diagnostic>)
 fn pairs(file: &File<'_>, conf: &ModuleConf, found: &mut Vec<Diagnostic>) {
     let mut lonely = |directive: &str, i: usize, message: String, help: String| {
         let at = file.place(directive, Some(i));
-        let mut diagnostic = warning(Code::MatchWithout, at, message, help);
-        diagnostic.severity = Severity::Warning;
-        found.push(diagnostic);
+        found.push(Diagnostic::warning(Code::MatchWithout, message, help).at(at));
     };
     for &i in conf.make_match.keys().filter(|i| !conf.make.contains_key(i)) {
         lonely("MAKE_MATCH", i, format!("there is no MAKE[{i}] for MAKE_MATCH[{i}]"), format!("MAKE[{i}]=…"));

@@ -2,8 +2,8 @@
 
 use super::{Entries, Exclusive, ModuleConf, ModuleEntry, check};
 use crate::code::Code;
+use crate::diagnostic::Diagnostic;
 use crate::directives::Directives;
-use crate::problem::Problem;
 
 /// The maximum number of modules. The highest index counts, so a larger number is a mistake, such as a date.
 pub const MAX_MODULES: usize = 1000;
@@ -11,7 +11,7 @@ pub const MAX_MODULES: usize = 1000;
 impl ModuleConf {
     /// Converts the directives to types. The configuration is as complete as possible despite problems. It
     /// may only be used if none of them is an error for the current action.
-    pub fn from_directives(directives: &Directives) -> (ModuleConf, Vec<Problem>) {
+    pub fn from_directives(directives: &Directives) -> (ModuleConf, Vec<Diagnostic>) {
         let mut problems = Vec::new();
         let text = |name: &str| Some(directives.scalar(name).to_owned()).filter(|v| !v.is_empty());
         let mut conf = ModuleConf {
@@ -83,16 +83,17 @@ fn module_count(directives: &Directives) -> usize {
         .map_or(0, |highest| highest.saturating_add(1))
 }
 
-fn modules(directives: &Directives, problems: &mut Vec<Problem>) -> Vec<ModuleEntry> {
+fn modules(directives: &Directives, problems: &mut Vec<Diagnostic>) -> Vec<ModuleEntry> {
     let mut count = module_count(directives);
     if count > MAX_MODULES {
-        problems.push(Problem::error(
-            Code::ModuleUnnamed,
-            "BUILT_MODULE_NAME",
-            Some(count - 1),
-            format!("index {} is too high: a package has at most {MAX_MODULES} modules", count - 1),
-            "number the modules from 0 without gaps",
-        ));
+        problems.push(
+            Diagnostic::error(
+                Code::ModuleUnnamed,
+                format!("index {} is too high: a package has at most {MAX_MODULES} modules", count - 1),
+                "number the modules from 0 without gaps",
+            )
+            .about("BUILT_MODULE_NAME", Some(count - 1)),
+        );
         count = MAX_MODULES;
     }
     let get = |name: &str, i: usize| directives.get(name, i).unwrap_or_default();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Diagnostic, Severity};
 use crate::{Dialect, State, evaluate};
 
 /// The configuration and, for each problem, "E" or "W", "s" if it is strict only, directive and index.
@@ -6,7 +7,7 @@ fn conf(text: &str) -> (ModuleConf, Vec<String>) {
     let no_regex = |_: &str, _: &str| Err("none here".to_owned());
     let directives = evaluate(text.as_bytes(), &State::default(), Dialect::Module, &no_regex).expect(text);
     let (conf, problems) = ModuleConf::from_directives(&directives);
-    let short = |p: &Problem| {
+    let short = |p: &Diagnostic| {
         let kind = if p.severity == Severity::Error { "E" } else { "W" };
         let strict = if p.strict_only { "s" } else { "" };
         let index = p.index.map_or_else(String::new, |i| format!("[{i}]"));
@@ -71,22 +72,22 @@ fn problems() {
             &["Es DEST_MODULE_NAME[1]"],
         ),
         ("BUILT_MODULE_NAME=src/a", &["Es BUILT_MODULE_NAME[0]"]),
-        ("BUILT_MODULE_NAME=src/a\nDEST_MODULE_NAME=a", &["Ws BUILT_MODULE_NAME[0]"]),
+        ("BUILT_MODULE_NAME=src/a\nDEST_MODULE_NAME=a", &["W BUILT_MODULE_NAME[0]"]),
         ("PACKAGE_NAME=a/b\nBUILT_MODULE_NAME=a", &["Es PACKAGE_NAME"]),
         ("AUTOINSTALL=true", &["E AUTOINSTALL"]),
         ("AUTOINSTALL=YeS\nNO_WEAK_MODULES=No\nBUILD_DEPENDS_REBUILD=", &[]),
         ("PATCH=../x", &["Es PATCH[0]"]),
         ("PATCH=a..b", &[]),
-        ("STRIP=maybe", &["Ws STRIP[0]"]),
+        ("STRIP=maybe", &["W STRIP[0]"]),
         ("CLEAN=true", &[]),
-        ("CLEAN='make clean'\nREMAKE_INITRD=no", &["Ws CLEAN[0]", "Ws REMAKE_INITRD[0]"]),
-        ("BUILT_MODULE_LOCATION=/tmp", &["Ws BUILT_MODULE_LOCATION[0]"]),
+        ("CLEAN='make clean'\nREMAKE_INITRD=no", &["W CLEAN[0]", "W REMAKE_INITRD[0]"]),
+        ("BUILT_MODULE_LOCATION=/tmp", &["W BUILT_MODULE_LOCATION[0]"]),
     ] {
         let prefix =
             if text.is_empty() { "DEST_MODULE_LOCATION=/extra\nBUILT_MODULE_NAME=x\n" } else { GOOD };
         assert_eq!(conf(&format!("{prefix}{text}")).1, expected, "{text:?}");
     }
-    assert_eq!(conf("PACKAGE_NAME=p\nPACKAGE_VERSION=1").1, ["Ws BUILT_MODULE_NAME"]);
+    assert_eq!(conf("PACKAGE_NAME=p\nPACKAGE_VERSION=1").1, ["W BUILT_MODULE_NAME"]);
     let (many, problems) = conf(&format!("{GOOD}DEST_MODULE_NAME[99999]=x"));
     assert_eq!(many.modules.len(), MAX_MODULES);
     assert_eq!(problems.first().map(String::as_str), Some("E BUILT_MODULE_NAME[99999]"));

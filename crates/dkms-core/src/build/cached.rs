@@ -5,11 +5,11 @@
 
 use super::collect::{self, Collected, CollectedModule, Staging};
 use super::context::Context;
-use super::fingerprint::Fingerprint;
 use super::place::Placed;
 use crate::cache::{ADDED, Cache, Damaged, Draft, Entry, LOG, Record, StoreError};
 use crate::error::Result;
 use crate::event::Event;
+use crate::registry::fleet::Fleet;
 use dkms_bundle::record::SCHEMA;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::fs::{self, Limit};
@@ -53,30 +53,34 @@ fn cache(context: &Context<'_>) -> Option<Cache> {
     }
 }
 
-/// Finds a build in the local cache. A damaged entry is dropped.
+/// Finds the build with these lines in the local cache. A damaged entry is dropped. Only an entry
+/// whose modules `fleet` has signed counts.
 ///
 /// # Errors
 /// The tree cannot be written. Nothing that is wrong with the cache is an error.
-pub(crate) fn find(context: &Context<'_>, fingerprint: &Fingerprint) -> Result<Option<Taken>> {
+pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
     // `--force` on a build that exists already asks for a new compilation.
     if context.rebuild {
         return Ok(None);
     }
     let Some(cache) = cache(context) else { return Ok(None) };
-    let found = cache.find(&fingerprint.digest());
+    let found = cache.find(&dkms_bundle::record::fingerprint(lines));
     let taken = match found {
         Ok(None) => {
-            report_miss(context, &cache, fingerprint);
+            if fleet.is_none() {
+                report_miss(context, &cache, lines);
+            }
             return Ok(None);
         }
-        Ok(Some(entry)) => take(context, &entry, BuildOrigin::Cache)?.inspect(|_| entry.touch()),
+        Ok(Some(entry)) => take(context, &entry, BuildOrigin::Cache, fleet)?.inspect(|_| entry.touch()),
         Err(damaged) => Err(damaged),
     };
     Ok(taken.map_err(|damaged| drop_damaged(context, &cache, &damaged)).ok())
 }
 
 /// Takes the modules of this build from an entry. Every file is compared with the record, and every module
-/// is checked like one that was compiled here. The log of the build becomes this build's log.
+/// is checked like one that was compiled here. The log of the build becomes this build's log. `fleet` must
+/// have signed its modules.
 ///
 /// # Errors
 /// The tree cannot be written. The inner error says why the entry is not usable.
@@ -84,8 +88,9 @@ pub(crate) fn take(
     context: &Context<'_>,
     entry: &Entry,
     origin: BuildOrigin,
+    fleet: Option<&Fleet>,
 ) -> Result<std::result::Result<Taken, Damaged>> {
-    let contents = match contents(context, entry) {
+    let contents = match contents(context, entry, fleet) {
         Ok(contents) => contents,
         Err(damaged) => return Ok(Err(damaged)),
     };
@@ -120,8 +125,12 @@ struct Contents {
     log: Vec<u8>,
 }
 
-fn contents(context: &Context<'_>, entry: &Entry) -> std::result::Result<Contents, Damaged> {
-    let modules = wanted(context).map(|wanted| module(context, entry, wanted));
+fn contents(
+    context: &Context<'_>,
+    entry: &Entry,
+    fleet: Option<&Fleet>,
+) -> std::result::Result<Contents, Damaged> {
+    let modules = wanted(context).map(|wanted| module(context, entry, wanted, fleet));
     let mut added = Vec::new();
     for file in &entry.record.files {
         if let Ok(below) = Path::new(&file.path).strip_prefix(ADDED) {
@@ -155,6 +164,7 @@ fn module(
     context: &Context<'_>,
     entry: &Entry,
     wanted: &ModuleEntry,
+    fleet: Option<&Fleet>,
 ) -> std::result::Result<(CollectedModule, Vec<u8>), Damaged> {
     let path = in_entry(&wanted.dest_name);
     let damaged = |reason: String| Damaged { path: entry.dir.clone(), reason };
@@ -162,6 +172,9 @@ fn module(
     let bytes = entry.read(file)?;
     let module =
         collect::check(&bytes, context.build, false).map_err(|why| damaged(format!("{path}: {why}")))?;
+    if let Some(fleet) = fleet {
+        fleet.check(&bytes).map_err(|why| damaged(format!("{path}: {why}")))?;
+    }
     Ok((CollectedModule::new(context.session, wanted, &module), bytes))
 }
 
@@ -187,11 +200,11 @@ fn drop_damaged(context: &Context<'_>, cache: &Cache, damaged: &Damaged) {
 }
 
 /// With `--verbose`: the inputs that differ from the nearest entry.
-fn report_miss(context: &Context<'_>, cache: &Cache, fingerprint: &Fingerprint) {
+fn report_miss(context: &Context<'_>, cache: &Cache, lines: &[String]) {
     if !context.session.options.verbose {
         return;
     }
-    let nearest = cache.nearest(&context.build.package.name, &fingerprint.lines()).ok().flatten();
+    let nearest = cache.nearest(&context.build.package.name, lines).ok().flatten();
     let text = match nearest {
         Some(nearest) => {
             let names: Vec<&str> = nearest.differences.iter().map(|d| d.name.as_str()).collect();
@@ -308,7 +321,7 @@ fn store(
         lines,
         package: build.package.name.clone(),
         version: build.package.version.clone(),
-        kernel: build.kernel.release.clone(),
+        kernel: build.kernel.release.to_string(),
         arch: build.kernel.arch.clone(),
         builder: env!("CARGO_PKG_VERSION").into(),
         unconfined: placed.manifest.unconfined.clone(),

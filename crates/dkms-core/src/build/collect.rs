@@ -2,7 +2,8 @@
 
 use super::compile::Compiled;
 use super::context::Context;
-use super::mark;
+use super::sandbox::Change;
+use super::{btf, mark};
 use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -122,6 +123,7 @@ fn collect_module(
     let module = check(&bytes, context.build, session.options.force).map_err(|reason| {
         Error::Build(BuildError::BadModule { path: dir.join(&name), cause: reason.into() })
     })?;
+    let bytes = btf::add(context, &entry.dest_name, bytes)?;
     let bytes = if entry.strip { strip(context, &entry.dest_name, bytes)? } else { bytes };
     let path = staging.modules().join(format!("{}.ko", entry.dest_name));
     dkms_sys::fs::create_new(&path, &bytes, 0o644)?;
@@ -199,7 +201,8 @@ fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let with_options = |command: Command| {
         command.arg("-g").stdout(Stream::Null).stderr(Stream::Capture).timeout(Duration::from_secs(300))
     };
-    let (done, stripped) = context.sandbox.change_file(session, &file, &bytes, with_options, &path)?;
+    let change = Change { program: &path, purpose: "strip debugging symbols", places: &[] };
+    let (done, stripped) = context.sandbox.change_file(session, &file, &bytes, with_options, &change)?;
     if !done.status.success() {
         let output = String::from_utf8_lossy(&done.stderr).trim().to_owned();
         return Err(bad(format!("{program} -g failed: {output}")));

@@ -8,6 +8,7 @@ use super::sandbox::BuildSandbox;
 use super::subject::Subject;
 use super::target::Target;
 use crate::conf::load::{Exclusion, Loaded};
+use crate::event::Event;
 use crate::lock::Held;
 use crate::session::Session;
 use dkms_sys::jobserver::Jobserver;
@@ -39,6 +40,11 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     pub(super) fn mark(&self) -> MutexGuard<'_, Mark> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports that a stage begins.
+    pub(super) fn stage(&self, stage: &str) {
+        self.session.report(Event::BuildStage { build: self.build.clone(), stage: stage.to_owned() });
     }
 
     /// The build, as its fingerprint describes it.

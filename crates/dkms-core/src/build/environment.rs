@@ -6,7 +6,7 @@
 //! [`NO_INPUT`].
 
 use crate::confine::HOMES;
-use crate::session::Session;
+use crate::session::{Host, Session};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -131,6 +131,27 @@ pub(crate) fn of_build(session: &Session<'_>, dir: &Path) -> Variables {
         variables.push((TIMESTAMP.into(), crate::time::utc(seconds).into()));
     }
     variables
+}
+
+/// Variables with the proxies of the network.
+const PROXIES: [&str; 10] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+];
+
+/// The caller's proxies, for a build that may use the network. They are no input: such a build is not kept in
+/// the cache.
+pub(crate) fn proxies(host: &Host) -> Variables {
+    let wanted = |name: &OsStr| PROXIES.iter().any(|proxy| name == *proxy);
+    host.environment.iter().filter(|(name, _)| wanted(name)).cloned().collect()
 }
 
 /// The modification time of the newest file below a directory, in seconds since 1970. Files that cannot be

@@ -1,7 +1,7 @@
 //! Errors of builds.
 
 use crate::cause::Cause;
-use dkms_tree::ids::{Build, PackageId};
+use dkms_tree::ids::{Build, PackageId, Release};
 use std::path::PathBuf;
 
 /// A build failed, or cannot be made.
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum BuildError {
     #[error("the headers of kernel {release} are not at {path}")]
-    HeadersMissing { release: String, path: PathBuf, package: String },
+    HeadersMissing { release: Release, path: PathBuf, package: String },
     #[error("{build} is not built: {reason}")]
     Excluded { build: Build, reason: String },
     #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]

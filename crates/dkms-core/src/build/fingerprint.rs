@@ -16,6 +16,7 @@ use crate::conf::load::Loaded;
 use crate::digest;
 use crate::error::Result;
 use crate::hooks;
+use crate::registry::fleet::{self, Fleet};
 use dkms_tree::manifest::Inputs;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -53,10 +54,23 @@ impl Fingerprint {
         digest::bytes(text.as_bytes())
     }
 
-    /// The lines `name=value`, sorted by name. No line contains a line break.
+    /// The lines `name=value`, sorted. No line contains a line break.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.iter().map(|(name, value)| format!("{name}={}", one_line(value))).collect()
+        sorted_lines(&self.lines)
     }
+
+    /// Adds the signer of the modules.
+    pub(crate) fn add_signer(&mut self, fleet: &Fleet) {
+        self.lines.insert(fleet::LINE.to_owned(), fleet.id());
+    }
+}
+
+/// Sorted as lines: `=` sorts after some characters of names, so the order of the names is another one.
+fn sorted_lines(lines: &BTreeMap<String, String>) -> Vec<String> {
+    let mut lines: Vec<String> =
+        lines.iter().map(|(name, value)| format!("{name}={}", one_line(value))).collect();
+    lines.sort();
+    lines
 }
 
 /// A value without control characters: each is written as Rust escapes it, and so is a backslash.
@@ -133,13 +147,13 @@ fn kernel_lines(
     let kernel = &subject.build.kernel;
     let mut lines = vec![
         ("arch", kernel.arch.clone()),
-        ("kernel", kernel.release.clone()),
+        ("kernel", kernel.release.to_string()),
         ("headers", inputs.headers.headers.clone()),
         ("config", inputs.config.clone()),
         ("symvers", inputs.symvers.clone()),
         ("autoconf", inputs.autoconf.clone()),
         ("utsrelease", inputs.utsrelease.clone()),
-        ("btf", inputs.btf.to_string()),
+        ("btf", inputs.btf.clone()),
         ("objtool", inputs.objtool.clone()),
     ];
     lines.extend(inputs.headers.kbuild.clone().map(|kbuild| ("kbuild", kbuild)));
@@ -288,6 +302,15 @@ mod tests {
         assert_eq!(before, digest_of_copy(dir.path()).unwrap());
         std::fs::write(dir.path().join("sub/make.log"), "part of the source\n").unwrap();
         assert_ne!(before, digest_of_copy(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn lines_are_sorted_as_records_want_them() {
+        let names = ["depends=base", "depends=base-2", "env=PYTHON", "env=PYTHON3", "arch"];
+        let lines = names.iter().map(|name| ((*name).to_owned(), "x\ny".to_owned())).collect();
+        let lines = sorted_lines(&lines);
+        assert!(lines.is_sorted(), "{lines:?}");
+        assert!(lines.contains(&"env=PYTHON3=x\\ny".to_owned()), "{lines:?}");
     }
 
     #[test]

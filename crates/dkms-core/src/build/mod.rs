@@ -8,13 +8,15 @@
 //! 3. `obtain`: the modules for this fingerprint (`collect::Collected`), from the cache of builds
 //!    (`cached::find`), or compiled: `compile::compile` runs PRE_BUILD and make (`compile::Compiled`),
 //!    `collect::collect` checks and strips the modules.
-//! 4. `sign::sign`: signed and compressed for this machine (`sign::Signed`).
+//! 4. `sign::sign`: signed and compressed for this machine (`sign::Signed`). Modules that the key of this
+//!    machine's fleet has signed keep that signature.
 //! 5. `place::place`: moved to `K/A` with one rename, with a manifest; then POST_BUILD, which may look into
 //!    `K/A`. A build from the cache has the result of POST_BUILD already.
 //! 6. `cached::keep`: a compiled build is stored in the cache.
 //!
 //! Every child that a build starts is assembled in one place, `sandbox::BuildSandbox::command_with`.
 
+mod btf;
 mod cached;
 pub mod collect;
 mod compile;
@@ -28,10 +30,12 @@ mod inputs;
 pub mod jobs;
 pub mod log;
 pub(crate) mod mark;
+pub(crate) mod objects;
 mod place;
 pub mod prepare;
 mod prepared;
 pub mod preview;
+mod programs;
 mod published;
 pub mod recipe;
 mod repeat;
@@ -47,6 +51,7 @@ use crate::error::{Error, Result};
 use crate::event::{BuiltModule, Event};
 use crate::kernel::headers;
 use crate::lock::Held;
+use crate::registry::fleet::{self, Fleet};
 use crate::session::Session;
 use collect::Collected;
 use context::Context;
@@ -138,7 +143,7 @@ pub fn build(
     let kept = if options.private { session.layout.failed_log(build) } else { shown.clone() };
     let log = MakeLog::create(session, &session.layout.running_log(build), &kept, build)?;
     log.show_at(&shown);
-    session.report(Event::BuildStarted { build: build.clone(), log: shown.clone() });
+    session.report(Event::BuildStarted { build: build.clone(), log: shown.clone(), since: started });
     let context = Context {
         session,
         target,
@@ -181,10 +186,18 @@ pub fn build(
 fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     let prepared = prepare::prepare(context)?;
     let recipe = Recipe::new(context.session, context.target, context.build, context.loaded)?;
-    let fingerprint = fingerprint::describe(&context.subject(), &prepared, &recipe)?;
+    context.stage("reading the inputs");
+    let mut fingerprint = fingerprint::describe(&context.subject(), &prepared, &recipe)?;
     let obtained = obtain(context, &recipe, &fingerprint, slot)?;
-    let signed = sign::sign(context, obtained.collected)?;
+    let signed = match obtained.signer {
+        Some(fleet) => {
+            fingerprint.add_signer(&fleet);
+            sign::keep_signatures(context, obtained.collected, &fleet)?
+        }
+        None => sign::sign(context, obtained.collected)?,
+    };
     let lines = fingerprint.lines();
+    context.stage("placing the modules");
     let placed = place::place(context, signed, fingerprint, obtained.origin, obtained.added)?;
     if let Some(draft) = obtained.draft {
         cached::keep(context, draft, lines, &placed);
@@ -192,9 +205,11 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     Ok(placed.manifest)
 }
 
-/// The modules of a build, unsigned.
+/// The modules of a build.
 struct Obtained {
     collected: Collected,
+    /// The signer, if they are signed already.
+    signer: Option<Fleet>,
     /// Where they come from.
     origin: BuildOrigin,
     /// The files that POST_BUILD added to `K/A`, if the build is complete already.
@@ -210,20 +225,28 @@ fn obtain(
     fingerprint: &Fingerprint,
     slot: Option<Slots<'_>>,
 ) -> Result<Obtained> {
-    if let Some(taken) = cached::find(context, fingerprint)? {
-        let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
-        return Ok(Obtained { collected, origin, added, draft: None });
-    }
-    if let Some(taken) = published::find(context, fingerprint)? {
-        let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
-        return Ok(Obtained { collected, origin, added, draft: None });
+    let lines = fingerprint.lines();
+    let fleet = fleet::to_take_from(context.session, &context.build.kernel);
+    let signed = fleet.map(|fleet| (fleet.lines(&lines), Some(fleet)));
+    for (lines, signer) in signed.into_iter().chain([(lines, None)]) {
+        let taken = match cached::find(context, &lines, signer.as_ref())? {
+            None => published::find(context, &lines, signer.as_ref())?,
+            taken => taken,
+        };
+        if let Some(taken) = taken {
+            let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
+            return Ok(Obtained { collected, signer, origin, added, draft: None });
+        }
     }
     repeat::check(context, fingerprint)?;
     let compiled = compile::compile(context, recipe, slot);
-    let collected = compiled.and_then(|compiled| collect::collect(context, &compiled));
+    let collected = compiled.and_then(|compiled| {
+        context.stage("checking the modules");
+        collect::collect(context, &compiled)
+    });
     let collected = collected.inspect_err(|error| repeat::remember(context, fingerprint, error))?;
     let draft = cached::draft(context, &collected)?;
-    Ok(Obtained { collected, origin: BuildOrigin::Built, added: None, draft })
+    Ok(Obtained { collected, signer: None, origin: BuildOrigin::Built, added: None, draft })
 }
 
 /// Makes sure that all BUILD_DEPENDS are installed for the same kernel.
@@ -273,9 +296,14 @@ fn sandbox_of(
     visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
     visible.extend(session.options.kernel_config.clone());
     let policy = &loaded.conf.confine;
-    let environment = environment::of_build(session, dir);
+    let mut environment = environment::of_build(session, dir);
+    if policy.network {
+        environment.extend(environment::proxies(session.host));
+    }
     let hidden = target.hidden(session);
-    let wanted = sandbox::Wanted { dir, seen, hidden, visible, policy, environment };
+    // What is missing is an error when something is compiled.
+    let replaced = target.host_programs(session).map_or_else(Vec::new, |programs| programs.places.clone());
+    let wanted = sandbox::Wanted { dir, seen, hidden, visible, replaced, policy, environment };
     BuildSandbox::new(session, wanted)
 }
 

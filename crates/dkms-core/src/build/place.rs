@@ -3,8 +3,8 @@
 use super::context::Context;
 use super::environment::Variables;
 use super::fingerprint::Fingerprint;
-use super::script;
 use super::sign::Signed;
+use super::{objects, script};
 use crate::error::Result;
 use crate::lock::Held;
 use dkms_sys::fs::{self, TempDir};
@@ -36,7 +36,7 @@ pub(crate) fn place(
     added: Option<Vec<(PathBuf, Vec<u8>)>>,
 ) -> Result<Placed> {
     let Signed { staging, modules } = signed;
-    let manifest = Manifest { origin, ..describe(context, modules, fingerprint) };
+    let mut manifest = Manifest { origin, ..describe(context, modules, fingerprint) };
     let is_complete = added.is_some();
     for (name, bytes) in added.into_iter().flatten() {
         let path = staging.path().join(name);
@@ -47,6 +47,9 @@ pub(crate) fn place(
     }
     fs::create_dir_all(staging.path().join("log"))?;
     fs::copy_file(&context.log.path, staging.path().join("log/make.log"))?;
+    if manifest.origin == BuildOrigin::Built {
+        manifest.objects = objects::count(&context.log.path);
+    }
     manifest.store(&staging.path().join(".manifest.json"))?;
     fs::set_mode(staging.path(), 0o755)?;
     exchange(context, staging.path(), manifest, is_complete)
@@ -59,13 +62,14 @@ fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fing
         schema: SCHEMA,
         package: build.package.name.clone(),
         version: build.package.version.clone(),
-        kernel: build.kernel.release.clone(),
+        kernel: build.kernel.release.to_string(),
         arch: build.kernel.arch.clone(),
         fingerprint: fingerprint.digest(),
         origin: BuildOrigin::Built,
         inputs: fingerprint.inputs,
         built_at: context.session.host.recorded_time(),
         build_seconds: 0.0,
+        objects: 0,
         modules,
         excluded: excluded
             .filter_map(|(entry, why)| Some(Excluded { name: entry.dest_name.clone(), reason: why.clone()? }))

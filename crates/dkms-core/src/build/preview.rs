@@ -46,7 +46,7 @@ pub fn preview(session: &Session<'_>, build: &Build, loaded: &Loaded, source: &P
         schema: 1,
         package: build.package.name.clone(),
         version: build.package.version.clone(),
-        kernel: build.kernel.release.clone(),
+        kernel: build.kernel.release.to_string(),
         arch: build.kernel.arch.clone(),
         fingerprint: fingerprint.digest(),
         lines: fingerprint.lines(),

@@ -2,50 +2,53 @@
 
 use super::cached::{self, Taken};
 use super::context::Context;
-use super::fingerprint::Fingerprint;
 use crate::build::BuildError;
 use crate::cache::{Cache, Entry};
 use crate::error::Result;
+use crate::registry::fleet::Fleet;
 use crate::registry::{self, Fetched, Offer, Wanted};
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::manifest::BuildOrigin;
 
-/// Finds a build in the registries. With `prebuilt=only`, that there is none is an error.
+/// Finds the build with these lines in the registries. With `prebuilt=only`, that there is none is an error,
+/// except for modules that a fleet has signed.
 ///
 /// # Errors
 /// An interrupt; the tree cannot be written; [`BuildError::NotPublished`].
-pub(crate) fn find(context: &Context<'_>, fingerprint: &Fingerprint) -> Result<Option<Taken>> {
+pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
     let only = registry::mode(context.session) == Prebuilt::Only;
     // `--force` on a build that exists already asks for a new compilation.
     let wanted = !context.loaded.conf.no_cache && (only || !context.rebuild);
-    let taken = if wanted { take(context, fingerprint)? } else { None };
-    if taken.is_none() && only {
-        let (build, fingerprint) = (context.build.clone(), fingerprint.digest());
+    let taken = if wanted { take(context, lines, fleet)? } else { None };
+    if taken.is_none() && only && fleet.is_none() {
+        let (build, fingerprint) = (context.build.clone(), dkms_bundle::record::fingerprint(lines));
         return Err(BuildError::NotPublished { build, fingerprint }.into());
     }
     Ok(taken)
 }
 
-fn take(context: &Context<'_>, fingerprint: &Fingerprint) -> Result<Option<Taken>> {
+fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
     let session = context.session;
-    let wanted = Wanted { build: context.build, lines: fingerprint.lines() };
+    let wanted = Wanted { build: context.build, lines: lines.to_vec() };
+    let usable = |entry: &Entry, origin| usable(context, entry, origin, fleet);
     let cache = Cache::of(session).filter(|cache| cache.distrust().is_none());
     if let Some(entry) = cache.as_ref().and_then(|cache| registry::find_stored(session, cache, &wanted)) {
-        return usable(context, &entry, BuildOrigin::Cache);
+        return usable(&entry, BuildOrigin::Cache);
     }
     let Some(offer) = registry::find(session, &wanted)? else { return Ok(None) };
-    let origin = BuildOrigin::Registry(offer.reference());
     if let Some(entry) = stored(cache.as_ref(), &offer) {
-        return usable(context, &entry, origin);
+        return usable(&entry, BuildOrigin::Registry(offer.reference()));
     }
-    let Some(Fetched { dir, offer }) = registry::fetch(session, offer)? else { return Ok(None) };
+    let fetched = registry::fetch(session, context.build, offer)?;
+    let Some(Fetched { dir, offer }) = fetched else { return Ok(None) };
+    let origin = BuildOrigin::Registry(offer.reference());
     if let Some(cache) = &cache {
         if let Err(e) = cache.store_from(dir.path(), &offer.record) {
             session
                 .warn_about_cache(format!("what the registry has is not stored in the cache of builds: {e}"));
         }
     }
-    usable(context, &Entry { record: offer.record, dir: dir.path().to_owned() }, origin)
+    usable(&Entry { record: offer.record, dir: dir.path().to_owned() }, origin)
 }
 
 /// The entry of the local cache for what a registry has: found with less than the whole fingerprint.
@@ -53,7 +56,12 @@ fn stored(cache: Option<&Cache>, offer: &Offer) -> Option<Entry> {
     cache?.find(&offer.record.fingerprint).ok().flatten()
 }
 
-fn usable(context: &Context<'_>, entry: &Entry, origin: BuildOrigin) -> Result<Option<Taken>> {
-    let taken = cached::take(context, entry, origin)?;
+fn usable(
+    context: &Context<'_>,
+    entry: &Entry,
+    origin: BuildOrigin,
+    fleet: Option<&Fleet>,
+) -> Result<Option<Taken>> {
+    let taken = cached::take(context, entry, origin, fleet)?;
     Ok(taken.map_err(|damaged| registry::warn(context.session, format!("{}: {damaged}", context.build))).ok())
 }

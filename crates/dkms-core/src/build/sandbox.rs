@@ -32,6 +32,8 @@ pub(crate) struct BuildSandbox {
     seen: PathBuf,
     /// Files to hide when there is no profile that hides them.
     hidden: Vec<PathBuf>,
+    /// Files to replace when there is no profile that replaces them.
+    replaced: Vec<Place>,
     /// Variables that every command has.
     environment: Variables,
     missing: Mutex<Vec<String>>,
@@ -47,10 +49,21 @@ pub(crate) struct Wanted<'a> {
     pub hidden: Vec<PathBuf>,
     /// Directories that it must see, wherever they are: trees, headers.
     pub visible: Vec<PathBuf>,
+    /// Files that it must see in place of others.
+    pub replaced: Vec<Place>,
     /// CONFINE and the like, from /etc/dkms.
     pub policy: &'a Confine,
     /// Variables that every command has: `environment::of_build`.
     pub environment: Variables,
+}
+
+/// What changes a file.
+pub(crate) struct Change<'a> {
+    pub program: &'a Path,
+    /// What it does, for an error.
+    pub purpose: &'a str,
+    /// What it may access in addition.
+    pub places: &'a [Place],
 }
 
 impl BuildSandbox {
@@ -87,6 +100,7 @@ impl BuildSandbox {
             profile.places.extend(visible.map(|p| Place::new(p, Access::Read)));
             let write = wanted.policy.write.iter().map(|p| Place::new(p, Access::Write));
             profile.places.extend(write);
+            profile.places.extend(wanted.replaced.iter().cloned());
             profile
         });
         for path in &wanted.policy.write {
@@ -102,6 +116,7 @@ impl BuildSandbox {
             dir,
             seen,
             hidden: wanted.hidden,
+            replaced: wanted.replaced,
             environment: wanted.environment,
             missing: Mutex::new(Vec::new()),
         };
@@ -159,7 +174,11 @@ impl BuildSandbox {
                 profile.places.extend(more.iter().cloned());
                 command.confine(profile)
             }
-            None => self.hidden.iter().fold(command, |command, file| command.hide(file)),
+            None => {
+                let command = self.hidden.iter().fold(command, |command, file| command.hide(file));
+                let replaced = self.replaced.iter().filter(|place| place.source != place.target);
+                replaced.fold(command, |command, place| command.bind(&place.source, &place.target))
+            }
         }
     }
 
@@ -195,15 +214,16 @@ impl BuildSandbox {
         name: &str,
         bytes: &[u8],
         prepare: impl FnOnce(Command) -> Command,
-        program: &Path,
+        change: &Change<'_>,
     ) -> Result<(Finished, Vec<u8>)> {
         let place = TempDir::new_in(&session.options.tmp_location, "dkms-file")?;
         let file = place.path().join(name);
         dkms_sys::fs::create_new(&file, bytes, 0o600)?;
         self.give(place.path())?;
-        let writable = Place::new(place.path(), Access::Write);
-        let command = prepare(self.command_with(program, &[writable])).arg(&file);
-        let done = self.run(session, command, "strip debugging symbols")?;
+        let mut places = change.places.to_vec();
+        places.push(Place::new(place.path(), Access::Write));
+        let command = prepare(self.command_with(change.program, &places)).arg(&file);
+        let done = self.run(session, command, change.purpose)?;
         let changed = dkms_sys::fs::read_untrusted(place.path(), name, self.owner())?;
         Ok((done, changed))
     }

@@ -5,6 +5,7 @@ use super::context::Context;
 use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::registry::fleet::Fleet;
 use crate::trust::signing::Signing;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::manifest::ModuleRecord;
@@ -25,23 +26,51 @@ pub(crate) struct Signed {
 /// # Errors
 /// The key cannot be read or used; the compression options of framework.conf are invalid.
 pub(crate) fn sign(context: &Context<'_>, collected: Collected) -> Result<Signed> {
-    let Collected { staging, modules } = collected;
-    let records = modules.into_iter().map(|module| sign_module(context, &staging, module));
-    Ok(Signed { modules: records.collect::<Result<_>>()?, staging })
+    finish(context, collected, |module, plain| {
+        let session = context.session;
+        match context.target.signing(session)? {
+            Signing::With(signer) => {
+                let stage = format!("signing {}.ko", module.name);
+                session.report(Event::BuildStage { build: context.build.clone(), stage });
+                signer.sign(session.host, plain)
+            }
+            Signing::Not(why) => Ok(why.clone()),
+        }
+    })
 }
 
-fn sign_module(context: &Context<'_>, staging: &Staging, module: CollectedModule) -> Result<ModuleRecord> {
-    let (session, target) = (context.session, context.target);
-    let plain = staging.modules().join(format!("{}.ko", module.name));
-    let signature = match target.signing(session)? {
-        Signing::With(signer) => {
-            let stage = format!("signing {}.ko", module.name);
-            session.report(Event::BuildStage { build: context.build.clone(), stage });
-            signer.sign(session.host, &plain)?
-        }
-        Signing::Not(why) => why.clone(),
+/// Compresses modules that a fleet has signed.
+///
+/// # Errors
+/// As [`sign`], except that no key is needed.
+pub(crate) fn keep_signatures(context: &Context<'_>, collected: Collected, fleet: &Fleet) -> Result<Signed> {
+    finish(context, collected, |_, _| Ok(format!("signed by {} (registry_signer)", fleet.name())))
+}
+
+/// `sign` signs the file of a module, and describes its signature.
+fn finish(
+    context: &Context<'_>,
+    collected: Collected,
+    sign: impl Fn(&CollectedModule, &Path) -> Result<String>,
+) -> Result<Signed> {
+    let Collected { staging, modules } = collected;
+    let finish = |module: CollectedModule| {
+        let plain = staging.modules().join(format!("{}.ko", module.name));
+        let signature = sign(&module, &plain)?;
+        finish_module(context, &plain, module, signature)
     };
-    let path = compress(target.index.compression(), &target.framework, &plain)?;
+    let modules = modules.into_iter().map(finish).collect::<Result<_>>()?;
+    Ok(Signed { modules, staging })
+}
+
+fn finish_module(
+    context: &Context<'_>,
+    plain: &Path,
+    module: CollectedModule,
+    signature: String,
+) -> Result<ModuleRecord> {
+    let target = context.target;
+    let path = compress(target.index.compression(), &target.framework, plain)?;
     dkms_sys::fs::sync_file(&path)?;
     let bytes = dkms_sys::fs::read(&path)?;
     Ok(ModuleRecord {

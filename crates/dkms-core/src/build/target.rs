@@ -1,16 +1,19 @@
 //! What all builds of one command for the same kernel share.
 
+use super::btf::{Base, Btf};
 use super::inputs::{self, tools::Tools, tree::Identity};
-use crate::error::Result;
+use super::programs::HostPrograms;
+use crate::error::Error;
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
+use crate::program::ProgramError;
 use crate::session::Session;
 use crate::trust::signing::{self, Signing};
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::ids::Kernel;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// One kernel, prepared once per command for all packages that are built for it.
 #[derive(Debug)]
@@ -29,6 +32,12 @@ pub struct Target {
     /// Held while one thread decides about signing, or hashes the kernel's files.
     once: Mutex<()>,
     inputs: OnceLock<KernelInputs>,
+    pub(super) btf: OnceLock<Btf>,
+    /// The kernel's BTF, unpacked for the first module that needs it, or why that is impossible.
+    base: Mutex<Option<Arc<Result<Base, String>>>>,
+    /// Replacements for programs of headers for another machine; the inner `None`: there are none, or they
+    /// cannot be made.
+    programs: OnceLock<Option<HostPrograms>>,
     /// The programs that compile.
     pub(crate) tools: Tools,
 }
@@ -44,8 +53,8 @@ pub(crate) struct KernelInputs {
     pub autoconf: String,
     /// `include/generated/utsrelease.h`
     pub utsrelease: String,
-    /// Whether `vmlinux` is there, from which BTF of modules is generated.
-    pub btf: bool,
+    /// What BTF of modules is generated from.
+    pub btf: String,
     /// `tools/objtool/objtool`
     pub objtool: String,
     /// All files of the headers.
@@ -57,7 +66,7 @@ impl Target {
     ///
     /// # Errors
     /// [`crate::build::BuildError::HeadersMissing`], an invalid framework.conf.
-    pub fn prepare(session: &Session<'_>, kernel: &Kernel) -> Result<Self> {
+    pub fn prepare(session: &Session<'_>, kernel: &Kernel) -> Result<Self, Error> {
         let headers = headers::find(session, kernel)?;
         Ok(Self {
             kernel: kernel.clone(),
@@ -68,6 +77,9 @@ impl Target {
             signing: OnceLock::new(),
             once: Mutex::new(()),
             inputs: OnceLock::new(),
+            btf: OnceLock::new(),
+            base: Mutex::default(),
+            programs: OnceLock::new(),
             tools: Tools::default(),
         })
     }
@@ -76,7 +88,7 @@ impl Target {
     ///
     /// # Errors
     /// As [`signing::prepare`].
-    pub fn signing(&self, session: &Session<'_>) -> Result<&Signing> {
+    pub fn signing(&self, session: &Session<'_>) -> Result<&Signing, Error> {
         // One thread decides, and creates the key if there is none; the others wait for it.
         let _once = self.once.lock();
         if let Some(decided) = self.signing.get() {
@@ -90,13 +102,13 @@ impl Target {
     ///
     /// # Errors
     /// A file that is there and cannot be read.
-    pub(crate) fn inputs(&self, session: &Session<'_>, keep: bool) -> Result<&KernelInputs> {
+    pub(crate) fn inputs(&self, session: &Session<'_>, keep: bool) -> Result<&KernelInputs, Error> {
         let _once = self.once.lock();
         if let Some(known) = self.inputs.get() {
             return Ok(known);
         }
         let headers = &self.headers;
-        let digest = |name: &str| -> Result<String> {
+        let digest = |name: &str| -> Result<String, Error> {
             let digest = crate::digest::file(&headers.dir.join(name))?;
             Ok(digest.unwrap_or_else(|| "absent".into()))
         };
@@ -106,7 +118,7 @@ impl Target {
             symvers: digest("Module.symvers")?,
             autoconf: digest("include/generated/autoconf.h")?,
             utsrelease: digest("include/generated/utsrelease.h")?,
-            btf: dkms_sys::fs::exists_followed(headers.dir.join("vmlinux")),
+            btf: self.btf(session).fingerprint(),
             objtool: digest("tools/objtool/objtool")?,
             headers: if dkms_sys::fs::is_dir(&headers.dir) {
                 inputs::headers::identify(session, &self.kernel, headers, &self.tools, keep)?
@@ -116,6 +128,50 @@ impl Target {
             },
         };
         Ok(self.inputs.get_or_init(|| read))
+    }
+
+    /// The kernel's BTF, which `unpack` provides for the first module.
+    ///
+    /// # Errors
+    /// Those of `unpack`; the next module tries again.
+    pub(super) fn btf_base(
+        &self,
+        unpack: impl FnOnce() -> Result<Result<Base, String>, Error>,
+    ) -> Result<Arc<Result<Base, String>>, Error> {
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(base) = &*base {
+            return Ok(Arc::clone(base));
+        }
+        Ok(Arc::clone(base.insert(Arc::new(unpack()?))))
+    }
+
+    /// What replaces the programs in the headers that do not run on this machine, prepared once per command.
+    pub(super) fn host_programs(&self, session: &Session<'_>) -> Option<&HostPrograms> {
+        let prepare = || HostPrograms::prepare(session, &self.headers).ok().flatten();
+        self.toolchain.foreign.as_ref()?;
+        self.programs.get_or_init(prepare).as_ref()
+    }
+
+    /// Makes sure that modules for a kernel of another machine can be compiled here.
+    ///
+    /// # Errors
+    /// [`ProgramError::Missing`]: the compiler for it, or what runs the programs in its headers.
+    pub(super) fn require_foreign_tools(&self, session: &Session<'_>) -> Result<(), Error> {
+        let Some(foreign) = &self.toolchain.foreign else { return Ok(()) };
+        if let Some(program) = foreign.missing.clone() {
+            let distribution = session.host.distribution.as_ref();
+            let package = distribution.map_or_else(|| program.clone(), |d| d.program_package(&program));
+            let purpose = format!(
+                "compile modules for {}, the machine of kernel {}",
+                foreign.machine, self.kernel.release
+            );
+            return Err(ProgramError::Missing { program, purpose, package }.into());
+        }
+        if self.host_programs(session).is_none() {
+            // Either there are none, or the reason comes again.
+            HostPrograms::prepare(session, &self.headers)?;
+        }
+        Ok(())
     }
 
     /// Files that a build must not read: the private key.

@@ -49,11 +49,11 @@ impl Cache {
         self.drop_entry(path)
     }
 
-    /// What is no entry.
+    /// Files and directories that are no entries.
     fn strangers(&self) -> Result<Vec<Problem>, StoreError> {
         let mut found = Vec::new();
         let mut add = |path: PathBuf, what: &str| found.push(Problem { path, what: what.to_owned() });
-        // Who cannot open the lock cannot know whether it is held.
+        // If the lock cannot be opened, it is unknown whether it is held.
         let is_idle = || Lock::is_taken(self.dir().join(LOCK)).is_ok_and(|taken| !taken);
         for name in fs::list_dir_optional(self.dir())? {
             let path = self.dir().join(&name);

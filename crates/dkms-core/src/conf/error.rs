@@ -1,5 +1,6 @@
 //! A configuration that cannot be used.
 
+use dkms_conf::Diagnostic;
 use std::path::PathBuf;
 
 /// dkms.conf, an override of it, or framework.conf cannot be used.
@@ -9,66 +10,35 @@ pub enum ConfError {
     #[error("there is no dkms.conf at {0}")]
     Missing(PathBuf),
     #[error("{}", conf_problems(.0))]
-    Invalid(Vec<ConfDiagnostic>),
+    Invalid(Vec<Diagnostic>),
 }
 
-/// Something wrong in a configuration file, with its place.
-#[derive(Clone, Debug, Default)]
-pub struct ConfDiagnostic {
-    /// The file.
-    pub path: PathBuf,
-    /// Line, from 1; 0 when it concerns the file as a whole.
-    pub line: u32,
-    /// Column, from 1.
-    pub column: u32,
-    /// How much to underline, in characters.
-    pub len: u32,
-    /// The line itself.
-    pub text: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub help: String,
-}
-
-impl ConfDiagnostic {
-    /// The blanks before a snippet's bars.
-    pub fn margin(&self) -> String {
-        " ".repeat(self.line.to_string().len())
-    }
-
-    /// The line with its number, and marks under the place; three lines, the last without its end.
-    pub fn snippet(&self) -> String {
-        let margin = self.margin();
-        let shown: String =
-            self.text.chars().map(|c| if dkms_conf::is_unprintable(c) { ' ' } else { c }).take(160).collect();
-        let indent = " ".repeat(self.column.saturating_sub(1).min(160) as usize);
-        let marks = "^".repeat(self.len.clamp(1, 160) as usize);
-        format!("{margin} |\n{} | {shown}\n{margin} | {indent}{marks}", self.line)
-    }
-}
-
-fn conf_problems(problems: &[ConfDiagnostic]) -> String {
+fn conf_problems(diagnostics: &[Diagnostic]) -> String {
     let mut out = String::new();
     let one_line = |text: &str| text.replace('\n', "\\n");
-    for p in problems {
+    for diagnostic in diagnostics {
         if !out.is_empty() {
             out.push('\n');
         }
-        let path = one_line(&p.path.to_string_lossy());
-        let (message, help) = (one_line(&p.message), one_line(&p.help));
-        if p.line > 0 {
-            out.push_str(&format!("{path}:{}:{}: {}", p.line, p.column.max(1), message));
-            let margin = p.margin();
-            out.push_str(&format!("\n{}", p.snippet()));
-            if !p.help.is_empty() {
-                out.push_str(&format!("\n{margin} = write: {help}"));
+        let path = one_line(&diagnostic.path.to_string_lossy());
+        let (message, help) = (one_line(&diagnostic.message), one_line(&diagnostic.help));
+        let margin = match &diagnostic.at {
+            Some(at) => {
+                out.push_str(&format!(
+                    "{path}:{}:{}: {message}\n{}",
+                    at.line,
+                    at.column.max(1),
+                    at.snippet()
+                ));
+                format!("{} =", at.margin())
             }
-        } else {
-            out.push_str(&format!("{path}: {message}"));
-            if !p.help.is_empty() {
-                out.push_str(&format!("\n  write: {help}"));
+            None => {
+                out.push_str(&format!("{path}: {message}"));
+                " ".to_owned()
             }
+        };
+        if !help.is_empty() {
+            out.push_str(&format!("\n{margin} write: {help}"));
         }
     }
     out

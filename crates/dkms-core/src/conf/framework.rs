@@ -2,12 +2,12 @@
 
 use super::bash::Evaluator;
 use super::load::evaluate_one;
-use crate::conf::ConfDiagnostic;
 use crate::conf::ConfError;
 use crate::error::Result;
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
-use dkms_conf::{Dialect, Directives, Problem, State};
+use dkms_conf::lint::Code;
+use dkms_conf::{Diagnostic, Dialect, Directives, State};
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
@@ -79,8 +79,9 @@ pub fn evaluate(
     let (conf, mut problems) = FrameworkConf::from_directives(&directives);
     if let Some(other) = conf.build_users.and_then(crate::confine::overlap) {
         let message = format!("build_users overlaps the IDs of {other}");
-        problems.push(Problem::setting("build_users", message, "IDs that nothing else on this machine has"));
+        let help = "IDs that nothing else on this machine has";
+        problems.push(Diagnostic::error(Code::Setting, message, help).about("build_users", None));
     }
-    let errors: Vec<ConfDiagnostic> = problems.iter().map(|p| super::load::place(p, &texts)).collect();
+    let errors: Vec<_> = problems.into_iter().map(|found| super::load::place(found, &texts)).collect();
     if errors.is_empty() { Ok(conf) } else { Err(ConfError::Invalid(errors).into()) }
 }

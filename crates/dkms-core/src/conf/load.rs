@@ -2,13 +2,15 @@
 //! overridden by `--directive` (CONTRACT "dkms.conf").
 
 use super::bash::{self, Evaluator};
-use crate::conf::{ConfDiagnostic, ConfError};
+use crate::conf::ConfError;
 use crate::error::{Error, Result};
 use crate::kernel::headers;
 use crate::session::Session;
-use dkms_conf::module_conf::{KernelFacts, ModuleConf, Problem, Severity};
-use dkms_conf::{Dialect, Directives, State};
+use dkms_conf::lint::Code;
+use dkms_conf::module_conf::{KernelFacts, ModuleConf};
+use dkms_conf::{Diagnostic, Dialect, Directives, Location, Severity, State};
 use dkms_tree::ids::{Kernel, PackageId};
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 /// How one file was evaluated.
@@ -29,34 +31,37 @@ pub struct Loaded {
     pub directives: Directives,
     /// The files that were evaluated, in order.
     pub files: Vec<FileUsed>,
-    /// Errors that make the file unusable for every action.
-    pub errors: Vec<ConfDiagnostic>,
-    /// Errors that make the file unusable for add, build and install; uninstall and remove continue.
-    pub strict_errors: Vec<ConfDiagnostic>,
-    /// Warnings for the author.
-    pub warnings: Vec<ConfDiagnostic>,
-    /// Harmless remarks, which only `lint` and `config` show: the user who installs the package can do
-    /// nothing about them.
-    pub remarks: Vec<ConfDiagnostic>,
+    /// What is wrong with it: errors first, those for every action before those for add, build and install
+    /// only. Notes are only shown by `lint` and `config`: the user who installs the package can do nothing
+    /// about them.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Loaded {
+    /// The diagnostics of one severity.
+    pub fn of(&self, severity: Severity) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity)
+    }
+
     /// Fails on any error that makes the file unusable for add, build and install.
     ///
     /// # Errors
-    /// [`ConfError::Invalid`] with every problem and its place.
+    /// [`ConfError::Invalid`] with every error and its place.
     pub fn strict(self) -> Result<Self> {
-        let mut all = self.errors.clone();
-        all.extend(self.strict_errors.iter().cloned());
-        if all.is_empty() { Ok(self) } else { Err(ConfError::Invalid(all).into()) }
+        self.without_errors(|_| true)
     }
 
     /// Fails on any error that makes the file unusable even for uninstall and remove.
     ///
     /// # Errors
-    /// [`ConfError::Invalid`] with every problem and its place.
+    /// [`ConfError::Invalid`] with every error and its place.
     pub fn lenient(self) -> Result<Self> {
-        if self.errors.is_empty() { Ok(self) } else { Err(ConfError::Invalid(self.errors).into()) }
+        self.without_errors(|error| !error.strict_only)
+    }
+
+    fn without_errors(self, counts: impl Fn(&Diagnostic) -> bool) -> Result<Self> {
+        let errors: Vec<_> = self.of(Severity::Error).filter(|error| counts(error)).cloned().collect();
+        if errors.is_empty() { Ok(self) } else { Err(ConfError::Invalid(errors).into()) }
     }
 
     /// "native", or which construct needed bash: for the manifest and `dkms config`.
@@ -103,22 +108,9 @@ pub fn conf_file(session: &Session<'_>, package: &PackageId) -> PathBuf {
     session.options.conf_file.clone().unwrap_or_else(|| session.layout.conf(package))
 }
 
-fn suspected(path: &Path, suspicion: dkms_conf::Suspicion) -> ConfDiagnostic {
-    let at = suspicion.location;
-    ConfDiagnostic {
-        path: path.to_path_buf(),
-        line: at.line,
-        column: at.column,
-        len: at.len,
-        text: at.text,
-        message: suspicion.problem.message,
-        help: suspicion.problem.help,
-    }
-}
-
 /// Removes CONFINE and the like from what a package's dkms.conf set, with a warning for each: a package must
 /// not decide what its builds may do.
-fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<ConfDiagnostic> {
+fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> Vec<Diagnostic> {
     let text = String::from_utf8_lossy(text);
     let mut refused = Vec::new();
     for name in dkms_conf::directives::CONFINE {
@@ -126,16 +118,11 @@ fn refuse_own_policy(path: &Path, text: &[u8], directives: &mut Directives) -> V
             continue;
         }
         directives.clear(name);
+        let message = format!("{name} is ignored: a package cannot choose what its builds may do");
+        let help = "only the administrator's files in /etc/dkms can set it";
         let at = dkms_conf::locate(&text, name, None);
-        refused.push(ConfDiagnostic {
-            path: path.to_path_buf(),
-            line: at.as_ref().map_or(0, |at| at.line),
-            column: at.as_ref().map_or(0, |at| at.column),
-            len: at.as_ref().map_or(0, |at| at.len),
-            text: at.map_or_else(String::new, |at| at.text),
-            message: format!("{name} is ignored: a package cannot choose what its builds may do"),
-            help: "only the administrator's files in /etc/dkms can set it".into(),
-        });
+        refused
+            .push(Diagnostic::warning(Code::Confine, message, help).about(name, None).at(at).in_file(path));
     }
     refused
 }
@@ -153,7 +140,7 @@ pub fn load_file(
     let mut state = State { variables: variables(session, package, kernel), directives: Directives::new() };
     let mut files = Vec::new();
     let mut texts = Vec::new();
-    let mut own_policy = Vec::new();
+    let mut diagnostics = Vec::new();
     let mut paths = vec![path.to_path_buf()];
     if let Some(p) = package {
         paths.extend(override_files(&session.layout.config_dir, p, kernel));
@@ -170,7 +157,7 @@ pub fn load_file(
         let (directives, used) = evaluate_one(&session.into(), file, &text, &state, Dialect::Module)?;
         state.directives = directives;
         if i == 0 {
-            own_policy.extend(refuse_own_policy(file, &text, &mut state.directives));
+            diagnostics.extend(refuse_own_policy(file, &text, &mut state.directives));
         }
         files.push(used);
         texts.push((file.clone(), String::from_utf8_lossy(&text).into_owned()));
@@ -180,36 +167,21 @@ pub fn load_file(
         state.directives.set(name, index, value.clone());
     }
     let (conf, problems) = ModuleConf::from_directives(&state.directives);
-    let mut loaded = Loaded {
-        conf,
-        directives: state.directives,
-        files,
-        errors: Vec::new(),
-        strict_errors: Vec::new(),
-        warnings: own_policy,
-        remarks: Vec::new(),
-    };
     for (path, text) in &texts {
-        loaded
-            .warnings
-            .extend(dkms_conf::suspicious(text).into_iter().map(|suspicion| suspected(path, suspicion)));
+        diagnostics.extend(dkms_conf::suspicious(text).into_iter().map(|found| found.in_file(path)));
     }
     for (path, text) in texts.iter().skip(1) {
-        let unknown = dkms_conf::unknown_confinement(text);
-        loaded.strict_errors.extend(unknown.into_iter().map(|suspicion| suspected(path, suspicion)));
+        diagnostics.extend(dkms_conf::unknown_confinement(text).into_iter().map(|found| found.in_file(path)));
     }
-    for problem in &problems {
-        let placed = place(problem, &texts);
-        match (problem.severity, problem.strict_only) {
-            // The build reports a patch that leaves its directory, with an exit code of its own.
-            (Severity::Error, true) if problem.directive == "PATCH" => loaded.warnings.push(placed),
-            (Severity::Note, _) => loaded.remarks.push(placed),
-            (Severity::Warning, _) => loaded.warnings.push(placed),
-            (Severity::Error, true) => loaded.strict_errors.push(placed),
-            (Severity::Error, false) => loaded.errors.push(placed),
+    diagnostics.extend(problems.into_iter().map(|found| match found.code {
+        // The build reports a patch that leaves its directory, with an exit code of its own.
+        Code::PatchPath => {
+            Diagnostic { severity: Severity::Warning, strict_only: false, ..place(found, &texts) }
         }
-    }
-    Ok(loaded)
+        _ => place(found, &texts),
+    }));
+    diagnostics.sort_by_key(|found| (Reverse(found.severity), found.strict_only));
+    Ok(Loaded { conf, directives: state.directives, files, diagnostics })
 }
 
 /// Evaluates one file natively, or with bash if the native evaluator declines.
@@ -244,34 +216,27 @@ pub fn evaluate_one(
 }
 
 /// The error for a file that neither the native evaluator nor bash could evaluate.
-fn not_evaluated(
-    path: &Path,
-    text: &[u8],
-    line: u32,
-    column: u32,
-    construct: &str,
-    why: &str,
-) -> ConfDiagnostic {
-    let text = String::from_utf8_lossy(text);
-    let mut problem =
-        ConfDiagnostic { path: path.to_path_buf(), line, column, len: 1, ..ConfDiagnostic::default() };
-    match why.strip_prefix(bash::CANNOT_PARSE) {
+fn not_evaluated(path: &Path, text: &[u8], line: u32, column: u32, construct: &str, why: &str) -> Diagnostic {
+    let (mut line, mut column) = (line, column);
+    let (message, help) = match why.strip_prefix(bash::CANNOT_PARSE) {
         Some(said) => {
             // bash reports the line: "6: syntax error: ...".
             let (number, said) = said.split_once(": ").unwrap_or(("", said));
             if let Ok(number) = number.trim().parse() {
-                (problem.line, problem.column) = (number, 1);
+                (line, column) = (number, 1);
             }
-            problem.message = format!("this is no valid bash: {said}");
-            problem.help = "close what is open: quotes, 'if' with 'fi', '(' with ')'".into();
+            let help = "close what is open: quotes, 'if' with 'fi', '(' with ')'";
+            (format!("this is no valid bash: {said}"), help)
         }
         None => {
-            problem.message = format!("{construct} here needs bash, and {why}");
-            problem.help = "plain assignments, or commands that need neither write access nor network".into();
+            let help = "plain assignments, or commands that need neither write access nor network";
+            (format!("{construct} here needs bash, and {why}"), help)
         }
-    }
-    problem.text = text.lines().nth(problem.line.saturating_sub(1) as usize).unwrap_or_default().to_owned();
-    problem
+    };
+    let text = String::from_utf8_lossy(text);
+    let text = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default().to_owned();
+    let at = (line > 0).then_some(Location { line, column, len: 1, text });
+    Diagnostic::error(Code::CannotEvaluate, message, help).at(at).in_file(path)
 }
 
 fn split_index(name: &str) -> (&str, usize) {
@@ -291,7 +256,7 @@ pub fn variables(
     let distribution = session.host.distribution.as_ref().map_or("", |d| d.word());
     let (module, version) = package.map_or(("", ""), |p| (p.name.as_str(), p.version.as_str()));
     [
-        ("kernelver", kernel.release.clone()),
+        ("kernelver", kernel.release.to_string()),
         ("arch", kernel.arch.clone()),
         ("kernel_source_dir", path(&headers::source_dir(session, &kernel.release))),
         ("kernel_config", path(&headers::config_path(session, &kernel.release))),
@@ -312,22 +277,16 @@ pub fn variables(
     .collect()
 }
 
-pub(super) fn place(problem: &Problem, texts: &[(PathBuf, String)]) -> ConfDiagnostic {
-    let mut out = ConfDiagnostic {
-        path: texts.first().map(|t| t.0.clone()).unwrap_or_default(),
-        message: problem.message.clone(),
-        help: problem.help.clone(),
-        ..ConfDiagnostic::default()
-    };
-    // The last file that sets it decides.
-    for (path, text) in texts.iter().rev() {
-        if let Some(at) = dkms_conf::locate(text, &problem.directive, problem.index) {
-            out.path = path.clone();
-            (out.line, out.column, out.len, out.text) = (at.line, at.column, at.len, at.text);
-            break;
-        }
+/// The diagnostic with the last of the files that sets its directive, which decides, and the position there.
+pub(super) fn place(found: Diagnostic, texts: &[(PathBuf, String)]) -> Diagnostic {
+    let located = texts
+        .iter()
+        .rev()
+        .find_map(|(path, text)| Some((path, dkms_conf::locate(text, &found.directive, found.index)?)));
+    match located {
+        Some((path, at)) => found.in_file(path).at(Some(at)),
+        None => found.in_file(texts.first().map_or(Path::new(""), |(path, _)| path)),
     }
-    out
 }
 
 /// The result of BUILD_EXCLUSIVE: for each module why it is left out, and why the whole package is excluded
@@ -367,10 +326,8 @@ pub fn exclusion(
 
 /// The error for an invalid regular expression in dkms.conf.
 pub fn bad_regex(loaded: &Loaded, message: &str) -> Error {
-    Error::Conf(ConfError::Invalid(vec![ConfDiagnostic {
-        path: loaded.files.first().map(|f| f.path.clone()).unwrap_or_default(),
-        message: message.to_owned(),
-        help: "a POSIX extended regular expression, as regex(7) describes it".into(),
-        ..ConfDiagnostic::default()
-    }]))
+    let help = "a POSIX extended regular expression, as regex(7) describes it";
+    let path = loaded.files.first().map_or(Path::new(""), |used| &used.path);
+    let diagnostic = Diagnostic::error(Code::RegexInvalid, message.to_owned(), help).in_file(path);
+    Error::Conf(ConfError::Invalid(vec![diagnostic]))
 }

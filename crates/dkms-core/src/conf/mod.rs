@@ -9,4 +9,4 @@ mod error;
 pub mod framework;
 pub mod load;
 
-pub use error::{ConfDiagnostic, ConfError};
+pub use error::ConfError;

@@ -7,7 +7,7 @@ use crate::conf::load;
 use crate::look::ready;
 use crate::session::Session;
 use dkms_conf::kernel_match::compare_versions;
-use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::ids::{Kernel, PackageId, Release};
 use dkms_tree::state;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub(super) fn limits(s: &Session<'_>) -> Vec<(PackageId, String)> {
     }
     let mut found = Vec::new();
     for (name, package) in newest {
-        let kernel = |release: &String| Kernel { release: release.clone(), arch: s.host.machine.clone() };
+        let kernel = |release: &Release| Kernel { release: release.clone(), arch: s.host.machine.clone() };
         let Some(release) = releases
             .iter()
             .rev()

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::look::ready;
 use crate::session::Session;
 use dkms_sys::process::{Command, which};
-use dkms_tree::ids::Kernel;
+use dkms_tree::ids::{Kernel, Release};
 use std::path::Path;
 use std::time::Duration;
 
@@ -65,9 +65,9 @@ pub fn held(s: &Session<'_>, release: &str) -> Result<Vec<String>> {
 }
 
 fn kernels(s: &Session<'_>) -> Result<Kernels> {
-    let one = |release: String| {
-        let kernel = Kernel { release: release.clone(), arch: s.host.machine.clone() };
-        Ok((release, ready::missing(s, &kernel)?))
+    let one = |release: Release| {
+        let kernel = Kernel { release, arch: s.host.machine.clone() };
+        Ok((kernel.release.to_string(), ready::missing(s, &kernel)?))
     };
     ready::kernels(s.layout).into_iter().map(one).collect()
 }

@@ -65,7 +65,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     if map.is_file() {
         arguments.extend(["-F".into(), map.into()]);
     }
-    arguments.push(kernel.release.clone().into());
+    arguments.push(kernel.release.as_str().into());
     s.report(Event::DepmodStarted { kernel: kernel.clone() });
     let Some(program) = dkms_sys::process::which("depmod", &s.host.path) else {
         let package =

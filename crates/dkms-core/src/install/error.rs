@@ -2,7 +2,7 @@
 
 use crate::cause::Cause;
 use dkms_sys::IoError;
-use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use kmodule::verdict::Reason;
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub enum InstallError {
         cause: IoError,
     },
     #[error("{} is not installed: kernel {release} would not load it: {}", .path.display(), reasons.first().map_or_else(String::new, ToString::to_string))]
-    WouldNotLoad { path: PathBuf, release: String, reasons: Vec<Reason> },
+    WouldNotLoad { path: PathBuf, release: Release, reasons: Vec<Reason> },
     #[error("PRE_INSTALL of {package} ({command}) ended with {status}")]
     PreInstallFailed { package: PackageId, command: String, status: String },
     #[error("depmod failed for kernel {kernel}: {cause}")]

@@ -32,7 +32,7 @@ pub fn command(family: Family, kernel: &Kernel, change: Change) -> Option<(PathB
         }
         Family::Suse => {
             let verb = if change == Change::Add { "--add-kernel-modules" } else { "--remove-kernel-modules" };
-            (&["/usr/lib/module-init-tools/weak-modules2"], vec![verb.into(), kernel.release.clone()])
+            (&["/usr/lib/module-init-tools/weak-modules2"], vec![verb.into(), kernel.release.to_string()])
         }
         _ => return None,
     };
@@ -79,7 +79,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel, change: Change, files: &[PathBuf]) 
 /// Removes the links into kernels that would not load the module, or for which this is unknown because they
 /// have no list of symbols.
 fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
-    for release in state::subdirectories(&s.layout.install_tree) {
+    for release in state::releases(s.layout) {
         let dir = s.layout.kernel_modules(&release).join("weak-updates");
         if release == kernel.release || !dir.is_dir() {
             continue;

@@ -77,7 +77,7 @@ pub fn present(session: &Session<'_>, release: &str) -> bool {
 }
 
 /// The configuration that kernel packages install beside the kernel.
-fn installed_config(session: &Session<'_>, release: &str) -> Option<KernelConfig> {
+pub(super) fn installed_config(session: &Session<'_>, release: &str) -> Option<KernelConfig> {
     let modules = session.layout.kernel_modules(release).join("config");
     [modules, PathBuf::from(format!("/boot/config-{release}"))]
         .iter()

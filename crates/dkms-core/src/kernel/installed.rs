@@ -1,6 +1,7 @@
 //! The module files that a kernel already has below `/lib/modules/K`.
 
 use dkms_conf::kernel_match::compare_versions;
+use dkms_tree::ids::Release;
 use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use dkms_tree::state::module_stem;
@@ -95,18 +96,18 @@ pub fn decompressed(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
 }
 /// The kernels that have modules, oldest first. Headers alone do not count.
 #[must_use]
-pub fn releases(layout: &Layout) -> Vec<String> {
+pub fn releases(layout: &Layout) -> Vec<Release> {
     in_order(layout, has_modules)
 }
 
 /// The newest kernel that has modules; if there is none, the newest that has headers.
 #[must_use]
-pub fn newest(layout: &Layout) -> Option<String> {
+pub fn newest(layout: &Layout) -> Option<Release> {
     releases(layout).pop().or_else(|| in_order(layout, |dir| dir.join("build").exists()).pop())
 }
 
-fn in_order(layout: &Layout, wanted: impl Fn(&Path) -> bool) -> Vec<String> {
-    let mut found = state::subdirectories(&layout.install_tree);
+fn in_order(layout: &Layout, wanted: impl Fn(&Path) -> bool) -> Vec<Release> {
+    let mut found = state::releases(layout);
     found.retain(|release| wanted(&layout.kernel_modules(release)));
     found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
     found

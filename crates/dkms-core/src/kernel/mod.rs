@@ -3,5 +3,6 @@
 mod compiler;
 pub mod headers;
 pub mod installed;
+pub mod machine;
 pub mod running;
 pub mod toolchain;

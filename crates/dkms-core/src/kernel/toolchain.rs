@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::kernel::compiler::{Compiler, Llvm};
 use crate::kernel::headers::Headers;
+use crate::kernel::machine::{Cross, Machine};
 use crate::session::Host;
 use dkms_sys::process::{Command, Stdin, Stream};
 use std::path::PathBuf;
@@ -22,6 +23,19 @@ pub struct Toolchain {
     pub compiler: String,
     /// The tools that the kernel was built with and that are not installed.
     pub missing: Option<Missing>,
+    /// For a kernel of another machine, for which this system's own compilers do not compile.
+    pub foreign: Option<Foreign>,
+}
+
+/// How modules for another machine are compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The machine, as `uname -m` prints it.
+    pub machine: &'static str,
+    /// What the names of the programs for it begin with; empty with clang, which compiles for all machines.
+    pub prefix: String,
+    /// The compiler, if it is not installed.
+    pub missing: Option<String>,
 }
 
 /// Tools that modules for a kernel need, and that are not installed.
@@ -86,18 +100,71 @@ pub fn detect(host: &Host, headers: &Headers, release: &str) -> Result<Toolchain
         let candidates = [format!("llvm-strip{suffix}"), "llvm-strip".to_owned()];
         tools.strip = candidates.into_iter().find(|p| find(p).is_some()).unwrap_or_default();
     }
+    let machine = headers.config.as_ref().and_then(Machine::of_config);
+    if let Some(machine) = machine.filter(|machine| !machine.is_native()) {
+        tools.use_foreign(host, machine, compiler.as_ref(), find);
+    }
     Ok(tools)
 }
 
 impl Toolchain {
+    /// Compiles for another machine. What the caller sets itself stays.
+    fn use_foreign(
+        &mut self,
+        host: &Host,
+        machine: &'static Machine,
+        compiler: Option<&Compiler>,
+        find: impl Fn(&str) -> Option<PathBuf>,
+    ) {
+        let of_caller = |name: &str| {
+            let value = host.environment.iter().find(|(n, value)| n == name && !value.is_empty());
+            value.and_then(|(_, value)| value.to_str())
+        };
+        if of_caller("ARCH").is_none() {
+            self.set("ARCH", machine.arch);
+        }
+        let mut foreign = Foreign { machine: machine.name, prefix: String::new(), missing: None };
+        if self.llvm.is_some() {
+            foreign.missing = self.missing.as_ref().and_then(|missing| missing.programs.first().cloned());
+        } else {
+            let wanted = match compiler {
+                Some(Compiler::Other { program }) => program,
+                _ => "",
+            };
+            let cross = Cross::choose(machine, wanted, of_caller("CROSS_COMPILE"), find);
+            self.set("CROSS_COMPILE", &cross.prefix);
+            for name in ["CC", "KERNEL_CC"] {
+                self.set(name, &cross.compiler);
+            }
+            self.strip = format!("{}strip", cross.prefix);
+            // The error names the compiler for the other machine.
+            self.missing = None;
+            foreign.missing = (!cross.is_installed).then_some(cross.compiler);
+            foreign.prefix = cross.prefix;
+        }
+        self.foreign = Some(foreign);
+    }
+
     /// The program that strips debugging symbols.
     pub fn strip_program(&self) -> &str {
         if self.strip.is_empty() { "strip" } else { &self.strip }
     }
 
+    /// The objcopy that kbuild uses.
+    pub(crate) fn objcopy(&self) -> String {
+        match self.llvm.as_deref() {
+            Some(suffix) if suffix.starts_with('-') => format!("llvm-objcopy{suffix}"),
+            Some(_) => "llvm-objcopy".into(),
+            None => format!("{}objcopy", self.foreign.as_ref().map_or("", |foreign| &foreign.prefix)),
+        }
+    }
+
     /// A command line as one would type it, with the variables that matter most.
     pub(crate) fn as_typed(&self, line: &str) -> String {
-        self.llvm.as_ref().map_or_else(|| line.to_owned(), |value| format!("LLVM={value} {line}"))
+        let shown =
+            |(name, _): &&(String, String)| ["ARCH", "CROSS_COMPILE", "LLVM"].contains(&name.as_str());
+        let words = self.environment.iter().filter(shown).map(|(name, value)| format!("{name}={value} "));
+        words.chain([line.to_owned()]).collect()
     }
 
     /// Takes over the choice, and returns the suffix of its programs.

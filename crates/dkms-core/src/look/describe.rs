@@ -2,11 +2,11 @@
 //! docs/json-schema.md.
 
 use crate::build::{collect, recipe};
-use crate::conf::ConfDiagnostic;
 use crate::conf::load::{self, Loaded};
 use crate::error::Result;
 use crate::kernel::headers;
 use crate::session::Session;
+use dkms_conf::Diagnostic;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -150,7 +150,7 @@ pub fn describe(
         schema: 1,
         package: package.name.clone(),
         version: package.version.clone(),
-        kernel: kernel.release.clone(),
+        kernel: kernel.release.to_string(),
         arch: kernel.arch.clone(),
         files: files(&loaded),
         directives: directives(&loaded),
@@ -198,21 +198,13 @@ fn directives(loaded: &Loaded) -> BTreeMap<String, BTreeMap<usize, String>> {
 }
 
 fn problems(loaded: &Loaded) -> Vec<ProblemDescription> {
-    let of = |severity: &'static str, list: &[ConfDiagnostic]| -> Vec<ProblemDescription> {
-        list.iter()
-            .map(|p| ProblemDescription {
-                severity,
-                path: p.path.clone(),
-                line: p.line,
-                column: p.column,
-                message: p.message.clone(),
-                help: p.help.clone(),
-            })
-            .collect()
+    let one = |found: &Diagnostic| ProblemDescription {
+        severity: found.severity.word(),
+        path: found.path.clone(),
+        line: found.at.as_ref().map_or(0, |at| at.line),
+        column: found.at.as_ref().map_or(0, |at| at.column),
+        message: found.message.clone(),
+        help: found.help.clone(),
     };
-    let mut all = of("error", &loaded.errors);
-    all.extend(of("error", &loaded.strict_errors));
-    all.extend(of("warning", &loaded.warnings));
-    all.extend(of("note", &loaded.remarks));
-    all
+    loaded.diagnostics.iter().map(one).collect()
 }

@@ -6,14 +6,13 @@
 
 mod makefile;
 
-use crate::conf::ConfDiagnostic;
 use crate::conf::ConfError;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::kernel::headers;
 use crate::session::Session;
-use dkms_conf::lint::{self, Code, Diagnostic, Facts};
-use dkms_conf::{Dialect, Directives, Location, Severity, State};
+use dkms_conf::lint::{self, Code, Facts};
+use dkms_conf::{Diagnostic, Dialect, Directives, Severity, State};
 use dkms_sys::fs;
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
@@ -150,7 +149,7 @@ fn examine(s: &Session<'_>, path: &Path, shown_at: Option<&Path>, bytes: &[u8], 
         Err(e) => (None, Some(e)),
     };
     let words =
-        [kernel.release.clone(), headers::source_dir(s, &kernel.release).to_string_lossy().into_owned()];
+        [kernel.release.to_string(), headers::source_dir(s, &kernel.release).to_string_lossy().into_owned()];
     let facts = Facts {
         directives: directives.as_ref(),
         // A file that cannot be evaluated at all is reported once.
@@ -177,20 +176,12 @@ fn examine(s: &Session<'_>, path: &Path, shown_at: Option<&Path>, bytes: &[u8], 
 }
 
 fn cannot_evaluate(error: Error) -> Vec<Diagnostic> {
-    let problems = match error {
-        Error::Conf(ConfError::Invalid(problems)) => problems,
-        other => vec![ConfDiagnostic { message: other.to_string(), ..ConfDiagnostic::default() }],
-    };
-    let diagnostic = |p: ConfDiagnostic| Diagnostic {
-        code: Code::CannotEvaluate,
-        severity: Severity::Error,
-        at: (p.line > 0).then_some(Location { line: p.line, column: p.column, len: p.len, text: p.text }),
-        message: p.message,
-        help: p.help,
-        edits: Vec::new(),
-        changes: None,
-    };
-    problems.into_iter().map(diagnostic).collect()
+    match error {
+        Error::Conf(ConfError::Invalid(found)) => {
+            found.into_iter().map(|found| Diagnostic { code: Code::CannotEvaluate, ..found }).collect()
+        }
+        other => vec![Diagnostic::error(Code::CannotEvaluate, other.to_string(), "")],
+    }
 }
 
 /// A package's source, with its dkms.conf in it.
@@ -208,15 +199,8 @@ impl Source<'_> {
         message: String,
         help: String,
     ) -> Diagnostic {
-        Diagnostic {
-            code,
-            severity: Severity::Warning,
-            at: dkms_conf::locate(self.text, directive, index),
-            message,
-            help,
-            edits: Vec::new(),
-            changes: None,
-        }
+        let at = dkms_conf::locate(self.text, directive, index);
+        Diagnostic::warning(code, message, help).about(directive, index).at(at)
     }
 
     /// Whether a MAKE line without the kernel's name is one that uses the kernel elsewhere.

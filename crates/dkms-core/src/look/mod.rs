@@ -4,6 +4,7 @@ pub mod describe;
 pub mod fsck;
 pub mod lint;
 pub mod loaded;
+pub mod modules;
 pub mod ready;
 pub mod status;
 pub mod verify;
@@ -30,6 +31,21 @@ pub enum LookError {
     #[error("{0} is not installed, so there is nothing to verify")]
     NotInstalled(String),
     /// There is no kernel in this directory.
-    #[error("there is no kernel in {0}")]
-    NoKernel(PathBuf),
+    #[error("there is no kernel in {tree}")]
+    NoKernel {
+        /// Where kernels have their modules.
+        tree: PathBuf,
+        /// The package with the usual kernel of the distribution.
+        package: Option<String>,
+    },
+}
+
+impl LookError {
+    /// What to do about it; empty if the message says it.
+    pub fn help(&self) -> Vec<String> {
+        match self {
+            Self::NoKernel { package: Some(package), .. } => vec![format!("install a kernel: {package}")],
+            _ => Vec::new(),
+        }
+    }
 }

@@ -276,7 +276,7 @@ fn native_destinations(s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
 /// Modules that weak-modules linked into other kernels. A build is only listed if all its files are linked.
 fn weak(layout: &Layout, filter: &Filter) -> Vec<Entry> {
     let mut found = Vec::new();
-    for release in state::subdirectories(&layout.install_tree) {
+    for release in state::releases(layout) {
         let dir = layout.kernel_modules(&release).join("weak-updates");
         if !filter.release.as_deref().is_none_or(|p| matches_name(p, &release)) || !dir.is_dir() {
             continue;

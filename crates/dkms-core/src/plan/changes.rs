@@ -307,7 +307,7 @@ impl<'a> Planner<'a> {
             let step = Step::new(Operation::Build { build: build.clone(), replace, weight }, why);
             let compiled_again = replace && self.force;
             let reusable = !facts.no_cache && !compiled_again;
-            let step = Step { expected: facts.expected, optional: work.optional, reusable, ..step };
+            let step = Step { last: facts.last, optional: work.optional, reusable, ..step };
             let id = self.plan.push(step, std::mem::take(&mut after));
             after.push(id);
             last = Some(id);

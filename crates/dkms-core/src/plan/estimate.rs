@@ -1,24 +1,28 @@
 //! Estimates how long builds take.
 
+use crate::event::LastBuild;
 use dkms_tree::ids::PackageId;
 use dkms_tree::layout::Layout;
-use dkms_tree::manifest::Manifest;
+use dkms_tree::manifest::{BuildOrigin, Manifest};
 use dkms_tree::state;
 use std::path::Path;
 use std::time::Duration;
 
-/// The duration of the last recorded build of a package: of this version, or else of another.
-pub(super) fn last_build(layout: &Layout, package: &PackageId) -> Option<Duration> {
+/// The last recorded build of a package: of this version, or else of another. A build that was compiled tells
+/// more than one that was taken from elsewhere.
+pub(super) fn last_build(layout: &Layout, package: &PackageId) -> Option<LastBuild> {
+    let key = |m: &Manifest| (matches!(m.origin, BuildOrigin::Built | BuildOrigin::Unknown), m.built_at);
     let of = |p: &PackageId| {
         let manifests = state::builds(layout, p).into_iter().filter_map(|b| Manifest::load(layout, &b));
-        manifests.filter(|m| m.build_seconds > 0.0).max_by_key(|m| m.built_at)
+        manifests.filter(|m| m.build_seconds > 0.0).max_by_key(key)
     };
     let others = || {
         let versions = state::versions(layout, &package.name).into_iter().filter(|p| p != package);
-        versions.filter_map(|p| of(&p)).max_by_key(|m| m.built_at)
+        versions.filter_map(|p| of(&p)).max_by_key(key)
     };
-    let seconds = of(package).or_else(others)?.build_seconds;
-    Duration::try_from_secs_f64(seconds).ok()
+    let manifest = of(package).or_else(others)?;
+    let duration = Duration::try_from_secs_f64(manifest.build_seconds).ok()?;
+    Some(LastBuild { duration, objects: (manifest.objects > 0).then_some(manifest.objects) })
 }
 
 /// Estimates a build from the size of its source: a compiler reads about 50 kB of a driver's C code per

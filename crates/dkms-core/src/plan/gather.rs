@@ -10,6 +10,7 @@ use crate::add;
 use crate::build;
 use crate::conf::{framework, load};
 use crate::error::{Error, Result};
+use crate::event::LastBuild;
 use crate::install::{change, uninstall};
 use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
@@ -29,7 +30,6 @@ use dkms_tree::state::{self, BuildState, Registration};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Whether a package version is registered.
 #[must_use]
@@ -208,10 +208,10 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
 /// architecture.
 #[must_use]
 pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
-    let mut found: Vec<String> = state::subdirectories(&s.layout.install_tree);
+    let mut found = state::releases(s.layout);
     found.retain(|release| headers::suffice(s, release));
     found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
-    found.iter().filter_map(|release| Kernel::new(release, arch).ok()).collect()
+    found.into_iter().filter_map(|release| Kernel::of(release, arch).ok()).collect()
 }
 
 /// `post_transaction` of framework.conf, as evaluated for a kernel.
@@ -247,7 +247,7 @@ struct Gatherer<'a> {
     /// The module files of kernels, and the facts by which modules are judged.
     modules: BTreeMap<Kernel, (ModuleIndex, Facts)>,
     /// How long a package version takes to build, and its estimated work.
-    durations: HashMap<PackageId, (Option<Duration>, f64)>,
+    durations: HashMap<PackageId, (Option<LastBuild>, f64)>,
 }
 
 impl<'a> Gatherer<'a> {
@@ -445,13 +445,12 @@ impl<'a> Gatherer<'a> {
         if facts.obstacle.is_none() {
             self.missing_key(&build.kernel);
         }
-        let (expected, weight) = self.durations.entry(build.package.clone()).or_insert_with(|| {
-            let expected = estimate::last_build(s.layout, &build.package);
-            let weight = expected
-                .map_or_else(|| estimate::source_weight(s.layout, &build.package), |d| d.as_secs_f64());
-            (expected, weight)
+        let (last, weight) = self.durations.entry(build.package.clone()).or_insert_with(|| {
+            let last = estimate::last_build(s.layout, &build.package);
+            let from_source = || estimate::source_weight(s.layout, &build.package);
+            (last, last.map_or_else(from_source, |last| last.duration.as_secs_f64()))
         });
-        (facts.expected, facts.weight) = (*expected, *weight);
+        (facts.last, facts.weight) = (*last, *weight);
     }
 
     fn headers(&mut self, kernel: &Kernel) -> std::result::Result<&Headers, Arc<Error>> {

@@ -3,12 +3,12 @@
 use super::order::{Candidate, Order};
 use super::steps::Outlook;
 use crate::error::Error;
+use crate::event::LastBuild;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state::BuildState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The facts known before anything is done.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +43,8 @@ pub struct BuildFacts {
     /// Why it cannot be built, independent of what else is installed: BUILD_EXCLUSIVE, its configuration,
     /// headers.
     pub obstacle: Option<Arc<Error>>,
-    /// How long its last build took.
-    pub expected: Option<Duration>,
+    /// The last build of its package.
+    pub last: Option<LastBuild>,
     /// The estimated work of building it, in seconds.
     pub weight: f64,
     /// How installing the present build would end.
@@ -67,7 +67,7 @@ impl Default for BuildFacts {
             built_against: BTreeMap::new(),
             no_cache: false,
             obstacle: None,
-            expected: None,
+            last: None,
             weight: 0.0,
             outlook: Outlook::Changes,
             installs: Vec::new(),

@@ -1,10 +1,10 @@
 //! A plan: its steps, each with its reason, and the order between them.
 
 use crate::error::Error;
+use crate::event::LastBuild;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A step of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,8 +25,8 @@ pub struct Step {
     pub operation: Operation,
     /// Why, or why not.
     pub reason: String,
-    /// How long it took the last time.
-    pub expected: Option<Duration>,
+    /// The last build of its package, if it is a build.
+    pub last: Option<LastBuild>,
     /// Module files that it installs, removes or moves, as far as this is known in advance.
     pub files: Vec<PathBuf>,
     /// A build that may be taken from elsewhere instead of compiling it: not with CACHE=no, nor with --force
@@ -42,7 +42,7 @@ impl Step {
         Self {
             operation,
             reason: reason.into(),
-            expected: None,
+            last: None,
             files: Vec::new(),
             reusable: false,
             optional: false,

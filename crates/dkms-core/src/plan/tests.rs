@@ -7,7 +7,7 @@ use super::{Operation, Outlook, Plan, Step, StepId, Transactions, changes, keys,
 use crate::build::BuildError;
 use crate::error::Error;
 use crate::install::InstallError;
-use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use dkms_tree::state::BuildState;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ fn package(text: &str) -> PackageId {
 }
 
 fn kernel(release: &str) -> Kernel {
-    Kernel { release: release.into(), arch: "x86_64".into() }
+    Kernel::new(release, "x86_64").unwrap()
 }
 
 /// `PACKAGE@KERNEL`; without a kernel, for `k`.
@@ -76,7 +76,7 @@ fn failing(error: Error) -> BuildFacts {
 
 fn without_headers() -> BuildFacts {
     failing(Error::Build(BuildError::HeadersMissing {
-        release: "k".into(),
+        release: Release::new("k").unwrap(),
         path: "/h".into(),
         package: "headers".into(),
     }))

@@ -83,12 +83,14 @@ fn without_log(error: &str) -> String {
 pub(super) fn mark_required(s: &Session<'_>, report: &mut KernelReport) {
     let required = s.options.framework.required_modules.as_deref().unwrap_or_default();
     let names: Vec<&str> = required.split_whitespace().collect();
-    let running = Kernel { release: s.host.release.clone(), arch: s.host.machine.clone() };
+    let running = Kernel::new(&s.host.release, &s.host.machine).ok();
     for one in &mut report.packages {
         one.required = match (names.is_empty(), &one.state) {
             (false, _) => scratch::is_named(s, &one.package, &names),
             (true, PackageState::Fails(_)) => true,
-            (true, _) => state::installed_version(s.layout, &one.package.name, &running).is_some(),
+            (true, _) => running
+                .as_ref()
+                .is_some_and(|k| state::installed_version(s.layout, &one.package.name, k).is_some()),
         };
     }
 }

@@ -51,8 +51,12 @@ pub enum RegistryError {
     BadName { name: String, reason: &'static str },
     #[error("there is no key to sign with, and no machine accepts an unsigned build")]
     NoKey(PathBuf),
-    #[error("the key {path} cannot be used: {reason}")]
+    #[error("the key {} cannot be used: {reason}", .path.display())]
     BadKey { path: PathBuf, reason: String },
+    #[error("registry_signer {path}: {reason}", path = .path.display())]
+    BadSigner { path: PathBuf, reason: String },
+    #[error("registry_signer is the certificate of {signer}, and the key for it is not on this machine")]
+    NotSigner { signer: String },
     #[error("{} exists already, and a key is never overwritten", list(.0))]
     KeyExists(Vec<PathBuf>),
     #[error("{0} is not built")]
@@ -92,6 +96,11 @@ impl RegistryError {
             )),
             Self::KeyExists(_) => {
                 one("name a new file in registry_key= first, or move the old key away".into())
+            }
+            Self::BadSigner { .. } => one("name the fleet's certificate, a file in DER or PEM form".into()),
+            Self::NotSigner { .. } => {
+                one("set mok_signing_key and mok_certificate to that key pair, or remove registry_signer"
+                    .into())
             }
             Self::NotBuilt(build) => {
                 one(format!("run: dkms build {} -k {}", build.package, build.kernel.release))

@@ -1,6 +1,7 @@
 //! The keys of registries: those that are trusted, and those that sign what is pushed.
 
 use super::error::RegistryError;
+use super::token::{self, Token};
 use crate::error::Result;
 use crate::session::Session;
 use dkms_bundle::signature::{PublicKey, SigningKey};
@@ -56,20 +57,48 @@ fn read_public(path: &Path) -> std::result::Result<PublicKey, String> {
     PublicKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| e.to_string())
 }
 
+/// A key that signs what is pushed.
+pub(super) enum Signatory {
+    /// Its file was read.
+    File(SigningKey),
+    /// It stays in a token.
+    Token(Box<Token>),
+}
+
+impl Signatory {
+    /// Signs a record. Returns the name and the value of the annotation.
+    ///
+    /// # Errors
+    /// Why it cannot sign.
+    pub(super) fn sign(&self, record: &[u8]) -> std::result::Result<(String, String), String> {
+        match self {
+            Self::File(key) => key.sign(record).map_err(|e| e.to_string()),
+            Self::Token(token) => token.sign(record),
+        }
+    }
+}
+
 /// The private keys that sign what is pushed.
 ///
 /// # Errors
 /// There is none, or one cannot be used.
-pub(super) fn signing(session: &Session<'_>) -> Result<Vec<SigningKey>> {
-    let files = private_files(session);
-    if files.is_empty() {
+pub(super) fn signing(session: &Session<'_>) -> Result<Vec<Signatory>> {
+    let keys = private_keys(session);
+    if keys.is_empty() {
         return Err(RegistryError::NoKey(default_file(session)).into());
     }
-    files.iter().map(|file| read_private(file)).collect()
+    let open = |key: PathBuf| match key.to_str().filter(|key| token::is_token(key)) {
+        Some(uri) => match Token::open(session, uri) {
+            Ok(token) => Ok(Signatory::Token(Box::new(token))),
+            Err(reason) => Err(RegistryError::BadKey { path: key.clone(), reason }.into()),
+        },
+        None => Ok(Signatory::File(read_private(&key)?)),
+    };
+    keys.into_iter().map(open).collect()
 }
 
-/// The files that `registry_key` names, otherwise the default one if it exists.
-fn private_files(session: &Session<'_>) -> Vec<PathBuf> {
+/// The keys that `registry_key` names, otherwise the default file if it exists.
+fn private_keys(session: &Session<'_>) -> Vec<PathBuf> {
     let named = &session.options.framework.registry_key;
     if !named.is_empty() {
         return named.iter().map(PathBuf::from).collect();
@@ -98,20 +127,21 @@ fn read_private(path: &Path) -> Result<SigningKey> {
 }
 
 /// Where [`generate`] writes a key pair: the first file of `registry_key` that does not exist, otherwise the
-/// default one.
+/// default one. Keys in tokens are created with the tools of the token.
 ///
 /// # Errors
 /// All of them exist.
 pub fn place_for_new(session: &Session<'_>) -> Result<NewKey> {
-    let named = session.options.framework.registry_key.iter().map(PathBuf::from);
-    let files: Vec<PathBuf> = match &session.options.framework.registry_key[..] {
+    let named = session.options.framework.registry_key.iter();
+    let named: Vec<PathBuf> = named.filter(|key| !token::is_token(key)).map(PathBuf::from).collect();
+    let files = match &session.options.framework.registry_key[..] {
         [] => vec![default_file(session)],
-        _ => named.collect(),
+        _ => named,
     };
     let is_free = |file: &&PathBuf| !fs::exists(file) && !fs::exists(public_file(file));
     match files.iter().find(is_free) {
         Some(file) => Ok(NewKey { private: file.clone(), public: public_file(file), id: String::new() }),
-        None => Err(RegistryError::KeyExists(files).into()),
+        None => Err(RegistryError::KeyExists(private_keys(session)).into()),
     }
 }
 

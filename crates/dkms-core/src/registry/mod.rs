@@ -5,7 +5,8 @@
 //!    looks up the tag `k1-<digest>` of the inputs that it knows (`portable`, decision 24).
 //! 2. The manifest has a signature of a trusted key (`keys`), and its record describes the build that is
 //!    wanted. Only then the archive is fetched, of the size that the record states, and compared with it.
-//! 3. The result is a build like one of the local cache: it is stored there, signed, checked and installed
+//! 3. A machine without a key for modules may belong to a fleet whose key has signed them (`fleet`).
+//! 4. The result is a build like one of the local cache: it is stored there, signed, checked and installed
 //!    like any other.
 //!
 //! The network is used by the program `dkms-registry` only (`program`), which is started when something is
@@ -14,6 +15,7 @@
 
 pub(crate) mod connection;
 mod error;
+pub(crate) mod fleet;
 pub mod keys;
 mod portable;
 mod program;
@@ -23,6 +25,7 @@ mod slot;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use connection::Pushed;
 pub use error::{Failure, RegistryError};

@@ -4,7 +4,8 @@
 use dkms_bundle::record::fingerprint;
 
 /// The lines of a fingerprint that describe what is built and for which kernel, and not with which tools.
-const KNOWN: [&str; 7] = ["schema", "builder", "arch", "kernel", "source", "directives", "scripts"];
+const KNOWN: [&str; 8] =
+    ["schema", "builder", "arch", "kernel", "source", "directives", "scripts", super::fleet::LINE];
 
 /// Beginnings of such names.
 const KNOWN_BEGINNINGS: [&str; 2] = ["script=", "depends="];

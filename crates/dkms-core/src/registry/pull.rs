@@ -64,10 +64,20 @@ pub(crate) struct Fetched {
 /// # Errors
 /// An interrupt.
 pub fn find(session: &Session<'_>, wanted: &Wanted<'_>) -> Result<Option<Offer>> {
-    if mode(session) == Prebuilt::Off || sources(session).is_empty() {
+    find_in(session, wanted, sources(session))
+}
+
+fn find_in(session: &Session<'_>, wanted: &Wanted<'_>, sources: &[String]) -> Result<Option<Offer>> {
+    if mode(session) == Prebuilt::Off || sources.is_empty() {
         return Ok(None);
     }
-    attempt(session, |connection| look_up(session, connection, wanted))
+    attempt(session, |connection| look_up(session, connection, wanted, sources))
+}
+
+/// The registries after this one.
+fn after<'a>(sources: &'a [String], registry: &str) -> &'a [String] {
+    let last = sources.iter().rposition(|source| source == registry);
+    last.and_then(|last| sources.get(last + 1..)).unwrap_or_default()
 }
 
 /// An entry of the local cache that a machine without tools may use: a registry had it earlier.
@@ -79,7 +89,7 @@ pub(crate) fn find_stored(session: &Session<'_>, cache: &Cache, wanted: &Wanted<
     let filter = Filter {
         package: Some(package.name.clone()),
         version: Some(package.version.clone()),
-        kernels: vec![wanted.build.kernel.release.clone()],
+        kernels: vec![wanted.build.kernel.release.to_string()],
     };
     let tag = portable::tag(&package.name, &package.version, &wanted.lines);
     let fits = |record: &Record| {
@@ -91,16 +101,25 @@ pub(crate) fn find_stored(session: &Session<'_>, cache: &Cache, wanted: &Wanted<
     records.filter(fits).find_map(|record| cache.find(&record.fingerprint).ok().flatten())
 }
 
-/// Fetches the build of an offer.
+/// Fetches the build of an offer. If that fails, the same build from the next registry that has it.
 ///
 /// # Errors
 /// An interrupt.
-pub(crate) fn fetch(session: &Session<'_>, offer: Offer) -> Result<Option<Fetched>> {
-    attempt(session, |connection| {
-        let dir = TempDir::new_in(&session.options.tmp_location, "dkms-pulled").map_err(local)?;
-        fetch_to(connection, &offer, dir.path())?;
-        Ok(Some(Fetched { dir, offer }))
-    })
+pub(crate) fn fetch(session: &Session<'_>, build: &Build, offer: Offer) -> Result<Option<Fetched>> {
+    let mut offered = Some(offer);
+    while let Some(offer) = offered {
+        let fetched = attempt(session, |connection| {
+            let dir = TempDir::new_in(&session.options.tmp_location, "dkms-pulled").map_err(local)?;
+            fetch_to(connection, &offer, dir.path())?;
+            Ok(Some(dir))
+        })?;
+        if let Some(dir) = fetched {
+            return Ok(Some(Fetched { dir, offer }));
+        }
+        let rest = after(sources(session), &offer.registry);
+        offered = find_in(session, &Wanted { build, lines: offer.record.lines }, rest)?;
+    }
+    Ok(None)
 }
 
 /// Runs something that needs the program. Every failure is a miss and reported once, except an interrupt.
@@ -129,23 +148,47 @@ fn look_up(
     session: &Session<'_>,
     connection: &Connection,
     wanted: &Wanted<'_>,
+    sources: &[String],
 ) -> std::result::Result<Option<Offer>, Failure> {
     let package = &wanted.build.package;
     let repository = repository(&package.name);
     let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
     let exact = manifest::tag(&fingerprint);
-    if let Some(found) = connection.lookup(sources(session), &repository, &exact)? {
-        let accept =
-            |trusted: &[PublicKey]| manifest::accept(found.manifest.as_bytes(), &fingerprint, trusted);
-        return judge(session, wanted.build, &found, &accept(&keys::trusted(session)), None);
-    }
-    if mode(session) != Prebuilt::Only {
-        return Ok(None);
+    let found = first_accepted(session, connection, sources, (&repository, &exact), |found| {
+        let accepted = manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(session));
+        judge(session, wanted.build, found, &accepted, None)
+    })?;
+    if found.is_some() || mode(session) != Prebuilt::Only {
+        return Ok(found);
     }
     let tag = portable::tag(&package.name, &package.version, &wanted.lines);
-    let Some(found) = connection.lookup(sources(session), &repository, &tag)? else { return Ok(None) };
-    let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(session));
-    judge(session, wanted.build, &found, &accepted, Some(&wanted.lines))
+    first_accepted(session, connection, sources, (&repository, &tag), |found| {
+        let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(session));
+        judge(session, wanted.build, found, &accepted, Some(&wanted.lines))
+    })
+}
+
+/// The first build under a tag that is accepted. A registry whose build is refused does not keep the next one
+/// from being asked: it may be a mirror that others can write to.
+fn first_accepted(
+    session: &Session<'_>,
+    connection: &Connection,
+    mut sources: &[String],
+    (repository, tag): (&str, &str),
+    judge: impl Fn(&Found) -> std::result::Result<Option<Offer>, Failure>,
+) -> std::result::Result<Option<Offer>, Failure> {
+    while let Some(found) = connection.lookup(sources, repository, tag)? {
+        sources = after(sources, &found.source);
+        match judge(&found) {
+            Ok(Some(offer)) => return Ok(Some(offer)),
+            Err(Failure::Reported(reason)) if !sources.is_empty() => {
+                warn(session, describe(&Failure::Reported(reason)));
+            }
+            Ok(None) if !sources.is_empty() => {}
+            last => return last,
+        }
+    }
+    Ok(None)
 }
 
 /// Like [`manifest::accept`], for a tag that names only what this machine knows.
@@ -199,7 +242,7 @@ fn judge(
 /// Why a record is not the one of a build.
 fn other_build(record: &Record, build: &Build) -> Option<String> {
     let pairs = [
-        ("package", &record.package, &build.package.name),
+        ("package", &record.package, build.package.name.as_str()),
         ("version", &record.version, &build.package.version),
         ("kernel", &record.kernel, &build.kernel.release),
         ("architecture", &record.arch, &build.kernel.arch),

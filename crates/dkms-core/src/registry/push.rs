@@ -2,15 +2,17 @@
 
 use super::connection::{Connection, Pushed};
 use super::error::{Failure, RegistryError};
-use super::{keys, portable, program, repository};
+use super::fleet::{self, SignedBuild};
+use super::keys::{self, Signatory};
+use super::{portable, program, repository};
 use crate::cache::{Cache, Entry};
 use crate::error::{Error, Result};
 use crate::session::Session;
+use crate::trust::signing;
 use dkms_bundle::digest::digest;
 use dkms_bundle::layer;
 use dkms_bundle::manifest::{self, Manifest};
 use dkms_bundle::record::Record;
-use dkms_bundle::signature::SigningKey;
 use dkms_tree::ids::Build;
 use std::io;
 
@@ -23,6 +25,8 @@ pub struct Published {
     pub reference: String,
     /// Whether it is new there.
     pub result: Pushed,
+    /// The signer of its modules; `None` if they are not signed.
+    pub signer: Option<String>,
 }
 
 /// Publishes builds in a registry. Everything is checked before anything is sent.
@@ -30,17 +34,24 @@ pub struct Published {
 /// # Errors
 /// Each variant of [`RegistryError`] about pushing; an interrupt.
 pub fn push(session: &Session<'_>, builds: &[Build], registry: &str) -> Result<Vec<Published>> {
+    signing::ask::ask_before_publishing(session, builds.iter().map(|build| &build.kernel));
     let keys = keys::signing(session)?;
-    let entries: Vec<(&Build, Entry)> =
-        builds.iter().map(|build| Ok((build, entry(session, build)?))).collect::<Result<_>>()?;
+    let mut packages = Vec::new();
+    for build in builds {
+        let entry = entry(session, build)?;
+        let signed = fleet::sign(session, build, &entry)?;
+        packages.push((build, None, Package::new(build, entry, &keys)?));
+        if let Some(SignedBuild { entry, signer, .. }) = &signed {
+            packages.push((build, Some(signer.clone()), Package::new(build, entry.clone(), &keys)?));
+        }
+    }
     let failed = |failure| match failure {
         Failure::Interrupted(signal) => Error::Interrupted(signal),
         failure => RegistryError::Failed { registry: registry.to_owned(), failure }.into(),
     };
     let connection = program::connect(session).map_err(failed)?;
     let mut published = Vec::new();
-    for (build, entry) in entries {
-        let package = Package::new(build, entry, &keys)?;
+    for (build, signer, package) in packages {
         let result = package.send(&connection, registry);
         let warnings = connection.take_warnings();
         let result = result.map_err(|failure| failed(explain(failure, &warnings, registry)))?;
@@ -48,7 +59,7 @@ pub fn push(session: &Session<'_>, builds: &[Build], registry: &str) -> Result<V
             super::warn(session, warning);
         }
         let reference = format!("{registry}/{}:{}", repository(&build.package.name), package.tag);
-        published.push(Published { build: build.clone(), reference, result });
+        published.push(Published { build: build.clone(), reference, result, signer });
     }
     Ok(published)
 }
@@ -97,7 +108,7 @@ struct Package {
 }
 
 impl Package {
-    fn new(build: &Build, entry: Entry, keys: &[SigningKey]) -> Result<Self> {
+    fn new(build: &Build, entry: Entry, keys: &[Signatory]) -> Result<Self> {
         let unfit = |reason: String| Error::from(RegistryError::BadRecord { build: build.clone(), reason });
         let mut archive = Vec::new();
         let open = |file: &dkms_bundle::record::File| {
@@ -107,7 +118,7 @@ impl Package {
             layer::write(&entry.record.files, open, &mut archive).map_err(|e| unfit(e.to_string()))?;
         let record = Record { layer: Some(layer.clone()), ..entry.record };
         let json = record.to_json().map_err(|e| unfit(e.to_string()))?;
-        let sign = |key: &SigningKey| key.sign(&json).map_err(|e| unfit(e.to_string()));
+        let sign = |key: &Signatory| key.sign(&json).map_err(unfit);
         let annotations = keys.iter().map(sign).collect::<Result<_>>()?;
         let manifest = Manifest::new(json.clone(), annotations).and_then(|manifest| manifest.to_json());
         let manifest = manifest.map_err(|e| unfit(e.to_string()))?;

@@ -1,8 +1,8 @@
 //! Which builds of this machine's packages the registries have, without building anything.
 
 use super::error::RegistryError;
-use super::mode;
 use super::pull::{self, Fetched, Offer, Wanted};
+use super::{fleet, mode};
 use crate::build::{self, BuildError, preview};
 use crate::cache::Cache;
 use crate::conf::load;
@@ -53,14 +53,41 @@ pub fn look_up(session: &Session<'_>, build: &Build, cache: Option<&Cache>) -> R
     }
     let source = session.layout.source_link(&build.package);
     let preview = preview::preview(session, build, &loaded, &source)?;
-    let wanted = Wanted { build, lines: preview.lines };
+    if cache.is_none() {
+        return look_up_published(session, build, preview.lines);
+    }
+    let fleet = fleet::to_take_from(session, &build.kernel);
+    let signed = fleet.map(|fleet| fleet.lines(&preview.lines));
+    for lines in signed.into_iter().chain([preview.lines]) {
+        match look_up_one(session, &Wanted { build, lines }, cache)? {
+            Availability::Missing => {}
+            found => return Ok(found),
+        }
+    }
+    Ok(Availability::Missing)
+}
+
+/// Whether everything is published that a builder publishes of a build: with a key for a fleet, also the
+/// modules that it signs.
+fn look_up_published(session: &Session<'_>, build: &Build, lines: Vec<String>) -> Result<Availability> {
+    let signed = fleet::lines_to_publish(session, &build.kernel, &lines)?;
+    if let Some(lines) = signed {
+        if let Availability::Missing = look_up_one(session, &Wanted { build, lines }, None)? {
+            return Ok(Availability::Missing);
+        }
+    }
+    look_up_one(session, &Wanted { build, lines }, None)
+}
+
+fn look_up_one(session: &Session<'_>, wanted: &Wanted<'_>, cache: Option<&Cache>) -> Result<Availability> {
     if let Some(cache) = cache {
-        let stored = || pull::find_stored(session, cache, &wanted);
-        if cache.find(&preview.fingerprint).ok().flatten().or_else(stored).is_some() {
+        let stored = || pull::find_stored(session, cache, wanted);
+        let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
+        if cache.find(&fingerprint).ok().flatten().or_else(stored).is_some() {
             return Ok(Availability::Cached);
         }
     }
-    let offer = pull::find(session, &wanted)?;
+    let offer = pull::find(session, wanted)?;
     Ok(offer.map_or(Availability::Missing, |offer| Availability::Offered(Box::new(offer))))
 }
 
@@ -92,12 +119,12 @@ pub fn pull(session: &Session<'_>, build: &Build) -> Result<Option<Pulled>> {
         Availability::Cached => Ok(Some(Pulled::Cached)),
         Availability::NotNow(reason) => Ok(Some(Pulled::NotNow(reason))),
         Availability::Missing => Ok(None),
-        Availability::Offered(offer) => fetch_into(session, &cache, *offer),
+        Availability::Offered(offer) => fetch_into(session, &cache, build, *offer),
     }
 }
 
-fn fetch_into(session: &Session<'_>, cache: &Cache, offer: Offer) -> Result<Option<Pulled>> {
-    let Some(Fetched { dir, offer }) = pull::fetch(session, offer)? else { return Ok(None) };
+fn fetch_into(session: &Session<'_>, cache: &Cache, build: &Build, offer: Offer) -> Result<Option<Pulled>> {
+    let Some(Fetched { dir, offer }) = pull::fetch(session, build, offer)? else { return Ok(None) };
     let stored = cache.store_from(dir.path(), &offer.record);
     stored.map_err(|e| RegistryError::NotStored(e.to_string()))?;
     Ok(Some(Pulled::From(offer.reference())))

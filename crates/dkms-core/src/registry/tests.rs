@@ -100,7 +100,7 @@ impl Machine {
         for _ in 0..2 {
             let wanted = Wanted { build: &build, lines: lines.clone() };
             if let Some(offer) = find(&session, &wanted).unwrap() {
-                if let Some(fetched) = fetch(&session, offer).unwrap() {
+                if let Some(fetched) = fetch(&session, &build, offer).unwrap() {
                     assert!(fetched.dir.path().join("module/hello.ko").is_file());
                     taken = Some(fetched.offer);
                     break;

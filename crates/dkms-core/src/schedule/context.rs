@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(super) struct BuildContext<'a> {
     s: &'a Session<'a>,
     /// `None` if no limit is wanted, or if a jobserver cannot be created.
-    pool: Option<Jobserver>,
+    pub(super) pool: Option<Jobserver>,
     /// The number of builds that run at the same time.
     pub(super) most: usize,
     /// Builds of one package may run at the same time.

@@ -21,6 +21,7 @@ mod context;
 mod fallback;
 mod results;
 mod task;
+mod watch;
 
 pub use results::{Finished, Results, Telling};
 pub use task::Done;
@@ -41,6 +42,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use task::{Foreseen, Group, Progress, Task, TaskId, Tasks, is_found_late};
+use watch::Watch;
 
 /// How often running builds are reported.
 const REPEAT_MESSAGE: Duration = Duration::from_secs(30);
@@ -48,14 +50,17 @@ const REPEAT_MESSAGE: Duration = Duration::from_secs(30);
 /// How often free memory and interrupts are checked.
 const CHECK_AGAIN: Duration = Duration::from_millis(500);
 
+/// How often the progress of builds is measured, if somebody follows it.
+const MEASURE_AGAIN: Duration = Duration::from_millis(100);
+
 /// Executes the builds and installs of a plan.
 pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
     let tasks = Tasks::of(plan);
     let context = BuildContext::new(s, &tasks);
     crate::trust::signing::ask::ask_before(s, tasks.to_build().map(|task| &task.build.kernel));
-    let queued = |task: &Task<'_>| Queued { build: task.build.clone(), expected: task.expected };
-    let queue: Vec<Queued> = tasks.to_build().filter(|task| task.instead_of.is_none()).map(queued).collect();
-    if queue.len() > 1 {
+    let newest = |task: &&Task<'_>| task.instead_of.is_none();
+    let queue: Vec<Queued> = tasks.to_build().filter(newest).map(|task| tasks.queued(task)).collect();
+    if !queue.is_empty() {
         s.report(Event::Queue { builds: queue });
     }
     let mut scheduler = Scheduler {
@@ -67,6 +72,7 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
         changed: Vec::new(),
         stopped: None,
         last_message: Instant::now(),
+        watch: Watch::new(s),
     };
     let _shutdown_waits = delay_shutdown(s, &scheduler.tasks);
     scheduler.run();
@@ -93,6 +99,7 @@ struct Scheduler<'a> {
     stopped: Option<Error>,
     /// When running builds were last reported.
     last_message: Instant,
+    watch: Watch<'a>,
 }
 
 impl<'a> Scheduler<'a> {
@@ -131,7 +138,9 @@ impl<'a> Scheduler<'a> {
                     }
                     break;
                 }
-                match ended.recv_timeout(CHECK_AGAIN) {
+                let interval = if self.watch.is_followed() { MEASURE_AGAIN } else { CHECK_AGAIN };
+                self.watch.measure(context.pool.as_ref(), self.tasks.iter());
+                match ended.recv_timeout(interval) {
                     Ok((id, made)) => self.built(id, made),
                     Err(mpsc::RecvTimeoutError::Timeout) => {
                         self.check_for_interrupt();
@@ -141,6 +150,7 @@ impl<'a> Scheduler<'a> {
                 }
             }
         });
+        self.watch.measure(context.pool.as_ref(), self.tasks.iter());
         self.close_groups();
     }
 

@@ -2,12 +2,13 @@
 
 use crate::build::BuildError;
 use crate::error::Error;
+use crate::event::{LastBuild, Queued};
 use crate::plan::{Operation, Plan, StepId, Transactions};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::manifest::BuildOrigin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A task of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,12 +71,12 @@ pub(super) struct Task<'a> {
     /// Its failure is not a failure of the command.
     pub(super) optional: bool,
     pub(super) foreseen: Option<Foreseen>,
-    pub(super) expected: Option<Duration>,
+    pub(super) last: Option<LastBuild>,
     /// Tasks that it follows.
     pub(super) after: Vec<TaskId>,
     /// It is done only if this other version of its package cannot be built.
     pub(super) instead_of: Option<TaskId>,
-    weight: f64,
+    pub(super) weight: f64,
     /// Seconds until everything that waits for it is built. The task with the longest time starts first.
     pub(super) critical_path: f64,
     /// It was installed before the rest of its transaction, because others had to be built against it.
@@ -151,7 +152,7 @@ impl<'a> Tasks<'a> {
             task.optional |= step.optional;
             match &step.operation {
                 Operation::Build { replace, weight, .. } => {
-                    (task.make, task.weight, task.expected) = (Some(*replace), *weight, step.expected);
+                    (task.make, task.weight, task.last) = (Some(*replace), *weight, step.last);
                 }
                 Operation::Install { .. } => task.install = true,
                 Operation::Uninstall(_) => task.uninstall = true,
@@ -210,6 +211,17 @@ impl<'a> Tasks<'a> {
     /// Tasks that are to be built.
     pub(super) fn to_build(&self) -> impl Iterator<Item = &Task<'a>> {
         self.iter().filter(|task| task.make.is_some())
+    }
+
+    /// A build as it waits for its turn.
+    pub(super) fn queued(&self, task: &Task<'_>) -> Queued {
+        let before = task.after.iter().filter_map(|id| self.get(*id)).filter(|other| other.make.is_some());
+        Queued {
+            build: task.build.clone(),
+            last: task.last,
+            weight: task.weight,
+            after: before.map(|other| other.build.clone()).collect(),
+        }
     }
 
     /// Whether others are built against it, so that it is installed as soon as it is built.
@@ -287,7 +299,7 @@ impl<'a> Task<'a> {
             install: false,
             optional: false,
             foreseen: None,
-            expected: None,
+            last: None,
             after: Vec::new(),
             instead_of: None,
             weight: 0.0,
@@ -325,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_longest_critical_path_begins() {
-        let kernel = Kernel { release: "6.1".into(), arch: "x86_64".into() };
+        let kernel = Kernel::new("6.1", "x86_64").unwrap();
         let build = |name: &str| Build::new(&PackageId { name: name.into(), version: "1".into() }, &kernel);
         let mut plan = Plan::default();
         let mut add = |name: &str, weight: f64, after: Option<StepId>| {

@@ -13,6 +13,7 @@ mod pin;
 pub use error::SigningError;
 pub use pair::{KeyPair, ensure, is_complete, key_pair};
 pub(crate) use pair::{ensure_staged, reach};
+pub(crate) use pin::of_token as pin_of_token;
 
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;
@@ -86,6 +87,11 @@ fn wanted(
             ),
         },
     }
+}
+
+/// Whether the modules of a kernel are signed.
+pub(crate) fn signs(session: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> bool {
+    wanted(session, headers, framework).is_ok()
 }
 
 /// The key pair that a build for this kernel would create, because there is none.

@@ -33,7 +33,7 @@ pub use scan::{Scanned, ScannedKind, scan};
 pub use temp::TempDir;
 pub use trust::{read_trusted, written_by_others};
 pub use untrusted::{open_untrusted, read_untrusted};
-pub use write::{create_new, replace_with, symlink, symlink_replace, write_atomic};
+pub use write::{create_new, replace_with, symlink, symlink_replace, write_atomic, write_unsynced};
 
 /// Creates the directory and its parents (mode 0755 without the bits of the umask).
 ///

@@ -1,4 +1,4 @@
-//! Checks who may have written a file. Records that cause changes are trusted only if root or this user wrote
+//! Checks which users may have written a file. Records that cause changes are trusted only if root or this user wrote
 //! them.
 
 use crate::{IoError, Result};

@@ -16,6 +16,20 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(
     replace_with(path, mode, |file| file.write_all(bytes)).map_err(|e| e.needing(bytes.len() as u64))
 }
 
+/// Like [`write_atomic`], but without waiting for the disk: after a crash of the machine, the file may be
+/// missing or incomplete. For files that nobody depends on.
+pub fn write_unsynced(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
+    let path = path.as_ref();
+    let error = |e| IoError::new("write", path, e);
+    let (temp, mut file) = create_temporary(path)?;
+    let guard = RemoveOnDrop(Some(temp.clone()));
+    file.write_all(bytes).map_err(error)?;
+    file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(error)?;
+    super::rename(&temp, path)?;
+    guard.disarm();
+    Ok(())
+}
+
 /// Like [`write_atomic`], for contents that are written piece by piece: `fill` gets the new file.
 pub fn replace_with(
     path: impl AsRef<Path>,

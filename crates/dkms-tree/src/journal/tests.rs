@@ -2,7 +2,7 @@ use super::op::aside;
 use super::*;
 
 fn kernel(n: u32) -> Kernel {
-    Kernel { release: format!("6.{n}.0"), arch: "x86_64".into() }
+    Kernel::new(&format!("6.{n}.0"), "x86_64").unwrap()
 }
 
 /// A `stage` or `record` callback that does nothing.

@@ -1,6 +1,6 @@
 //! Help: an overview of all actions, and everything about one.
 
-use super::{ACTIONS, ActionRow, COMMON, Group, Kernels, OPTIONS, OptionRow, Relation, Root};
+use super::{ACTIONS, ActionRow, COMMON, Group, Kernels, OPTIONS, OptionRow, Relation, Root, Value};
 
 /// The word that asks for help, alone or before an action.
 pub(crate) const HELP: &str = "help";
@@ -74,7 +74,9 @@ fn push_option(text: &mut String, row: &OptionRow, with_details: bool) {
         Some(short) => format!("  -{short}, --{}", row.long),
         None => format!("      --{}", row.long),
     };
-    if row.takes_value() {
+    if row.value == Value::OptionalFile {
+        names.push_str(&format!("[={}]", row.value_name));
+    } else if row.takes_value() {
         names.push_str(&format!(" {}", row.value_name));
     }
     text.push_str(&names);
@@ -129,12 +131,8 @@ mod tests {
             assert!(text.contains(&format!("\n  {:<16} {}\n", row.word, row.purpose)), "{}", row.word);
         }
         for row in OPTIONS {
-            assert_eq!(
-                text.contains(&format!("{} ", row.name())) || text.contains(&format!("{}\n", row.name())),
-                !row.is_hidden(),
-                "{}",
-                row.name()
-            );
+            let named = |next| text.contains(&format!("{}{next}", row.name()));
+            assert_eq!([' ', '\n', '['].into_iter().any(named), !row.is_hidden(), "{}", row.name());
         }
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH));
     }

@@ -1,6 +1,6 @@
 //! What the columns of the table of actions can contain.
 
-use super::options::Opt;
+use super::option::Opt;
 
 /// What an action's operands are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub(crate) enum Operand {
     Package,
     /// One or more registered modules.
     Packages,
+    /// A registered module, and a registry after it.
+    PackageAndRegistry,
     /// A registered module, a source in /usr/src, a directory or an archive.
     Source,
     /// A module or module files.
@@ -17,6 +19,8 @@ pub(crate) enum Operand {
     Archive,
     /// Releases of kernels, which do not have to be installed.
     Kernels,
+    /// A file to write.
+    Output,
     /// One of these words.
     Words(&'static [&'static str]),
     /// One of these words, and a module after it.

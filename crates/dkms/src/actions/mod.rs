@@ -5,16 +5,21 @@
 //! "did you mean", the completions in `packaging/completions` and the option lists of dkms(8). The last two
 //! are committed files that a test of `generate` compares with the tables.
 
+mod action;
 #[cfg(test)]
 mod generate;
 pub(crate) mod help;
+mod join;
 mod kinds;
+mod option;
 mod options;
 mod table;
 
+pub(crate) use action::{Action, ActionRow};
 pub(crate) use kinds::{Effect, Kernels, Operand, Root};
-pub(crate) use options::{DEPRECATED, Group, Misplaced, OPTIONS, Opt, OptionRow, Value};
-pub(crate) use table::{ACTIONS, Action, ActionRow};
+pub(crate) use option::{Group, Misplaced, Opt, OptionRow, Value};
+pub(crate) use options::{DEPRECATED, OPTIONS};
+pub(crate) use table::ACTIONS;
 
 /// The options that every action has.
 pub(crate) const COMMON: &[Opt] = &[
@@ -26,6 +31,7 @@ pub(crate) const COMMON: &[Opt] = &[
     Opt::Quiet,
     Opt::Verbose,
     Opt::Debug,
+    Opt::Plain,
     Opt::Version,
     Opt::Help,
 ];
@@ -71,11 +77,13 @@ impl ActionRow {
             Operand::Package if self.kernels == Kernels::One => "[MODULE]".into(),
             Operand::Package => "MODULE/VERSION".into(),
             Operand::Packages => "MODULE/VERSION...".into(),
+            Operand::PackageAndRegistry => "MODULE/VERSION [REGISTRY]".into(),
             Operand::Source if self.is_document() => "[MODULE/VERSION | DIRECTORY]".into(),
             Operand::Source => "MODULE/VERSION | DIRECTORY | ARCHIVE".into(),
             Operand::PackageOrFiles => "[MODULE[/VERSION] | FILE...]".into(),
             Operand::Archive => "ARCHIVE".into(),
             Operand::Kernels => "[KERNEL...]".into(),
+            Operand::Output => "[FILE]".into(),
             Operand::Words(words) => format!("[{}]", words.join(" | ")),
             Operand::WordAndPackage(words) => format!("[{} [MODULE[/VERSION]]]", words.join(" | ")),
         }

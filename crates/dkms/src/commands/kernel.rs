@@ -28,13 +28,18 @@ fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
         return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
     }
     let arch = match call.words.arches.as_slice() {
-        [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
+        [] => crate::host::arch_of(call.s, &call.s.host.release),
         [one, ..] => one.clone(),
     };
     let kernels = gather::kernels_with_headers(call.s, &arch);
     if kernels.is_empty() {
         let about = call.s.layout.install_tree.display().to_string();
-        call.s.report(Event::Nothing { about, reason: "has no kernel with headers".into() });
+        let usual = call.s.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));
+        let mut reason = "has no kernel with headers".to_owned();
+        if let Some((_, headers)) = usual {
+            reason += &format!("; install {headers}");
+        }
+        call.s.report(Event::Nothing { about, reason });
     }
     Ok(kernels)
 }

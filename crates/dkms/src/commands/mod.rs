@@ -15,6 +15,7 @@ mod preflight;
 mod ready;
 mod registry;
 mod reload;
+mod report;
 mod rpm;
 mod status;
 mod sysext;
@@ -48,7 +49,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
     // Such words are not package names.
-    let mut subject = if matches!(action.row().operand, Operand::Words(_) | Operand::Kernels) {
+    let mut subject = if matches!(action.row().operand, Operand::Words(_) | Operand::Kernels | Operand::Output) {
         Subject::default()
     } else {
         Subject::of(arguments)?
@@ -61,12 +62,12 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
             Some(dir) => layout.cache_dir.clone_from(dir),
             None => options.no_cache = true,
         }
-        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+        host.release = dkms_core::kernel::installed::newest(&layout).map(String::from).unwrap_or_default();
     }
     if action == Action::Ready && host.other_root.is_none() && crate::host::is_image(&layout, &host.release) {
         // The running kernel and its keyrings are those of another system, as with --root.
         host.other_root = Some("/".into());
-        host.release = dkms_core::kernel::installed::newest(&layout).unwrap_or_default();
+        host.release = dkms_core::kernel::installed::newest(&layout).map(String::from).unwrap_or_default();
     }
     if action == Action::KernelPostinst {
         host.package_manager_run = crate::managed::run();
@@ -91,6 +92,9 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
         dkms_core::install::recover::pending(&s)?;
     }
     let answer = perform(&call, action);
+    if let Some(recorder) = ui.recorder().filter(|_| !arguments.dry_run && !action.row().is_document()) {
+        crate::timings::finish(recorder, arguments, &s, answer.as_ref().err());
+    }
     if action.row().effect == Effect::Changes && !arguments.dry_run {
         let caller = if action == Action::KernelPostinst { Caller::KernelHook } else { Caller::Command };
         if let Err(e) = dkms_core::hold::refresh(&s, caller) {
@@ -112,6 +116,7 @@ fn perform(call: &Call<'_>, action: Action) -> Result<Answer> {
         Action::Verify => return verify::verify(call),
         Action::Ready => return ready::ready(call),
         Action::Pending => return ready::pending(call),
+        Action::Report => return report::report(call),
         Action::Preflight => return preflight::preflight(call),
         Action::Add | Action::Build | Action::Install => package::bring_in(call, action),
         Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(call, action),

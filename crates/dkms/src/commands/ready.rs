@@ -69,14 +69,21 @@ fn no_module(call: &Call<'_>) -> Result<()> {
 }
 
 fn newest(call: &Call<'_>) -> Result<Kernel> {
-    let release = ready::newest_kernel(call.s.layout)
-        .ok_or_else(|| LookError::NoKernel(call.s.layout.install_tree.clone()))?;
-    Ok(Kernel::new(&release, &arch(call))?)
+    let arch = arch(call);
+    let release = ready::newest_kernel(call.s.layout).ok_or_else(|| {
+        let usual = call.s.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));
+        LookError::NoKernel {
+            tree: call.s.layout.install_tree.clone(),
+            package: usual.map(|(kernel, _)| kernel),
+        }
+    })?;
+    Ok(Kernel::new(&release, &arch)?)
 }
 
-fn arch(call: &Call<'_>) -> String {
+/// The architecture of the kernels: the one that is given, or that of the running kernel.
+pub(super) fn arch(call: &Call<'_>) -> String {
     match call.words.arches.as_slice() {
         [one, ..] => one.clone(),
-        [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
+        [] => crate::host::arch_of(call.s, &call.s.host.release),
     }
 }

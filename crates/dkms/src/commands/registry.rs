@@ -16,7 +16,15 @@ pub(super) fn push(call: &Call<'_>) -> Result<()> {
     dkms_core::add::require_added(call.s.layout, &package)?;
     let kernels = request::kernels(call.s, call.words, call.arguments.all.then_some(&package))?;
     let builds: Vec<Build> = kernels.iter().map(|kernel| Build::new(&package, kernel)).collect();
-    let registry = registry::sources(call.s).first().ok_or(RegistryError::NoRegistry)?;
+    let registry = match (registry::sources(call.s), call.arguments.registries.len()) {
+        ([], _) => return Err(RegistryError::NoRegistry.into()),
+        ([first, ..], 0 | 1) => first,
+        _ => {
+            return Err(
+                RequestError::Usage("push publishes in one registry, and several are named".into()).into()
+            );
+        }
+    };
     let published = registry::push(call.s, &builds, registry)?;
     if call.arguments.json {
         let row = |p: &registry::Published| {
@@ -24,7 +32,8 @@ pub(super) fn push(call: &Call<'_>) -> Result<()> {
                 Pushed::New(digest) => Some(digest),
                 Pushed::Exists => None,
             };
-            json!({"build": p.build.to_string(), "reference": p.reference, "digest": digest, "new": digest.is_some()})
+            json!({"build": p.build.to_string(), "reference": p.reference, "digest": digest,
+                "new": digest.is_some(), "signer": p.signer})
         };
         return document(
             call,
@@ -32,9 +41,12 @@ pub(super) fn push(call: &Call<'_>) -> Result<()> {
         );
     }
     for one in published {
+        let signed = one.signer.map_or_else(String::new, |signer| format!(", signed by {signer}"));
         let text = match one.result {
-            Pushed::New(digest) => format!("Pushed {}: {} ({digest})\n", one.build, one.reference),
-            Pushed::Exists => format!("{} is in the registry already: {}\n", one.build, one.reference),
+            Pushed::New(digest) => format!("Pushed {}{signed}: {} ({digest})\n", one.build, one.reference),
+            Pushed::Exists => {
+                format!("{}{signed} is in the registry already: {}\n", one.build, one.reference)
+            }
         };
         call.ui.data(&text);
     }
@@ -96,7 +108,10 @@ pub(super) fn matrix(call: &Call<'_>) -> Result<()> {
                 "kernel": b.kernel.release, "arch": b.kernel.arch,
             })
         };
-        return document(call, &json!({"include": missing.iter().map(row).collect::<Vec<_>>()}));
+        // Build services assign it to a variable: it is one line.
+        let matrix = json!({"include": missing.iter().map(row).collect::<Vec<_>>()});
+        call.ui.data(&format!("{matrix}\n"));
+        return Ok(());
     }
     for build in missing {
         call.ui.data(&format!("{} -k {}/{}\n", build.package, build.kernel.release, build.kernel.arch));
@@ -138,7 +153,7 @@ fn kernels(call: &Call<'_>, all: bool) -> Result<Vec<Kernel>> {
         return request::kernels(call.s, call.words, None);
     }
     let arch = match call.words.arches.as_slice() {
-        [] => crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release),
+        [] => crate::host::arch_of(call.s, &call.s.host.release),
         [one, ..] => one.clone(),
     };
     Ok(gather::kernels_with_headers(call.s, &arch))
@@ -153,8 +168,6 @@ fn wanted(call: &Call<'_>, kernels: &[Kernel]) -> Result<Vec<Build>> {
 }
 
 fn document(call: &Call<'_>, value: &serde_json::Value) -> Result<()> {
-    let mut text = serde_json::to_string(value).unwrap_or_default();
-    text.push('\n');
-    call.ui.data(&text);
+    call.ui.data(&format!("{value:#}\n"));
     Ok(())
 }

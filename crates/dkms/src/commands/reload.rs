@@ -20,7 +20,7 @@ pub(super) fn reload(call: &Call<'_>) -> Result<()> {
         return Ok(());
     }
     // Nobody may change the modules of this kernel meanwhile.
-    let arch = crate::host::arch_of(call.s.host, &call.s.layout.install_tree, &call.s.host.release);
+    let arch = crate::host::arch_of(call.s, &call.s.host.release);
     let _held = dkms_core::lock::install(call.s, &[Kernel::new(&call.s.host.release, &arch)?])?;
     let plan = reload::plan(call.s, &names)?;
     if plan.unload.is_empty() {

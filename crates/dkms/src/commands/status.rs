@@ -1,20 +1,24 @@
-//! `status`: prints lines for scripts to parse, or JSON.
+//! `status`: prints lines for scripts to parse, JSON, or a table for people.
 
 use super::call::Call;
 use crate::answer::Answer;
-use crate::printable::on_one_line;
-use crate::render::json;
+use crate::render::paint::Painted;
+use crate::render::{json, status as render};
+use dkms_conf::glob::matches_name;
 use dkms_core::error::Result;
 use dkms_core::kernel::running::Running;
-use dkms_core::look::loaded;
-use dkms_core::look::status::{self, Filter, State};
+use dkms_core::look::{loaded, ready};
+use dkms_core::look::status::{self, Entry, Filter, State};
 use dkms_core::request::RequestError;
-use dkms_tree::ids::Build;
+use dkms_tree::ids::{Build, Kernel, Release};
 use dkms_tree::manifest::Manifest;
 
 /// `dkms status`
 pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
     let filters = filters(call)?;
+    if call.arguments.table && call.arguments.json {
+        return Err(RequestError::Exclusive("--table and --json").into());
+    }
     let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
     let running = call.arguments.loaded.then(Running::read);
     if call.arguments.json {
@@ -23,22 +27,36 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
         call.ui.data(&json::status(&entries, &|build| origin(call, build), loaded));
         return Ok(Answer::Yes);
     }
-    let mut text = String::new();
-    for entry in &entries {
-        let mut line = entry.line();
-        if let Some(modules) = running.as_ref().and_then(|r| loaded::compare(call.s, r, entry)) {
-            line.push_str(&loaded::remark(&modules));
-        }
-        text.push_str(&on_one_line(&line));
-        text.push('\n');
+    if call.arguments.table {
+        call.ui.painted(&table(call, &filters, &entries));
+    } else {
+        let remark = |entry: &Entry| {
+            let modules = running.as_ref().and_then(|running| loaded::compare(call.s, running, entry));
+            modules.map_or_else(String::new, |modules| loaded::remark(&modules))
+        };
+        call.ui.painted(&render::lines(&entries, &remark));
     }
-    call.ui.data(&text);
     for entry in entries.iter().filter(|e| e.kind == State::Broken) {
         if let Err(e) = dkms_core::add::refuse_broken(call.s.layout, &entry.package) {
             call.s.warn(e.to_string());
         }
     }
     Ok(Answer::Yes)
+}
+
+/// Packages × kernels. The kernels are those of the entries, and those that are here and selected.
+fn table(call: &Call<'_>, filters: &[Filter], entries: &[Entry]) -> Painted {
+    let layout = call.s.layout;
+    let arch = super::ready::arch(call);
+    let selected = |release: &Release| {
+        filters.iter().any(|f| f.release.as_deref().is_none_or(|pattern| matches_name(pattern, release)))
+    };
+    let here = ready::kernels(layout).into_iter().filter(selected);
+    let present: Vec<Kernel> = here.filter_map(|release| Kernel::of(release, &arch).ok()).collect();
+    let running = if call.s.host.other_root.is_none() { call.s.host.release.as_str() } else { "" };
+    let failed = |build: &Build| dkms_sys::fs::is_real_file(layout.failed_log(build));
+    render::Table::new(entries, &present, running, &failed)
+        .render(dkms_sys::sys::terminal_width(1).map(usize::from))
 }
 
 /// Where the modules of a build come from, if that is recorded.

@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::exit;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
-use dkms_core::event::{Event, Fallback};
+use dkms_core::event::{Event, Fallback, LastBuild};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::fsck::{Finding, Repaired};
 use dkms_core::look::loaded::Compared;
@@ -14,7 +14,7 @@ use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
 use serde_json::{Map, Value, json};
 
 /// The schema version of all JSON output.
-pub(super) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 pub(super) fn line(value: &Value) -> String {
     format!("{value}\n")
@@ -84,13 +84,22 @@ fn compared(module: &Compared) -> Value {
     })
 }
 
+/// The word of a state.
+pub(crate) fn state_word(state: &State) -> &'static str {
+    match state {
+        State::Added => "added",
+        State::Broken => "broken",
+        State::Built(_) => "built",
+        State::Installed(_) => "installed",
+        State::InstalledWeak { .. } => "installed-weak",
+    }
+}
+
 fn entry(e: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
-    let (state, kernel, from) = match &e.kind {
-        State::Added => ("added", None, None),
-        State::Broken => ("broken", None, None),
-        State::Built(k) => ("built", Some(k), None),
-        State::Installed(k) => ("installed", Some(k), None),
-        State::InstalledWeak { kernel, from } => ("installed-weak", Some(kernel), Some(from)),
+    let kernel = e.kernel();
+    let from = match &e.kind {
+        State::InstalledWeak { from, .. } => Some(from),
+        _ => None,
     };
     // A weak module belongs to the build for the other kernel.
     let built_for = match (kernel, from) {
@@ -101,7 +110,7 @@ fn entry(e: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
     json!({
         "package": e.package.name,
         "version": e.package.version,
-        "state": state,
+        "state": state_word(&e.kind),
         "kernel": kernel.map(|k| &k.release),
         "arch": kernel.map(|k| &k.arch),
         "from_kernel": from,
@@ -122,7 +131,13 @@ pub(crate) fn result(action: &str, result: &Result<Answer>, code: u8) -> String 
     let problems = match result {
         Err(Error::Conf(ConfError::Invalid(list))) => list
             .iter()
-            .map(|p| json!({ "path": p.path, "line": p.line, "column": p.column, "message": p.message, "help": p.help }))
+            .map(|found| {
+                let (line, column) = found.at.as_ref().map_or((0, 0), |at| (at.line, at.column));
+                json!({
+                    "path": found.path, "line": line, "column": column,
+                    "message": found.message, "help": found.help,
+                })
+            })
             .collect(),
         _ => Vec::new(),
     };
@@ -153,10 +168,10 @@ pub(crate) fn event(e: &Event) -> String {
         }
         Event::Queue { builds } => {
             put("event", "queue".into());
-            let list: Vec<Value> = builds.iter().map(|q| build_value(&q.build, q.expected)).collect();
+            let list: Vec<Value> = builds.iter().map(|q| build_value(&q.build, q.last)).collect();
             put("builds", json!(list));
         }
-        Event::BuildStarted { build, log } => {
+        Event::BuildStarted { build, log, .. } => {
             of(&mut put, "build-started", build);
             put("log", json!(log));
         }
@@ -252,6 +267,10 @@ pub(crate) fn event(e: &Event) -> String {
             of(&mut put, "resigned", build);
             put("files", json!(files));
         }
+        Event::PageWritten { path } => {
+            put("event", "page-written".into());
+            put("path", json!(path));
+        }
         Event::ArchiveWritten { path } => {
             put("event", "archive-written".into());
             put("path", json!(path));
@@ -303,13 +322,14 @@ pub(crate) fn event(e: &Event) -> String {
     line(&Value::Object(map))
 }
 
-fn build_value(b: &Build, expected: Option<std::time::Duration>) -> Value {
+fn build_value(b: &Build, last: Option<LastBuild>) -> Value {
     json!({
         "package": b.package.name,
         "version": b.package.version,
         "kernel": b.kernel.release,
         "arch": b.kernel.arch,
-        "expected_seconds": expected.map(|d| d.as_secs_f64()),
+        "expected_seconds": last.map(|last| last.duration.as_secs_f64()),
+        "expected_objects": last.and_then(|last| last.objects),
     })
 }
 
@@ -329,7 +349,7 @@ fn step(step: &Step, after: &[usize]) -> Value {
         "step": word(&step.operation),
         "reason": step.reason,
         "after": after,
-        "expected_seconds": step.expected.map(|d| d.as_secs_f64()),
+        "expected_seconds": step.last.map(|last| last.duration.as_secs_f64()),
         "files": step.files,
     });
     let mut put = |key: &str, v: Value| {

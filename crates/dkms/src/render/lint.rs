@@ -2,20 +2,10 @@
 
 use super::json::SCHEMA;
 use crate::printable::on_one_line;
-use dkms_conf::Severity;
-use dkms_conf::lint::Diagnostic;
-use dkms_core::conf::ConfDiagnostic;
+use dkms_conf::Diagnostic;
 use dkms_core::look::lint::Report;
 use serde_json::{Value, json};
 use std::path::Path;
-
-fn severity(f: &Diagnostic) -> &'static str {
-    match f.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    }
-}
 
 /// One document.
 pub(crate) fn json(report: &Report) -> String {
@@ -37,7 +27,7 @@ fn diagnostic(f: &Diagnostic, fixed: bool) -> Value {
     let at = f.at.as_ref();
     json!({
         "code": f.code.word(),
-        "severity": severity(f),
+        "severity": f.severity.word(),
         "line": at.map(|at| at.line),
         "column": at.map(|at| at.column),
         "length": at.map(|at| at.len),
@@ -87,20 +77,13 @@ fn now(report: &Report) -> &'static str {
 }
 
 fn one(path: &Path, f: &Diagnostic, out: &mut String) {
-    let heading = format!("{}[{}]: {}", severity(f), f.code.word(), on_one_line(&f.message));
+    let heading = format!("{}[{}]: {}", f.severity.word(), f.code.word(), on_one_line(&f.message));
     let mut margin = " ".to_owned();
     match &f.at {
         Some(at) => {
-            let place = ConfDiagnostic {
-                line: at.line,
-                column: at.column,
-                len: at.len,
-                text: at.text.clone(),
-                ..ConfDiagnostic::default()
-            };
-            margin = place.margin();
+            margin = at.margin();
             out.push_str(&format!("{}:{}:{}: {heading}\n", path.display(), at.line, at.column));
-            out.push_str(&format!("{}\n", place.snippet()));
+            out.push_str(&format!("{}\n", at.snippet()));
         }
         None => out.push_str(&format!("{}: {heading}\n", path.display())),
     }

@@ -1,12 +1,15 @@
 //! Renders events as lines, as a live view, or as JSON.
 
 pub(crate) mod cache;
+mod estimate;
 pub(crate) mod json;
 pub(crate) mod lint;
 pub(crate) mod mok;
+pub(crate) mod paint;
 pub(crate) mod plain;
 pub(crate) mod preflight;
 pub(crate) mod progress;
+pub(crate) mod status;
 mod terminal;
 pub(crate) mod verdicts;
 

@@ -140,31 +140,21 @@ fn secure_boot(state: &SecureBoot) -> String {
 
 /// `dkms mok --json`: one document. `done` lists the changes made, unless it was only a query.
 pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
-    let (state, by_shim) = match &status.secure_boot {
-        SecureBoot::On => ("on", Some(false)),
-        SecureBoot::Off { by_shim } => ("off", Some(*by_shim)),
-        SecureBoot::SetupMode => ("setup-mode", None),
-        SecureBoot::NotEfi => ("not-efi", None),
-        SecureBoot::Unknown(_) => ("unknown", None),
+    let by_shim = match &status.secure_boot {
+        SecureBoot::On => Some(false),
+        SecureBoot::Off { by_shim } => Some(*by_shim),
+        _ => None,
     };
-    let enforce = match status.policy.enforce {
-        Enforce::No => "no",
-        Enforce::SigEnforce => "sig-enforce",
-        Enforce::Lockdown => "lockdown",
-        Enforce::Unknown => "unknown",
-    };
-    let (key_state, mode) = match &status.key {
-        KeyFile::There(mode) => ("there", Some(format!("{mode:04o}"))),
-        KeyFile::Token => ("token", None),
-        KeyFile::Missing => ("missing", None),
-        KeyFile::Unknown(_) => ("unknown", None),
+    let mode = match &status.key {
+        KeyFile::There(mode) => Some(format!("{mode:04o}")),
+        _ => None,
     };
     let document = json!({
         "schema": SCHEMA,
         "done": done,
         "kernel": status.kernel.release,
         "running": status.running,
-        "key": { "path": status.pair.key, "state": key_state, "mode": mode },
+        "key": { "path": status.pair.key, "state": key_word(&status.key), "mode": mode },
         "certificate": match &status.certificate {
             Ok(Some(c)) => certified(c),
             Ok(None) => Value::Null,
@@ -172,9 +162,9 @@ pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
         },
         "new_certificate": status.staged.as_ref().map(certified),
         "old_certificate": status.previous.as_ref().map(certified),
-        "secure_boot": { "state": state, "off_by_shim": by_shim },
+        "secure_boot": { "state": secure_boot_word(&status.secure_boot), "off_by_shim": by_shim },
         "enforcement": {
-            "state": enforce,
+            "state": enforcement_word(status.policy.enforce),
             "why": status.policy.why,
             "sig_enforce": status.sig_enforce.as_ref().ok().copied().flatten(),
             "lockdown": status.lockdown.as_ref().ok().map(|l| l.word()),
@@ -184,6 +174,49 @@ pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
         "next": { "step": status.next.step.word(), "text": status.next.text },
     });
     format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
+}
+
+/// The state of Secure Boot in JSON.
+pub(crate) fn secure_boot_word(state: &SecureBoot) -> &'static str {
+    match state {
+        SecureBoot::On => "on",
+        SecureBoot::Off { .. } => "off",
+        SecureBoot::SetupMode => "setup-mode",
+        SecureBoot::NotEfi => "not-efi",
+        SecureBoot::Unknown(_) => "unknown",
+    }
+}
+
+/// Whether a kernel requires signatures, in JSON.
+pub(crate) fn enforcement_word(enforce: Enforce) -> &'static str {
+    match enforce {
+        Enforce::No => "no",
+        Enforce::SigEnforce => "sig-enforce",
+        Enforce::Lockdown => "lockdown",
+        Enforce::Unknown => "unknown",
+    }
+}
+
+/// The state of the private key in JSON.
+pub(crate) fn key_word(key: &KeyFile) -> &'static str {
+    match key {
+        KeyFile::There(_) => "there",
+        KeyFile::Token => "token",
+        KeyFile::Missing => "missing",
+        KeyFile::Unknown(_) => "unknown",
+    }
+}
+
+/// Whether the machine trusts a certificate; none if that is unknown.
+pub(crate) fn trusted(c: &Certified) -> Option<bool> {
+    let e = &c.enrolment;
+    if e.is_trusted() {
+        Some(true)
+    } else if e.is_known_untrusted() {
+        Some(false)
+    } else {
+        None
+    }
 }
 
 fn certified(c: &Certified) -> Value {
@@ -208,7 +241,7 @@ fn certified(c: &Certified) -> Value {
         "extended_key_usage": cert.extended_key_usage(),
         "accepted": accepted,
         "accepted_why": why,
-        "trusted": if e.is_trusted() { Some(true) } else if e.is_known_untrusted() { Some(false) } else { None },
+        "trusted": trusted(c),
         "mok_list": known(&e.mok_list),
         "mok_new": known(&e.mok_new),
         "mok_del": known(&e.mok_del),

@@ -52,7 +52,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
     match event {
         Event::Added { package, source } => out(format!("Added {package} from {}", source.display())),
         Event::SourceCopied { from, to, .. } => out(format!("Copied {} to {}", from.display(), to.display())),
-        Event::BuildStarted { build, log } => {
+        Event::BuildStarted { build, log, .. } => {
             if verbose {
                 out(format!("Building {build}, log: {}", log.display()))
             } else {
@@ -119,6 +119,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
             let list: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
             out(format!("Re-signed {build}: {}", list.join(", ")))
         }
+        Event::PageWritten { path } => out(format!("Wrote {}", path.display())),
         Event::ArchiveWritten { path } => out(format!("Wrote {}", path.display())),
         Event::ArchiveLoaded { package, kernels } => {
             let list: Vec<String> = kernels.iter().map(ToString::to_string).collect();
@@ -185,7 +186,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
     let mut text = String::new();
     for (id, step) in plan.steps() {
         text.push_str(&format!("{:>3}  {}: {}", id.position() + 1, what(&step.operation), step.reason));
-        if let Some(d) = step.expected {
+        if let Some(d) = step.last.map(|last| last.duration) {
             text.push_str(&format!(" (took {} the last time)", took(d)));
         }
         let before: Vec<String> = plan.before(id).map(|id| (id.position() + 1).to_string()).collect();

@@ -1,14 +1,15 @@
-//! The live view on a terminal: one line for each running build, with its stage, its elapsed time and the
-//! duration of its last build; below them, the waiting builds.
+//! The live view on a terminal: one line for each running build, with its stage, the object files that it has
+//! compiled and its times; below them, how many builds have ended, when the last one will, and which ones wait.
 
+use super::estimate::Estimate;
 use super::plain::took;
 use super::terminal::Terminal;
-use dkms_core::event::Event;
+use dkms_core::event::{self, Event};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The state of the live view.
 pub(crate) struct Progress {
@@ -18,12 +19,23 @@ pub(crate) struct Progress {
 
 #[derive(Default)]
 struct Shown {
-    running: HashMap<Build, ProgressBar>,
-    /// Builds that have not started; `expected` has the duration of their last build.
+    running: HashMap<Build, Line>,
+    /// Builds that have not started.
     waiting: Vec<Build>,
+    /// The duration of the last builds.
     expected: HashMap<Build, Duration>,
-    /// The line that lists the waiting builds.
-    queue: Option<ProgressBar>,
+    estimate: Estimate,
+    /// The line about all builds, and its text.
+    summary: Option<ProgressBar>,
+    summary_text: String,
+    /// The architecture is shown only if there are several.
+    arches: bool,
+}
+
+/// The line of a running build.
+struct Line {
+    bar: ProgressBar,
+    stage: String,
 }
 
 /// The number of waiting builds that are listed by name.
@@ -35,7 +47,7 @@ impl Progress {
         Self {
             all: MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(
                 Box::new(Terminal::stderr()),
-                20,
+                10,
             )),
             shown: Mutex::new(Shown::default()),
         }
@@ -44,81 +56,106 @@ impl Progress {
     /// Updates the view for an event.
     pub(crate) fn follow(&self, event: &Event) {
         let Ok(mut shown) = self.shown.lock() else { return };
+        shown.estimate.follow(event, Instant::now());
         match event {
             Event::Queue { builds } => {
-                shown.expected = builds.iter().filter_map(|q| Some((q.build.clone(), q.expected?))).collect();
+                let last = |q: &event::Queued| Some((q.build.clone(), q.last?.duration));
+                shown.expected = builds.iter().filter_map(last).collect();
                 shown.waiting = builds.iter().map(|q| q.build.clone()).collect();
-                self.show_queue(&mut shown);
+                let first = shown.waiting.first().map(|build| build.kernel.arch.clone());
+                shown.arches = shown.waiting.iter().any(|build| Some(&build.kernel.arch) != first.as_ref());
+                self.show_summary(&mut shown);
             }
-            Event::BuildStarted { build, .. } => {
+            Event::BuildStarted { build, since, .. } => {
                 shown.waiting.retain(|b| b != build);
                 let expected = shown.expected.get(build);
                 let tail = expected.map_or_else(String::new, |d| format!(" of about {}", took(*d)));
-                let bar = self.line(&shown, &format!("{{spinner}} {{msg}} ({{elapsed}}{tail})"));
-                bar.set_message(message(&format!("{build}: preparing")));
-                shown.running.insert(build.clone(), bar);
-                self.show_queue(&mut shown);
+                let bar = self.line(&shown, &format!(" {{elapsed}}{tail}"));
+                let bar = bar.with_elapsed(since.elapsed());
+                shown.running.insert(build.clone(), Line { bar, stage: "preparing".into() });
+                show_build(&shown, build);
+                self.show_summary(&mut shown);
             }
             Event::BuildStage { build, stage } => {
-                if let Some(bar) = shown.running.get(build) {
-                    bar.set_message(message(&format!("{build}: {stage}")));
+                if let Some(line) = shown.running.get_mut(build) {
+                    line.stage.clone_from(stage);
+                    show_build(&shown, build);
                 }
             }
             Event::Built { build, .. } | Event::Failed { build, .. } | Event::Skipped { build, .. } => {
                 shown.waiting.retain(|b| b != build);
                 Self::end(&mut shown, build);
-                self.show_queue(&mut shown);
+                self.show_summary(&mut shown);
             }
             Event::DepmodStarted { kernel } => {
-                let bar = self.line(&shown, "{spinner} {msg} ({elapsed})");
+                let bar = self.line(&shown, " {elapsed}");
                 bar.set_message(message(&format!("depmod for kernel {}", kernel.release)));
-                shown.running.insert(kernel_key(kernel), bar);
+                shown.running.insert(kernel_key(kernel), Line { bar, stage: String::new() });
             }
             Event::DepmodDone { kernel, .. } => Self::end(&mut shown, &kernel_key(kernel)),
             _ => {}
         }
     }
 
-    /// Adds a line above the one that lists the waiting builds.
-    fn line(&self, shown: &Shown, template: &str) -> ProgressBar {
-        let bar = match &shown.queue {
-            Some(queue) => self.all.insert_before(queue, ProgressBar::new_spinner()),
+    /// Updates the view for a measurement.
+    pub(crate) fn measured(&self, progress: &event::Progress) {
+        let Ok(mut shown) = self.shown.lock() else { return };
+        shown.estimate.measured(progress);
+        progress.compiled.iter().for_each(|compiled| show_build(&shown, &compiled.build));
+        self.show_summary(&mut shown);
+    }
+
+    /// Adds a line above the one about all builds. Its message is shortened to what fits beside `tail`.
+    fn line(&self, shown: &Shown, tail: &str) -> ProgressBar {
+        let bar = match &shown.summary {
+            Some(summary) => self.all.insert_before(summary, ProgressBar::new_spinner()),
             None => self.all.add(ProgressBar::new_spinner()),
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{spinner}} {{wide_msg}}{tail}")) {
             bar.set_style(style);
         }
-        bar.enable_steady_tick(Duration::from_millis(120));
+        bar.enable_steady_tick(Duration::from_millis(200));
         bar
     }
 
     fn end(shown: &mut Shown, build: &Build) {
-        if let Some(bar) = shown.running.remove(build) {
-            bar.finish_and_clear();
+        if let Some(line) = shown.running.remove(build) {
+            line.bar.finish_and_clear();
         }
     }
 
-    fn show_queue(&self, shown: &mut Shown) {
-        let named: Vec<String> = shown.waiting.iter().take(NAMED).map(|b| b.package.to_string()).collect();
-        let text = match (shown.waiting.len(), named.is_empty()) {
-            (_, true) => {
-                if let Some(bar) = shown.queue.take() {
-                    bar.finish_and_clear();
-                }
-                return;
+    /// `3 of 12 built, about 1 min 20 s left; 4 wait: a/1, b/2`
+    fn show_summary(&self, shown: &mut Shown) {
+        let (ended, all) = shown.estimate.count();
+        // The line of a single build says it all.
+        if all < 2 || ended == all {
+            if let Some(bar) = shown.summary.take() {
+                bar.finish_and_clear();
             }
-            (n, _) if n > NAMED => format!("  {n} more wait: {} and others", named.join(", ")),
-            (n, _) => format!("  {n} more wait: {}", named.join(", ")),
+            return;
+        }
+        let left = shown.estimate.remaining(Instant::now());
+        let left = left.map_or_else(String::new, |left| format!(", about {} left", roughly(left)));
+        let named: Vec<String> = shown.waiting.iter().take(NAMED).map(|b| b.package.to_string()).collect();
+        let waiting = match shown.waiting.len() {
+            0 => String::new(),
+            n if n > NAMED => format!("; {n} wait: {} and others", named.join(", ")),
+            n => format!("; {n} wait: {}", named.join(", ")),
         };
+        let text = message(&format!("{ended} of {all} built{left}{waiting}"));
         let all = &self.all;
-        let bar = shown.queue.get_or_insert_with(|| {
+        let bar = shown.summary.get_or_insert_with(|| {
             let bar = all.add(ProgressBar::new_spinner());
-            if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            if let Ok(style) = ProgressStyle::with_template("  {wide_msg}") {
                 bar.set_style(style);
             }
             bar
         });
-        bar.set_message(message(&text));
+        // Drawing the same text again would only cost time.
+        if shown.summary_text != text {
+            bar.set_message(text.clone());
+            shown.summary_text = text;
+        }
     }
 
     /// Prints something above the live lines.
@@ -129,13 +166,39 @@ impl Progress {
     /// Removes all live lines.
     pub(crate) fn clear(&self) {
         if let Ok(mut shown) = self.shown.lock() {
-            for (_, bar) in shown.running.drain() {
-                bar.finish_and_clear();
+            for (_, line) in shown.running.drain() {
+                line.bar.finish_and_clear();
             }
-            if let Some(bar) = shown.queue.take() {
+            if let Some(bar) = shown.summary.take() {
                 bar.finish_and_clear();
             }
         }
+    }
+}
+
+/// `zfs/2.1 for 6.1.0-49-amd64: make, 12 of 310 objects`
+fn show_build(shown: &Shown, build: &Build) {
+    let Some(line) = shown.running.get(build) else { return };
+    let arch = if shown.arches { format!(" ({})", build.kernel.arch) } else { String::new() };
+    let objects = shown.estimate.objects(build).filter(|_| line.stage == "make");
+    let objects = objects.map_or_else(String::new, |objects| match objects.of {
+        Some(of) => format!(", {} of {of} objects", objects.done),
+        None if objects.done == 1 => ", 1 object".into(),
+        None => format!(", {} objects", objects.done),
+    });
+    let text = format!("{} for {}{arch}: {}{objects}", build.package, build.kernel.release, line.stage);
+    line.bar.set_message(message(&text));
+}
+
+/// A duration without false precision.
+fn roughly(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().round() as u64;
+    match seconds {
+        0..=1 => "1 s".into(),
+        2..=20 => format!("{seconds} s"),
+        21..=90 => format!("{} s", (seconds + 2) / 5 * 5),
+        91..=3600 => format!("{} min", (seconds + 30) / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
 }
 
@@ -148,4 +211,25 @@ fn message(text: &str) -> String {
 fn kernel_key(kernel: &Kernel) -> Build {
     let none = PackageId { name: String::new(), version: String::new() };
     Build { package: none, kernel: kernel.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_rounded() {
+        for (seconds, text) in [
+            (0.2, "1 s"),
+            (1.6, "2 s"),
+            (19.9, "20 s"),
+            (33.0, "35 s"),
+            (90.0, "90 s"),
+            (91.0, "2 min"),
+            (500.0, "8 min"),
+            (3700.0, "1 h 1 min"),
+        ] {
+            assert_eq!(roughly(Duration::from_secs_f64(seconds)), text);
+        }
+    }
 }

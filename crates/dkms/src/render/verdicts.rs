@@ -6,7 +6,8 @@ use dkms_core::look::verify::{Judged, Report};
 use dkms_core::look::verify::{Outcome, Reason};
 use serde_json::{Value, json};
 
-fn word(outcome: Outcome) -> &'static str {
+/// The word of a verdict in JSON.
+pub(crate) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Loads => "loads",
         Outcome::Refused => "refused",
@@ -134,7 +135,8 @@ fn explain(list: &[Reason]) -> String {
     text
 }
 
-fn answer(outcome: Outcome) -> &'static str {
+/// The word of an answer in JSON.
+pub(crate) fn answer(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Loads => "yes",
         Outcome::Refused => "no",

@@ -75,7 +75,7 @@ pub(super) enum Signer<'a> {
     KeyId(&'a [u8]),
 }
 
-/// What a message says.
+/// The contents of a message.
 #[derive(Debug)]
 pub(super) struct Message<'a> {
     /// At least one.

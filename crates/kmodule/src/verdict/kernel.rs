@@ -34,6 +34,9 @@ pub struct KernelView<'a> {
     /// A module that uses a symbol of a proprietary module is tainted as well, and cannot use GPL-only
     /// symbols: since Linux 5.9.
     pub inherits_taint: bool,
+    /// The kernel extends a module's tables of distant branches (`CONFIG_ARM64_MODULE_PLTS`, always since 6.5),
+    /// so every module needs the sections for them.
+    pub module_plts: bool,
     /// Names on the kernel's own blacklist (`module_blacklist=`).
     pub blacklist: &'a [String],
     /// Signatures; `None` for a kernel without `CONFIG_MODULE_SIG`, which ignores them.
@@ -58,6 +61,7 @@ impl<'a> KernelView<'a> {
             missing_crcs: since(release, 4, 9),
             allow_missing_namespaces: false,
             inherits_taint: since(release, 5, 9),
+            module_plts: since(release, 6, 5),
             blacklist: &[],
             signatures: None,
             loader: Loader::default(),

@@ -1,6 +1,7 @@
 //! The reasons why a kernel refuses a module: a code for scripts, the message of the kernel's log, the error
 //! number that it returns, and what to do about it.
 
+use super::relocate::aarch64::AARCH64;
 use crate::compression::Compression;
 use crate::elf::ElfError;
 use crate::sign::{Hash, SignatureFault};
@@ -252,6 +253,8 @@ pub enum Reason {
     Relocation {
         /// Its number for this machine.
         kind: u32,
+        /// `e_machine`
+        machine: u16,
     },
     /// It exports a symbol that the kernel, or a module loaded before it, exports already.
     DuplicateExport {
@@ -387,7 +390,8 @@ impl Reason {
             Reason::Stripped => "module has no symbols (stripped?)".to_owned(),
             Reason::NotLinked { counted: false } => "No module found in object".to_owned(),
             Reason::NotLinked { counted: true } => ".gnu.linkonce.this_module section must exist".to_owned(),
-            Reason::Relocation { kind } => format!("Unknown rela relocation: {kind}"),
+            Reason::Relocation { kind, machine: AARCH64 } => format!("unsupported RELA relocation: {kind}"),
+            Reason::Relocation { kind, .. } => format!("Unknown rela relocation: {kind}"),
             Reason::InvalidElf { log, .. } => log.clone(),
             Reason::PercpuMemory { size } => format!("Could not allocate {size} bytes percpu data"),
             Reason::CommonSymbol { .. } => "please compile with -fno-common".to_owned(),

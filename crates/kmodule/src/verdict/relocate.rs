@@ -1,6 +1,6 @@
 //! Checks relocations without applying them: in the kernel's order (apply_relocations in
-//! kernel/module/main.c), with the checks of x86-64 (apply_relocate_add in arch/x86/kernel/module.c). Other
-//! machines write into instructions; there only the limits of the sections are checked.
+//! kernel/module/main.c), with the checks of x86-64 (apply_relocate_add in arch/x86/kernel/module.c) and arm64
+//! (`aarch64`). On other machines, only the limits of the sections are checked.
 
 use super::doubts::Doubts;
 use super::format::{Image, text};
@@ -8,6 +8,9 @@ use super::machine::X86_64;
 use super::reason::Reason;
 use crate::elf::reader::{Relocation, SHT_NOBITS, SHT_REL, SHT_RELA, Section, Symbol};
 use std::collections::BTreeMap;
+
+pub(super) mod aarch64;
+use aarch64::AARCH64;
 
 const SHN_UNDEF: u16 = 0;
 const SHN_LORESERVE: u16 = 0xff00;
@@ -117,13 +120,16 @@ impl Run<'_, '_> {
             return None;
         }
         let machine = image.reader.machine;
-        if table.kind == SHT_REL && machine == X86_64 && table.size > 0 {
+        if table.kind == SHT_REL && matches!(machine, X86_64 | AARCH64) && table.size > 0 {
             return Some(Reason::RelocationTable);
         }
         if !matches!(table.kind, SHT_REL | SHT_RELA) {
             return None;
         }
         let relocations = image.reader.relocations(table).ok()?;
+        if machine == AARCH64 {
+            return relocations.into_iter().find_map(|relocation| self.check_aarch64(target, &relocation));
+        }
         if machine != X86_64 {
             for relocation in relocations {
                 self.check_limits(target, &relocation);
@@ -133,7 +139,7 @@ impl Run<'_, '_> {
         relocations.into_iter().find_map(|relocation| self.check(target, &relocation))
     }
 
-    /// Checks a relocation of other machines than x86-64.
+    /// Checks a relocation of other machines.
     fn check_limits(&mut self, target: usize, relocation: &Relocation) {
         let Some(section) = self.image.sections.get(target) else { return };
         if relocation.offset > section.size {
@@ -174,7 +180,7 @@ impl Run<'_, '_> {
             kind::NONE => return None,
             kind::WORD64 | kind::PC64 => 8,
             kind::PC32 | kind::PLT32 | kind::WORD32 | kind::SIGNED32 => 4,
-            other => return Some(Reason::Relocation { kind: other }),
+            other => return Some(Reason::Relocation { kind: other, machine: X86_64 }),
         };
         let leads_to = self.section_of(&symbol);
         let goal = symbol.value.wrapping_add(relocation.addend.unwrap_or_default());

@@ -33,7 +33,7 @@ impl About {
     }
 
     pub(super) fn on(mut self, k: &Kernel) -> Self {
-        self.release = Some(k.release.clone());
+        self.release = Some(k.release.to_string());
         self.arch = Some(k.arch.clone());
         self
     }

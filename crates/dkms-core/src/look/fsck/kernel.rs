@@ -60,7 +60,7 @@ fn index(l: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
 /// machine's architecture.
 fn kernels(l: &Look<'_>, release: &str) -> Vec<Kernel> {
     let mut known = dkms_tree::lock::kernels(l.s.layout);
-    known.retain(|k| k.release == release);
+    known.retain(|k| k.release == *release);
     if known.is_empty() {
         known.extend(Kernel::new(release, &l.s.host.machine));
     }

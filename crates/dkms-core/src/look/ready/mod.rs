@@ -8,7 +8,7 @@ mod loaded;
 mod pending;
 mod report;
 
-pub use pending::{Item, Wait, pending};
+pub use pending::{Item, Wait, pending, pending_given};
 pub use report::{Check, Report};
 
 use crate::build::BuildError;
@@ -20,7 +20,7 @@ use crate::look::status::{self, Filter, State};
 use crate::look::verify::{self, Judged};
 use crate::session::Session;
 use dkms_tree::entry::Entry;
-use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use dkms_tree::journal::{self, Journal};
 use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, module_stem};
@@ -34,13 +34,13 @@ type Index = HashMap<ModuleName, PathBuf>;
 
 /// The kernel that a boot loader starts by default: the newest one with modules, in dkms's version order.
 #[must_use]
-pub fn newest_kernel(layout: &Layout) -> Option<String> {
+pub fn newest_kernel(layout: &Layout) -> Option<Release> {
     kernels(layout).pop()
 }
 
 /// The kernels that have modules, oldest first. A directory with headers only is not a kernel.
 #[must_use]
-pub fn kernels(layout: &Layout) -> Vec<String> {
+pub fn kernels(layout: &Layout) -> Vec<Release> {
     installed::releases(layout)
 }
 
@@ -57,8 +57,29 @@ enum Required {
 /// # Errors
 /// framework.conf cannot be read.
 pub fn ready(s: &Session<'_>, kernel: &Kernel, must_be_loaded: bool) -> Result<Report> {
-    let running = Kernel { release: s.host.release.clone(), arch: kernel.arch.clone() };
-    let mut report = Report { kernel: kernel.clone(), running: running.release.clone(), checks: Vec::new() };
+    let verdicts = || verify::verify(s, &[Filter::of_kernel(&kernel.release)]);
+    check(s, kernel, must_be_loaded, &verdicts)
+}
+
+/// Like [`ready`], with the verdicts on at least the modules that are installed for this kernel.
+///
+/// # Errors
+/// framework.conf cannot be read.
+pub fn ready_given(s: &Session<'_>, kernel: &Kernel, verdicts: &verify::Report) -> Result<Report> {
+    let of_kernel = || {
+        let modules = verdicts.modules.iter().filter(|m| m.kernel == *kernel).cloned().collect();
+        verify::Report { modules, kernels: Vec::new() }
+    };
+    check(s, kernel, false, &of_kernel)
+}
+
+fn check(
+    s: &Session<'_>,
+    kernel: &Kernel,
+    must_be_loaded: bool,
+    verdicts: &dyn Fn() -> verify::Report,
+) -> Result<Report> {
+    let mut report = Report { kernel: kernel.clone(), running: s.host.release.clone(), checks: Vec::new() };
     let modules = s.layout.kernel_modules(&kernel.release);
     if !modules.is_dir() {
         let what = format!("there is no {}: this kernel is not installed", modules.display());
@@ -67,25 +88,29 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel, must_be_loaded: bool) -> Result<R
     }
     if !has_modules(&modules) {
         let what = format!("{} holds no modules of the kernel itself", modules.display());
-        report.note(None, Outcome::Refused, what, Some("install the kernel's own package"));
+        let package = s.host.distribution.as_ref().map_or_else(
+            || "the kernel's own package".into(),
+            |known| known.kernel_package(&kernel.release, &modules),
+        );
+        report.note(None, Outcome::Refused, what, Some(&format!("install {package}")));
     }
     unfinished(s.layout, kernel, &mut report);
-    let reference = Reference::of(s, &running);
+    let reference = Reference::of(s, &kernel.arch);
     let there = entries(s, kernel);
-    let here = match reference {
-        Reference::Running => entries(s, &running),
+    let here = match &reference {
+        Reference::Running(running) => entries(s, running),
         Reference::Tree => there.clone(),
     };
     let required = required(s, &reference, &here, kernel)?;
     if required.is_empty() {
         let who = match reference {
-            Reference::Running => "the running kernel",
+            Reference::Running(_) => "the running kernel",
             Reference::Tree => "that system",
         };
         let what = format!("{who} has no module of dkms that is required");
         report.note(None, Outcome::Loads, what, None);
     }
-    let verdicts = verify::verify(s, &[Filter::of_kernel(&kernel.release)]);
+    let verdicts = verdicts();
     let index = verify::indexed_files(&modules);
     let mut early = Vec::new();
     for item in &required {
@@ -100,9 +125,9 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel, must_be_loaded: bool) -> Result<R
             }
         }
     }
-    if matches!(reference, Reference::Running) {
+    if let Reference::Running(running) = &reference {
         loaded::note_other_builds(s, &here, &required, &mut report);
-        initramfs::compare(s.layout, &running, kernel, &early, &mut report);
+        initramfs::compare(s.layout, running, kernel, &early, &mut report);
     }
     let is_named = s.options.framework.required_modules.as_deref().is_some_and(|v| !v.trim().is_empty());
     if must_be_loaded && is_named && s.host.runs(&kernel.release) {
@@ -117,11 +142,10 @@ pub fn ready(s: &Session<'_>, kernel: &Kernel, must_be_loaded: bool) -> Result<R
 /// # Errors
 /// framework.conf cannot be read.
 pub fn missing(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<String>> {
-    let running = Kernel { release: s.host.release.clone(), arch: kernel.arch.clone() };
-    let reference = Reference::of(s, &running);
+    let reference = Reference::of(s, &kernel.arch);
     let there = entries(s, kernel);
-    let here = match reference {
-        Reference::Running => entries(s, &running),
+    let here = match &reference {
+        Reference::Running(running) => entries(s, running),
         Reference::Tree => there.clone(),
     };
     let is_there = |name: &str| there.iter().any(|e| e.package.name == name && !e.built_missing);
@@ -138,16 +162,18 @@ pub fn missing(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<String>> {
 #[derive(Debug)]
 enum Reference {
     /// What is installed for the running kernel.
-    Running,
+    Running(Kernel),
     /// Everything in the tree: none of its kernels is running, because this is another root, or because the
     /// running kernel's modules were removed.
     Tree,
 }
 
 impl Reference {
-    fn of(s: &Session<'_>, running: &Kernel) -> Self {
-        let runs = s.host.other_root.is_none() && has_modules(&s.layout.kernel_modules(&running.release));
-        if runs { Self::Running } else { Self::Tree }
+    fn of(s: &Session<'_>, arch: &str) -> Self {
+        let running = Kernel::new(&s.host.release, arch).ok().filter(|running| {
+            s.host.other_root.is_none() && has_modules(&s.layout.kernel_modules(&running.release))
+        });
+        running.map_or(Self::Tree, Self::Running)
     }
 }
 
@@ -224,7 +250,7 @@ fn required(
         }
         None => {
             let mut packages: Vec<PackageId> = match reference {
-                Reference::Running => here.iter().map(|entry| entry.package.clone()).collect(),
+                Reference::Running(_) => here.iter().map(|entry| entry.package.clone()).collect(),
                 Reference::Tree => state::all_packages(s.layout),
             };
             let all = state::all_packages(s.layout).into_iter();
@@ -265,15 +291,14 @@ fn build_failed(layout: &Layout, package: &PackageId, kernel: &Kernel) -> bool {
 /// The modules of a package, by the kernel's names for them.
 fn modules_of(layout: &Layout, entries: &[Entry], name: &str) -> Vec<ModuleName> {
     let of = |e: &Entry| {
-        let release = match &e.kind {
-            State::InstalledWeak { from, .. } => from.clone(),
-            _ => e.kernel().map(|k| k.release.clone()).unwrap_or_default(),
-        };
-        let arch = e.kernel().map(|k| k.arch.clone()).unwrap_or_default();
-        let files = state::module_files(layout, &Build::new(&e.package, &Kernel { release, arch }));
-        files.into_iter().map(|f| ModuleName::new(&f.name)).collect::<Vec<_>>()
+        let mut built_for = e.kernel()?.clone();
+        if let State::InstalledWeak { from, .. } = &e.kind {
+            built_for.release = from.clone();
+        }
+        let files = state::module_files(layout, &Build::new(&e.package, &built_for));
+        Some(files.into_iter().map(|f| ModuleName::new(&f.name)).collect::<Vec<_>>())
     };
-    entries.iter().filter(|e| e.package.name == name).flat_map(of).collect()
+    entries.iter().filter(|e| e.package.name == name).filter_map(of).flatten().collect()
 }
 
 fn package(

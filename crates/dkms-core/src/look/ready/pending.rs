@@ -66,6 +66,13 @@ pub struct Item {
 /// Everything that is pending, for the given kernels or for all kernels that have modules. Changes nothing.
 #[must_use]
 pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
+    let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
+    pending_given(s, kernels, &verify::verify(s, &filters))
+}
+
+/// Like [`pending`], with the verdicts on the modules that are installed for these kernels.
+#[must_use]
+pub fn pending_given(s: &Session<'_>, kernels: &[Kernel], verdicts: &verify::Report) -> Vec<Item> {
     let mut items = Vec::new();
     let plan = gather::autoinstall(s, kernels);
     // What happens only if another version fails is not what anything waits for.
@@ -92,8 +99,7 @@ pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
             _ => {}
         }
     }
-    let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
-    for judged in verify::verify(s, &filters).modules {
+    for judged in verdicts.modules.iter().filter(|m| kernels.contains(&m.kernel)) {
         let not_enrolled = judged
             .verdict
             .refusals

@@ -86,6 +86,7 @@ impl Facts {
         view.force_load = self.config.is_none() || enabled("CONFIG_MODULE_FORCE_LOAD");
         view.missing_crcs &= !self.debian;
         view.allow_missing_namespaces = enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");
+        view.module_plts |= enabled("CONFIG_ARM64_MODULE_PLTS");
         view.blacklist = self.trust.blacklist();
         view.signatures = self.trust.signatures().filter(|_| !own);
         if file.is_compressed() {

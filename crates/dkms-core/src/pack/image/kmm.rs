@@ -31,7 +31,7 @@ pub fn resources(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<Valu
         arches.push(Platform::of(kernel)?.architecture);
         for module in modules.roots() {
             let entry = roots.entry(module.name.to_string()).or_default();
-            entry.kernels.push((kernel.release.clone(), image.clone()));
+            entry.kernels.push((kernel.release.to_string(), image.clone()));
             entry.firmware |= !modules.firmware.is_empty();
         }
     }

@@ -251,7 +251,7 @@ impl Image {
         let mut annotations = BTreeMap::from([
             ("org.opencontainers.image.created".to_owned(), rfc3339(self.epoch)),
             ("org.opencontainers.image.title".to_owned(), self.packages().join(", ")),
-            ("dev.dkms.kernel".to_owned(), self.modules.kernel.release.clone()),
+            ("dev.dkms.kernel".to_owned(), self.modules.kernel.release.to_string()),
         ]);
         if let (Some(module), [_]) = (first, self.packages().as_slice()) {
             let version = module.package.version.clone();

@@ -127,7 +127,9 @@ fn after_template(
         kmp::source_archive(s, &Build::new(request.package, kernel), &rpmbuild, epoch)?;
         let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
         fs::write_atomic(&file, &fs::read_bounded(template, fs::Limit::CONFIG)?, 0o644)?;
-        for (name, value) in [("version", v), ("module_name", m), ("kernel_version", &kernel.release)] {
+        for (name, value) in
+            [("version", v.as_str()), ("module_name", m), ("kernel_version", kernel.release.as_str())]
+        {
             rpmbuild.define(name, &names::plain(value));
         }
         copy(&rpmbuild.run(s, &file, Make::Binary, Some(names::architecture(kernel)))?, to)?;

@@ -73,7 +73,7 @@ pub fn mkkmp(
             list.dedup();
             names::plain(&list.join(" "))
         };
-        rpmbuild.define("kernel_versions", &all(&|k| k.release.clone()));
+        rpmbuild.define("kernel_versions", &all(&|k| k.release.to_string()));
         rpmbuild.define("flavors", &all(&|k| k.release.rsplit('-').next().unwrap_or_default().to_owned()));
     }
     let made = rpmbuild.run(s, &file, Make::Source, Some(names::architecture(kernel)))?;

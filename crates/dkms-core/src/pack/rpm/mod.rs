@@ -174,7 +174,8 @@ fn sandboxed_patch(
     let policy = &loaded.conf.confine;
     let environment = crate::build::environment::of_build(s, dir);
     let (hidden, visible) = (Vec::new(), Vec::new());
-    let wanted = Wanted { dir, seen: dir, hidden, visible, policy, environment };
+    let replaced = Vec::new();
+    let wanted = Wanted { dir, seen: dir, hidden, visible, replaced, policy, environment };
     let sandbox = BuildSandbox::new(s, wanted)?;
     sandbox.hand_over()?;
     let done = prepare::patch(s, b, &sandbox, dir, names, log);

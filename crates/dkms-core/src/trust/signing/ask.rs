@@ -33,10 +33,24 @@ pub(crate) fn ask_before<'k>(session: &Session<'_>, kernels: impl Iterator<Item 
     }
 }
 
+/// Asks for what the keys of registries need, or those of a fleet's builder for these kernels.
+pub(crate) fn ask_before_publishing<'k>(session: &Session<'_>, kernels: impl Iterator<Item = &'k Kernel>) {
+    if session.options.framework.registry_signer.is_some() {
+        ask_before(session, kernels);
+    }
+    if !session.sink.can_ask() || pin::find(session.host).is_ok_and(|pin| pin.is_some()) {
+        return;
+    }
+    let tokens = session.options.framework.registry_key.iter().filter(|key| key.starts_with("pkcs11:"));
+    if tokens.into_iter().any(|key| !pin::has_pin(key)) {
+        let question = "PIN of the token with the registry's key";
+        session.host.secrets.answer.get_or_init(|| session.sink.ask(question));
+    }
+}
+
 fn question(pair: &KeyPair) -> Option<String> {
     if pair.is_token() {
-        let named = ["pin-value=", "pin-source="].iter().any(|attribute| pair.key.contains(attribute));
-        return (!named).then(|| "PIN of the signing key's token".into());
+        return (!pin::has_pin(&pair.key)).then(|| "PIN of the signing key's token".into());
     }
     let encrypted = Key::parse(&pair::read_key(Path::new(&pair.key)).ok()?) == Err(KeyError::Encrypted);
     encrypted.then(|| format!("Pass phrase of {}", pair.key))

@@ -4,10 +4,23 @@
 
 use crate::error::Result;
 use crate::secret::Secret;
-use crate::session::Host;
+use crate::session::{Host, Session};
 
 /// The name of the systemd credential.
 pub(super) const CREDENTIAL: &str = "dkms.signing-pin";
+
+/// The PIN of a token, unless the key's URI says where it is.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn of_token(session: &Session<'_>, uri: &str) -> Result<Option<Secret>> {
+    if has_pin(uri) { Ok(None) } else { find(session.host) }
+}
+
+/// Whether a `pkcs11:` URI names its PIN, or where that is.
+pub(super) fn has_pin(uri: &str) -> bool {
+    ["pin-value=", "pin-source="].iter().any(|attribute| uri.contains(attribute))
+}
 
 /// Looks in these three places, in that order.
 ///

@@ -72,9 +72,11 @@ fn operands() -> String {
     let kinds = [
         (Operand::Package, "package"),
         (Operand::Packages, "package"),
+        (Operand::PackageAndRegistry, "package"),
         (Operand::Source, "source"),
         (Operand::PackageOrFiles, "package-or-file"),
         (Operand::Archive, "file"),
+        (Operand::Output, "file"),
     ];
     for (kind, word) in kinds {
         text.push_str(&format!(

@@ -26,9 +26,12 @@ pub(super) fn text() -> String {
 fn operands() -> String {
     let mut text = String::new();
     let kinds: [(&[Operand], &str); 3] = [
-        (&[Operand::Package, Operand::Packages, Operand::PackageOrFiles], "-a '(__dkms_packages)'"),
+        (
+            &[Operand::Package, Operand::Packages, Operand::PackageAndRegistry, Operand::PackageOrFiles],
+            "-a '(__dkms_packages)'",
+        ),
         (&[Operand::Source], "-a '(__dkms_sources)'"),
-        (&[Operand::Source, Operand::PackageOrFiles, Operand::Archive], "-F"),
+        (&[Operand::Source, Operand::PackageOrFiles, Operand::Archive, Operand::Output], "-F"),
     ];
     for (kinds, offered) in kinds {
         let words = words_where(|row| kinds.contains(&row.operand)).join(" ");
@@ -68,6 +71,7 @@ fn option(row: &OptionRow) -> String {
         Value::Kernel => " -x -a '(__dkms_kernels)'",
         Value::Arch => " -x -a '(uname -m)'",
         Value::File => " -r -F",
+        Value::OptionalFile => " -F",
         Value::Directory => " -x -a '(__fish_complete_directories)'",
         Value::Directive | Value::Jobs | Value::Seconds | Value::Text => " -x",
     });

@@ -1,7 +1,7 @@
 //! dkms(8): the lists of options, in mdoc(7).
 
 use super::text::words_where;
-use crate::actions::{COMMON, Group, OPTIONS, OptionRow, Relation};
+use crate::actions::{COMMON, Group, OPTIONS, OptionRow, Relation, Value};
 
 /// Options of more actions than this are not listed with their actions.
 const MOST_ACTIONS: usize = 10;
@@ -45,6 +45,9 @@ fn tag(row: &OptionRow) -> String {
         }
         None => match row.value_name.split_once('=') {
             Some((name, value)) => format!(" Ar {name} Ns = Ns Ar {}", value.to_lowercase()),
+            None if row.value == Value::OptionalFile => {
+                format!(" Ns Oo Ns = Ns Ar {} Oc", row.value_name.to_lowercase())
+            }
             None if row.takes_value() => format!(" Ar {}", row.value_name.to_lowercase()),
             None => String::new(),
         },

@@ -44,6 +44,7 @@ fn array(row: &OptionRow) -> String {
 
 fn spec(row: &OptionRow) -> String {
     let (short, long) = match (row.takes_value(), row.long) {
+        (_, long) if row.value == Value::OptionalFile => ("-", format!("--{long}=-")),
         (true, long) => ("+", format!("--{long}=")),
         (false, long) => ("", format!("--{long}")),
     };
@@ -69,6 +70,7 @@ fn spec(row: &OptionRow) -> String {
         Value::Kernel => ":kernel:_dkms_kernels",
         Value::Arch => ":architecture:($(uname -m))",
         Value::File => ":file:_files",
+        Value::OptionalFile => "::file:_files",
         Value::Directory => ":directory:_directories",
         Value::Directive => ":NAME=value:",
         Value::Jobs => ":number:",
@@ -86,12 +88,14 @@ fn operands() -> String {
     let kinds = [
         (Operand::Package, "'*:package:_dkms_packages'"),
         (Operand::Packages, "'*:package:_dkms_packages'"),
+        (Operand::PackageAndRegistry, "'*:package:_dkms_packages'"),
         (Operand::Source, "'*:source:_dkms_sources'"),
         (
             Operand::PackageOrFiles,
             "'*:module:_alternative \"packages:package:_dkms_packages\" \"files:module file:_files -g \\\"*.ko*\\\"\"'",
         ),
         (Operand::Archive, "'*:archive:_files'"),
+        (Operand::Output, "'*:file:_files'"),
     ];
     for (kind, spec) in kinds {
         let words = words_where(|row| row.operand == kind).join("|");

@@ -1,0 +1,306 @@
+//! Adds BTF to modules that kbuild had to leave without it.
+//!
+//! BTF describes a module's types and functions to BPF programs. kbuild makes it from debugging symbols,
+//! relative to the BTF of the kernel, which it takes from `vmlinux` in the headers. Where headers have no
+//! `vmlinux`, dkms takes it from the kernel's image and runs the same programs with the same options, except
+//! that pahole never works in parallel, because then its output has no fixed order.
+//!
+//! The programs read the module, which is untrusted, so they run in the sandbox. A module for which this does
+//! not work is installed without BTF, as kbuild has left it.
+
+use super::collect;
+use super::context::Context;
+use super::sandbox::Change;
+use super::target::Target;
+use crate::error::Result;
+use crate::event::Event;
+use crate::kernel::headers::Headers;
+use crate::session::Session;
+use dkms_sys::fs::TempDir;
+use dkms_sys::process::{Command, Stdin, Stream};
+use dkms_sys::sandbox::{Access, Place};
+use kmodule::image;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The BTF of the running kernel.
+const OF_RUNNING_KERNEL: &str = "/sys/kernel/btf/vmlinux";
+
+/// How long one program may take. Debian's largest module package takes a few seconds.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Prints kbuild's options for pahole; the file has other names in older kernels, or does not exist.
+const OPTIONS: &[u8] = b"\
+PAHOLE ?= pahole
+KBUILD_EXTMOD := .
+include scripts/Kbuild.include
+-include include/config/auto.conf
+-include scripts/Makefile.btf
+ifeq ($(wildcard scripts/Makefile.btf),)
+PAHOLE_FLAGS := $(if $(wildcard scripts/pahole-flags.sh),$(shell PAHOLE=$(PAHOLE) sh scripts/pahole-flags.sh))
+endif
+dkms:
+\t@echo 'options: $(PAHOLE_FLAGS) $(MODULE_PAHOLE_FLAGS)'
+";
+
+/// How modules for a kernel get their BTF.
+#[derive(Debug)]
+pub(crate) enum Btf {
+    /// Not at all: the kernel has none, something is missing, or `btf=off`.
+    None,
+    /// kbuild makes it from `vmlinux` in the headers.
+    Kbuild,
+    /// dkms makes it from the kernel's BTF in this file, whose contents have this digest.
+    Kernel {
+        /// An image of the kernel, or the running kernel's BTF.
+        file: PathBuf,
+        /// SHA-256 of the part of the file that does not depend on who signed it.
+        digest: String,
+    },
+}
+
+impl Btf {
+    /// Decides it for a kernel. Nothing is decompressed yet. Files that cannot be read are skipped.
+    pub(crate) fn detect(session: &Session<'_>, headers: &Headers, release: &str, wanted: bool) -> Self {
+        if dkms_sys::fs::exists_followed(headers.dir.join("vmlinux")) {
+            return Self::Kbuild;
+        }
+        let enabled = |name: &str| headers.config.as_ref().is_some_and(|config| config.enabled(name));
+        if !wanted || !enabled("CONFIG_DEBUG_INFO_BTF_MODULES") || pahole(session).is_none() {
+            return Self::None;
+        }
+        let found = candidates(session, release).into_iter().find_map(|file| {
+            let bytes = dkms_sys::fs::read(&file).ok()?;
+            let digest = crate::digest::bytes(image::payload(&bytes).ok()?);
+            Some(Self::Kernel { file, digest })
+        });
+        found.unwrap_or(Self::None)
+    }
+
+    /// The value of the line `btf` of a fingerprint.
+    pub(crate) fn fingerprint(&self) -> String {
+        match self {
+            Self::None => "false".into(),
+            Self::Kbuild => "true".into(),
+            Self::Kernel { digest, .. } => format!("sha256:{digest}"),
+        }
+    }
+}
+
+/// Where a kernel's BTF may be, in the order of preference. The image is what will be booted; the running
+/// kernel can be an older one of the same release.
+fn candidates(session: &Session<'_>, release: &str) -> Vec<PathBuf> {
+    let boot = |name: &str| session.layout.boot_dir.join(format!("{name}-{release}"));
+    let mut files =
+        vec![boot("vmlinuz"), session.layout.kernel_modules(release).join("vmlinuz"), boot("Image")];
+    if session.host.runs(release) {
+        files.push(OF_RUNNING_KERNEL.into());
+    }
+    files
+}
+
+/// The program that makes BTF, which `PAHOLE` can name.
+fn pahole(session: &Session<'_>) -> Option<PathBuf> {
+    let named = session.host.environment.iter().find(|(name, value)| name == "PAHOLE" && !value.is_empty());
+    let name = named.map_or("pahole".into(), |(_, value)| value.to_string_lossy());
+    dkms_sys::process::which(&*name, &session.host.path)
+}
+
+/// The kernel's BTF in a file that the programs can read, and their options.
+#[derive(Debug)]
+pub(crate) struct Base {
+    /// Keeps the file.
+    dir: TempDir,
+    file: PathBuf,
+    options: Vec<String>,
+}
+
+impl Base {
+    /// Unpacks the kernel's BTF, and asks kbuild for its options.
+    fn new(context: &Context<'_>, image: &Path) -> Result<std::result::Result<Self, String>> {
+        let session = context.session;
+        let packed = dkms_sys::fs::read(image)?;
+        let raw = if packed.starts_with(b"\x9f\xeb") {
+            Cow::Borrowed(&packed[..])
+        } else {
+            let kernel = match image::unpack(&packed) {
+                Ok(kernel) => kernel,
+                Err(e) => return Ok(Err(format!("{}: {e}", image.display()))),
+            };
+            let Some(raw) = image::btf(&kernel) else {
+                return Ok(Err(format!("the kernel in {} has no BTF", image.display())));
+            };
+            Cow::Owned(raw.to_vec())
+        };
+        let options = match options(context)? {
+            Ok(options) => options,
+            Err(why) => return Ok(Err(why)),
+        };
+        let dir = TempDir::new_in(&session.options.tmp_location, "dkms-btf")?;
+        dkms_sys::fs::set_mode(dir.path(), 0o711)?;
+        let file = dir.path().join("kernel.btf");
+        dkms_sys::fs::create_new(&file, &raw, 0o644)?;
+        Ok(Ok(Self { dir, file, options }))
+    }
+}
+
+/// kbuild's options for pahole and this kernel.
+fn options(context: &Context<'_>) -> Result<std::result::Result<Vec<String>, String>> {
+    let make = dkms_sys::process::which("make", &context.session.host.path).unwrap_or_else(|| "make".into());
+    let command = context
+        .sandbox
+        .command(make)
+        .args(["-s", "--no-print-directory", "-f", "-", "-C"])
+        .arg(&context.target.headers.dir)
+        .arg("dkms")
+        .stdin(Stdin::Bytes(OPTIONS.to_vec()))
+        .stdout(Stream::Capture)
+        .stderr(Stream::Capture)
+        .timeout(Duration::from_secs(60));
+    let done = context.sandbox.run(context.session, command, "ask kbuild for its options")?;
+    let text = done.stdout_text();
+    let line = text.lines().find_map(|line| line.strip_prefix("options:"));
+    Ok(match line.filter(|_| done.status.success()) {
+        Some(line) => Ok(without_jobs(line)),
+        None => {
+            let said = String::from_utf8_lossy(&done.stderr);
+            let dir = context.target.headers.dir.display();
+            Err(format!("the options for pahole cannot be read from {dir}: {}", said.trim()))
+        }
+    })
+}
+
+/// The options without those that let pahole work in parallel.
+fn without_jobs(line: &str) -> Vec<String> {
+    let mut words = line.split_whitespace().peekable();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        let jobs = word == "--jobs" || word.strip_prefix("-j").is_some_and(is_number);
+        if jobs {
+            // `-j 8` is two words.
+            words.next_if(|next| is_number(next) && !next.is_empty());
+        } else if !word.starts_with("--jobs=") {
+            kept.push(word.to_owned());
+        }
+    }
+    kept
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Adds BTF to a module, if kbuild should have done so and could not. A failure is a warning, and the module
+/// stays as it is.
+///
+/// # Errors
+/// The log cannot be written; as [`super::sandbox::BuildSandbox::change_file`].
+pub(super) fn add(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let Btf::Kernel { file, .. } = context.target.btf(context.session) else { return Ok(bytes) };
+    // Some packages remove the symbols themselves.
+    if image::has_btf(&bytes) || !image::has_section(&bytes, ".debug_info") {
+        return Ok(bytes);
+    }
+    let stage = format!("BTF of {name}.ko");
+    context.session.report(Event::BuildStage { build: context.build.clone(), stage });
+    let warn = |why: &str| {
+        context.session.warn(format!("{}: {name}.ko is built without BTF: {why}", context.build));
+    };
+    let base = context.target.btf_base(|| Base::new(context, file))?;
+    match &*base {
+        Ok(base) => match run(context, name, &bytes, base)? {
+            Ok(changed) => return Ok(changed),
+            Err(why) => warn(&why),
+        },
+        Err(why) => warn(why),
+    }
+    Ok(bytes)
+}
+
+/// Runs pahole, and resolve_btfids if the module needs it.
+fn run(
+    context: &Context<'_>,
+    name: &str,
+    bytes: &[u8],
+    base: &Base,
+) -> Result<std::result::Result<Vec<u8>, String>> {
+    let headers = &context.target.headers.dir;
+    let resolve = headers.join("tools/bpf/resolve_btfids/resolve_btfids");
+    let resolves = dkms_sys::fs::exists_followed(&resolve);
+    if !resolves && image::has_section(bytes, ".BTF_ids") {
+        return Ok(Err(format!("it has lists of types, and {} does not exist", resolve.display())));
+    }
+    let Some(pahole) = pahole(context.session) else {
+        return Ok(Err("pahole is not installed".into()));
+    };
+    let file = format!("{name}.ko");
+    let options = base.options.iter().map(String::as_str);
+    let options: Vec<&str> = std::iter::once("-J").chain(options).chain(["--btf_base"]).collect();
+    let changed = match program(context, &file, bytes, &pahole, &options, base)? {
+        Ok(changed) => changed,
+        Err(why) => return Ok(Err(why)),
+    };
+    let resolved = if resolves {
+        match program(context, &file, &changed, &resolve, &["-b"], base)? {
+            Ok(resolved) => resolved,
+            Err(why) => return Ok(Err(why)),
+        }
+    } else {
+        changed
+    };
+    Ok(match collect::check(&resolved, context.build, context.session.options.force) {
+        Ok(_) if image::has_btf(&resolved) => Ok(resolved),
+        Ok(_) => Err("pahole found no types in it".into()),
+        Err(why) => Err(format!("pahole damaged it: {why}")),
+    })
+}
+
+/// Runs one program on the module. Its options are followed by the kernel's BTF and the module.
+fn program(
+    context: &Context<'_>,
+    file: &str,
+    bytes: &[u8],
+    program: &Path,
+    options: &[&str],
+    base: &Base,
+) -> Result<std::result::Result<Vec<u8>, String>> {
+    let objcopy = context.target.toolchain.objcopy();
+    let shown = format!("{} {} kernel.btf {file}", program.display(), options.join(" "));
+    context.log.begin(&format!("Generating BTF of {file}"), &shown)?;
+    let prepare = |command: Command| {
+        let command = command.args(options.iter().copied()).arg(&base.file).env("LLVM_OBJCOPY", &objcopy);
+        command.stdout(Stream::Capture).stderr(Stream::ToStdout).timeout(TIMEOUT)
+    };
+    let places = [Place::new(base.dir.path(), Access::Read)];
+    let change = Change { program, purpose: "generate BTF", places: &places };
+    let (done, changed) = context.sandbox.change_file(context.session, file, bytes, prepare, &change)?;
+    let said = done.stdout_text();
+    context.log.line(said.trim_end())?;
+    context.log.end(done.status.code_for_shell(), done.elapsed)?;
+    if done.status.success() {
+        return Ok(Ok(changed));
+    }
+    let last = said.lines().last().unwrap_or_default();
+    Ok(Err(format!("{} failed ({}): {last}", program.display(), done.status)))
+}
+
+impl Target {
+    /// How modules for this kernel get their BTF. Decided once per command.
+    pub(crate) fn btf(&self, session: &Session<'_>) -> &Btf {
+        let wanted = self.framework.btf != Some(false);
+        self.btf.get_or_init(|| Btf::detect(session, &self.headers, &self.kernel.release, wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_without_parallel_work() {
+        let flags = " --btf_gen_floats -j --lang_exclude=rust -j8 --jobs=3 --jobs 4 -j 2 --btf_features=x";
+        assert_eq!(without_jobs(flags), ["--btf_gen_floats", "--lang_exclude=rust", "--btf_features=x"]);
+        assert!(without_jobs("").is_empty());
+    }
+}

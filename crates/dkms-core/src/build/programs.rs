@@ -1,0 +1,167 @@
+//! The programs in a kernel's headers, where the headers are for another machine than this one.
+//!
+//! kbuild runs `fixdep`, `modpost` and other programs that are part of the headers. In headers for another
+//! machine they are often that machine's. Their sources are usually not in the headers, so they cannot be
+//! compiled for this machine; they run under qemu's user emulation instead. The build sees a script in place
+//! of each program, which starts the emulator with a copy of it. Nothing outside the build's own view of the
+//! file system changes, and binfmt_misc(5) is not needed.
+//! [Decision 25](../../../../docs/decisions/0025-foreign-architectures.md) has the reasons.
+
+use crate::error::Error;
+use crate::kernel::headers::Headers;
+use crate::kernel::machine::{self, Format};
+use crate::program::ProgramError;
+use crate::session::{Host, Session};
+use dkms_sys::fs::{self, ScannedKind, TempDir};
+use dkms_sys::process::{quote, which};
+use dkms_sys::sandbox::{Access, Place};
+use std::path::{Path, PathBuf};
+
+/// Directories of the headers with programs that kbuild runs.
+const DIRECTORIES: [&str; 2] = ["scripts", "tools"];
+
+/// The most files that are examined. A kernel's whole source has about 10,000 there.
+const FILES: usize = 100_000;
+
+/// The most programs.
+const PROGRAMS: usize = 200;
+
+/// Scripts in place of programs that do not run on this machine.
+#[derive(Debug)]
+pub(super) struct HostPrograms {
+    /// Keeps the scripts and the copies of the programs.
+    _dir: TempDir,
+    /// What builds see in addition.
+    pub(super) places: Vec<Place>,
+}
+
+impl HostPrograms {
+    /// Prepares the programs of these headers; `None` if all of them run here.
+    ///
+    /// # Errors
+    /// [`ProgramError::Missing`]: the emulator, or the libraries of the programs; files cannot be read or
+    /// written.
+    pub(super) fn prepare(session: &Session<'_>, headers: &Headers) -> Result<Option<Self>, Error> {
+        let programs = foreign(session.host, &headers.dir)?;
+        let Some((first, format)) = programs.first() else { return Ok(None) };
+        let emulator = Emulator::find(session.host, first, *format)?;
+        let dir = TempDir::new_in(&session.options.tmp_location, "dkms-programs")?;
+        fs::set_mode(dir.path(), 0o711)?;
+        let mut places = vec![Place::new(dir.path(), Access::Read)];
+        if let Some(root) = &emulator.root {
+            places.extend(libraries(root, dir.path())?);
+        }
+        for (number, (program, _)) in programs.iter().enumerate() {
+            let copy = dir.path().join(format!("program{number}"));
+            fs::copy_file(program, &copy)?;
+            fs::set_mode(&copy, 0o755)?;
+            let script = dir.path().join(format!("script{number}"));
+            fs::create_new(&script, emulator.script(dir.path(), &copy).as_bytes(), 0o755)?;
+            places.push(Place { source: script, target: program.clone(), access: Access::Read });
+        }
+        Ok(Some(Self { _dir: dir, places }))
+    }
+}
+
+/// The programs of the headers that do not run on this machine, by their real paths.
+fn foreign(host: &Host, headers: &Path) -> Result<Vec<(PathBuf, Format)>, Error> {
+    let mut found = Vec::new();
+    for name in DIRECTORIES {
+        let Ok(dir) = fs::canonicalize(headers.join(name)) else { continue };
+        let entries = fs::scan(&dir, &|_, _| true, FILES)?;
+        let executable = entries.into_iter().filter(|entry| entry.kind == ScannedKind::Executable);
+        let programs = executable.filter_map(|entry| Some((Format::of(&entry.path)?, entry.path)));
+        found
+            .extend(programs.filter(|(format, _)| !format.runs_on(&host.machine)).map(|(f, path)| (path, f)));
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.truncate(PROGRAMS);
+    Ok(found)
+}
+
+/// Shows the libraries of another machine's system below `root` in `dir`, where the emulator finds them.
+fn libraries(root: &Path, dir: &Path) -> Result<Vec<Place>, Error> {
+    let top = dir.join("root");
+    fs::create_dir_all(&top)?;
+    let mut places = Vec::new();
+    for name in ["lib", "lib64", "usr"] {
+        // A link in another system must not lead out of it.
+        let real = fs::canonicalize(root.join(name)).ok().filter(|real| fs::is_dir(real));
+        let Some(real) = real.filter(|real| real.starts_with(root)) else { continue };
+        let (real, link) = if name == "usr" {
+            fs::create_dir_all(top.join("usr"))?;
+            (real.join("lib"), top.join("usr/lib"))
+        } else {
+            (real, top.join(name))
+        };
+        std::os::unix::fs::symlink(&real, &link).map_err(|e| dkms_sys::IoError::new("create", &link, e))?;
+        places.push(Place::new(real, Access::Read));
+    }
+    Ok(places)
+}
+
+/// qemu's user emulation of another machine.
+struct Emulator {
+    program: PathBuf,
+    /// The directory that contains the libraries of the programs; `None`: they need none.
+    root: Option<PathBuf>,
+}
+
+impl Emulator {
+    /// Finds it for the programs of the headers, of which `example` is one.
+    fn find(host: &Host, example: &Path, format: Format) -> Result<Self, Error> {
+        let missing = |program: &str, package: String| {
+            let name = format.emulator().map_or("another machine", |(name, _)| name);
+            let purpose = format!(
+                "run the programs in the headers, which are for {name} and not for {}: {}",
+                host.machine,
+                example.display()
+            );
+            Error::Program(ProgramError::Missing { program: program.to_owned(), purpose, package })
+        };
+        let package = |program: &str| {
+            host.distribution.as_ref().map_or_else(|| program.to_owned(), |d| d.program_package(program))
+        };
+        let or_native = |package: String| {
+            let own = machine::debian_name(&host.machine);
+            match example.iter().filter_map(|c| c.to_str()).find(|c| c.starts_with("linux-kbuild-")) {
+                Some(kbuild) => format!("{kbuild}:{own} or {package}"),
+                None => package,
+            }
+        };
+        let Some((name, emulator)) = format.emulator() else {
+            return Err(missing("qemu", or_native(package("qemu-user"))));
+        };
+        let found = [emulator.to_owned(), format!("{emulator}-static")];
+        let Some(program) = found.iter().find_map(|program| which(program, &host.path)) else {
+            return Err(missing(emulator, or_native(package(emulator))));
+        };
+        let Some(loader) = interpreter(example) else { return Ok(Self { program, root: None }) };
+        let below = |root: &Path| root.join(loader.strip_prefix('/').unwrap_or(&loader));
+        let roots = host.other_root.iter().cloned().chain(machine::libraries_of(name));
+        match roots.into_iter().find(|root| fs::exists_followed(below(root))) {
+            Some(root) => Ok(Self { program, root: Some(root) }),
+            None => {
+                let libraries = format!("libc6-{}-cross", machine::debian_name(name));
+                let debian = host.distribution.as_ref().is_some_and(|d| d.program_package("ld.lld") == "lld");
+                let package = if debian { libraries } else { format!("with {loader} of {name}") };
+                Err(missing(&loader, package))
+            }
+        }
+    }
+
+    /// The script that replaces a program: it runs the copy under the name that it was called by.
+    fn script(&self, dir: &Path, copy: &Path) -> String {
+        let libraries =
+            self.root.as_ref().map_or_else(String::new, |_| format!(" -L {}", quote(dir.join("root"))));
+        format!("#!/bin/sh\nexec {} -0 \"$0\"{libraries} {} \"$@\"\n", quote(&self.program), quote(copy))
+    }
+}
+
+/// The program that loads the libraries of a dynamically linked one.
+fn interpreter(program: &Path) -> Option<String> {
+    let mut file = fs::open(program).ok()?;
+    let bytes = kmodule::vmlinux::read_section(&mut file, ".interp", 256).ok()??;
+    let text = bytes.split(|byte| *byte == 0).next()?;
+    String::from_utf8(text.to_vec()).ok().filter(|path| path.starts_with('/') && !path.contains("/.."))
+}

@@ -1,0 +1,193 @@
+//! Modules that a fleet's key has signed, for machines without a key of their own (`registry_signer`).
+//!
+//! The builder of the fleet has the key. It publishes each build twice: with unsigned modules, and with
+//! modules that it has signed, under a fingerprint that has the additional line `signer=<certificate>`. A
+//! machine that has only the certificate looks for the second build first, and installs its modules as they
+//! are. What it compiles itself is signed as usual.
+
+use crate::cache::{Entry, File, Record};
+use crate::conf::framework;
+use crate::error::{Error, Result};
+use crate::kernel::headers::{self, Headers};
+use crate::registry::error::RegistryError;
+use crate::session::Session;
+use crate::trust::signing::{self, Signing};
+use dkms_bundle::record::fingerprint;
+use dkms_conf::framework_conf::FrameworkConf;
+use dkms_sys::fs::{self, TempDir};
+use dkms_tree::ids::{Build, Kernel};
+use kmodule::sign::{Certificate, VerifyError};
+use std::path::{Path, PathBuf};
+
+/// The name of the line in a fingerprint.
+pub(crate) const LINE: &str = "signer";
+
+/// The certificate of a fleet.
+#[derive(Clone, Debug)]
+pub(crate) struct Fleet {
+    certificate: Certificate,
+}
+
+/// What this machine is in its fleet.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// No fleet is configured.
+    Alone,
+    /// It takes modules that the fleet's key has signed.
+    Member(Fleet),
+    /// Its own key is that of the fleet.
+    Builder(Fleet),
+}
+
+/// The role of this machine for a kernel, whose framework.conf may name another key.
+///
+/// # Errors
+/// [`RegistryError::BadSigner`]; framework.conf is invalid.
+pub(crate) fn role(session: &Session<'_>, kernel: &Kernel) -> Result<Role> {
+    let Some(path) = &session.options.framework.registry_signer else { return Ok(Role::Alone) };
+    let fleet = Fleet { certificate: read(Path::new(path))? };
+    let headers = headers::find(session, kernel).ok();
+    let framework = framework::load(session, Some(&kernel.release))?;
+    let is_own = has_key_of(session, &fleet, &framework, headers.as_ref());
+    Ok(if is_own { Role::Builder(fleet) } else { Role::Member(fleet) })
+}
+
+/// The fleet from which this machine takes signed modules. A certificate that cannot be used is a warning.
+pub(crate) fn to_take_from(session: &Session<'_>, kernel: &Kernel) -> Option<Fleet> {
+    match role(session, kernel) {
+        Ok(Role::Member(fleet)) => Some(fleet),
+        Ok(_) => None,
+        Err(e) => {
+            super::warn(session, e.to_string());
+            None
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Certificate> {
+    let unusable = |reason: String| Error::from(RegistryError::BadSigner { path: path.to_owned(), reason });
+    let bytes = fs::read_trusted(path).map_err(|e| unusable(e.to_string()))?.map_err(unusable)?;
+    Certificate::parse(&bytes).map_err(|e| unusable(e.to_string()))
+}
+
+/// Whether the key with which this machine signs modules is the fleet's.
+fn has_key_of(
+    session: &Session<'_>,
+    fleet: &Fleet,
+    framework: &FrameworkConf,
+    headers: Option<&Headers>,
+) -> bool {
+    let Ok(pair) = signing::key_pair(session, framework, headers) else { return false };
+    signing::is_complete(&pair).unwrap_or_default()
+        && signing::read_certificate(&pair.certificate).is_ok_and(|own| own.der() == fleet.certificate.der())
+}
+
+impl Fleet {
+    /// The lines of the fingerprint of a build with signed modules.
+    pub(crate) fn lines(&self, plain: &[String]) -> Vec<String> {
+        let mut lines = plain.to_vec();
+        lines.push(format!("{LINE}={}", self.id()));
+        lines.sort();
+        lines
+    }
+
+    /// The certificate's SHA-256, as `openssl x509 -fingerprint -sha256` prints it, but in lower case and
+    /// without colons.
+    pub(crate) fn id(&self) -> String {
+        dkms_bundle::digest::hex(&self.certificate.fingerprint())
+    }
+
+    /// The name of the signer.
+    pub(crate) fn name(&self) -> &str {
+        self.certificate.subject_cn()
+    }
+
+    /// Checks that the fleet's key has signed a module.
+    ///
+    /// # Errors
+    /// Why it has not.
+    pub(crate) fn check(&self, module: &[u8]) -> std::result::Result<(), String> {
+        match kmodule::sign::verify(module, &self.certificate) {
+            // It names this certificate. The kernel verifies it, and the record's signature covers it.
+            Ok(()) | Err(VerifyError::UnsupportedKeyType) => Ok(()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+}
+
+/// A build with modules that this machine, the fleet's builder, has signed.
+pub(super) struct SignedBuild {
+    /// The build.
+    pub entry: Entry,
+    /// The name of the signer.
+    pub signer: String,
+    /// Where its files are.
+    _dir: TempDir,
+}
+
+/// Signs the modules of a build for the fleet. `None`: this machine is not the builder of a fleet, or modules
+/// for this kernel are not signed, which is reported.
+///
+/// # Errors
+/// The key cannot be used; a file of the build cannot be read.
+pub(super) fn sign(session: &Session<'_>, build: &Build, plain: &Entry) -> Result<Option<SignedBuild>> {
+    let fleet = match role(session, &build.kernel)? {
+        Role::Builder(fleet) => fleet,
+        Role::Alone => return Ok(None),
+        Role::Member(fleet) => {
+            return Err(RegistryError::NotSigner { signer: fleet.name().to_owned() }.into());
+        }
+    };
+    let release = &build.kernel.release;
+    let headers = headers::find(session, &build.kernel)?;
+    let framework = framework::load(session, Some(release))?;
+    let signer = match signing::prepare(session, &headers, release, &framework)? {
+        Signing::With(signer) => signer,
+        Signing::Not(why) => {
+            session.warn(format!("{build} is not published with signed modules: {why}"));
+            return Ok(None);
+        }
+    };
+    let dir = TempDir::new_in(&session.options.tmp_location, "dkms-signed")?;
+    let copy = |file: &File| -> Result<File> {
+        let unreadable =
+            |reason: String| Error::from(RegistryError::NotInCache { build: build.clone(), reason });
+        let path: PathBuf = dir.path().join(&file.path);
+        path.parent().map(fs::create_dir_all).transpose()?;
+        let bytes = plain.read(file).map_err(|damaged| unreadable(damaged.to_string()))?;
+        fs::create_new(&path, &bytes, if file.executable { 0o755 } else { 0o644 })?;
+        if !is_module(&file.path) {
+            return Ok(file.clone());
+        }
+        signer.sign(session.host, &path)?;
+        let signed = fs::read(&path)?;
+        fleet.check(&signed).map_err(&unreadable)?;
+        let (size, sha256) = (signed.len() as u64, crate::digest::bytes(&signed));
+        Ok(File { size, sha256, ..file.clone() })
+    };
+    let files = plain.record.files.iter().map(copy).collect::<Result<_>>()?;
+    let lines = fleet.lines(&plain.record.lines);
+    let record = Record { fingerprint: fingerprint(&lines), lines, files, ..plain.record.clone() };
+    let entry = Entry { record, dir: dir.path().to_owned() };
+    Ok(Some(SignedBuild { entry, signer: fleet.name().to_owned(), _dir: dir }))
+}
+
+fn is_module(path: &str) -> bool {
+    path.starts_with("module/") && path.ends_with(".ko")
+}
+
+/// Whether this machine also publishes a build with signed modules: the lines of its fingerprint.
+///
+/// # Errors
+/// As [`role`].
+pub(super) fn lines_to_publish(
+    session: &Session<'_>,
+    kernel: &Kernel,
+    plain: &[String],
+) -> Result<Option<Vec<String>>> {
+    let Role::Builder(fleet) = role(session, kernel)? else { return Ok(None) };
+    let headers = headers::find(session, kernel)?;
+    let framework = framework::load(session, Some(&kernel.release))?;
+    let signs = signing::signs(session, &headers, &framework);
+    Ok(signs.then(|| fleet.lines(plain)))
+}

@@ -1,0 +1,120 @@
+//! A key in a token (PKCS#11), which `openssl` uses: through OpenSSL's provider, or its engine where the
+//! provider is not installed, both named pkcs11. The key never leaves the token.
+
+use crate::secret::Secret;
+use crate::session::Session;
+use crate::trust::signing;
+use dkms_bundle::signature::{self, PAYLOAD_TYPE, PublicKey};
+use dkms_sys::process::{Command, Stdin, Stream, which};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A token may be attached by a network or a serial line.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The variable with the PIN in the environment of openssl.
+const PIN: &str = "DKMS_TOKEN_PIN";
+
+/// A key in a token.
+pub(super) struct Token {
+    openssl: Openssl,
+    public: PublicKey,
+}
+
+/// Whether a value of `registry_key` names a key in a token.
+pub(super) fn is_token(key: &str) -> bool {
+    key.starts_with("pkcs11:")
+}
+
+impl Token {
+    /// Finds the key and reads its public half.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub(super) fn open(session: &Session<'_>, uri: &str) -> Result<Self, String> {
+        let openssl = Openssl::new(session, uri)?;
+        let der = openssl.run("pkey", &["-pubout", "-outform", "DER", "-in", uri], Vec::new())?;
+        let public = PublicKey::from_der(&der).map_err(|e| e.to_string())?;
+        Ok(Self { openssl, public })
+    }
+
+    /// Signs a record. Returns the name and the value of the annotation.
+    ///
+    /// # Errors
+    /// Why the token does not sign.
+    pub(super) fn sign(&self, record: &[u8]) -> Result<(String, String), String> {
+        let message = signature::pae(PAYLOAD_TYPE, record);
+        let der = self.openssl.run("dgst", &["-sha256", "-sign", &self.openssl.uri], message)?;
+        let annotation = signature::annotation(self.public.id(), &der);
+        let annotations = [annotation.clone()].into();
+        // If the two keys in the token do not belong together, no machine accepts the signature.
+        signature::verify(record, &annotations, std::slice::from_ref(&self.public))
+            .map_err(|_| "its signature does not belong to its public key".to_owned())?;
+        Ok(annotation)
+    }
+}
+
+/// The program, and how it reaches the key.
+struct Openssl {
+    program: PathBuf,
+    uri: String,
+    is_provider: bool,
+    /// It configures OpenSSL and the driver of the token.
+    environment: Vec<(OsString, OsString)>,
+    pin: Option<Secret>,
+}
+
+impl Openssl {
+    fn new(session: &Session<'_>, uri: &str) -> Result<Self, String> {
+        let program = which("openssl", &session.host.path)
+            .ok_or("it is in a token, and openssl, which reaches tokens, is not installed")?;
+        let environment = session.host.environment.clone();
+        let pin = signing::pin_of_token(session, uri).map_err(|e| e.to_string())?;
+        let mut openssl = Self { program, uri: uri.to_owned(), is_provider: true, environment, pin };
+        openssl.is_provider =
+            openssl.execute(&["list", "-providers", "-provider", "pkcs11"], Vec::new()).is_ok();
+        Ok(openssl)
+    }
+
+    /// Runs one of openssl's commands, which uses the token, and returns its output.
+    fn run(&self, command: &str, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, String> {
+        let access: &[&str] = match (self.is_provider, command) {
+            (true, _) => &["-provider", "pkcs11", "-provider", "default"],
+            (false, "dgst") => &["-engine", "pkcs11", "-keyform", "engine"],
+            (false, _) => &["-engine", "pkcs11", "-inform", "engine"],
+        };
+        let pin = format!("env:{PIN}");
+        let pin: &[&str] = if self.pin.is_some() { &["-passin", &pin] } else { &[] };
+        self.execute(&[&[command], access, pin, arguments].concat(), input).map_err(|reason| {
+            let help =
+                if self.is_provider { "" } else { " (OpenSSL's provider pkcs11 is not installed either)" };
+            format!("openssl {command}: {reason}{help}")
+        })
+    }
+
+    fn execute(&self, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, String> {
+        let mut command = Command::new(&self.program)
+            .args(arguments.iter().copied())
+            .envs(self.environment.iter().cloned());
+        if let Some(pin) = &self.pin {
+            command = command.env(PIN, pin.reveal());
+        }
+        let done = command
+            .stdin(Stdin::Bytes(input))
+            .stdout(Stream::Capture)
+            .stderr(Stream::Capture)
+            .timeout(PATIENCE)
+            .run()
+            .map_err(|e| e.to_string())?;
+        if done.status.success() {
+            return Ok(done.stdout);
+        }
+        let errors = String::from_utf8_lossy(&done.stderr);
+        // The first line says what the engine or provider reports; the last ones repeat it.
+        let lines =
+            errors.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Engine \""));
+        let reason: Vec<&str> = lines.take(3).collect();
+        Err(if reason.is_empty() { done.status.to_string() } else { reason.join("; ") })
+    }
+}

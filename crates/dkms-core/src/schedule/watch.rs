@@ -1,0 +1,58 @@
+//! Measures running builds for whoever follows their progress: job slots in use, object files compiled.
+
+use super::task::Task;
+use crate::build::objects::Follower;
+use crate::event::{Compiled, Progress, SlotsInUse};
+use crate::session::Session;
+use dkms_sys::jobserver::Jobserver;
+use dkms_tree::ids::Build;
+use std::collections::HashMap;
+
+/// What is measured.
+pub(super) struct Watch<'a> {
+    session: &'a Session<'a>,
+    is_followed: bool,
+    logs: HashMap<Build, Follower>,
+    slots: Option<SlotsInUse>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(session: &'a Session<'a>) -> Self {
+        let is_followed = session.sink.follows_progress();
+        Self { session, is_followed, logs: HashMap::new(), slots: None }
+    }
+
+    /// Whether somebody wants to know.
+    pub(super) fn is_followed(&self) -> bool {
+        self.is_followed
+    }
+
+    /// Measures, and reports what has changed since the last time.
+    pub(super) fn measure<'t>(
+        &mut self,
+        pool: Option<&Jobserver>,
+        tasks: impl Iterator<Item = &'t Task<'t>>,
+    ) {
+        if !self.is_followed {
+            return;
+        }
+        let slots = pool.map(|pool| SlotsInUse { used: pool.in_use(), of: pool.slots() });
+        let running: Vec<&Build> = tasks.filter(|task| task.is_running()).map(|task| task.build).collect();
+        self.logs.retain(|build, _| running.contains(&build));
+        let compiled: Vec<Compiled> = running.into_iter().filter_map(|build| self.compiled(build)).collect();
+        if slots != self.slots || !compiled.is_empty() {
+            self.slots = slots;
+            self.session.sink.progress(Progress { slots, compiled });
+        }
+    }
+
+    fn compiled(&mut self, build: &Build) -> Option<Compiled> {
+        if !self.logs.contains_key(build) {
+            // It exists once the source has been copied.
+            let follower = Follower::new(&self.session.layout.running_log(build))?;
+            self.logs.insert(build.clone(), follower);
+        }
+        let (objects, last) = self.logs.get_mut(build)?.read()?;
+        Some(Compiled { build: build.clone(), objects, last })
+    }
+}

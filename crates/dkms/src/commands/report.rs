@@ -1,0 +1,87 @@
+//! `report`: a page, JSON or metrics about this machine, or a page about many machines.
+
+use super::call::Call;
+use crate::answer::Answer;
+use crate::report::{Report, fleet};
+use crate::ui;
+use dkms_core::error::{Error, Result};
+use dkms_core::request::RequestError;
+use dkms_sys::IoError;
+use std::path::{Path, PathBuf};
+
+/// Where the page goes if standard output is a terminal and no file is named.
+const DEFAULT: &str = "dkms-report.html";
+
+/// Readable for everybody: it contains nothing secret, and node_exporter runs as a user of its own.
+const MODE: u32 = 0o644;
+
+/// `dkms report [FILE] [--json] [--fleet DIR] [--metrics FILE]`
+pub(super) fn report(call: &Call<'_>) -> Result<Answer> {
+    let file = file(call)?;
+    if let Some(dir) = &call.arguments.fleet {
+        return fleet(call, dir, file.as_deref());
+    }
+    let arch = super::ready::arch(call);
+    let report = Report::gather(call.s, &call.words.releases, &arch)?;
+    let metrics = call.arguments.metrics.as_deref();
+    if let Some(metrics) = metrics {
+        write(call, Some(metrics), &report.metrics())?;
+    }
+    match (metrics.is_some(), call.arguments.json) {
+        // Only the metrics were asked for.
+        (true, _) if file.is_none() => {}
+        (_, true) => write(call, file.as_deref(), &report.json())?,
+        (_, false) => write_page(call, file.as_deref(), &report.page())?,
+    }
+    Ok(Answer::Yes)
+}
+
+fn fleet(call: &Call<'_>, dir: &Path, file: Option<&Path>) -> Result<Answer> {
+    let arguments = call.arguments;
+    if arguments.metrics.is_some() || arguments.json || !call.words.releases.is_empty() {
+        let text = "--fleet makes one page from what machines wrote; -k, --json and --metrics are for report on one machine";
+        return Err(RequestError::Conflict(text.into()).into());
+    }
+    let page = fleet::page(dir, call.s.host.recorded_time())?;
+    write_page(call, file, &page)?;
+    Ok(Answer::Yes)
+}
+
+/// The operand.
+fn file(call: &Call<'_>) -> Result<Option<PathBuf>> {
+    match call.arguments.words.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(one.into())),
+        _ => Err(RequestError::Usage("report writes one file: dkms report [FILE]".into()).into()),
+    }
+}
+
+/// Writes a page. A terminal shows its path instead.
+fn write_page(call: &Call<'_>, file: Option<&Path>, text: &str) -> Result<()> {
+    let on_terminal = dkms_sys::sys::is_terminal(1);
+    let default = (file.is_none() && on_terminal).then(|| PathBuf::from(DEFAULT));
+    let file = file.or(default.as_deref());
+    write(call, file, text)?;
+    if let Some(path) = file.filter(|path| on_terminal && *path != Path::new("-")) {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        call.ui.data(&format!("Wrote {}\n", crate::printable::on_one_line(&path.to_string_lossy())));
+    }
+    Ok(())
+}
+
+/// Writes to a file, in one step, or to standard output.
+fn write(call: &Call<'_>, file: Option<&Path>, text: &str) -> Result<()> {
+    let Some(path) = file.filter(|path| *path != Path::new("-")) else {
+        call.ui.data(text);
+        return Ok(());
+    };
+    // After --root, a relative path is that of a directory that is read-only by now.
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // A new file takes the place of the old one, which must not be a device.
+    let special = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
+    if special {
+        let why = "it is not a regular file (name another one, or write - for standard output)";
+        return Err(Error::Io(IoError::new("write", path, std::io::Error::other(why))));
+    }
+    Ok(dkms_sys::fs::write_atomic(path, ui::clean(text).as_bytes(), MODE)?)
+}

@@ -1,0 +1,302 @@
+//! Estimates when the running and waiting builds of a command will have ended.
+//!
+//! Each build has a weight: the seconds that its last build took, or what the size of its source suggests. The
+//! part of a running build that is done is the number of its object files compared with the last time. The
+//! pace, the real seconds for a second of weight, comes from what was built so far. The rest is then placed on
+//! the job slots as the scheduler does.
+
+use dkms_core::event::{Event, Progress, Queued};
+use dkms_core::ids::Build;
+use dkms_core::tree::manifest::BuildOrigin;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Seconds of weight at the presumed pace, with which the measured one is mixed: the first seconds of a command
+/// say little.
+const PRESUMED: f64 = 3.0;
+/// A build without known object files is never more complete than this.
+const ALMOST: f64 = 0.95;
+
+/// The builds of a command.
+#[derive(Debug, Default)]
+pub(super) struct Estimate {
+    builds: HashMap<Build, Work>,
+    /// The builds that run at the same time.
+    lanes: usize,
+}
+
+#[derive(Debug)]
+struct Work {
+    weight: f64,
+    /// The weight is the duration of its last build.
+    has_history: bool,
+    /// The object files of its last build.
+    objects: Option<u32>,
+    compiled: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Waiting,
+    Running {
+        since: Instant,
+    },
+    /// It was compiled, in this time.
+    Compiled(Duration),
+    /// It was not compiled: skipped, failed, or taken from elsewhere.
+    Other,
+}
+
+/// How far a build is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Objects {
+    pub(super) done: u32,
+    pub(super) of: Option<u32>,
+}
+
+impl Estimate {
+    /// Takes account of an event.
+    pub(super) fn follow(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Queue { builds } => builds.iter().for_each(|queued| self.add(queued)),
+            Event::BuildStarted { build, since, .. } => self.set(build, State::Running { since: *since }),
+            Event::Built { build, origin, elapsed, .. } => {
+                let reused = matches!(origin, BuildOrigin::Cache | BuildOrigin::Registry(_));
+                self.set(build, if reused { State::Other } else { State::Compiled(*elapsed) });
+            }
+            Event::Failed { build, .. } | Event::Skipped { build, .. } | Event::Deferred { build, .. } => {
+                // What was compiled before a failure says something about the pace.
+                let running = self.builds.get(build).map(|work| (work.state, work.fraction(now)));
+                if let Some((State::Running { since }, fraction)) = running {
+                    if let Some(work) = self.builds.get_mut(build) {
+                        work.weight *= fraction;
+                    }
+                    self.set(build, State::Compiled(now.saturating_duration_since(since)));
+                } else if !matches!(running, Some((State::Compiled(_), _))) {
+                    self.set(build, State::Other);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes account of a measurement.
+    pub(super) fn measured(&mut self, progress: &Progress) {
+        for compiled in &progress.compiled {
+            if let Some(work) = self.builds.get_mut(&compiled.build) {
+                work.compiled = compiled.objects;
+            }
+        }
+        self.lanes = progress.slots.map_or(self.lanes, |slots| slots.of as usize);
+    }
+
+    /// The object files that a running build has compiled, if there are any.
+    pub(super) fn objects(&self, build: &Build) -> Option<Objects> {
+        let work = self.builds.get(build).filter(|work| work.compiled > 0)?;
+        let of = work.objects.filter(|of| *of >= work.compiled);
+        Some(Objects { done: work.compiled, of })
+    }
+
+    /// The builds that have ended, and all of them.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let ended = |work: &&Work| matches!(work.state, State::Compiled(_) | State::Other);
+        (self.builds.values().filter(ended).count(), self.builds.len())
+    }
+
+    /// The time until the last build has ended; `None` if too little is known, or none is left.
+    pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
+        let pace = self.pace(now);
+        let mut lanes = vec![0.0f64; self.lanes.max(1)];
+        let mut waiting: Vec<f64> = Vec::new();
+        let mut running: Vec<f64> = Vec::new();
+        for work in self.builds.values() {
+            match work.state {
+                State::Waiting => waiting.push(work.weight * pace),
+                State::Running { since } => {
+                    running.push(work.rest(now.saturating_duration_since(since), pace, now))
+                }
+                State::Compiled(_) | State::Other => {}
+            }
+        }
+        if (waiting.is_empty() && running.is_empty()) || !self.is_founded() {
+            return None;
+        }
+        // Those that run have their lanes, and the longest of the others begin first.
+        waiting.sort_by(|a, b| b.total_cmp(a));
+        running.sort_by(|a, b| b.total_cmp(a));
+        for rest in running.into_iter().chain(waiting) {
+            let first = lanes.iter_mut().min_by(|a, b| a.total_cmp(b));
+            first.into_iter().for_each(|lane| *lane += rest);
+        }
+        Duration::try_from_secs_f64(lanes.into_iter().fold(0.0, f64::max)).ok()
+    }
+
+    /// Whether something is known besides the sizes of sources: earlier builds, or one of this command.
+    fn is_founded(&self) -> bool {
+        let (mut known, mut unknown) = (0.0, 0.0);
+        for work in self.builds.values() {
+            match work.state {
+                State::Compiled(_) => return true,
+                State::Waiting | State::Running { .. } if work.has_history => known += work.weight,
+                State::Waiting | State::Running { .. } => unknown += work.weight,
+                State::Other => {}
+            }
+        }
+        known >= unknown
+    }
+
+    /// Real seconds for a second of weight.
+    fn pace(&self, now: Instant) -> f64 {
+        let (mut real, mut weight) = (PRESUMED, PRESUMED);
+        for work in self.builds.values() {
+            match work.state {
+                State::Compiled(took) => {
+                    real += took.as_secs_f64();
+                    weight += work.weight;
+                }
+                // Its time is its own estimate if its objects are not known.
+                State::Running { since } if work.objects.is_some() => {
+                    let fraction = work.fraction(now);
+                    if fraction > 0.0 {
+                        real += now.saturating_duration_since(since).as_secs_f64();
+                        weight += work.weight * fraction;
+                    }
+                }
+                _ => {}
+            }
+        }
+        (real / weight).clamp(0.05, 20.0)
+    }
+
+    fn add(&mut self, queued: &Queued) {
+        let work = Work {
+            weight: queued.weight.max(0.05),
+            has_history: queued.last.is_some(),
+            objects: queued.last.and_then(|last| last.objects),
+            compiled: 0,
+            state: State::Waiting,
+        };
+        self.builds.insert(queued.build.clone(), work);
+    }
+
+    fn set(&mut self, build: &Build, state: State) {
+        if let Some(work) = self.builds.get_mut(build) {
+            work.state = state;
+        }
+    }
+}
+
+impl Work {
+    /// The part of it that is done.
+    fn fraction(&self, now: Instant) -> f64 {
+        let State::Running { since } = self.state else { return 0.0 };
+        match self.objects {
+            // The last object has begun, and is not complete; and linking follows.
+            Some(objects) => (f64::from(self.compiled) - 0.5).max(0.0) / (f64::from(objects) + 0.5).max(1.0),
+            None => now.saturating_duration_since(since).as_secs_f64() / self.weight,
+        }
+        .min(ALMOST)
+    }
+
+    /// The seconds that it still takes.
+    fn rest(&self, elapsed: Duration, pace: f64, now: Instant) -> f64 {
+        let (elapsed, fraction) = (elapsed.as_secs_f64(), self.fraction(now));
+        let by_pace = (self.weight * pace - elapsed).max(self.weight * pace * (1.0 - fraction) * 0.5);
+        match self.objects {
+            // The more of it is done, the more its own pace counts.
+            Some(_) if fraction > 0.0 => {
+                let own = elapsed * (1.0 - fraction) / fraction;
+                own * fraction + by_pace * (1.0 - fraction)
+            }
+            _ => by_pace.max(0.05 * self.weight * pace),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dkms_core::event::{Compiled, LastBuild, SlotsInUse};
+    use dkms_core::ids::{Kernel, PackageId, Release};
+
+    fn build(name: &str) -> Build {
+        let kernel = Kernel { release: Release::new("6.1").unwrap(), arch: "x86_64".into() };
+        Build::new(&PackageId { name: name.into(), version: "1".into() }, &kernel)
+    }
+
+    fn queued(name: &str, seconds: u64, objects: Option<u32>) -> Queued {
+        let last = Some(LastBuild { duration: Duration::from_secs(seconds), objects });
+        Queued { build: build(name), last, weight: seconds as f64, after: Vec::new() }
+    }
+
+    fn started(name: &str, since: Instant) -> Event {
+        Event::BuildStarted { build: build(name), log: "/log".into(), since }
+    }
+
+    fn built(name: &str, seconds: u64, origin: BuildOrigin) -> Event {
+        let elapsed = Duration::from_secs(seconds);
+        Event::Built { build: build(name), modules: Vec::new(), elapsed, origin }
+    }
+
+    fn about(actual: Option<Duration>, expected: f64) {
+        let actual = actual.map_or(0.0, |d| d.as_secs_f64());
+        assert!((actual - expected).abs() <= 0.15 * expected, "{actual} instead of {expected}");
+    }
+
+    #[test]
+    fn a_machine_that_takes_twice_as_long_is_noticed() {
+        let begun = Instant::now();
+        let at = |seconds: u64| begun + Duration::from_secs(seconds);
+        let mut estimate = Estimate::default();
+        let builds = vec![queued("a", 30, Some(10)), queued("b", 30, Some(10)), queued("c", 30, None)];
+        estimate.follow(&Event::Queue { builds }, begun);
+        estimate.measured(&Progress { slots: Some(SlotsInUse { used: 1, of: 1 }), compiled: Vec::new() });
+        about(estimate.remaining(begun), 90.0);
+        estimate.follow(&started("a", begun), begun);
+        estimate.follow(&built("a", 60, BuildOrigin::Built), at(60));
+        about(estimate.remaining(at(60)), 120.0);
+        estimate.follow(&started("b", at(60)), at(60));
+        let compiled = vec![Compiled { build: build("b"), objects: 5, last: "x.o".into() }];
+        estimate.measured(&Progress { slots: None, compiled });
+        assert_eq!(estimate.objects(&build("b")), Some(Objects { done: 5, of: Some(10) }));
+        about(estimate.remaining(at(90)), 90.0);
+        assert_eq!(estimate.count(), (1, 3));
+    }
+
+    #[test]
+    fn a_build_from_the_cache_says_nothing_about_the_others() {
+        let begun = Instant::now();
+        let mut estimate = Estimate::default();
+        let builds = vec![queued("a", 100, None), queued("b", 10, None)];
+        estimate.follow(&Event::Queue { builds }, begun);
+        estimate.follow(&started("a", begun), begun);
+        estimate.follow(&built("a", 0, BuildOrigin::Cache), begun);
+        about(estimate.remaining(begun), 10.0);
+        let reason = String::new();
+        estimate.follow(&Event::Skipped { build: build("b"), reason }, begun);
+        assert_eq!((estimate.remaining(begun), estimate.count()), (None, (2, 2)));
+    }
+
+    #[test]
+    fn a_guess_from_the_size_of_sources_is_not_shown_before_a_build_has_ended() {
+        let begun = Instant::now();
+        let mut estimate = Estimate::default();
+        let new = |name| Queued { last: None, ..queued(name, 10, None) };
+        estimate.follow(&Event::Queue { builds: vec![new("a"), new("b")] }, begun);
+        assert_eq!(estimate.remaining(begun), None);
+        estimate.follow(&started("a", begun), begun);
+        estimate.follow(&built("a", 20, BuildOrigin::Built), begun);
+        about(estimate.remaining(begun), 18.0);
+    }
+
+    #[test]
+    fn the_rest_is_placed_on_the_slots() {
+        let begun = Instant::now();
+        let mut estimate = Estimate::default();
+        let builds = vec![queued("a", 10, None), queued("b", 6, None), queued("c", 4, None)];
+        estimate.follow(&Event::Queue { builds }, begun);
+        estimate.measured(&Progress { slots: Some(SlotsInUse { used: 0, of: 2 }), compiled: Vec::new() });
+        about(estimate.remaining(begun), 10.0);
+    }
+}

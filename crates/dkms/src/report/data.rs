@@ -1,0 +1,257 @@
+//! The document of `dkms report --json`, from which the page and the metrics are made, too. docs/json-schema.md
+//! describes it. `--fleet` reads the parts that it needs (`fleet/document.rs`).
+
+use serde::Serialize;
+
+/// The value of `report` in a document about one machine.
+pub(crate) const MACHINE: &str = "machine";
+
+/// What is known about a machine.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Machine {
+    /// The schema version of all JSON output.
+    pub schema: u32,
+    /// [`MACHINE`].
+    pub report: String,
+    /// The version of dkms that wrote it.
+    pub dkms: String,
+    /// Seconds since 1970.
+    pub generated: u64,
+    /// Whether root's privileges were used; without them, some facts are unknown.
+    pub as_root: bool,
+    /// The name of the machine.
+    pub host: Option<String>,
+    /// The distribution, as os-release names it.
+    pub distribution: Option<String>,
+    /// The running kernel.
+    pub running: String,
+    /// The processor.
+    pub arch: String,
+    pub kernels: Vec<KernelState>,
+    /// One for each line of `dkms status`, and for each failed build.
+    pub builds: Vec<BuildState>,
+    pub pending: Vec<Pending>,
+    pub fsck: Fsck,
+    pub key: Option<Key>,
+    pub secure_boot: SecureBoot,
+    pub disk: Disk,
+    /// Everything to be done, the most important first.
+    pub problems: Vec<Problem>,
+}
+
+/// A kernel with modules, or for which something is built.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct KernelState {
+    pub kernel: String,
+    pub arch: String,
+    pub running: bool,
+    /// Whether a boot loader starts it by default.
+    pub newest: bool,
+    /// Whether it is in `/lib/modules`.
+    pub present: bool,
+    /// Whether its headers are installed.
+    pub headers: bool,
+    /// `yes`, `no` or `unknown`; none if it is not present.
+    pub ready: Option<String>,
+    pub checks: Vec<Check>,
+    /// What it does with modules without a good signature.
+    pub policy: Option<String>,
+}
+
+/// A check of `dkms ready`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Check {
+    pub about: Option<String>,
+    pub answer: String,
+    pub what: String,
+    pub help: Option<String>,
+}
+
+/// A package version, and its state for a kernel.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct BuildState {
+    pub package: String,
+    pub version: String,
+    pub kernel: Option<String>,
+    pub arch: Option<String>,
+    /// As in `dkms status --json`, or `failed`: it is not built, because its last build failed.
+    pub state: String,
+    pub from_kernel: Option<String>,
+    pub original_modules: bool,
+    pub built_missing: bool,
+    pub differs: bool,
+    /// Where its modules come from, as in the manifest.
+    pub origin: Option<String>,
+    /// When it was built, in seconds since 1970.
+    pub built_at: Option<u64>,
+    pub build_seconds: Option<f64>,
+    /// The log of a failed build.
+    pub failed_log: Option<String>,
+    /// The first error in it.
+    pub first_error: Option<String>,
+    /// The worst verdict of its modules.
+    pub verdict: Option<String>,
+    pub modules: Vec<Module>,
+}
+
+/// An installed module file.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Module {
+    pub module: String,
+    pub path: String,
+    /// `loads`, `refused` or `unknown`.
+    pub verdict: String,
+    pub reasons: Vec<Reason>,
+    /// Who signed it; none if it is not signed.
+    pub signer: Option<String>,
+    pub version: Option<String>,
+    pub srcversion: Option<String>,
+    /// `yes`: this one is loaded; `other`: another one of this name is; `no`; none if that is unknown, or the
+    /// kernel does not run.
+    pub loaded: Option<String>,
+    /// The version of the loaded one.
+    pub loaded_version: Option<String>,
+    pub loaded_srcversion: Option<String>,
+}
+
+/// Why a module is refused, or what could not be checked.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Reason {
+    pub code: String,
+    pub text: String,
+    pub help: String,
+}
+
+/// Something that is not installed yet.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Pending {
+    pub package: Option<String>,
+    pub version: Option<String>,
+    pub kernel: String,
+    pub arch: String,
+    pub waits_for: String,
+    pub what: String,
+    pub help: Vec<String>,
+}
+
+/// The result of `dkms fsck`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Fsck {
+    pub packages: usize,
+    pub builds: usize,
+    pub findings: Vec<Finding>,
+    /// What could not be checked, and why.
+    pub unreadable: Vec<String>,
+}
+
+/// An inconsistency.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Finding {
+    pub kind: String,
+    pub package: Option<String>,
+    pub version: Option<String>,
+    pub kernel: Option<String>,
+    pub path: String,
+    pub what: String,
+    pub repair: String,
+    pub safe: bool,
+}
+
+/// The signing key.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Key {
+    pub path: String,
+    /// `there`, `token`, `missing` or `unknown`.
+    pub state: String,
+    /// Whether users other than its owner can read it.
+    pub exposed: bool,
+    pub certificate: String,
+    /// Why the certificate cannot be used.
+    pub error: Option<String>,
+    pub subject: Option<String>,
+    pub key_type: Option<String>,
+    /// Seconds since 1970.
+    pub not_before: Option<i64>,
+    pub not_after: Option<i64>,
+    /// Whether this machine trusts it; none if that is unknown.
+    pub trusted: Option<bool>,
+    /// The next step, as in `dkms mok --json`.
+    pub step: String,
+    pub next: String,
+}
+
+/// What the firmware and the kernel insist on.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct SecureBoot {
+    /// As in `dkms mok --json`.
+    pub state: String,
+    /// Whether the newest kernel insists on signatures: `no`, `sig-enforce`, `lockdown` or `unknown`.
+    pub enforcement: String,
+    pub why: String,
+}
+
+/// Bytes on the disk; none if they could not be counted.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Disk {
+    /// The dkms tree.
+    pub tree: Option<u64>,
+    /// The sources of the packages.
+    pub sources: Option<u64>,
+    /// The cache of builds.
+    pub cache: Option<u64>,
+    /// The most that it keeps; 0 if it is switched off.
+    pub cache_limit: u64,
+    /// The modules that dkms installed.
+    pub installed: u64,
+    /// What is free where the tree is.
+    pub free: Option<u64>,
+    pub packages: Vec<PackageSize>,
+}
+
+/// What a package version takes in the tree, and its sources.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct PackageSize {
+    pub package: String,
+    pub version: String,
+    pub tree: Option<u64>,
+    pub sources: Option<u64>,
+}
+
+/// How much something matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Severity {
+    /// A kernel that is used, or will be, lacks a module.
+    Error,
+    #[default]
+    Warning,
+    /// Nothing is wrong yet.
+    Note,
+}
+
+impl Severity {
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Problem {
+    pub severity: Severity,
+    /// A word for what is the matter, which does not change.
+    pub cause: String,
+    pub package: Option<String>,
+    pub version: Option<String>,
+    pub kernel: Option<String>,
+    pub what: String,
+    /// Commands that fix it, to be run in this order.
+    pub fix: Vec<String>,
+    /// What to do, in words.
+    pub help: Vec<String>,
+}

@@ -1,0 +1,216 @@
+//! What machines wrote. Nobody vouches for it: only what the page needs is read, and every list has a limit,
+//! so that a document takes little more memory than its file.
+
+use super::bounded;
+use crate::render::json::SCHEMA;
+use serde::Deserialize;
+
+/// The output of `dkms report --json`, `dkms status --json` or `dkms ready --json`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Document {
+    schema: u32,
+    report: Option<String>,
+    host: Option<String>,
+    distribution: Option<String>,
+    running: Option<String>,
+    generated: u64,
+    #[serde(deserialize_with = "bounded::list")]
+    kernels: Vec<Kernel>,
+    #[serde(deserialize_with = "bounded::list")]
+    builds: Vec<Build>,
+    #[serde(deserialize_with = "bounded::list")]
+    problems: Vec<Problem>,
+    /// Of `status`.
+    #[serde(deserialize_with = "bounded::some_list")]
+    entries: Option<Vec<Build>>,
+    /// These are of `ready`.
+    kernel: Option<String>,
+    ready: Option<String>,
+    #[serde(deserialize_with = "bounded::list")]
+    checks: Vec<Check>,
+}
+
+/// A kernel of a machine.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Kernel {
+    pub kernel: String,
+    pub running: bool,
+    pub newest: bool,
+    /// `yes`, `no` or `unknown`.
+    pub ready: Option<String>,
+}
+
+/// A package version on a machine, and its state.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Build {
+    pub package: String,
+    pub version: String,
+    pub kernel: Option<String>,
+    pub state: String,
+    pub verdict: Option<String>,
+    pub failed_log: Option<String>,
+    pub built_missing: bool,
+    pub differs: bool,
+}
+
+/// Something to be done on a machine.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Problem {
+    pub severity: String,
+    pub cause: String,
+    pub package: Option<String>,
+    pub version: Option<String>,
+    pub kernel: Option<String>,
+    pub what: String,
+    #[serde(deserialize_with = "bounded::list")]
+    pub fix: Vec<String>,
+    #[serde(deserialize_with = "bounded::list")]
+    pub help: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Check {
+    about: Option<String>,
+    answer: String,
+    what: String,
+}
+
+/// What is known about one machine of a fleet.
+#[derive(Debug, Default)]
+pub(super) struct Machine {
+    pub host: String,
+    pub distribution: Option<String>,
+    pub running: Option<String>,
+    /// Seconds since 1970; 0 if it is not known.
+    pub generated: u64,
+    pub kernels: Vec<Kernel>,
+    pub builds: Vec<Build>,
+    pub problems: Vec<Problem>,
+}
+
+impl Machine {
+    /// Reads a document. Without a name in it, the machine has the name of its file.
+    ///
+    /// # Errors
+    /// Why it is not one of these documents. The reason quotes nothing of it.
+    pub(super) fn parse(bytes: &[u8], file: &str) -> Result<Self, String> {
+        let document: Document = serde_json::from_slice(bytes).map_err(|e| why(&e))?;
+        if document.schema > SCHEMA {
+            return Err(format!("it was written by a newer dkms (schema {})", document.schema));
+        }
+        let name = document.host.filter(|host| !host.is_empty());
+        let mut machine = Self {
+            host: name.unwrap_or_else(|| file.strip_suffix(".json").unwrap_or(file).to_owned()),
+            distribution: document.distribution,
+            running: document.running.filter(|running| !running.is_empty()),
+            generated: document.generated,
+            ..Self::default()
+        };
+        let is_report = document.report.as_deref() == Some(crate::report::data::MACHINE);
+        match (is_report, document.entries, document.kernel) {
+            _ if document.schema == 0 => return Err(NOT_OURS.to_owned()),
+            (true, ..) => {
+                machine.kernels = document.kernels;
+                machine.builds = document.builds;
+                machine.problems = document.problems;
+            }
+            (false, Some(entries), _) => machine.builds = entries,
+            (false, None, Some(kernel)) if document.ready.is_some() => {
+                machine.problems = problems(document.checks, &kernel);
+                let running = machine.running.as_deref() == Some(&kernel);
+                machine.kernels = vec![Kernel { kernel, running, newest: true, ready: document.ready }];
+            }
+            _ => return Err(NOT_OURS.to_owned()),
+        }
+        Ok(machine)
+    }
+
+    /// Whether it can be started with every required module: what its newest kernel answers.
+    pub(super) fn ready(&self) -> &str {
+        let newest = self.kernels.iter().find(|k| k.newest).or(self.kernels.last());
+        match newest.and_then(|k| k.ready.as_deref()) {
+            Some("yes") => "yes",
+            Some("no") => "no",
+            _ => "unknown",
+        }
+    }
+}
+
+const NOT_OURS: &str = "it is not the output of dkms report, status or ready with --json";
+
+/// Why a document cannot be parsed, without any of its text.
+fn why(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    match error.classify() {
+        serde_json::error::Category::Eof => format!("it ends too early (line {line}, column {column})"),
+        serde_json::error::Category::Data => {
+            format!("a value has a type or a size that dkms does not write (line {line}, column {column})")
+        }
+        _ => format!("it is not JSON (line {line}, column {column})"),
+    }
+}
+
+/// The checks that a kernel does not pass.
+fn problems(checks: Vec<Check>, kernel: &str) -> Vec<Problem> {
+    let failed = checks.into_iter().filter(|check| check.answer != "yes");
+    let problem = |check: Check| {
+        let about = check.about.unwrap_or_default();
+        let id = about.split(": ").next().unwrap_or_default();
+        let (package, version) = id.split_once('/').map_or((id, None), |(p, v)| (p, Some(v)));
+        Problem {
+            severity: if check.answer == "no" { "error" } else { "warning" }.to_owned(),
+            cause: "not-ready".to_owned(),
+            package: Some(package.to_owned()).filter(|p| !p.is_empty()),
+            version: version.map(str::to_owned),
+            kernel: Some(kernel.to_owned()),
+            what: check.what,
+            fix: Vec::new(),
+            help: Vec::new(),
+        }
+    };
+    failed.map(problem).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_of_three_actions() {
+        let read = |text: &str| Machine::parse(text.as_bytes(), "file.json");
+        let report = read(
+            r#"{"schema":1,"report":"machine","host":"a","new":[1],"kernels":[{"kernel":"6.1","newest":true,"ready":"no"}],
+               "builds":[{"package":"p","version":"1","kernel":null,"state":"added"}],"problems":null}"#,
+        )
+        .unwrap();
+        assert_eq!((&*report.host, report.ready(), report.builds.len()), ("a", "no", 1));
+        let status =
+            read(r#"{"schema":1,"entries":[{"package":"p","version":"1","state":"added"}]}"#).unwrap();
+        assert_eq!((&*status.host, status.ready(), status.builds.len()), ("file", "unknown", 1));
+        let ready = read(
+            r#"{"schema":1,"kernel":"6.1","arch":"x","running":"6.1","ready":"no",
+               "checks":[{"about":"p/1: m","answer":"no","what":"x"},{"about":null,"answer":"yes","what":"y"}]}"#,
+        )
+        .unwrap();
+        assert_eq!((ready.ready(), ready.problems.len()), ("no", 1));
+        assert_eq!(ready.problems[0].package.as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn others_are_refused_without_quoting_them() {
+        let error = |text: &str| Machine::parse(text.as_bytes(), "f").unwrap_err();
+        assert!(error("{\"schema\":2}").contains("newer"));
+        assert!(error("{}").contains("not the output") && error("{\"schema\":1}").contains("not the output"));
+        assert!(error("root:secret:0").contains("not JSON"));
+        assert!(error("{\"schema\":1,").contains("too early") && error("").contains("too early"));
+        assert!(!error("{\"schema\":\"secret\"}").contains("secret"));
+        assert!(
+            error(&"[".repeat(100_000)).contains("not JSON") || error(&"[".repeat(100_000)).contains("type")
+        );
+    }
+}

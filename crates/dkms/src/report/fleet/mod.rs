@@ -1,0 +1,74 @@
+//! `dkms report --fleet DIR`: one page about the machines whose documents are in a directory.
+//!
+//! Documents are read one after the other, and each becomes a row of the page and counts in its summaries at
+//! once. So the memory that it takes depends on the size of the page, which is limited, and not on what
+//! somebody puts into the directory.
+
+mod bounded;
+mod causes;
+mod document;
+mod page;
+mod summary;
+
+use self::document::Machine;
+use self::summary::Summary;
+use dkms_core::error::{Error, Result};
+use dkms_sys::IoError;
+use dkms_sys::fs::Limit;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// The largest file: a machine with hundreds of packages writes a tenth of it.
+const FILE: Limit = Limit::bytes(8 << 20);
+
+/// More files are not read.
+const FILES: usize = 10_000;
+
+/// The page about the machines in a directory. `now` is in seconds since 1970.
+///
+/// # Errors
+/// The directory cannot be listed. A file that cannot be used is a line of the page.
+pub(crate) fn page(dir: &Path, now: u64) -> Result<String> {
+    let (names, left_out) = names(dir)?;
+    let mut summary = Summary::new(now);
+    for name in names {
+        let shown = name.to_string_lossy();
+        match read(&dir.join(&name), &shown) {
+            Ok(machine) => summary.add(&machine, &shown),
+            Err(why) => summary.add_unreadable(&shown, &why),
+        }
+    }
+    Ok(page::render(&summary, left_out))
+}
+
+/// The names in the directory, sorted, and whether there are more of them than are read. Names that begin
+/// with a dot are those of files that are being written.
+fn names(dir: &Path) -> Result<(Vec<OsString>, bool)> {
+    let error = |e| Error::Io(IoError::new("list", dir, e));
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(error)? {
+        let name = entry.map_err(error)?.file_name();
+        if name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if names.len() == FILES {
+            return Ok((sorted(names), true));
+        }
+        names.push(name);
+    }
+    Ok((sorted(names), false))
+}
+
+fn sorted(mut names: Vec<OsString>) -> Vec<OsString> {
+    names.sort_unstable();
+    names
+}
+
+/// Reads a document. A link is not followed: it could lead to a file that only root may read.
+fn read(path: &Path, name: &str) -> std::result::Result<Machine, String> {
+    if dkms_sys::fs::is_symlink(path) {
+        return Err("it is a symbolic link".to_owned());
+    }
+    let bytes = dkms_sys::fs::read_bounded(path, FILE).map_err(|e| e.source.to_string())?;
+    Machine::parse(&bytes, name)
+}

@@ -1,0 +1,301 @@
+//! What the page says about all machines, and their rows, which are made while the documents are read.
+
+use super::super::words::{self, Tone};
+use super::bounded::short;
+use super::causes::Causes;
+use super::document::{Build, Machine};
+use dkms_pages::Html;
+use std::collections::BTreeMap;
+
+/// With this many bytes of rows, further machines are shown without their packages.
+const WITH_PACKAGES: usize = 3 << 20;
+
+/// With this many bytes of rows, further machines are only counted.
+const ROWS: usize = 4 << 20;
+
+/// More kernels, packages and files that could not be read are only counted.
+const KERNELS: usize = 300;
+const PACKAGES: usize = 1_000;
+const UNREADABLE: usize = 1_000;
+
+/// A document that is older than this is marked: its machine may be in another state by now.
+const OLD: u64 = 3 * 86_400;
+
+/// Everything about the fleet.
+pub(super) struct Summary {
+    now: u64,
+    pub machines: usize,
+    pub ready: usize,
+    pub not_ready: usize,
+    pub old: usize,
+    pub causes: Causes,
+    pub kernels: BTreeMap<String, KernelCount>,
+    /// By package and version, then by kernel.
+    pub packages: BTreeMap<(String, String), BTreeMap<String, PackageCount>>,
+    /// The rows of machines that are not ready, that may be, and that are.
+    pub rows: [Html; 3],
+    /// Machines without a row.
+    pub without_row: usize,
+    pub without_packages: usize,
+    /// Files that could not be read, and why.
+    pub unreadable: Vec<(String, String)>,
+    pub unreadable_count: usize,
+}
+
+/// The machines that have a kernel.
+#[derive(Debug, Default)]
+pub(super) struct KernelCount {
+    pub machines: usize,
+    pub running: usize,
+    pub ready: usize,
+    pub not_ready: usize,
+}
+
+/// The machines that have a package for a kernel.
+#[derive(Debug, Default)]
+pub(super) struct PackageCount {
+    pub machines: usize,
+    pub installed: usize,
+}
+
+impl Summary {
+    pub(super) fn new(now: u64) -> Self {
+        Self {
+            now,
+            machines: 0,
+            ready: 0,
+            not_ready: 0,
+            old: 0,
+            causes: Causes::default(),
+            kernels: BTreeMap::new(),
+            packages: BTreeMap::new(),
+            rows: [Html::new(), Html::new(), Html::new()],
+            without_row: 0,
+            without_packages: 0,
+            unreadable: Vec::new(),
+            unreadable_count: 0,
+        }
+    }
+
+    /// Adds a file that could not be read.
+    pub(super) fn add_unreadable(&mut self, file: &str, why: &str) {
+        self.unreadable_count += 1;
+        if self.unreadable.len() < UNREADABLE {
+            self.unreadable.push((short(file, 100), short(why, 300)));
+        }
+    }
+
+    /// Adds a machine.
+    pub(super) fn add(&mut self, machine: &Machine, file: &str) {
+        let number = self.machines;
+        self.machines += 1;
+        self.ready += usize::from(machine.ready() == "yes");
+        self.not_ready += usize::from(machine.ready() == "no");
+        self.old += usize::from(self.is_old(machine));
+        self.causes.add(machine, number);
+        self.count_kernels(machine);
+        self.count_packages(machine);
+        let size: usize = self.rows.iter().map(Html::len).sum();
+        if size > ROWS {
+            self.without_row += 1;
+            return;
+        }
+        let with_packages = size <= WITH_PACKAGES;
+        self.without_packages += usize::from(!with_packages);
+        let mut row = Html::new();
+        self.row(&mut row, machine, file, number, with_packages);
+        // One machine with thousands of packages must not take the place of many others.
+        if row.len() > ROWS / 64 {
+            row = Html::new();
+            self.without_packages += usize::from(with_packages);
+            self.row(&mut row, machine, file, number, false);
+        }
+        let place = match machine.ready() {
+            "no" => 0,
+            "yes" => 2,
+            _ => 1,
+        };
+        if let Some(rows) = self.rows.get_mut(place) {
+            rows.append(&row);
+        }
+    }
+
+    fn is_old(&self, machine: &Machine) -> bool {
+        machine.generated > 0 && machine.generated.saturating_add(OLD) < self.now
+    }
+
+    fn count_kernels(&mut self, machine: &Machine) {
+        for kernel in &machine.kernels {
+            let name = short(&kernel.kernel, 80);
+            if self.kernels.len() >= KERNELS && !self.kernels.contains_key(&name) {
+                continue;
+            }
+            let count = self.kernels.entry(name).or_default();
+            count.machines += 1;
+            count.running += usize::from(kernel.running);
+            count.ready += usize::from(kernel.ready.as_deref() == Some("yes"));
+            count.not_ready += usize::from(kernel.ready.as_deref() == Some("no"));
+        }
+    }
+
+    fn count_packages(&mut self, machine: &Machine) {
+        for build in &machine.builds {
+            let Some(kernel) = &build.kernel else { continue };
+            let id = (short(&build.package, 80), short(&build.version, 80));
+            if self.packages.len() >= PACKAGES && !self.packages.contains_key(&id) {
+                continue;
+            }
+            let kernels = self.packages.entry(id).or_default();
+            let kernel = short(kernel, 80);
+            if kernels.len() >= KERNELS && !kernels.contains_key(&kernel) {
+                continue;
+            }
+            let count = kernels.entry(kernel).or_default();
+            count.machines += 1;
+            count.installed += usize::from(is_good(build));
+        }
+    }
+
+    /// The row of a machine.
+    fn row(&self, html: &mut Html, machine: &Machine, file: &str, number: usize, with_packages: bool) {
+        let answer = machine.ready();
+        let (word, tone) = match answer {
+            "unknown" => ("not known", Tone::Warn),
+            known => words::ready(Some(known)),
+        };
+        html.within("tr", &[("id", &format!("m{number}")), ("data-ready", answer)], |html| {
+            html.within("th", &[("scope", "row")], |html| {
+                html.text(&short(&machine.host, 80));
+                let mut about: Vec<String> = machine.distribution.iter().map(|d| short(d, 40)).collect();
+                if machine.generated > 0 {
+                    about.push(words::time(machine.generated));
+                }
+                if file.strip_suffix(".json").unwrap_or(file) != machine.host {
+                    about.push(short(file, 80));
+                }
+                html.element("small", &[], &about.join(", "));
+                if self.is_old(machine) {
+                    html.element("span", &[("class", Tone::Warn.badge())], "old");
+                }
+            });
+            html.within("td", &[], |html| {
+                html.element("span", &[("class", tone.badge())], word);
+            });
+            html.within("td", &[], |html| kernels(html, machine, with_packages));
+            html.within("td", &[], |html| problems(html, machine));
+        });
+    }
+}
+
+/// The kernels of a machine with their packages.
+fn kernels(html: &mut Html, machine: &Machine, with_packages: bool) {
+    let mut by_kernel: BTreeMap<&str, Vec<&Build>> = BTreeMap::new();
+    for build in &machine.builds {
+        by_kernel.entry(build.kernel.as_deref().unwrap_or_default()).or_default().push(build);
+    }
+    let known: Vec<&str> = machine.kernels.iter().map(|k| k.kernel.as_str()).collect();
+    let others = by_kernel.keys().filter(|k| !known.contains(k) && !k.is_empty());
+    let all: Vec<&str> = known.iter().chain(others).take(20).copied().collect();
+    for kernel in all {
+        let state = machine.kernels.iter().find(|k| k.kernel == kernel);
+        let builds = by_kernel.get(kernel).map_or(&[][..], Vec::as_slice);
+        let bad = builds.iter().filter(|b| !is_good(b)).count();
+        let mut words = vec![short(kernel, 80)];
+        words.extend(state.filter(|k| k.running).map(|_| "running".to_owned()));
+        words.extend(state.filter(|k| k.ready.as_deref() == Some("no")).map(|_| "not ready".to_owned()));
+        words.push(format!("{} of {} installed", builds.len() - bad, words::count(builds.len(), "package")));
+        if !with_packages || builds.is_empty() {
+            html.element("p", &[], &words.join(", "));
+            continue;
+        }
+        html.within("details", &[], |html| {
+            html.element("summary", &[], &words.join(", "));
+            html.element("small", &[], &list(builds));
+        });
+    }
+}
+
+/// The packages: those that are not in order first, with their state.
+fn list(builds: &[&Build]) -> String {
+    let (good, bad): (Vec<&Build>, Vec<&Build>) = builds.iter().copied().partition(|b| is_good(b));
+    let name = |b: &Build| format!("{}/{}", short(&b.package, 80), short(&b.version, 80));
+    let bad = bad.into_iter().map(|b| format!("{} ({})", name(b), state(b)));
+    bad.chain(good.into_iter().map(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a package is installed and would be loaded.
+fn is_good(build: &Build) -> bool {
+    build.state.starts_with("installed")
+        && build.verdict.as_deref() != Some("refused")
+        && build.failed_log.is_none()
+        && !build.built_missing
+}
+
+fn state(build: &Build) -> String {
+    if build.verdict.as_deref() == Some("refused") {
+        "would not load".to_owned()
+    } else if build.built_missing {
+        "files are missing".to_owned()
+    } else if build.failed_log.is_some() {
+        "failed".to_owned()
+    } else if build.differs {
+        "differs".to_owned()
+    } else {
+        short(&build.state, 20)
+    }
+}
+
+/// The problems of a machine, by the most important ones.
+fn problems(html: &mut Html, machine: &Machine) {
+    const SHOWN: usize = 5;
+    let worth = |severity: &'static str| machine.problems.iter().filter(move |p| p.severity == severity);
+    let listed: Vec<_> = worth("error").chain(worth("warning")).collect();
+    for problem in listed.iter().take(SHOWN) {
+        let package = problem.package.as_ref().map_or_else(String::new, |p| format!("{}: ", short(p, 80)));
+        html.element(
+            "p",
+            &[],
+            &format!("{package}{} ({})", short(&problem.what, 160), short(&problem.cause, 40)),
+        );
+    }
+    if listed.len() > SHOWN {
+        html.element("p", &[], &format!("and {} more", listed.len() - SHOWN));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::Kernel;
+    use super::*;
+
+    fn machine(packages: usize) -> Machine {
+        let build = |n: usize| Build {
+            package: format!("package-{n}"),
+            version: "1.0".into(),
+            kernel: Some("6.1.0-1-amd64".into()),
+            state: "installed".into(),
+            ..Build::default()
+        };
+        Machine {
+            host: "machine".into(),
+            kernels: vec![Kernel { kernel: "6.1.0-1-amd64".into(), newest: true, ..Kernel::default() }],
+            builds: (0..packages).map(build).collect(),
+            ..Machine::default()
+        }
+    }
+
+    #[test]
+    fn the_page_stays_small() {
+        let mut summary = Summary::new(0);
+        summary.add(&machine(20_000), "large.json");
+        assert_eq!(summary.without_packages, 1, "one machine does not fill the page");
+        let (few, many) = (machine(0), machine(1_500));
+        (0..150).for_each(|_| summary.add(&many, "many.json"));
+        assert!(summary.without_packages > 1, "{}", summary.without_packages);
+        (0..6_000).for_each(|_| summary.add(&few, "few.json"));
+        assert!(summary.without_row > 0);
+        assert!(summary.packages.len() <= PACKAGES);
+        let size = super::super::page::render(&summary, true).len();
+        assert!(size < 5 << 20, "{size} bytes");
+    }
+}

@@ -1,0 +1,311 @@
+//! The metrics of a machine in the text format of Prometheus, for node_exporter's textfile collector.
+//!
+//! docs/grafana-dashboard.json uses them; a test checks that it uses no others.
+
+use super::data::{BuildState, Machine, Severity};
+use std::fmt::Write;
+
+/// A name, a type and a help text.
+type Family = (&'static str, &'static str);
+
+const INFO: Family = ("dkms_info", "The version of dkms that wrote these metrics.");
+const TIME: Family = ("dkms_report_timestamp_seconds", "When these metrics were written.");
+const RUNNING: Family = ("dkms_kernel_running", "Whether the kernel is running (1) or not (0).");
+const NEWEST: Family =
+    ("dkms_kernel_newest", "Whether the kernel is the newest, which is started by default (1), or not (0).");
+const READY: Family = (
+    "dkms_kernel_ready",
+    "Whether the kernel can be started with every required module (1); 0: no, or unknown.",
+);
+const READY_UNKNOWN: Family =
+    ("dkms_kernel_ready_unknown", "Whether dkms could not determine if the kernel is ready (1).");
+const PENDING: Family =
+    ("dkms_pending_modules", "Packages that are not installed yet, by what they wait for.");
+const INSTALLED: Family = (
+    "dkms_module_installed",
+    "Whether a package that is built or failed is installed for the kernel (1) or not (0).",
+);
+const LOADABLE: Family = (
+    "dkms_module_loadable",
+    "Whether the kernel would load the modules of an installed package (1); 0: no, or unknown.",
+);
+const FAILED: Family =
+    ("dkms_build_failed", "Whether the last build of the package for the kernel failed (1) or not (0).");
+const FAILED_COUNT: Family = ("dkms_failed_builds", "Packages whose last build for the kernel failed.");
+const DURATION: Family = (
+    "dkms_build_duration_seconds",
+    "How long the last build took; for one from the cache or a registry, how long that took.",
+);
+const BUILT_AT: Family = ("dkms_build_timestamp_seconds", "When the last build ended.");
+const BUILDS: Family = ("dkms_builds", "Builds in the tree by the origin of their modules.");
+const EXPIRY: Family = (
+    "dkms_key_expiry_timestamp_seconds",
+    "When the validity of the signing certificate ends; kernels do not check it.",
+);
+const TRUSTED: Family =
+    ("dkms_key_trusted", "Whether the machine trusts the signing certificate (1) or not (0).");
+const SECURE_BOOT: Family = ("dkms_secure_boot_enabled", "Whether Secure Boot is on (1) or off (0).");
+const FSCK: Family = ("dkms_fsck_findings", "Inconsistencies in the tree and the modules of the kernels.");
+const PROBLEMS: Family = ("dkms_problems", "Problems in the report, by their severity.");
+const DISK: Family = ("dkms_disk_usage_bytes", "The space that dkms takes, by what it is for.");
+
+/// What a package waits for, as in `dkms pending --json`.
+const WAITS: [&str; 7] =
+    ["headers", "dependency", "build", "configuration", "autoinstall", "enrolment", "recovery"];
+
+/// The whole file.
+pub(super) fn text(machine: &Machine) -> String {
+    let mut out = Out::default();
+    out.family(INFO, [(vec![("version", machine.dkms.as_str())], Value::Count(1))]);
+    out.family(TIME, [(Vec::new(), Value::Count(machine.generated))]);
+    kernels(&mut out, machine);
+    packages(&mut out, machine);
+    builds(&mut out, machine);
+    key(&mut out, machine);
+    out.family(FSCK, [(Vec::new(), Value::count(machine.fsck.findings.len()))]);
+    let of = |severity| machine.problems.iter().filter(|p| p.severity == severity).count();
+    out.family(
+        PROBLEMS,
+        [Severity::Error, Severity::Warning, Severity::Note]
+            .map(|severity| (vec![("severity", severity.word())], Value::count(of(severity)))),
+    );
+    let disk = &machine.disk;
+    let usage = [
+        ("tree", disk.tree),
+        ("sources", disk.sources),
+        ("cache", disk.cache),
+        ("installed", Some(disk.installed)),
+    ];
+    let known =
+        usage.into_iter().filter_map(|(what, bytes)| Some((vec![("what", what)], Value::Count(bytes?))));
+    out.family(DISK, known);
+    out.0
+}
+
+fn kernels(out: &mut Out, machine: &Machine) {
+    let present = || machine.kernels.iter().filter(|k| k.present);
+    let labels = |k: &'_ super::data::KernelState| (k.kernel.clone(), k.arch.clone());
+    let mut each = |family, value: &dyn Fn(&super::data::KernelState) -> bool| {
+        let names: Vec<_> = present().map(|k| (labels(k), value(k))).collect();
+        out.family(
+            family,
+            names.iter().map(|((kernel, arch), is)| {
+                (vec![("kernel", kernel.as_str()), ("arch", arch.as_str())], Value::from(*is))
+            }),
+        );
+    };
+    each(RUNNING, &|k| k.running);
+    each(NEWEST, &|k| k.newest);
+    each(READY, &|k| k.ready.as_deref() == Some("yes"));
+    each(READY_UNKNOWN, &|k| k.ready.as_deref() == Some("unknown"));
+    let waiting = present().flat_map(|k| WAITS.map(|wait| (k, wait))).map(|(k, wait)| {
+        let waits =
+            |p: &&super::data::Pending| p.kernel == k.kernel && p.arch == k.arch && p.waits_for == wait;
+        let count = machine.pending.iter().filter(waits).count();
+        (vec![("kernel", &*k.kernel), ("arch", &*k.arch), ("waits_for", wait)], Value::count(count))
+    });
+    out.family(PENDING, waiting);
+    let failed = present().map(|k| {
+        let is_it =
+            |b: &&BuildState| b.kernel.as_ref() == Some(&k.kernel) && b.arch.as_ref() == Some(&k.arch);
+        let count = machine.builds.iter().filter(is_it).filter(|b| b.failed_log.is_some()).count();
+        (vec![("kernel", &*k.kernel), ("arch", &*k.arch)], Value::count(count))
+    });
+    out.family(FAILED_COUNT, failed);
+}
+
+fn packages(out: &mut Out, machine: &Machine) {
+    let with_kernel = || machine.builds.iter().filter(|b| b.kernel.is_some());
+    let each = |value: &dyn Fn(&BuildState) -> bool| {
+        with_kernel().map(|b| (labels(b), Value::from(value(b)))).collect::<Vec<_>>()
+    };
+    out.family(INSTALLED, each(&|b| b.state.starts_with("installed")));
+    let loadable =
+        with_kernel().filter_map(|b| Some((labels(b), Value::from(b.verdict.as_deref()? == "loads"))));
+    out.family(LOADABLE, loadable);
+    out.family(FAILED, each(&|b| b.failed_log.is_some()));
+}
+
+fn builds(out: &mut Out, machine: &Machine) {
+    // A weak module belongs to the build for the other kernel.
+    let built = || machine.builds.iter().filter(|b| b.kernel.is_some() && b.from_kernel.is_none());
+    let with_origin = |b| {
+        let mut labels = labels(b);
+        labels.push(("origin", origin(b)));
+        labels
+    };
+    let durations = built().filter_map(|b| Some((with_origin(b), Value::Seconds(b.build_seconds?))));
+    out.family(DURATION, durations);
+    out.family(BUILT_AT, built().filter_map(|b| Some((with_origin(b), Value::Count(b.built_at?)))));
+    let counts = ["built", "cache", "registry", "unknown"].map(|word| {
+        let count = built().filter(|b| b.state != "failed" && origin(b) == word).count();
+        (vec![("origin", word)], Value::count(count))
+    });
+    out.family(BUILDS, counts);
+}
+
+/// The first word: which registry a build is from would make a new series of each.
+fn origin(build: &BuildState) -> &str {
+    build.origin.as_deref().and_then(|origin| origin.split(' ').next()).unwrap_or("unknown")
+}
+
+fn labels(build: &BuildState) -> Vec<(&'static str, &str)> {
+    vec![
+        ("package", build.package.as_str()),
+        ("version", build.version.as_str()),
+        ("kernel", build.kernel.as_deref().unwrap_or_default()),
+        ("arch", build.arch.as_deref().unwrap_or_default()),
+    ]
+}
+
+fn key(out: &mut Out, machine: &Machine) {
+    let key = machine.key.as_ref();
+    let certificate = || key.map_or("", |k| k.certificate.as_str());
+    let end = key.and_then(|k| k.not_after);
+    out.family(EXPIRY, end.map(|end| (vec![("certificate", certificate())], Value::Time(end))));
+    let trusted = key.and_then(|k| k.trusted);
+    out.family(TRUSTED, trusted.map(|is| (vec![("certificate", certificate())], Value::from(is))));
+    let enabled = match machine.secure_boot.state.as_str() {
+        "on" => Some(true),
+        "unknown" | "" => None,
+        _ => Some(false),
+    };
+    out.family(SECURE_BOOT, enabled.map(|is| (Vec::new(), Value::from(is))));
+}
+
+/// A value of a metric.
+#[derive(Clone, Copy)]
+enum Value {
+    Count(u64),
+    Time(i64),
+    Seconds(f64),
+}
+
+impl Value {
+    fn count(count: usize) -> Self {
+        Self::Count(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(is: bool) -> Self {
+        Self::Count(u64::from(is))
+    }
+}
+
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(n) => write!(f, "{n}"),
+            Self::Time(seconds) => write!(f, "{seconds}"),
+            Self::Seconds(seconds) => write!(f, "{seconds:.3}"),
+        }
+    }
+}
+
+/// The text of the file.
+#[derive(Default)]
+struct Out(String);
+
+impl Out {
+    /// Adds a metric with its samples. It is left out if there are none.
+    fn family<'a>(
+        &mut self,
+        (name, help): Family,
+        samples: impl IntoIterator<Item = (Vec<(&'static str, &'a str)>, Value)>,
+    ) {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_none() {
+            return;
+        }
+        // All of them can go down: none is a counter.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for (labels, value) in samples {
+            self.0.push_str(name);
+            for (n, (label, value)) in labels.iter().enumerate() {
+                let _ = write!(self.0, "{}{label}=\"{}\"", if n == 0 { '{' } else { ',' }, escaped(value));
+            }
+            let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+        }
+    }
+}
+
+/// The value of a label: a backslash, a quote and a line feed are escaped, and what cannot be seen is written
+/// out first.
+fn escaped(value: &str) -> String {
+    crate::printable::on_one_line(value).replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::data::{KernelState, Key};
+    use std::collections::BTreeSet;
+
+    fn machine() -> Machine {
+        let kernel = KernelState {
+            kernel: "6.1.0\"\\\n}".into(),
+            arch: "x86_64".into(),
+            present: true,
+            ready: Some("no".into()),
+            ..KernelState::default()
+        };
+        let build = BuildState {
+            package: "hello".into(),
+            version: "1.0".into(),
+            kernel: Some("6.1.0\"\\\n}".into()),
+            arch: Some("x86_64".into()),
+            state: "installed".into(),
+            origin: Some("registry example.org/dkms/hello@sha256:0".into()),
+            built_at: Some(1_700_000_000),
+            build_seconds: Some(1.25),
+            verdict: Some("loads".into()),
+            ..BuildState::default()
+        };
+        Machine {
+            dkms: "4".into(),
+            kernels: vec![kernel],
+            builds: vec![build],
+            key: Some(Key { not_after: Some(-1), trusted: Some(false), ..Key::default() }),
+            secure_boot: crate::report::data::SecureBoot { state: "on".into(), ..Default::default() },
+            ..Machine::default()
+        }
+    }
+
+    #[test]
+    fn names_and_labels() {
+        let text = text(&machine());
+        let label = r#"kernel="6.1.0\"\\\\u000a}",arch="x86_64""#;
+        for line in [
+            format!("dkms_kernel_ready{{{label}}} 0"),
+            format!("dkms_pending_modules{{{label},waits_for=\"headers\"}} 0"),
+            format!(
+                "dkms_build_duration_seconds{{package=\"hello\",version=\"1.0\",{label},origin=\"registry\"}} 1.250"
+            ),
+            "dkms_builds{origin=\"registry\"} 1".to_owned(),
+            "dkms_key_expiry_timestamp_seconds{certificate=\"\"} -1".to_owned(),
+            "dkms_secure_boot_enabled 1".to_owned(),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+        for line in text.lines().filter(|l| !l.starts_with('#')) {
+            assert!(line.rsplit_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_dashboard_only_uses_metrics_that_exist() {
+        let text = text(&machine());
+        let known: BTreeSet<&str> =
+            text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/grafana-dashboard.json");
+        let dashboard = std::fs::read_to_string(path).unwrap();
+        serde_json::from_str::<serde_json::Value>(&dashboard).unwrap();
+        let words = dashboard.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let used: BTreeSet<&str> = words.filter(|w| w.starts_with("dkms_")).collect();
+        assert!(used.len() > 8, "{used:?}");
+        for name in used {
+            assert!(known.contains(name), "{name} is not a metric");
+        }
+    }
+}

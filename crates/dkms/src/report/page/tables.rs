@@ -1,0 +1,261 @@
+//! The tables of the page about one machine.
+
+use super::super::data::{BuildState, KernelState, Machine};
+use super::super::words::{self, Tone};
+use super::parts::{entry, heading};
+use dkms_pages::Html;
+use std::collections::BTreeMap;
+
+/// A table that scrolls within itself. `label` is its name for screen readers.
+fn table(html: &mut Html, label: &str, class: &str, columns: &[&str], rows: impl FnOnce(&mut Html)) {
+    let attributes = [("class", "scroll"), ("tabindex", "0"), ("role", "region"), ("aria-label", label)];
+    html.within("div", &attributes, |html| {
+        html.within("table", &[("class", class)], |html| {
+            html.within("thead", &[], |html| {
+                html.within("tr", &[], |html| {
+                    for column in columns {
+                        html.element("th", &[("scope", "col")], column);
+                    }
+                });
+            });
+            html.within("tbody", &[], rows);
+        });
+    });
+}
+
+fn row(html: &mut Html, cells: &[&str]) {
+    html.within("tr", &[], |html| {
+        for cell in cells {
+            html.element("td", &[], cell);
+        }
+    });
+}
+
+/// Packages × kernels.
+pub(super) fn matrix(html: &mut Html, machine: &Machine) {
+    heading(html, "packages");
+    if machine.builds.is_empty() {
+        html.element("p", &[], "The tree has no package.");
+        return;
+    }
+    let mut packages: BTreeMap<(&str, &str), Vec<&BuildState>> = BTreeMap::new();
+    for build in &machine.builds {
+        packages.entry((&build.package, &build.version)).or_default().push(build);
+    }
+    let names: Vec<String> = machine.kernels.iter().map(column).collect();
+    let columns: Vec<&str> = std::iter::once("Package").chain(names.iter().map(String::as_str)).collect();
+    table(html, "Packages and kernels", "matrix", &columns, |html| {
+        for ((package, version), builds) in &packages {
+            html.within("tr", &[], |html| {
+                html.element("th", &[("scope", "row")], &format!("{package}/{version}"));
+                for kernel in &machine.kernels {
+                    html.within("td", &[], |html| cell(html, machine, (package, version), builds, kernel));
+                }
+            });
+        }
+    });
+}
+
+/// The heading of a kernel's column.
+fn column(kernel: &KernelState) -> String {
+    match (kernel.running, kernel.newest) {
+        (true, true) => format!("{} (running, newest)", kernel.kernel),
+        (true, false) => format!("{} (running)", kernel.kernel),
+        (false, true) => format!("{} (newest)", kernel.kernel),
+        (false, false) => kernel.kernel.clone(),
+    }
+}
+
+fn cell(
+    html: &mut Html,
+    machine: &Machine,
+    (package, version): (&str, &str),
+    builds: &[&BuildState],
+    kernel: &KernelState,
+) {
+    let is_here = |b: &&&BuildState| {
+        b.kernel.as_deref() == Some(&*kernel.kernel) && b.arch.as_ref() == Some(&kernel.arch)
+    };
+    if let Some(build) = builds.iter().find(is_here) {
+        let (word, tone) = state(build);
+        html.element("span", &[("class", tone.badge())], word);
+        if let Some(origin) =
+            build.origin.as_deref().and_then(|o| o.split(' ').next()).filter(|o| *o != "built")
+        {
+            html.element("span", &[("class", "muted")], &format!(" {origin}"));
+        }
+    } else if builds.iter().any(|b| b.state == "broken") {
+        html.element("span", &[("class", Tone::Bad.badge())], "broken");
+    } else if let Some(item) = machine.pending.iter().find(|p| {
+        p.kernel == kernel.kernel
+            && p.package.as_deref() == Some(package)
+            && p.version.as_deref() == Some(version)
+    }) {
+        let word = match item.waits_for.as_str() {
+            "autoinstall" => "to be installed".to_owned(),
+            "build" => "failed".to_owned(),
+            other => format!("waits: {other}"),
+        };
+        html.element("span", &[("class", Tone::Warn.badge())], &word);
+    } else {
+        html.element("span", &[("class", "muted")], "–");
+    }
+}
+
+/// The word for a build, and how good that is.
+fn state(build: &BuildState) -> (&'static str, Tone) {
+    if build.state == "failed" {
+        ("failed", Tone::Bad)
+    } else if build.built_missing {
+        ("files missing", Tone::Bad)
+    } else if build.verdict.as_deref() == Some("refused") {
+        ("would not load", Tone::Bad)
+    } else if build.failed_log.is_some() {
+        ("rebuild failed", Tone::Bad)
+    } else if build.differs {
+        ("differs", Tone::Warn)
+    } else {
+        match build.state.as_str() {
+            "installed" => ("installed", Tone::Good),
+            "installed-weak" => ("installed (weak)", Tone::Good),
+            "built" => ("built", Tone::Plain),
+            _ => ("added", Tone::Plain),
+        }
+    }
+}
+
+/// The installed module files.
+pub(super) fn modules(html: &mut Html, machine: &Machine) {
+    heading(html, "modules");
+    let rows = || machine.builds.iter().flat_map(|b| b.modules.iter().map(move |m| (b, m)));
+    if rows().next().is_none() {
+        html.element("p", &[], "No module is installed.");
+        return;
+    }
+    let columns = ["Module", "Package", "Kernel", "Verdict", "Signed by", "Version", "Loaded", "Built"];
+    table(html, "Installed modules", "", &columns, |html| {
+        for (build, module) in rows() {
+            let (word, tone) = words::verdict(&module.verdict);
+            let package = format!("{}/{}", build.package, build.version);
+            let version = module.version.as_deref().or(module.srcversion.as_deref()).unwrap_or("–");
+            let other = module.loaded_version.as_deref().or(module.loaded_srcversion.as_deref());
+            let loaded = match module.loaded.as_deref() {
+                Some("yes") => "yes".to_owned(),
+                Some("other") => format!("another one ({})", other.unwrap_or("no version")),
+                Some(_) => "no".to_owned(),
+                None => "–".to_owned(),
+            };
+            html.within("tr", &[], |html| {
+                html.element("th", &[("scope", "row")], &module.module);
+                html.element("td", &[], &package);
+                html.element("td", &[], build.kernel.as_deref().unwrap_or_default());
+                html.within("td", &[], |html| {
+                    html.element("span", &[("class", tone.badge())], word);
+                    if let Some(reason) = module.reasons.first() {
+                        html.element("p", &[("class", "muted")], &reason.text);
+                    }
+                });
+                html.element("td", &[], module.signer.as_deref().unwrap_or("nobody"));
+                html.element("td", &[], version).element("td", &[], &loaded).element(
+                    "td",
+                    &[],
+                    &built(build),
+                );
+            });
+        }
+    });
+}
+
+/// Where the modules of a build come from, how long that took, and when.
+fn built(build: &BuildState) -> String {
+    let origin = match build.origin.as_deref() {
+        Some("built") => "compiled".to_owned(),
+        Some("cache") => "from the cache".to_owned(),
+        Some(other) => format!("from the {other}"),
+        None => "–".to_owned(),
+    };
+    let took = build.build_seconds.map_or_else(String::new, |s| format!(" in {}", words::duration(s)));
+    let at = build.built_at.map_or_else(String::new, |at| format!(", {}", words::time(at)));
+    format!("{origin}{took}{at}")
+}
+
+/// What `pending` lists.
+pub(super) fn pending(html: &mut Html, machine: &Machine) {
+    heading(html, "pending");
+    if machine.pending.is_empty() {
+        html.element("p", &[], "Nothing waits.");
+        return;
+    }
+    table(html, "Pending", "", &["Package", "Kernel", "Waits for", "Why", "What to do"], |html| {
+        for item in &machine.pending {
+            let version = item.version.as_ref().map_or_else(String::new, |v| format!("/{v}"));
+            let package = item.package.as_ref().map_or_else(|| "all".to_owned(), |p| format!("{p}{version}"));
+            row(html, &[&package, &item.kernel, &item.waits_for, &item.what, &item.help.join("; ")]);
+        }
+    });
+}
+
+/// What `fsck` finds.
+pub(super) fn fsck(html: &mut Html, machine: &Machine) {
+    heading(html, "fsck");
+    let fsck = &machine.fsck;
+    let checked = format!(
+        "{} and {} were checked.",
+        words::count(fsck.packages, "package version"),
+        words::count(fsck.builds, "build")
+    );
+    let found = match fsck.findings.len() {
+        0 => "Nothing is inconsistent".to_owned(),
+        n => format!("{} found", words::count(n, "inconsistent place")),
+    };
+    html.element("p", &[], &format!("{found}: {checked}"));
+    if !fsck.findings.is_empty() {
+        table(html, "Inconsistencies", "", &["Path", "What is wrong", "Repair"], |html| {
+            for finding in &fsck.findings {
+                let by = if finding.safe { "dkms fsck --repair: " } else { "by hand: " };
+                row(html, &[&finding.path, &finding.what, &format!("{by}{}", finding.repair)]);
+            }
+        });
+    }
+    if !fsck.unreadable.is_empty() {
+        html.element("p", &[], "These places could not be checked:");
+        html.within("ul", &[], |html| {
+            for why in &fsck.unreadable {
+                html.element("li", &[], why);
+            }
+        });
+    }
+}
+
+/// How much space dkms takes.
+pub(super) fn disk(html: &mut Html, machine: &Machine) {
+    heading(html, "disk");
+    let disk = &machine.disk;
+    let limit = match disk.cache_limit {
+        0 => "switched off".to_owned(),
+        limit => format!("of at most {}", words::bytes(limit)),
+    };
+    html.within("dl", &[], |html| {
+        for (name, text) in [
+            ("Tree", words::counted(disk.tree)),
+            ("Sources", words::counted(disk.sources)),
+            ("Cache of builds", format!("{}, {limit}", words::counted(disk.cache))),
+            ("Installed modules", words::bytes(disk.installed)),
+            ("Free beside the tree", words::counted(disk.free)),
+        ] {
+            entry(html, name, &text);
+        }
+    });
+    if disk.packages.is_empty() {
+        return;
+    }
+    table(html, "Disk usage of packages", "", &["Package", "In the tree", "Sources"], |html| {
+        for package in &disk.packages {
+            html.within("tr", &[], |html| {
+                html.element("th", &[("scope", "row")], &format!("{}/{}", package.package, package.version));
+                html.element("td", &[("class", "number")], &words::counted(package.tree));
+                html.element("td", &[("class", "number")], &words::counted(package.sources));
+            });
+        }
+    });
+}

@@ -1,0 +1,123 @@
+//! Numbers and states as people read them.
+
+use dkms_core::time::utc;
+
+/// Bytes.
+pub(super) fn bytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+    let scaled = |power: i32| bytes as f64 / 1024f64.powi(power);
+    match bytes {
+        0..=9_999 => format!("{bytes} bytes"),
+        10_000..=999_999 => format!("{:.0} KiB", scaled(1)),
+        1_000_000..=999_999_999 => format!("{:.1} MiB", scaled(2)),
+        _ => format!("{:.1} GiB", scaled(3)),
+    }
+}
+
+/// Bytes, if they were counted.
+pub(super) fn counted(size: Option<u64>) -> String {
+    size.map_or_else(|| "not known".to_owned(), bytes)
+}
+
+/// A time, in seconds since 1970.
+pub(super) fn time(seconds: u64) -> String {
+    utc(seconds)
+}
+
+/// The day of a time.
+pub(super) fn day(seconds: i64) -> String {
+    let text = utc(u64::try_from(seconds).unwrap_or(0));
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// How long something took.
+pub(super) fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1} s");
+    }
+    format!("{:.0} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0)
+}
+
+/// A number and its noun.
+pub(super) fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// How good something is: the class that a page's style has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Warn,
+    Bad,
+    Plain,
+}
+
+impl Tone {
+    /// The classes of a badge.
+    pub(super) fn badge(self) -> &'static str {
+        match self {
+            Self::Good => "badge good",
+            Self::Warn => "badge warn",
+            Self::Bad => "badge bad",
+            Self::Plain => "badge",
+        }
+    }
+}
+
+/// The answer of `ready`.
+pub(super) fn ready(answer: Option<&str>) -> (&'static str, Tone) {
+    match answer {
+        Some("yes") => ("ready", Tone::Good),
+        Some("no") => ("not ready", Tone::Bad),
+        Some(_) => ("may be ready", Tone::Warn),
+        None => ("not present", Tone::Plain),
+    }
+}
+
+/// The cause of a problem.
+pub(super) fn cause(word: &str) -> String {
+    match word {
+        "build" => "failed build".to_owned(),
+        "headers" => "headers are missing".to_owned(),
+        "dependency" => "a dependency is missing".to_owned(),
+        "autoinstall" => "not installed yet".to_owned(),
+        "index" => "index of modules".to_owned(),
+        other => other.replace('-', " "),
+    }
+}
+
+/// The state of Secure Boot.
+pub(super) fn secure_boot(word: &str) -> &str {
+    match word {
+        "not-efi" => "none (no EFI)",
+        "setup-mode" => "off (setup mode)",
+        "" => "unknown",
+        other => other,
+    }
+}
+
+/// A verdict.
+pub(super) fn verdict(word: &str) -> (&'static str, Tone) {
+    match word {
+        "loads" => ("would load", Tone::Good),
+        "refused" => ("would not load", Tone::Bad),
+        _ => ("may load", Tone::Warn),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_people_read_them() {
+        assert_eq!(bytes(9_999), "9999 bytes");
+        assert_eq!(bytes(20_480), "20 KiB");
+        assert_eq!(bytes(3 << 30), "3.0 GiB");
+        assert_eq!(counted(None), "not known");
+        assert_eq!(duration(1.25), "1.2 s");
+        assert_eq!(duration(125.0), "2 min 5 s");
+        assert_eq!(day(-5), "1970-01-01");
+        assert_eq!((count(1, "error"), count(2, "error")), ("1 error".into(), "2 errors".into()));
+    }
+}

@@ -1,0 +1,78 @@
+//! The page of `--timings`: where the time of a command went, and what would make it faster.
+//!
+//! Nothing is measured for it. [`Recorder`] keeps the events of a command with their times, `read` makes builds
+//! (`run`) of them, `waits` and `path` find what they waited for and the critical path, `advice` says what to do,
+//! `chart` and `page` draw. The pages of the last commands are kept in the tree (`keep`). All of this is best effort: it never
+//! fails a command.
+
+mod advice;
+mod chart;
+mod keep;
+mod page;
+mod path;
+mod read;
+mod record;
+mod run;
+mod text;
+mod waits;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use record::Recorder;
+
+use crate::cli::Arguments;
+use dkms_core::error::Error;
+use dkms_core::event::Event;
+use dkms_core::session::Session;
+use record::Entry;
+use run::{Facts, Run};
+use std::io::Write;
+
+/// Writes the page of a command that has ended: to the file of `--timings`, and into the tree.
+pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>, error: Option<&Error>) {
+    let is_kept = keep::is_kept(s) && recorder.has_builds();
+    if !is_kept && !arguments.timings {
+        return;
+    }
+    let total = recorder.elapsed();
+    let facts = Facts {
+        command: s.host.command.clone(),
+        action: arguments.action_word().to_owned(),
+        begun: s.host.recorded_time().saturating_sub(total.as_secs()),
+        total: total.as_secs_f64(),
+        cpus: s.host.cpus,
+        jobs: s.options.jobs,
+        has_cache: !s.options.no_cache,
+        has_registry: s.options.framework.registry.as_ref().is_some_and(|list| !list.is_empty()),
+        error: error.map(|e| (e.to_string(), e.help())),
+    };
+    let mut run = recorder.with_entries(|entries| analyse(entries, facts));
+    run.read_logs(s.layout);
+    let page = page::render(&run);
+    let kept = is_kept.then(|| keep::keep(s, arguments.action_word(), &page));
+    if !arguments.timings {
+        return;
+    }
+    let written = match (recorder.file(), kept) {
+        (Some((path, mut file)), _) => file.write_all(page.as_bytes()).map(|()| path.to_owned()),
+        (None, Some(kept)) => kept.map_err(std::io::Error::other),
+        // The reason was reported when the command began.
+        (None, None) if arguments.timings_file.is_some() => return,
+        (None, None) => Err(std::io::Error::other(
+            "nothing was built, or this system does not keep such pages (use --timings=FILE)",
+        )),
+    };
+    s.report(match written {
+        Ok(path) => Event::PageWritten { path },
+        Err(e) => Event::Warning { text: format!("the page of --timings cannot be written: {e}") },
+    });
+}
+
+/// What the events of a command mean.
+fn analyse(entries: &[Entry], facts: Facts) -> Run {
+    let mut run = read::read(entries, facts);
+    waits::find(&mut run, entries);
+    run.path = path::find(&run);
+    run
+}

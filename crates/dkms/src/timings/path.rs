@@ -1,0 +1,56 @@
+//! The critical path: what had to happen one after the other, so that only a shorter part of it makes the
+//! command shorter.
+
+use super::run::{Item, Part, Reason, Run, Step};
+
+/// Two things with less time between them follow each other.
+const GAP: f64 = 0.3;
+
+/// The critical path, from the beginning of the command to its end.
+pub(super) fn find(run: &Run) -> Vec<Part> {
+    let items = items(run);
+    let mut path: Vec<Part> = Vec::new();
+    let mut next = latest(&items, run.facts.total + GAP);
+    while let Some(part) = next {
+        // Each step goes back in time, so this ends.
+        if path.last().is_some_and(|last| part.from >= last.from) {
+            break;
+        }
+        path.push(part);
+        next = before(run, &items, &part);
+    }
+    path.reverse();
+    path
+}
+
+fn items(run: &Run) -> Vec<Part> {
+    let build =
+        |(n, step): (usize, &Step)| Some(Part { item: Item::Build(n), from: step.from?, to: step.to? });
+    let builds = run.builds.iter().enumerate().filter_map(build);
+    let spans = run.spans.iter().enumerate();
+    let spans = spans.map(|(n, span)| Part { item: Item::Span(n), from: span.from, to: span.to });
+    let mut items: Vec<Part> = builds.chain(spans).collect();
+    items.sort_by(|a, b| a.to.total_cmp(&b.to));
+    items
+}
+
+/// What ended last before a moment.
+fn latest(items: &[Part], moment: f64) -> Option<Part> {
+    let count = items.partition_point(|part| part.to <= moment);
+    items.get(count.checked_sub(1)?).copied()
+}
+
+/// What a part had to wait for.
+fn before(run: &Run, items: &[Part], part: &Part) -> Option<Part> {
+    let Item::Build(n) = part.item else {
+        return latest(items, part.from + 0.01).filter(|before| before.from < part.from);
+    };
+    let step = run.builds.get(n)?;
+    match step.waits.last().map(|wait| &wait.reason) {
+        Some(Reason::Dependency(other)) => {
+            items.iter().find(|part| part.item == Item::Build(*other)).copied()
+        }
+        Some(_) => latest(items, part.from + GAP).filter(|before| before.from < part.from),
+        None => None,
+    }
+}

@@ -1,0 +1,144 @@
+//! Makes the builds of a command from its events.
+
+use super::record::{Entry, What};
+use super::run::{Facts, Kind, Outcome, Run, Span, Stage, Step};
+use dkms_core::error::Error;
+use dkms_core::event::{Event, Progress};
+use dkms_core::ids::Build;
+use std::collections::HashMap;
+use std::thread::ThreadId;
+
+/// What takes less is not shown.
+const NOTHING: f64 = 0.001;
+
+/// The command with these events, still without waits and critical path.
+pub(super) fn read(entries: &[Entry], facts: Facts) -> Run {
+    let mut reading = Reading { run: Run { facts, ..Run::default() }, ..Reading::default() };
+    entries.iter().for_each(|entry| reading.read(entry));
+    let mut run = reading.run;
+    let total = run.facts.total;
+    for step in run.builds.iter_mut().filter(|step| step.from.is_some()) {
+        let end = *step.to.get_or_insert(total);
+        if let Some(stage) = step.stages.last_mut() {
+            stage.to = end;
+        }
+    }
+    run.assign_lanes();
+    run
+}
+
+/// The state while the events are read.
+#[derive(Default)]
+struct Reading {
+    run: Run,
+    index: HashMap<Build, usize>,
+    /// The last moment at which the installing thread can have begun something.
+    idle_since: f64,
+}
+
+impl Reading {
+    fn read(&mut self, entry: &Entry) {
+        let at = entry.at.as_secs_f64();
+        match &entry.what {
+            What::Progress(progress) => self.measured(at, progress),
+            What::Since(event) | What::Event(event) => self.happened(at, entry.thread, event),
+        }
+    }
+
+    fn measured(&mut self, at: f64, progress: &Progress) {
+        if let Some(slots) = progress.slots {
+            self.run.slots = slots.of;
+            if self.run.in_use.last().is_none_or(|(_, used)| *used != slots.used) {
+                self.run.in_use.push((at, slots.used));
+            }
+        }
+        for compiled in &progress.compiled {
+            self.change(&compiled.build, at, |step| {
+                step.objects = compiled.objects;
+                step.compiled.push((at, compiled.last.clone()));
+            });
+        }
+    }
+
+    fn happened(&mut self, at: f64, thread: ThreadId, event: &Event) {
+        match event {
+            Event::Queue { builds } => {
+                self.span("planning".into(), Kind::Command, self.idle_since, at);
+                for queued in builds {
+                    let after: Vec<usize> = queued.after.iter().map(|other| self.number(other, at)).collect();
+                    self.change(&queued.build, at, |step| (step.last, step.after) = (queued.last, after));
+                }
+            }
+            Event::BuildStarted { build, .. } => self.change(build, at, |step| {
+                (step.from, step.thread) = (Some(at), Some(thread));
+                step.stages.push(Stage { name: "preparing".into(), from: at, to: at });
+            }),
+            Event::BuildStage { build, stage } => self.change(build, at, |step| {
+                if let Some(last) = step.stages.last_mut() {
+                    last.to = at;
+                }
+                step.stages.push(Stage { name: stage.clone(), from: at, to: at });
+            }),
+            Event::Built { build, origin, .. } => {
+                self.idle_since = at;
+                self.change(build, at, |step| {
+                    (step.to, step.outcome, step.origin) = (Some(at), Outcome::Built, origin.clone());
+                });
+            }
+            Event::Failed { build, error } => self.failed(build, at, error),
+            Event::Skipped { build, reason } | Event::Deferred { build, reason } => {
+                self.change(build, at, |step| step.outcome = Outcome::Skipped(reason.clone()));
+            }
+            Event::Installed { build } => {
+                if let Some(step) = self.index.get(build).and_then(|n| self.run.builds.get_mut(*n)) {
+                    step.installed = Some(at);
+                }
+                self.span("installing".into(), Kind::Install, self.idle_since, at);
+            }
+            Event::DepmodDone { kernel, elapsed } => {
+                let from = at - elapsed.as_secs_f64();
+                self.span(format!("depmod for kernel {}", kernel.release), Kind::Depmod, from, at);
+            }
+            Event::CommandRun { what, elapsed, .. } => {
+                self.span(what.clone(), Kind::Command, at - elapsed.as_secs_f64(), at);
+            }
+            Event::DepmodStarted { .. } => self.span("installing".into(), Kind::Install, self.idle_since, at),
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, build: &Build, at: f64, error: &Error) {
+        self.idle_since = at;
+        self.change(build, at, |step| {
+            if step.from.is_some() && step.to.is_none() {
+                step.to = Some(at);
+            }
+            step.outcome = Outcome::Failed(error.to_string(), error.help());
+        });
+    }
+
+    fn span(&mut self, name: String, kind: Kind, from: f64, to: f64) {
+        let from = from.clamp(0.0, to);
+        if to - from >= NOTHING {
+            self.run.spans.push(Span { name, kind, from, to });
+        }
+        self.idle_since = to;
+    }
+
+    fn number(&mut self, build: &Build, at: f64) -> usize {
+        if let Some(n) = self.index.get(build) {
+            return *n;
+        }
+        self.index.insert(build.clone(), self.run.builds.len());
+        self.run.builds.push(Step::new(build.clone(), at));
+        self.run.builds.len() - 1
+    }
+
+    /// Changes the step of a build, which is new if its build was not announced.
+    fn change(&mut self, build: &Build, at: f64, change: impl FnOnce(&mut Step)) {
+        let number = self.number(build, at);
+        if let Some(step) = self.run.builds.get_mut(number) {
+            change(step);
+        }
+    }
+}

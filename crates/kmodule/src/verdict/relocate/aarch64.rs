@@ -1,0 +1,145 @@
+//! The relocations of AArch64 (ELF for the Arm 64-bit Architecture, AAELF64), with the checks of
+//! apply_relocate_add and module_frob_arch_sections in arch/arm64/kernel. The kernel does not check the place
+//! that it writes to, and replaces what is there.
+
+use super::super::format::{Image, text};
+use super::super::kernel::KernelView;
+use super::super::reason::Reason;
+use super::{Place, Run, SHN_ABS, SHN_UNDEF, STB_WEAK, signed};
+use crate::elf::reader::{Relocation, Symbol};
+
+/// `e_machine`
+pub(in super::super) const AARCH64: u16 = 183;
+
+const ABS64: u32 = 257;
+
+/// The number of bytes that the kernel writes for a kind of relocation: 4 for instructions. `None`: it does
+/// not apply this kind.
+fn size(kind: u32) -> Option<u64> {
+    Some(match kind {
+        // Nothing.
+        0 | 256 => 0,
+        ABS64 | 260 => 8,
+        258 | 261 => 4,
+        259 | 262 => 2,
+        // Moves of an absolute or relative value (263 to 272, 287 to 293), loads, addresses, branches.
+        263..=280 | 282..=293 | 299 => 4,
+        _ => return None,
+    })
+}
+
+/// The numbers of which the value must be one, signed or unsigned, for the kinds whose value is an address,
+/// or a distance within a section.
+fn range(kind: u32) -> Option<(i128, i128)> {
+    let bits = |count: u32| 1_i128 << count;
+    Some(match kind {
+        258 => (-bits(31), bits(32) - 1),
+        259 => (-bits(15), bits(16) - 1),
+        261 => (-bits(31), bits(31) - 1),
+        262 => (-bits(15), bits(15) - 1),
+        263 => (0, bits(16) - 1),
+        265 => (0, bits(32) - 1),
+        273 | 274 | 280 => (-bits(20), bits(20) - 1),
+        279 => (-bits(15), bits(15) - 1),
+        // Longer branches go through a table that the kernel creates.
+        _ => return None,
+    })
+}
+
+/// Whether the value is a distance from the place, and not an address.
+fn is_relative(kind: u32) -> bool {
+    matches!(kind, 260..=262 | 273..=276 | 279..=283 | 287..=293)
+}
+
+/// Sections that the kernel needs in every module, if it is one that extends them.
+pub(in super::super) fn lacks_tables(image: &Image<'_>, kernel: &KernelView<'_>) -> Option<Reason> {
+    if image.reader.machine != AARCH64 || !kernel.module_plts {
+        return None;
+    }
+    let has = |name: &str| image.sections.iter().any(|section| section.name == name.as_bytes());
+    let missing = [".plt", ".init.plt"].into_iter().find(|name| !has(name))?;
+    Some(Reason::InvalidElf {
+        log: "module PLT section(s) missing".to_owned(),
+        what: format!("it has no section {missing}"),
+    })
+}
+
+impl Run<'_, '_> {
+    pub(super) fn check_aarch64(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
+        let section = self.image.sections.get(target)?;
+        let Some(symbol) = self.symbol(relocation) else {
+            self.can_crash = true;
+            self.doubts
+                .add(|| format!("a relocation uses symbol {}, which does not exist", relocation.symbol));
+            return None;
+        };
+        let Some(size) = size(relocation.kind) else {
+            return Some(Reason::Relocation { kind: relocation.kind, machine: AARCH64 });
+        };
+        if size == 0 {
+            return None;
+        }
+        let leads_to = self.section_of(&symbol);
+        let goal = symbol.value.wrapping_add(relocation.addend.unwrap_or_default());
+        let is_address = relocation.kind == ABS64;
+        let place = Place { offset: relocation.offset, leads_to, goal, is_address };
+        self.places.entry(target).or_default().push(place);
+        if relocation.offset.checked_add(size).is_none_or(|end| end > section.size) {
+            self.outside(target, relocation);
+            return None;
+        }
+        self.check_target(&symbol, relocation, leads_to, target);
+        let place = || format!("byte {:#x} of {}", relocation.offset, text(section.name));
+        self.overflows_aarch64(target, relocation, &symbol, leads_to)
+            .then(|| Reason::RelocationOverflow { kind: relocation.kind, place: place() })
+    }
+
+    /// The value certainly does not fit: modules, like the kernel, are in the upper half of the addresses.
+    fn overflows_aarch64(
+        &self,
+        target: usize,
+        relocation: &Relocation,
+        symbol: &Symbol,
+        leads_to: Option<usize>,
+    ) -> bool {
+        let Some((lowest, highest)) = range(relocation.kind) else { return false };
+        let fits = |value: i128| (lowest..=highest).contains(&value);
+        let value =
+            i128::from(signed(symbol.value)) + i128::from(signed(relocation.addend.unwrap_or_default()));
+        if is_relative(relocation.kind) {
+            // Between sections, the distance depends on how the kernel lays them out.
+            return leads_to == Some(target) && !fits(value - i128::from(relocation.offset));
+        }
+        if symbol.section == SHN_ABS {
+            return !fits(value);
+        }
+        // The first address of modules with 48 bits, and the last one.
+        let (first, last) = (-(1_i128 << 48), -1_i128);
+        let is_small = value.unsigned_abs() < 1 << 40;
+        let is_in_memory = leads_to.is_some_and(|index| self.image.is_in_memory(index));
+        let is_of_kernel = symbol.section == SHN_UNDEF && symbol.bind != STB_WEAK;
+        // Symbols of other modules and the kernel can be absolute, or distances; so can those per processor.
+        let is_address = is_in_memory && self.image.percpu != leads_to && !is_of_kernel;
+        is_address && is_small && !fits(first + value) && !fits(last - (1 << 40) + value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_relocations() {
+        for kind in [0, 256] {
+            assert_eq!(size(kind), Some(0));
+        }
+        assert_eq!([257, 258, 259, 260, 261, 262].map(size), [8, 4, 2, 8, 4, 2].map(Some));
+        for kind in [263, 272, 275, 278, 280, 282, 283, 286, 287, 293, 299] {
+            assert_eq!(size(kind), Some(4), "{kind}");
+        }
+        // The kernel does not know them: GOT, thread-local storage, dynamic linking.
+        for kind in [1, 200, 255, 281, 294, 298, 300, 309, 311, 312, 512, 1024, 1025] {
+            assert_eq!(size(kind), None, "{kind}");
+        }
+    }
+}

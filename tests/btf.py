@@ -1,0 +1,110 @@
+"""Inside the private root of btf::CASE: BTF of modules, where the headers have a vmlinux and where they have none.
+
+    btf.py same_as_kbuild | without_vmlinux
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, "/e2e/vm")
+import machine
+
+MODULES = ("types", "types_ids")
+SETTINGS = Path("/etc/dkms/framework.conf.d/btf.conf")
+
+
+def kernel(name):
+    words = dict(word.split("=") for word in os.environ["VM_KERNELS"].split())
+    return machine.Kernel(words[name])
+
+
+def dkms(*words):
+    done = subprocess.run(["dkms", *words], capture_output=True, text=True)
+    assert done.returncode == 0, f"dkms {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def build(release):
+    """Builds and removes again: the modules, uncompressed, and what dkms printed."""
+    printed = dkms("build", "types/1.0", "-k", release, "--no-cache")
+    folder = Path(f"/var/lib/dkms/types/1.0/{release}/x86_64/module")
+    for file in folder.glob("*.xz"):
+        subprocess.run(["unxz", "-q", file], check=True)
+    modules = {name: (folder / f"{name}.ko").read_bytes() for name in MODULES}
+    dkms("unbuild", "types/1.0", "-k", release)
+    return modules, printed
+
+
+def sections(module):
+    Path("/tmp/module.ko").write_bytes(module)
+    return subprocess.run(["readelf", "-SW", "/tmp/module.ko"], capture_output=True, text=True, check=True).stdout.split()
+
+
+def line_of_fingerprint(release):
+    lines = dkms("config", "types/1.0", "-k", release, "--fingerprint").splitlines()
+    return next(line for line in lines if line.startswith("btf="))
+
+
+def same_as_kbuild():
+    """kbuild makes BTF of Debian's 6.12 modules. Without its vmlinux, dkms makes the same bytes from the image."""
+    release = kernel("6.12").release
+    vmlinux = Path(f"/usr/src/linux-headers-{release}/vmlinux")
+    assert vmlinux.exists()
+    assert line_of_fingerprint(release) == "btf=true"
+    by_kbuild, _ = build(release)
+    assert all(".BTF" in sections(module) for module in by_kbuild.values())
+    vmlinux.unlink()
+    assert line_of_fingerprint(release).startswith("btf=sha256:")
+    by_dkms, printed = build(release)
+    assert "without BTF" not in printed, printed
+    for name in MODULES:
+        assert by_dkms[name] == by_kbuild[name], f"{name} differs"
+    SETTINGS.parent.mkdir(parents=True, exist_ok=True)
+    SETTINGS.write_text("btf=off\n")
+    assert line_of_fingerprint(release) == "btf=false"
+    without, _ = build(release)
+    assert not any(".BTF" in sections(module) for module in without.values())
+
+
+def without_vmlinux():
+    """Debian's 6.1 headers have no vmlinux and no resolve_btfids."""
+    release = kernel("6.1").release
+    first, printed = build(release)
+    assert ".BTF" in sections(first["types"]), printed
+    assert ".BTF" not in sections(first["types_ids"])
+    assert "types_ids.ko is built without BTF: it has lists of types" in printed, printed
+    assert "types.ko is built without BTF" not in printed, printed
+    second, _ = build(release)
+    assert first == second, "two builds differ"
+
+    # The BTF of a damaged image is missed, nothing else.
+    image = Path(f"/boot/vmlinuz-{release}")
+    shutil.copy(image, "/tmp/vmlinuz")
+    damaged = bytearray(image.read_bytes())
+    for at in range(len(damaged) // 2, len(damaged) // 2 + 64):
+        damaged[at] ^= 0xFF
+    image.write_bytes(damaged)
+    damaged, printed = build(release)
+    assert "types.ko is built without BTF" in printed and "damaged" in printed, printed
+    assert ".BTF" not in sections(damaged["types"])
+    shutil.copy("/tmp/vmlinuz", image)
+
+    # The kernel accepts it.
+    tree = machine.Tree("/tmp/tree", kernel("6.1"))
+    for name in MODULES:
+        tree.write(f"lib/modules/{release}/updates/{name}.ko", first[name])
+    tree.depmod()
+    tree.write("guest", "#!/bin/sh\nset -e\n/usr/sbin/modprobe types\nls -1 /sys/kernel/btf\ndmesg | grep -i -e btf -e types: || true\n", 0o755)
+    tree.pack("/tmp/initrd")
+    done = machine.boot(kernel("6.1"), "/tmp/initrd")
+    print("\n".join(done.lines))
+    assert done.code == 0 and "types" in done.lines and "vmlinux" in done.lines
+    assert not any("failed to validate" in line for line in done.lines)
+
+
+if __name__ == "__main__":
+    shutil.copytree("/e2e/fixtures/types-1.0", "/usr/src/types-1.0")
+    {"same_as_kbuild": same_as_kbuild, "without_vmlinux": without_vmlinux}[sys.argv[1]]()
