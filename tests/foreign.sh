@@ -15,6 +15,11 @@ echo 'try_sign_modules=false' >/etc/dkms/framework.conf
 fixture single-1.0
 dkms add single/1.0
 
+step 'uname says i686, and the kernel is for x86_64'
+setarch i686 dkms build single/1.0 -k "$K"
+same "$(dkms status)" "single/1.0, $K, x86_64: built"
+dkms unbuild single/1.0 -k "$K"
+
 step 'the programs of the headers are those of this machine'
 dkms build single/1.0 -k "$A" --no-cache
 grep -qF 'ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- make' "$dir/log/make.log"
@@ -27,6 +32,7 @@ grep -qx 'env=ARCH=arm64' /run/lines
 dkms unbuild single/1.0 -k "$A"
 
 step 'they are arm64 programs: the module is the same'
+cp -r "$kbuild" /run/kbuild
 rm -rf "$kbuild"
 cp -r /run/in/linux-kbuild-6.1 "$kbuild"
 not "$kbuild/scripts/basic/fixdep" 2>/dev/null
@@ -65,3 +71,11 @@ dkms install single/1.0 --root $other --no-cache
 cmp /run/native.ko "$other/lib/modules/$A/updates/dkms/single.ko"
 same "$(dkms status --root $other)" "single/1.0, $A, aarch64: installed"
 not test -e "$dir"
+
+step '--root takes the programs of this machine, where they are the same package'
+mv /run/kbuild "$kbuild.here"
+rm -rf "$kbuild"
+mv "$kbuild.here" "$kbuild"
+mv /usr/bin/qemu-aarch64 /usr/bin/qemu-aarch64.away
+dkms install single/1.0 --root $other --no-cache --force
+cmp /run/native.ko "$other/lib/modules/$A/updates/dkms/single.ko"

@@ -12,6 +12,7 @@ comparisons=0 left=0
 
 # PROGRAM: what depmod is from now on. /run/ran has a line for each time that it ran for more than its version.
 depmod_is() {
+    # shellcheck disable=SC2016  # for the program
     printf '%s\n' '#!/bin/bash' 'case $1 in -V | --version) ;; *) echo "$*" >>/run/ran ;; esac' "$1 \"\$@\"" >/run/depmod
     chmod +x /run/depmod
     rm -f /usr/sbin/depmod

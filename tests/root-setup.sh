@@ -23,7 +23,7 @@ mount -t overlay -o "ro,lowerdir=$joined" layers /mnt/layers
 # What the machine itself may have of kernels and dkms must not show: whiteouts.
 for path in /usr/src /usr/lib/modules /boot /var/lib/dkms /var/cache/dkms /etc/dkms /usr/sbin/dkms /usr/lib/dkms \
     /usr/share/dkms /usr/lib/kernel/install.d/40-dkms.install /etc/kernel/{postinst,header_postinst,preinst,prerm}.d/dkms \
-    /var/lib/shim-signed /etc/modprobe.d/dkms.conf /usr/lib/linux-kbuild-*; do
+    /var/lib/shim-signed /etc/modprobe.d/dkms.conf /.dockerenv /usr/lib/linux-kbuild-*; do
     mkdir -p "/mnt/mask${path%/*}"
     mknod "/mnt/mask$path" c 0 0
 done

@@ -114,6 +114,10 @@ def on_disk():
         check("a whole page", "from the cache" in (text := file.read()) and text.endswith("</body></html>\n"))
     lines = [json.loads(line) for line in build("--timings", "--json").splitlines()]
     check("as JSON", [line["path"] for line in lines if line["event"] == "page-written"] == [f"{KEPT}/{kept()[-1]}"], lines)
+    left = f"{KEPT}/.20260101000000-1-build.html.0123456789abcdef"
+    with open(left, "w", encoding="utf-8") as file:
+        file.write("unfinished")
+    os.utime(left, (0, 0))
     for _ in range(3):
         build()
     check("the last five", len(kept()) == 5 and first[0] not in kept(), kept())

@@ -22,7 +22,7 @@ hasnt() { ! grep -q -- "$1" "$2"; }
 
 expect 'install-debian' install_to "$root/deb" install-debian
 for file in usr/sbin/dkms usr/lib/dkms/common.postinst usr/lib/dkms/dkms_autoinstaller usr/lib/dkms/ready_warn usr/lib/kernel/install.d/40-dkms.install \
-    etc/kernel/postinst.d/dkms etc/kernel/header_postinst.d/dkms etc/kernel/preinst.d/dkms etc/kernel/prerm.d/dkms; do
+    usr/lib/dkms/dkms-autopkgtest etc/kernel/postinst.d/dkms etc/kernel/header_postinst.d/dkms etc/kernel/preinst.d/dkms etc/kernel/prerm.d/dkms; do
     expect "$file is executable" mode "$root/deb/$file" 755
 done
 for file in etc/dkms/framework.conf usr/share/bash-completion/completions/dkms usr/share/zsh/vendor-completions/_dkms \
@@ -54,6 +54,12 @@ for script in usr/libexec/dkms/common.postinst usr/libexec/dkms/dkms_autoinstall
 done
 expect 'uninstall' install_to "$root/rpm" uninstall SBIN=/usr/bin LIBDIR=/usr/libexec/dkms
 expect 'nothing is left' [ -z "$(find "$root/rpm" -type f)" ]
+expect 'install-dh-dkms' install_to "$root/dh" install-dh-dkms DH_VERSION=4.5.6-7
+expect 'dh_dkms is executable' mode "$root/dh/usr/bin/dh_dkms" 755
+expect 'its version' has "VERSION = '4.5.6-7'" "$root/dh/usr/bin/dh_dkms"
+expect 'comments of the generated scripts stay here' hasnt '^##' "$root/dh/usr/share/debhelper/autoscripts/postinst-dkms"
+expect 'uninstall dh-dkms' install_to "$root/dh" uninstall
+expect 'nothing is left of dh-dkms' [ -z "$(find "$root/dh" -type f)" ]
 # The kits of other distributions: what is executable, the paths in it, and that uninstall removes all of it.
 # kit NAME SCRIPT...
 kit() {
@@ -93,7 +99,7 @@ expect 'README' mode "$root/doc/usr/share/doc/dkms/README.md" 644
 
 if command -v mandoc >/dev/null; then
     # Ignore messages of mandoc about pages that are not installed here, or about its own index.
-    complaints=$(mandoc -Tlint "$here"/man/*.[58] 2>&1 | grep -v 'referenced manual not found\|outdated mandoc.db')
+    complaints=$(mandoc -Tlint "$here"/man/*.[158] 2>&1 | grep -v 'referenced manual not found\|outdated mandoc.db')
     expect "manual pages: $complaints" [ -z "$complaints" ]
 else
     echo "skipped: mandoc is not installed"

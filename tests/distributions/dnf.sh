@@ -70,17 +70,16 @@ status_is "single/1.0, $OLD: installed"
 is_installed 1.0 "$OLD" $place
 same "$(in_order | tail -n 1)" "initramfs $OLD 1"
 
-step 'the next kernel with its headers in one transaction'
-kernel_packages 6.1.56 "$NEW"
-index
-run upgrade
-not grep -i 'error in' /run/out
-status_is "single/1.0, $OLD: installed" "single/1.0, $NEW: installed"
-is_installed 1.0 "$NEW" $place
-same "$(in_order | grep -F "$NEW" | sort -u | tr '\n' ';')" "depmod $NEW;initramfs $NEW 1;"
-
-version=1.0
 if long; then
+    step 'the next kernel with its headers in one transaction'
+    kernel_packages 6.1.56 "$NEW"
+    index
+    run upgrade
+    not grep -i 'error in' /run/out
+    status_is "single/1.0, $OLD: installed" "single/1.0, $NEW: installed"
+    is_installed 1.0 "$NEW" $place
+    same "$(in_order | grep -F "$NEW" | sort -u | tr '\n' ';')" "depmod $NEW;initramfs $NEW 1;"
+
     step 'the module is upgraded and downgraded'
     module_package 1.1
     index
@@ -115,16 +114,16 @@ if long; then
     run reinstall single
     is_installed 1.4 "$NEW" $place
 
-    version=1.4
+    step 'a kernel is removed'
+    run remove kernel-core-6.1.47 kernel-devel-6.1.47
+    not test -e "/lib/modules/$OLD/extra"
+    status_is "single/1.4, $NEW: installed"
 fi
 
-step 'a kernel is removed, then the headers, then the module'
-run remove kernel-core-6.1.47 kernel-devel-6.1.47
-not test -e "/lib/modules/$OLD/extra"
-status_is "single/$version, $NEW: installed"
+step 'the module is removed'
 run remove single
 nothing_is_registered
-same "$(installed single "$NEW")" ''
+same "$(find /lib/modules -name 'single.ko*')" ''
 rpm --force-debian -e --nodeps kernel-devel kernel-devel-matched
 
 step 'dkms itself is removed'

@@ -57,12 +57,13 @@ alpine() {
 
     step 'the kernel is upgraded: the old one is gone when the hook runs'
     kernel "$NEW"
-    headers "$NEW"
+    if long; then headers "$NEW"; fi
     no_kernel "$OLD"
     run $hook amd64 "$two" "$one"
     no_failure
-    status_is "single/1.0, $NEW: installed"
     not test -e "/lib/modules/$OLD"
+    long || { status_is 'single/1.0: added'; return; }
+    status_is "single/1.0, $NEW: installed"
 
     step 'the kernel is installed again, and removed'
     run $hook amd64 "$two" ''
@@ -200,6 +201,7 @@ missing() {
     says 'install kernel-devel-6.9.4-200.fc40.x86_64,' 0 /usr/lib/dkms/dkms_autoinstaller start 6.9.4-200.fc40.x86_64
     rm -r /lib/modules/6.9.4-200.fc40.x86_64
 
+    if ! long; then return; fi
     step 'no depmod'
     kernel "$K"
     for file in /usr/sbin/depmod /sbin/depmod /usr/bin/depmod /bin/depmod; do rm -f "$file"; done

@@ -15,7 +15,7 @@ package() {
         printf '%s\n' "pkgname = $name" "pkgbase = $name" "pkgver = $version" "pkgdesc = $name" 'arch = any' "size = 1" 'builddate = 1700000000'
         for word in "$@"; do printf '%s\n' "${word/=/ = }"; done
     } >"$folder/.PKGINFO"
-    (cd "$folder" && tar --owner=0 --group=0 -cf "$file" .PKGINFO --null -T <(find . -mindepth 1 -maxdepth 1 ! -name .PKGINFO -print0))
+    (cd "$folder" && tar --owner=0 --group=0 -cf "$file" .PKGINFO --null -T <(find . -mindepth 1 -maxdepth 1 ! -name .PKGINFO -printf '%P\0'))
     rm -r "$folder"
     repo-add -q "$repository/test.db.tar" "$file"
 }

@@ -61,18 +61,20 @@ run install kernel-default
 status_is 'single/1.0: added'
 grep -q "its headers are not installed (kernel-${OLD##*-}-devel)" /run/out
 
-step 'its headers arrive later: the file trigger builds, and then the initrd is made again'
-rm -f /run/order
-run install kernel-default-devel
-status_is "single/1.0, $OLD: installed"
-is_installed 1.0 "$OLD" $place
-same "$(in_order | tail -n 1)" "initramfs $OLD 1"
+if long; then
+    step 'its headers arrive later: the file trigger builds, and then the initrd is made again'
+    rm -f /run/order
+    run install kernel-default-devel
+    status_is "single/1.0, $OLD: installed"
+    is_installed 1.0 "$OLD" $place
+    same "$(in_order | tail -n 1)" "initramfs $OLD 1"
+fi
 
 step 'the next kernel with its headers in one transaction'
 kernel_packages 6.1.56 "$NEW"
 refresh
 run install kernel-default-6.1.56 kernel-default-devel-6.1.56
-status_is "single/1.0, $OLD: installed" "single/1.0, $NEW: installed"
+if long; then status_is "single/1.0, $OLD: installed" "single/1.0, $NEW: installed"; fi
 is_installed 1.0 "$NEW" $place
 in_order >/run/events
 grep -q "^depmod $NEW" /run/events
@@ -99,9 +101,10 @@ if long; then
     source_of 1.2 'error here' >/dev/null
     module_package 1.2
     refresh
-    code 107 run install single-1.2
-    grep -q 'single/1.2 .*make ended with exit code 2' /run/out
+    # 107: a scriptlet failed. This zypper loses lines of slow scriptlets, and then also that they failed.
+    run install single-1.2 || same $? 107
     status_is 'single/1.2: added'
+    grep -q 'error: unknown type' /var/lib/dkms/single/1.2/build/make.log
     module_package 1.3
     refresh
     run install single-1.3
@@ -123,9 +126,9 @@ if long; then
 fi
 
 step 'a kernel is removed: nothing of it remains'
-[[ $version = 1.0 ]] || dkms install "single/$version" -k "$OLD" >/run/out
-run remove kernel-default-6.1.47 kernel-default-devel-6.1.47
-not test -e "/usr/lib/modules/$OLD"
+if long; then dkms install "single/$version" -k "$OLD" >/run/out; fi
+run remove kernel-default-6.1.47 $(long && echo kernel-default-devel-6.1.47)
+if long; then not test -e "/usr/lib/modules/$OLD"; fi
 status_is "single/$version, $NEW: installed"
 
 step 'the module and dkms are removed'

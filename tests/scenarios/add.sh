@@ -90,6 +90,25 @@ dkms add /root/beside
 dkms build beside/2.7 -k "$K"
 dkms remove beside/2.7 --all
 rm -rf /usr/src/beside-2.7
+#: step a-part-of-the-version-from-a-file 0
+sed -i 's/^PACKAGE_VERSION=.*/PACKAGE_VERSION="1.$(cat VERSION 2>\/dev\/null)"/' /root/beside/dkms.conf
+cd /root/beside || exit
+dkms add .
+dkms build beside/1.2.7 -k "$K"
+dkms remove beside/1.2.7 --all
+cd /root || exit
+rm -rf /usr/src/beside-1.2.7
+#: step a-part-of-the-version-from-a-file-from-anywhere 0 ours
+dkms add /root/beside
+dkms build beside/1.2.7 -k "$K"
+dkms remove beside/1.2.7 --all
+rm -rf /usr/src/beside-1.2.7
+#: step a-variable-from-a-file-from-anywhere 0 ours
+sed -i 's/^PACKAGE_VERSION=.*/read -r part <VERSION; PACKAGE_VERSION="3.$part"/' /root/beside/dkms.conf
+dkms add /root/beside
+dkms build beside/3.2.7 -k "$K"
+dkms remove beside/3.2.7 --all
+rm -rf /usr/src/beside-3.2.7
 #: step another-split-of-name-and-version 0
 cp -r /e2e/fixtures/single-1.0 /usr/src/split-me-1.0
 sed -i 's/^PACKAGE_NAME=.*/PACKAGE_NAME=split/; s/^PACKAGE_VERSION=.*/PACKAGE_VERSION=me-1.0/' /usr/src/split-me-1.0/dkms.conf

@@ -251,11 +251,12 @@ fn headers_missing(kernel: &Kernel, finished: &[Finished]) -> Option<Error> {
     let of_kernel = finished.iter().filter(|f| f.build.kernel == *kernel);
     of_kernel.into_iter().find_map(|f| match &f.done {
         Done::Failed(e) => match &**e {
-            Error::Build(BuildError::HeadersMissing { release, path, package }) => {
+            Error::Build(BuildError::HeadersMissing { release, path, package, others }) => {
                 Some(Error::Build(BuildError::HeadersMissing {
                     release: release.clone(),
                     path: path.clone(),
                     package: package.clone(),
+                    others: others.clone(),
                 }))
             }
             _ => None,

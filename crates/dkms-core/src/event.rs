@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::secret::Secret;
-use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use dkms_tree::manifest::BuildOrigin;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,6 +110,8 @@ pub enum Event {
         deferred: Vec<PackageId>,
         fallbacks: Vec<Fallback>,
     },
+    /// The command works on these kernels of an image because it names none. `all` are those that it has.
+    KernelsOfImage { chosen: Vec<Kernel>, all: Vec<Release>, tree: PathBuf },
     /// dkms waits for another dkms.
     Waiting { what: String, holder: String },
     /// Something the administrator should know, which does not stop the command.

@@ -46,6 +46,8 @@ pub enum RequestError {
     NoKernel,
     #[error("there is no kernel in {tree} of {root}: name one with -k")]
     NoKernelIn { tree: PathBuf, root: PathBuf },
+    #[error("there is no kernel in {tree}, and the running kernel is not that of this image")]
+    NoKernelInImage { tree: PathBuf, packages: String },
     #[error("{0} takes exactly one kernel: dkms {0} -k KERNEL")]
     KernelNotNamed(String),
     #[error("{action} takes one kernel, but {count} are given")]
@@ -71,6 +73,9 @@ impl RequestError {
                 format!("   or: dkms {action} -m MODULE -v VERSION"),
                 "'dkms status' lists what is in the tree".into(),
             ],
+            Self::NoKernelInImage { packages, .. } => {
+                vec![format!("install {packages} first, or name a kernel with -k")]
+            }
             Self::VersionNotNamed { action, name, versions } => {
                 versions.iter().map(|version| format!("dkms {action} {name}/{version}")).collect()
             }

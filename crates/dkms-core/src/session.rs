@@ -2,6 +2,7 @@
 
 use crate::distro::Distribution;
 use crate::event::{Event, Sink};
+use crate::kernel::image::ImageKernels;
 use crate::registry::Slot;
 use crate::secret::Secrets;
 use dkms_conf::framework_conf::FrameworkConf;
@@ -17,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Facts about the machine, gathered once by the program.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    /// `uname -r`
+    /// `uname -r`, or the newest kernel of an image.
     pub release: String,
     /// `uname -m`
     pub machine: String,
@@ -32,10 +33,16 @@ pub struct Host {
     pub cpus: usize,
     /// Whether this is a chroot; `None` if /proc does not show it.
     pub chroot: Option<bool>,
+    /// Whether this is a container, whose files may become an image.
+    pub container: bool,
+    /// The kernels of the system, if none of them runs: it is in another root, or another system prepares it
+    /// in a chroot or container. [`Host::release`] is the newest of them, and nothing is known about the
+    /// machine that will boot it.
+    pub image: Option<ImageKernels>,
     /// Effective user is root.
     pub root: bool,
-    /// `--root`: dkms works on the system in this directory instead of the machine's own. [`Host::release`]
-    /// is the newest kernel there, and nothing is known about the machine that will boot it.
+    /// `--root`: dkms works on the system in this directory instead of the machine's own, which is an image
+    /// ([`Host::image`]).
     pub other_root: Option<PathBuf>,
     /// The command line, shown to processes that wait for this one.
     pub command: String,
@@ -69,7 +76,7 @@ impl Host {
 
     /// Whether a kernel is the one that runs on this system.
     pub fn runs(&self, release: &str) -> bool {
-        self.other_root.is_none() && release == self.release
+        self.image.is_none() && release == self.release
     }
 
     /// The distribution; an error if paths depend on it and it is unknown.

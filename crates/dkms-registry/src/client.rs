@@ -75,8 +75,8 @@ impl Client {
         Self { certificates, proxies, provider, agents: Mutex::default() }
     }
 
-    /// Sends one request. Redirects and refusals are answers. If the server is busy, a request without a body is
-    /// repeated once, if there is time for that: a thousand machines may ask at the same moment.
+    /// Sends one request. Redirects and refusals are answers. If the server is busy, a request without a body
+    /// is repeated once, if there is time for that: a thousand machines may ask at the same moment.
     pub(crate) fn send(
         &self,
         method: &str,

@@ -207,15 +207,35 @@ pub fn terminal_width(fd: i32) -> Option<u16> {
     size.map(|s| s.ws_col).filter(|columns| *columns > 0)
 }
 
-/// Whether this process runs in a chroot, which means that its `/` differs from that of process 1. If a
-/// container hides process 1, it is a chroot unless `/` is a mount point. `None` without `/proc`.
+/// Whether this process runs in a chroot, which means that its `/` differs from that of process 1. If that
+/// may not be seen, as by an ordinary user, what is mounted there decides; if process 1 is hidden, this is a
+/// chroot unless `/` is a mount point. `None` without `/proc`.
 pub fn in_chroot() -> Option<bool> {
     if let (Ok(init), Ok(ours)) = (std::fs::metadata("/proc/1/root"), std::fs::metadata("/")) {
         return Some((init.dev(), init.ino()) != (ours.dev(), ours.ino()));
     }
-    // The fifth field of each line is the mount point as seen by this process (proc_pid_mountinfo(5)).
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    Some(!mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")))
+    let ours = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let init = std::fs::read_to_string("/proc/1/mountinfo").ok();
+    Some(has_other_root(&ours, init.as_deref()))
+}
+
+/// Compares what is mounted at `/`, by the lists of mounts of this process and of process 1.
+fn has_other_root(ours: &str, init: Option<&str>) -> bool {
+    match (mounted_root(ours), init.and_then(mounted_root)) {
+        (None, _) => true,
+        (Some(ours), Some(init)) => ours != init,
+        (Some(_), None) => false,
+    }
+}
+
+/// The device and the directory in it that are mounted at `/`: the third and fourth fields of the last line
+/// whose fifth field, the mount point as seen by the process, is that (proc_pid_mountinfo(5)).
+fn mounted_root(mounts: &str) -> Option<(&str, &str)> {
+    mounts.lines().rev().find_map(|line| {
+        let mut fields = line.split(' ').skip(2);
+        let mount = (fields.next()?, fields.next()?);
+        (fields.next()? == "/").then_some(mount)
+    })
 }
 
 /// The major and minor number of a device.
@@ -261,6 +281,19 @@ pub fn has_proc() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chroot_by_its_mounts() {
+        let machine = "1 1 0:2 / / rw - rootfs none rw\n28 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n30 28 0:5 / /proc rw - proc proc rw\n";
+        let in_namespace = "80 79 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n";
+        assert!(!has_other_root(machine, Some(machine)) && !has_other_root(in_namespace, Some(machine)));
+        // A directory, the same file system mounted elsewhere, a directory of it, another file system.
+        assert!(has_other_root("30 28 0:5 / /proc rw - proc proc rw\n", Some(machine)));
+        assert!(has_other_root("90 28 8:1 /srv/image / rw - ext4 /dev/sda1 rw\n", Some(machine)));
+        assert!(has_other_root("90 28 0:44 / / rw - tmpfs image rw\n", Some(machine)));
+        // Process 1 is hidden.
+        assert!(has_other_root("", None) && !has_other_root(in_namespace, None));
+    }
 
     #[test]
     fn stat_fields_survive_odd_command_names() {

@@ -96,6 +96,8 @@ fn request(error: &RequestError) -> u8 {
         | RequestError::SeveralKernels { .. } => 4,
         RequestError::AllBanned(_) => 5,
         RequestError::BothOnly => 8,
+        // As if the headers of a kernel that is named were missing.
+        RequestError::NoKernelInImage { .. } => 21,
     }
 }
 

@@ -2,11 +2,9 @@
 
 use crate::root::Entered;
 use dkms_core::distro::{Distribution, Family};
-use dkms_core::kernel::installed::has_modules;
 use dkms_core::kernel::machine;
 use dkms_core::secret::{Secret, Secrets};
 use dkms_core::session::{Host, Session};
-use dkms_core::tree::layout::Layout;
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Command, Stream};
 use std::ffi::{OsStr, OsString};
@@ -71,14 +69,16 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
         pin,
     );
     Host {
-        // In another root, the default kernel is chosen when its trees are known.
-        release: if other.is_some() { String::new() } else { uname.release },
+        // In an image, the default kernel is chosen when its trees are known.
+        release: uname.release,
         machine: uname.machine,
         distribution: Distribution::detect(Path::new("/")),
         environment,
         path,
         cpus: dkms_sys::sys::nproc(),
         chroot: None,
+        container: false,
+        image: None,
         root: other.map_or_else(|| dkms_sys::sys::effective_uid() == 0, |o| o.by_root),
         other_root: other.map(|o| o.path.clone()),
         command: command(),
@@ -93,17 +93,6 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
 pub(crate) fn shows_colours() -> bool {
     let off = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !off && !has_dumb_terminal() && dkms_sys::sys::is_terminal(1)
-}
-
-/// Whether this is a system that another one prepares: a chroot, or a container whose image is made.
-pub(crate) fn is_image(layout: &Layout, running: &str) -> bool {
-    let exists = |path: &str| dkms_sys::fs::exists_followed(path);
-    // Also on machines whose disk was made from such an image, so it is not enough alone.
-    let from_docker = exists("/.dockerenv");
-    dkms_sys::sys::in_chroot() == Some(true)
-        || exists("/run/.containerenv")
-        || exists("/run/systemd/container")
-        || (from_docker && !has_modules(&layout.kernel_modules(running)))
 }
 
 /// The beginning of the command line, for messages.

@@ -18,6 +18,7 @@ mod report;
 mod request;
 mod root;
 mod settings;
+mod surroundings;
 mod timings;
 mod ui;
 

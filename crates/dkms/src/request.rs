@@ -5,7 +5,9 @@ use crate::cli::Arguments;
 use crate::host::{arch_of_config, arch_of_package};
 use crate::operand::{is_archive, is_path};
 use dkms_core::error::Result;
+use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::kernel::image;
 use dkms_core::request::RequestError;
 use dkms_core::session::Session;
 use dkms_core::tree::state;
@@ -208,7 +210,7 @@ fn check_word(arguments: &Arguments) -> Result<()> {
 }
 
 /// The kernels an action works on: those named, with `--all` those the package is built for, else the running
-/// one.
+/// one, or the newest of an image.
 pub(crate) fn kernels(
     s: &Session<'_>,
     words: &KernelWords,
@@ -217,16 +219,65 @@ pub(crate) fn kernels(
     if let Some(package) = all_of {
         return Ok(state::builds(s.layout, package).into_iter().map(|b| b.kernel).collect());
     }
-    let running = [s.host.release.clone()];
-    if let (Some(root), true, "") = (&s.host.other_root, words.releases.is_empty(), &*s.host.release) {
-        let tree = s.layout.install_tree.clone();
-        return Err(RequestError::NoKernelIn { tree, root: root.clone() }.into());
+    if !words.releases.is_empty() {
+        return with_arches(s, &words.releases, &words.arches);
     }
-    let releases: &[String] = if words.releases.is_empty() { &running } else { &words.releases };
+    require_kernel_in_image(s)?;
+    running(s, words).map(|kernel| vec![kernel])
+}
+
+/// The kernels that modules are built for: as [`kernels`], but several in an image, if framework.conf says so.
+/// Reports which kernels of an image these are.
+pub(crate) fn kernels_to_build(s: &Session<'_>, words: &KernelWords) -> Result<Vec<Kernel>> {
+    let chosen = match (words.releases.is_empty(), image::chosen(s)) {
+        (true, Some(chosen)) => chosen,
+        _ => return kernels(s, words, None),
+    };
+    require_kernel_in_image(s)?;
+    let kernels = with_arches(s, &chosen, &words.arches)?;
+    report_default(s, words, &kernels);
+    Ok(kernels)
+}
+
+/// The running kernel, or the newest of an image; for actions that need a kernel only to evaluate dkms.conf.
+pub(crate) fn running(s: &Session<'_>, words: &KernelWords) -> Result<Kernel> {
+    let mut kernels = with_arches(s, std::slice::from_ref(&s.host.release), &words.arches)?;
+    kernels.pop().ok_or_else(|| RequestError::NoKernel.into())
+}
+
+/// Reports the kernels of an image that are used because none is named.
+pub(crate) fn report_default(s: &Session<'_>, words: &KernelWords, kernels: &[Kernel]) {
+    if let (Some(image), true) = (&s.host.image, words.releases.is_empty()) {
+        s.report(Event::KernelsOfImage {
+            chosen: kernels.to_vec(),
+            all: image.releases().to_vec(),
+            tree: s.layout.install_tree.clone(),
+        });
+    }
+}
+
+/// An image without kernels has no default.
+fn require_kernel_in_image(s: &Session<'_>) -> Result<()> {
+    if s.host.image.as_ref().is_none_or(|image| image.newest().is_some()) {
+        return Ok(());
+    }
+    let tree = s.layout.install_tree.clone();
+    Err(match &s.host.other_root {
+        Some(root) => RequestError::NoKernelIn { tree, root: root.clone() },
+        None => {
+            let packages = image::packages(s.host.distribution.as_ref(), &s.host.machine);
+            RequestError::NoKernelInImage { tree, packages }
+        }
+    }
+    .into())
+}
+
+/// Kernels with their architectures: none is given, one for all, or one for each.
+fn with_arches(s: &Session<'_>, releases: &[impl AsRef<str>], arches: &[String]) -> Result<Vec<Kernel>> {
     let mut kernels = Vec::new();
     let mut usual = None;
-    for (n, release) in releases.iter().enumerate() {
-        let a = match words.arches.as_slice() {
+    for (n, release) in releases.iter().map(AsRef::as_ref).enumerate() {
+        let a = match arches {
             [] => {
                 // One process for all of them.
                 let usual =

@@ -274,7 +274,7 @@ fn has_better_programs(system: &Root, dir: &Path) -> Result<bool> {
     let ours = dkms_sys::fs::open("/proc/self/exe").ok().and_then(kind_of_program);
     let theirs = system.read(&program)?.and_then(kind_of_program);
     let of_machine = dkms_sys::fs::open(&program).ok().and_then(kind_of_program);
-    Ok(theirs != ours && of_machine.is_some() && of_machine == ours)
+    Ok(theirs.is_some() && theirs != ours && of_machine.is_some() && of_machine == ours)
 }
 
 /// Word size, byte order and machine of an ELF file (elf(5): `e_ident`, `e_machine`).

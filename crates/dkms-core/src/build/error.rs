@@ -9,7 +9,13 @@ use std::path::PathBuf;
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum BuildError {
     #[error("the headers of kernel {release} are not at {path}")]
-    HeadersMissing { release: Release, path: PathBuf, package: String },
+    HeadersMissing {
+        release: Release,
+        path: PathBuf,
+        package: String,
+        /// Kernels whose headers are installed.
+        others: Vec<Release>,
+    },
     #[error("{build} is not built: {reason}")]
     Excluded { build: Build, reason: String },
     #[error("{build} needs {} installed for the same kernel first", .missing.join(", "))]
@@ -66,8 +72,11 @@ impl BuildError {
     pub fn help(&self) -> Vec<String> {
         let full_output = |log: &PathBuf| format!("full output: {}", log.display());
         match self {
-            Self::HeadersMissing { package, .. } => {
-                vec![format!("install {package}, or name the headers with --kernelsourcedir")]
+            Self::HeadersMissing { package, others, .. } => {
+                let others = (!others.is_empty())
+                    .then(|| format!("there are headers for {}: -k names a kernel", others.join(", ")));
+                let install = format!("install {package}, or name the headers with --kernelsourcedir");
+                std::iter::once(install).chain(others).collect()
             }
             Self::Excluded { .. } => vec![
                 "this is the package's own choice (BUILD_EXCLUSIVE in its dkms.conf), not a failure".into(),

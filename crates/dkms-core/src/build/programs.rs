@@ -7,6 +7,7 @@
 //! file system changes, and binfmt_misc(5) is not needed.
 //! [Decision 25](../../../../docs/decisions/0025-foreign-architectures.md) has the reasons.
 
+use crate::distro::Family;
 use crate::error::Error;
 use crate::kernel::headers::Headers;
 use crate::kernel::machine::{self, Format};
@@ -82,18 +83,13 @@ fn foreign(host: &Host, headers: &Path) -> Result<Vec<(PathBuf, Format)>, Error>
 /// Shows the libraries of another machine's system below `root` in `dir`, where the emulator finds them.
 fn libraries(root: &Path, dir: &Path) -> Result<Vec<Place>, Error> {
     let top = dir.join("root");
-    fs::create_dir_all(&top)?;
+    fs::create_dir_all(top.join("usr"))?;
     let mut places = Vec::new();
-    for name in ["lib", "lib64", "usr"] {
+    for name in ["lib", "lib64", "usr/lib"] {
         // A link in another system must not lead out of it.
-        let real = fs::canonicalize(root.join(name)).ok().filter(|real| fs::is_dir(real));
-        let Some(real) = real.filter(|real| real.starts_with(root)) else { continue };
-        let (real, link) = if name == "usr" {
-            fs::create_dir_all(top.join("usr"))?;
-            (real.join("lib"), top.join("usr/lib"))
-        } else {
-            (real, top.join(name))
-        };
+        let real = fs::canonicalize(root.join(name)).ok();
+        let Some(real) = real.filter(|real| real.starts_with(root) && fs::is_dir(real)) else { continue };
+        let link = top.join(name);
         std::os::unix::fs::symlink(&real, &link).map_err(|e| dkms_sys::IoError::new("create", &link, e))?;
         places.push(Place::new(real, Access::Read));
     }
@@ -143,7 +139,8 @@ impl Emulator {
             Some(root) => Ok(Self { program, root: Some(root) }),
             None => {
                 let libraries = format!("libc6-{}-cross", machine::debian_name(name));
-                let debian = host.distribution.as_ref().is_some_and(|d| d.program_package("ld.lld") == "lld");
+                let family = host.distribution.as_ref().map(|d| d.family());
+                let debian = matches!(family, Some(Family::Debian | Family::Ubuntu));
                 let package = if debian { libraries } else { format!("with {loader} of {name}") };
                 Err(missing(&loader, package))
             }

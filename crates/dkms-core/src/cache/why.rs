@@ -55,13 +55,28 @@ fn differences(cached: &[String], wanted: &[String]) -> Vec<Difference> {
     found
 }
 
-/// Name and value of a line. `depends=NAME=value` and `script=NAME=value` have names with an equals sign,
-/// but no value has one before its digest.
+/// Name and value of a line. Names such as `env=ARCH` have an equals sign themselves.
 fn split(line: &str) -> (&str, &str) {
-    let prefixes = ["depends=", "script=", "tool="];
+    let prefixes = ["depends=", "env=", "script=", "tool="];
     let start = prefixes.iter().find(|p| line.starts_with(*p)).map_or(0, |p| p.len());
     match line.get(start..).and_then(|rest| rest.find('=')) {
         Some(at) => (line.get(..start + at).unwrap_or(line), line.get(start + at + 1..).unwrap_or("")),
         None => (line, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_variable_is_an_input_of_its_own() {
+        let lines =
+            |arch: &str, v: &str| vec![format!("env=ARCH={arch}"), format!("env=V={v}"), "x=1=2".into()];
+        let found = differences(&lines("x86", "0"), &lines("arm", "0"));
+        let expected =
+            Difference { name: "env=ARCH".into(), cached: Some("x86".into()), wanted: Some("arm".into()) };
+        assert_eq!(found, [expected]);
+        assert_eq!(split("x=1=2"), ("x", "1=2"));
     }
 }

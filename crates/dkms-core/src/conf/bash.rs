@@ -80,19 +80,41 @@ pub fn evaluate(
         user,
         scratch,
     };
-    let directives = task.result()?;
-    if names_package(&directives) || task.source().is_none() {
-        return Ok(directives);
+    let answer = task.result()?;
+    let complete = names_package(&answer.directives) && !answer.missed_file && !computes_identity(text);
+    if complete || task.source().is_none() {
+        return Ok(answer.directives);
     }
-    // It may read a file beside it by its bare name, as in PACKAGE_VERSION="$(cat VERSION)". With dkms 3 that
+    // It may read a file beside it by its bare name, as in PACKAGE_VERSION="1.$(cat VERSION)". With dkms 3 that
     // works if dkms is called in that directory.
     task.in_source = true;
-    Ok(task.result().ok().filter(names_package).unwrap_or(directives))
+    let in_source = task.result().ok().map(|answer| answer.directives);
+    Ok(in_source.filter(names_package).unwrap_or(answer.directives))
+}
+
+/// Whether the file computes the package's name or version with a command, which may read a part of it from a
+/// file.
+fn computes_identity(text: &[u8]) -> bool {
+    String::from_utf8_lossy(text).lines().any(|line| {
+        let line = line.trim_start();
+        ["PACKAGE_NAME", "PACKAGE_VERSION"].iter().any(|name| {
+            let value =
+                line.strip_prefix(name).and_then(|rest| rest.trim_start_matches('+').strip_prefix('='));
+            value.is_some_and(|value| value.contains("$(") || value.contains('`'))
+        })
+    })
 }
 
 /// Whether a package's name and version are set.
 fn names_package(directives: &Directives) -> bool {
     ["PACKAGE_NAME", "PACKAGE_VERSION"].iter().all(|name| !directives.scalar(name).is_empty())
+}
+
+/// What one run of bash printed.
+struct Answer {
+    directives: Directives,
+    /// Whether a command did not find a file.
+    missed_file: bool,
 }
 
 struct Evaluation<'a> {
@@ -120,7 +142,7 @@ struct Source {
 
 impl Evaluation<'_> {
     /// Runs bash and reads its answer.
-    fn result(&self) -> Result<Directives, String> {
+    fn result(&self) -> Result<Answer, String> {
         // If private mounts or layers turn out to be unavailable, it is tried again without them.
         for _ in 0..3 {
             match self.run() {
@@ -254,7 +276,7 @@ impl Evaluation<'_> {
         Some(source)
     }
 
-    fn answer(&self, done: &Finished, shown: Option<&Path>) -> Result<Directives, String> {
+    fn answer(&self, done: &Finished, shown: Option<&Path>) -> Result<Answer, String> {
         confine::judge(
             self.evaluator.framework,
             self.evaluator.sink,
@@ -283,7 +305,7 @@ impl Evaluation<'_> {
         if let (Some(shown), Some(real)) = (shown, self.path.parent()) {
             directives = moved_back(&directives, shown, real);
         }
-        Ok(directives)
+        Ok(Answer { directives, missed_file: errors.contains("No such file or directory") })
     }
 }
 
@@ -361,6 +383,18 @@ mod tests {
         assert!(killed_inside("/usr/src/x/dkms.conf: line 3:    12 Killed                  sleep 9"));
         assert!(!killed_inside("echo: nobody was Killed here"));
         assert!(!killed_inside("x: line 3: Killed by a bug"));
+    }
+
+    #[test]
+    fn which_names_and_versions_are_computed() {
+        for line in
+            ["PACKAGE_VERSION=\"1.$(cat VERSION)\"", "  PACKAGE_NAME=a-`./name`", "PACKAGE_VERSION+=$(cat R)"]
+        {
+            assert!(computes_identity(line.as_bytes()), "{line}");
+        }
+        for line in ["PACKAGE_VERSION=1.0", "MAKE[0]=\"make X=$(cat X)\"", "# PACKAGE_VERSION=$(cat X)"] {
+            assert!(!computes_identity(line.as_bytes()), "{line}");
+        }
     }
 
     #[test]

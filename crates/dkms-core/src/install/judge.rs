@@ -34,7 +34,7 @@ impl<'a> Judge<'a> {
         Self {
             facts,
             resolver: Resolver::new(facts, together.iter().copied()),
-            policy_is_ours: host.chroot == Some(false),
+            policy_is_ours: host.chroot == Some(false) && host.image.is_none(),
             force,
             said: RefCell::default(),
         }

@@ -98,7 +98,10 @@ pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
             || format!("the headers of kernel {}", kernel.release),
             |d| d.headers_package(&kernel.release, &session.layout.kernel_modules(&kernel.release)),
         );
-        return Err(BuildError::HeadersMissing { release: kernel.release.clone(), path: dir, package }.into());
+        let mut others = super::installed::with_headers(session.layout);
+        others.retain(|other| present(session, other));
+        let release = kernel.release.clone();
+        return Err(BuildError::HeadersMissing { release, path: dir, package, others }.into());
     }
     let path = config_path(session, &kernel.release);
     // A configuration that does not exist or may not be read does no harm. Anything but a regular file in its

@@ -100,10 +100,17 @@ pub fn releases(layout: &Layout) -> Vec<Release> {
     in_order(layout, has_modules)
 }
 
-/// The newest kernel that has modules; if there is none, the newest that has headers.
+/// The kernels that have headers, oldest first.
 #[must_use]
-pub fn newest(layout: &Layout) -> Option<Release> {
-    releases(layout).pop().or_else(|| in_order(layout, |dir| dir.join("build").exists()).pop())
+pub fn with_headers(layout: &Layout) -> Vec<Release> {
+    in_order(layout, |dir| dir.join("build").exists())
+}
+
+/// Whether a kernel, or at least its headers, is installed.
+#[must_use]
+pub fn is_installed(layout: &Layout, release: &str) -> bool {
+    let dir = layout.kernel_modules(release);
+    has_modules(&dir) || dir.join("build").exists()
 }
 
 fn in_order(layout: &Layout, wanted: impl Fn(&Path) -> bool) -> Vec<Release> {

@@ -2,6 +2,7 @@
 
 mod compiler;
 pub mod headers;
+pub mod image;
 pub mod installed;
 pub mod machine;
 pub mod running;

@@ -76,6 +76,7 @@ fn failing(error: Error) -> BuildFacts {
 
 fn without_headers() -> BuildFacts {
     failing(Error::Build(BuildError::HeadersMissing {
+        others: Vec::new(),
         release: Release::new("k").unwrap(),
         path: "/h".into(),
         package: "headers".into(),

@@ -117,6 +117,7 @@ impl<'a> Scheduler<'a> {
             let (sender, ended) = mpsc::channel();
             loop {
                 self.begin_fallbacks();
+                self.watch.measure(context.pool.as_ref(), self.tasks.iter());
                 self.close_groups();
                 while let Some((id, build, replace)) = self.next() {
                     self.report_fallback(id);
@@ -139,7 +140,6 @@ impl<'a> Scheduler<'a> {
                     break;
                 }
                 let interval = if self.watch.is_followed() { MEASURE_AGAIN } else { CHECK_AGAIN };
-                self.watch.measure(context.pool.as_ref(), self.tasks.iter());
                 match ended.recv_timeout(interval) {
                     Ok((id, made)) => self.built(id, made),
                     Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -150,7 +150,6 @@ impl<'a> Scheduler<'a> {
                 }
             }
         });
-        self.watch.measure(context.pool.as_ref(), self.tasks.iter());
         self.close_groups();
     }
 

@@ -59,6 +59,9 @@ enum Method {
     },
 }
 
+const NO_KEY_IN_CONTAINER: &str = "not signed: there is no key, and none is created in a container \
+     (give one with --mok-signing-key, or set try_sign_modules=true in framework.conf)";
+
 /// Decides whether the modules of a kernel are signed: returns the hash, or the reason why not.
 fn wanted(
     session: &Session<'_>,
@@ -102,8 +105,18 @@ pub(crate) fn missing_pair(
 ) -> Option<KeyPair> {
     wanted(session, headers, framework).ok()?;
     let pair = key_pair(session, framework, Some(headers)).ok()?;
-    let there = pair.is_token() || Path::new(&pair.key).exists() || pair.certificate.exists();
-    (!there).then_some(pair)
+    (is_missing(&pair) && may_create(session, framework)).then_some(pair)
+}
+
+/// Whether neither half of a pair exists.
+fn is_missing(pair: &KeyPair) -> bool {
+    !(pair.is_token() || Path::new(&pair.key).exists() || pair.certificate.exists())
+}
+
+/// Whether a missing key pair is created. The files of a container may become an image, and every copy of it
+/// would have the same private key.
+fn may_create(session: &Session<'_>, framework: &FrameworkConf) -> bool {
+    !session.host.container || framework.try_sign_modules.as_deref() == Some("true")
 }
 
 /// The existing files that contain a private key for a kernel's modules.
@@ -133,6 +146,9 @@ pub fn prepare(
         Err(why) => return Ok(Signing::Not(why.into())),
     };
     let pair = key_pair(session, framework, Some(headers))?;
+    if is_missing(&pair) && session.options.signing.is_none() && !may_create(session, framework) {
+        return Ok(Signing::Not(NO_KEY_IN_CONTAINER.into()));
+    }
     ensure(session, &pair)?;
     let second = second_signer(session, framework)?;
     let method = choose(session.host, &pair, second, &hash, headers, release, framework)?;

@@ -24,6 +24,9 @@ pub(super) fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
 
 /// The given kernel, or all kernels that have headers.
 fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
+    if !call.arguments.all_kernels && call.s.host.image.is_some() && call.words.releases.is_empty() {
+        return request::kernels_to_build(call.s, call.words);
+    }
     if !call.arguments.all_kernels {
         return Ok(vec![request::one_kernel(call.s, call.arguments, call.words)?]);
     }
@@ -48,6 +51,7 @@ fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
 pub(super) fn match_kernel(call: &Call<'_>) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let template = template(call, &kernel)?;
+    request::report_default(call.s, call.words, std::slice::from_ref(&kernel));
     let plan = gather::matching(call.s, &template, &kernel, call.subject.name.as_deref())?;
     call.print_or_execute(plan, |plan| actions::execute(call.s, plan))
 }

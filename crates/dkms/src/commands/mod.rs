@@ -49,11 +49,12 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
     // Such words are not package names.
-    let mut subject = if matches!(action.row().operand, Operand::Words(_) | Operand::Kernels | Operand::Output) {
-        Subject::default()
-    } else {
-        Subject::of(arguments)?
-    };
+    let mut subject =
+        if matches!(action.row().operand, Operand::Words(_) | Operand::Kernels | Operand::Output) {
+            Subject::default()
+        } else {
+            Subject::of(arguments)?
+        };
     let words = request::check(arguments)?;
     let (mut layout, mut options) = settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
@@ -62,13 +63,8 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
             Some(dir) => layout.cache_dir.clone_from(dir),
             None => options.no_cache = true,
         }
-        host.release = dkms_core::kernel::installed::newest(&layout).map(String::from).unwrap_or_default();
     }
-    if action == Action::Ready && host.other_root.is_none() && crate::host::is_image(&layout, &host.release) {
-        // The running kernel and its keyrings are those of another system, as with --root.
-        host.other_root = Some("/".into());
-        host.release = dkms_core::kernel::installed::newest(&layout).map(String::from).unwrap_or_default();
-    }
+    crate::surroundings::recognise_image(&mut host, &layout, action);
     if action == Action::KernelPostinst {
         host.package_manager_run = crate::managed::run();
     }
@@ -159,8 +155,6 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
         return Err(Error::NoOsRelease);
     }
     dkms_sys::sys::set_umask(0o022);
-    // An image is treated like a chroot.
-    host.chroot = if host.other_root.is_some() { Some(true) } else { dkms_sys::sys::in_chroot() };
     if let Err(e) = dkms_sys::signal::install() {
         ui.event(Event::Warning { text: format!("interrupts cannot be handled: {e}") });
     }

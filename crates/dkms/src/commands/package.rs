@@ -17,7 +17,11 @@ pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
     if action == Action::Add {
         call.require_writable_tree()?;
     }
-    let kernels = request::kernels(call.s, call.words, None)?;
+    let kernels = match action {
+        // A kernel is needed only to evaluate dkms.conf.
+        Action::Add if call.words.releases.is_empty() => vec![request::running(call.s, call.words)?],
+        _ => request::kernels_to_build(call.s, call.words)?,
+    };
     let origin = origin(call)?;
     if !matches!(origin, Origin::Registered(_)) {
         call.require_writable_tree()?;
@@ -103,6 +107,9 @@ pub(super) fn uninstall_or_remove(call: &Call<'_>, action: Action) -> Result<()>
         true => None,
         false => Some(request::kernels(call.s, call.words, None)?),
     };
+    if let Some(kernels) = &kernels {
+        request::report_default(call.s, call.words, kernels);
+    }
     let request =
         remove::Request { package: &package, kernels: kernels.as_deref(), depth, action: action.word() };
     call.print_or_execute(remove::plan(call.s, &request)?, |plan| {

@@ -221,6 +221,13 @@ pub(crate) fn event(e: &Event) -> String {
             put("about", json!(about));
             put("reason", json!(reason));
         }
+        Event::KernelsOfImage { chosen, all, tree } => {
+            put("event", "kernels-of-image".into());
+            let releases: Vec<&str> = chosen.iter().map(|kernel| &*kernel.release).collect();
+            put("kernels", json!(releases));
+            put("all", json!(all));
+            put("tree", json!(tree.display().to_string()));
+        }
         Event::Skipped { build, reason } => reasoned(&mut put, "skipped", build, reason),
         Event::Deferred { build, reason } => reasoned(&mut put, "deferred", build, reason),
         Event::Failed { build, error } => {

@@ -8,10 +8,11 @@ use dkms_core::build::BuildError;
 use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
 use dkms_core::event::{BuiltModule, Event, Fallback, Sources};
-use dkms_core::ids::PackageId;
+use dkms_core::ids::{Kernel, PackageId, Release};
 use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
 use dkms_core::tree::manifest::BuildOrigin;
+use std::path::Path;
 use std::time::Duration;
 
 /// A line and its stream.
@@ -155,6 +156,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
                 .collect();
             out(format!("Still building {}", list.join("; ")))
         }
+        Event::KernelsOfImage { chosen, all, tree } => out(kernels_of_image(chosen, all, tree)),
         Event::Waiting { what, holder } => Some(Line::Err(format!(
             "dkms: waiting for {}\n",
             on_one_line(&format!("{holder}, before {what}"))
@@ -164,6 +166,22 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
         }
         Event::Detail { text } => detail(format!("  {text}")),
         _ => None,
+    }
+}
+
+/// Which kernels of an image a command works on.
+fn kernels_of_image(chosen: &[Kernel], all: &[Release], tree: &Path) -> String {
+    let tree = tree.display();
+    match (chosen, all.len()) {
+        ([one], 1) => format!("Using kernel {}, the only one in {tree}", one.release),
+        ([one], count) => format!(
+            "Using kernel {}, the newest of {count} in {tree} (-k, or autoinstall_all_kernels in framework.conf, chooses others)",
+            one.release
+        ),
+        (several, _) => {
+            let releases: Vec<&str> = several.iter().map(|kernel| &*kernel.release).collect();
+            format!("Using the kernels in {tree}: {}", releases.join(", "))
+        }
     }
 }
 

@@ -174,10 +174,16 @@ pub(crate) fn ready_text(report: &ready::Report, verbose: bool) -> String {
         Outcome::Unknown => "may be ready to be booted; not everything could be checked",
     };
     let mut text = format!("Kernel {} {head}\n", report.kernel.release);
-    for c in report.checks.iter().filter(|c| verbose || c.remark || c.answer != Outcome::Loads) {
+    // A positive answer may have a remark.
+    let is_shown = |c: &&ready::Check| verbose || c.remark || c.answer != Outcome::Loads || c.help.is_some();
+    for c in report.checks.iter().filter(is_shown) {
         let about = c.about.as_ref().map_or_else(String::new, |a| format!("{a} "));
         let colon = if about.is_empty() || c.reasons.is_empty() { "" } else { "would not load: " };
-        let colon = if c.answer == Outcome::Unknown && !c.reasons.is_empty() { "may load: " } else { colon };
+        let colon = match c.answer {
+            Outcome::Unknown if !c.reasons.is_empty() => "may load: ",
+            Outcome::Loads if !c.reasons.is_empty() => "depends on the machine: ",
+            _ => colon,
+        };
         text.push_str(&format!("  {about}{colon}{}\n", c.what));
         if let Some(help) = &c.help {
             text.push_str(&format!("    {help}\n"));

@@ -1,12 +1,13 @@
 //! The page about one machine.
 
-mod parts;
+mod sections;
 mod tables;
 
+use self::sections::{contents, heading};
 use super::data::{KernelState, Key, Machine, Problem, Severity};
+use super::parts::entry;
 use super::words::{self, Tone};
 use dkms_pages::{Html, Page};
-use parts::{SECTIONS, entry, heading};
 
 /// The whole page.
 pub(super) fn render(machine: &Machine) -> String {
@@ -83,18 +84,6 @@ fn fact(html: &mut Html, name: &str, value: &str, tone: Tone) {
     };
     html.within("li", &[], |html| {
         html.element("b", &[("class", class)], value).text(name);
-    });
-}
-
-fn contents(html: &mut Html) {
-    html.within("nav", &[("aria-label", "Sections")], |html| {
-        html.within("ul", &[], |html| {
-            for (_, address, title) in SECTIONS {
-                html.within("li", &[], |html| {
-                    html.element("a", &[("href", address)], title);
-                });
-            }
-        });
     });
 }
 

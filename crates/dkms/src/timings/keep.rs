@@ -2,10 +2,15 @@
 
 use dkms_core::session::Session;
 use dkms_sys::{IoError, Result};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The number of pages that are kept.
 const KEPT: usize = 5;
+
+/// No page takes that long to write.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Whether this system keeps pages: a running system does, an image that is being made does not, because it
 /// would no longer be the same each time.
@@ -30,12 +35,20 @@ pub(super) fn keep(s: &Session<'_>, action: &str, page: &str) -> Result<PathBuf>
     let name = format!("{time}-{}-{action}.html", std::process::id());
     let path = dir.join(name);
     dkms_sys::fs::write_unsynced(&path, page.as_bytes(), 0o644)?;
-    let mut names = dkms_sys::fs::list_dir(&dir)?;
+    let (unfinished, mut pages): (Vec<OsString>, Vec<OsString>) =
+        dkms_sys::fs::list_dir(&dir)?.into_iter().partition(|name| name.as_encoded_bytes().starts_with(b"."));
     // The names begin with the time, so that the oldest are first.
-    names.retain(|name| name.to_string_lossy().ends_with(".html"));
-    names.sort();
-    for name in names.iter().rev().skip(KEPT) {
+    pages.retain(|name| name.as_encoded_bytes().ends_with(b".html"));
+    pages.sort();
+    let old = pages.iter().rev().skip(KEPT);
+    for name in old.chain(unfinished.iter().filter(|name| is_left_behind(&dir.join(name)))) {
         dkms_sys::fs::remove_file(dir.join(name))?;
     }
     Ok(path)
+}
+
+/// Whether a killed command left this unfinished page: another one may be writing it.
+fn is_left_behind(path: &Path) -> bool {
+    let modified = dkms_sys::fs::symlink_metadata(path).ok().and_then(|meta| meta.modified().ok());
+    modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > HOUR)
 }

@@ -54,7 +54,7 @@ fn facts(html: &mut Html, run: &Run) {
     if expected > 0.0 {
         list.push((
             percent(actual, expected),
-            format!("of what the compiled builds took the last time ({})", seconds(expected)),
+            format!("of what they took the last time ({})", seconds(expected)),
         ));
     }
     if run.slots > 0 {
@@ -104,12 +104,14 @@ fn failures(html: &mut Html, run: &Run) {
     }
 }
 
-/// An error, and what helps.
+/// An error, and what helps: lines of a compiler, for example.
 fn message(html: &mut Html, error: &str, help: &[String]) {
-    html.element("pre", &[("class", "bad")], &without_pins(error));
-    for line in help {
-        html.element("p", &[], &without_pins(line));
-    }
+    html.within("pre", &[], |html| {
+        html.element("strong", &[("class", "bad")], &without_pins(error));
+        for line in help {
+            html.text("\n").text(&without_pins(line));
+        }
+    });
 }
 
 fn advice_list(html: &mut Html, run: &Run) {
@@ -141,6 +143,7 @@ fn legend(html: &mut Html) {
         ("unfinished", "interrupted"),
         ("install", "install"),
         ("depmod", "depmod"),
+        ("command", "planning, other commands"),
         ("lock", "waiting for another dkms"),
         ("critical", "critical path"),
         ("slots", "job slots in use"),

@@ -10,7 +10,7 @@ const GAP: f64 = 0.3;
 pub(super) fn find(run: &Run) -> Vec<Part> {
     let items = items(run);
     let mut path: Vec<Part> = Vec::new();
-    let mut next = latest(&items, run.facts.total + GAP);
+    let mut next = latest(&items, run.facts.total + GAP, f64::INFINITY);
     while let Some(part) = next {
         // Each step goes back in time, so this ends.
         if path.last().is_some_and(|last| part.from >= last.from) {
@@ -34,23 +34,23 @@ fn items(run: &Run) -> Vec<Part> {
     items
 }
 
-/// What ended last before a moment.
-fn latest(items: &[Part], moment: f64) -> Option<Part> {
+/// What ended last before a moment, of what began before another one.
+fn latest(items: &[Part], moment: f64, begun: f64) -> Option<Part> {
     let count = items.partition_point(|part| part.to <= moment);
-    items.get(count.checked_sub(1)?).copied()
+    items.get(..count)?.iter().rev().find(|part| part.from < begun).copied()
 }
 
 /// What a part had to wait for.
 fn before(run: &Run, items: &[Part], part: &Part) -> Option<Part> {
     let Item::Build(n) = part.item else {
-        return latest(items, part.from + 0.01).filter(|before| before.from < part.from);
+        return latest(items, part.from + 0.01, part.from);
     };
     let step = run.builds.get(n)?;
     match step.waits.last().map(|wait| &wait.reason) {
         Some(Reason::Dependency(other)) => {
             items.iter().find(|part| part.item == Item::Build(*other)).copied()
         }
-        Some(_) => latest(items, part.from + GAP).filter(|before| before.from < part.from),
+        Some(_) => latest(items, part.from + GAP, part.from),
         None => None,
     }
 }

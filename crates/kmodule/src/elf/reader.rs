@@ -108,9 +108,9 @@ impl<'a> Reader<'a> {
         }
         let ident: &[u8; 16] =
             data.get(4..).and_then(<[u8]>::first_chunk).ok_or_else(|| truncated(data, "ELF header", 20))?;
-        // For x86-64, kernels check the machine only and ignore these two bytes.
+        // For x86-64 and arm64, kernels check the machine only and ignore these two bytes.
         let (class, order) = match *ident {
-            [.., 62, 0] => (2, 1),
+            [.., 62 | 183, 0] => (2, 1),
             [class, order, ..] => (class, order),
         };
         let class = match class {

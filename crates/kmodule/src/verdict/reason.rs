@@ -373,6 +373,12 @@ impl Reason {
         }
     }
 
+    /// Whether only the machine that boots the kernel knows it: its policy, and the keys that it trusts.
+    #[must_use]
+    pub fn depends_on_machine(&self) -> bool {
+        matches!(self, Reason::EnforcementUnknown { .. } | Reason::KeyUnknown { .. })
+    }
+
     /// The message in the kernel's log when it refuses a module for this reason; `None`: it logs nothing.
     #[must_use]
     pub fn log(&self) -> Option<String> {

@@ -128,7 +128,8 @@ impl Run<'_, '_> {
         }
         let relocations = image.reader.relocations(table).ok()?;
         if machine == AARCH64 {
-            return relocations.into_iter().find_map(|relocation| self.check_aarch64(target, &relocation));
+            let ordered = self.in_order(target, relocations.collect());
+            return ordered.iter().find_map(|relocation| self.check_aarch64(target, relocation));
         }
         if machine != X86_64 {
             for relocation in relocations {

@@ -25,7 +25,7 @@ use dkms_tree::journal::{self, Journal};
 use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, module_stem};
 use kmodule::ModuleName;
-use kmodule::verdict::Outcome;
+use kmodule::verdict::{Outcome, Reason};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -163,7 +163,7 @@ pub fn missing(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<String>> {
 enum Reference {
     /// What is installed for the running kernel.
     Running(Kernel),
-    /// Everything in the tree: none of its kernels is running, because this is another root, or because the
+    /// Everything in the tree: none of its kernels is running, because this is an image, or because the
     /// running kernel's modules were removed.
     Tree,
 }
@@ -171,7 +171,7 @@ enum Reference {
 impl Reference {
     fn of(s: &Session<'_>, arch: &str) -> Self {
         let running = Kernel::new(&s.host.release, arch).ok().filter(|running| {
-            s.host.other_root.is_none() && has_modules(&s.layout.kernel_modules(&running.release))
+            s.host.image.is_none() && has_modules(&s.layout.kernel_modules(&running.release))
         });
         running.map_or(Self::Tree, Self::Running)
     }
@@ -334,7 +334,7 @@ fn package(
     }
     let mut loaded = 0;
     for judged in verdicts.iter().filter(|j| j.package.as_ref() == Some(&entry.package)) {
-        loaded += usize::from(module(&id, judged, index, report));
+        loaded += usize::from(module(&id, judged, index, s.host.image.is_some(), report));
     }
     if loaded > 0 {
         let what = if loaded == 1 {
@@ -346,8 +346,11 @@ fn package(
     }
 }
 
+/// What matters for modules of an image.
+const ON_OTHER_MACHINES: &str = "a machine with Secure Boot loads it only if it is signed (--mok-signing-key) with a key that the machine trusts";
+
 /// Checks one module of a required package. Returns true if the kernel would load it.
-fn module(id: &str, judged: &Judged, index: &Index, report: &mut Report) -> bool {
+fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut Report) -> bool {
     let about = format!("{id}: {}", judged.name);
     if let Some(why) = &judged.unreadable {
         let what = format!("{} cannot be read: {why}", judged.path.display());
@@ -369,11 +372,19 @@ fn module(id: &str, judged: &Judged, index: &Index, report: &mut Report) -> bool
         Outcome::Refused => &judged.verdict.refusals,
         Outcome::Unknown => &judged.verdict.doubts,
     };
+    // Many machines may boot an image. What only they can know is a remark here.
+    let depends_on_machine =
+        in_image && judged.outcome() == Outcome::Unknown && reasons.iter().all(Reason::depends_on_machine);
+    let (answer, help) = if depends_on_machine {
+        (Outcome::Loads, Some(ON_OTHER_MACHINES.to_owned()))
+    } else {
+        (judged.outcome(), reasons.first().map(|r| r.help().to_owned()))
+    };
     report.checks.push(Check {
         about: Some(about),
-        answer: judged.outcome(),
+        answer,
         what: reasons.first().map_or_else(String::new, ToString::to_string),
-        help: reasons.first().map(|r| r.help().to_owned()),
+        help,
         reasons: reasons.clone(),
         remark: false,
     });
@@ -402,6 +413,7 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
                 || format!("the headers of kernel {release}"),
                 |d| d.headers_package(release, &s.layout.kernel_modules(release)),
             ),
+            others: Vec::new(),
         })
         .help()
         .join("; ");

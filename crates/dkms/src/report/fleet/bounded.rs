@@ -1,4 +1,4 @@
-//! Lists and texts of documents that others wrote.
+//! Lists of documents that others wrote.
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
@@ -49,14 +49,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
             list.push(element);
         }
         Ok(list)
-    }
-}
-
-/// At most this many characters of a text.
-pub(super) fn short(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The problems of a fleet, grouped: the same cause, package and kernel are one problem of many machines.
 
-use super::bounded::short;
+use super::super::words::short;
 use super::document::{Machine, Problem};
 use std::collections::BTreeMap;
 

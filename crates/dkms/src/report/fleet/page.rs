@@ -1,5 +1,6 @@
 //! The page about a fleet.
 
+use super::super::parts::table;
 use super::super::words::{self, Tone};
 use super::causes::{Group, Key, Severity};
 use super::summary::Summary;
@@ -133,27 +134,10 @@ fn subject(key: &Key) -> String {
     if about.is_empty() { cause } else { format!("{cause}, {}", about.join(", ")) }
 }
 
-/// A table that scrolls within itself.
-fn table(html: &mut Html, label: &str, columns: &[&str], rows: impl FnOnce(&mut Html)) {
-    let attributes = [("class", "scroll"), ("tabindex", "0"), ("role", "region"), ("aria-label", label)];
-    html.within("div", &attributes, |html| {
-        html.within("table", &[], |html| {
-            html.within("thead", &[], |html| {
-                html.within("tr", &[], |html| {
-                    for column in columns {
-                        html.element("th", &[("scope", "col")], column);
-                    }
-                });
-            });
-            html.within("tbody", &[], rows);
-        });
-    });
-}
-
 fn machines(html: &mut Html, summary: &Summary) {
     html.element("h2", &[("id", "machines")], "Machines");
     html.within("div", &[("id", "machine-rows")], |html| {
-        table(html, "Machines", &["Machine", "Ready", "Kernels and packages", "Problems"], |html| {
+        table(html, "Machines", "", &["Machine", "Ready", "Kernels and packages", "Problems"], |html| {
             for rows in &summary.rows {
                 html.append(rows);
             }
@@ -181,7 +165,7 @@ fn kernels(html: &mut Html, summary: &Summary) {
         return;
     }
     html.element("h2", &[("id", "kernels")], "Kernels");
-    table(html, "Kernels", &["Kernel", "Machines", "Running", "Ready", "Not ready"], |html| {
+    table(html, "Kernels", "", &["Kernel", "Machines", "Running", "Ready", "Not ready"], |html| {
         for (kernel, count) in &summary.kernels {
             html.within("tr", &[], |html| {
                 html.element("th", &[("scope", "row")], kernel);
@@ -212,7 +196,7 @@ fn packages(html: &mut Html, summary: &Summary) {
     html.element("p", &[("class", "muted")], &format!("{note}{more}"));
     let columns: Vec<&str> =
         std::iter::once("Package").chain(kernels.iter().map(|(kernel, _)| *kernel)).collect();
-    table(html, "Packages and kernels", &columns, |html| {
+    table(html, "Packages and kernels", "", &columns, |html| {
         for ((package, version), counts) in &summary.packages {
             html.within("tr", &[], |html| {
                 html.element("th", &[("scope", "row")], &format!("{package}/{version}"));

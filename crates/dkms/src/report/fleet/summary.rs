@@ -1,7 +1,6 @@
 //! What the page says about all machines, and their rows, which are made while the documents are read.
 
-use super::super::words::{self, Tone};
-use super::bounded::short;
+use super::super::words::{self, Tone, short};
 use super::causes::Causes;
 use super::document::{Build, Machine};
 use dkms_pages::Html;

@@ -1,27 +1,11 @@
 //! The tables of the page about one machine.
 
 use super::super::data::{BuildState, KernelState, Machine};
+use super::super::parts::{entry, table};
 use super::super::words::{self, Tone};
-use super::parts::{entry, heading};
+use super::sections::heading;
 use dkms_pages::Html;
 use std::collections::BTreeMap;
-
-/// A table that scrolls within itself. `label` is its name for screen readers.
-fn table(html: &mut Html, label: &str, class: &str, columns: &[&str], rows: impl FnOnce(&mut Html)) {
-    let attributes = [("class", "scroll"), ("tabindex", "0"), ("role", "region"), ("aria-label", label)];
-    html.within("div", &attributes, |html| {
-        html.within("table", &[("class", class)], |html| {
-            html.within("thead", &[], |html| {
-                html.within("tr", &[], |html| {
-                    for column in columns {
-                        html.element("th", &[("scope", "col")], column);
-                    }
-                });
-            });
-            html.within("tbody", &[], rows);
-        });
-    });
-}
 
 fn row(html: &mut Html, cells: &[&str]) {
     html.within("tr", &[], |html| {

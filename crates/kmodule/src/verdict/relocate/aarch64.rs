@@ -6,7 +6,7 @@ use super::super::format::{Image, text};
 use super::super::kernel::KernelView;
 use super::super::reason::Reason;
 use super::{Place, Run, SHN_ABS, SHN_UNDEF, STB_WEAK, signed};
-use crate::elf::reader::{Relocation, Symbol};
+use crate::elf::reader::{Relocation, SHF_EXECINSTR, Symbol};
 
 /// `e_machine`
 pub(in super::super) const AARCH64: u16 = 183;
@@ -64,7 +64,35 @@ pub(in super::super) fn lacks_tables(image: &Image<'_>, kernel: &KernelView<'_>)
     })
 }
 
+/// Moves the elements that match to the front, as the kernel does it (partition_branch_plt_relas).
+fn partition<T>(items: &mut [T], matches: impl Fn(&T) -> bool) {
+    let (mut first, mut last) = (0, items.len().saturating_sub(1));
+    while first < last {
+        if items.get(first).is_some_and(&matches) {
+            first += 1;
+        } else if items.get(last).is_some_and(&matches) {
+            items.swap(first, last);
+        } else {
+            last -= 1;
+        }
+    }
+}
+
 impl Run<'_, '_> {
+    /// The relocations of a section in the order in which the kernel applies them: of code, those branches come
+    /// first that leave the section.
+    pub(super) fn in_order(&self, target: usize, mut relocations: Vec<Relocation>) -> Vec<Relocation> {
+        let is_code =
+            self.image.sections.get(target).is_some_and(|section| section.flags & SHF_EXECINSTR != 0);
+        if is_code {
+            partition(&mut relocations, |relocation| {
+                let leaves = self.symbol(relocation).is_some_and(|s| usize::from(s.section) != target);
+                leaves && matches!(relocation.kind, 282 | 283)
+            });
+        }
+        relocations
+    }
+
     pub(super) fn check_aarch64(&mut self, target: usize, relocation: &Relocation) -> Option<Reason> {
         let section = self.image.sections.get(target)?;
         let Some(symbol) = self.symbol(relocation) else {
@@ -127,6 +155,15 @@ impl Run<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn branches_come_first_in_the_order_of_the_kernel() {
+        let mut items = [311, 312, 283, 275, 282];
+        partition(&mut items, |kind| matches!(kind, 282 | 283));
+        assert_eq!(items, [282, 283, 312, 275, 311]);
+        partition(&mut [0; 0], |_| true);
+        partition(&mut [1], |_| false);
+    }
 
     #[test]
     fn kinds_of_relocations() {
