@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn coloured_lines_say_what_plain_ones_say() {
         let plain: String = entries().iter().map(|e| format!("{}\n", e.line())).collect();
-        let painted = lines(&entries());
+        let painted = lines(&entries(), &|_| String::new());
         assert_eq!(painted.plain(), plain);
         assert!(painted.with_colours().contains("hello/1.0, 6.9.0, x86_64: \u{1b}[32minstalled\u{1b}[0m\n"));
     }
