@@ -115,6 +115,16 @@ impl Module {
     }
 }
 
+/// The section with the build ID of a module file, as `/sys/module/M/notes/.note.gnu.build-id` has it. `None`
+/// if there is none, or if this is not a module.
+#[must_use]
+pub fn build_id_note(data: &[u8]) -> Option<&[u8]> {
+    let reader = Reader::new(data).ok()?;
+    let sections = reader.sections().ok()?;
+    let section = sections.iter().find(|section| section.name == b".note.gnu.build-id")?;
+    reader.contents(section).ok()
+}
+
 /// The contents of the sections that describe a module; `None`: the file has no such section.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Parts<'a> {

@@ -6,4 +6,5 @@ pub mod headers;
 pub mod image;
 pub mod installed;
 pub mod machine;
+pub mod running;
 pub mod toolchain;
