@@ -94,6 +94,7 @@ install: release
 	$(call script,hooks/ready_warn,$(LIBDIR)/ready_warn,0755)
 	$(call script,hooks/headers_package,$(LIBDIR)/headers_package,0755)
 	$(call script,systemd/dkms-ready.service,$(SYSTEMD)/dkms-ready.service,0644)
+	$(call script,systemd/dkms-boot-check.service,$(SYSTEMD)/dkms-boot-check.service,0644)
 	$(call script,systemd/dkms-sysext.service,$(SYSTEMD)/dkms-sysext.service,0644)
 	$(call script,systemd/sysext-index,$(LIBDIR)/sysext-index,0755)
 	$(call completion,bash,$(BASHDIR)/dkms)
@@ -177,7 +178,7 @@ install-doc:
 
 # A changed framework.conf is kept, and so are built modules. Remove these before, with "dkms remove M/V --all".
 uninstall:
-	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(SYSTEMD)/dkms-sysext.service $(DESTDIR)$(KINSTALL)/40-dkms.install
+	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(SYSTEMD)/dkms-boot-check.service $(DESTDIR)$(SYSTEMD)/dkms-sysext.service $(DESTDIR)$(KINSTALL)/40-dkms.install
 	$(RM) $(DESTDIR)$(LIBEXEC)/dkms-registry $(DESTDIR)$(SYSUSERS)/dkms-registry.conf $(DESTDIR)$(MANDIR)/man8/dkms-registry.8
 	$(RM) $(DESTDIR)$(BINDIR)/dh_dkms $(DESTDIR)$(PERLDIR)/Debian/Debhelper/Sequence/dkms.pm $(DESTDIR)$(MANDIR)/man1/dh_dkms.1
 	$(RM) $(DESTDIR)$(DEBHELPER)/autoscripts/postinst-dkms $(DESTDIR)$(DEBHELPER)/autoscripts/prerm-dkms

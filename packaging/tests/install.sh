@@ -27,7 +27,7 @@ for file in usr/sbin/dkms usr/lib/dkms/common.postinst usr/lib/dkms/dkms_autoins
 done
 for file in etc/dkms/framework.conf usr/share/bash-completion/completions/dkms usr/share/zsh/vendor-completions/_dkms \
     usr/share/fish/vendor_completions.d/dkms.fish usr/share/man/man8/dkms.8 usr/share/man/man5/dkms.conf.5 \
-    usr/share/man/man5/dkms-framework.conf.5 usr/lib/systemd/system/dkms-ready.service; do
+    usr/share/man/man5/dkms-framework.conf.5 usr/lib/systemd/system/dkms-ready.service usr/lib/systemd/system/dkms-boot-check.service; do
     expect "$file" mode "$root/deb/$file" 644
 done
 expect 'framework.conf.d' test -d "$root/deb/etc/dkms/framework.conf.d"

@@ -90,8 +90,8 @@ static FRAMEWORK_PROGRAM: &str = program!(
     "source_tree dkms_tree install_tree tmp_location verbose symlink_modules autoinstall_all_kernels
 modprobe_on_install parallel_jobs compress_gzip_opts compress_xz_opts compress_zstd_opts build_environment
 build_variables post_transaction sign_file mok_signing_key mok_certificate mok_signing_key_2 mok_certificate_2
-try_sign_modules lock_timeout min_free_memory required_modules hook_failure depmod continue_on_error btf
-cache_size build_confinement build_users registry prebuilt registry_key registry_signer"
+try_sign_modules lock_timeout min_free_memory required_modules hook_failure fallback hold_kernel depmod
+continue_on_error btf cache_size build_confinement build_users registry prebuilt registry_key registry_signer"
 );
 
 /// The bash program for a kind of file. The module's documentation describes how to run it.

@@ -136,6 +136,16 @@ static FRAMEWORK: &[DirectiveInfo] = &[
         "whether a failing module fails the kernel's installation: warn or fail",
     ),
     row(
+        "fallback",
+        Kind::Scalar,
+        "whether an older version is installed where the newest does not build: yes or no",
+    ),
+    row(
+        "hold_kernel",
+        Kind::Scalar,
+        "whether kernels without required modules are not started by default: yes or no",
+    ),
+    row(
         "depmod",
         Kind::Scalar,
         "how the index of modules is written: auto (by dkms where it can), or program",

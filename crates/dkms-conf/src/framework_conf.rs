@@ -58,6 +58,12 @@ pub struct FrameworkConf {
     pub required_modules: Option<String>,
     /// Whether a failing module fails the installation of a kernel. Written as `warn` or `fail`.
     pub hook_failure: Option<bool>,
+    /// Whether autoinstall installs an older version of a package if the newest does not build. Written as
+    /// `yes` or `no`.
+    pub fallback: Option<bool>,
+    /// Whether kernels that lack required modules are kept from being started by default. Written as `yes` or
+    /// `no`.
+    pub hold_kernel: Option<bool>,
     /// Whether depmod always writes the index. Written as `auto` or `program`; with `auto`, dkms writes it if
     /// the result is identical.
     pub depmod: Option<bool>,
@@ -157,6 +163,8 @@ impl FrameworkConf {
             required_modules: text("required_modules"),
             hook_failure: word(directives, "hook_failure", &["warn", "fail"], &mut problems)
                 .map(|w| w == "fail"),
+            fallback: word(directives, "fallback", &["yes", "no"], &mut problems).map(|w| w == "yes"),
+            hold_kernel: word(directives, "hold_kernel", &["yes", "no"], &mut problems).map(|w| w == "yes"),
             depmod: word(directives, "depmod", &["auto", "program"], &mut problems)
                 .map(|word| word == "program"),
             btf: word(directives, "btf", &["auto", "off"], &mut problems).map(|word| word == "auto"),
@@ -394,6 +402,7 @@ mod tests {
             ("install_tree", "lib"),
             ("try_sign_modules", "yes"),
             ("hook_failure", "never"),
+            ("fallback", "maybe"),
             ("depmod", "never"),
             ("btf", "yes"),
             ("build_confinement", "yes"),

@@ -6,7 +6,7 @@ use crate::build::BuildError;
 use crate::conf::load;
 use crate::error::{Error, Result};
 use crate::event::Sink;
-use crate::event::{Event, FailedPackage, Sources};
+use crate::event::{Event, FailedPackage, Fallback, Sources};
 use crate::origin;
 use crate::package::PackageError;
 use crate::plan::{Operation, Plan};
@@ -198,6 +198,7 @@ struct Summary {
     skipped: Vec<PackageId>,
     failed: Vec<FailedPackage>,
     deferred: Vec<PackageId>,
+    fallbacks: Vec<Fallback>,
 }
 
 impl Summary {
@@ -205,13 +206,18 @@ impl Summary {
         let deferred = deferred.iter().filter(|b| b.kernel == *kernel).map(|b| b.package.clone()).collect();
         let (installed, skipped, failed) = (Vec::new(), Vec::new(), Vec::new());
         let sources = Sources::default();
-        let mut sum = Self { kernel: kernel.clone(), installed, sources, skipped, failed, deferred };
+        let fallbacks = Vec::new();
+        let mut sum =
+            Self { kernel: kernel.clone(), installed, sources, skipped, failed, deferred, fallbacks };
         for one in finished.iter().filter(|f| f.build.kernel == *kernel) {
             let package = one.build.package.clone();
             sum.sources.count(one.origin.as_ref());
             match &one.done {
                 Done::Installed => sum.installed.push(package),
                 Done::Skipped(_) => sum.skipped.push(package),
+                Done::Replaced(older) => {
+                    sum.fallbacks.push(Fallback { package: older.clone(), instead_of: package });
+                }
                 Done::Failed(e)
                     if !one.optional && !matches!(**e, Error::Build(BuildError::HeadersMissing { .. })) =>
                 {
@@ -224,7 +230,8 @@ impl Summary {
     }
 
     fn says_something(&self) -> bool {
-        !self.installed.is_empty() || !self.skipped.is_empty() || !self.failed.is_empty()
+        let quiet = self.installed.is_empty() && self.skipped.is_empty() && self.failed.is_empty();
+        !quiet || !self.fallbacks.is_empty()
     }
 
     fn event(self) -> Event {
@@ -235,6 +242,7 @@ impl Summary {
             skipped: self.skipped,
             failed: self.failed,
             deferred: self.deferred,
+            fallbacks: self.fallbacks,
         }
     }
 }

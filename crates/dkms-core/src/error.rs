@@ -13,6 +13,7 @@ use crate::pack::PackError;
 use crate::package::PackageError;
 use crate::program::ProgramError;
 use crate::registry::RegistryError;
+use crate::reload::ReloadError;
 use crate::request::RequestError;
 use crate::trust::signing::SigningError;
 use dkms_sys::IoError;
@@ -46,6 +47,8 @@ pub enum Error {
     Program(#[from] ProgramError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
     #[error(transparent)]
     Look(#[from] LookError),
     #[error("the cache of builds: {0}")]
@@ -111,6 +114,7 @@ impl Error {
             Self::Program(e) => e.help(),
             Self::Registry(e) => e.help(),
             Self::Pack(e) => e.help(),
+            Self::Reload(e) => e.help(),
             Self::NoOsRelease => one("put a file /etc/os-release there that says ID=..."),
             Self::TreeNotWritable(_) => one("--dkmstree names another tree"),
             Self::SeveralFailed { failed, of, .. } if failed == of => one("the errors are above"),

@@ -17,6 +17,15 @@ pub struct FailedPackage {
     pub error: Arc<Error>,
 }
 
+/// An older version that is installed because the newest one cannot be built.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// The installed version.
+    pub package: PackageId,
+    /// The newest version.
+    pub instead_of: PackageId,
+}
+
 /// One thing that began or ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -46,6 +55,10 @@ pub enum Event {
     Installed { build: Build },
     /// An installed module file was removed.
     ModuleRemoved { build: Build, path: PathBuf },
+    /// A module of the running kernel was unloaded.
+    ModuleUnloaded { module: String },
+    /// A module was loaded into the running kernel.
+    ModuleLoaded { module: String },
     /// A build was uninstalled.
     Uninstalled { build: Build },
     /// The built files of one kernel were deleted.
@@ -95,6 +108,7 @@ pub enum Event {
         skipped: Vec<PackageId>,
         failed: Vec<FailedPackage>,
         deferred: Vec<PackageId>,
+        fallbacks: Vec<Fallback>,
     },
     /// The command works on these kernels of an image because it names none. `all` are those that it has.
     KernelsOfImage { chosen: Vec<Kernel>, all: Vec<Release>, tree: PathBuf },

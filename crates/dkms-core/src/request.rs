@@ -45,7 +45,7 @@ pub enum RequestError {
     #[error("no kernel is given")]
     NoKernel,
     #[error("there is no kernel in {tree} of {root}: name one with -k")]
-    NoKernelIn { tree: PathBuf, root: PathBuf },
+    NoKernelIn { tree: PathBuf, root: PathBuf, packages: String },
     #[error("there is no kernel in {tree}, and the running kernel is not that of this image")]
     NoKernelInImage { tree: PathBuf, packages: String },
     #[error("{0} takes exactly one kernel: dkms {0} -k KERNEL")]
@@ -73,7 +73,7 @@ impl RequestError {
                 format!("   or: dkms {action} -m MODULE -v VERSION"),
                 "'dkms status' lists what is in the tree".into(),
             ],
-            Self::NoKernelInImage { packages, .. } => {
+            Self::NoKernelIn { packages, .. } | Self::NoKernelInImage { packages, .. } => {
                 vec![format!("install {packages} first, or name a kernel with -k")]
             }
             Self::VersionNotNamed { action, name, versions } => {
@@ -90,7 +90,6 @@ impl RequestError {
             | Self::AllWithArch
             | Self::TwoActions(..)
             | Self::NoKernel
-            | Self::NoKernelIn { .. }
             | Self::KernelNotNamed(_)
             | Self::SeveralKernels { .. }
             | Self::AllBanned(_)

@@ -8,6 +8,7 @@
 
 mod error;
 pub mod fs;
+pub mod inhibit;
 pub mod jobserver;
 pub mod keys;
 pub mod lock;

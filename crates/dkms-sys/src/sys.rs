@@ -238,6 +238,11 @@ fn mounted_root(mounts: &str) -> Option<(&str, &str)> {
     })
 }
 
+/// The major and minor number of a device.
+pub fn device_numbers(device: u64) -> (u64, u64) {
+    (u64::from(rustix::fs::major(device)), u64::from(rustix::fs::minor(device)))
+}
+
 /// Sets the file creation mask of the process and returns the previous one.
 pub fn set_umask(mask: u32) -> u32 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()

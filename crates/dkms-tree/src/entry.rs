@@ -36,12 +36,22 @@ pub struct Entry {
     pub built_missing: bool,
     /// An installed file differs from the built one or is missing.
     pub differs: bool,
+    /// It is installed because this newer version did not build for the kernel (`fallback=yes`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_for: Option<String>,
 }
 
 impl Entry {
     /// An entry without remarks.
     pub fn new(package: &PackageId, kind: State) -> Self {
-        Self { package: package.clone(), kind, originals: false, built_missing: false, differs: false }
+        Self {
+            package: package.clone(),
+            kind,
+            originals: false,
+            built_missing: false,
+            differs: false,
+            fallback_for: None,
+        }
     }
 
     /// The kernel of the entry; `None` if it describes the version as a whole.
@@ -72,6 +82,9 @@ impl Entry {
             if is {
                 line.push_str(text);
             }
+        }
+        if let Some(newer) = &self.fallback_for {
+            line.push_str(&format!(" (Fallback: {newer} does not build)"));
         }
         line
     }

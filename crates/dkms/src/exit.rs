@@ -10,14 +10,16 @@ use dkms_core::pack::PackError;
 use dkms_core::package::PackageError;
 use dkms_core::program::ProgramError;
 use dkms_core::registry::RegistryError;
+use dkms_core::reload::ReloadError;
 use dkms_core::request::RequestError;
 use dkms_tree::Error as TreeError;
 
-/// The exit code of a command. For `ready`, 1 means no, so that an error is 2, as unknown.
+/// The exit code of a command. For `ready` and `preflight`, 1 means no, so that an error is 2, as unknown.
 pub(crate) fn of_command(action: &str, result: &Result<Answer, Error>) -> u8 {
     match result {
-        Err(_) if action == "ready" => 2,
+        Err(_) if action == "ready" || action == "preflight" => 2,
         Ok(Answer::Yes) => 0,
+        Ok(Answer::No(_)) if action == "kernel_hold" => 77,
         Ok(Answer::No(_)) => 1,
         Ok(Answer::Unknown(_)) => 2,
         Err(error) => code(error),
@@ -38,6 +40,8 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Program(ProgramError::ScriptFailed { code, .. }) => u8::try_from(*code).unwrap_or(1).max(1),
         Error::Signing(_) | Error::Program(ProgramError::Missing { .. } | ProgramError::Failed { .. }) => 10,
         Error::Look(_) => 2,
+        Error::Reload(ReloadError::InUse(_)) => 75,
+        Error::Reload(_) => 6,
         Error::Registry(e) => registry(e),
         Error::Io(_) | Error::Cache(_) | Error::TreeNotWritable(_) => 1,
         Error::NoOsRelease => 4,

@@ -7,7 +7,7 @@ use crate::operand::{is_archive, is_path};
 use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
-use dkms_core::kernel::image;
+use dkms_core::kernel::default;
 use dkms_core::request::RequestError;
 use dkms_core::session::Session;
 use dkms_core::tree::state;
@@ -229,7 +229,7 @@ pub(crate) fn kernels(
 /// The kernels that modules are built for: as [`kernels`], but several in an image, if framework.conf says so.
 /// Reports which kernels of an image these are.
 pub(crate) fn kernels_to_build(s: &Session<'_>, words: &KernelWords) -> Result<Vec<Kernel>> {
-    let chosen = match (words.releases.is_empty(), image::chosen(s)) {
+    let chosen = match (words.releases.is_empty(), default::of_image(s)) {
         (true, Some(chosen)) => chosen,
         _ => return kernels(s, words, None),
     };
@@ -262,12 +262,14 @@ fn require_kernel_in_image(s: &Session<'_>) -> Result<()> {
         return Ok(());
     }
     let tree = s.layout.install_tree.clone();
-    Err(match &s.host.other_root {
-        Some(root) => RequestError::NoKernelIn { tree, root: root.clone() },
-        None => {
-            let packages = image::packages(s.host.distribution.as_ref(), &s.host.machine);
-            RequestError::NoKernelInImage { tree, packages }
-        }
+    let usual = s.host.distribution.as_ref().and_then(|known| known.usual_kernel(&s.host.machine));
+    let packages = usual.map_or_else(
+        || "a kernel and its headers".into(),
+        |(kernel, headers)| format!("{kernel} and {headers}"),
+    );
+    Err(match s.host.other_root.clone() {
+        Some(root) => RequestError::NoKernelIn { tree, root, packages },
+        None => RequestError::NoKernelInImage { tree, packages },
     }
     .into())
 }

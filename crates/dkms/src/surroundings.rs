@@ -52,7 +52,7 @@ const CONTAINER_FILES: [&str; 3] =
     ["/run/.containerenv", "/run/host/container-manager", "/run/systemd/container"];
 
 fn is_container(running_is_installed: bool) -> bool {
-    CONTAINER_FILES.iter().any(|file| exists_followed(file))
+    CONTAINER_FILES.iter().any(exists_followed)
         // Also on machines whose disk was made from such an image, so it is not enough alone.
         || (!running_is_installed && exists_followed("/.dockerenv"))
         // buildah, podman, mkosi and osbuild set it for the commands of a recipe.

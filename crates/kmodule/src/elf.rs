@@ -12,6 +12,9 @@ pub use error::{Class, ElfError};
 use reader::{Reader, SHT_SYMTAB, string_at};
 use std::collections::HashSet;
 
+/// `e_machine` of arm64.
+pub(crate) const AARCH64: u16 = 183;
+
 /// A symbol that the module needs from the kernel or from another module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndefinedSymbol {
@@ -110,6 +113,16 @@ impl Module {
             exports: symbols.exports,
         }
     }
+}
+
+/// The section with the build ID of a module file, as `/sys/module/M/notes/.note.gnu.build-id` has it. `None`
+/// if there is none, or if this is not a module.
+#[must_use]
+pub fn build_id_note(data: &[u8]) -> Option<&[u8]> {
+    let reader = Reader::new(data).ok()?;
+    let sections = reader.sections().ok()?;
+    let section = sections.iter().find(|section| section.name == b".note.gnu.build-id")?;
+    reader.contents(section).ok()
 }
 
 /// The contents of the sections that describe a module; `None`: the file has no such section.

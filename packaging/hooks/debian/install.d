@@ -7,4 +7,11 @@ remove) hook=/etc/kernel/prerm.d/dkms ;;
 *) exit 0 ;;
 esac
 [ -x "$hook" ] || exit 0
-exec "$hook" "$2"
+"$hook" "$2"
+code=$?
+if [ "$1" = add ] && command -v dkms >/dev/null; then
+    # 77: hold_kernel=yes, and required modules are missing. kernel-install ends without an entry for this kernel.
+    dkms kernel_hold -k "$2" >&2
+    [ $? -ne 77 ] || exit 77
+fi
+exit "$code"

@@ -4,7 +4,12 @@ case $1 in
 add)
     autoinstaller=/usr/lib/dkms/dkms_autoinstaller
     [ -x "$autoinstaller" ] || exit 0
-    exec "$autoinstaller" start "$2"
+    "$autoinstaller" start "$2"
+    code=$?
+    # 77: hold_kernel=yes, and required modules are missing. kernel-install ends without an entry for this kernel.
+    dkms kernel_hold -k "$2" >&2
+    [ $? -ne 77 ] || exit 77
+    exit "$code"
     ;;
 remove)
     command -v dkms >/dev/null || exit 0

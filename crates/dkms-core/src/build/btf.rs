@@ -8,24 +8,16 @@
 //! The programs read the module, which is untrusted, so they run in the sandbox. A module for which this does
 //! not work is installed without BTF, as kbuild has left it.
 
-use super::collect;
 use super::context::Context;
+use super::kernel_btf::{Base, Btf, pahole};
 use super::sandbox::Change;
-use super::target::Target;
 use crate::error::Result;
 use crate::event::Event;
-use crate::kernel::headers::Headers;
-use crate::session::Session;
-use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Stdin, Stream};
 use dkms_sys::sandbox::{Access, Place};
 use kmodule::image;
-use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-
-/// The BTF of the running kernel.
-const OF_RUNNING_KERNEL: &str = "/sys/kernel/btf/vmlinux";
 
 /// How long one program may take. Debian's largest module package takes a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -43,107 +35,6 @@ endif
 dkms:
 \t@echo 'options: $(PAHOLE_FLAGS) $(MODULE_PAHOLE_FLAGS)'
 ";
-
-/// How modules for a kernel get their BTF.
-#[derive(Debug)]
-pub(crate) enum Btf {
-    /// Not at all: the kernel has none, something is missing, or `btf=off`.
-    None,
-    /// kbuild makes it from `vmlinux` in the headers.
-    Kbuild,
-    /// dkms makes it from the kernel's BTF in this file, whose contents have this digest.
-    Kernel {
-        /// An image of the kernel, or the running kernel's BTF.
-        file: PathBuf,
-        /// SHA-256 of the part of the file that does not depend on who signed it.
-        digest: String,
-    },
-}
-
-impl Btf {
-    /// Decides it for a kernel. Nothing is decompressed yet. Files that cannot be read are skipped.
-    pub(crate) fn detect(session: &Session<'_>, headers: &Headers, release: &str, wanted: bool) -> Self {
-        if dkms_sys::fs::exists_followed(headers.dir.join("vmlinux")) {
-            return Self::Kbuild;
-        }
-        let enabled = |name: &str| headers.config.as_ref().is_some_and(|config| config.enabled(name));
-        if !wanted || !enabled("CONFIG_DEBUG_INFO_BTF_MODULES") || pahole(session).is_none() {
-            return Self::None;
-        }
-        let found = candidates(session, release).into_iter().find_map(|file| {
-            let bytes = dkms_sys::fs::read(&file).ok()?;
-            let digest = crate::digest::bytes(image::payload(&bytes).ok()?);
-            Some(Self::Kernel { file, digest })
-        });
-        found.unwrap_or(Self::None)
-    }
-
-    /// The value of the line `btf` of a fingerprint.
-    pub(crate) fn fingerprint(&self) -> String {
-        match self {
-            Self::None => "false".into(),
-            Self::Kbuild => "true".into(),
-            Self::Kernel { digest, .. } => format!("sha256:{digest}"),
-        }
-    }
-}
-
-/// Where a kernel's BTF may be, in the order of preference. The image is what will be booted; the running
-/// kernel can be an older one of the same release.
-fn candidates(session: &Session<'_>, release: &str) -> Vec<PathBuf> {
-    let boot = |name: &str| session.layout.boot_dir.join(format!("{name}-{release}"));
-    let mut files =
-        vec![boot("vmlinuz"), session.layout.kernel_modules(release).join("vmlinuz"), boot("Image")];
-    if session.host.runs(release) {
-        files.push(OF_RUNNING_KERNEL.into());
-    }
-    files
-}
-
-/// The program that makes BTF, which `PAHOLE` can name.
-fn pahole(session: &Session<'_>) -> Option<PathBuf> {
-    let named = session.host.environment.iter().find(|(name, value)| name == "PAHOLE" && !value.is_empty());
-    let name = named.map_or("pahole".into(), |(_, value)| value.to_string_lossy());
-    dkms_sys::process::which(&*name, &session.host.path)
-}
-
-/// The kernel's BTF in a file that the programs can read, and their options.
-#[derive(Debug)]
-pub(crate) struct Base {
-    /// Keeps the file.
-    dir: TempDir,
-    file: PathBuf,
-    options: Vec<String>,
-}
-
-impl Base {
-    /// Unpacks the kernel's BTF, and asks kbuild for its options.
-    fn new(context: &Context<'_>, image: &Path) -> Result<std::result::Result<Self, String>> {
-        let session = context.session;
-        let packed = dkms_sys::fs::read(image)?;
-        let raw = if packed.starts_with(b"\x9f\xeb") {
-            Cow::Borrowed(&packed[..])
-        } else {
-            let kernel = match image::unpack(&packed) {
-                Ok(kernel) => kernel,
-                Err(e) => return Ok(Err(format!("{}: {e}", image.display()))),
-            };
-            let Some(raw) = image::btf(&kernel) else {
-                return Ok(Err(format!("the kernel in {} has no BTF", image.display())));
-            };
-            Cow::Owned(raw.to_vec())
-        };
-        let options = match options(context)? {
-            Ok(options) => options,
-            Err(why) => return Ok(Err(why)),
-        };
-        let dir = TempDir::new_in(&session.options.tmp_location, "dkms-btf")?;
-        dkms_sys::fs::set_mode(dir.path(), 0o711)?;
-        let file = dir.path().join("kernel.btf");
-        dkms_sys::fs::create_new(&file, &raw, 0o644)?;
-        Ok(Ok(Self { dir, file, options }))
-    }
-}
 
 /// kbuild's options for pahole and this kernel.
 fn options(context: &Context<'_>) -> Result<std::result::Result<Vec<String>, String>> {
@@ -192,11 +83,16 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Adds BTF to a module, if kbuild should have done so and could not. A failure is a warning, and the module
-/// stays as it is.
+/// stays as it is. `check` makes sure that a changed module still is one.
 ///
 /// # Errors
 /// The log cannot be written; as [`super::sandbox::BuildSandbox::change_file`].
-pub(super) fn add(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
+pub(super) fn add(
+    context: &Context<'_>,
+    name: &str,
+    bytes: Vec<u8>,
+    check: impl FnOnce(&[u8]) -> std::result::Result<(), String>,
+) -> Result<Vec<u8>> {
     let Btf::Kernel { file, .. } = context.target.btf(context.session) else { return Ok(bytes) };
     // Some packages remove the symbols themselves.
     if image::has_btf(&bytes) || !image::has_section(&bytes, ".debug_info") {
@@ -207,10 +103,13 @@ pub(super) fn add(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<V
     let warn = |why: &str| {
         context.session.warn(format!("{}: {name}.ko is built without BTF: {why}", context.build));
     };
-    let base = context.target.btf_base(|| Base::new(context, file))?;
+    let base = context.target.btf_base(|| Base::new(context.session, file, || options(context)))?;
     match &*base {
         Ok(base) => match run(context, name, &bytes, base)? {
-            Ok(changed) => return Ok(changed),
+            Ok(changed) => match check(&changed) {
+                Ok(()) => return Ok(changed),
+                Err(why) => warn(&format!("pahole damaged it: {why}")),
+            },
             Err(why) => warn(&why),
         },
         Err(why) => warn(why),
@@ -249,11 +148,7 @@ fn run(
     } else {
         changed
     };
-    Ok(match collect::check(&resolved, context.build, context.session.options.force) {
-        Ok(_) if image::has_btf(&resolved) => Ok(resolved),
-        Ok(_) => Err("pahole found no types in it".into()),
-        Err(why) => Err(format!("pahole damaged it: {why}")),
-    })
+    Ok(if image::has_btf(&resolved) { Ok(resolved) } else { Err("pahole found no types in it".into()) })
 }
 
 /// Runs one program on the module. Its options are followed by the kernel's BTF and the module.
@@ -283,14 +178,6 @@ fn program(
     }
     let last = said.lines().last().unwrap_or_default();
     Ok(Err(format!("{} failed ({}): {last}", program.display(), done.status)))
-}
-
-impl Target {
-    /// How modules for this kernel get their BTF. Decided once per command.
-    pub(crate) fn btf(&self, session: &Session<'_>) -> &Btf {
-        let wanted = self.framework.btf != Some(false);
-        self.btf.get_or_init(|| Btf::detect(session, &self.headers, &self.kernel.release, wanted))
-    }
 }
 
 #[cfg(test)]

@@ -123,7 +123,8 @@ fn collect_module(
     let module = check(&bytes, context.build, session.options.force).map_err(|reason| {
         Error::Build(BuildError::BadModule { path: dir.join(&name), cause: reason.into() })
     })?;
-    let bytes = btf::add(context, &entry.dest_name, bytes)?;
+    let is_module = |bytes: &[u8]| check(bytes, context.build, session.options.force).map(drop);
+    let bytes = btf::add(context, &entry.dest_name, bytes, is_module)?;
     let bytes = if entry.strip { strip(context, &entry.dest_name, bytes)? } else { bytes };
     let path = staging.modules().join(format!("{}.ko", entry.dest_name));
     dkms_sys::fs::create_new(&path, &bytes, 0o644)?;

@@ -28,6 +28,7 @@ mod error;
 mod fingerprint;
 mod inputs;
 pub mod jobs;
+mod kernel_btf;
 pub mod log;
 pub(crate) mod mark;
 pub(crate) mod objects;

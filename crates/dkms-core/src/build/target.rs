@@ -1,7 +1,7 @@
 //! What all builds of one command for the same kernel share.
 
-use super::btf::{Base, Btf};
 use super::inputs::{self, tools::Tools, tree::Identity};
+use super::kernel_btf::{Base, Btf};
 use super::programs::HostPrograms;
 use crate::error::Error;
 use crate::kernel::headers::{self, Headers};
@@ -32,7 +32,7 @@ pub struct Target {
     /// Held while one thread decides about signing, or hashes the kernel's files.
     once: Mutex<()>,
     inputs: OnceLock<KernelInputs>,
-    pub(super) btf: OnceLock<Btf>,
+    btf: OnceLock<Btf>,
     /// The kernel's BTF, unpacked for the first module that needs it, or why that is impossible.
     base: Mutex<Option<Arc<Result<Base, String>>>>,
     /// Replacements for programs of headers for another machine; the inner `None`: there are none, or they
@@ -128,6 +128,12 @@ impl Target {
             },
         };
         Ok(self.inputs.get_or_init(|| read))
+    }
+
+    /// How modules for this kernel get their BTF. Decided once per command.
+    pub(super) fn btf(&self, session: &Session<'_>) -> &Btf {
+        let wanted = self.framework.btf != Some(false);
+        self.btf.get_or_init(|| Btf::detect(session, &self.headers, &self.kernel.release, wanted))
     }
 
     /// The kernel's BTF, which `unpack` provides for the first module.

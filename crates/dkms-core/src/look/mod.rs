@@ -3,6 +3,7 @@
 pub mod describe;
 pub mod fsck;
 pub mod lint;
+pub mod loaded;
 pub mod modules;
 pub mod ready;
 pub mod status;

@@ -5,6 +5,7 @@ mod unfinished;
 
 use crate::session::Session;
 use dkms_conf::glob::matches_name;
+use dkms_conf::kernel_match::compare_versions;
 use dkms_sys::fs::{Dir, Kind};
 pub use dkms_tree::entry::{Entry, State};
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -75,6 +76,7 @@ fn package(
     let inside = dir.entries();
     let has_originals = inside.iter().any(|(n, _)| n == "original_module");
     let p = Package { s, dir, inside: &inside, has_originals };
+    let first = out.len();
     for (version, kind) in &inside {
         if *kind != Kind::Directory || version == "original_module" || !fits(&filter.version, version) {
             continue;
@@ -98,6 +100,24 @@ fn package(
             out.push(Entry::new(&id, State::Added));
         }
     }
+    if s.options.framework.fallback == Some(true) {
+        let versions =
+            inside.iter().filter(|(name, kind)| *kind == Kind::Directory && name != "original_module");
+        let newest = versions.map(|(name, _)| name).max_by(|a, b| compare_versions(a, b));
+        for entry in out.iter_mut().skip(first) {
+            entry.fallback_for = newest.and_then(|newest| fallback_for(s.layout, entry, newest));
+        }
+    }
+}
+
+/// The newest version of a package, if an older one is installed for a kernel because it did not build.
+fn fallback_for(layout: &Layout, entry: &Entry, newest: &str) -> Option<String> {
+    let State::Installed(kernel) = &entry.kind else { return None };
+    let newer = Build::new(&PackageId::new(&entry.package.name, newest).ok()?, kernel);
+    let failed = newer.package != entry.package
+        && layout.failed_log(&newer).is_file()
+        && !layout.module_dir(&newer).is_dir();
+    failed.then(|| newest.to_owned())
 }
 
 impl Package<'_> {

@@ -11,7 +11,7 @@ use dkms_tree::state::BuildState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const NOT_BUILT: &str = "it is not built for this kernel";
+pub(super) const NOT_BUILT: &str = "it is not built for this kernel";
 const FORCED: &str = "and --force is given";
 
 /// `dkms build`: builds once for each kernel for which it is not built; with `force` for every kernel.
@@ -75,7 +75,9 @@ fn autoinstall_kernel(state: &State, kernel: &Kernel, facts: &KernelFacts, force
     }
     for wanted in &order.wanted {
         let predecessors: Vec<Build> = wanted.after.iter().map(build).collect();
-        planner.install(&build(&wanted.package), &predecessors);
+        let newest = build(&wanted.package);
+        planner.install(&newest, &predecessors);
+        planner.plan_fallbacks(&newest, &predecessors);
     }
     for (package, missing) in order.deferred {
         let reason = format!("waits for {}, which dkms does not know yet", missing.join(", "));
@@ -130,29 +132,40 @@ fn unique(kernels: &[Kernel]) -> Vec<&Kernel> {
 }
 
 /// What to do for one build.
-struct Work<'a> {
-    build: Build,
-    facts: &'a BuildFacts,
+pub(super) struct Work<'a> {
+    pub(super) build: Build,
+    pub(super) facts: &'a BuildFacts,
+    /// The step that decides whether it is done at all.
+    pub(super) follows: Option<StepId>,
     /// Why it is built.
-    make: Option<String>,
+    pub(super) make: Option<String>,
     /// An earlier build is replaced.
-    replace: bool,
+    pub(super) replace: bool,
     /// Why it is installed.
-    install: Option<String>,
+    pub(super) install: Option<String>,
     /// It is installed already, and is uninstalled first.
-    reinstall: bool,
-    optional: bool,
+    pub(super) reinstall: bool,
+    pub(super) optional: bool,
 }
 
 impl<'a> Work<'a> {
-    fn new(build: Build, facts: &'a BuildFacts) -> Self {
-        Self { build, facts, make: None, replace: false, install: None, reinstall: false, optional: false }
+    pub(super) fn new(build: Build, facts: &'a BuildFacts) -> Self {
+        Self {
+            build,
+            facts,
+            follows: None,
+            make: None,
+            replace: false,
+            install: None,
+            reinstall: false,
+            optional: false,
+        }
     }
 }
 
 /// The result of planning one build.
 #[derive(Clone, Copy)]
-enum End {
+pub(super) enum End {
     /// This step is its last one.
     Step(StepId),
     /// It cannot be done; this is the reason that its dependents report.
@@ -160,13 +173,13 @@ enum End {
 }
 
 /// A plan under construction.
-struct Planner<'a> {
-    state: &'a State,
+pub(super) struct Planner<'a> {
+    pub(super) state: &'a State,
     force: bool,
     wanted: Vec<Build>,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// The builds for which the plan has steps.
-    ends: BTreeMap<Build, End>,
+    pub(super) ends: BTreeMap<Build, End>,
 }
 
 impl<'a> Planner<'a> {
@@ -249,7 +262,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds the steps of one build, after those of the builds that it follows.
-    fn work(&mut self, work: Work<'_>, predecessors: &[Build]) {
+    pub(super) fn work(&mut self, work: Work<'_>, predecessors: &[Build]) {
         let end = self.steps(&work, predecessors);
         self.ends.insert(work.build, end);
     }
@@ -267,7 +280,7 @@ impl<'a> Planner<'a> {
                 Some(_) => return self.give_up(work, facts.obstacle.clone()),
             }
         }
-        let mut after = Vec::new();
+        let mut after: Vec<StepId> = work.follows.into_iter().collect();
         for predecessor in predecessors {
             match self.ends.get(predecessor) {
                 Some(End::Step(id)) => after.push(*id),

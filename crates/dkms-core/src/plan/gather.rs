@@ -5,7 +5,7 @@ use super::order::{self, Candidate};
 use super::removal::{self, Depth};
 use super::state::{BuildFacts, KernelFacts, State};
 use super::steps::{Operation, Outlook, Plan, Step};
-use super::{changes, estimate};
+use super::{changes, estimate, fallback};
 use crate::add;
 use crate::build;
 use crate::conf::{framework, load};
@@ -22,6 +22,7 @@ use crate::package::PackageError;
 use crate::request::RequestError;
 use crate::session::Session;
 use crate::trust::signing;
+use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::op::Op;
 use dkms_tree::layout::Layout;
@@ -209,7 +210,7 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
 pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
     let mut found = state::releases(s.layout);
     found.retain(|release| headers::suffice(s, release));
-    found.sort_by(|a, b| dkms_conf::kernel_match::compare_versions(a, b).then_with(|| a.cmp(b)));
+    found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
     found.into_iter().filter_map(|release| Kernel::of(release, arch).ok()).collect()
 }
 
@@ -309,6 +310,26 @@ impl<'a> Gatherer<'a> {
         let order = facts.order();
         let wanted: Vec<Build> = order.wanted.iter().map(|w| Build::new(&w.package, kernel)).collect();
         self.wanted(&wanted, Purpose::Install);
+        if s.options.framework.fallback == Some(true) {
+            self.older_versions(&wanted, &sound);
+        }
+    }
+
+    /// Gathers the versions that may be installed instead of the newest ones.
+    fn older_versions(&mut self, wanted: &[Build], sound: &[PackageId]) {
+        for newest in wanted {
+            let name = &newest.package.name;
+            let mut older: Vec<PackageId> =
+                sound.iter().filter(|p| p.name == *name && **p != newest.package).cloned().collect();
+            older.sort_by(|a, b| compare_versions(&b.version, &a.version));
+            older.truncate(fallback::VERSIONS);
+            for package in &older {
+                let build = Build::new(package, &newest.kernel);
+                let facts = self.facts(&build, Purpose::Install, true);
+                self.state.builds.insert(build, facts);
+            }
+            self.kernel(&newest.kernel).older.insert(name.clone(), older);
+        }
     }
 
     /// Gathers the requested builds, and those that may have to be rebuilt because of them.

@@ -9,6 +9,7 @@
 pub mod changes;
 mod ending;
 mod estimate;
+mod fallback;
 pub mod gather;
 pub mod keys;
 pub mod order;

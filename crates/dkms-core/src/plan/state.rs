@@ -93,6 +93,8 @@ pub struct KernelFacts {
     pub installed: BTreeMap<String, String>,
     /// For an autoinstall: the newest version of every package.
     pub candidates: Vec<Candidate>,
+    /// For an autoinstall with `fallback=yes`: the older versions of packages, the newest first.
+    pub older: BTreeMap<String, Vec<PackageId>>,
     /// For an autoinstall: the names of all packages in the tree.
     pub known: Vec<String>,
     /// Package versions whose configuration cannot be read, so that it is unknown whether to install or

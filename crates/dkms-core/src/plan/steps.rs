@@ -112,6 +112,13 @@ pub enum Operation {
     WriteArchive(PathBuf),
     /// Loads an archive or a package.
     LoadArchive(PathBuf),
+    /// What follows for this build happens only if another version cannot be built (`fallback=yes`).
+    Fallback {
+        /// The older version, and the kernel.
+        build: Build,
+        /// The version that it replaces.
+        instead_of: PackageId,
+    },
     /// Skips a build: BUILD_EXCLUSIVE does not allow it.
     Skip(Build),
     /// Defers a package, because it depends on packages that dkms does not know yet.
@@ -142,6 +149,7 @@ impl Operation {
             | Self::Uninstall(build)
             | Self::Unbuild(build)
             | Self::Resign(build)
+            | Self::Fallback { build, .. }
             | Self::Skip(build)
             | Self::Defer { build, .. }
             | Self::Fail { build, .. } => Some(build),

@@ -18,6 +18,7 @@
 //! those, and no build waits for a build lock while we hold a kernel's lock: see `lock.rs`.
 
 mod context;
+mod fallback;
 mod results;
 mod task;
 mod watch;
@@ -33,9 +34,11 @@ use crate::install::{Change, Ending, Outcome};
 use crate::plan::Plan;
 use crate::session::Session;
 use context::BuildContext;
+use dkms_sys::inhibit::{Inhibitor, SYSTEM_BUS};
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::manifest::BuildOrigin;
 use dkms_tree::state::{self, BuildState};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use task::{Foreseen, Group, Progress, Task, TaskId, Tasks, is_found_late};
@@ -55,7 +58,8 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
     let tasks = Tasks::of(plan);
     let context = BuildContext::new(s, &tasks);
     crate::trust::signing::ask::ask_before(s, tasks.to_build().map(|task| &task.build.kernel));
-    let queue: Vec<Queued> = tasks.to_build().map(|task| tasks.queued(task)).collect();
+    let newest = |task: &&Task<'_>| task.instead_of.is_none();
+    let queue: Vec<Queued> = tasks.to_build().filter(newest).map(|task| tasks.queued(task)).collect();
     if !queue.is_empty() {
         s.report(Event::Queue { builds: queue });
     }
@@ -70,9 +74,18 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
         last_message: Instant::now(),
         watch: Watch::new(s),
     };
+    let _shutdown_waits = delay_shutdown(s, &scheduler.tasks);
     scheduler.run();
     context.leave_failed_builds(&scheduler.tasks);
     scheduler.results()
+}
+
+/// Delays shutdown and sleep while modules of this machine are built and installed, where logind runs.
+fn delay_shutdown(s: &Session<'_>, tasks: &Tasks<'_>) -> Option<Inhibitor> {
+    let kernel = &tasks.to_build().next()?.build.kernel.release;
+    let is_machine = s.host.root && s.host.other_root.is_none() && s.host.chroot != Some(true);
+    let why = format!("kernel modules are being built for kernel {kernel}");
+    is_machine.then(|| Inhibitor::request(Path::new(SYSTEM_BUS), "dkms", &why))
 }
 
 /// Decides which task runs when.
@@ -103,9 +116,11 @@ impl<'a> Scheduler<'a> {
         std::thread::scope(|scope| {
             let (sender, ended) = mpsc::channel();
             loop {
+                self.begin_fallbacks();
                 self.watch.measure(context.pool.as_ref(), self.tasks.iter());
                 self.close_groups();
                 while let Some((id, build, replace)) = self.next() {
+                    self.report_fallback(id);
                     self.set(id, Progress::Running { since: Instant::now() });
                     let sender = sender.clone();
                     scope.spawn(move || {
@@ -157,7 +172,14 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn results(self) -> Results {
+    fn results(mut self) -> Results {
+        for id in self.tasks.ids() {
+            // What became of the newest version decides; the versions between are only attempts.
+            if let Some(older) = self.tasks.replacement(id).cloned() {
+                let is_newest = self.is(id, |task| task.instead_of.is_none());
+                self.end(id, if is_newest { Done::Replaced(older) } else { Done::Dropped });
+            }
+        }
         let finished = |task: Task<'_>| Finished {
             build: task.build.clone(),
             optional: task.optional,
@@ -167,7 +189,10 @@ impl<'a> Scheduler<'a> {
                 _ => Done::Dropped,
             },
         };
-        let finished = self.tasks.into_vec().into_iter().map(finished).collect();
+        let is_result = |task: &Task<'_>| {
+            task.instead_of.is_none() || !matches!(task.progress, Progress::Ended(Done::Dropped))
+        };
+        let finished = self.tasks.into_vec().into_iter().filter(is_result).map(finished).collect();
         Results { finished, changed: self.changed, stopped: self.stopped }
     }
 
@@ -244,7 +269,9 @@ impl<'a> Scheduler<'a> {
     }
 
     fn may_begin(&self, task: &Task<'_>) -> bool {
-        let is_ready = task.make.is_some() && task.after.iter().all(|id| self.is(*id, Task::succeeded));
+        let is_ready = task.make.is_some()
+            && task.instead_of.is_none_or(|newer| self.is(newer, Task::cannot_be_built))
+            && task.after.iter().all(|id| self.tasks.outcome(*id) == Some(true));
         let beside = |other: &Task<'_>| other.is_running() && other.build.package == task.build.package;
         is_ready && (self.context.private || !self.tasks.iter().any(beside))
     }
@@ -312,10 +339,12 @@ impl<'a> Scheduler<'a> {
 
     /// Fails the dependents of a task that failed or was skipped.
     fn fail_dependents(&mut self, id: TaskId) {
-        let Some(failed) = self.tasks.get(id).filter(|task| task.done().is_some() && !task.succeeded())
-        else {
+        let versions = self.tasks.versions(id);
+        // As long as an older version may be installed instead, nothing has failed.
+        if versions.first().is_none_or(|first| self.tasks.outcome(*first) != Some(false)) {
             return;
-        };
+        }
+        let Some(failed) = self.tasks.get(id) else { return };
         let (dependency, optional) = (failed.build.package.clone(), failed.optional);
         let what = match failed.done() {
             Some(Done::Skipped(_)) => "is not meant for this kernel",
@@ -323,7 +352,9 @@ impl<'a> Scheduler<'a> {
         };
         for dependent in self.tasks.ids() {
             let Some(task) = self.tasks.get(dependent) else { continue };
-            if !(task.is_waiting() || task.is_built()) || !task.after.contains(&id) {
+            if !(task.is_waiting() || task.is_built())
+                || !task.after.iter().any(|other| versions.contains(other))
+            {
                 continue;
             }
             if optional || task.optional {

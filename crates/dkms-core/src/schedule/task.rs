@@ -4,7 +4,7 @@ use crate::build::BuildError;
 use crate::error::Error;
 use crate::event::{LastBuild, Queued};
 use crate::plan::{Operation, Plan, StepId, Transactions};
-use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::manifest::BuildOrigin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub enum Done {
     Skipped(String),
     /// It failed, or one of its dependencies failed.
     Failed(Arc<Error>),
+    /// It cannot be built, and an older version is installed instead (`fallback=yes`).
+    Replaced(PackageId),
     /// Not started, because of an error that ended everything for its kernel or for the command.
     Dropped,
 }
@@ -72,6 +74,8 @@ pub(super) struct Task<'a> {
     pub(super) last: Option<LastBuild>,
     /// Tasks that it follows.
     pub(super) after: Vec<TaskId>,
+    /// It is done only if this other version of its package cannot be built.
+    pub(super) instead_of: Option<TaskId>,
     pub(super) weight: f64,
     /// Seconds until everything that waits for it is built. The task with the longest time starts first.
     pub(super) critical_path: f64,
@@ -102,6 +106,11 @@ impl Task<'_> {
         }
     }
 
+    /// It failed, or does not support its kernel.
+    pub(super) fn cannot_be_built(&self) -> bool {
+        matches!(self.done(), Some(Done::Failed(_) | Done::Skipped(_)))
+    }
+
     pub(super) fn succeeded(&self) -> bool {
         self.done().is_some_and(Done::is_success)
     }
@@ -118,7 +127,10 @@ impl<'a> Tasks<'a> {
         let mut task_of: BTreeMap<StepId, TaskId> = BTreeMap::new();
         for (step_id, step) in plan.steps() {
             let foreseen = match &step.operation {
-                Operation::Build { .. } | Operation::Install { .. } | Operation::Uninstall(_) => None,
+                Operation::Build { .. }
+                | Operation::Install { .. }
+                | Operation::Uninstall(_)
+                | Operation::Fallback { .. } => None,
                 Operation::Skip(_) => Some(Foreseen::Skipped(step.reason.clone())),
                 Operation::Fail { error, .. } => Some(Foreseen::Failed(error.clone())),
                 _ => continue,
@@ -128,7 +140,15 @@ impl<'a> Tasks<'a> {
             if id.0 == tasks.len() {
                 tasks.push(Task::new(id, build));
             }
+            let instead_of = match &step.operation {
+                Operation::Fallback { build, instead_of } => {
+                    let newer = Build::new(instead_of, &build.kernel);
+                    tasks.iter().find(|task| *task.build == newer).map(|task| task.id)
+                }
+                _ => None,
+            };
             let Some(task) = tasks.get_mut(id.0) else { continue };
+            task.instead_of = task.instead_of.or(instead_of);
             task.optional |= step.optional;
             match &step.operation {
                 Operation::Build { replace, weight, .. } => {
@@ -136,14 +156,16 @@ impl<'a> Tasks<'a> {
                 }
                 Operation::Install { .. } => task.install = true,
                 Operation::Uninstall(_) => task.uninstall = true,
+                Operation::Fallback { .. } => {}
                 _ => task.foreseen = foreseen,
             }
             let before = plan.before(step_id).filter_map(|step| task_of.get(&step).copied());
-            task.after.extend(before.filter(|other| *other != id));
+            let newer = task.instead_of;
+            task.after.extend(before.filter(|other| *other != id && Some(*other) != newer));
             task_of.insert(step_id, id);
         }
         for task in &mut tasks {
-            if task.make.is_none() && task.foreseen.is_none() {
+            if task.make.is_none() && task.foreseen.is_none() && task.instead_of.is_none() {
                 task.progress = Progress::Built;
             }
         }
@@ -204,7 +226,50 @@ impl<'a> Tasks<'a> {
 
     /// Whether others are built against it, so that it is installed as soon as it is built.
     pub(super) fn is_awaited(&self, id: TaskId) -> bool {
-        self.to_build().any(|task| task.after.contains(&id))
+        let versions = self.versions(id);
+        self.to_build().any(|task| task.after.iter().any(|other| versions.contains(other)))
+    }
+
+    /// A task, and those of the other versions of its package that replace it or that it replaces.
+    pub(super) fn versions(&self, id: TaskId) -> Vec<TaskId> {
+        let mut first = id;
+        while let Some(newer) = self.get(first).and_then(|task| task.instead_of) {
+            first = newer;
+        }
+        let mut found = vec![first];
+        while let Some(older) = found.last().and_then(|last| self.fallback_of(*last)) {
+            found.push(older);
+        }
+        found
+    }
+
+    fn fallback_of(&self, id: TaskId) -> Option<TaskId> {
+        self.iter().find(|task| task.instead_of == Some(id)).map(|task| task.id)
+    }
+
+    /// Whether a task, or one that replaces it, succeeded; `None` as long as that is open.
+    pub(super) fn outcome(&self, id: TaskId) -> Option<bool> {
+        let task = self.get(id)?;
+        task.done()?;
+        if task.succeeded() {
+            return Some(true);
+        }
+        self.fallback_of(id).map_or(Some(false), |older| self.outcome(older))
+    }
+
+    /// The package version that was installed, or was there, instead of one that cannot be built.
+    pub(super) fn replacement(&self, id: TaskId) -> Option<&PackageId> {
+        if self.get(id)?.succeeded() {
+            return None;
+        }
+        let mut older = self.fallback_of(id);
+        while let Some(task) = older.and_then(|id| self.get(id)) {
+            if task.succeeded() {
+                return Some(&task.build.package);
+            }
+            older = self.fallback_of(task.id);
+        }
+        None
     }
 
     /// The groups of tasks that are installed together.
@@ -236,6 +301,7 @@ impl<'a> Task<'a> {
             foreseen: None,
             last: None,
             after: Vec::new(),
+            instead_of: None,
             weight: 0.0,
             critical_path: 0.0,
             installed_early: false,
@@ -268,7 +334,6 @@ pub(super) struct Group {
 mod tests {
     use super::*;
     use crate::plan::{Outlook, Step};
-    use dkms_tree::ids::PackageId;
 
     #[test]
     fn the_longest_critical_path_begins() {

@@ -16,6 +16,7 @@ pub(crate) enum Action {
     Unbuild,
     Remove,
     Status,
+    Reload,
     Autoinstall,
     Match,
     Config,
@@ -23,6 +24,7 @@ pub(crate) enum Action {
     Verify,
     Ready,
     Pending,
+    Preflight,
     Fsck,
     Report,
     Mktarball,
@@ -45,6 +47,7 @@ pub(crate) enum Action {
     KernelPreinst,
     KernelPostinst,
     KernelPrerm,
+    KernelHold,
 }
 
 /// Everything about an action.

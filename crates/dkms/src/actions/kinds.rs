@@ -17,6 +17,8 @@ pub(crate) enum Operand {
     /// A module or module files.
     PackageOrFiles,
     Archive,
+    /// Releases of kernels, which do not have to be installed.
+    Kernels,
     /// A file to write.
     Output,
     /// One of these words.

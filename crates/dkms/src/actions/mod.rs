@@ -82,6 +82,7 @@ impl ActionRow {
             Operand::Source => "MODULE/VERSION | DIRECTORY | ARCHIVE".into(),
             Operand::PackageOrFiles => "[MODULE[/VERSION] | FILE...]".into(),
             Operand::Archive => "ARCHIVE".into(),
+            Operand::Kernels => "[KERNEL...]".into(),
             Operand::Output => "[FILE]".into(),
             Operand::Words(words) => format!("[{}]", words.join(" | ")),
             Operand::WordAndPackage(words) => format!("[{} [MODULE[/VERSION]]]", words.join(" | ")),

@@ -54,6 +54,7 @@ pub(crate) enum Opt {
     SourceTree,
     InstallTree,
     Root,
+    Loaded,
     Table,
     Json,
     Quiet,

@@ -2,9 +2,11 @@
 
 use super::call::Call;
 use crate::actions::Action;
+use crate::answer::{Answer, Summary};
 use crate::request;
 use dkms_core::error::Result;
 use dkms_core::event::Event;
+use dkms_core::hold::{self, Caller};
 use dkms_core::ids::Kernel;
 use dkms_core::plan::gather;
 use dkms_core::request::RequestError;
@@ -60,6 +62,20 @@ fn template(call: &Call<'_>, kernel: &Kernel) -> Result<Kernel> {
         return Err(RequestError::NoTemplate.into());
     };
     Ok(Kernel::new(template, &kernel.arch)?)
+}
+
+/// `dkms kernel_hold`
+pub(super) fn hold(call: &Call<'_>) -> Result<Answer> {
+    let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
+    hold::refresh(call.s, Caller::KernelHook)?;
+    let missing = hold::held(call.s, &kernel.release)?;
+    if missing.is_empty() {
+        return Ok(Answer::Yes);
+    }
+    let text = format!("kernel {} is held back: it lacks {}", kernel.release, missing.join(", "));
+    Ok(Answer::No(
+        Summary::new(text).hint("dkms pending says what they wait for; hold_kernel=no releases it"),
+    ))
 }
 
 /// `dkms kernel_preinst`, `dkms kernel_prerm`

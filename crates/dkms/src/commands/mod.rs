@@ -11,8 +11,10 @@ mod lint;
 mod mok;
 mod package;
 mod packaging;
+mod preflight;
 mod ready;
 mod registry;
+mod reload;
 mod report;
 mod rpm;
 mod status;
@@ -30,6 +32,7 @@ use crate::settings;
 use crate::ui::Ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
+use dkms_core::hold::Caller;
 use dkms_core::request::RequestError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
@@ -46,11 +49,12 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     let arguments = &*arguments;
     let mut host = crate::host::gather(entered.as_ref(), pin);
     // Such words are not package names.
-    let mut subject = if matches!(action.row().operand, Operand::Words(_) | Operand::Output) {
-        Subject::default()
-    } else {
-        Subject::of(arguments)?
-    };
+    let mut subject =
+        if matches!(action.row().operand, Operand::Words(_) | Operand::Kernels | Operand::Output) {
+            Subject::default()
+        } else {
+            Subject::of(arguments)?
+        };
     let words = request::check(arguments)?;
     let (mut layout, mut options) = settings::resolve(arguments, &host, ui)?;
     if let Some(entered) = &entered {
@@ -83,39 +87,55 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }
-    let result = match action {
-        Action::Status => return status::status(&call),
-        Action::Config => return config::config(&call),
-        Action::Lint => return lint::lint(&call),
-        // fsck describes the repair of each finding in any case, so a dry run is the same as a check.
-        Action::Fsck => return fsck::fsck(&call, arguments.repair && !arguments.dry_run),
-        Action::Verify => return verify::verify(&call),
-        Action::Ready => return ready::ready(&call),
-        Action::Pending => return ready::pending(&call),
-        Action::Report => return report::report(&call),
-        Action::Add | Action::Build | Action::Install => package::bring_in(&call, action),
-        Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(&call, action),
-        Action::Match => kernel::match_kernel(&call),
-        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(&call, action),
-        Action::KernelPreinst | Action::KernelPrerm => kernel::clear(&call, action),
-        Action::GenerateMok => mok::generate(&call),
-        Action::Mok => mok::mok(&call),
-        Action::Cache => cache::cache(&call),
-        Action::Mktarball => tarball::make(&call),
-        Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(&call, action),
-        Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(&call, action),
-        Action::Mkimage => image::make(&call),
-        Action::Mksysext => sysext::make(&call),
-        Action::Ldtarball => tarball::load(&call),
-        Action::Push => registry::push(&call),
-        Action::Pull => registry::pull(&call),
-        Action::Matrix => registry::matrix(&call),
-        Action::RegistryKey => registry::key(&call),
-    };
-    if let Some(recorder) = ui.recorder().filter(|_| !arguments.dry_run) {
-        crate::timings::finish(recorder, arguments, &s, &result);
+    let answer = perform(&call, action);
+    if let Some(recorder) = ui.recorder().filter(|_| !arguments.dry_run && !action.row().is_document()) {
+        crate::timings::finish(recorder, arguments, &s, answer.as_ref().err());
     }
-    result.map(|()| Answer::Yes)
+    if action.row().effect == Effect::Changes && !arguments.dry_run {
+        let caller = if action == Action::KernelPostinst { Caller::KernelHook } else { Caller::Command };
+        if let Err(e) = dkms_core::hold::refresh(&s, caller) {
+            s.warn(format!("what is held (hold_kernel) could not be updated: {e}"));
+        }
+    }
+    answer
+}
+
+/// Calls the function of an action.
+fn perform(call: &Call<'_>, action: Action) -> Result<Answer> {
+    let arguments = call.arguments;
+    match action {
+        Action::Status => return status::status(call),
+        Action::Config => return config::config(call),
+        Action::Lint => return lint::lint(call),
+        // fsck describes the repair of each finding in any case, so a dry run is the same as a check.
+        Action::Fsck => return fsck::fsck(call, arguments.repair && !arguments.dry_run),
+        Action::Verify => return verify::verify(call),
+        Action::Ready => return ready::ready(call),
+        Action::Pending => return ready::pending(call),
+        Action::Report => return report::report(call),
+        Action::Preflight => return preflight::preflight(call),
+        Action::Add | Action::Build | Action::Install => package::bring_in(call, action),
+        Action::Uninstall | Action::Unbuild | Action::Remove => package::uninstall_or_remove(call, action),
+        Action::Match => kernel::match_kernel(call),
+        Action::Autoinstall | Action::KernelPostinst => kernel::autoinstall(call, action),
+        Action::KernelPreinst | Action::KernelPrerm => kernel::clear(call, action),
+        Action::GenerateMok => mok::generate(call),
+        Action::KernelHold => return kernel::hold(call),
+        Action::Mok => mok::mok(call),
+        Action::Reload => reload::reload(call),
+        Action::Cache => cache::cache(call),
+        Action::Mktarball => tarball::make(call),
+        Action::Mkdeb | Action::Mkdsc | Action::Mkbmdeb => debian::make(call, action),
+        Action::Mkrpm | Action::Mkkmp | Action::Mkdriverdisk => rpm::make(call, action),
+        Action::Mkimage => image::make(call),
+        Action::Mksysext => sysext::make(call),
+        Action::Ldtarball => tarball::load(call),
+        Action::Push => registry::push(call),
+        Action::Pull => registry::pull(call),
+        Action::Matrix => registry::matrix(call),
+        Action::RegistryKey => registry::key(call),
+    }
+    .map(|()| Answer::Yes)
 }
 
 /// Warns about options without effect, and does the setup for actions that change something.

@@ -18,7 +18,12 @@ pub(super) fn ready(call: &Call<'_>) -> Result<Answer> {
         false => request::one_kernel(call.s, call.arguments, call.words)?,
         true => newest(call)?,
     };
-    let report = ready::ready(call.s, &kernel)?;
+    let loaded = call.arguments.loaded;
+    if loaded && !call.s.host.runs(&kernel.release) {
+        let text = format!("--loaded is about the running kernel, and {} does not run", kernel.release);
+        return Err(RequestError::Usage(text).into());
+    }
+    let report = ready::ready(call.s, &kernel, loaded)?;
     if call.arguments.json {
         call.ui.data(&verdicts::ready_json(&report));
     } else {

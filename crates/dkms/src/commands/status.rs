@@ -6,8 +6,9 @@ use crate::render::paint::Painted;
 use crate::render::{json, status as render};
 use dkms_conf::glob::matches_name;
 use dkms_core::error::Result;
-use dkms_core::look::ready;
+use dkms_core::kernel::running::Running;
 use dkms_core::look::status::{self, Entry, Filter, State};
+use dkms_core::look::{loaded, ready};
 use dkms_core::request::RequestError;
 use dkms_tree::ids::{Build, Kernel, Release};
 use dkms_tree::manifest::Manifest;
@@ -19,14 +20,21 @@ pub(super) fn status(call: &Call<'_>) -> Result<Answer> {
         return Err(RequestError::Exclusive("--table and --json").into());
     }
     let entries: Vec<_> = filters.iter().flat_map(|f| status::status(call.s, f)).collect();
+    let running = call.arguments.loaded.then(Running::read);
     if call.arguments.json {
-        call.ui.data(&json::status(&entries, &|build| origin(call, build)));
+        let loaded = running.as_ref().map(|running| move |entry: &_| loaded::compare(call.s, running, entry));
+        let loaded = loaded.as_ref().map(|f| f as &dyn Fn(&_) -> _);
+        call.ui.data(&json::status(&entries, &|build| origin(call, build), loaded));
         return Ok(Answer::Yes);
     }
     if call.arguments.table {
         call.ui.painted(&table(call, &filters, &entries));
     } else {
-        call.ui.painted(&render::lines(&entries));
+        let remark = |entry: &Entry| {
+            let modules = running.as_ref().and_then(|running| loaded::compare(call.s, running, entry));
+            modules.map_or_else(String::new, |modules| loaded::remark(&modules))
+        };
+        call.ui.painted(&render::lines(&entries, &remark));
     }
     for entry in entries.iter().filter(|e| e.kind == State::Broken) {
         if let Err(e) = dkms_core::add::refuse_broken(call.s.layout, &entry.package) {

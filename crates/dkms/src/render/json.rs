@@ -5,9 +5,10 @@ use crate::answer::Answer;
 use crate::exit;
 use dkms_core::conf::ConfError;
 use dkms_core::error::{Error, Result};
-use dkms_core::event::{Event, LastBuild};
+use dkms_core::event::{Event, Fallback, LastBuild};
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::look::fsck::{Finding, Repaired};
+use dkms_core::look::loaded::Compared;
 use dkms_core::look::status::{Entry, State};
 use dkms_core::plan::{Operation, Outlook, Plan, Step, StepId};
 use serde_json::{Map, Value, json};
@@ -19,9 +20,21 @@ pub(super) fn line(value: &Value) -> String {
     format!("{value}\n")
 }
 
-/// `dkms status --json`: one document.
-pub(crate) fn status(entries: &[Entry], origin: &dyn Fn(&Build) -> Option<String>) -> String {
-    let list: Vec<Value> = entries.iter().map(|e| entry(e, origin)).collect();
+/// `dkms status --json`: one document. With `loaded`, it has what the running kernel has loaded.
+pub(crate) fn status(
+    entries: &[Entry],
+    origin: &dyn Fn(&Build) -> Option<String>,
+    loaded: Option<&dyn Fn(&Entry) -> Option<Vec<Compared>>>,
+) -> String {
+    let one = |e: &Entry| {
+        let mut value = entry(e, origin);
+        if let (Some(loaded), Some(map)) = (loaded, value.as_object_mut()) {
+            let modules = loaded(e).map(|modules| modules.iter().map(compared).collect::<Vec<_>>());
+            map.insert("loaded".into(), json!(modules));
+        }
+        value
+    };
+    let list: Vec<Value> = entries.iter().map(one).collect();
     let text =
         serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "entries": list })).unwrap_or_default();
     format!("{text}\n")
@@ -59,6 +72,18 @@ fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
     })
 }
 
+fn compared(module: &Compared) -> Value {
+    json!({
+        "module": module.name.as_str(),
+        "state": module.state.word(),
+        "path": module.path,
+        "srcversion": module.loaded.srcversion,
+        "build_id": module.loaded.build_id,
+        "installed_srcversion": module.installed.srcversion,
+        "installed_build_id": module.installed.build_id,
+    })
+}
+
 /// The word of a state.
 pub(crate) fn state_word(state: &State) -> &'static str {
     match state {
@@ -93,6 +118,7 @@ fn entry(e: &Entry, origin: &dyn Fn(&Build) -> Option<String>) -> Value {
         "built_missing": e.built_missing,
         "differs": e.differs,
         "origin": origin,
+        "fallback_for": e.fallback_for,
     })
 }
 
@@ -175,6 +201,14 @@ pub(crate) fn event(e: &Event) -> String {
             put("from", json!(from));
             put("to", json!(to));
         }
+        Event::ModuleUnloaded { module } => {
+            put("event", "module-unloaded".into());
+            put("module", json!(module));
+        }
+        Event::ModuleLoaded { module } => {
+            put("event", "module-loaded".into());
+            put("module", json!(module));
+        }
         Event::Installed { build } => of(&mut put, "installed", build),
         Event::Uninstalled { build } => of(&mut put, "uninstalled", build),
         Event::Unbuilt { build } => of(&mut put, "unbuilt", build),
@@ -255,7 +289,7 @@ pub(crate) fn event(e: &Event) -> String {
                 kernels.iter().map(|k| json!({ "kernel": k.release, "arch": k.arch })).collect();
             put("kernels", json!(list));
         }
-        Event::Summary { kernel, installed, sources, skipped, failed, deferred } => {
+        Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } => {
             let names = |list: &[PackageId]| json!(list.iter().map(ToString::to_string).collect::<Vec<_>>());
             on_kernel(&mut put, "summary", kernel);
             put("installed", names(installed));
@@ -265,6 +299,8 @@ pub(crate) fn event(e: &Event) -> String {
             put("skipped", names(skipped));
             put("failed", json!(failed.iter().map(with_code).collect::<Vec<_>>()));
             put("deferred", names(deferred));
+            let fallback = |f: &Fallback| json!({ "package": f.package.name, "version": f.package.version, "instead_of": f.instead_of.version });
+            put("fallbacks", fallbacks.iter().map(fallback).collect());
         }
         Event::StillBuilding { builds } => {
             put("event", "still-building".into());
@@ -344,6 +380,10 @@ fn step(step: &Step, after: &[usize]) -> Value {
         | Operation::Skip(build)
         | Operation::Defer { build, .. }
         | Operation::Fail { build, .. } => about(&mut put, &build.package, Some(&build.kernel)),
+        Operation::Fallback { build, instead_of } => {
+            about(&mut put, &build.package, Some(&build.kernel));
+            put("instead_of", json!(instead_of.version));
+        }
         Operation::Depmod(kernel) => {
             put("kernel", json!(kernel.release));
             put("arch", json!(kernel.arch));
@@ -380,6 +420,7 @@ fn word(operation: &Operation) -> &'static str {
         Operation::LoadArchive(_) => "load-archive",
         Operation::Skip(_) => "skip",
         Operation::Defer { .. } => "defer",
+        Operation::Fallback { .. } => "fallback",
         Operation::Fail { .. } | Operation::Install { outlook: Outlook::Refused(_), .. } => "fail",
         Operation::Install { outlook: Outlook::Same(_), .. }
         | Operation::KeepKey(_)

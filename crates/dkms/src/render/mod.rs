@@ -7,6 +7,7 @@ pub(crate) mod lint;
 pub(crate) mod mok;
 pub(crate) mod paint;
 pub(crate) mod plain;
+pub(crate) mod preflight;
 pub(crate) mod progress;
 pub(crate) mod status;
 mod terminal;

@@ -7,7 +7,7 @@ use crate::printable::on_one_line;
 use dkms_core::build::BuildError;
 use dkms_core::conf::ConfError;
 use dkms_core::error::Error;
-use dkms_core::event::{BuiltModule, Event, Sources};
+use dkms_core::event::{BuiltModule, Event, Fallback, Sources};
 use dkms_core::ids::{Kernel, PackageId, Release};
 use dkms_core::package::PackageError;
 use dkms_core::plan::{Operation, Outlook, Plan};
@@ -77,6 +77,8 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
         Event::OriginalRestored { to, .. } => out(format!("Restored the kernel's own {}", to.display())),
         Event::Installed { build } => detail(format!("Installed {build}")),
         Event::ModuleRemoved { path, .. } => out(format!("Removed {}", path.display())),
+        Event::ModuleUnloaded { module } => out(format!("Unloaded {module}")),
+        Event::ModuleLoaded { module } => out(format!("Loaded {module}")),
         Event::Uninstalled { build } => out(format!("Uninstalled {build}")),
         Event::Unbuilt { build } => out(format!("Deleted what was built of {build}")),
         Event::Forgotten { package } => out(format!("Removed {package} from the dkms tree")),
@@ -127,7 +129,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
                 some => format!("Loaded {package}, built for {}", some.join(", ")),
             })
         }
-        Event::Summary { kernel, installed, sources, skipped, failed, deferred } => {
+        Event::Summary { kernel, installed, sources, skipped, failed, deferred, fallbacks } => {
             let mut text =
                 format!("Kernel {}: {} installed{}", kernel.release, installed.len(), origins(*sources));
             let names = |list: &[PackageId]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -138,6 +140,12 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
                 if !list.is_empty() {
                     text.push_str(&format!(", {} {word} ({})", list.len(), list.join(", ")));
                 }
+            }
+            let instead = |f: &Fallback| format!("{} instead of {}", f.package, f.instead_of.version);
+            let fallbacks: Vec<String> = fallbacks.iter().map(instead).collect();
+            if !fallbacks.is_empty() {
+                let n = fallbacks.len();
+                text.push_str(&format!(", {n} in an older version ({})", fallbacks.join(", ")));
             }
             out(text)
         }
@@ -234,6 +242,7 @@ fn what(operation: &Operation) -> String {
         Operation::Enroll(path) => format!("ask for the enrolment of {}", path.display()),
         Operation::WriteArchive(path) => format!("write {}", path.display()),
         Operation::LoadArchive(path) => format!("load {}", path.display()),
+        Operation::Fallback { build, .. } => format!("fall back to {build}"),
         Operation::Skip(build) => format!("skip {build}"),
         Operation::Defer { build, .. } => format!("defer {build}"),
         Operation::Fail { build, .. } => format!("cannot do {build}"),

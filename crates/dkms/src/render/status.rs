@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 /// The space between columns.
 const GAP: usize = 2;
 
-/// The lines of `dkms status`.
-pub(crate) fn lines(entries: &[Entry]) -> Painted {
+/// The lines of `dkms status`, each with one more remark.
+pub(crate) fn lines(entries: &[Entry], remark: &dyn Fn(&Entry) -> String) -> Painted {
     let mut out = Painted::default();
     for entry in entries {
-        let line = entry.line();
+        let line = entry.line() + &remark(entry);
         // Only the colour depends on this: the line stays as it is.
         let (subject, state) = line.rsplit_once(": ").unwrap_or((&line, ""));
         let word_end = state.find(' ').unwrap_or(state.len());
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn coloured_lines_say_what_plain_ones_say() {
         let plain: String = entries().iter().map(|e| format!("{}\n", e.line())).collect();
-        let painted = lines(&entries());
+        let painted = lines(&entries(), &|_| String::new());
         assert_eq!(painted.plain(), plain);
         assert!(painted.with_colours().contains("hello/1.0, 6.9.0, x86_64: \u{1b}[32minstalled\u{1b}[0m\n"));
     }

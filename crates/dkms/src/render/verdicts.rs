@@ -152,7 +152,7 @@ pub(crate) fn ready_json(report: &ready::Report) -> String {
         .map(|c| {
             json!({
                 "about": c.about, "answer": answer(c.answer), "what": c.what, "help": c.help,
-                "reasons": reasons(&c.reasons, c.answer == Outcome::Refused),
+                "reasons": reasons(&c.reasons, c.answer == Outcome::Refused), "remark": c.remark,
             })
         })
         .collect();
@@ -175,7 +175,7 @@ pub(crate) fn ready_text(report: &ready::Report, verbose: bool) -> String {
     };
     let mut text = format!("Kernel {} {head}\n", report.kernel.release);
     // A positive answer may have a remark.
-    let is_shown = |c: &&ready::Check| verbose || c.answer != Outcome::Loads || c.help.is_some();
+    let is_shown = |c: &&ready::Check| verbose || c.remark || c.answer != Outcome::Loads || c.help.is_some();
     for c in report.checks.iter().filter(is_shown) {
         let about = c.about.as_ref().map_or_else(String::new, |a| format!("{a} "));
         let colon = if about.is_empty() || c.reasons.is_empty() { "" } else { "would not load: " };

@@ -96,8 +96,8 @@ fn slowest_object(step: &Step) -> Option<String> {
             format!("What follows compiling (modpost, linking, BTF) took {share}: more jobs do not help.")
         }
         false => format!(
-            "After {object} began, nothing new was compiled for {share}: one file takes most of this build, so more \
-             jobs do not help; only the author of the driver can split it."
+            "After {object} began, nothing new was compiled for {share}: one file takes most of this \
+             build, so more jobs do not help; only the author of the driver can split it."
         ),
     })
 }
@@ -109,8 +109,8 @@ fn idle_slots(run: &Run, step: &Step) -> Option<String> {
     let used = run.use_of_slots(make.from, make.to) / length.max(0.001);
     (used < 0.6 * f64::from(run.slots)).then(|| {
         format!(
-            "While it ran make, {used:.1} of {} job slots were in use on average: it does not offer more to compile \
-             at the same time.",
+            "While it ran make, {used:.1} of {} job slots were in use on average: it does not offer more \
+             to compile at the same time.",
             run.slots
         )
     })
@@ -124,10 +124,14 @@ fn waited_for(run: &Run, step: &Step) -> Option<String> {
     let why = match &wait.reason {
         Reason::Dependency(n) => {
             let other = &run.builds.get(*n)?.build;
-            format!("for {other}, which it is built against (BUILD_DEPENDS): what makes that one faster helps both")
+            format!(
+                "for {other}, which it is built against (BUILD_DEPENDS): what makes that one faster \
+             helps both"
+            )
         }
         Reason::Slot => {
-            "for a free job slot; the builds with the longest way to go, judged by their last build, begin first"
+            "for a free job slot; the builds with the longest way to go, judged by their last build, begin \
+             first"
                 .to_owned()
         }
         _ => return None,
@@ -167,8 +171,8 @@ fn locks(run: &Run) -> Option<Advice> {
     Some(Advice {
         seen: format!("Another dkms held a lock for {}: {holder}.", seconds(time)),
         remarks: vec![
-            "Do not run several commands for the same modules at once: one command that names all of them shares \
-             its job slots between them."
+            "Do not run several commands for the same modules at once: one command that names all of them \
+             shares its job slots between them."
                 .into(),
         ],
         about,
@@ -178,11 +182,14 @@ fn locks(run: &Run) -> Option<Advice> {
 fn memory(run: &Run) -> Option<Advice> {
     let (time, count, about) = waited(run, |reason| *reason == Reason::Memory)?;
     Some(Advice {
-        seen: format!("{count} build(s) did not begin beside others, for up to {}, because little memory was free.",
-            seconds(time)),
+        seen: format!(
+            "{count} build(s) did not begin beside others, for up to {}, because little memory \
+         was free.",
+            seconds(time)
+        ),
         remarks: vec![
-            "`min_free_memory` in framework.conf is what has to be free (512 MiB if it is not set). Lower it if the \
-             modules are small; more memory helps in any case."
+            "`min_free_memory` in framework.conf is what has to be free (512 MiB if it is not set). Lower \
+             it if the modules are small; more memory helps in any case."
                 .into(),
         ],
         about: Some(about),
@@ -192,10 +199,13 @@ fn memory(run: &Run) -> Option<Advice> {
 fn same_package(run: &Run) -> Option<Advice> {
     let (time, _, about) = waited(run, |reason| matches!(reason, Reason::SamePackage(_)))?;
     Some(Advice {
-        seen: format!("Builds of one package for several kernels ran one after the other, for {}.", seconds(time)),
+        seen: format!(
+            "Builds of one package for several kernels ran one after the other, for {}.",
+            seconds(time)
+        ),
         remarks: vec![
-            "They run side by side where private mounts are permitted: in containers, allow CAP_SYS_ADMIN or user \
-             namespaces."
+            "They run side by side where private mounts are permitted: in containers, allow CAP_SYS_ADMIN \
+             or user namespaces."
                 .into(),
         ],
         about: Some(about),
@@ -207,8 +217,8 @@ fn jobs(run: &Run) -> Option<Advice> {
     let (slots, cpus) = (run.slots as usize, run.facts.cpus);
     (slots > 0 && slots < cpus).then(|| Advice {
         seen: format!(
-            "{count} build(s) waited for a job slot, for up to {}, and this machine has {cpus} processors for {slots} \
-             slot(s).",
+            "{count} build(s) waited for a job slot, for up to {}, and this machine has {cpus} processors \
+             for {slots} slot(s).",
             seconds(time)
         ),
         remarks: vec![match run.facts.jobs {
@@ -225,8 +235,8 @@ fn depmod(run: &Run) -> Option<Advice> {
     (time >= SHORT && time >= SHARE * run.facts.total).then(|| Advice {
         seen: format!("depmod took {}, {} of the command.", seconds(time), percent(time, run.facts.total)),
         remarks: vec![
-            "It runs once for each kernel and command: install several modules with one command. Where dkms writes \
-             the index itself, this takes a fraction of the time."
+            "It runs once for each kernel and command: install several modules with one command. Where \
+             dkms writes the index itself, this takes a fraction of the time."
                 .into(),
         ],
         about: None,
@@ -250,7 +260,9 @@ fn slower(run: &Run) -> Option<Advice> {
             seconds(last)
         ),
         remarks: vec![
-            "Either the machine was busy with something else, or more builds ran beside it than the last time.".into(),
+            "Either the machine was busy with something else, or more builds ran beside it than the last \
+             time."
+                .into(),
         ],
         about: Some(n),
     })

@@ -1,9 +1,9 @@
 //! The page of `--timings`: where the time of a command went, and what would make it faster.
 //!
-//! Nothing is measured for it. [`Recorder`] keeps the events of a command with their times, `read` makes builds
-//! (`run`) of them, `waits` and `path` find what they waited for and the critical path, `advice` says what to do,
-//! `chart` and `page` draw. The pages of the last commands are kept in the tree (`keep`). All of this is best effort: it never
-//! fails a command.
+//! Nothing is measured for it. [`Recorder`] keeps the events of a command with their times, `read` makes
+//! builds (`run`) of them, `waits` and `path` find what they waited for and the critical path, `advice` says
+//! what to do, `chart` and `page` draw. The pages of the last commands are kept in the tree (`keep`). All of
+//! this is best effort: it never fails a command.
 
 mod advice;
 mod chart;
@@ -22,7 +22,7 @@ mod tests;
 pub(crate) use record::Recorder;
 
 use crate::cli::Arguments;
-use dkms_core::error::Result;
+use dkms_core::error::Error;
 use dkms_core::event::Event;
 use dkms_core::session::Session;
 use record::Entry;
@@ -30,7 +30,7 @@ use run::{Facts, Run};
 use std::io::Write;
 
 /// Writes the page of a command that has ended: to the file of `--timings`, and into the tree.
-pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>, result: &Result<()>) {
+pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>, error: Option<&Error>) {
     let is_kept = keep::is_kept(s) && recorder.has_builds();
     if !is_kept && !arguments.timings {
         return;
@@ -45,7 +45,7 @@ pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>
         jobs: s.options.jobs,
         has_cache: !s.options.no_cache,
         has_registry: s.options.framework.registry.as_ref().is_some_and(|list| !list.is_empty()),
-        error: result.as_ref().err().map(|e| (e.to_string(), e.help())),
+        error: error.map(|e| (e.to_string(), e.help())),
     };
     let mut run = recorder.with_entries(|entries| analyse(entries, facts));
     run.read_logs(s.layout);

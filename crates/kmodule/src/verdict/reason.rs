@@ -1,9 +1,8 @@
 //! The reasons why a kernel refuses a module: a code for scripts, the message of the kernel's log, the error
 //! number that it returns, and what to do about it.
 
-use super::relocate::aarch64::AARCH64;
 use crate::compression::Compression;
-use crate::elf::ElfError;
+use crate::elf::{AARCH64, ElfError};
 use crate::sign::{Hash, SignatureFault};
 use std::fmt;
 

@@ -6,11 +6,11 @@ use super::doubts::Doubts;
 use super::format::{Image, text};
 use super::machine::X86_64;
 use super::reason::Reason;
+use crate::elf::AARCH64;
 use crate::elf::reader::{Relocation, SHT_NOBITS, SHT_REL, SHT_RELA, Section, Symbol};
 use std::collections::BTreeMap;
 
 pub(super) mod aarch64;
-use aarch64::AARCH64;
 
 const SHN_UNDEF: u16 = 0;
 const SHN_LORESERVE: u16 = 0xff00;

@@ -4,6 +4,7 @@
 //! without.
 
 mod initramfs;
+mod loaded;
 mod pending;
 mod report;
 
@@ -50,13 +51,14 @@ enum Required {
     Module(String),
 }
 
-/// Checks whether `kernel` can be booted. Changes nothing.
+/// Checks whether `kernel` can be booted. With `must_be_loaded`, also whether it, the running kernel, has loaded
+/// what `required_modules` names. Changes nothing.
 ///
 /// # Errors
 /// framework.conf cannot be read.
-pub fn ready(s: &Session<'_>, kernel: &Kernel) -> Result<Report> {
+pub fn ready(s: &Session<'_>, kernel: &Kernel, must_be_loaded: bool) -> Result<Report> {
     let verdicts = || verify::verify(s, &[Filter::of_kernel(&kernel.release)]);
-    check(s, kernel, &verdicts)
+    check(s, kernel, must_be_loaded, &verdicts)
 }
 
 /// Like [`ready`], with the verdicts on at least the modules that are installed for this kernel.
@@ -68,10 +70,15 @@ pub fn ready_given(s: &Session<'_>, kernel: &Kernel, verdicts: &verify::Report) 
         let modules = verdicts.modules.iter().filter(|m| m.kernel == *kernel).cloned().collect();
         verify::Report { modules, kernels: Vec::new() }
     };
-    check(s, kernel, &of_kernel)
+    check(s, kernel, false, &of_kernel)
 }
 
-fn check(s: &Session<'_>, kernel: &Kernel, verdicts: &dyn Fn() -> verify::Report) -> Result<Report> {
+fn check(
+    s: &Session<'_>,
+    kernel: &Kernel,
+    must_be_loaded: bool,
+    verdicts: &dyn Fn() -> verify::Report,
+) -> Result<Report> {
     let mut report = Report { kernel: kernel.clone(), running: s.host.release.clone(), checks: Vec::new() };
     let modules = s.layout.kernel_modules(&kernel.release);
     if !modules.is_dir() {
@@ -119,9 +126,36 @@ fn check(s: &Session<'_>, kernel: &Kernel, verdicts: &dyn Fn() -> verify::Report
         }
     }
     if let Reference::Running(running) = &reference {
+        loaded::note_other_builds(s, &here, &required, &mut report);
         initramfs::compare(s.layout, running, kernel, &early, &mut report);
     }
+    let is_named = s.options.framework.required_modules.as_deref().is_some_and(|v| !v.trim().is_empty());
+    if must_be_loaded && is_named && s.host.runs(&kernel.release) {
+        loaded::check(s, &here, &required, &mut report);
+    }
     Ok(report)
+}
+
+/// The required packages that are not installed for a kernel. Changes nothing, and examines no module files: a
+/// new kernel has neither an index nor an initramfs yet.
+///
+/// # Errors
+/// framework.conf cannot be read.
+pub fn missing(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<String>> {
+    let reference = Reference::of(s, &kernel.arch);
+    let there = entries(s, kernel);
+    let here = match &reference {
+        Reference::Running(running) => entries(s, running),
+        Reference::Tree => there.clone(),
+    };
+    let is_there = |name: &str| there.iter().any(|e| e.package.name == name && !e.built_missing);
+    let required = required(s, &reference, &here, kernel)?.into_iter();
+    Ok(required
+        .filter_map(|item| match item {
+            Required::Package(name) if !is_there(&name) => Some(name),
+            Required::Package(_) | Required::Module(_) => None,
+        })
+        .collect())
 }
 
 /// What determines which packages are required, if the administrator does not.
@@ -281,7 +315,13 @@ fn package(
     };
     if build_failed(s.layout, &entry.package, &report.kernel) {
         let (what, help) = absent(s, name, &report.kernel);
-        return report.note(Some(name), Outcome::Refused, what, Some(&help));
+        let newest = state::versions(s.layout, name).pop().filter(|newest| *newest != entry.package);
+        let newest = newest.filter(|_| s.options.framework.fallback == Some(true));
+        let Some(newest) = newest else {
+            return report.note(Some(name), Outcome::Refused, what, Some(&help));
+        };
+        let what = format!("is installed instead of {}, which {what} (fallback=yes)", newest.version);
+        report.remark(&entry.package.to_string(), what, Some(&help));
     }
     let id = entry.package.to_string();
     if entry.built_missing || entry.differs {
@@ -346,6 +386,7 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
         what: reasons.first().map_or_else(String::new, ToString::to_string),
         help,
         reasons: reasons.clone(),
+        remark: false,
     });
     false
 }
@@ -384,16 +425,20 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
     }
 }
 
-/// Checks a required module that does not belong to a dkms package.
-fn own_module(modules: &Path, name: &str, index: &Index, report: &mut Report) {
+/// The modules in a list of files such as `modules.builtin`.
+fn own_names(list: &Path) -> Vec<ModuleName> {
+    let text = dkms_sys::fs::read_text(list, dkms_sys::fs::Limit::INDEX).unwrap_or_default();
     let name_of = |line: &str| {
         let file = Path::new(line).file_name().and_then(|n| n.to_str());
         file.and_then(module_stem).map(ModuleName::new)
     };
+    text.lines().filter_map(name_of).collect()
+}
+
+/// Checks a required module that does not belong to a dkms package.
+fn own_module(modules: &Path, name: &str, index: &Index, report: &mut Report) {
     let wanted = ModuleName::new(name);
-    let builtin = dkms_sys::fs::read_text(modules.join("modules.builtin"), dkms_sys::fs::Limit::INDEX)
-        .unwrap_or_default();
-    if index.contains_key(&wanted) || builtin.lines().any(|line| name_of(line).as_ref() == Some(&wanted)) {
+    if index.contains_key(&wanted) || own_names(&modules.join("modules.builtin")).contains(&wanted) {
         report.note(Some(name), Outcome::Loads, "is a module of this kernel", None);
     } else {
         let what = "is neither a package of dkms nor a module of this kernel";

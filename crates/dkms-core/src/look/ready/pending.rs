@@ -75,7 +75,13 @@ pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
 pub fn pending_given(s: &Session<'_>, kernels: &[Kernel], verdicts: &verify::Report) -> Vec<Item> {
     let mut items = Vec::new();
     let plan = gather::autoinstall(s, kernels);
-    for operation in plan.operations() {
+    // What happens only if another version fails is not what anything waits for.
+    let fallbacks: Vec<&Build> = plan
+        .operations()
+        .filter_map(|o| if let Operation::Fallback { build, .. } = o { Some(build) } else { None })
+        .collect();
+    let is_fallback = |o: &&Operation| o.build().is_some_and(|build| fallbacks.contains(&build));
+    for operation in plan.operations().filter(|o| !is_fallback(o)) {
         let is_built_first = |build: &Build| {
             plan.operations().any(|o| matches!(o, Operation::Build { build: other, .. } if other == build))
         };

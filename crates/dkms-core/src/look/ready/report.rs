@@ -17,6 +17,8 @@ pub struct Check {
     pub help: Option<String>,
     /// The reasons, if the module would not be loaded.
     pub reasons: Vec<Reason>,
+    /// It is always printed, although it is not against the kernel.
+    pub remark: bool,
 }
 
 /// The result, with the checks it is based on.
@@ -51,6 +53,15 @@ impl Report {
             what: what.into(),
             help: help.map(str::to_owned),
             reasons: Vec::new(),
+            remark: false,
         });
+    }
+
+    /// Adds something that people should know, and that is not against the kernel.
+    pub(super) fn remark(&mut self, about: &str, what: impl Into<String>, help: Option<&str>) {
+        self.note(Some(about), Outcome::Loads, what, help);
+        if let Some(check) = self.checks.last_mut() {
+            check.remark = true;
+        }
     }
 }

@@ -34,6 +34,12 @@ pub(super) const GENERAL: &[OptionRow] = &[
         "Work on the system in this directory, such as an image or a chroot",
     )
     .details("Its newest kernel takes the place of the running one. See `OTHER SYSTEMS`."),
+    flag(Opt::Loaded, "loaded", Group::Output, "Show what the running kernel has loaded of each module")
+        .details(
+            "Compares the source checksums, or else the build IDs, of the loaded and the installed modules. `ready` \
+             requires that what `required_modules` names is loaded.",
+        )
+        .misplaced(Misplaced::Refuse),
     flag(Opt::Table, "table", Group::Output, "Print a table of packages and kernels")
         .misplaced(Misplaced::Refuse),
     flag(Opt::Json, "json", Group::Output, "Print JSON instead of text").details("See `JSON`."),

@@ -50,4 +50,17 @@ pub(super) const HOOKS: &[ActionRow] = &[
         accepts: &[CONF, HEADERS, &[Opt::Jobs, Opt::Timings, Opt::Force]],
         ..BASE
     },
+    ActionRow {
+        action: Action::KernelHold,
+        word: "kernel_hold",
+        purpose: "for package scripts: whether a kernel is held back",
+        about: "For the scripts of kernel packages: with `hold_kernel=yes` in dkms-framework.conf(5), exits with 77 if the \
+                kernel lacks required modules, and updates what grub and apt hold.",
+        operand: Operand::None,
+        examples: &["dkms kernel_hold -k 6.1.0-9-amd64"],
+        root: Root::Always,
+        kernels: Kernels::Named,
+        options: &[KERNELS],
+        ..BASE
+    },
 ];

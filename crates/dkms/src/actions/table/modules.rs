@@ -96,8 +96,23 @@ pub(super) const MODULES: &[ActionRow] = &[
                 Module, version, kernel and architecture may be patterns.",
         examples: &["dkms status", "dkms status 'zfs*' -k 6.1.0-9-amd64"],
         effect: Effect::Queries,
-        options: &[PACKAGE, KERNELS, &[Opt::Table]],
+        options: &[PACKAGE, KERNELS, &[Opt::Loaded, Opt::Table]],
         accepts: &[&[Opt::All, Opt::DryRun]],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Reload,
+        word: "reload",
+        purpose: "replace loaded modules by the installed ones",
+        about: "Unloads the loaded modules of a package from the running kernel, those that use others first, and loads \
+                what is installed. If something else uses one, nothing is unloaded, and dkms prints what that is.",
+        operand: Operand::Packages,
+        examples: &["dkms reload hello", "dkms reload spl zfs"],
+        root: Root::Always,
+        kernels: Kernels::None,
+        runs_programs: true,
+        options: &[CHANGE],
+        accepts: &[PACKAGE],
         ..BASE
     },
     ActionRow {

@@ -61,7 +61,7 @@ pub(super) const QUERIES: &[ActionRow] = &[
         examples: &["dkms ready", "dkms ready -k 6.1.0-10-amd64"],
         effect: Effect::Queries,
         kernels: Kernels::One,
-        options: &[KERNELS],
+        options: &[KERNELS, &[Opt::Loaded]],
         accepts: &[PACKAGE, HEADERS, &[Opt::DryRun]],
         ..BASE
     },
@@ -76,6 +76,20 @@ pub(super) const QUERIES: &[ActionRow] = &[
         effect: Effect::Queries,
         options: &[KERNELS],
         accepts: &[PACKAGE, HEADERS, &[Opt::DryRun]],
+        ..BASE
+    },
+    ActionRow {
+        action: Action::Preflight,
+        word: "preflight",
+        purpose: "check whether modules build for the next kernels",
+        about: "Before an upgrade: builds the modules for the kernels that the package manager offers next, or those given, \
+                in a temporary directory. The package manager fetches and checks their headers; nothing is installed. The \
+                exit status is 0 for yes, 1 for no, and 2 if that is unknown.",
+        operand: Operand::Kernels,
+        examples: &["dkms preflight", "dkms preflight 6.1.0-10-amd64"],
+        effect: Effect::Evaluates,
+        options: &[&[Opt::Kernel]],
+        accepts: &[&[Opt::DryRun]],
         ..BASE
     },
     ActionRow {

@@ -6,10 +6,8 @@ use super::super::format::{Image, text};
 use super::super::kernel::KernelView;
 use super::super::reason::Reason;
 use super::{Place, Run, SHN_ABS, SHN_UNDEF, STB_WEAK, signed};
+use crate::elf::AARCH64;
 use crate::elf::reader::{Relocation, SHF_EXECINSTR, Symbol};
-
-/// `e_machine`
-pub(in super::super) const AARCH64: u16 = 183;
 
 const ABS64: u32 = 257;
 

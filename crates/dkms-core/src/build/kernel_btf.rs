@@ -1,0 +1,116 @@
+//! The BTF of a kernel, on which the BTF of its modules is based.
+
+use crate::error::Result;
+use crate::kernel::headers::Headers;
+use crate::session::Session;
+use dkms_sys::fs::TempDir;
+use kmodule::image;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// The BTF of the running kernel.
+const OF_RUNNING_KERNEL: &str = "/sys/kernel/btf/vmlinux";
+
+/// How modules for a kernel get their BTF.
+#[derive(Debug)]
+pub(crate) enum Btf {
+    /// Not at all: the kernel has none, something is missing, or `btf=off`.
+    None,
+    /// kbuild makes it from `vmlinux` in the headers.
+    Kbuild,
+    /// dkms makes it from the kernel's BTF in this file, whose contents have this digest.
+    Kernel {
+        /// An image of the kernel, or the running kernel's BTF.
+        file: PathBuf,
+        /// SHA-256 of the part of the file that does not depend on who signed it.
+        digest: String,
+    },
+}
+
+impl Btf {
+    /// Decides it for a kernel. Nothing is decompressed yet. Files that cannot be read are skipped.
+    pub(crate) fn detect(session: &Session<'_>, headers: &Headers, release: &str, wanted: bool) -> Self {
+        if dkms_sys::fs::exists_followed(headers.dir.join("vmlinux")) {
+            return Self::Kbuild;
+        }
+        let enabled = |name: &str| headers.config.as_ref().is_some_and(|config| config.enabled(name));
+        if !wanted || !enabled("CONFIG_DEBUG_INFO_BTF_MODULES") || pahole(session).is_none() {
+            return Self::None;
+        }
+        let found = candidates(session, release).into_iter().find_map(|file| {
+            let bytes = dkms_sys::fs::read(&file).ok()?;
+            let digest = crate::digest::bytes(image::payload(&bytes).ok()?);
+            Some(Self::Kernel { file, digest })
+        });
+        found.unwrap_or(Self::None)
+    }
+
+    /// The value of the line `btf` of a fingerprint.
+    pub(crate) fn fingerprint(&self) -> String {
+        match self {
+            Self::None => "false".into(),
+            Self::Kbuild => "true".into(),
+            Self::Kernel { digest, .. } => format!("sha256:{digest}"),
+        }
+    }
+}
+
+/// Where a kernel's BTF may be, in the order of preference. The image is what will be booted; the running
+/// kernel can be an older one of the same release.
+fn candidates(session: &Session<'_>, release: &str) -> Vec<PathBuf> {
+    let boot = |name: &str| session.layout.boot_dir.join(format!("{name}-{release}"));
+    let mut files =
+        vec![boot("vmlinuz"), session.layout.kernel_modules(release).join("vmlinuz"), boot("Image")];
+    if session.host.runs(release) {
+        files.push(OF_RUNNING_KERNEL.into());
+    }
+    files
+}
+
+/// The program that makes BTF, which `PAHOLE` can name.
+pub(super) fn pahole(session: &Session<'_>) -> Option<PathBuf> {
+    let named = session.host.environment.iter().find(|(name, value)| name == "PAHOLE" && !value.is_empty());
+    let name = named.map_or("pahole".into(), |(_, value)| value.to_string_lossy());
+    dkms_sys::process::which(&*name, &session.host.path)
+}
+
+/// The kernel's BTF in a file that the programs can read, and their options.
+#[derive(Debug)]
+pub(crate) struct Base {
+    /// Keeps the file.
+    pub(super) dir: TempDir,
+    pub(super) file: PathBuf,
+    pub(super) options: Vec<String>,
+}
+
+impl Base {
+    /// Unpacks the kernel's BTF; `options` asks kbuild for its options.
+    pub(super) fn new(
+        session: &Session<'_>,
+        image: &Path,
+        options: impl FnOnce() -> Result<std::result::Result<Vec<String>, String>>,
+    ) -> Result<std::result::Result<Self, String>> {
+        let packed = dkms_sys::fs::read(image)?;
+        let raw = if packed.starts_with(b"\x9f\xeb") {
+            Cow::Borrowed(&packed[..])
+        } else {
+            let kernel = match image::unpack(&packed) {
+                Ok(kernel) => kernel,
+                Err(e) => return Ok(Err(format!("{}: {e}", image.display()))),
+            };
+            let Some(raw) = image::btf(&kernel) else {
+                return Ok(Err(format!("the kernel in {} has no BTF", image.display())));
+            };
+            Cow::Owned(raw.to_vec())
+        };
+        let options = match options()? {
+            Ok(options) => options,
+            Err(why) => return Ok(Err(why)),
+        };
+        let dir = TempDir::new_in(&session.options.tmp_location, "dkms-btf")?;
+        dkms_sys::fs::set_mode(dir.path(), 0o711)?;
+        let file = dir.path().join("kernel.btf");
+        dkms_sys::fs::create_new(&file, &raw, 0o644)?;
+        Ok(Ok(Self { dir, file, options }))
+    }
+}

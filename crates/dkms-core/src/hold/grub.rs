@@ -1,0 +1,45 @@
+//! grub's default entry, for grub-mkconfig, which reads `/etc/default/grub.d/*.cfg` as shell.
+
+use super::Kernels;
+
+/// The file that selects the newest kernel that has its modules; `None` if that is the newest kernel, or if
+/// there is no such kernel.
+pub(super) fn text(kernels: &Kernels) -> Option<String> {
+    let (newest, missing) = kernels.last().filter(|(_, missing)| !missing.is_empty())?;
+    let (good, _) = kernels.iter().rev().find(|(_, missing)| missing.is_empty())?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
+    if !good.chars().all(legal) {
+        return None;
+    }
+    let missing = missing.join(", ");
+    // The identifiers of entries are those of grub's 10_linux.
+    Some(format!(
+        "# Written by dkms, and removed when the newest kernel has its modules (hold_kernel in dkms-framework.conf(5)).\n\
+         # Held: kernel {newest} lacks {missing}, so the default entry of grub is kernel {good}\n\
+         dkms_id=${{GRUB_DEVICE_UUID:-$GRUB_DEVICE}}\n\
+         [ \"${{GRUB_DISABLE_UUID-}}\" != true ] || dkms_id=$GRUB_DEVICE\n\
+         GRUB_DEFAULT=\"gnulinux-{good}-advanced-$dkms_id\"\n\
+         case ${{GRUB_DISABLE_SUBMENU-}} in\n\
+         y | true) ;;\n\
+         *) GRUB_DEFAULT=\"gnulinux-advanced-$dkms_id>$GRUB_DEFAULT\" ;;\n\
+         esac\n"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_kernel_with_its_modules_is_the_default() {
+        let kernels = |list: &[(&str, &[&str])]| -> Kernels {
+            list.iter().map(|(k, m)| ((*k).to_owned(), m.iter().map(|&m| m.to_owned()).collect())).collect()
+        };
+        assert_eq!(text(&kernels(&[("6.1", &[]), ("6.2", &[])])), None);
+        assert_eq!(text(&kernels(&[("6.1", &["zfs"]), ("6.2", &["zfs"])])), None);
+        assert_eq!(text(&kernels(&[("6.1", &["zfs"]), ("6.2", &[])])), None);
+        let held = text(&kernels(&[("6.0", &[]), ("6.1", &[]), ("6.2", &["zfs"])])).unwrap();
+        assert!(held.contains("gnulinux-6.1-advanced-$dkms_id") && held.contains("6.2 lacks zfs"));
+        assert_eq!(text(&kernels(&[("6.1 $(x)", &[]), ("6.2", &["zfs"])])), None);
+    }
+}

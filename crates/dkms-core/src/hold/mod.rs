@@ -1,0 +1,114 @@
+//! `hold_kernel=yes`: the machine does not start a kernel without its required modules by default.
+//!
+//! [`refresh`] brings two files up to date, which exist only as long as something is held: one for grub, with
+//! the entry of the newest kernel that has its modules, and one for apt, which holds back kernels that a
+//! package does not support (BUILD_EXCLUSIVE_KERNEL_MAX). kernel-install learns from `dkms kernel_hold` that a
+//! kernel gets no entry.
+
+mod apt;
+mod grub;
+
+use crate::error::Result;
+use crate::event::Event;
+use crate::look::ready;
+use crate::session::Session;
+use dkms_sys::process::{Command, which};
+use dkms_tree::ids::{Kernel, Release};
+use std::path::Path;
+use std::time::Duration;
+
+const GRUB_FILE: &str = "/etc/default/grub.d/zz-dkms-hold.cfg";
+const APT_FILE: &str = "/etc/apt/preferences.d/dkms-hold.pref";
+
+/// Who calls [`refresh`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A hook of a kernel's package, after which the boot loader is updated anyway.
+    KernelHook,
+    /// A command of the administrator.
+    Command,
+}
+
+/// The required packages that each installed kernel lacks, oldest kernel first.
+type Kernels = Vec<(String, Vec<String>)>;
+
+/// Updates what is held. Does nothing unless `hold_kernel=yes`, apart from removing what was held before.
+///
+/// # Errors
+/// framework.conf cannot be read, or a file cannot be written.
+pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
+    let is_on = s.options.framework.hold_kernel == Some(true);
+    if s.host.other_root.is_some() || !s.host.root || !(is_on || exists(GRUB_FILE) || exists(APT_FILE)) {
+        return Ok(());
+    }
+    let (grub, apt) =
+        if is_on { (grub::text(&kernels(s)?), apt::text(&apt::limits(s))) } else { (None, None) };
+    put(s, APT_FILE, apt.as_deref())?;
+    if put(s, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
+        update_grub(s);
+    }
+    Ok(())
+}
+
+/// The required packages that a kernel lacks, if it is held: another kernel has all of them.
+///
+/// # Errors
+/// framework.conf cannot be read.
+pub fn held(s: &Session<'_>, release: &str) -> Result<Vec<String>> {
+    if s.options.framework.hold_kernel != Some(true) {
+        return Ok(Vec::new());
+    }
+    let kernels = kernels(s)?;
+    let other_is_complete = kernels.iter().any(|(other, missing)| other != release && missing.is_empty());
+    let missing = kernels.into_iter().find(|(other, _)| other == release).map(|(_, missing)| missing);
+    Ok(missing.filter(|_| other_is_complete).unwrap_or_default())
+}
+
+fn kernels(s: &Session<'_>) -> Result<Kernels> {
+    let one = |release: Release| {
+        let kernel = Kernel { release, arch: s.host.machine.clone() };
+        Ok((kernel.release.to_string(), ready::missing(s, &kernel)?))
+    };
+    ready::kernels(s.layout).into_iter().map(one).collect()
+}
+
+fn exists(path: &str) -> bool {
+    dkms_sys::fs::exists(path)
+}
+
+/// Writes or removes a file, unless its directory does not exist. Returns whether it changed.
+fn put(s: &Session<'_>, path: &str, text: Option<&str>) -> Result<bool> {
+    let path = Path::new(path);
+    let before = dkms_sys::fs::read_optional(path, dkms_sys::fs::Limit::CONFIG)?;
+    match text {
+        None if before.is_none() => return Ok(false),
+        None => {
+            dkms_sys::fs::remove_tree(path)?;
+            let text = format!("nothing is held any more: removed {}", path.display());
+            s.report(Event::Detail { text });
+        }
+        Some(text) if before.as_deref() == Some(text.as_bytes()) => return Ok(false),
+        Some(_) if !path.parent().is_some_and(Path::is_dir) => return Ok(false),
+        Some(text) => {
+            dkms_sys::fs::write_atomic(path, text.as_bytes(), 0o644)?;
+            let about: Vec<&str> =
+                text.lines().filter_map(|line| line.strip_prefix("Explanation: ")).collect();
+            let first = text.lines().find_map(|line| line.strip_prefix("# Held: "));
+            let about = first.map_or_else(|| about.join("; "), str::to_owned);
+            s.warn(format!("{about} (hold_kernel=yes; {})", path.display()));
+        }
+    }
+    Ok(true)
+}
+
+/// A failure leaves the boot loader as it was.
+fn update_grub(s: &Session<'_>) {
+    let Some(program) = which("update-grub", &s.host.path) else { return };
+    let command =
+        Command::new(program).envs(s.host.environment.iter().cloned()).timeout(Duration::from_secs(300));
+    match command.run() {
+        Ok(done) if done.status.success() => {}
+        Ok(done) => s.warn(format!("update-grub ended with {}; run it again", done.status)),
+        Err(e) => s.warn(e.to_string()),
+    }
+}

@@ -1,0 +1,148 @@
+//! The modules that the running kernel has loaded, from `/proc/modules` and `/sys/module`.
+
+use crate::kernel::installed::decompressed;
+use dkms_sys::fs::Limit;
+use kmodule::ModuleName;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The modules of the running kernel.
+#[derive(Debug, Default)]
+pub struct Running {
+    modules: BTreeMap<ModuleName, LoadedModule>,
+    sys: PathBuf,
+}
+
+/// A loaded module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadedModule {
+    /// How often it is used, each of [`LoadedModule::holders`] included; `None`: this kernel unloads no
+    /// modules.
+    pub users: Option<u64>,
+    /// The modules that use its symbols.
+    pub holders: Vec<ModuleName>,
+    /// It has no function to unload it.
+    pub permanent: bool,
+    /// It is neither being loaded nor being unloaded.
+    pub live: bool,
+}
+
+/// What identifies the build of a module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The checksum of its sources, which not every module has.
+    pub srcversion: Option<String>,
+    /// The linker's build ID, as hexadecimal digits.
+    pub build_id: Option<String>,
+}
+
+impl Running {
+    /// Reads the state of the machine.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::at(Path::new("/proc/modules"), Path::new("/sys/module"))
+    }
+
+    pub(crate) fn at(list: &Path, sys: &Path) -> Self {
+        let text = dkms_sys::fs::read_text(list, Limit::INDEX).unwrap_or_default();
+        Self { modules: text.lines().filter_map(parse).collect(), sys: sys.to_owned() }
+    }
+
+    /// A module, if it is loaded.
+    #[must_use]
+    pub fn get(&self, name: &ModuleName) -> Option<&LoadedModule> {
+        self.modules.get(name)
+    }
+
+    /// What identifies a loaded module.
+    #[must_use]
+    pub fn identity(&self, name: &ModuleName) -> Identity {
+        let dir = self.sys.join(name.as_str());
+        let text = |file: &str| dkms_sys::fs::read_text(dir.join(file), Limit::CONFIG).ok();
+        let note = dkms_sys::fs::read_bounded(dir.join("notes/.note.gnu.build-id"), Limit::CONFIG);
+        Identity {
+            srcversion: text("srcversion").map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()),
+            build_id: note.ok().and_then(|note| build_id(&note)),
+        }
+    }
+}
+
+impl Identity {
+    /// What identifies a module file, compressed or not; `None` if it cannot be read.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Option<Self> {
+        let bytes = decompressed(&dkms_sys::fs::read(path).ok()?).ok()?;
+        let module = kmodule::elf::Module::parse(&bytes).ok()?;
+        Some(Self {
+            srcversion: module.modinfo.srcversion().map(str::to_owned),
+            build_id: kmodule::elf::build_id_note(&bytes).and_then(build_id),
+        })
+    }
+
+    /// Whether both are the same build; `None` if they have nothing in common that can be compared. Equal
+    /// sources count as the same build, wherever they were compiled.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> Option<bool> {
+        let equal = |a: &Option<String>, b: &Option<String>| Some(a.as_ref()? == b.as_ref()?);
+        equal(&self.srcversion, &other.srcversion).or_else(|| equal(&self.build_id, &other.build_id))
+    }
+
+    /// The shorter form for people: the checksum of the sources, or else the build ID.
+    #[must_use]
+    pub fn word(&self) -> Option<&str> {
+        self.srcversion.as_deref().or(self.build_id.as_deref())
+    }
+}
+
+/// A line of `/proc/modules`: name, size, number of users, holders, state, address.
+fn parse(line: &str) -> Option<(ModuleName, LoadedModule)> {
+    let mut words = line.split_ascii_whitespace();
+    let name = ModuleName::new(words.next()?);
+    let (_size, users, holders, state) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let names = || holders.split(',').filter(|holder| !holder.is_empty() && *holder != "-");
+    let module = LoadedModule {
+        users: users.parse().ok(),
+        permanent: names().any(|holder| holder == "[permanent]"),
+        holders: names().filter(|holder| !holder.starts_with('[')).map(ModuleName::new).collect(),
+        live: state == "Live",
+    };
+    Some((name, module))
+}
+
+/// The ID in a note section: after the lengths of name and content and the type, each a word, and the name.
+fn build_id(note: &[u8]) -> Option<String> {
+    let (name, rest) = note.get(12..)?.split_at_checked(4)?;
+    (name == b"GNU\0" && !rest.is_empty()).then(|| rest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_proc_modules() {
+        let read = |line: &str| parse(line).map(|(_, module)| module);
+        let live = LoadedModule { users: Some(2), live: true, ..LoadedModule::default() };
+        let held = LoadedModule { holders: vec![ModuleName::new("b"), ModuleName::new("c")], ..live.clone() };
+        assert_eq!(read("a 16384 2 b,c, Live 0x0000000000000000 (OE)"), Some(held));
+        assert_eq!(read("a 16384 2 - Live 0x0"), Some(live.clone()));
+        let permanent = LoadedModule { permanent: true, ..live };
+        assert_eq!(read("a 16384 2 [permanent], Live 0x0"), Some(permanent));
+        assert_eq!(read("a 1 - - Unloading 0x0"), Some(LoadedModule::default()));
+        assert_eq!(read("a 1"), None);
+    }
+
+    #[test]
+    fn sources_count_before_build_ids() {
+        let of = |srcversion: Option<&str>, build_id: Option<&str>| Identity {
+            srcversion: srcversion.map(str::to_owned),
+            build_id: build_id.map(str::to_owned),
+        };
+        assert_eq!(of(Some("A"), Some("1")).is_same(&of(Some("A"), Some("2"))), Some(true));
+        assert_eq!(of(Some("A"), None).is_same(&of(Some("B"), None)), Some(false));
+        assert_eq!(of(None, Some("1")).is_same(&of(Some("B"), Some("1"))), Some(true));
+        assert_eq!(of(None, Some("1")).is_same(&of(Some("B"), None)), None);
+        assert_eq!(build_id(b"\x04\0\0\0\x02\0\0\0\x03\0\0\0GNU\0\xab\x01").as_deref(), Some("ab01"));
+        assert_eq!(build_id(b"short"), None);
+    }
+}

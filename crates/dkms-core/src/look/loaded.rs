@@ -1,0 +1,124 @@
+//! Whether the running kernel has loaded the modules that are installed.
+
+use crate::installed;
+use crate::kernel::running::{Identity, Running};
+use crate::session::Session;
+use dkms_tree::entry::{Entry, State};
+use dkms_tree::ids::{Build, Kernel};
+use kmodule::ModuleName;
+use std::path::PathBuf;
+
+/// What the running kernel has of an installed module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InMemory {
+    /// The installed build.
+    Installed,
+    /// Another build.
+    Other,
+    /// It is loaded, and it cannot be determined which build that is.
+    Unknown,
+    /// It is not loaded.
+    No,
+}
+
+impl InMemory {
+    /// The word in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Installed => "installed",
+            Self::Other => "other",
+            Self::Unknown => "unknown",
+            Self::No => "no",
+        }
+    }
+}
+
+/// An installed module of the running kernel.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// The kernel's name for it.
+    pub name: ModuleName,
+    /// The installed file.
+    pub path: PathBuf,
+    /// What is loaded.
+    pub state: InMemory,
+    /// What identifies the loaded module.
+    pub loaded: Identity,
+    /// What identifies the installed file.
+    pub installed: Identity,
+}
+
+/// Compares the modules of an entry with what is loaded; `None` if the entry is not installed for the running
+/// kernel.
+#[must_use]
+pub fn compare(s: &Session<'_>, running: &Running, entry: &Entry) -> Option<Vec<Compared>> {
+    let kernel = entry.kernel().filter(|kernel| s.host.runs(&kernel.release))?;
+    let built_for = match &entry.kind {
+        State::Installed(kernel) => kernel.clone(),
+        State::InstalledWeak { from, .. } => Kernel { release: from.clone(), arch: kernel.arch.clone() },
+        State::Added | State::Broken | State::Built(_) => return None,
+    };
+    let files = installed::installed_files(s, &Build::new(&entry.package, &built_for));
+    Some(files.into_iter().map(|file| compare_file(running, &file.name, file.path)).collect())
+}
+
+fn compare_file(running: &Running, name: &str, path: PathBuf) -> Compared {
+    let name = ModuleName::new(name);
+    if running.get(&name).is_none() {
+        let none = Identity::default;
+        return Compared { name, path, state: InMemory::No, loaded: none(), installed: none() };
+    }
+    let loaded = running.identity(&name);
+    let installed = Identity::of_file(&path).unwrap_or_default();
+    let state = match loaded.is_same(&installed) {
+        Some(true) => InMemory::Installed,
+        Some(false) => InMemory::Other,
+        None => InMemory::Unknown,
+    };
+    Compared { name, path, state, loaded, installed }
+}
+
+/// What follows an entry in `dkms status --loaded`.
+#[must_use]
+pub fn remark(modules: &[Compared]) -> String {
+    let named = |state: InMemory| -> Vec<&str> {
+        modules.iter().filter(|m| m.state == state).map(|m| m.name.as_str()).collect()
+    };
+    let (other, unknown) = (named(InMemory::Other), named(InMemory::Unknown));
+    let loaded = modules.len() - named(InMemory::No).len();
+    if !other.is_empty() {
+        return format!(" (Loaded modules differ from the installed ones: {})", other.join(", "));
+    }
+    match loaded {
+        0 => " (Not loaded)".to_owned(),
+        _ if !unknown.is_empty() => format!(" (Loaded, build unknown: {})", unknown.join(", ")),
+        n if n < modules.len() => format!(" (Loaded: {n} of {})", modules.len()),
+        _ => " (Loaded)".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remarks() {
+        let of = |states: &[InMemory]| {
+            let one = |(n, state): (usize, &InMemory)| Compared {
+                name: ModuleName::new(&format!("m{n}")),
+                path: PathBuf::new(),
+                state: *state,
+                loaded: Identity::default(),
+                installed: Identity::default(),
+            };
+            remark(&states.iter().enumerate().map(one).collect::<Vec<_>>())
+        };
+        use InMemory::{Installed, No, Other, Unknown};
+        assert_eq!(of(&[Installed, Installed]), " (Loaded)");
+        assert_eq!(of(&[No, Installed]), " (Loaded: 1 of 2)");
+        assert_eq!(of(&[No]), " (Not loaded)");
+        assert_eq!(of(&[No, Unknown]), " (Loaded, build unknown: m1)");
+        assert_eq!(of(&[Unknown, Other]), " (Loaded modules differ from the installed ones: m1)");
+    }
+}

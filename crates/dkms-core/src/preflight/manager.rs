@@ -1,0 +1,65 @@
+//! What preflight needs from a package manager.
+
+use crate::error::Result;
+use crate::program::ProgramError;
+use crate::session::Session;
+use dkms_sys::process::{Command, Finished};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A package manager. It works in a directory of its own, and installs nothing.
+pub(super) trait Manager {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// Refreshes its lists of packages, in its own directory.
+    fn refresh(&self) -> Result<()>;
+
+    /// The kernels that an upgrade would install.
+    fn offered(&self) -> Result<Vec<String>>;
+
+    /// Downloads the headers of a kernel, with its own check of their signatures, and unpacks them below
+    /// `root`. Returns the packages.
+    fn headers(&self, release: &str, root: &Path) -> Result<Vec<String>>;
+}
+
+/// Runs a program of a package manager, and returns what it printed.
+pub(super) fn run(s: &Session<'_>, program: &str, args: Vec<String>, dir: &Path) -> Result<Finished> {
+    let command = Command::new(program)
+        .args(args)
+        .envs(s.host.environment.iter().cloned())
+        .env("LC_ALL", "C.UTF-8")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .cwd(dir)
+        .timeout(Duration::from_secs(1800));
+    let shown = command.display();
+    let done = command.run().map_err(|e| failed(&shown, e.to_string()))?;
+    if done.status.success() {
+        return Ok(done);
+    }
+    let said = done.stderr_text();
+    let last: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = last.get(last.len().saturating_sub(4)..).unwrap_or_default().join("; ");
+    Err(failed(&shown, format!("{}: {last}", done.status)))
+}
+
+pub(super) fn failed(command: &str, cause: String) -> crate::Error {
+    ProgramError::Failed { command: command.to_owned(), cause: cause.into() }.into()
+}
+
+/// The files in a directory whose names have one of these ends.
+pub(super) fn files(dir: &Path, ends: &[&str]) -> Vec<PathBuf> {
+    let names = dkms_sys::fs::list_dir_optional(dir).unwrap_or_default();
+    let fits =
+        |name: &std::ffi::OsString| name.to_str().is_some_and(|n| ends.iter().any(|end| n.ends_with(end)));
+    let mut found: Vec<PathBuf> = names.iter().filter(|name| fits(name)).map(|name| dir.join(name)).collect();
+    found.sort();
+    found
+}
+
+/// Whether a word can be the release of a kernel, so that it can be a part of the name of a package and of a
+/// path.
+pub(super) fn is_release(word: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
+    word.starts_with(|c: char| c.is_ascii_digit()) && word.chars().all(legal) && word.len() < 128
+}

@@ -1,0 +1,97 @@
+//! `dkms preflight`: would the packages of the tree build for the kernels that the package manager offers next?
+//!
+//! The package manager downloads and checks the headers ([`manager`]); nothing is installed. They are unpacked
+//! into a directory ([`scratch`]) that gets a copy of the tree's sources and of the configuration, without the
+//! scripts that change the system. Another dkms runs `autoinstall` in it, as for `--root`. The directory is
+//! deleted at the end.
+
+mod apt;
+mod dnf;
+mod manager;
+mod pacman;
+mod report;
+mod run;
+mod scratch;
+
+pub use report::{KernelReport, PackageReport, PackageState, Report};
+
+use crate::error::Result;
+use crate::event::Event;
+use crate::look::verify::Outcome;
+use crate::program::ProgramError;
+use crate::session::Session;
+use dkms_sys::fs::TempDir;
+use dkms_sys::process::which;
+use dkms_tree::state;
+use manager::Manager;
+use std::path::Path;
+
+/// Checks the kernels that are named, or else those that the package manager offers. `dkms` is this program.
+///
+/// # Errors
+/// There is no package manager that is supported, or its lists of packages cannot be refreshed. That a
+/// kernel's headers cannot be downloaded is part of the report.
+pub fn preflight(s: &Session<'_>, kernels: &[String], dkms: &Path) -> Result<Report> {
+    let dir = TempDir::new_in(&s.options.tmp_location, "dkms-preflight")?;
+    // Users to which package managers drop their privileges have to reach what is below.
+    dkms_sys::fs::set_mode(dir.path(), 0o755)?;
+    let manager = find_manager(s, dir.path())?;
+    s.report(Event::Detail { text: format!("refreshing the lists of packages with {}", manager.name()) });
+    manager.refresh()?;
+    let offered = if kernels.is_empty() { manager.offered()? } else { kernels.to_vec() };
+    let mut report = Report { manager: manager.name(), kernels: Vec::new() };
+    let has_packages = !state::all_packages(s.layout).is_empty();
+    for release in offered {
+        report.kernels.push(if has_packages {
+            check(s, manager.as_ref(), dir.path(), &release, dkms)
+        } else {
+            KernelReport::new(&release)
+        });
+    }
+    Ok(report)
+}
+
+fn find_manager<'a>(s: &'a Session<'a>, dir: &Path) -> Result<Box<dyn Manager + 'a>> {
+    let has = |program: &str| which(program, &s.host.path).is_some();
+    if has("apt-get") && has("dpkg-deb") && Path::new("/var/lib/dpkg/status").exists() {
+        Ok(Box::new(apt::Apt::new(s, dir)?))
+    } else if has("dnf") {
+        Ok(Box::new(dnf::Dnf::new(s, dir)?))
+    } else if has("pacman") {
+        Ok(Box::new(pacman::Pacman::new(s, dir)?))
+    } else {
+        Err(ProgramError::Missing {
+            program: "apt-get, dnf or pacman".into(),
+            purpose: "ask which kernels are offered".into(),
+            package: "of one of them".into(),
+        }
+        .into())
+    }
+}
+
+fn check(s: &Session<'_>, manager: &dyn Manager, dir: &Path, release: &str, dkms: &Path) -> KernelReport {
+    s.report(Event::Detail { text: format!("downloading the headers of kernel {release}") });
+    let root = dir.join(format!("root-{release}"));
+    let mut report = KernelReport::new(release);
+    let built = manager.headers(release, &root).and_then(|headers| {
+        report.headers = headers;
+        scratch::prepare(s, &root, release)?;
+        s.report(Event::Detail { text: format!("building for kernel {release}") });
+        run::autoinstall(s, &root, release, dkms, &mut report)
+    });
+    if let Err(e) = built {
+        report.unknown = Some(e.to_string());
+    }
+    // A report is more useful than an error about a file that could not be deleted.
+    let _ = dkms_sys::fs::remove_tree(&root);
+    run::mark_required(s, &mut report);
+    report
+}
+
+impl Report {
+    /// Whether every kernel would get its modules.
+    #[must_use]
+    pub fn answer(&self) -> Outcome {
+        crate::look::verify::worst(self.kernels.iter().map(KernelReport::answer))
+    }
+}

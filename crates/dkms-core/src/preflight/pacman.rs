@@ -1,0 +1,120 @@
+//! Arch and its relatives: pacman, with a copy of its database in another directory. A kernel's release is not
+//! the version of its package, so it is read from the headers.
+
+use super::manager::{self, Manager, failed};
+use crate::error::Result;
+use crate::session::Session;
+use dkms_sys::IoError;
+use dkms_sys::fs::Limit;
+use dkms_sys::process::which;
+use std::path::{Path, PathBuf};
+
+pub(super) struct Pacman<'a> {
+    s: &'a Session<'a>,
+    dir: PathBuf,
+}
+
+impl<'a> Pacman<'a> {
+    pub(super) fn new(s: &'a Session<'a>, dir: &Path) -> Result<Self> {
+        let dir = dir.join("pacman");
+        for name in ["db", "cache"] {
+            dkms_sys::fs::create_dir_all(dir.join(name))?;
+        }
+        let local = dir.join("db/local");
+        std::os::unix::fs::symlink("/var/lib/pacman/local", &local)
+            .map_err(|e| IoError::new("create", &local, e))?;
+        Ok(Self { s, dir })
+    }
+
+    /// pacman refuses to download for users other than root, although it writes only to our directory: they
+    /// get a user namespace.
+    fn run(&self, args: &[&str]) -> Result<String> {
+        let own = |name: &str| self.dir.join(name).display().to_string();
+        let (db, cache) = (own("db"), own("cache"));
+        let mut words: Vec<String> =
+            ["--dbpath", &db, "--cachedir", &cache, "--logfile", "/dev/null", "--noconfirm"]
+                .map(str::to_owned)
+                .into();
+        words.extend(args.iter().map(|&word| word.to_owned()));
+        let mut program = "pacman";
+        if dkms_sys::sys::effective_uid() != 0 && which("unshare", &self.s.host.path).is_some() {
+            words.splice(0..0, ["--map-root-user".to_owned(), "pacman".to_owned()]);
+            program = "unshare";
+        }
+        Ok(manager::run(self.s, program, words, &self.dir)?.stdout_text())
+    }
+
+    /// The packages of kernels that are installed, which the kernels' directories name.
+    fn kernels(&self) -> Vec<String> {
+        let tree = &self.s.layout.install_tree;
+        let of = |release: &std::ffi::OsString| {
+            let text = dkms_sys::fs::read_text(tree.join(release).join("pkgbase"), Limit::CONFIG).ok()?;
+            let name = text.trim();
+            let legal = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
+            (!name.is_empty() && !name.starts_with('-') && name.chars().all(legal)).then(|| name.to_owned())
+        };
+        let mut found: Vec<String> =
+            dkms_sys::fs::list_dir_optional(tree).unwrap_or_default().iter().filter_map(of).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Downloads the headers of a kernel's package, and returns the file.
+    fn download(&self, kernel: &str) -> Result<PathBuf> {
+        let package = format!("{kernel}-headers");
+        // -dd: only this package, because nothing is installed.
+        let text = self.run(&["-Sddp", &package])?;
+        self.run(&["-Sddw", &package])?;
+        let name = text.lines().rev().find_map(|line| line.trim().rsplit('/').next().map(str::to_owned));
+        let file = self.dir.join("cache").join(name.unwrap_or_default());
+        if dkms_sys::fs::is_file(&file) {
+            Ok(file)
+        } else {
+            Err(failed("pacman -Sw", format!("no {package}")))
+        }
+    }
+
+    /// The release of the kernel whose headers a package has.
+    fn release_of(&self, file: &Path) -> Result<String> {
+        let words = vec!["-tf".to_owned(), file.display().to_string()];
+        let text = manager::run(self.s, "bsdtar", words, &self.dir)?.stdout_text();
+        let release =
+            |line: &str| line.strip_prefix("usr/lib/modules/")?.split_once('/').map(|(r, _)| r.to_owned());
+        let found = text.lines().find_map(release).filter(|r| manager::is_release(r));
+        found.ok_or_else(|| failed("bsdtar -t", format!("{} has no headers", file.display())))
+    }
+}
+
+impl Manager for Pacman<'_> {
+    fn name(&self) -> &'static str {
+        "pacman"
+    }
+
+    fn refresh(&self) -> Result<()> {
+        self.run(&["-Sy"]).map(|_| ())
+    }
+
+    fn offered(&self) -> Result<Vec<String>> {
+        let installed = self.kernels();
+        let text = self.run(&["-Sup", "--print-format", "%n"])?;
+        let upgraded =
+            text.lines().map(str::trim).filter(|name| installed.iter().any(|kernel| kernel == name));
+        upgraded.map(|kernel| self.download(kernel).and_then(|file| self.release_of(&file))).collect()
+    }
+
+    fn headers(&self, release: &str, root: &Path) -> Result<Vec<String>> {
+        for kernel in self.kernels() {
+            let Ok(file) = self.download(&kernel) else { continue };
+            if self.release_of(&file)? != release {
+                continue;
+            }
+            dkms_sys::fs::create_dir_all(root)?;
+            let (from, to) = (file.display().to_string(), root.display().to_string());
+            manager::run(self.s, "bsdtar", vec!["-xf".into(), from, "-C".into(), to], &self.dir)?;
+            let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+            return Ok(vec![name.unwrap_or_default()]);
+        }
+        Err(failed("pacman -Sw", format!("no package has the headers of kernel {release}")))
+    }
+}

@@ -1,0 +1,88 @@
+//! What `dkms preflight` found.
+
+use crate::look::verify::Outcome;
+use dkms_tree::ids::PackageId;
+
+/// The kernels that were checked.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The package manager.
+    pub manager: &'static str,
+    /// In the order in which they are offered or named.
+    pub kernels: Vec<KernelReport>,
+}
+
+/// What would happen for a kernel.
+#[derive(Clone, Debug, Default)]
+pub struct KernelReport {
+    /// Its release.
+    pub release: String,
+    /// The packages of headers, with their versions.
+    pub headers: Vec<String>,
+    /// The packages of the tree.
+    pub packages: Vec<PackageReport>,
+    /// Why nothing could be built, if so.
+    pub unknown: Option<String>,
+}
+
+/// What would become of a package.
+#[derive(Clone, Debug)]
+pub struct PackageReport {
+    /// The package version.
+    pub package: PackageId,
+    /// What would become of it.
+    pub state: PackageState,
+    /// Without it, the kernel is not ready.
+    pub required: bool,
+}
+
+/// What would become of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PackageState {
+    /// It builds.
+    Builds,
+    /// It builds, and its newest version, which is named here, does not (`fallback=yes`).
+    Fallback(String),
+    /// It does not build, for this reason.
+    Fails(String),
+    /// It does not support the kernel.
+    Unsupported(String),
+    /// It waits for packages that dkms does not know.
+    Deferred(String),
+}
+
+impl PackageState {
+    /// The word in JSON.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Builds => "builds",
+            Self::Fallback(_) => "fallback",
+            Self::Fails(_) => "fails",
+            Self::Unsupported(_) => "unsupported",
+            Self::Deferred(_) => "deferred",
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        matches!(self, Self::Builds | Self::Fallback(_))
+    }
+}
+
+impl KernelReport {
+    pub(super) fn new(release: &str) -> Self {
+        Self { release: release.to_owned(), ..Self::default() }
+    }
+
+    /// Whether it would get every required module.
+    #[must_use]
+    pub fn answer(&self) -> Outcome {
+        if self.packages.iter().any(|p| p.required && !p.state.is_there()) {
+            Outcome::Refused
+        } else if self.unknown.is_some() {
+            Outcome::Unknown
+        } else {
+            Outcome::Loads
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Builds in the prepared directory, by another dkms, and reads its events.
+
+use super::manager::failed;
+use super::report::{KernelReport, PackageReport, PackageState};
+use super::scratch;
+use crate::error::Result;
+use crate::session::Session;
+use dkms_sys::process::Command;
+use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::state;
+use serde_json::Value;
+use std::path::Path;
+
+/// Runs `dkms --root DIR autoinstall`, and adds what became of each package to the report.
+pub(super) fn autoinstall(
+    s: &Session<'_>,
+    root: &Path,
+    release: &str,
+    dkms: &Path,
+    report: &mut KernelReport,
+) -> Result<()> {
+    let command = Command::new(dkms)
+        .arg("--root")
+        .arg(root)
+        .args(["autoinstall", "--json", "-k", release])
+        .envs(s.host.environment.iter().cloned());
+    let shown = command.display();
+    let done = command.run().map_err(|e| failed(&shown, e.to_string()))?;
+    let text = done.stdout_text();
+    let events: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let ended = events.iter().rev().find(|event| event["event"] == "result");
+    let Some(ended) = ended else {
+        return Err(failed(&shown, format!("{}: {}", done.status, done.stderr_text().trim())));
+    };
+    report.packages = packages(&events);
+    // 11: some packages failed, which is in the report.
+    let code = ended["exit_code"].as_i64().unwrap_or(1);
+    if code != 0 && code != 11 {
+        report.unknown = Some(ended["error"].as_str().unwrap_or("autoinstall failed").to_owned());
+    }
+    Ok(())
+}
+
+fn packages(events: &[Value]) -> Vec<PackageReport> {
+    let mut found: Vec<PackageReport> = Vec::new();
+    let mut put = |event: &Value, state: PackageState| {
+        let text = |key: &str| event[key].as_str().unwrap_or_default();
+        let Ok(package) = PackageId::new(text("package"), text("version")) else { return };
+        found.retain(|one| one.package != package);
+        found.push(PackageReport { package, state, required: false });
+    };
+    let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    for event in events {
+        match event["event"].as_str().unwrap_or_default() {
+            "built" => put(event, PackageState::Builds),
+            "failed" => put(event, PackageState::Fails(without_log(&text(event, "error")))),
+            "skipped" => put(event, PackageState::Unsupported(text(event, "reason"))),
+            "deferred" => put(event, PackageState::Deferred(text(event, "reason"))),
+            _ => {}
+        }
+    }
+    let summaries = events.iter().filter(|event| event["event"] == "summary");
+    for fallback in summaries.filter_map(|event| event["fallbacks"].as_array()).flatten() {
+        let (name, version) = (text(fallback, "package"), text(fallback, "version"));
+        // The versions that were tried before are explained by this one.
+        found.retain(|one| one.package.name != name || one.package.version == version);
+        if let Some(one) = found.iter_mut().find(|one| one.package.name == name) {
+            one.state = PackageState::Fallback(text(fallback, "instead_of"));
+        }
+    }
+    found.sort_by(|a, b| a.package.name.cmp(&b.package.name));
+    found
+}
+
+/// An error without the path of the log, which is deleted with the directory.
+fn without_log(error: &str) -> String {
+    let lines: Vec<&str> = error.lines().filter(|line| !line.contains("/make.log")).collect();
+    lines.join("\n")
+}
+
+/// Marks the packages without which the kernel would not be ready: those of `required_modules`; if it is not
+/// set, those that do not build, and those that are installed for the running kernel.
+pub(super) fn mark_required(s: &Session<'_>, report: &mut KernelReport) {
+    let required = s.options.framework.required_modules.as_deref().unwrap_or_default();
+    let names: Vec<&str> = required.split_whitespace().collect();
+    let running = Kernel::new(&s.host.release, &s.host.machine).ok();
+    for one in &mut report.packages {
+        one.required = match (names.is_empty(), &one.state) {
+            (false, _) => scratch::is_named(s, &one.package, &names),
+            (true, PackageState::Fails(_)) => true,
+            (true, _) => running
+                .as_ref()
+                .is_some_and(|k| state::installed_version(s.layout, &one.package.name, k).is_some()),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_become_states() {
+        let lines = [
+            r#"{"event":"built","package":"a","version":"1"}"#,
+            r#"{"event":"failed","package":"b","version":"2","error":"make failed"}"#,
+            r#"{"event":"built","package":"b","version":"1"}"#,
+            r#"{"event":"skipped","package":"c","version":"1","reason":"old"}"#,
+            r#"{"event":"summary","fallbacks":[{"package":"b","version":"1","instead_of":"2"}]}"#,
+        ];
+        let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let found: Vec<(String, PackageState)> =
+            packages(&events).into_iter().map(|one| (one.package.to_string(), one.state)).collect();
+        let state = |name: &str| found.iter().find(|(p, _)| p == name).map(|(_, state)| state.clone());
+        assert_eq!(found.len(), 3);
+        assert_eq!(state("a/1"), Some(PackageState::Builds));
+        assert_eq!(state("b/1"), Some(PackageState::Fallback("2".into())));
+        assert_eq!(state("c/1"), Some(PackageState::Unsupported("old".into())));
+    }
+}

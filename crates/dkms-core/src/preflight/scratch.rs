@@ -1,0 +1,106 @@
+//! The directory in which preflight builds: a system with the headers of one kernel, and with a copy of the
+//! sources and the configuration of dkms.
+
+use crate::conf::load;
+use crate::error::Result;
+use crate::session::Session;
+use dkms_sys::IoError;
+use dkms_sys::fs;
+use dkms_tree::state;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// The scripts of packages that change the system outside their build. Nothing of that happens here.
+const NO_SCRIPTS: &str = "\nPRE_INSTALL=\"\"\nPOST_INSTALL=\"\"\nPOST_ADD=\"\"\nPOST_REMOVE=\"\"\n";
+
+/// What framework.conf says here besides what the machine's says: nothing is signed, loaded, or run.
+const FRAMEWORK: &str = "try_sign_modules=false\npost_transaction=\"\"\nmodprobe_on_install=\"\"\n\
+                         symlink_modules=\"\"\nsource_tree=/usr/src\ndkms_tree=/var/lib/dkms\n\
+                         install_tree=/lib/modules\n";
+
+/// Adds to the unpacked headers what a build needs.
+pub(super) fn prepare(s: &Session<'_>, root: &Path, release: &str) -> Result<()> {
+    let below = |path: &str| root.join(path.trim_start_matches('/'));
+    for dir in ["/etc/dkms", "/usr/src", "/var/lib/dkms", "/tmp"] {
+        fs::create_dir_all(below(dir))?;
+    }
+    link_headers(root, release)?;
+    for file in ["/etc/os-release", "/usr/lib/os-release", "/etc/machine-id"] {
+        // Links to each other stay links.
+        if fs::exists(file) && !fs::exists(below(file)) {
+            let to = below(file);
+            fs::create_dir_all(to.parent().unwrap_or(root))?;
+            fs::copy_tree(file, to)?;
+        }
+    }
+    if fs::is_dir(&s.layout.config_dir) {
+        fs::copy_tree(&s.layout.config_dir, below("/etc/dkms"))?;
+    }
+    // A switch of this machine's package manager, not of this question.
+    fs::remove_tree(below("/etc/dkms/no-autoinstall"))?;
+    for package in state::all_packages(s.layout) {
+        let source = s.layout.source_link(&package);
+        if !fs::is_dir(&source) {
+            continue;
+        }
+        let place = format!("/usr/src/{}-{}", package.name, package.version);
+        fs::copy_tree(&source, below(&place))?;
+        let link = below("/var/lib/dkms").join(&package.name).join(&package.version).join("source");
+        fs::create_dir_all(link.parent().unwrap_or(root))?;
+        symlink(&place, &link).map_err(|e| IoError::new("create", &link, e))?;
+        append(&below("/etc/dkms").join(format!("{}.conf", package.name)), NO_SCRIPTS)?;
+    }
+    silence_overrides(&below("/etc/dkms"))?;
+    let framework = below("/etc/dkms/framework.conf.d");
+    fs::create_dir_all(&framework)?;
+    fs::write_atomic(framework.join("zzz-preflight.conf"), FRAMEWORK.as_bytes(), 0o644)?;
+    Ok(())
+}
+
+/// `/lib/modules/K/build`, which is in the kernel's package on some systems.
+fn link_headers(root: &Path, release: &str) -> Result<()> {
+    let trees = ["lib/modules", "usr/lib/modules"].map(|tree| root.join(tree));
+    let tree = trees.iter().find(|tree| fs::is_dir(tree)).unwrap_or(&trees[1]);
+    let build = tree.join(release).join("build");
+    if !fs::exists(&build) {
+        let headers = [format!("usr/src/kernels/{release}"), format!("usr/src/linux-headers-{release}")];
+        let headers = headers.iter().find(|dir| fs::is_dir(root.join(dir)));
+        fs::create_dir_all(tree.join(release))?;
+        if let Some(headers) = headers {
+            symlink(Path::new("/").join(headers), &build).map_err(|e| IoError::new("create", &build, e))?;
+        }
+    }
+    let lib = root.join("lib");
+    if !fs::exists(&lib) {
+        symlink("usr/lib", &lib).map_err(|e| IoError::new("create", &lib, e))?;
+    }
+    Ok(())
+}
+
+/// The administrator's overrides for a version or a kernel are read after those for the package.
+fn silence_overrides(dir: &Path) -> Result<()> {
+    for name in fs::list_dir_optional(dir)? {
+        let path: PathBuf = dir.join(&name);
+        let is_override = name.to_str().is_some_and(|n| n.ends_with(".conf") && n != "framework.conf");
+        if is_override && fs::is_file(&path) {
+            append(&path, NO_SCRIPTS)?;
+        }
+    }
+    Ok(())
+}
+
+fn append(file: &Path, text: &str) -> Result<()> {
+    let before = fs::read_optional(file, fs::Limit::CONFIG)?.unwrap_or_default();
+    if before.ends_with(text.as_bytes()) {
+        return Ok(());
+    }
+    Ok(fs::write_atomic(file, &[&before, text.as_bytes()].concat(), 0o644)?)
+}
+
+/// Whether a name in `required_modules` stands for a package or one of its modules.
+pub(super) fn is_named(s: &Session<'_>, package: &dkms_tree::ids::PackageId, names: &[&str]) -> bool {
+    let kernel = dkms_tree::ids::Kernel::new(&s.host.release, &s.host.machine).map_err(Into::into);
+    let conf = kernel.and_then(|kernel| load::load(s, package, &kernel)).and_then(load::Loaded::lenient);
+    names.contains(&package.name.as_str())
+        || conf.is_ok_and(|loaded| loaded.conf.modules.iter().any(|m| names.contains(&m.dest_name.as_str())))
+}

@@ -1,0 +1,103 @@
+//! Why modules cannot be reloaded.
+
+use crate::cause::Cause;
+use kmodule::ModuleName;
+
+/// What keeps a module from being unloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Modules that do not belong to the packages to reload use its symbols.
+    Modules(Vec<ModuleName>),
+    /// Something else uses it, this often: processes, mounts, other parts of the kernel.
+    Users(u64, Vec<String>),
+    /// It has no function to unload it, or the kernel unloads no modules.
+    Permanent,
+    /// It is being loaded or unloaded.
+    NotLive,
+}
+
+/// A module that cannot be unloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The module.
+    pub module: ModuleName,
+    /// Why.
+    pub obstacle: Obstacle,
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let module = self.module.as_str();
+        match &self.obstacle {
+            Obstacle::Modules(by) => {
+                let by: Vec<&str> = by.iter().map(ModuleName::as_str).collect();
+                write!(f, "{module} is used by the modules {}", by.join(", "))
+            }
+            Obstacle::Users(_, known) if !known.is_empty() => {
+                write!(f, "{module} is in use: {}", known.join(", "))
+            }
+            Obstacle::Users(n, _) => write!(f, "{module} is in use ({n} references, by whom is not known)"),
+            Obstacle::Permanent => write!(f, "{module} cannot be unloaded from this kernel"),
+            Obstacle::NotLive => write!(f, "{module} is being loaded or unloaded"),
+        }
+    }
+}
+
+/// Why modules were not reloaded.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum ReloadError {
+    #[error("nothing was unloaded, because {}", list(.0))]
+    InUse(Vec<Kept>),
+    #[error(
+        "nothing was unloaded, because this kernel no longer loads modules (kernel.modules_disabled is 1)"
+    )]
+    Disabled,
+    #[error("nothing was unloaded, because the kernel would not load the installed {module}: {reason}")]
+    WouldNotLoad { module: String, reason: String },
+    #[error("{module} cannot be unloaded: {cause}; {aftermath}")]
+    Unload {
+        module: String,
+        #[source]
+        cause: Cause,
+        aftermath: String,
+    },
+    #[error("{module} cannot be loaded: {cause}; {aftermath}")]
+    Load {
+        module: String,
+        #[source]
+        cause: Cause,
+        aftermath: String,
+    },
+}
+
+fn list(kept: &[Kept]) -> String {
+    kept.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl ReloadError {
+    /// What to do about it; empty if the message says it.
+    pub fn help(&self) -> Vec<String> {
+        let one = |text: &str| vec![text.to_owned()];
+        match self {
+            Self::InUse(kept) => {
+                let has = |wanted: fn(&Obstacle) -> bool| kept.iter().any(|k| wanted(&k.obstacle));
+                let mut help = Vec::new();
+                if has(|o| matches!(o, Obstacle::Modules(_))) {
+                    help.push(
+                        "if those modules are of other dkms packages, name these packages too".to_owned(),
+                    );
+                }
+                if has(|o| matches!(o, Obstacle::Users(..) | Obstacle::NotLive)) {
+                    help.push("stop what uses it, and try again".to_owned());
+                }
+                help.push("or reboot".to_owned());
+                help
+            }
+            Self::Disabled => one("reboot to load the installed modules"),
+            Self::WouldNotLoad { .. } => one("dkms verify has the details"),
+            Self::Unload { .. } => one("stop what uses it and try again, or reboot"),
+            Self::Load { .. } => one("the kernel's log (dmesg) has the reason"),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `dkms reload`: replaces loaded modules by the installed ones. Everything is checked before the first module
+//! is unloaded. If a step fails nevertheless, the earlier steps are undone.
+
+mod error;
+mod order;
+mod steps;
+mod users;
+
+pub use error::{Kept, Obstacle, ReloadError};
+pub use steps::execute;
+
+use crate::error::Result;
+use crate::kernel::running::{Identity, Running};
+use crate::look::LookError;
+use crate::look::loaded::{self, InMemory};
+use crate::look::status::{self, Filter};
+use crate::look::verify::{self, Outcome};
+use crate::package::PackageError;
+use crate::session::Session;
+use dkms_sys::fs::Limit;
+use dkms_tree::ids::PackageId;
+use dkms_tree::state;
+use kmodule::ModuleName;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is unloaded and loaded again.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The modules, each after those that use it. They are loaded in the opposite order.
+    pub unload: Vec<ModuleName>,
+    /// Those whose loaded build is the installed one already.
+    pub current: BTreeSet<ModuleName>,
+    /// The packages.
+    packages: Vec<PackageId>,
+    /// What identifies each build that is loaded now.
+    before: BTreeMap<ModuleName, Identity>,
+}
+
+/// Plans to reload the loaded modules of packages. Changes nothing.
+///
+/// # Errors
+/// A package is unknown, or not installed for the running kernel. [`ReloadError`]: a module cannot be
+/// unloaded, or what is installed would not load.
+pub fn plan(s: &Session<'_>, names: &[String]) -> Result<Plan> {
+    let running = Running::read();
+    let mut plan = Plan::default();
+    let mut wanted = BTreeSet::new();
+    for name in names {
+        if state::versions(s.layout, name).is_empty() {
+            return Err(PackageError::Unknown(name.clone()).into());
+        }
+        let filter = Filter { name: Some(status::escape(name)), ..Filter::of_kernel(&s.host.release) };
+        let entries = status::status(s, &filter);
+        let installed: Vec<_> =
+            entries.iter().filter_map(|entry| Some((entry, loaded::compare(s, &running, entry)?))).collect();
+        if installed.is_empty() {
+            return Err(LookError::NotInstalled(format!("{name} (for kernel {})", s.host.release)).into());
+        }
+        for (entry, modules) in installed {
+            plan.packages.push(entry.package.clone());
+            for module in modules.into_iter().filter(|m| m.state != InMemory::No) {
+                if module.state == InMemory::Installed {
+                    plan.current.insert(module.name.clone());
+                }
+                plan.before.insert(module.name.clone(), module.loaded);
+                wanted.insert(module.name);
+            }
+        }
+    }
+    plan.unload = order::unload_order(&running, &wanted).map_err(|kept| {
+        let kept = kept.into_iter().map(with_users).collect();
+        ReloadError::InUse(kept)
+    })?;
+    if !plan.unload.is_empty() {
+        require_loadable(s, &plan)?;
+    }
+    Ok(plan)
+}
+
+fn with_users(kept: Kept) -> Kept {
+    match kept.obstacle {
+        Obstacle::Users(n, _) => {
+            Kept { obstacle: Obstacle::Users(n, users::users(&kept.module)), module: kept.module }
+        }
+        _ => kept,
+    }
+}
+
+/// Checks that the kernel would load the installed files.
+fn require_loadable(s: &Session<'_>, plan: &Plan) -> Result<()> {
+    let disabled = dkms_sys::fs::read_text("/proc/sys/kernel/modules_disabled", Limit::CONFIG);
+    if disabled.is_ok_and(|text| text.trim() == "1") {
+        return Err(ReloadError::Disabled.into());
+    }
+    let filters: Vec<Filter> = plan
+        .packages
+        .iter()
+        .map(|package| Filter {
+            name: Some(status::escape(&package.name)),
+            ..Filter::of_kernel(&s.host.release)
+        })
+        .collect();
+    for judged in verify::verify(s, &filters).modules {
+        let is_reloaded = plan.unload.contains(&ModuleName::new(&judged.name));
+        if is_reloaded && judged.outcome() == Outcome::Refused {
+            let reason = judged.verdict.refusals.first().map(ToString::to_string);
+            let reason = judged.unreadable.or(reason).unwrap_or_default();
+            return Err(ReloadError::WouldNotLoad { module: judged.name, reason }.into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! What uses a module, as far as `/proc` and `/sys` show it: mounted file systems, and processes that have one
+//! of its devices open.
+
+use dkms_sys::fs::Limit;
+use kmodule::ModuleName;
+use std::collections::BTreeSet;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// How many users are listed.
+const SHOWN: usize = 8;
+
+/// The users of a module that can be found.
+pub(super) fn users(module: &ModuleName) -> Vec<String> {
+    let mut found = mounts(module);
+    found.extend(processes(module));
+    if found.len() > SHOWN {
+        let more = found.len() - SHOWN;
+        found.truncate(SHOWN);
+        found.push(format!("and {more} more"));
+    }
+    found
+}
+
+/// The mounts of the file system that has the name of the module.
+fn mounts(module: &ModuleName) -> Vec<String> {
+    let text = dkms_sys::fs::read_text("/proc/self/mounts", Limit::INDEX).unwrap_or_default();
+    let of_line = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        let (place, kind) = (words.next()?, words.next()?);
+        (ModuleName::new(kind) == *module).then(|| format!("mounted on {place}"))
+    };
+    text.lines().filter_map(of_line).collect()
+}
+
+/// The processes that have a device of the module open.
+fn processes(module: &ModuleName) -> Vec<String> {
+    let majors = majors(module);
+    let mut found = Vec::new();
+    for pid in numbered("/proc") {
+        let files = PathBuf::from(format!("/proc/{pid}/fd"));
+        let mut devices = BTreeSet::new();
+        for descriptor in numbered(&files) {
+            let link = files.join(descriptor.to_string());
+            // The descriptor is followed, so that the device itself is examined.
+            let Ok(meta) = dkms_sys::fs::metadata(&link) else { continue };
+            let kind = meta.file_type();
+            let class = match (kind.is_char_device(), kind.is_block_device()) {
+                (true, _) => "char",
+                (_, true) => "block",
+                _ => continue,
+            };
+            if belongs_to(class, meta.rdev(), module, &majors) {
+                let name = dkms_sys::fs::read_link(&link).unwrap_or(link);
+                devices.insert(name.display().to_string());
+            }
+        }
+        if !devices.is_empty() {
+            let devices: Vec<String> = devices.into_iter().collect();
+            found.push(format!("{} (process {pid}) has {} open", program(pid), devices.join(", ")));
+        }
+    }
+    found
+}
+
+/// The entries of a directory that are numbers.
+fn numbered(dir: impl AsRef<Path>) -> Vec<u32> {
+    let mut found: Vec<u32> = dkms_sys::fs::list_dir(dir)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| name.to_str()?.parse().ok())
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+fn program(pid: u32) -> String {
+    let name = dkms_sys::fs::read_text(format!("/proc/{pid}/comm"), Limit::CONFIG);
+    name.map_or_else(|_| "a program".to_owned(), |name| name.trim().to_owned())
+}
+
+/// The major numbers registered under the module's name, as `char 240` or `block 7`.
+fn majors(module: &ModuleName) -> BTreeSet<(&'static str, u64)> {
+    let text = dkms_sys::fs::read_text("/proc/devices", Limit::CONFIG).unwrap_or_default();
+    let mut class = "char";
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        match line.trim() {
+            "Character devices:" => class = "char",
+            "Block devices:" => class = "block",
+            line => {
+                let number = line.split_once(' ').and_then(|(n, name)| Some((n.parse().ok()?, name)));
+                if let Some((number, _)) = number.filter(|(_, name)| ModuleName::new(name) == *module) {
+                    found.insert((class, number));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Whether a device belongs to a module: by its driver; a device without one, by the name of the device or of
+/// its major number.
+fn belongs_to(
+    class: &'static str,
+    device: u64,
+    module: &ModuleName,
+    majors: &BTreeSet<(&'static str, u64)>,
+) -> bool {
+    let (major, minor) = dkms_sys::sys::device_numbers(device);
+    if majors.contains(&(class, major)) {
+        return true;
+    }
+    let dir = PathBuf::from(format!("/sys/dev/{class}/{major}:{minor}"));
+    let name = |path: &Path| path.file_name().and_then(|n| n.to_str()).map(ModuleName::new);
+    if let Ok(driver) = dkms_sys::fs::canonicalize(dir.join("device/driver/module")) {
+        return name(&driver).as_ref() == Some(module);
+    }
+    dkms_sys::fs::canonicalize(dir).is_ok_and(|dir| name(&dir).as_ref() == Some(module))
+}

@@ -1,0 +1,30 @@
+//! `preflight`: would the modules build for the kernels of the next upgrade?
+
+use super::call::Call;
+use crate::answer::{Answer, Summary};
+use crate::render::preflight;
+use dkms_core::error::Result;
+use dkms_core::look::verify::Outcome;
+use dkms_core::request::RequestError;
+
+/// `dkms preflight`
+pub(super) fn preflight(call: &Call<'_>) -> Result<Answer> {
+    if call.s.host.other_root.is_some() {
+        let text = "preflight asks this machine's package manager, so --root means nothing there";
+        return Err(RequestError::Usage(text.to_owned()).into());
+    }
+    let kernels: Vec<String> = call.arguments.words.iter().chain(&call.words.releases).cloned().collect();
+    let program = std::env::current_exe().unwrap_or_else(|_| "/usr/sbin/dkms".into());
+    let report = dkms_core::preflight::preflight(call.s, &kernels, &program)?;
+    if call.arguments.json {
+        call.ui.data(&preflight::json(&report));
+    } else {
+        call.ui.data(&preflight::text(&report, call.s.options.verbose));
+    }
+    // The output already explains the answer.
+    Ok(match report.answer() {
+        Outcome::Loads => Answer::Yes,
+        Outcome::Refused => Answer::No(Summary::default()),
+        Outcome::Unknown => Answer::Unknown(Summary::default()),
+    })
+}

@@ -1,0 +1,67 @@
+//! `reload`: replaces loaded modules by the installed ones.
+
+use super::call::Call;
+use dkms_core::error::Result;
+use dkms_core::event::Event;
+use dkms_core::ids::Kernel;
+use dkms_core::reload::{self, Plan};
+use dkms_core::request::RequestError;
+use serde_json::json;
+
+/// `dkms reload`
+pub(super) fn reload(call: &Call<'_>) -> Result<()> {
+    if call.s.host.other_root.is_some() {
+        let text = "reload is about the running kernel, so --root means nothing there";
+        return Err(RequestError::Usage(text.to_owned()).into());
+    }
+    let names = names(call)?;
+    if call.arguments.dry_run {
+        print(call, &reload::plan(call.s, &names)?);
+        return Ok(());
+    }
+    // Nobody may change the modules of this kernel meanwhile.
+    let arch = crate::host::arch_of(call.s, &call.s.host.release);
+    let _held = dkms_core::lock::install(call.s, &[Kernel::new(&call.s.host.release, &arch)?])?;
+    let plan = reload::plan(call.s, &names)?;
+    if plan.unload.is_empty() {
+        let reason = "has no module that is loaded".to_owned();
+        call.s.report(Event::Nothing { about: names.join(", "), reason });
+        return Ok(());
+    }
+    reload::execute(call.s, &plan)
+}
+
+/// The packages; a version after the name is checked by what is installed.
+fn names(call: &Call<'_>) -> Result<Vec<String>> {
+    let first = call.subject.name.clone();
+    let others = call.subject.others.iter().map(|word| word.split('/').next().unwrap_or_default().to_owned());
+    let mut names: Vec<String> = first.into_iter().chain(others).filter(|name| !name.is_empty()).collect();
+    names.dedup();
+    if names.is_empty() {
+        return Err(
+            RequestError::Usage("reload needs the name of a package: dkms reload MODULE".into()).into()
+        );
+    }
+    Ok(names)
+}
+
+fn print(call: &Call<'_>, plan: &Plan) {
+    let unload: Vec<&str> = plan.unload.iter().map(|m| m.as_str()).collect();
+    let load: Vec<&str> = unload.iter().rev().copied().collect();
+    if call.arguments.json {
+        let current: Vec<&str> = plan.current.iter().map(|m| m.as_str()).collect();
+        let document = json!({ "schema": 1, "unload": unload, "load": load, "current": current });
+        return call.ui.data(&format!("{document:#}\n"));
+    }
+    let mut text = String::new();
+    for (word, list) in [("unload", &unload), ("load", &load)] {
+        for name in list {
+            text.push_str(&format!("{word} {name}\n"));
+        }
+    }
+    if plan.unload.is_empty() {
+        text.push_str("Nothing to do: no module of it is loaded\n");
+    }
+    text.push_str("Nothing was done (--dry-run)\n");
+    call.ui.data(&text);
+}

@@ -1,0 +1,92 @@
+//! Renders what `dkms preflight` found, as text and as JSON.
+
+use super::json::SCHEMA;
+use crate::printable::on_one_line;
+use dkms_core::look::verify::Outcome;
+use dkms_core::preflight::{KernelReport, PackageReport, PackageState, Report};
+use serde_json::{Value, json};
+
+fn answer(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Loads => "yes",
+        Outcome::Refused => "no",
+        Outcome::Unknown => "unknown",
+    }
+}
+
+/// `dkms preflight --json`
+pub(crate) fn json(report: &Report) -> String {
+    let kernels: Vec<Value> = report.kernels.iter().map(kernel_json).collect();
+    let document = json!({
+        "schema": SCHEMA,
+        "manager": report.manager,
+        "answer": answer(report.answer()),
+        "kernels": kernels,
+    });
+    format!("{document:#}\n")
+}
+
+fn kernel_json(kernel: &KernelReport) -> Value {
+    let package = |one: &PackageReport| {
+        json!({
+            "package": one.package.name,
+            "version": one.package.version,
+            "state": one.state.word(),
+            "required": one.required,
+            "reason": reason(&one.state),
+        })
+    };
+    json!({
+        "kernel": kernel.release,
+        "headers": kernel.headers,
+        "answer": answer(kernel.answer()),
+        "unknown": kernel.unknown,
+        "packages": kernel.packages.iter().map(package).collect::<Vec<_>>(),
+    })
+}
+
+fn reason(state: &PackageState) -> Option<String> {
+    match state {
+        PackageState::Builds => None,
+        PackageState::Fallback(newest) => Some(format!("{newest} does not build (fallback=yes)")),
+        PackageState::Fails(why) | PackageState::Unsupported(why) | PackageState::Deferred(why) => {
+            Some(why.clone())
+        }
+    }
+}
+
+/// `dkms preflight`: a line for each kernel, and the packages that it would not get, below it; with `verbose`,
+/// all of them.
+pub(crate) fn text(report: &Report, verbose: bool) -> String {
+    if report.kernels.is_empty() {
+        return format!("{} offers no new kernel\n", report.manager);
+    }
+    report.kernels.iter().map(|kernel| kernel_text(kernel, verbose)).collect()
+}
+
+fn kernel_text(kernel: &KernelReport, verbose: bool) -> String {
+    let head = match kernel.answer() {
+        Outcome::Loads => "would get its modules",
+        Outcome::Refused => "would not get all modules that it needs",
+        Outcome::Unknown => "cannot be checked",
+    };
+    let mut text = format!("Kernel {} {head}\n", on_one_line(&kernel.release));
+    if let Some(why) = &kernel.unknown {
+        text.push_str(&format!("  {}\n", why.replace('\n', "\n  ")));
+    }
+    if verbose {
+        text.push_str(&format!("  headers: {}\n", on_one_line(&kernel.headers.join(", "))));
+    }
+    for one in kernel.packages.iter().filter(|one| verbose || one.state != PackageState::Builds) {
+        let said = match &one.state {
+            PackageState::Builds => "builds",
+            PackageState::Fallback(_) => "builds, an older version",
+            PackageState::Fails(_) => "does not build",
+            PackageState::Unsupported(_) => "does not support it",
+            PackageState::Deferred(_) => "is not built",
+        };
+        let reason = reason(&one.state).map_or_else(String::new, |why| format!(": {why}"));
+        text.push_str(&format!("  {} {said}{}\n", one.package, reason.trim_end().replace('\n', "\n    ")));
+    }
+    text
+}
