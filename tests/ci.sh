@@ -13,7 +13,7 @@ export DKMS_BIN=${DKMS_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/dkms} FUZZ_
 compiling=(fetch build format clippy compile docs)
 testing=(scenarios vm reload boot crash packages fuzz unit attacks interrupt mutations image btf jobserver full_disk concurrency
     workspace::msrv mok pages takeover confined twice clang rpm distributions registry fleet_key
-    workspace::shellcheck harness timings report packaging workspace::deny debian_kit foreign)
+    workspace::shellcheck harness timings report packaging workspace::deny debian_kit foreign images)
 
 fetch() { tests/fetch.sh --msrv; }
 format() { cargo fmt --all -- --check; }

@@ -1,10 +1,9 @@
 //! grub's default entry, for grub-mkconfig, which reads `/etc/default/grub.d/*.cfg` as shell.
 
-use super::Kernels;
-
 /// The file that selects the newest kernel that has its modules; `None` if that is the newest kernel, or if
-/// there is no such kernel.
-pub(super) fn text(kernels: &Kernels) -> Option<String> {
+/// there is no such kernel. `kernels` are the installed ones, oldest first, with the required packages that each
+/// lacks.
+pub(super) fn text(kernels: &[(String, Vec<String>)]) -> Option<String> {
     let (newest, missing) = kernels.last().filter(|(_, missing)| !missing.is_empty())?;
     let (good, _) = kernels.iter().rev().find(|(_, missing)| missing.is_empty())?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
@@ -32,7 +31,7 @@ mod tests {
 
     #[test]
     fn the_newest_kernel_with_its_modules_is_the_default() {
-        let kernels = |list: &[(&str, &[&str])]| -> Kernels {
+        let kernels = |list: &[(&str, &[&str])]| -> Vec<(String, Vec<String>)> {
             list.iter().map(|(k, m)| ((*k).to_owned(), m.iter().map(|&m| m.to_owned()).collect())).collect()
         };
         assert_eq!(text(&kernels(&[("6.1", &[]), ("6.2", &[])])), None);

@@ -20,11 +20,14 @@ pub(super) fn line(value: &Value) -> String {
     format!("{value}\n")
 }
 
+/// Finds what the running kernel has loaded of an entry; `None` for other kernels.
+type Loaded<'a> = dyn Fn(&Entry) -> Option<Vec<Compared>> + 'a;
+
 /// `dkms status --json`: one document. With `loaded`, it has what the running kernel has loaded.
 pub(crate) fn status(
     entries: &[Entry],
     origin: &dyn Fn(&Build) -> Option<String>,
-    loaded: Option<&dyn Fn(&Entry) -> Option<Vec<Compared>>>,
+    loaded: Option<&Loaded<'_>>,
 ) -> String {
     let one = |e: &Entry| {
         let mut value = entry(e, origin);

@@ -1,7 +1,7 @@
 //! What the running kernel has loaded of what is required.
 
 use super::report::Report;
-use super::{Required, own_names};
+use super::required::{Required, own_names};
 use crate::kernel::running::{Identity, Running};
 use crate::look::loaded::{self, Compared, InMemory};
 use crate::session::Session;

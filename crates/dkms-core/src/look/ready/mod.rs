@@ -7,9 +7,11 @@ mod initramfs;
 mod loaded;
 mod pending;
 mod report;
+mod required;
 
 pub use pending::{Item, Wait, pending, pending_given};
 pub use report::{Check, Report};
+use required::{Required, own_names};
 
 use crate::build::BuildError;
 use crate::conf::load;
@@ -23,7 +25,7 @@ use dkms_tree::entry::Entry;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use dkms_tree::journal::{self, Journal};
 use dkms_tree::layout::Layout;
-use dkms_tree::state::{self, module_stem};
+use dkms_tree::state;
 use kmodule::ModuleName;
 use kmodule::verdict::{Outcome, Reason};
 use std::collections::HashMap;
@@ -42,13 +44,6 @@ pub fn newest_kernel(layout: &Layout) -> Option<Release> {
 #[must_use]
 pub fn kernels(layout: &Layout) -> Vec<Release> {
     installed::releases(layout)
-}
-
-/// A requirement: a package with its modules, or a module of the kernel itself.
-#[derive(Debug)]
-enum Required {
-    Package(String),
-    Module(String),
 }
 
 /// Checks whether `kernel` can be booted. With `must_be_loaded`, also whether it, the running kernel, has loaded
@@ -423,16 +418,6 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
     } else {
         (format!("is not installed for {release}"), install)
     }
-}
-
-/// The modules in a list of files such as `modules.builtin`.
-fn own_names(list: &Path) -> Vec<ModuleName> {
-    let text = dkms_sys::fs::read_text(list, dkms_sys::fs::Limit::INDEX).unwrap_or_default();
-    let name_of = |line: &str| {
-        let file = Path::new(line).file_name().and_then(|n| n.to_str());
-        file.and_then(module_stem).map(ModuleName::new)
-    };
-    text.lines().filter_map(name_of).collect()
 }
 
 /// Checks a required module that does not belong to a dkms package.
