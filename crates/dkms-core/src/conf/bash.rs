@@ -85,8 +85,8 @@ pub fn evaluate(
     if complete || task.source().is_none() {
         return Ok(answer.directives);
     }
-    // It may read a file beside it by its bare name, as in PACKAGE_VERSION="1.$(cat VERSION)". With dkms 3 that
-    // works if dkms is called in that directory.
+    // It may read a file beside it by its bare name, as in PACKAGE_VERSION="1.$(cat VERSION)". With dkms 3,
+    // this works only if dkms is called in that directory.
     task.in_source = true;
     let in_source = task.result().ok().map(|answer| answer.directives);
     Ok(in_source.filter(names_package).unwrap_or(answer.directives))
