@@ -1,6 +1,6 @@
 #!/bin/bash
 # Inside the private root of boot::CASE: what keeps a machine from booting into a kernel without its drivers.
-# shellcheck source=/dev/null
+# shellcheck source=/dev/null disable=SC2016
 . /e2e/prelude.sh
 set -eu
 step() { echo "-- $*"; }
@@ -180,8 +180,7 @@ END
 
 # Waits until a line is in the file of fake-login1.py as often as that.
 logged() { # LINE COUNT
-    local n
-    for n in {1..100}; do
+    for _ in {1..100}; do
         [[ $(grep -cx "$1" /run/inhibitors) == "$2" ]] && return
         sleep 0.05
     done
@@ -274,9 +273,9 @@ hold_kernel() {
     [[ ! -e /run/entry ]]
     grep -q "kernel $new is held back: it lacks single" /run/out
     # shellcheck source=/dev/null
-    same "$(GRUB_DEVICE_UUID=abc-1; . "$grub"; echo "$GRUB_DEFAULT")" "gnulinux-advanced-abc-1>gnulinux-$K-advanced-abc-1"
+    same "$(export GRUB_DEVICE_UUID=abc-1; . "$grub"; echo "$GRUB_DEFAULT")" "gnulinux-advanced-abc-1>gnulinux-$K-advanced-abc-1"
     # shellcheck source=/dev/null
-    same "$(GRUB_DEVICE=/dev/sda1 GRUB_DISABLE_UUID=true GRUB_DISABLE_SUBMENU=y; . "$grub"; echo "$GRUB_DEFAULT")" \
+    same "$(export GRUB_DEVICE=/dev/sda1 GRUB_DISABLE_UUID=true GRUB_DISABLE_SUBMENU=y; . "$grub"; echo "$GRUB_DEFAULT")" \
         "gnulinux-$K-advanced-/dev/sda1"
     code 77 dkms kernel_hold -k "$new" 2>/dev/null
     dkms kernel_hold -k "$K"
@@ -311,7 +310,7 @@ Description: a kernel"; }
     sed -i /Post-Invoke/d /run/apt/apt.conf
     apt-get -qq update 2>/dev/null
     candidates() { # those that apt would install
-        apt-cache policy $(apt-cache pkgnames linux-image-) |
+        apt-cache pkgnames linux-image- | xargs apt-cache policy |
             awk '/^linux-image/ { name = $1 } $1 == "Candidate:" && $2 != "(none)" { print name }' | sort | tr '\n' ' '
     }
     all='linux-image-6.1.0-60-amd64: linux-image-6.12.94+deb13-amd64: linux-image-6.5.13-1-amd64: linux-image-6.6.1-1-amd64: linux-image-7.0.1-amd64: '
