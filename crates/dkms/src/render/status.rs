@@ -16,8 +16,8 @@ pub(crate) fn lines(entries: &[Entry], remark: &dyn Fn(&Entry) -> String) -> Pai
     let mut out = Painted::default();
     for entry in entries {
         let line = entry.line() + &remark(entry);
-        // Only the colour depends on this: the line stays as it is.
-        let (subject, state) = line.rsplit_once(": ").unwrap_or((&line, ""));
+        // Only the colour depends on this: the line stays as it is. Remarks may contain a colon too.
+        let (subject, state) = line.split_once(": ").unwrap_or((&line, ""));
         let word_end = state.find(' ').unwrap_or(state.len());
         let (word, remarks) = state.split_at(word_end);
         out.text(subject).text(": ").coloured(colour(entry), word);
@@ -203,6 +203,13 @@ mod tests {
             narrow.contains("hello/1.0\n  6.9.0*: installed\n  6.10.0: installed, differs\n"),
             "{narrow}"
         );
+    }
+
+    #[test]
+    fn the_word_of_the_state_is_coloured_whatever_the_remark_is() {
+        let painted = lines(&entries()[..1], &|_| " (Fallback: 2.0 does not build)".to_owned());
+        let line = painted.with_colours();
+        assert!(line.contains("\u{1b}[0m\u{1b}[33m (Fallback: 2.0 does not build)\u{1b}[0m\n"), "{line}");
     }
 
     #[test]
