@@ -54,6 +54,14 @@ impl Running {
         self.modules.get(name)
     }
 
+    /// The MODULE_VERSION of a loaded module, if it has one.
+    #[must_use]
+    pub fn version(&self, name: &ModuleName) -> Option<String> {
+        let text =
+            dkms_sys::fs::read_text(self.sys.join(name.as_str()).join("version"), Limit::CONFIG).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
     /// What identifies a loaded module.
     #[must_use]
     pub fn identity(&self, name: &ModuleName) -> Identity {

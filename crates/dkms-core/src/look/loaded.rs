@@ -63,7 +63,9 @@ pub fn compare(s: &Session<'_>, running: &Running, entry: &Entry) -> Option<Vec<
     Some(files.into_iter().map(|file| compare_file(running, &file.name, file.path)).collect())
 }
 
-fn compare_file(running: &Running, name: &str, path: PathBuf) -> Compared {
+/// Compares one module file of the running kernel with the loaded module of that name.
+#[must_use]
+pub fn compare_file(running: &Running, name: &str, path: PathBuf) -> Compared {
     let name = ModuleName::new(name);
     if running.get(&name).is_none() {
         let none = Identity::default;
@@ -101,6 +103,23 @@ pub fn remark(modules: &[Compared]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loaded_modules_are_compared_with_files() {
+        let root = tempfile::tempdir().unwrap();
+        let (list, sys) = (root.path().join("modules"), root.path().join("sys"));
+        std::fs::write(&list, "acpi_call 16384 0 - Live 0x0\nplain 16384 0 - Live 0x0\n").unwrap();
+        std::fs::create_dir_all(sys.join("acpi_call")).unwrap();
+        std::fs::write(sys.join("acpi_call/srcversion"), "AB\n").unwrap();
+        std::fs::write(sys.join("acpi_call/version"), "1.2\n").unwrap();
+        let running = Running::at(&list, &sys);
+        let state = |name: &str| compare_file(&running, name, root.path().join("missing.ko")).state;
+        assert_eq!(state("acpi-call"), InMemory::Unknown);
+        assert_eq!(state("plain"), InMemory::Unknown);
+        assert_eq!(state("other"), InMemory::No);
+        assert_eq!(running.version(&ModuleName::new("acpi-call")).as_deref(), Some("1.2"));
+        assert_eq!(running.version(&ModuleName::new("plain")), None);
+    }
 
     #[test]
     fn remarks() {

@@ -10,7 +10,9 @@ use dkms_core::build::diagnose::diagnose;
 use dkms_core::error::Result;
 use dkms_core::ids::{Build, Kernel, PackageId};
 use dkms_core::kernel::headers;
+use dkms_core::kernel::running::Running;
 use dkms_core::look::fsck;
+use dkms_core::look::loaded::{self, InMemory};
 use dkms_core::look::modules;
 use dkms_core::look::ready::{self, Item};
 use dkms_core::look::status::{self, Entry, Filter, State};
@@ -125,7 +127,8 @@ fn kernel_state(
 
 /// The entries of the status for these kernels, and the failed builds.
 fn builds(s: &Session<'_>, entries: &[Entry], kernels: &[KernelState], judged: &[Judged]) -> Vec<BuildState> {
-    let loaded = modules::Loaded::of(s);
+    // Nothing is known about the machine that will start another root.
+    let running = s.host.other_root.is_none().then(Running::read);
     let is_there = |k: &Kernel| kernels.iter().any(|o| o.kernel == k.release && o.arch == k.arch);
     let mut all: Vec<BuildState> = Vec::new();
     for entry in entries.iter().filter(|e| e.kernel().is_none_or(is_there)) {
@@ -136,7 +139,8 @@ fn builds(s: &Session<'_>, entries: &[Entry], kernels: &[KernelState], judged: &
             let of: Vec<&Judged> = of.collect();
             if matches!(entry.kind, State::Installed(_) | State::InstalledWeak { .. }) {
                 state.verdict = verdict(&of);
-                state.modules = of.iter().map(|j| module(j, &loaded)).collect();
+                let running = running.as_ref().filter(|_| s.host.runs(&kernel.release));
+                state.modules = of.iter().map(|j| module(j, running)).collect();
             }
         }
         all.push(state);
@@ -222,9 +226,9 @@ fn verdict(modules: &[&Judged]) -> Option<String> {
     Some(verdicts::word(worst).to_owned())
 }
 
-fn module(judged: &Judged, loaded: &modules::Loaded) -> Module {
+fn module(judged: &Judged, running: Option<&Running>) -> Module {
     let facts = modules::Facts::read(&judged.path);
-    let now = loaded.compare(judged, &facts);
+    let now = running.map(|running| loaded::compare_file(running, &judged.name, judged.path.clone()));
     let mut module = Module {
         module: judged.name.clone(),
         path: judged.path.display().to_string(),
@@ -236,9 +240,14 @@ fn module(judged: &Judged, loaded: &modules::Loaded) -> Module {
         ..Module::default()
     };
     if let Some(now) = now {
-        module.loaded = Some(now.word.to_owned());
-        module.loaded_version = now.version;
-        module.loaded_srcversion = now.srcversion;
+        module.loaded = match now.state {
+            InMemory::Installed => Some("yes".to_owned()),
+            InMemory::Other => Some("other".to_owned()),
+            InMemory::No => Some("no".to_owned()),
+            InMemory::Unknown => None,
+        };
+        module.loaded_version = running.and_then(|running| running.version(&now.name));
+        module.loaded_srcversion = now.loaded.srcversion;
     }
     module
 }
