@@ -27,7 +27,7 @@ ALL = os.environ.get("DKMS_TEST_LONG", "") not in ("", "0")
 SEED = os.environ.get("CRASH_SEED") or str(int(time.time()))
 CHOICE = random.Random(SEED)
 # One of so many calls that are like others.
-SHARE = 10
+SHARE = 20
 RECOVER = ["generate_mok"]  # changes nothing by itself, the key is there
 AT, LOG = "/run/syscall-at", "/run/syscalls"
 # Any of the commands changes more than this.
