@@ -1,5 +1,5 @@
 #!/bin/bash
-# Inside the private root of boot::CASE: what keeps a machine from booting into a kernel without its drivers.
+# Inside the private root of safe_boot::CASE: what keeps a machine from booting into a kernel without its drivers.
 # shellcheck source=/dev/null disable=SC2016
 . /e2e/prelude.sh
 set -eu

@@ -29,7 +29,9 @@ def dkms(*words, code=0, **environment):
 
 
 def kept():
-    return sorted(os.listdir(KEPT)) if os.path.isdir(KEPT) else []
+    """The names of the pages, oldest first."""
+    age = lambda name: os.stat(f"{KEPT}/{name}").st_mtime_ns  # noqa: E731
+    return sorted(os.listdir(KEPT), key=age) if os.path.isdir(KEPT) else []
 
 
 def check(what, condition, shown=""):

@@ -49,9 +49,9 @@ offers() { # EXPECTED WORD ...
 for library in '' /usr/share/bash-completion/bash_completion; do
     [[ -z $library || -r $library ]] || { echo "skipped: no bash-completion library here"; continue; }
     offers 'unbuild uninstall' dkms un
-    offers 'kernel_postinst kernel_preinst kernel_prerm' dkms help kernel
+    offers 'kernel_hold kernel_postinst kernel_preinst kernel_prerm' dkms help kernel
     offers 'help' dkms he
-    offers 'kernel_postinst kernel_preinst kernel_prerm' dkms kernel
+    offers 'kernel_hold kernel_postinst kernel_preinst kernel_prerm' dkms kernel
     offers 'hello/1.0 hello/2.0 zfs/2.1.11' dkms remove ''
     offers 'hello/1.0 hello/2.0' dkms remove hel
     offers 'hello/1.0 hello/2.0' dkms status -m h

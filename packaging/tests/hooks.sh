@@ -104,13 +104,14 @@ cases() {
     check 'preinst keeps what will not be rebuilt' 'headers 6.1.0-9; touch /etc/dkms/no-autoinstall' 'exit 0' debian/preinst 6.1.0-9
     check 'prerm' '' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" debian/prerm 6.1.0-9
     check 'prerm never fails' 'echo kernel_prerm=14 >"$DIR/codes"' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" debian/prerm 6.1.0-9
-    check 'postinst' 'headers 6.1.0-9' "$(line 'dkms kernel_postinst -k 6.1.0-9' 'exit 0')" debian/postinst 6.1.0-9
+    check 'postinst' 'headers 6.1.0-9' "$(line 'dkms kernel_postinst -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'exit 0')" debian/postinst 6.1.0-9
     check 'postinst reports a failure' 'headers 6.1.0-9; echo kernel_postinst=11 >"$DIR/codes"' \
-        "$(line 'dkms kernel_postinst -k 6.1.0-9' 'exit 11')" debian/postinst 6.1.0-9
-    check 'kernel-install add, Debian' 'headers 6.1.0-9' "$(line 'dkms kernel_postinst -k 6.1.0-9' 'exit 0')" debian/install.d add 6.1.0-9 /boot/x
+        "$(line 'dkms kernel_postinst -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'exit 11')" debian/postinst 6.1.0-9
+    check 'kernel-install add, Debian' 'headers 6.1.0-9' \
+        "$(line 'dkms kernel_postinst -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'exit 0')" debian/install.d add 6.1.0-9 /boot/x
     check 'kernel-install remove, Debian' '' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" debian/install.d remove 6.1.0-9
     check 'kernel-install add' 'headers 6.1.0-9; echo kernel_postinst=11 >"$DIR/codes"' \
-        "$(line 'dkms kernel_postinst -k 6.1.0-9' 'exit 11')" redhat/install.d add 6.1.0-9
+        "$(line 'dkms kernel_postinst -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'exit 11')" redhat/install.d add 6.1.0-9
     check 'kernel-install remove' '' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" redhat/install.d remove 6.1.0-9
     check 'kernel-install inspect' '' 'exit 0' redhat/install.d inspect 6.1.0-9
 

@@ -1,7 +1,7 @@
 //! `dkms preflight`: would the packages of the tree build for the kernels that the package manager offers next?
 //!
-//! The package manager downloads and checks the headers ([`manager`]); nothing is installed. They are unpacked
-//! into a directory ([`scratch`]) that gets a copy of the tree's sources and of the configuration, without the
+//! The package manager downloads and checks the headers (`manager`); nothing is installed. They are unpacked
+//! into a directory (`scratch`) that gets a copy of the tree's sources and of the configuration, without the
 //! scripts that change the system. Another dkms runs `autoinstall` in it, as for `--root`. The directory is
 //! deleted at the end.
 

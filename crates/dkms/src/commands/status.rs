@@ -53,7 +53,9 @@ fn table(call: &Call<'_>, filters: &[Filter], entries: &[Entry]) -> Painted {
     };
     let here = ready::kernels(layout).into_iter().filter(selected);
     let present: Vec<Kernel> = here.filter_map(|release| Kernel::of(release, &arch).ok()).collect();
-    let running = if call.s.host.other_root.is_none() { call.s.host.release.as_str() } else { "" };
+    let host = call.s.host;
+    let is_known = host.other_root.is_none() && host.runs(&host.release);
+    let running = if is_known { host.release.as_str() } else { "" };
     let failed = |build: &Build| dkms_sys::fs::is_real_file(layout.failed_log(build));
     render::Table::new(entries, &present, running, &failed)
         .render(dkms_sys::sys::terminal_width(1).map(usize::from))

@@ -57,7 +57,11 @@ pub(super) fn machine(s: &Session<'_>, releases: &[String], arch: &str) -> Resul
         as_root: s.host.root,
         host: host_name(s),
         distribution: s.host.distribution.as_ref().map(|d| d.word().to_owned()),
-        running: if s.host.other_root.is_none() { s.host.release.clone() } else { String::new() },
+        running: if s.host.other_root.is_none() && s.host.runs(&s.host.release) {
+            s.host.release.clone()
+        } else {
+            String::new()
+        },
         arch: arch.to_owned(),
         pending: ready::pending_given(s, &known, &verdicts).iter().map(pending).collect(),
         fsck: fsck_of(s, releases),

@@ -12,7 +12,7 @@ const KEPT: usize = 5;
 /// No page takes that long to write.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Whether this system keeps pages: a running system does, an image that is being made does not, because it
+/// Whether this system keeps pages: not an image that is being made to be the same each time, because it
 /// would no longer be the same each time.
 pub(super) fn is_kept(s: &Session<'_>) -> bool {
     let host = s.host;
@@ -33,14 +33,14 @@ pub(super) fn keep(s: &Session<'_>, action: &str, page: &str) -> Result<PathBuf>
     }
     let time: String = dkms_core::time::utc_now().chars().filter(char::is_ascii_digit).collect();
     let name = format!("{time}-{}-{action}.html", std::process::id());
-    let path = dir.join(name);
+    let path = dir.join(&name);
     dkms_sys::fs::write_unsynced(&path, page.as_bytes(), 0o644)?;
     let (unfinished, mut pages): (Vec<OsString>, Vec<OsString>) =
         dkms_sys::fs::list_dir(&dir)?.into_iter().partition(|name| name.as_encoded_bytes().starts_with(b"."));
-    // The names begin with the time, so that the oldest are first.
-    pages.retain(|name| name.as_encoded_bytes().ends_with(b".html"));
+    // The names begin with the time, in seconds, so that the oldest are first. This one is the newest.
+    pages.retain(|page| page.as_encoded_bytes().ends_with(b".html") && *page != *name);
     pages.sort();
-    let old = pages.iter().rev().skip(KEPT);
+    let old = pages.iter().rev().skip(KEPT - 1);
     for name in old.chain(unfinished.iter().filter(|name| is_left_behind(&dir.join(name)))) {
         dkms_sys::fs::remove_file(dir.join(name))?;
     }
