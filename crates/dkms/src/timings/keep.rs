@@ -12,8 +12,8 @@ const KEPT: usize = 5;
 /// No page takes that long to write.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Whether this system keeps pages: not an image that is being made to be the same each time, because it
-/// would no longer be the same each time.
+/// Whether this system keeps pages: a running system does, an image that is being made does not, because two
+/// images that are made alike would differ.
 pub(super) fn is_kept(s: &Session<'_>) -> bool {
     let host = s.host;
     host.source_date_epoch().is_none()
