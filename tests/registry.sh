@@ -48,7 +48,7 @@ module() { echo "/srv/$1/modules/$K/updates/dkms/$2.ko"; }
 trust() { cp "/srv/builder/etc/$1" "/srv/$2/etc/registry.d/"; }
 # NAME COMMAND...: it succeeds without a warning. The output is in /run/out, the messages are in /run/messages.
 quiet() {
-    on "$@" >/run/out 2>/run/messages || { cat /run/out /run/messages >&2; return 97; }
+    on "$@" >/run/out 2>/run/messages || { echo "code $?" >&2; cat /run/out /run/messages >&2; return 97; }
     same "$(grep -i warning /run/messages)" ''
 }
 # WORDS: the last command printed one warning, with these words.
@@ -431,7 +431,7 @@ tls_and_token() {
     forget taker single/1.0
     quiet taker dkms install single/1.0 -k "$K"
     same "$(origin taker single/1.0 | cut -d@ -f1)" "registry $NAME:5000/dkms/single"
-    not grep -rqE 'ZmxlZXQ6|word' /srv/taker/tree /srv/taker/cache
+    not grep -rqE 'ZmxlZXQ6|fleet:word' /srv/taker/tree /srv/taker/cache
     clean
     kill "$server" "$registry"
 }

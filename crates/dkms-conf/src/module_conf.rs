@@ -1,7 +1,7 @@
 //! A package's directives with types, and their problems.
 //!
 //! The rules are those of dkms 3.4 (`read_conf`, `read_conf_strict`). What it refuses is an
-//! [`Severity::Error`], with `strict_only` if only add, build and install refuse it.
+//! `Severity::Error`, with `strict_only` if only add, build and install refuse it.
 
 mod check;
 mod read;

@@ -32,7 +32,7 @@ pub(super) fn keep(s: &Session<'_>, action: &str, page: &str) -> Result<PathBuf>
         dkms_sys::fs::create_dir_all(&dir)?;
     }
     let time: String = dkms_core::time::utc_now().chars().filter(char::is_ascii_digit).collect();
-    let name = format!("{time}-{}-{action}.html", std::process::id());
+    let name = format!("{time}-{:07}-{action}.html", std::process::id());
     let path = dir.join(&name);
     dkms_sys::fs::write_unsynced(&path, page.as_bytes(), 0o644)?;
     let (unfinished, mut pages): (Vec<OsString>, Vec<OsString>) =

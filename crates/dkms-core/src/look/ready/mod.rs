@@ -368,8 +368,7 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
         Outcome::Unknown => &judged.verdict.doubts,
     };
     // Many machines may boot an image. What only they can know is a remark here.
-    let depends_on_machine =
-        in_image && judged.outcome() == Outcome::Unknown && reasons.iter().all(Reason::depends_on_machine);
+    let depends_on_machine = in_image && reasons.iter().all(Reason::depends_on_machine);
     let (answer, help) = if depends_on_machine {
         (Outcome::Loads, Some(ON_OTHER_MACHINES.to_owned()))
     } else {

@@ -52,13 +52,15 @@ impl Machine {
         }
     }
 
-    /// The machine that the command works on. Nothing is known about a machine that will start an image.
+    /// The machine that the command works on. Nothing is known about a machine that will start another root.
     pub fn of(host: &Host) -> Self {
-        if host.image.is_none() {
-            return Self::look(Path::new("/"));
+        match &host.other_root {
+            None => Self::look(Path::new("/")),
+            Some(root) => Self::unseen(&format!(
+                "the machine that will start the system in {} is not known",
+                root.display()
+            )),
         }
-        let root = host.other_root.as_deref().unwrap_or(Path::new("/"));
-        Self::unseen(&format!("the machine that will start the system in {} is not known", root.display()))
     }
 
     fn unseen(why: &str) -> Self {
