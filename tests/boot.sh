@@ -171,6 +171,7 @@ END
     code 2 dkms preflight ../../etc | grep -q 'is not the release of a kernel'
     step 'a repository whose signature is not trusted'
     rm -f /run/apt/trusted.gpg.d/*
+    gpgconf --kill all # the agent of the directory that is removed
     rm -r /run/gnupg
     apt_root /run/in "$(cat /run/apt/status)" unsigned
     code 2 dkms preflight "$old" >/run/out 2>&1
