@@ -216,9 +216,7 @@ pub trait Sink: Send + Sync {
     }
 
     /// Receives a measurement.
-    fn progress(&self, progress: Progress) {
-        let _ = progress;
-    }
+    fn progress(&self, _measured: Progress) {}
 
     /// Receives a warning, which does not stop the command.
     fn warn(&self, text: String) {

@@ -3,16 +3,17 @@
 //!
 //! Which actions and options there are is in the tables of [`crate::actions`]; here they become typed values.
 
+mod mistakes;
+
+pub(crate) use mistakes::unknown_action;
+
 use crate::actions::help::{self, HELP};
-use crate::actions::{
-    ACTIONS, Action, DEPRECATED, Effect, OPTIONS, Operand, Opt, OptionRow, Relation, Value,
-};
+use crate::actions::{Action, DEPRECATED, Effect, OPTIONS, Operand, Opt, OptionRow, Relation, Value};
 use crate::operand::names_a_path;
 use clap::builder::{OsStringValueParser, PathBufValueParser, StringValueParser};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use dkms_conf::nearest;
 use dkms_core::tree::layout::Layout;
+use mistakes::wrong_line;
 use std::ffi::OsString;
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
@@ -246,22 +247,6 @@ impl Arguments {
     }
 }
 
-/// What to say about words of which none is an action.
-pub(crate) fn unknown_action(words: &[String]) -> String {
-    let Some(first) = words.first() else { return "no action is given".into() };
-    let known = || ACTIONS.iter().map(|row| row.word).chain([HELP]);
-    let meant = words.iter().find_map(|word| Some((word, nearest(word, letters_to_differ(word), known())?)));
-    match meant {
-        Some((word, action)) => format!("'{word}' is not an action: did you mean '{action}'?"),
-        None => format!("'{first}' is not an action; 'dkms help' lists them"),
-    }
-}
-
-/// How many letters of a misspelt word may be wrong: a third of them, and one of a short word.
-fn letters_to_differ(word: &str) -> usize {
-    (word.chars().count() / 3).clamp(1, 3)
-}
-
 /// The parser, from the table of options.
 fn command() -> Command {
     let words = Arg::new(WORDS).action(ArgAction::Append).value_parser(StringValueParser::new());
@@ -305,37 +290,6 @@ fn argument(row: &'static OptionRow) -> Arg {
 /// A number, or none where a script passes an empty variable.
 fn number<T: std::str::FromStr<Err = ParseIntError>>(word: &str) -> Result<Option<T>, ParseIntError> {
     if word.is_empty() { Ok(None) } else { word.parse().map(Some) }
-}
-
-/// What to say about a command line that clap refuses.
-fn wrong_line(error: &clap::Error) -> String {
-    let text = match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => unknown_option(option),
-        _ => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            first.strip_prefix("error: ").unwrap_or(first).to_owned()
-        }
-    };
-    format!(
-        "dkms: error: {text}\n  'dkms help' lists the options, and 'dkms help ACTION' those of an action\n"
-    )
-}
-
-fn unknown_option(option: &str) -> String {
-    let long = option.trim_start_matches('-');
-    let known = || OPTIONS.iter().filter(|row| !row.is_hidden() && !row.long.is_empty()).map(|row| row.long);
-    let beginning: Vec<&str> = known().filter(|name| name.starts_with(long)).collect();
-    let meant = match beginning.as_slice() {
-        _ if !option.starts_with("--") || long.is_empty() => Vec::new(),
-        [] => nearest(long, letters_to_differ(long), known()).into_iter().collect(),
-        _ => beginning,
-    };
-    if meant.is_empty() {
-        return format!("there is no option '{option}'");
-    }
-    let meant: Vec<String> = meant.iter().map(|name| format!("'--{name}'")).collect();
-    format!("there is no option '{option}': did you mean {}?", meant.join(" or "))
 }
 
 /// Takes the values out of what clap found, and notes which options were given.

@@ -2,6 +2,7 @@
 //! of a package.
 
 use super::order::{self, Candidate};
+use super::recorded::built_against;
 use super::removal::{self, Depth};
 use super::state::{BuildFacts, KernelFacts, State};
 use super::steps::{Operation, Outlook, Plan, Step};
@@ -490,17 +491,4 @@ fn candidate(
     }
     let some_version_installed = active.is_some();
     Ok(Candidate { package, installed, some_version_installed, autoinstall, depends, excluded })
-}
-
-/// The versions of packages against which a build was made, which it records for BUILD_DEPENDS_REBUILD.
-fn built_against(layout: &Layout, build: &Build) -> BTreeMap<String, String> {
-    let dir = layout.built_dir(build);
-    let mut versions = BTreeMap::new();
-    for file in dkms_sys::fs::list_dir_optional(&dir).unwrap_or_default() {
-        let Some(name) = file.to_str().and_then(|file| file.strip_prefix(".dep_")) else { continue };
-        if let Ok(version) = dkms_sys::fs::read_text(dir.join(&file), dkms_sys::fs::Limit::CONFIG) {
-            versions.insert(name.to_owned(), version.trim().to_owned());
-        }
-    }
-    versions
 }

@@ -13,6 +13,7 @@ mod fallback;
 pub mod gather;
 pub mod keys;
 pub mod order;
+mod recorded;
 pub mod removal;
 pub mod state;
 mod steps;

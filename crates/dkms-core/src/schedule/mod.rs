@@ -19,6 +19,8 @@
 
 mod context;
 mod fallback;
+mod inhibit;
+mod installing;
 mod results;
 mod task;
 mod watch;
@@ -29,19 +31,17 @@ pub use task::Done;
 use crate::build::BuildError;
 use crate::error::{Error, Result};
 use crate::event::{Event, Queued};
-use crate::install::InstallError;
-use crate::install::{Change, Ending, Outcome};
+use crate::install::{Change, Ending};
 use crate::plan::Plan;
 use crate::session::Session;
 use context::BuildContext;
-use dkms_sys::inhibit::{Inhibitor, SYSTEM_BUS};
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::manifest::BuildOrigin;
-use dkms_tree::state::{self, BuildState};
-use std::path::Path;
+use inhibit::delay_shutdown;
+use installing::install;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-use task::{Foreseen, Group, Progress, Task, TaskId, Tasks, is_found_late};
+use task::{Foreseen, Group, Progress, Task, TaskId, Tasks, is_found_late, is_other_failure};
 use watch::Watch;
 
 /// How often running builds are reported.
@@ -50,7 +50,7 @@ const REPEAT_MESSAGE: Duration = Duration::from_secs(30);
 /// How often free memory and interrupts are checked.
 const CHECK_AGAIN: Duration = Duration::from_millis(500);
 
-/// How often the progress of builds is measured, if somebody follows it.
+/// How often the progress of builds is measured, if the sink follows it.
 const MEASURE_AGAIN: Duration = Duration::from_millis(100);
 
 /// Executes the builds and installs of a plan.
@@ -78,14 +78,6 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
     scheduler.run();
     context.leave_failed_builds(&scheduler.tasks);
     scheduler.results()
-}
-
-/// Delays shutdown and sleep while modules of this machine are built and installed, where logind runs.
-fn delay_shutdown(s: &Session<'_>, tasks: &Tasks<'_>) -> Option<Inhibitor> {
-    let kernel = &tasks.to_build().next()?.build.kernel.release;
-    let is_machine = s.host.root && s.host.other_root.is_none() && s.host.chroot != Some(true);
-    let why = format!("kernel modules are being built for kernel {kernel}");
-    is_machine.then(|| Inhibitor::request(Path::new(SYSTEM_BUS), "dkms", &why))
 }
 
 /// Decides which task runs when.
@@ -501,34 +493,4 @@ impl<'a> Scheduler<'a> {
             self.s.warn(e.to_string());
         }
     }
-}
-
-impl From<Outcome> for Done {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Installed => Self::Installed,
-            Outcome::Nothing => Self::Nothing,
-        }
-    }
-}
-
-/// Whether the task is known to fail for a reason other than missing headers.
-fn is_other_failure(task: &Task<'_>) -> bool {
-    matches!(&task.foreseen, Some(Foreseen::Failed(e)) if !is_found_late(e))
-}
-
-/// Executes the steps of a task that change its kernel, unless another dkms has done so in the meantime.
-fn install(s: &Session<'_>, change: &mut Change, task: &Task<'_>) -> Result<Outcome> {
-    let build = task.build;
-    match state::build_state(s.layout, build) {
-        BuildState::Installed if !task.uninstall => {
-            let reason = "was installed by another dkms meanwhile".into();
-            s.report(Event::Nothing { about: build.to_string(), reason });
-            return Ok(Outcome::Nothing);
-        }
-        BuildState::Installed => change.uninstall(s, build)?,
-        BuildState::Built => {}
-        BuildState::NotBuilt => return Err(InstallError::NothingBuilt(build.clone()).into()),
-    }
-    change.install(s, build)
 }

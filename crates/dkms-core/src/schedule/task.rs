@@ -311,6 +311,11 @@ impl<'a> Task<'a> {
     }
 }
 
+/// Whether the task is known to fail for a reason other than missing headers.
+pub(super) fn is_other_failure(task: &Task<'_>) -> bool {
+    matches!(&task.foreseen, Some(Foreseen::Failed(e)) if !is_found_late(e))
+}
+
 /// Whether a build reports this error only after it has checked that the tree is writable.
 pub(super) fn is_found_late(e: &Error) -> bool {
     matches!(

@@ -1,4 +1,4 @@
-//! Measures running builds for whoever follows their progress: job slots in use, object files compiled.
+//! Measures running builds for a sink that follows their progress: job slots in use, object files compiled.
 
 use super::task::Task;
 use crate::build::objects::Follower;
@@ -22,7 +22,7 @@ impl<'a> Watch<'a> {
         Self { session, is_followed, logs: HashMap::new(), slots: None }
     }
 
-    /// Whether somebody wants to know.
+    /// Whether the sink follows the progress.
     pub(super) fn is_followed(&self) -> bool {
         self.is_followed
     }

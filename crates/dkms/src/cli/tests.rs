@@ -1,4 +1,5 @@
 use super::*;
+use crate::actions::ACTIONS;
 
 fn read(words: &[&str]) -> Result<Arguments, Stop> {
     Arguments::read(std::iter::once(&"dkms").chain(words).map(OsString::from))

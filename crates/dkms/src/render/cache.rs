@@ -1,6 +1,7 @@
 //! What `dkms cache` prints. The JSON is described in docs/json-schema.md.
 
 use super::json::line as document;
+use super::size::bytes;
 use crate::printable::on_one_line;
 use dkms_core::cache::{Cache, Damaged, Entry, Listed, Nearest};
 use dkms_core::ids::Build;
@@ -13,18 +14,6 @@ fn seconds(time: SystemTime) -> u64 {
 
 fn total(entries: &[Listed]) -> u64 {
     entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.size))
-}
-
-/// Bytes as people read them.
-fn bytes(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-    let scaled = |power: i32| bytes as f64 / 1024f64.powi(power);
-    match bytes {
-        0..=9_999 => format!("{bytes} bytes"),
-        10_000..=999_999 => format!("{:.0} KiB", scaled(1)),
-        1_000_000..=999_999_999 => format!("{:.1} MiB", scaled(2)),
-        _ => format!("{:.1} GiB", scaled(3)),
-    }
 }
 
 fn entries_of(count: usize) -> String {

@@ -9,6 +9,7 @@ pub(crate) mod paint;
 pub(crate) mod plain;
 pub(crate) mod preflight;
 pub(crate) mod progress;
+pub(crate) mod size;
 pub(crate) mod status;
 mod terminal;
 pub(crate) mod verdicts;

@@ -1,18 +1,7 @@
 //! Numbers and states as people read them.
 
+use crate::render::size::bytes;
 use dkms_core::time::utc;
-
-/// Bytes.
-pub(super) fn bytes(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-    let scaled = |power: i32| bytes as f64 / 1024f64.powi(power);
-    match bytes {
-        0..=9_999 => format!("{bytes} bytes"),
-        10_000..=999_999 => format!("{:.0} KiB", scaled(1)),
-        1_000_000..=999_999_999 => format!("{:.1} MiB", scaled(2)),
-        _ => format!("{:.1} GiB", scaled(3)),
-    }
-}
 
 /// Bytes, if they were counted.
 pub(super) fn counted(size: Option<u64>) -> String {
@@ -119,9 +108,6 @@ mod tests {
 
     #[test]
     fn numbers_as_people_read_them() {
-        assert_eq!(bytes(9_999), "9999 bytes");
-        assert_eq!(bytes(20_480), "20 KiB");
-        assert_eq!(bytes(3 << 30), "3.0 GiB");
         assert_eq!(counted(None), "not known");
         assert_eq!(duration(1.25), "1.2 s");
         assert_eq!(duration(125.0), "2 min 5 s");

@@ -372,10 +372,13 @@ impl Reason {
         }
     }
 
-    /// Whether only the machine that boots the kernel knows it: its policy, and the keys that it trusts.
+    /// Whether another machine may decide otherwise, because of its policy or of the keys that it trusts.
     #[must_use]
     pub fn depends_on_machine(&self) -> bool {
-        matches!(self, Reason::EnforcementUnknown { .. } | Reason::KeyUnknown { .. })
+        matches!(
+            self,
+            Reason::EnforcementUnknown { .. } | Reason::KeyUnknown { .. } | Reason::Untrusted { .. }
+        )
     }
 
     /// The message in the kernel's log when it refuses a module for this reason; `None`: it logs nothing.

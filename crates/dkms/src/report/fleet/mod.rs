@@ -2,7 +2,7 @@
 //!
 //! Documents are read one after the other, and each becomes a row of the page and counts in its summaries at
 //! once. So the memory that it takes depends on the size of the page, which is limited, and not on what
-//! somebody puts into the directory.
+//! the directory contains.
 
 mod bounded;
 mod causes;

@@ -4,6 +4,7 @@ use super::super::data::{BuildState, KernelState, Machine};
 use super::super::parts::{entry, table};
 use super::super::words::{self, Tone};
 use super::sections::heading;
+use crate::render::size::bytes;
 use dkms_pages::Html;
 use std::collections::BTreeMap;
 
@@ -217,14 +218,14 @@ pub(super) fn disk(html: &mut Html, machine: &Machine) {
     let disk = &machine.disk;
     let limit = match disk.cache_limit {
         0 => "switched off".to_owned(),
-        limit => format!("of at most {}", words::bytes(limit)),
+        limit => format!("of at most {}", bytes(limit)),
     };
     html.within("dl", &[], |html| {
         for (name, text) in [
             ("Tree", words::counted(disk.tree)),
             ("Sources", words::counted(disk.sources)),
             ("Cache of builds", format!("{}, {limit}", words::counted(disk.cache))),
-            ("Installed modules", words::bytes(disk.installed)),
+            ("Installed modules", bytes(disk.installed)),
             ("Free beside the tree", words::counted(disk.free)),
         ] {
             entry(html, name, &text);

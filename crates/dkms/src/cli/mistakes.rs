@@ -1,0 +1,53 @@
+//! What to say about words that are no action, and about options that do not exist.
+
+use crate::actions::help::HELP;
+use crate::actions::{ACTIONS, OPTIONS};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use dkms_conf::nearest;
+
+/// What to say about words of which none is an action.
+pub(crate) fn unknown_action(words: &[String]) -> String {
+    let Some(first) = words.first() else { return "no action is given".into() };
+    let known = || ACTIONS.iter().map(|row| row.word).chain([HELP]);
+    let meant = words.iter().find_map(|word| Some((word, nearest(word, letters_to_differ(word), known())?)));
+    match meant {
+        Some((word, action)) => format!("'{word}' is not an action: did you mean '{action}'?"),
+        None => format!("'{first}' is not an action; 'dkms help' lists them"),
+    }
+}
+
+/// How many letters of a misspelt word may be wrong: a third of them, and one of a short word.
+fn letters_to_differ(word: &str) -> usize {
+    (word.chars().count() / 3).clamp(1, 3)
+}
+
+/// What to say about a command line that clap refuses.
+pub(super) fn wrong_line(error: &clap::Error) -> String {
+    let text = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => unknown_option(option),
+        _ => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            first.strip_prefix("error: ").unwrap_or(first).to_owned()
+        }
+    };
+    format!(
+        "dkms: error: {text}\n  'dkms help' lists the options, and 'dkms help ACTION' those of an action\n"
+    )
+}
+
+fn unknown_option(option: &str) -> String {
+    let long = option.trim_start_matches('-');
+    let known = || OPTIONS.iter().filter(|row| !row.is_hidden() && !row.long.is_empty()).map(|row| row.long);
+    let beginning: Vec<&str> = known().filter(|name| name.starts_with(long)).collect();
+    let meant = match beginning.as_slice() {
+        _ if !option.starts_with("--") || long.is_empty() => Vec::new(),
+        [] => nearest(long, letters_to_differ(long), known()).into_iter().collect(),
+        _ => beginning,
+    };
+    if meant.is_empty() {
+        return format!("there is no option '{option}'");
+    }
+    let meant: Vec<String> = meant.iter().map(|name| format!("'--{name}'")).collect();
+    format!("there is no option '{option}': did you mean {}?", meant.join(" or "))
+}
