@@ -13,6 +13,7 @@
 #   build/layers/vm-debian      the disk of a small Debian for secure_boot::enroll_and_rotate (--vm-debian)
 #   build/layers/{headers,kbuild}-arm64   headers of an arm64 kernel, and the arm64 programs that belong to them
 #   build/layers/vm-arm64       its image, and an arm64 userland in /srv/arm64, for vm::judge_arm64 (--vm-arm64)
+#   build/layers/promtool       Prometheus' checker of metrics and queries
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
 # --clang installs clang, lld and llvm as well, for clang::*.
@@ -371,6 +372,21 @@ END
     say "depmod-34: $(<"$dir/stamp")"
 }
 
+# promtool checks metrics and queries. It is one static program; the package's dependencies are not needed (download: 19 MB).
+promtool() {
+    local dir=$layers/promtool version file
+    version=$(candidate prometheus)
+    if [[ -z $version ]]; then say 'promtool: this archive has none'; return; fi
+    if [[ -x $dir/promtool && $(cat "$dir/stamp" 2>/dev/null) == "$version" ]]; then say 'promtool: up to date'; return; fi
+    say "promtool: prometheus $version"
+    file=$(download prometheus)
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    dpkg --fsys-tarfile "$file" | tar -x -C "$dir" --strip-components=3 ./usr/bin/promtool
+    rm "$file"
+    printf '%s' "$version" >"$dir/stamp"
+}
+
 # An arm64 kernel, from lists of that architecture: those of this machine stay as they are. The cloud flavour is the smallest.
 arm64_layers() {
     local dir=$layers/.arm64 apt kernel common package version
@@ -481,6 +497,7 @@ if [[ $debian == yes ]]; then debian_disk; fi
 arm64_layers
 layer dkms-debian '' dkms
 depmod_34
+promtool
 packages
 if [[ $nonfree == yes ]]; then non_free_packages; fi
 if [[ $msrv == yes ]]; then msrv_toolchain; fi
