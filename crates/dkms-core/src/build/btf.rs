@@ -8,6 +8,7 @@
 //! The programs read the module, which is untrusted, so they run in the sandbox. A module for which this does
 //! not work is installed without BTF, as kbuild has left it.
 
+use super::NotForKernel;
 use super::context::Context;
 use super::kernel_btf::{Base, Btf, pahole};
 use super::sandbox::Change;
@@ -91,7 +92,7 @@ pub(super) fn add(
     context: &Context<'_>,
     name: &str,
     bytes: Vec<u8>,
-    check: impl FnOnce(&[u8]) -> std::result::Result<(), String>,
+    check: impl FnOnce(&[u8]) -> std::result::Result<(), NotForKernel>,
 ) -> Result<Vec<u8>> {
     let Btf::Kernel { file, .. } = context.target.btf(context.session) else { return Ok(bytes) };
     // Some packages remove the symbols themselves.

@@ -55,6 +55,7 @@ use crate::lock::Held;
 use crate::registry::fleet::{self, Fleet};
 use crate::session::Session;
 use collect::Collected;
+pub use collect::NotForKernel;
 use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use dkms_tree::ids::Build;

@@ -64,19 +64,16 @@ pub(crate) fn patches_for<'a>(loaded: &'a Loaded, build: &Build) -> Result<Vec<&
 fn find_patch(session: &Session<'_>, build: &Build, dir: &Path, name: &str) -> Result<PathBuf> {
     let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if !inside || name.is_empty() {
-        return Err(BuildError::PatchName(format!(
-            "the patch '{name}' in dkms.conf leaves the patches directory"
-        ))
-        .into());
+        return Err(BuildError::PatchOutside(name.to_owned()).into());
     }
     let own = session.layout.config_dir.join(&build.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
     [&own, &shipped].into_iter().find(|p| dkms_sys::fs::exists_followed(p)).cloned().ok_or_else(|| {
-        Error::Build(BuildError::PatchName(format!(
-            "the patch '{name}' in dkms.conf is neither in patches/ of {} nor in {}",
-            build.package,
-            own.parent().unwrap_or(&own).display()
-        )))
+        Error::Build(BuildError::PatchMissing {
+            name: name.to_owned(),
+            package: build.package.clone(),
+            own: own.parent().unwrap_or(&own).to_owned(),
+        })
     })
 }
 
@@ -91,7 +88,7 @@ fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
 /// Applies these patches with `patch -p1`, in order, and returns each with its SHA-256.
 ///
 /// # Errors
-/// [`BuildError::PatchName`] for a name that leaves the directory or a patch that does not exist;
+/// [`BuildError::PatchOutside`]; [`BuildError::PatchMissing`];
 /// [`BuildError::PatchFailed`] with the rejected hunks.
 pub(crate) fn patch(
     session: &Session<'_>,

@@ -3,7 +3,8 @@
 
 use crate::add;
 use crate::build::BuildError;
-use crate::error::{Error, Result};
+use crate::build::NotForKernel;
+use crate::error::Result;
 use crate::install::InstallError;
 use crate::kernel::installed::decompressed;
 use crate::pack::{PackError, newest};
@@ -69,11 +70,7 @@ impl Modules {
         let source = s.layout.source_link(package);
         for file in files {
             let bytes = fs::read(&file.path)?;
-            let module = decompressed(&bytes)
-                .and_then(|plain| Module::parse(&plain).map_err(|e| e.to_string()))
-                .map_err(|reason| {
-                    Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
-                })?;
+            let module = parse(&file.path, &bytes)?;
             let name = ModuleName::new(&file.name);
             if let Some(other) = self.modules.iter().find(|other| other.name == name) {
                 return Err(PackError::ModuleTwice {
@@ -206,4 +203,15 @@ mod tests {
         let names: Vec<String> = of_the_kernel(dir.path()).unwrap().into_iter().map(String::from).collect();
         assert_eq!(names, ["crc_t10", "snd_hda"]);
     }
+}
+
+/// Reads a built module, which may be compressed.
+///
+/// # Errors
+/// [`BuildError::BadModule`].
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Module> {
+    decompressed(bytes)
+        .map_err(NotForKernel::from)
+        .and_then(|plain| Ok(Module::parse(&plain)?))
+        .map_err(|cause| BuildError::BadModule { path: path.to_owned(), cause: cause.into() }.into())
 }

@@ -1,5 +1,6 @@
 //! The keys of registries: those that are trusted, and those that sign what is pushed.
 
+use super::error::KeyFault;
 use super::error::RegistryError;
 use super::token::{self, Token};
 use crate::error::Result;
@@ -52,9 +53,9 @@ pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
     files.filter_map(read).collect()
 }
 
-fn read_public(path: &Path) -> std::result::Result<PublicKey, String> {
-    let bytes = fs::read_trusted(path).map_err(|e| e.to_string())??;
-    PublicKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| e.to_string())
+fn read_public(path: &Path) -> std::result::Result<PublicKey, KeyFault> {
+    let bytes = fs::read_trusted(path)??;
+    Ok(PublicKey::from_pem(&String::from_utf8_lossy(&bytes))?)
 }
 
 /// A key that signs what is pushed.
@@ -70,10 +71,10 @@ impl Signatory {
     ///
     /// # Errors
     /// Why it cannot sign.
-    pub(super) fn sign(&self, record: &[u8]) -> std::result::Result<(String, String), String> {
+    pub(super) fn sign(&self, record: &[u8]) -> std::result::Result<(String, String), KeyFault> {
         match self {
-            Self::File(key) => key.sign(record).map_err(|e| e.to_string()),
-            Self::Token(token) => token.sign(record),
+            Self::File(key) => Ok(key.sign(record)?),
+            Self::Token(token) => Ok(token.sign(record)?),
         }
     }
 }
@@ -90,7 +91,7 @@ pub(super) fn signing(session: &Session<'_>) -> Result<Vec<Signatory>> {
     let open = |key: PathBuf| match key.to_str().filter(|key| token::is_token(key)) {
         Some(uri) => match Token::open(session, uri) {
             Ok(token) => Ok(Signatory::Token(Box::new(token))),
-            Err(reason) => Err(RegistryError::BadKey { path: key.clone(), reason }.into()),
+            Err(e) => Err(RegistryError::BadKey { path: key.clone(), fault: e.into() }.into()),
         },
         None => Ok(Signatory::File(read_private(&key)?)),
     };
@@ -113,17 +114,17 @@ fn default_file(session: &Session<'_>) -> PathBuf {
 
 fn read_private(path: &Path) -> Result<SigningKey> {
     let unusable =
-        |reason: String| crate::Error::from(RegistryError::BadKey { path: path.to_owned(), reason });
+        |fault: KeyFault| crate::Error::from(RegistryError::BadKey { path: path.to_owned(), fault });
     let meta = fs::symlink_metadata(path)?;
     let owner = meta.uid();
     if owner != dkms_sys::sys::effective_uid() && owner != 0 {
-        return Err(unusable(format!("it belongs to user {owner}")));
+        return Err(unusable(KeyFault::Owner(owner)));
     }
     if meta.permissions().mode() & 0o077 != 0 {
-        return Err(unusable("other users may read it: chmod 600".into()));
+        return Err(unusable(KeyFault::Readable));
     }
-    let bytes = fs::read_trusted(path)?.map_err(unusable)?;
-    SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| unusable(e.to_string()))
+    let bytes = fs::read_trusted(path)?.map_err(|e| unusable(e.into()))?;
+    SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| unusable(e.into()))
 }
 
 /// Where [`generate`] writes a key pair: the first file of `registry_key` that does not exist, otherwise the
@@ -155,7 +156,7 @@ fn public_file(private: &Path) -> PathBuf {
 /// A file exists or cannot be written.
 pub fn generate(place: &NewKey) -> Result<NewKey> {
     let failed = |e: dkms_bundle::signature::KeyError| {
-        crate::Error::from(RegistryError::BadKey { path: place.private.clone(), reason: e.to_string() })
+        crate::Error::from(RegistryError::BadKey { path: place.private.clone(), fault: e.into() })
     };
     let key = SigningKey::generate().map_err(failed)?;
     let public = key.public().map_err(failed)?;

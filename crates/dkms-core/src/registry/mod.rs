@@ -28,7 +28,7 @@ mod tests;
 mod token;
 
 pub use connection::Pushed;
-pub use error::{Failure, RegistryError};
+pub use error::{CacheFault, Failure, KeyFault, RegistryError, TokenError};
 pub use program::PROGRAM;
 pub(crate) use pull::{Fetched, fetch, find_stored};
 pub use pull::{Offer, Wanted, find};

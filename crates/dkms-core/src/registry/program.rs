@@ -61,7 +61,7 @@ fn find(session: &Session<'_>) -> Result<PathBuf, Failure> {
     let meta = fs::metadata(&program).map_err(|e| Failure::Local(e.to_string()))?;
     match fs::written_by_others(&meta) {
         None => Ok(program),
-        Some(reason) => Err(Failure::NotTrusted(program.display().to_string(), reason)),
+        Some(why) => Err(Failure::NotTrusted { program, why }),
     }
 }
 

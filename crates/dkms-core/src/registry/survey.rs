@@ -126,7 +126,7 @@ pub fn pull(session: &Session<'_>, build: &Build) -> Result<Option<Pulled>> {
 fn fetch_into(session: &Session<'_>, cache: &Cache, build: &Build, offer: Offer) -> Result<Option<Pulled>> {
     let Some(Fetched { dir, offer }) = pull::fetch(session, build, offer)? else { return Ok(None) };
     let stored = cache.store_from(dir.path(), &offer.record);
-    stored.map_err(|e| RegistryError::NotStored(e.to_string()))?;
+    stored.map_err(RegistryError::NotStored)?;
     Ok(Some(Pulled::From(offer.reference())))
 }
 

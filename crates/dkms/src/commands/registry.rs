@@ -6,7 +6,7 @@ use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::plan::gather;
 use dkms_core::registry::{self, Availability, Pulled, Pushed, RegistryError, keys};
-use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_tree::ids::{Build, Kernel};
 use serde_json::json;
 
@@ -20,9 +20,7 @@ pub(super) fn push(call: &Call<'_>) -> Result<()> {
         ([], _) => return Err(RegistryError::NoRegistry.into()),
         ([first, ..], 0 | 1) => first,
         _ => {
-            return Err(
-                RequestError::Usage("push publishes in one registry, and several are named".into()).into()
-            );
+            return Err(UsageError::SeveralRegistries("push").into());
         }
     };
     let published = registry::push(call.s, &builds, registry)?;
@@ -122,8 +120,8 @@ pub(super) fn matrix(call: &Call<'_>) -> Result<()> {
 /// `dkms registry-key generate`
 pub(super) fn key(call: &Call<'_>) -> Result<()> {
     if call.arguments.words.is_empty() {
-        let text = "write dkms registry-key generate; it creates a new key and never replaces one";
-        return Err(RequestError::Usage(text.into()).into());
+        let what = "the word 'generate', which creates a new key and never replaces one";
+        return Err(UsageError::OperandMissing { action: "registry-key", what, operand: "generate" }.into());
     }
     let key = keys::generate(&keys::place_for_new(call.s)?)?;
     let (private, public) = (key.private.display(), key.public.display());

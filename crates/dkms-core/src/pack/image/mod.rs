@@ -14,10 +14,12 @@ mod tools;
 use crate::digest;
 use crate::error::Result;
 use crate::event::Event;
+use crate::pack::PackError;
 use crate::pack::modules::{Modules, of_the_kernel};
+use crate::pack::output;
 use crate::pack::tarball::{self, archive_error};
-use crate::pack::{PackError, output};
 use crate::request::RequestError;
+use crate::request::UsageError;
 use crate::session::Session;
 use crate::time;
 use base::Base;
@@ -75,20 +77,14 @@ impl ImageRequest<'_> {
 
     fn check_names(&self) -> Result<()> {
         if self.output.is_some() && self.kernels.len() > 1 {
-            return Err(RequestError::Usage(
-                "mkimage writes one image per kernel: -o names only one file".into(),
-            )
-            .into());
+            let writes = "one image per kernel";
+            return Err(UsageError::OneName { action: "mkimage", writes, option: "-o" }.into());
         }
         let mut seen = BTreeSet::new();
         for kernel in self.kernels {
             let reference = self.reference(kernel)?.to_string();
             if !seen.insert(reference.clone()) {
-                return Err(RequestError::Usage(format!(
-                    "two images would be named {reference}: put {} into --image",
-                    names::PLACEHOLDER
-                ))
-                .into());
+                return Err(PackError::SameImageName { reference, placeholder: names::PLACEHOLDER }.into());
             }
         }
         Ok(())
@@ -105,7 +101,7 @@ pub fn prefix(text: &str) -> Result<&str> {
     if prefix.split('/').all(legal) {
         Ok(prefix)
     } else {
-        Err(RequestError::Usage(format!("'{text}' is no directory of an image, such as /opt")).into())
+        Err(PackError::ImageDirectory(text.to_owned()).into())
     }
 }
 

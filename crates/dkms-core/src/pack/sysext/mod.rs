@@ -9,6 +9,7 @@ mod request;
 mod tree;
 mod writer;
 
+use crate::pack::PackError;
 pub use request::{Format, SysextRequest};
 
 use crate::error::Result;
@@ -18,7 +19,7 @@ use crate::pack::{output, tarball};
 use crate::request::RequestError;
 use crate::session::Session;
 use dkms_sys::fs::TempDir;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 impl SysextRequest<'_> {
     /// The name of the extension and where it is written.
@@ -31,8 +32,8 @@ impl SysextRequest<'_> {
             (Some(path), _) => {
                 let file = path.file_name().and_then(|f| f.to_str()).unwrap_or_default();
                 let Some(name) = file.strip_suffix(suffix).filter(|n| !n.ends_with(".raw")) else {
-                    let rule = if suffix.is_empty() { "has a name without .raw" } else { "ends in .raw" };
-                    return Err(usage(path, &format!("this form of a system extension {rule}")));
+                    let (path, raw) = (path.to_owned(), !suffix.is_empty());
+                    return Err(PackError::ExtensionSuffix { path, raw }.into());
                 };
                 (name.to_owned(), path.to_owned())
             }
@@ -48,12 +49,8 @@ impl SysextRequest<'_> {
         let legal = !name.is_empty()
             && !name.starts_with('.')
             && !name.contains(|c: char| c.is_control() || c.is_whitespace() || "/\\\"'$:,".contains(c));
-        if legal { Ok((name, path)) } else { Err(usage(&path, "this is no name of a system extension")) }
+        if legal { Ok((name, path)) } else { Err(PackError::ExtensionName(path).into()) }
     }
-}
-
-fn usage(path: &Path, why: &str) -> crate::Error {
-    RequestError::Usage(format!("{}: {why}", path.display())).into()
 }
 
 /// The path that [`make`] writes.

@@ -2,6 +2,7 @@
 
 use super::request::SysextRequest;
 use crate::error::{Error, Result};
+use crate::pack::PackError;
 use crate::request::RequestError;
 use crate::session::Session;
 use dkms_sys::fs::{self, Limit};
@@ -62,12 +63,12 @@ fn os_release(text: &str, key: &str) -> Option<String> {
 }
 
 /// A value that needs no quotes.
-fn value<'a>(key: &str, value: &'a str) -> Result<&'a str> {
+fn value<'a>(key: &'static str, value: &'a str) -> Result<&'a str> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
     if !value.is_empty() && value.chars().all(legal) {
         Ok(value)
     } else {
-        Err(RequestError::Usage(format!("'{value}' is no {key} of an os-release file")).into())
+        Err(PackError::OsRelease { key, value: value.to_owned() }.into())
     }
 }
 
