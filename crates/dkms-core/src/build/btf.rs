@@ -131,7 +131,7 @@ fn run(
     if !resolves && image::has_section(bytes, ".BTF_ids") {
         return Ok(Err(format!("it has lists of types, and {} does not exist", resolve.display())));
     }
-    let Some(pahole) = pahole(context.session) else {
+    let Some(pahole) = pahole(context.session.host) else {
         return Ok(Err("pahole is not installed".into()));
     };
     let file = format!("{name}.ko");

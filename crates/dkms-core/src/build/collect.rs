@@ -6,6 +6,7 @@ use super::sandbox::Change;
 use super::{btf, mark};
 use crate::build::BuildError;
 use crate::error::{Error, Result};
+use crate::session::Host;
 use crate::session::Session;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::fs::TempDir;
@@ -133,7 +134,7 @@ impl CollectedModule {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         Self {
             name: entry.dest_name.clone(),
-            destination: destination(session, &entry.dest_location),
+            destination: destination(session.host, &entry.dest_location),
             vermagic: text(module.modinfo.vermagic()),
             version: text(module.modinfo.version()),
             srcversion: text(module.modinfo.srcversion()),
@@ -142,11 +143,11 @@ impl CollectedModule {
 }
 
 /// Where a module goes below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.
-pub fn destination(session: &Session<'_>, written: &str) -> String {
-    if let Some(dir) = session.host.addon_modules_dir.as_deref().filter(|d| !d.is_empty()) {
+pub fn destination(host: &Host, written: &str) -> String {
+    if let Some(dir) = host.addon_modules_dir.as_deref().filter(|d| !d.is_empty()) {
         return format!("/{}", dir.trim_matches('/'));
     }
-    match session.host.distribution.as_ref().and_then(|d| d.destination()) {
+    match host.distribution.as_ref().and_then(|d| d.destination()) {
         Some(fixed) => fixed.to_owned(),
         None => written.trim_end_matches('/').to_owned(),
     }

@@ -297,7 +297,7 @@ pub fn sources(
             let location = match recorded {
                 Some(r) => r.destination.clone(),
                 None => crate::build::collect::destination(
-                    s,
+                    s.host,
                     &written(&f.name).unwrap_or_else(|| "/extra".into()),
                 ),
             };

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::session::Session;
 use dkms_bundle::signature::{PublicKey, SigningKey};
 use dkms_sys::fs;
+use dkms_tree::layout::Layout;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,14 +23,14 @@ pub struct NewKey {
 }
 
 /// The directory of the trusted public keys.
-pub fn trusted_dir(session: &Session<'_>) -> PathBuf {
-    session.layout.config_dir.join("registry.d")
+pub fn trusted_dir(layout: &Layout) -> PathBuf {
+    layout.config_dir.join("registry.d")
 }
 
 /// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than
 /// root can change, is reported and trusted as little as if it were not there.
 pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
-    let dir = trusted_dir(session);
+    let dir = trusted_dir(session.layout);
     let names = match fs::list_dir_optional(&dir) {
         Ok(names) => names,
         Err(e) => {
@@ -86,7 +87,7 @@ impl Signatory {
 pub(super) fn signing(session: &Session<'_>) -> Result<Vec<Signatory>> {
     let keys = private_keys(session);
     if keys.is_empty() {
-        return Err(RegistryError::NoKey(default_file(session)).into());
+        return Err(RegistryError::NoKey(default_file(session.layout)).into());
     }
     let open = |key: PathBuf| match key.to_str().filter(|key| token::is_token(key)) {
         Some(uri) => match Token::open(session, uri) {
@@ -104,12 +105,12 @@ fn private_keys(session: &Session<'_>) -> Vec<PathBuf> {
     if !named.is_empty() {
         return named.iter().map(PathBuf::from).collect();
     }
-    let default = default_file(session);
+    let default = default_file(session.layout);
     if fs::exists(&default) { vec![default] } else { Vec::new() }
 }
 
-fn default_file(session: &Session<'_>) -> PathBuf {
-    session.layout.config_dir.join("registry.key")
+fn default_file(layout: &Layout) -> PathBuf {
+    layout.config_dir.join("registry.key")
 }
 
 fn read_private(path: &Path) -> Result<SigningKey> {
@@ -136,7 +137,7 @@ pub fn place_for_new(session: &Session<'_>) -> Result<NewKey> {
     let named = session.options.framework.registry_key.iter();
     let named: Vec<PathBuf> = named.filter(|key| !token::is_token(key)).map(PathBuf::from).collect();
     let files = match &session.options.framework.registry_key[..] {
-        [] => vec![default_file(session)],
+        [] => vec![default_file(session.layout)],
         _ => named,
     };
     let is_free = |file: &&PathBuf| !fs::exists(file) && !fs::exists(public_file(file));

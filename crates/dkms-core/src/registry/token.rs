@@ -70,7 +70,7 @@ impl Openssl {
     fn new(session: &Session<'_>, uri: &str) -> Result<Self, TokenError> {
         let program = which("openssl", &session.host.path).ok_or(TokenError::NoOpenssl)?;
         let environment = session.host.environment.clone();
-        let pin = signing::pin_of_token(session, uri).map_err(|e| TokenError::Pin(e.into()))?;
+        let pin = signing::pin_of_token(session.host, uri).map_err(|e| TokenError::Pin(e.into()))?;
         let mut openssl = Self { program, uri: uri.to_owned(), is_provider: true, environment, pin };
         openssl.is_provider =
             openssl.execute(&["list", "-providers", "-provider", "pkcs11"], Vec::new()).is_ok();

@@ -10,6 +10,7 @@ mod error;
 mod pair;
 mod pin;
 
+use crate::session::Options;
 pub use error::{EnrolFault, RotateFault, SignFault, SignFileReason, SigningError};
 use pair::failed;
 pub use pair::{KeyPair, ensure, is_complete, key_pair};
@@ -106,7 +107,7 @@ pub(crate) fn missing_pair(
 ) -> Option<KeyPair> {
     wanted(session, headers, framework).ok()?;
     let pair = key_pair(session, framework, Some(headers)).ok()?;
-    (is_missing(&pair) && may_create(session, framework)).then_some(pair)
+    (is_missing(&pair) && may_create(session.host, framework)).then_some(pair)
 }
 
 /// Whether neither half of a pair exists.
@@ -116,8 +117,8 @@ fn is_missing(pair: &KeyPair) -> bool {
 
 /// Whether a missing key pair is created. The files of a container may become an image, and every copy of it
 /// would have the same private key.
-fn may_create(session: &Session<'_>, framework: &FrameworkConf) -> bool {
-    !session.host.container || framework.try_sign_modules.as_deref() == Some("true")
+fn may_create(host: &Host, framework: &FrameworkConf) -> bool {
+    !host.container || framework.try_sign_modules.as_deref() == Some("true")
 }
 
 /// The existing files that contain a private key for a kernel's modules.
@@ -147,11 +148,11 @@ pub fn prepare(
         Err(why) => return Ok(Signing::Not(why.into())),
     };
     let pair = key_pair(session, framework, Some(headers))?;
-    if is_missing(&pair) && session.options.signing.is_none() && !may_create(session, framework) {
+    if is_missing(&pair) && session.options.signing.is_none() && !may_create(session.host, framework) {
         return Ok(Signing::Not(NO_KEY_IN_CONTAINER.into()));
     }
     ensure(session, &pair)?;
-    let second = second_signer(session, framework)?;
+    let second = second_signer(session.options, framework)?;
     let method = choose(session.host, &pair, second, &hash, headers, release, framework)?;
     session.report(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
@@ -211,10 +212,10 @@ fn certificate_for(pair: &KeyPair, key: &Key) -> Result<Certificate> {
 /// # Errors
 /// It is not a complete RSA key pair in files.
 pub(crate) fn second_signer(
-    session: &Session<'_>,
+    options: &Options,
     framework: &FrameworkConf,
 ) -> Result<Option<(Key, Certificate)>> {
-    let Some(pair) = pair::second(session, framework)? else { return Ok(None) };
+    let Some(pair) = pair::second(options, framework)? else { return Ok(None) };
     let path = Path::new(&pair.key);
     let key = Key::parse(&pair::read_key(path)?).map_err(|e| failed(path, SignFault::BadSecondKey(e)))?;
     let certificate = certificate_for(&pair, &key)?;

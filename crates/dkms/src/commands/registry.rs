@@ -16,7 +16,7 @@ pub(super) fn push(call: &Call<'_>) -> Result<()> {
     dkms_core::add::require_added(call.s.layout, &package)?;
     let kernels = request::kernels(call.s, call.words, call.arguments.all.then_some(&package))?;
     let builds: Vec<Build> = kernels.iter().map(|kernel| Build::new(&package, kernel)).collect();
-    let registry = match (registry::sources(call.s), call.arguments.registries.len()) {
+    let registry = match (registry::sources(call.s.options), call.arguments.registries.len()) {
         ([], _) => return Err(RegistryError::NoRegistry.into()),
         ([first, ..], 0 | 1) => first,
         _ => {
@@ -131,7 +131,7 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
         });
         return document(call, &value);
     }
-    let trusted = keys::trusted_dir(call.s);
+    let trusted = keys::trusted_dir(call.s.layout);
     call.ui.data(&format!(
         "Created key {}\n  private: {private} (stays on this machine, and in a safe copy)\n  public:  {public}\n\
          Next: copy {public} to {}/NAME.pub on every machine that takes these builds\n",
@@ -142,7 +142,7 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
 }
 
 fn require_registry(call: &Call<'_>) -> Result<()> {
-    if registry::sources(call.s).is_empty() { Err(RegistryError::NoRegistry.into()) } else { Ok(()) }
+    if registry::sources(call.s.options).is_empty() { Err(RegistryError::NoRegistry.into()) } else { Ok(()) }
 }
 
 /// The given kernels, or every kernel that modules can be made for.

@@ -184,7 +184,9 @@ fn hostile() -> Run {
     let thread = story.built(&build, 0.1, 4.0, BuildOrigin::Registry(HOSTILE.into()));
     story.object(2.0, &build, 1, HOSTILE);
     story.at(1.0, thread, What::Event(Event::BuildStage { build: build.clone(), stage: HOSTILE.into() }));
-    let error = Arc::new(Error::Request(dkms_core::request::RequestError::Usage(HOSTILE.into())));
+    let error = Arc::new(Error::Request(dkms_core::request::RequestError::Usage(
+        dkms_core::request::UsageError::ExtraOperand(HOSTILE.into()),
+    )));
     story.main(4.5, Event::Failed { build, error });
     let mut run = story.run(5.0);
     run.facts.command = format!("{HOSTILE} pin-value=1234");

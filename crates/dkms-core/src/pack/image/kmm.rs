@@ -24,7 +24,7 @@ pub fn resources(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<Valu
     let mut roots: BTreeMap<String, Mappings> = BTreeMap::new();
     let mut arches: Vec<&'static str> = Vec::new();
     for kernel in request.kernels {
-        let modules = Modules::read(s, request.packages, kernel)?;
+        let modules = Modules::read(s.layout, request.packages, kernel)?;
         let image = request.reference(kernel)?.to_string();
         arches.push(Platform::of(kernel)?.architecture);
         for module in modules.roots() {

@@ -10,6 +10,7 @@ mod tree;
 mod writer;
 
 use crate::pack::PackError;
+use dkms_tree::layout::Layout;
 pub use request::{Format, SysextRequest};
 
 use crate::error::Result;
@@ -26,7 +27,7 @@ impl SysextRequest<'_> {
     ///
     /// # Errors
     /// systemd would not accept the name.
-    fn target(&self, s: &Session<'_>) -> Result<(String, PathBuf)> {
+    fn target(&self, layout: &Layout) -> Result<(String, PathBuf)> {
         let suffix = self.format.suffix();
         let (name, path) = match (self.output, self.packages.first()) {
             (Some(path), _) => {
@@ -39,7 +40,7 @@ impl SysextRequest<'_> {
             }
             (None, Some(p)) => {
                 let name = format!("{}-{}", p.name, p.version);
-                let path = s.layout.version_dir(p).join("sysext").join(format!("{name}{suffix}"));
+                let path = layout.version_dir(p).join("sysext").join(format!("{name}{suffix}"));
                 (name, path)
             }
             (None, None) => {
@@ -57,8 +58,8 @@ impl SysextRequest<'_> {
 ///
 /// # Errors
 /// systemd would not accept the name.
-pub fn place(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<PathBuf> {
-    Ok(request.target(s)?.1)
+pub fn place(layout: &Layout, request: &SysextRequest<'_>) -> Result<PathBuf> {
+    Ok(request.target(layout)?.1)
 }
 
 /// Writes the extension.
@@ -68,16 +69,16 @@ pub fn place(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<PathBuf> {
 /// module that ours depend on is not there; this system's os-release is unusable; the output exists, and
 /// `--force` is not given; the program for the format is missing or fails; the destination is not writable.
 pub fn make(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<PathBuf> {
-    let (name, path) = request.target(s)?;
-    output::refuse_existing(s, &path)?;
+    let (name, path) = request.target(s.layout)?;
+    output::refuse_existing(s.options, &path)?;
     let mut all = Vec::new();
     for kernel in request.kernels {
-        let modules = Modules::read(s, request.packages, kernel)?;
+        let modules = Modules::read(s.layout, request.packages, kernel)?;
         modules.require_dependencies(&of_the_kernel(&s.layout.kernel_modules(&kernel.release))?)?;
         all.push(modules);
     }
-    let release = release::text(s, request)?;
-    let writer = writer::Writer::new(s, request.format)?;
+    let release = release::text(s.sink, request)?;
+    let writer = writer::Writer::new(s.host, request.format)?;
     let newest = || all.iter().map(Modules::time).max().unwrap_or(0);
     let epoch = request.epoch.unwrap_or_else(newest);
     let directory = output::directory(&path);

@@ -2,9 +2,9 @@
 
 use super::request::SysextRequest;
 use crate::error::{Error, Result};
+use crate::event::Sink;
 use crate::pack::PackError;
 use crate::request::RequestError;
-use crate::session::Session;
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::BadName;
 
@@ -16,7 +16,7 @@ const ANY: &str = "_any";
 /// # Errors
 /// The system has no os-release, or a value has characters that the file cannot have; the kernels have
 /// several architectures.
-pub(super) fn text(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<String> {
+pub(super) fn text(sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<String> {
     let architecture = architecture(request)?;
     let host = host()?;
     let (id, version) = match request.os {
@@ -45,7 +45,7 @@ pub(super) fn text(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<Strin
     text.push_str(&format!("ARCHITECTURE={architecture}\n"));
     // systemd finds the service of the extension after the merge (since version 253).
     text.push_str("EXTENSION_RELOAD_MANAGER=1\n");
-    s.report(crate::event::Event::Detail {
+    sink.event(crate::event::Event::Detail {
         text: format!("extension-release: {}", text.trim().replace('\n', " ")),
     });
     Ok(text)

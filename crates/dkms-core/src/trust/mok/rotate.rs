@@ -251,7 +251,7 @@ impl Resigner for Resign<'_> {
         };
         let framework = framework::load(self.s, Some(&b.kernel.release))?;
         // A second signer remains one.
-        let second = signing::second_signer(self.s, &framework)?;
+        let second = signing::second_signer(self.s.options, &framework)?;
         let first = std::iter::once((&self.key, &self.new));
         let pairs: Vec<_> =
             first.chain(second.as_ref().map(|(key, certificate)| (key, certificate))).collect();

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::kernel::headers::{self, Headers};
 use crate::session::Host;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
@@ -118,12 +119,12 @@ pub fn key_pair(
 ///
 /// # Errors
 /// Only one half is named, or a path is not that of a file.
-pub(super) fn second(session: &Session<'_>, framework: &FrameworkConf) -> Result<Option<KeyPair>> {
+pub(super) fn second(options: &Options, framework: &FrameworkConf) -> Result<Option<KeyPair>> {
     let value = |text: &Option<String>| text.clone().filter(|v| !v.is_empty());
     let halves = (value(&framework.mok_signing_key_2), value(&framework.mok_certificate_2));
     let (key, certificate) = match halves {
         (None, None) => return Ok(None),
-        _ if session.options.signing.is_some() => return Ok(None),
+        _ if options.signing.is_some() => return Ok(None),
         (Some(key), Some(certificate)) => (key, certificate),
         (Some(one), None) | (None, Some(one)) => {
             return Err(failed(Path::new(&one), SignFault::HalfOfSecond));
