@@ -4,6 +4,7 @@
 //! which names the kernel and the digest of the rest, and the BTF. It appears with one rename, every use checks
 //! the digest, and it counts towards the limit of the cache and is evicted like an entry.
 
+use super::error::Untrusted;
 use super::store::Measured;
 use super::{Cache, Filter, Problem, StoreError, TEMPORARY, foreign};
 use crate::digest;
@@ -76,7 +77,7 @@ impl Cache {
         let _lock = self.lock_for(size)?;
         let dir = self.bases_dir();
         if let Some(why) = foreign(&dir) {
-            return Err(StoreError::Untrusted(format!("{}: {why}", dir.display())));
+            return Err(StoreError::Untrusted(Untrusted { dir, why }));
         }
         fs::create_dir_all(&dir)?;
         let staged = TempDir::new_in(self.dir(), TEMPORARY)?;
