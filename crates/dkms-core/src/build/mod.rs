@@ -294,9 +294,8 @@ fn sandbox_of(
         modules_of_kernel.clone(),
         headers.clone(),
     ];
-    // Headers may be links, and name a second directory in a third.
-    visible.extend(dkms_sys::fs::canonicalize(headers));
-    visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
+    // Headers may be links to others, which may lie in a home directory, as those of one's own kernel.
+    visible.extend(target.headers.directories(&modules_of_kernel));
     visible.extend(session.options.kernel_config.clone());
     let policy = &loaded.conf.confine;
     let mut environment = environment::of_build(session, dir);
