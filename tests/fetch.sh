@@ -174,7 +174,7 @@ mkfs.erofs erofs-utils
 LIST
     if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
     if [[ $arm64 == yes ]]; then want+=(qemu-system-arm); fi
-    if [[ $riscv64 == yes ]]; then want+=(qemu-system-misc opensbi); fi
+    if [[ $riscv64 == yes ]]; then want+=(qemu-system-misc opensbi gcc-12-riscv64-linux-gnu libc6-riscv64-cross); fi
     # Without it, gcc-12-aarch64-linux-gnu has no libraries for programs that qemu-user runs.
     [[ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]] || want+=(libc6-arm64-cross)
     # Recommended by gcc, and needed to link anything.
