@@ -1,7 +1,6 @@
 //! `cache`: shows and clears the cache of builds, and why a build is not in it.
 
 use super::call::Call;
-use crate::printable::on_one_line;
 use crate::render::cache as render;
 use crate::request;
 use dkms_core::build::preview;
@@ -9,7 +8,7 @@ use dkms_core::cache::{Cache, Filter};
 use dkms_core::conf::load;
 use dkms_core::error::Result;
 use dkms_core::ids::Build;
-use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 
 /// `dkms cache [show | size | clear | why] [M[/V]] [-k K]`; without a word, `show`.
 pub(super) fn cache(call: &Call<'_>) -> Result<()> {
@@ -32,37 +31,32 @@ fn filter(call: &Call<'_>) -> Filter {
 
 fn show(call: &Call<'_>) -> Result<()> {
     let cache = Cache::to_inspect(call.s);
-    let entries = cache.entries(&filter(call))?;
+    let contents = cache.contents(&filter(call))?;
     let json = call.arguments.json;
-    call.ui.data(&if json { render::show_json(&cache, &entries) } else { render::show(&cache, &entries) });
+    call.ui.data(&if json { render::show_json(&cache, &contents) } else { render::show(&cache, &contents) });
     Ok(())
 }
 
 fn size(call: &Call<'_>) -> Result<()> {
     let cache = Cache::to_inspect(call.s);
-    let entries = cache.entries(&filter(call))?;
+    let contents = cache.contents(&filter(call))?;
     let json = call.arguments.json;
-    call.ui.data(&if json { render::size_json(&cache, &entries) } else { render::size(&cache, &entries) });
+    call.ui.data(&if json { render::size_json(&cache, &contents) } else { render::size(&cache, &contents) });
     Ok(())
 }
 
 fn clear(call: &Call<'_>) -> Result<()> {
     let cache = Cache::to_inspect(call.s);
     let filter = filter(call);
-    let (count, bytes) = if call.arguments.dry_run {
-        let entries = cache.entries(&filter)?;
-        (entries.len(), entries.iter().fold(0, |sum, entry| entry.size.saturating_add(sum)))
+    let contents = if call.arguments.dry_run {
+        cache.contents(&filter)?
     } else {
         call.require_root()?;
         cache.clear(&filter)?
     };
     let json = call.arguments.json;
     let done = !call.arguments.dry_run;
-    call.ui.data(&if json {
-        render::cleared_json(count, bytes)
-    } else {
-        render::cleared(count, bytes, done)
-    });
+    call.ui.data(&if json { render::cleared_json(&contents) } else { render::cleared(&contents, done) });
     Ok(())
 }
 
@@ -71,8 +65,7 @@ fn why(call: &Call<'_>) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let layout = call.s.layout;
     if !layout.conf(&package).exists() {
-        let text = format!("{package} is not added, so it is not built: see 'dkms add'");
-        return Err(RequestError::Usage(on_one_line(&text).into_owned()).into());
+        return Err(UsageError::NotAdded(package).into());
     }
     let conf = call.arguments.conf.clone().unwrap_or_else(|| layout.conf(&package));
     let loaded = load::load_file(call.s, &conf, Some(&package), &kernel)?.strict()?;
