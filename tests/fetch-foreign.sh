@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # fetch.sh sets the variables
 # Part of fetch.sh: packages of other architectures and of Debian 13, from lists of their own. Those of this machine stay as
 # they are.
 
@@ -33,8 +33,7 @@ unpack() {
     for package in "$@"; do
         version=$(other_candidate "$package")
         file=$debs/${package}_${version//:/%3a}_
-        compgen -G "$file*.deb" >/dev/null && [[ -e $(compgen -G "$file$arch.deb" || compgen -G "${file}all.deb") ]] ||
-            (cd "$debs" && apt-get "${apt[@]}" download "$package=$version") >&2
+        if [[ ! -e $file$arch.deb && ! -e ${file}all.deb ]]; then (cd "$debs" && apt-get "${apt[@]}" download "$package=$version") >&2; fi
         for file in "$file$arch.deb" "${file}all.deb"; do
             if [[ -e $file ]]; then dpkg -x "$file" "$root"; fi
         done
@@ -119,6 +118,7 @@ with_own_libraries() {
         [[ $(head -c 4 "$program" | tail -c 3) == ELF ]] || continue
         real=${program#"$1"}.real
         mv "$program" "$program.real"
+        # shellcheck disable=SC2016 # for the script
         printf '#!/bin/sh\nexec %s/ld-linux-x86-64.so.2 --argv0 "$0" --library-path %s %s "$@"\n' "$lib" "$lib" "$real" >"$program"
         chmod +x "$program"
     done

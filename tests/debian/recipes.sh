@@ -135,10 +135,10 @@ recipe_mkosi() {
     mkdir -p "$dir/mkosi.extra/usr/src" "$dir/mkosi.extra/var/tmp"
     cp -r "$context/hello" "$dir/mkosi.extra/usr/src/hello-1.0"
     cp "$context/dkms.deb" "$dir/mkosi.extra/var/tmp/"
-    printf '[Distribution]\nDistribution=debian\nRelease=%s\n\n[Output]\nFormat=directory\nOutput=image\n\n[Content]\nPackages=linux-image-cloud-amd64 linux-headers-cloud-amd64 gcc make libc6-dev patch kmod\nWithNetwork=no\n' "$suite" >"$dir/mkosi.default"
+    printf '[Distribution]\nDistribution=debian\nRelease=%s\n\n[Output]\nFormat=directory\nOutput=image\n\n[Content]\nPackages=linux-image-cloud-amd64 linux-headers-cloud-amd64 gcc make libc6-dev patch kmod\nWithNetwork=no\n' "$suite" >"$dir/mkosi.conf"
     block mkosi | sed '2s,$,\ndpkg --install /var/tmp/dkms.deb,' >"$dir/mkosi.postinst"
     chmod +x "$dir/mkosi.postinst"
-    (cd "$dir" && mkosi --default mkosi.default build) >"$work/mkosi.log" 2>&1 || { tail -n 25 "$work/mkosi.log"; fail mkosi; return; }
+    (cd "$dir" && mkosi --config mkosi.conf build) >"$work/mkosi.log" 2>&1 || { tail -n 25 "$work/mkosi.log"; fail mkosi; return; }
     says mkosi 'is ready to be booted'
     check_tree "$dir/image" || fail 'mkosi: no module, or a key'
     rm -rf "$dir"

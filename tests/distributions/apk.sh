@@ -69,7 +69,7 @@ step 'dkms, from APKBUILD'
 rm /usr/sbin/dkms
 tar -C /srv -xf /run/in/dkms-*.tar.gz
 (
-    cd /srv/dkms-*
+    cd /srv/dkms-* || exit
     mkdir -p target/release
     cp /run/in/dkms target/release/dkms
     # shellcheck disable=SC2030,SC2034 # for APKBUILD
