@@ -62,8 +62,12 @@ impl Btf {
 /// kernel can be an older one of the same release.
 fn candidates(session: &Session<'_>, release: &str) -> Vec<PathBuf> {
     let boot = |name: &str| session.layout.boot_dir.join(format!("{name}-{release}"));
-    let mut files =
-        vec![boot("vmlinuz"), session.layout.kernel_modules(release).join("vmlinuz"), boot("Image")];
+    let mut files = vec![
+        boot("vmlinuz"),
+        session.layout.kernel_modules(release).join("vmlinuz"),
+        boot("Image"),
+        boot("vmlinux"),
+    ];
     if session.host.runs(release) {
         files.push(OF_RUNNING_KERNEL.into());
     }
