@@ -57,7 +57,7 @@ fn reproducible(session: &Session<'_>) -> Option<String> {
 
 /// The cache that this build may use; `None` if it is switched off for this command or this package, or would
 /// be a part of an image that has to be the same each time.
-fn cache(context: &Context<'_>) -> Option<Cache> {
+pub(super) fn cache(context: &Context<'_>) -> Option<Cache> {
     let cache = Cache::of(context.session).filter(|_| !context.loaded.conf.no_cache)?;
     let host = context.session.host;
     if host.source_date_epoch().is_some() && host.other_root.is_none() && !cache.is_mounted() {
