@@ -147,13 +147,7 @@ impl CollectedModule {
 
 /// Where a module goes below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.
 pub fn destination(session: &Session<'_>, written: &str) -> String {
-    if let Some(dir) = session.host.addon_modules_dir.as_deref().filter(|d| !d.is_empty()) {
-        return format!("/{}", dir.trim_matches('/'));
-    }
-    match session.host.distribution.as_ref().and_then(|d| d.destination()) {
-        Some(fixed) => fixed.to_owned(),
-        None => written.trim_end_matches('/').to_owned(),
-    }
+    session.host.fixed_destination().unwrap_or_else(|| written.trim_end_matches('/').to_owned())
 }
 
 /// Checks that these bytes are a kernel module for the kernel of this build.
