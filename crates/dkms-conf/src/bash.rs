@@ -57,10 +57,10 @@ __dkms_pass_one() {
     builtin : >/dev/null || builtin exit 97
     . "$__dkms_file" >/dev/null
     for __dkms_name in "${__dkms_names[@]}"; do
-        __dkms_indices=$(eval echo "\${!$__dkms_name[@]}" && builtin printf .)
+        __dkms_indices=$(builtin eval builtin echo "\${!$__dkms_name[@]}" && builtin printf .)
         [[ $__dkms_indices == *. ]] || builtin exit 98
         for __dkms_index in ${__dkms_indices%$'\n.'}; do
-            eval echo "$__dkms_name[$__dkms_index]=\\\"\${$__dkms_name[$__dkms_index]%\$CR}\\\"" || builtin exit 99
+            builtin eval builtin echo "$__dkms_name[$__dkms_index]=\\\"\${$__dkms_name[$__dkms_index]%\$CR}\\\"" || builtin exit 99
         done
     done
     builtin printf '#dkms'
