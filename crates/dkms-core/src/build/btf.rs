@@ -8,8 +8,9 @@
 //! The programs read the module, which is untrusted, so they run in the sandbox. A module for which this does
 //! not work is installed without BTF, as kbuild has left it.
 
+use super::cached;
 use super::context::Context;
-use super::kernel_btf::{Base, Btf, pahole};
+use super::kernel_btf::{self, Base, Btf, pahole};
 use super::sandbox::Change;
 use crate::error::Result;
 use crate::event::Event;
@@ -93,7 +94,7 @@ pub(super) fn add(
     bytes: Vec<u8>,
     check: impl FnOnce(&[u8]) -> std::result::Result<(), String>,
 ) -> Result<Vec<u8>> {
-    let Btf::Kernel { file, .. } = context.target.btf(context.session) else { return Ok(bytes) };
+    let Btf::Kernel { file, digest } = context.target.btf(context.session) else { return Ok(bytes) };
     // Some packages remove the symbols themselves.
     if image::has_btf(&bytes) || !image::has_section(&bytes, ".debug_info") {
         return Ok(bytes);
@@ -103,7 +104,10 @@ pub(super) fn add(
     let warn = |why: &str| {
         context.session.warn(format!("{}: {name}.ko is built without BTF: {why}", context.build));
     };
-    let base = context.target.btf_base(|| Base::new(context.session, file, || options(context)))?;
+    let base = context.target.btf_base(|| match kernel_btf(context, file, digest)? {
+        Ok(raw) => Base::new(context.session, &raw, || options(context)),
+        Err(why) => Ok(Err(why)),
+    })?;
     match &*base {
         Ok(base) => match run(context, name, &bytes, base)? {
             Ok(changed) => match check(&changed) {
@@ -115,6 +119,28 @@ pub(super) fn add(
         Err(why) => warn(why),
     }
     Ok(bytes)
+}
+
+/// The kernel's BTF, from the cache if it is there.
+fn kernel_btf(
+    context: &Context<'_>,
+    file: &Path,
+    kernel_digest: &str,
+) -> Result<std::result::Result<Vec<u8>, String>> {
+    let cache = cached::cache(context);
+    if let Some(raw) = cache.as_ref().and_then(|cache| cache.find_base(kernel_digest)) {
+        return Ok(Ok(raw));
+    }
+    let raw = match kernel_btf::unpack(file, kernel_digest)? {
+        Ok(raw) => raw,
+        Err(why) => return Ok(Err(why)),
+    };
+    if let Some(cache) = cache.filter(|_| context.session.host.root) {
+        if let Err(e) = cache.store_base(kernel_digest, &context.build.kernel.release, &raw) {
+            context.session.warn_about_cache(format!("the BTF of the kernel is not cached: {e}"));
+        }
+    }
+    Ok(Ok(raw))
 }
 
 /// Runs pahole, and resolve_btfids if the module needs it.
