@@ -54,7 +54,7 @@ pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>
     }
     run.read_logs(s.layout);
     let page = page::render(&run);
-    let kept = is_kept.then(|| keep::keep(s, arguments.action_word(), &page));
+    let kept = is_kept.then(|| keep::keep(s.layout, arguments.action_word(), &page));
     if !arguments.timings {
         return;
     }
