@@ -216,29 +216,37 @@ pub fn evaluation_limits() -> Limits {
 /// The space for temporary files of an evaluation, and for what it writes beside its file, in bytes.
 pub const EVALUATION_SPACE: u64 = 64 << 20;
 
+/// This machine cannot enforce the confinement that framework.conf requires.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("build_confinement=require in framework.conf, and {what} cannot be confined fully here: {}", .missing.join("; "))]
+pub struct NotConfined {
+    /// What runs code of packages.
+    pub what: &'static str,
+    /// What cannot be enforced.
+    pub missing: Vec<String>,
+}
+
 static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Refuses or reports what a machine cannot enforce, depending on the configuration. Each message is reported
 /// once per command.
 ///
 /// # Errors
-/// With `build_confinement=require`: a description of what is missing.
+/// With `build_confinement=require`: what is missing.
 pub fn judge(
     framework: &FrameworkConf,
     sink: &dyn Sink,
-    what: &str,
+    what: &'static str,
     enforced: &Enforced,
-) -> Result<(), String> {
+) -> Result<(), NotConfined> {
     if enforced.is_complete() {
         return Ok(());
     }
-    let missing = enforced.missing.join("; ");
     match framework.build_confinement.unwrap_or_default() {
-        Confinement::Require => Err(format!(
-            "build_confinement=require in framework.conf, and {what} cannot be confined fully here: {missing}"
-        )),
+        Confinement::Require => Err(NotConfined { what, missing: enforced.missing.clone() }),
         Confinement::Off => Ok(()),
         Confinement::Auto => {
+            let missing = enforced.missing.join("; ");
             let mut reported = REPORTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if !reported.contains(&missing) {
                 sink.event(Event::Warning { text: format!("{what} is not confined fully: {missing}") });

@@ -14,7 +14,7 @@ use crate::package::PackageError;
 use crate::program::ProgramError;
 use crate::registry::RegistryError;
 use crate::reload::ReloadError;
-use crate::request::RequestError;
+use crate::request::{RequestError, UsageError};
 use crate::trust::signing::SigningError;
 use dkms_sys::IoError;
 use dkms_tree::ids::{BadName, Kernel, PackageId};
@@ -74,6 +74,12 @@ pub enum Error {
 impl From<BadName> for Error {
     fn from(name: BadName) -> Self {
         RequestError::BadName(name).into()
+    }
+}
+
+impl From<UsageError> for Error {
+    fn from(error: UsageError) -> Self {
+        RequestError::Usage(error).into()
     }
 }
 

@@ -99,7 +99,7 @@ fn places<'a>(
             found.push(s.layout.destination(release, &r));
         }
         if let Some(w) = &written {
-            found.push(s.layout.destination(release, &crate::build::collect::destination(s, w)));
+            found.push(s.layout.destination(release, &crate::build::collect::destination(s.host, w)));
             found.push(s.layout.destination(release, w.trim_end_matches('/')));
         }
         if found.is_empty() {

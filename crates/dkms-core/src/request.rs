@@ -1,5 +1,9 @@
 //! Errors in requests.
 
+mod usage;
+
+pub use usage::{OldDriverDisk, UsageError};
+
 use crate::cause::Cause;
 use dkms_tree::ids::{BadName, Release};
 use std::path::PathBuf;
@@ -8,8 +12,8 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum RequestError {
-    #[error("{0}")]
-    Usage(String),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     #[error(transparent)]
     BadName(#[from] BadName),
     #[error("cannot work on the system in {root}: {cause}")]
@@ -34,8 +38,16 @@ pub enum RequestError {
     Exclusive(&'static str),
     #[error("{0} packs built modules: --source-only leaves nothing")]
     NothingBuilt(&'static str),
-    #[error("{0}")]
-    Conflict(String),
+    #[error("{option} is for {}, not for {action}", .actions.join(" and "))]
+    OptionOfOthers { option: String, actions: Vec<&'static str>, action: String },
+    #[error("{action} works on {works_on}, and --root on the files of another system")]
+    OtherRoot { action: &'static str, works_on: &'static str },
+    #[error("report --fleet makes one page from what machines wrote: {0} is for the report of one machine")]
+    FleetWith(&'static str),
+    #[error(
+        "rpm installs packages itself: rpm --root {root} -U {archive}, then dkms --root {root} autoinstall"
+    )]
+    RpmInOtherRoot { root: PathBuf, archive: String },
     #[error("template kernel and target kernel are both {0}")]
     SameKernel(Release),
     #[error("--all and an architecture exclude each other")]
@@ -85,7 +97,10 @@ impl RequestError {
             | Self::NoTemplate
             | Self::Exclusive(_)
             | Self::NothingBuilt(_)
-            | Self::Conflict(_)
+            | Self::OptionOfOthers { .. }
+            | Self::OtherRoot { .. }
+            | Self::FleetWith(_)
+            | Self::RpmInOtherRoot { .. }
             | Self::SameKernel(_)
             | Self::AllWithArch
             | Self::TwoActions(..)

@@ -2,6 +2,7 @@
 
 use crate::ids::Kernel;
 use dkms_sys::IoError;
+use dkms_sys::fs::Distrust;
 use std::path::PathBuf;
 
 /// The result of the functions here that can fail.
@@ -37,7 +38,8 @@ pub enum Error {
         /// The file or directory that is not trusted.
         what: PathBuf,
         /// Why not.
-        why: String,
+        #[source]
+        why: Distrust,
     },
     /// An operation in a journal names a path that dkms never changes.
     #[error("{path}:{line}: this journal wants to change {wanted}: {reason}")]

@@ -87,7 +87,10 @@ fn request(error: &RequestError) -> u8 {
         | RequestError::SameKernel(_)
         | RequestError::Exclusive(_)
         | RequestError::NothingBuilt(_)
-        | RequestError::Conflict(_) => 2,
+        | RequestError::OptionOfOthers { .. }
+        | RequestError::OtherRoot { .. }
+        | RequestError::FleetWith(_)
+        | RequestError::RpmInOtherRoot { .. } => 2,
         RequestError::AllWithArch => 3,
         RequestError::TwoActions(..)
         | RequestError::NoKernel
@@ -126,9 +129,9 @@ fn origin(error: &OriginError) -> u8 {
 fn build(error: &BuildError) -> u8 {
     match error {
         BuildError::ThreadDied(_) => 1,
-        BuildError::PatchName(_) => 5,
+        BuildError::PatchOutside(_) | BuildError::PatchMissing { .. } => 5,
         BuildError::PatchFailed { .. } => 6,
-        BuildError::ModuleFileMissing(_) | BuildError::BadModule { .. } => 7,
+        BuildError::ModuleFileMissing { .. } | BuildError::BadModule { .. } => 7,
         BuildError::ConfineWriteMissing(_) | BuildError::EmptySource(_) => 8,
         BuildError::CannotConfine(_) | BuildError::MakeFailed { .. } | BuildError::FailedBefore { .. } => 10,
         BuildError::DependsMissing { .. }
@@ -159,7 +162,13 @@ fn registry(error: &RegistryError) -> u8 {
 fn pack(error: &PackError) -> u8 {
     match error {
         PackError::Encoding(_) => 1,
-        PackError::ModuleTwice { .. } => 2,
+        PackError::ModuleTwice { .. }
+        | PackError::ImageName { .. }
+        | PackError::SameImageName { .. }
+        | PackError::ImageDirectory(_)
+        | PackError::OsRelease { .. }
+        | PackError::ExtensionSuffix { .. }
+        | PackError::ExtensionName(_) => 2,
         PackError::SpecMissing { .. } => 5,
         PackError::BadBase { .. } => 7,
         PackError::DestinationNotWritable(_) | PackError::OutputExists(_) => 9,
@@ -172,7 +181,10 @@ fn install(error: &InstallError) -> u8 {
     match error {
         InstallError::KernelDirMissing(_)
         | InstallError::NothingBuilt(_)
-        | InstallError::Refused(_)
+        | InstallError::Newer(_)
+        | InstallError::BuiltModuleMissing { .. }
+        | InstallError::Unusable { .. }
+        | InstallError::TargetIsDirectory(_)
         | InstallError::Failed { .. }
         | InstallError::WouldNotLoad { .. }
         | InstallError::DepmodFailed { .. } => 6,

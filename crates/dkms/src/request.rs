@@ -9,6 +9,7 @@ use dkms_core::event::Event;
 use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::kernel::default;
 use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_core::session::Session;
 use dkms_core::tree::state;
 use std::path::{Path, PathBuf};
@@ -63,10 +64,7 @@ impl Subject {
             } else if takes_several {
                 subject.others.push(word.clone());
             } else {
-                return Err(RequestError::Usage(format!(
-                    "'{word}' is neither an action nor a file or directory, and a module is named already"
-                ))
-                .into());
+                return Err(UsageError::ExtraOperand(word.clone()).into());
             }
         }
         Ok(subject)
@@ -123,7 +121,7 @@ pub(crate) fn check(arguments: &Arguments) -> Result<KernelWords> {
     check_word(arguments)?;
     let refused = arguments.misplaced().into_iter().filter(|row| row.misplaced == Misplaced::Refuse);
     if let Some(option) = refused.clone().find(|row| row.opt != Opt::All) {
-        return Err(RequestError::Conflict(belongs_to(option, arguments)).into());
+        return Err(belongs_to(option, arguments).into());
     }
     let words = kernel_words(arguments);
     if arguments.binaries_only && arguments.source_only {
@@ -167,11 +165,14 @@ fn kernel_words(arguments: &Arguments) -> KernelWords {
     words
 }
 
-/// Says which actions an option is for.
-fn belongs_to(option: &OptionRow, arguments: &Arguments) -> String {
+/// The error about an option that is for other actions.
+fn belongs_to(option: &OptionRow, arguments: &Arguments) -> RequestError {
     let actions = ACTIONS.iter().filter(|row| row.relation(option.opt) == Relation::Listed);
-    let actions: Vec<&str> = actions.map(|row| row.word).collect();
-    format!("{} is for {}, not for {}", option.name(), actions.join(" and "), arguments.action_word())
+    RequestError::OptionOfOthers {
+        option: option.name(),
+        actions: actions.map(|row| row.word).collect(),
+        action: arguments.action_word().to_owned(),
+    }
 }
 
 /// The warning about options and operands that have no effect, if there are any.
@@ -201,12 +202,9 @@ fn check_word(arguments: &Arguments) -> Result<()> {
     let Some(word) = words.iter().find(|word| !known.contains(&word.as_str())) else {
         return Ok(());
     };
-    let all = known.join(", ");
-    let text = match dkms_conf::nearest(word, 2, known.iter().copied()) {
-        Some(meant) => format!("'{word}' is none of {all}: did you mean 'dkms {} {meant}'?", action.word),
-        None => format!("{} takes one of these words: {all}, but not '{word}'", action.word),
-    };
-    Err(RequestError::Usage(text).into())
+    let meant = dkms_conf::nearest(word, 2, known.iter().copied());
+    let (action, word) = (action.word.to_owned(), word.clone());
+    Err(UsageError::UnknownWord { action, word, known, meant }.into())
 }
 
 /// The kernels an action works on: those named, with `--all` those the package is built for, else the running

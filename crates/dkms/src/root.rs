@@ -11,6 +11,7 @@ use crate::cli::Arguments;
 use dkms_core::distro::{Distribution, Family};
 use dkms_core::error::{Error, Result};
 use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_core::tree::layout::Layout;
 use dkms_sys::root::{self, Held, Root};
 use std::io::Read;
@@ -62,18 +63,14 @@ pub(crate) struct Entered {
 pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let Some(dir) = arguments.root.clone() else { return Ok(None) };
     let path = dir.canonicalize().ok().filter(|p| p.is_dir());
-    let path = path.ok_or_else(|| {
-        Error::Request(RequestError::Usage(format!("--root {}: there is no such directory", dir.display())))
-    })?;
+    let path =
+        path.ok_or_else(|| UsageError::NoSuchFile { option: "--root", path: dir, kind: "directory" })?;
     if path == Path::new("/") {
         return Ok(None);
     }
     if arguments.action() == Some(Action::Mok) {
-        return Err(RequestError::Conflict(
-            "mok works on this machine's firmware and kernel, and --root on the files of another system"
-                .into(),
-        )
-        .into());
+        let works_on = "this machine's firmware and kernel";
+        return Err(RequestError::OtherRoot { action: "mok", works_on }.into());
     }
     let inside = |given: &Path| {
         let given = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());

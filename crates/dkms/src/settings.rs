@@ -9,6 +9,7 @@ use dkms_core::error::Result;
 use dkms_core::event::{Event, Sink};
 use dkms_core::registry::RegistryError;
 use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_core::session::{Host, Options};
 use dkms_core::tree::layout::Layout;
 use std::path::{Path, PathBuf};
@@ -81,14 +82,23 @@ fn registries(arguments: &Arguments) -> Result<Option<Vec<String>>> {
 /// `--prebuilt` of the command line.
 fn prebuilt(arguments: &Arguments) -> Result<Option<Prebuilt>> {
     let Some(word) = arguments.prebuilt.as_deref() else { return Ok(None) };
-    let unknown = || RequestError::Usage(format!("--prebuilt={word}: write prefer, only or off"));
+    let unknown = || UsageError::BadValue {
+        option: "--prebuilt",
+        value: word.to_owned(),
+        expected: "prefer, only or off",
+    };
     Ok(Some(Prebuilt::from_word(word).ok_or_else(unknown)?))
 }
 
 fn directives(arguments: &Arguments) -> Result<Vec<(String, String)>> {
     let parse = |directive: &String| match directive.split_once('=') {
         Some((name, value)) => Ok((name.trim().to_owned(), value.to_owned())),
-        None => Err(RequestError::Usage(format!("--directive {directive}: write NAME=VALUE")).into()),
+        None => Err(RequestError::from(UsageError::BadValue {
+            option: "--directive",
+            value: directive.clone(),
+            expected: "NAME=VALUE",
+        })
+        .into()),
     };
     arguments.directives.iter().map(parse).collect()
 }
@@ -120,7 +130,6 @@ fn override_path(path: &mut PathBuf, setting: Option<&str>) {
 
 /// The key pair that the command line names.
 fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
-    let usage = |text: String| Err(RequestError::Usage(text).into());
     match (&arguments.mok_signing_key, &arguments.mok_certificate) {
         (None, None) => Ok(None),
         (Some(key), Some(certificate)) => {
@@ -129,13 +138,14 @@ fn signing(arguments: &Arguments) -> Result<Option<(String, PathBuf)>> {
             for (option, file) in [("--mok-signing-key", key), ("--mok-certificate", certificate)] {
                 let is_in_token = is_token && file == key;
                 if !is_in_token && !file.exists() {
-                    return usage(format!("{option} {}: there is no such file", file.display()));
+                    let path = file.clone();
+                    return Err(UsageError::NoSuchFile { option, path, kind: "file" }.into());
                 }
             }
             let key = if is_token { key.clone() } else { absolute(key) };
             Ok(Some((key.to_string_lossy().into_owned(), absolute(certificate))))
         }
-        _ => usage("--mok-signing-key and --mok-certificate belong together: give both".into()),
+        _ => Err(UsageError::HalfOfPair(["--mok-signing-key", "--mok-certificate"]).into()),
     }
 }
 

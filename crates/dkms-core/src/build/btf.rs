@@ -8,6 +8,7 @@
 //! The programs read the module, which is untrusted, so they run in the sandbox. A module for which this does
 //! not work is installed without BTF, as kbuild has left it.
 
+use super::NotForKernel;
 use super::cached;
 use super::context::Context;
 use super::kernel_btf::{self, Base, Btf, pahole};
@@ -92,7 +93,7 @@ pub(super) fn add(
     context: &Context<'_>,
     name: &str,
     bytes: Vec<u8>,
-    check: impl FnOnce(&[u8]) -> std::result::Result<(), String>,
+    check: impl FnOnce(&[u8]) -> std::result::Result<(), NotForKernel>,
 ) -> Result<Vec<u8>> {
     let Btf::Kernel { file, digest } = context.target.btf(context.session) else { return Ok(bytes) };
     // Some packages remove the symbols themselves.
@@ -156,7 +157,7 @@ fn run(
     if !resolves && image::has_section(bytes, ".BTF_ids") {
         return Ok(Err(format!("it has lists of types, and {} does not exist", resolve.display())));
     }
-    let Some(pahole) = pahole(context.session) else {
+    let Some(pahole) = pahole(context.session.host) else {
         return Ok(Err("pahole is not installed".into()));
     };
     let file = format!("{name}.ko");

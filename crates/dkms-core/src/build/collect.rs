@@ -6,12 +6,14 @@ use super::sandbox::Change;
 use super::{btf, mark};
 use crate::build::BuildError;
 use crate::error::{Error, Result};
+use crate::session::Host;
 use crate::session::Session;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Stream};
-use dkms_tree::ids::Build;
-use kmodule::elf::Module;
+use dkms_tree::ids::{Build, Release};
+use kmodule::compress::CompressError;
+use kmodule::elf::{ElfError, Module};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -95,12 +97,7 @@ pub(crate) fn collect(context: &Context<'_>, compiled: &Compiled<'_>) -> Result<
         entries.filter_map(|(entry, excluded)| excluded.is_none().then_some(entry)).collect();
     for entry in &wanted {
         if !dkms_sys::fs::is_file(dir.join(built_file(entry))) {
-            return Err(BuildError::ModuleFileMissing(format!(
-                "make succeeded but did not produce {}, which dkms.conf lists, in {}",
-                built_file(entry).display(),
-                dir.display()
-            ))
-            .into());
+            return Err(BuildError::ModuleFileMissing { file: built_file(entry), dir: dir.to_owned() }.into());
         }
     }
     // Some packages have none.
@@ -120,8 +117,8 @@ fn collect_module(
 ) -> Result<CollectedModule> {
     let (session, name) = (context.session, built_file(entry));
     let bytes = dkms_sys::fs::read_untrusted(dir, &name, context.sandbox.owner())?;
-    let module = check(&bytes, context.build, session.options.force).map_err(|reason| {
-        Error::Build(BuildError::BadModule { path: dir.join(&name), cause: reason.into() })
+    let module = check(&bytes, context.build, session.options.force).map_err(|cause| {
+        Error::Build(BuildError::BadModule { path: dir.join(&name), cause: cause.into() })
     })?;
     let is_module = |bytes: &[u8]| check(bytes, context.build, session.options.force).map(drop);
     let bytes = btf::add(context, &entry.dest_name, bytes, is_module)?;
@@ -137,7 +134,7 @@ impl CollectedModule {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         Self {
             name: entry.dest_name.clone(),
-            destination: destination(session, &entry.dest_location),
+            destination: destination(session.host, &entry.dest_location),
             vermagic: text(module.modinfo.vermagic()),
             version: text(module.modinfo.version()),
             srcversion: text(module.modinfo.srcversion()),
@@ -146,39 +143,55 @@ impl CollectedModule {
 }
 
 /// Where a module goes below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.
-pub fn destination(session: &Session<'_>, written: &str) -> String {
-    if let Some(dir) = session.host.addon_modules_dir.as_deref().filter(|d| !d.is_empty()) {
+pub fn destination(host: &Host, written: &str) -> String {
+    if let Some(dir) = host.addon_modules_dir.as_deref().filter(|d| !d.is_empty()) {
         return format!("/{}", dir.trim_matches('/'));
     }
-    match session.host.distribution.as_ref().and_then(|d| d.destination()) {
+    match host.distribution.as_ref().and_then(|d| d.destination()) {
         Some(fixed) => fixed.to_owned(),
         None => written.trim_end_matches('/').to_owned(),
     }
+}
+
+/// Why a file is not a kernel module for the kernel of a build.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum NotForKernel {
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    #[error(transparent)]
+    Compression(#[from] CompressError),
+    #[error("it is an object file, but no kernel module (no .gnu.linkonce.this_module section)")]
+    NoModule,
+    #[error("it is built for another architecture than {0}")]
+    Architecture(String),
+    #[error("it is built for kernel {built_for}, not for {release} (vermagic)")]
+    Release { built_for: String, release: Release },
+    #[error("it has no vermagic, so no kernel would load it")]
+    NoVermagic,
 }
 
 /// Checks that these bytes are a kernel module for the kernel of this build.
 ///
 /// # Errors
 /// Why they are not.
-pub fn check(bytes: &[u8], build: &Build, force: bool) -> std::result::Result<Module, String> {
-    let module = Module::parse(bytes).map_err(|e| e.to_string())?;
+pub fn check(bytes: &[u8], build: &Build, force: bool) -> std::result::Result<Module, NotForKernel> {
+    let module = Module::parse(bytes)?;
     if module.this_module_size.is_none() {
-        return Err(
-            "it is an object file, but no kernel module (no .gnu.linkonce.this_module section)".into()
-        );
+        return Err(NotForKernel::NoModule);
     }
     let kernel = &build.kernel;
     if let Some((class, machine)) = kmodule::machine_of_arch(&kernel.arch) {
         if (module.class, module.machine) != (class, machine) {
-            return Err(format!("it is built for another architecture than {}", kernel.arch));
+            return Err(NotForKernel::Architecture(kernel.arch.clone()));
         }
     }
     match module.modinfo.vermagic_release() {
         Some(release) if release == kernel.release || force => Ok(module),
-        Some(release) => {
-            Err(format!("it is built for kernel {release}, not for {} (vermagic)", kernel.release))
+        Some(other) => {
+            Err(NotForKernel::Release { built_for: other.to_owned(), release: kernel.release.clone() })
         }
-        None => Err("it has no vermagic, so no kernel would load it".into()),
+        None => Err(NotForKernel::NoVermagic),
     }
 }
 

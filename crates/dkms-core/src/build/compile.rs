@@ -93,7 +93,7 @@ fn diagnosis(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
     let (session, package) = (context.session, &context.build.package);
     let text = dkms_sys::fs::read_start(&context.log.path, Limit::LOG)?;
     let text = String::from_utf8_lossy(&text);
-    let mut diagnosis = diagnose::diagnose(session, &text);
+    let mut diagnosis = diagnose::diagnose(session.host, &text);
     if context.sandbox.is_on() {
         if let Some(denied) = denied::find(&text, &session.layout.build_dir(package)) {
             diagnosis.meaning = Some(denied.explain(&session.layout.config_dir, &package.name));

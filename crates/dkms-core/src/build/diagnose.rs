@@ -1,7 +1,7 @@
 //! Finds the first real errors in a make.log, and explains them if the cause is certain.
 
 use crate::build::Diagnosis;
-use crate::session::Session;
+use crate::session::Host;
 
 /// Lines shown per error, and errors shown.
 const CONTEXT: usize = 3;
@@ -17,7 +17,7 @@ const PASSING: [&str; 5] = [
 ];
 
 /// Diagnoses the text of a make.log.
-pub fn diagnose(session: &Session<'_>, log: &str) -> Diagnosis {
+pub fn diagnose(host: &Host, log: &str) -> Diagnosis {
     let lines: Vec<&str> = log.lines().collect();
     let mut out = Diagnosis::default();
     let mut at = 0;
@@ -48,7 +48,7 @@ pub fn diagnose(session: &Session<'_>, log: &str) -> Diagnosis {
         tail.reverse();
         out.errors = tail;
     }
-    out.meaning = meaning(session, &lines);
+    out.meaning = meaning(host, &lines);
     let is_passing = |line: &&str| PASSING.iter().any(|text| line.contains(text));
     out.is_passing = lines.iter().any(is_passing);
     out
@@ -78,10 +78,10 @@ fn is_context(line: &str) -> bool {
             .is_some_and(|(n, _)| !n.is_empty() && n.trim().bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn meaning(session: &Session<'_>, lines: &[&str]) -> Option<String> {
+fn meaning(host: &Host, lines: &[&str]) -> Option<String> {
     let has = |needle: &str| lines.iter().any(|l| l.contains(needle));
     let package = |program: &str| {
-        session.host.distribution.as_ref().map_or_else(|| program.to_owned(), |d| d.program_package(program))
+        host.distribution.as_ref().map_or_else(|| program.to_owned(), |d| d.program_package(program))
     };
     if has("No space left on device") {
         return Some("the disk that holds the dkms tree or TMPDIR is full".into());

@@ -1,6 +1,7 @@
 //! Errors of builds.
 
 use crate::cause::Cause;
+use crate::confine::NotConfined;
 use dkms_tree::ids::{Build, PackageId, Release};
 use std::path::PathBuf;
 
@@ -26,12 +27,14 @@ pub enum BuildError {
     DependsNever { build: Build, missing: Vec<String> },
     #[error("{0} contains no source to build from, only its dkms.conf")]
     EmptySource(PathBuf),
-    #[error("{0}")]
-    PatchName(String),
+    #[error("the patch '{0}' in dkms.conf leaves the patches directory")]
+    PatchOutside(String),
+    #[error("the patch '{name}' in dkms.conf is neither in patches/ of {package} nor in {own}")]
+    PatchMissing { name: String, package: PackageId, own: PathBuf },
     #[error("patch {patch} does not apply")]
     PatchFailed { patch: String, log: PathBuf, tail: Vec<String> },
-    #[error("{0}")]
-    CannotConfine(String),
+    #[error(transparent)]
+    CannotConfine(#[from] NotConfined),
     #[error("CONFINE_WRITE names {0}, which does not exist")]
     ConfineWriteMissing(PathBuf),
     #[error("{build}: make ended with {status}")]
@@ -40,8 +43,8 @@ pub enum BuildError {
         "{build} failed a moment ago with the same inputs, and is not built again in this run of the package manager"
     )]
     FailedBefore { build: Build, log: PathBuf },
-    #[error("{0}")]
-    ModuleFileMissing(String),
+    #[error("make succeeded but did not produce {file}, which dkms.conf lists, in {dir}")]
+    ModuleFileMissing { file: PathBuf, dir: PathBuf },
     #[error("{path} cannot be used: {cause}")]
     BadModule {
         path: PathBuf,
@@ -111,8 +114,9 @@ impl BuildError {
             ],
             Self::DependencyFailed { .. }
             | Self::DependsNever { .. }
-            | Self::PatchName(_)
-            | Self::ModuleFileMissing(_)
+            | Self::PatchOutside(_)
+            | Self::PatchMissing { .. }
+            | Self::ModuleFileMissing { .. }
             | Self::BadModule { .. }
             | Self::ThreadDied(_) => Vec::new(),
         }

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::headers::Headers;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::fs::TempDir;
 use kmodule::image;
@@ -36,7 +37,7 @@ impl Btf {
             return Self::Kbuild;
         }
         let enabled = |name: &str| headers.config.as_ref().is_some_and(|config| config.enabled(name));
-        if !wanted || !enabled("CONFIG_DEBUG_INFO_BTF_MODULES") || pahole(session).is_none() {
+        if !wanted || !enabled("CONFIG_DEBUG_INFO_BTF_MODULES") || pahole(session.host).is_none() {
             return Self::None;
         }
         let found = candidates(session, release).into_iter().find_map(|file| {
@@ -70,10 +71,10 @@ fn candidates(session: &Session<'_>, release: &str) -> Vec<PathBuf> {
 }
 
 /// The program that makes BTF, which `PAHOLE` can name.
-pub(super) fn pahole(session: &Session<'_>) -> Option<PathBuf> {
-    let named = session.host.environment.iter().find(|(name, value)| name == "PAHOLE" && !value.is_empty());
+pub(super) fn pahole(host: &Host) -> Option<PathBuf> {
+    let named = host.environment.iter().find(|(name, value)| name == "PAHOLE" && !value.is_empty());
     let name = named.map_or("pahole".into(), |(_, value)| value.to_string_lossy());
-    dkms_sys::process::which(&*name, &session.host.path)
+    dkms_sys::process::which(&*name, &host.path)
 }
 
 /// Takes the BTF out of a kernel's image; the running kernel's is BTF already.

@@ -4,7 +4,7 @@
 //! link to another file. In the build directory it has a second name, so that people can watch it.
 
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::Host;
 use dkms_sys::IoError;
 use dkms_sys::process::Stream;
 use dkms_tree::ids::Build;
@@ -30,21 +30,17 @@ impl MakeLog {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn create(session: &Session<'_>, path: &Path, kept: &Path, build: &Build) -> Result<Self> {
+    pub fn create(host: &Host, path: &Path, kept: &Path, build: &Build) -> Result<Self> {
         if let Some(parent) = path.parent() {
             dkms_sys::fs::create_dir_all(parent)?;
         }
         dkms_sys::fs::remove_tree(path)?;
         let file = dkms_sys::fs::open_append(path)?;
-        let log = Self {
-            path: path.into(),
-            kept: kept.into(),
-            file,
-            timed: session.host.source_date_epoch().is_none(),
-        };
+        let log =
+            Self { path: path.into(), kept: kept.into(), file, timed: host.source_date_epoch().is_none() };
         let version = env!("CARGO_PKG_VERSION");
         log.line(&format!("DKMS ({version}) make.log for {build}"))?;
-        log.line(&crate::time::utc(session.host.recorded_time()))?;
+        log.line(&crate::time::utc(host.recorded_time()))?;
         Ok(log)
     }
 

@@ -7,6 +7,7 @@ use crate::session::Session;
 use dkms_sys::{fs, sys};
 use dkms_tree::ids::Build;
 use dkms_tree::layers;
+use dkms_tree::layout::Layout;
 use dkms_tree::names_as_json;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -36,8 +37,8 @@ impl Mark {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn new(session: &Session<'_>, b: &Build, directory: &Path) -> Result<Self> {
-        let dir = session.layout.building_dir();
+    pub(crate) fn new(layout: &Layout, b: &Build, directory: &Path) -> Result<Self> {
+        let dir = layout.building_dir();
         fs::refuse_foreign_dir(&dir)?;
         fs::create_dir_all(&dir)?;
         let (p, k) = (&b.package, &b.kernel);
@@ -128,9 +129,9 @@ fn clear_mark(session: &Session<'_>, path: &Path) -> Result<()> {
         let Some(_kernel) = lock::try_install(session, std::slice::from_ref(&made.build.kernel))? else {
             return Ok(());
         };
-        restore_earlier(session, &made.build, earlier)?;
+        restore_earlier(session.layout, &made.build, earlier)?;
     }
-    clear(session, &made)?;
+    clear(session.layout, &made)?;
     fs::remove_file(path)?;
     session.report_recovery(&format!("cleaned up an interrupted build of {}", made.build));
     Ok(())
@@ -152,8 +153,8 @@ fn recover_layers(session: &Session<'_>, made: &Record) -> Result<bool> {
 }
 
 /// Removes a build whose POST_BUILD did not end, and restores the earlier one.
-fn restore_earlier(session: &Session<'_>, b: &Build, earlier: &Path) -> Result<()> {
-    let built = session.layout.built_dir(b);
+fn restore_earlier(layout: &Layout, b: &Build, earlier: &Path) -> Result<()> {
+    let built = layout.built_dir(b);
     if fs::exists(earlier) && fs::exists(&built) {
         layers::exchange(earlier, &built)?;
     } else if fs::exists(&built) {
@@ -163,14 +164,14 @@ fn restore_earlier(session: &Session<'_>, b: &Build, earlier: &Path) -> Result<(
     Ok(())
 }
 
-fn clear(session: &Session<'_>, made: &Record) -> Result<()> {
-    let version = session.layout.version_dir(&made.build.package);
+fn clear(layout: &Layout, made: &Record) -> Result<()> {
+    let version = layout.version_dir(&made.build.package);
     if made.directory.starts_with(&version) {
         fs::remove_tree(&made.directory)?;
     }
-    fs::remove_file(session.layout.running_log(&made.build))?;
+    fs::remove_file(layout.running_log(&made.build))?;
     let _ = std::fs::remove_dir(version.join(".log"));
-    let kernel_dir = session.layout.kernel_dir(&made.build);
+    let kernel_dir = layout.kernel_dir(&made.build);
     remove_staging(&kernel_dir, &made.build)?;
     let _ = std::fs::remove_dir(kernel_dir);
     Ok(())

@@ -55,9 +55,11 @@ use crate::lock::Held;
 use crate::registry::fleet::{self, Fleet};
 use crate::session::Session;
 use collect::Collected;
+pub use collect::NotForKernel;
 use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use dkms_tree::ids::Build;
+use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{BuildOrigin, Manifest};
 use dkms_tree::state;
 pub use error::{BuildError, Diagnosis};
@@ -127,7 +129,7 @@ pub fn build(
     let started = Instant::now();
     let mount_point = session.layout.build_dir(&build.package);
     let dir = if options.private { session.layout.private_build_dir(build) } else { mount_point.clone() };
-    let mark = Mark::new(session, build, &dir)?;
+    let mark = Mark::new(session.layout, build, &dir)?;
     std::thread::scope(|scope| {
         // The kernel's headers are examined while the source is copied. An error comes again when the
         // fingerprint needs them.
@@ -142,7 +144,7 @@ pub fn build(
     sandbox.hand_over()?;
     let shown = dir.join("make.log");
     let kept = if options.private { session.layout.failed_log(build) } else { shown.clone() };
-    let log = MakeLog::create(session, &session.layout.running_log(build), &kept, build)?;
+    let log = MakeLog::create(session.host, &session.layout.running_log(build), &kept, build)?;
     log.show_at(&shown);
     session.report(Event::BuildStarted { build: build.clone(), log: shown.clone(), since: started });
     let context = Context {
@@ -177,7 +179,7 @@ pub fn build(
         }
         Err(failed) => {
             crate::owner::give_to_root(&dir);
-            keep_log(session, build, &log, &shown);
+            keep_log(session.layout, build, &log, &shown);
             Err(failed)
         }
     }
@@ -252,7 +254,7 @@ fn obtain(
 
 /// Makes sure that all BUILD_DEPENDS are installed for the same kernel.
 fn require_dependencies(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Result<()> {
-    let missing = missing_dependencies(session, build, loaded);
+    let missing = missing_dependencies(session.layout, build, loaded);
     if missing.is_empty() {
         return Ok(());
     }
@@ -268,8 +270,8 @@ fn require_dependencies(session: &Session<'_>, build: &Build, loaded: &Loaded) -
 }
 
 /// The BUILD_DEPENDS that are not installed for a kernel.
-pub fn missing_dependencies(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Vec<String> {
-    let missing = |name: &&String| state::installed_version(session.layout, name, &build.kernel).is_none();
+pub fn missing_dependencies(layout: &Layout, build: &Build, loaded: &Loaded) -> Vec<String> {
+    let missing = |name: &&String| state::installed_version(layout, name, &build.kernel).is_none();
     loaded.conf.build_depends.iter().filter(missing).cloned().collect()
 }
 
@@ -332,8 +334,8 @@ fn remove_log(log: &MakeLog) -> Result<()> {
 }
 
 /// Keeps the log of a failed build; best effort, because a full disk may be what made it fail.
-fn keep_log(session: &Session<'_>, build: &Build, log: &MakeLog, shown: &Path) {
-    let kept = session.layout.failed_log(build);
+fn keep_log(layout: &Layout, build: &Build, log: &MakeLog, shown: &Path) {
+    let kept = layout.failed_log(build);
     let _ = dkms_sys::fs::remove_tree(&kept);
     if dkms_sys::fs::rename(&log.path, &kept).is_ok() {
         let _ = dkms_sys::fs::remove_tree(shown);

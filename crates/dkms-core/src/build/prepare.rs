@@ -12,6 +12,7 @@ use crate::session::Session;
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Stdin, Stream};
 use dkms_tree::ids::Build;
+use dkms_tree::layout::Layout;
 use std::path::{Component, Path, PathBuf};
 
 /// Prepares the source of a build.
@@ -61,22 +62,19 @@ pub(crate) fn patches_for<'a>(loaded: &'a Loaded, build: &Build) -> Result<Vec<&
 }
 
 /// Finds a patch: in the administrator's `/etc/dkms/M/patches/`, else in the package's `patches/`.
-fn find_patch(session: &Session<'_>, build: &Build, dir: &Path, name: &str) -> Result<PathBuf> {
+fn find_patch(layout: &Layout, build: &Build, dir: &Path, name: &str) -> Result<PathBuf> {
     let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if !inside || name.is_empty() {
-        return Err(BuildError::PatchName(format!(
-            "the patch '{name}' in dkms.conf leaves the patches directory"
-        ))
-        .into());
+        return Err(BuildError::PatchOutside(name.to_owned()).into());
     }
-    let own = session.layout.config_dir.join(&build.package.name).join("patches").join(name);
+    let own = layout.config_dir.join(&build.package.name).join("patches").join(name);
     let shipped = dir.join("patches").join(name);
     [&own, &shipped].into_iter().find(|p| dkms_sys::fs::exists_followed(p)).cloned().ok_or_else(|| {
-        Error::Build(BuildError::PatchName(format!(
-            "the patch '{name}' in dkms.conf is neither in patches/ of {} nor in {}",
-            build.package,
-            own.parent().unwrap_or(&own).display()
-        )))
+        Error::Build(BuildError::PatchMissing {
+            name: name.to_owned(),
+            package: build.package.clone(),
+            own: own.parent().unwrap_or(&own).to_owned(),
+        })
     })
 }
 
@@ -91,7 +89,7 @@ fn read_patch(dir: &Path, file: &Path, owner: Option<u32>) -> Result<Vec<u8>> {
 /// Applies these patches with `patch -p1`, in order, and returns each with its SHA-256.
 ///
 /// # Errors
-/// [`BuildError::PatchName`] for a name that leaves the directory or a patch that does not exist;
+/// [`BuildError::PatchOutside`]; [`BuildError::PatchMissing`];
 /// [`BuildError::PatchFailed`] with the rejected hunks.
 pub(crate) fn patch(
     session: &Session<'_>,
@@ -104,7 +102,7 @@ pub(crate) fn patch(
     let program = dkms_sys::process::which("patch", &session.host.path).unwrap_or_else(|| "patch".into());
     let mut applied = Vec::new();
     for name in names {
-        let file = find_patch(session, build, dir, name)?;
+        let file = find_patch(session.layout, build, dir, name)?;
         let text = read_patch(dir, &file, sandbox.owner())?;
         applied.push(((*name).to_owned(), crate::digest::bytes(&text)));
         session.report(Event::BuildStage { build: build.clone(), stage: format!("applying {name}") });

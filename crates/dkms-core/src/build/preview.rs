@@ -68,7 +68,7 @@ pub(crate) fn fingerprint_of(subject: &Subject<'_>, source: &Path) -> Result<Fin
         Vec::new()
     } else {
         let path = temporary.path().join("make.log");
-        let log = MakeLog::create(session, &path, &path, build)?;
+        let log = MakeLog::create(session.host, &path, &path, build)?;
         let sandbox = super::sandbox_of(session, target, loaded, &dir, &dir)?;
         sandbox.hand_over()?;
         prepare::patch(session, build, &sandbox, &dir, &names, &log)?

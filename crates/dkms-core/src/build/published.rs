@@ -16,7 +16,7 @@ use dkms_tree::manifest::BuildOrigin;
 /// # Errors
 /// An interrupt; the tree cannot be written; [`BuildError::NotPublished`].
 pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Result<Option<Taken>> {
-    let only = registry::mode(context.session) == Prebuilt::Only;
+    let only = registry::mode(context.session.options) == Prebuilt::Only;
     // `--force` on a build that exists already asks for a new compilation.
     let wanted = !context.loaded.conf.no_cache && (only || !context.rebuild);
     let taken = if wanted { take(context, lines, fleet)? } else { None };
@@ -32,7 +32,9 @@ fn take(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet>) -> Resul
     let wanted = Wanted { build: context.build, lines: lines.to_vec() };
     let usable = |entry: &Entry, origin| usable(context, entry, origin, fleet);
     let cache = Cache::of(session).filter(|cache| cache.distrust().is_none());
-    if let Some(entry) = cache.as_ref().and_then(|cache| registry::find_stored(session, cache, &wanted)) {
+    if let Some(entry) =
+        cache.as_ref().and_then(|cache| registry::find_stored(session.options, cache, &wanted))
+    {
         return usable(&entry, BuildOrigin::Cache);
     }
     let Some(offer) = registry::find(session, &wanted)? else { return Ok(None) };

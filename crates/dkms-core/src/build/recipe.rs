@@ -11,6 +11,7 @@ use crate::lock::Held;
 use crate::session::Session;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::{Build, Kernel};
+use dkms_tree::layout::Layout;
 use dkms_tree::{manifest::Manifest, state};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ impl Recipe {
         loaded: &Loaded,
     ) -> Result<Self> {
         let line = command_line(session, build, loaded)?;
-        let symbols = extra_symbols(session, &build.kernel, &loaded.conf.build_depends);
+        let symbols = extra_symbols(session.layout, &build.kernel, &loaded.conf.build_depends);
         Ok(Self {
             fitted: jobs::fit(&line),
             line,
@@ -108,20 +109,20 @@ fn make_variables(
 }
 
 /// The Module.symvers of every package that this one depends on, directly or through others.
-fn extra_symbols(session: &Session<'_>, kernel: &Kernel, depends: &[String]) -> Vec<(String, PathBuf)> {
+fn extra_symbols(layout: &Layout, kernel: &Kernel, depends: &[String]) -> Vec<(String, PathBuf)> {
     let mut pending: Vec<String> = depends.to_vec();
     let (mut seen, mut found) = (Vec::new(), Vec::new());
     while let Some(name) = pending.pop() {
         if seen.contains(&name) {
             continue;
         }
-        if let Some(id) = state::installed_version(session.layout, &name, kernel) {
+        if let Some(id) = state::installed_version(layout, &name, kernel) {
             let build = Build::new(&id, kernel);
-            let symvers = session.layout.module_dir(&build).join("Module.symvers");
+            let symvers = layout.module_dir(&build).join("Module.symvers");
             if symvers.is_file() {
                 found.push((name.clone(), symvers));
             }
-            if let Some(manifest) = Manifest::load(session.layout, &build) {
+            if let Some(manifest) = Manifest::load(layout, &build) {
                 pending.extend(manifest.build_depends);
             }
         }

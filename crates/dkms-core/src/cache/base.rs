@@ -4,6 +4,7 @@
 //! which names the kernel and the digest of the rest, and the BTF. It appears with one rename, every use checks
 //! the digest, and it counts towards the limit of the cache and is evicted like an entry.
 
+use super::error::Untrusted;
 use super::store::Measured;
 use super::{Cache, Filter, Problem, StoreError, TEMPORARY, foreign};
 use crate::digest;
@@ -76,7 +77,7 @@ impl Cache {
         let _lock = self.lock_for(size)?;
         let dir = self.bases_dir();
         if let Some(why) = foreign(&dir) {
-            return Err(StoreError::Untrusted(format!("{}: {why}", dir.display())));
+            return Err(StoreError::Untrusted(Untrusted { dir, why }));
         }
         fs::create_dir_all(&dir)?;
         let staged = TempDir::new_in(self.dir(), TEMPORARY)?;
@@ -219,7 +220,8 @@ mod tests {
         assert_eq!(problems.len(), 2);
         problems.iter().for_each(|problem| cache.remove_problem(&problem.path).unwrap());
         assert_eq!(cache.problems().unwrap(), []);
-        // An empty file and one without an end of line.
+        // The directory went with its last file. An empty file and one without an end of line:
+        std::fs::create_dir(dir.path().join("cache/btf")).unwrap();
         for content in ["", "{\"kernel\":\"x\""] {
             std::fs::write(&file, content).unwrap();
             assert_eq!(cache.find_base(KERNEL), None);

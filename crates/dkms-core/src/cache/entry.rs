@@ -4,7 +4,7 @@ use super::error::Damaged;
 use crate::digest;
 use dkms_bundle::record::MAX_BYTES;
 use dkms_bundle::record::{File, Record};
-use dkms_sys::fs;
+use dkms_sys::fs::{self, Distrust};
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ impl Entry {
         let damaged = |reason: String| Damaged { path: dir.to_owned(), reason };
         let above = dir.parent().and_then(foreign);
         if let Some(why) = above.or_else(|| foreign(dir)) {
-            return Err(damaged(why));
+            return Err(damaged(why.to_string()));
         }
         let json = read(dir, Path::new(RECORD), MAX_BYTES as u64).map_err(damaged)?;
         let record = Record::parse(&json).map_err(|e| damaged(e.to_string()))?;
@@ -133,12 +133,12 @@ fn read(dir: &Path, name: &Path, limit: u64) -> Result<Vec<u8>, String> {
 }
 
 /// Why a directory of the cache is not one that only root can change.
-pub(super) fn foreign(dir: &Path) -> Option<String> {
+pub(super) fn foreign(dir: &Path) -> Option<Distrust> {
     let meta = fs::symlink_metadata(dir).ok()?;
     if meta.is_symlink() {
-        Some("it is a symbolic link".into())
+        Some(Distrust::Link)
     } else if !meta.is_dir() {
-        Some("it is not a directory".into())
+        Some(Distrust::NotDirectory)
     } else {
         fs::written_by_others(&meta)
     }

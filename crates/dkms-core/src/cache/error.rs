@@ -2,6 +2,7 @@
 
 use dkms_bundle::record::RecordError;
 use dkms_sys::IoError;
+use dkms_sys::fs::Distrust;
 use dkms_sys::lock::LockError;
 use std::path::PathBuf;
 
@@ -18,12 +19,23 @@ pub struct Damaged {
     pub reason: String,
 }
 
+/// A directory of a cache that is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {why}", .dir.display())]
+pub struct Untrusted {
+    /// The directory: the cache, or the one above it.
+    pub dir: PathBuf,
+    /// Why not.
+    #[source]
+    pub why: Distrust,
+}
+
 /// Why a build was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory of the cache is not trusted.
-    #[error("{0}")]
-    Untrusted(String),
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     /// It cannot be written.
     #[error(transparent)]
     Io(#[from] IoError),

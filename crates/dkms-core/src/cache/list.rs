@@ -73,7 +73,7 @@ impl Cache {
     /// The directory of the cache cannot be read or is not trusted.
     pub fn entries(&self, filter: &Filter) -> Result<Vec<Listed>, StoreError> {
         if let Some(why) = self.distrust() {
-            return Err(StoreError::Untrusted(why));
+            return Err(why.into());
         }
         let mut found = Vec::new();
         for entry in self.sizes()? {

@@ -27,6 +27,7 @@ pub use base::Base;
 pub use check::Problem;
 pub use dkms_bundle::record::{File, Record};
 pub use entry::{Entry, RECORD};
+use error::Untrusted;
 pub use error::{Damaged, StoreError};
 pub use list::{Contents, Filter, Listed};
 pub use store::Draft;
@@ -143,7 +144,7 @@ impl Cache {
 
     /// Why the cache cannot be trusted: its directory is a link or a file, or other users can write to it.
     #[must_use]
-    pub fn distrust(&self) -> Option<String> {
+    pub fn distrust(&self) -> Option<Untrusted> {
         untrusted(&self.dir)
     }
 }
@@ -155,9 +156,7 @@ fn entry_dir(top: &Path, fingerprint: &str) -> PathBuf {
 }
 
 /// Why the directory of a cache, or the one above it, is not trusted. One that does not exist is.
-fn untrusted(top: &Path) -> Option<String> {
-    top.parent()
-        .into_iter()
-        .chain([top])
-        .find_map(|dir| Some(format!("{}: {}", dir.display(), foreign(dir)?)))
+fn untrusted(top: &Path) -> Option<Untrusted> {
+    let mut dirs = top.parent().into_iter().chain([top]);
+    dirs.find_map(|dir| Some(Untrusted { dir: dir.to_owned(), why: foreign(dir)? }))
 }

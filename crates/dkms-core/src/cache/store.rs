@@ -148,7 +148,7 @@ impl Cache {
     /// The exclusive lock; creates the directory.
     pub(super) fn lock(&self) -> Result<Lock, StoreError> {
         if let Some(why) = untrusted(&self.dir) {
-            return Err(StoreError::Untrusted(why));
+            return Err(why.into());
         }
         fs::create_dir_all(&self.dir)?;
         Ok(Lock::acquire(

@@ -282,7 +282,8 @@ impl Evaluation<'_> {
             self.evaluator.sink,
             "the evaluation of dkms.conf",
             &done.enforced,
-        )?;
+        )
+        .map_err(|e| e.to_string())?;
         let errors = String::from_utf8_lossy(&done.stderr);
         // bash continues after some of them, with half of the file.
         if let Some(line) = errors.lines().find(|l| l.contains("syntax error")) {

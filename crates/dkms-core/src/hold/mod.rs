@@ -12,6 +12,7 @@ mod grub;
 
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::Sink;
 use crate::look::ready;
 use crate::session::Session;
 use bls::Menu;
@@ -44,6 +45,7 @@ pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
     if s.host.other_root.is_some() || !s.host.root {
         return Ok(());
     }
+<<<<<<< HEAD
     let menu = Menu::find(s);
     let is_held = exists(GRUB_FILE) || exists(APT_FILE) || menu.as_ref().is_some_and(Menu::is_held);
     if !is_on && !is_held {
@@ -57,6 +59,12 @@ pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
     let grub = grub::text(&kernels).filter(|_| menu.is_none());
     put(s, APT_FILE, apt.as_deref())?;
     if put(s, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
+=======
+    let (grub, apt) =
+        if is_on { (grub::text(&kernels(s)?), apt::text(&apt::limits(s))) } else { (None, None) };
+    put(s.sink, APT_FILE, apt.as_deref())?;
+    if put(s.sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
+>>>>>>> main
         update_grub(s);
     }
     Ok(())
@@ -93,7 +101,7 @@ fn exists(path: &str) -> bool {
 }
 
 /// Writes or removes a file, unless its directory does not exist. Returns whether it changed.
-fn put(s: &Session<'_>, path: &str, text: Option<&str>) -> Result<bool> {
+fn put(sink: &dyn Sink, path: &str, text: Option<&str>) -> Result<bool> {
     let path = Path::new(path);
     let before = dkms_sys::fs::read_optional(path, dkms_sys::fs::Limit::CONFIG)?;
     match text {
@@ -101,7 +109,7 @@ fn put(s: &Session<'_>, path: &str, text: Option<&str>) -> Result<bool> {
         None => {
             dkms_sys::fs::remove_tree(path)?;
             let text = format!("nothing is held any more: removed {}", path.display());
-            s.report(Event::Detail { text });
+            sink.event(Event::Detail { text });
         }
         Some(text) if before.as_deref() == Some(text.as_bytes()) => return Ok(false),
         Some(_) if !path.parent().is_some_and(Path::is_dir) => return Ok(false),
@@ -111,7 +119,7 @@ fn put(s: &Session<'_>, path: &str, text: Option<&str>) -> Result<bool> {
                 text.lines().filter_map(|line| line.strip_prefix("Explanation: ")).collect();
             let first = text.lines().find_map(|line| line.strip_prefix("# Held: "));
             let about = first.map_or_else(|| about.join("; "), str::to_owned);
-            s.warn(format!("{about} (hold_kernel=yes; {})", path.display()));
+            sink.warn(format!("{about} (hold_kernel=yes; {})", path.display()));
         }
     }
     Ok(true)

@@ -42,11 +42,7 @@ impl Built {
         };
         for name in expected {
             if !self.sources.iter().any(|f| f.name == name) {
-                return Err(InstallError::Refused(format!(
-                    "the built module {name} is missing in {}; rebuild it (dkms build --force)",
-                    s.layout.module_dir(b).display()
-                ))
-                .into());
+                return Err(InstallError::BuiltModuleMissing { name, dir: s.layout.module_dir(b) }.into());
             }
         }
         Ok(())

@@ -14,7 +14,6 @@ use crate::kernel::installed::ModuleIndex;
 use crate::lock::{self, Held};
 use crate::look::status;
 use crate::look::verify::Facts;
-use crate::request::RequestError;
 use crate::session::{Host, Options, Session};
 use dkms_sys::fs;
 use dkms_tree::beneath;
@@ -92,9 +91,7 @@ impl Change {
 
     pub(super) fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
         let found = self.kernels.iter_mut().find(|k| k.kernel == *kernel);
-        found.ok_or_else(|| {
-            Error::Request(RequestError::Usage(format!("kernel {kernel} is not part of this change")))
-        })
+        found.ok_or_else(|| Error::Tree(dkms_tree::Error::KernelNotPart(kernel.clone())))
     }
 
     /// Takes over a build that an earlier change left with [`Change::finish_without_depmod`]: if depmod
@@ -147,11 +144,7 @@ impl Change {
             return if planned.refused.is_empty() {
                 Ok(Outcome::Nothing)
             } else {
-                Err(InstallError::Refused(format!(
-                    "{}; --force installs it anyway",
-                    planned.refused.join("; ")
-                ))
-                .into())
+                Err(InstallError::Newer(planned.refused).into())
             };
         }
         for r in &planned.refused {
@@ -406,7 +399,7 @@ pub(crate) fn preview(
     built.require_all(s, b)?;
     let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
     if planned.ops.is_empty() && !planned.refused.is_empty() {
-        return Err(InstallError::Refused(planned.refused.join("; ")).into());
+        return Err(InstallError::Newer(planned.refused).into());
     }
     crate::trust::signing::reach(s).refuse_strays(&b.kernel, &planned.ops)?;
     Ok(planned)

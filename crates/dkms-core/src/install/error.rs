@@ -1,5 +1,6 @@
 //! Errors of installing modules.
 
+use crate::build::NotForKernel;
 use crate::cause::Cause;
 use dkms_sys::IoError;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};
@@ -14,8 +15,18 @@ pub enum InstallError {
     KernelDirMissing(PathBuf),
     #[error("nothing is built of {0}")]
     NothingBuilt(Build),
-    #[error("{0}")]
-    Refused(String),
+    #[error("{}", .0.iter().map(Newer::to_string).collect::<Vec<_>>().join("; "))]
+    Newer(Vec<Newer>),
+    #[error("the built module {name} is missing in {dir}")]
+    BuiltModuleMissing { name: String, dir: PathBuf },
+    #[error("{path} is not installed: {cause}")]
+    Unusable {
+        path: PathBuf,
+        #[source]
+        cause: NotForKernel,
+    },
+    #[error("{0} is a directory, so the module cannot go there")]
+    TargetIsDirectory(PathBuf),
     #[error("{build} is not installed: {cause}")]
     Failed {
         build: Build,
@@ -34,6 +45,26 @@ pub enum InstallError {
     },
 }
 
+/// An installed file that is newer than the built one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newer {
+    /// The installed file.
+    pub path: PathBuf,
+    /// Its version.
+    pub version: String,
+    /// The version of the built module.
+    pub own: String,
+    /// The package that the built module belongs to.
+    pub package: PackageId,
+}
+
+impl std::fmt::Display for Newer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, version, own, package } = self;
+        write!(f, "{} has version {version}, which is newer than {own} of {package}", path.display())
+    }
+}
+
 impl InstallError {
     /// What to do about it; empty if the message says it.
     pub fn help(&self) -> Vec<String> {
@@ -49,9 +80,13 @@ impl InstallError {
             Self::DepmodFailed { .. } => {
                 vec!["everything that this command installed for that kernel was rolled back".into()]
             }
-            Self::KernelDirMissing(_) | Self::NothingBuilt(_) | Self::Refused(_) | Self::Failed { .. } => {
-                Vec::new()
-            }
+            Self::Newer(_) => vec!["--force installs it anyway".into()],
+            Self::BuiltModuleMissing { .. } => vec!["build it again: dkms build --force".into()],
+            Self::KernelDirMissing(_)
+            | Self::NothingBuilt(_)
+            | Self::Unusable { .. }
+            | Self::TargetIsDirectory(_)
+            | Self::Failed { .. } => Vec::new(),
         }
     }
 }

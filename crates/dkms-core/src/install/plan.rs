@@ -1,8 +1,9 @@
 //! Plans what installing one build changes, before anything is changed.
 
+use super::error::{InstallError, Newer};
 use super::judge::Judge;
-use crate::error::{Error, Result};
-use crate::install::InstallError;
+use crate::build::{NotForKernel, collect};
+use crate::error::Result;
 use crate::installed;
 use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::look::verify::Facts;
@@ -42,7 +43,7 @@ pub struct InstallChanges {
     /// Files that stay as they are, with the reason.
     pub kept: Vec<(PathBuf, String)>,
     /// Files that are refused because a newer one is installed.
-    pub refused: Vec<String>,
+    pub refused: Vec<Newer>,
     /// The old and new paths of originals that are archived.
     pub archived: Vec<(PathBuf, PathBuf)>,
     /// Warnings for the administrator.
@@ -137,13 +138,9 @@ fn one(
 ) -> Result<()> {
     let bytes = dkms_sys::fs::read(&source.path)?;
     let ours = decompressed(&bytes)
-        .and_then(|plain| crate::build::collect::check(&plain, b, force.all))
-        .map_err(|reason| {
-            Error::Install(InstallError::Refused(format!(
-                "{} is not installed: {reason}",
-                source.path.display()
-            )))
-        })?;
+        .map_err(NotForKernel::from)
+        .and_then(|plain| collect::check(&plain, b, force.all))
+        .map_err(|cause| InstallError::Unusable { path: source.path.clone(), cause })?;
     let existing = index.find(&source.name);
     let target = source.destination.join(&source.file);
 
@@ -155,11 +152,12 @@ fn one(
         if !force.all && !force.version {
             match compare(&ours, only, &source.path) {
                 Found::Newer(theirs, own) => {
-                    plan.refused.push(format!(
-                        "{} has version {theirs}, which is newer than {own} of {}",
-                        only.display(),
-                        b.package
-                    ));
+                    plan.refused.push(Newer {
+                        path: only.clone(),
+                        version: theirs,
+                        own,
+                        package: b.package.clone(),
+                    });
                     return Ok(());
                 }
                 Found::Same(version) => {
@@ -181,11 +179,7 @@ fn one(
     make_room(s.layout, b, source, existing, owned, active, plan);
     let vacated = plan.archived.iter().find(|(from, _)| *from == target).map(|(_, to)| to.clone());
     if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
-        return Err(InstallError::Refused(format!(
-            "{} is a directory, so the module cannot go there",
-            target.display()
-        ))
-        .into());
+        return Err(InstallError::TargetIsDirectory(target).into());
     }
     plan.ops.push(Op::Place {
         staged: aside(&target, "new"),
@@ -266,10 +260,8 @@ fn version_word(module: &Module) -> &str {
 /// Compares the installed module with ours: by MODULE_VERSION in dkms's order, then by srcversion, then by
 /// bytes.
 fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
-    let theirs = dkms_sys::fs::read(theirs_path).map_err(|e| e.to_string()).and_then(|b| decompressed(&b));
-    let Ok(theirs) = theirs.and_then(|b| Module::parse(&b).map_err(|e| e.to_string())) else {
-        return Found::Older;
-    };
+    let theirs = dkms_sys::fs::read(theirs_path).ok().and_then(|bytes| decompressed(&bytes).ok());
+    let Some(theirs) = theirs.and_then(|bytes| Module::parse(&bytes).ok()) else { return Found::Older };
     let (own, there) = (version_word(ours), version_word(&theirs));
     if own != there {
         // If a version is missing on either side, neither is newer.
@@ -305,7 +297,7 @@ pub fn sources(
             let location = match recorded {
                 Some(r) => r.destination.clone(),
                 None => crate::build::collect::destination(
-                    s,
+                    s.host,
                     &written(&f.name).unwrap_or_else(|| "/extra".into()),
                 ),
             };

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::session::Session;
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::ids::Kernel;
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// The headers of a kernel and their configuration.
@@ -77,8 +78,8 @@ pub fn present(session: &Session<'_>, release: &str) -> bool {
 }
 
 /// The configuration that kernel packages install beside the kernel.
-pub(super) fn installed_config(session: &Session<'_>, release: &str) -> Option<KernelConfig> {
-    let modules = session.layout.kernel_modules(release).join("config");
+pub(super) fn installed_config(layout: &Layout, release: &str) -> Option<KernelConfig> {
+    let modules = layout.kernel_modules(release).join("config");
     [modules, PathBuf::from(format!("/boot/config-{release}"))]
         .iter()
         .find_map(|path| KernelConfig::read(path))
@@ -92,7 +93,7 @@ pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
     let dir = source_dir(session, &kernel.release);
     if !present(session, &kernel.release) {
         if session.options.framework.prebuilt == Some(Prebuilt::Only) {
-            return Ok(Headers { dir, config: installed_config(session, &kernel.release) });
+            return Ok(Headers { dir, config: installed_config(session.layout, &kernel.release) });
         }
         let package = session.host.distribution.as_ref().map_or_else(
             || format!("the headers of kernel {}", kernel.release),

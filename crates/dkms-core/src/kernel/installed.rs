@@ -6,6 +6,7 @@ use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use dkms_tree::state::module_stem;
 use kmodule::Compression;
+use kmodule::compress::CompressError;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -91,9 +92,10 @@ pub const MODULE_LIMIT: usize = 1 << 30;
 ///
 /// # Errors
 /// In words.
-pub fn decompressed(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
-    kmodule::compress::decompress(bytes, MODULE_LIMIT).map_err(|e| e.to_string())
+pub fn decompressed(bytes: &[u8]) -> std::result::Result<Vec<u8>, CompressError> {
+    kmodule::compress::decompress(bytes, MODULE_LIMIT)
 }
+
 /// The kernels that have modules, oldest first. Headers alone do not count.
 #[must_use]
 pub fn releases(layout: &Layout) -> Vec<Release> {

@@ -131,7 +131,7 @@ impl Machine {
 /// The machine of an installed kernel; `None` if its configuration is not installed or an unknown one.
 pub fn of_kernel(session: &Session<'_>, release: &str) -> Option<&'static Machine> {
     let config = KernelConfig::read(&headers::config_path(session, release));
-    Machine::of_config(&config.or_else(|| headers::installed_config(session, release))?)
+    Machine::of_config(&config.or_else(|| headers::installed_config(session.layout, release))?)
 }
 
 /// A compiler for another machine.

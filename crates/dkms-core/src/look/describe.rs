@@ -163,7 +163,7 @@ pub fn describe(
                 index: m.index,
                 built: format!("{}{}.ko", m.built_location, m.built_name),
                 name: m.dest_name.clone(),
-                destination: collect::destination(s, &m.dest_location),
+                destination: collect::destination(s.host, &m.dest_location),
                 destination_written: m.dest_location.clone(),
                 strip: m.strip,
                 excluded,

@@ -18,8 +18,7 @@ impl Facts {
     /// Reads a module file; nothing is known about one that cannot be read.
     #[must_use]
     pub fn read(path: &Path) -> Self {
-        let Ok(bytes) = dkms_sys::fs::read(path).map_err(|e| e.to_string()).and_then(|b| decompressed(&b))
-        else {
+        let Some(bytes) = dkms_sys::fs::read(path).ok().and_then(|bytes| decompressed(&bytes).ok()) else {
             return Self::default();
         };
         let signer = kmodule::sign::signature(&bytes).map(|signature| match signature.signer.as_str() {

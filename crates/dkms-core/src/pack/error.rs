@@ -24,6 +24,18 @@ pub enum PackError {
         "an image needs /bin/sh, mkdir and cp, and this machine has no static busybox for {machine}{found}"
     )]
     NoTools { machine: String, found: String },
+    #[error("'{name}' is no name of an image: {fault}")]
+    ImageName { name: String, fault: NameFault, chosen: bool },
+    #[error("two images would be named {reference}")]
+    SameImageName { reference: String, placeholder: &'static str },
+    #[error("'{0}' is no directory of an image, such as /opt")]
+    ImageDirectory(String),
+    #[error("'{value}' is no {key} of an os-release file")]
+    OsRelease { key: &'static str, value: String },
+    #[error("{path}: this form of a system extension has a name {} .raw", if *.raw { "that ends in" } else { "without" })]
+    ExtensionSuffix { path: PathBuf, raw: bool },
+    #[error("{0}: this is no name of a system extension")]
+    ExtensionName(PathBuf),
     #[error("a document of the image cannot be encoded: {0}")]
     Encoding(#[source] Cause),
     #[error("{path} cannot be the base of an image: {cause}")]
@@ -32,6 +44,22 @@ pub enum PackError {
         #[source]
         cause: Cause,
     },
+}
+
+/// What is wrong with the name of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum NameFault {
+    #[error("the digest of an image is known only when it is written, so a tag must name it")]
+    Digest,
+    #[error("the registry before the first '/' is no host name with an optional port")]
+    Host,
+    #[error("it may have lower case letters, digits, and single '.', '_' and '-' between them")]
+    Characters,
+    #[error("it is longer than 255 characters")]
+    Long,
+    #[error("its tag may have letters, digits, '_', '.' and '-', at most 128 of them")]
+    Tag,
 }
 
 impl PackError {
@@ -47,7 +75,14 @@ impl PackError {
                 "install a static busybox (Debian: busybox-static)".into(),
                 "or name an image that has these programs: --base LAYOUT".into(),
             ],
-            Self::SpecMissing { .. }
+            Self::ImageName { chosen: false, .. } => vec!["name the image: --image NAME".into()],
+            Self::SameImageName { placeholder, .. } => vec![format!("put {placeholder} into --image")],
+            Self::ImageName { .. }
+            | Self::ImageDirectory(_)
+            | Self::OsRelease { .. }
+            | Self::ExtensionSuffix { .. }
+            | Self::ExtensionName(_)
+            | Self::SpecMissing { .. }
             | Self::DestinationNotWritable(_)
             | Self::ModuleTwice { .. }
             | Self::Encoding(_)

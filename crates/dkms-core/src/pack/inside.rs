@@ -1,13 +1,11 @@
 //! Metadata of the built modules of a package.
 
-use crate::build::BuildError;
-use crate::error::{Error, Result};
+use super::modules;
+use crate::error::Result;
 use crate::install::InstallError;
-use crate::kernel::installed::decompressed;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
 use dkms_tree::state;
-use kmodule::elf::Module;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The metadata of all modules of some builds.
@@ -36,11 +34,7 @@ impl Inside {
             }
             for file in files {
                 let bytes = dkms_sys::fs::read(&file.path)?;
-                let module = decompressed(&bytes)
-                    .and_then(|plain| Module::parse(&plain).map_err(|e| e.to_string()))
-                    .map_err(|reason| {
-                        Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
-                    })?;
+                let module = modules::parse(&file.path, &bytes)?;
                 let name = String::from(kmodule::ModuleName::new(&file.name));
                 let own = module.modinfo.aliases().map(str::to_owned);
                 inside.aliases.entry(name.clone()).or_default().extend(own);

@@ -20,7 +20,7 @@ use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::layout::Layout;
-pub use error::PackError;
+pub use error::{NameFault, PackError};
 pub(crate) use inside::Inside;
 use std::path::{Path, PathBuf};
 use tarball::Content;

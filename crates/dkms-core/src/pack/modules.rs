@@ -3,13 +3,14 @@
 
 use crate::add;
 use crate::build::BuildError;
-use crate::error::{Error, Result};
+use crate::build::NotForKernel;
+use crate::error::Result;
 use crate::install::InstallError;
 use crate::kernel::installed::decompressed;
 use crate::pack::{PackError, newest};
-use crate::session::Session;
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::layout::Layout;
 use dkms_tree::state::{self, ModuleFile};
 use kmodule::ModuleName;
 use kmodule::elf::Module;
@@ -45,7 +46,7 @@ impl Modules {
     /// # Errors
     /// A package is not in the tree, or nothing is built for the kernel; two packages have a module of the
     /// same name; a file is not a module.
-    pub(crate) fn read(s: &Session<'_>, packages: &[PackageId], kernel: &Kernel) -> Result<Self> {
+    pub(crate) fn read(layout: &Layout, packages: &[PackageId], kernel: &Kernel) -> Result<Self> {
         let mut all = Self {
             kernel: kernel.clone(),
             modules: Vec::new(),
@@ -53,27 +54,23 @@ impl Modules {
             directories: Vec::new(),
         };
         for package in packages {
-            add::require_added(s.layout, package)?;
-            all.add(s, package)?;
+            add::require_added(layout, package)?;
+            all.add(layout, package)?;
         }
         all.modules.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
 
-    fn add(&mut self, s: &Session<'_>, package: &PackageId) -> Result<()> {
+    fn add(&mut self, layout: &Layout, package: &PackageId) -> Result<()> {
         let build = Build::new(package, &self.kernel);
-        let files = state::module_files(s.layout, &build);
+        let files = state::module_files(layout, &build);
         if files.is_empty() {
             return Err(InstallError::NothingBuilt(build).into());
         }
-        let source = s.layout.source_link(package);
+        let source = layout.source_link(package);
         for file in files {
             let bytes = fs::read(&file.path)?;
-            let module = decompressed(&bytes)
-                .and_then(|plain| Module::parse(&plain).map_err(|e| e.to_string()))
-                .map_err(|reason| {
-                    Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
-                })?;
+            let module = parse(&file.path, &bytes)?;
             let name = ModuleName::new(&file.name);
             if let Some(other) = self.modules.iter().find(|other| other.name == name) {
                 return Err(PackError::ModuleTwice {
@@ -90,7 +87,7 @@ impl Modules {
             let depends = module.modinfo.depends().collect();
             self.modules.push(BuiltModule { package: package.clone(), name, file, depends });
         }
-        self.directories.push(s.layout.module_dir(&build));
+        self.directories.push(layout.module_dir(&build));
         Ok(())
     }
 
@@ -206,4 +203,15 @@ mod tests {
         let names: Vec<String> = of_the_kernel(dir.path()).unwrap().into_iter().map(String::from).collect();
         assert_eq!(names, ["crc_t10", "snd_hda"]);
     }
+}
+
+/// Reads a built module, which may be compressed.
+///
+/// # Errors
+/// [`BuildError::BadModule`].
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Module> {
+    decompressed(bytes)
+        .map_err(NotForKernel::from)
+        .and_then(|plain| Ok(Module::parse(&plain)?))
+        .map_err(|cause| BuildError::BadModule { path: path.to_owned(), cause: cause.into() }.into())
 }

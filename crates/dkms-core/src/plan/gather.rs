@@ -436,7 +436,7 @@ impl<'a> Gatherer<'a> {
         let s = self.s;
         match build::configuration(s, build, conf) {
             Ok((loaded, _)) => {
-                facts.missing = build::missing_dependencies(s, build, &loaded);
+                facts.missing = build::missing_dependencies(s.layout, build, &loaded);
                 facts.no_cache = loaded.conf.no_cache;
                 facts.depends = loaded.conf.build_depends;
                 facts.obstacle = self.headers(&build.kernel).err();

@@ -144,7 +144,7 @@ fn what_build_does() {
 
 #[test]
 fn what_install_does() {
-    let refused = Outlook::Refused(Arc::new(Error::from(InstallError::Refused("newer".into()))));
+    let refused = Outlook::Refused(Arc::new(Error::from(InstallError::TargetIsDirectory("/x".into()))));
     type Case = (&'static str, &'static str, Vec<(&'static str, BuildFacts)>, bool, &'static str);
     let cases: Vec<Case> = vec![
         ("new", "a", vec![("a", new())], false, "0 build a/1; 1 install a/1 <0>; 2 depmod k <1>"),

@@ -89,9 +89,9 @@ fn check(s: &Session<'_>, manager: &dyn Manager, dir: &Path, release: &str, dkms
     let mut report = KernelReport::new(release);
     let built = manager.headers(release, &root).and_then(|headers| {
         report.headers = headers;
-        scratch::prepare(s, &root, release)?;
+        scratch::prepare(s.layout, &root, release)?;
         s.report(Event::Detail { text: format!("building for kernel {release}") });
-        run::autoinstall(s, &root, release, dkms, &mut report)
+        run::autoinstall(s.host, &root, release, dkms, &mut report)
     });
     if let Err(e) = built {
         report.unknown = Some(e.to_string());

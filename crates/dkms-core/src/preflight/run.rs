@@ -4,6 +4,7 @@ use super::manager::failed;
 use super::report::{KernelReport, PackageReport, PackageState};
 use super::scratch;
 use crate::error::Result;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::process::Command;
 use dkms_tree::ids::{Kernel, PackageId};
@@ -13,7 +14,7 @@ use std::path::Path;
 
 /// Runs `dkms --root DIR autoinstall`, and adds what became of each package to the report.
 pub(super) fn autoinstall(
-    s: &Session<'_>,
+    host: &Host,
     root: &Path,
     release: &str,
     dkms: &Path,
@@ -23,7 +24,7 @@ pub(super) fn autoinstall(
         .arg("--root")
         .arg(root)
         .args(["autoinstall", "--json", "-k", release])
-        .envs(s.host.environment.iter().cloned());
+        .envs(host.environment.iter().cloned());
     let shown = command.display();
     let done = command.run().map_err(|e| failed(&shown, e.to_string()))?;
     let text = done.stdout_text();

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::session::Session;
 use dkms_sys::IoError;
 use dkms_sys::fs;
+use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ const FRAMEWORK: &str = "try_sign_modules=false\npost_transaction=\"\"\nmodprobe
                          install_tree=/lib/modules\n";
 
 /// Adds to the unpacked headers what a build needs.
-pub(super) fn prepare(s: &Session<'_>, root: &Path, release: &str) -> Result<()> {
+pub(super) fn prepare(layout: &Layout, root: &Path, release: &str) -> Result<()> {
     let below = |path: &str| root.join(path.trim_start_matches('/'));
     for dir in ["/etc/dkms", "/usr/src", "/var/lib/dkms", "/tmp"] {
         fs::create_dir_all(below(dir))?;
@@ -33,13 +34,13 @@ pub(super) fn prepare(s: &Session<'_>, root: &Path, release: &str) -> Result<()>
             fs::copy_tree(file, to)?;
         }
     }
-    if fs::is_dir(&s.layout.config_dir) {
-        fs::copy_tree(&s.layout.config_dir, below("/etc/dkms"))?;
+    if fs::is_dir(&layout.config_dir) {
+        fs::copy_tree(&layout.config_dir, below("/etc/dkms"))?;
     }
     // A switch of this machine's package manager, not of this question.
     fs::remove_tree(below("/etc/dkms/no-autoinstall"))?;
-    for package in state::all_packages(s.layout) {
-        let source = s.layout.source_link(&package);
+    for package in state::all_packages(layout) {
+        let source = layout.source_link(&package);
         if !fs::is_dir(&source) {
             continue;
         }

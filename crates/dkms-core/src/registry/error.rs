@@ -1,6 +1,13 @@
 //! Why a registry or the program `dkms-registry` could not be used.
 
+use crate::cache::{Damaged, StoreError};
+use crate::cause::Cause;
+use dkms_bundle::signature::KeyError;
+use dkms_sys::IoError;
+use dkms_sys::fs::Distrust;
+use dkms_sys::process::ProcessError;
 use dkms_tree::ids::Build;
+use kmodule::sign::VerifyError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,8 +18,14 @@ pub enum Failure {
     #[error("the program dkms-registry is not installed")]
     NotInstalled,
     /// Others than root can change it.
-    #[error("{0} is not used: {1}")]
-    NotTrusted(String, String),
+    #[error("{} is not used: {why}", .program.display())]
+    NotTrusted {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        #[source]
+        why: Distrust,
+    },
     /// This machine failed.
     #[error("dkms-registry cannot be used: {0}")]
     Local(String),
@@ -51,10 +64,18 @@ pub enum RegistryError {
     BadName { name: String, reason: &'static str },
     #[error("there is no key to sign with, and no machine accepts an unsigned build")]
     NoKey(PathBuf),
-    #[error("the key {} cannot be used: {reason}", .path.display())]
-    BadKey { path: PathBuf, reason: String },
-    #[error("registry_signer {path}: {reason}", path = .path.display())]
-    BadSigner { path: PathBuf, reason: String },
+    #[error("the key {path} cannot be used: {fault}")]
+    BadKey {
+        path: PathBuf,
+        #[source]
+        fault: KeyFault,
+    },
+    #[error("registry_signer {path}: {cause}")]
+    BadSigner {
+        path: PathBuf,
+        #[source]
+        cause: Cause,
+    },
     #[error("registry_signer is the certificate of {signer}, and the key for it is not on this machine")]
     NotSigner { signer: String },
     #[error("{} exists already, and a key is never overwritten", list(.0))]
@@ -63,18 +84,84 @@ pub enum RegistryError {
     NotBuilt(Build),
     #[error("{build} is not pushed: it was built without complete confinement ({what})")]
     Unconfined { build: Build, what: String },
-    #[error("{build} is not pushed: its build is not in the cache any more ({reason})")]
-    NotInCache { build: Build, reason: String },
-    #[error("{build} cannot be published: {reason}")]
-    BadRecord { build: Build, reason: String },
+    #[error("{build} is not pushed: its build is not in the cache any more ({fault})")]
+    NotInCache {
+        build: Build,
+        #[source]
+        fault: CacheFault,
+    },
+    #[error("{build} cannot be published: {cause}")]
+    BadRecord {
+        build: Build,
+        #[source]
+        cause: Cause,
+    },
     #[error("{registry}: {failure}")]
-    Failed { registry: String, failure: Failure },
+    Failed {
+        registry: String,
+        #[source]
+        failure: Failure,
+    },
     #[error("no registry has {}", .missing.iter().map(Build::to_string).collect::<Vec<_>>().join(", "))]
     Missing { missing: Vec<Build> },
     #[error("there is no cache to pull into: it is switched off")]
     NoCache,
     #[error("what the registry has cannot be stored in the cache: {0}")]
-    NotStored(String),
+    NotStored(#[source] StoreError),
+}
+
+/// What is wrong with a key that signs builds.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum KeyFault {
+    #[error("it belongs to user {0}")]
+    Owner(u32),
+    #[error("other users may read it: chmod 600")]
+    Readable,
+    #[error(transparent)]
+    NotTrusted(#[from] Distrust),
+    #[error(transparent)]
+    Unreadable(#[from] IoError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// Why a key in a token cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum TokenError {
+    #[error("it is in a token, and openssl, which reaches tokens, is not installed")]
+    NoOpenssl,
+    #[error("its PIN: {0}")]
+    Pin(#[source] Cause),
+    #[error("openssl {command}: {errors}{}", if *.has_provider { "" } else { " (OpenSSL's provider pkcs11 is not installed either)" })]
+    Openssl { command: String, errors: String, has_provider: bool },
+    #[error("openssl {command}: {cause}")]
+    NotRun {
+        command: String,
+        #[source]
+        cause: ProcessError,
+    },
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("its signature does not belong to its public key")]
+    OtherKey,
+}
+
+/// Why a build is not among those of the cache.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum CacheFault {
+    #[error("an older dkms built it")]
+    OlderDkms,
+    #[error("there is none for fingerprint {0}")]
+    NoEntry(String),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    #[error(transparent)]
+    NotSigned(#[from] VerifyError),
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -5,7 +5,9 @@
 //! machine that has only the certificate looks for the second build first, and installs its modules as they
 //! are. What it compiles itself is signed as usual.
 
+use super::error::CacheFault;
 use crate::cache::{Entry, File, Record};
+use crate::cause::Cause;
 use crate::conf::framework;
 use crate::error::{Error, Result};
 use crate::kernel::headers::{self, Headers};
@@ -65,9 +67,9 @@ pub(crate) fn to_take_from(session: &Session<'_>, kernel: &Kernel) -> Option<Fle
 }
 
 fn read(path: &Path) -> Result<Certificate> {
-    let unusable = |reason: String| Error::from(RegistryError::BadSigner { path: path.to_owned(), reason });
-    let bytes = fs::read_trusted(path).map_err(|e| unusable(e.to_string()))?.map_err(unusable)?;
-    Certificate::parse(&bytes).map_err(|e| unusable(e.to_string()))
+    let unusable = |cause: Cause| Error::from(RegistryError::BadSigner { path: path.to_owned(), cause });
+    let bytes = fs::read_trusted(path).map_err(|e| unusable(e.into()))?.map_err(|e| unusable(e.into()))?;
+    Certificate::parse(&bytes).map_err(|e| unusable(e.into()))
 }
 
 /// Whether the key with which this machine signs modules is the fleet's.
@@ -106,11 +108,11 @@ impl Fleet {
     ///
     /// # Errors
     /// Why it has not.
-    pub(crate) fn check(&self, module: &[u8]) -> std::result::Result<(), String> {
+    pub(crate) fn check(&self, module: &[u8]) -> std::result::Result<(), VerifyError> {
         match kmodule::sign::verify(module, &self.certificate) {
             // It names this certificate. The kernel verifies it, and the record's signature covers it.
             Ok(()) | Err(VerifyError::UnsupportedKeyType) => Ok(()),
-            Err(e) => Err(e.to_string()),
+            Err(e) => Err(e),
         }
     }
 }
@@ -150,18 +152,18 @@ pub(super) fn sign(session: &Session<'_>, build: &Build, plain: &Entry) -> Resul
     };
     let dir = TempDir::new_in(&session.options.tmp_location, "dkms-signed")?;
     let copy = |file: &File| -> Result<File> {
-        let unreadable =
-            |reason: String| Error::from(RegistryError::NotInCache { build: build.clone(), reason });
+        let unusable =
+            |fault: CacheFault| Error::from(RegistryError::NotInCache { build: build.clone(), fault });
         let path: PathBuf = dir.path().join(&file.path);
         path.parent().map(fs::create_dir_all).transpose()?;
-        let bytes = plain.read(file).map_err(|damaged| unreadable(damaged.to_string()))?;
+        let bytes = plain.read(file).map_err(|e| unusable(e.into()))?;
         fs::create_new(&path, &bytes, if file.executable { 0o755 } else { 0o644 })?;
         if !is_module(&file.path) {
             return Ok(file.clone());
         }
         signer.sign(session.host, &path)?;
         let signed = fs::read(&path)?;
-        fleet.check(&signed).map_err(&unreadable)?;
+        fleet.check(&signed).map_err(|e| unusable(e.into()))?;
         let (size, sha256) = (signed.len() as u64, crate::digest::bytes(&signed));
         Ok(File { size, sha256, ..file.clone() })
     };

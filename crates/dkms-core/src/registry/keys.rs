@@ -1,11 +1,13 @@
 //! The keys of registries: those that are trusted, and those that sign what is pushed.
 
+use super::error::KeyFault;
 use super::error::RegistryError;
 use super::token::{self, Token};
 use crate::error::Result;
 use crate::session::Session;
 use dkms_bundle::signature::{PublicKey, SigningKey};
 use dkms_sys::fs;
+use dkms_tree::layout::Layout;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -21,14 +23,14 @@ pub struct NewKey {
 }
 
 /// The directory of the trusted public keys.
-pub fn trusted_dir(session: &Session<'_>) -> PathBuf {
-    session.layout.config_dir.join("registry.d")
+pub fn trusted_dir(layout: &Layout) -> PathBuf {
+    layout.config_dir.join("registry.d")
 }
 
 /// The trusted public keys: every `NAME.pub` in [`trusted_dir`]. A file that is damaged, or that others than
 /// root can change, is reported and trusted as little as if it were not there.
 pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
-    let dir = trusted_dir(session);
+    let dir = trusted_dir(session.layout);
     let names = match fs::list_dir_optional(&dir) {
         Ok(names) => names,
         Err(e) => {
@@ -52,9 +54,9 @@ pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
     files.filter_map(read).collect()
 }
 
-fn read_public(path: &Path) -> std::result::Result<PublicKey, String> {
-    let bytes = fs::read_trusted(path).map_err(|e| e.to_string())??;
-    PublicKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| e.to_string())
+fn read_public(path: &Path) -> std::result::Result<PublicKey, KeyFault> {
+    let bytes = fs::read_trusted(path)??;
+    Ok(PublicKey::from_pem(&String::from_utf8_lossy(&bytes))?)
 }
 
 /// A key that signs what is pushed.
@@ -70,10 +72,10 @@ impl Signatory {
     ///
     /// # Errors
     /// Why it cannot sign.
-    pub(super) fn sign(&self, record: &[u8]) -> std::result::Result<(String, String), String> {
+    pub(super) fn sign(&self, record: &[u8]) -> std::result::Result<(String, String), KeyFault> {
         match self {
-            Self::File(key) => key.sign(record).map_err(|e| e.to_string()),
-            Self::Token(token) => token.sign(record),
+            Self::File(key) => Ok(key.sign(record)?),
+            Self::Token(token) => Ok(token.sign(record)?),
         }
     }
 }
@@ -85,12 +87,12 @@ impl Signatory {
 pub(super) fn signing(session: &Session<'_>) -> Result<Vec<Signatory>> {
     let keys = private_keys(session);
     if keys.is_empty() {
-        return Err(RegistryError::NoKey(default_file(session)).into());
+        return Err(RegistryError::NoKey(default_file(session.layout)).into());
     }
     let open = |key: PathBuf| match key.to_str().filter(|key| token::is_token(key)) {
         Some(uri) => match Token::open(session, uri) {
             Ok(token) => Ok(Signatory::Token(Box::new(token))),
-            Err(reason) => Err(RegistryError::BadKey { path: key.clone(), reason }.into()),
+            Err(e) => Err(RegistryError::BadKey { path: key.clone(), fault: e.into() }.into()),
         },
         None => Ok(Signatory::File(read_private(&key)?)),
     };
@@ -103,27 +105,27 @@ fn private_keys(session: &Session<'_>) -> Vec<PathBuf> {
     if !named.is_empty() {
         return named.iter().map(PathBuf::from).collect();
     }
-    let default = default_file(session);
+    let default = default_file(session.layout);
     if fs::exists(&default) { vec![default] } else { Vec::new() }
 }
 
-fn default_file(session: &Session<'_>) -> PathBuf {
-    session.layout.config_dir.join("registry.key")
+fn default_file(layout: &Layout) -> PathBuf {
+    layout.config_dir.join("registry.key")
 }
 
 fn read_private(path: &Path) -> Result<SigningKey> {
     let unusable =
-        |reason: String| crate::Error::from(RegistryError::BadKey { path: path.to_owned(), reason });
+        |fault: KeyFault| crate::Error::from(RegistryError::BadKey { path: path.to_owned(), fault });
     let meta = fs::symlink_metadata(path)?;
     let owner = meta.uid();
     if owner != dkms_sys::sys::effective_uid() && owner != 0 {
-        return Err(unusable(format!("it belongs to user {owner}")));
+        return Err(unusable(KeyFault::Owner(owner)));
     }
     if meta.permissions().mode() & 0o077 != 0 {
-        return Err(unusable("other users may read it: chmod 600".into()));
+        return Err(unusable(KeyFault::Readable));
     }
-    let bytes = fs::read_trusted(path)?.map_err(unusable)?;
-    SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| unusable(e.to_string()))
+    let bytes = fs::read_trusted(path)?.map_err(|e| unusable(e.into()))?;
+    SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|e| unusable(e.into()))
 }
 
 /// Where [`generate`] writes a key pair: the first file of `registry_key` that does not exist, otherwise the
@@ -135,7 +137,7 @@ pub fn place_for_new(session: &Session<'_>) -> Result<NewKey> {
     let named = session.options.framework.registry_key.iter();
     let named: Vec<PathBuf> = named.filter(|key| !token::is_token(key)).map(PathBuf::from).collect();
     let files = match &session.options.framework.registry_key[..] {
-        [] => vec![default_file(session)],
+        [] => vec![default_file(session.layout)],
         _ => named,
     };
     let is_free = |file: &&PathBuf| !fs::exists(file) && !fs::exists(public_file(file));
@@ -155,7 +157,7 @@ fn public_file(private: &Path) -> PathBuf {
 /// A file exists or cannot be written.
 pub fn generate(place: &NewKey) -> Result<NewKey> {
     let failed = |e: dkms_bundle::signature::KeyError| {
-        crate::Error::from(RegistryError::BadKey { path: place.private.clone(), reason: e.to_string() })
+        crate::Error::from(RegistryError::BadKey { path: place.private.clone(), fault: e.into() })
     };
     let key = SigningKey::generate().map_err(failed)?;
     let public = key.public().map_err(failed)?;

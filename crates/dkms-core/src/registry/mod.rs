@@ -28,7 +28,7 @@ mod tests;
 mod token;
 
 pub use connection::Pushed;
-pub use error::{Failure, RegistryError};
+pub use error::{CacheFault, Failure, KeyFault, RegistryError, TokenError};
 pub use program::PROGRAM;
 pub(crate) use pull::{Fetched, fetch, find_stored};
 pub use pull::{Offer, Wanted, find};
@@ -36,18 +36,19 @@ pub use push::{Published, push};
 pub use slot::Slot;
 pub use survey::{Availability, Pulled, foresee, look_up, pull, wanted};
 
+use crate::session::Options;
 use crate::session::Session;
 use dkms_conf::framework_conf::Prebuilt;
 
 /// The registries that are asked, in order.
-pub fn sources<'a>(session: &Session<'a>) -> &'a [String] {
-    session.options.framework.registry.as_deref().unwrap_or_default()
+pub fn sources(options: &Options) -> &[String] {
+    options.framework.registry.as_deref().unwrap_or_default()
 }
 
 /// Whether builds of registries are used.
-pub fn mode(session: &Session<'_>) -> Prebuilt {
-    let named = session.options.framework.prebuilt;
-    named.unwrap_or(if sources(session).is_empty() { Prebuilt::Off } else { Prebuilt::Prefer })
+pub fn mode(options: &Options) -> Prebuilt {
+    let named = options.framework.prebuilt;
+    named.unwrap_or(if sources(options).is_empty() { Prebuilt::Off } else { Prebuilt::Prefer })
 }
 
 /// The name of a package's builds below the prefix of a registry.

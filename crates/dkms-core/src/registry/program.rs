@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Start};
 use super::error::Failure;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::fs::{self, Limit};
 use std::ffi::{OsStr, OsString};
@@ -46,35 +47,35 @@ pub(super) fn connect(session: &Session<'_>) -> Result<Arc<Connection>, Failure>
 }
 
 fn prepare(session: &Session<'_>) -> Result<Start, Failure> {
-    let program = find(session)?;
+    let program = find(session.host)?;
     let temporary = session.options.tmp_location.clone();
-    let files = passwords(session).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
-    Ok(Start { program, environment: environment(session), files, temporary })
+    let files = passwords(session.host).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
+    Ok(Start { program, environment: environment(session.host), files, temporary })
 }
 
 /// The program: at its place, or in PATH.
-fn find(session: &Session<'_>) -> Result<PathBuf, Failure> {
-    let in_path = || dkms_sys::process::which(PROGRAM, &session.host.path);
+fn find(host: &Host) -> Result<PathBuf, Failure> {
+    let in_path = || dkms_sys::process::which(PROGRAM, &host.path);
     let place = PathBuf::from(PLACE);
     let found = if fs::is_executable(&place) { Some(place) } else { in_path() };
     let program = found.ok_or(Failure::NotInstalled)?;
     let meta = fs::metadata(&program).map_err(|e| Failure::Local(e.to_string()))?;
     match fs::written_by_others(&meta) {
         None => Ok(program),
-        Some(reason) => Err(Failure::NotTrusted(program.display().to_string(), reason)),
+        Some(why) => Err(Failure::NotTrusted { program, why }),
     }
 }
 
-fn environment(session: &Session<'_>) -> Vec<(OsString, OsString)> {
+fn environment(host: &Host) -> Vec<(OsString, OsString)> {
     let wanted = |name: &OsStr| VARIABLES.iter().any(|variable| name == *variable);
-    session.host.environment.iter().filter(|(name, _)| wanted(name)).cloned().collect()
+    host.environment.iter().filter(|(name, _)| wanted(name)).cloned().collect()
 }
 
 /// The file with the passwords for registries, which clients of containers share. The program's user may not
 /// read it, so it gets a copy.
-fn passwords(session: &Session<'_>) -> Option<Vec<u8>> {
+fn passwords(host: &Host) -> Option<Vec<u8>> {
     let variable = |name: &str| {
-        let (_, value) = session.host.environment.iter().find(|(n, _)| n == name)?;
+        let (_, value) = host.environment.iter().find(|(n, _)| n == name)?;
         Some(PathBuf::from(value)).filter(|path| path.is_absolute())
     };
     let places = [

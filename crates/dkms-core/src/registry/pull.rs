@@ -5,6 +5,8 @@ use super::error::Failure;
 use super::{describe, keys, mode, portable, program, repository, sources, warn};
 use crate::cache::{Cache, Entry, Filter};
 use crate::error::{Error, Result};
+use crate::event::Sink;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_bundle::layer;
 use dkms_bundle::manifest::{self, ManifestError};
@@ -64,11 +66,11 @@ pub(crate) struct Fetched {
 /// # Errors
 /// An interrupt.
 pub fn find(session: &Session<'_>, wanted: &Wanted<'_>) -> Result<Option<Offer>> {
-    find_in(session, wanted, sources(session))
+    find_in(session, wanted, sources(session.options))
 }
 
 fn find_in(session: &Session<'_>, wanted: &Wanted<'_>, sources: &[String]) -> Result<Option<Offer>> {
-    if mode(session) == Prebuilt::Off || sources.is_empty() {
+    if mode(session.options) == Prebuilt::Off || sources.is_empty() {
         return Ok(None);
     }
     attempt(session, |connection| look_up(session, connection, wanted, sources))
@@ -81,8 +83,8 @@ fn after<'a>(sources: &'a [String], registry: &str) -> &'a [String] {
 }
 
 /// An entry of the local cache that a machine without tools may use: a registry had it earlier.
-pub(crate) fn find_stored(session: &Session<'_>, cache: &Cache, wanted: &Wanted<'_>) -> Option<Entry> {
-    if mode(session) != Prebuilt::Only {
+pub(crate) fn find_stored(options: &Options, cache: &Cache, wanted: &Wanted<'_>) -> Option<Entry> {
+    if mode(options) != Prebuilt::Only {
         return None;
     }
     let package = &wanted.build.package;
@@ -116,7 +118,7 @@ pub(crate) fn fetch(session: &Session<'_>, build: &Build, offer: Offer) -> Resul
         if let Some(dir) = fetched {
             return Ok(Some(Fetched { dir, offer }));
         }
-        let rest = after(sources(session), &offer.registry);
+        let rest = after(sources(session.options), &offer.registry);
         offered = find_in(session, &Wanted { build, lines: offer.record.lines }, rest)?;
     }
     Ok(None)
@@ -156,15 +158,15 @@ fn look_up(
     let exact = manifest::tag(&fingerprint);
     let found = first_accepted(session, connection, sources, (&repository, &exact), |found| {
         let accepted = manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(session));
-        judge(session, wanted.build, found, &accepted, None)
+        judge(session.sink, wanted.build, found, &accepted, None)
     })?;
-    if found.is_some() || mode(session) != Prebuilt::Only {
+    if found.is_some() || mode(session.options) != Prebuilt::Only {
         return Ok(found);
     }
     let tag = portable::tag(&package.name, &package.version, &wanted.lines);
     first_accepted(session, connection, sources, (&repository, &tag), |found| {
         let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(session));
-        judge(session, wanted.build, found, &accepted, Some(&wanted.lines))
+        judge(session.sink, wanted.build, found, &accepted, Some(&wanted.lines))
     })
 }
 
@@ -209,7 +211,7 @@ type Accepted = std::result::Result<(Record, dkms_bundle::signature::KeyId), Man
 
 /// Whether a manifest is what is wanted. `ours`: the lines of this machine, if they are not all equal.
 fn judge(
-    session: &Session<'_>,
+    sink: &dyn Sink,
     build: &Build,
     found: &Found,
     accepted: &Accepted,
@@ -228,7 +230,7 @@ fn judge(
     if let Some(line) = ours.and_then(|ours| portable::difference(ours, &record.lines)) {
         // It is a build for another revision of this kernel, which is no fault of the registry.
         let text = format!("{build}: the build in {} is for other headers: here, {line}", found.source);
-        session.report(crate::event::Event::Detail { text });
+        sink.event(crate::event::Event::Detail { text });
         return Ok(None);
     }
     Ok(Some(Offer {

@@ -1,11 +1,13 @@
 //! Publishes builds.
 
 use super::connection::{Connection, Pushed};
+use super::error::CacheFault;
 use super::error::{Failure, RegistryError};
 use super::fleet::{self, SignedBuild};
 use super::keys::{self, Signatory};
 use super::{portable, program, repository};
 use crate::cache::{Cache, Entry};
+use crate::cause::Cause;
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::trust::signing;
@@ -78,9 +80,9 @@ fn entry(session: &Session<'_>, build: &Build) -> Result<Entry> {
     if !session.layout.module_dir(build).is_dir() {
         return Err(RegistryError::NotBuilt(build.clone()).into());
     }
-    let missing = |reason: String| Error::from(RegistryError::NotInCache { build: build.clone(), reason });
+    let missing = |fault: CacheFault| Error::from(RegistryError::NotInCache { build: build.clone(), fault });
     let manifest = dkms_tree::manifest::Manifest::load(session.layout, build);
-    let manifest = manifest.ok_or_else(|| missing("an older dkms built it".into()))?;
+    let manifest = manifest.ok_or_else(|| missing(CacheFault::OlderDkms))?;
     let unconfined = |parts: &[String]| {
         let (build, what) = (build.clone(), parts.join("; "));
         Error::from(RegistryError::Unconfined { build, what })
@@ -89,9 +91,8 @@ fn entry(session: &Session<'_>, build: &Build) -> Result<Entry> {
         return Err(unconfined(&manifest.unconfined));
     }
     let found = Cache::to_inspect(session).lookup(&manifest.fingerprint);
-    let found = found.map_err(|damaged| missing(damaged.to_string()))?;
-    let entry =
-        found.ok_or_else(|| missing(format!("there is none for fingerprint {}", manifest.fingerprint)))?;
+    let found = found.map_err(|damaged| missing(damaged.into()))?;
+    let entry = found.ok_or_else(|| missing(CacheFault::NoEntry(manifest.fingerprint)))?;
     if entry.record.unconfined.is_empty() { Ok(entry) } else { Err(unconfined(&entry.record.unconfined)) }
 }
 
@@ -109,19 +110,18 @@ struct Package {
 
 impl Package {
     fn new(build: &Build, entry: Entry, keys: &[Signatory]) -> Result<Self> {
-        let unfit = |reason: String| Error::from(RegistryError::BadRecord { build: build.clone(), reason });
+        let unfit = |cause: Cause| Error::from(RegistryError::BadRecord { build: build.clone(), cause });
         let mut archive = Vec::new();
         let open = |file: &dkms_bundle::record::File| {
             entry.read(file).map(io::Cursor::new).map_err(|damaged| io::Error::other(damaged.to_string()))
         };
-        let layer =
-            layer::write(&entry.record.files, open, &mut archive).map_err(|e| unfit(e.to_string()))?;
+        let layer = layer::write(&entry.record.files, open, &mut archive).map_err(|e| unfit(e.into()))?;
         let record = Record { layer: Some(layer.clone()), ..entry.record };
-        let json = record.to_json().map_err(|e| unfit(e.to_string()))?;
-        let sign = |key: &Signatory| key.sign(&json).map_err(unfit);
+        let json = record.to_json().map_err(|e| unfit(e.into()))?;
+        let sign = |key: &Signatory| key.sign(&json).map_err(|e| unfit(e.into()));
         let annotations = keys.iter().map(sign).collect::<Result<_>>()?;
         let manifest = Manifest::new(json.clone(), annotations).and_then(|manifest| manifest.to_json());
-        let manifest = manifest.map_err(|e| unfit(e.to_string()))?;
+        let manifest = manifest.map_err(|e| unfit(e.into()))?;
         Ok(Self {
             repository: repository(&record.package),
             tag: manifest::tag(&record.fingerprint),
@@ -129,7 +129,7 @@ impl Package {
             fingerprint: record.fingerprint,
             record: json,
             layer: (layer.digest, archive),
-            manifest: String::from_utf8(manifest).map_err(|e| unfit(e.to_string()))?,
+            manifest: String::from_utf8(manifest).map_err(|e| unfit(e.into()))?,
         })
     }
 

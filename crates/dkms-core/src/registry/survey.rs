@@ -46,7 +46,7 @@ pub fn look_up(session: &Session<'_>, build: &Build, cache: Option<&Cache>) -> R
         Err(Error::Build(BuildError::Excluded { reason, .. })) => return Ok(Availability::NotNow(reason)),
         configuration => configuration?,
     };
-    let missing = build::missing_dependencies(session, build, &loaded);
+    let missing = build::missing_dependencies(session.layout, build, &loaded);
     if !missing.is_empty() {
         let reason = format!("needs {}, which is not installed for this kernel yet", missing.join(", "));
         return Ok(Availability::NotNow(reason));
@@ -81,7 +81,7 @@ fn look_up_published(session: &Session<'_>, build: &Build, lines: Vec<String>) -
 
 fn look_up_one(session: &Session<'_>, wanted: &Wanted<'_>, cache: Option<&Cache>) -> Result<Availability> {
     if let Some(cache) = cache {
-        let stored = || pull::find_stored(session, cache, wanted);
+        let stored = || pull::find_stored(session.options, cache, wanted);
         let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
         if cache.find(&fingerprint).ok().flatten().or_else(stored).is_some() {
             return Ok(Availability::Cached);
@@ -101,7 +101,7 @@ pub fn foresee(session: &Session<'_>, build: &Build) -> Result<Option<String>> {
     match look_up(session, build, cache.as_ref()) {
         Ok(Availability::Cached) => Ok(Some("from the cache".into())),
         Ok(Availability::Offered(offer)) => Ok(Some(format!("from {}", offer.reference()))),
-        Ok(Availability::Missing) if mode(session) == Prebuilt::Only => {
+        Ok(Availability::Missing) if mode(session.options) == Prebuilt::Only => {
             Ok(Some("no registry has it, and prebuilt=only".into()))
         }
         Err(Error::Interrupted(signal)) => Err(Error::Interrupted(signal)),
@@ -126,7 +126,7 @@ pub fn pull(session: &Session<'_>, build: &Build) -> Result<Option<Pulled>> {
 fn fetch_into(session: &Session<'_>, cache: &Cache, build: &Build, offer: Offer) -> Result<Option<Pulled>> {
     let Some(Fetched { dir, offer }) = pull::fetch(session, build, offer)? else { return Ok(None) };
     let stored = cache.store_from(dir.path(), &offer.record);
-    stored.map_err(|e| RegistryError::NotStored(e.to_string()))?;
+    stored.map_err(RegistryError::NotStored)?;
     Ok(Some(Pulled::From(offer.reference())))
 }
 

@@ -1,6 +1,7 @@
 //! A key in a token (PKCS#11), which `openssl` uses: through OpenSSL's provider, or its engine where the
 //! provider is not installed, both named pkcs11. The key never leaves the token.
 
+use super::error::TokenError;
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::trust::signing;
@@ -32,10 +33,10 @@ impl Token {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub(super) fn open(session: &Session<'_>, uri: &str) -> Result<Self, String> {
+    pub(super) fn open(session: &Session<'_>, uri: &str) -> Result<Self, TokenError> {
         let openssl = Openssl::new(session, uri)?;
         let der = openssl.run("pkey", &["-pubout", "-outform", "DER", "-in", uri], Vec::new())?;
-        let public = PublicKey::from_der(&der).map_err(|e| e.to_string())?;
+        let public = PublicKey::from_der(&der)?;
         Ok(Self { openssl, public })
     }
 
@@ -43,14 +44,14 @@ impl Token {
     ///
     /// # Errors
     /// Why the token does not sign.
-    pub(super) fn sign(&self, record: &[u8]) -> Result<(String, String), String> {
+    pub(super) fn sign(&self, record: &[u8]) -> Result<(String, String), TokenError> {
         let message = signature::pae(PAYLOAD_TYPE, record);
         let der = self.openssl.run("dgst", &["-sha256", "-sign", &self.openssl.uri], message)?;
         let annotation = signature::annotation(self.public.id(), &der);
         let annotations = [annotation.clone()].into();
         // If the two keys in the token do not belong together, no machine accepts the signature.
         signature::verify(record, &annotations, std::slice::from_ref(&self.public))
-            .map_err(|_| "its signature does not belong to its public key".to_owned())?;
+            .map_err(|_| TokenError::OtherKey)?;
         Ok(annotation)
     }
 }
@@ -66,11 +67,10 @@ struct Openssl {
 }
 
 impl Openssl {
-    fn new(session: &Session<'_>, uri: &str) -> Result<Self, String> {
-        let program = which("openssl", &session.host.path)
-            .ok_or("it is in a token, and openssl, which reaches tokens, is not installed")?;
+    fn new(session: &Session<'_>, uri: &str) -> Result<Self, TokenError> {
+        let program = which("openssl", &session.host.path).ok_or(TokenError::NoOpenssl)?;
         let environment = session.host.environment.clone();
-        let pin = signing::pin_of_token(session, uri).map_err(|e| e.to_string())?;
+        let pin = signing::pin_of_token(session.host, uri).map_err(|e| TokenError::Pin(e.into()))?;
         let mut openssl = Self { program, uri: uri.to_owned(), is_provider: true, environment, pin };
         openssl.is_provider =
             openssl.execute(&["list", "-providers", "-provider", "pkcs11"], Vec::new()).is_ok();
@@ -78,7 +78,7 @@ impl Openssl {
     }
 
     /// Runs one of openssl's commands, which uses the token, and returns its output.
-    fn run(&self, command: &str, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, String> {
+    fn run(&self, command: &str, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, TokenError> {
         let access: &[&str] = match (self.is_provider, command) {
             (true, _) => &["-provider", "pkcs11", "-provider", "default"],
             (false, "dgst") => &["-engine", "pkcs11", "-keyform", "engine"],
@@ -86,14 +86,11 @@ impl Openssl {
         };
         let pin = format!("env:{PIN}");
         let pin: &[&str] = if self.pin.is_some() { &["-passin", &pin] } else { &[] };
-        self.execute(&[&[command], access, pin, arguments].concat(), input).map_err(|reason| {
-            let help =
-                if self.is_provider { "" } else { " (OpenSSL's provider pkcs11 is not installed either)" };
-            format!("openssl {command}: {reason}{help}")
-        })
+        self.execute(&[&[command], access, pin, arguments].concat(), input)
     }
 
-    fn execute(&self, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, String> {
+    fn execute(&self, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, TokenError> {
+        let name = || arguments.first().copied().unwrap_or_default().to_owned();
         let mut command = Command::new(&self.program)
             .args(arguments.iter().copied())
             .envs(self.environment.iter().cloned());
@@ -106,7 +103,7 @@ impl Openssl {
             .stderr(Stream::Capture)
             .timeout(PATIENCE)
             .run()
-            .map_err(|e| e.to_string())?;
+            .map_err(|cause| TokenError::NotRun { command: name(), cause })?;
         if done.status.success() {
             return Ok(done.stdout);
         }
@@ -115,6 +112,7 @@ impl Openssl {
         let lines =
             errors.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Engine \""));
         let reason: Vec<&str> = lines.take(3).collect();
-        Err(if reason.is_empty() { done.status.to_string() } else { reason.join("; ") })
+        let errors = if reason.is_empty() { done.status.to_string() } else { reason.join("; ") };
+        Err(TokenError::Openssl { command: name(), errors, has_provider: self.is_provider })
     }
 }

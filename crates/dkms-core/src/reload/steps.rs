@@ -6,9 +6,11 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::kernel::running::Identity;
 use crate::program::ProgramError;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::process::{Command, which};
 use dkms_tree::ids::Build;
+use dkms_tree::layout::Layout;
 use dkms_tree::state;
 use kmodule::ModuleName;
 use std::ffi::OsString;
@@ -20,7 +22,7 @@ use std::time::Duration;
 /// # Errors
 /// [`ReloadError`], after what was unloaded is loaded again, as far as that is possible. A missing program.
 pub fn execute(s: &Session<'_>, plan: &Plan) -> Result<()> {
-    let tools = Tools::find(s)?;
+    let tools = Tools::find(s.host)?;
     for (n, module) in plan.unload.iter().enumerate() {
         if let Err(cause) = tools.unload(module) {
             let unloaded = plan.unload.get(..n).unwrap_or_default();
@@ -81,7 +83,8 @@ fn former_file(s: &Session<'_>, plan: &Plan, module: &ModuleName) -> Option<Path
     for package in &plan.packages {
         for version in state::versions(s.layout, &package.name) {
             for build in state::builds(s.layout, &version) {
-                let found = (build.kernel.release == *release).then(|| file_of(s, &build, module, before));
+                let found =
+                    (build.kernel.release == *release).then(|| file_of(s.layout, &build, module, before));
                 if let Some(file) = found.flatten() {
                     return Some(file);
                 }
@@ -91,8 +94,8 @@ fn former_file(s: &Session<'_>, plan: &Plan, module: &ModuleName) -> Option<Path
     None
 }
 
-fn file_of(s: &Session<'_>, build: &Build, module: &ModuleName, before: &Identity) -> Option<PathBuf> {
-    let files = state::module_files(s.layout, build);
+fn file_of(layout: &Layout, build: &Build, module: &ModuleName, before: &Identity) -> Option<PathBuf> {
+    let files = state::module_files(layout, build);
     let mut named = files.into_iter().filter(|file| ModuleName::new(&file.name) == *module);
     named
         .find(|file| {
@@ -109,9 +112,9 @@ struct Tools {
 }
 
 impl Tools {
-    fn find(s: &Session<'_>) -> Result<Self> {
+    fn find(host: &Host) -> Result<Self> {
         let find = |program: &str| {
-            which(program, &s.host.path).ok_or_else(|| ProgramError::Missing {
+            which(program, &host.path).ok_or_else(|| ProgramError::Missing {
                 program: program.to_owned(),
                 purpose: "reload modules".to_owned(),
                 package: "kmod".to_owned(),

@@ -126,8 +126,9 @@ fn report(host: &Host, b: &Build, e: &Error) {
         e,
         Error::Build(BuildError::MakeFailed { .. })
             | Error::Build(BuildError::PatchFailed { .. })
-            | Error::Build(BuildError::PatchName(_))
-            | Error::Build(BuildError::ModuleFileMissing(_))
+            | Error::Build(BuildError::PatchOutside(_))
+            | Error::Build(BuildError::PatchMissing { .. })
+            | Error::Build(BuildError::ModuleFileMissing { .. })
     ) {
         crate::hooks::apport(host, b);
     }

@@ -1,14 +1,14 @@
 //! Shutdown and sleep wait for builds.
 
 use super::task::Tasks;
-use crate::session::Session;
+use crate::session::Host;
 use dkms_sys::inhibit::{Inhibitor, SYSTEM_BUS};
 use std::path::Path;
 
 /// Delays shutdown and sleep while modules of this machine are built and installed, where logind runs.
-pub(super) fn delay_shutdown(s: &Session<'_>, tasks: &Tasks<'_>) -> Option<Inhibitor> {
+pub(super) fn delay_shutdown(host: &Host, tasks: &Tasks<'_>) -> Option<Inhibitor> {
     let kernel = &tasks.to_build().next()?.build.kernel.release;
-    let is_machine = s.host.root && s.host.other_root.is_none() && s.host.chroot != Some(true);
+    let is_machine = host.root && host.other_root.is_none() && host.chroot != Some(true);
     let why = format!("kernel modules are being built for kernel {kernel}");
     is_machine.then(|| Inhibitor::request(Path::new(SYSTEM_BUS), "dkms", &why))
 }

@@ -74,7 +74,7 @@ pub fn run(s: &Session<'_>, plan: &Plan, telling: Telling) -> Results {
         last_message: Instant::now(),
         watch: Watch::new(s),
     };
-    let _shutdown_waits = delay_shutdown(s, &scheduler.tasks);
+    let _shutdown_waits = delay_shutdown(s.host, &scheduler.tasks);
     scheduler.run();
     context.leave_failed_builds(&scheduler.tasks);
     scheduler.results()

@@ -10,12 +10,14 @@ mod error;
 mod pair;
 mod pin;
 
-pub use error::SigningError;
+use crate::session::Options;
+pub use error::{EnrolFault, RotateFault, SignFault, SignFileReason, SigningError};
+use pair::failed;
 pub use pair::{KeyPair, ensure, is_complete, key_pair};
 pub(crate) use pair::{ensure_staged, reach};
 pub(crate) use pin::of_token as pin_of_token;
 
-use crate::error::{Cause, Error, Result};
+use crate::error::Result;
 use crate::event::Event;
 use crate::kernel::headers::Headers;
 use crate::secret::Secret;
@@ -55,7 +57,7 @@ enum Method {
         program: PathBuf,
         key: String,
         pin: Option<Secret>,
-        why: String,
+        reason: SignFileReason,
     },
 }
 
@@ -105,7 +107,7 @@ pub(crate) fn missing_pair(
 ) -> Option<KeyPair> {
     wanted(session, headers, framework).ok()?;
     let pair = key_pair(session, framework, Some(headers)).ok()?;
-    (is_missing(&pair) && may_create(session, framework)).then_some(pair)
+    (is_missing(&pair) && may_create(session.host, framework)).then_some(pair)
 }
 
 /// Whether neither half of a pair exists.
@@ -115,8 +117,8 @@ fn is_missing(pair: &KeyPair) -> bool {
 
 /// Whether a missing key pair is created. The files of a container may become an image, and every copy of it
 /// would have the same private key.
-fn may_create(session: &Session<'_>, framework: &FrameworkConf) -> bool {
-    !session.host.container || framework.try_sign_modules.as_deref() == Some("true")
+fn may_create(host: &Host, framework: &FrameworkConf) -> bool {
+    !host.container || framework.try_sign_modules.as_deref() == Some("true")
 }
 
 /// The existing files that contain a private key for a kernel's modules.
@@ -146,11 +148,11 @@ pub fn prepare(
         Err(why) => return Ok(Signing::Not(why.into())),
     };
     let pair = key_pair(session, framework, Some(headers))?;
-    if is_missing(&pair) && session.options.signing.is_none() && !may_create(session, framework) {
+    if is_missing(&pair) && session.options.signing.is_none() && !may_create(session.host, framework) {
         return Ok(Signing::Not(NO_KEY_IN_CONTAINER.into()));
     }
     ensure(session, &pair)?;
-    let second = second_signer(session, framework)?;
+    let second = second_signer(session.options, framework)?;
     let method = choose(session.host, &pair, second, &hash, headers, release, framework)?;
     session.report(Event::SigningKey { key: pair.key.clone(), certificate: pair.certificate.clone() });
     Ok(Signing::With(Box::new(Signer { certificate: pair.certificate, hash, method })))
@@ -166,40 +168,30 @@ fn choose(
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Method> {
-    let external = |why: &str| match second {
-        None => sign_file(host, pair, headers, release, framework, why),
-        Some(_) => Err(refuse(
-            Path::new(&pair.key),
-            format!(
-                "{why}, and with a second signer (mok_signing_key_2) both keys have to be RSA keys in files"
-            ),
-            "remove mok_signing_key_2 and mok_certificate_2 from framework.conf, or use such a key without sign_file",
-        )),
+    let external = |reason: SignFileReason| match second {
+        None => sign_file(host, pair, headers, release, framework, reason),
+        Some(_) => Err(failed(Path::new(&pair.key), SignFault::SecondNeedsFiles(reason))),
     };
     if named_sign_file(framework).is_some() {
-        return external("framework.conf names it as sign_file");
+        return external(SignFileReason::Configured);
     }
     if pair.is_token() {
-        return external("a PKCS#11 key needs it");
+        return external(SignFileReason::Token);
     }
     let key_path = Path::new(&pair.key);
     let (key, hash) = match (Key::parse(&pair::read_key(key_path)?), Hash::from_config_name(hash)) {
         (Ok(key), Some(hash)) => (key, hash),
         (Err(KeyError::Encrypted), _) if pin::find(host)?.is_none() => {
-            return Err(refuse(
-                key_path,
-                "the private key is encrypted, and there is no pass phrase for it",
-                "give it as the systemd credential dkms.signing-pin or in KBUILD_SIGN_PIN, or run this on a terminal",
-            ));
+            return Err(failed(key_path, SignFault::NoPassPhrase));
         }
-        (Err(KeyError::Encrypted), _) => return external("an encrypted key needs it"),
+        (Err(KeyError::Encrypted), _) => return external(SignFileReason::Encrypted),
         (Err(KeyError::UnsupportedKeyType(kind)), _) => {
-            return external(&format!("a key of type {kind} needs it"));
+            return external(SignFileReason::KeyType(kind));
         }
         (Err(e), _) => {
-            return Err(refuse(key_path, e, "a private key in PEM or DER form is expected here"));
+            return Err(failed(key_path, SignFault::BadKey(e)));
         }
-        (Ok(_), None) => return external(&format!("the hash {hash} needs it")),
+        (Ok(_), None) => return external(SignFileReason::Hash(hash.to_owned())),
     };
     let certificate = certificate_for(pair, &key)?;
     let pairs = std::iter::once((key, certificate)).chain(second).collect();
@@ -210,11 +202,7 @@ fn choose(
 fn certificate_for(pair: &KeyPair, key: &Key) -> Result<Certificate> {
     let certificate = read_certificate(&pair.certificate)?;
     if !certificate.matches(key) {
-        return Err(refuse(
-            &pair.certificate,
-            format!("the certificate does not belong to the key {}", pair.key),
-            "the kernel would refuse such a signature; configure a key and the certificate for it",
-        ));
+        return Err(failed(&pair.certificate, SignFault::OtherKey(pair.key.clone())));
     }
     Ok(certificate)
 }
@@ -224,13 +212,12 @@ fn certificate_for(pair: &KeyPair, key: &Key) -> Result<Certificate> {
 /// # Errors
 /// It is not a complete RSA key pair in files.
 pub(crate) fn second_signer(
-    session: &Session<'_>,
+    options: &Options,
     framework: &FrameworkConf,
 ) -> Result<Option<(Key, Certificate)>> {
-    let Some(pair) = pair::second(session, framework)? else { return Ok(None) };
+    let Some(pair) = pair::second(options, framework)? else { return Ok(None) };
     let path = Path::new(&pair.key);
-    let key = Key::parse(&pair::read_key(path)?)
-        .map_err(|e| refuse(path, e, "the second signing key has to be an RSA key that is not encrypted"))?;
+    let key = Key::parse(&pair::read_key(path)?).map_err(|e| failed(path, SignFault::BadSecondKey(e)))?;
     let certificate = certificate_for(&pair, &key)?;
     Ok(Some((key, certificate)))
 }
@@ -249,17 +236,13 @@ pub(crate) fn sign_with(
     Ok((signed, format!("signed by {}", names.join(" and "))))
 }
 
-fn refuse(path: &Path, cause: impl Into<Cause>, help: &str) -> Error {
-    SigningError::SignFailed { path: path.into(), cause: cause.into(), help: help.into() }.into()
-}
-
 /// Reads a certificate file.
 ///
 /// # Errors
 /// The file cannot be read, or is not a certificate.
 pub(crate) fn read_certificate(path: &Path) -> Result<Certificate> {
     Certificate::parse(&dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::CONFIG)?)
-        .map_err(|e| refuse(path, e, "an X.509 certificate in DER or PEM form is expected here"))
+        .map_err(|e| failed(path, SignFault::BadCertificate(e)))
 }
 
 /// The program that framework.conf names.
@@ -275,21 +258,16 @@ fn sign_file(
     headers: &Headers,
     release: &str,
     framework: &FrameworkConf,
-    why: &str,
+    reason: SignFileReason,
 ) -> Result<Method> {
     if dkms_sys::mount::is_hidden(Path::new(&pair.key)) {
-        return Err(refuse(
-            Path::new(&pair.key),
-            format!("{why}, and a dkms that a build's script calls cannot hand the key to it"),
-            "call dkms after the build instead, or use an RSA key in a file",
-        ));
+        return Err(failed(Path::new(&pair.key), SignFault::HiddenKey(reason)));
     }
     // The program's own error message about the certificate is not helpful.
     read_certificate(&pair.certificate)?;
     let named = named_sign_file(framework);
     if let Some(named) = named.filter(|n| !n.starts_with('/')) {
-        let help = "write the full path as sign_file in framework.conf";
-        return Err(refuse(Path::new(named), "the path of sign_file must be absolute", help));
+        return Err(failed(Path::new(named), SignFault::RelativeSignFile));
     }
     let candidates: Vec<PathBuf> = match named {
         Some(named) => vec![named.into()],
@@ -303,21 +281,15 @@ fn sign_file(
             program: program.clone(),
             key: pair.key.clone(),
             pin: pin::find(host)?,
-            why: why.into(),
+            reason,
         }),
-        None if named.is_some() => Err(refuse(
-            candidates.first().map_or(Path::new(""), PathBuf::as_path),
-            "framework.conf names this program as sign_file, and it does not exist",
-            "install it, or remove sign_file from framework.conf: RSA keys in files need no program",
-        )),
-        None => Err(refuse(
-            Path::new(&pair.key),
-            format!(
-                "{why}, and the kernel's sign-file is not at {}",
-                candidates.last().map_or_else(String::new, |p| p.display().to_string())
-            ),
-            "install the kernel's build tools, name sign_file in framework.conf, or use an RSA key in a file",
-        )),
+        None => Err(match named {
+            Some(named) => failed(Path::new(named), SignFault::NoNamedSignFile),
+            None => {
+                let last = candidates.last().cloned().unwrap_or_default();
+                failed(Path::new(&pair.key), SignFault::NoSignFile { reason, last })
+            }
+        }),
     }
 }
 
@@ -327,20 +299,16 @@ impl Signer {
     /// # Errors
     /// [`SigningError::SignFailed`].
     pub fn sign(&self, host: &Host, module: &Path) -> Result<String> {
-        let failed = |cause: Cause| {
-            let help =
-                "the build was not kept; try_sign_modules=false in framework.conf builds without signatures";
-            refuse(module, cause, help)
-        };
         match &self.method {
             Method::InProcess { pairs, hash } => {
                 let bytes = dkms_sys::fs::read(module)?;
                 let pairs: Vec<_> = pairs.iter().map(|(key, certificate)| (key, certificate)).collect();
-                let (signed, signers) = sign_with(&bytes, &pairs, *hash).map_err(|e| failed(e.into()))?;
+                let (signed, signers) = sign_with(&bytes, &pairs, *hash)
+                    .map_err(|e| failed(module, SignFault::Failed(e.into())))?;
                 dkms_sys::fs::write_atomic(module, &signed, 0o644)?;
                 Ok(signers)
             }
-            Method::SignFile { program, key, pin, why } => {
+            Method::SignFile { program, key, pin, reason } => {
                 let mut command = Command::new(program)
                     .arg(&self.hash)
                     .arg(key)
@@ -356,23 +324,19 @@ impl Signer {
                     .stderr(Stream::Capture)
                     .timeout(Duration::from_secs(120))
                     .run()
-                    .map_err(|e| failed(e.into()))?;
+                    .map_err(|e| failed(module, SignFault::Failed(e.into())))?;
                 if !done.status.success() {
                     let output = String::from_utf8_lossy(&done.stderr);
                     let output = output.lines().last().unwrap_or("it printed nothing").to_owned();
-                    let reason = format!("{} failed with {} ({output})", program.display(), done.status);
-                    if output.contains("OSSL_PROVIDER_try_load(pkcs11)") {
-                        let help = "this sign-file reaches tokens through OpenSSL's provider pkcs11: install pkcs11-provider";
-                        return Err(refuse(module, reason, help));
-                    }
-                    return Err(failed(reason.into()));
+                    let (program, status) = (program.clone(), done.status.to_string());
+                    return Err(failed(module, SignFault::ProgramFailed { program, status, output }));
                 }
                 match kmodule::sign::signature(&dkms_sys::fs::read(module)?) {
                     Some(_) => {
                         let signer = read_certificate(&self.certificate)?;
-                        Ok(format!("signed by {} with {}: {why}", signer.subject_cn(), program.display()))
+                        Ok(format!("signed by {} with {}: {reason}", signer.subject_cn(), program.display()))
                     }
-                    None => Err(failed(format!("{} appended no signature to it", program.display()).into())),
+                    None => Err(failed(module, SignFault::NothingAppended(program.clone()))),
                 }
             }
         }

@@ -31,7 +31,7 @@ pub use read::{Limit, open, open_bounded, read, read_bounded, read_optional, rea
 pub use remove::{remove_empty_below, remove_empty_dirs, remove_file, remove_tree};
 pub use scan::{Scanned, ScannedKind, scan};
 pub use temp::TempDir;
-pub use trust::{read_trusted, written_by_others};
+pub use trust::{Distrust, read_trusted, written_by_others};
 pub use untrusted::{open_untrusted, read_untrusted};
 pub use write::{create_new, replace_with, symlink, symlink_replace, write_atomic, write_unsynced};
 

@@ -11,19 +11,39 @@ use std::path::Path;
 /// The maximum size of a record. A journal needs some hundred bytes for each file that changes.
 const RECORD_LIMIT: u64 = 64 << 20;
 
+/// Why a file or directory is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum Distrust {
+    #[error("it is a symbolic link")]
+    Link,
+    #[error("it is not a regular file")]
+    NotFile,
+    #[error("it is not a directory")]
+    NotDirectory,
+    #[error("it is larger than {0} bytes")]
+    Large(u64),
+    #[error("it belongs to user {0}")]
+    Owner(u32),
+    #[error("all users may write to it")]
+    Everyone,
+    #[error("group {0} may write to it")]
+    Group(u32),
+}
+
 /// The reason why users other than root and this user may have written a file or directory; `None` if they
 /// may not.
-pub fn written_by_others(meta: &Metadata) -> Option<String> {
+pub fn written_by_others(meta: &Metadata) -> Option<Distrust> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let mode = meta.mode();
     // In a directory with the sticky bit, other users cannot replace existing files.
     let sticky = meta.is_dir() && mode & 0o1000 != 0;
     if meta.uid() != 0 && meta.uid() != user {
-        Some(format!("it belongs to user {}", meta.uid()))
+        Some(Distrust::Owner(meta.uid()))
     } else if mode & 0o002 != 0 && !sticky {
-        Some("all users may write to it".into())
+        Some(Distrust::Everyone)
     } else if mode & 0o020 != 0 && !sticky && meta.gid() != 0 && meta.gid() != group {
-        Some(format!("group {} may write to it", meta.gid()))
+        Some(Distrust::Group(meta.gid()))
     } else {
         None
     }
@@ -34,22 +54,22 @@ pub fn written_by_others(meta: &Metadata) -> Option<String> {
 ///
 /// # Errors
 /// It cannot be opened or read.
-pub fn read_trusted(path: impl AsRef<Path>) -> Result<std::result::Result<Vec<u8>, String>> {
+pub fn read_trusted(path: impl AsRef<Path>) -> Result<std::result::Result<Vec<u8>, Distrust>> {
     let path = path.as_ref();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(rustix::io::Errno::LOOP) => return Ok(Err("it is a symbolic link".into())),
+        Err(rustix::io::Errno::LOOP) => return Ok(Err(Distrust::Link)),
         // The file is a socket, or a device without a driver.
         Err(rustix::io::Errno::NXIO | rustix::io::Errno::NODEV) => {
-            return Ok(Err("it is not a regular file".into()));
+            return Ok(Err(Distrust::NotFile));
         }
         Err(e) => return Err(IoError::new("open", path, e)),
     };
     let failed = |e| IoError::new("read", path, e);
     let meta = file.metadata().map_err(failed)?;
     if !meta.is_file() {
-        return Ok(Err("it is not a regular file".into()));
+        return Ok(Err(Distrust::NotFile));
     }
     if let Some(why) = written_by_others(&meta) {
         return Ok(Err(why));
@@ -59,7 +79,7 @@ pub fn read_trusted(path: impl AsRef<Path>) -> Result<std::result::Result<Vec<u8
         (&file).take(RECORD_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
     }
     if meta.len().max(bytes.len() as u64) > RECORD_LIMIT {
-        return Ok(Err(format!("it is larger than {RECORD_LIMIT} bytes")));
+        return Ok(Err(Distrust::Large(RECORD_LIMIT)));
     }
     Ok(Ok(bytes))
 }
@@ -78,14 +98,14 @@ mod tests {
         mode(0o644);
         assert_eq!(read_trusted(&path).unwrap().unwrap(), b"x");
         mode(0o666);
-        assert!(read_trusted(&path).unwrap().unwrap_err().contains("all users"));
+        assert!(read_trusted(&path).unwrap().unwrap_err().to_string().contains("all users"));
         mode(0o664);
         assert!(read_trusted(&path).unwrap().is_ok(), "our own group");
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&path, None, Some(4711)).unwrap();
-            assert!(read_trusted(&path).unwrap().unwrap_err().contains("group 4711"));
+            assert!(read_trusted(&path).unwrap().unwrap_err().to_string().contains("group 4711"));
             std::os::unix::fs::chown(&path, Some(4712), Some(0)).unwrap();
-            assert!(read_trusted(&path).unwrap().unwrap_err().contains("user 4712"));
+            assert!(read_trusted(&path).unwrap().unwrap_err().to_string().contains("user 4712"));
         }
         assert!(read_trusted(t.path().join("none")).unwrap_err().is_not_found());
     }
@@ -103,10 +123,10 @@ mod tests {
         for (name, why) in
             [("link", "link"), ("directory", "regular"), ("fifo", "regular"), ("socket", "regular")]
         {
-            assert!(read_trusted(at(name)).unwrap().unwrap_err().contains(why), "{name}");
+            assert!(read_trusted(at(name)).unwrap().unwrap_err().to_string().contains(why), "{name}");
         }
         let large = File::create(at("large")).unwrap();
         large.set_len(40 << 30).unwrap();
-        assert!(read_trusted(at("large")).unwrap().unwrap_err().contains("larger"));
+        assert!(read_trusted(at("large")).unwrap().unwrap_err().to_string().contains("larger"));
     }
 }

@@ -170,7 +170,7 @@ impl Journal {
 
 /// Reads a journal that no other user can have written, in a tree where no other user can replace journals.
 fn trusted_bytes(path: &Path) -> Result<Vec<u8>> {
-    let refused = |what: &Path, why: String| Error::JournalRefused {
+    let refused = |what: &Path, why: fs::Distrust| Error::JournalRefused {
         path: path.to_owned(),
         what: what.to_owned(),
         why,
@@ -180,7 +180,7 @@ fn trusted_bytes(path: &Path) -> Result<Vec<u8>> {
         // The path of the tree may contain a link, but its directory of journals must not be one.
         let meta = if n == 0 { fs::symlink_metadata(dir)? } else { fs::metadata(dir)? };
         if !meta.is_dir() {
-            return Err(refused(dir, "it is no directory".into()));
+            return Err(refused(dir, fs::Distrust::NotDirectory));
         }
         if let Some(why) = fs::written_by_others(&meta) {
             return Err(refused(dir, why));

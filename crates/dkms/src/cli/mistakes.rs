@@ -4,16 +4,15 @@ use crate::actions::help::HELP;
 use crate::actions::{ACTIONS, OPTIONS};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use dkms_conf::nearest;
+use dkms_core::request::UsageError;
 
-/// What to say about words of which none is an action.
-pub(crate) fn unknown_action(words: &[String]) -> String {
-    let Some(first) = words.first() else { return "no action is given".into() };
+/// The error about words of which none is an action.
+pub(crate) fn unknown_action(words: &[String]) -> UsageError {
+    let Some(first) = words.first() else { return UsageError::NoAction };
     let known = || ACTIONS.iter().map(|row| row.word).chain([HELP]);
     let meant = words.iter().find_map(|word| Some((word, nearest(word, letters_to_differ(word), known())?)));
-    match meant {
-        Some((word, action)) => format!("'{word}' is not an action: did you mean '{action}'?"),
-        None => format!("'{first}' is not an action; 'dkms help' lists them"),
-    }
+    let (word, meant) = meant.map_or((first, None), |(word, meant)| (word, Some(meant)));
+    UsageError::UnknownAction { word: word.clone(), meant }
 }
 
 /// How many letters of a misspelt word may be wrong: a third of them, and one of a short word.

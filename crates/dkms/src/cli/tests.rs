@@ -182,7 +182,7 @@ fn misspelt_actions_are_recognised() {
         ("", None),
     ];
     for (word, expected) in table {
-        let text = unknown_action(&[word.to_owned()]);
+        let text = unknown_action(&[word.to_owned()]).to_string();
         let meant = text.split_once("did you mean '").map(|(_, rest)| rest.trim_end_matches("'?"));
         assert_eq!(meant, expected, "{word}");
     }

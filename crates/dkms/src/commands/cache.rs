@@ -1,7 +1,6 @@
 //! `cache`: shows and clears the cache of builds, and why a build is not in it.
 
 use super::call::Call;
-use crate::printable::on_one_line;
 use crate::render::cache as render;
 use crate::request;
 use dkms_core::build::preview;
@@ -9,7 +8,7 @@ use dkms_core::cache::{Cache, Filter};
 use dkms_core::conf::load;
 use dkms_core::error::Result;
 use dkms_core::ids::Build;
-use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 
 /// `dkms cache [show | size | clear | why] [M[/V]] [-k K]`; without a word, `show`.
 pub(super) fn cache(call: &Call<'_>) -> Result<()> {
@@ -66,8 +65,7 @@ fn why(call: &Call<'_>) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     let layout = call.s.layout;
     if !layout.conf(&package).exists() {
-        let text = format!("{package} is not added, so it is not built: see 'dkms add'");
-        return Err(RequestError::Usage(on_one_line(&text).into_owned()).into());
+        return Err(UsageError::NotAdded(package).into());
     }
     let conf = call.arguments.conf.clone().unwrap_or_else(|| layout.conf(&package));
     let loaded = load::load_file(call.s, &conf, Some(&package), &kernel)?.strict()?;

@@ -44,7 +44,7 @@ impl Call<'_> {
 
     /// Adds to each build of a plan where its modules come from, or where they are looked for.
     fn annotate(&self, plan: &mut Plan) -> Result<()> {
-        let mode = registry::mode(self.s);
+        let mode = registry::mode(self.s.options);
         let has_cache = Cache::of(self.s).is_some_and(|cache| cache.distrust().is_none());
         let asked = match (has_cache, mode) {
             (false, Prebuilt::Off) => return Ok(()),

@@ -25,7 +25,7 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
     // Before anything is written, because it may be refused.
     let resources = if a.kmm { image::resources(call.s, &request)? } else { Vec::new() };
     let mut plan = Plan::default();
-    for (kernel, path) in kernels.iter().zip(image::places(call.s, &request)?) {
+    for (kernel, path) in kernels.iter().zip(image::places(call.s.layout, &request)?) {
         let names: Vec<String> = packages.iter().map(ToString::to_string).collect();
         let reason = format!("an image of {} for kernel {}", names.join(", "), kernel.release);
         plan.push(Step::new(Operation::WriteArchive(path), reason), []);

@@ -34,13 +34,14 @@ use dkms_core::error::{Error, Result};
 use dkms_core::event::Event;
 use dkms_core::hold::Caller;
 use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_core::secret::Secret;
 use dkms_core::session::{Host, Session};
 
 /// Runs the action of a command line.
 pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Result<Answer> {
     let Some(action) = arguments.action() else {
-        return Err(RequestError::Usage(cli::unknown_action(&arguments.words)).into());
+        return Err(cli::unknown_action(&arguments.words).into());
     };
     if let Some(second) = arguments.second_action() {
         return Err(RequestError::TwoActions(action.word().into(), second.word().into()).into());
@@ -74,9 +75,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     default_version::complete(&mut subject, action, &s)?;
     let call = Call { arguments, subject: &subject, words: &words, s: &s, ui };
     if arguments.dry_run && matches!(action.row().effect, Effect::Queries | Effect::Evaluates) {
-        let word = action.word();
-        let text = format!("{word} changes nothing, so --dry-run means nothing there");
-        return Err(RequestError::Usage(text).into());
+        return Err(UsageError::DryRunOfQuery { action: action.word().into() }.into());
     }
     if action.row().root == Root::Always {
         call.require_root()?;

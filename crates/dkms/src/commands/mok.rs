@@ -9,7 +9,7 @@ use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
 use dkms_core::plan::{Operation, Plan};
-use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_core::trust::mok::{self, Enrolled, Rotated, Status, Taken};
 use dkms_core::trust::signing::{self, KeyPair};
 use dkms_core::{actions, finally};
@@ -27,16 +27,19 @@ impl Verb {
     pub(super) fn of(arguments: &Arguments) -> Result<Self> {
         let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
         if arguments.module.is_some() || arguments.module_version.is_some() {
-            return Err(RequestError::Usage("mok is about the signing key, not about a module".into()).into());
+            let action = "mok".into();
+            return Err(UsageError::NoModule { action, operands: "[status|enroll|rotate]" }.into());
         }
         match words.as_slice() {
             [] | ["status"] => Ok(Self::Status),
             ["enroll"] => Ok(Self::Enroll),
             ["rotate"] => Ok(Self::Rotate),
-            other => Err(RequestError::Usage(format!(
-                "mok does not know '{}': write dkms mok, or dkms mok status, enroll or rotate",
-                other.join(" ")
-            ))
+            other => Err(UsageError::UnknownWord {
+                action: "mok".into(),
+                word: other.join(" "),
+                known: &["status", "enroll", "rotate"],
+                meant: None,
+            }
             .into()),
         }
     }
@@ -48,8 +51,7 @@ pub(super) fn mok(call: &Call<'_>) -> Result<()> {
     let kernel = request::one_kernel(call.s, call.arguments, call.words)?;
     match verb {
         Verb::Status if call.arguments.dry_run => {
-            Err(RequestError::Usage("mok status changes nothing, so --dry-run means nothing there".into())
-                .into())
+            Err(UsageError::DryRunOfQuery { action: "mok status".into() }.into())
         }
         Verb::Status => {
             show(call, &mok::status(call.s, &kernel)?, None, "");

@@ -10,8 +10,8 @@ use dkms_core::request::RequestError;
 /// `dkms preflight`
 pub(super) fn preflight(call: &Call<'_>) -> Result<Answer> {
     if call.s.host.other_root.is_some() {
-        let text = "preflight asks this machine's package manager, so --root means nothing there";
-        return Err(RequestError::Usage(text.to_owned()).into());
+        let works_on = "this machine's package manager";
+        return Err(RequestError::OtherRoot { action: "preflight", works_on }.into());
     }
     let kernels: Vec<String> = call.arguments.words.iter().chain(&call.words.releases).cloned().collect();
     let program = std::env::current_exe().unwrap_or_else(|_| "/usr/sbin/dkms".into());

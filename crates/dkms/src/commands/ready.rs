@@ -9,7 +9,7 @@ use dkms_core::ids::Kernel;
 use dkms_core::look::LookError;
 use dkms_core::look::ready;
 use dkms_core::look::verify::Outcome;
-use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 
 /// `dkms ready`
 pub(super) fn ready(call: &Call<'_>) -> Result<Answer> {
@@ -20,8 +20,7 @@ pub(super) fn ready(call: &Call<'_>) -> Result<Answer> {
     };
     let loaded = call.arguments.loaded;
     if loaded && !call.s.host.runs(&kernel.release) {
-        let text = format!("--loaded is about the running kernel, and {} does not run", kernel.release);
-        return Err(RequestError::Usage(text).into());
+        return Err(UsageError::NotRunning(kernel.release).into());
     }
     let report = ready::ready(call.s, &kernel, loaded)?;
     if call.arguments.json {
@@ -59,11 +58,8 @@ pub(super) fn pending(call: &Call<'_>) -> Result<Answer> {
 /// Refuses operands that are not kernels: these actions work on kernels.
 fn no_module(call: &Call<'_>) -> Result<()> {
     if call.subject.name.is_some() || call.subject.archive.is_some() || call.subject.directory.is_some() {
-        return Err(RequestError::Usage(format!(
-            "{0} is about a kernel and takes no module: dkms {0} [-k KERNEL]",
-            call.arguments.action_word()
-        ))
-        .into());
+        let action = call.arguments.action_word().to_owned();
+        return Err(UsageError::NoModule { action, operands: "[-k KERNEL]" }.into());
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::plan::gather;
 use dkms_core::registry::{self, Availability, Pulled, Pushed, RegistryError, keys};
-use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_tree::ids::{Build, Kernel};
 use serde_json::json;
 
@@ -16,13 +16,11 @@ pub(super) fn push(call: &Call<'_>) -> Result<()> {
     dkms_core::add::require_added(call.s.layout, &package)?;
     let kernels = request::kernels(call.s, call.words, call.arguments.all.then_some(&package))?;
     let builds: Vec<Build> = kernels.iter().map(|kernel| Build::new(&package, kernel)).collect();
-    let registry = match (registry::sources(call.s), call.arguments.registries.len()) {
+    let registry = match (registry::sources(call.s.options), call.arguments.registries.len()) {
         ([], _) => return Err(RegistryError::NoRegistry.into()),
         ([first, ..], 0 | 1) => first,
         _ => {
-            return Err(
-                RequestError::Usage("push publishes in one registry, and several are named".into()).into()
-            );
+            return Err(UsageError::SeveralRegistries("push").into());
         }
     };
     let published = registry::push(call.s, &builds, registry)?;
@@ -122,8 +120,8 @@ pub(super) fn matrix(call: &Call<'_>) -> Result<()> {
 /// `dkms registry-key generate`
 pub(super) fn key(call: &Call<'_>) -> Result<()> {
     if call.arguments.words.is_empty() {
-        let text = "write dkms registry-key generate; it creates a new key and never replaces one";
-        return Err(RequestError::Usage(text.into()).into());
+        let what = "the word 'generate', which creates a new key and never replaces one";
+        return Err(UsageError::OperandMissing { action: "registry-key", what, operand: "generate" }.into());
     }
     let key = keys::generate(&keys::place_for_new(call.s)?)?;
     let (private, public) = (key.private.display(), key.public.display());
@@ -133,7 +131,7 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
         });
         return document(call, &value);
     }
-    let trusted = keys::trusted_dir(call.s);
+    let trusted = keys::trusted_dir(call.s.layout);
     call.ui.data(&format!(
         "Created key {}\n  private: {private} (stays on this machine, and in a safe copy)\n  public:  {public}\n\
          Next: copy {public} to {}/NAME.pub on every machine that takes these builds\n",
@@ -144,7 +142,7 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
 }
 
 fn require_registry(call: &Call<'_>) -> Result<()> {
-    if registry::sources(call.s).is_empty() { Err(RegistryError::NoRegistry.into()) } else { Ok(()) }
+    if registry::sources(call.s.options).is_empty() { Err(RegistryError::NoRegistry.into()) } else { Ok(()) }
 }
 
 /// The given kernels, or every kernel that modules can be made for.

@@ -6,13 +6,14 @@ use dkms_core::event::Event;
 use dkms_core::ids::Kernel;
 use dkms_core::reload::{self, Plan};
 use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use serde_json::json;
 
 /// `dkms reload`
 pub(super) fn reload(call: &Call<'_>) -> Result<()> {
     if call.s.host.other_root.is_some() {
-        let text = "reload is about the running kernel, so --root means nothing there";
-        return Err(RequestError::Usage(text.to_owned()).into());
+        let works_on = "the running kernel";
+        return Err(RequestError::OtherRoot { action: "reload", works_on }.into());
     }
     let names = names(call)?;
     if call.arguments.dry_run {
@@ -38,9 +39,8 @@ fn names(call: &Call<'_>) -> Result<Vec<String>> {
     let mut names: Vec<String> = first.into_iter().chain(others).filter(|name| !name.is_empty()).collect();
     names.dedup();
     if names.is_empty() {
-        return Err(
-            RequestError::Usage("reload needs the name of a package: dkms reload MODULE".into()).into()
-        );
+        let what = "the name of a package";
+        return Err(UsageError::OperandMissing { action: "reload", what, operand: "MODULE" }.into());
     }
     Ok(names)
 }

@@ -6,6 +6,7 @@ use crate::report::{Report, fleet};
 use crate::ui;
 use dkms_core::error::{Error, Result};
 use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_sys::IoError;
 use std::path::{Path, PathBuf};
 
@@ -38,9 +39,13 @@ pub(super) fn report(call: &Call<'_>) -> Result<Answer> {
 
 fn fleet(call: &Call<'_>, dir: &Path, file: Option<&Path>) -> Result<Answer> {
     let arguments = call.arguments;
-    if arguments.metrics.is_some() || arguments.json || !call.words.releases.is_empty() {
-        let text = "--fleet makes one page from what machines wrote; -k, --json and --metrics are for report on one machine";
-        return Err(RequestError::Conflict(text.into()).into());
+    let given = [
+        ("-k", !call.words.releases.is_empty()),
+        ("--json", arguments.json),
+        ("--metrics", arguments.metrics.is_some()),
+    ];
+    if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(RequestError::FleetWith(option).into());
     }
     let page = fleet::page(dir, call.s.host.recorded_time())?;
     write_page(call, file, &page)?;
@@ -52,7 +57,7 @@ fn file(call: &Call<'_>) -> Result<Option<PathBuf>> {
     match call.arguments.words.as_slice() {
         [] => Ok(None),
         [one] => Ok(Some(one.into())),
-        _ => Err(RequestError::Usage("report writes one file: dkms report [FILE]".into()).into()),
+        [_, second, ..] => Err(UsageError::ExtraFile { action: "report", file: second.clone() }.into()),
     }
 }
 

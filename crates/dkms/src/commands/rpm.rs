@@ -12,6 +12,7 @@ use dkms_core::pack::rpm;
 use dkms_core::pack::tarball::Content;
 use dkms_core::plan::{Operation, Plan};
 use dkms_core::request::RequestError;
+use dkms_core::request::{OldDriverDisk, UsageError};
 use dkms_core::tree::state;
 
 fn wanted(call: &Call<'_>) -> Result<Wanted> {
@@ -85,43 +86,17 @@ fn refuse_old_forms(call: &Call<'_>, action: Action) -> Result<()> {
     let given = [("-d", &a.distro), ("--media", &a.media), ("-r", &a.release)];
     if action != Action::Mkdriverdisk {
         return match given.iter().find(|(_, value)| value.is_some()) {
-            Some((option, _)) => Err(RequestError::Usage(format!("{option} was for mkdriverdisk")).into()),
+            Some(&(option, _)) => Err(UsageError::OptionOf { option, action: "mkdriverdisk" }.into()),
             None => Ok(()),
         };
     }
-    let gone = |what: String, instead: &str| Err(RequestError::Usage(format!("{what}: {instead}")).into());
-    match a.distro.as_deref() {
-        None | Some("redhat3") => {}
-        Some(old @ ("redhat" | "redhat1" | "redhat2")) => {
-            return gone(
-                format!("no installer reads the disks of '{old}' any more"),
-                "without -d, mkdriverdisk makes the image that RHEL since 6 and Fedora read",
-            );
-        }
-        Some(old @ ("suse" | "UnitedLinux")) => {
-            return gone(
-                format!("mkdriverdisk makes no disks for '{old}'"),
-                "dkms mkkmp makes a kernel module package, and SUSE's mkdud a driver update of it",
-            );
-        }
-        Some("ubuntu") => {
-            return gone(
-                "mkdriverdisk makes no disks for 'ubuntu'".into(),
-                "its installer takes packages; dkms mkbmdeb and dkms mkdeb make them",
-            );
-        }
-        Some(other) => {
-            return gone(
-                format!("mkdriverdisk knows no '{other}'"),
-                "without -d it makes the image that RHEL and Fedora read",
-            );
-        }
-    }
-    match a.media.as_deref() {
-        None | Some("iso") => Ok(()),
-        Some(old) => gone(
-            format!("mkdriverdisk writes no '{old}'"),
-            "it writes an ISO image, which is put on a USB stick or attached as it is",
-        ),
-    }
+    let gone = match (a.distro.as_deref(), a.media.as_deref()) {
+        (Some(old @ ("redhat" | "redhat1" | "redhat2")), _) => OldDriverDisk::RedHat(old.into()),
+        (Some(old @ ("suse" | "UnitedLinux")), _) => OldDriverDisk::Suse(old.into()),
+        (Some("ubuntu"), _) => OldDriverDisk::Ubuntu,
+        (None | Some("redhat3"), None | Some("iso")) => return Ok(()),
+        (None | Some("redhat3"), Some(medium)) => OldDriverDisk::Medium(medium.into()),
+        (Some(other), _) => OldDriverDisk::Distribution(other.into()),
+    };
+    Err(UsageError::OldDriverDisk(gone).into())
 }

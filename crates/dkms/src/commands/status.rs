@@ -10,6 +10,7 @@ use dkms_core::kernel::running::Running;
 use dkms_core::look::status::{self, Entry, Filter, State};
 use dkms_core::look::{loaded, ready};
 use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_tree::ids::{Build, Kernel, Release};
 use dkms_tree::manifest::Manifest;
 
@@ -70,9 +71,8 @@ fn origin(call: &Call<'_>, build: &Build) -> Option<String> {
 /// The entries that the operands, `-k` and `-a` select, with shell patterns.
 pub(super) fn filters(call: &Call<'_>) -> Result<Vec<Filter>> {
     if let Some(path) = call.subject.archive.as_ref().or(call.subject.directory.as_ref()) {
-        let named =
-            format!("{} is about MODULE or MODULE/VERSION, and this is a path", call.arguments.action_word());
-        return Err(RequestError::Usage(format!("{}: {named}", path.display())).into());
+        let (action, path) = (call.arguments.action_word().to_owned(), path.clone());
+        return Err(UsageError::PathForModule { action, path }.into());
     }
     let base = Filter {
         name: call.subject.name.clone(),

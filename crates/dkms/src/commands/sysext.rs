@@ -23,6 +23,6 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
     };
     let names: Vec<String> = packages.iter().map(ToString::to_string).collect();
     let reason = format!("a system extension of {}", names.join(", "));
-    let plan = Plan::of(Operation::WriteArchive(sysext::place(call.s, &request)?), reason);
+    let plan = Plan::of(Operation::WriteArchive(sysext::place(call.s.layout, &request)?), reason);
     call.print_or_execute(plan, |_| sysext::make(call.s, &request).map(|_| ()))
 }

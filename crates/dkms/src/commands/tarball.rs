@@ -9,6 +9,7 @@ use dkms_core::origin::{self, Origin};
 use dkms_core::pack::tarball::{self, Content};
 use dkms_core::plan::{Operation, Plan, gather};
 use dkms_core::request::RequestError;
+use dkms_core::request::UsageError;
 use dkms_core::{actions, add};
 use std::path::Path;
 
@@ -56,7 +57,7 @@ pub(super) fn load(call: &Call<'_>) -> Result<()> {
             (Some(name), _) => Error::Origin(OriginError::ArchiveMissing(name.into())),
             (None, Some(directory)) => needs_archive(directory),
             (None, None) => {
-                Error::Request(RequestError::Usage("ldtarball needs an archive: dkms ldtarball FILE".into()))
+                UsageError::OperandMissing { action: "ldtarball", what: "an archive", operand: "FILE" }.into()
             }
         });
     };
@@ -79,10 +80,7 @@ pub(super) fn plan_loading(archive: &Path) -> Plan {
 }
 
 fn needs_archive(directory: &Path) -> Error {
-    Error::Request(RequestError::Usage(format!(
-        "ldtarball needs an archive, and {} is a directory",
-        directory.display()
-    )))
+    UsageError::DirectoryForArchive { action: "ldtarball", path: directory.to_owned() }.into()
 }
 
 /// Whether rpm installs this package.
@@ -104,11 +102,8 @@ pub(super) fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result
 fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     call.require_root()?;
     if let Some(root) = &call.s.host.other_root {
-        return Err(RequestError::Conflict(format!(
-            "rpm installs packages itself: rpm --root {root} -U {archive}, then dkms --root {root} autoinstall",
-            root = root.display(),
-            archive = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy(),
-        )).into());
+        let archive = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy().into_owned();
+        return Err(RequestError::RpmInOtherRoot { root: root.clone(), archive }.into());
     }
     origin::install_with_rpm(call.s, archive)?;
     let kernels = std::slice::from_ref(kernel);

@@ -7,6 +7,7 @@ use dkms_core::ids::PackageId;
 use dkms_core::session::Session;
 use dkms_core::tree::state;
 use dkms_sys::fs::{ScannedKind, Stat};
+use dkms_tree::layout::Layout;
 use std::path::Path;
 
 /// More files are not counted: no tree of sources has as many, and a report must come to an end.
@@ -14,7 +15,8 @@ const FILES: usize = 500_000;
 
 /// The usage of the trees, of each package and of the cache.
 pub(super) fn usage(s: &Session<'_>, builds: &[BuildState]) -> Disk {
-    let packages: Vec<PackageSize> = state::all_packages(s.layout).iter().map(|p| package(s, p)).collect();
+    let packages: Vec<PackageSize> =
+        state::all_packages(s.layout).iter().map(|p| package(s.layout, p)).collect();
     let cache = Cache::to_inspect(s);
     let contents = cache.contents(&Filter::default()).ok();
     Disk {
@@ -33,12 +35,12 @@ pub(super) fn usage(s: &Session<'_>, builds: &[BuildState]) -> Disk {
     }
 }
 
-fn package(s: &Session<'_>, package: &PackageId) -> PackageSize {
-    let sources = dkms_sys::fs::canonicalize(s.layout.source_link(package)).ok();
+fn package(layout: &Layout, package: &PackageId) -> PackageSize {
+    let sources = dkms_sys::fs::canonicalize(layout.source_link(package)).ok();
     PackageSize {
         package: package.name.clone(),
         version: package.version.clone(),
-        tree: size(&s.layout.version_dir(package)),
+        tree: size(&layout.version_dir(package)),
         sources: sources.map_or(Some(0), |dir| size(&dir)),
     }
 }

@@ -17,11 +17,13 @@ use dkms_core::look::modules;
 use dkms_core::look::ready::{self, Item};
 use dkms_core::look::status::{self, Entry, Filter, State};
 use dkms_core::look::verify::{self, Judged};
+use dkms_core::session::Host;
 use dkms_core::session::Session;
 use dkms_core::tree::manifest::Manifest;
 use dkms_core::tree::state;
 use dkms_core::trust::mok;
 use dkms_sys::fs::Limit;
+use dkms_tree::layout::Layout;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
@@ -55,7 +57,7 @@ pub(super) fn machine(s: &Session<'_>, releases: &[String], arch: &str) -> Resul
         dkms: env!("CARGO_PKG_VERSION").to_owned(),
         generated: s.host.recorded_time(),
         as_root: s.host.root,
-        host: host_name(s),
+        host: host_name(s.host),
         distribution: s.host.distribution.as_ref().map(|d| d.word().to_owned()),
         running: if s.host.other_root.is_none() && s.host.runs(&s.host.release) {
             s.host.release.clone()
@@ -77,8 +79,8 @@ pub(super) fn machine(s: &Session<'_>, releases: &[String], arch: &str) -> Resul
 }
 
 /// The name of the machine, or of the system in another root.
-fn host_name(s: &Session<'_>) -> Option<String> {
-    let name = match &s.host.other_root {
+fn host_name(host: &Host) -> Option<String> {
+    let name = match &host.other_root {
         // The file may be a link to one of this machine.
         Some(root) => {
             let mut name = Vec::new();
@@ -136,7 +138,7 @@ fn builds(s: &Session<'_>, entries: &[Entry], kernels: &[KernelState], judged: &
     let is_there = |k: &Kernel| kernels.iter().any(|o| o.kernel == k.release && o.arch == k.arch);
     let mut all: Vec<BuildState> = Vec::new();
     for entry in entries.iter().filter(|e| e.kernel().is_none_or(is_there)) {
-        let mut state = build_state(s, entry);
+        let mut state = build_state(s.layout, entry);
         if let Some(kernel) = entry.kernel() {
             let of =
                 judged.iter().filter(|j| j.package.as_ref() == Some(&entry.package) && j.kernel == *kernel);
@@ -164,7 +166,7 @@ fn note_failure(s: &Session<'_>, package: &PackageId, kernel: &Kernel, all: &mut
     if !dkms_sys::fs::is_real_file(&log) {
         return;
     }
-    let first_error = first_error(s, &log);
+    let first_error = first_error(s.host, &log);
     let log = Some(log.display().to_string());
     let is_it = |b: &&mut BuildState| {
         b.package == package.name
@@ -190,19 +192,19 @@ fn note_failure(s: &Session<'_>, package: &PackageId, kernel: &Kernel, all: &mut
 }
 
 /// The first error in the log of a build.
-fn first_error(s: &Session<'_>, log: &Path) -> Option<String> {
+fn first_error(host: &Host, log: &Path) -> Option<String> {
     let text = dkms_sys::fs::read_text(log, Limit::LOG).ok()?;
-    diagnose(s, &text).errors.into_iter().next().map(|line| line.trim().to_owned())
+    diagnose(host, &text).errors.into_iter().next().map(|line| line.trim().to_owned())
 }
 
-fn build_state(s: &Session<'_>, entry: &Entry) -> BuildState {
+fn build_state(layout: &Layout, entry: &Entry) -> BuildState {
     let word = crate::render::json::state_word(&entry.kind);
     let built_for = match &entry.kind {
         // A weak module belongs to the build for the other kernel.
         State::InstalledWeak { kernel, from } => Kernel::new(from, &kernel.arch).ok(),
         _ => entry.kernel().cloned(),
     };
-    let manifest = built_for.and_then(|k| Manifest::load(s.layout, &Build::new(&entry.package, &k)));
+    let manifest = built_for.and_then(|k| Manifest::load(layout, &Build::new(&entry.package, &k)));
     BuildState {
         package: entry.package.name.clone(),
         version: entry.package.version.clone(),

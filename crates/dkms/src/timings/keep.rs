@@ -2,6 +2,7 @@
 
 use dkms_core::session::Session;
 use dkms_sys::{IoError, Result};
+use dkms_tree::layout::Layout;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,8 +23,8 @@ pub(super) fn is_kept(s: &Session<'_>) -> bool {
 }
 
 /// Keeps a page, and deletes the oldest ones. No link is followed.
-pub(super) fn keep(s: &Session<'_>, action: &str, page: &str) -> Result<PathBuf> {
-    let dir = s.layout.timings_dir();
+pub(super) fn keep(layout: &Layout, action: &str, page: &str) -> Result<PathBuf> {
+    let dir = layout.timings_dir();
     if !dkms_sys::fs::is_real_dir(&dir) {
         if dkms_sys::fs::exists(&dir) {
             let other = std::io::Error::other("it is not a directory (remove it)");

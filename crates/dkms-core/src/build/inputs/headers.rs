@@ -19,6 +19,7 @@ use super::package::{self, Package};
 use super::tools::Tools;
 use super::tree::{Identity, Tree};
 use crate::kernel::headers::Headers;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::fs::{self, Limit, ScannedKind};
 use dkms_tree::ids::Kernel;
@@ -44,11 +45,11 @@ pub(crate) fn identify(
     keep: bool,
 ) -> Result<Identity, dkms_sys::IoError> {
     let trees = trees(session, kernel, headers)?;
-    let memory = Memory::of(session, kernel, &trees);
+    let memory = Memory::of(session.layout, kernel, &trees);
     if let Some(known) = memory.recall() {
         return Ok(known);
     }
-    let identity = examine(session, &trees, tools.dpkg())?;
+    let identity = examine(session.host, &trees, tools.dpkg())?;
     if keep {
         memory.keep(session, &trees, &identity);
     }
@@ -56,15 +57,11 @@ pub(crate) fn identify(
 }
 
 /// Reads what is needed to identify the trees.
-fn examine(
-    session: &Session<'_>,
-    trees: &[Tree],
-    dpkg: Option<&Dpkg>,
-) -> Result<Identity, dkms_sys::IoError> {
+fn examine(host: &Host, trees: &[Tree], dpkg: Option<&Dpkg>) -> Result<Identity, dkms_sys::IoError> {
     let mut packages: BTreeMap<String, Package<'_>> = BTreeMap::new();
     let mut values: Vec<(bool, String)> = Vec::new();
     for tree in trees {
-        match package::owner(session, dpkg, &tree.path) {
+        match package::owner(host, dpkg, &tree.path) {
             Some(package) => packages.entry(package.label.clone()).or_insert(package).trees.push(tree),
             None => values.push((false, format!("tree:{}", contents::digest_of(tree)?))),
         }

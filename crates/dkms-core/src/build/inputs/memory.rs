@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_tree::ids::Kernel;
+use dkms_tree::layout::Layout;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,8 +27,8 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn of(session: &Session<'_>, kernel: &Kernel, trees: &[Tree]) -> Self {
-        Self { path: session.layout.headers_cache(kernel), stamp: stamp(trees) }
+    pub(super) fn of(layout: &Layout, kernel: &Kernel, trees: &[Tree]) -> Self {
+        Self { path: layout.headers_cache(kernel), stamp: stamp(trees) }
     }
 
     /// What an earlier command found, if no file has changed since. A file that another user may have written

@@ -6,7 +6,7 @@ use super::rpm;
 use super::sums::{self, Record};
 use super::tree::Tree;
 use crate::digest::{self, Hasher};
-use crate::session::Session;
+use crate::session::Host;
 use dkms_sys::IoError;
 use dkms_sys::fs::{self, Scanned, ScannedKind};
 use std::collections::{HashMap, HashSet};
@@ -23,7 +23,7 @@ pub(super) struct Package<'a> {
 }
 
 /// The package that has a tree.
-pub(super) fn owner<'a>(session: &Session<'_>, dpkg: Option<&Dpkg>, path: &Path) -> Option<Package<'a>> {
+pub(super) fn owner<'a>(host: &Host, dpkg: Option<&Dpkg>, path: &Path) -> Option<Package<'a>> {
     let of_dpkg = dpkg.and_then(|dpkg| dpkg.owner_of_headers(path)).filter(|o| !o.md5sums.is_empty());
     let (label, record) = match of_dpkg {
         Some(owner) => {
@@ -32,7 +32,7 @@ pub(super) fn owner<'a>(session: &Session<'_>, dpkg: Option<&Dpkg>, path: &Path)
             let record = Record { digest, sums: owner.md5sums, made, unpacked };
             (format!("{}={}", owner.name, owner.version), record)
         }
-        None => rpm::owner(session, path)?,
+        None => rpm::owner(host, path)?,
     };
     Some(Package { label, record, trees: Vec::new() })
 }

@@ -1,7 +1,7 @@
 //! The package of a file on distributions with rpm.
 
 use super::sums::Record;
-use crate::session::Session;
+use crate::session::Host;
 use dkms_sys::process::{Command, Stream};
 use std::path::Path;
 use std::time::Duration;
@@ -22,16 +22,16 @@ const QUERY: &str = "%{NAME}=%{EPOCHNUM}:%{VERSION}-%{RELEASE}.%{ARCH} \
     %|SHA256HEADER?{%{SHA256HEADER}}:{%{SHA1HEADER}}|\\n[%{FILEDIGESTS}  %{FILENAMES}\\n]\\n";
 
 /// The package that has `path`: `NAME=VERSION`, and what rpm knows of its files.
-pub(super) fn owner(session: &Session<'_>, path: &Path) -> Option<(String, Record)> {
+pub(super) fn owner(host: &Host, path: &Path) -> Option<(String, Record)> {
     if !DATABASES.iter().any(dkms_sys::fs::exists_followed) {
         return None;
     }
-    let rpm = dkms_sys::process::which("rpm", &session.host.path)?;
+    let rpm = dkms_sys::process::which("rpm", &host.path)?;
     let done = Command::new(rpm)
         .args(["-q", "--queryformat", QUERY, "-f"])
         .arg(path)
         .env("LC_ALL", "C")
-        .env("PATH", &session.host.path)
+        .env("PATH", &host.path)
         .stdout(Stream::Capture)
         .stderr(Stream::Null)
         .timeout(Duration::from_secs(30))

@@ -14,6 +14,7 @@ use crate::event::Sink;
 use crate::pack::tarball::{self, archive_error};
 use crate::pack::{self, Inside, Request, newest};
 use crate::request::RequestError;
+use crate::request::UsageError;
 use crate::session::Host;
 use crate::session::Session;
 use dkms_archive::{self, Deb, Member};
@@ -63,10 +64,8 @@ impl Request<'_> {
 
     fn refuse_one_name_for_several(&self) -> Result<()> {
         if self.named.is_some() && self.kernels.len() > 1 {
-            return Err(RequestError::Usage(
-                "mkbmdeb writes one package per kernel: --archive names only one".into(),
-            )
-            .into());
+            let writes = "one package per kernel";
+            return Err(UsageError::OneName { action: "mkbmdeb", writes, option: "--archive" }.into());
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::content::FIRMWARE;
 use super::names::{Platform, object};
 use crate::error::Result;
 use crate::pack::modules::Modules;
-use crate::request::RequestError;
+use crate::request::UsageError;
 use crate::session::Session;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -18,15 +18,13 @@ use std::collections::BTreeMap;
 /// [`super::make`].
 pub fn resources(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<Value>> {
     if request.name.is_none() {
-        return Err(RequestError::Usage(
-            "--kmm needs the name by which the cluster pulls the image: --image REGISTRY/NAME".into(),
-        )
-        .into());
+        let needed = "the name by which the cluster pulls the image: --image REGISTRY/NAME";
+        return Err(UsageError::NeedsOption { option: "--kmm", needed }.into());
     }
     let mut roots: BTreeMap<String, Mappings> = BTreeMap::new();
     let mut arches: Vec<&'static str> = Vec::new();
     for kernel in request.kernels {
-        let modules = Modules::read(s, request.packages, kernel)?;
+        let modules = Modules::read(s.layout, request.packages, kernel)?;
         let image = request.reference(kernel)?.to_string();
         arches.push(Platform::of(kernel)?.architecture);
         for module in modules.roots() {

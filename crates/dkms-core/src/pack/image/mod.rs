@@ -14,10 +14,13 @@ mod tools;
 use crate::digest;
 use crate::error::Result;
 use crate::event::Event;
+use crate::pack::PackError;
 use crate::pack::modules::{Modules, of_the_kernel};
+use crate::pack::output;
 use crate::pack::tarball::{self, archive_error};
-use crate::pack::{PackError, output};
 use crate::request::RequestError;
+use crate::request::UsageError;
+use crate::session::Host;
 use crate::session::Session;
 use crate::time;
 use base::Base;
@@ -25,6 +28,7 @@ use dkms_archive::Member;
 use dkms_bundle::oci::{self, Descriptor};
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::layout::Layout;
 pub use kmm::{as_json, as_yaml, resources};
 use names::{Platform, Reference};
 use serde::Serialize;
@@ -61,13 +65,13 @@ impl ImageRequest<'_> {
         }
     }
 
-    fn place(&self, s: &Session<'_>, kernel: &Kernel) -> PathBuf {
+    fn place(&self, layout: &Layout, kernel: &Kernel) -> PathBuf {
         match (self.output, self.packages.first()) {
             (Some(path), _) => path.to_owned(),
             (None, Some(p)) => {
                 let file =
                     format!("{}-{}-kernel{}-{}.oci.tar", p.name, p.version, kernel.release, kernel.arch);
-                s.layout.version_dir(p).join("image").join(file)
+                layout.version_dir(p).join("image").join(file)
             }
             (None, None) => PathBuf::new(),
         }
@@ -75,20 +79,14 @@ impl ImageRequest<'_> {
 
     fn check_names(&self) -> Result<()> {
         if self.output.is_some() && self.kernels.len() > 1 {
-            return Err(RequestError::Usage(
-                "mkimage writes one image per kernel: -o names only one file".into(),
-            )
-            .into());
+            let writes = "one image per kernel";
+            return Err(UsageError::OneName { action: "mkimage", writes, option: "-o" }.into());
         }
         let mut seen = BTreeSet::new();
         for kernel in self.kernels {
             let reference = self.reference(kernel)?.to_string();
             if !seen.insert(reference.clone()) {
-                return Err(RequestError::Usage(format!(
-                    "two images would be named {reference}: put {} into --image",
-                    names::PLACEHOLDER
-                ))
-                .into());
+                return Err(PackError::SameImageName { reference, placeholder: names::PLACEHOLDER }.into());
             }
         }
         Ok(())
@@ -105,7 +103,7 @@ pub fn prefix(text: &str) -> Result<&str> {
     if prefix.split('/').all(legal) {
         Ok(prefix)
     } else {
-        Err(RequestError::Usage(format!("'{text}' is no directory of an image, such as /opt")).into())
+        Err(PackError::ImageDirectory(text.to_owned()).into())
     }
 }
 
@@ -113,9 +111,9 @@ pub fn prefix(text: &str) -> Result<&str> {
 ///
 /// # Errors
 /// A name is not legal, or two images would have the same name or file.
-pub fn places(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
+pub fn places(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
     request.check_names()?;
-    Ok(request.kernels.iter().map(|kernel| request.place(s, kernel)).collect())
+    Ok(request.kernels.iter().map(|kernel| request.place(layout, kernel)).collect())
 }
 
 /// Writes an image for each kernel. Everything is checked before the first file is written.
@@ -125,18 +123,18 @@ pub fn places(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<PathBuf
 /// depend on is not there; there are no programs for the image; the file exists, and `--force` is not given;
 /// the destination is not writable.
 pub fn make(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<PathBuf>> {
-    let places = places(s, request)?;
+    let places = places(s.layout, request)?;
     let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-mkimage")?;
     let mut starts = Vec::new();
     for (kernel, place) in request.kernels.iter().zip(&places) {
-        output::refuse_existing(s, place)?;
-        let modules = Modules::read(s, request.packages, kernel)?;
+        output::refuse_existing(s.options, place)?;
+        let modules = Modules::read(s.layout, request.packages, kernel)?;
         modules.require_dependencies(&of_the_kernel(&s.layout.kernel_modules(&kernel.release))?)?;
-        starts.push(Start::new(s, request, &Platform::of(kernel)?, scratch.path())?);
+        starts.push(Start::new(s.host, request, &Platform::of(kernel)?, scratch.path())?);
     }
     for ((kernel, place), start) in request.kernels.iter().zip(&places).zip(starts) {
         let scratch = TempDir::new_in(scratch.path(), "image")?;
-        let modules = Modules::read(s, request.packages, kernel)?;
+        let modules = Modules::read(s.layout, request.packages, kernel)?;
         let platform = Platform::of(kernel)?;
         let epoch = request.epoch.unwrap_or_else(|| modules.time());
         let members = content::members(s, &modules, request.prefix, scratch.path(), epoch)?;
@@ -155,10 +153,10 @@ enum Start {
 }
 
 impl Start {
-    fn new(s: &Session<'_>, request: &ImageRequest<'_>, platform: &Platform, scratch: &Path) -> Result<Self> {
+    fn new(host: &Host, request: &ImageRequest<'_>, platform: &Platform, scratch: &Path) -> Result<Self> {
         match request.base {
             Some(path) => Ok(Self::Base(base::open(path, platform, scratch)?)),
-            None => Ok(Self::Busybox(tools::find(s, platform)?)),
+            None => Ok(Self::Busybox(tools::find(host, platform)?)),
         }
     }
 }

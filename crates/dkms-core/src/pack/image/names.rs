@@ -1,7 +1,7 @@
 //! Names of container images, architectures as OCI names them, and names of Kubernetes' objects.
 
 use crate::error::Result;
-use crate::request::RequestError;
+use crate::pack::error::{NameFault, PackError};
 use dkms_tree::ids::{BadName, Kernel};
 
 /// What stands for the kernel in `--image`, as in the resources of KMM.
@@ -29,7 +29,7 @@ impl Reference {
     /// The name that `--image` gives the image of a kernel. Without a tag, the kernel's release is the tag.
     ///
     /// # Errors
-    /// It is no legal name: [`RequestError::Usage`].
+    /// It is no legal name: [`PackError::ImageName`].
     pub(super) fn of_option(text: &str, kernel: &Kernel) -> Result<Self> {
         let (name, tag) = match text.rsplit_once(':') {
             // A colon before a slash belongs to the port of the registry.
@@ -39,7 +39,7 @@ impl Reference {
         let fill = |part: &str| part.replace(PLACEHOLDER, &tag_of(&kernel.release));
         let reference = Self { name: fill(name), tag: fill(tag) };
         match reference.fault() {
-            Some(why) => Err(RequestError::Usage(format!("'{text}' is no name of an image: {why}")).into()),
+            Some(fault) => Err(PackError::ImageName { name: text.to_owned(), fault, chosen: true }.into()),
             None => Ok(reference),
         }
     }
@@ -51,35 +51,34 @@ impl Reference {
     pub(super) fn of_package(package: &str, kernel: &Kernel) -> Result<Self> {
         let reference = Self { name: package.to_owned(), tag: tag_of(&kernel.release) };
         match reference.fault() {
-            Some(why) => Err(RequestError::Usage(format!(
-                "'{package}' is no name of an image ({why}): name the image with --image NAME"
-            ))
-            .into()),
+            Some(fault) => {
+                Err(PackError::ImageName { name: package.to_owned(), fault, chosen: false }.into())
+            }
             None => Ok(reference),
         }
     }
 
-    fn fault(&self) -> Option<&'static str> {
+    fn fault(&self) -> Option<NameFault> {
         if self.name.contains('@') {
-            return Some("the digest of an image is known only when it is written, so a tag must name it");
+            return Some(NameFault::Digest);
         }
         let mut parts: Vec<&str> = self.name.split('/').collect();
         let first = parts.first().copied().unwrap_or_default();
         let is_host = first == "localhost" || first.contains(['.', ':']);
         if parts.len() > 1 && is_host {
             if !is_host_name(first) {
-                return Some("the registry before the first '/' is no host name with an optional port");
+                return Some(NameFault::Host);
             }
             parts.remove(0);
         }
         if !parts.iter().all(|part| is_path_part(part)) {
-            return Some("it may have lower case letters, digits, and single '.', '_' and '-' between them");
+            return Some(NameFault::Characters);
         }
         if self.name.len() > NAME_MAX {
-            return Some("it is longer than 255 characters");
+            return Some(NameFault::Long);
         }
         if !is_tag(&self.tag) {
-            return Some("its tag may have letters, digits, '_', '.' and '-', at most 128 of them");
+            return Some(NameFault::Tag);
         }
         None
     }

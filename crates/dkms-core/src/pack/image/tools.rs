@@ -3,7 +3,7 @@
 use super::names::Platform;
 use crate::error::Result;
 use crate::pack::PackError;
-use crate::session::Session;
+use crate::session::Host;
 use dkms_archive::Member;
 use dkms_sys::fs::{self, Limit};
 use dkms_sys::process::{self, Command, Stream};
@@ -20,9 +20,9 @@ const HEAD: Limit = Limit::bytes(64 * 1024);
 ///
 /// # Errors
 /// [`PackError::NoTools`].
-pub(super) fn find(s: &Session<'_>, platform: &Platform) -> Result<PathBuf> {
+pub(super) fn find(host: &Host, platform: &Platform) -> Result<PathBuf> {
     let mut found = String::new();
-    for path in NAMES.iter().filter_map(|name| process::which(name, &s.host.path)) {
+    for path in NAMES.iter().filter_map(|name| process::which(name, &host.path)) {
         let head = fs::read_start(&path, HEAD)?;
         let fault = match static_program(&head, platform) {
             Ok(()) => lacks(&path),

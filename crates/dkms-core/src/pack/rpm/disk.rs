@@ -159,8 +159,8 @@ fn own_package(
         let release = names::directory(&kernel.release)?;
         let place = format!("lib/modules/{release}/extra/{m}");
         for file in state::module_files(s.layout, &Build::new(package, kernel)) {
-            let plain = decompressed(&fs::read(&file.path)?).map_err(|reason| {
-                Error::Build(BuildError::BadModule { path: file.path.clone(), cause: reason.into() })
+            let plain = decompressed(&fs::read(&file.path)?).map_err(|cause| {
+                Error::Build(BuildError::BadModule { path: file.path.clone(), cause: cause.into() })
             })?;
             members.push(Member::bytes(format!("{place}/{}.ko", file.name), plain, epoch));
         }

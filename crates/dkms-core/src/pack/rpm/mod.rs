@@ -150,7 +150,7 @@ fn patched(s: &Session<'_>, b: &Build, loaded: &Loaded, dir: &Path) -> Result<()
     let names = prepare::patches_for(loaded, b)?;
     // Next to the copy, which must contain only the source.
     let (path, kept) = (dir.with_extension("log"), s.layout.failed_log(b));
-    let log = MakeLog::create(s, &path, &kept, b)?;
+    let log = MakeLog::create(s.host, &path, &kept, b)?;
     let done = sandboxed_patch(s, b, loaded, dir, &names, &log);
     if done.is_err() {
         let _ = kept.parent().map(fs::create_dir_all);

@@ -9,6 +9,8 @@ mod request;
 mod tree;
 mod writer;
 
+use crate::pack::PackError;
+use dkms_tree::layout::Layout;
 pub use request::{Format, SysextRequest};
 
 use crate::error::Result;
@@ -18,27 +20,27 @@ use crate::pack::{output, tarball};
 use crate::request::RequestError;
 use crate::session::Session;
 use dkms_sys::fs::TempDir;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 impl SysextRequest<'_> {
     /// The name of the extension and where it is written.
     ///
     /// # Errors
     /// systemd would not accept the name.
-    fn target(&self, s: &Session<'_>) -> Result<(String, PathBuf)> {
+    fn target(&self, layout: &Layout) -> Result<(String, PathBuf)> {
         let suffix = self.format.suffix();
         let (name, path) = match (self.output, self.packages.first()) {
             (Some(path), _) => {
                 let file = path.file_name().and_then(|f| f.to_str()).unwrap_or_default();
                 let Some(name) = file.strip_suffix(suffix).filter(|n| !n.ends_with(".raw")) else {
-                    let rule = if suffix.is_empty() { "has a name without .raw" } else { "ends in .raw" };
-                    return Err(usage(path, &format!("this form of a system extension {rule}")));
+                    let (path, raw) = (path.to_owned(), !suffix.is_empty());
+                    return Err(PackError::ExtensionSuffix { path, raw }.into());
                 };
                 (name.to_owned(), path.to_owned())
             }
             (None, Some(p)) => {
                 let name = format!("{}-{}", p.name, p.version);
-                let path = s.layout.version_dir(p).join("sysext").join(format!("{name}{suffix}"));
+                let path = layout.version_dir(p).join("sysext").join(format!("{name}{suffix}"));
                 (name, path)
             }
             (None, None) => {
@@ -48,20 +50,16 @@ impl SysextRequest<'_> {
         let legal = !name.is_empty()
             && !name.starts_with('.')
             && !name.contains(|c: char| c.is_control() || c.is_whitespace() || "/\\\"'$:,".contains(c));
-        if legal { Ok((name, path)) } else { Err(usage(&path, "this is no name of a system extension")) }
+        if legal { Ok((name, path)) } else { Err(PackError::ExtensionName(path).into()) }
     }
-}
-
-fn usage(path: &Path, why: &str) -> crate::Error {
-    RequestError::Usage(format!("{}: {why}", path.display())).into()
 }
 
 /// The path that [`make`] writes.
 ///
 /// # Errors
 /// systemd would not accept the name.
-pub fn place(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<PathBuf> {
-    Ok(request.target(s)?.1)
+pub fn place(layout: &Layout, request: &SysextRequest<'_>) -> Result<PathBuf> {
+    Ok(request.target(layout)?.1)
 }
 
 /// Writes the extension.
@@ -71,16 +69,16 @@ pub fn place(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<PathBuf> {
 /// module that ours depend on is not there; this system's os-release is unusable; the output exists, and
 /// `--force` is not given; the program for the format is missing or fails; the destination is not writable.
 pub fn make(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<PathBuf> {
-    let (name, path) = request.target(s)?;
-    output::refuse_existing(s, &path)?;
+    let (name, path) = request.target(s.layout)?;
+    output::refuse_existing(s.options, &path)?;
     let mut all = Vec::new();
     for kernel in request.kernels {
-        let modules = Modules::read(s, request.packages, kernel)?;
+        let modules = Modules::read(s.layout, request.packages, kernel)?;
         modules.require_dependencies(&of_the_kernel(&s.layout.kernel_modules(&kernel.release))?)?;
         all.push(modules);
     }
-    let release = release::text(s, request)?;
-    let writer = writer::Writer::new(s, request.format)?;
+    let release = release::text(s.sink, request)?;
+    let writer = writer::Writer::new(s.host, request.format)?;
     let newest = || all.iter().map(Modules::time).max().unwrap_or(0);
     let epoch = request.epoch.unwrap_or_else(newest);
     let directory = output::directory(&path);

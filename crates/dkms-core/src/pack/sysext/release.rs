@@ -2,8 +2,9 @@
 
 use super::request::SysextRequest;
 use crate::error::{Error, Result};
+use crate::event::Sink;
+use crate::pack::PackError;
 use crate::request::RequestError;
-use crate::session::Session;
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::BadName;
 
@@ -15,7 +16,7 @@ const ANY: &str = "_any";
 /// # Errors
 /// The system has no os-release, or a value has characters that the file cannot have; the kernels have
 /// several architectures.
-pub(super) fn text(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<String> {
+pub(super) fn text(sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<String> {
     let architecture = architecture(request)?;
     let host = host()?;
     let (id, version) = match request.os {
@@ -44,7 +45,7 @@ pub(super) fn text(s: &Session<'_>, request: &SysextRequest<'_>) -> Result<Strin
     text.push_str(&format!("ARCHITECTURE={architecture}\n"));
     // systemd finds the service of the extension after the merge (since version 253).
     text.push_str("EXTENSION_RELOAD_MANAGER=1\n");
-    s.report(crate::event::Event::Detail {
+    sink.event(crate::event::Event::Detail {
         text: format!("extension-release: {}", text.trim().replace('\n', " ")),
     });
     Ok(text)
@@ -62,12 +63,12 @@ fn os_release(text: &str, key: &str) -> Option<String> {
 }
 
 /// A value that needs no quotes.
-fn value<'a>(key: &str, value: &'a str) -> Result<&'a str> {
+fn value<'a>(key: &'static str, value: &'a str) -> Result<&'a str> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
     if !value.is_empty() && value.chars().all(legal) {
         Ok(value)
     } else {
-        Err(RequestError::Usage(format!("'{value}' is no {key} of an os-release file")).into())
+        Err(PackError::OsRelease { key, value: value.to_owned() }.into())
     }
 }
 

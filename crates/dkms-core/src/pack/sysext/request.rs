@@ -1,7 +1,7 @@
 //! What is asked for: the form of an extension, and its contents.
 
 use crate::error::Result;
-use crate::request::RequestError;
+use crate::request::UsageError;
 use dkms_tree::ids::{Kernel, PackageId};
 use std::path::Path;
 
@@ -26,9 +26,11 @@ impl Format {
             "directory" => Ok(Self::Directory),
             "squashfs" => Ok(Self::Squashfs),
             "erofs" => Ok(Self::Erofs),
-            _ => Err(RequestError::Usage(format!(
-                "'{word}' is no format of a system extension: directory, squashfs or erofs"
-            ))
+            _ => Err(UsageError::BadValue {
+                option: "--format",
+                value: word.to_owned(),
+                expected: "directory, squashfs or erofs",
+            }
             .into()),
         }
     }

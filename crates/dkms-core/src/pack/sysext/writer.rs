@@ -5,6 +5,7 @@ use crate::digest;
 use crate::error::Result;
 use crate::pack::{last_line, tool};
 use crate::program::ProgramError;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_sys::process::{self, Command};
@@ -22,9 +23,9 @@ impl Writer {
     ///
     /// # Errors
     /// It is not installed.
-    pub(super) fn new(s: &Session<'_>, format: Format) -> Result<Self> {
+    pub(super) fn new(host: &Host, format: Format) -> Result<Self> {
         let find = |program: &str, package: &str| {
-            process::which(program, &s.host.path).ok_or_else(|| ProgramError::Missing {
+            process::which(program, &host.path).ok_or_else(|| ProgramError::Missing {
                 program: program.into(),
                 purpose: "write this format of a system extension".into(),
                 package: package.into(),

@@ -10,7 +10,7 @@ use crate::program::ProgramError;
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::trust::machine::{Machine, SecureBoot};
-use crate::trust::signing::SigningError;
+use crate::trust::signing::{EnrolFault, SigningError};
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Finished, Stdin, Stream};
 use dkms_tree::ids::Kernel;
@@ -69,10 +69,7 @@ pub fn enroll(s: &Session<'_>, kernel: &Kernel, plan: &Plan) -> Result<(Enrolled
     let path = certified.path.clone();
     let after = status::of_machine(s, kernel, &Machine::of(s.host))?;
     match certificate_to_enroll(&after)?.enrolment.mok_new {
-        Ok(false) => Err(refuse(
-            "mokutil succeeded, but the certificate is not among those that wait to be enrolled".into(),
-            "see what 'mokutil --list-new' says",
-        )),
+        Ok(false) => Err(refuse(EnrolFault::NotListed)),
         _ => Ok((Enrolled::Asked(path), after)),
     }
 }
@@ -82,10 +79,7 @@ fn enrolled(status: &Status) -> Result<Option<Enrolled>> {
     let certified = certificate_to_enroll(status)?;
     let path = certified.path.clone();
     if let Some(list) = certified.enrolment.forbidden.as_ref().ok().copied().flatten() {
-        return Err(refuse(
-            format!("{list} forbids the certificate {}", path.display()),
-            "'dkms mok rotate' makes another key",
-        ));
+        return Err(refuse(EnrolFault::Forbidden { list, certificate: path }));
     }
     if certified.enrolment.is_trusted() {
         return Ok(Some(Enrolled::Already(path)));
@@ -94,16 +88,13 @@ fn enrolled(status: &Status) -> Result<Option<Enrolled>> {
         return Ok(Some(Enrolled::Waits(path)));
     }
     if status.secure_boot == SecureBoot::NotEfi {
-        return Err(refuse(
-            "this machine was not started by EFI firmware, which keeps such keys".into(),
-            "'dkms mok' says whether it needs to be enrolled at all",
-        ));
+        return Err(refuse(EnrolFault::NoFirmware));
     }
     Ok(None)
 }
 
-fn refuse(reason: String, help: &str) -> Error {
-    Error::Signing(SigningError::NotEnrolled { reason, help: help.into() })
+fn refuse(fault: EnrolFault) -> Error {
+    SigningError::NotEnrolled(fault).into()
 }
 
 /// The new certificate during a rotation, else the current one.
@@ -111,11 +102,8 @@ fn certificate_to_enroll(status: &Status) -> Result<&Certified> {
     match (&status.staged, &status.certificate) {
         (Some(staged), _) => Ok(staged),
         (None, Ok(Some(certified))) => Ok(certified),
-        (None, Ok(None)) => Err(refuse(
-            format!("there is no certificate {}", status.pair.certificate.display()),
-            "'dkms generate_mok' makes a key pair",
-        )),
-        (None, Err(why)) => Err(refuse(why.clone(), "")),
+        (None, Ok(None)) => Err(refuse(EnrolFault::NoCertificate(status.pair.certificate.clone()))),
+        (None, Err(why)) => Err(refuse(EnrolFault::BadCertificate(why.clone()))),
     }
 }
 
@@ -145,14 +133,11 @@ fn ask(s: &Session<'_>, certified: &Certified) -> Result<()> {
             command.stdin(Stdin::Inherit).stdout(Stream::Inherit).stderr(Stream::Inherit).run()
         }
         None => {
-            return Err(refuse(
-                "enrolling needs a one-time password, and there is no terminal to ask for it".into(),
-                "run this on a terminal, or give it as the systemd credential dkms.mok-password",
-            ));
+            return Err(refuse(EnrolFault::NoTerminal));
         }
     };
     let done = done.map_err(|e| hooks::process_error(s.host, e, "ask for the enrolment of a key"))?;
-    if done.status.success() { Ok(()) } else { Err(refuse(said(&done), "")) }
+    if done.status.success() { Ok(()) } else { Err(refuse(EnrolFault::Mokutil(said(&done)))) }
 }
 
 /// mokutil asks for the password twice.

@@ -18,8 +18,8 @@ use crate::lock;
 use crate::plan::{self, Operation, Plan, gather};
 use crate::session::Session;
 use crate::trust::machine::Machine;
-use crate::trust::signing::SigningError;
 use crate::trust::signing::{self, KeyPair, read_certificate};
+use crate::trust::signing::{RotateFault, SignFault, SigningError};
 use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::journal::op::{Op, aside};
@@ -111,31 +111,22 @@ fn is_trusted(status: &Status) -> bool {
 
 fn refuse_forbidden(status: &Status, staged: &KeyPair) -> Result<()> {
     match status.staged.as_ref().and_then(|c| c.enrolment.forbidden.clone().ok().flatten()) {
-        Some(list) => Err(refuse(
-            format!("{list} forbids the new key's certificate {}", staged.certificate.display()),
-            "delete the new pair, then rotate again",
-        )),
+        Some(list) => Err(refuse(RotateFault::Forbidden { list, certificate: staged.certificate.clone() })),
         None => Ok(()),
     }
 }
 
-fn refuse(reason: String, help: &str) -> Error {
-    Error::Signing(SigningError::KeyKept { reason, help: help.into() })
+fn refuse(fault: RotateFault) -> Error {
+    SigningError::KeyKept(fault).into()
 }
 
 fn require_replaceable(pair: &KeyPair) -> Result<()> {
     if pair.is_token() {
-        return Err(refuse(
-            format!("{} is in a token, and dkms makes keys in files only", pair.key),
-            "make a new key there, name it in framework.conf, and build again",
-        ));
+        return Err(refuse(RotateFault::Token(pair.key.clone())));
     }
     for path in [Path::new(&pair.key), &pair.certificate] {
         if !path.is_file() {
-            return Err(refuse(
-                format!("{} is not there", path.display()),
-                "'dkms generate_mok' makes a key pair where there is none",
-            ));
+            return Err(refuse(RotateFault::Missing(path.to_owned())));
         }
     }
     read_certificate(&pair.certificate)?;
@@ -165,13 +156,11 @@ fn take(s: &Session<'_>, kernel: &Kernel, pair: &KeyPair, staged: &KeyPair) -> R
         old: read_certificate(&pair.certificate)?,
         new: read_certificate(&staged.certificate)?,
         key: Key::parse(&fs::read_bounded(&staged.key, fs::Limit::CONFIG)?)
-            .map_err(|e| refuse(format!("{}: {e}", staged.key), "delete the new pair, then rotate again"))?,
+            .map_err(|cause| refuse(RotateFault::BadNewKey { path: staged.key.clone(), cause }))?,
     };
     if !resigner.new.matches(&resigner.key) {
-        return Err(refuse(
-            format!("{} and {} do not belong together", staged.key, staged.certificate.display()),
-            "delete the new pair, then rotate again",
-        ));
+        let (key, certificate) = (staged.key.clone(), staged.certificate.clone());
+        return Err(refuse(RotateFault::NoPair { key, certificate }));
     }
     let builds = with_this_pair(s, pair)?;
     let mut kernels: Vec<Kernel> = builds.iter().map(|b| b.kernel.clone()).collect();
@@ -234,9 +223,9 @@ struct Resign<'a> {
 impl Resign<'_> {
     fn plain(file: &Path) -> Result<(Option<Compression>, Vec<u8>)> {
         let bytes = fs::read(file)?;
-        let broken =
-            |reason: String| Error::Build(BuildError::BadModule { path: file.into(), cause: reason.into() });
-        Ok((Compression::detect_module(&bytes), decompressed(&bytes).map_err(broken)?))
+        let plain = decompressed(&bytes)
+            .map_err(|e| BuildError::BadModule { path: file.to_owned(), cause: e.into() })?;
+        Ok((Compression::detect_module(&bytes), plain))
     }
 }
 
@@ -256,16 +245,13 @@ impl Resigner for Resign<'_> {
     fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)> {
         let (format, plain) = Self::plain(file)?;
         let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
-        let failed = |cause: Cause| {
-            Error::Signing(SigningError::SignFailed {
-                path: file.into(),
-                cause,
-                help: "nothing was changed; the old key is in use as before".into(),
-            })
+        let failed = |cause: Cause| SigningError::SignFailed {
+            path: file.to_owned(),
+            fault: SignFault::NotResigned(cause),
         };
         let framework = framework::load(self.s, Some(&b.kernel.release))?;
         // A second signer remains one.
-        let second = signing::second_signer(self.s, &framework)?;
+        let second = signing::second_signer(self.s.options, &framework)?;
         let first = std::iter::once((&self.key, &self.new));
         let pairs: Vec<_> =
             first.chain(second.as_ref().map(|(key, certificate)| (key, certificate))).collect();

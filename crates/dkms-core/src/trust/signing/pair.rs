@@ -1,13 +1,14 @@
 //! Finds the key pair, and creates it if there is none.
 
+use super::error::{SignFault, SigningError};
 use crate::conf::framework;
 use crate::distro::Family;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::kernel::headers::{self, Headers};
 use crate::session::Host;
+use crate::session::Options;
 use crate::session::Session;
-use crate::trust::signing::SigningError;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Kernel;
@@ -108,12 +109,7 @@ pub fn key_pair(
     // A relative path would depend on the current directory.
     for p in [&key, &*certificate.to_string_lossy()] {
         if !p.starts_with("pkcs11:") && !p.starts_with('/') {
-            return Err(SigningError::SignFailed {
-                path: PathBuf::from(p),
-                cause: "the path of a signing key must be absolute".into(),
-                help: "write the full path in framework.conf".into(),
-            }
-            .into());
+            return Err(failed(Path::new(p), SignFault::RelativeKey));
         }
     }
     Ok(KeyPair { key, certificate })
@@ -123,30 +119,19 @@ pub fn key_pair(
 ///
 /// # Errors
 /// Only one half is named, or a path is not that of a file.
-pub(super) fn second(session: &Session<'_>, framework: &FrameworkConf) -> Result<Option<KeyPair>> {
+pub(super) fn second(options: &Options, framework: &FrameworkConf) -> Result<Option<KeyPair>> {
     let value = |text: &Option<String>| text.clone().filter(|v| !v.is_empty());
     let halves = (value(&framework.mok_signing_key_2), value(&framework.mok_certificate_2));
     let (key, certificate) = match halves {
         (None, None) => return Ok(None),
-        _ if session.options.signing.is_some() => return Ok(None),
+        _ if options.signing.is_some() => return Ok(None),
         (Some(key), Some(certificate)) => (key, certificate),
         (Some(one), None) | (None, Some(one)) => {
-            return Err(SigningError::SignFailed {
-                path: PathBuf::from(one),
-                cause: "mok_signing_key_2 and mok_certificate_2 belong together, and one of them is missing"
-                    .into(),
-                help: "set both in framework.conf, or neither".into(),
-            }
-            .into());
+            return Err(failed(Path::new(&one), SignFault::HalfOfSecond));
         }
     };
     if let Some(path) = [&key, &certificate].into_iter().find(|path| !path.starts_with('/')) {
-        return Err(SigningError::SignFailed {
-            path: PathBuf::from(path),
-            cause: "the second signing key and its certificate have to be files with absolute paths".into(),
-            help: "write the full paths in framework.conf".into(),
-        }
-        .into());
+        return Err(failed(Path::new(path), SignFault::SecondNotFile));
     }
     Ok(Some(KeyPair { key, certificate: certificate.into() }))
 }
@@ -205,7 +190,7 @@ pub(crate) fn read_key(key: &Path) -> Result<Vec<u8>> {
 /// The key is in a token, and its certificate is missing: dkms cannot create it.
 pub fn is_complete(pair: &KeyPair) -> Result<bool> {
     match (pair.is_token(), pair.certificate.exists()) {
-        (true, false) => Err(missing_half(&pair.certificate, "certificate")),
+        (true, false) => Err(failed(&pair.certificate, SignFault::NoCertificateOfToken)),
         (true, true) => Ok(true),
         (false, has_certificate) => Ok(key_exists(Path::new(&pair.key)) && has_certificate),
     }
@@ -225,8 +210,8 @@ pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
     match (key_exists(key), pair.certificate.exists()) {
         // Another dkms created it meanwhile.
         (true, true) => return Ok(false),
-        (false, true) => return Err(missing_half(key, "private key")),
-        (true, false) => return Err(missing_half(&pair.certificate, "certificate")),
+        (false, true) => return Err(failed(key, SignFault::HalfMissing("private key"))),
+        (true, false) => return Err(failed(&pair.certificate, SignFault::HalfMissing("certificate"))),
         (false, false) => {}
     }
     if session.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Ubuntu)
@@ -257,13 +242,7 @@ fn require_directories(session: &Session<'_>, pair: &KeyPair) -> Result<()> {
         if own || of_kernel(dir) {
             dkms_sys::fs::create_dir_all(dir)?;
         } else if !dir.is_dir() {
-            return Err(SigningError::SignFailed {
-                path: path.into(),
-                cause: format!("the directory {} does not exist", dir.display()).into(),
-                help: "mount or create it, or correct mok_signing_key and mok_certificate in framework.conf"
-                    .into(),
-            }
-            .into());
+            return Err(failed(path, SignFault::NoDirectory(dir.to_owned())));
         }
     }
     Ok(())
@@ -293,16 +272,10 @@ pub(crate) fn ensure_staged(session: &Session<'_>, pair: &KeyPair) -> Result<()>
 
 fn create(pair: &KeyPair, pem: bool) -> Result<()> {
     let key = Path::new(&pair.key);
-    let failed = |cause: Cause| {
-        Error::Signing(SigningError::SignFailed {
-        path: key.into(), cause,
-        help: "name an existing key pair in framework.conf (mok_signing_key, mok_certificate), or set try_sign_modules=false".into(),
-    })
-    };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (key_pem, certificate) =
         kmodule::mok::generate(kmodule::mok::COMMON_NAME, kmodule::mok::DAYS, &mut kmodule::mok::OsRng, now)
-            .map_err(|e| failed(e.into()))?;
+            .map_err(|e| failed(key, SignFault::NotCreated(e)))?;
     // The key gets its name last: if it exists, the pair is complete.
     let staged = aside(key, "new");
     let one_file = pair.is_one_file();
@@ -337,12 +310,9 @@ fn finish_interrupted(key: &Path, certificate: &Path) -> Result<()> {
     Ok(())
 }
 
-fn missing_half(path: &Path, what: &str) -> Error {
-    Error::Signing(SigningError::SignFailed {
-        path: path.into(),
-        cause: format!("the {what} of the signing key pair is missing, but the other half exists").into(),
-        help: "restore it, or move the other half away too, so that a new pair can be created".into(),
-    })
+/// The error about a file, of a key or of a module.
+pub(super) fn failed(path: &Path, fault: SignFault) -> Error {
+    SigningError::SignFailed { path: path.to_owned(), fault }.into()
 }
 
 /// Runs Ubuntu's own tool, which creates the pair where shim expects it and requests its enrolment.

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::secret::Secret;
-use crate::session::{Host, Session};
+use crate::session::Host;
 
 /// The name of the systemd credential.
 pub(super) const CREDENTIAL: &str = "dkms.signing-pin";
@@ -13,8 +13,8 @@ pub(super) const CREDENTIAL: &str = "dkms.signing-pin";
 ///
 /// # Errors
 /// As [`find`].
-pub(crate) fn of_token(session: &Session<'_>, uri: &str) -> Result<Option<Secret>> {
-    if has_pin(uri) { Ok(None) } else { find(session.host) }
+pub(crate) fn of_token(host: &Host, uri: &str) -> Result<Option<Secret>> {
+    if has_pin(uri) { Ok(None) } else { find(host) }
 }
 
 /// Whether a `pkcs11:` URI names its PIN, or where that is.

@@ -33,7 +33,7 @@ fn a_pair_for_each_kernel() {
             // A configured key that does not exist is assumed to be elsewhere, so no other key is created in
             // its place.
             assert!(
-                matches!(ensure(session, &pair), Err(Error::Signing(SigningError::SignFailed { .. })))
+                matches!(ensure(session, &pair), Err(crate::Error::Signing(SigningError::SignFailed { .. })))
                     && !Path::new(&pair.key).exists()
             );
             fs::create_dir_all(root.join(format!("keys/{release}"))).unwrap();
