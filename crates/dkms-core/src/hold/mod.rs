@@ -45,7 +45,6 @@ pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
     if s.host.other_root.is_some() || !s.host.root {
         return Ok(());
     }
-<<<<<<< HEAD
     let menu = Menu::find(s);
     let is_held = exists(GRUB_FILE) || exists(APT_FILE) || menu.as_ref().is_some_and(Menu::is_held);
     if !is_on && !is_held {
@@ -57,14 +56,8 @@ pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
         menu.refresh(s, &kernels)?;
     }
     let grub = grub::text(&kernels).filter(|_| menu.is_none());
-    put(s, APT_FILE, apt.as_deref())?;
-    if put(s, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
-=======
-    let (grub, apt) =
-        if is_on { (grub::text(&kernels(s)?), apt::text(&apt::limits(s))) } else { (None, None) };
     put(s.sink, APT_FILE, apt.as_deref())?;
     if put(s.sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
->>>>>>> main
         update_grub(s);
     }
     Ok(())
