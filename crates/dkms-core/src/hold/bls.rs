@@ -1,9 +1,9 @@
-//! grub's default entry where entries are files (`/boot/loader/entries/*.conf`, BootLoaderSpec), as in Fedora and
-//! RHEL: `saved_entry` in grub's environment block.
+//! grub's default entry where entries are files (`/boot/loader/entries/*.conf`, BootLoaderSpec), as in Fedora
+//! and RHEL: `saved_entry` in grub's environment block.
 //!
-//! There, a plugin of kernel-install that runs before that of dkms has written the entry of a new kernel and has made
-//! it the default. So the entry stays, and the default becomes that of a kernel that has its modules. What
-//! dkms changed is in the environment block too, as two variables that grub ignores.
+//! There, a plugin of kernel-install that runs before that of dkms has written the entry of a new kernel and
+//! has made it the default. So the entry stays, and the default becomes that of a kernel that has its modules.
+//! What dkms changed is in the environment block too, as two variables that grub ignores.
 
 use super::Kernels;
 use crate::error::Result;
