@@ -9,6 +9,7 @@
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
 # only what changed. Layout:
 #   build/layers/{headers-6.1,headers-6.12,image-6.1,dkms-debian}/{root,kernel,stamp}
+#   build/layers/{dnf-plugins,boot-tools}    a plugin of dnf; grub's and systemd's tools for menus of boot loaders
 #   build/layers/vm-{6.1,6.1-old,6.12,tools}    what boots in tests/vm: cloud kernels with their headers; firmware, shim
 #   build/layers/vm-debian      the disk of a small Debian for secure_boot::enroll_and_rotate (--vm-debian)
 #   build/layers/{headers,kbuild}-arm64   headers of an arm64 kernel, and the arm64 programs that belong to them
@@ -41,7 +42,7 @@ for arg in "$@"; do
         --clang) clang=yes ;;
         --non-free) nonfree=yes ;;
         --demo) demo=yes ;;
-        -h | --help) sed -n '2,22s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
     esac
 done
@@ -227,6 +228,10 @@ kernel_layers() {
     image=linux-image-$kernel
     [[ -n $(candidate "$image") ]] || image=$image-unsigned
     layer image-6.1 "$kernel" "$image"
+    # The command of dnf that preflight uses; the package cannot be installed beside zypper.
+    layer dnf-plugins '' dnf-plugins-core
+    # What makes and reads the menus of boot loaders.
+    layer boot-tools '' grub-common grub2-common systemd-boot systemd-boot-efi
 
     headers=$(newest 'linux-headers-6\.12\.[0-9]+\+deb12-amd64')
     [[ -n $headers ]] || { say 'headers-6.12: this archive has none'; return; }
