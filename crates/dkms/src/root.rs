@@ -63,8 +63,7 @@ pub(crate) struct Entered {
 pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let Some(dir) = arguments.root.clone() else { return Ok(None) };
     let path = dir.canonicalize().ok().filter(|p| p.is_dir());
-    let path =
-        path.ok_or_else(|| UsageError::NoSuchFile { option: "--root", path: dir, kind: "directory" })?;
+    let path = path.ok_or(UsageError::NoSuchFile { option: "--root", path: dir, kind: "directory" })?;
     if path == Path::new("/") {
         return Ok(None);
     }

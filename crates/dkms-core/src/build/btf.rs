@@ -94,7 +94,9 @@ pub(super) fn add(
     bytes: Vec<u8>,
     check: impl FnOnce(&[u8]) -> std::result::Result<(), NotForKernel>,
 ) -> Result<Vec<u8>> {
-    let Btf::Kernel { file, .. } = context.target.btf(context.session) else { return Ok(bytes) };
+    let Btf::Kernel { file, .. } = context.target.btf(context.session.host, context.session.layout) else {
+        return Ok(bytes);
+    };
     // Some packages remove the symbols themselves.
     if image::has_btf(&bytes) || !image::has_section(&bytes, ".debug_info") {
         return Ok(bytes);

@@ -93,7 +93,11 @@ pub struct BuildOptions<'a> {
 /// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
 pub fn configuration(session: &Session<'_>, build: &Build, conf: &Path) -> Result<(Loaded, Exclusion)> {
     let loaded = load::load_file(session, conf, Some(&build.package), &build.kernel)?.strict()?;
-    let config = headers::KernelConfig::read(&headers::config_path(session, &build.kernel.release));
+    let config = headers::KernelConfig::read(&headers::config_path(
+        session.layout,
+        session.options,
+        &build.kernel.release,
+    ));
     let exclusion = load::exclusion(&loaded, &build.kernel, config.as_ref())?;
     if let Some(reason) = &exclusion.whole {
         return Err(BuildError::Excluded { build: build.clone(), reason: reason.clone() }.into());
@@ -299,7 +303,7 @@ fn sandbox_of(
     visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
     visible.extend(session.options.kernel_config.clone());
     let policy = &loaded.conf.confine;
-    let mut environment = environment::of_build(session, dir);
+    let mut environment = environment::of_build(session.host, session.options, dir);
     if policy.network {
         environment.extend(environment::proxies(session.host));
     }

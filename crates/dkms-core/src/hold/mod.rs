@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::event::Sink;
 use crate::look::ready;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::process::{Command, which};
 use dkms_tree::ids::{Kernel, Release};
@@ -46,7 +47,7 @@ pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
         if is_on { (grub::text(&kernels(s)?), apt::text(&apt::limits(s))) } else { (None, None) };
     put(s.sink, APT_FILE, apt.as_deref())?;
     if put(s.sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
-        update_grub(s);
+        update_grub(s.host, s.sink);
     }
     Ok(())
 }
@@ -103,13 +104,13 @@ fn put(sink: &dyn Sink, path: &str, text: Option<&str>) -> Result<bool> {
 }
 
 /// A failure leaves the boot loader as it was.
-fn update_grub(s: &Session<'_>) {
-    let Some(program) = which("update-grub", &s.host.path) else { return };
+fn update_grub(host: &Host, sink: &dyn Sink) {
+    let Some(program) = which("update-grub", &host.path) else { return };
     let command =
-        Command::new(program).envs(s.host.environment.iter().cloned()).timeout(Duration::from_secs(300));
+        Command::new(program).envs(host.environment.iter().cloned()).timeout(Duration::from_secs(300));
     match command.run() {
         Ok(done) if done.status.success() => {}
-        Ok(done) => s.warn(format!("update-grub ended with {}; run it again", done.status)),
-        Err(e) => s.warn(e.to_string()),
+        Ok(done) => sink.warn(format!("update-grub ended with {}; run it again", done.status)),
+        Err(e) => sink.warn(e.to_string()),
     }
 }
