@@ -9,7 +9,7 @@ E2E      = $(CARGO) test --release --locked -p dkms-tests --test e2e -- --nocapt
 
 export DKMS_BIN
 
-.PHONY: all tools build test check unit fetch attacks test-confined e2e packages robust debs rpm test-vm test-deb test-deb-packages test-archive test-rpm test-distributions fuzz-smoke fuzz deny msrv bench demo clean help
+.PHONY: all tools build test check unit fetch attacks test-confined e2e packages robust debs rpm test-vm test-deb test-deb-packages test-archive test-rpm test-distributions fuzz-smoke fuzz deny msrv bench demo demo-tools clean help
 
 all: build
 
@@ -87,7 +87,10 @@ bench: build ## Compared with Debian's dkms and a bare make (root)
 tools: ## What building and the tests need, by apt-get
 	tests/fetch.sh --tools-only
 
-demo: tools build ## One package from download to removal, in private trees
+demo-tools:
+	tests/fetch.sh --demo
+
+demo: demo-tools build ## One package from download to removal, in private trees
 	tests/demo.sh
 
 clean:

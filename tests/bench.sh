@@ -13,6 +13,7 @@
 #   speed            the same against the limit: one make with a job server over all the packages' own make commands
 #   speed-2          for two kernels at once (autoinstall --all-kernels) against the sum of the two limits
 #   start            instructions of `status` on an empty tree against /bin/true (callgrind)
+#   timings          instructions of dkms for a build with the page of --timings, and without it
 #   load             status, autoinstall and fsck with 100, 200 and 300 packages for three kernels: time and memory a package
 #
 # Prints name, Debian's seconds, ours, and their ratio; the same lines go to build/bench/result.txt.
@@ -32,6 +33,7 @@ cat >"$inside" <<'INSIDE'
 set -euo pipefail
 . /e2e/prelude.sh
 . /e2e/bench-registry.sh
+. /e2e/bench-timings.sh
 export HOME=/root LC_ALL=C.UTF-8
 cd /root
 debian=/usr/sbin/dkms ours=/run/ours
@@ -245,6 +247,9 @@ if command -v valgrind >/dev/null; then
     awk -v p="$pairs" -v t="$true_n" -v e="$empty_n" -v f="$full_n" \
         'BEGIN { printf "%-16s /bin/true %d, status of an empty tree %d (%.1f times), of %d pairs %d (%.1f times)\n", "instructions", t, e, e / t, p, f, f / t }'
 fi
+$ours add single/1.0 >/dev/null
+timings_row $ours single/1.0
+$ours remove single/1.0 --all >/dev/null
 if [[ -n $K612 ]]; then speed_2; else echo 'speed-2: skipped, no second kernel with headers'; fi
 INSIDE
 

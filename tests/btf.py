@@ -3,6 +3,8 @@
     btf.py same_as_kbuild | without_vmlinux
 """
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -27,9 +29,9 @@ def dkms(*words):
     return done.stdout + done.stderr
 
 
-def build(release):
+def build(release, option="--no-cache"):
     """Builds and removes again: the modules, uncompressed, and what dkms printed."""
-    printed = dkms("build", "types/1.0", "-k", release, "--no-cache")
+    printed = dkms("build", "types/1.0", "-k", release, option)
     folder = Path(f"/var/lib/dkms/types/1.0/{release}/x86_64/module")
     for file in folder.glob("*.xz"):
         subprocess.run(["unxz", "-q", file], check=True)
@@ -68,6 +70,45 @@ def same_as_kbuild():
     assert line_of_fingerprint(release) == "btf=false"
 
 
+def base_in_cache(release, types):
+    """The BTF of the kernel is unpacked once, and a damaged file in the cache is not used."""
+    def with_cache():
+        dkms("cache", "clear", "types/1.0")
+        return build(release, "--force")
+
+    def bases():
+        return json.loads(dkms("cache", "show", "--json"))["bases"]
+
+    assert bases() == []
+    dkms("build", "types/1.0", "-k", release)
+    dkms("unbuild", "types/1.0", "-k", release)
+    assert [base["kernel"] for base in bases()] == [release]
+    assert f"BTF of kernel {release}" in dkms("cache")
+    modules, printed = with_cache()
+    assert modules["types"] == types, printed
+    # What is there is used: with other types, pahole has nothing to begin with.
+    (file,) = Path("/var/cache/dkms/btf").iterdir()
+    whole = file.read_bytes()
+    head = {"kernel": release, "sha256": hashlib.sha256(b"no types").hexdigest()}
+    file.write_bytes(json.dumps(head).encode() + b"\nno types")
+    _, printed = with_cache()
+    assert "types.ko is built without BTF: " in printed, printed
+    # A damaged file is replaced.
+    file.write_bytes(whole[:-1] + b"x")
+    checked = subprocess.run(["dkms", "fsck"], capture_output=True, text=True).stdout
+    assert str(file) in checked and "is damaged" in checked, checked
+    modules, printed = with_cache()
+    assert modules["types"] == types, printed
+    assert file.read_bytes() == whole
+    # Who does not use the cache does not use this one.
+    file.write_bytes(whole[:-1] + b"x")
+    modules, _ = build(release)
+    assert modules["types"] == types
+    assert file.read_bytes() != whole
+    assert "the BTF of 1 kernel" in dkms("cache", "clear", "-k", release)
+    assert bases() == []
+
+
 def without_vmlinux():
     """Debian's 6.1 headers have no vmlinux and no resolve_btfids."""
     release = kernel("6.1").release
@@ -90,6 +131,8 @@ def without_vmlinux():
     assert "types.ko is built without BTF" in printed and "damaged" in printed, printed
     assert ".BTF" not in sections(damaged["types"])
     shutil.copy("/tmp/vmlinuz", image)
+
+    base_in_cache(release, first["types"])
 
     # The kernel accepts it.
     tree = machine.Tree("/tmp/tree", kernel("6.1"))

@@ -18,7 +18,7 @@ mkdir -p "$demo"/{download,package,dkms,src,lib}
 trees=(--dkmstree "$demo/dkms" --sourcetree "$demo/src" --installtree "$demo/lib")
 
 say "1. Debian's package $package, downloaded and unpacked, not installed"
-tests/fetch.sh --no-tools --no-vm
+tests/fetch.sh --no-tools --demo
 cp -r "${demo%/demo}/corpus/$package/usr/src/." "$demo/src/"
 folder=$(basename "$demo"/src/v4l2loopback-*)
 module=${folder%-*}/${folder##*-}

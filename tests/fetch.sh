@@ -3,7 +3,7 @@
 # dkms and every *-dkms package of the configured Debian archive.
 #
 #   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--vm-arm64] [--with-image-6.12] [--msrv] [--clang]
-#                  [--non-free]
+#                  [--non-free] [--demo]
 #
 # Nothing but a few build tools is installed: packages are downloaded, unpacked below
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
@@ -13,10 +13,12 @@
 #   build/layers/vm-debian      the disk of a small Debian for secure_boot::enroll_and_rotate (--vm-debian)
 #   build/layers/{headers,kbuild}-arm64   headers of an arm64 kernel, and the arm64 programs that belong to them
 #   build/layers/vm-arm64       its image, and an arm64 userland in /srv/arm64, for vm::judge_arm64 (--vm-arm64)
+#   build/layers/promtool       Prometheus' checker of metrics and queries
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
 # --clang installs clang, lld and llvm as well, for clang::*.
 # --non-free adds the packages of contrib and non-free to the corpus (400 MB), for the long packages::* tests.
+# --demo fetches only what `make demo` needs: a compiler, the headers of one kernel, one package.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -24,7 +26,7 @@ build=${DKMS_TEST_BUILD:-$here/build}
 layers=$build/layers
 debs=$build/debs
 
-tools=yes image612=no msrv=no vm=yes debian=no clang=no arm64=no nonfree=no
+tools=yes image612=no msrv=no vm=yes debian=no clang=no arm64=no nonfree=no demo=no
 for arg in "$@"; do
     case $arg in
         --no-tools) tools=no ;;
@@ -36,7 +38,8 @@ for arg in "$@"; do
         --msrv) msrv=yes ;;
         --clang) clang=yes ;;
         --non-free) nonfree=yes ;;
-        -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        --demo) demo=yes ;;
+        -h | --help) sed -n '2,22s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
     esac
 done
@@ -107,11 +110,21 @@ layer() {
     printf '%s' "$want" >"$dir/stamp"
 }
 
-install_tools() {
-    local want=() command package
-    while read -r command package; do
-        command -v "$command" >/dev/null || want+=("$package")
-    done <<'LIST'
+# COMMAND PACKAGE: what is installed where the command is missing.
+demo_tools() {
+    cat <<'LIST'
+gcc gcc
+gcc-12 gcc-12
+make make
+patch patch
+modinfo kmod
+xz xz-utils
+python3 python3
+LIST
+}
+
+all_tools() {
+    cat <<'LIST'
 gcc gcc
 gcc-12 gcc-12
 make make
@@ -170,27 +183,44 @@ busybox busybox-static
 mksquashfs squashfs-tools
 mkfs.erofs erofs-utils
 LIST
-    if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
-    if [[ $arm64 == yes ]]; then want+=(qemu-system-arm); fi
-    # Without it, gcc-12-aarch64-linux-gnu has no libraries for programs that qemu-user runs.
-    [[ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]] || want+=(libc6-arm64-cross)
+}
+
+install_tools() {
+    local want=() command package
+    while read -r command package; do
+        command -v "$command" >/dev/null || want+=("$package")
+    done < <(if [[ $demo == yes ]]; then demo_tools; else all_tools; fi)
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
-    [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)
-    # What OpenSSL needs to use keys in tokens.
-    if ! compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null; then want+=(libengine-pkcs11-openssl); fi
+    if [[ $demo == no ]]; then other_tools; fi
     if ((${#want[@]})); then
         say "installing ${want[*]}"
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${want[@]}" >/dev/null
     fi
 }
 
-kernel_layers() {
-    local headers kernel kbuild image
+# What has no command in the path: adds to `want`.
+other_tools() {
+    if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
+    if [[ $arm64 == yes ]]; then want+=(qemu-system-arm); fi
+    # Without it, gcc-12-aarch64-linux-gnu has no libraries for programs that qemu-user runs.
+    [[ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]] || want+=(libc6-arm64-cross)
+    [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)
+    # What OpenSSL needs to use keys in tokens.
+    if ! compgen -G '/usr/lib/*/engines-3/pkcs11.so' >/dev/null; then want+=(libengine-pkcs11-openssl); fi
+}
+
+headers_61() {
+    local headers kbuild
     headers=$(newest 'linux-headers-6\.1\.[0-9]+-[0-9]+-amd64')
     kernel=${headers#linux-headers-}
     kbuild=$(depends_on "$headers" '^linux-kbuild-')
     layer headers-6.1 "$kernel" "$headers" "linux-headers-${kernel%-amd64}-common" "$kbuild"
+}
+
+kernel_layers() {
+    local headers kernel kbuild image
+    headers_61
     image=linux-image-$kernel
     [[ -n $(candidate "$image") ]] || image=$image-unsigned
     layer image-6.1 "$kernel" "$image"
@@ -266,9 +296,10 @@ debian_disk() {
     printf '%s' "$versions" >"$dir/stamp"
 }
 
+# packages [NAME...]: those, by default all.
 packages() {
-    local package version dir file names
-    mapfile -t names < <(apt-cache search -n -- '-dkms$' | cut -d' ' -f1 | grep -vx dh-dkms)
+    local package version dir file names=("$@")
+    ((${#names[@]})) || mapfile -t names < <(apt-cache search -n -- '-dkms$' | cut -d' ' -f1 | grep -vx dh-dkms)
     mkdir -p "$build/corpus"
     ln -sfn ../corpus "$layers/packages"
     while read -r package version; do
@@ -339,6 +370,21 @@ END
     rm -rf "$dir"/{lists,debs,cache}
     "$dir/depmod" --version | head -n 1 >"$dir/stamp"
     say "depmod-34: $(<"$dir/stamp")"
+}
+
+# promtool checks metrics and queries. It is one static program; the package's dependencies are not needed (download: 19 MB).
+promtool() {
+    local dir=$layers/promtool version file
+    version=$(candidate prometheus)
+    if [[ -z $version ]]; then say 'promtool: this archive has none'; return; fi
+    if [[ -x $dir/promtool && $(cat "$dir/stamp" 2>/dev/null) == "$version" ]]; then say 'promtool: up to date'; return; fi
+    say "promtool: prometheus $version"
+    file=$(download prometheus)
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    dpkg --fsys-tarfile "$file" | tar -x -C "$dir" --strip-components=3 ./usr/bin/promtool
+    rm "$file"
+    printf '%s' "$version" >"$dir/stamp"
 }
 
 # An arm64 kernel, from lists of that architecture: those of this machine stay as they are. The cloud flavour is the smallest.
@@ -440,12 +486,18 @@ if [[ -z $(candidate linux-headers-amd64) || -z $(find /var/lib/apt/lists -name 
 fi
 if [[ $tools != no && $(id -u) == 0 ]]; then install_tools; fi
 if [[ $tools == only ]]; then exit 0; fi
+if [[ $demo == yes ]]; then
+    headers_61
+    packages v4l2loopback-dkms
+    exit 0
+fi
 kernel_layers
 if [[ $vm == yes ]]; then vm_layers; fi
 if [[ $debian == yes ]]; then debian_disk; fi
 arm64_layers
 layer dkms-debian '' dkms
 depmod_34
+promtool
 packages
 if [[ $nonfree == yes ]]; then non_free_packages; fi
 if [[ $msrv == yes ]]; then msrv_toolchain; fi

@@ -1,6 +1,7 @@
 """Makes the builds in the tree of a private root those of an older kernel, as they are after an upgrade: the next builds are
 new, and dkms knows how long the last ones took."""
 import glob
+import json
 import os
 import shutil
 import subprocess
@@ -18,9 +19,10 @@ def make():
         shutil.copytree(directory, old, symlinks=True)
         for copy in glob.glob(f"{old}/*/.manifest.json"):
             with open(copy, encoding="utf-8") as file:
-                text = file.read()
+                manifest = json.loads(file.read().replace(f'"{kernel}"', f'"{OLD}"'))
+            manifest["installed"] = None
             with open(copy, "w", encoding="utf-8") as file:
-                file.write(text.replace(f'"{kernel}"', f'"{OLD}"'))
+                json.dump(manifest, file)
         name, version = directory.split("/")[4:6]
         done = subprocess.run(["dkms", "unbuild", f"{name}/{version}", "-k", kernel], capture_output=True, check=False)
         if done.returncode:

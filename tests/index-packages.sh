@@ -31,6 +31,7 @@ compare() {
         cmp "$file" "/lib/modules/$K/${file##*/}" || { echo "$1: ${file##*/} differs"; exit 1; }
     done
     comparisons=$((comparisons + 1))
+    if [[ -n ${VERBOSE-} ]]; then echo "$SECONDS s: $1"; fi
     : >/run/ran
 }
 walk() {

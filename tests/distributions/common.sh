@@ -32,6 +32,41 @@ take_kernels() {
     done
 }
 
+# name_kernels OLD NEW: gives both kernels the names that they would have in this distribution, as if they were compiled so.
+name_kernels() {
+    local headers
+    mv "/srv/$OLD" "/srv/$1"
+    mv "/srv/$NEW" "/srv/$2"
+    OLD=$1 NEW=$2
+    for kernel in "$OLD" "$NEW"; do
+        headers=/srv/$kernel/headers
+        echo "$kernel" >"$headers/include/config/kernel.release"
+        echo "#define UTS_RELEASE \"$kernel\"" >"$headers/include/generated/utsrelease.h"
+        sed -i "s/^override KERNELRELEASE.*/override KERNELRELEASE = $kernel/" "$headers/.kernelvariables"
+    done
+}
+
+# complete_headers KERNEL: gives headers the part that Debian's flavors share, as far as the module needs it. Then they work in
+# any place, and in a directory that has nothing else.
+complete_headers() {
+    local headers=/srv/$1/headers common part
+    common=$(sed -n 's,^include \(.*\)/Makefile$,\1,p' "$headers/Makefile")
+    for part in Makefile arch/x86/{include,Makefile,Makefile_32.cpu,Kbuild} include/linux/{atomic,byteorder,sched} \
+        include/{asm-generic,vdso,video} include/uapi/{linux,asm-generic,video}; do
+        [[ -e $common/$part ]] || continue
+        mkdir -p "$(dirname "$headers/common/$part")"
+        cp -r "$common/$part" "$headers/common/$part"
+    done
+    cp "$common"/include/linux/*.h "$headers/common/include/linux/"
+    for part in scripts tools; do
+        common=$(readlink -f "$headers/$part")
+        rm "$headers/$part"
+        cp -rL "$common" "$headers/$part"
+    done
+    ln -s ../scripts "$headers/common/scripts"
+    echo 'include $(dir $(realpath $(lastword $(MAKEFILE_LIST))))common/Makefile' >"$headers/Makefile"
+}
+
 # source_of VERSION [LINE]: prints a folder with the sources of the module single of this version, with one more line of C.
 source_of() {
     local dir=/srv/source/single-$1
@@ -88,4 +123,35 @@ interrupt() {
     echo "exit $code" >>/run/out
     # Nothing keeps running.
     not pgrep -f "$pattern"
+}
+
+# What preflight must not change. The completion of dnf has a cache that dnf refreshes whatever it is asked, and every reader of
+# rpm's database touches one of its files.
+system_state() {
+    find /etc /usr/src /lib/modules /var/lib/dkms /var/cache /var/lib/{rpm,dnf,pacman} /var/log -xdev ! -path '*/.locks*' ! -path '/var/cache/dnf*' ! -name rpmdb.sqlite-shm \
+        -printf '%p %s %T@\n' 2>/dev/null | grep -v '^/var/cache/dkms' | sort
+}
+
+# preflight_answers MANAGER PACKAGE...: dkms preflight builds for the kernel that the package manager offers next, with headers
+# from these packages, and changes nothing.
+preflight_answers() {
+    local manager=$1 want
+    shift
+    want=$(printf "'%s', " "$@")
+    system_state >/run/before
+    dkms preflight --json >/run/json || { cat /run/json; return 1; }
+    same "$(python3 -c 'import json; d = json.load(open("/run/json"))
+for k in d["kernels"]: print(d["answer"], d["manager"], k["kernel"], k["headers"], *((p["package"], p["state"]) for p in k["packages"]))')" \
+        "yes $manager $NEW [${want%, }] ('single', 'builds')"
+    system_state | diff /run/before -
+    same "$(find /tmp -name 'dkms-preflight*')" ''
+    long || return 0
+    # Somebody who is not root, for a kernel that is named, and one that nobody offers.
+    mkdir -m 777 /run/user
+    # Debian's rpm looks for the database of other users in their home.
+    echo '%_dbpath /var/lib/rpm' >/run/user/.rpmmacros
+    (cd /run/user && TMPDIR=/run/user HOME=/run/user setpriv --reuid 1000 --regid 1000 --clear-groups dkms preflight "$NEW") >/run/out 2>&1
+    grep -q "^Kernel $NEW would get its modules" /run/out
+    code 2 dkms preflight "${NEW/6/9}" >/run/out 2>&1
+    grep -q "Kernel ${NEW/6/9} cannot be checked" /run/out
 }

@@ -14,20 +14,40 @@ kernel_packages() {
     cp -r "/srv/$kernel/modules" "$root/lib/modules/$kernel"
     cp "/srv/$kernel/vmlinuz" "$root/lib/modules/$kernel/"
     ln -s "/usr/src/kernels/$kernel" "$root/lib/modules/$kernel/build"
-    package kernel-core "$1" $root 'Provides: installonlypkg(kernel)' \
+    package kernel-core "$1" $root 'Provides: installonlypkg(kernel)' "Provides: kernel-uname-r = $kernel" \
         '%posttrans' "kernel-install add $kernel /lib/modules/$kernel/vmlinuz || exit \$?" '%preun' "kernel-install remove $kernel || exit \$?"
     mkdir -p $root/usr/src/kernels
     cp -r "/srv/$kernel/headers" "$root/usr/src/kernels/$kernel"
-    package kernel-devel "$1" $root 'Provides: installonlypkg(kernel)'
+    package kernel-devel "$1" $root 'Provides: installonlypkg(kernel)' "Provides: kernel-devel-uname-r = $kernel"
     package kernel-devel-matched "$1" "$(mktemp -d)" "Requires: kernel-devel = $1-1" "Requires: kernel-core = $1-1"
 }
 
+# preflight wants a signature that rpm trusts where dnf would.
+signed_headers() {
+    local repo=/etc/yum.repos.d/test.repo
+    sed -i s/gpgcheck=0/gpgcheck=1/ $repo
+    code 2 dkms preflight >/run/out 2>&1
+    grep -q 'SIGNATURES NOT OK' /run/out
+    export GNUPGHOME=/run/gnupg
+    mkdir -m 700 $GNUPGHOME
+    gpg --quiet --batch --passphrase '' --quick-generate-key test@example.org rsa2048 sign 2>/dev/null
+    gpg --quiet --export --armor >/run/key
+    rpmkeys --import /run/key
+    rpmsign --define '_gpg_name test@example.org' --addsign $repository/kernel-devel-6.1.56.rpm >/run/out 2>&1
+    gpgconf --kill all
+    index
+    dkms preflight >/run/out 2>&1
+    not grep -q warning /run/out
+    sed -i s/gpgcheck=1/gpgcheck=0/ $repo
+}
+
 step 'a machine with dnf, without kernels'
+name_kernels 6.1.47-1.x86_64 6.1.56-1.x86_64
 printf '%s\n' 'ID=fedora' 'VERSION_ID=42' 'NAME=Fedora' >/etc/os-release
 mkdir -p /etc/yum.repos.d /etc/dnf /boot/loader
 rm -f /etc/yum.repos.d/*
 printf '%s\n' '[test]' 'name=test' "baseurl=file://$repository" 'gpgcheck=0' 'metadata_expire=0' >/etc/yum.repos.d/test.repo
-printf '%s\n' '[main]' 'installonly_limit=2' 'install_weak_deps=0' 'plugins=0' >/etc/dnf/dnf.conf
+printf '%s\n' '[main]' 'installonly_limit=2' 'install_weak_deps=0' >/etc/dnf/dnf.conf
 # A kernel-install that only calls the plugins, in the order of their names, and the plugins of systemd and dracut.
 cat >/usr/sbin/kernel-install <<'S'
 #!/bin/sh
@@ -70,10 +90,15 @@ status_is "single/1.0, $OLD: installed"
 is_installed 1.0 "$OLD" $place
 same "$(in_order | tail -n 1)" "initramfs $OLD 1"
 
+step 'preflight, before the next kernel'
+complete_headers "$NEW"
+kernel_packages 6.1.56 "$NEW"
+index
+preflight_answers dnf kernel-devel-6.1.56-1.x86_64
+if long; then signed_headers; fi
+
 if long; then
     step 'the next kernel with its headers in one transaction'
-    kernel_packages 6.1.56 "$NEW"
-    index
     run upgrade
     not grep -i 'error in' /run/out
     status_is "single/1.0, $OLD: installed" "single/1.0, $NEW: installed"

@@ -101,8 +101,12 @@ pac -S linux-headers
 status_is "single/1.0, $OLD: installed"
 is_installed 1.0 "$OLD" $place
 
-step 'the next kernel and its headers in one transaction: after depmod, before the initramfs'
+step 'preflight, before the next kernel'
+complete_headers "$NEW"
 kernel_packages linux 6.1.56-1 "$NEW"
+preflight_answers pacman linux-headers-6.1.56-1-any.pkg.tar
+
+step 'the next kernel and its headers in one transaction: after depmod, before the initramfs'
 events >/dev/null
 pac -Syu
 status_is "single/1.0, $NEW: installed"

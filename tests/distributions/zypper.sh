@@ -21,10 +21,23 @@ kernel_packages() {
     mkdir -p "$root${obj%/*}" "$root/usr/lib/modules/$kernel"
     cp -r "/srv/$kernel/headers" "$root$obj"
     ln -s "$obj" "$root/usr/lib/modules/$kernel/build"
-    package kernel-default-devel "$1" $root 'Provides: multiversion(kernel)'
+    package kernel-default-devel "$1" $root 'Provides: multiversion(kernel)' ${DEVEL_REQUIRES:+"$DEVEL_REQUIRES"}
+}
+
+# headers_in_two KERNEL VERSION: packages of headers as SUSE has them; what all flavors share is in a package of its own.
+headers_in_two() {
+    local root=/srv/package shared=/usr/src/linux-$2
+    complete_headers "$1"
+    mkdir -p $root/usr/src
+    mv "/srv/$1/headers/common" "$root$shared"
+    ln -sfn "../linux-$2-obj/x86_64/default/scripts" "$root$shared/scripts"
+    echo "include $shared/Makefile" >"/srv/$1/headers/Makefile"
+    package kernel-devel "$2" $root 'Provides: multiversion(kernel)'
+    DEVEL_REQUIRES="Requires: kernel-devel = $2"
 }
 
 step 'a machine with zypper, without kernels'
+name_kernels 6.1.47-1-default 6.1.56-1-default
 printf '%s\n' 'ID="opensuse-leap"' 'ID_LIKE="suse opensuse"' 'VERSION_ID="16.0"' >/etc/os-release
 mkdir -p /etc/zypp/repos.d /usr/lib/module-init-tools /boot
 printf '%s\n' '[test]' 'name=test' 'enabled=1' "baseurl=file://$repository" 'gpgcheck=0' 'type=rpm-md' >/etc/zypp/repos.d/test.repo
@@ -70,10 +83,13 @@ if long; then
     same "$(in_order | tail -n 1)" "initramfs $OLD 1"
 fi
 
-step 'the next kernel with its headers in one transaction'
+step 'preflight, before the next kernel'
+headers_in_two "$NEW" 6.1.56
 kernel_packages 6.1.56 "$NEW"
 refresh
-run install kernel-default-6.1.56 kernel-default-devel-6.1.56
+preflight_answers zypper kernel-default-devel=6.1.56-1 kernel-devel=6.1.56
+step 'the next kernel with its headers in one transaction'
+run install kernel-default-6.1.56 kernel-default-devel-6.1.56 # with what the headers need
 if long; then status_is "single/1.0, $OLD: installed" "single/1.0, $NEW: installed"; fi
 is_installed 1.0 "$NEW" $place
 in_order >/run/events

@@ -40,16 +40,15 @@ pub fn cached<T, E>(name: &str, key: &str, compute: impl FnOnce() -> Result<T, E
 where
     T: Serialize + DeserializeOwned,
 {
-    let dir = build_dir().join("baseline");
     let digest = sha256(key.as_bytes());
-    let file = dir.join(format!("{name}-{}.json", digest.get(..16).unwrap_or(&digest)));
+    let file = build_dir().join(format!("baseline/{name}-{}.json", digest.get(..16).unwrap_or(&digest)));
     if let Some(kept) = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
         return Ok(kept);
     }
     let value = compute()?;
     if let Ok(bytes) = serde_json::to_vec_pretty(&value) {
-        let _ = fs::create_dir_all(&dir);
-        let _ = fs::write(&file, bytes);
+        let folder = file.parent().unwrap_or(&file);
+        let _ = fs::create_dir_all(folder).and_then(|()| fs::write(&file, bytes));
     }
     Ok(value)
 }

@@ -220,11 +220,8 @@ mod tests {
         Seen {
             step: step.to_owned(),
             exit,
-            stdout: String::new(),
-            stderr: String::new(),
             status: status.iter().map(|s| (*s).to_owned()).collect(),
-            tree: Vec::new(),
-            installed: Vec::new(),
+            ..Seen::nothing()
         }
     }
 

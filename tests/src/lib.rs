@@ -22,6 +22,7 @@ pub mod differences;
 pub mod driver;
 pub mod layers;
 pub mod module;
+pub mod recorded;
 pub mod root;
 pub mod runner;
 pub mod scenario;

@@ -13,6 +13,7 @@
 use crate::root::{Impl, Kernel, Output, Root, RootError};
 use crate::tree::sha256;
 use serde::{Deserialize, Serialize};
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use thiserror::Error;
@@ -41,8 +42,6 @@ pub struct Scenario {
     pub second_kernel: bool,
     /// In order.
     pub steps: Vec<Step>,
-    /// Digest of the file, for the cache of Debian's results.
-    pub digest: String,
 }
 
 /// A scenario file that cannot be parsed.
@@ -76,19 +75,30 @@ pub struct Seen {
     pub installed: Vec<String>,
 }
 
+impl Seen {
+    /// What is seen before the first step of a scenario.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            step: String::new(),
+            exit: 0,
+            stdout: String::new(),
+            stderr: String::new(),
+            status: Vec::new(),
+            tree: Vec::new(),
+            installed: Vec::new(),
+        }
+    }
+}
+
 impl Scenario {
     /// Read a scenario from text.
     ///
     /// # Errors
     /// With file and line when a `#:` line is not understood.
     pub fn parse(name: &str, text: &str) -> Result<Self, ScenarioError> {
-        let mut scenario = Self {
-            name: name.to_owned(),
-            image: false,
-            second_kernel: false,
-            steps: Vec::new(),
-            digest: sha256(text.as_bytes()),
-        };
+        let mut scenario =
+            Self { name: name.to_owned(), image: false, second_kernel: false, steps: Vec::new() };
         for (index, line) in text.lines().enumerate() {
             let error = |what: &str| ScenarioError {
                 file: format!("{name}.sh"),
@@ -149,6 +159,16 @@ impl Scenario {
     /// The steps that an implementation is asked to do.
     pub fn steps_for(&self, dkms: Impl) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(move |s| dkms == Impl::Ours || !s.ours_only)
+    }
+
+    /// Digest of what Debian's dkms is asked to do.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut text = format!("image {}, second kernel {}\n", self.image, self.second_kernel);
+        for step in self.steps_for(Impl::Debian) {
+            let _ = writeln!(text, "{}\n{}", step.name, step.script);
+        }
+        sha256(text.as_bytes())
     }
 
     /// Runs all steps in one fresh root and returns what was seen after each.

@@ -9,8 +9,9 @@
 //! not work is installed without BTF, as kbuild has left it.
 
 use super::NotForKernel;
+use super::cached;
 use super::context::Context;
-use super::kernel_btf::{Base, Btf, pahole};
+use super::kernel_btf::{self, Base, Btf, pahole};
 use super::sandbox::Change;
 use crate::error::Result;
 use crate::event::Event;
@@ -94,7 +95,8 @@ pub(super) fn add(
     bytes: Vec<u8>,
     check: impl FnOnce(&[u8]) -> std::result::Result<(), NotForKernel>,
 ) -> Result<Vec<u8>> {
-    let Btf::Kernel { file, .. } = context.target.btf(context.session.host, context.session.layout) else {
+    let Btf::Kernel { file, digest } = context.target.btf(context.session.host, context.session.layout)
+    else {
         return Ok(bytes);
     };
     // Some packages remove the symbols themselves.
@@ -106,7 +108,10 @@ pub(super) fn add(
     let warn = |why: &str| {
         context.session.warn(format!("{}: {name}.ko is built without BTF: {why}", context.build));
     };
-    let base = context.target.btf_base(|| Base::new(context.session, file, || options(context)))?;
+    let base = context.target.btf_base(|| match kernel_btf(context, file, digest)? {
+        Ok(raw) => Base::new(context.session, &raw, || options(context)),
+        Err(why) => Ok(Err(why)),
+    })?;
     match &*base {
         Ok(base) => match run(context, name, &bytes, base)? {
             Ok(changed) => match check(&changed) {
@@ -118,6 +123,28 @@ pub(super) fn add(
         Err(why) => warn(why),
     }
     Ok(bytes)
+}
+
+/// The kernel's BTF, from the cache if it is there.
+fn kernel_btf(
+    context: &Context<'_>,
+    file: &Path,
+    kernel_digest: &str,
+) -> Result<std::result::Result<Vec<u8>, String>> {
+    let cache = cached::cache(context);
+    if let Some(raw) = cache.as_ref().and_then(|cache| cache.find_base(kernel_digest)) {
+        return Ok(Ok(raw));
+    }
+    let raw = match kernel_btf::unpack(file, kernel_digest)? {
+        Ok(raw) => raw,
+        Err(why) => return Ok(Err(why)),
+    };
+    if let Some(cache) = cache.filter(|_| context.session.host.root) {
+        if let Err(e) = cache.store_base(kernel_digest, &context.build.kernel.release, &raw) {
+            context.session.warn_about_cache(format!("the BTF of the kernel is not cached: {e}"));
+        }
+    }
+    Ok(Ok(raw))
 }
 
 /// Runs pahole, and resolve_btfids if the module needs it.

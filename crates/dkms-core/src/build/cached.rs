@@ -36,7 +36,7 @@ pub(crate) struct Taken {
 
 /// The cache that this build may use; `None` if it is switched off for this command or this package, or if
 /// SOURCE_DATE_EPOCH is set: then the records of a build must not depend on what was built before.
-fn cache(context: &Context<'_>) -> Option<Cache> {
+pub(super) fn cache(context: &Context<'_>) -> Option<Cache> {
     if context.session.host.source_date_epoch().is_some() {
         return None;
     }

@@ -7,11 +7,13 @@ use crate::session::Session;
 use dkms_sys::fs::TempDir;
 use dkms_tree::layout::Layout;
 use kmodule::image;
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// The BTF of the running kernel.
 const OF_RUNNING_KERNEL: &str = "/sys/kernel/btf/vmlinux";
+
+/// What BTF begins with, on a machine with the least significant byte first.
+const BTF_MAGIC: &[u8] = b"\x9f\xeb";
 
 /// How modules for a kernel get their BTF.
 #[derive(Debug)]
@@ -81,6 +83,26 @@ pub(super) fn pahole(host: &Host) -> Option<PathBuf> {
     dkms_sys::process::which(&*name, &host.path)
 }
 
+/// Takes the BTF out of a kernel's image; the running kernel's is BTF already.
+pub(super) fn unpack(file: &Path, kernel_digest: &str) -> Result<std::result::Result<Vec<u8>, String>> {
+    let packed = dkms_sys::fs::read(file)?;
+    let payload = image::payload(&packed).map(crate::digest::bytes);
+    // What is cached has to belong to the digest.
+    if payload.as_deref().ok() != Some(kernel_digest) {
+        return Ok(Err(format!("{} has changed since the command began", file.display())));
+    }
+    if packed.starts_with(BTF_MAGIC) {
+        return Ok(Ok(packed));
+    }
+    Ok(match image::unpack(&packed) {
+        Ok(kernel) => match image::btf(&kernel) {
+            Some(raw) => Ok(raw.to_vec()),
+            None => Err(format!("the kernel in {} has no BTF", file.display())),
+        },
+        Err(e) => Err(format!("{}: {e}", file.display())),
+    })
+}
+
 /// The kernel's BTF in a file that the programs can read, and their options.
 #[derive(Debug)]
 pub(crate) struct Base {
@@ -91,25 +113,12 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Unpacks the kernel's BTF; `options` asks kbuild for its options.
+    /// Writes the kernel's BTF to a file; `options` asks kbuild for its options.
     pub(super) fn new(
         session: &Session<'_>,
-        image: &Path,
+        raw: &[u8],
         options: impl FnOnce() -> Result<std::result::Result<Vec<String>, String>>,
     ) -> Result<std::result::Result<Self, String>> {
-        let packed = dkms_sys::fs::read(image)?;
-        let raw = if packed.starts_with(b"\x9f\xeb") {
-            Cow::Borrowed(&packed[..])
-        } else {
-            let kernel = match image::unpack(&packed) {
-                Ok(kernel) => kernel,
-                Err(e) => return Ok(Err(format!("{}: {e}", image.display()))),
-            };
-            let Some(raw) = image::btf(&kernel) else {
-                return Ok(Err(format!("the kernel in {} has no BTF", image.display())));
-            };
-            Cow::Owned(raw.to_vec())
-        };
         let options = match options()? {
             Ok(options) => options,
             Err(why) => return Ok(Err(why)),
@@ -117,7 +126,7 @@ impl Base {
         let dir = TempDir::new_in(&session.options.tmp_location, "dkms-btf")?;
         dkms_sys::fs::set_mode(dir.path(), 0o711)?;
         let file = dir.path().join("kernel.btf");
-        dkms_sys::fs::create_new(&file, &raw, 0o644)?;
+        dkms_sys::fs::create_new(&file, raw, 0o644)?;
         Ok(Ok(Self { dir, file, options }))
     }
 }

@@ -24,13 +24,15 @@ impl Cache {
     /// The cache cannot be read.
     pub fn problems(&self) -> Result<Vec<Problem>, StoreError> {
         let mut problems = self.strangers()?;
+        problems.extend(self.base_problems());
         let entries = self.sizes()?;
         for entry in &entries {
             if let Some(what) = wrong_with(entry) {
                 problems.push(Problem { path: entry.dir.clone(), what });
             }
         }
-        let total = entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
+        let bases = self.measured_bases();
+        let total = entries.iter().chain(&bases).fold(0u64, |sum, entry| sum.saturating_add(entry.size));
         if total > self.limit() {
             let what = format!("has {total} bytes of builds, more than cache_size ({})", self.limit());
             problems.push(Problem { path: self.dir().to_owned(), what });

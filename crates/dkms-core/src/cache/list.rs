@@ -1,6 +1,6 @@
 //! What is in the cache, and how it is cleared.
 
-use super::{Cache, Damaged, Entry, Record, StoreError};
+use super::{Base, Cache, Damaged, Entry, Record, StoreError};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -17,6 +17,24 @@ pub struct Listed {
     pub size: u64,
     /// When it was used last.
     pub used: SystemTime,
+}
+
+/// What is in a cache.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// Builds.
+    pub entries: Vec<Listed>,
+    /// The BTF of kernels.
+    pub bases: Vec<Base>,
+}
+
+impl Contents {
+    /// The sum of the sizes, in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let sizes = self.entries.iter().map(|entry| entry.size);
+        sizes.chain(self.bases.iter().map(|base| base.size)).fold(0, u64::saturating_add)
+    }
 }
 
 /// Selects entries; what is `None` does not restrict.
@@ -78,22 +96,29 @@ impl Cache {
         Ok(found)
     }
 
-    /// Removes the entries that a filter selects, and returns how many they were and their bytes.
+    /// What a filter selects.
+    ///
+    /// # Errors
+    /// As for [`Cache::entries`].
+    pub fn contents(&self, filter: &Filter) -> Result<Contents, StoreError> {
+        Ok(Contents { entries: self.entries(filter)?, bases: self.bases(filter) })
+    }
+
+    /// Removes what a filter selects, and returns what that was.
     ///
     /// # Errors
     /// The cache cannot be read or written.
-    pub fn clear(&self, filter: &Filter) -> Result<(usize, u64), StoreError> {
-        let entries = self.entries(filter)?;
-        if entries.is_empty() {
-            return Ok((0, 0));
+    pub fn clear(&self, filter: &Filter) -> Result<Contents, StoreError> {
+        let contents = self.contents(filter)?;
+        if contents.entries.is_empty() && contents.bases.is_empty() {
+            return Ok(contents);
         }
         let _lock = self.lock()?;
         self.remove_leftovers()?;
-        let mut bytes = 0u64;
-        for entry in &entries {
-            self.discard(&entry.dir)?;
-            bytes = bytes.saturating_add(entry.size);
-        }
-        Ok((entries.len(), bytes))
+        let entries = contents.entries.iter().map(|entry| &entry.dir);
+        entries
+            .chain(contents.bases.iter().map(|base| &base.path))
+            .try_for_each(|path| self.discard(path))?;
+        Ok(contents)
     }
 }

@@ -4,6 +4,8 @@
 //! size and digest. Modules are stripped, unsigned and uncompressed; `built/` has the files that POST_BUILD
 //! added to `K/A`, and `make.log.zst` is the log of the build.
 //!
+//! Beside `v1`, `btf` has the BTF of kernels (`base`).
+//!
 //! Readers take no lock. An entry appears with one rename and disappears with one rename, or by losing its
 //! record first if it is in a lower layer of an overlay. So it is complete or absent; every byte that is used is checked against the record first. Writers take an exclusive lock,
 //! so whatever temporary directory they find is that of a killed process, and is removed. Nothing is synced:
@@ -11,6 +13,7 @@
 //!
 //! The cache never fails a build: callers turn every error here into a warning.
 
+mod base;
 mod check;
 mod entry;
 pub(crate) mod error;
@@ -20,12 +23,13 @@ mod store;
 mod tests;
 mod why;
 
+pub use base::Base;
 pub use check::Problem;
 pub use dkms_bundle::record::{File, Record};
 pub use entry::{Entry, RECORD};
 use error::Untrusted;
 pub use error::{Damaged, StoreError};
-pub use list::{Filter, Listed};
+pub use list::{Contents, Filter, Listed};
 pub use store::Draft;
 pub use why::{Difference, Nearest};
 

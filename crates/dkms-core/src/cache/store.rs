@@ -64,15 +64,7 @@ impl Cache {
     ) -> Result<(), StoreError> {
         let json = record.to_json()?;
         let size = record.total_size().saturating_add(json.len() as u64);
-        if size > self.limit {
-            return Err(StoreError::TooLarge { size, limit: self.limit });
-        }
-        let _lock = self.lock()?;
-        let free = fs::free_space(&self.dir)?;
-        if free < size.saturating_add(RESERVE) {
-            return Err(StoreError::Full { path: self.dir.clone(), free, size });
-        }
-        self.remove_leftovers()?;
+        let _lock = self.lock_for(size)?;
         let staged = TempDir::new_in(&self.dir, TEMPORARY)?;
         for file in &record.files {
             let path = staged.path().join(&file.path);
@@ -97,23 +89,38 @@ impl Cache {
         self.evict(&record.fingerprint)
     }
 
+    /// The exclusive lock, for storing this many bytes.
+    pub(super) fn lock_for(&self, size: u64) -> Result<Lock, StoreError> {
+        if size > self.limit {
+            return Err(StoreError::TooLarge { size, limit: self.limit });
+        }
+        let lock = self.lock()?;
+        let free = fs::free_space(&self.dir)?;
+        if free < size.saturating_add(RESERVE) {
+            return Err(StoreError::Full { path: self.dir.clone(), free, size });
+        }
+        self.remove_leftovers()?;
+        Ok(lock)
+    }
+
     /// Removes an entry. Readers either have the whole entry or none.
     ///
     /// # Errors
     /// It cannot be removed.
     pub fn drop_entry(&self, dir: &Path) -> Result<(), StoreError> {
         // An entry of the machine's cache is not removed by a command that works on another root.
-        if !dir.starts_with(&self.dir) {
+        if !dir.starts_with(&self.dir) && !dir.starts_with(self.bases_dir()) {
             return Ok(());
         }
         let _lock = self.lock()?;
         self.discard(dir)
     }
 
-    /// Removes whole entries, the least recently used first, until the rest is within the limit. The entry
-    /// `kept` stays.
-    fn evict(&self, kept: &str) -> Result<(), StoreError> {
+    /// Removes whole entries and the BTF of kernels, the least recently used first, until the rest is within
+    /// the limit. What is named `kept` stays.
+    pub(super) fn evict(&self, kept: &str) -> Result<(), StoreError> {
         let mut entries = self.sizes()?;
+        entries.extend(self.measured_bases());
         let mut total = entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
         entries.sort_by_key(|entry| entry.used);
         for entry in entries {

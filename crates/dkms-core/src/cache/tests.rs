@@ -208,11 +208,11 @@ fn lists_and_clears_what_is_asked_for() {
     store(&w.cache, "b", 10);
     let only = |package: &str| Filter { package: Some(package.into()), ..Filter::default() };
     assert_eq!(w.cache.entries(&Filter::default()).unwrap().len(), 2);
-    assert_eq!(w.cache.clear(&only("a")).unwrap().0, 1);
+    assert_eq!(w.cache.clear(&only("a")).unwrap().entries.len(), 1);
     let left = w.cache.entries(&Filter::default()).unwrap();
     assert_eq!(left.iter().map(|l| l.record.as_ref().unwrap().package.as_str()).collect::<Vec<_>>(), ["b"]);
-    assert_eq!(w.cache.clear(&Filter::default()).unwrap().0, 1);
-    assert_eq!(world(1).cache.clear(&Filter::default()).unwrap(), (0, 0));
+    assert_eq!(w.cache.clear(&Filter::default()).unwrap().entries.len(), 1);
+    assert_eq!(world(1).cache.clear(&Filter::default()).unwrap().entries.len(), 0);
 }
 
 #[test]

@@ -1,20 +1,34 @@
 //! Fedora, RHEL and their relatives: dnf 4 and 5, with a cache of its own. rpm checks the signatures.
+//!
+//! The packages of a kernel and of its headers provide the kernel's release, whatever their names are
+//! (kernel-core, kernel-rt-core, kernel-64k-core): `kernel-uname-r = K` and `kernel-devel-uname-r = K`.
 
 use super::manager::{self, Manager, failed, is_release};
 use crate::error::Result;
 use crate::session::Session;
+use dkms_sys::fs::Limit;
 use std::path::{Path, PathBuf};
 
-/// The packages that have a kernel's headers, by the package that has the kernel.
-const KERNELS: [(&str, &str); 3] = [
-    ("kernel-core", "kernel-devel"),
-    ("kernel-uek-core", "kernel-uek-devel"),
-    ("kernel-rt-core", "kernel-rt-devel"),
-];
+/// What kernels and their headers provide. Oracle's kernel has a name of its own.
+const PROVIDED: [(&str, &str); 2] =
+    [("kernel-uname-r", "kernel-devel-uname-r"), ("kernel-uek-uname-r", "kernel-uek-devel-uname-r")];
+
+/// Where repositories are configured; a later file overrides an earlier one.
+const REPOSITORIES: [&str; 4] =
+    ["/usr/share/dnf5/repos.d", "/etc/yum/repos.d", "/etc/distro.repos.d", "/etc/yum.repos.d"];
+
+/// What overrides all of them: `dnf config-manager setopt` of dnf 5.
+const OVERRIDES: &str = "/etc/dnf/repos.override.d";
 
 pub(super) struct Dnf<'a> {
     s: &'a Session<'a>,
     dir: PathBuf,
+}
+
+/// A package in a repository.
+struct Package {
+    name: String,
+    repository: String,
 }
 
 impl<'a> Dnf<'a> {
@@ -32,15 +46,69 @@ impl<'a> Dnf<'a> {
         Ok(manager::run(self.s, "dnf", words, &self.dir)?.stdout_text())
     }
 
-    /// Fails unless rpm, with the keys that this system trusts, accepts the signature of a package.
-    fn check_signature(&self, package: &Path) -> Result<()> {
+    /// The installed packages of kernels.
+    fn kernels(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for (kernel, _) in PROVIDED {
+            let words = ["repoquery", "--installed", "--queryformat=%{name}\n", "--whatprovides", kernel];
+            names.extend(lines(&self.run(&words)?));
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// The package with the headers of a kernel.
+    fn headers_of(&self, release: &str) -> Result<Package> {
+        for (_, headers) in PROVIDED {
+            let provided = format!("{headers} = {release}");
+            let format = "--queryformat=%{name}-%{evr}.%{arch} %{repoid}\n";
+            let words = ["repoquery", "--latest-limit=1", format, "--whatprovides", &provided];
+            let text = self.run(&words)?;
+            if let Some((name, repository)) = text.lines().find_map(|line| line.trim().split_once(' ')) {
+                return Ok(Package { name: name.to_owned(), repository: repository.to_owned() });
+            }
+        }
+        Err(failed("dnf repoquery", format!("no package provides kernel-devel-uname-r = {release}")))
+    }
+
+    fn download(&self, package: &Package) -> Result<Vec<PathBuf>> {
+        let rpms = self.dir.join("rpms");
+        for old in manager::files(&rpms, &[".rpm"]) {
+            dkms_sys::fs::remove_tree(old)?;
+        }
+        let to = format!("--destdir={}", rpms.display());
+        if let Err(e) = self.run(&["download", &to, &package.name]) {
+            // dnf 4 does not have it without its plugins.
+            return match self.run(&["download", "--help"]) {
+                Ok(_) => Err(e),
+                Err(_) => {
+                    let why = "this dnf has no command \"download\"; install dnf-plugins-core";
+                    Err(failed("dnf download", why.to_owned()))
+                }
+            };
+        }
+        Ok(manager::files(&rpms, &[".rpm"]))
+    }
+
+    /// Fails unless rpm, with the keys that this system trusts, accepts the signature of a package. As for
+    /// `dnf install`, a repository with `gpgcheck=0` may have packages without one.
+    fn check_signature(&self, file: &Path, package: &Package) -> Result<()> {
         let level = "--define=_pkgverify_level all".to_owned();
-        let words = vec!["--checksig".to_owned(), level, package.display().to_string()];
-        let said = manager::run(self.s, "rpmkeys", words, &self.dir)?.stdout_text();
-        if said.contains("signatures OK") {
+        let words = vec!["--checksig".to_owned(), level, file.display().to_string()];
+        let Err(e) = manager::run(self.s, "rpmkeys", words, &self.dir) else { return Ok(()) };
+        if may_be_unsigned(&package.repository) {
+            let level = "--define=_pkgverify_level digest".to_owned();
+            let words = vec!["--checksig".to_owned(), level, file.display().to_string()];
+            manager::run(self.s, "rpmkeys", words, &self.dir)?;
+            let Package { name, repository } = package;
+            self.s.warn(format!(
+                "no trusted signature on {name}; the configuration of the repository {repository} does not \
+                 require one (gpgcheck=0)"
+            ));
             return Ok(());
         }
-        Err(failed("rpmkeys --checksig", format!("the package is not signed: {}", said.trim())))
+        Err(e)
     }
 }
 
@@ -54,12 +122,16 @@ impl Manager for Dnf<'_> {
     }
 
     fn offered(&self) -> Result<Vec<String>> {
-        let mut releases = Vec::new();
-        for (kernel, _) in KERNELS {
-            let format = "--queryformat=%{version}-%{release}.%{arch}\n";
-            let text = self.run(&["repoquery", "--upgrades", "--latest-limit=1", format, kernel])?;
-            releases.extend(text.lines().map(str::trim).filter(|line| is_release(line)).map(str::to_owned));
+        let kernels = self.kernels()?;
+        if kernels.is_empty() {
+            return Ok(kernels);
         }
+        let mut words = vec!["repoquery", "--upgrades", "--latest-limit=1", "--provides"];
+        words.extend(kernels.iter().map(String::as_str));
+        let text = self.run(&words)?;
+        let mut releases: Vec<String> =
+            text.lines().filter_map(provided_release).map(str::to_owned).collect();
+        releases.sort();
         releases.dedup();
         Ok(releases)
     }
@@ -68,38 +140,80 @@ impl Manager for Dnf<'_> {
         if !is_release(release) {
             return Err(failed("dnf download", format!("'{release}' is not the release of a kernel")));
         }
-        let rpms = self.dir.join("rpms");
-        for old in manager::files(&rpms, &[".rpm"]) {
-            dkms_sys::fs::remove_tree(old)?;
+        let package = self.headers_of(release)?;
+        let files = self.download(&package)?;
+        if files.is_empty() {
+            return Err(failed("dnf download", format!("did not download {}", package.name)));
         }
-        let to = format!("--destdir={}", rpms.display());
-        let mut last = None;
-        for (_, headers) in KERNELS {
-            match self.run(&["download", &to, &format!("{headers}-{release}")]) {
-                Ok(_) if !manager::files(&rpms, &[".rpm"]).is_empty() => break,
-                Ok(_) => {}
-                Err(e) => last = last.or(Some(e)),
+        for file in &files {
+            self.check_signature(file, &package)?;
+            manager::unpack_rpm(self.s, file, root)?;
+        }
+        Ok(vec![package.name])
+    }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned)
+}
+
+/// A line `kernel-uname-r = K` of what a package provides: the kernel.
+fn provided_release(line: &str) -> Option<&str> {
+    let (name, release) = line.trim().split_once(" = ")?;
+    PROVIDED.iter().any(|(kernel, _)| *kernel == name).then_some(release).filter(|r| is_release(r))
+}
+
+/// Whether the configuration of a repository, or else that of dnf, says that signatures are not checked.
+fn may_be_unsigned(repository: &str) -> bool {
+    let files = |dir: &str, end: &str| manager::files(Path::new(dir), &[end]);
+    let dirs = REPOSITORIES.iter().chain([&OVERRIDES]);
+    let repositories = dirs.flat_map(|dir| files(dir, ".repo"));
+    let value = |file: PathBuf, section: &str| {
+        let text = dkms_sys::fs::read_text(file, Limit::CONFIG).ok()?;
+        gpgcheck(&text, section)
+    };
+    let own = repositories.filter_map(|file| value(file, repository)).last();
+    own.or_else(|| value("/etc/dnf/dnf.conf".into(), "main")) == Some(false)
+}
+
+/// The setting `gpgcheck` in a section of a configuration of dnf.
+fn gpgcheck(text: &str, section: &str) -> Option<bool> {
+    let mut current = "";
+    let mut found = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            current = name;
+        } else if let Some((key, value)) = line.split_once('=').filter(|_| current == section) {
+            if matches!(key.trim(), "gpgcheck" | "pkg_gpgcheck") {
+                found = Some(!matches!(&*value.trim().to_lowercase(), "0" | "false" | "no" | "off"));
             }
         }
-        let packages = manager::files(&rpms, &[".rpm"]);
-        if packages.is_empty() {
-            return Err(
-                last.unwrap_or_else(|| failed("dnf download", format!("no headers of kernel {release}")))
-            );
-        }
-        dkms_sys::fs::create_dir_all(root)?;
-        let mut names = Vec::new();
-        for package in packages {
-            self.check_signature(&package)?;
-            let script =
-                "rpm2cpio \"$1\" | cpio --extract --make-directories --no-absolute-filenames --quiet";
-            let words = ["-c", script, "sh"].map(str::to_owned).into_iter();
-            let words = words.chain([package.display().to_string()]).collect();
-            manager::run(self.s, "sh", words, root)?;
-            names.push(
-                package.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            );
-        }
-        Ok(names)
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_packages_provide() {
+        assert_eq!(provided_release("kernel-uname-r = 6.1.2-3.fc42.x86_64"), Some("6.1.2-3.fc42.x86_64"));
+        assert_eq!(
+            provided_release("kernel-uname-r = 5.14.0-9.el9.x86_64+rt"),
+            Some("5.14.0-9.el9.x86_64+rt")
+        );
+        assert_eq!(provided_release("kernel-core = 6.1.2-3.fc42"), None);
+        assert_eq!(provided_release("kernel-uname-r = ../x"), None);
+        assert_eq!(provided_release("installonlypkg(kernel)"), None);
+    }
+
+    #[test]
+    fn settings_of_repositories() {
+        let text = "[main]\ngpgcheck=1\n[local]\nname=x\n gpgcheck = False\n[other]\n#gpgcheck=0\n";
+        assert_eq!(gpgcheck(text, "main"), Some(true));
+        assert_eq!(gpgcheck(text, "local"), Some(false));
+        assert_eq!(gpgcheck(text, "other"), None);
+        assert_eq!(gpgcheck(text, "absent"), None);
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::program::ProgramError;
 use crate::session::Session;
-use dkms_sys::process::{Command, Finished};
+use dkms_sys::process::{Command, Finished, Stdin, Stream, which};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,13 +25,32 @@ pub(super) trait Manager {
 
 /// Runs a program of a package manager, and returns what it printed.
 pub(super) fn run(s: &Session<'_>, program: &str, args: Vec<String>, dir: &Path) -> Result<Finished> {
-    let command = Command::new(program)
+    finish(command(s, program, args, dir))
+}
+
+/// A program of a package manager, with what all of them need.
+pub(super) fn command(s: &Session<'_>, program: &str, args: Vec<String>, dir: &Path) -> Command {
+    Command::new(program)
         .args(args)
         .envs(s.host.environment.iter().cloned())
         .env("LC_ALL", "C.UTF-8")
         .env("DEBIAN_FRONTEND", "noninteractive")
         .cwd(dir)
-        .timeout(Duration::from_secs(1800));
+        .timeout(Duration::from_secs(1800))
+}
+
+/// The same for package managers that refuse to download for users other than root, although they write only
+/// to our directory: these users get a user namespace.
+pub(super) fn command_of_root(s: &Session<'_>, program: &str, mut args: Vec<String>, dir: &Path) -> Command {
+    if dkms_sys::sys::effective_uid() == 0 || which("unshare", &s.host.path).is_none() {
+        return command(s, program, args, dir);
+    }
+    args.splice(0..0, ["--map-root-user".to_owned(), program.to_owned()]);
+    command(s, "unshare", args, dir)
+}
+
+/// Runs it. A failure contains the last lines of what it reported.
+pub(super) fn finish(command: Command) -> Result<Finished> {
     let shown = command.display();
     let done = command.run().map_err(|e| failed(&shown, e.to_string()))?;
     if done.status.success() {
@@ -45,6 +64,20 @@ pub(super) fn run(s: &Session<'_>, program: &str, args: Vec<String>, dir: &Path)
 
 pub(super) fn failed(command: &str, cause: String) -> crate::Error {
     ProgramError::Failed { command: command.to_owned(), cause: cause.into() }.into()
+}
+
+/// Unpacks the files of an rpm package below a directory.
+pub(super) fn unpack_rpm(s: &Session<'_>, package: &Path, root: &Path) -> Result<()> {
+    dkms_sys::fs::create_dir_all(root)?;
+    let payload = package.with_extension("cpio");
+    let file = dkms_sys::fs::create_truncated(&payload)?;
+    let words = vec![package.display().to_string()];
+    finish(command(s, "rpm2cpio", words, root).stdout(Stream::File(file)))?;
+    let words = ["--extract", "--make-directories", "--no-absolute-filenames", "--quiet"].map(str::to_owned);
+    let file = dkms_sys::fs::open(&payload)?;
+    finish(command(s, "cpio", words.into(), root).stdin(Stdin::Stream(file.into())))?;
+    dkms_sys::fs::remove_tree(&payload)?;
+    Ok(())
 }
 
 /// The files in a directory whose names have one of these ends.

@@ -12,9 +12,11 @@ mod pacman;
 mod report;
 mod run;
 mod scratch;
+mod zypper;
 
 pub use report::{KernelReport, PackageReport, PackageState, Report};
 
+use crate::distro::{Distribution, Family};
 use crate::error::Result;
 use crate::event::Event;
 use crate::look::verify::Outcome;
@@ -51,22 +53,34 @@ pub fn preflight(s: &Session<'_>, kernels: &[String], dkms: &Path) -> Result<Rep
     Ok(report)
 }
 
+/// The package manager of the distribution, or else the first one that is installed: a Debian machine may have
+/// dnf or pacman for its containers.
 fn find_manager<'a>(s: &'a Session<'a>, dir: &Path) -> Result<Box<dyn Manager + 'a>> {
-    let has = |program: &str| which(program, &s.host.path).is_some();
-    if has("apt-get") && has("dpkg-deb") && Path::new("/var/lib/dpkg/status").exists() {
-        Ok(Box::new(apt::Apt::new(s, dir)?))
-    } else if has("dnf") {
-        Ok(Box::new(dnf::Dnf::new(s, dir)?))
-    } else if has("pacman") {
-        Ok(Box::new(pacman::Pacman::new(s, dir)?))
-    } else {
-        Err(ProgramError::Missing {
-            program: "apt-get, dnf or pacman".into(),
-            purpose: "ask which kernels are offered".into(),
-            package: "of one of them".into(),
+    let has = |program: &str| {
+        let is_used = program != "apt-get" || Path::new("/var/lib/dpkg/status").exists();
+        is_used && which(program, &s.host.path).is_some()
+    };
+    let own = match s.host.distribution.as_ref().map(Distribution::family) {
+        Some(Family::Fedora | Family::Rhel) => "dnf",
+        Some(Family::Suse) => "zypper",
+        Some(Family::Arch) => "pacman",
+        _ => "apt-get",
+    };
+    let found = [own, "apt-get", "dnf", "zypper", "pacman"].into_iter().find(|program| has(program));
+    Ok(match found {
+        Some("apt-get") => Box::new(apt::Apt::new(s, dir)?),
+        Some("dnf") => Box::new(dnf::Dnf::new(s, dir)?),
+        Some("zypper") => Box::new(zypper::Zypper::new(s, dir)?),
+        Some("pacman") => Box::new(pacman::Pacman::new(s, dir)?),
+        _ => {
+            return Err(ProgramError::Missing {
+                program: "apt-get, dnf, zypper or pacman".into(),
+                purpose: "ask which kernels are offered".into(),
+                package: "of one of them".into(),
+            }
+            .into());
         }
-        .into())
-    }
+    })
 }
 
 fn check(s: &Session<'_>, manager: &dyn Manager, dir: &Path, release: &str, dkms: &Path) -> KernelReport {

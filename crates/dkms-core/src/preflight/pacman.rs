@@ -6,7 +6,6 @@ use crate::error::Result;
 use crate::session::Session;
 use dkms_sys::IoError;
 use dkms_sys::fs::Limit;
-use dkms_sys::process::which;
 use std::path::{Path, PathBuf};
 
 pub(super) struct Pacman<'a> {
@@ -26,8 +25,6 @@ impl<'a> Pacman<'a> {
         Ok(Self { s, dir })
     }
 
-    /// pacman refuses to download for users other than root, although it writes only to our directory: they
-    /// get a user namespace.
     fn run(&self, args: &[&str]) -> Result<String> {
         let own = |name: &str| self.dir.join(name).display().to_string();
         let (db, cache) = (own("db"), own("cache"));
@@ -36,12 +33,8 @@ impl<'a> Pacman<'a> {
                 .map(str::to_owned)
                 .into();
         words.extend(args.iter().map(|&word| word.to_owned()));
-        let mut program = "pacman";
-        if dkms_sys::sys::effective_uid() != 0 && which("unshare", &self.s.host.path).is_some() {
-            words.splice(0..0, ["--map-root-user".to_owned(), "pacman".to_owned()]);
-            program = "unshare";
-        }
-        Ok(manager::run(self.s, program, words, &self.dir)?.stdout_text())
+        let command = manager::command_of_root(self.s, "pacman", words, &self.dir);
+        Ok(manager::finish(command)?.stdout_text())
     }
 
     /// The packages of kernels that are installed, which the kernels' directories name.

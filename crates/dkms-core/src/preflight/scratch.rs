@@ -64,10 +64,9 @@ fn link_headers(root: &Path, release: &str) -> Result<()> {
     let tree = trees.iter().find(|tree| fs::is_dir(tree)).unwrap_or(&trees[1]);
     let build = tree.join(release).join("build");
     if !fs::exists(&build) {
-        let headers = [format!("usr/src/kernels/{release}"), format!("usr/src/linux-headers-{release}")];
-        let headers = headers.iter().find(|dir| fs::is_dir(root.join(dir)));
         fs::create_dir_all(tree.join(release))?;
-        if let Some(headers) = headers {
+        let headers = ["kernels/", "linux-headers-"].map(|place| format!("usr/src/{place}{release}"));
+        if let Some(headers) = headers.iter().find(|dir| fs::is_dir(root.join(dir))) {
             symlink(Path::new("/").join(headers), &build).map_err(|e| IoError::new("create", &build, e))?;
         }
     }

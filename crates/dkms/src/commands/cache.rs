@@ -31,37 +31,32 @@ fn filter(call: &Call<'_>) -> Filter {
 
 fn show(call: &Call<'_>) -> Result<()> {
     let cache = Cache::to_inspect(call.s);
-    let entries = cache.entries(&filter(call))?;
+    let contents = cache.contents(&filter(call))?;
     let json = call.arguments.json;
-    call.ui.data(&if json { render::show_json(&cache, &entries) } else { render::show(&cache, &entries) });
+    call.ui.data(&if json { render::show_json(&cache, &contents) } else { render::show(&cache, &contents) });
     Ok(())
 }
 
 fn size(call: &Call<'_>) -> Result<()> {
     let cache = Cache::to_inspect(call.s);
-    let entries = cache.entries(&filter(call))?;
+    let contents = cache.contents(&filter(call))?;
     let json = call.arguments.json;
-    call.ui.data(&if json { render::size_json(&cache, &entries) } else { render::size(&cache, &entries) });
+    call.ui.data(&if json { render::size_json(&cache, &contents) } else { render::size(&cache, &contents) });
     Ok(())
 }
 
 fn clear(call: &Call<'_>) -> Result<()> {
     let cache = Cache::to_inspect(call.s);
     let filter = filter(call);
-    let (count, bytes) = if call.arguments.dry_run {
-        let entries = cache.entries(&filter)?;
-        (entries.len(), entries.iter().fold(0, |sum, entry| entry.size.saturating_add(sum)))
+    let contents = if call.arguments.dry_run {
+        cache.contents(&filter)?
     } else {
         call.require_root()?;
         cache.clear(&filter)?
     };
     let json = call.arguments.json;
     let done = !call.arguments.dry_run;
-    call.ui.data(&if json {
-        render::cleared_json(count, bytes)
-    } else {
-        render::cleared(count, bytes, done)
-    });
+    call.ui.data(&if json { render::cleared_json(&contents) } else { render::cleared(&contents, done) });
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::json::line as document;
 use super::size::bytes;
 use crate::printable::on_one_line;
-use dkms_core::cache::{Cache, Damaged, Entry, Listed, Nearest};
+use dkms_core::cache::{Base, Cache, Contents, Damaged, Entry, Listed, Nearest};
 use dkms_core::ids::Build;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,35 +12,40 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn total(entries: &[Listed]) -> u64 {
-    entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.size))
-}
-
-fn entries_of(count: usize) -> String {
-    if count == 1 { "1 build".into() } else { format!("{count} builds") }
+fn summary(contents: &Contents) -> String {
+    let builds = match contents.entries.len() {
+        1 => "1 build".to_owned(),
+        count => format!("{count} builds"),
+    };
+    match contents.bases.len() {
+        0 => builds,
+        1 => builds + " and the BTF of 1 kernel",
+        count => format!("{builds} and the BTF of {count} kernels"),
+    }
 }
 
 /// `dkms cache size`
-pub(crate) fn size(cache: &Cache, entries: &[Listed]) -> String {
+pub(crate) fn size(cache: &Cache, contents: &Contents) -> String {
     let limit =
         if cache.limit() == 0 { "switched off".into() } else { format!("of {}", bytes(cache.limit())) };
     let dir = cache.dir().display();
-    format!("{} {limit}, {} in {dir}\n", bytes(total(entries)), entries_of(entries.len()))
+    format!("{} {limit}, {} in {dir}\n", bytes(contents.size()), summary(contents))
 }
 
 /// The same as JSON.
-pub(crate) fn size_json(cache: &Cache, entries: &[Listed]) -> String {
+pub(crate) fn size_json(cache: &Cache, contents: &Contents) -> String {
     document(&json!({
         "schema": 1,
         "directory": cache.dir(),
         "limit": cache.limit(),
-        "bytes": total(entries),
-        "count": entries.len(),
+        "bytes": contents.size(),
+        "count": contents.entries.len(),
+        "bases_count": contents.bases.len(),
     }))
 }
 
 /// `dkms cache show`
-pub(crate) fn show(cache: &Cache, entries: &[Listed]) -> String {
+pub(crate) fn show(cache: &Cache, contents: &Contents) -> String {
     let line = |entry: &Listed| {
         let used = dkms_core::time::utc(seconds(entry.used));
         let what = match &entry.record {
@@ -52,11 +57,20 @@ pub(crate) fn show(cache: &Cache, entries: &[Listed]) -> String {
         let short = entry.fingerprint.get(..12).unwrap_or_default();
         format!("{}\n", on_one_line(&format!("{what}: {}, last used {used}, {short}", bytes(entry.size))))
     };
-    entries.iter().map(line).collect::<String>() + &size(cache, entries)
+    let base = |base: &Base| {
+        let used = dkms_core::time::utc(seconds(base.used));
+        let what = match &base.kernel {
+            Some(kernel) => format!("BTF of kernel {kernel}"),
+            None => format!("damaged: {}", base.path.display()),
+        };
+        format!("{}\n", on_one_line(&format!("{what}: {}, last used {used}", bytes(base.size))))
+    };
+    let entries = contents.entries.iter().map(line);
+    entries.chain(contents.bases.iter().map(base)).collect::<String>() + &size(cache, contents)
 }
 
 /// The same as JSON.
-pub(crate) fn show_json(cache: &Cache, entries: &[Listed]) -> String {
+pub(crate) fn show_json(cache: &Cache, contents: &Contents) -> String {
     let entry = |entry: &Listed| {
         let mut value = json!({
             "fingerprint": entry.fingerprint,
@@ -75,26 +89,34 @@ pub(crate) fn show_json(cache: &Cache, entries: &[Listed]) -> String {
         }
         value
     };
-    let entries_json: Vec<Value> = entries.iter().map(entry).collect();
+    let base = |base: &Base| json!({ "kernel": base.kernel, "bytes": base.size, "used": seconds(base.used) });
+    let entries: Vec<Value> = contents.entries.iter().map(entry).collect();
+    let bases: Vec<Value> = contents.bases.iter().map(base).collect();
     document(&json!({
         "schema": 1,
         "directory": cache.dir(),
         "limit": cache.limit(),
-        "bytes": total(entries),
+        "bytes": contents.size(),
         "count": entries.len(),
-        "entries": entries_json,
+        "entries": entries,
+        "bases": bases,
     }))
 }
 
 /// `dkms cache clear`
-pub(crate) fn cleared(count: usize, size: u64, done: bool) -> String {
+pub(crate) fn cleared(contents: &Contents, done: bool) -> String {
     let verb = if done { "Removed" } else { "Would remove" };
-    format!("{verb} {} ({})\n", entries_of(count), bytes(size))
+    format!("{verb} {} ({})\n", summary(contents), bytes(contents.size()))
 }
 
 /// The same as JSON.
-pub(crate) fn cleared_json(count: usize, bytes: u64) -> String {
-    document(&json!({ "schema": 1, "count": count, "bytes": bytes }))
+pub(crate) fn cleared_json(contents: &Contents) -> String {
+    document(&json!({
+        "schema": 1,
+        "count": contents.entries.len(),
+        "bases_count": contents.bases.len(),
+        "bytes": contents.size(),
+    }))
 }
 
 /// The answer of `dkms cache why`.

@@ -1,5 +1,6 @@
 //! The page about one machine.
 
+mod lines;
 mod sections;
 mod tables;
 
@@ -8,6 +9,9 @@ use super::data::{KernelState, Key, Machine, Problem, Severity};
 use super::parts::entry;
 use super::words::{self, Tone};
 use dkms_pages::{Html, Page};
+
+/// So many reasons are not folded up.
+const FEW: usize = 5;
 
 /// The whole page.
 pub(super) fn render(machine: &Machine) -> String {
@@ -112,8 +116,9 @@ fn problem(html: &mut Html, problem: &Problem) {
             html.text(&format!(" {}", subject(problem)));
         });
         html.element("p", &[], &capitalised(&problem.what));
-        for help in &problem.help {
-            html.element("p", &[("class", "muted")], &capitalised(help));
+        let help: Vec<_> = problem.help.iter().map(|line| lines::split(line)).collect();
+        for help in lines::joined(&help) {
+            html.element("p", &[("class", "muted")], &capitalised(&help));
         }
         if !problem.fix.is_empty() {
             html.within("pre", &[], |html| {
@@ -170,18 +175,43 @@ fn kernel(html: &mut Html, kernel: &KernelState) {
         facts.extend(kernel.newest.then_some("newest"));
         facts.extend(kernel.policy.as_deref());
         html.element("p", &[("class", "muted")], &facts.join(" · "));
-        let failed: Vec<_> = kernel.checks.iter().filter(|c| c.answer != "yes").collect();
-        if failed.is_empty() {
-            return;
-        }
+        reasons(html, kernel);
+    });
+}
+
+/// Why a kernel is not ready; many reasons are folded up, because the problems above have them, too.
+fn reasons(html: &mut Html, kernel: &KernelState) {
+    let failed = kernel.checks.iter().filter(|check| check.answer != "yes");
+    let all: Vec<(String, String)> = failed
+        .map(|check| {
+            let (module, text) = lines::split(&check.what);
+            let help = check.help.as_ref().map_or_else(String::new, |h| format!(" ({h})"));
+            let about = check.about.as_deref().unwrap_or_default();
+            let subject = match (about.is_empty(), module.is_empty()) {
+                (false, false) => format!("{about} ({module})"),
+                _ => format!("{about}{module}"),
+            };
+            (subject, format!("{text}{help}"))
+        })
+        .collect();
+    let all = lines::joined(&all);
+    let list = |html: &mut Html| {
         html.within("ul", &[], |html| {
-            for check in failed {
-                let about = check.about.as_ref().map_or_else(String::new, |a| format!("{a}: "));
-                let help = check.help.as_ref().map_or_else(String::new, |h| format!(" ({h})"));
-                html.element("li", &[], &format!("{about}{}{help}", check.what));
+            for line in &all {
+                html.element("li", &[], line);
             }
         });
-    });
+    };
+    match all.len() {
+        0 => {}
+        n if n <= FEW => list(html),
+        n => {
+            html.within("details", &[], |html| {
+                html.element("summary", &[], &words::count(n, "reason"));
+                list(html);
+            });
+        }
+    }
 }
 
 fn trust(html: &mut Html, machine: &Machine) {

@@ -24,6 +24,8 @@ pub(super) struct Advice {
 pub(super) fn advise(run: &Run) -> Vec<Advice> {
     let mut list: Vec<Advice> = Vec::new();
     list.extend(longest(run));
+    list.extend(failed(run));
+    list.extend(saturated(run));
     list.extend(locks(run));
     list.extend(memory(run));
     list.extend(same_package(run));
@@ -100,6 +102,56 @@ fn slowest_object(step: &Step) -> Option<String> {
              build, so more jobs do not help; only the author of the driver can split it."
         ),
     })
+}
+
+/// The time of builds that failed.
+fn failed(run: &Run) -> Option<Advice> {
+    let failed = || run.builds.iter().filter(|step| step.is_failed());
+    let (count, time) = (failed().count(), failed().map(Step::duration).sum::<f64>());
+    let all: f64 = run.builds.iter().map(Step::duration).sum();
+    (time >= SHORT && time >= 0.1 * all).then(|| Advice {
+        seen: format!(
+            "{}, after {}, {} of all building.",
+            builds(count, "failed"),
+            seconds(time),
+            percent(time, all)
+        ),
+        remarks: vec![
+            "A newer version of a package may support the kernel: update it, or tell its author what failed."
+                .into(),
+            "BUILD_EXCLUSIVE_KERNEL in /etc/dkms/PACKAGE.conf leaves out kernels for which nobody needs the \
+             package; nothing is then built, and nothing fails."
+                .into(),
+        ],
+        about: None,
+    })
+}
+
+/// A machine whose processors were busy all the time.
+fn saturated(run: &Run) -> Option<Advice> {
+    let total = run.facts.total;
+    let used = run.use_of_slots(0.0, total) / total.max(0.001);
+    let slots = f64::from(run.slots);
+    let compiled = run.builds.iter().filter(|step| step.is_compiled()).count();
+    let is_busy = run.slots as usize >= run.facts.cpus && used >= 0.85 * slots;
+    (is_busy && compiled > 1 && total >= 10.0 * SHORT).then(|| Advice {
+        seen: format!(
+            "The processors were busy: on average, {used:.1} of {} job slots were in use. Another order of \
+             the builds would not be faster.",
+            run.slots
+        ),
+        remarks: vec![
+            "Only less to compile or more processors make it shorter: builds from the cache or a registry \
+             (`registry` in framework.conf), and no packages or kernels that nobody uses (`dkms status`)."
+                .into(),
+        ],
+        about: None,
+    })
+}
+
+/// "1 build failed", "2 builds failed".
+fn builds(count: usize, verb: &str) -> String {
+    if count == 1 { format!("1 build {verb}") } else { format!("{count} builds {verb}") }
 }
 
 /// Slots that were free while a build ran make.
@@ -183,8 +235,8 @@ fn memory(run: &Run) -> Option<Advice> {
     let (time, count, about) = waited(run, |reason| *reason == Reason::Memory)?;
     Some(Advice {
         seen: format!(
-            "{count} build(s) did not begin beside others, for up to {}, because little memory \
-         was free.",
+            "{} beside others, for up to {}, because little memory was free.",
+            builds(count, "did not begin"),
             seconds(time)
         ),
         remarks: vec![
@@ -217,8 +269,8 @@ fn jobs(run: &Run) -> Option<Advice> {
     let (slots, cpus) = (run.slots as usize, run.facts.cpus);
     (slots > 0 && slots < cpus).then(|| Advice {
         seen: format!(
-            "{count} build(s) waited for a job slot, for up to {}, and this machine has {cpus} processors \
-             for {slots} slot(s).",
+            "{} for a job slot, for up to {}, and this machine has {cpus} processors for a limit of {slots}.",
+            builds(count, "waited"),
             seconds(time)
         ),
         remarks: vec![match run.facts.jobs {

@@ -87,7 +87,10 @@ impl<'a> Chart<'a> {
             ];
             html.element("line", &line, "");
             let label = if at == 0.0 { "0".to_owned() } else { seconds(at) };
-            text(html, &x, self.bottom + 15.0, "tick", &label);
+            // At the right end, a label in the middle would be cut off.
+            let half = label.chars().count() as f64 * CHARACTER / 2.0;
+            let class = if self.x(at) + half > WIDTH { "tick last" } else { "tick" };
+            text(html, &x, self.bottom + 15.0, class, &label);
             at += step;
         }
     }
@@ -107,18 +110,25 @@ impl<'a> Chart<'a> {
                 if self.run.path.iter().any(|part| part.item == Item::Build(n)) {
                     self.bar(html, "critical", (from, to), y + self.lane - 6.0, 3.0);
                 }
-                self.label(html, &self.name(step), from, to, y + self.lane - 9.0);
+                self.label(html, &self.names(step), from, to, y + self.lane - 9.0);
             });
         }
     }
 
-    /// The package, and the kernel if there are several.
-    fn name(&self, step: &Step) -> String {
-        let kernel = &step.build.kernel;
-        match self.run.builds.iter().any(|other| other.build.kernel != *kernel) {
-            true => format!("{} {}", step.build.package, kernel.release),
-            false => step.build.package.to_string(),
-        }
+    /// What is written into a bar, from the longest text to the shortest: the package, and the kernel if there
+    /// are several.
+    fn names(&self, step: &Step) -> Vec<String> {
+        let (package, kernel) = (&step.build.package, &step.build.kernel);
+        let several = self.run.builds.iter().any(|other| other.build.kernel != *kernel);
+        let release = if several { format!(" {}", kernel.release) } else { String::new() };
+        // Without the flavour, 6.1.0-56-amd64 is 6.1.0-56.
+        let brief = release.rsplit_once('-').map_or(release.as_str(), |(brief, _)| brief);
+        vec![
+            format!("{package}{release}"),
+            format!("{}{release}", package.name),
+            format!("{}{brief}", package.name),
+            package.name.clone(),
+        ]
     }
 
     fn spans(&self, html: &mut Html) {
@@ -135,7 +145,7 @@ impl<'a> Chart<'a> {
                 if self.run.path.iter().any(|part| part.item == Item::Span(n)) {
                     self.bar(html, "critical", (span.from, span.to), self.spans_top + 16.0, 3.0);
                 }
-                self.label(html, &span.name, span.from, span.to, self.spans_top + 13.0);
+                self.label(html, std::slice::from_ref(&span.name), span.from, span.to, self.spans_top + 13.0);
             });
         }
     }
@@ -153,9 +163,11 @@ impl<'a> Chart<'a> {
         html.element("rect", &attributes, "");
     }
 
-    /// Text in a bar, as much as there is room for.
-    fn label(&self, html: &mut Html, label: &str, from: f64, to: f64, y: f64) {
+    /// Text in a bar: the first one that there is room for, or the beginning of the last one.
+    fn label(&self, html: &mut Html, labels: &[String], from: f64, to: f64, y: f64) {
         let room = ((self.x(to) - self.x(from) - 6.0) / CHARACTER) as usize;
+        let fits = |label: &&String| dkms_pages::visible(label).chars().count() <= room;
+        let Some(label) = labels.iter().find(fits).or(labels.last()) else { return };
         if room < 3 || self.lane < 20.0 {
             return;
         }
@@ -201,7 +213,7 @@ impl<'a> Chart<'a> {
 fn class(step: &Step) -> &'static str {
     match step.outcome {
         Outcome::Failed(..) => "failed",
-        Outcome::Unfinished | Outcome::Skipped(_) => "unfinished",
+        Outcome::Unfinished | Outcome::Skipped(_) | Outcome::Deferred(_) => "unfinished",
         Outcome::Built if step.is_compiled() => "built",
         Outcome::Built => "reused",
     }

@@ -7,6 +7,7 @@
 
 mod advice;
 mod chart;
+mod failures;
 mod keep;
 mod page;
 mod path;
@@ -26,7 +27,7 @@ use dkms_core::error::Error;
 use dkms_core::event::Event;
 use dkms_core::session::Session;
 use record::Entry;
-use run::{Facts, Run};
+use run::{Facts, Run, Step};
 use std::io::Write;
 
 /// Writes the page of a command that has ended: to the file of `--timings`, and into the tree.
@@ -48,6 +49,9 @@ pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>
         error: error.map(|e| (e.to_string(), e.help())),
     };
     let mut run = recorder.with_entries(|entries| analyse(entries, facts));
+    if error.is_some_and(is_summary) && run.builds.iter().any(Step::is_failed) {
+        run.facts.error = None;
+    }
     run.read_logs(s.layout);
     let page = page::render(&run);
     let kept = is_kept.then(|| keep::keep(s.layout, arguments.action_word(), &page));
@@ -67,6 +71,11 @@ pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>
         Ok(path) => Event::PageWritten { path },
         Err(e) => Event::Warning { text: format!("the page of --timings cannot be written: {e}") },
     });
+}
+
+/// Whether an error only says how many builds failed: the page shows each of them.
+fn is_summary(error: &Error) -> bool {
+    matches!(error, Error::AutoinstallFailed { .. } | Error::SeveralFailed { .. })
 }
 
 /// What the events of a command mean.

@@ -2,6 +2,7 @@
 
 use super::advice;
 use super::chart;
+use super::failures;
 use super::run::{Item, Outcome, Reason, Run, Step};
 use super::text::{id, percent, seconds};
 use crate::printable::without_pins;
@@ -11,13 +12,16 @@ use dkms_pages::{Html, Page};
 /// The parts of the critical path that are listed.
 const PARTS: usize = 40;
 
+/// What is not worth a fact if there is none of it.
+const OPTIONAL: [&str; 3] = ["from the cache", "from a registry", "not built"];
+
 /// The page of a command.
 pub(super) fn render(run: &Run) -> String {
     let mut main = Html::new();
     main.element("h1", &[], &format!("Timings of dkms {}", run.facts.action));
     main.element("p", &[("class", "muted")], &without_pins(&run.facts.command));
     facts(&mut main, run);
-    failures(&mut main, run);
+    failures::sections(&mut main, run);
     main.element("h2", &[], "What to do");
     advice_list(&mut main, run);
     main.element("h2", &[], "Timeline");
@@ -50,23 +54,29 @@ fn facts(html: &mut Html, run: &Run) {
             "from a registry".into(),
         ),
         (count(&Step::is_failed), "failed".into()),
+        (count(&|step| step.left_out().is_some()), "not built".into()),
     ];
     if expected > 0.0 {
         list.push((
             percent(actual, expected),
-            format!("of what they took the last time ({})", seconds(expected)),
+            format!("of the time of the last builds ({})", seconds(expected)),
         ));
     }
     if run.slots > 0 {
         let used = run.use_of_slots(0.0, run.facts.total) / run.facts.total.max(0.001);
         list.push((format!("{used:.1} of {}", run.slots), "job slots in use on average".into()));
     }
-    list.push((run.facts.cpus.to_string(), "processor(s)".into()));
+    let processors = if run.facts.cpus == 1 { "processor" } else { "processors" };
+    list.push((run.facts.cpus.to_string(), processors.into()));
     html.within("ul", &[("class", "facts")], |html| {
         for (value, name) in
-            list.into_iter().filter(|(value, name)| value != "0" || !name.starts_with("from"))
+            list.into_iter().filter(|(value, name)| value != "0" || !OPTIONAL.contains(&name.as_str()))
         {
-            let class = if name == "failed" && value != "0" { "bad" } else { "" };
+            let class = match name.as_str() {
+                "failed" if value != "0" => "bad",
+                "not built" => "warn",
+                _ => "",
+            };
             html.within("li", &[], |html| {
                 html.element("b", &[("class", class)], &value).text(" ").text(&name);
             });
@@ -78,40 +88,6 @@ fn facts(html: &mut Html, run: &Run) {
         &[("class", "muted")],
         &format!("It began at {begun}. dkms {}.", env!("CARGO_PKG_VERSION")),
     );
-}
-
-fn failures(html: &mut Html, run: &Run) {
-    let failed: Vec<(usize, &Step)> =
-        run.builds.iter().enumerate().filter(|(_, step)| step.is_failed()).collect();
-    if failed.is_empty() && run.facts.error.is_none() {
-        return;
-    }
-    html.element("h2", &[], "What failed");
-    for (n, step) in failed {
-        let Outcome::Failed(error, help) = &step.outcome else { continue };
-        html.within("div", &[("class", "card failure")], |html| {
-            html.within("h3", &[], |html| {
-                html.element("a", &[("href", &format!("#{}", id(n)))], &step.build.to_string());
-            });
-            message(html, error, help);
-        });
-    }
-    if let Some((error, help)) = &run.facts.error {
-        html.within("div", &[("class", "card failure")], |html| {
-            html.element("h3", &[], "The command");
-            message(html, error, help);
-        });
-    }
-}
-
-/// An error, and what helps: lines of a compiler, for example.
-fn message(html: &mut Html, error: &str, help: &[String]) {
-    html.within("pre", &[], |html| {
-        html.element("strong", &[("class", "bad")], &without_pins(error));
-        for line in help {
-            html.text("\n").text(&without_pins(line));
-        }
-    });
 }
 
 fn advice_list(html: &mut Html, run: &Run) {
@@ -225,7 +201,7 @@ fn build(html: &mut Html, run: &Run, n: usize, step: &Step, longest: f64) {
             html.element("span", &[("class", "name")], &step.build.to_string()).text(" ");
             let class = match step.outcome {
                 Outcome::Failed(..) => "badge bad",
-                Outcome::Unfinished | Outcome::Skipped(_) => "badge warn",
+                Outcome::Unfinished | Outcome::Skipped(_) | Outcome::Deferred(_) => "badge warn",
                 Outcome::Built => "badge good",
             };
             html.element("span", &[("class", class)], step.state()).text(" ");
@@ -236,8 +212,11 @@ fn build(html: &mut Html, run: &Run, n: usize, step: &Step, longest: f64) {
     });
 }
 
-/// The time of a build, and that of its last one.
+/// The time of a build, and that of its last one; or why there was none.
 fn compared(step: &Step) -> String {
+    if let Some(reason) = step.left_out() {
+        return without_pins(reason).into_owned();
+    }
     let took = if step.from.is_some() { seconds(step.duration()) } else { "—".into() };
     match step.last {
         Some(last) => format!("{took}, last time {}", seconds(last.duration.as_secs_f64())),
@@ -266,12 +245,9 @@ fn meter(html: &mut Html, step: &Step, longest: f64) {
 
 fn details(html: &mut Html, run: &Run, step: &Step) {
     if let Outcome::Failed(error, help) = &step.outcome {
-        message(html, error, help);
+        failures::message(html, error, help);
     }
     let mut lines: Vec<String> = Vec::new();
-    if let Outcome::Skipped(reason) = &step.outcome {
-        lines.push(format!("Skipped: {reason}"));
-    }
     if let BuildOrigin::Registry(from) = &step.origin {
         lines.push(format!("From {from}"));
     }

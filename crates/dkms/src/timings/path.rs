@@ -6,6 +6,9 @@ use super::run::{Item, Part, Reason, Run, Step};
 /// Two things with less time between them follow each other.
 const GAP: f64 = 0.3;
 
+/// If nothing ended for this long before a build began, another build had all job slots.
+const IDLE: f64 = 1.0;
+
 /// The critical path, from the beginning of the command to its end.
 pub(super) fn find(run: &Run) -> Vec<Part> {
     let items = items(run);
@@ -50,7 +53,21 @@ fn before(run: &Run, items: &[Part], part: &Part) -> Option<Part> {
         Some(Reason::Dependency(other)) => {
             items.iter().find(|part| part.item == Item::Build(*other)).copied()
         }
-        Some(_) => latest(items, part.from + GAP, part.from),
+        Some(_) => {
+            let last = latest(items, part.from + GAP, part.from);
+            match last {
+                Some(last) if part.from - last.to < IDLE => Some(last),
+                _ => holder(items, part.from).or(last),
+            }
+        }
         None => None,
     }
+}
+
+/// The build that used all job slots until it left one to a build that began then, and its part until then.
+fn holder(items: &[Part], moment: f64) -> Option<Part> {
+    let runs =
+        |part: &&Part| matches!(part.item, Item::Build(_)) && part.from < moment - IDLE && part.to > moment;
+    let longest = items.iter().filter(runs).min_by(|a, b| a.from.total_cmp(&b.from))?;
+    Some(Part { to: moment, ..*longest })
 }

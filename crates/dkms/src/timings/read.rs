@@ -2,6 +2,7 @@
 
 use super::record::{Entry, What};
 use super::run::{Facts, Kind, Outcome, Run, Span, Stage, Step};
+use dkms_core::build::BuildError;
 use dkms_core::error::Error;
 use dkms_core::event::{Event, Progress};
 use dkms_core::ids::Build;
@@ -86,8 +87,11 @@ impl Reading {
                 });
             }
             Event::Failed { build, error } => self.failed(build, at, error),
-            Event::Skipped { build, reason } | Event::Deferred { build, reason } => {
+            Event::Skipped { build, reason } => {
                 self.change(build, at, |step| step.outcome = Outcome::Skipped(reason.clone()));
+            }
+            Event::Deferred { build, reason } => {
+                self.change(build, at, |step| step.outcome = Outcome::Deferred(reason.clone()));
             }
             Event::Installed { build } => {
                 if let Some(step) = self.index.get(build).and_then(|n| self.run.builds.get_mut(*n)) {
@@ -113,7 +117,12 @@ impl Reading {
             if step.from.is_some() && step.to.is_none() {
                 step.to = Some(at);
             }
-            step.outcome = Outcome::Failed(error.to_string(), error.help());
+            step.outcome = match error {
+                Error::Build(BuildError::DependencyFailed { dependency, what, .. }) => {
+                    Outcome::Skipped(format!("depends on {dependency}, which {what}"))
+                }
+                _ => Outcome::Failed(error.to_string(), error.help()),
+            };
         });
     }
 

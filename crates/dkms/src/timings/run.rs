@@ -83,6 +83,8 @@ pub(super) enum Outcome {
     Failed(String, Vec<String>),
     /// It was left out, for this reason.
     Skipped(String),
+    /// It waits for something, and a later command builds it.
+    Deferred(String),
 }
 
 /// A stage of a build.
@@ -183,11 +185,20 @@ impl Step {
         matches!(self.outcome, Outcome::Failed(..))
     }
 
+    /// Why it was left out.
+    pub(super) fn left_out(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Skipped(reason) | Outcome::Deferred(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
     /// How a build ended, and where its modules come from.
     pub(super) fn state(&self) -> &'static str {
         match (&self.outcome, &self.origin) {
             (Outcome::Failed(..), _) => "failed",
             (Outcome::Skipped(_), _) => "skipped",
+            (Outcome::Deferred(_), _) => "deferred",
             (Outcome::Unfinished, _) if self.from.is_some() => "interrupted",
             (Outcome::Unfinished, _) => "not begun",
             (Outcome::Built, BuildOrigin::Cache) => "from the cache",

@@ -2,6 +2,7 @@ use super::page;
 use super::record::{Entry, What};
 use super::run::{Facts, Item, Kind, Outcome, Reason, Run};
 use super::{advice, analyse};
+use dkms_core::build::BuildError;
 use dkms_core::error::Error;
 use dkms_core::event::{Compiled, Event, LastBuild, Progress, Queued, SlotsInUse};
 use dkms_core::ids::{Build, Kernel, PackageId, Release};
@@ -157,6 +158,60 @@ fn builds_wait_for_slots_memory_and_locks() {
         run.builds.iter().map(|step| step.waits.iter().map(|wait| wait.reason.clone()).collect()).collect();
     let lock = Reason::Lock("d/1, held by dkms install (process 7)".into());
     assert_eq!(reasons, [vec![], vec![], vec![Reason::Slot], vec![Reason::Memory, lock]]);
+}
+
+#[test]
+fn a_build_that_has_all_slots_is_critical() {
+    // `large` uses both slots from 1 s on; `small` has ended long before `late` gets one of them at 20 s.
+    let builds = [build("large", "6.1"), build("small", "6.1"), build("late", "6.1")];
+    let [large, small, late] = &builds;
+    let mut story = Story::new();
+    story.main(0.0, Event::Queue { builds: builds.iter().map(|build| queued(build, 5, &[])).collect() });
+    story.slots(0.1, 2);
+    story.built(large, 0.0, 25.0, BuildOrigin::Built);
+    story.built(small, 0.0, 4.0, BuildOrigin::Built);
+    story.built(late, 20.0, 40.0, BuildOrigin::Built);
+    let run = story.run(40.0);
+    let path: Vec<(Item, f64, f64)> = run.path.iter().map(|part| (part.item, part.from, part.to)).collect();
+    assert_eq!(path, [(Item::Build(0), 0.0, 20.0), (Item::Build(2), 20.0, 40.0)]);
+}
+
+#[test]
+fn failures_have_one_line_each_and_dependents_are_not_built() {
+    let builds: Vec<Build> = (0..8).map(|n| build(&format!("p{n}"), "6.1")).collect();
+    let mut story = Story::new();
+    story.main(0.0, Event::Queue { builds: builds.iter().map(|build| queued(build, 5, &[])).collect() });
+    let reason = "waits for x, which dkms does not know yet".to_owned();
+    for (n, build) in builds.iter().enumerate() {
+        let error = match n {
+            0 => BuildError::DependencyFailed {
+                build: build.clone(),
+                dependency: builds[1].package.clone(),
+                what: "failed to install for this kernel",
+            }
+            .into(),
+            _ => Error::Request(dkms_core::request::RequestError::Usage(
+                dkms_core::request::UsageError::ExtraOperand(format!("{build}: make failed")),
+            )),
+        };
+        let event = match n {
+            7 => Event::Deferred { build: build.clone(), reason: reason.clone() },
+            _ => Event::Failed { build: build.clone(), error: Arc::new(error) },
+        };
+        story.main(1.0, event);
+    }
+    let page = page::render(&story.run(40.0));
+    let text = page.split("<h2>What to do").next().unwrap();
+    assert!(
+        text.contains("<b class=\"bad\">6</b> failed") && text.contains("<summary>1 more</summary>"),
+        "{text}"
+    );
+    assert!(
+        text.contains("p0/1 for kernel 6.1 (x86_64)</a>: skipped: depends on p1/1, which failed"),
+        "{text}"
+    );
+    assert!(text.contains("p7/1 for kernel 6.1 (x86_64)</a>: deferred: waits for x"), "{text}");
+    assert!(text.contains("<span class=\"bad first-error\">make failed</span>"), "{text}");
 }
 
 #[test]

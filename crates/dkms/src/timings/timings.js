@@ -32,7 +32,6 @@ function open() {
 for (const id of ["filter", "failed", "longest"]) get(id).addEventListener("input", show);
 document.querySelector(".filter").hidden = all.length < 4;
 window.addEventListener("hashchange", open);
-window.addEventListener("beforeprint", () => all.forEach((build) => {
-  if (build.classList.contains("failed-build")) build.open = true;
-}));
+window.addEventListener("beforeprint", () =>
+  document.querySelectorAll("details.failure").forEach((failure) => { failure.open = true; }));
 open();

@@ -1,6 +1,6 @@
 //! The tables of the page about one machine.
 
-use super::super::data::{BuildState, KernelState, Machine};
+use super::super::data::{BuildState, KernelState, Machine, Module};
 use super::super::parts::{entry, table};
 use super::super::words::{self, Tone};
 use super::sections::heading;
@@ -113,42 +113,59 @@ fn state(build: &BuildState) -> (&'static str, Tone) {
 pub(super) fn modules(html: &mut Html, machine: &Machine) {
     heading(html, "modules");
     let rows = || machine.builds.iter().flat_map(|b| b.modules.iter().map(move |m| (b, m)));
-    if rows().next().is_none() {
+    let Some((_, first)) = rows().next() else {
         html.element("p", &[], "No module is installed.");
         return;
+    };
+    // One signer for all needs no column.
+    let signer = first.signer.as_deref();
+    let alike = rows().all(|(_, module)| module.signer.as_deref() == signer);
+    if alike {
+        let text = signer
+            .map_or("None of them is signed.".to_owned(), |name| format!("{name} has signed all of them."));
+        html.element("p", &[], &text);
     }
-    let columns = ["Module", "Package", "Kernel", "Verdict", "Signed by", "Version", "Loaded", "Built"];
-    table(html, "Installed modules", "", &columns, |html| {
+    let columns: Vec<&str> =
+        ["Module", "Package", "Kernel", "Verdict", "Signed by", "Version", "Loaded", "Built"]
+            .into_iter()
+            .filter(|name| !alike || *name != "Signed by")
+            .collect();
+    table(html, "Installed modules", "modules", &columns, |html| {
         for (build, module) in rows() {
-            let (word, tone) = words::verdict(&module.verdict);
-            let package = format!("{}/{}", build.package, build.version);
-            let version = module.version.as_deref().or(module.srcversion.as_deref()).unwrap_or("–");
-            let other = module.loaded_version.as_deref().or(module.loaded_srcversion.as_deref());
-            let loaded = match module.loaded.as_deref() {
-                Some("yes") => "yes".to_owned(),
-                Some("other") => format!("another one ({})", other.unwrap_or("no version")),
-                Some(_) => "no".to_owned(),
-                None => "–".to_owned(),
-            };
-            html.within("tr", &[], |html| {
-                html.element("th", &[("scope", "row")], &module.module);
-                html.element("td", &[], &package);
-                html.element("td", &[], build.kernel.as_deref().unwrap_or_default());
-                html.within("td", &[], |html| {
-                    html.element("span", &[("class", tone.badge())], word);
-                    if let Some(reason) = module.reasons.first() {
-                        html.element("p", &[("class", "muted")], &reason.text);
-                    }
-                });
-                html.element("td", &[], module.signer.as_deref().unwrap_or("nobody"));
-                html.element("td", &[], version).element("td", &[], &loaded).element(
-                    "td",
-                    &[],
-                    &built(build),
-                );
-            });
+            html.within("tr", &[], |html| self::module(html, build, module, alike));
         }
     });
+}
+
+fn module(html: &mut Html, build: &BuildState, module: &Module, alike: bool) {
+    let (word, tone) = words::verdict(&module.verdict);
+    let version = module.version.as_deref().or(module.srcversion.as_deref()).unwrap_or("–");
+    html.element("th", &[("scope", "row")], &module.module);
+    html.element("td", &[], &format!("{}/{}", build.package, build.version));
+    html.element("td", &[], build.kernel.as_deref().unwrap_or_default());
+    html.within("td", &[], |html| {
+        html.element("span", &[("class", tone.badge())], word);
+        if let Some(reason) = module.reasons.first() {
+            html.element("p", &[("class", "muted")], &reason.text);
+        }
+    });
+    if !alike {
+        html.element("td", &[], module.signer.as_deref().unwrap_or("nobody"));
+    }
+    html.element("td", &[], version);
+    html.element("td", &[], &loaded(module));
+    html.element("td", &[], &built(build));
+}
+
+/// Whether this module is the one that the kernel has loaded.
+fn loaded(module: &Module) -> String {
+    let other = module.loaded_version.as_deref().or(module.loaded_srcversion.as_deref());
+    match module.loaded.as_deref() {
+        Some("yes") => "yes".to_owned(),
+        Some("other") => format!("another one ({})", other.unwrap_or("no version")),
+        Some(_) => "no".to_owned(),
+        None => "–".to_owned(),
+    }
 }
 
 /// Where the modules of a build come from, how long that took, and when.

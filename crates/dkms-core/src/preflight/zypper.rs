@@ -1,0 +1,204 @@
+//! openSUSE and SLES: zypper, with a cache of its own. It checks the signatures itself.
+//!
+//! The release of a kernel is the version of its package without the number of the rebuild, and the flavor:
+//! `6.4.0-150600.21-default` is in kernel-default 6.4.0-150600.21.1. So it is read from the headers.
+
+use super::manager::{self, Manager, failed, is_release};
+use crate::error::Result;
+use crate::session::Session;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// How many packages the headers of a kernel consist of at most.
+const MOST_PACKAGES: usize = 20;
+
+pub(super) struct Zypper<'a> {
+    s: &'a Session<'a>,
+    dir: PathBuf,
+}
+
+impl<'a> Zypper<'a> {
+    pub(super) fn new(s: &'a Session<'a>, dir: &Path) -> Result<Self> {
+        let dir = dir.join("zypper");
+        dkms_sys::fs::create_dir_all(dir.join("cache"))?;
+        Ok(Self { s, dir })
+    }
+
+    /// Runs zypper without locks and log files of the system.
+    fn run(&self, args: &[&str]) -> Result<String> {
+        let cache = self.dir.join("cache").display().to_string();
+        let mut words: Vec<String> =
+            ["--non-interactive", "--xmlout", "--cache-dir", &cache].map(str::to_owned).into();
+        words.extend(args.iter().map(|&word| word.to_owned()));
+        let command = manager::command_of_root(self.s, "zypper", words, &self.dir)
+            .env("ZYPP_LOCKFILE_ROOT", &self.dir)
+            .env("ZYPP_LOGFILE", "/dev/null");
+        Ok(manager::finish(command)?.stdout_text())
+    }
+
+    /// The flavors of the installed kernels.
+    fn flavors(&self) -> BTreeSet<String> {
+        let names = dkms_sys::fs::list_dir_optional(&self.s.layout.install_tree).unwrap_or_default();
+        names.iter().filter_map(|name| flavor(name.to_str()?)).map(str::to_owned).collect()
+    }
+
+    /// Downloads a package; `package` is `NAME=EDITION`.
+    fn download(&self, package: &str) -> Result<PathBuf> {
+        let text = self.run(&["--no-refresh", "download", package])?;
+        let file = elements(&text, "localfile").find_map(|element| attribute(element, "path"));
+        let file = file.map(PathBuf::from).filter(|file| dkms_sys::fs::is_file(file));
+        file.ok_or_else(|| failed("zypper download", format!("did not download {package}")))
+    }
+
+    fn rpm(&self, question: &str, file: &Path) -> Result<String> {
+        let words = ["-qp", "--nosignature", question].map(str::to_owned).into_iter();
+        let words = words.chain([file.display().to_string()]).collect();
+        Ok(manager::run(self.s, "rpm", words, &self.dir)?.stdout_text())
+    }
+
+    /// The release of the kernel whose headers a package has.
+    fn release_of(&self, file: &Path) -> Result<String> {
+        let text = self.rpm("--list", file)?;
+        let release = |line: &str| {
+            let below = line.trim_start_matches("/usr").strip_prefix("/lib/modules/")?;
+            below.split_once('/').map(|(release, _)| release.to_owned())
+        };
+        let found = text.lines().find_map(release).filter(|r| is_release(r));
+        found.ok_or_else(|| failed("rpm -qp --list", format!("{} has no headers", file.display())))
+    }
+
+    /// The versions of the headers of this flavor that can be those of a kernel, newest first.
+    fn editions(&self, package: &str, release: &str) -> Result<Vec<String>> {
+        let words = ["--no-refresh", "search", "-s", "-x", "--type", "package", package];
+        let text = self.run(&words)?;
+        let of = |element: &str| {
+            let edition = attribute(element, "edition")?;
+            (attribute(element, "name")? == package && has_release(edition, release))
+                .then(|| edition.to_owned())
+        };
+        Ok(elements(&text, "solvable").filter_map(of).collect())
+    }
+
+    /// A package of headers and the parts of headers on which it depends. Compilers are not among them: those
+    /// of this machine are used.
+    fn closure(&self, package: &str, file: PathBuf) -> Result<Vec<(String, PathBuf)>> {
+        let mut found = vec![(package.to_owned(), file)];
+        let mut next = 0;
+        while let Some((_, file)) = found.get(next) {
+            let text = self.rpm("--requires", file)?;
+            for part in text.lines().filter_map(part_of_headers) {
+                if found.len() < MOST_PACKAGES && !found.iter().any(|(known, _)| *known == part) {
+                    let file = self.download(&part)?;
+                    found.push((part, file));
+                }
+            }
+            next += 1;
+        }
+        Ok(found)
+    }
+}
+
+impl Manager for Zypper<'_> {
+    fn name(&self) -> &'static str {
+        "zypper"
+    }
+
+    fn refresh(&self) -> Result<()> {
+        self.run(&["refresh"]).map(|_| ())
+    }
+
+    fn offered(&self) -> Result<Vec<String>> {
+        let flavors = self.flavors();
+        let text = self.run(&["--no-refresh", "list-updates"])?;
+        let mut releases = Vec::new();
+        for element in elements(&text, "update") {
+            let (Some(name), Some(edition)) = (attribute(element, "name"), attribute(element, "edition"))
+            else {
+                continue;
+            };
+            if name.strip_prefix("kernel-").is_some_and(|flavor| flavors.contains(flavor)) {
+                let file = self.download(&format!("{name}-devel={edition}"))?;
+                releases.push(self.release_of(&file)?);
+            }
+        }
+        Ok(releases)
+    }
+
+    fn headers(&self, release: &str, root: &Path) -> Result<Vec<String>> {
+        let Some(flavor) = flavor(release).filter(|_| is_release(release)) else {
+            return Err(failed("zypper download", format!("'{release}' is not the release of a kernel")));
+        };
+        let name = format!("kernel-{flavor}-devel");
+        for edition in self.editions(&name, release)? {
+            let package = format!("{name}={edition}");
+            let file = self.download(&package)?;
+            if self.release_of(&file)? != release {
+                continue;
+            }
+            let packages = self.closure(&package, file)?;
+            for (_, file) in &packages {
+                manager::unpack_rpm(self.s, file, root)?;
+            }
+            return Ok(packages.into_iter().map(|(package, _)| package).collect());
+        }
+        Err(failed("zypper search", format!("no package {name} has the headers of kernel {release}")))
+    }
+}
+
+/// The last part of the release of a kernel.
+fn flavor(release: &str) -> Option<&str> {
+    release.rsplit_once('-').map(|(_, flavor)| flavor).filter(|flavor| !flavor.is_empty())
+}
+
+/// Whether a kernel can be in a package with this version.
+fn has_release(edition: &str, release: &str) -> bool {
+    let Some((version, _)) = release.rsplit_once('-') else { return false };
+    edition.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A line `kernel-devel = 6.4.0-150600.21.1` of dependencies, as zypper wants it.
+fn part_of_headers(line: &str) -> Option<String> {
+    let (name, edition) = line.trim().split_once(" = ")?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._+~".contains(c);
+    let is_part = name.starts_with("kernel-") && name.chars().all(legal) && edition.chars().all(legal);
+    is_part.then(|| format!("{name}={edition}"))
+}
+
+/// The tags with this name in the XML of zypper.
+fn elements<'t>(xml: &'t str, name: &'t str) -> impl Iterator<Item = &'t str> {
+    xml.split('<').filter_map(move |tag| tag.strip_prefix(name)?.strip_prefix(' ')?.split('>').next())
+}
+
+/// An attribute of a tag. Those that are asked for have no characters that XML escapes; any other value fits
+/// nothing.
+fn attribute<'t>(element: &'t str, name: &str) -> Option<&'t str> {
+    let rest = element.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix("=\""))?;
+    rest.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xml_of_zypper() {
+        let xml = "<update-list>\n<update kind=\"package\" name=\"kernel-default\" edition=\"6.1-1\" \
+                   arch=\"x86_64\" edition-old=\"6.0-1\"><summary>x</summary><source url=\"a\"/></update>";
+        let found: Vec<&str> = elements(xml, "update").collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!(attribute(found[0], "name"), Some("kernel-default"));
+        assert_eq!(attribute(found[0], "edition"), Some("6.1-1"));
+        assert_eq!(attribute(found[0], "absent"), None);
+    }
+
+    #[test]
+    fn versions_of_kernels() {
+        assert!(has_release("6.4.0-150600.21.1", "6.4.0-150600.21-default"));
+        assert!(has_release("6.4.0-150600.21", "6.4.0-150600.21-default"));
+        assert!(!has_release("6.4.0-150600.211.1", "6.4.0-150600.21-default"));
+        assert!(!has_release("6.4.0-1", "6"));
+        assert_eq!(part_of_headers("kernel-devel = 6.4.0-1.1").as_deref(), Some("kernel-devel=6.4.0-1.1"));
+        assert_eq!(part_of_headers("gcc = 12"), None);
+        assert_eq!(part_of_headers("kernel-macros"), None);
+    }
+}
