@@ -90,7 +90,7 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     }
 }
 
-/// Whether standard output is a terminal that shows colours, and nobody has switched them off
+/// Whether standard output is a terminal that shows colours, and whether they are not switched off
 /// (<https://no-color.org>).
 pub(crate) fn shows_colours() -> bool {
     let off = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

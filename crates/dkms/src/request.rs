@@ -226,8 +226,8 @@ pub(crate) fn kernels(
     running(s, words).map(|kernel| vec![kernel])
 }
 
-/// The kernels that modules are built for: as [`kernels`], but several in an image, if framework.conf says so.
-/// Reports which kernels of an image these are.
+/// The kernels that modules are built for: as [`kernels`], but several in an image, if framework.conf says
+/// so. Reports which kernels of an image these are.
 pub(crate) fn kernels_to_build(s: &Session<'_>, words: &KernelWords) -> Result<Vec<Kernel>> {
     let chosen = match (words.releases.is_empty(), default::of_image(s)) {
         (true, Some(chosen)) => chosen,

@@ -113,8 +113,8 @@ fn machines_cache(changes: bool) -> Option<PathBuf> {
     Some(dir).filter(|dir| dkms_sys::fs::is_real_dir(dir))
 }
 
-/// The machine's directories that stay writable: the system itself, that of the archive or report to write, that
-/// of the cache, and temporary ones.
+/// The machine's directories that stay writable: the system itself, that of the archive or report to write,
+/// that of the cache, and temporary ones.
 fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<PathBuf> {
     let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
     let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];

@@ -7,9 +7,10 @@
 //! Beside `v1`, `btf` has the BTF of kernels (`base`).
 //!
 //! Readers take no lock. An entry appears with one rename and disappears with one rename, or by losing its
-//! record first if it is in a lower layer of an overlay. So it is complete or absent; every byte that is used is checked against the record first. Writers take an exclusive lock,
-//! so whatever temporary directory they find is that of a killed process, and is removed. Nothing is synced:
-//! an entry that a crash of the machine damaged fails its check and is dropped.
+//! record first if it is in a lower layer of an overlay. So it is complete or absent; every byte that is used
+//! is checked against the record first. Writers take an exclusive lock, so whatever temporary directory they
+//! find is that of a killed process, and is removed. Nothing is synced: an entry that a crash of the machine
+//! damaged fails its check and is dropped.
 //!
 //! The cache never fails a build: callers turn every error here into a warning.
 

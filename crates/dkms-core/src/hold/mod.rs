@@ -2,8 +2,8 @@
 //!
 //! [`refresh`] brings two files up to date, which exist only as long as something is held: one for grub, with
 //! the entry of the newest kernel that has its modules, and one for apt, which holds back kernels that a
-//! package does not support (BUILD_EXCLUSIVE_KERNEL_MAX). kernel-install learns from `dkms kernel_hold` that a
-//! kernel gets no entry.
+//! package does not support (BUILD_EXCLUSIVE_KERNEL_MAX). kernel-install learns from `dkms kernel_hold` that
+//! a kernel gets no entry.
 
 mod apt;
 mod grub;

@@ -137,8 +137,8 @@ impl Tools {
     }
 }
 
-/// Runs a program to its end, also if the user interrupts dkms meanwhile: a half-reloaded driver is worse than
-/// a wait.
+/// Runs a program to its end, also if the user interrupts dkms meanwhile: a half-reloaded driver is worse
+/// than a wait.
 fn run(program: &std::path::Path, args: Vec<OsString>) -> Result<(), Cause> {
     let command = Command::new(program).args(args).ignore_interrupt().timeout(Duration::from_secs(600));
     let done = command.run()?;

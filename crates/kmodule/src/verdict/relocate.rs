@@ -1,6 +1,6 @@
 //! Checks relocations without applying them: in the kernel's order (apply_relocations in
-//! kernel/module/main.c), with the checks of x86-64 (apply_relocate_add in arch/x86/kernel/module.c) and arm64
-//! (`aarch64`). On other machines, only the limits of the sections are checked.
+//! kernel/module/main.c), with the checks of x86-64 (apply_relocate_add in arch/x86/kernel/module.c) and
+//! arm64 (`aarch64`). On other machines, only the limits of the sections are checked.
 
 use super::doubts::Doubts;
 use super::format::{Image, text};

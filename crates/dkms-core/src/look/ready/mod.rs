@@ -47,8 +47,8 @@ pub fn kernels(layout: &Layout) -> Vec<Release> {
     installed::releases(layout)
 }
 
-/// Checks whether `kernel` can be booted. With `must_be_loaded`, also whether it, the running kernel, has loaded
-/// what `required_modules` names. Changes nothing.
+/// Checks whether `kernel` can be booted. With `must_be_loaded`, also whether it, the running kernel, has
+/// loaded what `required_modules` names. Changes nothing.
 ///
 /// # Errors
 /// framework.conf cannot be read.
@@ -132,8 +132,8 @@ fn check(
     Ok(report)
 }
 
-/// The required packages that are not installed for a kernel. Changes nothing, and examines no module files: a
-/// new kernel has neither an index nor an initramfs yet.
+/// The required packages that are not installed for a kernel. Changes nothing, and examines no module files:
+/// a new kernel has neither an index nor an initramfs yet.
 ///
 /// # Errors
 /// framework.conf cannot be read.
