@@ -42,6 +42,7 @@ find "$root/usr/share/man" -type f -exec gzip -9n {} +
 gzip -9nc "$top/CHANGELOG.md" >"$doc/changelog.gz"
 install -m 0644 "$here/debian/copyright" "$doc/copyright"
 install -m 0755 "$here/debian/postrm" "$root/DEBIAN/postrm"
+install -m 0755 "$here/debian/postinst" "$root/DEBIAN/postinst"
 install -D -m 0644 "$here/debian/lintian-overrides" "$root/usr/share/lintian/overrides/dkms"
 {
     printf 'dkms (%s) unstable; urgency=medium\n\n' "$deb_version"

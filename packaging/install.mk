@@ -55,6 +55,11 @@ sed -e 's,/usr/sbin/dkms,$(SBIN)/dkms,g' -e 's,/lib/modules,$(MODDIR),g' -e 's,/
 chmod $(3) $(DESTDIR)$(2)
 endef
 
+# The users of builds, where the distribution has systemd-sysusers or its like.
+override define sysusers
+$(INSTALL) -D -m 0644 $(HERE)/sysusers/dkms.conf $(DESTDIR)$(SYSUSERS)/dkms.conf
+endef
+
 # $(call completion,shell,to): installs the completions for a shell.
 override define completion
 $(INSTALL) -d $(dir $(DESTDIR)$(2))
@@ -105,11 +110,13 @@ install: release
 	done
 
 install-redhat: install
+	$(sysusers)
 	$(call script,systemd/dkms.service,$(SYSTEMD)/dkms.service,0644)
 	$(call script,hooks/redhat/install.d,$(KINSTALL)/40-dkms.install,0755)
 	$(call script,hooks/package_files,$(LIBDIR)/package_files,0755)
 
 install-suse: install
+	$(sysusers)
 	$(call script,systemd/dkms.service,$(SYSTEMD)/dkms.service,0644)
 	$(call script,hooks/package_files,$(LIBDIR)/package_files,0755)
 	$(call script,hooks/kernel_gone,$(LIBDIR)/kernel_gone,0755)
@@ -119,6 +126,7 @@ install-suse: install
 install-arch: SBIN = /usr/bin
 install-arch: MODDIR = /usr/lib/modules
 install-arch: install
+	$(sysusers)
 	$(call script,systemd/dkms.service,$(SYSTEMD)/dkms.service,0644)
 	$(call script,hooks/package_files,$(LIBDIR)/package_files,0755)
 	$(call script,arch/dkms,$(ALPM)/scripts/dkms,0755)
@@ -145,6 +153,7 @@ install-gentoo: install-redhat
 # On Debian, site-functions belongs to the administrator.
 install-debian: ZSHDIR = /usr/share/zsh/vendor-completions
 install-debian: install
+	$(sysusers)
 	for hook in postinst header_postinst preinst prerm; do \
 	    $(INSTALL) -d $(DESTDIR)$(KCONF)/$$hook.d || exit; \
 	done
@@ -179,7 +188,7 @@ install-doc:
 # A changed framework.conf is kept, and so are built modules. Remove these before, with "dkms remove M/V --all".
 uninstall:
 	$(RM) $(DESTDIR)$(SBIN)/dkms $(DESTDIR)$(SYSTEMD)/dkms.service $(DESTDIR)$(SYSTEMD)/dkms-ready.service $(DESTDIR)$(SYSTEMD)/dkms-boot-check.service $(DESTDIR)$(SYSTEMD)/dkms-sysext.service $(DESTDIR)$(KINSTALL)/40-dkms.install
-	$(RM) $(DESTDIR)$(LIBEXEC)/dkms-registry $(DESTDIR)$(SYSUSERS)/dkms-registry.conf $(DESTDIR)$(MANDIR)/man8/dkms-registry.8
+	$(RM) $(DESTDIR)$(LIBEXEC)/dkms-registry $(DESTDIR)$(SYSUSERS)/dkms.conf $(DESTDIR)$(SYSUSERS)/dkms-registry.conf $(DESTDIR)$(MANDIR)/man8/dkms-registry.8
 	$(RM) $(DESTDIR)$(BINDIR)/dh_dkms $(DESTDIR)$(PERLDIR)/Debian/Debhelper/Sequence/dkms.pm $(DESTDIR)$(MANDIR)/man1/dh_dkms.1
 	$(RM) $(DESTDIR)$(DEBHELPER)/autoscripts/postinst-dkms $(DESTDIR)$(DEBHELPER)/autoscripts/prerm-dkms
 	$(RM) $(DESTDIR)$(LIBDIR)/dkms-autopkgtest

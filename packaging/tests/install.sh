@@ -27,7 +27,8 @@ for file in usr/sbin/dkms usr/lib/dkms/common.postinst usr/lib/dkms/dkms_autoins
 done
 for file in etc/dkms/framework.conf usr/share/bash-completion/completions/dkms usr/share/zsh/vendor-completions/_dkms \
     usr/share/fish/vendor_completions.d/dkms.fish usr/share/man/man8/dkms.8 usr/share/man/man5/dkms.conf.5 \
-    usr/share/man/man5/dkms-framework.conf.5 usr/lib/systemd/system/dkms-ready.service usr/lib/systemd/system/dkms-boot-check.service; do
+    usr/share/man/man5/dkms-framework.conf.5 usr/lib/systemd/system/dkms-ready.service usr/lib/systemd/system/dkms-boot-check.service \
+    usr/lib/sysusers.d/dkms.conf; do
     expect "$file" mode "$root/deb/$file" 644
 done
 expect 'framework.conf.d' test -d "$root/deb/etc/dkms/framework.conf.d"
@@ -89,6 +90,10 @@ expect 'the link that kernel-hooks follows' [ "$(readlink "$root/alpine/etc/kern
 kit void etc/kernel.d/post-install/10-dkms etc/kernel.d/pre-remove/10-dkms
 kit gentoo usr/lib/kernel/preinst.d/40-dkms.install usr/lib/kernel/install.d/40-dkms.install
 kit suse usr/lib/dkms/kernels usr/lib/dkms/kernel_gone usr/lib/dkms/package_files
+for kit in arch gentoo suse; do
+    expect "$kit: the users of builds" mode "$root/$kit/usr/lib/sysusers.d/dkms.conf" 644
+done
+for kit in alpine void; do expect "$kit has no systemd-sysusers" absent "$root/$kit/usr/lib/sysusers.d"; done
 for kit in arch alpine void gentoo suse; do
     case $kit in arch | void) sbin=/usr/bin ;; *) sbin=/usr/sbin ;; esac
     expect "uninstall $kit" install_to "$root/$kit" uninstall SBIN=$sbin

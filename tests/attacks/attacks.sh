@@ -247,6 +247,45 @@ injection() { # Processes of the user nobody and of build users write into the e
     [[ $(dkms status good) == 'good/1: added' ]] || wrong "not added: $(cat /run/out)"
 }
 
+# The user of the last build of a module that prints it.
+build_user() { grep -xE '[0-9]+' "/var/lib/dkms/$1/1/$K/x86_64/log/make.log" | tail -n 1; }
+
+build_users() { # A service of systemd gets the user of a build, or a build that of a service.
+    local lock=/run/systemd/dynamic-uid service user
+    module who; after who 'id -u'
+    mkdir -p /run/systemd/system
+    # Where builds may have two users, a service has one, and then no service has it.
+    echo 'build_users=64300-64301' >/etc/dkms/framework.conf
+    mkdir -p $lock
+    exec {service}>$lock/64300
+    flock --nonblock $service || wrong 'the lock of the service is not free'
+    for _ in 1 2 3; do
+        code 0 dkms build who/1 -k "$K" --force --no-cache >/run/out 2>&1
+        [[ $(build_user who) == 64301 ]] || wrong "the build was user $(build_user who), and a service has 64300"
+    done
+    exec {service}>&-
+    rm -r $lock
+    # While a build runs, its own is locked, and nothing is left of it.
+    module slow; after slow 'id -u; sleep 3'
+    build slow & user=''
+    for _ in {1..200}; do
+        user=$(find $lock -type f -printf '%f\n' 2>/dev/null | head -n 1)
+        [[ -z $user || ! -s $lock/$user ]] || ! flock --nonblock "$lock/$user" true || { wrong 'its lock is not held'; break; }
+        [[ -d /var/lib/dkms/slow/1/build ]] && [[ -n $user ]] && break
+        sleep 0.1
+    done
+    wait
+    [[ $user == 6430[01] ]] || wrong "no lock of the build: '$user'"
+    [[ $(ls $lock) == '' ]] || wrong "left: $(ls $lock)"
+    # The users that the package declares come first, without such locks.
+    rm /etc/dkms/framework.conf
+    cp /etc/passwd /run/passwd; cp /etc/group /run/group; cp /etc/shadow /run/shadow; cp /etc/gshadow /run/gshadow
+    systemd-sysusers /packaging/sysusers/dkms.conf >/dev/null 2>&1 || wrong 'systemd-sysusers failed'
+    code 0 dkms build who/1 -k "$K" --force --no-cache >/run/out 2>&1
+    [[ $(id -nu "$(build_user who)") == _dkms-build-1 ]] || wrong "the build was user $(build_user who)"
+    cp /run/passwd /etc/passwd; cp /run/group /etc/group; cp /run/shadow /etc/shadow; cp /run/gshadow /etc/gshadow
+}
+
 # What is enforced in different places: each prints nothing, or exactly one line that names what is missing.
 places() { # On machines that lack something, it is confined as far as possible, and one line names the rest.
     module anywhere

@@ -135,7 +135,7 @@ interrupt() {
 # What preflight must not change. The completion of dnf has a cache that dnf refreshes whatever it is asked, and every reader of
 # rpm's database touches one of its files.
 system_state() {
-    find /etc /usr/src /lib/modules /var/lib/dkms /var/cache /var/lib/{rpm,dnf,pacman} /var/log -xdev ! -path '*/.locks*' ! -path '/var/cache/dnf*' ! -name rpmdb.sqlite-shm \
+    find /etc /root /usr/src /lib/modules /var/lib/dkms /var/cache /var/lib/{rpm,dnf,pacman} /var/log -xdev ! -path '*/.locks*' ! -path '/var/cache/dnf*' ! -name rpmdb.sqlite-shm \
         -printf '%p %s %T@\n' 2>/dev/null | grep -v '^/var/cache/dkms' | sort
 }
 
@@ -155,8 +155,9 @@ for k in d["kernels"]: print(d["answer"], d["manager"], k["kernel"], k["headers"
     long || return 0
     # Somebody who is not root, for a kernel that is named, and one that nobody offers.
     mkdir -m 777 /run/user
-    # Debian's rpm looks for the database of other users in their home.
-    echo '%_dbpath /var/lib/rpm' >/run/user/.rpmmacros
+    # In Debian, rpm's database is in the home of its user.
+    [[ ! -d /root/.rpmdb ]] || cp -r /root/.rpmdb /run/user/
+    chmod -R a+rwX /run/user
     (cd /run/user && TMPDIR=/run/user HOME=/run/user setpriv --reuid 1000 --regid 1000 --clear-groups dkms preflight "$NEW") >/run/out 2>&1
     grep -q "^Kernel $NEW would get its modules" /run/out
     code 2 dkms preflight "${NEW/6/9}" >/run/out 2>&1

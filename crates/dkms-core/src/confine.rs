@@ -6,6 +6,7 @@
 
 use crate::event::{Event, Sink};
 use dkms_conf::framework_conf::{Confinement, FrameworkConf};
+use dkms_sys::lock::{Lock, Mode};
 use dkms_sys::sandbox::{self, Enforced, Limits, Profile};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -14,6 +15,16 @@ use std::sync::Mutex;
 
 /// The user IDs of builds and evaluations, unless framework.conf names others (`build_users`).
 pub const DEFAULT_USERS: (u32, u32) = (64200, 64455);
+
+/// The names of the users that a distribution's package declares for builds (packaging/sysusers/dkms.conf),
+/// without their numbers.
+const DECLARED: &str = "_dkms-build-";
+
+/// Where systemd locks the IDs that it gives to services with DynamicUser=, and the range of these IDs.
+const DYNAMIC_USERS: (&str, std::ops::RangeInclusive<u32>) = ("/run/systemd/dynamic-uid", 61184..=65519);
+
+/// Exists if systemd is the service manager.
+const SYSTEMD: &str = "/run/systemd/system";
 
 /// Directories that are empty for untrusted code: they have the users' own files.
 pub const HOMES: [&str; 2] = ["/home", "/root"];
@@ -37,11 +48,14 @@ pub struct BuildUser {
     id: Option<u32>,
     /// A socket without a file. While it is open, its name is taken on the whole machine.
     _claim: Option<UnixDatagram>,
+    /// Keeps systemd from giving the ID to a service.
+    dynamic: Option<Lock>,
 }
 
 impl BuildUser {
-    /// Takes a user from the configured range, except those that the machine uses for something else. If dkms
-    /// cannot change its user, this is dkms's own user.
+    /// Takes one of the declared users, or an ID of the range, except those that the machine uses for
+    /// something else. A range in framework.conf replaces both. If dkms cannot change its user, this is
+    /// dkms's own user.
     pub fn claim(framework: &FrameworkConf) -> Self {
         let (first, last) = framework.build_users.unwrap_or(DEFAULT_USERS);
         if sandbox::lacks(sandbox::Part::User) || !sandbox::can_become(first) {
@@ -56,29 +70,75 @@ impl BuildUser {
         let count = u64::from(last - first) + 1;
         let start = dkms_sys::sys::random() % count;
         let ids = (0..count).filter_map(|n| u32::try_from(u64::from(first) + (start + n) % count).ok());
-        let free = ids.filter(|id| !taken(*id) && sandbox::is_mapped(*id));
+        let passwd = dkms_sys::fs::read_text("/etc/passwd", dkms_sys::fs::Limit::INDEX).unwrap_or_default();
+        let declared = if framework.build_users.is_none() { declared(&passwd) } else { Vec::new() };
+        let declared = declared.into_iter().filter(|id| !busy.contains(id));
+        let free = declared.chain(ids.filter(|id| !taken(*id))).filter(|id| sandbox::is_mapped(*id));
         let mut fallback = None;
         // This limits the number of attempts, however large the range is.
         for id in free.take(1024) {
+            let Some(dynamic) = lock_dynamic(id) else { continue };
             fallback.get_or_insert(id);
             let name = SocketAddr::from_abstract_name(format!("dkms-build-user-{id}"));
             if let Ok(claim) = name.and_then(|name| UnixDatagram::bind_addr(&name)) {
-                return Self { id: Some(id), _claim: Some(claim) };
+                return Self { id: Some(id), _claim: Some(claim), dynamic };
             }
         }
         // Another program has taken all names. Namespaces still separate the builds from each other.
-        Self { id: fallback, _claim: None }
+        Self { id: fallback, _claim: None, dynamic: None }
     }
 
     /// dkms's own user.
     pub fn none() -> Self {
-        Self { id: None, _claim: None }
+        Self { id: None, _claim: None, dynamic: None }
     }
 
     /// The user and group, unless they are dkms's own.
     pub fn ids(&self) -> Option<(u32, u32)> {
         self.id.map(|id| (id, id))
     }
+}
+
+impl Drop for BuildUser {
+    fn drop(&mut self) {
+        // The name goes before the lock, as in systemd, which checks that a file that it locked has one.
+        if let Some(lock) = &self.dynamic {
+            let _ = dkms_sys::fs::remove_file(lock.path());
+        }
+    }
+}
+
+/// Locks an ID of the range from which systemd takes users for services. `None`: systemd has it. The inner
+/// `None`: there is nothing to lock, or it cannot be locked.
+fn lock_dynamic(id: u32) -> Option<Option<Lock>> {
+    let (dir, range) = DYNAMIC_USERS;
+    if !range.contains(&id) || !dkms_sys::fs::is_dir(SYSTEMD) {
+        return Some(None);
+    }
+    // systemd creates it for its first user.
+    if dkms_sys::fs::create_dir_all(dir).is_err() {
+        return Some(None);
+    }
+    match Lock::try_acquire(Path::new(dir).join(id.to_string()), Mode::Exclusive, "builds a module") {
+        Ok(Some(lock)) => Some(Some(lock)),
+        Ok(None) => None,
+        Err(_) => Some(None),
+    }
+}
+
+/// The IDs of the users that are declared for builds: their group is their own.
+fn declared(passwd: &str) -> Vec<u32> {
+    let one = |line: &str| {
+        let mut fields = line.strip_prefix(DECLARED)?.split(':');
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        fields.next().filter(|number| is_number(number))?;
+        let (user, group): (u32, u32) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+        (user == group && user != 0).then_some(user)
+    };
+    let mut found: Vec<u32> = passwd.lines().filter_map(one).collect();
+    let all = parse_ids("/etc/passwd", passwd, false);
+    found.retain(|id| all.iter().filter(|taken| taken.has(*id)).count() == 1);
+    found
 }
 
 /// IDs that a file of the machine assigns to a user or group.
@@ -201,6 +261,15 @@ pub fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_that_are_declared_for_builds() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\n_dkms-build-1:x:901:901::/:/usr/sbin/nologin\n\
+                      _dkms-build-2:x:902:100::/:/usr/sbin/nologin\n_dkms-build-:x:903:903::/:/bin/sh\n\
+                      _dkms-build-x:x:904:904::/:/bin/sh\n_dkms-build-3:x:0:0::/:/bin/sh\n_dkms-build-4:x\n\
+                      _dkms-build-5:x:905:905::/:/bin/sh\nother:x:905:905::/:/bin/sh\n_dkms-build-12:x:912:912::/:/x\n";
+        assert_eq!(declared(passwd), [901, 912]);
+    }
 
     #[test]
     fn ids_of_the_machine() {

@@ -77,7 +77,7 @@ impl Cache {
         let _lock = self.lock_for(size)?;
         let dir = self.bases_dir();
         if let Some(why) = foreign(&dir) {
-            return Err(Untrusted { dir, why }.into());
+            return Err(StoreError::Untrusted(Untrusted { dir, why }));
         }
         fs::create_dir_all(&dir)?;
         let staged = TempDir::new_in(self.dir(), TEMPORARY)?;
@@ -220,7 +220,8 @@ mod tests {
         assert_eq!(problems.len(), 2);
         problems.iter().for_each(|problem| cache.remove_problem(&problem.path).unwrap());
         assert_eq!(cache.problems().unwrap(), []);
-        // An empty file and one without an end of line.
+        // The directory went with its last file. An empty file and one without an end of line:
+        std::fs::create_dir(dir.path().join("cache/btf")).unwrap();
         for content in ["", "{\"kernel\":\"x\""] {
             std::fs::write(&file, content).unwrap();
             assert_eq!(cache.find_base(KERNEL), None);

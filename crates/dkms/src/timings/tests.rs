@@ -2,7 +2,7 @@ use super::page;
 use super::record::{Entry, What};
 use super::run::{Facts, Item, Kind, Outcome, Reason, Run};
 use super::{advice, analyse};
-use dkms_core::build::BuildError;
+use dkms_core::build::{BuildError, Diagnosis};
 use dkms_core::error::Error;
 use dkms_core::event::{Compiled, Event, LastBuild, Progress, Queued, SlotsInUse};
 use dkms_core::ids::{Build, Kernel, PackageId, Release};
@@ -190,9 +190,13 @@ fn failures_have_one_line_each_and_dependents_are_not_built() {
                 what: "failed to install for this kernel",
             }
             .into(),
-            _ => Error::Request(dkms_core::request::RequestError::Usage(
-                dkms_core::request::UsageError::ExtraOperand(format!("{build}: make failed")),
-            )),
+            _ => BuildError::MakeFailed {
+                build: build.clone(),
+                status: "exit status: 2".to_owned(),
+                log: "/log".into(),
+                diagnosis: Diagnosis::default(),
+            }
+            .into(),
         };
         let event = match n {
             7 => Event::Deferred { build: build.clone(), reason: reason.clone() },
@@ -211,7 +215,7 @@ fn failures_have_one_line_each_and_dependents_are_not_built() {
         "{text}"
     );
     assert!(text.contains("p7/1 for kernel 6.1 (x86_64)</a>: deferred: waits for x"), "{text}");
-    assert!(text.contains("<span class=\"bad first-error\">make failed</span>"), "{text}");
+    assert!(text.contains("<span class=\"bad first-error\">make ended with exit status: 2</span>"), "{text}");
 }
 
 #[test]

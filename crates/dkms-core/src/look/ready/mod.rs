@@ -364,10 +364,14 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
         report.note(Some(&about), Outcome::Refused, what, Some(&help));
     }
     let reasons = match judged.outcome() {
+        Outcome::Loads if in_image => &enforced_elsewhere(&judged.verdict.notes),
         Outcome::Loads => return true,
         Outcome::Refused => &judged.verdict.refusals,
         Outcome::Unknown => &judged.verdict.doubts,
     };
+    if reasons.is_empty() {
+        return true;
+    }
     // Many machines may boot an image. What only they can know is a remark here.
     let depends_on_machine = in_image && reasons.iter().all(Reason::depends_on_machine);
     let (answer, help) = if depends_on_machine {
@@ -384,6 +388,16 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
         remark: false,
     });
     false
+}
+
+/// What this machine accepts because it does not insist on signatures, as it is on a machine about which
+/// nothing is known.
+fn enforced_elsewhere(notes: &[Reason]) -> Vec<Reason> {
+    let unknown = |note: &Reason| match note {
+        Reason::TaintsUnsigned { cause } => Some(Reason::EnforcementUnknown { cause: cause.clone() }),
+        _ => None,
+    };
+    notes.iter().filter_map(unknown).collect()
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
