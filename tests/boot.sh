@@ -337,6 +337,140 @@ Description: a kernel"; }
     [[ ! -e $pin ]]
 }
 
+# The menu of grub.cfg: the default, and whether it is the entry of a kernel. grub itself follows the identifiers like this.
+grub_starts() { # KERNEL, or "first"
+    grub-script-check /boot/grub/grub.cfg
+    python3 - "$1" <<'END'
+import re, sys
+text = open("/boot/grub/grub.cfg").read()
+default = re.search(r'^ *set default="(?!\$)(.*)"$', text, re.M).group(1)
+entries, path = {}, []
+for line in text.splitlines():
+    found = re.match(r"\s*(menuentry|submenu) .*\$menuentry_id_option '([^']*)' \{", line)
+    if found:
+        path.append(found.group(2))
+        entries[">".join(path)] = None
+    elif line.strip() == "}" and path:
+        path.pop()
+    elif line.strip().startswith("linux") and path:
+        entries[">".join(path)] = line.split("vmlinuz-")[1].split()[0]
+wanted = sys.argv[1]
+if wanted == "first":
+    assert default == "0", default
+else:
+    assert entries.get(default) == wanted, (default, entries)
+END
+}
+
+# Real grub-mkconfig, on a file system that grub knows.
+grub() {
+    local new=9.9.9-test disk=/run/disk option
+    whole_kernel
+    fixture single-1.0
+    dkms install single/1.0 -k "$K" >/dev/null
+    truncate -s 16M /run/disk.img
+    mke2fs -q -t ext4 /run/disk.img
+    mkdir -p $disk
+    mount -o loop /run/disk.img $disk 2>/run/out || { echo "skipped: no loop device: $(cat /run/out)"; exit 77; }
+    mkdir -p $disk/{boot/grub,usr,etc,proc,dev,sys,run,tmp,var,root}
+    for dir in usr etc proc dev sys run var; do mount --rbind /$dir $disk/$dir; done
+    for link in bin sbin lib lib64; do cp -a "/$link" $disk/; done
+    mount --bind $disk/boot /boot
+    # grub accepts a loop device only over a disk.
+    mkdir -p /usr/local/sbin
+    printf '#!/bin/sh\necho "$1: [1]:1 ($1)"\n' >/usr/local/sbin/losetup
+    chmod 755 /usr/local/sbin/losetup
+    # What dkms and the packages of kernels run, with the disk as the root.
+    mv /usr/sbin/update-grub /usr/sbin/update-grub.real
+    printf '#!/bin/sh\necho x >>/run/update-grub.log\nexec chroot %s /usr/sbin/update-grub.real\n' $disk >/usr/sbin/update-grub
+    chmod 755 /usr/sbin/update-grub
+    printf '%s\n' 'GRUB_DEFAULT=0' 'GRUB_TIMEOUT=5' 'GRUB_DISTRIBUTOR=Debian' >/etc/default/grub
+    mkdir -p /etc/default/grub.d
+    touch "/boot/vmlinuz-$K"
+    new_kernel $new
+    for kernel in "$K" $new; do echo "kernel $kernel" >"/boot/vmlinuz-$kernel"; echo x >"/boot/initrd.img-$kernel"; done
+
+    step 'without the setting, grub starts the newest kernel'
+    dkms kernel_hold -k $new
+    update-grub 2>/run/out || { cat /run/out; false; }
+    grep -q "vmlinuz-$new" /boot/grub/grub.cfg
+    grub_starts first
+    step 'with it, the newest that has its modules, in every form of the menu'
+    setting hold hold_kernel=yes
+    code 77 dkms kernel_hold -k $new 2>/dev/null
+    for option in '' GRUB_DISABLE_SUBMENU=y GRUB_DISABLE_SUBMENU=yes GRUB_DISABLE_SUBMENU=true GRUB_DISABLE_UUID=true; do
+        echo "$option" >/etc/default/grub.d/option.cfg
+        update-grub 2>/run/out || { cat /run/out; false; }
+        grub_starts "$K" || { echo "with '$option'"; false; }
+    done
+    rm /etc/default/grub.d/option.cfg /run/update-grub.log
+    step 'the module arrives: dkms updates grub, which starts the newest again'
+    ln -s "$(readlink -f "/lib/modules/$K/build")" "/lib/modules/$new/build"
+    dkms install single/1.0 -k $new --force >/run/out 2>&1 || { cat /run/out; false; }
+    same "$(spied update-grub)" 1
+    grub_starts first
+    step 'the module is removed: grub starts the other one'
+    dkms uninstall single/1.0 -k $new >/run/out 2>&1
+    update-grub 2>/run/out
+    grub_starts "$K"
+    umount /boot
+}
+
+# Fedora: real kernel-install, with a plugin before that of dkms which makes the entry and the default, and the initramfs after
+# it.
+bls() {
+    local new=9.9.9-test plugins=/etc/kernel/install.d block=/boot/grub2/grubenv
+    whole_kernel
+    fixture single-1.0
+    dkms install single/1.0 -k "$K" >/dev/null
+    new_kernel $new
+    touch "/boot/vmlinuz-$K"
+    mkdir -p $plugins /boot/loader/entries /boot/grub2 /usr/lib/kernel/install.d /usr/lib/dkms
+    rm -f /usr/lib/kernel/install.d/*
+    ln -s grub-editenv /usr/bin/grub2-editenv
+    grub2-editenv $block create
+    echo layout=other >/etc/kernel/install.conf
+    cat >$plugins/20-grub.install <<'END'
+#!/bin/bash
+entry=/boot/loader/entries/0123-$2.conf
+[[ $1 == add ]] || exec rm -f "$entry"
+printf '%s\n' "title Fedora ($2)" "version $2" "linux /vmlinuz-$2" >"$entry"
+grub2-editenv /boot/grub2/grubenv set "saved_entry=0123-$2"
+END
+    printf '#!/bin/sh\n[ "$1" != add ] || touch "/boot/initramfs-$2.img"\n' >$plugins/50-dracut.install
+    cp /packaging/hooks/redhat/install.d $plugins/40-dkms.install
+    cp /packaging/hooks/{dkms_autoinstaller,headers_package} /usr/lib/dkms/
+    chmod 755 $plugins/* /usr/lib/dkms/*
+    install_kernel() { kernel-install add "$1" "/boot/vmlinuz-$1" >/run/out 2>&1 || { cat /run/out; return 1; }; }
+    starts() { same "$(grub2-editenv $block list | sort | tr '\n' ' ')" "$1"; }
+
+    step 'without the setting, the new kernel is the default'
+    install_kernel "$K"
+    install_kernel $new
+    starts "saved_entry=0123-$new "
+    step 'with it, the default stays; the entry and the initramfs are made'
+    setting hold hold_kernel=yes
+    rm "/boot/initramfs-$new.img"
+    install_kernel $new
+    grep -q "kernel $new lacks single, so the default entry of grub is 0123-$K" /run/out
+    starts "dkms_entry_before=0123-$new dkms_held_entry=0123-$K saved_entry=0123-$K "
+    [[ -e /boot/initramfs-$new.img && -e /boot/loader/entries/0123-$new.conf ]]
+    # The same again.
+    dkms kernel_hold -k $new
+    starts "dkms_entry_before=0123-$new dkms_held_entry=0123-$K saved_entry=0123-$K "
+    step 'the module arrives'
+    ln -s "$(readlink -f "/lib/modules/$K/build")" "/lib/modules/$new/build"
+    dkms install single/1.0 -k $new --force >/run/out 2>&1 || { cat /run/out; false; }
+    starts "saved_entry=0123-$new "
+    step 'the administrator chooses another one, which stays'
+    dkms uninstall single/1.0 -k $new >/run/out 2>&1
+    starts "dkms_entry_before=0123-$new dkms_held_entry=0123-$K saved_entry=0123-$K "
+    grub2-editenv $block set "saved_entry=0123-$new"
+    setting hold hold_kernel=no
+    dkms kernel_hold -k $new
+    starts "saved_entry=0123-$new "
+}
+
 boot_check() {
     local unit=/usr/lib/systemd/system/dkms-boot-check.service
     mkdir -p /usr/lib/systemd/system

@@ -87,6 +87,29 @@ hint() {
     grep -q "this kernel was compiled with clang $major" /run/out
     grep -q "(packages: clang-$major lld-$major llvm-$major)" /run/out
 }
+# A kernel for arm64: clang compiles for it without a cross compiler of gcc.
+other_architecture() {
+    local plain
+    K=$(cd /usr/src && echo linux-headers-*-arm64)
+    K=${K#linux-headers-} A=aarch64
+    src=/usr/src/linux-headers-$K log=/var/lib/dkms/single/1.0/$K/$A/log/make.log
+    rm -f /usr/bin/aarch64-linux-gnu-*
+    compiled_by "$version"
+    package
+    echo 'STRIP=yes' >>/usr/src/single-1.0/dkms.conf
+    dkms install single/1.0 -k "$K"
+    built_with 1 clang
+    grep -q '^# command: LLVM=1 ARCH=arm64 make ' "$log"
+    plain=/var/lib/dkms/single/1.0/$K/$A/module/single.ko
+    same "$(readelf -h "$plain" | sed -n 's/ *Machine: *//p')" AArch64
+    [[ $(readelf -SW "$plain") != *debug_info* ]]
+    dkms verify single/1.0 -k "$K"
+    dkms config single/1.0 -k "$K" --fingerprint | grep -qE '^compiler=clang'
+    dkms unbuild single/1.0 -k "$K"
+    hide "${tools[@]}" "${tools[@]/%/-$major}"
+    code 10 dkms build single/1.0 -k "$K" --no-cache >/run/said 2>&1 || { cat /run/said; return 1; }
+    grep -q 'install the package clang' /run/said || { cat /run/said; return 1; }
+}
 gcc_kernel() { # nothing of this for a kernel that gcc compiled
     package
     dkms build single/1.0 -k "$K"

@@ -1,9 +1,10 @@
 #!/bin/bash
-# A first look: one real package from download to removal, in private trees below build/demo. Nothing of the
-# machine's own dkms, sources or modules is touched.
+# A first look: one real package from download to removal, in private trees below build/demo. Nothing of the machine's
+# own dkms, sources or modules is touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-demo=${DKMS_TEST_BUILD:-$PWD/build}/demo
+build=${DKMS_TEST_BUILD:-$PWD/build}
+demo=$build/demo
 dkms=${DKMS_BIN:-$PWD/target/release/dkms}
 package=v4l2loopback-dkms
 
@@ -13,20 +14,24 @@ run() { printf '$ dkms %s\n' "$*"; "$dkms" "$@" "${trees[@]}"; }
 [[ -x $dkms ]] || { echo "no dkms at $dkms: make build"; exit 1; }
 (($(id -u) == 0)) || { echo 'skipped: installing needs root, also in private trees'; exit 0; }
 
+# Builds run as another user. Where nothing can be mounted (a chroot, some containers), that user has to reach the
+# directory by its path, which leads through /root or a home directory in many clones.
+if ! unshare -m true 2>/dev/null || ! mountpoint -q /; then demo=/var/tmp/dkms-demo; fi
+
 rm -rf "$demo"
 mkdir -p "$demo"/{download,package,dkms,src,lib}
 trees=(--dkmstree "$demo/dkms" --sourcetree "$demo/src" --installtree "$demo/lib")
 
 say "1. Debian's package $package, downloaded and unpacked, not installed"
 tests/fetch.sh --no-tools --demo
-cp -r "${demo%/demo}/corpus/$package/usr/src/." "$demo/src/"
+cp -r "$build/corpus/$package/usr/src/." "$demo/src/"
 folder=$(basename "$demo"/src/v4l2loopback-*)
 module=${folder%-*}/${folder##*-}
-kernel=$(<"${demo%/demo}/layers/headers-6.1/kernel")
+kernel=$(<"$build/layers/headers-6.1/kernel")
 echo "sources: $demo/src/$folder, kernel: $kernel"
 
 # The headers name their parts by absolute paths; a copy of the few relative ones will do.
-headers=${demo%/demo}/layers/headers-6.1/root/usr
+headers=$build/layers/headers-6.1/root/usr
 mkdir -p "$demo/lib/$kernel" "$demo/usr"
 cp -r "$headers/src" "$demo/usr/src"
 cp -r "$headers/lib" "$demo/usr/lib"
@@ -38,7 +43,9 @@ say '2. add: the version is known, nothing is built'
 run add "$module"
 run status
 
-say '3. build: compiled, stripped, signed with a key that is made on first use'
+say '3. build: compiled, stripped, signed with a key that is made before'
+# dkms makes the key itself where it finds none, but not in containers and images.
+run generate_mok
 run build "$module" -k "$kernel"
 run status
 
@@ -67,4 +74,5 @@ run status
 find "$demo/lib/$kernel" -name '*.ko*'
 ls -d "$demo/src/$folder"
 
-say 'Look at: the signer in step 5, the two verdicts in step 6, the empty status in step 7, and build/demo for what is left.'
+say 'Look at: the signer in step 5, the two verdicts in step 6, the empty status in step 7, and the directory below for what is left.'
+ls -d "$demo"

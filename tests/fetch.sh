@@ -2,17 +2,19 @@
 # Fill build/ with what the end-to-end tests read: kernel headers, one kernel image, Debian's own
 # dkms and every *-dkms package of the configured Debian archive.
 #
-#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--vm-arm64] [--with-image-6.12] [--msrv] [--clang]
-#                  [--non-free] [--demo]
+#   tests/fetch.sh [--no-tools | --tools-only] [--no-vm] [--vm-debian] [--vm-arm64] [--vm-riscv64] [--with-image-6.12] [--msrv]
+#                  [--clang] [--non-free] [--demo]
 #
 # Nothing but a few build tools is installed: packages are downloaded, unpacked below
 # build/layers/NAME/root, and laid over the machine's root by the tests. Running it again downloads
 # only what changed. Layout:
 #   build/layers/{headers-6.1,headers-6.12,image-6.1,dkms-debian}/{root,kernel,stamp}
+#   build/layers/{dnf-plugins,boot-tools}    a plugin of dnf; grub's and systemd's tools for menus of boot loaders
 #   build/layers/vm-{6.1,6.1-old,6.12,tools}    what boots in tests/vm: cloud kernels with their headers; firmware, shim
 #   build/layers/vm-debian      the disk of a small Debian for secure_boot::enroll_and_rotate (--vm-debian)
 #   build/layers/{headers,kbuild}-arm64   headers of an arm64 kernel, and the arm64 programs that belong to them
 #   build/layers/vm-arm64       its image, and an arm64 userland in /srv/arm64, for vm::judge_arm64 (--vm-arm64)
+#   build/layers/{headers,kbuild,tools,vm}-riscv64   the same for riscv64, with the compiler of Debian 13 (--vm-riscv64, 200 MB)
 #   build/layers/promtool       Prometheus' checker of metrics and queries
 #   build/corpus/PKG            a *-dkms package, unpacked   (build/layers/packages links here)
 #   build/msrv                  rustc and cargo of the oldest supported version (--msrv)
@@ -26,7 +28,7 @@ build=${DKMS_TEST_BUILD:-$here/build}
 layers=$build/layers
 debs=$build/debs
 
-tools=yes image612=no msrv=no vm=yes debian=no clang=no arm64=no nonfree=no demo=no
+tools=yes image612=no msrv=no vm=yes debian=no clang=no arm64=no riscv64=no nonfree=no demo=no
 for arg in "$@"; do
     case $arg in
         --no-tools) tools=no ;;
@@ -34,12 +36,13 @@ for arg in "$@"; do
         --no-vm) vm=no ;;
         --vm-debian) debian=yes ;;
         --vm-arm64) arm64=yes ;;
+        --vm-riscv64) riscv64=yes ;;
         --with-image-6.12) image612=yes ;;
         --msrv) msrv=yes ;;
         --clang) clang=yes ;;
         --non-free) nonfree=yes ;;
         --demo) demo=yes ;;
-        -h | --help) sed -n '2,22s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "fetch.sh: unknown option $arg (see --help)" >&2; exit 2 ;;
     esac
 done
@@ -203,6 +206,7 @@ install_tools() {
 other_tools() {
     if [[ $clang == yes ]]; then want+=(clang lld llvm); fi
     if [[ $arm64 == yes ]]; then want+=(qemu-system-arm); fi
+    if [[ $riscv64 == yes ]]; then want+=(qemu-system-misc opensbi gcc-12-riscv64-linux-gnu libc6-riscv64-cross); fi
     # Without it, gcc-12-aarch64-linux-gnu has no libraries for programs that qemu-user runs.
     [[ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]] || want+=(libc6-arm64-cross)
     [[ -e /usr/share/bash-completion/bash_completion ]] || want+=(bash-completion)
@@ -224,6 +228,10 @@ kernel_layers() {
     image=linux-image-$kernel
     [[ -n $(candidate "$image") ]] || image=$image-unsigned
     layer image-6.1 "$kernel" "$image"
+    # The command of dnf that preflight uses; the package cannot be installed beside zypper.
+    layer dnf-plugins '' dnf-plugins-core
+    # What makes and reads the menus of boot loaders.
+    layer boot-tools '' grub-common grub2-common systemd-boot systemd-boot-efi
 
     headers=$(newest 'linux-headers-6\.12\.[0-9]+\+deb12-amd64')
     [[ -n $headers ]] || { say 'headers-6.12: this archive has none'; return; }
@@ -343,23 +351,16 @@ non_free_packages() {
 # The depmod of Debian 13, which writes the index as newer versions of kmod do: build/layers/depmod-34/depmod, with the
 # libraries and the loader of that release beside it.
 depmod_34() {
-    local dir=$layers/depmod-34 apt list file
+    local dir=$layers/depmod-34 arch apt
     if [[ -x $dir/depmod && -n $(find "$dir/stamp" -mtime -7 2>/dev/null) ]]; then say 'depmod-34: up to date'; return; fi
-    list=$(apt-get indextargets --format "\$(ORIGIN) \$(REPO_URI)" 'Created-By: Packages' | sed -n 's/^Debian //p' | grep -v security | head -n 1)
-    if [[ -z $list ]]; then say 'depmod-34: no archive of Debian is configured here'; return; fi
-    mkdir -p "$dir"/{lists/partial,debs,cache/archives/partial}
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$list" >"$dir/sources"
-    : >"$dir/status"
-    apt=(-qq -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$dir/sources" -o Dir::Etc::SourceParts=-
-        -o Dir::State::Lists="$dir/lists" -o Dir::State::Status="$dir/status" -o Dir::Cache="$dir/cache" -o Acquire::Languages=none)
-    if ! apt-get "${apt[@]}" update || ! (cd "$dir/debs" && rm -f ./*.deb && apt-get "${apt[@]}" download kmod libkmod2 libc6 liblzma5 libzstd1 libssl3t64 zlib1g); then
+    arch=$(dpkg --print-architecture)
+    mkdir -p "$dir"
+    if ! other_lists "$dir/.apt" "$arch" trixie || ! unpack "$dir/root" kmod libkmod2 libc6 liblzma5 libzstd1 libssl3t64 zlib1g; then
         say 'depmod-34: not available'
+        rm -rf "$dir/.apt"
         return
     fi
-    rm -rf "$dir/root"
-    mkdir "$dir/root"
-    for file in "$dir"/debs/*.deb; do dpkg -x "$file" "$dir/root"; done
-    merge_usr "$dir/root"
+    rm -rf "$dir/.apt"
     cat >"$dir/depmod" <<'END'
 #!/bin/sh
 root=$(dirname "$(readlink -f "$0")")/root
@@ -367,7 +368,6 @@ lib=$root/usr/lib/x86_64-linux-gnu
 exec "$lib/ld-linux-x86-64.so.2" --argv0 depmod --library-path "$lib" "$root/usr/bin/kmod" "$@"
 END
     chmod +x "$dir/depmod"
-    rm -rf "$dir"/{lists,debs,cache}
     "$dir/depmod" --version | head -n 1 >"$dir/stamp"
     say "depmod-34: $(<"$dir/stamp")"
 }
@@ -385,54 +385,6 @@ promtool() {
     dpkg --fsys-tarfile "$file" | tar -x -C "$dir" --strip-components=3 ./usr/bin/promtool
     rm "$file"
     printf '%s' "$version" >"$dir/stamp"
-}
-
-# An arm64 kernel, from lists of that architecture: those of this machine stay as they are. The cloud flavour is the smallest.
-arm64_layers() {
-    local dir=$layers/.arm64 apt kernel common package version
-    kernel=$(cat "$layers/headers-arm64/kernel" 2>/dev/null || true)
-    if [[ -n $(find "$layers/kbuild-arm64/kernel" -mtime -7 2>/dev/null) && ( $arm64 == no || -e $layers/vm-arm64/kernel ) ]]; then
-        say "arm64: up to date ($kernel)"
-        return
-    fi
-    mkdir -p "$dir"/{lists/partial,cache/archives/partial}
-    apt-get indextargets --format "\$(ORIGIN) deb [arch=arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \$(REPO_URI) \$(RELEASE) \$(COMPONENT)" \
-        'Created-By: Packages' | sed -n 's/^Debian //p' >"$dir/sources"
-    : >"$dir/status"
-    apt=(-qq -o APT::Sandbox::User=root -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::Etc::SourceList="$dir/sources"
-        -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$dir/lists" -o Dir::State::Status="$dir/status" -o Dir::Cache="$dir/cache"
-        -o Acquire::Languages=none)
-    if [[ ! -s $dir/sources ]] || ! apt-get "${apt[@]}" update; then say 'arm64: not available'; return; fi
-    kernel=$(apt-cache "${apt[@]}" pkgnames linux-headers-6.1.0- | sed -n 's/^linux-headers-//p' | grep -xE '6\.1\.0-[0-9]+-cloud-arm64' | sort -V | tail -n 1)
-    common=linux-headers-${kernel%-cloud-arm64}-common
-    foreign() { # FOLDER PACKAGE...: unpacks them into an empty folder
-        local root=$1 file
-        shift
-        rm -rf "$root"
-        mkdir -p "$root"
-        for package in "$@"; do
-            version=$(apt-cache "${apt[@]}" policy "$package" | awk '$1 == "Candidate:" { print $2 }')
-            file=${package}_${version//:/%3a}
-            [[ -e $debs/${file}_arm64.deb || -e $debs/${file}_all.deb ]] || (cd "$debs" && apt-get "${apt[@]}" download "$package=$version") >&2
-            dpkg -x "$(find "$debs" -name "${file}_arm64.deb" -o -name "${file}_all.deb" | head -n 1)" "$root"
-        done
-        merge_usr "$root"
-    }
-    say "arm64: $kernel"
-    foreign "$layers/headers-arm64/root" "linux-headers-$kernel" "$common"
-    foreign "$layers/kbuild-arm64/root" linux-kbuild-6.1
-    if [[ $arm64 == yes ]]; then
-        foreign "$layers/vm-arm64/root" "linux-image-$kernel"
-        depmod -b "$layers/vm-arm64/root/usr" "$kernel"
-        foreign "$layers/vm-arm64/root/srv/arm64" busybox-static kmod libkmod2 libzstd1 liblzma5 libssl3 libc6
-    fi
-    for package in headers-arm64 kbuild-arm64 vm-arm64; do
-        [[ -d $layers/$package/root ]] || continue
-        printf '%s' "$kernel" >"$layers/$package/kernel"
-        version=$(apt-cache "${apt[@]}" policy "linux-headers-$kernel" | awk '$1 == "Candidate:" { print $2 }')
-        printf '%s=%s\n' "$kernel" "$version" >"$layers/$package/stamp"
-    done
-    rm -rf "$dir"
 }
 
 # The oldest supported Rust, as Debian packages it next to the newer one.
@@ -476,6 +428,9 @@ missing_libraries() {
     done | sort -u | tr '\n' ' '
 }
 
+# shellcheck source=tests/fetch-foreign.sh
+. "$here/tests/fetch-foreign.sh"
+
 command -v apt-get >/dev/null || { say 'no apt-get here: the end-to-end tests will be skipped'; exit 0; }
 mkdir -p "$layers" "$debs"
 # Two runs at once would unpack over each other.
@@ -495,6 +450,7 @@ kernel_layers
 if [[ $vm == yes ]]; then vm_layers; fi
 if [[ $debian == yes ]]; then debian_disk; fi
 arm64_layers
+if [[ $riscv64 == yes ]]; then riscv64_layers; fi
 layer dkms-debian '' dkms
 depmod_34
 promtool

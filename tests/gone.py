@@ -3,7 +3,7 @@ still ran SECONDS later.
 
 HOW: words with '+' between them. "pty" (closed after a second), "pty-now" (closed from the start), "pipe" and "pipe-now" (without a
 reader), "full" (/dev/full), "closed" (no descriptor), "null"; behind ':' the descriptors (12 if there are none). "nohup" ignores
-SIGHUP, "leader" makes the terminal the controlling one, so that SIGHUP comes."""
+SIGHUP, "nochild" SIGCHLD, "leader" makes the terminal the controlling one, so that SIGHUP comes."""
 import fcntl
 import os
 import signal
@@ -15,7 +15,7 @@ how, seconds, command = sys.argv[1].split("+"), float(sys.argv[2]), sys.argv[3:]
 to_close, targets = [], {}
 for word in how:
     kind, _, numbers = word.partition(":")
-    if kind in ("nohup", "leader"):
+    if kind in ("nohup", "nochild", "leader"):
         continue
     later = not kind.endswith("-now")
     if kind.startswith("pty"):
@@ -35,6 +35,8 @@ if pid == 0:
     os.setsid()
     if "nohup" in how:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if "nochild" in how:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     if "leader" in how:
         fcntl.ioctl(targets[2], termios.TIOCSCTTY, 0)

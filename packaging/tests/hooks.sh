@@ -108,7 +108,7 @@ cases() {
     check 'postinst reports a failure' 'headers 6.1.0-9; echo kernel_postinst=11 >"$DIR/codes"' \
         "$(line 'dkms kernel_postinst -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'exit 11')" debian/postinst 6.1.0-9
     check 'kernel-install add, Debian' 'headers 6.1.0-9' \
-        "$(line 'dkms kernel_postinst -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'exit 0')" debian/install.d add 6.1.0-9 /boot/x
+        "$(line 'dkms kernel_postinst -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'exit 0')" debian/install.d add 6.1.0-9 /boot/x
     check 'kernel-install remove, Debian' '' "$(line 'dkms kernel_prerm -k 6.1.0-9' 'exit 0')" debian/install.d remove 6.1.0-9
     check 'kernel-install add' 'headers 6.1.0-9; echo kernel_postinst=11 >"$DIR/codes"' \
         "$(line 'dkms kernel_postinst -k 6.1.0-9' 'dkms kernel_hold -k 6.1.0-9' 'exit 11')" redhat/install.d add 6.1.0-9

@@ -135,7 +135,7 @@ interrupt() {
 # What preflight must not change. The completion of dnf has a cache that dnf refreshes whatever it is asked, and every reader of
 # rpm's database touches one of its files.
 system_state() {
-    find /etc /root /usr/src /lib/modules /var/lib/dkms /var/cache /var/lib/{rpm,dnf,pacman} /var/log -xdev ! -path '*/.locks*' ! -path '/var/cache/dnf*' ! -name rpmdb.sqlite-shm \
+    find /etc /root/.rpmdb /usr/src /lib/modules /var/lib/dkms /var/cache /var/lib/{rpm,dnf,pacman} /var/log -xdev ! -path '*/.locks*' ! -path '/var/cache/dnf*' ! -name rpmdb.sqlite-shm \
         -printf '%p %s %T@\n' 2>/dev/null | grep -v '^/var/cache/dkms' | sort
 }
 

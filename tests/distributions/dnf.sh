@@ -33,7 +33,7 @@ signed_headers() {
     gpg --quiet --batch --passphrase '' --quick-generate-key test@example.org rsa2048 sign 2>/dev/null
     gpg --quiet --export --armor >/run/key
     rpmkeys --import /run/key
-    rpmsign --define '_gpg_name test@example.org' --addsign $repository/kernel-devel-6.1.56.rpm >/run/out 2>&1
+    rpmsign --define '_gpg_name test@example.org' --define "__gpg $(type -P gpg)" --addsign $repository/kernel-devel-6.1.56.rpm >/run/out 2>&1
     gpgconf --kill all
     index
     dkms preflight >/run/out 2>&1

@@ -37,6 +37,12 @@ alpine() {
     rm -f /run/applets/{ar,strings,depmod,modprobe,modinfo,lsmod,insmod,rmmod,dpkg,rpm}
     run() { PATH=/run/applets:$PATH "$@" >/run/out 2>&1; }
     mount --bind "$(type -P busybox)" /bin/sh
+    # apk removes the files of its packages; the module of dkms is in the same directory.
+    no_kernel() {
+        find "/lib/modules/$1" \( -name 'single.ko*' -o -name 'modules.*' ! -name 'modules.order' ! -name 'modules.builtin*' \) -o ! -type d -exec rm {} +
+        find "/lib/modules/$1" -depth -type d -exec rmdir {} + 2>/dev/null || true
+        rm -rf "/usr/src/linux-headers-$1"
+    }
 
     step 'a module and no kernel: the trigger of apk'
     cp -r "$(source_of 1.0)" /usr/src/

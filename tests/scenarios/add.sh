@@ -98,6 +98,20 @@ dkms build beside/1.2.7 -k "$K"
 dkms remove beside/1.2.7 --all
 cd /root || exit
 rm -rf /usr/src/beside-1.2.7
+#: step functions-of-dkms-in-dkms.conf 0
+cp -r /e2e/fixtures/single-1.0 /usr/src/functions-1.0
+sed -i 's/^PACKAGE_NAME=.*/PACKAGE_NAME=functions/' /usr/src/functions-1.0/dkms.conf
+cat >>/usr/src/functions-1.0/dkms.conf <<'EOF'
+if [[ $(VER 6.10.3-rc1) > $(VER 6.9.22) && $(VER 2.6) < $(VER "$kernelver") && $(VER a1b22c3333) == a001b022c3333 ]]; then
+    POST_INSTALL="said $(override_dest_module_location /kernel/misc) $(distro_version)"
+fi
+EOF
+printf '#!/bin/sh\necho "$@" >/root/said\n' >/usr/src/functions-1.0/said
+chmod +x /usr/src/functions-1.0/said
+dkms install functions/1.0 -k "$K"
+[[ $(cat /root/said) == '/updates/dkms debian' ]] || exit 99
+dkms remove functions/1.0 --all
+rm -rf /usr/src/functions-1.0 /root/said
 #: step a-part-of-the-version-from-a-file-from-anywhere 0 ours
 dkms add /root/beside
 dkms build beside/1.2.7 -k "$K"

@@ -15,10 +15,10 @@ for how in $hows; do
 done
 S
 #: step build 0 ours
-export hows="pty+nohup pty-now+nohup pty+leader pipe pipe-now full closed full:1+pty:2+nohup pipe:1+closed:2 closed:1+full:2"
+export hows="pty+nohup pty-now+nohup pty+leader pipe pipe-now full+nochild closed full:1+pty:2+nohup pipe:1+closed:2 closed:1+full:2"
 want='single/1.0,.*: built' bash /root/all dkms build single/1.0 -k "$K" --force
 #: step install 0 ours
-export hows="pty+nohup pty+leader pipe null:1+pipe-now:2 full"
+export hows="pty+nohup pty+leader pipe null:1+pipe-now:2 full+nochild"
 want='single/1.0,.*: installed' bash /root/all dkms install single/1.0 -k "$K" --force
 #: step autoinstall 0 ours
 export hows="pty+nohup pipe-now closed"

@@ -48,3 +48,15 @@ dkms add multi/1.0 2>/run/err; test ! -s /run/err
 dkms build multi/1.0 -k "$K" 2>/run/err; test ! -s /run/err
 dkms config multi/1.0 | grep -q 'CLEAN is obsolete'
 dkms lint /usr/src/multi-1.0 2>&1 | grep -q 'CLEAN is obsolete'
+#: step headers-in-a-home-directory 0 ours
+# As of a kernel of one's own, and divided as Debian does it. Other files of the home directory stay hidden.
+rm -rf /usr/src/single-1.0; fixture single-1.0; home=/home/user/usr
+mkdir -p $home/src $home/lib; cp -a "/usr/src/linux-headers-$K" "/usr/src/linux-headers-${K%-amd64}-common" $home/src
+cp -a /usr/lib/linux-kbuild-6.1 $home/lib; sed -i "s,/usr/,$home/," "$home/src/linux-headers-$K/Makefile"
+echo private >/home/user/notes; chmod 700 /home/user
+ln -sfn "$home/src/linux-headers-$K" "/lib/modules/$K/build"
+echo 'PRE_BUILD="s.sh"' >>/usr/src/single-1.0/dkms.conf
+printf '#!/bin/sh\ncat /home/user/notes 2>&1 || true\n' >/usr/src/single-1.0/s.sh; chmod +x /usr/src/single-1.0/s.sh
+dkms install single/1.0 -k "$K" --no-cache; same "$(installed single)" updates/dkms/single.ko
+if grep -rs private /var/lib/dkms/single/1.0/*/*/log; then exit 1; fi
+dkms remove single/1.0 --all; ln -sfn "/usr/src/linux-headers-$K" "/lib/modules/$K/build"; rm -r /home/user

@@ -24,6 +24,31 @@ diff -r --no-dereference /run/first /run/second
 # Modes and names of what is in no file.
 names() { (cd "/run/$1" && find . -printf '%y %m %p %l\n' | sort); }
 same "$(names first)" "$(names second)"
+#: step from-a-cache-outside 0 ours
+# A mounted cache is not part of the image. What comes from there leaves the same records.
+export SOURCE_DATE_EPOCH=1700000000
+names() { (cd "/run/$1" && find . -printf '%y %m %p %l\n' | sort); }
+mkdir -p /var/cache/dkms && mount -t tmpfs -o mode=755 cache /var/cache/dkms
+for n in third fourth; do
+    rm -rf /var/lib/dkms /lib/modules/"$K"/updates
+    mkdir /var/lib/dkms && cp /run/key/* /var/lib/dkms/
+    dkms add single/1.0
+    dkms autoinstall -k "$K" -j1 >"/run/$n.out"
+    dkms install multi/1.0 -k "$K" -j1 >>"/run/$n.out"
+    mkdir "/run/$n"
+    cp -a /var/lib/dkms "/run/$n/tree" && cp -a "/lib/modules/$K/updates" "/run/$n/updates"
+    diff -r --no-dereference /run/first "/run/$n"
+    same "$(names first)" "$(names "$n")"
+done
+same "$(grep -c '^Took .* from the cache' /run/third.out)" 0
+same "$(grep -c '^Took .* from the cache' /run/fourth.out)" 2
+# Another time, and another log.
+dkms unbuild single/1.0 -k "$K"
+SOURCE_DATE_EPOCH=1700000001 dkms install single/1.0 -k "$K" -j1 | grep -q '^Built single/1.0'
+umount /var/cache/dkms
+dkms remove single/1.0 --all
+dkms add single/1.0
+dkms install single/1.0 -k "$K" -j1
 #: step nothing-unfinished-is-left-in-it 0 ours
 same "$(find /var/lib/dkms/.journal /var/lib/dkms/.building -mindepth 1 2>/dev/null)" ''
 same "$(find /var/lib/dkms/.lock -size +0 -type f)" ''

@@ -143,9 +143,9 @@ class Court:
                 tree.copy(f"{kernel.headers}/{file}")
         os.symlink(kernel.headers, f"{tree.top}{kernel.modules}/build")
         tree.write("guest", open(f"{machine.HERE}/guest").read(), 0o755)
-        if self.with_dkms and not kernel.is_arm64:
+        if self.with_dkms and not kernel.foreign:
             tree.program(DKMS)
-        if self.with_dkms and kernel.is_arm64:
+        if self.with_dkms and kernel.foreign:
             # Here, with the modules that the guest has. Neither machine enforces signatures.
             shutil.rmtree(kernel.modules)
             shutil.copytree(f"{tree.top}{kernel.modules}", kernel.modules, symlinks=True)

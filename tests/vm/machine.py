@@ -23,15 +23,40 @@ from dataclasses import dataclass
 import firmware
 
 QEMU = "qemu-system-x86_64"
-# For arm64: a processor without pointer authentication, whose emulation is slow.
-QEMU_ARM64 = ("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a57")
-# An arm64 system, with the programs and libraries of guests.
-ARM64 = "/srv/arm64"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Failure(Exception):
     """The machine did not come to its end; what was on its serial line is in the message."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Another architecture. /srv/NAME has a system of it, with the programs and libraries of guests."""
+
+    name: str
+    triple: str
+    # kbuild's name of it.
+    arch: str
+    qemu: tuple
+    emulator: str
+    loader: str
+    console: str
+
+    @property
+    def root(self):
+        return f"/srv/{self.name}"
+
+    @property
+    def libraries(self):
+        return f"usr/lib/{self.triple}"
+
+
+FOREIGN = (
+    # A processor without pointer authentication, whose emulation is slow.
+    Foreign("arm64", "aarch64-linux-gnu", "arm64", ("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a57"), "qemu-aarch64", "ld-linux-aarch64.so.1", "ttyAMA0"),
+    Foreign("riscv64", "riscv64-linux-gnu", "riscv", ("qemu-system-riscv64", "-machine", "virt"), "qemu-riscv64", "ld-linux-riscv64-lp64d.so.1", "ttyS0"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,21 +66,24 @@ class Kernel:
     release: str
 
     @property
-    def is_arm64(self):
-        return self.release.endswith("arm64")
+    def foreign(self):
+        """Its architecture, if it is another one than this machine's; or None."""
+        return next((foreign for foreign in FOREIGN if self.release.endswith(foreign.name)), None)
 
     @property
     def make(self):
         """What make needs to build for it."""
-        return ("ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-") if self.is_arm64 else ()
+        return (f"ARCH={self.foreign.arch}", f"CROSS_COMPILE={self.foreign.triple}-") if self.foreign else ()
 
     @property
     def strip(self):
-        return "aarch64-linux-gnu-strip" if self.is_arm64 else "strip"
+        return f"{self.foreign.triple}-strip" if self.foreign else "strip"
 
     @property
     def image(self):
-        return f"/boot/vmlinuz-{self.release}"
+        """Some architectures do not compress it."""
+        names = (f"/boot/{name}-{self.release}" for name in ("vmlinuz", "vmlinux"))
+        return next(name for name in names if os.path.exists(name))
 
     @property
     def modules(self):
@@ -72,6 +100,21 @@ def run(*words, **options):
     if done.returncode:
         raise Failure(f"{' '.join(map(str, words))}: code {done.returncode}\n{done.stdout.decode(errors='replace')}")
     return done.stdout.decode(errors="replace")
+
+
+def emulate_programs(kernel):
+    """Scripts in place of the programs of a kernel's headers that are for its architecture: they run in the emulator."""
+    for part in ("scripts", "tools"):
+        for folder, _, names in os.walk(os.path.realpath(f"{kernel.headers}/{part}")):
+            for path in (f"{folder}/{name}" for name in names if os.access(f"{folder}/{name}", os.X_OK)):
+                with open(path, "rb") as f:
+                    head = f.read(20)
+                # Not for x86-64.
+                if head[:4] == b"\x7fELF" and head[18] != 62:
+                    os.rename(path, f"{path}.elf")
+                    with open(path, "w") as f:
+                        f.write(f'#!/bin/sh\nexec {kernel.foreign.emulator} -0 "$0" {path}.elf "$@"\n')
+                    os.chmod(path, 0o755)
 
 
 # The guest's files ----------------------------------------------------------------------------------------------------
@@ -92,9 +135,9 @@ class Tree:
         self.program(shutil.which("kmod"), "usr/bin/kmod")
         for name in ("depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod"):
             os.symlink("../bin/kmod", f"{top}/usr/sbin/{name}")
-        busybox = f"{ARM64}/usr/bin/busybox" if kernel.is_arm64 else shutil.which("busybox")
+        busybox = f"{kernel.foreign.root}/usr/bin/busybox" if kernel.foreign else shutil.which("busybox")
         self.copy(busybox, "usr/bin/busybox")
-        for name in run(*(["qemu-aarch64"] if kernel.is_arm64 else []), busybox, "--list").split():
+        for name in run(*([kernel.foreign.emulator] if kernel.foreign else []), busybox, "--list").split():
             if not any(os.path.lexists(f"{top}/usr/{place}/{name}") for place in ("bin", "sbin")):
                 os.symlink("busybox", f"{top}/usr/bin/{name}")
         for name in os.listdir(kernel.modules):
@@ -118,21 +161,21 @@ class Tree:
 
     def program(self, source, name=None):
         """A program and the libraries it is linked with."""
-        if self.kernel.is_arm64:
-            self.arm64_program(os.path.basename(source))
+        if self.kernel.foreign:
+            self.foreign_program(self.kernel.foreign, os.path.basename(source))
             return
         self.copy(source, name)
         for library in re.findall(r"(/\S+) \(0x", run("ldd", source)):
             self.copy(library)
 
-    def arm64_program(self, name):
-        """A program of the arm64 system, and all of its libraries: ldd cannot say which it needs."""
-        self.copy(f"{ARM64}/usr/bin/{name}", f"usr/bin/{name}")
-        libraries = f"{ARM64}/usr/lib/aarch64-linux-gnu"
+    def foreign_program(self, foreign, name):
+        """A program of another architecture's system, and all of its libraries: ldd cannot say which it needs."""
+        self.copy(f"{foreign.root}/usr/bin/{name}", f"usr/bin/{name}")
+        libraries = f"{foreign.root}/{foreign.libraries}"
         for file in os.listdir(libraries):
-            if re.fullmatch(r"(ld-linux-aarch64|libc|libcrypto|liblzma|libzstd)\.so\.[0-9]+", file):
-                self.copy(f"{libraries}/{file}", f"usr/lib/aarch64-linux-gnu/{file}")
-        self.copy(f"{libraries}/ld-linux-aarch64.so.1", "usr/lib/ld-linux-aarch64.so.1")
+            if re.fullmatch(r"(libc|libcrypto|liblzma|libz|libzstd)\.so\.[0-9]+", file):
+                self.copy(f"{libraries}/{file}", f"{foreign.libraries}/{file}")
+        self.copy(f"{libraries}/{foreign.loader}", f"usr/lib/{foreign.loader}")
 
     def kernel_modules(self, *names):
         """Some of the kernel's own modules and what they depend on. Those that are built in are left out."""
@@ -187,8 +230,8 @@ class Machine:
     """A running machine. Its serial line is read all the time; leaving `with` ends it."""
 
     def __init__(self, *, kernel=None, initrd=None, append="", variables=None, disk=None, memory=512, more=()):
-        arm64 = kernel is not None and kernel.is_arm64
-        words = [*(QEMU_ARM64 if arm64 else (QEMU, "-cpu", "max")), "-accel", "tcg"]
+        foreign = kernel and kernel.foreign
+        words = [*(foreign.qemu if foreign else (QEMU, "-cpu", "max")), "-accel", "tcg"]
         words += ["-m", str(memory), "-net", "none", "-no-reboot"]
         words += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
         if variables:
@@ -198,7 +241,7 @@ class Machine:
             words += ["-drive", f"if=virtio,format=raw,file={disk}"]
         if kernel:
             words += ["-kernel", kernel.image, "-initrd", initrd, "-append"]
-            words += [f"console={'ttyAMA0' if arm64 else 'ttyS0'} panic=-1 {append}"]
+            words += [f"console={foreign.console if foreign else 'ttyS0'} panic=-1 {append}"]
         self.text, self.seen, self.open = "", 0, True
         self.changed = threading.Condition()
         self.qemu = subprocess.Popen([*words, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -62,7 +62,7 @@ VARIANTS = {
 }
 
 
-# On arm64, relocations replace what is there: the module runs with the damage.
+# Elsewhere, relocations replace what is there: the module runs with the damage.
 X86_ONLY = {"st_occupied"}
 
 ARM64 = {
@@ -79,7 +79,23 @@ ARM64 = {
 }
 
 
-def add(signed, arm64):
-    variants = {name: change for name, change in VARIANTS.items() if not (arm64 and name in X86_ONLY)}
-    for name, change in (variants | ARM64 if arm64 else variants).items():
+# Other relocations in place of R_RISCV_64.
+RISCV = {
+    "st_nothing": first(".rela.gnu.linkonce.this_module", 8, "<I", 0),
+    "st_unknown": first(".rela.gnu.linkonce.this_module", 8, "<I", 200),
+    "st_reserved": first(".rela.gnu.linkonce.this_module", 8, "<I", 49),
+    "st_thread": first(".rela.gnu.linkonce.this_module", 8, "<I", 22),
+    "st_dynamic": first(".rela.gnu.linkonce.this_module", 8, "<I", 3),
+    "st_align": first(".rela.gnu.linkonce.this_module", 8, "<I", 43),
+    "st_word": first(".rela.gnu.linkonce.this_module", 8, "<I", 1),
+    # Debian's kernel has no tables for distant symbols.
+    "st_got": first(".rela.gnu.linkonce.this_module", 8, "<I", 20),
+    "st_low": first(".rela.gnu.linkonce.this_module", 8, "<I", 24),
+}
+
+
+def add(signed, foreign):
+    variants = {name: change for name, change in VARIANTS.items() if not (foreign and name in X86_ONLY)}
+    more = {"arm64": ARM64, "riscv64": RISCV}[foreign.name] if foreign else {}
+    for name, change in (variants | more).items():
         signed(name, change)

@@ -12,7 +12,7 @@ import struct
 import subprocess
 
 import chains
-from machine import HERE, run
+from machine import HERE, emulate_programs, run
 
 HEADER = struct.Struct("<4sBBBBB7xHHIQQQIHHHHHH")
 SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -165,6 +165,8 @@ class Variants:
         folder = f"{self.folder}/built-{kernel}"
         if kernel not in self.built:
             shutil.copytree(f"{HERE}/modules", folder)
+            if self.kernels[kernel].foreign:
+                emulate_programs(self.kernels[kernel])
             self.make(kernel, folder)
             self.built[kernel] = True
         with open(f"{folder}/{name}.ko", "rb") as f:
@@ -223,13 +225,16 @@ class Variants:
         self.elf(signed)
         import structure  # which imports from here
 
-        structure.add(signed, self.kernels[kernel].is_arm64)
+        structure.add(signed, self.kernels[kernel].foreign)
         self.versions(kernel, add, signed)
         self.symbols(kernel, add, signed)
         # Who provides a symbol is the same question on every machine, and these are many modules.
-        if not self.kernels[kernel].is_arm64:
+        if not self.kernels[kernel].foreign:
             self.chains(kernel, add)
-        self.compressed(kernel, add, plain)
+        self.no_modules(kernel, add)
+        # This is a question to kmod. That of the guest must be the one here, where dkms judges.
+        if not self.kernels[kernel].foreign or self.kernels[kernel].foreign.name == "arm64":
+            self.compressed(kernel, add, plain)
         return files
 
     def signatures(self, kernel, add, plain):
@@ -304,10 +309,10 @@ class Variants:
         signed("magic_release", lambda data: replaced(data, ".modinfo", b"vermagic=" + release, b"vermagic=" + other))
         signed("magic_crc_none", lambda data: without_section(replaced(data, ".modinfo", b"=" + release, b"=" + other), "__versions"))
         signed("magic_none", lambda data: replaced(data, ".modinfo", b"vermagic=", b"vermagik="))
-        if self.kernels[kernel].is_arm64:
+        if self.kernels[kernel].foreign:
             add("for_amd64", kernel_module(self.kernels["6.1"], "dummy"))
         for built in self.kernels:
-            if built != kernel and not self.kernels[kernel].is_arm64:
+            if built != kernel and not self.kernels[kernel].foreign:
                 name = f"for_{built}".replace(".", "_").replace("-", "_")
                 add(name, self.sign(kernel, self.template(built, "plain", name)))
 
@@ -362,6 +367,8 @@ class Variants:
         # The signature belongs inside.
         add("pack_signed", sign(kernel, lzma.compress(plain("pack_signed"), check=lzma.CHECK_CRC32)), ".xz")
         add("pack_unsigned", lzma.compress(plain("pack_unsigned"), check=lzma.CHECK_CRC32), ".xz")
+
+    def no_modules(self, kernel, add):
         add("not_empty", b"")
         add("not_text", b"This is no module.\n")
         with open(f"{self.folder}/built-{kernel}/template_plain.o", "rb") as f:

@@ -17,6 +17,9 @@ use crate::directives::{Dialect, Directives, State};
 /// external command after `;`, `&&` or `||`; then nothing would be echoed. dkms 3 loses all directives of
 /// such a file. This is one of the few intended differences.
 ///
+/// Files call three of dkms 3's functions: `override_dest_module_location`, to know where a module will be;
+/// `distro_version`; and `VER`, which pads numbers so that versions can be compared as strings.
+///
 /// Each inner step of pass one proves that it ended normally, pass one itself by a mark at its end, and pass
 /// two by the empty record at the end of the output. So whatever is killed or cannot fork, an incomplete
 /// output is never taken for a complete one. The output consists of name, index and value, each terminated by
@@ -28,6 +31,24 @@ macro_rules! program {
             $names,
             r#")
 shopt -s extglob
+override_dest_module_location() {
+    builtin echo "${__dkms_destination:-$1}"
+}
+distro_version() {
+    builtin echo "$running_distribution"
+}
+VER() {
+    local left="$1" padded= digits
+    while [[ $left =~ ^([^0-9]*)([0-9]+)(.*)$ ]]; do
+        digits=${BASH_REMATCH[2]} left=${BASH_REMATCH[3]}
+        case $digits in
+            ?) digits=00$digits ;;
+            ??) digits=0$digits ;;
+        esac
+        padded+=${BASH_REMATCH[1]}$digits
+    done
+    builtin echo "$padded$left"
+}
 __dkms_pass_one() {
     local __dkms_file="$1" __dkms_name __dkms_index __dkms_indices
     local -r CR=$'\r'
@@ -36,10 +57,10 @@ __dkms_pass_one() {
     builtin : >/dev/null || builtin exit 97
     . "$__dkms_file" >/dev/null
     for __dkms_name in "${__dkms_names[@]}"; do
-        __dkms_indices=$(eval echo "\${!$__dkms_name[@]}" && builtin printf .)
+        __dkms_indices=$(builtin eval builtin echo "\${!$__dkms_name[@]}" && builtin printf .)
         [[ $__dkms_indices == *. ]] || builtin exit 98
         for __dkms_index in ${__dkms_indices%$'\n.'}; do
-            eval echo "$__dkms_name[$__dkms_index]=\\\"\${$__dkms_name[$__dkms_index]%\$CR}\\\"" || builtin exit 99
+            builtin eval builtin echo "$__dkms_name[$__dkms_index]=\\\"\${$__dkms_name[$__dkms_index]%\$CR}\\\"" || builtin exit 99
         done
     done
     builtin printf '#dkms'
@@ -76,6 +97,10 @@ __dkms_answer
         )
     };
 }
+
+/// The variable of the destination that the machine chose, for `override_dest_module_location`; empty if
+/// DEST_MODULE_LOCATION decides.
+pub const DESTINATION: &str = "__dkms_destination";
 
 static MODULE_PROGRAM: &str = program!(
     "PACKAGE_NAME PACKAGE_VERSION POST_ADD POST_BUILD POST_INSTALL POST_REMOVE PRE_BUILD PRE_INSTALL

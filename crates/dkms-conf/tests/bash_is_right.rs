@@ -395,6 +395,22 @@ fn damaged_files() {
     eprintln!("{} of {} damaged files were evaluated natively", native.get(), cases());
 }
 
+/// A file may have a function with the name of a command that the program uses: all directives are read.
+#[test]
+fn functions_that_hide_commands() {
+    let Some(bash) = Bash::new("/usr/bin:/bin") else { return };
+    for name in ["echo", "eval", "printf", "set", "trap", "local", "unset"] {
+        let text =
+            format!("{name}() {{ :; }}\nPACKAGE_NAME=x\nMAKE[1]=\"make $(command printf '%s' all)\"\n");
+        let read = bash.program(text.as_bytes(), &State::default(), Dialect::Module, "C").unwrap();
+        assert_eq!(
+            read.iter().collect::<Vec<_>>(),
+            [("MAKE", 1, "make all"), ("PACKAGE_NAME", 0, "x")],
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn any_bytes_return() {
     let mut runner = runner();

@@ -55,6 +55,14 @@ pub struct Host {
 }
 
 impl Host {
+    /// Where modules go below `/lib/modules/K`, if this machine decides that instead of dkms.conf.
+    pub fn fixed_destination(&self) -> Option<String> {
+        match self.addon_modules_dir.as_deref().filter(|dir| !dir.is_empty()) {
+            Some(dir) => Some(format!("/{}", dir.trim_matches('/'))),
+            None => self.distribution.as_ref()?.destination().map(str::to_owned),
+        }
+    }
+
     /// `SOURCE_DATE_EPOCH`: recorded times do not depend on when something is made, or how long it takes
     /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
     pub fn source_date_epoch(&self) -> Option<u64> {

@@ -76,7 +76,9 @@ impl Client {
     }
 
     /// Sends one request. Redirects and refusals are answers. If the server is busy, a request without a body
-    /// is repeated once, if there is time for that: a thousand machines may ask at the same moment.
+    /// is repeated once, if there is time for that: a thousand machines may ask at the same moment. The
+    /// second attempt may wait for as long as there is time: a server with more work than it can do in time
+    /// would only get more of it if clients gave up and asked again.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -85,12 +87,12 @@ impl Client {
         payload: Payload<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
-        let first = self.send_once(method, address, headers, payload, deadline);
+        let first = self.send_once(method, address, headers, payload, (deadline, FIRST_BYTE));
         let repeatable = matches!(payload, Payload::None);
         match busy(&first).filter(|pause| repeatable && deadline.has_time_after(*pause)) {
             Some(pause) => {
                 std::thread::sleep(pause);
-                self.send_once(method, address, headers, payload, deadline)
+                self.send_once(method, address, headers, payload, (deadline, deadline.left_to_begin()))
             }
             None => first,
         }
@@ -102,7 +104,7 @@ impl Client {
         address: &Address,
         headers: &[(&str, &str)],
         payload: Payload<'_>,
-        deadline: Deadline,
+        (deadline, begin): (Deadline, Duration),
     ) -> Result<Answer, Failure> {
         let left = deadline.left().ok_or_else(|| Failure::Unusable("it did not finish in time".into()))?;
         let agent = self.agent(&address.server)?;
@@ -114,16 +116,16 @@ impl Client {
         let sent = match payload {
             Payload::None => {
                 let request = request.body(()).map_err(nonsense)?;
-                agent.run(limit(&agent, request, left))
+                agent.run(limit(&agent, request, (left, begin)))
             }
             Payload::Bytes(bytes) => {
                 let request = request.body(bytes).map_err(nonsense)?;
-                agent.run(limit(&agent, request, left))
+                agent.run(limit(&agent, request, (left, begin)))
             }
             Payload::File(mut file, size) => {
                 file.seek(SeekFrom::Start(0)).map_err(|e| Failure::Local(e.to_string()))?;
                 let request = request.header("content-length", size).body(file).map_err(nonsense)?;
-                agent.run(limit(&agent, request, left))
+                agent.run(limit(&agent, request, (left, begin)))
             }
         };
         let (parts, body) = sent.map_err(|error| unusable(&error))?.into_parts();
@@ -155,7 +157,6 @@ impl Client {
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))
             .timeout_send_request(Some(FIRST_BYTE))
-            .timeout_recv_response(Some(FIRST_BYTE))
             .max_idle_connections(8)
             .max_idle_connections_per_host(8)
             .build();
@@ -180,8 +181,13 @@ fn busy(result: &Result<Answer, Failure>) -> Option<Duration> {
     }
 }
 
-fn limit<B: ureq::AsSendBody>(agent: &Agent, request: Request<B>, left: Duration) -> Request<B> {
-    agent.configure_request(request).timeout_global(Some(left)).build()
+/// Limits the time of a request, and the time until its answer begins.
+fn limit<B: ureq::AsSendBody>(
+    agent: &Agent,
+    request: Request<B>,
+    (left, begin): (Duration, Duration),
+) -> Request<B> {
+    agent.configure_request(request).timeout_global(Some(left)).timeout_recv_response(Some(begin)).build()
 }
 
 /// What an error of the connection means, in words.

@@ -7,7 +7,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Unusable(String),
     /// It accepts connections, but does not answer. It is not contacted again.
-    #[error("it did not begin to answer within 3 s")]
+    #[error("it did not begin to answer in time")]
     Late,
     /// It refuses this repository. Others may be readable.
     #[error("{0}")]

@@ -26,6 +26,7 @@ mod words;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    dkms_sys::signal::restore_child_signal();
     match words::read(std::env::args_os().skip(1)) {
         words::Wanted::Text(text) => words::print(&text),
         words::Wanted::Wrong(text) => words::complain(&text, 2),

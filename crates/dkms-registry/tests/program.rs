@@ -269,6 +269,14 @@ fn a_busy_registry_is_asked_again() {
         assert!(matches!(found, Reply::Found { .. }), "{busy:?}: {found:?} {:?}", program.warnings);
         assert_eq!(server.requests().len(), 2, "{busy:?}");
     }
+    // It answers everything late. The second attempt waits for longer.
+    let server = Server::start(|_, _| {
+        std::thread::sleep(Duration::from_millis(3500));
+        Reaction::Answer(200, Vec::new(), b"{}".to_vec())
+    });
+    let mut program = Program::start();
+    let found = program.look_up(&[&format!("{}/dkms", server.address())], "f1-a");
+    assert!(matches!(found, Reply::Found { .. }), "{found:?} {:?}", program.warnings);
     // It asks for more time than there is.
     let long = Reaction::Answer(503, vec![("Retry-After".into(), "600".into())], Vec::new());
     let server = Server::start(move |_, _| long.clone());

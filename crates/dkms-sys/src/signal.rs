@@ -40,6 +40,14 @@ pub fn install() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Restores the default action of SIGCHLD. If the parent of this program ignores it, so does the program: the
+/// kernel then forgets children that end, and waiting for them fails. Call this before the first child
+/// starts.
+pub fn restore_child_signal() {
+    // SAFETY: the default action needs no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 fn handle(number: i32) -> std::io::Result<()> {
     // SAFETY: the structures are valid all-zero; the handler only uses atomics, getpid and write, which are
     // safe in a signal handler.

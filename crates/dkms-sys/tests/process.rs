@@ -239,6 +239,23 @@ fn helper(test: &str, word: &str) -> std::process::Child {
         .expect("helper")
 }
 
+#[test]
+#[ignore = "a helper process of the test below"]
+fn helper_without_child_signal() {
+    signal::restore_child_signal();
+    assert_eq!(run(sh("exit 3")).status, Status::Exited(3));
+}
+
+#[test]
+fn children_are_waited_for_although_the_parent_ignores_sigchld() {
+    let script = "trap '' CHLD; exec \"$0\" --ignored --exact helper_without_child_signal";
+    let exe = std::env::current_exe().expect("exe");
+    let mut child = std::process::Command::new("bash");
+    let mut child =
+        child.args(["-c", script]).arg(exe).stdout(std::process::Stdio::null()).spawn().expect("bash");
+    assert!(child.wait().expect("wait").success());
+}
+
 fn send(child: &std::process::Child, number: &str) {
     let status = std::process::Command::new("kill").args([number, &child.id().to_string()]).status();
     assert!(status.expect("kill").success());

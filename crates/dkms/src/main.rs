@@ -25,6 +25,7 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    dkms_sys::signal::restore_child_signal();
     let pin = host::take_pin();
     let mut arguments = match cli::Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,

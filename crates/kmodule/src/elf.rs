@@ -14,6 +14,8 @@ use std::collections::HashSet;
 
 /// `e_machine` of arm64.
 pub(crate) const AARCH64: u16 = 183;
+/// `e_machine` of riscv64 and riscv32.
+pub(crate) const RISCV: u16 = 243;
 
 /// A symbol that the module needs from the kernel or from another module.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,8 @@ remove) hook=/etc/kernel/prerm.d/dkms ;;
 *) exit 0 ;;
 esac
 [ -x "$hook" ] || exit 0
-"$hook" "$2"
+# Below, once and with its answer.
+DKMS_HOLD_LATER=1 "$hook" "$2"
 code=$?
 if [ "$1" = add ] && command -v dkms >/dev/null; then
     # 77: hold_kernel=yes, and required modules are missing. kernel-install ends without an entry for this kernel.

@@ -10,6 +10,7 @@ use crate::cache::{ADDED, Cache, Damaged, Draft, Entry, LOG, Record, StoreError}
 use crate::error::Result;
 use crate::event::Event;
 use crate::registry::fleet::Fleet;
+use crate::session::Session;
 use dkms_bundle::record::SCHEMA;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::fs::{self, Limit};
@@ -32,15 +33,36 @@ pub(crate) struct Taken {
     pub added: Vec<(PathBuf, Vec<u8>)>,
     /// Where they come from.
     pub origin: BuildOrigin,
+    /// The origin that is recorded.
+    pub recorded: BuildOrigin,
 }
 
-/// The cache that this build may use; `None` if it is switched off for this command or this package, or if
-/// SOURCE_DATE_EPOCH is set: then the records of a build must not depend on what was built before.
+/// The name under which a build is in the local cache, and its lines: those of its fingerprint. With
+/// SOURCE_DATE_EPOCH, the records and the log of a build do not depend on what was built before, so an entry
+/// whose log would differ is another one.
+#[must_use]
+pub fn local_entry(session: &Session<'_>, lines: &[String]) -> (String, Vec<String>) {
+    let mut lines = lines.to_vec();
+    lines.extend(reproducible(session));
+    lines.sort();
+    (dkms_bundle::record::fingerprint(&lines), lines)
+}
+
+/// The line about what the log of a build depends on, if SOURCE_DATE_EPOCH is set.
+fn reproducible(session: &Session<'_>) -> Option<String> {
+    let epoch = session.host.source_date_epoch()?;
+    let (version, jobs) = (env!("CARGO_PKG_VERSION"), session.jobs_word());
+    Some(format!("reproducible=SOURCE_DATE_EPOCH {epoch}, dkms {version}, jobs {jobs}"))
+}
+
+/// The cache that this build may use; `None` if it is switched off for this command or this package, or would
+/// be a part of an image that has to be the same each time.
 pub(super) fn cache(context: &Context<'_>) -> Option<Cache> {
-    if context.session.host.source_date_epoch().is_some() {
+    let cache = Cache::of(context.session).filter(|_| !context.loaded.conf.no_cache)?;
+    let host = context.session.host;
+    if host.source_date_epoch().is_some() && host.other_root.is_none() && !cache.is_mounted() {
         return None;
     }
-    let cache = Cache::of(context.session).filter(|_| !context.loaded.conf.no_cache)?;
     match cache.distrust() {
         None => Some(cache),
         Some(why) => {
@@ -64,11 +86,12 @@ pub(crate) fn find(context: &Context<'_>, lines: &[String], fleet: Option<&Fleet
         return Ok(None);
     }
     let Some(cache) = cache(context) else { return Ok(None) };
-    let found = cache.find(&dkms_bundle::record::fingerprint(lines));
+    let (name, lines) = local_entry(context.session, lines);
+    let found = cache.find(&name);
     let taken = match found {
         Ok(None) => {
             if fleet.is_none() {
-                report_miss(context, &cache, lines);
+                report_miss(context, &cache, &lines);
             }
             return Ok(None);
         }
@@ -113,8 +136,13 @@ pub(crate) fn take(
         _ => "from the cache".to_owned(),
     };
     let first = format!("Not compiled: taken {from}, fingerprint {}", entry.record.fingerprint);
-    context.log.restart(&first, &contents.log)?;
-    Ok(Ok(Taken { collected: Collected { staging, modules }, added: contents.added, origin }))
+    // The records are then those of the compilation.
+    let is_local = origin == BuildOrigin::Cache;
+    let as_compiled =
+        is_local && reproducible(context.session).is_some_and(|line| entry.record.lines.contains(&line));
+    context.log.restart(Some(first.as_str()).filter(|_| !as_compiled), &contents.log)?;
+    let recorded = if as_compiled { BuildOrigin::Built } else { origin.clone() };
+    Ok(Ok(Taken { collected: Collected { staging, modules }, added: contents.added, origin, recorded }))
 }
 
 /// The checked files of an entry.
@@ -241,8 +269,9 @@ pub(crate) fn draft(context: &Context<'_>, collected: &Collected) -> Result<Opti
 pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, placed: &Placed) {
     let session = context.session;
     let Some(cache) = cache(context).filter(|cache| session.host.root || may_write(cache)) else { return };
+    let entry = local_entry(session, &lines);
     let result = match check(context, placed) {
-        Ok(()) => store(context, &cache, draft, lines, placed),
+        Ok(()) => store(context, &cache, draft, entry, placed),
         Err(why) => Err(Kept::Not(why)),
     };
     match result {
@@ -301,7 +330,7 @@ fn store(
     context: &Context<'_>,
     cache: &Cache,
     mut draft: Draft,
-    lines: Vec<String>,
+    (fingerprint, lines): (String, Vec<String>),
     placed: &Placed,
 ) -> std::result::Result<(), Kept> {
     let built = context.session.layout.built_dir(context.build);
@@ -317,7 +346,7 @@ fn store(
     let milliseconds = context.started.elapsed().as_millis();
     let record = Record {
         schema: SCHEMA,
-        fingerprint: placed.manifest.fingerprint.clone(),
+        fingerprint,
         lines,
         package: build.package.name.clone(),
         version: build.package.version.clone(),

@@ -144,13 +144,7 @@ impl CollectedModule {
 
 /// Where a module goes below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.
 pub fn destination(host: &Host, written: &str) -> String {
-    if let Some(dir) = host.addon_modules_dir.as_deref().filter(|d| !d.is_empty()) {
-        return format!("/{}", dir.trim_matches('/'));
-    }
-    match host.distribution.as_ref().and_then(|d| d.destination()) {
-        Some(fixed) => fixed.to_owned(),
-        None => written.trim_end_matches('/').to_owned(),
-    }
+    host.fixed_destination().unwrap_or_else(|| written.trim_end_matches('/').to_owned())
 }
 
 /// Why a file is not a kernel module for the kernel of a build.

@@ -66,9 +66,17 @@ fn is_error(line: &str) -> bool {
     let make = (l.starts_with("make") && l.contains("*** ") && !l.contains("] Error "))
         || l.ends_with(": not found")
         || l.ends_with(": command not found")
+        || l.starts_with("pahole: unrecognized option")
         || l.contains("No space left on device");
     let linker = l.contains("undefined reference to") || l.contains("ld: cannot find");
-    compiler || modpost || make || linker
+    compiler || modpost || make || linker || is_of_loader(l)
+}
+
+/// A program did not start, because of its libraries.
+fn is_of_loader(line: &str) -> bool {
+    line.contains(": error while loading shared libraries: ")
+        || line.contains(": symbol lookup error: ")
+        || (line.contains(": version `") && line.contains("' not found (required by "))
 }
 
 fn is_context(line: &str) -> bool {
@@ -97,6 +105,16 @@ fn meaning(host: &Host, lines: &[&str]) -> Option<String> {
             return Some(format!(
                 "this kernel does not export {symbol}, which {module} uses, and no package in BUILD_DEPENDS provides it"
             ));
+        }
+        if is_of_loader(line) {
+            return Some(
+                "a program of the headers or the compiler lacks a library, or needs a newer one than this system has; \
+                 it runs on the release of the distribution that it is from (--root, if that is another root)"
+                    .into(),
+            );
+        }
+        if line.starts_with("pahole: unrecognized option") {
+            return Some("this kernel's headers need a newer pahole than the installed one".into());
         }
         if let Some(header) = missing_header(line) {
             return Some(format!(
@@ -151,6 +169,12 @@ mod tests {
             missing_header("a.c:3:10: fatal error: linux/gone.h: No such file or directory").as_deref(),
             Some("linux/gone.h")
         );
+        assert!(is_error(
+            "scripts/basic/fixdep: /lib/riscv64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by fixdep)"
+        ));
+        assert!(is_error(
+            "fixdep: error while loading shared libraries: libelf.so.1: cannot open shared object file"
+        ));
         assert!(is_error("a.c:3:10: error: implicit declaration of function 'foo'"));
         assert!(!is_error("make[1]: *** [Makefile:10: all] Error 2"));
     }

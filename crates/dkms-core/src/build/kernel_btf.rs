@@ -69,7 +69,8 @@ impl Btf {
 /// kernel can be an older one of the same release.
 fn candidates(host: &Host, layout: &Layout, release: &str) -> Vec<PathBuf> {
     let boot = |name: &str| layout.boot_dir.join(format!("{name}-{release}"));
-    let mut files = vec![boot("vmlinuz"), layout.kernel_modules(release).join("vmlinuz"), boot("Image")];
+    let modules = layout.kernel_modules(release);
+    let mut files = vec![boot("vmlinuz"), modules.join("vmlinuz"), boot("Image"), boot("vmlinux")];
     if host.runs(release) {
         files.push(OF_RUNNING_KERNEL.into());
     }

@@ -51,14 +51,14 @@ impl MakeLog {
             .or_else(|_| dkms_sys::fs::copy_file(&self.path, name).map(drop));
     }
 
-    /// Replaces what was written so far by a first line and the log of another build.
+    /// Replaces what was written so far by a first line, if there is one, and the log of another build.
     ///
     /// # Errors
     /// As [`MakeLog::line`].
-    pub(crate) fn restart(&self, first: &str, rest: &[u8]) -> Result<()> {
+    pub(crate) fn restart(&self, first: Option<&str>, rest: &[u8]) -> Result<()> {
         let error = |source| IoError::new("write", &self.path, source);
         self.file.set_len(0).map_err(error)?;
-        self.line(first)?;
+        first.map_or(Ok(()), |first| self.line(first))?;
         (&self.file).write_all(rest).map_err(error)?;
         Ok(())
     }

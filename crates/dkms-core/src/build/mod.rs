@@ -54,6 +54,8 @@ use crate::kernel::headers;
 use crate::lock::Held;
 use crate::registry::fleet::{self, Fleet};
 use crate::session::Session;
+use cached::Taken;
+pub use cached::local_entry;
 use collect::Collected;
 pub use collect::NotForKernel;
 use context::Context;
@@ -167,7 +169,7 @@ pub fn build(
         mark: Mutex::new(mark),
     };
     match run(&context, slot) {
-        Ok(manifest) => clean_up(&context, manifest).map(Some),
+        Ok((manifest, origin)) => clean_up(&context, manifest, origin).map(Some),
         // A user who interrupts a build does not need its log.
         Err(interrupted @ Error::Interrupted(_)) => {
             let _ = dkms_sys::fs::remove_tree(&dir);
@@ -190,7 +192,7 @@ pub fn build(
 }
 
 /// The pipeline.
-fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
+fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<(Manifest, BuildOrigin)> {
     let prepared = prepare::prepare(context)?;
     let recipe = Recipe::new(context.session, context.target, context.build, context.loaded)?;
     context.stage("reading the inputs");
@@ -205,11 +207,11 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<Manifest> {
     };
     let lines = fingerprint.lines();
     context.stage("placing the modules");
-    let placed = place::place(context, signed, fingerprint, obtained.origin, obtained.added)?;
+    let placed = place::place(context, signed, fingerprint, obtained.recorded, obtained.added)?;
     if let Some(draft) = obtained.draft {
         cached::keep(context, draft, lines, &placed);
     }
-    Ok(placed.manifest)
+    Ok((placed.manifest, obtained.origin))
 }
 
 /// The modules of a build.
@@ -219,6 +221,8 @@ struct Obtained {
     signer: Option<Fleet>,
     /// Where they come from.
     origin: BuildOrigin,
+    /// The origin that is recorded.
+    recorded: BuildOrigin,
     /// The files that POST_BUILD added to `K/A`, if the build is complete already.
     added: Option<Vec<(PathBuf, Vec<u8>)>>,
     /// What is stored in the cache when the build is in place.
@@ -241,8 +245,8 @@ fn obtain(
             taken => taken,
         };
         if let Some(taken) = taken {
-            let (collected, origin, added) = (taken.collected, taken.origin, Some(taken.added));
-            return Ok(Obtained { collected, signer, origin, added, draft: None });
+            let Taken { collected, origin, recorded, added } = taken;
+            return Ok(Obtained { collected, signer, origin, recorded, added: Some(added), draft: None });
         }
     }
     repeat::check(context, fingerprint)?;
@@ -253,7 +257,8 @@ fn obtain(
     });
     let collected = collected.inspect_err(|error| repeat::remember(context, fingerprint, error))?;
     let draft = cached::draft(context, &collected)?;
-    Ok(Obtained { collected, signer: None, origin: BuildOrigin::Built, added: None, draft })
+    let origin = BuildOrigin::Built;
+    Ok(Obtained { collected, signer: None, recorded: origin.clone(), origin, added: None, draft })
 }
 
 /// Makes sure that all BUILD_DEPENDS are installed for the same kernel.
@@ -298,9 +303,8 @@ fn sandbox_of(
         modules_of_kernel.clone(),
         headers.clone(),
     ];
-    // Headers may be links, and name a second directory in a third.
-    visible.extend(dkms_sys::fs::canonicalize(headers));
-    visible.extend(dkms_sys::fs::canonicalize(modules_of_kernel.join("source")));
+    // Headers may be links to others, which may lie in a home directory, as those of one's own kernel.
+    visible.extend(target.headers.directories(&modules_of_kernel));
     visible.extend(session.options.kernel_config.clone());
     let policy = &loaded.conf.confine;
     let mut environment = environment::of_build(session.host, session.options, dir);
@@ -315,7 +319,7 @@ fn sandbox_of(
 }
 
 /// Removes what a successful build no longer needs, and reports it.
-fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<BuildOrigin> {
+fn clean_up(context: &Context<'_>, manifest: Manifest, origin: BuildOrigin) -> Result<BuildOrigin> {
     let (session, build) = (context.session, context.build);
     dkms_sys::fs::remove_tree(context.dir)?;
     dkms_sys::fs::remove_file(session.layout.failed_log(build))?;
@@ -324,7 +328,7 @@ fn clean_up(context: &Context<'_>, manifest: Manifest) -> Result<BuildOrigin> {
     let modules = manifest.modules.into_iter();
     let modules =
         modules.map(|m| BuiltModule { file: m.file, size: m.size, signature: m.signature }).collect();
-    let (build, origin) = (build.clone(), manifest.origin);
+    let build = build.clone();
     let (elapsed, from) = (context.started.elapsed(), origin.clone());
     session.report(Event::Built { build, modules, elapsed, origin });
     Ok(from)

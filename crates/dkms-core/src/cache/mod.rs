@@ -38,6 +38,7 @@ use crate::session::Session;
 use dkms_bundle::record;
 use dkms_sys::fs;
 use entry::foreign;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The limit without `cache_size` in framework.conf: 1 GiB.
@@ -92,6 +93,13 @@ impl Cache {
             Some(_) => Self::new(layout.cache_of_roots(), Some(layout.cache()), limit),
             None => Self::new(layout.cache(), None, limit),
         }
+    }
+
+    /// Whether its directory is a mount point, as a cache that several builds of containers share is.
+    pub(crate) fn is_mounted(&self) -> bool {
+        let device = |path: &Path| fs::symlink_metadata(path).ok().map(|meta| meta.dev());
+        let Some(top) = self.dir.parent() else { return false };
+        top.parent().is_some_and(|above| device(top).is_some_and(|here| Some(here) != device(above)))
     }
 
     /// The directory of its entries.

@@ -273,6 +273,7 @@ pub fn variables(
         ("current_os", "Linux".to_owned()),
         ("running_distribution", distribution.to_owned()),
         ("addon_modules_dir", session.host.addon_modules_dir.clone().unwrap_or_default()),
+        (dkms_conf::DESTINATION, session.host.fixed_destination().unwrap_or_default()),
     ]
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v))

@@ -19,7 +19,7 @@ pub(super) fn text(kernels: &[(String, Vec<String>)]) -> Option<String> {
          [ \"${{GRUB_DISABLE_UUID-}}\" != true ] || dkms_id=$GRUB_DEVICE\n\
          GRUB_DEFAULT=\"gnulinux-{good}-advanced-$dkms_id\"\n\
          case ${{GRUB_DISABLE_SUBMENU-}} in\n\
-         y | true) ;;\n\
+         y | yes | true) ;;\n\
          *) GRUB_DEFAULT=\"gnulinux-advanced-$dkms_id>$GRUB_DEFAULT\" ;;\n\
          esac\n"
     ))

@@ -2,10 +2,12 @@
 //!
 //! [`refresh`] brings two files up to date, which exist only as long as something is held: one for grub, with
 //! the entry of the newest kernel that has its modules, and one for apt, which holds back kernels that a
-//! package does not support (BUILD_EXCLUSIVE_KERNEL_MAX). kernel-install learns from `dkms kernel_hold` that
-//! a kernel gets no entry.
+//! package does not support (BUILD_EXCLUSIVE_KERNEL_MAX). Where grub's entries are files, it changes the
+//! default entry in grub's environment block instead. kernel-install learns from `dkms kernel_hold` that a
+//! kernel gets no entry.
 
 mod apt;
+mod bls;
 mod grub;
 
 use crate::error::Result;
@@ -14,6 +16,7 @@ use crate::event::Sink;
 use crate::look::ready;
 use crate::session::Host;
 use crate::session::Session;
+use bls::Menu;
 use dkms_sys::process::{Command, which};
 use dkms_tree::ids::{Kernel, Release};
 use std::path::Path;
@@ -40,11 +43,20 @@ type Kernels = Vec<(String, Vec<String>)>;
 /// framework.conf cannot be read, or a file cannot be written.
 pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
     let is_on = s.options.framework.hold_kernel == Some(true);
-    if s.host.other_root.is_some() || !s.host.root || !(is_on || exists(GRUB_FILE) || exists(APT_FILE)) {
+    if s.host.other_root.is_some() || !s.host.root {
         return Ok(());
     }
-    let (grub, apt) =
-        if is_on { (grub::text(&kernels(s)?), apt::text(&apt::limits(s))) } else { (None, None) };
+    let menu = Menu::find(s);
+    let is_held = exists(GRUB_FILE) || exists(APT_FILE) || menu.as_ref().is_some_and(Menu::is_held);
+    if !is_on && !is_held {
+        return Ok(());
+    }
+    let kernels = if is_on { kernels(s)? } else { Vec::new() };
+    let apt = if is_on { apt::text(&apt::limits(s)) } else { None };
+    if let Some(menu) = &menu {
+        menu.refresh(s, &kernels)?;
+    }
+    let grub = grub::text(&kernels).filter(|_| menu.is_none());
     put(s.sink, APT_FILE, apt.as_deref())?;
     if put(s.sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
         update_grub(s.host, s.sink);
@@ -63,6 +75,10 @@ pub fn held(s: &Session<'_>, release: &str) -> Result<Vec<String>> {
     let kernels = kernels(s)?;
     let other_is_complete = kernels.iter().any(|(other, missing)| other != release && missing.is_empty());
     let missing = kernels.into_iter().find(|(other, _)| other == release).map(|(_, missing)| missing);
+    // kernel-install cannot keep it out of the menu any more, and it needs its initramfs.
+    if Menu::find(s).is_some_and(|menu| menu.has(release)) {
+        return Ok(Vec::new());
+    }
     Ok(missing.filter(|_| other_is_complete).unwrap_or_default())
 }
 

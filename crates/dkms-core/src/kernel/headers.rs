@@ -18,6 +18,48 @@ pub struct Headers {
     pub config: Option<KernelConfig>,
 }
 
+impl Headers {
+    /// The most directories: Debian's headers are in four.
+    const PARTS: usize = 20;
+
+    /// What may be a link into another directory of the headers: `source` after `make O=DIR`, the others
+    /// where a distribution divides them. A link of another name leads to files that are not headers.
+    const LINKS: [&str; 5] = ["source", "scripts", "tools", "include", "arch"];
+
+    /// Where a build reads them: their directory, the one that `source` in `modules` (`/lib/modules/RELEASE`)
+    /// names, and the directories that these include or have a link to.
+    #[must_use]
+    pub fn directories(&self, modules: &Path) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = Vec::new();
+        let mut pending = vec![self.dir.clone(), modules.join("source")];
+        while let Some(path) = pending.pop() {
+            let Ok(path) = dkms_sys::fs::canonicalize(path) else { continue };
+            if found.len() >= Self::PARTS || found.iter().any(|dir| path.starts_with(dir)) {
+                continue;
+            }
+            pending.extend(included(&path).unwrap_or_default());
+            pending
+                .extend(Self::LINKS.map(|name| path.join(name)).into_iter().filter(|path| path.is_symlink()));
+            found.push(path);
+        }
+        found
+    }
+}
+
+/// The directories of makefiles that a Makefile of headers includes: it is often a single line.
+///
+/// # Errors
+/// The Makefile cannot be read.
+pub fn included(dir: &Path) -> std::result::Result<Vec<PathBuf>, dkms_sys::IoError> {
+    use dkms_sys::fs::{self, Limit};
+    let text = fs::read_optional(dir.join("Makefile"), Limit::CONFIG)?;
+    let text = text.filter(|text| text.len() <= 4096).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let files = text.lines().filter_map(|line| line.strip_prefix("include "));
+    let found = files.filter_map(|file| fs::canonicalize(dir.join(file.trim())).ok());
+    Ok(found.filter_map(|file| Some(file.parent()?.to_owned())).collect())
+}
+
 /// The text of `include/config/auto.conf` or `.config`.
 #[derive(Clone, Debug)]
 pub struct KernelConfig {
@@ -120,6 +162,35 @@ pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As Debian divides them: one directory includes a second one, and both have links to a third one.
+    #[test]
+    fn headers_in_several_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().canonicalize().unwrap().join(name);
+        for name in ["amd64", "common", "kbuild/scripts", "modules", "other"] {
+            std::fs::create_dir_all(path(name)).unwrap();
+        }
+        let include = format!("include {}/Makefile\n", path("common").display());
+        std::fs::write(path("amd64/Makefile"), include).unwrap();
+        std::fs::write(path("common/Makefile"), "include ./missing\nall:\n").unwrap();
+        for (link, target) in [
+            ("amd64/scripts", "../kbuild/scripts"),
+            ("common/arch", "."),
+            ("amd64/tools", "x"),
+            ("amd64/notes", "../other"),
+        ] {
+            std::os::unix::fs::symlink(target, path(link)).unwrap();
+        }
+        std::os::unix::fs::symlink(path("amd64"), path("modules/build")).unwrap();
+        let headers = Headers { dir: path("modules/build"), config: None };
+        let mut found = headers.directories(&path("modules"));
+        found.sort();
+        assert_eq!(found, [path("amd64"), path("common"), path("kbuild/scripts")]);
+        // With a source of its own, as after `make O=`.
+        std::os::unix::fs::symlink(path("other"), path("modules/source")).unwrap();
+        assert!(headers.directories(&path("modules")).contains(&path("other")));
+    }
 
     #[test]
     fn values_with_and_without_quotes() {

@@ -148,10 +148,12 @@ pub(super) struct Cross {
 
 impl Cross {
     /// Chooses gcc for a machine. `wanted` is the name of the program that compiled the kernel; its version
-    /// is preferred. `given` is the caller's `CROSS_COMPILE`.
+    /// is preferred, and required if the makefiles of the headers name it (`is_fixed`). `given` is the
+    /// caller's `CROSS_COMPILE`.
     pub(super) fn choose(
         machine: &Machine,
         wanted: &str,
+        is_fixed: bool,
         given: Option<&str>,
         find: impl Fn(&str) -> Option<PathBuf>,
     ) -> Self {
@@ -162,8 +164,11 @@ impl Cross {
             let names = prefixes.iter().map(|prefix| (prefix.clone(), format!("{prefix}gcc{suffix}")));
             names.collect::<Vec<_>>()
         };
-        let installed =
-            [named(version), named("")].concat().into_iter().find(|(_, name)| find(name).is_some());
+        let mut candidates = named(version);
+        if !is_fixed {
+            candidates.extend(named(""));
+        }
+        let installed = candidates.into_iter().find(|(_, name)| find(name).is_some());
         let is_installed = installed.is_some();
         let first = || named(version).into_iter().next().unwrap_or_default();
         let (prefix, compiler) = installed.unwrap_or_else(first);
@@ -218,13 +223,14 @@ impl Format {
     }
 }
 
-/// The directories with libraries of another machine, besides a system for it: Debian's packages
-/// `libc6-*-cross` and their like, and the machine's own root if it has libraries of several machines.
+/// The directories with libraries of another machine, besides a system for it: this root, if it has libraries
+/// of several machines, and Debian's packages `libc6-*-cross` and their like. Loaders look into this root
+/// too, so its libraries must go with its loader.
 pub(crate) fn libraries_of(name: &str) -> Vec<PathBuf> {
     let machine = MACHINES.iter().find(|machine| machine.name == name);
     let triples = machine.map_or(&[][..], |machine| machine.triples);
     let cross = triples.iter().map(|triple| Path::new("/usr").join(triple));
-    cross.chain(std::iter::once(PathBuf::from("/"))).collect()
+    std::iter::once(PathBuf::from("/")).chain(cross).collect()
 }
 
 /// Debian's name of the machine that calls itself so.
@@ -273,7 +279,7 @@ mod tests {
     fn the_cross_compiler_of_the_kernels_version() {
         let machine = MACHINES.iter().find(|machine| machine.name == "aarch64").unwrap();
         let choose = |wanted: &str, given: Option<&str>, installed: &[&str]| {
-            Cross::choose(machine, wanted, given, |name| installed.contains(&name).then(PathBuf::new))
+            Cross::choose(machine, wanted, false, given, |name| installed.contains(&name).then(PathBuf::new))
         };
         let twelve = "aarch64-linux-gnu-gcc-12";
         let plain = "aarch64-linux-gnu-gcc";
@@ -284,5 +290,8 @@ mod tests {
         assert_eq!(choose("gcc-12", Some("/opt/x/a-"), &["/opt/x/a-gcc"]).prefix, "/opt/x/a-");
         let missing = choose("gcc-12", None, &[]);
         assert_eq!((missing.compiler.as_str(), missing.is_installed), (twelve, false));
+        // The makefiles of the headers would run gcc-12, whatever else is installed.
+        let fixed = Cross::choose(machine, "gcc-12", true, None, |name| (name == plain).then(PathBuf::new));
+        assert_eq!((fixed.compiler.as_str(), fixed.is_installed), (twelve, false));
     }
 }

@@ -56,8 +56,9 @@ pub struct Missing {
 pub fn detect(host: &Host, headers: &Headers, release: &str) -> Result<Toolchain> {
     let mut tools = Toolchain::default();
     let find = |program: &str| dkms_sys::process::which(program, &host.path);
-    if let Some(cc) = kernel_variables_cc(host, headers) {
-        tools.set("CC", &cc);
+    let fixed = kernel_variables_cc(host, headers);
+    if let Some(cc) = &fixed {
+        tools.set("CC", cc);
     }
     let config = |name: &str| headers.config.as_ref().and_then(|c| c.value(name)).unwrap_or_default();
     tools.compiler = config("CONFIG_CC_VERSION_TEXT").to_owned();
@@ -102,18 +103,20 @@ pub fn detect(host: &Host, headers: &Headers, release: &str) -> Result<Toolchain
     }
     let machine = headers.config.as_ref().and_then(Machine::of_config);
     if let Some(machine) = machine.filter(|machine| !machine.is_native()) {
-        tools.use_foreign(host, machine, compiler.as_ref(), find);
+        tools.use_foreign(host, machine, compiler.as_ref(), fixed.as_deref(), find);
     }
     Ok(tools)
 }
 
 impl Toolchain {
-    /// Compiles for another machine. What the caller sets itself stays.
+    /// Compiles for another machine. What the caller sets itself stays. `fixed`: the compiler that the
+    /// makefiles of the headers set.
     fn use_foreign(
         &mut self,
         host: &Host,
         machine: &'static Machine,
         compiler: Option<&Compiler>,
+        fixed: Option<&str>,
         find: impl Fn(&str) -> Option<PathBuf>,
     ) {
         let of_caller = |name: &str| {
@@ -127,11 +130,14 @@ impl Toolchain {
         if self.llvm.is_some() {
             foreign.missing = self.missing.as_ref().and_then(|missing| missing.programs.first().cloned());
         } else {
-            let wanted = match compiler {
-                Some(Compiler::Other { program }) => program,
+            let fixed = fixed.filter(|program| program.contains("gcc"));
+            let wanted = match (fixed, compiler) {
+                (Some(program), _) => program,
+                (None, Some(Compiler::Other { program })) => program,
                 _ => "",
             };
-            let cross = Cross::choose(machine, wanted, of_caller("CROSS_COMPILE"), find);
+            let given = of_caller("CROSS_COMPILE");
+            let cross = Cross::choose(machine, wanted, fixed.is_some(), given, find);
             self.set("CROSS_COMPILE", &cross.prefix);
             for name in ["CC", "KERNEL_CC"] {
                 self.set(name, &cross.compiler);

@@ -234,11 +234,7 @@ fn compare_by_looking(s: &Session<'_>, b: &Build, entry: &mut Entry) {
 /// The module files of a build without a record, and the paths where each may be installed. The paths are
 /// empty if only bash can determine them.
 pub(crate) fn likely_places(s: &Session<'_>, b: &Build) -> Vec<(state::ModuleFile, Vec<PathBuf>)> {
-    let fixed = s
-        .host
-        .addon_modules_dir
-        .clone()
-        .or_else(|| s.host.distribution.as_ref().and_then(|d| d.destination()).map(str::to_owned));
+    let fixed = s.host.fixed_destination();
     let files = state::module_files(s.layout, b);
     let place = |location: &str, f: &state::ModuleFile| {
         s.layout.destination(&b.kernel.release, location).join(&f.file)

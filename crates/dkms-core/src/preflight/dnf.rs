@@ -172,7 +172,7 @@ fn may_be_unsigned(repository: &str) -> bool {
         let text = dkms_sys::fs::read_text(file, Limit::CONFIG).ok()?;
         gpgcheck(&text, section)
     };
-    let own = repositories.filter_map(|file| value(file, repository)).next_back();
+    let own = repositories.rev().find_map(|file| value(file, repository));
     own.or_else(|| value("/etc/dnf/dnf.conf".into(), "main")) == Some(false)
 }
 

@@ -124,6 +124,10 @@ unsafe fn watch(main: i32, rows: &mut Rows, end_leftovers: bool, own_group: bool
                 _ => {}
             }
             let none_left = reap(main, &mut status);
+            // Somebody else waited for `main`, or SIGCHLD is ignored: nothing more will arrive.
+            if none_left && status.is_none() {
+                return libc::SIGKILL;
+            }
             if let Some(ended) = status {
                 if none_left || (ending == Ending::No && !end_leftovers) {
                     return ended;

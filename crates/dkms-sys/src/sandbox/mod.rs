@@ -128,7 +128,7 @@ pub(crate) struct Prepared {
     rules: Option<Rules>,
     seccomp: Vec<libc::sock_filter>,
     seccomp_alone: Vec<libc::sock_filter>,
-    limits: Vec<(libc::__rlimit_resource_t, u64)>,
+    limits: Vec<(Resource, u64)>,
     /// The program's private empty directory, if there is one.
     pub(crate) home: Option<PathBuf>,
 }
@@ -227,7 +227,7 @@ impl Profile {
         places
     }
 
-    fn rlimits(&self, own_user: bool) -> Vec<(libc::__rlimit_resource_t, u64)> {
+    fn rlimits(&self, own_user: bool) -> Vec<(Resource, u64)> {
         // The kernel counts processes per user, so this works only for a user that no other program has. The
         // kernel's limit is higher than ours: then our count finds that the limit is exceeded and can report
         // it, instead of failing forks, and the number is still bounded between two counts.
@@ -393,10 +393,20 @@ impl Prepared {
     }
 }
 
-fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> std::io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: the structure is complete; the call changes nothing but this process's limit.
-    check(unsafe { libc::setrlimit(resource, &limit) })
+/// The type of `libc::RLIMIT_CPU` and its like.
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+/// The type of `libc::RLIMIT_CPU` and its like.
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
+/// Uses the system call whose numbers have 64 bits on every machine.
+fn set_limit(resource: Resource, value: u64) -> std::io::Result<()> {
+    let limit = [value; 2];
+    let none = std::ptr::null::<u64>();
+    // SAFETY: the kernel reads two numbers; the call changes nothing but this process's limit.
+    let code = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), none) };
+    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 /// Changes user and group, and drops all other groups.

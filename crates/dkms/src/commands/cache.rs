@@ -3,7 +3,7 @@
 use super::call::Call;
 use crate::render::cache as render;
 use crate::request;
-use dkms_core::build::preview;
+use dkms_core::build::{local_entry, preview};
 use dkms_core::cache::{Cache, Filter};
 use dkms_core::conf::load;
 use dkms_core::error::Result;
@@ -72,8 +72,9 @@ fn why(call: &Call<'_>) -> Result<()> {
     let build = Build::new(&package, &kernel);
     let preview = preview::preview(call.s, &build, &loaded, &layout.source_link(&package))?;
     let cache = Cache::to_inspect(call.s);
-    let found = cache.lookup(&preview.fingerprint);
-    let nearest = cache.nearest(&package.name, &preview.lines)?;
+    let (name, lines) = local_entry(call.s, &preview.lines);
+    let found = cache.lookup(&name);
+    let nearest = cache.nearest(&package.name, &lines)?;
     let off = if cache.limit() == 0 {
         Some("cache_size is 0 in framework.conf")
     } else if loaded.conf.no_cache {

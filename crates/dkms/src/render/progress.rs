@@ -29,6 +29,8 @@ struct Shown {
     /// The line about all builds, and its text.
     summary: Option<ProgressBar>,
     summary_text: String,
+    /// The columns of the terminal.
+    width: u16,
     /// The architecture is shown only if there are several.
     arches: bool,
 }
@@ -104,6 +106,11 @@ impl Progress {
         shown.estimate.measured(progress);
         progress.compiled.iter().for_each(|compiled| show_build(&shown, &compiled.build));
         self.show_summary(&mut shown);
+        // The other lines are drawn often.
+        let width = console::Term::stderr().size().1;
+        if std::mem::replace(&mut shown.width, width) != width {
+            shown.summary.iter().for_each(ProgressBar::tick);
+        }
     }
 
     /// Adds a line above the one about all builds. Its message is shortened to what fits beside `tail`.

@@ -1,5 +1,9 @@
 //! A terminal that may disappear. indicatif panics if it cannot draw, and a failing view must not abort the
 //! work. So every operation here succeeds; after the first failure, nothing more is written.
+//!
+//! indicatif fills each line with spaces, so that the terminal begins the next one by itself. When its width
+//! changes, terminals join and split such lines, and indicatif would then erase what is above them. [`Lines`]
+//! ends each line instead.
 
 use console::Term;
 use indicatif::TermLike;
@@ -11,12 +15,45 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct Terminal {
     term: Term,
     gone: AtomicBool,
+    lines: Lines,
+}
+
+/// Replaces the spaces at the ends of lines.
+#[derive(Debug, Default)]
+struct Lines {
+    /// A line is complete, and the next one has to begin on a new row.
+    is_full: AtomicBool,
+}
+
+impl Lines {
+    /// What is written instead of what indicatif writes: a line, or the spaces that fill it.
+    fn replace(&self, text: &str) -> String {
+        const CLEAR: &str = "\x1b[K";
+        if text == "\r" {
+            self.is_full.store(false, Ordering::Relaxed);
+            return text.to_owned();
+        }
+        if text.bytes().all(|byte| byte == b' ') {
+            self.is_full.store(true, Ordering::Relaxed);
+            // At the end of a full row, this would erase its last character.
+            return if text.is_empty() { String::new() } else { CLEAR.to_owned() };
+        }
+        let start = if self.is_full.swap(false, Ordering::Relaxed) { "\r\n" } else { "" };
+        let shown = text.trim_end_matches(' ');
+        let end = if shown.len() < text.len() { CLEAR } else { "" };
+        format!("{start}{shown}{end}")
+    }
+
+    /// The cursor is moved, so that whatever follows is not the next line.
+    fn moved(&self) {
+        self.is_full.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Terminal {
     /// Buffers the output until [`TermLike::flush`].
     pub(super) fn stderr() -> Self {
-        Self { term: Term::buffered_stderr(), gone: AtomicBool::new(false) }
+        Self { term: Term::buffered_stderr(), gone: AtomicBool::new(false), lines: Lines::default() }
     }
 
     fn attempt(&self, write: impl FnOnce(&Term) -> Result<()>) -> Result<()> {
@@ -38,6 +75,7 @@ impl TermLike for Terminal {
     }
 
     fn move_cursor_up(&self, n: usize) -> Result<()> {
+        self.lines.moved();
         self.attempt(|term| term.move_cursor_up(n))
     }
 
@@ -58,7 +96,8 @@ impl TermLike for Terminal {
     }
 
     fn write_str(&self, s: &str) -> Result<()> {
-        self.attempt(|term| term.write_str(s))
+        let text = self.lines.replace(s);
+        self.attempt(|term| term.write_str(&text))
     }
 
     fn clear_line(&self) -> Result<()> {
@@ -67,5 +106,22 @@ impl TermLike for Terminal {
 
     fn flush(&self) -> Result<()> {
         self.attempt(Term::flush)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_ends_by_itself() {
+        let lines = Lines::default();
+        let drawn = |texts: &[&str]| texts.iter().map(|text| lines.replace(text)).collect::<String>();
+        // Two lines of a terminal with ten columns: one that fills it, and one that does not.
+        assert_eq!(drawn(&["\r", "make    5s", "", "1 of 2    ", ""]), "\rmake    5s\r\n1 of 2\x1b[K");
+        lines.moved();
+        assert_eq!(drawn(&["\r", "make", "      "]), "\rmake\x1b[K");
+        lines.moved();
+        assert_eq!(drawn(&["text"]), "text");
     }
 }

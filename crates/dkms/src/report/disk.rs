@@ -18,11 +18,11 @@ pub(super) fn usage(s: &Session<'_>, builds: &[BuildState]) -> Disk {
     let packages: Vec<PackageSize> =
         state::all_packages(s.layout).iter().map(|p| package(s.layout, p)).collect();
     let cache = Cache::to_inspect(s);
-    let entries = cache.entries(&Filter::default()).ok();
+    let contents = cache.contents(&Filter::default()).ok();
     Disk {
         tree: size(&s.layout.dkms_tree),
         sources: packages.iter().map(|p| p.sources).sum(),
-        cache: entries.map(|list| list.iter().map(|entry| entry.size).sum()),
+        cache: contents.map(|contents| contents.size()),
         cache_limit: cache.limit(),
         installed: builds
             .iter()

@@ -66,11 +66,9 @@ fn longest(run: &Run) -> Option<Advice> {
     remarks.extend(idle_slots(run, step));
     remarks.extend(waited_for(run, step));
     remarks.push(match (run.facts.has_cache, run.facts.has_registry) {
-        (false, _) => {
-            "Without --no-cache (and without SOURCE_DATE_EPOCH), the next build with the same inputs \
+        (false, _) => "Without --no-cache, the next build with the same inputs \
                        is taken from the cache instead of compiling it."
-                .into()
-        }
+            .into(),
         (true, false) => {
             "With several machines, let one compile for all: with `registry` in framework.conf, the \
                           others download the build and sign it themselves (`dkms push`)."

@@ -64,10 +64,12 @@ fn facts(html: &mut Html, run: &Run) {
     }
     if run.slots > 0 {
         let used = run.use_of_slots(0.0, run.facts.total) / run.facts.total.max(0.001);
-        list.push((format!("{used:.1} of {}", run.slots), "job slots in use on average".into()));
+        let cpus = match run.facts.cpus {
+            1 => "1 processor".to_owned(),
+            n => format!("{n} processors"),
+        };
+        list.push((format!("{used:.1} of {}", run.slots), format!("job slots in use on average, on {cpus}")));
     }
-    let processors = if run.facts.cpus == 1 { "processor" } else { "processors" };
-    list.push((run.facts.cpus.to_string(), processors.into()));
     html.within("ul", &[("class", "facts")], |html| {
         for (value, name) in
             list.into_iter().filter(|(value, name)| value != "0" || !OPTIONAL.contains(&name.as_str()))
@@ -102,11 +104,21 @@ fn advice_list(html: &mut Html, run: &Run) {
             if !advice.remarks.is_empty() {
                 html.within("ul", &[], |html| {
                     for remark in &advice.remarks {
-                        html.element("li", &[], remark);
+                        html.within("li", &[], |html| with_code(html, remark));
                     }
                 });
             }
         });
+    }
+}
+
+/// A text in which commands and settings are between backticks.
+fn with_code(html: &mut Html, text: &str) {
+    for (n, part) in text.split('`').enumerate() {
+        match n % 2 {
+            0 => html.text(part),
+            _ => html.element("code", &[], part),
+        };
     }
 }
 

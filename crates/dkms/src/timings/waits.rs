@@ -7,6 +7,9 @@ use dkms_core::event::Event;
 /// Shorter waits are not worth a word.
 const SHORT: f64 = 0.05;
 
+/// A build that waits while this share of the slots is in use waits for one of them.
+const MOST_SLOTS: f64 = 0.75;
+
 /// A build that waits for memory waits at least until it is checked again.
 const MEMORY: f64 = 0.5;
 
@@ -92,15 +95,12 @@ fn for_slot(run: &Run, step: &Step, from: f64, to: f64, most: usize) -> Option<R
     if running.len() >= most {
         return Some(Reason::Slot);
     }
+    let used = run.use_of_slots(from, to) / (to - from).max(0.001);
     match running.iter().find(|(_, other)| other.build.package == step.build.package) {
         Some((n, _)) => Some(Reason::SamePackage(*n)),
         // One build may use all slots while another waits for one.
-        None if run.slots > 0 && slots_at(run, middle) >= run.slots => Some(Reason::Slot),
+        None if used >= MOST_SLOTS * f64::from(run.slots) && run.slots > 0 => Some(Reason::Slot),
         // The first build begins however little memory is free, and free memory is checked twice per second.
         None => (!running.is_empty() && to - from > MEMORY).then_some(Reason::Memory),
     }
-}
-
-fn slots_at(run: &Run, at: f64) -> u32 {
-    run.in_use.iter().take_while(|(since, _)| *since <= at).last().map_or(0, |(_, used)| *used)
 }

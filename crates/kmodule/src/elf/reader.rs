@@ -108,9 +108,11 @@ impl<'a> Reader<'a> {
         }
         let ident: &[u8; 16] =
             data.get(4..).and_then(<[u8]>::first_chunk).ok_or_else(|| truncated(data, "ELF header", 20))?;
-        // For x86-64 and arm64, kernels check the machine only and ignore these two bytes.
+        // For x86-64 and arm64, kernels check the machine only and ignore these two bytes; for riscv, they
+        // ignore the second one.
         let (class, order) = match *ident {
             [.., 62 | 183, 0] => (2, 1),
+            [class, .., 243, 0] => (class, 1),
             [class, order, ..] => (class, order),
         };
         let class = match class {

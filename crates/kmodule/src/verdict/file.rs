@@ -48,8 +48,9 @@ impl<'a> File<'a> {
     pub fn entry_places(&self) -> Option<(u64, u64)> {
         let plain = self.plain();
         let length = sign::length_without_signature(plain);
-        let image = Image::read(plain, length, &KernelView::new("", "x86_64")).ok()?;
-        let relocated = relocate::check(&image);
+        let kernel = KernelView::new("", "x86_64");
+        let image = Image::read(plain, length, &kernel).ok()?;
+        let relocated = relocate::check(&image, &kernel);
         match relocated.places.get(&image.this_module).map(Vec::as_slice) {
             Some([one, other]) => Some((one.offset.min(other.offset), one.offset.max(other.offset))),
             _ => None,
@@ -112,6 +113,7 @@ impl<'a> File<'a> {
         let module = image.module();
         early::check(&module, kernel, verdict);
         verdict.refusals.extend(relocate::aarch64::lacks_tables(&image, kernel));
+        verdict.refusals.extend(relocate::riscv::lacks_tables(&image, kernel));
         verdict.refusals.extend(image.layout(kernel));
         if image.reader.machine == X86_64 && image.holds_more_than_a_name() {
             verdict.doubts.extend(damage::check(&image, &module, &relocate::Places::new(), kernel));
@@ -119,7 +121,7 @@ impl<'a> File<'a> {
         }
         symbols::check(&module, kernel, verdict);
         verdict.refusals.extend(image.own_symbols());
-        let relocated = relocate::check(&image);
+        let relocated = relocate::check(&image, kernel);
         verdict.refusals.extend(relocated.refusal);
         if !relocated.can_crash {
             self.duplicates(&module, kernel, verdict);

@@ -37,6 +37,8 @@ pub struct KernelView<'a> {
     /// The kernel extends a module's tables of distant branches (`CONFIG_ARM64_MODULE_PLTS`, always since
     /// 6.5), so every module needs the sections for them.
     pub module_plts: bool,
+    /// `CONFIG_MODULE_SECTIONS` of riscv64: the same, and a table of addresses; `None`: not known.
+    pub module_sections: Option<bool>,
     /// Names on the kernel's own blacklist (`module_blacklist=`).
     pub blacklist: &'a [String],
     /// Signatures; `None` for a kernel without `CONFIG_MODULE_SIG`, which ignores them.
@@ -62,6 +64,7 @@ impl<'a> KernelView<'a> {
             allow_missing_namespaces: false,
             inherits_taint: since(release, 5, 9),
             module_plts: since(release, 6, 5),
+            module_sections: None,
             blacklist: &[],
             signatures: None,
             loader: Loader::default(),

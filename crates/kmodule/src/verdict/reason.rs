@@ -255,6 +255,15 @@ pub enum Reason {
         /// `e_machine`
         machine: u16,
     },
+    /// A relocation that kernels of riscv64 refuse.
+    RelocationRefused {
+        /// Its number.
+        kind: u32,
+        /// The place.
+        place: String,
+        /// The words in the kernel's log.
+        log: &'static str,
+    },
     /// It exports a symbol that the kernel, or a module loaded before it, exports already.
     DuplicateExport {
         /// The symbol.
@@ -327,7 +336,9 @@ impl Reason {
             Reason::UnknownArch { .. } => "machine-unknown",
             Reason::Stripped => "stripped",
             Reason::NotLinked { .. } => "not-linked",
-            Reason::Relocation { .. } | Reason::RelocationTable => "relocation",
+            Reason::Relocation { .. } | Reason::RelocationTable | Reason::RelocationRefused { .. } => {
+                "relocation"
+            }
             Reason::InvalidElf { .. } => "invalid-elf",
             Reason::Unchecked { .. } => "unchecked-damage",
             Reason::PercpuMemory { .. } => "percpu-memory",
@@ -409,6 +420,7 @@ impl Reason {
             Reason::RelocationTarget { kind, .. } => format!("existing value is nonzero for type {kind}"),
             Reason::RelocationOverflow { kind, .. } => format!("overflow in relocation type {kind}"),
             Reason::RelocationTable => "REL relocation unsupported".to_owned(),
+            Reason::RelocationRefused { log, .. } => (*log).to_owned(),
             Reason::SameName { .. } => "cannot create duplicate filename".to_owned(),
             Reason::Nameless => "attempted to be registered with empty name".to_owned(),
             Reason::NoSymbolVersion { symbol } => format!("no symbol version for {symbol}"),
@@ -454,9 +466,11 @@ impl Reason {
             {
                 "EINVAL"
             }
-            Reason::Namespace { .. } | Reason::XzCheck { .. } | Reason::Damaged { .. } | Reason::Nameless => {
-                "EINVAL"
-            }
+            Reason::Namespace { .. }
+            | Reason::XzCheck { .. }
+            | Reason::Damaged { .. }
+            | Reason::Nameless
+            | Reason::RelocationRefused { .. } => "EINVAL",
             Reason::PercpuMemory { .. } => "ENOMEM",
             Reason::SameName { .. } => "EEXIST",
             Reason::NotModule { error: ElfError::NotElf { empty: true } } => "EINVAL",

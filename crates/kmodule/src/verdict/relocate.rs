@@ -1,16 +1,18 @@
 //! Checks relocations without applying them: in the kernel's order (apply_relocations in
-//! kernel/module/main.c), with the checks of x86-64 (apply_relocate_add in arch/x86/kernel/module.c) and
-//! arm64 (`aarch64`). On other machines, only the limits of the sections are checked.
+//! kernel/module/main.c), with the checks of x86-64 (apply_relocate_add in arch/x86/kernel/module.c), arm64
+//! (`aarch64`) and riscv64 (`riscv`). On other machines, only the limits of the sections are checked.
 
 use super::doubts::Doubts;
 use super::format::{Image, text};
+use super::kernel::KernelView;
 use super::machine::X86_64;
 use super::reason::Reason;
-use crate::elf::AARCH64;
 use crate::elf::reader::{Relocation, SHT_NOBITS, SHT_REL, SHT_RELA, Section, Symbol};
+use crate::elf::{AARCH64, Class, RISCV};
 use std::collections::BTreeMap;
 
 pub(super) mod aarch64;
+pub(super) mod riscv;
 
 const SHN_UNDEF: u16 = 0;
 const SHN_LORESERVE: u16 = 0xff00;
@@ -63,9 +65,11 @@ enum Byte {
     Written,
 }
 
-pub(super) fn check(image: &Image<'_>) -> Relocated {
+/// Checks all relocations of a module.
+pub(super) fn check(image: &Image<'_>, kernel: &KernelView<'_>) -> Relocated {
     let mut run = Run {
         image,
+        kernel,
         can_crash: false,
         doubts: Doubts::default(),
         places: Places::new(),
@@ -99,6 +103,7 @@ fn file_size(section: &Section<'_>) -> u64 {
 
 struct Run<'r, 'a> {
     image: &'r Image<'a>,
+    kernel: &'r KernelView<'r>,
     can_crash: bool,
     doubts: Doubts,
     places: Places,
@@ -120,7 +125,7 @@ impl Run<'_, '_> {
             return None;
         }
         let machine = image.reader.machine;
-        if table.kind == SHT_REL && matches!(machine, X86_64 | AARCH64) && table.size > 0 {
+        if table.kind == SHT_REL && matches!(machine, X86_64 | AARCH64 | RISCV) && table.size > 0 {
             return Some(Reason::RelocationTable);
         }
         if !matches!(table.kind, SHT_REL | SHT_RELA) {
@@ -130,6 +135,9 @@ impl Run<'_, '_> {
         if machine == AARCH64 {
             let ordered = self.in_order(target, relocations.collect());
             return ordered.iter().find_map(|relocation| self.check_aarch64(target, relocation));
+        }
+        if machine == RISCV && image.reader.class == Class::Elf64 {
+            return self.check_riscv(target, &relocations.collect::<Vec<_>>());
         }
         if machine != X86_64 {
             for relocation in relocations {

@@ -18,11 +18,11 @@ use super::memory::Memory;
 use super::package::{self, Package};
 use super::tools::Tools;
 use super::tree::{Identity, Tree};
-use crate::kernel::headers::Headers;
+use crate::kernel::headers::{Headers, included};
 use crate::session::Host;
 use crate::session::Options;
 use crate::session::Session;
-use dkms_sys::fs::{self, Limit, ScannedKind};
+use dkms_sys::fs::{self, ScannedKind};
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
 use std::collections::BTreeMap;
@@ -151,14 +151,4 @@ fn leads_to(tree: &Tree) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
 /// The history of a source is large, and no build reads it.
 fn is_scanned(_: &Path, name: &OsStr) -> bool {
     name != ".git"
-}
-
-/// The directories of makefiles that a Makefile of headers includes: it is often a single line.
-fn included(dir: &Path) -> Result<Vec<PathBuf>, dkms_sys::IoError> {
-    let text = fs::read_optional(dir.join("Makefile"), Limit::CONFIG)?;
-    let text = text.filter(|text| text.len() <= 4096).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let files = text.lines().filter_map(|line| line.strip_prefix("include "));
-    let found = files.filter_map(|file| fs::canonicalize(dir.join(file.trim())).ok());
-    Ok(found.filter_map(|file| Some(file.parent()?.to_owned())).collect())
 }

@@ -88,6 +88,7 @@ impl Facts {
         view.missing_crcs &= !self.debian;
         view.allow_missing_namespaces = enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");
         view.module_plts |= enabled("CONFIG_ARM64_MODULE_PLTS");
+        view.module_sections = self.config.as_ref().map(|config| config.enabled("CONFIG_MODULE_SECTIONS"));
         view.blacklist = self.trust.blacklist();
         view.signatures = self.trust.signatures().filter(|_| !own);
         if file.is_compressed() {

@@ -61,12 +61,8 @@ pub(super) fn symbols(layout: &Layout, options: &Options, kernel: &Kernel) -> Op
             return Some((list, path));
         }
     }
-    let images = [
-        modules.join(IMAGES[0]),
-        boot(format!("{}-{release}", IMAGES[0])),
-        boot(format!("{}-{release}", IMAGES[1])),
-    ];
-    images.into_iter().find_map(|path| {
+    let images = IMAGES.map(|image| boot(format!("{image}-{release}")));
+    std::iter::once(modules.join(IMAGES[0])).chain(images).find_map(|path| {
         let packed = dkms_sys::fs::read(&path).ok()?;
         let elf = kmodule::image::unpack(&packed).ok()?;
         let list = kmodule::exports::of_vmlinux(&elf).ok().filter(|list| !list.is_empty())?;
@@ -74,8 +70,8 @@ pub(super) fn symbols(layout: &Layout, options: &Options, kernel: &Kernel) -> Op
     })
 }
 
-/// The file names of kernel images.
-const IMAGES: [&str; 2] = ["vmlinuz", "Image"];
+/// The file names of kernel images. Debian's for riscv64 and ppc64el are not compressed.
+const IMAGES: [&str; 3] = ["vmlinuz", "Image", "vmlinux"];
 
 pub(super) fn is_image(path: &Path) -> bool {
     path.file_name().and_then(|n| n.to_str()).is_some_and(|n| IMAGES.iter().any(|image| n.starts_with(image)))

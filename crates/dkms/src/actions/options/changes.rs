@@ -114,7 +114,7 @@ pub(super) const CHANGES: &[OptionRow] = &[
     flag(Opt::NoCache, "no-cache", Group::Building, "Neither use nor fill the cache of builds").details(
         "Everything is compiled. Without it, a build whose inputs are those of an earlier one is taken from \
          `/var/cache/dkms`; `--force` compiles an existing build again and replaces it there. \
-         It is not used either if `SOURCE_DATE_EPOCH` is set.",
+         With `SOURCE_DATE_EPOCH`, it is only used if it cannot become part of an image (`--root`, or a mounted directory).",
     ),
     valued(
         Opt::Registry,

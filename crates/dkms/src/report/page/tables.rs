@@ -27,13 +27,14 @@ pub(super) fn matrix(html: &mut Html, machine: &Machine) {
     for build in &machine.builds {
         packages.entry((&build.package, &build.version)).or_default().push(build);
     }
-    let names: Vec<String> = machine.kernels.iter().map(column).collect();
+    // The newest first: on a phone, the last ones are out of sight.
+    let names: Vec<String> = machine.kernels.iter().rev().map(column).collect();
     let columns: Vec<&str> = std::iter::once("Package").chain(names.iter().map(String::as_str)).collect();
     table(html, "Packages and kernels", "matrix", &columns, |html| {
         for ((package, version), builds) in &packages {
             html.within("tr", &[], |html| {
                 html.element("th", &[("scope", "row")], &format!("{package}/{version}"));
-                for kernel in &machine.kernels {
+                for kernel in machine.kernels.iter().rev() {
                     html.within("td", &[], |html| cell(html, machine, (package, version), builds, kernel));
                 }
             });

@@ -51,8 +51,8 @@ impl Reason {
             Reason::WrongMachine { .. } => "build it on, or with a cross compiler for, the kernel's machine",
             Reason::UnknownArch { .. } => "nothing to do; the machine type was not checked",
             Reason::Stripped => "all symbols were stripped; strip -g keeps those that a module needs",
-            Reason::Relocation { .. } => {
-                "the compiler made position-independent code; build with the flags of the kernel's own Makefile"
+            Reason::Relocation { .. } | Reason::RelocationRefused { .. } => {
+                "the compiler made code that is not for kernels; build with the flags of the kernel's own Makefile"
             }
             Reason::CommonSymbol { .. } => "build with -fno-common, as the kernel's own Makefile does",
             Reason::NotLinked { .. } => "the build stopped before modpost finished; see make.log and rebuild",
@@ -197,6 +197,9 @@ impl fmt::Display for Reason {
             }
             Reason::RelocationOverflow { kind, place } => {
                 write!(f, "overflow in relocation type {kind}: {place}")
+            }
+            Reason::RelocationRefused { kind, place, log } => {
+                write!(f, "{log}: relocation type {kind} at {place}")
             }
             Reason::CommonSymbol { symbol } => {
                 write!(f, "please compile with -fno-common: {symbol} is a common symbol")
