@@ -9,8 +9,7 @@
 //! not work is installed without BTF, as kbuild has left it.
 
 use super::NotForKernel;
-use super::cached;
-use super::context::Context;
+use super::context::{self, Context};
 use super::kernel_btf::{self, Base, Btf, pahole};
 use super::sandbox::Change;
 use crate::error::Result;
@@ -131,7 +130,7 @@ fn kernel_btf(
     file: &Path,
     kernel_digest: &str,
 ) -> Result<std::result::Result<Vec<u8>, String>> {
-    let cache = cached::cache(context);
+    let cache = context::cache(context);
     if let Some(raw) = cache.as_ref().and_then(|cache| cache.find_base(kernel_digest)) {
         return Ok(Ok(raw));
     }

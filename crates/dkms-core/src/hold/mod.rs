@@ -16,7 +16,7 @@ use crate::event::Sink;
 use crate::look::ready;
 use crate::session::Host;
 use crate::session::Session;
-use bls::Menu;
+use bls::{Kernels, Menu};
 use dkms_sys::process::{Command, which};
 use dkms_tree::ids::{Kernel, Release};
 use std::path::Path;
@@ -33,9 +33,6 @@ pub enum Caller {
     /// A command of the administrator.
     Command,
 }
-
-/// The required packages that each installed kernel lacks, oldest kernel first.
-type Kernels = Vec<(String, Vec<String>)>;
 
 /// Updates what is held. Does nothing unless `hold_kernel=yes`, apart from removing what was held before.
 ///
