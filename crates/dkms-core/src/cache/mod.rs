@@ -18,6 +18,7 @@ mod base;
 mod check;
 mod entry;
 pub(crate) mod error;
+mod filter;
 mod list;
 mod store;
 #[cfg(test)]
@@ -30,7 +31,8 @@ pub use dkms_bundle::record::{File, Record};
 pub use entry::{Entry, RECORD};
 use error::Untrusted;
 pub use error::{Damaged, StoreError};
-pub use list::{Contents, Filter, Listed};
+pub use filter::Filter;
+pub use list::{Contents, Listed};
 pub use store::Draft;
 pub use why::{Difference, Nearest};
 
