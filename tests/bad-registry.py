@@ -121,7 +121,7 @@ class Bad(BaseHTTPRequestHandler):
         self.send(200, {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}, b" " * (64 << 20))
 
     def gzip_bomb(self):
-        """1 GiB in a megabyte. Nobody asked for compression."""
+        """1 GiB in a megabyte. No client asked for compression."""
         self.send(200, {"Content-Type": "application/vnd.oci.image.manifest.v1+json", "Content-Encoding": "gzip"}, GZIP_BOMB)
 
     def silent(self):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A proxy that needs a password, and knows names that nobody else knows.
+"""A proxy that needs a password, and knows names that no other program knows.
 
     proxy.py PORT USER:PASSWORD NAME LOCAL_PORT...
 

@@ -94,7 +94,7 @@ builder() { # REGISTRY
 
 fleet() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
-    step 'nobody can push without a key, nor what is not built'
+    step 'without a key, or without a build, nothing is pushed'
     machine early "registry=\"http://$R\""
     fixture single-1.0
     on early dkms add single/1.0 >/dev/null 2>&1
@@ -248,7 +248,7 @@ bad() {
         refuse "$way" "http://127.0.0.1:5001/$way/dkms" "$words"
         grep -q "^$way GET " /run/requests
     done <<<"$BAD"
-    step 'nobody there'
+    step 'no server there'
     kill "$server"
     wait "$server" || true
     refuse down http://127.0.0.1:5001/down/dkms .

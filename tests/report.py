@@ -228,7 +228,7 @@ def generated(number, now):
 
 
 def hostile_files(directory):
-    """Files that nobody should have written: file name and what the page says about it."""
+    """Files that no machine has written: file name and what the page says about it."""
     at = lambda name: os.path.join(directory, name)  # noqa: E731
     write = lambda name, text: open(at(name), "w", encoding="utf-8").write(text)  # noqa: E731
     os.mkfifo(at("fifo.json"))

@@ -1,4 +1,5 @@
-//! Every file of `scenarios/`, with Debian's dkms and with ours: `cargo test -p dkms-tests --test scenarios [NAME]`.
+//! Every file of `scenarios/`, with Debian's dkms and with ours: `cargo test -p dkms-tests --test scenarios
+//! [NAME]`.
 //!
 //! `DKMS_SHOW=1` prints what was seen after each step.
 

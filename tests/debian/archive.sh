@@ -97,18 +97,8 @@ fi
 # ---- outside ----
 
 cd "$here/../.."
-chroots_prepare
-chroots_base
 read -r -a packages <<<"${ARCHIVE_PACKAGES:-${all[*]/%/-dkms}}"
-deb=$(our_deb archive)
-sides=("$@")
-(($#)) || sides=(debian ours)
-for side in "${sides[@]}"; do
-    say "$suite, $side"
-    in_chroot "archive-$side" "${deb%/*}" "$side" "${packages[@]}" || fail "the steps of $side did not come to their end; see $chroots/$suite-archive-$side/result"
-done
-
-theirs=$chroots/$suite-archive-debian/result ours=$chroots/$suite-archive-ours/result
+both_sides "$*" "${packages[@]}"
 say "compared: $(wc -l <"$ours/names") packages"
 # shellcheck source=/dev/null
 . "$ours/kernels"
@@ -127,4 +117,4 @@ for name in 12-all-purged 13-dkms-purged; do
         <(grep -v "/var/lib/dkms/\|^/var/tmp" "$ours/$name.left") >"$ours/$name.left.diff" || [[ $name == 12-* ]] || fail "$name: what is left differs: $(cat "$ours/$name.left.diff")"
 done
 show_times "$theirs" "$ours"
-chroots_end archive-debian archive-ours
+chroots_end archive-{debian,ours}

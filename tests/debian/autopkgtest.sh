@@ -60,21 +60,12 @@ if [[ ${1:-} == --inside ]]; then
 fi
 
 cd "$here/../.."
-chroots_prepare
-chroots_base
 read -r -a packages <<<"${AUTOPKGTEST_PACKAGES:-${all[*]/%/-dkms}}"
-deb=$(our_deb autopkgtest)
-sides=("$@")
-(($#)) || sides=(debian ours)
-for side in "${sides[@]}"; do
-    say "$suite, $side"
-    in_chroot "autopkgtest-$side" "${deb%/*}" "$side" "${packages[@]}" || fail "the tests of $side did not come to their end; see $chroots/$suite-autopkgtest-$side/result"
-done
-theirs=$chroots/$suite-autopkgtest-debian/result ours=$chroots/$suite-autopkgtest-ours/result
+both_sides "$*" "${packages[@]}"
 same=0
 for package in "${packages[@]}"; do
     if diff "$theirs/$package.result" "$ours/$package.result"; then same=$((same + 1)); else fail "$package: Debian's result (<) and ours (>)"; fi
 done
 say "the same result: $same of ${#packages[@]} packages; kernels passed: $(cat "$ours"/*.result | grep -c '^PASS'), skipped: $(cat "$ours"/*.result | grep -c '^SKIP'), failed: $(cat "$ours"/*.result | grep -c '^FAIL')"
 [[ $(<"$ours/no-headers.exit") == 77 ]] || fail "without headers: $(<"$ours/no-headers.exit") instead of 77"
-chroots_end autopkgtest-debian autopkgtest-ours
+chroots_end autopkgtest-{debian,ours}

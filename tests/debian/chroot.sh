@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Chroots of Debian, for the tests of packages: sourced by replacement.sh, packages.sh and archive.sh, which run themselves
+# Chroots of Debian, for the tests of packages: sourced by the tests beside it, which run themselves
 # again in there (`--inside ...`) with this file beside them.
 
 # ---- inside a chroot; what is found goes to /result ----
@@ -145,6 +145,24 @@ INSIDE
     child=$!
     trap 'kill -KILL "$child" 2>/dev/null; exit 130' INT TERM HUP
     wait "$child"
+}
+
+# Runs a test's `--inside SIDE PACKAGE...` for Debian's dkms and ours, or one of them, each in a chroot of its own. Sets `theirs`
+# and `ours`, the directories of their results.
+# shellcheck disable=SC2034 # theirs and ours are the caller's
+both_sides() { # SIDES PACKAGE...
+    local name side deb sides
+    name=$(basename "$0" .sh)
+    read -r -a sides <<<"${1:-debian ours}"
+    shift
+    chroots_prepare
+    chroots_base
+    deb=$(our_deb "$name")
+    for side in "${sides[@]}"; do
+        say "$suite, $side"
+        in_chroot "$name-$side" "${deb%/*}" "$side" "$@" || fail "$side did not come to its end; see $chroots/$suite-$name-$side/result"
+    done
+    theirs=$chroots/$suite-$name-debian/result ours=$chroots/$suite-$name-ours/result
 }
 
 # Compares the pictures of both sides, step by step: exit, status, /lib/modules, packages. Lines that match the

@@ -106,6 +106,13 @@ chmod +x /usr/sbin/record-initramfs
 events() { sort -u /run/order 2>/dev/null | cat; rm -f /run/order; }
 in_order() { cat /run/order 2>/dev/null || true; rm -f /run/order; }
 
+# waiting_source VERSION: a source whose build waits until it is interrupted.
+waiting_source() {
+    printf '#!/bin/sh\nexec sleep 61\n' >"$(source_of "$1")/wait.sh"
+    chmod +x "/srv/source/single-$1/wait.sh"
+    echo 'PRE_BUILD="wait.sh"' >"/etc/dkms/single-$1.conf"
+}
+
 # interrupt PATTERN COMMAND...: the command gets SIGINT, as the whole group of a terminal does, when a process runs whose
 # command line matches. Prints its output to /run/out.
 interrupt() {

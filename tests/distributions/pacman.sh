@@ -144,10 +144,8 @@ if long; then
     status_is "single/1.3, $NEW: installed"
 
     step 'Ctrl-C while it builds: nothing keeps running, and the next transaction completes it'
-    printf '#!/bin/sh\nexec sleep 61\n' >"$(source_of 1.4)/wait.sh"
-    chmod +x /srv/source/single-1.4/wait.sh
+    waiting_source 1.4
     module_package 1.4 1
-    echo 'PRE_BUILD="wait.sh"' >/etc/dkms/single-1.4.conf
     interrupt '^sleep 61$' pacman --noconfirm --noprogressbar -Syu
     not test -e /var/lib/pacman/db.lck
     status_is 'single/1.4: added'

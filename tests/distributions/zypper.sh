@@ -127,11 +127,9 @@ if long; then
     is_installed 1.3 "$NEW" $place
 
     step 'Ctrl-C while it builds'
-    printf '#!/bin/sh\nexec sleep 61\n' >"$(source_of 1.4)/wait.sh"
-    chmod +x /srv/source/single-1.4/wait.sh
+    waiting_source 1.4
     module_package 1.4
     refresh
-    echo 'PRE_BUILD="wait.sh"' >/etc/dkms/single-1.4.conf
     interrupt '^sleep 61$' zypper --non-interactive --no-gpg-checks --releasever 16.0 install single-1.4
     rm /etc/dkms/single-1.4.conf
     same "$(installed single "$NEW")" ''

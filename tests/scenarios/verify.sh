@@ -89,7 +89,7 @@ dkms ready -k "$K" --verbose | grep -qx '  single/1.0 would be loaded'
 dkms uninstall single/1.0 -k "$K"
 dkms ready -k "$K" >/run/out 2>&1 || { rc=$?; grep -qx "  single is not installed for $K" /run/out || exit 97; exit $rc; }
 #: step ready-after-a-failed-build 1 ours
-# A package that the running kernel does not have either: its last build failed, and nobody should reboot unaware of it.
+# A package that the running kernel does not have either: its last build failed, and users should know that before they reboot.
 dkms install single/1.0 -k "$K"
 dkms ready -k "$K"
 fixture failmake-1.0

@@ -7,8 +7,8 @@ use std::fs;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// A digest of everything that the results depend on besides the case itself: kernels, Debian's dkms, the machine's
-/// tools, the fixtures and the recorder.
+/// A digest of everything that the results depend on besides the case itself: kernels, Debian's dkms, the
+/// machine's tools, the fixtures and the recorder.
 #[must_use]
 pub fn environment() -> &'static str {
     static DIGEST: OnceLock<String> = OnceLock::new();

@@ -33,7 +33,8 @@ struct Check {
     /// More layers, where they were fetched.
     #[serde(default)]
     optional: Vec<String>,
-    /// A shell command that runs on the machine first. What it puts into the folder `$OUT` is `/run/in` in the root.
+    /// A shell command that runs on the machine first. What it puts into the folder `$OUT` is `/run/in` in
+    /// the root.
     prepare: Option<String>,
     /// Programs without which it is skipped.
     #[serde(default)]
@@ -55,8 +56,8 @@ struct Check {
     /// Nothing else runs beside it: see [`Test::alone`].
     #[serde(default)]
     alone: bool,
-    /// One case for each of these files (`DIRECTORY/*.EXTENSION`) that is not among the cases below. The name of the file
-    /// without its extension is its name.
+    /// One case for each of these files (`DIRECTORY/*.EXTENSION`) that is not among the cases below. The name
+    /// of the file without its extension is its name.
     each: Option<Each>,
     /// Its cases.
     #[serde(default)]

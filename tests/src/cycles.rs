@@ -1,8 +1,8 @@
 //! No module of a crate depends on a module that depends on it.
 //!
-//! A module is a file. It depends on another one when it names an item that is defined there, through any number of
-//! re-exports. `pub use` alone is no dependency: a module may gather what the modules below it define. Code that is only
-//! compiled for tests does not count.
+//! A module is a file. It depends on another one when it names an item that is defined there, through any
+//! number of re-exports. `pub use` alone is no dependency: a module may gather what the modules below it
+//! define. Code that is only compiled for tests does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

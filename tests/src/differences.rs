@@ -123,8 +123,8 @@ impl Ledger {
         left
     }
 
-    /// The entries of one scenario, or those of `*`, that explained nothing so far. Once the scenario passed, or all
-    /// of them did, they are out of date.
+    /// The entries of one scenario, or those of `*`, that explained nothing so far. Once the scenario passed,
+    /// or all of them did, they are out of date.
     #[must_use]
     pub fn unused(&self, scenario: &str) -> Vec<String> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,8 +149,8 @@ impl fmt::Display for Entry {
     }
 }
 
-/// Compares what was seen after the steps that both did. What differed after the step before already is not reported
-/// again: one cause is one deviation.
+/// Compares what was seen after the steps that both did. What differed after the step before already is not
+/// reported again: one cause is one deviation.
 #[must_use]
 pub fn compare(debian: &[Seen], ours: &[Seen]) -> Vec<Deviation> {
     let mut found = Vec::new();

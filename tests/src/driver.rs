@@ -14,7 +14,8 @@ const TIMED_OUT: i32 = 124;
 /// How many of its last lines a failure shows.
 const SHOWN: usize = 60;
 
-/// A command that runs `words` on this machine, in a session of its own. It ends with us, or when its time is over.
+/// A command that runs `words` on this machine, in a session of its own. It ends with us, or when its time is
+/// over.
 #[must_use]
 pub fn on_the_machine(words: &[&str], limit: Duration) -> Command {
     let mut command = Command::new("setpriv");
@@ -26,8 +27,8 @@ pub fn on_the_machine(words: &[&str], limit: Duration) -> Command {
     command
 }
 
-/// `words` with standard error in standard output, in the locale that the expected texts were written in: compilers quote
-/// by it.
+/// `words` with standard error in standard output, in the locale that the expected texts were written in:
+/// compilers quote by it.
 #[must_use]
 pub fn as_driver<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let mut all = vec!["bash", "-c", "export LANG=C.UTF-8; exec \"$@\" 2>&1", "-"];
@@ -37,8 +38,8 @@ pub fn as_driver<'a>(words: &[&'a str]) -> Vec<&'a str> {
 
 /// Runs a command that was made from [`as_driver`] to its end.
 ///
-/// A driver that ends with 0 passed, one that ends with 77 was skipped. A line `skipped: REASON` says why; where a
-/// driver ends with 0 and did other things as well, only a part of it was skipped.
+/// A driver that ends with 0 passed, one that ends with 77 was skipped. A line `skipped: REASON` says why;
+/// where a driver ends with 0 and did other things as well, only a part of it was skipped.
 ///
 /// # Errors
 /// The last lines of a driver that ended otherwise.

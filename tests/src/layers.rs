@@ -28,7 +28,8 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Finds a layer by its name (`headers-6.1`, `image-6.1`, `dkms-debian` …); `packages/NAME` is an unpacked package.
+    /// Finds a layer by its name (`headers-6.1`, `image-6.1`, `dkms-debian` …); `packages/NAME` is an
+    /// unpacked package.
     ///
     /// # Errors
     /// A sentence that says what is missing and how to get it.

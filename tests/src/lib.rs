@@ -9,10 +9,11 @@
 //! [`differences`] holds every deviation against the list in `differences.toml`: one that is not listed
 //! fails, and so does a listed one that no longer occurs.
 //!
-//! Tests that are programs of their own are listed in `checks.toml` ([`check`]). All run under [`runner`], which gives
-//! each a name and a reason when it is skipped.
+//! Tests that are programs of their own are listed in `checks.toml` ([`check`]). All run under [`runner`],
+//! which gives each a name and a reason when it is skipped.
 //!
-//! `fetch.sh` fills `build/` with what is needed; without it, or without root, tests say why they are skipped.
+//! `fetch.sh` fills `build/` with what is needed; without it, or without root, tests say why they are
+//! skipped.
 
 pub mod baseline;
 pub mod check;

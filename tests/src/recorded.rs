@@ -1,8 +1,10 @@
-//! What Debian's dkms does in the scenarios and with the archive's packages, kept in the repository: `tests/recorded`.
+//! What Debian's dkms does in the scenarios and with the archive's packages, kept in the repository:
+//! `tests/recorded`.
 //!
-//! Debian's dkms takes minutes for all of them, and does the same each time. A file is used only where all that its
-//! results depend on is the same ([`crate::baseline::environment`]), and one of five, others each day, runs Debian's
-//! dkms nevertheless and fails if it does something else. What is compared is kept; what it said is not.
+//! Debian's dkms takes minutes for all of them, and does the same each time. A file is used only where all
+//! that its results depend on is the same ([`crate::baseline::environment`]), and one of five, others each
+//! day, runs Debian's dkms nevertheless and fails if it does something else. What is compared is kept; what
+//! it said is not.
 
 use crate::runner::is_set;
 use crate::scenario::Seen;
@@ -28,12 +30,13 @@ pub trait Recorded: Serialize + DeserializeOwned {
     fn from_text(text: &str) -> Result<Self, String>;
 }
 
-/// What Debian's dkms does: kept in the repository as `tests/recorded/NAME.txt`, kept on this machine, or computed now.
-/// `input` stands for everything it depends on besides the environment. [`is_recording`]: it is computed, and the file
-/// is written.
+/// What Debian's dkms does: kept in the repository as `tests/recorded/NAME.txt`, kept on this machine, or
+/// computed now. `input` stands for everything it depends on besides the environment. [`is_recording`]: it is
+/// computed, and the file is written.
 ///
 /// # Errors
-/// Those of `compute`; a sentence when the file says something else than `compute`, or cannot be read or written.
+/// Those of `compute`; a sentence when the file says something else than `compute`, or cannot be read or
+/// written.
 pub fn of_debian<T: Recorded>(
     name: &str,
     input: &str,

@@ -225,8 +225,8 @@ impl Root {
         PathBuf::from(format!("/proc/{}/root", self.init)).join(relative)
     }
 
-    /// A command that runs `words` as root in `/root`, in a session of its own, with a clean environment; it is killed
-    /// after some time. The caller adds the streams.
+    /// A command that runs `words` as root in `/root`, in a session of its own, with a clean environment; it
+    /// is killed after some time. The caller adds the streams.
     #[must_use]
     pub fn command(&self, words: &[&str], limit: Duration) -> Command {
         let mut command = Command::new("nsenter");

@@ -72,7 +72,8 @@ impl Test {
 
     fn into_trial(self, arguments: &Arguments, gate: Arc<RwLock<()>>) -> Trial {
         let skipped = self.skipped_because(arguments);
-        // nextest takes from the list what it skips. In a run the reason is printed, so the test itself says it.
+        // nextest takes from the list what it skips. In a run the reason is printed, so the test itself says
+        // it.
         let flagged = skipped.is_some() && (arguments.list || arguments.ignored);
         let Self { name, alone, body, .. } = self;
         let title = name.clone();
@@ -102,8 +103,8 @@ pub fn is_set(variable: &str) -> bool {
     env::var_os(variable).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// The result for libtest-mimic. nextest would count a test that is skipped while it runs as passed; under nextest it
-/// fails, with the reason.
+/// The result for libtest-mimic. nextest would count a test that is skipped while it runs as passed; under
+/// nextest it fails, with the reason.
 fn complete(name: &str, result: Result<Outcome, Failure>) -> Result<Completion, Failed> {
     match result? {
         Outcome::Passed(parts) => {

@@ -8,7 +8,8 @@
 //! dkms add -m single/1.0
 //! #: step dry-run 0 ours           a step for our program only
 //! ```
-//! The lines of a step run under `bash -eu`. A step may consist of several commands that check something themselves.
+//! The lines of a step run under `bash -eu`. A step may consist of several commands that check something
+//! themselves.
 
 use crate::root::{Impl, Kernel, Output, Root, RootError};
 use crate::tree::sha256;

@@ -1,15 +1,17 @@
 //! Makes tests independent of how they are started.
 //!
-//! A test binary inherits a lot from its parent process: ignored signals (`nohup` ignores SIGHUP, a shell ignores SIGINT
-//! for background jobs), low limits, a umask, the variables of a `make` around it, standard streams that are closed or full.
-//! dkms would inherit all of that in turn. [`normalise`] resets it once, before the first test.
+//! A test binary inherits a lot from its parent process: ignored signals (`nohup` ignores SIGHUP, a shell
+//! ignores SIGINT for background jobs), low limits, a umask, the variables of a `make` around it, standard
+//! streams that are closed or full. dkms would inherit all of that in turn. [`normalise`] resets it once,
+//! before the first test.
 
 use std::env;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Set in the environment of the process that [`normalise`] started. Its value is `quiet` if standard output failed.
+/// Set in the environment of the process that [`normalise`] started. Its value is `quiet` if standard output
+/// failed.
 const STARTED: &str = "DKMS_TESTS_STARTED";
 
 /// Runs `"$@"` with the usual limits, the usual umask, no ignored signals, and without the variables of make.
@@ -23,8 +25,8 @@ umask 022
 exec env --default-signal -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u DKMS_LOCKS_HELD -u TMPDIR -u LANGUAGE -u LC_ALL LANG=C.UTF-8 "$@"
 "#;
 
-/// Replaces this process with the same program in a normal environment, once. Returns in that program; also where it
-/// cannot be started again (no bash), and everything stays as it is.
+/// Replaces this process with the same program in a normal environment, once. Returns in that program; also
+/// where it cannot be started again (no bash), and everything stays as it is.
 pub fn normalise(list: bool) {
     let started = env::var_os(STARTED);
     let quiet = match &started {

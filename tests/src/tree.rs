@@ -13,7 +13,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// Lists everything below `dir`, one line each, sorted by path: `d 755 PATH`, `f 644 PATH SIZE DIGEST`,
-/// `l PATH -> TARGET`, `? MODE PATH` for anything else. Links are not followed; a missing `dir` lists nothing.
+/// `l PATH -> TARGET`, `? MODE PATH` for anything else. Links are not followed; a missing `dir` lists
+/// nothing.
 ///
 /// # Errors
 /// When a folder or file below cannot be read.

@@ -1,8 +1,8 @@
 //! Checks a dkms.conf for its author: text in, diagnostics out.
 //!
 //! [`lint`] checks the text, with its own scanner so that it also supports files that only bash can evaluate,
-//! and the evaluated directives. A diagnostic that can be fixed automatically contains its [`Edit`]s. [`apply`]
-//! applies them and changes no other byte.
+//! and the evaluated directives. A diagnostic that can be fixed automatically contains its [`Edit`]s.
+//! [`apply`] applies them and changes no other byte.
 
 mod file;
 mod make;
@@ -36,8 +36,8 @@ pub fn lint(text: &str, facts: &Facts<'_>) -> Vec<Diagnostic> {
     found
 }
 
-/// Applies the edits of the diagnostics to the text. If two overlap, only the first one in the text is applied.
-/// Also returns which diagnostics were fixed.
+/// Applies the edits of the diagnostics to the text. If two overlap, only the first one in the text is
+/// applied. Also returns which diagnostics were fixed.
 pub fn apply(text: &str, diagnostics: &[Diagnostic]) -> (String, Vec<bool>) {
     let mut taken: Vec<&Edit> = Vec::new();
     let mut fixed = Vec::with_capacity(diagnostics.len());

@@ -24,7 +24,7 @@ pub fn add(s: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<()> 
     if s.options.rpm_safe_upgrade {
         // This comes first: an upgrade to another release of the same version adds a version that is
         // registered already.
-        crate::rpm_upgrade::remember(s, package)?;
+        crate::rpm_upgrade::remember(s.options, s.sink, package)?;
     }
     match state::registration(s.layout, package) {
         Registration::Added => return Err(PackageError::AlreadyAdded(package.clone()).into()),

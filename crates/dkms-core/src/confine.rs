@@ -4,6 +4,7 @@
 //! All code of a package that runs before its modules are installed is untrusted: its dkms.conf, its patches,
 //! PRE_BUILD, MAKE, POST_BUILD, and the modules that strip reads. See docs/security.md.
 
+use crate::build::NotConfined;
 use crate::event::{Event, Sink};
 use dkms_conf::framework_conf::{Confinement, FrameworkConf};
 use dkms_sys::lock::{Lock, Mode};
@@ -53,8 +54,9 @@ pub struct BuildUser {
 }
 
 impl BuildUser {
-    /// Takes one of the declared users, or an ID of the range, except those that the machine uses for something
-    /// else. A range in framework.conf replaces both. If dkms cannot change its user, this is dkms's own user.
+    /// Takes one of the declared users, or an ID of the range, except those that the machine uses for
+    /// something else. A range in framework.conf replaces both. If dkms cannot change its user, this is
+    /// dkms's own user.
     pub fn claim(framework: &FrameworkConf) -> Self {
         let (first, last) = framework.build_users.unwrap_or(DEFAULT_USERS);
         if sandbox::lacks(sandbox::Part::User) || !sandbox::can_become(first) {
@@ -215,16 +217,6 @@ pub fn evaluation_limits() -> Limits {
 
 /// The space for temporary files of an evaluation, and for what it writes beside its file, in bytes.
 pub const EVALUATION_SPACE: u64 = 64 << 20;
-
-/// This machine cannot enforce the confinement that framework.conf requires.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("build_confinement=require in framework.conf, and {what} cannot be confined fully here: {}", .missing.join("; "))]
-pub struct NotConfined {
-    /// What runs code of packages.
-    pub what: &'static str,
-    /// What cannot be enforced.
-    pub missing: Vec<String>,
-}
 
 static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 

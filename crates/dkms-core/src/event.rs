@@ -127,7 +127,8 @@ pub struct Queued {
     pub build: Build,
     /// The last build of its package.
     pub last: Option<LastBuild>,
-    /// The estimated work, in seconds: the duration of the last build, or what the size of its source suggests.
+    /// The estimated work, in seconds: the duration of the last build, or what the size of its source
+    /// suggests.
     pub weight: f64,
     /// The builds that have to be installed before.
     pub after: Vec<Build>,

@@ -1,5 +1,7 @@
 //! Runs once at the end of a command, after everything is in place: modprobe_on_install and post_transaction.
 
+use crate::event::Sink;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::process::{Command, Stdin, Stream};
 use dkms_tree::ids::Kernel;
@@ -8,7 +10,7 @@ use dkms_tree::ids::Kernel;
 pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {
     let Some(first) = changed.first() else { return };
     if installed && s.options.modprobe_on_install && changed.iter().any(|k| s.host.runs(&k.release)) {
-        load_modules(s);
+        load_modules(s.host, s.sink);
     }
     // Its $kernelver is the first kernel that changed.
     match crate::conf::framework::load(s, Some(&first.release)) {
@@ -22,7 +24,7 @@ pub fn once_per_command(s: &Session<'_>, changed: &[Kernel], installed: bool) {
 }
 
 /// Loads the modules for the hardware of this machine.
-fn load_modules(s: &Session<'_>) {
+fn load_modules(host: &Host, sink: &dyn Sink) {
     let mut aliases: Vec<String> = Vec::new();
     let mut pending = vec![std::path::PathBuf::from("/sys/devices")];
     while let Some(dir) = pending.pop() {
@@ -44,8 +46,8 @@ fn load_modules(s: &Session<'_>) {
     aliases.retain(|a| !a.is_empty());
     aliases.sort_unstable();
     aliases.dedup();
-    let Some(modprobe) = dkms_sys::process::which("modprobe", &s.host.path) else {
-        return s.warn("--modprobe-on-install: modprobe is not installed");
+    let Some(modprobe) = dkms_sys::process::which("modprobe", &host.path) else {
+        return sink.warn("--modprobe-on-install: modprobe is not installed".into());
     };
     for some in aliases.chunks(500) {
         let command = Command::new(&modprobe).args(["-a", "-b", "-q"]).args(some).stdin(Stdin::Null);
@@ -55,7 +57,7 @@ fn load_modules(s: &Session<'_>) {
     let service = "systemd-modules-load.service";
     let units = ["/lib/systemd/system", "/usr/lib/systemd/system"];
     if units.iter().any(|d| std::path::Path::new(d).join(service).is_file()) {
-        if let Some(systemctl) = dkms_sys::process::which("systemctl", &s.host.path) {
+        if let Some(systemctl) = dkms_sys::process::which("systemctl", &host.path) {
             let _ = Command::new(systemctl)
                 .args(["restart", service])
                 .stdout(Stream::Null)

@@ -57,14 +57,15 @@ fn file_name(line: &str) -> Option<&str> {
 /// Finds the file of a script as [`locate`] does, by the path at which the script sees it. `directory` is
 /// where the script's directory really is. `None`, with a warning, if there is no such executable.
 pub(crate) fn find(
-    session: &Session<'_>,
+    layout: &Layout,
+    sink: &dyn Sink,
     package: &PackageId,
     script: &Script<'_>,
     directory: &Path,
 ) -> Option<PathBuf> {
     let shipped = directory.join(file_name(script.line)?);
-    let Some(file) = locate(session.layout, package, script.line, directory) else {
-        session.warn(format!(
+    let Some(file) = locate(layout, package, script.line, directory) else {
+        sink.warn(format!(
             "{} of {package} was not run: {} {}",
             script.directive,
             shipped.display(),
@@ -92,7 +93,9 @@ pub(crate) fn arguments(line: &str) -> &str {
 /// # Errors
 /// The shell cannot be started.
 pub fn run(session: &Session<'_>, package: &PackageId, script: &Script<'_>) -> Result<Option<Status>> {
-    let Some(program) = find(session, package, script, script.directory) else { return Ok(None) };
+    let Some(program) = find(session.layout, session.sink, package, script, script.directory) else {
+        return Ok(None);
+    };
     announce(session.sink, package, script);
     // $2 is not quoted, so that the shell splits and expands it.
     let line = "exec \"$1\" $2";

@@ -2,8 +2,8 @@
 //! have the same grandparent process, started at the same time. The add leaves a marker file in tmp_location.
 
 use crate::error::Result;
+use crate::event::Sink;
 use crate::session::Options;
-use crate::session::Session;
 use dkms_tree::ids::PackageId;
 use std::path::PathBuf;
 
@@ -24,15 +24,15 @@ fn record(package: &PackageId, start: u64) -> String {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn remember(s: &Session<'_>, package: &PackageId) -> Result<()> {
+pub fn remember(options: &Options, sink: &dyn Sink, package: &PackageId) -> Result<()> {
     let Some((pid, start)) = transaction() else {
-        s.warn("--rpm_safe_upgrade has no effect: /proc does not show which transaction this is");
+        sink.warn("--rpm_safe_upgrade has no effect: /proc does not show which transaction this is".into());
         return Ok(());
     };
-    clear_stale(s.options);
+    clear_stale(options);
     let text = record(package, start);
     for n in 0..1000u32 {
-        let path = s.options.tmp_location.join(format!("{PREFIX}.{pid}.{}-{n}", dkms_sys::sys::own_pid()));
+        let path = options.tmp_location.join(format!("{PREFIX}.{pid}.{}-{n}", dkms_sys::sys::own_pid()));
         match dkms_sys::fs::create_new(&path, text.as_bytes(), 0o600) {
             Ok(()) => return Ok(()),
             Err(e) if e.source.kind() == std::io::ErrorKind::AlreadyExists => {}

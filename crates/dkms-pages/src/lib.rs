@@ -2,8 +2,8 @@
 //!
 //! Everything that a page shows may come from a package, so none of it is trusted. [`Html`] is HTML that is
 //! already escaped: it can only be made of literals of this program (`&'static str`) and of text, attributes
-//! and data, which are escaped when they are added. As a second line of defence, [`Page`] permits only its own
-//! script and style (Content-Security-Policy with their hashes).
+//! and data, which are escaped when they are added. As a second line of defence, [`Page`] permits only its
+//! own script and style (Content-Security-Policy with their hashes).
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 mod html;

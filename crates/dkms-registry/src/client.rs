@@ -76,9 +76,9 @@ impl Client {
     }
 
     /// Sends one request. Redirects and refusals are answers. If the server is busy, a request without a body
-    /// is repeated once, if there is time for that: a thousand machines may ask at the same moment. The second
-    /// attempt may wait for as long as there is time: a server with more work than it can do in time would only
-    /// get more of it if clients gave up and asked again.
+    /// is repeated once, if there is time for that: a thousand machines may ask at the same moment. The
+    /// second attempt may wait for as long as there is time: a server with more work than it can do in time
+    /// would only get more of it if clients gave up and asked again.
     pub(crate) fn send(
         &self,
         method: &str,

@@ -10,7 +10,7 @@ use dkms_sys::sandbox::{Limits, Own, confine_own_process};
 
 /// The user of the package.
 const USER: &str = "_dkms-registry";
-/// The user for a machine without it. Nobody can take this process over through it: a process that has
+/// The user for a machine without it. No other process can take this one over through it: a process that has
 /// changed its user cannot be traced by others of that user.
 const FALLBACK: (u32, u32) = (65534, 65534);
 

@@ -26,7 +26,8 @@ impl Deadline {
         self.left().is_some_and(|left| left > pause.saturating_add(FIRST_BYTE / 3))
     }
 
-    /// What is left until an answer has to begin: enough of it remains to tell that from one that does not end.
+    /// What is left until an answer has to begin: enough of it remains to tell that from one that does not
+    /// end.
     pub(crate) fn left_to_begin(self) -> Duration {
         self.left().unwrap_or_default().saturating_sub(Duration::from_millis(100))
     }

@@ -2,8 +2,8 @@
 //!
 //! The only program of dkms that uses the network. It reads requests from its standard input and writes
 //! replies to its standard output ([`dkms_bundle::protocol`]). It trusts neither side, and is not trusted:
-//! dkms verifies what it brings. Before the first request it gives up everything but the network and its spool
-//! directory.
+//! dkms verifies what it brings. Before the first request it gives up everything but the network and its
+//! spool directory.
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 

@@ -1,10 +1,10 @@
 //! The program against a real registry (Debian's docker-registry), and against registries that misbehave.
 #![allow(clippy::disallowed_methods, clippy::print_stderr)]
 
+mod docker_registry;
 mod server;
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use dkms_bundle::digest::digest;
 use dkms_bundle::protocol::{Blob, Greeting, Reply, Request, VERSION};
+use docker_registry::Registry;
 use server::{Reaction, Server};
 
 /// A running dkms-registry and its spool.
@@ -136,67 +137,6 @@ fn manifest(digest: &str, size: u64, version: &str) -> String {
     format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.dkms.build.v1+json","digest":"{digest}","size":{size}}},"layers":[],"annotations":{{"v":"{version}"}}}}"#
     )
-}
-
-/// Debian's registry on a free port.
-struct Registry {
-    child: Child,
-    port: u16,
-    _data: tempfile::TempDir,
-}
-
-impl Registry {
-    /// `None`: it is not installed.
-    fn start() -> Option<Self> {
-        Self::start_with(None)
-    }
-
-    /// With TLS, if a directory has `cert.pem` and `key.pem`.
-    fn start_with(tls: Option<&Path>) -> Option<Self> {
-        if !Path::new("/usr/bin/docker-registry").exists() {
-            eprintln!("skipped: docker-registry is not installed");
-            return None;
-        }
-        let data = tempfile::tempdir().expect("tempdir");
-        let port = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port();
-        let config = data.path().join("config.yml");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n",
-            data.path().join("data").display()
-        );
-        let tls = tls.map_or(String::new(), |dir| {
-            let dir = dir.display();
-            format!("  tls: {{certificate: {dir}/cert.pem, key: {dir}/key.pem}}\n")
-        });
-        let text = text + &tls;
-        std::fs::write(&config, text).expect("write");
-        let mut command = Command::new("/usr/bin/docker-registry");
-        let child = command
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start");
-        let start = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(30), "docker-registry does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(Self { child, port, _data: data })
-    }
-
-    fn source(&self) -> String {
-        format!("127.0.0.1:{}/dkms", self.port)
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]

@@ -41,7 +41,8 @@ pub fn install() -> std::io::Result<()> {
 }
 
 /// Restores the default action of SIGCHLD. If the parent of this program ignores it, so does the program: the
-/// kernel then forgets children that end, and waiting for them fails. Call this before the first child starts.
+/// kernel then forgets children that end, and waiting for them fails. Call this before the first child
+/// starts.
 pub fn restore_child_signal() {
     // SAFETY: the default action needs no handler.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };

@@ -101,7 +101,7 @@ impl Error {
                 "nothing was changed, and the journal is kept: undo by hand what its lines say was begun, delete it, then run 'dkms fsck'",
             ),
             Self::JournalRefused { path, .. } => vec![format!(
-                "nothing was changed: if you trust {} and everybody who could write it, give it to root (chown, chmod go-w); otherwise delete it",
+                "nothing was changed: if you trust {} and all users who could write it, give it to root (chown, chmod go-w); otherwise delete it",
                 path.display()
             )],
             Self::JournalLeaves { path, .. } => vec![format!(

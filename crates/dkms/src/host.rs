@@ -4,9 +4,11 @@ use crate::root::Entered;
 use dkms_core::distro::{Distribution, Family};
 use dkms_core::kernel::machine;
 use dkms_core::secret::{Secret, Secrets};
+use dkms_core::session::Options;
 use dkms_core::session::{Host, Session};
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Command, Stream};
+use dkms_tree::layout::Layout;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -88,7 +90,7 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
     }
 }
 
-/// Whether standard output is a terminal that shows colours, and nobody has switched them off
+/// Whether standard output is a terminal that shows colours, and whether they are not switched off
 /// (<https://no-color.org>).
 pub(crate) fn shows_colours() -> bool {
     let off = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -117,12 +119,17 @@ fn addon_modules_dir() -> Option<String> {
 /// The default architecture of a kernel: that of its configuration if it is for another machine; that of its
 /// rpm package if there is one; else the machine's.
 pub(crate) fn arch_of(session: &Session<'_>, release: &str) -> String {
-    arch_of_config(session, release, arch_of_package(session.host, &session.layout.install_tree, release))
+    arch_of_config(
+        session.layout,
+        session.options,
+        release,
+        arch_of_package(session.host, &session.layout.install_tree, release),
+    )
 }
 
 /// The same, if `usual` is the one of its package or machine.
-pub(crate) fn arch_of_config(session: &Session<'_>, release: &str, usual: String) -> String {
-    let other = machine::of_kernel(session, release).filter(|machine| !machine.is_named(&usual));
+pub(crate) fn arch_of_config(layout: &Layout, options: &Options, release: &str, usual: String) -> String {
+    let other = machine::of_kernel(layout, options, release).filter(|machine| !machine.is_named(&usual));
     other.map_or(usual, |machine| machine.name.to_owned())
 }
 

@@ -10,8 +10,10 @@ use dkms_core::ids::{Kernel, PackageId};
 use dkms_core::kernel::default;
 use dkms_core::request::RequestError;
 use dkms_core::request::UsageError;
+use dkms_core::session::Host;
 use dkms_core::session::Session;
 use dkms_core::tree::state;
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// The package, directory or archive that the command line names.
@@ -220,18 +222,18 @@ pub(crate) fn kernels(
     if !words.releases.is_empty() {
         return with_arches(s, &words.releases, &words.arches);
     }
-    require_kernel_in_image(s)?;
+    require_kernel_in_image(s.host, s.layout)?;
     running(s, words).map(|kernel| vec![kernel])
 }
 
-/// The kernels that modules are built for: as [`kernels`], but several in an image, if framework.conf says so.
-/// Reports which kernels of an image these are.
+/// The kernels that modules are built for: as [`kernels`], but several in an image, if framework.conf says
+/// so. Reports which kernels of an image these are.
 pub(crate) fn kernels_to_build(s: &Session<'_>, words: &KernelWords) -> Result<Vec<Kernel>> {
     let chosen = match (words.releases.is_empty(), default::of_image(s)) {
         (true, Some(chosen)) => chosen,
         _ => return kernels(s, words, None),
     };
-    require_kernel_in_image(s)?;
+    require_kernel_in_image(s.host, s.layout)?;
     let kernels = with_arches(s, &chosen, &words.arches)?;
     report_default(s, words, &kernels);
     Ok(kernels)
@@ -255,17 +257,17 @@ pub(crate) fn report_default(s: &Session<'_>, words: &KernelWords, kernels: &[Ke
 }
 
 /// An image without kernels has no default.
-fn require_kernel_in_image(s: &Session<'_>) -> Result<()> {
-    if s.host.image.as_ref().is_none_or(|image| image.newest().is_some()) {
+fn require_kernel_in_image(host: &Host, layout: &Layout) -> Result<()> {
+    if host.image.as_ref().is_none_or(|image| image.newest().is_some()) {
         return Ok(());
     }
-    let tree = s.layout.install_tree.clone();
-    let usual = s.host.distribution.as_ref().and_then(|known| known.usual_kernel(&s.host.machine));
+    let tree = layout.install_tree.clone();
+    let usual = host.distribution.as_ref().and_then(|known| known.usual_kernel(&host.machine));
     let packages = usual.map_or_else(
         || "a kernel and its headers".into(),
         |(kernel, headers)| format!("{kernel} and {headers}"),
     );
-    Err(match s.host.other_root.clone() {
+    Err(match host.other_root.clone() {
         Some(root) => RequestError::NoKernelIn { tree, root, packages },
         None => RequestError::NoKernelInImage { tree, packages },
     }
@@ -282,7 +284,7 @@ fn with_arches(s: &Session<'_>, releases: &[impl AsRef<str>], arches: &[String])
                 // One process for all of them.
                 let usual =
                     usual.get_or_insert_with(|| arch_of_package(s.host, &s.layout.install_tree, release));
-                arch_of_config(s, release, usual.clone())
+                arch_of_config(s.layout, s.options, release, usual.clone())
             }
             [one] => one.clone(),
             many => many.get(n).cloned().unwrap_or_default(),

@@ -63,8 +63,7 @@ pub(crate) struct Entered {
 pub(crate) fn enter(arguments: &mut Arguments) -> Result<Option<Entered>> {
     let Some(dir) = arguments.root.clone() else { return Ok(None) };
     let path = dir.canonicalize().ok().filter(|p| p.is_dir());
-    let path =
-        path.ok_or_else(|| UsageError::NoSuchFile { option: "--root", path: dir, kind: "directory" })?;
+    let path = path.ok_or(UsageError::NoSuchFile { option: "--root", path: dir, kind: "directory" })?;
     if path == Path::new("/") {
         return Ok(None);
     }
@@ -114,8 +113,8 @@ fn machines_cache(changes: bool) -> Option<PathBuf> {
     Some(dir).filter(|dir| dkms_sys::fs::is_real_dir(dir))
 }
 
-/// The machine's directories that stay writable: the system itself, that of the archive or report to write, that
-/// of the cache, and temporary ones.
+/// The machine's directories that stay writable: the system itself, that of the archive or report to write,
+/// that of the cache, and temporary ones.
 fn writable(path: &Path, arguments: &Arguments, cache: Option<PathBuf>) -> Vec<PathBuf> {
     let archive = arguments.archive.as_deref().and_then(Path::parent).map(Path::to_owned);
     let temporary = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];

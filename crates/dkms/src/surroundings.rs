@@ -1,5 +1,5 @@
-//! Where dkms runs: on a machine, in a chroot, or in a container. In the latter two, the system may be an image
-//! that another one prepares.
+//! Where dkms runs: on a machine, in a chroot, or in a container. In the latter two, the system may be an
+//! image that another one prepares.
 
 use crate::actions::Action;
 use dkms_core::kernel::image::ImageKernels;
@@ -60,7 +60,8 @@ fn is_container(running_is_installed: bool) -> bool {
         || read_bounded("/proc/1/environ", Limit::CONFIG).is_ok_and(|bytes| names_container(&bytes))
 }
 
-/// Whether an environment (proc_pid_environ(5)) has the variable `container` (<https://systemd.io/CONTAINER_INTERFACE>).
+/// Whether an environment (proc_pid_environ(5)) has the variable `container`
+/// (<https://systemd.io/CONTAINER_INTERFACE>).
 fn names_container(environment: &[u8]) -> bool {
     environment
         .split(|byte| *byte == 0)

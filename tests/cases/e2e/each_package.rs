@@ -1,4 +1,5 @@
-//! What a script checks for every package of `packages.toml`, in a root of its own: `confined::NAME`, `twice::NAME`.
+//! What a script checks for every package of `packages.toml`, in a root of its own: `confined::NAME`,
+//! `twice::NAME`.
 
 use crate::packages::Package;
 use dkms_tests::driver::{as_driver, drive};

@@ -1,4 +1,5 @@
-//! Every end-to-end test but the scenarios: `cargo test -p dkms-tests --test e2e [NAME]`. See `tests/README.md`.
+//! Every end-to-end test but the scenarios: `cargo test -p dkms-tests --test e2e [NAME]`. See
+//! `tests/README.md`.
 
 mod each_package;
 mod harness;

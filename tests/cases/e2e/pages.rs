@@ -1,5 +1,5 @@
-//! The commands of the pages below `docs/` print what the pages say: see `docs.py`. `DKMS_WRITE_PAGES=1` puts today's
-//! output into the pages instead.
+//! The commands of the pages below `docs/` print what the pages say: see `docs.py`. `DKMS_WRITE_PAGES=1` puts
+//! today's output into the pages instead.
 
 use dkms_tests::driver::{as_driver, drive};
 use dkms_tests::layers::{obstacle_to_comparison, workspace};

@@ -9,8 +9,7 @@
 //! not work is installed without BTF, as kbuild has left it.
 
 use super::NotForKernel;
-use super::cached;
-use super::context::Context;
+use super::context::{self, Context};
 use super::kernel_btf::{self, Base, Btf, pahole};
 use super::sandbox::Change;
 use crate::error::Result;
@@ -95,7 +94,10 @@ pub(super) fn add(
     bytes: Vec<u8>,
     check: impl FnOnce(&[u8]) -> std::result::Result<(), NotForKernel>,
 ) -> Result<Vec<u8>> {
-    let Btf::Kernel { file, digest } = context.target.btf(context.session) else { return Ok(bytes) };
+    let Btf::Kernel { file, digest } = context.target.btf(context.session.host, context.session.layout)
+    else {
+        return Ok(bytes);
+    };
     // Some packages remove the symbols themselves.
     if image::has_btf(&bytes) || !image::has_section(&bytes, ".debug_info") {
         return Ok(bytes);
@@ -128,7 +130,7 @@ fn kernel_btf(
     file: &Path,
     kernel_digest: &str,
 ) -> Result<std::result::Result<Vec<u8>, String>> {
-    let cache = cached::cache(context);
+    let cache = context::cache(context);
     if let Some(raw) = cache.as_ref().and_then(|cache| cache.find_base(kernel_digest)) {
         return Ok(Ok(raw));
     }

@@ -4,7 +4,7 @@
 //! POST_BUILD do not run; what POST_BUILD added to `K/A` is part of the entry.
 
 use super::collect::{self, Collected, CollectedModule, Staging};
-use super::context::Context;
+use super::context::{Context, cache};
 use super::place::Placed;
 use crate::cache::{ADDED, Cache, Damaged, Draft, Entry, LOG, Record, StoreError};
 use crate::error::Result;
@@ -53,26 +53,6 @@ fn reproducible(session: &Session<'_>) -> Option<String> {
     let epoch = session.host.source_date_epoch()?;
     let (version, jobs) = (env!("CARGO_PKG_VERSION"), session.jobs_word());
     Some(format!("reproducible=SOURCE_DATE_EPOCH {epoch}, dkms {version}, jobs {jobs}"))
-}
-
-/// The cache that this build may use; `None` if it is switched off for this command or this package, or would
-/// be a part of an image that has to be the same each time.
-pub(super) fn cache(context: &Context<'_>) -> Option<Cache> {
-    let cache = Cache::of(context.session).filter(|_| !context.loaded.conf.no_cache)?;
-    let host = context.session.host;
-    if host.source_date_epoch().is_some() && host.other_root.is_none() && !cache.is_mounted() {
-        return None;
-    }
-    match cache.distrust() {
-        None => Some(cache),
-        Some(why) => {
-            // The files of another user say nothing to a user who cannot change this.
-            if context.session.host.root {
-                context.session.warn_about_cache(format!("the cache of builds is not used: {why}"));
-            }
-            None
-        }
-    }
 }
 
 /// Finds the build with these lines in the local cache. A damaged entry is dropped. Only an entry

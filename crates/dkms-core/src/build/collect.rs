@@ -4,16 +4,15 @@ use super::compile::Compiled;
 use super::context::Context;
 use super::sandbox::Change;
 use super::{btf, mark};
-use crate::build::BuildError;
+use crate::build::{BuildError, NotForKernel};
 use crate::error::{Error, Result};
 use crate::session::Host;
 use crate::session::Session;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Stream};
-use dkms_tree::ids::{Build, Release};
-use kmodule::compress::CompressError;
-use kmodule::elf::{ElfError, Module};
+use dkms_tree::ids::Build;
+use kmodule::elf::Module;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -145,24 +144,6 @@ impl CollectedModule {
 /// Where a module goes below `/lib/modules/K`; `written` is its DEST_MODULE_LOCATION.
 pub fn destination(host: &Host, written: &str) -> String {
     host.fixed_destination().unwrap_or_else(|| written.trim_end_matches('/').to_owned())
-}
-
-/// Why a file is not a kernel module for the kernel of a build.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant says what it is")]
-pub enum NotForKernel {
-    #[error(transparent)]
-    Elf(#[from] ElfError),
-    #[error(transparent)]
-    Compression(#[from] CompressError),
-    #[error("it is an object file, but no kernel module (no .gnu.linkonce.this_module section)")]
-    NoModule,
-    #[error("it is built for another architecture than {0}")]
-    Architecture(String),
-    #[error("it is built for kernel {built_for}, not for {release} (vermagic)")]
-    Release { built_for: String, release: Release },
-    #[error("it has no vermagic, so no kernel would load it")]
-    NoVermagic,
 }
 
 /// Checks that these bytes are a kernel module for the kernel of this build.

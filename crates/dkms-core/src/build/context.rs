@@ -7,6 +7,7 @@ use super::recipe;
 use super::sandbox::BuildSandbox;
 use super::subject::Subject;
 use super::target::Target;
+use crate::cache::Cache;
 use crate::conf::load::{Exclusion, Loaded};
 use crate::event::Event;
 use crate::lock::Held;
@@ -62,5 +63,25 @@ impl Context<'_> {
     pub(super) fn script_variables(&self, locks: &[Held]) -> Variables {
         let held = std::iter::once(self.held).chain(locks);
         recipe::script_variables(self.session, self.target, self.build, held)
+    }
+}
+
+/// The cache that this build may use; `None` if it is switched off for this command or this package, or would
+/// be a part of an image that has to be the same each time.
+pub(super) fn cache(context: &Context<'_>) -> Option<Cache> {
+    let cache = Cache::of(context.session).filter(|_| !context.loaded.conf.no_cache)?;
+    let host = context.session.host;
+    if host.source_date_epoch().is_some() && host.other_root.is_none() && !cache.is_mounted() {
+        return None;
+    }
+    match cache.distrust() {
+        None => Some(cache),
+        Some(why) => {
+            // The files of another user say nothing to a user who cannot change this.
+            if context.session.host.root {
+                context.session.warn_about_cache(format!("the cache of builds is not used: {why}"));
+            }
+            None
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Errors of builds.
 
 use crate::cause::Cause;
-use crate::confine::NotConfined;
 use dkms_tree::ids::{Build, PackageId, Release};
+use kmodule::compress::CompressError;
+use kmodule::elf::ElfError;
 use std::path::PathBuf;
 
 /// A build failed, or cannot be made.
@@ -57,6 +58,34 @@ pub enum BuildError {
     NotPublished { build: Build, fingerprint: String },
     #[error("{0}: dkms itself failed here; this is a bug in dkms")]
     ThreadDied(Build),
+}
+
+/// Why a file is not a kernel module for the kernel of a build.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum NotForKernel {
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    #[error(transparent)]
+    Compression(#[from] CompressError),
+    #[error("it is an object file, but no kernel module (no .gnu.linkonce.this_module section)")]
+    NoModule,
+    #[error("it is built for another architecture than {0}")]
+    Architecture(String),
+    #[error("it is built for kernel {built_for}, not for {release} (vermagic)")]
+    Release { built_for: String, release: Release },
+    #[error("it has no vermagic, so no kernel would load it")]
+    NoVermagic,
+}
+
+/// This machine cannot enforce the confinement that framework.conf requires.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("build_confinement=require in framework.conf, and {what} cannot be confined fully here: {}", .missing.join("; "))]
+pub struct NotConfined {
+    /// What runs code of packages.
+    pub what: &'static str,
+    /// What cannot be enforced.
+    pub missing: Vec<String>,
 }
 
 /// The errors in the log of a failed make, and their explanation if it is certain.

@@ -121,7 +121,10 @@ fn package_lines(
         ("directives".to_owned(), directives(subject.loaded, |name| !OTHERWISE.contains(&name))),
         ("make".to_owned(), jobs::without_jobs(&recipe.line)),
     ]);
-    lines.extend(environment::lines(&environment::inherited(subject.session), &recipe.environment));
+    lines.extend(environment::lines(
+        &environment::inherited(subject.session.host, subject.session.options),
+        &recipe.environment,
+    ));
     for (name, line) in [("PRE_BUILD", &conf.pre_build), ("POST_BUILD", &conf.post_build)] {
         let Some(line) = line.as_deref().filter(|l| !l.is_empty()) else { continue };
         let layout = subject.session.layout;
@@ -164,7 +167,7 @@ fn kernel_lines(
 /// The programs that compile. A kernel's Makefile chooses its compiler itself, with `CROSS_COMPILE` and
 /// `LLVM`; packages and Debian's headers take the one of `CC`. Both count.
 fn tool_lines(subject: &Subject<'_>, recipe: &Recipe) -> Vec<(&'static str, String)> {
-    let inherited = environment::inherited(subject.session);
+    let inherited = environment::inherited(subject.session.host, subject.session.options);
     let variable = |name: &str| {
         let mut all = recipe.environment.iter().rev().chain(&inherited);
         let (_, value) = all.find(|(n, value)| n == name && !value.is_empty())?;

@@ -5,6 +5,7 @@ use crate::kernel::headers::Headers;
 use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::fs::TempDir;
+use dkms_tree::layout::Layout;
 use kmodule::image;
 use std::path::{Path, PathBuf};
 
@@ -32,15 +33,21 @@ pub(crate) enum Btf {
 
 impl Btf {
     /// Decides it for a kernel. Nothing is decompressed yet. Files that cannot be read are skipped.
-    pub(crate) fn detect(session: &Session<'_>, headers: &Headers, release: &str, wanted: bool) -> Self {
+    pub(crate) fn detect(
+        host: &Host,
+        layout: &Layout,
+        headers: &Headers,
+        release: &str,
+        wanted: bool,
+    ) -> Self {
         if dkms_sys::fs::exists_followed(headers.dir.join("vmlinux")) {
             return Self::Kbuild;
         }
         let enabled = |name: &str| headers.config.as_ref().is_some_and(|config| config.enabled(name));
-        if !wanted || !enabled("CONFIG_DEBUG_INFO_BTF_MODULES") || pahole(session.host).is_none() {
+        if !wanted || !enabled("CONFIG_DEBUG_INFO_BTF_MODULES") || pahole(host).is_none() {
             return Self::None;
         }
-        let found = candidates(session, release).into_iter().find_map(|file| {
+        let found = candidates(host, layout, release).into_iter().find_map(|file| {
             let bytes = dkms_sys::fs::read(&file).ok()?;
             let digest = crate::digest::bytes(image::payload(&bytes).ok()?);
             Some(Self::Kernel { file, digest })
@@ -60,15 +67,11 @@ impl Btf {
 
 /// Where a kernel's BTF may be, in the order of preference. The image is what will be booted; the running
 /// kernel can be an older one of the same release.
-fn candidates(session: &Session<'_>, release: &str) -> Vec<PathBuf> {
-    let boot = |name: &str| session.layout.boot_dir.join(format!("{name}-{release}"));
-    let mut files = vec![
-        boot("vmlinuz"),
-        session.layout.kernel_modules(release).join("vmlinuz"),
-        boot("Image"),
-        boot("vmlinux"),
-    ];
-    if session.host.runs(release) {
+fn candidates(host: &Host, layout: &Layout, release: &str) -> Vec<PathBuf> {
+    let boot = |name: &str| layout.boot_dir.join(format!("{name}-{release}"));
+    let modules = layout.kernel_modules(release);
+    let mut files = vec![boot("vmlinuz"), modules.join("vmlinuz"), boot("Image"), boot("vmlinux")];
+    if host.runs(release) {
         files.push(OF_RUNNING_KERNEL.into());
     }
     files

@@ -57,14 +57,13 @@ use crate::session::Session;
 use cached::Taken;
 pub use cached::local_entry;
 use collect::Collected;
-pub use collect::NotForKernel;
 use context::Context;
 use dkms_sys::jobserver::{Jobserver, Slots};
 use dkms_tree::ids::Build;
 use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{BuildOrigin, Manifest};
 use dkms_tree::state;
-pub use error::{BuildError, Diagnosis};
+pub use error::{BuildError, Diagnosis, NotConfined, NotForKernel};
 use fingerprint::Fingerprint;
 use log::MakeLog;
 use mark::Mark;
@@ -95,7 +94,11 @@ pub struct BuildOptions<'a> {
 /// [`crate::conf::ConfError::Invalid`]; [`BuildError::Excluded`] if BUILD_EXCLUSIVE leaves nothing.
 pub fn configuration(session: &Session<'_>, build: &Build, conf: &Path) -> Result<(Loaded, Exclusion)> {
     let loaded = load::load_file(session, conf, Some(&build.package), &build.kernel)?.strict()?;
-    let config = headers::KernelConfig::read(&headers::config_path(session, &build.kernel.release));
+    let config = headers::KernelConfig::read(&headers::config_path(
+        session.layout,
+        session.options,
+        &build.kernel.release,
+    ));
     let exclusion = load::exclusion(&loaded, &build.kernel, config.as_ref())?;
     if let Some(reason) = &exclusion.whole {
         return Err(BuildError::Excluded { build: build.clone(), reason: reason.clone() }.into());
@@ -303,7 +306,7 @@ fn sandbox_of(
     visible.extend(target.headers.directories(&modules_of_kernel));
     visible.extend(session.options.kernel_config.clone());
     let policy = &loaded.conf.confine;
-    let mut environment = environment::of_build(session, dir);
+    let mut environment = environment::of_build(session.host, session.options, dir);
     if policy.network {
         environment.extend(environment::proxies(session.host));
     }

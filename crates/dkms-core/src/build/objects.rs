@@ -37,7 +37,8 @@ impl Follower {
         dkms_sys::fs::open(log).ok().map(|file| Self { file, partial: Vec::new(), objects: 0 })
     }
 
-    /// Reads what was added: the number of objects so far and the name of the last one, if there are new ones.
+    /// Reads what was added: the number of objects so far and the name of the last one, if there are new
+    /// ones.
     pub(crate) fn read(&mut self) -> Option<(u32, String)> {
         let mut bytes = Vec::new();
         (&self.file).take(CHUNK).read_to_end(&mut bytes).ok()?;

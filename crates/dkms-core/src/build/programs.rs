@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::kernel::headers::Headers;
 use crate::kernel::machine::{self, Format};
 use crate::program::ProgramError;
-use crate::session::{Host, Session};
+use crate::session::Host;
+use crate::session::Options;
 use dkms_sys::fs::{self, ScannedKind, TempDir};
 use dkms_sys::process::{quote, which};
 use dkms_sys::sandbox::{Access, Place};
@@ -42,11 +43,11 @@ impl HostPrograms {
     /// # Errors
     /// [`ProgramError::Missing`]: the emulator, or the libraries of the programs; files cannot be read or
     /// written.
-    pub(super) fn prepare(session: &Session<'_>, headers: &Headers) -> Result<Option<Self>, Error> {
-        let programs = foreign(session.host, &headers.dir)?;
+    pub(super) fn prepare(host: &Host, options: &Options, headers: &Headers) -> Result<Option<Self>, Error> {
+        let programs = foreign(host, &headers.dir)?;
         let Some((first, format)) = programs.first() else { return Ok(None) };
-        let emulator = Emulator::find(session.host, first, *format)?;
-        let dir = TempDir::new_in(&session.options.tmp_location, "dkms-programs")?;
+        let emulator = Emulator::find(host, first, *format)?;
+        let dir = TempDir::new_in(&options.tmp_location, "dkms-programs")?;
         fs::set_mode(dir.path(), 0o711)?;
         let mut places = vec![Place::new(dir.path(), Access::Read)];
         if let Some(root) = &emulator.root {

@@ -65,5 +65,13 @@ fn usable(
     fleet: Option<&Fleet>,
 ) -> Result<Option<Taken>> {
     let taken = cached::take(context, entry, origin, fleet)?;
-    Ok(taken.map_err(|damaged| registry::warn(context.session, format!("{}: {damaged}", context.build))).ok())
+    Ok(taken
+        .map_err(|damaged| {
+            registry::warn(
+                context.session.options,
+                context.session.sink,
+                format!("{}: {damaged}", context.build),
+            )
+        })
+        .ok())
 }

@@ -65,7 +65,7 @@ pub fn command_line(session: &Session<'_>, build: &Build, loaded: &Loaded) -> Re
         Some(line) => line.to_owned(),
         None => format!(
             "make -C {} M={}",
-            crate::kernel::headers::source_dir(session, release).display(),
+            crate::kernel::headers::source_dir(session.layout, session.options, release).display(),
             session.layout.build_dir(&build.package).display()
         ),
     };
@@ -142,7 +142,7 @@ fn build_environment(session: &Session<'_>, target: &Target) -> Result<Variables
         session.warn(format!("build_environment in framework.conf is {file}, which does not exist"));
         return Ok(Vec::new());
     }
-    let inherited = environment::inherited(session);
+    let inherited = environment::inherited(session.host, session.options);
     let bash = dkms_sys::process::which("bash", &session.host.path).unwrap_or_else(|| "bash".into());
     // The administrator's own file, not the package's: it runs unconfined.
     let done = Command::new(bash)

@@ -29,7 +29,9 @@ pub(crate) fn run(
     let started = Instant::now();
     let directory = session.layout.build_dir(package);
     let script = Script { directive, line, directory: &directory, environment: &[] };
-    let Some(program) = hooks::find(session, package, &script, context.dir) else { return Ok(()) };
+    let Some(program) = hooks::find(session.layout, session.sink, package, &script, context.dir) else {
+        return Ok(());
+    };
     hooks::announce(session.sink, package, &script);
     let shell_line = format!("{} {}", dkms_sys::process::quote(program.as_os_str()), hooks::arguments(line));
     let command = context

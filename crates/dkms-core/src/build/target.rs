@@ -8,10 +8,12 @@ use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
 use crate::program::ProgramError;
+use crate::session::Host;
 use crate::session::Session;
 use crate::trust::signing::{self, Signing};
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::ids::Kernel;
+use dkms_tree::layout::Layout;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -118,7 +120,7 @@ impl Target {
             symvers: digest("Module.symvers")?,
             autoconf: digest("include/generated/autoconf.h")?,
             utsrelease: digest("include/generated/utsrelease.h")?,
-            btf: self.btf(session).fingerprint(),
+            btf: self.btf(session.host, session.layout).fingerprint(),
             objtool: digest("tools/objtool/objtool")?,
             headers: if dkms_sys::fs::is_dir(&headers.dir) {
                 inputs::headers::identify(session, &self.kernel, headers, &self.tools, keep)?
@@ -131,9 +133,9 @@ impl Target {
     }
 
     /// How modules for this kernel get their BTF. Decided once per command.
-    pub(super) fn btf(&self, session: &Session<'_>) -> &Btf {
+    pub(super) fn btf(&self, host: &Host, layout: &Layout) -> &Btf {
         let wanted = self.framework.btf != Some(false);
-        self.btf.get_or_init(|| Btf::detect(session, &self.headers, &self.kernel.release, wanted))
+        self.btf.get_or_init(|| Btf::detect(host, layout, &self.headers, &self.kernel.release, wanted))
     }
 
     /// The kernel's BTF, which `unpack` provides for the first module.
@@ -153,7 +155,7 @@ impl Target {
 
     /// What replaces the programs in the headers that do not run on this machine, prepared once per command.
     pub(super) fn host_programs(&self, session: &Session<'_>) -> Option<&HostPrograms> {
-        let prepare = || HostPrograms::prepare(session, &self.headers).ok().flatten();
+        let prepare = || HostPrograms::prepare(session.host, session.options, &self.headers).ok().flatten();
         self.toolchain.foreign.as_ref()?;
         self.programs.get_or_init(prepare).as_ref()
     }
@@ -175,7 +177,7 @@ impl Target {
         }
         if self.host_programs(session).is_none() {
             // Either there are none, or the reason comes again.
-            HostPrograms::prepare(session, &self.headers)?;
+            HostPrograms::prepare(session.host, session.options, &self.headers)?;
         }
         Ok(())
     }

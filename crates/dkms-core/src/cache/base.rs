@@ -1,8 +1,8 @@
 //! The BTF of kernels, from which the BTF of modules is made: `btf/<SHA-256 of the kernel in the image>`.
 //!
-//! Unpacking a kernel costs more than compiling a small module, so it is done once. A file is one line of JSON,
-//! which names the kernel and the digest of the rest, and the BTF. It appears with one rename, every use checks
-//! the digest, and it counts towards the limit of the cache and is evicted like an entry.
+//! Unpacking a kernel costs more than compiling a small module, so it is done once. A file is one line of
+//! JSON, which names the kernel and the digest of the rest, and the BTF. It appears with one rename, every
+//! use checks the digest, and it counts towards the limit of the cache and is evicted like an entry.
 
 use super::error::Untrusted;
 use super::store::Measured;
@@ -87,8 +87,8 @@ impl Cache {
         self.evict(kernel_digest)
     }
 
-    /// The BTF of kernels that a filter selects, the most recently used first. Packages have none, and damaged
-    /// files are there only without a filter.
+    /// The BTF of kernels that a filter selects, the most recently used first. Packages have none, and
+    /// damaged files are there only without a filter.
     #[must_use]
     pub fn bases(&self, filter: &Filter) -> Vec<Base> {
         let base = |one: Measured| {
@@ -156,7 +156,7 @@ fn bases_of(entries: &Path) -> PathBuf {
     entries.parent().unwrap_or(entries).join("btf")
 }
 
-/// Opens a file that nobody else can have written, and reads its first line. The rest is returned unread,
+/// Opens a file that no other user can have written, and reads its first line. The rest is returned unread,
 /// after what has been read of it.
 fn read_head(dir: &Path, name: &Path) -> Result<(Head, Vec<u8>), String> {
     read_at_most(dir, name, LONGEST_HEAD as u64)

@@ -7,9 +7,10 @@
 //! Beside `v1`, `btf` has the BTF of kernels (`base`).
 //!
 //! Readers take no lock. An entry appears with one rename and disappears with one rename, or by losing its
-//! record first if it is in a lower layer of an overlay. So it is complete or absent; every byte that is used is checked against the record first. Writers take an exclusive lock,
-//! so whatever temporary directory they find is that of a killed process, and is removed. Nothing is synced:
-//! an entry that a crash of the machine damaged fails its check and is dropped.
+//! record first if it is in a lower layer of an overlay. So it is complete or absent; every byte that is used
+//! is checked against the record first. Writers take an exclusive lock, so whatever temporary directory they
+//! find is that of a killed process, and is removed. Nothing is synced: an entry that a crash of the machine
+//! damaged fails its check and is dropped.
 //!
 //! The cache never fails a build: callers turn every error here into a warning.
 
@@ -17,6 +18,7 @@ mod base;
 mod check;
 mod entry;
 pub(crate) mod error;
+mod filter;
 mod list;
 mod store;
 #[cfg(test)]
@@ -29,7 +31,8 @@ pub use dkms_bundle::record::{File, Record};
 pub use entry::{Entry, RECORD};
 use error::Untrusted;
 pub use error::{Damaged, StoreError};
-pub use list::{Contents, Filter, Listed};
+pub use filter::Filter;
+pub use list::{Contents, Listed};
 pub use store::Draft;
 pub use why::{Difference, Nearest};
 

@@ -5,11 +5,13 @@ use super::bash::{self, Evaluator};
 use crate::conf::ConfError;
 use crate::error::{Error, Result};
 use crate::kernel::headers;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_conf::lint::Code;
 use dkms_conf::module_conf::{KernelFacts, ModuleConf};
 use dkms_conf::{Diagnostic, Dialect, Directives, Location, Severity, State};
 use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::layout::Layout;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
@@ -100,12 +102,12 @@ pub fn override_files(config_dir: &Path, p: &PackageId, k: &Kernel) -> Vec<PathB
 /// [`ConfError::Missing`], or [`ConfError::Invalid`] if a file cannot be evaluated at all. Problems with its
 /// contents are in the result.
 pub fn load(session: &Session<'_>, package: &PackageId, kernel: &Kernel) -> Result<Loaded> {
-    load_file(session, &conf_file(session, package), Some(package), kernel)
+    load_file(session, &conf_file(session.layout, session.options, package), Some(package), kernel)
 }
 
 /// The dkms.conf of a registered package: `-c FILE`, or the one in its source.
-pub fn conf_file(session: &Session<'_>, package: &PackageId) -> PathBuf {
-    session.options.conf_file.clone().unwrap_or_else(|| session.layout.conf(package))
+pub fn conf_file(layout: &Layout, options: &Options, package: &PackageId) -> PathBuf {
+    options.conf_file.clone().unwrap_or_else(|| layout.conf(package))
 }
 
 /// Removes CONFINE and the like from what a package's dkms.conf set, with a warning for each: a package must
@@ -258,8 +260,8 @@ pub fn variables(
     [
         ("kernelver", kernel.release.to_string()),
         ("arch", kernel.arch.clone()),
-        ("kernel_source_dir", path(&headers::source_dir(session, &kernel.release))),
-        ("kernel_config", path(&headers::config_path(session, &kernel.release))),
+        ("kernel_source_dir", path(&headers::source_dir(session.layout, session.options, &kernel.release))),
+        ("kernel_config", path(&headers::config_path(session.layout, session.options, &kernel.release))),
         ("dkms_tree", path(&session.layout.dkms_tree)),
         ("source_tree", path(&session.layout.source_tree)),
         ("install_tree", path(&session.layout.install_tree)),

@@ -82,7 +82,8 @@ impl Distribution {
         (!families.contains(&self.family())).then_some(*owner)
     }
 
-    /// In Alpine and Void: the package of a kernel, and what the name of the package with its headers ends in.
+    /// In Alpine and Void: the package of a kernel, and what the name of the package with its headers ends
+    /// in.
     fn other_kernel(&self, release: &str) -> Option<(String, &'static str)> {
         match self.word() {
             // VERSION-FLAVOUR

@@ -2,10 +2,9 @@
 //! and RHEL: `saved_entry` in grub's environment block.
 //!
 //! There, a plugin of kernel-install that runs before that of dkms has written the entry of a new kernel and
-//! has made it the default. So the entry stays, and the default becomes that of a kernel that has its modules.
-//! What dkms changed is in the environment block too, as two variables that grub ignores.
+//! has made it the default. So the entry stays, and the default becomes that of a kernel that has its
+//! modules. What dkms changed is in the environment block too, as two variables that grub ignores.
 
-use super::Kernels;
 use crate::error::Result;
 use crate::program::ProgramError;
 use crate::session::Session;
@@ -14,6 +13,9 @@ use dkms_sys::process::{Command, which};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The required packages that each installed kernel lacks, oldest kernel first.
+pub(super) type Kernels = Vec<(String, Vec<String>)>;
 
 /// The default entry.
 const SAVED: &str = "saved_entry";

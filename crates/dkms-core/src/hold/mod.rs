@@ -2,9 +2,9 @@
 //!
 //! [`refresh`] brings two files up to date, which exist only as long as something is held: one for grub, with
 //! the entry of the newest kernel that has its modules, and one for apt, which holds back kernels that a
-//! package does not support (BUILD_EXCLUSIVE_KERNEL_MAX). Where grub's entries are files, it changes the default
-//! entry in grub's environment block instead. kernel-install learns from `dkms kernel_hold` that a kernel gets
-//! no entry.
+//! package does not support (BUILD_EXCLUSIVE_KERNEL_MAX). Where grub's entries are files, it changes the
+//! default entry in grub's environment block instead. kernel-install learns from `dkms kernel_hold` that a
+//! kernel gets no entry.
 
 mod apt;
 mod bls;
@@ -14,8 +14,9 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::event::Sink;
 use crate::look::ready;
+use crate::session::Host;
 use crate::session::Session;
-use bls::Menu;
+use bls::{Kernels, Menu};
 use dkms_sys::process::{Command, which};
 use dkms_tree::ids::{Kernel, Release};
 use std::path::Path;
@@ -32,9 +33,6 @@ pub enum Caller {
     /// A command of the administrator.
     Command,
 }
-
-/// The required packages that each installed kernel lacks, oldest kernel first.
-type Kernels = Vec<(String, Vec<String>)>;
 
 /// Updates what is held. Does nothing unless `hold_kernel=yes`, apart from removing what was held before.
 ///
@@ -58,7 +56,7 @@ pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
     let grub = grub::text(&kernels).filter(|_| menu.is_none());
     put(s.sink, APT_FILE, apt.as_deref())?;
     if put(s.sink, GRUB_FILE, grub.as_deref())? && caller == Caller::Command {
-        update_grub(s);
+        update_grub(s.host, s.sink);
     }
     Ok(())
 }
@@ -119,13 +117,13 @@ fn put(sink: &dyn Sink, path: &str, text: Option<&str>) -> Result<bool> {
 }
 
 /// A failure leaves the boot loader as it was.
-fn update_grub(s: &Session<'_>) {
-    let Some(program) = which("update-grub", &s.host.path) else { return };
+fn update_grub(host: &Host, sink: &dyn Sink) {
+    let Some(program) = which("update-grub", &host.path) else { return };
     let command =
-        Command::new(program).envs(s.host.environment.iter().cloned()).timeout(Duration::from_secs(300));
+        Command::new(program).envs(host.environment.iter().cloned()).timeout(Duration::from_secs(300));
     match command.run() {
         Ok(done) if done.status.success() => {}
-        Ok(done) => s.warn(format!("update-grub ended with {}; run it again", done.status)),
-        Err(e) => s.warn(e.to_string()),
+        Ok(done) => sink.warn(format!("update-grub ended with {}; run it again", done.status)),
+        Err(e) => sink.warn(e.to_string()),
     }
 }

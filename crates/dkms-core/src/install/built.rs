@@ -4,8 +4,10 @@ use super::InstallError;
 use super::plan::{self, Source};
 use crate::conf::load;
 use crate::error::Result;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_tree::ids::Build;
+use dkms_tree::layout::Layout;
 use dkms_tree::manifest::Manifest;
 
 /// What was built, and which checks are overridden when it is installed.
@@ -23,17 +25,17 @@ impl Built {
         let written = |name: &str| {
             loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
         };
-        let sources = plan::sources(s, b, manifest.as_ref(), &written);
-        let force = plan::force_for(s, &b.package.name);
+        let sources = plan::sources(s.host, s.layout, b, manifest.as_ref(), &written);
+        let force = plan::force_for(s.layout, s.options, &b.package.name);
         Ok(Self { loaded, manifest, sources, force })
     }
 
     /// Checks that every module that was built, and that BUILD_EXCLUSIVE allows, exists.
-    pub(super) fn require_all(&self, s: &Session<'_>, b: &Build) -> Result<()> {
+    pub(super) fn require_all(&self, layout: &Layout, options: &Options, b: &Build) -> Result<()> {
         let expected: Vec<String> = match &self.manifest {
             Some(m) => m.modules.iter().map(|r| r.name.clone()).collect(),
             None => {
-                let config = crate::kernel::headers::config_path(s, &b.kernel.release);
+                let config = crate::kernel::headers::config_path(layout, options, &b.kernel.release);
                 let config = crate::kernel::headers::KernelConfig::read(&config);
                 let exclusion = load::exclusion(&self.loaded, &b.kernel, config.as_ref())?;
                 let wanted = self.loaded.conf.modules.iter().zip(&exclusion.modules);
@@ -42,7 +44,7 @@ impl Built {
         };
         for name in expected {
             if !self.sources.iter().any(|f| f.name == name) {
-                return Err(InstallError::BuiltModuleMissing { name, dir: s.layout.module_dir(b) }.into());
+                return Err(InstallError::BuiltModuleMissing { name, dir: layout.module_dir(b) }.into());
             }
         }
         Ok(())

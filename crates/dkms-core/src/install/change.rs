@@ -20,6 +20,7 @@ use dkms_tree::beneath;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::op::{Op, aside, write_text};
 use dkms_tree::journal::{Before, Transaction};
+use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Installed, InstalledFile, Manifest, Stamp};
 use dkms_tree::state;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,7 @@ impl Change {
         }
         beneath::check_package(s.layout, &b.package)?;
         let built = Built::read(s, b)?;
-        built.require_all(s, b)?;
+        built.require_all(s.layout, s.options, b)?;
         self.pre_install(s, b, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
         let of = self.of(&b.kernel)?;
         let index = of.index.get_or_insert_with(|| ModuleIndex::scan(&directory));
@@ -341,7 +342,7 @@ impl Change {
         self.of(kernel)?.emptied.extend(directories);
         let done = self.transaction.perform(kernel, ops, stage, record);
         if done.is_err() {
-            self.remove_empty(s);
+            self.remove_empty(s.host, s.layout);
         }
         done
     }
@@ -377,9 +378,9 @@ impl Change {
         Ok(())
     }
 
-    pub(super) fn remove_empty(&self, s: &Session<'_>) {
+    pub(super) fn remove_empty(&self, host: &Host, layout: &Layout) {
         for of in &self.kernels {
-            clean::remove_empty(s, &of.kernel, &of.emptied);
+            clean::remove_empty(host, layout, &of.kernel, &of.emptied);
         }
     }
 }
@@ -396,7 +397,7 @@ pub(crate) fn preview(
     facts: &Facts,
 ) -> Result<plan::InstallChanges> {
     let built = Built::read(s, b)?;
-    built.require_all(s, b)?;
+    built.require_all(s.layout, s.options, b)?;
     let planned = plan::plan(s, b, &built.sources, index, facts, built.force)?;
     if planned.ops.is_empty() && !planned.refused.is_empty() {
         return Err(InstallError::Newer(planned.refused).into());

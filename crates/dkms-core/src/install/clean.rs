@@ -2,18 +2,18 @@
 
 use crate::distro::Family;
 use crate::session::Host;
-use crate::session::Session;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream, which};
 use dkms_tree::ids::Kernel;
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// Removes those of `directories` that are empty now, and their parents that become empty. Below
 /// `/lib/modules`, this stops at the kernel's own directory, and directories that an RPM package owns stay.
 /// In the dkms tree, it stops at the tree.
-pub fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
-    let stop = s.layout.kernel_modules(&kernel.release);
-    let family = s.host.distribution.as_ref().map(|d| d.family());
+pub fn remove_empty(host: &Host, layout: &Layout, kernel: &Kernel, directories: &[PathBuf]) {
+    let stop = layout.kernel_modules(&kernel.release);
+    let family = host.distribution.as_ref().map(|d| d.family());
     let by_rpm = matches!(family, Some(Family::Fedora | Family::Rhel | Family::Suse | Family::Other));
     let mut all: Vec<&PathBuf> = directories.iter().collect();
     all.sort();
@@ -22,14 +22,14 @@ pub fn remove_empty(s: &Session<'_>, kernel: &Kernel, directories: &[PathBuf]) {
     for dir in all.into_iter().rev() {
         // An interrupted clean-up may have removed some of them.
         let Some(dir) = dir.ancestors().find(|d| d.is_dir()) else { continue };
-        if dir.starts_with(&s.layout.dkms_tree) {
-            let _ = fs::remove_empty_dirs(dir, &s.layout.dkms_tree);
+        if dir.starts_with(&layout.dkms_tree) {
+            let _ = fs::remove_empty_dirs(dir, &layout.dkms_tree);
             continue;
         }
         if !dir.starts_with(&stop) || std::fs::read_dir(dir).map_or(true, |mut d| d.next().is_some()) {
             continue;
         }
-        if by_rpm && owned_by_rpm(s.host, dir) {
+        if by_rpm && owned_by_rpm(host, dir) {
             continue;
         }
         let _ = fs::remove_empty_dirs(dir, &stop);

@@ -7,6 +7,8 @@ use crate::error::Result;
 use crate::installed;
 use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::look::verify::Facts;
+use crate::session::Host;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::Build;
@@ -61,12 +63,10 @@ pub struct Force {
 
 /// Combines `--force`, `--force-version-override`, `--rpm_safe_upgrade`, and the files in
 /// `modules_to_force_install/`.
-pub fn force_for(s: &Session<'_>, package: &str) -> Force {
-    let mut force = Force {
-        all: s.options.force || s.options.rpm_safe_upgrade,
-        version: s.options.force_version_override,
-    };
-    let Ok(entries) = std::fs::read_dir(&s.layout.force_dir) else { return force };
+pub fn force_for(layout: &Layout, options: &Options, package: &str) -> Force {
+    let mut force =
+        Force { all: options.force || options.rpm_safe_upgrade, version: options.force_version_override };
+    let Ok(entries) = std::fs::read_dir(&layout.force_dir) else { return force };
     let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     files.sort();
     for text in files.iter().filter_map(|f| dkms_sys::fs::read_text(f, dkms_sys::fs::Limit::CONFIG).ok()) {
@@ -98,7 +98,7 @@ pub fn plan(
     let link = s.layout.active_link(&b.package.name, &b.kernel);
     let active = dkms_sys::fs::is_symlink(&link);
     for source in sources {
-        one(s, b, source, index, &judge, force, &owned, active, &mut plan)?;
+        one(s.layout, s.options, b, source, index, &judge, force, &owned, active, &mut plan)?;
     }
     let in_place = plan.placed.len() + plan.adopted.len();
     // A package without modules is installed by creating its link.
@@ -126,7 +126,8 @@ fn owned_files(s: &Session<'_>, b: &Build) -> Result<Vec<PathBuf>> {
 
 #[allow(clippy::too_many_arguments)]
 fn one(
-    s: &Session<'_>,
+    layout: &Layout,
+    options: &Options,
     b: &Build,
     source: &Source,
     index: &ModuleIndex,
@@ -145,7 +146,7 @@ fn one(
     let target = source.destination.join(&source.file);
 
     if let [only] = existing {
-        if only == &target && dkms_sys::fs::same_contents(only, &source.path)? && !s.options.symlink_modules {
+        if only == &target && dkms_sys::fs::same_contents(only, &source.path)? && !options.symlink_modules {
             plan.adopted.push(source.clone());
             return Ok(());
         }
@@ -176,7 +177,7 @@ fn one(
         ));
     }
     judge.module(&bytes, &source.path, &mut plan.warnings)?;
-    make_room(s.layout, b, source, existing, owned, active, plan);
+    make_room(layout, b, source, existing, owned, active, plan);
     let vacated = plan.archived.iter().find(|(from, _)| *from == target).map(|(_, to)| to.clone());
     if target.is_dir() && !dkms_sys::fs::is_symlink(&target) {
         return Err(InstallError::TargetIsDirectory(target).into());
@@ -285,24 +286,25 @@ fn compare(ours: &Module, theirs_path: &Path, ours_path: &Path) -> Found {
 /// The built files of a build and their destinations: from its manifest, or from its dkms.conf if dkms 3.x
 /// built it.
 pub fn sources(
-    s: &Session<'_>,
+    host: &Host,
+    layout: &Layout,
     b: &Build,
     manifest: Option<&Manifest>,
     written: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<Source> {
-    state::module_files(s.layout, b)
+    state::module_files(layout, b)
         .into_iter()
         .map(|f| {
             let recorded = manifest.and_then(|m| m.modules.iter().find(|r| r.file == f.file));
             let location = match recorded {
                 Some(r) => r.destination.clone(),
                 None => crate::build::collect::destination(
-                    s.host,
+                    host,
                     &written(&f.name).unwrap_or_else(|| "/extra".into()),
                 ),
             };
             Source {
-                destination: s.layout.destination(&b.kernel.release, &location),
+                destination: layout.destination(&b.kernel.release, &location),
                 name: f.name,
                 file: f.file,
                 path: f.path,

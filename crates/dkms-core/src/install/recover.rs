@@ -135,7 +135,7 @@ fn one(s: &Session<'_>, journal: &Journal) -> Result<()> {
     for kernel in &journal.begin.kernels {
         let all = journal.directories();
         let of_this: Vec<PathBuf> = all.into_iter().filter(|(k, _)| k == kernel).map(|(_, d)| d).collect();
-        clean::remove_empty(s, kernel, &of_this);
+        clean::remove_empty(s.host, s.layout, kernel, &of_this);
     }
     if !journal.committed {
         for kernel in &journal.indexed {

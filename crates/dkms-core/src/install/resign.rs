@@ -3,10 +3,12 @@
 use super::change::{Change, write_record};
 use crate::error::Result;
 use crate::installed;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::fs;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
+use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Manifest, Stamp};
 use dkms_tree::state;
 use std::cell::RefCell;
@@ -87,7 +89,7 @@ impl Change {
             })
         };
         let record = || match manifest {
-            Some(m) => write_record(&path, &updated(s, b, m, &items, &signatures.borrow())?),
+            Some(m) => write_record(&path, &updated(s.host, s.layout, b, m, &items, &signatures.borrow())?),
             None => Ok(()),
         };
         self.note(s, &b.package.name)?;
@@ -140,14 +142,15 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
 
 /// Returns the manifest with the digests and stamps of the new files.
 fn updated(
-    s: &Session<'_>,
+    host: &Host,
+    layout: &Layout,
     b: &Build,
     mut m: Manifest,
     items: &[Item],
     signatures: &BTreeMap<PathBuf, String>,
 ) -> Result<Manifest> {
-    let dir = s.layout.module_dir(b);
-    let stamp = |path: &Path| Stamp::of(path).filter(|_| s.host.records_stamps()).unwrap_or_default();
+    let dir = layout.module_dir(b);
+    let stamp = |path: &Path| Stamp::of(path).filter(|_| host.records_stamps()).unwrap_or_default();
     for record in &mut m.modules {
         let path = dir.join(&record.file);
         if let Some(signature) = signatures.get(&path) {

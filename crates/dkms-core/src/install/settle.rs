@@ -46,7 +46,7 @@ impl Change {
             return self.give_up(s, &[], e);
         }
         // This comes before depmod, so that a kernel's directory that is empty now is recognised as empty.
-        self.remove_empty(s);
+        self.remove_empty(s.host, s.layout);
         let mut finished = Finished::default();
         let dirty: Vec<Kernel> = self.kernels.iter().filter(|k| k.dirty).map(|k| k.kernel.clone()).collect();
         if let Err(e) = dirty.iter().try_for_each(|k| self.transaction.depmod_begins(k)) {
@@ -101,7 +101,7 @@ impl Change {
         for b in installed_before.iter().rev() {
             self.uninstall(s, b)?;
         }
-        self.remove_empty(s);
+        self.remove_empty(s.host, s.layout);
         Ok(())
     }
 
@@ -134,7 +134,8 @@ impl Change {
 
     fn commit(&mut self, s: &Session<'_>, depmod_pending: bool) -> Result<()> {
         let kernels = &self.kernels;
-        let clean_up = || kernels.iter().for_each(|k| clean::remove_empty(s, &k.kernel, &k.emptied));
+        let clean_up =
+            || kernels.iter().for_each(|k| clean::remove_empty(s.host, s.layout, &k.kernel, &k.emptied));
         let done = self.transaction.commit(depmod_pending, clean_up);
         if done.is_err() {
             for kernel in self.kernels.iter().map(|k| k.kernel.clone()).collect::<Vec<_>>() {
@@ -142,7 +143,7 @@ impl Change {
                     s.warn(format!("not everything could be rolled back: {further}"));
                 }
             }
-            self.remove_empty(s);
+            self.remove_empty(s.host, s.layout);
             self.results.clear();
         }
         for (_, event) in self.results.drain(..) {
@@ -169,7 +170,7 @@ impl Change {
     pub fn abandon(self, s: &Session<'_>) -> Result<()> {
         self.transaction.rollback()?;
         for of in &self.kernels {
-            clean::remove_empty(s, &of.kernel, &of.emptied);
+            clean::remove_empty(s.host, s.layout, &of.kernel, &of.emptied);
             weak::run(s, &of.kernel, weak::Change::Add, &of.weak_gone);
         }
         Ok(())

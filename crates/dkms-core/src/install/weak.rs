@@ -105,7 +105,7 @@ fn keep_what_loads(s: &Session<'_>, kernel: &Kernel, files: &[PathBuf]) {
             }
         }
         if removed {
-            clean::remove_empty(s, &other, &[dir]);
+            clean::remove_empty(s.host, s.layout, &other, &[dir]);
             // A failed depmod is only a warning: the other modules of that kernel are unchanged.
             if let Err(e) = depmod::run(s, &other) {
                 s.warn(e.to_string());

@@ -14,7 +14,7 @@ pub fn of_image(session: &Session<'_>) -> Option<Vec<Release>> {
         return Some(newest);
     }
     let mut buildable = kernels.releases().to_vec();
-    buildable.retain(|release| headers::present(session, release));
+    buildable.retain(|release| headers::present(session.layout, session.options, release));
     // Without any headers, the error is about the newest kernel.
     Some(if buildable.is_empty() { newest } else { buildable })
 }

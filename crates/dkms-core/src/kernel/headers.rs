@@ -2,6 +2,7 @@
 
 use crate::build::BuildError;
 use crate::error::Result;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_tree::ids::Kernel;
@@ -21,12 +22,12 @@ impl Headers {
     /// The most directories: Debian's headers are in four.
     const PARTS: usize = 20;
 
-    /// What may be a link into another directory of the headers: `source` after `make O=DIR`, the others where a
-    /// distribution divides them. A link of another name leads to files that are not headers.
+    /// What may be a link into another directory of the headers: `source` after `make O=DIR`, the others
+    /// where a distribution divides them. A link of another name leads to files that are not headers.
     const LINKS: [&str; 5] = ["source", "scripts", "tools", "include", "arch"];
 
-    /// Where a build reads them: their directory, the one that `source` in `modules` (`/lib/modules/RELEASE`) names,
-    /// and the directories that these include or have a link to.
+    /// Where a build reads them: their directory, the one that `source` in `modules` (`/lib/modules/RELEASE`)
+    /// names, and the directories that these include or have a link to.
     #[must_use]
     pub fn directories(&self, modules: &Path) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();
@@ -94,29 +95,29 @@ impl KernelConfig {
 }
 
 /// `$kernel_source_dir` for a kernel: `--kernelsourcedir`, or `/lib/modules/K/build`.
-pub fn source_dir(session: &Session<'_>, release: &str) -> PathBuf {
-    session.options.kernel_source_dir.clone().unwrap_or_else(|| session.layout.kernel_headers(release))
+pub fn source_dir(layout: &Layout, options: &Options, release: &str) -> PathBuf {
+    options.kernel_source_dir.clone().unwrap_or_else(|| layout.kernel_headers(release))
 }
 
 /// `$kernel_config` for a kernel: `--config`, or the configuration in the headers. The file need not exist.
-pub fn config_path(session: &Session<'_>, release: &str) -> PathBuf {
-    if let Some(path) = &session.options.kernel_config {
+pub fn config_path(layout: &Layout, options: &Options, release: &str) -> PathBuf {
+    if let Some(path) = &options.kernel_config {
         return path.clone();
     }
-    let dir = source_dir(session, release);
+    let dir = source_dir(layout, options, release);
     let auto = dir.join("include/config/auto.conf");
     if auto.exists() { auto } else { dir.join(".config") }
 }
 
 /// Whether modules for a kernel can be made: its headers are installed, or they come from a registry.
-pub fn suffice(session: &Session<'_>, release: &str) -> bool {
-    let only = session.options.framework.prebuilt == Some(Prebuilt::Only);
-    present(session, release) || only && session.layout.kernel_modules(release).is_dir()
+pub fn suffice(layout: &Layout, options: &Options, release: &str) -> bool {
+    let only = options.framework.prebuilt == Some(Prebuilt::Only);
+    present(layout, options, release) || only && layout.kernel_modules(release).is_dir()
 }
 
 /// Whether the headers of a kernel are installed.
-pub fn present(session: &Session<'_>, release: &str) -> bool {
-    source_dir(session, release).join("include").exists()
+pub fn present(layout: &Layout, options: &Options, release: &str) -> bool {
+    source_dir(layout, options, release).join("include").exists()
 }
 
 /// The configuration that kernel packages install beside the kernel.
@@ -132,8 +133,8 @@ pub(super) fn installed_config(layout: &Layout, release: &str) -> Option<KernelC
 /// # Errors
 /// [`BuildError::HeadersMissing`] with the package that has them.
 pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
-    let dir = source_dir(session, &kernel.release);
-    if !present(session, &kernel.release) {
+    let dir = source_dir(session.layout, session.options, &kernel.release);
+    if !present(session.layout, session.options, &kernel.release) {
         if session.options.framework.prebuilt == Some(Prebuilt::Only) {
             return Ok(Headers { dir, config: installed_config(session.layout, &kernel.release) });
         }
@@ -142,11 +143,11 @@ pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
             |d| d.headers_package(&kernel.release, &session.layout.kernel_modules(&kernel.release)),
         );
         let mut others = super::installed::with_headers(session.layout);
-        others.retain(|other| present(session, other));
+        others.retain(|other| present(session.layout, session.options, other));
         let release = kernel.release.clone();
         return Err(BuildError::HeadersMissing { release, path: dir, package, others }.into());
     }
-    let path = config_path(session, &kernel.release);
+    let path = config_path(session.layout, session.options, &kernel.release);
     // A configuration that does not exist or may not be read does no harm. Anything but a regular file in its
     // place does.
     if let Err(e) = dkms_sys::fs::open_bounded(&path, dkms_sys::fs::Limit::INDEX) {

@@ -2,7 +2,8 @@
 //! ([decision 25](../../../../docs/decisions/0025-foreign-architectures.md)).
 
 use super::headers::{self, KernelConfig};
-use crate::session::Session;
+use crate::session::Options;
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// A machine that kernels are for.
@@ -129,9 +130,9 @@ impl Machine {
 }
 
 /// The machine of an installed kernel; `None` if its configuration is not installed or an unknown one.
-pub fn of_kernel(session: &Session<'_>, release: &str) -> Option<&'static Machine> {
-    let config = KernelConfig::read(&headers::config_path(session, release));
-    Machine::of_config(&config.or_else(|| headers::installed_config(session.layout, release))?)
+pub fn of_kernel(layout: &Layout, options: &Options, release: &str) -> Option<&'static Machine> {
+    let config = KernelConfig::read(&headers::config_path(layout, options, release));
+    Machine::of_config(&config.or_else(|| headers::installed_config(layout, release))?)
 }
 
 /// A compiler for another machine.
@@ -223,8 +224,8 @@ impl Format {
 }
 
 /// The directories with libraries of another machine, besides a system for it: this root, if it has libraries
-/// of several machines, and Debian's packages `libc6-*-cross` and their like. Loaders look into this root too,
-/// so its libraries must go with its loader.
+/// of several machines, and Debian's packages `libc6-*-cross` and their like. Loaders look into this root
+/// too, so its libraries must go with its loader.
 pub(crate) fn libraries_of(name: &str) -> Vec<PathBuf> {
     let machine = MACHINES.iter().find(|machine| machine.name == name);
     let triples = machine.map_or(&[][..], |machine| machine.triples);

@@ -134,7 +134,7 @@ pub fn describe(
         }
     };
     let b = Build::new(&package, kernel);
-    let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
+    let config = headers::KernelConfig::read(&headers::config_path(s.layout, s.options, &kernel.release));
     let exclusion = load::exclusion(&loaded, kernel, config.as_ref())?;
     let found = headers::find(s, kernel).ok();
     let make = recipe::command_line(s, &b, &loaded)?;

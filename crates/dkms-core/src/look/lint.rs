@@ -148,8 +148,10 @@ fn examine(s: &Session<'_>, path: &Path, shown_at: Option<&Path>, bytes: &[u8], 
         Ok((directives, _)) => (Some(directives), None),
         Err(e) => (None, Some(e)),
     };
-    let words =
-        [kernel.release.to_string(), headers::source_dir(s, &kernel.release).to_string_lossy().into_owned()];
+    let words = [
+        kernel.release.to_string(),
+        headers::source_dir(s.layout, s.options, &kernel.release).to_string_lossy().into_owned(),
+    ];
     let facts = Facts {
         directives: directives.as_ref(),
         // A file that cannot be evaluated at all is reported once.

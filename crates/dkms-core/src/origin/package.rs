@@ -8,6 +8,7 @@ use crate::add;
 use crate::distro::Family;
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;
+use crate::event::Sink;
 use crate::origin::OriginError;
 use crate::pack::tarball::archive_error;
 use crate::session::Host;
@@ -146,21 +147,21 @@ pub fn is_installed_by_rpm(host: &Host) -> bool {
 ///
 /// # Errors
 /// [`OriginError::RpmFailed`].
-pub fn install_with_rpm(session: &Session<'_>, file: &Path) -> Result<()> {
+pub fn install_with_rpm(host: &Host, sink: &dyn Sink, file: &Path) -> Result<()> {
     let failed = |cause: Cause| Error::Origin(OriginError::RpmFailed { path: file.to_owned(), cause });
-    let Some(rpm) = process::which("rpm", &session.host.path) else {
+    let Some(rpm) = process::which("rpm", &host.path) else {
         return Err(failed("rpm is not installed".into()));
     };
     let done = Command::new(rpm)
         .arg("-Uvh")
         .arg(file)
-        .envs(session.host.environment.iter().cloned())
+        .envs(host.environment.iter().cloned())
         .stdout(Stream::Capture)
         .stderr(Stream::ToStdout)
         .run()
         .map_err(|e| failed(e.into()))?;
     let output = String::from_utf8_lossy(&done.stdout).into_owned();
-    session.report(Event::ScriptOutput { text: output.clone() });
+    sink.event(Event::ScriptOutput { text: output.clone() });
     if done.status.success() {
         return Ok(());
     }

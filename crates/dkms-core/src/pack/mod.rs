@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use tarball::Content;
 
 /// The maintainer of a package if none is given, at a domain that is reserved (RFC 2606).
-const NOBODY: &str = "made by dkms <dkms@example.org>";
+const UNNAMED_MAKER: &str = "made by dkms <dkms@example.org>";
 
 /// A package to be created.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ impl Request<'_> {
     }
 
     pub(crate) fn maker(&self) -> &str {
-        self.maker.unwrap_or(NOBODY)
+        self.maker.unwrap_or(UNNAMED_MAKER)
     }
 
     /// SOURCE_DATE_EPOCH, or the time of the newest included file.

@@ -160,6 +160,17 @@ pub(crate) fn of_the_kernel(kernel_modules: &Path) -> Result<BTreeSet<ModuleName
     Ok(found)
 }
 
+/// Reads a built module, which may be compressed.
+///
+/// # Errors
+/// [`BuildError::BadModule`].
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Module> {
+    decompressed(bytes)
+        .map_err(NotForKernel::from)
+        .and_then(|plain| Ok(Module::parse(&plain)?))
+        .map_err(|cause| BuildError::BadModule { path: path.to_owned(), cause: cause.into() }.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,15 +214,4 @@ mod tests {
         let names: Vec<String> = of_the_kernel(dir.path()).unwrap().into_iter().map(String::from).collect();
         assert_eq!(names, ["crc_t10", "snd_hda"]);
     }
-}
-
-/// Reads a built module, which may be compressed.
-///
-/// # Errors
-/// [`BuildError::BadModule`].
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Module> {
-    decompressed(bytes)
-        .map_err(NotForKernel::from)
-        .and_then(|plain| Ok(Module::parse(&plain)?))
-        .map_err(|cause| BuildError::BadModule { path: path.to_owned(), cause: cause.into() }.into())
 }

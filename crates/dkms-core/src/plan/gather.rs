@@ -21,6 +21,7 @@ use crate::origin;
 use crate::origin::OriginError;
 use crate::package::PackageError;
 use crate::request::RequestError;
+use crate::session::Options;
 use crate::session::Session;
 use crate::trust::signing;
 use dkms_conf::kernel_match::compare_versions;
@@ -208,9 +209,9 @@ pub fn clear_kernel(s: &Session<'_>, kernel: &Kernel, autoinstall_only: bool) ->
 /// Every kernel with headers (with `prebuilt=only`, every kernel), sorted as dkms orders versions, for this
 /// architecture.
 #[must_use]
-pub fn kernels_with_headers(s: &Session<'_>, arch: &str) -> Vec<Kernel> {
-    let mut found = state::releases(s.layout);
-    found.retain(|release| headers::suffice(s, release));
+pub fn kernels_with_headers(layout: &Layout, options: &Options, arch: &str) -> Vec<Kernel> {
+    let mut found = state::releases(layout);
+    found.retain(|release| headers::suffice(layout, options, release));
     found.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
     found.into_iter().filter_map(|release| Kernel::of(release, arch).ok()).collect()
 }
@@ -299,7 +300,7 @@ impl<'a> Gatherer<'a> {
         }
         known.dedup();
         let mut candidates = Vec::new();
-        let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
+        let config = headers::KernelConfig::read(&headers::config_path(s.layout, s.options, &kernel.release));
         for package in order::newest(&sound) {
             match candidate(s, package.clone(), kernel, config.as_ref()) {
                 Ok(candidate) => candidates.push(candidate),
@@ -396,7 +397,7 @@ impl<'a> Gatherer<'a> {
         let added = self.added_first.filter(|(package, _)| **package == build.package);
         let conf = match (&s.options.conf_file, added) {
             (None, Some((_, path))) => path.to_owned(),
-            _ => load::conf_file(s, &build.package),
+            _ => load::conf_file(s.layout, s.options, &build.package),
         };
         let mut facts = self.presence(build);
         facts.built_against = built_against(s.layout, build);

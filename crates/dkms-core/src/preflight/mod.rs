@@ -1,4 +1,5 @@
-//! `dkms preflight`: would the packages of the tree build for the kernels that the package manager offers next?
+//! `dkms preflight`: would the packages of the tree build for the kernels that the package manager offers
+//! next?
 //!
 //! The package manager downloads and checks the headers (`manager`); nothing is installed. They are unpacked
 //! into a directory (`scratch`) that gets a copy of the tree's sources and of the configuration, without the
@@ -53,8 +54,8 @@ pub fn preflight(s: &Session<'_>, kernels: &[String], dkms: &Path) -> Result<Rep
     Ok(report)
 }
 
-/// The package manager of the distribution, or else the first one that is installed: a Debian machine may have
-/// dnf or pacman for its containers.
+/// The package manager of the distribution, or else the first one that is installed: a Debian machine may
+/// have dnf or pacman for its containers.
 fn find_manager<'a>(s: &'a Session<'a>, dir: &Path) -> Result<Box<dyn Manager + 'a>> {
     let has = |program: &str| {
         let is_used = program != "apt-get" || Path::new("/var/lib/dpkg/status").exists();

@@ -1,5 +1,5 @@
-//! Arch and its relatives: pacman, with a copy of its database in another directory. A kernel's release is not
-//! the version of its package, so it is read from the headers.
+//! Arch and its relatives: pacman, with a copy of its database in another directory. A kernel's release is
+//! not the version of its package, so it is read from the headers.
 
 use super::manager::{self, Manager, failed};
 use crate::error::Result;

@@ -60,7 +60,7 @@ pub(crate) fn to_take_from(session: &Session<'_>, kernel: &Kernel) -> Option<Fle
         Ok(Role::Member(fleet)) => Some(fleet),
         Ok(_) => None,
         Err(e) => {
-            super::warn(session, e.to_string());
+            super::warn(session.options, session.sink, e.to_string());
             None
         }
     }
@@ -190,6 +190,6 @@ pub(super) fn lines_to_publish(
     let Role::Builder(fleet) = role(session, kernel)? else { return Ok(None) };
     let headers = headers::find(session, kernel)?;
     let framework = framework::load(session, Some(&kernel.release))?;
-    let signs = signing::signs(session, &headers, &framework);
+    let signs = signing::signs(session.host, session.options, &headers, &framework);
     Ok(signs.then(|| fleet.lines(plain)))
 }

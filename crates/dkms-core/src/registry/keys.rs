@@ -4,6 +4,7 @@ use super::error::KeyFault;
 use super::error::RegistryError;
 use super::token::{self, Token};
 use crate::error::Result;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_bundle::signature::{PublicKey, SigningKey};
 use dkms_sys::fs;
@@ -34,12 +35,16 @@ pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
     let names = match fs::list_dir_optional(&dir) {
         Ok(names) => names,
         Err(e) => {
-            super::warn(session, format!("no key for registries is trusted: {e}"));
+            super::warn(session.options, session.sink, format!("no key for registries is trusted: {e}"));
             return Vec::new();
         }
     };
     if let Some(reason) = fs::metadata(&dir).ok().and_then(|meta| fs::written_by_others(&meta)) {
-        super::warn(session, format!("no key in {} is trusted: {reason}", dir.display()));
+        super::warn(
+            session.options,
+            session.sink,
+            format!("no key in {} is trusted: {reason}", dir.display()),
+        );
         return Vec::new();
     }
     let files = names.iter().map(|name| dir.join(name)).filter(|path| {
@@ -48,7 +53,13 @@ pub(super) fn trusted(session: &Session<'_>) -> Vec<PublicKey> {
     });
     let read = |path: PathBuf| {
         read_public(&path)
-            .map_err(|reason| super::warn(session, format!("{} is not trusted: {reason}", path.display())))
+            .map_err(|reason| {
+                super::warn(
+                    session.options,
+                    session.sink,
+                    format!("{} is not trusted: {reason}", path.display()),
+                )
+            })
             .ok()
     };
     files.filter_map(read).collect()
@@ -85,7 +96,7 @@ impl Signatory {
 /// # Errors
 /// There is none, or one cannot be used.
 pub(super) fn signing(session: &Session<'_>) -> Result<Vec<Signatory>> {
-    let keys = private_keys(session);
+    let keys = private_keys(session.layout, session.options);
     if keys.is_empty() {
         return Err(RegistryError::NoKey(default_file(session.layout)).into());
     }
@@ -100,12 +111,12 @@ pub(super) fn signing(session: &Session<'_>) -> Result<Vec<Signatory>> {
 }
 
 /// The keys that `registry_key` names, otherwise the default file if it exists.
-fn private_keys(session: &Session<'_>) -> Vec<PathBuf> {
-    let named = &session.options.framework.registry_key;
+fn private_keys(layout: &Layout, options: &Options) -> Vec<PathBuf> {
+    let named = &options.framework.registry_key;
     if !named.is_empty() {
         return named.iter().map(PathBuf::from).collect();
     }
-    let default = default_file(session.layout);
+    let default = default_file(layout);
     if fs::exists(&default) { vec![default] } else { Vec::new() }
 }
 
@@ -133,17 +144,17 @@ fn read_private(path: &Path) -> Result<SigningKey> {
 ///
 /// # Errors
 /// All of them exist.
-pub fn place_for_new(session: &Session<'_>) -> Result<NewKey> {
-    let named = session.options.framework.registry_key.iter();
+pub fn place_for_new(layout: &Layout, options: &Options) -> Result<NewKey> {
+    let named = options.framework.registry_key.iter();
     let named: Vec<PathBuf> = named.filter(|key| !token::is_token(key)).map(PathBuf::from).collect();
-    let files = match &session.options.framework.registry_key[..] {
-        [] => vec![default_file(session.layout)],
+    let files = match &options.framework.registry_key[..] {
+        [] => vec![default_file(layout)],
         _ => named,
     };
     let is_free = |file: &&PathBuf| !fs::exists(file) && !fs::exists(public_file(file));
     match files.iter().find(is_free) {
         Some(file) => Ok(NewKey { private: file.clone(), public: public_file(file), id: String::new() }),
-        None => Err(RegistryError::KeyExists(private_keys(session)).into()),
+        None => Err(RegistryError::KeyExists(private_keys(layout, options)).into()),
     }
 }
 

@@ -36,8 +36,8 @@ pub use push::{Published, push};
 pub use slot::Slot;
 pub use survey::{Availability, Pulled, foresee, look_up, pull, wanted};
 
+use crate::event::Sink;
 use crate::session::Options;
-use crate::session::Session;
 use dkms_conf::framework_conf::Prebuilt;
 
 /// The registries that are asked, in order.
@@ -57,9 +57,9 @@ fn repository(package: &str) -> String {
 }
 
 /// Reports a failure, once per command: what is missing is compiled, or reported by the build that needs it.
-pub(crate) fn warn(session: &Session<'_>, text: String) {
-    if session.options.registry.is_first_warning() {
-        session.warn(text);
+pub(crate) fn warn(options: &Options, sink: &dyn Sink, text: String) {
+    if options.registry.is_first_warning() {
+        sink.warn(text);
     }
 }
 

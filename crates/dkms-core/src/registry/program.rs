@@ -3,7 +3,7 @@
 use super::connection::{Connection, Start};
 use super::error::Failure;
 use crate::session::Host;
-use crate::session::Session;
+use crate::session::Options;
 use dkms_sys::fs::{self, Limit};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -42,15 +42,15 @@ const AUTH: &str = "auth.json";
 ///
 /// # Errors
 /// It is not installed, not trusted, or does not start.
-pub(super) fn connect(session: &Session<'_>) -> Result<Arc<Connection>, Failure> {
-    session.options.registry.connection(|| Connection::start(prepare(session)?))
+pub(super) fn connect(host: &Host, options: &Options) -> Result<Arc<Connection>, Failure> {
+    options.registry.connection(|| Connection::start(prepare(host, options)?))
 }
 
-fn prepare(session: &Session<'_>) -> Result<Start, Failure> {
-    let program = find(session.host)?;
-    let temporary = session.options.tmp_location.clone();
-    let files = passwords(session.host).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
-    Ok(Start { program, environment: environment(session.host), files, temporary })
+fn prepare(host: &Host, options: &Options) -> Result<Start, Failure> {
+    let program = find(host)?;
+    let temporary = options.tmp_location.clone();
+    let files = passwords(host).map(|text| (AUTH.to_owned(), text)).into_iter().collect();
+    Ok(Start { program, environment: environment(host), files, temporary })
 }
 
 /// The program: at its place, or in PATH.

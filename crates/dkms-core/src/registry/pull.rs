@@ -129,17 +129,17 @@ fn attempt<T>(
     session: &Session<'_>,
     run: impl FnOnce(&Connection) -> std::result::Result<Option<T>, Failure>,
 ) -> Result<Option<T>> {
-    let result = program::connect(session).and_then(|connection| {
+    let result = program::connect(session.host, session.options).and_then(|connection| {
         let result = run(&connection);
         for warning in connection.take_warnings() {
-            warn(session, format!("the registry is not used: {warning}"));
+            warn(session.options, session.sink, format!("the registry is not used: {warning}"));
         }
         result
     });
     match result {
         Err(Failure::Interrupted(signal)) => Err(Error::Interrupted(signal)),
         Err(failure) => {
-            warn(session, describe(&failure));
+            warn(session.options, session.sink, describe(&failure));
             Ok(None)
         }
         Ok(found) => Ok(found),
@@ -184,7 +184,7 @@ fn first_accepted(
         match judge(&found) {
             Ok(Some(offer)) => return Ok(Some(offer)),
             Err(Failure::Reported(reason)) if !sources.is_empty() => {
-                warn(session, describe(&Failure::Reported(reason)));
+                warn(session.options, session.sink, describe(&Failure::Reported(reason)));
             }
             Ok(None) if !sources.is_empty() => {}
             last => return last,

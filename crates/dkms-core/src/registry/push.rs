@@ -51,14 +51,14 @@ pub fn push(session: &Session<'_>, builds: &[Build], registry: &str) -> Result<V
         Failure::Interrupted(signal) => Error::Interrupted(signal),
         failure => RegistryError::Failed { registry: registry.to_owned(), failure }.into(),
     };
-    let connection = program::connect(session).map_err(failed)?;
+    let connection = program::connect(session.host, session.options).map_err(failed)?;
     let mut published = Vec::new();
     for (build, signer, package) in packages {
         let result = package.send(&connection, registry);
         let warnings = connection.take_warnings();
         let result = result.map_err(|failure| failed(explain(failure, &warnings, registry)))?;
         for warning in warnings {
-            super::warn(session, warning);
+            super::warn(session.options, session.sink, warning);
         }
         let reference = format!("{registry}/{}:{}", repository(&build.package.name), package.tag);
         published.push(Published { build: build.clone(), reference, result, signer });

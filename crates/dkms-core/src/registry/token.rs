@@ -3,6 +3,7 @@
 
 use super::error::TokenError;
 use crate::secret::Secret;
+use crate::session::Host;
 use crate::session::Session;
 use crate::trust::signing;
 use dkms_bundle::signature::{self, PAYLOAD_TYPE, PublicKey};
@@ -34,7 +35,7 @@ impl Token {
     /// # Errors
     /// Why it cannot be used.
     pub(super) fn open(session: &Session<'_>, uri: &str) -> Result<Self, TokenError> {
-        let openssl = Openssl::new(session, uri)?;
+        let openssl = Openssl::new(session.host, uri)?;
         let der = openssl.run("pkey", &["-pubout", "-outform", "DER", "-in", uri], Vec::new())?;
         let public = PublicKey::from_der(&der)?;
         Ok(Self { openssl, public })
@@ -67,10 +68,10 @@ struct Openssl {
 }
 
 impl Openssl {
-    fn new(session: &Session<'_>, uri: &str) -> Result<Self, TokenError> {
-        let program = which("openssl", &session.host.path).ok_or(TokenError::NoOpenssl)?;
-        let environment = session.host.environment.clone();
-        let pin = signing::pin_of_token(session.host, uri).map_err(|e| TokenError::Pin(e.into()))?;
+    fn new(host: &Host, uri: &str) -> Result<Self, TokenError> {
+        let program = which("openssl", &host.path).ok_or(TokenError::NoOpenssl)?;
+        let environment = host.environment.clone();
+        let pin = signing::pin_of_token(host, uri).map_err(|e| TokenError::Pin(e.into()))?;
         let mut openssl = Self { program, uri: uri.to_owned(), is_provider: true, environment, pin };
         openssl.is_provider =
             openssl.execute(&["list", "-providers", "-provider", "pkcs11"], Vec::new()).is_ok();

@@ -1,5 +1,5 @@
-//! `dkms reload`: replaces loaded modules by the installed ones. Everything is checked before the first module
-//! is unloaded. If a step fails nevertheless, the earlier steps are undone.
+//! `dkms reload`: replaces loaded modules by the installed ones. Everything is checked before the first
+//! module is unloaded. If a step fails nevertheless, the earlier steps are undone.
 
 mod error;
 mod order;

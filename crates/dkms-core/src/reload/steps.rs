@@ -57,7 +57,8 @@ fn restore(
     loaded: &[&ModuleName],
     order: &[&ModuleName],
 ) -> String {
-    let former: Vec<Option<PathBuf>> = order.iter().map(|module| former_file(s, plan, module)).collect();
+    let former: Vec<Option<PathBuf>> =
+        order.iter().map(|module| former_file(s.host, s.layout, plan, module)).collect();
     let Some(former) = former.into_iter().collect::<Option<Vec<PathBuf>>>() else {
         return "the builds that were loaded before are not in the tree any more, so they stay unloaded"
             .into();
@@ -77,14 +78,14 @@ fn restore(
 }
 
 /// The file in the tree from which a module was loaded before.
-fn former_file(s: &Session<'_>, plan: &Plan, module: &ModuleName) -> Option<PathBuf> {
+fn former_file(host: &Host, layout: &Layout, plan: &Plan, module: &ModuleName) -> Option<PathBuf> {
     let before = plan.before.get(module)?;
-    let release = &s.host.release;
+    let release = &host.release;
     for package in &plan.packages {
-        for version in state::versions(s.layout, &package.name) {
-            for build in state::builds(s.layout, &version) {
+        for version in state::versions(layout, &package.name) {
+            for build in state::builds(layout, &version) {
                 let found =
-                    (build.kernel.release == *release).then(|| file_of(s.layout, &build, module, before));
+                    (build.kernel.release == *release).then(|| file_of(layout, &build, module, before));
                 if let Some(file) = found.flatten() {
                     return Some(file);
                 }
@@ -136,8 +137,8 @@ impl Tools {
     }
 }
 
-/// Runs a program to its end, also if the user interrupts dkms meanwhile: a half-reloaded driver is worse than
-/// a wait.
+/// Runs a program to its end, also if the user interrupts dkms meanwhile: a half-reloaded driver is worse
+/// than a wait.
 fn run(program: &std::path::Path, args: Vec<OsString>) -> Result<(), Cause> {
     let command = Command::new(program).args(args).ignore_interrupt().timeout(Duration::from_secs(600));
     let done = command.run()?;

@@ -1,5 +1,5 @@
-//! What uses a module, as far as `/proc` and `/sys` show it: mounted file systems, and processes that have one
-//! of its devices open.
+//! What uses a module, as far as `/proc` and `/sys` show it: mounted file systems, and processes that have
+//! one of its devices open.
 
 use dkms_sys::fs::Limit;
 use kmodule::ModuleName;

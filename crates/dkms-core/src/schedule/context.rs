@@ -57,8 +57,11 @@ impl<'a> BuildContext<'a> {
     /// Runs one build, in the thread of its task. Returns where its modules come from.
     pub(super) fn build(&self, b: &Build, replace: bool) -> Result<Option<BuildOrigin>> {
         // BUILD_EXCLUSIVE and errors in dkms.conf are reported before missing headers.
-        let configuration =
-            build::configuration(self.s, b, &crate::conf::load::conf_file(self.s, &b.package))?;
+        let configuration = build::configuration(
+            self.s,
+            b,
+            &crate::conf::load::conf_file(self.s.layout, self.s.options, &b.package),
+        )?;
         self.s.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
         let held = self.package_lock(&b.package)?;

@@ -66,7 +66,8 @@ const NO_KEY_IN_CONTAINER: &str = "not signed: there is no key, and none is crea
 
 /// Decides whether the modules of a kernel are signed: returns the hash, or the reason why not.
 fn wanted(
-    session: &Session<'_>,
+    host: &Host,
+    options: &Options,
     headers: &Headers,
     framework: &FrameworkConf,
 ) -> std::result::Result<String, &'static str> {
@@ -76,13 +77,13 @@ fn wanted(
     let Some(hash) = config.value("CONFIG_MODULE_SIG_HASH").map(str::to_owned) else {
         return Err("not signed: this kernel is built without module signatures");
     };
-    if session.options.signing.is_some() {
+    if options.signing.is_some() {
         return Ok(hash);
     }
     match framework.try_sign_modules.as_deref().unwrap_or("not_in_chroot") {
         "false" => Err("not signed: try_sign_modules is false in framework.conf"),
         "true" => Ok(hash),
-        _ => match session.host.chroot {
+        _ => match host.chroot {
             Some(false) => Ok(hash),
             Some(true) => {
                 Err("not signed: this is a chroot (try_sign_modules=true in framework.conf signs anyway)")
@@ -95,8 +96,8 @@ fn wanted(
 }
 
 /// Whether the modules of a kernel are signed.
-pub(crate) fn signs(session: &Session<'_>, headers: &Headers, framework: &FrameworkConf) -> bool {
-    wanted(session, headers, framework).is_ok()
+pub(crate) fn signs(host: &Host, options: &Options, headers: &Headers, framework: &FrameworkConf) -> bool {
+    wanted(host, options, headers, framework).is_ok()
 }
 
 /// The key pair that a build for this kernel would create, because there is none.
@@ -105,7 +106,7 @@ pub(crate) fn missing_pair(
     headers: &Headers,
     framework: &FrameworkConf,
 ) -> Option<KeyPair> {
-    wanted(session, headers, framework).ok()?;
+    wanted(session.host, session.options, headers, framework).ok()?;
     let pair = key_pair(session, framework, Some(headers)).ok()?;
     (is_missing(&pair) && may_create(session.host, framework)).then_some(pair)
 }
@@ -143,7 +144,7 @@ pub fn prepare(
     release: &str,
     framework: &FrameworkConf,
 ) -> Result<Signing> {
-    let hash = match wanted(session, headers, framework) {
+    let hash = match wanted(session.host, session.options, headers, framework) {
         Ok(hash) => hash,
         Err(why) => return Ok(Signing::Not(why.into())),
     };

@@ -1,5 +1,5 @@
-//! Checks which users may have written a file. Records that cause changes are trusted only if root or this user wrote
-//! them.
+//! Checks which users may have written a file. Records that cause changes are trusted only if root or this
+//! user wrote them.
 
 use crate::{IoError, Result};
 use rustix::fs::{Mode, OFlags};

@@ -17,7 +17,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(
 }
 
 /// Like [`write_atomic`], but without waiting for the disk: after a crash of the machine, the file may be
-/// missing or incomplete. For files that nobody depends on.
+/// missing or incomplete. For files that nothing depends on.
 pub fn write_unsynced(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
     let path = path.as_ref();
     let error = |e| IoError::new("write", path, e);

@@ -137,7 +137,7 @@ impl Plan {
             check(unsafe { libc::chdir(dir.as_ptr()) })?;
         }
         self.notes.at(Step::Limits);
-        // SAFETY: plain numbers. That niceness cannot be lowered by everybody is no failure.
+        // SAFETY: plain numbers. Only some users may lower niceness, so a refusal is no failure.
         unsafe {
             libc::umask(self.umask);
             if self.nice != 0 {

@@ -1,7 +1,8 @@
 //! An option as data: everything that the table of options says about it.
 //!
 //! To add an option: a variant of [`Opt`], its row in the same place in one of the files of `options/`, the
-//! actions that it applies to in `table/`, and a field of [`crate::cli::Arguments`] that receives its value.
+//! actions that it applies to in `table.rs`, and a field of [`crate::cli::Arguments`] that receives its
+//! value.
 
 /// An option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
         epoch: super::tarball::source_date_epoch(),
     };
     // Before anything is written, because it may be refused.
-    let resources = if a.kmm { image::resources(call.s, &request)? } else { Vec::new() };
+    let resources = if a.kmm { image::resources(call.s.layout, &request)? } else { Vec::new() };
     let mut plan = Plan::default();
     for (kernel, path) in kernels.iter().zip(image::places(call.s.layout, &request)?) {
         let names: Vec<String> = packages.iter().map(ToString::to_string).collect();

@@ -34,7 +34,7 @@ fn autoinstall_kernels(call: &Call<'_>) -> Result<Vec<Kernel>> {
         [] => crate::host::arch_of(call.s, &call.s.host.release),
         [one, ..] => one.clone(),
     };
-    let kernels = gather::kernels_with_headers(call.s, &arch);
+    let kernels = gather::kernels_with_headers(call.s.layout, call.s.options, &arch);
     if kernels.is_empty() {
         let about = call.s.layout.install_tree.display().to_string();
         let usual = call.s.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));

@@ -50,7 +50,9 @@ pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
 fn remember_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
     let is_recorded = action == Action::Add && call.s.options.rpm_safe_upgrade && !call.arguments.dry_run;
     match origin {
-        Origin::Registered(package) if is_recorded => rpm_upgrade::remember(call.s, package),
+        Origin::Registered(package) if is_recorded => {
+            rpm_upgrade::remember(call.s.options, call.s.sink, package)
+        }
         _ => Ok(()),
     }
 }

@@ -123,7 +123,7 @@ pub(super) fn key(call: &Call<'_>) -> Result<()> {
         let what = "the word 'generate', which creates a new key and never replaces one";
         return Err(UsageError::OperandMissing { action: "registry-key", what, operand: "generate" }.into());
     }
-    let key = keys::generate(&keys::place_for_new(call.s)?)?;
+    let key = keys::generate(&keys::place_for_new(call.s.layout, call.s.options)?)?;
     let (private, public) = (key.private.display(), key.public.display());
     if call.arguments.json {
         let value = json!({
@@ -154,7 +154,7 @@ fn kernels(call: &Call<'_>, all: bool) -> Result<Vec<Kernel>> {
         [] => crate::host::arch_of(call.s, &call.s.host.release),
         [one, ..] => one.clone(),
     };
-    Ok(gather::kernels_with_headers(call.s, &arch))
+    Ok(gather::kernels_with_headers(call.s.layout, call.s.options, &arch))
 }
 
 fn wanted(call: &Call<'_>, kernels: &[Kernel]) -> Result<Vec<Build>> {

@@ -20,7 +20,7 @@ pub(super) fn reload(call: &Call<'_>) -> Result<()> {
         print(call, &reload::plan(call.s, &names)?);
         return Ok(());
     }
-    // Nobody may change the modules of this kernel meanwhile.
+    // No other command may change the modules of this kernel meanwhile.
     let arch = crate::host::arch_of(call.s, &call.s.host.release);
     let _held = dkms_core::lock::install(call.s, &[Kernel::new(&call.s.host.release, &arch)?])?;
     let plan = reload::plan(call.s, &names)?;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Where the page goes if standard output is a terminal and no file is named.
 const DEFAULT: &str = "dkms-report.html";
 
-/// Readable for everybody: it contains nothing secret, and node_exporter runs as a user of its own.
+/// Readable by all users: it contains nothing secret, and node_exporter runs as a user of its own.
 const MODE: u32 = 0o644;
 
 /// `dkms report [FILE] [--json] [--fleet DIR] [--metrics FILE]`

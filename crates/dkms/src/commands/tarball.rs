@@ -105,7 +105,7 @@ fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
         let archive = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy().into_owned();
         return Err(RequestError::RpmInOtherRoot { root: root.clone(), archive }.into());
     }
-    origin::install_with_rpm(call.s, archive)?;
+    origin::install_with_rpm(call.s.host, call.s.sink, archive)?;
     let kernels = std::slice::from_ref(kernel);
     actions::autoinstall(call.s, gather::autoinstall_if_enabled(call.s, kernels), kernels)
 }

@@ -1,9 +1,9 @@
 //! Estimates when the running and waiting builds of a command will have ended.
 //!
-//! Each build has a weight: the seconds that its last build took, or what the size of its source suggests. The
-//! part of a running build that is done is the number of its object files compared with the last time. The
-//! pace, the real seconds for a second of weight, comes from what was built so far. The rest is then placed on
-//! the job slots as the scheduler does.
+//! Each build has a weight: the seconds that its last build took, or what the size of its source suggests.
+//! The part of a running build that is done is the number of its object files compared with the last time.
+//! The pace, the real seconds for a second of weight, comes from what was built so far. The rest is then
+//! placed on the job slots as the scheduler does.
 
 use dkms_core::event::{Event, Progress, Queued};
 use dkms_core::ids::Build;
@@ -11,8 +11,8 @@ use dkms_core::tree::manifest::BuildOrigin;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Seconds of weight at the presumed pace, with which the measured one is mixed: the first seconds of a command
-/// say little.
+/// Seconds of weight at the presumed pace, with which the measured one is mixed: the first seconds of a
+/// command say little.
 const PRESUMED: f64 = 3.0;
 /// A build without known object files is never more complete than this.
 const ALMOST: f64 = 0.95;

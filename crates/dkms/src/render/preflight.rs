@@ -55,8 +55,8 @@ fn reason(state: &PackageState) -> Option<String> {
     }
 }
 
-/// `dkms preflight`: a line for each kernel, and the packages that it would not get, below it; with `verbose`,
-/// all of them.
+/// `dkms preflight`: a line for each kernel, and the packages that it would not get, below it; with
+/// `verbose`, all of them.
 pub(crate) fn text(report: &Report, verbose: bool) -> String {
     if report.kernels.is_empty() {
         return format!("{} offers no new kernel\n", report.manager);

@@ -1,5 +1,6 @@
 //! The live view on a terminal: one line for each running build, with its stage, the object files that it has
-//! compiled and its times; below them, how many builds have ended, when the last one will, and which ones wait.
+//! compiled and its times; below them, how many builds have ended, when the last one will, and which ones
+//! wait.
 
 use super::estimate::Estimate;
 use super::plain::took;

@@ -1,5 +1,5 @@
-//! The document of `dkms report --json`, from which the page and the metrics are made, too. docs/json-schema.md
-//! describes it. `--fleet` reads the parts that it needs (`fleet/document.rs`).
+//! The document of `dkms report --json`, from which the page and the metrics are made, too.
+//! docs/json-schema.md describes it. `--fleet` reads the parts that it needs (`fleet/document.rs`).
 
 use serde::Serialize;
 

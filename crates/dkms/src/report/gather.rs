@@ -49,7 +49,7 @@ pub(super) fn machine(s: &Session<'_>, releases: &[String], arch: &str) -> Resul
         let is_newest = newest.as_ref() == Some(&kernel.release);
         kernels.push(kernel_state(s, &kernel, known.contains(&kernel), is_newest, &verdicts)?);
     }
-    let builds = builds(s, &entries, &kernels, &verdicts.modules);
+    let builds = builds(s.host, s.layout, &entries, &kernels, &verdicts.modules);
     let key = key(s, newest.as_deref(), arch)?;
     let mut machine = Machine {
         schema: SCHEMA,
@@ -124,7 +124,7 @@ fn kernel_state(
         running: s.host.runs(&kernel.release),
         newest,
         present,
-        headers: headers::present(s, &kernel.release),
+        headers: headers::present(s.layout, s.options, &kernel.release),
         ready: report.as_ref().map(|r| verdicts::answer(r.answer()).to_owned()),
         checks: report.iter().flat_map(|r| r.checks.iter().map(check)).collect(),
         policy,
@@ -132,41 +132,53 @@ fn kernel_state(
 }
 
 /// The entries of the status for these kernels, and the failed builds.
-fn builds(s: &Session<'_>, entries: &[Entry], kernels: &[KernelState], judged: &[Judged]) -> Vec<BuildState> {
+fn builds(
+    host: &Host,
+    layout: &Layout,
+    entries: &[Entry],
+    kernels: &[KernelState],
+    judged: &[Judged],
+) -> Vec<BuildState> {
     // Nothing is known about the machine that will start another root.
-    let running = s.host.other_root.is_none().then(Running::read);
+    let running = host.other_root.is_none().then(Running::read);
     let is_there = |k: &Kernel| kernels.iter().any(|o| o.kernel == k.release && o.arch == k.arch);
     let mut all: Vec<BuildState> = Vec::new();
     for entry in entries.iter().filter(|e| e.kernel().is_none_or(is_there)) {
-        let mut state = build_state(s.layout, entry);
+        let mut state = build_state(layout, entry);
         if let Some(kernel) = entry.kernel() {
             let of =
                 judged.iter().filter(|j| j.package.as_ref() == Some(&entry.package) && j.kernel == *kernel);
             let of: Vec<&Judged> = of.collect();
             if matches!(entry.kind, State::Installed(_) | State::InstalledWeak { .. }) {
                 state.verdict = verdict(&of);
-                let running = running.as_ref().filter(|_| s.host.runs(&kernel.release));
+                let running = running.as_ref().filter(|_| host.runs(&kernel.release));
                 state.modules = of.iter().map(|j| module(j, running)).collect();
             }
         }
         all.push(state);
     }
-    for package in state::all_packages(s.layout) {
+    for package in state::all_packages(layout) {
         for kernel in kernels {
             let Ok(kernel) = Kernel::new(&kernel.kernel, &kernel.arch) else { continue };
-            note_failure(s, &package, &kernel, &mut all);
+            note_failure(host, layout, &package, &kernel, &mut all);
         }
     }
     all
 }
 
 /// Notes that the last build failed, if it did.
-fn note_failure(s: &Session<'_>, package: &PackageId, kernel: &Kernel, all: &mut Vec<BuildState>) {
-    let log = s.layout.failed_log(&Build::new(package, kernel));
+fn note_failure(
+    host: &Host,
+    layout: &Layout,
+    package: &PackageId,
+    kernel: &Kernel,
+    all: &mut Vec<BuildState>,
+) {
+    let log = layout.failed_log(&Build::new(package, kernel));
     if !dkms_sys::fs::is_real_file(&log) {
         return;
     }
-    let first_error = first_error(s.host, &log);
+    let first_error = first_error(host, &log);
     let log = Some(log.display().to_string());
     let is_it = |b: &&mut BuildState| {
         b.package == package.name

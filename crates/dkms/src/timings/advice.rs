@@ -117,7 +117,7 @@ fn failed(run: &Run) -> Option<Advice> {
         remarks: vec![
             "A newer version of a package may support the kernel: update it, or tell its author what failed."
                 .into(),
-            "BUILD_EXCLUSIVE_KERNEL in /etc/dkms/PACKAGE.conf leaves out kernels for which nobody needs the \
+            "BUILD_EXCLUSIVE_KERNEL in /etc/dkms/PACKAGE.conf leaves out kernels that do not need the \
              package; nothing is then built, and nothing fails."
                 .into(),
         ],
@@ -140,7 +140,7 @@ fn saturated(run: &Run) -> Option<Advice> {
         ),
         remarks: vec![
             "Only less to compile or more processors make it shorter: builds from the cache or a registry \
-             (`registry` in framework.conf), and no packages or kernels that nobody uses (`dkms status`)."
+             (`registry` in framework.conf), and no packages or kernels that are not used (`dkms status`)."
                 .into(),
         ],
         about: None,

@@ -115,8 +115,8 @@ impl<'a> Chart<'a> {
         }
     }
 
-    /// What is written into a bar, from the longest text to the shortest: the package, and the kernel if there
-    /// are several.
+    /// What is written into a bar, from the longest text to the shortest: the package, and the kernel if
+    /// there are several.
     fn names(&self, step: &Step) -> Vec<String> {
         let (package, kernel) = (&step.build.package, &step.build.kernel);
         let several = self.run.builds.iter().any(|other| other.build.kernel != *kernel);

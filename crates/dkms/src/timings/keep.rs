@@ -1,6 +1,6 @@
 //! The pages of the last commands, in the tree.
 
-use dkms_core::session::Session;
+use dkms_core::session::Host;
 use dkms_sys::{IoError, Result};
 use dkms_tree::layout::Layout;
 use std::ffi::OsString;
@@ -15,11 +15,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Whether this system keeps pages: a running system does, an image that is being made does not, because two
 /// images that are made alike would differ.
-pub(super) fn is_kept(s: &Session<'_>) -> bool {
-    let host = s.host;
+pub(super) fn is_kept(host: &Host, layout: &Layout) -> bool {
     host.source_date_epoch().is_none()
         && host.other_root.is_none()
-        && dkms_sys::fs::writable(&s.layout.dkms_tree)
+        && dkms_sys::fs::writable(&layout.dkms_tree)
 }
 
 /// Keeps a page, and deletes the oldest ones. No link is followed.

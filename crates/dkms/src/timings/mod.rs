@@ -32,7 +32,7 @@ use std::io::Write;
 
 /// Writes the page of a command that has ended: to the file of `--timings`, and into the tree.
 pub(crate) fn finish(recorder: &Recorder, arguments: &Arguments, s: &Session<'_>, error: Option<&Error>) {
-    let is_kept = keep::is_kept(s) && recorder.has_builds();
+    let is_kept = keep::is_kept(s.host, s.layout) && recorder.has_builds();
     if !is_kept && !arguments.timings {
         return;
     }

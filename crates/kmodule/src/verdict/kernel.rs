@@ -34,8 +34,8 @@ pub struct KernelView<'a> {
     /// A module that uses a symbol of a proprietary module is tainted as well, and cannot use GPL-only
     /// symbols: since Linux 5.9.
     pub inherits_taint: bool,
-    /// The kernel extends a module's tables of distant branches (`CONFIG_ARM64_MODULE_PLTS`, always since 6.5),
-    /// so every module needs the sections for them.
+    /// The kernel extends a module's tables of distant branches (`CONFIG_ARM64_MODULE_PLTS`, always since
+    /// 6.5), so every module needs the sections for them.
     pub module_plts: bool,
     /// `CONFIG_MODULE_SECTIONS` of riscv64: the same, and a table of addresses; `None`: not known.
     pub module_sections: Option<bool>,

@@ -20,9 +20,11 @@ use super::tools::Tools;
 use super::tree::{Identity, Tree};
 use crate::kernel::headers::{Headers, included};
 use crate::session::Host;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_sys::fs::{self, ScannedKind};
 use dkms_tree::ids::Kernel;
+use dkms_tree::layout::Layout;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -44,14 +46,14 @@ pub(crate) fn identify(
     tools: &Tools,
     keep: bool,
 ) -> Result<Identity, dkms_sys::IoError> {
-    let trees = trees(session, kernel, headers)?;
+    let trees = trees(session.layout, session.options, kernel, headers)?;
     let memory = Memory::of(session.layout, kernel, &trees);
     if let Some(known) = memory.recall() {
         return Ok(known);
     }
     let identity = examine(session.host, &trees, tools.dpkg())?;
     if keep {
-        memory.keep(session, &trees, &identity);
+        memory.keep(session.host, session.sink, &trees, &identity);
     }
     Ok(identity)
 }
@@ -80,10 +82,15 @@ fn examine(host: &Host, trees: &[Tree], dpkg: Option<&Dpkg>) -> Result<Identity,
 }
 
 /// All trees of a kernel's headers: the directory itself, what it includes, and where links in it lead.
-fn trees(session: &Session<'_>, kernel: &Kernel, headers: &Headers) -> Result<Vec<Tree>, dkms_sys::IoError> {
+fn trees(
+    layout: &Layout,
+    options: &Options,
+    kernel: &Kernel,
+    headers: &Headers,
+) -> Result<Vec<Tree>, dkms_sys::IoError> {
     let mut pending = vec![fs::canonicalize(&headers.dir)?];
-    if session.options.kernel_source_dir.is_none() {
-        pending.extend(fs::canonicalize(session.layout.kernel_modules(&kernel.release).join("source")));
+    if options.kernel_source_dir.is_none() {
+        pending.extend(fs::canonicalize(layout.kernel_modules(&kernel.release).join("source")));
     }
     let included = pending.iter().map(|dir| included(dir)).collect::<Result<Vec<_>, _>>()?;
     pending.extend(included.concat());

@@ -5,7 +5,8 @@
 use super::tree::{Identity, Tree};
 use crate::digest::Hasher;
 use crate::event::Event;
-use crate::session::Session;
+use crate::event::Sink;
+use crate::session::Host;
 use dkms_sys::fs;
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
@@ -49,8 +50,8 @@ impl Memory {
     }
 
     /// Remembers what was found. A failure only costs time: the tree may be read-only.
-    pub(super) fn keep(&self, session: &Session<'_>, trees: &[Tree], identity: &Identity) {
-        if !is_settled(trees) || !session.host.records_stamps() {
+    pub(super) fn keep(&self, host: &Host, sink: &dyn Sink, trees: &[Tree], identity: &Identity) {
+        if !is_settled(trees) || !host.records_stamps() {
             return;
         }
         let kbuild = identity.kbuild.as_deref().unwrap_or_default();
@@ -60,7 +61,7 @@ impl Memory {
             .and_then(|()| fs::create_dir_all(parent))
             .and_then(|_| fs::write_atomic(&self.path, text.as_bytes(), 0o644));
         if let Err(e) = kept {
-            session.report(Event::Detail { text: format!("the digest of the headers is not kept: {e}") });
+            sink.event(Event::Detail { text: format!("the digest of the headers is not kept: {e}") });
         }
     }
 }

@@ -9,6 +9,7 @@ mod pending;
 mod report;
 mod required;
 
+use crate::session::Host;
 pub use pending::{Item, Wait, pending, pending_given};
 pub use report::{Check, Report};
 use required::{Required, own_names};
@@ -46,8 +47,8 @@ pub fn kernels(layout: &Layout) -> Vec<Release> {
     installed::releases(layout)
 }
 
-/// Checks whether `kernel` can be booted. With `must_be_loaded`, also whether it, the running kernel, has loaded
-/// what `required_modules` names. Changes nothing.
+/// Checks whether `kernel` can be booted. With `must_be_loaded`, also whether it, the running kernel, has
+/// loaded what `required_modules` names. Changes nothing.
 ///
 /// # Errors
 /// framework.conf cannot be read.
@@ -90,7 +91,7 @@ fn check(
         report.note(None, Outcome::Refused, what, Some(&format!("install {package}")));
     }
     unfinished(s.layout, kernel, &mut report);
-    let reference = Reference::of(s, &kernel.arch);
+    let reference = Reference::of(s.host, s.layout, &kernel.arch);
     let there = entries(s, kernel);
     let here = match &reference {
         Reference::Running(running) => entries(s, running),
@@ -131,13 +132,13 @@ fn check(
     Ok(report)
 }
 
-/// The required packages that are not installed for a kernel. Changes nothing, and examines no module files: a
-/// new kernel has neither an index nor an initramfs yet.
+/// The required packages that are not installed for a kernel. Changes nothing, and examines no module files:
+/// a new kernel has neither an index nor an initramfs yet.
 ///
 /// # Errors
 /// framework.conf cannot be read.
 pub fn missing(s: &Session<'_>, kernel: &Kernel) -> Result<Vec<String>> {
-    let reference = Reference::of(s, &kernel.arch);
+    let reference = Reference::of(s.host, s.layout, &kernel.arch);
     let there = entries(s, kernel);
     let here = match &reference {
         Reference::Running(running) => entries(s, running),
@@ -164,10 +165,10 @@ enum Reference {
 }
 
 impl Reference {
-    fn of(s: &Session<'_>, arch: &str) -> Self {
-        let running = Kernel::new(&s.host.release, arch).ok().filter(|running| {
-            s.host.image.is_none() && has_modules(&s.layout.kernel_modules(&running.release))
-        });
+    fn of(host: &Host, layout: &Layout, arch: &str) -> Self {
+        let running = Kernel::new(&host.release, arch)
+            .ok()
+            .filter(|running| host.image.is_none() && has_modules(&layout.kernel_modules(&running.release)));
         running.map_or(Self::Tree, Self::Running)
     }
 }
@@ -268,7 +269,7 @@ fn is_wanted(s: &Session<'_>, reference: &Reference, package: &PackageId, kernel
     let newest = state::versions(s.layout, &package.name).pop();
     let package = newest.as_ref().unwrap_or(package);
     let Ok(loaded) = load::load(s, package, kernel).and_then(load::Loaded::lenient) else { return true };
-    let config = headers::KernelConfig::read(&headers::config_path(s, &kernel.release));
+    let config = headers::KernelConfig::read(&headers::config_path(s.layout, s.options, &kernel.release));
     let excluded = matches!(reference, Reference::Tree)
         && load::exclusion(&loaded, kernel, config.as_ref()).is_ok_and(|e| e.whole.is_some());
     loaded.conf.autoinstall && !excluded
@@ -389,8 +390,8 @@ fn module(id: &str, judged: &Judged, index: &Index, in_image: bool, report: &mut
     false
 }
 
-/// What this machine accepts because it does not insist on signatures, as it is on a machine about which nothing
-/// is known.
+/// What this machine accepts because it does not insist on signatures, as it is on a machine about which
+/// nothing is known.
 fn enforced_elsewhere(notes: &[Reason]) -> Vec<Reason> {
     let unknown = |note: &Reason| match note {
         Reason::TaintsUnsigned { cause } => Some(Reason::EnforcementUnknown { cause: cause.clone() }),
@@ -413,10 +414,10 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
     };
     let b = Build::new(&package, kernel);
     let log = s.layout.failed_log(&b);
-    if !crate::kernel::headers::present(s, release) {
+    if !crate::kernel::headers::present(s.layout, s.options, release) {
         let help = Error::Build(BuildError::HeadersMissing {
             release: release.clone(),
-            path: crate::kernel::headers::source_dir(s, release),
+            path: crate::kernel::headers::source_dir(s.layout, s.options, release),
             package: s.host.distribution.as_ref().map_or_else(
                 || format!("the headers of kernel {release}"),
                 |d| d.headers_package(release, &s.layout.kernel_modules(release)),

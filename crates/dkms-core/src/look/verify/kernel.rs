@@ -45,8 +45,9 @@ impl Facts {
     #[must_use]
     pub fn gather(s: &Session<'_>, kernel: &Kernel) -> Self {
         let modules = s.layout.kernel_modules(&kernel.release);
-        let config = configuration(s, kernel);
-        let (symvers, symbols_from) = symbols(s, kernel).map_or((None, None), |(a, b)| (Some(a), Some(b)));
+        let config = configuration(s.layout, s.options, kernel);
+        let (symvers, symbols_from) =
+            symbols(s.layout, s.options, kernel).map_or((None, None), |(a, b)| (Some(a), Some(b)));
         let own = modules.join("kernel");
         let sample = sample(&own);
         // An image lists only its own symbols; those of its modules come from depmod's index.

@@ -4,9 +4,11 @@ use crate::installed::installed_files;
 use crate::kernel::headers::{self, KernelConfig};
 use crate::kernel::installed::MODULE_LIMIT;
 use crate::look::status::{self, Filter, State};
+use crate::session::Options;
 use crate::session::Session;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Kernel;
+use dkms_tree::layout::Layout;
 use dkms_tree::state::module_stem;
 use kmodule::ModuleName;
 use kmodule::symvers::Symvers;
@@ -27,12 +29,12 @@ pub(super) struct Sample {
 }
 
 /// The configuration of a kernel: from its headers, else the file next to its image.
-pub(super) fn configuration(s: &Session<'_>, kernel: &Kernel) -> Option<KernelConfig> {
+pub(super) fn configuration(layout: &Layout, options: &Options, kernel: &Kernel) -> Option<KernelConfig> {
     let release = &kernel.release;
     [
-        headers::config_path(s, release),
-        s.layout.boot_dir.join(format!("config-{release}")),
-        s.layout.kernel_modules(release).join("config"),
+        headers::config_path(layout, options, release),
+        layout.boot_dir.join(format!("config-{release}")),
+        layout.kernel_modules(release).join("config"),
     ]
     .iter()
     .find_map(|path| KernelConfig::read(path))
@@ -40,11 +42,11 @@ pub(super) fn configuration(s: &Session<'_>, kernel: &Kernel) -> Option<KernelCo
 
 /// The symbols that a kernel and its modules export: from its headers; from the file that Fedora and RHEL
 /// install next to the image; or from the image itself.
-pub(super) fn symbols(s: &Session<'_>, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
+pub(super) fn symbols(layout: &Layout, options: &Options, kernel: &Kernel) -> Option<(Symvers, PathBuf)> {
     let release = &kernel.release;
-    let modules = s.layout.kernel_modules(release);
-    let boot = |name: String| s.layout.boot_dir.join(name);
-    let mut lists = vec![headers::source_dir(s, release).join("Module.symvers")];
+    let modules = layout.kernel_modules(release);
+    let boot = |name: String| layout.boot_dir.join(name);
+    let mut lists = vec![headers::source_dir(layout, options, release).join("Module.symvers")];
     for suffix in [".gz", ".xz", ".zst", ""] {
         lists.push(modules.join(format!("symvers{suffix}")));
         lists.push(boot(format!("symvers-{release}{suffix}")));

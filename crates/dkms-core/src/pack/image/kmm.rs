@@ -6,7 +6,7 @@ use super::names::{Platform, object};
 use crate::error::Result;
 use crate::pack::modules::Modules;
 use crate::request::UsageError;
-use crate::session::Session;
+use dkms_tree::layout::Layout;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 /// # Errors
 /// `--image` is not given, because nodes cannot pull an image without a registry; or as for
 /// [`super::make`].
-pub fn resources(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<Value>> {
+pub fn resources(layout: &Layout, request: &ImageRequest<'_>) -> Result<Vec<Value>> {
     if request.name.is_none() {
         let needed = "the name by which the cluster pulls the image: --image REGISTRY/NAME";
         return Err(UsageError::NeedsOption { option: "--kmm", needed }.into());
@@ -24,7 +24,7 @@ pub fn resources(s: &Session<'_>, request: &ImageRequest<'_>) -> Result<Vec<Valu
     let mut roots: BTreeMap<String, Mappings> = BTreeMap::new();
     let mut arches: Vec<&'static str> = Vec::new();
     for kernel in request.kernels {
-        let modules = Modules::read(s.layout, request.packages, kernel)?;
+        let modules = Modules::read(layout, request.packages, kernel)?;
         let image = request.reference(kernel)?.to_string();
         arches.push(Platform::of(kernel)?.architecture);
         for module in modules.roots() {

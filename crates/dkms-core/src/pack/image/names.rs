@@ -222,7 +222,7 @@ mod tests {
             assert!(Reference::of_option(bad, &k).is_err(), "{bad:?}");
         }
         assert!(Reference::of_option(&"a".repeat(256), &k).is_err());
-        assert!(Reference::of_package("MyDriver", &k).unwrap_err().to_string().contains("--image"));
+        assert!(Reference::of_package("MyDriver", &k).unwrap_err().help().concat().contains("--image"));
         assert!(Reference::of_package("v4l2loopback-dc", &k).is_ok());
     }
 

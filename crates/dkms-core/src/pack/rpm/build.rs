@@ -5,6 +5,8 @@ use super::names;
 use crate::error::Result;
 use crate::pack;
 use crate::program::ProgramError;
+use crate::session::Host;
+use crate::session::Options;
 use crate::session::Session;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command};
@@ -34,8 +36,8 @@ impl Rpmbuild {
     ///
     /// # Errors
     /// rpmbuild is not installed; the directory cannot be created.
-    pub(super) fn new(s: &Session<'_>, purpose: &str, epoch: u64) -> Result<Self> {
-        let Some(program) = process::which("rpmbuild", &s.host.path) else {
+    pub(super) fn new(host: &Host, options: &Options, purpose: &str, epoch: u64) -> Result<Self> {
+        let Some(program) = process::which("rpmbuild", &host.path) else {
             return Err(ProgramError::Missing {
                 program: "rpmbuild".into(),
                 purpose: purpose.to_owned(),
@@ -43,7 +45,7 @@ impl Rpmbuild {
             }
             .into());
         };
-        let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-rpm")?;
+        let scratch = TempDir::new_in(&options.tmp_location, "dkms-rpm")?;
         for directory in ["BUILD", "BUILDROOT", "RPMS", "SRPMS", "SPECS", "SOURCES", "tmp", "db"] {
             fs::create_dir_all(scratch.path().join(directory))?;
         }

@@ -123,7 +123,7 @@ fn after_template(
 ) -> Result<()> {
     let (m, v) = (&request.package.name, &request.package.version);
     for kernel in kernels {
-        let mut rpmbuild = Rpmbuild::new(s, "make a package of modules", epoch)?;
+        let mut rpmbuild = Rpmbuild::new(s.host, s.options, "make a package of modules", epoch)?;
         kmp::source_archive(s, &Build::new(request.package, kernel), &rpmbuild, epoch)?;
         let file = rpmbuild.path().join("SPECS").join(format!("{m}.spec"));
         fs::write_atomic(&file, &fs::read_bounded(template, fs::Limit::CONFIG)?, 0o644)?;
@@ -151,7 +151,7 @@ fn own_package(
     let (m, version) = (names::package(&package.name)?, names::version(&package.version)?);
     let owned: Vec<Kernel> = kernels.iter().map(|k| (*k).clone()).collect();
     let inside = Inside::read(s.layout, package, &owned)?;
-    let rpmbuild = Rpmbuild::new(s, "make a package of modules", epoch)?;
+    let rpmbuild = Rpmbuild::new(s.host, s.options, "make a package of modules", epoch)?;
     let name = format!("kmod-{m}");
     let (mut members, mut files, mut description) = (Vec::new(), Vec::new(), Vec::new());
     let mut dependencies = vec!["Requires(post): kmod".to_owned(), "Requires(postun): kmod".to_owned()];

@@ -58,7 +58,7 @@ pub fn mkkmp(
     let spec = find(s.layout, request, named)?;
     let (directory, name) = request.place(s.layout, "rpm", String::new());
     let epoch = request.time(s.layout)?;
-    let mut rpmbuild = Rpmbuild::new(s, "make a kernel module package", epoch)?;
+    let mut rpmbuild = Rpmbuild::new(s.host, s.options, "make a kernel module package", epoch)?;
     tarball::require_writable(&directory)?;
     let (m, v) = (&request.package.name, &request.package.version);
     let b = Build::new(request.package, kernel);

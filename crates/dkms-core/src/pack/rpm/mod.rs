@@ -68,7 +68,7 @@ pub fn mkrpm(s: &Session<'_>, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     let (directory, name) = request.place(s.layout, "rpm", request.mkrpm_file()?);
     let inside = Inside::read(s.layout, request.package, request.binaries())?;
     let epoch = request.time(s.layout)?;
-    let rpmbuild = Rpmbuild::new(s, "make rpm packages", epoch)?;
+    let rpmbuild = Rpmbuild::new(s.host, s.options, "make rpm packages", epoch)?;
     tarball::require_writable(&directory)?;
     if let Some(template) = template::find(s.layout, request) {
         let (made, _kept) = template::build(s, request, &template, rpmbuild)?;
@@ -172,7 +172,7 @@ fn sandboxed_patch(
         return Ok(());
     }
     let policy = &loaded.conf.confine;
-    let environment = crate::build::environment::of_build(s, dir);
+    let environment = crate::build::environment::of_build(s.host, s.options, dir);
     let (hidden, visible) = (Vec::new(), Vec::new());
     let replaced = Vec::new();
     let wanted = Wanted { dir, seen: dir, hidden, visible, replaced, policy, environment };

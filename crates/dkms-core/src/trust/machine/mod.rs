@@ -75,15 +75,6 @@ impl Machine {
         }
     }
 
-    /// Whether the machine was started by EFI firmware; `None` if that cannot be determined.
-    pub fn is_efi(&self) -> Option<bool> {
-        match self.secure_boot {
-            SecureBoot::NotEfi => Some(false),
-            SecureBoot::Unknown(_) => efi::booted(self.root.as_ref().ok()?).ok(),
-            _ => Some(true),
-        }
-    }
-
     /// The contents of a list of certificates. A list that the firmware or shim does not have is empty.
     ///
     /// # Errors

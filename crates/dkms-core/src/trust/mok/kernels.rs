@@ -15,7 +15,7 @@ pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
     kernels.sort();
     kernels.dedup();
     kernels.retain(|k| {
-        let config = config_of(s, &k.release);
+        let config = config_of(s.layout, s.options, &k.release);
         let runs = s.host.runs(&k.release);
         policy(machine, config.as_ref().map(|c| c.text()), runs).enforce != Enforce::No
     });

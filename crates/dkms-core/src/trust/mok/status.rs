@@ -31,7 +31,7 @@ pub(super) fn pair_for(s: &Session<'_>, kernel: &Kernel) -> Result<KeyPair> {
 
 pub(super) fn of_machine(s: &Session<'_>, kernel: &Kernel, machine: &Machine) -> Result<Status> {
     let pair = pair_for(s, kernel)?;
-    let config = super::config_of(s, &kernel.release);
+    let config = super::config_of(s.layout, s.options, &kernel.release);
     let running = s.host.runs(&kernel.release);
     let look = |path: &Path| Certified::look(machine, path, config.as_ref());
     let certificate = match pair.certificate.try_exists() {

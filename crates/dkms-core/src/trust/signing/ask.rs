@@ -20,7 +20,7 @@ pub(crate) fn ask_before<'k>(session: &Session<'_>, kernels: impl Iterator<Item 
     let question = kernels.into_iter().find_map(|kernel| {
         let headers = headers::find(session, kernel).ok()?;
         let framework = framework::load(session, Some(&kernel.release)).ok()?;
-        wanted(session, &headers, &framework).ok()?;
+        wanted(session.host, session.options, &headers, &framework).ok()?;
         let named = named_sign_file(&framework).map(Path::new).and_then(Path::file_name);
         if named.is_some_and(|name| name != "sign-file" && name != "kmodsign") {
             // The administrator's own program gets its pass phrase by itself.

@@ -13,6 +13,7 @@ use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Kernel;
 use dkms_tree::journal::{Reach, op::aside};
+use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -223,7 +224,7 @@ pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
         session.report(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
         return Ok(true);
     }
-    require_directories(session, pair)?;
+    require_directories(session.host, session.layout, pair)?;
     create(pair, false)?;
     session.report(Event::KeyMade { key: key.into(), certificate: pair.certificate.clone() });
     Ok(true)
@@ -232,13 +233,13 @@ pub fn ensure(session: &Session<'_>, pair: &KeyPair) -> Result<bool> {
 /// Makes sure that the directories of the pair exist. If the directory of a configured key does not, the key
 /// is elsewhere (a disk that is not mounted, a misspelt path), and no other key may be created in its place.
 /// So only directories of dkms and of the distribution are created.
-fn require_directories(session: &Session<'_>, pair: &KeyPair) -> Result<()> {
+fn require_directories(host: &Host, layout: &Layout, pair: &KeyPair) -> Result<()> {
     // On Gentoo, the kernel's configuration names a key among the headers.
-    let gentoo = session.host.distribution.as_ref().is_some_and(|d| d.family() == Family::Gentoo);
-    let of_kernel = |dir: &Path| gentoo && dir.starts_with(&session.layout.install_tree);
+    let gentoo = host.distribution.as_ref().is_some_and(|d| d.family() == Family::Gentoo);
+    let of_kernel = |dir: &Path| gentoo && dir.starts_with(&layout.install_tree);
     for path in [Path::new(&pair.key), &*pair.certificate] {
         let Some(dir) = path.parent() else { continue };
-        let own = dir == session.layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
+        let own = dir == layout.dkms_tree || dir == Path::new("/var/lib/shim-signed/mok");
         if own || of_kernel(dir) {
             dkms_sys::fs::create_dir_all(dir)?;
         } else if !dir.is_dir() {

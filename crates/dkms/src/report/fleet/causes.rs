@@ -13,7 +13,8 @@ const NAMES: usize = 200;
 /// What the problems of a group have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
-    /// `error`, `warning` or `note`; in the order of their importance, which is that of the alphabet backwards.
+    /// `error`, `warning` or `note`; in the order of their importance, which is that of the alphabet
+    /// backwards.
     pub severity: Severity,
     pub cause: String,
     pub package: Option<String>,

@@ -1,4 +1,4 @@
-//! What machines wrote. Nobody vouches for it: only what the page needs is read, and every list has a limit,
+//! What machines wrote. None of it is trusted: only what the page needs is read, and every list has a limit,
 //! so that a document takes little more memory than its file.
 
 use super::bounded;

@@ -3,8 +3,8 @@
 /// So many subjects with the same text become one line.
 const MANY: usize = 3;
 
-/// Joins the lines with the same text: "a: it is old" and "b: it is old" become "a, b: it is old", if there are
-/// many of them. Each keeps the place of its first line.
+/// Joins the lines with the same text: "a: it is old" and "b: it is old" become "a, b: it is old", if there
+/// are many of them. Each keeps the place of its first line.
 pub(super) fn joined(lines: &[(String, String)]) -> Vec<String> {
     let subjects = |text: &str| {
         let same = lines.iter().filter(|(_, other)| other == text);

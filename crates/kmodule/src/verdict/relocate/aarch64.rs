@@ -77,8 +77,8 @@ fn partition<T>(items: &mut [T], matches: impl Fn(&T) -> bool) {
 }
 
 impl Run<'_, '_> {
-    /// The relocations of a section in the order in which the kernel applies them: of code, those branches come
-    /// first that leave the section.
+    /// The relocations of a section in the order in which the kernel applies them: of code, those branches
+    /// come first that leave the section.
     pub(super) fn in_order(&self, target: usize, mut relocations: Vec<Relocation>) -> Vec<Relocation> {
         let is_code =
             self.image.sections.get(target).is_some_and(|section| section.flags & SHF_EXECINSTR != 0);

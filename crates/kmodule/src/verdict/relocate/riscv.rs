@@ -149,8 +149,8 @@ impl Run<'_, '_> {
                 .is_some_and(|symbols| symbols.find(&String::from_utf8_lossy(name)).is_none())
     }
 
-    /// The value is certainly not an unsigned number of 32 bits: modules, like the kernel, are in the upper half
-    /// of the addresses.
+    /// The value is certainly not an unsigned number of 32 bits: modules, like the kernel, are in the upper
+    /// half of the addresses.
     fn is_out_of_range(&self, symbol: &Symbol, relocation: &Relocation, leads_to: Option<usize>) -> bool {
         let value =
             i128::from(signed(symbol.value)) + i128::from(signed(relocation.addend.unwrap_or_default()));

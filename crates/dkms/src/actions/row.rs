@@ -1,59 +1,11 @@
-//! An action as data: everything that the table of actions says about it.
-//!
-//! To add an action: a variant of [`Action`], its row in the same place in one of the files of `table/`, its
-//! file in `commands/`, and its arm in `commands/mod.rs`. CONTRIBUTING.md has the steps.
+//! A row of the table of actions, and what many rows have in common.
 
 use super::kinds::{Effect, Kernels, Operand, Root};
 use super::option::Opt;
 
-/// The actions, in the order in which help lists them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Add,
-    Build,
-    Install,
-    Uninstall,
-    Unbuild,
-    Remove,
-    Status,
-    Reload,
-    Autoinstall,
-    Match,
-    Config,
-    Lint,
-    Verify,
-    Ready,
-    Pending,
-    Preflight,
-    Fsck,
-    Report,
-    Mktarball,
-    Ldtarball,
-    Mkdeb,
-    Mkdsc,
-    Mkbmdeb,
-    Mkrpm,
-    Mkkmp,
-    Mkdriverdisk,
-    Mkimage,
-    Mksysext,
-    GenerateMok,
-    Mok,
-    Push,
-    Pull,
-    Matrix,
-    RegistryKey,
-    Cache,
-    KernelPreinst,
-    KernelPostinst,
-    KernelPrerm,
-    KernelHold,
-}
-
 /// Everything about an action.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActionRow {
-    pub action: Action,
     /// The word that it is called by.
     pub word: &'static str,
     /// One phrase: what it is for.
@@ -93,7 +45,6 @@ pub(super) const CHANGE: &[Opt] = &[Opt::DryRun, Opt::LockTimeout];
 
 /// What most actions have in common.
 pub(super) const BASE: ActionRow = ActionRow {
-    action: Action::Add,
     word: "",
     purpose: "",
     about: "",
