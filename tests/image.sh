@@ -189,7 +189,7 @@ bad_input() {
     refused 2 'no directory of an image' mkimage single/1.0 -k "$K" -o /run/out/a.tar --prefix /../x
     refused 2 'only one file' mkimage single/1.0 -k "$K" -k 6.9 -o /run/out/a.tar
     refused 2 'two images would be named' mkimage single/1.0 -k "$K" -k 6.9 --image x:latest
-    refused 2 'no format' mksysext single/1.0 -k "$K" -o /run/out/a --format ext9
+    refused 2 'write directory, squashfs or erofs' mksysext single/1.0 -k "$K" -o /run/out/a --format ext9
     refused 2 'ends in .raw' mksysext single/1.0 -k "$K" -o /run/out/a --format squashfs
     refused 2 'no ID of' mksysext single/1.0 -k "$K" -o /run/out/a --os 'a b'
     refused 2 'is for mkimage and mksysext, not for' mkdeb single/1.0 -o /run/out/a

@@ -293,7 +293,7 @@ fn journals_that_others_may_have_written_are_refused() {
     std::fs::rename(&elsewhere, &path).unwrap();
     std::fs::rename(dir, t.path().join("moved")).unwrap();
     symlink(t.path().join("moved"), dir).unwrap();
-    refused("no directory");
+    refused("not a directory");
     // The administrator may make the path of the tree a link.
     std::fs::remove_file(dir).unwrap();
     std::fs::rename(t.path().join("moved"), dir).unwrap();
