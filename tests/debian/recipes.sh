@@ -126,21 +126,22 @@ recipe_mkosi() {
         echo 'skipped: no mkosi or systemd-nspawn here (mkosi)'
         return 0
     fi
-    # nspawn needs a /run that is a file system of its own.
+    # nspawn needs a /run that is a file system of its own; without systemd, no unit can be asked for.
     own_run() { unshare --mount sh -c 'mount -t tmpfs run /run && exec "$@"' - "$@"; }
     # Whether nspawn can start anything here.
-    if ! own_run systemd-nspawn --quiet --register=no --pipe -D "$base" --volatile=overlay true >"$work/mkosi.log" 2>&1; then
+    if ! own_run systemd-nspawn --quiet --register=no --keep-unit --pipe -D "$base" --volatile=overlay true >"$work/mkosi.log" 2>&1; then
         echo "skipped: systemd-nspawn does not work here: $(tail -n 1 "$work/mkosi.log") (mkosi)"
         return 0
     fi
     rm -rf "$dir"
-    mkdir -p "$dir/mkosi.extra/usr/src" "$dir/mkosi.extra/var/tmp"
+    # Not /var/tmp, which mkosi mounts over in the image.
+    mkdir -p "$dir/mkosi.extra/usr/src" "$dir/mkosi.extra/opt"
     cp -r "$context/hello" "$dir/mkosi.extra/usr/src/hello-1.0"
-    cp "$context/dkms.deb" "$dir/mkosi.extra/var/tmp/"
-    printf '[Distribution]\nDistribution=debian\nRelease=%s\n\n[Output]\nFormat=directory\nOutput=image\n\n[Content]\nPackages=linux-image-cloud-amd64 linux-headers-cloud-amd64 gcc make libc6-dev patch kmod\nWithNetwork=no\n' "$suite" >"$dir/mkosi.conf"
-    block mkosi | sed '2s,$,\ndpkg --install /var/tmp/dkms.deb,' >"$dir/mkosi.postinst"
+    cp "$context/dkms.deb" "$dir/mkosi.extra/opt/"
+    printf '[Distribution]\nDistribution=debian\nRelease=%s\nMirror=%s\n\n[Output]\nFormat=directory\nOutput=image\n\n[Content]\nPackages=linux-image-cloud-amd64 linux-headers-cloud-amd64 gcc make libc6-dev patch kmod\nWithNetwork=no\n' "$suite" "$mirror" >"$dir/mkosi.conf"
+    block mkosi | sed '2s,$,\ndpkg --install /opt/dkms.deb,' >"$dir/mkosi.postinst"
     chmod +x "$dir/mkosi.postinst"
-    (cd "$dir" && own_run mkosi --config mkosi.conf build) >"$work/mkosi.log" 2>&1 || { tail -n 25 "$work/mkosi.log"; fail mkosi; return; }
+    (cd "$dir" && own_run mkosi --config mkosi.conf --nspawn-keep-unit build) >"$work/mkosi.log" 2>&1 || { tail -n 25 "$work/mkosi.log"; fail mkosi; return; }
     says mkosi 'is ready to be booted'
     check_tree "$dir/image" || fail 'mkosi: no module, or a key'
     rm -rf "$dir"

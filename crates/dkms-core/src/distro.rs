@@ -1,8 +1,13 @@
 //! Detects the distribution (os-release(5)), and provides what depends on it.
 
+use dkms_sys::IoError;
 use std::path::{Path, PathBuf};
 
 mod packages;
+mod programs;
+
+/// The places of os-release below a root, in order of precedence.
+const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 
 /// The identity that dkms uses: `ID` if it is `ubuntu`, else `ID_LIKE` if there is one, else `ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +54,11 @@ impl Distribution {
         Self { id, word }
     }
 
-    /// Reads `etc/os-release` or `usr/lib/os-release` below `root`.
+    /// Reads the first usable os-release below `root`.
     pub fn detect(root: &Path) -> Option<Self> {
-        ["etc/os-release", "usr/lib/os-release"]
+        OS_RELEASE
             .iter()
-            .find_map(|f| dkms_sys::fs::read_text(root.join(f), dkms_sys::fs::Limit::CONFIG).ok())
+            .find_map(|place| read_os_release(&root.join(place))?.ok())
             .map(|text| Self::from_os_release(&text))
     }
 
@@ -125,9 +130,58 @@ impl Distribution {
     }
 }
 
+/// Why an os-release below `root` cannot be read, where [`Distribution::detect`] finds none.
+pub(crate) fn unusable_os_release(root: &Path) -> Option<IoError> {
+    OS_RELEASE.iter().find_map(|place| read_os_release(&root.join(place))?.err())
+}
+
+/// The text of an os-release; `None` if it does not exist.
+fn read_os_release(path: &Path) -> Option<Result<String, IoError>> {
+    if dkms_sys::fs::is_masked(path) {
+        return None;
+    }
+    let bytes = dkms_sys::fs::read_optional(path, dkms_sys::fs::Limit::CONFIG).transpose()?;
+    Some(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_os_release_that_cannot_be_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let (etc, lib) = (dir.path().join("etc"), dir.path().join("usr/lib"));
+        std::fs::create_dir_all(&etc).unwrap();
+        std::fs::create_dir_all(&lib).unwrap();
+        let (first, second) = (etc.join("os-release"), lib.join("os-release"));
+        let seen = || {
+            let id = Distribution::detect(dir.path()).map(|found| found.id);
+            (id, unusable_os_release(dir.path()).map_or_else(String::new, |e| e.to_string()))
+        };
+        let absent = (None, String::new());
+        assert_eq!(seen(), absent);
+        std::os::unix::fs::symlink("../usr/lib/os-release", &first).unwrap();
+        assert_eq!(seen(), absent);
+        std::os::unix::fs::symlink("/dev/null", &second).unwrap();
+        assert_eq!(seen(), absent);
+        std::fs::remove_file(&second).unwrap();
+        std::fs::write(&second, vec![b'x'; (1 << 20) + 1]).unwrap();
+        assert_eq!(seen().0, None);
+        assert!(seen().1.contains("larger than 1048576 bytes"), "{}", seen().1);
+        std::fs::write(&second, "ID=fedora\n").unwrap();
+        std::fs::remove_file(&first).unwrap();
+        std::fs::create_dir(&first).unwrap();
+        assert_eq!(seen().0.as_deref(), Some("fedora"));
+        std::fs::remove_file(&second).unwrap();
+        assert!(seen().1.contains("it is a directory"), "{}", seen().1);
+        std::fs::remove_dir(&first).unwrap();
+        std::fs::write(&first, b"ID=f\xffedora\n").unwrap();
+        std::fs::write(&second, "ID=debian\n").unwrap();
+        assert_eq!(seen().0.as_deref(), Some("f\u{fffd}edora"));
+        std::fs::write(&first, "").unwrap();
+        assert_eq!(seen().0.as_deref(), Some("linux"), "as os-release(5) says");
+    }
 
     #[test]
     fn os_release_of_known_distributions() {

@@ -18,6 +18,7 @@ use crate::request::{RequestError, UsageError};
 use crate::trust::signing::SigningError;
 use dkms_sys::IoError;
 use dkms_tree::ids::{BadName, Kernel, PackageId};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The result of anything that can fail here.
@@ -57,8 +58,13 @@ pub enum Error {
     Io(#[from] IoError),
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
-    #[error("there is no os-release in /etc or /usr/lib, so the distribution's places are unknown")]
-    NoOsRelease,
+    #[error(
+        "there is no os-release in {} or {}, so the distribution's places are unknown",
+        .0.join("etc").display(), .0.join("usr/lib").display()
+    )]
+    NoOsRelease(PathBuf),
+    #[error("the distribution's places are unknown: {0}")]
+    OsReleaseUnusable(#[source] IoError),
     #[error("the dkms tree cannot be changed: {0}")]
     TreeNotWritable(#[source] IoError),
     #[error(transparent)]
@@ -121,7 +127,9 @@ impl Error {
             Self::Registry(e) => e.help(),
             Self::Pack(e) => e.help(),
             Self::Reload(e) => e.help(),
-            Self::NoOsRelease => one("put a file /etc/os-release there that says ID=..."),
+            Self::NoOsRelease(_) | Self::OsReleaseUnusable(_) => {
+                one("put a file /etc/os-release there that says ID=...")
+            }
             Self::TreeNotWritable(_) => one("--dkmstree names another tree"),
             Self::SeveralFailed { failed, of, .. } if failed == of => one("the errors are above"),
             Self::SeveralFailed { .. } => one("the errors are above; the others are done"),

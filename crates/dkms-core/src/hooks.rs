@@ -139,8 +139,7 @@ pub fn process_error(host: &Host, e: ProcessError, purpose: &str) -> Error {
             let name = Path::new(&program)
                 .file_name()
                 .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            let package =
-                host.distribution.as_ref().map_or_else(|| name.clone(), |d| d.program_package(&name));
+            let package = host.program_package(&name);
             Error::Program(ProgramError::Missing { program: name, purpose: purpose.to_owned(), package })
         }
         ProcessError::Interrupted { signal, .. } => Error::Interrupted(signal),

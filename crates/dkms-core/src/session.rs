@@ -1,6 +1,6 @@
 //! The context of every action: the trees, the machine, the options, and the receiver of events.
 
-use crate::distro::Distribution;
+use crate::distro::{self, Distribution};
 use crate::event::{Event, Sink};
 use crate::kernel::image::ImageKernels;
 use crate::registry::Slot;
@@ -10,7 +10,7 @@ use dkms_tree::beneath::Trees;
 use dkms_tree::layout::Layout;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -82,17 +82,30 @@ impl Host {
         self.source_date_epoch().is_none()
     }
 
+    /// Why the distribution is unknown: there is no os-release, or it cannot be read.
+    pub fn distribution_unknown(&self) -> crate::Error {
+        let shown = self.other_root.clone().unwrap_or_else(|| "/".into());
+        let cause = distro::unusable_os_release(Path::new("/"));
+        cause.map_or(crate::Error::NoOsRelease(shown), crate::Error::OsReleaseUnusable)
+    }
+
     /// Whether a kernel is the one that runs on this system.
     pub fn runs(&self, release: &str) -> bool {
         self.image.is_none() && release == self.release
     }
 
+    /// The package with a program; the program itself if the distribution is unknown.
+    pub fn program_package(&self, program: &str) -> String {
+        let known = self.distribution.as_ref();
+        known.map_or_else(|| program.to_owned(), |distribution| distribution.program_package(program))
+    }
+
     /// The distribution; an error if paths depend on it and it is unknown.
     ///
     /// # Errors
-    /// [`crate::Error::NoOsRelease`].
+    /// [`Host::distribution_unknown`].
     pub fn distribution(&self) -> crate::Result<&Distribution> {
-        self.distribution.as_ref().ok_or(crate::Error::NoOsRelease)
+        self.distribution.as_ref().ok_or_else(|| self.distribution_unknown())
     }
 }
 

@@ -136,6 +136,11 @@ impl Held {
         crate::fs::list_dir(self.name())
     }
 
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.name().is_file()
+    }
+
     /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.name().is_dir()

@@ -44,7 +44,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         Error::Reload(_) => 6,
         Error::Registry(e) => registry(e),
         Error::Io(_) | Error::Cache(_) | Error::TreeNotWritable(_) => 1,
-        Error::NoOsRelease => 4,
+        Error::NoOsRelease(_) | Error::OsReleaseUnusable(_) => 4,
         Error::AutoinstallFailed { .. } => 11,
         Error::KernelHookFailed { .. } => 14,
         Error::SeveralFailed { first, .. } => code(first),
@@ -131,7 +131,9 @@ fn build(error: &BuildError) -> u8 {
         BuildError::ThreadDied(_) => 1,
         BuildError::PatchOutside(_) | BuildError::PatchMissing { .. } => 5,
         BuildError::PatchFailed { .. } => 6,
-        BuildError::ModuleFileMissing { .. } | BuildError::BadModule { .. } => 7,
+        BuildError::ModuleFileMissing { .. }
+        | BuildError::BadModule { .. }
+        | BuildError::OtherHeaders { .. } => 7,
         BuildError::ConfineWriteMissing(_) | BuildError::EmptySource(_) => 8,
         BuildError::CannotConfine(_) | BuildError::MakeFailed { .. } | BuildError::FailedBefore { .. } => 10,
         BuildError::DependsMissing { .. }

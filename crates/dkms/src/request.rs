@@ -265,7 +265,7 @@ fn require_kernel_in_image(host: &Host, layout: &Layout) -> Result<()> {
     let usual = host.distribution.as_ref().and_then(|known| known.usual_kernel(&host.machine));
     let packages = usual.map_or_else(
         || "a kernel and its headers".into(),
-        |(kernel, headers)| format!("{kernel} and {headers}"),
+        |(kernel, headers)| if kernel == headers { kernel } else { format!("{kernel} and {headers}") },
     );
     Err(match host.other_root.clone() {
         Some(root) => RequestError::NoKernelIn { tree, root, packages },

@@ -33,6 +33,12 @@ const SYSTEM_PLACES: [&str; 12] = [
     "/var/lib/shim-signed",
 ];
 
+/// The places of os-release, in order of precedence.
+const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
+
+/// As much of an os-release as is read.
+const MAX_OS_RELEASE: u64 = 1 << 20;
+
 /// Where files of the machine appear in the other root, as in containers of systemd-nspawn.
 const HOST: &str = "/run/host";
 
@@ -162,7 +168,7 @@ fn with_its_programs(
 fn with_host_programs(system: &Root, layout: &Layout, changes: bool) -> Result<Vec<PathBuf>> {
     if changes {
         create_trees(system, layout)?;
-        if is_ubuntu(system)? {
+        if is_ubuntu(system) {
             // The default place of its signing key.
             system.create_dir(Path::new("/var/lib/shim-signed"))?;
         }
@@ -211,23 +217,38 @@ fn create_trees(system: &Root, layout: &Layout) -> Result<()> {
     written.into_iter().try_for_each(|tree| Ok(system.create_dir(tree).map(|_| ())?))
 }
 
-fn is_ubuntu(system: &Root) -> Result<bool> {
-    let mut text = String::new();
-    for path in ["/usr/lib/os-release", "/etc/os-release"] {
-        if let Some(mut file) = system.read(Path::new(path))? {
-            text.clear();
-            (&mut file)
-                .take(1 << 20)
-                .read_to_string(&mut text)
-                .map_err(|e| dkms_sys::IoError::new("read", system.below(Path::new(path)), e))?;
-        }
-    }
-    Ok(Distribution::from_os_release(&text).family() == Family::Ubuntu)
+/// Whether the system is an Ubuntu; an os-release that cannot be read is reported when it is needed.
+fn is_ubuntu(system: &Root) -> bool {
+    let read = |path: &&str| {
+        let mut bytes = Vec::new();
+        let file = system.read(Path::new(path)).ok()??;
+        file.take(MAX_OS_RELEASE).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = OS_RELEASE.iter().find_map(read);
+    text.is_some_and(|text| Distribution::from_os_release(&text).family() == Family::Ubuntu)
 }
 
 fn mount_places(system: &Root, places: &[PathBuf]) -> Result<()> {
-    let found = places.iter().map(|p| Ok((p.clone(), system.find(p)?))).collect::<Result<Vec<_>>>()?;
+    let found = places.iter().map(|p| Ok((p.clone(), find_place(system, p)?))).collect::<Result<Vec<_>>>()?;
     Ok(root::show(&found)?)
+}
+
+/// A place of that system; `None` if it does not exist.
+///
+/// # Errors
+/// It cannot be examined, or is no directory where the machine has one.
+fn find_place(system: &Root, place: &Path) -> Result<Option<Held>> {
+    if OS_RELEASE.iter().any(|name| place == Path::new(name)) {
+        // Anything but a file is the same as none: most actions can do without it.
+        return Ok(system.find(place).ok().flatten().filter(Held::is_file));
+    }
+    let found = system.find(place)?;
+    if found.as_ref().is_some_and(|found| !found.is_dir() && place.is_dir()) {
+        let not_a_directory: std::io::Error = std::io::ErrorKind::NotADirectory.into();
+        return Err(dkms_sys::IoError::new("use", system.below(place), not_a_directory).into());
+    }
+    Ok(found)
 }
 
 /// Changes the root directory to that system, with the machine's `moved` below [`HOST`].

@@ -6,6 +6,7 @@ use super::sandbox::Change;
 use super::{btf, mark};
 use crate::build::{BuildError, NotForKernel};
 use crate::error::{Error, Result};
+use crate::kernel::headers;
 use crate::session::Host;
 use crate::session::Session;
 use dkms_conf::module_conf::ModuleEntry;
@@ -116,9 +117,8 @@ fn collect_module(
 ) -> Result<CollectedModule> {
     let (session, name) = (context.session, built_file(entry));
     let bytes = dkms_sys::fs::read_untrusted(dir, &name, context.sandbox.owner())?;
-    let module = check(&bytes, context.build, session.options.force).map_err(|cause| {
-        Error::Build(BuildError::BadModule { path: dir.join(&name), cause: cause.into() })
-    })?;
+    let module = check(&bytes, context.build, session.options.force)
+        .map_err(|cause| not_for_kernel(context, dir.join(&name), cause))?;
     let is_module = |bytes: &[u8]| check(bytes, context.build, session.options.force).map(drop);
     let bytes = btf::add(context, &entry.dest_name, bytes, is_module)?;
     let bytes = if entry.strip { strip(context, &entry.dest_name, bytes)? } else { bytes };
@@ -170,6 +170,19 @@ pub fn check(bytes: &[u8], build: &Build, force: bool) -> std::result::Result<Mo
     }
 }
 
+/// The error for a module that make produced and the kernel would not load.
+fn not_for_kernel(context: &Context<'_>, path: PathBuf, cause: NotForKernel) -> BuildError {
+    let headers = &context.target.headers.dir;
+    let belong_to = headers::kernel_release(headers);
+    match cause {
+        NotForKernel::Release { built_for, release } if belong_to.as_ref() == Some(&built_for) => {
+            let package = headers::package(context.session, &context.build.kernel);
+            BuildError::OtherHeaders { path, built_for, release, headers: headers.clone(), package }
+        }
+        cause => BuildError::BadModule { path, cause: cause.into() },
+    }
+}
+
 /// The file that dkms.conf names, below the build directory.
 fn built_file(entry: &ModuleEntry) -> PathBuf {
     Path::new(&entry.built_location).join(format!("{}.ko", entry.built_name))
@@ -180,7 +193,10 @@ fn built_file(entry: &ModuleEntry) -> PathBuf {
 fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let (session, program) = (context.session, context.target.toolchain.strip_program());
     let Some(path) = dkms_sys::process::which(program, &session.host.path) else {
-        session.warn(format!("{program} is not installed, so the module keeps its debugging symbols"));
+        let package = session.host.program_package(program);
+        session.warn(format!(
+            "{program} is not installed (package {package}), so the module keeps its debugging symbols"
+        ));
         return Ok(bytes);
     };
     let file = format!("{name}.ko");

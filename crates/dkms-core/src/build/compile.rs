@@ -53,14 +53,9 @@ fn make(context: &Context<'_>, recipe: &Recipe) -> Result<()> {
     let line = if context.pool.is_some() { &recipe.fitted.text } else { &recipe.line };
     log.begin("Building module(s)", &context.target.toolchain.as_typed(line))?;
     if dkms_sys::process::which("make", path).is_none() {
-        let distribution = session.host.distribution.as_ref();
-        let package = distribution.map_or_else(|| "make".into(), |d| d.program_package("make"));
-        return Err(ProgramError::Missing {
-            program: "make".into(),
-            purpose: "build modules".into(),
-            package,
-        }
-        .into());
+        let (program, purpose) = ("make".to_owned(), "build modules".to_owned());
+        let package = session.host.program_package(&program);
+        return Err(ProgramError::Missing { program, purpose, package }.into());
     }
     let bash = dkms_sys::process::which("bash", path).unwrap_or_else(|| "/bin/bash".into());
     let mut command = context
@@ -110,9 +105,7 @@ fn diagnosis(context: &Context<'_>) -> Result<crate::build::Diagnosis> {
 }
 
 fn explain_missing(context: &Context<'_>, missing: &Missing) -> String {
-    let distribution = context.session.host.distribution.as_ref();
-    let package =
-        |program: &String| distribution.map_or_else(|| program.clone(), |d| d.program_package(program));
+    let package = |program: &String| context.session.host.program_package(program);
     let mut packages: Vec<String> = missing.programs.iter().map(package).collect();
     packages.dedup();
     format!(

@@ -88,9 +88,7 @@ fn is_context(line: &str) -> bool {
 
 fn meaning(host: &Host, lines: &[&str]) -> Option<String> {
     let has = |needle: &str| lines.iter().any(|l| l.contains(needle));
-    let package = |program: &str| {
-        host.distribution.as_ref().map_or_else(|| program.to_owned(), |d| d.program_package(program))
-    };
+    let package = |program: &str| host.program_package(program);
     if has("No space left on device") {
         return Some("the disk that holds the dkms tree or TMPDIR is full".into());
     }

@@ -52,6 +52,15 @@ pub enum BuildError {
         #[source]
         cause: Cause,
     },
+    #[error("{path} is built for kernel {built_for}, not for {release}, because {headers} has its headers")]
+    OtherHeaders {
+        path: PathBuf,
+        built_for: String,
+        release: Release,
+        headers: PathBuf,
+        /// The package with the right headers.
+        package: String,
+    },
     #[error(
         "{build} is not compiled here (prebuilt=only), and no registry has a build with fingerprint {fingerprint}"
     )]
@@ -115,6 +124,9 @@ impl BuildError {
             ],
             Self::DependsMissing { missing, .. } => {
                 vec![format!("install {} for this kernel first, or use --force", missing.join(", "))]
+            }
+            Self::OtherHeaders { release, headers, package, .. } => {
+                vec![format!("install {package}: {} has to lead to the headers of {release}", headers.display())]
             }
             Self::EmptySource(_) => vec![
                 "this came from a tarball without source; it can be installed for the kernels that it was built for, not rebuilt"

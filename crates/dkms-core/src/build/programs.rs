@@ -116,9 +116,7 @@ impl Emulator {
             );
             Error::Program(ProgramError::Missing { program: program.to_owned(), purpose, package })
         };
-        let package = |program: &str| {
-            host.distribution.as_ref().map_or_else(|| program.to_owned(), |d| d.program_package(program))
-        };
+        let package = |program: &str| host.program_package(program);
         let or_native = |package: String| {
             let own = machine::debian_name(&host.machine);
             match example.iter().filter_map(|c| c.to_str()).find(|c| c.starts_with("linux-kbuild-")) {

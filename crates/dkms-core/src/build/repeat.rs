@@ -32,7 +32,11 @@ pub(super) fn check(context: &Context<'_>, fingerprint: &Fingerprint) -> Result<
 pub(super) fn remember(context: &Context<'_>, fingerprint: &Fingerprint, error: &Error) {
     let is_certain = match error {
         Error::Build(BuildError::MakeFailed { diagnosis, .. }) => !diagnosis.is_passing,
-        Error::Build(BuildError::ModuleFileMissing { .. } | BuildError::BadModule { .. }) => true,
+        Error::Build(
+            BuildError::ModuleFileMissing { .. }
+            | BuildError::BadModule { .. }
+            | BuildError::OtherHeaders { .. },
+        ) => true,
         _ => false,
     };
     let Some(now) = record_of(context, fingerprint).filter(|_| is_certain) else { return };

@@ -167,8 +167,7 @@ impl Target {
     pub(super) fn require_foreign_tools(&self, session: &Session<'_>) -> Result<(), Error> {
         let Some(foreign) = &self.toolchain.foreign else { return Ok(()) };
         if let Some(program) = foreign.missing.clone() {
-            let distribution = session.host.distribution.as_ref();
-            let package = distribution.map_or_else(|| program.clone(), |d| d.program_package(&program));
+            let package = session.host.program_package(&program);
             let purpose = format!(
                 "compile modules for {}, the machine of kernel {}",
                 foreign.machine, self.kernel.release

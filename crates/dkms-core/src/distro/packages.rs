@@ -96,29 +96,6 @@ impl Distribution {
             _ => None,
         }
     }
-
-    /// The package with a program.
-    pub fn program_package(&self, program: &str) -> String {
-        let debian = matches!(self.family(), Family::Debian | Family::Ubuntu);
-        match program {
-            "make" | "patch" | "kmod" | "bash" | "gcc" | "clang" => program.into(),
-            "depmod" | "modprobe" => "kmod".into(),
-            "strip" | "ld" => "binutils".into(),
-            "pahole" if matches!(self.family(), Family::Fedora | Family::Rhel | Family::Suse) => {
-                "dwarves".into()
-            }
-            p if p.starts_with("llvm-") || p.starts_with("ld.lld") || p.starts_with("clang-") => {
-                llvm_package(p, debian)
-            }
-            p if p.starts_with("qemu-") => "qemu-user".into(),
-            p if p.starts_with("gcc-") => p.into(),
-            p if is_cross(p) => cross_package(p, debian),
-            p if debian && p.contains("-gcc-") => {
-                p.rsplit_once("-gcc-").map_or(p.into(), |(_, n)| format!("gcc-{n}"))
-            }
-            p => p.into(),
-        }
-    }
 }
 
 /// Whether the part is in the name where the distribution has it: before a number, or at the end.
@@ -144,33 +121,6 @@ fn pkgbase(kernel_modules: &Path) -> String {
     match read_text(kernel_modules.join("pkgbase"), Limit::CONFIG) {
         Ok(base) if !base.trim().is_empty() => base.trim().to_owned(),
         _ => "linux".into(),
-    }
-}
-
-/// Whether a compiler is for another machine, by its name.
-fn is_cross(program: &str) -> bool {
-    let machine = program.split_once("-linux-").map(|(machine, _)| machine);
-    machine.is_some_and(|machine| machine != std::env::consts::ARCH) && program.contains("-gcc")
-}
-
-/// The package with a compiler for another machine. Only Debian's have its version.
-fn cross_package(program: &str, debian: bool) -> String {
-    let (triple, version) = program.split_once("-gcc").unwrap_or((program, ""));
-    if debian { format!("gcc{version}-{}", triple.replace('_', "-")) } else { format!("gcc-{triple}") }
-}
-
-/// The package with a program of LLVM. Only Debian's have the version that the program's name may end in.
-fn llvm_package(program: &str, debian: bool) -> String {
-    let package = match program {
-        p if p.starts_with("clang") => "clang",
-        p if p.starts_with("ld.lld") => "lld",
-        _ => "llvm",
-    };
-    let version = program.rsplit_once('-').map_or("", |(_, v)| v);
-    if debian && !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()) {
-        format!("{package}-{version}")
-    } else {
-        package.to_owned()
     }
 }
 
@@ -236,26 +186,5 @@ mod tests {
         assert_eq!(usual(DEBIAN, "x86_64"), pair("linux-image-amd64", "linux-headers-amd64"));
         assert_eq!(usual("ID=alpine", "x86_64"), pair("linux-lts", "linux-lts-dev"));
         assert_eq!(usual("ID=slackware", "x86_64"), None);
-    }
-
-    #[test]
-    fn packages_of_programs() {
-        let package = |id: &str, program: &str| Distribution::from_os_release(id).program_package(program);
-        let table = [
-            ("gcc-12", "gcc-12", "gcc-12"),
-            ("clang", "clang", "clang"),
-            ("clang-18", "clang-18", "clang"),
-            ("ld.lld", "lld", "lld"),
-            ("ld.lld-18", "lld-18", "lld"),
-            ("llvm-ar", "llvm", "llvm"),
-            ("llvm-objcopy-18", "llvm-18", "llvm"),
-            ("pahole", "pahole", "dwarves"),
-            ("s390x-linux-gnu-gcc-12", "gcc-12-s390x-linux-gnu", "gcc-s390x-linux-gnu"),
-            ("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu", "gcc-riscv64-linux-gnu"),
-            ("qemu-s390x", "qemu-user", "qemu-user"),
-        ];
-        for (program, debian, fedora) in table {
-            assert_eq!((package(DEBIAN, program), package(FEDORA, program)), (debian.into(), fedora.into()));
-        }
     }
 }

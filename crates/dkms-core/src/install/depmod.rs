@@ -68,8 +68,7 @@ pub fn run(s: &Session<'_>, kernel: &Kernel) -> Result<()> {
     arguments.push(kernel.release.as_str().into());
     s.report(Event::DepmodStarted { kernel: kernel.clone() });
     let Some(program) = dkms_sys::process::which("depmod", &s.host.path) else {
-        let package =
-            s.host.distribution.as_ref().map_or_else(|| "kmod".into(), |d| d.program_package("depmod"));
+        let package = s.host.program_package("depmod");
         let reason = format!("it is not installed; the package {package} has it");
         return Err(InstallError::DepmodFailed { kernel: kernel.clone(), cause: reason.into() }.into());
     };

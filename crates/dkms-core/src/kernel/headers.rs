@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::session::Options;
 use crate::session::Session;
 use dkms_conf::framework_conf::Prebuilt;
+use dkms_sys::fs::Limit;
 use dkms_tree::ids::Kernel;
 use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ pub struct KernelConfig {
 impl KernelConfig {
     /// Reads a configuration; `None` if it cannot be read.
     pub fn read(path: &Path) -> Option<Self> {
-        let bytes = dkms_sys::fs::read_bounded(path, dkms_sys::fs::Limit::INDEX).ok()?;
+        let bytes = dkms_sys::fs::read_bounded(path, Limit::INDEX).ok()?;
         Some(Self { path: path.to_owned(), text: String::from_utf8_lossy(&bytes).into_owned() })
     }
 
@@ -138,10 +139,7 @@ pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
         if session.options.framework.prebuilt == Some(Prebuilt::Only) {
             return Ok(Headers { dir, config: installed_config(session.layout, &kernel.release) });
         }
-        let package = session.host.distribution.as_ref().map_or_else(
-            || format!("the headers of kernel {}", kernel.release),
-            |d| d.headers_package(&kernel.release, &session.layout.kernel_modules(&kernel.release)),
-        );
+        let package = package(session, kernel);
         let mut others = super::installed::with_headers(session.layout);
         others.retain(|other| present(session.layout, session.options, other));
         let release = kernel.release.clone();
@@ -150,13 +148,28 @@ pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
     let path = config_path(session.layout, session.options, &kernel.release);
     // A configuration that does not exist or may not be read does no harm. Anything but a regular file in its
     // place does.
-    if let Err(e) = dkms_sys::fs::open_bounded(&path, dkms_sys::fs::Limit::INDEX) {
+    if let Err(e) = dkms_sys::fs::open_bounded(&path, Limit::INDEX) {
         if e.errno().is_none() {
             return Err(e.into());
         }
     }
     let config = KernelConfig::read(&path);
     Ok(Headers { dir, config })
+}
+
+/// The package with the headers of a kernel.
+pub(crate) fn package(session: &Session<'_>, kernel: &Kernel) -> String {
+    session.host.distribution.as_ref().map_or_else(
+        || format!("the headers of kernel {}", kernel.release),
+        |d| d.headers_package(&kernel.release, &session.layout.kernel_modules(&kernel.release)),
+    )
+}
+
+/// The kernel that modules are for if they are built with these headers.
+pub(crate) fn kernel_release(headers: &Path) -> Option<String> {
+    let text = dkms_sys::fs::read_text(headers.join("include/generated/utsrelease.h"), Limit::CONFIG).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("#define UTS_RELEASE "))?;
+    Some(line.trim().trim_matches('"').to_owned())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub mod status;
 pub mod verify;
 
 use dkms_sys::IoError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why an inspection could not run. What an inspection finds is its result, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -31,10 +31,12 @@ pub enum LookError {
     #[error("{0} is not installed, so there is nothing to verify")]
     NotInstalled(String),
     /// There is no kernel in this directory.
-    #[error("there is no kernel in {tree}")]
+    #[error("there is no kernel in {tree}{}", of_root(.root.as_deref()))]
     NoKernel {
         /// Where kernels have their modules.
         tree: PathBuf,
+        /// The directory of `--root`.
+        root: Option<PathBuf>,
         /// The package with the usual kernel of the distribution.
         package: Option<String>,
     },
@@ -44,8 +46,16 @@ impl LookError {
     /// What to do about it; empty if the message says it.
     pub fn help(&self) -> Vec<String> {
         match self {
-            Self::NoKernel { package: Some(package), .. } => vec![format!("install a kernel: {package}")],
+            Self::NoKernel { package, .. } => {
+                let package = package.as_ref().map_or_else(String::new, |package| format!(": {package}"));
+                vec![format!("install a kernel{package}")]
+            }
             _ => Vec::new(),
         }
     }
+}
+
+/// The words that name the system of `--root` after a path in it.
+fn of_root(root: Option<&Path>) -> String {
+    root.map_or_else(String::new, |root| format!(" of {}", root.display()))
 }

@@ -27,7 +27,9 @@ use crate::{IoError, Result};
 pub use beneath::{Escape, Last, find_escape};
 pub use copy::{copy_file, copy_tree};
 pub use dir::{Dir, Kind, Stat};
-pub use read::{Limit, open, open_bounded, read, read_bounded, read_optional, read_start, read_text};
+pub use read::{
+    Limit, is_masked, open, open_bounded, read, read_bounded, read_optional, read_start, read_text,
+};
 pub use remove::{remove_empty_below, remove_empty_dirs, remove_file, remove_tree};
 pub use scan::{Scanned, ScannedKind, scan};
 pub use temp::TempDir;

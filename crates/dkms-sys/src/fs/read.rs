@@ -142,8 +142,17 @@ fn open_regular(op: &'static str, path: &Path) -> Result<(File, Metadata)> {
 /// Whether the file is regular, or `/dev/null`, which stands for an empty file if it is mounted or linked
 /// there.
 fn is_readable(meta: &Metadata) -> bool {
+    meta.is_file() || is_null(meta)
+}
+
+fn is_null(meta: &Metadata) -> bool {
     const NULL: u64 = libc::makedev(1, 3);
-    meta.is_file() || (meta.file_type().is_char_device() && meta.rdev() == NULL)
+    meta.file_type().is_char_device() && meta.rdev() == NULL
+}
+
+/// Whether `/dev/null` is mounted or linked there, as a sign that there is no such file.
+pub fn is_masked(path: impl AsRef<Path>) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| is_null(&meta))
 }
 
 fn unfit(path: &Path, kind: FileType) -> Unfit {

@@ -30,7 +30,7 @@ use crate::default_version;
 use crate::request::{self, Subject};
 use crate::settings;
 use crate::ui::Ui;
-use dkms_core::error::{Error, Result};
+use dkms_core::error::Result;
 use dkms_core::event::Event;
 use dkms_core::hold::Caller;
 use dkms_core::request::RequestError;
@@ -151,7 +151,7 @@ fn prepare(arguments: &Arguments, host: &mut Host, ui: &Ui) -> Result<()> {
         return Ok(());
     }
     if host.distribution.is_none() {
-        return Err(Error::NoOsRelease);
+        return Err(host.distribution_unknown());
     }
     dkms_sys::sys::set_umask(0o022);
     if let Err(e) = dkms_sys::signal::install() {

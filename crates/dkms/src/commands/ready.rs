@@ -70,6 +70,7 @@ fn newest(call: &Call<'_>) -> Result<Kernel> {
         let usual = call.s.host.distribution.as_ref().and_then(|known| known.usual_kernel(&arch));
         LookError::NoKernel {
             tree: call.s.layout.install_tree.clone(),
+            root: call.s.host.other_root.clone(),
             package: usual.map(|(kernel, _)| kernel),
         }
     })?;

@@ -418,10 +418,7 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
         let help = Error::Build(BuildError::HeadersMissing {
             release: release.clone(),
             path: crate::kernel::headers::source_dir(s.layout, s.options, release),
-            package: s.host.distribution.as_ref().map_or_else(
-                || format!("the headers of kernel {release}"),
-                |d| d.headers_package(release, &s.layout.kernel_modules(release)),
-            ),
+            package: crate::kernel::headers::package(s, kernel),
             others: Vec::new(),
         })
         .help()

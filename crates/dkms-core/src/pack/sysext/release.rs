@@ -53,7 +53,10 @@ pub(super) fn text(sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<Strin
 
 fn host() -> Result<String> {
     let places = ["/etc/os-release", "/usr/lib/os-release"];
-    places.iter().find_map(|path| fs::read_text(path, Limit::CONFIG).ok()).ok_or(Error::NoOsRelease)
+    places
+        .iter()
+        .find_map(|path| fs::read_text(path, Limit::CONFIG).ok())
+        .ok_or_else(|| Error::NoOsRelease("/".into()))
 }
 
 fn os_release(text: &str, key: &str) -> Option<String> {
