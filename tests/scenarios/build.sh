@@ -59,6 +59,12 @@ dkms build single/1.0 -k "$K612" --force
 #: step log-names-command-and-exit 0
 grep -qi 'exit code: 0' "/var/lib/dkms/single/1.0/$K/$A/log/make.log"
 grep -q "KERNELRELEASE=$K" "/var/lib/dkms/single/1.0/$K/$A/log/make.log"
+#: step keeps-the-configuration 0
+l=/var/lib/dkms/single/1.0/$K/$A/log
+cmp "$l/.config" "/lib/modules/$K/build/.config"; same "$(stat -c %a "$l/.config")" 644
+cp "/lib/modules/$K/build/.config" /run/config-other
+dkms unbuild single/1.0 -k "$K"; dkms build single/1.0 -k "$K" --config /run/config-other
+cmp "$l/config-other" /run/config-other; test ! -e "$l/.config"
 #: step reproducible-records 0 ours
 # With SOURCE_DATE_EPOCH log and manifest say the same whenever, and however fast, it is built.
 rm -rf /usr/src/single-1.0; fixture single-1.0; dkms remove single/1.0 --all 2>/dev/null || true

@@ -6,6 +6,7 @@ use super::fingerprint::Fingerprint;
 use super::sign::Signed;
 use super::{objects, script};
 use crate::error::Result;
+use crate::kernel::headers;
 use crate::lock::Held;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::sandbox::{Access, Part, Place};
@@ -47,12 +48,26 @@ pub(crate) fn place(
     }
     fs::create_dir_all(staging.path().join("log"))?;
     fs::copy_file(&context.log.path, staging.path().join("log/make.log"))?;
+    keep_config(context, &staging.path().join("log"))?;
     if manifest.origin == BuildOrigin::Built {
         manifest.objects = objects::count(&context.log.path);
     }
     manifest.store(&staging.path().join(".manifest.json"))?;
     fs::set_mode(staging.path(), 0o755)?;
     exchange(context, staging.path(), manifest, is_complete)
+}
+
+/// Keeps the kernel's configuration beside the log, as dkms 3 does. Prebuilt modules may be placed without
+/// headers.
+fn keep_config(context: &Context<'_>, log: &Path) -> Result<()> {
+    let (session, release) = (context.session, &context.build.kernel.release);
+    let path = headers::whole_config_path(session.layout, session.options, release);
+    if let (Some(name), true) = (path.file_name(), path.is_file()) {
+        let copy = log.join(name);
+        fs::copy_file(&path, &copy)?;
+        fs::set_mode(&copy, 0o644)?;
+    }
+    Ok(())
 }
 
 fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fingerprint) -> Manifest {

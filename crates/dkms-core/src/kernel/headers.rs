@@ -110,6 +110,12 @@ pub fn config_path(layout: &Layout, options: &Options, release: &str) -> PathBuf
     if auto.exists() { auto } else { dir.join(".config") }
 }
 
+/// The kernel's configuration with its comments (`is not set`): `--config`, or `.config` in the headers. The
+/// file need not exist.
+pub fn whole_config_path(layout: &Layout, options: &Options, release: &str) -> PathBuf {
+    options.kernel_config.clone().unwrap_or_else(|| source_dir(layout, options, release).join(".config"))
+}
+
 /// Whether modules for a kernel can be made: its headers are installed, or they come from a registry.
 pub fn suffice(layout: &Layout, options: &Options, release: &str) -> bool {
     let only = options.framework.prebuilt == Some(Prebuilt::Only);
