@@ -62,7 +62,8 @@ pub(crate) fn place(
 fn keep_config(context: &Context<'_>, log: &Path) -> Result<()> {
     let (session, release) = (context.session, &context.build.kernel.release);
     let path = headers::whole_config_path(session.layout, session.options, release);
-    if let (Some(name), true) = (path.file_name(), path.is_file()) {
+    let name = path.file_name().filter(|name| *name != "make.log");
+    if let (Some(name), true) = (name, path.is_file()) {
         let copy = log.join(name);
         fs::copy_file(&path, &copy)?;
         fs::set_mode(&copy, 0o644)?;
