@@ -195,6 +195,8 @@ install_tools() {
     done < <(if [[ $demo == yes ]]; then demo_tools; else all_tools; fi)
     # Recommended by gcc, and needed to link anything.
     [[ -e /usr/include/stdio.h ]] || want+=(libc6-dev)
+    # The headers' objtool needs it.
+    ldconfig -p | grep -q 'libelf\.so\.1 ' || want+=(libelf1)
     if [[ $demo == no ]]; then other_tools; fi
     if ((${#want[@]})); then
         say "installing ${want[*]}"
