@@ -114,7 +114,13 @@ recipe_debootstrap() {
     block debootstrap | sed "s/ bookworm image/ $suite image/" >"$work/debootstrap.sh"
     mkdir "$work/debootstrap/bin"
     ln -s "$binary" "$work/debootstrap/bin/dkms"
-    (cd "$work/debootstrap" && cp -r "$context/hello" . && PATH=$PWD/bin:$PATH bash -eu "$work/debootstrap.sh") >"$work/debootstrap.log" 2>&1 || { tail -n 25 "$work/debootstrap.log"; fail debootstrap; return; }
+    # dkms --root has its cache of builds in /var/cache of the machine, which stays as it is.
+    own_cache() { unshare --mount sh -c 'mount -t tmpfs cache /var/cache && exec "$@"' - "$@"; }
+    (
+        cd "$work/debootstrap"
+        cp -r "$context/hello" .
+        PATH=$PWD/bin:$PATH own_cache bash -eu "$work/debootstrap.sh"
+    ) >"$work/debootstrap.log" 2>&1 || { tail -n 25 "$work/debootstrap.log"; fail debootstrap; return; }
     says debootstrap 'Using kernel '
     says debootstrap 'is ready to be booted'
     check_tree "$work/debootstrap/image" || fail 'debootstrap: no module, or a key'
