@@ -222,7 +222,7 @@ def judge_state():
     leftovers = [
         l
         for l in listing(TREE, skip=(f"{TREE}/.lock",)) + [l for k in KERNELS for l in listing(f"{LIB}/{k}")]
-        if re.search(r"/\.(?!manifest\.json|journal/$|building/$|recovery\.log$|log/|index/|headers/|timings/)", l.split(" ")[0])
+        if re.search(r"/\.(?!config$|manifest\.json|journal/$|building/$|recovery\.log$|log/|index/|headers/|timings/)", l.split(" ")[0])
     ]
     for l in leftovers:
         complain("left over", l)

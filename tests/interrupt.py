@@ -102,7 +102,8 @@ def interrupt(title, words, number, group=False, twice=False, name="built", allo
         complain("not as before", title, *difference(now, before, before))
     recovered = dkms("generate_mok")
     now = as_added(state())
-    leftovers = [l for l in now if "/." in l and "/.manifest.json" not in l and l not in before]
+    kept = ("/.manifest.json", "/log/.config")
+    leftovers = [l for l in now if "/." in l and not any(name in l for name in kept) and l not in before]
     if leftovers:
         complain("leftovers", title, *leftovers)
     if "before" in allowed and now != before:
