@@ -62,13 +62,10 @@ pub(crate) fn place(
 fn keep_config(context: &Context<'_>, log: &Path) -> Result<()> {
     let (session, release) = (context.session, &context.build.kernel.release);
     let path = headers::whole_config_path(session.layout, session.options, release);
-    let name = path.file_name().filter(|name| *name != "make.log");
-    if let (Some(name), true) = (name, path.is_file()) {
-        let copy = log.join(name);
-        fs::copy_file(&path, &copy)?;
-        fs::set_mode(&copy, 0o644)?;
-    }
-    Ok(())
+    let Some(name) = path.file_name().filter(|name| *name != "make.log") else { return Ok(()) };
+    // A file that is not there or may not be read is no reason to lose the build.
+    let Ok(config) = fs::read_bounded(&path, fs::Limit::INDEX) else { return Ok(()) };
+    Ok(fs::create_new(log.join(name), &config, 0o644)?)
 }
 
 fn describe(context: &Context<'_>, modules: Vec<ModuleRecord>, fingerprint: Fingerprint) -> Manifest {

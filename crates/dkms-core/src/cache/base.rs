@@ -69,7 +69,9 @@ impl Cache {
     /// As for a build.
     pub fn store_base(&self, kernel_digest: &str, kernel: &str, btf: &[u8]) -> Result<(), StoreError> {
         let head = Head { kernel: kernel.to_owned(), sha256: digest::bytes(btf) };
-        let head = serde_json::to_string(&head).unwrap_or_default() + "\n";
+        // Two strings can always be written as JSON.
+        let Ok(head) = serde_json::to_string(&head) else { return Ok(()) };
+        let head = head + "\n";
         let size = (head.len() as u64).saturating_add(btf.len() as u64);
         if !is_sha256(kernel_digest) || head.len() > LONGEST_HEAD || size > LARGEST {
             return Ok(());
@@ -147,7 +149,10 @@ impl Cache {
             };
             Some(Problem { path, what })
         };
-        fs::list_dir_optional(&dir).unwrap_or_default().into_iter().filter_map(problem).collect()
+        match fs::list_dir_optional(&dir) {
+            Ok(names) => names.into_iter().filter_map(problem).collect(),
+            Err(e) => vec![Problem { path: dir, what: e.to_string() }],
+        }
     }
 }
 

@@ -49,7 +49,7 @@ enum Step {
     Hold { entry: String, before: String },
     /// It becomes this one, which it was before.
     Release { entry: String },
-    /// Somebody else has chosen another one since.
+    /// The administrator or another program has chosen another one since.
     Forget,
 }
 

@@ -124,7 +124,7 @@ unsafe fn watch(main: i32, rows: &mut Rows, end_leftovers: bool, own_group: bool
                 _ => {}
             }
             let none_left = reap(main, &mut status);
-            // Somebody else waited for `main`, or SIGCHLD is ignored: nothing more will arrive.
+            // `main` was waited for elsewhere, or SIGCHLD is ignored: nothing more will arrive.
             if none_left && status.is_none() {
                 return libc::SIGKILL;
             }
