@@ -120,6 +120,23 @@ for name in .lock .building .recovery.log post_transaction.log; do
         attempt 6 install multi/1.0 -k "$K" -- "$name is a symbolic link to $to, which is outside"
     done
 done
+#: step our-logs-are-other-names-of-the-machine-s-files 0 ours
+# A hard link: what is written in place is written on the machine too.
+. /run/hostile.sh
+for name in post_transaction.log .recovery.log; do
+    other_name() {
+        rm -f "${T:?}/$name"
+        ln /opt/out/canary "$T/$name"
+        mkdir -p /img/x/etc/dkms
+        echo 'post_transaction="echo changed"' >/img/x/etc/dkms/framework.conf
+        journal '{"Text":{"path":"/var/lib/dkms/mok.pub","text":""}}'
+        # Its count of names and its time of change may differ; its contents may not.
+        machine() { cat /opt/out/canary; stat -c '%a %u %s %y' /opt/out/canary; }
+    }
+    hostile other_name
+    attempt 0 install multi/1.0 -k "$K"
+    test ! "$T/$name" -ef /opt/out/canary
+done
 #: step directories-are-links 0 ours
 . /run/hostile.sh
 for name in multi multi/1.0 "multi/1.0/$K" "multi/1.0/$K/$A" "multi/1.0/$K/$A/module" "multi/1.0/$K/$A/log" multi/original_module; do

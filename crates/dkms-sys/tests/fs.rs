@@ -377,6 +377,23 @@ fn only_regular_files_of_a_bounded_size_are_read() {
 }
 
 #[test]
+fn other_names_of_a_file_keep_their_contents() {
+    use std::io::Write as _;
+    let dir = temp();
+    for (name, open) in [
+        ("truncated", fs::create_truncated as fn(PathBuf) -> dkms_sys::Result<std::fs::File>),
+        ("appended", fs::open_append),
+    ] {
+        let outside = put(dir.path().join(format!("{name}-outside")), "precious");
+        let path = dir.path().join(name);
+        std::fs::hard_link(&outside, &path).expect("link");
+        open(path.clone()).expect("open").write_all(b"new").expect("write");
+        assert_eq!(fs::read(&outside).expect("outside"), b"precious", "{name}");
+        assert_eq!(fs::read(&path).expect("inside"), b"new", "{name}");
+    }
+}
+
+#[test]
 fn limits_are_inclusive_and_proc_files_can_be_read() {
     let dir = temp();
     let path = put(dir.path().join("f"), "1234");

@@ -235,7 +235,8 @@ fn read_chunk(file: &mut File, chunk: &mut Vec<u8>) -> std::io::Result<()> {
     file.take(64 * 1024).read_to_end(chunk).map(drop)
 }
 
-/// Creates or truncates a file for writing, such as a log. A link or a special file of that name is an error.
+/// Creates or truncates a file for writing, such as a log. A link or a special file of that name is an error. A
+/// file that has other names too (hard links) is replaced, so that its contents stay under those.
 pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
     let file = OpenOptions::new()
@@ -246,12 +247,13 @@ pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
         .open(path)
         .map_err(|e| IoError::new("create", path, e))?;
     only_regular(path, &file, "create")?;
+    let file = with_one_name(path, file, "create")?;
     file.set_len(0).map_err(|e| IoError::new("write", path, e))?;
     Ok(file)
 }
 
 /// Opens a file for appending, and creates it if it is missing. A link or a special file of that name is an
-/// error.
+/// error. A file that has other names too (hard links) is replaced by an empty one.
 pub fn open_append(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
     let file = OpenOptions::new()
@@ -262,7 +264,18 @@ pub fn open_append(path: impl AsRef<Path>) -> Result<File> {
         .open(path)
         .map_err(|e| IoError::new("write", path, e))?;
     only_regular(path, &file, "write")?;
-    Ok(file)
+    with_one_name(path, file, "write")
+}
+
+/// Replaces a file that has several names by a new one. The others may be outside the tree or image to which
+/// `path` belongs: they keep the old contents.
+fn with_one_name(path: &Path, file: File, op: &'static str) -> Result<File> {
+    if file.metadata().map_err(|e| IoError::new("examine", path, e))?.nlink() <= 1 {
+        return Ok(file);
+    }
+    remove_file(path)?;
+    let new = OpenOptions::new().append(true).create_new(true).mode(0o666).open(path);
+    new.map_err(|e| IoError::new(op, path, e))
 }
 
 /// Fails if an open file is not a regular file.
