@@ -56,6 +56,15 @@ S
 kernelver=stale arch=stale module=stale module_version=stale dkms install scripts/1.0 -k "$K"
 sed -n '/^p[a-z]*_\(build\|install\) /p' /run/seen >/run/seen.sorted
 same "$(cat /run/seen.sorted)" "$(for s in pre_build post_build pre_install post_install; do echo "$s kernelver=$K arch=$A module=scripts module_version=1.0"; done)"
+#: step add-and-remove-see-nothing-stale 0 ours
+dkms remove scripts/1.0 --all
+rm /run/seen
+kernelver=stale arch=stale module=stale module_version=stale dkms add scripts/1.0
+kernelver=stale arch=stale module=stale module_version=stale dkms install scripts/1.0 -k "$K"
+kernelver=stale arch=stale module=stale module_version=stale dkms remove scripts/1.0 --all
+same "$(grep post_add /run/seen)" "post_add kernelver= arch= module=scripts module_version=1.0"
+same "$(grep post_remove /run/seen)" "post_remove kernelver=$K arch=$A module=scripts module_version=1.0"
+dkms install scripts/1.0 -k "$K"
 #: step build-scripts-are-lines-of-shell 0 ours
 dkms remove scripts/1.0 --all
 printf '#!/bin/sh\nprintf "<%%s>" "$@" >>/run/arguments\n' >/usr/src/scripts-1.0/note.sh

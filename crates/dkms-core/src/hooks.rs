@@ -25,20 +25,19 @@ pub struct Script<'a> {
     pub environment: &'a [(String, String)],
 }
 
+/// The names of [`variables`]. A script that has no value for one of them does not get the caller's either.
+const EXPORTED: [&str; 4] = ["kernelver", "arch", "module", "module_version"];
+
 /// Variables that dkms exports to the scripts of a package and to make. They always override the caller's: a
 /// stale kernelver would build for another kernel.
 pub fn variables(package: &PackageId, kernel: Option<&Kernel>) -> Vec<(String, String)> {
     let (release, arch) = kernel.map_or(("", ""), |k| (&k.release, &k.arch));
-    [
-        ("kernelver", release),
-        ("arch", arch),
-        ("module", package.name.as_str()),
-        ("module_version", package.version.as_str()),
-    ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_empty())
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect()
+    EXPORTED
+        .into_iter()
+        .zip([release, arch, package.name.as_str(), package.version.as_str()])
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Finds the file of a script line: an executable of that name in `/etc/dkms/M/`, else one below `directory`,
@@ -99,11 +98,12 @@ pub fn run(session: &Session<'_>, package: &PackageId, script: &Script<'_>) -> R
     announce(session.sink, package, script);
     // $2 is not quoted, so that the shell splits and expands it.
     let line = "exec \"$1\" $2";
+    let inherited = session.host.environment.iter().filter(|(name, _)| !EXPORTED.iter().any(|e| name == e));
     let done = Command::new(shell(session.host))
         .args(["-c", line, "dkms"])
         .arg(&program)
         .arg(arguments(script.line))
-        .envs(session.host.environment.iter().cloned())
+        .envs(inherited.cloned())
         .envs(script.environment.iter().cloned())
         .env("PWD", script.directory)
         .cwd(script.directory)
