@@ -24,5 +24,5 @@ timings_row() {
     without=$(of_build SOURCE_DATE_EPOCH=1700000000)
     "$dkms" unbuild "$package" -k "$K" >/dev/null
     awk -v w="$with" -v o="$without" \
-        'BEGIN { printf "%-16s %d instructions of dkms to build one module with the page, %d without: %.3f times\n", "timings", w, o, w / o }'
+        'BEGIN { printf "%-16s %.0f instructions of dkms to build one module with the page, %.0f without: %.3f times\n", "timings", w, o, w / o }'
 }

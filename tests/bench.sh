@@ -8,7 +8,8 @@
 #   cached           autoinstall of the same packages, and install of one file, when all of it is in the cache of builds
 #   kernel_prerm     of the same packages: processor time
 #   registry         autoinstall of the same packages from a registry on loopback, and 200 clients of it at once
-#   memory           of dkms itself meanwhile
+#   memory           of dkms itself meanwhile, BTF included
+#   btf              what BTF in every module adds to autoinstall (the rows that compare with others go without)
 #   verify           the verdicts on all that is installed for one kernel, in processor time
 #   speed            the same against the limit: one make with a job server over all the packages' own make commands
 #   speed-2          for two kernels at once (autoinstall --all-kernels) against the sum of the two limits
@@ -64,9 +65,9 @@ for conf in /run/src/*/dkms.conf; do
     $ours add "/usr/src/$(basename "${conf%/dkms.conf}")" >/dev/null 2>&1 || true
 done
 $ours generate_mok >/dev/null
-# Builds are compared, not hits.
+# Builds are compared, not hits; and the same work: neither Debian's dkms nor make adds BTF to these modules.
 mkdir -p /etc/dkms/framework.conf.d
-echo cache_size=0 >/etc/dkms/framework.conf.d/no-cache.conf
+printf 'cache_size=0\nbtf=off\n' >/etc/dkms/framework.conf.d/compared.conf
 # The same packages for both: those that Debian's dkms builds. This is also what warms the caches.
 $debian autoinstall -k "$K" >/dev/null 2>&1 || true
 while IFS=: read -r package state; do
@@ -142,6 +143,8 @@ clean >/dev/null 2>&1
 limit_for "$K" "${packages[@]}"
 limit_us=$(best 1 limit)
 limit_done
+# With BTF, as dkms does it by default where pahole is installed: memory, and what it adds.
+echo cache_size=0 >/etc/dkms/framework.conf.d/compared.conf
 /usr/bin/env python3 - "$ours" "$K" <<'PYTHON'
 # The most memory of dkms itself, without its children: VmHWM, looked at while it works.
 import subprocess, sys, time
@@ -155,7 +158,11 @@ while p.poll() is None:
     time.sleep(0.02)
 print(f"memory           {most / 1024:.1f} MB in an autoinstall of all of them")
 PYTHON
+btf_o=$(PREPARE=clean best 1 $ours autoinstall -k "$K")
+printf 'cache_size=0\nbtf=off\n' >/etc/dkms/framework.conf.d/compared.conf
+$ours autoinstall -k "$K" >/dev/null
 show "autoinstall-${#packages[@]}" "$all_d" "$all_o"
+awk -v b="$btf_o" -v o="$all_o" 'BEGIN { printf "%-16s %.1f ms with BTF in every module (Debian adds none here): %.2f of the time without\n", "btf", b / 1000, b / o }'
 awk -v m="$bare_us" -v d="$all_d" -v o="$all_o" \
     'BEGIN { printf "%-16s %.1f ms; Debian is %.2f of it, ours %.2f\n", "makes+depmod", m / 1000, d / m, o / m }'
 awk -v m="$limit_us" -v d="$all_d" -v o="$all_o" \
@@ -167,7 +174,7 @@ processor() { # COMMAND...
     { time "$@" >/dev/null 2>&1; } 2>&1 | awk '{ printf "%.0f\n", ($1 + $2) * 1000 }'
 }
 # The first command fills the cache.
-rm /etc/dkms/framework.conf.d/no-cache.conf
+rm /etc/dkms/framework.conf.d/compared.conf
 clean >/dev/null 2>&1
 $ours autoinstall -k "$K" >/dev/null
 show "cached-${#packages[@]}" "$all_d" "$(PREPARE=clean best 3 $ours autoinstall -k "$K")"
@@ -182,7 +189,7 @@ $ours autoinstall -k "$K" >/dev/null
 printf '%-16s %s ms of processor time for %d packages\n' kernel_prerm "$(processor $ours kernel_prerm -k "$K")" "${#packages[@]}"
 $ours autoinstall -k "$K" >/dev/null
 registry_rows $ours "$all_d" "${packages[@]}"
-echo cache_size=0 >/etc/dkms/framework.conf.d/no-cache.conf
+printf 'cache_size=0\nbtf=off\n' >/etc/dkms/framework.conf.d/compared.conf
 
 # Processor time of the verdicts on everything that is installed for one kernel.
 python3 - "$ours" "$K" <<'PYTHON'

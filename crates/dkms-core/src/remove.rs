@@ -12,7 +12,7 @@ use crate::plan::removal::Depth;
 use crate::plan::{Operation, Plan, gather};
 use crate::session::Session;
 use dkms_sys::fs;
-use dkms_tree::ids::{Build, Kernel, PackageId, Release};
+use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::state;
 use std::sync::Arc;
 
@@ -81,8 +81,7 @@ fn transact(s: &Session<'_>, plan: Plan) -> Result<Vec<Kernel>> {
         plan.operations().filter_map(Operation::build).map(|b| b.kernel.clone()).collect();
     if kernels.is_empty() {
         // Only the tree changes, but a transaction needs a kernel. An image may have none.
-        let release = Release::new(&s.host.release).or_else(|_| Release::new("none"))?;
-        kernels.push(Kernel::of(release, &s.host.machine)?);
+        kernels.push(s.host.kernel()?);
     }
     let mut change = Change::begin(s, &kernels)?;
     let done = plan.operations().try_for_each(|operation| execute_step(s, &mut change, operation));

@@ -7,6 +7,7 @@ use crate::registry::Slot;
 use crate::secret::Secrets;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::beneath::Trees;
+use dkms_tree::ids::{BadName, Kernel, Release};
 use dkms_tree::layout::Layout;
 use std::ffi::OsString;
 use std::io::Write;
@@ -16,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Facts about the machine, gathered once by the program.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Host {
     /// `uname -r`, or the newest kernel of an image.
-    pub release: String,
+    pub release: Release,
     /// `uname -m`
     pub machine: String,
     /// From os-release; `None` if there is none.
@@ -52,6 +53,29 @@ pub struct Host {
     pub package_manager_run: Option<String>,
     /// `ADDON_MODULES_DIR`, which overrides the distribution's destination.
     pub addon_modules_dir: Option<String>,
+}
+
+#[cfg(test)]
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            release: Release::try_from("6.1.0-test".to_owned()).expect("a release"),
+            machine: String::new(),
+            distribution: None,
+            environment: Vec::new(),
+            path: OsString::new(),
+            cpus: 0,
+            chroot: None,
+            container: false,
+            image: None,
+            root: false,
+            other_root: None,
+            command: String::new(),
+            secrets: Secrets::default(),
+            package_manager_run: None,
+            addon_modules_dir: None,
+        }
+    }
 }
 
 impl Host {
@@ -91,7 +115,15 @@ impl Host {
 
     /// Whether a kernel is the one that runs on this system.
     pub fn runs(&self, release: &str) -> bool {
-        self.image.is_none() && release == self.release
+        self.image.is_none() && self.release == *release
+    }
+
+    /// The kernel with [`Host::release`].
+    ///
+    /// # Errors
+    /// The name of the machine's architecture is not a valid directory name.
+    pub fn kernel(&self) -> Result<Kernel, BadName> {
+        Kernel::of(self.release.clone(), &self.machine)
     }
 
     /// The package with a program; the program itself if the distribution is unknown.

@@ -1,6 +1,6 @@
 //! Single HTTP requests, with their limits. One agent for each server keeps its connections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use ureq::{Agent, Body, Timeout};
 
 use crate::address::{Address, Server};
 use crate::certificates::Certificates;
-use crate::deadline::{CONNECT, Deadline, FIRST_BYTE};
+use crate::deadline::{CONNECT, Deadline, FIRST_BYTE, LONGEST_PAUSE, SHORTEST_PAUSE};
 use crate::failure::{Failure, printable};
 use crate::proxy::Proxies;
 
@@ -66,19 +66,21 @@ pub(crate) struct Client {
     proxies: Proxies,
     provider: Arc<CryptoProvider>,
     agents: Mutex<HashMap<Server, Agent>>,
+    /// Servers that have answered: if one of them does not answer later, it has too much to do.
+    alive: Mutex<HashSet<Server>>,
 }
 
 impl Client {
     /// Without any connection yet.
     pub(crate) fn new(certificates: Certificates, proxies: Proxies) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        Self { certificates, proxies, provider, agents: Mutex::default() }
+        Self { certificates, proxies, provider, agents: Mutex::default(), alive: Mutex::default() }
     }
 
     /// Sends one request. Redirects and refusals are answers. If the server is busy, a request without a body
-    /// is repeated once, if there is time for that: a thousand machines may ask at the same moment. The
-    /// second attempt may wait for as long as there is time: a server with more work than it can do in time
-    /// would only get more of it if clients gave up and asked again.
+    /// is repeated while there is time: a thousand machines may ask at the same moment. A server that has
+    /// never answered is asked twice at most. Later attempts may wait for as long as there is time: a server
+    /// with more work than it can do in time would only get more of it if clients gave up and asked again.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -87,15 +89,28 @@ impl Client {
         payload: Payload<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
-        let first = self.send_once(method, address, headers, payload, (deadline, FIRST_BYTE));
         let repeatable = matches!(payload, Payload::None);
-        match busy(&first).filter(|pause| repeatable && deadline.has_time_after(*pause)) {
-            Some(pause) => {
-                std::thread::sleep(pause);
-                self.send_once(method, address, headers, payload, (deadline, deadline.left_to_begin()))
+        let mut begin = FIRST_BYTE;
+        for attempt in 0.. {
+            let result = self.send_once(method, address, headers, payload, (deadline, begin));
+            let is_alive = self.note(&address.server, &result);
+            let pause = busy(&result, attempt, is_alive).filter(|pause| deadline.has_time_after(*pause));
+            match pause.filter(|_| repeatable && (is_alive || attempt == 0)) {
+                Some(pause) => std::thread::sleep(pause),
+                None => return result,
             }
-            None => first,
+            begin = deadline.left_to_begin();
         }
+        Err(Failure::Late)
+    }
+
+    /// Whether a server has ever answered.
+    fn note(&self, server: &Server, result: &Result<Answer, Failure>) -> bool {
+        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        if result.is_ok() {
+            alive.insert(server.clone());
+        }
+        alive.contains(server)
     }
 
     fn send_once(
@@ -166,15 +181,18 @@ impl Client {
     }
 }
 
-/// How long to wait for a server that is busy; `None`: it is not. Clients that came together do not come back
-/// together.
-fn busy(result: &Result<Answer, Failure>) -> Option<Duration> {
+/// How long to wait for a server that is busy; `None`: it is not. Each attempt waits for longer, and clients
+/// that came together do not come back together. A server that is alive and accepts no connection is busy.
+fn busy(result: &Result<Answer, Failure>, attempt: u32, is_alive: bool) -> Option<Duration> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let spread = Duration::from_millis(u64::from(since.subsec_micros() ^ std::process::id()) % 500);
+    let longest = LONGEST_PAUSE.min(SHORTEST_PAUSE.saturating_mul(1 << attempt.min(8)));
+    let random = u64::from(since.subsec_nanos() ^ std::process::id().rotate_left(16));
+    let spread = Duration::from_micros(random % u64::try_from(longest.as_micros()).unwrap_or(1).max(1));
     match result {
         Err(Failure::Late) => Some(spread),
+        Err(Failure::Refused(_)) if is_alive => Some(spread),
         Ok(answer) if matches!(answer.status, 429 | 503) => {
-            let seconds = answer.header("retry-after").and_then(|text| text.parse().ok()).unwrap_or(1);
+            let seconds = answer.header("retry-after").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
             Some(Duration::from_secs(seconds).saturating_add(spread))
         }
         _ => None,
@@ -194,10 +212,13 @@ fn limit<B: ureq::AsSendBody>(
 fn unusable(error: &ureq::Error) -> Failure {
     let text = match error {
         ureq::Error::Timeout(Timeout::Resolve) => "its name was not resolved within 2 s".into(),
-        ureq::Error::Timeout(Timeout::Connect) => "it did not accept a connection within 2 s".into(),
+        ureq::Error::Timeout(Timeout::Connect) => {
+            return Failure::Refused("it did not accept a connection within 2 s".into());
+        }
         ureq::Error::Timeout(Timeout::RecvResponse) => return Failure::Late,
         ureq::Error::Timeout(_) => "it did not finish in time".into(),
         ureq::Error::HostNotFound => "its name cannot be resolved".into(),
+        ureq::Error::Io(e) if is_refusal(e) => return Failure::Refused(describe(e)),
         ureq::Error::Io(e) => describe(e),
         error => printable(&error.to_string(), 200),
     };
@@ -210,6 +231,16 @@ pub(crate) fn interrupted(error: &std::io::Error) -> Failure {
         Some(inner) => unusable(inner),
         None => Failure::Unusable(describe(error)),
     }
+}
+
+/// Whether a connection was not accepted, or was closed before there was an answer: a server with too many
+/// connections does that, too.
+fn is_refusal(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
+    )
 }
 
 fn describe(error: &std::io::Error) -> String {

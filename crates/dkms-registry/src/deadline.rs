@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 /// Until the answer begins.
 pub(crate) const FIRST_BYTE: Duration = Duration::from_secs(3);
+/// Before a busy server is asked again, the first time...
+pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// ...and at most.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// For a request with everything that belongs to it: redirects, tokens, and the answer...
 const TOTAL: Duration = Duration::from_secs(8);
 /// ...and the time that its size takes at this speed, in bytes per second.

@@ -9,6 +9,9 @@ pub(crate) enum Failure {
     /// It accepts connections, but does not answer. It is not contacted again.
     #[error("it did not begin to answer in time")]
     Late,
+    /// It does not accept a connection, or closes it without an answer. It is not contacted again.
+    #[error("{0}")]
+    Refused(String),
     /// It refuses this repository. Others may be readable.
     #[error("{0}")]
     Denied(String),

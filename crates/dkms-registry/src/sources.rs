@@ -64,7 +64,7 @@ impl Sources {
 }
 
 fn is_dead<T>(result: &Result<T, Failure>) -> bool {
-    matches!(result, Err(Failure::Unusable(_) | Failure::Late))
+    matches!(result, Err(Failure::Unusable(_) | Failure::Refused(_) | Failure::Late))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

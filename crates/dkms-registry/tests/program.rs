@@ -269,6 +269,18 @@ fn a_busy_registry_is_asked_again() {
         assert!(matches!(found, Reply::Found { .. }), "{busy:?}: {found:?} {:?}", program.warnings);
         assert_eq!(server.requests().len(), 2, "{busy:?}");
     }
+    // It has answered before, so it is asked as often as there is time.
+    let server = Server::start(|number, _| match number {
+        1 => Reaction::status(404),
+        2 | 3 => Reaction::Answer(503, vec![("Retry-After".into(), "0".into())], Vec::new()),
+        _ => Reaction::Answer(200, Vec::new(), b"{}".to_vec()),
+    });
+    let mut program = Program::start();
+    let source = format!("{}/dkms", server.address());
+    assert!(matches!(program.look_up(&[&source], "f1-a"), Reply::Missing { .. }));
+    let found = program.look_up(&[&source], "f1-b");
+    assert!(matches!(found, Reply::Found { .. }), "{found:?} {:?}", program.warnings);
+    assert_eq!(server.requests().len(), 4);
     // It answers everything late. The second attempt waits for longer.
     let server = Server::start(|_, _| {
         std::thread::sleep(Duration::from_millis(3500));

@@ -5,7 +5,7 @@ use crate::request::Subject;
 use dkms_core::add;
 use dkms_core::error::Result;
 use dkms_core::event::Event;
-use dkms_core::ids::{Kernel, PackageId};
+use dkms_core::ids::PackageId;
 use dkms_core::request::RequestError;
 use dkms_core::session::Session;
 use dkms_core::tree::state;
@@ -82,7 +82,7 @@ pub(crate) fn complete(subject: &mut Subject, action: Action, s: &Session<'_>) -
 /// The sources of a module: directories `NAME-*` whose dkms.conf has that name and the version of the
 /// directory's name.
 fn sources(s: &Session<'_>, name: &str) -> Vec<PackageId> {
-    let Ok(kernel) = Kernel::new(&s.host.release, &s.host.machine) else { return Vec::new() };
+    let Ok(kernel) = s.host.kernel() else { return Vec::new() };
     let directories = state::subdirectories(&s.layout.source_tree);
     let named = directories.iter().filter_map(|directory| {
         let version = directory.strip_prefix(name)?.strip_prefix('-')?;

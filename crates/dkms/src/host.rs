@@ -8,6 +8,7 @@ use dkms_core::session::Options;
 use dkms_core::session::{Host, Session};
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Command, Stream};
+use dkms_tree::ids::{BadName, Release};
 use dkms_tree::layout::Layout;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -47,7 +48,10 @@ pub(crate) fn has_dumb_terminal() -> bool {
 }
 
 /// Gathers the facts about this machine, or about the other root.
-pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
+///
+/// # Errors
+/// The release of the running kernel is not a valid directory name.
+pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Result<Host, BadName> {
     let uname = dkms_sys::sys::uname();
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
         .filter(|(k, _)| !UNSET.iter().chain(&SECRET).any(|u| k == OsStr::new(u)))
@@ -70,9 +74,9 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
         other.map_or_else(|| variable("CREDENTIALS_DIRECTORY").map(Into::into), |o| o.credentials.clone()),
         pin,
     );
-    Host {
+    Ok(Host {
         // In an image, the default kernel is chosen when its trees are known.
-        release: uname.release,
+        release: Release::new(&uname.release)?,
         machine: uname.machine,
         distribution: Distribution::detect(Path::new("/")),
         environment,
@@ -87,7 +91,7 @@ pub(crate) fn gather(other: Option<&Entered>, pin: Option<Secret>) -> Host {
         secrets,
         package_manager_run: None,
         addon_modules_dir: addon_modules_dir(),
-    }
+    })
 }
 
 /// Whether standard output is a terminal that shows colours, and whether they are not switched off

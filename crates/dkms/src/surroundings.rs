@@ -91,7 +91,7 @@ pub(crate) fn recognise_image(host: &mut Host, layout: &Layout, action: Action) 
     }
     let kernels = ImageKernels::of(layout);
     if let Some(newest) = kernels.newest() {
-        host.release = newest.to_string();
+        host.release = newest.clone();
     }
     host.image = Some(kernels);
 }

@@ -18,6 +18,7 @@ use std::borrow::Cow;
 use std::io::Read;
 
 mod btf;
+pub(crate) use btf::btf_within;
 pub use btf::{btf, has_btf, has_section};
 
 /// The longest kernel that is accepted, in bytes (Debian's have 60 MiB; with every debug option, about 400).
@@ -70,14 +71,41 @@ pub(crate) fn unpack_within(bytes: &[u8], limit: usize) -> Result<Cow<'_, [u8]>,
     if is_kernel(payload) {
         return Ok(Cow::Borrowed(payload));
     }
+    let read = |reader: &mut dyn Read| {
+        let mut kernel = Vec::new();
+        reader.read_to_end(&mut kernel).map(|_| kernel)
+    };
+    read_kernel(bytes, limit, read).map(Cow::Owned)
+}
+
+/// Reads the kernel in an image as a stream, to its end, whatever `read` leaves.
+fn read_kernel<T>(
+    bytes: &[u8],
+    limit: usize,
+    read: impl FnOnce(&mut dyn Read) -> std::io::Result<T>,
+) -> Result<T, ImageError> {
+    let mut payload = payload(bytes)?;
+    if is_kernel(payload) {
+        return read(&mut payload).map_err(|_| ImageError::Unknown("it cannot be read"));
+    }
     let format = Compression::detect(payload)
         .ok_or(ImageError::Unknown("it contains no compressed data of a known format"))?;
-    let kernel = expand(payload, format, limit)?;
-    if is_kernel(&kernel) {
-        Ok(Cow::Owned(kernel))
-    } else {
-        Err(ImageError::Unknown("its compressed data is not a kernel"))
+    let damaged = |error: std::io::Error| ImageError::Damaged { format, reason: error.to_string() };
+    let mut source = Source::new(&mut payload);
+    let reader = unpack::reader(format, &mut source).map_err(damaged)?;
+    let reader = reader.ok_or(ImageError::Unreadable(format))?;
+    let allowed = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut reader = reader.take(allowed);
+    let mut start = Vec::new();
+    reader.by_ref().take(MAGIC_END).read_to_end(&mut start).map_err(damaged)?;
+    if !is_kernel(&start) {
+        return Err(ImageError::Unknown("its compressed data is not a kernel"));
     }
+    let mut kernel = start.as_slice().chain(reader);
+    let found = read(&mut kernel).map_err(damaged)?;
+    std::io::copy(&mut kernel, &mut std::io::sink()).map_err(damaged)?;
+    let (_, reader) = kernel.into_inner();
+    if reader.limit() == 0 { Err(ImageError::TooLarge { limit }) } else { Ok(found) }
 }
 
 /// The part of an image that contains the kernel, compressed or not. A signature of the image is not part of
@@ -93,6 +121,9 @@ pub fn payload(bytes: &[u8]) -> Result<&[u8], ImageError> {
         (None, None) => bytes,
     })
 }
+
+/// The end of the magic numbers that [`is_kernel`] looks for.
+const MAGIC_END: u64 = 0x3c;
 
 /// An ELF file or a flat image.
 fn is_kernel(bytes: &[u8]) -> bool {
@@ -144,17 +175,6 @@ fn part(bytes: &[u8], offset: u64, length: u32) -> Result<&[u8], ImageError> {
     place
         .and_then(|(start, end)| bytes.get(start..end))
         .ok_or(ImageError::Truncated { needed, have: bytes.len() as u64 })
-}
-
-fn expand(mut payload: &[u8], format: Compression, limit: usize) -> Result<Vec<u8>, ImageError> {
-    let damaged = |error: std::io::Error| ImageError::Damaged { format, reason: error.to_string() };
-    let mut source = Source::new(&mut payload);
-    let reader = unpack::reader(format, &mut source).map_err(damaged)?;
-    let reader = reader.ok_or(ImageError::Unreadable(format))?;
-    let mut kernel = Vec::new();
-    let allowed = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    reader.take(allowed).read_to_end(&mut kernel).map_err(damaged)?;
-    if kernel.len() > limit { Err(ImageError::TooLarge { limit }) } else { Ok(kernel) }
 }
 
 /// Little-endian fields, by their offset.

@@ -82,6 +82,7 @@ pub fn fuzz_module(data: &[u8]) {
         let _ = image::vermagic(&kernel, "6");
         let _ = exports::of_vmlinux(&kernel).map(|list| list.iter().count());
     }
+    let _ = image::btf_within(data, LIMIT);
     let _ = initramfs::entries_within(&mut &data[..], LIMIT as u64, &mut |_| {});
     if let Ok(facts) = index::Facts::read(data) {
         let module = index::Module { path: "a.ko", facts: &facts };

@@ -7,6 +7,7 @@ use common::{bzimage, filter, has, kernels, skip};
 use kmodule::Compression;
 use kmodule::image::{self, ImageError};
 use std::fs;
+use std::io::Cursor;
 
 /// The data: more than two lz4 blocks of a real kernel, or of this test.
 fn kernel() -> Vec<u8> {
@@ -17,6 +18,22 @@ fn kernel() -> Vec<u8> {
     let mut kernel = real.unwrap_or_else(|| fs::read("/proc/self/exe").unwrap().repeat(4));
     kernel.truncate(17 << 20);
     kernel
+}
+
+#[test]
+fn the_btf_of_a_kernel_is_its_section() {
+    let kernels = kernels();
+    if kernels.is_empty() {
+        skip("needs a kernel's image");
+    }
+    for kernel in kernels {
+        let packed = fs::read(&kernel.image).unwrap();
+        let mut elf = Cursor::new(image::unpack(&packed).unwrap());
+        let section = kmodule::vmlinux::read_section(&mut elf, ".BTF", 64 << 20).unwrap();
+        assert!(image::btf(&packed).unwrap() == section, "{}", kernel.image.display());
+        let whole = image::btf(elf.get_ref()).unwrap();
+        assert!(whole == section, "{}, unpacked", kernel.image.display());
+    }
 }
 
 #[test]

@@ -213,8 +213,9 @@ fn directives(loaded: &Loaded, wanted: impl Fn(&str) -> bool) -> String {
     digest::bytes(text.as_bytes())
 }
 
-/// Digest of the copy of a source: names, kinds, execute bits, contents and link targets. Times and owners do
-/// not count, nor does the `make.log` that dkms shows there.
+/// Digest of the copy of a source: names, kinds, execute bits, contents and link targets, with the contents of
+/// files outside to which links lead. Times and owners do not count, nor does the `make.log` that dkms shows
+/// there.
 fn digest_of_copy(dir: &Path) -> Result<String> {
     let mut hash = digest::Hasher::new();
     add_directory(dir, Path::new(""), &mut hash)?;
@@ -240,6 +241,9 @@ fn add_directory(dir: &Path, below: &Path, hash: &mut digest::Hasher) -> Result<
             add_directory(dir, &name, hash)?;
         } else if dkms_sys::fs::is_symlink(&path) {
             field(hash, b"l", dkms_sys::fs::read_link(&path)?.as_os_str().as_bytes());
+            if let Some(contents) = contents_outside(dir, &path) {
+                field(hash, b"o", digest::bytes(&contents).as_bytes());
+            }
         } else {
             let file = dkms_sys::fs::open_untrusted(dir, &name, None)?;
             let meta = file.metadata().map_err(|e| dkms_sys::IoError::new("examine", &path, e))?;
@@ -251,9 +255,32 @@ fn add_directory(dir: &Path, below: &Path, hash: &mut digest::Hasher) -> Result<
     Ok(())
 }
 
+/// The file outside the copy to which a link leads, which can change while the link stays as it is. `None` if
+/// it leads to something else; a directory outside does not count.
+fn contents_outside(dir: &Path, link: &Path) -> Option<Vec<u8>> {
+    let target = dkms_sys::fs::canonicalize(link).ok()?;
+    let dir = dkms_sys::fs::canonicalize(dir).ok()?;
+    if target.starts_with(dir) { None } else { dkms_sys::fs::read(target).ok() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_outside_to_which_a_link_leads_counts() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = outside.path().join("shared.h");
+        std::fs::write(&file, "1").unwrap();
+        symlink(&file, dir.path().join("shared.h")).unwrap();
+        for other in ["/dev/null", "/no/such/file", "/proc", "itself"] {
+            symlink(other, dir.path().join(other.replace('/', "_"))).unwrap();
+        }
+        let before = digest_of_copy(dir.path()).unwrap();
+        assert_eq!(digest_of_copy(dir.path()).unwrap(), before);
+        std::fs::write(&file, "2").unwrap();
+        assert_ne!(digest_of_copy(dir.path()).unwrap(), before);
+    }
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn copy() -> tempfile::TempDir {

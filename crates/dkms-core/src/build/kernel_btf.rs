@@ -95,11 +95,9 @@ pub(super) fn unpack(file: &Path, kernel_digest: &str) -> Result<std::result::Re
     if packed.starts_with(BTF_MAGIC) {
         return Ok(Ok(packed));
     }
-    Ok(match image::unpack(&packed) {
-        Ok(kernel) => match image::btf(&kernel) {
-            Some(raw) => Ok(raw.to_vec()),
-            None => Err(format!("the kernel in {} has no BTF", file.display())),
-        },
+    Ok(match image::btf(&packed) {
+        Ok(Some(raw)) => Ok(raw),
+        Ok(None) => Err(format!("the kernel in {} has no BTF", file.display())),
         Err(e) => Err(format!("{}: {e}", file.display())),
     })
 }

@@ -269,7 +269,7 @@ pub fn variables(
         ("module", module.to_owned()),
         ("module_version", version.to_owned()),
         ("parallel_jobs", session.jobs_word()),
-        ("current_kernel", session.host.release.clone()),
+        ("current_kernel", session.host.release.to_string()),
         ("current_os", "Linux".to_owned()),
         ("running_distribution", distribution.to_owned()),
         ("addon_modules_dir", session.host.addon_modules_dir.clone().unwrap_or_default()),

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::process::Command;
-use dkms_tree::ids::{Kernel, PackageId};
+use dkms_tree::ids::PackageId;
 use dkms_tree::state;
 use serde_json::Value;
 use std::path::Path;
@@ -84,7 +84,7 @@ fn without_log(error: &str) -> String {
 pub(super) fn mark_required(s: &Session<'_>, report: &mut KernelReport) {
     let required = s.options.framework.required_modules.as_deref().unwrap_or_default();
     let names: Vec<&str> = required.split_whitespace().collect();
-    let running = Kernel::new(&s.host.release, &s.host.machine).ok();
+    let running = s.host.kernel().ok();
     for one in &mut report.packages {
         one.required = match (names.is_empty(), &one.state) {
             (false, _) => scratch::is_named(s, &one.package, &names),

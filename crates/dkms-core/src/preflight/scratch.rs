@@ -99,7 +99,7 @@ fn append(file: &Path, text: &str) -> Result<()> {
 
 /// Whether a name in `required_modules` stands for a package or one of its modules.
 pub(super) fn is_named(s: &Session<'_>, package: &dkms_tree::ids::PackageId, names: &[&str]) -> bool {
-    let kernel = dkms_tree::ids::Kernel::new(&s.host.release, &s.host.machine).map_err(Into::into);
+    let kernel = s.host.kernel().map_err(Into::into);
     let conf = kernel.and_then(|kernel| load::load(s, package, &kernel)).and_then(load::Loaded::lenient);
     names.contains(&package.name.as_str())
         || conf.is_ok_and(|loaded| loaded.conf.modules.iter().any(|m| names.contains(&m.dest_name.as_str())))

@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     }
     let entered = crate::root::enter(arguments)?;
     let arguments = &*arguments;
-    let mut host = crate::host::gather(entered.as_ref(), pin);
+    let mut host = crate::host::gather(entered.as_ref(), pin)?;
     // Such words are not package names.
     let mut subject =
         if matches!(action.row().operand, Operand::Words(_) | Operand::Kernels | Operand::Output) {

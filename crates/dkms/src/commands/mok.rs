@@ -142,7 +142,7 @@ fn show(call: &Call<'_>, status: &Status, done: Option<&str>, text: &str) {
 
 /// The key pair for the given kernel, otherwise for the running one: its paths may contain `$kernelver`.
 fn pair(call: &Call<'_>) -> Result<KeyPair> {
-    let release = call.words.releases.first().unwrap_or(&call.s.host.release);
+    let release = call.words.releases.first().map_or(call.s.host.release.as_str(), String::as_str);
     signing::key_pair(call.s, &framework::load(call.s, Some(release))?, None)
 }
 

@@ -60,7 +60,7 @@ pub(super) fn machine(s: &Session<'_>, releases: &[String], arch: &str) -> Resul
         host: host_name(s.host),
         distribution: s.host.distribution.as_ref().map(|d| d.word().to_owned()),
         running: if s.host.other_root.is_none() && s.host.runs(&s.host.release) {
-            s.host.release.clone()
+            s.host.release.to_string()
         } else {
             String::new()
         },

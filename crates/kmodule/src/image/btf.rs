@@ -1,7 +1,9 @@
 //! The BTF of a kernel: the types of its data, to which the BTF of modules refers
 //! (Documentation/bpf/btf.rst of Linux).
 
+use super::ImageError;
 use crate::elf::reader::Reader;
+use std::io::Read;
 
 /// `struct btf_header` without its magic number, version and flags.
 const HEADER: usize = 24;
@@ -9,18 +11,131 @@ const HEADER: usize = 24;
 /// The start of BTF in little-endian kernels: magic number 0xeb9f, version 1, no flags.
 const START: [u8; 4] = [0x9f, 0xeb, 1, 0];
 
-/// The BTF of an unpacked kernel; `None` if it has none.
+/// The longest BTF that is accepted, in bytes; Debian's kernels have 4 to 7 MB.
+const LONGEST: usize = 64 << 20;
+
+/// How much of a kernel is read at once.
+const PIECE: u64 = 1 << 20;
+
+/// The BTF of the kernel in an image (see [`super`] for the formats); `None` if it has none.
 ///
-/// A flat image has no table of sections. There, BTF is recognised by its header, whose sizes must describe
-/// two adjacent parts, and by the first and the last byte of its strings.
-#[must_use]
-pub fn btf(kernel: &[u8]) -> Option<&[u8]> {
-    if kernel.starts_with(b"\x7fELF") {
-        return section(kernel, b".BTF");
+/// The kernel is read piece by piece and never held as a whole, so its sections are not looked up: BTF is
+/// recognised by its header, whose sizes must describe two adjacent parts, and by the first and the last byte
+/// of its strings. A kernel of this type has been seen with one only; data in it may look like a small one.
+///
+/// # Errors
+/// As [`super::unpack`].
+pub fn btf(image: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
+    btf_within(image, super::LIMIT)
+}
+
+pub(crate) fn btf_within(image: &[u8], limit: usize) -> Result<Option<Vec<u8>>, ImageError> {
+    super::read_kernel(image, limit, |kernel| {
+        let mut search = Search::default();
+        while search.more(kernel)? {
+            search.take();
+        }
+        Ok(search.found)
+    })
+}
+
+/// The search for BTF in a stream.
+#[derive(Default)]
+struct Search {
+    /// What is read and not yet dealt with.
+    window: Vec<u8>,
+    /// So much of it has to be there before it is worth looking again.
+    needed: usize,
+    ended: bool,
+    /// The longest so far.
+    found: Option<Vec<u8>>,
+}
+
+impl Search {
+    /// Reads on, and says whether there is anything to look at.
+    fn more(&mut self, kernel: &mut dyn Read) -> std::io::Result<bool> {
+        while !self.ended && self.window.len() < self.needed.max(START.len() + HEADER) {
+            let read = (&mut *kernel).take(PIECE).read_to_end(&mut self.window)?;
+            self.ended = read == 0;
+        }
+        Ok(!self.window.is_empty())
     }
-    let starts = kernel.windows(START.len()).enumerate().filter(|(_, window)| *window == START);
-    // A kernel of this type has been seen with one only; data in it may look like a small one.
-    starts.filter_map(|(at, _)| whole(kernel.get(at..)?)).max_by_key(|btf| btf.len())
+
+    /// Looks at what is there, and drops it up to a place that needs more.
+    fn take(&mut self) {
+        let mut at = 0;
+        self.needed = 0;
+        while let Some(next) = self.window.get(at..).and_then(start) {
+            at += next;
+            let rest = self.window.get(at..).unwrap_or_default();
+            let length = match Claim::read(rest) {
+                Claim::Cut => None,
+                Claim::No => {
+                    at += 1;
+                    continue;
+                }
+                Claim::Length(length) => Some(length),
+            };
+            if !self.ended && length.is_none_or(|length| rest.len() < length) {
+                self.needed = length.unwrap_or_default().max(rest.len() + 1);
+                self.window.drain(..at);
+                return;
+            }
+            match length.and_then(|length| rest.get(..length)).filter(|btf| terminated(btf)) {
+                Some(btf) => {
+                    if self.found.as_ref().is_none_or(|found| found.len() < btf.len()) {
+                        self.found = Some(btf.to_vec());
+                    }
+                    at += btf.len();
+                }
+                None => at += 1,
+            }
+        }
+        // The start of another one may be cut by the end of the window.
+        let kept = if self.ended { 0 } else { self.window.len().min(START.len() - 1) };
+        self.window.drain(..self.window.len() - kept);
+    }
+}
+
+/// Where BTF may begin.
+fn start(bytes: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, &START)
+}
+
+/// What a header that begins like one of BTF says.
+enum Claim {
+    /// It is cut by the end of what has been read.
+    Cut,
+    /// It is none.
+    No,
+    /// The length of header, types and strings together, in bytes.
+    Length(usize),
+}
+
+impl Claim {
+    fn read(bytes: &[u8]) -> Self {
+        let word = |at: usize| bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word));
+        let size = |at: usize| usize::try_from(word(at)?).ok();
+        let (Some(header), Some(types), Some(types_size), Some(strings), Some(strings_size)) =
+            (size(4), size(8), size(12), size(16), size(20))
+        else {
+            return Self::Cut;
+        };
+        let adjacent = types == 0 && types_size > 0 && strings == types_size;
+        if !(HEADER..256).contains(&header) || !adjacent || strings_size < 2 {
+            return Self::No;
+        }
+        let length = header.checked_add(strings).and_then(|start| start.checked_add(strings_size));
+        length.filter(|length| *length <= LONGEST).map_or(Self::No, Self::Length)
+    }
+}
+
+/// Whether the strings of what a header describes begin and end with a zero byte.
+fn terminated(btf: &[u8]) -> bool {
+    let word = |at: usize| btf.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word));
+    let start = word(4).zip(word(16)).and_then(|(header, strings)| header.checked_add(strings));
+    let first = start.and_then(|start| btf.get(usize::try_from(start).ok()?));
+    first == Some(&0) && btf.last() == Some(&0)
 }
 
 /// Whether a module has BTF.
@@ -39,22 +154,6 @@ fn section<'a>(file: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let reader = Reader::any(file).ok()?;
     let sections = reader.sections().ok()?;
     reader.contents(sections.iter().find(|section| section.name == name)?).ok()
-}
-
-/// The BTF that begins here: its header, types and strings.
-fn whole(bytes: &[u8]) -> Option<&[u8]> {
-    let word = |at: usize| bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word));
-    let size = |at: usize| usize::try_from(word(at)?).ok();
-    let (header, types, types_size) = (size(4)?, size(8)?, size(12)?);
-    let (strings, strings_size) = (size(16)?, size(20)?);
-    let adjacent = types == 0 && types_size > 0 && strings == types_size;
-    if !(HEADER..256).contains(&header) || !adjacent || strings_size < 2 {
-        return None;
-    }
-    let start = header.checked_add(strings)?;
-    let end = start.checked_add(strings_size)?;
-    let terminated = bytes.get(start) == Some(&0) && bytes.get(end - 1) == Some(&0);
-    bytes.get(..end).filter(|_| terminated)
 }
 
 #[cfg(test)]
@@ -77,7 +176,35 @@ mod tests {
         for part in [&small[..], &[0x9f, 0xeb, 1, 0, 1, 2], &good, b"behind"] {
             image.extend_from_slice(part);
         }
-        assert_eq!(btf(&image), Some(&good[..]));
+        assert_eq!(btf(&image), Ok(Some(good)));
+    }
+
+    /// Gives a few bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let length = self.1.min(buffer.len());
+            self.0.read(&mut buffer[..length])
+        }
+    }
+
+    #[test]
+    fn it_is_found_wherever_the_pieces_end() {
+        let good = sample(4000, b"\0int\0long\0");
+        let mut cut = sample(60_000, b"\0int\0");
+        cut.truncate(100);
+        for (before, after) in [(0, 0), (1, 3), (70, 4000), (5000, 70_000)] {
+            let stream = [&vec![0x9f; before][..], &cut, &good, &vec![0xeb; after]].concat();
+            for piece in [1, 7, 28, 4096, 1 << 20] {
+                let mut search = Search::default();
+                let mut kernel = Slow(&stream, piece);
+                while search.more(&mut kernel).unwrap() {
+                    search.take();
+                }
+                assert_eq!(search.found.as_deref(), Some(&good[..]), "{before} {after} {piece}");
+            }
+        }
     }
 
     #[test]
@@ -85,9 +212,9 @@ mod tests {
         let cut = sample(40, b"\0int\0");
         let flat = |bytes: &[u8]| [&[0; 0x38][..], b"ARM\x64", bytes].concat();
         for bad in [&cut[..cut.len() - 1], &sample(0, b"\0a\0"), &sample(4, b"ab\0"), &sample(4, b"\0ab")] {
-            assert_eq!(btf(&flat(bad)), None, "{bad:?}");
+            assert_eq!(btf(&flat(bad)), Ok(None), "{bad:?}");
         }
-        assert_eq!(btf(&flat(b"")), None);
-        assert_eq!(btf(b"\x7fELF"), None);
+        assert_eq!(btf(&flat(b"")), Ok(None));
+        assert_eq!(btf(b"\x7fELF"), Ok(None));
     }
 }

@@ -75,7 +75,8 @@ fn check(
     must_be_loaded: bool,
     verdicts: &dyn Fn() -> verify::Report,
 ) -> Result<Report> {
-    let mut report = Report { kernel: kernel.clone(), running: s.host.release.clone(), checks: Vec::new() };
+    let mut report =
+        Report { kernel: kernel.clone(), running: s.host.release.to_string(), checks: Vec::new() };
     let modules = s.layout.kernel_modules(&kernel.release);
     if !modules.is_dir() {
         let what = format!("there is no {}: this kernel is not installed", modules.display());
@@ -166,7 +167,7 @@ enum Reference {
 
 impl Reference {
     fn of(host: &Host, layout: &Layout, arch: &str) -> Self {
-        let running = Kernel::new(&host.release, arch)
+        let running = Kernel::of(host.release.clone(), arch)
             .ok()
             .filter(|running| host.image.is_none() && has_modules(&layout.kernel_modules(&running.release)));
         running.map_or(Self::Tree, Self::Running)

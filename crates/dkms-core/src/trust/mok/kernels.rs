@@ -23,7 +23,7 @@ pub(super) fn demanding(s: &Session<'_>, machine: &Machine) -> Vec<Kernel> {
 }
 
 fn running(host: &Host) -> Option<Kernel> {
-    Kernel::new(&host.release, &host.machine).ok()
+    host.kernel().ok()
 }
 
 pub(super) fn builds(layout: &Layout) -> Vec<Build> {

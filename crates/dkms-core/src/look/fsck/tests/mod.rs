@@ -10,7 +10,7 @@ use crate::look::status::Filter;
 use crate::session::Session;
 use crate::session::{Host, Options};
 use dkms_sys::lock::{Lock, Mode};
-use dkms_tree::ids::{Build, Kernel, PackageId};
+use dkms_tree::ids::{Build, Kernel, PackageId, Release};
 use dkms_tree::layout::Layout;
 use dkms_tree::manifest::{Installed, InstalledFile, Manifest, ModuleRecord, Stamp};
 use std::collections::BTreeSet;
@@ -57,7 +57,8 @@ impl World {
             force_dir: root.join("force"),
             cache_dir: root.join("cache"),
         };
-        let host = Host { machine: A.into(), release: K.into(), ..Host::default() };
+        let host =
+            Host { machine: A.into(), release: Release::new(K).expect("a release"), ..Host::default() };
         let options = Options { no_depmod: true, tmp_location: root.join("tmp"), ..Options::default() };
         let w = Self { layout, host, options, _dir: dir };
         write(w.layout.kernel_modules(K).join("modules.order"), "");
