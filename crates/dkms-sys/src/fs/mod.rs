@@ -273,7 +273,7 @@ fn with_one_name(path: &Path, file: File, op: &'static str) -> Result<File> {
     if file.metadata().map_err(|e| IoError::new("examine", path, e))?.nlink() <= 1 {
         return Ok(file);
     }
-    remove_file(path)?;
+    std::fs::remove_file(path).map_err(|e| IoError::new("remove", path, e))?;
     let new = OpenOptions::new().append(true).create_new(true).mode(0o666).open(path);
     new.map_err(|e| IoError::new(op, path, e))
 }
