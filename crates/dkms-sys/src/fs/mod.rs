@@ -274,7 +274,8 @@ fn with_one_name(path: &Path, file: File, op: &'static str) -> Result<File> {
         return Ok(file);
     }
     std::fs::remove_file(path).map_err(|e| IoError::new("remove", path, e))?;
-    let new = OpenOptions::new().append(true).create_new(true).mode(0o666).open(path);
+    // Exclusively: what appears there meanwhile is not opened.
+    let new = OpenOptions::new().append(true).create(true).mode(0o666).custom_flags(libc::O_EXCL).open(path);
     new.map_err(|e| IoError::new(op, path, e))
 }
 
