@@ -153,7 +153,7 @@ for k in d["kernels"]: print(d["answer"], d["manager"], k["kernel"], k["headers"
     system_state | diff /run/before -
     same "$(find /tmp -name 'dkms-preflight*')" ''
     long || return 0
-    # A user who is not root, for a kernel that is named, and one that no repository has.
+    # As an unprivileged user: for a given kernel, and for one that no repository has.
     mkdir -m 777 /run/user
     # In Debian, rpm's database is in the home of its user.
     [[ ! -d /root/.rpmdb ]] || cp -r /root/.rpmdb /run/user/

@@ -59,7 +59,7 @@ pub struct Host {
 impl Default for Host {
     fn default() -> Self {
         Self {
-            release: Release::try_from("6.1.0-test".to_owned()).expect("a release"),
+            release: Release::new("6.1.0-test").expect("a release"),
             machine: String::new(),
             distribution: None,
             environment: Vec::new(),

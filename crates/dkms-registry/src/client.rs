@@ -90,8 +90,8 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
         let repeatable = matches!(payload, Payload::None);
-        let mut begin = FIRST_BYTE;
-        for attempt in 0.. {
+        let (mut begin, mut attempt) = (FIRST_BYTE, 0);
+        loop {
             let result = self.send_once(method, address, headers, payload, (deadline, begin));
             let is_alive = self.note(&address.server, &result);
             let pause = busy(&result, attempt, is_alive).filter(|pause| deadline.has_time_after(*pause));
@@ -100,8 +100,8 @@ impl Client {
                 None => return result,
             }
             begin = deadline.left_to_begin();
+            attempt += 1;
         }
-        Err(Failure::Late)
     }
 
     /// Whether a server has ever answered.
@@ -186,8 +186,8 @@ impl Client {
 fn busy(result: &Result<Answer, Failure>, attempt: u32, is_alive: bool) -> Option<Duration> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let longest = LONGEST_PAUSE.min(SHORTEST_PAUSE.saturating_mul(1 << attempt.min(8)));
-    let random = u64::from(since.subsec_nanos() ^ std::process::id().rotate_left(16));
-    let spread = Duration::from_micros(random % u64::try_from(longest.as_micros()).unwrap_or(1).max(1));
+    let random = since.subsec_nanos() ^ std::process::id().rotate_left(16);
+    let spread = longest / 1000 * (random % 1000);
     match result {
         Err(Failure::Late) => Some(spread),
         Err(Failure::Refused(_)) if is_alive => Some(spread),
@@ -233,8 +233,8 @@ pub(crate) fn interrupted(error: &std::io::Error) -> Failure {
     }
 }
 
-/// Whether a connection was not accepted, or was closed before there was an answer: a server with too many
-/// connections does that, too.
+/// Whether a connection was not accepted, or was closed before there was an answer. A server with too many
+/// connections does that too.
 fn is_refusal(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     matches!(

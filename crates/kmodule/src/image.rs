@@ -86,6 +86,7 @@ fn read_kernel<T>(
 ) -> Result<T, ImageError> {
     let mut payload = payload(bytes)?;
     if is_kernel(payload) {
+        // Reading from memory does not fail.
         return read(&mut payload).map_err(|_| ImageError::Unknown("it cannot be read"));
     }
     let format = Compression::detect(payload)

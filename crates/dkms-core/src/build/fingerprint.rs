@@ -241,8 +241,8 @@ fn add_directory(dir: &Path, below: &Path, hash: &mut digest::Hasher) -> Result<
             add_directory(dir, &name, hash)?;
         } else if dkms_sys::fs::is_symlink(&path) {
             field(hash, b"l", dkms_sys::fs::read_link(&path)?.as_os_str().as_bytes());
-            if let Some(contents) = contents_outside(dir, &path) {
-                field(hash, b"o", digest::bytes(&contents).as_bytes());
+            if let Some(contents) = digest_outside(dir, &path) {
+                field(hash, b"o", contents.as_bytes());
             }
         } else {
             let file = dkms_sys::fs::open_untrusted(dir, &name, None)?;
@@ -255,12 +255,12 @@ fn add_directory(dir: &Path, below: &Path, hash: &mut digest::Hasher) -> Result<
     Ok(())
 }
 
-/// The file outside the copy to which a link leads, which can change while the link stays as it is. `None` if
-/// it leads to something else; a directory outside does not count.
-fn contents_outside(dir: &Path, link: &Path) -> Option<Vec<u8>> {
+/// Digest of a file outside the copy to which a link leads: it can change while the link stays the same.
+/// `None` if the link leads to something else, or the file cannot be read. A directory outside does not count.
+fn digest_outside(dir: &Path, link: &Path) -> Option<String> {
     let target = dkms_sys::fs::canonicalize(link).ok()?;
     let dir = dkms_sys::fs::canonicalize(dir).ok()?;
-    if target.starts_with(dir) { None } else { dkms_sys::fs::read(target).ok() }
+    if target.starts_with(dir) { None } else { digest::file(&target).ok()? }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::ImageError;
 use crate::elf::reader::Reader;
 use std::io::Read;
 
-/// `struct btf_header` without its magic number, version and flags.
+/// The length of `struct btf_header`, in bytes.
 const HEADER: usize = 24;
 
 /// The start of BTF in little-endian kernels: magic number 0xeb9f, version 1, no flags.
@@ -54,7 +54,7 @@ struct Search {
 impl Search {
     /// Reads on, and says whether there is anything to look at.
     fn more(&mut self, kernel: &mut dyn Read) -> std::io::Result<bool> {
-        while !self.ended && self.window.len() < self.needed.max(START.len() + HEADER) {
+        while !self.ended && self.window.len() < self.needed.max(HEADER) {
             let read = (&mut *kernel).take(PIECE).read_to_end(&mut self.window)?;
             self.ended = read == 0;
         }
@@ -63,71 +63,51 @@ impl Search {
 
     /// Looks at what is there, and drops it up to a place that needs more.
     fn take(&mut self) {
-        let mut at = 0;
+        let mut rest = self.window.as_slice();
+        // The start of BTF may be cut by the end of the window.
+        let mut kept = if self.ended { 0 } else { rest.len().min(START.len() - 1) };
         self.needed = 0;
-        while let Some(next) = self.window.get(at..).and_then(start) {
-            at += next;
-            let rest = self.window.get(at..).unwrap_or_default();
-            let length = match Claim::read(rest) {
-                Claim::Cut => None,
-                Claim::No => {
-                    at += 1;
-                    continue;
-                }
-                Claim::Length(length) => Some(length),
+        while let Some(at) = memchr::memmem::find(rest, &START) {
+            rest = &rest[at..];
+            let Some(length) = claimed(rest) else {
+                rest = &rest[1..];
+                continue;
             };
-            if !self.ended && length.is_none_or(|length| rest.len() < length) {
-                self.needed = length.unwrap_or_default().max(rest.len() + 1);
-                self.window.drain(..at);
-                return;
-            }
-            match length.and_then(|length| rest.get(..length)).filter(|btf| terminated(btf)) {
-                Some(btf) => {
+            match rest.get(..length) {
+                None if !self.ended => {
+                    (self.needed, kept) = (length, rest.len());
+                    break;
+                }
+                Some(btf) if terminated(btf) => {
                     if self.found.as_ref().is_none_or(|found| found.len() < btf.len()) {
                         self.found = Some(btf.to_vec());
                     }
-                    at += btf.len();
+                    rest = &rest[length..];
+                    kept = kept.min(rest.len());
                 }
-                None => at += 1,
+                _ => rest = &rest[1..],
             }
         }
-        // The start of another one may be cut by the end of the window.
-        let kept = if self.ended { 0 } else { self.window.len().min(START.len() - 1) };
         self.window.drain(..self.window.len() - kept);
     }
 }
 
-/// Where BTF may begin.
-fn start(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, &START)
-}
-
-/// What a header that begins like one of BTF says.
-enum Claim {
-    /// It is cut by the end of what has been read.
-    Cut,
-    /// It is none.
-    No,
-    /// The length of header, types and strings together, in bytes.
-    Length(usize),
-}
-
-impl Claim {
-    fn read(bytes: &[u8]) -> Self {
-        let word = |at: usize| bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word));
-        let size = |at: usize| usize::try_from(word(at)?).ok();
-        let (Some(header), Some(types), Some(types_size), Some(strings), Some(strings_size)) =
-            (size(4), size(8), size(12), size(16), size(20))
-        else {
-            return Self::Cut;
-        };
-        let adjacent = types == 0 && types_size > 0 && strings == types_size;
-        if !(HEADER..256).contains(&header) || !adjacent || strings_size < 2 {
-            return Self::No;
-        }
-        let length = header.checked_add(strings).and_then(|start| start.checked_add(strings_size));
-        length.filter(|length| *length <= LONGEST).map_or(Self::No, Self::Length)
+/// The length of the BTF that begins here, in bytes, as its header says; that of the header alone if the header
+/// is cut. `None`: it is not BTF.
+fn claimed(bytes: &[u8]) -> Option<usize> {
+    let word = |at: usize| bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word));
+    let size = |at: usize| usize::try_from(word(at)?).ok();
+    let (Some(header), Some(types), Some(types_size), Some(strings), Some(strings_size)) =
+        (size(4), size(8), size(12), size(16), size(20))
+    else {
+        return Some(HEADER);
+    };
+    let adjacent = types == 0 && types_size > 0 && strings == types_size;
+    if !(HEADER..256).contains(&header) || !adjacent || strings_size < 2 {
+        return None;
     }
+    let length = header.checked_add(strings)?.checked_add(strings_size)?;
+    (length <= LONGEST).then_some(length)
 }
 
 /// Whether the strings of what a header describes begin and end with a zero byte.
