@@ -13,7 +13,7 @@
 #   verify           the verdicts on all that is installed for one kernel, in processor time
 #   speed            the same against the limit: one make with a job server over all the packages' own make commands
 #   speed-2          for two kernels at once (autoinstall --all-kernels) against the sum of the two limits
-#   start            instructions of `status` on an empty tree against /bin/true (callgrind)
+#   instructions     of `--version`, and of `status` on an empty and a full tree, against /bin/true (callgrind)
 #   timings          instructions of dkms for a build with the page of --timings, and without it
 #   load             status, autoinstall and fsck with 100, 200 and 300 packages for three kernels: time and memory a package
 #
@@ -117,7 +117,7 @@ bare_all() {
     done
     depmod "$K"
 }
-# The limit: one make with a job server over all of them. Prepared by limit_for, which is not measured.
+# The limit: one make with a job server over all of them, which limit_for prepares.
 limit_for() { # KERNEL PACKAGE...
     local k=$1 p dir
     shift
@@ -136,12 +136,11 @@ limit() { make "-j$(nproc)" -f /root/limit/Makefile all; }
 limit_done() { local p; for p in "${packages[@]}"; do rm -rf "/var/lib/dkms/$p/build"; done; }
 clean >/dev/null 2>&1
 bare_us=$(best 1 bare_all)
-all_o=$(PREPARE=clean best 1 $ours autoinstall -k "$K")
+all_o=$(PREPARE=clean best 2 $ours autoinstall -k "$K")
 clean >/dev/null 2>&1
 all_d=$(best 1 $debian autoinstall -k "$K")
 clean >/dev/null 2>&1
-limit_for "$K" "${packages[@]}"
-limit_us=$(best 1 limit)
+limit_us=$(PREPARE="limit_for $K ${packages[*]}" best 2 limit)
 limit_done
 # With BTF, as dkms does it by default where pahole is installed: memory, and what it adds.
 echo cache_size=0 >/etc/dkms/framework.conf.d/compared.conf
@@ -158,7 +157,7 @@ while p.poll() is None:
     time.sleep(0.02)
 print(f"memory           {most / 1024:.1f} MB in an autoinstall of all of them")
 PYTHON
-btf_o=$(PREPARE=clean best 1 $ours autoinstall -k "$K")
+btf_o=$(PREPARE=clean best 2 $ours autoinstall -k "$K")
 printf 'cache_size=0\nbtf=off\n' >/etc/dkms/framework.conf.d/compared.conf
 $ours autoinstall -k "$K" >/dev/null
 show "autoinstall-${#packages[@]}" "$all_d" "$all_o"
@@ -223,11 +222,12 @@ $ours status | awk -v want="$pairs" '/: installed/ { n++ } END { if (n != want) 
 show status "$(best 2 $debian status)" "$(best 30 $ours status)"
 awk -v o="$(best 30 $ours status)" -v t="$(best 30 /bin/true)" 'BEGIN { printf "%-16s %.2f ms, /bin/true %.2f ms: %.1f times\n", "status", o / 1000, t / 1000, o / t }'
 
+removed() { local p; for p in "${packages[@]}"; do $ours remove "$p" --all && $ours add "$p"; done; }
 # Two kernels at once. For the second, what builds for it.
 speed_2() {
     local p second=() limit2_us both_us
     for ((p = 2; p <= 5; p++)); do rm -rf "/lib/modules/$K-copy$p"; done
-    for p in "${packages[@]}"; do $ours remove "$p" --all && $ours add "$p"; done >/dev/null 2>&1
+    removed >/dev/null 2>&1
     $ours autoinstall --all-kernels --help >/dev/null 2>&1 || { echo 'speed-2: skipped, there is no --all-kernels'; return 0; }
     touch "/lib/modules/$K612/modules.dep" "/lib/modules/$K612"/modules.{order,builtin,builtin.modinfo}
     $ours autoinstall -k "$K612" >/dev/null 2>&1 || true
@@ -239,20 +239,18 @@ speed_2() {
             echo 'BUILD_EXCLUSIVE_KERNEL="^6\.1\."' >>"/etc/dkms/${p%/*}.conf"
         fi
     done
-    limit_for "$K612" "${second[@]}"
-    limit2_us=$(best 1 limit)
+    limit2_us=$(PREPARE="limit_for $K612 ${second[*]}" best 2 limit)
     limit_done
-    for p in "${packages[@]}"; do $ours remove "$p" --all && $ours add "$p"; done >/dev/null 2>&1
-    both_us=$(best 1 $ours autoinstall --all-kernels)
+    both_us=$(PREPARE=removed best 2 $ours autoinstall --all-kernels)
     awk -v a="$limit_us" -v b="$limit2_us" -v o="$both_us" -v n="${#packages[@]}" -v m="${#second[@]}" \
         'BEGIN { printf "%-16s %d + %d builds, the two limits %.1f ms; ours is %.2f of them (asked: 1.15)\n", "speed-2", n, m, (a + b) / 1000, o / (a + b) }'
 }
 
 count() { valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 | sed -n 's/.*Collected : *\([0-9]*\).*/\1/p'; }
 if command -v valgrind >/dev/null; then
-    true_n=$(count /bin/true) empty_n=$(count $ours status --dkmstree /root/nothing) full_n=$(count $ours status)
-    awk -v p="$pairs" -v t="$true_n" -v e="$empty_n" -v f="$full_n" \
-        'BEGIN { printf "%-16s /bin/true %d, status of an empty tree %d (%.1f times), of %d pairs %d (%.1f times)\n", "instructions", t, e, e / t, p, f, f / t }'
+    true_n=$(count /bin/true) version_n=$(count $ours --version) empty_n=$(count $ours status --dkmstree /root/nothing) full_n=$(count $ours status)
+    awk -v p="$pairs" -v t="$true_n" -v v="$version_n" -v e="$empty_n" -v f="$full_n" \
+        'BEGIN { printf "%-16s /bin/true %d, --version %d (%.1f times), status of an empty tree %d (%.1f times), of %d pairs %d (%.1f times)\n", "instructions", t, v, v / t, e, e / t, p, f, f / t }'
 fi
 $ours add single/1.0 >/dev/null
 timings_row $ours single/1.0
