@@ -4,6 +4,7 @@
 import json, os, subprocess, sys
 
 TREES = ["/var/lib/dkms", "/usr/src", "/etc/dkms", "/lib/modules", "/etc/depmod.d"]
+HEADERS = ("/usr/src/linux-headers-", "/usr/src/linux-kbuild-")
 # Steps, and the events that say that they were done.
 EVENTS = {"copy-source": "source-copied", "add": "added", "build": "built", "install": "installed",
           "uninstall": "uninstalled", "unbuild": "unbuilt", "remove": "removed", "depmod": "depmod-done",
@@ -15,13 +16,21 @@ NAMES = ["package", "version", "kernel", "arch"]
 
 def snapshot():
     found = {}
-    for tree in TREES:
-        for folder, folders, files in os.walk(tree):
-            for name in folders + files:
-                path = os.path.join(folder, name)
-                s = os.lstat(path)
-                link = os.readlink(path) if os.path.islink(path) else None
-                found[path] = (s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns, link)
+    pending = list(TREES)
+    while pending:
+        try:
+            entries = os.scandir(pending.pop())
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            # Tens of thousands of files, and no action has any business there.
+            if entry.path.startswith(HEADERS):
+                continue
+            s = entry.stat(follow_symlinks=False)
+            link = os.readlink(entry.path) if entry.is_symlink() else None
+            found[entry.path] = (s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns, link)
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
     return found
 
 def transactions():
