@@ -2,7 +2,7 @@
 //! `tests/recorded`.
 //!
 //! Debian's dkms takes minutes for all of them, and does the same each time. A file is used only where all
-//! that its results depend on is the same ([`crate::baseline::environment`]), and one of five, others each
+//! that its results depend on is the same ([`crate::baseline::environment`]), and one of ten, others each
 //! day, runs Debian's dkms nevertheless and fails if it does something else. What is compared is kept; what
 //! it said is not.
 
@@ -17,7 +17,7 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One scenario of so many runs Debian's dkms although its results are kept.
-const SAMPLE: u64 = 5;
+const SAMPLE: u64 = 10;
 
 /// What is recorded: it has a text of lines.
 pub trait Recorded: Serialize + DeserializeOwned {

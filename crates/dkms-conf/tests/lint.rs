@@ -262,6 +262,11 @@ proptest! {
             prop_assert!(!findings(&after).iter().any(|g| g.message == f.message), "{text}---\n{after}");
         }
     }
+}
+
+proptest! {
+    // Each takes several milliseconds.
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Arbitrary text.
     #[test]

@@ -18,8 +18,9 @@ take() {
     local -r CR=$(echo -e '\r')
     (
         exec >"$tmpfile"
-        # Not dkms's: keeps bash 5.2 from turning into the file's last command (see the product's program).
-        trap : USR2
+        # Not dkms's: keeps bash 5.2 from turning into the file's last command (see the product's program). One of
+        # these may be ignored from the start (perf does that), and then has no trap.
+        trap : USR1 USR2 URG
         . "$file" >/dev/null
         for _export_env in "${export_envs[@]}"; do
             for _i in $(eval echo \${!"${_export_env}"[@]}); do
