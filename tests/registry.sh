@@ -443,40 +443,6 @@ certificates() {
 }
 TLS="http: {addr: '127.0.0.1:5000', tls: {certificate: /run/tls/server.crt, key: /run/tls/server.key}}"
 trust_authority() { tee "/srv/$1/etc/registry.d/$NAME:"{5000,5002}.crt </run/tls/ca.crt >/dev/null; }
-# What a machine without compiler and headers has taken is loaded by the kernel that it is for.
-loads() {
-    K=${VM_KERNELS#*6.1=} K=${K%% *}
-    export K
-    serve_registry 'http: {addr: "127.0.0.1:5000"}'
-    builder 'http://127.0.0.1:5000/dkms'
-    kill "$registry"
-    wait "$registry" || true
-    serve_registry 'http: {addr: "127.0.0.1:5000"}'
-    bare_machine bare 'registry="http://127.0.0.1:5000/dkms"' 'prebuilt=only'
-    trust registry.pub bare
-    on bare dkms add single/1.0 >/dev/null
-    on bare dkms install single/1.0 -k "$K" >/run/out 2>/run/messages
-    [[ $(origin bare single/1.0) == 'registry '* ]]
-    on bare dkms verify single -k "$K" >/dev/null 2>&1
-    step 'in a virtual machine'
-    python3 - "$K" "$(module bare single)" <<'PYTHON'
-import shutil, sys
-sys.path.insert(0, "/e2e/vm")
-import machine
-kernel = machine.Kernel(sys.argv[1])
-tree = machine.Tree("/tmp/tree", kernel)
-with open(sys.argv[2], "rb") as module:
-    tree.write(f"lib/modules/{kernel.release}/updates/single.ko", module.read())
-tree.depmod()
-tree.write("guest", "#!/bin/sh\nset -e\n/usr/sbin/modprobe single\ncat /proc/modules\n/usr/sbin/modprobe -r single\n", 0o755)
-tree.pack("/tmp/initrd")
-done = machine.boot(kernel, "/tmp/initrd")
-print("\n".join(done.lines[-5:]))
-assert done.code == 0 and any(line.startswith("single ") for line in done.lines), done
-PYTHON
-    kill "$registry"
-}
-
 # NAME USER:PASSWORD
 login() { printf '{"auths":{"%s:5000":{"auth":"%s"}}}' "$NAME" "$(printf %s "$2" | base64)" >"/srv/$1/etc/auth.json"; }
 
