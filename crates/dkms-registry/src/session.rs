@@ -1,7 +1,7 @@
 //! Requests to one repository of a registry: redirects, and the login that a registry asks for.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Deserialize;
 
@@ -46,6 +46,8 @@ pub(crate) struct Session<'a> {
     registry: &'a Registry,
     repository: String,
     access: Access,
+    /// A token server that did not get the registry's password.
+    stranger: OnceLock<String>,
     /// When everything must be done.
     pub(crate) deadline: Deadline,
 }
@@ -68,7 +70,7 @@ impl<'a> Session<'a> {
         deadline: Deadline,
     ) -> Result<Self, Failure> {
         let repository = registry.repository(repository).map_err(Failure::Local)?;
-        Ok(Self { context, registry, repository, access, deadline })
+        Ok(Self { context, registry, repository, access, stranger: OnceLock::new(), deadline })
     }
 
     /// The address of something in the repository.
@@ -77,7 +79,8 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a request, logs in if the registry asks for it, and follows redirects of requests without a
-    /// body. Only the registry's own server gets a password or a token.
+    /// body. Only the registry's own server gets a token, and only it and a token server that belongs to it
+    /// get its password.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -156,6 +159,15 @@ impl<'a> Session<'a> {
                     .ok_or_else(|| {
                         Failure::Unusable(format!("it sends to '{}' for a token", printable(realm, 100)))
                     })?;
+                let credentials = if realm.server.belongs_to(&self.registry.server) {
+                    credentials
+                } else {
+                    let own = self.context.vault.of_server(&realm.server);
+                    if credentials.is_some() && own.is_none() {
+                        self.stranger.get_or_init(|| printable(&realm.server.name(), 100));
+                    }
+                    own
+                };
                 self.fetch_token(&realm, service.as_deref(), scope.as_deref(), credentials).map(Some)
             }
         }
@@ -218,11 +230,16 @@ impl<'a> Session<'a> {
     /// Why access was refused, with what could be the reason.
     pub(crate) fn refusal(&self, status: u16) -> String {
         let name = format!("{}/{}", self.registry.server.name(), self.repository);
-        let mut text = match self.context.vault.find(self.registry) {
-            Some(_) => format!(
+        let mut text = match (self.stranger.get(), self.context.vault.find(self.registry)) {
+            (Some(stranger), _) => format!(
+                "it refuses access to {name} ({status}): its tokens come from {stranger}, which does not get the password \
+                 of {}; if it should, list {stranger} among the passwords",
+                self.registry.server.name()
+            ),
+            (None, Some(_)) => format!(
                 "it refuses access to {name} ({status}): the password is wrong, or does not permit this"
             ),
-            None => format!(
+            (None, None) => format!(
                 "it refuses access to {name} ({status}): log in with 'docker login' or 'podman login'"
             ),
         };
