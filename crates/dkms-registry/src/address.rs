@@ -39,8 +39,9 @@ impl Server {
         if self.secure { 443 } else { 80 }
     }
 
-    /// Whether this server may get the password of a registry that asks for a token from here: it has the same
-    /// name, is below it, or both have TLS and the same domain (`registry.example.org`, `auth.example.org`).
+    /// Whether this server may get the password of a registry that asks for a token from here: it has the
+    /// same name, is below it, or both have TLS and the same domain (`registry.example.org` and
+    /// `auth.example.org`).
     pub(crate) fn belongs_to(&self, registry: &Server) -> bool {
         if self.host == registry.host || (self.is_loopback() && registry.is_loopback()) {
             return true;

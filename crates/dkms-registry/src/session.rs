@@ -232,8 +232,8 @@ impl<'a> Session<'a> {
         let name = format!("{}/{}", self.registry.server.name(), self.repository);
         let mut text = match (self.stranger.get(), self.context.vault.find(self.registry)) {
             (Some(stranger), _) => format!(
-                "it refuses access to {name} ({status}): its tokens come from {stranger}, which does not get the password \
-                 of {}; if it should, list {stranger} among the passwords",
+                "it refuses access to {name} ({status}): its tokens come from {stranger}, which does not get \
+                 the password of {}; if it should, list {stranger} among the passwords",
                 self.registry.server.name()
             ),
             (None, Some(_)) => format!(
