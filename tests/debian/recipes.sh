@@ -144,7 +144,7 @@ recipe_mkosi() {
     mkdir -p "$dir/mkosi.extra/usr/src" "$dir/mkosi.extra/opt"
     cp -r "$context/hello" "$dir/mkosi.extra/usr/src/hello-1.0"
     cp "$context/dkms.deb" "$dir/mkosi.extra/opt/"
-    printf '[Distribution]\nDistribution=debian\nRelease=%s\nMirror=%s\n\n[Output]\nFormat=directory\nOutput=image\n\n[Content]\nPackages=linux-image-cloud-amd64 linux-headers-cloud-amd64 gcc make libc6-dev patch kmod\nWithNetwork=no\n' "$suite" "$mirror" >"$dir/mkosi.conf"
+    printf '[Distribution]\nDistribution=debian\nRelease=%s\nMirror=%s\n\n[Output]\nFormat=directory\nOutput=image\n\n[Content]\nPackages=linux-image-cloud-amd64,linux-headers-cloud-amd64,gcc,make,libc6-dev,patch,kmod\nWithNetwork=no\n' "$suite" "$mirror" >"$dir/mkosi.conf"
     block mkosi | sed '2s,$,\ndpkg --install /opt/dkms.deb,' >"$dir/mkosi.postinst"
     chmod +x "$dir/mkosi.postinst"
     (cd "$dir" && own_run mkosi --config mkosi.conf --nspawn-keep-unit build) >"$work/mkosi.log" 2>&1 || { tail -n 25 "$work/mkosi.log"; fail mkosi; return; }
