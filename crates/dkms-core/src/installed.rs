@@ -4,6 +4,7 @@ use crate::conf::load;
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
 use dkms_sys::fs::Last;
+use dkms_tree::RecordFault;
 use dkms_tree::beneath;
 use dkms_tree::ids::Build;
 use dkms_tree::manifest::{Manifest, Stamp};
@@ -31,8 +32,8 @@ pub(crate) fn check_record(s: &Session<'_>, b: &Build) -> dkms_tree::Result<()> 
     let Some(installed) = Manifest::read(s.layout, b)?.and_then(|m| m.installed) else { return Ok(()) };
     for file in &installed.files {
         if let Some(escape) = beneath::kernel_escape(s.trees(), &b.kernel.release, &file.path, Last::Name)? {
-            let reason = format!("it says that {} is installed, but {escape}", file.path.display());
-            return Err(dkms_tree::Error::RecordDamaged { path: s.layout.manifest(b), reason });
+            let fault = RecordFault::Installed { path: file.path.clone(), escape };
+            return Err(dkms_tree::Error::RecordDamaged { path: s.layout.manifest(b), fault });
         }
     }
     Ok(())

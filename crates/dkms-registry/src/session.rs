@@ -10,7 +10,7 @@ use crate::challenge::{self, Challenge};
 use crate::client::{Answer, Client, Payload};
 use crate::credentials::{Credentials, Vault};
 use crate::deadline::Deadline;
-use crate::failure::{Failure, printable};
+use crate::failure::{Denied, Failure, Local, Unusable};
 
 /// More are a loop.
 const MAX_REDIRECTS: usize = 5;
@@ -67,7 +67,7 @@ impl<'a> Session<'a> {
         access: Access,
         deadline: Deadline,
     ) -> Result<Self, Failure> {
-        let repository = registry.repository(repository).map_err(Failure::Local)?;
+        let repository = registry.repository(repository).map_err(Local::Address)?;
         Ok(Self { context, registry, repository, access, deadline })
     }
 
@@ -93,21 +93,14 @@ impl<'a> Session<'a> {
                 return Ok(answer);
             }
             let location = answer.header("location").unwrap_or_default();
-            let next = address.follow(location).ok_or_else(|| {
-                Failure::Unusable(format!(
-                    "it redirects to '{}', which is not an address",
-                    printable(location, 100)
-                ))
-            })?;
+            let nowhere = || Unusable::RedirectNowhere(location.to_owned());
+            let next = address.follow(location).ok_or_else(nowhere)?;
             if !next.server.may_follow(&address.server) {
-                return Err(Failure::Unusable(format!(
-                    "it redirects to {}, which has no TLS",
-                    printable(&next.to_string(), 100)
-                )));
+                return Err(Unusable::RedirectWithoutTls(next.to_string()).into());
             }
             address = next;
         }
-        Err(Failure::Unusable(format!("it redirects more than {MAX_REDIRECTS} times")))
+        Err(Unusable::RedirectLoop(MAX_REDIRECTS).into())
     }
 
     fn send_with_login(
@@ -129,8 +122,7 @@ impl<'a> Session<'a> {
             return Ok(answer);
         }
         let challenge = challenge::parse(answer.headers("www-authenticate"));
-        let challenge =
-            challenge.ok_or_else(|| Failure::Denied("it asks for an unknown kind of login".into()))?;
+        let challenge = challenge.ok_or(Denied::UnknownLogin)?;
         let Some(authorization) = self.log_in(&challenge)? else {
             return Ok(answer);
         };
@@ -151,12 +143,10 @@ impl<'a> Session<'a> {
         match challenge {
             Challenge::Basic => Ok(credentials.and_then(Credentials::basic)),
             Challenge::Bearer { realm, service, scope } => {
-                let realm = Address::parse(realm)
-                    .filter(|realm| realm.server.may_follow(&self.registry.server))
-                    .ok_or_else(|| {
-                        Failure::Unusable(format!("it sends to '{}' for a token", printable(realm, 100)))
-                    })?;
-                self.fetch_token(&realm, service.as_deref(), scope.as_deref(), credentials).map(Some)
+                let address = Address::parse(realm)
+                    .filter(|address| address.server.may_follow(&self.registry.server))
+                    .ok_or_else(|| Unusable::TokenAddress(realm.clone()))?;
+                self.fetch_token(&address, service.as_deref(), scope.as_deref(), credentials).map(Some)
             }
         }
     }
@@ -205,41 +195,32 @@ impl<'a> Session<'a> {
         };
         match answer.status {
             200 => {}
-            400..=499 => return Err(Failure::Denied(self.refusal(answer.status))),
-            status => return Err(Failure::Unusable(format!("its token server answers {status}"))),
+            400..=499 => return Err(self.refusal(answer.status).into()),
+            status => return Err(Unusable::TokenStatus(status).into()),
         }
-        let unclear = || Failure::Unusable("its token server's answer is not understood".into());
-        let token: Token = serde_json::from_slice(&answer.read(MAX_TOKEN)?).map_err(|_| unclear())?;
+        let token: Token = serde_json::from_slice(&answer.read(MAX_TOKEN)?).map_err(Unusable::TokenSyntax)?;
         let token = if token.token.is_empty() { token.access_token } else { token.token };
         let is_clean = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-        if is_clean { Ok(format!("Bearer {token}")) } else { Err(unclear()) }
+        if is_clean { Ok(format!("Bearer {token}")) } else { Err(Unusable::NoToken.into()) }
     }
 
     /// Why access was refused, with what could be the reason.
-    pub(crate) fn refusal(&self, status: u16) -> String {
-        let name = format!("{}/{}", self.registry.server.name(), self.repository);
-        let mut text = match self.context.vault.find(self.registry) {
-            Some(_) => format!(
-                "it refuses access to {name} ({status}): the password is wrong, or does not permit this"
-            ),
-            None => format!(
-                "it refuses access to {name} ({status}): log in with 'docker login' or 'podman login'"
-            ),
-        };
-        for problem in &self.context.vault.problems {
-            text.push_str("; ");
-            text.push_str(problem);
+    fn refusal(&self, status: u16) -> Denied {
+        Denied::Access {
+            name: format!("{}/{}", self.registry.server.name(), self.repository),
+            status,
+            has_password: self.context.vault.find(self.registry).is_some(),
+            problems: self.context.vault.problems.clone(),
         }
-        text
     }
 
     /// The failure that a status means which nothing else explains.
     pub(crate) fn failure(&self, status: u16) -> Failure {
         match status {
-            401 | 403 => Failure::Denied(self.refusal(status)),
-            404 => Failure::Missing("it does not have this".into()),
-            429 => Failure::Unusable("it answers only later: too many requests (429)".into()),
-            status => Failure::Unusable(format!("it answers {status}")),
+            401 | 403 => self.refusal(status).into(),
+            404 => Failure::Missing,
+            429 => Unusable::TooManyRequests.into(),
+            status => Unusable::Status(status).into(),
         }
     }
 }

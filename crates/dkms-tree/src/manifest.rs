@@ -2,7 +2,7 @@
 //! and remove read it instead of running a dkms.conf. In a tree without manifests (written by dkms 3.x), dkms
 //! examines the files instead.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, RecordFault, Result};
 use crate::ids::Build;
 use crate::layout::Layout;
 use crate::names_as_json;
@@ -246,7 +246,7 @@ impl Manifest {
         let Some(bytes) = dkms_sys::fs::read_optional(&path, dkms_sys::fs::Limit::RECORD)? else {
             return Ok(None);
         };
-        Self::parse(&bytes, build).map_err(|reason| Error::RecordDamaged { path, reason })
+        Self::parse(&bytes, build).map_err(|fault| Error::RecordDamaged { path, fault })
     }
 
     /// The same for callers that only display or estimate: an unusable manifest counts as absent.
@@ -257,26 +257,23 @@ impl Manifest {
     /// Parses the bytes of a build's manifest; `None` if a newer dkms wrote it.
     ///
     /// # Errors
-    /// Why it is not the manifest of this build, as text that follows its path.
-    pub fn parse(bytes: &[u8], build: &Build) -> std::result::Result<Option<Self>, String> {
-        let no_record = |e: serde_json::Error| format!("it is not the record of a build ({e})");
-        let Schema { schema } = serde_json::from_slice(bytes).map_err(no_record)?;
+    /// Why it is not the manifest of this build.
+    pub fn parse(bytes: &[u8], build: &Build) -> Result<Option<Self>, RecordFault> {
+        let Schema { schema } = serde_json::from_slice(bytes)?;
         if schema > SCHEMA {
             return Ok(None);
         }
         if schema == 0 {
-            return Err("it has no schema".into());
+            return Err(RecordFault::NoSchema);
         }
-        let m: Self = serde_json::from_slice(bytes).map_err(no_record)?;
+        let m: Self = serde_json::from_slice(bytes)?;
         let of: [&str; 4] = [&m.package, &m.version, &m.kernel, &m.arch];
         if of != [&build.package.name, &build.package.version, &*build.kernel.release, &build.kernel.arch] {
-            let [package, version, kernel, arch] = of;
-            return Err(format!("it is about {package}/{version} for kernel {kernel} ({arch}), not {build}"));
+            let [package, version, kernel, arch] = of.map(str::to_owned);
+            return Err(RecordFault::OtherBuild { package, version, kernel, arch, build: build.clone() });
         }
         match m.modules.iter().find(|r| !plain_file_name(&r.file)) {
-            Some(record) => {
-                Err(format!("it names a module file that cannot be in its directory, '{}'", record.file))
-            }
+            Some(record) => Err(RecordFault::FileName(record.file.clone())),
             None => Ok(Some(m)),
         }
     }
