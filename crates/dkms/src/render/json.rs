@@ -38,8 +38,7 @@ pub(crate) fn status(
         value
     };
     let list: Vec<Value> = entries.iter().map(one).collect();
-    let text =
-        serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "entries": list })).unwrap_or_default();
+    let text = format!("{:#}", json!({ "schema": SCHEMA, "entries": list }));
     format!("{text}\n")
 }
 
@@ -56,7 +55,7 @@ pub(crate) fn fsck(done: &Repaired) -> String {
         "packages": done.left.packages,
         "builds": done.left.builds,
     });
-    format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
+    format!("{document:#}\n")
 }
 
 fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
@@ -350,7 +349,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
         step(one, &after)
     };
     let list: Vec<Value> = plan.steps().map(step).collect();
-    let text = serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "steps": list })).unwrap_or_default();
+    let text = format!("{:#}", json!({ "schema": SCHEMA, "steps": list }));
     format!("{text}\n")
 }
 
