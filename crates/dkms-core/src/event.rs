@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::secret::Secret;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};
-use dkms_tree::manifest::BuildOrigin;
+use dkms_tree::manifest::{BuildOrigin, Signature};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -202,8 +202,8 @@ pub struct BuiltModule {
     pub file: String,
     /// Bytes.
     pub size: u64,
-    /// "signed by ...", or why it is not signed.
-    pub signature: String,
+    /// Who has signed it, or why it is not signed.
+    pub signature: Signature,
 }
 
 /// Receives events, from any thread.

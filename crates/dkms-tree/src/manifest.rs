@@ -159,8 +159,54 @@ pub struct ModuleRecord {
     pub version: String,
     /// From `.modinfo`, may be empty.
     pub srcversion: String,
-    /// "signed by CN", or why it is not signed.
-    pub signature: String,
+    /// Who has signed it, or why it is not signed.
+    pub signature: Signature,
+}
+
+/// What a manifest says about the signature of a module. Written as `signed by WHO` or `not signed: REASON`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Signature {
+    /// The signers, and with which program if dkms has not signed it itself.
+    SignedBy(String),
+    /// The reason.
+    NotSigned(String),
+    /// As another dkms recorded it; empty if it is not recorded.
+    Other(String),
+}
+
+impl Default for Signature {
+    fn default() -> Self {
+        Self::Other(String::new())
+    }
+}
+
+impl From<String> for Signature {
+    fn from(text: String) -> Self {
+        if let Some(who) = text.strip_prefix("signed by ") {
+            Self::SignedBy(who.to_owned())
+        } else if let Some(reason) = text.strip_prefix("not signed: ") {
+            Self::NotSigned(reason.to_owned())
+        } else {
+            Self::Other(text)
+        }
+    }
+}
+
+impl From<Signature> for String {
+    fn from(signature: Signature) -> Self {
+        signature.to_string()
+    }
+}
+
+impl std::fmt::Display for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SignedBy(who) => write!(f, "signed by {who}"),
+            Self::NotSigned(reason) => write!(f, "not signed: {reason}"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
 }
 
 /// A module left out.
@@ -365,4 +411,24 @@ impl<'a> Glance<'a> {
 
 fn plain_file_name(name: &str) -> bool {
     !name.is_empty() && !name.contains('/') && name != "." && name != ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_signature_stays_as_it_is() {
+        for (text, signature) in [
+            ("signed by a and b", Signature::SignedBy("a and b".into())),
+            ("not signed: no key", Signature::NotSigned("no key".into())),
+            ("", Signature::default()),
+            ("of a later version", Signature::Other("of a later version".into())),
+        ] {
+            let json = serde_json::to_string(text).unwrap();
+            let read: Signature = serde_json::from_str(&json).unwrap();
+            assert_eq!(read, signature);
+            assert_eq!(serde_json::to_string(&read).unwrap(), json);
+        }
+    }
 }

@@ -8,8 +8,7 @@ use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Session;
+use crate::session::{Host, Options, Session};
 use crate::trust::signing::{self, Signing};
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::ids::Kernel;
@@ -154,8 +153,8 @@ impl Target {
     }
 
     /// What replaces the programs in the headers that do not run on this machine, prepared once per command.
-    pub(super) fn host_programs(&self, session: &Session<'_>) -> Option<&HostPrograms> {
-        let prepare = || HostPrograms::prepare(session.host, session.options, &self.headers).ok().flatten();
+    pub(super) fn host_programs(&self, host: &Host, options: &Options) -> Option<&HostPrograms> {
+        let prepare = || HostPrograms::prepare(host, options, &self.headers).ok().flatten();
         self.toolchain.foreign.as_ref()?;
         self.programs.get_or_init(prepare).as_ref()
     }
@@ -174,7 +173,7 @@ impl Target {
             );
             return Err(ProgramError::Missing { program, purpose, package }.into());
         }
-        if self.host_programs(session).is_none() {
+        if self.host_programs(session.host, session.options).is_none() {
             // Either there are none, or the reason comes again.
             HostPrograms::prepare(session.host, session.options, &self.headers)?;
         }

@@ -156,15 +156,16 @@ fn look_up(
     let repository = repository(&package.name);
     let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
     let exact = manifest::tag(&fingerprint);
-    let found = first_accepted(session, connection, sources, (&repository, &exact), |found| {
-        let accepted = manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(session));
-        judge(session.sink, wanted.build, found, accepted, None)
-    })?;
+    let found =
+        first_accepted(session.options, session.sink, connection, sources, (&repository, &exact), |found| {
+            let accepted = manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(session));
+            judge(session.sink, wanted.build, found, accepted, None)
+        })?;
     if found.is_some() || mode(session.options) != Prebuilt::Only {
         return Ok(found);
     }
     let tag = portable::tag(&package.name, &package.version, &wanted.lines);
-    first_accepted(session, connection, sources, (&repository, &tag), |found| {
+    first_accepted(session.options, session.sink, connection, sources, (&repository, &tag), |found| {
         let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(session));
         judge(session.sink, wanted.build, found, accepted, Some(&wanted.lines))
     })
@@ -173,7 +174,8 @@ fn look_up(
 /// The first build under a tag that is accepted. A registry whose build is refused does not keep the next one
 /// from being asked: it may be a mirror that others can write to.
 fn first_accepted(
-    session: &Session<'_>,
+    options: &Options,
+    sink: &dyn Sink,
     connection: &Connection,
     mut sources: &[String],
     (repository, tag): (&str, &str),
@@ -184,7 +186,7 @@ fn first_accepted(
         match judge(&found) {
             Ok(Some(offer)) => return Ok(Some(offer)),
             Err(failure @ Failure::Refused(_)) if !sources.is_empty() => {
-                warn(session.options, session.sink, describe(&failure));
+                warn(options, sink, describe(&failure));
             }
             Ok(None) if !sources.is_empty() => {}
             last => return last,

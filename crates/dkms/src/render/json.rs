@@ -187,7 +187,7 @@ pub(crate) fn event(e: &Event) -> String {
             put("seconds", json!(elapsed.as_secs_f64()));
             let list: Vec<Value> = modules
                 .iter()
-                .map(|m| json!({ "file": m.file, "bytes": m.size, "signature": m.signature }))
+                .map(|m| json!({ "file": m.file, "bytes": m.size, "signature": m.signature.to_string() }))
                 .collect();
             put("modules", json!(list));
         }
