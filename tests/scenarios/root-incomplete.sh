@@ -126,7 +126,7 @@ cp -a /usr/lib/linux-kbuild-* /img/x/usr/lib/
 mv /usr/bin/make /run/hidden/
 attempt 10 'install the package dev-build/make' dkms --root /img/x install single/1.0
 mv /run/hidden/make /usr/bin/
-# What is installed is taken back if it cannot be indexed.
+# The installation is rolled back if it cannot be indexed.
 touch "/img/x/usr/lib/modules/$K/modules.dep"
 mv /usr/sbin/depmod /run/hidden/
 got=0

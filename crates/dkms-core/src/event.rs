@@ -211,7 +211,7 @@ pub trait Sink: Send + Sync {
     /// Receives one event.
     fn event(&self, event: Event);
 
-    /// Whether [`Sink::progress`] does something. Otherwise nothing is measured.
+    /// Whether [`Sink::progress`] does something. If not, progress is not measured.
     fn follows_progress(&self) -> bool {
         false
     }

@@ -213,8 +213,8 @@ fn directives(loaded: &Loaded, wanted: impl Fn(&str) -> bool) -> String {
     digest::bytes(text.as_bytes())
 }
 
-/// Digest of the copy of a source: names, kinds, execute bits, contents and link targets, with the contents of
-/// files outside to which links lead. Times and owners do not count, nor does the `make.log` that dkms shows
+/// Digest of the copy of a source: names, kinds, execute bits, contents and link targets, with the contents
+/// of files outside to which links lead. Times and owners do not count, nor does the `make.log` that dkms shows
 /// there.
 fn digest_of_copy(dir: &Path) -> Result<String> {
     let mut hash = digest::Hasher::new();
@@ -256,7 +256,8 @@ fn add_directory(dir: &Path, below: &Path, hash: &mut digest::Hasher) -> Result<
 }
 
 /// Digest of a file outside the copy to which a link leads: it can change while the link stays the same.
-/// `None` if the link leads to something else, or the file cannot be read. A directory outside does not count.
+/// `None` if the link leads to something else, or the file cannot be read. A directory outside does not
+/// count.
 fn digest_outside(dir: &Path, link: &Path) -> Option<String> {
     let target = dkms_sys::fs::canonicalize(link).ok()?;
     let dir = dkms_sys::fs::canonicalize(dir).ok()?;

@@ -163,19 +163,19 @@ impl Target {
     ///
     /// # Errors
     /// [`ProgramError::Missing`]: the compiler for it, or what runs the programs in its headers.
-    pub(super) fn require_foreign_tools(&self, session: &Session<'_>) -> Result<(), Error> {
+    pub(super) fn require_foreign_tools(&self, host: &Host, options: &Options) -> Result<(), Error> {
         let Some(foreign) = &self.toolchain.foreign else { return Ok(()) };
         if let Some(program) = foreign.missing.clone() {
-            let package = session.host.program_package(&program);
+            let package = host.program_package(&program);
             let purpose = format!(
                 "compile modules for {}, the machine of kernel {}",
                 foreign.machine, self.kernel.release
             );
             return Err(ProgramError::Missing { program, purpose, package }.into());
         }
-        if self.host_programs(session.host, session.options).is_none() {
+        if self.host_programs(host, options).is_none() {
             // Either there are none, or the reason comes again.
-            HostPrograms::prepare(session.host, session.options, &self.headers)?;
+            HostPrograms::prepare(host, options, &self.headers)?;
         }
         Ok(())
     }

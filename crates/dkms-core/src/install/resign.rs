@@ -121,7 +121,7 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
     if !state::is_active(s.layout, b) {
         return Ok(items);
     }
-    installed::check_record(s, b)?;
+    installed::check_record(s.trees(), b)?;
     let ours = installed::installed_files(s, b).into_iter().filter(|f| f.ours && f.present);
     // A link points to the built file.
     for path in ours.map(|f| f.path).filter(|path| !fs::is_symlink(path)) {

@@ -147,7 +147,7 @@ impl Manager for Dnf<'_> {
         }
         for file in &files {
             self.check_signature(file, &package)?;
-            manager::unpack_rpm(self.s, file, root)?;
+            manager::unpack_rpm(self.s.host, file, root)?;
         }
         Ok(vec![package.name])
     }

@@ -3,7 +3,6 @@
 use crate::error::Result;
 use crate::program::ProgramError;
 use crate::session::Host;
-use crate::session::Session;
 use dkms_sys::process::{Command, Finished, Stdin, Stream, which};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -70,15 +69,15 @@ pub(super) fn failed(command: &str, cause: String) -> crate::Error {
 }
 
 /// Unpacks the files of an rpm package below a directory.
-pub(super) fn unpack_rpm(s: &Session<'_>, package: &Path, root: &Path) -> Result<()> {
+pub(super) fn unpack_rpm(host: &Host, package: &Path, root: &Path) -> Result<()> {
     dkms_sys::fs::create_dir_all(root)?;
     let payload = package.with_extension("cpio");
     let file = dkms_sys::fs::create_truncated(&payload)?;
     let words = vec![package.display().to_string()];
-    finish(command(s.host, "rpm2cpio", words, root).stdout(Stream::File(file)))?;
+    finish(command(host, "rpm2cpio", words, root).stdout(Stream::File(file)))?;
     let words = ["--extract", "--make-directories", "--no-absolute-filenames", "--quiet"].map(str::to_owned);
     let file = dkms_sys::fs::open(&payload)?;
-    finish(command(s.host, "cpio", words.into(), root).stdin(Stdin::Stream(file.into())))?;
+    finish(command(host, "cpio", words.into(), root).stdin(Stdin::Stream(file.into())))?;
     dkms_sys::fs::remove_tree(&payload)?;
     Ok(())
 }

@@ -137,7 +137,7 @@ impl Manager for Zypper<'_> {
             }
             let packages = self.closure(&package, file)?;
             for (_, file) in &packages {
-                manager::unpack_rpm(self.s, file, root)?;
+                manager::unpack_rpm(self.s.host, file, root)?;
             }
             return Ok(packages.into_iter().map(|(package, _)| package).collect());
         }

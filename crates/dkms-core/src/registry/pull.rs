@@ -61,7 +61,7 @@ pub(crate) struct Fetched {
     pub offer: Offer,
 }
 
-/// Looks for a build in the registries. `None`: none has it, or something failed and was reported.
+/// Looks for a build in the registries. `None`: no registry has it, or a failure was reported.
 ///
 /// # Errors
 /// An interrupt.
