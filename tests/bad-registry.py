@@ -7,6 +7,7 @@ The first part of a repository's name says how: `http://127.0.0.1:PORT/truncated
 layers end too early. Each request is logged to standard output: WAY METHOD PATH.
 """
 import gzip
+import hashlib
 import http.client
 import json
 import os
@@ -53,7 +54,10 @@ class Bad(BaseHTTPRequestHandler):
         kind, name = parts[-2], parts[-1]
         print(way, self.command, path, flush=True)
         # Those that do not even have a manifest.
-        if way in ("error_500", "redirect_loop", "silent", "trickle", "endless", "not_http", "huge_manifest", "gzip_bomb"):
+        if way == "html":
+            self.send(200, {"Content-Type": "text/html"}, b"<html>Please log in to the wireless network</html>")
+            return
+        if way in ("too_many", "endless_headers", "chunk_of_headers", "early_hints", "error_500", "redirect_loop", "silent", "trickle", "endless", "not_http", "huge_manifest", "gzip_bomb"):
             getattr(self, way)()
             return
         if kind == "manifests" and way == "replayed":
@@ -71,6 +75,18 @@ class Bad(BaseHTTPRequestHandler):
             self.send(status, {"Content-Length": str(len(body))}, body[: len(body) // 2])
             self.close_connection = True
             return
+        if status == 200 and kind == "blobs" and way == "gzip_layer":
+            self.send(status, {"Content-Encoding": "gzip"}, GZIP_BOMB)
+            return
+        if status == 200 and kind == "blobs" and way == "longer_layer":
+            self.send(status, {"Content-Length": str(len(body) * 2)}, body + body)
+            return
+        if status == 200 and kind == "blobs" and way == "endless_layer":
+            self.send_response(200)
+            self.end_headers()
+            end = time.monotonic() + PATIENCE
+            while time.monotonic() < end:
+                self.wfile.write(body)
         if kind == "blobs" and way == "no_layer":
             self.send(404, {}, b"{}")
             return
@@ -97,6 +113,24 @@ class Bad(BaseHTTPRequestHandler):
             import base64
             record = base64.b64decode(document["config"]["data"]).replace(b'"1.0"', b'"6.6"')
             document["config"]["data"] = base64.b64encode(record).decode()
+        elif way == "index":
+            this = {"mediaType": document["mediaType"], "digest": "sha256:" + hashlib.sha256(body).hexdigest(), "size": len(body)}
+            document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [this]}
+        elif way == "media_type":
+            document["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json"
+        elif way == "sha512":
+            document["layers"][0]["digest"] = "sha512:" + "0" * 128
+        elif way == "two_layers":
+            document["layers"] *= 2
+        elif way == "duplicate_annotations":
+            # The second of two equal names is the wrong one.
+            more = ",".join(f'"{name}":"MAA="' for name in document["annotations"])
+            return json.dumps(document).replace('"annotations": {', '"annotations": {"x":""}, "annotations": {' + more + ",", 1).encode()
+        elif way == "duplicate_config":
+            config = json.dumps(document["config"])
+            return (json.dumps(document)[:-1] + f', "config": {config}}}').encode()
+        elif way == "many_annotations":
+            document["annotations"] = {f"dev.dkms.signature.{n:064x}": "MAA=" for n in range(8000)}
         elif way == "no_json":
             return b"<html>Please log in to the wireless network</html>"
         else:
@@ -116,6 +150,26 @@ class Bad(BaseHTTPRequestHandler):
 
     def redirect_loop(self):
         self.send(307, {"Location": self.path}, b"")
+
+    def too_many(self):
+        self.send(429, {"Retry-After": "600000000"}, b"")
+
+    def endless_headers(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            self.wfile.write(b"X-More: " + b"x" * 1000 + b"\r\n")
+
+    def chunk_of_headers(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            self.wfile.write(b"x" * 1000)
+
+    def early_hints(self):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            self.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
 
     def huge_manifest(self):
         self.send(200, {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}, b" " * (64 << 20))

@@ -4,9 +4,10 @@
 #   status           of five kernels for each package (about 60 pairs), also against /bin/true
 #   autoinstall-0    the real packages, nothing to do
 #   install-1        a package of one file, beyond bare make + depmod
-#   autoinstall      12 real packages (those that build) to build and install, against their makes one by one + depmod
+#   autoinstall      the real packages that build (11 of 12) to build and install, against their makes one by one + depmod
 #   cached           autoinstall of the same packages, and install of one file, when all of it is in the cache of builds
 #   kernel_prerm     of the same packages: processor time
+#   cached-1-xz      install of one file from the cache on a kernel whose modules are all .ko.xz, and depmod: processor time
 #   registry         autoinstall of the same packages from a registry on loopback, and 200 clients of it at once
 #   memory           of dkms itself meanwhile, BTF included
 #   btf              what BTF in every module adds to autoinstall (the rows that compare with others go without)
@@ -35,6 +36,7 @@ set -euo pipefail
 . /e2e/prelude.sh
 . /e2e/bench-registry.sh
 . /e2e/bench-timings.sh
+. /e2e/bench-xz.sh
 export HOME=/root LC_ALL=C.UTF-8
 cd /root
 debian=/usr/sbin/dkms ours=/run/ours
@@ -167,11 +169,6 @@ awk -v m="$bare_us" -v d="$all_d" -v o="$all_o" \
 awk -v m="$limit_us" -v d="$all_d" -v o="$all_o" \
     'BEGIN { printf "%-16s one make with a job server %.1f ms; Debian is %.2f of it, ours %.2f (asked: 1.15)\n", "speed", m / 1000, d / m, o / m }'
 show autoinstall-0 "$(best 3 $debian autoinstall -k "$K")" "$(best 10 $ours autoinstall -k "$K")"
-# Milliseconds of processor time, own and children's, of one command.
-processor() { # COMMAND...
-    local TIMEFORMAT='%U %S'
-    { time "$@" >/dev/null 2>&1; } 2>&1 | awk '{ printf "%.0f\n", ($1 + $2) * 1000 }'
-}
 # The first command fills the cache.
 rm /etc/dkms/framework.conf.d/compared.conf
 clean >/dev/null 2>&1
@@ -182,10 +179,10 @@ again >/dev/null 2>&1
 $ours install single/1.0 -k "$K" >/dev/null
 show cached-1 "$install_d" "$(PREPARE=again best 3 $ours install single/1.0 -k "$K")"
 again >/dev/null 2>&1
-printf '%-16s %s ms of processor time to install one module from the cache\n' cached-1-cpu "$(processor $ours install single/1.0 -k "$K")"
+printf '%-16s %s ms of processor time to install one module from the cache\n' cached-1-cpu "$(milliseconds $ours install single/1.0 -k "$K")"
 $ours remove single/1.0 --all >/dev/null
 $ours autoinstall -k "$K" >/dev/null
-printf '%-16s %s ms of processor time for %d packages\n' kernel_prerm "$(processor $ours kernel_prerm -k "$K")" "${#packages[@]}"
+printf '%-16s %s ms of processor time for %d packages\n' kernel_prerm "$(milliseconds $ours kernel_prerm -k "$K")" "${#packages[@]}"
 $ours autoinstall -k "$K" >/dev/null
 registry_rows $ours "$all_d" "${packages[@]}"
 printf 'cache_size=0\nbtf=off\n' >/etc/dkms/framework.conf.d/compared.conf
@@ -254,6 +251,7 @@ if command -v valgrind >/dev/null; then
 fi
 $ours add single/1.0 >/dev/null
 timings_row $ours single/1.0
+xz_row $ours
 $ours remove single/1.0 --all >/dev/null
 if [[ -n $K612 ]]; then speed_2; else echo 'speed-2: skipped, no second kernel with headers'; fi
 INSIDE

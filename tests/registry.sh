@@ -94,11 +94,25 @@ builder() { # REGISTRY
 
 fleet() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
-    step 'without a key, or without a build, nothing is pushed'
-    machine early "registry=\"http://$R\""
+    step 'without a key, without a build, or unconfined: nothing is pushed'
+    machine early "registry=\"http://$R\"" build_confinement=off
     fixture single-1.0
     on early dkms add single/1.0 >/dev/null 2>&1
-    code 6 on early dkms push single/1.0 -k "$K" >/run/out 2>/run/messages || { cat /run/messages; return 1; }
+    no_push() { # CODE WORDS
+        code "$1" on early dkms push single/1.0 -k "$K" >/run/out 2>/run/messages || { cat /run/messages; return 1; }
+        grep -q -e "$2" /run/messages || { cat /run/messages; return 1; }
+        same "$(find /srv/storage -name link)" ''
+    }
+    no_push 6 'registry-key generate'
+    on early dkms registry-key generate >/dev/null
+    no_push 3 'is not built'
+    step 'without the program, a build is compiled, and the message says what to install'
+    mv /usr/libexec/dkms-registry /run/program
+    on early dkms build single/1.0 -k "$K" >/run/out 2>/run/messages
+    one_warning 'install the package dkms-registry'
+    same "$(origin early single/1.0)" built
+    mv /run/program /usr/libexec/dkms-registry
+    no_push 6 'without complete confinement'
     rm -r /usr/src/single-1.0
 
     step 'a builder pushes'
@@ -220,6 +234,25 @@ trickle                .
 endless                .
 '
 
+# More ways, on the machine that cannot build: compiling for each would show nothing else.
+MORE='
+index                  refused
+media_type             refused
+sha512                 refused
+two_layers             refused
+duplicate_annotations  refused
+duplicate_config       refused
+many_annotations       refused
+html                   refused
+too_many               429
+endless_headers        .
+chunk_of_headers       .
+early_hints            .
+gzip_layer             single
+longer_layer           single
+endless_layer          single
+'
+
 bad() {
     serve_registry 'http: {addr: "127.0.0.1:5000"}'
     builder 'http://127.0.0.1:5000/dkms'
@@ -232,6 +265,9 @@ bad() {
     python3 /e2e/bad-registry.py 5001 5000 >/run/requests 2>&1 &
     server=$!
     reachable 5001
+    sed 's/127.0.0.1:5000/[::1]:5002/' /run/registry.yml >/run/registry6.yml
+    docker-registry serve /run/registry6.yml >/run/registry6.log 2>&1 &
+    registry6=$!
     machine taker
     trust registry.pub taker
     quiet taker dkms add single/1.0
@@ -248,6 +284,19 @@ bad() {
         refuse "$way" "http://127.0.0.1:5001/$way/dkms" "$words"
         grep -q "^$way GET " /run/requests
     done <<<"$BAD"
+    while read -r way words; do
+        [[ -n $way ]] || continue
+        step "$way"
+        refuse_there "http://127.0.0.1:5001/$way/dkms" "$words"
+    done <<<"$MORE"
+    step 'IPv6'
+    if (: <>/dev/tcp/::1/5002) 2>/dev/null; then
+        on bare dkms build single/1.0 -k "$K" --registry 'http://[::1]:5002/dkms' >/run/out 2>/run/messages
+        [[ $(origin bare single/1.0) == 'registry http://[::1]:5002/dkms/single@'* ]]
+        forget bare single/1.0
+    else
+        echo 'skipped: no IPv6 on loopback'
+    fi
     step 'no server there'
     kill "$server"
     wait "$server" || true
@@ -259,6 +308,7 @@ bad() {
     one_warning 5001
     [[ $(origin taker single/1.0) == 'registry http://127.0.0.1:5000/'* ]]
     kill "$registry"
+    kill "$registry6" 2>/dev/null || true
 }
 
 # The next registry is asked if what the first one has is refused, or cannot be fetched.
@@ -363,6 +413,22 @@ refuse() {
     clean
 }
 
+# REGISTRY WORDS: what this registry has is not installed where nothing can be built. In /run/most: the most memory of any
+# program of the last command, in kilobytes.
+refuse_there() {
+    local start=$SECONDS
+    code 12 on bare python3 -c '
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:])
+open("/run/most", "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(done.returncode)' dkms install single/1.0 -k "$K" --registry "$1" >/run/out 2>/run/messages
+    (($(</run/most) < 200000)) || { echo "$(</run/most) kB"; return 1; }
+    one_warning "$2"
+    ((SECONDS - start <= 25)) || { echo "it took $((SECONDS - start)) s"; return 1; }
+    [[ ! -e $(module bare single) && ! -e /srv/bare/tree/single/1.0/$K ]]
+    clean
+}
+
 # A certificate of an authority that only this test knows, for a name that only this root knows.
 NAME=registry.example.org
 certificates() {
@@ -377,6 +443,40 @@ certificates() {
 }
 TLS="http: {addr: '127.0.0.1:5000', tls: {certificate: /run/tls/server.crt, key: /run/tls/server.key}}"
 trust_authority() { tee "/srv/$1/etc/registry.d/$NAME:"{5000,5002}.crt </run/tls/ca.crt >/dev/null; }
+# What a machine without compiler and headers has taken is loaded by the kernel that it is for.
+loads() {
+    K=${VM_KERNELS#*6.1=} K=${K%% *}
+    export K
+    serve_registry 'http: {addr: "127.0.0.1:5000"}'
+    builder 'http://127.0.0.1:5000/dkms'
+    kill "$registry"
+    wait "$registry" || true
+    serve_registry 'http: {addr: "127.0.0.1:5000"}'
+    bare_machine bare 'registry="http://127.0.0.1:5000/dkms"' 'prebuilt=only'
+    trust registry.pub bare
+    on bare dkms add single/1.0 >/dev/null
+    on bare dkms install single/1.0 -k "$K" >/run/out 2>/run/messages
+    [[ $(origin bare single/1.0) == 'registry '* ]]
+    on bare dkms verify single -k "$K" >/dev/null 2>&1
+    step 'in a virtual machine'
+    python3 - "$K" "$(module bare single)" <<'PYTHON'
+import shutil, sys
+sys.path.insert(0, "/e2e/vm")
+import machine
+kernel = machine.Kernel(sys.argv[1])
+tree = machine.Tree("/tmp/tree", kernel)
+with open(sys.argv[2], "rb") as module:
+    tree.write(f"lib/modules/{kernel.release}/updates/single.ko", module.read())
+tree.depmod()
+tree.write("guest", "#!/bin/sh\nset -e\n/usr/sbin/modprobe single\ncat /proc/modules\n/usr/sbin/modprobe -r single\n", 0o755)
+tree.pack("/tmp/initrd")
+done = machine.boot(kernel, "/tmp/initrd")
+print("\n".join(done.lines[-5:]))
+assert done.code == 0 and any(line.startswith("single ") for line in done.lines), done
+PYTHON
+    kill "$registry"
+}
+
 # NAME USER:PASSWORD
 login() { printf '{"auths":{"%s:5000":{"auth":"%s"}}}' "$NAME" "$(printf %s "$2" | base64)" >"/srv/$1/etc/auth.json"; }
 
@@ -432,8 +532,20 @@ tls_and_token() {
     quiet taker dkms install single/1.0 -k "$K"
     same "$(origin taker single/1.0 | cut -d@ -f1)" "registry $NAME:5000/dkms/single"
     not grep -rqE 'ZmxlZXQ6|fleet:word' /srv/taker/tree /srv/taker/cache
+    step 'a certificate of another time, as a wrong clock sees it'
+    openssl x509 -req -in /run/tls/server.csr -CA /run/tls/ca.crt -CAkey /run/tls/ca.key -CAcreateserial -days -1 \
+        -out /run/tls/old.crt -extfile <(printf 'subjectAltName=DNS:%s\n' "$NAME") 2>/dev/null
+    sed '/^auth/d; s/:5000/:5003/; s/server.crt/old.crt/' /run/registry.yml >/run/old.yml
+    env -u REGISTRY_AUTH_FILE docker-registry serve /run/old.yml >/run/old.log 2>&1 &
+    old=$!
+    reachable 5003
+    cp /run/tls/ca.crt "/srv/taker/etc/registry.d/$NAME:5003.crt"
+    forget taker single/1.0
+    on taker dkms build single/1.0 -k "$K" --registry "$NAME:5003/dkms" >/run/out 2>/run/messages
+    one_warning 'certificate: Expired'
+    same "$(origin taker single/1.0)" built
     clean
-    kill "$server" "$registry"
+    kill "$server" "$registry" "$old"
 }
 
 # HEADING: the commands of a section of docs/fleet.md, for this kernel.

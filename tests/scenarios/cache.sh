@@ -238,6 +238,18 @@ build single
 build multi --force
 same "$(find /var/cache/dkms/v1 -name '.tmp-*')" ''
 dkms fsck >/dev/null || dkms fsck --repair
+#: step a-kernel-that-is-installed-again 0 ours
+. /run/functions
+dkms cache clear >/dev/null
+dkms remove single/1.0 --all >/dev/null
+dkms add single/1.0
+for name in multi post scripts; do dkms remove "$name/1.0" --all >/dev/null 2>&1 || true; done
+dkms autoinstall -k "$K" >/dev/null
+dkms kernel_prerm -k "$K" >/dev/null
+same "$(dkms status -k "$K" | grep -c installed || true)" 0
+dkms kernel_postinst -k "$K" >/run/out
+grep -q '^Took single/1.0 .* from the cache' /run/out
+dkms status -k "$K" | grep -q "^single/1.0, $K, $A: installed"
 #: step second-root 0 ours
 # Two images of one distribution: what is built for the first one is not compiled again for the second one.
 rm -rf /var/cache/dkms
@@ -257,3 +269,21 @@ grep -q '^Took single/1.0 for kernel .* from the cache' /run/out
 root_origin() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["origin"])' "$1/var/lib/dkms/single/1.0/$K/$A/.manifest.json"; }
 same "$(root_origin /img/a) $(root_origin /img/b)" 'built cache'
 test -f "/img/b/usr/lib/modules/$K/updates/dkms/single.ko"
+#: step second-root-with-source-date-epoch 0 ours
+# The cache is the machine's and no part of the image. The second image is a hit, with the same bytes as the first.
+export SOURCE_DATE_EPOCH=1700000000
+for image in a b; do
+    rm -rf "/img/$image"/var/lib/dkms "/img/$image/usr/lib/modules/$K/updates"
+    dkms --root "/img/$image" install single/1.0 -k "$K" -j1 >"/run/$image.out"
+    sleep 1.1
+done
+same "$(grep -c '^Took single/1.0 .* from the cache' /run/a.out /run/b.out | paste -sd' ')" '/run/a.out:0 /run/b.out:1'
+for tree in var/lib/dkms "usr/lib/modules/$K"; do
+    diff -r --no-dereference "/img/a/$tree" "/img/b/$tree"
+    files() { (cd "/img/$1/$tree" && find . -printf '%y %m %p %l\n' | sort); }
+    same "$(files a)" "$(files b)"
+done
+origin=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["origin"])' "/img/b/var/lib/dkms/single/1.0/$K/$A/.manifest.json")
+same "$origin" built
+same "$(find /img/a /img/b -path '*var/cache/dkms*')" ''
+dkms --root /img/b fsck

@@ -76,6 +76,16 @@ for name in Module.symvers:symvers include/generated/autoconf.h:autoconf include
     only "$(printf '%s\n' headers "${name#*:}" | sort | paste -sd' ')"
     cp -a /run/saved "$file"
 done
+# Programs and files of the headers that a build runs or includes, with the old size and time.
+for name in kbuild:$kbuild/scripts/mod/modpost headers:$headers/include/config/auto.conf; do
+    file=$(readlink -f "${name#*:}")
+    cp -a "$file" /run/saved
+    printf '#' | dd of="$file" bs=1 seek=40 conv=notrunc status=none
+    touch -r /run/saved "$file"
+    changed >/run/names
+    grep -qw "${name%%:*}" /run/names
+    cp -a /run/saved "$file"
+done
 file=$kbuild/tools/objtool/objtool
 cp -a "$file" /run/saved
 echo >>"$file"
@@ -97,7 +107,36 @@ mkdir -p /opt/cc/bin
 printf '#!/bin/sh\n[ "$1" = --version ] && echo my gcc 1\nexec /usr/bin/gcc-12 "$@"\n' >/opt/cc/bin/gcc-12
 chmod +x /opt/cc/bin/gcc-12
 PATH=/opt/cc/bin:$PATH only 'compiler env=PATH'
-grep -q '^compiler=gcc-12 my gcc 1 size [0-9]* time [0-9]*' /run/now
+grep -q '^compiler=gcc-12 my gcc 1 sha256:[0-9a-f]* cc1 sha256:[0-9a-f]*; ' /run/now
+# Programs of no package: with the same size and time, other contents are another program.
+local_tool() { # NAME TEXT
+    printf '#!/bin/sh\n# %s\nexec /usr/bin/%s "$@"\n' "$2" "$1" >"/opt/cc/bin/$1"
+    chmod +x "/opt/cc/bin/$1"
+    touch -d @1 "/opt/cc/bin/$1"
+}
+for tool in gcc-12 ld strip pahole make; do
+    local_tool $tool one
+    PATH=/opt/cc/bin:$PATH lines >/run/one
+    local_tool $tool two
+    PATH=/opt/cc/bin:$PATH lines >/run/two
+    same "$(diff /run/one /run/two | grep '^>' | grep -c -v fingerprint=)" 1
+    rm /opt/cc/bin/$tool
+done
+# The compiler proper of a local gcc.
+printf '#!/bin/sh\n[ "$1" = --version ] && echo my gcc 1 || echo /opt/cc/cc1\n' >/opt/cc/bin/gcc-12
+chmod +x /opt/cc/bin/gcc-12
+for text in one two; do
+    echo $text >/opt/cc/cc1
+    touch -d @1 /opt/cc/cc1
+    PATH=/opt/cc/bin:$PATH lines >/run/$text
+done
+same "$(diff /run/one /run/two | grep '^>' | cut -d= -f1 | paste -sd' ')" '> compiler > fingerprint'
+rm -r /opt/cc
+# Programs that dkms does not list, such as the shell's: documented as not seen (docs/cache.md).
+mkdir -p /usr/local/bin
+printf '#!/bin/sh\nexec /usr/bin/awk "$@"\n' >/usr/local/bin/awk; chmod +x /usr/local/bin/awk
+only ''
+rm /usr/local/bin/awk
 #: step sources-that-change 0 ours
 . /run/functions
 source=/usr/src/single-1.0
@@ -107,8 +146,47 @@ echo >>$source/single.c; only source; back
 chmod +x $source/single.c; only source; back
 mv $source/single.c $source/renamed.c; only source; back
 ln -s single.c $source/link.c; only source; back
+mkdir $source/empty; only source; back
+sed -i 's/$/\r/' $source/single.c; only source; back
+mkdir $source/.git; echo x >$source/.git/index; only source; back
+touch -r $source/single.c /run/time; sed -i 's/dkms test/DKMS TEST/' $source/single.c; touch -r /run/time $source/single.c; only source; back
+cp $source/single.c $source/new; mv $source/new $source/single.c; only ''; back
 echo 'DEST_MODULE_LOCATION[0]=/kernel/other' >>$source/dkms.conf; only source; back
 only ''
+#: step what-links-lead-to 0 ours
+. /run/functions
+source=/usr/src/single-1.0
+cp -a $source /run/plain
+mkdir -p /opt/shared/sub
+echo 1 >/opt/shared/sub/a.h
+ln -s /opt/shared $source/shared
+ln -s /opt/shared/sub/a.h $source/file.h
+lines >/run/base
+only ''
+touch /opt/shared/sub/a.h
+cp -a /opt/shared/sub/a.h /run/saved
+echo 2 >/opt/shared/sub/a.h; touch -r /run/saved /opt/shared/sub/a.h; only source
+cp -a /run/saved /opt/shared/sub/a.h
+mkdir /opt/shared/more; only source; rmdir /opt/shared/more
+ln -s a.h /opt/shared/sub/b.h; only source; rm /opt/shared/sub/b.h
+chmod +x /opt/shared/sub/a.h; only source; chmod -x /opt/shared/sub/a.h
+ln -sfn /opt/shared/sub $source/shared; only source; ln -sfn /opt/shared $source/shared; only ''
+# Into the headers: they have lines of their own. What the kernel shows changes all the time.
+ln -s "$headers" $source/headers; ln -s /proc $source/proc
+lines >/run/base
+only ''
+rm $source/headers $source/proc
+# Too large to read for each build: it is not stored.
+truncate -s 300M /opt/shared/large
+dkms build single/1.0 -k "$K" --force --verbose >/run/out 2>&1
+grep -q 'not stored in the cache: a link in its source leads to /opt/shared, ' /run/out
+rm /opt/shared/large
+dkms build single/1.0 -k "$K" --force --verbose >/run/out 2>&1
+code 1 grep 'not stored' /run/out
+dkms unbuild single/1.0 -k "$K"
+rm -r /opt/shared $source
+cp -a /run/plain $source
+lines >/run/base
 #: step configuration-that-changes 0 ours
 . /run/functions
 only directives --directive STRIP=no
@@ -137,6 +215,8 @@ HOME=/tmp USER=me LOGNAME=me SUDO_USER=me TMPDIR=/var/tmp only ''
 CC=false CFLAGS=-O0 MAKEFLAGS=-j7 only ''
 PATH=/usr/games:/usr/bin:/bin:/sbin:/usr/sbin:/usr/local/bin only ''
 SOURCE_DATE_EPOCH=5 only ''
+TZ=Asia/Tokyo LANG=tr_TR.UTF-8 LANGUAGE=tr HOME=/nonexistent XDG_CONFIG_HOME=/x SHELL=/bin/dash COLUMNS=20 only ''
+(umask 077; ulimit -n 256; cd /; only '')
 mkdir -p /etc/dkms/framework.conf.d
 echo 'export MY_FLAG=secret' >/run/environment
 echo 'build_environment=/run/environment' >/etc/dkms/framework.conf.d/t.conf
@@ -144,7 +224,14 @@ only env=MY_FLAG
 code 1 grep -q secret /run/now
 echo 'build_variables="FOO BAR_*"' >/etc/dkms/framework.conf.d/t.conf
 FOO=1 BAR_X=1 BAZ=1 only 'env=BAR_X env=FOO'
-rm /etc/dkms/framework.conf.d/t.conf
+# The last of the files counts, whatever the order in which they were written.
+echo 'build_variables="BAR_*"' >/etc/dkms/framework.conf.d/u.conf
+FOO=1 BAR_X=1 only env=BAR_X
+echo 'build_variables="FOO"' >/etc/dkms/framework.conf.d/a.conf
+FOO=1 BAR_X=1 only env=BAR_X
+rm /etc/dkms/framework.conf.d/u.conf
+FOO=1 BAR_X=1 only 'env=BAR_X env=FOO'
+rm /etc/dkms/framework.conf.d/?.conf
 only ''
 #: step what-a-build-gets 0 ours
 . /run/functions

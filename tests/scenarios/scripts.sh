@@ -101,10 +101,17 @@ dkms remove scripts/1.0 --all
 printf '#!/bin/sh\nexit 7\n' >/usr/src/scripts-1.0/note.sh
 echo POST_ADD=note.sh >>/usr/src/scripts-1.0/dkms.conf
 dkms add scripts/1.0
+#: step the-compiler-in-installation-scripts 0
+dkms remove scripts/1.0 --all || true
+sed -i '/^P[A-Z]*_\(ADD\|BUILD\|INSTALL\|REMOVE\)/d' /usr/src/scripts-1.0/dkms.conf
+printf '#!/bin/sh\necho "$1 $CC" >>/run/compiler\n' >/usr/src/scripts-1.0/note.sh
+chmod +x /usr/src/scripts-1.0/note.sh
+printf '%s="note.sh %s"\n' PRE_INSTALL before POST_INSTALL after >>/usr/src/scripts-1.0/dkms.conf
+dkms install scripts/1.0 -k "$K"
+same "$(cat /run/compiler)" "before gcc-12
+after gcc-12"
 #: step a-script-that-is-not-known-any-more-is-reported 0 ours
 # As dkms 3.x leaves a build: without a record, so POST_REMOVE is only in dkms.conf.
-printf '#!/bin/sh\n' >/usr/src/scripts-1.0/note.sh
-dkms install scripts/1.0 -k "$K"
 rm "/var/lib/dkms/scripts/1.0/$K/$A/.manifest.json"
 rm /usr/src/scripts-1.0/dkms.conf
 dkms uninstall scripts/1.0 -k "$K" 2>&1 | grep -q 'if scripts/1.0 has a POST_REMOVE script, it is not run: '

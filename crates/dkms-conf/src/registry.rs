@@ -16,6 +16,9 @@ pub fn check(name: &str) -> Result<(), &'static str> {
     let Some((authority, prefix)) = rest.split_once('/') else {
         return Err("there is no '/' and prefix behind the host");
     };
+    if authority.contains('@') {
+        return Err("passwords do not belong here: log in with 'docker login' or 'podman login'");
+    }
     check_authority(authority)?;
     if name.len() > 255 || !prefix.split('/').all(is_component) {
         return Err(

@@ -39,6 +39,21 @@ impl Server {
         if self.secure { 443 } else { 80 }
     }
 
+    /// Whether this server may get the password of a registry that asks for a token from here: it has the same
+    /// name, is below it, or both have TLS and the same domain (`registry.example.org`, `auth.example.org`).
+    pub(crate) fn belongs_to(&self, registry: &Server) -> bool {
+        if self.host == registry.host || (self.is_loopback() && registry.is_loopback()) {
+            return true;
+        }
+        let is_address = |host: &str| host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
+        if !self.secure || !registry.secure || is_address(&self.host) || is_address(&registry.host) {
+            return false;
+        }
+        let domain = registry.host.split_once('.').map(|(_, domain)| domain).filter(|d| d.contains('.'));
+        let is_below = |top: &str| self.host.strip_suffix(top).is_some_and(|rest| rest.ends_with('.'));
+        is_below(&registry.host) || domain.is_some_and(|domain| self.host == domain || is_below(domain))
+    }
+
     /// Whether a server may send a client to this one: to one without TLS only from one without TLS, and only
     /// to the same machine.
     pub(crate) fn may_follow(&self, from: &Server) -> bool {
@@ -73,7 +88,8 @@ impl Address {
         let host = authority.host().to_ascii_lowercase();
         let port = match authority.port() {
             Some(port) => port.as_u16(),
-            None if authority.as_str().ends_with(':') => return None,
+            // What follows the host is no port.
+            None if authority.as_str() != authority.host() => return None,
             None if secure => 443,
             None => 80,
         };
@@ -199,6 +215,8 @@ mod tests {
         assert_eq!(of("http://registry.example/x"), ok(false, "registry.example", 80, "x"));
         assert_eq!(of("127.0.0.1:5000/x"), ok(false, "127.0.0.1", 5000, "x"));
         assert_eq!(of("localhost/x"), ok(false, "localhost", 80, "x"));
+        assert_eq!(of("[2001:db8::1]:5000/x"), ok(true, "[2001:db8::1]", 5000, "x"));
+        assert_eq!(of("xn--registr-p2a.example/x"), ok(true, "xn--registr-p2a.example", 443, "x"));
         assert_eq!(of("[::1]:5000"), ok(false, "[::1]", 5000, ""));
         assert_eq!(of("https://localhost:5000/x"), ok(true, "localhost", 5000, "x"));
         assert_eq!(of("docker.io/me"), ok(true, "registry-1.docker.io", 443, "me"));
@@ -213,6 +231,9 @@ mod tests {
             "a b/c",
             "host:/x",
             "/x",
+            "registr\u{fc}.example/x",
+            "host:99999/x",
+            "[::1/x",
         ] {
             assert!(of(wrong).is_err(), "{wrong}: {:?}", of(wrong));
         }
@@ -234,6 +255,31 @@ mod tests {
             assert_eq!(to(wrong), None, "{wrong}");
         }
         assert_eq!(here.with_parameter("d", "sha256:1 ").path, "/v2/x?y&d=sha256%3A1%20");
+    }
+
+    #[test]
+    fn passwords_stay_in_the_domain_of_the_registry() {
+        let server = |text: &str| Address::parse(text).expect("parse").server;
+        for (registry, realm, belongs) in [
+            ("https://registry-1.docker.io", "https://auth.docker.io", true),
+            ("https://registry.gitlab.com", "https://gitlab.com", true),
+            ("https://ghcr.io", "https://ghcr.io", true),
+            ("https://ghcr.io", "https://auth.ghcr.io", true),
+            ("https://registry.example.org:5000", "https://registry.example.org:5001", true),
+            ("http://registry.example.org", "https://registry.example.org", true),
+            ("http://127.0.0.1:5000", "http://localhost:5001", true),
+            ("https://ghcr.io", "https://evil.io", false),
+            ("https://example.org", "https://other.org", false),
+            ("https://registry.example.org", "https://org", false),
+            ("https://registry.example.org", "https://notexample.org", false),
+            ("https://registry.example.org", "https://example.org.evil.net", false),
+            ("https://registry.example.org", "http://auth.example.org", false),
+            ("http://registry.example.org", "https://auth.example.org", false),
+            ("https://10.0.0.1", "https://10.0.0.2", false),
+            ("https://[2001:db8::1]", "https://[2001:db8::2]", false),
+        ] {
+            assert_eq!(server(realm).belongs_to(&server(registry)), belongs, "{registry} {realm}");
+        }
     }
 
     #[test]

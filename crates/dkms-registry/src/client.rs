@@ -80,8 +80,9 @@ impl Client {
 
     /// Sends one request. Redirects and refusals are answers. If the server is busy, a request without a body
     /// is repeated while there is time: a thousand machines may ask at the same moment. A server that has
-    /// never answered is asked twice at most. Later attempts may wait for as long as there is time: a server
-    /// with more work than it can do in time would only get more of it if clients gave up and asked again.
+    /// never answered is asked twice at most. A server that has, and any second attempt, may take all the
+    /// time that there is: a server with more work than it can do in time would only get more of it if
+    /// clients gave up and asked again.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -91,7 +92,9 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
         let repeatable = matches!(payload, Payload::None);
-        let (mut begin, mut attempt) = (FIRST_BYTE, 0);
+        let known = self.is_alive(&address.server);
+        let mut begin = if known { deadline.left_to_begin() } else { FIRST_BYTE };
+        let mut attempt = 0;
         loop {
             let result = self.send_once(method, address, headers, payload, (deadline, begin));
             let is_alive = self.note(&address.server, &result);
@@ -112,6 +115,10 @@ impl Client {
             alive.insert(server.clone());
         }
         alive.contains(server)
+    }
+
+    fn is_alive(&self, server: &Server) -> bool {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner).contains(server)
     }
 
     fn send_once(

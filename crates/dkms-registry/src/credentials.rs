@@ -7,7 +7,7 @@ use base64ct::{Base64, Encoding};
 use dkms_sys::fs::{self, Limit};
 use serde::Deserialize;
 
-use crate::address::Registry;
+use crate::address::{Registry, Server};
 
 /// What identifies this machine to a registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -126,6 +126,11 @@ impl Vault {
         names(registry).iter().find_map(|name| self.entries.get(name))
     }
 
+    /// What identifies this machine to a server that is listed without a prefix, such as a token server.
+    pub(crate) fn of_server(&self, server: &Server) -> Option<&Credentials> {
+        server.names().iter().find_map(|name| self.entries.get(name))
+    }
+
     /// The program that knows the password for a registry, and the name that it knows the registry by.
     pub(crate) fn helper(&self, registry: &Registry) -> Option<(String, String)> {
         let names = names(registry);
@@ -222,6 +227,16 @@ mod tests {
         ] {
             assert_eq!(user(&vault, registry).as_deref(), expected, "{registry}");
         }
+    }
+
+    #[test]
+    fn a_token_server_has_a_password_of_its_own() {
+        let vault =
+            vault(r#"{"auths": {"tokens.example": {"auth": "YTpi"}, "x.example/a": {"auth": "YTpi"}}}"#);
+        let knows =
+            |registry: &str| vault.of_server(&Registry::parse(registry).expect("parse").server).is_some();
+        assert!(knows("tokens.example"));
+        assert!(!knows("x.example") && !knows("tokens.example:5000") && !knows("other.example"));
     }
 
     #[test]

@@ -87,16 +87,35 @@ pub(crate) enum Refused {
 pub(crate) enum Denied {
     #[error("it asks for an unknown kind of login")]
     UnknownLogin,
-    #[error("it refuses access to {name} ({status}): {}{}", advice(*.has_password), list(.problems))]
+    #[error("it refuses access to {name} ({status}): {advice}{}", list(.problems))]
     Access {
         /// Server and repository.
         name: String,
         /// The status of its answer.
         status: u16,
-        /// Whether a password for it is known.
-        has_password: bool,
+        /// What could be the reason.
+        advice: Advice,
         /// What is wrong with the files of passwords.
         problems: Vec<String>,
+    },
+}
+
+/// What could be the reason that a registry refuses access, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Advice {
+    #[error("log in with 'docker login' or 'podman login'")]
+    NoPassword,
+    #[error("the password is wrong, or does not permit this")]
+    BadPassword,
+    #[error(
+        "its tokens come from {0}, which does not get the password of {server}; if it should, list {0} among the passwords",
+        printable(.stranger, 100)
+    )]
+    TokensElsewhere {
+        /// The server of the tokens.
+        stranger: String,
+        /// The registry's server.
+        server: String,
     },
 }
 
@@ -152,14 +171,6 @@ fn describe(error: &std::io::Error) -> String {
             "it closed the connection early".into()
         }
         _ => printable(&error.to_string(), 200),
-    }
-}
-
-fn advice(has_password: bool) -> &'static str {
-    if has_password {
-        "the password is wrong, or does not permit this"
-    } else {
-        "log in with 'docker login' or 'podman login'"
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests to one repository of a registry: redirects, and the login that a registry asks for.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ use crate::challenge::{self, Challenge};
 use crate::client::{Answer, Client, Payload};
 use crate::credentials::{Credentials, Vault};
 use crate::deadline::Deadline;
-use crate::failure::{Denied, Failure, Local, Unusable};
+use crate::failure::{Advice, Denied, Failure, Local, Unusable};
 
 /// More are a loop.
 const MAX_REDIRECTS: usize = 5;
@@ -46,6 +46,8 @@ pub(crate) struct Session<'a> {
     registry: &'a Registry,
     repository: String,
     access: Access,
+    /// A token server that did not get the registry's password.
+    stranger: OnceLock<String>,
     /// When everything must be done.
     pub(crate) deadline: Deadline,
 }
@@ -68,7 +70,7 @@ impl<'a> Session<'a> {
         deadline: Deadline,
     ) -> Result<Self, Failure> {
         let repository = registry.repository(repository).map_err(Local::Address)?;
-        Ok(Self { context, registry, repository, access, deadline })
+        Ok(Self { context, registry, repository, access, stranger: OnceLock::new(), deadline })
     }
 
     /// The address of something in the repository.
@@ -77,7 +79,8 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a request, logs in if the registry asks for it, and follows redirects of requests without a
-    /// body. Only the registry's own server gets a password or a token.
+    /// body. Only the registry's own server gets a token, and only it and a token server that belongs to it
+    /// get its password.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -143,10 +146,19 @@ impl<'a> Session<'a> {
         match challenge {
             Challenge::Basic => Ok(credentials.and_then(Credentials::basic)),
             Challenge::Bearer { realm, service, scope } => {
-                let address = Address::parse(realm)
+                let realm = Address::parse(realm)
                     .filter(|address| address.server.may_follow(&self.registry.server))
                     .ok_or_else(|| Unusable::TokenAddress(realm.clone()))?;
-                self.fetch_token(&address, service.as_deref(), scope.as_deref(), credentials).map(Some)
+                let credentials = if realm.server.belongs_to(&self.registry.server) {
+                    credentials
+                } else {
+                    let own = self.context.vault.of_server(&realm.server);
+                    if credentials.is_some() && own.is_none() {
+                        self.stranger.get_or_init(|| realm.server.name());
+                    }
+                    own
+                };
+                self.fetch_token(&realm, service.as_deref(), scope.as_deref(), credentials).map(Some)
             }
         }
     }
@@ -206,10 +218,18 @@ impl<'a> Session<'a> {
 
     /// Why access was refused, with what could be the reason.
     fn refusal(&self, status: u16) -> Denied {
+        let server = self.registry.server.name();
+        let advice = match (self.stranger.get(), self.context.vault.find(self.registry)) {
+            (Some(stranger), _) => {
+                Advice::TokensElsewhere { stranger: stranger.clone(), server: server.clone() }
+            }
+            (None, Some(_)) => Advice::BadPassword,
+            (None, None) => Advice::NoPassword,
+        };
         Denied::Access {
-            name: format!("{}/{}", self.registry.server.name(), self.repository),
+            name: format!("{server}/{}", self.repository),
             status,
-            has_password: self.context.vault.find(self.registry).is_some(),
+            advice,
             problems: self.context.vault.problems.clone(),
         }
     }

@@ -235,6 +235,8 @@ fn lookup_fails(reaction: Reaction, expected: &str, is_dead: bool) {
 
 #[test]
 fn bad_registries_are_misses() {
+    let mut cases: Vec<(Reaction, &str, bool)> = Vec::new();
+    let mut lookup_fails = |reaction, expected, is_dead| cases.push((reaction, expected, is_dead));
     let huge = vec![b' '; 2 << 20];
     lookup_fails(Reaction::Silent, "did not begin to answer", true);
     lookup_fails(Reaction::Close, "", true);
@@ -250,9 +252,37 @@ fn bad_registries_are_misses() {
     lookup_fails(Reaction::Endless, "more than", false);
     lookup_fails(Reaction::Truncated(b"{}".to_vec()), "", true);
     lookup_fails(Reaction::Answer(200, Vec::new(), vec![0xff, 0xfe]), "not text", false);
+    let chunked = |text: &str| {
+        Reaction::Raw([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", text.as_bytes()].concat())
+    };
+    let head = |text: &str| Reaction::Raw(format!("HTTP/1.1 200 OK\r\n{text}\r\n{{}}").into_bytes());
+    lookup_fails(chunked(&format!("1;{}\r\n", "a".repeat(1 << 20))), "", true);
+    lookup_fails(chunked("ffffffffffffffffff\r\n{}"), "", true);
+    lookup_fails(chunked("-1\r\n{}"), "", true);
+    lookup_fails(chunked(&"1\r\n \r\n".repeat(2 << 20)), "more than", false);
+    lookup_fails(head("Content-Length: 99999999999999999999999\r\n"), "", true);
+    lookup_fails(head("Content-Length: -1\r\n"), "", true);
+    lookup_fails(head("Content-Length: 18446744073709551615\r\n"), "more than", false);
+    lookup_fails(head("Content-Length: 100\r\n"), "early", true);
+    lookup_fails(Reaction::Raw(b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100_000)), "", true);
+    lookup_fails(Reaction::status(304), "304", true);
+    lookup_fails(Reaction::status(206), "206", true);
+    for later in ["99999999999999999999", "600000000", "Wed, 21 Oct 2099 07:28:00 GMT", "-1"] {
+        let later = vec![("Retry-After".into(), later.into())];
+        lookup_fails(Reaction::Answer(429, later, Vec::new()), "429", true);
+    }
+    lookup_fails(Reaction::status(302), "not an address", true);
+    lookup_fails(Reaction::redirect("http://b\u{fc}cher.example/"), "not an address", true);
+    lookup_fails(Reaction::redirect("https://user:word@127.0.0.1/"), "not an address", true);
     lookup_fails(Reaction::redirect("/v2/again"), "redirects more than 5 times", true);
     lookup_fails(Reaction::redirect("http://registry.example/"), "no TLS", true);
     lookup_fails(Reaction::redirect("file:///etc/passwd"), "not an address", true);
+    // Most of the time is waiting for those that are slow.
+    std::thread::scope(|scope| {
+        for (reaction, expected, is_dead) in cases {
+            scope.spawn(move || self::lookup_fails(reaction, expected, is_dead));
+        }
+    });
 }
 
 #[test]
@@ -387,6 +417,75 @@ fn a_password_goes_only_to_the_registry() {
     assert!(program.fetch(&registry.address(), &digest(b"blob"), 4).is_err());
     assert_eq!(thief.requests().len(), 1);
     assert_eq!(thief.requests()[0].header("authorization"), None);
+}
+
+/// A registry whose tokens come from another server: that gets no password of the registry.
+#[test]
+fn a_token_server_elsewhere_gets_no_password() {
+    let challenge =
+        |realm: &str| vec![("WWW-Authenticate".into(), format!("Bearer realm=\"{realm}\",service=\"s\""))];
+    let registry = |realm: &str| {
+        let challenge = challenge(realm);
+        Server::start(move |_, request| match request.header("authorization").as_deref() {
+            Some("Bearer abc") => Reaction::Answer(200, Vec::new(), b"{}".to_vec()),
+            _ => Reaction::Answer(401, challenge.clone(), Vec::new()),
+        })
+    };
+    // Without TLS, to a name that is not the registry's: not even asked.
+    let plain = registry("http://tokens.example/token");
+    let auth = AUTH.replace("HOST", &plain.address());
+    let mut program = Program::start_with(Some(&auth), |_| ());
+    assert_eq!(program.look_up(&[&plain.address()], "f1-a"), Reply::Missing { id: 1 });
+    assert!(program.warnings[0].contains("for a token"), "{:?}", program.warnings);
+    // With TLS, through a proxy that is a stranger's: it sees CONNECT and nothing else.
+    let proxy = Server::start(|_, _| Reaction::status(502));
+    let secure = registry("https://tokens.example/token");
+    let auth = AUTH.replace("HOST", &secure.address());
+    let address = proxy.address();
+    let mut program = Program::start_with(Some(&auth), |command| {
+        command.env("https_proxy", format!("http://{address}"));
+    });
+    assert_eq!(program.look_up(&[&secure.address()], "f1-a"), Reply::Missing { id: 1 });
+    assert_eq!(proxy.requests().len(), 1);
+    assert_eq!(proxy.requests()[0].header("authorization"), None);
+}
+
+/// An upload goes where the registry says, without its password if that is another server.
+#[test]
+fn an_upload_elsewhere_gets_no_password() {
+    let other = Server::start(|_, request| {
+        let leaked = request.header("authorization").is_some();
+        Reaction::status(if leaked { 500 } else { 201 })
+    });
+    let place = format!("http://{}/upload?x=1", other.address().replace("127.0.0.1", "localhost"));
+    let answers = move |request: &server::Received, place: &str| {
+        if request.header("authorization").as_deref() != Some("Basic dXNlcjpzZWNyZXQ=") {
+            let basic = vec![("WWW-Authenticate".into(), "Basic realm=\"x\"".into())];
+            return Reaction::Answer(401, basic, Vec::new());
+        }
+        match request.method.as_str() {
+            "POST" => Reaction::Answer(202, vec![("Location".into(), place.into())], Vec::new()),
+            "PUT" => Reaction::status(201),
+            _ => Reaction::status(404),
+        }
+    };
+    let registry = Server::start(move |_, request| answers(request, &place));
+    let auth = AUTH.replace("HOST", &registry.address());
+    let mut program = Program::start_with(Some(&auth), |_| ());
+    let pushed = program.push(&registry.address(), "f1-a", b"blob", "1");
+    assert!(matches!(pushed, Reply::Pushed { .. }), "{pushed:?} {:?}", program.warnings);
+    assert_eq!(other.requests().len(), 1);
+    assert_eq!(other.requests()[0].header("authorization"), None);
+    for place in ["http://uploads.example/", "ftp://127.0.0.1/", "", "upload"] {
+        let registry = Server::start(move |_, request| answers(request, place));
+        let auth = AUTH.replace("HOST", &registry.address());
+        let mut program = Program::start_with(Some(&auth), |_| ());
+        let refused = program.push(&registry.address(), "f1-a", b"blob", "1");
+        assert!(
+            matches!(&refused, Reply::Failed { reason, .. } if reason.contains("upload")),
+            "{place}: {refused:?}"
+        );
+    }
 }
 
 #[test]

@@ -127,10 +127,12 @@ fn parse_stat_field<T: std::str::FromStr>(stat: &str, number: usize) -> Option<T
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
-/// Whether a process with this number exists (also one of another user, or a zombie).
+/// Whether a process with this number runs (also one of another user). A zombie does not: it has ended, and its
+/// parent has not asked how.
 pub fn process_exists(pid: u32) -> bool {
-    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
-    !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+    let Some(known) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
+    !matches!(rustix::process::test_kill_process(known), Err(rustix::io::Errno::SRCH))
+        && stat_field(pid, 3) != Some('Z')
 }
 
 /// The number of this process.
@@ -309,5 +311,17 @@ mod tests {
         }
         assert!(process_exists(own_pid()));
         assert!(!process_exists(u32::MAX) && !process_exists(0));
+    }
+
+    #[test]
+    fn a_zombie_has_ended() {
+        let mut child = std::process::Command::new("true").spawn().expect("true");
+        let ended = |pid| stat_field(pid, 3) == Some('Z');
+        while has_proc() && !ended(child.id()) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(!has_proc() || !process_exists(child.id()));
+        child.wait().expect("wait");
+        assert!(!process_exists(child.id()));
     }
 }

@@ -14,7 +14,12 @@ use crate::error::{Error, Result};
 use crate::ids::{Kernel, PackageId};
 use crate::layout::Layout;
 use dkms_sys::lock::{Lock, LockError, Mode};
-use std::time::Duration;
+use dkms_sys::{signal, sys};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// More than the children of a killed dkms need to end, also on a busy machine.
+const CHILDREN_END: Duration = Duration::from_secs(10);
 
 /// The variable that lists, for child processes, the locks that their caller holds: `NAME=PID` entries,
 /// separated by blanks.
@@ -157,10 +162,24 @@ impl Locks<'_> {
         (HELD.into(), value.trim().to_owned())
     }
 
+    /// Takes a lock if it is free, or soon will be: the children of a dkms that was killed hold its locks until
+    /// they have been ended, a moment after it.
     fn try_named(&self, name: &str, purpose: &str) -> Result<Option<Lock>> {
         let dir = self.layout.lock_dir();
         dkms_sys::fs::create_dir_all(&dir)?;
-        Ok(Lock::try_acquire(dir.join(name), Mode::Exclusive, &self.describe(purpose))?)
+        let (path, purpose) = (dir.join(name), self.describe(purpose));
+        let start = Instant::now();
+        loop {
+            let lock = Lock::try_acquire(&path, Mode::Exclusive, &purpose)?;
+            if lock.is_some()
+                || !is_left_by_a_dead_process(&path)
+                || start.elapsed() >= CHILDREN_END
+                || signal::interrupted().is_some()
+            {
+                return Ok(lock);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The calling process that claims to hold this lock.
@@ -175,6 +194,12 @@ impl Locks<'_> {
     fn describe(&self, purpose: &str) -> String {
         if self.command.is_empty() { purpose.to_owned() } else { format!("{}, {purpose}", self.command) }
     }
+}
+
+/// Whether the process that took this lock has ended without releasing it.
+fn is_left_by_a_dead_process(path: &Path) -> bool {
+    let pid = Lock::holder(path).pid;
+    pid != 0 && !sys::process_exists(pid)
 }
 
 /// The name of the lock file of [`Locks::build`].

@@ -245,12 +245,18 @@ pub(crate) fn draft(context: &Context<'_>, collected: &Collected) -> Result<Opti
     Ok(Some(draft))
 }
 
-/// Stores a build that is in place. It never fails: a cache that cannot be written is a warning.
-pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, placed: &Placed) {
+/// Stores a build that is in place, with the lines of its fingerprint, unless there is something that they do
+/// not describe. It never fails: a cache that cannot be written is a warning.
+pub(crate) fn keep(
+    context: &Context<'_>,
+    draft: Draft,
+    (lines, undescribed): (Vec<String>, Option<String>),
+    placed: &Placed,
+) {
     let session = context.session;
     let Some(cache) = cache(context).filter(|cache| session.host.root || may_write(cache)) else { return };
     let entry = local_entry(session, &lines);
-    let result = match check(context, placed) {
+    let result = match undescribed.map_or_else(|| check(context, placed), Err) {
         Ok(()) => store(context, &cache, draft, entry, placed),
         Err(why) => Err(Kept::Not(why)),
     };

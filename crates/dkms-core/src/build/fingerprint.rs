@@ -7,6 +7,7 @@
 //! packages have the same lines. What does not change the compiled modules is left out: key, compression,
 //! destination, number of jobs, times, the user.
 
+use super::inputs::source;
 use super::prepared::Prepared;
 use super::recipe::Recipe;
 use super::subject::Subject;
@@ -19,7 +20,6 @@ use crate::hooks;
 use crate::registry::fleet::{self, Fleet};
 use dkms_tree::manifest::Inputs;
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Must be increased whenever a change in dkms changes the result of builds.
@@ -45,6 +45,8 @@ pub(crate) struct Fingerprint {
     lines: BTreeMap<String, String>,
     /// The same for people, as the manifest records it.
     pub inputs: Inputs,
+    /// What the lines do not describe, so that the build cannot be stored under them.
+    pub undescribed: Option<String>,
 }
 
 impl Fingerprint {
@@ -92,8 +94,9 @@ pub(crate) fn describe(
     recipe: &Recipe,
 ) -> Result<Fingerprint> {
     let kernel = subject.target.inputs(subject.session, subject.keep)?;
+    let source = source::digest(prepared.dir, &subject.target.headers.dir)?;
     let inputs = Inputs {
-        source: digest_of_copy(prepared.dir)?,
+        source: source.digest,
         directives: directives(subject.loaded, |_| true),
         patches: prepared.patches.clone(),
         headers: subject.target.headers.dir.clone(),
@@ -104,7 +107,7 @@ pub(crate) fn describe(
     };
     let mut lines = package_lines(subject, prepared.dir, recipe, &inputs)?;
     lines.extend(kernel_lines(subject, recipe, kernel));
-    Ok(Fingerprint { lines, inputs })
+    Ok(Fingerprint { lines, inputs, undescribed: source.undescribed })
 }
 
 fn package_lines(
@@ -213,127 +216,9 @@ fn directives(loaded: &Loaded, wanted: impl Fn(&str) -> bool) -> String {
     digest::bytes(text.as_bytes())
 }
 
-/// Digest of the copy of a source: names, kinds, execute bits, contents and link targets, with the contents
-/// of files outside to which links lead. Times and owners do not count, nor does the `make.log` that dkms shows
-/// there.
-fn digest_of_copy(dir: &Path) -> Result<String> {
-    let mut hash = digest::Hasher::new();
-    add_directory(dir, Path::new(""), &mut hash)?;
-    Ok(hash.finish())
-}
-
-/// Adds what is in the directory `below` of the copy, in the order of the names.
-fn add_directory(dir: &Path, below: &Path, hash: &mut digest::Hasher) -> Result<()> {
-    for name in dkms_sys::fs::list_dir(dir.join(below))? {
-        let name = below.join(name);
-        let path = dir.join(&name);
-        if name == Path::new("make.log") {
-            continue;
-        }
-        let field = |hash: &mut digest::Hasher, kind: &[u8], data: &[u8]| {
-            hash.update(kind);
-            hash.update(&(data.len() as u64).to_le_bytes());
-            hash.update(data);
-        };
-        field(hash, b"n", name.as_os_str().as_bytes());
-        if dkms_sys::fs::is_real_dir(&path) {
-            hash.update(b"d");
-            add_directory(dir, &name, hash)?;
-        } else if dkms_sys::fs::is_symlink(&path) {
-            field(hash, b"l", dkms_sys::fs::read_link(&path)?.as_os_str().as_bytes());
-            if let Some(contents) = digest_outside(dir, &path) {
-                field(hash, b"o", contents.as_bytes());
-            }
-        } else {
-            let file = dkms_sys::fs::open_untrusted(dir, &name, None)?;
-            let meta = file.metadata().map_err(|e| dkms_sys::IoError::new("examine", &path, e))?;
-            let executable = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0;
-            field(hash, if executable { b"x" } else { b"f" }, &meta.len().to_le_bytes());
-            hash.update_from(file, &path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Digest of a file outside the copy to which a link leads: it can change while the link stays the same.
-/// `None` if the link leads to something else, or the file cannot be read. A directory outside does not
-/// count.
-fn digest_outside(dir: &Path, link: &Path) -> Option<String> {
-    let target = dkms_sys::fs::canonicalize(link).ok()?;
-    let dir = dkms_sys::fs::canonicalize(dir).ok()?;
-    if target.starts_with(dir) { None } else { digest::file(&target).ok()? }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_outside_to_which_a_link_leads_counts() {
-        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let file = outside.path().join("shared.h");
-        std::fs::write(&file, "1").unwrap();
-        symlink(&file, dir.path().join("shared.h")).unwrap();
-        for other in ["/dev/null", "/no/such/file", "/proc", "itself"] {
-            symlink(other, dir.path().join(other.replace('/', "_"))).unwrap();
-        }
-        let before = digest_of_copy(dir.path()).unwrap();
-        assert_eq!(digest_of_copy(dir.path()).unwrap(), before);
-        std::fs::write(&file, "2").unwrap();
-        assert_ne!(digest_of_copy(dir.path()).unwrap(), before);
-    }
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    fn copy() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("sub")).unwrap();
-        std::fs::write(dir.path().join("sub/a.c"), "int a;\n").unwrap();
-        std::fs::write(dir.path().join("dkms.conf"), "x\n").unwrap();
-        symlink("a.c", dir.path().join("sub/link")).unwrap();
-        dir
-    }
-
-    #[test]
-    fn equal_copies_have_equal_digests_and_every_change_shows() {
-        type Change = fn(&Path);
-        let original = digest_of_copy(copy().path()).unwrap();
-        assert_eq!(original, digest_of_copy(copy().path()).unwrap());
-        let changes: [(&str, Change); 8] = [
-            ("content", |d| std::fs::write(d.join("sub/a.c"), "int b;\n").unwrap()),
-            ("name", |d| std::fs::rename(d.join("sub/a.c"), d.join("sub/b.c")).unwrap()),
-            ("directory", |d| std::fs::rename(d.join("sub/a.c"), d.join("a.c")).unwrap()),
-            ("new file", |d| std::fs::write(d.join("new"), "").unwrap()),
-            ("new directory", |d| std::fs::create_dir(d.join("new")).unwrap()),
-            ("execute bit", |d| {
-                std::fs::set_permissions(d.join("sub/a.c"), PermissionsExt::from_mode(0o755)).unwrap();
-            }),
-            ("link target", |d| {
-                std::fs::remove_file(d.join("sub/link")).unwrap();
-                symlink("../dkms.conf", d.join("sub/link")).unwrap();
-            }),
-            ("kind", |d| {
-                std::fs::remove_file(d.join("sub/link")).unwrap();
-                std::fs::write(d.join("sub/link"), "a.c").unwrap();
-            }),
-        ];
-        for (what, change) in changes {
-            let dir = copy();
-            change(dir.path());
-            assert_ne!(original, digest_of_copy(dir.path()).unwrap(), "{what}");
-        }
-    }
-
-    #[test]
-    fn times_modes_that_do_not_matter_and_the_log_change_nothing() {
-        let dir = copy();
-        let before = digest_of_copy(dir.path()).unwrap();
-        std::fs::write(dir.path().join("make.log"), "log\n").unwrap();
-        std::fs::set_permissions(dir.path().join("dkms.conf"), PermissionsExt::from_mode(0o600)).unwrap();
-        dkms_sys::fs::set_modified(dir.path().join("dkms.conf"), std::time::UNIX_EPOCH).unwrap();
-        assert_eq!(before, digest_of_copy(dir.path()).unwrap());
-        std::fs::write(dir.path().join("sub/make.log"), "part of the source\n").unwrap();
-        assert_ne!(before, digest_of_copy(dir.path()).unwrap());
-    }
 
     #[test]
     fn lines_are_sorted_as_records_want_them() {
@@ -342,12 +227,5 @@ mod tests {
         let lines = sorted_lines(&lines);
         assert!(lines.is_sorted(), "{lines:?}");
         assert!(lines.contains(&"env=PYTHON3=x\\ny".to_owned()), "{lines:?}");
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_is_an_error() {
-        let dir = copy();
-        std::fs::hard_link(dir.path().join("dkms.conf"), dir.path().join("again")).unwrap();
-        assert!(digest_of_copy(dir.path()).is_err());
     }
 }

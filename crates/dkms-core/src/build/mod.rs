@@ -204,11 +204,11 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<(Manifest, Buil
         }
         None => sign::sign(context, obtained.collected)?,
     };
-    let lines = fingerprint.lines();
+    let described = (fingerprint.lines(), fingerprint.undescribed.take());
     context.stage("placing the modules");
     let placed = place::place(context, signed, fingerprint, obtained.recorded, obtained.added)?;
     if let Some(draft) = obtained.draft {
-        cached::keep(context, draft, lines, &placed);
+        cached::keep(context, draft, described, &placed);
     }
     Ok((placed.manifest, obtained.origin))
 }

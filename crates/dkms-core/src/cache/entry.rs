@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// The name of the record in an entry.
 pub const RECORD: &str = "record.json";
 
+/// The most bytes that the files of an entry can have.
+const LARGEST: u64 = 4 << 30;
+
 /// A complete build in a directory: that of an entry, or one that comes from elsewhere.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -109,10 +112,12 @@ impl Entry {
     fn open_file(&self, file: &File) -> Result<std::fs::File, String> {
         let opened = open(&self.dir, Path::new(&file.path))?;
         let size = opened.metadata().map_err(|e| e.to_string())?.len();
-        if size == file.size {
-            return Ok(opened);
+        if size != file.size {
+            return Err(format!("{} has {size} bytes and should have {}", file.path, file.size));
         }
-        Err(format!("{} has {size} bytes and should have {}", file.path, file.size))
+        // It is read into memory. Larger builds cannot have been stored.
+        let total = self.record.total_size();
+        if total > LARGEST { Err(format!("its files have {total} bytes")) } else { Ok(opened) }
     }
 }
 

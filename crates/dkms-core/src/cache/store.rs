@@ -12,6 +12,9 @@ use std::time::{Duration, SystemTime};
 /// How long a store waits for another process that changes the cache.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// By how much the clocks of machines that share a cache may differ.
+const SKEW: Duration = Duration::from_secs(3600);
+
 /// The files of a build that will be stored when the build is in place.
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -122,7 +125,9 @@ impl Cache {
         let mut entries = self.sizes()?;
         entries.extend(self.measured_bases());
         let mut total = entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
-        entries.sort_by_key(|entry| entry.used);
+        // A clock that was wrong must not keep an entry forever.
+        let latest = SystemTime::now() + SKEW;
+        entries.sort_by_key(|entry| Some(entry.used).filter(|used| *used <= latest));
         for entry in entries {
             if total <= self.limit {
                 break;

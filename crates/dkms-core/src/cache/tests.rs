@@ -116,6 +116,22 @@ fn the_least_recently_used_entries_go_first() {
 }
 
 #[test]
+fn times_in_the_future_keep_no_entry() {
+    let w = world(10_000);
+    let all: Vec<String> = ["a", "b", "c"].iter().map(|name| store(&w.cache, name, 2000)).collect();
+    let (now, day) = (SystemTime::now(), Duration::from_secs(24 * 3600));
+    for (used, fingerprint) in
+        [(now - day, &all[0]), (now + day * 9000, &all[1]), (SystemTime::UNIX_EPOCH, &all[2])]
+    {
+        let dir = w.cache.find(fingerprint).unwrap().unwrap().dir;
+        fs::set_modified(dir.join(RECORD), used).unwrap();
+    }
+    store(&w.cache, "d", 2500);
+    let there = |fingerprint: &String| w.cache.find(fingerprint).unwrap().is_some();
+    assert_eq!((there(&all[0]), there(&all[1]), there(&all[2])), (true, false, true));
+}
+
+#[test]
 fn what_a_killed_process_left_is_removed() {
     let w = world(DEFAULT_SIZE);
     store(&w.cache, "hello", 10);

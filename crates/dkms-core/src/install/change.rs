@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::hooks::{self, Script};
 use crate::install::InstallError;
 use crate::kernel::installed::ModuleIndex;
+use crate::kernel::{headers, toolchain};
 use crate::lock::{self, Held};
 use crate::look::status;
 use crate::look::verify::Facts;
@@ -161,9 +162,14 @@ impl Change {
         Ok(Outcome::Installed)
     }
 
-    /// Variables for the scripts of a build's package, in addition to the inherited ones.
+    /// Variables for the scripts of a build's package, in addition to the inherited ones. With the headers, they
+    /// include the kernel's compiler: in dkms 3 it is left over from the build by the same command.
     fn environment(&self, s: &Session<'_>, b: &Build) -> Vec<(String, String)> {
         let mut environment = hooks::variables(&b.package, Some(&b.kernel));
+        let headers = headers::find(s, &b.kernel);
+        if let Ok(tools) = headers.and_then(|h| toolchain::detect(s.host, &h, &b.kernel.release)) {
+            environment.extend(tools.environment);
+        }
         environment.push(lock::variable(s, &self.held));
         environment
     }

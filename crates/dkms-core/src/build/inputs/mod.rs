@@ -7,6 +7,7 @@ pub(super) mod headers;
 mod memory;
 mod package;
 mod rpm;
+pub(super) mod source;
 mod sums;
 pub(super) mod tools;
 pub(super) mod tree;

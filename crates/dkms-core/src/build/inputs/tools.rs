@@ -31,8 +31,8 @@ impl Tools {
     }
 
     /// Describes a program that is found in `path`: the file's name, with the package and its version if
-    /// dpkg has the file, and otherwise with the first line of `--version`, the size and the time. A package
-    /// manager gives a file the same size and time everywhere.
+    /// dpkg has the file, and otherwise with the first line of `--version` and the digests of the file and,
+    /// for gcc, of the compiler proper.
     pub(crate) fn describe(&self, program: &str, path: &OsStr) -> String {
         let found = dkms_sys::process::which(program, path);
         let Some(file) = found.as_ref().and_then(|found| fs::canonicalize(found).ok()) else {
@@ -59,8 +59,10 @@ impl Tools {
             Some(package) if is_itself(file, &name, stem) => format!("{name} {package}"),
             Some(package) => format!("{name} {package} {}", version_line(asked, path)),
             None => {
-                let stat = Stat::of(file).map_or((0, 0), |stat| (stat.size, stat.mtime / 1_000_000_000));
-                format!("{name} {} size {} time {}", version_line(asked, path), stat.0, stat.1)
+                let inner =
+                    compiler_proper(&name, asked, path).map(|file| format!(" cc1 {}", contents(&file)));
+                let version = version_line(asked, path);
+                format!("{name} {version} {}{}", contents(file), inner.unwrap_or_default())
             }
         }
     }
@@ -111,10 +113,30 @@ fn is_itself(file: &Path, name: &str, program: &str) -> bool {
     elf && (name.contains(word) || name.contains(program))
 }
 
+/// The digest of a file of no package: its size and times may be those of another one.
+fn contents(file: &Path) -> String {
+    match digest::file(file) {
+        Ok(Some(digest)) => format!("sha256:{digest}"),
+        _ => "unreadable".into(),
+    }
+}
+
+/// The program that compiles for a gcc: `gcc` itself only starts it.
+fn compiler_proper(name: &str, program: &Path, path: &OsStr) -> Option<PathBuf> {
+    let is_gcc = name.contains("gcc") || name == "cc";
+    let found = is_gcc.then(|| PathBuf::from(first_line(program, "-print-prog-name=cc1", path)));
+    found.filter(|file| file.is_absolute())
+}
+
 /// The first line of `PROGRAM --version`.
 fn version_line(program: &Path, path: &OsStr) -> String {
+    first_line(program, "--version", path)
+}
+
+/// The first line that a program prints with this argument.
+fn first_line(program: &Path, argument: &str, path: &OsStr) -> String {
     let done = Command::new(program)
-        .arg("--version")
+        .arg(argument)
         .env("PATH", path)
         .env("LC_ALL", "C")
         .stdout(Stream::Capture)
@@ -146,16 +168,29 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_no_package_is_described_by_version_size_and_time() {
+    fn a_program_of_no_package_is_described_by_version_and_contents() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("tool");
-        std::fs::write(&file, "#!/bin/sh\necho tool 3 \"$1\"\necho more\n").unwrap();
-        fs::set_mode(&file, 0o755).unwrap();
-        let time = std::time::UNIX_EPOCH + Duration::from_secs(5);
-        fs::set_modified(&file, time).unwrap();
-        let tools = Tools::default();
         let path = std::env::join_paths([dir.path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
-        assert_eq!(tools.describe("tool", &path), "tool tool 3 --version size 37 time 5");
-        assert_eq!(tools.describe("no-such-tool", &path), "absent");
+        let write = |name: &str, text: &str| {
+            let file = dir.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            fs::set_mode(&file, 0o755).unwrap();
+            fs::set_modified(&file, std::time::UNIX_EPOCH).unwrap();
+        };
+        let describe = |name: &str| Tools::default().describe(name, &path);
+        write("tool", "#!/bin/sh\necho tool 3 \"$1\"\necho more\n");
+        let first = describe("tool");
+        assert!(first.starts_with("tool tool 3 --version sha256:"), "{first}");
+        // The same size and time.
+        write("tool", "#!/bin/sh\necho tool 3 \"$1\"\necho MORE\n");
+        assert_ne!(describe("tool"), first);
+        assert_eq!(describe("no-such-tool"), "absent");
+        let compiler =
+            format!("#!/bin/sh\n[ \"$1\" = --version ] && echo 1 || echo {}/cc1\n", dir.path().display());
+        write("my-gcc", &compiler);
+        write("cc1", "1");
+        let first = describe("my-gcc");
+        write("cc1", "2");
+        assert_ne!(describe("my-gcc"), first);
     }
 }

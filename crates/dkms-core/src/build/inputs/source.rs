@@ -1,0 +1,261 @@
+//! Digest of the copy of a source that is compiled.
+
+use crate::digest::{self, Hasher};
+use dkms_sys::fs::{self, Scanned, ScannedKind};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The most entries of a directory outside to which a link leads...
+const OUTSIDE_ENTRIES: usize = 20_000;
+/// ...and the most bytes of its files, that are read for each build.
+const OUTSIDE_BYTES: u64 = 256 << 20;
+
+/// What a source is.
+pub(crate) struct Source {
+    /// Names, kinds, execute bits, contents and link targets, with the contents of files and directories
+    /// outside to which links lead. Times and owners do not count, nor does the `make.log` that dkms shows
+    /// there.
+    pub digest: String,
+    /// What it does not describe.
+    pub undescribed: Option<String>,
+}
+
+/// Describes the copy of a source in `dir`. The kernel's `headers` have values of their own.
+///
+/// # Errors
+/// A file of the copy cannot be read.
+pub(crate) fn digest(dir: &Path, headers: &Path) -> Result<Source, dkms_sys::IoError> {
+    let resolved = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut walk = Walk {
+        dir,
+        inside: resolved(dir),
+        headers: resolved(headers),
+        hash: Hasher::new(),
+        outside: Vec::new(),
+        undescribed: None,
+    };
+    walk.add_directory(Path::new(""))?;
+    Ok(Source { digest: walk.hash.finish(), undescribed: walk.undescribed })
+}
+
+struct Walk<'a> {
+    dir: &'a Path,
+    /// The same, without links.
+    inside: PathBuf,
+    headers: PathBuf,
+    hash: Hasher,
+    /// Directories outside that are described already.
+    outside: Vec<PathBuf>,
+    undescribed: Option<String>,
+}
+
+impl Walk<'_> {
+    /// Adds what is in the directory `below` of the copy, in the order of the names.
+    fn add_directory(&mut self, below: &Path) -> Result<(), dkms_sys::IoError> {
+        for name in fs::list_dir(self.dir.join(below))? {
+            let name = below.join(name);
+            let path = self.dir.join(&name);
+            if name == Path::new("make.log") {
+                continue;
+            }
+            self.field(b"n", name.as_os_str().as_bytes());
+            if fs::is_real_dir(&path) {
+                self.hash.update(b"d");
+                self.add_directory(&name)?;
+            } else if fs::is_symlink(&path) {
+                let target = fs::read_link(&path)?;
+                self.field(b"l", target.as_os_str().as_bytes());
+                self.add_outside(&path);
+            } else {
+                let file = fs::open_untrusted(self.dir, &name, None)?;
+                let meta = file.metadata().map_err(|e| dkms_sys::IoError::new("examine", &path, e))?;
+                let executable = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0;
+                self.field(if executable { b"x" } else { b"f" }, &meta.len().to_le_bytes());
+                self.hash.update_from(file, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, kind: &[u8], data: &[u8]) {
+        self.hash.update(kind);
+        self.hash.update(&(data.len() as u64).to_le_bytes());
+        self.hash.update(data);
+    }
+
+    /// Adds what is outside of the copy and can change while the link to it stays the same: a file, or all
+    /// files of a directory. What cannot be read does not count: a build cannot read it either.
+    fn add_outside(&mut self, link: &Path) {
+        let Ok(target) = fs::canonicalize(link) else { return };
+        if target.starts_with(&self.inside) || target.starts_with(&self.headers) || is_of_kernel(&target) {
+            return;
+        }
+        if !fs::is_real_dir(&target) {
+            if let Ok(Some(contents)) = digest::file(&target) {
+                self.field(b"o", contents.as_bytes());
+            }
+        } else if !self.outside.iter().any(|known| target.starts_with(known)) {
+            match digest_of_tree(&target) {
+                Some(contents) => self.field(b"o", contents.as_bytes()),
+                None => {
+                    self.field(b"o", b"not described");
+                    self.undescribed.get_or_insert_with(|| {
+                        format!(
+                            "a link in its source leads to {}, which is too large to read",
+                            target.display()
+                        )
+                    });
+                }
+            }
+            self.outside.push(target);
+        }
+    }
+}
+
+/// Whether a path is in a file system in which the kernel shows its state.
+fn is_of_kernel(path: &Path) -> bool {
+    ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top))
+}
+
+/// Names, kinds, contents and link targets of a directory outside. `None`: it has too many files, or they are
+/// too large. Links in it count by their targets.
+fn digest_of_tree(top: &Path) -> Option<String> {
+    let is_wanted = |dir: &Path, name: &OsStr| name != ".git" && !is_of_kernel(&dir.join(name));
+    let entries = fs::scan(top, &is_wanted, OUTSIDE_ENTRIES).ok()?;
+    let sizes = entries.iter().filter(|entry| is_file(entry)).map(|entry| entry.stat.size);
+    if sizes.fold(0u64, u64::saturating_add) > OUTSIDE_BYTES {
+        return None;
+    }
+    let mut hash = Hasher::new();
+    for entry in &entries {
+        let contents = match entry.kind {
+            ScannedKind::Link => {
+                fs::read_link(&entry.path).ok().map(|to| to.into_os_string().into_encoded_bytes())
+            }
+            _ if is_file(entry) => digest::file(&entry.path).ok().flatten().map(String::into_bytes),
+            _ => None,
+        };
+        let name = entry.path.strip_prefix(top).unwrap_or(&entry.path);
+        for field in [name.as_os_str().as_bytes(), contents.as_deref().unwrap_or_default()] {
+            hash.update(&(field.len() as u64).to_le_bytes());
+            hash.update(field);
+        }
+        hash.update(&[entry.kind as u8]);
+    }
+    Some(hash.finish())
+}
+
+fn is_file(entry: &Scanned) -> bool {
+    matches!(entry.kind, ScannedKind::File | ScannedKind::Executable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn of_copy(dir: &Path) -> Result<String, dkms_sys::IoError> {
+        digest(dir, Path::new("/no/headers")).map(|source| source.digest)
+    }
+
+    #[test]
+    fn a_file_outside_to_which_a_link_leads_counts() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = outside.path().join("shared.h");
+        std::fs::write(&file, "1").unwrap();
+        symlink(&file, dir.path().join("shared.h")).unwrap();
+        for other in ["/dev/null", "/no/such/file", "/proc", "itself"] {
+            symlink(other, dir.path().join(other.replace('/', "_"))).unwrap();
+        }
+        let before = of_copy(dir.path()).unwrap();
+        assert_eq!(of_copy(dir.path()).unwrap(), before);
+        std::fs::write(&file, "2").unwrap();
+        assert_ne!(of_copy(dir.path()).unwrap(), before);
+    }
+    #[test]
+    fn a_directory_outside_to_which_a_link_leads_counts_with_its_files() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let shared = outside.path().join("shared");
+        std::fs::create_dir_all(shared.join("sub")).unwrap();
+        std::fs::write(shared.join("sub/a.h"), "1").unwrap();
+        symlink(&shared, dir.path().join("shared")).unwrap();
+        symlink("/proc/self", dir.path().join("of the kernel")).unwrap();
+        symlink(shared.join("sub"), dir.path().join("again")).unwrap();
+        let before = of_copy(dir.path()).unwrap();
+        assert_eq!(of_copy(dir.path()).unwrap(), before);
+        let time = std::fs::metadata(shared.join("sub/a.h")).unwrap().modified().unwrap();
+        std::fs::write(shared.join("sub/a.h"), "2").unwrap();
+        fs::set_modified(shared.join("sub/a.h"), time).unwrap();
+        assert_ne!(of_copy(dir.path()).unwrap(), before);
+        std::fs::write(shared.join("sub/a.h"), "1").unwrap();
+        assert_eq!(of_copy(dir.path()).unwrap(), before);
+        std::fs::create_dir(shared.join("new")).unwrap();
+        assert_ne!(of_copy(dir.path()).unwrap(), before);
+        assert_eq!(digest(dir.path(), &shared).unwrap().undescribed, None);
+        // Large files are not read.
+        std::fs::File::create(shared.join("large")).unwrap().set_len(OUTSIDE_BYTES).unwrap();
+        let source = digest(dir.path(), Path::new("/no/headers")).unwrap();
+        assert!(source.undescribed.unwrap().contains("too large"));
+        // The kernel's headers have a value of their own.
+        assert_eq!(digest(dir.path(), &shared).unwrap().undescribed, None);
+    }
+
+    fn copy() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        std::fs::write(dir.path().join("sub/a.c"), "int a;\n").unwrap();
+        std::fs::write(dir.path().join("dkms.conf"), "x\n").unwrap();
+        symlink("a.c", dir.path().join("sub/link")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn equal_copies_have_equal_digests_and_every_change_shows() {
+        type Change = fn(&Path);
+        let original = of_copy(copy().path()).unwrap();
+        assert_eq!(original, of_copy(copy().path()).unwrap());
+        let changes: [(&str, Change); 8] = [
+            ("content", |d| std::fs::write(d.join("sub/a.c"), "int b;\n").unwrap()),
+            ("name", |d| std::fs::rename(d.join("sub/a.c"), d.join("sub/b.c")).unwrap()),
+            ("directory", |d| std::fs::rename(d.join("sub/a.c"), d.join("a.c")).unwrap()),
+            ("new file", |d| std::fs::write(d.join("new"), "").unwrap()),
+            ("new directory", |d| std::fs::create_dir(d.join("new")).unwrap()),
+            ("execute bit", |d| {
+                std::fs::set_permissions(d.join("sub/a.c"), PermissionsExt::from_mode(0o755)).unwrap();
+            }),
+            ("link target", |d| {
+                std::fs::remove_file(d.join("sub/link")).unwrap();
+                symlink("../dkms.conf", d.join("sub/link")).unwrap();
+            }),
+            ("kind", |d| {
+                std::fs::remove_file(d.join("sub/link")).unwrap();
+                std::fs::write(d.join("sub/link"), "a.c").unwrap();
+            }),
+        ];
+        for (what, change) in changes {
+            let dir = copy();
+            change(dir.path());
+            assert_ne!(original, of_copy(dir.path()).unwrap(), "{what}");
+        }
+    }
+
+    #[test]
+    fn times_modes_that_do_not_matter_and_the_log_change_nothing() {
+        let dir = copy();
+        let before = of_copy(dir.path()).unwrap();
+        std::fs::write(dir.path().join("make.log"), "log\n").unwrap();
+        std::fs::set_permissions(dir.path().join("dkms.conf"), PermissionsExt::from_mode(0o600)).unwrap();
+        dkms_sys::fs::set_modified(dir.path().join("dkms.conf"), std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(before, of_copy(dir.path()).unwrap());
+        std::fs::write(dir.path().join("sub/make.log"), "part of the source\n").unwrap();
+        assert_ne!(before, of_copy(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error() {
+        let dir = copy();
+        std::fs::hard_link(dir.path().join("dkms.conf"), dir.path().join("again")).unwrap();
+        assert!(of_copy(dir.path()).is_err());
+    }
+}
