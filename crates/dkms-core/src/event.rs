@@ -28,7 +28,6 @@ pub struct Fallback {
 
 /// One thing that began or ended.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 #[allow(missing_docs)]
 pub enum Event {
     /// A package version was registered in the tree.

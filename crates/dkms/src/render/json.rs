@@ -326,7 +326,6 @@ pub(crate) fn event(e: &Event) -> String {
             put("event", "detail".into());
             put("text", json!(text));
         }
-        _ => put("event", "other".into()),
     }
     line(&Value::Object(map))
 }
