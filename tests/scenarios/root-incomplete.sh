@@ -126,7 +126,7 @@ cp -a /usr/lib/linux-kbuild-* /img/x/usr/lib/
 mv /usr/bin/make /run/hidden/
 attempt 10 'install the package dev-build/make' dkms --root /img/x install single/1.0
 mv /run/hidden/make /usr/bin/
-# What is installed is taken back if it cannot be indexed.
+# The installation is rolled back if it cannot be indexed.
 touch "/img/x/usr/lib/modules/$K/modules.dep"
 mv /usr/sbin/depmod /run/hidden/
 got=0
@@ -152,3 +152,7 @@ rm /img/x/etc/os-release
 mkfifo /img/x/etc/os-release
 attempt 4 '/etc/os-release: it is a named pipe' chroot /img/x /dkms-here install single/1.0
 umount /img/x/proc
+#: step a-tree-that-cannot-be-read-is-not-empty 0 ours
+. /run/incomplete.sh
+touch /run/no-tree
+for action in status pending report; do attempt 1 'cannot list /run/no-tree: Not a directory' dkms --dkmstree /run/no-tree "$action"; done

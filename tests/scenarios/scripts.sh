@@ -110,3 +110,9 @@ printf '%s="note.sh %s"\n' PRE_INSTALL before POST_INSTALL after >>/usr/src/scri
 dkms install scripts/1.0 -k "$K"
 same "$(cat /run/compiler)" "before gcc-12
 after gcc-12"
+#: step a-script-that-is-not-known-any-more-is-reported 0 ours
+# As dkms 3.x leaves a build: without a record, so POST_REMOVE is only in dkms.conf.
+rm "/var/lib/dkms/scripts/1.0/$K/$A/.manifest.json"
+rm /usr/src/scripts-1.0/dkms.conf
+dkms uninstall scripts/1.0 -k "$K" 2>&1 | grep -q 'if scripts/1.0 has a POST_REMOVE script, it is not run: '
+same "$(installed scripts)" ""

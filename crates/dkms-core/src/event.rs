@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::secret::Secret;
 use dkms_tree::ids::{Build, Kernel, PackageId, Release};
-use dkms_tree::manifest::BuildOrigin;
+use dkms_tree::manifest::{BuildOrigin, Signature};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,6 @@ pub struct Fallback {
 
 /// One thing that began or ended.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 #[allow(missing_docs)]
 pub enum Event {
     /// A package version was registered in the tree.
@@ -202,8 +201,8 @@ pub struct BuiltModule {
     pub file: String,
     /// Bytes.
     pub size: u64,
-    /// "signed by ...", or why it is not signed.
-    pub signature: String,
+    /// Who has signed it, or why it is not signed.
+    pub signature: Signature,
 }
 
 /// Receives events, from any thread.
@@ -211,7 +210,7 @@ pub trait Sink: Send + Sync {
     /// Receives one event.
     fn event(&self, event: Event);
 
-    /// Whether [`Sink::progress`] does something. Otherwise nothing is measured.
+    /// Whether [`Sink::progress`] does something. If not, progress is not measured.
     fn follows_progress(&self) -> bool {
         false
     }

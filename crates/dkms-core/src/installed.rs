@@ -4,7 +4,8 @@ use crate::conf::load;
 use crate::kernel::installed::decompressed;
 use crate::session::Session;
 use dkms_sys::fs::Last;
-use dkms_tree::beneath;
+use dkms_tree::RecordFault;
+use dkms_tree::beneath::{self, Trees};
 use dkms_tree::ids::Build;
 use dkms_tree::manifest::{Manifest, Stamp};
 use dkms_tree::state;
@@ -27,12 +28,12 @@ pub(crate) struct InstalledModule {
 ///
 /// # Errors
 /// [`dkms_tree::Error::RecordDamaged`].
-pub(crate) fn check_record(s: &Session<'_>, b: &Build) -> dkms_tree::Result<()> {
-    let Some(installed) = Manifest::read(s.layout, b)?.and_then(|m| m.installed) else { return Ok(()) };
+pub(crate) fn check_record(trees: Trees<'_>, b: &Build) -> dkms_tree::Result<()> {
+    let Some(installed) = Manifest::read(trees.layout, b)?.and_then(|m| m.installed) else { return Ok(()) };
     for file in &installed.files {
-        if let Some(escape) = beneath::kernel_escape(s.trees(), &b.kernel.release, &file.path, Last::Name)? {
-            let reason = format!("it says that {} is installed, but {escape}", file.path.display());
-            return Err(dkms_tree::Error::RecordDamaged { path: s.layout.manifest(b), reason });
+        if let Some(escape) = beneath::kernel_escape(trees, &b.kernel.release, &file.path, Last::Name)? {
+            let fault = RecordFault::Installed { path: file.path.clone(), escape };
+            return Err(dkms_tree::Error::RecordDamaged { path: trees.layout.manifest(b), fault });
         }
     }
     Ok(())

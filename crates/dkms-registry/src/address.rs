@@ -132,6 +132,15 @@ pub(crate) fn encode(value: &str) -> String {
     value.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
+/// Why a text cannot be used as an address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AddressError {
+    #[error("'{0}' is not a registry: HOST[:PORT]/PREFIX is expected")]
+    NotARegistry(String),
+    #[error("'{0}' cannot be the name of a repository")]
+    NotARepository(String),
+}
+
 /// A registry and a prefix, as in `registry=`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Registry {
@@ -144,8 +153,8 @@ pub(crate) struct Registry {
 impl Registry {
     /// `HOST[:PORT][/PREFIX]`, with `http://` in front for one without TLS. A registry on this machine has no
     /// TLS, unless `https://` is in front.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is not a registry: HOST[:PORT]/PREFIX is expected");
+    pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
+        let wrong = || AddressError::NotARegistry(text.to_owned());
         let explicit = text.contains("://");
         let address = if explicit { text.to_owned() } else { format!("https://{text}") };
         let Address { mut server, path } = Address::parse(&address).ok_or_else(wrong)?;
@@ -166,13 +175,9 @@ impl Registry {
     }
 
     /// The name of a repository below the prefix.
-    pub(crate) fn repository(&self, name: &str) -> Result<String, String> {
+    pub(crate) fn repository(&self, name: &str) -> Result<String, AddressError> {
         let full = if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) };
-        if is_repository(&full) {
-            Ok(full)
-        } else {
-            Err(format!("'{full}' cannot be the name of a repository"))
-        }
+        if is_repository(&full) { Ok(full) } else { Err(AddressError::NotARepository(full)) }
     }
 
     /// The address of something in a repository.

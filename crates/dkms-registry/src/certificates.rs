@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use dkms_sys::IoError;
 use dkms_sys::fs::{self, Limit};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
@@ -23,6 +24,24 @@ const OWN: &str = "/etc/dkms/registry.d";
 const SHARED: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
 const LIMIT: Limit = Limit::bytes(4 << 20);
 
+/// Why there are no certificates for a server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificatesError {
+    #[error("SSL_CERT_FILE: {0}")]
+    Environment(#[source] IoError),
+    #[error("the certificate for {host} cannot be read: {source}")]
+    Damaged {
+        /// The server that the file is for.
+        host: String,
+        source: ureq::Error,
+    },
+    #[error(
+        "there are no certificates of authorities on this machine (package ca-certificates); \
+         SSL_CERT_FILE names a file with others"
+    )]
+    None,
+}
+
 /// What was read before this process lost the right to read files. It is parsed when it is needed.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
@@ -37,9 +56,9 @@ impl Certificates {
     ///
     /// # Errors
     /// `SSL_CERT_FILE` cannot be read.
-    pub(crate) fn read() -> Result<Self, String> {
+    pub(crate) fn read() -> Result<Self, CertificatesError> {
         let system = match std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
-            Some(path) => fs::read_bounded(&path, LIMIT).map_err(|e| format!("SSL_CERT_FILE: {e}"))?,
+            Some(path) => fs::read_bounded(&path, LIMIT).map_err(CertificatesError::Environment)?,
             None => BUNDLES.iter().find_map(|path| fs::read_bounded(path, LIMIT).ok()).unwrap_or_default(),
         };
         let mut additional = BTreeMap::new();
@@ -60,34 +79,28 @@ impl Certificates {
     ///
     /// # Errors
     /// There are none, or a file for this server is damaged.
-    pub(crate) fn find(&self, server: &Server) -> Result<RootCerts, String> {
+    pub(crate) fn find(&self, server: &Server) -> Result<RootCerts, CertificatesError> {
         // An unreadable certificate of the system does not affect the others.
         let system = self.parsed.get_or_init(|| certificates(&self.system).filter_map(Result::ok).collect());
         let mut all = system.clone();
         for pem in server.names().iter().filter_map(|name| self.additional.get(name)) {
             for certificate in certificates(pem) {
-                all.push(
-                    certificate
-                        .map_err(|e| format!("the certificate for {} cannot be read: {e}", server.host))?,
-                );
+                let damaged = |source| CertificatesError::Damaged { host: server.host.clone(), source };
+                all.push(certificate.map_err(damaged)?);
             }
         }
         if all.is_empty() {
-            return Err(
-                "there are no certificates of authorities on this machine (package ca-certificates); \
-                        SSL_CERT_FILE names a file with others"
-                    .into(),
-            );
+            return Err(CertificatesError::None);
         }
         Ok(RootCerts::Specific(Arc::new(all)))
     }
 }
 
-fn certificates(pem: &[u8]) -> impl Iterator<Item = Result<Certificate<'static>, String>> + '_ {
+fn certificates(pem: &[u8]) -> impl Iterator<Item = Result<Certificate<'static>, ureq::Error>> + '_ {
     parse_pem(pem).filter_map(|item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
         Ok(_) => None,
-        Err(e) => Some(Err(e.to_string())),
+        Err(e) => Some(Err(e)),
     })
 }
 

@@ -6,6 +6,7 @@ use std::io::{Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dkms_sys::IoError;
 use rustls::crypto::CryptoProvider;
 use ureq::http::{HeaderMap, Request};
 use ureq::tls::{TlsConfig, TlsProvider};
@@ -14,7 +15,7 @@ use ureq::{Agent, Body, Timeout};
 use crate::address::{Address, Server};
 use crate::certificates::Certificates;
 use crate::deadline::{CONNECT, Deadline, FIRST_BYTE, LONGEST_PAUSE, SHORTEST_PAUSE};
-use crate::failure::{Failure, printable};
+use crate::failure::{Content, Failure, Local, Refused, Unusable};
 use crate::proxy::Proxies;
 
 /// What is sent along.
@@ -51,11 +52,11 @@ impl Answer {
     /// The body, if it is not longer than this.
     pub(crate) fn read(mut self, limit: u64) -> Result<Vec<u8>, Failure> {
         if self.body.content_length().is_some_and(|length| length > limit) {
-            return Err(Failure::Content(format!("it sends more than {limit} bytes")));
+            return Err(Content::TooLong(limit).into());
         }
         self.body.with_config().limit(limit.saturating_add(1)).read_to_vec().map_err(|error| match error {
-            ureq::Error::BodyExceedsLimit(_) => Failure::Content(format!("it sends more than {limit} bytes")),
-            error => unusable(&error),
+            ureq::Error::BodyExceedsLimit(_) => Content::TooLong(limit).into(),
+            error => unusable(error),
         })
     }
 }
@@ -128,29 +129,29 @@ impl Client {
         payload: Payload<'_>,
         (deadline, begin): (Deadline, Duration),
     ) -> Result<Answer, Failure> {
-        let left = deadline.left().ok_or_else(|| Failure::Unusable("it did not finish in time".into()))?;
+        let left = deadline.left().ok_or(Unusable::Timeout)?;
         let agent = self.agent(&address.server)?;
         let mut request = Request::builder().method(method).uri(address.to_string());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let nonsense = |e: ureq::http::Error| Failure::Content(format!("the request cannot be sent: {e}"));
         let sent = match payload {
             Payload::None => {
-                let request = request.body(()).map_err(nonsense)?;
+                let request = request.body(()).map_err(Content::Request)?;
                 agent.run(limit(&agent, request, (left, begin)))
             }
             Payload::Bytes(bytes) => {
-                let request = request.body(bytes).map_err(nonsense)?;
+                let request = request.body(bytes).map_err(Content::Request)?;
                 agent.run(limit(&agent, request, (left, begin)))
             }
             Payload::File(mut file, size) => {
-                file.seek(SeekFrom::Start(0)).map_err(|e| Failure::Local(e.to_string()))?;
-                let request = request.header("content-length", size).body(file).map_err(nonsense)?;
+                let rewound = file.seek(SeekFrom::Start(0));
+                rewound.map_err(|e| Local::Io(IoError::new("read", "the file to upload", e)))?;
+                let request = request.header("content-length", size).body(file).map_err(Content::Request)?;
                 agent.run(limit(&agent, request, (left, begin)))
             }
         };
-        let (parts, body) = sent.map_err(|error| unusable(&error))?.into_parts();
+        let (parts, body) = sent.map_err(unusable)?.into_parts();
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
@@ -159,14 +160,14 @@ impl Client {
         if let Some(agent) = agents.get(server) {
             return Ok(agent.clone());
         }
-        let proxy = self.proxies.find(server).map_err(Failure::Unusable)?;
+        let proxy = self.proxies.find(server).map_err(Unusable::Proxy)?;
         let mut tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .unversioned_rustls_crypto_provider(self.provider.clone());
         let needs_certificates =
             server.secure || proxy.as_ref().is_some_and(|p| p.uri().scheme_str() == Some("https"));
         if needs_certificates {
-            tls = tls.root_certs(self.certificates.find(server).map_err(Failure::Unusable)?);
+            tls = tls.root_certs(self.certificates.find(server).map_err(Unusable::Certificates)?);
         }
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -215,29 +216,30 @@ fn limit<B: ureq::AsSendBody>(
     agent.configure_request(request).timeout_global(Some(left)).timeout_recv_response(Some(begin)).build()
 }
 
-/// What an error of the connection means, in words.
-fn unusable(error: &ureq::Error) -> Failure {
-    let text = match error {
-        ureq::Error::Timeout(Timeout::Resolve) => "its name was not resolved within 2 s".into(),
-        ureq::Error::Timeout(Timeout::Connect) => {
-            return Failure::Refused("it did not accept a connection within 2 s".into());
-        }
+/// What follows from an error of the connection.
+fn unusable(error: ureq::Error) -> Failure {
+    let reason = match error {
+        ureq::Error::Timeout(Timeout::Connect) => return Refused::Timeout.into(),
         ureq::Error::Timeout(Timeout::RecvResponse) => return Failure::Late,
-        ureq::Error::Timeout(_) => "it did not finish in time".into(),
-        ureq::Error::HostNotFound => "its name cannot be resolved".into(),
-        ureq::Error::Io(e) if is_refusal(e) => return Failure::Refused(describe(e)),
-        ureq::Error::Io(e) => describe(e),
-        error => printable(&error.to_string(), 200),
+        ureq::Error::Io(e) if is_refusal(&e) => return Refused::Connection(e).into(),
+        ureq::Error::Timeout(Timeout::Resolve) => Unusable::NameTimeout,
+        ureq::Error::Timeout(_) => Unusable::Timeout,
+        ureq::Error::HostNotFound => Unusable::NoName,
+        ureq::Error::Io(e) => Unusable::Connection(e),
+        error => Unusable::Http(error),
     };
-    Failure::Unusable(text)
+    reason.into()
 }
 
 /// What an error in the middle of a transfer means.
-pub(crate) fn interrupted(error: &std::io::Error) -> Failure {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
-        Some(inner) => unusable(inner),
-        None => Failure::Unusable(describe(error)),
+pub(crate) fn interrupted(error: std::io::Error) -> Failure {
+    if error.get_ref().is_some_and(|inner| inner.is::<ureq::Error>()) {
+        if let Some(Ok(inner)) = error.into_inner().map(|inner| inner.downcast()) {
+            return unusable(*inner);
+        }
+        return Unusable::Timeout.into();
     }
+    Unusable::Connection(error).into()
 }
 
 /// Whether a connection was not accepted, or was closed before there was an answer. A server with too many
@@ -248,16 +250,4 @@ fn is_refusal(error: &std::io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
     )
-}
-
-fn describe(error: &std::io::Error) -> String {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::ConnectionRefused => "it refuses connections".into(),
-        ErrorKind::TimedOut => "it did not finish in time".into(),
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            "it closed the connection early".into()
-        }
-        _ => printable(&error.to_string(), 200),
-    }
 }

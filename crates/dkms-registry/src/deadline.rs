@@ -36,7 +36,7 @@ impl Deadline {
         self.left().unwrap_or_default().saturating_sub(Duration::from_millis(100))
     }
 
-    /// What is left. `None` if nothing is.
+    /// The time that is left; `None` if there is none.
     pub(crate) fn left(self) -> Option<Duration> {
         Some(self.0.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }

@@ -4,6 +4,11 @@ use ureq::Proxy;
 
 use crate::address::Server;
 
+/// The proxy's address is wrong. It is not printed, because it may contain a password.
+#[derive(Debug, thiserror::Error)]
+#[error("the proxy in the environment cannot be used: its address is wrong")]
+pub(crate) struct BadProxy;
+
 /// The variables of this process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
@@ -28,15 +33,12 @@ impl Proxies {
     }
 
     /// The proxy for a server. This machine is never behind one.
-    pub(crate) fn find(&self, server: &Server) -> Result<Option<Proxy>, String> {
+    pub(crate) fn find(&self, server: &Server) -> Result<Option<Proxy>, BadProxy> {
         let url = if server.secure { &self.https } else { &self.http };
         let Some(url) = url.as_deref().filter(|_| !server.is_loopback() && !self.is_excluded(server)) else {
             return Ok(None);
         };
-        // The address may contain a password.
-        Proxy::new(url)
-            .map(Some)
-            .map_err(|_| "the proxy in the environment cannot be used: its address is wrong".into())
+        Proxy::new(url).map(Some).map_err(|_| BadProxy)
     }
 
     fn is_excluded(&self, server: &Server) -> bool {
@@ -93,7 +95,7 @@ mod tests {
         });
         let error =
             all.find(&Address::parse("http://a.example/").expect("parse").server).expect_err("refused");
-        assert!(!error.contains("secret"));
+        assert!(!error.to_string().contains("secret"));
         let none = Proxies::new(|name| (name == "NO_PROXY").then(|| "*".to_owned()));
         assert!(none.is_excluded(&Address::parse("http://a.example/").expect("parse").server));
     }

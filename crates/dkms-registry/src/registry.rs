@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::address::{Address, Registry};
 use crate::client::{Answer, Payload, interrupted};
 use crate::deadline::Deadline;
-use crate::failure::Failure;
+use crate::failure::{Content, Failure, Local, Unusable};
 use crate::session::{Access, Context, Session};
 
 /// The kinds of manifests that are understood here; a registry may convert others.
@@ -43,8 +43,7 @@ pub(crate) fn look_up(
     }
     let bytes = answer.read(MAX_MANIFEST)?;
     let digest = digest(&bytes);
-    let manifest =
-        String::from_utf8(bytes).map_err(|_| Failure::Content("its manifest is not text".into()))?;
+    let manifest = String::from_utf8(bytes).map_err(Content::NotText)?;
     Ok(Found { digest, manifest })
 }
 
@@ -72,21 +71,20 @@ pub(crate) fn fetch(
 }
 
 fn save(mut answer: Answer, (digest, size): (&str, u64), name: &str) -> Result<(), Failure> {
-    let differs = || Failure::Content(format!("it sent something else than {digest}"));
+    let differs = || Failure::from(Content::Differs(digest.to_owned()));
     if answer.body.content_length().is_some_and(|length| length != size) {
         return Err(differs());
     }
-    let local = |e: dkms_sys::IoError| Failure::Local(e.to_string());
-    let mut file = fs::create_truncated(name).map_err(local)?;
+    let mut file = fs::create_truncated(name).map_err(Local::Io)?;
     let mut reader = Hashing::new(answer.body.as_reader().take(size.saturating_add(1)));
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let count = reader.read(&mut buffer).map_err(|e| interrupted(&e))?;
+        let count = reader.read(&mut buffer).map_err(interrupted)?;
         if count == 0 {
             break;
         }
         let bytes = buffer.get(..count).unwrap_or_default();
-        file.write_all(bytes).map_err(|e| Failure::Local(format!("{name}: {e}")))?;
+        file.write_all(bytes).map_err(|source| Local::File { file: name.to_owned(), source })?;
     }
     let (sha256, count, _) = reader.finish();
     if count != size || digest.strip_prefix("sha256:") != Some(&sha256) {
@@ -139,15 +137,14 @@ pub(crate) fn push(
     if !replace && has_tag(&session, tag)? {
         return Ok(Pushed::Exists);
     }
-    let kind: Kind =
-        serde_json::from_str(manifest).map_err(|e| Failure::Local(format!("the manifest: {e}")))?;
+    let kind: Kind = serde_json::from_str(manifest).map_err(Local::Manifest)?;
     let kind = kind.media_type.unwrap_or_else(|| ACCEPT.to_owned());
     let address = session.address(&format!("manifests/{tag}"));
     let answer =
         session.send("PUT", &address, &[("content-type", &kind)], Payload::Bytes(manifest.as_bytes()))?;
     match answer.status {
         201 => Ok(Pushed::New(digest(manifest.as_bytes()))),
-        400 | 413 => Err(Failure::Content(format!("it does not accept the manifest ({})", answer.status))),
+        400 | 413 => Err(Content::ManifestRefused(answer.status).into()),
         status => Err(session.failure(status)),
     }
 }
@@ -183,33 +180,29 @@ fn upload(session: &Session<'_>, blob: &Blob) -> Result<(), Failure> {
     let answer = session.send("PUT", &place, &headers, Payload::File(&file, blob.size))?;
     match answer.status {
         201 => Ok(()),
-        400 => Err(Failure::Content("it received something else than was sent".into())),
+        400 => Err(Content::BlobRefused.into()),
         status => Err(session.failure(status)),
     }
 }
 
 fn upload_address(from: &Address, location: &str) -> Result<Address, Failure> {
     let address = from.follow(location).filter(|to| to.server.may_follow(&from.server));
-    address.ok_or_else(|| Failure::Unusable("it names no place for an upload".into()))
+    address.ok_or_else(|| Unusable::NoUploadAddress.into())
 }
 
 /// Opens a blob in the spool and checks that it is the announced one.
 fn open(blob: &Blob) -> Result<std::fs::File, Failure> {
     let is_name = !blob.file.is_empty() && !blob.file.starts_with('.') && !blob.file.contains('/');
     if !is_name {
-        return Err(Failure::Local(format!("'{}' is not the name of a file in the spool", blob.file)));
+        return Err(Local::FileName(blob.file.clone()).into());
     }
-    let file =
-        fs::open_bounded(&blob.file, Limit::bytes(blob.size)).map_err(|e| Failure::Local(e.to_string()))?;
+    let file = fs::open_bounded(&blob.file, Limit::bytes(blob.size)).map_err(Local::Io)?;
     let mut reader = Hashing::new(&file);
     std::io::copy(&mut reader, &mut std::io::sink())
-        .map_err(|e| Failure::Local(format!("{}: {e}", blob.file)))?;
+        .map_err(|source| Local::File { file: blob.file.clone(), source })?;
     let (sha256, size, _) = reader.finish();
     if size != blob.size || blob.digest.strip_prefix("sha256:") != Some(&sha256) {
-        return Err(Failure::Local(format!(
-            "{} is not the announced file: its size or digest differs",
-            blob.file
-        )));
+        return Err(Local::NotAnnounced(blob.file.clone()).into());
     }
     Ok(file)
 }
@@ -220,12 +213,12 @@ fn require_tag(tag: &str) -> Result<(), Failure> {
         && tag.len() <= 128
         && !tag.starts_with(['.', '-'])
         && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if is_tag { Ok(()) } else { Err(Failure::Local(format!("'{tag}' cannot be a tag"))) }
+    if is_tag { Ok(()) } else { Err(Local::Tag(tag.to_owned()).into()) }
 }
 
 fn require_digest(digest: &str) -> Result<(), Failure> {
     if digest.strip_prefix("sha256:").is_some_and(is_sha256) {
         return Ok(());
     }
-    Err(Failure::Local(format!("'{digest}' is not a SHA-256 digest")))
+    Err(Local::Digest(digest.to_owned()).into())
 }

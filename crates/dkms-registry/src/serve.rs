@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use dkms_bundle::protocol::{Greeting, MAX_LINE, Reply, Request, VERSION};
 
 use crate::address::Registry;
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, CertificatesError};
 use crate::client::Client;
 use crate::credentials::Vault;
-use crate::failure::Failure;
+use crate::failure::{Failure, Local, Unusable};
 use crate::proxy::Proxies;
 use crate::registry::{self, Publication, Pushed};
 use crate::session::{Context, Logins};
@@ -30,9 +30,22 @@ pub(crate) enum ServeError {
     /// Reading or writing failed, or the process cannot be confined.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// The other side is not a dkms that this program understands.
-    #[error("{0}")]
-    Protocol(String),
+    /// The other side speaks another protocol.
+    #[error(
+        "it was greeted with '{}' version {}; this is {PROTOCOL} version {VERSION}. Install the packages dkms \
+         and dkms-registry in the same version.",
+        .0.protocol, .0.version
+    )]
+    Greeting(Greeting),
+    /// A request is too long.
+    #[error("a line of the input is longer than {MAX_LINE} bytes")]
+    TooLong,
+    /// A request is not understood.
+    #[error("a line of the input is not understood: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// The environment names a file of certificates that cannot be read.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
 }
 
 /// Serves until the input ends.
@@ -56,7 +69,7 @@ pub(crate) fn run(spool: &Path) -> Result<(), ServeError> {
     for (source, reason) in helpers::ask(&mut vault, sources_of(&first)) {
         output.line(&Reply::Warning { source, reason });
     }
-    let certificates = Certificates::read().map_err(ServeError::Protocol)?;
+    let certificates = Certificates::read()?;
     let client = Client::new(certificates, Proxies::from_environment());
     for missing in confine::confine()? {
         words::complain(missing, 0);
@@ -68,11 +81,7 @@ pub(crate) fn run(spool: &Path) -> Result<(), ServeError> {
 fn greet(line: &[u8]) -> Result<(), ServeError> {
     let greeting: Greeting = parse(line)?;
     if greeting.protocol != PROTOCOL || greeting.version != VERSION {
-        return Err(ServeError::Protocol(format!(
-            "it was greeted with '{}' version {}; this is {PROTOCOL} version {VERSION}. Install the packages dkms \
-             and dkms-registry in the same version.",
-            greeting.protocol, greeting.version
-        )));
+        return Err(ServeError::Greeting(greeting));
     }
     Ok(())
 }
@@ -89,14 +98,13 @@ fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, ServeError> {
     let mut line = Vec::new();
     input.take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)?;
     if line.len() > MAX_LINE {
-        return Err(ServeError::Protocol(format!("a line of the input is longer than {MAX_LINE} bytes")));
+        return Err(ServeError::TooLong);
     }
     if line.is_empty() { Ok(None) } else { Ok(Some(line)) }
 }
 
 fn parse<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, ServeError> {
-    serde_json::from_slice(line)
-        .map_err(|e| ServeError::Protocol(format!("a line of the input is not understood: {e}")))
+    Ok(serde_json::from_slice(line)?)
 }
 
 /// Hands requests to the workers, and waits for them at the end.
@@ -170,7 +178,7 @@ impl Server {
                 });
                 match result {
                     Ok(()) => Reply::Fetched { id, file },
-                    Err(reason) => Reply::Failed { id, reason },
+                    Err(failure) => Reply::Failed { id, reason: failure.to_string() },
                 }
             }
             Request::Push { id, source, repository, tag, manifest, blobs, replace } => {
@@ -181,7 +189,7 @@ impl Server {
                 match result {
                     Ok(Pushed::New(digest)) => Reply::Pushed { id, digest },
                     Ok(Pushed::Exists) => Reply::Exists { id },
-                    Err(reason) => Reply::Failed { id, reason },
+                    Err(failure) => Reply::Failed { id, reason: failure.to_string() },
                 }
             }
         }
@@ -191,14 +199,14 @@ impl Server {
     fn look_up(&self, id: u64, sources: Vec<String>, repository: &str, tag: &str) -> Reply {
         for source in sources {
             let result = self.sources.use_one(&source, || {
-                let registry = Registry::parse(&source).map_err(Failure::Local)?;
+                let registry = Registry::parse(&source).map_err(Local::Address)?;
                 registry::look_up(&self.context, &registry, repository, tag)
             });
             match result {
                 Some(Ok(found)) => {
                     return Reply::Found { id, source, digest: found.digest, manifest: found.manifest };
                 }
-                None | Some(Err(Failure::Missing(_))) => {}
+                None | Some(Err(Failure::Missing)) => {}
                 Some(Err(failure)) => self.warn(source, &failure),
             }
         }
@@ -215,11 +223,8 @@ impl Server {
         &self,
         source: &str,
         work: impl FnOnce(&Registry) -> Result<T, Failure>,
-    ) -> Result<T, String> {
-        let registry = Registry::parse(source)?;
-        match self.sources.use_one(source, || work(&registry)) {
-            Some(result) => result.map_err(|failure| failure.to_string()),
-            None => Err("it failed before and is not contacted again".into()),
-        }
+    ) -> Result<T, Failure> {
+        let registry = Registry::parse(source).map_err(Local::Address)?;
+        self.sources.use_one(source, || work(&registry)).unwrap_or(Err(Unusable::FailedBefore.into()))
     }
 }

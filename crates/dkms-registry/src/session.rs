@@ -10,7 +10,7 @@ use crate::challenge::{self, Challenge};
 use crate::client::{Answer, Client, Payload};
 use crate::credentials::{Credentials, Vault};
 use crate::deadline::Deadline;
-use crate::failure::{Failure, printable};
+use crate::failure::{Advice, Denied, Failure, Local, Unusable};
 
 /// More are a loop.
 const MAX_REDIRECTS: usize = 5;
@@ -69,7 +69,7 @@ impl<'a> Session<'a> {
         access: Access,
         deadline: Deadline,
     ) -> Result<Self, Failure> {
-        let repository = registry.repository(repository).map_err(Failure::Local)?;
+        let repository = registry.repository(repository).map_err(Local::Address)?;
         Ok(Self { context, registry, repository, access, stranger: OnceLock::new(), deadline })
     }
 
@@ -96,21 +96,14 @@ impl<'a> Session<'a> {
                 return Ok(answer);
             }
             let location = answer.header("location").unwrap_or_default();
-            let next = address.follow(location).ok_or_else(|| {
-                Failure::Unusable(format!(
-                    "it redirects to '{}', which is not an address",
-                    printable(location, 100)
-                ))
-            })?;
+            let nowhere = || Unusable::RedirectNowhere(location.to_owned());
+            let next = address.follow(location).ok_or_else(nowhere)?;
             if !next.server.may_follow(&address.server) {
-                return Err(Failure::Unusable(format!(
-                    "it redirects to {}, which has no TLS",
-                    printable(&next.to_string(), 100)
-                )));
+                return Err(Unusable::RedirectWithoutTls(next.to_string()).into());
             }
             address = next;
         }
-        Err(Failure::Unusable(format!("it redirects more than {MAX_REDIRECTS} times")))
+        Err(Unusable::RedirectLoop(MAX_REDIRECTS).into())
     }
 
     fn send_with_login(
@@ -132,8 +125,7 @@ impl<'a> Session<'a> {
             return Ok(answer);
         }
         let challenge = challenge::parse(answer.headers("www-authenticate"));
-        let challenge =
-            challenge.ok_or_else(|| Failure::Denied("it asks for an unknown kind of login".into()))?;
+        let challenge = challenge.ok_or(Denied::UnknownLogin)?;
         let Some(authorization) = self.log_in(&challenge)? else {
             return Ok(answer);
         };
@@ -155,16 +147,14 @@ impl<'a> Session<'a> {
             Challenge::Basic => Ok(credentials.and_then(Credentials::basic)),
             Challenge::Bearer { realm, service, scope } => {
                 let realm = Address::parse(realm)
-                    .filter(|realm| realm.server.may_follow(&self.registry.server))
-                    .ok_or_else(|| {
-                        Failure::Unusable(format!("it sends to '{}' for a token", printable(realm, 100)))
-                    })?;
+                    .filter(|address| address.server.may_follow(&self.registry.server))
+                    .ok_or_else(|| Unusable::TokenAddress(realm.clone()))?;
                 let credentials = if realm.server.belongs_to(&self.registry.server) {
                     credentials
                 } else {
                     let own = self.context.vault.of_server(&realm.server);
                     if credentials.is_some() && own.is_none() {
-                        self.stranger.get_or_init(|| printable(&realm.server.name(), 100));
+                        self.stranger.get_or_init(|| realm.server.name());
                     }
                     own
                 };
@@ -217,46 +207,40 @@ impl<'a> Session<'a> {
         };
         match answer.status {
             200 => {}
-            400..=499 => return Err(Failure::Denied(self.refusal(answer.status))),
-            status => return Err(Failure::Unusable(format!("its token server answers {status}"))),
+            400..=499 => return Err(self.refusal(answer.status).into()),
+            status => return Err(Unusable::TokenStatus(status).into()),
         }
-        let unclear = || Failure::Unusable("its token server's answer is not understood".into());
-        let token: Token = serde_json::from_slice(&answer.read(MAX_TOKEN)?).map_err(|_| unclear())?;
+        let token: Token = serde_json::from_slice(&answer.read(MAX_TOKEN)?).map_err(Unusable::TokenSyntax)?;
         let token = if token.token.is_empty() { token.access_token } else { token.token };
         let is_clean = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-        if is_clean { Ok(format!("Bearer {token}")) } else { Err(unclear()) }
+        if is_clean { Ok(format!("Bearer {token}")) } else { Err(Unusable::NoToken.into()) }
     }
 
     /// Why access was refused, with what could be the reason.
-    pub(crate) fn refusal(&self, status: u16) -> String {
-        let name = format!("{}/{}", self.registry.server.name(), self.repository);
-        let mut text = match (self.stranger.get(), self.context.vault.find(self.registry)) {
-            (Some(stranger), _) => format!(
-                "it refuses access to {name} ({status}): its tokens come from {stranger}, which does not get \
-                 the password of {}; if it should, list {stranger} among the passwords",
-                self.registry.server.name()
-            ),
-            (None, Some(_)) => format!(
-                "it refuses access to {name} ({status}): the password is wrong, or does not permit this"
-            ),
-            (None, None) => format!(
-                "it refuses access to {name} ({status}): log in with 'docker login' or 'podman login'"
-            ),
+    fn refusal(&self, status: u16) -> Denied {
+        let server = self.registry.server.name();
+        let advice = match (self.stranger.get(), self.context.vault.find(self.registry)) {
+            (Some(stranger), _) => {
+                Advice::TokensElsewhere { stranger: stranger.clone(), server: server.clone() }
+            }
+            (None, Some(_)) => Advice::BadPassword,
+            (None, None) => Advice::NoPassword,
         };
-        for problem in &self.context.vault.problems {
-            text.push_str("; ");
-            text.push_str(problem);
+        Denied::Access {
+            name: format!("{server}/{}", self.repository),
+            status,
+            advice,
+            problems: self.context.vault.problems.clone(),
         }
-        text
     }
 
     /// The failure that a status means which nothing else explains.
     pub(crate) fn failure(&self, status: u16) -> Failure {
         match status {
-            401 | 403 => Failure::Denied(self.refusal(status)),
-            404 => Failure::Missing("it does not have this".into()),
-            429 => Failure::Unusable("it answers only later: too many requests (429)".into()),
-            status => Failure::Unusable(format!("it answers {status}")),
+            401 | 403 => self.refusal(status).into(),
+            404 => Failure::Missing,
+            429 => Unusable::TooManyRequests.into(),
+            status => Unusable::Status(status).into(),
         }
     }
 }

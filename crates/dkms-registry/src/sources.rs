@@ -74,14 +74,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Unusable;
 
     #[test]
     fn a_dead_registry_is_asked_once() {
         let sources = Sources::default();
-        let dead = || Err::<(), _>(Failure::Unusable("down".into()));
+        let dead = || Err::<(), _>(Failure::from(Unusable::NoName));
         assert!(sources.use_one("a", dead).is_some());
         assert!(sources.use_one("a", dead).is_none());
-        let missing = || Err::<(), _>(Failure::Missing("404".into()));
+        let missing = || Err::<(), _>(Failure::Missing);
         for _ in 0..3 {
             assert!(sources.use_one("b", missing).is_some());
         }
@@ -101,7 +102,7 @@ mod tests {
                     sources.use_one("a", || {
                         asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         std::thread::yield_now();
-                        Err::<(), _>(Failure::Unusable("down".into()))
+                        Err::<(), _>(Failure::from(Unusable::NoName))
                     })
                 });
             }

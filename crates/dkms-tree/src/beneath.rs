@@ -57,8 +57,10 @@ pub fn in_tree(layout: &Layout, path: &Path) -> Result<()> {
 }
 
 fn refuse(path: &Path, escape: Option<Escape>) -> Result<()> {
-    let leaves = |escape: Escape| Error::LeavesTree { path: path.to_owned(), reason: escape.to_string() };
-    escape.map_or(Ok(()), |escape| Err(leaves(escape)))
+    match escape {
+        Some(escape) => Err(Error::LeavesTree { path: path.to_owned(), outside: escape.into() }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a tree in which one of our own files is a link that points out of it: a write to that file would

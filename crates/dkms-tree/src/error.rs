@@ -1,8 +1,8 @@
 //! The errors of the tree. The program maps each variant to an exit code and a hint.
 
-use crate::ids::Kernel;
+use crate::ids::{BadName, Build, Kernel};
 use dkms_sys::IoError;
-use dkms_sys::fs::Distrust;
+use dkms_sys::fs::{Distrust, Escape};
 use std::path::PathBuf;
 
 /// The result of the functions here that can fail.
@@ -21,14 +21,15 @@ pub enum Error {
     #[error("{0} is a journal that this dkms does not understand")]
     JournalUnknown(PathBuf),
     /// A line of a journal is not valid.
-    #[error("{path}:{line}: this line of a journal cannot be read: {reason}")]
+    #[error("{path}:{line}: this line of a journal cannot be read: {fault}")]
     JournalDamaged {
         /// The journal.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        fault: JournalFault,
     },
     /// A user other than root and the current user can write to the journal, or to the directories above it.
     #[error("the journal {path} is not trusted: {}{why}", if .what == .path { String::new() } else { format!("{}: ", .what.display()) })]
@@ -42,7 +43,7 @@ pub enum Error {
         why: Distrust,
     },
     /// An operation in a journal names a path that dkms never changes.
-    #[error("{path}:{line}: this journal wants to change {wanted}: {reason}")]
+    #[error("{path}:{line}: this journal wants to change {wanted}: {outside}")]
     JournalLeaves {
         /// The journal.
         path: PathBuf,
@@ -51,23 +52,26 @@ pub enum Error {
         /// The path that it names.
         wanted: PathBuf,
         /// Why dkms does not change that path.
-        reason: String,
+        #[source]
+        outside: Outside,
     },
     /// A link or a recorded path points out of the tree that it belongs to.
-    #[error("{path} is not used: {reason}")]
+    #[error("{path} is not used: {outside}")]
     LeavesTree {
         /// The path.
         path: PathBuf,
         /// Where it points.
-        reason: String,
+        #[source]
+        outside: Outside,
     },
     /// A manifest is inconsistent or cannot be read.
-    #[error("{path} cannot be used: {reason}")]
+    #[error("{path} cannot be used: {fault}")]
     RecordDamaged {
         /// The manifest.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        fault: RecordFault,
     },
     /// A change to a kernel that the transaction was not opened for.
     #[error("kernel {0} is not part of this change")]
@@ -83,6 +87,87 @@ pub enum Error {
     /// A signal arrived while waiting for a lock.
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
+}
+
+/// What is wrong with a line of a journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalFault {
+    /// The first line is something else.
+    #[error("it is not how a journal begins")]
+    NotABeginning,
+    /// A later line is a first line.
+    #[error("a journal begins only once")]
+    BeginsTwice,
+    /// The transaction was committed before this line.
+    #[error("nothing may follow a commit")]
+    AfterCommit,
+    /// It refers to a kernel by a number that is too high.
+    #[error("kernel {place} is not one of the {count} in line 1")]
+    NoKernel {
+        /// The number, from 0.
+        place: usize,
+        /// How many kernels the first line lists.
+        count: usize,
+    },
+    /// A name in it cannot be a directory.
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// It is not the JSON of a line.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// Why a path is not in the tree that it belongs to.
+#[derive(Debug, thiserror::Error)]
+pub enum Outside {
+    /// A link on the path leaves the tree, or the path itself.
+    #[error(transparent)]
+    Escape(#[from] Escape),
+    /// It is in none of the directories that a change may touch.
+    #[error("it lies neither beneath {tree} nor beneath {modules}")]
+    Neither {
+        /// The dkms tree.
+        tree: PathBuf,
+        /// The directory of the kernel's modules.
+        modules: PathBuf,
+    },
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordFault {
+    /// It is not the JSON of a manifest.
+    #[error("it is not the record of a build ({0})")]
+    NotARecord(#[from] serde_json::Error),
+    /// It has no schema version.
+    #[error("it has no schema")]
+    NoSchema,
+    /// It belongs to another build.
+    #[error("it is about {package}/{version} for kernel {kernel} ({arch}), not {build}")]
+    OtherBuild {
+        /// Its package.
+        package: String,
+        /// Its version.
+        version: String,
+        /// Its kernel release.
+        kernel: String,
+        /// Its architecture.
+        arch: String,
+        /// The build in whose directory it is.
+        build: Build,
+    },
+    /// A file name in it leads out of the directory of the modules.
+    #[error("it names a module file that cannot be in its directory, '{0}'")]
+    FileName(String),
+    /// An installed file in it is not in the directory of the kernel.
+    #[error("it says that {path} is installed, but {escape}")]
+    Installed {
+        /// The file.
+        path: PathBuf,
+        /// Where its path leads.
+        #[source]
+        escape: Escape,
+    },
 }
 
 impl Error {

@@ -15,7 +15,7 @@ const EXDEV: i32 = 18;
 /// Renames `from`; `to` must not exist if `from` is a directory.
 ///
 /// # Errors
-/// Nothing is lost; [`recover`] of `from` may be necessary.
+/// It could not be renamed. Nothing is lost, but `from` may need [`recover`].
 pub fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
     match fs::rename(from, to) {
         Err(e) if is_of_lower_layer(&e, from) => {

@@ -24,4 +24,4 @@ pub mod names_as_json;
 pub mod originals;
 pub mod state;
 
-pub use error::{Error, Result};
+pub use error::{Error, JournalFault, Outside, RecordFault, Result};

@@ -2,7 +2,7 @@
 //! and remove read it instead of running a dkms.conf. In a tree without manifests (written by dkms 3.x), dkms
 //! examines the files instead.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, RecordFault, Result};
 use crate::ids::Build;
 use crate::layout::Layout;
 use crate::names_as_json;
@@ -159,8 +159,54 @@ pub struct ModuleRecord {
     pub version: String,
     /// From `.modinfo`, may be empty.
     pub srcversion: String,
-    /// "signed by CN", or why it is not signed.
-    pub signature: String,
+    /// Who has signed it, or why it is not signed.
+    pub signature: Signature,
+}
+
+/// What a manifest says about the signature of a module. Written as `signed by WHO` or `not signed: REASON`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Signature {
+    /// The signers, and with which program if dkms has not signed it itself.
+    SignedBy(String),
+    /// The reason.
+    NotSigned(String),
+    /// As another dkms recorded it; empty if it is not recorded.
+    Other(String),
+}
+
+impl Default for Signature {
+    fn default() -> Self {
+        Self::Other(String::new())
+    }
+}
+
+impl From<String> for Signature {
+    fn from(text: String) -> Self {
+        if let Some(who) = text.strip_prefix("signed by ") {
+            Self::SignedBy(who.to_owned())
+        } else if let Some(reason) = text.strip_prefix("not signed: ") {
+            Self::NotSigned(reason.to_owned())
+        } else {
+            Self::Other(text)
+        }
+    }
+}
+
+impl From<Signature> for String {
+    fn from(signature: Signature) -> Self {
+        signature.to_string()
+    }
+}
+
+impl std::fmt::Display for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SignedBy(who) => write!(f, "signed by {who}"),
+            Self::NotSigned(reason) => write!(f, "not signed: {reason}"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
 }
 
 /// A module left out.
@@ -246,7 +292,7 @@ impl Manifest {
         let Some(bytes) = dkms_sys::fs::read_optional(&path, dkms_sys::fs::Limit::RECORD)? else {
             return Ok(None);
         };
-        Self::parse(&bytes, build).map_err(|reason| Error::RecordDamaged { path, reason })
+        Self::parse(&bytes, build).map_err(|fault| Error::RecordDamaged { path, fault })
     }
 
     /// The same for callers that only display or estimate: an unusable manifest counts as absent.
@@ -257,26 +303,23 @@ impl Manifest {
     /// Parses the bytes of a build's manifest; `None` if a newer dkms wrote it.
     ///
     /// # Errors
-    /// Why it is not the manifest of this build, as text that follows its path.
-    pub fn parse(bytes: &[u8], build: &Build) -> std::result::Result<Option<Self>, String> {
-        let no_record = |e: serde_json::Error| format!("it is not the record of a build ({e})");
-        let Schema { schema } = serde_json::from_slice(bytes).map_err(no_record)?;
+    /// Why it is not the manifest of this build.
+    pub fn parse(bytes: &[u8], build: &Build) -> Result<Option<Self>, RecordFault> {
+        let Schema { schema } = serde_json::from_slice(bytes)?;
         if schema > SCHEMA {
             return Ok(None);
         }
         if schema == 0 {
-            return Err("it has no schema".into());
+            return Err(RecordFault::NoSchema);
         }
-        let m: Self = serde_json::from_slice(bytes).map_err(no_record)?;
+        let m: Self = serde_json::from_slice(bytes)?;
         let of: [&str; 4] = [&m.package, &m.version, &m.kernel, &m.arch];
         if of != [&build.package.name, &build.package.version, &*build.kernel.release, &build.kernel.arch] {
-            let [package, version, kernel, arch] = of;
-            return Err(format!("it is about {package}/{version} for kernel {kernel} ({arch}), not {build}"));
+            let [package, version, kernel, arch] = of.map(str::to_owned);
+            return Err(RecordFault::OtherBuild { package, version, kernel, arch, build: build.clone() });
         }
         match m.modules.iter().find(|r| !plain_file_name(&r.file)) {
-            Some(record) => {
-                Err(format!("it names a module file that cannot be in its directory, '{}'", record.file))
-            }
+            Some(record) => Err(RecordFault::FileName(record.file.clone())),
             None => Ok(Some(m)),
         }
     }
@@ -368,4 +411,24 @@ impl<'a> Glance<'a> {
 
 fn plain_file_name(name: &str) -> bool {
     !name.is_empty() && !name.contains('/') && name != "." && name != ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_signature_stays_as_it_is() {
+        for (text, signature) in [
+            ("signed by a and b", Signature::SignedBy("a and b".into())),
+            ("not signed: no key", Signature::NotSigned("no key".into())),
+            ("", Signature::default()),
+            ("of a later version", Signature::Other("of a later version".into())),
+        ] {
+            let json = serde_json::to_string(text).unwrap();
+            let read: Signature = serde_json::from_str(&json).unwrap();
+            assert_eq!(read, signature);
+            assert_eq!(serde_json::to_string(&read).unwrap(), json);
+        }
+    }
 }

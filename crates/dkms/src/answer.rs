@@ -1,5 +1,7 @@
 //! What a command that ran to its end answers. An inspection prints what it found first.
 
+use dkms_core::look::verify::Outcome;
+
 /// The answer of a command. That an inspection could not be made is an error, not an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -29,6 +31,17 @@ impl Summary {
     /// Adds what to do.
     pub(crate) fn hint(self, hint: &'static str) -> Self {
         Self { hint: Some(hint), ..self }
+    }
+}
+
+/// For a command whose output explains the answer already.
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Loads => Self::Yes,
+            Outcome::Refused => Self::No(Summary::default()),
+            Outcome::Unknown => Self::Unknown(Summary::default()),
+        }
     }
 }
 

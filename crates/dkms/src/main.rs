@@ -1,4 +1,4 @@
-//! dkms: builds, installs and looks after kernel modules that live outside the kernel.
+//! dkms: builds, installs and maintains kernel modules that are not part of the kernel.
 #![forbid(unsafe_code)]
 // Tests may use any function on their own files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]

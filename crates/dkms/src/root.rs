@@ -55,7 +55,7 @@ pub(crate) struct Entered {
     pub cache: Option<PathBuf>,
     /// Whether the action may change something.
     changes: bool,
-    /// The system and the places of it that are mounted already; `None` if its own programs are used.
+    /// The system, and its directories that are mounted already; `None` if its own programs are used.
     shown: Option<(Root, Vec<PathBuf>)>,
 }
 

@@ -108,7 +108,7 @@ pub(super) fn add(
         context.session.warn(format!("{}: {name}.ko is built without BTF: {why}", context.build));
     };
     let base = context.target.btf_base(|| match kernel_btf(context, file, digest)? {
-        Ok(raw) => Base::new(context.session, &raw, || options(context)),
+        Ok(raw) => Base::new(&context.session.options.tmp_location, &raw, || options(context)),
         Err(why) => Ok(Err(why)),
     })?;
     match &*base {

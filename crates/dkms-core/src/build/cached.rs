@@ -102,7 +102,7 @@ pub(crate) fn take(
         _ => "from the cache",
     };
     context.session.report(Event::BuildStage { build: context.build.clone(), stage: stage.into() });
-    let staging = Staging::new(context.session, context.build)?;
+    let staging = Staging::new(context.session.layout, context.build)?;
     if let Some(symbols) = &contents.symbols {
         fs::create_new(staging.modules().join(SYMBOLS), symbols, 0o644)?;
     }
@@ -183,7 +183,7 @@ fn module(
     if let Some(fleet) = fleet {
         fleet.check(&bytes).map_err(|why| damaged(format!("{path}: {why}")))?;
     }
-    Ok((CollectedModule::new(context.session, wanted, &module), bytes))
+    Ok((CollectedModule::new(context.session.host, wanted, &module), bytes))
 }
 
 /// The modules of dkms.conf for this kernel.

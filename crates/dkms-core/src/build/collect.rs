@@ -8,11 +8,11 @@ use crate::build::{BuildError, NotForKernel};
 use crate::error::{Error, Result};
 use crate::kernel::headers;
 use crate::session::Host;
-use crate::session::Session;
 use dkms_conf::module_conf::ModuleEntry;
 use dkms_sys::fs::TempDir;
 use dkms_sys::process::{Command, Stream};
 use dkms_tree::ids::Build;
+use dkms_tree::layout::Layout;
 use kmodule::elf::Module;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,11 +54,10 @@ impl Staging {
     ///
     /// # Errors
     /// It cannot be created.
-    pub(crate) fn new(session: &Session<'_>, build: &Build) -> Result<Self> {
-        let kernel_dir = session.layout.kernel_dir(build);
+    pub(crate) fn new(layout: &Layout, build: &Build) -> Result<Self> {
+        let kernel_dir = layout.kernel_dir(build);
         dkms_sys::fs::create_dir_all(&kernel_dir)?;
-        let mut staging =
-            Self { dir: None, version_dir: session.layout.version_dir(&build.package), kernel_dir };
+        let mut staging = Self { dir: None, version_dir: layout.version_dir(&build.package), kernel_dir };
         mark::remove_staging(&staging.kernel_dir, build)?;
         let dir = TempDir::new_in(&staging.kernel_dir, &format!(".tmp_{}_", build.kernel.arch))?;
         staging.dir = Some(dir);
@@ -91,7 +90,7 @@ impl Drop for Staging {
 /// ([`BuildError::BadModule`]).
 pub(crate) fn collect(context: &Context<'_>, compiled: &Compiled<'_>) -> Result<Collected> {
     let dir = compiled.dir;
-    let staging = Staging::new(context.session, context.build)?;
+    let staging = Staging::new(context.session.layout, context.build)?;
     let entries = context.loaded.conf.modules.iter().zip(&context.exclusion.modules);
     let wanted: Vec<&ModuleEntry> =
         entries.filter_map(|(entry, excluded)| excluded.is_none().then_some(entry)).collect();
@@ -124,16 +123,16 @@ fn collect_module(
     let bytes = if entry.strip { strip(context, &entry.dest_name, bytes)? } else { bytes };
     let path = staging.modules().join(format!("{}.ko", entry.dest_name));
     dkms_sys::fs::create_new(&path, &bytes, 0o644)?;
-    Ok(CollectedModule::new(session, entry, &module))
+    Ok(CollectedModule::new(session.host, entry, &module))
 }
 
 impl CollectedModule {
     /// What is recorded of a module that passed [`check`].
-    pub(crate) fn new(session: &Session<'_>, entry: &ModuleEntry, module: &Module) -> Self {
+    pub(crate) fn new(host: &Host, entry: &ModuleEntry, module: &Module) -> Self {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         Self {
             name: entry.dest_name.clone(),
-            destination: destination(session.host, &entry.dest_location),
+            destination: destination(host, &entry.dest_location),
             vermagic: text(module.modinfo.vermagic()),
             version: text(module.modinfo.version()),
             srcversion: text(module.modinfo.srcversion()),
@@ -176,7 +175,8 @@ fn not_for_kernel(context: &Context<'_>, path: PathBuf, cause: NotForKernel) -> 
     let belong_to = headers::kernel_release(headers);
     match cause {
         NotForKernel::Release { built_for, release } if belong_to.as_ref() == Some(&built_for) => {
-            let package = headers::package(context.session, &context.build.kernel);
+            let package =
+                headers::package(context.session.layout, context.session.host, &context.build.kernel);
             BuildError::OtherHeaders { path, built_for, release, headers: headers.clone(), package }
         }
         cause => BuildError::BadModule { path, cause: cause.into() },

@@ -29,7 +29,7 @@ pub(crate) fn compile<'a>(
     slot: Option<Slots<'_>>,
 ) -> Result<Compiled<'a>> {
     let (session, build) = (context.session, context.build);
-    context.target.require_foreign_tools(session)?;
+    context.target.require_foreign_tools(session.host, session.options)?;
     let variables = context.script_variables(&[]);
     script::run(context, "PRE_BUILD", context.loaded.conf.pre_build.as_deref(), &variables, &[])?;
     session.report(Event::Detail { text: context.target.toolchain.as_typed(&recipe.line) });

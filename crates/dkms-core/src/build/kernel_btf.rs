@@ -3,7 +3,6 @@
 use crate::error::Result;
 use crate::kernel::headers::Headers;
 use crate::session::Host;
-use crate::session::Session;
 use dkms_sys::fs::TempDir;
 use dkms_tree::layout::Layout;
 use kmodule::image;
@@ -112,9 +111,9 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Writes the kernel's BTF to a file; `options` asks kbuild for its options.
+    /// Writes the kernel's BTF to a file in `temporary`; `options` asks kbuild for its options.
     pub(super) fn new(
-        session: &Session<'_>,
+        temporary: &Path,
         raw: &[u8],
         options: impl FnOnce() -> Result<std::result::Result<Vec<String>, String>>,
     ) -> Result<std::result::Result<Self, String>> {
@@ -122,7 +121,7 @@ impl Base {
             Ok(options) => options,
             Err(why) => return Ok(Err(why)),
         };
-        let dir = TempDir::new_in(&session.options.tmp_location, "dkms-btf")?;
+        let dir = TempDir::new_in(temporary, "dkms-btf")?;
         dkms_sys::fs::set_mode(dir.path(), 0o711)?;
         let file = dir.path().join("kernel.btf");
         dkms_sys::fs::create_new(&file, raw, 0o644)?;

@@ -312,7 +312,9 @@ fn sandbox_of(
     }
     let hidden = target.hidden(session);
     // What is missing is an error when something is compiled.
-    let replaced = target.host_programs(session).map_or_else(Vec::new, |programs| programs.places.clone());
+    let replaced = target
+        .host_programs(session.host, session.options)
+        .map_or_else(Vec::new, |programs| programs.places.clone());
     let wanted = sandbox::Wanted { dir, seen, hidden, visible, replaced, policy, environment };
     BuildSandbox::new(session, wanted)
 }

@@ -32,7 +32,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Begins to follow a log.
+    /// Starts following a log.
     pub(crate) fn new(log: &Path) -> Option<Self> {
         dkms_sys::fs::open(log).ok().map(|file| Self { file, partial: Vec::new(), objects: 0 })
     }

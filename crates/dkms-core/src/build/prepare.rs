@@ -34,7 +34,7 @@ pub fn fresh_copy(session: &Session<'_>, build: &Build, dir: &Path) -> Result<()
     copy_of(session, &session.layout.source_link(&build.package), dir)
 }
 
-/// As [`fresh_copy`], of the source in this directory.
+/// Like [`fresh_copy`], for the source in this directory.
 pub(super) fn copy_of(session: &Session<'_>, source: &Path, dir: &Path) -> Result<()> {
     let entries = dkms_sys::fs::list_dir(source)?;
     if entries.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count() < 2 {

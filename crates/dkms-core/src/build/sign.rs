@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::registry::fleet::Fleet;
 use crate::trust::signing::Signing;
 use dkms_conf::framework_conf::FrameworkConf;
-use dkms_tree::manifest::ModuleRecord;
+use dkms_tree::manifest::{ModuleRecord, Signature};
 use kmodule::Compression;
 use kmodule::compress::Options;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub(crate) fn sign(context: &Context<'_>, collected: Collected) -> Result<Signed
                 session.report(Event::BuildStage { build: context.build.clone(), stage });
                 signer.sign(session.host, plain)
             }
-            Signing::Not(why) => Ok(why.clone()),
+            Signing::Not(why) => Ok(Signature::NotSigned(why.to_string())),
         }
     })
 }
@@ -44,14 +44,14 @@ pub(crate) fn sign(context: &Context<'_>, collected: Collected) -> Result<Signed
 /// # Errors
 /// As [`sign`], except that no key is needed.
 pub(crate) fn keep_signatures(context: &Context<'_>, collected: Collected, fleet: &Fleet) -> Result<Signed> {
-    finish(context, collected, |_, _| Ok(format!("signed by {} (registry_signer)", fleet.name())))
+    finish(context, collected, |_, _| Ok(Signature::SignedBy(format!("{} (registry_signer)", fleet.name()))))
 }
 
 /// `sign` signs the file of a module, and describes its signature.
 fn finish(
     context: &Context<'_>,
     collected: Collected,
-    sign: impl Fn(&CollectedModule, &Path) -> Result<String>,
+    sign: impl Fn(&CollectedModule, &Path) -> Result<Signature>,
 ) -> Result<Signed> {
     let Collected { staging, modules } = collected;
     let finish = |module: CollectedModule| {
@@ -67,7 +67,7 @@ fn finish_module(
     context: &Context<'_>,
     plain: &Path,
     module: CollectedModule,
-    signature: String,
+    signature: Signature,
 ) -> Result<ModuleRecord> {
     let target = context.target;
     let path = compress(target.index.compression(), &target.framework, plain)?;

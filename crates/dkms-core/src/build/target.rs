@@ -8,8 +8,7 @@ use crate::kernel::headers::{self, Headers};
 use crate::kernel::installed::ModuleIndex;
 use crate::kernel::toolchain::{self, Toolchain};
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Session;
+use crate::session::{Host, Options, Session};
 use crate::trust::signing::{self, Signing};
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_tree::ids::Kernel;
@@ -154,8 +153,8 @@ impl Target {
     }
 
     /// What replaces the programs in the headers that do not run on this machine, prepared once per command.
-    pub(super) fn host_programs(&self, session: &Session<'_>) -> Option<&HostPrograms> {
-        let prepare = || HostPrograms::prepare(session.host, session.options, &self.headers).ok().flatten();
+    pub(super) fn host_programs(&self, host: &Host, options: &Options) -> Option<&HostPrograms> {
+        let prepare = || HostPrograms::prepare(host, options, &self.headers).ok().flatten();
         self.toolchain.foreign.as_ref()?;
         self.programs.get_or_init(prepare).as_ref()
     }
@@ -164,19 +163,19 @@ impl Target {
     ///
     /// # Errors
     /// [`ProgramError::Missing`]: the compiler for it, or what runs the programs in its headers.
-    pub(super) fn require_foreign_tools(&self, session: &Session<'_>) -> Result<(), Error> {
+    pub(super) fn require_foreign_tools(&self, host: &Host, options: &Options) -> Result<(), Error> {
         let Some(foreign) = &self.toolchain.foreign else { return Ok(()) };
         if let Some(program) = foreign.missing.clone() {
-            let package = session.host.program_package(&program);
+            let package = host.program_package(&program);
             let purpose = format!(
                 "compile modules for {}, the machine of kernel {}",
                 foreign.machine, self.kernel.release
             );
             return Err(ProgramError::Missing { program, purpose, package }.into());
         }
-        if self.host_programs(session).is_none() {
+        if self.host_programs(host, options).is_none() {
             // Either there are none, or the reason comes again.
-            HostPrograms::prepare(session.host, session.options, &self.headers)?;
+            HostPrograms::prepare(host, options, &self.headers)?;
         }
         Ok(())
     }

@@ -133,7 +133,7 @@ impl Cache {
         fs::list_dir_optional(&dir).unwrap_or_default().into_iter().filter_map(one).collect()
     }
 
-    /// What is wrong with them.
+    /// What is wrong with the directory and the files of kernels' BTF.
     pub(super) fn base_problems(&self) -> Vec<Problem> {
         let dir = self.bases_dir();
         if let Some(why) = foreign(&dir) {

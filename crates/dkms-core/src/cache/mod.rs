@@ -166,7 +166,7 @@ fn entry_dir(top: &Path, fingerprint: &str) -> PathBuf {
     top.join(start).join(rest)
 }
 
-/// Why the directory of a cache, or the one above it, is not trusted. One that does not exist is.
+/// Why the directory of a cache, or the one above it, is not trusted. A directory that does not exist is trusted.
 fn untrusted(top: &Path) -> Option<Untrusted> {
     let mut dirs = top.parent().into_iter().chain([top]);
     dirs.find_map(|dir| Some(Untrusted { dir: dir.to_owned(), why: foreign(dir)? }))

@@ -12,25 +12,26 @@ use dkms_tree::layout::Layout;
 use std::path::{Path, PathBuf};
 
 /// The configuration files that exist, in order.
-pub fn files(config_dir: &Path) -> Vec<PathBuf> {
-    let main = config_dir.join("framework.conf");
-    let mut found: Vec<PathBuf> = main.exists().then_some(main).into_iter().collect();
-    let mut more: Vec<PathBuf> = std::fs::read_dir(config_dir.join("framework.conf.d"))
-        .map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).collect())
-        .unwrap_or_default();
-    more.retain(|p| {
-        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        name.ends_with(".conf") && !name.starts_with('.') && p.exists()
+///
+/// # Errors
+/// The directory of fragments cannot be read: their settings may be there to make dkms stricter.
+pub fn files(config_dir: &Path) -> dkms_sys::Result<Vec<PathBuf>> {
+    let fragments = config_dir.join("framework.conf.d");
+    let mut names = dkms_sys::fs::list_dir_optional(&fragments)?;
+    names.retain(|name| {
+        let name = name.as_encoded_bytes();
+        name.ends_with(b".conf") && !name.starts_with(b".")
     });
-    more.sort();
-    found.append(&mut more);
-    found
+    names.sort();
+    let main = config_dir.join("framework.conf");
+    let all = std::iter::once(main).chain(names.into_iter().map(|name| fragments.join(name)));
+    Ok(all.filter(|path| path.exists()).collect())
 }
 
 /// Reports settings in framework.conf and its fragments that do not exist.
 pub fn unknown_settings(config_dir: &Path) -> Vec<String> {
-    let paths = files(config_dir);
-    // The code that loads the configuration reports files that cannot be read.
+    // The code that loads the configuration reports what cannot be read.
+    let paths = files(config_dir).unwrap_or_default();
     let read = |p: &PathBuf| String::from_utf8_lossy(&dkms_sys::fs::read(p).unwrap_or_default()).into_owned();
     let texts: Vec<String> = paths.iter().map(read).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -60,7 +61,7 @@ pub fn evaluate(
     layout: &Layout,
     kernel_release: Option<&str>,
 ) -> Result<FrameworkConf> {
-    let paths = files(evaluator.config_dir);
+    let paths = files(evaluator.config_dir)?;
     if paths.is_empty() {
         return Ok(FrameworkConf::default());
     }
@@ -84,4 +85,27 @@ pub fn evaluate(
     }
     let errors: Vec<_> = problems.into_iter().map(|found| super::load::place(found, &texts)).collect();
     if errors.is_empty() { Ok(conf) } else { Err(ConfError::Invalid(errors).into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fragments_that_cannot_be_listed_are_not_an_empty_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(files(dir.path()).unwrap(), Vec::<PathBuf>::new());
+        let fragments = dir.path().join("framework.conf.d");
+        std::fs::write(&fragments, "").unwrap();
+        assert!(files(dir.path()).is_err());
+        std::fs::remove_file(&fragments).unwrap();
+        std::fs::create_dir(&fragments).unwrap();
+        for name in ["b.conf", "a.conf", ".c.conf", "d.conf.rpmsave"] {
+            std::fs::write(fragments.join(name), "").unwrap();
+        }
+        std::fs::write(dir.path().join("framework.conf"), "").unwrap();
+        let found = files(dir.path()).unwrap();
+        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()).collect();
+        assert_eq!(names, ["framework.conf", "a.conf", "b.conf"]);
+    }
 }

@@ -7,9 +7,11 @@
 
 use crate::error::Result;
 use crate::program::ProgramError;
+use crate::session::Host;
 use crate::session::Session;
 use dkms_sys::fs::Limit;
 use dkms_sys::process::{Command, which};
+use dkms_tree::layout::Layout;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,12 +57,12 @@ enum Step {
 
 impl Menu {
     /// `None` if this machine has no such menu.
-    pub(super) fn find(s: &Session<'_>) -> Option<Self> {
-        let boot = &s.layout.boot_dir;
+    pub(super) fn find(layout: &Layout, host: &Host) -> Option<Self> {
+        let boot = &layout.boot_dir;
         let blocks = ["grub2/grubenv", "grub/grubenv"].map(|name| boot.join(name));
         let block = blocks.into_iter().find(|file| file.is_file())?;
         let programs = ["grub2-editenv", "grub-editenv"];
-        let program = programs.iter().find_map(|program| which(program, &s.host.path))?;
+        let program = programs.iter().find_map(|program| which(program, &host.path))?;
         let values = values(&dkms_sys::fs::read_text(&block, Limit::CONFIG).ok()?);
         let dir = boot.join("loader/entries");
         let names = dkms_sys::fs::list_dir_optional(&dir).unwrap_or_default();
@@ -87,7 +89,7 @@ impl Menu {
         match self.step(kernels) {
             None => Ok(()),
             Some(Step::Hold { entry, before }) => {
-                self.edit(s, "set", &[(SAVED, &entry), (HELD, &entry), (BEFORE, &before)])?;
+                self.edit(s.host, "set", &[(SAVED, &entry), (HELD, &entry), (BEFORE, &before)])?;
                 let lacking = self.entries.iter().find(|e| e.id == before).map(|e| e.release.as_str());
                 let lacking = kernels.iter().find(|(release, _)| Some(release.as_str()) == lacking);
                 let (release, missing) = lacking.or(kernels.last()).cloned().unwrap_or_default();
@@ -98,13 +100,13 @@ impl Menu {
                 Ok(())
             }
             Some(Step::Release { entry }) => {
-                self.edit(s, "set", &[(SAVED, &entry)])?;
-                self.edit(s, "unset", &[(HELD, ""), (BEFORE, "")])?;
+                self.edit(s.host, "set", &[(SAVED, &entry)])?;
+                self.edit(s.host, "unset", &[(HELD, ""), (BEFORE, "")])?;
                 let text = format!("nothing is held any more: the default entry of grub is {entry}");
                 s.report(crate::event::Event::Detail { text });
                 Ok(())
             }
-            Some(Step::Forget) => self.edit(s, "unset", &[(HELD, ""), (BEFORE, "")]),
+            Some(Step::Forget) => self.edit(s.host, "unset", &[(HELD, ""), (BEFORE, "")]),
         }
     }
 
@@ -132,7 +134,7 @@ impl Menu {
         }
     }
 
-    fn edit(&self, s: &Session<'_>, verb: &str, values: &[(&str, &str)]) -> Result<()> {
+    fn edit(&self, host: &Host, verb: &str, values: &[(&str, &str)]) -> Result<()> {
         let words = values.iter().map(|(name, value)| match verb {
             "set" => format!("{name}={value}"),
             _ => (*name).to_owned(),
@@ -141,7 +143,7 @@ impl Menu {
             .arg(&self.block)
             .arg(verb)
             .args(words)
-            .envs(s.host.environment.iter().cloned())
+            .envs(host.environment.iter().cloned())
             .timeout(Duration::from_secs(60));
         let shown = command.display();
         let failed = |cause: String| ProgramError::Failed { command: shown.clone(), cause: cause.into() };

@@ -43,7 +43,7 @@ pub fn refresh(s: &Session<'_>, caller: Caller) -> Result<()> {
     if s.host.other_root.is_some() || !s.host.root {
         return Ok(());
     }
-    let menu = Menu::find(s);
+    let menu = Menu::find(s.layout, s.host);
     let is_held = exists(GRUB_FILE) || exists(APT_FILE) || menu.as_ref().is_some_and(Menu::is_held);
     if !is_on && !is_held {
         return Ok(());
@@ -73,7 +73,7 @@ pub fn held(s: &Session<'_>, release: &str) -> Result<Vec<String>> {
     let other_is_complete = kernels.iter().any(|(other, missing)| other != release && missing.is_empty());
     let missing = kernels.into_iter().find(|(other, _)| other == release).map(|(_, missing)| missing);
     // kernel-install cannot keep it out of the menu any more, and it needs its initramfs.
-    if Menu::find(s).is_some_and(|menu| menu.has(release)) {
+    if Menu::find(s.layout, s.host).is_some_and(|menu| menu.has(release)) {
         return Ok(Vec::new());
     }
     Ok(missing.filter(|_| other_is_complete).unwrap_or_default())

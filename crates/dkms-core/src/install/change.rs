@@ -278,7 +278,7 @@ impl Change {
         }
         let post_remove = match &manifest {
             Some(m) => m.post_remove.clone(),
-            None => load::load(s, &b.package, &b.kernel).ok().and_then(|l| l.conf.post_remove),
+            None => post_remove(s, b),
         };
         self.note(s, &b.package.name)?;
         let path = s.layout.manifest(b);
@@ -461,4 +461,15 @@ fn stage(options: &Options, source: &Source) -> Result<()> {
         fs::sync_file(&staged)?;
     }
     Ok(())
+}
+
+/// The POST_REMOVE of a build without a manifest, which dkms 3.x made.
+fn post_remove(s: &Session<'_>, b: &Build) -> Option<String> {
+    match load::load(s, &b.package, &b.kernel) {
+        Ok(loaded) => loaded.conf.post_remove,
+        Err(e) => {
+            s.warn(format!("if {} has a POST_REMOVE script, it is not run: {e}", b.package));
+            None
+        }
+    }
 }

@@ -119,7 +119,7 @@ fn owned_files(s: &Session<'_>, b: &Build) -> Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     };
     let active = Build::new(&active, &b.kernel);
-    installed::check_record(s, &active)?;
+    installed::check_record(s.trees(), &active)?;
     let files = installed::installed_files(s, &active).into_iter();
     Ok(files.filter(|f| f.ours).map(|f| f.path).collect())
 }

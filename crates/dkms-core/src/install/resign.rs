@@ -9,7 +9,7 @@ use dkms_sys::fs;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
 use dkms_tree::layout::Layout;
-use dkms_tree::manifest::{Manifest, Stamp};
+use dkms_tree::manifest::{Manifest, Signature, Stamp};
 use dkms_tree::state;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub trait Resigner {
     ///
     /// # Errors
     /// It cannot be signed.
-    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)>;
+    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, Signature)>;
 }
 
 /// The result of re-signing the modules of a build.
@@ -73,7 +73,7 @@ impl Change {
         if manifest.is_some() {
             ops.push(Op::Keep { path: path.clone(), saved: aside(&path, "old") });
         }
-        let signatures: RefCell<BTreeMap<PathBuf, String>> = RefCell::default();
+        let signatures: RefCell<BTreeMap<PathBuf, Signature>> = RefCell::default();
         let stage = || {
             items.iter().try_for_each(|item| {
                 let staged = aside(&item.path, "new");
@@ -121,7 +121,7 @@ fn wanted(s: &Session<'_>, b: &Build, resigner: &dyn Resigner, done: &mut Resign
     if !state::is_active(s.layout, b) {
         return Ok(items);
     }
-    installed::check_record(s, b)?;
+    installed::check_record(s.trees(), b)?;
     let ours = installed::installed_files(s, b).into_iter().filter(|f| f.ours && f.present);
     // A link points to the built file.
     for path in ours.map(|f| f.path).filter(|path| !fs::is_symlink(path)) {
@@ -147,7 +147,7 @@ fn updated(
     b: &Build,
     mut m: Manifest,
     items: &[Item],
-    signatures: &BTreeMap<PathBuf, String>,
+    signatures: &BTreeMap<PathBuf, Signature>,
 ) -> Result<Manifest> {
     let dir = layout.module_dir(b);
     let stamp = |path: &Path| Stamp::of(path).filter(|_| host.records_stamps()).unwrap_or_default();

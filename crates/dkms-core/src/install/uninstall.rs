@@ -33,7 +33,7 @@ pub struct UninstallChanges {
 /// # Errors
 /// The record of its installed files cannot be used.
 pub fn plan(s: &Session<'_>, b: &Build) -> Result<UninstallChanges> {
-    check_record(s, b)?;
+    check_record(s.trees(), b)?;
     let mut plan = UninstallChanges::default();
     let files = installed_files(s, b);
     for f in &files {

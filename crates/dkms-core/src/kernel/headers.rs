@@ -2,8 +2,7 @@
 
 use crate::build::BuildError;
 use crate::error::Result;
-use crate::session::Options;
-use crate::session::Session;
+use crate::session::{Host, Options, Session};
 use dkms_conf::framework_conf::Prebuilt;
 use dkms_sys::fs::Limit;
 use dkms_tree::ids::Kernel;
@@ -145,7 +144,7 @@ pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
         if session.options.framework.prebuilt == Some(Prebuilt::Only) {
             return Ok(Headers { dir, config: installed_config(session.layout, &kernel.release) });
         }
-        let package = package(session, kernel);
+        let package = package(session.layout, session.host, kernel);
         let mut others = super::installed::with_headers(session.layout);
         others.retain(|other| present(session.layout, session.options, other));
         let release = kernel.release.clone();
@@ -164,10 +163,10 @@ pub fn find(session: &Session<'_>, kernel: &Kernel) -> Result<Headers> {
 }
 
 /// The package with the headers of a kernel.
-pub(crate) fn package(session: &Session<'_>, kernel: &Kernel) -> String {
-    session.host.distribution.as_ref().map_or_else(
+pub(crate) fn package(layout: &Layout, host: &Host, kernel: &Kernel) -> String {
+    host.distribution.as_ref().map_or_else(
         || format!("the headers of kernel {}", kernel.release),
-        |d| d.headers_package(&kernel.release, &session.layout.kernel_modules(&kernel.release)),
+        |d| d.headers_package(&kernel.release, &layout.kernel_modules(&kernel.release)),
     )
 }
 

@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::install::InstallError;
 use crate::origin::OriginError;
 use crate::pack::PackError;
-use crate::session::Session;
+use crate::session::{Options, Session};
 use dkms_archive::{self, ArchiveError, Member};
 use dkms_sys::fs::{self, TempDir};
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -56,7 +56,7 @@ pub fn make(
     }
     if content == Content::BinariesOnly {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        members.extend(binaries_only(s, package, source_date_epoch.unwrap_or(now)));
+        members.extend(binaries_only(s.layout, s.options, package, source_date_epoch.unwrap_or(now)));
     } else {
         // Without it the tarball would be unusable.
         fs::open_bounded(s.layout.conf(package), fs::Limit::CONFIG)?;
@@ -106,9 +106,9 @@ fn built(layout: &Layout, package: &PackageId, kernels: &[Kernel], parts: &[&str
 }
 
 /// The files that identify the package to `ldtarball` if the source is left out.
-fn binaries_only(s: &Session<'_>, package: &PackageId, mtime: u64) -> [Member; 3] {
+fn binaries_only(layout: &Layout, options: &Options, package: &PackageId, mtime: u64) -> [Member; 3] {
     let line = |text: &str| format!("{text}\n").into_bytes();
-    let conf = s.options.conf_file.clone().unwrap_or_else(|| s.layout.conf(package));
+    let conf = options.conf_file.clone().unwrap_or_else(|| layout.conf(package));
     [
         Member::bytes("dkms_binaries_only/PACKAGE_NAME", line(&package.name), mtime),
         Member::bytes("dkms_binaries_only/PACKAGE_VERSION", line(&package.version), mtime),
@@ -129,7 +129,7 @@ pub(crate) fn write_modules(
     epoch: u64,
 ) -> Result<()> {
     let mut members = built(s.layout, package, kernels, &["module"])?;
-    members.extend(binaries_only(s, package, epoch));
+    members.extend(binaries_only(s.layout, s.options, package, epoch));
     dkms_archive::write(path, &members, Some(epoch)).map_err(|e| archive_error(path, e))?;
     Ok(())
 }

@@ -23,7 +23,7 @@ impl StepId {
 pub struct Step {
     /// What it does.
     pub operation: Operation,
-    /// Why, or why not.
+    /// Why the step is executed, or why it is not.
     pub reason: String,
     /// The last build of its package, if it is a build.
     pub last: Option<LastBuild>,

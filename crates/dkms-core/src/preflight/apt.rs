@@ -33,7 +33,7 @@ impl<'a> Apt<'a> {
     fn run(&self, program: &str, args: &[&str]) -> Result<String> {
         let mut words = vec!["-c".to_owned(), self.dir.join("apt.conf").display().to_string()];
         words.extend(args.iter().map(|&word| word.to_owned()));
-        let done = manager::run(self.s, program, words, &self.dir.join("debs"))?;
+        let done = manager::run(self.s.host, program, words, &self.dir.join("debs"))?;
         for line in
             done.stderr_text().lines().filter(|line| line.starts_with("W: ") || line.starts_with("E: "))
         {
@@ -93,7 +93,7 @@ impl Manager for Apt<'_> {
         let mut names = Vec::new();
         for deb in manager::files(&debs, &[".deb"]) {
             let (from, to) = (deb.display().to_string(), root.display().to_string());
-            manager::run(self.s, "dpkg-deb", vec!["-x".into(), from, to], &debs)?;
+            manager::run(self.s.host, "dpkg-deb", vec!["-x".into(), from, to], &debs)?;
             let name = deb.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let mut parts = name.split('_');
             names.push(parts.by_ref().take(2).collect::<Vec<_>>().join("="));

@@ -43,7 +43,7 @@ impl<'a> Dnf<'a> {
         let logs = format!("--setopt=logdir={}", self.dir.join("log").display());
         let mut words = vec!["-q".to_owned(), "-y".to_owned(), cache, logs];
         words.extend(args.iter().map(|&word| word.to_owned()));
-        Ok(manager::run(self.s, "dnf", words, &self.dir)?.stdout_text())
+        Ok(manager::run(self.s.host, "dnf", words, &self.dir)?.stdout_text())
     }
 
     /// The installed packages of kernels.
@@ -96,11 +96,11 @@ impl<'a> Dnf<'a> {
     fn check_signature(&self, file: &Path, package: &Package) -> Result<()> {
         let level = "--define=_pkgverify_level all".to_owned();
         let words = vec!["--checksig".to_owned(), level, file.display().to_string()];
-        let Err(e) = manager::run(self.s, "rpmkeys", words, &self.dir) else { return Ok(()) };
+        let Err(e) = manager::run(self.s.host, "rpmkeys", words, &self.dir) else { return Ok(()) };
         if may_be_unsigned(&package.repository) {
             let level = "--define=_pkgverify_level digest".to_owned();
             let words = vec!["--checksig".to_owned(), level, file.display().to_string()];
-            manager::run(self.s, "rpmkeys", words, &self.dir)?;
+            manager::run(self.s.host, "rpmkeys", words, &self.dir)?;
             let Package { name, repository } = package;
             self.s.warn(format!(
                 "no trusted signature on {name}; the configuration of the repository {repository} does not \
@@ -147,7 +147,7 @@ impl Manager for Dnf<'_> {
         }
         for file in &files {
             self.check_signature(file, &package)?;
-            manager::unpack_rpm(self.s, file, root)?;
+            manager::unpack_rpm(self.s.host, file, root)?;
         }
         Ok(vec![package.name])
     }

@@ -33,7 +33,7 @@ impl<'a> Pacman<'a> {
                 .map(str::to_owned)
                 .into();
         words.extend(args.iter().map(|&word| word.to_owned()));
-        let command = manager::command_of_root(self.s, "pacman", words, &self.dir);
+        let command = manager::command_of_root(self.s.host, "pacman", words, &self.dir);
         Ok(manager::finish(command)?.stdout_text())
     }
 
@@ -71,7 +71,7 @@ impl<'a> Pacman<'a> {
     /// The release of the kernel whose headers a package has.
     fn release_of(&self, file: &Path) -> Result<String> {
         let words = vec!["-tf".to_owned(), file.display().to_string()];
-        let text = manager::run(self.s, "bsdtar", words, &self.dir)?.stdout_text();
+        let text = manager::run(self.s.host, "bsdtar", words, &self.dir)?.stdout_text();
         let release =
             |line: &str| line.strip_prefix("usr/lib/modules/")?.split_once('/').map(|(r, _)| r.to_owned());
         let found = text.lines().find_map(release).filter(|r| manager::is_release(r));
@@ -104,7 +104,7 @@ impl Manager for Pacman<'_> {
             }
             dkms_sys::fs::create_dir_all(root)?;
             let (from, to) = (file.display().to_string(), root.display().to_string());
-            manager::run(self.s, "bsdtar", vec!["-xf".into(), from, "-C".into(), to], &self.dir)?;
+            manager::run(self.s.host, "bsdtar", vec!["-xf".into(), from, "-C".into(), to], &self.dir)?;
             let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
             return Ok(vec![name.unwrap_or_default()]);
         }

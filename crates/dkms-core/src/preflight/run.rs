@@ -12,7 +12,7 @@ use dkms_tree::state;
 use serde_json::Value;
 use std::path::Path;
 
-/// Runs `dkms --root DIR autoinstall`, and adds what became of each package to the report.
+/// Runs `dkms --root DIR autoinstall`, and adds the result for each package to the report.
 pub(super) fn autoinstall(
     host: &Host,
     root: &Path,

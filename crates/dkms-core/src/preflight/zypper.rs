@@ -30,7 +30,7 @@ impl<'a> Zypper<'a> {
         let mut words: Vec<String> =
             ["--non-interactive", "--xmlout", "--cache-dir", &cache].map(str::to_owned).into();
         words.extend(args.iter().map(|&word| word.to_owned()));
-        let command = manager::command_of_root(self.s, "zypper", words, &self.dir)
+        let command = manager::command_of_root(self.s.host, "zypper", words, &self.dir)
             .env("ZYPP_LOCKFILE_ROOT", &self.dir)
             .env("ZYPP_LOGFILE", "/dev/null");
         Ok(manager::finish(command)?.stdout_text())
@@ -53,7 +53,7 @@ impl<'a> Zypper<'a> {
     fn rpm(&self, question: &str, file: &Path) -> Result<String> {
         let words = ["-qp", "--nosignature", question].map(str::to_owned).into_iter();
         let words = words.chain([file.display().to_string()]).collect();
-        Ok(manager::run(self.s, "rpm", words, &self.dir)?.stdout_text())
+        Ok(manager::run(self.s.host, "rpm", words, &self.dir)?.stdout_text())
     }
 
     /// The release of the kernel whose headers a package has.
@@ -137,7 +137,7 @@ impl Manager for Zypper<'_> {
             }
             let packages = self.closure(&package, file)?;
             for (_, file) in &packages {
-                manager::unpack_rpm(self.s, file, root)?;
+                manager::unpack_rpm(self.s.host, file, root)?;
             }
             return Ok(packages.into_iter().map(|(package, _)| package).collect());
         }

@@ -5,8 +5,9 @@
 //! asked for, and silence end the conversation: from then on every request fails at once. The threads of
 //! builds share one conversation. Each waits for the reply with the number of its request.
 
-use super::error::Failure;
+use super::error::{Failure, Local, Nonsense};
 use dkms_bundle::protocol::{Blob, Greeting, MAX_LINE, Reply, Request, VERSION};
+use dkms_sys::IoError;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{Command, Stdin, Stream};
 use std::collections::HashMap;
@@ -102,8 +103,8 @@ impl Connection {
     /// # Errors
     /// It cannot be started, or does not answer as it should.
     pub(crate) fn start(start: Start) -> Result<Self, Failure> {
-        let spool = spool(&start).map_err(|e| Failure::Local(e.to_string()))?;
-        let (input, theirs) = UnixStream::pair().map_err(|e| Failure::Local(e.to_string()))?;
+        let spool = spool(&start)?;
+        let (input, theirs) = UnixStream::pair().map_err(Local::Start)?;
         let _ = input.set_write_timeout(Some(PATIENCE));
         let shared = Arc::new(Shared::default());
         let stop = Arc::new(AtomicBool::new(false));
@@ -112,7 +113,7 @@ impl Connection {
         std::thread::Builder::new()
             .name("dkms-registry".into())
             .spawn(move || watched.end(command.run().map(|done| done.status.to_string())))
-            .map_err(|e| Failure::Local(e.to_string()))?;
+            .map_err(Local::Start)?;
         let connection = Self { spool, input: Mutex::new(input), shared, stop };
         connection.greet()?;
         Ok(connection)
@@ -146,9 +147,7 @@ impl Connection {
                 let is_manifest = manifest.len() <= dkms_bundle::manifest::MAX_BYTES
                     && digest == dkms_bundle::digest::digest(manifest.as_bytes());
                 if !sources.contains(&source) || !is_manifest {
-                    return Err(
-                        self.end_because(Failure::Nonsense("a manifest that is not the one it names".into()))
-                    );
+                    return Err(self.end_because(Nonsense::OtherManifest));
                 }
                 Ok(Some(Found { source, digest, manifest }))
             }
@@ -176,7 +175,7 @@ impl Connection {
         })?;
         match reply {
             Reply::Fetched { file, .. } => {
-                self.take_file(&file, size).map_err(|reason| self.end_because(Failure::Nonsense(reason)))
+                self.take_file(&file, size).map_err(|nonsense| self.end_because(nonsense))
             }
             other => Err(self.unexpected(other)),
         }
@@ -278,7 +277,7 @@ impl Connection {
     }
 
     fn write<T: serde::Serialize>(&self, value: &T) -> Result<(), Failure> {
-        let mut line = serde_json::to_vec(value).map_err(|e| Failure::Local(e.to_string()))?;
+        let mut line = serde_json::to_vec(value).map_err(Local::Json)?;
         line.push(b'\n');
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         // If it has ended, the reason is known in a moment.
@@ -287,19 +286,20 @@ impl Connection {
     }
 
     /// Opens a file that the program says it has created, and removes its name.
-    fn take_file(&self, name: &str, size: u64) -> Result<File, String> {
+    fn take_file(&self, name: &str, size: u64) -> Result<File, Nonsense> {
         let is_name =
             !name.is_empty() && name.len() <= 200 && !name.starts_with('.') && !name.contains(['/', '\0']);
         if !is_name {
-            return Err("the name of a file that is not in its spool directory".into());
+            return Err(Nonsense::FileName);
         }
         // The program has taken its spool directory before it answers the first request.
-        let owner = fs::symlink_metadata(self.spool.path()).map_err(|e| e.to_string())?.uid();
-        let file = fs::open_untrusted(self.spool.path(), name, Some(owner)).map_err(|e| e.to_string())?;
-        fs::remove_file(self.spool.path().join(name)).map_err(|e| e.to_string())?;
-        let found = file.metadata().map_err(|e| e.to_string())?.len();
+        let owner = fs::symlink_metadata(self.spool.path())?.uid();
+        let file = fs::open_untrusted(self.spool.path(), name, Some(owner))?;
+        let path = self.spool.path().join(name);
+        fs::remove_file(&path)?;
+        let found = file.metadata().map_err(|e| IoError::new("read", path, e))?.len();
         if found != size {
-            return Err(format!("a file of {found} bytes where {size} were asked for"));
+            return Err(Nonsense::FileSize { found, wanted: size });
         }
         Ok(file)
     }
@@ -308,18 +308,18 @@ impl Connection {
     /// directory. Its owner is not changed: by its name, in a directory of the program, that could be another
     /// file by then.
     fn put_file(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        fs::create_new(self.spool.path().join(name), bytes, 0o644).map_err(|e| Failure::Local(e.to_string()))
+        Ok(fs::create_new(self.spool.path().join(name), bytes, 0o644)?)
     }
 
     fn unexpected(&self, reply: Reply) -> Failure {
         let text = serde_json::to_string(&reply).unwrap_or_default();
-        self.end_because(Failure::Nonsense(format!("a reply to another request: {}", shorten(&text))))
+        self.end_because(Nonsense::OtherReply(shorten(&text)))
     }
 
     /// Ends the conversation.
-    fn end_because(&self, failure: Failure) -> Failure {
+    fn end_because(&self, failure: impl Into<Failure>) -> Failure {
         self.stop.store(true, Ordering::Relaxed);
-        self.talk().over.get_or_insert(failure).clone()
+        self.talk().over.get_or_insert(failure.into()).clone()
     }
 
     fn talk(&self) -> MutexGuard<'_, Talk> {
@@ -373,7 +373,7 @@ impl Shared {
 
 impl Talk {
     fn hear(&mut self, line: &[u8]) -> Result<(), Failure> {
-        let nonsense = || Failure::Nonsense(shorten(&String::from_utf8_lossy(line)));
+        let nonsense = || Failure::from(Nonsense::Line(shorten(&String::from_utf8_lossy(line))));
         if !self.greeted {
             let greeting: Greeting = serde_json::from_slice(line).map_err(|_| nonsense())?;
             if greeting.protocol != PROTOCOL {

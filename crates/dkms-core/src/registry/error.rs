@@ -2,6 +2,8 @@
 
 use crate::cache::{Damaged, StoreError};
 use crate::cause::Cause;
+use dkms_bundle::layer::LayerError;
+use dkms_bundle::manifest::ManifestError;
 use dkms_bundle::signature::KeyError;
 use dkms_sys::IoError;
 use dkms_sys::fs::Distrust;
@@ -9,10 +11,11 @@ use dkms_sys::process::ProcessError;
 use dkms_tree::ids::Build;
 use kmodule::sign::VerifyError;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a request to the program `dkms-registry` failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     /// It is not installed.
     #[error("the program dkms-registry is not installed")]
@@ -28,7 +31,7 @@ pub enum Failure {
     },
     /// This machine failed.
     #[error("dkms-registry cannot be used: {0}")]
-    Local(String),
+    Local(#[source] Arc<Local>),
     /// It ended before the conversation did.
     #[error("dkms-registry ended unexpectedly ({how}){}{errors}", if .errors.is_empty() { "" } else { ": " })]
     Ended {
@@ -45,13 +48,109 @@ pub enum Failure {
     Silent(Duration),
     /// It answered something that is not an answer.
     #[error("dkms-registry answered something unexpected: {0}")]
-    Nonsense(String),
-    /// It reports a failure.
+    Nonsense(#[source] Arc<Nonsense>),
+    /// It reports a failure, in its words.
     #[error("{0}")]
     Reported(String),
+    /// A registry has a build that is not used.
+    #[error(transparent)]
+    Refused(Arc<Refused>),
     /// A signal asked dkms to stop.
     #[error("interrupted by {}", dkms_sys::signal::name(*.0))]
     Interrupted(i32),
+}
+
+/// Why this machine cannot run the program.
+#[derive(Debug, thiserror::Error)]
+pub enum Local {
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Start(#[from] std::io::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// What the program answered instead of an answer. Its own words are shortened.
+#[derive(Debug, thiserror::Error)]
+pub enum Nonsense {
+    #[error("{0}")]
+    Line(String),
+    #[error("a reply to another request: {0}")]
+    OtherReply(String),
+    #[error("a manifest that is not the one it names")]
+    OtherManifest,
+    #[error("the name of a file that is not in its spool directory")]
+    FileName,
+    #[error(transparent)]
+    File(#[from] IoError),
+    #[error("a file of {found} bytes where {wanted} were asked for")]
+    FileSize { found: u64, wanted: u64 },
+}
+
+/// Why a build in a registry is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("{registry} offers {build}, which is refused: {cause}")]
+    Offer {
+        registry: String,
+        build: Build,
+        #[source]
+        cause: OfferFault,
+    },
+    #[error("{registry}: the build of {package}: {cause}")]
+    Files {
+        registry: String,
+        package: String,
+        #[source]
+        cause: FilesFault,
+    },
+}
+
+/// Why the manifest of a build is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum OfferFault {
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("its {what} is {found}")]
+    OtherBuild { what: &'static str, found: String },
+}
+
+/// Why the files of a build cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesFault {
+    #[error("its record names no archive")]
+    NoArchive,
+    #[error("its files have {0} bytes, more than any build")]
+    TooLarge(u64),
+    #[error("{0}")]
+    Reported(String),
+    #[error(transparent)]
+    Archive(#[from] LayerError),
+}
+
+impl From<Local> for Failure {
+    fn from(cause: Local) -> Self {
+        Self::Local(Arc::new(cause))
+    }
+}
+
+impl From<IoError> for Failure {
+    fn from(error: IoError) -> Self {
+        Local::Io(error).into()
+    }
+}
+
+impl From<Nonsense> for Failure {
+    fn from(cause: Nonsense) -> Self {
+        Self::Nonsense(Arc::new(cause))
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(cause: Refused) -> Self {
+        Self::Refused(Arc::new(cause))
+    }
 }
 
 /// Why something cannot be pushed or pulled.

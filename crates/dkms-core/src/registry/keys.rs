@@ -101,7 +101,7 @@ pub(super) fn signing(session: &Session<'_>) -> Result<Vec<Signatory>> {
         return Err(RegistryError::NoKey(default_file(session.layout)).into());
     }
     let open = |key: PathBuf| match key.to_str().filter(|key| token::is_token(key)) {
-        Some(uri) => match Token::open(session, uri) {
+        Some(uri) => match Token::open(session.host, uri) {
             Ok(token) => Ok(Signatory::Token(Box::new(token))),
             Err(e) => Err(RegistryError::BadKey { path: key.clone(), fault: e.into() }.into()),
         },

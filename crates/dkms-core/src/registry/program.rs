@@ -59,7 +59,7 @@ fn find(host: &Host) -> Result<PathBuf, Failure> {
     let place = PathBuf::from(PLACE);
     let found = if fs::is_executable(&place) { Some(place) } else { in_path() };
     let program = found.ok_or(Failure::NotInstalled)?;
-    let meta = fs::metadata(&program).map_err(|e| Failure::Local(e.to_string()))?;
+    let meta = fs::metadata(&program)?;
     match fs::written_by_others(&meta) {
         None => Ok(program),
         Some(why) => Err(Failure::NotTrusted { program, why }),

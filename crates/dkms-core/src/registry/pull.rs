@@ -1,7 +1,7 @@
 //! Finds a build in a registry, verifies it, and fetches it.
 
 use super::connection::{Connection, Found};
-use super::error::Failure;
+use super::error::{Failure, FilesFault, OfferFault, Refused};
 use super::{describe, keys, mode, portable, program, repository, sources, warn};
 use crate::cache::{Cache, Entry, Filter};
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ pub(crate) struct Fetched {
     pub offer: Offer,
 }
 
-/// Looks for a build in the registries. `None`: none has it, or something failed and was reported.
+/// Looks for a build in the registries. `None`: no registry has it, or a failure was reported.
 ///
 /// # Errors
 /// An interrupt.
@@ -111,7 +111,7 @@ pub(crate) fn fetch(session: &Session<'_>, build: &Build, offer: Offer) -> Resul
     let mut offered = Some(offer);
     while let Some(offer) = offered {
         let fetched = attempt(session, |connection| {
-            let dir = TempDir::new_in(&session.options.tmp_location, "dkms-pulled").map_err(local)?;
+            let dir = TempDir::new_in(&session.options.tmp_location, "dkms-pulled")?;
             fetch_to(connection, &offer, dir.path())?;
             Ok(Some(dir))
         })?;
@@ -156,24 +156,26 @@ fn look_up(
     let repository = repository(&package.name);
     let fingerprint = dkms_bundle::record::fingerprint(&wanted.lines);
     let exact = manifest::tag(&fingerprint);
-    let found = first_accepted(session, connection, sources, (&repository, &exact), |found| {
-        let accepted = manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(session));
-        judge(session.sink, wanted.build, found, &accepted, None)
-    })?;
+    let found =
+        first_accepted(session.options, session.sink, connection, sources, (&repository, &exact), |found| {
+            let accepted = manifest::accept(found.manifest.as_bytes(), &fingerprint, &keys::trusted(session));
+            judge(session.sink, wanted.build, found, accepted, None)
+        })?;
     if found.is_some() || mode(session.options) != Prebuilt::Only {
         return Ok(found);
     }
     let tag = portable::tag(&package.name, &package.version, &wanted.lines);
-    first_accepted(session, connection, sources, (&repository, &tag), |found| {
+    first_accepted(session.options, session.sink, connection, sources, (&repository, &tag), |found| {
         let accepted = accept_portable(found.manifest.as_bytes(), &tag, &keys::trusted(session));
-        judge(session.sink, wanted.build, found, &accepted, Some(&wanted.lines))
+        judge(session.sink, wanted.build, found, accepted, Some(&wanted.lines))
     })
 }
 
 /// The first build under a tag that is accepted. A registry whose build is refused does not keep the next one
 /// from being asked: it may be a mirror that others can write to.
 fn first_accepted(
-    session: &Session<'_>,
+    options: &Options,
+    sink: &dyn Sink,
     connection: &Connection,
     mut sources: &[String],
     (repository, tag): (&str, &str),
@@ -183,8 +185,8 @@ fn first_accepted(
         sources = after(sources, &found.source);
         match judge(&found) {
             Ok(Some(offer)) => return Ok(Some(offer)),
-            Err(Failure::Reported(reason)) if !sources.is_empty() => {
-                warn(session.options, session.sink, describe(&Failure::Reported(reason)));
+            Err(failure @ Failure::Refused(_)) if !sources.is_empty() => {
+                warn(options, sink, describe(&failure));
             }
             Ok(None) if !sources.is_empty() => {}
             last => return last,
@@ -214,19 +216,16 @@ fn judge(
     sink: &dyn Sink,
     build: &Build,
     found: &Found,
-    accepted: &Accepted,
+    accepted: Accepted,
     ours: Option<&[String]>,
 ) -> std::result::Result<Option<Offer>, Failure> {
-    let refused = |reason: String| {
-        Err(Failure::Reported(format!("{} offers {build}, which is refused: {reason}", found.source)))
-    };
-    let (record, key) = match accepted {
-        Ok(accepted) => accepted,
-        Err(e) => return refused(e.to_string()),
-    };
-    if let Some(reason) = other_build(record, build) {
-        return refused(reason);
-    }
+    let accepted = accepted.map_err(OfferFault::from);
+    let checked = accepted.and_then(|accepted| other_build(&accepted.0, build).map_or(Ok(accepted), Err));
+    let (record, key) = checked.map_err(|cause| Refused::Offer {
+        registry: found.source.clone(),
+        build: build.clone(),
+        cause,
+    })?;
     if let Some(line) = ours.and_then(|ours| portable::difference(ours, &record.lines)) {
         // It is a build for another revision of this kernel, which is no fault of the registry.
         let text = format!("{build}: the build in {} is for other headers: here, {line}", found.source);
@@ -234,7 +233,7 @@ fn judge(
         return Ok(None);
     }
     Ok(Some(Offer {
-        record: record.clone(),
+        record,
         registry: found.source.clone(),
         digest: found.digest.clone(),
         key: key.to_string(),
@@ -242,7 +241,7 @@ fn judge(
 }
 
 /// Why a record is not the one of a build.
-fn other_build(record: &Record, build: &Build) -> Option<String> {
+fn other_build(record: &Record, build: &Build) -> Option<OfferFault> {
     let pairs = [
         ("package", &record.package, build.package.name.as_str()),
         ("version", &record.version, &build.package.version),
@@ -250,27 +249,27 @@ fn other_build(record: &Record, build: &Build) -> Option<String> {
         ("architecture", &record.arch, &build.kernel.arch),
     ];
     let (what, found, _) = pairs.into_iter().find(|(_, found, wanted)| found != wanted)?;
-    Some(format!("its {what} is {found}"))
+    Some(OfferFault::OtherBuild { what, found: found.clone() })
 }
 
 /// Fetches the archive of an offer and unpacks it to `dir`.
 fn fetch_to(connection: &Connection, offer: &Offer, dir: &Path) -> std::result::Result<(), Failure> {
     let record = &offer.record;
-    let refused = |reason: String| {
-        Failure::Reported(format!("{}: the build of {}: {reason}", offer.registry, record.package))
+    let refused = |cause: FilesFault| {
+        let (registry, package) = (offer.registry.clone(), record.package.clone());
+        Failure::from(Refused::Files { registry, package, cause })
     };
-    let layer = record.layer.as_ref().ok_or_else(|| refused("its record names no archive".into()))?;
+    let layer = record.layer.as_ref().ok_or_else(|| refused(FilesFault::NoArchive))?;
     if layer.size > program::LARGEST || record.total_size() > LARGEST_BUILD {
-        return Err(refused(format!("its files have {} bytes, more than any build", record.total_size())));
+        return Err(refused(FilesFault::TooLarge(record.total_size())));
     }
     let repository = repository(&record.package);
     let archive = connection.fetch(&offer.registry, &repository, &layer.digest, layer.size);
     let archive = archive.map_err(|failure| match failure {
-        Failure::Reported(reason) => refused(reason),
+        Failure::Reported(reason) => refused(FilesFault::Reported(reason)),
         failure => failure,
     })?;
-    layer::unpack(record, archive, |file, contents| store(dir, file, contents))
-        .map_err(|e| refused(e.to_string()))
+    layer::unpack(record, archive, |file, contents| store(dir, file, contents)).map_err(|e| refused(e.into()))
 }
 
 /// Writes one file of a build.
@@ -283,8 +282,4 @@ fn store(dir: &Path, file: &File, contents: &mut dyn Read) -> io::Result<()> {
     let mut out = fs::create_truncated(&path).map_err(error)?;
     io::copy(contents, &mut out)?;
     fs::set_mode(&path, if file.executable { 0o755 } else { 0o644 }).map_err(error)
-}
-
-fn local(e: dkms_sys::IoError) -> Failure {
-    Failure::Local(e.to_string())
 }

@@ -18,7 +18,7 @@ use dkms_bundle::record::Record;
 use dkms_tree::ids::Build;
 use std::io;
 
-/// What became of a build that was to be published.
+/// The result of publishing a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     /// The build.

@@ -4,7 +4,6 @@
 use super::error::TokenError;
 use crate::secret::Secret;
 use crate::session::Host;
-use crate::session::Session;
 use crate::trust::signing;
 use dkms_bundle::signature::{self, PAYLOAD_TYPE, PublicKey};
 use dkms_sys::process::{Command, Stdin, Stream, which};
@@ -34,8 +33,8 @@ impl Token {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub(super) fn open(session: &Session<'_>, uri: &str) -> Result<Self, TokenError> {
-        let openssl = Openssl::new(session.host, uri)?;
+    pub(super) fn open(host: &Host, uri: &str) -> Result<Self, TokenError> {
+        let openssl = Openssl::new(host, uri)?;
         let der = openssl.run("pkey", &["-pubout", "-outform", "DER", "-in", uri], Vec::new())?;
         let public = PublicKey::from_der(&der)?;
         Ok(Self { openssl, public })

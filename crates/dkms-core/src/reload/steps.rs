@@ -49,7 +49,7 @@ pub fn execute(s: &Session<'_>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Loads the builds that were loaded before, from the tree. Returns what became of that, in words.
+/// Loads the builds that were loaded before, from the tree. Describes the result.
 fn restore(
     s: &Session<'_>,
     plan: &Plan,

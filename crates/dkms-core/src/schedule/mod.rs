@@ -166,7 +166,7 @@ impl<'a> Scheduler<'a> {
 
     fn results(mut self) -> Results {
         for id in self.tasks.ids() {
-            // What became of the newest version decides; the versions between are only attempts.
+            // The result of the newest version decides; the versions between are only attempts.
             if let Some(older) = self.tasks.replacement(id).cloned() {
                 let is_newest = self.is(id, |task| task.instead_of.is_none());
                 self.end(id, if is_newest { Done::Replaced(older) } else { Done::Dropped });

@@ -25,6 +25,7 @@ use crate::session::Host;
 use crate::session::Session;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_sys::process::{Command, Stream};
+use dkms_tree::manifest::Signature;
 use kmodule::sign::{Certificate, Hash, Key, KeyError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub enum Signing {
     /// They are signed with this signer.
     With(Box<Signer>),
     /// They are not signed, for this reason.
-    Not(String),
+    Not(Unsigned),
 }
 
 /// Signs modules with a key and its certificate.
@@ -61,8 +62,31 @@ enum Method {
     },
 }
 
-const NO_KEY_IN_CONTAINER: &str = "not signed: there is no key, and none is created in a container \
-     (give one with --mok-signing-key, or set try_sign_modules=true in framework.conf)";
+/// Why the modules of a kernel are not signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsigned {
+    /// The hash that the kernel expects is not known.
+    #[error("the kernel's configuration, which names the hash, is missing")]
+    NoConfig,
+    /// The kernel does not look at signatures.
+    #[error("this kernel is built without module signatures")]
+    NoSignatures,
+    /// The administrator does not want it.
+    #[error("try_sign_modules is false in framework.conf")]
+    Disabled,
+    /// The key of this machine is elsewhere.
+    #[error("this is a chroot (try_sign_modules=true in framework.conf signs anyway)")]
+    Chroot,
+    /// It is not known whether this is a chroot.
+    #[error("without /proc this may be a chroot (try_sign_modules=true in framework.conf signs anyway)")]
+    MaybeChroot,
+    /// A key that is created in a container is lost with it.
+    #[error(
+        "there is no key, and none is created in a container \
+         (give one with --mok-signing-key, or set try_sign_modules=true in framework.conf)"
+    )]
+    NoKeyInContainer,
+}
 
 /// Decides whether the modules of a kernel are signed: returns the hash, or the reason why not.
 fn wanted(
@@ -70,27 +94,23 @@ fn wanted(
     options: &Options,
     headers: &Headers,
     framework: &FrameworkConf,
-) -> std::result::Result<String, &'static str> {
+) -> std::result::Result<String, Unsigned> {
     let Some(config) = &headers.config else {
-        return Err("not signed: the kernel's configuration, which names the hash, is missing");
+        return Err(Unsigned::NoConfig);
     };
     let Some(hash) = config.value("CONFIG_MODULE_SIG_HASH").map(str::to_owned) else {
-        return Err("not signed: this kernel is built without module signatures");
+        return Err(Unsigned::NoSignatures);
     };
     if options.signing.is_some() {
         return Ok(hash);
     }
     match framework.try_sign_modules.as_deref().unwrap_or("not_in_chroot") {
-        "false" => Err("not signed: try_sign_modules is false in framework.conf"),
+        "false" => Err(Unsigned::Disabled),
         "true" => Ok(hash),
         _ => match host.chroot {
             Some(false) => Ok(hash),
-            Some(true) => {
-                Err("not signed: this is a chroot (try_sign_modules=true in framework.conf signs anyway)")
-            }
-            None => Err(
-                "not signed: without /proc this may be a chroot (try_sign_modules=true in framework.conf signs anyway)",
-            ),
+            Some(true) => Err(Unsigned::Chroot),
+            None => Err(Unsigned::MaybeChroot),
         },
     }
 }
@@ -146,11 +166,11 @@ pub fn prepare(
 ) -> Result<Signing> {
     let hash = match wanted(session.host, session.options, headers, framework) {
         Ok(hash) => hash,
-        Err(why) => return Ok(Signing::Not(why.into())),
+        Err(why) => return Ok(Signing::Not(why)),
     };
     let pair = key_pair(session, framework, Some(headers))?;
     if is_missing(&pair) && session.options.signing.is_none() && !may_create(session.host, framework) {
-        return Ok(Signing::Not(NO_KEY_IN_CONTAINER.into()));
+        return Ok(Signing::Not(Unsigned::NoKeyInContainer));
     }
     ensure(session, &pair)?;
     let second = second_signer(session.options, framework)?;
@@ -223,7 +243,7 @@ pub(crate) fn second_signer(
     Ok(Some((key, certificate)))
 }
 
-/// Signs a module with all pairs, and returns it with a description of the signers.
+/// Signs a module with all pairs, and returns it with its signers.
 ///
 /// # Errors
 /// A key cannot sign.
@@ -231,10 +251,10 @@ pub(crate) fn sign_with(
     module: &[u8],
     pairs: &[(&Key, &Certificate)],
     hash: Hash,
-) -> std::result::Result<(Vec<u8>, String), kmodule::sign::SignError> {
+) -> std::result::Result<(Vec<u8>, Signature), kmodule::sign::SignError> {
     let signed = kmodule::sign::sign_with(module, pairs, hash)?;
     let names: Vec<_> = pairs.iter().map(|(_, certificate)| certificate.subject_cn()).collect();
-    Ok((signed, format!("signed by {}", names.join(" and "))))
+    Ok((signed, Signature::SignedBy(names.join(" and "))))
 }
 
 /// Reads a certificate file.
@@ -299,7 +319,7 @@ impl Signer {
     ///
     /// # Errors
     /// [`SigningError::SignFailed`].
-    pub fn sign(&self, host: &Host, module: &Path) -> Result<String> {
+    pub fn sign(&self, host: &Host, module: &Path) -> Result<Signature> {
         match &self.method {
             Method::InProcess { pairs, hash } => {
                 let bytes = dkms_sys::fs::read(module)?;
@@ -335,7 +355,8 @@ impl Signer {
                 match kmodule::sign::signature(&dkms_sys::fs::read(module)?) {
                     Some(_) => {
                         let signer = read_certificate(&self.certificate)?;
-                        Ok(format!("signed by {} with {}: {reason}", signer.subject_cn(), program.display()))
+                        let who = format!("{} with {}: {reason}", signer.subject_cn(), program.display());
+                        Ok(Signature::SignedBy(who))
                     }
                     None => Err(failed(module, SignFault::NothingAppended(program.clone()))),
                 }

@@ -41,6 +41,8 @@ impl fmt::Display for Escape {
     }
 }
 
+impl std::error::Error for Escape {}
+
 /// How the last component of a path is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Last {

@@ -235,8 +235,8 @@ fn read_chunk(file: &mut File, chunk: &mut Vec<u8>) -> std::io::Result<()> {
     file.take(64 * 1024).read_to_end(chunk).map(drop)
 }
 
-/// Creates or truncates a file for writing, such as a log. A link or a special file of that name is an error. A
-/// file that has other names too (hard links) is replaced, so that its contents stay under those.
+/// Creates or truncates a file for writing, such as a log. A link or a special file of that name is an error.
+/// A file that has other names too (hard links) is replaced, so that its contents stay under those.
 pub fn create_truncated(path: impl AsRef<Path>) -> Result<File> {
     let path = path.as_ref();
     let file = OpenOptions::new()

@@ -4,7 +4,7 @@
 
 use super::op::{Op, aside};
 use crate::beneath::{self, Trees};
-use crate::error::{Error, Result};
+use crate::error::{Error, Outside, Result};
 use crate::ids::Kernel;
 use dkms_sys::fs::{Last, find_escape};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ impl<'a> Reach<'a> {
     ///
     /// # Errors
     /// A directory or link on the path cannot be examined.
-    pub fn stray(&self, kernel: &Kernel, op: &Op) -> Result<Option<(PathBuf, String)>> {
+    pub fn stray(&self, kernel: &Kernel, op: &Op) -> Result<Option<(PathBuf, Outside)>> {
         for path in op.touched() {
             if let Some(why) = self.leaves(kernel, path)? {
                 return Ok(Some((path.to_owned(), why)));
@@ -47,12 +47,12 @@ impl<'a> Reach<'a> {
     /// [`Error::LeavesTree`], with the first such path.
     pub fn refuse_strays(&self, kernel: &Kernel, ops: &[Op]) -> Result<()> {
         ops.iter().try_for_each(|op| match self.stray(kernel, op)? {
-            Some((path, reason)) => Err(Error::LeavesTree { path, reason }),
+            Some((path, outside)) => Err(Error::LeavesTree { path, outside }),
             None => Ok(()),
         })
     }
 
-    fn leaves(&self, kernel: &Kernel, path: &Path) -> Result<Option<String>> {
+    fn leaves(&self, kernel: &Kernel, path: &Path) -> Result<Option<Outside>> {
         let layout = self.trees.layout;
         let Some(in_kernel) = beneath::kernel_escape(self.trees, &kernel.release, path, Last::Name)? else {
             return Ok(None);
@@ -60,14 +60,14 @@ impl<'a> Reach<'a> {
         let Some(in_tree) = find_escape(&layout.dkms_tree, path, Last::Name)? else { return Ok(None) };
         // A link that points out of the tree is a more precise reason than that the path is not beneath the
         // other tree.
-        if let Some(link) = [&in_kernel, &in_tree].into_iter().find(|escape| escape.target.is_some()) {
-            return Ok(Some(link.to_string()));
+        if let Some(link) = [in_kernel, in_tree].into_iter().find(|escape| escape.target.is_some()) {
+            return Ok(Some(link.into()));
         }
         if self.is_signing_key(kernel, path) {
             return Ok(None);
         }
-        let (tree, modules) = (layout.dkms_tree.display(), layout.kernel_modules(&kernel.release));
-        Ok(Some(format!("it lies neither beneath {tree} nor beneath {}", modules.display())))
+        let (tree, modules) = (layout.dkms_tree.clone(), layout.kernel_modules(&kernel.release));
+        Ok(Some(Outside::Neither { tree, modules }))
     }
 
     /// `dkms mok rotate` replaces the key at the path in framework.conf. The framework.conf of another root

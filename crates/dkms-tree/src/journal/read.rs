@@ -4,8 +4,8 @@
 
 use super::op::{self, Op};
 use super::{Before, Begin, KernelIndex, Line, Reach, SCHEMA};
-use crate::error::{Error, Result};
-use crate::ids::{Kernel, PackageId};
+use crate::error::{Error, JournalFault, Result};
+use crate::ids::{BadName, Kernel, PackageId};
 use dkms_sys::{fs, sys};
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,7 @@ impl Journal {
             return if is_cut_off_begin(tail) {
                 Ok(None)
             } else {
-                Err(damaged(path, 1, "it is not how a journal begins"))
+                Err(damaged(path, 1, JournalFault::NotABeginning))
             };
         };
         let mut journal = Self {
@@ -86,14 +86,14 @@ impl Journal {
         };
         for (line, bytes) in (2..).zip(rest) {
             let parsed = serde_json::from_slice(bytes).map_err(|e| damaged(path, line, e))?;
-            journal.take(line, parsed).map_err(|reason| damaged(path, line, reason))?;
+            journal.take(line, parsed).map_err(|fault| damaged(path, line, fault))?;
         }
         Ok(Some(journal))
     }
 
-    fn take(&mut self, number: usize, line: Line) -> std::result::Result<(), String> {
+    fn take(&mut self, number: usize, line: Line) -> Result<(), JournalFault> {
         if self.committed {
-            return Err("nothing follows a commit".into());
+            return Err(JournalFault::AfterCommit);
         }
         match line {
             Line::Do(n, op) => self.ops.push(Recorded { line: number, kernel: self.kernel(n)?, op }),
@@ -104,17 +104,15 @@ impl Journal {
             }
             Line::Commit { depmod_pending } => (self.committed, self.depmod_pending) = (true, depmod_pending),
             Line::Done => {}
-            Line::Begin(_) => return Err("a journal begins once".into()),
+            Line::Begin(_) => return Err(JournalFault::BeginsTwice),
         }
         Ok(())
     }
 
-    fn kernel(&self, n: KernelIndex) -> std::result::Result<Kernel, String> {
+    fn kernel(&self, n: KernelIndex) -> Result<Kernel, JournalFault> {
         let KernelIndex(place) = n;
         let all = &self.begin.kernels;
-        all.get(place)
-            .cloned()
-            .ok_or_else(|| format!("kernel {place} is not one of the {} in line 1", all.len()))
+        all.get(place).cloned().ok_or(JournalFault::NoKernel { place, count: all.len() })
     }
 
     /// Whether the process that wrote it is still running.
@@ -132,8 +130,8 @@ impl Journal {
     }
 
     fn check_one(&self, reach: &Reach<'_>, recorded: &Recorded) -> Result<()> {
-        let Some((wanted, reason)) = reach.stray(&recorded.kernel, &recorded.op)? else { return Ok(()) };
-        Err(Error::JournalLeaves { path: self.path.clone(), line: recorded.line, wanted, reason })
+        let Some((wanted, outside)) = reach.stray(&recorded.kernel, &recorded.op)? else { return Ok(()) };
+        Err(Error::JournalLeaves { path: self.path.clone(), line: recorded.line, wanted, outside })
     }
 
     /// Undoes everything, latest first, and syncs the result. The caller has checked the journal.
@@ -189,8 +187,8 @@ fn trusted_bytes(path: &Path) -> Result<Vec<u8>> {
     fs::read_trusted(path)?.map_err(|why| refused(path, why))
 }
 
-fn damaged(path: &Path, line: usize, reason: impl ToString) -> Error {
-    Error::JournalDamaged { path: path.to_owned(), line, reason: reason.to_string() }
+fn damaged(path: &Path, line: usize, fault: impl Into<JournalFault>) -> Error {
+    Error::JournalDamaged { path: path.to_owned(), line, fault: fault.into() }
 }
 
 /// Whether this is the beginning of a first line, or zeros allocated for one that never reached the disk.
@@ -214,7 +212,7 @@ fn begin_of(path: &Path, line: &[u8]) -> Result<Begin> {
         return Err(Error::JournalUnknown(path.to_owned()));
     }
     let Line::Begin(begin) = serde_json::from_slice(line).map_err(|e| damaged(path, 1, e))? else {
-        return Err(damaged(path, 1, "it is not how a journal begins"));
+        return Err(damaged(path, 1, JournalFault::NotABeginning));
     };
     for kernel in &begin.kernels {
         Kernel::new(&kernel.release, &kernel.arch).map_err(|e| damaged(path, 1, e))?;
@@ -223,12 +221,12 @@ fn begin_of(path: &Path, line: &[u8]) -> Result<Begin> {
 }
 
 /// Checks names, because they are printed and used to find packages.
-fn check_names(before: &Before) -> std::result::Result<(), String> {
-    PackageId::new(&before.package, "0").map_err(|e| e.to_string())?;
+fn check_names(before: &Before) -> Result<(), BadName> {
+    PackageId::new(&before.package, "0")?;
     for entry in &before.entries {
-        PackageId::new(&entry.package.name, &entry.package.version).map_err(|e| e.to_string())?;
+        PackageId::new(&entry.package.name, &entry.package.version)?;
         if let Some(kernel) = entry.kernel() {
-            Kernel::new(&kernel.release, &kernel.arch).map_err(|e| e.to_string())?;
+            Kernel::new(&kernel.release, &kernel.arch)?;
         }
     }
     Ok(())

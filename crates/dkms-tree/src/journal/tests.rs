@@ -1,5 +1,6 @@
 use super::op::aside;
 use super::*;
+use crate::JournalFault;
 
 fn kernel(n: u32) -> Kernel {
     Kernel::new(&format!("6.{n}.0"), "x86_64").unwrap()
@@ -166,6 +167,27 @@ fn a_damaged_line_is_an_error_wherever_it_is() {
     let mut twice = lines.clone();
     twice.push(lines[7]);
     assert_eq!(damaged_at(&twice), Some(9), "nothing follows a commit");
+}
+
+/// The fault of a line is a value, with the other error as its source if there is one.
+#[test]
+fn the_fault_of_a_line_is_typed() {
+    let t = fixture();
+    let (path, text) = written(&t);
+    let first = text.lines().next().unwrap();
+    let fault = |text: &str| match Journal::parse(&path, format!("{text}\n").as_bytes()) {
+        Err(Error::JournalDamaged { fault, .. }) => fault,
+        other => panic!("{text}: {other:?}"),
+    };
+    assert!(matches!(fault("\"Done\""), JournalFault::Json(_)));
+    assert!(matches!(fault(&format!("{first}\n{first}")), JournalFault::BeginsTwice));
+    assert!(matches!(fault(&format!("{text}\"Done\"")), JournalFault::AfterCommit));
+    assert!(matches!(
+        fault(&text.replacen("\"package\":\"p\"", "\"package\":\"../p\"", 1)),
+        JournalFault::Name(_)
+    ));
+    let far = fault(&text.replacen("{\"Depmod\":1}", "{\"Depmod\":7}", 1));
+    assert!(matches!(far, JournalFault::NoKernel { place: 7, count: 2 }), "{far}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use dkms_core::conf::ConfError;
 use dkms_core::conf::load;
 use dkms_core::error::Result;
 use dkms_core::look::describe;
+use dkms_sys::IoError;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use std::path::{Path, PathBuf};
 
@@ -43,10 +44,12 @@ pub(super) fn config(call: &Call<'_>) -> Result<Answer> {
         return fingerprint(call, &conf, &source, package, &kernel);
     }
     let description = describe::describe(call.s, &conf, package.as_ref(), &kernel)?;
-    let mut text = serde_json::to_string_pretty(&description).unwrap_or_default();
-    text.push('\n');
-    call.ui.data(&text);
+    call.ui.data(&(json(&description)? + "\n"));
     Ok(Answer::Yes)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value).map_err(|e| IoError::new("write", "the JSON document", e))?)
 }
 
 /// Prints the lines of a build's fingerprint and its digest.
@@ -68,7 +71,7 @@ fn fingerprint(
     let loaded = load::load_file(call.s, conf, Some(&package), kernel)?.strict()?;
     let preview = preview::preview(call.s, &Build::new(&package, kernel), &loaded, source)?;
     let text = if call.arguments.json {
-        serde_json::to_string_pretty(&preview).unwrap_or_default()
+        json(&preview)?
     } else {
         format!("{}\nfingerprint={}", preview.lines.join("\n"), preview.fingerprint)
     };

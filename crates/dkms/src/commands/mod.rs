@@ -83,6 +83,10 @@ pub(crate) fn run(arguments: &mut Arguments, pin: Option<Secret>, ui: &Ui) -> Re
     if action.row().writable_tree {
         call.require_writable_tree()?;
     }
+    if action.row().effect == Effect::Queries {
+        // A tree that cannot be read must not look like an empty one.
+        dkms_sys::fs::list_dir_optional(&layout.dkms_tree)?;
+    }
     if arguments.recovers_first() && !arguments.dry_run && dkms_sys::fs::writable(&layout.dkms_tree) {
         dkms_core::install::recover::pending(&s)?;
     }

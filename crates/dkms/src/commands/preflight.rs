@@ -1,10 +1,9 @@
 //! `preflight`: would the modules build for the kernels of the next upgrade?
 
 use super::call::Call;
-use crate::answer::{Answer, Summary};
+use crate::answer::Answer;
 use crate::render::preflight;
 use dkms_core::error::Result;
-use dkms_core::look::verify::Outcome;
 use dkms_core::request::RequestError;
 
 /// `dkms preflight`
@@ -21,10 +20,5 @@ pub(super) fn preflight(call: &Call<'_>) -> Result<Answer> {
     } else {
         call.ui.data(&preflight::text(&report, call.s.options.verbose));
     }
-    // The output already explains the answer.
-    Ok(match report.answer() {
-        Outcome::Loads => Answer::Yes,
-        Outcome::Refused => Answer::No(Summary::default()),
-        Outcome::Unknown => Answer::Unknown(Summary::default()),
-    })
+    Ok(report.answer().into())
 }

@@ -1,14 +1,13 @@
 //! `ready` and `pending`: whether this kernel is ready to boot, and which modules wait for which others.
 
 use super::call::Call;
-use crate::answer::{Answer, Summary};
+use crate::answer::Answer;
 use crate::render::verdicts;
 use crate::request;
 use dkms_core::error::Result;
 use dkms_core::ids::Kernel;
 use dkms_core::look::LookError;
 use dkms_core::look::ready;
-use dkms_core::look::verify::Outcome;
 use dkms_core::request::UsageError;
 
 /// `dkms ready`
@@ -28,12 +27,7 @@ pub(super) fn ready(call: &Call<'_>) -> Result<Answer> {
     } else {
         call.ui.data(&verdicts::ready_text(&report, call.s.options.verbose));
     }
-    // The output already explains the answer.
-    Ok(match report.answer() {
-        Outcome::Loads => Answer::Yes,
-        Outcome::Refused => Answer::No(Summary::default()),
-        Outcome::Unknown => Answer::Unknown(Summary::default()),
-    })
+    Ok(report.answer().into())
 }
 
 /// `dkms pending`

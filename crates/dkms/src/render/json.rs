@@ -38,8 +38,7 @@ pub(crate) fn status(
         value
     };
     let list: Vec<Value> = entries.iter().map(one).collect();
-    let text =
-        serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "entries": list })).unwrap_or_default();
+    let text = format!("{:#}", json!({ "schema": SCHEMA, "entries": list }));
     format!("{text}\n")
 }
 
@@ -56,7 +55,7 @@ pub(crate) fn fsck(done: &Repaired) -> String {
         "packages": done.left.packages,
         "builds": done.left.builds,
     });
-    format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
+    format!("{document:#}\n")
 }
 
 fn finding(f: &Finding, repaired: bool, error: Option<&str>) -> Value {
@@ -188,7 +187,7 @@ pub(crate) fn event(e: &Event) -> String {
             put("seconds", json!(elapsed.as_secs_f64()));
             let list: Vec<Value> = modules
                 .iter()
-                .map(|m| json!({ "file": m.file, "bytes": m.size, "signature": m.signature }))
+                .map(|m| json!({ "file": m.file, "bytes": m.size, "signature": m.signature.to_string() }))
                 .collect();
             put("modules", json!(list));
         }
@@ -327,7 +326,6 @@ pub(crate) fn event(e: &Event) -> String {
             put("event", "detail".into());
             put("text", json!(text));
         }
-        _ => put("event", "other".into()),
     }
     line(&Value::Object(map))
 }
@@ -350,7 +348,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
         step(one, &after)
     };
     let list: Vec<Value> = plan.steps().map(step).collect();
-    let text = serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "steps": list })).unwrap_or_default();
+    let text = format!("{:#}", json!({ "schema": SCHEMA, "steps": list }));
     format!("{text}\n")
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn json(report: &Report) -> String {
         "notes": report.diagnostics.len() - report.problems(),
         "not_fixed": report.not_fixed,
     });
-    format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
+    format!("{document:#}\n")
 }
 
 fn diagnostic(f: &Diagnostic, fixed: bool) -> Value {

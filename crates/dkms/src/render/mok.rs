@@ -173,7 +173,7 @@ pub(crate) fn document(status: &Status, done: Option<&str>) -> String {
         "unreadable": status.unreadable,
         "next": { "step": status.next.step.word(), "text": status.next.text },
     });
-    format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
+    format!("{document:#}\n")
 }
 
 /// The state of Secure Boot in JSON.

@@ -165,7 +165,7 @@ pub(crate) fn line(event: &Event, verbose: bool) -> Option<Line> {
             Some(Line::Err(format!("dkms: warning: {}\n", text.replace('\n', "\n  "))))
         }
         Event::Detail { text } => detail(format!("  {text}")),
-        _ => None,
+        Event::Queue { .. } => None,
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn word(outcome: Outcome) -> &'static str {
 }
 
 fn document(value: &Value) -> String {
-    format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
+    format!("{value:#}\n")
 }
 
 /// The error number and the kernel's log message are only for refusals: for a mere doubt they would be wrong.

@@ -39,7 +39,7 @@ pub(crate) fn btf_within(image: &[u8], limit: usize) -> Result<Option<Vec<u8>>, 
     })
 }
 
-/// The search for BTF in a stream.
+/// Searches for BTF in a stream.
 #[derive(Default)]
 struct Search {
     /// What is read and not yet dealt with.
@@ -92,8 +92,8 @@ impl Search {
     }
 }
 
-/// The length of the BTF that begins here, in bytes, as its header says; that of the header alone if the header
-/// is cut. `None`: it is not BTF.
+/// The length of the BTF that begins here, in bytes, as its header says; that of the header alone if the
+/// header is cut. `None`: it is not BTF.
 fn claimed(bytes: &[u8]) -> Option<usize> {
     let word = |at: usize| bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word));
     let size = |at: usize| usize::try_from(word(at)?).ok();

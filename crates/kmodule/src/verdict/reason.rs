@@ -292,7 +292,7 @@ pub enum Reason {
     Untrusted {
         /// Why it is not accepted.
         cause: Cause,
-        /// By lockdown, not by `sig_enforce`.
+        /// Whether lockdown requires a signature, not `sig_enforce`.
         lockdown: bool,
     },
     /// The same where signatures are not enforced (a note).

@@ -86,8 +86,8 @@ fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
 
 /// Why an existing manifest cannot be used.
 fn unusable(l: &Look<'_>, b: &Build, understood: bool) -> Option<String> {
-    match installed::check_record(l.s, b) {
-        Err(dkms_tree::Error::RecordDamaged { reason, .. }) => Some(reason),
+    match installed::check_record(l.s.trees(), b) {
+        Err(dkms_tree::Error::RecordDamaged { fault, .. }) => Some(fault.to_string()),
         Err(e) => Some(e.to_string()),
         Ok(()) if !understood => {
             Some(format!("it was written by a newer dkms (this one knows schema {SCHEMA})"))

@@ -419,7 +419,7 @@ fn absent(s: &Session<'_>, name: &str, kernel: &Kernel) -> (String, String) {
         let help = Error::Build(BuildError::HeadersMissing {
             release: release.clone(),
             path: crate::kernel::headers::source_dir(s.layout, s.options, release),
-            package: crate::kernel::headers::package(s, kernel),
+            package: crate::kernel::headers::package(s.layout, s.host, kernel),
             others: Vec::new(),
         })
         .help()

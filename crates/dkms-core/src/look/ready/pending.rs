@@ -155,6 +155,7 @@ fn ready_to_go(layout: &Layout, b: &Build, make: bool) -> Item {
 
 /// Interrupted commands and pending depmod runs.
 fn cut_off(layout: &Layout, kernels: &[Kernel]) -> Vec<Item> {
+    // The status reports journals that cannot be read.
     let paths = journal::list(layout).unwrap_or_default();
     let journals =
         paths.iter().filter_map(|p| Journal::read(p).ok().flatten()).filter(|j| !j.writer_is_alive());

@@ -10,7 +10,10 @@ use std::path::Path;
 
 /// The state before each running or interrupted transaction, as recorded in the journals.
 pub(super) fn unfinished(layout: &Layout, sink: &dyn Sink) -> Vec<(Vec<Kernel>, Before)> {
-    let journals = journal::list(layout).unwrap_or_default();
+    let journals = journal::list(layout).unwrap_or_else(|e| {
+        sink.event(Event::Warning { text: format!("interrupted commands are not considered: {e}") });
+        Vec::new()
+    });
     // The oldest journal takes precedence: it recorded the state before all others.
     let open = journals.iter().rev().filter_map(|path| read(sink, path));
     open.filter(|j| !j.committed)

@@ -23,6 +23,7 @@ use crate::trust::signing::{RotateFault, SignFault, SigningError};
 use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel};
 use dkms_tree::journal::op::{Op, aside};
+use dkms_tree::manifest::Signature;
 use dkms_tree::state;
 use kmodule::Compression;
 use kmodule::sign::{self, Certificate, Hash, Key};
@@ -242,7 +243,7 @@ impl Resigner for Resign<'_> {
         })
     }
 
-    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, String)> {
+    fn renewed(&self, b: &Build, file: &Path) -> Result<(Vec<u8>, Signature)> {
         let (format, plain) = Self::plain(file)?;
         let hash = sign::signature(&plain).and_then(|signature| signature.hash).unwrap_or(Hash::Sha256);
         let failed = |cause: Cause| SigningError::SignFailed {

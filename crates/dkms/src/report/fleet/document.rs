@@ -94,7 +94,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Reads a document. Without a name in it, the machine has the name of its file.
+    /// Reads a document. If it contains no name, the machine is named after its file.
     ///
     /// # Errors
     /// Why it is not one of these documents. The reason quotes nothing of it.
