@@ -222,7 +222,7 @@ is_installed 1.1 "$NEW" $place
 not test "$before" = "$(modinfo -F srcversion "/lib/modules/$NEW/$place")"
 
 step 'downgraded'
-em =sys-kernel/single-1.0
+em '=sys-kernel/single-1.0'
 status_is "single/1.0, $NEW: installed"
 is_installed 1.0 "$NEW" $place
 
@@ -261,6 +261,6 @@ not grep -q single.ko "/lib/modules/$NEW/modules.dep"
 step 'dkms itself is unmerged'
 em --unmerge sys-kernel/dkms
 not test -e /usr/sbin/dkms
-same "$(find /usr/lib/dkms /usr/lib/kernel /etc/kernel -name '*dkms*' 2>/dev/null)" ''
+same "$(find /usr/lib/dkms /usr/lib/kernel /etc/kernel -type f -name '*dkms*' 2>/dev/null)" ''
 same "$(find /var/lib/dkms -mindepth 1 ! -name '.*' ! -path '*/.*' ! -name 'mok.*' 2>/dev/null)" ''
 echo 'emerge: all as it should be'
