@@ -24,7 +24,7 @@ RDEPEND="
 	sys-devel/patch
 	virtual/linux-sources
 "
-BDEPEND=">=dev-lang/rust-bin-1.85"
+BDEPEND="|| ( >=dev-lang/rust-bin-1.85 >=dev-lang/rust-1.85 )"
 
 CONFIG_CHECK="~MODULES"
 

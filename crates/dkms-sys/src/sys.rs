@@ -198,14 +198,17 @@ pub fn terminal_width(fd: i32) -> Option<u16> {
 
 /// Whether this process runs in a chroot, which means that its `/` differs from that of process 1. If that
 /// may not be seen, as by an ordinary user, what is mounted there decides; if process 1 is hidden, this is a
-/// chroot unless `/` is a mount point. `None` without `/proc`.
+/// chroot unless `/` is a mount point. The latter holds as well where process 1 is in the same chroot, as after
+/// `unshare --pid --root=DIR`: the root of a machine or a container is always a mount point. `None` without
+/// `/proc`.
 pub fn in_chroot() -> Option<bool> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo");
     if let (Ok(init), Ok(ours)) = (std::fs::metadata("/proc/1/root"), std::fs::metadata("/")) {
-        return Some((init.dev(), init.ino()) != (ours.dev(), ours.ino()));
+        let differs = (init.dev(), init.ino()) != (ours.dev(), ours.ino());
+        return Some(differs || mounts.is_ok_and(|mounts| mounted_root(&mounts).is_none()));
     }
-    let ours = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let init = std::fs::read_to_string("/proc/1/mountinfo").ok();
-    Some(has_other_root(&ours, init.as_deref()))
+    Some(has_other_root(&mounts.ok()?, init.as_deref()))
 }
 
 /// Compares what is mounted at `/`, by the lists of mounts of this process and of process 1.

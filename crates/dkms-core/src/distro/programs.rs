@@ -25,16 +25,25 @@ impl Distribution {
             return self.cross_package(program, triple, version);
         }
         let (name, version) = package_name(program);
-        // Only Debian and Ubuntu have packages of each version of a compiler; openSUSE and Gentoo have
-        // those of gcc.
+        // Where compilers of several versions can be installed: of gcc in Debian, openSUSE and Gentoo, of LLVM
+        // in Debian (llvm-toolchain-*), openSUSE (llvm* in Factory), Alpine (pkgs.alpinelinux.org), Void
+        // (srcpkgs/llvm18) and Gentoo (slots). Arch has only old versions of LLVM under such names.
+        let is_llvm = matches!(name, "clang" | "lld" | "llvm");
         match self.family() {
             _ if is_debian && !version.is_empty() => format!("{name}-{version}"),
-            Family::Suse if name == "gcc" => format!("gcc{version}"),
+            Family::Suse if name == "gcc" || is_llvm => format!("{name}{version}"),
+            Family::Other if is_llvm && matches!(self.word(), "alpine" | "void") => {
+                format!("{name}{version}")
+            }
             Family::Suse if name == "qemu-user" => "qemu-linux-user".into(),
             Family::Fedora | Family::Rhel | Family::Suse if name == "pahole" => "dwarves".into(),
             Family::Gentoo => {
                 let atom = GENTOO.iter().find(|(usual, _)| *usual == name).map_or(name, |(_, atom)| *atom);
-                if name == "gcc" && !version.is_empty() { format!("{atom}:{version}") } else { atom.into() }
+                if (name == "gcc" || is_llvm) && !version.is_empty() {
+                    format!("{atom}:{version}")
+                } else {
+                    atom.into()
+                }
             }
             Family::Other if self.word() == "alpine" && program.starts_with("qemu-") => program.into(),
             _ => name.into(),
@@ -103,11 +112,11 @@ mod tests {
             "gcc-12 gcc-12 gcc gcc12 gcc gcc gcc sys-devel/gcc:12",
             "x86_64-linux-gnu-gcc-12 gcc-12 gcc gcc12 gcc gcc gcc sys-devel/gcc:12",
             "clang clang clang clang clang clang clang llvm-core/clang",
-            "clang-18 clang-18 clang clang clang clang clang llvm-core/clang",
+            "clang-18 clang-18 clang clang18 clang clang18 clang18 llvm-core/clang:18",
             "ld.lld lld lld lld lld lld lld llvm-core/lld",
-            "ld.lld-18 lld-18 lld lld lld lld lld llvm-core/lld",
+            "ld.lld-18 lld-18 lld lld18 lld lld18 lld18 llvm-core/lld:18",
             "llvm-ar llvm llvm llvm llvm llvm llvm llvm-core/llvm",
-            "llvm-objcopy-18 llvm-18 llvm llvm llvm llvm llvm llvm-core/llvm",
+            "llvm-objcopy-18 llvm-18 llvm llvm18 llvm llvm18 llvm18 llvm-core/llvm:18",
             "pahole pahole dwarves dwarves pahole pahole pahole dev-util/pahole",
             "qemu-s390x qemu-user qemu-user qemu-linux-user qemu-user qemu-s390x qemu-user app-emulation/qemu",
             "zstd zstd zstd zstd zstd zstd zstd zstd",
