@@ -128,3 +128,12 @@ mv -f /root/depmod "$depmod"
 dkms generate_mok 2>&1 | grep -q 'was rolled back'
 dkms status single | grep -qx "single/1.0, $K, $A: built"
 same "$(installed single)" ""
+#: step originals-that-cannot-be-read 0 ours
+dkms install single/1.0 -k "$K"
+mkdir -p "/var/lib/dkms/single/original_module/$K"
+touch "/var/lib/dkms/single/original_module/$K/$A"
+code 1 dkms uninstall single/1.0 -k "$K"
+same "$(installed single)" "updates/dkms/single.ko"
+rm "/var/lib/dkms/single/original_module/$K/$A"
+dkms uninstall single/1.0 -k "$K"
+same "$(installed single)" ""

@@ -68,15 +68,16 @@ fn read_origin(layout: &Layout, k: &Kernel, file: &Path) -> std::result::Result<
 }
 
 /// Everything archived for a package and kernel, sorted by path.
-pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Vec<Original> {
+///
+/// # Errors
+/// A directory cannot be read: there may be more.
+pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Result<Vec<Original>, dkms_sys::IoError> {
     let mut found = Vec::new();
     let mut pending = vec![layout.originals_dir(package, k)];
     while let Some(dir) = pending.pop() {
-        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_dir() {
+        for name in dkms_sys::fs::list_dir_optional(&dir)? {
+            let path = dir.join(name);
+            if dkms_sys::fs::is_real_dir(&path) {
                 pending.push(path);
                 continue;
             }
@@ -92,5 +93,5 @@ pub fn list(layout: &Layout, package: &str, k: &Kernel) -> Vec<Original> {
         }
     }
     found.sort_by(|a, b| a.archived.cmp(&b.archived));
-    found
+    Ok(found)
 }

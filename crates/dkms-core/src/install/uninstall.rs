@@ -31,7 +31,7 @@ pub struct UninstallChanges {
 /// Plans the removal of a build, which is the active one.
 ///
 /// # Errors
-/// The record of its installed files cannot be used.
+/// The record of its installed files cannot be used; what is archived of the kernel cannot be read.
 pub fn plan(s: &Session<'_>, b: &Build) -> Result<UninstallChanges> {
     check_record(s.trees(), b)?;
     let mut plan = UninstallChanges::default();
@@ -51,7 +51,7 @@ pub fn plan(s: &Session<'_>, b: &Build) -> Result<UninstallChanges> {
             plan.warnings.push(format!("{} of {} was gone already", f.path.display(), b.package));
         }
     }
-    restore_originals(s, b, &mut plan);
+    restore_originals(s, b, &mut plan)?;
     let link = s.layout.active_link(&b.package.name, &b.kernel);
     if let Ok(before) = dkms_sys::fs::read_link(&link) {
         plan.ops.push(Op::Link { link, target: None, before: Some(before) });
@@ -73,10 +73,10 @@ pub(crate) fn origin_aside(layout: &Layout, package: &str, file: &Path) -> PathB
     layout.package_dir(package).join(OsString::from_vec(name))
 }
 
-fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) {
-    let archived = originals::list(s.layout, &b.package.name, &b.kernel);
+fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) -> Result<()> {
+    let archived = originals::list(s.layout, &b.package.name, &b.kernel)?;
     if archived.is_empty() {
-        return;
+        return Ok(());
     }
     let conf = if archived.iter().any(|o| o.origin_file.is_none()) {
         load::load(s, &b.package, &b.kernel).ok().map(|l| l.conf)
@@ -127,4 +127,5 @@ fn restore_originals(s: &Session<'_>, b: &Build, plan: &mut UninstallChanges) {
             plan.ops.push(Op::Remove { path: file, saved });
         }
     }
+    Ok(())
 }

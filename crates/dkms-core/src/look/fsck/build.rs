@@ -122,7 +122,7 @@ fn kernel_gone(l: &Look<'_>, b: &Build, recorded: bool) -> Finding {
         "it may have come from an archive"
     } else if !buildable(l, b) {
         "its source is not there to build it again"
-    } else if !originals::list(layout, &b.package.name, &b.kernel).is_empty() {
+    } else if !originals::list(layout, &b.package.name, &b.kernel).is_ok_and(|archived| archived.is_empty()) {
         "modules of that kernel are still archived"
     } else {
         return f.safely(Remedy::Unbuild(b.clone()), format!("delete it ({unbuild})"));

@@ -66,7 +66,11 @@ pub(super) fn look(l: &Look<'_>, name: &str, kernel: &Kernel) -> Vec<Finding> {
     leftovers(l, &about, &dir, &mut found);
     let active = state::installed_version(l.s.layout, name, kernel).map(|id| Build::new(&id, kernel));
     let collisions = dir.join("collisions");
-    for o in originals::list(l.s.layout, name, kernel) {
+    let archived = originals::list(l.s.layout, name, kernel).unwrap_or_else(|e| {
+        l.unreadable.borrow_mut().insert(e.to_string());
+        Vec::new()
+    });
+    for o in archived {
         // Collisions are kept until the administrator deletes them.
         if o.archived.starts_with(&collisions) {
             continue;
