@@ -109,7 +109,7 @@ for _ in $(seq 200); do pgrep -x dkms-supervisor >/dev/null || break; sleep 0.05
 code 1 dkms fsck
 dkms fsck --repair
 test ! -e /var/lib/dkms/scripts/1.0/build
-#: step a-killed-one-whose-children-live-on 0 ours
+#: step killed-while-its-children-still-run 0 ours
 dkms uninstall single/1.0 -k "$K"
 echo depmod=program >>/etc/dkms/framework.conf
 touch "/lib/modules/$K/modules.dep"

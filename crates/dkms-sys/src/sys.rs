@@ -127,9 +127,9 @@ fn parse_stat_field<T: std::str::FromStr>(stat: &str, number: usize) -> Option<T
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
-/// Whether a process with this number runs (also one of another user). A zombie does not: it has ended, and its
-/// parent has not asked how.
-pub fn process_exists(pid: u32) -> bool {
+/// Whether a process with this number runs (also one of another user). A zombie does not: it has ended, and
+/// only its parent has not waited for it yet.
+pub fn process_runs(pid: u32) -> bool {
     let Some(known) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
     !matches!(rustix::process::test_kill_process(known), Err(rustix::io::Errno::SRCH))
         && stat_field(pid, 3) != Some('Z')
@@ -312,8 +312,8 @@ mod tests {
             assert_eq!(parent_pid(me), Some(std::os::unix::process::parent_id()));
             assert!(process_start_time(me).is_some_and(|t| t > 0));
         }
-        assert!(process_exists(own_pid()));
-        assert!(!process_exists(u32::MAX) && !process_exists(0));
+        assert!(process_runs(own_pid()));
+        assert!(!process_runs(u32::MAX) && !process_runs(0));
     }
 
     #[test]
@@ -323,8 +323,8 @@ mod tests {
         while has_proc() && !ended(child.id()) {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        assert!(!has_proc() || !process_exists(child.id()));
+        assert!(!has_proc() || !process_runs(child.id()));
         child.wait().expect("wait");
-        assert!(!process_exists(child.id()));
+        assert!(!process_runs(child.id()));
     }
 }

@@ -199,7 +199,7 @@ impl Locks<'_> {
 /// Whether the process that took this lock has ended without releasing it.
 fn is_left_by_a_dead_process(path: &Path) -> bool {
     let pid = Lock::holder(path).pid;
-    pid != 0 && !sys::process_exists(pid)
+    pid != 0 && !sys::process_runs(pid)
 }
 
 /// The name of the lock file of [`Locks::build`].

@@ -5,6 +5,7 @@
 
 use super::collect::{self, Collected, CollectedModule, Staging};
 use super::context::{Context, cache};
+use super::fingerprint::Fingerprint;
 use super::place::Placed;
 use crate::cache::{ADDED, Cache, Damaged, Draft, Entry, LOG, Record, StoreError};
 use crate::error::Result;
@@ -224,7 +225,11 @@ fn report_miss(context: &Context<'_>, cache: &Cache, lines: &[String]) {
 }
 
 /// Reads what a compiled build contributes to the cache, before it is signed; `None` if it is not stored.
-pub(crate) fn draft(context: &Context<'_>, collected: &Collected) -> Result<Option<Draft>> {
+pub(crate) fn draft(
+    context: &Context<'_>,
+    fingerprint: &Fingerprint,
+    collected: &Collected,
+) -> Result<Option<Draft>> {
     let confine = &context.loaded.conf.confine;
     // Such a build may depend on, or change, what the fingerprint does not describe.
     let reaches_out = confine.network || !confine.write.is_empty();
@@ -232,6 +237,10 @@ pub(crate) fn draft(context: &Context<'_>, collected: &Collected) -> Result<Opti
     let release = &context.build.kernel.release;
     let is_foreign = |module: &CollectedModule| module.vermagic.split(' ').next() != Some(release.as_str());
     if reaches_out || collected.modules.iter().any(is_foreign) || cache(context).is_none() {
+        return Ok(None);
+    }
+    if let Some(why) = &fingerprint.undescribed {
+        report_not_stored(context, why);
         return Ok(None);
     }
     let modules = collected.staging.modules();
@@ -245,33 +254,29 @@ pub(crate) fn draft(context: &Context<'_>, collected: &Collected) -> Result<Opti
     Ok(Some(draft))
 }
 
-/// Stores a build that is in place, with the lines of its fingerprint, unless there is something that they do
-/// not describe. It never fails: a cache that cannot be written is a warning.
-pub(crate) fn keep(
-    context: &Context<'_>,
-    draft: Draft,
-    (lines, undescribed): (Vec<String>, Option<String>),
-    placed: &Placed,
-) {
+/// Stores a build that is in place. It never fails: a cache that cannot be written is a warning.
+pub(crate) fn keep(context: &Context<'_>, draft: Draft, lines: Vec<String>, placed: &Placed) {
     let session = context.session;
     let Some(cache) = cache(context).filter(|cache| session.host.root || may_write(cache)) else { return };
     let entry = local_entry(session, &lines);
-    let result = match undescribed.map_or_else(|| check(context, placed), Err) {
+    let result = match check(context, placed) {
         Ok(()) => store(context, &cache, draft, entry, placed),
         Err(why) => Err(Kept::Not(why)),
     };
     match result {
         Ok(()) => {}
-        Err(Kept::Not(why)) => {
-            session
-                .report(Event::Detail { text: format!("{}: not stored in the cache: {why}", context.build) });
-        }
+        Err(Kept::Not(why)) => report_not_stored(context, &why),
         Err(Kept::Failed(e)) => {
             session.warn_about_cache(format!(
                 "the cache of builds cannot be written, so builds are not stored: {e}"
             ));
         }
     }
+}
+
+fn report_not_stored(context: &Context<'_>, why: &str) {
+    let text = format!("{}: not stored in the cache: {why}", context.build);
+    context.session.report(Event::Detail { text });
 }
 
 /// Why a build is not in the cache.

@@ -110,7 +110,7 @@ fn clear_mark(session: &Session<'_>, path: &Path) -> Result<()> {
     let Ok(made) = serde_json::from_slice::<Record>(&bytes) else {
         // The mark is being written right now, or its dkms was killed while it wrote it.
         let pid = path.file_name().and_then(|n| n.to_str()?.split('-').next()?.parse().ok());
-        if !pid.is_some_and(sys::process_exists) {
+        if !pid.is_some_and(sys::process_runs) {
             fs::remove_file(path)?;
         }
         return Ok(());

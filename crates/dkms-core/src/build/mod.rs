@@ -204,11 +204,11 @@ fn run(context: &Context<'_>, slot: Option<Slots<'_>>) -> Result<(Manifest, Buil
         }
         None => sign::sign(context, obtained.collected)?,
     };
-    let described = (fingerprint.lines(), fingerprint.undescribed.take());
+    let lines = fingerprint.lines();
     context.stage("placing the modules");
     let placed = place::place(context, signed, fingerprint, obtained.recorded, obtained.added)?;
     if let Some(draft) = obtained.draft {
-        cached::keep(context, draft, described, &placed);
+        cached::keep(context, draft, lines, &placed);
     }
     Ok((placed.manifest, obtained.origin))
 }
@@ -255,7 +255,7 @@ fn obtain(
         collect::collect(context, &compiled)
     });
     let collected = collected.inspect_err(|error| repeat::remember(context, fingerprint, error))?;
-    let draft = cached::draft(context, &collected)?;
+    let draft = cached::draft(context, fingerprint, &collected)?;
     let origin = BuildOrigin::Built;
     Ok(Obtained { collected, signer: None, recorded: origin.clone(), origin, added: None, draft })
 }

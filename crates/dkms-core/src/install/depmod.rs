@@ -192,7 +192,7 @@ fn clear_torn(modules: &Path) {
     for name in names.iter().filter_map(|n| n.to_str()) {
         let Some(pid) = torn(name) else { continue };
         let gone = || {
-            let gone = !sys::process_exists(pid);
+            let gone = !sys::process_runs(pid);
             if !gone {
                 std::thread::sleep(Duration::from_millis(10));
             }

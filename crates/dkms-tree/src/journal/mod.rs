@@ -98,7 +98,7 @@ enum Line {
 pub fn maker_is_alive(path: &Path) -> bool {
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let pid = name.rsplit_once('-').and_then(|(_, pid)| pid.parse().ok());
-    pid.is_some_and(sys::process_exists)
+    pid.is_some_and(sys::process_runs)
 }
 
 /// The existing journals, oldest first.

@@ -118,7 +118,7 @@ impl Journal {
     /// Whether the process that wrote it is still running.
     pub fn writer_is_alive(&self) -> bool {
         let now = sys::process_start_time(self.begin.pid);
-        sys::process_exists(self.begin.pid) && (self.begin.started.is_none() || now == self.begin.started)
+        sys::process_runs(self.begin.pid) && (self.begin.started.is_none() || now == self.begin.started)
     }
 
     /// Checks that its operations touch only what a journal may touch.

@@ -102,7 +102,7 @@ impl Walk<'_> {
                     self.field(b"o", b"not described");
                     self.undescribed.get_or_insert_with(|| {
                         format!(
-                            "a link in its source leads to {}, which is too large to read",
+                            "a link in its source leads to {}, which cannot be read or is too large",
                             target.display()
                         )
                     });
@@ -118,8 +118,8 @@ fn is_of_kernel(path: &Path) -> bool {
     ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top))
 }
 
-/// Names, kinds, contents and link targets of a directory outside. `None`: it has too many files, or they are
-/// too large. Links in it count by their targets.
+/// Names, kinds, contents and link targets of a directory outside. `None`: it has too many files, they are too
+/// large, or one of them cannot be read. Links in it count by their targets.
 fn digest_of_tree(top: &Path) -> Option<String> {
     let is_wanted = |dir: &Path, name: &OsStr| name != ".git" && !is_of_kernel(&dir.join(name));
     let entries = fs::scan(top, &is_wanted, OUTSIDE_ENTRIES).ok()?;
@@ -130,14 +130,13 @@ fn digest_of_tree(top: &Path) -> Option<String> {
     let mut hash = Hasher::new();
     for entry in &entries {
         let contents = match entry.kind {
-            ScannedKind::Link => {
-                fs::read_link(&entry.path).ok().map(|to| to.into_os_string().into_encoded_bytes())
-            }
-            _ if is_file(entry) => digest::file(&entry.path).ok().flatten().map(String::into_bytes),
-            _ => None,
+            ScannedKind::Link => fs::read_link(&entry.path).ok()?.into_os_string().into_encoded_bytes(),
+            _ if is_file(entry) => digest::file(&entry.path).ok()??.into_bytes(),
+            // Directories and special files have a name and a kind.
+            _ => Vec::new(),
         };
         let name = entry.path.strip_prefix(top).unwrap_or(&entry.path);
-        for field in [name.as_os_str().as_bytes(), contents.as_deref().unwrap_or_default()] {
+        for field in [name.as_os_str().as_bytes(), &contents] {
             hash.update(&(field.len() as u64).to_le_bytes());
             hash.update(field);
         }
@@ -196,7 +195,7 @@ mod tests {
         // Large files are not read.
         std::fs::File::create(shared.join("large")).unwrap().set_len(OUTSIDE_BYTES).unwrap();
         let source = digest(dir.path(), Path::new("/no/headers")).unwrap();
-        assert!(source.undescribed.unwrap().contains("too large"));
+        assert!(source.undescribed.unwrap().contains("is too large"));
         // The kernel's headers have a value of their own.
         assert_eq!(digest(dir.path(), &shared).unwrap().undescribed, None);
     }

@@ -59,10 +59,11 @@ impl Tools {
             Some(package) if is_itself(file, &name, stem) => format!("{name} {package}"),
             Some(package) => format!("{name} {package} {}", version_line(asked, path)),
             None => {
-                let inner =
-                    compiler_proper(&name, asked, path).map(|file| format!(" cc1 {}", contents(&file)));
-                let version = version_line(asked, path);
-                format!("{name} {version} {}{}", contents(file), inner.unwrap_or_default())
+                let mut text = format!("{name} {} {}", version_line(asked, path), contents(file));
+                if let Some(file) = compiler_proper(&name, asked, path) {
+                    text = format!("{text} cc1 {}", contents(&file));
+                }
+                text
             }
         }
     }
