@@ -1,4 +1,5 @@
 //! A small server on loopback that answers as badly as a test wants.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
