@@ -4,7 +4,8 @@
 
 use crate::confine::{self, BuildUser};
 use crate::event::Sink;
-use crate::session::{Host, Session};
+use crate::host::Host;
+use crate::system::System;
 use dkms_conf::framework_conf::FrameworkConf;
 use dkms_conf::{Dialect, Directives, State};
 use dkms_sys::fs::TempDir;
@@ -40,14 +41,15 @@ pub struct Evaluator<'a> {
     pub sink: &'a dyn Sink,
 }
 
-impl<'a> From<&Session<'a>> for Evaluator<'a> {
-    fn from(session: &Session<'a>) -> Self {
+impl<'a> Evaluator<'a> {
+    /// The evaluator of a system.
+    pub fn new(system: &'a System, sink: &'a dyn Sink) -> Self {
         Self {
-            config_dir: &session.layout.config_dir,
-            host: session.host,
-            tmp_location: &session.options.tmp_location,
-            framework: &session.options.framework,
-            sink: session.sink,
+            config_dir: &system.layout.config_dir,
+            host: &system.host,
+            tmp_location: &system.settings.tmp_location,
+            framework: &system.settings.framework,
+            sink,
         }
     }
 }

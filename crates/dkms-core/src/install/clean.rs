@@ -1,7 +1,7 @@
 //! Removes directories that are empty after a change.
 
 use crate::distro::Family;
-use crate::session::Host;
+use crate::host::Host;
 use dkms_sys::fs;
 use dkms_sys::process::{Command, Stream, which};
 use dkms_tree::ids::Kernel;

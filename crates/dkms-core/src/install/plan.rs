@@ -4,12 +4,13 @@ use super::error::{InstallError, Newer};
 use super::judge::Judge;
 use crate::build::{NotForKernel, collect};
 use crate::error::Result;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::installed;
 use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::look::verify::Facts;
-use crate::session::Host;
-use crate::session::Options;
-use crate::session::Session;
+use crate::system::Settings;
+use crate::system::System;
 use dkms_conf::kernel_match::compare_versions;
 use dkms_tree::ids::Build;
 use dkms_tree::journal::op::{Op, aside};
@@ -63,9 +64,9 @@ pub struct Force {
 
 /// Combines `--force`, `--force-version-override`, `--rpm_safe_upgrade`, and the files in
 /// `modules_to_force_install/`.
-pub fn force_for(layout: &Layout, options: &Options, package: &str) -> Force {
+pub fn force_for(layout: &Layout, settings: &Settings, package: &str) -> Force {
     let mut force =
-        Force { all: options.force || options.rpm_safe_upgrade, version: options.force_version_override };
+        Force { all: settings.force || settings.rpm_safe_upgrade, version: settings.force_version_override };
     let Ok(entries) = std::fs::read_dir(&layout.force_dir) else { return force };
     let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     files.sort();
@@ -84,7 +85,8 @@ pub fn force_for(layout: &Layout, options: &Options, package: &str) -> Force {
 /// A built file is not a module for this kernel, or is one that the kernel would not load; something cannot
 /// be read.
 pub fn plan(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     b: &Build,
     sources: &[Source],
     index: &ModuleIndex,
@@ -92,20 +94,20 @@ pub fn plan(
     force: Force,
 ) -> Result<InstallChanges> {
     let modules: Vec<&Path> = sources.iter().map(|source| source.path.as_path()).collect();
-    let judge = Judge::new(s.host, facts, &modules, force.all);
+    let judge = Judge::new(&system.host, facts, &modules, force.all);
     let mut plan = InstallChanges::default();
-    let owned = owned_files(s, b)?;
-    let link = s.layout.active_link(&b.package.name, &b.kernel);
+    let owned = owned_files(system, sink, b)?;
+    let link = system.layout.active_link(&b.package.name, &b.kernel);
     let active = dkms_sys::fs::is_symlink(&link);
     for source in sources {
-        one(s.layout, s.options, b, source, index, &judge, force, &owned, active, &mut plan)?;
+        one(&system.layout, &system.settings, b, source, index, &judge, force, &owned, active, &mut plan)?;
     }
     let in_place = plan.placed.len() + plan.adopted.len();
     // A package without modules is installed by creating its link.
     if in_place > 0 || sources.is_empty() {
         drop_leftovers(&mut plan, &owned);
         plan.ops.push(Op::Link {
-            target: Some(s.layout.active_target(b)),
+            target: Some(system.layout.active_target(b)),
             before: active.then(|| dkms_sys::fs::read_link(&link)).transpose()?,
             link,
         });
@@ -114,20 +116,20 @@ pub fn plan(
 }
 
 /// The installed files of the version that is active now, whether it is this version or another.
-fn owned_files(s: &Session<'_>, b: &Build) -> Result<Vec<PathBuf>> {
-    let Some(active) = state::installed_version(s.layout, &b.package.name, &b.kernel) else {
+fn owned_files(system: &System, sink: &dyn Sink, b: &Build) -> Result<Vec<PathBuf>> {
+    let Some(active) = state::installed_version(&system.layout, &b.package.name, &b.kernel) else {
         return Ok(Vec::new());
     };
     let active = Build::new(&active, &b.kernel);
-    installed::check_record(s.trees(), &active)?;
-    let files = installed::installed_files(s, &active).into_iter();
+    installed::check_record(system.trees(), &active)?;
+    let files = installed::installed_files(system, sink, &active).into_iter();
     Ok(files.filter(|f| f.ours).map(|f| f.path).collect())
 }
 
 #[allow(clippy::too_many_arguments)]
 fn one(
     layout: &Layout,
-    options: &Options,
+    settings: &Settings,
     b: &Build,
     source: &Source,
     index: &ModuleIndex,
@@ -146,7 +148,7 @@ fn one(
     let target = source.destination.join(&source.file);
 
     if let [only] = existing {
-        if only == &target && dkms_sys::fs::same_contents(only, &source.path)? && !options.symlink_modules {
+        if only == &target && dkms_sys::fs::same_contents(only, &source.path)? && !settings.symlink_modules {
             plan.adopted.push(source.clone());
             return Ok(());
         }

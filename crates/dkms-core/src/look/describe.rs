@@ -4,8 +4,9 @@
 use crate::build::{collect, recipe};
 use crate::conf::load::{self, Loaded};
 use crate::error::Result;
+use crate::event::Sink;
 use crate::kernel::headers;
-use crate::session::Session;
+use crate::system::System;
 use dkms_conf::Diagnostic;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use serde::Serialize;
@@ -110,12 +111,13 @@ pub struct ProblemDescription {
 /// # Errors
 /// The file is missing or cannot be evaluated. Errors in its content are part of the result.
 pub fn describe(
-    s: &Session<'_>,
+    system: &System,
+    sink: &dyn Sink,
     conf: &Path,
     package: Option<&PackageId>,
     kernel: &Kernel,
 ) -> Result<Description> {
-    let mut loaded = load::load_file(s, conf, package, kernel)?;
+    let mut loaded = load::load_file(system, sink, conf, package, kernel)?;
     let package = match package {
         Some(p) => p.clone(),
         None => {
@@ -123,7 +125,7 @@ pub fn describe(
             let named = PackageId::new(&loaded.conf.package_name, &loaded.conf.package_version);
             match named {
                 Ok(p) => {
-                    loaded = load::load_file(s, conf, Some(&p), kernel)?;
+                    loaded = load::load_file(system, sink, conf, Some(&p), kernel)?;
                     p
                 }
                 Err(_) => PackageId {
@@ -134,12 +136,13 @@ pub fn describe(
         }
     };
     let b = Build::new(&package, kernel);
-    let config = headers::KernelConfig::read(&headers::config_path(s.layout, s.options, &kernel.release));
+    let config =
+        headers::KernelConfig::read(&headers::config_path(&system.layout, &system.settings, &kernel.release));
     let exclusion = load::exclusion(&loaded, kernel, config.as_ref())?;
-    let found = headers::find(s, kernel).ok();
-    let make = recipe::command_line(s, &b, &loaded)?;
+    let found = headers::find(system, kernel).ok();
+    let make = recipe::command_line(system, &b, &loaded)?;
     let make = match &found {
-        Some(h) => crate::kernel::toolchain::detect(s.host, h, &kernel.release)?.as_typed(&make),
+        Some(h) => crate::kernel::toolchain::detect(&system.host, h, &kernel.release)?.as_typed(&make),
         None => make,
     };
     let patches = loaded
@@ -163,7 +166,7 @@ pub fn describe(
                 index: m.index,
                 built: format!("{}{}.ko", m.built_location, m.built_name),
                 name: m.dest_name.clone(),
-                destination: collect::destination(s.host, &m.dest_location),
+                destination: collect::destination(&system.host, &m.dest_location),
                 destination_written: m.dest_location.clone(),
                 strip: m.strip,
                 excluded,
@@ -171,7 +174,7 @@ pub fn describe(
             .collect(),
         excluded: exclusion.whole,
         make: Some(make),
-        build_directory: s.layout.build_dir(&package),
+        build_directory: system.layout.build_dir(&package),
         patches: patches.into_iter().map(str::to_owned).collect(),
         build_depends: loaded.conf.build_depends.clone(),
         autoinstall: loaded.conf.autoinstall,

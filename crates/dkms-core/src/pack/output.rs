@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::pack::PackError;
-use crate::session::Options;
+use crate::system::Settings;
 use dkms_sys::fs;
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use std::path::Path;
 ///
 /// # Errors
 /// [`PackError::OutputExists`].
-pub(crate) fn refuse_existing(options: &Options, path: &Path) -> Result<()> {
-    if fs::exists(path) && !options.force {
+pub(crate) fn refuse_existing(settings: &Settings, path: &Path) -> Result<()> {
+    if fs::exists(path) && !settings.force {
         return Err(PackError::OutputExists(path.to_owned()).into());
     }
     Ok(())

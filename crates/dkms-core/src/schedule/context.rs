@@ -4,9 +4,10 @@ use super::task::{Done, Tasks};
 use crate::build::BuildError;
 use crate::build::{self, BuildOptions, Target};
 use crate::error::{Error, Result};
+use crate::event::Sink;
+use crate::host::Host;
 use crate::lock::{self, Held};
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::jobserver::Jobserver;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::manifest::BuildOrigin;
@@ -15,7 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What the builds of one command share.
 pub(super) struct BuildContext<'a> {
-    s: &'a Session<'a>,
+    system: &'a System,
+    sink: &'a dyn Sink,
     /// `None` if no limit is wanted, or if a jobserver cannot be created.
     pub(super) pool: Option<Jobserver>,
     /// The number of builds that run at the same time.
@@ -28,9 +30,9 @@ pub(super) struct BuildContext<'a> {
 
 impl<'a> BuildContext<'a> {
     /// Creates the context for the builds among these tasks.
-    pub(super) fn new(s: &'a Session<'a>, tasks: &Tasks<'_>) -> Self {
-        let cpus = s.host.cpus.max(1);
-        let jobs = s.options.jobs.unwrap_or(u32::try_from(cpus).unwrap_or(1));
+    pub(super) fn new(system: &'a System, sink: &'a dyn Sink, tasks: &Tasks<'_>) -> Self {
+        let cpus = system.host.cpus.max(1);
+        let jobs = system.settings.jobs.unwrap_or(u32::try_from(cpus).unwrap_or(1));
         let pool = if jobs == 0 { None } else { Jobserver::new(jobs).ok() };
         let most = match (&pool, jobs) {
             (Some(pool), _) => pool.slots() as usize,
@@ -42,10 +44,11 @@ impl<'a> BuildContext<'a> {
         let several = packages().any(|p| packages().filter(|o| *o == p).count() > 1);
         let private = several && dkms_sys::mount::is_available();
         if several && !private {
-            s.warn("private mounts are not permitted here, so the builds of one package for several kernels queue");
+            sink.warn("private mounts are not permitted here, so the builds of one package for several kernels queue");
         }
         Self {
-            s,
+            system,
+            sink,
             pool,
             most,
             private,
@@ -58,15 +61,17 @@ impl<'a> BuildContext<'a> {
     pub(super) fn build(&self, b: &Build, replace: bool) -> Result<Option<BuildOrigin>> {
         // BUILD_EXCLUSIVE and errors in dkms.conf are reported before missing headers.
         let configuration = build::configuration(
-            self.s,
+            self.system,
+            self.sink,
             b,
-            &crate::conf::load::conf_file(self.s.layout, self.s.options, &b.package),
+            &crate::conf::load::conf_file(&self.system.layout, &self.system.settings, &b.package),
         )?;
-        self.s.require_writable_tree()?;
+        self.system.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
         let held = self.package_lock(&b.package)?;
         let how = BuildOptions { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
-        build::build(self.s, &target, b, &configuration, &how).inspect_err(|e| report(self.s.host, b, e))
+        build::build(self.system, self.sink, &target, b, &configuration, &how)
+            .inspect_err(|e| report(&self.system.host, b, e))
     }
 
     fn target(&self, kernel: &Kernel) -> Result<Arc<Target>> {
@@ -74,7 +79,7 @@ impl<'a> BuildContext<'a> {
         if let Some(target) = targets.get(kernel) {
             return Ok(target.clone());
         }
-        let target = Arc::new(Target::prepare(self.s, kernel)?);
+        let target = Arc::new(Target::prepare(self.system, self.sink, kernel)?);
         targets.insert(kernel.clone(), target.clone());
         Ok(target)
     }
@@ -89,7 +94,7 @@ impl<'a> BuildContext<'a> {
         if let Some(held) = current.upgrade() {
             return Ok(held);
         }
-        let held = Arc::new(lock::build(self.s, p)?);
+        let held = Arc::new(lock::build(self.system, self.sink, p)?);
         *current = Arc::downgrade(&held);
         Ok(held)
     }
@@ -103,8 +108,8 @@ impl<'a> BuildContext<'a> {
         let mut seen: Vec<&PackageId> = Vec::new();
         for task in tasks.to_build() {
             let package = &task.build.package;
-            let private = self.s.layout.private_build_dir(task.build);
-            let build = self.s.layout.build_dir(package);
+            let private = self.system.layout.private_build_dir(task.build);
+            let build = self.system.layout.build_dir(package);
             let Ok(_held) = self.package_lock(package) else { continue };
             if dkms_sys::fs::exists(&private) {
                 let failed = matches!(task.done(), Some(Done::Failed(_)));

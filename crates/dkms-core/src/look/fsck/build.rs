@@ -14,7 +14,7 @@ use std::path::Path;
 /// Checks `M/V/K/A` and the files it installed.
 pub(super) fn look(l: &Look<'_>, b: &Build) -> Vec<Finding> {
     let mut found = leftovers(l, b);
-    let path = l.s.layout.manifest(b);
+    let path = l.system.layout.manifest(b);
     let bytes = match dkms_sys::fs::read_optional(&path, dkms_sys::fs::Limit::RECORD) {
         Ok(bytes) => bytes,
         Err(e) => {
@@ -29,10 +29,10 @@ pub(super) fn look(l: &Look<'_>, b: &Build) -> Vec<Finding> {
         found.push(f.by_hand(rebuild(b)).guarded(both(b)));
     }
     let gone = l.has_kernel(&b.kernel.release) == Some(false);
-    let active = state::is_active(l.s.layout, b);
+    let active = state::is_active(&l.system.layout, b);
     // A build for headers in another place does not need an installed kernel.
     let elsewhere = manifest.as_ref().is_some_and(|m| m.inputs.headers.is_dir());
-    if !l.s.layout.module_dir(b).is_dir() {
+    if !l.system.layout.module_dir(b).is_dir() {
         found.extend(no_modules(l, b, bytes.is_some()));
     } else if gone && (active || !elsewhere) {
         found.push(kernel_gone(l, b, manifest.is_some()));
@@ -41,7 +41,7 @@ pub(super) fn look(l: &Look<'_>, b: &Build) -> Vec<Finding> {
         if let Some(m) = &manifest {
             modules(l, b, m, &mut found);
         }
-        let sound = found.len() == before && state::breakage(l.s.layout, &b.package).is_none();
+        let sound = found.len() == before && state::breakage(&l.system.layout, &b.package).is_none();
         if l.has_kernel(&b.kernel.release).is_some() {
             if active {
                 installed(l, b, manifest.as_ref(), sound, &mut found);
@@ -66,7 +66,7 @@ fn rebuild(b: &Build) -> String {
 }
 
 fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
-    let dir = l.s.layout.built_dir(b);
+    let dir = l.system.layout.built_dir(b);
     let mut found = Vec::new();
     for (entry, what) in l.entries(&dir) {
         let path = dir.join(&entry);
@@ -86,7 +86,7 @@ fn leftovers(l: &Look<'_>, b: &Build) -> Vec<Finding> {
 
 /// Why an existing manifest cannot be used.
 fn unusable(l: &Look<'_>, b: &Build, understood: bool) -> Option<String> {
-    match installed::check_record(l.s.trees(), b) {
+    match installed::check_record(l.system.trees(), b) {
         Err(dkms_tree::Error::RecordDamaged { fault, .. }) => Some(fault.to_string()),
         Err(e) => Some(e.to_string()),
         Ok(()) if !understood => {
@@ -98,8 +98,8 @@ fn unusable(l: &Look<'_>, b: &Build, understood: bool) -> Option<String> {
 
 /// `K/A` without `module`: traces of a build, but no built modules.
 fn no_modules(l: &Look<'_>, b: &Build, recorded: bool) -> Option<Finding> {
-    let dir = l.s.layout.module_dir(b);
-    (recorded || l.s.layout.make_log(b).is_file()).then(|| {
+    let dir = l.system.layout.module_dir(b);
+    (recorded || l.system.layout.make_log(b).is_file()).then(|| {
         let what = "is missing: what was built is gone";
         Finding::new(Kind::ModuleMissing, About::build(b), dir, what).by_hand(rebuild(b)).guarded(both(b))
     })
@@ -108,7 +108,7 @@ fn no_modules(l: &Look<'_>, b: &Build, recorded: bool) -> Option<Finding> {
 /// Deleting the build is safe if it can be rebuilt when the kernel is installed again, and if nothing that is
 /// not ours is deleted with it.
 fn kernel_gone(l: &Look<'_>, b: &Build, recorded: bool) -> Finding {
-    let layout = l.s.layout;
+    let layout = &l.system.layout;
     let what = format!(
         "is built for kernel {}, which is not in {}",
         b.kernel.release,
@@ -131,7 +131,7 @@ fn kernel_gone(l: &Look<'_>, b: &Build, recorded: bool) -> Finding {
 }
 
 fn buildable(l: &Look<'_>, b: &Build) -> bool {
-    let source = l.s.layout.source_link(&b.package);
+    let source = l.system.layout.source_link(&b.package);
     let visible = dkms_sys::fs::list_dir(source)
         .map_or(0, |names| names.iter().filter(|n| !n.to_string_lossy().starts_with('.')).count());
     // A source directory with nothing but a dkms.conf was added without source.
@@ -140,7 +140,7 @@ fn buildable(l: &Look<'_>, b: &Build) -> bool {
 
 fn modules(l: &Look<'_>, b: &Build, m: &Manifest, found: &mut Vec<Finding>) {
     for r in &m.modules {
-        let path = l.s.layout.module_dir(b).join(&r.file);
+        let path = l.system.layout.module_dir(b).join(&r.file);
         let (kind, what) = match Stamp::of(&path) {
             None => (Kind::ModuleMissing, "is missing although the manifest lists it"),
             Some(now) if differs(l, m, r, &path, now) => {
@@ -182,7 +182,9 @@ fn installed(l: &Look<'_>, b: &Build, manifest: Option<&Manifest>, sound: bool, 
     let mut missing = Vec::new();
     match manifest.and_then(|m| m.installed.as_ref()) {
         Some(recorded) => {
-            for f in recorded.files.iter().filter(|f| beneath::in_kernel(l.s.trees(), b, &f.path).is_ok()) {
+            for f in
+                recorded.files.iter().filter(|f| beneath::in_kernel(l.system.trees(), b, &f.path).is_ok())
+            {
                 if !dkms_sys::fs::exists(&f.path) {
                     missing.push(f.path.clone());
                 } else {
@@ -192,7 +194,7 @@ fn installed(l: &Look<'_>, b: &Build, manifest: Option<&Manifest>, sound: bool, 
         }
         // dkms 3.x wrote no record, so its files are looked for where they are installed.
         None => {
-            for (file, places) in crate::look::status::likely_places(l.s, b) {
+            for (file, places) in crate::look::status::likely_places(l.system, b) {
                 let there: Vec<_> = places.iter().filter(|p| dkms_sys::fs::exists(p)).collect();
                 match (places.first(), there.first()) {
                     (Some(first), None) => missing.push(first.clone()),
@@ -223,7 +225,7 @@ fn same(a: &Path, b: &Path) -> bool {
 
 /// Compares an existing installed file with the built one.
 fn changed(l: &Look<'_>, b: &Build, f: &InstalledFile) -> Option<Finding> {
-    let built = l.s.layout.module_dir(b).join(&f.file);
+    let built = l.system.layout.module_dir(b).join(&f.file);
     let (now, source) = (Stamp::of(&f.path), Stamp::of(&built)?);
     if (now == Some(f.stamp) && source == f.built) || same(&f.path, &built) {
         return None;
@@ -245,11 +247,11 @@ fn installed_differs(b: &Build, path: &Path, what: &str) -> Finding {
 /// it, the record is no finding.
 fn record(l: &Look<'_>, b: &Build, m: &Manifest, sound: bool) -> Option<Finding> {
     let recorded = m.installed.as_ref()?;
-    let link = l.s.layout.active_link(&b.package.name, &b.kernel);
+    let link = l.system.layout.active_link(&b.package.name, &b.kernel);
     if dkms_sys::fs::is_symlink(&link) {
         return None;
     }
-    let built = |f: &InstalledFile| l.s.layout.module_dir(b).join(&f.file);
+    let built = |f: &InstalledFile| l.system.layout.module_dir(b).join(&f.file);
     let untouched = |f: &InstalledFile| Stamp::of(&f.path) == Some(f.stamp) || same(&f.path, &built(f));
     if !recorded.files.is_empty() && recorded.files.iter().all(untouched) {
         let what = format!("is missing although the modules of {} are in place", b.package);
@@ -261,6 +263,6 @@ fn record(l: &Look<'_>, b: &Build, m: &Manifest, sound: bool) -> Option<Finding>
         });
     }
     let what = "says that this build is installed, and it is not (dkms 3.x leaves that when it uninstalls)";
-    let f = Finding::new(Kind::StaleRecord, About::build(b), l.s.layout.manifest(b), what);
+    let f = Finding::new(Kind::StaleRecord, About::build(b), l.system.layout.manifest(b), what);
     Some(f.safely(Remedy::ClearRecord(b.clone()), "clear that entry").guarded(both(b)))
 }

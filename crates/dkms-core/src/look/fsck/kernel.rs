@@ -14,7 +14,7 @@ use dkms_tree::journal::{self, Journal};
 /// followed.
 pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut pending = vec![l.s.layout.kernel_modules(release)];
+    let mut pending = vec![l.system.layout.kernel_modules(release)];
     while let Some(dir) = pending.pop() {
         let entries = match std::fs::read_dir(&dir) {
             Ok(entries) => entries,
@@ -42,9 +42,9 @@ pub(super) fn directory(l: &Look<'_>, release: &str) -> Vec<Finding> {
 /// Compares the index of a kernel's modules with the modules. Only kernels for which dkms has written the
 /// index are compared, because then all but changed modules are in its cache.
 fn index(l: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
-    let files = install::index::differences(l.s, kernel);
+    let files = install::index::differences(l.system, l.sink, kernel);
     let (first, others) = files.split_first()?;
-    let path = l.s.layout.kernel_modules(&kernel.release).join(first);
+    let path = l.system.layout.kernel_modules(&kernel.release).join(first);
     let mut what = "is not what depmod would write for the modules that are there".to_owned();
     if !others.is_empty() {
         what += &format!(" (the same for {})", others.join(", "));
@@ -59,10 +59,10 @@ fn index(l: &Look<'_>, kernel: &Kernel) -> Option<Finding> {
 /// The kernels of that release whose modules have ever been changed; if there are none, the kernel of this
 /// machine's architecture.
 fn kernels(l: &Look<'_>, release: &str) -> Vec<Kernel> {
-    let mut known = dkms_tree::lock::kernels(l.s.layout);
+    let mut known = dkms_tree::lock::kernels(&l.system.layout);
     known.retain(|k| k.release == *release);
     if known.is_empty() {
-        known.extend(Kernel::new(release, &l.s.host.machine));
+        known.extend(Kernel::new(release, &l.system.host.machine));
     }
     known
 }

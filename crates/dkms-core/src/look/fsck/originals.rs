@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Checks `M/kernel-K-A`.
 pub(super) fn link(l: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding> {
-    let layout = l.s.layout;
+    let layout = &l.system.layout;
     let path = layout.active_link(name, kernel);
     let target = std::fs::read_link(&path).ok()?;
     let version = state::active_version(layout, name, kernel).and_then(|v| PackageId::new(name, &v).ok());
@@ -49,7 +49,7 @@ pub(super) fn link(l: &Look<'_>, name: &str, kernel: &Kernel) -> Option<Finding>
 /// Whether the link points to a build through another path, for example because the tree is itself reached
 /// through a link.
 fn leads_to_a_build(l: &Look<'_>, name: &str, kernel: &Kernel, link: &Path) -> bool {
-    let (Ok(to), Ok(dir)) = (link.canonicalize(), l.s.layout.package_dir(name).canonicalize()) else {
+    let (Ok(to), Ok(dir)) = (link.canonicalize(), l.system.layout.package_dir(name).canonicalize()) else {
         return false;
     };
     to.ends_with(Path::new(&kernel.release).join(&kernel.arch)) && to.ancestors().nth(3) == Some(&dir)
@@ -58,15 +58,15 @@ fn leads_to_a_build(l: &Look<'_>, name: &str, kernel: &Kernel, link: &Path) -> b
 /// Checks `M/original_module/K/A`.
 pub(super) fn look(l: &Look<'_>, name: &str, kernel: &Kernel) -> Vec<Finding> {
     let about = About::package(name).on(kernel);
-    let dir = l.s.layout.originals_dir(name, kernel);
+    let dir = l.system.layout.originals_dir(name, kernel);
     let mut found = Vec::new();
     if std::fs::read_dir(&dir).is_ok_and(|mut d| d.next().is_none()) {
         found.push(empty(about.clone(), dir.clone()));
     }
     leftovers(l, &about, &dir, &mut found);
-    let active = state::installed_version(l.s.layout, name, kernel).map(|id| Build::new(&id, kernel));
+    let active = state::installed_version(&l.system.layout, name, kernel).map(|id| Build::new(&id, kernel));
     let collisions = dir.join("collisions");
-    let archived = originals::list(l.s.layout, name, kernel).unwrap_or_else(|e| {
+    let archived = originals::list(&l.system.layout, name, kernel).unwrap_or_else(|e| {
         l.unreadable.borrow_mut().insert(e.to_string());
         Vec::new()
     });
@@ -116,9 +116,9 @@ fn same(a: &Path, b: &Path) -> bool {
 
 /// Whether a file of the build is installed at this path.
 fn is_installed(l: &Look<'_>, b: &Build, place: &Path) -> bool {
-    let recorded = Manifest::load(l.s.layout, b).and_then(|m| m.installed);
+    let recorded = Manifest::load(&l.system.layout, b).and_then(|m| m.installed);
     recorded.is_some_and(|i| i.files.iter().any(|f| f.path == place))
-        || state::module_files(l.s.layout, b).iter().any(|f| same(&f.path, place))
+        || state::module_files(&l.system.layout, b).iter().any(|f| same(&f.path, place))
 }
 
 /// Checks an original of a package that is not installed.
@@ -139,7 +139,7 @@ fn stranded(l: &Look<'_>, about: &About, kernel: &Kernel, o: Original) -> Option
         let what = format!("{idle}, and it is not known where it came from");
         let repair = format!(
             "move it below {} yourself and run depmod, or delete it",
-            l.s.layout.kernel_modules(&kernel.release).display()
+            l.system.layout.kernel_modules(&kernel.release).display()
         );
         return Some(finding(Kind::OriginalStranded, what).by_hand(repair));
     };

@@ -45,7 +45,7 @@ pub(super) fn in_journal(l: &Look<'_>, path: &Path) -> bool {
 }
 
 pub(super) fn stale(l: &Look<'_>) -> Vec<PathBuf> {
-    let dir = l.s.layout.journal_dir();
+    let dir = l.system.layout.journal_dir();
     let files =
         l.entries(&dir).into_iter().filter(|(name, what)| *what == What::File && !name.starts_with('.'));
     files.map(|(name, _)| dir.join(name)).collect()

@@ -17,7 +17,7 @@ const TEMPORARY: &str = "is a temporary file of an interrupted command";
 
 /// Finds temporary files next to keys, journals and archives.
 pub(super) fn root(l: &Look<'_>) -> Vec<Finding> {
-    let layout = l.s.layout;
+    let layout = &l.system.layout;
     [layout.dkms_tree.clone(), layout.journal_dir()]
         .iter()
         .flat_map(|dir| old(l, dir, &About::default()))
@@ -41,7 +41,7 @@ fn old(l: &Look<'_>, dir: &Path, about: &About) -> Vec<Finding> {
 /// Finds unfinished copies of source trees.
 pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (name, what) in l.entries(&l.s.layout.source_tree) {
+    for (name, what) in l.entries(&l.system.layout.source_tree) {
         let Some((stem, "adding")) = names::registering(&name) else { continue };
         if what != What::Directory {
             continue;
@@ -50,10 +50,10 @@ pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
         // the tree.
         let known = stem.match_indices('-').find_map(|(n, _)| {
             let id = PackageId::new(stem.get(..n)?, stem.get(n + 1..)?).ok()?;
-            l.s.layout.version_dir(&id).is_dir().then_some(id)
+            l.system.layout.version_dir(&id).is_dir().then_some(id)
         });
         let about = known.as_ref().map_or_else(About::default, About::version);
-        let path = l.s.layout.source_tree.join(&name);
+        let path = l.system.layout.source_tree.join(&name);
         let what = "is a copy of a source tree that an interrupted command left";
         found.push(leftover(about, path, what).guarded([Guard::Build(format!("build-{stem}"))]));
     }
@@ -62,7 +62,7 @@ pub(super) fn sources(l: &Look<'_>) -> Vec<Finding> {
 
 /// Checks the direct contents of `M`.
 pub(super) fn package(l: &Look<'_>, name: &str) -> Vec<Finding> {
-    let dir = l.s.layout.package_dir(name);
+    let dir = l.system.layout.package_dir(name);
     let entries = l.entries(&dir);
     let mut found = Vec::new();
     if entries.is_empty() && dir.is_dir() {
@@ -96,7 +96,7 @@ pub(super) fn package(l: &Look<'_>, name: &str) -> Vec<Finding> {
 fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
     let kernels = l.entries(root);
     let guards = |release: Option<&str>| {
-        let all = dkms_tree::lock::kernels(l.s.layout).into_iter();
+        let all = dkms_tree::lock::kernels(&l.system.layout).into_iter();
         all.filter(|k| release.is_none_or(|r| r == k.release)).map(Guard::Install).collect::<Vec<_>>()
     };
     if kernels.is_empty() && root.is_dir() {
@@ -115,9 +115,9 @@ fn empty_archives(l: &Look<'_>, name: &str, root: &Path) -> Vec<Finding> {
 
 /// Checks the contents of `M/V`, except the builds.
 pub(super) fn version(l: &Look<'_>, id: &PackageId) -> Vec<Finding> {
-    let dir = l.s.layout.version_dir(id);
+    let dir = l.system.layout.version_dir(id);
     let mut found: Vec<Finding> = source(l, id).into_iter().collect();
-    if let Err(e) = dkms_sys::fs::open_bounded(l.s.layout.conf(id), dkms_sys::fs::Limit::CONFIG) {
+    if let Err(e) = dkms_sys::fs::open_bounded(l.system.layout.conf(id), dkms_sys::fs::Limit::CONFIG) {
         // A missing source is a separate finding.
         if !e.is_not_found() {
             l.note(&e);
@@ -141,8 +141,8 @@ pub(super) fn version(l: &Look<'_>, id: &PackageId) -> Vec<Finding> {
 }
 
 fn source(l: &Look<'_>, id: &PackageId) -> Option<Finding> {
-    let link = l.s.layout.source_link(id);
-    let what = match state::breakage(l.s.layout, id)? {
+    let link = l.system.layout.source_link(id);
+    let what = match state::breakage(&l.system.layout, id)? {
         Breakage::LinkMissing => "is missing, so nothing can be done with this version".to_owned(),
         Breakage::TargetMissing => match std::fs::read_link(&link) {
             Ok(target) => format!("leads to {}, which is not there", target.display()),
@@ -151,7 +151,7 @@ fn source(l: &Look<'_>, id: &PackageId) -> Option<Finding> {
     };
     let replaceable = link.is_symlink() || !dkms_sys::fs::exists(&link);
     let f = Finding::new(Kind::SourceMissing, About::version(id), link, what);
-    let source = l.s.layout.source_dir(id);
+    let source = l.system.layout.source_dir(id);
     Some(if replaceable && source.join("dkms.conf").is_file() {
         let text = format!("link it to {}", source.display());
         f.safely(Remedy::Relink(source), text)
@@ -159,7 +159,7 @@ fn source(l: &Look<'_>, id: &PackageId) -> Option<Finding> {
         f.by_hand(format!(
             "reinstall the package that brought {}, or delete {} if it is not needed any more",
             source.display(),
-            l.s.layout.version_dir(id).display()
+            l.system.layout.version_dir(id).display()
         ))
     })
 }
@@ -188,7 +188,7 @@ fn failed(l: &Look<'_>, id: &PackageId, log: &Path, text: &[u8]) -> bool {
     if !text.starts_with(b"DKMS (") {
         return true;
     }
-    let logs = l.s.layout.version_dir(id).join(".log");
+    let logs = l.system.layout.version_dir(id).join(".log");
     let same = |name: &str| dkms_sys::fs::same_contents(log, logs.join(name)).unwrap_or(false);
     l.entries(&logs).iter().any(|(name, _)| name.starts_with("make-") && same(name))
 }

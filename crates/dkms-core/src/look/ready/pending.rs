@@ -3,11 +3,12 @@
 use crate::build::BuildError;
 use crate::conf::ConfError;
 use crate::error::Error;
+use crate::event::Sink;
 use crate::install::InstallError;
 use crate::look::status::Filter;
 use crate::look::verify;
 use crate::plan::{Operation, gather};
-use crate::session::Session;
+use crate::system::System;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::{self, Journal};
 use dkms_tree::layout::Layout;
@@ -65,16 +66,21 @@ pub struct Item {
 
 /// Everything that is pending, for the given kernels or for all kernels that have modules. Changes nothing.
 #[must_use]
-pub fn pending(s: &Session<'_>, kernels: &[Kernel]) -> Vec<Item> {
+pub fn pending(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Vec<Item> {
     let filters: Vec<Filter> = kernels.iter().map(|k| Filter::of_kernel(&k.release)).collect();
-    pending_given(s, kernels, &verify::verify(s, &filters))
+    pending_given(system, sink, kernels, &verify::verify(system, sink, &filters))
 }
 
 /// Like [`pending`], with the verdicts on the modules that are installed for these kernels.
 #[must_use]
-pub fn pending_given(s: &Session<'_>, kernels: &[Kernel], verdicts: &verify::Report) -> Vec<Item> {
+pub fn pending_given(
+    system: &System,
+    sink: &dyn Sink,
+    kernels: &[Kernel],
+    verdicts: &verify::Report,
+) -> Vec<Item> {
     let mut items = Vec::new();
-    let plan = gather::autoinstall(s, kernels);
+    let plan = gather::autoinstall(system, sink, kernels);
     // What happens only if another version fails is not what anything waits for.
     let fallbacks: Vec<&Build> = plan
         .operations()
@@ -86,11 +92,11 @@ pub fn pending_given(s: &Session<'_>, kernels: &[Kernel], verdicts: &verify::Rep
             plan.operations().any(|o| matches!(o, Operation::Build { build: other, .. } if other == build))
         };
         match operation {
-            Operation::Build { build, .. } => items.push(ready_to_go(s.layout, build, true)),
+            Operation::Build { build, .. } => items.push(ready_to_go(&system.layout, build, true)),
             Operation::Install { build, .. } if !is_built_first(build) => {
-                items.push(ready_to_go(s.layout, build, false));
+                items.push(ready_to_go(&system.layout, build, false));
             }
-            Operation::Fail { build, error } => items.push(wait(s.layout, build, error)),
+            Operation::Fail { build, error } => items.push(wait(&system.layout, build, error)),
             Operation::Defer { build, missing } => {
                 let what = format!("needs {}, which dkms does not know", missing.join(", "));
                 let help = vec![format!("install the package that has {}", missing.join(", "))];
@@ -115,7 +121,7 @@ pub fn pending_given(s: &Session<'_>, kernels: &[Kernel], verdicts: &verify::Rep
             ));
         }
     }
-    items.extend(cut_off(s.layout, kernels));
+    items.extend(cut_off(&system.layout, kernels));
     let place = |k: &Kernel| kernels.iter().position(|other| other == k);
     items.sort_by_key(|i| place(&i.kernel));
     items

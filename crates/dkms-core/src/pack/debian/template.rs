@@ -3,10 +3,11 @@
 
 use super::planned::Planned;
 use crate::error::Result;
+use crate::event::Sink;
 use crate::pack::tarball;
 use crate::pack::{self, Request};
 use crate::program::ProgramError;
-use crate::session::Session;
+use crate::system::System;
 use crate::time;
 use dkms_sys::fs::{self, TempDir};
 use dkms_sys::process::{self, Command};
@@ -39,14 +40,15 @@ impl Template<'_> {
     /// dpkg-buildpackage is missing, fails, or produces no package; a file cannot be copied.
     pub(super) fn build(
         &self,
-        s: &Session<'_>,
+        system: &System,
+        sink: &dyn Sink,
         request: &Request<'_>,
         planned: &Planned,
         kernels: &[Kernel],
         (directory, name): (PathBuf, PathBuf),
         epoch: u64,
     ) -> Result<PathBuf> {
-        let Some(program) = process::which("dpkg-buildpackage", &s.host.path) else {
+        let Some(program) = process::which("dpkg-buildpackage", &system.host.path) else {
             return Err(ProgramError::Missing {
                 program: "dpkg-buildpackage".into(),
                 purpose: format!("follow the template {}", self.path.display()),
@@ -56,10 +58,10 @@ impl Template<'_> {
         };
         tarball::require_writable(&directory)?;
         let (m, v) = (&request.package.name, &request.package.version);
-        let scratch = TempDir::new_in(&s.options.tmp_location, "dkms-deb")?;
+        let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-deb")?;
         let package = planned.base.as_str();
         let top = scratch.path().join(format!("{package}-dkms-{}", planned.version));
-        s.note_left_out(&fs::copy_tree(fs::canonicalize(&self.path)?, &top)?);
+        sink.warn_left_out(&fs::copy_tree(fs::canonicalize(&self.path)?, &top)?);
         let date = time::rfc2822(epoch);
         let kernel = kernels.first().map_or("", |k| k.release.as_str());
         let words = [
@@ -72,12 +74,12 @@ impl Template<'_> {
         ];
         fill_in(&top.join("debian"), &words)?;
         if request.with_source() && self.action != "mkbmdeb" {
-            let source = fs::canonicalize(s.layout.source_link(request.package))?;
-            s.note_left_out(&fs::copy_tree(source, top.join(format!("{m}-{v}")))?);
+            let source = fs::canonicalize(system.layout.source_link(request.package))?;
+            sink.warn_left_out(&fs::copy_tree(source, top.join(format!("{m}-{v}")))?);
         }
         if !kernels.is_empty() {
             tarball::write_modules(
-                s,
+                system,
                 request.package,
                 kernels,
                 &top.join(format!("{m}-{v}.dkms.tar.gz")),
@@ -94,11 +96,11 @@ impl Template<'_> {
             "-us",
             "-uc",
         ]);
-        if process::which("fakeroot", &s.host.path).is_some() {
+        if process::which("fakeroot", &system.host.path).is_some() {
             command = command.arg("-rfakeroot");
         }
         let shown = command.display();
-        pack::tool(s, command.cwd(&top), &shown, epoch, pack::last_line)?;
+        pack::tool(system, sink, command.cwd(&top), &shown, epoch, pack::last_line)?;
         take(scratch.path(), &directory, self.action, request.named.map(|_| name)).transpose().unwrap_or_else(
             || {
                 let template = self.path.display();

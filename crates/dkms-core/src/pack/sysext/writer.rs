@@ -3,10 +3,11 @@
 use super::request::Format;
 use crate::digest;
 use crate::error::Result;
+use crate::event::Sink;
+use crate::host::Host;
 use crate::pack::{last_line, tool};
 use crate::program::ProgramError;
-use crate::session::Host;
-use crate::session::Session;
+use crate::system::System;
 use dkms_sys::fs;
 use dkms_sys::process::{self, Command};
 use std::path::{Path, PathBuf};
@@ -42,7 +43,8 @@ impl Writer {
     /// beside it.
     pub(super) fn write(
         &self,
-        s: &Session<'_>,
+        system: &System,
+        sink: &dyn Sink,
         content: &Path,
         name: &str,
         path: &Path,
@@ -50,7 +52,7 @@ impl Writer {
     ) -> Result<()> {
         let image = content.with_extension("raw.new");
         let command = match self {
-            Self::Directory => return place(content, path, s.options.force),
+            Self::Directory => return place(content, path, system.settings.force),
             // The times come from SOURCE_DATE_EPOCH and the files themselves.
             Self::Squashfs(program) => Command::new(program)
                 .arg(content)
@@ -69,10 +71,10 @@ impl Writer {
             Self::Erofs(_) => format!("mkfs.erofs {}", path.display()),
             _ => format!("mksquashfs {}", path.display()),
         };
-        tool(s, command, &shown, epoch, last_line)?;
+        tool(system, sink, command, &shown, epoch, last_line)?;
         fs::set_mode(&image, 0o644)?;
         fs::sync_file(&image)?;
-        place(&image, path, s.options.force)
+        place(&image, path, system.settings.force)
     }
 }
 
