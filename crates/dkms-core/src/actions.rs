@@ -49,12 +49,12 @@ fn add_sources(system: &System, sink: &dyn Sink, plan: &Plan) -> Result<()> {
         match operation {
             Operation::CopySource { package, from, .. } => {
                 system.require_writable_tree()?;
-                origin::copy_source(system, sink, package, from)?;
+                origin::copy_source(system, sink, package, from, plan.overrides.force)?;
                 copied = true;
             }
             Operation::Add { package, kernel } => {
                 system.require_writable_tree()?;
-                match add::add(system, sink, package, kernel) {
+                match add::add(system, sink, package, kernel, plan.overrides) {
                     // Another dkms registered it first, and the later steps are needed in any case.
                     Err(Error::Package(PackageError::AlreadyAdded(_))) if is_for_more && !copied => {}
                     other => other?,

@@ -8,6 +8,7 @@ use crate::hooks::{self, Script};
 use crate::origin::OriginError;
 use crate::package::PackageError;
 use crate::program::ProgramError;
+use crate::request::Overrides;
 use crate::system::System;
 use dkms_conf::Severity;
 use dkms_sys::fs;
@@ -21,8 +22,14 @@ use std::path::Path;
 ///
 /// # Errors
 /// It is registered already; it has no source; its dkms.conf is invalid; POST_ADD failed.
-pub fn add(system: &System, sink: &dyn Sink, package: &PackageId, kernel: &Kernel) -> Result<()> {
-    if system.settings.rpm_safe_upgrade {
+pub fn add(
+    system: &System,
+    sink: &dyn Sink,
+    package: &PackageId,
+    kernel: &Kernel,
+    overrides: Overrides,
+) -> Result<()> {
+    if overrides.rpm_safe_upgrade {
         // This comes first: an upgrade to another release of the same version adds a version that is
         // registered already.
         crate::rpm_upgrade::remember(&system.settings, sink, package)?;

@@ -11,6 +11,7 @@ use crate::lock;
 use crate::package::PackageError;
 use crate::plan::removal::Depth;
 use crate::plan::{Operation, Plan, gather};
+use crate::request::Overrides;
 use crate::system::System;
 use dkms_sys::fs;
 use dkms_tree::ids::{Build, Kernel, PackageId};
@@ -28,6 +29,8 @@ pub struct Request<'a> {
     pub depth: Depth,
     /// The action, for the reasons in the plan.
     pub action: &'a str,
+    /// The safety checks that it overrides.
+    pub overrides: Overrides,
 }
 
 /// The plan of `uninstall`, `unbuild` or `remove`.
@@ -39,7 +42,7 @@ pub fn plan(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<P
     let built = || state::builds(&system.layout, request.package).into_iter().map(|b| b.kernel).collect();
     let kernels = request.kernels.map_or_else(built, <[Kernel]>::to_vec);
     let why = format!("'{}' asks for it", request.action);
-    Ok(gather::removal(system, sink, request.package, &kernels, request.depth, &why))
+    Ok(gather::removal(system, sink, request.package, &kernels, request.depth, &why, request.overrides))
 }
 
 /// Executes such a plan as a single transaction. Returns the kernels whose modules changed.
@@ -49,7 +52,7 @@ pub fn plan(system: &System, sink: &dyn Sink, request: &Request<'_>) -> Result<P
 /// the first failure.
 pub fn execute(system: &System, sink: &dyn Sink, request: &Request<'_>, plan: Plan) -> Result<Vec<Kernel>> {
     if request.depth == Depth::Remove
-        && system.settings.rpm_safe_upgrade
+        && request.overrides.rpm_safe_upgrade
         && crate::rpm_upgrade::added_in_this_transaction(&system.settings, request.package)
     {
         return Err(PackageError::RemoveCancelled(request.package.clone()).into());
@@ -85,7 +88,7 @@ fn transact(system: &System, sink: &dyn Sink, plan: Plan) -> Result<Vec<Kernel>>
         // Only the tree changes, but a transaction needs a kernel. An image may have none.
         kernels.push(system.host.kernel()?);
     }
-    let mut change = Change::begin(system, sink, &kernels)?;
+    let mut change = Change::begin(system, sink, &kernels, plan.overrides)?;
     let done = plan.operations().try_for_each(|operation| execute_step(system, sink, &mut change, operation));
     if let Err(e) = done {
         return Err(change.abandon_because(system, sink, e));
@@ -153,7 +156,7 @@ pub fn clear_kernel(
         packages.sort();
         packages.dedup();
         let _held = packages.into_iter().map(|p| lock::build(system, sink, p)).collect::<Result<Vec<_>>>()?;
-        let mut change = Change::begin(system, sink, std::slice::from_ref(kernel))?;
+        let mut change = Change::begin(system, sink, std::slice::from_ref(kernel), plan.overrides)?;
         let mut given_up: Option<&Build> = None;
         for operation in steps {
             let Some(build) = operation.build().filter(|build| given_up != Some(*build)) else { continue };

@@ -67,10 +67,6 @@ impl System {
 /// What framework.conf and the command line set for this system, whatever the action is.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// `--force`
-    pub force: bool,
-    /// `--force-version-override`
-    pub force_version_override: bool,
     /// `--directive NAME=value`, in the order of the command line.
     pub directives: Vec<(String, String)>,
     /// `-c FILE`
@@ -87,8 +83,6 @@ pub struct Settings {
     pub symlink_modules: bool,
     /// `-j N`; `Some(0)` means no limit, `None` means one per processor.
     pub jobs: Option<u32>,
-    /// `--rpm_safe_upgrade`
-    pub rpm_safe_upgrade: bool,
     /// `--mok-signing-key` and `--mok-certificate`: sign with these, also in a chroot.
     pub signing: Option<(String, PathBuf)>,
     /// The directory for temporary files.

@@ -1,6 +1,5 @@
 //! Trees and options: the defaults, overridden by framework.conf, overridden by the command line.
 
-use crate::actions::Opt;
 use crate::cli::Arguments;
 use dkms_conf::framework_conf::{FrameworkConf, Prebuilt};
 use dkms_core::conf::bash::Evaluator;
@@ -52,12 +51,7 @@ pub(crate) fn resolve(arguments: &Arguments, host: &Host, sink: &dyn Sink) -> Re
 fn from_command_line(arguments: &Arguments, host: &Host) -> Result<Settings> {
     // TMPDIR is a directory of the machine, not of the other root.
     let tmp = std::env::var_os("TMPDIR").filter(|t| !t.is_empty() && host.other_root.is_none());
-    // For example, a repair never replaces files that are newer or unknown.
-    let may_force = arguments.applies(Opt::Force);
     Ok(Settings {
-        force: may_force && arguments.force,
-        force_version_override: may_force && arguments.force_version_override,
-        rpm_safe_upgrade: may_force && arguments.rpm_safe_upgrade,
         conf_file: arguments.conf.clone(),
         kernel_config: arguments.config.clone(),
         kernel_source_dir: arguments.kernelsourcedir.as_deref().map(absolute),

@@ -116,9 +116,9 @@ fn collect_module(
 ) -> Result<CollectedModule> {
     let (system, name) = (context.system, built_file(entry));
     let bytes = dkms_sys::fs::read_untrusted(dir, &name, context.sandbox.owner())?;
-    let module = check(&bytes, context.build, system.settings.force)
+    let module = check(&bytes, context.build, context.force)
         .map_err(|cause| not_for_kernel(context, dir.join(&name), cause))?;
-    let is_module = |bytes: &[u8]| check(bytes, context.build, system.settings.force).map(drop);
+    let is_module = |bytes: &[u8]| check(bytes, context.build, context.force).map(drop);
     let bytes = btf::add(context, &entry.dest_name, bytes, is_module)?;
     let bytes = if entry.strip { strip(context, &entry.dest_name, bytes)? } else { bytes };
     let path = staging.modules().join(format!("{}.ko", entry.dest_name));
@@ -213,7 +213,7 @@ fn strip(context: &Context<'_>, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
         let output = String::from_utf8_lossy(&done.stderr).trim().to_owned();
         return Err(bad(format!("{program} -g failed: {output}")));
     }
-    check(&stripped, context.build, system.settings.force)
+    check(&stripped, context.build, context.force)
         .map_err(|reason| bad(format!("{program} -g damaged it: {reason}")))?;
     Ok(stripped)
 }

@@ -33,6 +33,8 @@ pub(crate) struct Context<'a> {
     pub sandbox: &'a BuildSandbox,
     pub pool: Option<&'a Jobserver>,
     pub held: &'a Held,
+    /// `--force`
+    pub force: bool,
     /// `--force` replaces a build that exists: it is compiled, whatever the cache has.
     pub rebuild: bool,
     pub log: &'a MakeLog,

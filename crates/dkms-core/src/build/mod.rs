@@ -78,6 +78,8 @@ pub use target::Target;
 /// How a build runs among the others of its command.
 #[derive(Clone, Copy, Debug)]
 pub struct BuildOptions<'a> {
+    /// `--force`: failed checks are warnings.
+    pub force: bool,
     /// An earlier build is replaced when the new one is complete, and stays if it fails.
     pub replace: bool,
     /// The build directory is one that only its own processes see as `M/V/build`, so that the package can be
@@ -129,7 +131,7 @@ pub fn build(
     options: &BuildOptions<'_>,
 ) -> Result<Option<BuildOrigin>> {
     let (loaded, exclusion) = configuration;
-    require_dependencies(system, sink, build, loaded)?;
+    require_dependencies(&system.layout, sink, build, loaded, options.force)?;
     // While this dkms waited for the lock, another one may have built the package or removed it.
     crate::add::require_added(&system.layout, &build.package)?;
     if !options.replace && system.layout.module_dir(build).is_dir() {
@@ -170,7 +172,8 @@ pub fn build(
         sandbox: &sandbox,
         pool: options.pool,
         held: options.held,
-        rebuild: options.replace && system.settings.force,
+        force: options.force,
+        rebuild: options.replace && options.force,
         log: &log,
         started,
         mark: Mutex::new(mark),
@@ -269,12 +272,18 @@ fn obtain(
 }
 
 /// Makes sure that all BUILD_DEPENDS are installed for the same kernel.
-fn require_dependencies(system: &System, sink: &dyn Sink, build: &Build, loaded: &Loaded) -> Result<()> {
-    let missing = missing_dependencies(&system.layout, build, loaded);
+fn require_dependencies(
+    layout: &Layout,
+    sink: &dyn Sink,
+    build: &Build,
+    loaded: &Loaded,
+    force: bool,
+) -> Result<()> {
+    let missing = missing_dependencies(layout, build, loaded);
     if missing.is_empty() {
         return Ok(());
     }
-    if !system.settings.force {
+    if !force {
         return Err(BuildError::DependsMissing { build: build.clone(), missing }.into());
     }
     sink.warn(format!(

@@ -50,7 +50,7 @@ pub(super) fn remember(context: &Context<'_>, fingerprint: &Fingerprint, error: 
 /// The record, if a package manager's hook started this dkms.
 fn record_of(context: &Context<'_>, fingerprint: &Fingerprint) -> Option<String> {
     let run = context.system.host.package_manager_run.as_ref()?;
-    if context.system.settings.force {
+    if context.force {
         return None;
     }
     let system: String = SYSTEM.iter().map(|dir| format!("{dir} {}\n", changed(dir))).collect();

@@ -5,6 +5,7 @@ use super::plan::{self, Source};
 use crate::conf::load;
 use crate::error::Result;
 use crate::event::Sink;
+use crate::request::Overrides;
 use crate::system::Settings;
 use crate::system::System;
 use dkms_tree::ids::Build;
@@ -20,14 +21,14 @@ pub(super) struct Built {
 }
 
 impl Built {
-    pub(super) fn read(system: &System, sink: &dyn Sink, b: &Build) -> Result<Self> {
+    pub(super) fn read(system: &System, sink: &dyn Sink, b: &Build, overrides: Overrides) -> Result<Self> {
         let loaded = load::load(system, sink, &b.package, &b.kernel)?.strict()?;
         let manifest = Manifest::read(&system.layout, b)?;
         let written = |name: &str| {
             loaded.conf.modules.iter().find(|m| m.dest_name == name).map(|m| m.dest_location.clone())
         };
         let sources = plan::sources(&system.host, &system.layout, b, manifest.as_ref(), &written);
-        let force = plan::force_for(&system.layout, &system.settings, &b.package.name);
+        let force = plan::force_for(&system.layout, overrides, &b.package.name);
         Ok(Self { loaded, manifest, sources, force })
     }
 

@@ -17,6 +17,7 @@ use crate::kernel::{headers, toolchain};
 use crate::lock::{self, Held};
 use crate::look::status;
 use crate::look::verify::Facts;
+use crate::request::Overrides;
 use crate::system::{Settings, System};
 use dkms_sys::fs;
 use dkms_tree::beneath;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 /// Changes to the modules of one or more kernels, applied as a single transaction.
 #[derive(Debug)]
 pub struct Change {
+    overrides: Overrides,
     pub(super) held: Vec<Held>,
     pub(super) transaction: Transaction,
     pub(super) kernels: Vec<OfKernel>,
@@ -73,7 +75,7 @@ impl Change {
     ///
     /// # Errors
     /// A lock is busy, or the tree is not writable.
-    pub fn begin(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Result<Self> {
+    pub fn begin(system: &System, sink: &dyn Sink, kernels: &[Kernel], overrides: Overrides) -> Result<Self> {
         let mut sorted = kernels.to_vec();
         sorted.sort();
         sorted.dedup();
@@ -90,7 +92,7 @@ impl Change {
             weak_gone: Vec::new(),
         };
         let kernels = sorted.into_iter().map(of).collect();
-        Ok(Self { held, transaction, kernels, results: Vec::new(), pending_depmod })
+        Ok(Self { overrides, held, transaction, kernels, results: Vec::new(), pending_depmod })
     }
 
     pub(super) fn of(&mut self, kernel: &Kernel) -> Result<&mut OfKernel> {
@@ -128,7 +130,7 @@ impl Change {
             return Err(InstallError::KernelDirMissing(directory).into());
         }
         beneath::check_package(&system.layout, &b.package)?;
-        let built = Built::read(system, sink, b)?;
+        let built = Built::read(system, sink, b, self.overrides)?;
         built.require_all(&system.layout, &system.settings, b)?;
         self.pre_install(system, sink, b, built.loaded.conf.pre_install.as_deref(), built.force.all)?;
         let of = self.of(&b.kernel)?;
@@ -278,7 +280,7 @@ impl Change {
     /// On an error, nothing of this build is changed.
     pub fn uninstall(&mut self, system: &System, sink: &dyn Sink, b: &Build) -> Result<()> {
         beneath::check_package(&system.layout, &b.package)?;
-        let planned = uninstall::plan(system, sink, b)?;
+        let planned = uninstall::plan(system, sink, b, self.overrides.force)?;
         for w in &planned.warnings {
             sink.warn(w.clone());
         }
@@ -415,8 +417,9 @@ pub(crate) fn preview(
     b: &Build,
     index: &ModuleIndex,
     facts: &Facts,
+    overrides: Overrides,
 ) -> Result<plan::InstallChanges> {
-    let built = Built::read(system, sink, b)?;
+    let built = Built::read(system, sink, b, overrides)?;
     built.require_all(&system.layout, &system.settings, b)?;
     let planned = plan::plan(system, sink, b, &built.sources, index, facts, built.force)?;
     if planned.ops.is_empty() && !planned.refused.is_empty() {

@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::installed;
 use crate::kernel::installed::{ModuleIndex, decompressed};
 use crate::look::verify::Facts;
+use crate::request::Overrides;
 use crate::system::Settings;
 use crate::system::System;
 use dkms_conf::kernel_match::compare_versions;
@@ -64,9 +65,8 @@ pub struct Force {
 
 /// Combines `--force`, `--force-version-override`, `--rpm_safe_upgrade`, and the files in
 /// `modules_to_force_install/`.
-pub fn force_for(layout: &Layout, settings: &Settings, package: &str) -> Force {
-    let mut force =
-        Force { all: settings.force || settings.rpm_safe_upgrade, version: settings.force_version_override };
+pub fn force_for(layout: &Layout, overrides: Overrides, package: &str) -> Force {
+    let mut force = Force { all: overrides.force || overrides.rpm_safe_upgrade, version: overrides.version };
     let Ok(entries) = std::fs::read_dir(&layout.force_dir) else { return force };
     let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     files.sort();

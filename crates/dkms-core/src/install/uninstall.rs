@@ -33,13 +33,13 @@ pub struct UninstallChanges {
 ///
 /// # Errors
 /// The record of its installed files cannot be used; what is archived of the kernel cannot be read.
-pub fn plan(system: &System, sink: &dyn Sink, b: &Build) -> Result<UninstallChanges> {
+pub fn plan(system: &System, sink: &dyn Sink, b: &Build, force: bool) -> Result<UninstallChanges> {
     check_record(system.trees(), b)?;
     let mut plan = UninstallChanges::default();
     let files = installed_files(system, sink, b);
     for f in &files {
-        // With --force, a file at a path that we installed is removed even if another program changed it.
-        if f.ours || (f.present && system.settings.force) {
+        // With `--force`, a file at a path that we installed is removed even if another program changed it.
+        if f.ours || (f.present && force) {
             plan.ops.push(Op::Remove { path: f.path.clone(), saved: aside(&f.path, "old") });
             plan.removed.push(f.path.clone());
         } else if f.present {

@@ -18,6 +18,7 @@ pub(super) fn load(
     sink: &dyn Sink,
     package: &PackageId,
     main: &Path,
+    force: bool,
 ) -> Result<Vec<Kernel>> {
     let mut loaded = Vec::new();
     for release in state::subdirectories(main) {
@@ -28,7 +29,7 @@ pub(super) fn load(
             }
             let kernel = Kernel::new(&release, &arch)?;
             let build = Build::new(package, &kernel);
-            if fs::is_dir(system.layout.built_dir(&build)) && !system.settings.force {
+            if fs::is_dir(system.layout.built_dir(&build)) && !force {
                 sink.warn(format!("{build} is built already and is kept (--force replaces it)"));
                 continue;
             }

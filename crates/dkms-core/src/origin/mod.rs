@@ -18,6 +18,7 @@ use crate::package::PackageError;
 use crate::add;
 use crate::error::Result;
 use crate::event::Event;
+use crate::request::Overrides;
 use crate::system::System;
 use dkms_sys::fs::{self, Limit};
 use dkms_tree::ids::{Kernel, PackageId};
@@ -105,29 +106,35 @@ impl Format {
 /// # Errors
 /// There is no such file, or nothing for dkms in it; no or an invalid dkms.conf; the package is registered
 /// already.
-pub fn admit(system: &System, sink: &dyn Sink, origin: &Origin, kernel: &Kernel) -> Result<PackageId> {
+pub fn admit(
+    system: &System,
+    sink: &dyn Sink,
+    origin: &Origin,
+    kernel: &Kernel,
+    overrides: Overrides,
+) -> Result<PackageId> {
     let staged = match origin {
         Origin::Registered(package) => {
-            return add::add(system, sink, package, kernel).map(|()| package.clone());
+            return add::add(system, sink, package, kernel, overrides).map(|()| package.clone());
         }
         Origin::Directory(directory) => source::stage(system, sink, directory, kernel)?,
         Origin::Tarball(file) => tarball::stage(system, sink, file, kernel)?,
         Origin::Deb(file) => package::stage_deb(system, sink, file, kernel)?,
         Origin::Rpm(file) => package::stage_rpm(system, sink, file, kernel)?,
     };
-    source::provide(system, sink, &staged)?;
+    source::provide(system, sink, &staged, overrides.force)?;
     let package = &staged.package;
     match (staged.kind, state::registration(&system.layout, package)) {
         (Kind::Directory, Registration::Added) => {
             return Err(PackageError::AlreadyAdded(package.clone()).into());
         }
         (_, Registration::Added) => {}
-        _ => add::add(system, sink, package, kernel)?,
+        _ => add::add(system, sink, package, kernel, overrides)?,
     }
     if staged.kind != Kind::Directory {
         let mut kernels = Vec::new();
         for directory in &staged.builds {
-            kernels.extend(builds::load(system, sink, package, directory)?);
+            kernels.extend(builds::load(system, sink, package, directory, overrides.force)?);
         }
         sink.event(Event::ArchiveLoaded { package: package.clone(), kernels });
     }
@@ -138,12 +145,18 @@ pub fn admit(system: &System, sink: &dyn Sink, origin: &Origin, kernel: &Kernel)
 /// a directory is added to the tree. The second is [`add::add`].
 ///
 /// # Errors
-/// The package is registered already, and --force is not given; copying failed.
-pub(crate) fn copy_source(system: &System, sink: &dyn Sink, package: &PackageId, from: &Path) -> Result<()> {
+/// The package is registered already, and `force` is not set; copying failed.
+pub(crate) fn copy_source(
+    system: &System,
+    sink: &dyn Sink,
+    package: &PackageId,
+    from: &Path,
+    force: bool,
+) -> Result<()> {
     let (package, source) = (package.clone(), from.to_owned());
     let staged =
         staged::Staged { package, kind: Kind::Directory, source, builds: Vec::new(), _scratch: None };
-    source::provide(system, sink, &staged)
+    source::provide(system, sink, &staged, force)
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ pub(super) fn stage(system: &System, sink: &dyn Sink, directory: &Path, kernel: 
 ///
 /// # Errors
 /// It is registered already, and --force is not given; copying failed.
-pub(super) fn provide(system: &System, sink: &dyn Sink, staged: &Staged) -> Result<()> {
-    let (package, force) = (&staged.package, system.settings.force);
+pub(super) fn provide(system: &System, sink: &dyn Sink, staged: &Staged, force: bool) -> Result<()> {
+    let package = &staged.package;
     let to = system.layout.source_dir(package);
     let added = state::registration(&system.layout, package) == Registration::Added;
     match staged.kind {

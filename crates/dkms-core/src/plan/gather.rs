@@ -21,7 +21,7 @@ use crate::look::verify::Facts;
 use crate::origin;
 use crate::origin::OriginError;
 use crate::package::PackageError;
-use crate::request::RequestError;
+use crate::request::{Overrides, RequestError};
 use crate::system::Settings;
 use crate::system::System;
 use crate::trust::signing;
@@ -44,7 +44,7 @@ pub fn is_added(layout: &Layout, package: &PackageId) -> bool {
 ///
 /// # Errors
 /// There is no source.
-pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel) -> Result<Plan> {
+pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel, overrides: Overrides) -> Result<Plan> {
     if is_added(layout, package) {
         return Ok(Plan::default());
     }
@@ -53,7 +53,7 @@ pub fn add(layout: &Layout, package: &PackageId, kernel: &Kernel) -> Result<Plan
         return Err(OriginError::SourceMissing(source).into());
     }
     let operation = Operation::Add { package: package.clone(), kernel: kernel.clone() };
-    Ok(Plan::of(operation, NOT_ADDED))
+    Ok(Plan::of(operation, NOT_ADDED).overriding(overrides))
 }
 
 const NOT_ADDED: &str = "it is not in the tree";
@@ -67,15 +67,16 @@ pub fn add_directory(
     sink: &dyn Sink,
     directory: &Path,
     kernel: &Kernel,
+    overrides: Overrides,
 ) -> Result<(Plan, PackageId)> {
     let from =
         directory.canonicalize().map_err(|_| OriginError::DirectoryWithoutConf(directory.to_owned()))?;
     let package = add::identify(system, sink, &from, kernel)?;
     let is_in_place = origin::is_place_of(&system.layout, &package, &from);
-    if is_added(&system.layout, &package) && (is_in_place || !system.settings.force) {
+    if is_added(&system.layout, &package) && (is_in_place || !overrides.force) {
         return Err(PackageError::AlreadyAdded(package).into());
     }
-    let mut plan = Plan::default();
+    let mut plan = Plan::default().overriding(overrides);
     let copied = (!is_in_place).then(|| {
         let to = system.layout.source_dir(&package);
         let reason = if to.exists() { "replaces what is there" } else { "sources are kept there" };
@@ -95,12 +96,15 @@ pub fn builds(
     package: &PackageId,
     kernels: &[Kernel],
     added_first: Option<&Path>,
+    overrides: Overrides,
 ) -> Plan {
     let wanted: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
-    let mut gatherer =
-        Gatherer { added_first: added_first.map(|conf| (package, conf)), ..Gatherer::new(system, sink) };
+    let mut gatherer = Gatherer {
+        added_first: added_first.map(|conf| (package, conf)),
+        ..Gatherer::new(system, sink, overrides)
+    };
     gatherer.wanted(&wanted, Purpose::Build);
-    changes::builds(&gatherer.state, package, kernels, system.settings.force)
+    changes::builds(&gatherer.state, package, kernels, overrides.force).overriding(overrides)
 }
 
 /// The plan of `dkms install`. `added_first` is the dkms.conf of a package that is not registered yet.
@@ -111,12 +115,15 @@ pub fn installs(
     package: &PackageId,
     kernels: &[Kernel],
     added_first: Option<&Path>,
+    overrides: Overrides,
 ) -> Plan {
     let wanted: Vec<Build> = kernels.iter().map(|kernel| Build::new(package, kernel)).collect();
-    let mut gatherer =
-        Gatherer { added_first: added_first.map(|conf| (package, conf)), ..Gatherer::new(system, sink) };
+    let mut gatherer = Gatherer {
+        added_first: added_first.map(|conf| (package, conf)),
+        ..Gatherer::new(system, sink, overrides)
+    };
     gatherer.wanted(&wanted, Purpose::Install);
-    changes::installs(&gatherer.state, &wanted, system.settings.force)
+    changes::installs(&gatherer.state, &wanted, overrides.force).overriding(overrides)
 }
 
 /// The plan of `dkms match`: installs for `kernel` what is installed for `template`, either everything or the
@@ -130,6 +137,7 @@ pub fn matching(
     template: &Kernel,
     kernel: &Kernel,
     name: Option<&str>,
+    overrides: Overrides,
 ) -> Result<Plan> {
     if template.release == kernel.release {
         return Err(RequestError::SameKernel(kernel.release.clone()).into());
@@ -154,30 +162,35 @@ pub fn matching(
         let reason = format!("has nothing to match: nothing is installed for {}", template.release);
         return Ok(Plan::of(about, reason));
     }
-    let mut gatherer = Gatherer::new(system, sink);
+    let mut gatherer = Gatherer::new(system, sink, overrides);
     gatherer.wanted(&wanted, Purpose::Install);
-    Ok(changes::installs(&gatherer.state, &wanted, system.settings.force))
+    Ok(changes::installs(&gatherer.state, &wanted, overrides.force).overriding(overrides))
 }
 
 /// The plan of `dkms autoinstall`, which `/etc/dkms/no-autoinstall` disables.
 #[must_use]
-pub fn autoinstall_if_enabled(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Plan {
+pub fn autoinstall_if_enabled(
+    system: &System,
+    sink: &dyn Sink,
+    kernels: &[Kernel],
+    overrides: Overrides,
+) -> Plan {
     let switch = system.layout.config_dir.join("no-autoinstall");
     if switch.exists() {
         let about = Operation::Nothing("autoinstall".into());
         return Plan::of(about, format!("is switched off by {}", switch.display()));
     }
-    autoinstall(system, sink, kernels)
+    autoinstall(system, sink, kernels, overrides)
 }
 
 /// The plan of an autoinstall.
 #[must_use]
-pub fn autoinstall(system: &System, sink: &dyn Sink, kernels: &[Kernel]) -> Plan {
-    let mut gatherer = Gatherer::new(system, sink);
+pub fn autoinstall(system: &System, sink: &dyn Sink, kernels: &[Kernel], overrides: Overrides) -> Plan {
+    let mut gatherer = Gatherer::new(system, sink, overrides);
     for kernel in kernels {
         gatherer.candidates(kernel);
     }
-    changes::autoinstall(&gatherer.state, kernels, system.settings.force)
+    changes::autoinstall(&gatherer.state, kernels, overrides.force).overriding(overrides)
 }
 
 /// The plan of `dkms uninstall`, `dkms unbuild` and `dkms remove`.
@@ -189,8 +202,9 @@ pub fn removal(
     kernels: &[Kernel],
     depth: Depth,
     why: &str,
+    overrides: Overrides,
 ) -> Plan {
-    let mut gatherer = Gatherer::new(system, sink);
+    let mut gatherer = Gatherer::new(system, sink, overrides);
     for kernel in kernels {
         gatherer.changing(kernel);
         let build = Build::new(package, kernel);
@@ -200,14 +214,20 @@ pub fn removal(
     if state::builds(&system.layout, package).iter().any(|build| !kernels.contains(&build.kernel)) {
         gatherer.state.kept.insert(package.clone());
     }
-    removal::plan(&gatherer.state, package, kernels, depth, why)
+    removal::plan(&gatherer.state, package, kernels, depth, why).overriding(overrides)
 }
 
 /// The plan of `dkms kernel_prerm`, which removes everything for a kernel, and of `dkms kernel_preinst`,
 /// which removes what autoinstall installs again.
 #[must_use]
-pub fn clear_kernel(system: &System, sink: &dyn Sink, kernel: &Kernel, autoinstall_only: bool) -> Plan {
-    let mut gatherer = Gatherer::new(system, sink);
+pub fn clear_kernel(
+    system: &System,
+    sink: &dyn Sink,
+    kernel: &Kernel,
+    autoinstall_only: bool,
+    overrides: Overrides,
+) -> Plan {
+    let mut gatherer = Gatherer::new(system, sink, overrides);
     gatherer.changing(kernel);
     for package in state::all_packages(&system.layout) {
         let build = Build::new(&package, kernel);
@@ -233,7 +253,7 @@ pub fn clear_kernel(system: &System, sink: &dyn Sink, kernel: &Kernel, autoinsta
     }
     let why =
         if autoinstall_only { "autoinstall rebuilds it for the new files" } else { "the kernel is removed" };
-    removal::clear_kernel(&gatherer.state, kernel, why)
+    removal::clear_kernel(&gatherer.state, kernel, why).overriding(overrides)
 }
 
 /// Every kernel with headers (with `prebuilt=only`, every kernel), sorted as dkms orders versions, for this
@@ -273,6 +293,7 @@ enum Purpose {
 struct Gatherer<'a> {
     system: &'a System,
     sink: &'a dyn Sink,
+    overrides: Overrides,
     state: State,
     /// A package that the plan adds first: its dkms.conf is read from its present path.
     added_first: Option<(&'a PackageId, &'a Path)>,
@@ -284,10 +305,11 @@ struct Gatherer<'a> {
 }
 
 impl<'a> Gatherer<'a> {
-    fn new(system: &'a System, sink: &'a dyn Sink) -> Self {
+    fn new(system: &'a System, sink: &'a dyn Sink, overrides: Overrides) -> Self {
         Self {
             system,
             sink,
+            overrides,
             state: State::default(),
             added_first: None,
             headers: BTreeMap::new(),
@@ -415,7 +437,7 @@ impl<'a> Gatherer<'a> {
         // A link may point to a directory whose modules were deleted by hand.
         let is_active = state::is_active(&system.layout, build);
         let uninstalls = if is_active {
-            uninstall::plan(system, self.sink, build)
+            uninstall::plan(system, self.sink, build, self.overrides.force)
                 .map(|planned| module_files(&planned.ops))
                 .map_err(Arc::new)
         } else {
@@ -442,7 +464,7 @@ impl<'a> Gatherer<'a> {
         let mut facts = self.presence(build);
         facts.built_against = built_against(&system.layout, build);
         // A build that is installed already needs no further facts, unless it may have to be rebuilt.
-        if facts.state == BuildState::NotBuilt || system.settings.force || !facts.built_against.is_empty() {
+        if facts.state == BuildState::NotBuilt || self.overrides.force || !facts.built_against.is_empty() {
             self.look_at_build(build, &conf, &mut facts);
         } else if with_depends && facts.state == BuildState::Built {
             // Errors in a dkms.conf are reported when it is used.
@@ -462,7 +484,7 @@ impl<'a> Gatherer<'a> {
             let index = ModuleIndex::scan(&system.layout.kernel_modules(&build.kernel.release));
             (index, Facts::gather(system, sink, &build.kernel))
         });
-        match change::preview(system, sink, build, index, about_kernel) {
+        match change::preview(system, sink, build, index, about_kernel, self.overrides) {
             Ok(planned) if planned.ops.is_empty() => {
                 let kept = planned.kept.iter().map(|(path, why)| format!("{}: {why}", path.display()));
                 facts.outlook = Outlook::Same(kept.collect::<Vec<_>>().join("; "));

@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(super) struct BuildContext<'a> {
     system: &'a System,
     sink: &'a dyn Sink,
+    /// `--force`
+    force: bool,
     /// `None` if no limit is wanted, or if a jobserver cannot be created.
     pub(super) pool: Option<Jobserver>,
     /// The number of builds that run at the same time.
@@ -30,7 +32,7 @@ pub(super) struct BuildContext<'a> {
 
 impl<'a> BuildContext<'a> {
     /// Creates the context for the builds among these tasks.
-    pub(super) fn new(system: &'a System, sink: &'a dyn Sink, tasks: &Tasks<'_>) -> Self {
+    pub(super) fn new(system: &'a System, sink: &'a dyn Sink, tasks: &Tasks<'_>, force: bool) -> Self {
         let cpus = system.host.cpus.max(1);
         let jobs = system.settings.jobs.unwrap_or(u32::try_from(cpus).unwrap_or(1));
         let pool = if jobs == 0 { None } else { Jobserver::new(jobs).ok() };
@@ -49,6 +51,7 @@ impl<'a> BuildContext<'a> {
         Self {
             system,
             sink,
+            force,
             pool,
             most,
             private,
@@ -69,7 +72,13 @@ impl<'a> BuildContext<'a> {
         self.system.require_writable_tree()?;
         let target = self.target(&b.kernel)?;
         let held = self.package_lock(&b.package)?;
-        let how = BuildOptions { replace, private: self.private, pool: self.pool.as_ref(), held: &held };
+        let how = BuildOptions {
+            force: self.force,
+            replace,
+            private: self.private,
+            pool: self.pool.as_ref(),
+            held: &held,
+        };
         build::build(self.system, self.sink, &target, b, &configuration, &how)
             .inspect_err(|e| report(&self.system.host, b, e))
     }

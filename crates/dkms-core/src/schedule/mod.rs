@@ -34,6 +34,7 @@ use crate::event::Sink;
 use crate::event::{Event, Queued};
 use crate::install::{Change, Ending};
 use crate::plan::Plan;
+use crate::request::Overrides;
 use crate::system::System;
 use context::BuildContext;
 use dkms_tree::ids::{Build, Kernel};
@@ -57,7 +58,7 @@ const MEASURE_AGAIN: Duration = Duration::from_millis(100);
 /// Executes the builds and installs of a plan.
 pub fn run(system: &System, sink: &dyn Sink, plan: &Plan, telling: Telling) -> Results {
     let tasks = Tasks::of(plan);
-    let context = BuildContext::new(system, sink, &tasks);
+    let context = BuildContext::new(system, sink, &tasks, plan.overrides.force);
     crate::trust::signing::ask::ask_before(system, sink, tasks.to_build().map(|task| &task.build.kernel));
     let newest = |task: &&Task<'_>| task.instead_of.is_none();
     let queue: Vec<Queued> = tasks.to_build().filter(newest).map(|task| tasks.queued(task)).collect();
@@ -67,6 +68,7 @@ pub fn run(system: &System, sink: &dyn Sink, plan: &Plan, telling: Telling) -> R
     let mut scheduler = Scheduler {
         system,
         sink,
+        overrides: plan.overrides,
         telling,
         context: &context,
         groups: tasks.groups(plan.transactions),
@@ -86,6 +88,7 @@ pub fn run(system: &System, sink: &dyn Sink, plan: &Plan, telling: Telling) -> R
 struct Scheduler<'a> {
     system: &'a System,
     sink: &'a dyn Sink,
+    overrides: Overrides,
     telling: Telling,
     context: &'a BuildContext<'a>,
     tasks: Tasks<'a>,
@@ -383,7 +386,7 @@ impl<'a> Scheduler<'a> {
     fn install_early(&mut self, id: TaskId) {
         let Some(task) = self.tasks.get(id) else { return };
         let kernel = std::slice::from_ref(&task.build.kernel);
-        let done = Change::begin(self.system, self.sink, kernel).and_then(|mut change| {
+        let done = Change::begin(self.system, self.sink, kernel, self.overrides).and_then(|mut change| {
             let outcome = install(self.system, self.sink, &mut change, task);
             match outcome {
                 Ok(outcome) => change.finish_without_depmod(self.system, self.sink).map(|()| outcome),
@@ -451,7 +454,7 @@ impl<'a> Scheduler<'a> {
         if let (Some(Error::Interrupted(signal)), true) = (&self.stopped, early.is_empty()) {
             return Err(Error::Interrupted(*signal));
         }
-        let mut change = Change::begin(self.system, self.sink, &kernels)?;
+        let mut change = Change::begin(self.system, self.sink, &kernels, self.overrides)?;
         for build in &early {
             change.answer_for(build)?;
         }

@@ -1,5 +1,6 @@
 //! The arguments of an action's function, and the checks that several actions share.
 
+use crate::actions::Opt;
 use crate::cli::Arguments;
 use crate::render;
 use crate::request::{KernelWords, Subject};
@@ -10,7 +11,7 @@ use dkms_core::error::Result;
 use dkms_core::event::Sink;
 use dkms_core::plan::Plan;
 use dkms_core::registry;
-use dkms_core::request::RequestError;
+use dkms_core::request::{Overrides, RequestError};
 use dkms_core::system::System;
 
 /// The arguments of an action's function.
@@ -73,6 +74,20 @@ impl Call<'_> {
             }
         });
         interrupted
+    }
+
+    /// The safety checks that the command line overrides. An action without these options overrides none: a
+    /// repair, for example, never replaces files that are newer or unknown.
+    pub(super) fn overrides(&self) -> Overrides {
+        let arguments = self.arguments;
+        if !arguments.applies(Opt::Force) {
+            return Overrides::default();
+        }
+        Overrides {
+            force: arguments.force,
+            version: arguments.force_version_override,
+            rpm_safe_upgrade: arguments.rpm_safe_upgrade,
+        }
     }
 
     /// Refuses users other than root. Printing a plan needs no privileges.

@@ -20,6 +20,7 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
         base: a.base.as_deref(),
         name: a.image.as_deref(),
         prefix: image::prefix(&prefix)?,
+        force: call.overrides().force,
         epoch: super::tarball::source_date_epoch(),
     };
     // Before anything is written, because it may be refused.

@@ -15,7 +15,7 @@ use dkms_core::{actions, finally, remove};
 /// `dkms autoinstall`, and `dkms kernel_postinst` for hooks
 pub(super) fn autoinstall(call: &Call<'_>, action: Action) -> Result<()> {
     let kernels = autoinstall_kernels(call)?;
-    let plan = gather::autoinstall_if_enabled(call.system, call.sink, &kernels);
+    let plan = gather::autoinstall_if_enabled(call.system, call.sink, &kernels, call.overrides());
     call.print_or_execute(plan, |plan| match action {
         Action::KernelPostinst => actions::kernel_postinst(call.system, call.sink, plan, &kernels),
         _ => actions::autoinstall(call.system, call.sink, plan, &kernels),
@@ -52,7 +52,14 @@ pub(super) fn match_kernel(call: &Call<'_>) -> Result<()> {
     let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
     let template = template(call, &kernel)?;
     request::report_default(call.system, call.sink, call.words, std::slice::from_ref(&kernel));
-    let plan = gather::matching(call.system, call.sink, &template, &kernel, call.subject.name.as_deref())?;
+    let plan = gather::matching(
+        call.system,
+        call.sink,
+        &template,
+        &kernel,
+        call.subject.name.as_deref(),
+        call.overrides(),
+    )?;
     call.print_or_execute(plan, |plan| actions::execute(call.system, call.sink, plan))
 }
 
@@ -81,7 +88,13 @@ pub(super) fn hold(call: &Call<'_>) -> Result<Answer> {
 /// `dkms kernel_preinst`, `dkms kernel_prerm`
 pub(super) fn clear(call: &Call<'_>, action: Action) -> Result<()> {
     let kernel = request::one_kernel(call.system, call.arguments, call.words)?;
-    let plan = gather::clear_kernel(call.system, call.sink, &kernel, action == Action::KernelPreinst);
+    let plan = gather::clear_kernel(
+        call.system,
+        call.sink,
+        &kernel,
+        action == Action::KernelPreinst,
+        call.overrides(),
+    );
     call.print_or_execute(plan, |plan| {
         let changed = remove::clear_kernel(call.system, call.sink, &kernel, action.word(), &plan)?;
         if changed {

@@ -65,7 +65,7 @@ pub(super) fn mok(call: &Call<'_>) -> Result<()> {
         Verb::Rotate => {
             call.require_root()?;
             call.require_writable_tree()?;
-            let plan = mok::plan_rotation(call.system, call.sink, &kernel)?;
+            let plan = mok::plan_rotation(call.system, call.sink, &kernel, call.overrides())?;
             call.print_or_execute(plan, |plan| rotate(call, &kernel, &plan))
         }
     }

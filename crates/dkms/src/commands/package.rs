@@ -50,8 +50,7 @@ pub(super) fn bring_in(call: &Call<'_>, action: Action) -> Result<()> {
 /// Records an add for the RPM transaction, even if there is nothing to add: an upgrade to another release of
 /// the same version adds a package that is already there.
 fn remember_upgrade(call: &Call<'_>, action: Action, origin: &Origin) -> Result<()> {
-    let is_recorded =
-        action == Action::Add && call.system.settings.rpm_safe_upgrade && !call.arguments.dry_run;
+    let is_recorded = action == Action::Add && call.overrides().rpm_safe_upgrade && !call.arguments.dry_run;
     match origin {
         Origin::Registered(package) if is_recorded => {
             rpm_upgrade::remember(&call.system.settings, call.ui, package)
@@ -67,7 +66,8 @@ fn plan(call: &Call<'_>, action: Action, origin: &Origin, kernels: &[Kernel]) ->
             return Ok(super::tarball::plan_loading(file));
         }
         Origin::Directory(directory) => {
-            let (plan, package) = gather::add_directory(call.system, call.sink, directory, kernel)?;
+            let (plan, package) =
+                gather::add_directory(call.system, call.sink, directory, kernel, call.overrides())?;
             (plan, package, Some(directory.join("dkms.conf")))
         }
         Origin::Registered(package) => {
@@ -81,7 +81,7 @@ fn plan(call: &Call<'_>, action: Action, origin: &Origin, kernels: &[Kernel]) ->
                 call.require_writable_tree()?;
             }
             let conf = (!is_added).then(|| call.system.layout.source_dir(package).join("dkms.conf"));
-            (gather::add(&call.system.layout, package, kernel)?, package.clone(), conf)
+            (gather::add(&call.system.layout, package, kernel, call.overrides())?, package.clone(), conf)
         }
     };
     plan.append(changes(call, action, &package, kernels, conf.as_deref()));
@@ -97,8 +97,12 @@ fn changes(
     added_first: Option<&std::path::Path>,
 ) -> Plan {
     match action {
-        Action::Build => gather::builds(call.system, call.sink, package, kernels, added_first),
-        Action::Install => gather::installs(call.system, call.sink, package, kernels, added_first),
+        Action::Build => {
+            gather::builds(call.system, call.sink, package, kernels, added_first, call.overrides())
+        }
+        Action::Install => {
+            gather::installs(call.system, call.sink, package, kernels, added_first, call.overrides())
+        }
         _ => Plan::default(),
     }
 }
@@ -115,8 +119,13 @@ pub(super) fn uninstall_or_remove(call: &Call<'_>, action: Action) -> Result<()>
     if let Some(kernels) = &kernels {
         request::report_default(call.system, call.sink, call.words, kernels);
     }
-    let request =
-        remove::Request { package: &package, kernels: kernels.as_deref(), depth, action: action.word() };
+    let request = remove::Request {
+        package: &package,
+        kernels: kernels.as_deref(),
+        depth,
+        action: action.word(),
+        overrides: call.overrides(),
+    };
     call.print_or_execute(remove::plan(call.system, call.sink, &request)?, |plan| {
         let changed = remove::execute(call.system, call.sink, &request, plan)?;
         finally::once_per_command(call.system, call.sink, &changed, false);

@@ -19,6 +19,7 @@ pub(super) fn make(call: &Call<'_>) -> Result<()> {
         os: a.os.as_deref(),
         level: a.sysext_level.as_deref(),
         load: a.load,
+        force: call.overrides().force,
         epoch: super::tarball::source_date_epoch(),
     };
     let names: Vec<String> = packages.iter().map(ToString::to_string).collect();

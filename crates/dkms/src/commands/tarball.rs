@@ -93,7 +93,7 @@ fn is_left_to_rpm(call: &Call<'_>, origin: &Origin) -> bool {
 pub(super) fn admit(call: &Call<'_>, origin: &Origin, kernel: &Kernel) -> Result<Option<PackageId>> {
     match origin {
         Origin::Rpm(file) if is_left_to_rpm(call, origin) => install_rpm(call, file, kernel).map(|()| None),
-        _ => origin::admit(call.system, call.sink, origin, kernel).map(Some),
+        _ => origin::admit(call.system, call.sink, origin, kernel, call.overrides()).map(Some),
     }
 }
 
@@ -110,7 +110,7 @@ fn install_rpm(call: &Call<'_>, archive: &Path, kernel: &Kernel) -> Result<()> {
     actions::autoinstall(
         call.system,
         call.sink,
-        gather::autoinstall_if_enabled(call.system, call.sink, kernels),
+        gather::autoinstall_if_enabled(call.system, call.sink, kernels, call.overrides()),
         kernels,
     )
 }

@@ -9,6 +9,7 @@ use crate::event::Sink;
 use crate::install::{Change, Ending, recover};
 use crate::lock;
 use crate::look::status::Filter;
+use crate::request::Overrides;
 use crate::system::System;
 use dkms_sys::{IoError, fs};
 use dkms_tree::ids::{Build, Kernel};
@@ -139,7 +140,7 @@ impl Round<'_> {
             }
         }
         let Under::Kernel(kernel) = place else { return self.each(group, None) };
-        let mut change = Change::begin(self.l.system, self.l.sink, &kernels)?;
+        let mut change = Change::begin(self.l.system, self.l.sink, &kernels, Overrides::default())?;
         let done = self.each(group, Some((&mut change, kernel)));
         let finished = change.finish(self.l.system, self.l.sink, Ending::EachKernel)?;
         done.and_then(|()| finished.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))

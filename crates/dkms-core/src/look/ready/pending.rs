@@ -8,6 +8,7 @@ use crate::install::InstallError;
 use crate::look::status::Filter;
 use crate::look::verify;
 use crate::plan::{Operation, gather};
+use crate::request::Overrides;
 use crate::system::System;
 use dkms_tree::ids::{Build, Kernel, PackageId};
 use dkms_tree::journal::{self, Journal};
@@ -80,7 +81,7 @@ pub fn pending_given(
     verdicts: &verify::Report,
 ) -> Vec<Item> {
     let mut items = Vec::new();
-    let plan = gather::autoinstall(system, sink, kernels);
+    let plan = gather::autoinstall(system, sink, kernels, Overrides::default());
     // What happens only if another version fails is not what anything waits for.
     let fallbacks: Vec<&Build> = plan
         .operations()

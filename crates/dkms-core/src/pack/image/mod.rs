@@ -53,6 +53,8 @@ pub struct ImageRequest<'a> {
     pub name: Option<&'a str>,
     /// The directory above `lib/modules`, relative to the root of the image: `opt`.
     pub prefix: &'a str,
+    /// Whether files that exist are replaced.
+    pub force: bool,
     /// SOURCE_DATE_EPOCH; if unset, the time of the newest module.
     pub epoch: Option<u64>,
 }
@@ -128,7 +130,7 @@ pub fn make(system: &System, sink: &dyn Sink, request: &ImageRequest<'_>) -> Res
     let scratch = TempDir::new_in(&system.settings.tmp_location, "dkms-mkimage")?;
     let mut starts = Vec::new();
     for (kernel, place) in request.kernels.iter().zip(&places) {
-        output::refuse_existing(&system.settings, place)?;
+        output::refuse_existing(place, request.force)?;
         let modules = Modules::read(&system.layout, request.packages, kernel)?;
         modules.require_dependencies(&of_the_kernel(&system.layout.kernel_modules(&kernel.release))?)?;
         starts.push(Start::new(&system.host, request, &Platform::of(kernel)?, scratch.path())?);

@@ -71,7 +71,7 @@ pub fn place(layout: &Layout, request: &SysextRequest<'_>) -> Result<PathBuf> {
 /// `--force` is not given; the program for the format is missing or fails; the destination is not writable.
 pub fn make(system: &System, sink: &dyn Sink, request: &SysextRequest<'_>) -> Result<PathBuf> {
     let (name, path) = request.target(&system.layout)?;
-    output::refuse_existing(&system.settings, &path)?;
+    output::refuse_existing(&path, request.force)?;
     let mut all = Vec::new();
     for kernel in request.kernels {
         let modules = Modules::read(&system.layout, request.packages, kernel)?;
@@ -89,7 +89,8 @@ pub fn make(system: &System, sink: &dyn Sink, request: &SysextRequest<'_>) -> Re
     let content = scratch.path().join(&name);
     tree::fill(&content, &name, &all, &release, request.load)?;
     tree::set_times(&content, epoch)?;
-    writer.write(system, sink, &content, &name, &path, epoch)?;
+    let written = writer.write(system, sink, &content, &name, &path, epoch)?;
+    writer::place(&written, &path, request.force)?;
     sink.event(Event::ArchiveWritten { path: path.clone() });
     Ok(path)
 }

@@ -39,8 +39,8 @@ impl Writer {
         })
     }
 
-    /// Writes the extension `name`, which is in `content`, to `path`. `content` is in a temporary directory
-    /// beside it.
+    /// Writes the extension `name`, which is in `content`, beside `content`, and returns its path there. `path`
+    /// is its final path, which the messages show.
     pub(super) fn write(
         &self,
         system: &System,
@@ -49,10 +49,10 @@ impl Writer {
         name: &str,
         path: &Path,
         epoch: u64,
-    ) -> Result<()> {
+    ) -> Result<PathBuf> {
         let image = content.with_extension("raw.new");
         let command = match self {
-            Self::Directory => return place(content, path, system.settings.force),
+            Self::Directory => return Ok(content.to_owned()),
             // The times come from SOURCE_DATE_EPOCH and the files themselves.
             Self::Squashfs(program) => Command::new(program)
                 .arg(content)
@@ -74,12 +74,12 @@ impl Writer {
         tool(system, sink, command, &shown, epoch, last_line)?;
         fs::set_mode(&image, 0o644)?;
         fs::sync_file(&image)?;
-        place(&image, path, system.settings.force)
+        Ok(image)
     }
 }
 
 /// Renames the new extension to its path. One that is there already is replaced if that is wanted.
-fn place(new: &Path, path: &Path, replace: bool) -> Result<()> {
+pub(super) fn place(new: &Path, path: &Path, replace: bool) -> Result<()> {
     if !replace || !fs::exists(path) {
         fs::rename_noreplace(new, path)?;
     } else {

@@ -17,6 +17,7 @@ use crate::install::{Change, Ending};
 use crate::kernel::installed::decompressed;
 use crate::lock;
 use crate::plan::{self, Operation, Plan, gather};
+use crate::request::Overrides;
 use crate::system::System;
 use crate::trust::machine::Machine;
 use crate::trust::signing::{self, KeyPair, read_certificate};
@@ -55,7 +56,12 @@ pub struct Taken {
 ///
 /// # Errors
 /// The pair is not one that can be replaced here, or the new one is forbidden.
-pub fn plan_rotation(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Result<Plan> {
+pub fn plan_rotation(
+    system: &System,
+    sink: &dyn Sink,
+    kernel: &Kernel,
+    overrides: Overrides,
+) -> Result<Plan> {
     let machine = Machine::of(&system.host);
     let pair = status::pair_for(system, sink, kernel)?;
     require_replaceable(&pair)?;
@@ -63,14 +69,13 @@ pub fn plan_rotation(system: &System, sink: &dyn Sink, kernel: &Kernel) -> Resul
     let is_made = Path::new(&staged.key).is_file() && staged.certificate.is_file();
     let now = status::of_machine(system, sink, kernel, &machine)?;
     refuse_forbidden(&now, &staged)?;
-    let waits =
-        if is_trusted(&now) || system.settings.force { Vec::new() } else { demanding(system, &machine) };
+    let waits = if is_trusted(&now) || overrides.force { Vec::new() } else { demanding(system, &machine) };
     let builds = if waits.is_empty() { with_this_pair(system, sink, &pair)? } else { Vec::new() };
     let new_pair = (!is_made).then_some((staged.key, staged.certificate));
     // post_transaction runs once, for the first kernel whose modules change.
     let installed = builds.iter().find(|build| state::is_active(&system.layout, build));
     let post_transaction = installed.and_then(|build| gather::post_transaction(system, sink, &build.kernel));
-    Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction))
+    Ok(plan::keys::rotation(new_pair, &waits, &builds, post_transaction).overriding(overrides))
 }
 
 /// Executes that plan.
@@ -96,7 +101,7 @@ pub fn rotate(system: &System, sink: &dyn Sink, kernel: &Kernel, plan: &Plan) ->
     if !waits.is_empty() {
         return Ok((Rotated::Waits(waits), before));
     }
-    if system.settings.force && !is_trusted(&before) && !demanding(system, &machine).is_empty() {
+    if plan.overrides.force && !is_trusted(&before) && !demanding(system, &machine).is_empty() {
         sink.warn(
             "the new key is taken although this machine does not trust it yet (--force): until it is enrolled, \
              kernels that require signatures load no module signed with it",
@@ -176,7 +181,7 @@ fn take(
     let mut kernels: Vec<Kernel> = builds.iter().map(|b| b.kernel.clone()).collect();
     // The transaction needs at least one kernel for the pair, even if nothing is built.
     kernels.push(kernel.clone());
-    let mut change = Change::begin(system, sink, &kernels)?;
+    let mut change = Change::begin(system, sink, &kernels, Overrides::default())?;
     let mut taken = Taken::default();
     let mut all = || -> Result<()> {
         for b in &builds {
